@@ -1,0 +1,56 @@
+"""The exception tree and the exit codes: what can go wrong, and what the shell is told.
+
+Imports nothing of the project. Each message is one sentence which says what failed, with which value, and what to do.
+"""
+
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """What the process answers to the shell."""
+
+    OK = 0
+    UNEXPECTED = 1
+    USAGE = 2
+    INVALID_RUN = 3
+    GATE_FAILED = 4
+    SERVER_FAILED = 5
+    INTERRUPTED = 130
+
+
+class LoadgenError(Exception):
+    """Anything that loadgen can name. Shown as its message alone, without a traceback."""
+
+    exit_code: ExitCode = ExitCode.UNEXPECTED
+
+
+class UsageError(LoadgenError):
+    """A flag, a spec file or a combination of both cannot be carried out."""
+
+    exit_code = ExitCode.USAGE
+
+
+class StoreError(LoadgenError):
+    """The database cannot be opened, read or written."""
+
+    exit_code = ExitCode.USAGE
+
+
+class NotFoundError(StoreError):
+    """No sweep or run has that id."""
+
+
+class ServerError(LoadgenError):
+    """The measured server did not start, cannot be reached, refused the model, or died during a run."""
+
+    exit_code = ExitCode.SERVER_FAILED
+
+
+class EngineError(LoadgenError):
+    """The measuring process itself failed; what it had finished before is kept."""
+
+
+class Interrupted(LoadgenError):
+    """The user stopped the work; finished runs are saved."""
+
+    exit_code = ExitCode.INTERRUPTED
