@@ -1,0 +1,221 @@
+"""What is known of each request after a run: facts in columns, no ratios.
+
+Stamps are integer nanoseconds on the monotonic clock, relative to the run's origin (t = 0). `MISSING` stands for a moment
+that never came; no figure is ever made from it. Token counts of -1 mean that nobody told us.
+"""
+
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+MISSING = int(np.iinfo(np.int64).min)
+
+StampSource = Literal["kernel", "read"]
+Int8 = NDArray[np.int8]
+Int16 = NDArray[np.int16]
+Int32 = NDArray[np.int32]
+Int64 = NDArray[np.int64]
+Bool = NDArray[np.bool_]
+
+
+class Outcome(IntEnum):
+    """Everything planned ends in exactly one of these; they sum to the number planned."""
+
+    OK = 0
+    HTTP_ERROR = 1  # a status other than 200
+    CONNECT_ERROR = 2  # no connection, or it was lost before the first byte of the answer
+    TIMEOUT = 3  # request_timeout_s passed
+    TRUNCATED = 4  # the stream ended without a finish_reason
+    STREAM_ERROR = 5  # an error event inside a 200
+    BAD_RESPONSE = 6  # not HTTP, not SSE, or not the JSON that was promised
+    CANCELLED = 7  # the user, or the end of the run, stopped it
+    DROPPED = 8  # planned and never sent
+
+    @property
+    def label(self) -> str:
+        """The name in JSON, tables and pages."""
+        return self.name.lower()
+
+
+class CountedBy(IntEnum):
+    """Who said how many tokens each chunk carried, best source first."""
+
+    TOKEN_IDS = 0  # the chunk listed its token ids
+    USAGE = 1  # the server's usage agrees with what each chunk was taken to carry
+    TOKENIZER = 2  # the client's own tokenizer
+    ASSUMED = 3  # one token a chunk, for want of anything better
+
+    @property
+    def label(self) -> str:
+        """The name in JSON, tables and pages."""
+        return self.name.lower()
+
+
+@dataclass(frozen=True, slots=True)
+class RequestRecord:
+    """One row of `Records`, for code that wants to look at a single request. Units as there."""
+
+    index: int
+    slot: int
+    outcome: Outcome
+    http_status: int | None
+    detail: str | None
+    finish_reason: str | None
+    due_ns: int | None
+    start_ns: int | None
+    sent_ns: int | None
+    first_byte_ns: int | None
+    end_ns: int | None
+    connect_ns: int | None
+    prompt_tokens_asked: int
+    output_tokens_asked: int
+    prompt_tokens: int | None
+    output_tokens: int | None
+    counted_by: CountedBy
+    server_timing: dict[str, Any] | None
+    arrival_ns: Int64
+    arrival_tokens: Int32
+    arrival_coalesced: Bool
+
+
+@dataclass(slots=True)
+class Records:
+    """The requests of a run in columns of n rows, in the order of the schedule, and their arrivals end to end.
+
+    Arrivals are the chunks that carried generated content. Those of row i are `arrival_ns[s[i]:s[i + 1]]`, with
+    s = `arrival_start` of n + 1 entries; `arrival_tokens` and `arrival_coalesced` run alongside. An arrival is coalesced
+    when it shared its read, and so its stamp, with an earlier one of the same request.
+    """
+
+    index: Int32  # position in the schedule
+    slot: Int32  # the closed loop's caller, the connection that carried it; -1 when it was never sent
+    outcome: Int8  # an `Outcome`
+    http_status: Int16  # 0: no status line was read
+    due_ns: Int64  # when it should have gone out: intended arrival (open loop), 0 (wave), slot free (closed loop)
+    start_ns: Int64  # what its latencies count from: due_ns in the open loop, sent_ns otherwise
+    sent_ns: Int64  # just before the first byte was handed to the kernel
+    first_byte_ns: Int64  # first byte of the answer, headers included
+    end_ns: Int64  # last byte of the answer, or when it was given up
+    connect_ns: Int64  # duration of opening its connection (TLS included); MISSING when it was already open
+    prompt_tokens_asked: Int32
+    output_tokens_asked: Int32
+    prompt_tokens: Int32  # as the server counted; -1 unknown
+    output_tokens: Int32  # as counted by `counted_by`; -1 unknown
+    counted_by: Int8  # a `CountedBy`
+    finish_reason: list[str | None]
+    detail: list[str | None]  # of a failure: one sentence
+    server_timing: list[dict[str, Any] | None]  # what the server says of its own times, verbatim
+    arrival_start: Int64
+    arrival_ns: Int64
+    arrival_tokens: Int32
+    arrival_coalesced: Bool
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def __getitem__(self, row: int) -> RequestRecord:
+        begin, end = int(self.arrival_start[row]), int(self.arrival_start[row + 1])
+
+        def moment(column: Int64) -> int | None:
+            value = int(column[row])
+            return None if value == MISSING else value
+
+        def count(column: Int32) -> int | None:
+            value = int(column[row])
+            return None if value < 0 else value
+
+        return RequestRecord(
+            index=int(self.index[row]),
+            slot=int(self.slot[row]),
+            outcome=Outcome(int(self.outcome[row])),
+            http_status=int(self.http_status[row]) or None,
+            detail=self.detail[row],
+            finish_reason=self.finish_reason[row],
+            due_ns=moment(self.due_ns),
+            start_ns=moment(self.start_ns),
+            sent_ns=moment(self.sent_ns),
+            first_byte_ns=moment(self.first_byte_ns),
+            end_ns=moment(self.end_ns),
+            connect_ns=moment(self.connect_ns),
+            prompt_tokens_asked=int(self.prompt_tokens_asked[row]),
+            output_tokens_asked=int(self.output_tokens_asked[row]),
+            prompt_tokens=count(self.prompt_tokens),
+            output_tokens=count(self.output_tokens),
+            counted_by=CountedBy(int(self.counted_by[row])),
+            server_timing=self.server_timing[row],
+            arrival_ns=self.arrival_ns[begin:end],
+            arrival_tokens=self.arrival_tokens[begin:end],
+            arrival_coalesced=self.arrival_coalesced[begin:end],
+        )
+
+    @classmethod
+    def from_rows(cls, rows: list[RequestRecord]) -> "Records":
+        """Columns from single rows, as given; the inverse of indexing."""
+
+        def moments(name: str) -> Int64:
+            values = (getattr(row, name) for row in rows)
+            return np.array([MISSING if value is None else value for value in values], dtype=np.int64)
+
+        def counts(name: str) -> Int32:
+            values = (getattr(row, name) for row in rows)
+            return np.array([-1 if value is None else value for value in values], dtype=np.int32)
+
+        def joined(name: str, dtype: type[np.generic]) -> NDArray[Any]:
+            parts = [getattr(row, name) for row in rows]
+            return np.concatenate(parts).astype(dtype) if parts else np.empty(0, dtype)
+
+        return cls(
+            index=counts("index"),
+            slot=counts("slot"),
+            outcome=np.array([row.outcome for row in rows], dtype=np.int8),
+            http_status=np.array([row.http_status or 0 for row in rows], dtype=np.int16),
+            due_ns=moments("due_ns"),
+            start_ns=moments("start_ns"),
+            sent_ns=moments("sent_ns"),
+            first_byte_ns=moments("first_byte_ns"),
+            end_ns=moments("end_ns"),
+            connect_ns=moments("connect_ns"),
+            prompt_tokens_asked=counts("prompt_tokens_asked"),
+            output_tokens_asked=counts("output_tokens_asked"),
+            prompt_tokens=counts("prompt_tokens"),
+            output_tokens=counts("output_tokens"),
+            counted_by=np.array([row.counted_by for row in rows], dtype=np.int8),
+            finish_reason=[row.finish_reason for row in rows],
+            detail=[row.detail for row in rows],
+            server_timing=[row.server_timing for row in rows],
+            arrival_start=np.cumsum([0, *(len(row.arrival_ns) for row in rows)], dtype=np.int64),
+            arrival_ns=joined("arrival_ns", np.int64),
+            arrival_tokens=joined("arrival_tokens", np.int32),
+            arrival_coalesced=joined("arrival_coalesced", np.bool_),
+        )
+
+
+@dataclass(slots=True)
+class ClientFacts:
+    """What the client knows of itself over a run: the material of its own verdict."""
+
+    stamp_source: StampSource
+    workers: int
+    cpu_s: float  # user and system time of the workers, from t = 0 to the last answer
+    wall_s: float
+    reads: int  # receive calls that returned bytes
+    loop_lag_ns: Int64 = field(default_factory=lambda: np.empty(0, np.int64))  # lateness of a periodic timer
+    clock_step_ns: int = 0  # largest jump of wall clock against monotonic clock between two samples
+    connections_opened: int = 0
+    connections_reopened: int = 0  # because the server had closed one
+    peak_in_flight: int = 0
+    peak_rss_bytes: int = 0
+    schedule_exhausted: bool = False  # a run for a duration ran out of prepared requests before its time
+
+
+@dataclass(slots=True)
+class Recording:
+    """All that the engine brings home from one run."""
+
+    records: Records
+    client: ClientFacts
+    origin_at: str  # UTC time of t = 0, ISO 8601
+    interrupted: bool = False  # the user stopped it before its end

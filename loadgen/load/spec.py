@@ -1,0 +1,126 @@
+"""One load point, resolved: everything that a run needs to know, and the hash by which it is recognised again.
+
+Pure data. A `RunSpec` never holds a secret: an API key is named by its environment variable, and of headers only the names are kept.
+"""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal
+
+Endpoint = Literal["completions", "chat"]
+Arrivals = Literal["constant", "poisson"]
+
+
+@dataclass(frozen=True, slots=True)
+class ClosedLoop:
+    """`concurrency` callers; each sends its next request when its last one has ended."""
+
+    concurrency: int
+    kind: Literal["closed_loop"] = "closed_loop"
+
+
+@dataclass(frozen=True, slots=True)
+class OpenLoop:
+    """Requests arrive at `rate_per_s` on average, whatever the server does."""
+
+    rate_per_s: float
+    arrivals: Arrivals = "poisson"
+    kind: Literal["open_loop"] = "open_loop"
+
+
+@dataclass(frozen=True, slots=True)
+class Wave:
+    """Exactly `size` requests at once and no more: the batch of the MoE-Inference-Bench paper."""
+
+    size: int
+    kind: Literal["wave"] = "wave"
+
+
+LoadShape = ClosedLoop | OpenLoop | Wave
+
+
+@dataclass(frozen=True, slots=True)
+class RunSpec:
+    """One run. Lengths are in tokens, `duration_s` and `request_timeout_s` in seconds.
+
+    Exactly one of `requests` and `duration_s` is set, except for a wave, whose size is its number of requests.
+    `slo` maps a per-request metric (`ttft_s`, `tpot_s`, `e2e_latency_s`) to the limit which it must not exceed.
+    """
+
+    url: str
+    model: str
+    shape: LoadShape
+    input_tokens: int
+    output_tokens: int
+    endpoint: Endpoint = "completions"
+    requests: int | None = None
+    duration_s: float | None = None
+    warmup_requests: int | None = None  # None: one wave of the run's own concurrency
+    seed: int = 0
+    request_timeout_s: float = 600.0
+    workers: int = 1
+    header_names: tuple[str, ...] = ()
+    api_key_env: str | None = None
+    slo: tuple[tuple[str, float], ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """The spec as plain JSON values, one key per field; `shape` is an object with its `kind`."""
+        document = asdict(self)
+        document["header_names"] = list(self.header_names)
+        document["slo"] = dict(self.slo)
+        return document
+
+    @classmethod
+    def from_json(cls, document: dict[str, Any]) -> "RunSpec":
+        """The inverse of `to_json`."""
+        fields = dict(document)
+        shape = dict(fields.pop("shape"))
+        kind = shape.pop("kind")
+        shapes: dict[str, type[ClosedLoop] | type[OpenLoop] | type[Wave]] = {
+            "closed_loop": ClosedLoop,
+            "open_loop": OpenLoop,
+            "wave": Wave,
+        }
+        fields["shape"] = shapes[kind](**shape)
+        fields["header_names"] = tuple(fields["header_names"])
+        fields["slo"] = tuple(fields["slo"].items())
+        return cls(**fields)
+
+    @property
+    def hash(self) -> str:
+        """16 hexadecimal digits that name this spec: equal specs, seed included, have equal hashes."""
+        return canonical_hash(self.to_json())
+
+    @property
+    def point(self) -> "RunSpec":
+        """The load point without its repeat: the same spec with seed 0. Repeats of one point share it."""
+        return replace(self, seed=0)
+
+    @property
+    def concurrency(self) -> int | None:
+        """How many requests are asked to be in flight at once; None for the open loop, where it is an outcome."""
+        match self.shape:
+            case ClosedLoop(concurrency=concurrency):
+                return concurrency
+            case Wave(size=size):
+                return size
+            case OpenLoop():
+                return None
+
+    @property
+    def load_label(self) -> str:
+        """The load in a few words for a person: `concurrency 16`, `4 requests/s poisson`, `wave of 64`."""
+        match self.shape:
+            case ClosedLoop(concurrency=concurrency):
+                return f"concurrency {concurrency}"
+            case Wave(size=size):
+                return f"wave of {size}"
+            case OpenLoop(rate_per_s=rate_per_s, arrivals=arrivals):
+                return f"{rate_per_s:g} requests/s {arrivals}"
+
+
+def canonical_hash(document: object) -> str:
+    """16 hexadecimal digits over the canonical JSON (sorted keys, no white space) of `document`."""
+    text = json.dumps(document, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
