@@ -1,0 +1,85 @@
+"""What and when, joined: the whole timeline of a run as data, complete before t = 0."""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from loadgen.load import workload
+from loadgen.load.arrivals import offsets_ns, requests_within
+from loadgen.load.spec import OpenLoop, RunSpec, Wave
+from loadgen.load.workload import Dialect
+
+__all__ = ["Dialect", "Schedule", "build", "planned_requests"]
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """n requests in the order in which they are to go out.
+
+    `bodies` are encoded JSON. `prompt_tokens` and `output_tokens` are what each asks for, int32 of shape (n,).
+    `offsets_ns` are intended arrivals from t = 0, int64 of shape (n,), for the open loop; None where requests wait for a
+    free caller instead.
+    """
+
+    bodies: tuple[bytes, ...]
+    prompt_tokens: NDArray[np.int32]
+    output_tokens: NDArray[np.int32]
+    offsets_ns: NDArray[np.int64] | None
+
+    def __len__(self) -> int:
+        return len(self.bodies)
+
+    @property
+    def hash(self) -> str:
+        """16 hexadecimal digits over every byte that will be sent and every intended moment."""
+        digest = hashlib.sha256()
+        for body in self.bodies:
+            digest.update(body)
+        if self.offsets_ns is not None:
+            digest.update(self.offsets_ns.tobytes())
+        return digest.hexdigest()[:16]
+
+
+def planned_requests(spec: RunSpec) -> int | None:
+    """How many requests the spec asks for; None for a closed loop bounded by its duration, which depends on the server."""
+    match spec.shape:
+        case Wave(size=size):
+            return size
+        case OpenLoop(rate_per_s=rate_per_s, arrivals=arrivals) if spec.duration_s is not None:
+            return requests_within(arrivals, rate_per_s, spec.duration_s, spec.seed)
+        case _:
+            return spec.requests
+
+
+def build(
+    spec: RunSpec,
+    requests: int,
+    prompt_seed: str,
+    dialect: Dialect,
+    count_tokens: Callable[[str], int] | None = None,
+) -> Schedule:
+    """The schedule of `requests` requests of `spec`.
+
+    Arrivals depend on `spec.seed` alone, prompts on `prompt_seed` alone. Completions in the vllm dialect are asked with
+    exact token ids; everything else with text, fitted by `count_tokens` (text to prompt tokens) where there is one.
+    """
+    rng = workload.generator(prompt_seed)
+    prompts: list[str] | list[list[int]]
+    if spec.endpoint == "completions" and dialect == "vllm":
+        prompts = workload.token_prompts(requests, spec.input_tokens, rng).tolist()
+    else:
+        prompts = [workload.text_prompt(spec.input_tokens, rng, count_tokens) for _ in range(requests)]
+    offsets = None
+    if isinstance(spec.shape, OpenLoop):
+        offsets = offsets_ns(spec.shape.arrivals, spec.shape.rate_per_s, requests, spec.seed)
+    return Schedule(
+        bodies=tuple(
+            workload.encode_body(spec.endpoint, dialect, spec.model, prompt, spec.output_tokens) for prompt in prompts
+        ),
+        prompt_tokens=np.full(requests, spec.input_tokens, dtype=np.int32),
+        output_tokens=np.full(requests, spec.output_tokens, dtype=np.int32),
+        offsets_ns=offsets,
+    )

@@ -1,0 +1,97 @@
+"""What is asked: prompts of a stated length in tokens, each unlike all others, and the JSON bodies that carry them.
+
+Prompts are drawn from a seed of their own (a string, unique to a run), so that two runs never share a prefix which the
+server may have cached, while arrivals and lengths stay the same for the same numeric seed.
+"""
+
+import hashlib
+import json
+import string
+from collections.abc import Callable
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from loadgen.load.spec import Endpoint
+
+Dialect = Literal["vllm", "openai"]
+"""What the server understands: `vllm` takes token ids as prompt, `ignore_eos` and `return_token_ids`; `openai` none of them."""
+
+# Every vocabulary in use has ordinary tokens here: special and byte tokens sit below 300 or at the far end.
+FIRST_SAFE_TOKEN_ID = 300
+LAST_SAFE_TOKEN_ID = 1999
+
+_WORDS = (
+    "able about above account act after again air all also and animal answer area arm ask back bank base bird blue boat body "
+    "book both box bread bridge bring build call camp car care case cat cause cell change child city class clear cloud coast "
+    "cold color come common corn cost could count cover cross dark day deep desk dog door draw dream drive dry earth east eat "
+    "edge end engine even every eye face fact fall farm fast field fine fire first fish floor flow follow food foot form four "
+    "free fresh front full garden gate give glass gold good grain grass great green ground group grow half hand hard harbor "
+    "head hear heat help high hill hold home horse hot hour house ice idea inch iron island join keep key kind king lake land "
+    "large last late law lead leaf learn left letter level lift light line list little live long look low lunch machine made "
+    "main map mark market meal mean metal middle mile milk mind mine model moon more morning most mother move much music name "
+    "near need night north note number ocean office oil old only open orange order other over page paint paper park part pass "
+    "path pay people piece place plain plan plant play point port power press quick quiet rain reach read red rest rice ride "
+    "right ring rise river road rock room root round rule run salt sand school sea seat second seed ship shop short show side "
+    "sign silver simple sing sky sleep slow small snow soft song sound south space speak spring stand star start state steel "
+    "step stone store story street strong sugar sum summer sun table tail take talk tall teach ten test thing three time tire "
+    "top town track trade train travel tree true turn two under unit valley value view visit voice wait walk wall warm watch "
+    "water wave way week well west wheel white wide wind winter wire wood word work world write yard year yellow young zone"
+).split()
+
+_FIT_ATTEMPTS = 16
+
+
+def generator(prompt_seed: str) -> np.random.Generator:
+    """The random source of a run's prompts: any string, different strings give unrelated streams."""
+    return np.random.default_rng(int.from_bytes(hashlib.sha256(prompt_seed.encode()).digest(), "big"))
+
+
+def token_prompts(requests: int, length: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """`requests` prompts of exactly `length` token ids each, shape (requests, length), uniform over the safe range."""
+    return rng.integers(FIRST_SAFE_TOKEN_ID, LAST_SAFE_TOKEN_ID + 1, size=(requests, length))
+
+
+def text_prompt(length: int, rng: np.random.Generator, count_tokens: Callable[[str], int] | None = None) -> str:
+    """Plain words of about `length` tokens; with `count_tokens`, of exactly that length where the tokenizer allows it.
+
+    `count_tokens` says how many prompt tokens the server makes of a text, its chat template included. A length below the
+    template's own gives a single word. The closest text of a bounded number of attempts is returned.
+    """
+    words = [str(word) for word in rng.choice(_WORDS, max(1, length))]
+    if count_tokens is None:
+        return " ".join(words)
+    closest, closest_miss = words, None
+    for _ in range(_FIT_ATTEMPTS):
+        miss = count_tokens(" ".join(words)) - length
+        if closest_miss is None or abs(miss) < abs(closest_miss):
+            closest, closest_miss = words, miss
+        if miss == 0 or (miss > 0 and len(words) == 1):
+            break
+        if miss > 0:
+            tokens_per_word = max(1.0, (miss + length) / len(words))
+            words = words[: max(1, len(words) - max(1, int(miss / tokens_per_word)))]
+        else:
+            # Letters are nearly always one token each, so they close a small gap without overshooting it.
+            letters = list(string.ascii_lowercase)
+            words = [*words, *(str(word) for word in rng.choice(letters, -miss))]
+    return " ".join(closest)
+
+
+def encode_body(endpoint: Endpoint, dialect: Dialect, model: str, prompt: str | list[int], output_tokens: int) -> bytes:
+    """The JSON body of one streaming request, greedy, of exactly `output_tokens` where the dialect can ask for it."""
+    body: dict[str, Any] = {"model": model}
+    if endpoint == "chat":
+        body["messages"] = [{"role": "user", "content": prompt}]
+    else:
+        body["prompt"] = prompt
+    body |= {
+        "max_tokens": output_tokens,
+        "temperature": 0,
+        "stream": True,
+        "stream_options": {"include_usage": True},
+    }
+    if dialect == "vllm":
+        body |= {"ignore_eos": True, "return_token_ids": True}
+    return json.dumps(body, separators=(",", ":"), ensure_ascii=False).encode()

@@ -1,0 +1,100 @@
+"""The schedule is data: exact lengths, no shared prefixes, arrivals that only the seed moves."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from loadgen.load.arrivals import NS_PER_S, offsets_ns, requests_within
+from loadgen.load.schedule import build, planned_requests
+from loadgen.load.spec import ClosedLoop, OpenLoop, RunSpec, Wave
+from loadgen.load.workload import FIRST_SAFE_TOKEN_ID, LAST_SAFE_TOKEN_ID, generator, text_prompt
+
+SPEC = RunSpec("http://127.0.0.1:1/v1", "m", ClosedLoop(4), input_tokens=48, output_tokens=7, requests=20)
+
+
+def test_constant_arrivals_are_evenly_spaced() -> None:
+    assert offsets_ns("constant", 4.0, 5, seed=9).tolist() == [0, 250_000_000, 500_000_000, 750_000_000, NS_PER_S]
+
+
+def test_poisson_arrivals_have_the_asked_rate_and_repeat_with_the_seed() -> None:
+    offsets = offsets_ns("poisson", 50.0, 20_000, seed=3)
+    gaps_s = np.diff(offsets) / NS_PER_S
+    assert np.all(gaps_s >= 0)
+    assert gaps_s.mean() == pytest.approx(1 / 50, rel=0.03)
+    assert gaps_s.std() == pytest.approx(gaps_s.mean(), rel=0.05)  # the exponential's mark
+    assert offsets.tolist() == offsets_ns("poisson", 50.0, 20_000, seed=3).tolist()
+    assert offsets.tolist() != offsets_ns("poisson", 50.0, 20_000, seed=4).tolist()
+
+
+def test_a_duration_counts_exactly_the_arrivals_inside_it() -> None:
+    requests = requests_within("poisson", 20.0, 30.0, seed=5)
+    offsets = offsets_ns("poisson", 20.0, requests + 1, seed=5)
+    assert offsets[requests - 1] < 30 * NS_PER_S <= offsets[requests]
+    assert requests_within("constant", 10.0, 2.0, seed=0) == 20
+
+
+def test_planned_requests_follows_the_shape() -> None:
+    assert planned_requests(SPEC) == 20
+    assert planned_requests(replace(SPEC, shape=Wave(9), requests=None)) == 9
+    assert planned_requests(replace(SPEC, shape=OpenLoop(10.0, "constant"), requests=None, duration_s=3.0)) == 30
+    assert planned_requests(replace(SPEC, requests=None, duration_s=3.0)) is None
+
+
+def test_token_prompts_are_exact_safe_and_share_no_prefix() -> None:
+    bodies = [json.loads(body) for seed in ("a", "b") for body in build(SPEC, 20, seed, "vllm").bodies]
+    prompts = [body["prompt"] for body in bodies]
+    assert {len(prompt) for prompt in prompts} == {48}
+    assert min(map(min, prompts)) >= FIRST_SAFE_TOKEN_ID
+    assert max(map(max, prompts)) <= LAST_SAFE_TOKEN_ID
+    assert len({tuple(prompt[:16]) for prompt in prompts}) == 40  # 16: the smallest block a server caches
+    assert {body["max_tokens"] for body in bodies} == {7}
+    assert all(body["ignore_eos"] and body["stream"] and body["return_token_ids"] for body in bodies)
+
+
+def test_prompts_follow_their_own_seed_and_arrivals_the_numeric_one() -> None:
+    spec = replace(SPEC, shape=OpenLoop(5.0))
+    here, there = build(spec, 10, "here", "vllm"), build(spec, 10, "there", "vllm")
+    assert here.hash == build(spec, 10, "here", "vllm").hash
+    assert here.bodies != there.bodies
+    assert here.offsets_ns is not None
+    assert there.offsets_ns is not None
+    assert here.offsets_ns.tolist() == there.offsets_ns.tolist()
+
+
+def test_the_openai_dialect_gets_text_and_no_private_fields() -> None:
+    body = json.loads(build(SPEC, 1, "x", "openai").bodies[0])
+    assert len(body["prompt"].split()) == 48
+    assert "ignore_eos" not in body
+    assert "return_token_ids" not in body
+
+
+def test_chat_carries_one_user_message() -> None:
+    body = json.loads(build(replace(SPEC, endpoint="chat"), 1, "x", "vllm").bodies[0])
+    assert [message["role"] for message in body["messages"]] == ["user"]
+    assert "prompt" not in body
+
+
+@pytest.mark.parametrize("length", [12, 33, 128, 1000])
+def test_text_is_fitted_to_a_tokenizer_that_splits_words(length: int) -> None:
+    def count_tokens(text: str) -> int:  # a template of 9, letters whole, words in pieces of three letters
+        return 9 + sum(-(-len(word) // 3) for word in text.split())
+
+    for seed in range(20):
+        text = text_prompt(length, generator(str(seed)), count_tokens)
+        assert count_tokens(text) == length
+
+
+def test_a_length_below_the_template_gives_the_shortest_text() -> None:
+    assert len(text_prompt(3, generator("x"), lambda text: 9 + len(text.split())).split()) == 1
+
+
+def test_specs_survive_json_and_hash_by_content() -> None:
+    for shape in (ClosedLoop(4), OpenLoop(2.5, "constant"), Wave(64)):
+        spec = replace(SPEC, shape=shape, slo=(("ttft_s", 0.5),), header_names=("X-Team",))
+        again = RunSpec.from_json(json.loads(json.dumps(spec.to_json())))
+        assert again == spec
+        assert again.hash == spec.hash
+    assert SPEC.hash != replace(SPEC, seed=1).hash
+    assert SPEC.point == replace(SPEC, seed=1).point
