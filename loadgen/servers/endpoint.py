@@ -1,0 +1,272 @@
+"""One server's HTTP face: where it is, what it serves, which dialect it speaks. The control plane: nothing here is ever timed.
+
+Imports `load` and `errors`. Secrets come in as headers, stay in memory, and appear in no message.
+"""
+
+import json
+import re
+import ssl
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+import httpx2
+
+from loadgen.errors import ServerError, UsageError
+from loadgen.load.spec import Endpoint
+
+Dialect = Literal["vllm", "openai"]
+Headers = tuple[tuple[str, str], ...]
+
+PATHS: dict[Endpoint, str] = {"completions": "/completions", "chat": "/chat/completions"}
+
+_OWNERS = {"vllm": "vLLM", "loadgen-simulator": "loadgen simulator"}
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointFacts:
+    """What a server says of itself. `models` is empty when it does not say; lengths are in tokens.
+
+    `base_url` has no trailing slash and no `/v1`; `api_url` is what the endpoints' paths are appended to.
+    """
+
+    base_url: str
+    api_url: str
+    dialect: Dialect
+    name: str
+    version: str | None
+    models: tuple[str, ...]
+    max_model_len: int | None
+    simulated: bool
+    has_tokenize: bool
+    has_metrics: bool
+
+    @property
+    def metrics_url(self) -> str:
+        """Where Prometheus would scrape."""
+        return f"{self.base_url}/metrics"
+
+    def completions_url(self, endpoint: Endpoint) -> str:
+        """Where the measured requests go."""
+        return self.api_url + PATHS[endpoint]
+
+    def to_json(self, model: str) -> dict[str, Any]:
+        """The run document's `server`."""
+        return {
+            "url": self.base_url,
+            "model": model,
+            "dialect": self.dialect,
+            "name": self.name,
+            "version": self.version,
+            "simulated": self.simulated,
+            "max_model_len": self.max_model_len,
+        }
+
+
+def normalise_url(url: str) -> str:
+    """The base URL of a server from whatever a user pastes: without `/v1`, trailing slash or endpoint, base path kept.
+
+    Raises UsageError for anything that is not an absolute http or https URL, and for one that carries a password or a query.
+    """
+    try:
+        parts = urlsplit(url.strip())
+    except ValueError as error:
+        raise UsageError(f"'{url}' is not a URL of a server ({error}); write it like http://127.0.0.1:8000") from error
+    if "@" in parts.netloc:
+        raise UsageError(
+            "the URL must not carry a user name or password; put the key into an environment variable and name it with --api-key-env"
+        )
+    try:
+        port_is_legal = parts.port != 0
+    except ValueError:
+        port_is_legal = False
+    if parts.scheme not in ("http", "https") or not parts.hostname or not port_is_legal:
+        raise UsageError(f"'{url}' is not a URL of a server; write it like http://127.0.0.1:8000")
+    if parts.query or parts.fragment:
+        bare = f"{parts.scheme}://{parts.netloc}{parts.path}"
+        raise UsageError(f"the URL must end with its path, without '?' or '#': {bare}")
+    path = parts.path.rstrip("/")
+    for suffix in sorted(PATHS.values(), key=len, reverse=True):
+        path = path.removesuffix(suffix)
+    path = path.removesuffix("/v1").rstrip("/")
+    return f"{parts.scheme}://{parts.netloc.lower()}{path}"
+
+
+def probe(base_url: str, model: str, headers: Headers, timeout_s: float = 10.0) -> EndpointFacts:
+    """Ask a server what it is and whether it serves `model`.
+
+    Raises ServerError when nothing answers or the answers are errors, UsageError for a wrong model or a refused key.
+    """
+    with open_client(headers, timeout_s) as client:
+        api_url, listing = _models(client, base_url)
+        models = [entry for entry in listing if isinstance(entry, dict) and isinstance(entry.get("id"), str)]
+        names = tuple(entry["id"] for entry in models)
+        if names and model not in names:
+            raise UsageError(f"{base_url} does not serve the model '{model}'; it serves {_listed(names)}")
+        chosen = next((entry for entry in models if entry["id"] == model), {})
+        owner = str(chosen.get("owned_by", ""))
+        version = _json(client, f"{base_url}/version")
+        simulated = owner == "loadgen-simulator" or version.get("simulated") is True
+        is_vllm = owner in _OWNERS or simulated or set(version) == {"version"}
+        name = _OWNERS["loadgen-simulator"] if simulated else "vLLM" if is_vllm else owner or "OpenAI-compatible server"
+        max_model_len = chosen.get("max_model_len")
+        return EndpointFacts(
+            base_url=base_url,
+            api_url=api_url,
+            dialect="vllm" if is_vllm else "openai",
+            name=name,
+            version=str(version["version"]) if "version" in version else None,
+            models=names,
+            max_model_len=max_model_len if isinstance(max_model_len, int) else None,
+            simulated=simulated,
+            has_tokenize=is_vllm and "count" in _json(client, f"{base_url}/tokenize", {"model": model, "prompt": "a"}),
+            has_metrics=_answers(client, f"{base_url}/metrics"),
+        )
+
+
+def is_alive(base_url: str, headers: Headers, timeout_s: float = 5.0) -> bool:
+    """Whether anything at all still answers HTTP there."""
+    try:
+        with open_client(headers, timeout_s) as client:
+            client.get(f"{base_url}/v1/models")
+    except httpx2.TimeoutException:
+        return True  # it holds the connection: busy, not gone
+    except httpx2.TransportError:
+        return False
+    return True
+
+
+def check_lengths(facts: EndpointFacts, input_tokens: int, output_tokens: int) -> None:
+    """Refuse what does not fit the model: a server may cut the output silently instead of answering an error."""
+    asked = input_tokens + output_tokens
+    if facts.max_model_len is not None and asked > facts.max_model_len:
+        raise UsageError(
+            f"{input_tokens} input + {output_tokens} output tokens are {asked}, more than the {facts.max_model_len} "
+            f"that the model takes (max_model_len); lower --input-tokens or --output-tokens"
+        )
+
+
+class TokenCounter:
+    """Counts the tokens of a prompt by the server's own `/tokenize`. Callable: text -> tokens; a context manager."""
+
+    def __init__(self, facts: EndpointFacts, model: str, endpoint: Endpoint, headers: Headers, timeout_s: float = 30.0):
+        self._client = open_client(headers, timeout_s)
+        self._url = f"{facts.base_url}/tokenize"
+        self._model = model
+        self._endpoint = endpoint
+
+    def __call__(self, text: str) -> int:
+        """Tokens that the server will see for this prompt, chat template included. Raises ServerError."""
+        body: dict[str, Any] = {"model": self._model}
+        if self._endpoint == "chat":
+            body |= {"messages": [{"role": "user", "content": text}], "add_generation_prompt": True}
+        else:
+            body |= {"prompt": text, "add_special_tokens": True}
+        try:
+            answer = self._client.post(self._url, json=body)
+        except httpx2.TransportError as error:
+            raise ServerError(f"{self._url} stopped answering: {_reason(error)}") from error
+        count = _object(answer).get("count")
+        if answer.status_code != 200 or not isinstance(count, int):
+            raise ServerError(
+                f"{self._url} answered {answer.status_code} instead of a token count: {error_text(answer.content)}"
+            )
+        return count
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._client.close()
+
+    def __enter__(self) -> "TokenCounter":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def error_text(body: bytes) -> str:
+    """What a server's error body says, in at most 300 characters: its `message`, its `detail`, or its text."""
+    text = body.decode("utf-8", "replace")
+    match = re.search(r'"(?:message|detail)"\s*:\s*("(?:[^"\\]|\\.)*")', text)
+    if match:
+        text = str(json.loads(match.group(1)))
+    text = " ".join(text.split())
+    return text if len(text) <= 300 else text[:299] + "…"
+
+
+def open_client(headers: Headers, timeout_s: float) -> httpx2.Client:
+    """A client for questions beside the measurement, with these headers on each request."""
+    # Proxy variables are left alone on purpose: the measured requests do not go through a proxy either.
+    return httpx2.Client(headers=dict(headers), timeout=timeout_s, trust_env=False, verify=ssl.create_default_context())
+
+
+def _models(client: httpx2.Client, base_url: str) -> tuple[str, list[Any]]:
+    """The API's URL and its list of models: under /v1, or without it where a gateway has another version in its base path."""
+    first = _get(client, base_url, f"{base_url}/v1/models")
+    answer, api_url = first, f"{base_url}/v1"
+    if first.status_code == 404:
+        second = _get(client, base_url, f"{base_url}/models")
+        if second.status_code == 200 and "data" in _object(second):
+            answer, api_url = second, base_url
+    if answer.status_code in (401, 403):
+        raise UsageError(
+            f"{base_url} refused the key (HTTP {answer.status_code}); name the environment variable that holds it with --api-key-env"
+        )
+    listing = _object(answer).get("data")
+    return api_url, listing if isinstance(listing, list) else []
+
+
+def _get(client: httpx2.Client, base_url: str, url: str) -> httpx2.Response:
+    try:
+        return client.get(url)
+    except httpx2.TimeoutException as error:
+        raise ServerError(f"nothing answers at {base_url} in time; is the server still loading its model?") from error
+    except httpx2.TransportError as error:
+        raise ServerError(f"nothing answers at {base_url}: {_reason(error)}; is the server running?") from error
+    except httpx2.InvalidURL as error:
+        raise UsageError(f"'{base_url}' is not a URL of a server: {error}") from error
+
+
+def _json(client: httpx2.Client, url: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+    """The JSON object at `url`, or an empty one for anything else: these questions are optional."""
+    try:
+        answer = client.get(url) if body is None else client.post(url, json=body)
+    except httpx2.TransportError:
+        return {}
+    return _object(answer) if answer.status_code == 200 else {}
+
+
+def _answers(client: httpx2.Client, url: str) -> bool:
+    try:
+        return client.get(url).status_code == 200
+    except httpx2.TransportError:
+        return False
+
+
+def _object(answer: httpx2.Response) -> dict[str, Any]:
+    try:
+        value = answer.json()
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _reason(error: BaseException) -> str:
+    """The innermost cause in words: `connection refused`, `name or service not known`."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ssl.SSLError):
+            return f"TLS failed ({cause.reason or cause})".lower().replace("tls", "TLS", 1).replace("_", " ")
+        if isinstance(cause, OSError) and cause.strerror:
+            return cause.strerror[0].lower() + cause.strerror[1:]
+        cause = cause.__cause__ or cause.__context__
+    text = str(error).removeprefix("[Errno 111] ")
+    return text[0].lower() + text[1:] if text else type(error).__name__
+
+
+def _listed(names: tuple[str, ...]) -> str:
+    shown = ", ".join(f"'{name}'" for name in names[:8])
+    return shown if len(names) <= 8 else f"{shown} and {len(names) - 8} more"

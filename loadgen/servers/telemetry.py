@@ -1,0 +1,108 @@
+"""A server's own counters and gauges, read from its Prometheus page before, through and after a run.
+
+Imports only its neighbour `endpoint`. Runs in the parent, never in the measuring process. A page is only fetched while a run goes on
+and parsed after it: building the page takes the server's own event loop milliseconds (a vLLM page is 60 kB), so it is
+asked for no more often than Prometheus itself usually would.
+"""
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from types import TracebackType
+
+import httpx2
+from prometheus_client.parser import text_string_to_metric_families
+
+from loadgen.servers.endpoint import Headers, open_client
+
+SCRAPE_INTERVAL_S = 5.0
+_PREFIX = "vllm:"
+
+
+@dataclass(frozen=True, slots=True)
+class Scrape:
+    """One reading: when (UTC), and each counter and gauge summed over its labels."""
+
+    at: datetime
+    values: dict[str, float]
+
+
+def parse(page: str) -> dict[str, float]:
+    """Counters (under their name with `_total`) and gauges of the server's own family, summed over labels.
+
+    Histograms and the `_created` stamps are left out. A page that is no Prometheus text gives what could be read of it.
+    """
+    values: dict[str, float] = {}
+    try:
+        for family in text_string_to_metric_families(page):
+            if not family.name.startswith(_PREFIX) or family.type not in ("counter", "gauge"):
+                continue
+            for sample in family.samples:
+                if not sample.name.endswith("_created"):
+                    values[sample.name] = values.get(sample.name, 0.0) + float(sample.value)
+    except ValueError:
+        return values
+    return values
+
+
+def scrape(metrics_url: str, headers: Headers = (), timeout_s: float = 5.0) -> dict[str, float]:
+    """One reading now; empty when the server has no such page or does not answer."""
+    with open_client(headers, timeout_s) as client:
+        page = _fetch(client, metrics_url)
+    return {} if page is None else parse(page)
+
+
+class Telemetry:
+    """A thread that fetches the page through a run: at the start, every `SCRAPE_INTERVAL_S`, and at the end.
+
+    A context manager; `scrapes()` after it has closed.
+    """
+
+    def __init__(self, metrics_url: str | None, headers: Headers = ()):
+        self._url = metrics_url
+        self._headers = headers
+        self._pages: list[tuple[datetime, str]] = []
+        self._ended = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def __enter__(self) -> "Telemetry":
+        if self._url is not None:
+            self._client = open_client(self._headers, timeout_s=5.0)
+            self._read()
+            self._thread = threading.Thread(target=self._watch, name="telemetry", daemon=True)
+            self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._thread is not None:
+            self._ended.set()
+            self._thread.join()
+            if error is None:
+                self._read()
+            self._client.close()
+
+    def scrapes(self) -> Sequence[Scrape]:
+        """All readings in order, parsed now."""
+        return [Scrape(at, parse(page)) for at, page in self._pages]
+
+    def _watch(self) -> None:
+        while not self._ended.wait(SCRAPE_INTERVAL_S):
+            self._read()
+
+    def _read(self) -> None:
+        assert self._url is not None
+        at = datetime.now(UTC)
+        page = _fetch(self._client, self._url)
+        if page is not None:
+            self._pages.append((at, page))
+
+
+def _fetch(client: httpx2.Client, url: str) -> str | None:
+    try:
+        answer = client.get(url)
+    except httpx2.TransportError:
+        return None
+    return answer.text if answer.status_code == 200 else None
