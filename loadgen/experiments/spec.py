@@ -1,0 +1,241 @@
+"""What a sweep is asked to do, from flags or a file, and the runs that this comes to.
+
+Imports `load`, `servers` (the spelling of a URL) and `errors`. One model for both edges: a key of the file is a flag with
+underscores. Nothing here contacts a server.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from itertools import product
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from loadgen.errors import UsageError
+from loadgen.experiments.origin import Origin
+from loadgen.load.spec import Arrivals, ClosedLoop, Endpoint, LoadShape, OpenLoop, RunSpec, Wave, canonical_hash
+from loadgen.servers.endpoint import Headers, normalise_url
+
+SIMULATOR = "simulator"  # the word which stands for the embedded simulator where a URL is asked
+SIMULATOR_MODEL = "simulated-moe"
+SLO_METRICS = ("ttft_s", "tpot_s", "e2e_latency_s")
+
+_MOST_WARMUP_OPEN_LOOP = 64
+_HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+
+
+def _as_list(value: object) -> object:
+    """`1,16,32`, a single value or a list, as a list without repetitions."""
+    if isinstance(value, str):
+        value = [part.strip() for part in value.split(",") if part.strip()]
+    elif not isinstance(value, list | tuple):
+        value = [value]
+    assert isinstance(value, list | tuple)
+    if any(isinstance(item, bool) for item in value):
+        raise ValueError("must be numbers")
+    if not value:
+        raise ValueError("must list at least one value")
+    twice = next((item for position, item in enumerate(value) if item in value[:position]), None)
+    if twice is not None:
+        raise ValueError(f"lists {twice} twice")
+    return value
+
+
+def _as_pairs(value: object) -> object:
+    """`a=1,b=2`, a list of `a=1`, or a mapping, as a mapping."""
+    if isinstance(value, str):
+        value = [part for part in value.split(",") if part.strip()]
+    if isinstance(value, list | tuple):
+        pairs: dict[str, str] = {}
+        for part in value:
+            key, equals, text = str(part).partition("=")
+            if not equals or not key.strip():
+                raise ValueError("must be given as NAME=VALUE")
+            pairs[key.strip()] = text.strip()
+        return pairs
+    return value
+
+
+Whole = Annotated[int, Field(ge=1)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+WholeList = Annotated[list[Whole] | None, BeforeValidator(_as_list)]
+PositiveList = Annotated[list[Positive] | None, BeforeValidator(_as_list)]
+
+
+class SweepSpec(BaseModel):
+    """A grid of load points over one server. Lengths in tokens, durations in seconds, rates in requests per second."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str | None = None
+    url: str
+    model: str
+    endpoint: Endpoint = "completions"
+    concurrency: WholeList = None
+    rate: PositiveList = None
+    wave: WholeList = None
+    arrivals: Arrivals = "poisson"
+    requests: Whole | None = None
+    duration_s: Positive | None = None
+    input_tokens: WholeList = None
+    output_tokens: WholeList = None
+    warmup_requests: Annotated[int, Field(ge=0)] | None = None
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    repeats: Whole = 1
+    workers: Whole = 1
+    request_timeout_s: Positive = 600.0
+    api_key_env: str | None = None
+    header: Annotated[dict[str, str], BeforeValidator(_as_pairs), Field(repr=False)] = {}
+    slo: Annotated[dict[str, Positive], BeforeValidator(_as_pairs)] = {}
+
+    @property
+    def is_simulated(self) -> bool:
+        """Whether the embedded simulator is to be started for it."""
+        return self.url == SIMULATOR
+
+    def to_json(self) -> dict[str, Any]:
+        """The spec for the record: of headers the names alone, since their values may be secrets."""
+        document = self.model_dump(exclude={"header"}, exclude_none=True)
+        return document | {"header_names": sorted(name.lower() for name in self.header)}
+
+    def secret_headers(self, environ: Mapping[str, str]) -> Headers:
+        """The headers to send, key included. Raises UsageError when the named variable is not set."""
+        headers = tuple(self.header.items())
+        if self.api_key_env is None:
+            return headers
+        key = environ.get(self.api_key_env, "").strip()
+        if not key:
+            raise UsageError(
+                f"the environment variable {self.api_key_env}, named by --api-key-env, is not set; export it with the key"
+            )
+        if not key.isascii() or not key.isprintable():
+            raise UsageError(f"the environment variable {self.api_key_env} does not hold a key that a header can carry")
+        return (*headers, ("Authorization", f"Bearer {key}"))
+
+
+def make_spec(values: Mapping[str, object], origin: Origin) -> SweepSpec:
+    """A checked SweepSpec. `values` by key, as given; `origin` knows where each came from, for the messages.
+
+    Raises UsageError, one sentence, for whatever cannot be carried out.
+    """
+    values = dict(values)
+    for key, value in values.items():
+        if isinstance(value, bool):  # which would pass for 1 or 0
+            raise UsageError(f"{origin.name(key)} must not be {str(value).lower()}")
+    if values.get("url") == SIMULATOR:
+        values.setdefault("model", SIMULATOR_MODEL)
+    spec = origin.validated(SweepSpec, values)
+    _check(spec, origin)
+    if spec.is_simulated:
+        return spec
+    return spec.model_copy(update={"url": normalise_url(spec.url)})
+
+
+def resolve(spec: SweepSpec) -> list[RunSpec]:
+    """Every run in the order in which they are to happen: repeats outside, so that a drift of the server meets all points.
+
+    Repeat k of any point has seed `seed + k`, so that all points and all servers see the same arrivals.
+    """
+    shapes: list[LoadShape] = [
+        *(ClosedLoop(concurrency) for concurrency in spec.concurrency or ()),
+        *(OpenLoop(rate, spec.arrivals) for rate in spec.rate or ()),
+        *(Wave(size) for size in spec.wave or ()),
+    ]
+    assert spec.input_tokens is not None
+    assert spec.output_tokens is not None
+    points = [
+        RunSpec(
+            url=spec.url,
+            model=spec.model,
+            shape=shape,
+            input_tokens=input_tokens,
+            output_tokens=output_tokens,
+            endpoint=spec.endpoint,
+            requests=_requests(spec, shape),
+            duration_s=spec.duration_s,
+            warmup_requests=spec.warmup_requests,
+            request_timeout_s=spec.request_timeout_s,
+            workers=spec.workers,
+            header_names=tuple(sorted(name.lower() for name in spec.header)),
+            api_key_env=spec.api_key_env,
+            slo=tuple(sorted(spec.slo.items())),
+        )
+        for input_tokens, output_tokens, shape in product(spec.input_tokens, spec.output_tokens, shapes)
+    ]
+    return [replace(point, seed=spec.seed + repeat) for repeat in range(spec.repeats) for point in points]
+
+
+def grid_hash(runs: Iterable[RunSpec]) -> str:
+    """The hash by which a sweep is recognised when it is resumed: over every resolved run, in order."""
+    return canonical_hash([run.to_json() for run in runs])
+
+
+def warmup_requests(run: RunSpec) -> int:
+    """How many requests warm a run up: as asked, else one wave of its own concurrency (a second's worth in the open loop)."""
+    if run.warmup_requests is not None:
+        return run.warmup_requests
+    match run.shape:
+        case OpenLoop(rate_per_s=rate_per_s):
+            return max(1, min(_MOST_WARMUP_OPEN_LOOP, round(rate_per_s)))
+        case _:
+            return run.concurrency or 1
+
+
+def _requests(spec: SweepSpec, shape: LoadShape) -> int | None:
+    """Requests of one point: as asked, else enough for a steady state of eight rounds, or for half a minute of arrivals."""
+    if spec.requests is not None or spec.duration_s is not None:
+        return spec.requests
+    match shape:
+        case ClosedLoop(concurrency=concurrency):
+            return max(32, 8 * concurrency)
+        case OpenLoop(rate_per_s=rate_per_s):
+            return max(32, round(30 * rate_per_s))
+        case Wave():
+            return None
+
+
+def _check(spec: SweepSpec, origin: Origin) -> None:
+    """Combinations that no single value shows to be wrong."""
+    name = origin.name
+    loads = [key for key in ("concurrency", "rate", "wave") if getattr(spec, key) is not None]
+    if not loads:
+        raise UsageError("no load is given: say --concurrency N, --rate R or --wave N")
+    if len(loads) > 1:
+        raise UsageError(f"{name(loads[0])} and {name(loads[1])} exclude each other; give one of them")
+    for key in ("input_tokens", "output_tokens"):
+        if getattr(spec, key) is None:
+            raise UsageError(f"{name(key)} is missing; say how many tokens, for example --{key.replace('_', '-')} 128")
+    if spec.requests is not None and spec.duration_s is not None:
+        raise UsageError(f"{name('requests')} and {name('duration_s')} exclude each other; give one of them")
+    if spec.wave is not None:
+        for key in ("requests", "duration_s"):
+            if getattr(spec, key) is not None:
+                raise UsageError(f"{name(key)} does not go with {name('wave')}: a wave is exactly its size in requests")
+    if spec.rate is None and "arrivals" in spec.model_fields_set:
+        raise UsageError(f"{name('arrivals')} needs --rate; callers of {name(loads[0])} have no arrival process")
+    if spec.concurrency is not None and spec.requests is not None and spec.requests < max(spec.concurrency):
+        most = max(spec.concurrency)
+        raise UsageError(
+            f"{name('requests')} is {spec.requests}, fewer than a concurrency of {most}, which would never be reached; "
+            f"ask for {most} or more, or leave it out"
+        )
+    if spec.concurrency is not None and spec.duration_s is not None and spec.warmup_requests == 0:
+        raise UsageError(
+            f"{name('duration_s')} needs a warm-up, which tells how many requests to prepare; leave {name('warmup_requests')} out"
+        )
+    if spec.workers != 1:
+        raise UsageError(f"{name('workers')} is {spec.workers}, but this version measures with one worker process")
+    for metric in spec.slo:
+        if metric not in SLO_METRICS:
+            raise UsageError(
+                f"{name('slo')} names '{metric}', which has no limit; choose from {', '.join(SLO_METRICS)}"
+            )
+    for header, value in spec.header.items():
+        if not _HEADER_NAME.fullmatch(header):
+            raise UsageError(f"{name('header')} has the name '{header}', which is not a header's")
+        if not value.isascii() or not value.isprintable():
+            raise UsageError(f"the value of {name('header')} {header} holds characters that a header cannot carry")
+    for key in ("url", "model"):
+        if not getattr(spec, key).strip():
+            raise UsageError(f"{name(key)} is empty")
