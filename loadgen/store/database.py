@@ -1,0 +1,133 @@
+"""From a database URL to an SQLAlchemy engine: paths, read-only opening, SQLite's settings. Imports `errors`.
+
+SQLite: write-ahead log, so that readers and the one writer do not wait for each other; synchronous=NORMAL, which loses
+nothing when a process is killed; a writing transaction takes its lock when it begins, so that two writers queue instead of
+failing half-way. A reader opens the file anew each time, and so never creates, migrates or holds on to it.
+"""
+
+import os
+import sqlite3
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import ArgumentError
+from sqlalchemy.pool import NullPool, QueuePool
+
+from loadgen.errors import StoreError
+from loadgen.store import plain
+
+BUSY_TIMEOUT_S = 30.0  # how long to wait for another writer before giving up; `?timeout=S` in the URL changes it
+
+
+@dataclass(frozen=True, slots=True)
+class Database:
+    """Two engines over one connection pool: `writing` takes the write lock when a transaction begins."""
+
+    place: str  # for messages: a path, or a URL without its password
+    reading: Engine
+    writing: Engine
+
+
+def connect(url: str, *, read_only: bool) -> Database:
+    """Engines for `url`; no connection is opened yet. Raises `StoreError` for a URL or path that cannot be used."""
+    parsed = _parse(url)
+    if parsed.get_backend_name() == "postgresql":
+        return _postgresql(parsed, read_only)
+    return _sqlite(parsed, url, read_only)
+
+
+def _parse(url: str) -> URL:
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        parsed = None
+    if parsed is None:
+        raise StoreError(
+            f"The database {url!r} is no database URL: write sqlite:///FILE.db, for example sqlite:///loadgen.db."
+        )
+    if parsed.drivername not in ("sqlite", "sqlite+pysqlite", "postgresql", "postgresql+psycopg"):
+        raise StoreError(
+            f"The database kind {parsed.drivername!r} is not supported: use sqlite:///FILE.db or postgresql://HOST/NAME."
+        )
+    return parsed
+
+
+def _postgresql(url: URL, read_only: bool) -> Database:
+    try:
+        engine = create_engine(url.set(drivername="postgresql+psycopg"), json_serializer=plain.write_json)
+    except ImportError as error:
+        raise StoreError("PostgreSQL needs the package psycopg: pip install 'loadgen[postgres]'.") from error
+    reading = engine.execution_options(postgresql_readonly=True) if read_only else engine
+    return Database(place=url.render_as_string(hide_password=True), reading=reading, writing=engine)
+
+
+def _sqlite(url: URL, given: str, read_only: bool) -> Database:
+    if url.host:
+        raise StoreError(f"The database {given!r} lacks a slash: write sqlite:///FILE.db, with three slashes.")
+    if url.database in (None, "", ":memory:"):
+        raise StoreError(
+            f"The database {given!r} names no file: write sqlite:///FILE.db, for example sqlite:///loadgen.db."
+        )
+    path = Path(str(url.database)).absolute()
+    _check_path(path, read_only)
+    engine = create_engine(
+        "sqlite://",
+        creator=_opener(path, _timeout_s(url), read_only),
+        poolclass=NullPool if read_only else QueuePool,
+        json_serializer=plain.write_json,
+    )
+    # The driver is in autocommit (see _opener), so that it is us who begin; it would begin too late, at the first INSERT.
+    event.listen(engine, "begin", _begin)
+    return Database(place=str(path), reading=engine, writing=engine.execution_options(loadgen_writes=True))
+
+
+def _check_path(path: Path, read_only: bool) -> None:
+    if path.is_dir():
+        raise StoreError(f"The database {path} is a directory: name a file in it, for example {path / 'loadgen.db'}.")
+    if read_only and not path.exists():
+        raise StoreError(f"There is no database {path} yet: measure something first, or name another with --db.")
+    if not path.parent.is_dir():
+        raise StoreError(
+            f"The database {path} cannot be created because {path.parent} is no directory: create it first."
+        )
+
+
+def _timeout_s(url: URL) -> float:
+    given = url.query.get("timeout", str(BUSY_TIMEOUT_S))
+    try:
+        return float(str(given))
+    except ValueError:
+        raise StoreError(f"The timeout {given!r} in the database URL is no number of seconds.") from None
+
+
+def _opener(path: Path, timeout_s: float, read_only: bool) -> Callable[[], sqlite3.Connection]:
+    def open_file() -> sqlite3.Connection:
+        query = "mode=rwc"
+        if read_only:
+            query = "mode=ro"
+            # A database in a directory that is mounted read-only cannot have a log beside it; without one, it is at rest.
+            if not os.access(path.parent, os.W_OK, effective_ids=os.access in os.supports_effective_ids):
+                at_rest = not path.with_name(f"{path.name}-wal").exists()
+                query += "&immutable=1" if at_rest else ""
+        connection = sqlite3.connect(
+            f"{path.as_uri()}?{query}", uri=True, timeout=timeout_s, isolation_level=None, check_same_thread=False
+        )
+        try:
+            connection.execute("PRAGMA foreign_keys=ON")
+            if not read_only:
+                connection.execute("PRAGMA journal_mode=WAL")
+                connection.execute("PRAGMA synchronous=NORMAL")
+        except sqlite3.Error:
+            connection.close()
+            raise
+        return connection
+
+    return open_file
+
+
+def _begin(connection: Connection) -> None:
+    writes = connection.get_execution_options().get("loadgen_writes", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")

@@ -1,0 +1,284 @@
+"""The store: the only code that opens a database session. Imports `engine`, `load`, `errors` and this room.
+
+Each method is one transaction. A run is there with all its requests and samples, or it is not there at all. Run documents
+come back as they went in. Every failure is a `StoreError` of one sentence.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import islice
+from types import TracebackType
+from typing import Any, cast
+
+from sqlalchemy import Table, case, func, insert, select
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import Session
+
+from loadgen.engine.record import Records
+from loadgen.errors import NotFoundError, StoreError
+from loadgen.load.spec import canonical_hash
+from loadgen.store import failures, plain, request_rows, schema, tables
+from loadgen.store.database import Database, connect
+from loadgen.store.rows import ServerSample, SweepRow, SweepStatus
+
+_STATUSES = ("valid", "doubtful", "invalid")
+_INSERT: dict[str, Callable[..., Any]] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
+_ROWS_PER_INSERT = 5_000  # bounds the memory of a large run; larger batches were not faster
+
+
+class Store:
+    """A database of sweeps and runs. May be used from several threads; SQLite lets one of them write at a time."""
+
+    def __init__(self, database: Database, *, read_only: bool) -> None:
+        self._database = database
+        self._read_only = read_only
+
+    @classmethod
+    def open(cls, url: str, *, read_only: bool = False) -> "Store":
+        """Open `sqlite:///FILE` or `postgresql://…`; creates and migrates it unless `read_only`.
+
+        Raises `StoreError` when it cannot be opened or written, is no database of ours, or has a newer schema.
+        """
+        database = connect(url, read_only=read_only)
+        with failures.named(database.place):
+            schema.prepare(database, read_only=read_only)
+        return cls(database, read_only=read_only)
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self._database.reading.dispose()
+
+    def __enter__(self) -> "Store":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def add_sweep(self, sweep: SweepRow) -> None:
+        """Store a sweep before its first run. Raises `StoreError` when there is one of that id."""
+        with self._write() as session:
+            if session.get(tables.Sweep, sweep.sweep_id) is not None:
+                raise StoreError(f"The sweep {sweep.sweep_id} is stored already: give the new one another id.")
+            session.add(
+                tables.Sweep(
+                    sweep_id=sweep.sweep_id,
+                    name=plain.text(sweep.name),
+                    spec=sweep.spec,
+                    spec_hash=sweep.spec_hash,
+                    planned_runs=sweep.planned_runs,
+                    status=sweep.status,
+                    simulated=sweep.simulated,
+                    created_at=sweep.created_at,
+                    environment_hash=_keep_environment(session, sweep.environment),
+                    server=sweep.server,
+                )
+            )
+
+    def set_sweep_status(self, sweep_id: str, status: SweepStatus) -> None:
+        """Say how the sweep of exactly that id stands. Raises `NotFoundError`."""
+        with self._write() as session:
+            _stored_sweep(session, sweep_id).status = status
+
+    def add_run(
+        self, sweep_id: str, document: dict[str, Any], records: Records, samples: Sequence[ServerSample] = ()
+    ) -> None:
+        """Store a run which has ended, in one transaction. Raises `NotFoundError` for an unknown sweep."""
+        plain.write_json(document)  # fails here, with a sentence, before anything is written
+        with self._write() as session:
+            _stored_sweep(session, sweep_id)
+            if session.scalar(select(tables.Run.run_number).where(tables.Run.run_id == document["run_id"])) is not None:
+                raise StoreError(f"The run {document['run_id']} is stored already: give the new one another id.")
+            run = _run_row(sweep_id, document, _keep_environment(session, document["environment"]))
+            session.add(run)
+            session.flush()
+            rows = request_rows.to_rows(records, run.run_number)
+            while batch := list(islice(rows, _ROWS_PER_INSERT)):
+                session.execute(insert(cast(Table, tables.Request.__table__)), batch)
+            if samples:
+                session.execute(
+                    insert(cast(Table, tables.ServerSample.__table__)), _sample_rows(run.run_number, samples)
+                )
+
+    def sweeps(self) -> list[SweepRow]:
+        """All sweeps, newest first."""
+        return self._sweep_rows()
+
+    def sweep(self, sweep_id: str) -> SweepRow:
+        """The sweep of that id, or of that beginning of an id when only one fits. Raises `NotFoundError`."""
+        with self._read() as session:
+            found = _resolve(session, "sweep", tables.Sweep.sweep_id, sweep_id)
+        return self._sweep_rows(tables.Sweep.sweep_id == found)[0]
+
+    def resumable(self, spec_hash: str) -> SweepRow | None:
+        """The newest sweep of that resolved spec which did not finish; "running" counts: its process may have been killed."""
+        found = self._sweep_rows(tables.Sweep.spec_hash == spec_hash, tables.Sweep.status != "finished")
+        return found[0] if found else None
+
+    def runs(self, sweep_id: str) -> list[dict[str, Any]]:
+        """The run documents of the sweep (id or unique beginning), in the order they ran. Reads no request."""
+        with self._read() as session:
+            found = _resolve(session, "sweep", tables.Sweep.sweep_id, sweep_id)
+            return _documents(session, tables.Run.sweep_id == found)
+
+    def run(self, run_id: str) -> dict[str, Any]:
+        """The document of that run (id or unique beginning). Raises `NotFoundError`."""
+        with self._read() as session:
+            found = _resolve(session, "run", tables.Run.run_id, run_id)
+            return _documents(session, tables.Run.run_id == found)[0]
+
+    def records(self, run_id: str) -> Records:
+        """The requests of that run (id or unique beginning), exactly as they were added. Raises `NotFoundError`."""
+        request = cast(Table, tables.Request.__table__)
+        with self._read() as session:
+            number = _run_number(session, run_id)
+            query = select(*(request.c[name] for name in request_rows.COLUMNS))
+            rows = session.execute(query.where(request.c.run_number == number).order_by(request.c.row_number)).all()
+        return request_rows.from_rows(rows)
+
+    def samples(self, run_id: str) -> list[ServerSample]:
+        """What the server said of itself through that run (id or unique beginning), in the order added."""
+        sample = tables.ServerSample
+        with self._read() as session:
+            number = _run_number(session, run_id)
+            query = select(sample.at_ns, sample.values).where(sample.run_number == number)
+            rows = session.execute(query.order_by(sample.sample_number)).all()
+        return [ServerSample(at_ns=at_ns, values=values) for at_ns, values in rows]
+
+    def _sweep_rows(self, *conditions: Any) -> list[SweepRow]:
+        status = tables.Run.verdict_status
+        counts = select(
+            tables.Run.sweep_id,
+            func.count().label("runs"),
+            *(func.sum(case((status == word, 1), else_=0)).label(word) for word in _STATUSES),
+        )
+        counted = counts.group_by(tables.Run.sweep_id).subquery()
+        query = (
+            select(tables.Sweep, tables.Environment.document, *(counted.c[name] for name in ("runs", *_STATUSES)))
+            .join(tables.Environment)
+            .outerjoin(counted, counted.c.sweep_id == tables.Sweep.sweep_id)
+            .where(*conditions)
+            .order_by(tables.Sweep.created_at.desc(), tables.Sweep.sweep_id.desc())
+        )
+        with self._read() as session:
+            return [_sweep_row(*row) for row in session.execute(query)]
+
+    @contextmanager
+    def _read(self) -> Iterator[Session]:
+        with failures.named(self._database.place), Session(self._database.reading) as session:
+            yield session
+
+    @contextmanager
+    def _write(self) -> Iterator[Session]:
+        if self._read_only:
+            raise StoreError(f"The database {self._database.place} was opened for reading only and takes nothing new.")
+        with failures.named(self._database.place), Session(self._database.writing) as session, session.begin():
+            yield session
+
+
+def _run_row(sweep_id: str, document: dict[str, Any], environment_hash: str) -> tables.Run:
+    spec, shape = document["spec"], document["spec"]["shape"]
+    return tables.Run(
+        run_id=document["run_id"],
+        sweep_id=sweep_id,
+        spec_hash=spec["hash"],
+        point_hash=spec["point_hash"],
+        repeat=document["repeat"],
+        started_at=document["started_at"],
+        elapsed_s=document["elapsed_s"],
+        verdict_status=document["verdict"]["status"],
+        interrupted=document["interrupted"],
+        simulated=document["simulated"],
+        model=plain.text(spec["model"]),
+        endpoint=spec["endpoint"],
+        shape_kind=shape["kind"],
+        concurrency=shape.get("concurrency", shape.get("size")),
+        rate_per_s=shape.get("rate_per_s"),
+        input_tokens=spec["input_tokens"],
+        output_tokens=spec["output_tokens"],
+        seed=spec["seed"],
+        method_version=document["method_version"],
+        environment_hash=environment_hash,
+        document={**document, "environment": None},  # null keeps its place among the keys
+    )
+
+
+def _sample_rows(run_number: int, samples: Sequence[ServerSample]) -> list[dict[str, Any]]:
+    return [
+        {
+            "run_number": run_number,
+            "sample_number": number,
+            "at_ns": sample.at_ns,
+            "values": plain.finite(sample.values),
+        }
+        for number, sample in enumerate(samples)
+    ]
+
+
+def _sweep_row(
+    sweep: tables.Sweep,
+    environment: dict[str, Any],
+    runs: int | None,
+    valid: int | None,
+    doubtful: int | None,
+    invalid: int | None,
+) -> SweepRow:
+    return SweepRow(
+        sweep_id=sweep.sweep_id,
+        name=sweep.name,
+        spec=sweep.spec,
+        spec_hash=sweep.spec_hash,
+        planned_runs=sweep.planned_runs,
+        status=cast(SweepStatus, sweep.status),
+        simulated=sweep.simulated,
+        created_at=sweep.created_at,
+        environment=environment,
+        server=sweep.server,
+        runs=runs or 0,
+        valid=valid or 0,
+        doubtful=doubtful or 0,
+        invalid=invalid or 0,
+    )
+
+
+def _keep_environment(session: Session, environment: dict[str, Any]) -> str:
+    plain.write_json(environment)
+    environment_hash = canonical_hash(environment)
+    add = _INSERT[session.get_bind().dialect.name](tables.Environment)
+    # Two sweeps that start at once on one machine may both find it absent.
+    session.execute(add.values(environment_hash=environment_hash, document=environment).on_conflict_do_nothing())
+    return environment_hash
+
+
+def _stored_sweep(session: Session, sweep_id: str) -> tables.Sweep:
+    sweep = session.get(tables.Sweep, sweep_id)
+    if sweep is None:
+        raise NotFoundError(f"There is no sweep {sweep_id!r} in the database: `loadgen list` shows those there are.")
+    return sweep
+
+
+def _resolve(session: Session, kind: str, column: Any, given: str) -> str:
+    """The full id for an id or its beginning."""
+    if session.scalar(select(column).where(column == given)) is not None:
+        return given
+    fitting = list(
+        session.scalars(select(column).where(column.startswith(given, autoescape=True)).order_by(column).limit(4))
+    )
+    if len(fitting) == 1:
+        return str(fitting[0])
+    if not fitting:
+        raise NotFoundError(f"There is no {kind} {given!r} in the database: `loadgen list` shows those there are.")
+    shown = ", ".join(fitting[:3]) + (", …" if len(fitting) > 3 else "")
+    raise NotFoundError(f"Several {kind}s begin with {given!r} ({shown}): write more of the id.")
+
+
+def _documents(session: Session, condition: Any) -> list[dict[str, Any]]:
+    query = select(tables.Run.document, tables.Environment.document).join(tables.Environment).where(condition)
+    rows = session.execute(query.order_by(tables.Run.run_number))
+    return [{**document, "environment": environment} for document, environment in rows]
+
+
+def _run_number(session: Session, run_id: str) -> int:
+    found = _resolve(session, "run", tables.Run.run_id, run_id)
+    return session.scalars(select(tables.Run.run_number).where(tables.Run.run_id == found)).one()

@@ -1,0 +1,37 @@
+"""What the store takes and gives besides run documents and `Records`: plain rows, without SQLAlchemy.
+
+Imports nothing of the project.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+SweepStatus = Literal["running", "finished", "interrupted", "failed"]
+
+
+@dataclass(frozen=True, slots=True)
+class SweepRow:
+    """One sweep: load points on one server. The last four fields are counted by the store when it reads the sweep."""
+
+    sweep_id: str
+    name: str
+    spec: dict[str, Any]  # the resolved spec
+    spec_hash: str  # of the resolved spec: what a resume looks for
+    planned_runs: int
+    status: SweepStatus
+    simulated: bool
+    created_at: str  # UTC, ISO 8601
+    environment: dict[str, Any]
+    server: dict[str, Any]
+    runs: int = 0
+    valid: int = 0
+    doubtful: int = 0
+    invalid: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ServerSample:
+    """What the server said of itself at one moment of a run."""
+
+    at_ns: int  # relative to the run's origin; negative before t = 0
+    values: dict[str, float]  # by metric name

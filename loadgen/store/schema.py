@@ -1,0 +1,68 @@
+"""Is the schema of this database ours, and of this version? Creates and migrates it. Imports `errors` and this room.
+
+Alembic is imported only when there is something to migrate: opening a database for one query should not pay for it.
+"""
+
+from pathlib import Path
+
+from sqlalchemy import Connection, inspect, text
+
+from loadgen.errors import StoreError
+from loadgen.store.database import Database
+
+HEAD = "0001"  # the newest file of migrations/versions
+MIGRATIONS = Path(__file__).parent / "migrations"
+
+
+def prepare(database: Database, *, read_only: bool) -> None:
+    """Leave the database at `HEAD`, or raise `StoreError`: newer, another program's, or (a reader) not migrated yet."""
+    with database.reading.connect() as connection:
+        if _is_current(connection, database.place):
+            return
+        if read_only:
+            raise StoreError(
+                f"The database {database.place} is empty or of an older loadgen (schema {_revision(connection) or 'none'}, "
+                f"ours is {HEAD}): measure something with it first, which brings it up to date."
+            )
+    with database.writing.begin() as connection:
+        # Looked at again now that we hold the lock: another process may have migrated it while we waited.
+        if not _is_current(connection, database.place):
+            _migrate(connection)
+
+
+def _is_current(connection: Connection, place: str) -> bool:
+    revision = _revision(connection)
+    if revision == HEAD:
+        return True
+    if revision is None:
+        if inspect(connection).get_table_names():
+            raise StoreError(f"The database {place} belongs to another program: pass another --db.")
+        return False
+    if revision not in _known_revisions():
+        raise StoreError(
+            f"The database {place} has schema {revision}, which is newer than this loadgen's schema {HEAD}: upgrade loadgen."
+        )
+    return False
+
+
+def _revision(connection: Connection) -> str | None:
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    revision = connection.scalar(text("SELECT version_num FROM alembic_version"))
+    return None if revision is None else str(revision)
+
+
+def _known_revisions() -> set[str]:
+    from alembic.script import ScriptDirectory
+
+    return {script.revision for script in ScriptDirectory(str(MIGRATIONS)).walk_revisions()}
+
+
+def _migrate(connection: Connection) -> None:
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")

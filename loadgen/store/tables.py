@@ -1,0 +1,126 @@
+"""The tables, as typed SQLAlchemy models. Imports nothing of the project.
+
+One word per thing: a column is called like the field of the run document or of `Records` that it holds. Moments are `_ns`
+relative to the run's origin, and a moment or a count that nobody knows is NULL. All types are portable between SQLite and
+PostgreSQL. A change here needs a new file in `migrations/versions` and a new `HEAD` in `schema.py`.
+"""
+
+from typing import Any, ClassVar
+
+from sqlalchemy import JSON, BigInteger, ForeignKey, Index, MetaData
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.types import TypeEngine
+
+
+class Entity(DeclarativeBase):
+    """The root of the models; constraints have names, so that a migration can speak of them."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map: ClassVar[dict[Any, TypeEngine[Any]]] = {dict[str, Any]: JSON(none_as_null=True)}
+
+
+class Environment(Entity):
+    """What a run ran on. One row however many runs shared it, named by the hash of its content."""
+
+    __tablename__ = "environment"
+
+    environment_hash: Mapped[str] = mapped_column(primary_key=True)
+    document: Mapped[dict[str, Any]]
+
+
+class Sweep(Entity):
+    """Load points on one server. `status` is the one column of the database that ever changes."""
+
+    __tablename__ = "sweep"
+    __table_args__ = (Index(None, "spec_hash"),)
+
+    sweep_id: Mapped[str] = mapped_column(primary_key=True)
+    name: Mapped[str]
+    spec: Mapped[dict[str, Any]]
+    spec_hash: Mapped[str]
+    planned_runs: Mapped[int]
+    status: Mapped[str]
+    simulated: Mapped[bool]
+    created_at: Mapped[str]
+    environment_hash: Mapped[str] = mapped_column(ForeignKey("environment.environment_hash"))
+    server: Mapped[dict[str, Any]]
+
+
+class Run(Entity):
+    """One load point, one schedule, one verdict: the columns that lists filter by, and the whole run document.
+
+    `run_number` counts up in the order in which runs were stored. The document's `environment` is null here and kept in
+    its own table.
+    """
+
+    __tablename__ = "run"
+    __table_args__ = (Index(None, "sweep_id"), Index(None, "spec_hash"), Index(None, "point_hash"))
+
+    run_number: Mapped[int] = mapped_column(primary_key=True)
+    run_id: Mapped[str] = mapped_column(unique=True)
+    sweep_id: Mapped[str] = mapped_column(ForeignKey("sweep.sweep_id"))
+    spec_hash: Mapped[str]
+    point_hash: Mapped[str]
+    repeat: Mapped[int]
+    started_at: Mapped[str]
+    elapsed_s: Mapped[float]
+    verdict_status: Mapped[str]
+    interrupted: Mapped[bool]
+    simulated: Mapped[bool]
+    model: Mapped[str]
+    endpoint: Mapped[str]
+    shape_kind: Mapped[str]
+    concurrency: Mapped[int | None]  # closed loop: callers; wave: its size; NULL in the open loop
+    rate_per_s: Mapped[float | None]  # open loop only
+    input_tokens: Mapped[int]
+    output_tokens: Mapped[int]
+    seed: Mapped[int] = mapped_column(BigInteger)
+    method_version: Mapped[int]
+    environment_hash: Mapped[str] = mapped_column(ForeignKey("environment.environment_hash"))
+    document: Mapped[dict[str, Any]]
+
+
+class Request(Entity):
+    """One request of a run: the columns of `engine.record.Records`, its arrivals as one BLOB (see `arrivals.py`)."""
+
+    __tablename__ = "request"
+
+    run_number: Mapped[int] = mapped_column(ForeignKey("run.run_number"), primary_key=True)
+    row_number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)  # position in `Records`
+    index: Mapped[int]  # position in the schedule
+    slot: Mapped[int | None]
+    outcome: Mapped[str]
+    http_status: Mapped[int | None]
+    due_ns: Mapped[int | None] = mapped_column(BigInteger)
+    start_ns: Mapped[int | None] = mapped_column(BigInteger)
+    sent_ns: Mapped[int | None] = mapped_column(BigInteger)
+    first_byte_ns: Mapped[int | None] = mapped_column(BigInteger)
+    end_ns: Mapped[int | None] = mapped_column(BigInteger)
+    connect_ns: Mapped[int | None] = mapped_column(BigInteger)
+    prompt_tokens_asked: Mapped[int]
+    output_tokens_asked: Mapped[int]
+    prompt_tokens: Mapped[int | None]
+    output_tokens: Mapped[int | None]
+    counted_by: Mapped[str]
+    finish_reason: Mapped[str | None]
+    detail: Mapped[str | None]
+    server_timing: Mapped[dict[str, Any] | None]
+    arrivals: Mapped[bytes]
+
+
+class ServerSample(Entity):
+    """What the server said of itself at one moment of a run."""
+
+    __tablename__ = "server_sample"
+
+    run_number: Mapped[int] = mapped_column(ForeignKey("run.run_number"), primary_key=True)
+    sample_number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    at_ns: Mapped[int] = mapped_column(BigInteger)
+    values: Mapped[dict[str, Any]]
