@@ -1,0 +1,272 @@
+"""One HTTP/1.1 connection over its own socket: sends a request, keeps the bytes of the answer with their kernel stamps.
+
+While bytes arrive it does almost nothing: `recvmsg`, append, look for the end of the message. How it sees the end:
+
+- The usual stream is chunked. Its last bytes are CRLF 0 CRLF CRLF, which JSON inside LF-delimited events cannot contain, so
+  four compared bytes a read are enough. The framing is verified when the answer is parsed, after the run.
+- Anything else (content-length, until close, CRLF-delimited events, a head in pieces) goes through httptools at once.
+"""
+
+import asyncio
+import contextlib
+import socket
+import ssl
+from dataclasses import dataclass
+from typing import Any
+
+import httptools
+import httpx2
+
+from loadgen.engine.clock import monotonic_ns
+from loadgen.engine.exchange import Exchange, stamp_now
+from loadgen.engine.framing import ResponseParser
+
+SO_TIMESTAMPING = 37  # asm-generic/socket.h; the socket module does not name it
+RX_SOFTWARE, SOFTWARE = 1 << 3, 1 << 4  # linux/net_tstamp.h
+READ_BYTES = 65536
+ANCILLARY_BYTES = 96
+
+_CHUNKED = b"\r\ntransfer-encoding: chunked\r\n"
+_CLOSE = b"\r\nconnection: close\r\n"
+_BLANK_LINE = b"\r\n\r\n"
+_LAST_CHUNK = b"\r\n0\r\n\r\n"
+
+
+class StaleConnectionError(Exception):
+    """The server had closed the kept connection before it saw the request, which can therefore be sent again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where to connect: a resolved socket address, and the name to verify when `tls` is set."""
+
+    family: socket.AddressFamily
+    sockaddr: tuple[Any, ...]
+    server_name: str
+    tls: ssl.SSLContext | None = None
+
+
+class TlsTunnel:
+    """TLS in memory over somebody else's socket, so that the socket's stamps survive encryption."""
+
+    def __init__(self, context: ssl.SSLContext, server_name: str) -> None:
+        self._incoming = ssl.MemoryBIO()
+        self._outgoing = ssl.MemoryBIO()
+        self._object = context.wrap_bio(self._incoming, self._outgoing, server_hostname=server_name)
+
+    async def handshake(self, loop: asyncio.AbstractEventLoop, sock: socket.socket) -> None:
+        """Agree on keys over the connected `sock`. Raises ssl.SSLError or ConnectionError."""
+        while True:
+            try:
+                self._object.do_handshake()
+                break
+            except ssl.SSLWantReadError:
+                await loop.sock_sendall(sock, self._outgoing.read())
+                received = await loop.sock_recv(sock, READ_BYTES)
+                if not received:
+                    raise ConnectionResetError("the server closed the connection during the TLS handshake") from None
+                self._incoming.write(received)
+        await loop.sock_sendall(sock, self._outgoing.read())
+
+    def encrypt(self, plain: bytes) -> bytes:
+        """`plain` as TLS records."""
+        self._object.write(plain)
+        return self._outgoing.read()
+
+    def decrypt(self, received: bytes) -> tuple[bytes, bool]:
+        """(the plain bytes that `received` completes, whether the peer has said goodbye)."""
+        self._incoming.write(received)
+        parts = []
+        try:
+            while part := self._object.read(READ_BYTES):
+                parts.append(part)
+        except ssl.SSLWantReadError:
+            return b"".join(parts), False
+        except ssl.SSLZeroReturnError:
+            pass
+        return b"".join(parts), True
+
+
+class Connection:
+    """A connected socket that carries one exchange at a time. Not reusable once `closed`."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, sock: socket.socket, tunnel: TlsTunnel | None) -> None:
+        self._loop = loop
+        self._socket = sock
+        self._recvmsg = sock.recvmsg
+        self._tunnel = tunnel
+        self._exchange: Exchange | None = None
+        self._ended: asyncio.Future[None] | None = None
+        self._framing: ResponseParser | None = None
+        self._keep_alive = True
+        self._unsent: memoryview | None = None
+        self._used = False
+        self.closed = False
+        loop.add_reader(sock, self._readable)
+
+    @classmethod
+    async def open(cls, address: Address) -> "Connection":
+        """Connect to `address`, with TLS if it asks for it. Raises OSError (ssl.SSLError included)."""
+        loop = asyncio.get_running_loop()
+        sock = socket.socket(address.family, socket.SOCK_STREAM)
+        try:
+            sock.setblocking(False)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            with contextlib.suppress(OSError):  # elsewhere than on Linux: stamped at the read, and said so
+                sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPING, RX_SOFTWARE | SOFTWARE)
+            await loop.sock_connect(sock, address.sockaddr)
+            tunnel = None
+            if address.tls is not None:
+                tunnel = TlsTunnel(address.tls, address.server_name)
+                await tunnel.handshake(loop, sock)
+        except BaseException:
+            sock.close()
+            raise
+        return cls(loop, sock, tunnel)
+
+    async def carry(self, wire: bytes, exchange: Exchange) -> None:
+        """Send `wire` and gather its whole answer into `exchange`.
+
+        Raises StaleConnectionError when a kept connection turns out to be closed, httpx2.ReadError when it is lost before or
+        within the answer, httpx2.RemoteProtocolError when the answer is not HTTP. Whatever arrived stays in `exchange`.
+        """
+        self._exchange = exchange
+        self._framing = None
+        self._ended = self._loop.create_future()
+        if self._tunnel is not None:
+            wire = self._tunnel.encrypt(wire)
+        exchange.sent_ns = monotonic_ns()
+        try:
+            sent = self._socket.send(wire)
+        except BlockingIOError:
+            sent = 0
+        except OSError as error:
+            self._lost(error)
+            sent = len(wire)
+        if sent < len(wire):
+            self._unsent = memoryview(wire)[sent:]
+            self._loop.add_writer(self._socket, self._writable)
+        try:
+            await self._ended
+        finally:
+            self._exchange = None
+            if not exchange.complete or not self._keep_alive or self._unsent is not None:
+                self.close()
+            self._used = True
+
+    def close(self) -> None:
+        """Close the socket; what was in flight on it is lost."""
+        if not self.closed:
+            self.closed = True
+            self._loop.remove_reader(self._socket)
+            if self._unsent is not None:
+                self._loop.remove_writer(self._socket)
+            self._socket.close()
+
+    def _writable(self) -> None:
+        assert self._unsent is not None
+        try:
+            sent = self._socket.send(self._unsent)
+        except BlockingIOError:
+            return
+        except OSError:
+            # The answer may already be here (an early error while the body was still going out): let the reader decide.
+            sent = len(self._unsent)
+        self._unsent = self._unsent[sent:]
+        if not self._unsent:
+            self._unsent = None
+            self._loop.remove_writer(self._socket)
+
+    def _readable(self) -> None:
+        try:
+            received, ancillary, _, _ = self._recvmsg(READ_BYTES, ANCILLARY_BYTES)
+        except BlockingIOError:
+            return
+        except OSError as error:
+            self._lost(error)
+            return
+        exchange = self._exchange
+        goodbye = not received
+        if self._tunnel is not None and received:
+            try:
+                received, goodbye = self._tunnel.decrypt(received)
+            except ssl.SSLError as error:
+                self._lost(error)
+                return
+        if exchange is None:
+            if received or goodbye:  # closed while idle, or spoken unasked: of no more use (a TLS ticket is neither)
+                self.close()
+            return
+        if received:
+            exchange.reads.append(received)
+            exchange.stamps.append(ancillary[0][2] if ancillary else stamp_now())
+            if len(exchange.reads) == 1:
+                self._begin(received)
+            elif self._framing is not None:
+                self._feed()
+            elif received[-4:] == _BLANK_LINE or len(received) < 4:
+                self._perhaps_ended(received)
+        if goodbye:
+            self._lost(None)
+
+    def _begin(self, first: bytes) -> None:
+        """Choose how to find the end, from the head; the usual stream needs no parser."""
+        head = first[: first.find(_BLANK_LINE) + 2].lower()
+        if _CHUNKED in head:
+            self._keep_alive = _CLOSE not in head
+            if first[-4:] == _BLANK_LINE and len(first) > len(head) + 2:
+                self._perhaps_ended(first)
+        else:
+            self._framing = ResponseParser()
+            self._feed()
+
+    def _perhaps_ended(self, last: bytes) -> None:
+        if last == _LAST_CHUNK[2:] or last.endswith(_LAST_CHUNK):
+            self._end()
+        else:  # CRLF-delimited events, trailers, or an end that came in pieces: the parser knows
+            self._framing = ResponseParser()
+            self._feed()
+
+    def _feed(self) -> None:
+        assert self._framing is not None
+        assert self._exchange is not None
+        reads = self._exchange.reads
+        try:
+            while self._framing.reads_fed < len(reads):
+                self._framing.feed(reads[self._framing.reads_fed])
+        except httptools.HttpParserError as error:
+            self._fail(httpx2.RemoteProtocolError(f"the answer is not HTTP: {error}"))
+            return
+        if self._framing.ended:
+            self._keep_alive = self._framing.keep_alive
+            self._end()
+
+    def _end(self) -> None:
+        assert self._exchange is not None
+        assert self._ended is not None
+        self._exchange.complete = True
+        if not self._ended.done():
+            self._ended.set_result(None)
+
+    def _lost(self, error: OSError | None) -> None:
+        """The connection is gone: a proper end for a body of no stated length, otherwise a failure."""
+        exchange = self._exchange
+        if exchange is None or exchange.complete:
+            self.close()
+            return
+        if error is None and self._framing is not None and self._framing.may_end_by_close:
+            self._keep_alive = False
+            self._end()
+            return
+        reason = f": {error.strerror or error}" if error is not None else ""
+        if exchange.reads:
+            self._fail(httpx2.ReadError(f"the connection was lost within the answer{reason}"))
+        elif self._used:
+            self._fail(StaleConnectionError())
+        else:
+            self._fail(httpx2.ReadError(f"the connection was closed before the first byte of the answer{reason}"))
+
+    def _fail(self, error: Exception) -> None:
+        self.close()
+        if self._ended is not None and not self._ended.done():
+            self._ended.set_exception(error)

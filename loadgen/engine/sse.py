@@ -1,0 +1,75 @@
+"""Server-sent events: bytes in any pieces to events. Pure and incremental, after the WHATWG HTML standard, section 9.2.
+
+Line ends may be LF, CRLF or CR; lines that start with a colon are comments; one space after the colon of a field is
+dropped. Bytes are cut at line ends only, never inside a character, so text is whole whatever the reads were.
+"""
+
+from dataclasses import dataclass
+
+_BOM = b"\xef\xbb\xbf"
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One dispatched event: its `data` lines joined by LF, and its type (`message` unless the stream named another)."""
+
+    data: bytes
+    type: str = "message"
+
+
+class SseParser:
+    """Feed it pieces of the stream; each call returns the events which that piece completed."""
+
+    def __init__(self) -> None:
+        self._rest = b""
+        self._data: list[bytes] = []
+        self._type = ""
+        self._at_start = True
+        self._after_cr = False
+
+    def feed(self, piece: bytes) -> list[Event]:
+        """The events completed by `piece`, in order. An event is complete at the blank line which ends it."""
+        # The usual case, one whole event of one data line, in one step.
+        if (
+            not self._rest
+            and not self._data
+            and not self._type
+            and not self._at_start
+            and not self._after_cr
+            and piece.startswith(b"data: ")
+            and piece.endswith(b"\n\n")
+            and b"\r" not in piece
+            and piece.find(b"\n") == len(piece) - 2
+        ):
+            return [Event(piece[6:-2])]
+        events: list[Event] = []
+        text = self._rest + piece
+        if self._at_start:
+            if len(text) < len(_BOM) and _BOM.startswith(text):
+                self._rest = text
+                return events
+            text = text.removeprefix(_BOM)
+            self._at_start = False
+        # A CR ends its line at once; if it was half of a CRLF, the LF that opens the next piece is its other half.
+        if self._after_cr and piece:
+            text = text.removeprefix(b"\n")
+        self._after_cr = text.endswith(b"\r") or (self._after_cr and not piece)
+        if b"\r" in text:
+            text = text.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        *lines, self._rest = text.split(b"\n")
+        for line in lines:
+            self._line(line, events)
+        return events
+
+    def _line(self, line: bytes, events: list[Event]) -> None:
+        if not line:
+            if self._data:
+                events.append(Event(b"\n".join(self._data), self._type or "message"))
+            self._data, self._type = [], ""
+            return
+        name, _, value = line.partition(b":")
+        value = value.removeprefix(b" ")
+        if name == b"data":
+            self._data.append(value)
+        elif name == b"event":
+            self._type = value.decode(errors="replace")
