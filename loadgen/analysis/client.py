@@ -1,0 +1,45 @@
+"""What the client knows of itself, as the `client` part of a run document: the material of half the checks.
+
+Imports engine and its own room.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from loadgen.analysis.measured import Measured
+from loadgen.analysis.stats import FloatArray, distribution
+from loadgen.engine.record import MISSING, Bool, ClientFacts
+
+
+def client_facts(measured: Measured, client: ClientFacts) -> dict[str, Any]:
+    """Plain JSON values. Delays and lags in seconds; `cpu_ratio` is the share of one core that each worker used."""
+    records = measured.records
+    arrivals = len(records.arrival_ns)
+    opened_ns = records.connect_ns[records.connect_ns != MISSING]
+    return {
+        "stamp_source": client.stamp_source,
+        "workers": client.workers,
+        "cpu_s": client.cpu_s,
+        "wall_s": client.wall_s,
+        "cpu_ratio": client.cpu_s / (client.wall_s * client.workers) if client.wall_s > 0 else None,
+        "events": arrivals,
+        "reads": client.reads,
+        "loop_lag_s": distribution(client.loop_lag_ns / 1e9),
+        "send_delay_s": distribution(_send_delay_s(measured, np.ones(len(records), np.bool_))),
+        "measured_send_delay_s": distribution(_send_delay_s(measured, measured.window.requests)),
+        "coalesced_ratio": int(np.count_nonzero(records.arrival_coalesced)) / arrivals if arrivals else None,
+        "connect_s": distribution(opened_ns / 1e9),
+        "clock_step_s": client.clock_step_ns / 1e9,
+        "connections_opened": client.connections_opened,
+        "connections_reopened": client.connections_reopened,
+        "peak_rss_bytes": client.peak_rss_bytes,
+        "schedule_exhausted": client.schedule_exhausted,
+    }
+
+
+def _send_delay_s(measured: Measured, rows: Bool) -> FloatArray:
+    """How much later than due each request of `rows` that was sent went out."""
+    records = measured.records
+    rows = rows & (records.sent_ns != MISSING) & (records.due_ns != MISSING)
+    return (records.sent_ns[rows] - records.due_ns[rows]) / 1e9

@@ -1,0 +1,35 @@
+"""Gaps between the arrivals of one answer: per chunk as received, and per token when the tokens are known.
+
+Imports NumPy and the column types of engine. No gap ever spans two requests.
+"""
+
+import numpy as np
+
+from loadgen.analysis.stats import FloatArray
+from loadgen.engine.record import Bool, Int32, Records
+
+
+def chunk_gaps_s(records: Records, rows: Bool) -> FloatArray:
+    """Seconds between successive content chunks of each of the selected `rows`, end to end: arrivals − 1 a row."""
+    owner = np.repeat(np.arange(len(records), dtype=np.int32), np.diff(records.arrival_start))
+    chosen = rows[owner]
+    return _gaps_s(records, chosen, owner)[0]
+
+
+def token_gaps_s(records: Records, rows: Bool) -> FloatArray:
+    """Seconds between successive tokens of each of the selected `rows`: k tokens after a gap g are k gaps of g/k.
+
+    The tokens of a row's first chunk have no gap before them that we could know, and are left out. A chunk that
+    carried no token lends its time to the next one that does, so that time is neither lost nor counted twice.
+    """
+    owner = np.repeat(np.arange(len(records), dtype=np.int32), np.diff(records.arrival_start))
+    chosen = rows[owner] & (records.arrival_tokens > 0)
+    gaps_s, tokens = _gaps_s(records, chosen, owner)
+    return np.repeat(gaps_s / tokens, tokens)
+
+
+def _gaps_s(records: Records, chosen: Bool, owner: Int32) -> tuple[FloatArray, Int32]:
+    """Gaps between neighbours among the `chosen` arrivals that have the same owner, and the tokens that ended each."""
+    stamps_ns, owners = records.arrival_ns[chosen], owner[chosen]
+    same = owners[1:] == owners[:-1]
+    return np.diff(stamps_ns)[same] / 1e9, records.arrival_tokens[chosen][1:][same]

@@ -1,0 +1,54 @@
+"""The facts of one run laid out for the formulas: its records, its window, and the edges of each answer.
+
+Imports load and engine. Computes nothing that a person would read; `metrics` does.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from loadgen.analysis.window import Window, measured_window
+from loadgen.engine.record import MISSING, Bool, CountedBy, Int64, Outcome, Records
+from loadgen.load.spec import RunSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """One run, ready to be measured. Arrays have one entry a row of `records`."""
+
+    spec: RunSpec
+    records: Records
+    window: Window
+    ok: Bool  # ended ok, anywhere in the run
+    answered: Bool  # ok, in the window, and carried content: the requests whose latencies are reported
+    arrivals: Int64  # how many chunks of content it got
+    first_ns: Int64  # stamp of its first content; MISSING without any
+    last_ns: Int64  # stamp of its last content; MISSING without any
+
+    @property
+    def tokens_known(self) -> bool:
+        """False when the tokens of any ok request are a guess of one a chunk: then no figure is made from tokens."""
+        return not bool(np.any(self.records.counted_by[self.ok] == CountedBy.ASSUMED))
+
+
+def measure(spec: RunSpec, records: Records) -> Measured:
+    """Lay out the records of a run of `spec`."""
+    window = measured_window(spec, records)
+    begin, end = records.arrival_start[:-1], records.arrival_start[1:]
+    arrivals = end - begin
+    some = arrivals > 0
+    first_ns = np.full(len(records), MISSING, np.int64)
+    last_ns = first_ns.copy()
+    first_ns[some] = records.arrival_ns[begin[some]]
+    last_ns[some] = records.arrival_ns[end[some] - 1]
+    ok = records.outcome == Outcome.OK
+    return Measured(
+        spec=spec,
+        records=records,
+        window=window,
+        ok=ok,
+        answered=ok & window.requests & some,
+        arrivals=arrivals,
+        first_ns=first_ns,
+        last_ns=last_ns,
+    )

@@ -1,0 +1,298 @@
+"""THE definitions: every figure that a run is judged by, in one table that drives the JSON, the tables, the pages and the docs.
+
+Imports load, engine and its own room. To change what a figure means is to raise METHOD_VERSION and to say so in
+CHANGELOG under "Measurement changes".
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from loadgen.analysis.gaps import chunk_gaps_s, token_gaps_s
+from loadgen.analysis.measured import Measured
+from loadgen.analysis.paper import PaperFigures, paper_figures
+from loadgen.analysis.stats import FloatArray
+from loadgen.engine.record import Bool, Int64
+
+METHOD_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One figure of a run. `compute` gives the samples of a distribution, or the scalar; None: not to be had from this run."""
+
+    key: str  # where the run document has it; dots go down into objects
+    label: str  # for people
+    unit: Literal["s", "tokens/s", "requests/s"]
+    kind: Literal["distribution", "scalar"]
+    better: Literal["lower", "higher"]
+    formula: str
+    window: str  # which requests, arrivals or moments it is made from
+    doc: str  # what it tells, in a sentence
+    compute: Callable[[Measured], FloatArray | float | None]
+
+    def of(self, document: dict[str, Any]) -> Any:
+        """This metric's entry in a run document or summary: a distribution, a number, or None."""
+        entry: Any = document
+        for part in self.key.split("."):
+            if entry is None:
+                return None
+            entry = entry[part]
+        return entry
+
+
+def ttft_s(measured: Measured) -> FloatArray:
+    """Seconds, one a request, in the order of the schedule."""
+    return _since(measured, measured.first_ns, measured.records.start_ns)
+
+
+def ttft_from_send_s(measured: Measured) -> FloatArray:
+    """Seconds, one a request, in the order of the schedule."""
+    return _since(measured, measured.first_ns, measured.records.sent_ns)
+
+
+def e2e_latency_s(measured: Measured) -> FloatArray:
+    """Seconds, one a request, in the order of the schedule."""
+    return _since(measured, measured.last_ns, measured.records.start_ns)
+
+
+def tpot_s(measured: Measured) -> FloatArray:
+    """Seconds a token, one for each request of two tokens or more in two chunks or more; empty when tokens are not known."""
+    rows = _with_tpot(measured)
+    span_s = (measured.last_ns[rows] - measured.first_ns[rows]) / 1e9
+    return span_s / (measured.records.output_tokens[rows] - 1)
+
+
+def chunk_gap_s(measured: Measured) -> FloatArray:
+    """Seconds, one for each chunk after the first of each request."""
+    return chunk_gaps_s(measured.records, measured.answered)
+
+
+def token_gap_s(measured: Measured) -> FloatArray:
+    """Seconds, one for each token after the first chunk of each request; empty when tokens are not known."""
+    if not measured.tokens_known:
+        return np.empty(0)
+    return token_gaps_s(measured.records, measured.answered)
+
+
+def output_tokens_per_s(measured: Measured) -> float | None:
+    """Tokens that arrived in the window, whoever carried them, per second of it; None when tokens are not known."""
+    if not measured.tokens_known:
+        return None
+    return _per_s(measured, _output_tokens(measured))
+
+
+def total_tokens_per_s(measured: Measured) -> float | None:
+    """Output tokens as above, and the prompts of the requests first answered in the window; None when either is not known."""
+    prefilled = (measured.arrivals > 0) & measured.window.holds(measured.first_ns)
+    prompt_tokens = measured.records.prompt_tokens[prefilled]
+    if not measured.tokens_known or (prompt_tokens < 0).any():
+        return None
+    return _per_s(measured, int(prompt_tokens.sum()) + _output_tokens(measured))
+
+
+def requests_per_s(measured: Measured) -> float | None:
+    """Ok requests that ended in the window, per second of it."""
+    return _per_s(measured, int(np.count_nonzero(measured.ok & measured.window.requests)))
+
+
+def goodput_per_s(measured: Measured) -> float | None:
+    """Ok requests of the window that exceeded no limit of the SLO, per second; None without an SLO or when it cannot be judged.
+
+    A request of a single token has no TPOT and so cannot exceed a limit on it.
+    """
+    limits = dict(measured.spec.slo)
+    if not limits or ("tpot_s" in limits and not measured.tokens_known):
+        return None
+    answered = np.flatnonzero(measured.answered)
+    good = measured.answered.copy()
+    for key, limit_s in limits.items():
+        rows = np.flatnonzero(_with_tpot(measured)) if key == "tpot_s" else answered
+        good[rows[_SLO_METRICS[key](measured) > limit_s]] = False
+    return _per_s(measured, int(np.count_nonzero(good)))
+
+
+def _since(measured: Measured, moment_ns: Int64, begin_ns: Int64) -> FloatArray:
+    rows = measured.answered
+    return (moment_ns[rows] - begin_ns[rows]) / 1e9
+
+
+def _with_tpot(measured: Measured) -> Bool:
+    """The rows which have a TPOT. All tokens in one chunk share one stamp, which says nothing of the time between them."""
+    if not measured.tokens_known:
+        return np.zeros(len(measured.records), np.bool_)
+    rows: Bool = measured.answered & (measured.records.output_tokens >= 2) & (measured.arrivals >= 2)
+    return rows
+
+
+def _output_tokens(measured: Measured) -> int:
+    inside = measured.window.holds(measured.records.arrival_ns)
+    return int(measured.records.arrival_tokens[inside].sum(dtype=np.int64))
+
+
+def _per_s(measured: Measured, count: int) -> float | None:
+    length_s = measured.window.length_s
+    return None if length_s is None else count / length_s
+
+
+def _paper(figure: Callable[[PaperFigures], float | None]) -> Callable[[Measured], float | None]:
+    def compute(measured: Measured) -> float | None:
+        figures = paper_figures(measured)
+        return None if figures is None else figure(figures)
+
+    return compute
+
+
+_SLO_METRICS = {"ttft_s": ttft_s, "tpot_s": tpot_s, "e2e_latency_s": e2e_latency_s}
+
+_REQUESTS = "ok requests that ended in the window"
+_ARRIVALS = "arrivals in the window, of any request"
+_WAVE = "the whole wave, all ok"
+
+METRICS: tuple[Metric, ...] = (
+    Metric(
+        key="ttft_s",
+        label="TTFT",
+        unit="s",
+        kind="distribution",
+        better="lower",
+        formula="first content arrival − start",
+        window=_REQUESTS,
+        doc="Time to first token: the first chunk with generated content (text, reasoning or tool call) since the request's start; a role-only chunk is not content.",
+        compute=ttft_s,
+    ),
+    Metric(
+        key="ttft_from_send_s",
+        label="TTFT from send",
+        unit="s",
+        kind="distribution",
+        better="lower",
+        formula="first content arrival − sent",
+        window=_REQUESTS,
+        doc="The same from the moment of sending, for comparison with tools that count so; in the open loop it hides what a late send cost.",
+        compute=ttft_from_send_s,
+    ),
+    Metric(
+        key="chunk_gap_s",
+        label="Chunk gap",
+        unit="s",
+        kind="distribution",
+        better="lower",
+        formula="arrival of a content chunk − arrival of the one before it",
+        window=_REQUESTS,
+        doc="Time between successive content chunks of one answer, however many tokens each carried.",
+        compute=chunk_gap_s,
+    ),
+    Metric(
+        key="token_gap_s",
+        label="Token gap",
+        unit="s",
+        kind="distribution",
+        better="lower",
+        formula="k tokens after a gap g → k gaps of g/k; none for the first chunk's tokens",
+        window=_REQUESTS,
+        doc="Time between successive tokens of one answer; empty when the tokens are assumed.",
+        compute=token_gap_s,
+    ),
+    Metric(
+        key="tpot_s",
+        label="TPOT",
+        unit="s",
+        kind="distribution",
+        better="lower",
+        formula="(last content arrival − first content arrival)/(output tokens − 1)",
+        window=_REQUESTS,
+        doc="Time per output token, one value a request: none under two tokens or two chunks, empty when the tokens are assumed.",
+        compute=tpot_s,
+    ),
+    Metric(
+        key="e2e_latency_s",
+        label="End-to-end latency",
+        unit="s",
+        kind="distribution",
+        better="lower",
+        formula="last content arrival − start",
+        window=_REQUESTS,
+        doc="The whole answer, from the request's start to its last content.",
+        compute=e2e_latency_s,
+    ),
+    Metric(
+        key="output_tokens_per_s",
+        label="Output throughput",
+        unit="tokens/s",
+        kind="scalar",
+        better="higher",
+        formula="output tokens that arrived in the window/window length",
+        window=_ARRIVALS,
+        doc="Tokens generated per second by the whole server; a token counts when it arrived, even if its request failed later.",
+        compute=output_tokens_per_s,
+    ),
+    Metric(
+        key="total_tokens_per_s",
+        label="Total throughput",
+        unit="tokens/s",
+        kind="scalar",
+        better="higher",
+        formula="(those output tokens + prompt tokens of requests first answered in the window)/window length",
+        window=_ARRIVALS,
+        doc="Tokens read and generated per second; a prompt counts at its request's first content, when its prefill is over.",
+        compute=total_tokens_per_s,
+    ),
+    Metric(
+        key="requests_per_s",
+        label="Requests completed",
+        unit="requests/s",
+        kind="scalar",
+        better="higher",
+        formula="ok requests that ended in the window/window length",
+        window=_REQUESTS,
+        doc="Requests finished well per second.",
+        compute=requests_per_s,
+    ),
+    Metric(
+        key="goodput_per_s",
+        label="Goodput",
+        unit="requests/s",
+        kind="scalar",
+        better="higher",
+        formula="ok requests that ended in the window and exceeded no limit of the SLO/window length",
+        window=_REQUESTS,
+        doc="Requests finished per second within every limit of the SLO; null without an SLO.",
+        compute=goodput_per_s,
+    ),
+    Metric(
+        key="paper.ttft_s",
+        label="TTFT of the batch (paper)",
+        unit="s",
+        kind="scalar",
+        better="lower",
+        formula="last of the requests' first content arrivals − first send",
+        window=_WAVE,
+        doc="The streaming equivalent of the paper's TTFT, which is the time of the same batch with an output of one token.",
+        compute=_paper(lambda figures: figures.ttft_s),
+    ),
+    Metric(
+        key="paper.itl_s",
+        label="ITL (paper, Eq. 1)",
+        unit="s",
+        kind="scalar",
+        better="lower",
+        formula="(E2E − paper.ttft_s)/(output tokens of the wave − 1), E2E = last content arrival − first send",
+        window=_WAVE,
+        doc="The paper's inter-token latency: the batch's decode time shared among all its tokens, B times below what one user sees.",
+        compute=_paper(lambda figures: figures.itl_s),
+    ),
+    Metric(
+        key="paper.throughput_tokens_per_s",
+        label="Throughput (paper, Eq. 2)",
+        unit="tokens/s",
+        kind="scalar",
+        better="higher",
+        formula="(prompt tokens + output tokens of the wave)/E2E",
+        window=_WAVE,
+        doc="The paper's throughput: prompt and output tokens of the batch over its end-to-end time.",
+        compute=_paper(lambda figures: figures.throughput_tokens_per_s),
+    ),
+)

@@ -1,0 +1,184 @@
+"""From a recording to the measured part of the run document: plain JSON values, as DESIGN's contract of a run names them.
+
+Imports load, engine and its own room. Invariants: a missing figure is None; latencies come from ok requests alone; the
+outcomes sum to what was planned.
+"""
+
+from collections import Counter
+from typing import Any
+
+import numpy as np
+
+from loadgen.analysis.client import client_facts
+from loadgen.analysis.measured import Measured, measure
+from loadgen.analysis.metrics import METHOD_VERSION, METRICS
+from loadgen.analysis.stats import distribution
+from loadgen.engine.record import MISSING, Bool, CountedBy, Int32, Int64, Outcome, Recording
+from loadgen.load.spec import OpenLoop, RunSpec
+
+FAILURES_SHOWN = 5
+
+
+def summarise(spec: RunSpec, recording: Recording) -> dict[str, Any]:
+    """Every measured figure of one run of `spec`, under the keys of the run document. Durations in seconds."""
+    measured = measure(spec, recording.records)
+    return {
+        "method_version": METHOD_VERSION,
+        "interrupted": recording.interrupted,
+        "outcomes": _outcomes(measured),
+        "failures": _failures(measured),
+        **_figures(measured),
+        "tokens": _tokens(measured),
+        "window": _window(measured),
+        "first_wave": _outside(measured, before=True),
+        "drain": _outside(measured, before=False),
+        "concurrency": _concurrency(measured),
+        "rates": _rates(measured),
+        "lengths": _lengths(measured),
+        "client": client_facts(measured, recording.client),
+    }
+
+
+def _figures(measured: Measured) -> dict[str, Any]:
+    """METRICS, dotted keys as nested objects; an object in which nothing is known is None."""
+    figures: dict[str, Any] = {}
+    for metric in METRICS:
+        value = metric.compute(measured)
+        *path, name = metric.key.split(".")
+        place = figures
+        for part in path:
+            place = place.setdefault(part, {})
+        place[name] = distribution(value) if isinstance(value, np.ndarray) else value
+    return {key: None if _all_none(value) else value for key, value in figures.items()}
+
+
+def _all_none(value: Any) -> bool:
+    return isinstance(value, dict) and all(part is None for part in value.values())
+
+
+def _outcomes(measured: Measured) -> dict[str, int]:
+    outcome = measured.records.outcome
+    counts = {kind.label: int(np.count_nonzero(outcome == kind)) for kind in Outcome}
+    return {"planned": len(outcome), **counts}
+
+
+def _failures(measured: Measured) -> list[dict[str, Any]]:
+    """The commonest failures in their own words, most frequent first."""
+    records = measured.records
+    rows = np.flatnonzero(~measured.ok & (records.outcome != Outcome.DROPPED)).tolist()
+    kinds = Counter((int(records.outcome[i]), int(records.http_status[i]), records.detail[i]) for i in rows)
+    return [
+        {"outcome": Outcome(outcome).label, "http_status": status or None, "detail": detail, "requests": count}
+        for (outcome, status, detail), count in kinds.most_common(FAILURES_SHOWN)
+    ]
+
+
+def _tokens(measured: Measured) -> dict[str, Any]:
+    """Sums over all ok requests of the run; `counted_by` is the worst source among them."""
+    records, ok = measured.records, measured.ok
+    return {
+        "prompt": _known_sum(records.prompt_tokens[ok]),
+        "output": _known_sum(records.output_tokens[ok]),
+        "counted_by": CountedBy(int(records.counted_by[ok].max())).label if ok.any() else None,
+    }
+
+
+def _known_sum(counts: Int32) -> int | None:
+    if len(counts) == 0 or (counts < 0).any():
+        return None
+    return int(counts.sum(dtype=np.int64))
+
+
+def _window(measured: Measured) -> dict[str, Any]:
+    """The window on the run's clock, and how many ok requests it holds."""
+    window = measured.window
+    return {
+        "rule": window.rule,
+        "start_s": None if window.start_ns is None else window.start_ns / 1e9,
+        "end_s": None if window.end_ns is None else window.end_ns / 1e9,
+        "requests": int(np.count_nonzero(measured.ok & window.requests)),
+    }
+
+
+def _outside(measured: Measured, *, before: bool) -> dict[str, Any] | None:
+    """What the steady state leaves out on one side: ok requests and their TTFT. None when the whole run is measured."""
+    window = measured.window
+    if window.rule == "whole_run" or window.start_ns is None or window.end_ns is None:
+        return None
+    end_ns = measured.records.end_ns
+    side: Bool = end_ns <= window.start_ns if before else end_ns > window.end_ns
+    rows = measured.ok & side & (measured.arrivals > 0)
+    waited_s = (measured.first_ns[rows] - measured.records.start_ns[rows]) / 1e9
+    return {"requests": int(np.count_nonzero(measured.ok & side)), "ttft_s": distribution(waited_s)}
+
+
+def _concurrency(measured: Measured) -> dict[str, Any]:
+    """Requests in flight, from sent to ended: time average over the window, peak over the run."""
+    records, window = measured.records, measured.window
+    carried = (records.sent_ns != MISSING) & (records.end_ns != MISSING)
+    sent_ns, end_ns = records.sent_ns[carried], records.end_ns[carried]
+    mean = None
+    if window.start_ns is not None and window.end_ns is not None and window.length_s is not None:
+        overlap_ns = np.minimum(end_ns, window.end_ns) - np.maximum(sent_ns, window.start_ns)
+        mean = float(np.maximum(overlap_ns, 0).sum()) / 1e9 / window.length_s
+    return {"asked": measured.spec.concurrency, "mean": mean, "peak": _peak(sent_ns, end_ns)}
+
+
+def _peak(sent_ns: Int64, end_ns: Int64) -> int:
+    """The most intervals open at once; one that ends when another begins does not overlap it."""
+    if len(sent_ns) == 0:
+        return 0
+    change = np.repeat(np.array([1, -1], np.int64), len(sent_ns))
+    order = np.lexsort((change, np.concatenate([sent_ns, end_ns])))
+    return int(change[order].cumsum().max())
+
+
+def _rates(measured: Measured) -> dict[str, float | None]:
+    """Requests per second: offered (open loop), sent, and completed ok.
+
+    In the open loop the first two are those of the arrivals themselves, (n − 1)/(last − first), so that the time of the
+    last answer does not dilute them; otherwise sent and completed are counts in the window over its length.
+    """
+    records, window = measured.records, measured.window
+    sent = records.sent_ns != MISSING
+    length_s = window.length_s
+    completed = int(np.count_nonzero(measured.ok & window.requests))
+    if isinstance(measured.spec.shape, OpenLoop):
+        offered_per_s = _arrival_rate(records.due_ns[records.due_ns != MISSING])
+        sent_per_s = _arrival_rate(records.sent_ns[sent])
+    else:
+        offered_per_s = None
+        in_window = int(np.count_nonzero(sent & window.holds(records.sent_ns))) if length_s is not None else 0
+        sent_per_s = None if length_s is None else in_window / length_s
+    return {
+        "offered_per_s": offered_per_s,
+        "sent_per_s": sent_per_s,
+        "completed_per_s": None if length_s is None else completed / length_s,
+    }
+
+
+def _arrival_rate(moments_ns: Int64) -> float | None:
+    if len(moments_ns) < 2 or moments_ns.max() == moments_ns.min():
+        return None
+    return (len(moments_ns) - 1) / (int(moments_ns.max() - moments_ns.min()) / 1e9)
+
+
+def _lengths(measured: Measured) -> dict[str, dict[str, float | None]]:
+    """Asked and achieved lengths over the ok requests of the run; `requests_off` differ from what each was asked."""
+    records, spec, ok = measured.records, measured.spec, measured.ok
+    return {
+        "prompt_tokens": _length(spec.input_tokens, records.prompt_tokens_asked[ok], records.prompt_tokens[ok]),
+        "output_tokens": _length(spec.output_tokens, records.output_tokens_asked[ok], records.output_tokens[ok]),
+    }
+
+
+def _length(asked: int, asked_each: Int32, achieved: Int32) -> dict[str, float | None]:
+    if len(achieved) == 0 or (achieved < 0).any():
+        return {"asked": asked, "mean": None, "min": None, "max": None, "requests_off": None}
+    return {
+        "asked": asked,
+        "mean": float(achieved.mean()),
+        "min": int(achieved.min()),
+        "max": int(achieved.max()),
+        "requests_off": int(np.count_nonzero(achieved != asked_each)),
+    }
