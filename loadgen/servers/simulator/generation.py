@@ -1,0 +1,168 @@
+"""From the JSON body of a request to what is asked of the model, or to the refusal that vLLM would answer with. Pure.
+
+Wording and error types are those of vLLM 0.32, so that a client meets here what it will meet there.
+"""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from loadgen.servers.simulator.options import SimulatorOptions
+from loadgen.servers.simulator.vocabulary import VOCABULARY_TOKENS, chat_ids, text_ids
+
+_DEFAULT_OUTPUT_TOKENS = 16
+
+
+class Refusal(Exception):
+    """A request that is answered with an error document instead of tokens."""
+
+    def __init__(self, message: str, param: str | None = None, *, status: int = 400, kind: str = "BadRequestError"):
+        super().__init__(message)
+        self.message = message
+        self.param = param
+        self.status = status
+        self.kind = kind
+
+    def to_json(self) -> dict[str, Any]:
+        """The error document."""
+        return {"error": {"message": self.message, "type": self.kind, "param": self.param, "code": self.status}}
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """What one request asks of the model. Lengths in tokens; `output_tokens` is already cut to the context length."""
+
+    chat: bool
+    prompt_ids: list[int]
+    output_tokens: int
+    stream: bool
+    include_usage: bool
+    continuous_usage: bool
+    return_token_ids: bool
+
+
+def parse_object(body: bytes) -> dict[str, Any]:
+    """The JSON object in `body`, or a `Refusal`."""
+    try:
+        document = json.loads(body)
+    except json.JSONDecodeError as error:
+        problem = {
+            "type": "json_invalid",
+            "loc": f"body.{error.pos}",
+            "msg": "JSON decode error",
+            "input": "<dict of 0 items>",
+            "ctx": {"error": error.msg},
+        }
+        raise Refusal(f"1 validation error:\n  {problem}", f"body.{error.pos}", kind="Bad Request") from error
+    except (UnicodeDecodeError, RecursionError) as error:
+        raise Refusal("There was an error parsing the body", kind="Bad Request") from error
+    if not isinstance(document, dict):
+        raise Refusal("1 validation error:\n  Input should be a valid dictionary", "body", kind="Bad Request")
+    return document
+
+
+def parse_generation(body: bytes, chat: bool, options: SimulatorOptions) -> Generation:
+    """The body of /v1/chat/completions (`chat`) or of /v1/completions; raises `Refusal` for what vLLM refuses."""
+    document = parse_object(body)
+    stream = document.get("stream") or False
+    stream_options = document.get("stream_options") or {}
+    if not isinstance(stream, bool) or not isinstance(stream_options, dict):
+        raise Refusal("stream must be a boolean and stream_options an object", "stream", kind="Bad Request")
+    if stream_options and not stream:
+        raise _wrong("Stream options can only be defined when `stream=True`.", "stream_options")
+    check_model(document, options)
+    if document.get("n") not in (None, 1):
+        raise _wrong("The simulator gives one answer to a request: n must be 1.", "n", document["n"])
+    prompt_ids = _chat_prompt(document) if chat else _text_prompt(document)
+    room_tokens = options.max_model_len - len(prompt_ids)
+    if room_tokens < 1:
+        raise _wrong(
+            f"This model's maximum context length is {options.max_model_len} tokens. However, your prompt contains "
+            f"{len(prompt_ids)} input tokens, which exceeds this limit even without any output tokens. Please reduce "
+            "the length of the input prompt.",
+            "input_tokens",
+            len(prompt_ids),
+        )
+    include_usage = bool(stream_options.get("include_usage"))
+    return Generation(
+        chat=chat,
+        prompt_ids=prompt_ids,
+        output_tokens=min(_asked_tokens(document, chat), room_tokens),
+        stream=stream,
+        include_usage=include_usage,
+        continuous_usage=include_usage and bool(stream_options.get("continuous_usage_stats")),
+        return_token_ids=bool(document.get("return_token_ids")),
+    )
+
+
+def parse_tokenize(body: bytes, options: SimulatorOptions) -> list[int]:
+    """The token ids of the body of POST /tokenize: `prompt`, or `messages` with `add_generation_prompt`."""
+    document = parse_object(body)
+    check_model(document, options)
+    if "messages" in document:
+        return _chat_prompt(document)
+    if not isinstance(document.get("prompt"), str):
+        raise _wrong("Either prompt or messages must be provided.", "prompt")
+    return text_ids(document["prompt"])
+
+
+def check_model(document: dict[str, Any], options: SimulatorOptions) -> None:
+    """Raises `Refusal` (404) for a model which is not the one served; none named means the one served."""
+    model = document.get("model")
+    if model not in (None, options.model):
+        message = f"The model `{model}` does not exist. Valid aliases: {options.model}."
+        raise Refusal(message, "model", status=404, kind="NotFoundError")
+
+
+def _asked_tokens(document: dict[str, Any], chat: bool) -> int:
+    asked = document.get("max_completion_tokens") if chat else None
+    if asked is None:
+        asked = document.get("max_tokens")
+    if asked is None:
+        return _DEFAULT_OUTPUT_TOKENS
+    if type(asked) is not int:
+        raise Refusal(f"1 validation error:\n  Input should be a valid integer, got {asked!r}", "max_tokens")
+    if asked < 1:
+        raise _wrong(f"max_tokens must be at least 1, got {asked}.", "max_tokens", asked)
+    return asked
+
+
+def _text_prompt(document: dict[str, Any]) -> list[int]:
+    prompt = document.get("prompt")
+    if isinstance(prompt, list) and len(prompt) == 1 and isinstance(prompt[0], str | list):
+        prompt = prompt[0]  # a batch of one
+    if isinstance(prompt, str):
+        prompt = text_ids(prompt)
+    if not prompt:
+        raise _wrong("Either prompt or prompt_embeds must be provided and non-empty.", "prompt")
+    if not isinstance(prompt, list) or set(map(type, prompt)) != {int}:
+        raise _wrong("prompt must be one string or one list of token ids.", "prompt")
+    for token_id in (min(prompt), max(prompt)):
+        if not 0 <= token_id < VOCABULARY_TOKENS:
+            raise Refusal(f"Token id {token_id} is out of vocabulary")
+    return prompt
+
+
+def _chat_prompt(document: dict[str, Any]) -> list[int]:
+    messages = document.get("messages")
+    if not isinstance(messages, list) or not messages or not all(isinstance(message, dict) for message in messages):
+        raise _wrong("messages must be a list of at least one message.", "messages")
+    contents = [_content_text(message.get("content")) for message in messages]
+    return chat_ids(contents, bool(document.get("add_generation_prompt", True)))
+
+
+def _content_text(content: object) -> str:
+    """The words of a message: a string, or the text parts of a list."""
+    if isinstance(content, str):
+        return content
+    if content is None:
+        return ""
+    if not isinstance(content, list) or not all(isinstance(part, dict) for part in content):
+        raise _wrong("The content of a message must be a string or a list of parts.", "messages")
+    return " ".join(str(part.get("text", "")) for part in content)
+
+
+def _wrong(message: str, param: str, value: object = None) -> Refusal:
+    """A refusal in vLLM's way of naming the parameter and, where it has one, the value."""
+    suffix = f"(parameter={param})" if value is None else f"(parameter={param}, value={value})"
+    return Refusal(f"{message} {suffix}", param)

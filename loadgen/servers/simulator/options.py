@@ -1,0 +1,68 @@
+"""What a simulated server is asked to be. Pure data, checked when it is made.
+
+Imports `loadgen.errors` alone.
+"""
+
+import json
+import math
+from dataclasses import asdict, dataclass
+
+from loadgen.errors import UsageError
+
+
+@dataclass(frozen=True, slots=True)
+class SimulatorOptions:
+    """The model of service: token k of a request is due `ttft + k * gap` after its start, k from 0.
+
+    A request starts when its last byte arrives, or when one of the `max_running` places is freed. With p prompt tokens
+    and r other requests running at its start,
+
+        ttft = ttft_s + ttft_per_prompt_token_s * p + ttft_per_running_s * r
+        gap  = gap_s + gap_per_running_s * r
+
+    so that throughput saturates at `1 / gap_per_running_s` tokens per second. `jitter_ratio` delays each first token by up
+    to that share of its ttft and each later one by up to that share of its gap; equal seeds draw equal delays.
+    Raises `UsageError` for a value outside its range.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 0  # 0: any free port
+    model: str = "simulated-moe"
+    ttft_s: float = 0.05
+    gap_s: float = 0.01
+    ttft_per_prompt_token_s: float = 0.0
+    ttft_per_running_s: float = 0.0
+    gap_per_running_s: float = 0.0
+    jitter_ratio: float = 0.0
+    seed: int = 0
+    max_running: int | None = None  # None: no queue
+    max_model_len: int = 32768
+    kv_cache_tokens: int = 1_048_576  # what counts as a full cache in /metrics
+    truth_requests: int = 100_000  # how many of the last requests /truth remembers
+
+    def __post_init__(self) -> None:
+        durations = ("ttft_s", "gap_s", "ttft_per_prompt_token_s", "ttft_per_running_s", "gap_per_running_s")
+        for name in durations:
+            value = getattr(self, name)
+            if not (math.isfinite(value) and value >= 0):
+                raise UsageError(f"{name} is {value:g}; give a number of seconds that is not negative")
+        if not 0 <= self.jitter_ratio <= 1:
+            raise UsageError(f"jitter_ratio is {self.jitter_ratio:g}; give a number from 0 to 1")
+        if not 0 <= self.port <= 65535:
+            raise UsageError(f"port is {self.port}; give a number from 1 to 65535, or 0 for any free port")
+        if not self.model:
+            raise UsageError("the model has no name; give one, such as simulated-moe")
+        for name, least in (("max_model_len", 2), ("kv_cache_tokens", 1), ("truth_requests", 0)):
+            if getattr(self, name) < least:
+                raise UsageError(f"{name} is {getattr(self, name)}; give at least {least}")
+        if self.max_running is not None and self.max_running < 1:
+            raise UsageError(f"max_running is {self.max_running}; give at least 1, or leave it out for no limit")
+
+    def to_json(self) -> str:
+        """One JSON object with a key per field."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> "SimulatorOptions":
+        """The inverse of `to_json`."""
+        return cls(**json.loads(text))

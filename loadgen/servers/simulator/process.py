@@ -1,0 +1,125 @@
+"""The simulator in a process of its own, so that serving costs the measuring process nothing."""
+
+import http.client
+import json
+import select
+import subprocess
+import sys
+import tempfile
+from types import TracebackType
+from typing import IO, Any
+
+from loadgen.errors import ServerError
+from loadgen.servers.simulator.options import SimulatorOptions
+
+_START_LIMIT_S = 20.0
+_STOP_LIMIT_S = 2.0
+_REQUEST_LIMIT_S = 60.0
+
+
+class SimulatorProcess:
+    """A context manager: inside it, the simulator answers at `url`. It ends with the block, or with this process.
+
+    Entering raises `ServerError` with what the child said when it does not come to answer.
+    """
+
+    def __init__(self, options: SimulatorOptions | None = None) -> None:
+        self.options = options or SimulatorOptions()
+        self.port = 0  # known once entered
+        self._child: subprocess.Popen[bytes] | None = None
+        self._complaints: IO[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        """Scheme, host and port, without a path."""
+        host = self.options.host
+        return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
+
+    @property
+    def pid(self) -> int:
+        """The process id of the child."""
+        return self._started().pid
+
+    def truth(self) -> dict[str, Any]:
+        """What it really sent: the document of GET /truth."""
+        document: dict[str, Any] = json.loads(self._request("GET", "/truth"))
+        return document
+
+    def reset_truth(self) -> None:
+        """Make it forget the requests so far."""
+        self._request("POST", "/truth/reset")
+
+    def __enter__(self) -> "SimulatorProcess":
+        self._complaints = tempfile.TemporaryFile()
+        command = [sys.executable, "-m", "loadgen.servers.simulator", self.options.to_json()]
+        # A session of its own: Ctrl-C in the terminal is for the measuring process, which then drains against it.
+        self._child = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._complaints,
+            start_new_session=True,
+        )
+        try:
+            self.port = self._wait_for_port()
+            self._request("GET", "/health")
+        except BaseException:
+            self._stop()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._stop()
+
+    def _wait_for_port(self) -> int:
+        child = self._started()
+        assert child.stdout is not None
+        readable, _, _ = select.select([child.stdout], [], [], _START_LIMIT_S)
+        line = child.stdout.readline() if readable else b""
+        if not line:
+            if not readable:
+                raise ServerError(f"the simulator did not start: it said nothing for {_START_LIMIT_S:g} s")
+            raise ServerError(self._said())
+        return int(json.loads(line)["port"])
+
+    def _said(self) -> str:
+        """The last line of the child's standard error, after its end."""
+        child, complaints = self._started(), self._complaints
+        assert complaints is not None
+        child.wait(_STOP_LIMIT_S)
+        complaints.seek(0)
+        lines = complaints.read().decode(errors="replace").strip().splitlines()
+        return lines[-1] if lines else f"the simulator did not start: it ended with code {child.returncode}"
+
+    def _request(self, method: str, path: str) -> bytes:
+        connection = http.client.HTTPConnection(self.options.host, self.port, timeout=_REQUEST_LIMIT_S)
+        try:
+            connection.request(method, path)
+            response = connection.getresponse()
+            body = response.read()
+        except (OSError, http.client.HTTPException) as error:
+            raise ServerError(f"the simulator at {self.url} does not answer {method} {path}: {error}") from error
+        finally:
+            connection.close()
+        if response.status != 200:
+            raise ServerError(f"the simulator at {self.url} answers {method} {path} with {response.status}")
+        return body
+
+    def _stop(self) -> None:
+        child = self._started()
+        child.terminate()
+        try:
+            child.wait(_STOP_LIMIT_S)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.wait()
+        for pipe in (child.stdin, child.stdout, self._complaints):
+            if pipe is not None:
+                pipe.close()
+
+    def _started(self) -> subprocess.Popen[bytes]:
+        if self._child is None:
+            raise ServerError("the simulator has not been started; use it as a context manager")
+        return self._child

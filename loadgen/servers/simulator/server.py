@@ -1,0 +1,236 @@
+"""The simulated server: a listening socket, the routes, and the process that serves them until it is told to stop."""
+
+import asyncio
+import contextlib
+import errno
+import gc
+import os
+import signal
+import socket
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from email.utils import format_datetime
+from http import HTTPStatus
+
+from loadgen.errors import ServerError
+from loadgen.servers.simulator.connection import Connection, HttpRequest, ask_for_stamps
+from loadgen.servers.simulator.dialect import OWNER, StreamEncoder, encode, models, tokenized, version, whole_answer
+from loadgen.servers.simulator.exposition import CONTENT_TYPE, expose
+from loadgen.servers.simulator.generation import Refusal, parse_generation, parse_tokenize
+from loadgen.servers.simulator.options import SimulatorOptions
+from loadgen.servers.simulator.service import Answer, Service
+from loadgen.servers.simulator.truth import Truth, TruthRecord
+
+_JSON = "application/json"
+_BACKLOG_CONNECTIONS = 4096
+_ACCEPT_PAUSE_S = 0.1  # when the system has no file descriptor left
+
+
+class Simulator:
+    """All that one simulated server holds: its connections, its service, and its truth."""
+
+    def __init__(self, options: SimulatorOptions, loop: asyncio.AbstractEventLoop, listener: socket.socket) -> None:
+        self._options = options
+        self._loop = loop
+        self._listener = listener
+        self._service = Service(options, loop)
+        self._truth = Truth(options.truth_requests)
+        self._connections: set[Connection] = set()
+        self._created_s = _now_s()
+        self._routes: dict[str, tuple[str, Callable[[Connection, HttpRequest], None]]] = {
+            "/v1/completions": ("POST", lambda connection, request: self._generate(connection, request, False)),
+            "/v1/chat/completions": ("POST", lambda connection, request: self._generate(connection, request, True)),
+            "/tokenize": ("POST", self._tokenize),
+            "/truth/reset": ("POST", self._reset_truth),
+            "/truth": ("GET", self._tell_truth),
+            "/metrics": ("GET", self._metrics),
+            "/health": ("GET", lambda connection, request: self._respond(connection, 200, b"", None)),
+            "/version": ("GET", lambda connection, request: self._respond(connection, 200, encode(version()))),
+            "/v1/models": ("GET", self._models),
+        }
+        listener.setblocking(False)
+        loop.add_reader(listener.fileno(), self._accept)
+
+    def close(self) -> None:
+        """Stop listening and leave every client."""
+        self._loop.remove_reader(self._listener.fileno())
+        self._listener.close()
+        for connection in list(self._connections):
+            connection.close()
+        self._service.close()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                accepted, _ = self._listener.accept()
+            except (BlockingIOError, ConnectionError):
+                return
+            except OSError:
+                self._loop.remove_reader(self._listener.fileno())
+                self._loop.call_later(_ACCEPT_PAUSE_S, self._loop.add_reader, self._listener.fileno(), self._accept)
+                return
+            self._connections.add(Connection(self._loop, accepted, self._handle, self._connections.discard))
+
+    def _handle(self, connection: Connection, request: HttpRequest) -> None:
+        route = self._routes.get(request.path)
+        if route is None:
+            self._respond(connection, 404, encode({"detail": "Not Found"}))
+            return
+        method, answer = route
+        if request.method != method:
+            self._respond(connection, 405, encode({"detail": "Method Not Allowed"}), allow=method)
+            return
+        try:
+            if method == "POST" and request.path != "/truth/reset":
+                _check_content_type(request)
+            answer(connection, request)
+        except Refusal as refusal:
+            self._respond(connection, refusal.status, encode(refusal.to_json()))
+
+    def _respond(
+        self,
+        connection: Connection,
+        status: int,
+        body: bytes,
+        content_type: str | None = _JSON,
+        allow: str | None = None,
+    ) -> None:
+        """A whole response, now."""
+        headers = {"allow": allow, "content-length": str(len(body)), "content-type": content_type}
+        connection.send(_head(status, headers, connection.keep_alive) + body)
+        connection.done()
+
+    def _generate(self, connection: Connection, request: HttpRequest, chat: bool) -> None:
+        generation = parse_generation(request.body, chat, self._options)
+        completion_id = ("chatcmpl-" if chat else "cmpl-") + os.urandom(8).hex()
+        model = self._options.model
+        record = TruthRecord(
+            completion_id,
+            request.headers.get("x-request-id"),
+            request.arrival_ns,
+            len(generation.prompt_ids),
+            generation.output_tokens,
+            generation.stream,
+        )
+        encoder = None
+        if generation.stream:
+            encoder = StreamEncoder(generation, completion_id, _now_s(), model)
+            headers = {"content-type": "text/event-stream; charset=utf-8", "transfer-encoding": "chunked"}
+            head = _head(200, headers, request.keep_alive)
+        else:
+            body = encode(whole_answer(generation, completion_id, _now_s(), model))
+            headers = {"content-length": str(len(body)), "content-type": _JSON}
+            head = _head(200, headers, request.keep_alive) + body
+        answer = Answer(record, head, encoder, connection.send, connection.done)
+        connection.on_hang_up = lambda: self._service.drop(answer)
+        self._truth.add(record, request.kernel_stamped)
+        self._service.admit(answer)
+
+    def _tokenize(self, connection: Connection, request: HttpRequest) -> None:
+        ids = parse_tokenize(request.body, self._options)
+        self._respond(connection, 200, encode(tokenized(ids, self._options)))
+
+    def _models(self, connection: Connection, request: HttpRequest) -> None:
+        self._respond(connection, 200, encode(models(self._options, self._created_s)))
+
+    def _metrics(self, connection: Connection, request: HttpRequest) -> None:
+        service = self._service
+        text = expose(
+            service.counters, service.running, service.waiting, service.kv_cache_usage_ratio, self._options.model
+        )
+        self._respond(connection, 200, text.encode(), CONTENT_TYPE)
+
+    def _tell_truth(self, connection: Connection, request: HttpRequest) -> None:
+        self._respond(connection, 200, encode(self._truth.to_json()))
+
+    def _reset_truth(self, connection: Connection, request: HttpRequest) -> None:
+        self._truth.reset()
+        self._respond(connection, 200, encode({"reset": True}))
+
+
+def serve(
+    options: SimulatorOptions, on_ready: Callable[[int], None] | None = None, *, lifeline_fd: int | None = None
+) -> None:
+    """Serve in the foreground of the main thread until SIGINT or SIGTERM, or until `lifeline_fd` reaches its end.
+
+    `on_ready` is told the port once connections are accepted. Raises `ServerError` when the address cannot be had.
+    """
+    listener = _listen(options)
+    loop = _new_loop()
+    simulator = Simulator(options, loop, listener)
+    try:
+        for ending in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(ending, loop.stop)
+        if lifeline_fd is not None:
+            loop.add_reader(lifeline_fd, lambda: None if os.read(lifeline_fd, 4096) else loop.stop())
+        # Connections break their reference cycles when they close, so counting references is enough; a collection would
+        # stall every stream for milliseconds.
+        gc.collect()
+        gc.freeze()
+        gc.disable()
+        if on_ready is not None:
+            on_ready(listener.getsockname()[1])
+        loop.run_forever()
+    finally:
+        gc.enable()
+        simulator.close()
+        loop.close()
+
+
+def _listen(options: SimulatorOptions) -> socket.socket:
+    family = socket.AF_INET6 if ":" in options.host else socket.AF_INET
+    try:
+        listener = socket.create_server((options.host, options.port), family=family, backlog=_BACKLOG_CONNECTIONS)
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            problem = f"port {options.port} on {options.host} is already in use"
+        else:  # create_server appends the address to the system's own words
+            reason = (error.strerror or str(error)).partition(" (while")[0]
+            problem = f"the simulator cannot listen on {options.host} port {options.port} ({reason})"
+        raise ServerError(f"{problem}; choose another with --port, or --port 0 for any free one") from error
+    ask_for_stamps(listener)
+    _allow_many_connections()
+    return listener
+
+
+def _new_loop() -> asyncio.AbstractEventLoop:
+    with contextlib.suppress(ImportError):
+        import uvloop  # absent on Windows
+
+        loop: asyncio.AbstractEventLoop = uvloop.new_event_loop()
+        return loop
+    return asyncio.new_event_loop()
+
+
+def _allow_many_connections() -> None:
+    """Raise the limit of open files to what the system grants; each stream is one."""
+    with contextlib.suppress(ImportError, ValueError, OSError):
+        import resource  # absent on Windows
+
+        _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def _check_content_type(request: HttpRequest) -> None:
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type != _JSON:
+        message = "1 validation error:\n  Unsupported Media Type: Only 'application/json' is allowed"
+        raise Refusal(message, kind="Bad Request")
+
+
+def _head(status: int, headers: Mapping[str, str | None], keep_alive: bool) -> bytes:
+    """Status line and headers; those that are None are left out."""
+    lines = [
+        f"HTTP/1.1 {status} {HTTPStatus(status).phrase}",
+        f"date: {format_datetime(datetime.now(UTC), usegmt=True)}",
+        f"server: {OWNER}",
+        *(f"{name}: {value}" for name, value in headers.items() if value is not None),
+    ]
+    if not keep_alive:
+        lines.append("connection: close")
+    return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
+
+
+def _now_s() -> int:
+    """Seconds since 1970, for the field `created`."""
+    return int(datetime.now(UTC).timestamp())

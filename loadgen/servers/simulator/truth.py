@@ -1,0 +1,78 @@
+"""What the server really did, request by request: the reference against which a client is judged."""
+
+from array import array
+from collections import deque
+from typing import Any, Literal
+
+
+class TruthRecord:
+    """One request. Stamps are nanoseconds on the monotonic clock of this host.
+
+    `sent_ns` has one stamp per token, taken just before its write; of an answer that was not streamed it has the one stamp
+    of its only write. A client that hung up leaves fewer.
+    """
+
+    __slots__ = (
+        "arrival_ns",
+        "id",
+        "output_tokens",
+        "prompt_tokens",
+        "request_id",
+        "sent_ns",
+        "start_ns",
+        "stream",
+    )
+
+    def __init__(
+        self,
+        completion_id: str,
+        request_id: str | None,
+        arrival_ns: int,
+        prompt_tokens: int,
+        output_tokens: int,
+        stream: bool,
+    ) -> None:
+        self.id = completion_id
+        self.request_id = request_id
+        self.arrival_ns = arrival_ns
+        self.start_ns: int | None = None  # None while it waits for a place
+        self.prompt_tokens = prompt_tokens
+        self.output_tokens = output_tokens
+        self.stream = stream
+        self.sent_ns: array[int] = array("q")
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values, one key per attribute."""
+        return {
+            "id": self.id,
+            "request_id": self.request_id,
+            "arrival_ns": self.arrival_ns,
+            "start_ns": self.start_ns,
+            "stream": self.stream,
+            "prompt_tokens": self.prompt_tokens,
+            "output_tokens": self.output_tokens,
+            "sent_ns": self.sent_ns.tolist(),
+        }
+
+
+class Truth:
+    """The last `requests` records, in the order of arrival."""
+
+    def __init__(self, requests: int) -> None:
+        self._records: deque[TruthRecord] = deque(maxlen=requests)
+        self._stamp_source: Literal["kernel", "read"] = "kernel"
+
+    def add(self, record: TruthRecord, kernel_stamped: bool) -> None:
+        """Remember a request that has just arrived; one stamp taken at the read makes the whole source `read`."""
+        self._records.append(record)
+        if not kernel_stamped:
+            self._stamp_source = "read"
+
+    def reset(self) -> None:
+        """Forget everything."""
+        self._records.clear()
+        self._stamp_source = "kernel"
+
+    def to_json(self) -> dict[str, Any]:
+        """The document that GET /truth answers with."""
+        return {"stamp_source": self._stamp_source, "requests": [record.to_json() for record in self._records]}
