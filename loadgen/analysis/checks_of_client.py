@@ -1,0 +1,128 @@
+"""Checks on the instrument itself: stamps, reads, sends, processor, clock, and how tokens were counted.
+
+Imports load and its own room. Each is pure: the spec, the summary and the limits in; an observation, or None, out.
+"""
+
+from loadgen.analysis.stats import PERCENTILES, Distribution
+from loadgen.analysis.verdict import Limits, Observation, Summary
+from loadgen.load.spec import OpenLoop, RunSpec
+
+# From here on the event loop is late enough to show in what is stamped at the read: the smallest gap that matters is
+# of this order, and a quiet loop is an order of magnitude better. Chosen, not yet measured.
+LATE_LOOP_S = 1e-3
+# Below this a late send is no more than the timer's and the kernel's own grain. Chosen, not yet measured.
+LATE_SEND_S = 1e-3
+BUSY_RATIO = 0.9
+
+
+def stamp_source_read(spec: RunSpec, summary: Summary, limits: Limits) -> Observation | None:
+    """Arrivals were stamped when read, so the client's own lateness is in them."""
+    client = summary["client"]
+    if client["stamp_source"] == "kernel":
+        return None
+    name, lag_s = _tail(client["loop_lag_s"])
+    severity = None if lag_s is None else limits.above(lag_s)
+    known = "an unknown time" if lag_s is None else f"{_ms(lag_s)} ({name})"
+    return Observation(
+        severity or "note",
+        f"Arrivals were stamped at the read and not by the kernel, and the client's loop was late by {known}.",
+        "measure from Linux without a sandbox or proxy that hides the kernel's receive times, or lower the load on the client",
+    )
+
+
+def coalesced(spec: RunSpec, summary: Summary, limits: Limits) -> Observation | None:
+    """Several arrivals shared one read and so one stamp. Only a client that was late makes that worse than a doubt."""
+    client = summary["client"]
+    ratio = client["coalesced_ratio"]
+    if ratio is None:
+        return None
+    severity = limits.above(ratio)
+    if severity is None:
+        return None
+    late = _is_late(summary)
+    if late:
+        hint = "the client was late to read: give it more --workers or a machine of its own, or lower the load"
+    else:
+        severity = "doubtful"
+        hint = "the client was not late, so the server probably sends several events at once; the gaps then show its writes, not its tokens"
+    return Observation(
+        severity,
+        f"{ratio:.1%} of the {client['events']:,} arrivals shared their stamp with one before them: the shortest gaps are too short and the longest too long.",
+        hint,
+    )
+
+
+def send_delay(spec: RunSpec, summary: Summary, limits: Limits) -> Observation | None:
+    """Requests went out late by a share of the TTFT that matters. Worst in the open loop, whose TTFT contains the delay."""
+    name, delay_s = _tail(summary["client"]["measured_send_delay_s"])
+    ttft_s = summary["ttft_s"]["p50"]
+    if delay_s is None or ttft_s is None or ttft_s <= 0 or delay_s <= LATE_SEND_S:
+        return None
+    severity = limits.above(delay_s / ttft_s)
+    if severity is None:
+        return None
+    if not isinstance(spec.shape, OpenLoop):
+        severity = "doubtful"
+    return Observation(
+        severity,
+        f"Requests went out late by {_ms(delay_s)} ({name}), which is {delay_s / ttft_s:.1%} of the median TTFT.",
+        "give the client more --workers or a machine of its own, or lower the load",
+    )
+
+
+def client_busy(spec: RunSpec, summary: Summary, limits: Limits) -> Observation | None:
+    """The workers had hardly any processor time to spare."""
+    ratio = summary["client"]["cpu_ratio"]
+    severity = None if ratio is None else limits.above(ratio)
+    if severity is None:
+        return None
+    workers = summary["client"]["workers"]
+    return Observation(
+        severity,
+        f"The client was busy for {ratio:.0%} of the run on {'its core' if workers == 1 else f'each of {workers} cores'}.",
+        f"use --workers {2 * workers}, or lower the load",
+    )
+
+
+def clock_step(spec: RunSpec, summary: Summary, limits: Limits) -> Observation | None:
+    """The wall clock jumped during the run, and with it the kernel's stamps."""
+    client = summary["client"]
+    severity = limits.above(client["clock_step_s"]) if client["stamp_source"] == "kernel" else None
+    if severity is None:
+        return None
+    return Observation(
+        severity,
+        f"The wall clock jumped by {_ms(client['clock_step_s'])} during the run; arrivals near the jump are off by as much.",
+        "run it again; if it recurs, let the time service slew the clock and not step it",
+    )
+
+
+def tokens_assumed(spec: RunSpec, summary: Summary, limits: Limits) -> Observation | None:
+    """Nobody said how many tokens a chunk carries, so figures made of tokens are not given."""
+    if summary["tokens"]["counted_by"] != "assumed":
+        return None
+    return Observation(
+        "note",
+        "The server did not say how many tokens its chunks carry: token gaps, TPOT and token throughput are not given.",
+        "read the chunk gaps and requests per second, or use a server that reports token ids or usage in its streams",
+    )
+
+
+def _is_late(summary: Summary) -> bool:
+    """Was the client late to read? Unknown lag counts as late: the doubt falls on the instrument."""
+    _, lag_s = _tail(summary["client"]["loop_lag_s"])
+    cpu_ratio = summary["client"]["cpu_ratio"]
+    return lag_s is None or lag_s > LATE_LOOP_S or (cpu_ratio is not None and cpu_ratio > BUSY_RATIO)
+
+
+def _tail(values: Distribution) -> tuple[str, float | None]:
+    """The highest percentile that was not refused, with its name; the maximum when all above the median were."""
+    for percentile in sorted(PERCENTILES, reverse=True):
+        value = values[f"p{percentile}"]
+        if percentile > 50 and value is not None:
+            return f"p{percentile}", value
+    return "at most", values["max"]
+
+
+def _ms(duration_s: float) -> str:
+    return f"{duration_s * 1e3:.3g} ms"

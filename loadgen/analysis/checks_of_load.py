@@ -1,0 +1,266 @@
+"""Checks on what was asked of the server and what came of it: outcomes, numbers, lengths, concurrency and rate.
+
+Imports load and its own room. Each is pure: the spec, the summary and the limits in; an observation, or None, out.
+"""
+
+from typing import Any
+
+from loadgen.analysis.stats import samples_needed
+from loadgen.analysis.verdict import Limits, Observation, Severity, Summary
+from loadgen.analysis.window import FEWEST_REQUESTS
+from loadgen.engine.record import Outcome
+from loadgen.load.spec import ClosedLoop, OpenLoop, RunSpec, Wave
+
+_FAILURES = tuple(
+    kind.label for kind in Outcome if kind not in (Outcome.OK, Outcome.CANCELLED, Outcome.DROPPED)
+)  # the server's answers, or the lack of one; the other two are the client's own doing
+
+_FAILURE_HINTS = {
+    "http_error": "read the server's own words above and its log; a 4xx is about the request, a 5xx about the server",
+    "connect_error": "see that the server is still alive, and whether it takes this many connections at once",
+    "timeout": "lower the load, or allow more time with --request-timeout-s",
+    "truncated": "the server cut its answers short: read its log, and look for a proxy in between that limits time or size",
+    "stream_error": "the server reported an error inside its answer: read its log",
+    "bad_response": "see that --url leads to an OpenAI-compatible server and not to a proxy's own page",
+    "cancelled": "let the run end by itself",
+    "dropped": "read the other findings: requests were planned and never sent",
+}
+
+
+def no_ok_requests(spec: RunSpec, summary: Summary, limits: Limits) -> Observation | None:
+    """Nothing ended well, so that there is nothing to measure."""
+    outcomes = summary["outcomes"]
+    if outcomes["ok"]:
+        return None
+    failed = {label: n for label, n in outcomes.items() if label not in ("planned", "ok") and n}
+    if not failed:
+        return Observation("invalid", "No request was planned.", "ask for some with --requests or --duration-s")
+    return Observation(
+        "invalid",
+        f"None of the {outcomes['planned']:,} requests ended ok: {_listed(failed)}{_in_their_words(summary)}.",
+        _FAILURE_HINTS[max(failed, key=lambda label: failed[label])],
+    )
+
+
+def errors(spec: RunSpec, summary: Summary, limits: Limits) -> Observation | None:
+    """Too many of the requests that came to an end failed."""
+    outcomes = summary["outcomes"]
+    failed = {label: outcomes[label] for label in _FAILURES if outcomes[label]}
+    ended = outcomes["ok"] + sum(failed.values())
+    if not outcomes["ok"] or not failed:
+        return None  # no_ok_requests speaks of the former
+    ok_ratio = outcomes["ok"] / ended
+    severity = limits.below(ok_ratio) or "note"
+    return Observation(
+        severity,
+        f"{sum(failed.values()):,} of {ended:,} requests failed: {_listed(failed)}{_in_their_words(summary)}.",
+        _FAILURE_HINTS[max(failed, key=lambda label: failed[label])],
+    )
+
+
+def interrupted(spec: RunSpec, summary: Summary, limits: Limits) -> Observation | None:
+    """The user ended the run early."""
+    if not summary["interrupted"]:
+        return None
+    outcomes = summary["outcomes"]
+    return Observation(
+        "doubtful",
+        f"The run was interrupted after {outcomes['ok']:,} of {outcomes['planned']:,} requests.",
+        "run it again to its end; sweep --resume repeats what is missing",
+    )
+
+
+def cancelled(spec: RunSpec, summary: Summary, limits: Limits) -> Observation | None:
+    """Requests cut off by the end of the run; the steady state ends before that, a whole run does not."""
+    outcomes = summary["outcomes"]
+    sent = outcomes["planned"] - outcomes["dropped"]
+    if summary["interrupted"] or summary["window"]["rule"] != "whole_run" or not outcomes["ok"]:
+        return None
+    severity = limits.above(outcomes["cancelled"] / sent)
+    if severity is None:
+        return None
+    return Observation(
+        severity,
+        f"{outcomes['cancelled']:,} of {sent:,} requests were cut off by the end of the run; the long ones among them are missing.",
+        "make the run longer than its longest request",
+    )
+
+
+def dropped(spec: RunSpec, summary: Summary, limits: Limits) -> Observation | None:
+    """Requests that were planned and never sent; a closed loop for a duration prepares more than it needs."""
+    outcomes = summary["outcomes"]
+    spare = isinstance(spec.shape, ClosedLoop) and spec.duration_s is not None
+    if spare or summary["interrupted"] or not outcomes["ok"]:
+        return None
+    severity = limits.above(outcomes["dropped"] / outcomes["planned"])
+    if severity is None:
+        return None
+    return Observation(
+        severity,
+        f"{outcomes['dropped']:,} of {outcomes['planned']:,} planned requests were never sent.",
+        "lower the rate or the concurrency, or give the client more workers with --workers",
+    )
+
+
+def too_few_requests(spec: RunSpec, summary: Summary, limits: Limits) -> Observation | None:
+    """Percentiles that were refused, or so few requests that even the median says little."""
+    ttft = summary["ttft_s"]
+    n = ttft["n"]
+    if not summary["outcomes"]["ok"]:
+        return None
+    refused = [p for p in (90, 95, 99) if ttft[f"p{p}"] is None]
+    if not refused:
+        return None
+    few = None if isinstance(spec.shape, Wave) else limits.below(n)
+    wanted = samples_needed(refused[-1])
+    names = ", ".join(f"p{p}" for p in refused)
+    need = ", ".join(f"{samples_needed(p):,}" for p in refused)
+    if isinstance(spec.shape, Wave):
+        hint = "a wave has as many requests as its size; the pooled repeats say more"
+    elif spec.duration_s is not None:
+        hint = f"run for about {spec.duration_s * wanted / max(n, 1):,.0f} s (--duration-s) for a p{refused[-1]}"
+    else:
+        edges = 2 * spec.shape.concurrency if isinstance(spec.shape, ClosedLoop) else 0
+        hint = f"use --requests {wanted + edges} for a p{refused[-1]}"
+    return Observation(
+        few or "note",
+        f"{n:,} requests were measured: {names} of the per-request figures would need {need}, and are not given.",
+        hint,
+    )
+
+
+def input_length_off(spec: RunSpec, summary: Summary, limits: Limits) -> Observation | None:
+    """The server read prompts of another length than asked."""
+    length = summary["lengths"]["prompt_tokens"]
+    severity = _off(length, limits)
+    if severity is None:
+        return None
+    return Observation(
+        severity,
+        _off_message("Prompts", length),
+        "use --endpoint completions with a server that takes token ids, or one with /tokenize, for exact lengths; a chat template adds tokens",
+    )
+
+
+def output_length_off(spec: RunSpec, summary: Summary, limits: Limits) -> Observation | None:
+    """The server generated answers of another length than asked; any that differs is worth a doubt."""
+    length = summary["lengths"]["output_tokens"]
+    if length["mean"] is None or summary["tokens"]["counted_by"] == "assumed":
+        return None
+    severity = _off(length, limits) or ("doubtful" if length["requests_off"] else None)
+    if severity is None:
+        return None
+    return Observation(
+        severity,
+        _off_message("Answers", length),
+        "the model may stop by itself on a server without ignore_eos, or reach its longest context: ask for fewer --output-tokens",
+    )
+
+
+def length_unknown(spec: RunSpec, summary: Summary, limits: Limits) -> Observation | None:
+    """The server never said how long the prompts or answers were."""
+    if not summary["outcomes"]["ok"]:
+        return None
+    unknown = [
+        name
+        for key, name in (("prompt_tokens", "prompts"), ("output_tokens", "answers"))
+        if summary["lengths"][key]["mean"] is None
+    ]
+    if not unknown:
+        return None
+    return Observation(
+        "note",
+        f"The server did not say how many tokens its {' and '.join(unknown)} had, so asked and achieved lengths cannot be compared.",
+        "use a server that reports usage in its streams (stream_options.include_usage)",
+    )
+
+
+def concurrency_not_reached(spec: RunSpec, summary: Summary, limits: Limits) -> Observation | None:
+    """Fewer requests were in flight than asked: on average in the steady state, at the peak in a whole run."""
+    concurrency = summary["concurrency"]
+    asked = concurrency["asked"]
+    steady = summary["window"]["rule"] == "steady_state"
+    reached = concurrency["mean"] if steady else concurrency["peak"]
+    if asked is None or reached is None or not summary["outcomes"]["ok"]:
+        return None
+    severity = limits.below(reached / asked)
+    if severity is None:
+        return None
+    planned = summary["outcomes"]["planned"]
+    if planned < asked:
+        hint = f"ask for more requests than the concurrency: --requests {4 * asked}"
+    elif isinstance(spec.shape, Wave):
+        hint = "the first answers ended before the last request was sent: ask for longer answers, or give the client more --workers"
+    else:
+        hint = "requests end faster than the client sends new ones, or connections fail: ask for longer answers, or more --workers"
+    how = "on average in the window" if steady else "at the peak"
+    return Observation(severity, f"{reached:,.4g} requests were in flight {how}, where {asked:,} were asked.", hint)
+
+
+def rate_not_reached(spec: RunSpec, summary: Summary, limits: Limits) -> Observation | None:
+    """The client sent more slowly than the schedule of an open loop asked."""
+    offered, sent = summary["rates"]["offered_per_s"], summary["rates"]["sent_per_s"]
+    if not isinstance(spec.shape, OpenLoop) or offered is None or sent is None:
+        return None
+    severity = limits.below(sent / offered)
+    if severity is None:
+        return None
+    return Observation(
+        severity,
+        f"Requests were sent at {sent:,.4g} per second, where the schedule has {offered:,.4g}.",
+        "give the client more --workers or a machine of its own, or lower --rate",
+    )
+
+
+def no_steady_state(spec: RunSpec, summary: Summary, limits: Limits) -> Observation | None:
+    """A closed loop too short for a steady state: its start and its end are in the figures."""
+    if not isinstance(spec.shape, ClosedLoop) or summary["window"]["rule"] == "steady_state":
+        return None
+    if not summary["outcomes"]["ok"]:
+        return None
+    concurrency = spec.shape.concurrency
+    longer = (
+        f"--requests {max(4 * concurrency, 2 * concurrency + FEWEST_REQUESTS)} or more"
+        if spec.duration_s is None
+        else "a longer --duration-s"
+    )
+    return Observation(
+        "note",
+        "The run was too short for a steady state, so the whole of it was measured: the first wave against an idle server and the drain are in its figures.",
+        f"use {longer}",
+    )
+
+
+def schedule_exhausted(spec: RunSpec, summary: Summary, limits: Limits) -> Observation | None:
+    """A run for a duration had too few requests prepared."""
+    if not summary["client"]["schedule_exhausted"]:
+        return None
+    return Observation(
+        "note",
+        f"The prepared requests were used up before the {spec.duration_s or 0:g} s asked; the run is shorter, its figures are whole.",
+        "say how many requests to send with --requests",
+    )
+
+
+def _off(length: dict[str, Any], limits: Limits) -> Severity | None:
+    """How bad the mean's distance from the asked length is."""
+    if length["mean"] is None:
+        return None
+    return limits.above(abs(float(length["mean"]) - length["asked"]) / length["asked"])
+
+
+def _off_message(what: str, length: dict[str, Any]) -> str:
+    return (
+        f"{what} had {length['mean']:,.6g} tokens on average ({length['min']:,} to {length['max']:,}) "
+        f"where {length['asked']:,} were asked; {length['requests_off']:,} differed."
+    )
+
+
+def _listed(counts: dict[str, int]) -> str:
+    return ", ".join(f"{n:,} {label}" for label, n in sorted(counts.items(), key=lambda item: -item[1]))
+
+
+def _in_their_words(summary: Summary) -> str:
+    """The commonest failure's own sentence, if it left one, to go before the full stop."""
+    told = next((failure["detail"] for failure in summary["failures"] if failure["detail"]), None)
+    return "" if told is None else f"; most often: {told.rstrip('.')}"

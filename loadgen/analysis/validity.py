@@ -1,0 +1,169 @@
+"""May the figures be believed? The closed list of checks, and the verdict that they give.
+
+Imports load and its own room. Every limit stands here, once, with its reason; docs/method.md repeats the table and a test
+holds the two together.
+"""
+
+from collections.abc import Sequence
+
+from loadgen.analysis import checks_of_client as client
+from loadgen.analysis import checks_of_load as load
+from loadgen.analysis.verdict import Check, Finding, Limits, Severity, Status, Summary, Verdict
+from loadgen.analysis.window import FEWEST_REQUESTS
+from loadgen.load.spec import RunSpec
+
+CHECKS: tuple[Check, ...] = (
+    Check(
+        code="no_ok_requests",
+        limits=Limits(),
+        compares="invalid when no request ended ok",
+        reason="there is nothing to measure",
+        test=load.no_ok_requests,
+    ),
+    Check(
+        code="errors",
+        limits=Limits(doubtful=0.99, invalid=0.90),
+        compares="ok/(ok + failed) requests, below; cancelled and dropped ones are not failures of the server; a note above",
+        reason="a failed request frees its place early and so lightens the load on the others; chosen, not measured",
+        test=load.errors,
+    ),
+    Check(
+        code="interrupted",
+        limits=Limits(),
+        compares="doubtful when the user stopped the run",
+        reason="what was measured is not what was asked",
+        test=load.interrupted,
+    ),
+    Check(
+        code="cancelled",
+        limits=Limits(doubtful=0.01),
+        compares="cancelled/sent requests, above, when the whole run is measured",
+        reason="what is cut off is the longest; from 1 % on it is missing from the p99",
+        test=load.cancelled,
+    ),
+    Check(
+        code="dropped",
+        limits=Limits(doubtful=0.0, invalid=0.10),
+        compares="dropped/planned requests, above; not for a closed loop of a given duration, which prepares more than it needs",
+        reason="each one is load that the server was spared; the limit for invalid is chosen, not measured",
+        test=load.dropped,
+    ),
+    Check(
+        code="too_few_requests",
+        limits=Limits(doubtful=FEWEST_REQUESTS),
+        compares="measured requests, below, except for a wave; a note when a percentile was refused",
+        reason="the range of 8 samples holds the true median with probability 99.2 %",
+        test=load.too_few_requests,
+    ),
+    Check(
+        code="input_length_off",
+        limits=Limits(doubtful=0.01, invalid=0.10),
+        compares="|mean − asked|/asked prompt tokens, above",
+        reason="prefill time goes with the prompt's length, so TTFT is off by about as much; chosen, not measured",
+        test=load.input_length_off,
+    ),
+    Check(
+        code="output_length_off",
+        limits=Limits(doubtful=0.01, invalid=0.10),
+        compares="|mean − asked|/asked output tokens, above; doubtful too when any request differs",
+        reason="end-to-end latency goes with the answer's length, so it is off by about as much; chosen, not measured",
+        test=load.output_length_off,
+    ),
+    Check(
+        code="length_unknown",
+        limits=Limits(),
+        compares="a note when the server did not count prompts or answers",
+        reason="asked and achieved cannot be compared",
+        test=load.length_unknown,
+    ),
+    Check(
+        code="concurrency_not_reached",
+        limits=Limits(doubtful=0.95, invalid=0.80),
+        compares="in flight/asked, below: mean over a steady state, peak of a whole run",
+        reason="the figures are filed under the asked concurrency; chosen, not measured",
+        test=load.concurrency_not_reached,
+    ),
+    Check(
+        code="rate_not_reached",
+        limits=Limits(doubtful=0.99, invalid=0.90),
+        compares="sent/offered rate of an open loop, below",
+        reason="the figures are filed under the asked rate; chosen, not measured",
+        test=load.rate_not_reached,
+    ),
+    Check(
+        code="no_steady_state",
+        limits=Limits(),
+        compares="a note when a closed loop was too short for a steady state",
+        reason="a first wave against an idle server once raised a p99 4.2 times",
+        test=load.no_steady_state,
+    ),
+    Check(
+        code="schedule_exhausted",
+        limits=Limits(),
+        compares="a note when a run for a duration ran out of prepared requests",
+        reason="the run is shorter than asked, and otherwise whole",
+        test=load.schedule_exhausted,
+    ),
+    Check(
+        code="stamp_source_read",
+        limits=Limits(doubtful=client.LATE_LOOP_S),
+        compares="loop lag in seconds (highest percentile given), above; a note otherwise; never with kernel stamps",
+        reason="what is stamped at the read is late by the loop's lag; the limit is chosen, not measured",
+        test=client.stamp_source_read,
+    ),
+    Check(
+        code="coalesced",
+        limits=Limits(doubtful=0.01, invalid=0.10),
+        compares="arrivals that shared a stamp/all arrivals, above; invalid only when the client was late (loop lag above 1 ms, or busy)",
+        reason="2 to 5 % moved the p99 of the gaps from 11.9 to 13–20 ms; the limit for invalid is chosen, not measured",
+        test=client.coalesced,
+    ),
+    Check(
+        code="send_delay",
+        limits=Limits(doubtful=0.01, invalid=0.10),
+        compares="send delay in the window (highest percentile given)/median TTFT, above, if over 1 ms; invalid only in the open loop",
+        reason="the open loop's TTFT contains the delay, and the other shapes lose as much load; chosen, not measured",
+        test=client.send_delay,
+    ),
+    Check(
+        code="client_busy",
+        limits=Limits(doubtful=client.BUSY_RATIO),
+        compares="processor time/run time of each worker, above",
+        reason="with kernel stamps a loop 85 % busy was measured to err by less than 0.01 ms; nothing is known of more",
+        test=client.client_busy,
+    ),
+    Check(
+        code="clock_step",
+        limits=Limits(doubtful=1e-3),
+        compares="jump of the wall clock in seconds, above, with kernel stamps",
+        reason="arrivals near the jump are off by as much; slewing stays in the tens of microseconds",
+        test=client.clock_step,
+    ),
+    Check(
+        code="tokens_assumed",
+        limits=Limits(),
+        compares="a note when any ok request's tokens are assumed",
+        reason="a chunk is not a token, so figures made of tokens are left out rather than guessed",
+        test=client.tokens_assumed,
+    ),
+)
+
+_WORST_FIRST: tuple[Severity, ...] = ("invalid", "doubtful", "note")
+
+
+def judge(spec: RunSpec, summary: Summary) -> Verdict:
+    """The verdict on a run of `spec` from its summary: every check is made, and every finding told."""
+    findings = tuple(finding for check in CHECKS if (finding := _apply(check, spec, summary)) is not None)
+    return Verdict(_status(findings), tuple(sorted(findings, key=lambda finding: _WORST_FIRST.index(finding.severity))))
+
+
+def _apply(check: Check, spec: RunSpec, summary: Summary) -> Finding | None:
+    seen = check.test(spec, summary, check.limits)
+    return None if seen is None else Finding(check.code, seen.severity, seen.message, seen.hint)
+
+
+def _status(findings: Sequence[Finding]) -> Status:
+    severities = {finding.severity for finding in findings}
+    if "invalid" in severities:
+        return "invalid"
+    return "doubtful" if "doubtful" in severities else "valid"
