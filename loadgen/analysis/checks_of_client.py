@@ -98,13 +98,20 @@ def clock_step(spec: RunSpec, summary: Summary, limits: Limits) -> Observation |
 
 
 def tokens_assumed(spec: RunSpec, summary: Summary, limits: Limits) -> Observation | None:
-    """Nobody said how many tokens a chunk carries, so figures made of tokens are not given."""
-    if summary["tokens"]["counted_by"] != "assumed":
+    """Nobody said how many tokens each chunk carries, or not even each answer, so figures that need it are not given."""
+    tokens = summary["tokens"]
+    if tokens["counted_by"] != "assumed":
         return None
+    if tokens["output"] is None:
+        return Observation(
+            "note",
+            "The server did not say how many tokens it made: token gaps, TPOT and token throughput are not given.",
+            "read the chunk gaps and requests per second, or use a server that reports usage in its streams",
+        )
     return Observation(
         "note",
-        "The server did not say how many tokens its chunks carry: token gaps, TPOT and token throughput are not given.",
-        "read the chunk gaps and requests per second, or use a server that reports token ids or usage in its streams",
+        "The server sent several tokens in a chunk without saying how many: token gaps are not given, and throughput spreads each answer's tokens evenly over its chunks.",
+        "read the chunk gaps and TPOT, or use a server that reports token ids or running usage in its streams",
     )
 
 

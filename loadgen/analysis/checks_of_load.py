@@ -145,8 +145,6 @@ def input_length_off(spec: RunSpec, summary: Summary, limits: Limits) -> Observa
 def output_length_off(spec: RunSpec, summary: Summary, limits: Limits) -> Observation | None:
     """The server generated answers of another length than asked; any that differs is worth a doubt."""
     length = summary["lengths"]["output_tokens"]
-    if length["mean"] is None or summary["tokens"]["counted_by"] == "assumed":
-        return None
     severity = _off(length, limits) or ("doubtful" if length["requests_off"] else None)
     if severity is None:
         return None

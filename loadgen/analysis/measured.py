@@ -24,11 +24,18 @@ class Measured:
     arrivals: Int64  # how many chunks of content it got
     first_ns: Int64  # stamp of its first content; MISSING without any
     last_ns: Int64  # stamp of its last content; MISSING without any
+    counted: Bool  # we know how many tokens each of its chunks carried
+    totalled: Bool  # we know how many tokens it got in all: usage may tell the sum and leave the chunks to guess
 
     @property
-    def tokens_known(self) -> bool:
-        """False when the tokens of any ok request are a guess of one a chunk: then no figure is made from tokens."""
-        return not bool(np.any(self.records.counted_by[self.ok] == CountedBy.ASSUMED))
+    def chunks_known(self) -> bool:
+        """Whether the tokens of every chunk are known, for all requests whose latencies are reported."""
+        return bool(self.counted[self.answered].all())
+
+    @property
+    def totals_known(self) -> bool:
+        """Whether the number of output tokens is known of every ok request of the run."""
+        return bool(self.totalled[self.ok].all())
 
 
 def measure(spec: RunSpec, records: Records) -> Measured:
@@ -42,6 +49,9 @@ def measure(spec: RunSpec, records: Records) -> Measured:
     first_ns[some] = records.arrival_ns[begin[some]]
     last_ns[some] = records.arrival_ns[end[some] - 1]
     ok = records.outcome == Outcome.OK
+    counted = records.counted_by != CountedBy.ASSUMED
+    # An assumed count that is not one a chunk is the server's own sum, which the chunks did not add up to.
+    totalled = (records.output_tokens >= 0) & (counted | (records.output_tokens != arrivals))
     return Measured(
         spec=spec,
         records=records,
@@ -51,4 +61,6 @@ def measure(spec: RunSpec, records: Records) -> Measured:
         arrivals=arrivals,
         first_ns=first_ns,
         last_ns=last_ns,
+        counted=counted,
+        totalled=totalled,
     )

@@ -59,7 +59,7 @@ def e2e_latency_s(measured: Measured) -> FloatArray:
 
 
 def tpot_s(measured: Measured) -> FloatArray:
-    """Seconds a token, one for each request of two tokens or more in two chunks or more; empty when tokens are not known."""
+    """Seconds a token, one for each request of two tokens or more in two chunks or more; empty when their number is not known."""
     rows = _with_tpot(measured)
     span_s = (measured.last_ns[rows] - measured.first_ns[rows]) / 1e9
     return span_s / (measured.records.output_tokens[rows] - 1)
@@ -71,15 +71,18 @@ def chunk_gap_s(measured: Measured) -> FloatArray:
 
 
 def token_gap_s(measured: Measured) -> FloatArray:
-    """Seconds, one for each token after the first chunk of each request; empty when tokens are not known."""
-    if not measured.tokens_known:
+    """Seconds, one for each token after the first chunk of each request; empty when any chunk's tokens are assumed."""
+    if not measured.chunks_known:
         return np.empty(0)
     return token_gaps_s(measured.records, measured.answered)
 
 
 def output_tokens_per_s(measured: Measured) -> float | None:
-    """Tokens that arrived in the window, whoever carried them, per second of it; None when tokens are not known."""
-    if not measured.tokens_known:
+    """Tokens that arrived in the window, whoever carried them, per second of it; None when their number is not known.
+
+    Where a server told only the sum of an answer, it is spread evenly over the answer's chunks.
+    """
+    if not measured.totals_known:
         return None
     return _per_s(measured, _output_tokens(measured))
 
@@ -88,7 +91,7 @@ def total_tokens_per_s(measured: Measured) -> float | None:
     """Output tokens as above, and the prompts of the requests first answered in the window; None when either is not known."""
     prefilled = (measured.arrivals > 0) & measured.window.holds(measured.first_ns)
     prompt_tokens = measured.records.prompt_tokens[prefilled]
-    if not measured.tokens_known or (prompt_tokens < 0).any():
+    if not measured.totals_known or (prompt_tokens < 0).any():
         return None
     return _per_s(measured, int(prompt_tokens.sum()) + _output_tokens(measured))
 
@@ -104,7 +107,7 @@ def goodput_per_s(measured: Measured) -> float | None:
     A request of a single token has no TPOT and so cannot exceed a limit on it.
     """
     limits = dict(measured.spec.slo)
-    if not limits or ("tpot_s" in limits and not measured.tokens_known):
+    if not limits or ("tpot_s" in limits and not measured.totals_known):
         return None
     answered = np.flatnonzero(measured.answered)
     good = measured.answered.copy()
@@ -121,18 +124,26 @@ def _since(measured: Measured, moment_ns: Int64, begin_ns: Int64) -> FloatArray:
 
 def _with_tpot(measured: Measured) -> Bool:
     """The rows which have a TPOT. All tokens in one chunk share one stamp, which says nothing of the time between them."""
-    if not measured.tokens_known:
+    if not measured.totals_known:
         return np.zeros(len(measured.records), np.bool_)
     rows: Bool = measured.answered & (measured.records.output_tokens >= 2) & (measured.arrivals >= 2)
     return rows
 
 
-def _output_tokens(measured: Measured) -> int:
-    inside = measured.window.holds(measured.records.arrival_ns)
-    return int(measured.records.arrival_tokens[inside].sum(dtype=np.int64))
+def _output_tokens(measured: Measured) -> float:
+    records = measured.records
+    inside = measured.window.holds(records.arrival_ns)
+    tokens = float(records.arrival_tokens[inside].sum(dtype=np.int64))
+    spread = np.flatnonzero(measured.totalled & ~measured.counted & (measured.arrivals > 0))
+    if len(spread):  # their chunks were taken for one token each; make each worth its share of the sum
+        before = np.concatenate([[0], np.cumsum(inside)])
+        chunks_inside = before[records.arrival_start[spread + 1]] - before[records.arrival_start[spread]]
+        worth = records.output_tokens[spread] / measured.arrivals[spread]
+        tokens += float((chunks_inside * (worth - 1)).sum())
+    return tokens
 
 
-def _per_s(measured: Measured, count: int) -> float | None:
+def _per_s(measured: Measured, count: float) -> float | None:
     length_s = measured.window.length_s
     return None if length_s is None else count / length_s
 
@@ -193,7 +204,7 @@ METRICS: tuple[Metric, ...] = (
         better="lower",
         formula="k tokens after a gap g → k gaps of g/k; none for the first chunk's tokens",
         window=_REQUESTS,
-        doc="Time between successive tokens of one answer; empty when the tokens are assumed.",
+        doc="Time between successive tokens of one answer; empty when the tokens of any chunk are assumed.",
         compute=token_gap_s,
     ),
     Metric(
@@ -204,7 +215,7 @@ METRICS: tuple[Metric, ...] = (
         better="lower",
         formula="(last content arrival − first content arrival)/(output tokens − 1)",
         window=_REQUESTS,
-        doc="Time per output token, one value a request: none under two tokens or two chunks, empty when the tokens are assumed.",
+        doc="Time per output token, one value a request: none under two tokens or two chunks, empty when the number of tokens is assumed.",
         compute=tpot_s,
     ),
     Metric(

@@ -26,15 +26,14 @@ def paper_figures(measured: Measured) -> PaperFigures | None:
 
     T0 is the first send and E2E the last arrival − T0. ITL = (E2E − TTFT)/(output tokens − 1);
     throughput = (prompt tokens + output tokens)/E2E. None unless the load was a wave, every request of it ended ok with
-    content, and every token is known.
+    content, and the tokens of each are known.
     """
     records = measured.records
     if not isinstance(measured.spec.shape, Wave) or len(records) == 0 or not measured.answered.all():
         return None
-    counts = (records.prompt_tokens, records.output_tokens)
-    if not measured.tokens_known or any((column < 0).any() for column in counts):
+    if not measured.totals_known or (records.prompt_tokens < 0).any():
         return None
-    prompt_tokens, output_tokens = (int(column.sum()) for column in counts)
+    prompt_tokens, output_tokens = int(records.prompt_tokens.sum()), int(records.output_tokens.sum())
     start_ns = int(records.sent_ns.min())
     if start_ns == MISSING:
         return None

@@ -74,13 +74,18 @@ def _failures(measured: Measured) -> list[dict[str, Any]]:
 
 
 def _tokens(measured: Measured) -> dict[str, Any]:
-    """Sums over all ok requests of the run; `counted_by` is the worst source among them."""
+    """Sums over all ok requests of the run; `counted_by` is the worst source among them of tokens by chunk."""
     records, ok = measured.records, measured.ok
     return {
         "prompt": _known_sum(records.prompt_tokens[ok]),
-        "output": _known_sum(records.output_tokens[ok]),
+        "output": _known_sum(_output_tokens(measured)[ok]),
         "counted_by": CountedBy(int(records.counted_by[ok].max())).label if ok.any() else None,
     }
+
+
+def _output_tokens(measured: Measured) -> Int32:
+    """Output tokens of each row, −1 where the number is a guess of one a chunk."""
+    return np.where(measured.totalled, measured.records.output_tokens, np.int32(-1))
 
 
 def _known_sum(counts: Int32) -> int | None:
@@ -168,7 +173,7 @@ def _lengths(measured: Measured) -> dict[str, dict[str, float | None]]:
     records, spec, ok = measured.records, measured.spec, measured.ok
     return {
         "prompt_tokens": _length(spec.input_tokens, records.prompt_tokens_asked[ok], records.prompt_tokens[ok]),
-        "output_tokens": _length(spec.output_tokens, records.output_tokens_asked[ok], records.output_tokens[ok]),
+        "output_tokens": _length(spec.output_tokens, records.output_tokens_asked[ok], _output_tokens(measured)[ok]),
     }
 
 

@@ -142,7 +142,7 @@ CHECKS: tuple[Check, ...] = (
     Check(
         code="tokens_assumed",
         limits=Limits(),
-        compares="a note when any ok request's tokens are assumed",
+        compares="a note when the tokens of any ok request's chunks are assumed",
         reason="a chunk is not a token, so figures made of tokens are left out rather than guessed",
         test=client.tokens_assumed,
     ),
