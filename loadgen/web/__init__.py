@@ -1,1 +1,4 @@
+"""The dashboard: what was measured, in a browser. Reads the store; never writes a measurement.
 
+May import report, store, analysis, engine, load and errors.
+"""

@@ -1,0 +1,58 @@
+"""What all charts share: a Vega-Lite specification with its caption and the table behind it.
+
+Imports nothing of the project but the palette and the readable forms. A specification is a plain dict, data inside, with
+nothing to fetch; durations are in seconds in the data and drawn in milliseconds. Colours of text, axes and ground are
+left to the page, which knows whether it is light or dark.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+Spec = dict[str, Any]
+
+SCHEMA = "https://vega.github.io/schema/vega-lite/v6.json"  # names the language; nothing is read from there
+LOG_FROM_RATIO = 30.0  # from this ratio of largest to smallest on, an axis is logarithmic
+HEIGHT_PX = 250
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """The figures behind a chart, as text: what is drawn, for who wants to read or copy it."""
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """One figure of a page. `spec` is None when there is nothing to draw; `caption` then says why."""
+
+    key: str
+    title: str
+    unit: str
+    caption: str
+    spec: Spec | None
+    table: Table | None = None
+
+
+def frame(values: list[dict[str, Any]], height_px: float = HEIGHT_PX) -> Spec:
+    """The part that every specification begins with: as wide as its place, `values` inside."""
+    return {
+        "$schema": SCHEMA,
+        "data": {"values": values},
+        "width": "container",
+        "height": height_px,
+        "autosize": {"type": "fit-x", "contains": "padding"},
+    }
+
+
+def wants_log(values: list[float]) -> bool:
+    """Whether positive values span so much that a linear axis would hide the small ones."""
+    return bool(values) and min(values) > 0 and max(values) / min(values) >= LOG_FROM_RATIO
+
+
+def to_milliseconds(*fields: str) -> list[dict[str, str]]:
+    """Transforms that add FIELD_ms for each FIELD_s."""
+    return [
+        {"calculate": f"isValid(datum.{name}_s) ? datum.{name}_s * 1000 : null", "as": f"{name}_ms"} for name in fields
+    ]

@@ -1,0 +1,142 @@
+"""Measurements in other programs' forms: JSON documents, CSV and Parquet tables.
+
+May import engine, store, errors and the rest of report. A missing figure is null in JSON and Parquet, empty in CSV.
+"""
+
+import csv
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from importlib import import_module
+from typing import Any, Literal
+
+from loadgen.engine.record import Records
+from loadgen.errors import NotFoundError, UsageError
+from loadgen.report.points import Document
+from loadgen.store.repository import Store
+from loadgen.store.rows import SweepRow
+
+Format = Literal["json", "csv", "parquet"]
+Row = dict[str, Any]
+
+REQUEST_COLUMNS = (
+    "index",
+    "slot",
+    "http_status",
+    "due_ns",
+    "start_ns",
+    "sent_ns",
+    "first_byte_ns",
+    "end_ns",
+    "connect_ns",
+    "prompt_tokens_asked",
+    "output_tokens_asked",
+    "prompt_tokens",
+    "output_tokens",
+    "finish_reason",
+    "detail",
+)
+
+
+def export(store: Store, found_id: str, form: Format, requests: bool = False) -> bytes:
+    """A sweep or a run, by id or unique beginning, as a file's content.
+
+    JSON is the run document, or the sweep with its runs; tables have one row a run, with dotted columns. `requests` asks
+    for one row a request instead, with its arrivals' stamps relative to t = 0. Raises `NotFoundError`, and `UsageError`
+    for Parquet without pyarrow.
+    """
+    sweep, runs = find(store, found_id)
+    if requests:
+        rows = [row for run in runs for row in request_rows(run["run_id"], store.records(run["run_id"]))]
+        return _write(rows, form, {"schema_version": 1, "requests": rows})
+    whole = runs[0] if sweep is None else sweep_document(sweep, runs)
+    return _write([run_row(run) for run in runs], form, whole)
+
+
+def find(store: Store, found_id: str) -> tuple[SweepRow | None, list[Document]]:
+    """The sweep with its runs, or (None, [run]), that this id or unique beginning names. Raises `NotFoundError`."""
+    try:
+        sweep = store.sweep(found_id)
+    except NotFoundError as no_sweep:
+        try:
+            return None, [store.run(found_id)]
+        except NotFoundError as no_run:
+            if found_id.startswith("r"):
+                raise no_run from None
+            raise no_sweep from None
+    return sweep, store.runs(sweep.sweep_id)
+
+
+def sweep_document(sweep: SweepRow, runs: Sequence[Document]) -> Document:
+    """A sweep as one document: what is known of it, and the documents of its runs in the order in which they ran.
+
+    `runs` holds the documents; the number of them is for the reader to count.
+    """
+    known = asdict(sweep)
+    del known["runs"]
+    return {"schema_version": 1, **known, "runs": list(runs)}
+
+
+def run_row(run: Document) -> Row:
+    """A run as one flat row: dotted keys, lists as JSON text, findings as their codes."""
+    row: Row = {}
+    _flatten(run, "", row)
+    row["verdict.findings"] = ",".join(finding["code"] for finding in run["verdict"]["findings"])
+    return row
+
+
+def _flatten(document: Document, prefix: str, row: Row) -> None:
+    for key, value in document.items():
+        if isinstance(value, dict):
+            _flatten(value, f"{prefix}{key}.", row)
+        else:
+            row[f"{prefix}{key}"] = json.dumps(value, ensure_ascii=False) if isinstance(value, list) else value
+
+
+def request_rows(run_id: str, records: Records) -> list[Row]:
+    """One flat row a request, in the order of the schedule; its arrivals as a list of nanoseconds and of token counts."""
+    rows = []
+    for number in range(len(records)):
+        request = records[number]
+        row: Row = {"run_id": run_id, "outcome": request.outcome.label, "counted_by": request.counted_by.label}
+        row |= {name: getattr(request, name) for name in REQUEST_COLUMNS}
+        row |= {"arrival_ns": request.arrival_ns.tolist(), "arrival_tokens": request.arrival_tokens.tolist()}
+        rows.append(row)
+    return rows
+
+
+def _write(rows: list[Row], form: Format, whole: Document) -> bytes:
+    match form:
+        case "json":
+            return (json.dumps(whole, ensure_ascii=False, allow_nan=False, indent=2) + "\n").encode()
+        case "csv":
+            return _csv(rows)
+        case "parquet":
+            return _parquet(rows)
+
+
+def _columns(rows: Sequence[Row]) -> list[str]:
+    return list(dict.fromkeys(key for row in rows for key in row))
+
+
+def _csv(rows: Sequence[Row]) -> bytes:
+    written = io.StringIO(newline="")
+    table = csv.DictWriter(written, _columns(rows), restval="", lineterminator="\n")
+    table.writeheader()
+    for row in rows:
+        table.writerow(
+            {key: " ".join(map(str, value)) if isinstance(value, list) else value for key, value in row.items()}
+        )
+    return written.getvalue().encode()
+
+
+def _parquet(rows: Sequence[Row]) -> bytes:
+    try:
+        pyarrow, parquet = import_module("pyarrow"), import_module("pyarrow.parquet")  # optional, so never at the top
+    except ImportError:
+        raise UsageError("Parquet needs the package pyarrow: pip install pyarrow, or export as csv.") from None
+    columns = {name: [row.get(name) for row in rows] for name in _columns(rows)}
+    written = io.BytesIO()
+    parquet.write_table(pyarrow.table(columns), written)
+    return written.getvalue()

@@ -1,0 +1,305 @@
+"""Run documents taken apart for people: highlights, figures, findings, outcomes, and facts as pairs.
+
+May import load, analysis and the rest of report. Reads documents alone, and takes every key that the contract does not
+promise as possibly absent.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from loadgen.analysis.metrics import METRICS
+from loadgen.report.charts import Table
+from loadgen.report.points import Document
+from loadgen.report.readable import (
+    MISSING_FIGURE,
+    figure,
+    flat,
+    milliseconds,
+    number,
+    percent,
+    seconds,
+    shown_unit,
+    size,
+)
+from loadgen.report.sweep_charts import gap_metric, statistic
+
+STATISTICS = ("n", "mean", "min", "p50", "p90", "p95", "p99", "max")
+
+Facts = tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Highlight:
+    """One figure at the head of a page."""
+
+    label: str
+    value: str
+    unit: str
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class FigureLine:
+    """A metric's row in a table of figures, with the definition that stands behind it."""
+
+    label: str
+    unit: str
+    formula: str
+    cells: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FindingLine:
+    """A finding, with the runs that it was made of when it stands for several."""
+
+    code: str
+    severity: str  # note, doubtful or invalid
+    message: str
+    hint: str
+    others: int  # how many further runs have a finding of the same code
+
+
+@dataclass(frozen=True, slots=True)
+class RunLine:
+    """A run's row in the table of its sweep."""
+
+    run_id: str
+    repeat: int
+    status: str
+    simulated: bool
+    cells: tuple[str, ...]
+
+
+RUN_COLUMNS = (
+    ("load", ""),
+    ("in", "tokens"),
+    ("out", "tokens"),
+    ("TTFT p50", "ms"),
+    ("TTFT p99", "ms"),
+    ("gap p50", "ms"),
+    ("gap p99", "ms"),
+    ("TPOT p50", "ms"),
+    ("output", "tokens/s"),
+    ("requests", "/s"),
+    ("ok", "of planned"),
+)
+
+
+def run_line(run: Document) -> RunLine:
+    """The row of a run under `RUN_COLUMNS`."""
+    gap = gap_metric([run])
+
+    def ms(metric: str, name: str) -> str:
+        return milliseconds(statistic(metric, name)(run))
+
+    return RunLine(
+        run_id=run["run_id"],
+        repeat=run["repeat"],
+        status=run["verdict"]["status"],
+        simulated=run["simulated"],
+        cells=(
+            run["spec"]["load_label"],
+            number(run["spec"]["input_tokens"]),
+            number(run["spec"]["output_tokens"]),
+            ms("ttft_s", "p50"),
+            ms("ttft_s", "p99"),
+            ms(gap, "p50"),
+            ms(gap, "p99"),
+            ms("tpot_s", "p50"),
+            number(run.get("output_tokens_per_s")),
+            number(run.get("requests_per_s")),
+            f"{run['outcomes'].get('ok', 0):,} / {run['outcomes']['planned']:,}",
+        ),
+    )
+
+
+def findings(runs: Sequence[Document]) -> tuple[FindingLine, ...]:
+    """The findings of the runs, each code once with the first run's figures, in the order in which they came."""
+    first: dict[str, dict[str, str]] = {}
+    count: dict[str, int] = {}
+    for run in runs:
+        for finding in run["verdict"]["findings"]:
+            first.setdefault(finding["code"], finding)
+        for code in {finding["code"] for finding in run["verdict"]["findings"]}:
+            count[code] = count.get(code, 0) + 1
+    return tuple(
+        FindingLine(
+            code, finding.get("severity", "doubtful"), finding["message"], finding.get("hint") or "", count[code] - 1
+        )
+        for code, finding in first.items()
+    )
+
+
+def distribution_figures(run: Document) -> tuple[FigureLine, ...]:
+    """Every distribution metric of the run, one line each, under `STATISTICS`; those without any value are left out."""
+    lines = []
+    for metric in METRICS:
+        values = look_up(run, metric.key)
+        if metric.kind != "distribution" or not isinstance(values, dict) or not values.get("n"):
+            continue
+        cells = tuple(
+            number(values["n"]) if name == "n" else figure(values.get(name), metric.unit) for name in STATISTICS
+        )
+        lines.append(FigureLine(metric.label, shown_unit(metric.unit), metric.formula, cells))
+    return tuple(lines)
+
+
+def scalar_figures(run: Document) -> tuple[FigureLine, ...]:
+    """Every metric of one number that the run has."""
+    return tuple(
+        FigureLine(metric.label, shown_unit(metric.unit), metric.formula, (figure(value, metric.unit),))
+        for metric in METRICS
+        if metric.kind == "scalar" and isinstance(value := look_up(run, metric.key), int | float)
+    )
+
+
+def look_up(run: Document, key: str) -> object:
+    """The value under a dotted key; None when any part of the way is absent."""
+    found: object = run
+    for part in key.split("."):
+        found = found.get(part) if isinstance(found, dict) else None
+    return found
+
+
+def outcome_table(run: Document) -> Table:
+    """How the planned requests ended: outcome, number, share. Outcomes that nobody met are left out, `ok` never."""
+    planned = run["outcomes"]["planned"]
+    rows = [("planned", number(planned), "")]
+    rows += [
+        (name.replace("_", " "), number(count), percent(count / planned if planned else None))
+        for name, count in run["outcomes"].items()
+        if name != "planned" and (count or name == "ok")
+    ]
+    return Table(("outcome", "requests", "share"), tuple(rows))
+
+
+def length_table(run: Document) -> Table:
+    """Lengths asked and achieved, in tokens."""
+    names = ("asked", "mean", "min", "max")
+    rows = []
+    for key, label in (("prompt_tokens", "prompt"), ("output_tokens", "output")):
+        lengths = (run.get("lengths") or {}).get(key) or {}
+        rows.append((label, *(number(lengths.get(name)) for name in names)))
+    return Table(("tokens", *names), tuple(rows))
+
+
+def client_facts(run: Document) -> Facts:
+    """What the client says of itself: the ground of the verdict."""
+    client = run.get("client") or {}
+
+    def spread(key: str) -> str:
+        values = client.get(key) or {}
+        if not values.get("n"):
+            return MISSING_FIGURE
+        high = next((name for name in ("p99", "p95", "p90") if values.get(name) is not None), "max")
+        return f"p50 {milliseconds(values.get('p50'))} ms, {high} {milliseconds(values.get(high))} ms"
+
+    return (
+        (
+            "arrival stamps",
+            {"kernel": "kernel (as the bytes came in)", "read": "at the read"}.get(
+                str(client.get("stamp_source")), MISSING_FIGURE
+            ),
+        ),
+        ("loop lag", spread("loop_lag_s")),
+        ("send delay", spread("send_delay_s")),
+        ("connecting", spread("connect_s")),
+        ("coalesced arrivals", percent(client.get("coalesced_ratio"))),
+        (
+            "processor",
+            f"{percent(client.get('cpu_ratio'))} of {number(client.get('workers'))} worker(s), {seconds(client.get('cpu_s'))}",
+        ),
+        ("content events", number(client.get("events"))),
+        ("reads", number(client.get("reads"))),
+        (
+            "connections",
+            f"{number(client.get('connections_opened'))} opened, {number(client.get('connections_reopened'))} again",
+        ),
+        ("clock step", f"{milliseconds(client.get('clock_step_s'))} ms"),
+        ("peak memory", size(client.get("peak_rss_bytes"))),
+        ("tokens counted by", str((run.get("tokens") or {}).get("counted_by") or MISSING_FIGURE).replace("_", " ")),
+    )
+
+
+def load_facts(run: Document) -> Facts:
+    """What was asked of the server beside what it came to."""
+    window, rates, concurrency = run.get("window") or {}, run.get("rates") or {}, run.get("concurrency") or {}
+    start_s, end_s = window.get("start_s"), window.get("end_s")
+    stretch = MISSING_FIGURE if start_s is None or end_s is None else f"{start_s:.2f} s … {end_s:.2f} s"
+    return (
+        ("load", run["spec"]["load_label"]),
+        ("measured window", f"{str(window.get('rule', MISSING_FIGURE)).replace('_', ' ')}, {stretch}"),
+        ("requests in the window", number(window.get("requests"))),
+        ("in flight", f"{number(concurrency.get('mean'))} on average, {number(concurrency.get('peak'))} at most"),
+        ("offered rate", f"{number(rates.get('offered_per_s'))} /s"),
+        ("sent rate", f"{number(rates.get('sent_per_s'))} /s"),
+        ("completed rate", f"{number(rates.get('completed_per_s'))} /s"),
+        ("whole run took", seconds(run.get("elapsed_s"))),
+    )
+
+
+def pairs(document: Document | None) -> Facts:
+    """Any nested document as facts."""
+    return tuple(flat(document or {}))
+
+
+def run_highlights(run: Document) -> tuple[Highlight, ...]:
+    """The head of a run's page."""
+    gap = gap_metric([run])
+    outcomes = run["outcomes"]
+    return (
+        Highlight("TTFT, median", milliseconds(statistic("ttft_s", "p50")(run)), "ms", _tail_note(run, "ttft_s")),
+        Highlight(
+            "Token gap, median" if gap == "token_gap_s" else "Chunk gap, median",
+            milliseconds(statistic(gap, "p50")(run)),
+            "ms",
+            _tail_note(run, gap),
+        ),
+        Highlight(
+            "Output",
+            number(run.get("output_tokens_per_s")),
+            "tokens/s",
+            f"{number(run.get('requests_per_s'))} requests/s",
+        ),
+        Highlight("Answered", f"{outcomes.get('ok', 0):,}", f"of {outcomes['planned']:,}", "requests ended ok"),
+    )
+
+
+def _tail_note(run: Document, metric: str) -> str:
+    for name in ("p99", "p95", "p90"):
+        value = statistic(metric, name)(run)
+        if value is not None:
+            return f"{name} {milliseconds(value)} ms"
+    return "too few for percentiles"
+
+
+def sweep_highlights(runs: Sequence[Document]) -> tuple[Highlight, ...]:
+    """The head of a sweep's page: the extremes of its usable runs, and where they were."""
+    usable = [run for run in runs if run["verdict"]["status"] != "invalid"]
+    gap = "token gap" if gap_metric(usable) == "token_gap_s" else "chunk gap"
+    found = (
+        _extreme("Highest output", usable, lambda run: run.get("output_tokens_per_s"), "tokens/s", highest=True),
+        _extreme("Lowest median TTFT", usable, statistic("ttft_s", "p50"), "s"),
+        _extreme(f"Lowest median {gap}", usable, statistic(gap_metric(usable), "p50"), "s"),
+    )
+    return tuple(highlight for highlight in found if highlight is not None)
+
+
+def _extreme(
+    label: str,
+    runs: Sequence[Document],
+    read: Callable[[Document], float | None],
+    unit: str,
+    highest: bool = False,
+) -> Highlight | None:
+    """The best of a figure over the runs; None when none of them has it."""
+    known = [(value, run) for run in runs if (value := read(run)) is not None]
+    if not known:
+        return None
+    value, run = (max if highest else min)(known, key=lambda pair: pair[0])
+    return Highlight(label, figure(value, unit), shown_unit(unit), _where(run))
+
+
+def _where(run: Document) -> str:
+    spec = run["spec"]
+    return f"{spec['load_label']}, {spec['input_tokens']:,} in, {spec['output_tokens']:,} out"

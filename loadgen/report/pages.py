@@ -1,0 +1,251 @@
+"""One context per page: everything that a template may say, as text and charts, ready to print.
+
+May import load, engine, store, analysis and the rest of report. Templates decide nothing: a page's context holds what is
+shown, in the order in which it is shown.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import loadgen
+from loadgen.engine.record import Records
+from loadgen.report import facts
+from loadgen.report.charts import Chart, Table
+from loadgen.report.facts import Facts, FigureLine, FindingLine, Highlight, RunLine
+from loadgen.report.points import Document
+from loadgen.report.readable import ago, moment, number, plural
+from loadgen.report.run_charts import run_charts
+from loadgen.report.sweep_charts import sweep_charts
+from loadgen.store.rows import SweepRow
+
+
+@dataclass(frozen=True, slots=True)
+class SweepLine:
+    """A sweep's row in the list."""
+
+    sweep_id: str
+    name: str
+    server: str
+    model: str
+    created: str
+    created_ago: str
+    progress: str
+    status: str
+    simulated: bool
+    valid: int
+    doubtful: int
+    invalid: int
+
+
+@dataclass(frozen=True, slots=True)
+class SweepsPage:
+    """The list of sweeps, newest first. `empty_because` says why there is none."""
+
+    title: str
+    lines: tuple[SweepLine, ...]
+    empty_because: str
+    running: bool  # some sweep is: the page looks again by itself
+    draws: bool = False
+    version: str = loadgen.__version__
+
+
+@dataclass(frozen=True, slots=True)
+class SweepPage:
+    """One sweep with its charts, its runs and its surroundings."""
+
+    title: str
+    sweep_id: str
+    name: str
+    model: str
+    server_name: str
+    url: str
+    created: str
+    created_ago: str
+    progress: str
+    status: str
+    running: bool
+    simulated: bool
+    valid: int
+    doubtful: int
+    invalid: int
+    highlights: tuple[Highlight, ...]
+    charts: tuple[Chart, ...]
+    columns: tuple[tuple[str, str], ...]
+    lines: tuple[RunLine, ...]
+    findings: tuple[FindingLine, ...]
+    spec: Facts
+    server: Facts
+    environment: Facts
+    linked_runs: frozenset[str] | None = None  # in a report: the runs which it holds; None: every run has a page
+    draws: bool = True
+    version: str = loadgen.__version__
+
+
+@dataclass(frozen=True, slots=True)
+class RunPage:
+    """One run with its distributions, its timeline, its figures and the client's account of itself."""
+
+    title: str
+    run_id: str
+    sweep_id: str
+    repeat: int
+    load_label: str
+    model: str
+    server_name: str
+    url: str
+    started: str
+    started_ago: str
+    status: str
+    simulated: bool
+    interrupted: bool
+    findings: tuple[FindingLine, ...]
+    highlights: tuple[Highlight, ...]
+    charts: tuple[Chart, ...]
+    timeline: Chart
+    statistics: tuple[str, ...]
+    distributions: tuple[FigureLine, ...]
+    scalars: tuple[FigureLine, ...]
+    outcomes: Table
+    lengths: Table
+    load: Facts
+    client: Facts
+    spec: Facts
+    server: Facts
+    environment: Facts
+    sweep_linked: bool = True
+    draws: bool = True
+    version: str = loadgen.__version__
+
+
+@dataclass(frozen=True, slots=True)
+class ReportPage:
+    """Sweeps and runs in one file."""
+
+    title: str
+    created: str
+    contents: tuple[tuple[str, str], ...]  # (anchor, text)
+    sweeps: tuple[SweepPage, ...]
+    runs: tuple[RunPage, ...]
+    draws: bool = True
+    version: str = loadgen.__version__
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorPage:
+    """What went wrong, in a sentence."""
+
+    title: str
+    message: str
+    draws: bool = False
+    version: str = loadgen.__version__
+
+
+Page = SweepsPage | SweepPage | RunPage | ReportPage | ErrorPage
+
+TEMPLATES: dict[type[Page], str] = {
+    SweepsPage: "sweeps.html",
+    SweepPage: "sweep.html",
+    RunPage: "run.html",
+    ReportPage: "report.html",
+    ErrorPage: "error.html",
+}
+
+
+def sweeps_page(
+    sweeps: Sequence[SweepRow], now: datetime, empty_because: str = "Nothing has been measured yet."
+) -> SweepsPage:
+    """The list of `sweeps`, in the order given."""
+    lines = tuple(
+        SweepLine(
+            sweep_id=sweep.sweep_id,
+            name=sweep.name or sweep.sweep_id,
+            server=server_name(sweep.server),
+            model=str(sweep.server.get("model") or ""),
+            created=moment(sweep.created_at),
+            created_ago=ago(sweep.created_at, now),
+            progress=f"{sweep.runs:,} / {sweep.planned_runs:,}",
+            status=sweep.status,
+            simulated=sweep.simulated,
+            valid=sweep.valid,
+            doubtful=sweep.doubtful,
+            invalid=sweep.invalid,
+        )
+        for sweep in sweeps
+    )
+    return SweepsPage("Sweeps", lines, empty_because, any(sweep.status == "running" for sweep in sweeps))
+
+
+def sweep_page(
+    sweep: SweepRow, runs: Sequence[Document], now: datetime, linked_runs: frozenset[str] | None = None
+) -> SweepPage:
+    """One sweep and the documents of its runs."""
+    name = sweep.name or sweep.sweep_id
+    return SweepPage(
+        title=name,
+        sweep_id=sweep.sweep_id,
+        name=name,
+        model=str(sweep.server.get("model") or ""),
+        server_name=server_name(sweep.server),
+        url=str(sweep.server.get("url") or ""),
+        created=moment(sweep.created_at),
+        created_ago=ago(sweep.created_at, now),
+        progress=f"{number(sweep.runs)} of {plural(sweep.planned_runs, 'run')}",
+        status=sweep.status,
+        running=sweep.status == "running",
+        simulated=sweep.simulated,
+        valid=sweep.valid,
+        doubtful=sweep.doubtful,
+        invalid=sweep.invalid,
+        highlights=facts.sweep_highlights(runs),
+        charts=sweep_charts(runs) if runs else (),
+        columns=facts.RUN_COLUMNS,
+        lines=tuple(facts.run_line(run) for run in runs),
+        findings=facts.findings(runs),
+        spec=facts.pairs(sweep.spec),
+        server=facts.pairs(sweep.server),
+        environment=facts.pairs(sweep.environment),
+        linked_runs=linked_runs,
+    )
+
+
+def run_page(run: Document, records: Records, now: datetime, sweep_linked: bool = True) -> RunPage:
+    """One run: its document, and the records behind it."""
+    spec = run["spec"]
+    charts, timeline = run_charts(run, records)
+    return RunPage(
+        title=f"{spec['load_label']}, repeat {run['repeat']}",
+        run_id=run["run_id"],
+        sweep_id=run["sweep_id"],
+        repeat=run["repeat"],
+        load_label=f"{spec['load_label']} · {spec['input_tokens']:,} in · {spec['output_tokens']:,} out",
+        model=spec["model"],
+        server_name=server_name(run["server"]),
+        url=run["server"]["url"],
+        started=moment(run["started_at"]),
+        started_ago=ago(run["started_at"], now),
+        status=run["verdict"]["status"],
+        simulated=run["simulated"],
+        interrupted=run["interrupted"],
+        findings=facts.findings([run]),
+        highlights=facts.run_highlights(run),
+        charts=charts,
+        timeline=timeline,
+        statistics=facts.STATISTICS,
+        distributions=facts.distribution_figures(run),
+        scalars=facts.scalar_figures(run),
+        outcomes=facts.outcome_table(run),
+        lengths=facts.length_table(run),
+        load=facts.load_facts(run),
+        client=facts.client_facts(run),
+        spec=facts.pairs(spec),
+        server=facts.pairs(run["server"]),
+        environment=facts.pairs(run["environment"]),
+        sweep_linked=sweep_linked,
+    )
+
+
+def server_name(server: Document) -> str:
+    """A server's name and version, or what it was reached at."""
+    words = [str(server[key]) for key in ("name", "version") if server.get(key)]
+    return " ".join(words) or str(server.get("url") or "")

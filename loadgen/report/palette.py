@@ -1,0 +1,23 @@
+"""The colours, dashes and shapes of every chart.
+
+Imports nothing. Colours are Okabe and Ito's, which stay apart for the common kinds of colour blindness; nothing is told
+by colour alone. The pages' own colours live in static/style.css.
+"""
+
+SERIES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C6D31", "#7F7F7F")
+
+WAITING = "#9EB9CC"  # sent, nothing back yet: pale, the eye belongs to what was received
+DECODING = "#0072B2"
+
+OUTCOMES = {
+    "http_error": "#D55E00",
+    "connect_error": "#E69F00",
+    "timeout": "#CC79A7",
+    "truncated": "#B8860B",
+    "stream_error": "#A0522D",
+    "bad_response": "#8C6D31",
+    "cancelled": "#7F7F7F",
+}
+
+SOLID: tuple[int, ...] = (1, 0)
+DASHED: tuple[int, ...] = (5, 3)

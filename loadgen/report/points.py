@@ -1,0 +1,149 @@
+"""Runs pooled to load points: what varies over a sweep, and each point's mean over its repeats.
+
+May import load, analysis and errors. An invalid run never enters a point; a doubtful one marks its point doubtful.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from loadgen.analysis.stats import mean_interval
+from loadgen.report.readable import number
+
+Document = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Dimension:
+    """Something that a grid can vary: its name in prose, a short form for legends, and how to read it from a run."""
+
+    key: str
+    label: str
+    short: str  # a format of one value
+    read: Callable[[Document], Any]
+
+    def text(self, document: Document) -> str:
+        """The dimension's value in a legend."""
+        value = self.read(document)
+        return self.short.format(number(value) if isinstance(value, int | float) else value)
+
+
+def load_value(document: Document) -> float:
+    """The one number of a load shape: concurrency, wave size, or offered rate in requests per second."""
+    shape = document["spec"]["shape"]
+    for name in ("concurrency", "size", "rate_per_s"):
+        if name in shape:
+            value: float = shape[name]
+            return value
+    raise KeyError(f"a load shape of kind {shape.get('kind')!r} has no number that this version knows")
+
+
+def shape_kind(document: Document) -> str:
+    """`closed_loop`, `open_loop` or `wave`."""
+    kind: str = document["spec"]["shape"]["kind"]
+    return kind
+
+
+LOAD_LABELS = {
+    "closed_loop": "Concurrency",
+    "open_loop": "Offered rate (requests/s)",
+    "wave": "Wave size (requests)",
+}
+
+LOAD = Dimension("load", "Load", "load {}", load_value)
+INPUT_TOKENS = Dimension("input_tokens", "Input tokens", "{} in", lambda run: run["spec"]["input_tokens"])
+OUTPUT_TOKENS = Dimension("output_tokens", "Output tokens", "{} out", lambda run: run["spec"]["output_tokens"])
+OTHERS = (
+    INPUT_TOKENS,
+    OUTPUT_TOKENS,
+    Dimension("kind", "Shape", "{}", lambda run: shape_kind(run).replace("_", " ")),
+    Dimension("arrivals", "Arrivals", "{}", lambda run: run["spec"]["shape"].get("arrivals", "")),
+    Dimension("endpoint", "Endpoint", "{}", lambda run: run["spec"]["endpoint"]),
+    Dimension("model", "Model", "{}", lambda run: run["spec"]["model"]),
+    Dimension("url", "Server", "{}", lambda run: run["spec"]["url"]),
+)
+
+
+def varies(dimension: Dimension, runs: Sequence[Document]) -> bool:
+    """Whether the runs have more than one value of the dimension."""
+    return len({dimension.read(run) for run in runs}) > 1
+
+
+@dataclass(frozen=True, slots=True)
+class Axes:
+    """What a sweep's charts run along, and what tells their lines apart."""
+
+    x: Dimension
+    x_label: str
+    series: tuple[Dimension, ...]
+
+    def series_text(self, document: Document) -> str:
+        """The line that a run belongs to, in words; empty when there is only one."""
+        return " · ".join(dimension.text(document) for dimension in self.series)
+
+    @property
+    def series_label(self) -> str:
+        """What tells the lines apart."""
+        return ", ".join(dimension.label.lower() for dimension in self.series)
+
+
+def axes(runs: Sequence[Document]) -> Axes:
+    """The load along x when it varies, else a length; whatever else varies makes the lines."""
+    x = next((dimension for dimension in (LOAD, INPUT_TOKENS, OUTPUT_TOKENS) if varies(dimension, runs)), LOAD)
+    kinds = {shape_kind(run) for run in runs}
+    label = LOAD_LABELS.get(next(iter(kinds)), LOAD.label) if x is LOAD and len(kinds) == 1 else x.label
+    return Axes(x, label, tuple(dimension for dimension in OTHERS if dimension is not x and varies(dimension, runs)))
+
+
+@dataclass(frozen=True, slots=True)
+class Pooled:
+    """A figure over the repeats of a point: their mean and, from two repeats on, the mean's 95 % interval."""
+
+    mean: float
+    low: float | None
+    high: float | None
+    runs: int
+
+
+def pool(values: Sequence[float | None]) -> Pooled | None:
+    """Pool what there is; None when no repeat has the figure."""
+    known = [value for value in values if value is not None]
+    if not known:
+        return None
+    low, high = mean_interval(known) or (None, None)
+    return Pooled(sum(known) / len(known), low, high, len(known))
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """A load point with its usable repeats, in the order in which they ran."""
+
+    x: float
+    series: str
+    runs: tuple[Document, ...]
+
+    @property
+    def status(self) -> Literal["valid", "doubtful"]:
+        """Doubtful as soon as one of its repeats is."""
+        return "valid" if all(run["verdict"]["status"] == "valid" for run in self.runs) else "doubtful"
+
+    def pooled(self, read: Callable[[Document], float | None]) -> Pooled | None:
+        """A figure of the point over its repeats."""
+        return pool([read(run) for run in self.runs])
+
+
+def points(runs: Sequence[Document], along: Axes) -> list[Point]:
+    """The points of a sweep without its invalid runs, by series and x, series in order of their values."""
+    usable = [run for run in runs if run["verdict"]["status"] != "invalid"]
+    groups: dict[str, list[Document]] = {}
+    for run in usable:
+        groups.setdefault(run["spec"]["point_hash"], []).append(run)
+
+    def rank(group: list[Document]) -> tuple[Any, ...]:
+        first = group[0]
+        return (*(dimension.read(first) for dimension in along.series), along.x.read(first))
+
+    return [
+        Point(float(along.x.read(group[0])), along.series_text(group[0]), tuple(group))
+        for group in sorted(groups.values(), key=rank)
+    ]

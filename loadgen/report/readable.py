@@ -1,0 +1,129 @@
+"""Figures as people read them: milliseconds, thousands separated, a dash where there is no figure.
+
+Imports nothing of the project. Every function takes None and answers a dash: a missing figure is never shown as 0.
+"""
+
+from datetime import UTC, datetime
+from typing import Any
+
+MISSING_FIGURE = "–"
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """`value` to `digits` significant digits, never in scientific notation: 0.213, 51.6, 12,345."""
+    if value is None:
+        return MISSING_FIGURE
+    if value == 0:
+        return "0"
+    if isinstance(value, int) or abs(value) >= 10 ** (digits - 1):
+        return f"{value:,.0f}"
+    text = f"{value:.{digits}g}"
+    return text if "e" not in text else f"{value:.6f}".rstrip("0").rstrip(".") or "0"
+
+
+def milliseconds(value_s: float | None) -> str:
+    """Seconds as milliseconds, without the unit."""
+    return number(None if value_s is None else value_s * 1000)
+
+
+def percent(ratio: float | None) -> str:
+    """A ratio of 0..1 as per cent, with the sign."""
+    return MISSING_FIGURE if ratio is None else f"{number(ratio * 100)} %"
+
+
+def figure(value: float | None, unit: str) -> str:
+    """`value` as a table shows it: durations in milliseconds, ratios in per cent, all else as it is."""
+    match unit:
+        case "s":
+            return milliseconds(value)
+        case "ratio":
+            return percent(value)
+        case _:
+            return number(value)
+
+
+def shown_unit(unit: str) -> str:
+    """The unit which `figure` writes its values in."""
+    return {"s": "ms", "ratio": "%"}.get(unit, unit)
+
+
+def seconds(value_s: float | None) -> str:
+    """A long duration: 48 s, 3 min 12 s, 2 h 5 min."""
+    if value_s is None:
+        return MISSING_FIGURE
+    if value_s < 60:
+        return f"{number(value_s)} s"
+    minutes, rest_s = divmod(round(value_s), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest_s} s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min"
+
+
+def size(value_bytes: float | None) -> str:
+    """Bytes with a binary prefix: 512 MiB."""
+    if value_bytes is None:
+        return MISSING_FIGURE
+    amount = float(value_bytes)
+    for prefix in ("B", "KiB", "MiB", "GiB"):
+        if amount < 1024:
+            return f"{number(amount)} {prefix}"
+        amount /= 1024
+    return f"{number(amount)} TiB"
+
+
+def moment(at: str | None) -> str:
+    """An ISO 8601 moment as `2026-11-23 15:29:01 UTC`; anything else as it came."""
+    if not at:
+        return MISSING_FIGURE
+    try:
+        parsed = datetime.fromisoformat(at)
+    except ValueError:
+        return at
+    parsed = parsed.replace(tzinfo=UTC) if parsed.tzinfo is None else parsed.astimezone(UTC)
+    return f"{parsed:%Y-%m-%d %H:%M:%S} UTC"
+
+
+def ago(at: str | None, now: datetime) -> str:
+    """How long before `now` the ISO 8601 moment was, in one unit: `3 min ago`."""
+    if not at:
+        return MISSING_FIGURE
+    try:
+        parsed = datetime.fromisoformat(at)
+    except ValueError:
+        return at
+    parsed = parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
+    elapsed_s = (now - parsed).total_seconds()
+    if elapsed_s < 10:
+        return "just now"
+    for limit_s, unit_s, name in ((60, 1, "s"), (3600, 60, "min"), (86400, 3600, "h")):
+        if elapsed_s < limit_s:
+            return f"{elapsed_s // unit_s:.0f} {name} ago"
+    days = int(elapsed_s // 86400)
+    return "yesterday" if days == 1 else f"{days} days ago"
+
+
+def plural(count: int, noun: str) -> str:
+    """`1 run`, `12 runs`."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+def flat(document: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    """A nested document as (dotted key, text) pairs in its own order, for tables of facts; empty parts are left out."""
+    pairs: list[tuple[str, str]] = []
+    for key, value in document.items():
+        name = f"{prefix}{key}"
+        match value:
+            case dict():
+                pairs += flat(value, f"{name}.")
+            case None:
+                pairs.append((name, MISSING_FIGURE))
+            case bool():
+                pairs.append((name, "yes" if value else "no"))
+            case list() | tuple():
+                pairs.append((name, ", ".join(str(item) for item in value) or MISSING_FIGURE))
+            case float():
+                pairs.append((name, f"{value:g}"))
+            case _:
+                pairs.append((name, str(value)))
+    return pairs

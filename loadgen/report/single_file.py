@@ -1,0 +1,41 @@
+"""`loadgen report`: sweeps and runs in one HTML file that needs nothing but a browser.
+
+May import store and the rest of report.
+"""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from loadgen.report.export import find
+from loadgen.report.pages import ReportPage, RunPage, SweepPage, run_page, sweep_page
+from loadgen.report.readable import moment
+from loadgen.report.rendering import render
+from loadgen.store.repository import Store
+
+
+def render_report(store: Store, ids: Sequence[str]) -> str:
+    """The sweeps and runs of these ids (or unique beginnings), in this order, sweeps first. Raises `NotFoundError`."""
+    now = datetime.now(UTC)
+    found = [find(store, each) for each in ids]
+    single = {run["run_id"]: run for sweep, runs in found if sweep is None for run in runs}
+    whole = {sweep.sweep_id: (sweep, runs) for sweep, runs in found if sweep is not None}
+    linked = frozenset(single)
+    sweeps = tuple(sweep_page(sweep, runs, now, linked) for sweep, runs in whole.values())
+    pages = tuple(run_page(run, store.records(run_id), now, run["sweep_id"] in whole) for run_id, run in single.items())
+    return render(
+        ReportPage(
+            title=_title(sweeps, pages),
+            created=moment(now.isoformat()),
+            contents=(
+                *((page.sweep_id, f"Sweep {page.name}") for page in sweeps),
+                *((page.run_id, f"Run {page.title} ({page.run_id})") for page in pages),
+            ),
+            sweeps=sweeps,
+            runs=pages,
+        )
+    )
+
+
+def _title(sweeps: Sequence[SweepPage], runs: Sequence[RunPage]) -> str:
+    titles = [page.title for page in sweeps] + [page.title for page in runs]
+    return titles[0] if len(titles) == 1 else f"{titles[0]} and {len(titles) - 1} more"

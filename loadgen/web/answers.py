@@ -1,0 +1,31 @@
+"""How the dashboard answers: a page for people, its twin in JSON for programs, a sentence when it cannot.
+
+May import report. Documents go out as they are stored; no NaN leaves the house.
+"""
+
+import json
+from typing import Any
+
+from fastapi import Request, Response
+from fastapi.responses import HTMLResponse
+
+from loadgen.report.pages import ErrorPage, Page
+from loadgen.report.rendering import render
+
+
+def html(page: Page, status: int = 200) -> Response:
+    """A page."""
+    return HTMLResponse(render(page), status)
+
+
+def document(value: dict[str, Any], status: int = 200) -> Response:
+    """A JSON document."""
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False, indent=2)
+    return Response(text + "\n", status, media_type="application/json")
+
+
+def failure(request: Request, status: int, title: str, message: str) -> Response:
+    """What went wrong, in the form that was asked for."""
+    if request.url.path.endswith(".json"):
+        return document({"schema_version": 1, "error": message}, status)
+    return html(ErrorPage(title, message), status)

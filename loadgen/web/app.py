@@ -1,0 +1,89 @@
+"""The application: its routes together, its headers, its errors, and the server that runs it.
+
+May import report, store, errors and the rest of web. Every answer forbids the browser to fetch anything from elsewhere
+and to run any script but ours; FastAPI's own documentation pages, which load theirs from a network, are left out.
+"""
+
+import socket
+import threading
+from collections.abc import Awaitable, Callable
+
+import uvicorn
+from fastapi import FastAPI, Request, Response
+from starlette.exceptions import HTTPException
+
+from loadgen.errors import LoadgenError, NotFoundError, UsageError
+from loadgen.report import assets
+from loadgen.web import runs, static, sweeps
+from loadgen.web.answers import failure
+from loadgen.web.database import Database
+
+HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+}
+
+
+def create_app(db_url: str) -> FastAPI:
+    """The dashboard over the database at `db_url`, which need not exist yet."""
+    app = FastAPI(title="loadgen", docs_url=None, redoc_url=None, openapi_url=None)
+    app.state.database = Database(db_url)
+    for group in (sweeps.router, runs.router, static.router):
+        app.include_router(group)
+
+    @app.middleware("http")
+    async def add_headers(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
+        response = await call_next(request)
+        for name, value in HEADERS.items():
+            response.headers.setdefault(name, value)
+        response.headers.setdefault("Cache-Control", "no-cache")
+        return response
+
+    @app.exception_handler(LoadgenError)
+    def named_error(request: Request, error: Exception) -> Response:
+        found = not isinstance(error, NotFoundError)
+        return failure(request, 503 if found else 404, "Not readable" if found else "Not found", str(error))
+
+    @app.exception_handler(HTTPException)
+    def http_error(request: Request, error: Exception) -> Response:
+        status = error.status_code if isinstance(error, HTTPException) else 500
+        if status == 404:
+            return failure(request, 404, "Not found", f"There is no page {request.url.path}.")
+        return failure(request, status, f"Error {status}", str(getattr(error, "detail", error)))
+
+    return app
+
+
+def serve(db_url: str, host: str, port: int, on_ready: Callable[[str], None] = lambda url: None) -> None:
+    """Serve the dashboard until interrupted; `on_ready` is told its URL once the port is ours.
+
+    Port 0 takes any free one. Raises `UsageError` when the address cannot be listened on.
+    """
+    listener = _listen(host, port)
+    try:
+        threading.Thread(target=assets.vega, daemon=True).start()  # made in a second, while nobody waits for it
+        shown = f"[{host}]" if ":" in host else host
+        on_ready(f"http://{shown}:{listener.getsockname()[1]}/")
+        config = uvicorn.Config(create_app(db_url), log_level="warning", access_log=False, lifespan="off")
+        uvicorn.Server(config).run(sockets=[listener])
+    finally:
+        listener.close()
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        listener = socket.socket(family, socket.SOCK_STREAM)
+    except (OSError, OverflowError) as error:
+        raise UsageError(f"The dashboard cannot listen on {host!r}: {error}; pass another --host.") from error
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+    except OSError as error:
+        listener.close()
+        raise UsageError(
+            f"The dashboard cannot listen on {host}:{port}: {error.strerror}; pass another --port, or --port 0 for a free one."
+        ) from error
+    return listener

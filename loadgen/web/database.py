@@ -1,0 +1,40 @@
+"""The store as the dashboard sees it: opened for reading, for one request at a time.
+
+May import store and errors. A database that does not exist yet is no error: it is one without sweeps.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from loadgen.errors import NotFoundError
+from loadgen.store.repository import Store
+from loadgen.store.rows import SweepRow
+
+
+@dataclass(frozen=True, slots=True)
+class Database:
+    """Where the measurements are."""
+
+    url: str
+
+    def sweeps(self) -> tuple[list[SweepRow], str]:
+        """All sweeps, newest first, and in their absence a sentence that says why. Raises `StoreError`."""
+        try:
+            opened = Store.open(self.url, read_only=True)
+        except NotFoundError as absent:
+            return [], str(absent)
+        with opened as store:
+            return store.sweeps(), "Nothing has been measured yet."
+
+
+def reading(request: Request) -> Iterator[Store]:
+    """The store, for one request. Raises `StoreError`."""
+    database: Database = request.app.state.database
+    with Store.open(database.url, read_only=True) as store:
+        yield store
+
+
+Reading = Annotated[Store, Depends(reading)]

@@ -1,0 +1,59 @@
+// Draws each figure's Vega-Lite specification, in the colours of the page. Nothing is fetched: the data is in the page.
+"use strict";
+(() => {
+  const dark = matchMedia("(prefers-color-scheme: dark)");
+
+  function config() {
+    const style = getComputedStyle(document.documentElement);
+    const color = (name) => style.getPropertyValue(name).trim();
+    const font = style.getPropertyValue("--sans").trim();
+    const text = { labelColor: color("--soft"), titleColor: color("--soft"), labelFont: font, titleFont: font };
+    return {
+      background: "transparent",
+      font,
+      view: { stroke: null },
+      axis: {
+        ...text, labelFontSize: 11, titleFontSize: 11, titleFontWeight: "normal", titlePadding: 8, labelPadding: 5,
+        domainColor: color("--line"), tickColor: color("--line"), gridColor: color("--line"), gridOpacity: 0.6, tickSize: 4,
+      },
+      axisY: { domain: false, ticks: false, titleAngle: 0, titleAlign: "left", titleAnchor: "end", titleY: -8, titleX: 0 },
+      legend: { ...text, orient: "top", labelFontSize: 11, symbolSize: 70, offset: 18, columnPadding: 14, labelColor: color("--ink") },
+      text: { color: color("--ink"), font },
+    };
+  }
+
+  async function draw(figure) {
+    const plot = figure.querySelector(".plot");
+    const spec = JSON.parse(figure.querySelector("script").textContent);
+    try {
+      const made = await vegaEmbed(plot, spec, {
+        mode: "vega-lite",
+        ast: true, // expressions are interpreted: no eval, so the page can forbid it
+        renderer: "svg",
+        config: config(),
+        defaultStyle: false,
+        tooltip: { disableDefaultStyle: true },
+        actions: { export: true, source: false, compiled: false, editor: false },
+        downloadFileName: figure.querySelector("strong").textContent,
+      });
+      figure.drawn?.finalize();
+      figure.drawn = made;
+    } catch (error) {
+      plot.textContent = `This chart could not be drawn (${error.message}); its table holds the figures.`;
+      throw error;
+    }
+  }
+
+  const figures = [...document.querySelectorAll("figure.chart:has(.plot)")];
+  const drawAll = () => Promise.all(figures.map(draw));
+
+  function paper(on) {
+    document.documentElement.classList.toggle("paper", on);
+    if (dark.matches) drawAll();
+  }
+
+  dark.addEventListener("change", drawAll);
+  addEventListener("beforeprint", () => paper(true));
+  addEventListener("afterprint", () => paper(false));
+  drawAll();
+})();
