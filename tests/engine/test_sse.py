@@ -1,5 +1,7 @@
 """Server-sent events in every legal spelling, cut anywhere."""
 
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -75,6 +77,6 @@ _STREAM = st.lists(
 @given(_STREAM, st.lists(st.integers(0, 200), max_size=8))
 def test_any_split_gives_the_same_events(stream: bytes, cuts: list[int]) -> None:
     edges = sorted({0, len(stream), *(min(cut, len(stream)) for cut in cuts)})
-    pieces = [stream[a:b] for a, b in zip(edges, edges[1:], strict=False)]
+    pieces = [stream[a:b] for a, b in itertools.pairwise(edges)]
     assert parse(*pieces) == parse(stream)
     assert parse(stream)[-1].data.endswith(b"z")

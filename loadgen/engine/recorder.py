@@ -1,0 +1,98 @@
+"""Exchanges into records: stamps become moments on the run's own axis, bytes become replies. After the run, never in it."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from loadgen.engine.clock import WallClock
+from loadgen.engine.exchange import Exchange, unpack_stamps
+from loadgen.engine.record import Outcome, Records, RequestRecord, StampSource
+from loadgen.engine.reply import read_reply
+from loadgen.load.schedule import Schedule
+from loadgen.load.spec import ClosedLoop, LoadShape, OpenLoop
+
+KERNEL_SHARE = 0.99
+"""A run counts as stamped by the kernel when at least this share of its reads was; a socket's very first read may lack it."""
+
+
+@dataclass(frozen=True, slots=True)
+class StampFacts:
+    """How the reads of a run were stamped."""
+
+    reads: int
+    stamped_at_read: int
+
+    @property
+    def source(self) -> StampSource:
+        """`kernel` or `read`, for the run as a whole."""
+        return "kernel" if self.reads and self.stamped_at_read <= (1 - KERNEL_SHARE) * self.reads else "read"
+
+
+class Recorder:
+    """Turns the exchanges of one run into its records. `origin_ns` is t = 0 on the monotonic clock."""
+
+    def __init__(self, schedule: Schedule, shape: LoadShape, origin_ns: int, wall_clock: WallClock) -> None:
+        self._schedule = schedule
+        self._shape = shape
+        self._origin_ns = origin_ns
+        self._wall_clock = wall_clock
+
+    def records(self, exchanges: list[Exchange]) -> tuple[Records, StampFacts]:
+        """(the records in the order of the schedule, how they were stamped). The raw bytes are let go on the way."""
+        reads = stamped_at_read = 0
+        rows: list[RequestRecord] = []
+        slot_free_ns: dict[int, int] = {}
+        # In the order of sending, so that each request of a closed loop knows when its slot became free.
+        for exchange in sorted(exchanges, key=lambda one: one.index):
+            row, at_read = self._row(exchange, slot_free_ns)
+            reads += len(exchange.stamps)
+            stamped_at_read += at_read
+            exchange.reads, exchange.stamps = [], []
+            rows.append(row)
+        return Records.from_rows(rows), StampFacts(reads, stamped_at_read)
+
+    def _row(self, exchange: Exchange, slot_free_ns: dict[int, int]) -> tuple[RequestRecord, int]:
+        wall_ns, at_read = unpack_stamps(exchange.stamps)
+        moments = self._wall_clock.to_monotonic(wall_ns) - self._origin_ns
+        reply = read_reply(exchange)
+        arrival_reads = np.array(reply.arrival_reads, dtype=np.int64)
+        coalesced = np.zeros(len(arrival_reads), dtype=np.bool_)
+        coalesced[1:] = arrival_reads[1:] == arrival_reads[:-1]
+
+        sent_ns = None if exchange.sent_ns is None else exchange.sent_ns - self._origin_ns
+        due_ns = None if exchange.due_ns is None else exchange.due_ns - self._origin_ns
+        if exchange.gave_up_ns is not None:
+            end_ns: int | None = exchange.gave_up_ns - self._origin_ns
+        else:
+            end_ns = int(moments[-1]) if len(moments) else None
+        if exchange.slot >= 0 and not isinstance(self._shape, OpenLoop):
+            due_ns = slot_free_ns.get(exchange.slot, 0) if isinstance(self._shape, ClosedLoop) else 0
+            if end_ns is not None:
+                slot_free_ns[exchange.slot] = end_ns
+        index = exchange.index
+        row = RequestRecord(
+            index=index,
+            slot=exchange.slot,
+            outcome=Outcome(reply.outcome),
+            http_status=reply.http_status,
+            detail=reply.detail,
+            finish_reason=reply.finish_reason,
+            due_ns=due_ns,
+            # The open loop counts from the intended moment (coordinated omission); a caller of a closed loop has no
+            # intention before its slot is free, and what the client then loses is its own: it is send delay, not latency.
+            start_ns=due_ns if isinstance(self._shape, OpenLoop) else sent_ns,
+            sent_ns=sent_ns,
+            first_byte_ns=int(moments[0]) if len(moments) else None,
+            end_ns=end_ns,
+            connect_ns=exchange.connect_ns,
+            prompt_tokens_asked=int(self._schedule.prompt_tokens[index]),
+            output_tokens_asked=int(self._schedule.output_tokens[index]),
+            prompt_tokens=reply.prompt_tokens,
+            output_tokens=reply.output_tokens,
+            counted_by=reply.counted_by,
+            server_timing=reply.server_timing,
+            arrival_ns=moments[arrival_reads] if len(arrival_reads) else np.empty(0, np.int64),
+            arrival_tokens=np.array(reply.arrival_tokens, dtype=np.int32),
+            arrival_coalesced=coalesced,
+        )
+        return row, at_read
