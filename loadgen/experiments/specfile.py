@@ -1,11 +1,20 @@
-"""A sweep's YAML file: its keys and the line of each. Imports only `errors`; what the values mean is `spec`'s affair."""
+"""A sweep's YAML file: its keys and the line of each, and the flags that go before them. Imports `spec` and `errors`."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import yaml
 
 from loadgen.errors import UsageError
 from loadgen.experiments.origin import Origin
+from loadgen.experiments.spec import SweepSpec, make_spec
+
+
+def read_spec(flags: Mapping[str, object], path: Path | None = None) -> SweepSpec:
+    """The spec of these flags and, where they are silent, of the file. Raises UsageError."""
+    values, origin = read_spec_file(path) if path is not None else ({}, Origin())
+    lines = {key: line for key, line in origin.lines.items() if key not in flags}
+    return make_spec({**values, **flags}, Origin(origin.path, lines))
 
 
 def read_spec_file(path: Path) -> tuple[dict[str, object], Origin]:
@@ -37,4 +46,4 @@ def read_spec_file(path: Path) -> tuple[dict[str, object], Origin]:
         if key in lines:
             raise UsageError(f"{path.name} says '{key}' twice, in lines {lines[key]} and {line}")
         lines[key] = line
-    return {str(key): value for key, value in values.items()}, Origin(path, lines)
+    return {str(key): value for key, value in values.items() if value is not None}, Origin(path, lines)

@@ -1,0 +1,87 @@
+"""The commands under one name, and how each way of ending becomes a sentence and an exit code."""
+
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+
+import typer
+from typer.exceptions import Abort, Exit, TyperException
+
+from loadgen.cli.dashboard import dashboard
+from loadgen.cli.measure import run, sweep
+from loadgen.cli.options import Database, Quiet, Verbose, Version
+from loadgen.cli.results import export, list_sweeps, report, show
+from loadgen.cli.simulate import simulate
+from loadgen.cli.terminal import Globals
+from loadgen.errors import ExitCode, LoadgenError
+
+app = typer.Typer(
+    name="loadgen",
+    help="Measure an OpenAI-compatible inference server over HTTP: the server, not the client.",
+    epilog="Exit codes: 0 all runs valid · 2 usage · 3 a run is invalid · 5 the server failed · 130 interrupted.",
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("run")(run)
+app.command("sweep")(sweep)
+app.command("list")(list_sweeps)
+app.command("show")(show)
+app.command("export")(export)
+app.command("report")(report)
+app.command("dashboard")(dashboard)
+app.command("simulate")(simulate)
+
+
+@app.callback()
+def _globals(
+    context: typer.Context,
+    db: Database = None,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+    version: Version = False,
+) -> None:
+    context.obj = Globals(db, quiet, verbose)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and answer its exit code. Every failure is one line on stderr."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        code = app(given, standalone_mode=False, prog_name="loadgen")
+        sys.stdout.flush()
+        return code if isinstance(code, int) else ExitCode.OK
+    except Exit as ended:
+        return ended.exit_code
+    except LoadgenError as error:
+        return _failed(str(error), error.exit_code)
+    except TyperException as error:
+        return _failed(_usage(error), ExitCode.USAGE) if error.format_message() else ExitCode.USAGE
+    except (KeyboardInterrupt, Abort):
+        return _failed("interrupted", ExitCode.INTERRUPTED)
+    except BrokenPipeError:
+        # Whoever read our output has seen enough. Nothing may be flushed to it any more, not even at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return ExitCode.OK
+    except Exception as error:
+        if {"-v", "--verbose"} & set(given):
+            traceback.print_exc()
+            return ExitCode.UNEXPECTED
+        said = f"{type(error).__name__}: {error}".splitlines()[0]
+        return _failed(f"unexpected failure: {said} (run again with -v for the traceback)", ExitCode.UNEXPECTED)
+
+
+def _usage(error: TyperException) -> str:
+    """The parser's complaint as one sentence which says where help is."""
+    text = " ".join(error.format_message().split()).rstrip(".")
+    text = text.replace("(Possible options: ", "(did you mean ").replace("Input should be", "it must be")
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context is not None else "loadgen"
+    return f"{text[:1].lower()}{text[1:]}; see '{command} --help'"
+
+
+def _failed(message: str, code: ExitCode) -> int:
+    sys.stderr.write(f"loadgen: {message}\n")
+    return code

@@ -1,0 +1,220 @@
+"""`loadgen run` and `loadgen sweep`: from flags to a sweep, and its result to the terminal."""
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING
+
+import typer
+
+from loadgen.cli import options
+from loadgen.cli.terminal import Terminal, show, show_json, stdout
+from loadgen.errors import ExitCode, UsageError
+
+if TYPE_CHECKING:
+    from loadgen.experiments.stop import Stop
+
+_LISTS = ("concurrency", "rate", "wave", "input_tokens", "output_tokens")
+
+
+def run(
+    context: typer.Context,
+    url: options.Url = None,
+    model: options.Model = None,
+    endpoint: options.EndpointKind = None,
+    concurrency: options.Concurrency = None,
+    rate: options.Rate = None,
+    wave: options.Wave = None,
+    arrivals: options.ArrivalProcess = None,
+    requests: options.Requests = None,
+    duration_s: options.DurationS = None,
+    input_tokens: options.InputTokens = None,
+    output_tokens: options.OutputTokens = None,
+    warmup_requests: options.WarmupRequests = None,
+    seed: options.Seed = None,
+    workers: options.Workers = None,
+    slo: options.Slo = None,
+    api_key_env: options.ApiKeyEnv = None,
+    header: options.Header = None,
+    request_timeout_s: options.RequestTimeout = None,
+    name: options.Name = None,
+    as_json: options.Json = False,
+    db: options.Database = None,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
+) -> None:
+    """Measure one load point.
+
+    For example: loadgen run --url http://127.0.0.1:8000 --model NAME --concurrency 16 --input-tokens 128 --output-tokens 64
+    """
+    values = _given(
+        url=url,
+        model=model,
+        endpoint=endpoint,
+        concurrency=concurrency,
+        rate=rate,
+        wave=wave,
+        arrivals=arrivals,
+        requests=requests,
+        duration_s=duration_s,
+        input_tokens=input_tokens,
+        output_tokens=output_tokens,
+        warmup_requests=warmup_requests,
+        seed=seed,
+        workers=workers,
+        slo=slo,
+        api_key_env=api_key_env,
+        header=header,
+        request_timeout_s=request_timeout_s,
+        name=name,
+    )
+    for key in _LISTS:
+        if "," in str(values.get(key, "")):
+            raise UsageError(
+                f"--{key.replace('_', '-')} takes one value here, not {values[key]}; measure a list with 'loadgen sweep'"
+            )
+    _measure(Terminal.of(context, db, quiet, verbose), values, None, as_json=as_json, single=True, resume=False)
+
+
+def sweep(
+    context: typer.Context,
+    spec: options.SpecFile = None,
+    url: options.Url = None,
+    model: options.Model = None,
+    endpoint: options.EndpointKind = None,
+    concurrency: options.Concurrencies = None,
+    rate: options.Rates = None,
+    wave: options.Waves = None,
+    arrivals: options.ArrivalProcess = None,
+    requests: options.Requests = None,
+    duration_s: options.DurationS = None,
+    input_tokens: options.InputTokensList = None,
+    output_tokens: options.OutputTokensList = None,
+    repeats: options.Repeats = None,
+    warmup_requests: options.WarmupRequests = None,
+    seed: options.Seed = None,
+    workers: options.Workers = None,
+    slo: options.Slo = None,
+    api_key_env: options.ApiKeyEnv = None,
+    header: options.Header = None,
+    request_timeout_s: options.RequestTimeout = None,
+    name: options.Name = None,
+    plan: options.Plan = False,
+    resume: options.Resume = False,
+    as_json: options.Json = False,
+    db: options.Database = None,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
+) -> None:
+    """Measure a grid of load points on one server, from flags with comma lists or from a YAML file.
+
+    For example: loadgen sweep --url http://127.0.0.1:8000 --model NAME --concurrency 1,16,64 --input-tokens 128,1024
+    --output-tokens 64 --repeats 3
+    """
+    values = _given(
+        url=url,
+        model=model,
+        endpoint=endpoint,
+        concurrency=concurrency,
+        rate=rate,
+        wave=wave,
+        arrivals=arrivals,
+        requests=requests,
+        duration_s=duration_s,
+        input_tokens=input_tokens,
+        output_tokens=output_tokens,
+        repeats=repeats,
+        warmup_requests=warmup_requests,
+        seed=seed,
+        workers=workers,
+        slo=slo,
+        api_key_env=api_key_env,
+        header=header,
+        request_timeout_s=request_timeout_s,
+        name=name,
+    )
+    terminal = Terminal.of(context, db, quiet, verbose)
+    if plan:
+        _plan(terminal, values, spec, as_json=as_json)
+    else:
+        _measure(terminal, values, spec, as_json=as_json, single=False, resume=resume)
+
+
+def _given(**values: object) -> dict[str, object]:
+    """The flags that were given."""
+    return {key: value for key, value in values.items() if value is not None}
+
+
+def _plan(terminal: Terminal, values: dict[str, object], file: Path | None, *, as_json: bool) -> None:
+    from loadgen.cli.plan import earlier_durations, plan_document, plan_table
+    from loadgen.experiments.spec import resolve
+    from loadgen.experiments.specfile import read_spec
+
+    runs = resolve(read_spec(values, file))
+    took_s = earlier_durations(terminal.db, runs)
+    if as_json:
+        show_json(plan_document(runs, took_s))
+    else:
+        show(plan_table(runs, took_s))
+
+
+def _measure(
+    terminal: Terminal, values: dict[str, object], file: Path | None, *, as_json: bool, single: bool, resume: bool
+) -> None:
+    """Run the sweep, show what came of it, and end with its exit code."""
+    from loadgen.cli.outcome import show_run, show_sweep, sweep_document
+    from loadgen.cli.progress import SweepProgress
+    from loadgen.experiments.specfile import read_spec
+    from loadgen.experiments.stop import Stop
+    from loadgen.experiments.sweep import run_sweep
+    from loadgen.store.repository import Store
+
+    spec = read_spec(values, file)
+    stop = Stop()
+    with Store.open(terminal.db) as store:
+        with SweepProgress(terminal) as progress, _interrupts(stop, progress.say):
+            result = run_sweep(spec, store, os.environ, stop, progress, resume=resume)
+        row = store.sweep(result.sweep_id)
+    documents = list(result.documents)
+    if as_json and single and documents:
+        show_json(documents[0])
+    elif as_json:
+        show_json(sweep_document(row, documents))
+    elif single and documents:
+        show_run(stdout(), documents[0])
+    elif documents:
+        show_sweep(stdout(), row, documents)
+    if result.failure is not None:
+        raise result.failure
+    if documents and not as_json:
+        flag = terminal.db_flag
+        terminal.note(f"saved as {result.sweep_id}; look closer with 'loadgen dashboard{flag}'")
+        terminal.note(f"or write one page with 'loadgen report {result.sweep_id}{flag} -o report.html'")
+    if result.exit_code is not ExitCode.OK:
+        raise typer.Exit(result.exit_code)
+
+
+@contextmanager
+def _interrupts(stop: "Stop", say: "Callable[[str], None]") -> Iterator[None]:
+    """Ctrl-C once drains, twice ends now; a termination signal ends now. Before anything is sent either ends the command."""
+
+    def interrupted(number: int, frame: FrameType | None) -> None:
+        if not stop.attached:
+            raise KeyboardInterrupt
+        if number == signal.SIGTERM or stop.requested:
+            stop.request()
+            stop.request()
+            say("ending now; what has finished is saved")
+        else:
+            stop.request()
+            say("waiting for the answers on their way; Ctrl-C again ends now")
+
+    before = {number: signal.signal(number, interrupted) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

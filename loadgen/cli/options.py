@@ -1,0 +1,142 @@
+"""The flags, each said once and shared by the commands that take it. Values stay text here: `experiments.spec` checks them."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+import loadgen
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"loadgen {loadgen.__version__}")
+        raise typer.Exit
+
+
+Database = Annotated[
+    str | None,
+    typer.Option("--db", metavar="URL", help="Where results are kept [env LOADGEN_DB; default sqlite:///loadgen.db]."),
+]
+Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="No progress on stderr; warnings and errors only.")]
+Verbose = Annotated[
+    bool, typer.Option("-v", "--verbose", help="More on stderr, and a traceback when loadgen itself fails.")
+]
+Version = Annotated[
+    bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and exit.")
+]
+Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout instead of a table.")]
+
+_LOAD, _REQUESTS, _SERVER = "Load", "Requests", "Server"
+
+Url = Annotated[
+    str | None,
+    typer.Option(
+        "--url",
+        metavar="URL",
+        help="Base URL, with or without /v1; the word 'simulator' starts the embedded one.",
+        rich_help_panel=_SERVER,
+    ),
+]
+Model = Annotated[
+    str | None,
+    typer.Option("--model", metavar="NAME", help="Model name as the server lists it.", rich_help_panel=_SERVER),
+]
+EndpointKind = Annotated[
+    str | None,
+    typer.Option(
+        "--endpoint", metavar="completions|chat", help="What is asked [default: completions].", rich_help_panel=_SERVER
+    ),
+]
+ApiKeyEnv = Annotated[
+    str | None,
+    typer.Option(
+        "--api-key-env",
+        metavar="NAME",
+        help="Environment variable that holds the API key; the key is never stored.",
+        rich_help_panel=_SERVER,
+    ),
+]
+Header = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--header",
+        metavar="K=V",
+        help="A header to send along; may be repeated; values are never stored.",
+        rich_help_panel=_SERVER,
+    ),
+]
+RequestTimeout = Annotated[
+    str | None,
+    typer.Option(
+        "--request-timeout-s",
+        metavar="S",
+        help="Give a request up after this long [default: 600].",
+        rich_help_panel=_SERVER,
+    ),
+]
+
+
+def _load(flag: str, metavar: str, text: str) -> typer.models.OptionInfo:
+    option: typer.models.OptionInfo = typer.Option(flag, metavar=metavar, help=text, rich_help_panel=_LOAD)
+    return option
+
+
+def _requests(flag: str, metavar: str, text: str) -> typer.models.OptionInfo:
+    option: typer.models.OptionInfo = typer.Option(flag, metavar=metavar, help=text, rich_help_panel=_REQUESTS)
+    return option
+
+
+_CONCURRENCY = "Closed loop: so many callers, each sends when its last answer ended."
+_RATE = "Open loop: requests per second, whatever the server does."
+_WAVE = "So many requests at once, and no more."
+_INPUT_TOKENS = "Prompt length in tokens."
+_OUTPUT_TOKENS = "Answer length in tokens."
+
+Concurrency = Annotated[str | None, _load("--concurrency", "N", _CONCURRENCY)]
+Concurrencies = Annotated[str | None, _load("--concurrency", "N,N…", _CONCURRENCY)]
+Rate = Annotated[str | None, _load("--rate", "R", _RATE)]
+Rates = Annotated[str | None, _load("--rate", "R,R…", _RATE)]
+Wave = Annotated[str | None, _load("--wave", "N", _WAVE)]
+Waves = Annotated[str | None, _load("--wave", "N,N…", _WAVE)]
+ArrivalProcess = Annotated[
+    str | None, _load("--arrivals", "poisson|constant", "Arrival process of --rate [default: poisson].")
+]
+InputTokens = Annotated[str | None, _requests("--input-tokens", "N", _INPUT_TOKENS)]
+InputTokensList = Annotated[str | None, _requests("--input-tokens", "N,N…", _INPUT_TOKENS)]
+OutputTokens = Annotated[str | None, _requests("--output-tokens", "N", _OUTPUT_TOKENS)]
+OutputTokensList = Annotated[str | None, _requests("--output-tokens", "N,N…", _OUTPUT_TOKENS)]
+Requests = Annotated[
+    str | None,
+    _requests("--requests", "N", "Requests per run [default: 8 × concurrency, at least 32; 30 s of arrivals]."),
+]
+DurationS = Annotated[str | None, _requests("--duration-s", "S", "Run for so long instead of a number of requests.")]
+WarmupRequests = Annotated[
+    str | None,
+    _requests("--warmup-requests", "N", "Requests before each run, with other prompts [default: one per caller]."),
+]
+Seed = Annotated[str | None, _requests("--seed", "N", "Seed of the first repeat; the next ones count up [default: 0].")]
+Workers = Annotated[
+    str | None, _requests("--workers", "N", "Measuring processes [default: 1, the most that this version has].")
+]
+Slo = Annotated[
+    str | None,
+    _requests("--slo", "ttft_s=S,tpot_s=S", "Limits that a request must keep to count as goodput."),
+]
+Name = Annotated[str | None, typer.Option("--name", metavar="TEXT", help="A name for the sweep, to find it again.")]
+Repeats = Annotated[
+    str | None, _requests("--repeats", "N", "Measure the whole grid N times, each with its own seed [default: 1].")
+]
+Plan = Annotated[bool, typer.Option("--plan", help="Show the runs and about how long they take; send nothing.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on with the unfinished sweep of the same spec.")]
+SpecFile = Annotated[
+    Path | None,
+    typer.Argument(
+        metavar="[SPEC.yaml]", help="The same as the flags, as keys with underscores; flags win.", show_default=False
+    ),
+]
+
+AnyId = Annotated[
+    str, typer.Argument(metavar="ID", help="A sweep or run, its unique beginning, or 'latest'.", show_default=False)
+]
+AnyIds = Annotated[list[str], typer.Argument(metavar="ID…", help="Sweeps or runs, or 'latest'.", show_default=False)]

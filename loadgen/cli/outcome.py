@@ -1,0 +1,52 @@
+"""What a sweep or a run came to, as it is shown at its end and by `show`."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from rich.console import Console
+
+from loadgen.cli import tables
+from loadgen.store.rows import SweepRow
+
+
+def show_sweep(console: Console, sweep: SweepRow, documents: Sequence[dict[str, Any]]) -> None:
+    """Title, table, findings."""
+    console.print(tables.sweep_title(sweep, documents))
+    console.print(tables.sweep_table(documents, console.width))
+    _print_findings(console, documents)
+
+
+def show_run(console: Console, document: dict[str, Any]) -> None:
+    """Title and verdict, facts, every figure, findings."""
+    title = tables.sweep_title(None, [document])
+    title.append(" · ")
+    console.print(title.append_text(tables.verdict_line(document)))
+    console.print()
+    console.print(tables.run_facts(document))
+    console.print(tables.run_table(document))
+    console.print()
+    _print_findings(console, [document])
+
+
+def sweep_document(sweep: SweepRow, documents: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The JSON of a sweep: what it is, and its runs in the order in which they ran."""
+    return {
+        "schema_version": 1,
+        "sweep_id": sweep.sweep_id,
+        "name": sweep.name,
+        "status": sweep.status,
+        "created_at": sweep.created_at,
+        "simulated": sweep.simulated,
+        "planned_runs": sweep.planned_runs,
+        "spec": sweep.spec | {"hash": sweep.spec_hash},
+        "server": sweep.server,
+        "environment": sweep.environment,
+        "runs": list(documents),
+    }
+
+
+def _print_findings(console: Console, documents: Sequence[dict[str, Any]]) -> None:
+    found = tables.findings(documents)
+    if found is not None:
+        console.print(found)
+        console.print()

@@ -1,0 +1,98 @@
+"""`sweep --plan`: what would run and about how long it would take. Sends nothing, writes nothing."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from loadgen.errors import StoreError
+from loadgen.experiments.estimate import stated_s
+from loadgen.experiments.spec import grid_hash, warmup_requests
+from loadgen.load.schedule import planned_requests
+from loadgen.load.spec import RunSpec
+from loadgen.report.readable import MISSING_FIGURE, number, plural, seconds
+
+_SWEEPS_LOOKED_THROUGH = 20
+
+
+def earlier_durations(db: str, runs: Sequence[RunSpec]) -> dict[str, float]:
+    """Seconds that the newest stored run of each load point took, by point hash; empty without a database."""
+    from loadgen.store.repository import Store
+
+    wanted = {run.point.hash for run in runs}
+    took_s: dict[str, float] = {}
+    try:
+        with Store.open(db, read_only=True) as store:
+            for sweep in store.sweeps()[:_SWEEPS_LOOKED_THROUGH]:
+                for document in store.runs(sweep.sweep_id):
+                    if document["spec"]["point_hash"] in wanted and not document["interrupted"]:
+                        took_s.setdefault(document["spec"]["point_hash"], document["elapsed_s"])
+    except StoreError:
+        return {}
+    return took_s
+
+
+def plan_document(runs: Sequence[RunSpec], took_s: Mapping[str, float]) -> dict[str, Any]:
+    """The plan as JSON. `estimated_s` is null where nothing is known beforehand; warm-up and preparation are not in it."""
+    return {
+        "schema_version": 1,
+        "spec_hash": grid_hash(runs),
+        "estimated_s": _total_s(runs, took_s),
+        "runs": [
+            run.to_json()
+            | {
+                "hash": run.hash,
+                "load_label": run.load_label,
+                "planned_requests": planned_requests(run),
+                "planned_warmup_requests": warmup_requests(run),
+                "estimated_s": _estimated_s(run, took_s),
+            }
+            for run in runs
+        ],
+    }
+
+
+def plan_table(runs: Sequence[RunSpec], took_s: Mapping[str, float]) -> RenderableType:
+    """The plan for people, in the order in which it would run."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), header_style="bold")
+    table.add_column("run", justify="right")
+    table.add_column("load")
+    for header in ("tokens in → out", "requests", "warm-up", "seed", "about"):
+        table.add_column(header, justify="right", no_wrap=True)
+    for position, run in enumerate(runs, start=1):
+        estimated_s = _estimated_s(run, took_s)
+        requests = planned_requests(run)
+        table.add_row(
+            str(position),
+            run.load_label,
+            f"{run.input_tokens:,} → {run.output_tokens:,}",
+            number(requests) if requests is not None else f"for {run.duration_s:g} s",
+            number(warmup_requests(run)),
+            str(run.seed),
+            MISSING_FIGURE if estimated_s is None else seconds(round(estimated_s, 1)),
+        )
+    known = [requests for run in runs if (requests := planned_requests(run)) is not None]
+    tokens = sum((planned_requests(run) or 0) * run.output_tokens for run in runs)
+    summary = f"{plural(len(runs), 'run')}, {plural(sum(known), 'request')}, {plural(tokens, 'output token')}"
+    if len(known) < len(runs):
+        summary += " besides the runs by duration"
+    total_s = _total_s(runs, took_s)
+    length = (
+        f"about {seconds(round(total_s))} and the warm-ups"
+        if total_s is not None
+        else "how long depends on the server: no run like these is on record"
+    )
+    return Group(table, Text(f"{summary}; {length}. Nothing was sent."))
+
+
+def _estimated_s(run: RunSpec, took_s: Mapping[str, float]) -> float | None:
+    stated = stated_s(run)
+    return stated if stated is not None else took_s.get(run.point.hash)
+
+
+def _total_s(runs: Sequence[RunSpec], took_s: Mapping[str, float]) -> float | None:
+    known = [estimated_s for run in runs if (estimated_s := _estimated_s(run, took_s)) is not None]
+    return sum(known) if len(known) == len(runs) else None

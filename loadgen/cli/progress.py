@@ -1,0 +1,130 @@
+"""How a sweep goes, on stderr: one live line and a line per finished run; plain lines where stderr is no terminal."""
+
+import time
+from types import TracebackType
+from typing import Any
+
+from rich.progress import BarColumn, Progress, TaskID, TextColumn
+from rich.text import Text
+
+from loadgen.cli.tables import run_line
+from loadgen.cli.terminal import Terminal, stderr
+from loadgen.experiments.estimate import TimeLeft
+from loadgen.experiments.events import Event, PhaseStarted, RunEnded, RunProgressed, SweepStarted
+from loadgen.report.readable import number, plural, seconds
+
+_PLAIN_EVERY_S = 10.0
+
+
+class SweepProgress:
+    """Shows events as they come; a context manager. Call it with each event."""
+
+    def __init__(self, terminal: Terminal) -> None:
+        self._terminal = terminal
+        self._console = stderr()
+        self._live: Progress | None = None
+        if self._console.is_terminal and not terminal.quiet:
+            self._live = Progress(
+                TextColumn("{task.description}"),
+                BarColumn(bar_width=16),
+                TextColumn("{task.fields[state]}"),
+                console=self._console,
+                transient=True,
+                refresh_per_second=5,
+            )
+        self._task: TaskID | None = None
+        self._runs = 0
+        self._time_left: TimeLeft | None = None
+        self._present: PhaseStarted | None = None
+        self._present_since = self._last_plain = time.monotonic()
+
+    def __enter__(self) -> "SweepProgress":
+        if self._live is not None:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._live is not None:
+            self._live.stop()
+
+    def __call__(self, event: Event) -> None:
+        """Show one event."""
+        match event:
+            case SweepStarted():
+                self._started(event)
+            case PhaseStarted():
+                self._phase(event)
+            case RunProgressed():
+                self._progressed(event)
+            case RunEnded():
+                self._ended(event)
+
+    def say(self, text: str | Text) -> None:
+        """A line above the live one."""
+        if not self._terminal.quiet:
+            (self._live.console if self._live is not None else self._console).print(text, soft_wrap=True)
+
+    def _started(self, event: SweepStarted) -> None:
+        self._runs = len(event.runs)
+        self._time_left = TimeLeft(event.runs)
+        server: dict[str, Any] = event.server
+        label = "SIMULATED " if server["simulated"] else ""
+        version = f" {server['version']}" if server["version"] else ""
+        self.say(f"{label}{server['model']} on {server['name']}{version} at {server['url']}")
+        kept = f", {event.kept} of them finished before" if event.kept else ""
+        self.say(f"sweep {event.sweep_id}: {plural(self._runs, 'run')}{kept}")
+        if self._live is not None:
+            self._task = self._live.add_task("", total=None, state="")
+
+    def _phase(self, event: PhaseStarted) -> None:
+        if self._present is None or self._present.position != event.position:
+            self._present_since = self._last_plain = time.monotonic()
+        self._present = event
+        if self._live is not None and self._task is not None:
+            self._live.reset(self._task, total=None, description=self._where(event), state=event.phase)
+        elif self._terminal.verbose:
+            self.say(f"{self._where(event)}: {event.phase}")
+
+    def _progressed(self, event: RunProgressed) -> None:
+        progress, present = event.progress, self._present
+        if present is None:
+            return
+        ended = progress.done + progress.failed
+        total = progress.planned
+        ratio = ended / total if total else 0.0
+        if present.run.duration_s is not None and present.phase == "measuring":
+            ratio = min(1.0, progress.elapsed_s / present.run.duration_s)
+            counts = f"{ended:,}"
+        else:
+            counts = f"{ended:,}/{total:,}"
+        rate = ended / progress.elapsed_s if progress.elapsed_s > 0 else None
+        parts = [counts, f"{number(rate)}/s"]
+        if progress.failed:
+            parts.append(f"{progress.failed:,} failed")
+        if present.phase == "warming up":
+            parts.append("warm-up")
+        elif (left_s := self._left_s(present, ratio)) is not None:
+            parts.append(f"{seconds(round(left_s))} left")
+        state = " · ".join(parts)
+        if self._live is not None and self._task is not None:
+            self._live.update(self._task, total=1.0, completed=ratio, state=state)
+        elif time.monotonic() - self._last_plain >= _PLAIN_EVERY_S:
+            self._last_plain = time.monotonic()
+            self.say(f"{self._where(present)}: {state}")
+
+    def _ended(self, event: RunEnded) -> None:
+        if self._time_left is not None:
+            self._time_left.ended(event.run, event.took_s)
+        line = Text(f"{event.position:>{len(str(self._runs))}}/{self._runs} ", style="dim")
+        self.say(line.append_text(run_line(event.document)))
+
+    def _left_s(self, present: PhaseStarted, ratio: float) -> float | None:
+        if self._time_left is None:
+            return None
+        return self._time_left.left_s(present.position, time.monotonic() - self._present_since, ratio)
+
+    def _where(self, event: PhaseStarted) -> str:
+        run = event.run
+        return f"{event.position}/{self._runs} {run.load_label}, {run.input_tokens:,} → {run.output_tokens:,}"

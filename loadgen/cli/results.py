@@ -1,0 +1,156 @@
+"""`loadgen list`, `show`, `export` and `report`: what is on record. None of them writes to the database."""
+
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from loadgen.cli import options
+from loadgen.cli.terminal import Terminal, show_json, stdout
+from loadgen.errors import NotFoundError, UsageError
+
+if TYPE_CHECKING:
+    from loadgen.report.export import Format
+    from loadgen.store.repository import Store
+
+_FORMATS: tuple["Format", ...] = ("json", "csv", "parquet")
+
+
+def list_sweeps(
+    context: typer.Context,
+    as_json: options.Json = False,
+    db: options.Database = None,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
+) -> None:
+    """List the sweeps on record, newest first."""
+    from dataclasses import asdict
+
+    from loadgen.cli.tables import sweeps_table
+    from loadgen.store.repository import Store
+
+    terminal = Terminal.of(context, db, quiet, verbose)
+    with Store.open(terminal.db, read_only=True) as store:
+        sweeps = store.sweeps()
+    if as_json:
+        show_json({"schema_version": 1, "sweeps": [asdict(sweep) for sweep in sweeps]})
+    elif sweeps:
+        stdout().print(sweeps_table(sweeps, datetime.now(UTC)))
+    else:
+        terminal.note(f"no sweep in {terminal.db} yet; 'loadgen sweep --help' says how to make one")
+
+
+def show(
+    context: typer.Context,
+    id: options.AnyId,
+    as_json: options.Json = False,
+    db: options.Database = None,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
+) -> None:
+    """Show a sweep's table, or every figure of a run."""
+    from loadgen.cli.outcome import show_run, show_sweep, sweep_document
+    from loadgen.experiments.sweep import latest_attempts
+    from loadgen.store.repository import Store
+
+    terminal = Terminal.of(context, db, quiet, verbose)
+    with Store.open(terminal.db, read_only=True) as store:
+        found = full_id(store, id)
+        if found.startswith("r"):
+            document = store.run(found)
+            show_json(document) if as_json else show_run(stdout(), document)
+            return
+        sweep, documents = store.sweep(found), store.runs(found)
+    if as_json:
+        show_json(sweep_document(sweep, documents))
+    elif documents:
+        show_sweep(stdout(), sweep, latest_attempts(documents))
+        _list_runs(terminal, documents)
+    else:
+        terminal.note(f"sweep {sweep.sweep_id} ({sweep.status}) has no finished run of its {sweep.planned_runs}")
+
+
+def export(
+    context: typer.Context,
+    id: options.AnyId,
+    format: Annotated[str, typer.Option("--format", metavar="json|csv|parquet", help="What to write.")] = "json",
+    requests: Annotated[
+        bool, typer.Option("--requests", help="One row per request instead of one per run (csv, parquet).")
+    ] = False,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", metavar="FILE", help="Write here instead of to stdout.")
+    ] = None,
+    db: options.Database = None,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
+) -> None:
+    """Write a sweep or a run as JSON, CSV or Parquet."""
+    form = next((each for each in _FORMATS if each == format), None)
+    if form is None:
+        raise UsageError(f"--format must be {', '.join(_FORMATS[:-1])} or {_FORMATS[-1]}, not {format}")
+    from loadgen.report.export import export as exported
+    from loadgen.store.repository import Store
+
+    terminal = Terminal.of(context, db, quiet, verbose)
+    with Store.open(terminal.db, read_only=True) as store:
+        content = exported(store, full_id(store, id), form, requests=requests)
+    if output is not None:
+        _write(output, content)
+        terminal.note(f"wrote {output}")
+    elif format == "parquet" and sys.stdout.isatty():
+        raise UsageError("parquet is not for a terminal; name a file with -o FILE")
+    else:
+        sys.stdout.flush()
+        sys.stdout.buffer.write(content)
+
+
+def report(
+    context: typer.Context,
+    ids: options.AnyIds,
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="FILE", help="The page to write.")] = Path(
+        "report.html"
+    ),
+    db: options.Database = None,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
+) -> None:
+    """Write sweeps and runs as one HTML file which needs no network."""
+    from loadgen.report.single_file import render_report
+    from loadgen.store.repository import Store
+
+    terminal = Terminal.of(context, db, quiet, verbose)
+    with Store.open(terminal.db, read_only=True) as store:
+        page = render_report(store, [full_id(store, id) for id in ids])
+    _write(output, page.encode())
+    terminal.note(f"wrote {output}")
+
+
+def full_id(store: "Store", given: str) -> str:
+    """The full id of a sweep or run from `latest` or a unique beginning. Raises NotFoundError."""
+    if given == "latest":
+        sweeps = store.sweeps()
+        if not sweeps:
+            raise NotFoundError("there is no sweep on record yet; 'loadgen sweep --help' says how to make one")
+        return sweeps[0].sweep_id
+    if given.startswith("r"):
+        run_id: str = store.run(given)["run_id"]
+        return run_id
+    return store.sweep(given).sweep_id
+
+
+def _list_runs(terminal: Terminal, documents: list[dict[str, Any]]) -> None:
+    terminal.note("its runs, for 'loadgen show':")
+    for document in documents:
+        spec = document["spec"]
+        ended = ", cut short" if document["interrupted"] else ", the server died" if document["server_died"] else ""
+        lengths = f"{spec['input_tokens']:,} → {spec['output_tokens']:,}"
+        terminal.note(f"  {document['run_id']}  {spec['load_label']}, {lengths}, repeat {document['repeat']}{ended}")
+
+
+def _write(path: Path, content: bytes) -> None:
+    try:
+        path.write_bytes(content)
+    except OSError as error:
+        raise UsageError(f"cannot write {path}: {(error.strerror or 'refused').lower()}") from error

@@ -1,0 +1,86 @@
+"""`loadgen simulate`: the embedded simulator in the foreground."""
+
+from typing import Annotated
+
+import typer
+
+from loadgen.cli.options import Quiet, Verbose
+from loadgen.cli.terminal import Terminal
+
+_MODEL_OF_SERVICE = "Model of service"
+
+
+def simulate(
+    context: typer.Context,
+    host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port", help="Port to listen on; 0 takes any free one.")] = 8000,
+    model: Annotated[str, typer.Option("--model", help="Name of the model it pretends to serve.")] = "simulated-moe",
+    ttft_s: Annotated[
+        float, typer.Option("--ttft-s", help="Time to the first token.", rich_help_panel=_MODEL_OF_SERVICE)
+    ] = 0.05,
+    gap_s: Annotated[
+        float, typer.Option("--gap-s", help="Time between two tokens.", rich_help_panel=_MODEL_OF_SERVICE)
+    ] = 0.01,
+    ttft_per_prompt_token_s: Annotated[
+        float,
+        typer.Option(
+            "--ttft-per-prompt-token-s", help="Added to the TTFT per prompt token.", rich_help_panel=_MODEL_OF_SERVICE
+        ),
+    ] = 0.0,
+    ttft_per_running_s: Annotated[
+        float,
+        typer.Option(
+            "--ttft-per-running-s", help="Added to the TTFT per running request.", rich_help_panel=_MODEL_OF_SERVICE
+        ),
+    ] = 0.0,
+    gap_per_running_s: Annotated[
+        float,
+        typer.Option(
+            "--gap-per-running-s", help="Added to the gap per running request.", rich_help_panel=_MODEL_OF_SERVICE
+        ),
+    ] = 0.0,
+    jitter_ratio: Annotated[
+        float,
+        typer.Option("--jitter-ratio", help="Random delay, as a share.", rich_help_panel=_MODEL_OF_SERVICE),
+    ] = 0.0,
+    seed: Annotated[int, typer.Option("--seed", help="Seed of the jitter.", rich_help_panel=_MODEL_OF_SERVICE)] = 0,
+    max_running: Annotated[
+        int | None,
+        typer.Option(
+            "--max-running", help="Requests served at once; more wait in a queue.", rich_help_panel=_MODEL_OF_SERVICE
+        ),
+    ] = None,
+    max_model_len: Annotated[
+        int,
+        typer.Option("--max-model-len", help="Most tokens of prompt and answer.", rich_help_panel=_MODEL_OF_SERVICE),
+    ] = 32768,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Serve a simulated model whose timing is known, until Ctrl-C."""
+    from loadgen.servers.simulator import SimulatorOptions, serve
+
+    terminal = Terminal.of(context, None, quiet, verbose)
+    options = SimulatorOptions(
+        host=host,
+        port=port,
+        model=model,
+        ttft_s=ttft_s,
+        gap_s=gap_s,
+        ttft_per_prompt_token_s=ttft_per_prompt_token_s,
+        ttft_per_running_s=ttft_per_running_s,
+        gap_per_running_s=gap_per_running_s,
+        jitter_ratio=jitter_ratio,
+        seed=seed,
+        max_running=max_running,
+        max_model_len=max_model_len,
+    )
+
+    def ready(bound_port: int) -> None:
+        url = f"http://{host}:{bound_port}"
+        terminal.note(f"SIMULATED model '{model}' at {url} (Ctrl-C ends it); measure it with")
+        terminal.note(
+            f"  loadgen run --url {url} --model {model} --concurrency 16 --input-tokens 128 --output-tokens 64"
+        )
+
+    serve(options, on_ready=ready)

@@ -1,0 +1,305 @@
+"""Results as tables for a terminal of 80 columns and more. Imports report's readable figures and Rich; prints nothing itself."""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Any
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from loadgen.report.points import load_value, pool
+from loadgen.report.readable import MISSING_FIGURE, ago, milliseconds, number, plural
+from loadgen.store.rows import SweepRow
+
+Document = dict[str, Any]
+Read = Callable[[Document], float | None]
+
+VERDICTS = {"valid": ("✓", "green"), "doubtful": ("?", "yellow"), "invalid": ("✗", "red")}
+_SEVERITIES = {"invalid": VERDICTS["invalid"], "doubtful": VERDICTS["doubtful"], "note": ("·", "dim")}
+WIDE = 100  # columns from which the table shows everything
+
+_LOADS = {"closed_loop": "conc.", "open_loop": "rate/s", "wave": "wave"}
+_STATUS_STYLE = {"finished": "", "running": "cyan", "interrupted": "yellow", "failed": "red"}
+
+
+def sweep_table(documents: Sequence[Document], width: int) -> RenderableType:
+    """One row per load point: its figures as means over its repeats that are not invalid, its worst verdict."""
+    points = _points(documents)
+    repeats = max(len(runs) for runs in points)
+    wide = width >= WIDE
+    kinds = {runs[0]["spec"]["shape"]["kind"] for runs in points}
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), title_justify="left", header_style="bold")
+    table.add_column("\n".join([_LOADS[next(iter(kinds))] if len(kinds) == 1 else "load", ""]), justify="right")
+    table.add_column("tokens\nin → out", justify="right")
+    columns: list[tuple[str, Callable[[Sequence[Document]], Text]]] = [
+        ("TTFT ms\np50", _pooled(_figure("ttft_s", "p50"), milliseconds)),
+        ("\np99", _pooled(_figure("ttft_s", "p99"), milliseconds)),
+        (f"{_gap_label(points)} ms\np50", _pooled(_gap("p50"), milliseconds)),
+        ("\np99", _pooled(_gap("p99"), milliseconds)),
+    ]
+    if wide:
+        columns.append(("TPOT ms\np50", _pooled(_figure("tpot_s", "p50"), milliseconds)))
+    columns.append(("output\ntokens/s", _pooled(lambda run: run["output_tokens_per_s"], number)))
+    if wide and repeats > 1:
+        columns.append(("\n±", _half_range(lambda run: run["output_tokens_per_s"])))
+    columns.append(("requests\n/s" if wide else "req.\n/s", _pooled(lambda run: run["requests_per_s"], number)))
+    columns.append(("\nok", _ok))
+    for header, _ in columns:
+        table.add_column(header, justify="right", no_wrap=True)
+    table.add_column("", no_wrap=True)
+    previous: tuple[int, int] | None = None
+    for runs in points:
+        spec = runs[0]["spec"]
+        lengths = (spec["input_tokens"], spec["output_tokens"])
+        if previous is not None and lengths != previous:
+            table.add_row()
+        previous = lengths
+        load = number(load_value(runs[0])) if len(kinds) == 1 else spec["load_label"]
+        cells = [read(runs) for _, read in columns]
+        table.add_row(load, f"{lengths[0]:,} → {lengths[1]:,}", *cells, _worst_verdict(runs, spelled=wide))
+    return table
+
+
+def sweep_title(sweep: SweepRow | None, documents: Sequence[Document]) -> Text:
+    """What was measured: SIMULATED first where it was, then model, server and how many runs."""
+    first = documents[0]
+    server, text = first["server"], Text()
+    if first["simulated"]:
+        text.append(" SIMULATED ", style="reverse bold yellow")
+        text.append(" ")
+    text.append(server["model"], style="bold")
+    version = f" {server['version']}" if server["version"] else ""
+    text.append(f" · {server['name']}{version} · {first['spec']['endpoint']}")
+    text.append(f" · {plural(len(documents), 'run')}")
+    if sweep is not None and len(documents) < sweep.planned_runs:
+        text.append(f" of {sweep.planned_runs}", style="yellow")
+    return text
+
+
+def findings(documents: Sequence[Document]) -> RenderableType | None:
+    """Each kind of finding once, worst first, in the words of its first run, with how many runs have it and its hint."""
+    first: dict[str, dict[str, str]] = {}
+    having: dict[str, int] = {}
+    for document in documents:
+        for finding in document["verdict"]["findings"]:
+            first.setdefault(finding["code"], finding)
+            having[finding["code"]] = having.get(finding["code"], 0) + 1
+    if not first:
+        return None
+    table = Table.grid(padding=(0, 1))
+    table.add_column(no_wrap=True)
+    table.add_column()
+    for finding in sorted(first.values(), key=lambda finding: list(_SEVERITIES).index(finding["severity"])):
+        symbol, style = _SEVERITIES[finding["severity"]]
+        share = f" ({having[finding['code']]} of {plural(len(documents), 'run')})" if len(documents) > 1 else ""
+        text = Text(finding["message"])
+        text.append(share, style="dim")
+        if finding["hint"]:
+            text.append(f"\n{finding['hint']}", style="dim")
+        table.add_row(Text(symbol, style=style), text)
+    return table
+
+
+def refused(documents: Sequence[Document]) -> Text | None:
+    """Why a dash stands in the percentile columns, where it does."""
+    short = [
+        entry["n"]
+        for document in documents
+        if (entry := document["ttft_s"]) is not None and entry["p99"] is None and entry["n"] > 0
+    ]
+    if not short:
+        return None
+    return Text(
+        f"{MISSING_FIGURE} a p99 needs 1,000 samples; these runs have {min(short):,} or more requests", style="dim"
+    )
+
+
+def run_table(document: Document) -> RenderableType:
+    """Every figure of one run."""
+    from loadgen.analysis.metrics import METRICS
+
+    latencies = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), header_style="bold")
+    latencies.add_column("ms")
+    for header in ("n", "mean", "p50", "p90", "p95", "p99", "max"):
+        latencies.add_column(header, justify="right", no_wrap=True)
+    scalars = Table.grid(padding=(0, 2))
+    scalars.add_column()
+    scalars.add_column(justify="right")
+    scalars.add_column(style="dim")
+    for metric in METRICS:
+        entry = metric.of(document)
+        if metric.kind == "distribution":
+            figures = entry or {}
+            cells = (milliseconds(figures.get(name)) for name in ("mean", "p50", "p90", "p95", "p99", "max"))
+            latencies.add_row(metric.label, number(figures.get("n")), *cells)
+        elif entry is not None:
+            value = milliseconds(entry) if metric.unit == "s" else number(entry)
+            scalars.add_row(metric.label, value, "ms" if metric.unit == "s" else metric.unit)
+    return Group(latencies, scalars)
+
+
+def run_facts(document: Document) -> RenderableType:
+    """What a run was, in a few lines: load, lengths, outcomes, and what the client says of itself."""
+    spec, outcomes, client = document["spec"], document["outcomes"], document["client"]
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="dim")
+    table.add_column()
+    table.add_row(
+        "load",
+        f"{spec['load_label']}, {spec['input_tokens']:,} → {spec['output_tokens']:,} tokens, seed {spec['seed']}",
+    )
+    others = ", ".join(
+        f"{count:,} {label.replace('_', ' ')}"
+        for label, count in outcomes.items()
+        if count and label not in ("planned", "ok")
+    )
+    table.add_row("requests", f"{outcomes['ok']:,} of {outcomes['planned']:,} ok" + (f"; {others}" if others else ""))
+    tokens = document["tokens"]
+    counted = f"{number(tokens['output'])} output, {number(tokens['prompt'])} prompt"
+    table.add_row("tokens", f"{counted}; counted by {(tokens['counted_by'] or 'nobody').replace('_', ' ')}")
+    window = document["window"]
+    if window["start_s"] is not None and window["end_s"] is not None:
+        rule = window["rule"].replace("_", " ")
+        table.add_row(
+            "window",
+            f"{rule}, {window['start_s']:.2f} to {window['end_s']:.2f} s, {plural(window['requests'], 'request')}",
+        )
+    table.add_row(
+        "stamps",
+        f"{client['stamp_source']}, {number((client['coalesced_ratio'] or 0) * 100)} % coalesced"
+        if client["coalesced_ratio"] is not None
+        else client["stamp_source"],
+    )
+    return table
+
+
+def verdict_line(document: Document) -> Text:
+    """`✓ valid`, in its colour."""
+    status = document["verdict"]["status"]
+    symbol, style = VERDICTS[status]
+    return Text(f"{symbol} {status}", style=f"bold {style}")
+
+
+def sweeps_table(sweeps: Sequence[SweepRow], now: datetime) -> RenderableType:
+    """The list of sweeps, newest first."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), header_style="bold")
+    table.add_column("sweep", no_wrap=True)
+    table.add_column("when", no_wrap=True)
+    table.add_column("name")
+    table.add_column("runs", justify="right", no_wrap=True)
+    table.add_column("status", no_wrap=True)
+    table.add_column("verdicts", no_wrap=True)
+    for sweep in sweeps:
+        name = Text(sweep.name)
+        if sweep.simulated:
+            name.append(" SIMULATED", style="yellow")
+        verdicts = Text()
+        for status, count in (("valid", sweep.valid), ("doubtful", sweep.doubtful), ("invalid", sweep.invalid)):
+            if count:
+                symbol, style = VERDICTS[status]
+                verdicts.append(f"{symbol}{count} ", style=style)
+        table.add_row(
+            sweep.sweep_id,
+            ago(sweep.created_at, now),
+            name,
+            f"{sweep.runs}/{sweep.planned_runs}",
+            Text(sweep.status, style=_STATUS_STYLE[sweep.status]),
+            verdicts,
+        )
+    return table
+
+
+def run_line(document: Document) -> Text:
+    """One finished run in one line, for the progress on stderr."""
+    spec = document["spec"]
+    symbol, style = VERDICTS[document["verdict"]["status"]]
+    text = Text(f"{symbol} ", style=style)
+    text.append(f"{spec['load_label']}, {spec['input_tokens']:,} → {spec['output_tokens']:,}", style="default")
+    figures = [f"TTFT {milliseconds(_figure('ttft_s', 'p50')(document))} ms"]
+    figures.append(f"{number(document['output_tokens_per_s'])} tokens/s")
+    failed = document["outcomes"]["planned"] - document["outcomes"]["ok"]
+    if failed:
+        figures.append(f"{failed:,} not ok")
+    text.append("  " + " · ".join(figures), style="dim")
+    return text
+
+
+def _points(documents: Sequence[Document]) -> list[list[Document]]:
+    """Runs by load point, points in the order of lengths and load."""
+    groups: dict[str, list[Document]] = {}
+    for document in documents:
+        groups.setdefault(document["spec"]["point_hash"], []).append(document)
+
+    def rank(runs: list[Document]) -> tuple[int, int, float]:
+        spec = runs[0]["spec"]
+        return spec["input_tokens"], spec["output_tokens"], load_value(runs[0])
+
+    return sorted(groups.values(), key=rank)
+
+
+def _figure(metric: str, part: str) -> Read:
+    def read(document: Document) -> float | None:
+        entry = document[metric]
+        value: float | None = None if entry is None else entry[part]
+        return value
+
+    return read
+
+
+def _gap(part: str) -> Read:
+    """The token gap, or the chunk gap where tokens are not known (then the heading says so)."""
+    token_gap, chunk_gap = _figure("token_gap_s", part), _figure("chunk_gap_s", part)
+
+    def read(document: Document) -> float | None:
+        return token_gap(document) if _tokens_known(document) else chunk_gap(document)
+
+    return read
+
+
+def _tokens_known(document: Document) -> bool:
+    entry = document["token_gap_s"]
+    return entry is not None and entry["n"] > 0
+
+
+def _gap_label(points: Sequence[Sequence[Document]]) -> str:
+    known = any(_tokens_known(document) for runs in points for document in runs)
+    return "token gap" if known else "chunk gap"
+
+
+def _usable(runs: Sequence[Document]) -> list[Document]:
+    return [run for run in runs if run["verdict"]["status"] != "invalid"]
+
+
+def _pooled(read: Read, write: Callable[[float | None], str]) -> Callable[[Sequence[Document]], Text]:
+    """A cell: the mean over the usable repeats; where all are invalid their mean is struck out."""
+
+    def cell(runs: Sequence[Document]) -> Text:
+        usable = _usable(runs)
+        pooled = pool([read(run) for run in usable or runs])
+        text = write(None if pooled is None else pooled.mean)
+        return Text(text, style="" if usable or pooled is None else "strike dim")
+
+    return cell
+
+
+def _half_range(read: Read) -> Callable[[Sequence[Document]], Text]:
+    def cell(runs: Sequence[Document]) -> Text:
+        values = [value for run in _usable(runs) if (value := read(run)) is not None]
+        return Text(number((max(values) - min(values)) / 2) if len(values) > 1 else MISSING_FIGURE, style="dim")
+
+    return cell
+
+
+def _ok(runs: Sequence[Document]) -> Text:
+    ok = sum(run["outcomes"]["ok"] for run in runs)
+    planned = sum(run["outcomes"]["planned"] for run in runs)
+    return Text(f"{ok:,}" if ok == planned else f"{ok:,}/{planned:,}", style="" if ok == planned else "red")
+
+
+def _worst_verdict(runs: Sequence[Document], spelled: bool) -> Text:
+    order = list(VERDICTS)
+    status = max((run["verdict"]["status"] for run in runs), key=order.index)
+    symbol, style = VERDICTS[status]
+    return Text(f"{symbol} {status}" if spelled and status != "valid" else symbol, style=style)

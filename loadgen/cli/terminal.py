@@ -1,0 +1,87 @@
+"""Where words go: results to stdout, everything else to stderr; and the settings which every command shares.
+
+Colours are Rich's affair: it obeys NO_COLOR and leaves pipes plain.
+"""
+
+import json
+import os
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+
+DEFAULT_DB = "sqlite:///loadgen.db"
+PIPE_WIDTH = 120  # columns of a table that goes to a file or a pipe
+
+
+@dataclass(frozen=True, slots=True)
+class Globals:
+    """Flags given before the command's name, where they are allowed as well."""
+
+    db: str | None = None
+    quiet: bool = False
+    verbose: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Terminal:
+    """What one command knows of its surroundings."""
+
+    db: str
+    quiet: bool
+    verbose: bool
+
+    @classmethod
+    def of(cls, context: typer.Context, db: str | None, quiet: bool, verbose: bool) -> "Terminal":
+        """The flags of the command, else those before its name, else the environment, else the default."""
+        before = context.find_object(Globals) or Globals()
+        chosen = db or before.db or os.environ.get("LOADGEN_DB") or DEFAULT_DB
+        return cls(chosen, quiet or before.quiet, verbose or before.verbose)
+
+    @property
+    def db_flag(self) -> str:
+        """` --db URL` for a command to type next; empty where the next command finds the same database by itself."""
+        return "" if self.db == (os.environ.get("LOADGEN_DB") or DEFAULT_DB) else f" --db {self.db}"
+
+    def note(self, text: str) -> None:
+        """A line on stderr, unless -q."""
+        if not self.quiet:
+            sys.stderr.write(f"{text}\n")
+
+    def warn(self, text: str) -> None:
+        """A line on stderr, also with -q."""
+        sys.stderr.write(f"loadgen: {text}\n")
+
+
+def stdout() -> "Console":
+    """A Rich console on stdout."""
+    from rich.console import Console
+
+    console = Console(highlight=False, soft_wrap=False)
+    return console if console.is_terminal else Console(highlight=False, width=_pipe_width())
+
+
+def stderr() -> "Console":
+    """A Rich console on stderr."""
+    from rich.console import Console
+
+    return Console(stderr=True, highlight=False)
+
+
+def show(renderable: "RenderableType") -> None:
+    """A result for people."""
+    stdout().print(renderable)
+
+
+def show_json(document: dict[str, Any]) -> None:
+    """A result for programs: one document. A NaN would be a mistake of ours and is refused."""
+    sys.stdout.write(json.dumps(document, indent=2, allow_nan=False, ensure_ascii=False) + "\n")
+
+
+def _pipe_width() -> int:
+    columns = os.environ.get("COLUMNS", "")
+    return int(columns) if columns.isdigit() and int(columns) > 20 else PIPE_WIDTH

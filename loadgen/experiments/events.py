@@ -1,0 +1,50 @@
+"""What a sweep tells while it runs, for whoever shows it. Plain data; imports `load` and `engine`."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from loadgen.engine.worker import Progress
+from loadgen.load.spec import RunSpec
+
+Phase = Literal["preparing", "warming up", "measuring"]
+
+
+@dataclass(frozen=True, slots=True)
+class SweepStarted:
+    """The server has answered and the sweep is on record. `kept` of its runs were finished before (resumed)."""
+
+    sweep_id: str
+    server: dict[str, Any]
+    runs: tuple[RunSpec, ...]
+    kept: int
+
+
+@dataclass(frozen=True, slots=True)
+class PhaseStarted:
+    """Run number `position` (from 1) has come to a new phase."""
+
+    position: int
+    run: RunSpec
+    phase: Phase
+
+
+@dataclass(frozen=True, slots=True)
+class RunProgressed:
+    """A sign of life from the worker, a few times a second while it sends."""
+
+    progress: Progress
+
+
+@dataclass(frozen=True, slots=True)
+class RunEnded:
+    """A run is saved."""
+
+    position: int
+    run: RunSpec
+    document: dict[str, Any]
+    took_s: float  # warm-up and preparation included
+
+
+Event = SweepStarted | PhaseStarted | RunProgressed | RunEnded
+OnEvent = Callable[[Event], None]

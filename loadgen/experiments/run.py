@@ -1,0 +1,169 @@
+"""One run from its spec to its document: prepare, warm up, measure, summarise, judge. Saving is the sweep's affair.
+
+Imports load, engine, servers, store's rows and analysis. Everything slow or parsed happens before t = 0 or after the end.
+"""
+
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+from urllib.parse import urlsplit
+
+import numpy as np
+
+from loadgen.analysis.summary import summarise
+from loadgen.analysis.validity import judge
+from loadgen.engine.record import MISSING, Outcome, Recording, Records
+from loadgen.engine.worker import Progress, Target, Task, Worker
+from loadgen.errors import Interrupted, LoadgenError, ServerError, UsageError
+from loadgen.experiments.events import OnEvent, Phase, PhaseStarted, RunProgressed
+from loadgen.experiments.ids import new_id
+from loadgen.experiments.spec import warmup_requests
+from loadgen.experiments.stop import Stop
+from loadgen.load.schedule import build, planned_requests
+from loadgen.load.spec import ClosedLoop, RunSpec
+from loadgen.servers.endpoint import EndpointFacts, Headers, TokenCounter
+from loadgen.servers.environment import environment
+from loadgen.servers.telemetry import Scrape, Telemetry
+from loadgen.store.rows import ServerSample
+
+_SPARE_RATIO = 1.5  # requests prepared for a run by duration, over what its warm-up says it can use
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """What stays the same through a sweep."""
+
+    sweep_id: str
+    facts: EndpointFacts
+    headers: Headers
+    worker: Worker
+    stop: Stop
+    on_event: OnEvent
+
+
+@dataclass(frozen=True, slots=True)
+class MeasuredRun:
+    """A run as it goes to the store."""
+
+    document: dict[str, Any]
+    records: Records
+    samples: tuple[ServerSample, ...]
+
+
+def measure(bench: Bench, run: RunSpec, position: int, repeat: int) -> MeasuredRun:
+    """Carry out `run`, number `position` of its sweep.
+
+    Raises Interrupted when the user stopped it before its first measured request, UsageError or ServerError when no warm-up
+    request succeeded, EngineError when the worker failed.
+    """
+
+    def phase(name: Phase) -> None:
+        bench.on_event(PhaseStarted(position, run, name))
+
+    run_id = new_id("r")
+    # The id is new for each attempt, so that a run which is repeated after a crash meets no prefix cached by its first attempt.
+    prompt_seed = f"{bench.sweep_id}/{run.point.hash}/{repeat}/{run_id}"
+    with ExitStack() as stack:
+        count_tokens: Callable[[str], int] | None = None
+        if bench.facts.has_tokenize:
+            count_tokens = stack.enter_context(TokenCounter(bench.facts, run.model, run.endpoint, bench.headers))
+        phase("preparing")
+        warmup: Recording | None = None
+        if warmup_requests(run) > 0:
+            callers = min(warmup_requests(run), run.concurrency or warmup_requests(run))
+            warmup_run = replace(run, shape=ClosedLoop(callers), requests=warmup_requests(run), duration_s=None)
+            schedule = build(
+                warmup_run, warmup_requests(run), f"{prompt_seed}/warmup", bench.facts.dialect, count_tokens
+            )
+            phase("warming up")
+            warmup = _send(bench, Task(_target(bench, run), schedule, warmup_run.shape, None, run.request_timeout_s))
+            _check_warmup(bench, warmup)
+            phase("preparing")
+        requests = planned_requests(run) or _requests_for_duration(run, warmup)
+        schedule = build(run, requests, prompt_seed, bench.facts.dialect, count_tokens)
+    phase("measuring")
+    with Telemetry(bench.facts.metrics_url if bench.facts.has_metrics else None, bench.headers) as telemetry:
+        recording = _send(bench, Task(_target(bench, run), schedule, run.shape, run.duration_s, run.request_timeout_s))
+    summary = summarise(run, recording)
+    document = {
+        "schema_version": 1,
+        "run_id": run_id,
+        "sweep_id": bench.sweep_id,
+        "repeat": repeat,
+        "started_at": recording.origin_at,
+        "elapsed_s": recording.client.wall_s,
+        "simulated": bench.facts.simulated,
+        "spec": run.to_json()
+        | {
+            "hash": run.hash,
+            "point_hash": run.point.hash,
+            "load_label": run.load_label,
+            "schedule_hash": schedule.hash,
+        },
+        "server": bench.facts.to_json(run.model),
+        "environment": environment(),
+        **summary,
+        "verdict": judge(run, summary).to_json(),
+    }
+    return MeasuredRun(document, recording.records, samples(recording.origin_at, telemetry.scrapes()))
+
+
+def samples(origin_at: str, scrapes: Sequence[Scrape]) -> tuple[ServerSample, ...]:
+    """Scrapes on the run's own time axis: nanoseconds from t = 0, negative before it."""
+    origin = datetime.fromisoformat(origin_at)
+    return tuple(
+        ServerSample(at_ns=round((scrape.at - origin).total_seconds() * 1e9), values=scrape.values)
+        for scrape in scrapes
+        if scrape.values
+    )
+
+
+def _target(bench: Bench, run: RunSpec) -> Target:
+    parts = urlsplit(bench.facts.completions_url(run.endpoint))
+    assert parts.hostname is not None
+    return Target(
+        scheme="https" if parts.scheme == "https" else "http",
+        host=parts.hostname,
+        port=parts.port or (443 if parts.scheme == "https" else 80),
+        path=parts.path,
+        headers=bench.headers,
+    )
+
+
+def _send(bench: Bench, task: Task) -> Recording:
+    if bench.stop.requested:
+        raise Interrupted("stopped before the run began")
+
+    def progressed(progress: Progress) -> None:
+        bench.stop.renew()
+        bench.on_event(RunProgressed(progress))
+
+    return bench.worker.run(task, progressed)
+
+
+def _check_warmup(bench: Bench, recording: Recording) -> None:
+    """Stop early, with the server's own words, when it can answer none of our requests."""
+    if bench.stop.requested:
+        raise Interrupted("stopped while warming up")
+    records = recording.records
+    if len(records) == 0 or np.any(records.outcome == Outcome.OK):
+        return
+    first = records[0]
+    said = first.detail or first.outcome.label.replace("_", " ")
+    message = f"{bench.facts.base_url} answered none of the {len(records)} warm-up requests: {said}"
+    refused = first.http_status is not None and 400 <= first.http_status < 500
+    error: LoadgenError = UsageError(message) if refused else ServerError(message)
+    raise error
+
+
+def _requests_for_duration(run: RunSpec, warmup: Recording | None) -> int:
+    """How many requests to prepare for a closed loop of `duration_s`, by the fastest answer of its warm-up."""
+    assert run.duration_s is not None
+    assert run.concurrency is not None
+    assert warmup is not None, "a spec with a duration and no warm-up is refused"
+    records = warmup.records
+    answered = (records.outcome == Outcome.OK) & (records.sent_ns != MISSING) & (records.end_ns != MISSING)
+    fastest_s = max(1e-6, float((records.end_ns - records.sent_ns)[answered].min()) / 1e9)
+    return int(run.concurrency / fastest_s * run.duration_s * _SPARE_RATIO) + run.concurrency

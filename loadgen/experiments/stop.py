@@ -1,0 +1,39 @@
+"""The user's wish to stop: once to drain and save, twice to end now and save what finished. Imports `engine`."""
+
+from loadgen.engine.worker import Worker
+
+
+class Stop:
+    """Counts the user's interrupts and passes them on to the worker. `request` may be called from a signal handler."""
+
+    def __init__(self) -> None:
+        self.requests = 0
+        self._worker: Worker | None = None
+
+    def attach(self, worker: Worker | None) -> None:
+        """From now on interrupts go to this worker; None when it has ended."""
+        self._worker = worker
+
+    @property
+    def attached(self) -> bool:
+        """Whether there is a worker to pass an interrupt on to."""
+        return self._worker is not None
+
+    @property
+    def requested(self) -> bool:
+        """Whether there was any interrupt."""
+        return self.requests > 0
+
+    def request(self) -> None:
+        """One interrupt: the first drains, every later one ends the run at once."""
+        self.requests += 1
+        self.renew()
+
+    def renew(self) -> None:
+        """Say it again: an order that met the worker between two runs, or while it opened connections, was not heard."""
+        if self._worker is None or self.requests == 0:
+            return
+        if self.requests == 1:
+            self._worker.drain()
+        else:
+            self._worker.stop()

@@ -1,0 +1,182 @@
+"""A sweep: one server, one worker, every run of a grid, each saved as it ends.
+
+Imports load, engine, servers, store and errors. Whatever goes wrong, the runs that ended are in the store.
+"""
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from loadgen.engine.record import Outcome
+from loadgen.engine.worker import Worker
+from loadgen.errors import ExitCode, Interrupted, LoadgenError, ServerError, StoreError
+from loadgen.experiments.events import OnEvent, RunEnded, SweepStarted
+from loadgen.experiments.ids import new_id
+from loadgen.experiments.run import Bench, measure
+from loadgen.experiments.spec import SweepSpec, grid_hash, resolve
+from loadgen.experiments.stop import Stop
+from loadgen.load.spec import RunSpec
+from loadgen.servers.endpoint import EndpointFacts, check_lengths, is_alive, probe
+from loadgen.servers.environment import environment
+from loadgen.servers.simulator import SimulatorOptions, SimulatorProcess
+from loadgen.store.repository import Store
+from loadgen.store.rows import SweepRow, SweepStatus
+
+
+# What the embedded simulator imitates: prefill that grows with the prompt, and steps that grow with the batch, so that
+# throughput saturates and latency rises as on a real server.
+def _simulated(model: str) -> SimulatorOptions:
+    return SimulatorOptions(
+        model=model,
+        ttft_s=0.030,
+        gap_s=0.008,
+        ttft_per_prompt_token_s=0.0001,
+        ttft_per_running_s=0.001,
+        gap_per_running_s=0.00025,
+        jitter_ratio=0.1,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class SweepResult:
+    """What became of a sweep. `failure` is what ended it early, None when every planned run ended."""
+
+    sweep_id: str
+    planned_runs: int
+    documents: tuple[dict[str, Any], ...]
+    failure: LoadgenError | None
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """What the shell is told."""
+        if self.failure is not None:
+            return self.failure.exit_code
+        invalid = any(document["verdict"]["status"] == "invalid" for document in self.documents)
+        return ExitCode.INVALID_RUN if invalid else ExitCode.OK
+
+
+def run_sweep(
+    spec: SweepSpec,
+    store: Store,
+    environ: Mapping[str, str],
+    stop: Stop,
+    on_event: OnEvent,
+    *,
+    resume: bool = False,
+) -> SweepResult:
+    """Measure every run of `spec` that is not on record yet, in order.
+
+    What stops it before the first run is raised (UsageError, ServerError, StoreError); what stops it later is told by the
+    result's `failure`, next to the runs that ended.
+    """
+    headers = spec.secret_headers(environ)
+    runs = resolve(spec)
+    with _server(spec) as url:
+        facts = probe(url, spec.model, headers)
+        for run in runs:
+            check_lengths(facts, run.input_tokens, run.output_tokens)
+        sweep_id, ended = _open(spec, runs, facts, store, resume)
+        on_event(SweepStarted(sweep_id, facts.to_json(spec.model), tuple(runs), len(ended)))
+        failure: LoadgenError | None = None
+        try:
+            with Worker() as worker:
+                stop.attach(worker)
+                try:
+                    bench = Bench(sweep_id, facts, headers, worker, stop, on_event)
+                    for position, run in enumerate(runs, start=1):
+                        if run.hash not in ended:
+                            _one(bench, store, run, position, len(runs), repeat=run.seed - spec.seed)
+                finally:
+                    stop.attach(None)
+        except LoadgenError as error:
+            failure = error
+        except BaseException as error:
+            _close(store, sweep_id, "interrupted" if isinstance(error, KeyboardInterrupt) else "failed")
+            raise
+    match failure:
+        case None:
+            store.set_sweep_status(sweep_id, "finished")
+        case Interrupted():
+            _close(store, sweep_id, "interrupted")
+        case _:
+            _close(store, sweep_id, "failed")
+    return SweepResult(sweep_id, len(runs), tuple(latest_attempts(store.runs(sweep_id))), failure)
+
+
+def latest_attempts(documents: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The documents of a sweep without those of attempts that were repeated later, in the order in which they ran."""
+    latest = {document["spec"]["hash"]: document for document in documents}
+    return [document for document in documents if latest[document["spec"]["hash"]] is document]
+
+
+def has_ended(document: dict[str, Any]) -> bool:
+    """Whether a stored run is a full measurement, which `--resume` keeps: not cut short by the user or the server's death."""
+    return not document["interrupted"] and not document["server_died"]
+
+
+def _one(bench: Bench, store: Store, run: RunSpec, position: int, planned: int, repeat: int) -> None:
+    started_ns = time.monotonic_ns()
+    measured = measure(bench, run, position, repeat)
+    document = measured.document | {"server_died": _server_died(bench, measured.document)}
+    store.add_run(bench.sweep_id, document, measured.records, measured.samples)
+    bench.on_event(RunEnded(position, run, document, (time.monotonic_ns() - started_ns) / 1e9))
+    if document["server_died"]:
+        raise ServerError(
+            f"the server at {bench.facts.base_url} died during run {position} of {planned} ({run.load_label}); "
+            f"every run that ended is saved: start the server again and repeat the command with --resume"
+        )
+    if bench.stop.requested:
+        raise Interrupted(
+            f"interrupted in run {position} of {planned}; what ended is saved: repeat the command with --resume to go on"
+        )
+
+
+def _server_died(bench: Bench, document: dict[str, Any]) -> bool:
+    broken = sum(document["outcomes"][outcome.label] for outcome in (Outcome.CONNECT_ERROR, Outcome.TRUNCATED))
+    return broken > 0 and not is_alive(bench.facts.base_url, bench.headers)
+
+
+@contextmanager
+def _server(spec: SweepSpec) -> Iterator[str]:
+    """The base URL to measure; the embedded simulator lives as long as the sweep does."""
+    if not spec.is_simulated:
+        yield spec.url
+        return
+    with SimulatorProcess(_simulated(spec.model)) as simulator:
+        yield simulator.url
+
+
+def _open(
+    spec: SweepSpec, runs: list[RunSpec], facts: EndpointFacts, store: Store, resume: bool
+) -> tuple[str, frozenset[str]]:
+    """The sweep to work on and the hashes of its runs that are done: the unfinished one of the same grid, else a new one."""
+    spec_hash = grid_hash(runs)
+    unfinished = store.resumable(spec_hash) if resume else None
+    if unfinished is not None:
+        documents = store.runs(unfinished.sweep_id)
+        store.set_sweep_status(unfinished.sweep_id, "running")
+        return unfinished.sweep_id, frozenset(each["spec"]["hash"] for each in documents if has_ended(each))
+    sweep_id = new_id("s")
+    store.add_sweep(
+        SweepRow(
+            sweep_id=sweep_id,
+            name=spec.name or f"{spec.model} on {facts.name}",
+            spec=spec.to_json(),
+            spec_hash=spec_hash,
+            planned_runs=len(runs),
+            status="running",
+            simulated=facts.simulated,
+            created_at=datetime.now(UTC).isoformat(),
+            environment=environment(),
+            server=facts.to_json(spec.model),
+        )
+    )
+    return sweep_id, frozenset()
+
+
+def _close(store: Store, sweep_id: str, status: SweepStatus) -> None:
+    with suppress(StoreError):  # the failure that brought us here is the one to tell
+        store.set_sweep_status(sweep_id, status)
