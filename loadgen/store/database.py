@@ -7,6 +7,7 @@ failing half-way. A reader opens the file anew each time, and so never creates, 
 
 import os
 import sqlite3
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,7 +73,10 @@ def _sqlite(url: URL, given: str, read_only: bool) -> Database:
             f"The database {given!r} names no file: write sqlite:///FILE.db, for example sqlite:///loadgen.db."
         )
     path = Path(str(url.database)).absolute()
-    _check_path(path, read_only)
+    try:
+        _check_path(path, read_only)
+    except OSError as error:
+        raise StoreError(f"The database {path} cannot be reached: {error.strerror}; pass another --db.") from error
     engine = create_engine(
         "sqlite://",
         creator=_opener(path, _timeout_s(url), read_only),
@@ -96,11 +100,14 @@ def _check_path(path: Path, read_only: bool) -> None:
 
 
 def _timeout_s(url: URL) -> float:
+    unknown = sorted(set(url.query) - {"timeout"})
+    if unknown:
+        raise StoreError(f"The database URL has an option {unknown[0]!r} that is not known: only timeout=SECONDS is.")
     given = url.query.get("timeout", str(BUSY_TIMEOUT_S))
     try:
         return float(str(given))
     except ValueError:
-        raise StoreError(f"The timeout {given!r} in the database URL is no number of seconds.") from None
+        raise StoreError(f"The timeout {given!r} in the database URL is no number of seconds: write 30.") from None
 
 
 def _opener(path: Path, timeout_s: float, read_only: bool) -> Callable[[], sqlite3.Connection]:
@@ -118,7 +125,7 @@ def _opener(path: Path, timeout_s: float, read_only: bool) -> Callable[[], sqlit
         try:
             connection.execute("PRAGMA foreign_keys=ON")
             if not read_only:
-                connection.execute("PRAGMA journal_mode=WAL")
+                _write_ahead(connection, timeout_s)
                 connection.execute("PRAGMA synchronous=NORMAL")
         except sqlite3.Error:
             connection.close()
@@ -126,6 +133,19 @@ def _opener(path: Path, timeout_s: float, read_only: bool) -> Callable[[], sqlit
         return connection
 
     return open_file
+
+
+def _write_ahead(connection: sqlite3.Connection, timeout_s: float) -> None:
+    """Switch a new database to the write-ahead log; for this one step SQLite does not wait for other writers itself."""
+    deadline_s = time.monotonic() + timeout_s
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline_s:
+                raise
+        time.sleep(0.01)
 
 
 def _begin(connection: Connection) -> None:

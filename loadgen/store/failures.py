@@ -4,7 +4,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import StatementError
 
 from loadgen.errors import StoreError
 
@@ -27,9 +27,11 @@ def named(place: str) -> Iterator[None]:
     """Turn whatever the database driver raises inside into a `StoreError` about the database at `place`."""
     try:
         yield
-    except (DBAPIError, sqlite3.Error) as error:
-        driver_error = error.orig if isinstance(error, DBAPIError) else error
-        raise StoreError(_sentence(driver_error, place)) from error
+    except (StatementError, sqlite3.Error) as error:
+        cause = error.orig if isinstance(error, StatementError) else error
+        if isinstance(cause, StoreError):  # a value that SQLAlchemy could not bind because we refused it
+            raise cause from None
+        raise StoreError(_sentence(cause, place)) from error
 
 
 def _sentence(error: BaseException | None, place: str) -> str:

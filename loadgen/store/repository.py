@@ -85,7 +85,6 @@ class Store:
         self, sweep_id: str, document: dict[str, Any], records: Records, samples: Sequence[ServerSample] = ()
     ) -> None:
         """Store a run which has ended, in one transaction. Raises `NotFoundError` for an unknown sweep."""
-        plain.write_json(document)  # fails here, with a sentence, before anything is written
         with self._write() as session:
             _stored_sweep(session, sweep_id)
             if session.scalar(select(tables.Run.run_number).where(tables.Run.run_id == document["run_id"])) is not None:

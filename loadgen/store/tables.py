@@ -7,7 +7,7 @@ PostgreSQL. A change here needs a new file in `migrations/versions` and a new `H
 
 from typing import Any, ClassVar
 
-from sqlalchemy import JSON, BigInteger, ForeignKey, Index, MetaData
+from sqlalchemy import JSON, BigInteger, Double, ForeignKey, Index, MetaData
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import TypeEngine
 
@@ -23,7 +23,10 @@ class Entity(DeclarativeBase):
             "pk": "pk_%(table_name)s",
         }
     )
-    type_annotation_map: ClassVar[dict[Any, TypeEngine[Any]]] = {dict[str, Any]: JSON(none_as_null=True)}
+    type_annotation_map: ClassVar[dict[Any, TypeEngine[Any]]] = {
+        dict[str, Any]: JSON(none_as_null=True),
+        float: Double(),  # by default it differs between releases of SQLAlchemy
+    }
 
 
 class Environment(Entity):

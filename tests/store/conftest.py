@@ -1,0 +1,176 @@
+"""Stores, sweeps, run documents and records for the tests of this room."""
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from loadgen.engine.record import CountedBy, Outcome, Records, RequestRecord
+from loadgen.load.spec import ClosedLoop, LoadShape, OpenLoop, RunSpec, Wave
+from loadgen.store.repository import Store
+from loadgen.store.rows import SweepRow, SweepStatus
+
+ENVIRONMENT = {"host": {"name": "bench-1"}, "cpu_count": 2, "cpu_governor": None, "packages": {"numpy": "2.4"}}
+
+MakeSweep = Callable[..., SweepRow]
+MakeDocument = Callable[..., dict[str, Any]]
+AddRun = Callable[..., str]
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    """A database that does not exist yet; whoever waits for its lock waits a moment only."""
+    return f"sqlite:///{tmp_path}/measured.db?timeout=0.2"
+
+
+@pytest.fixture
+def store(url: str) -> Iterator[Store]:
+    with Store.open(url) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="session")
+def make_sweep() -> MakeSweep:
+    def make(sweep_id: str, created_at: str = "2026-11-23T15:29:01+00:00", status: SweepStatus = "running") -> SweepRow:
+        return SweepRow(
+            sweep_id=sweep_id,
+            name="für Elise",
+            spec={"concurrency": [1, 16], "repeats": 2},
+            spec_hash="00112233aabbccdd",
+            planned_runs=4,
+            status=status,
+            simulated=True,
+            created_at=created_at,
+            environment=ENVIRONMENT,
+            server={"url": "http://127.0.0.1:8000", "version": None},
+        )
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def make_document() -> MakeDocument:
+    def make(
+        run_id: str, sweep_id: str, shape: LoadShape | None = None, seed: int = 0, verdict: str = "valid"
+    ) -> dict[str, Any]:
+        shape = shape or ClosedLoop(16)
+        requests = None if isinstance(shape, Wave) else 64
+        spec = RunSpec("http://127.0.0.1:8000", "tiny", shape, 128, 32, requests=requests, seed=seed)
+        return {
+            "schema_version": 1,
+            "run_id": run_id,
+            "sweep_id": sweep_id,
+            "repeat": seed,
+            "started_at": "2026-11-23T15:29:07+00:00",
+            "elapsed_s": 12.5,
+            "simulated": True,
+            "spec": {
+                **spec.to_json(),
+                "hash": spec.hash,
+                "point_hash": spec.point.hash,
+                "load_label": spec.load_label,
+            },
+            "server": {"url": spec.url, "model": spec.model, "version": None},
+            "environment": ENVIRONMENT,
+            "method_version": 1,
+            "interrupted": False,
+            "ttft_s": {"n": 64, "mean": 0.0501234567890123, "p99": None},
+            "requests_per_s": 5.12 if not isinstance(shape, OpenLoop) else None,
+            "paper": None,
+            "verdict": {"status": verdict, "findings": []},
+        }
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def add_run(make_sweep: MakeSweep, make_document: MakeDocument) -> AddRun:
+    """Store a run alone in a sweep of its own: `s` + its number, `r` + its number."""
+
+    def add(store: Store, records: Records, number: int = 1) -> str:
+        store.add_sweep(make_sweep(f"s{number}"))
+        store.add_run(f"s{number}", make_document(f"r{number}", f"s{number}"), records)
+        return f"r{number}"
+
+    return add
+
+
+@pytest.fixture
+def records() -> Records:
+    """One request that went well, one that failed before its first byte, one that was never sent."""
+    well = RequestRecord(
+        index=0,
+        slot=0,
+        outcome=Outcome.OK,
+        http_status=200,
+        detail=None,
+        finish_reason="length",
+        due_ns=0,
+        start_ns=1_000,
+        sent_ns=1_000,
+        first_byte_ns=50_001_000,
+        end_ns=80_000_000,
+        connect_ns=120_000,
+        prompt_tokens_asked=128,
+        output_tokens_asked=4,
+        prompt_tokens=128,
+        output_tokens=5,
+        counted_by=CountedBy.TOKEN_IDS,
+        server_timing={"time_to_first_token_ms": 49.5},
+        arrival_ns=np.array([50_001_000, 60_002_000, 60_002_000], np.int64),
+        arrival_tokens=np.array([1, 3, 1], np.int32),
+        arrival_coalesced=np.array([False, False, True]),
+    )
+    no_answer: dict[str, Any] = {
+        "http_status": None,
+        "finish_reason": None,
+        "first_byte_ns": None,
+        "connect_ns": None,
+        "prompt_tokens_asked": 128,
+        "output_tokens_asked": 4,
+        "prompt_tokens": None,
+        "output_tokens": None,
+        "counted_by": CountedBy.ASSUMED,
+        "server_timing": None,
+        "arrival_ns": np.empty(0, np.int64),
+        "arrival_tokens": np.empty(0, np.int32),
+        "arrival_coalesced": np.empty(0, np.bool_),
+    }
+    failed = RequestRecord(
+        index=1,
+        slot=1,
+        outcome=Outcome.CONNECT_ERROR,
+        detail="The server closed the connection.",
+        due_ns=0,
+        start_ns=1_500,
+        sent_ns=1_500,
+        end_ns=2_500,
+        **no_answer,
+    )
+    dropped = RequestRecord(
+        index=2,
+        slot=-1,
+        outcome=Outcome.DROPPED,
+        detail="The run ended before its turn.",
+        due_ns=None,
+        start_ns=None,
+        sent_ns=None,
+        end_ns=None,
+        **no_answer,
+    )
+    return Records.from_rows([well, failed, dropped])
+
+
+@pytest.fixture
+def database_rows(url: str) -> Callable[[str], list[tuple[Any, ...]]]:
+    """Ask the file behind `url` in SQL, past the store."""
+
+    def ask(query: str) -> list[tuple[Any, ...]]:
+        with closing(sqlite3.connect(url.removeprefix("sqlite:///").split("?")[0])) as connection:
+            return connection.execute(query).fetchall()
+
+    return ask

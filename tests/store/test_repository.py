@@ -1,0 +1,217 @@
+"""The store as its callers see it: what went in comes out, by id or its beginning, in order, and nothing is half there."""
+
+import os
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from loadgen.engine.record import Records
+from loadgen.errors import ExitCode, NotFoundError, StoreError
+from loadgen.load.spec import OpenLoop, RunSpec, Wave
+from loadgen.store.repository import Store
+from loadgen.store.rows import ServerSample
+
+
+def test_a_sweep_comes_back_as_it_was_with_its_runs_counted(
+    store: Store, make_sweep: Any, make_document: Any, records: Records
+) -> None:
+    sweep = make_sweep("s1")
+    store.add_sweep(sweep)
+    assert store.sweep("s1") == sweep
+    for number, verdict in enumerate(["valid", "valid", "doubtful", "invalid"]):
+        store.add_run("s1", make_document(f"r{number}", "s1", verdict=verdict), records)
+    read = store.sweep("s1")
+    assert (read.runs, read.valid, read.doubtful, read.invalid) == (4, 2, 1, 1)
+    assert store.sweeps() == [read]
+
+
+def test_sweeps_are_listed_newest_first(store: Store, make_sweep: Any) -> None:
+    for sweep_id, created_at in [("s1", "2026-11-22"), ("s3", "2026-11-24"), ("s2", "2026-11-23")]:
+        store.add_sweep(make_sweep(sweep_id, created_at))
+    assert [sweep.sweep_id for sweep in store.sweeps()] == ["s3", "s2", "s1"]
+
+
+def test_runs_come_back_as_documents_in_the_order_they_ran(
+    store: Store, make_sweep: Any, make_document: Any, records: Records
+) -> None:
+    store.add_sweep(make_sweep("s1"))
+    store.add_sweep(make_sweep("s2"))
+    documents = [make_document(run_id, "s1") for run_id in ("r9", "r1", "r5")]
+    for document in documents:
+        store.add_run("s1", document, records)
+    store.add_run("s2", make_document("r0", "s2"), records)
+    assert store.runs("s1") == documents
+    assert list(store.runs("s1")[0]) == list(documents[0])  # keys in their order, for people
+    assert store.run("r5") == documents[2]
+
+
+def test_an_environment_is_stored_once(
+    store: Store, make_sweep: Any, make_document: Any, records: Records, database_rows: Any
+) -> None:
+    store.add_sweep(make_sweep("s1"))
+    for run_id in ("r1", "r2"):
+        store.add_run("s1", make_document(run_id, "s1"), records)
+    other = make_document("r3", "s1")
+    other["environment"] = {"cpu_count": 64}
+    store.add_run("s1", other, records)
+    assert database_rows("SELECT count(*) FROM environment") == [(2,)]
+    assert store.run("r3") == other
+    assert "bench-1" not in str(database_rows("SELECT document FROM run"))
+
+
+def test_the_run_table_has_what_lists_filter_by(
+    store: Store, make_sweep: Any, make_document: Any, records: Records, database_rows: Any
+) -> None:
+    store.add_sweep(make_sweep("s1"))
+    for run_id, shape in [("r1", None), ("r2", OpenLoop(2.5)), ("r3", Wave(8))]:
+        store.add_run("s1", make_document(run_id, "s1", shape, seed=3), records)
+    columns = (
+        "run_id, shape_kind, concurrency, rate_per_s, input_tokens, output_tokens, endpoint, verdict_status, repeat"
+    )
+    assert database_rows(f"SELECT {columns} FROM run") == [
+        ("r1", "closed_loop", 16, None, 128, 32, "completions", "valid", 3),
+        ("r2", "open_loop", None, 2.5, 128, 32, "completions", "valid", 3),
+        ("r3", "wave", 8, None, 128, 32, "completions", "valid", 3),
+    ]
+    hashes = database_rows("SELECT spec_hash, point_hash FROM run WHERE run_id = 'r1'")[0]
+    document = store.run("r1")
+    assert hashes == (document["spec"]["hash"], document["spec"]["point_hash"])
+    assert hashes[0] != hashes[1]
+
+
+def test_server_samples_come_back_in_order_without_what_is_no_number(
+    store: Store, make_sweep: Any, make_document: Any, records: Records
+) -> None:
+    samples = [
+        ServerSample(5, {"vllm:num_requests_running": 3.0}),
+        ServerSample(-7, {}),
+        ServerSample(9_000_000_000, {"kept": 0.0, "dropped": float("nan"), "endless": float("inf")}),
+    ]
+    store.add_sweep(make_sweep("s1"))
+    store.add_run("s1", make_document("r1", "s1"), records, samples)
+    assert store.samples("r1") == [*samples[:2], ServerSample(9_000_000_000, {"kept": 0.0})]
+    store.add_run("s1", make_document("r2", "s1"), records)
+    assert store.samples("r2") == []
+
+
+def test_an_id_may_be_cut_short_while_only_one_fits(
+    store: Store, make_sweep: Any, make_document: Any, records: Records
+) -> None:
+    for sweep_id in ("s1", "s12", "s19", "x_1", "xy1"):
+        store.add_sweep(make_sweep(sweep_id))
+    store.add_run("s1", make_document("r261123-9", "s1"), records)
+    assert store.sweep("s12").sweep_id == "s12"
+    assert store.sweep("s1").sweep_id == "s1"  # a full id wins over those that begin with it
+    assert store.sweep("x_").sweep_id == "x_1"  # an underscore is no wildcard
+    assert store.run("r26")["run_id"] == "r261123-9"
+    assert len(store.records("r26")) == 3
+    with pytest.raises(NotFoundError, match=r"Several sweeps begin with 's' \(s1, s12, s19\)"):
+        store.sweep("s")
+
+
+@pytest.mark.parametrize("method", ["sweep", "runs", "run", "records", "samples"])
+def test_an_unknown_id_is_named(store: Store, method: str) -> None:
+    with pytest.raises(NotFoundError, match=r"There is no (run|sweep) 'q7' in the database: `loadgen list`"):
+        getattr(store, method)("q7")
+
+
+def test_status_and_resume(store: Store, make_sweep: Any) -> None:
+    assert store.resumable("00112233aabbccdd") is None
+    for day in (1, 2, 3):
+        store.add_sweep(make_sweep(f"s{day}", f"2026-11-0{day}"))
+    store.set_sweep_status("s3", "finished")
+    store.set_sweep_status("s1", "failed")
+    found = store.resumable("00112233aabbccdd")
+    assert found is not None
+    assert (found.sweep_id, found.status) == ("s2", "running")
+    store.set_sweep_status("s2", "finished")
+    found = store.resumable("00112233aabbccdd")
+    assert found is not None
+    assert (found.sweep_id, found.status) == ("s1", "failed")
+    assert store.resumable("ffffffffffffffff") is None
+    with pytest.raises(NotFoundError, match="no sweep 's9'"):
+        store.set_sweep_status("s9", "finished")
+
+
+def test_an_id_is_taken_once(store: Store, make_sweep: Any, make_document: Any, records: Records) -> None:
+    store.add_sweep(make_sweep("s1"))
+    store.add_run("s1", make_document("r1", "s1"), records)
+    with pytest.raises(StoreError, match="sweep s1 is stored already"):
+        store.add_sweep(make_sweep("s1"))
+    with pytest.raises(StoreError, match="run r1 is stored already"):
+        store.add_run("s1", make_document("r1", "s1"), records)
+    with pytest.raises(NotFoundError, match="no sweep 's2'"):
+        store.add_run("s2", make_document("r2", "s2"), records)
+    assert len(store.runs("s1")) == 1
+
+
+def test_a_document_with_nan_is_refused_whole(
+    store: Store, make_sweep: Any, make_document: Any, records: Records, database_rows: Any
+) -> None:
+    store.add_sweep(make_sweep("s1"))
+    for place in ("requests_per_s", "environment"):
+        document = make_document("r1", "s1")
+        document[place] = {"value": float("nan")}
+        with pytest.raises(StoreError, match="cannot be stored as JSON"):
+            store.add_run("s1", document, records)
+    assert store.runs("s1") == []
+    assert database_rows("SELECT count(*) FROM request") == [(0,)]
+
+
+def test_two_writers_and_a_reader_take_turns(
+    tmp_path: Path, make_sweep: Any, make_document: Any, records: Records
+) -> None:
+    url = f"sqlite:///{tmp_path}/measured.db"
+    Store.open(url).close()
+    failures: list[BaseException] = []
+
+    def write(name: str) -> None:
+        try:
+            with Store.open(url) as store:
+                store.add_sweep(make_sweep(f"s{name}"))
+                for number in range(15):
+                    store.add_run(f"s{name}", make_document(f"r{name}{number}", f"s{name}"), records)
+        except BaseException as error:
+            failures.append(error)
+
+    writers = [threading.Thread(target=write, args=(name,)) for name in "ab"]
+    for writer in writers:
+        writer.start()
+    while any(writer.is_alive() for writer in writers):
+        read_what_is_there(url)
+    for writer in writers:
+        writer.join()
+    assert failures == []
+    with Store.open(url, read_only=True) as store:
+        assert [sweep.runs for sweep in store.sweeps()] == [15, 15]
+
+
+def read_what_is_there(url: str) -> None:
+    with Store.open(url, read_only=True) as store:
+        for sweep in store.sweeps():
+            for document in store.runs(sweep.sweep_id):
+                assert len(store.records(document["run_id"])) == 3  # never a run without its requests
+
+
+def test_no_secret_can_reach_the_database(
+    tmp_path: Path, make_sweep: Any, make_document: Any, records: Records, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A `RunSpec` holds the names of headers and of the key's variable, and has no field for their values."""
+    monkeypatch.setenv("SERVER_KEY", "sk-very-secret")
+    spec = RunSpec("http://h", "m", Wave(1), 1, 1, header_names=("Authorization",), api_key_env="SERVER_KEY")
+    assert set(spec.to_json()) & {"headers", "api_key", "authorization", "token", "password"} == set()
+    assert "sk-very-secret" not in str(spec.to_json())
+    with Store.open(f"sqlite:///{tmp_path}/measured.db") as store:
+        store.add_sweep(make_sweep("s1"))
+        document = make_document("r1", "s1")
+        document["spec"] |= spec.to_json()
+        store.add_run("s1", document, records)
+        assert store.run("r1")["spec"]["header_names"] == ["Authorization"]
+    assert b"SERVER_KEY" in (tmp_path / "measured.db").read_bytes()
+    assert os.environ["SERVER_KEY"].encode() not in (tmp_path / "measured.db").read_bytes()
+
+
+def test_a_failure_of_the_store_is_a_matter_of_configuration() -> None:
+    assert StoreError("").exit_code == NotFoundError("").exit_code == ExitCode.USAGE
