@@ -45,6 +45,20 @@ class Address:
     server_name: str
     tls: ssl.SSLContext | None = None
 
+    @property
+    def name(self) -> str:
+        """`host:port`, for people."""
+        return f"{self.server_name}:{self.sockaddr[1]}"
+
+
+def ask_for_kernel_stamps(sock: socket.socket) -> None:
+    """Ask for software receive stamps. Elsewhere than on Linux nothing happens: reads are stamped at the read, and said so.
+
+    The kernel begins to stamp for the whole host a moment after the first socket asks, and ends with the last one.
+    """
+    with contextlib.suppress(OSError):
+        sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPING, RX_SOFTWARE | SOFTWARE)
+
 
 class TlsTunnel:
     """TLS in memory over somebody else's socket, so that the socket's stamps survive encryption."""
@@ -112,8 +126,7 @@ class Connection:
         try:
             sock.setblocking(False)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            with contextlib.suppress(OSError):  # elsewhere than on Linux: stamped at the read, and said so
-                sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPING, RX_SOFTWARE | SOFTWARE)
+            ask_for_kernel_stamps(sock)
             await loop.sock_connect(sock, address.sockaddr)
             tunnel = None
             if address.tls is not None:

@@ -96,6 +96,7 @@ class _Stream:
         self._from_token_ids: list[int | None] = []
         self._from_usage: list[int | None] = []
         self._usage_so_far = 0
+        self._usage_runs = True  # every chunk so far brought its usage; a total that comes only at the end counts no chunk
 
     def read(self, parser: ResponseParser) -> None:
         """Take every event of the body. Raises _NotAsPromisedError at the first that is not the JSON promised."""
@@ -138,9 +139,11 @@ class _Stream:
         if isinstance(usage, dict):
             reply.prompt_tokens = _count(usage.get("prompt_tokens"), reply.prompt_tokens)
             reply.output_tokens = _count(usage.get("completion_tokens"), reply.output_tokens)
-            if choices and reply.output_tokens is not None:
+            if choices and self._usage_runs and reply.output_tokens is not None:
                 tokens_used = reply.output_tokens - self._usage_so_far
                 self._usage_so_far = reply.output_tokens
+        elif choices:
+            self._usage_runs = False
         # A token may carry no text (half of a character): its id, or the running usage, gives it away.
         if has_content or tokens_listed or (tokens_used and tokens_listed is None):
             reply.arrival_reads.append(read_index)

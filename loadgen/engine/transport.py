@@ -4,6 +4,7 @@ It stands in for httpx2's pool, which scans every connection for each request. `
 that the server has closed in between is opened again, and the time that took is kept apart in the exchange.
 """
 
+import os
 import socket
 import ssl
 from collections.abc import AsyncIterator
@@ -52,8 +53,8 @@ class StampingTransport(httpx2.AsyncBaseTransport):
         try:
             self._connection = await Connection.open(self._address)
         except OSError as error:
-            reason = error.strerror or str(error) or type(error).__name__
-            raise httpx2.ConnectError(f"cannot connect to {self._address.server_name}: {reason}") from error
+            reason = str(error) if isinstance(error, ssl.SSLError) or not error.errno else os.strerror(error.errno)
+            raise httpx2.ConnectError(f"cannot connect to {self._address.name}: {reason}") from error
         self.opened += 1
         return monotonic_ns() - begun_ns
 

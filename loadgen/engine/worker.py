@@ -17,6 +17,7 @@ from pathlib import Path
 
 import uvloop
 
+from loadgen.engine.connection import ask_for_kernel_stamps
 from loadgen.engine.driver import Driver, Progress, Target
 from loadgen.engine.measurement import Task, measure
 from loadgen.engine.record import Recording
@@ -148,4 +149,6 @@ def serve(channel: Connection, orders: socket.socket) -> None:
 
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to judge: it drains or stops us
-    serve(Connection(int(sys.argv[1])), socket.socket(fileno=int(sys.argv[2])))
+    with socket.socket() as keeper:
+        ask_for_kernel_stamps(keeper)  # from now on, so that the first read of the first run is stamped too
+        serve(Connection(int(sys.argv[1])), socket.socket(fileno=int(sys.argv[2])))

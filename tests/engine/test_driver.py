@@ -1,0 +1,209 @@
+"""The driver without a socket: a scripted transport on virtual time. What is sent when, and what becomes of it."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import httpx2
+import numpy as np
+import pytest
+
+from loadgen.engine import alarm as alarm_module
+from loadgen.engine import driver as driver_module
+from loadgen.engine.driver import Driver, Target
+from loadgen.engine.exchange import Exchange
+from loadgen.engine.record import Outcome
+from loadgen.load.schedule import Schedule
+from loadgen.load.spec import ClosedLoop, LoadShape, OpenLoop, Wave
+from tests.engine.virtual_time import VirtualLoop, run_virtually
+
+TARGET = Target("http", "server", 80, "/v1/completions", (("X-Team", "a"),))
+
+
+class ServiceTransport(httpx2.AsyncBaseTransport):
+    """Answers after `service_s(index)` of virtual time; raises what the service returns instead of a duration."""
+
+    def __init__(
+        self, loop: VirtualLoop, service_s: Callable[[int], float | Exception], seen: list[httpx2.Request]
+    ) -> None:
+        self._loop, self._service_s, self._seen = loop, service_s, seen
+        self.busy = False
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        assert not self.busy, "one transport carries one request at a time"
+        exchange: Exchange = request.extensions["exchange"]
+        exchange.sent_ns = self._loop.monotonic_ns()
+        self._seen.append(request)
+        service = self._service_s(exchange.index)
+        if isinstance(service, Exception):
+            raise service
+        self.busy = True
+        try:
+            await asyncio.sleep(service)
+        finally:
+            self.busy = False
+        exchange.complete = True
+        return httpx2.Response(200)
+
+
+class Run:
+    """One driven run and what was seen of it."""
+
+    def __init__(
+        self,
+        monkeypatch: pytest.MonkeyPatch,
+        shape: LoadShape,
+        requests: int,
+        service_s: Callable[[int], float | Exception] = lambda index: 1.0,
+        offsets_s: list[float] | None = None,
+        meanwhile: Callable[[Driver], None] | None = None,
+        **options: Any,
+    ) -> None:
+        loop = VirtualLoop()
+        monkeypatch.setattr(driver_module, "monotonic_ns", lambda: loop.monotonic_ns() + 1_000)
+        monkeypatch.setattr(driver_module, "make_alarm", lambda loop, ring: VirtualAlarm(loop, ring))
+        self.seen: list[httpx2.Request] = []
+        schedule = Schedule(
+            bodies=tuple(b'{"n":%d}' % index for index in range(requests)),
+            prompt_tokens=np.full(requests, 1, np.int32),
+            output_tokens=np.full(requests, 1, np.int32),
+            offsets_ns=None if offsets_s is None else np.array([round(s * 1e9) for s in offsets_s], np.int64),
+        )
+        self.transports = 0
+
+        def make_transport() -> ServiceTransport:
+            self.transports += 1
+            return ServiceTransport(loop, service_s, self.seen)
+
+        self.driver = Driver(TARGET, schedule, shape, make_transport=make_transport, **options)
+
+        async def main() -> None:
+            await self.driver.open()
+            if meanwhile is not None:
+                meanwhile(self.driver)
+            await self.driver.run()
+
+        run_virtually(main(), loop)
+        self.exchanges = sorted(self.driver.exchanges, key=lambda exchange: exchange.index)
+
+    @property
+    def sent_s(self) -> list[float | None]:
+        return [None if one.sent_ns is None else one.sent_ns / 1e9 for one in self.exchanges]
+
+    @property
+    def failures(self) -> list[Outcome | None]:
+        return [one.failure for one in self.exchanges]
+
+
+class VirtualAlarm(alarm_module.LoopAlarm):
+    """The loop's own timer on virtual time."""
+
+    def set(self, due_ns: int) -> None:
+        self.close()
+        assert isinstance(self._loop, VirtualLoop)
+        if due_ns:
+            delay_s = max(0.0, (due_ns - self._loop.monotonic_ns()) / 1e9)
+            self._handle = self._loop.call_later(delay_s, self._ring)
+
+
+def test_a_closed_loop_keeps_its_callers_busy_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    run = Run(monkeypatch, ClosedLoop(2), 6, lambda index: 2.0 if index == 0 else 1.0)
+    assert run.sent_s == pytest.approx([0, 0, 1, 2, 2, 3])
+    assert [one.slot for one in run.exchanges] == [0, 1, 1, 0, 1, 0] or run.driver.peak_in_flight == 2
+    assert run.transports == 2
+    assert run.driver.done == 6
+
+
+def test_a_wave_is_sent_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    run = Run(monkeypatch, Wave(5), 5)
+    assert run.sent_s == pytest.approx([0] * 5)
+    assert run.driver.peak_in_flight == 5
+
+
+def test_an_open_loop_sends_when_it_is_due_whatever_is_in_flight(monkeypatch: pytest.MonkeyPatch) -> None:
+    offsets_s = [0.0, 0.1, 0.2, 5.0]
+    run = Run(monkeypatch, OpenLoop(1.0, "constant"), 4, lambda index: 3.0, offsets_s)
+    assert run.sent_s == pytest.approx(offsets_s, abs=1e-5)
+    assert [(one.due_ns or 0) / 1e9 for one in run.exchanges] == pytest.approx(offsets_s, abs=1e-5)
+    assert run.driver.peak_in_flight == 3
+
+
+def test_an_open_loop_opens_another_stream_when_all_are_busy(monkeypatch: pytest.MonkeyPatch) -> None:
+    run = Run(monkeypatch, OpenLoop(1.0, "constant"), 40, lambda index: 100.0, [0.1 * index for index in range(40)])
+    assert run.transports == 40
+    assert run.driver.done == 40
+
+
+def test_a_duration_ends_the_sending_not_the_requests(monkeypatch: pytest.MonkeyPatch) -> None:
+    run = Run(monkeypatch, ClosedLoop(1), 100, lambda index: 1.0, duration_s=3.5)
+    assert run.sent_s == pytest.approx([0, 1, 2, 3])
+    assert run.failures == [None] * 4
+    assert not run.driver.schedule_exhausted
+    assert Run(monkeypatch, ClosedLoop(1), 2, duration_s=3.5).driver.schedule_exhausted
+
+
+def test_a_timeout_is_an_outcome(monkeypatch: pytest.MonkeyPatch) -> None:
+    run = Run(monkeypatch, ClosedLoop(1), 3, lambda index: 60.0 if index == 1 else 1.0, request_timeout_s=5.0)
+    assert run.failures == [None, Outcome.TIMEOUT, None]
+    assert run.sent_s == pytest.approx([0, 1, 6])
+    assert "within 5 s" in (run.exchanges[1].detail or "")
+
+
+def test_a_refused_connection_is_an_outcome(monkeypatch: pytest.MonkeyPatch) -> None:
+    run = Run(monkeypatch, ClosedLoop(1), 2, lambda index: httpx2.ConnectError("cannot connect: refused"))
+    assert run.failures == [Outcome.CONNECT_ERROR] * 2
+    assert run.driver.failed == 2
+
+
+def test_drain_sends_nothing_more_and_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    run = Run(
+        monkeypatch,
+        ClosedLoop(2),
+        10,
+        meanwhile=lambda driver: void(asyncio.get_running_loop().call_later(1.5, driver.drain)),
+    )
+    assert run.failures == [None] * 4 + [Outcome.CANCELLED] * 6
+    assert run.sent_s[4:] == [None] * 6
+    assert run.driver.interrupted
+
+
+@pytest.mark.parametrize("shape", [ClosedLoop(2), OpenLoop(1.0, "constant")])
+def test_stop_gives_up_what_is_in_flight(monkeypatch: pytest.MonkeyPatch, shape: LoadShape) -> None:
+    run = Run(
+        monkeypatch,
+        shape,
+        6,
+        lambda index: 1.0 if index < 2 else 100.0,
+        offsets_s=[0, 0, 1, 1, 2, 2] if isinstance(shape, OpenLoop) else None,
+        meanwhile=lambda driver: void(asyncio.get_running_loop().call_later(1.5, driver.stop)),
+    )
+    assert run.failures == [None, None] + [Outcome.CANCELLED] * 4
+    assert [one is None for one in run.sent_s] == [False] * 4 + [True] * 2
+
+
+def test_every_planned_request_has_exactly_one_exchange(monkeypatch: pytest.MonkeyPatch) -> None:
+    run = Run(
+        monkeypatch,
+        OpenLoop(10.0, "constant"),
+        30,
+        lambda index: httpx2.ReadError("lost") if index % 3 == 0 else 0.5,
+        offsets_s=[0.1 * index for index in range(30)],
+        meanwhile=lambda driver: void(asyncio.get_running_loop().call_later(2.05, driver.drain)),
+    )
+    assert [one.index for one in run.exchanges] == list(range(30))
+
+
+def test_requests_are_what_the_schedule_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    run = Run(monkeypatch, ClosedLoop(1), 2)
+    (first, _) = run.seen
+    assert str(first.url) == "http://server/v1/completions"
+    assert first.headers["host"] == "server"
+    assert first.headers["x-team"] == "a"
+    assert first.headers["content-length"] == "7"
+    assert first.headers["content-type"] == "application/json"
+    assert isinstance(first.stream, httpx2.ByteStream)
+    assert b"".join(first.stream) == b'{"n":0}'
+
+
+def void(_: object) -> None:
+    """Throw a timer's handle away."""

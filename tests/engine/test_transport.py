@@ -1,0 +1,352 @@
+"""The transport over real sockets: every framing of HTTP/1.1, in pieces, kept alive, closed, lost, and through TLS."""
+
+import asyncio
+import itertools
+import socket
+import ssl
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx2
+import pytest
+import uvloop
+
+from loadgen.engine.connection import ask_for_kernel_stamps
+from loadgen.engine.exchange import Exchange, unpack_stamps
+from loadgen.engine.record import Outcome
+from loadgen.engine.reply import Reply, read_reply
+from loadgen.engine.transport import StampingTransport, resolve
+from tests.engine.wire import CHUNKED_HEAD, EVENTS, HEAD, LAST_CHUNK, Peer, Script, Wire, chunk, serving
+
+pytestmark = pytest.mark.loopback
+
+
+def request(exchange: Exchange, port: int, body: bytes = b"{}") -> httpx2.Request:
+    return httpx2.Request(
+        "POST",
+        f"http://127.0.0.1:{port}/v1/completions",
+        headers={"content-length": str(len(body))},
+        stream=httpx2.ByteStream(body),
+        extensions={"exchange": exchange},
+    )
+
+
+def carry(script: Script, requests: int = 1, pause_s: float = 0.0) -> tuple[list[Exchange], list[Reply], Wire]:
+    """Send requests one after the other over one transport; the exchanges, what they said, and the server."""
+
+    async def main() -> tuple[list[Exchange], Wire]:
+        exchanges = []
+        async with serving(script) as wire:
+            transport = StampingTransport(resolve("http", "127.0.0.1", wire.port))
+            await transport.open()
+            for _ in range(requests):
+                exchange = Exchange()
+                exchanges.append(exchange)
+                try:
+                    async with asyncio.timeout(3):
+                        await transport.handle_async_request(request(exchange, wire.port))
+                except httpx2.TransportError as error:
+                    exchange.detail = str(error)
+                await asyncio.sleep(pause_s)
+            await transport.aclose()
+        return exchanges, wire
+
+    exchanges, wire = uvloop.run(main())
+    return exchanges, [read_reply(exchange) for exchange in exchanges], wire
+
+
+def answering(*pieces: bytes, then_close: bool = False) -> Script:
+    async def script(peer: Peer) -> None:
+        while True:
+            await peer.request()
+            await peer.send(*pieces)
+            if then_close:
+                return
+
+    return script
+
+
+BODY = b"".join(EVENTS)
+CHUNKS = tuple(chunk(one) for one in EVENTS)
+WELL_FRAMED = {
+    "chunked, a read each": (CHUNKED_HEAD, *CHUNKS, LAST_CHUNK),
+    "chunked, head with the first chunk": (CHUNKED_HEAD + CHUNKS[0], *CHUNKS[1:], LAST_CHUNK),
+    "chunked, the end with the last event": (CHUNKED_HEAD, *CHUNKS[:3], CHUNKS[3] + LAST_CHUNK),
+    "chunked, all in one read": (CHUNKED_HEAD + b"".join(CHUNKS) + LAST_CHUNK,),
+    "chunked, the end in pieces": (CHUNKED_HEAD, *CHUNKS, b"0\r", b"\n\r", b"\n"),
+    "chunked, the end cut after its zero": (CHUNKED_HEAD, *CHUNKS, b"0\r\n", b"\r\n"),
+    "chunked, with trailers": (CHUNKED_HEAD, *CHUNKS, b"0\r\nX-Took: 1\r\n\r\n"),
+    "chunked, an event across chunks": (CHUNKED_HEAD, chunk(BODY[:30]), chunk(BODY[30:]), LAST_CHUNK),
+    "chunked, head in pieces": (CHUNKED_HEAD[:20], CHUNKED_HEAD[20:], *CHUNKS, LAST_CHUNK),
+    "chunked, CRLF events": (CHUNKED_HEAD, *(chunk(one.replace(b"\n", b"\r\n")) for one in EVENTS), LAST_CHUNK),
+    "chunked, a line of one zero in CRLF events": (
+        CHUNKED_HEAD,
+        chunk(b"data: {}\r\n0\r\n\r\n"),
+        *(chunk(one.replace(b"\n", b"\r\n")) for one in EVENTS),
+        LAST_CHUNK,
+    ),
+    "content-length": (HEAD + b"Content-Length: %d\r\n\r\n" % len(BODY), *EVENTS),
+    "after an interim answer": (b"HTTP/1.1 100 Continue\r\n\r\n", CHUNKED_HEAD, *CHUNKS, LAST_CHUNK),
+}
+
+
+@pytest.mark.parametrize("pieces", WELL_FRAMED.values(), ids=WELL_FRAMED.keys())
+def test_every_framing_is_read_whole_and_kept_alive(pieces: tuple[bytes, ...]) -> None:
+    exchanges, replies, wire = carry(answering(*pieces), requests=2)
+    assert [reply.outcome for reply in replies] == [Outcome.OK, Outcome.OK], [reply.detail for reply in replies]
+    assert [len(reply.arrival_reads) for reply in replies] == [3, 3]
+    assert wire.connections == 1
+    assert not any(exchange.reopened for exchange in exchanges)
+
+
+@pytest.mark.parametrize("head", [HEAD + b"\r\n", HEAD.replace(b"1.1", b"1.0") + b"\r\n"], ids=["HTTP/1.1", "HTTP/1.0"])
+def test_a_body_until_close_is_whole_and_the_next_request_connects_anew(head: bytes) -> None:
+    exchanges, replies, wire = carry(answering(head, *EVENTS, then_close=True), requests=2)
+    assert [reply.outcome for reply in replies] == [Outcome.OK, Outcome.OK], [reply.detail for reply in replies]
+    assert wire.connections == 2
+    assert exchanges[1].connect_ns is not None
+
+
+def test_connection_close_is_obeyed() -> None:
+    head = HEAD + b"Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n"
+    _, replies, wire = carry(answering(head, *CHUNKS, LAST_CHUNK, then_close=True), requests=3)
+    assert [reply.outcome for reply in replies] == [Outcome.OK] * 3
+    assert wire.connections == 3
+
+
+def test_a_connection_closed_while_idle_is_opened_again() -> None:
+    _, replies, wire = carry(answering(CHUNKED_HEAD, *CHUNKS, LAST_CHUNK, then_close=True), requests=2, pause_s=0.05)
+    assert [reply.outcome for reply in replies] == [Outcome.OK] * 2
+    assert wire.connections == 2
+
+
+def test_a_connection_closed_as_the_request_arrives_is_tried_once_more() -> None:
+    async def script(peer: Peer) -> None:
+        await peer.request()
+        if peer.ordinal == 0:
+            await peer.send(CHUNKED_HEAD, *CHUNKS, LAST_CHUNK)
+            await peer.request()
+            return  # it read the second request and closed without a byte
+        await peer.send(CHUNKED_HEAD, *CHUNKS, LAST_CHUNK)
+
+    exchanges, replies, wire = carry(script, requests=2)
+    assert [reply.outcome for reply in replies] == [Outcome.OK] * 2
+    assert exchanges[1].reopened
+    assert wire.connections == 2
+
+
+async def _reset_midway(peer: Peer) -> None:
+    await peer.request()
+    await peer.send(CHUNKED_HEAD, CHUNKS[0])
+    peer.reset()
+
+
+async def _close_midway(peer: Peer) -> None:
+    await peer.request()
+    await peer.send(CHUNKED_HEAD, CHUNKS[0])
+
+
+async def _close_at_once(peer: Peer) -> None:
+    await peer.request()
+
+
+BROKEN: dict[str, tuple[Script, Outcome, str]] = {
+    "reset midway": (_reset_midway, Outcome.TRUNCATED, "lost within the answer"),
+    "closed midway": (_close_midway, Outcome.TRUNCATED, "lost within the answer"),
+    "closed before a byte": (_close_at_once, Outcome.CONNECT_ERROR, "before the first byte"),
+    "no HTTP": (answering(b"SSH-2.0-OpenSSH_9\r\n"), Outcome.BAD_RESPONSE, "not HTTP"),
+    "a second answer": (
+        answering(CHUNKED_HEAD, *CHUNKS, LAST_CHUNK + CHUNKED_HEAD + CHUNKS[0] + LAST_CHUNK),
+        Outcome.BAD_RESPONSE,
+        "not HTTP",
+    ),
+    "a wrong chunk size": (answering(CHUNKED_HEAD, b"zz\r\nxx\r\n" + LAST_CHUNK), Outcome.BAD_RESPONSE, "not HTTP"),
+    "no finish_reason": (answering(CHUNKED_HEAD, CHUNKS[0], LAST_CHUNK), Outcome.TRUNCATED, "without a finish_reason"),
+    "an error inside the stream": (
+        answering(
+            CHUNKED_HEAD, CHUNKS[0], chunk(b'data: {"error":{"message":"out of memory"}}\n\n'), CHUNKS[3], LAST_CHUNK
+        ),
+        Outcome.STREAM_ERROR,
+        "out of memory",
+    ),
+    "not found": (
+        answering(b'HTTP/1.1 404 Not Found\r\nContent-Length: 39\r\n\r\n{"error":{"message":"no such model m"}}'),
+        Outcome.HTTP_ERROR,
+        "HTTP 404: no such model m",
+    ),
+    "not a stream": (
+        answering(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"),
+        Outcome.BAD_RESPONSE,
+        "got application/json",
+    ),
+}
+
+
+@pytest.mark.parametrize(("script", "outcome", "words"), BROKEN.values(), ids=BROKEN.keys())
+def test_every_fault_has_its_outcome(script: Script, outcome: Outcome, words: str) -> None:
+    _, (reply,), _ = carry(script)
+    assert reply.outcome is outcome, reply.detail
+    assert words in (reply.detail or "")
+
+
+def test_reads_carry_kernel_stamps_in_order_and_after_the_send() -> None:
+    (exchange,), _, _ = carry(answering(CHUNKED_HEAD, *CHUNKS, LAST_CHUNK))
+    wall_ns, at_read = unpack_stamps(exchange.stamps)
+    assert at_read == 0
+    assert len(wall_ns) == len(exchange.reads) == 6
+    assert all(later - earlier > 2_000_000 for earlier, later in itertools.pairwise(wall_ns))
+
+
+def test_a_stamp_tells_when_bytes_came_not_when_the_loop_looked() -> None:
+    """The loop is blocked for 100 ms while five events arrive; the stamp of the first read must not show it."""
+
+    async def main() -> tuple[float, float]:
+        gate = asyncio.Event()
+
+        async def script(peer: Peer) -> None:
+            await peer.request()
+            gate.set()
+            await peer.send(CHUNKED_HEAD + CHUNKS[0], pause_s=0)
+            time.sleep(0.1)  # noqa: ASYNC251 - server and client share this loop: nobody reads now
+            await peer.send(*CHUNKS[1:], LAST_CHUNK, pause_s=0)
+
+        async with serving(script) as wire:
+            transport = StampingTransport(resolve("http", "127.0.0.1", wire.port))
+            exchange = Exchange()
+            begun = time.time_ns()
+            await transport.handle_async_request(request(exchange, wire.port))
+            ended = time.time_ns()
+            await transport.aclose()
+        wall_ns, _ = unpack_stamps(exchange.stamps)
+        return (int(wall_ns[0]) - begun) / 1e9, (ended - begun) / 1e9
+
+    first_s, whole_s = uvloop.run(main())
+    assert whole_s >= 0.1
+    assert first_s < 0.05
+
+
+def test_a_large_body_goes_out_while_the_server_reads_slowly() -> None:
+    body = b'{"prompt":"' + b"x" * 8_000_000 + b'"}'
+    received = 0
+
+    async def script(peer: Peer) -> None:
+        nonlocal received
+        received = len(await peer.request())
+        await peer.send(CHUNKED_HEAD, *CHUNKS, LAST_CHUNK)
+
+    async def main() -> Exchange:
+        async with serving(script) as wire:
+            transport = StampingTransport(resolve("http", "127.0.0.1", wire.port))
+            exchange = Exchange()
+            await transport.handle_async_request(request(exchange, wire.port, body))
+            await transport.aclose()
+            return exchange
+
+    assert read_reply(uvloop.run(main())).outcome is Outcome.OK
+    assert received > len(body)
+
+
+def test_an_early_refusal_of_a_large_body_is_an_answer() -> None:
+    async def script(peer: Peer) -> None:
+        await peer.reader.readuntil(b"\r\n\r\n")
+        await peer.send(b"HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\n\r\n", pause_s=0.1)
+
+    async def main() -> Exchange:
+        async with serving(script) as wire:
+            transport = StampingTransport(resolve("http", "127.0.0.1", wire.port))
+            exchange = Exchange()
+            await transport.handle_async_request(request(exchange, wire.port, b"x" * 8_000_000))
+            await transport.aclose()
+            return exchange
+
+    reply = read_reply(uvloop.run(main()))
+    assert (reply.outcome, reply.http_status) == (Outcome.HTTP_ERROR, 413)
+
+
+def test_nobody_listens() -> None:
+    async def main() -> None:
+        async with serving(answering()) as wire:
+            port = wire.port
+        await StampingTransport(resolve("http", "127.0.0.1", port)).open()
+
+    with pytest.raises(httpx2.ConnectError, match="refused"):
+        uvloop.run(main())
+
+
+def test_as_the_transport_of_an_httpx2_client_it_is_a_drop_in() -> None:
+    async def main() -> tuple[int, str | None, bytes]:
+        async with serving(answering(CHUNKED_HEAD, *CHUNKS, LAST_CHUNK)) as wire:
+            transport = StampingTransport(resolve("http", "127.0.0.1", wire.port))
+            async with httpx2.AsyncClient(transport=transport) as client:
+                response = await client.post(f"http://127.0.0.1:{wire.port}/v1/completions", json={"model": "m"})
+                return response.status_code, response.headers.get("content-type"), response.content
+
+    assert uvloop.run(main()) == (200, "text/event-stream", BODY)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def stamping_is_on() -> Iterator[None]:
+    """The kernel begins to stamp a little after the first socket asked for it."""
+    with socket.socket() as keeper:
+        ask_for_kernel_stamps(keeper)
+        time.sleep(0.05)
+        yield
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, ssl.SSLContext]:
+    folder = tmp_path_factory.mktemp("tls")
+    certificate, key = folder / "certificate.pem", folder / "key.pem"
+    subprocess.run(
+        (
+            "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=localhost "
+            f"-addext subjectAltName=DNS:localhost,IP:127.0.0.1 -keyout {key} -out {certificate}"
+        ).split(),
+        check=True,
+        capture_output=True,
+    )
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    return certificate, context
+
+
+class TestTls:
+    """The same over TLS, with a certificate authority made for the test."""
+
+    def carry(self, context: ssl.SSLContext, script: Script, requests: int) -> tuple[list[Exchange], Wire]:
+        async def main() -> tuple[list[Exchange], Wire]:
+            exchanges = [Exchange() for _ in range(requests)]
+            async with serving(script, context) as wire:
+                transport = StampingTransport(resolve("https", "127.0.0.1", wire.port))
+                for exchange in exchanges:
+                    async with asyncio.timeout(3):
+                        await transport.handle_async_request(request(exchange, wire.port))
+                await transport.aclose()
+            return exchanges, wire
+
+        return uvloop.run(main())
+
+    def test_stamps_survive_encryption(
+        self, authority: tuple[Path, ssl.SSLContext], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("SSL_CERT_FILE", str(authority[0]))
+        exchanges, wire = self.carry(authority[1], answering(CHUNKED_HEAD, *CHUNKS, LAST_CHUNK), requests=2)
+        assert wire.connections == 1
+        for exchange in exchanges:
+            reply = read_reply(exchange)
+            assert (reply.outcome, len(reply.arrival_reads)) == (Outcome.OK, 3), reply.detail
+            assert unpack_stamps(exchange.stamps)[1] == 0
+
+    def test_a_goodbye_ends_a_body_of_no_stated_length(
+        self, authority: tuple[Path, ssl.SSLContext], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("SSL_CERT_FILE", str(authority[0]))
+        exchanges, wire = self.carry(authority[1], answering(HEAD + b"\r\n", *EVENTS, then_close=True), requests=2)
+        assert wire.connections == 2
+        assert [read_reply(exchange).outcome for exchange in exchanges] == [Outcome.OK] * 2
+
+    def test_an_unknown_authority_is_refused(self, authority: tuple[Path, ssl.SSLContext]) -> None:
+        with pytest.raises(httpx2.ConnectError, match="certificate verify failed"):
+            self.carry(authority[1], answering(CHUNKED_HEAD), requests=1)
