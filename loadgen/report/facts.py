@@ -238,6 +238,10 @@ def load_facts(run: Document) -> Facts:
     )
 
 
+def _per_s(rate: float | None) -> str:
+    return MISSING_FIGURE if rate is None else f"{number(rate)} /s"
+
+
 def pairs(document: Document | None) -> Facts:
     """Any nested document as facts."""
     return tuple(flat(document or {}))

@@ -13,10 +13,10 @@ from loadgen.engine.record import Records
 from loadgen.report import facts
 from loadgen.report.charts import Chart, Table
 from loadgen.report.facts import Facts, FigureLine, FindingLine, Highlight, RunLine
-from loadgen.report.points import Document
+from loadgen.report.points import Document, axes
 from loadgen.report.readable import ago, moment, number, plural
 from loadgen.report.run_charts import run_charts
-from loadgen.report.sweep_charts import sweep_charts
+from loadgen.report.sweep_charts import reading_note, sweep_charts
 from loadgen.store.rows import SweepRow
 
 
@@ -71,6 +71,7 @@ class SweepPage:
     invalid: int
     highlights: tuple[Highlight, ...]
     charts: tuple[Chart, ...]
+    reading_note: str
     columns: tuple[tuple[str, str], ...]
     lines: tuple[RunLine, ...]
     findings: tuple[FindingLine, ...]
@@ -199,8 +200,9 @@ def sweep_page(
         invalid=sweep.invalid,
         highlights=facts.sweep_highlights(runs),
         charts=sweep_charts(runs) if runs else (),
+        reading_note=reading_note(runs) if runs else "",
         columns=facts.RUN_COLUMNS,
-        lines=tuple(facts.run_line(run) for run in runs),
+        lines=tuple(facts.run_line(run) for run in sorted(runs, key=axes(runs).rank)) if runs else (),
         findings=facts.findings(runs),
         spec=facts.pairs(sweep.spec),
         server=facts.pairs(sweep.server),

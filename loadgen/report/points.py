@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from loadgen.analysis.stats import mean_interval
-from loadgen.report.readable import number
+from loadgen.report.readable import setting
 
 Document = dict[str, Any]
 
@@ -25,7 +25,7 @@ class Dimension:
     def text(self, document: Document) -> str:
         """The dimension's value in a legend."""
         value = self.read(document)
-        return self.short.format(number(value) if isinstance(value, int | float) else value)
+        return self.short.format(setting(value) if isinstance(value, int | float) else value)
 
 
 def load_value(document: Document) -> float:
@@ -80,6 +80,10 @@ class Axes:
     def series_text(self, document: Document) -> str:
         """The line that a run belongs to, in words; empty when there is only one."""
         return " · ".join(dimension.text(document) for dimension in self.series)
+
+    def rank(self, document: Document) -> tuple[Any, ...]:
+        """Where a run stands in a table: by line, then along x."""
+        return (*(dimension.read(document) for dimension in self.series), self.x.read(document))
 
     @property
     def series_label(self) -> str:
@@ -139,11 +143,7 @@ def points(runs: Sequence[Document], along: Axes) -> list[Point]:
     for run in usable:
         groups.setdefault(run["spec"]["point_hash"], []).append(run)
 
-    def rank(group: list[Document]) -> tuple[Any, ...]:
-        first = group[0]
-        return (*(dimension.read(first) for dimension in along.series), along.x.read(first))
-
     return [
         Point(float(along.x.read(group[0])), along.series_text(group[0]), tuple(group))
-        for group in sorted(groups.values(), key=rank)
+        for group in sorted(groups.values(), key=lambda group: along.rank(group[0]))
     ]

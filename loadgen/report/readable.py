@@ -10,15 +10,20 @@ MISSING_FIGURE = "–"
 
 
 def number(value: float | None, digits: int = 3) -> str:
-    """`value` to `digits` significant digits, never in scientific notation: 0.213, 51.6, 12,345."""
+    """`value` to `digits` significant digits, never in scientific notation: 0.213, 28.0, 12,345. Integers stay whole."""
     if value is None:
         return MISSING_FIGURE
     if value == 0:
         return "0"
     if isinstance(value, int) or abs(value) >= 10 ** (digits - 1):
         return f"{value:,.0f}"
-    text = f"{value:.{digits}g}"
+    text = f"{value:#.{digits}g}"
     return text if "e" not in text else f"{value:.6f}".rstrip("0").rstrip(".") or "0"
+
+
+def setting(value: float) -> str:
+    """A number that somebody chose, as short as it was written: 16, 0.5, 1,024."""
+    return f"{value:,g}" if abs(value) < 1e5 else f"{value:,.0f}"
 
 
 def milliseconds(value_s: float | None) -> str:

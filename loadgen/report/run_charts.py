@@ -4,7 +4,7 @@ May import load, engine, analysis and the rest of report. At most `TIMELINE_REQU
 of a distribution at most `TAIL_VALUES`, the extremes always among them; the rest is counted in the caption.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
@@ -16,9 +16,9 @@ from loadgen.analysis.metrics import METRICS
 from loadgen.engine.record import MISSING, Outcome, Records
 from loadgen.load.spec import ClosedLoop, RunSpec
 from loadgen.report import palette
-from loadgen.report.charts import Chart, Spec, Table, frame, to_milliseconds, wants_log
+from loadgen.report.charts import Chart, Spec, frame, to_milliseconds, wants_log
 from loadgen.report.points import Document
-from loadgen.report.readable import milliseconds, number, plural
+from loadgen.report.readable import milliseconds, plural
 from loadgen.report.sweep_charts import gap_metric
 
 Float = NDArray[np.float64]
@@ -28,6 +28,8 @@ BINS = 60
 SHORTEST_S = 1e-5  # where a logarithmic axis begins when some values are 0: two events in one read share a stamp
 
 
+WAITING = "to first token"
+DECODING = "first to last token"
 DISTRIBUTIONS = ("ttft_s", "token_gap_s", "tpot_s", "e2e_latency_s")
 SPEC_FIELDS = frozenset(field.name for field in fields(RunSpec))
 
@@ -89,7 +91,7 @@ def distribution_chart(key: str, title: str, values_s: Float, figures: Mapping[s
         )
     else:
         words.append("Too few values for a percentile above the median.")
-    return Chart(key, title, "ms", " ".join(words), _histogram(title, bins, marked, tail, log), _table(figures))
+    return Chart(key, title, "ms", " ".join(words), _histogram(bins, marked, tail, log))
 
 
 def _bins(ordered: Float, ends: list[float], log: bool) -> tuple[list[dict[str, Any]], int]:
@@ -109,16 +111,10 @@ def _bins(ordered: Float, ends: list[float], log: bool) -> tuple[list[dict[str, 
     return bars, int(np.count_nonzero(ordered < low))
 
 
-def _table(figures: Mapping[str, float | None]) -> Table:
-    names = ("n", "mean", "min", "p50", "p90", "p95", "p99", "max")
-    texts = tuple(number(figures.get(name)) if name == "n" else milliseconds(figures.get(name)) for name in names)
-    return Table((*names[:1], *(f"{name} (ms)" for name in names[1:])), (texts,))
-
-
-def _histogram(title: str, bins: list[dict[str, Any]], marked: list[dict[str, Any]], tail: Float, log: bool) -> Spec:
+def _histogram(bins: list[dict[str, Any]], marked: list[dict[str, Any]], tail: Float, log: bool) -> Spec:
     x = {
         "type": "quantitative",
-        "title": f"{title} (ms)",
+        "title": None,
         "scale": {"type": "log", "nice": False} if log else {"zero": False, "nice": False},
         "axis": {"grid": False, "format": ",~r", "tickCount": 6, "labelOverlap": True},
     }
@@ -188,44 +184,66 @@ def _histogram(title: str, bins: list[dict[str, Any]], marked: list[dict[str, An
 def timeline_chart(records: Records, window: Mapping[str, Any] | None, by_slot: bool) -> Chart:
     """Each request as a bar from its start over its first to its last content; failures in the colour of their outcome.
 
-    `by_slot` puts the requests of one caller on one line (closed loop); otherwise each has its own.
+    `by_slot` puts the requests of one caller on one line (closed loop); otherwise each takes the first line that is free.
     """
-    rows = timeline_rows(records, by_slot)
+    chosen = _chosen(records, by_slot, TIMELINE_REQUESTS)
+    rows = timeline_rows(records, chosen, by_slot)
     sent = int(np.count_nonzero(records.start_ns != MISSING))
     if not rows:
         return Chart("timeline", "Timeline", "s", "Nothing to draw: no request was sent.", None)
-    drawn = len({row["request"] for row in rows})
-    words = [f"{plural(drawn, 'request')}, one line for each {'caller' if by_slot else 'request'}."]
-    if drawn < sent:
-        words.append(f"{sent - drawn:,} more are not drawn; every table and figure counts them.")
+    words = [
+        f"{plural(len(chosen), 'request')}, {'one line for each caller' if by_slot else 'each on the first free line'}."
+    ]
+    if len(chosen) < sent:
+        which = "whole callers" if by_slot else "failures, the slowest and an even pick of the rest"
+        words.append(f"{sent - len(chosen):,} more are not drawn (kept: {which}); the figures count them all.")
     never = len(records) - sent
     if never:
         words.append(f"{plural(never, 'request')} {'was' if never == 1 else 'were'} never sent.")
-    lanes = len({row["lane"] for row in rows})
-    return Chart("timeline", "Timeline", "s", " ".join(words), _gantt(rows, window, lanes, by_slot))
+    if _edges(window):
+        words.append("Dashed: the measured window.")
+    lanes = max(row["lane"] for row in rows) + 1
+    return Chart("timeline", "Timeline", "s", " ".join(words), _gantt(rows, _edges(window), lanes, by_slot))
 
 
-def timeline_rows(records: Records, by_slot: bool, limit: int = TIMELINE_REQUESTS) -> list[dict[str, Any]]:
-    """The bars of at most `limit` requests: {"request", "lane", "phase", "from_s", "to_s"}, two for an answered request."""
-    chosen = _chosen(records, by_slot, limit)
+def timeline_rows(records: Records, chosen: Sequence[int], by_slot: bool) -> list[dict[str, Any]]:
+    """The bars of the chosen rows, in order of start: {"request", "lane", "phase", "from_s", "to_s", "outcome"}.
+
+    An answered request has two, one before and one after its first content; any other has one.
+    """
     slots = {slot: lane for lane, slot in enumerate(sorted({int(records.slot[row]) for row in chosen}))}
-    rows: list[dict[str, Any]] = []
-    for place, row in enumerate(chosen):
+    free_ns: list[int] = []
+    bars: list[dict[str, Any]] = []
+    for row in chosen:
         request = records[row]
-        begin_ns = request.start_ns
-        if begin_ns is None:
+        if request.start_ns is None:
             continue
-        lane = slots[request.slot] if by_slot else place
-        first_ns = int(request.arrival_ns[0]) if len(request.arrival_ns) else None
-        last_ns = int(request.arrival_ns[-1]) if first_ns is not None else request.end_ns
+        answered = request.outcome is Outcome.OK and len(request.arrival_ns) > 0
+        end_ns = int(request.arrival_ns[-1]) if answered else request.end_ns
+        end_ns = request.start_ns if end_ns is None else end_ns
+        lane = slots[request.slot] if by_slot else _first_free(free_ns, request.start_ns, end_ns)
         what = {"request": request.index, "lane": lane, "outcome": request.outcome.label}
-        if request.outcome is Outcome.OK and first_ns is not None and last_ns is not None:
-            rows.append(what | {"phase": "to first token", "from_s": begin_ns / 1e9, "to_s": first_ns / 1e9})
-            rows.append(what | {"phase": "first to last token", "from_s": first_ns / 1e9, "to_s": last_ns / 1e9})
-        elif request.outcome is not Outcome.OK:
-            end_ns = request.end_ns if request.end_ns is not None else begin_ns
-            rows.append(what | {"phase": request.outcome.label, "from_s": begin_ns / 1e9, "to_s": end_ns / 1e9})
-    return rows
+        edges_ns = [request.start_ns, int(request.arrival_ns[0]), end_ns] if answered else [request.start_ns, end_ns]
+        phases = [WAITING, DECODING] if answered else [request.outcome.label.replace("_", " ")]
+        for phase, from_ns, to_ns in zip(phases, edges_ns[:-1], edges_ns[1:], strict=True):
+            bars.append(what | {"phase": phase, "from_s": from_ns / 1e9, "to_s": to_ns / 1e9})
+    return bars
+
+
+def _first_free(free_ns: list[int], start_ns: int, end_ns: int) -> int:
+    """The first lane that is free at `start_ns`, taken until `end_ns`."""
+    for lane, free in enumerate(free_ns):
+        if free <= start_ns:
+            free_ns[lane] = end_ns
+            return lane
+    free_ns.append(end_ns)
+    return len(free_ns) - 1
+
+
+def _edges(window: Mapping[str, Any] | None) -> list[float]:
+    """The edges of the measured window in seconds; empty when there is none."""
+    edges = [(window or {}).get("start_s"), (window or {}).get("end_s")]
+    return [float(edge) for edge in edges if edge is not None]
 
 
 def _chosen(records: Records, by_slot: bool, limit: int) -> list[int]:
@@ -249,57 +267,57 @@ def _chosen(records: Records, by_slot: bool, limit: int) -> list[int]:
     return [int(row) for row in order[picked]]
 
 
-def _gantt(rows: list[dict[str, Any]], window: Mapping[str, Any] | None, lanes: int, by_slot: bool) -> Spec:
-    phases = ["to first token", "first to last token", *(name for name in palette.OUTCOMES)]
-    colors = [palette.WAITING, palette.DECODING, *palette.OUTCOMES.values()]
+def _gantt(rows: list[dict[str, Any]], edges: list[float], lanes: int, by_slot: bool) -> Spec:
+    phases = {WAITING: palette.WAITING, DECODING: palette.DECODING}
+    phases |= {name.replace("_", " "): color for name, color in palette.OUTCOMES.items()}
     present = {row["phase"] for row in rows}
-    shown = [(phase, color) for phase, color in zip(phases, colors, strict=True) if phase in present]
-    spec = frame(rows, min(520, max(110, lanes * 9)))
-    x: Spec = {"type": "quantitative", "title": "seconds since the start", "axis": {"grid": True, "tickCount": 8}}
-    layers: list[Spec] = []
-    if window and window.get("start_s") is not None and window.get("end_s") is not None:
-        band = {"from_s": window["start_s"], "to_s": window["end_s"]}
-        layers.append(
-            {
-                "data": {"values": [band]},
-                "mark": {"type": "rect", "color": palette.SERIES[2], "opacity": 0.12},
-                "encoding": {"x": x | {"field": "from_s"}, "x2": {"field": "to_s"}},
-            }
-        )
-    layers.append(
-        {
-            "transform": [
-                {"calculate": "datum.lane + 0.88", "as": "lane_end"},
-                {"calculate": "(datum.to_s - datum.from_s) * 1000", "as": "lasted_ms"},
+    shown = {phase: color for phase, color in phases.items() if phase in present}
+    spec = frame(rows, min(480, max(90, lanes * 11)))
+    x: Spec = {
+        "type": "quantitative",
+        "title": "seconds since the start",
+        "scale": {"nice": False},
+        "axis": {"grid": True, "tickCount": 8},
+    }
+    y: Spec = {
+        "field": "lane",
+        "type": "quantitative",
+        "title": "caller" if by_slot else None,
+        "scale": {"reverse": True, "nice": False, "domain": [0, lanes]},
+        "axis": {"grid": False, "labels": False, "ticks": False},
+    }
+    color: Spec = {
+        "field": "phase",
+        "type": "nominal",
+        "title": None,
+        "scale": {"domain": list(shown), "range": list(shown.values())},
+        "legend": {"columns": 3},
+    }
+    bars: Spec = {
+        "transform": [
+            {"calculate": "datum.lane + 0.86", "as": "lane_end"},
+            {"calculate": "(datum.to_s - datum.from_s) * 1000", "as": "lasted_ms"},
+        ],
+        "mark": {"type": "rect"},
+        "encoding": {
+            "x": x | {"field": "from_s"},
+            "x2": {"field": "to_s"},
+            "y": y,
+            "y2": {"field": "lane_end"},
+            "color": color,
+            "tooltip": [
+                {"field": "request", "title": "request"},
+                {"field": "phase", "title": "phase"},
+                {"field": "from_s", "title": "from (s)", "format": ".4f"},
+                {"field": "lasted_ms", "title": "lasted (ms)", "format": ",.4~r"},
+                {"field": "outcome", "title": "outcome"},
             ],
-            "mark": {"type": "rect"},
-            "encoding": {
-                "x": x | {"field": "from_s"},
-                "x2": {"field": "to_s"},
-                "y": {
-                    "field": "lane",
-                    "type": "quantitative",
-                    "title": "caller" if by_slot else "request",
-                    "scale": {"reverse": True, "nice": False, "domain": [0, lanes]},
-                    "axis": {"grid": False, "labels": False, "ticks": False},
-                },
-                "y2": {"field": "lane_end"},
-                "color": {
-                    "field": "phase",
-                    "type": "nominal",
-                    "title": None,
-                    "scale": {"domain": [phase for phase, _ in shown], "range": [color for _, color in shown]},
-                    "legend": {"columns": 3},
-                },
-                "tooltip": [
-                    {"field": "request", "title": "request"},
-                    {"field": "phase", "title": "phase"},
-                    {"field": "from_s", "title": "from (s)", "format": ".4f"},
-                    {"field": "lasted_ms", "title": "lasted (ms)", "format": ",.4~r"},
-                    {"field": "outcome", "title": "outcome"},
-                ],
-            },
-        }
-    )
-    spec["layer"] = layers
+        },
+    }
+    window: Spec = {
+        "data": {"values": [{"edge_s": edge} for edge in edges]},
+        "mark": {"type": "rule", "color": palette.SERIES[1], "strokeDash": list(palette.DASHED), "strokeWidth": 1.5},
+        "encoding": {"x": x | {"field": "edge_s"}},
+    }
+    spec["layer"] = [bars, window] if edges else [bars]
     return spec

@@ -10,7 +10,7 @@ from typing import Any
 from loadgen.report import palette
 from loadgen.report.charts import Chart, Spec, Table, frame, to_milliseconds, wants_log
 from loadgen.report.points import Axes, Document, Point, axes, points
-from loadgen.report.readable import figure, number, shown_unit
+from loadgen.report.readable import figure, setting, shown_unit
 
 TAILS = ("p99", "p95", "p90")
 LOG_X_FROM_RATIO = 8.0
@@ -59,16 +59,16 @@ def _latency(metric: str, title: str, along: Axes, drawn: Sequence[Point]) -> Ch
     for name in ("p50", high):
         if name is not None:
             rows += _rows(drawn, name, statistic(metric, name))
-    caption = _caption(drawn)
+    caption = ""
     if rows and high != "p99":
-        shown = f"{high} is shown instead" if high else "only the median is shown"
-        caption += f" p99 needs 1,000 values in a run; {shown}."
+        shown = f"{high} is drawn where there are enough" if high else "only the median is shown"
+        caption = f"p99 needs 1,000 values in a run; {shown}."
     return _chart(metric, title, "s", caption, along, rows)
 
 
 def _throughput(along: Axes, drawn: Sequence[Point]) -> Chart:
     rows = _rows(drawn, "", lambda run: run.get("output_tokens_per_s"))
-    return _chart("output_tokens_per_s", "Output throughput", "tokens/s", _caption(drawn), along, rows)
+    return _chart("output_tokens_per_s", "Output throughput", "tokens/s", "", along, rows)
 
 
 def _rows(drawn: Sequence[Point], name: str, read: Callable[[Document], float | None]) -> list[dict[str, Any]]:
@@ -91,20 +91,22 @@ def _rows(drawn: Sequence[Point], name: str, read: Callable[[Document], float | 
     return rows
 
 
-def _caption(drawn: Sequence[Point]) -> str:
-    if not drawn:
-        return "Nothing to draw: no run of this sweep is usable."
+def reading_note(runs: Sequence[Document]) -> str:
+    """How to read the charts of a sweep: what a mark, a bar and a hollow mark are. Empty for single valid runs."""
+    drawn = points(runs, axes(runs))
     words = []
     if any(len(point.runs) > 1 for point in drawn):
-        words.append("Mean over repeats; bars are the 95 % interval of that mean.")
+        words.append("Marks are means over the repeats of a point; bars, the 95 % interval of that mean.")
     if any(point.status == "doubtful" for point in drawn):
-        words.append("Hollow marks: doubtful.")
+        words.append("Hollow marks are doubtful.")
+    if len(drawn) and any(run["verdict"]["status"] == "invalid" for run in runs):
+        words.append("Invalid runs are left out.")
     return " ".join(words)
 
 
 def _chart(key: str, title: str, unit: str, caption: str, along: Axes, rows: list[dict[str, Any]]) -> Chart:
     if not rows:
-        return Chart(key, title, shown_unit(unit), caption or "No run has this figure.", None)
+        return Chart(key, title, shown_unit(unit), "No usable run has this figure.", None)
     return Chart(
         key, title, shown_unit(unit), caption.strip(), _spec(title, unit, along, rows), _table(unit, along, rows)
     )
@@ -120,7 +122,7 @@ def _table(unit: str, along: Axes, rows: list[dict[str, Any]]) -> Table:
     columns += [f"mean ({shown_unit(unit)})", "95 % interval", "runs"]
     texts = []
     for row in rows:
-        text = [number(row["x"])]
+        text = [setting(row["x"])]
         if along.series:
             text.append(row["series"])
         if named:
@@ -136,19 +138,22 @@ def _spec(title: str, unit: str, along: Axes, rows: list[dict[str, Any]]) -> Spe
     series = list(dict.fromkeys(row["series"] for row in rows))
     statistics = list(dict.fromkeys(row["statistic"] for row in rows))
     told_apart = "series" if len(series) > 1 else "statistic"
-    log_y = unit == "s" and wants_log([row["value_s"] for row in rows])
-    y_scale: Spec = {"type": "log", "nice": False} if log_y else {"zero": True}
-    if log_y:  # an interval that reaches zero would have no end on this axis
-        floor_s = min(row["value_s"] for row in rows) / 3
-        rows = [row | {"low_s": max(row["low_s"], floor_s)} if "low_s" in row else row for row in rows]
+    log_y = _log_y(unit, rows)
+    shown = 1000 if unit == "s" else 1
+    floor, ceiling = _ends(rows, log_y)
+    y_scale: Spec = {"type": "log" if log_y else "linear", "nice": False, "domain": [floor * shown, ceiling * shown]}
+    rows = [
+        row | {"low_s": max(row["low_s"], floor), "high_s": min(row["high_s"], ceiling)} if "low_s" in row else row
+        for row in rows
+    ]
 
     def y(field: str) -> Spec:
         return {
             "field": field,
             "type": "quantitative",
-            "title": unit_text,
+            "title": None,
             "scale": y_scale,
-            "axis": {"tickCount": 5, "format": "~s" if unit != "s" else ",~r", "orient": "left"},
+            "axis": {"tickCount": 5, "format": ",~r"},
         }
 
     tooltip = [
@@ -206,6 +211,28 @@ def _spec(title: str, unit: str, along: Axes, rows: list[dict[str, Any]]) -> Spe
         },
     ]
     return spec
+
+
+def _log_y(unit: str, rows: list[dict[str, Any]]) -> bool:
+    return unit == "s" and wants_log([row["value_s"] for row in rows])
+
+
+def _ends(rows: list[dict[str, Any]], log: bool) -> tuple[float, float]:
+    """The ends of the y axis, so that the values fill it: intervals wider than that, as two repeats give, are cut off."""
+    values = [row["value_s"] for row in rows]
+    highest = max(values) or 1.0
+    if log:
+        floor, ceiling = min(values) / 1.6, highest * 1.6
+    else:
+        floor, ceiling = 0.0, highest * 1.25
+    far = max((row["high_s"] for row in rows if "high_s" in row), default=highest)
+    return floor, min(ceiling, max(far, highest * 1.04))
+
+
+def _cut(rows: list[dict[str, Any]], log: bool) -> bool:
+    """Whether the axis cuts an interval off."""
+    floor, ceiling = _ends(rows, log)
+    return any(row["high_s"] > ceiling or (log and row["low_s"] < floor) for row in rows if "low_s" in row)
 
 
 def _x(along: Axes, rows: list[dict[str, Any]]) -> Spec:

@@ -16,8 +16,8 @@
         ...text, labelFontSize: 11, titleFontSize: 11, titleFontWeight: "normal", titlePadding: 8, labelPadding: 5,
         domainColor: color("--line"), tickColor: color("--line"), gridColor: color("--line"), gridOpacity: 0.6, tickSize: 4,
       },
-      axisY: { domain: false, ticks: false, titleAngle: 0, titleAlign: "left", titleAnchor: "end", titleY: -8, titleX: 0 },
-      legend: { ...text, orient: "top", labelFontSize: 11, symbolSize: 70, offset: 18, columnPadding: 14, labelColor: color("--ink") },
+      axisY: { domain: false, ticks: false },
+      legend: { ...text, orient: "top", labelFontSize: 11, symbolSize: 70, offset: 8, columnPadding: 14, labelColor: color("--ink") },
       text: { color: color("--ink"), font },
     };
   }
@@ -34,6 +34,7 @@
         defaultStyle: false,
         tooltip: { disableDefaultStyle: true },
         actions: { export: true, source: false, compiled: false, editor: false },
+        i18n: { SVG_ACTION: "SVG", PNG_ACTION: "PNG" },
         downloadFileName: figure.querySelector("strong").textContent,
       });
       figure.drawn?.finalize();
