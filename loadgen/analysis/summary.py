@@ -153,8 +153,10 @@ def _rates(measured: Measured) -> dict[str, float | None]:
         sent_per_s = _arrival_rate(records.sent_ns[sent])
     else:
         offered_per_s = None
-        in_window = int(np.count_nonzero(sent & window.holds(records.sent_ns))) if length_s is not None else 0
-        sent_per_s = None if length_s is None else in_window / length_s
+        in_window = sent & window.holds(records.sent_ns)
+        if window.rule == "steady_state":
+            in_window &= records.sent_ns != window.end_ns  # it closes with a send, which begins what comes after
+        sent_per_s = None if length_s is None else int(np.count_nonzero(in_window)) / length_s
     return {
         "offered_per_s": offered_per_s,
         "sent_per_s": sent_per_s,

@@ -58,14 +58,14 @@ CHECKS: tuple[Check, ...] = (
     Check(
         code="input_length_off",
         limits=Limits(doubtful=0.01, invalid=0.10),
-        compares="|mean − asked|/asked prompt tokens, above",
+        compares="distance of the mean prompt from the asked/asked tokens, above",
         reason="prefill time goes with the prompt's length, so TTFT is off by about as much; chosen, not measured",
         test=load.input_length_off,
     ),
     Check(
         code="output_length_off",
         limits=Limits(doubtful=0.01, invalid=0.10),
-        compares="|mean − asked|/asked output tokens, above; doubtful too when any request differs",
+        compares="distance of the mean answer from the asked/asked tokens, above; doubtful too when any request differs",
         reason="end-to-end latency goes with the answer's length, so it is off by about as much; chosen, not measured",
         test=load.output_length_off,
     ),

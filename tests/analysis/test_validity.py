@@ -1,0 +1,189 @@
+"""Each check fires where it should, stays silent beside it, and says what to do."""
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from loadgen.analysis.summary import summarise
+from loadgen.analysis.validity import CHECKS, judge
+from loadgen.analysis.verdict import Finding, Verdict
+from loadgen.engine.record import CountedBy, Outcome, Recording, RequestRecord
+from loadgen.load.spec import ClosedLoop, OpenLoop, RunSpec, Wave
+
+Rows = Callable[..., list[RequestRecord]]
+Row = Callable[..., RequestRecord]
+SpecOf = Callable[..., RunSpec]
+RecordingOf = Callable[..., Recording]
+Case = tuple[dict[str, Any], dict[str, Any], str, str | None]  # spec fields, changes of the summary, code, severity
+
+CLOSED = {"shape": ClosedLoop(8), "requests": 2048}
+LASTING = {"shape": ClosedLoop(8), "requests": None, "duration_s": 60.0}
+OPEN = {"shape": OpenLoop(10.0), "requests": 2048}
+WAVE = {"shape": Wave(8), "requests": None}
+LATE = {"client.loop_lag_s.p99": 2e-3}
+READ = {"client.stamp_source": "read"}
+WHOLE = {"window.rule": "whole_run"}
+
+CASES: list[Case] = [
+    (CLOSED, {"outcomes.ok": 0, "outcomes.timeout": 2048}, "no_ok_requests", "invalid"),
+    (CLOSED, {"outcomes.ok": 0, "outcomes.planned": 0}, "no_ok_requests", "invalid"),
+    (CLOSED, {"outcomes.ok": 1}, "no_ok_requests", None),
+    (CLOSED, {"outcomes.ok": 1, "outcomes.timeout": 0}, "errors", None),
+    (CLOSED, {"outcomes.ok": 995, "outcomes.timeout": 5}, "errors", "note"),
+    (CLOSED, {"outcomes.ok": 985, "outcomes.truncated": 15}, "errors", "doubtful"),
+    (CLOSED, {"outcomes.ok": 890, "outcomes.http_error": 110}, "errors", "invalid"),
+    (CLOSED, {"outcomes.ok": 500, "outcomes.dropped": 500, "outcomes.cancelled": 500}, "errors", None),
+    (CLOSED, {"interrupted": True}, "interrupted", "doubtful"),
+    (CLOSED, {"outcomes.cancelled": 100} | WHOLE, "cancelled", "doubtful"),
+    (CLOSED, {"outcomes.cancelled": 10} | WHOLE, "cancelled", None),
+    (CLOSED, {"outcomes.cancelled": 100}, "cancelled", None),
+    (OPEN, {"outcomes.dropped": 1}, "dropped", "doubtful"),
+    (OPEN, {"outcomes.dropped": 500}, "dropped", "invalid"),
+    (CLOSED, {"outcomes.dropped": 500}, "dropped", "invalid"),
+    (LASTING, {"outcomes.dropped": 500}, "dropped", None),
+    (CLOSED, {"ttft_s.n": 500, "ttft_s.p99": None}, "too_few_requests", "note"),
+    (CLOSED, {"ttft_s.n": 7, "ttft_s.p90": None, "ttft_s.p95": None, "ttft_s.p99": None}, "too_few_requests", "doubtful"),
+    (WAVE, {"ttft_s.n": 7, "ttft_s.p90": None, "ttft_s.p95": None, "ttft_s.p99": None}, "too_few_requests", "note"),
+    (CLOSED, {"lengths.prompt_tokens.mean": 8.05}, "input_length_off", None),
+    (CLOSED, {"lengths.prompt_tokens.mean": 8.4}, "input_length_off", "doubtful"),
+    (CLOSED, {"lengths.prompt_tokens.mean": 7.0}, "input_length_off", "invalid"),
+    (CLOSED, {"lengths.output_tokens.mean": 1.999, "lengths.output_tokens.requests_off": 2}, "output_length_off", "doubtful"),
+    (CLOSED, {"lengths.output_tokens.mean": 1.7, "lengths.output_tokens.requests_off": 600}, "output_length_off", "invalid"),
+    (CLOSED, {"lengths.output_tokens.mean": None}, "output_length_off", None),
+    (CLOSED, {"lengths.output_tokens.mean": None}, "length_unknown", "note"),
+    (CLOSED, {"concurrency.mean": 7.7}, "concurrency_not_reached", None),
+    (CLOSED, {"concurrency.mean": 7.5}, "concurrency_not_reached", "doubtful"),
+    (CLOSED, {"concurrency.mean": 6.0}, "concurrency_not_reached", "invalid"),
+    (CLOSED, {"concurrency.mean": 4.0} | WHOLE, "concurrency_not_reached", None),
+    (WAVE, {"concurrency.peak": 4} | WHOLE, "concurrency_not_reached", "invalid"),
+    (OPEN, {"rates.offered_per_s": 10.0, "rates.sent_per_s": 9.95}, "rate_not_reached", None),
+    (OPEN, {"rates.offered_per_s": 10.0, "rates.sent_per_s": 9.8}, "rate_not_reached", "doubtful"),
+    (OPEN, {"rates.offered_per_s": 10.0, "rates.sent_per_s": 5.0}, "rate_not_reached", "invalid"),
+    (CLOSED, {"rates.offered_per_s": None, "rates.sent_per_s": 5.0}, "rate_not_reached", None),
+    (CLOSED, WHOLE, "no_steady_state", "note"),
+    (LASTING, WHOLE, "no_steady_state", "note"),
+    (OPEN, WHOLE, "no_steady_state", None),
+    (LASTING, {"client.schedule_exhausted": True}, "schedule_exhausted", "note"),
+    (CLOSED, READ, "stamp_source_read", "note"),
+    (CLOSED, READ | LATE, "stamp_source_read", "doubtful"),
+    (CLOSED, LATE, "stamp_source_read", None),
+    (CLOSED, {"client.coalesced_ratio": 0.005}, "coalesced", None),
+    (CLOSED, {"client.coalesced_ratio": None}, "coalesced", None),
+    (CLOSED, {"client.coalesced_ratio": 0.05}, "coalesced", "doubtful"),
+    (CLOSED, {"client.coalesced_ratio": 0.5}, "coalesced", "doubtful"),
+    (CLOSED, {"client.coalesced_ratio": 0.05} | LATE, "coalesced", "doubtful"),
+    (CLOSED, {"client.coalesced_ratio": 0.5} | LATE, "coalesced", "invalid"),
+    (CLOSED, {"client.coalesced_ratio": 0.5, "client.cpu_ratio": 0.95}, "coalesced", "invalid"),
+    (OPEN, {"client.measured_send_delay_s.p99": 0.9e-3, "ttft_s.p50": 1e-3}, "send_delay", None),
+    (OPEN, {"client.measured_send_delay_s.p99": 2e-3}, "send_delay", None),
+    (OPEN, {"client.measured_send_delay_s.p99": 20e-3}, "send_delay", "doubtful"),
+    (OPEN, {"client.measured_send_delay_s.p99": 60e-3}, "send_delay", "invalid"),
+    (CLOSED, {"client.measured_send_delay_s.p99": 60e-3}, "send_delay", "doubtful"),
+    (CLOSED, {"client.cpu_ratio": 0.85}, "client_busy", None),
+    (CLOSED, {"client.cpu_ratio": 0.95}, "client_busy", "doubtful"),
+    (CLOSED, {"client.cpu_ratio": None}, "client_busy", None),
+    (CLOSED, {"client.clock_step_s": 50e-6}, "clock_step", None),
+    (CLOSED, {"client.clock_step_s": 5e-3}, "clock_step", "doubtful"),
+    (CLOSED, {"client.clock_step_s": 5e-3} | READ, "clock_step", None),
+    (CLOSED, {"tokens.counted_by": "assumed"}, "tokens_assumed", "note"),
+    (CLOSED, {"tokens.counted_by": "assumed", "tokens.output": None}, "tokens_assumed", "note"),
+    (CLOSED, {"tokens.counted_by": "usage"}, "tokens_assumed", None),
+]  # fmt: skip
+
+
+def changed(summary: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """A copy of the summary with some dotted entries replaced."""
+    copied = copy.deepcopy(summary)
+    for key, value in changes.items():
+        *path, name = key.split(".")
+        place = copied
+        for part in path:
+            place = place[part]
+        assert name in place, f"the summary has no {key}"
+        place[name] = value
+    return copied
+
+
+def test_a_healthy_run_is_valid_without_a_word(spec_of: SpecOf, healthy: dict[str, Any]) -> None:
+    assert judge(spec_of(**CLOSED), healthy).to_json() == {"status": "valid", "findings": []}
+
+
+@pytest.mark.parametrize(("fields", "changes", "code", "severity"), CASES)
+def test_a_check_fires_where_it_should(
+    spec_of: SpecOf,
+    healthy: dict[str, Any],
+    fields: dict[str, Any],
+    changes: dict[str, Any],
+    code: str,
+    severity: str | None,
+) -> None:
+    verdict = judge(spec_of(**fields), changed(healthy, changes))
+    found = [finding for finding in verdict.findings if finding.code == code]
+    assert [finding.severity for finding in found] == ([] if severity is None else [severity])
+    for finding in found:
+        assert finding.message.endswith(".")
+        assert finding.hint
+        assert not {"None", "nan", "None."} & set(f"{finding.message} {finding.hint}".split()[1:])
+
+
+def test_every_check_has_a_case_that_fires() -> None:
+    assert {check.code for check in CHECKS} == {code for _, _, code, severity in CASES if severity}
+
+
+def test_codes_are_unique() -> None:
+    assert len({check.code for check in CHECKS}) == len(CHECKS)
+
+
+def test_the_status_is_that_of_the_worst_finding(spec_of: SpecOf, healthy: dict[str, Any]) -> None:
+    note = {"outcomes.ok": 2040, "outcomes.timeout": 8}
+    doubtful = note | {"interrupted": True}
+    invalid = doubtful | {"concurrency.mean": 1.0}
+    statuses = [judge(spec_of(**CLOSED), changed(healthy, changes)).status for changes in (note, doubtful, invalid)]
+    assert statuses == ["valid", "doubtful", "invalid"]
+    findings = judge(spec_of(**CLOSED), changed(healthy, invalid)).findings
+    assert [finding.severity for finding in findings] == ["invalid", "doubtful", "note"]
+
+
+def test_a_refused_p99_alone_leaves_a_run_valid(lockstep: Rows, spec_of: SpecOf, recording_of: RecordingOf) -> None:
+    spec = spec_of(ClosedLoop(8), requests=64)
+    recording = recording_of(lockstep(8, 8), loop_lag_ns=np.full(2000, 50_000, np.int64))
+    verdict = judge(spec, summarise(spec, recording))
+    assert verdict.status == "valid"
+    assert [finding.code for finding in verdict.findings] == ["too_few_requests"]
+    assert "--requests 1016" in verdict.findings[0].hint
+
+
+def test_a_run_in_which_nothing_worked_gets_one_sentence_in_the_servers_words(
+    row: Row, spec_of: SpecOf, recording_of: RecordingOf
+) -> None:
+    refused = row([], end_s=0.1, outcome=Outcome.HTTP_ERROR, http_status=400, detail="HTTP 400: no such thing.")
+    for shape in (ClosedLoop(1), OpenLoop(1.0), Wave(9)):
+        spec = spec_of(shape)
+        verdict = judge(spec, summarise(spec, recording_of([refused] * 9)))
+        assert [finding.code for finding in verdict.findings] == ["no_ok_requests"]
+        assert verdict.findings[0].message == (
+            "None of the 9 requests ended ok: 9 http_error; most often: HTTP 400: no such thing."
+        )
+
+
+def test_every_outcome_alone_can_be_judged(row: Row, spec_of: SpecOf, recording_of: RecordingOf) -> None:
+    for outcome in Outcome:
+        for shape in (ClosedLoop(1), OpenLoop(1.0), Wave(3)):
+            for sent_s in (None, 0.0):
+                spec = spec_of(shape)
+                rows = [
+                    row([], sent_s=sent_s, end_s=sent_s, slot=-1, outcome=outcome, counted_by=CountedBy.ASSUMED)
+                ] * 3
+                judge(spec, summarise(spec, recording_of(rows, wall_s=0.0)))
+        judge(spec_of(), summarise(spec_of(), recording_of([])))
+
+
+def test_findings_keep_their_words_in_json() -> None:
+    verdict = Verdict("doubtful", (Finding("errors", "doubtful", "A message.", "a hint"),))
+    assert verdict.to_json() == {
+        "status": "doubtful",
+        "findings": [{"code": "errors", "severity": "doubtful", "message": "A message.", "hint": "a hint"}],
+    }
