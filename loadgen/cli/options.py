@@ -16,7 +16,9 @@ def _print_version(wanted: bool) -> None:
 
 Database = Annotated[
     str | None,
-    typer.Option("--db", metavar="URL", help="Where results are kept [env LOADGEN_DB; default sqlite:///loadgen.db]."),
+    typer.Option(
+        "--db", metavar="URL", help="Where results are kept (default: env LOADGEN_DB, else sqlite:///loadgen.db)."
+    ),
 ]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="No progress on stderr; warnings and errors only.")]
 Verbose = Annotated[
@@ -45,7 +47,7 @@ Model = Annotated[
 EndpointKind = Annotated[
     str | None,
     typer.Option(
-        "--endpoint", metavar="completions|chat", help="What is asked [default: completions].", rich_help_panel=_SERVER
+        "--endpoint", metavar="completions|chat", help="What is asked (default: completions).", rich_help_panel=_SERVER
     ),
 ]
 ApiKeyEnv = Annotated[
@@ -71,7 +73,7 @@ RequestTimeout = Annotated[
     typer.Option(
         "--request-timeout-s",
         metavar="S",
-        help="Give a request up after this long [default: 600].",
+        help="Give a request up after this long (default: 600).",
         rich_help_panel=_SERVER,
     ),
 ]
@@ -100,7 +102,7 @@ Rates = Annotated[str | None, _load("--rate", "R,R…", _RATE)]
 Wave = Annotated[str | None, _load("--wave", "N", _WAVE)]
 Waves = Annotated[str | None, _load("--wave", "N,N…", _WAVE)]
 ArrivalProcess = Annotated[
-    str | None, _load("--arrivals", "poisson|constant", "Arrival process of --rate [default: poisson].")
+    str | None, _load("--arrivals", "poisson|constant", "Arrival process of --rate (default: poisson).")
 ]
 InputTokens = Annotated[str | None, _requests("--input-tokens", "N", _INPUT_TOKENS)]
 InputTokensList = Annotated[str | None, _requests("--input-tokens", "N,N…", _INPUT_TOKENS)]
@@ -108,16 +110,16 @@ OutputTokens = Annotated[str | None, _requests("--output-tokens", "N", _OUTPUT_T
 OutputTokensList = Annotated[str | None, _requests("--output-tokens", "N,N…", _OUTPUT_TOKENS)]
 Requests = Annotated[
     str | None,
-    _requests("--requests", "N", "Requests per run [default: 8 × concurrency, at least 32; 30 s of arrivals]."),
+    _requests("--requests", "N", "Requests per run (default: 8 × concurrency, at least 32; 30 s of arrivals)."),
 ]
 DurationS = Annotated[str | None, _requests("--duration-s", "S", "Run for so long instead of a number of requests.")]
 WarmupRequests = Annotated[
     str | None,
-    _requests("--warmup-requests", "N", "Requests before each run, with other prompts [default: one per caller]."),
+    _requests("--warmup-requests", "N", "Requests before each run, with other prompts (default: one per caller)."),
 ]
-Seed = Annotated[str | None, _requests("--seed", "N", "Seed of the first repeat; the next ones count up [default: 0].")]
+Seed = Annotated[str | None, _requests("--seed", "N", "Seed of the first repeat; the next ones count up (default: 0).")]
 Workers = Annotated[
-    str | None, _requests("--workers", "N", "Measuring processes [default: 1, the most that this version has].")
+    str | None, _requests("--workers", "N", "Measuring processes (default: 1, the most that this version has).")
 ]
 Slo = Annotated[
     str | None,
@@ -125,7 +127,7 @@ Slo = Annotated[
 ]
 Name = Annotated[str | None, typer.Option("--name", metavar="TEXT", help="A name for the sweep, to find it again.")]
 Repeats = Annotated[
-    str | None, _requests("--repeats", "N", "Measure the whole grid N times, each with its own seed [default: 1].")
+    str | None, _requests("--repeats", "N", "Measure the whole grid N times, each with its own seed (default: 1).")
 ]
 Plan = Annotated[bool, typer.Option("--plan", help="Show the runs and about how long they take; send nothing.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with the unfinished sweep of the same spec.")]

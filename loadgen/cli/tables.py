@@ -10,11 +10,12 @@ from rich.table import Table
 from rich.text import Text
 
 from loadgen.report.points import load_value, pool
-from loadgen.report.readable import MISSING_FIGURE, ago, milliseconds, number, plural
+from loadgen.report.readable import MISSING_FIGURE, ago, milliseconds, number, percent, plural
 from loadgen.store.rows import SweepRow
 
 Document = dict[str, Any]
 Read = Callable[[Document], float | None]
+Cell = Callable[[Sequence[Document]], Text]
 
 VERDICTS = {"valid": ("✓", "green"), "doubtful": ("?", "yellow"), "invalid": ("✗", "red")}
 _SEVERITIES = {"invalid": VERDICTS["invalid"], "doubtful": VERDICTS["doubtful"], "note": ("·", "dim")}
@@ -27,38 +28,40 @@ _STATUS_STYLE = {"finished": "", "running": "cyan", "interrupted": "yellow", "fa
 def sweep_table(documents: Sequence[Document], width: int) -> RenderableType:
     """One row per load point: its figures as means over its repeats that are not invalid, its worst verdict."""
     points = _points(documents)
-    repeats = max(len(runs) for runs in points)
+    repeated = any(len(runs) > 1 for runs in points)
     wide = width >= WIDE
     kinds = {runs[0]["spec"]["shape"]["kind"] for runs in points}
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), title_justify="left", header_style="bold")
-    table.add_column("\n".join([_LOADS[next(iter(kinds))] if len(kinds) == 1 else "load", ""]), justify="right")
-    table.add_column("tokens\nin → out", justify="right")
-    columns: list[tuple[str, Callable[[Sequence[Document]], Text]]] = [
-        ("TTFT ms\np50", _pooled(_figure("ttft_s", "p50"), milliseconds)),
-        ("\np99", _pooled(_figure("ttft_s", "p99"), milliseconds)),
-        (f"{_gap_label(points)} ms\np50", _pooled(_gap("p50"), milliseconds)),
-        ("\np99", _pooled(_gap("p99"), milliseconds)),
+    load_header = _LOADS[next(iter(kinds))] if len(kinds) == 1 else "load"
+    columns: list[tuple[str, Cell]] = [
+        (f"\n{load_header}", lambda runs: _load(runs, spelled=len(kinds) > 1)),
+        ("tokens\nin", lambda runs: Text(f"{runs[0]['spec']['input_tokens']:,}")),
+        ("\nout", lambda runs: Text(f"{runs[0]['spec']['output_tokens']:,}")),
+        ("TTFT\np50", _pooled(_figure("ttft_s", "p50"), milliseconds)),
+        ("TTFT\np99", _pooled(_figure("ttft_s", "p99"), milliseconds)),
+        ("gap\np50", _pooled(_gap("p50"), milliseconds)),
+        ("gap\np99", _pooled(_gap("p99"), milliseconds)),
     ]
     if wide:
-        columns.append(("TPOT ms\np50", _pooled(_figure("tpot_s", "p50"), milliseconds)))
+        columns.append(("TPOT\np50", _pooled(_figure("tpot_s", "p50"), milliseconds)))
     columns.append(("output\ntokens/s", _pooled(lambda run: run["output_tokens_per_s"], number)))
-    if wide and repeats > 1:
+    if wide and repeated:
         columns.append(("\n±", _half_range(lambda run: run["output_tokens_per_s"])))
     columns.append(("requests\n/s" if wide else "req.\n/s", _pooled(lambda run: run["requests_per_s"], number)))
     columns.append(("\nok", _ok))
+    columns.append(("", lambda runs: _worst_verdict(runs, spelled=wide)))
+    legend = f"milliseconds; gap: {_gap_label(points)}"
+    if repeated:
+        legend += "; means over repeats" + (", ± half their range" if wide else "")
+    table = _table(caption=legend, caption_justify="left", caption_style="dim")
     for header, _ in columns:
-        table.add_column(header, justify="right", no_wrap=True)
-    table.add_column("", no_wrap=True)
-    previous: tuple[int, int] | None = None
+        table.add_column(header, justify="right" if header else "left", no_wrap=True)
+    previous: object = None
     for runs in points:
-        spec = runs[0]["spec"]
-        lengths = (spec["input_tokens"], spec["output_tokens"])
-        if previous is not None and lengths != previous:
+        lengths = (runs[0]["spec"]["input_tokens"], runs[0]["spec"]["output_tokens"])
+        if previous not in (None, lengths):
             table.add_row()
         previous = lengths
-        load = number(load_value(runs[0])) if len(kinds) == 1 else spec["load_label"]
-        cells = [read(runs) for _, read in columns]
-        table.add_row(load, f"{lengths[0]:,} → {lengths[1]:,}", *cells, _worst_verdict(runs, spelled=wide))
+        table.add_row(*(cell(runs) for _, cell in columns))
     return table
 
 
@@ -73,8 +76,10 @@ def sweep_title(sweep: SweepRow | None, documents: Sequence[Document]) -> Text:
     version = f" {server['version']}" if server["version"] else ""
     text.append(f" · {server['name']}{version} · {first['spec']['endpoint']}")
     text.append(f" · {plural(len(documents), 'run')}")
-    if sweep is not None and len(documents) < sweep.planned_runs:
-        text.append(f" of {sweep.planned_runs}", style="yellow")
+    if sweep is not None:
+        if len(documents) < sweep.planned_runs:
+            text.append(f" of {sweep.planned_runs}", style="yellow")
+        text.append(f" · {sweep.sweep_id}", style="dim")
     return text
 
 
@@ -93,7 +98,7 @@ def findings(documents: Sequence[Document]) -> RenderableType | None:
     table.add_column()
     for finding in sorted(first.values(), key=lambda finding: list(_SEVERITIES).index(finding["severity"])):
         symbol, style = _SEVERITIES[finding["severity"]]
-        share = f" ({having[finding['code']]} of {plural(len(documents), 'run')})" if len(documents) > 1 else ""
+        share = _share(having[finding["code"]], len(documents))
         text = Text(finding["message"])
         text.append(share, style="dim")
         if finding["hint"]:
@@ -102,25 +107,11 @@ def findings(documents: Sequence[Document]) -> RenderableType | None:
     return table
 
 
-def refused(documents: Sequence[Document]) -> Text | None:
-    """Why a dash stands in the percentile columns, where it does."""
-    short = [
-        entry["n"]
-        for document in documents
-        if (entry := document["ttft_s"]) is not None and entry["p99"] is None and entry["n"] > 0
-    ]
-    if not short:
-        return None
-    return Text(
-        f"{MISSING_FIGURE} a p99 needs 1,000 samples; these runs have {min(short):,} or more requests", style="dim"
-    )
-
-
 def run_table(document: Document) -> RenderableType:
     """Every figure of one run."""
     from loadgen.analysis.metrics import METRICS
 
-    latencies = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), header_style="bold")
+    latencies = _table()
     latencies.add_column("ms")
     for header in ("n", "mean", "p50", "p90", "p95", "p99", "max"):
         latencies.add_column(header, justify="right", no_wrap=True)
@@ -166,12 +157,7 @@ def run_facts(document: Document) -> RenderableType:
             "window",
             f"{rule}, {window['start_s']:.2f} to {window['end_s']:.2f} s, {plural(window['requests'], 'request')}",
         )
-    table.add_row(
-        "stamps",
-        f"{client['stamp_source']}, {number((client['coalesced_ratio'] or 0) * 100)} % coalesced"
-        if client["coalesced_ratio"] is not None
-        else client["stamp_source"],
-    )
+    table.add_row("stamps", f"by {client['stamp_source']}, {percent(client['coalesced_ratio'])} coalesced")
     return table
 
 
@@ -184,7 +170,7 @@ def verdict_line(document: Document) -> Text:
 
 def sweeps_table(sweeps: Sequence[SweepRow], now: datetime) -> RenderableType:
     """The list of sweeps, newest first."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), header_style="bold")
+    table = _table()
     table.add_column("sweep", no_wrap=True)
     table.add_column("when", no_wrap=True)
     table.add_column("name")
@@ -224,6 +210,15 @@ def run_line(document: Document) -> Text:
         figures.append(f"{failed:,} not ok")
     text.append("  " + " · ".join(figures), style="dim")
     return text
+
+
+def _table(**style: Any) -> Table:
+    """An empty table in the one look: a rule under the heading, two spaces between columns."""
+    return Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 0, 0, 1), header_style="bold", **style)
+
+
+def _load(runs: Sequence[Document], *, spelled: bool) -> Text:
+    return Text(runs[0]["spec"]["load_label"] if spelled else number(load_value(runs[0])))
 
 
 def _points(documents: Sequence[Document]) -> list[list[Document]]:
@@ -272,7 +267,7 @@ def _usable(runs: Sequence[Document]) -> list[Document]:
     return [run for run in runs if run["verdict"]["status"] != "invalid"]
 
 
-def _pooled(read: Read, write: Callable[[float | None], str]) -> Callable[[Sequence[Document]], Text]:
+def _pooled(read: Read, write: Callable[[float | None], str]) -> Cell:
     """A cell: the mean over the usable repeats; where all are invalid their mean is struck out."""
 
     def cell(runs: Sequence[Document]) -> Text:
@@ -284,7 +279,13 @@ def _pooled(read: Read, write: Callable[[float | None], str]) -> Callable[[Seque
     return cell
 
 
-def _half_range(read: Read) -> Callable[[Sequence[Document]], Text]:
+def _share(having: int, runs: int) -> str:
+    if runs == 1:
+        return ""
+    return f" (all {runs} runs)" if having == runs else f" ({having} of {runs} runs)"
+
+
+def _half_range(read: Read) -> Cell:
     def cell(runs: Sequence[Document]) -> Text:
         values = [value for run in _usable(runs) if (value := read(run)) is not None]
         return Text(number((max(values) - min(values)) / 2) if len(values) > 1 else MISSING_FIGURE, style="dim")
