@@ -1,0 +1,193 @@
+"""The worker process against the simulator: what it brings home is the server's truth, and nothing is left behind."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import pytest
+
+from loadgen.engine.record import MISSING, CountedBy, Outcome, Recording
+from loadgen.engine.worker import Progress, Target, Task, Worker
+from loadgen.errors import EngineError
+from loadgen.load.schedule import build
+from loadgen.load.spec import ClosedLoop, LoadShape, OpenLoop, RunSpec, Wave
+from loadgen.servers.simulator.options import SimulatorOptions
+from loadgen.servers.simulator.process import SimulatorProcess
+
+pytestmark = pytest.mark.loopback
+
+
+@pytest.fixture(scope="module")
+def simulator() -> Iterator[SimulatorProcess]:
+    with SimulatorProcess(SimulatorOptions(ttft_s=0.05, gap_s=0.01)) as process:
+        yield process
+
+
+@pytest.fixture(scope="module")
+def worker() -> Iterator[Worker]:
+    with Worker() as process:
+        yield process
+
+
+def task(port: int, shape: LoadShape, requests: int, output_tokens: int = 5, **options: Any) -> Task:
+    spec = RunSpec("http://127.0.0.1/v1", "simulated-moe", shape, input_tokens=8, output_tokens=output_tokens)
+    schedule = build(spec, requests, f"test/{time.monotonic_ns()}", "vllm")
+    return Task(Target("http", "127.0.0.1", port, "/v1/completions"), schedule, shape, **options)
+
+
+def first_arrivals(recording: Recording) -> np.ndarray[Any, np.dtype[np.int64]]:
+    records = recording.records
+    return records.arrival_ns[records.arrival_start[:-1]]
+
+
+def test_a_hundred_streams_agree_with_the_servers_truth(simulator: SimulatorProcess, worker: Worker) -> None:
+    simulator.reset_truth()
+    recording = worker.run(task(simulator.port, ClosedLoop(100), 200, output_tokens=50))
+    records = recording.records
+    assert recording.client.stamp_source == "kernel"
+    assert set(records.outcome) == {Outcome.OK}
+    assert len(records.arrival_ns) == 200 * 50
+    truth = simulator.truth()["requests"]
+    assert len(truth) == 200
+    true_ttft_ms = np.array([one["sent_ns"][0] - one["arrival_ns"] for one in truth]) / 1e6
+    ttft_ms = (first_arrivals(recording) - records.start_ns) / 1e6
+    assert np.median(ttft_ms) == pytest.approx(np.median(true_ttft_ms), abs=0.3)
+
+
+def test_records_are_complete_and_in_order(simulator: SimulatorProcess, worker: Worker) -> None:
+    recording = worker.run(task(simulator.port, ClosedLoop(3), 9))
+    records = recording.records
+    assert records.index.tolist() == list(range(9))
+    assert set(records.output_tokens) == {5}
+    assert set(records.prompt_tokens) == {8}
+    assert set(records.counted_by) == {CountedBy.TOKEN_IDS}
+    assert set(records.finish_reason) == {"length"}
+    first = first_arrivals(recording)
+    assert np.all(records.due_ns <= records.sent_ns)
+    assert np.all(records.start_ns == records.sent_ns)
+    assert np.all(records.sent_ns < records.first_byte_ns)
+    assert np.all(records.first_byte_ns <= first)
+    assert np.all(first < records.end_ns)
+    assert np.all(records.connect_ns == MISSING), "connections are open before the first request"
+    assert recording.client.connections_opened == 3
+    assert recording.client.peak_in_flight == 3
+    # A caller's next request is due when its last one has ended.
+    for slot in range(3):
+        rows = np.flatnonzero(records.slot == slot)
+        assert records.due_ns[rows[1:]].tolist() == records.end_ns[rows[:-1]].tolist()
+
+
+def test_an_open_loop_counts_from_the_intended_moment(simulator: SimulatorProcess, worker: Worker) -> None:
+    planned = task(simulator.port, OpenLoop(50.0, "constant"), 25)
+    records = worker.run(planned).records
+    assert records.start_ns.tolist() == records.due_ns.tolist() == [20_000_000 * index for index in range(25)]
+    late_ms = (records.sent_ns - records.due_ns) / 1e6
+    assert np.all(late_ms >= 0)
+    assert np.median(late_ms) < 1.0  # an event loop's own timers would be late by up to one
+
+
+def test_a_wave_is_due_at_once(simulator: SimulatorProcess, worker: Worker) -> None:
+    recording = worker.run(task(simulator.port, Wave(8), 8))
+    assert recording.records.due_ns.tolist() == [0] * 8
+    assert recording.client.peak_in_flight == 8
+
+
+def test_progress_is_told(simulator: SimulatorProcess, worker: Worker) -> None:
+    heard: list[Progress] = []
+    worker.run(task(simulator.port, ClosedLoop(2), 12), heard.append)
+    assert heard[-1].done == heard[-1].planned == 12
+    assert heard[-1].failed == heard[-1].in_flight == 0
+    assert len(heard) >= 2
+
+
+def test_drain_finishes_what_is_in_flight(simulator: SimulatorProcess, worker: Worker) -> None:
+    threading.Timer(0.3, worker.drain).start()
+    recording = worker.run(task(simulator.port, ClosedLoop(4), 400, output_tokens=10))
+    counts = np.bincount(recording.records.outcome, minlength=9)
+    assert recording.interrupted
+    assert counts[Outcome.OK] >= 4
+    assert counts[Outcome.OK] + counts[Outcome.CANCELLED] == 400
+    assert np.all(recording.records.sent_ns[recording.records.outcome == Outcome.CANCELLED] == MISSING)
+
+
+def test_stop_keeps_what_finished(simulator: SimulatorProcess, worker: Worker) -> None:
+    threading.Timer(0.5, worker.stop).start()
+    begun = time.monotonic()
+    recording = worker.run(task(simulator.port, Wave(2), 2, output_tokens=3000))
+    assert time.monotonic() - begun < 5  # the answers would have taken half a minute
+    assert set(recording.records.outcome) == {Outcome.CANCELLED}
+    assert len(recording.records[0].arrival_ns) > 10
+
+
+def test_a_timeout_keeps_what_arrived(simulator: SimulatorProcess, worker: Worker) -> None:
+    records = worker.run(task(simulator.port, ClosedLoop(1), 1, output_tokens=500, request_timeout_s=0.5)).records
+    assert records[0].outcome is Outcome.TIMEOUT
+    assert len(records[0].arrival_ns) > 10
+
+
+def test_nobody_listening_is_an_outcome_of_each_request(worker: Worker) -> None:
+    with SimulatorProcess() as gone:
+        port = gone.port
+    records = worker.run(task(port, ClosedLoop(2), 6)).records
+    assert set(records.outcome) == {Outcome.CONNECT_ERROR}
+    assert "refused" in (records.detail[0] or "")
+    assert set(records.first_byte_ns) == {MISSING}
+
+
+def test_an_unknown_host_is_one_sentence(worker: Worker) -> None:
+    planned = task(1, ClosedLoop(1), 1)
+    lost = Task(Target("http", "no-such-host.invalid", 80, "/"), planned.schedule, planned.shape)
+    with pytest.raises(EngineError, match=r"cannot resolve no-such-host\.invalid"):
+        worker.run(lost)
+    assert worker.pid  # and the worker lives on
+    with SimulatorProcess() as simulator:
+        assert set(worker.run(task(simulator.port, ClosedLoop(1), 1)).records.outcome) == {Outcome.OK}
+
+
+def test_a_killed_worker_is_an_engine_error(simulator: SimulatorProcess) -> None:
+    with Worker() as worker:
+        threading.Timer(0.3, os.kill, (worker.pid, signal.SIGKILL)).start()
+        with pytest.raises(EngineError, match=r"exit code -9"):
+            worker.run(task(simulator.port, ClosedLoop(1), 100))
+
+
+@pytest.mark.parametrize("measuring", [True, False])
+def test_the_worker_ends_when_its_parent_is_killed(simulator: SimulatorProcess, measuring: bool) -> None:
+    parent = subprocess.Popen(
+        [sys.executable, "-c", _PARENT, str(simulator.port), str(int(measuring))],
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=Path(__file__).resolve().parents[2],
+    )
+    assert parent.stdout is not None
+    worker_pid = int(parent.stdout.readline())
+    time.sleep(0.3)
+    assert psutil.pid_exists(worker_pid)
+    parent.kill()
+    parent.wait()
+    parent.stdout.close()
+    deadline = time.monotonic() + 5
+    while psutil.pid_exists(worker_pid) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not psutil.pid_exists(worker_pid)
+
+
+_PARENT = """
+import sys, time
+from tests.engine.test_worker import task
+from loadgen.engine.worker import Worker
+from loadgen.load.spec import ClosedLoop
+worker = Worker()
+print(worker.pid, flush=True)
+if sys.argv[2] == "1":
+    worker.run(task(int(sys.argv[1]), ClosedLoop(2), 10_000))
+time.sleep(60)
+"""
