@@ -37,7 +37,7 @@ class StoreError(LoadgenError):
 
 
 class NotFoundError(StoreError):
-    """No sweep or run has that id."""
+    """No sweep or run has that id, or there is no database yet."""
 
 
 class ServerError(LoadgenError):

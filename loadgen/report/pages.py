@@ -178,9 +178,9 @@ def sweeps_page(
 
 
 def sweep_page(
-    sweep: SweepRow, runs: Sequence[Document], now: datetime, linked_runs: frozenset[str] | None = None
+    sweep: SweepRow, runs: Sequence[Document], now: datetime | None, linked_runs: frozenset[str] | None = None
 ) -> SweepPage:
-    """One sweep and the documents of its runs."""
+    """One sweep and the documents of its runs. Without a `now`, moments are absolute: for a page that is kept."""
     name = sweep.name or sweep.sweep_id
     return SweepPage(
         title=name,
@@ -211,8 +211,8 @@ def sweep_page(
     )
 
 
-def run_page(run: Document, records: Records, now: datetime, sweep_linked: bool = True) -> RunPage:
-    """One run: its document, and the records behind it."""
+def run_page(run: Document, records: Records, now: datetime | None, sweep_linked: bool = True) -> RunPage:
+    """One run: its document, and the records behind it. `now` as for a sweep."""
     spec = run["spec"]
     charts, timeline = run_charts(run, records)
     return RunPage(

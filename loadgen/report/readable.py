@@ -89,10 +89,10 @@ def moment(at: str | None) -> str:
     return f"{parsed:%Y-%m-%d %H:%M:%S} UTC"
 
 
-def ago(at: str | None, now: datetime) -> str:
-    """How long before `now` the ISO 8601 moment was, in one unit: `3 min ago`."""
-    if not at:
-        return MISSING_FIGURE
+def ago(at: str | None, now: datetime | None) -> str:
+    """How long before `now` the ISO 8601 moment was, in one unit: `3 min ago`. Without a `now`, the moment itself."""
+    if not at or now is None:
+        return moment(at)
     try:
         parsed = datetime.fromisoformat(at)
     except ValueError:

@@ -15,17 +15,18 @@ from loadgen.store.repository import Store
 
 def render_report(store: Store, ids: Sequence[str]) -> str:
     """The sweeps and runs of these ids (or unique beginnings), in this order, sweeps first. Raises `NotFoundError`."""
-    now = datetime.now(UTC)
     found = [find(store, each) for each in ids]
     single = {run["run_id"]: run for sweep, runs in found if sweep is None for run in runs}
     whole = {sweep.sweep_id: (sweep, runs) for sweep, runs in found if sweep is not None}
     linked = frozenset(single)
-    sweeps = tuple(sweep_page(sweep, runs, now, linked) for sweep, runs in whole.values())
-    pages = tuple(run_page(run, store.records(run_id), now, run["sweep_id"] in whole) for run_id, run in single.items())
+    sweeps = tuple(sweep_page(sweep, runs, None, linked) for sweep, runs in whole.values())
+    pages = tuple(
+        run_page(run, store.records(run_id), None, run["sweep_id"] in whole) for run_id, run in single.items()
+    )
     return render(
         ReportPage(
             title=_title(sweeps, pages),
-            created=moment(now.isoformat()),
+            created=moment(datetime.now(UTC).isoformat()),
             contents=(
                 *((page.sweep_id, f"Sweep {page.name}") for page in sweeps),
                 *((page.run_id, f"Run {page.title} ({page.run_id})") for page in pages),

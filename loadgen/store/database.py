@@ -17,7 +17,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.pool import NullPool, QueuePool
 
-from loadgen.errors import StoreError
+from loadgen.errors import NotFoundError, StoreError
 from loadgen.store import plain
 
 BUSY_TIMEOUT_S = 30.0  # how long to wait for another writer before giving up; `?timeout=S` in the URL changes it
@@ -92,7 +92,7 @@ def _check_path(path: Path, read_only: bool) -> None:
     if path.is_dir():
         raise StoreError(f"The database {path} is a directory: name a file in it, for example {path / 'loadgen.db'}.")
     if read_only and not path.exists():
-        raise StoreError(f"There is no database {path} yet: measure something first, or name another with --db.")
+        raise NotFoundError(f"There is no database {path} yet: measure something first, or name another with --db.")
     if not path.parent.is_dir():
         raise StoreError(
             f"The database {path} cannot be created because {path.parent} is no directory: create it first."

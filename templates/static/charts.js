@@ -17,7 +17,8 @@
         domainColor: color("--line"), tickColor: color("--line"), gridColor: color("--line"), gridOpacity: 0.6, tickSize: 4,
       },
       axisY: { domain: false, ticks: false },
-      legend: { ...text, orient: "top", labelFontSize: 11, symbolSize: 70, offset: 8, columnPadding: 14, labelColor: color("--ink") },
+      legend: { ...text, orient: "top", labelFontSize: 11, symbolSize: 70, offset: 8, columnPadding: 14,
+        symbolBaseFillColor: color("--ink"), symbolBaseStrokeColor: color("--ink"), labelColor: color("--ink") },
       text: { color: color("--ink"), font },
     };
   }
