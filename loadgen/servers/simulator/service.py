@@ -22,7 +22,7 @@ _WRITES_A_RING = 256  # then the sockets have their turn, however late the sched
 class Answer:
     """One request in service: what is left to send of it, and how to send it."""
 
-    __slots__ = ("_done", "_encoder", "_head", "_send", "alive", "next_token", "ordinal", "record")
+    __slots__ = ("_encoder", "_head", "_send", "done", "next_token", "ordinal", "record")
 
     def __init__(
         self,
@@ -34,13 +34,12 @@ class Answer:
     ) -> None:
         """Without an `encoder` the `head` is the whole answer. `done` is called after the last write."""
         self.record = record
-        self.alive = True
         self.ordinal = 0
         self.next_token = 0
         self._head = head
         self._encoder = encoder
         self._send = send
-        self._done = done
+        self.done = done
 
     @property
     def finished(self) -> bool:
@@ -66,11 +65,6 @@ class Answer:
         self.record.sent_ns.append(time.monotonic_ns())
         self._send(data)
         return self.next_token - token
-
-    def end(self) -> None:
-        """Tell the connection that nothing more will come."""
-        self.alive = False
-        self._done()
 
 
 class Service:
@@ -114,10 +108,7 @@ class Service:
             self._start(answer, answer.record.arrival_ns)
 
     def drop(self, answer: Answer) -> None:
-        """Its client hung up: free its place."""
-        if not answer.alive:
-            return
-        answer.alive = False
+        """Its client hung up before the end: free its place."""
         self.counters.aborted_requests += 1
         if answer in self._running:
             self._release(answer, time.monotonic_ns())
@@ -135,7 +126,7 @@ class Service:
             if not due or due[0][0] > time.monotonic_ns():
                 break
             due_ns, ordinal, answer, timetable = heappop(due)
-            if not answer.alive:
+            if answer not in self._running:  # its client hung up
                 continue
             first = answer.next_token == 0
             counters.generation_tokens += answer.send_next()
@@ -146,7 +137,7 @@ class Service:
             if answer.finished:
                 counters.finished_requests += 1
                 self._release(answer, due_ns)
-                answer.end()
+                answer.done()
             else:
                 heappush(due, (timetable.due_ns(answer.next_token), ordinal, answer, timetable))
         self._set_alarm()
