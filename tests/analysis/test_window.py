@@ -80,6 +80,14 @@ def test_too_short_a_loop_is_measured_whole(
     assert (window.start_ns, window.end_ns) == (int(records.sent_ns.min()), int(records.arrival_ns.max()))
 
 
+def test_fewer_requests_than_slots_are_no_steady_state(
+    lockstep: Rows, spec_of: SpecOf, recording_of: RecordingOf
+) -> None:
+    """Of two and a half waves only eight requests of sixteen slots lie between the first wave and the drain."""
+    ragged = lockstep(16, 3)[:40]
+    assert measured_window(spec_of(ClosedLoop(16)), recording_of(ragged).records).rule == "whole_run"
+
+
 def test_open_loop_runs_from_the_first_intended_arrival(row: Row, spec_of: SpecOf, recording_of: RecordingOf) -> None:
     rows = [row([(1.5, 1)], due_s=0.25, sent_s=0.3), row([(1.0, 1)], due_s=0.5, sent_s=0.5)]
     window = measured_window(spec_of(OpenLoop(4.0)), recording_of(rows).records)
