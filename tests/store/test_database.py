@@ -102,6 +102,23 @@ def test_a_reader_asks_for_a_measurement_and_creates_nothing(tmp_path: Path) -> 
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_reader_holds_a_connection_that_cannot_write(url: str) -> None:
+    Store.open(url).close()
+    refused: list[str] = []
+
+    def try_to_write(connection: sqlite3.Connection, _: object) -> None:
+        with pytest.raises(sqlite3.OperationalError) as caught:
+            connection.execute("DELETE FROM sweep")
+        refused.append(caught.value.sqlite_errorname)
+
+    event.listen(Engine, "connect", try_to_write)
+    try:
+        Store.open(url, read_only=True).close()
+    finally:
+        event.remove(Engine, "connect", try_to_write)
+    assert set(refused) == {"SQLITE_READONLY"}
+
+
 def test_a_reader_writes_nothing(url: str, make_sweep: Any) -> None:
     Store.open(url).close()
     with Store.open(url, read_only=True) as store, pytest.raises(StoreError, match="opened for reading only"):

@@ -154,7 +154,7 @@ def test_a_document_with_nan_is_refused_whole(
     for place in ("requests_per_s", "environment"):
         document = make_document("r1", "s1")
         document[place] = {"value": float("nan")}
-        with pytest.raises(StoreError, match="cannot be stored as JSON"):
+        with pytest.raises(StoreError, match=r"^A document cannot be stored as JSON"):
             store.add_run("s1", document, records)
     assert store.runs("s1") == []
     assert database_rows("SELECT count(*) FROM request") == [(0,)]
