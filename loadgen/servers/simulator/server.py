@@ -199,10 +199,8 @@ def _listen(options: SimulatorOptions) -> socket.socket:
 
 def _new_loop() -> asyncio.AbstractEventLoop:
     """The quickest loop that keeps time: without a timerfd the alarm is the loop's own timer, and uvloop's is coarse."""
-    if sys.platform == "linux":
-        loop: asyncio.AbstractEventLoop = uvloop.new_event_loop()
-        return loop
-    return asyncio.new_event_loop()
+    loop: asyncio.AbstractEventLoop = uvloop.new_event_loop() if sys.platform == "linux" else asyncio.new_event_loop()
+    return loop
 
 
 def _allow_many_connections() -> None:
