@@ -5,7 +5,7 @@ Imports load and its own room. Each is pure: the spec, the summary and the limit
 
 from loadgen.analysis.stats import PERCENTILES, Distribution
 from loadgen.analysis.verdict import Limits, Observation, Summary
-from loadgen.load.spec import OpenLoop, RunSpec
+from loadgen.load.spec import ClosedLoop, OpenLoop, RunSpec
 
 # From here on the event loop is late enough to show in what is stamped at the read: the smallest gap that matters is
 # of this order, and a quiet loop is an order of magnitude better. Chosen, not yet measured.
@@ -53,19 +53,28 @@ def coalesced(spec: RunSpec, summary: Summary, limits: Limits) -> Observation | 
 
 
 def send_delay(spec: RunSpec, summary: Summary, limits: Limits) -> Observation | None:
-    """Requests went out late by a share of the TTFT that matters. Worst in the open loop, whose TTFT contains the delay."""
-    name, delay_s = _tail(summary["client"]["measured_send_delay_s"])
-    ttft_s = summary["ttft_s"]["p50"]
-    if delay_s is None or ttft_s is None or ttft_s <= 0 or delay_s <= LATE_SEND_S:
+    """Requests went out late by a share that matters of what it touches.
+
+    The open loop's TTFT contains the delay, and a wave is spread out by it: its tail is compared with the median TTFT.
+    A closed loop's slot stands idle for it: its mean is compared with the mean end-to-end latency.
+    """
+    delays = summary["client"]["measured_send_delay_s"]
+    if isinstance(spec.shape, ClosedLoop):
+        name, delay_s = "mean", delays["mean"]
+        of, touched_s, what = "mean", summary["e2e_latency_s"]["mean"], "end-to-end latency"
+    else:
+        name, delay_s = _tail(delays)
+        of, touched_s, what = "median", summary["ttft_s"]["p50"], "TTFT"
+    if delay_s is None or touched_s is None or touched_s <= 0 or delay_s <= LATE_SEND_S:
         return None
-    severity = limits.above(delay_s / ttft_s)
+    severity = limits.above(delay_s / touched_s)
     if severity is None:
         return None
     if not isinstance(spec.shape, OpenLoop):
         severity = "doubtful"
     return Observation(
         severity,
-        f"Requests went out late by {_ms(delay_s)} ({name}), which is {delay_s / ttft_s:.1%} of the median TTFT.",
+        f"Requests went out late by {_ms(delay_s)} ({name}), which is {delay_s / touched_s:.1%} of the {of} {what}.",
         "give the client more --workers or a machine of its own, or lower the load",
     )
 
@@ -123,12 +132,9 @@ def _is_late(summary: Summary) -> bool:
 
 
 def _tail(values: Distribution) -> tuple[str, float | None]:
-    """The highest percentile that was not refused, with its name; the maximum when all above the median were."""
-    for percentile in sorted(PERCENTILES, reverse=True):
-        value = values[f"p{percentile}"]
-        if percentile > 50 and value is not None:
-            return f"p{percentile}", value
-    return "at most", values["max"]
+    """The highest percentile that was not refused, with its name. Never the maximum, which one hiccup makes."""
+    given = [(f"p{p}", values[f"p{p}"]) for p in sorted(PERCENTILES, reverse=True) if values[f"p{p}"] is not None]
+    return given[0] if given else ("p50", None)
 
 
 def _ms(duration_s: float) -> str:

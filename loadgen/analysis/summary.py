@@ -142,7 +142,8 @@ def _rates(measured: Measured) -> dict[str, float | None]:
     """Requests per second: offered (open loop), sent, and completed ok.
 
     In the open loop the first two are those of the arrivals themselves, (n − 1)/(last − first), so that the time of the
-    last answer does not dilute them; otherwise sent and completed are counts in the window over its length.
+    last answer does not dilute them; otherwise sent and completed count the window's requests over its length. (To count
+    the sends in a steady state by their own moments would take in a burst of them at both edges.)
     """
     records, window = measured.records, measured.window
     sent = records.sent_ns != MISSING
@@ -153,10 +154,7 @@ def _rates(measured: Measured) -> dict[str, float | None]:
         sent_per_s = _arrival_rate(records.sent_ns[sent])
     else:
         offered_per_s = None
-        in_window = sent & window.holds(records.sent_ns)
-        if window.rule == "steady_state":
-            in_window &= records.sent_ns != window.end_ns  # it closes with a send, which begins what comes after
-        sent_per_s = None if length_s is None else int(np.count_nonzero(in_window)) / length_s
+        sent_per_s = None if length_s is None else int(np.count_nonzero(sent & window.requests)) / length_s
     return {
         "offered_per_s": offered_per_s,
         "sent_per_s": sent_per_s,

@@ -122,6 +122,13 @@ def test_closed_loop_offers_no_rate(lockstep: Rows, spec_of: SpecOf, recording_o
     assert rates["completed_per_s"] == pytest.approx(4.0, rel=1e-2)
 
 
+def test_what_was_sent_and_failed_is_not_completed(row: Row, spec_of: SpecOf, recording_of: RecordingOf) -> None:
+    rows = [row([(float(i + 1), 1)], sent_s=float(i)) for i in range(12)]
+    rows[5] = row([], sent_s=5.0, end_s=6.0, outcome=Outcome.TIMEOUT)
+    rates = summarise(spec_of(ClosedLoop(1)), recording_of(rows))["rates"]
+    assert (rates["sent_per_s"], rates["completed_per_s"]) == pytest.approx((1.0, 0.9))
+
+
 def test_the_client_tells_of_itself(row: Row, spec_of: SpecOf, recording_of: RecordingOf) -> None:
     rows = [
         row([(0.1, 1), (0.2, 1), (0.2, 1), (0.3, 1)], coalesced=[False, False, True, False], due_s=0.0, sent_s=0.01,
