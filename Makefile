@@ -32,7 +32,8 @@ $(SETUP): pyproject.toml constraints.txt
 	@touch $@
 
 demo: $(SETUP) ## a sweep against the built-in simulator, then a report: no server needed
-	$(BIN)/loadgen sweep --url simulator --name demo --concurrency 1,4,16,64 --input-tokens 128 --output-tokens 64 --repeats 2
+	@# Exit status 3 is no failure of the demo: it ran, on a machine too busy for every run to be valid.
+	$(BIN)/loadgen sweep --url simulator --name demo --concurrency 1,4,16,64 --input-tokens 128 --output-tokens 32 --repeats 2 || [ $$? -eq 3 ]
 	$(BIN)/loadgen report latest -o demo-report.html
 
 dashboard: $(SETUP) ## every stored sweep in the browser

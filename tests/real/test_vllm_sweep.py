@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from loadgen.engine.record import MISSING, CountedBy, Outcome, Records
+from loadgen.errors import ExitCode
 from loadgen.store.repository import Store
 from tests.real.command import Loadgen
 from tests.real.vllm_server import RealServer
@@ -20,6 +21,19 @@ INPUT_TOKENS = (32, 128)
 OUTPUT_TOKENS = 64
 REQUESTS = 12
 WARMUP_REQUESTS = 3
+# What a verdict must never say of these runs. Server, client and tests share a few cores here, so findings about timing
+# (coalesced arrivals, a late client) are the truth on a busy machine; counts, lengths and outcomes leave no such excuse.
+IMPOSSIBLE_FINDINGS = {
+    "no_ok_requests",
+    "errors",
+    "interrupted",
+    "cancelled",
+    "dropped",
+    "input_length_off",
+    "output_length_off",
+    "length_unknown",
+    "tokens_assumed",
+}
 RUNS = len(CONCURRENCY) * len(INPUT_TOKENS)
 
 
@@ -61,13 +75,15 @@ def counters(server: RealServer) -> tuple[int, int]:
 
 
 def test_every_run_of_the_grid_is_there_and_every_request_succeeded(measured: Measured) -> None:
-    assert measured.exit_code == 0
+    verdicts = [run["verdict"] for run in measured.document["runs"]]
+    invalid = any(verdict["status"] == "invalid" for verdict in verdicts)
+    assert measured.exit_code == (ExitCode.INVALID_RUN if invalid else ExitCode.OK)
+    assert not IMPOSSIBLE_FINDINGS & {finding["code"] for verdict in verdicts for finding in verdict["findings"]}
     assert measured.document["schema_version"] == 1
     points = {(run["spec"]["shape"]["concurrency"], run["spec"]["input_tokens"]) for run in measured.document["runs"]}
     assert points == {(concurrency, length) for concurrency in CONCURRENCY for length in INPUT_TOKENS}
     for run in measured.document["runs"]:
         assert run["outcomes"]["planned"] == run["outcomes"]["ok"] == REQUESTS
-        assert run["verdict"]["status"] != "invalid", run["verdict"]
     for records in measured.records:
         assert set(records.outcome) == {Outcome.OK}
 
