@@ -37,7 +37,8 @@ class Store:
     def open(cls, url: str, *, read_only: bool = False) -> "Store":
         """Open `sqlite:///FILE` or `postgresql://…`; creates and migrates it unless `read_only`.
 
-        Raises `StoreError` when it cannot be opened or written, is no database of ours, or has a newer schema.
+        Raises `StoreError` when it cannot be opened or written, is no database of ours, or has a newer schema;
+        `NotFoundError` when it is to be read and there is none yet.
         """
         database = connect(url, read_only=read_only)
         with failures.named(database.place):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection, inspect, text
 
-from loadgen.errors import StoreError
+from loadgen.errors import NotFoundError, StoreError
 from loadgen.store.database import Database
 
 HEAD = "0001"  # the newest file of migrations/versions
@@ -15,14 +15,20 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 
 
 def prepare(database: Database, *, read_only: bool) -> None:
-    """Leave the database at `HEAD`, or raise `StoreError`: newer, another program's, or (a reader) not migrated yet."""
+    """Leave the database at `HEAD`, or raise `StoreError`: newer, another program's, or older than this reader's.
+
+    A reader of an empty database gets a `NotFoundError`.
+    """
     with database.reading.connect() as connection:
         if _is_current(connection, database.place):
             return
         if read_only:
+            revision = _revision(connection)
+            if revision is None:
+                raise NotFoundError(f"The database {database.place} is empty: measure something with it first.")
             raise StoreError(
-                f"The database {database.place} is empty or of an older loadgen (schema {_revision(connection) or 'none'}, "
-                f"ours is {HEAD}): measure something with it first, which brings it up to date."
+                f"The database {database.place} is of an older loadgen (schema {revision}, ours is {HEAD}): "
+                "measure something with it, which brings it up to date."
             )
     with database.writing.begin() as connection:
         # Looked at again now that we hold the lock: another process may have migrated it while we waited.

@@ -15,7 +15,7 @@ import pytest
 from sqlalchemy import Engine, event
 
 from loadgen.engine.record import Records
-from loadgen.errors import StoreError
+from loadgen.errors import NotFoundError, StoreError
 from loadgen.store.repository import Store
 
 NOBODY = 65534
@@ -97,7 +97,7 @@ def test_a_file_that_is_no_database(tmp_path: Path, read_only: bool) -> None:
 
 
 def test_a_reader_asks_for_a_measurement_and_creates_nothing(tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match=r"There is no database .*absent\.db yet: measure something first"):
+    with pytest.raises(NotFoundError, match=r"There is no database .*absent\.db yet: measure something first"):
         Store.open(f"sqlite:///{tmp_path}/absent.db", read_only=True)
     assert list(tmp_path.iterdir()) == []
 

@@ -14,7 +14,7 @@ from alembic.operations import Operations
 from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine
 
-from loadgen.errors import StoreError
+from loadgen.errors import NotFoundError, StoreError
 from loadgen.store import schema
 from loadgen.store.repository import Store
 from loadgen.store.tables import Entity
@@ -101,11 +101,19 @@ def test_the_database_of_another_program_is_refused_and_left_alone(url: str) -> 
 
 def test_a_reader_does_not_migrate_an_empty_file_and_a_writer_does(url: str) -> None:
     path_of(url).touch()
-    with pytest.raises(StoreError, match=r"is empty or of an older loadgen \(schema none"):
+    with pytest.raises(NotFoundError, match="is empty: measure something"):
         Store.open(url, read_only=True)
     assert path_of(url).stat().st_size == 0
     with Store.open(url) as store:
         assert store.sweeps() == []
+
+
+def test_a_reader_leaves_an_older_schema_to_a_writer(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    Store.open(url).close()
+    monkeypatch.setattr(schema, "HEAD", "0002")
+    with pytest.raises(StoreError, match=r"is of an older loadgen \(schema 0001, ours is 0002\)") as caught:
+        Store.open(url, read_only=True)
+    assert not isinstance(caught.value, NotFoundError)
 
 
 def test_a_migration_that_fails_leaves_nothing_behind(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
