@@ -40,15 +40,13 @@ class StampingTransport(httpx2.AsyncBaseTransport):
     def __init__(self, address: Address) -> None:
         self._address = address
         self._connection: Connection | None = None
+        self._connect_ns: int | None = None
         self.opened = 0
 
-    async def open(self) -> int:
-        """Connect unless connected; the time it took in nanoseconds, 0 if nothing was to be done.
-
-        Raises httpx2.ConnectError with the system's reason.
-        """
+    async def open(self) -> None:
+        """Connect unless connected. Raises httpx2.ConnectError with the system's reason."""
         if self._connection is not None and not self._connection.closed:
-            return 0
+            return
         begun_ns = monotonic_ns()
         try:
             self._connection = await Connection.open(self._address)
@@ -56,7 +54,7 @@ class StampingTransport(httpx2.AsyncBaseTransport):
             reason = str(error) if isinstance(error, ssl.SSLError) or not error.errno else os.strerror(error.errno)
             raise httpx2.ConnectError(f"cannot connect to {self._address.name}: {reason}") from error
         self.opened += 1
-        return monotonic_ns() - begun_ns
+        self._connect_ns = monotonic_ns() - begun_ns
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         """Send `request`; the response is returned when its last byte is here, with the exchange in its extensions.
@@ -66,10 +64,10 @@ class StampingTransport(httpx2.AsyncBaseTransport):
         exchange: Exchange = request.extensions.get("exchange") or Exchange()
         wire = await _wire(request)
         for attempt in (1, 2):
-            connect_ns = await self.open()
-            if connect_ns:
-                exchange.connect_ns = connect_ns
+            await self.open()
             assert self._connection is not None
+            if self._connect_ns is not None:  # the first request over a connection tells what opening it took
+                exchange.connect_ns, self._connect_ns = self._connect_ns, None
             try:
                 await self._connection.carry(wire, exchange)
                 break
