@@ -1,7 +1,7 @@
 """What all charts share: a Vega-Lite specification with its caption and the table behind it.
 
 Imports nothing of the project but the palette and the readable forms. A specification is a plain dict, data inside, with
-nothing to fetch; durations are in seconds in the data and drawn in milliseconds. Colours of text, axes and ground are
+nothing to fetch; durations are in seconds in the data, and drawn in milliseconds. Colours of text, axes and ground are
 left to the page, which knows whether it is light or dark.
 """
 
@@ -53,6 +53,4 @@ def wants_log(values: list[float]) -> bool:
 
 def to_milliseconds(*fields: str) -> list[dict[str, str]]:
     """Transforms that add FIELD_ms for each FIELD_s."""
-    return [
-        {"calculate": f"isValid(datum.{name}_s) ? datum.{name}_s * 1000 : null", "as": f"{name}_ms"} for name in fields
-    ]
+    return [{"calculate": f"datum.{name}_s * 1000", "as": f"{name}_ms"} for name in fields]

@@ -17,7 +17,7 @@ def number(value: float | None, digits: int = 3) -> str:
         return "0"
     if isinstance(value, int) or abs(value) >= 10 ** (digits - 1):
         return f"{value:,.0f}"
-    text = f"{value:#.{digits}g}"
+    text = f"{value:#.{digits}g}".removesuffix(".")
     return text if "e" not in text else f"{value:.6f}".rstrip("0").rstrip(".") or "0"
 
 

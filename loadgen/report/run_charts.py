@@ -69,7 +69,9 @@ def distribution_chart(key: str, title: str, values_s: Float, figures: Mapping[s
     if not len(ordered):
         return Chart(key, title, "ms", "No value: nothing in the measured window has one.", None)
     above_zero = ordered[ordered > 0]
-    ends = [] if not len(above_zero) else [max(float(above_zero[0]), SHORTEST_S), float(above_zero[-1])]
+    ends = (
+        [] if not len(above_zero) else [max(float(above_zero[0]), SHORTEST_S), max(float(above_zero[-1]), SHORTEST_S)]
+    )
     log = wants_log(ends)
     bins, below = _bins(ordered, ends if log else [float(ordered[0]), float(ordered[-1])], log)
     far = next((name for name in ("p99", "p95", "p90") if figures.get(name) is not None), None)

@@ -8,10 +8,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from loadgen.report import palette
-from loadgen.report.charts import Chart, Spec, Table, frame, to_milliseconds, wants_log
+from loadgen.report.charts import Chart, Spec, Table, frame, wants_log
 from loadgen.report.points import Axes, Document, Point, axes, points
-from loadgen.report.readable import figure, setting, shown_unit
+from loadgen.report.readable import MISSING_FIGURE, figure, setting, shown_unit
 
+Row = dict[str, Any]
 TAILS = ("p99", "p95", "p90")
 LOG_X_FROM_RATIO = 8.0
 
@@ -54,39 +55,40 @@ def sweep_charts(runs: Sequence[Document]) -> tuple[Chart, ...]:
 
 
 def _latency(metric: str, title: str, along: Axes, drawn: Sequence[Point]) -> Chart:
-    rows: list[dict[str, Any]] = []
+    rows: list[Row] = []
     high = tail(metric, drawn) if drawn else None
     for name in ("p50", high):
         if name is not None:
             rows += _rows(drawn, name, statistic(metric, name))
-    caption = ""
+    words = []
     if rows and high != "p99":
         shown = f"{high} is drawn where there are enough" if high else "only the median is shown"
-        caption = f"p99 needs 1,000 values in a run; {shown}."
-    return _chart(metric, title, "s", caption, along, rows)
+        words.append(f"p99 needs 1,000 values in a run; {shown}.")
+    return _chart(metric, title, "s", words, along, rows)
 
 
 def _throughput(along: Axes, drawn: Sequence[Point]) -> Chart:
     rows = _rows(drawn, "", lambda run: run.get("output_tokens_per_s"))
-    return _chart("output_tokens_per_s", "Output throughput", "tokens/s", "", along, rows)
+    return _chart("output_tokens_per_s", "Output throughput", "tokens/s", [], along, rows)
 
 
-def _rows(drawn: Sequence[Point], name: str, read: Callable[[Document], float | None]) -> list[dict[str, Any]]:
+def _rows(drawn: Sequence[Point], name: str, read: Callable[[Document], float | None]) -> list[Row]:
+    """One row a point that has the figure, in the metric's own unit; without repeats `low` and `high` are absent."""
     rows = []
     for point in drawn:
         pooled = point.pooled(read)
         if pooled is None:
             continue
-        row = {
+        row: Row = {
             "x": point.x,
             "series": point.series,
             "statistic": name,
-            "value_s": pooled.mean,
+            "value": pooled.mean,
             "runs": pooled.runs,
             "status": point.status,
         }
         if pooled.low is not None and pooled.high is not None:
-            row |= {"low_s": max(pooled.low, 0.0), "high_s": pooled.high}
+            row |= {"low": max(pooled.low, 0.0), "high": pooled.high}
         rows.append(row)
     return rows
 
@@ -99,20 +101,38 @@ def reading_note(runs: Sequence[Document]) -> str:
         words.append("Marks are means over the repeats of a point; bars, the 95 % interval of that mean.")
     if any(point.status == "doubtful" for point in drawn):
         words.append("Hollow marks are doubtful.")
-    if len(drawn) and any(run["verdict"]["status"] == "invalid" for run in runs):
+    if drawn and any(run["verdict"]["status"] == "invalid" for run in runs):
         words.append("Invalid runs are left out.")
     return " ".join(words)
 
 
-def _chart(key: str, title: str, unit: str, caption: str, along: Axes, rows: list[dict[str, Any]]) -> Chart:
+def _chart(key: str, title: str, unit: str, words: list[str], along: Axes, rows: list[Row]) -> Chart:
     if not rows:
         return Chart(key, title, shown_unit(unit), "No usable run has this figure.", None)
-    return Chart(
-        key, title, shown_unit(unit), caption.strip(), _spec(title, unit, along, rows), _table(unit, along, rows)
-    )
+    log = unit == "s" and wants_log([row["value"] for row in rows])
+    floor, ceiling = _ends(rows, log)
+    if any(row["high"] > ceiling or row["low"] < floor for row in rows if "low" in row):
+        words.append("Longer bars are cut off at the edge; the table has them whole.")
+    scale = {"type": "log" if log else "linear", "nice": False, "domain": [_shown(floor, unit), _shown(ceiling, unit)]}
+    spec = _spec(title, shown_unit(unit), along, [_drawn(row, unit, floor, ceiling) for row in rows], scale)
+    return Chart(key, title, shown_unit(unit), " ".join(words), spec, _table(unit, along, rows))
 
 
-def _table(unit: str, along: Axes, rows: list[dict[str, Any]]) -> Table:
+def _shown(value: float, unit: str) -> float:
+    return value * 1000 if unit == "s" else value
+
+
+def _drawn(row: Row, unit: str, floor: float, ceiling: float) -> Row:
+    """The row with what is drawn of it beside its figures: `mark`, `bar_from` and `bar_to` in the unit of the axis."""
+    shown = {"mark": _shown(row["value"], unit)}
+    if "low" in row:
+        shown["from"], shown["to"] = _shown(row["low"], unit), _shown(row["high"], unit)
+        shown["bar_from"] = _shown(max(row["low"], floor), unit)
+        shown["bar_to"] = _shown(min(row["high"], ceiling), unit)
+    return row | shown
+
+
+def _table(unit: str, along: Axes, rows: list[Row]) -> Table:
     columns = [along.x_label]
     if along.series:
         columns.append(along.series_label)
@@ -127,121 +147,90 @@ def _table(unit: str, along: Axes, rows: list[dict[str, Any]]) -> Table:
             text.append(row["series"])
         if named:
             text.append(row["statistic"])
-        interval = f"{figure(row['low_s'], unit)} … {figure(row['high_s'], unit)}" if "low_s" in row else "–"
-        texts.append((*text, figure(row["value_s"], unit), interval, str(row["runs"])))
+        interval = f"{figure(row['low'], unit)} … {figure(row['high'], unit)}" if "low" in row else MISSING_FIGURE
+        texts.append((*text, figure(row["value"], unit), interval, str(row["runs"])))
     return Table(tuple(columns), tuple(texts))
 
 
-def _spec(title: str, unit: str, along: Axes, rows: list[dict[str, Any]]) -> Spec:
-    drawn, low, high = ("value_ms", "low_ms", "high_ms") if unit == "s" else ("value_s", "low_s", "high_s")
-    unit_text = shown_unit(unit)
+def _ends(rows: list[Row], log: bool) -> tuple[float, float]:
+    """The ends of the y axis, so that the values fill it: intervals wider than that, as two repeats give, are cut off."""
+    values = [row["value"] for row in rows]
+    highest = max(values) or 1.0
+    floor, ceiling = (min(values) / 1.6, highest * 1.6) if log else (0.0, highest * 1.25)
+    far = max((row["high"] for row in rows if "high" in row), default=highest)
+    return floor, min(ceiling, max(far, highest * 1.04))
+
+
+def _nominal(field: str, domain: list[str], outputs: list[Any], legend: bool) -> Spec:
+    """An encoding by name, its values in the order given."""
+    return {
+        "field": field,
+        "type": "nominal",
+        "title": None,
+        "scale": {"domain": domain, "range": outputs},
+        "legend": {"columns": 3} if legend else None,
+    }
+
+
+def _spec(title: str, unit: str, along: Axes, rows: list[Row], scale: Spec) -> Spec:
     series = list(dict.fromkeys(row["series"] for row in rows))
     statistics = list(dict.fromkeys(row["statistic"] for row in rows))
-    told_apart = "series" if len(series) > 1 else "statistic"
-    log_y = _log_y(unit, rows)
-    shown = 1000 if unit == "s" else 1
-    floor, ceiling = _ends(rows, log_y)
-    y_scale: Spec = {"type": "log" if log_y else "linear", "nice": False, "domain": [floor * shown, ceiling * shown]}
-    rows = [
-        row | {"low_s": max(row["low_s"], floor), "high_s": min(row["high_s"], ceiling)} if "low_s" in row else row
-        for row in rows
-    ]
+    by_series, by_statistic = len(series) > 1, len(statistics) > 1
+    colored = ("series", series) if by_series else ("statistic", statistics)
+    color = _nominal(*colored, outputs=list(palette.SERIES), legend=by_series or by_statistic)
+    dash = _nominal("statistic", statistics, [list(palette.SOLID), list(palette.DASHED)], by_statistic)
+    shape = _nominal("statistic", statistics, ["circle", "triangle-up"], by_statistic)
 
     def y(field: str) -> Spec:
-        return {
-            "field": field,
-            "type": "quantitative",
-            "title": None,
-            "scale": y_scale,
-            "axis": {"tickCount": 5, "format": ",~r"},
-        }
+        axis = {"tickCount": 5, "format": ",~r"}
+        return {"field": field, "type": "quantitative", "title": None, "scale": scale, "axis": axis}
 
-    tooltip = [
-        {"field": "x", "type": "quantitative", "title": along.x_label},
-        *([{"field": "series", "type": "nominal", "title": along.series_label}] if along.series else []),
-        *([{"field": "statistic", "type": "nominal", "title": "statistic"}] if statistics != [""] else []),
-        {"field": drawn, "type": "quantitative", "title": f"{title} ({unit_text})", "format": ",.4~r"},
-        {"field": low, "type": "quantitative", "title": "95 % from", "format": ",.4~r"},
-        {"field": high, "type": "quantitative", "title": "to", "format": ",.4~r"},
-        {"field": "runs", "type": "quantitative", "title": "runs"},
-        {"field": "status", "type": "nominal", "title": "verdict"},
+    def told(field: str, name: str, kind: str = "quantitative") -> Spec:
+        return {"field": field, "type": kind, "title": name} | ({"format": ",.4~r"} if kind == "quantitative" else {})
+
+    tooltip = [told("x", along.x_label)]
+    tooltip += [told("series", along.series_label, "nominal")] if along.series else []
+    tooltip += [told("statistic", "statistic", "nominal")] if statistics != [""] else []
+    tooltip += [
+        told("mark", f"{title} ({unit})"),
+        told("from", "95 % from"),
+        told("to", "95 % to"),
+        told("runs", "runs"),
     ]
-    color: Spec = {
-        "field": told_apart,
-        "type": "nominal",
-        "title": None,
-        "scale": {"domain": series if told_apart == "series" else statistics, "range": list(palette.SERIES)},
-        "legend": {"columns": 3} if len(series) > 1 or len(statistics) > 1 else None,
-    }
-    several = len(statistics) > 1
-    dash: Spec = {
-        "field": "statistic",
-        "type": "nominal",
-        "title": None,
-        "scale": {"domain": statistics, "range": [list(palette.SOLID), list(palette.DASHED)]},
-        "legend": {"columns": 3} if several and told_apart == "statistic" else ({} if several else None),
-    }
-    shape: Spec = {
-        "field": "statistic",
-        "type": "nominal",
-        "title": None,
-        "scale": {"domain": statistics, "range": ["circle", "triangle-up"]},
-        "legend": {} if several else None,
-    }
-    marks = {"x": _x(along, rows), "color": color, "detail": {"field": "series"}}
-    point = marks | {"y": y(drawn), "shape": shape, "tooltip": tooltip}
+    tooltip += [told("status", "verdict", "nominal")]
+
+    across = {"x": _x(along, rows), "color": color, "detail": {"field": "series"}}
+    mark = across | {"y": y("mark"), "shape": shape, "tooltip": tooltip}
     spec = frame(rows)
-    spec["transform"] = to_milliseconds("value", "low", "high") if unit == "s" else []
     spec["layer"] = [
-        {"mark": {"type": "line", "strokeWidth": 2}, "encoding": marks | {"y": y(drawn), "strokeDash": dash}},
+        {"mark": {"type": "line", "strokeWidth": 2}, "encoding": across | {"y": y("mark"), "strokeDash": dash}},
         {
-            "transform": [{"filter": f"isValid(datum.{low})"}],
+            "transform": [{"filter": "isValid(datum.bar_from)"}],
             "mark": {"type": "rule", "strokeWidth": 1.5},
-            "encoding": marks | {"y": y(low), "y2": {"field": high}},
+            "encoding": across | {"y": y("bar_from"), "y2": {"field": "bar_to"}},
         },
         {
             "transform": [{"filter": "datum.status === 'valid'"}],
             "mark": {"type": "point", "filled": True, "size": 60, "opacity": 1},
-            "encoding": point,
+            "encoding": mark,
         },
         {
             "transform": [{"filter": "datum.status !== 'valid'"}],
             "mark": {"type": "point", "filled": False, "size": 60, "strokeWidth": 2, "opacity": 1},
-            "encoding": point,
+            "encoding": mark,
         },
     ]
     return spec
 
 
-def _log_y(unit: str, rows: list[dict[str, Any]]) -> bool:
-    return unit == "s" and wants_log([row["value_s"] for row in rows])
-
-
-def _ends(rows: list[dict[str, Any]], log: bool) -> tuple[float, float]:
-    """The ends of the y axis, so that the values fill it: intervals wider than that, as two repeats give, are cut off."""
-    values = [row["value_s"] for row in rows]
-    highest = max(values) or 1.0
-    if log:
-        floor, ceiling = min(values) / 1.6, highest * 1.6
-    else:
-        floor, ceiling = 0.0, highest * 1.25
-    far = max((row["high_s"] for row in rows if "high_s" in row), default=highest)
-    return floor, min(ceiling, max(far, highest * 1.04))
-
-
-def _cut(rows: list[dict[str, Any]], log: bool) -> bool:
-    """Whether the axis cuts an interval off."""
-    floor, ceiling = _ends(rows, log)
-    return any(row["high_s"] > ceiling or (log and row["low_s"] < floor) for row in rows if "low_s" in row)
-
-
-def _x(along: Axes, rows: list[dict[str, Any]]) -> Spec:
+def _x(along: Axes, rows: list[Row]) -> Spec:
     values = sorted({row["x"] for row in rows})
     spread = len(values) > 1 and values[0] > 0 and values[-1] / values[0] >= LOG_X_FROM_RATIO
+    scale: Spec = {"type": "log", "base": 2, "nice": False} if spread else {"zero": False}
     return {
         "field": "x",
         "type": "quantitative",
         "title": along.x_label,
-        "scale": {"type": "log", "base": 2, "nice": False, "padding": 12} if spread else {"zero": False, "padding": 12},
+        "scale": scale | {"padding": 12},
         "axis": {"values": values, "format": ",~r", "labelOverlap": True, "grid": False},
     }

@@ -1,0 +1,149 @@
+"""A run's charts: every value in a bar, the extremes among the drawn, whole callers on their lines."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from loadgen.analysis.stats import distribution
+from loadgen.engine.record import MISSING, Outcome, Records
+from loadgen.load.spec import ClosedLoop, OpenLoop, RunSpec, Wave
+from loadgen.report.run_charts import (
+    TAIL_VALUES,
+    TIMELINE_REQUESTS,
+    Float,
+    distribution_chart,
+    run_charts,
+    thin,
+    timeline_chart,
+    timeline_rows,
+)
+from tests.report.documents import measured_run, recording, specs
+
+
+def of(values: Float) -> dict[str, float | None]:
+    return distribution(values)
+
+
+@given(st.lists(st.floats(0, 100), min_size=1, max_size=500), st.integers(2, 50))
+def test_thinning_keeps_the_extremes_and_the_limit(values: list[float], limit: int) -> None:
+    ordered = np.sort(np.array(values))
+    kept = thin(ordered, limit)
+    assert len(kept) <= max(limit, 2)
+    assert (kept[0], kept[-1]) == (ordered[0], ordered[-1])
+    assert set(kept) <= set(ordered)
+
+
+@given(st.lists(st.floats(0, 10), min_size=1, max_size=300))
+def test_every_value_is_in_exactly_one_bar(values: list[float]) -> None:
+    chart = distribution_chart("ttft_s", "TTFT", np.array(values), of(np.array(values)))
+    assert chart.spec is not None
+    assert sum(bar["values"] for bar in chart.spec["data"]["values"]) == len(values)
+
+
+def test_without_a_value_there_is_nothing_to_draw_and_a_reason() -> None:
+    chart = distribution_chart("tpot_s", "TPOT", np.empty(0), of(np.empty(0)))
+    assert chart.spec is None
+    assert chart.caption
+
+
+def test_the_tail_is_thinned_and_its_longest_value_stays() -> None:
+    values = np.concatenate([np.full(100_000, 0.01), np.linspace(0.5, 0.9, 900), [7.0]])
+    chart = distribution_chart("token_gap_s", "Token gap", values, of(values) | {"p99": 0.01})
+    assert chart.spec is not None
+    tail = [row["value_s"] for row in chart.spec["layer"][1]["data"]["values"]]
+    assert len(tail) <= TAIL_VALUES
+    assert max(tail) == 7.0
+    assert f"{len(tail)} of 901" in chart.caption
+
+
+def test_values_of_zero_on_a_logarithmic_axis_are_counted_and_said() -> None:
+    values = np.concatenate([np.zeros(5), np.geomspace(0.001, 10, 100)])
+    chart = distribution_chart("token_gap_s", "Token gap", values, of(values))
+    assert chart.spec is not None
+    assert chart.spec["layer"][0]["encoding"]["x"]["scale"]["type"] == "log"
+    assert "5 under 1.00 ms are in the first bar" in chart.caption
+    assert sum(bar["values"] for bar in chart.spec["data"]["values"]) == 105
+
+
+def test_the_distributions_are_those_of_the_documents_own_figures() -> None:
+    (spec,) = specs([ClosedLoop(4)], (32,), 8)
+    document, records = measured_run(spec, "s1")
+    charts, timeline = run_charts(document, records)
+    assert [chart.key for chart in charts] == ["ttft_s", "token_gap_s", "tpot_s", "e2e_latency_s"]
+    for chart in charts:
+        assert chart.spec is not None
+        assert sum(bar["values"] for bar in chart.spec["data"]["values"]) == document[chart.key]["n"]
+    assert "one line for each caller" in timeline.caption
+
+
+def every_row(records: Records) -> list[int]:
+    return [int(row) for row in np.argsort(records.start_ns, kind="stable")]
+
+
+def test_an_answered_request_waits_then_is_answered_and_a_failure_has_one_bar() -> None:
+    (spec,) = specs([ClosedLoop(2)], (32,), 8)
+    records = recording(spec, failures=0.3).records
+    bars = timeline_rows(records, every_row(records), by_slot=True)
+    for request in range(len(records)):
+        phases = [bar["phase"] for bar in bars if bar["request"] == request]
+        ok = records.outcome[request] == Outcome.OK
+        assert phases == (["to first token", "first to last token"] if ok else ["http error"])
+    assert {bar["lane"] for bar in bars} == {0, 1}
+
+
+@pytest.mark.parametrize("by_slot", [True, False])
+def test_bars_on_one_line_never_overlap(by_slot: bool) -> None:
+    shape = ClosedLoop(4) if by_slot else OpenLoop(30.0)
+    (spec,) = specs([shape], (32,), 8)
+    records = recording(spec).records
+    bars = timeline_rows(records, every_row(records), by_slot)
+    for lane in {bar["lane"] for bar in bars}:
+        edges = [edge for bar in bars if bar["lane"] == lane for edge in (bar["from_s"], bar["to_s"])]
+        assert edges == sorted(edges)
+
+
+def test_a_wave_has_a_line_for_each_request() -> None:
+    (spec,) = specs([Wave(6)], (32,), 8)
+    records = recording(spec).records
+    assert len({bar["lane"] for bar in timeline_rows(records, every_row(records), by_slot=False)}) == 6
+
+
+def many(shape: ClosedLoop | OpenLoop, requests: int) -> tuple[RunSpec, Records]:
+    (spec,) = specs([shape], (32,), 2)
+    spec = replace(spec, requests=requests)
+    return spec, recording(spec, failures=0.01).records
+
+
+def test_of_a_long_open_loop_all_failures_and_the_slowest_are_drawn() -> None:
+    _, records = many(OpenLoop(400.0), 3 * TIMELINE_REQUESTS)
+    chart = timeline_chart(records, None, by_slot=False)
+    assert chart.spec is not None
+    drawn = {bar["request"] for bar in chart.spec["data"]["values"]}
+    assert len(drawn) <= TIMELINE_REQUESTS
+    assert set(records.index[records.outcome != Outcome.OK].tolist()) <= drawn
+    assert int(records.index[np.argmax(records.end_ns - records.start_ns)]) in drawn
+    assert f"{3 * TIMELINE_REQUESTS - len(drawn):,} more are not drawn" in chart.caption
+
+
+def test_of_a_long_closed_loop_whole_callers_are_drawn() -> None:
+    _, records = many(ClosedLoop(30), 2 * TIMELINE_REQUESTS)
+    chart = timeline_chart(records, None, by_slot=True)
+    assert chart.spec is not None
+    drawn = {bar["request"] for bar in chart.spec["data"]["values"]}
+    assert len(drawn) <= TIMELINE_REQUESTS
+    slots = {int(records.slot[request]) for request in drawn}
+    whole = set(records.index[np.isin(records.slot, list(slots))].tolist())
+    assert len(whole - drawn) < max(np.bincount(records.slot))  # at most the last caller's end is cut
+
+
+def test_requests_that_were_never_sent_are_counted_in_words() -> None:
+    (spec,) = specs([ClosedLoop(2)], (32,), 4)
+    records = recording(spec).records
+    records.start_ns[-3:] = MISSING
+    records.outcome[-3:] = Outcome.DROPPED
+    chart = timeline_chart(records, {"start_s": 0.1, "end_s": 0.5}, by_slot=True)
+    assert "3 requests were never sent." in chart.caption
+    assert "measured window" in chart.caption
