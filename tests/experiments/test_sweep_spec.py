@@ -1,0 +1,159 @@
+"""From flags to resolved runs: grids, order, seeds, defaults, hashes, and the sentence for each mistake."""
+
+import json
+from typing import Any
+
+import pytest
+
+from loadgen.errors import UsageError
+from loadgen.experiments.origin import Origin
+from loadgen.experiments.spec import SweepSpec, grid_hash, make_spec, resolve, warmup_requests
+from loadgen.load.spec import ClosedLoop, OpenLoop, Wave
+
+GIVEN: dict[str, object] = {
+    "url": "http://127.0.0.1:8000",
+    "model": "m",
+    "concurrency": "1,4",
+    "input_tokens": "8",
+    "output_tokens": "16",
+}
+
+
+def spec(**changes: object) -> SweepSpec:
+    values = {**GIVEN, **changes}
+    return make_spec({key: value for key, value in values.items() if value is not None}, Origin())
+
+
+def test_repeats_are_outermost_and_count_the_seed_up() -> None:
+    runs = resolve(spec(input_tokens="8,32", repeats="2", seed="5"))
+    order = [(run.seed, run.input_tokens, run.concurrency) for run in runs]
+    grid = [(8, 1), (8, 4), (32, 1), (32, 4)]
+    assert order == [(5, *point) for point in grid] + [(6, *point) for point in grid]
+
+
+def test_repeats_of_a_point_share_its_hash_and_nothing_else_does() -> None:
+    runs = resolve(spec(repeats=3))
+    assert len({run.hash for run in runs}) == 6
+    assert len({run.point.hash for run in runs}) == 2
+
+
+def test_each_shape() -> None:
+    assert [run.shape for run in resolve(spec())] == [ClosedLoop(1), ClosedLoop(4)]
+    opened = resolve(spec(concurrency=None, rate="0.5,2", arrivals="constant"))
+    assert [run.shape for run in opened] == [OpenLoop(0.5, "constant"), OpenLoop(2.0, "constant")]
+    assert [run.shape for run in resolve(spec(concurrency=None, wave="3"))] == [Wave(3)]
+
+
+@pytest.mark.parametrize(
+    ("changes", "requests"),
+    [
+        ({"concurrency": "1"}, 32),
+        ({"concurrency": "16"}, 128),
+        ({"concurrency": "16", "requests": "20"}, 20),
+        ({"concurrency": "16", "duration_s": "5"}, None),
+        ({"concurrency": None, "rate": "4"}, 120),
+        ({"concurrency": None, "wave": "7"}, None),
+    ],
+)
+def test_requests_by_default(changes: dict[str, object], requests: int | None) -> None:
+    assert resolve(spec(**changes))[0].requests == requests
+
+
+@pytest.mark.parametrize(
+    ("changes", "requests"),
+    [
+        ({"concurrency": "16"}, 16),
+        ({"concurrency": "16", "warmup_requests": "0"}, 0),
+        ({"concurrency": None, "wave": "7"}, 7),
+        ({"concurrency": None, "rate": "0.2"}, 1),
+        ({"concurrency": None, "rate": "1000"}, 64),
+    ],
+)
+def test_warmup_by_default(changes: dict[str, object], requests: int) -> None:
+    assert warmup_requests(resolve(spec(**changes))[0]) == requests
+
+
+def test_a_file_and_flags_of_the_same_meaning_have_the_same_hash() -> None:
+    typed = spec(concurrency=[1, 4], input_tokens=8, output_tokens=[16], slo={"ttft_s": 0.5})
+    assert grid_hash(resolve(typed)) == grid_hash(resolve(spec(slo="ttft_s=0.5")))
+
+
+@pytest.mark.parametrize(
+    "changes", [{"model": "n"}, {"seed": "1"}, {"concurrency": "1,5"}, {"repeats": "2"}, {"endpoint": "chat"}]
+)
+def test_whatever_changes_the_runs_changes_the_hash(changes: dict[str, object]) -> None:
+    assert grid_hash(resolve(spec(**changes))) != grid_hash(resolve(spec()))
+
+
+def test_the_name_and_the_spelling_of_the_url_do_not_change_the_hash() -> None:
+    other = spec(name="again", url="http://127.0.0.1:8000/v1/")
+    assert grid_hash(resolve(other)) == grid_hash(resolve(spec()))
+
+
+def test_the_simulator_has_a_model_of_its_own() -> None:
+    assert spec(url="simulator", model=None).model == "simulated-moe"
+    assert spec(url="simulator").model == "m"
+
+
+def test_secrets_stay_out_of_the_record_and_of_repr() -> None:
+    secret = spec(header=["X-Team=tops3cret"], api_key_env="KEY")
+    assert secret.secret_headers({"KEY": "k3y"}) == (("X-Team", "tops3cret"), ("Authorization", "Bearer k3y"))
+    recorded = json.dumps([secret.to_json(), *(run.to_json() for run in resolve(secret))]) + repr(secret)
+    assert "tops3cret" not in recorded
+    assert "k3y" not in recorded
+    assert "x-team" in recorded
+
+
+MISTAKES: list[tuple[dict[str, Any], str]] = [
+    ({"concurrency": "0"}, "--concurrency must be at least 1, not 0"),
+    ({"concurrency": "1,x"}, "--concurrency must be a whole number, not x"),
+    ({"concurrency": ""}, "--concurrency must list at least one value"),
+    ({"concurrency": "4,4"}, "--concurrency lists 4 twice"),
+    ({"concurrency": None}, "no load is given"),
+    ({"rate": "1"}, "--concurrency and --rate exclude each other"),
+    ({"concurrency": None, "rate": "0"}, "--rate must be greater than 0, not 0"),
+    ({"concurrency": None, "rate": "inf"}, "--rate must be a number, not inf"),
+    ({"input_tokens": "-1"}, "--input-tokens must be at least 1, not -1"),
+    ({"input_tokens": None}, "--input-tokens is missing"),
+    ({"output_tokens": None}, "--output-tokens is missing"),
+    ({"url": None}, "--url is missing"),
+    ({"url": "localhost:8000"}, "'localhost:8000' is not a URL"),
+    ({"model": None}, "--model is missing"),
+    ({"model": " "}, "--model is empty"),
+    ({"endpoint": "embeddings"}, "--endpoint must be 'completions' or 'chat', not embeddings"),
+    ({"requests": "2"}, "--requests is 2, fewer than a concurrency of 4"),
+    ({"requests": "8", "duration_s": "3"}, "--requests and --duration-s exclude each other"),
+    ({"duration_s": "3", "warmup_requests": "0"}, "--duration-s needs a warm-up"),
+    ({"concurrency": None, "wave": "3", "requests": "3"}, "--requests does not go with --wave"),
+    ({"arrivals": "constant"}, "--arrivals needs --rate"),
+    ({"concurrency": None, "rate": "1", "arrivals": "gamma"}, "--arrivals must be 'constant' or 'poisson', not gamma"),
+    ({"workers": "2"}, "--workers is 2, but this version measures with one"),
+    ({"slo": "speed=1"}, "--slo names 'speed'"),
+    ({"slo": "ttft_s=0"}, "--slo must be greater than 0, not 0"),
+    ({"slo": "ttft_s"}, "--slo must be given as NAME=VALUE"),
+    ({"seed": "-1"}, "--seed must be at least 0, not -1"),
+    ({"seed": True}, "--seed must not be true"),
+    ({"concurrency": [True]}, "--concurrency must be numbers"),
+    ({"header": ["no equals"]}, "--header must be given as NAME=VALUE"),
+    ({"header": ["a b=c"]}, "--header has the name 'a b'"),
+]
+
+
+@pytest.mark.parametrize(("changes", "sentence"), MISTAKES, ids=[sentence for _, sentence in MISTAKES])
+def test_mistakes_are_named(changes: dict[str, object], sentence: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        spec(**changes)
+    assert str(caught.value).startswith(sentence)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_header_value_is_not_repeated_in_its_complaint() -> None:
+    with pytest.raises(UsageError) as caught:
+        spec(header={"X-Key": "s3cret\r\nX-Other: 1"})
+    assert "s3cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("environ", [{}, {"KEY": ""}, {"KEY": "two\nlines"}])
+def test_a_key_that_is_not_there_is_named_by_its_variable(environ: dict[str, str]) -> None:
+    with pytest.raises(UsageError, match="variable KEY"):
+        spec(api_key_env="KEY").secret_headers(environ)

@@ -1,0 +1,259 @@
+"""Finding out what a server is, over real sockets against scripted answers, and the sentence for each way it can go wrong."""
+
+import json
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+
+from loadgen.errors import ServerError, UsageError
+from loadgen.servers.endpoint import (
+    EndpointFacts,
+    TokenCounter,
+    check_lengths,
+    error_text,
+    is_alive,
+    normalise_url,
+    probe,
+)
+
+Answers = dict[str, tuple[int, Any]]  # path -> status and JSON body
+
+VLLM: Answers = {
+    "/v1/models": (200, {"object": "list", "data": [{"id": "m", "owned_by": "vllm", "max_model_len": 100}]}),
+    "/version": (200, {"version": "0.32.0"}),
+    "/metrics": (200, {}),
+    "/tokenize": (200, {"count": 1, "max_model_len": 100, "tokens": [5]}),
+}
+
+
+@contextmanager
+def served(answers: Answers, heard: list[tuple[str, dict[str, str], bytes]] | None = None) -> Iterator[str]:
+    """A server that answers by `answers`, 404 otherwise, and notes what it heard; gives its URL."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def _answer(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            if heard is not None:
+                heard.append((self.path, dict(self.headers), body))
+            status, document = answers.get(self.path, (404, {"detail": "Not Found"}))
+            content = json.dumps(document).encode()
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        do_GET = do_POST = _answer
+
+        def log_message(self, format: str, *args: object) -> None:
+            return
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def free_port() -> int:
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        port: int = listening.getsockname()[1]
+        return port
+
+
+@pytest.mark.parametrize(
+    ("given", "base"),
+    [
+        ("http://127.0.0.1:8000", "http://127.0.0.1:8000"),
+        ("http://127.0.0.1:8000/", "http://127.0.0.1:8000"),
+        ("http://127.0.0.1:8000/v1", "http://127.0.0.1:8000"),
+        ("http://127.0.0.1:8000/v1/", "http://127.0.0.1:8000"),
+        (" https://Example.org/base/v1 ", "https://example.org/base"),
+        ("https://example.org/openai/v1/chat/completions", "https://example.org/openai"),
+        ("https://example.org/v1/completions", "https://example.org"),
+        ("https://example.org/v1beta/openai", "https://example.org/v1beta/openai"),
+        ("http://[::1]:80/v1", "http://[::1]:80"),
+    ],
+)
+def test_a_url_is_taken_as_users_paste_it(given: str, base: str) -> None:
+    assert normalise_url(given) == base
+    assert normalise_url(base) == base
+
+
+@pytest.mark.parametrize(
+    "given", ["", "localhost:8000", "ftp://h", "http:///x", "http://h:99999", "http://h:x", "http://[::1", "http://h:0"]
+)
+def test_what_is_no_url_is_named(given: str) -> None:
+    with pytest.raises(UsageError, match="is not a URL of a server"):
+        normalise_url(given)
+
+
+def test_a_url_with_a_password_is_refused_and_not_repeated() -> None:
+    with pytest.raises(UsageError, match="--api-key-env") as caught:
+        normalise_url("http://user:s3cret@h:8000")
+    assert "s3cret" not in str(caught.value)
+
+
+def test_a_url_with_a_query_is_refused() -> None:
+    with pytest.raises(UsageError, match=r"without '\?'"):
+        normalise_url("http://h:8000/v1?key=1")
+
+
+@pytest.mark.loopback
+def test_vllm_says_what_it_is() -> None:
+    with served(VLLM) as url:
+        facts = probe(url, "m", ())
+    assert facts == EndpointFacts(
+        base_url=url,
+        api_url=f"{url}/v1",
+        dialect="vllm",
+        name="vLLM",
+        version="0.32.0",
+        models=("m",),
+        max_model_len=100,
+        simulated=False,
+        has_tokenize=True,
+        has_metrics=True,
+    )
+    assert facts.completions_url("chat") == f"{url}/v1/chat/completions"
+
+
+@pytest.mark.loopback
+def test_the_simulator_is_known_as_such() -> None:
+    answers = VLLM | {
+        "/v1/models": (200, {"data": [{"id": "m", "owned_by": "loadgen-simulator"}]}),
+        "/version": (200, {"version": "1", "simulated": True}),
+    }
+    with served(answers) as url:
+        facts = probe(url, "m", ())
+    assert (facts.simulated, facts.name, facts.dialect) == (True, "loadgen simulator", "vllm")
+
+
+@pytest.mark.loopback
+def test_a_plain_openai_server_is_asked_for_nothing_special() -> None:
+    with served({"/v1/models": (200, {"data": [{"id": "m", "owned_by": "acme"}]})}) as url:
+        facts = probe(url, "m", ())
+    assert (facts.dialect, facts.name, facts.has_tokenize, facts.has_metrics) == ("openai", "acme", False, False)
+    assert facts.max_model_len is None
+
+
+@pytest.mark.loopback
+def test_a_server_that_cannot_list_its_models_is_used_all_the_same() -> None:
+    with served({"/v1/models": (500, {})}) as url:
+        facts = probe(url, "any", ())
+    assert (facts.models, facts.dialect) == ((), "openai")
+
+
+@pytest.mark.loopback
+def test_a_gateway_without_v1() -> None:
+    with served({"/v1beta/openai/models": (200, {"data": [{"id": "m"}]})}) as url:
+        facts = probe(f"{url}/v1beta/openai", "m", ())
+    assert facts.completions_url("completions") == f"{url}/v1beta/openai/completions"
+
+
+@pytest.mark.loopback
+def test_a_wrong_model_is_answered_with_those_there_are() -> None:
+    with served(VLLM) as url, pytest.raises(UsageError, match=r"does not serve the model 'x'; it serves 'm'$"):
+        probe(url, "x", ())
+
+
+@pytest.mark.loopback
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_refused_key_points_to_the_flag(status: int) -> None:
+    with served({"/v1/models": (status, {})}) as url, pytest.raises(UsageError, match="--api-key-env"):
+        probe(url, "m", (("Authorization", "Bearer k3y"),))
+
+
+@pytest.mark.loopback
+def test_headers_are_sent_along() -> None:
+    heard: list[tuple[str, dict[str, str], bytes]] = []
+    with served(VLLM, heard) as url:
+        probe(url, "m", (("X-Team", "a"),))
+    assert {headers.get("X-Team") for _, headers, _ in heard} == {"a"}
+
+
+@pytest.mark.loopback
+def test_a_dead_url() -> None:
+    url = f"http://127.0.0.1:{free_port()}"
+    with pytest.raises(ServerError) as caught:
+        probe(url, "m", ())
+    assert str(caught.value) == f"nothing answers at {url}: connection refused; is the server running?"
+    assert not is_alive(url, ())
+
+
+@pytest.mark.loopback
+def test_a_server_that_does_not_speak_http_or_tls() -> None:
+    with served(VLLM) as url, pytest.raises(ServerError, match=r"nothing answers at https://.*TLS failed"):
+        probe(url.replace("http:", "https:"), "m", ())
+
+
+@pytest.mark.loopback
+def test_a_server_that_accepts_and_says_nothing() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        with pytest.raises(ServerError, match=f"nothing answers at {url} in time"):
+            probe(url, "m", (), timeout_s=0.2)
+        assert is_alive(url, (), timeout_s=0.2)
+
+
+@pytest.mark.loopback
+@pytest.mark.parametrize(
+    ("endpoint", "body"),
+    [
+        (
+            "chat",
+            {"model": "m", "messages": [{"role": "user", "content": "hi"}], "add_generation_prompt": True},
+        ),
+        ("completions", {"model": "m", "prompt": "hi", "add_special_tokens": True}),
+    ],
+)
+def test_tokens_are_counted_by_the_server(endpoint: Any, body: dict[str, Any]) -> None:
+    heard: list[tuple[str, dict[str, str], bytes]] = []
+    with served(VLLM | {"/tokenize": (200, {"count": 7})}, heard) as url:
+        facts = probe(url, "m", ())
+        with TokenCounter(facts, "m", endpoint, ()) as count:
+            assert count("hi") == 7
+    assert json.loads(heard[-1][2]) == body
+
+
+@pytest.mark.loopback
+def test_a_tokenizer_that_fails_says_why() -> None:
+    answers = dict(VLLM)
+    with served(answers) as url:
+        facts = probe(url, "m", ())
+        answers["/tokenize"] = (400, {"error": {"message": "no template"}})
+        with TokenCounter(facts, "m", "chat", ()) as count, pytest.raises(ServerError, match=r"400 .*: no template"):
+            count("hi")
+
+
+def test_lengths_that_do_not_fit_are_refused() -> None:
+    facts = EndpointFacts("http://h", "http://h/v1", "vllm", "vLLM", None, ("m",), 100, False, False, False)
+    check_lengths(facts, 60, 40)
+    with pytest.raises(UsageError, match="60 input \\+ 41 output tokens are 101, more than the 100"):
+        check_lengths(facts, 60, 41)
+    check_lengths(replace(facts, max_model_len=None), 60, 4100)
+
+
+@pytest.mark.parametrize(
+    ("body", "text"),
+    [
+        (b'{"error":{"message":"The model `x` does not exist.","code":404}}', "The model `x` does not exist."),
+        (b'{"detail": "Not Found"}', "Not Found"),
+        (b'{"error":{"message":"caf\\u00e9 \\"q\\"\\nline"}}', 'café "q" line'),
+        (b"Internal  Server\nError", "Internal Server Error"),
+        (b"\xff", "\ufffd"),
+        (b"x" * 400, "x" * 299 + "…"),
+    ],
+)
+def test_the_words_of_an_error_body(body: bytes, text: str) -> None:
+    assert error_text(body) == text
