@@ -201,26 +201,21 @@ def _spec(title: str, unit: str, along: Axes, rows: list[Row], scale: Spec) -> S
 
     across = {"x": _x(along, rows), "color": color, "detail": {"field": "series"}}
     mark = across | {"y": y("mark"), "shape": shape, "tooltip": tooltip}
-    spec = frame(rows)
-    spec["layer"] = [
-        {"mark": {"type": "line", "strokeWidth": 2}, "encoding": across | {"y": y("mark"), "strokeDash": dash}},
-        {
-            "transform": [{"filter": "isValid(datum.bar_from)"}],
-            "mark": {"type": "rule", "strokeWidth": 1.5},
-            "encoding": across | {"y": y("bar_from"), "y2": {"field": "bar_to"}},
-        },
-        {
-            "transform": [{"filter": "datum.status === 'valid'"}],
-            "mark": {"type": "point", "filled": True, "size": 60, "opacity": 1},
-            "encoding": mark,
-        },
-        {
-            "transform": [{"filter": "datum.status !== 'valid'"}],
-            "mark": {"type": "point", "filled": False, "size": 60, "strokeWidth": 2, "opacity": 1},
-            "encoding": mark,
-        },
-    ]
-    return spec
+    line: Spec = {
+        "mark": {"type": "line", "strokeWidth": 2},
+        "encoding": across | {"y": y("mark"), "strokeDash": dash},
+    }
+    bars: Spec = {
+        "transform": [{"filter": "isValid(datum.bar_from)"}],
+        "mark": {"type": "rule", "strokeWidth": 1.5},
+        "encoding": across | {"y": y("bar_from"), "y2": {"field": "bar_to"}},
+    }
+    layers = [line, bars] if any("bar_from" in row for row in rows) else [line]
+    for status, filled in (("valid", True), ("doubtful", False)):
+        if any(row["status"] == status for row in rows):
+            style = {"type": "point", "filled": filled, "size": 60, "strokeWidth": 2, "opacity": 1}
+            layers.append({"transform": [{"filter": f"datum.status === '{status}'"}], "mark": style, "encoding": mark})
+    return frame(rows) | {"layer": layers}
 
 
 def _x(along: Axes, rows: list[Row]) -> Spec:

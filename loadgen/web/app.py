@@ -4,6 +4,7 @@ May import report, store, errors and the rest of web. Every answer forbids the b
 and to run any script but ours; FastAPI's own documentation pages, which load theirs from a network, are left out.
 """
 
+import contextlib
 import socket
 import threading
 from collections.abc import Awaitable, Callable
@@ -67,7 +68,8 @@ def serve(db_url: str, host: str, port: int, on_ready: Callable[[str], None] = l
         shown = f"[{host}]" if ":" in host else host
         on_ready(f"http://{shown}:{listener.getsockname()[1]}/")
         config = uvicorn.Config(create_app(db_url), log_level="warning", access_log=False, lifespan="off")
-        uvicorn.Server(config).run(sockets=[listener])
+        with contextlib.suppress(KeyboardInterrupt):  # uvicorn hands it on once everything is closed
+            uvicorn.Server(config).run(sockets=[listener])
     finally:
         listener.close()
 
