@@ -99,7 +99,9 @@ class Records:
     sent_ns: Int64  # just before the first byte was handed to the kernel
     first_byte_ns: Int64  # first byte of the answer, headers included
     end_ns: Int64  # last byte of the answer, or when it was given up
-    connect_ns: Int64  # duration of opening its connection, TLS included, on the first request over it; MISSING on the others
+    connect_ns: (
+        Int64  # duration of opening its connection, TLS included, on the first request over it; MISSING on the others
+    )
     prompt_tokens_asked: Int32
     output_tokens_asked: Int32
     prompt_tokens: Int32  # as the server counted; -1 unknown

@@ -96,7 +96,9 @@ class _Stream:
         self._from_token_ids: list[int | None] = []
         self._from_usage: list[int | None] = []
         self._usage_so_far = 0
-        self._usage_runs = True  # every chunk so far brought its usage; a total that comes only at the end counts no chunk
+        self._usage_runs = (
+            True  # every chunk so far brought its usage; a total that comes only at the end counts no chunk
+        )
 
     def read(self, parser: ResponseParser) -> None:
         """Take every event of the body. Raises _NotAsPromisedError at the first that is not the JSON promised."""

@@ -6,9 +6,11 @@ that the parent is gone, however it died.
 """
 
 import asyncio
+import itertools
 import os
 import signal
 import socket
+import struct
 import subprocess
 import sys
 from collections.abc import Callable
@@ -27,7 +29,8 @@ __all__ = ["Progress", "Target", "Task", "Worker"]
 
 _POLL_S = 0.1
 _GOODBYE_S = 5.0
-_DRAIN, _STOP = b"d", b"s"
+_DRAIN, _STOP = 0, 1
+_ORDER = struct.Struct("BI")  # what to do, and in which run: one that comes late must not hit the next run
 
 
 class Worker:
@@ -45,6 +48,7 @@ class Worker:
                 env=_environment(),
             )
         self._channel = Connection(channel.detach())
+        self._run = 0
 
     def __enter__(self) -> "Worker":
         return self
@@ -62,6 +66,7 @@ class Worker:
 
         Raises EngineError when the worker dies or cannot carry it out.
         """
+        self._run += 1
         try:
             self._channel.send(task)
             while True:
@@ -80,11 +85,11 @@ class Worker:
             ) from error
 
     def drain(self) -> None:
-        """Send nothing more and wait for what is in flight. Safe in a signal handler."""
+        """Send nothing more in the present run and wait for what is in flight. Safe in a signal handler."""
         self._order(_DRAIN)
 
     def stop(self) -> None:
-        """End the run now; what finished is returned. Safe in a signal handler."""
+        """End the present run now; what finished is returned. Safe in a signal handler."""
         self._order(_STOP)
 
     def close(self) -> None:
@@ -97,9 +102,9 @@ class Worker:
             self._process.kill()
             self._process.wait()
 
-    def _order(self, order: bytes) -> None:
+    def _order(self, order: int) -> None:
         try:
-            self._orders.send(order)
+            self._orders.send(_ORDER.pack(order, self._run))
         except ConnectionError:
             return  # the worker has died; `run` is about to find out and say so
 
@@ -111,35 +116,51 @@ def _environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
 
 
-async def _carry_out(task: Task, channel: Connection, orders: socket.socket) -> Recording:
-    """Measure `task` while listening for orders. Raises asyncio.CancelledError when the parent is gone."""
+async def _carry_out(task: Task, run: int, channel: Connection, orders: socket.socket) -> Recording:
+    """Measure `task`, the `run`-th, while listening for orders. Raises asyncio.CancelledError when the parent is gone."""
     loop = asyncio.get_running_loop()
     running = asyncio.current_task()
     assert running is not None
+    heard: list[int] = []
     drivers: list[Driver] = []
 
+    def obey(driver: Driver, order: int) -> None:
+        if order == _DRAIN:
+            driver.drain()
+        else:
+            driver.stop()
+
     def hear() -> None:
-        order = orders.recv(1)
-        if not order:
+        message = orders.recv(_ORDER.size, socket.MSG_WAITALL)
+        if len(message) < _ORDER.size:
             loop.remove_reader(orders)
             running.cancel()
-        for driver in drivers:
-            driver.drain() if order == _DRAIN else driver.stop()
+            return
+        order, meant_for = _ORDER.unpack(message)
+        if meant_for == run:
+            heard.append(order)
+            for driver in drivers:
+                obey(driver, order)
+
+    def adopt(driver: Driver) -> None:
+        drivers.append(driver)
+        for order in heard:
+            obey(driver, order)
 
     loop.add_reader(orders, hear)
     try:
-        return await measure(task, channel.send, drivers.append)
+        return await measure(task, channel.send, adopt)
     finally:
         loop.remove_reader(orders)
 
 
 def serve(channel: Connection, orders: socket.socket) -> None:
     """The worker's life: one task after the other until the parent's side closes."""
-    while True:
+    for run in itertools.count(1):
         try:
             task: Task = channel.recv()
             try:
-                answer: Recording | EngineError = uvloop.run(_carry_out(task, channel, orders))
+                answer: Recording | EngineError = uvloop.run(_carry_out(task, run, channel, orders))
             except EngineError as error:
                 answer = error
             channel.send(answer)
