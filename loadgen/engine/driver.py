@@ -220,6 +220,7 @@ class Driver:
         except TimeoutError:
             self._give_up(exchange, Outcome.TIMEOUT, f"no complete answer within {self._request_timeout_s:g} s")
         except asyncio.CancelledError:
+            self.drain()  # however the cancellation came, this task must not go on to its next request
             self._give_up(exchange, Outcome.CANCELLED, "stopped by the user")
         except httpx2.ConnectError as error:
             self._give_up(exchange, Outcome.CONNECT_ERROR, str(error))

@@ -181,6 +181,20 @@ def test_stop_gives_up_what_is_in_flight(monkeypatch: pytest.MonkeyPatch, shape:
     assert [one is None for one in run.sent_s] == [False] * 4 + [True] * 2
 
 
+def test_a_cancelled_caller_sends_nothing_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    def cancel_every_task() -> None:
+        for task in asyncio.all_tasks():
+            task.cancel()
+
+    with pytest.raises(asyncio.CancelledError):
+        Run(
+            monkeypatch,
+            ClosedLoop(2),
+            1000,
+            meanwhile=lambda driver: void(asyncio.get_running_loop().call_later(1.5, cancel_every_task)),
+        )
+
+
 def test_every_planned_request_has_exactly_one_exchange(monkeypatch: pytest.MonkeyPatch) -> None:
     run = Run(
         monkeypatch,
