@@ -8,20 +8,20 @@ from pathlib import Path
 import pytest
 
 from tests.real.command import Loadgen, loadgen_command
-from tests.real.vllm_server import RealServer, serving
+from tests.real.vllm_server import MODELS, RealServer, serving
 
 
 @pytest.fixture(scope="session")
 def real_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealServer]:
-    """One server for every test that leaves it alive."""
-    with serving(tmp_path_factory.mktemp("vllm") / "server.log") as server:
+    """One server of tiny Mixtral for every test that leaves it alive."""
+    with serving(MODELS[0], tmp_path_factory.mktemp("vllm") / "server.log") as server:
         yield server
 
 
 @pytest.fixture
 def doomed_server(tmp_path: Path) -> Iterator[RealServer]:
     """A server of the test's own, to kill."""
-    with serving(tmp_path / "server.log") as server:
+    with serving(MODELS[0], tmp_path / "server.log") as server:
         yield server
 
 

