@@ -16,7 +16,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "load": {"errors"},
     "engine": {"errors", "load"},
-    "servers": {"errors", "load"},
+    "servers": {"errors", "load", "engine"},
     "analysis": {"errors", "load", "engine"},
     "store": {"errors", "load", "engine", "servers", "analysis"},
     "report": {"errors", "load", "engine", "servers", "analysis", "store"},

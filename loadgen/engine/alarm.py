@@ -1,7 +1,7 @@
 """One alarm at an absolute moment of the monotonic clock, kept to tens of microseconds where the system can.
 
 An event loop's own timers round to a millisecond. On Linux a timerfd wakes the loop instead; elsewhere the loop's timer
-has to do.
+has to do. The engine sends by it, and the simulator its tokens.
 """
 
 import asyncio

@@ -107,7 +107,7 @@ def probe(base_url: str, model: str, headers: Headers, timeout_s: float = 10.0) 
         chosen = next((entry for entry in models if entry["id"] == model), {})
         owner = str(chosen.get("owned_by", ""))
         version = _json(client, f"{base_url}/version")
-        simulated = owner == "loadgen-simulator" or version.get("simulated") is True
+        simulated = owner == "loadgen-simulator" or version.get("simulator") is True
         is_vllm = owner in _OWNERS or simulated or set(version) == {"version"}
         name = _OWNERS["loadgen-simulator"] if simulated else "vLLM" if is_vllm else owner or "OpenAI-compatible server"
         max_model_len = chosen.get("max_model_len")

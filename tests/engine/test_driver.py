@@ -186,13 +186,21 @@ def test_a_cancelled_caller_sends_nothing_more(monkeypatch: pytest.MonkeyPatch) 
         for task in asyncio.all_tasks():
             task.cancel()
 
+    sent: list[int] = []
+
+    def one_second(index: int) -> float:
+        sent.append(index)
+        return 1.0
+
     with pytest.raises(asyncio.CancelledError):
         Run(
             monkeypatch,
             ClosedLoop(2),
             1000,
+            one_second,
             meanwhile=lambda driver: void(asyncio.get_running_loop().call_later(1.5, cancel_every_task)),
         )
+    assert sent == [0, 1, 2, 3]
 
 
 def test_every_planned_request_has_exactly_one_exchange(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable
 from heapq import heappop, heappush
 
-from loadgen.servers.simulator.alarm import make_alarm
+from loadgen.engine.alarm import make_alarm
 from loadgen.servers.simulator.dialect import StreamEncoder
 from loadgen.servers.simulator.exposition import Counters
 from loadgen.servers.simulator.options import SimulatorOptions
