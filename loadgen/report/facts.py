@@ -231,9 +231,9 @@ def load_facts(run: Document) -> Facts:
         ("measured window", f"{str(window.get('rule', MISSING_FIGURE)).replace('_', ' ')}, {stretch}"),
         ("requests in the window", number(window.get("requests"))),
         ("in flight", f"{number(concurrency.get('mean'))} on average, {number(concurrency.get('peak'))} at most"),
-        ("offered rate", f"{number(rates.get('offered_per_s'))} /s"),
-        ("sent rate", f"{number(rates.get('sent_per_s'))} /s"),
-        ("completed rate", f"{number(rates.get('completed_per_s'))} /s"),
+        ("offered rate", _per_s(rates.get("offered_per_s"))),
+        ("sent rate", _per_s(rates.get("sent_per_s"))),
+        ("completed rate", _per_s(rates.get("completed_per_s"))),
         ("whole run took", seconds(run.get("elapsed_s"))),
     )
 
