@@ -11,7 +11,9 @@ from loadgen.cli.terminal import Terminal
 def dashboard(
     context: typer.Context,
     host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option("--port", help="Port to listen on.", min=1, max=65535)] = 8080,
+    port: Annotated[
+        int, typer.Option("--port", help="Port to listen on; 0 takes any free one.", min=0, max=65535)
+    ] = 8080,
     db: Database = None,
     quiet: Quiet = False,
     verbose: Verbose = False,
@@ -20,5 +22,4 @@ def dashboard(
     from loadgen.web.app import serve
 
     terminal = Terminal.of(context, db, quiet, verbose)
-    terminal.note(f"dashboard of {terminal.db} at http://{host}:{port} (Ctrl-C ends it)")
-    serve(terminal.db, host, port)
+    serve(terminal.db, host, port, lambda url: terminal.note(f"dashboard of {terminal.db} at {url} (Ctrl-C ends it)"))

@@ -175,7 +175,7 @@ def _measure(
     spec = read_spec(values, file)
     stop = Stop()
     with Store.open(terminal.db) as store:
-        with SweepProgress(terminal) as progress, _interrupts(stop, progress.say):
+        with SweepProgress(terminal, resume=resume) as progress, _interrupts(stop, progress.say):
             result = run_sweep(spec, store, os.environ, stop, progress, resume=resume)
         row = store.sweep(result.sweep_id)
     documents = list(result.documents)
@@ -202,8 +202,8 @@ def _interrupts(stop: "Stop", say: "Callable[[str], None]") -> Iterator[None]:
     """Ctrl-C once drains, twice ends now; a termination signal ends now. Before anything is sent either ends the command."""
 
     def interrupted(number: int, frame: FrameType | None) -> None:
-        if not stop.attached:
-            raise KeyboardInterrupt
+        if not stop.attached or (stop.requested and not stop.sending):
+            raise KeyboardInterrupt  # nothing is on its way that could be waited for
         if number == signal.SIGTERM or stop.requested:
             stop.request()
             stop.request()

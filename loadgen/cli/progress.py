@@ -19,8 +19,9 @@ _PLAIN_EVERY_S = 10.0
 class SweepProgress:
     """Shows events as they come; a context manager. Call it with each event."""
 
-    def __init__(self, terminal: Terminal) -> None:
+    def __init__(self, terminal: Terminal, *, resume: bool) -> None:
         self._terminal = terminal
+        self._resume = resume
         self._console = stderr()
         self._live: Progress | None = None
         if self._console.is_terminal and not terminal.quiet:
@@ -73,7 +74,9 @@ class SweepProgress:
         label = "SIMULATED " if server["simulated"] else ""
         version = f" {server['version']}" if server["version"] else ""
         self.say(f"{label}{server['model']} on {server['name']}{version} at {server['url']}")
-        kept = f", {event.kept} of them finished before" if event.kept else ""
+        kept = f", {event.kept} of them finished before" if event.resumed else ""
+        if self._resume and not event.resumed:
+            self.say("no unfinished sweep of this spec is on record: a new one begins")
         self.say(f"sweep {event.sweep_id}: {plural(self._runs, 'run')}{kept}")
         if self._live is not None:
             self._task = self._live.add_task("", total=None, state="")

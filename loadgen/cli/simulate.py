@@ -77,7 +77,7 @@ def simulate(
     )
 
     def ready(bound_port: int) -> None:
-        url = f"http://{host}:{bound_port}"
+        url = f"http://[{host}]:{bound_port}" if ":" in host else f"http://{host}:{bound_port}"
         terminal.note(f"SIMULATED model '{model}' at {url} (Ctrl-C ends it); measure it with")
         terminal.note(
             f"  loadgen run --url {url} --model {model} --concurrency 16 --input-tokens 128 --output-tokens 64"

@@ -12,9 +12,10 @@ Phase = Literal["preparing", "warming up", "measuring"]
 
 @dataclass(frozen=True, slots=True)
 class SweepStarted:
-    """The server has answered and the sweep is on record. `kept` of its runs were finished before (resumed)."""
+    """The server has answered and the sweep is on record; `resumed` when it was before, with `kept` runs that had ended."""
 
     sweep_id: str
+    resumed: bool
     server: dict[str, Any]
     runs: tuple[RunSpec, ...]
     kept: int

@@ -42,7 +42,7 @@ class Origin:
             case "extra_forbidden":
                 raise UsageError(self._unknown(key, list(model.model_fields)))
             case "missing":
-                raise UsageError(f"{self.name(key)} is missing")
+                raise UsageError(f"{self.name(key)} is missing; {model.model_fields[key].description}")
             case "value_error":
                 raise UsageError(f"{self.name(key)} {error['msg'].removeprefix('Value error, ')}")
         shown = "" if key == "header" else f", not {error['input']}"

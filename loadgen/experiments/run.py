@@ -140,7 +140,11 @@ def _send(bench: Bench, task: Task) -> Recording:
         bench.stop.renew()
         bench.on_event(RunProgressed(progress))
 
-    return bench.worker.run(task, progressed)
+    bench.stop.sending = True
+    try:
+        return bench.worker.run(task, progressed)
+    finally:
+        bench.stop.sending = False
 
 
 def _check_warmup(bench: Bench, recording: Recording) -> None:

@@ -69,8 +69,8 @@ class SweepSpec(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str | None = None
-    url: str
-    model: str
+    url: Annotated[str, Field(description="say where the server is, or --url simulator to try loadgen out")]
+    model: Annotated[str, Field(description="say which of the server's models is meant")]
     endpoint: Endpoint = "completions"
     concurrency: WholeList = None
     rate: PositiveList = None

@@ -8,6 +8,7 @@ class Stop:
 
     def __init__(self) -> None:
         self.requests = 0
+        self.sending = False  # whether the worker is at work, so that an order is heard
         self._worker: Worker | None = None
 
     def attach(self, worker: Worker | None) -> None:
@@ -30,7 +31,7 @@ class Stop:
         self.renew()
 
     def renew(self) -> None:
-        """Say it again: an order that met the worker between two runs, or while it opened connections, was not heard."""
+        """Say it again: an order given in the instant before a run began was meant for the one before."""
         if self._worker is None or self.requests == 0:
             return
         if self.requests == 1:

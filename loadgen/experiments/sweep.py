@@ -78,8 +78,18 @@ def run_sweep(
         facts = probe(url, spec.model, headers)
         for run in runs:
             check_lengths(facts, run.input_tokens, run.output_tokens)
-        sweep_id, ended = _open(spec, runs, facts, store, resume)
-        on_event(SweepStarted(sweep_id, facts.to_json(spec.model), tuple(runs), len(ended)))
+        spec_hash = grid_hash(runs)
+        unfinished = store.resumable(spec_hash) if resume else None
+        ended: frozenset[str] = frozenset()
+        if unfinished is None:
+            sweep_id = _begin(spec, spec_hash, len(runs), facts, store)
+        else:
+            sweep_id = unfinished.sweep_id
+            ended = frozenset(each["spec"]["hash"] for each in store.runs(sweep_id) if has_ended(each))
+            store.set_sweep_status(sweep_id, "running")
+        on_event(
+            SweepStarted(sweep_id, unfinished is not None, facts.to_json(spec.model), tuple(runs), kept=len(ended))
+        )
         failure: LoadgenError | None = None
         try:
             with Worker() as worker:
@@ -149,16 +159,8 @@ def _server(spec: SweepSpec) -> Iterator[str]:
         yield simulator.url
 
 
-def _open(
-    spec: SweepSpec, runs: list[RunSpec], facts: EndpointFacts, store: Store, resume: bool
-) -> tuple[str, frozenset[str]]:
-    """The sweep to work on and the hashes of its runs that are done: the unfinished one of the same grid, else a new one."""
-    spec_hash = grid_hash(runs)
-    unfinished = store.resumable(spec_hash) if resume else None
-    if unfinished is not None:
-        documents = store.runs(unfinished.sweep_id)
-        store.set_sweep_status(unfinished.sweep_id, "running")
-        return unfinished.sweep_id, frozenset(each["spec"]["hash"] for each in documents if has_ended(each))
+def _begin(spec: SweepSpec, spec_hash: str, planned_runs: int, facts: EndpointFacts, store: Store) -> str:
+    """Put a new sweep on record; its id."""
     sweep_id = new_id("s")
     store.add_sweep(
         SweepRow(
@@ -166,7 +168,7 @@ def _open(
             name=spec.name or f"{spec.model} on {facts.name}",
             spec=spec.to_json(),
             spec_hash=spec_hash,
-            planned_runs=len(runs),
+            planned_runs=planned_runs,
             status="running",
             simulated=facts.simulated,
             created_at=datetime.now(UTC).isoformat(),
@@ -174,7 +176,7 @@ def _open(
             server=facts.to_json(spec.model),
         )
     )
-    return sweep_id, frozenset()
+    return sweep_id
 
 
 def _close(store: Store, sweep_id: str, status: SweepStatus) -> None:

@@ -1,0 +1,88 @@
+"""The command line in this process and in one of its own, a quick simulator, and a sweep on record."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from loadgen.cli import main
+from loadgen.servers.simulator import SimulatorOptions, SimulatorProcess
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        """Its standard output, which must be JSON and nothing else."""
+        return json.loads(self.out)
+
+
+Cli = Callable[..., Said]
+
+
+@pytest.fixture(autouse=True)
+def _own_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each test in a directory of its own, with an environment that decides nothing."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("LOADGEN_DB", "NO_COLOR", "COLUMNS", "FORCE_COLOR"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def cli(capfd: pytest.CaptureFixture[str]) -> Cli:
+    """Run a command in this process."""
+
+    def run(*arguments: str) -> Said:
+        capfd.readouterr()
+        code = main(arguments)
+        said = capfd.readouterr()
+        return Said(code, said.out, said.err)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def simulator() -> Iterator[SimulatorProcess]:
+    """A quick server that every test may use."""
+    with SimulatorProcess(SimulatorOptions(ttft_s=0.005, gap_s=0.001, max_model_len=4096)) as process:
+        yield process
+
+
+@pytest.fixture
+def point(simulator: SimulatorProcess) -> tuple[str, ...]:
+    """Flags of a small load point on it."""
+    server = ("--url", simulator.url, "--model", "simulated-moe", "--concurrency", "2")
+    return (*server, "--input-tokens", "8", "--output-tokens", "8", "--requests", "8")
+
+
+@pytest.fixture
+def start() -> Iterator[Callable[..., "subprocess.Popen[str]"]]:
+    """Start a command in a process of its own, ended with the test."""
+    started: list[subprocess.Popen[str]] = []
+
+    def popen(*arguments: str) -> "subprocess.Popen[str]":
+        process = subprocess.Popen(
+            [sys.executable, "-m", "loadgen.cli", *arguments],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        started.append(process)
+        return process
+
+    yield popen
+    for process in started:
+        if process.poll() is None:
+            process.kill()
+        process.communicate()

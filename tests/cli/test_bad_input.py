@@ -1,0 +1,128 @@
+"""Each mistake: one sentence on stderr, the right exit code, nothing on stdout, and nothing left behind."""
+
+import os
+import socket
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from loadgen.cli.terminal import Globals
+from tests.cli.conftest import Cli
+
+POINT = ("--url", "http://127.0.0.1:9", "--model", "m", "--input-tokens", "8", "--output-tokens", "8")
+
+TABLE: list[tuple[tuple[str, ...], int, str]] = [
+    (("run", *POINT, "--concurency", "1"), 2, "no such option: --concurency (did you mean --concurrency)"),
+    (("run", *POINT), 2, "no load is given"),
+    (("run", *POINT, "--concurrency", "0"), 2, "--concurrency must be at least 1, not 0"),
+    (("run", *POINT, "--concurrency", "1,2"), 2, "--concurrency takes one value here, not 1,2"),
+    (("run", *POINT, "--concurrency", "x"), 2, "--concurrency must be a whole number, not x"),
+    (("run", *POINT, "--concurrency", "1", "--rate", "2"), 2, "--concurrency and --rate exclude each other"),
+    (("run", *POINT, "--concurrency", "1", "--api-key-env", "NO_SUCH_KEY"), 2, "the environment variable NO_SUCH_KEY"),
+    (("run", *POINT, "--concurrency", "1"), 5, "nothing answers at http://127.0.0.1:9: connection refused"),
+    (("sweep", *POINT, "--concurrency", ""), 2, "--concurrency must list at least one value"),
+    (("sweep",), 2, "--url is missing"),
+    (("sweep", "no-such-file.yaml"), 2, "cannot read the spec file no-such-file.yaml: No such file"),
+    (("sweep", *POINT, "--concurrency", "1", "--repeats", "0"), 2, "--repeats must be at least 1, not 0"),
+    (("walk",), 2, "no such command 'walk'"),
+    (("show",), 2, "missing argument 'ID'"),
+    (("show", "latest"), 2, "There is no database"),
+    (("list",), 2, "There is no database"),
+    (("export", "latest", "--format", "xml"), 2, "--format must be json, csv or parquet, not xml"),
+    (("dashboard", "--port", "70000"), 2, "invalid value for '--port'"),
+    (("simulate", "--ttft-s", "-1"), 2, "ttft_s is -1"),
+    (("simulate", "--gap-s", "soon"), 2, "invalid value for '--gap-s'"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "code", "sentence"), TABLE, ids=[" ".join(row[0][-3:]) for row in TABLE])
+def test_one_sentence_and_the_code(
+    cli: Cli, tmp_path: Path, arguments: tuple[str, ...], code: int, sentence: str
+) -> None:
+    said = cli(*arguments)
+    assert (said.code, said.out) == (code, "")
+    assert said.err.startswith(f"loadgen: {sentence}")
+    assert said.err.count("\n") == 1
+
+
+def test_a_wrong_flag_leaves_no_database(cli: Cli, tmp_path: Path) -> None:
+    assert cli("run", *POINT, "--concurrency", "0").code == 2
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("url", "sentence"),
+    [
+        ("sqlite:////proc/no/such/loadgen.db", "/proc/no/such"),
+        ("sqlite:///.", "directory"),
+        ("mysql://h/x", "mysql"),
+        ("results", "results"),
+    ],
+)
+@pytest.mark.parametrize("command", ["run", "list"])
+def test_a_database_that_cannot_be_used(cli: Cli, url: str, sentence: str, command: str) -> None:
+    arguments = ("run", *POINT, "--concurrency", "1") if command == "run" else ("list",)
+    said = cli(*arguments, "--db", url)
+    assert said.code == 2
+    assert sentence in said.err
+    assert said.err.count("\n") == 1
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_directory_that_cannot_be_written(cli: Cli, tmp_path: Path) -> None:
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o500)
+    assert cli("run", *POINT, "--concurrency", "1", "--db", f"sqlite:///{closed}/loadgen.db").code == 2
+
+
+@pytest.mark.parametrize("arguments", [("run", *POINT, "--concurrency", "1"), ("list",), ("show", "latest")])
+def test_a_database_of_a_newer_schema(cli: Cli, tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    cli("run", *POINT, "--concurrency", "1")  # makes the database, then finds nobody at the URL
+    with sqlite3.connect(tmp_path / "loadgen.db") as database:
+        database.execute("UPDATE alembic_version SET version_num = 'zzzz'")
+    database.close()
+    said = cli(*arguments)
+    assert said.code == 2
+    assert "zzzz" in said.err
+    assert "upgrade" in said.err.lower()
+    assert said.err.count("\n") == 1
+
+
+@pytest.mark.loopback
+@pytest.mark.parametrize(("command", "code"), [("dashboard", 2), ("simulate", 5)])
+def test_a_port_in_use(cli: Cli, command: str, code: int) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        said = cli(command, "--port", str(port))
+    assert said.code == code
+    assert str(port) in said.err
+    assert said.err.count("\n") == 1
+
+
+def test_help_and_version_need_nothing(cli: Cli) -> None:
+    assert cli("--version").out.startswith("loadgen 0.")
+    said = cli("--help")
+    assert said.code == 0
+    assert all(command in said.out for command in ("run", "sweep", "list", "show", "export", "report"))
+
+
+def test_help_is_quick_because_nothing_heavy_is_imported() -> None:
+    program = "import sys, loadgen.cli.app; print(*sys.modules)"
+    loaded = set(subprocess.run([sys.executable, "-c", program], capture_output=True, text=True).stdout.split())
+    heavy = {"numpy", "rich", "sqlalchemy", "fastapi", "httpx2", "yaml", "psutil", "uvloop", "jinja2"}
+    assert "typer" in loaded
+    assert loaded & heavy == set()
+
+
+def test_an_unexpected_failure_is_one_line_unless_more_is_asked(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> Globals:
+        raise RuntimeError("the roof\nis on fire")
+
+    monkeypatch.setattr("loadgen.cli.app.Globals", broken)
+    said = cli("list")
+    assert said.code == 1
+    assert said.err == "loadgen: unexpected failure: RuntimeError: the roof (run again with -v for the traceback)\n"
+    assert "Traceback" in cli("list", "-v").err

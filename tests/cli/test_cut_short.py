@@ -1,0 +1,193 @@
+"""What is left of a sweep that is killed, interrupted, or loses its server; and how it goes on."""
+
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import pytest
+
+from loadgen.engine.record import MISSING, Outcome
+from loadgen.errors import StoreError
+from loadgen.servers.simulator import SimulatorOptions, SimulatorProcess
+from loadgen.servers.telemetry import scrape
+from loadgen.store.repository import Store
+from tests.cli.conftest import Cli
+
+pytestmark = pytest.mark.loopback
+
+DB = "sqlite:///loadgen.db"
+LIMIT_S = 30.0
+Start = Callable[..., "subprocess.Popen[str]"]
+
+
+def wait_until(condition: Callable[[], bool], process: "subprocess.Popen[str]") -> None:
+    """Until it holds; fails when the command ends or the limit passes first."""
+    deadline = time.monotonic() + LIMIT_S
+    while not condition():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def stored_runs() -> list[dict[str, Any]]:
+    try:
+        with Store.open(DB, read_only=True) as store:
+            return [document for sweep in store.sweeps() for document in store.runs(sweep.sweep_id)]
+    except StoreError:
+        return []  # the command has not made it yet
+
+
+def sent_and_cut(document: dict[str, Any]) -> int:
+    """How many requests of a run went out and did not end by themselves."""
+    with Store.open(DB, read_only=True) as store:
+        records = store.records(document["run_id"])
+    return int(np.count_nonzero((records.sent_ns != MISSING) & (records.outcome == Outcome.CANCELLED)))
+
+
+def flags(url: str, *more: str) -> tuple[str, ...]:
+    server = ("--url", url, "--model", "simulated-moe", "--input-tokens", "8")
+    return (*server, "--concurrency", "2", "--warmup-requests", "1", *more)
+
+
+def answered(simulator: SimulatorProcess) -> float:
+    return scrape(f"{simulator.url}/metrics").get("vllm:request_success_total", 0.0)
+
+
+def test_killed_and_resumed(cli: Cli, start: Start, simulator: SimulatorProcess) -> None:
+    grid = flags(simulator.url, "--output-tokens", "64", "--requests", "12", "--repeats", "5")
+    process = start("sweep", *grid)
+    wait_until(lambda: len(stored_runs()) >= 2, process)
+    process.kill()
+    process.wait()
+    kept = stored_runs()
+    assert 2 <= len(kept) < 5
+    said = cli("sweep", *grid, "--resume", "--json")
+    assert said.code in (0, 3)
+    assert f"{len(kept)} of them finished before" in said.err
+    runs = said.json["runs"]
+    assert said.json["status"] == "finished"
+    assert [run["run_id"] for run in runs[: len(kept)]] == [run["run_id"] for run in kept]
+    assert [run["spec"]["seed"] for run in runs] == [0, 1, 2, 3, 4]
+    assert len(cli("list", "--json").json["sweeps"]) == 1
+    again = cli("sweep", *flags(simulator.url, "--output-tokens", "2", "--requests", "2"), "--resume", "--json")
+    assert again.json["sweep_id"] != said.json["sweep_id"]
+    assert [run["repeat"] for run in again.json["runs"]] == [0]
+
+
+def test_another_grid_is_not_resumed(cli: Cli, start: Start, simulator: SimulatorProcess) -> None:
+    process = start("sweep", *flags(simulator.url, "--output-tokens", "64", "--requests", "12", "--repeats", "3"))
+    wait_until(lambda: len(stored_runs()) >= 1, process)
+    process.kill()
+    process.wait()
+    said = cli("sweep", *flags(simulator.url, "--output-tokens", "2", "--requests", "12"), "--resume", "--json")
+    assert "no unfinished sweep of this spec" in said.err
+    assert [run["spec"]["output_tokens"] for run in said.json["runs"]] == [2]
+
+
+def test_interrupted_once_it_waits_for_the_answers_on_their_way(cli: Cli, start: Start) -> None:
+    with SimulatorProcess(SimulatorOptions(ttft_s=0.05, gap_s=0.005)) as simulator:
+        grid = flags(simulator.url, "--output-tokens", "40", "--requests", "400", "--repeats", "2")
+        process = start("sweep", *grid)
+        wait_until(lambda: answered(simulator) >= 3, process)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=LIMIT_S)
+        assert process.returncode == 130
+        assert "Ctrl-C again ends now" in err
+        assert "--resume" in err
+        assert "SIMULATED" in out
+        (document,) = stored_runs()
+        outcomes = document["outcomes"]
+        assert document["interrupted"]
+        assert outcomes["ok"] >= 2
+        assert outcomes["ok"] + outcomes["cancelled"] == 400
+        assert sent_and_cut(document) == 0
+        (row,) = cli("list", "--json").json["sweeps"]
+        assert (row["status"], row["runs"]) == ("interrupted", 1)
+        assert "cut short" in cli("show", "latest").err
+
+
+def test_interrupted_twice_it_ends_at_once_and_keeps_what_finished(cli: Cli, start: Start) -> None:
+    with SimulatorProcess(SimulatorOptions(ttft_s=0.01, gap_s=1.0)) as simulator:
+        run = flags(simulator.url, "--output-tokens", "60", "--requests", "4", "--warmup-requests", "0")
+        process = start("run", *run, "--json")
+        wait_until(lambda: scrape(f"{simulator.url}/metrics").get("vllm:num_requests_running") == 2, process)
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.1)
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=LIMIT_S)
+        assert process.returncode == 130
+    (document,) = stored_runs()
+    assert document["interrupted"]
+    assert document["outcomes"]["cancelled"] == 4
+    assert sent_and_cut(document) == 2
+
+
+def test_interrupted_before_anything_was_sent(start: Start, tmp_path: Path) -> None:
+    with SimulatorProcess(SimulatorOptions(ttft_s=30)) as simulator:
+        process = start("run", *flags(simulator.url, "--output-tokens", "2"))
+        wait_until(lambda: scrape(f"{simulator.url}/metrics").get("vllm:num_requests_running") == 1, process)
+        process.send_signal(signal.SIGINT)  # in the warm-up
+        time.sleep(0.1)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=LIMIT_S)
+    assert process.returncode == 130
+    assert out == ""
+    assert err.splitlines()[-1].startswith("loadgen: stopped")
+    assert stored_runs() == []
+
+
+def test_a_termination_signal_ends_it_at_once(start: Start) -> None:
+    with SimulatorProcess(SimulatorOptions(ttft_s=0.01, gap_s=1.0)) as simulator:
+        run = flags(simulator.url, "--output-tokens", "60", "--requests", "4", "--warmup-requests", "0")
+        process = start("run", *run)
+        wait_until(lambda: scrape(f"{simulator.url}/metrics").get("vllm:num_requests_running") == 2, process)
+        process.terminate()
+        process.communicate(timeout=LIMIT_S)
+    assert process.returncode == 130
+    assert [sent_and_cut(document) for document in stored_runs()] == [2]
+
+
+def test_the_measuring_process_dies(cli: Cli, start: Start, simulator: SimulatorProcess) -> None:
+    process = start("sweep", *flags(simulator.url, "--output-tokens", "64", "--requests", "12", "--repeats", "3"))
+    wait_until(lambda: len(stored_runs()) >= 1, process)
+    (worker,) = psutil.Process(process.pid).children()
+    worker.kill()
+    out, err = process.communicate(timeout=LIMIT_S)
+    assert process.returncode == 1
+    assert err.splitlines()[-1].startswith("loadgen: the measuring process ended unexpectedly")
+    assert "of 3" in out
+    assert cli("list", "--json").json["sweeps"][0]["status"] == "failed"
+    assert len(stored_runs()) in (1, 2)
+
+
+def test_the_server_dies_and_the_sweep_goes_on_later(cli: Cli, start: Start) -> None:
+    with SimulatorProcess(SimulatorOptions(ttft_s=0.01, gap_s=0.003)) as simulator:
+        port = simulator.port
+        grid = flags(simulator.url, "--output-tokens", "20", "--requests", "20", "--repeats", "3")
+        process = start("sweep", *grid)
+        wait_until(lambda: len(stored_runs()) == 1, process)
+        before = answered(simulator)
+        wait_until(lambda: answered(simulator) >= before + 5, process)
+        simulator._started().kill()
+        out, err = process.communicate(timeout=LIMIT_S)
+    assert process.returncode == 5
+    assert err.splitlines()[-1].startswith(f"loadgen: the server at http://127.0.0.1:{port} died during run 2 of 3")
+    assert "2 runs of 3" in out
+    whole, broken = stored_runs()
+    assert whole["outcomes"]["ok"] == 20
+    assert not whole["server_died"]
+    assert broken["server_died"]
+    assert broken["verdict"]["status"] == "invalid"
+    assert cli("list", "--json").json["sweeps"][0]["status"] == "failed"
+    with SimulatorProcess(SimulatorOptions(port=port, ttft_s=0.01, gap_s=0.003)):
+        said = cli("sweep", *grid, "--resume", "--json")
+    assert said.code in (0, 3)
+    assert [run["repeat"] for run in said.json["runs"]] == [0, 1, 2]
+    assert said.json["runs"][0]["run_id"] == whole["run_id"]
+    assert all(run["outcomes"]["ok"] == 20 for run in said.json["runs"])
+    assert len(stored_runs()) == 4
