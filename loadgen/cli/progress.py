@@ -103,7 +103,7 @@ class SweepProgress:
         else:
             counts = f"{ended:,}/{total:,}"
         rate = ended / progress.elapsed_s if progress.elapsed_s > 0 else None
-        parts = [counts, f"{number(rate)}/s"]
+        parts = [counts, f"{number(rate)} req/s"]
         if progress.failed:
             parts.append(f"{progress.failed:,} failed")
         if present.phase == "warming up":

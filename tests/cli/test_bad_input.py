@@ -71,6 +71,14 @@ def test_a_database_that_cannot_be_used(cli: Cli, url: str, sentence: str, comma
     assert said.err.count("\n") == 1
 
 
+def test_which_database_is_meant(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "loadgen.db" in cli("list").err
+    monkeypatch.setenv("LOADGEN_DB", "sqlite:///env.db")
+    assert "env.db" in cli("list").err
+    assert "before.db" in cli("--db", "sqlite:///before.db", "list").err
+    assert "after.db" in cli("--db", "sqlite:///before.db", "list", "--db", "sqlite:///after.db").err
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 def test_a_directory_that_cannot_be_written(cli: Cli, tmp_path: Path) -> None:
     closed = tmp_path / "closed"
