@@ -1,0 +1,135 @@
+"""The tables for a terminal, from run documents alone: they fit, they pool, and they hide nothing."""
+
+import copy
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from rich.console import Console, RenderableType
+
+from loadgen.cli.outcome import show_run, show_sweep
+from loadgen.cli.tables import findings, run_line, sweep_table, sweeps_table
+from loadgen.load.spec import ClosedLoop, OpenLoop
+from tests.report.documents import Document, measured_run, specs, sweep_row
+
+PLANNED = specs([ClosedLoop(2), ClosedLoop(4)], repeats=2)
+
+
+@pytest.fixture(scope="module")
+def documents() -> list[Document]:
+    return [measured_run(spec, "s1", status="valid")[0] for spec in PLANNED]
+
+
+def text(renderable: RenderableType, width: int) -> str:
+    console = Console(width=width, color_system=None)
+    with console.capture() as capture:
+        console.print(renderable)
+    return capture.get()
+
+
+def row(table: str, load: str) -> list[str]:
+    return next(line.split() for line in table.splitlines() if line.split()[:1] == [load])
+
+
+def changed(documents: list[Document], **values: Any) -> list[Document]:
+    """Copies in which the first run has these values."""
+    copies = copy.deepcopy(documents)
+    copies[0].update(values)
+    return copies
+
+
+@pytest.mark.parametrize("width", [80, 100, 120])
+def test_it_fits_the_terminal(documents: list[Document], width: int) -> None:
+    lines = text(sweep_table(documents, width), width).splitlines()
+    assert max(len(line.rstrip()) for line in lines) <= width
+    assert "…" not in "".join(lines)
+    head = " ".join(lines[1].split())
+    assert head.count("TTFT") == 2
+    assert ("TPOT" in head) == (width >= 100)
+
+
+def test_one_row_per_point_with_the_mean_over_its_repeats(documents: list[Document]) -> None:
+    throughputs = {0: 100.0, 2: 300.0}  # the two repeats of concurrency 2
+    copies = copy.deepcopy(documents)
+    for position, value in throughputs.items():
+        copies[position]["output_tokens_per_s"] = value
+    cells = row(text(sweep_table(copies, 120), 120), "2")
+    assert "200" in cells
+    assert cells[cells.index("200") + 1] == "100"  # half their range
+
+
+def test_an_invalid_repeat_is_left_out_and_told(documents: list[Document]) -> None:
+    copies = changed(documents, output_tokens_per_s=7.77, verdict={"status": "invalid", "findings": []})
+    copies[2]["output_tokens_per_s"] = 300.0
+    cells = row(text(sweep_table(copies, 120), 120), "2")
+    assert "300" in cells
+    assert cells[-2:] == ["✗", "invalid"]
+
+
+def test_a_missing_figure_is_a_dash(documents: list[Document]) -> None:
+    copies = changed(documents, output_tokens_per_s=None)
+    copies[2]["output_tokens_per_s"] = None
+    cells = row(text(sweep_table(copies, 80), 80), "2")
+    assert "–" in cells
+    assert "0" not in cells
+    assert "nan" not in " ".join(cells)
+
+
+def test_the_gap_says_when_it_is_of_chunks(documents: list[Document]) -> None:
+    assert "token gap" in text(sweep_table(documents, 80), 80)
+    unknown = copy.deepcopy(documents)
+    for document in unknown:
+        document["token_gap_s"] = dict.fromkeys(document["token_gap_s"]) | {"n": 0}
+    assert "chunk gap" in text(sweep_table(unknown, 80), 80)
+
+
+def test_failures_are_counted_beside_ok(documents: list[Document]) -> None:
+    outcomes = documents[0]["outcomes"] | {"ok": documents[0]["outcomes"]["ok"] - 3}
+    assert any("/" in cell for cell in row(text(sweep_table(changed(documents, outcomes=outcomes), 80), 80), "2"))
+
+
+def test_findings_come_once_worst_first_with_their_hint(documents: list[Document]) -> None:
+    note = {"code": "a", "severity": "note", "message": "A note.", "hint": "leave it"}
+    bad = {"code": "b", "severity": "invalid", "message": "Broken.", "hint": "mend it"}
+    copies = copy.deepcopy(documents)
+    for document in copies:
+        document["verdict"] = {"status": "valid", "findings": [note]}
+    copies[3]["verdict"] = {"status": "invalid", "findings": [note, bad]}
+    found = findings(copies)
+    assert found is not None
+    told = [line.strip() for line in text(found, 100).splitlines() if line.strip()]
+    assert told == ["✗ Broken. (1 of 4 runs)", "mend it", "· A note. (all 4 runs)", "leave it"]
+    assert findings(documents) is None or "Broken" not in text(findings(documents) or "", 100)
+
+
+def test_simulated_is_said_first() -> None:
+    document, _ = measured_run(PLANNED[0], "s1", simulated=True)
+    console = Console(width=100, color_system=None)
+    with console.capture() as capture:
+        show_sweep(console, sweep_row("s1", PLANNED, simulated=True), [document])
+    assert capture.get().split()[0] == "SIMULATED"
+    assert "1 run of 4" in capture.get()
+    with console.capture() as capture:
+        show_run(console, document)
+    assert capture.get().split()[0] == "SIMULATED"
+
+
+def test_a_rate_is_named_by_its_heading() -> None:
+    document, _ = measured_run(specs([OpenLoop(2.5)])[0], "s1")
+    table = text(sweep_table([document], 80), 80)
+    assert "rate/s" in table
+    assert "2.50" in row(table, "2.50")
+
+
+def test_a_finished_run_in_one_line(documents: list[Document]) -> None:
+    line = run_line(documents[0]).plain
+    assert line.startswith("✓ concurrency 2, 128 → 32")
+    assert "not ok" not in line
+    outcomes = documents[0]["outcomes"] | {"ok": 0}
+    assert "not ok" in run_line(changed(documents, outcomes=outcomes)[0]).plain
+
+
+def test_the_list_tells_what_is_missing() -> None:
+    now = datetime.fromisoformat(sweep_row("s1", PLANNED).created_at) + timedelta(minutes=3)
+    table = text(sweeps_table([sweep_row("s1", PLANNED, "evening", "failed")], now.astimezone(UTC)), 100)
+    assert all(part in table for part in ("s1", "3 min ago", "evening", "0/4", "failed"))
