@@ -52,7 +52,6 @@ def show(
 ) -> None:
     """Show a sweep's table, or every figure of a run."""
     from loadgen.cli.outcome import show_run, show_sweep, sweep_document
-    from loadgen.experiments.sweep import latest_attempts
     from loadgen.store.repository import Store
 
     terminal = Terminal.of(context, db, quiet, verbose)
@@ -66,7 +65,7 @@ def show(
     if as_json:
         show_json(sweep_document(sweep, documents))
     elif documents:
-        show_sweep(stdout(), sweep, latest_attempts(documents))
+        show_sweep(stdout(), sweep, documents)
         _list_runs(terminal, documents)
     else:
         terminal.note(f"sweep {sweep.sweep_id} ({sweep.status}) has no finished run of its {sweep.planned_runs}")

@@ -4,7 +4,7 @@ Imports load, engine, servers, store and errors. Whatever goes wrong, the runs t
 """
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -113,13 +113,7 @@ def run_sweep(
             _close(store, sweep_id, "interrupted")
         case _:
             _close(store, sweep_id, "failed")
-    return SweepResult(sweep_id, len(runs), tuple(latest_attempts(store.runs(sweep_id))), failure)
-
-
-def latest_attempts(documents: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The documents of a sweep without those of attempts that were repeated later, in the order in which they ran."""
-    latest = {document["spec"]["hash"]: document for document in documents}
-    return [document for document in documents if latest[document["spec"]["hash"]] is document]
+    return SweepResult(sweep_id, len(runs), tuple(store.runs(sweep_id)), failure)
 
 
 def has_ended(document: dict[str, Any]) -> bool:

@@ -117,10 +117,14 @@ class Store:
         return found[0] if found else None
 
     def runs(self, sweep_id: str) -> list[dict[str, Any]]:
-        """The run documents of the sweep (id or unique beginning), in the order they ran. Reads no request."""
+        """The run documents of the sweep (id or unique beginning), in the order they ran. Reads no request.
+
+        A run that was cut short and repeated later counts with its latest attempt alone; the earlier one is still found by
+        its own id.
+        """
         with self._read() as session:
             found = _resolve(session, "sweep", tables.Sweep.sweep_id, sweep_id)
-            return _documents(session, tables.Run.sweep_id == found)
+            return _documents(session, tables.Run.sweep_id == found, tables.Run.run_number.in_(_latest_attempts()))
 
     def run(self, run_id: str) -> dict[str, Any]:
         """The document of that run (id or unique beginning). Raises `NotFoundError`."""
@@ -153,7 +157,8 @@ class Store:
             func.count().label("runs"),
             *(func.sum(case((status == word, 1), else_=0)).label(word) for word in _STATUSES),
         )
-        counted = counts.group_by(tables.Run.sweep_id).subquery()
+        latest = counts.where(tables.Run.run_number.in_(_latest_attempts()))
+        counted = latest.group_by(tables.Run.sweep_id).subquery()
         query = (
             select(tables.Sweep, tables.Environment.document, *(counted.c[name] for name in ("runs", *_STATUSES)))
             .join(tables.Environment)
@@ -273,8 +278,13 @@ def _resolve(session: Session, kind: str, column: Any, given: str) -> str:
     raise NotFoundError(f"Several {kind}s begin with {given!r} ({shown}): write more of the id.")
 
 
-def _documents(session: Session, condition: Any) -> list[dict[str, Any]]:
-    query = select(tables.Run.document, tables.Environment.document).join(tables.Environment).where(condition)
+def _latest_attempts() -> Any:
+    """The run numbers of the last attempt at each planned run of each sweep."""
+    return select(func.max(tables.Run.run_number)).group_by(tables.Run.sweep_id, tables.Run.spec_hash)
+
+
+def _documents(session: Session, *conditions: Any) -> list[dict[str, Any]]:
+    query = select(tables.Run.document, tables.Environment.document).join(tables.Environment).where(*conditions)
     rows = session.execute(query.order_by(tables.Run.run_number))
     return [{**document, "environment": environment} for document, environment in rows]
 

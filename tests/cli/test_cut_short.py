@@ -190,4 +190,8 @@ def test_the_server_dies_and_the_sweep_goes_on_later(cli: Cli, start: Start) -> 
     assert [run["repeat"] for run in said.json["runs"]] == [0, 1, 2]
     assert said.json["runs"][0]["run_id"] == whole["run_id"]
     assert all(run["outcomes"]["ok"] == 20 for run in said.json["runs"])
-    assert len(stored_runs()) == 4
+    assert len(stored_runs()) == 3
+    assert cli("show", broken["run_id"], "--json").json[
+        "server_died"
+    ]  # the attempt that failed is kept, and counts no more
+    assert cli("list", "--json").json["sweeps"][0]["runs"] == 3

@@ -3,6 +3,7 @@
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -54,10 +55,13 @@ def make_sweep() -> MakeSweep:
 
 @pytest.fixture(scope="session")
 def make_document() -> MakeDocument:
+    seeds = count()
+
     def make(
-        run_id: str, sweep_id: str, shape: LoadShape | None = None, seed: int = 0, verdict: str = "valid"
+        run_id: str, sweep_id: str, shape: LoadShape | None = None, seed: int | None = None, verdict: str = "valid"
     ) -> dict[str, Any]:
         shape = shape or ClosedLoop(16)
+        seed = next(seeds) if seed is None else seed  # another seed is another planned run
         requests = None if isinstance(shape, Wave) else 64
         spec = RunSpec("http://127.0.0.1:8000", "tiny", shape, 128, 32, requests=requests, seed=seed)
         return {

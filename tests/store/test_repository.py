@@ -188,6 +188,22 @@ def test_two_writers_and_a_reader_take_turns(
         assert [sweep.runs for sweep in store.sweeps()] == [15, 15]
 
 
+def test_an_attempt_that_was_repeated_counts_with_its_latest(
+    store: Store, make_sweep: Any, make_document: Any, records: Records
+) -> None:
+    for sweep_id in ("s1", "s2"):
+        store.add_sweep(make_sweep(sweep_id))
+    store.add_run("s1", make_document("r1", "s1", seed=1, verdict="invalid"), records)
+    store.add_run("s1", make_document("r2", "s1", seed=2), records)
+    store.add_run("s1", make_document("r3", "s1", seed=1), records)
+    store.add_run("s2", make_document("r4", "s2", seed=2), records)
+    assert [run["run_id"] for run in store.runs("s1")] == ["r2", "r3"]
+    assert [run["run_id"] for run in store.runs("s2")] == ["r4"]
+    row = store.sweep("s1")
+    assert (row.runs, row.valid, row.invalid) == (2, 2, 0)
+    assert store.run("r1")["verdict"]["status"] == "invalid"
+
+
 def read_what_is_there(url: str) -> None:
     with Store.open(url, read_only=True) as store:
         for sweep in store.sweeps():
