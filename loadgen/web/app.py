@@ -58,7 +58,7 @@ def create_app(db_url: str) -> FastAPI:
 
 
 def serve(db_url: str, host: str, port: int, on_ready: Callable[[str], None] = lambda url: None) -> None:
-    """Serve the dashboard until interrupted; `on_ready` is told its URL once the port is ours.
+    """Serve the dashboard until interrupted; `on_ready` is told its URL once a browser can be sent there.
 
     Port 0 takes any free one. Raises `UsageError` when the address cannot be listened on.
     """
@@ -83,6 +83,7 @@ def _listen(host: str, port: int) -> socket.socket:
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
+        listener.listen()  # from now on a browser waits instead of being refused while the application starts
     except OSError as error:
         listener.close()
         raise UsageError(
