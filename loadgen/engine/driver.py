@@ -6,6 +6,7 @@ interface and the schedule; it reads no byte of any answer.
 """
 
 import asyncio
+import secrets
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -74,6 +75,7 @@ class Driver:
         self._request_timeout_s = request_timeout_s
         self._url = target.url
         self._headers = _header_list(target, self._url)
+        self._id_prefix = b"loadgen-%b-" % secrets.token_hex(6).encode()
         self._transports: list[httpx2.AsyncBaseTransport] = []
         self._free: deque[int] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -206,7 +208,11 @@ class Driver:
         request = httpx2.Request(
             "POST",
             self._url,
-            headers=[*self._headers, (b"Content-Length", b"%d" % len(body))],
+            headers=[
+                *self._headers,
+                (b"X-Request-Id", b"%b%d" % (self._id_prefix, exchange.index)),  # finds it again in the server's log
+                (b"Content-Length", b"%d" % len(body)),
+            ],
             stream=httpx2.ByteStream(body),
             extensions={"exchange": exchange},
         )

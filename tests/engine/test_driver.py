@@ -217,7 +217,9 @@ def test_every_planned_request_has_exactly_one_exchange(monkeypatch: pytest.Monk
 
 def test_requests_are_what_the_schedule_says(monkeypatch: pytest.MonkeyPatch) -> None:
     run = Run(monkeypatch, ClosedLoop(1), 2)
-    (first, _) = run.seen
+    first, second = run.seen
+    assert first.headers["x-request-id"].endswith("-0")
+    assert second.headers["x-request-id"] == first.headers["x-request-id"][:-1] + "1"
     assert str(first.url) == "http://server/v1/completions"
     assert first.headers["host"] == "server"
     assert first.headers["x-team"] == "a"
