@@ -173,6 +173,25 @@ def length_unknown(spec: RunSpec, summary: Summary, limits: Limits) -> Observati
     )
 
 
+def total_throughput_unknown(spec: RunSpec, summary: Summary, limits: Limits) -> Observation | None:
+    """Output throughput is known and total throughput is not, for want of the prompts' lengths."""
+    if summary["output_tokens_per_s"] is None or summary["total_tokens_per_s"] is not None:
+        return None
+    outcomes, length = summary["outcomes"], summary["lengths"]["prompt_tokens"]
+    if not outcomes["ok"]:
+        return None
+    if length["mean"] is None:
+        why = "the server did not say of every ok request how many tokens its prompt had"
+        hint = "use a server that reports usage in its streams (stream_options.include_usage)"
+    else:
+        why = (
+            "nobody said how many tokens the prompts of requests had that failed in their answers, "
+            f"and {length['requests_off']:,} of {outcomes['ok']:,} ok ones had another number than asked"
+        )
+        hint = "see why requests fail, or ask for prompts of exact length: --endpoint completions with a server that takes token ids, or one with /tokenize"
+    return Observation("note", f"Total throughput is not given: {why}.", hint)
+
+
 def concurrency_not_reached(spec: RunSpec, summary: Summary, limits: Limits) -> Observation | None:
     """Fewer requests were in flight than asked: on average in the steady state, at the peak in a whole run."""
     concurrency = summary["concurrency"]

@@ -33,6 +33,12 @@ class Measured:
         return bool(self.counted[self.answered].all())
 
     @property
+    def prompts_as_asked(self) -> bool:
+        """Whether the server counted in each ok request's prompt exactly the tokens asked, and there is one to tell by."""
+        records, ok = self.records, self.ok
+        return bool(ok.any() and (records.prompt_tokens[ok] == records.prompt_tokens_asked[ok]).all())
+
+    @property
     def totals_known(self) -> bool:
         """Whether the number of output tokens is known of every ok request of the run."""
         return bool(self.totalled[self.ok].all())

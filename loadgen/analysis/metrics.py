@@ -88,12 +88,19 @@ def output_tokens_per_s(measured: Measured) -> float | None:
 
 
 def total_tokens_per_s(measured: Measured) -> float | None:
-    """Output tokens as above, and the prompts of the requests first answered in the window; None when either is not known."""
+    """Output tokens as above, and the prompts of the requests first answered in the window; None when either is not known.
+
+    Servers count a prompt at the end of its answer, so of a request that failed on the way nobody told it: then it counts as
+    asked, provided that every ok request's prompt was exactly as asked.
+    """
+    records = measured.records
     prefilled = (measured.arrivals > 0) & measured.window.holds(measured.first_ns)
-    prompt_tokens = measured.records.prompt_tokens[prefilled]
-    if not measured.totals_known or (prompt_tokens < 0).any():
+    prompt_tokens = records.prompt_tokens[prefilled]
+    untold = prompt_tokens < 0
+    if not measured.totals_known or (untold.any() and not measured.prompts_as_asked):
         return None
-    return _per_s(measured, int(prompt_tokens.sum()) + _output_tokens(measured))
+    prompt_tokens = np.where(untold, records.prompt_tokens_asked[prefilled], prompt_tokens)
+    return _per_s(measured, int(prompt_tokens.sum(dtype=np.int64)) + _output_tokens(measured))
 
 
 def requests_per_s(measured: Measured) -> float | None:
@@ -248,7 +255,7 @@ METRICS: tuple[Metric, ...] = (
         better="higher",
         formula="(those output tokens + prompt tokens of requests first answered in the window)/window length",
         window=_ARRIVALS,
-        doc="Tokens read and generated per second; a prompt counts at its request's first content, when its prefill is over.",
+        doc="Tokens read and generated per second; a prompt counts at its request's first content, when its prefill is over, whatever became of the request.",
         compute=total_tokens_per_s,
     ),
     Metric(

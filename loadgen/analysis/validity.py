@@ -77,6 +77,13 @@ CHECKS: tuple[Check, ...] = (
         test=load.length_unknown,
     ),
     Check(
+        code="total_throughput_unknown",
+        limits=Limits(),
+        compares="a note when output throughput is given and total throughput is not",
+        reason="a failed request's prompt counts as asked only where every ok request's prompt was exactly as asked",
+        test=load.total_throughput_unknown,
+    ),
+    Check(
         code="concurrency_not_reached",
         limits=Limits(doubtful=0.95, invalid=0.80),
         compares="in flight/asked, below: mean over a steady state, peak of a whole run",

@@ -1,6 +1,7 @@
 """Each metric against records worked by hand, the traps that other tools fall into among them."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -123,6 +124,23 @@ def test_an_unknown_prompt_leaves_the_total_unknown(row: Row, figure: Figure) ->
     rows = [row([(0.1, 1), (0.2, 1)], prompt_tokens=None)]
     assert figure("total_tokens_per_s", rows) is None
     assert figure("output_tokens_per_s", rows) == pytest.approx(10.0)
+
+
+def test_a_failed_requests_prompt_counts_as_asked_where_all_others_were(row: Row, figure: Figure) -> None:
+    """A server counts a prompt at the end of its answer, which a failed request never saw."""
+    failed = row([(0.1, 1)], prompt_tokens=None, prompt_tokens_asked=5, outcome=Outcome.TIMEOUT)
+    rows = [row([(0.1, 1), (0.2, 1)]), failed]
+    assert figure("total_tokens_per_s", rows) == pytest.approx((3 + 8 + 5) / 0.2)
+    told = replace(failed, prompt_tokens=9)
+    assert figure("total_tokens_per_s", [rows[0], told]) == pytest.approx((3 + 8 + 9) / 0.2)
+
+
+def test_a_failed_requests_prompt_stays_unknown_where_others_were_not_as_asked(row: Row, figure: Figure) -> None:
+    failed = row([(0.1, 1)], prompt_tokens=None, outcome=Outcome.TIMEOUT)
+    off = row([(0.1, 1), (0.2, 1)], prompt_tokens=9)
+    assert figure("total_tokens_per_s", [row([(0.1, 1), (0.2, 1)]), off, failed]) is None
+    assert figure("output_tokens_per_s", [row([(0.1, 1), (0.2, 1)]), off, failed]) == pytest.approx(5 / 0.2)
+    assert figure("total_tokens_per_s", [failed, row([(0.2, 1)], outcome=Outcome.TRUNCATED)]) is None
 
 
 def test_goodput_asks_for_every_limit(row: Row, figure: Figure) -> None:

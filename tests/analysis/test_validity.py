@@ -54,6 +54,9 @@ CASES: list[Case] = [
     (CLOSED, {"lengths.output_tokens.mean": 1.7, "lengths.output_tokens.requests_off": 600}, "output_length_off", "invalid"),
     (CLOSED, {"lengths.output_tokens.mean": None}, "output_length_off", None),
     (CLOSED, {"lengths.output_tokens.mean": None}, "length_unknown", "note"),
+    (CLOSED, {"total_tokens_per_s": None, "lengths.prompt_tokens.mean": None}, "total_throughput_unknown", "note"),
+    (CLOSED, {"total_tokens_per_s": None, "lengths.prompt_tokens.requests_off": 3}, "total_throughput_unknown", "note"),
+    (CLOSED, {"total_tokens_per_s": None, "output_tokens_per_s": None}, "total_throughput_unknown", None),
     (CLOSED, {"concurrency.mean": 7.7}, "concurrency_not_reached", None),
     (CLOSED, {"concurrency.mean": 7.5}, "concurrency_not_reached", "doubtful"),
     (CLOSED, {"concurrency.mean": 6.0}, "concurrency_not_reached", "invalid"),
@@ -171,6 +174,19 @@ def test_a_run_in_which_nothing_worked_gets_one_sentence_in_the_servers_words(
         assert verdict.findings[0].message == (
             "None of the 9 requests ended ok: 9 http_error; most often: HTTP 400: no such thing."
         )
+
+
+def test_a_total_throughput_that_is_not_given_is_explained(
+    row: Row, spec_of: SpecOf, recording_of: RecordingOf
+) -> None:
+    failed = row([(0.5, 1)], prompt_tokens=None, end_s=0.6, outcome=Outcome.TIMEOUT)
+    off = row([(0.5, 1), (1.0, 1)], prompt_tokens=9)
+    spec = spec_of(Wave(3))
+    summary = summarise(spec, recording_of([failed, off, row([(0.5, 1), (1.0, 1)])]))
+    assert summary["total_tokens_per_s"] is None
+    told = [finding for finding in judge(spec, summary).findings if finding.code == "total_throughput_unknown"]
+    assert [finding.severity for finding in told] == ["note"]
+    assert "1 of 2 ok ones had another number than asked" in told[0].message
 
 
 def test_every_outcome_alone_can_be_judged(row: Row, spec_of: SpecOf, recording_of: RecordingOf) -> None:
