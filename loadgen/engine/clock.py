@@ -41,6 +41,8 @@ class WallClock:
     def to_monotonic(self, wall_ns: NDArray[np.int64]) -> NDArray[np.int64]:
         """Wall-clock stamps as monotonic ones: the offset is interpolated between the samples around each stamp."""
         samples = np.array(self._samples, dtype=np.int64)
+        # In the order of the wall clock: one that stepped back has no true answer, and the step itself is reported.
+        samples = samples[np.argsort(samples[:, 0], kind="stable")]
         wall_base, offset_base = samples[0]
         # Relative to the first sample, for a float64 holds nanoseconds since 1970 only to a quarter of a microsecond.
         walls, offsets = samples[:, 0] - wall_base, samples[:, 1] - offset_base

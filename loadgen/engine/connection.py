@@ -32,6 +32,10 @@ _BLANK_LINE = b"\r\n\r\n"
 _LAST_CHUNK = b"\r\n0\r\n\r\n"
 
 
+_STALE_NS = 5_000_000
+"""A kept connection lost within this time of the send, plus two round trips, was closed before the request reached it."""
+
+
 class StaleConnectionError(Exception):
     """The server had closed the kept connection before it saw the request, which can therefore be sent again."""
 
@@ -104,7 +108,9 @@ class TlsTunnel:
 class Connection:
     """A connected socket that carries one exchange at a time. Not reusable once `closed`."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, sock: socket.socket, tunnel: TlsTunnel | None) -> None:
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, sock: socket.socket, tunnel: TlsTunnel | None, connect_ns: int
+    ) -> None:
         self._loop = loop
         self._socket = sock
         self._recvmsg = sock.recvmsg
@@ -115,6 +121,8 @@ class Connection:
         self._keep_alive = True
         self._unsent: memoryview | None = None
         self._used = False
+        self._sent_ns = 0
+        self.connect_ns = connect_ns
         self.closed = False
         loop.add_reader(sock, self._readable)
 
@@ -122,6 +130,7 @@ class Connection:
     async def open(cls, address: Address) -> "Connection":
         """Connect to `address`, with TLS if it asks for it. Raises OSError (ssl.SSLError included)."""
         loop = asyncio.get_running_loop()
+        begun_ns = monotonic_ns()
         sock = socket.socket(address.family, socket.SOCK_STREAM)
         try:
             sock.setblocking(False)
@@ -135,7 +144,7 @@ class Connection:
         except BaseException:
             sock.close()
             raise
-        return cls(loop, sock, tunnel)
+        return cls(loop, sock, tunnel, monotonic_ns() - begun_ns)
 
     async def carry(self, wire: bytes, exchange: Exchange) -> None:
         """Send `wire` and gather its whole answer into `exchange`.
@@ -143,13 +152,18 @@ class Connection:
         Raises StaleConnectionError when a kept connection turns out to be closed, httpx2.ReadError when it is lost before or
         within the answer, httpx2.RemoteProtocolError when the answer is not HTTP. Whatever arrived stays in `exchange`.
         """
+        if self._used and self._is_gone():
+            self.close()
+            raise StaleConnectionError
         self._exchange = exchange
         self._framing = None
         self._ended = self._loop.create_future()
-        if self._tunnel is not None:
-            wire = self._tunnel.encrypt(wire)
-        exchange.sent_ns = monotonic_ns()
         try:
+            if self._tunnel is not None:
+                wire = self._tunnel.encrypt(wire)
+            self._sent_ns = monotonic_ns()
+            if exchange.sent_ns is None:  # a second attempt does not restart the clock
+                exchange.sent_ns = self._sent_ns
             sent = self._socket.send(wire)
         except BlockingIOError:
             sent = 0
@@ -175,6 +189,15 @@ class Connection:
             if self._unsent is not None:
                 self._loop.remove_writer(self._socket)
             self._socket.close()
+
+    def _is_gone(self) -> bool:
+        """Whether the server has closed the connection, which the event loop may not have had time to see."""
+        try:
+            return not self._socket.recv(1, socket.MSG_PEEK)
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
 
     def _writable(self) -> None:
         assert self._unsent is not None
@@ -274,7 +297,7 @@ class Connection:
         reason = f": {error.strerror or error}" if error is not None else ""
         if exchange.reads:
             self._fail(httpx2.ReadError(f"the connection was lost within the answer{reason}"))
-        elif self._used:
+        elif self._used and monotonic_ns() - self._sent_ns < _STALE_NS + 2 * self.connect_ns:
             self._fail(StaleConnectionError())
         else:
             self._fail(httpx2.ReadError(f"the connection was closed before the first byte of the answer{reason}"))

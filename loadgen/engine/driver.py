@@ -6,6 +6,7 @@ interface and the schedule; it reads no byte of any answer.
 """
 
 import asyncio
+import contextlib
 import secrets
 from collections import deque
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from loadgen.engine.alarm import make_alarm
 from loadgen.engine.clock import monotonic_ns
 from loadgen.engine.exchange import Exchange
 from loadgen.engine.record import Outcome
+from loadgen.engine.transport import CONNECT_LIMIT_S
 from loadgen.load.schedule import Schedule
 from loadgen.load.spec import ClosedLoop, LoadShape, OpenLoop, Wave
 
@@ -35,6 +37,12 @@ class Target:
     headers: tuple[tuple[str, str], ...] = ()
 
     @property
+    def secrets(self) -> tuple[str, ...]:
+        """Texts of the headers that must never be kept: their values, and a bearer's token alone."""
+        values = [value for _, value in self.headers]
+        return tuple(values + [value.split(" ", 1)[1] for value in values if " " in value])
+
+    @property
     def url(self) -> httpx2.URL:
         """The full URL."""
         return httpx2.URL(scheme=self.scheme, host=self.host, port=self.port, path=self.path)
@@ -42,7 +50,7 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a run is. Counts are requests; `planned` is 0 where the duration decides."""
+    """How far a run is. Counts are requests; `done` includes `failed`; `planned` is 0 where the duration decides."""
 
     elapsed_s: float
     planned: int
@@ -77,6 +85,7 @@ class Driver:
         self._headers = _header_list(target, self._url)
         self._id_prefix = b"loadgen-%b-" % secrets.token_hex(6).encode()
         self._transports: list[httpx2.AsyncBaseTransport] = []
+        self._first_requests: list[httpx2.Request] = []
         self._free: deque[int] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
         self._next = 0
@@ -90,20 +99,23 @@ class Driver:
         self.schedule_exhausted = False
 
     async def open(self) -> None:
-        """Make the streams and connect them. A connection that fails is tried again by the request that needs it."""
+        """Make the streams, connect them, and build the requests that go out together at t = 0.
+
+        A connection that fails is tried again by the request that needs it.
+        """
         self._transports = [self._make_transport() for _ in range(self.streams)]
+        self._first_requests = [self._request(index) for index in range(self.streams)]
         gate = asyncio.Semaphore(CONNECTS_AT_ONCE)
 
         async def connect(transport: httpx2.AsyncBaseTransport) -> None:
             opening = getattr(transport, "open", None)
             if opening is not None:
                 async with gate:
-                    try:
-                        await asyncio.wait_for(opening(), self._request_timeout_s)
-                    except (httpx2.TransportError, TimeoutError):
-                        return
+                    with contextlib.suppress(httpx2.TransportError, TimeoutError):
+                        await asyncio.wait_for(opening(), min(CONNECT_LIMIT_S, self._request_timeout_s))
 
-        await asyncio.gather(*map(connect, self._transports))
+        self._tasks = {asyncio.ensure_future(connect(transport)) for transport in self._transports}
+        await self._all_tasks()
 
     async def run(self) -> None:
         """From t = 0 to the last answer. Every planned request has its exchange in `exchanges` afterwards."""
@@ -114,11 +126,19 @@ class Driver:
             case OpenLoop():
                 self._free.extend(range(len(self._transports)))
                 await self._send_on_time()
-        while self._tasks:
-            await asyncio.wait(self._tasks)
-            self._tasks = {task for task in self._tasks if not task.done()}
+        await self._all_tasks()
         self.finished_ns = monotonic_ns()
         self._account_for_the_unsent()
+
+    async def _all_tasks(self) -> None:
+        """Wait for every task. An exception that no outcome covers is a fault of ours: it ends the run and is raised."""
+        while self._tasks:
+            ended, self._tasks = await asyncio.wait(self._tasks, return_when=asyncio.FIRST_EXCEPTION)
+            for task in ended:
+                if not task.cancelled() and task.exception() is not None:
+                    self.stop()
+                    await asyncio.wait({task, *self._tasks})
+                    task.result()
 
     def drain(self) -> None:
         """Send nothing more; `run` returns when what is in flight has ended."""
@@ -155,6 +175,10 @@ class Driver:
                 return min(len(self._schedule), max(16, round(2 * rate_per_s)))
 
     @property
+    def _time_is_up(self) -> bool:
+        return self._duration_s is not None and monotonic_ns() - self.origin_ns >= self._duration_s * NS_PER_S
+
+    @property
     def _unplanned(self) -> bool:
         """Whether the number of requests is found out by running: a closed loop bounded by its duration."""
         return self._duration_s is not None and isinstance(self._shape, ClosedLoop)
@@ -162,11 +186,11 @@ class Driver:
     async def _caller(self, slot: int) -> None:
         """One caller of a closed loop: its next request when its last one has ended."""
         while self._next < len(self._schedule) and not self._draining:
-            if self._unplanned and monotonic_ns() - self.origin_ns >= (self._duration_s or 0) * NS_PER_S:
+            if self._unplanned and self._time_is_up:
                 return
             index, self._next = self._next, self._next + 1
             await self._exchange(Exchange(index, slot))
-        if self._unplanned and not self._draining:
+        if self._unplanned and not self._draining and not self._time_is_up:
             self.schedule_exhausted = True
 
     async def _send_on_time(self) -> None:
@@ -182,9 +206,7 @@ class Driver:
                 if not self._free:
                     self._transports.append(self._make_transport())
                     self._free.append(len(self._transports) - 1)
-                task = loop.create_task(self._open_loop_request(index, self._free.pop()))
-                self._tasks.add(task)
-                task.add_done_callback(self._tasks.discard)
+                self._tasks.add(loop.create_task(self._open_loop_request(index, self._free.pop())))
             if self._next < len(self._schedule):
                 alarm.set(self.origin_ns + int(offsets[self._next]))
             else:
@@ -202,20 +224,24 @@ class Driver:
         await self._exchange(Exchange(index, slot, self.origin_ns + int(offsets[index])))
         self._free.append(slot)
 
-    async def _exchange(self, exchange: Exchange) -> None:
-        """Carry one request through, whatever happens to it; only facts are noted."""
-        body = self._schedule.bodies[exchange.index]
-        request = httpx2.Request(
+    def _request(self, index: int) -> httpx2.Request:
+        body = self._schedule.bodies[index]
+        return httpx2.Request(
             "POST",
             self._url,
             headers=[
                 *self._headers,
-                (b"X-Request-Id", b"%b%d" % (self._id_prefix, exchange.index)),  # finds it again in the server's log
+                (b"X-Request-Id", b"%b%d" % (self._id_prefix, index)),  # finds it again in the server's log
                 (b"Content-Length", b"%d" % len(body)),
             ],
             stream=httpx2.ByteStream(body),
-            extensions={"exchange": exchange},
         )
+
+    async def _exchange(self, exchange: Exchange) -> None:
+        """Carry one request through, whatever happens to it; only facts are noted."""
+        index = exchange.index
+        request = self._first_requests[index] if index < len(self._first_requests) else self._request(index)
+        request.extensions["exchange"] = exchange
         self.exchanges.append(exchange)
         self.in_flight += 1
         self.peak_in_flight = max(self.peak_in_flight, self.in_flight)
@@ -247,15 +273,18 @@ class Driver:
             return
         for index in range(self._next, len(self._schedule)):
             exchange = Exchange(index)
-            exchange.failure, exchange.detail = Outcome.CANCELLED, "stopped by the user before it was sent"
+            exchange.failure, exchange.detail = Outcome.DROPPED, "never sent: the run was stopped before"
             self.exchanges.append(exchange)
 
 
 def _header_list(target: Target, url: httpx2.URL) -> list[tuple[bytes, bytes]]:
-    headers = [
-        (b"Host", url.netloc),
-        (b"Content-Type", b"application/json"),
-        (b"Accept", b"text/event-stream"),
-        (b"User-Agent", b"loadgen"),
-    ]
-    return headers + [(name.encode(), value.encode()) for name, value in target.headers]
+    """Our headers and the user's, which take the place of ours of the same name."""
+    ours = {
+        "Host": url.netloc.decode(),
+        "Content-Type": "application/json",
+        "Accept": "text/event-stream",
+        "User-Agent": "loadgen",
+    }
+    theirs = {name.lower() for name, _ in target.headers}
+    kept = [(name, value) for name, value in ours.items() if name.lower() not in theirs]
+    return [(name.encode(), value.encode()) for name, value in [*kept, *target.headers]]

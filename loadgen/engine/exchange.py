@@ -47,7 +47,6 @@ class Exchange:
         "gave_up_ns",
         "index",
         "reads",
-        "reopened",
         "sent_ns",
         "slot",
         "stamps",
@@ -63,6 +62,5 @@ class Exchange:
         self.reads: list[bytes] = []
         self.stamps: list[bytes] = []
         self.complete = False
-        self.reopened = False
         self.failure: Outcome | None = None
         self.detail: str | None = None

@@ -14,7 +14,7 @@ from loadgen.engine.driver import Driver, Progress, Target
 from loadgen.engine.probe import LoopProbe
 from loadgen.engine.record import ClientFacts, Recording
 from loadgen.engine.recorder import Recorder
-from loadgen.engine.transport import StampingTransport, resolve
+from loadgen.engine.transport import StampingTransport, first_that_answers, resolve
 from loadgen.errors import EngineError
 from loadgen.load.schedule import Schedule
 from loadgen.load.spec import LoadShape
@@ -52,7 +52,7 @@ async def measure(task: Task, on_progress: Callable[[Progress], None], orders: C
     """
     loop = asyncio.get_running_loop()
     try:
-        address = resolve(task.target.scheme, task.target.host, task.target.port)
+        address = await first_that_answers(resolve(task.target.scheme, task.target.host, task.target.port))
     except httpx2.ConnectError as error:
         raise EngineError(str(error)) from error
     transports: list[StampingTransport] = []
@@ -71,26 +71,28 @@ async def measure(task: Task, on_progress: Callable[[Progress], None], orders: C
     )
     orders(driver)
     _make_room_for(driver.streams)
-    await driver.open()
-    wall_clock = WallClock()
-    probe = LoopProbe(loop, wall_clock)
     reporter = loop.create_task(_report(driver, on_progress))
-    gc.collect()
-    gc.freeze()
-    gc.disable()
     try:
-        cpu_begun_s = time.process_time()
-        probe.start()
-        await driver.run()
-        cpu_s = time.process_time() - cpu_begun_s
+        await driver.open()
+        wall_clock = WallClock()
+        probe = LoopProbe(loop, wall_clock)
+        gc.collect()
+        gc.freeze()
+        gc.disable()
+        try:
+            cpu_begun_s = time.process_time()
+            probe.start()
+            await driver.run()
+            cpu_s = time.process_time() - cpu_begun_s
+        finally:
+            loop_lag_ns = probe.stop()
+            gc.enable()
+            gc.unfreeze()
     finally:
-        loop_lag_ns = probe.stop()
-        gc.enable()
-        gc.unfreeze()
         reporter.cancel()
         await driver.close()
     on_progress(driver.progress())
-    recorder = Recorder(task.schedule, task.shape, driver.origin_ns, wall_clock)
+    recorder = Recorder(task.schedule, task.shape, driver.origin_ns, wall_clock, task.target.secrets)
     records, stamps = recorder.records(driver.exchanges)
     return Recording(
         records=records,

@@ -1,5 +1,7 @@
 """Exchanges into records: stamps become moments on the run's own axis, bytes become replies. After the run, never in it."""
 
+import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -7,12 +9,14 @@ import numpy as np
 from loadgen.engine.clock import WallClock
 from loadgen.engine.exchange import Exchange, unpack_stamps
 from loadgen.engine.record import Outcome, Records, RequestRecord, StampSource
-from loadgen.engine.reply import read_reply
+from loadgen.engine.reply import Reply, read_reply
 from loadgen.load.schedule import Schedule
 from loadgen.load.spec import ClosedLoop, LoadShape, OpenLoop
 
 KERNEL_SHARE = 0.99
 """A run counts as stamped by the kernel when at least this share of its reads was; a socket's very first read may lack it."""
+
+_SHORTEST_SECRET = 6  # shorter header values are ordinary words, and hiding them would garble messages
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,13 +33,19 @@ class StampFacts:
 
 
 class Recorder:
-    """Turns the exchanges of one run into its records. `origin_ns` is t = 0 on the monotonic clock."""
+    """Turns the exchanges of one run into its records. `origin_ns` is t = 0 on the monotonic clock.
 
-    def __init__(self, schedule: Schedule, shape: LoadShape, origin_ns: int, wall_clock: WallClock) -> None:
+    `secrets` are texts, such as keys sent in headers, that must not be kept even when the server repeats them.
+    """
+
+    def __init__(
+        self, schedule: Schedule, shape: LoadShape, origin_ns: int, wall_clock: WallClock, secrets: Iterable[str] = ()
+    ) -> None:
         self._schedule = schedule
         self._shape = shape
         self._origin_ns = origin_ns
         self._wall_clock = wall_clock
+        self._secrets = [secret for secret in secrets if len(secret) >= _SHORTEST_SECRET]
 
     def records(self, exchanges: list[Exchange]) -> tuple[Records, StampFacts]:
         """(the records in the order of the schedule, how they were stamped). The raw bytes are let go on the way."""
@@ -51,10 +61,26 @@ class Recorder:
             rows.append(row)
         return Records.from_rows(rows), StampFacts(reads, stamped_at_read)
 
+    def _reply(self, exchange: Exchange) -> Reply:
+        try:
+            reply = read_reply(exchange)
+        except Exception as error:  # whatever one server sends, it must not cost the run its other requests
+            reply = Reply(Outcome.BAD_RESPONSE, detail=f"the answer cannot be read: {error!r}")
+        reply.detail = self._without_secrets(reply.detail)
+        reply.finish_reason = self._without_secrets(reply.finish_reason)
+        if reply.server_timing is not None and self._secrets:
+            reply.server_timing = json.loads(self._without_secrets(json.dumps(reply.server_timing)) or "null")
+        return reply
+
+    def _without_secrets(self, text: str | None) -> str | None:
+        for secret in self._secrets if text else ():
+            text = (text or "").replace(secret, "[redacted]")
+        return text
+
     def _row(self, exchange: Exchange, slot_free_ns: dict[int, int]) -> tuple[RequestRecord, int]:
         wall_ns, at_read = unpack_stamps(exchange.stamps)
         moments = self._wall_clock.to_monotonic(wall_ns) - self._origin_ns
-        reply = read_reply(exchange)
+        reply = self._reply(exchange)
         arrival_reads = np.array(reply.arrival_reads, dtype=np.int64)
         coalesced = np.zeros(len(arrival_reads), dtype=np.bool_)
         coalesced[1:] = arrival_reads[1:] == arrival_reads[:-1]

@@ -16,6 +16,7 @@ from loadgen.engine.record import CountedBy, Outcome
 from loadgen.engine.sse import SseParser
 
 _DETAIL_CHARACTERS = 300
+_GIVEN_UP = ("abort", "error")  # finish reasons by which a server says that it did not finish
 _TEXT_FIELDS = ("content", "reasoning", "reasoning_content", "refusal")
 
 
@@ -83,6 +84,11 @@ def _settle(reply: Reply, exchange: Exchange, parser: ResponseParser, whole: boo
     elif not parser.header(b"content-type").startswith(b"text/event-stream"):
         kind = parser.header(b"content-type").decode(errors="replace") or "no content type"
         reply.outcome, reply.detail = Outcome.BAD_RESPONSE, f"asked for an event stream, got {kind}"
+    elif reply.finish_reason in _GIVEN_UP:
+        reply.outcome, reply.detail = (
+            Outcome.STREAM_ERROR,
+            f"the server ended it with finish_reason {reply.finish_reason}",
+        )
     elif reply.finish_reason is None:
         ending = "the stream ended" if whole else exchange.detail or "the connection was lost"
         reply.outcome, reply.detail = Outcome.TRUNCATED, f"{ending} without a finish_reason"
@@ -109,7 +115,7 @@ class _Stream:
                     continue
                 try:
                     document = json.loads(event.data)
-                except ValueError:
+                except (ValueError, RecursionError):
                     raise _NotAsPromisedError(f"an event is not JSON: {_clip(event.data)}") from None
                 if not isinstance(document, dict):
                     raise _NotAsPromisedError(f"an event is not a JSON object: {_clip(event.data)}")
@@ -179,7 +185,7 @@ def _carries_content(choice: dict[str, Any]) -> bool:
 
 
 def _count(value: object, otherwise: int | None) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else otherwise
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**31 else otherwise
 
 
 def _message(document: dict[str, Any]) -> str | None:
@@ -195,7 +201,7 @@ def _error_text(parser: ResponseParser) -> str:
     message: str | None = None
     try:
         document = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         message = _clip(body) if body else None
     else:
         message = _message(document) if isinstance(document, dict) else _clip(body)

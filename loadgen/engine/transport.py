@@ -4,6 +4,7 @@ It stands in for httpx2's pool, which scans every connection for each request. `
 that the server has closed in between is opened again, and the time that took is kept apart in the exchange.
 """
 
+import asyncio
 import os
 import socket
 import ssl
@@ -11,23 +12,41 @@ from collections.abc import AsyncIterator
 
 import httpx2
 
-from loadgen.engine.clock import monotonic_ns
 from loadgen.engine.connection import Address, Connection, StaleConnectionError
 from loadgen.engine.exchange import Exchange
 from loadgen.engine.framing import unframe
 
+CONNECT_LIMIT_S = 10.0
 
-def resolve(scheme: str, host: str, port: int) -> Address:
-    """The address to connect to, looked up once. Raises httpx2.ConnectError when the name is unknown."""
+
+def resolve(scheme: str, host: str, port: int) -> list[Address]:
+    """The addresses of `host`, looked up once, in the order to try. Raises httpx2.ConnectError when the name is unknown."""
     try:
-        family, _, _, _, sockaddr = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except OSError as error:
         raise httpx2.ConnectError(f"cannot resolve {host}: {error.strerror or error}") from error
     tls = None
     if scheme == "https":
         tls = ssl.create_default_context()
         tls.set_alpn_protocols(["http/1.1"])
-    return Address(family, sockaddr, host, tls)
+    return [Address(family, sockaddr, host, tls) for family, _, _, _, sockaddr in found]
+
+
+async def first_that_answers(addresses: list[Address]) -> Address:
+    """The first address that a connection can be opened to; the last of them when there is none, to fail by its reason.
+
+    A name may stand for an IPv6 address that nobody listens on and an IPv4 one that somebody does.
+    """
+    for address in addresses[:-1]:
+        trial = StampingTransport(address)
+        try:
+            async with asyncio.timeout(CONNECT_LIMIT_S):
+                await trial.open()
+        except (httpx2.ConnectError, TimeoutError):
+            continue
+        await trial.aclose()
+        return address
+    return addresses[-1]
 
 
 class StampingTransport(httpx2.AsyncBaseTransport):
@@ -47,14 +66,13 @@ class StampingTransport(httpx2.AsyncBaseTransport):
         """Connect unless connected. Raises httpx2.ConnectError with the system's reason."""
         if self._connection is not None and not self._connection.closed:
             return
-        begun_ns = monotonic_ns()
         try:
             self._connection = await Connection.open(self._address)
         except OSError as error:
             reason = str(error) if isinstance(error, ssl.SSLError) or not error.errno else os.strerror(error.errno)
             raise httpx2.ConnectError(f"cannot connect to {self._address.name}: {reason}") from error
         self.opened += 1
-        self._connect_ns = monotonic_ns() - begun_ns
+        self._connect_ns = self._connection.connect_ns
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         """Send `request`; the response is returned when its last byte is here, with the exchange in its extensions.
@@ -72,7 +90,6 @@ class StampingTransport(httpx2.AsyncBaseTransport):
                 await self._connection.carry(wire, exchange)
                 break
             except StaleConnectionError:
-                exchange.reopened = True
                 if attempt == 2:
                     raise httpx2.ReadError("the server closes connections before it answers") from None
         return _response(exchange)

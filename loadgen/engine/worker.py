@@ -8,7 +8,6 @@ that the parent is gone, however it died.
 import asyncio
 import itertools
 import os
-import signal
 import socket
 import struct
 import subprocess
@@ -45,6 +44,7 @@ class Worker:
                 [sys.executable, "-m", "loadgen.engine.worker", *map(str, descriptors)],
                 pass_fds=descriptors,
                 stdin=subprocess.DEVNULL,
+                start_new_session=True,  # Ctrl-C is the parent's to judge: it drains or stops us
                 env=_environment(),
             )
         self._channel = Connection(channel.detach())
@@ -163,13 +163,16 @@ def serve(channel: Connection, orders: socket.socket) -> None:
                 answer: Recording | EngineError = uvloop.run(_carry_out(task, run, channel, orders))
             except EngineError as error:
                 answer = error
+            except (EOFError, ConnectionError):
+                raise
+            except Exception as error:  # a fault of ours: told in one sentence, and the process lives on
+                answer = EngineError(f"the measuring process failed: {error!r}; this run is lost")
             channel.send(answer)
         except (EOFError, ConnectionError, asyncio.CancelledError):
             return
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to judge: it drains or stops us
     with socket.socket() as keeper:
         ask_for_kernel_stamps(keeper)  # from now on, so that the first read of the first run is stamped too
         serve(Connection(int(sys.argv[1])), socket.socket(fileno=int(sys.argv[2])))

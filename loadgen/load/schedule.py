@@ -67,18 +67,20 @@ def build(
     exact token ids; everything else with text, fitted by `count_tokens` (text to prompt tokens) where there is one.
     """
     rng = workload.generator(prompt_seed)
-    prompts: list[str] | list[list[int]]
-    if spec.endpoint == "completions" and dialect == "vllm":
-        prompts = workload.token_prompts(requests, spec.input_tokens, rng).tolist()
-    else:
-        prompts = [workload.text_prompt(spec.input_tokens, rng, count_tokens) for _ in range(requests)]
+
+    def body() -> bytes:
+        prompt: str | list[int]
+        if spec.endpoint == "completions" and dialect == "vllm":
+            prompt = workload.token_prompt(spec.input_tokens, rng)
+        else:
+            prompt = workload.text_prompt(spec.input_tokens, rng, count_tokens)
+        return workload.encode_body(spec.endpoint, dialect, spec.model, prompt, spec.output_tokens)
+
     offsets = None
     if isinstance(spec.shape, OpenLoop):
         offsets = offsets_ns(spec.shape.arrivals, spec.shape.rate_per_s, requests, spec.seed)
     return Schedule(
-        bodies=tuple(
-            workload.encode_body(spec.endpoint, dialect, spec.model, prompt, spec.output_tokens) for prompt in prompts
-        ),
+        bodies=tuple(body() for _ in range(requests)),
         prompt_tokens=np.full(requests, spec.input_tokens, dtype=np.int32),
         output_tokens=np.full(requests, spec.output_tokens, dtype=np.int32),
         offsets_ns=offsets,

@@ -11,7 +11,6 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from loadgen.load.spec import Endpoint
 
@@ -48,9 +47,10 @@ def generator(prompt_seed: str) -> np.random.Generator:
     return np.random.default_rng(int.from_bytes(hashlib.sha256(prompt_seed.encode()).digest(), "big"))
 
 
-def token_prompts(requests: int, length: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """`requests` prompts of exactly `length` token ids each, shape (requests, length), uniform over the safe range."""
-    return rng.integers(FIRST_SAFE_TOKEN_ID, LAST_SAFE_TOKEN_ID + 1, size=(requests, length))
+def token_prompt(length: int, rng: np.random.Generator) -> list[int]:
+    """A prompt of exactly `length` token ids, uniform over the safe range."""
+    ids: list[int] = rng.integers(FIRST_SAFE_TOKEN_ID, LAST_SAFE_TOKEN_ID + 1, size=length).tolist()
+    return ids
 
 
 def text_prompt(length: int, rng: np.random.Generator, count_tokens: Callable[[str], int] | None = None) -> str:

@@ -57,6 +57,8 @@ class Run:
         service_s: Callable[[int], float | Exception] = lambda index: 1.0,
         offsets_s: list[float] | None = None,
         meanwhile: Callable[[Driver], None] | None = None,
+        before: Callable[[Driver], None] | None = None,
+        target: Target = TARGET,
         **options: Any,
     ) -> None:
         loop = VirtualLoop()
@@ -75,9 +77,11 @@ class Run:
             self.transports += 1
             return ServiceTransport(loop, service_s, self.seen)
 
-        self.driver = Driver(TARGET, schedule, shape, make_transport=make_transport, **options)
+        self.driver = Driver(target, schedule, shape, make_transport=make_transport, **options)
 
         async def main() -> None:
+            if before is not None:
+                before(self.driver)
             await self.driver.open()
             if meanwhile is not None:
                 meanwhile(self.driver)
@@ -109,7 +113,10 @@ class VirtualAlarm(alarm_module.LoopAlarm):
 def test_a_closed_loop_keeps_its_callers_busy_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
     run = Run(monkeypatch, ClosedLoop(2), 6, lambda index: 2.0 if index == 0 else 1.0)
     assert run.sent_s == pytest.approx([0, 0, 1, 2, 2, 3])
-    assert [one.slot for one in run.exchanges] == [0, 1, 1, 0, 1, 0] or run.driver.peak_in_flight == 2
+    assert run.driver.peak_in_flight == 2
+    by_slot = [[one.index for one in run.exchanges if one.slot == slot] for slot in (0, 1)]
+    assert sorted(map(len, by_slot)) == [3, 3]
+    assert by_slot[0][0] == 0
     assert run.transports == 2
     assert run.driver.done == 6
 
@@ -162,7 +169,7 @@ def test_drain_sends_nothing_more_and_waits(monkeypatch: pytest.MonkeyPatch) -> 
         10,
         meanwhile=lambda driver: void(asyncio.get_running_loop().call_later(1.5, driver.drain)),
     )
-    assert run.failures == [None] * 4 + [Outcome.CANCELLED] * 6
+    assert run.failures == [None] * 4 + [Outcome.DROPPED] * 6
     assert run.sent_s[4:] == [None] * 6
     assert run.driver.interrupted
 
@@ -177,7 +184,7 @@ def test_stop_gives_up_what_is_in_flight(monkeypatch: pytest.MonkeyPatch, shape:
         offsets_s=[0, 0, 1, 1, 2, 2] if isinstance(shape, OpenLoop) else None,
         meanwhile=lambda driver: void(asyncio.get_running_loop().call_later(1.5, driver.stop)),
     )
-    assert run.failures == [None, None] + [Outcome.CANCELLED] * 4
+    assert run.failures == [None, None, *[Outcome.CANCELLED] * 2, *[Outcome.DROPPED] * 2]
     assert [one is None for one in run.sent_s] == [False] * 4 + [True] * 2
 
 
@@ -213,6 +220,37 @@ def test_every_planned_request_has_exactly_one_exchange(monkeypatch: pytest.Monk
         meanwhile=lambda driver: void(asyncio.get_running_loop().call_later(2.05, driver.drain)),
     )
     assert [one.index for one in run.exchanges] == list(range(30))
+
+
+def test_a_fault_of_ours_is_raised_and_not_blamed_on_anybody(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ZeroDivisionError):
+        Run(monkeypatch, ClosedLoop(2), 6, lambda index: ZeroDivisionError("a bug") if index == 2 else 1.0)
+    with pytest.raises(ZeroDivisionError):
+        Run(monkeypatch, OpenLoop(1.0, "constant"), 3, lambda index: ZeroDivisionError("a bug"), offsets_s=[0, 1, 2])
+
+
+def test_stop_ends_connecting(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def hang(self: ServiceTransport) -> None:
+        await asyncio.sleep(1e6)
+
+    monkeypatch.setattr(ServiceTransport, "open", hang, raising=False)
+    run = Run(
+        monkeypatch,
+        ClosedLoop(2),
+        4,
+        before=lambda driver: void(asyncio.get_running_loop().call_later(1.0, driver.stop)),
+        request_timeout_s=1e9,
+    )
+    assert run.failures == [Outcome.DROPPED] * 4
+
+
+def test_a_users_headers_take_the_place_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    target = Target(
+        "http", "server", 80, "/v1/completions", (("host", "virtual.example"), ("Authorization", "Bearer key-123"))
+    )
+    request = Run(monkeypatch, ClosedLoop(1), 1, target=target).seen[0]
+    assert request.headers.get_list("host") == ["virtual.example"]
+    assert set(target.secrets) == {"virtual.example", "Bearer key-123", "key-123"}
 
 
 def test_requests_are_what_the_schedule_says(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,8 +17,8 @@ from loadgen.engine.connection import ask_for_kernel_stamps
 from loadgen.engine.exchange import Exchange, unpack_stamps
 from loadgen.engine.record import Outcome
 from loadgen.engine.reply import Reply, read_reply
-from loadgen.engine.transport import StampingTransport, resolve
-from tests.engine.wire import CHUNKED_HEAD, EVENTS, HEAD, LAST_CHUNK, Peer, Script, Wire, chunk, serving
+from loadgen.engine.transport import StampingTransport, first_that_answers, resolve
+from tests.engine.wire import CHUNKED_HEAD, EVENTS, HEAD, LAST_CHUNK, Peer, Script, Wire, chunk, event, serving
 
 pytestmark = pytest.mark.loopback
 
@@ -39,7 +39,7 @@ def carry(script: Script, requests: int = 1, pause_s: float = 0.0) -> tuple[list
     async def main() -> tuple[list[Exchange], Wire]:
         exchanges = []
         async with serving(script) as wire:
-            transport = StampingTransport(resolve("http", "127.0.0.1", wire.port))
+            transport = StampingTransport(resolve("http", "127.0.0.1", wire.port)[0])
             await transport.open()
             for _ in range(requests):
                 exchange = Exchange()
@@ -94,11 +94,10 @@ WELL_FRAMED = {
 
 @pytest.mark.parametrize("pieces", WELL_FRAMED.values(), ids=WELL_FRAMED.keys())
 def test_every_framing_is_read_whole_and_kept_alive(pieces: tuple[bytes, ...]) -> None:
-    exchanges, replies, wire = carry(answering(*pieces), requests=2)
+    _, replies, wire = carry(answering(*pieces), requests=2)
     assert [reply.outcome for reply in replies] == [Outcome.OK, Outcome.OK], [reply.detail for reply in replies]
     assert [len(reply.arrival_reads) for reply in replies] == [3, 3]
     assert wire.connections == 1
-    assert not any(exchange.reopened for exchange in exchanges)
 
 
 @pytest.mark.parametrize("head", [HEAD + b"\r\n", HEAD.replace(b"1.1", b"1.0") + b"\r\n"], ids=["HTTP/1.1", "HTTP/1.0"])
@@ -131,10 +130,63 @@ def test_a_connection_closed_as_the_request_arrives_is_tried_once_more() -> None
             return  # it read the second request and closed without a byte
         await peer.send(CHUNKED_HEAD, *CHUNKS, LAST_CHUNK)
 
-    exchanges, replies, wire = carry(script, requests=2)
+    _, replies, wire = carry(script, requests=2)
     assert [reply.outcome for reply in replies] == [Outcome.OK] * 2
-    assert exchanges[1].reopened
     assert wire.connections == 2
+
+
+def test_a_request_lost_late_is_a_failure_and_not_sent_again() -> None:
+    """A kept connection that breaks long after the send carried the request: its lost time must not vanish."""
+
+    async def script(peer: Peer) -> None:
+        await peer.request()
+        await peer.send(CHUNKED_HEAD, *CHUNKS, LAST_CHUNK)
+        await peer.request()
+        await asyncio.sleep(0.2)
+        peer.reset()
+
+    _, replies, wire = carry(script, requests=2)
+    assert [reply.outcome for reply in replies] == [Outcome.OK, Outcome.CONNECT_ERROR]
+    assert wire.connections == 1
+
+
+def test_a_second_attempt_does_not_restart_the_clock() -> None:
+    async def script(peer: Peer) -> None:
+        await peer.request()
+        if peer.ordinal == 0:
+            await peer.send(CHUNKED_HEAD, *CHUNKS, LAST_CHUNK)
+            await peer.request()
+            return
+        await asyncio.sleep(0.05)
+        await peer.send(CHUNKED_HEAD, *CHUNKS, LAST_CHUNK)
+
+    async def main() -> tuple[int, Exchange]:
+        async with serving(script) as wire:
+            transport = StampingTransport(resolve("http", "127.0.0.1", wire.port)[0])
+            await transport.handle_async_request(request(Exchange(), wire.port))
+            exchange = Exchange()
+            begun_ns = time.monotonic_ns()
+            await transport.handle_async_request(request(exchange, wire.port))
+            await transport.aclose()
+            return begun_ns, exchange
+
+    begun_ns, exchange = uvloop.run(main())
+    assert exchange.sent_ns is not None
+    assert exchange.sent_ns - begun_ns < 20_000_000
+
+
+def test_a_name_of_several_addresses_is_served_by_the_one_that_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main() -> str:
+        async with serving(answering(CHUNKED_HEAD, *CHUNKS, LAST_CHUNK)) as wire:
+            found = [
+                (socket.AF_INET6, socket.SOCK_STREAM, 6, "", ("::1", wire.port, 0, 0)),
+                (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", wire.port)),
+            ]
+            monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
+            address = await first_that_answers(resolve("http", "dual.example", wire.port))
+            return str(address.sockaddr[0])
+
+    assert uvloop.run(main()) == "127.0.0.1"
 
 
 async def _reset_midway(peer: Peer) -> None:
@@ -170,6 +222,11 @@ BROKEN: dict[str, tuple[Script, Outcome, str]] = {
         ),
         Outcome.STREAM_ERROR,
         "out of memory",
+    ),
+    "given up by the server": (
+        answering(CHUNKED_HEAD, CHUNKS[0], chunk(event("b", "abort")), LAST_CHUNK),
+        Outcome.STREAM_ERROR,
+        "finish_reason abort",
     ),
     "not found": (
         answering(b'HTTP/1.1 404 Not Found\r\nContent-Length: 39\r\n\r\n{"error":{"message":"no such model m"}}'),
@@ -213,7 +270,7 @@ def test_a_stamp_tells_when_bytes_came_not_when_the_loop_looked() -> None:
             await peer.send(*CHUNKS[1:], LAST_CHUNK, pause_s=0)
 
         async with serving(script) as wire:
-            transport = StampingTransport(resolve("http", "127.0.0.1", wire.port))
+            transport = StampingTransport(resolve("http", "127.0.0.1", wire.port)[0])
             exchange = Exchange()
             begun = time.time_ns()
             await transport.handle_async_request(request(exchange, wire.port))
@@ -238,7 +295,7 @@ def test_a_large_body_goes_out_while_the_server_reads_slowly() -> None:
 
     async def main() -> Exchange:
         async with serving(script) as wire:
-            transport = StampingTransport(resolve("http", "127.0.0.1", wire.port))
+            transport = StampingTransport(resolve("http", "127.0.0.1", wire.port)[0])
             exchange = Exchange()
             await transport.handle_async_request(request(exchange, wire.port, body))
             await transport.aclose()
@@ -255,7 +312,7 @@ def test_an_early_refusal_of_a_large_body_is_an_answer() -> None:
 
     async def main() -> Exchange:
         async with serving(script) as wire:
-            transport = StampingTransport(resolve("http", "127.0.0.1", wire.port))
+            transport = StampingTransport(resolve("http", "127.0.0.1", wire.port)[0])
             exchange = Exchange()
             await transport.handle_async_request(request(exchange, wire.port, b"x" * 8_000_000))
             await transport.aclose()
@@ -269,7 +326,7 @@ def test_nobody_listens() -> None:
     async def main() -> None:
         async with serving(answering()) as wire:
             port = wire.port
-        await StampingTransport(resolve("http", "127.0.0.1", port)).open()
+        await StampingTransport(resolve("http", "127.0.0.1", port)[0]).open()
 
     with pytest.raises(httpx2.ConnectError, match="refused"):
         uvloop.run(main())
@@ -278,7 +335,7 @@ def test_nobody_listens() -> None:
 def test_as_the_transport_of_an_httpx2_client_it_is_a_drop_in() -> None:
     async def main() -> tuple[int, str | None, bytes]:
         async with serving(answering(CHUNKED_HEAD, *CHUNKS, LAST_CHUNK)) as wire:
-            transport = StampingTransport(resolve("http", "127.0.0.1", wire.port))
+            transport = StampingTransport(resolve("http", "127.0.0.1", wire.port)[0])
             async with httpx2.AsyncClient(transport=transport) as client:
                 response = await client.post(f"http://127.0.0.1:{wire.port}/v1/completions", json={"model": "m"})
                 return response.status_code, response.headers.get("content-type"), response.content
@@ -319,7 +376,7 @@ class TestTls:
         async def main() -> tuple[list[Exchange], Wire]:
             exchanges = [Exchange() for _ in range(requests)]
             async with serving(script, context) as wire:
-                transport = StampingTransport(resolve("https", "127.0.0.1", wire.port))
+                transport = StampingTransport(resolve("https", "127.0.0.1", wire.port)[0])
                 for exchange in exchanges:
                     async with asyncio.timeout(3):
                         await transport.handle_async_request(request(exchange, wire.port))

@@ -118,8 +118,8 @@ def test_drain_finishes_what_is_in_flight(simulator: SimulatorProcess, worker: W
     counts = np.bincount(recording.records.outcome, minlength=9)
     assert recording.interrupted
     assert counts[Outcome.OK] >= 4
-    assert counts[Outcome.OK] + counts[Outcome.CANCELLED] == 400
-    assert np.all(recording.records.sent_ns[recording.records.outcome == Outcome.CANCELLED] == MISSING)
+    assert counts[Outcome.OK] + counts[Outcome.DROPPED] == 400
+    assert np.all(recording.records.sent_ns[recording.records.outcome == Outcome.DROPPED] == MISSING)
 
 
 def test_an_order_that_comes_late_does_not_hit_the_next_run(simulator: SimulatorProcess, worker: Worker) -> None:

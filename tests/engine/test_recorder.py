@@ -1,0 +1,72 @@
+"""Exchanges into records: nothing that one server sends costs the run its other requests, and no secret is kept."""
+
+import numpy as np
+import pytest
+
+from loadgen.engine import recorder as recorder_module
+from loadgen.engine.clock import WallClock, monotonic_ns
+from loadgen.engine.exchange import STAMP, Exchange, stamp_now
+from loadgen.engine.record import Outcome, Records
+from loadgen.engine.recorder import Recorder, StampFacts
+from loadgen.load.schedule import Schedule
+from loadgen.load.spec import Wave
+from tests.engine.wire import CHUNKED_HEAD, LAST_CHUNK, chunk, event
+
+
+def record(*bodies: bytes, secrets: tuple[str, ...] = ()) -> tuple[Records, StampFacts]:
+    """One request for each body, each body in one read of its own."""
+    schedule = Schedule(
+        tuple(b"{}" for _ in bodies), np.ones(len(bodies), np.int32), np.ones(len(bodies), np.int32), None
+    )
+    exchanges = []
+    for index, body in enumerate(bodies):
+        exchange = Exchange(index, slot=index)
+        exchange.sent_ns = monotonic_ns()
+        exchange.reads = [CHUNKED_HEAD, chunk(body), LAST_CHUNK]
+        exchange.stamps = [stamp_now() for _ in exchange.reads]
+        exchange.complete = True
+        exchanges.append(exchange)
+    return Recorder(schedule, Wave(len(bodies)), 0, WallClock(), secrets).records(exchanges)
+
+
+GOOD = event("a", "length")
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        b'data: {"choices":[],"usage":{"completion_tokens":100000000000}}\n\n',
+        b"data: " + b"[" * 100_000 + b"\n\n",
+        b'data: {"choices":[{"index":0,"text":"\\ud800","finish_reason":"length"}]}\n\n',
+    ],
+)
+def test_an_absurd_answer_harms_nobody_else(odd: bytes) -> None:
+    records, _ = record(GOOD, odd, GOOD)
+    assert records.outcome[[0, 2]].tolist() == [Outcome.OK, Outcome.OK]
+
+
+def test_an_answer_that_breaks_the_reader_is_a_bad_response(monkeypatch: pytest.MonkeyPatch) -> None:
+    def break_down(exchange: Exchange) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(recorder_module, "read_reply", break_down)
+    records, _ = record(GOOD)
+    assert records[0].outcome is Outcome.BAD_RESPONSE
+    assert "ZeroDivisionError" in (records[0].detail or "")
+
+
+def test_secrets_that_a_server_repeats_are_not_kept() -> None:
+    leak = b'data: {"error":{"message":"bad key sk-12345678"},"metrics":{"key":"sk-12345678"}}\n\n'
+    timing = b'data: {"choices":[],"metrics":{"who":"sk-12345678","ms":1.5}}\n\n'
+    records, _ = record(leak, GOOD + timing, secrets=("sk-12345678", "abc"))
+    assert records[0].detail == "bad key [redacted]"
+    assert records[1].server_timing == {"who": "[redacted]", "ms": 1.5}
+
+
+def test_the_source_of_stamps_is_the_runs_own_share() -> None:
+    _, at_read = record(GOOD)
+    assert (at_read.reads, at_read.source) == (3, "read")
+    assert StampFacts(1000, 9).source == "kernel"
+    assert StampFacts(1000, 11).source == "read"
+    assert StampFacts(0, 0).source == "read"
+    assert STAMP.size == 48
