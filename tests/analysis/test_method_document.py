@@ -8,6 +8,7 @@ from loadgen.analysis.validity import CHECKS
 from loadgen.analysis.verdict import Check
 from loadgen.analysis.window import FEWEST_REQUESTS
 from loadgen.engine.record import CountedBy, Outcome
+from loadgen.engine.recorder import KERNEL_SHARE
 
 DOCUMENT = (Path(__file__).resolve().parents[2] / "docs" / "method.md").read_text(encoding="utf-8")
 
@@ -61,3 +62,4 @@ def test_the_numbers_in_the_text_are_the_codes() -> None:
     assert needs in section("Percentiles")
     assert f"or fewer than {FEWEST_REQUESTS}," in section("The measured window")
     assert f"this is version {METHOD_VERSION}." in DOCUMENT
+    assert f"At least {KERNEL_SHARE:.0%} of".replace("%", " %") in section("Stamps")
