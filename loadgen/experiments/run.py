@@ -25,6 +25,7 @@ from loadgen.load.schedule import build, planned_requests
 from loadgen.load.spec import ClosedLoop, RunSpec
 from loadgen.servers.endpoint import EndpointFacts, Headers, TokenCounter
 from loadgen.servers.environment import environment
+from loadgen.servers.secrets import redact
 from loadgen.servers.telemetry import Scrape, Telemetry
 from loadgen.store.rows import ServerSample
 
@@ -155,7 +156,7 @@ def _check_warmup(bench: Bench, recording: Recording) -> None:
     if len(records) == 0 or np.any(records.outcome == Outcome.OK):
         return
     first = records[0]
-    said = first.detail or first.outcome.label.replace("_", " ")
+    said = redact(first.detail or "", bench.headers) or first.outcome.label.replace("_", " ")
     message = f"{bench.facts.base_url} answered none of the {len(records)} warm-up requests: {said}"
     refused = first.http_status is not None and 400 <= first.http_status < 500
     error: LoadgenError = UsageError(message) if refused else ServerError(message)

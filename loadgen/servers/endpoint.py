@@ -1,6 +1,7 @@
 """One server's HTTP face: where it is, what it serves, which dialect it speaks. The control plane: nothing here is ever timed.
 
-Imports `load` and `errors`. Secrets come in as headers, stay in memory, and appear in no message.
+Imports `load`, `errors` and its neighbour `secrets`. Secrets come in as headers, stay in memory, and appear in no message,
+also when the server repeats them.
 """
 
 import json
@@ -8,15 +9,16 @@ import re
 import ssl
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Literal
+from typing import Any
 from urllib.parse import urlsplit
 
 import httpx2
 
 from loadgen.errors import ServerError, UsageError
 from loadgen.load.spec import Endpoint
+from loadgen.load.workload import Dialect
+from loadgen.servers.secrets import redact
 
-Dialect = Literal["vllm", "openai"]
 Headers = tuple[tuple[str, str], ...]
 
 PATHS: dict[Endpoint, str] = {"completions": "/completions", "chat": "/chat/completions"}
@@ -99,13 +101,14 @@ def probe(base_url: str, model: str, headers: Headers, timeout_s: float = 10.0) 
     Raises ServerError when nothing answers or the answers are errors, UsageError for a wrong model or a refused key.
     """
     with open_client(headers, timeout_s) as client:
-        api_url, listing = _models(client, base_url)
+        api_url, listing = _models(client, base_url, headers)
         models = [entry for entry in listing if isinstance(entry, dict) and isinstance(entry.get("id"), str)]
         names = tuple(entry["id"] for entry in models)
         if names and model not in names:
-            raise UsageError(f"{base_url} does not serve the model '{model}'; it serves {_listed(names)}")
+            served = redact(_listed(names), headers)
+            raise UsageError(f"{base_url} does not serve the model '{model}'; it serves {served}")
         chosen = next((entry for entry in models if entry["id"] == model), {})
-        owner = str(chosen.get("owned_by", ""))
+        owner = redact(str(chosen.get("owned_by", "")), headers)
         version = _json(client, f"{base_url}/version")
         simulated = owner == "loadgen-simulator" or version.get("simulator") is True
         is_vllm = owner in _OWNERS or simulated or set(version) == {"version"}
@@ -116,7 +119,7 @@ def probe(base_url: str, model: str, headers: Headers, timeout_s: float = 10.0) 
             api_url=api_url,
             dialect="vllm" if is_vllm else "openai",
             name=name,
-            version=str(version["version"]) if "version" in version else None,
+            version=redact(str(version["version"]), headers) if "version" in version else None,
             models=names,
             max_model_len=max_model_len if isinstance(max_model_len, int) else None,
             simulated=simulated,
@@ -155,6 +158,7 @@ class TokenCounter:
         self._url = f"{facts.base_url}/tokenize"
         self._model = model
         self._endpoint = endpoint
+        self._headers = headers
 
     def __call__(self, text: str) -> int:
         """Tokens that the server will see for this prompt, chat template included. Raises ServerError."""
@@ -166,12 +170,11 @@ class TokenCounter:
         try:
             answer = self._client.post(self._url, json=body)
         except httpx2.TransportError as error:
-            raise ServerError(f"{self._url} stopped answering: {_reason(error)}") from error
+            raise ServerError(f"{self._url} stopped answering: {_reason(error, self._headers)}") from error
         count = _object(answer).get("count")
         if answer.status_code != 200 or not isinstance(count, int):
-            raise ServerError(
-                f"{self._url} answered {answer.status_code} instead of a token count: {error_text(answer.content)}"
-            )
+            said = error_text(answer.content, self._headers)
+            raise ServerError(f"{self._url} answered {answer.status_code} instead of a token count: {said}")
         return count
 
     def close(self) -> None:
@@ -187,13 +190,16 @@ class TokenCounter:
         self.close()
 
 
-def error_text(body: bytes) -> str:
-    """What a server's error body says, in at most 300 characters: its `message`, its `detail`, or its text."""
+def error_text(body: bytes, headers: Headers = ()) -> str:
+    """What a server's error body says, in at most 300 characters: its `message`, its `detail`, or its text.
+
+    The values of `headers`, those that were sent, are hidden, before the text is cut and so could be cut as well.
+    """
     text = body.decode("utf-8", "replace")
     match = re.search(r'"(?:message|detail)"\s*:\s*("(?:[^"\\]|\\.)*")', text)
     if match:
         text = str(json.loads(match.group(1)))
-    text = " ".join(text.split())
+    text = " ".join(redact(text, headers).split())
     return text if len(text) <= 300 else text[:299] + "…"
 
 
@@ -203,12 +209,12 @@ def open_client(headers: Headers, timeout_s: float) -> httpx2.Client:
     return httpx2.Client(headers=dict(headers), timeout=timeout_s, trust_env=False, verify=ssl.create_default_context())
 
 
-def _models(client: httpx2.Client, base_url: str) -> tuple[str, list[Any]]:
+def _models(client: httpx2.Client, base_url: str, headers: Headers) -> tuple[str, list[Any]]:
     """The API's URL and its list of models: under /v1, or without it where a gateway has another version in its base path."""
-    first = _get(client, base_url, f"{base_url}/v1/models")
+    first = _get(client, base_url, f"{base_url}/v1/models", headers)
     answer, api_url = first, f"{base_url}/v1"
     if first.status_code == 404:
-        second = _get(client, base_url, f"{base_url}/models")
+        second = _get(client, base_url, f"{base_url}/models", headers)
         if second.status_code == 200 and "data" in _object(second):
             answer, api_url = second, base_url
     if answer.status_code in (401, 403):
@@ -219,13 +225,15 @@ def _models(client: httpx2.Client, base_url: str) -> tuple[str, list[Any]]:
     return api_url, listing if isinstance(listing, list) else []
 
 
-def _get(client: httpx2.Client, base_url: str, url: str) -> httpx2.Response:
+def _get(client: httpx2.Client, base_url: str, url: str, headers: Headers) -> httpx2.Response:
     try:
         return client.get(url)
     except httpx2.TimeoutException as error:
         raise ServerError(f"nothing answers at {base_url} in time; is the server still loading its model?") from error
     except httpx2.TransportError as error:
-        raise ServerError(f"nothing answers at {base_url}: {_reason(error)}; is the server running?") from error
+        raise ServerError(
+            f"nothing answers at {base_url}: {_reason(error, headers)}; is the server running?"
+        ) from error
     except httpx2.InvalidURL as error:
         raise UsageError(f"'{base_url}' is not a URL of a server: {error}") from error
 
@@ -254,7 +262,7 @@ def _object(answer: httpx2.Response) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _reason(error: BaseException) -> str:
+def _reason(error: BaseException, headers: Headers) -> str:
     """The innermost cause in words: `connection refused`, `name or service not known`."""
     cause: BaseException | None = error
     while cause is not None:
@@ -263,7 +271,7 @@ def _reason(error: BaseException) -> str:
         if isinstance(cause, OSError) and cause.strerror:
             return cause.strerror[0].lower() + cause.strerror[1:]
         cause = cause.__cause__ or cause.__context__
-    text = str(error).removeprefix("[Errno 111] ")
+    text = redact(str(error).removeprefix("[Errno 111] "), headers)
     return text[0].lower() + text[1:] if text else type(error).__name__
 
 
