@@ -15,6 +15,9 @@ _FAILURES = tuple(
     kind.label for kind in Outcome if kind not in (Outcome.OK, Outcome.CANCELLED, Outcome.DROPPED)
 )  # the server's answers, or the lack of one; the other two are the client's own doing
 
+# A run that the user stopped is too short for whatever reason; more of the same would be the wrong thing to ask for.
+_LET_IT_END = "let the run come to its end"
+
 _FAILURE_HINTS = {
     "http_error": "read the server's own words above and its log; a 4xx is about the request, a 5xx about the server",
     "connect_error": "see that the server is still alive, and whether it takes this many connections at once",
@@ -22,8 +25,8 @@ _FAILURE_HINTS = {
     "truncated": "the server cut its answers short: read its log, and look for a proxy in between that limits time or size",
     "stream_error": "the server reported an error inside its answer: read its log",
     "bad_response": "see that --url leads to an OpenAI-compatible server and not to a proxy's own page",
-    "cancelled": "let the run end by itself",
-    "dropped": "read the other findings: requests were planned and never sent",
+    "cancelled": _LET_IT_END,
+    "dropped": _LET_IT_END,
 }
 
 
@@ -37,8 +40,8 @@ def no_ok_requests(spec: RunSpec, summary: Summary, limits: Limits) -> Observati
         return Observation("invalid", "No request was planned.", "ask for some with --requests or --duration-s")
     return Observation(
         "invalid",
-        f"None of the {outcomes['planned']:,} requests ended ok: {_listed(failed)}{_in_their_words(summary)}.",
-        _FAILURE_HINTS[max(failed, key=lambda label: failed[label])],
+        f"None of the {outcomes['planned']:,} requests ended ok: {_listed(failed)}{_in_their_words(summary, failed)}.",
+        _hint(failed),
     )
 
 
@@ -53,8 +56,8 @@ def errors(spec: RunSpec, summary: Summary, limits: Limits) -> Observation | Non
     severity = limits.below(ok_ratio) or "note"
     return Observation(
         severity,
-        f"{sum(failed.values()):,} of {ended:,} requests failed: {_listed(failed)}{_in_their_words(summary)}.",
-        _FAILURE_HINTS[max(failed, key=lambda label: failed[label])],
+        f"{sum(failed.values()):,} of {ended:,} requests failed: {_listed(failed)}{_in_their_words(summary, failed)}.",
+        _hint(failed),
     )
 
 
@@ -63,9 +66,13 @@ def interrupted(spec: RunSpec, summary: Summary, limits: Limits) -> Observation 
     if not summary["interrupted"]:
         return None
     outcomes = summary["outcomes"]
+    left = {"given up in flight": outcomes["cancelled"], "never sent": outcomes["dropped"]}
+    told = ", ".join(f"{n:,} {what}" for what, n in left.items() if n)
+    # A closed loop of a given duration plans only what it sends, so there is no number that it was meant to reach.
+    of = "" if _finds_its_number(spec) else f" of {outcomes['planned']:,}"
     return Observation(
         "doubtful",
-        f"The run was interrupted after {outcomes['ok']:,} of {outcomes['planned']:,} requests.",
+        f"The user stopped the run when {outcomes['ok']:,}{of} requests had ended ok{'; ' if told else ''}{told}.",
         "run it again to its end; sweep --resume repeats what is missing",
     )
 
@@ -87,10 +94,9 @@ def cancelled(spec: RunSpec, summary: Summary, limits: Limits) -> Observation | 
 
 
 def dropped(spec: RunSpec, summary: Summary, limits: Limits) -> Observation | None:
-    """Requests that were planned and never sent; a closed loop for a duration prepares more than it needs."""
+    """Requests that were planned and never sent, though nobody stopped the run."""
     outcomes = summary["outcomes"]
-    spare = isinstance(spec.shape, ClosedLoop) and spec.duration_s is not None
-    if spare or summary["interrupted"] or not outcomes["ok"]:
+    if summary["interrupted"] or not outcomes["ok"]:
         return None
     severity = limits.above(outcomes["dropped"] / outcomes["planned"])
     if severity is None:
@@ -115,7 +121,9 @@ def too_few_requests(spec: RunSpec, summary: Summary, limits: Limits) -> Observa
     wanted = samples_needed(refused[-1])
     names = ", ".join(f"p{p}" for p in refused)
     need = ", ".join(f"{samples_needed(p):,}" for p in refused)
-    if isinstance(spec.shape, Wave):
+    if summary["interrupted"]:
+        hint = _LET_IT_END
+    elif isinstance(spec.shape, Wave):
         hint = "a wave has as many requests as its size; the pooled repeats say more"
     elif spec.duration_s is not None:
         hint = f"run for about {spec.duration_s * wanted / max(n, 1):,.0f} s (--duration-s) for a p{refused[-1]}"
@@ -203,7 +211,10 @@ def concurrency_not_reached(spec: RunSpec, summary: Summary, limits: Limits) -> 
     severity = limits.below(reached / asked)
     if severity is None:
         return None
-    planned = summary["outcomes"]["planned"]
+    outcomes = summary["outcomes"]
+    planned = outcomes["planned"]
+    if summary["interrupted"] and planned - outcomes["dropped"] < asked:
+        return None  # there was no time to reach it, which `interrupted` says
     if planned < asked:
         hint = f"ask for more requests than the concurrency: --requests {4 * asked}"
     elif isinstance(spec.shape, Wave):
@@ -244,7 +255,7 @@ def no_steady_state(spec: RunSpec, summary: Summary, limits: Limits) -> Observat
     return Observation(
         "note",
         "The run was too short for a steady state, so the whole of it was measured: the first wave against an idle server and the drain are in its figures.",
-        f"use {longer}",
+        _LET_IT_END if summary["interrupted"] else f"use {longer}",
     )
 
 
@@ -277,7 +288,17 @@ def _listed(counts: dict[str, int]) -> str:
     return ", ".join(f"{n:,} {label}" for label, n in sorted(counts.items(), key=lambda item: -item[1]))
 
 
-def _in_their_words(summary: Summary) -> str:
-    """The commonest failure's own sentence, if it left one, to go before the full stop."""
-    told = next((failure["detail"] for failure in summary["failures"] if failure["detail"]), None)
+def _hint(failed: dict[str, int]) -> str:
+    """What to do about the commonest failure; what the user stopped counts only where nothing else failed."""
+    return _FAILURE_HINTS[max(failed, key=lambda label: (label in _FAILURES, failed[label]))]
+
+
+def _finds_its_number(spec: RunSpec) -> bool:
+    """Whether the number of requests comes of running, and not of the spec."""
+    return isinstance(spec.shape, ClosedLoop) and spec.duration_s is not None
+
+
+def _in_their_words(summary: Summary, failed: dict[str, int]) -> str:
+    """The own sentence of the commonest of the `failed`, if it left one, to go before the full stop."""
+    told = next((one["detail"] for one in summary["failures"] if one["detail"] and one["outcome"] in failed), None)
     return "" if told is None else f"; most often: {told.rstrip('.')}"

@@ -37,14 +37,14 @@ CHECKS: tuple[Check, ...] = (
     Check(
         code="cancelled",
         limits=Limits(doubtful=0.01),
-        compares="cancelled/sent requests, above, when the whole run is measured",
+        compares="cancelled/sent requests, above, when the whole run is measured; not when the user stopped the run",
         reason="what is cut off is the longest; from 1 % on it is missing from the p99",
         test=load.cancelled,
     ),
     Check(
         code="dropped",
         limits=Limits(doubtful=0.0, invalid=0.10),
-        compares="dropped/planned requests, above; not for a closed loop of a given duration, which prepares more than it needs",
+        compares="dropped/planned requests, above; not when the user stopped the run, which `interrupted` tells",
         reason="each one is load that the server was spared; the limit for invalid is chosen, not measured",
         test=load.dropped,
     ),
@@ -86,7 +86,7 @@ CHECKS: tuple[Check, ...] = (
     Check(
         code="concurrency_not_reached",
         limits=Limits(doubtful=0.95, invalid=0.80),
-        compares="in flight/asked, below: mean over a steady state, peak of a whole run",
+        compares="in flight/asked, below: mean over a steady state, peak of a whole run; not when the user stopped the run before as many were sent",
         reason="the figures are filed under the asked concurrency; chosen, not measured",
         test=load.concurrency_not_reached,
     ),

@@ -43,7 +43,8 @@ CASES: list[Case] = [
     (OPEN, {"outcomes.dropped": 1}, "dropped", "doubtful"),
     (OPEN, {"outcomes.dropped": 500}, "dropped", "invalid"),
     (CLOSED, {"outcomes.dropped": 500}, "dropped", "invalid"),
-    (LASTING, {"outcomes.dropped": 500}, "dropped", None),
+    (OPEN, {"outcomes.dropped": 500, "interrupted": True}, "dropped", None),
+    (CLOSED, {"outcomes.cancelled": 100, "interrupted": True} | WHOLE, "cancelled", None),
     (CLOSED, {"ttft_s.n": 500, "ttft_s.p99": None}, "too_few_requests", "note"),
     (CLOSED, {"ttft_s.n": 7, "ttft_s.p90": None, "ttft_s.p95": None, "ttft_s.p99": None}, "too_few_requests", "doubtful"),
     (WAVE, {"ttft_s.n": 7, "ttft_s.p90": None, "ttft_s.p95": None, "ttft_s.p99": None}, "too_few_requests", "note"),
@@ -62,6 +63,8 @@ CASES: list[Case] = [
     (CLOSED, {"concurrency.mean": 6.0}, "concurrency_not_reached", "invalid"),
     (CLOSED, {"concurrency.mean": 4.0} | WHOLE, "concurrency_not_reached", None),
     (WAVE, {"concurrency.peak": 4} | WHOLE, "concurrency_not_reached", "invalid"),
+    (WAVE, {"concurrency.peak": 4, "interrupted": True} | WHOLE, "concurrency_not_reached", "invalid"),
+    (WAVE, {"concurrency.peak": 4, "interrupted": True, "outcomes.dropped": 2044} | WHOLE, "concurrency_not_reached", None),
     (OPEN, {"rates.offered_per_s": 10.0, "rates.sent_per_s": 9.95}, "rate_not_reached", None),
     (OPEN, {"rates.offered_per_s": 10.0, "rates.sent_per_s": 9.8}, "rate_not_reached", "doubtful"),
     (OPEN, {"rates.offered_per_s": 10.0, "rates.sent_per_s": 5.0}, "rate_not_reached", "invalid"),
@@ -189,6 +192,63 @@ def test_a_total_throughput_that_is_not_given_is_explained(
     told = [finding for finding in judge(spec, summary).findings if finding.code == "total_throughput_unknown"]
     assert [finding.severity for finding in told] == ["note"]
     assert "1 of 2 ok ones had another number than asked" in told[0].message
+
+
+@pytest.mark.parametrize(
+    ("fields", "sent"),
+    [
+        ({"shape": ClosedLoop(8), "requests": 64}, 12),
+        ({"shape": ClosedLoop(8), "requests": 64}, 4),
+        ({"shape": OpenLoop(10.0), "requests": 64}, 12),
+        ({"shape": OpenLoop(10.0), "requests": 64}, 2),
+        ({"shape": Wave(64), "requests": None}, 12),
+    ],
+)
+def test_what_the_user_stopped_is_held_against_nobody(
+    row: Row, spec_of: SpecOf, recording_of: RecordingOf, fields: dict[str, Any], sent: int
+) -> None:
+    """Sent at 0.1 s intervals, the last one given up in flight, all others of 64 never sent."""
+    rows = [row([(0.1 * i + 0.5, 1), (0.1 * i + 0.75, 1)], sent_s=0.1 * i, slot=i % 8) for i in range(sent - 1)]
+    rows.append(row([], sent_s=0.1 * sent, end_s=0.1 * sent + 0.1, slot=7, outcome=Outcome.CANCELLED))
+    rows += [row([], sent_s=None, slot=-1, outcome=Outcome.DROPPED)] * (64 - sent)
+    spec = spec_of(**fields)
+    verdict = judge(spec, summarise(spec, recording_of(rows, interrupted=True)))
+    assert verdict.status == "doubtful"
+    told = {finding.code: finding for finding in verdict.findings}
+    assert set(told) - {"no_steady_state"} == {"interrupted", "too_few_requests"}
+    assert told["interrupted"].message == (
+        f"The user stopped the run when {sent - 1} of 64 requests had ended ok; 1 given up in flight, {64 - sent} never sent."
+    )
+    others = [finding.hint for finding in verdict.findings if finding.code != "interrupted"]
+    assert set(others) == {"let the run come to its end"}
+
+
+def test_a_stopped_loop_of_a_given_duration_was_meant_to_reach_no_number(
+    spec_of: SpecOf, healthy: dict[str, Any]
+) -> None:
+    changes = {"interrupted": True, "outcomes.cancelled": 3}
+    (finding,) = judge(spec_of(**LASTING), changed(healthy, changes)).findings
+    assert finding.message == "The user stopped the run when 2,048 requests had ended ok; 3 given up in flight."
+
+
+def test_a_stopped_run_without_an_answer_blames_what_failed_and_else_nobody(
+    row: Row, spec_of: SpecOf, recording_of: RecordingOf
+) -> None:
+    given_up = row([], end_s=0.1, outcome=Outcome.CANCELLED, detail="stopped by the user")
+    unsent = row([], sent_s=None, slot=-1, outcome=Outcome.DROPPED, detail="never sent")
+    timeout = row([], end_s=0.1, outcome=Outcome.TIMEOUT, detail="no complete answer within 1 s")
+    spec = spec_of(OpenLoop(1.0), requests=9)
+
+    def first_finding(rows: list[RequestRecord]) -> Finding:
+        return judge(spec, summarise(spec, recording_of(rows, interrupted=True))).findings[0]
+
+    finding = first_finding([given_up] * 2 + [unsent] * 7)
+    assert (finding.code, finding.hint) == ("no_ok_requests", "let the run come to its end")
+    finding = first_finding([timeout] + [given_up] * 2 + [unsent] * 6)
+    assert (finding.code, "--request-timeout-s" in finding.hint) == ("no_ok_requests", True)
+    finding = first_finding([row([(0.1, 1)]), timeout] + [given_up] * 2 + [unsent] * 5)
+    assert finding.code == "errors"
+    assert finding.message == "1 of 2 requests failed: 1 timeout; most often: no complete answer within 1 s."
 
 
 def test_every_outcome_alone_can_be_judged(row: Row, spec_of: SpecOf, recording_of: RecordingOf) -> None:
