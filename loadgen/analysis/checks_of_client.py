@@ -41,7 +41,7 @@ def coalesced(spec: RunSpec, summary: Summary, limits: Limits) -> Observation | 
         return None
     late = _is_late(summary)
     if late:
-        hint = "the client was late to read: give it more --workers or a machine of its own, or lower the load"
+        hint = "the client was late to read: give it a machine of its own, or lower the load"
     else:
         severity = "doubtful"
         hint = "the client was not late, so the server probably sends several events at once; the gaps then show its writes, not its tokens"
@@ -75,7 +75,7 @@ def send_delay(spec: RunSpec, summary: Summary, limits: Limits) -> Observation |
     return Observation(
         severity,
         f"Requests went out late by {_ms(delay_s)} ({name}), which is {delay_s / touched_s:.1%} of the {of} {what}.",
-        "give the client more --workers or a machine of its own, or lower the load",
+        "give the client a machine of its own, or lower the load",
     )
 
 
@@ -89,7 +89,7 @@ def client_busy(spec: RunSpec, summary: Summary, limits: Limits) -> Observation 
     return Observation(
         severity,
         f"The client was busy for {ratio:.0%} of the run on {'its core' if workers == 1 else f'each of {workers} cores'}.",
-        f"use --workers {2 * workers}, or lower the load",
+        "lower the load, or give the client a machine of its own or a faster one",
     )
 
 

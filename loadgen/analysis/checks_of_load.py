@@ -104,7 +104,7 @@ def dropped(spec: RunSpec, summary: Summary, limits: Limits) -> Observation | No
     return Observation(
         severity,
         f"{outcomes['dropped']:,} of {outcomes['planned']:,} planned requests were never sent.",
-        "lower the rate or the concurrency, or give the client more workers with --workers",
+        "lower the rate or the concurrency, or give the client a machine of its own",
     )
 
 
@@ -218,9 +218,9 @@ def concurrency_not_reached(spec: RunSpec, summary: Summary, limits: Limits) -> 
     if planned < asked:
         hint = f"ask for more requests than the concurrency: --requests {4 * asked}"
     elif isinstance(spec.shape, Wave):
-        hint = "the first answers ended before the last request was sent: ask for longer answers, or give the client more --workers"
+        hint = "the first answers ended before the last request was sent: ask for longer answers, or give the client a machine of its own"
     else:
-        hint = "requests end faster than the client sends new ones, or connections fail: ask for longer answers, or more --workers"
+        hint = "requests end faster than the client sends new ones, or connections fail: ask for longer answers, or give the client a machine of its own"
     how = "on average in the window" if steady else "at the peak"
     return Observation(severity, f"{reached:,.4g} requests were in flight {how}, where {asked:,} were asked.", hint)
 
@@ -236,7 +236,7 @@ def rate_not_reached(spec: RunSpec, summary: Summary, limits: Limits) -> Observa
     return Observation(
         severity,
         f"Requests were sent at {sent:,.4g} per second, where the schedule has {offered:,.4g}.",
-        "give the client more --workers or a machine of its own, or lower --rate",
+        "give the client a machine of its own, or lower --rate",
     )
 
 

@@ -1,7 +1,9 @@
 """Each check fires where it should, stays silent beside it, and says what to do."""
 
 import copy
+import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,6 +28,9 @@ WAVE = {"shape": Wave(8), "requests": None}
 LATE = {"client.loop_lag_s.p99": 2e-3}
 READ = {"client.stamp_source": "read"}
 WHOLE = {"window.rule": "whole_run"}
+
+CLI_DOCUMENT = (Path(__file__).resolve().parents[2] / "docs" / "cli.md").read_text(encoding="utf-8")
+FLAGS = set(re.findall(r"--[a-z][a-z-]*", CLI_DOCUMENT)) - {"--workers"}  # more than one worker is refused
 
 CASES: list[Case] = [
     (CLOSED, {"outcomes.ok": 0, "outcomes.timeout": 2048}, "no_ok_requests", "invalid"),
@@ -139,6 +144,8 @@ def test_a_check_fires_where_it_should(
         assert finding.message.endswith(".")
         assert finding.hint
         assert not {"None", "nan", "None."} & set(f"{finding.message} {finding.hint}".split()[1:])
+        flags = set(re.findall(r"--[a-z][a-z-]*", f"{finding.message} {finding.hint}"))
+        assert flags <= FLAGS, "a hint must name something that can be done"
 
 
 def test_every_check_has_a_case_that_fires() -> None:
