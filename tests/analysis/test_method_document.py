@@ -2,15 +2,25 @@
 
 from pathlib import Path
 
+import numpy as np
+
 from loadgen.analysis.metrics import METHOD_VERSION, METRICS, Metric
 from loadgen.analysis.stats import samples_needed
 from loadgen.analysis.validity import CHECKS
 from loadgen.analysis.verdict import Check
 from loadgen.analysis.window import FEWEST_REQUESTS
+from loadgen.engine.clock import WallClock
+from loadgen.engine.connection import _STALE_NS
+from loadgen.engine.exchange import Exchange
 from loadgen.engine.record import CountedBy, Outcome
-from loadgen.engine.recorder import KERNEL_SHARE
+from loadgen.engine.recorder import KERNEL_SHARE, Recorder
+from loadgen.engine.reply import _GIVEN_UP
+from loadgen.load.schedule import Schedule
+from loadgen.load.spec import ClosedLoop, OpenLoop, Wave
 
-DOCUMENT = (Path(__file__).resolve().parents[2] / "docs" / "method.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).resolve().parents[2]
+DOCUMENT = (ROOT / "docs" / "method.md").read_text(encoding="utf-8")
+ENGINE = ROOT / "loadgen" / "engine"
 
 
 def section(title: str) -> str:
@@ -55,6 +65,41 @@ def test_the_outcomes_are_the_codes() -> None:
 def test_the_sources_of_token_counts_are_the_codes() -> None:
     told = [line.split("`")[1] for line in section("Tokens").splitlines() if line.startswith("- `")]
     assert told == [source.label for source in CountedBy]
+
+
+def test_a_source_that_nothing_produces_is_not_promised() -> None:
+    """A source that the engine never names is told with just that remark, and one that it names without it."""
+    engine = "".join(path.read_text(encoding="utf-8") for path in ENGINE.glob("*.py") if path.name != "record.py")
+    told = {line.split("`")[1]: line for line in section("Tokens").splitlines() if line.startswith("- `")}
+    for source in CountedBy:
+        assert (f"CountedBy.{source.name}" in engine) != ("nothing produces it yet" in told[source.label])
+
+
+def test_the_finish_reasons_of_an_answer_that_was_given_up_are_the_codes() -> None:
+    rows = {row.split("`")[1]: row for row in table("Outcomes")}
+    for reason in _GIVEN_UP:
+        assert f"`{reason}`" in rows["ok"]
+        assert f"`{reason}`" in rows["stream_error"]
+
+
+def test_the_rule_of_sending_again_has_the_codes_number() -> None:
+    assert f"within {_STALE_NS / 1e6:g} ms and twice the time" in section("Stamps")
+
+
+def test_from_when_latencies_count_is_as_told() -> None:
+    """The moments that the recorder notes of a request which was due at 0 (or intended for 1 ms) and sent at 3 ms."""
+    wall_clock = WallClock()
+    starts: dict[str, int | None] = {}
+    for shape in (ClosedLoop(1), Wave(1), OpenLoop(1.0)):
+        exchange = Exchange(0, 0, 1_000_000 if isinstance(shape, OpenLoop) else None)
+        exchange.sent_ns = exchange.gave_up_ns = 3_000_000
+        body = np.ones(1, np.int32)
+        schedule = Schedule(bodies=(b"{}",), prompt_tokens=body, output_tokens=body, offsets_ns=None)
+        records, _ = Recorder(schedule, shape, 0, wall_clock).records([exchange])
+        starts[shape.kind] = records[0].start_ns
+    assert starts == {"closed_loop": 3_000_000, "wave": 3_000_000, "open_loop": 1_000_000}
+    assert "In a closed loop and in a wave they count from *sent*." in section("Stamps")
+    assert "| start | what its latencies count from: due in the open loop, sent otherwise |" in table("Stamps")
 
 
 def test_the_numbers_in_the_text_are_the_codes() -> None:
