@@ -94,8 +94,7 @@ class SweepProgress:
         progress, present = event.progress, self._present
         if present is None:
             return
-        ended = progress.done + progress.failed
-        total = progress.planned
+        ended, total = progress.done, progress.planned
         ratio = ended / total if total else 0.0
         if present.run.duration_s is not None and present.phase == "measuring":
             ratio = min(1.0, progress.elapsed_s / present.run.duration_s)

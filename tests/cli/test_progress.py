@@ -1,0 +1,23 @@
+"""What is told of a sweep while it runs."""
+
+import pytest
+
+from loadgen.cli import progress
+from loadgen.cli.terminal import Terminal
+from loadgen.engine.worker import Progress
+from loadgen.experiments.events import PhaseStarted, RunProgressed, SweepStarted
+from loadgen.load.spec import ClosedLoop, RunSpec
+
+RUN = RunSpec("http://h", "m", ClosedLoop(2), 8, 4, requests=10)
+SERVER = {"simulated": False, "model": "m", "name": "vLLM", "version": None, "url": "http://h"}
+
+
+def test_a_failure_is_one_of_the_requests_that_ended(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress, "_PLAIN_EVERY_S", 0.0)
+    with progress.SweepProgress(Terminal("sqlite:///x.db", quiet=False, verbose=False), resume=False) as shown:
+        shown(SweepStarted("s1", False, SERVER, (RUN,), kept=0))
+        shown(PhaseStarted(1, RUN, "measuring"))
+        shown(RunProgressed(Progress(elapsed_s=2.0, planned=10, sent=8, done=6, failed=4, in_flight=2)))
+    assert "6/10 · 3.00 req/s · 4 failed" in capsys.readouterr().err
