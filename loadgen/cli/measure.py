@@ -17,6 +17,7 @@ from loadgen.errors import ExitCode, UsageError
 if TYPE_CHECKING:
     from loadgen.experiments.stop import Stop
 
+_NOT_OF_THE_SPEC = {"spec", "plan", "resume", "as_json", "db", "quiet", "verbose"}
 _LISTS = ("concurrency", "rate", "wave", "input_tokens", "output_tokens")
 
 
@@ -50,27 +51,7 @@ def run(
 
     For example: loadgen run --url http://127.0.0.1:8000 --model NAME --concurrency 16 --input-tokens 128 --output-tokens 64
     """
-    values = _given(
-        url=url,
-        model=model,
-        endpoint=endpoint,
-        concurrency=concurrency,
-        rate=rate,
-        wave=wave,
-        arrivals=arrivals,
-        requests=requests,
-        duration_s=duration_s,
-        input_tokens=input_tokens,
-        output_tokens=output_tokens,
-        warmup_requests=warmup_requests,
-        seed=seed,
-        workers=workers,
-        slo=slo,
-        api_key_env=api_key_env,
-        header=header,
-        request_timeout_s=request_timeout_s,
-        name=name,
-    )
+    values = _given(context)
     for key in _LISTS:
         if "," in str(values.get(key, "")):
             raise UsageError(
@@ -114,28 +95,7 @@ def sweep(
     For example: loadgen sweep --url http://127.0.0.1:8000 --model NAME --concurrency 1,16,64 --input-tokens 128,1024
     --output-tokens 64 --repeats 3
     """
-    values = _given(
-        url=url,
-        model=model,
-        endpoint=endpoint,
-        concurrency=concurrency,
-        rate=rate,
-        wave=wave,
-        arrivals=arrivals,
-        requests=requests,
-        duration_s=duration_s,
-        input_tokens=input_tokens,
-        output_tokens=output_tokens,
-        repeats=repeats,
-        warmup_requests=warmup_requests,
-        seed=seed,
-        workers=workers,
-        slo=slo,
-        api_key_env=api_key_env,
-        header=header,
-        request_timeout_s=request_timeout_s,
-        name=name,
-    )
+    values = _given(context)
     terminal = Terminal.of(context, db, quiet, verbose)
     if plan:
         _plan(terminal, values, spec, as_json=as_json)
@@ -143,9 +103,9 @@ def sweep(
         _measure(terminal, values, spec, as_json=as_json, single=False, resume=resume)
 
 
-def _given(**values: object) -> dict[str, object]:
-    """The flags that were given."""
-    return {key: value for key, value in values.items() if value is not None}
+def _given(context: typer.Context) -> dict[str, object]:
+    """The flags of the spec that were given, by key; those that only this command knows are left out."""
+    return {key: value for key, value in context.params.items() if key not in _NOT_OF_THE_SPEC and value is not None}
 
 
 def _plan(terminal: Terminal, values: dict[str, object], file: Path | None, *, as_json: bool) -> None:
@@ -165,11 +125,12 @@ def _measure(
     terminal: Terminal, values: dict[str, object], file: Path | None, *, as_json: bool, single: bool, resume: bool
 ) -> None:
     """Run the sweep, show what came of it, and end with its exit code."""
-    from loadgen.cli.outcome import show_run, show_sweep, sweep_document
+    from loadgen.cli.outcome import show_run, show_sweep
     from loadgen.cli.progress import SweepProgress
     from loadgen.experiments.specfile import read_spec
     from loadgen.experiments.stop import Stop
     from loadgen.experiments.sweep import run_sweep
+    from loadgen.report.export import sweep_document
     from loadgen.store.repository import Store
 
     spec = read_spec(values, file)
@@ -199,9 +160,16 @@ def _measure(
 
 @contextmanager
 def _interrupts(stop: "Stop", say: "Callable[[str], None]") -> Iterator[None]:
-    """Ctrl-C once drains, twice ends now; a termination signal ends now. Before anything is sent either ends the command."""
+    """Ctrl-C once drains, twice ends now; a termination signal ends now. Before anything is sent either ends the command.
+
+    From the first measured request until the run is saved nothing ends the command: that would lose the run.
+    """
 
     def interrupted(number: int, frame: FrameType | None) -> None:
+        if stop.saving:
+            stop.request()
+            say("saving the run first")
+            return
         if not stop.attached or (stop.requested and not stop.sending):
             raise KeyboardInterrupt  # nothing is on its way that could be waited for
         if number == signal.SIGTERM or stop.requested:

@@ -28,23 +28,6 @@ def show_run(console: Console, document: dict[str, Any]) -> None:
     _print_findings(console, [document])
 
 
-def sweep_document(sweep: SweepRow, documents: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """The JSON of a sweep: what it is, and its runs in the order in which they ran."""
-    return {
-        "schema_version": 1,
-        "sweep_id": sweep.sweep_id,
-        "name": sweep.name,
-        "status": sweep.status,
-        "created_at": sweep.created_at,
-        "simulated": sweep.simulated,
-        "planned_runs": sweep.planned_runs,
-        "spec": sweep.spec | {"hash": sweep.spec_hash},
-        "server": sweep.server,
-        "environment": sweep.environment,
-        "runs": list(documents),
-    }
-
-
 def _print_findings(console: Console, documents: Sequence[dict[str, Any]]) -> None:
     found = tables.findings(documents)
     if found is not None:

@@ -51,7 +51,8 @@ def show(
     verbose: options.Verbose = False,
 ) -> None:
     """Show a sweep's table, or every figure of a run."""
-    from loadgen.cli.outcome import show_run, show_sweep, sweep_document
+    from loadgen.cli.outcome import show_run, show_sweep
+    from loadgen.report.export import sweep_document
     from loadgen.store.repository import Store
 
     terminal = Terminal.of(context, db, quiet, verbose)

@@ -52,10 +52,6 @@ class Terminal:
         if not self.quiet:
             sys.stderr.write(f"{text}\n")
 
-    def warn(self, text: str) -> None:
-        """A line on stderr, also with -q."""
-        sys.stderr.write(f"loadgen: {text}\n")
-
 
 def stdout() -> "Console":
     """A Rich console on stdout."""

@@ -56,6 +56,7 @@ class MeasuredRun:
 def measure(bench: Bench, run: RunSpec, position: int, repeat: int) -> MeasuredRun:
     """Carry out `run`, number `position` of its sweep.
 
+    From its first measured request on `bench.stop.keeping` is set, for the caller to clear when the run is saved.
     Raises Interrupted when the user stopped it before its first measured request, UsageError or ServerError when no warm-up
     request succeeded, EngineError when the worker failed.
     """
@@ -86,7 +87,8 @@ def measure(bench: Bench, run: RunSpec, position: int, repeat: int) -> MeasuredR
         schedule = build(run, requests, prompt_seed, bench.facts.dialect, count_tokens)
     phase("measuring")
     with Telemetry(bench.facts.metrics_url if bench.facts.has_metrics else None, bench.headers) as telemetry:
-        recording = _send(bench, Task(_target(bench, run), schedule, run.shape, run.duration_s, run.request_timeout_s))
+        task = Task(_target(bench, run), schedule, run.shape, run.duration_s, run.request_timeout_s)
+        recording = _send(bench, task, keep=True)
     summary = summarise(run, recording)
     document = {
         "schema_version": 1,
@@ -133,7 +135,7 @@ def _target(bench: Bench, run: RunSpec) -> Target:
     )
 
 
-def _send(bench: Bench, task: Task) -> Recording:
+def _send(bench: Bench, task: Task, *, keep: bool = False) -> Recording:
     if bench.stop.requested:
         raise Interrupted("stopped before the run began")
 
@@ -141,7 +143,7 @@ def _send(bench: Bench, task: Task) -> Recording:
         bench.stop.renew()
         bench.on_event(RunProgressed(progress))
 
-    bench.stop.sending = True
+    bench.stop.sending, bench.stop.keeping = True, keep  # in this order: an interrupt in between finds a run that sends
     try:
         return bench.worker.run(task, progressed)
     finally:

@@ -9,6 +9,7 @@ class Stop:
     def __init__(self) -> None:
         self.requests = 0
         self.sending = False  # whether the worker is at work, so that an order is heard
+        self.keeping = False  # whether there is a run to be saved, from its first request until it is in the store
         self._worker: Worker | None = None
 
     def attach(self, worker: Worker | None) -> None:
@@ -19,6 +20,11 @@ class Stop:
     def attached(self) -> bool:
         """Whether there is a worker to pass an interrupt on to."""
         return self._worker is not None
+
+    @property
+    def saving(self) -> bool:
+        """Whether a run has come back and is not saved yet: interrupts are counted, and nothing may be broken off."""
+        return self.keeping and not self.sending
 
     @property
     def requested(self) -> bool:

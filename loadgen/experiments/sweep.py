@@ -123,9 +123,12 @@ def has_ended(document: dict[str, Any]) -> bool:
 
 def _one(bench: Bench, store: Store, run: RunSpec, position: int, planned: int, repeat: int) -> None:
     started_ns = time.monotonic_ns()
-    measured = measure(bench, run, position, repeat)
-    document = measured.document | {"server_died": _server_died(bench, measured.document)}
-    store.add_run(bench.sweep_id, document, measured.records, measured.samples)
+    try:
+        measured = measure(bench, run, position, repeat)
+        document = measured.document | {"server_died": _server_died(bench, measured.document)}
+        store.add_run(bench.sweep_id, document, measured.records, measured.samples)
+    finally:
+        bench.stop.keeping = False
     bench.on_event(RunEnded(position, run, document, (time.monotonic_ns() - started_ns) / 1e9))
     if document["server_died"]:
         raise ServerError(
