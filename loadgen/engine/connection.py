@@ -26,7 +26,8 @@ RX_SOFTWARE, SOFTWARE = 1 << 3, 1 << 4  # linux/net_tstamp.h
 READ_BYTES = 65536
 ANCILLARY_BYTES = 96
 
-_CHUNKED = b"\r\ntransfer-encoding: chunked\r\n"
+# The two spellings in use. Only a head can hold these bytes: JSON has no raw line end. Any other spelling goes to the parser.
+_CHUNKED_LOWER, _CHUNKED_TITLE = b"\r\ntransfer-encoding: chunked\r\n", b"\r\nTransfer-Encoding: chunked\r\n"
 _CLOSE = b"\r\nconnection: close\r\n"
 _BLANK_LINE = b"\r\n\r\n"
 _LAST_CHUNK = b"\r\n0\r\n\r\n"
@@ -118,7 +119,6 @@ class Connection:
         self._exchange: Exchange | None = None
         self._ended: asyncio.Future[None] | None = None
         self._framing: ResponseParser | None = None
-        self._keep_alive = True
         self._unsent: memoryview | None = None
         self._used = False
         self._sent_ns = 0
@@ -177,7 +177,7 @@ class Connection:
             await self._ended
         finally:
             self._exchange = None
-            if not exchange.complete or not self._keep_alive or self._unsent is not None:
+            if not exchange.complete or self._unsent is not None or not self._is_kept_alive(exchange):
                 self.close()
             self._used = True
 
@@ -189,6 +189,13 @@ class Connection:
             if self._unsent is not None:
                 self._loop.remove_writer(self._socket)
             self._socket.close()
+
+    def _is_kept_alive(self, exchange: Exchange) -> bool:
+        """Whether the whole answer in `exchange` leaves the connection open."""
+        if self._framing is not None:
+            return self._framing.keep_alive
+        head = exchange.reads[0].partition(_BLANK_LINE)[0] + b"\r\n"
+        return _CLOSE not in head.lower()
 
     def _is_gone(self) -> bool:
         """Whether the server has closed the connection, which the event loop may not have had time to see."""
@@ -247,10 +254,8 @@ class Connection:
 
     def _begin(self, first: bytes) -> None:
         """Choose how to find the end, from the head; the usual stream needs no parser."""
-        head = first[: first.find(_BLANK_LINE) + 2].lower()
-        if _CHUNKED in head:
-            self._keep_alive = _CLOSE not in head
-            if first[-4:] == _BLANK_LINE and len(first) > len(head) + 2:
+        if _CHUNKED_LOWER in first or _CHUNKED_TITLE in first:
+            if first[-4:] == _BLANK_LINE and first.find(_BLANK_LINE) < len(first) - 4:
                 self._perhaps_ended(first)
         else:
             self._framing = ResponseParser()
@@ -274,7 +279,6 @@ class Connection:
             self._fail(httpx2.RemoteProtocolError(f"the answer is not HTTP: {error}"))
             return
         if self._framing.ended:
-            self._keep_alive = self._framing.keep_alive
             self._end()
 
     def _end(self) -> None:
@@ -291,7 +295,6 @@ class Connection:
             self.close()
             return
         if error is None and self._framing is not None and self._framing.may_end_by_close:
-            self._keep_alive = False
             self._end()
             return
         reason = f": {error.strerror or error}" if error is not None else ""

@@ -11,6 +11,7 @@ import httpx2
 
 from loadgen.engine.clock import WallClock
 from loadgen.engine.driver import Driver, Progress, Target
+from loadgen.engine.priority import woken_first
 from loadgen.engine.probe import LoopProbe
 from loadgen.engine.record import ClientFacts, Recording
 from loadgen.engine.recorder import Recorder
@@ -82,7 +83,8 @@ async def measure(task: Task, on_progress: Callable[[Progress], None], orders: C
         try:
             cpu_begun_s = time.process_time()
             probe.start()
-            await driver.run()
+            with woken_first() as priority:
+                await driver.run()
             cpu_s = time.process_time() - cpu_begun_s
         finally:
             loop_lag_ns = probe.stop()
@@ -99,6 +101,7 @@ async def measure(task: Task, on_progress: Callable[[Progress], None], orders: C
         client=ClientFacts(
             stamp_source=stamps.source,
             workers=1,
+            priority=priority,
             cpu_s=cpu_s,
             wall_s=(driver.finished_ns - driver.origin_ns) / 1e9,
             reads=stamps.reads,

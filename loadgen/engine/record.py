@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 MISSING = int(np.iinfo(np.int64).min)
 
+Priority = Literal["realtime", "raised", "normal"]
 StampSource = Literal["kernel", "read"]
 Int8 = NDArray[np.int8]
 Int16 = NDArray[np.int16]
@@ -204,6 +205,7 @@ class ClientFacts:
     cpu_s: float  # user and system time of the workers, from t = 0 to the last answer
     wall_s: float
     reads: int  # receive calls that returned bytes
+    priority: Priority = "normal"  # how readily the scheduler woke the workers
     loop_lag_ns: Int64 = field(default_factory=lambda: np.empty(0, np.int64))  # lateness of a periodic timer
     clock_step_ns: int = 0  # largest jump of wall clock against monotonic clock between two samples
     connections_opened: int = 0
