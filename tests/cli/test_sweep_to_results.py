@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fastapi.testclient import TestClient
 
 from loadgen.engine.record import Outcome
 from loadgen.servers.simulator import SimulatorProcess
 from loadgen.store.repository import Store
+from loadgen.web.app import create_app
 from tests.cli.conftest import Cli, Said
 
 pytestmark = pytest.mark.loopback
@@ -155,6 +157,14 @@ def test_an_unknown_id(cli: Cli, sweep: Said, id: str) -> None:
         assert said.code == 2
         assert id in said.err
         assert said.err.count("\n") == 1
+
+
+def test_a_sweep_has_one_json_form(cli: Cli, sweep: Said) -> None:
+    sweep_id = sweep.json["sweep_id"]
+    assert cli("show", sweep_id, "--json").json == sweep.json
+    assert cli("export", sweep_id, "--format", "json").json == sweep.json
+    with TestClient(create_app("sqlite:///loadgen.db")) as browser:
+        assert browser.get(f"/sweeps/{sweep_id}.json").json() == sweep.json
 
 
 def test_export(cli: Cli, sweep: Said, tmp_path: Path) -> None:
