@@ -17,7 +17,8 @@ def stated_s(run: RunSpec) -> float | None:
 
 def steps(run: RunSpec) -> float:
     """Token steps that a run takes one after the other: its rounds of concurrent requests, each of `output_tokens`."""
-    requests = planned_requests(run) or run.concurrency or 1
+    planned = planned_requests(run)
+    requests = planned if planned is not None else run.concurrency or 1
     rounds = requests / (run.concurrency or 1)
     return max(1.0, rounds) * run.output_tokens
 

@@ -19,6 +19,7 @@ from loadgen.engine.worker import Progress, Target, Task, Worker
 from loadgen.errors import Interrupted, LoadgenError, ServerError, UsageError
 from loadgen.experiments.events import OnEvent, Phase, PhaseStarted, RunProgressed
 from loadgen.experiments.ids import new_id
+from loadgen.experiments.size import check_size
 from loadgen.experiments.spec import warmup_requests
 from loadgen.experiments.stop import Stop
 from loadgen.load.schedule import build, planned_requests
@@ -83,7 +84,9 @@ def measure(bench: Bench, run: RunSpec, position: int, repeat: int) -> MeasuredR
             warmup = _send(bench, Task(_target(bench, run), schedule, warmup_run.shape, None, run.request_timeout_s))
             _check_warmup(bench, warmup)
             phase("preparing")
-        requests = planned_requests(run) or _requests_for_duration(run, warmup)
+        requests = planned_requests(run)
+        if requests is None:
+            requests = _requests_for_duration(run, warmup)
         schedule = build(run, requests, prompt_seed, bench.facts.dialect, count_tokens)
     phase("measuring")
     with Telemetry(bench.facts.metrics_url if bench.facts.has_metrics else None, bench.headers) as telemetry:
@@ -166,11 +169,16 @@ def _check_warmup(bench: Bench, recording: Recording) -> None:
 
 
 def _requests_for_duration(run: RunSpec, warmup: Recording | None) -> int:
-    """How many requests to prepare for a closed loop of `duration_s`, by the fastest answer of its warm-up."""
+    """How many requests to prepare for a closed loop of `duration_s`, by the fastest answer of its warm-up.
+
+    Raises UsageError when they are too many to be prepared.
+    """
     assert run.duration_s is not None
     assert run.concurrency is not None
     assert warmup is not None, "a spec with a duration and no warm-up is refused"
     records = warmup.records
     answered = (records.outcome == Outcome.OK) & (records.sent_ns != MISSING) & (records.end_ns != MISSING)
     fastest_s = max(1e-6, float((records.end_ns - records.sent_ns)[answered].min()) / 1e9)
-    return int(run.concurrency / fastest_s * run.duration_s * _SPARE_RATIO) + run.concurrency
+    requests = int(run.concurrency / fastest_s * run.duration_s * _SPARE_RATIO) + run.concurrency
+    check_size(run, requests)
+    return requests

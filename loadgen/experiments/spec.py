@@ -14,6 +14,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from loadgen.errors import UsageError
 from loadgen.experiments.origin import Origin
+from loadgen.experiments.size import check_planned
 from loadgen.load.spec import Arrivals, ClosedLoop, Endpoint, LoadShape, OpenLoop, RunSpec, Wave, canonical_hash
 from loadgen.servers.endpoint import Headers, normalise_url
 
@@ -136,6 +137,7 @@ def resolve(spec: SweepSpec) -> list[RunSpec]:
     """Every run in the order in which they are to happen: repeats outside, so that a drift of the server meets all points.
 
     Repeat k of any point has seed `seed + k`, so that all points and all servers see the same arrivals.
+    Raises UsageError for a run without a request and for one that is too large to prepare.
     """
     shapes: list[LoadShape] = [
         *(ClosedLoop(concurrency) for concurrency in spec.concurrency or ()),
@@ -163,7 +165,10 @@ def resolve(spec: SweepSpec) -> list[RunSpec]:
         )
         for input_tokens, output_tokens, shape in product(spec.input_tokens, spec.output_tokens, shapes)
     ]
-    return [replace(point, seed=spec.seed + repeat) for repeat in range(spec.repeats) for point in points]
+    runs = [replace(point, seed=spec.seed + repeat) for repeat in range(spec.repeats) for point in points]
+    for run in runs:
+        check_planned(run)
+    return runs
 
 
 def grid_hash(runs: Iterable[RunSpec]) -> str:

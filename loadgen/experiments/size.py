@@ -1,0 +1,41 @@
+"""How many requests a run may have: everything that will be sent is in memory before t = 0. Imports `load` and `errors`."""
+
+from loadgen.errors import UsageError
+from loadgen.load.schedule import planned_requests
+from loadgen.load.spec import OpenLoop, RunSpec
+
+MOST_REQUESTS = 2_000_000
+MOST_BODY_BYTES = 2**30
+_BYTES_PER_TOKEN = 6  # a token id with its comma, or a short word with its space
+_BYTES_PER_BODY = 300  # everything of a body but its prompt
+
+
+def check_planned(run: RunSpec) -> None:
+    """Refuse, before anything is sent, a run without a request and one that is too large to prepare. Raises UsageError."""
+    if isinstance(run.shape, OpenLoop) and run.duration_s is not None:
+        # Before the arrivals themselves are drawn, since so many could not even be counted.
+        check_size(run, round(run.shape.rate_per_s * run.duration_s))
+    requests = planned_requests(run)
+    if requests == 0 and isinstance(run.shape, OpenLoop):
+        raise UsageError(
+            f"no arrival falls within {run.duration_s:g} s at {run.shape.rate_per_s:g} requests/s (seed {run.seed}): "
+            "ask for a longer --duration-s or a higher --rate"
+        )
+    if requests is not None:
+        check_size(run, requests)
+
+
+def check_size(run: RunSpec, requests: int) -> None:
+    """Refuse so many requests of `run` when they, or their bodies of about 6 bytes a prompt token, are too many.
+
+    Raises UsageError.
+    """
+    body_bytes = requests * (_BYTES_PER_BODY + _BYTES_PER_TOKEN * run.input_tokens)
+    if requests <= MOST_REQUESTS and body_bytes <= MOST_BODY_BYTES:
+        return
+    why = "" if run.duration_s is None else f" for {run.duration_s:g} s"
+    raise UsageError(
+        f"{run.load_label} with {run.input_tokens} input tokens needs {requests:,} requests{why}, about "
+        f"{body_bytes / 2**30:,.1f} GiB prepared beforehand, and the most is {MOST_REQUESTS:,} requests or "
+        f"{MOST_BODY_BYTES / 2**30:g} GiB: ask for fewer with --requests"
+    )
