@@ -13,6 +13,8 @@ from pydantic import BaseModel, ValidationError
 
 from loadgen.errors import UsageError
 
+_MAY_BE_SECRET = ("header", "url", "api_key_env")  # whose values are not repeated in a message
+
 Model = TypeVar("Model", bound=BaseModel)
 
 
@@ -45,7 +47,7 @@ class Origin:
                 raise UsageError(f"{self.name(key)} is missing; {model.model_fields[key].description}")
             case "value_error":
                 raise UsageError(f"{self.name(key)} {error['msg'].removeprefix('Value error, ')}")
-        shown = "" if key == "header" else f", not {error['input']}"
+        shown = "" if key in _MAY_BE_SECRET else f", not {error['input']}"
         raise UsageError(f"{self.name(key)} {_problem(error['type'], error['msg'])}{shown}")
 
     def _unknown(self, key: str, known: list[str]) -> str:

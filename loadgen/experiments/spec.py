@@ -23,6 +23,8 @@ SIMULATOR_MODEL = "simulated-moe"
 SLO_METRICS = ("ttft_s", "tpot_s", "e2e_latency_s")
 
 _MOST_WARMUP_OPEN_LOOP = 64
+_OUR_HEADERS = ("content-length", "transfer-encoding", "connection", "x-request-id")  # framing, and the id of a request
+_VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 
 
@@ -53,6 +55,8 @@ def _as_pairs(value: object) -> object:
             key, equals, text = str(part).partition("=")
             if not equals or not key.strip():
                 raise ValueError("must be given as NAME=VALUE")
+            if key.strip() in pairs:
+                raise ValueError(f"gives {key.strip()} twice")
             pairs[key.strip()] = text.strip()
         return pairs
     return value
@@ -236,11 +240,35 @@ def _check(spec: SweepSpec, origin: Origin) -> None:
             raise UsageError(
                 f"{name('slo')} names '{metric}', which has no limit; choose from {', '.join(SLO_METRICS)}"
             )
-    for header, value in spec.header.items():
-        if not _HEADER_NAME.fullmatch(header):
-            raise UsageError(f"{name('header')} has the name '{header}', which is not a header's")
-        if not value.isascii() or not value.isprintable():
-            raise UsageError(f"the value of {name('header')} {header} holds characters that a header cannot carry")
+    _check_headers(spec, origin)
     for key in ("url", "model"):
         if not getattr(spec, key).strip():
             raise UsageError(f"{name(key)} is empty")
+
+
+def _check_headers(spec: SweepSpec, origin: Origin) -> None:
+    """Headers that can be sent, and a key that is named and not given. No value of either is repeated in a message."""
+    name = origin.name("header")
+    seen: set[str] = set()
+    for header, value in spec.header.items():
+        if not _HEADER_NAME.fullmatch(header):  # which may be `Authorization: Bearer KEY`, so it is not repeated
+            raise UsageError(f"{name} has no legal name before its '='; write it like X-Team=blue")
+        if not value.isascii() or not value.isprintable():
+            raise UsageError(f"the value of {name} {header} holds characters that a header cannot carry")
+        if header.lower() in _OUR_HEADERS:
+            raise UsageError(f"{name} {header} is refused: loadgen sets it for each request by itself; leave it out")
+        if header.lower() in seen:
+            raise UsageError(f"{name} gives {header} twice; give it once")
+        seen.add(header.lower())
+    if spec.api_key_env is None:
+        return
+    if not _VARIABLE_NAME.fullmatch(spec.api_key_env):
+        raise UsageError(
+            f"{origin.name('api_key_env')} takes the name of an environment variable, not the key itself: "
+            "export the key and give the variable's name"
+        )
+    if "authorization" in seen:
+        raise UsageError(
+            f"{name} Authorization and {origin.name('api_key_env')} exclude each other, since both make that header; "
+            "give one of them"
+        )

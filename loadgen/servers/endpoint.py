@@ -71,20 +71,20 @@ def normalise_url(url: str) -> str:
 
     Raises UsageError for anything that is not an absolute http or https URL, and for one that carries a password or a query.
     """
+    url = url.strip()
     try:
-        parts = urlsplit(url.strip())
-    except ValueError as error:
-        raise UsageError(f"'{url}' is not a URL of a server ({error}); write it like http://127.0.0.1:8000") from error
-    if "@" in parts.netloc:
-        raise UsageError(
-            "the URL must not carry a user name or password; put the key into an environment variable and name it with --api-key-env"
-        )
-    try:
-        port_is_legal = parts.port != 0
+        parts = urlsplit(url)
+        is_legal = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:
-        port_is_legal = False
-    if parts.scheme not in ("http", "https") or not parts.hostname or not port_is_legal:
-        raise UsageError(f"'{url}' is not a URL of a server; write it like http://127.0.0.1:8000")
+        is_legal = False
+    if "@" in (parts.netloc if is_legal else url):  # also where a strange password keeps the URL from being one
+        raise UsageError(
+            "the URL must not carry a user name or password; put the key into an environment variable and name it with "
+            "--api-key-env, or send it with --header NAME=VALUE"
+        )
+    if not is_legal:
+        shown = url.partition("?")[0]  # behind which there may be a key
+        raise UsageError(f"'{shown}' is not a URL of a server; write it like http://127.0.0.1:8000")
     if parts.query or parts.fragment:
         bare = f"{parts.scheme}://{parts.netloc}{parts.path}"
         raise UsageError(f"the URL must end with its path, without '?' or '#': {bare}")

@@ -135,7 +135,15 @@ MISTAKES: list[tuple[dict[str, Any], str]] = [
     ({"seed": True}, "--seed must not be true"),
     ({"concurrency": [True]}, "--concurrency must be numbers"),
     ({"header": ["no equals"]}, "--header must be given as NAME=VALUE"),
-    ({"header": ["a b=c"]}, "--header has the name 'a b'"),
+    ({"header": ["a b=c"]}, "--header has no legal name before its '='"),
+    ({"header": ["Content-length=4"]}, "--header Content-length is refused: loadgen sets it"),
+    ({"header": ["Transfer-Encoding=chunked"]}, "--header Transfer-Encoding is refused"),
+    ({"header": ["connection=close"]}, "--header connection is refused"),
+    ({"header": ["X-Request-ID=1"]}, "--header X-Request-ID is refused"),
+    ({"header": ["x-a=1", "X-A=2"]}, "--header gives X-A twice"),
+    ({"header": ["x-a=1", "x-a=2"]}, "--header gives x-a twice"),
+    ({"header": ["authorization=Basic x"], "api_key_env": "K"}, "--header Authorization and --api-key-env exclude"),
+    ({"api_key_env": "sk-1234"}, "--api-key-env takes the name of an environment variable, not the key itself"),
 ]
 
 
@@ -147,10 +155,28 @@ def test_mistakes_are_named(changes: dict[str, object], sentence: str) -> None:
     assert "\n" not in str(caught.value)
 
 
-def test_a_header_value_is_not_repeated_in_its_complaint() -> None:
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"header": {"X-Key": "s3cret\r\nX-Other: 1"}},
+        {"header": ["Authorization: Bearer s3cret"]},
+        {"header": ["Authorization: Bearer s3cret=="]},
+        {"header": {"X-Key": ["s3cret"]}},
+        {"url": "http://user:s3cret@h"},
+        {"url": ["http://user:s3cret@h"]},
+        {"api_key_env": "sk-s3cret"},
+        {"api_key_env": ["s3cret"]},
+    ],
+)
+def test_what_may_be_secret_is_not_repeated_in_its_complaint(changes: dict[str, object]) -> None:
     with pytest.raises(UsageError) as caught:
-        spec(header={"X-Key": "s3cret\r\nX-Other: 1"})
+        spec(**changes)
     assert "s3cret" not in str(caught.value)
+
+
+def test_headers_that_a_user_may_replace() -> None:
+    headers = ["Host=h", "User-Agent=u", "Accept=*/*", "Content-Type=application/json", "Authorization=Basic x"]
+    assert len(spec(header=headers).secret_headers({})) == 5
 
 
 @pytest.mark.parametrize("environ", [{}, {"KEY": ""}, {"KEY": "two\nlines"}])

@@ -98,9 +98,26 @@ def test_what_is_no_url_is_named(given: str) -> None:
         normalise_url(given)
 
 
-def test_a_url_with_a_password_is_refused_and_not_repeated() -> None:
-    with pytest.raises(UsageError, match="--api-key-env") as caught:
-        normalise_url("http://user:s3cret@h:8000")
+@pytest.mark.parametrize(
+    "given",
+    [
+        "http://user:s3cret@h:8000",
+        "http://user:s3cret@[::1",
+        "http://user:s3cret/+@h",
+        "user:s3cret@h:8000",
+        "ftp://s3cret@h",
+    ],
+)
+def test_a_url_with_a_password_is_refused_and_not_repeated(given: str) -> None:
+    with pytest.raises(UsageError, match=r"--api-key-env.*--header") as caught:
+        normalise_url(given)
+    assert "s3cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("given", ["http://h:x?key=s3cret", "h?key=s3cret", "http://h?key=s3cret", "http://h#s3cret"])
+def test_a_key_in_a_query_is_not_repeated(given: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        normalise_url(given)
     assert "s3cret" not in str(caught.value)
 
 
