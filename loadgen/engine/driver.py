@@ -268,10 +268,11 @@ class Driver:
         self.failed += 1
 
     def _account_for_the_unsent(self) -> None:
-        """A planned request that never went out is an outcome too."""
+        """A planned request that never went out is an outcome too, also one whose task was cancelled before it began."""
         if self._unplanned:
             return
-        for index in range(self._next, len(self._schedule)):
+        sent = {exchange.index for exchange in self.exchanges}
+        for index in set(range(len(self._schedule))) - sent:
             exchange = Exchange(index)
             exchange.failure, exchange.detail = Outcome.DROPPED, "never sent: the run was stopped before"
             self.exchanges.append(exchange)

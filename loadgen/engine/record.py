@@ -32,7 +32,7 @@ class Outcome(IntEnum):
     TRUNCATED = 4  # the stream ended without a finish_reason
     STREAM_ERROR = 5  # an error event inside a 200
     BAD_RESPONSE = 6  # not HTTP, not SSE, or not the JSON that was promised
-    CANCELLED = 7  # the user, or the end of the run, stopped it
+    CANCELLED = 7  # the user stopped it in flight
     DROPPED = 8  # planned and never sent
 
     @property

@@ -210,6 +210,14 @@ def test_a_cancelled_caller_sends_nothing_more(monkeypatch: pytest.MonkeyPatch) 
     assert sent == [0, 1, 2, 3]
 
 
+def test_a_request_whose_task_never_began_is_accounted_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    def stop_soon(driver: Driver) -> None:
+        asyncio.get_running_loop().call_soon(driver.stop)
+
+    run = Run(monkeypatch, OpenLoop(1.0, "constant"), 5, offsets_s=[0.0] * 5, meanwhile=stop_soon)
+    assert [one.index for one in run.exchanges] == list(range(5))
+
+
 def test_every_planned_request_has_exactly_one_exchange(monkeypatch: pytest.MonkeyPatch) -> None:
     run = Run(
         monkeypatch,
