@@ -20,6 +20,7 @@ def client_facts(measured: Measured, client: ClientFacts) -> dict[str, Any]:
     return {
         "stamp_source": client.stamp_source,
         "workers": client.workers,
+        "priority": client.priority,
         "cpu_s": client.cpu_s,
         "wall_s": client.wall_s,
         "cpu_ratio": client.cpu_s / (client.wall_s * client.workers) if client.wall_s > 0 else None,

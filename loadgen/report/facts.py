@@ -25,6 +25,8 @@ from loadgen.report.sweep_charts import gap_metric, statistic
 
 STATISTICS = ("n", "mean", "min", "p50", "p90", "p95", "p99", "max")
 
+_WOKEN = {"realtime": "in real time", "raised": "raised", "normal": "normal"}
+
 Facts = tuple[tuple[str, str], ...]
 
 
@@ -201,6 +203,7 @@ def client_facts(run: Document) -> Facts:
                 str(client.get("stamp_source")), MISSING_FIGURE
             ),
         ),
+        ("woken", _WOKEN.get(str(client.get("priority")), MISSING_FIGURE)),
         ("loop lag", spread("loop_lag_s")),
         ("send delay", spread("send_delay_s")),
         ("connecting", spread("connect_s")),

@@ -1,6 +1,7 @@
 """docs/method.md says what the code does: the same metrics, outcomes and checks, in the same words, both ways."""
 
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 
@@ -12,7 +13,7 @@ from loadgen.analysis.window import FEWEST_REQUESTS
 from loadgen.engine.clock import WallClock
 from loadgen.engine.connection import _STALE_NS
 from loadgen.engine.exchange import Exchange
-from loadgen.engine.record import CountedBy, Outcome
+from loadgen.engine.record import CountedBy, Outcome, Priority
 from loadgen.engine.recorder import KERNEL_SHARE, Recorder
 from loadgen.engine.reply import _GIVEN_UP
 from loadgen.load.schedule import Schedule
@@ -100,6 +101,11 @@ def test_from_when_latencies_count_is_as_told() -> None:
     assert starts == {"closed_loop": 3_000_000, "wave": 3_000_000, "open_loop": 1_000_000}
     assert "In a closed loop and in a wave they count from *sent*." in section("Stamps")
     assert "| start | what its latencies count from: due in the open loop, sent otherwise |" in table("Stamps")
+
+
+def test_every_priority_is_explained() -> None:
+    told = next(line for line in DOCUMENT.splitlines() if line.startswith("- `client.priority`"))
+    assert all(f"`{priority}`" in told for priority in get_args(Priority))
 
 
 def test_the_numbers_in_the_text_are_the_codes() -> None:

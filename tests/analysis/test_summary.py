@@ -136,9 +136,12 @@ def test_the_client_tells_of_itself(row: Row, spec_of: SpecOf, recording_of: Rec
         row([], sent_s=None, due_s=0.0, slot=-1, outcome=Outcome.DROPPED),
     ]  # fmt: skip
     lag_ns = np.array([1_000, 3_000], np.int64)
-    recording = recording_of(rows, cpu_s=1.0, wall_s=4.0, workers=2, loop_lag_ns=lag_ns, clock_step_ns=5_000)
+    recording = recording_of(
+        rows, cpu_s=1.0, wall_s=4.0, workers=2, loop_lag_ns=lag_ns, clock_step_ns=5_000, priority="raised"
+    )
     client: dict[str, Any] = summarise(spec_of(Wave(2)), recording)["client"]
     assert client["cpu_ratio"] == pytest.approx(0.125)
+    assert client["priority"] == "raised"
     assert client["events"] == 4
     assert client["coalesced_ratio"] == pytest.approx(0.25)
     assert client["send_delay_s"]["n"] == 1

@@ -182,6 +182,17 @@ def test_a_run_page_shows_every_distribution_that_it_has_under_its_own_name() ->
     assert ttft.cells[page.statistics.index("p99")] == "–"  # refused under 1,000 requests
 
 
+@pytest.mark.parametrize(
+    ("priority", "shown"), [("realtime", "in real time"), ("raised", "raised"), ("normal", "normal")]
+)
+def test_a_run_page_says_how_readily_the_client_was_woken(priority: str, shown: str) -> None:
+    document, records = measured_run(specs([ClosedLoop(2)], (32,), 4)[0], "s1")
+    document["client"]["priority"] = priority
+    assert dict(run_page(document, records, NOW).client)["woken"] == shown
+    del document["client"]["priority"]
+    assert dict(run_page(document, records, NOW).client)["woken"] == "–"
+
+
 @pytest.mark.parametrize("shape", [Wave(4), OpenLoop(20.0)])
 def test_runs_of_every_shape_have_a_page(shape: Wave | OpenLoop) -> None:
     (spec,) = specs([shape], (32,), 4)
