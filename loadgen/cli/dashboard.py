@@ -22,4 +22,9 @@ def dashboard(
     from loadgen.web.app import serve
 
     terminal = Terminal.of(context, db, quiet, verbose)
-    serve(terminal.db, host, port, lambda url: terminal.note(f"dashboard of {terminal.db} at {url} (Ctrl-C ends it)"))
+    serve(
+        terminal.db,
+        host,
+        port,
+        lambda url: terminal.note(f"dashboard of {terminal.shown_db} at {url} (Ctrl-C ends it)"),
+    )

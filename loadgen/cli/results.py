@@ -39,7 +39,7 @@ def list_sweeps(
     elif sweeps:
         stdout().print(sweeps_table(sweeps, datetime.now(UTC)))
     else:
-        terminal.note(f"no sweep in {terminal.db} yet; 'loadgen sweep --help' says how to make one")
+        terminal.note(f"no sweep in {terminal.shown_db} yet; 'loadgen sweep --help' says how to make one")
 
 
 def show(

@@ -44,8 +44,15 @@ class Terminal:
 
     @property
     def db_flag(self) -> str:
-        """` --db URL` for a command to type next; empty where the next command finds the same database by itself."""
-        return "" if self.db == (os.environ.get("LOADGEN_DB") or DEFAULT_DB) else f" --db {self.db}"
+        """` --db URL` for a command to type next, a password hidden; empty where the next command finds the same database by itself."""
+        return "" if self.db == (os.environ.get("LOADGEN_DB") or DEFAULT_DB) else f" --db {self.shown_db}"
+
+    @property
+    def shown_db(self) -> str:
+        """The database's URL without a password."""
+        from loadgen.store.place import shown_url
+
+        return shown_url(self.db)
 
     def note(self, text: str) -> None:
         """A line on stderr, unless -q."""

@@ -19,6 +19,7 @@ from sqlalchemy.pool import NullPool, QueuePool
 
 from loadgen.errors import NotFoundError, StoreError
 from loadgen.store import plain
+from loadgen.store.place import shown_url
 
 BUSY_TIMEOUT_S = 30.0  # how long to wait for another writer before giving up; `?timeout=S` in the URL changes it
 
@@ -43,11 +44,11 @@ def connect(url: str, *, read_only: bool) -> Database:
 def _parse(url: str) -> URL:
     try:
         parsed = make_url(url)
-    except ArgumentError:
+    except (ArgumentError, ValueError):  # the latter for a port that is no number
         parsed = None
     if parsed is None:
         raise StoreError(
-            f"The database {url!r} is no database URL: write sqlite:///FILE.db, for example sqlite:///loadgen.db."
+            f"The database {shown_url(url)!r} is no database URL: write sqlite:///FILE.db, for example sqlite:///loadgen.db."
         )
     if parsed.drivername not in ("sqlite", "sqlite+pysqlite", "postgresql", "postgresql+psycopg"):
         raise StoreError(
@@ -62,15 +63,17 @@ def _postgresql(url: URL, read_only: bool) -> Database:
     except ImportError as error:
         raise StoreError("PostgreSQL needs the package psycopg: pip install 'loadgen[postgres]'.") from error
     reading = engine.execution_options(postgresql_readonly=True) if read_only else engine
-    return Database(place=url.render_as_string(hide_password=True), reading=reading, writing=engine)
+    return Database(place=shown_url(url.render_as_string(hide_password=True)), reading=reading, writing=engine)
 
 
 def _sqlite(url: URL, given: str, read_only: bool) -> Database:
-    if url.host:
-        raise StoreError(f"The database {given!r} lacks a slash: write sqlite:///FILE.db, with three slashes.")
+    if url.host or url.username or url.password:
+        raise StoreError(
+            f"The database {shown_url(given)!r} lacks a slash: write sqlite:///FILE.db, with three slashes."
+        )
     if url.database in (None, "", ":memory:"):
         raise StoreError(
-            f"The database {given!r} names no file: write sqlite:///FILE.db, for example sqlite:///loadgen.db."
+            f"The database {shown_url(given)!r} names no file: write sqlite:///FILE.db, for example sqlite:///loadgen.db."
         )
     path = Path(str(url.database)).absolute()
     try:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from loadgen.cli.terminal import Terminal
 from tests.cli.conftest import Cli
 
 FLAGS = ("--model", "m", "--concurrency", "2", "--input-tokens", "8", "--output-tokens", "2", "--requests", "12")
@@ -95,3 +96,19 @@ def test_secrets_are_sent_and_kept_nowhere(
     assert b"THE_KEY" in kept
     assert b"x-team" in kept
     assert b"s3cret" not in kept
+
+
+def test_the_next_command_is_named_without_the_databases_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = Terminal("postgresql://u:s3cret@h/db", quiet=False, verbose=False)
+    assert terminal.db_flag == " --db postgresql://u:***@h/db"
+    assert terminal.shown_db == "postgresql://u:***@h/db"
+    monkeypatch.setenv("LOADGEN_DB", terminal.db)
+    assert terminal.db_flag == ""
+
+
+def test_a_password_in_a_url_is_in_no_message(cli: Cli, tmp_path: Path) -> None:
+    said = [cli("run", "--url", "http://user:s3cret@127.0.0.1:9", *FLAGS)]
+    said += [cli(command, "latest", "--db", "sqlite://u:s3cret@h/x.db") for command in ("show", "export")]
+    assert [each.code for each in said] == [2, 2, 2]
+    assert "s3cret" not in "".join(each.out + each.err for each in said)
+    assert list(tmp_path.iterdir()) == []
