@@ -3,6 +3,8 @@
 Imports load and its own room. Each is pure: the spec, the summary and the limits in; an observation, or None, out.
 """
 
+from typing import Literal
+
 from loadgen.analysis.stats import PERCENTILES, Distribution
 from loadgen.analysis.verdict import Limits, Observation, Summary
 from loadgen.load.spec import ClosedLoop, OpenLoop, RunSpec
@@ -13,6 +15,9 @@ LATE_LOOP_S = 1e-3
 # Below this a late send is no more than the timer's and the kernel's own grain. Chosen, not yet measured.
 LATE_SEND_S = 1e-3
 BUSY_RATIO = 0.9
+RAISE_PRIORITY = "run loadgen as a user who may raise its priority (ulimit -r 1, or CAP_SYS_NICE)"
+
+Lateness = Literal["late", "not late", "cannot tell"]
 
 
 def stamp_source_read(spec: RunSpec, summary: Summary, limits: Limits) -> Observation | None:
@@ -26,7 +31,8 @@ def stamp_source_read(spec: RunSpec, summary: Summary, limits: Limits) -> Observ
     return Observation(
         severity or "note",
         f"Arrivals were stamped at the read and not by the kernel, and the client's loop was late by {known}.",
-        "measure from Linux without a sandbox or proxy that hides the kernel's receive times, or lower the load on the client",
+        "measure from Linux without a sandbox or proxy that hides the kernel's receive times"
+        + (f"; {_woken_sooner(summary)}or lower the load on the client" if severity else ""),
     )
 
 
@@ -34,21 +40,14 @@ def coalesced(spec: RunSpec, summary: Summary, limits: Limits) -> Observation | 
     """Several arrivals shared one read and so one stamp. Only a client that was late makes that worse than a doubt."""
     client = summary["client"]
     ratio = client["coalesced_ratio"]
-    if ratio is None:
-        return None
-    severity = limits.above(ratio)
+    severity = None if ratio is None else limits.above(ratio)
     if severity is None:
         return None
-    late = _is_late(summary)
-    if late:
-        hint = "the client was late to read: give it a machine of its own, or lower the load"
-    else:
-        severity = "doubtful"
-        hint = "the client was not late, so the server probably sends several events at once; the gaps then show its writes, not its tokens"
+    late = _lateness(summary)
     return Observation(
-        severity,
+        severity if late == "late" else "doubtful",
         f"{ratio:.1%} of the {client['events']:,} arrivals shared their stamp with one before them: the shortest gaps are too short and the longest too long.",
-        hint,
+        _joined_hint(summary, late, "the gaps then show its writes, not its tokens"),
     )
 
 
@@ -75,7 +74,7 @@ def send_delay(spec: RunSpec, summary: Summary, limits: Limits) -> Observation |
     return Observation(
         severity,
         f"Requests went out late by {_ms(delay_s)} ({name}), which is {delay_s / touched_s:.1%} of the {of} {what}.",
-        "give the client a machine of its own, or lower the load",
+        f"{_woken_sooner(summary)}give the client a machine of its own, or lower the load",
     )
 
 
@@ -124,11 +123,39 @@ def tokens_assumed(spec: RunSpec, summary: Summary, limits: Limits) -> Observati
     )
 
 
-def _is_late(summary: Summary) -> bool:
-    """Was the client late to read? Unknown lag counts as late: the doubt falls on the instrument."""
-    _, lag_s = _tail(summary["client"]["loop_lag_s"])
+def _lateness(summary: Summary) -> Lateness:
+    """Was the client late to read? Denied only by the largest lag of all: one stall can join what it delayed.
+
+    Late is what could hide the smallest time that matters: 1 ms, or the median gap between chunks where that is shorter.
+    """
+    lags = summary["client"]["loop_lag_s"]
+    gap_s = summary["chunk_gap_s"]["p50"]
+    late_from_s = min(LATE_LOOP_S, gap_s) if gap_s else LATE_LOOP_S
+    _, usual_s = _tail(lags)
     cpu_ratio = summary["client"]["cpu_ratio"]
-    return lag_s is None or lag_s > LATE_LOOP_S or (cpu_ratio is not None and cpu_ratio > BUSY_RATIO)
+    if (usual_s is not None and usual_s > late_from_s) or (cpu_ratio is not None and cpu_ratio > BUSY_RATIO):
+        return "late"
+    return "not late" if lags["max"] is not None and lags["max"] < late_from_s else "cannot tell"
+
+
+def _joined_hint(summary: Summary, late: Lateness, what_is_shown: str) -> str:
+    """What to do about arrivals that share a stamp; `what_is_shown` holds if it was the server that joined them."""
+    match late:
+        case "late":
+            return (
+                f"the client was late to read: {_woken_sooner(summary)}give it a machine of its own, or lower the load"
+            )
+        case "not late":
+            return f"the client was not late, so the server probably sends several events at once; {what_is_shown}"
+        case "cannot tell":
+            lag_s = summary["client"]["loop_lag_s"]["max"]
+            seen = "" if lag_s is None else f" (its loop was late by {_ms(lag_s)} at the most)"
+            return f"cannot tell whether the client or the server joined them{seen}: give the client a machine of its own and see whether it recurs"
+
+
+def _woken_sooner(summary: Summary) -> str:
+    """The beginning of a late client's hint, where the system could wake it sooner than it did."""
+    return f"{RAISE_PRIORITY}, " if summary["client"]["priority"] == "normal" else ""
 
 
 def _tail(values: Distribution) -> tuple[str, float | None]:

@@ -121,7 +121,7 @@ CHECKS: tuple[Check, ...] = (
     Check(
         code="coalesced",
         limits=Limits(doubtful=0.01, invalid=0.10),
-        compares="arrivals that shared a stamp/all arrivals, above; invalid only when the client was late (loop lag above 1 ms, or busy)",
+        compares="arrivals that shared a stamp/all arrivals, above; invalid only when the client was late (see below)",
         reason="2 to 5 % moved the p99 of the gaps from 11.9 to 13–20 ms; the limit for invalid is chosen, not measured",
         test=client.coalesced,
     ),

@@ -148,6 +148,39 @@ def test_a_check_fires_where_it_should(
         assert flags <= FLAGS, "a hint must name something that can be done"
 
 
+@pytest.mark.parametrize(
+    ("changes", "said", "status"),
+    [
+        ({}, "the client was not late", "doubtful"),
+        ({"client.loop_lag_s.max": 0.02}, "cannot tell whether the client or the server joined them", "doubtful"),
+        ({"client.loop_lag_s.max": None, "client.loop_lag_s.p99": None, "client.loop_lag_s.p95": None,
+          "client.loop_lag_s.p90": None, "client.loop_lag_s.p50": None}, "cannot tell", "doubtful"),
+        ({"client.loop_lag_s.max": 0.02} | LATE, "the client was late", "invalid"),
+        ({"client.loop_lag_s.max": 4e-4, "chunk_gap_s.p50": 2e-4}, "cannot tell", "doubtful"),
+        ({"client.loop_lag_s.p99": 4e-4, "chunk_gap_s.p50": 2e-4}, "the client was late", "invalid"),
+    ],
+)  # fmt: skip
+def test_that_the_client_was_late_is_denied_only_by_its_largest_lag(
+    spec_of: SpecOf, healthy: dict[str, Any], changes: dict[str, Any], said: str, status: str
+) -> None:
+    verdict = judge(spec_of(**CLOSED), changed(healthy, {"client.coalesced_ratio": 0.5} | changes))
+    assert [(finding.code, finding.severity) for finding in verdict.findings] == [("coalesced", status)]
+    assert said in verdict.findings[0].hint
+
+
+@pytest.mark.parametrize(("priority", "asked"), [("normal", True), ("raised", False), ("realtime", False)])
+def test_a_late_client_that_waits_its_turn_is_told_how_to_be_woken_sooner(
+    spec_of: SpecOf, healthy: dict[str, Any], priority: str, asked: bool
+) -> None:
+    late = {"client.coalesced_ratio": 0.5, "client.priority": priority}
+    sent_late = {"client.priority": priority, "client.measured_send_delay_s.mean": 15e-3}
+    for changes in (late | LATE, sent_late, {"client.priority": priority} | READ | LATE):
+        (finding,) = judge(spec_of(**CLOSED), changed(healthy, changes)).findings
+        assert ("ulimit -r 1" in finding.hint) == asked
+    (finding,) = judge(spec_of(**CLOSED), changed(healthy, late)).findings
+    assert "ulimit" not in finding.hint
+
+
 def test_every_check_has_a_case_that_fires() -> None:
     assert {check.code for check in CHECKS} == {code for _, _, code, severity in CASES if severity}
 
