@@ -51,6 +51,20 @@ def coalesced(spec: RunSpec, summary: Summary, limits: Limits) -> Observation | 
     )
 
 
+def first_content_coalesced(spec: RunSpec, summary: Summary, limits: Limits) -> Observation | None:
+    """First contents that share a later one's stamp: their TTFT holds the client's delay, if it was the client's."""
+    ratio = summary["client"]["first_content_coalesced_ratio"]
+    severity = None if ratio is None else limits.above(ratio)
+    if severity is None:
+        return None
+    late = _lateness(summary)
+    return Observation(
+        severity if late == "late" else "doubtful",
+        f"The first content of {ratio:.1%} of the measured requests shares its stamp with the next: their TTFT is an upper bound.",
+        _joined_hint(summary, late, "TTFT is then that of the first several tokens"),
+    )
+
+
 def send_delay(spec: RunSpec, summary: Summary, limits: Limits) -> Observation | None:
     """Requests went out late by a share that matters of what it touches.
 

@@ -30,6 +30,7 @@ def client_facts(measured: Measured, client: ClientFacts) -> dict[str, Any]:
         "send_delay_s": distribution(_send_delay_s(measured, np.ones(len(records), np.bool_))),
         "measured_send_delay_s": distribution(_send_delay_s(measured, measured.window.requests)),
         "coalesced_ratio": int(np.count_nonzero(records.arrival_coalesced)) / arrivals if arrivals else None,
+        "first_content_coalesced_ratio": _first_content_coalesced_ratio(measured),
         "connect_s": distribution(opened_ns / 1e9),
         "clock_step_s": client.clock_step_ns / 1e9,
         "connections_opened": client.connections_opened,
@@ -44,3 +45,14 @@ def _send_delay_s(measured: Measured, rows: Bool) -> FloatArray:
     records = measured.records
     rows = rows & (records.sent_ns != MISSING) & (records.due_ns != MISSING)
     return (records.sent_ns[rows] - records.due_ns[rows]) / 1e9
+
+
+def _first_content_coalesced_ratio(measured: Measured) -> float | None:
+    """The share of the measured requests whose first content shares its stamp with the next; None without any request.
+
+    The stamp is that of the later one, so the TTFT of such a request is only an upper bound.
+    """
+    answered = int(np.count_nonzero(measured.answered))
+    several = np.flatnonzero(measured.answered & (measured.arrivals > 1))
+    shared = measured.records.arrival_coalesced[measured.records.arrival_start[several] + 1]
+    return int(np.count_nonzero(shared)) / answered if answered else None

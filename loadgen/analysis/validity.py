@@ -126,6 +126,13 @@ CHECKS: tuple[Check, ...] = (
         test=client.coalesced,
     ),
     Check(
+        code="first_content_coalesced",
+        limits=Limits(doubtful=0.01, invalid=0.10),
+        compares="measured requests whose first content shares its stamp with the next/measured requests, above; invalid only when the client was late (see below)",
+        reason="a merged stamp is the last one's, so a stall of the client would be told as the server's TTFT; from 1 % on it is in the p99; the limit for invalid is chosen, not measured",
+        test=client.first_content_coalesced,
+    ),
+    Check(
         code="send_delay",
         limits=Limits(doubtful=0.01, invalid=0.10),
         compares="send delay of the measured requests (highest percentile given)/median TTFT, above, if over 1 ms; invalid only in the open loop; in a closed loop mean send delay/mean end-to-end latency",

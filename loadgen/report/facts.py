@@ -208,6 +208,7 @@ def client_facts(run: Document) -> Facts:
         ("send delay", spread("send_delay_s")),
         ("connecting", spread("connect_s")),
         ("coalesced arrivals", percent(client.get("coalesced_ratio"))),
+        ("coalesced first contents", percent(client.get("first_content_coalesced_ratio"))),
         (
             "processor",
             f"{percent(client.get('cpu_ratio'))} of {number(client.get('workers'))} worker(s), {seconds(client.get('cpu_s'))}",

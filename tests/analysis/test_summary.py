@@ -151,6 +151,21 @@ def test_the_client_tells_of_itself(row: Row, spec_of: SpecOf, recording_of: Rec
     assert client["clock_step_s"] == pytest.approx(5e-6)
 
 
+def test_first_contents_that_share_a_later_stamp_are_counted_over_the_measured_requests(
+    row: Row, spec_of: SpecOf, recording_of: RecordingOf
+) -> None:
+    """Of four answers: the second stamp shared, only the third shared, a single chunk, and one that failed."""
+    rows = [
+        row([(0.2, 1), (0.2, 1), (0.3, 1)], coalesced=[False, True, False]),
+        row([(0.1, 1), (0.3, 1), (0.3, 1)], coalesced=[False, False, True]),
+        row([(0.1, 1)]),
+        row([(0.2, 1), (0.2, 1)], coalesced=[False, True], outcome=Outcome.TIMEOUT),
+    ]
+    client = summarise(spec_of(Wave(4)), recording_of(rows))["client"]
+    assert client["first_content_coalesced_ratio"] == pytest.approx(1 / 3)
+    assert summarise(spec_of(Wave(1)), recording_of([rows[3]]))["client"]["first_content_coalesced_ratio"] is None
+
+
 def test_the_first_waves_send_delay_is_kept_apart(lockstep: Rows, spec_of: SpecOf, recording_of: RecordingOf) -> None:
     rows = lockstep(4, 5)
     rows[0] = replace(rows[0], due_ns=(rows[0].sent_ns or 0) - 50_000_000)
