@@ -5,7 +5,8 @@ Imports load and engine. docs/method.md gives the rule and its reasons in full; 
 - closed loop: the steady state, from the moment when every slot has finished its first request to the moment when the
   last request was sent. Both edges are moments at which a request ended, so that completions are counted fairly even when
   all slots run in lockstep. A request belongs to it by its end alone: asking for its start as well would prefer short ones.
-- wave and open loop, and a closed loop too short for a steady state: the whole run.
+- wave and open loop, and a closed loop too short for a steady state: the whole run; an open loop's with a whole interval
+  for each of its arrivals.
 """
 
 from dataclasses import dataclass
@@ -84,10 +85,18 @@ def _steady_state(records: Records, concurrency: int) -> Window | None:
 
 
 def _whole_run(spec: RunSpec, records: Records) -> Window:
-    """From the first intended arrival (open loop) or the first send (otherwise) to the last arrival of content."""
+    """From the first intended arrival (open loop) or the first send (otherwise) to the last arrival of content.
+
+    An open loop's lasts at least one mean interval beyond its last intended arrival.
+    """
     begin_ns = records.due_ns if isinstance(spec.shape, OpenLoop) else records.sent_ns
     begin_ns = begin_ns[begin_ns != MISSING]
     every = np.ones(len(records), np.bool_)
     if len(begin_ns) == 0 or len(records.arrival_ns) == 0:
         return Window("whole_run", None, None, every)
-    return Window("whole_run", int(begin_ns.min()), int(records.arrival_ns.max()), every)
+    start_ns, end_ns = int(begin_ns.min()), int(records.arrival_ns.max())
+    if isinstance(spec.shape, OpenLoop) and len(begin_ns) > 1:
+        # n arrivals span n − 1 intervals. Counted over those alone, a quick server would complete more than it was offered.
+        intended_ns = int(begin_ns.max()) - start_ns
+        end_ns = max(end_ns, start_ns + round(intended_ns * len(begin_ns) / (len(begin_ns) - 1)))
+    return Window("whole_run", start_ns, end_ns, every)

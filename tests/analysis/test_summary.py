@@ -115,6 +115,20 @@ def test_open_loop_rates_are_those_of_the_arrivals(row: Row, spec_of: SpecOf, re
     assert rates["completed_per_s"] == pytest.approx(11 / 5.0)
 
 
+@pytest.mark.parametrize("answer_s", [0.001, 0.1, 0.5, 3.0])
+def test_an_open_loop_never_completes_more_than_it_was_offered(
+    row: Row, spec_of: SpecOf, recording_of: RecordingOf, answer_s: float
+) -> None:
+    """Ten arrivals at 10 per second. A server that keeps up within an interval completes just that; a slow one, fewer."""
+    rows = [row([(0.1 * i + answer_s, 2)], due_s=0.1 * i, sent_s=0.1 * i) for i in range(10)]
+    summary = summarise(spec_of(OpenLoop(10.0), slo=(("ttft_s", 5.0),)), recording_of(rows))
+    expected = 10 / max(1.0, 0.9 + answer_s)
+    assert summary["rates"]["offered_per_s"] == pytest.approx(10.0)
+    for rate in (summary["rates"]["completed_per_s"], summary["requests_per_s"], summary["goodput_per_s"]):
+        assert rate == pytest.approx(expected)
+    assert summary["output_tokens_per_s"] == pytest.approx(2 * expected)
+
+
 def test_closed_loop_offers_no_rate(lockstep: Rows, spec_of: SpecOf, recording_of: RecordingOf) -> None:
     rates = summarise(spec_of(ClosedLoop(4)), recording_of(lockstep(4, 8)))["rates"]
     assert rates["offered_per_s"] is None

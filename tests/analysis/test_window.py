@@ -94,6 +94,16 @@ def test_open_loop_runs_from_the_first_intended_arrival(row: Row, spec_of: SpecO
     assert (window.rule, window.start_ns, window.end_ns) == ("whole_run", 250_000_000, 1_500_000_000)
 
 
+def test_open_loop_has_an_interval_for_each_of_its_arrivals(
+    row: Row, spec_of: SpecOf, recording_of: RecordingOf
+) -> None:
+    """Five arrivals span 1 s; with the interval that the fifth one opens they take 1.25 s, though all was over at 1.1 s."""
+    rows = [row([(0.25 * i + 0.1, 1)], due_s=0.25 * i, sent_s=0.25 * i) for i in range(5)]
+    unsent = row([], sent_s=None, slot=-1, outcome=Outcome.DROPPED, due_ns=None)
+    window = measured_window(spec_of(OpenLoop(4.0)), recording_of([*rows, unsent]).records)
+    assert (window.start_ns, window.end_ns) == (0, 1_250_000_000)
+
+
 def test_a_wave_runs_from_its_first_send(row: Row, spec_of: SpecOf, recording_of: RecordingOf) -> None:
     rows = [row([(1.5, 1)], due_s=0.0, sent_s=0.2, slot=1), row([(1.0, 1)], due_s=0.0, sent_s=0.1)]
     window = measured_window(spec_of(Wave(2)), recording_of(rows).records)
