@@ -93,6 +93,7 @@ def table(rows: list[Figures]) -> Table:
     """For people."""
     drawn = Table(title=f"{TOKENS} tokens, first after {TTFT_US / 1e3:g} ms, then one every {GAP_US / 1e3:g} ms")
     for heading in (
+        "tokens",
         "streams",
         "client",
         "ok",
@@ -103,7 +104,7 @@ def table(rows: list[Figures]) -> Table:
         "p99 ms",
         "gap p99 err ms",
     ):
-        drawn.add_column(heading, justify="left" if heading == "client" else "right")
+        drawn.add_column(heading, justify="left" if heading in ("tokens", "client") else "right")
     drawn.add_column("shared", justify="right")
     drawn.add_column("lag p99 ms", justify="right")
 
