@@ -2,11 +2,14 @@
 
 Imports only its neighbour `endpoint`. Runs in the parent, never in the measuring process. A page is only fetched while a run goes on
 and parsed after it: building the page takes the server's own event loop milliseconds (a vLLM page is 60 kB), so it is
-asked for no more often than Prometheus itself usually would.
+asked for no more often than Prometheus itself usually would. No failure here ever costs a run: a page that cannot be had
+or read gives no figures.
 """
 
 import threading
+import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import TracebackType
@@ -17,33 +20,37 @@ from prometheus_client.parser import text_string_to_metric_families
 from loadgen.servers.endpoint import Headers, open_client
 
 SCRAPE_INTERVAL_S = 5.0
+_LONGEST_READING_S = 5.0  # a page that does not end by then must not hold up the run
 _PREFIX = "vllm:"
+_RATIO_ENDINGS = ("_perc", "_ratio", "_rate")  # such as vllm:kv_cache_usage_perc
 
 
 @dataclass(frozen=True, slots=True)
 class Scrape:
-    """One reading: when (UTC), and each counter and gauge summed over its labels."""
+    """One reading: when (UTC), and each counter and gauge over all its labels."""
 
     at: datetime
     values: dict[str, float]
 
 
 def parse(page: str) -> dict[str, float]:
-    """Counters (under their name with `_total`) and gauges of the server's own family, summed over labels.
+    """Counters (under their name with `_total`) and gauges of the server's own family, over all engines and other labels.
 
-    Histograms and the `_created` stamps are left out. A page that is no Prometheus text gives what could be read of it.
+    They are summed; a gauge that is a share of something is averaged, since two engines at 0.6 are not at 1.2. Histograms
+    and the `_created` stamps are left out. A page that is no Prometheus text gives what could be read of it.
     """
-    values: dict[str, float] = {}
-    try:
+    values: dict[str, list[float]] = {}
+    # The parser fails in many ways on text that is none of its own (ValueError, KeyError, IndexError, …).
+    with suppress(Exception):
         for family in text_string_to_metric_families(page):
             if not family.name.startswith(_PREFIX) or family.type not in ("counter", "gauge"):
                 continue
             for sample in family.samples:
                 if not sample.name.endswith("_created"):
-                    values[sample.name] = values.get(sample.name, 0.0) + float(sample.value)
-    except ValueError:
-        return values
-    return values
+                    values.setdefault(sample.name, []).append(float(sample.value))
+    return {
+        name: sum(each) / len(each) if name.endswith(_RATIO_ENDINGS) else sum(each) for name, each in values.items()
+    }
 
 
 def scrape(metrics_url: str, headers: Headers = (), timeout_s: float = 5.0) -> dict[str, float]:
@@ -101,8 +108,14 @@ class Telemetry:
 
 
 def _fetch(client: httpx2.Client, url: str) -> str | None:
+    deadline_s = time.monotonic() + _LONGEST_READING_S
+    parts: list[str] = []
     try:
-        answer = client.get(url)
-    except httpx2.TransportError:
+        with client.stream("GET", url) as answer:
+            for part in answer.iter_text():
+                parts.append(part)
+                if time.monotonic() > deadline_s:
+                    return None
+            return "".join(parts) if answer.status_code == 200 else None
+    except Exception:  # not only of the network: a body may be wrongly compressed or in no charset there is
         return None
-    return answer.text if answer.status_code == 200 else None

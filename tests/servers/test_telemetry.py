@@ -1,7 +1,14 @@
 """A server's counters and gauges: what is read of its page, and when."""
 
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
 import pytest
 
+from loadgen.servers import telemetry
 from loadgen.servers.simulator import SimulatorOptions, SimulatorProcess
 from loadgen.servers.telemetry import Telemetry, parse, scrape
 
@@ -33,18 +40,89 @@ def test_a_page_that_is_no_exposition_gives_nothing(page: str) -> None:
     assert parse(page) == {}
 
 
-def test_without_a_page_there_are_no_scrapes() -> None:
-    with Telemetry(None) as telemetry:
+def test_a_gauge_that_is_a_share_is_averaged_over_engines() -> None:
+    page = "".join(
+        f"# TYPE vllm:{name} gauge\n" + "".join(f'vllm:{name}{{engine="{n}"}} {0.2 + n / 5}\n' for n in (0, 1))
+        for name in ("kv_cache_usage_perc", "gpu_prefix_cache_hit_rate", "num_requests_running")
+    )
+    assert parse(page) == pytest.approx(
+        {
+            "vllm:kv_cache_usage_perc": 0.3,
+            "vllm:gpu_prefix_cache_hit_rate": 0.3,
+            "vllm:num_requests_running": 0.6,
+        }
+    )
+
+
+@pytest.mark.parametrize("failure", [KeyError("le"), IndexError(), RecursionError(), UnicodeError()])
+def test_whatever_the_parser_raises_is_no_failure_of_the_run(
+    monkeypatch: pytest.MonkeyPatch, failure: Exception
+) -> None:
+    def broken(page: str) -> Iterator[object]:
+        raise failure
+
+    monkeypatch.setattr(telemetry, "text_string_to_metric_families", broken)
+    assert parse(PAGE) == {}
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Answers that no client can read: not what their encoding says, or without an end."""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        if self.path == "/endless":
+            self.end_headers()
+            with suppress(OSError):
+                while True:
+                    self.wfile.write(b"# \n")
+                    time.sleep(0.02)
+        self.send_header("Content-Encoding", "gzip")
+        self.end_headers()
+        self.wfile.write(b"this is no gzip")
+
+    def log_message(self, format: str, *args: object) -> None:
+        return
+
+
+@pytest.fixture
+def unreadable() -> Iterator[str]:
+    """The URL of a server of such answers."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.mark.loopback
+def test_a_page_that_cannot_be_decoded_is_no_failure_of_the_run(unreadable: str) -> None:
+    with Telemetry(f"{unreadable}/metrics") as readings:
         pass
-    assert telemetry.scrapes() == []
+    assert readings.scrapes() == []
+
+
+@pytest.mark.loopback
+def test_a_page_without_an_end_is_given_up(unreadable: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(telemetry, "_LONGEST_READING_S", 0.1)
+    with Telemetry(f"{unreadable}/endless") as readings:
+        pass
+    assert readings.scrapes() == []
+
+
+def test_without_a_page_there_are_no_scrapes() -> None:
+    with Telemetry(None) as readings:
+        pass
+    assert readings.scrapes() == []
 
 
 @pytest.mark.loopback
 def test_a_run_has_a_reading_before_and_after() -> None:
     with SimulatorProcess(SimulatorOptions()) as simulator:
-        with Telemetry(f"{simulator.url}/metrics") as telemetry:
+        with Telemetry(f"{simulator.url}/metrics") as readings:
             pass
-        before, after = telemetry.scrapes()
+        before, after = readings.scrapes()
         now = scrape(f"{simulator.url}/metrics")
     assert before.at < after.at
     assert before.values["vllm:generation_tokens_total"] == 0
