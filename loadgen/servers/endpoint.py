@@ -131,13 +131,12 @@ def probe(base_url: str, model: str, headers: Headers, timeout_s: float = 10.0) 
 def is_alive(base_url: str, headers: Headers, timeout_s: float = 5.0) -> bool:
     """Whether anything at all still answers HTTP there."""
     try:
-        with open_client(headers, timeout_s) as client:
-            client.get(f"{base_url}/v1/models")
+        with open_client(headers, timeout_s) as client, client.stream("GET", f"{base_url}/v1/models"):
+            return True  # whatever the body is
     except httpx2.TimeoutException:
         return True  # it holds the connection: busy, not gone
     except httpx2.TransportError:
         return False
-    return True
 
 
 def check_lengths(facts: EndpointFacts, input_tokens: int, output_tokens: int) -> None:
