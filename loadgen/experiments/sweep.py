@@ -5,14 +5,15 @@ Imports load, engine, servers, store and errors. Whatever goes wrong, the runs t
 
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from loadgen.engine.record import Outcome
 from loadgen.engine.worker import Worker
-from loadgen.errors import ExitCode, Interrupted, LoadgenError, ServerError, StoreError
+from loadgen.errors import ExitCode, Interrupted, LoadgenError, ServerError, StoreError, UsageError
+from loadgen.experiments.claim import claimed
 from loadgen.experiments.events import OnEvent, RunEnded, SweepStarted
 from loadgen.experiments.ids import new_id
 from loadgen.experiments.run import Bench, measure
@@ -74,17 +75,19 @@ def run_sweep(
     """
     headers = spec.secret_headers(environ)
     runs = resolve(spec)
-    with _server(spec) as url:
+    with _server(spec) as url, ExitStack() as stack:
         facts = probe(url, spec.model, headers)
         for run in runs:
             check_lengths(facts, run.input_tokens, run.output_tokens)
         spec_hash = grid_hash(runs)
         unfinished = store.resumable(spec_hash) if resume else None
+        sweep_id = new_id("s") if unfinished is None else unfinished.sweep_id
+        stack.enter_context(claimed(sweep_id))
         ended: frozenset[str] = frozenset()
         if unfinished is None:
-            sweep_id = _begin(spec, spec_hash, len(runs), facts, store)
+            _begin(sweep_id, spec, spec_hash, len(runs), facts, store)
         else:
-            sweep_id = unfinished.sweep_id
+            _check_same_server(unfinished, facts)
             ended = frozenset(each["spec"]["hash"] for each in store.runs(sweep_id) if has_ended(each))
             store.set_sweep_status(sweep_id, "running")
         on_event(
@@ -106,13 +109,13 @@ def run_sweep(
         except BaseException as error:
             _close(store, sweep_id, "interrupted" if isinstance(error, KeyboardInterrupt) else "failed")
             raise
-    match failure:
-        case None:
-            store.set_sweep_status(sweep_id, "finished")
-        case Interrupted():
-            _close(store, sweep_id, "interrupted")
-        case _:
-            _close(store, sweep_id, "failed")
+        match failure:
+            case None:
+                store.set_sweep_status(sweep_id, "finished")
+            case Interrupted():
+                _close(store, sweep_id, "interrupted")
+            case _:
+                _close(store, sweep_id, "failed")
     return SweepResult(sweep_id, len(runs), tuple(store.runs(sweep_id)), failure)
 
 
@@ -156,9 +159,26 @@ def _server(spec: SweepSpec) -> Iterator[str]:
         yield simulator.url
 
 
-def _begin(spec: SweepSpec, spec_hash: str, planned_runs: int, facts: EndpointFacts, store: Store) -> str:
-    """Put a new sweep on record; its id."""
-    sweep_id = new_id("s")
+def _check_same_server(unfinished: SweepRow, facts: EndpointFacts) -> None:
+    """Runs of one sweep are compared with each other, so all of them are of one server. Raises UsageError."""
+    before, now = unfinished.server, facts.to_json(unfinished.server["model"])
+    if all(before[key] == now[key] for key in ("name", "version", "dialect")):
+        return
+    raise UsageError(
+        f"the sweep {unfinished.sweep_id} began on {_described(before)}, and {facts.base_url} is now {_described(now)}: "
+        "start the server that it began on, or begin a new sweep without --resume"
+    )
+
+
+def _described(server: dict[str, Any]) -> str:
+    version = f" {server['version']}" if server["version"] else ""
+    return f"{server['name']}{version} ({server['dialect']} dialect)"
+
+
+def _begin(
+    sweep_id: str, spec: SweepSpec, spec_hash: str, planned_runs: int, facts: EndpointFacts, store: Store
+) -> None:
+    """Put a new sweep on record."""
     store.add_sweep(
         SweepRow(
             sweep_id=sweep_id,
@@ -173,7 +193,6 @@ def _begin(spec: SweepSpec, spec_hash: str, planned_runs: int, facts: EndpointFa
             server=facts.to_json(spec.model),
         )
     )
-    return sweep_id
 
 
 def _close(store: Store, sweep_id: str, status: SweepStatus) -> None:

@@ -1,6 +1,7 @@
 """What is left of a sweep that is killed, interrupted, or loses its server; and how it goes on."""
 
 import signal
+import sqlite3
 import subprocess
 import time
 from collections.abc import Callable
@@ -87,6 +88,36 @@ def test_another_grid_is_not_resumed(cli: Cli, start: Start, simulator: Simulato
     said = cli("sweep", *flags(simulator.url, "--output-tokens", "2", "--requests", "12"), "--resume", "--json")
     assert "no unfinished sweep of this spec" in said.err
     assert [run["spec"]["output_tokens"] for run in said.json["runs"]] == [2]
+
+
+def test_a_sweep_that_still_runs_is_not_resumed(cli: Cli, start: Start, simulator: SimulatorProcess) -> None:
+    grid = flags(simulator.url, "--output-tokens", "64", "--requests", "12", "--repeats", "50")
+    process = start("sweep", *grid)
+    wait_until(lambda: len(stored_runs()) >= 1, process)
+    said = cli("sweep", *grid, "--resume")
+    assert (said.code, said.out) == (2, "")
+    assert said.err.startswith("loadgen: the sweep s")
+    assert "is still being measured by another process" in said.err
+    assert process.poll() is None
+    assert len(cli("list", "--json").json["sweeps"]) == 1
+
+
+def test_a_sweep_goes_on_with_the_server_that_it_began_on_only(cli: Cli, start: Start) -> None:
+    with SimulatorProcess(SimulatorOptions(ttft_s=0.01, gap_s=0.003)) as simulator:
+        grid = flags(simulator.url, "--output-tokens", "20", "--requests", "8", "--repeats", "20")
+        process = start("sweep", *grid)
+        wait_until(lambda: len(stored_runs()) >= 1, process)
+        process.kill()
+        process.wait()
+        with sqlite3.connect("loadgen.db") as database:
+            database.execute("UPDATE sweep SET server = json_set(server, '$.name', 'vLLM', '$.version', '0.32.0')")
+        database.close()
+        said = cli("sweep", *grid, "--resume")
+    assert (said.code, said.out) == (2, "")
+    assert "began on vLLM 0.32.0 (vllm dialect), and http" in said.err
+    assert "is now loadgen simulator" in said.err
+    assert said.err.count("\n") == 1
+    assert len(cli("list", "--json").json["sweeps"]) == 1
 
 
 def test_interrupted_once_it_waits_for_the_answers_on_their_way(cli: Cli, start: Start) -> None:

@@ -1,0 +1,30 @@
+"""Who is at work on a sweep: one process at a time. Imports `errors`.
+
+The claim is a socket in Linux's abstract namespace, named after the sweep, which the kernel takes back however its holder
+ends; nothing is stored that a `kill -9` would leave behind. It is seen within one machine (and one network namespace) only,
+and on Linux only: a sweep that another machine writes into a shared PostgreSQL database is not noticed.
+"""
+
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from loadgen.errors import UsageError
+
+
+@contextmanager
+def claimed(sweep_id: str) -> Iterator[None]:
+    """Hold the sweep for the length of the block. Raises UsageError when another process holds it."""
+    if sys.platform != "linux":
+        yield
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as claim:
+        try:
+            claim.bind(f"\0loadgen/{sweep_id}")
+        except OSError as error:
+            raise UsageError(
+                f"the sweep {sweep_id} is still being measured by another process: wait until it ends, or interrupt it, "
+                "before you go on with --resume"
+            ) from error
+        yield
