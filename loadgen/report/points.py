@@ -3,7 +3,7 @@
 May import load, analysis and errors. An invalid run never enters a point; a doubtful one marks its point doubtful.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -99,9 +99,15 @@ def axes(runs: Sequence[Document]) -> Axes:
     return Axes(x, label, tuple(dimension for dimension in OTHERS if dimension is not x and varies(dimension, runs)))
 
 
+FEWEST_FOR_INTERVAL = 3  # with two, Student's t is 12.7: the interval says nothing and covers the whole chart
+
+
 @dataclass(frozen=True, slots=True)
 class Pooled:
-    """A figure over the repeats of a point: their mean and, from two repeats on, the mean's 95 % interval."""
+    """A figure over the repeats of a point: their mean, and `low` to `high` around it.
+
+    That is the mean's 95 % interval from three repeats on, the least and greatest of two, None for one.
+    """
 
     mean: float
     low: float | None
@@ -114,8 +120,22 @@ def pool(values: Sequence[float | None]) -> Pooled | None:
     known = [value for value in values if value is not None]
     if not known:
         return None
-    low, high = mean_interval(known) or (None, None)
+    low, high = None, None
+    if len(known) >= FEWEST_FOR_INTERVAL:
+        low, high = mean_interval(known) or (None, None)
+    elif len(known) > 1:
+        low, high = min(known), max(known)
     return Pooled(sum(known) / len(known), low, high, len(known))
+
+
+def spread_label(repeats: Iterable[int]) -> str:
+    """What `low` to `high` is called over points of so many repeats: the interval, the range, or each where it holds."""
+    counts = [count for count in repeats if count > 1]
+    if all(count >= FEWEST_FOR_INTERVAL for count in counts):
+        return "95 % interval"
+    if all(count < FEWEST_FOR_INTERVAL for count in counts):
+        return "range of repeats"
+    return f"95 % interval (range under {FEWEST_FOR_INTERVAL} runs)"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """The charts of a sweep: TTFT, the gap and the output throughput along whatever the sweep varied.
 
 May import load, analysis and the rest of report. Works on run documents alone. Invalid runs are left out; a point is the
-mean over its repeats, its bar the 95 % interval of that mean.
+mean over its repeats, its bar the 95 % interval of that mean, or the range of the repeats when there are only two.
 """
 
 from collections.abc import Callable, Sequence
@@ -9,7 +9,7 @@ from typing import Any
 
 from loadgen.report import palette
 from loadgen.report.charts import Chart, Spec, Table, frame, wants_log
-from loadgen.report.points import Axes, Document, Point, axes, points
+from loadgen.report.points import FEWEST_FOR_INTERVAL, Axes, Document, Point, axes, points, spread_label
 from loadgen.report.readable import MISSING_FIGURE, figure, setting, shown_unit
 
 Row = dict[str, Any]
@@ -97,8 +97,15 @@ def reading_note(runs: Sequence[Document]) -> str:
     """How to read the charts of a sweep: what a mark, a bar and a hollow mark are. Empty for single valid runs."""
     drawn = points(runs, axes(runs))
     words = []
-    if any(len(point.runs) > 1 for point in drawn):
-        words.append("Marks are means over the repeats of a point; bars, the 95 % interval of that mean.")
+    repeats = [len(point.runs) for point in drawn if len(point.runs) > 1]
+    if repeats:
+        few, many = min(repeats) < FEWEST_FOR_INTERVAL, max(repeats) >= FEWEST_FOR_INTERVAL
+        bars = []
+        if many:
+            bars.append("the 95 % interval of that mean")
+        if few:
+            bars.append("the least and greatest repeat" + (" where there are only two" if many else ""))
+        words.append(f"Marks are means over the repeats of a point; bars, {', or '.join(bars)}.")
     if any(point.status == "doubtful" for point in drawn):
         words.append("Hollow marks are doubtful.")
     if drawn and any(run["verdict"]["status"] == "invalid" for run in runs):
@@ -139,7 +146,7 @@ def _table(unit: str, along: Axes, rows: list[Row]) -> Table:
     named = any(row["statistic"] for row in rows)
     if named:
         columns.append("statistic")
-    columns += [f"mean ({shown_unit(unit)})", "95 % interval", "runs"]
+    columns += [f"mean ({shown_unit(unit)})", spread_label(row["runs"] for row in rows), "runs"]
     texts = []
     for row in rows:
         text = [setting(row["x"])]
@@ -153,7 +160,7 @@ def _table(unit: str, along: Axes, rows: list[Row]) -> Table:
 
 
 def _ends(rows: list[Row], log: bool) -> tuple[float, float]:
-    """The ends of the y axis, so that the values fill it: intervals wider than that, as two repeats give, are cut off."""
+    """The ends of the y axis, so that the values fill it: intervals wider than that, as few repeats give, are cut off."""
     values = [row["value"] for row in rows]
     highest = max(values) or 1.0
     floor, ceiling = (min(values) / 1.6, highest * 1.6) if log else (0.0, highest * 1.25)
@@ -188,13 +195,14 @@ def _spec(title: str, unit: str, along: Axes, rows: list[Row], scale: Spec) -> S
     def told(field: str, name: str, kind: str = "quantitative") -> Spec:
         return {"field": field, "type": kind, "title": name} | ({"format": ",.4~r"} if kind == "quantitative" else {})
 
+    spread = spread_label(row["runs"] for row in rows)
     tooltip = [told("x", along.x_label)]
     tooltip += [told("series", along.series_label, "nominal")] if along.series else []
     tooltip += [told("statistic", "statistic", "nominal")] if statistics != [""] else []
     tooltip += [
         told("mark", f"{title} ({unit})"),
-        told("from", "95 % from"),
-        told("to", "95 % to"),
+        told("from", f"{spread}, from"),
+        told("to", f"{spread}, to"),
         told("runs", "runs"),
     ]
     tooltip += [told("status", "verdict", "nominal")]

@@ -3,7 +3,7 @@
 import pytest
 
 from loadgen.load.spec import ClosedLoop, LoadShape, OpenLoop, Wave
-from loadgen.report.points import axes, points, pool
+from loadgen.report.points import axes, points, pool, spread_label
 from tests.report.documents import Document, measured_run, specs
 
 
@@ -59,12 +59,30 @@ def test_a_point_without_a_usable_run_is_not_drawn() -> None:
 
 
 def test_a_pooled_figure_is_the_mean_with_its_t_interval_and_refused_values_are_left_out() -> None:
-    pooled = pool([1.0, None, 3.0])
+    pooled = pool([1.0, None, 2.0, 3.0])
     assert pooled is not None
-    assert (pooled.mean, pooled.runs) == (2.0, 2)
-    # t with one degree of freedom, 12.706, times s/√2 = 1
-    assert pooled.low == pytest.approx(2 - 12.706, abs=1e-3)
-    assert pooled.high == pytest.approx(2 + 12.706, abs=1e-3)
+    assert (pooled.mean, pooled.runs) == (2.0, 3)
+    # t with two degrees of freedom, 4.303, times s/√3 = 0.577
+    assert pooled.low == pytest.approx(2 - 4.303 / 3**0.5, abs=1e-3)
+    assert pooled.high == pytest.approx(2 + 4.303 / 3**0.5, abs=1e-3)
+
+
+def test_two_repeats_are_too_few_for_an_interval_and_give_their_range() -> None:
+    pooled = pool([3.0, None, 1.0])
+    assert pooled is not None
+    assert (pooled.mean, pooled.low, pooled.high, pooled.runs) == (2.0, 1.0, 3.0, 2)
+
+
+@pytest.mark.parametrize(
+    ("repeats", "label"),
+    [
+        ([3, 4, 1], "95 % interval"),
+        ([2, 1], "range of repeats"),
+        ([2, 3], "95 % interval (range under 3 runs)"),
+    ],
+)
+def test_what_low_to_high_is_called(repeats: list[int], label: str) -> None:
+    assert spread_label(repeats) == label
 
 
 def test_one_run_has_no_interval_and_no_value_no_point() -> None:

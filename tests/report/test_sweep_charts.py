@@ -92,14 +92,38 @@ def test_a_sweep_of_invalid_runs_alone_draws_nothing_and_says_so() -> None:
 
 
 def test_an_interval_wider_than_the_chart_is_cut_in_the_drawing_and_whole_in_the_table() -> None:
-    runs = grid(repeats=2)
+    runs = grid(repeats=3)
     for run in runs:
-        run["output_tokens_per_s"] = 100.0 if run["repeat"] else 50.0
+        run["output_tokens_per_s"] = (50.0, 50.0, 125.0)[run["repeat"]]
     chart = sweep_charts(runs)[2]
     assert {(row["bar_from"], row["bar_to"]) for row in rows(chart)} == {(0.0, 75 * 1.25)}
     assert "cut off" in chart.caption
     assert chart.table is not None
-    assert chart.table.rows[0] == ("1", "75.0", "0 … 393", "2")
+    assert "95 % interval" in chart.table.columns
+    assert chart.table.rows[0] == ("1", "75.0", "0 … 183", "3")
+    assert reading_note(runs).startswith(
+        "Marks are means over the repeats of a point; bars, the 95 % interval of that mean."
+    )
+
+
+def test_two_repeats_are_drawn_as_their_range() -> None:
+    runs = grid(repeats=2)
+    for run in runs:
+        run["output_tokens_per_s"] = 80.0 if run["repeat"] else 70.0
+    chart = sweep_charts(runs)[2]
+    assert {(row["bar_from"], row["bar_to"]) for row in rows(chart)} == {(70.0, 80.0)}
+    assert "cut off" not in chart.caption
+    assert chart.table is not None
+    assert "range of repeats" in chart.table.columns
+    assert chart.table.rows[0] == ("1", "75.0", "70.0 … 80.0", "2")
+    assert "bars, the least and greatest repeat." in reading_note(runs)
+
+
+def test_where_some_points_have_more_repeats_the_note_names_both_bars() -> None:
+    runs = grid(repeats=3)
+    assert "interval of that mean, or the least and greatest repeat where there are only two." in reading_note(
+        runs[:-1]
+    )
 
 
 def test_a_wide_range_of_latencies_gets_a_logarithmic_axis() -> None:
