@@ -10,7 +10,8 @@ from rich.text import Text
 from loadgen.cli.tables import run_line
 from loadgen.cli.terminal import Terminal, stderr
 from loadgen.experiments.estimate import TimeLeft
-from loadgen.experiments.events import Event, PhaseStarted, RunEnded, RunProgressed, SweepStarted
+from loadgen.experiments.events import Event, PhaseStarted, PromptsNotFitted, RunEnded, RunProgressed, SweepStarted
+from loadgen.experiments.fitting import FITTING_LIMIT_S
 from loadgen.report.readable import number, plural, seconds
 
 _PLAIN_EVERY_S = 10.0
@@ -57,6 +58,11 @@ class SweepProgress:
                 self._started(event)
             case PhaseStarted():
                 self._phase(event)
+            case PromptsNotFitted():
+                self.say(
+                    f"the server's /tokenize took {FITTING_LIMIT_S:g} s in all: further prompts of this run are only "
+                    f"about {event.run.input_tokens:,} tokens long"
+                )
             case RunProgressed():
                 self._progressed(event)
             case RunEnded():

@@ -31,6 +31,13 @@ class PhaseStarted:
 
 
 @dataclass(frozen=True, slots=True)
+class PromptsNotFitted:
+    """The server counts tokens so slowly that the later prompts of `run` are only about as long as asked."""
+
+    run: RunSpec
+
+
+@dataclass(frozen=True, slots=True)
 class RunProgressed:
     """A sign of life from the worker, a few times a second while it sends."""
 
@@ -47,5 +54,5 @@ class RunEnded:
     took_s: float  # warm-up and preparation included
 
 
-Event = SweepStarted | PhaseStarted | RunProgressed | RunEnded
+Event = SweepStarted | PhaseStarted | PromptsNotFitted | RunProgressed | RunEnded
 OnEvent = Callable[[Event], None]

@@ -17,7 +17,8 @@ from loadgen.analysis.validity import judge
 from loadgen.engine.record import MISSING, Outcome, Recording, Records
 from loadgen.engine.worker import Progress, Target, Task, Worker
 from loadgen.errors import Interrupted, LoadgenError, ServerError, UsageError
-from loadgen.experiments.events import OnEvent, Phase, PhaseStarted, RunProgressed
+from loadgen.experiments.events import OnEvent, Phase, PhaseStarted, PromptsNotFitted, RunProgressed
+from loadgen.experiments.fitting import BoundedCounter
 from loadgen.experiments.ids import new_id
 from loadgen.experiments.size import check_size
 from loadgen.experiments.spec import warmup_requests
@@ -71,7 +72,8 @@ def measure(bench: Bench, run: RunSpec, position: int, repeat: int) -> MeasuredR
     with ExitStack() as stack:
         count_tokens: Callable[[str], int] | None = None
         if bench.facts.has_tokenize:
-            count_tokens = stack.enter_context(TokenCounter(bench.facts, run.model, run.endpoint, bench.headers))
+            counter = stack.enter_context(TokenCounter(bench.facts, run.model, run.endpoint, bench.headers))
+            count_tokens = BoundedCounter(counter, run.input_tokens, lambda: bench.on_event(PromptsNotFitted(run)))
         phase("preparing")
         warmup: Recording | None = None
         if warmup_requests(run) > 0:

@@ -5,7 +5,7 @@ import pytest
 from loadgen.cli import progress
 from loadgen.cli.terminal import Terminal
 from loadgen.engine.worker import Progress
-from loadgen.experiments.events import PhaseStarted, RunProgressed, SweepStarted
+from loadgen.experiments.events import PhaseStarted, PromptsNotFitted, RunProgressed, SweepStarted
 from loadgen.load.spec import ClosedLoop, RunSpec
 
 RUN = RunSpec("http://h", "m", ClosedLoop(2), 8, 4, requests=10)
@@ -21,3 +21,9 @@ def test_a_failure_is_one_of_the_requests_that_ended(
         shown(PhaseStarted(1, RUN, "measuring"))
         shown(RunProgressed(Progress(elapsed_s=2.0, planned=10, sent=8, done=6, failed=4, in_flight=2)))
     assert "6/10 · 3.00 req/s · 4 failed" in capsys.readouterr().err
+
+
+def test_prompts_that_are_not_corrected_any_more_are_told(capsys: pytest.CaptureFixture[str]) -> None:
+    with progress.SweepProgress(Terminal("sqlite:///x.db", quiet=False, verbose=False), resume=False) as shown:
+        shown(PromptsNotFitted(RUN))
+    assert "further prompts of this run are only about 8 tokens long" in " ".join(capsys.readouterr().err.split())

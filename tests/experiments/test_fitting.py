@@ -1,0 +1,46 @@
+"""Prompts are corrected by the server's tokenizer for so long and no longer."""
+
+import time
+
+import pytest
+
+from loadgen.experiments.fitting import FITTING_LIMIT_S, BoundedCounter
+from loadgen.load.schedule import build
+from loadgen.load.spec import ClosedLoop, RunSpec
+from loadgen.servers.endpoint import TokenCounter, probe
+from loadgen.servers.simulator import SimulatorOptions, SimulatorProcess
+
+
+def test_after_the_limit_the_server_is_asked_no_more_and_that_is_said_once() -> None:
+    now_s = 0.0
+    asked: list[str] = []
+    said: list[str] = []
+
+    def slow(text: str) -> int:
+        nonlocal now_s
+        now_s += FITTING_LIMIT_S / 2.5
+        asked.append(text)
+        return 7
+
+    count = BoundedCounter(slow, 100, lambda: said.append("limit"), clock_s=lambda: now_s)
+    assert [count(text) for text in "abcde"] == [7, 7, 7, 100, 100]
+    assert asked == ["a", "b", "c"]
+    assert said == ["limit"]
+
+
+def test_time_between_the_questions_does_not_count() -> None:
+    times_s = iter(range(0, 10_000, 50))
+    count = BoundedCounter(lambda text: 7, 100, lambda: pytest.fail("told"), clock_s=lambda: next(times_s) // 100)
+    assert [count("a") for _ in range(20)] == [7] * 20
+
+
+@pytest.mark.loopback
+def test_500_chat_prompts_are_prepared_in_seconds() -> None:
+    with SimulatorProcess(SimulatorOptions()) as simulator:
+        run = RunSpec(simulator.url, "simulated-moe", ClosedLoop(4), 128, 8, endpoint="chat", requests=500)
+        facts = probe(simulator.url, run.model, ())
+        began_s = time.monotonic()
+        with TokenCounter(facts, run.model, "chat", ()) as count:
+            schedule = build(run, 500, "seed", facts.dialect, BoundedCounter(count, 128, lambda: None))
+        assert len(schedule) == 500
+        assert time.monotonic() - began_s < 10
