@@ -33,6 +33,7 @@ def stamp_source_read(spec: RunSpec, summary: Summary, limits: Limits) -> Observ
         f"Arrivals were stamped at the read and not by the kernel, and the client's loop was late by {known}.",
         "measure from Linux without a sandbox or proxy that hides the kernel's receive times"
         + (f"; {_woken_sooner(summary)}or lower the load on the client" if severity else ""),
+        lag_s or 0.0,
     )
 
 
@@ -48,6 +49,7 @@ def coalesced(spec: RunSpec, summary: Summary, limits: Limits) -> Observation | 
         severity if late == "late" else "doubtful",
         f"{ratio:.1%} of the {client['events']:,} arrivals shared their stamp with one before them: the shortest gaps are too short and the longest too long.",
         _joined_hint(summary, late, "the gaps then show its writes, not its tokens"),
+        ratio,
     )
 
 
@@ -62,6 +64,7 @@ def first_content_coalesced(spec: RunSpec, summary: Summary, limits: Limits) -> 
         severity if late == "late" else "doubtful",
         f"The first content of {ratio:.1%} of the measured requests shares its stamp with the next: their TTFT is an upper bound.",
         _joined_hint(summary, late, "TTFT is then that of the first several tokens"),
+        ratio,
     )
 
 
@@ -89,6 +92,7 @@ def send_delay(spec: RunSpec, summary: Summary, limits: Limits) -> Observation |
         severity,
         f"Requests went out late by {_ms(delay_s)} ({name}), which is {delay_s / touched_s:.1%} of the {of} {what}.",
         f"{_woken_sooner(summary)}give the client a machine of its own, or lower the load",
+        delay_s / touched_s,
     )
 
 
@@ -103,6 +107,7 @@ def client_busy(spec: RunSpec, summary: Summary, limits: Limits) -> Observation 
         severity,
         f"The client was busy for {ratio:.0%} of the run on {'its core' if workers == 1 else f'each of {workers} cores'}.",
         "lower the load, or give the client a machine of its own or a faster one",
+        ratio,
     )
 
 
@@ -116,6 +121,7 @@ def clock_step(spec: RunSpec, summary: Summary, limits: Limits) -> Observation |
         severity,
         f"The wall clock jumped by {_ms(step_s)} during the run; arrivals near the jump are off by as much.",
         "run it again; if it recurs, let the time service slew the clock and not step it",
+        step_s,
     )
 
 

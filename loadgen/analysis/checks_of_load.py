@@ -6,7 +6,7 @@ Imports load and its own room. Each is pure: the spec, the summary and the limit
 from typing import Any
 
 from loadgen.analysis.stats import samples_needed
-from loadgen.analysis.verdict import Limits, Observation, Severity, Summary
+from loadgen.analysis.verdict import Limits, Observation, Summary
 from loadgen.analysis.window import FEWEST_REQUESTS
 from loadgen.engine.record import Outcome
 from loadgen.load.spec import ClosedLoop, OpenLoop, RunSpec, Wave
@@ -58,6 +58,7 @@ def errors(spec: RunSpec, summary: Summary, limits: Limits) -> Observation | Non
         severity,
         f"{sum(failed.values()):,} of {ended:,} requests failed: {_listed(failed)}{_in_their_words(summary, failed)}.",
         _hint(failed),
+        1 - ok_ratio,
     )
 
 
@@ -90,6 +91,7 @@ def cancelled(spec: RunSpec, summary: Summary, limits: Limits) -> Observation | 
         severity,
         f"{outcomes['cancelled']:,} of {sent:,} requests were cut off by the end of the run; the long ones among them are missing.",
         "make the run longer than its longest request",
+        outcomes["cancelled"] / sent,
     )
 
 
@@ -105,6 +107,7 @@ def dropped(spec: RunSpec, summary: Summary, limits: Limits) -> Observation | No
         severity,
         f"{outcomes['dropped']:,} of {outcomes['planned']:,} planned requests were never sent.",
         "lower the rate or the concurrency, or give the client a machine of its own",
+        outcomes["dropped"] / outcomes["planned"],
     )
 
 
@@ -119,8 +122,6 @@ def too_few_requests(spec: RunSpec, summary: Summary, limits: Limits) -> Observa
         return None
     few = None if isinstance(spec.shape, Wave) else limits.below(n)
     wanted = samples_needed(refused[-1])
-    names = ", ".join(f"p{p}" for p in refused)
-    need = ", ".join(f"{samples_needed(p):,}" for p in refused)
     if summary["interrupted"]:
         hint = _LET_IT_END
     elif isinstance(spec.shape, Wave):
@@ -130,36 +131,48 @@ def too_few_requests(spec: RunSpec, summary: Summary, limits: Limits) -> Observa
     else:
         edges = 2 * spec.shape.concurrency if isinstance(spec.shape, ClosedLoop) else 0
         hint = f"use --requests {wanted + edges} for a p{refused[-1]}"
+    names, need = _and([f"p{p}" for p in refused]), _and([f"{samples_needed(p):,}" for p in refused])
+    measured = f"{n:,} {'request was' if n == 1 else 'requests were'} measured"
+    given = "is not given" if len(refused) == 1 else "are not given"
     return Observation(
         few or "note",
-        f"{n:,} requests were measured: {names} of the per-request figures would need {need}, and are not given.",
+        f"{measured}: of the per-request figures, {names} would need {need} requests and {given}.",
         hint,
+        badness=-n,
     )
 
 
 def input_length_off(spec: RunSpec, summary: Summary, limits: Limits) -> Observation | None:
     """The server read prompts of another length than asked."""
     length = summary["lengths"]["prompt_tokens"]
-    severity = _off(length, limits)
+    off_ratio = _off_ratio(length)
+    if off_ratio is None:
+        return None
+    severity = limits.above(off_ratio)
     if severity is None:
         return None
     return Observation(
         severity,
         _off_message("Prompts", length),
         "use --endpoint completions with a server that takes token ids, or one with /tokenize, for exact lengths; a chat template adds tokens",
+        off_ratio,
     )
 
 
 def output_length_off(spec: RunSpec, summary: Summary, limits: Limits) -> Observation | None:
     """The server generated answers of another length than asked; any that differs is worth a doubt."""
     length = summary["lengths"]["output_tokens"]
-    severity = _off(length, limits) or ("doubtful" if length["requests_off"] else None)
+    off_ratio = _off_ratio(length)
+    if off_ratio is None:
+        return None
+    severity = limits.above(off_ratio) or ("doubtful" if length["requests_off"] else None)
     if severity is None:
         return None
     return Observation(
         severity,
         _off_message("Answers", length),
         "the model may stop by itself on a server without ignore_eos, or reach its longest context: ask for fewer --output-tokens",
+        off_ratio,
     )
 
 
@@ -222,7 +235,8 @@ def concurrency_not_reached(spec: RunSpec, summary: Summary, limits: Limits) -> 
     else:
         hint = "requests end faster than the client sends new ones, or connections fail: ask for longer answers, or give the client a machine of its own"
     how = "on average in the window" if steady else "at the peak"
-    return Observation(severity, f"{reached:,.4g} requests were in flight {how}, where {asked:,} were asked.", hint)
+    message = f"{reached:,.4g} requests were in flight {how}, where {asked:,} were asked."
+    return Observation(severity, message, hint, 1 - reached / asked)
 
 
 def rate_not_reached(spec: RunSpec, summary: Summary, limits: Limits) -> Observation | None:
@@ -237,6 +251,7 @@ def rate_not_reached(spec: RunSpec, summary: Summary, limits: Limits) -> Observa
         severity,
         f"Requests were sent at {sent:,.4g} per second, where the schedule has {offered:,.4g}.",
         "give the client a machine of its own, or lower --rate",
+        1 - sent / offered,
     )
 
 
@@ -270,11 +285,11 @@ def schedule_exhausted(spec: RunSpec, summary: Summary, limits: Limits) -> Obser
     )
 
 
-def _off(length: dict[str, Any], limits: Limits) -> Severity | None:
-    """How bad the mean's distance from the asked length is."""
+def _off_ratio(length: dict[str, Any]) -> float | None:
+    """The mean's distance from the asked length, as a share of it."""
     if length["mean"] is None:
         return None
-    return limits.above(abs(float(length["mean"]) - length["asked"]) / length["asked"])
+    return float(abs(length["mean"] - length["asked"]) / length["asked"])
 
 
 def _off_message(what: str, length: dict[str, Any]) -> str:
@@ -282,6 +297,11 @@ def _off_message(what: str, length: dict[str, Any]) -> str:
         f"{what} had {length['mean']:,.6g} tokens on average ({length['min']:,} to {length['max']:,}) "
         f"where {length['asked']:,} were asked; {length['requests_off']:,} differed."
     )
+
+
+def _and(words: list[str]) -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    return " and ".join(part for part in (", ".join(words[:-1]), words[-1]) if part)
 
 
 def _listed(counts: dict[str, int]) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from loadgen.analysis import checks_of_client as client
 from loadgen.analysis import checks_of_load as load
-from loadgen.analysis.verdict import Check, Finding, Limits, Severity, Status, Summary, Verdict
+from loadgen.analysis.verdict import WORST_FIRST, Check, Finding, Limits, Status, Summary, Verdict
 from loadgen.analysis.window import FEWEST_REQUESTS
 from loadgen.load.spec import RunSpec
 
@@ -162,18 +162,16 @@ CHECKS: tuple[Check, ...] = (
     ),
 )
 
-_WORST_FIRST: tuple[Severity, ...] = ("invalid", "doubtful", "note")
-
 
 def judge(spec: RunSpec, summary: Summary) -> Verdict:
     """The verdict on a run of `spec` from its summary: every check is made, and every finding told."""
     findings = tuple(finding for check in CHECKS if (finding := _apply(check, spec, summary)) is not None)
-    return Verdict(_status(findings), tuple(sorted(findings, key=lambda finding: _WORST_FIRST.index(finding.severity))))
+    return Verdict(_status(findings), tuple(sorted(findings, key=lambda finding: WORST_FIRST.index(finding.severity))))
 
 
 def _apply(check: Check, spec: RunSpec, summary: Summary) -> Finding | None:
     seen = check.test(spec, summary, check.limits)
-    return None if seen is None else Finding(check.code, seen.severity, seen.message, seen.hint)
+    return None if seen is None else Finding(check.code, seen.severity, seen.message, seen.hint, seen.badness)
 
 
 def _status(findings: Sequence[Finding]) -> Status:

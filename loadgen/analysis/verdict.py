@@ -1,9 +1,10 @@
-"""What a check can say, and what all of them say together.
+"""What a check can say, what all of them say together, and what several runs' verdicts have in common.
 
 Imports nothing of the project but load. Invariants: a verdict is as bad as its worst finding, and a note leaves it valid.
 """
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -13,14 +14,22 @@ Severity = Literal["note", "doubtful", "invalid"]
 Status = Literal["valid", "doubtful", "invalid"]
 Summary = dict[str, Any]  # what `summary.summarise` returns
 
+WORST_FIRST: tuple[Severity, ...] = ("invalid", "doubtful", "note")
+
+_NUMBER = re.compile(r"(?<![\w.])\d+(?:,\d{3})*(?:\.\d+)?")  # not the 99 of p99
+
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """What one check saw: how bad it is, the sentence with the figures, and what to do about it."""
+    """What one check saw: how bad it is, the sentence with the figures, and what to do about it.
+
+    `badness` is the figure that was judged, turned so that more is worse: it ranks the findings of one code over runs.
+    """
 
     severity: Severity
     message: str
     hint: str
+    badness: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +71,17 @@ class Finding:
     severity: Severity
     message: str
     hint: str
+    badness: float = 0.0  # more is worse, among the findings of one code
 
-    def to_json(self) -> dict[str, str]:
+    def to_json(self) -> dict[str, Any]:
         """One entry of `findings` in the run document."""
-        return {"code": self.code, "severity": self.severity, "message": self.message, "hint": self.hint}
+        return {
+            "code": self.code,
+            "severity": self.severity,
+            "message": self.message,
+            "hint": self.hint,
+            "badness": self.badness,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,3 +94,61 @@ class Verdict:
     def to_json(self) -> dict[str, Any]:
         """The `verdict` of the run document."""
         return {"status": self.status, "findings": [finding.to_json() for finding in self.findings]}
+
+
+@dataclass(frozen=True, slots=True)
+class MergedFinding:
+    """One kind of finding over several runs, in the words of the worst of them."""
+
+    code: str
+    severity: Severity
+    message: str
+    hint: str  # of those that ask for the same thing, the one that asks for most, so that it is enough for every run
+    runs: int  # how many have it
+    of: int  # how many there are
+    alike: bool  # all that have it say the same
+
+    @property
+    def extent(self) -> str:
+        """Whose finding it is: `all 8 runs`, `3 of 8 runs`, `worst of 8 runs`, `worst of 3, of 8 runs`; empty for one run alone."""
+        if self.of == 1:
+            return ""
+        if self.alike:
+            return f"all {self.of:,} runs" if self.runs == self.of else f"{self.runs:,} of {self.of:,} runs"
+        return f"worst of {self.of:,} runs" if self.runs == self.of else f"worst of {self.runs:,}, of {self.of:,} runs"
+
+
+def merge_findings(verdicts: Sequence[Mapping[str, Any]]) -> list[MergedFinding]:
+    """The findings of the verdicts (as in run documents), each code once: worst first, else in the order in which they came."""
+    by_code: dict[str, list[Mapping[str, Any]]] = {}
+    for verdict in verdicts:
+        for finding in verdict["findings"]:
+            by_code.setdefault(finding["code"], []).append(finding)
+    merged = [_merge(code, found, len(verdicts)) for code, found in by_code.items()]
+    return sorted(merged, key=lambda finding: WORST_FIRST.index(finding.severity))
+
+
+def _merge(code: str, found: Sequence[Mapping[str, Any]], of: int) -> MergedFinding:
+    worst = min(found, key=lambda each: (WORST_FIRST.index(_severity(each)), -each.get("badness", 0.0)))
+    asked = _numbers_apart(worst.get("hint") or "")[0]
+    hints = [hint for each in found if _numbers_apart(hint := each.get("hint") or "")[0] == asked]
+    return MergedFinding(
+        code=code,
+        severity=_severity(worst),
+        message=worst["message"],
+        hint=max(hints, key=lambda hint: _numbers_apart(hint)[1]),
+        runs=len(found),
+        of=of,
+        alike=len({each["message"] for each in found}) == 1,
+    )
+
+
+def _severity(finding: Mapping[str, Any]) -> Severity:
+    severity: Severity = finding.get("severity", "doubtful")
+    return severity
+
+
+def _numbers_apart(text: str) -> tuple[str, list[float]]:
+    """The text without its numbers, and the numbers; those that belong to a name, as in p99, stay."""
+    numbers = [float(found.replace(",", "")) for found in _NUMBER.findall(text)]
+    return _NUMBER.sub("#", text), numbers

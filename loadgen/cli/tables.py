@@ -1,4 +1,4 @@
-"""Results as tables for a terminal of 80 columns and more. Imports report's readable figures and Rich; prints nothing itself."""
+"""Results as tables for a terminal of 80 columns and more. Imports report, analysis and Rich; prints nothing itself."""
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -9,6 +9,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from loadgen.analysis.verdict import merge_findings
 from loadgen.report.points import load_value, pool
 from loadgen.report.readable import MISSING_FIGURE, ago, milliseconds, number, percent, plural
 from loadgen.store.rows import SweepRow
@@ -84,25 +85,19 @@ def sweep_title(sweep: SweepRow | None, documents: Sequence[Document]) -> Text:
 
 
 def findings(documents: Sequence[Document]) -> RenderableType | None:
-    """Each kind of finding once, worst first, in the words of its first run, with how many runs have it and its hint."""
-    first: dict[str, dict[str, str]] = {}
-    having: dict[str, int] = {}
-    for document in documents:
-        for finding in document["verdict"]["findings"]:
-            first.setdefault(finding["code"], finding)
-            having[finding["code"]] = having.get(finding["code"], 0) + 1
-    if not first:
+    """Each kind of finding once, worst first, with how many runs have it and its hint."""
+    merged = merge_findings([document["verdict"] for document in documents])
+    if not merged:
         return None
     table = Table.grid(padding=(0, 1))
     table.add_column(no_wrap=True)
     table.add_column()
-    for finding in sorted(first.values(), key=lambda finding: list(_SEVERITIES).index(finding["severity"])):
-        symbol, style = _SEVERITIES[finding["severity"]]
-        share = _share(having[finding["code"]], len(documents))
-        text = Text(finding["message"])
-        text.append(share, style="dim")
-        if finding["hint"]:
-            text.append(f"\n{finding['hint']}", style="dim")
+    for finding in merged:
+        symbol, style = _SEVERITIES[finding.severity]
+        text = Text(finding.message)
+        text.append(f" ({finding.extent})" if finding.extent else "", style="dim")
+        if finding.hint:
+            text.append(f"\n{finding.hint}", style="dim")
         table.add_row(Text(symbol, style=style), text)
     return table
 
@@ -277,12 +272,6 @@ def _pooled(read: Read, write: Callable[[float | None], str]) -> Cell:
         return Text(text, style="" if usable or pooled is None else "strike dim")
 
     return cell
-
-
-def _share(having: int, runs: int) -> str:
-    if runs == 1:
-        return ""
-    return f" (all {runs} runs)" if having == runs else f" ({having} of {runs} runs)"
 
 
 def _half_range(read: Read) -> Cell:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from loadgen.analysis.metrics import METRICS
+from loadgen.analysis.verdict import MergedFinding, merge_findings
 from loadgen.report.charts import Table
 from loadgen.report.points import Document
 from loadgen.report.readable import (
@@ -48,17 +49,6 @@ class FigureLine:
     unit: str
     formula: str
     cells: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class FindingLine:
-    """A finding, with the runs that it was made of when it stands for several."""
-
-    code: str
-    severity: str  # note, doubtful or invalid
-    message: str
-    hint: str
-    others: int  # how many further runs have a finding of the same code
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,21 +105,9 @@ def run_line(run: Document) -> RunLine:
     )
 
 
-def findings(runs: Sequence[Document]) -> tuple[FindingLine, ...]:
-    """The findings of the runs, each code once with the first run's figures, in the order in which they came."""
-    first: dict[str, dict[str, str]] = {}
-    count: dict[str, int] = {}
-    for run in runs:
-        for finding in run["verdict"]["findings"]:
-            first.setdefault(finding["code"], finding)
-        for code in {finding["code"] for finding in run["verdict"]["findings"]}:
-            count[code] = count.get(code, 0) + 1
-    return tuple(
-        FindingLine(
-            code, finding.get("severity", "doubtful"), finding["message"], finding.get("hint") or "", count[code] - 1
-        )
-        for code, finding in first.items()
-    )
+def findings(runs: Sequence[Document]) -> tuple[MergedFinding, ...]:
+    """The findings of the runs, each code once, worst first."""
+    return tuple(merge_findings([run["verdict"] for run in runs]))
 
 
 def distribution_figures(run: Document) -> tuple[FigureLine, ...]:

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from datetime import datetime
 
 import loadgen
+from loadgen.analysis.verdict import MergedFinding
 from loadgen.engine.record import Records
 from loadgen.report import facts
 from loadgen.report.charts import Chart, Table
-from loadgen.report.facts import Facts, FigureLine, FindingLine, Highlight, RunLine
+from loadgen.report.facts import Facts, FigureLine, Highlight, RunLine
 from loadgen.report.points import Document, axes
 from loadgen.report.readable import ago, moment, number, plural
 from loadgen.report.run_charts import run_charts
@@ -74,7 +75,7 @@ class SweepPage:
     reading_note: str
     columns: tuple[tuple[str, str], ...]
     lines: tuple[RunLine, ...]
-    findings: tuple[FindingLine, ...]
+    findings: tuple[MergedFinding, ...]
     spec: Facts
     server: Facts
     environment: Facts
@@ -100,7 +101,7 @@ class RunPage:
     status: str
     simulated: bool
     interrupted: bool
-    findings: tuple[FindingLine, ...]
+    findings: tuple[MergedFinding, ...]
     highlights: tuple[Highlight, ...]
     charts: tuple[Chart, ...]
     timeline: Chart

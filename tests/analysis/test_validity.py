@@ -11,7 +11,7 @@ import pytest
 
 from loadgen.analysis.summary import summarise
 from loadgen.analysis.validity import CHECKS, judge
-from loadgen.analysis.verdict import Finding, Verdict
+from loadgen.analysis.verdict import Finding, Verdict, merge_findings
 from loadgen.engine.record import CountedBy, Outcome, Recording, RequestRecord
 from loadgen.load.spec import ClosedLoop, OpenLoop, RunSpec, Wave
 
@@ -212,6 +212,48 @@ def test_a_refused_p99_alone_leaves_a_run_valid(lockstep: Rows, spec_of: SpecOf,
     assert verdict.status == "valid"
     assert [finding.code for finding in verdict.findings] == ["too_few_requests"]
     assert "--requests 1016" in verdict.findings[0].hint
+    assert verdict.findings[0].message == (
+        "48 requests were measured: of the per-request figures, p90, p95 and p99 would need 100, 200 and 1,000 requests and are not given."
+    )
+
+
+def test_a_single_refused_percentile_is_told_in_the_singular(spec_of: SpecOf, healthy: dict[str, Any]) -> None:
+    (finding,) = judge(spec_of(**CLOSED), changed(healthy, {"ttft_s.n": 500, "ttft_s.p99": None})).findings
+    assert finding.message.endswith("p99 would need 1,000 requests and is not given.")
+
+
+@pytest.mark.parametrize(
+    ("fields", "code", "milder", "worse"),
+    [
+        (CLOSED, "errors", {"outcomes.ok": 98, "outcomes.timeout": 2}, {"outcomes.ok": 96, "outcomes.timeout": 4}),
+        (CLOSED, "cancelled", WHOLE | {"outcomes.cancelled": 50}, WHOLE | {"outcomes.cancelled": 90}),
+        (OPEN, "dropped", {"outcomes.dropped": 1}, {"outcomes.dropped": 9}),
+        (CLOSED, "too_few_requests", {"ttft_s.n": 600, "ttft_s.p99": None}, {"ttft_s.n": 500, "ttft_s.p99": None}),
+        (CLOSED, "input_length_off", {"lengths.prompt_tokens.mean": 8.2}, {"lengths.prompt_tokens.mean": 7.5}),
+        (CLOSED, "output_length_off", {"lengths.output_tokens.mean": 1.9}, {"lengths.output_tokens.mean": 1.85}),
+        (CLOSED, "concurrency_not_reached", {"concurrency.mean": 7.5}, {"concurrency.mean": 7.0}),
+        (OPEN, "rate_not_reached", {"rates.offered_per_s": 10.0, "rates.sent_per_s": 9.8}, {"rates.offered_per_s": 10.0, "rates.sent_per_s": 9.5}),
+        (CLOSED, "stamp_source_read", READ | LATE, READ | {"client.loop_lag_s.p99": 3e-3}),
+        (CLOSED, "coalesced", {"client.coalesced_ratio": 0.02}, {"client.coalesced_ratio": 0.05}),
+        (CLOSED, "first_content_coalesced", {"client.first_content_coalesced_ratio": 0.02}, {"client.first_content_coalesced_ratio": 0.05}),
+        (CLOSED, "send_delay", {"client.measured_send_delay_s.mean": 15e-3}, {"client.measured_send_delay_s.mean": 25e-3}),
+        (CLOSED, "client_busy", {"client.cpu_ratio": 0.92}, {"client.cpu_ratio": 0.97}),
+        (CLOSED, "clock_step", {"client.clock_step_s": 2e-3}, {"client.clock_step_s": 3e-3}),
+    ],
+)  # fmt: skip
+def test_of_two_findings_with_a_figure_the_worse_one_is_known(
+    spec_of: SpecOf,
+    healthy: dict[str, Any],
+    fields: dict[str, Any],
+    code: str,
+    milder: dict[str, Any],
+    worse: dict[str, Any],
+) -> None:
+    for order in ((milder, worse), (worse, milder)):
+        verdicts = [judge(spec_of(**fields), changed(healthy, changes)).to_json() for changes in order]
+        expected = next(each for each in verdicts[order.index(worse)]["findings"] if each["code"] == code)
+        merged = next(finding for finding in merge_findings(verdicts) if finding.code == code)
+        assert (merged.message, merged.runs, merged.alike) == (expected["message"], 2, False)
 
 
 def test_a_run_in_which_nothing_worked_gets_one_sentence_in_the_servers_words(
@@ -310,8 +352,10 @@ def test_every_outcome_alone_can_be_judged(row: Row, spec_of: SpecOf, recording_
 
 
 def test_findings_keep_their_words_in_json() -> None:
-    verdict = Verdict("doubtful", (Finding("errors", "doubtful", "A message.", "a hint"),))
+    verdict = Verdict("doubtful", (Finding("errors", "doubtful", "A message.", "a hint", 0.25),))
     assert verdict.to_json() == {
         "status": "doubtful",
-        "findings": [{"code": "errors", "severity": "doubtful", "message": "A message.", "hint": "a hint"}],
+        "findings": [
+            {"code": "errors", "severity": "doubtful", "message": "A message.", "hint": "a hint", "badness": 0.25}
+        ],
     }

@@ -170,7 +170,8 @@ def test_only_a_running_sweep_makes_its_page_look_again() -> None:
 
 def test_a_finding_that_several_runs_share_is_said_once() -> None:
     page = a_sweep_page(("doubtful", "doubtful", "doubtful"))
-    assert [(line.code, line.others) for line in page.findings] == [("for_the_test", 2)]
+    assert [(line.code, line.extent) for line in page.findings] == [("for_the_test", "3 of 4 runs")]
+    assert "(3 of 4 runs)" in render(page)
 
 
 def test_a_run_page_shows_every_distribution_that_it_has_under_its_own_name() -> None:
