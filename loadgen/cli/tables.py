@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from loadgen.analysis.verdict import merge_findings
+from loadgen.report.labels import metric_label
 from loadgen.report.points import load_value, pool
 from loadgen.report.readable import MISSING_FIGURE, ago, milliseconds, number, percent, plural
 from loadgen.store.rows import SweepRow
@@ -122,7 +123,7 @@ def run_table(document: Document) -> RenderableType:
             latencies.add_row(metric.label, number(figures.get("n")), *cells)
         elif entry is not None:
             value = milliseconds(entry) if metric.unit == "s" else number(entry)
-            scalars.add_row(metric.label, value, "ms" if metric.unit == "s" else metric.unit)
+            scalars.add_row(metric_label(metric, document), value, "ms" if metric.unit == "s" else metric.unit)
     return Group(latencies, scalars)
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from loadgen.analysis.metrics import METRICS
 from loadgen.analysis.verdict import MergedFinding, merge_findings
 from loadgen.report.charts import Table
+from loadgen.report.labels import metric_label
 from loadgen.report.points import Document
 from loadgen.report.readable import (
     MISSING_FIGURE,
@@ -127,7 +128,7 @@ def distribution_figures(run: Document) -> tuple[FigureLine, ...]:
 def scalar_figures(run: Document) -> tuple[FigureLine, ...]:
     """Every metric of one number that the run has."""
     return tuple(
-        FigureLine(metric.label, shown_unit(metric.unit), metric.formula, (figure(value, metric.unit),))
+        FigureLine(metric_label(metric, run), shown_unit(metric.unit), metric.formula, (figure(value, metric.unit),))
         for metric in METRICS
         if metric.kind == "scalar" and isinstance(value := look_up(run, metric.key), int | float)
     )

@@ -1,0 +1,19 @@
+"""What a figure is called beside its value, where the name depends on the run.
+
+May import load and analysis.
+"""
+
+from loadgen.analysis.metrics import METRICS, Metric
+from loadgen.report.points import Document
+from loadgen.report.readable import setting
+
+_NAMES = {metric.key: metric.label for metric in METRICS}
+
+
+def metric_label(metric: Metric, run: Document) -> str:
+    """The metric's label; goodput never without the SLO that it was judged by: `Goodput (TTFT ≤ 500 ms, TPOT ≤ 50 ms)`."""
+    slo = run["spec"].get("slo") or {}
+    if metric.key != "goodput_per_s" or not slo:
+        return metric.label
+    limits = ", ".join(f"{_NAMES.get(key, key)} ≤ {setting(limit_s * 1000)} ms" for key, limit_s in slo.items())
+    return f"{metric.label} ({limits})"
