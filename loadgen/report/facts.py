@@ -11,7 +11,7 @@ from loadgen.analysis.metrics import METRICS
 from loadgen.analysis.verdict import MergedFinding, merge_findings
 from loadgen.report.charts import Table
 from loadgen.report.labels import metric_label
-from loadgen.report.points import Document
+from loadgen.report.points import FEWEST_FOR_INTERVAL, Document, Point, axes, points
 from loadgen.report.readable import (
     MISSING_FIGURE,
     figure,
@@ -40,6 +40,7 @@ class Highlight:
     value: str
     unit: str
     note: str
+    status: str = ""  # the verdict on it, where the page says none of the whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,30 +262,35 @@ def _tail_note(run: Document, metric: str) -> str:
 
 
 def sweep_highlights(runs: Sequence[Document]) -> tuple[Highlight, ...]:
-    """The head of a sweep's page: the extremes of its usable runs, and where they were."""
-    usable = [run for run in runs if run["verdict"]["status"] != "invalid"]
-    gap = "token gap" if gap_metric(usable) == "token_gap_s" else "chunk gap"
+    """The head of a sweep's page: its best load points by their means over the repeats, and where they were."""
+    measured = points(runs, axes(runs)) if runs else []
+    gap = gap_metric([run for point in measured for run in point.runs])
+    gap_name = "token gap" if gap == "token_gap_s" else "chunk gap"
     found = (
-        _extreme("Highest output", usable, lambda run: run.get("output_tokens_per_s"), "tokens/s", highest=True),
-        _extreme("Lowest median TTFT", usable, statistic("ttft_s", "p50"), "s"),
-        _extreme(f"Lowest median {gap}", usable, statistic(gap_metric(usable), "p50"), "s"),
+        _best("Highest output", measured, lambda run: run.get("output_tokens_per_s"), "tokens/s", highest=True),
+        _best("Lowest median TTFT", measured, statistic("ttft_s", "p50"), "s"),
+        _best(f"Lowest median {gap_name}", measured, statistic(gap, "p50"), "s"),
     )
     return tuple(highlight for highlight in found if highlight is not None)
 
 
-def _extreme(
-    label: str,
-    runs: Sequence[Document],
+def _best(
+    name: str,
+    measured: Sequence[Point],
     read: Callable[[Document], float | None],
     unit: str,
     highest: bool = False,
 ) -> Highlight | None:
-    """The best of a figure over the runs; None when none of them has it."""
-    known = [(value, run) for run in runs if (value := read(run)) is not None]
+    """The point with the best mean of a figure, never the luckiest repeat; None when no point has it."""
+    known = [(pooled, point) for point in measured if (pooled := point.pooled(read)) is not None]
     if not known:
         return None
-    value, run = (max if highest else min)(known, key=lambda pair: pair[0])
-    return Highlight(label, figure(value, unit), shown_unit(unit), _where(run))
+    pooled, point = (max if highest else min)(known, key=lambda pair: pair[0].mean)
+    words = [_where(point.runs[0])]
+    if pooled.low is not None and pooled.high is not None:
+        what = "half the range" if pooled.runs < FEWEST_FOR_INTERVAL else "95 %"
+        words.append(f"± {figure((pooled.high - pooled.low) / 2, unit)} ({what} of {pooled.runs} repeats)")
+    return Highlight(name, figure(pooled.mean, unit), shown_unit(unit), " · ".join(words), point.status)
 
 
 def _where(run: Document) -> str:

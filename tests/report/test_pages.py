@@ -223,6 +223,35 @@ def test_a_sweep_in_which_everything_failed_has_a_page() -> None:
     assert render(page)
 
 
+def repeated(throughputs: list[float], statuses: list[str]) -> list[Document]:
+    """Runs of two points in turn, so many as there are throughputs."""
+    planned = specs([ClosedLoop(2), ClosedLoop(4)], (32,), 4, repeats=len(throughputs) // 2, requests_per_slot=4)
+    runs = [measured_run(spec, "s1", status=status)[0] for spec, status in zip(planned, statuses, strict=True)]
+    for run, throughput in zip(runs, throughputs, strict=True):
+        run["output_tokens_per_s"] = throughput
+    return runs
+
+
+def test_the_head_of_a_sweep_is_its_best_point_and_not_its_luckiest_repeat() -> None:
+    runs = repeated([100.0, 90.0, 20.0, 80.0], ["valid", "valid", "valid", "doubtful"])
+    page = sweep_page(sweep_row("s1", specs([ClosedLoop(2)])), runs, NOW)
+    best = page.highlights[0]
+    assert (best.label, best.value, best.status) == ("Highest output", "85.0", "doubtful")
+    assert best.note == "concurrency 4, 32 in, 4 out · ± 5.00 (half the range of 2 repeats)"
+    head = render(page).split('<ul class="highlights">')[1].split("</ul>")[0]
+    assert "◐ doubtful" in head
+    assert "✓ valid" in head
+
+
+def test_the_head_of_a_sweep_has_the_interval_of_three_repeats_and_no_invalid_run() -> None:
+    runs = repeated([100.0, 900.0, 110.0, 900.0, 120.0, 900.0], ["valid", "invalid"] * 3)
+    (best, *_) = sweep_page(sweep_row("s1", specs([ClosedLoop(2)])), runs, NOW).highlights
+    assert (best.value, best.status) == ("110", "valid")
+    assert best.note == "concurrency 2, 32 in, 4 out · ± 24.8 (95 % of 3 repeats)"  # t₂ 4.303 × 10/√3
+    (best, *_) = sweep_page(sweep_row("s1", specs([ClosedLoop(2)])), runs[:1], NOW).highlights
+    assert best.note == "concurrency 2, 32 in, 4 out"
+
+
 def test_cells_and_columns_agree() -> None:
     assert all(len(line.cells) == len(RUN_COLUMNS) for line in a_sweep_page().lines)
 
