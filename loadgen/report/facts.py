@@ -25,6 +25,7 @@ from loadgen.report.readable import (
 )
 from loadgen.report.sweep_charts import gap_metric, statistic
 
+COMMIT_DIGITS = 12
 STATISTICS = ("n", "mean", "min", "p50", "p90", "p95", "p99", "max")
 
 _WOKEN = {"realtime": "in real time", "raised": "raised", "normal": "normal"}
@@ -229,6 +230,19 @@ def _per_s(rate: float | None) -> str:
 def pairs(document: Document | None) -> Facts:
     """Any nested document as facts."""
     return tuple(flat(document or {}))
+
+
+def environment_facts(environment: Document | None) -> Facts:
+    """What a run ran on, as people read it: memory with a prefix, the commit cut short, and what nobody could tell as such."""
+    known = dict(environment or {})
+    for key in [name for name in known if name.endswith("_bytes")]:
+        known[key] = size(known[key])
+    commit = known.get("git_commit")
+    if commit:
+        known["git_commit"] = commit[:COMMIT_DIGITS] + (
+            "+" if commit.endswith("+") and len(commit) > COMMIT_DIGITS else ""
+        )
+    return tuple((key, "not known" if text == MISSING_FIGURE else text) for key, text in flat(known))
 
 
 def run_highlights(run: Document) -> tuple[Highlight, ...]:

@@ -207,7 +207,7 @@ def sweep_page(
         findings=facts.findings(runs),
         spec=facts.pairs(sweep.spec),
         server=facts.pairs(sweep.server),
-        environment=facts.pairs(sweep.environment),
+        environment=facts.environment_facts(sweep.environment),
         linked_runs=linked_runs,
     )
 
@@ -243,7 +243,7 @@ def run_page(run: Document, records: Records, now: datetime | None, sweep_linked
         client=facts.client_facts(run),
         spec=facts.pairs(spec),
         server=facts.pairs(run["server"]),
-        environment=facts.pairs(run["environment"]),
+        environment=facts.environment_facts(run["environment"]),
         sweep_linked=sweep_linked,
     )
 

@@ -252,6 +252,24 @@ def test_the_head_of_a_sweep_has_the_interval_of_three_repeats_and_no_invalid_ru
     assert best.note == "concurrency 2, 32 in, 4 out"
 
 
+@pytest.mark.parametrize(
+    ("commit", "shown"),
+    [
+        ("0f3c2d91aa55bb66cc77dd88ee99ff0011223344", "0f3c2d91aa55"),
+        ("0f3c2d91aa55bb66cc77dd88ee99ff0011223344+", "0f3c2d91aa55+"),
+        ("0f3c2d91+", "0f3c2d91+"),
+        (None, "not known"),
+    ],
+)
+def test_the_surroundings_are_told_as_people_read_them(commit: str | None, shown: str) -> None:
+    document, records = measured_run(specs([ClosedLoop(2)], (32,), 4)[0], "s1")
+    document["environment"] = document["environment"] | {"git_commit": commit}
+    told = dict(run_page(document, records, NOW).environment)
+    assert (told["memory_bytes"], told["cpu_governor"], told["git_commit"]) == ("128 GiB", "not known", shown)
+    assert told["host.name"] == "bench-1"
+    assert dict(a_sweep_page().environment)["memory_bytes"] == "128 GiB"
+
+
 def test_cells_and_columns_agree() -> None:
     assert all(len(line.cells) == len(RUN_COLUMNS) for line in a_sweep_page().lines)
 
