@@ -48,7 +48,7 @@ def export(store: Store, found_id: str, form: Format, requests: bool = False) ->
     """
     sweep, runs = find(store, found_id)
     if requests:
-        rows = [row for run in runs for row in request_rows(run["run_id"], store.records(run["run_id"]))]
+        rows = [row for run in runs for row in request_rows(run, store.records(run["run_id"]))]
         return _write(rows, form, {"schema_version": 1, "requests": rows})
     whole = runs[0] if sweep is None else sweep_document(sweep, runs)
     return _write([run_row(run) for run in runs], form, whole)
@@ -94,12 +94,13 @@ def _flatten(document: Document, prefix: str, row: Row) -> None:
             row[f"{prefix}{key}"] = json.dumps(value, ensure_ascii=False) if isinstance(value, list) else value
 
 
-def request_rows(run_id: str, records: Records) -> list[Row]:
-    """One flat row a request, in the order of the schedule; its arrivals as a list of nanoseconds and of token counts."""
+def request_rows(run: Document, records: Records) -> list[Row]:
+    """One flat row a request of `run`, in the order of the schedule; its arrivals as a list of nanoseconds and of token counts."""
     rows = []
     for number in range(len(records)):
         request = records[number]
-        row: Row = {"run_id": run_id, "outcome": request.outcome.label, "counted_by": request.counted_by.label}
+        row: Row = {"run_id": run["run_id"], "simulated": run["simulated"]}
+        row |= {"outcome": request.outcome.label, "counted_by": request.counted_by.label}
         row |= {name: getattr(request, name) for name in REQUEST_COLUMNS}
         row |= {"arrival_ns": request.arrival_ns.tolist(), "arrival_tokens": request.arrival_tokens.tolist()}
         rows.append(row)

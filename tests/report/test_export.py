@@ -67,6 +67,19 @@ def test_all_requests_of_a_sweep_name_their_run(filled: tuple[Store, list[Docume
     assert {row["run_id"] for row in requests} == {document["run_id"] for document in documents}
 
 
+@pytest.mark.parametrize("simulated", [True, False])
+def test_each_row_tells_whether_it_was_simulated(tmp_path: Path, simulated: bool) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet")
+    planned = specs([ClosedLoop(1)], (32,), 4, requests_per_slot=4)
+    fill(tmp_path / "measured.db", sweep_row(SWEEP, planned, simulated=simulated), planned)
+    with Store.open(f"sqlite:///{tmp_path}/measured.db", read_only=True) as store:
+        for requests in (True, False):
+            rows = table(export(store, SWEEP, "csv", requests))
+            assert {row["simulated"] for row in rows} == {str(simulated)}
+            read = parquet.read_table(io.BytesIO(export(store, SWEEP, "parquet", requests))).to_pylist()
+            assert {row["simulated"] for row in read} == {simulated}
+
+
 def test_an_unknown_id_is_named(filled: tuple[Store, list[Document]]) -> None:
     with pytest.raises(NotFoundError, match="s-none"):
         export(filled[0], "s-none", "json")
