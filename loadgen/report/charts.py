@@ -5,7 +5,7 @@ nothing to fetch; durations are in seconds in the data, and drawn in millisecond
 left to the page, which knows whether it is light or dark.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 Spec = dict[str, Any]
@@ -44,6 +44,13 @@ def frame(values: list[dict[str, Any]], height_px: float = HEIGHT_PX) -> Spec:
         "height": height_px,
         "autosize": {"type": "fit-x", "contains": "padding"},
     }
+
+
+def simulated(chart: Chart) -> Chart:
+    """The chart of simulated runs: SIMULATED in its title, and in the drawing, which is saved without the page around it."""
+    title = f"{chart.title} (SIMULATED)"
+    drawn = None if chart.spec is None else chart.spec | {"title": f"SIMULATED · {chart.title} ({chart.unit})"}
+    return replace(chart, title=title, spec=drawn)
 
 
 def wants_log(values: list[float]) -> bool:

@@ -11,7 +11,7 @@ from loadgen.analysis.measured import measure
 from loadgen.analysis.metrics import METRICS
 from loadgen.engine.record import Records
 from loadgen.load.spec import ClosedLoop, RunSpec
-from loadgen.report.charts import Chart
+from loadgen.report.charts import Chart, simulated
 from loadgen.report.histograms import distribution_chart
 from loadgen.report.points import Document
 from loadgen.report.sweep_charts import gap_metric
@@ -37,4 +37,7 @@ def run_charts(run: Document, records: Records) -> tuple[tuple[Chart, ...], Char
         samples = values_s if isinstance(values_s, np.ndarray) else np.empty(0)
         charts.append(distribution_chart(key, metric.label, samples, run.get(key) or {}))
     closed = isinstance(spec.shape, ClosedLoop)
-    return tuple(charts), timeline_chart(records, run.get("window"), by_slot=closed)
+    timeline = timeline_chart(records, run.get("window"), by_slot=closed)
+    if run["simulated"]:
+        return tuple(map(simulated, charts)), simulated(timeline)
+    return tuple(charts), timeline

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from loadgen.report import palette
-from loadgen.report.charts import Chart, Spec, Table, frame, wants_log
+from loadgen.report.charts import Chart, Spec, Table, frame, simulated, wants_log
 from loadgen.report.points import FEWEST_FOR_INTERVAL, Axes, Document, Point, axes, points, spread_label
 from loadgen.report.readable import MISSING_FIGURE, figure, setting, shown_unit
 
@@ -47,11 +47,12 @@ def sweep_charts(runs: Sequence[Document]) -> tuple[Chart, ...]:
     along = axes(runs)
     drawn = points(runs, along)
     gap = gap_metric(runs)
-    return (
+    charts = (
         _latency("ttft_s", "TTFT", along, drawn),
         _latency(gap, "Token gap" if gap == "token_gap_s" else "Chunk gap", along, drawn),
         _throughput(along, drawn),
     )
+    return tuple(map(simulated, charts)) if any(run["simulated"] for run in runs) else charts
 
 
 def _latency(metric: str, title: str, along: Axes, drawn: Sequence[Point]) -> Chart:

@@ -11,6 +11,7 @@
     return {
       background: "transparent",
       font,
+      title: { color: color("--ink"), font, fontSize: 12, anchor: "start", offset: 12 },
       view: { stroke: null },
       axis: {
         ...text, labelFontSize: 11, titleFontSize: 11, titleFontWeight: "normal", titlePadding: 8, labelPadding: 5,

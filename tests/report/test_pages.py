@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+import vl_convert
 from jinja2 import nodes
 
 from loadgen.analysis.metrics import METRICS
@@ -143,6 +144,21 @@ def test_simulated_is_said_on_every_page_that_shows_simulated_figures_and_on_no_
     pages: list[Page] = [sweeps_page([row], NOW), a_sweep_page(simulated=True), a_run_page(simulated=True)]
     assert all(">SIMULATED</span>" in render(page) for page in pages)
     assert all("SIMULATED" not in render(page) for page in (a_sweep_page(), a_run_page()))
+
+
+def test_a_chart_of_simulated_figures_says_so_also_when_it_is_saved_alone() -> None:
+    charts = [
+        *a_sweep_page(simulated=True).charts,
+        *a_run_page(simulated=True).charts,
+        a_run_page(simulated=True).timeline,
+    ]
+    for chart in charts:
+        assert chart.title.endswith("(SIMULATED)")
+        assert chart.spec is not None
+        svg = vl_convert.vegalite_to_svg(json.dumps(chart.spec | {"width": 300}), allowed_base_urls=[])
+        assert "SIMULATED · " in svg
+    real = [*a_sweep_page().charts, *a_run_page().charts, a_run_page().timeline]
+    assert not any("SIMULATED" in json.dumps(chart.spec) + chart.title for chart in real)
 
 
 def test_an_invalid_run_is_struck_out_and_a_verdict_has_a_sign_beside_its_colour() -> None:
