@@ -7,6 +7,7 @@ interface and the schedule; it reads no byte of any answer.
 
 import asyncio
 import contextlib
+import json
 import secrets
 from collections import deque
 from collections.abc import Callable
@@ -38,9 +39,10 @@ class Target:
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """Texts of the headers that must never be kept: their values, and a bearer's token alone."""
+        """Texts of the headers that must never be kept: their values, a bearer's token alone, and how JSON spells both."""
         values = [value for _, value in self.headers]
-        return tuple(values + [value.split(" ", 1)[1] for value in values if " " in value])
+        plain = values + [value.split(" ", 1)[1] for value in values if " " in value]
+        return tuple(dict.fromkeys(plain + [json.dumps(value)[1:-1] for value in plain]))
 
     @property
     def url(self) -> httpx2.URL:

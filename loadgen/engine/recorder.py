@@ -17,6 +17,11 @@ KERNEL_SHARE = 0.99
 """A run counts as stamped by the kernel when at least this share of its reads was; a socket's very first read may lack it."""
 
 _SHORTEST_SECRET = 6  # shorter header values are ordinary words, and hiding them would garble messages
+_DETAIL_CHARACTERS = 300
+
+
+def _cut(text: str | None) -> str | None:
+    return text if text is None or len(text) <= _DETAIL_CHARACTERS else text[: _DETAIL_CHARACTERS - 1] + "…"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +71,7 @@ class Recorder:
             reply = read_reply(exchange)
         except Exception as error:  # whatever one server sends, it must not cost the run its other requests
             reply = Reply(Outcome.BAD_RESPONSE, detail=f"the answer cannot be read: {error!r}")
-        reply.detail = self._without_secrets(reply.detail)
+        reply.detail = _cut(self._without_secrets(reply.detail))
         reply.finish_reason = self._without_secrets(reply.finish_reason)
         if reply.server_timing is not None and self._secrets:
             reply.server_timing = json.loads(self._without_secrets(json.dumps(reply.server_timing)) or "null")

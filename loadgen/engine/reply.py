@@ -15,7 +15,7 @@ from loadgen.engine.framing import ResponseParser
 from loadgen.engine.record import CountedBy, Outcome
 from loadgen.engine.sse import SseParser
 
-_DETAIL_CHARACTERS = 300
+_LONGEST_TEXT = 4000  # of what a server says; the recorder hides secrets in it and then cuts it to size
 _GIVEN_UP = ("abort", "error")  # finish reasons by which a server says that it did not finish
 _TEXT_FIELDS = ("content", "reasoning", "reasoning_content", "refusal")
 
@@ -193,7 +193,7 @@ def _message(document: dict[str, Any]) -> str | None:
     error = document.get("error") or document.get("detail") or document.get("message")
     if isinstance(error, dict):
         error = error.get("message") or error
-    return str(error)[:_DETAIL_CHARACTERS] if error else None
+    return str(error)[:_LONGEST_TEXT] if error else None
 
 
 def _error_text(parser: ResponseParser) -> str:
@@ -209,5 +209,4 @@ def _error_text(parser: ResponseParser) -> str:
 
 
 def _clip(data: bytes) -> str:
-    text = data[: 4 * _DETAIL_CHARACTERS].decode(errors="replace")
-    return text if len(text) <= 80 else text[:79] + "…"
+    return data[:_LONGEST_TEXT].decode(errors="replace")

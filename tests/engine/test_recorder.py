@@ -63,6 +63,14 @@ def test_secrets_that_a_server_repeats_are_not_kept() -> None:
     assert records[1].server_timing == {"who": "[redacted]", "ms": 1.5}
 
 
+def test_a_long_text_is_cut_only_after_its_secrets_are_hidden() -> None:
+    text = "x" * 290 + "sk-12345678" + "y" * 500
+    records, _ = record(b'data: {"error":{"message":"%b"}}\n\n' % text.encode(), secrets=("sk-12345678",))
+    detail = records[0].detail or ""
+    assert len(detail) == 300
+    assert "sk-1" not in detail
+
+
 def test_the_source_of_stamps_is_the_runs_own_share() -> None:
     _, at_read = record(GOOD)
     assert (at_read.reads, at_read.source) == (3, "read")
