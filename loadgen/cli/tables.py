@@ -13,6 +13,7 @@ from loadgen.analysis.verdict import merge_findings
 from loadgen.report.labels import metric_label
 from loadgen.report.points import load_value, pool
 from loadgen.report.readable import MISSING_FIGURE, ago, milliseconds, number, percent, plural
+from loadgen.report.sweep_charts import gap_metric, highest
 from loadgen.store.rows import SweepRow
 
 Document = dict[str, Any]
@@ -39,9 +40,9 @@ def sweep_table(documents: Sequence[Document], width: int) -> RenderableType:
         ("tokens\nin", lambda runs: Text(f"{runs[0]['spec']['input_tokens']:,}")),
         ("\nout", lambda runs: Text(f"{runs[0]['spec']['output_tokens']:,}")),
         ("TTFT\np50", _pooled(_figure("ttft_s", "p50"), milliseconds)),
-        ("TTFT\np99", _pooled(_figure("ttft_s", "p99"), milliseconds)),
+        *_high("TTFT", lambda runs: "ttft_s", points, wide),
         ("gap\np50", _pooled(_gap("p50"), milliseconds)),
-        ("gap\np99", _pooled(_gap("p99"), milliseconds)),
+        *_high("gap", gap_metric, points, wide),
     ]
     if wide:
         columns.append(("TPOT\np50", _pooled(_figure("tpot_s", "p50"), milliseconds)))
@@ -52,6 +53,8 @@ def sweep_table(documents: Sequence[Document], width: int) -> RenderableType:
     columns.append(("\nok", _ok))
     columns.append(("", lambda runs: _worst_verdict(runs, spelled=wide)))
     legend = f"milliseconds; gap: {_gap_label(points)}"
+    if any(header.endswith("\nhigh") for header, _ in columns):
+        legend += "; high: the highest percentile that is given"
     if repeated:
         legend += "; means over repeats" + (", ± half their range" if wide else "")
     table = _table(caption=legend, caption_justify="left", caption_style="dim")
@@ -273,6 +276,33 @@ def _pooled(read: Read, write: Callable[[float | None], str]) -> Cell:
         return Text(text, style="" if usable or pooled is None else "strike dim")
 
     return cell
+
+
+def _high(
+    name: str, metric_of: Callable[[Sequence[Document]], str], points: Sequence[Sequence[Document]], wide: bool
+) -> list[tuple[str, Cell]]:
+    """The column of the highest percentile that all usable repeats of a point have; none where no point has any.
+
+    Its heading names the percentile. Where the points differ, each cell names its own, or, for want of width, all show the
+    one that every point has which has any: with a p95 there is a p90.
+    """
+
+    def found(runs: Sequence[Document]) -> str | None:
+        return highest(metric_of(runs), _usable(runs) or runs)
+
+    given = {percentile for runs in points if (percentile := found(runs)) is not None}
+    if not given:
+        return []
+    shared = None if wide and len(given) > 1 else min(given)
+
+    def cell(runs: Sequence[Document]) -> Text:
+        percentile = found(runs)
+        if percentile is None:
+            return Text(MISSING_FIGURE)
+        text = _pooled(_figure(metric_of(runs), shared or percentile), milliseconds)(runs)
+        return text if shared else text.append(f" {percentile}", style="dim")
+
+    return [(f"{name}\n{shared or 'high'}", cell)]
 
 
 def _half_range(read: Read) -> Cell:

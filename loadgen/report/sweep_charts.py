@@ -37,6 +37,11 @@ def tail(metric: str, drawn: Sequence[Point]) -> str | None:
     return None
 
 
+def highest(metric: str, runs: Sequence[Document]) -> str | None:
+    """The highest percentile above the median that every one of the runs has, None where even p90 was refused."""
+    return next((name for name in TAILS if all(statistic(metric, name)(run) is not None for run in runs)), None)
+
+
 def gap_metric(runs: Sequence[Document]) -> str:
     """`token_gap_s` when the tokens of each chunk are known, `chunk_gap_s` otherwise."""
     return "token_gap_s" if any(statistic("token_gap_s", "p50")(run) is not None for run in runs) else "chunk_gap_s"

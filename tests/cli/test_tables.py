@@ -38,14 +38,57 @@ def changed(documents: list[Document], **values: Any) -> list[Document]:
     return copies
 
 
+def with_percentiles(documents: list[Document], *given: dict[str, float]) -> list[Document]:
+    """Copies whose TTFT and token gap have these percentiles above the median and no others."""
+    copies = copy.deepcopy(documents)
+    for document, percentiles in zip(copies, given, strict=True):
+        for metric in ("ttft_s", "token_gap_s"):
+            document[metric] |= {"p90": None, "p95": None, "p99": None} | percentiles
+    return copies
+
+
+P90, P95 = {"p90": 1.2345}, {"p90": 1.2, "p95": 2.2345}
+
+
 @pytest.mark.parametrize("width", [80, 100, 120])
 def test_it_fits_the_terminal(documents: list[Document], width: int) -> None:
-    lines = text(sweep_table(documents, width), width).splitlines()
+    """Every column is there, and the percentiles differ from point to point."""
+    copies = with_percentiles(documents, P90, P95, P90, P95)
+    for document in copies:
+        document["output_tokens_per_s"] = 12_345.6
+    lines = text(sweep_table(copies, width), width).splitlines()
     assert max(len(line.rstrip()) for line in lines) <= width
     assert "…" not in "".join(lines)
     head = " ".join(lines[1].split())
     assert head.count("TTFT") == 2
     assert ("TPOT" in head) == (width >= 100)
+
+
+def test_the_highest_percentile_is_shown_by_its_name(documents: list[Document]) -> None:
+    """Of concurrency 2 both repeats have a p90 and one a p95, of concurrency 4 both have a p95."""
+    narrow = text(sweep_table(with_percentiles(documents, P90, P95, P95, P95), 80), 80)
+    assert narrow.splitlines()[2].split().count("p90") == 2
+    assert row(narrow, "2").count("1,217") == row(narrow, "4").count("1,200") == 2
+    table = text(sweep_table(with_percentiles(documents, P90, P95, P95, P95), 120), 120)
+    assert table.splitlines()[2].split().count("high") == 2
+    assert "high: the highest percentile" in table
+    assert " ".join(row(table, "2")).count("1,217 p90") == 2
+    assert " ".join(row(table, "4")).count("2,234 p95") == 2
+
+
+def test_a_percentile_that_all_points_have_is_in_the_heading(documents: list[Document]) -> None:
+    table = text(sweep_table(with_percentiles(documents, P95, P95, P95, P95), 120), 120)
+    assert table.splitlines()[2].split().count("p95") == 2
+    assert "p95" not in " ".join(row(table, "2"))
+    assert "high:" not in table
+
+
+def test_a_column_in_which_nothing_could_stand_is_left_out(documents: list[Document]) -> None:
+    table = text(sweep_table(with_percentiles(documents, {}, {}, {}, {}), 120), 120)
+    assert table.splitlines()[1].split().count("TTFT") == 1
+    assert "p9" not in table
+    some = text(sweep_table(with_percentiles(documents, {}, P95, {}, P95), 120), 120)
+    assert "–" in row(some, "2")
 
 
 def test_one_row_per_point_with_the_mean_over_its_repeats(documents: list[Document]) -> None:

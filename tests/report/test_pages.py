@@ -13,7 +13,7 @@ from jinja2 import nodes
 from loadgen.analysis.metrics import METRICS
 from loadgen.load.spec import ClosedLoop, OpenLoop, Wave
 from loadgen.report import assets
-from loadgen.report.facts import RUN_COLUMNS
+from loadgen.report.facts import RUN_COLUMNS, run_line
 from loadgen.report.pages import (
     TEMPLATES,
     ErrorPage,
@@ -284,6 +284,15 @@ def test_the_surroundings_are_told_as_people_read_them(commit: str | None, shown
     assert (told["memory_bytes"], told["cpu_governor"], told["git_commit"]) == ("128 GiB", "not known", shown)
     assert told["host.name"] == "bench-1"
     assert dict(a_sweep_page().environment)["memory_bytes"] == "128 GiB"
+
+
+def test_the_row_of_a_run_has_the_highest_percentile_that_there_is() -> None:
+    (run, *_) = grid()
+    column = [name for name, _ in RUN_COLUMNS].index("TTFT high")
+    run["ttft_s"] |= {"p90": 0.1, "p95": 0.112, "p99": None}
+    assert run_line(run).cells[column] == "112 p95"
+    run["ttft_s"] |= {"p90": None, "p95": None}
+    assert run_line(run).cells[column] == "–"
 
 
 def test_cells_and_columns_agree() -> None:
