@@ -10,7 +10,15 @@ from rich.text import Text
 from loadgen.cli.tables import run_line
 from loadgen.cli.terminal import Terminal, stderr
 from loadgen.experiments.estimate import TimeLeft
-from loadgen.experiments.events import Event, PhaseStarted, PromptsNotFitted, RunEnded, RunProgressed, SweepStarted
+from loadgen.experiments.events import (
+    Event,
+    NothingToResume,
+    PhaseStarted,
+    PromptsNotFitted,
+    RunEnded,
+    RunProgressed,
+    SweepStarted,
+)
 from loadgen.experiments.fitting import FITTING_LIMIT_S
 from loadgen.report.readable import number, plural, seconds
 
@@ -56,6 +64,12 @@ class SweepProgress:
         match event:
             case SweepStarted():
                 self._started(event)
+            case NothingToResume():  # also when quiet: what follows was measured before
+                self._console.print(
+                    f"sweep {event.sweep_id} of this grid is finished; nothing to resume "
+                    "(leave out --resume to measure it again)",
+                    soft_wrap=True,
+                )
             case PhaseStarted():
                 self._phase(event)
             case PromptsNotFitted():

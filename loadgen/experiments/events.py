@@ -22,6 +22,13 @@ class SweepStarted:
 
 
 @dataclass(frozen=True, slots=True)
+class NothingToResume:
+    """The sweep of this grid is finished already: nothing is sent, and its result is the one on record."""
+
+    sweep_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class PhaseStarted:
     """Run number `position` (from 1) has come to a new phase."""
 
@@ -54,5 +61,5 @@ class RunEnded:
     took_s: float  # warm-up and preparation included
 
 
-Event = SweepStarted | PhaseStarted | PromptsNotFitted | RunProgressed | RunEnded
+Event = SweepStarted | NothingToResume | PhaseStarted | PromptsNotFitted | RunProgressed | RunEnded
 OnEvent = Callable[[Event], None]

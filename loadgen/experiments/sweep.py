@@ -14,7 +14,7 @@ from loadgen.engine.record import Outcome
 from loadgen.engine.worker import Worker
 from loadgen.errors import ExitCode, Interrupted, LoadgenError, ServerError, StoreError, UsageError
 from loadgen.experiments.claim import claimed
-from loadgen.experiments.events import OnEvent, RunEnded, SweepStarted
+from loadgen.experiments.events import NothingToResume, OnEvent, RunEnded, SweepStarted
 from loadgen.experiments.ids import new_id
 from loadgen.experiments.run import Bench, measure
 from loadgen.experiments.spec import SweepSpec, grid_hash, resolve
@@ -70,17 +70,21 @@ def run_sweep(
 ) -> SweepResult:
     """Measure every run of `spec` that is not on record yet, in order.
 
+    With `resume`, a grid that has no unfinished sweep and a finished one sends nothing: the result is the finished sweep's.
     What stops it before the first run is raised (UsageError, ServerError, StoreError); what stops it later is told by the
     result's `failure`, next to the runs that ended.
     """
     headers = spec.secret_headers(environ)
     runs = resolve(spec)
+    spec_hash = grid_hash(runs)
+    unfinished = store.resumable(spec_hash) if resume else None
+    if resume and unfinished is None and (finished := store.finished(spec_hash)) is not None:
+        on_event(NothingToResume(finished.sweep_id))
+        return SweepResult(finished.sweep_id, len(runs), tuple(store.runs(finished.sweep_id)), failure=None)
     with _server(spec) as url, ExitStack() as stack:
         facts = probe(url, spec.model, headers)
         for run in runs:
             check_lengths(facts, run.input_tokens, run.output_tokens)
-        spec_hash = grid_hash(runs)
-        unfinished = store.resumable(spec_hash) if resume else None
         sweep_id = new_id("s") if unfinished is None else unfinished.sweep_id
         stack.enter_context(claimed(sweep_id))
         ended: frozenset[str] = frozenset()

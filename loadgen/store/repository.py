@@ -116,6 +116,11 @@ class Store:
         found = self._sweep_rows(tables.Sweep.spec_hash == spec_hash, tables.Sweep.status != "finished")
         return found[0] if found else None
 
+    def finished(self, spec_hash: str) -> SweepRow | None:
+        """The newest sweep of that resolved spec which finished."""
+        found = self._sweep_rows(tables.Sweep.spec_hash == spec_hash, tables.Sweep.status == "finished")
+        return found[0] if found else None
+
     def runs(self, sweep_id: str) -> list[dict[str, Any]]:
         """The run documents of the sweep (id or unique beginning), in the order they ran. Reads no request.
 

@@ -80,6 +80,27 @@ def test_killed_and_resumed(cli: Cli, start: Start, simulator: SimulatorProcess)
     assert [run["repeat"] for run in again.json["runs"]] == [0]
 
 
+def test_a_finished_sweep_is_shown_and_not_measured_again(cli: Cli, simulator: SimulatorProcess) -> None:
+    grid = flags(simulator.url, "--output-tokens", "2", "--requests", "4", "--repeats", "2")
+    first = cli("sweep", *grid, "--json")
+    assert len(first.json["runs"]) == 2
+    before = answered(simulator)
+    said = cli("sweep", *grid, "--resume", "--json", "-q")
+    assert said.err == (
+        f"sweep {first.json['sweep_id']} of this grid is finished; nothing to resume "
+        "(leave out --resume to measure it again)\n"
+    )
+    assert said.json == first.json
+    assert said.code == first.code
+    shown = cli("sweep", *grid, "--resume")
+    assert first.json["sweep_id"] in shown.out
+    assert answered(simulator) == before
+    with sqlite3.connect("loadgen.db") as database:
+        database.execute("UPDATE run SET document = json_set(document, '$.verdict.status', 'invalid')")
+    database.close()
+    assert cli("sweep", *grid, "--resume").code == 3
+
+
 def test_another_grid_is_not_resumed(cli: Cli, start: Start, simulator: SimulatorProcess) -> None:
     process = start("sweep", *flags(simulator.url, "--output-tokens", "64", "--requests", "12", "--repeats", "3"))
     wait_until(lambda: len(stored_runs()) >= 1, process)
