@@ -14,6 +14,7 @@ from loadgen.errors import NotFoundError, UsageError
 if TYPE_CHECKING:
     from loadgen.report.export import Format
     from loadgen.store.repository import Store
+    from loadgen.store.rows import SweepRow
 
 _FORMATS: tuple["Format", ...] = ("json", "csv", "parquet")
 
@@ -26,7 +27,7 @@ def list_sweeps(
     verbose: options.Verbose = False,
 ) -> None:
     """List the sweeps on record, newest first."""
-    from dataclasses import asdict
+    from dataclasses import asdict, replace
 
     from loadgen.cli.tables import sweeps_table
     from loadgen.store.repository import Store
@@ -37,7 +38,13 @@ def list_sweeps(
     if as_json:
         show_json({"schema_version": 1, "sweeps": [asdict(sweep) for sweep in sweeps]})
     elif sweeps:
-        stdout().print(sweeps_table(sweeps, datetime.now(UTC)))
+        # The table has no word of its own for a stopped sweep; the lines below it have.
+        shown = [replace(sweep, status="interrupted") if sweep.status == "stopped" else sweep for sweep in sweeps]
+        console = stdout()
+        console.print(sweeps_table(shown, datetime.now(UTC)))
+        for sweep in sweeps:
+            if sweep.status == "stopped":
+                console.print(_stopped(sweep), style="yellow")
     else:
         terminal.note(f"no sweep in {terminal.shown_db} yet; 'loadgen sweep --help' says how to make one")
 
@@ -67,6 +74,8 @@ def show(
         show_json(sweep_document(sweep, documents))
     elif documents:
         show_sweep(stdout(), sweep, documents)
+        if sweep.status == "stopped":
+            terminal.note(_stopped(sweep))
         _list_runs(terminal, documents)
     else:
         terminal.note(f"sweep {sweep.sweep_id} ({sweep.status}) has no finished run of its {sweep.planned_runs}")
@@ -138,6 +147,10 @@ def full_id(store: "Store", given: str) -> str:
         run_id: str = store.run(given)["run_id"]
         return run_id
     return store.sweep(given).sweep_id
+
+
+def _stopped(sweep: "SweepRow") -> str:
+    return f"{sweep.sweep_id} is stopped: its process ended without a word; repeat its command with --resume to go on"
 
 
 def _list_runs(terminal: Terminal, documents: list[dict[str, Any]]) -> None:

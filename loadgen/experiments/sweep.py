@@ -13,7 +13,6 @@ from typing import Any
 from loadgen.engine.record import Outcome
 from loadgen.engine.worker import Worker
 from loadgen.errors import ExitCode, Interrupted, LoadgenError, ServerError, StoreError, UsageError
-from loadgen.experiments.claim import claimed
 from loadgen.experiments.events import NothingToResume, OnEvent, RunEnded, SweepStarted
 from loadgen.experiments.ids import new_id
 from loadgen.experiments.run import Bench, measure
@@ -23,6 +22,7 @@ from loadgen.load.spec import RunSpec
 from loadgen.servers.endpoint import EndpointFacts, check_lengths, is_alive, probe
 from loadgen.servers.environment import environment
 from loadgen.servers.simulator import SimulatorOptions, SimulatorProcess
+from loadgen.store.claim import claimed
 from loadgen.store.repository import Store
 from loadgen.store.rows import SweepRow, SweepStatus
 

@@ -6,6 +6,7 @@ come back as they went in. Every failure is a `StoreError` of one sentence.
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import islice
 from types import TracebackType
 from typing import Any, cast
@@ -18,6 +19,7 @@ from loadgen.engine.record import Records
 from loadgen.errors import NotFoundError, StoreError
 from loadgen.load.spec import canonical_hash
 from loadgen.store import failures, plain, request_rows, schema, tables
+from loadgen.store.claim import is_abandoned
 from loadgen.store.database import Database, connect
 from loadgen.store.rows import ServerSample, SweepRow, SweepStatus
 
@@ -156,6 +158,21 @@ class Store:
         return [ServerSample(at_ns=at_ns, values=values) for at_ns, values in rows]
 
     def _sweep_rows(self, *conditions: Any) -> list[SweepRow]:
+        """The sweeps as they stand: one that is running by the record, and that nobody holds any more, is stopped."""
+        found = self._stored_sweeps(*conditions)
+        abandoned = {
+            sweep.sweep_id
+            for sweep in found
+            if sweep.status == "running" and is_abandoned(sweep.sweep_id, sweep.environment)
+        }
+        if not abandoned:
+            return found
+        return [  # read again: a sweep that ended between the look at the record and at its claim has said so by now
+            replace(sweep, status="stopped") if sweep.status == "running" and sweep.sweep_id in abandoned else sweep
+            for sweep in self._stored_sweeps(*conditions)
+        ]
+
+    def _stored_sweeps(self, *conditions: Any) -> list[SweepRow]:
         status = tables.Run.verdict_status
         counts = select(
             tables.Run.sweep_id,

@@ -6,7 +6,8 @@ Imports nothing of the project.
 from dataclasses import dataclass
 from typing import Any, Literal
 
-SweepStatus = Literal["running", "finished", "interrupted", "failed"]
+# "stopped" is never stored: so reads a running sweep whose process is gone from this machine without a word.
+SweepStatus = Literal["running", "stopped", "finished", "interrupted", "failed"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,6 +65,10 @@ def test_killed_and_resumed(cli: Cli, start: Start, simulator: SimulatorProcess)
     wait_until(lambda: len(stored_runs()) >= 2, process)
     process.kill()
     process.wait()
+    assert cli("list", "--json").json["sweeps"][0]["status"] == "stopped"
+    assert cli("show", "latest", "--json").json["status"] == "stopped"
+    assert "stopped" in cli("list").out
+    assert "stopped" in cli("show", "latest").err
     kept = stored_runs()
     assert 2 <= len(kept) < 5
     said = cli("sweep", *grid, "--resume", "--json")
@@ -119,8 +123,9 @@ def test_a_sweep_that_still_runs_is_not_resumed(cli: Cli, start: Start, simulato
     assert (said.code, said.out) == (2, "")
     assert said.err.startswith("loadgen: the sweep s")
     assert "is still being measured by another process" in said.err
+    (row,) = cli("list", "--json").json["sweeps"]
     assert process.poll() is None
-    assert len(cli("list", "--json").json["sweeps"]) == 1
+    assert row["status"] == "running"
 
 
 def test_a_sweep_goes_on_with_the_server_that_it_began_on_only(cli: Cli, start: Start) -> None:

@@ -5,10 +5,12 @@ ends; nothing is stored that a `kill -9` would leave behind. It is seen within o
 and on Linux only: a sweep that another machine writes into a shared PostgreSQL database is not noticed.
 """
 
+import platform
 import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from loadgen.errors import UsageError
 
@@ -21,10 +23,31 @@ def claimed(sweep_id: str) -> Iterator[None]:
         return
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as claim:
         try:
-            claim.bind(f"\0loadgen/{sweep_id}")
+            claim.bind(_name(sweep_id))
         except OSError as error:
             raise UsageError(
                 f"the sweep {sweep_id} is still being measured by another process: wait until it ends, or interrupt it, "
                 "before you go on with --resume"
             ) from error
         yield
+
+
+def is_abandoned(sweep_id: str, environment: dict[str, Any]) -> bool:
+    """Whether surely no process holds the sweep, which began in `environment`; on another machine nobody here can know.
+
+    Asking takes nothing: a process that wants to claim the sweep at this moment still can.
+    """
+    if sys.platform != "linux" or environment.get("host", {}).get("name") != platform.node():
+        return False
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as question:
+        try:
+            question.connect(_name(sweep_id))
+        except ConnectionRefusedError:
+            return True
+        except OSError:
+            return False
+    return False
+
+
+def _name(sweep_id: str) -> str:
+    return f"\0loadgen/{sweep_id}"
