@@ -88,7 +88,7 @@ class Records:
 
     Arrivals are the chunks that carried generated content. Those of row i are `arrival_ns[s[i]:s[i + 1]]`, with
     s = `arrival_start` of n + 1 entries; `arrival_tokens` and `arrival_coalesced` run alongside. An arrival is coalesced
-    when it shared its read, and so its stamp, with an earlier one of the same request.
+    when it shares its stamp with the one before it in the same request: the kernel had joined them, or one read fetched both.
     """
 
     index: Int32  # position in the schedule

@@ -87,8 +87,10 @@ class Recorder:
         moments = self._wall_clock.to_monotonic(wall_ns) - self._origin_ns
         reply = self._reply(exchange)
         arrival_reads = np.array(reply.arrival_reads, dtype=np.int64)
-        coalesced = np.zeros(len(arrival_reads), dtype=np.bool_)
-        coalesced[1:] = arrival_reads[1:] == arrival_reads[:-1]
+        arrival_ns = moments[arrival_reads] if len(arrival_reads) else np.empty(0, np.int64)
+        # Equal stamps mean one segment, whether it was fetched in one read or, being long, in several.
+        coalesced = np.zeros(len(arrival_ns), dtype=np.bool_)
+        coalesced[1:] = arrival_ns[1:] == arrival_ns[:-1]
 
         sent_ns = None if exchange.sent_ns is None else exchange.sent_ns - self._origin_ns
         due_ns = None if exchange.due_ns is None else exchange.due_ns - self._origin_ns
@@ -122,7 +124,7 @@ class Recorder:
             output_tokens=reply.output_tokens,
             counted_by=reply.counted_by,
             server_timing=reply.server_timing,
-            arrival_ns=moments[arrival_reads] if len(arrival_reads) else np.empty(0, np.int64),
+            arrival_ns=arrival_ns,
             arrival_tokens=np.array(reply.arrival_tokens, dtype=np.int32),
             arrival_coalesced=coalesced,
         )

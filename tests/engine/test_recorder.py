@@ -71,6 +71,23 @@ def test_a_long_text_is_cut_only_after_its_secrets_are_hidden() -> None:
     assert "sk-1" not in detail
 
 
+def test_arrivals_of_one_stamp_are_coalesced_however_they_were_read() -> None:
+    exchange = Exchange(0, slot=0)
+    exchange.sent_ns = monotonic_ns()
+    first, joined, later = stamp_now(), stamp_now(), stamp_now()
+    exchange.reads = [
+        CHUNKED_HEAD,
+        chunk(event("a")),
+        chunk(event("b")),
+        chunk(event("c")),
+        chunk(event("d", "length")),
+    ]
+    exchange.stamps = [first, first, joined, joined, later]
+    schedule = Schedule((b"{}",), np.ones(1, np.int32), np.ones(1, np.int32), None)
+    records, _ = Recorder(schedule, Wave(1), 0, WallClock()).records([exchange])
+    assert records[0].arrival_coalesced.tolist() == [False, False, True, False]
+
+
 def test_the_source_of_stamps_is_the_runs_own_share() -> None:
     _, at_read = record(GOOD)
     assert (at_read.reads, at_read.source) == (3, "read")
