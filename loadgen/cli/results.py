@@ -137,12 +137,15 @@ def report(
 
 
 def full_id(store: "Store", given: str) -> str:
-    """The full id of a sweep or run from `latest` or a unique beginning. Raises NotFoundError."""
+    """The full id of a sweep or run from `latest` (a sweep with runs, if any has one) or a unique beginning.
+
+    Raises NotFoundError.
+    """
     if given == "latest":
         sweeps = store.sweeps()
         if not sweeps:
             raise NotFoundError("there is no sweep on record yet; 'loadgen sweep --help' says how to make one")
-        return sweeps[0].sweep_id
+        return next((sweep for sweep in sweeps if sweep.runs), sweeps[0]).sweep_id
     if given.startswith("r"):
         run_id: str = store.run(given)["run_id"]
         return run_id

@@ -98,10 +98,11 @@ def normalise_url(url: str) -> str:
 def probe(base_url: str, model: str, headers: Headers, timeout_s: float = 10.0) -> EndpointFacts:
     """Ask a server what it is and whether it serves `model`.
 
-    Raises ServerError when nothing answers or the answers are errors, UsageError for a wrong model or a refused key.
+    Raises ServerError when nothing answers or the answers are errors, UsageError for a wrong model, a refused key, or a path
+    under which nothing is served.
     """
     with open_client(headers, timeout_s) as client:
-        api_url, listing = _models(client, base_url, headers)
+        api_url, listing = _models(client, base_url, model, headers)
         models = [entry for entry in listing if isinstance(entry, dict) and isinstance(entry.get("id"), str)]
         names = tuple(entry["id"] for entry in models)
         if names and model not in names:
@@ -208,14 +209,19 @@ def open_client(headers: Headers, timeout_s: float) -> httpx2.Client:
     return httpx2.Client(headers=dict(headers), timeout=timeout_s, trust_env=False, verify=ssl.create_default_context())
 
 
-def _models(client: httpx2.Client, base_url: str, headers: Headers) -> tuple[str, list[Any]]:
-    """The API's URL and its list of models: under /v1, or without it where a gateway has another version in its base path."""
+def _models(client: httpx2.Client, base_url: str, model: str, headers: Headers) -> tuple[str, list[Any]]:
+    """The API's URL and its list of models: under /v1, or without it where a gateway has another version in its base path.
+
+    The list is empty where only the endpoints are served. Raises UsageError when not even they are.
+    """
     first = _get(client, base_url, f"{base_url}/v1/models", headers)
     answer, api_url = first, f"{base_url}/v1"
     if first.status_code == 404:
         second = _get(client, base_url, f"{base_url}/models", headers)
         if second.status_code == 200 and "data" in _object(second):
             answer, api_url = second, base_url
+        elif not any(_serves(client, api_url + path, model) for path in PATHS.values()):
+            raise UsageError(f"nothing OpenAI-compatible at {api_url}/models: HTTP 404; check the path in --url")
     if answer.status_code in (401, 403):
         raise UsageError(
             f"{base_url} refused the key (HTTP {answer.status_code}); name the environment variable that holds it with --api-key-env"
@@ -244,6 +250,14 @@ def _json(client: httpx2.Client, url: str, body: dict[str, Any] | None = None) -
     except httpx2.TransportError:
         return {}
     return _object(answer) if answer.status_code == 200 else {}
+
+
+def _serves(client: httpx2.Client, url: str, model: str) -> bool:
+    """Whether there is an endpoint at `url`: it is asked for nothing, and any complaint but for the path will do."""
+    try:
+        return client.post(url, json={"model": model, "max_tokens": 1}).status_code not in (404, 405)
+    except httpx2.TransportError:
+        return False
 
 
 def _answers(client: httpx2.Client, url: str) -> bool:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from loadgen.cli.terminal import Globals
+from loadgen.errors import EngineError
 from tests.cli.conftest import Cli
 
 POINT = ("--url", "http://127.0.0.1:9", "--model", "m", "--input-tokens", "8", "--output-tokens", "8")
@@ -108,6 +109,30 @@ def test_a_port_in_use(cli: Cli, command: str, code: int) -> None:
     assert said.code == code
     assert str(port) in said.err
     assert said.err.count("\n") == 1
+
+
+@pytest.mark.loopback
+def test_a_path_that_serves_nothing_leaves_no_sweep(cli: Cli, point: tuple[str, ...]) -> None:
+    wrong = f"{point[1]}/foo/bar"
+    said = cli("run", "--url", wrong, *point[2:])
+    assert (said.code, said.out) == (2, "")
+    assert said.err == f"loadgen: nothing OpenAI-compatible at {wrong}/v1/models: HTTP 404; check the path in --url\n"
+    assert cli("list", "--json").json["sweeps"] == []
+
+
+@pytest.mark.loopback
+def test_latest_is_a_sweep_with_runs(cli: Cli, point: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    good = cli("run", *point, "--json").json["sweep_id"]
+
+    def fails(*_: object) -> None:
+        raise EngineError("no run today")
+
+    with monkeypatch.context() as broken:
+        broken.setattr("loadgen.experiments.sweep.measure", fails)
+        assert cli("run", *point).code == 1
+    newest, older = cli("list", "--json").json["sweeps"]
+    assert (newest["runs"], older["sweep_id"]) == (0, good)
+    assert cli("show", "latest", "--json").json["sweep_id"] == good
 
 
 def test_help_and_version_need_nothing(cli: Cli) -> None:

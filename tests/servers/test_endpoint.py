@@ -274,3 +274,22 @@ def test_lengths_that_do_not_fit_are_refused() -> None:
 )
 def test_the_words_of_an_error_body(body: bytes, text: str) -> None:
     assert error_text(body) == text
+
+
+@pytest.mark.loopback
+@pytest.mark.parametrize("path", ["/base/v1/completions", "/base/v1/chat/completions"])
+def test_a_server_without_a_list_of_models_is_known_by_its_endpoints(path: str) -> None:
+    with served({path: (400, {"error": {"message": "no prompt"}})}) as url:
+        assert probe(f"{url}/base", "m", ()).models == ()
+
+
+@pytest.mark.loopback
+@pytest.mark.parametrize("answers", [{}, {"/base/v1/completions": (405, {})}])
+def test_a_path_under_which_nothing_is_served_is_named(answers: Answers) -> None:
+    with (
+        served(answers) as url,
+        pytest.raises(
+            UsageError, match=r"nothing OpenAI-compatible at http://.*/base/v1/models: HTTP 404; check the path"
+        ),
+    ):
+        probe(f"{url}/base", "m", ())
