@@ -101,12 +101,12 @@ def test_a_database_of_a_newer_schema(cli: Cli, tmp_path: Path, arguments: tuple
 
 
 @pytest.mark.loopback
-@pytest.mark.parametrize(("command", "code"), [("dashboard", 2), ("simulate", 5)])
-def test_a_port_in_use(cli: Cli, command: str, code: int) -> None:
+@pytest.mark.parametrize("command", ["dashboard", "simulate"])
+def test_a_port_in_use(cli: Cli, command: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         said = cli(command, "--port", str(port))
-    assert said.code == code
+    assert said.code == 2
     assert str(port) in said.err
     assert said.err.count("\n") == 1
 

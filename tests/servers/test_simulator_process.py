@@ -10,7 +10,7 @@ import time
 import psutil
 import pytest
 
-from loadgen.errors import ServerError
+from loadgen.errors import ServerError, UsageError
 from loadgen.servers.simulator import SimulatorOptions, SimulatorProcess, serve
 
 pytestmark = pytest.mark.loopback
@@ -43,14 +43,14 @@ def test_a_port_in_use_is_named() -> None:
     with socket.create_server(("127.0.0.1", 0)) as occupied:
         port = occupied.getsockname()[1]
         said = f"port {port} on 127.0.0.1 is already in use; choose another with --port"
-        with pytest.raises(ServerError, match=said):
+        with pytest.raises(UsageError, match=said):
             serve(SimulatorOptions(port=port))
         with pytest.raises(ServerError, match=said), SimulatorProcess(SimulatorOptions(port=port)):
             pass
 
 
 def test_an_address_of_another_host_is_named() -> None:
-    with pytest.raises(ServerError, match=r"cannot listen on 192\.0\.2\.1 port 0 \("):
+    with pytest.raises(UsageError, match=r"cannot listen on 192\.0\.2\.1 port 0 \("):
         serve(SimulatorOptions(host="192.0.2.1"))
 
 

@@ -16,7 +16,7 @@ from http import HTTPStatus
 
 import uvloop
 
-from loadgen.errors import ServerError
+from loadgen.errors import UsageError
 from loadgen.servers.simulator.connection import Connection, HttpRequest, ask_for_stamps
 from loadgen.servers.simulator.dialect import OWNER, StreamEncoder, encode, models, tokenized, version, whole_answer
 from loadgen.servers.simulator.exposition import CONTENT_TYPE, expose
@@ -157,7 +157,7 @@ def serve(
 ) -> None:
     """Serve in the foreground of the main thread until SIGINT or SIGTERM, or until `lifeline_fd` reaches its end.
 
-    `on_ready` is told the port once connections are accepted. Raises `ServerError` when the address cannot be had.
+    `on_ready` is told the port once connections are accepted. Raises `UsageError` when the address cannot be had.
     """
     listener = _listen(options)
     loop = _new_loop()
@@ -191,7 +191,7 @@ def _listen(options: SimulatorOptions) -> socket.socket:
         else:  # create_server appends the address to the system's own words
             reason = (error.strerror or str(error)).partition(" (while")[0]
             problem = f"the simulator cannot listen on {options.host} port {options.port} ({reason})"
-        raise ServerError(f"{problem}; choose another with --port, or --port 0 for any free one") from error
+        raise UsageError(f"{problem}; choose another with --port, or --port 0 for any free one") from error
     ask_for_stamps(listener)
     _allow_many_connections()
     return listener
