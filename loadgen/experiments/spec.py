@@ -31,7 +31,9 @@ _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 def _as_list(value: object) -> object:
     """`1,16,32`, a single value or a list, as a list without repetitions."""
     if isinstance(value, str):
-        value = [part.strip() for part in value.split(",") if part.strip()]
+        value = [part.strip() for part in value.split(",")] if value.strip() else []
+        if "" in value:
+            raise ValueError("has no value beside one of its commas; write the list like 1,2,4")
     elif not isinstance(value, list | tuple):
         value = [value]
     assert isinstance(value, list | tuple)

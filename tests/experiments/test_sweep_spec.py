@@ -108,6 +108,8 @@ MISTAKES: list[tuple[dict[str, Any], str]] = [
     ({"concurrency": "0"}, "--concurrency must be at least 1, not 0"),
     ({"concurrency": "1,x"}, "--concurrency must be a whole number, not x"),
     ({"concurrency": ""}, "--concurrency must list at least one value"),
+    ({"concurrency": "1,,2"}, "--concurrency has no value beside one of its commas; write the list like 1,2,4"),
+    ({"rate": "1,", "concurrency": None}, "--rate has no value beside one of its commas"),
     ({"concurrency": "4,4"}, "--concurrency lists 4 twice"),
     ({"concurrency": None}, "no load is given"),
     ({"rate": "1"}, "--concurrency and --rate exclude each other"),
