@@ -20,14 +20,17 @@ Database = Annotated[
         "--db", metavar="URL", help="Where results are kept (default: env LOADGEN_DB, else sqlite:///loadgen.db)."
     ),
 ]
-Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="No progress on stderr; warnings and errors only.")]
+Quiet = Annotated[
+    bool, typer.Option("-q", "--quiet", metavar="", help="No progress on stderr; warnings and errors only.")
+]
 Verbose = Annotated[
-    bool, typer.Option("-v", "--verbose", help="More on stderr, and a traceback when loadgen itself fails.")
+    bool, typer.Option("-v", "--verbose", metavar="", help="More on stderr, and a traceback when loadgen itself fails.")
 ]
 Version = Annotated[
-    bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and exit.")
+    bool,
+    typer.Option("--version", metavar="", callback=_print_version, is_eager=True, help="Show the version and exit."),
 ]
-Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout instead of a table.")]
+Json = Annotated[bool, typer.Option("--json", metavar="", help="One JSON document on stdout instead of a table.")]
 
 _LOAD, _REQUESTS, _SERVER = "Load", "Requests", "Server"
 
@@ -129,8 +132,10 @@ Name = Annotated[str | None, typer.Option("--name", metavar="TEXT", help="A name
 Repeats = Annotated[
     str | None, _requests("--repeats", "N", "Measure the whole grid N times, each with its own seed (default: 1).")
 ]
-Plan = Annotated[bool, typer.Option("--plan", help="Show the runs and about how long they take; send nothing.")]
-Resume = Annotated[bool, typer.Option("--resume", help="Go on with the unfinished sweep of the same spec.")]
+Plan = Annotated[
+    bool, typer.Option("--plan", metavar="", help="Show the runs and about how long they take; send nothing.")
+]
+Resume = Annotated[bool, typer.Option("--resume", metavar="", help="Go on with the unfinished sweep of the same spec.")]
 SpecFile = Annotated[
     Path | None,
     typer.Argument(

@@ -86,7 +86,7 @@ def export(
     id: options.AnyId,
     format: Annotated[str, typer.Option("--format", metavar="json|csv|parquet", help="What to write.")] = "json",
     requests: Annotated[
-        bool, typer.Option("--requests", help="One row per request instead of one per run (csv, parquet).")
+        bool, typer.Option("--requests", metavar="", help="One row per request instead of one per run (csv, parquet).")
     ] = False,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", metavar="FILE", help="Write here instead of to stdout.")

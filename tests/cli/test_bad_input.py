@@ -142,6 +142,12 @@ def test_help_and_version_need_nothing(cli: Cli) -> None:
     assert all(command in said.out for command in ("run", "sweep", "list", "show", "export", "report"))
 
 
+@pytest.mark.parametrize("command", ["run", "sweep", "export"])
+def test_a_flag_without_a_value_promises_none(cli: Cli, command: str) -> None:
+    lines = [line for line in cli(command, "--help").out.splitlines() if "<bool>" in line]
+    assert all("--help" in line for line in lines)  # that one is the parser's own
+
+
 def test_help_is_quick_because_nothing_heavy_is_imported() -> None:
     program = "import sys, loadgen.cli.app; print(*sys.modules)"
     loaded = set(subprocess.run([sys.executable, "-c", program], capture_output=True, text=True).stdout.split())
