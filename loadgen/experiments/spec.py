@@ -102,8 +102,9 @@ class SweepSpec(BaseModel):
         return self.url == SIMULATOR
 
     def to_json(self) -> dict[str, Any]:
-        """The spec for the record: of headers the names alone, since their values may be secrets."""
-        document = self.model_dump(exclude={"header"}, exclude_none=True)
+        """The spec for the record: of headers the names alone, since their values may be secrets; arrivals with a rate only."""
+        unused = set() if self.rate is not None else {"arrivals"}
+        document = self.model_dump(exclude={"header"} | unused, exclude_none=True)
         return document | {"header_names": sorted(name.lower() for name in self.header)}
 
     def secret_headers(self, environ: Mapping[str, str]) -> Headers:

@@ -95,6 +95,12 @@ def test_the_simulator_has_a_model_of_its_own() -> None:
     assert spec(url="simulator").model == "m"
 
 
+def test_only_an_open_loop_has_arrivals_on_record() -> None:
+    assert "arrivals" not in spec().to_json()
+    assert "arrivals" not in spec(concurrency=None, wave="4").to_json()
+    assert spec(concurrency=None, rate="1").to_json()["arrivals"] == "poisson"
+
+
 def test_secrets_stay_out_of_the_record_and_of_repr() -> None:
     secret = spec(header=["X-Team=tops3cret"], api_key_env="KEY")
     assert secret.secret_headers({"KEY": "k3y"}) == (("X-Team", "tops3cret"), ("Authorization", "Bearer k3y"))
