@@ -19,7 +19,7 @@ from loadgen.errors import ExitCode, LoadgenError
 app = typer.Typer(
     name="loadgen",
     help="Measure an OpenAI-compatible inference server over HTTP: the server, not the client.",
-    epilog="Exit codes: 0 all runs valid · 2 usage · 3 a run is invalid · 5 the server failed · 130 interrupted.",
+    epilog="Exit codes: 0 no run invalid · 2 usage · 3 a run is invalid · 5 the server failed · 130 interrupted.",
     add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,

@@ -139,6 +139,7 @@ def test_help_and_version_need_nothing(cli: Cli) -> None:
     assert cli("--version").out.startswith("loadgen 0.")
     said = cli("--help")
     assert said.code == 0
+    assert "0 no run invalid" in said.out  # a doubtful one does not fail the command
     assert all(command in said.out for command in ("run", "sweep", "list", "show", "export", "report"))
 
 
