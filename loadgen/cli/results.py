@@ -27,7 +27,7 @@ def list_sweeps(
     verbose: options.Verbose = False,
 ) -> None:
     """List the sweeps on record, newest first."""
-    from dataclasses import asdict, replace
+    from dataclasses import asdict
 
     from loadgen.cli.tables import sweeps_table
     from loadgen.store.repository import Store
@@ -38,10 +38,8 @@ def list_sweeps(
     if as_json:
         show_json({"schema_version": 1, "sweeps": [asdict(sweep) for sweep in sweeps]})
     elif sweeps:
-        # The table has no word of its own for a stopped sweep; the lines below it have.
-        shown = [replace(sweep, status="interrupted") if sweep.status == "stopped" else sweep for sweep in sweeps]
         console = stdout()
-        console.print(sweeps_table(shown, datetime.now(UTC)))
+        console.print(sweeps_table(sweeps, datetime.now(UTC)))
         for sweep in sweeps:
             if sweep.status == "stopped":
                 console.print(_stopped(sweep), style="yellow")

@@ -25,7 +25,7 @@ _SEVERITIES = {"invalid": VERDICTS["invalid"], "doubtful": VERDICTS["doubtful"],
 WIDE = 100  # columns from which the table shows everything
 
 _LOADS = {"closed_loop": "conc.", "open_loop": "rate/s", "wave": "wave"}
-_STATUS_STYLE = {"finished": "", "running": "cyan", "interrupted": "yellow", "failed": "red"}
+_STATUS_STYLE = {"finished": "", "running": "cyan", "interrupted": "yellow", "stopped": "yellow", "failed": "red"}
 
 
 def sweep_table(documents: Sequence[Document], width: int) -> RenderableType:
