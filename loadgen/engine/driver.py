@@ -208,7 +208,9 @@ class Driver:
                 if not self._free:
                     self._transports.append(self._make_transport())
                     self._free.append(len(self._transports) - 1)
-                self._tasks.add(loop.create_task(self._open_loop_request(index, self._free.pop())))
+                task = loop.create_task(self._open_loop_request(index, self._free.pop()))
+                self._tasks.add(task)
+                task.add_done_callback(self._let_go)
             if self._next < len(self._schedule):
                 alarm.set(self.origin_ns + int(offsets[self._next]))
             else:
@@ -219,6 +221,13 @@ class Driver:
         send_what_is_due()
         await self._no_more.wait()
         alarm.close()
+
+    def _let_go(self, task: asyncio.Task[None]) -> None:
+        """Forget a request that has ended, so that a long run does not keep them all; a fault of ours ends the run."""
+        if task.cancelled() or task.exception() is None:
+            self._tasks.discard(task)
+        else:
+            self.stop()
 
     async def _open_loop_request(self, index: int, slot: int) -> None:
         offsets = self._schedule.offsets_ns

@@ -235,6 +235,21 @@ def test_a_fault_of_ours_is_raised_and_not_blamed_on_anybody(monkeypatch: pytest
         Run(monkeypatch, ClosedLoop(2), 6, lambda index: ZeroDivisionError("a bug") if index == 2 else 1.0)
     with pytest.raises(ZeroDivisionError):
         Run(monkeypatch, OpenLoop(1.0, "constant"), 3, lambda index: ZeroDivisionError("a bug"), offsets_s=[0, 1, 2])
+    sent: list[int] = []
+
+    def third_breaks(index: int) -> float | Exception:
+        sent.append(index)
+        return ZeroDivisionError("a bug") if index == 2 else 0.1
+
+    with pytest.raises(ZeroDivisionError):  # at once, and not when the last of the hundred would have been sent
+        Run(
+            monkeypatch,
+            OpenLoop(1.0, "constant"),
+            100,
+            third_breaks,
+            offsets_s=[float(second) for second in range(100)],
+        )
+    assert sent == [0, 1, 2]
 
 
 def test_stop_ends_connecting(monkeypatch: pytest.MonkeyPatch) -> None:
