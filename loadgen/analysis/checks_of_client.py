@@ -40,32 +40,34 @@ def stamp_source_read(spec: RunSpec, summary: Summary, limits: Limits) -> Observ
 def coalesced(spec: RunSpec, summary: Summary, limits: Limits) -> Observation | None:
     """Several arrivals shared one read and so one stamp. Only a client that was late makes that worse than a doubt."""
     client = summary["client"]
-    ratio = client["coalesced_ratio"]
-    severity = None if ratio is None else limits.above(ratio)
-    if severity is None:
-        return None
-    late = _lateness(summary)
-    return Observation(
-        severity if late == "late" else "doubtful",
-        f"{ratio:.1%} of the {client['events']:,} arrivals shared their stamp with one before them: the shortest gaps are too short and the longest too long.",
-        _joined_hint(summary, late, "the gaps then show its writes, not its tokens"),
-        ratio,
+    return _joined(
+        summary,
+        limits,
+        client["coalesced_ratio"],
+        f"of the {client['events']:,} arrivals shared their stamp with one before them: the shortest gaps are too short and the longest too long.",
+        "the gaps then show its writes, not its tokens",
     )
 
 
 def first_content_coalesced(spec: RunSpec, summary: Summary, limits: Limits) -> Observation | None:
     """First contents that share a later one's stamp: their TTFT holds the client's delay, if it was the client's."""
-    ratio = summary["client"]["first_content_coalesced_ratio"]
+    return _joined(
+        summary,
+        limits,
+        summary["client"]["first_content_coalesced_ratio"],
+        "of the measured requests have a first content that shares its stamp with the next: their TTFT is an upper bound.",
+        "TTFT is then that of the first several tokens",
+    )
+
+
+def _joined(summary: Summary, limits: Limits, ratio: float | None, what: str, if_the_server: str) -> Observation | None:
+    """`ratio` of something shares its stamp. Worse than a doubt only when it is known that the client was late."""
     severity = None if ratio is None else limits.above(ratio)
-    if severity is None:
+    if ratio is None or severity is None:
         return None
     late = _lateness(summary)
-    return Observation(
-        severity if late == "late" else "doubtful",
-        f"The first content of {ratio:.1%} of the measured requests shares its stamp with the next: their TTFT is an upper bound.",
-        _joined_hint(summary, late, "TTFT is then that of the first several tokens"),
-        ratio,
-    )
+    hint = _joined_hint(summary, late, if_the_server)
+    return Observation(severity if late == "late" else "doubtful", f"{ratio:.1%} {what}", hint, ratio)
 
 
 def send_delay(spec: RunSpec, summary: Summary, limits: Limits) -> Observation | None:
