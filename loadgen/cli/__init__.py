@@ -2,7 +2,3 @@
 
 Modules here import nothing heavy at the top, so that `loadgen --help` is quick; a command imports what it calls.
 """
-
-from loadgen.cli.app import main
-
-__all__ = ["main"]

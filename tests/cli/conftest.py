@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from loadgen.cli import main
+from loadgen.cli.app import main
 from loadgen.servers.simulator import SimulatorOptions, SimulatorProcess
 
 
