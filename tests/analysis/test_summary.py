@@ -45,7 +45,8 @@ def test_it_is_json_whatever_happened(row: Row, spec_of: SpecOf, recording_of: R
     dropped = row([], sent_s=None, due_s=0.0, slot=-1, outcome=Outcome.DROPPED)
     for rows in ([], [dropped], [row([(0.1, 1), (0.2, 1)])]):
         for shape in (ClosedLoop(1), OpenLoop(1.0), Wave(1)):
-            json.dumps(summarise(spec_of(shape), recording_of(rows)), allow_nan=False)
+            summary = summarise(spec_of(shape), recording_of(rows))
+            assert json.loads(json.dumps(summary, allow_nan=False)) == summary
 
 
 def test_outcomes_sum_to_planned_and_failures_speak(row: Row, spec_of: SpecOf, recording_of: RecordingOf) -> None:

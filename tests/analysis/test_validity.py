@@ -347,8 +347,10 @@ def test_every_outcome_alone_can_be_judged(row: Row, spec_of: SpecOf, recording_
                 rows = [
                     row([], sent_s=sent_s, end_s=sent_s, slot=-1, outcome=outcome, counted_by=CountedBy.ASSUMED)
                 ] * 3
-                judge(spec, summarise(spec, recording_of(rows, wall_s=0.0)))
-        judge(spec_of(), summarise(spec_of(), recording_of([])))
+                verdict = judge(spec, summarise(spec, recording_of(rows, wall_s=0.0)))
+                if outcome is not Outcome.OK:
+                    assert verdict.status == "invalid"
+    assert judge(spec_of(), summarise(spec_of(), recording_of([]))).status == "invalid"
 
 
 def test_findings_keep_their_words_in_json() -> None:

@@ -145,4 +145,5 @@ def test_json_is_free_of_nan(client: TestClient, runs: list[Document]) -> None:
     def refuse(constant: str) -> None:
         raise AssertionError(f"{constant} is no JSON")
 
-    json.loads(client.get(f"/sweeps/{SWEEP}.json").text, parse_constant=refuse)
+    document = json.loads(client.get(f"/sweeps/{SWEEP}.json").text, parse_constant=refuse)
+    assert len(document["runs"]) == len(runs)
