@@ -50,6 +50,12 @@ class EngineError(LoadgenError):
     """The measuring process itself failed; what it had finished before is kept."""
 
 
+class HostLimitError(EngineError):
+    """The system lends too few open files or local ports for the streams asked. Nothing was sent."""
+
+    exit_code = ExitCode.USAGE
+
+
 class Interrupted(LoadgenError):
     """The user stopped the work; finished runs are saved."""
 

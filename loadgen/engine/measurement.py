@@ -11,6 +11,7 @@ import httpx2
 
 from loadgen.engine.clock import WallClock
 from loadgen.engine.driver import Driver, Progress, Target
+from loadgen.engine.limits import make_room
 from loadgen.engine.priority import woken_first
 from loadgen.engine.probe import LoopProbe
 from loadgen.engine.record import ClientFacts, Recording
@@ -21,7 +22,6 @@ from loadgen.load.schedule import Schedule
 from loadgen.load.spec import LoadShape
 
 PROGRESS_PERIOD_S = 0.25
-_SPARE_DESCRIPTORS = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,21 +35,10 @@ class Task:
     request_timeout_s: float = 600.0
 
 
-def _make_room_for(streams: int) -> None:
-    """Raise the soft limit of open files to the hard one. Raises EngineError when even that holds fewer than `streams`."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = streams + _SPARE_DESCRIPTORS
-    if hard != resource.RLIM_INFINITY and hard < wanted:
-        raise EngineError(
-            f"{streams} streams need {wanted} open files and the limit is {hard}: raise it with `ulimit -Hn {wanted}`"
-        )
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-
-
 async def measure(task: Task, on_progress: Callable[[Progress], None], orders: Callable[[Driver], None]) -> Recording:
     """Carry out one task in this process. `orders` is called with the driver once, to wire up drain and stop.
 
-    Raises EngineError when the host name is unknown or the system lends too few sockets.
+    Raises EngineError when the host name is unknown, HostLimitError when the system lends too few files or ports.
     """
     loop = asyncio.get_running_loop()
     try:
@@ -71,7 +60,7 @@ async def measure(task: Task, on_progress: Callable[[Progress], None], orders: C
         request_timeout_s=task.request_timeout_s,
     )
     orders(driver)
-    _make_room_for(driver.streams)
+    make_room(driver.streams, address.sockaddr)
     reporter = loop.create_task(_report(driver, on_progress))
     try:
         await driver.open()

@@ -15,6 +15,7 @@ from loadgen.engine.worker import Worker
 from loadgen.errors import ExitCode, Interrupted, LoadgenError, ServerError, StoreError, UsageError
 from loadgen.experiments.events import NothingToResume, OnEvent, RunEnded, SweepStarted
 from loadgen.experiments.ids import new_id
+from loadgen.experiments.limits import check_limits
 from loadgen.experiments.run import Bench, measure
 from loadgen.experiments.spec import SweepSpec, grid_hash, resolve
 from loadgen.experiments.stop import Stop
@@ -85,6 +86,7 @@ def run_sweep(
         facts = probe(url, spec.model, headers)
         for run in runs:
             check_lengths(facts, run.input_tokens, run.output_tokens)
+        check_limits(facts, runs)
         sweep_id = new_id("s") if unfinished is None else unfinished.sweep_id
         stack.enter_context(claimed(sweep_id))
         ended: frozenset[str] = frozenset()

@@ -1,6 +1,7 @@
 """Each mistake: one sentence on stderr, the right exit code, nothing on stdout, and nothing left behind."""
 
 import os
+import resource
 import socket
 import sqlite3
 import subprocess
@@ -11,6 +12,7 @@ import pytest
 
 from loadgen.cli.terminal import Globals
 from loadgen.errors import EngineError
+from loadgen.servers.simulator import SimulatorProcess
 from tests.cli.conftest import Cli
 
 POINT = ("--url", "http://127.0.0.1:9", "--model", "m", "--input-tokens", "8", "--output-tokens", "8")
@@ -166,3 +168,25 @@ def test_an_unexpected_failure_is_one_line_unless_more_is_asked(cli: Cli, monkey
     assert said.code == 1
     assert said.err == "loadgen: unexpected failure: RuntimeError: the roof (run again with -v for the traceback)\n"
     assert "Traceback" in cli("list", "-v").err
+
+
+def test_too_few_open_files_are_told_before_anything_is_sent_or_stored(
+    simulator: SimulatorProcess, tmp_path: Path
+) -> None:
+    simulator.reset_truth()
+    point = ("--url", simulator.url, "--model", "simulated-moe", "--input-tokens", "8", "--output-tokens", "8")
+    command = [sys.executable, "-m", "loadgen.cli", "sweep", *point, "--concurrency", "1,900"]
+    said = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (800, 800)),
+    )
+    assert said.returncode == 2
+    assert said.stderr == (
+        "loadgen: 900 streams need 964 open files and the limit is 800: raise it with `ulimit -Hn 964` "
+        "(or LimitNOFILE, or docker's --ulimit nofile), or share them among more --workers\n"
+    )
+    assert simulator.truth()["requests"] == []
+    assert subprocess.run([*command[:3], "list"], capture_output=True, text=True).stdout == ""

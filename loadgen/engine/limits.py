@@ -1,0 +1,125 @@
+"""What the system lends a run: open files and local ports, counted before anything is sent.
+
+Imports errors alone. A stream is one connection, which takes one open file of its process and one local port towards the
+server's address. Linux tells both; where it does not, nothing is checked and the connections fail by themselves.
+"""
+
+import resource
+import socket
+import struct
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from loadgen.errors import HostLimitError
+
+SPARE_DESCRIPTORS = 64  # what the process itself keeps open: the interpreter, its loop, the pipes to its parent
+MOST_PORTS = 65535 - 1024 + 1  # the widest range there can be without the privileged ones
+WIDEN = 'sysctl -w net.ipv4.ip_local_port_range="1024 65535"'
+
+_IPV4 = Path("/proc/sys/net/ipv4")
+_TABLES = (Path("/proc/net/tcp"), Path("/proc/net/tcp6"))
+_TIME_WAIT = "06"
+_REUSED_ON_LOOPBACK, _REUSED = "2", "1"  # values of tcp_tw_reuse
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """Local ports for connections to one address: the range, and how many of it are free."""
+
+    first: int
+    last: int
+    free: int
+
+
+def make_room(streams: int, sockaddr: tuple[Any, ...]) -> None:
+    """Raise this process's soft limit of open files to the hard one, and see that `streams` fit to `sockaddr`.
+
+    Raises HostLimitError, which names the remedy, when files or ports are too few.
+    """
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    check_open_files(streams, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    check_ports(streams, sockaddr, ports_to(sockaddr))
+
+
+def check_before_start(streams: int, processes: int, host: str, port: int) -> None:
+    """Whether `processes` workers of this host may open `streams` connections between them. Raises HostLimitError.
+
+    A host whose name nobody knows passes: that it cannot be reached is for others to say.
+    """
+    check_open_files(-(-streams // processes), resource.getrlimit(resource.RLIMIT_NOFILE)[1])
+    try:
+        sockaddr = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][4]
+    except OSError:
+        return
+    check_ports(streams, sockaddr, ports_to(sockaddr))
+
+
+def check_open_files(streams: int, hard: int) -> None:
+    """Raises HostLimitError when a hard limit of `hard` open files is too low for a process with `streams` connections."""
+    wanted = streams + SPARE_DESCRIPTORS
+    if hard != resource.RLIM_INFINITY and hard < wanted:
+        raise HostLimitError(
+            f"{streams:,} streams need {wanted:,} open files and the limit is {hard:,}: raise it with `ulimit -Hn {wanted}` "
+            f"(or LimitNOFILE, or docker's --ulimit nofile), or share them among more --workers"
+        )
+
+
+def check_ports(streams: int, sockaddr: tuple[Any, ...], ports: Ports | None) -> None:
+    """Raises HostLimitError when fewer than `streams` local `ports` are free towards `sockaddr`."""
+    if ports is None or streams <= ports.free:
+        return
+    where = f"{streams:,} streams to {sockaddr[0]} port {sockaddr[1]} need as many local ports"
+    if streams > MOST_PORTS:
+        raise HostLimitError(f"{where}, and one address has at most {MOST_PORTS:,}: ask for fewer, from more machines")
+    raise HostLimitError(
+        f"{where}, and {ports.free:,} of {ports.first} to {ports.last} are free: widen the range with `{WIDEN}`, "
+        "or wait a minute for closed connections to be forgotten"
+    )
+
+
+def ports_to(sockaddr: tuple[Any, ...]) -> Ports | None:
+    """The local ports that a connection to `sockaddr` may use; None where the system does not say.
+
+    A port in use towards another address is free towards this one. A closed connection keeps its port for a minute
+    (TIME_WAIT) unless the system reuses it, as Linux does on loopback from the start.
+    """
+    try:
+        first, last = (int(part) for part in (_IPV4 / "ip_local_port_range").read_text().split())
+        reserved = _reserved((_IPV4 / "ip_local_reserved_ports").read_text())
+        reuse = (_IPV4 / "tcp_tw_reuse").read_text().strip()
+        lines = [line for table in _TABLES if table.exists() for line in table.read_text().splitlines()[1:]]
+    except (OSError, ValueError):
+        return None
+    loopback = sockaddr[0].startswith("127.") or sockaddr[0] == "::1"
+    forgets = reuse == _REUSED or (reuse == _REUSED_ON_LOOPBACK and loopback)
+    taken = ports_taken(lines, sockaddr, time_wait_counts=not forgets) | reserved
+    return Ports(first, last, sum(port not in taken for port in range(first, last + 1)))
+
+
+def ports_taken(lines: Iterable[str], sockaddr: tuple[Any, ...], *, time_wait_counts: bool) -> set[int]:
+    """The local ports in rows of /proc/net/tcp and tcp6 that are connected to `sockaddr`."""
+    address = f"{kernel_hex(sockaddr[0])}:{sockaddr[1]:04X}"
+    taken = set()
+    for line in lines:
+        _, local, remote, state = line.split(maxsplit=4)[:4]
+        if remote == address and (time_wait_counts or state != _TIME_WAIT):
+            taken.add(int(local.rpartition(":")[2], 16))
+    return taken
+
+
+def kernel_hex(address: str) -> str:
+    """An IP address as /proc/net/tcp writes it: words of 32 bits in the machine's own byte order."""
+    packed = socket.inet_pton(socket.AF_INET6 if ":" in address else socket.AF_INET, address.partition("%")[0])
+    return "".join(f"{word:08X}" for (word,) in struct.iter_unpack("=I", packed))
+
+
+def _reserved(text: str) -> set[int]:
+    """The ports of `8080,9148-9150`."""
+    ports: set[int] = set()
+    for part in filter(None, text.strip().split(",")):
+        first, _, last = part.partition("-")
+        ports.update(range(int(first), int(last or first) + 1))
+    return ports

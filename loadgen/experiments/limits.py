@@ -1,0 +1,22 @@
+"""Before a sweep begins: has this host files and ports enough for the most streams of any of its runs?
+
+Imports load, engine and servers.
+"""
+
+from collections.abc import Sequence
+from urllib.parse import urlsplit
+
+from loadgen.engine.limits import check_before_start
+from loadgen.load.schedule import planned_requests
+from loadgen.load.spec import RunSpec
+from loadgen.load.streams import streams
+from loadgen.servers.endpoint import EndpointFacts
+
+
+def check_limits(facts: EndpointFacts, runs: Sequence[RunSpec]) -> None:
+    """Raises HostLimitError, with the remedy, when some run of `runs` asks for more connections than the host allows."""
+    parts = urlsplit(facts.base_url)
+    assert parts.hostname is not None
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    for wanted, processes in {(streams(run.shape, planned_requests(run)), run.workers) for run in runs}:
+        check_before_start(wanted, processes, parts.hostname, port)
