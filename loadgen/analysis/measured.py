@@ -24,6 +24,7 @@ class Measured:
     arrivals: Int64  # how many chunks of content it got
     first_ns: Int64  # stamp of its first content; MISSING without any
     last_ns: Int64  # stamp of its last content; MISSING without any
+    choices: Int64  # how many answers it got side by side; 1 without any content
     counted: Bool  # we know how many tokens each of its chunks carried
     totalled: Bool  # we know how many tokens it got in all: usage may tell the sum and leave the chunks to guess
 
@@ -50,6 +51,9 @@ def measure(spec: RunSpec, records: Records) -> Measured:
     begin, end = records.arrival_start[:-1], records.arrival_start[1:]
     arrivals = end - begin
     some = arrivals > 0
+    choices = np.ones(len(records), np.int64)
+    if records.arrival_choice.any():
+        choices[some] = np.maximum.reduceat(records.arrival_choice, begin[some]) + 1
     first_ns = np.full(len(records), MISSING, np.int64)
     last_ns = first_ns.copy()
     first_ns[some] = records.arrival_ns[begin[some]]
@@ -65,6 +69,7 @@ def measure(spec: RunSpec, records: Records) -> Measured:
         ok=ok,
         answered=ok & window.requests & some,
         arrivals=arrivals,
+        choices=choices,
         first_ns=first_ns,
         last_ns=last_ns,
         counted=counted,

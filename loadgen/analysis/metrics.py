@@ -16,7 +16,7 @@ from loadgen.analysis.paper import PaperFigures, paper_figures
 from loadgen.analysis.stats import FloatArray
 from loadgen.engine.record import Bool, Int64
 
-METHOD_VERSION = 1
+METHOD_VERSION = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,9 +25,9 @@ class Metric:
 
     key: str  # where the run document has it; dots go down into objects
     label: str  # for people
-    unit: Literal["s", "tokens/s", "requests/s"]
+    unit: Literal["s", "tokens", "tokens/s", "requests/s"]
     kind: Literal["distribution", "scalar"]
-    better: Literal["lower", "higher"]
+    better: Literal["lower", "higher"] | None  # None: neither, it describes the server
     formula: str
     window: str  # which requests, arrivals or moments it is made from
     doc: str  # what it tells, in a sentence
@@ -39,7 +39,7 @@ class Metric:
         for part in self.key.split("."):
             if entry is None:
                 return None
-            entry = entry[part]
+            entry = entry.get(part)  # a run of an earlier version may not have it
         return entry
 
 
@@ -62,7 +62,8 @@ def tpot_s(measured: Measured) -> FloatArray:
     """Seconds a token, one for each request of two tokens or more in two chunks or more; empty when their number is not known."""
     rows = _with_tpot(measured)
     span_s = (measured.last_ns[rows] - measured.first_ns[rows]) / 1e9
-    return span_s / (measured.records.output_tokens[rows] - 1)
+    # Choices are made side by side, so that the time of one of them is the time of all.
+    return span_s / (measured.records.output_tokens[rows] / measured.choices[rows] - 1)
 
 
 def chunk_gap_s(measured: Measured) -> FloatArray:
@@ -75,6 +76,15 @@ def token_gap_s(measured: Measured) -> FloatArray:
     if not measured.chunks_known:
         return np.empty(0)
     return token_gaps_s(measured.records, measured.answered)
+
+
+def tokens_per_chunk(measured: Measured) -> FloatArray:
+    """Tokens, one value for each content chunk of the requests that `chunk_gap_s` is made from; empty when any are assumed."""
+    if not measured.chunks_known:
+        return np.empty(0)
+    records = measured.records
+    chosen = np.repeat(measured.answered, np.diff(records.arrival_start))
+    return records.arrival_tokens[chosen].astype(np.float64)
 
 
 def output_tokens_per_s(measured: Measured) -> float | None:
@@ -133,7 +143,10 @@ def _with_tpot(measured: Measured) -> Bool:
     """The rows which have a TPOT. All tokens in one chunk share one stamp, which says nothing of the time between them."""
     if not measured.totals_known:
         return np.zeros(len(measured.records), np.bool_)
-    rows: Bool = measured.answered & (measured.records.output_tokens >= 2) & (measured.arrivals >= 2)
+    choices = measured.choices
+    rows: Bool = (
+        measured.answered & (measured.records.output_tokens >= 2 * choices) & (measured.arrivals >= 2 * choices)
+    )
     return rows
 
 
@@ -215,12 +228,23 @@ METRICS: tuple[Metric, ...] = (
         compute=token_gap_s,
     ),
     Metric(
+        key="tokens_per_chunk",
+        label="Tokens per chunk",
+        unit="tokens",
+        kind="distribution",
+        better=None,
+        formula="tokens that a content chunk carried",
+        window=_REQUESTS,
+        doc="How many tokens the server put into one chunk, one value a chunk; empty when the tokens of any chunk are assumed. Where it is 1 throughout, chunk gap and token gap are the same.",
+        compute=tokens_per_chunk,
+    ),
+    Metric(
         key="tpot_s",
         label="TPOT",
         unit="s",
         kind="distribution",
         better="lower",
-        formula="(last content arrival − first content arrival)/(output tokens − 1)",
+        formula="(last content arrival − first content arrival)/(output tokens/choices − 1)",
         window=_REQUESTS,
         doc="Time per output token, one value a request: none under two tokens or two chunks, empty when the number of tokens is assumed.",
         compute=tpot_s,

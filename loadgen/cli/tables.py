@@ -12,7 +12,7 @@ from rich.text import Text
 from loadgen.analysis.verdict import merge_findings
 from loadgen.report.labels import metric_label
 from loadgen.report.points import load_value, pool
-from loadgen.report.readable import MISSING_FIGURE, ago, milliseconds, number, percent, plural
+from loadgen.report.readable import MISSING_FIGURE, ago, figure, milliseconds, number, percent, plural, shown_unit
 from loadgen.report.sweep_charts import gap_metric, highest
 from loadgen.store.rows import SweepRow
 
@@ -110,10 +110,10 @@ def run_table(document: Document) -> RenderableType:
     """Every figure of one run."""
     from loadgen.analysis.metrics import METRICS
 
-    latencies = _table()
-    latencies.add_column("ms")
+    distributions = _table()
+    distributions.add_column("ms")
     for header in ("n", "mean", "p50", "p90", "p95", "p99", "max"):
-        latencies.add_column(header, justify="right", no_wrap=True)
+        distributions.add_column(header, justify="right", no_wrap=True)
     scalars = Table.grid(padding=(0, 2))
     scalars.add_column()
     scalars.add_column(justify="right")
@@ -122,12 +122,12 @@ def run_table(document: Document) -> RenderableType:
         entry = metric.of(document)
         if metric.kind == "distribution":
             figures = entry or {}
-            cells = (milliseconds(figures.get(name)) for name in ("mean", "p50", "p90", "p95", "p99", "max"))
-            latencies.add_row(metric.label, number(figures.get("n")), *cells)
+            cells = (figure(figures.get(name), metric.unit) for name in ("mean", "p50", "p90", "p95", "p99", "max"))
+            unit = "" if metric.unit == "s" else f", {metric.unit}"
+            distributions.add_row(metric.label + unit, number(figures.get("n")), *cells)
         elif entry is not None:
-            value = milliseconds(entry) if metric.unit == "s" else number(entry)
-            scalars.add_row(metric_label(metric, document), value, "ms" if metric.unit == "s" else metric.unit)
-    return Group(latencies, scalars)
+            scalars.add_row(metric_label(metric, document), figure(entry, metric.unit), shown_unit(metric.unit))
+    return Group(distributions, scalars)
 
 
 def run_facts(document: Document) -> RenderableType:

@@ -79,6 +79,7 @@ class RequestRecord:
     server_timing: dict[str, Any] | None
     arrival_ns: Int64
     arrival_tokens: Int32
+    arrival_choice: Int16
     arrival_coalesced: Bool
 
 
@@ -87,8 +88,10 @@ class Records:
     """The requests of a run in columns of n rows, in the order of the schedule, and their arrivals end to end.
 
     Arrivals are the chunks that carried generated content. Those of row i are `arrival_ns[s[i]:s[i + 1]]`, with
-    s = `arrival_start` of n + 1 entries; `arrival_tokens` and `arrival_coalesced` run alongside. An arrival is coalesced
-    when it shares its stamp with the one before it in the same request: the kernel had joined them, or one read fetched both.
+    s = `arrival_start` of n + 1 entries; `arrival_tokens`, `arrival_choice` and `arrival_coalesced` run alongside. A request
+    may ask for several answers side by side, its choices: `arrival_choice` says to which one a chunk belongs, 0 where there
+    is but one. An arrival is coalesced when it shares its stamp with the one before it in the same choice: the kernel had
+    joined them, or one read fetched both.
     """
 
     index: Int32  # position in the schedule
@@ -114,6 +117,7 @@ class Records:
     arrival_start: Int64
     arrival_ns: Int64
     arrival_tokens: Int32
+    arrival_choice: Int16
     arrival_coalesced: Bool
 
     def __len__(self) -> int:
@@ -151,6 +155,7 @@ class Records:
             server_timing=self.server_timing[row],
             arrival_ns=self.arrival_ns[begin:end],
             arrival_tokens=self.arrival_tokens[begin:end],
+            arrival_choice=self.arrival_choice[begin:end],
             arrival_coalesced=self.arrival_coalesced[begin:end],
         )
 
@@ -192,6 +197,7 @@ class Records:
             arrival_start=np.cumsum([0, *(len(row.arrival_ns) for row in rows)], dtype=np.int64),
             arrival_ns=joined("arrival_ns", np.int64),
             arrival_tokens=joined("arrival_tokens", np.int32),
+            arrival_choice=joined("arrival_choice", np.int16),
             arrival_coalesced=joined("arrival_coalesced", np.bool_),
         )
 

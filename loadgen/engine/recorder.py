@@ -8,7 +8,7 @@ import numpy as np
 
 from loadgen.engine.clock import WallClock
 from loadgen.engine.exchange import Exchange, unpack_stamps
-from loadgen.engine.record import Outcome, Records, RequestRecord, StampSource
+from loadgen.engine.record import Bool, Int16, Int64, Outcome, Records, RequestRecord, StampSource
 from loadgen.engine.reply import Reply, read_reply
 from loadgen.load.schedule import Schedule
 from loadgen.load.spec import ClosedLoop, LoadShape, OpenLoop
@@ -88,9 +88,7 @@ class Recorder:
         reply = self._reply(exchange)
         arrival_reads = np.array(reply.arrival_reads, dtype=np.int64)
         arrival_ns = moments[arrival_reads] if len(arrival_reads) else np.empty(0, np.int64)
-        # Equal stamps mean one segment, whether it was fetched in one read or, being long, in several.
-        coalesced = np.zeros(len(arrival_ns), dtype=np.bool_)
-        coalesced[1:] = arrival_ns[1:] == arrival_ns[:-1]
+        arrival_choice = np.array(reply.arrival_choices, dtype=np.int16)
 
         sent_ns = None if exchange.sent_ns is None else exchange.sent_ns - self._origin_ns
         due_ns = None if exchange.due_ns is None else exchange.due_ns - self._origin_ns
@@ -126,6 +124,20 @@ class Recorder:
             server_timing=reply.server_timing,
             arrival_ns=arrival_ns,
             arrival_tokens=np.array(reply.arrival_tokens, dtype=np.int32),
-            arrival_coalesced=coalesced,
+            arrival_choice=arrival_choice,
+            arrival_coalesced=_coalesced(arrival_ns, arrival_choice),
         )
         return row, at_read
+
+
+def _coalesced(arrival_ns: Int64, arrival_choice: Int16) -> Bool:
+    """Which arrivals share their stamp with the one before them in the same choice.
+
+    Equal stamps mean one segment, whether it was fetched in one read or, being long, in several. Chunks of different choices
+    are made in the same step of the server and belong together: that they share a segment hides no gap.
+    """
+    order = np.argsort(arrival_choice, kind="stable")
+    stamps_ns, choices = arrival_ns[order], arrival_choice[order]
+    coalesced = np.zeros(len(arrival_ns), dtype=np.bool_)
+    coalesced[order[1:]] = (stamps_ns[1:] == stamps_ns[:-1]) & (choices[1:] == choices[:-1])
+    return coalesced

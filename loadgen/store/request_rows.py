@@ -52,7 +52,10 @@ def to_rows(records: Records, run_number: int) -> Iterator[dict[str, Any]]:
     spans = pairwise(records.arrival_start.tolist())
     for row_number, (row, (begin, end)) in enumerate(zip(zip(*columns.values(), strict=True), spans, strict=True)):
         blob = arrivals.encode(
-            records.arrival_ns[begin:end], records.arrival_tokens[begin:end], records.arrival_coalesced[begin:end]
+            records.arrival_ns[begin:end],
+            records.arrival_tokens[begin:end],
+            records.arrival_coalesced[begin:end],
+            records.arrival_choice[begin:end],
         )
         yield {
             "run_number": run_number,
@@ -77,8 +80,9 @@ def from_rows(rows: Sequence[Sequence[Any]]) -> Records:
         finish_reason=list(columns["finish_reason"]),
         detail=list(columns["detail"]),
         server_timing=list(columns["server_timing"]),
-        arrival_start=np.cumsum([0, *(len(stamps) for stamps, _, _ in parts)], dtype=np.int64),
-        arrival_ns=np.concatenate([np.empty(0, np.int64), *(stamps for stamps, _, _ in parts)]),
-        arrival_tokens=np.concatenate([np.empty(0, np.int32), *(tokens for _, tokens, _ in parts)]),
-        arrival_coalesced=np.concatenate([np.empty(0, np.bool_), *(coalesced for _, _, coalesced in parts)]),
+        arrival_start=np.cumsum([0, *(len(stamps) for stamps, *_ in parts)], dtype=np.int64),
+        arrival_ns=np.concatenate([np.empty(0, np.int64), *(stamps for stamps, *_ in parts)]),
+        arrival_tokens=np.concatenate([np.empty(0, np.int32), *(tokens for _, tokens, *_ in parts)]),
+        arrival_coalesced=np.concatenate([np.empty(0, np.bool_), *(coalesced for _, _, coalesced, _ in parts)]),
+        arrival_choice=np.concatenate([np.empty(0, np.int16), *(choices for *_, choices in parts)]),
     )

@@ -27,6 +27,7 @@ def make_row(
     outcome: Outcome = Outcome.OK,
     counted_by: CountedBy = CountedBy.TOKEN_IDS,
     coalesced: Sequence[bool] | None = None,
+    choices: Sequence[int] | None = None,
     **fields: Any,
 ) -> RequestRecord:
     """One request. `arrivals` are (moment, tokens); what is left out follows from what is given."""
@@ -53,6 +54,7 @@ def make_row(
         server_timing=None,
         arrival_ns=np.array([round(moment * 1e9) for moment in stamps_s], np.int64),
         arrival_tokens=np.array(tokens, np.int32),
+        arrival_choice=np.array(choices or [0] * len(tokens), np.int16),
         arrival_coalesced=np.array(coalesced or [False] * len(tokens), np.bool_),
     )
     return replace(row, **fields)

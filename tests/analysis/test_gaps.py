@@ -31,7 +31,7 @@ def records_of(answers: list[Answer]) -> Records:
                 due_ns=0, start_ns=0, sent_ns=0, first_byte_ns=0, end_ns=0, connect_ns=None,
                 prompt_tokens_asked=1, output_tokens_asked=1, prompt_tokens=1, output_tokens=int(tokens.sum()),
                 counted_by=CountedBy.TOKEN_IDS, server_timing=None,
-                arrival_ns=stamps, arrival_tokens=tokens, arrival_coalesced=np.zeros(len(tokens), np.bool_),
+                arrival_ns=stamps, arrival_tokens=tokens, arrival_choice=np.zeros(len(tokens), np.int16), arrival_coalesced=np.zeros(len(tokens), np.bool_),
             )
         )  # fmt: skip
     return Records.from_rows(rows)
@@ -57,6 +57,13 @@ def test_no_gap_spans_two_requests_and_rows_left_out_stay_out(row: Row, recordin
     records = recording_of([row([(0.1, 1), (0.2, 1)]), row([]), row([(9.0, 1), (9.5, 1)]), row([(20.0, 1)])]).records
     assert chunk_gaps_s(records, every(records)).tolist() == pytest.approx([0.1, 0.5])
     assert chunk_gaps_s(records, np.array([True, True, False, True])).tolist() == pytest.approx([0.1])
+
+
+def test_choices_side_by_side_have_gaps_of_their_own(row: Row, recording_of: RecordingOf) -> None:
+    arrivals = [(0.1, 1), (0.11, 1), (0.2, 1), (0.22, 2), (0.3, 1), (0.33, 1)]
+    records = recording_of([row(arrivals, choices=[0, 1, 0, 1, 1, 0]), row([(9.0, 1), (9.5, 1)])]).records
+    assert chunk_gaps_s(records, every(records)).tolist() == pytest.approx([0.1, 0.13, 0.11, 0.08, 0.5])
+    assert token_gaps_s(records, every(records)).tolist() == pytest.approx([0.1, 0.13, 0.055, 0.055, 0.08, 0.5])
 
 
 answers = st.lists(

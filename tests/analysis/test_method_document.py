@@ -35,7 +35,7 @@ def table(title: str) -> list[str]:
 
 
 def metric_row(metric: Metric) -> str:
-    better = "lower is better" if metric.better == "lower" else "higher is better"
+    better = f"{metric.better} is better" if metric.better else "describes the server"
     return f"| `{metric.key}` | {metric.label} | {metric.unit} | {metric.formula} | {metric.window} | {better} |"
 
 

@@ -55,6 +55,18 @@ def test_tpot_divides_by_tokens_and_not_by_chunks(row: Row, figure: Figure) -> N
     assert figure("tpot_s", [row([(0.1, 1), (0.7, 3)])]) == pytest.approx([0.2])
 
 
+def test_tpot_of_choices_side_by_side_is_the_time_of_one(row: Row, figure: Figure) -> None:
+    arrivals = [(0.1, 1), (0.1, 1), (0.3, 2), (0.3, 2)]
+    assert figure("tpot_s", [row(arrivals, choices=[0, 1, 0, 1])]) == pytest.approx([0.1])
+    assert figure("tpot_s", [row([(0.1, 1), (0.3, 1)], choices=[0, 1])]) == []
+
+
+def test_tokens_per_chunk_has_a_value_a_chunk_unless_any_is_assumed(row: Row, figure: Figure) -> None:
+    rows = [row([(0.1, 1), (0.2, 3)]), row([(0.1, 2)]), row([(0.1, 9)], outcome=Outcome.TIMEOUT)]
+    assert figure("tokens_per_chunk", rows) == [1, 3, 2]
+    assert figure("tokens_per_chunk", [*rows, row([(0.1, 1)], counted_by=CountedBy.ASSUMED)]) == []
+
+
 def test_tpot_needs_two_tokens_at_two_moments(row: Row, figure: Figure) -> None:
     assert figure("tpot_s", [row([(0.1, 1)]), row([(0.1, 4)]), row([(0.1, 1), (0.3, 1)])]) == pytest.approx([0.2])
 
@@ -181,5 +193,5 @@ def test_only_the_papers_figure_is_called_itl() -> None:
 
 def test_units_are_in_the_names() -> None:
     for metric in METRICS:
-        assert metric.key.endswith("_s" if metric.unit == "s" else "_per_s")
-        assert (metric.better == "lower") == (metric.unit == "s")
+        assert metric.key.endswith({"s": "_s", "tokens": "_per_chunk"}.get(metric.unit, "_per_s"))
+        assert metric.better == {"s": "lower", "tokens": None}.get(metric.unit, "higher")

@@ -88,6 +88,18 @@ def test_arrivals_of_one_stamp_are_coalesced_however_they_were_read() -> None:
     assert records[0].arrival_coalesced.tolist() == [False, False, True, False]
 
 
+def test_choices_that_share_a_stamp_are_not_coalesced_with_each_other() -> None:
+    exchange = Exchange(0, slot=0)
+    exchange.sent_ns = monotonic_ns()
+    choices = [b'data: {"choices":[{"index":%d,"text":"x","finish_reason":"length"}]}\n\n' % k for k in (0, 1, 0)]
+    exchange.reads = [CHUNKED_HEAD, *map(chunk, choices)]
+    exchange.stamps = [stamp_now()] * len(exchange.reads)
+    schedule = Schedule((b"{}",), np.ones(1, np.int32), np.ones(1, np.int32), None)
+    records, _ = Recorder(schedule, Wave(1), 0, WallClock()).records([exchange])
+    assert records[0].arrival_choice.tolist() == [0, 1, 0]
+    assert records[0].arrival_coalesced.tolist() == [False, False, True]
+
+
 def test_the_source_of_stamps_is_the_runs_own_share() -> None:
     _, at_read = record(GOOD)
     assert (at_read.reads, at_read.source) == (3, "read")

@@ -96,9 +96,112 @@ def test_reasoning_is_content(field: str) -> None:
     assert reply_to(thinking, delta(content="x", finish="stop")).arrival_reads == [1, 2]
 
 
-def test_a_tool_call_is_content() -> None:
-    calls = [{"index": 0, "function": {"arguments": "{"}}]
-    assert reply_to(delta(tool_calls=calls), delta(finish="tool_calls")).arrival_reads == [1]
+def called(**function: str) -> dict[str, Any]:
+    return {"tool_calls": [{"index": 0, "id": "call_1", "type": "function", "function": function}]}
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [called(name="find", arguments=""), called(arguments="{"), {"function_call": {"arguments": "{"}}],
+)
+def test_a_name_or_arguments_of_a_call_are_content(fields: dict[str, Any]) -> None:
+    assert reply_to(delta(**fields), delta(finish="tool_calls")).arrival_reads == [1]
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {},
+        {"role": "assistant"},
+        {"content": None, "reasoning": "", "refusal": None},
+        {"tool_calls": []},
+        {"tool_calls": None, "function_call": None},
+        called(arguments=""),
+        {"tool_calls": [17, {"function": "find"}]},
+    ],
+)
+def test_an_empty_delta_is_no_content(fields: dict[str, Any]) -> None:
+    assert reply_to(delta(**fields), delta(content="x", finish="stop")).arrival_reads == [2]
+
+
+def test_texts_are_kept_where_they_are_wanted_and_reasoning_sent_twice_is_once() -> None:
+    exchange = Exchange()
+    deltas = [
+        delta(role="assistant", content=""),
+        delta(reasoning="hm", reasoning_content="hm"),
+        delta(content="yes"),
+        delta(finish="tool_calls", tool_calls=[{"function": {"name": "find", "arguments": "{}"}}]),
+    ]
+    exchange.reads = [CHUNKED_HEAD, *map(chunk, deltas), LAST_CHUNK]
+    assert read_reply(exchange, keep_texts=True).arrival_texts == ["hm", "yes", "find{}"]
+    assert read_reply(exchange).arrival_texts == []
+
+
+def of_choice(index: int, value: str, finish: str | None = None, **more: Any) -> bytes:
+    return sse(choices=[{"index": index, "text": value, "finish_reason": finish, **more}])
+
+
+def two_choices(*events: bytes) -> Reply:
+    exchange = Exchange()
+    exchange.reads = [CHUNKED_HEAD, *map(chunk, events), LAST_CHUNK]
+    exchange.complete = True
+    return read_reply(exchange, choices=2)
+
+
+def test_interleaved_choices_are_ok_when_each_is_finished() -> None:
+    reply = two_choices(
+        of_choice(0, "a", token_ids=[1]),
+        of_choice(1, "b", token_ids=[2]),
+        of_choice(1, "cd", "stop", token_ids=[3, 4]),
+        of_choice(0, "e", "length", token_ids=[5]),
+        sse(choices=[], usage=usage(3, 5)),
+        DONE,
+    )
+    assert (reply.outcome, reply.finish_reason) == (Outcome.OK, "length, stop")
+    assert (reply.arrival_choices, reply.arrival_tokens) == ([0, 1, 1, 0], [1, 1, 2, 1])
+    assert (reply.output_tokens, reply.counted_by) == (5, CountedBy.TOKEN_IDS)
+
+
+@pytest.mark.parametrize(
+    "events",
+    [
+        [of_choice(0, "a", "length"), of_choice(1, "b")],
+        [of_choice(0, "a", "length")],  # the other never came
+    ],
+)
+def test_a_choice_without_finish_reason_is_truncated(events: list[bytes]) -> None:
+    reply = two_choices(*events, DONE)
+    assert (reply.outcome, reply.finish_reason) == (Outcome.TRUNCATED, None)
+    assert reply.detail == "the stream ended without a finish_reason of 1 of its 2 choices"
+
+
+def test_a_choice_that_was_given_up_is_a_stream_error() -> None:
+    reply = two_choices(of_choice(0, "a", "length"), of_choice(1, "b", "abort"))
+    assert (reply.outcome, reply.finish_reason) == (Outcome.STREAM_ERROR, "abort")
+
+
+def test_running_usage_counts_each_choice_on_its_own() -> None:
+    def running(index: int, completion: int, finish: str | None = None) -> bytes:
+        choice = {"index": index, "text": "x", "finish_reason": finish}
+        return sse(choices=[choice], usage=usage(3, completion))
+
+    events = [running(0, 1), running(1, 2), running(0, 4, "length"), running(1, 3, "length")]
+    for ending in ([sse(choices=[], usage=usage(3, 7))], []):
+        reply = two_choices(*events, *ending)
+        assert (reply.counted_by, reply.arrival_tokens, reply.output_tokens) == (CountedBy.USAGE, [1, 2, 3, 1], 7)
+
+
+def test_a_usage_that_may_be_one_choices_or_the_sum_is_none() -> None:
+    reply = two_choices(
+        of_choice(0, "a"), sse(choices=[{"index": 1, "text": "b", "finish_reason": "stop"}], usage=usage(3, 9))
+    )
+    assert (reply.counted_by, reply.output_tokens) == (CountedBy.ASSUMED, 2)
+
+
+@pytest.mark.parametrize("index", [-1, 2**15, "0", 1.5])
+def test_a_choice_with_an_impossible_index_is_a_bad_response(index: object) -> None:
+    reply = reply_to(sse(choices=[{"index": index, "text": "a", "finish_reason": "stop"}]))
+    assert reply.outcome is Outcome.BAD_RESPONSE
 
 
 def test_three_events_in_one_read_share_it() -> None:

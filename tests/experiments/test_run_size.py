@@ -39,6 +39,7 @@ def warmed_up(took_s: float) -> Recording:
         server_timing=None,
         arrival_ns=np.empty(0, np.int64),
         arrival_tokens=np.empty(0, np.int32),
+        arrival_choice=np.empty(0, np.int16),
         arrival_coalesced=np.empty(0, np.bool_),
     )
     return Recording(Records.from_rows([row]), ClientFacts("kernel", 1, 0.1, 0.1, 1), "2026-01-01T00:00:00+00:00")

@@ -35,6 +35,7 @@ ENVIRONMENT: Document = {
 NO_ARRIVALS: dict[str, Any] = {
     "arrival_ns": np.empty(0, np.int64),
     "arrival_tokens": np.empty(0, np.int32),
+    "arrival_choice": np.empty(0, np.int16),
     "arrival_coalesced": np.empty(0, np.bool_),
 }
 
@@ -98,6 +99,7 @@ def _request(
         output_tokens=spec.output_tokens,
         arrival_ns=arrivals,
         arrival_tokens=np.ones(len(arrivals), np.int32),
+        arrival_choice=np.zeros(len(shared) + 1, np.int16),
         arrival_coalesced=np.concatenate([[False], shared]),
     )
 

@@ -127,6 +127,7 @@ def records() -> Records:
         server_timing={"time_to_first_token_ms": 49.5},
         arrival_ns=np.array([50_001_000, 60_002_000, 60_002_000], np.int64),
         arrival_tokens=np.array([1, 3, 1], np.int32),
+        arrival_choice=np.zeros(3, np.int16),
         arrival_coalesced=np.array([False, False, True]),
     )
     no_answer: dict[str, Any] = {
@@ -142,6 +143,7 @@ def records() -> Records:
         "server_timing": None,
         "arrival_ns": np.empty(0, np.int64),
         "arrival_tokens": np.empty(0, np.int32),
+        "arrival_choice": np.empty(0, np.int16),
         "arrival_coalesced": np.empty(0, np.bool_),
     }
     failed = RequestRecord(

@@ -16,17 +16,21 @@ INT32 = st.integers(-(2**31), 2**31 - 1)
 USUAL_NS = st.integers(0, 10**12)
 
 
-def columns(rows: list[tuple[int, int, bool]]) -> tuple[Any, Any, Any]:
+def columns(rows: list[tuple[int, int, bool]], choices: list[int] | None = None) -> tuple[Any, Any, Any, Any]:
     return (
         np.array([row[0] for row in rows], np.int64),
         np.array([row[1] for row in rows], np.int32),
         np.array([row[2] for row in rows], np.bool_),
+        np.array(choices or [0] * len(rows), np.int16),
     )
 
 
-@given(st.lists(st.tuples(INT64 | USUAL_NS, INT32 | st.integers(0, 300) | st.just(1), st.booleans()), max_size=40))
-def test_any_arrivals_come_back_bit_for_bit(rows: list[tuple[int, int, bool]]) -> None:
-    given_columns = columns(rows)
+@given(
+    st.lists(st.tuples(INT64 | USUAL_NS, INT32 | st.integers(0, 300) | st.just(1), st.booleans()), max_size=40),
+    st.just(0) | st.integers(0, 2**15 - 1),
+)
+def test_any_arrivals_come_back_bit_for_bit(rows: list[tuple[int, int, bool]], choice: int) -> None:
+    given_columns = columns(rows, [choice * (row % 2) for row in range(len(rows))])
     decoded: tuple[Any, ...] = arrivals.decode(arrivals.encode(*given_columns))
     for before, after in zip(given_columns, decoded, strict=True):
         assert after.dtype == before.dtype
@@ -53,6 +57,11 @@ def test_a_coalesced_flag_costs_one_bit() -> None:
     one_each = arrivals.encode(*columns([(10, 1, False)] * 100))
     flagged = arrivals.encode(*columns([(10, 1, True), *[(10, 1, False)] * 99]))
     assert len(flagged) - len(one_each) == 13
+
+
+def test_one_choice_costs_nothing_and_several_two_bytes_an_arrival() -> None:
+    rows = [(10, 1, False)] * 100
+    assert len(arrivals.encode(*columns(rows, [0, 1] * 50))) - len(arrivals.encode(*columns(rows))) == 200
 
 
 def test_the_first_byte_is_the_version_and_another_version_is_refused() -> None:

@@ -67,6 +67,7 @@ def records_of_any_kind(draw: st.DrawFn) -> Records:
         arrival_start=np.cumsum([0, *lengths], dtype=np.int64),
         arrival_ns=arrivals(MOMENT, np.int64),
         arrival_tokens=arrivals(INT32, np.int32),
+        arrival_choice=arrivals(st.integers(0, 3), np.int16),
         arrival_coalesced=arrivals(st.booleans(), np.bool_),
     )
 
