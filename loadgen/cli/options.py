@@ -105,7 +105,14 @@ Rates = Annotated[str | None, _load("--rate", "R,R…", _RATE)]
 Wave = Annotated[str | None, _load("--wave", "N", _WAVE)]
 Waves = Annotated[str | None, _load("--wave", "N,N…", _WAVE)]
 ArrivalProcess = Annotated[
-    str | None, _load("--arrivals", "poisson|constant", "Arrival process of --rate (default: poisson).")
+    str | None, _load("--arrivals", "poisson|constant|gamma", "Arrival process of --rate (default: poisson).")
+]
+Burstiness = Annotated[
+    str | None, _load("--burstiness", "B", "Gamma arrivals of this shape: 1 is poisson, below 1 is burstier.")
+]
+RampTo = Annotated[str | None, _load("--ramp-to", "R", "Let the rate go from --rate to this over the run.")]
+RampStrategy = Annotated[
+    str | None, _load("--ramp-strategy", "linear|exponential", "How the rate of --ramp-to grows (default: linear).")
 ]
 InputTokens = Annotated[str | None, _requests("--input-tokens", "N", _INPUT_TOKENS)]
 InputTokensList = Annotated[str | None, _requests("--input-tokens", "N,N…", _INPUT_TOKENS)]

@@ -172,9 +172,9 @@ class Driver:
                 return min(concurrency, len(self._schedule))
             case Wave(size=size):
                 return size
-            case OpenLoop(rate_per_s=rate_per_s):
+            case OpenLoop():
                 # Two seconds' worth of arrivals; a stream beyond them connects when it is needed, and that is recorded.
-                return min(len(self._schedule), max(16, round(2 * rate_per_s)))
+                return min(len(self._schedule), max(16, round(2 * self._shape.peak_rate_per_s)))
 
     @property
     def _time_is_up(self) -> bool:

@@ -11,7 +11,7 @@ def stated_s(run: RunSpec) -> float | None:
     if run.duration_s is not None:
         return run.duration_s
     if isinstance(run.shape, OpenLoop) and run.requests is not None:
-        return run.requests / run.shape.rate_per_s
+        return run.requests / run.shape.mean_rate_per_s
     return None
 
 

@@ -14,11 +14,11 @@ def check_planned(run: RunSpec) -> None:
     """Refuse, before anything is sent, a run without a request and one that is too large to prepare. Raises UsageError."""
     if isinstance(run.shape, OpenLoop) and run.duration_s is not None:
         # Before the arrivals themselves are drawn, since so many could not even be counted.
-        check_size(run, round(run.shape.rate_per_s * run.duration_s))
+        check_size(run, round(run.shape.mean_rate_per_s * run.duration_s))
     requests = planned_requests(run)
     if requests == 0 and isinstance(run.shape, OpenLoop):
         raise UsageError(
-            f"no arrival falls within {run.duration_s:g} s at {run.shape.rate_per_s:g} requests/s (seed {run.seed}): "
+            f"no arrival falls within {run.duration_s:g} s at {run.load_label} (seed {run.seed}): "
             "ask for a longer --duration-s or a higher --rate"
         )
     if requests is not None:

@@ -15,7 +15,18 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from loadgen.errors import UsageError
 from loadgen.experiments.origin import Origin
 from loadgen.experiments.size import check_planned
-from loadgen.load.spec import Arrivals, ClosedLoop, Endpoint, LoadShape, OpenLoop, RunSpec, Wave, canonical_hash
+from loadgen.load.spec import (
+    Arrivals,
+    ClosedLoop,
+    Endpoint,
+    LoadShape,
+    OpenLoop,
+    Ramp,
+    RampStrategy,
+    RunSpec,
+    Wave,
+    canonical_hash,
+)
 from loadgen.servers.endpoint import Headers, normalise_url
 
 SIMULATOR = "simulator"  # the word which stands for the embedded simulator where a URL is asked
@@ -82,7 +93,10 @@ class SweepSpec(BaseModel):
     concurrency: WholeList = None
     rate: PositiveList = None
     wave: WholeList = None
-    arrivals: Arrivals = "poisson"
+    arrivals: Arrivals | None = None
+    burstiness: Positive | None = None
+    ramp_to: Positive | None = None
+    ramp_strategy: RampStrategy = "linear"
     requests: Whole | None = None
     duration_s: Positive | None = None
     input_tokens: WholeList = None
@@ -101,10 +115,17 @@ class SweepSpec(BaseModel):
         """Whether the embedded simulator is to be started for it."""
         return self.url == SIMULATOR
 
+    @property
+    def arrival_process(self) -> Arrivals:
+        """The process of a rate: as asked, else gamma where a burstiness is given."""
+        return self.arrivals or ("poisson" if self.burstiness is None else "gamma")
+
     def to_json(self) -> dict[str, Any]:
-        """The spec for the record: of headers the names alone, since their values may be secrets; arrivals with a rate only."""
-        unused = set() if self.rate is not None else {"arrivals"}
+        """The spec for the record: of headers the names alone, since their values may be secrets; what an open loop needs, for an open loop only."""
+        unused = set() if self.ramp_to is not None else {"ramp_strategy"}
         document = self.model_dump(exclude={"header"} | unused, exclude_none=True)
+        if self.rate is not None:
+            document["arrivals"] = self.arrival_process
         return document | {"header_names": sorted(name.lower() for name in self.header)}
 
     def secret_headers(self, environ: Mapping[str, str]) -> Headers:
@@ -148,7 +169,7 @@ def resolve(spec: SweepSpec) -> list[RunSpec]:
     """
     shapes: list[LoadShape] = [
         *(ClosedLoop(concurrency) for concurrency in spec.concurrency or ()),
-        *(OpenLoop(rate, spec.arrivals) for rate in spec.rate or ()),
+        *(_open_loop(spec, rate) for rate in spec.rate or ()),
         *(Wave(size) for size in spec.wave or ()),
     ]
     assert spec.input_tokens is not None
@@ -188,10 +209,26 @@ def warmup_requests(run: RunSpec) -> int:
     if run.warmup_requests is not None:
         return run.warmup_requests
     match run.shape:
-        case OpenLoop(rate_per_s=rate_per_s):
-            return max(1, min(_MOST_WARMUP_OPEN_LOOP, round(rate_per_s)))
+        case OpenLoop():
+            return max(1, min(_MOST_WARMUP_OPEN_LOOP, round(run.shape.mean_rate_per_s)))
         case _:
             return run.concurrency or 1
+
+
+def _open_loop(spec: SweepSpec, rate_per_s: float) -> OpenLoop:
+    """The open loop that begins at `rate_per_s`. A ramp lasts as long as the run, or until all its requests have arrived."""
+    arrivals = spec.arrival_process
+    if spec.ramp_to is None:
+        return OpenLoop(rate_per_s, arrivals, spec.burstiness)
+    over_s = spec.duration_s
+    if over_s is None:
+        mean_per_s = Ramp(spec.ramp_to, 1.0, spec.ramp_strategy).mean_rate_per_s(rate_per_s)
+        over_s = (spec.requests or _requests_of_open_loop(mean_per_s)) / mean_per_s
+    return OpenLoop(rate_per_s, arrivals, spec.burstiness, Ramp(spec.ramp_to, over_s, spec.ramp_strategy))
+
+
+def _requests_of_open_loop(rate_per_s: float) -> int:
+    return max(32, round(30 * rate_per_s))
 
 
 def _requests(spec: SweepSpec, shape: LoadShape) -> int | None:
@@ -201,8 +238,8 @@ def _requests(spec: SweepSpec, shape: LoadShape) -> int | None:
     match shape:
         case ClosedLoop(concurrency=concurrency):
             return max(32, 8 * concurrency)
-        case OpenLoop(rate_per_s=rate_per_s):
-            return max(32, round(30 * rate_per_s))
+        case OpenLoop():
+            return _requests_of_open_loop(shape.mean_rate_per_s)
         case Wave():
             return None
 
@@ -224,8 +261,7 @@ def _check(spec: SweepSpec, origin: Origin) -> None:
         for key in ("requests", "duration_s"):
             if getattr(spec, key) is not None:
                 raise UsageError(f"{name(key)} does not go with {name('wave')}: a wave is exactly its size in requests")
-    if spec.rate is None and "arrivals" in spec.model_fields_set:
-        raise UsageError(f"{name('arrivals')} needs --rate; callers of {name(loads[0])} have no arrival process")
+    _check_arrivals(spec, origin, loads[0])
     if spec.concurrency is not None and spec.requests is not None and spec.requests < max(spec.concurrency):
         most = max(spec.concurrency)
         raise UsageError(
@@ -247,6 +283,22 @@ def _check(spec: SweepSpec, origin: Origin) -> None:
     for key in ("url", "model"):
         if not getattr(spec, key).strip():
             raise UsageError(f"{name(key)} is empty")
+
+
+def _check_arrivals(spec: SweepSpec, origin: Origin, load: str) -> None:
+    """The flags that say how the requests of a rate arrive."""
+    name = origin.name
+    for key in ("arrivals", "burstiness", "ramp_to", "ramp_strategy"):
+        if spec.rate is None and key in spec.model_fields_set:
+            raise UsageError(f"{name(key)} needs --rate; requests of {name(load)} have no arrival process")
+    if spec.arrivals == "gamma" and spec.burstiness is None:
+        raise UsageError(f"{name('arrivals')} gamma needs --burstiness: 1 is poisson, below 1 is burstier")
+    if spec.burstiness is not None and spec.arrivals not in (None, "gamma"):
+        raise UsageError(f"{name('burstiness')} needs --arrivals gamma, not {spec.arrivals}")
+    if spec.ramp_to is None and "ramp_strategy" in spec.model_fields_set:
+        raise UsageError(f"{name('ramp_strategy')} needs --ramp-to R, the rate at the end of the ramp")
+    if spec.ramp_to is not None and spec.ramp_to in (spec.rate or ()):
+        raise UsageError(f"{name('ramp_to')} is {spec.ramp_to:g}, the rate at the start; give another, or leave it out")
 
 
 def _check_headers(spec: SweepSpec, origin: Origin) -> None:

@@ -1,6 +1,9 @@
-"""When requests are meant to arrive: pure functions from (seed, rate, how many) to offsets.
+"""When requests are meant to arrive: pure functions from (shape, how many, seed) to offsets.
 
 An offset is an integer count of nanoseconds from t = 0. Nothing here looks at a clock.
+
+A process is drawn at one arrival per unit of time and then stretched: arrival number x of it happens at the moment at which
+the rate, summed from t = 0, has come to x. So every process can have a constant rate or a ramp.
 """
 
 import math
@@ -8,27 +11,61 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from loadgen.load.spec import Arrivals
+from loadgen.load.spec import OpenLoop, Ramp
 
 NS_PER_S = 1_000_000_000
 _ARRIVALS_STREAM = 1  # each source of randomness has its own stream of the seed; prompts never disturb arrivals
 
+Float64 = NDArray[np.float64]
 
-def offsets_ns(process: Arrivals, rate_per_s: float, requests: int, seed: int) -> NDArray[np.int64]:
+
+def offsets_ns(shape: OpenLoop, requests: int, seed: int) -> NDArray[np.int64]:
     """Intended send times of `requests` arrivals, ascending, int64 nanoseconds from t = 0.
 
-    constant: request i at i / rate. poisson: independent exponential gaps of mean 1 / rate, the first one included.
+    At a constant rate: constant has request i at i / rate; poisson has independent exponential gaps of mean 1 / rate, the
+    first one included; gamma has gamma-distributed gaps of the same mean and of shape `burstiness`, so that their
+    coefficient of variation is 1/sqrt(burstiness), and 1 is poisson.
     """
-    if process == "constant":
-        offsets_s = np.arange(requests) / rate_per_s
-    else:
-        rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(_ARRIVALS_STREAM,)))
-        offsets_s = np.cumsum(rng.exponential(1.0 / rate_per_s, requests))
+    units = _at_unit_rate(shape, requests, seed)
+    offsets_s = units / shape.rate_per_s if shape.ramp is None else _along(shape.ramp, shape.rate_per_s, units)
     return np.rint(offsets_s * NS_PER_S).astype(np.int64)
 
 
-def requests_within(process: Arrivals, rate_per_s: float, duration_s: float, seed: int) -> int:
-    """How many arrivals of the same process and seed fall in [0, duration_s)."""
-    expected = rate_per_s * duration_s
-    ample = math.ceil(expected + 10 * math.sqrt(expected) + 10)  # ten standard deviations
-    return int(np.searchsorted(offsets_ns(process, rate_per_s, ample, seed), round(duration_s * NS_PER_S)))
+def requests_within(shape: OpenLoop, duration_s: float, seed: int) -> int:
+    """How many arrivals of the same shape and seed fall in [0, duration_s)."""
+    end_ns = round(duration_s * NS_PER_S)
+    ample = math.ceil(shape.mean_rate_per_s * duration_s * 1.2) + 16
+    while (offsets := offsets_ns(shape, ample, seed))[-1] < end_ns:
+        ample *= 2
+    return int(np.searchsorted(offsets, end_ns))
+
+
+def _at_unit_rate(shape: OpenLoop, requests: int, seed: int) -> Float64:
+    """Arrivals at a mean of one per unit of time."""
+    if shape.arrivals == "constant":
+        return np.arange(requests, dtype=np.float64)
+    rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(_ARRIVALS_STREAM,)))
+    if shape.burstiness is None:
+        return np.cumsum(rng.standard_exponential(requests))
+    return np.cumsum(rng.standard_gamma(shape.burstiness, requests) / shape.burstiness)
+
+
+def _along(ramp: Ramp, start_per_s: float, arrivals: Float64) -> Float64:
+    """The moments, in seconds, at which a rate that follows `ramp` from `start_per_s` has summed up to `arrivals`.
+
+    Linear, r(t) = a + (b − a)t/T, sums up to at + (b − a)t²/2T; exponential, r(t) = a(b/a)^(t/T), to
+    (r(t) − a)T/ln(b/a). Both are solved for t here. After T the rate stays at b.
+    """
+    end_per_s, over_s = ramp.to_per_s, ramp.over_s
+    within = ramp.mean_rate_per_s(start_per_s) * over_s
+    on_the_ramp = np.minimum(arrivals, within)
+    if ramp.strategy == "linear":
+        # The root in the form that stays exact where the slope is small.
+        slope = (end_per_s - start_per_s) / over_s
+        root = np.sqrt(np.maximum(start_per_s**2 + 2 * slope * on_the_ramp, 0.0))
+        moments_s = 2 * on_the_ramp / (start_per_s + root)
+    else:
+        growth = math.log(end_per_s / start_per_s)
+        moments_s = over_s / growth * np.log1p(on_the_ramp * growth / (start_per_s * over_s))
+    after: Float64 = (arrivals - on_the_ramp) / end_per_s
+    return moments_s + after

@@ -48,8 +48,8 @@ def planned_requests(spec: RunSpec) -> int | None:
     match spec.shape:
         case Wave(size=size):
             return size
-        case OpenLoop(rate_per_s=rate_per_s, arrivals=arrivals) if spec.duration_s is not None:
-            return requests_within(arrivals, rate_per_s, spec.duration_s, spec.seed)
+        case OpenLoop() if spec.duration_s is not None:
+            return requests_within(spec.shape, spec.duration_s, spec.seed)
         case _:
             return spec.requests
 
@@ -78,7 +78,7 @@ def build(
 
     offsets = None
     if isinstance(spec.shape, OpenLoop):
-        offsets = offsets_ns(spec.shape.arrivals, spec.shape.rate_per_s, requests, spec.seed)
+        offsets = offsets_ns(spec.shape, requests, spec.seed)
     return Schedule(
         bodies=tuple(body() for _ in range(requests)),
         prompt_tokens=np.full(requests, spec.input_tokens, dtype=np.int32),

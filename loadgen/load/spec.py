@@ -5,11 +5,13 @@ Pure data. A `RunSpec` never holds a secret: an API key is named by its environm
 
 import hashlib
 import json
+import math
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 Endpoint = Literal["completions", "chat"]
-Arrivals = Literal["constant", "poisson"]
+Arrivals = Literal["constant", "poisson", "gamma"]
+RampStrategy = Literal["linear", "exponential"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,12 +23,50 @@ class ClosedLoop:
 
 
 @dataclass(frozen=True, slots=True)
+class Ramp:
+    """A rate that goes to `to_per_s` in `over_s` seconds: by the same amount each second, or by the same factor."""
+
+    to_per_s: float
+    over_s: float
+    strategy: RampStrategy = "linear"
+
+    def mean_rate_per_s(self, start_per_s: float) -> float:
+        """The mean rate over the ramp that begins at `start_per_s`."""
+        if self.strategy == "linear":
+            return (start_per_s + self.to_per_s) / 2
+        return (self.to_per_s - start_per_s) / math.log(self.to_per_s / start_per_s)
+
+
+@dataclass(frozen=True, slots=True)
 class OpenLoop:
-    """Requests arrive at `rate_per_s` on average, whatever the server does."""
+    """Requests arrive at `rate_per_s` on average, whatever the server does; with a `ramp`, the rate begins there.
+
+    `burstiness` is the shape of gamma arrivals, and None for the other processes.
+    """
 
     rate_per_s: float
     arrivals: Arrivals = "poisson"
+    burstiness: float | None = None
+    ramp: Ramp | None = None
     kind: Literal["open_loop"] = "open_loop"
+
+    @property
+    def mean_rate_per_s(self) -> float:
+        """Arrivals per second over the whole, on average."""
+        return self.rate_per_s if self.ramp is None else self.ramp.mean_rate_per_s(self.rate_per_s)
+
+    @property
+    def peak_rate_per_s(self) -> float:
+        """The highest rate that is asked at any time."""
+        return self.rate_per_s if self.ramp is None else max(self.rate_per_s, self.ramp.to_per_s)
+
+    @property
+    def label(self) -> str:
+        """`4 requests/s poisson`, `2 requests/s gamma (burstiness 0.5)`, `1 to 20 requests/s poisson (linear ramp)`."""
+        rate = f"{self.rate_per_s:g}" if self.ramp is None else f"{self.rate_per_s:g} to {self.ramp.to_per_s:g}"
+        more = [] if self.burstiness is None else [f"burstiness {self.burstiness:g}"]
+        more += [] if self.ramp is None else [f"{self.ramp.strategy} ramp"]
+        return f"{rate} requests/s {self.arrivals}" + (f" ({', '.join(more)})" if more else "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +107,7 @@ class RunSpec:
     def to_json(self) -> dict[str, Any]:
         """The spec as plain JSON values, one key per field; `shape` is an object with its `kind`."""
         document = asdict(self)
+        document["shape"] = {key: value for key, value in document["shape"].items() if value is not None}
         document["header_names"] = list(self.header_names)
         document["slo"] = dict(self.slo)
         return document
@@ -77,6 +118,8 @@ class RunSpec:
         fields = dict(document)
         shape = dict(fields.pop("shape"))
         kind = shape.pop("kind")
+        if "ramp" in shape:
+            shape["ramp"] = Ramp(**shape["ramp"])
         shapes: dict[str, type[ClosedLoop] | type[OpenLoop] | type[Wave]] = {
             "closed_loop": ClosedLoop,
             "open_loop": OpenLoop,
@@ -116,8 +159,8 @@ class RunSpec:
                 return f"concurrency {concurrency}"
             case Wave(size=size):
                 return f"wave of {size}"
-            case OpenLoop(rate_per_s=rate_per_s, arrivals=arrivals):
-                return f"{rate_per_s:g} requests/s {arrivals}"
+            case OpenLoop():
+                return self.shape.label
 
 
 def canonical_hash(document: object) -> str:

@@ -51,6 +51,12 @@ LOAD_LABELS = {
 }
 
 LOAD = Dimension("load", "Load", "load {}", load_value)
+
+
+def _ramp(ramp: Document | None) -> str:
+    return "" if ramp is None else f"{ramp['strategy']} ramp to {ramp['to_per_s']:g}/s over {ramp['over_s']:g} s"
+
+
 INPUT_TOKENS = Dimension("input_tokens", "Input tokens", "{} in", lambda run: run["spec"]["input_tokens"])
 OUTPUT_TOKENS = Dimension("output_tokens", "Output tokens", "{} out", lambda run: run["spec"]["output_tokens"])
 OTHERS = (
@@ -58,6 +64,7 @@ OTHERS = (
     OUTPUT_TOKENS,
     Dimension("kind", "Shape", "{}", lambda run: shape_kind(run).replace("_", " ")),
     Dimension("arrivals", "Arrivals", "{}", lambda run: run["spec"]["shape"].get("arrivals", "")),
+    Dimension("ramp", "Ramp", "{}", lambda run: _ramp(run["spec"]["shape"].get("ramp"))),
     Dimension("endpoint", "Endpoint", "{}", lambda run: run["spec"]["endpoint"]),
     Dimension("model", "Model", "{}", lambda run: run["spec"]["model"]),
     Dimension("url", "Server", "{}", lambda run: run["spec"]["url"]),

@@ -49,7 +49,7 @@ def test_an_open_loop_without_an_arrival_is_refused_when_it_is_planned() -> None
     with pytest.raises(UsageError) as caught:
         resolve(spec(concurrency=None, rate="0.1", duration_s="1"))
     assert str(caught.value) == (
-        "no arrival falls within 1 s at 0.1 requests/s (seed 0): ask for a longer --duration-s or a higher --rate"
+        "no arrival falls within 1 s at 0.1 requests/s poisson (seed 0): ask for a longer --duration-s or a higher --rate"
     )
     assert len(resolve(spec(concurrency=None, rate="0.1", duration_s="1", arrivals="constant"))) == 1
 

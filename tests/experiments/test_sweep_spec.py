@@ -8,7 +8,7 @@ import pytest
 from loadgen.errors import UsageError
 from loadgen.experiments.origin import Origin
 from loadgen.experiments.spec import SweepSpec, grid_hash, make_spec, resolve, warmup_requests
-from loadgen.load.spec import ClosedLoop, OpenLoop, Wave
+from loadgen.load.spec import ClosedLoop, OpenLoop, Ramp, RunSpec, Wave
 
 GIVEN: dict[str, object] = {
     "url": "http://127.0.0.1:8000",
@@ -17,6 +17,7 @@ GIVEN: dict[str, object] = {
     "input_tokens": "8",
     "output_tokens": "16",
 }
+OPEN: dict[str, object] = {"concurrency": None, "rate": "2"}
 
 
 def spec(**changes: object) -> SweepSpec:
@@ -99,6 +100,34 @@ def test_only_an_open_loop_has_arrivals_on_record() -> None:
     assert "arrivals" not in spec().to_json()
     assert "arrivals" not in spec(concurrency=None, wave="4").to_json()
     assert spec(concurrency=None, rate="1").to_json()["arrivals"] == "poisson"
+    assert spec(concurrency=None, rate="1", burstiness="2").to_json()["arrivals"] == "gamma"
+
+
+def test_only_a_ramp_has_a_strategy_on_record() -> None:
+    assert "ramp_strategy" not in spec(**OPEN).to_json()
+    assert spec(**OPEN, ramp_to="4").to_json()["ramp_strategy"] == "linear"
+
+
+def test_a_burstiness_makes_arrivals_gamma() -> None:
+    assert [run.shape for run in resolve(spec(**OPEN, burstiness="0.5"))] == [OpenLoop(2.0, "gamma", 0.5)]
+
+
+@pytest.mark.parametrize(
+    ("changes", "over_s", "requests"),
+    [
+        ({"duration_s": "10"}, 10.0, None),
+        ({"requests": "66"}, 6.0, 66),
+        ({}, 30.0, 330),
+        ({"ramp_strategy": "exponential", "duration_s": "10"}, 10.0, None),
+    ],
+)
+def test_a_ramp_lasts_as_long_as_the_run(changes: dict[str, object], over_s: float, requests: int | None) -> None:
+    (run,) = resolve(spec(**OPEN, ramp_to="20", **changes))
+    assert run.shape == OpenLoop(
+        2.0, "poisson", None, Ramp(20.0, over_s, "exponential" if "ramp_strategy" in changes else "linear")
+    )
+    assert run.requests == requests
+    assert RunSpec.from_json(run.to_json()) == run
 
 
 def test_secrets_stay_out_of_the_record_and_of_repr() -> None:
@@ -134,7 +163,14 @@ MISTAKES: list[tuple[dict[str, Any], str]] = [
     ({"duration_s": "3", "warmup_requests": "0"}, "--duration-s needs a warm-up"),
     ({"concurrency": None, "wave": "3", "requests": "3"}, "--requests does not go with --wave"),
     ({"arrivals": "constant"}, "--arrivals needs --rate"),
-    ({"concurrency": None, "rate": "1", "arrivals": "gamma"}, "--arrivals must be 'constant' or 'poisson', not gamma"),
+    (OPEN | {"arrivals": "weibull"}, "--arrivals must be 'constant', 'poisson' or 'gamma', not weibull"),
+    (OPEN | {"arrivals": "gamma"}, "--arrivals gamma needs --burstiness"),
+    (OPEN | {"arrivals": "constant", "burstiness": "2"}, "--burstiness needs --arrivals gamma, not constant"),
+    (OPEN | {"burstiness": "0"}, "--burstiness must be greater than 0, not 0"),
+    (OPEN | {"ramp_strategy": "linear"}, "--ramp-strategy needs --ramp-to R"),
+    (OPEN | {"ramp_to": "2"}, "--ramp-to is 2, the rate at the start"),
+    ({"ramp_to": "2"}, "--ramp-to needs --rate; requests of --concurrency have no arrival process"),
+    ({"burstiness": "2"}, "--burstiness needs --rate"),
     ({"workers": "2"}, "--workers is 2, but this version measures with one"),
     ({"slo": "speed=1"}, "--slo names 'speed'"),
     ({"slo": "ttft_s=0"}, "--slo must be greater than 0, not 0"),

@@ -3,36 +3,13 @@
 import json
 from dataclasses import replace
 
-import numpy as np
 import pytest
 
-from loadgen.load.arrivals import NS_PER_S, offsets_ns, requests_within
 from loadgen.load.schedule import build, planned_requests
 from loadgen.load.spec import ClosedLoop, OpenLoop, RunSpec, Wave
 from loadgen.load.workload import FIRST_SAFE_TOKEN_ID, LAST_SAFE_TOKEN_ID, generator, text_prompt
 
 SPEC = RunSpec("http://127.0.0.1:1/v1", "m", ClosedLoop(4), input_tokens=48, output_tokens=7, requests=20)
-
-
-def test_constant_arrivals_are_evenly_spaced() -> None:
-    assert offsets_ns("constant", 4.0, 5, seed=9).tolist() == [0, 250_000_000, 500_000_000, 750_000_000, NS_PER_S]
-
-
-def test_poisson_arrivals_have_the_asked_rate_and_repeat_with_the_seed() -> None:
-    offsets = offsets_ns("poisson", 50.0, 20_000, seed=3)
-    gaps_s = np.diff(offsets) / NS_PER_S
-    assert np.all(gaps_s >= 0)
-    assert gaps_s.mean() == pytest.approx(1 / 50, rel=0.03)
-    assert gaps_s.std() == pytest.approx(gaps_s.mean(), rel=0.05)  # the exponential's mark
-    assert offsets.tolist() == offsets_ns("poisson", 50.0, 20_000, seed=3).tolist()
-    assert offsets.tolist() != offsets_ns("poisson", 50.0, 20_000, seed=4).tolist()
-
-
-def test_a_duration_counts_exactly_the_arrivals_inside_it() -> None:
-    requests = requests_within("poisson", 20.0, 30.0, seed=5)
-    offsets = offsets_ns("poisson", 20.0, requests + 1, seed=5)
-    assert offsets[requests - 1] < 30 * NS_PER_S <= offsets[requests]
-    assert requests_within("constant", 10.0, 2.0, seed=0) == 20
 
 
 def test_planned_requests_follows_the_shape() -> None:
