@@ -163,6 +163,11 @@ CHECKS: tuple[Check, ...] = (
 )
 
 
+def limits_of(code: str) -> Limits:
+    """The limits of the check of that code, for others who judge the same figure."""
+    return next(check.limits for check in CHECKS if check.code == code)
+
+
 def judge(spec: RunSpec, summary: Summary) -> Verdict:
     """The verdict on a run of `spec` from its summary: every check is made, and every finding told."""
     findings = tuple(finding for check in CHECKS if (finding := _apply(check, spec, summary)) is not None)

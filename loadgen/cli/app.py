@@ -9,6 +9,7 @@ import typer
 from typer.exceptions import Abort, Exit, TyperException
 
 from loadgen.cli.dashboard import dashboard
+from loadgen.cli.doctor import doctor
 from loadgen.cli.measure import run, sweep
 from loadgen.cli.options import Database, Quiet, Verbose, Version
 from loadgen.cli.results import export, list_sweeps, report, show
@@ -33,6 +34,7 @@ app.command("export")(export)
 app.command("report")(report)
 app.command("dashboard")(dashboard)
 app.command("simulate")(simulate)
+app.command("doctor")(doctor)
 
 
 @app.callback()

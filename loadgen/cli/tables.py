@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from loadgen.analysis.verdict import merge_findings
+from loadgen.report.facts import doctor_line
 from loadgen.report.labels import metric_label
 from loadgen.report.points import load_value, pool
 from loadgen.report.readable import MISSING_FIGURE, ago, figure, milliseconds, number, percent, plural, shown_unit
@@ -157,6 +158,8 @@ def run_facts(document: Document) -> RenderableType:
             f"{rule}, {window['start_s']:.2f} to {window['end_s']:.2f} s, {plural(window['requests'], 'request')}",
         )
     table.add_row("stamps", f"by {client['stamp_source']}, {percent(client['coalesced_ratio'])} coalesced")
+    if doctor := doctor_line(document):
+        table.add_row("doctor", doctor)
     return table
 
 

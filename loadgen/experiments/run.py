@@ -44,6 +44,7 @@ class Bench:
     worker: Worker
     stop: Stop
     on_event: OnEvent
+    doctor: dict[str, Any] | None = None  # what the doctor last found on this host, as runs keep it
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +96,7 @@ def measure(bench: Bench, run: RunSpec, position: int, repeat: int) -> MeasuredR
         task = Task(_target(bench, run), schedule, run.shape, run.duration_s, run.request_timeout_s)
         recording = _send(bench, task, keep=True)
     summary = summarise(run, recording)
+    summary["client"]["doctor"] = bench.doctor
     document = {
         "schema_version": 1,
         "run_id": run_id,

@@ -13,6 +13,7 @@ from typing import Any
 from loadgen.engine.record import Outcome
 from loadgen.engine.worker import Worker
 from loadgen.errors import ExitCode, Interrupted, LoadgenError, ServerError, StoreError, UsageError
+from loadgen.experiments.doctor import attached, host_hash
 from loadgen.experiments.events import NothingToResume, OnEvent, RunEnded, SweepStarted
 from loadgen.experiments.ids import new_id
 from loadgen.experiments.limits import check_limits
@@ -104,7 +105,8 @@ def run_sweep(
             with Worker() as worker:
                 stop.attach(worker)
                 try:
-                    bench = Bench(sweep_id, facts, headers, worker, stop, on_event)
+                    doctor = attached(store.doctor_result(host_hash()))
+                    bench = Bench(sweep_id, facts, headers, worker, stop, on_event, doctor)
                     for position, run in enumerate(runs, start=1):
                         if run.hash not in ended:
                             _one(bench, store, run, position, len(runs), repeat=run.seed - spec.seed)

@@ -17,6 +17,7 @@ from loadgen.report.readable import (
     figure,
     flat,
     milliseconds,
+    moment,
     number,
     percent,
     seconds,
@@ -208,8 +209,15 @@ def client_facts(run: Document) -> Facts:
         ),
         ("clock step", f"{milliseconds(client.get('clock_step_s'))} ms"),
         ("peak memory", size(client.get("peak_rss_bytes"))),
+        ("doctor on this host", doctor_line(run) or "not run: see loadgen doctor"),
         ("tokens counted by", str((run.get("tokens") or {}).get("counted_by") or MISSING_FIGURE).replace("_", " ")),
     )
+
+
+def doctor_line(run: Document) -> str:
+    """What the doctor last found on the run's host, and when; empty where it had not been run."""
+    doctor = (run.get("client") or {}).get("doctor")
+    return "" if not doctor else f"{doctor['summary']} ({moment(doctor['measured_at'])})"
 
 
 def load_facts(run: Document) -> Facts:

@@ -103,6 +103,22 @@ class Store:
                     insert(cast(Table, tables.ServerSample.__table__)), _sample_rows(run.run_number, samples)
                 )
 
+    def add_doctor_result(self, document: dict[str, Any]) -> None:
+        """Store what the doctor found on the host that the document names."""
+        with self._write() as session:
+            session.add(
+                tables.DoctorResult(
+                    host_hash=document["host_hash"], measured_at=document["measured_at"], document=document
+                )
+            )
+
+    def doctor_result(self, host_hash: str) -> dict[str, Any] | None:
+        """The doctor's latest document of that host; None where there is none."""
+        result = tables.DoctorResult
+        query = select(result.document).where(result.host_hash == host_hash)
+        with self._read() as session:
+            return session.scalars(query.order_by(result.doctor_number.desc()).limit(1)).first()
+
     def sweeps(self) -> list[SweepRow]:
         """All sweeps, newest first."""
         return self._sweep_rows()

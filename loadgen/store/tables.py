@@ -127,3 +127,15 @@ class ServerSample(Entity):
     sample_number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     at_ns: Mapped[int] = mapped_column(BigInteger)
     values: Mapped[dict[str, Any]]
+
+
+class DoctorResult(Entity):
+    """What `loadgen doctor` found on one host: the client's error there. The latest of a host is attached to its runs."""
+
+    __tablename__ = "doctor_result"
+    __table_args__ = (Index(None, "host_hash"),)
+
+    doctor_number: Mapped[int] = mapped_column(primary_key=True)
+    host_hash: Mapped[str]
+    measured_at: Mapped[str]
+    document: Mapped[dict[str, Any]]

@@ -5,6 +5,7 @@ from typing import get_args
 
 import numpy as np
 
+from loadgen.analysis.client_error import APART_NS, PROMISE
 from loadgen.analysis.metrics import METHOD_VERSION, METRICS, Metric
 from loadgen.analysis.stats import samples_needed
 from loadgen.analysis.validity import CHECKS
@@ -16,6 +17,7 @@ from loadgen.engine.exchange import Exchange
 from loadgen.engine.record import CountedBy, Outcome, Priority
 from loadgen.engine.recorder import KERNEL_SHARE, Recorder
 from loadgen.engine.reply import _GIVEN_UP
+from loadgen.experiments import calibration
 from loadgen.load.schedule import Schedule
 from loadgen.load.spec import ClosedLoop, OpenLoop, Wave
 
@@ -114,3 +116,18 @@ def test_the_numbers_in_the_text_are_the_codes() -> None:
     assert f"or fewer than {FEWEST_REQUESTS}," in section("The measured window")
     assert f"this is version {METHOD_VERSION}." in DOCUMENT
     assert f"At least {KERNEL_SHARE:.0%} of".replace("%", " %") in section("Stamps")
+
+
+def test_the_doctors_promise_is_the_codes() -> None:
+    told = section("The doctor")
+    assert PROMISE.ttft_error_p50_s is not None
+    assert PROMISE.ttft_error_p99_s is not None
+    assert PROMISE.gap_p99_error_s is not None
+    assert PROMISE.joined_ratio is not None
+    assert f"| {PROMISE.ttft_error_p50_s * 1e3:g} ms, {PROMISE.ttft_error_p99_s * 1e3:g} ms |" in told
+    assert f"| {PROMISE.gap_p99_error_s * 1e3:g} ms |" in told
+    assert f"| {PROMISE.joined_ratio * 100:g} % |" in told
+    assert f"more than {APART_NS / 1e6:g} ms apart" in told
+    assert f"at least {calibration._LEAST_S:g} s and {calibration._REQUESTS_FOR_P99:,} requests" in told
+    assert f"Below {calibration._FEW_STREAMS} streams" in told
+    assert f"more than {calibration._EVENTS_PER_S:,} tokens per second" in told
