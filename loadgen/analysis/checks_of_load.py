@@ -204,6 +204,9 @@ def total_throughput_unknown(spec: RunSpec, summary: Summary, limits: Limits) ->
     if length["mean"] is None:
         why = "the server did not say of every ok request how many tokens its prompt had"
         hint = "use a server that reports usage in its streams (stream_options.include_usage)"
+    elif length["requests_off"] is None:
+        why = "nobody said how many tokens the prompts of requests had that failed in their answers"
+        hint = "see why requests fail"
     else:
         why = (
             "nobody said how many tokens the prompts of requests had that failed in their answers, "
@@ -287,7 +290,7 @@ def schedule_exhausted(spec: RunSpec, summary: Summary, limits: Limits) -> Obser
 
 def _off_ratio(length: dict[str, Any]) -> float | None:
     """The mean's distance from the asked length, as a share of it."""
-    if length["mean"] is None:
+    if length["mean"] is None or length["asked"] is None:
         return None
     return float(abs(length["mean"] - length["asked"]) / length["asked"])
 
@@ -295,7 +298,7 @@ def _off_ratio(length: dict[str, Any]) -> float | None:
 def _off_message(what: str, length: dict[str, Any]) -> str:
     return (
         f"{what} had {length['mean']:,.6g} tokens on average ({length['min']:,} to {length['max']:,}) "
-        f"where {length['asked']:,} were asked; {length['requests_off']:,} differed."
+        f"where {length['asked']:,.6g} were asked; {length['requests_off']:,} differed."
     )
 
 

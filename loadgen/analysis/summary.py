@@ -170,20 +170,26 @@ def _arrival_rate(moments_ns: Int64) -> float | None:
 
 def _lengths(measured: Measured) -> dict[str, dict[str, float | None]]:
     """Asked and achieved lengths over the ok requests of the run; `requests_off` differ from what each was asked."""
-    records, spec, ok = measured.records, measured.spec, measured.ok
+    records, ok = measured.records, measured.ok
     return {
-        "prompt_tokens": _length(spec.input_tokens, records.prompt_tokens_asked[ok], records.prompt_tokens[ok]),
-        "output_tokens": _length(spec.output_tokens, records.output_tokens_asked[ok], _output_tokens(measured)[ok]),
+        "prompt_tokens": _length(records.prompt_tokens_asked[ok], records.prompt_tokens[ok]),
+        "output_tokens": _length(records.output_tokens_asked[ok], _output_tokens(measured)[ok]),
     }
 
 
-def _length(asked: int, asked_each: Int32, achieved: Int32) -> dict[str, float | None]:
-    if len(achieved) == 0 or (achieved < 0).any():
-        return {"asked": asked, "mean": None, "min": None, "max": None, "requests_off": None}
+def _length(asked_each: Int32, achieved: Int32) -> dict[str, float | None]:
+    """`asked` is the mean of what was asked; None, like `requests_off`, where only the server can tell a length."""
+    told = len(achieved) > 0 and not (achieved < 0).any()
+    stated = len(asked_each) > 0 and not (asked_each < 0).any()
     return {
-        "asked": asked,
-        "mean": float(achieved.mean()),
-        "min": int(achieved.min()),
-        "max": int(achieved.max()),
-        "requests_off": int(np.count_nonzero(achieved != asked_each)),
+        "asked": _mean(asked_each) if stated else None,
+        "mean": float(achieved.mean()) if told else None,
+        "min": int(achieved.min()) if told else None,
+        "max": int(achieved.max()) if told else None,
+        "requests_off": int(np.count_nonzero(achieved != asked_each)) if told and stated else None,
     }
+
+
+def _mean(lengths: Int32) -> float:
+    mean = float(lengths.mean())
+    return int(mean) if mean.is_integer() else mean

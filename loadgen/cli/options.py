@@ -32,7 +32,7 @@ Version = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", metavar="", help="One JSON document on stdout instead of a table.")]
 
-_LOAD, _REQUESTS, _SERVER = "Load", "Requests", "Server"
+_LOAD, _REQUESTS, _PROMPTS, _SERVER = "Load", "Requests", "Prompts", "Server"
 
 Url = Annotated[
     str | None,
@@ -92,6 +92,11 @@ def _requests(flag: str, metavar: str, text: str) -> typer.models.OptionInfo:
     return option
 
 
+def _prompts(flag: str, metavar: str, text: str) -> typer.models.OptionInfo:
+    option: typer.models.OptionInfo = typer.Option(flag, metavar=metavar, help=text, rich_help_panel=_PROMPTS)
+    return option
+
+
 _CONCURRENCY = "Closed loop: so many callers, each sends when its last answer ended."
 _RATE = "Open loop: requests per second, whatever the server does."
 _WAVE = "So many requests at once, and no more."
@@ -118,6 +123,17 @@ InputTokens = Annotated[str | None, _requests("--input-tokens", "N", _INPUT_TOKE
 InputTokensList = Annotated[str | None, _requests("--input-tokens", "N,N…", _INPUT_TOKENS)]
 OutputTokens = Annotated[str | None, _requests("--output-tokens", "N", _OUTPUT_TOKENS)]
 OutputTokensList = Annotated[str | None, _requests("--output-tokens", "N,N…", _OUTPUT_TOKENS)]
+RangeRatio = Annotated[
+    str | None, _prompts("--range-ratio", "X", "Spread both lengths evenly over ± this share (default: 0, exact).")
+]
+PrefixTokens = Annotated[
+    str | None, _prompts("--prefix-tokens", "N", "So many tokens of each prompt are shared with others.")
+]
+PrefixGroups = Annotated[
+    str | None, _prompts("--prefix-groups", "G", "How many such beginnings there are (default: 1).")
+]
+Image = Annotated[str | None, _prompts("--image", "WxH", "An image of noise of this size in each prompt (chat only).")]
+ImagesPerRequest = Annotated[str | None, _prompts("--images-per-request", "K", "So many of them (default: 1).")]
 Requests = Annotated[
     str | None,
     _requests("--requests", "N", "Requests per run (default: 8 × concurrency, at least 32; 30 s of arrivals)."),

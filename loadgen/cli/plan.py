@@ -10,6 +10,7 @@ from rich.text import Text
 
 from loadgen.errors import StoreError
 from loadgen.experiments.estimate import stated_s
+from loadgen.experiments.size import body_bytes
 from loadgen.experiments.spec import grid_hash, warmup_requests
 from loadgen.load.schedule import planned_requests
 from loadgen.load.spec import RunSpec
@@ -47,6 +48,7 @@ def plan_document(runs: Sequence[RunSpec], took_s: Mapping[str, float]) -> dict[
                 "hash": run.hash,
                 "load_label": run.load_label,
                 "planned_requests": planned_requests(run),
+                "body_bytes": body_bytes(run),
                 "planned_warmup_requests": warmup_requests(run),
                 "estimated_s": _estimated_s(run, took_s),
             }
@@ -75,10 +77,13 @@ def plan_table(runs: Sequence[RunSpec], took_s: Mapping[str, float]) -> Renderab
             MISSING_FIGURE if estimated_s is None else seconds(round(estimated_s, 1)),
         )
     known = [requests for run in runs if (requests := planned_requests(run)) is not None]
+    largest_bytes = max(body_bytes(run) for run in runs)
     tokens = sum((planned_requests(run) or 0) * run.output_tokens for run in runs)
     summary = f"{plural(len(runs), 'run')}, {plural(sum(known), 'request')}, {plural(tokens, 'output token')}"
     if len(known) < len(runs):
         summary += " besides the runs by duration"
+    if label := runs[0].workload.label:
+        summary += f"; prompts: {label}, a request of about {largest_bytes / 1e6:.2g} MB"
     total_s = _total_s(runs, took_s)
     length = (
         f"about {seconds(round(total_s))} and the warm-ups"

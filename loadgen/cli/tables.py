@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from loadgen.analysis.verdict import merge_findings
+from loadgen.load.content import Workload
 from loadgen.report.facts import doctor_line
 from loadgen.report.labels import metric_label
 from loadgen.report.points import load_value, pool
@@ -141,6 +142,8 @@ def run_facts(document: Document) -> RenderableType:
         "load",
         f"{spec['load_label']}, {spec['input_tokens']:,} → {spec['output_tokens']:,} tokens, seed {spec['seed']}",
     )
+    if made_of := Workload.from_json(spec.get("workload", {})).label:
+        table.add_row("prompts", made_of)
     others = ", ".join(
         f"{count:,} {label.replace('_', ' ')}"
         for label, count in outcomes.items()

@@ -10,29 +10,27 @@ FITTING_LIMIT_S = 60.0
 
 
 class BoundedCounter:
-    """Counts tokens by `count` until this has taken `FITTING_LIMIT_S` in all; from then on every text passes as fitting.
+    """Counts tokens by `count` until this has taken `FITTING_LIMIT_S` in all; from then on it counts no more.
 
-    Callable: text -> tokens. `on_limit` is told once, when the limit is passed; the texts after it are of about
-    `asked_tokens`, and the server's counts say how long they were.
+    Callable: text -> tokens, None once the time is up. `on_limit` is told once, when the limit is passed; the texts after
+    it are of about the length asked, and the server's counts say how long they were.
     """
 
     def __init__(
         self,
         count: Callable[[str], int],
-        asked_tokens: int,
         on_limit: Callable[[], None],
         clock_s: Callable[[], float] = time.monotonic,
     ):
         self._count = count
-        self._asked_tokens = asked_tokens
         self._on_limit = on_limit
         self._clock_s = clock_s
         self._spent_s = 0.0
 
-    def __call__(self, text: str) -> int:
-        """The tokens of `text`, or `asked_tokens` once the time is up."""
+    def __call__(self, text: str) -> int | None:
+        """The tokens of `text`, or None once the time is up."""
         if self._spent_s >= FITTING_LIMIT_S:
-            return self._asked_tokens
+            return None
         began_s = self._clock_s()
         tokens = self._count(text)
         self._spent_s += self._clock_s() - began_s

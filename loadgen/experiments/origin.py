@@ -42,7 +42,10 @@ class Origin:
         key = str(error["loc"][0]) if error["loc"] else ""
         match error["type"]:
             case "extra_forbidden":
-                raise UsageError(self._unknown(key, list(model.model_fields)))
+                known = sorted(
+                    model.model_fields, key=lambda field: field not in model.__annotations__
+                )  # inherited last
+                raise UsageError(self._unknown(key, known))
             case "missing":
                 raise UsageError(f"{self.name(key)} is missing; {model.model_fields[key].description}")
             case "value_error":

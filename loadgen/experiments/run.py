@@ -3,7 +3,7 @@
 Imports load, engine, servers, store's rows and analysis. Everything slow or parsed happens before t = 0 or after the end.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -25,6 +25,7 @@ from loadgen.experiments.spec import warmup_requests
 from loadgen.experiments.stop import Stop
 from loadgen.load.schedule import build, planned_requests
 from loadgen.load.spec import ClosedLoop, RunSpec
+from loadgen.load.workload import CountTokens
 from loadgen.servers.endpoint import EndpointFacts, Headers, TokenCounter
 from loadgen.servers.environment import environment
 from loadgen.servers.secrets import redact
@@ -71,10 +72,10 @@ def measure(bench: Bench, run: RunSpec, position: int, repeat: int) -> MeasuredR
     # The id is new for each attempt, so that a run which is repeated after a crash meets no prefix cached by its first attempt.
     prompt_seed = f"{bench.sweep_id}/{run.point.hash}/{repeat}/{run_id}"
     with ExitStack() as stack:
-        count_tokens: Callable[[str], int] | None = None
+        count_tokens: CountTokens | None = None
         if bench.facts.has_tokenize:
             counter = stack.enter_context(TokenCounter(bench.facts, run.model, run.endpoint, bench.headers))
-            count_tokens = BoundedCounter(counter, run.input_tokens, lambda: bench.on_event(PromptsNotFitted(run)))
+            count_tokens = BoundedCounter(counter, lambda: bench.on_event(PromptsNotFitted(run)))
         phase("preparing")
         warmup: Recording | None = None
         if warmup_requests(run) > 0:

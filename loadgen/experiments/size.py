@@ -1,6 +1,8 @@
 """How many requests a run may have: everything that will be sent is in memory before t = 0. Imports `load` and `errors`."""
 
 from loadgen.errors import UsageError
+from loadgen.load.images import url_bytes
+from loadgen.load.lengths import bounds
 from loadgen.load.schedule import planned_requests
 from loadgen.load.spec import OpenLoop, RunSpec
 
@@ -8,6 +10,19 @@ MOST_REQUESTS = 2_000_000
 MOST_BODY_BYTES = 2**30
 _BYTES_PER_TOKEN = 6  # a token id with its comma, or a short word with its space
 _BYTES_PER_BODY = 300  # everything of a body but its prompt
+
+
+def body_bytes(run: RunSpec) -> int:
+    """About how large the body of one request is: 6 bytes a prompt token, and its images."""
+    images = run.workload.images
+    image_bytes = 0 if images is None else images.per_request * url_bytes(images.width, images.height)
+    return _BYTES_PER_BODY + _BYTES_PER_TOKEN * run.input_tokens + image_bytes
+
+
+def longest(run: RunSpec) -> tuple[int, int]:
+    """The most tokens that a prompt and an answer of the run may have."""
+    ratio = run.workload.range_ratio
+    return bounds(run.input_tokens, ratio)[1], bounds(run.output_tokens, ratio)[1]
 
 
 def check_planned(run: RunSpec) -> None:
@@ -26,16 +41,17 @@ def check_planned(run: RunSpec) -> None:
 
 
 def check_size(run: RunSpec, requests: int) -> None:
-    """Refuse so many requests of `run` when they, or their bodies of about 6 bytes a prompt token, are too many.
+    """Refuse so many requests of `run` when they, or their bodies, are too many.
 
     Raises UsageError.
     """
-    body_bytes = requests * (_BYTES_PER_BODY + _BYTES_PER_TOKEN * run.input_tokens)
-    if requests <= MOST_REQUESTS and body_bytes <= MOST_BODY_BYTES:
+    needed_bytes = requests * body_bytes(run)
+    if requests <= MOST_REQUESTS and needed_bytes <= MOST_BODY_BYTES:
         return
     why = "" if run.duration_s is None else f" for {run.duration_s:g} s"
+    images = "" if run.workload.images is None else f" and {run.workload.images.label}"
     raise UsageError(
-        f"{run.load_label} with {run.input_tokens} input tokens needs {requests:,} requests{why}, about "
-        f"{body_bytes / 2**30:,.1f} GiB prepared beforehand, and the most is {MOST_REQUESTS:,} requests or "
+        f"{run.load_label} with {run.input_tokens} input tokens{images} needs {requests:,} requests{why}, about "
+        f"{needed_bytes / 2**30:,.1f} GiB prepared beforehand, and the most is {MOST_REQUESTS:,} requests or "
         f"{MOST_BODY_BYTES / 2**30:g} GiB: ask for fewer with --requests"
     )

@@ -10,11 +10,12 @@ from dataclasses import replace
 from itertools import product
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BeforeValidator, ConfigDict, Field
 
 from loadgen.errors import UsageError
 from loadgen.experiments.origin import Origin
 from loadgen.experiments.size import check_planned
+from loadgen.experiments.workload_keys import Whole, WorkloadKeys, check_workload
 from loadgen.load.spec import (
     Arrivals,
     ClosedLoop,
@@ -75,13 +76,12 @@ def _as_pairs(value: object) -> object:
     return value
 
 
-Whole = Annotated[int, Field(ge=1)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 WholeList = Annotated[list[Whole] | None, BeforeValidator(_as_list)]
 PositiveList = Annotated[list[Positive] | None, BeforeValidator(_as_list)]
 
 
-class SweepSpec(BaseModel):
+class SweepSpec(WorkloadKeys):
     """A grid of load points over one server. Lengths in tokens, durations in seconds, rates in requests per second."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -107,8 +107,8 @@ class SweepSpec(BaseModel):
     workers: Whole = 1
     request_timeout_s: Positive = 600.0
     api_key_env: str | None = None
-    header: Annotated[dict[str, str], BeforeValidator(_as_pairs), Field(repr=False)] = {}
-    slo: Annotated[dict[str, Positive], BeforeValidator(_as_pairs)] = {}
+    header: Annotated[dict[str, str], BeforeValidator(_as_pairs), Field(repr=False, default_factory=dict)]
+    slo: Annotated[dict[str, Positive], BeforeValidator(_as_pairs), Field(default_factory=dict)]
 
     @property
     def is_simulated(self) -> bool:
@@ -122,7 +122,7 @@ class SweepSpec(BaseModel):
 
     def to_json(self) -> dict[str, Any]:
         """The spec for the record: of headers the names alone, since their values may be secrets; what an open loop needs, for an open loop only."""
-        unused = set() if self.ramp_to is not None else {"ramp_strategy"}
+        unused = self.unused_keys | (set() if self.ramp_to is not None else {"ramp_strategy"})
         document = self.model_dump(exclude={"header"} | unused, exclude_none=True)
         if self.rate is not None:
             document["arrivals"] = self.arrival_process
@@ -190,6 +190,7 @@ def resolve(spec: SweepSpec) -> list[RunSpec]:
             header_names=tuple(sorted(name.lower() for name in spec.header)),
             api_key_env=spec.api_key_env,
             slo=tuple(sorted(spec.slo.items())),
+            workload=spec.workload,
         )
         for input_tokens, output_tokens, shape in product(spec.input_tokens, spec.output_tokens, shapes)
     ]
@@ -279,6 +280,7 @@ def _check(spec: SweepSpec, origin: Origin) -> None:
             raise UsageError(
                 f"{name('slo')} names '{metric}', which has no limit; choose from {', '.join(SLO_METRICS)}"
             )
+    check_workload(spec, origin)
     _check_headers(spec, origin)
     for key in ("url", "model"):
         if not getattr(spec, key).strip():

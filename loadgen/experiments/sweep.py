@@ -18,6 +18,7 @@ from loadgen.experiments.events import NothingToResume, OnEvent, RunEnded, Sweep
 from loadgen.experiments.ids import new_id
 from loadgen.experiments.limits import check_limits
 from loadgen.experiments.run import Bench, measure
+from loadgen.experiments.size import longest
 from loadgen.experiments.spec import SweepSpec, grid_hash, resolve
 from loadgen.experiments.stop import Stop
 from loadgen.load.spec import RunSpec
@@ -86,7 +87,7 @@ def run_sweep(
     with _server(spec) as url, ExitStack() as stack:
         facts = probe(url, spec.model, headers)
         for run in runs:
-            check_lengths(facts, run.input_tokens, run.output_tokens)
+            check_lengths(facts, *longest(run))
         check_limits(facts, runs)
         sweep_id = new_id("s") if unfinished is None else unfinished.sweep_id
         stack.enter_context(claimed(sweep_id))

@@ -1,16 +1,16 @@
 """What and when, joined: the whole timeline of a run as data, complete before t = 0."""
 
 import hashlib
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from loadgen.load import workload
 from loadgen.load.arrivals import offsets_ns, requests_within
+from loadgen.load.lengths import lengths
+from loadgen.load.prompts import prompts
 from loadgen.load.spec import OpenLoop, RunSpec, Wave
-from loadgen.load.workload import Dialect
+from loadgen.load.workload import CountTokens, Dialect, encode_body
 
 __all__ = ["Dialect", "Schedule", "build", "planned_requests"]
 
@@ -19,7 +19,8 @@ __all__ = ["Dialect", "Schedule", "build", "planned_requests"]
 class Schedule:
     """n requests in the order in which they are to go out.
 
-    `bodies` are encoded JSON. `prompt_tokens` and `output_tokens` are what each asks for, int32 of shape (n,).
+    `bodies` are encoded JSON. `prompt_tokens` and `output_tokens` are what each asks for, int32 of shape (n,);
+    -1 where only the server can tell.
     `offsets_ns` are intended arrivals from t = 0, int64 of shape (n,), for the open loop; None where requests wait for a
     free caller instead.
     """
@@ -55,33 +56,28 @@ def planned_requests(spec: RunSpec) -> int | None:
 
 
 def build(
-    spec: RunSpec,
-    requests: int,
-    prompt_seed: str,
-    dialect: Dialect,
-    count_tokens: Callable[[str], int] | None = None,
+    spec: RunSpec, requests: int, prompt_seed: str, dialect: Dialect, count_tokens: CountTokens | None = None
 ) -> Schedule:
     """The schedule of `requests` requests of `spec`.
 
-    Arrivals depend on `spec.seed` alone, prompts on `prompt_seed` alone. Completions in the vllm dialect are asked with
-    exact token ids; everything else with text, fitted by `count_tokens` (text to prompt tokens) where there is one.
+    Arrivals and lengths depend on `spec.seed` alone, prompts on `prompt_seed` alone. Completions in the vllm dialect are
+    asked with exact token ids; everything else with text, fitted by `count_tokens` where there is one.
     """
-    rng = workload.generator(prompt_seed)
-
-    def body() -> bytes:
-        prompt: str | list[int]
-        if spec.endpoint == "completions" and dialect == "vllm":
-            prompt = workload.token_prompt(spec.input_tokens, rng)
-        else:
-            prompt = workload.text_prompt(spec.input_tokens, rng, count_tokens)
-        return workload.encode_body(spec.endpoint, dialect, spec.model, prompt, spec.output_tokens)
-
+    spread = spec.workload.range_ratio
+    input_tokens = lengths(spec.input_tokens, spread, requests, spec.seed, "input_tokens")
+    output_tokens = lengths(spec.output_tokens, spread, requests, spec.seed, "output_tokens")
     offsets = None
     if isinstance(spec.shape, OpenLoop):
         offsets = offsets_ns(spec.shape, requests, spec.seed)
     return Schedule(
-        bodies=tuple(body() for _ in range(requests)),
-        prompt_tokens=np.full(requests, spec.input_tokens, dtype=np.int32),
-        output_tokens=np.full(requests, spec.output_tokens, dtype=np.int32),
+        bodies=tuple(
+            encode_body(spec.endpoint, dialect, spec.model, prompt, answer_tokens)
+            for prompt, answer_tokens in zip(
+                prompts(spec, input_tokens, prompt_seed, dialect, count_tokens), output_tokens.tolist(), strict=True
+            )
+        ),
+        # What an image is worth in tokens is the server's affair.
+        prompt_tokens=input_tokens if spec.workload.images is None else np.full(requests, -1, dtype=np.int32),
+        output_tokens=output_tokens,
         offsets_ns=offsets,
     )

@@ -9,6 +9,8 @@ import math
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
+from loadgen.load.content import PLAIN, Workload
+
 Endpoint = Literal["completions", "chat"]
 Arrivals = Literal["constant", "poisson", "gamma"]
 RampStrategy = Literal["linear", "exponential"]
@@ -103,11 +105,18 @@ class RunSpec:
     header_names: tuple[str, ...] = ()
     api_key_env: str | None = None
     slo: tuple[tuple[str, float], ...] = ()
+    workload: Workload = PLAIN
 
     def to_json(self) -> dict[str, Any]:
-        """The spec as plain JSON values, one key per field; `shape` is an object with its `kind`."""
+        """The spec as plain JSON values, one key per field; `shape` is an object with its `kind`.
+
+        `workload` is there only where it is more than independent prompts, so that the hashes of plain runs stay what they were.
+        """
         document = asdict(self)
         document["shape"] = {key: value for key, value in document["shape"].items() if value is not None}
+        del document["workload"]
+        if workload := self.workload.to_json():
+            document["workload"] = workload
         document["header_names"] = list(self.header_names)
         document["slo"] = dict(self.slo)
         return document
@@ -128,6 +137,7 @@ class RunSpec:
         fields["shape"] = shapes[kind](**shape)
         fields["header_names"] = tuple(fields["header_names"])
         fields["slo"] = tuple(fields["slo"].items())
+        fields["workload"] = Workload.from_json(fields.get("workload", {}))
         return cls(**fields)
 
     @property

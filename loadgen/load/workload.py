@@ -17,6 +17,12 @@ from loadgen.load.spec import Endpoint
 Dialect = Literal["vllm", "openai"]
 """What the server understands: `vllm` takes token ids as prompt, `ignore_eos` and `return_token_ids`; `openai` none of them."""
 
+Prompt = str | list[int] | list[dict[str, Any]]
+"""A text, token ids (completions), or messages (chat, where a text becomes the one message of a user)."""
+
+CountTokens = Callable[[str], int | None]
+"""How many prompt tokens the server makes of a text, its chat template included; None: it is not asked any more."""
+
 # Every vocabulary in use has ordinary tokens here: special and byte tokens sit below 300 or at the far end.
 FIRST_SAFE_TOKEN_ID = 300
 LAST_SAFE_TOKEN_ID = 1999
@@ -53,40 +59,47 @@ def token_prompt(length: int, rng: np.random.Generator) -> list[int]:
     return ids
 
 
-def text_prompt(length: int, rng: np.random.Generator, count_tokens: Callable[[str], int] | None = None) -> str:
+def text_prompt(
+    length: int, rng: np.random.Generator, count_tokens: CountTokens | None = None, prefix: str | None = None
+) -> str:
     """Plain words of about `length` tokens; with `count_tokens`, of exactly that length where the tokenizer allows it.
 
-    `count_tokens` says how many prompt tokens the server makes of a text, its chat template included. A length below the
-    template's own gives a single word. The closest text of a bounded number of attempts is returned.
+    `prefix` stands before them and counts. A length below the template's own, or the prefix's, gives a single word. The
+    closest text of a bounded number of attempts is returned.
     """
-    words = [str(word) for word in rng.choice(_WORDS, max(1, length))]
+    before = prefix.split() if prefix else []
+
+    def text() -> str:
+        return " ".join([*before, *words])
+
+    words = [str(word) for word in rng.choice(_WORDS, max(1, length - len(before)))]
     if count_tokens is None:
-        return " ".join(words)
+        return text()
     closest, closest_miss = words, None
     for _ in range(_FIT_ATTEMPTS):
-        miss = count_tokens(" ".join(words)) - length
+        counted = count_tokens(text())
+        if counted is None:
+            return text()
+        miss = counted - length
         if closest_miss is None or abs(miss) < abs(closest_miss):
             closest, closest_miss = words, miss
         if miss == 0 or (miss > 0 and len(words) == 1):
             break
         if miss > 0:
-            tokens_per_word = max(1.0, (miss + length) / len(words))
+            tokens_per_word = max(1.0, counted / (len(before) + len(words)))
             words = words[: max(1, len(words) - max(1, int(miss / tokens_per_word)))]
         else:
             # Letters are nearly always one token each, so they close a small gap without overshooting it.
             letters = list(string.ascii_lowercase)
             words = [*words, *(str(word) for word in rng.choice(letters, -miss))]
-    return " ".join(closest)
+    words = closest
+    return text()
 
 
-def encode_body(endpoint: Endpoint, dialect: Dialect, model: str, prompt: str | list[int], output_tokens: int) -> bytes:
+def encode_body(endpoint: Endpoint, dialect: Dialect, model: str, prompt: Prompt, output_tokens: int) -> bytes:
     """The JSON body of one streaming request, greedy, of exactly `output_tokens` where the dialect can ask for it."""
-    body: dict[str, Any] = {"model": model}
-    if endpoint == "chat":
-        body["messages"] = [{"role": "user", "content": prompt}]
-    else:
-        body["prompt"] = prompt
-    body |= {
+    body: dict[str, Any] = {
+        "model": model,
         "max_tokens": output_tokens,
         "temperature": 0,
         "stream": True,
@@ -94,4 +107,8 @@ def encode_body(endpoint: Endpoint, dialect: Dialect, model: str, prompt: str | 
     }
     if dialect == "vllm":
         body |= {"ignore_eos": True, "return_token_ids": True}
+    if endpoint == "completions":
+        body["prompt"] = prompt
+    else:
+        body["messages"] = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt
     return json.dumps(body, separators=(",", ":"), ensure_ascii=False).encode()

@@ -22,15 +22,15 @@ def test_after_the_limit_the_server_is_asked_no_more_and_that_is_said_once() -> 
         asked.append(text)
         return 7
 
-    count = BoundedCounter(slow, 100, lambda: said.append("limit"), clock_s=lambda: now_s)
-    assert [count(text) for text in "abcde"] == [7, 7, 7, 100, 100]
+    count = BoundedCounter(slow, lambda: said.append("limit"), clock_s=lambda: now_s)
+    assert [count(text) for text in "abcde"] == [7, 7, 7, None, None]
     assert asked == ["a", "b", "c"]
     assert said == ["limit"]
 
 
 def test_time_between_the_questions_does_not_count() -> None:
     times_s = iter(range(0, 10_000, 50))
-    count = BoundedCounter(lambda text: 7, 100, lambda: pytest.fail("told"), clock_s=lambda: next(times_s) // 100)
+    count = BoundedCounter(lambda text: 7, lambda: pytest.fail("told"), clock_s=lambda: next(times_s) // 100)
     assert [count("a") for _ in range(20)] == [7] * 20
 
 
@@ -41,6 +41,6 @@ def test_500_chat_prompts_are_prepared_in_seconds() -> None:
         facts = probe(simulator.url, run.model, ())
         began_s = time.monotonic()
         with TokenCounter(facts, run.model, "chat", ()) as count:
-            schedule = build(run, 500, "seed", facts.dialect, BoundedCounter(count, 128, lambda: None))
+            schedule = build(run, 500, "seed", facts.dialect, BoundedCounter(count, lambda: None))
         assert len(schedule) == 500
         assert time.monotonic() - began_s < 10

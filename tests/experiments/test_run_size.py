@@ -10,6 +10,7 @@ from loadgen.errors import UsageError
 from loadgen.experiments.run import _requests_for_duration
 from loadgen.experiments.size import MOST_REQUESTS, check_planned, check_size
 from loadgen.experiments.spec import resolve
+from loadgen.load.content import Images, Workload
 from loadgen.load.spec import ClosedLoop, OpenLoop, RunSpec
 from tests.experiments.test_sweep_spec import spec
 
@@ -59,6 +60,7 @@ def test_an_open_loop_without_an_arrival_is_refused_when_it_is_planned() -> None
     [
         (CLOSED, MOST_REQUESTS + 1),
         (replace(CLOSED, input_tokens=100_000), 2_000),
+        (replace(CLOSED, workload=Workload(images=Images(1024, 1024))), 300),
     ],
 )
 def test_more_than_fits_is_refused(run: RunSpec, requests: int) -> None:

@@ -10,6 +10,8 @@ from typing import Any
 from loadgen.servers.simulator.options import SimulatorOptions
 from loadgen.servers.simulator.vocabulary import VOCABULARY_TOKENS, chat_ids, text_ids
 
+IMAGE_TOKENS = 256
+_IMAGE_TEXT = " ".join(["<image>"] * IMAGE_TOKENS)
 _DEFAULT_OUTPUT_TOKENS = 16
 
 
@@ -152,14 +154,14 @@ def _chat_prompt(document: dict[str, Any]) -> list[int]:
 
 
 def _content_text(content: object) -> str:
-    """The words of a message: a string, or the text parts of a list."""
+    """The words of a message: a string, or the parts of a list, in which an image is worth `IMAGE_TOKENS` of them."""
     if isinstance(content, str):
         return content
     if content is None:
         return ""
     if not isinstance(content, list) or not all(isinstance(part, dict) for part in content):
         raise _wrong("The content of a message must be a string or a list of parts.", "messages")
-    return " ".join(str(part.get("text", "")) for part in content)
+    return " ".join(_IMAGE_TEXT if "image_url" in part else str(part.get("text", "")) for part in content)
 
 
 def _wrong(message: str, param: str, value: object = None) -> Refusal:

@@ -1,0 +1,62 @@
+"""The prompts of a run, one after the other, as its workload says: of exact length, with shared beginnings, with images.
+
+Imports `workload`, `images`, `seeds` and the spec. All text depends on the prompt seed, and who shares which prefix on the
+numeric one.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from loadgen.load.content import Images, SharedPrefix
+from loadgen.load.images import data_url
+from loadgen.load.seeds import stream
+from loadgen.load.spec import RunSpec
+from loadgen.load.workload import CountTokens, Dialect, Prompt, generator, text_prompt, token_prompt
+
+
+def prompts(
+    spec: RunSpec,
+    input_tokens: NDArray[np.int32],
+    prompt_seed: str,
+    dialect: Dialect,
+    count_tokens: CountTokens | None = None,
+) -> Iterator[Prompt]:
+    """One prompt for each of `input_tokens`, which is int32 of shape (n,)."""
+    rng = generator(prompt_seed)
+    prefix, images = spec.workload.prefix, spec.workload.images
+    as_ids = spec.endpoint == "completions" and dialect == "vllm"
+    groups = _groups(prefix, len(input_tokens), spec.seed)
+    shared_ids, shared_texts = [], []
+    if prefix is not None:
+        sources = [generator(f"{prompt_seed}/prefix/{group}") for group in range(prefix.groups)]
+        if as_ids:
+            shared_ids = [token_prompt(prefix.tokens, source) for source in sources]
+        else:
+            shared_texts = [text_prompt(prefix.tokens, source, count_tokens) for source in sources]
+    for length, group in zip(input_tokens.tolist(), groups, strict=True):
+        if as_ids:
+            before = shared_ids[group] if shared_ids else []
+            yield before + token_prompt(length - len(before), rng)
+            continue
+        text = text_prompt(length, rng, count_tokens, shared_texts[group] if shared_texts else None)
+        yield text if images is None else _with_images(text, images, rng)
+
+
+def _groups(prefix: SharedPrefix | None, requests: int, seed: int) -> list[int]:
+    """The group of each request: all as large as each other, or one larger, in an order of chance."""
+    if prefix is None:
+        return [0] * requests
+    groups: list[int] = stream(seed, "prefix_groups").permutation(np.arange(requests) % prefix.groups).tolist()
+    return groups
+
+
+def _with_images(text: str, images: Images, rng: np.random.Generator) -> list[dict[str, Any]]:
+    """A user's message of images and the text that asks about them, in the parts that OpenAI's chat endpoint defines."""
+    parts = [
+        {"type": "image_url", "image_url": {"url": data_url(images.width, images.height, rng)}}
+        for _ in range(images.per_request)
+    ]
+    return [{"role": "user", "content": [*parts, {"type": "text", "text": text}]}]
