@@ -1,6 +1,6 @@
 """`loadgen simulate`: the embedded simulator in the foreground."""
 
-from typing import Annotated
+from typing import Annotated, cast
 
 import typer
 
@@ -54,11 +54,18 @@ def simulate(
         int,
         typer.Option("--max-model-len", help="Most tokens of prompt and answer.", rich_help_panel=_MODEL_OF_SERVICE),
     ] = 32768,
+    tells: Annotated[
+        str,
+        typer.Option(
+            "--tells", metavar="token_ids|usage|final|nothing", help="What it can tell of the tokens in its streams."
+        ),
+    ] = "token_ids",
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
     """Serve a simulated model whose timing is known, until Ctrl-C."""
     from loadgen.servers.simulator import SimulatorOptions, serve
+    from loadgen.servers.simulator.options import Tells
 
     terminal = Terminal.of(context, None, quiet, verbose)
     options = SimulatorOptions(
@@ -74,6 +81,7 @@ def simulate(
         seed=seed,
         max_running=max_running,
         max_model_len=max_model_len,
+        tells=cast(Tells, tells),
     )
 
     def ready(bound_port: int) -> None:

@@ -20,12 +20,13 @@ from loadgen.errors import Interrupted, LoadgenError, ServerError, UsageError
 from loadgen.experiments.events import OnEvent, Phase, PhaseStarted, PromptsNotFitted, RunProgressed
 from loadgen.experiments.fitting import BoundedCounter
 from loadgen.experiments.ids import new_id
-from loadgen.experiments.size import check_size
+from loadgen.experiments.size import check_size, longest
 from loadgen.experiments.spec import warmup_requests
 from loadgen.experiments.stop import Stop
 from loadgen.load.schedule import build, planned_requests
 from loadgen.load.spec import ClosedLoop, RunSpec
 from loadgen.load.workload import CountTokens
+from loadgen.servers.counting import chunk_counts_to_ask
 from loadgen.servers.endpoint import EndpointFacts, Headers, TokenCounter
 from loadgen.servers.environment import environment
 from loadgen.servers.secrets import redact
@@ -71,6 +72,7 @@ def measure(bench: Bench, run: RunSpec, position: int, repeat: int) -> MeasuredR
     run_id = new_id("r")
     # The id is new for each attempt, so that a run which is repeated after a crash meets no prefix cached by its first attempt.
     prompt_seed = f"{bench.sweep_id}/{run.point.hash}/{repeat}/{run_id}"
+    chunk_counts = chunk_counts_to_ask(bench.facts.chunk_counts, longest(run)[0])
     with ExitStack() as stack:
         count_tokens: CountTokens | None = None
         if bench.facts.has_tokenize:
@@ -82,7 +84,12 @@ def measure(bench: Bench, run: RunSpec, position: int, repeat: int) -> MeasuredR
             callers = min(warmup_requests(run), run.concurrency or warmup_requests(run))
             warmup_run = replace(run, shape=ClosedLoop(callers), requests=warmup_requests(run), duration_s=None)
             schedule = build(
-                warmup_run, warmup_requests(run), f"{prompt_seed}/warmup", bench.facts.dialect, count_tokens
+                warmup_run,
+                warmup_requests(run),
+                f"{prompt_seed}/warmup",
+                bench.facts.dialect,
+                count_tokens,
+                chunk_counts,
             )
             phase("warming up")
             warmup = _send(bench, Task(_target(bench, run), schedule, warmup_run.shape, None, run.request_timeout_s))
@@ -91,7 +98,7 @@ def measure(bench: Bench, run: RunSpec, position: int, repeat: int) -> MeasuredR
         requests = planned_requests(run)
         if requests is None:
             requests = _requests_for_duration(run, warmup)
-        schedule = build(run, requests, prompt_seed, bench.facts.dialect, count_tokens)
+        schedule = build(run, requests, prompt_seed, bench.facts.dialect, count_tokens, chunk_counts)
     phase("measuring")
     with Telemetry(bench.facts.metrics_url if bench.facts.has_metrics else None, bench.headers) as telemetry:
         task = Task(_target(bench, run), schedule, run.shape, run.duration_s, run.request_timeout_s)

@@ -6,7 +6,7 @@ Imports load, engine, servers, store and errors. Whatever goes wrong, the runs t
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -22,6 +22,7 @@ from loadgen.experiments.size import longest
 from loadgen.experiments.spec import SweepSpec, grid_hash, resolve
 from loadgen.experiments.stop import Stop
 from loadgen.load.spec import RunSpec
+from loadgen.servers.counting import chunk_counts_told
 from loadgen.servers.endpoint import EndpointFacts, check_lengths, is_alive, probe
 from loadgen.servers.environment import environment
 from loadgen.servers.simulator import SimulatorOptions, SimulatorProcess
@@ -88,6 +89,7 @@ def run_sweep(
         facts = probe(url, spec.model, headers)
         for run in runs:
             check_lengths(facts, *longest(run))
+        facts = replace(facts, chunk_counts=chunk_counts_told(facts, spec.model, spec.endpoint, headers))
         check_limits(facts, runs)
         sweep_id = new_id("s") if unfinished is None else unfinished.sweep_id
         stack.enter_context(claimed(sweep_id))

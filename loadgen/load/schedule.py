@@ -1,6 +1,7 @@
 """What and when, joined: the whole timeline of a run as data, complete before t = 0."""
 
 import hashlib
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +11,7 @@ from loadgen.load.arrivals import offsets_ns, requests_within
 from loadgen.load.lengths import lengths
 from loadgen.load.prompts import prompts
 from loadgen.load.spec import OpenLoop, RunSpec, Wave
-from loadgen.load.workload import CountTokens, Dialect, encode_body
+from loadgen.load.workload import ChunkCounts, CountTokens, Dialect, encode_body
 
 __all__ = ["Dialect", "Schedule", "build", "planned_requests"]
 
@@ -56,12 +57,18 @@ def planned_requests(spec: RunSpec) -> int | None:
 
 
 def build(
-    spec: RunSpec, requests: int, prompt_seed: str, dialect: Dialect, count_tokens: CountTokens | None = None
+    spec: RunSpec,
+    requests: int,
+    prompt_seed: str,
+    dialect: Dialect,
+    count_tokens: CountTokens | None = None,
+    chunk_counts: Collection[ChunkCounts] = (),
 ) -> Schedule:
     """The schedule of `requests` requests of `spec`.
 
     Arrivals and lengths depend on `spec.seed` alone, prompts on `prompt_seed` alone. Completions in the vllm dialect are
     asked with exact token ids; everything else with text, fitted by `count_tokens` where there is one.
+    `chunk_counts` are the means by which the server is asked to tell the tokens of each chunk.
     """
     spread = spec.workload.range_ratio
     input_tokens = lengths(spec.input_tokens, spread, requests, spec.seed, "input_tokens")
@@ -71,7 +78,7 @@ def build(
         offsets = offsets_ns(spec.shape, requests, spec.seed)
     return Schedule(
         bodies=tuple(
-            encode_body(spec.endpoint, dialect, spec.model, prompt, answer_tokens)
+            encode_body(spec.endpoint, dialect, spec.model, prompt, answer_tokens, chunk_counts)
             for prompt, answer_tokens in zip(
                 prompts(spec, input_tokens, prompt_seed, dialect, count_tokens), output_tokens.tolist(), strict=True
             )

@@ -7,7 +7,7 @@ server may have cached, while arrivals and lengths stay the same for the same nu
 import hashlib
 import json
 import string
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, Literal
 
 import numpy as np
@@ -15,7 +15,10 @@ import numpy as np
 from loadgen.load.spec import Endpoint
 
 Dialect = Literal["vllm", "openai"]
-"""What the server understands: `vllm` takes token ids as prompt, `ignore_eos` and `return_token_ids`; `openai` none of them."""
+"""What the server understands: `vllm` takes token ids as prompt, and `ignore_eos`; `openai` neither."""
+
+ChunkCounts = Literal["token_ids", "usage"]
+"""A means by which a server tells the tokens of each chunk: `return_token_ids`, or `continuous_usage_stats`."""
 
 Prompt = str | list[int] | list[dict[str, Any]]
 """A text, token ids (completions), or messages (chat, where a text becomes the one message of a user)."""
@@ -96,8 +99,18 @@ def text_prompt(
     return text()
 
 
-def encode_body(endpoint: Endpoint, dialect: Dialect, model: str, prompt: Prompt, output_tokens: int) -> bytes:
-    """The JSON body of one streaming request, greedy, of exactly `output_tokens` where the dialect can ask for it."""
+def encode_body(
+    endpoint: Endpoint,
+    dialect: Dialect,
+    model: str,
+    prompt: Prompt,
+    output_tokens: int,
+    chunk_counts: Collection[ChunkCounts],
+) -> bytes:
+    """The JSON body of one streaming request, greedy, of exactly `output_tokens` where the dialect can ask for it.
+
+    `chunk_counts` are the means by which the server is asked to tell the tokens of each chunk.
+    """
     body: dict[str, Any] = {
         "model": model,
         "max_tokens": output_tokens,
@@ -106,7 +119,11 @@ def encode_body(endpoint: Endpoint, dialect: Dialect, model: str, prompt: Prompt
         "stream_options": {"include_usage": True},
     }
     if dialect == "vllm":
-        body |= {"ignore_eos": True, "return_token_ids": True}
+        body["ignore_eos"] = True
+    if "token_ids" in chunk_counts:
+        body["return_token_ids"] = True
+    if "usage" in chunk_counts:
+        body["stream_options"]["continuous_usage_stats"] = True
     if endpoint == "completions":
         body["prompt"] = prompt
     else:

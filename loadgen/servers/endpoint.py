@@ -16,7 +16,7 @@ import httpx2
 
 from loadgen.errors import ServerError, UsageError
 from loadgen.load.spec import Endpoint
-from loadgen.load.workload import Dialect
+from loadgen.load.workload import ChunkCounts, Dialect
 from loadgen.servers.secrets import redact
 
 Headers = tuple[tuple[str, str], ...]
@@ -43,6 +43,7 @@ class EndpointFacts:
     simulated: bool
     has_tokenize: bool
     has_metrics: bool
+    chunk_counts: tuple[ChunkCounts, ...] = ()  # how it tells the tokens of each chunk: `counting` finds out
 
     @property
     def metrics_url(self) -> str:
@@ -63,6 +64,7 @@ class EndpointFacts:
             "version": self.version,
             "simulated": self.simulated,
             "max_model_len": self.max_model_len,
+            "chunk_counts": list(self.chunk_counts),
         }
 
 

@@ -7,9 +7,12 @@ import pytest
 
 from loadgen.load.schedule import build, planned_requests
 from loadgen.load.spec import ClosedLoop, OpenLoop, RunSpec, Wave
-from loadgen.load.workload import FIRST_SAFE_TOKEN_ID, LAST_SAFE_TOKEN_ID, generator, text_prompt
+from loadgen.load.workload import FIRST_SAFE_TOKEN_ID, LAST_SAFE_TOKEN_ID, ChunkCounts, generator, text_prompt
 
 SPEC = RunSpec("http://127.0.0.1:1/v1", "m", ClosedLoop(4), input_tokens=48, output_tokens=7, requests=20)
+
+
+ASKED: tuple[ChunkCounts, ...] = ("token_ids", "usage")
 
 
 def test_planned_requests_follows_the_shape() -> None:
@@ -20,7 +23,7 @@ def test_planned_requests_follows_the_shape() -> None:
 
 
 def test_token_prompts_are_exact_safe_and_share_no_prefix() -> None:
-    bodies = [json.loads(body) for seed in ("a", "b") for body in build(SPEC, 20, seed, "vllm").bodies]
+    bodies = [json.loads(body) for seed in ("a", "b") for body in build(SPEC, 20, seed, "vllm", None, ASKED).bodies]
     prompts = [body["prompt"] for body in bodies]
     assert {len(prompt) for prompt in prompts} == {48}
     assert min(map(min, prompts)) >= FIRST_SAFE_TOKEN_ID
@@ -45,6 +48,16 @@ def test_the_openai_dialect_gets_text_and_no_private_fields() -> None:
     assert len(body["prompt"].split()) == 48
     assert "ignore_eos" not in body
     assert "return_token_ids" not in body
+
+
+def test_a_server_is_asked_for_the_counts_that_it_can_tell() -> None:
+    plain, ids, running = (
+        json.loads(build(SPEC, 1, "x", "vllm", None, counts).bodies[0]) for counts in (ASKED[:0], ASKED[:1], ASKED[1:])
+    )
+    assert "return_token_ids" not in plain
+    assert plain["stream_options"] == {"include_usage": True}
+    assert ids == plain | {"return_token_ids": True}
+    assert running == plain | {"stream_options": {"include_usage": True, "continuous_usage_stats": True}}
 
 
 def test_chat_carries_one_user_message() -> None:

@@ -34,6 +34,8 @@ IMPOSSIBLE_FINDINGS = {
     "length_unknown",
     "tokens_assumed",
 }
+PROBED_OUTPUT_TOKENS = 2
+PROBED_PROMPT_TOKENS_AT_MOST = 32  # a word and the chat template around it
 RUNS = len(CONCURRENCY) * len(INPUT_TOKENS)
 
 
@@ -106,9 +108,10 @@ def test_prompts_have_the_length_asked_for(measured: Measured) -> None:
 def test_the_servers_own_counters_agree_to_the_token(measured: Measured) -> None:
     sent = RUNS * (REQUESTS + WARMUP_REQUESTS)
     counted = sum(run["tokens"]["output"] for run in measured.document["runs"])
-    assert measured.server_output_tokens == counted + RUNS * WARMUP_REQUESTS * OUTPUT_TOKENS
-    assert measured.server_output_tokens == sent * OUTPUT_TOKENS
-    assert measured.server_prompt_tokens == sent * sum(INPUT_TOKENS) // len(INPUT_TOKENS)
+    # Beside the runs one short request asked how the server counts.
+    assert measured.server_output_tokens == counted + RUNS * WARMUP_REQUESTS * OUTPUT_TOKENS + PROBED_OUTPUT_TOKENS
+    probed = measured.server_prompt_tokens - sent * sum(INPUT_TOKENS) // len(INPUT_TOKENS)
+    assert 0 < probed < PROBED_PROMPT_TOKENS_AT_MOST
 
 
 def test_no_time_to_first_token_is_below_the_servers_own(measured: Measured) -> None:
@@ -119,6 +122,27 @@ def test_no_time_to_first_token_is_below_the_servers_own(measured: Measured) -> 
         assert MISSING not in records.sent_ns
         ttft_ms = (first_ns - records.sent_ns) / 1e6
         assert np.all(ttft_ms >= np.array(told)), np.column_stack([ttft_ms, told])
+
+
+@pytest.mark.parametrize("endpoint", ["completions", "chat"])
+def test_long_prompts_are_not_sent_back_and_usage_counts_each_token(
+    real_server: RealServer, loadgen: Loadgen, tmp_path: Path, endpoint: str
+) -> None:
+    database = f"sqlite:///{tmp_path / 'loadgen.db'}"
+    ended = loadgen(
+        *("run", "--url", real_server.url, "--model", real_server.model, "--endpoint", endpoint, "--concurrency", "2"),
+        *("--requests", "4", "--input-tokens", "1200", "--output-tokens", "40", "--json", "--db", database),
+    )
+    assert ended.stdout, ended.stderr
+    document = json.loads(ended.stdout)
+    assert document["server"]["chunk_counts"] == ["token_ids", "usage"]
+    assert document["outcomes"]["ok"] == 4
+    assert document["tokens"] == {"prompt": 4 * 1200, "output": 4 * 40, "counted_by": "usage"}
+    assert document["token_gap_s"]["n"] > 0
+    per_chunk = document["tokens_per_chunk"]
+    assert per_chunk["n"] * per_chunk["mean"] == pytest.approx(4 * 40)
+    with Store.open(database, read_only=True) as store:
+        assert set(store.records(document["run_id"]).counted_by) == {CountedBy.USAGE}
 
 
 def test_a_wrong_model_name_is_one_sentence_that_names_the_right_one(

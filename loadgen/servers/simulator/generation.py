@@ -85,15 +85,16 @@ def parse_generation(body: bytes, chat: bool, options: SimulatorOptions) -> Gene
             "input_tokens",
             len(prompt_ids),
         )
-    include_usage = bool(stream_options.get("include_usage"))
+    include_usage = options.tells != "nothing" and bool(stream_options.get("include_usage"))
+    running = options.tells in ("token_ids", "usage")
     return Generation(
         chat=chat,
         prompt_ids=prompt_ids,
         output_tokens=min(_asked_tokens(document, chat), room_tokens),
         stream=stream,
         include_usage=include_usage,
-        continuous_usage=include_usage and bool(stream_options.get("continuous_usage_stats")),
-        return_token_ids=bool(document.get("return_token_ids")),
+        continuous_usage=include_usage and running and bool(stream_options.get("continuous_usage_stats")),
+        return_token_ids=options.tells == "token_ids" and bool(document.get("return_token_ids")),
     )
 
 

@@ -6,8 +6,13 @@ Imports `loadgen.errors` alone.
 import json
 import math
 from dataclasses import asdict, dataclass
+from typing import Literal, get_args
 
 from loadgen.errors import UsageError
+
+Tells = Literal["token_ids", "usage", "final", "nothing"]
+"""Up to which means a server tells its tokens where it is asked to: the ids of each chunk and all below; the running usage and
+the final one; the final usage alone; nothing at all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +43,7 @@ class SimulatorOptions:
     max_running: int | None = None  # None: no queue
     max_model_len: int = 32768
     kv_cache_tokens: int = 1_048_576  # what counts as a full cache in /metrics
+    tells: Tells = "token_ids"
     truth_requests: int = 100_000  # how many of the last requests /truth remembers
 
     def __post_init__(self) -> None:
@@ -50,6 +56,8 @@ class SimulatorOptions:
             raise UsageError(f"jitter_ratio is {self.jitter_ratio:g}; give a number from 0 to 1")
         if not 0 <= self.port <= 65535:
             raise UsageError(f"port is {self.port}; give a number from 1 to 65535, or 0 for any free port")
+        if self.tells not in get_args(Tells):
+            raise UsageError(f"tells is '{self.tells}'; choose from {', '.join(get_args(Tells))}")
         if not self.model:
             raise UsageError("the model has no name; give one, such as simulated-moe")
         for name, least in (("max_model_len", 2), ("kv_cache_tokens", 1), ("truth_requests", 0)):

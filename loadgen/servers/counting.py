@@ -1,0 +1,78 @@
+"""What a server can tell of the tokens in each chunk: found out by asking it for two of them, before anything is measured.
+
+Imports load, engine's reader of event streams, and its neighbour `endpoint`. A field that a server refuses is met here and
+not in the run.
+"""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import httpx2
+
+from loadgen.engine.sse import SseParser
+from loadgen.load.spec import Endpoint
+from loadgen.load.workload import ChunkCounts, encode_body
+from loadgen.servers.endpoint import EndpointFacts, Headers, open_client
+
+LONG_PROMPT_TOKENS = 1024
+"""From here on `usage` is asked for rather than `token_ids`: vLLM sends the ids of the whole prompt along with its first chunk."""
+
+_ASKS: tuple[tuple[ChunkCounts, ...], ...] = (("token_ids", "usage"), ("usage",), ("token_ids",))
+_PROMPT = "Hello"
+_TOKENS = 2
+_REFUSED = (400, 422)  # the statuses by which servers refuse a field
+
+
+def chunk_counts_told(
+    facts: EndpointFacts, model: str, endpoint: Endpoint, headers: Headers, timeout_s: float = 60.0
+) -> tuple[ChunkCounts, ...]:
+    """By which means the server tells the tokens of each chunk, of those that it was asked for and did not refuse.
+
+    One short request; more only where fields are refused. A server that answers with another error, or not in time, is taken
+    for what its dialect promises: the warm-up will say what is wrong.
+    """
+    promised: tuple[ChunkCounts, ...] = ("token_ids",) if facts.dialect == "vllm" else ()
+    with open_client(headers, timeout_s) as client:
+        for asks in _ASKS:
+            body = encode_body(endpoint, facts.dialect, model, _PROMPT, _TOKENS, asks)
+            try:
+                answer = client.post(
+                    facts.completions_url(endpoint), content=body, headers={"Content-Type": "application/json"}
+                )
+            except httpx2.HTTPError:
+                return promised
+            if answer.status_code == 200:
+                return _told(answer.content)
+            if answer.status_code not in _REFUSED:
+                return promised
+    return promised
+
+
+def chunk_counts_to_ask(told: tuple[ChunkCounts, ...], prompt_tokens: int) -> tuple[ChunkCounts, ...]:
+    """What to ask for with prompts of `prompt_tokens`: the best means that costs nothing that could be measured."""
+    if "usage" in told and (prompt_tokens > LONG_PROMPT_TOKENS or "token_ids" not in told):
+        return ("usage",)
+    return told[:1]
+
+
+def _told(stream: bytes) -> tuple[ChunkCounts, ...]:
+    """The means that the chunks of an answer show."""
+    chunks = [document for document in _documents(stream) if document.get("choices")]
+    choices = [choice for document in chunks for choice in document["choices"] if isinstance(choice, dict)]
+    told: list[ChunkCounts] = []
+    if any(isinstance(choice.get("token_ids"), list) for choice in choices):
+        told.append("token_ids")
+    if chunks and all(isinstance(document.get("usage"), dict) for document in chunks):
+        told.append("usage")
+    return tuple(told)
+
+
+def _documents(stream: bytes) -> Iterator[dict[str, Any]]:
+    for event in SseParser().feed(stream + b"\n\n"):
+        try:
+            document = json.loads(event.data)
+        except (ValueError, RecursionError):
+            continue  # [DONE], and whatever the run will call a bad response
+        if isinstance(document, dict) and isinstance(document.get("choices"), list):
+            yield document

@@ -1,0 +1,108 @@
+"""By which means a server tells the tokens of its chunks: asked of servers that tell more or less, and of some that refuse."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+from typing import Any
+
+import pytest
+
+from loadgen.load.spec import Endpoint
+from loadgen.load.workload import ChunkCounts, Dialect
+from loadgen.servers.counting import LONG_PROMPT_TOKENS, chunk_counts_to_ask, chunk_counts_told
+from loadgen.servers.endpoint import EndpointFacts, probe
+from loadgen.servers.simulator import SimulatorOptions, SimulatorProcess
+from loadgen.servers.simulator.options import Tells
+
+Counts = tuple[ChunkCounts, ...]
+
+
+@pytest.mark.loopback
+@pytest.mark.parametrize("endpoint", ["completions", "chat"])
+@pytest.mark.parametrize(
+    ("tells", "told"), [("token_ids", ("token_ids", "usage")), ("usage", ("usage",)), ("final", ()), ("nothing", ())]
+)
+def test_what_a_server_tells_is_found_out(endpoint: Endpoint, tells: Tells, told: Counts) -> None:
+    with SimulatorProcess(SimulatorOptions(ttft_s=0, gap_s=0, tells=tells)) as simulator:
+        facts = probe(simulator.url, "simulated-moe", ())
+        assert chunk_counts_told(facts, "simulated-moe", endpoint, ()) == told
+
+
+@contextmanager
+def strict(refused: set[str], status: int, heard: list[dict[str, Any]]) -> Iterator[str]:
+    """A server that answers `status` to a body with any of the `refused` fields, else one chunk with what was asked for."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            heard.append(body)
+            fields = set(body) | set(body.get("stream_options", {}))
+            choice = {"index": 0, "text": "x", "token_ids": [7] if "return_token_ids" in fields else None}
+            usage = {"completion_tokens": 1} if "continuous_usage_stats" in fields else None
+            event = b"data: " + json.dumps({"choices": [choice], "usage": usage}).encode() + b"\n\ndata: [DONE]\n\n"
+            self.send_response(status if fields & refused else 200)
+            self.end_headers()
+            self.wfile.write(b"" if fields & refused else event)
+
+        def log_message(self, format: str, *args: object) -> None:
+            return
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def facts_of(url: str, dialect: Dialect) -> EndpointFacts:
+    return EndpointFacts(url, f"{url}/v1", dialect, "server", None, (), None, False, False, False)
+
+
+@pytest.mark.loopback
+@pytest.mark.parametrize("status", [400, 422])
+@pytest.mark.parametrize(
+    ("refused", "told"),
+    [
+        (set(), ("token_ids", "usage")),
+        ({"return_token_ids"}, ("usage",)),
+        ({"continuous_usage_stats"}, ("token_ids",)),
+        ({"return_token_ids", "continuous_usage_stats"}, ()),
+    ],
+)
+def test_a_field_that_is_refused_is_left_out(refused: set[str], told: Counts, status: int) -> None:
+    heard: list[dict[str, Any]] = []
+    with strict(refused, status, heard) as url:
+        assert chunk_counts_told(facts_of(url, "openai"), "m", "completions", ()) == told
+    assert heard[0]["max_tokens"] == 2
+    assert not (refused & set(heard[-1]) and told)
+
+
+@pytest.mark.loopback
+@pytest.mark.parametrize(("dialect", "told"), [("vllm", ("token_ids",)), ("openai", ())])
+def test_a_server_in_trouble_is_taken_for_what_its_dialect_promises(dialect: Dialect, told: Counts) -> None:
+    heard: list[dict[str, Any]] = []
+    with strict({"model"}, 503, heard) as url:
+        facts = facts_of(url, dialect)
+        assert chunk_counts_told(facts, "m", "completions", ()) == told
+    assert len(heard) == 1
+    assert chunk_counts_told(facts, "m", "completions", ()) == told  # nobody listens there any more
+
+
+@pytest.mark.parametrize(
+    ("told", "prompt_tokens", "asked"),
+    [
+        (("token_ids", "usage"), LONG_PROMPT_TOKENS, ("token_ids",)),
+        (("token_ids", "usage"), LONG_PROMPT_TOKENS + 1, ("usage",)),
+        (("token_ids",), 100_000, ("token_ids",)),
+        (("usage",), 8, ("usage",)),
+        ((), 8, ()),
+    ],
+)
+def test_long_prompts_are_not_asked_to_be_sent_back(told: Counts, prompt_tokens: int, asked: Counts) -> None:
+    assert chunk_counts_to_ask(told, prompt_tokens) == asked
