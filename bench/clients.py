@@ -115,7 +115,7 @@ def run_ours(pattern: str, streams: int, requests: int, truth_file: Path) -> Fig
     spec = RunSpec("http://127.0.0.1", "truth", ClosedLoop(streams), 32, TOKENS, requests=requests)
     with serving(pattern, truth_file) as server, Worker() as worker:
         target = Target("http", "127.0.0.1", server.port, "/v1/completions")
-        recording = worker.run(Task(target, build(spec, requests, "bench", "vllm"), spec.shape))
+        recording = worker.run(Task(target, build(spec, requests, "bench", "vllm", None, ("token_ids",)), spec.shape))
     records, client = recording.records, recording.client
     rows = np.flatnonzero(records.outcome == Outcome.OK)
     sent = {int(records.index[row]): int(records.sent_ns[row]) for row in rows}

@@ -136,12 +136,18 @@ def tokens_assumed(spec: RunSpec, summary: Summary, limits: Limits) -> Observati
         return Observation(
             "note",
             "The server did not say how many tokens it made: token gaps, TPOT and token throughput are not given.",
-            "read the chunk gaps and requests per second, or use a server that reports usage in its streams",
+            "give the model's tokenizer with --tokenizer, or read the chunk gaps and requests per second",
+        )
+    if spec.tokenizer is not None:
+        return Observation(
+            "note",
+            f"The tokenizer {spec.tokenizer} and the server disagree on how many tokens the answers have, so the tokens of each chunk are not known: token gaps are not given, and throughput spreads each answer's tokens evenly over its chunks.",
+            "give --tokenizer the tokenizer of the very model that is served",
         )
     return Observation(
         "note",
         "The server sent several tokens in a chunk without saying how many: token gaps are not given, and throughput spreads each answer's tokens evenly over its chunks.",
-        "read the chunk gaps and TPOT, or use a server that reports token ids or running usage in its streams",
+        "give the model's tokenizer with --tokenizer, or use a server that reports token ids or running usage in its streams",
     )
 
 

@@ -71,6 +71,15 @@ Header = Annotated[
         rich_help_panel=_SERVER,
     ),
 ]
+Tokenizer = Annotated[
+    str | None,
+    typer.Option(
+        "--tokenizer",
+        metavar="PATH|NAME",
+        help="The model's tokenizer, to count tokens where the server does not tell them.",
+        rich_help_panel=_SERVER,
+    ),
+]
 RequestTimeout = Annotated[
     str | None,
     typer.Option(

@@ -16,6 +16,7 @@ from loadgen.engine.priority import woken_first
 from loadgen.engine.probe import LoopProbe
 from loadgen.engine.record import ClientFacts, Recording
 from loadgen.engine.recorder import Recorder
+from loadgen.engine.tokenizer import Tokenizer
 from loadgen.engine.transport import StampingTransport, first_that_answers, resolve
 from loadgen.errors import EngineError
 from loadgen.load.schedule import Schedule
@@ -33,6 +34,7 @@ class Task:
     shape: LoadShape
     duration_s: float | None = None
     request_timeout_s: float = 600.0
+    tokenizer: str | None = None  # counts the tokens of chunks where the server does not
 
 
 async def measure(task: Task, on_progress: Callable[[Progress], None], orders: Callable[[Driver], None]) -> Recording:
@@ -41,6 +43,7 @@ async def measure(task: Task, on_progress: Callable[[Progress], None], orders: C
     Raises EngineError when the host name is unknown, HostLimitError when the system lends too few files or ports.
     """
     loop = asyncio.get_running_loop()
+    tokenizer = None if task.tokenizer is None else Tokenizer(task.tokenizer)  # now: a failure later would lose the run
     try:
         address = await first_that_answers(resolve(task.target.scheme, task.target.host, task.target.port))
     except httpx2.ConnectError as error:
@@ -83,7 +86,7 @@ async def measure(task: Task, on_progress: Callable[[Progress], None], orders: C
         reporter.cancel()
         await driver.close()
     on_progress(driver.progress())
-    recorder = Recorder(task.schedule, task.shape, driver.origin_ns, wall_clock, task.target.secrets)
+    recorder = Recorder(task.schedule, task.shape, driver.origin_ns, wall_clock, task.target.secrets, tokenizer)
     records, stamps = recorder.records(driver.exchanges)
     return Recording(
         records=records,

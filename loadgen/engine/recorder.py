@@ -10,6 +10,7 @@ from loadgen.engine.clock import WallClock
 from loadgen.engine.exchange import Exchange, unpack_stamps
 from loadgen.engine.record import Bool, Int16, Int64, Outcome, Records, RequestRecord, StampSource
 from loadgen.engine.reply import Reply, read_reply
+from loadgen.engine.tokenizer import Tokenizer, count_by_tokenizer
 from loadgen.load.schedule import Schedule
 from loadgen.load.spec import ClosedLoop, LoadShape, OpenLoop
 
@@ -41,15 +42,23 @@ class Recorder:
     """Turns the exchanges of one run into its records. `origin_ns` is t = 0 on the monotonic clock.
 
     `secrets` are texts, such as keys sent in headers, that must not be kept even when the server repeats them.
+    `tokenizer` counts the tokens of chunks of which the server does not say how many they carried.
     """
 
     def __init__(
-        self, schedule: Schedule, shape: LoadShape, origin_ns: int, wall_clock: WallClock, secrets: Iterable[str] = ()
+        self,
+        schedule: Schedule,
+        shape: LoadShape,
+        origin_ns: int,
+        wall_clock: WallClock,
+        secrets: Iterable[str] = (),
+        tokenizer: Tokenizer | None = None,
     ) -> None:
         self._schedule = schedule
         self._shape = shape
         self._origin_ns = origin_ns
         self._wall_clock = wall_clock
+        self._tokenizer = tokenizer
         self._secrets = [secret for secret in secrets if len(secret) >= _SHORTEST_SECRET]
 
     def records(self, exchanges: list[Exchange]) -> tuple[Records, StampFacts]:
@@ -68,7 +77,9 @@ class Recorder:
 
     def _reply(self, exchange: Exchange) -> Reply:
         try:
-            reply = read_reply(exchange)
+            reply = read_reply(exchange, keep_texts=self._tokenizer is not None)
+            if self._tokenizer is not None:
+                count_by_tokenizer(reply, self._tokenizer)
         except Exception as error:  # whatever one server sends, it must not cost the run its other requests
             reply = Reply(Outcome.BAD_RESPONSE, detail=f"the answer cannot be read: {error!r}")
         reply.detail = _cut(self._without_secrets(reply.detail))

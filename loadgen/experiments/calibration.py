@@ -92,10 +92,10 @@ def _level(worker: Worker, streams: int) -> Level:
     with SimulatorProcess(SimulatorOptions(model=_MODEL, ttft_s=work.ttft_s, gap_s=work.gap_s)) as simulator:
         target = Target("http", simulator.options.host, simulator.port, "/v1/completions")
         asked = RunSpec(simulator.url, _MODEL, ClosedLoop(streams), _INPUT_TOKENS, work.output_tokens)
-        warmup = build(asked, streams, f"doctor/{streams}/warmup", "vllm")
+        warmup = build(asked, streams, f"doctor/{streams}/warmup", "vllm", None, ("token_ids",))
         worker.run(Task(target, warmup, asked.shape))
         simulator.reset_truth()
-        schedule = build(asked, work.requests, f"doctor/{streams}", "vllm")
+        schedule = build(asked, work.requests, f"doctor/{streams}", "vllm", None, ("token_ids",))
         recording = worker.run(Task(target, schedule, asked.shape))
         truth = simulator.truth()
     return level_of(streams, recording, truth)

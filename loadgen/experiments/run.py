@@ -101,7 +101,7 @@ def measure(bench: Bench, run: RunSpec, position: int, repeat: int) -> MeasuredR
         schedule = build(run, requests, prompt_seed, bench.facts.dialect, count_tokens, chunk_counts)
     phase("measuring")
     with Telemetry(bench.facts.metrics_url if bench.facts.has_metrics else None, bench.headers) as telemetry:
-        task = Task(_target(bench, run), schedule, run.shape, run.duration_s, run.request_timeout_s)
+        task = Task(_target(bench, run), schedule, run.shape, run.duration_s, run.request_timeout_s, run.tokenizer)
         recording = _send(bench, task, keep=True)
     summary = summarise(run, recording)
     summary["client"]["doctor"] = bench.doctor

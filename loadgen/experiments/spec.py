@@ -107,6 +107,7 @@ class SweepSpec(WorkloadKeys):
     workers: Whole = 1
     request_timeout_s: Positive = 600.0
     api_key_env: str | None = None
+    tokenizer: Annotated[str, Field(min_length=1)] | None = None
     header: Annotated[dict[str, str], BeforeValidator(_as_pairs), Field(repr=False, default_factory=dict)]
     slo: Annotated[dict[str, Positive], BeforeValidator(_as_pairs), Field(default_factory=dict)]
 
@@ -190,6 +191,7 @@ def resolve(spec: SweepSpec) -> list[RunSpec]:
             header_names=tuple(sorted(name.lower() for name in spec.header)),
             api_key_env=spec.api_key_env,
             slo=tuple(sorted(spec.slo.items())),
+            tokenizer=spec.tokenizer,
             workload=spec.workload,
         )
         for input_tokens, output_tokens, shape in product(spec.input_tokens, spec.output_tokens, shapes)

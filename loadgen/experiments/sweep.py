@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from loadgen.engine.record import Outcome
+from loadgen.engine.tokenizer import Tokenizer
 from loadgen.engine.worker import Worker
 from loadgen.errors import ExitCode, Interrupted, LoadgenError, ServerError, StoreError, UsageError
 from loadgen.experiments.doctor import attached, host_hash
@@ -80,6 +81,8 @@ def run_sweep(
     """
     headers = spec.secret_headers(environ)
     runs = resolve(spec)
+    if spec.tokenizer is not None:
+        Tokenizer(spec.tokenizer)  # whether there is one, before anything is sent
     spec_hash = grid_hash(runs)
     unfinished = store.resumable(spec_hash) if resume else None
     if resume and unfinished is None and (finished := store.finished(spec_hash)) is not None:

@@ -1,7 +1,6 @@
 """What and when, joined: the whole timeline of a run as data, complete before t = 0."""
 
 import hashlib
-from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -62,7 +61,7 @@ def build(
     prompt_seed: str,
     dialect: Dialect,
     count_tokens: CountTokens | None = None,
-    chunk_counts: Collection[ChunkCounts] = (),
+    chunk_counts: tuple[ChunkCounts, ...] = (),
 ) -> Schedule:
     """The schedule of `requests` requests of `spec`.
 

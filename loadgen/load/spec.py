@@ -105,6 +105,7 @@ class RunSpec:
     header_names: tuple[str, ...] = ()
     api_key_env: str | None = None
     slo: tuple[tuple[str, float], ...] = ()
+    tokenizer: str | None = None  # counts tokens where the server does not
     workload: Workload = PLAIN
 
     def to_json(self) -> dict[str, Any]:

@@ -7,7 +7,7 @@ server may have cached, while arrivals and lengths stay the same for the same nu
 import hashlib
 import json
 import string
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from typing import Any, Literal
 
 import numpy as np
@@ -105,7 +105,7 @@ def encode_body(
     model: str,
     prompt: Prompt,
     output_tokens: int,
-    chunk_counts: Collection[ChunkCounts],
+    chunk_counts: tuple[ChunkCounts, ...],
 ) -> bytes:
     """The JSON body of one streaming request, greedy, of exactly `output_tokens` where the dialect can ask for it.
 

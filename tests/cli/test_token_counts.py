@@ -1,6 +1,10 @@
 """`loadgen run` against servers that tell their tokens in one way or another, or not at all."""
 
+from pathlib import Path
+
 import pytest
+from tokenizers import Tokenizer as Library
+from tokenizers import models, pre_tokenizers
 
 from loadgen.servers.simulator import SimulatorOptions, SimulatorProcess
 from loadgen.servers.simulator.options import Tells
@@ -36,3 +40,25 @@ def test_the_best_source_that_the_server_has_is_used(
     assert document["tokens_per_chunk"]["max"] == (1 if known else None)
     codes = {finding["code"] for finding in document["verdict"]["findings"]}
     assert ("tokens_assumed" in codes) != known
+
+
+def test_a_tokenizer_counts_where_the_server_does_not(cli: Cli, tmp_path: Path) -> None:
+    library = Library(models.WordLevel({"[UNK]": 0}, unk_token="[UNK]"))
+    library.pre_tokenizer = pre_tokenizers.Whitespace()  # as the simulator counts
+    library.save(str(tmp_path / "tokenizer.json"))
+    load = ("--concurrency", "2", "--requests", "8", "--input-tokens", "8", "--output-tokens", "6")
+    with SimulatorProcess(SimulatorOptions(ttft_s=0.002, gap_s=0.001, tells="nothing")) as simulator:
+        server = ("--url", simulator.url, "--model", "simulated-moe", "--tokenizer", str(tmp_path))
+        document = cli("run", *server, *load, "--json").json
+    assert document["spec"]["tokenizer"] == str(tmp_path)
+    assert (document["tokens"]["counted_by"], document["tokens"]["output"]) == ("tokenizer", 48)
+    assert document["token_gap_s"]["n"] == 40
+
+
+def test_a_tokenizer_that_is_not_there_is_refused_before_anything_is_sent(cli: Cli, point: tuple[str, ...]) -> None:
+    Path("folder").mkdir()
+    Path("folder/tokenizer.json").write_text("[]")
+    said = cli("run", *point, "--tokenizer", "folder")
+    assert said.code == 2
+    assert "the tokenizer 'folder' cannot be loaded" in said.err
+    assert cli("list", "--json").json["sweeps"] == []

@@ -39,7 +39,7 @@ def worker() -> Iterator[Worker]:
 
 def task(port: int, shape: LoadShape, requests: int, output_tokens: int = 5, **options: Any) -> Task:
     spec = RunSpec("http://127.0.0.1/v1", "simulated-moe", shape, input_tokens=8, output_tokens=output_tokens)
-    schedule = build(spec, requests, f"test/{time.monotonic_ns()}", "vllm")
+    schedule = build(spec, requests, f"test/{time.monotonic_ns()}", "vllm", None, ("token_ids",))
     return Task(Target("http", "127.0.0.1", port, "/v1/completions"), schedule, shape, **options)
 
 
