@@ -37,24 +37,27 @@ def sweep_table(documents: Sequence[Document], width: int) -> RenderableType:
     wide = width >= WIDE
     kinds = {runs[0]["spec"]["shape"]["kind"] for runs in points}
     load_header = _LOADS[next(iter(kinds))] if len(kinds) == 1 else "load"
+    gap = gap_metric(documents)
     columns: list[tuple[str, Cell]] = [
         (f"\n{load_header}", lambda runs: _load(runs, spelled=len(kinds) > 1)),
         ("tokens\nin", lambda runs: Text(f"{runs[0]['spec']['input_tokens']:,}")),
         ("\nout", lambda runs: Text(f"{runs[0]['spec']['output_tokens']:,}")),
         ("TTFT\np50", _pooled(_figure("ttft_s", "p50"), milliseconds)),
         *_high("TTFT", lambda runs: "ttft_s", points, wide),
-        ("gap\np50", _pooled(_gap("p50"), milliseconds)),
-        *_high("gap", gap_metric, points, wide),
+        ("gap\np50", _pooled(_figure(gap, "p50"), milliseconds)),
+        *_high("gap", lambda runs: gap, points, wide),
     ]
     if wide:
         columns.append(("TPOT\np50", _pooled(_figure("tpot_s", "p50"), milliseconds)))
+        if any((_tokens_per_chunk(run) or 1) > 1 for run in documents):  # else chunks and tokens are the same
+            columns.append(("tokens\n/chunk", _pooled(_tokens_per_chunk, number)))
     columns.append(("output\ntokens/s", _pooled(lambda run: run["output_tokens_per_s"], number)))
     if wide and repeated:
         columns.append(("\n±", _half_range(lambda run: run["output_tokens_per_s"])))
     columns.append(("requests\n/s" if wide else "req.\n/s", _pooled(lambda run: run["requests_per_s"], number)))
     columns.append(("\nok", _ok))
     columns.append(("", lambda runs: _worst_verdict(runs, spelled=wide)))
-    legend = f"milliseconds; gap: {_gap_label(points)}"
+    legend = f"milliseconds; gap: {'token gap' if gap == 'token_gap_s' else 'chunk gap'}"
     if any(header.endswith("\nhigh") for header, _ in columns):
         legend += "; high: the highest percentile that is given"
     if repeated:
@@ -248,24 +251,10 @@ def _figure(metric: str, part: str) -> Read:
     return read
 
 
-def _gap(part: str) -> Read:
-    """The token gap, or the chunk gap where tokens are not known (then the heading says so)."""
-    token_gap, chunk_gap = _figure("token_gap_s", part), _figure("chunk_gap_s", part)
-
-    def read(document: Document) -> float | None:
-        return token_gap(document) if _tokens_known(document) else chunk_gap(document)
-
-    return read
-
-
-def _tokens_known(document: Document) -> bool:
-    entry = document["token_gap_s"]
-    return entry is not None and entry["n"] > 0
-
-
-def _gap_label(points: Sequence[Sequence[Document]]) -> str:
-    known = any(_tokens_known(document) for runs in points for document in runs)
-    return "token gap" if known else "chunk gap"
+def _tokens_per_chunk(document: Document) -> float | None:
+    entry = document.get("tokens_per_chunk") or {}
+    mean: float | None = entry.get("mean")
+    return mean
 
 
 def _usable(runs: Sequence[Document]) -> list[Document]:

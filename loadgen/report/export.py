@@ -95,7 +95,7 @@ def _flatten(document: Document, prefix: str, row: Row) -> None:
 
 
 def request_rows(run: Document, records: Records) -> list[Row]:
-    """One flat row a request of `run`, in the order of the schedule; its arrivals as a list of nanoseconds and of token counts."""
+    """One flat row a request of `run`, in the order of the schedule; its arrivals as lists of nanoseconds, token counts and choices."""
     rows = []
     for number in range(len(records)):
         request = records[number]
@@ -103,6 +103,7 @@ def request_rows(run: Document, records: Records) -> list[Row]:
         row |= {"outcome": request.outcome.label, "counted_by": request.counted_by.label}
         row |= {name: getattr(request, name) for name in REQUEST_COLUMNS}
         row |= {"arrival_ns": request.arrival_ns.tolist(), "arrival_tokens": request.arrival_tokens.tolist()}
+        row["arrival_choice"] = request.arrival_choice.tolist()
         rows.append(row)
     return rows
 

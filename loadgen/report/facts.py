@@ -81,9 +81,14 @@ RUN_COLUMNS = (
 )
 
 
-def run_line(run: Document) -> RunLine:
-    """The row of a run under `RUN_COLUMNS`."""
-    gap = gap_metric([run])
+def run_columns(gap: str) -> tuple[tuple[str, str], ...]:
+    """`RUN_COLUMNS` with the gap by its full name, of tokens or of chunks."""
+    name = "token gap" if gap == "token_gap_s" else "chunk gap"
+    return tuple((heading.replace("gap", name), unit) for heading, unit in RUN_COLUMNS)
+
+
+def run_line(run: Document, gap: str) -> RunLine:
+    """The row of a run under `RUN_COLUMNS`; `gap` is the metric of all rows (`gap_metric`)."""
 
     def ms(metric: str, name: str) -> str:
         return milliseconds(statistic(metric, name)(run))

@@ -17,7 +17,7 @@ from loadgen.report.facts import Facts, FigureLine, Highlight, RunLine
 from loadgen.report.points import Document, axes
 from loadgen.report.readable import ago, moment, number, plural
 from loadgen.report.run_charts import run_charts
-from loadgen.report.sweep_charts import reading_note, sweep_charts
+from loadgen.report.sweep_charts import gap_metric, reading_note, sweep_charts
 from loadgen.store.rows import SweepRow
 
 
@@ -202,8 +202,8 @@ def sweep_page(
         highlights=facts.sweep_highlights(runs),
         charts=sweep_charts(runs) if runs else (),
         reading_note=reading_note(runs) if runs else "",
-        columns=facts.RUN_COLUMNS,
-        lines=tuple(facts.run_line(run) for run in sorted(runs, key=axes(runs).rank)) if runs else (),
+        columns=facts.run_columns(gap_metric(runs)),
+        lines=tuple(facts.run_line(run, gap_metric(runs)) for run in sorted(runs, key=axes(runs).rank)) if runs else (),
         findings=facts.findings(runs),
         spec=facts.pairs(sweep.spec),
         server=facts.pairs(sweep.server),

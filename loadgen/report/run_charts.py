@@ -17,7 +17,7 @@ from loadgen.report.points import Document
 from loadgen.report.sweep_charts import gap_metric
 from loadgen.report.timeline import timeline_chart
 
-DISTRIBUTIONS = ("ttft_s", "token_gap_s", "tpot_s", "e2e_latency_s")
+DISTRIBUTIONS = ("ttft_s", "chunk_gap_s", "token_gap_s", "tpot_s", "e2e_latency_s")
 SPEC_FIELDS = frozenset(field.name for field in fields(RunSpec))
 
 
@@ -30,8 +30,8 @@ def run_charts(run: Document, records: Records) -> tuple[tuple[Chart, ...], Char
     measured = measure(spec, records)
     charts = []
     for key in DISTRIBUTIONS:
-        if key == "token_gap_s":
-            key = gap_metric([run])
+        if key == _needless_gap(run):
+            continue
         metric = next(metric for metric in METRICS if metric.key == key)
         values_s = metric.compute(measured)
         samples = values_s if isinstance(values_s, np.ndarray) else np.empty(0)
@@ -41,3 +41,11 @@ def run_charts(run: Document, records: Records) -> tuple[tuple[Chart, ...], Char
     if run["simulated"]:
         return tuple(map(simulated, charts)), simulated(timeline)
     return tuple(charts), timeline
+
+
+def _needless_gap(run: Document) -> str | None:
+    """The gap whose chart would say nothing: of tokens where they are not known, of chunks where each is one token."""
+    if gap_metric([run]) == "chunk_gap_s":
+        return "token_gap_s"
+    tokens = run.get("tokens_per_chunk") or {}
+    return "chunk_gap_s" if tokens.get("min") == tokens.get("max") == 1 else None

@@ -43,8 +43,13 @@ def highest(metric: str, runs: Sequence[Document]) -> str | None:
 
 
 def gap_metric(runs: Sequence[Document]) -> str:
-    """`token_gap_s` when the tokens of each chunk are known, `chunk_gap_s` otherwise."""
-    return "token_gap_s" if any(statistic("token_gap_s", "p50")(run) is not None for run in runs) else "chunk_gap_s"
+    """The gap that all these runs can be shown by: `token_gap_s` when the tokens of each chunk are known, else `chunk_gap_s`.
+
+    The two are never mixed under one heading. Runs without any gap, such as those of one token, have no say.
+    """
+    with_gaps = [run for run in runs if statistic("chunk_gap_s", "p50")(run) is not None]
+    known = [statistic("token_gap_s", "p50")(run) is not None for run in with_gaps]
+    return "token_gap_s" if known and all(known) else "chunk_gap_s"
 
 
 def sweep_charts(runs: Sequence[Document]) -> tuple[Chart, ...]:

@@ -126,6 +126,15 @@ def test_the_gap_says_when_it_is_of_chunks(documents: list[Document]) -> None:
     assert "chunk gap" in text(sweep_table(unknown, 80), 80)
 
 
+def test_a_wide_table_has_tokens_per_chunk_when_they_are_not_one(documents: list[Document]) -> None:
+    assert "/chunk" not in text(sweep_table(documents, 140), 140)
+    merged = copy.deepcopy(documents)
+    for document in merged:
+        document["tokens_per_chunk"] = {"mean": 3.25}
+    assert "/chunk" in text(sweep_table(merged, 140), 140)
+    assert "3.25" in text(sweep_table(merged, 140), 140)
+
+
 def test_failures_are_counted_beside_ok(documents: list[Document]) -> None:
     outcomes = documents[0]["outcomes"] | {"ok": documents[0]["outcomes"]["ok"] - 3}
     assert any("/" in cell for cell in row(text(sweep_table(changed(documents, outcomes=outcomes), 80), 80), "2"))

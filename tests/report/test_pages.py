@@ -13,7 +13,7 @@ from jinja2 import nodes
 from loadgen.analysis.metrics import METRICS
 from loadgen.load.spec import ClosedLoop, OpenLoop, Wave
 from loadgen.report import assets
-from loadgen.report.facts import RUN_COLUMNS, run_line
+from loadgen.report.facts import RUN_COLUMNS, run_columns, run_line
 from loadgen.report.pages import (
     TEMPLATES,
     ErrorPage,
@@ -27,6 +27,7 @@ from loadgen.report.pages import (
     sweeps_page,
 )
 from loadgen.report.rendering import environment, json_block, render
+from loadgen.report.sweep_charts import gap_metric
 from tests.report.documents import Document, measured_run, specs, sweep_row
 
 NOW = datetime(2026, 11, 23, 15, 32, 1, tzinfo=UTC)
@@ -290,9 +291,9 @@ def test_the_row_of_a_run_has_the_highest_percentile_that_there_is() -> None:
     (run, *_) = grid()
     column = [name for name, _ in RUN_COLUMNS].index("TTFT high")
     run["ttft_s"] |= {"p90": 0.1, "p95": 0.112, "p99": None}
-    assert run_line(run).cells[column] == "112 p95"
+    assert run_line(run, gap_metric([run])).cells[column] == "112 p95"
     run["ttft_s"] |= {"p90": None, "p95": None}
-    assert run_line(run).cells[column] == "–"
+    assert run_line(run, gap_metric([run])).cells[column] == "–"
 
 
 def test_cells_and_columns_agree() -> None:
@@ -310,3 +311,9 @@ def test_static_files_are_looked_up_by_name_and_never_by_path() -> None:
     with pytest.raises(KeyError):
         assets.static("../layout.html")
     assert Path(assets.templates_directory() / "layout.html").exists()
+
+
+def test_the_heading_says_whose_gap_it_is() -> None:
+    assert ("token gap p50", "ms") in run_columns("token_gap_s")
+    assert ("chunk gap high", "ms") in run_columns("chunk_gap_s")
+    assert ("token gap p50", "ms") in a_sweep_page().columns

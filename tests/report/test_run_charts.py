@@ -69,6 +69,10 @@ def test_the_distributions_are_those_of_the_documents_own_figures() -> None:
     for chart in charts:
         assert chart.spec is not None
         assert sum(bar["values"] for bar in chart.spec["data"]["values"]) == document[chart.key]["n"]
+    document["tokens_per_chunk"] |= {"max": 3}
+    assert [chart.key for chart in run_charts(document, records)[0]][1:3] == ["chunk_gap_s", "token_gap_s"]
+    document["token_gap_s"] |= {"p50": None}
+    assert [chart.key for chart in run_charts(document, records)[0]][1:3] == ["chunk_gap_s", "tpot_s"]
     assert "one line for each caller" in timeline.caption
 
 

@@ -75,6 +75,15 @@ def test_unknown_tokens_turn_the_token_gap_into_the_chunk_gap() -> None:
     assert sweep_charts(runs)[1].title == "Chunk gap"
 
 
+def test_one_run_of_unknown_tokens_makes_it_the_chunk_gap_of_all() -> None:
+    runs = grid(repeats=1)
+    assert gap_metric(runs) == "token_gap_s"
+    runs[0]["token_gap_s"] = None
+    assert gap_metric(runs) == "chunk_gap_s"
+    runs[0]["chunk_gap_s"] = None  # one token an answer: it has no gaps at all
+    assert gap_metric(runs) == "token_gap_s"
+
+
 def test_invalid_runs_are_not_in_the_data_and_doubtful_ones_are_marked() -> None:
     runs = grid(repeats=1, statuses=("invalid", "doubtful"))
     throughput = rows(sweep_charts(runs)[2])
