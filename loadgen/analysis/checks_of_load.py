@@ -216,6 +216,20 @@ def total_throughput_unknown(spec: RunSpec, summary: Summary, limits: Limits) ->
     return Observation("note", f"Total throughput is not given: {why}.", hint)
 
 
+def prompts_repeated(spec: RunSpec, summary: Summary, limits: Limits) -> Observation | None:
+    """A dataset's prompts were sent more than once, so that the server may have had them in its cache."""
+    dataset, planned = spec.workload.dataset, summary["outcomes"]["planned"]
+    if dataset is None or planned <= dataset.prompts or not summary["outcomes"]["ok"]:
+        return None
+    again = planned - dataset.prompts
+    return Observation(
+        "doubtful",
+        f"{again:,} of {planned:,} requests had a prompt that was sent before: {dataset.name} has {dataset.prompts:,}.",
+        f"use --requests {dataset.prompts} or a larger dataset, or switch the server's prefix cache off",
+        again / planned,
+    )
+
+
 def concurrency_not_reached(spec: RunSpec, summary: Summary, limits: Limits) -> Observation | None:
     """Fewer requests were in flight than asked: on average in the steady state, at the peak in a whole run."""
     concurrency = summary["concurrency"]

@@ -132,6 +132,10 @@ InputTokens = Annotated[str | None, _requests("--input-tokens", "N", _INPUT_TOKE
 InputTokensList = Annotated[str | None, _requests("--input-tokens", "N,N…", _INPUT_TOKENS)]
 OutputTokens = Annotated[str | None, _requests("--output-tokens", "N", _OUTPUT_TOKENS)]
 OutputTokensList = Annotated[str | None, _requests("--output-tokens", "N,N…", _OUTPUT_TOKENS)]
+Dataset = Annotated[
+    str | None,
+    _prompts("--dataset", "FILE", "Prompts of your own, an object a line (JSON Lines), instead of made ones."),
+]
 RangeRatio = Annotated[
     str | None, _prompts("--range-ratio", "X", "Spread both lengths evenly over ± this share (default: 0, exact).")
 ]

@@ -70,7 +70,7 @@ def plan_table(runs: Sequence[RunSpec], took_s: Mapping[str, float]) -> Renderab
         table.add_row(
             str(position),
             run.load_label,
-            f"{run.input_tokens:,} → {run.output_tokens:,}",
+            f"{number(run.input_tokens)} → {run.output_tokens:,}",
             number(requests) if requests is not None else f"for {run.duration_s:g} s",
             number(warmup_requests(run)),
             str(run.seed),
@@ -83,7 +83,7 @@ def plan_table(runs: Sequence[RunSpec], took_s: Mapping[str, float]) -> Renderab
     if len(known) < len(runs):
         summary += " besides the runs by duration"
     if label := runs[0].workload.label:
-        summary += f"; prompts: {label}, a request of about {largest_bytes / 1e6:.2g} MB"
+        summary += f"; prompts: {label}, a request of about {number(largest_bytes / 1e3)} kB"
     total_s = _total_s(runs, took_s)
     length = (
         f"about {seconds(round(total_s))} and the warm-ups"

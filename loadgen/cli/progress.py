@@ -75,7 +75,7 @@ class SweepProgress:
             case PromptsNotFitted():
                 self.say(
                     f"the server's /tokenize took {FITTING_LIMIT_S:g} s in all: further prompts of this run are only "
-                    f"about {event.run.input_tokens:,} tokens long"
+                    f"about {number(event.run.input_tokens)} tokens long"
                 )
             case RunProgressed():
                 self._progressed(event)
@@ -149,4 +149,4 @@ class SweepProgress:
 
     def _where(self, event: PhaseStarted) -> str:
         run = event.run
-        return f"{event.position}/{self._runs} {run.load_label}, {run.input_tokens:,} → {run.output_tokens:,}"
+        return f"{event.position}/{self._runs} {run.load_label}, {number(run.input_tokens)} → {run.output_tokens:,}"

@@ -155,11 +155,13 @@ def _stopped(sweep: "SweepRow") -> str:
 
 
 def _list_runs(terminal: Terminal, documents: list[dict[str, Any]]) -> None:
+    from loadgen.report.readable import number
+
     terminal.note("its runs, for 'loadgen show':")
     for document in documents:
         spec = document["spec"]
         ended = ", cut short" if document["interrupted"] else ", the server died" if document["server_died"] else ""
-        lengths = f"{spec['input_tokens']:,} → {spec['output_tokens']:,}"
+        lengths = f"{number(spec['input_tokens'])} → {spec['output_tokens']:,}"
         terminal.note(f"  {document['run_id']}  {spec['load_label']}, {lengths}, repeat {document['repeat']}{ended}")
 
 

@@ -40,7 +40,7 @@ def sweep_table(documents: Sequence[Document], width: int) -> RenderableType:
     gap = gap_metric(documents)
     columns: list[tuple[str, Cell]] = [
         (f"\n{load_header}", lambda runs: _load(runs, spelled=len(kinds) > 1)),
-        ("tokens\nin", lambda runs: Text(f"{runs[0]['spec']['input_tokens']:,}")),
+        ("tokens\nin", lambda runs: Text(number(runs[0]["spec"]["input_tokens"]))),
         ("\nout", lambda runs: Text(f"{runs[0]['spec']['output_tokens']:,}")),
         ("TTFT\np50", _pooled(_figure("ttft_s", "p50"), milliseconds)),
         *_high("TTFT", lambda runs: "ttft_s", points, wide),
@@ -143,7 +143,7 @@ def run_facts(document: Document) -> RenderableType:
     table.add_column()
     table.add_row(
         "load",
-        f"{spec['load_label']}, {spec['input_tokens']:,} → {spec['output_tokens']:,} tokens, seed {spec['seed']}",
+        f"{spec['load_label']}, {number(spec['input_tokens'])} → {spec['output_tokens']:,} tokens, seed {spec['seed']}",
     )
     if made_of := Workload.from_json(spec.get("workload", {})).label:
         table.add_row("prompts", made_of)
@@ -210,7 +210,7 @@ def run_line(document: Document) -> Text:
     spec = document["spec"]
     symbol, style = VERDICTS[document["verdict"]["status"]]
     text = Text(f"{symbol} ", style=style)
-    text.append(f"{spec['load_label']}, {spec['input_tokens']:,} → {spec['output_tokens']:,}", style="default")
+    text.append(f"{spec['load_label']}, {number(spec['input_tokens'])} → {spec['output_tokens']:,}", style="default")
     figures = [f"TTFT {milliseconds(_figure('ttft_s', 'p50')(document))} ms"]
     figures.append(f"{number(document['output_tokens_per_s'])} tokens/s")
     failed = document["outcomes"]["planned"] - document["outcomes"]["ok"]
@@ -237,7 +237,7 @@ def _points(documents: Sequence[Document]) -> list[list[Document]]:
 
     def rank(runs: list[Document]) -> tuple[int, int, float]:
         spec = runs[0]["spec"]
-        return spec["input_tokens"], spec["output_tokens"], load_value(runs[0])
+        return spec["input_tokens"] or 0, spec["output_tokens"], load_value(runs[0])
 
     return sorted(groups.values(), key=rank)
 

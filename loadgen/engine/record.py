@@ -71,7 +71,7 @@ class RequestRecord:
     first_byte_ns: int | None
     end_ns: int | None
     connect_ns: int | None
-    prompt_tokens_asked: int
+    prompt_tokens_asked: int | None
     output_tokens_asked: int
     prompt_tokens: int | None
     output_tokens: int | None
@@ -106,7 +106,7 @@ class Records:
     connect_ns: (
         Int64  # duration of opening its connection, TLS included, on the first request over it; MISSING on the others
     )
-    prompt_tokens_asked: Int32
+    prompt_tokens_asked: Int32  # -1: only the server can tell
     output_tokens_asked: Int32
     prompt_tokens: Int32  # as the server counted; -1 unknown
     output_tokens: Int32  # as counted by `counted_by`; -1 unknown
@@ -147,7 +147,7 @@ class Records:
             first_byte_ns=moment(self.first_byte_ns),
             end_ns=moment(self.end_ns),
             connect_ns=moment(self.connect_ns),
-            prompt_tokens_asked=int(self.prompt_tokens_asked[row]),
+            prompt_tokens_asked=count(self.prompt_tokens_asked),
             output_tokens_asked=int(self.output_tokens_asked[row]),
             prompt_tokens=count(self.prompt_tokens),
             output_tokens=count(self.output_tokens),

@@ -23,6 +23,7 @@ from loadgen.experiments.ids import new_id
 from loadgen.experiments.size import check_size, longest
 from loadgen.experiments.spec import warmup_requests
 from loadgen.experiments.stop import Stop
+from loadgen.load.dataset import Dataset
 from loadgen.load.schedule import build, planned_requests
 from loadgen.load.spec import ClosedLoop, RunSpec
 from loadgen.load.workload import CountTokens
@@ -33,6 +34,7 @@ from loadgen.servers.secrets import redact
 from loadgen.servers.telemetry import Scrape, Telemetry
 from loadgen.store.rows import ServerSample
 
+_WARMUP_SEED = 2**32  # far from the seeds of repeats: what warms a run up is drawn otherwise than the run itself
 _SPARE_RATIO = 1.5  # requests prepared for a run by duration, over what its warm-up says it can use
 
 
@@ -46,6 +48,7 @@ class Bench:
     worker: Worker
     stop: Stop
     on_event: OnEvent
+    dataset: Dataset | None = None
     doctor: dict[str, Any] | None = None  # what the doctor last found on this host, as runs keep it
 
 
@@ -82,7 +85,13 @@ def measure(bench: Bench, run: RunSpec, position: int, repeat: int) -> MeasuredR
         warmup: Recording | None = None
         if warmup_requests(run) > 0:
             callers = min(warmup_requests(run), run.concurrency or warmup_requests(run))
-            warmup_run = replace(run, shape=ClosedLoop(callers), requests=warmup_requests(run), duration_s=None)
+            warmup_run = replace(
+                run,
+                shape=ClosedLoop(callers),
+                requests=warmup_requests(run),
+                duration_s=None,
+                seed=run.seed + _WARMUP_SEED,
+            )
             schedule = build(
                 warmup_run,
                 warmup_requests(run),
@@ -90,6 +99,7 @@ def measure(bench: Bench, run: RunSpec, position: int, repeat: int) -> MeasuredR
                 bench.facts.dialect,
                 count_tokens,
                 chunk_counts,
+                bench.dataset,
             )
             phase("warming up")
             warmup = _send(bench, Task(_target(bench, run), schedule, warmup_run.shape, None, run.request_timeout_s))
@@ -98,7 +108,7 @@ def measure(bench: Bench, run: RunSpec, position: int, repeat: int) -> MeasuredR
         requests = planned_requests(run)
         if requests is None:
             requests = _requests_for_duration(run, warmup)
-        schedule = build(run, requests, prompt_seed, bench.facts.dialect, count_tokens, chunk_counts)
+        schedule = build(run, requests, prompt_seed, bench.facts.dialect, count_tokens, chunk_counts, bench.dataset)
     phase("measuring")
     with Telemetry(bench.facts.metrics_url if bench.facts.has_metrics else None, bench.headers) as telemetry:
         task = Task(_target(bench, run), schedule, run.shape, run.duration_s, run.request_timeout_s, run.tokenizer)

@@ -13,16 +13,18 @@ _BYTES_PER_BODY = 300  # everything of a body but its prompt
 
 
 def body_bytes(run: RunSpec) -> int:
-    """About how large the body of one request is: 6 bytes a prompt token, and its images."""
+    """About how large the body of one request is: 6 bytes a prompt token or what the dataset has, and its images."""
     images = run.workload.images
     image_bytes = 0 if images is None else images.per_request * url_bytes(images.width, images.height)
-    return _BYTES_PER_BODY + _BYTES_PER_TOKEN * run.input_tokens + image_bytes
+    dataset = run.workload.dataset
+    prompt_bytes = _BYTES_PER_TOKEN * (run.input_tokens or 0) if dataset is None else dataset.mean_bytes
+    return _BYTES_PER_BODY + prompt_bytes + image_bytes
 
 
 def longest(run: RunSpec) -> tuple[int, int]:
-    """The most tokens that a prompt and an answer of the run may have."""
+    """The most tokens that a prompt and an answer of the run may have; of a dataset's prompts at least one."""
     ratio = run.workload.range_ratio
-    return bounds(run.input_tokens, ratio)[1], bounds(run.output_tokens, ratio)[1]
+    return bounds(run.input_tokens or 1, ratio)[1], bounds(run.output_tokens, ratio)[1]
 
 
 def check_planned(run: RunSpec) -> None:
@@ -49,9 +51,10 @@ def check_size(run: RunSpec, requests: int) -> None:
     if requests <= MOST_REQUESTS and needed_bytes <= MOST_BODY_BYTES:
         return
     why = "" if run.duration_s is None else f" for {run.duration_s:g} s"
+    prompts = run.workload.label if run.input_tokens is None else f"{run.input_tokens} input tokens"
     images = "" if run.workload.images is None else f" and {run.workload.images.label}"
     raise UsageError(
-        f"{run.load_label} with {run.input_tokens} input tokens{images} needs {requests:,} requests{why}, about "
+        f"{run.load_label} with {prompts}{images} needs {requests:,} requests{why}, about "
         f"{needed_bytes / 2**30:,.1f} GiB prepared beforehand, and the most is {MOST_REQUESTS:,} requests or "
         f"{MOST_BODY_BYTES / 2**30:g} GiB: ask for fewer with --requests"
     )

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from itertools import product
+from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, ConfigDict, Field
@@ -16,6 +17,7 @@ from loadgen.errors import UsageError
 from loadgen.experiments.origin import Origin
 from loadgen.experiments.size import check_planned
 from loadgen.experiments.workload_keys import Whole, WorkloadKeys, check_workload
+from loadgen.load.dataset import Dataset, read_dataset
 from loadgen.load.spec import (
     Arrivals,
     ClosedLoop,
@@ -173,8 +175,8 @@ def resolve(spec: SweepSpec) -> list[RunSpec]:
         *(_open_loop(spec, rate) for rate in spec.rate or ()),
         *(Wave(size) for size in spec.wave or ()),
     ]
-    assert spec.input_tokens is not None
     assert spec.output_tokens is not None
+    dataset = read_dataset_of(spec)
     points = [
         RunSpec(
             url=spec.url,
@@ -192,14 +194,19 @@ def resolve(spec: SweepSpec) -> list[RunSpec]:
             api_key_env=spec.api_key_env,
             slo=tuple(sorted(spec.slo.items())),
             tokenizer=spec.tokenizer,
-            workload=spec.workload,
+            workload=spec.workload_of(dataset),
         )
-        for input_tokens, output_tokens, shape in product(spec.input_tokens, spec.output_tokens, shapes)
+        for input_tokens, output_tokens, shape in product(spec.input_tokens or (None,), spec.output_tokens, shapes)
     ]
     runs = [replace(point, seed=spec.seed + repeat) for repeat in range(spec.repeats) for point in points]
     for run in runs:
         check_planned(run)
     return runs
+
+
+def read_dataset_of(spec: SweepSpec) -> Dataset | None:
+    """The dataset that the spec names. Raises UsageError."""
+    return None if spec.dataset is None else read_dataset(Path(spec.dataset), spec.endpoint)
 
 
 def grid_hash(runs: Iterable[RunSpec]) -> str:
@@ -256,7 +263,7 @@ def _check(spec: SweepSpec, origin: Origin) -> None:
     if len(loads) > 1:
         raise UsageError(f"{name(loads[0])} and {name(loads[1])} exclude each other; give one of them")
     for key in ("input_tokens", "output_tokens"):
-        if getattr(spec, key) is None:
+        if getattr(spec, key) is None and not (key == "input_tokens" and spec.dataset is not None):
             raise UsageError(f"{name(key)} is missing; say how many tokens, for example --{key.replace('_', '-')} 128")
     if spec.requests is not None and spec.duration_s is not None:
         raise UsageError(f"{name('requests')} and {name('duration_s')} exclude each other; give one of them")

@@ -20,7 +20,7 @@ from loadgen.experiments.ids import new_id
 from loadgen.experiments.limits import check_limits
 from loadgen.experiments.run import Bench, measure
 from loadgen.experiments.size import longest
-from loadgen.experiments.spec import SweepSpec, grid_hash, resolve
+from loadgen.experiments.spec import SweepSpec, grid_hash, read_dataset_of, resolve
 from loadgen.experiments.stop import Stop
 from loadgen.load.spec import RunSpec
 from loadgen.servers.counting import chunk_counts_told
@@ -83,6 +83,7 @@ def run_sweep(
     runs = resolve(spec)
     if spec.tokenizer is not None:
         Tokenizer(spec.tokenizer)  # whether there is one, before anything is sent
+    dataset = read_dataset_of(spec)
     spec_hash = grid_hash(runs)
     unfinished = store.resumable(spec_hash) if resume else None
     if resume and unfinished is None and (finished := store.finished(spec_hash)) is not None:
@@ -91,7 +92,10 @@ def run_sweep(
     with _server(spec) as url, ExitStack() as stack:
         facts = probe(url, spec.model, headers)
         for run in runs:
-            check_lengths(facts, *longest(run))
+            input_tokens, output_tokens = longest(run)
+            if dataset is not None:
+                output_tokens = max(output_tokens, dataset.longest_output_tokens)
+            check_lengths(facts, input_tokens, output_tokens)
         facts = replace(facts, chunk_counts=chunk_counts_told(facts, spec.model, spec.endpoint, headers))
         check_limits(facts, runs)
         sweep_id = new_id("s") if unfinished is None else unfinished.sweep_id
@@ -112,7 +116,7 @@ def run_sweep(
                 stop.attach(worker)
                 try:
                     doctor = attached(store.doctor_result(host_hash()))
-                    bench = Bench(sweep_id, facts, headers, worker, stop, on_event, doctor)
+                    bench = Bench(sweep_id, facts, headers, worker, stop, on_event, dataset, doctor)
                     for position, run in enumerate(runs, start=1):
                         if run.hash not in ended:
                             _one(bench, store, run, position, len(runs), repeat=run.seed - spec.seed)

@@ -8,6 +8,7 @@ from pydantic import BaseModel, BeforeValidator, Field
 from loadgen.errors import UsageError
 from loadgen.experiments.origin import Origin
 from loadgen.load.content import Images, SharedPrefix, Workload
+from loadgen.load.dataset import Dataset
 from loadgen.load.lengths import bounds
 
 if TYPE_CHECKING:
@@ -37,13 +38,15 @@ class WorkloadKeys(BaseModel):
     image: Annotated[tuple[int, int] | None, BeforeValidator(_as_size)] = None
     images_per_request: Whole = 1
 
-    @property
-    def workload(self) -> Workload:
-        """The same for a run."""
+    dataset: str | None = None
+
+    def workload_of(self, dataset: Dataset | None) -> Workload:
+        """The same for a run; `dataset` is what `dataset` names, if it names one."""
         return Workload(
             range_ratio=self.range_ratio,
             prefix=None if self.prefix_tokens is None else SharedPrefix(self.prefix_tokens, self.prefix_groups),
             images=None if self.image is None else Images(*self.image, self.images_per_request),
+            dataset=None if dataset is None else dataset.source,
         )
 
     @property
@@ -63,6 +66,10 @@ def check_workload(spec: "SweepSpec", origin: Origin) -> None:
     for key, needed in (("prefix_groups", "prefix_tokens"), ("images_per_request", "image")):
         if key in spec.model_fields_set and getattr(spec, needed) is None:
             raise UsageError(f"{name(key)} needs --{needed.replace('_', '-')}")
+    if spec.dataset is not None:
+        for key in ("input_tokens", "range_ratio", "prefix_tokens", "image"):
+            if key in spec.model_fields_set:
+                raise UsageError(f"{name(key)} does not go with {name('dataset')}, which has the prompts as they are")
     if spec.image is not None and spec.endpoint != "chat":
         raise UsageError(f"{name('image')} needs --endpoint chat, since images are parts of a chat message")
     if spec.prefix_tokens is not None and spec.input_tokens is not None:

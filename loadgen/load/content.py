@@ -39,12 +39,28 @@ class Images:
 
 
 @dataclass(frozen=True, slots=True)
+class DatasetSource:
+    """Prompts of the user's own: the name of their file, the hash of its content, how many, and bytes a prompt in it."""
+
+    name: str
+    hash: str
+    prompts: int
+    mean_bytes: int
+
+    @property
+    def label(self) -> str:
+        """For a person."""
+        return f"{self.prompts:,} of {self.name}"
+
+
+@dataclass(frozen=True, slots=True)
 class Workload:
     """What the prompts of a run consist of. `range_ratio` r spreads both lengths evenly over ±r of what is asked."""
 
     range_ratio: float = 0.0
     prefix: SharedPrefix | None = None
     images: Images | None = None
+    dataset: DatasetSource | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Only what differs from independent prompts of exact length, so that the plain workload is an empty object."""
@@ -53,14 +69,16 @@ class Workload:
     @classmethod
     def from_json(cls, document: dict[str, Any]) -> "Workload":
         """The inverse of `to_json`."""
-        parts: dict[str, type[Any]] = {"prefix": SharedPrefix, "images": Images}
+        parts: dict[str, type[Any]] = {"prefix": SharedPrefix, "images": Images, "dataset": DatasetSource}
         return cls(**{key: parts[key](**value) if key in parts else value for key, value in document.items()})
 
     @property
     def label(self) -> str:
         """What is special about the prompts, for a person: `±20 % of length, an image of 512x512`; empty when nothing is."""
         parts = [f"±{self.range_ratio * 100:g} % of length"] if self.range_ratio else []
-        return ", ".join([*parts, *(part.label for part in (self.prefix, self.images) if part is not None)])
+        return ", ".join(
+            [*parts, *(part.label for part in (self.dataset, self.prefix, self.images) if part is not None)]
+        )
 
 
 PLAIN = Workload()

@@ -1,16 +1,18 @@
 """What and when, joined: the whole timeline of a run as data, complete before t = 0."""
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from loadgen.load.arrivals import offsets_ns, requests_within
+from loadgen.load.dataset import Dataset
 from loadgen.load.lengths import lengths
 from loadgen.load.prompts import prompts
 from loadgen.load.spec import OpenLoop, RunSpec, Wave
-from loadgen.load.workload import ChunkCounts, CountTokens, Dialect, encode_body
+from loadgen.load.workload import ChunkCounts, CountTokens, Dialect, Prompt, encode_body
 
 __all__ = ["Dialect", "Schedule", "build", "planned_requests"]
 
@@ -62,25 +64,35 @@ def build(
     dialect: Dialect,
     count_tokens: CountTokens | None = None,
     chunk_counts: tuple[ChunkCounts, ...] = (),
+    dataset: Dataset | None = None,
 ) -> Schedule:
     """The schedule of `requests` requests of `spec`.
 
     Arrivals and lengths depend on `spec.seed` alone, prompts on `prompt_seed` alone. Completions in the vllm dialect are
-    asked with exact token ids; everything else with text, fitted by `count_tokens` where there is one.
-    `chunk_counts` are the means by which the server is asked to tell the tokens of each chunk.
+    asked with exact token ids; everything else with text, fitted by `count_tokens` where there is one. With `dataset`,
+    the prompts are its own, in an order that depends on `spec.seed`. `chunk_counts` are the means by which the server is
+    asked to tell the tokens of each chunk.
     """
     spread = spec.workload.range_ratio
-    input_tokens = lengths(spec.input_tokens, spread, requests, spec.seed, "input_tokens")
+    input_tokens = np.full(requests, -1, dtype=np.int32)  # of a dataset only the server can tell
     output_tokens = lengths(spec.output_tokens, spread, requests, spec.seed, "output_tokens")
+    asked: Iterable[Prompt]
+    if dataset is not None:
+        drawn = dataset.drawn(requests, spec.seed)
+        asked = (entry.prompt for entry in drawn)
+        own = [entry.output_tokens for entry in drawn]
+        output_tokens = np.array([own[i] or output_tokens[i] for i in range(requests)], dtype=np.int32)
+    else:
+        assert spec.input_tokens is not None, "only a dataset's prompts have no stated length"
+        input_tokens = lengths(spec.input_tokens, spread, requests, spec.seed, "input_tokens")
+        asked = prompts(spec, input_tokens, prompt_seed, dialect, count_tokens)
     offsets = None
     if isinstance(spec.shape, OpenLoop):
         offsets = offsets_ns(spec.shape, requests, spec.seed)
     return Schedule(
         bodies=tuple(
             encode_body(spec.endpoint, dialect, spec.model, prompt, answer_tokens, chunk_counts)
-            for prompt, answer_tokens in zip(
-                prompts(spec, input_tokens, prompt_seed, dialect, count_tokens), output_tokens.tolist(), strict=True
-            )
+            for prompt, answer_tokens in zip(asked, output_tokens.tolist(), strict=True)
         ),
         # What an image is worth in tokens is the server's affair.
         prompt_tokens=input_tokens if spec.workload.images is None else np.full(requests, -1, dtype=np.int32),

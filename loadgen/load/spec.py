@@ -93,7 +93,7 @@ class RunSpec:
     url: str
     model: str
     shape: LoadShape
-    input_tokens: int
+    input_tokens: int | None  # None: as long as the prompts of the dataset are
     output_tokens: int
     endpoint: Endpoint = "completions"
     requests: int | None = None

@@ -325,4 +325,4 @@ def _best(
 
 def _where(run: Document) -> str:
     spec = run["spec"]
-    return f"{spec['load_label']}, {spec['input_tokens']:,} in, {spec['output_tokens']:,} out"
+    return f"{spec['load_label']}, {number(spec['input_tokens'])} in, {spec['output_tokens']:,} out"

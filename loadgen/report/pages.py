@@ -221,7 +221,7 @@ def run_page(run: Document, records: Records, now: datetime | None, sweep_linked
         run_id=run["run_id"],
         sweep_id=run["sweep_id"],
         repeat=run["repeat"],
-        load_label=f"{spec['load_label']} · {spec['input_tokens']:,} in · {spec['output_tokens']:,} out",
+        load_label=f"{spec['load_label']} · {number(spec['input_tokens'])} in · {spec['output_tokens']:,} out",
         model=spec["model"],
         server_name=server_name(run["server"]),
         url=run["server"]["url"],

@@ -57,7 +57,7 @@ def _ramp(ramp: Document | None) -> str:
     return "" if ramp is None else f"{ramp['strategy']} ramp to {ramp['to_per_s']:g}/s over {ramp['over_s']:g} s"
 
 
-INPUT_TOKENS = Dimension("input_tokens", "Input tokens", "{} in", lambda run: run["spec"]["input_tokens"])
+INPUT_TOKENS = Dimension("input_tokens", "Input tokens", "{} in", lambda run: run["spec"]["input_tokens"] or 0)
 OUTPUT_TOKENS = Dimension("output_tokens", "Output tokens", "{} out", lambda run: run["spec"]["output_tokens"])
 OTHERS = (
     INPUT_TOKENS,

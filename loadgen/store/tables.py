@@ -82,7 +82,7 @@ class Run(Entity):
     shape_kind: Mapped[str]
     concurrency: Mapped[int | None]  # closed loop: callers; wave: its size; NULL in the open loop
     rate_per_s: Mapped[float | None]  # open loop only
-    input_tokens: Mapped[int]
+    input_tokens: Mapped[int | None]
     output_tokens: Mapped[int]
     seed: Mapped[int] = mapped_column(BigInteger)
     method_version: Mapped[int]
@@ -107,7 +107,7 @@ class Request(Entity):
     first_byte_ns: Mapped[int | None] = mapped_column(BigInteger)
     end_ns: Mapped[int | None] = mapped_column(BigInteger)
     connect_ns: Mapped[int | None] = mapped_column(BigInteger)
-    prompt_tokens_asked: Mapped[int]
+    prompt_tokens_asked: Mapped[int | None]
     output_tokens_asked: Mapped[int]
     prompt_tokens: Mapped[int | None]
     output_tokens: Mapped[int | None]

@@ -13,6 +13,7 @@ from loadgen.analysis.summary import summarise
 from loadgen.analysis.validity import CHECKS, judge
 from loadgen.analysis.verdict import Finding, Verdict, merge_findings
 from loadgen.engine.record import CountedBy, Outcome, Recording, RequestRecord
+from loadgen.load.content import DatasetSource, Workload
 from loadgen.load.spec import ClosedLoop, OpenLoop, RunSpec, Wave
 
 Rows = Callable[..., list[RequestRecord]]
@@ -25,6 +26,11 @@ CLOSED = {"shape": ClosedLoop(8), "requests": 2048}
 LASTING = {"shape": ClosedLoop(8), "requests": None, "duration_s": 60.0}
 OPEN = {"shape": OpenLoop(10.0), "requests": 2048}
 WAVE = {"shape": Wave(8), "requests": None}
+OWN_PROMPTS = {
+    "shape": ClosedLoop(8),
+    "requests": 2048,
+    "workload": Workload(dataset=DatasetSource("own.jsonl", "0" * 16, prompts=100, mean_bytes=50)),
+}
 LATE = {"client.loop_lag_s.p99": 2e-3}
 READ = {"client.stamp_source": "read"}
 WHOLE = {"window.rule": "whole_run"}
@@ -63,6 +69,11 @@ CASES: list[Case] = [
     (CLOSED, {"total_tokens_per_s": None, "lengths.prompt_tokens.mean": None}, "total_throughput_unknown", "note"),
     (CLOSED, {"total_tokens_per_s": None, "lengths.prompt_tokens.requests_off": 3}, "total_throughput_unknown", "note"),
     (CLOSED, {"total_tokens_per_s": None, "output_tokens_per_s": None}, "total_throughput_unknown", None),
+    (OWN_PROMPTS, {"outcomes.planned": 101}, "prompts_repeated", "doubtful"),
+    (OWN_PROMPTS, {"outcomes.planned": 100}, "prompts_repeated", None),
+    (CLOSED, {"outcomes.planned": 101}, "prompts_repeated", None),
+    (OWN_PROMPTS, {"lengths.prompt_tokens.asked": None, "lengths.prompt_tokens.requests_off": None}, "input_length_off", None),
+    (OWN_PROMPTS, {"total_tokens_per_s": None, "lengths.prompt_tokens.requests_off": None}, "total_throughput_unknown", "note"),
     (CLOSED, {"concurrency.mean": 7.7}, "concurrency_not_reached", None),
     (CLOSED, {"concurrency.mean": 7.5}, "concurrency_not_reached", "doubtful"),
     (CLOSED, {"concurrency.mean": 6.0}, "concurrency_not_reached", "invalid"),

@@ -177,6 +177,8 @@ MISTAKES: list[tuple[dict[str, Any], str]] = [
         {"prefix_tokens": "4", "range_ratio": "0.5"},
         "--prefix-tokens is 4 and counts as part of the prompt, which has 4",
     ),
+    ({"dataset": "d.jsonl"}, "--input-tokens does not go with --dataset"),
+    ({"dataset": "d.jsonl", "input_tokens": None, "prefix_tokens": "4"}, "--prefix-tokens does not go with --dataset"),
     ({"range_ratio": "1"}, "--range-ratio must be less than 1, not 1"),
     ({"image": "512x512"}, "--image needs --endpoint chat"),
     ({"image": "512", "endpoint": "chat"}, "--image must be width x height in pixels like 512x512"),

@@ -57,6 +57,7 @@ def _request(
     spec: RunSpec, random: np.random.Generator, index: int, slot: int, start_ns: int, busy: float, outcome: Outcome
 ) -> RequestRecord:
     """One request: TTFT grows with the prompt and the load, gaps with the load."""
+    assert spec.input_tokens is not None
     ttft_s = (0.018 + spec.input_tokens * 4e-5) * (1 + busy / 24) * random.lognormal(0, 0.18)
     gaps_s = 0.009 * (1 + busy / 60) * random.lognormal(0, 0.08, spec.output_tokens - 1)
     gaps_s[random.random(len(gaps_s)) < 0.004] *= 6
