@@ -9,8 +9,10 @@ from loadgen.analysis.stats import PERCENTILES, Distribution
 from loadgen.analysis.verdict import Limits, Observation, Summary
 from loadgen.load.spec import ClosedLoop, OpenLoop, RunSpec
 
-# From here on the event loop is late enough to show in what is stamped at the read: the smallest gap that matters is
-# of this order, and a quiet loop is an order of magnitude better. Chosen, not yet measured.
+# From here on the event loop's lag shows in what is stamped at the read; measured, see "Disturbances" in docs/method.md.
+LATE_READ_S = 0.3e-3
+# A loop that is late by this hides the smallest gap between chunks that matters. Chosen: with kernel stamps a loop that was
+# late by less than a gap did no harm.
 LATE_LOOP_S = 1e-3
 # Below this a late send is no more than the timer's and the kernel's own grain. Chosen, not yet measured.
 LATE_SEND_S = 1e-3

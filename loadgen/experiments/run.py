@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
+from loadgen.analysis.server_account import server_account
 from loadgen.analysis.summary import summarise
 from loadgen.analysis.validity import judge
 from loadgen.engine.record import MISSING, Outcome, Recording, Records
@@ -30,6 +31,7 @@ from loadgen.load.workload import CountTokens
 from loadgen.servers.counting import chunk_counts_to_ask
 from loadgen.servers.endpoint import EndpointFacts, Headers, TokenCounter
 from loadgen.servers.environment import environment
+from loadgen.servers.host_load import HostLoad
 from loadgen.servers.secrets import redact
 from loadgen.servers.telemetry import Scrape, Telemetry
 from loadgen.store.rows import ServerSample
@@ -110,11 +112,14 @@ def measure(bench: Bench, run: RunSpec, position: int, repeat: int) -> MeasuredR
             requests = _requests_for_duration(run, warmup)
         schedule = build(run, requests, prompt_seed, bench.facts.dialect, count_tokens, chunk_counts, bench.dataset)
     phase("measuring")
+    host_load = HostLoad()
     with Telemetry(bench.facts.metrics_url if bench.facts.has_metrics else None, bench.headers) as telemetry:
         task = Task(_target(bench, run), schedule, run.shape, run.duration_s, run.request_timeout_s, run.tokenizer)
-        recording = _send(bench, task, keep=True)
+        recording = _send(bench, task, host_load)
     summary = summarise(run, recording)
-    summary["client"]["doctor"] = bench.doctor
+    taken = samples(recording.origin_at, telemetry.scrapes())
+    summary["client"] |= {"doctor": bench.doctor, "host_busy_ratio": host_load.busy_ratio}
+    summary["server_account"] = server_account([(each.at_ns, each.values) for each in taken], recording.records)
     document = {
         "schema_version": 1,
         "run_id": run_id,
@@ -135,7 +140,7 @@ def measure(bench: Bench, run: RunSpec, position: int, repeat: int) -> MeasuredR
         **summary,
         "verdict": judge(run, summary).to_json(),
     }
-    return MeasuredRun(document, recording.records, samples(recording.origin_at, telemetry.scrapes()))
+    return MeasuredRun(document, recording.records, taken)
 
 
 def samples(origin_at: str, scrapes: Sequence[Scrape]) -> tuple[ServerSample, ...]:
@@ -160,15 +165,21 @@ def _target(bench: Bench, run: RunSpec) -> Target:
     )
 
 
-def _send(bench: Bench, task: Task, *, keep: bool = False) -> Recording:
+def _send(bench: Bench, task: Task, host_load: HostLoad | None = None) -> Recording:
+    """Carry out `task`. A measured run has a `host_load`, which is sampled while it sends, and is to be kept."""
     if bench.stop.requested:
         raise Interrupted("stopped before the run began")
 
     def progressed(progress: Progress) -> None:
         bench.stop.renew()
+        if host_load is not None and progress.sent:
+            host_load.sample()
         bench.on_event(RunProgressed(progress))
 
-    bench.stop.sending, bench.stop.keeping = True, keep  # in this order: an interrupt in between finds a run that sends
+    bench.stop.sending, bench.stop.keeping = (
+        True,
+        host_load is not None,
+    )  # in this order: an interrupt in between finds a run that sends
     try:
         return bench.worker.run(task, progressed)
     finally:

@@ -206,6 +206,7 @@ def client_facts(run: Document) -> Facts:
             "processor",
             f"{percent(client.get('cpu_ratio'))} of {number(client.get('workers'))} worker(s), {seconds(client.get('cpu_s'))}",
         ),
+        ("host busy", percent(client.get("host_busy_ratio"))),
         ("content events", number(client.get("events"))),
         ("reads", number(client.get("reads"))),
         (

@@ -22,6 +22,9 @@ from loadgen.servers.endpoint import Headers, open_client
 SCRAPE_INTERVAL_S = 5.0
 _LONGEST_READING_S = 5.0  # a page that does not end by then must not hold up the run
 _PREFIX = "vllm:"
+_SUMMED_HISTOGRAMS = (
+    "vllm:time_to_first_token_seconds",
+)  # of these the sum and the count are kept, from which a mean is made
 _RATIO_ENDINGS = ("_perc", "_ratio", "_rate")  # such as vllm:kv_cache_usage_perc
 
 
@@ -37,16 +40,17 @@ def parse(page: str) -> dict[str, float]:
     """Counters (under their name with `_total`) and gauges of the server's own family, over all engines and other labels.
 
     They are summed; a gauge that is a share of something is averaged, since two engines at 0.6 are not at 1.2. Histograms
-    and the `_created` stamps are left out. A page that is no Prometheus text gives what could be read of it.
+    are left out but for the sum and count of the server's own TTFT, and so are the `_created` stamps. A page that is no Prometheus text gives what could be read of it.
     """
     values: dict[str, list[float]] = {}
     # The parser fails in many ways on text that is none of its own (ValueError, KeyError, IndexError, …).
     with suppress(Exception):
         for family in text_string_to_metric_families(page):
-            if not family.name.startswith(_PREFIX) or family.type not in ("counter", "gauge"):
+            kept = family.type in ("counter", "gauge") or family.name in _SUMMED_HISTOGRAMS
+            if not family.name.startswith(_PREFIX) or not kept:
                 continue
             for sample in family.samples:
-                if not sample.name.endswith("_created"):
+                if not sample.name.endswith(("_created", "_bucket")):
                     values.setdefault(sample.name, []).append(float(sample.value))
     return {
         name: sum(each) / len(each) if name.endswith(_RATIO_ENDINGS) else sum(each) for name, each in values.items()

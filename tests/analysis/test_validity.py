@@ -15,6 +15,7 @@ from loadgen.analysis.verdict import Finding, Verdict, merge_findings
 from loadgen.engine.record import CountedBy, Outcome, Recording, RequestRecord
 from loadgen.load.content import DatasetSource, Workload
 from loadgen.load.spec import ClosedLoop, OpenLoop, RunSpec, Wave
+from tests.analysis.conftest import ACCOUNT
 
 Rows = Callable[..., list[RequestRecord]]
 Row = Callable[..., RequestRecord]
@@ -37,6 +38,8 @@ WHOLE = {"window.rule": "whole_run"}
 
 CLI_DOCUMENT = (Path(__file__).resolve().parents[2] / "docs" / "cli.md").read_text(encoding="utf-8")
 FLAGS = set(re.findall(r"--[a-z][a-z-]*", CLI_DOCUMENT)) - {"--workers"}  # more than one worker is refused
+
+BROKEN_AT_8 = {"levels": [{"streams": 8, "broken": ["TTFT error p99 9 ms, promised 0.2 ms"]}]}
 
 CASES: list[Case] = [
     (CLOSED, {"outcomes.ok": 0, "outcomes.timeout": 2048}, "no_ok_requests", "invalid"),
@@ -125,6 +128,11 @@ CASES: list[Case] = [
     (CLOSED, {"tokens.counted_by": "assumed"}, "tokens_assumed", "note"),
     (CLOSED, {"tokens.counted_by": "assumed", "tokens.output": None}, "tokens_assumed", "note"),
     (CLOSED, {"tokens.counted_by": "usage"}, "tokens_assumed", None),
+    (CLOSED, {"client.doctor": BROKEN_AT_8}, "client_error_known", "doubtful"),
+    (CLOSED, {"client.host_busy_ratio": 0.6, "client.priority": "normal"}, "host_busy", "doubtful"),
+    (CLOSED, {"server_account": ACCOUNT | {"requests_finished": 1020}}, "other_requests", "doubtful"),
+    (CLOSED, {"server_account": ACCOUNT | {"prefix_cache_hit_ratio": 0.1}}, "prefix_cache_hits", "doubtful"),
+    (CLOSED, {"server_account": ACCOUNT | {"ttft_mean_s": 0.05}}, "server_ttft_apart", "note"),
 ]  # fmt: skip
 
 
@@ -250,6 +258,9 @@ def test_a_single_refused_percentile_is_told_in_the_singular(spec_of: SpecOf, he
         (CLOSED, "send_delay", {"client.measured_send_delay_s.mean": 15e-3}, {"client.measured_send_delay_s.mean": 25e-3}),
         (CLOSED, "client_busy", {"client.cpu_ratio": 0.92}, {"client.cpu_ratio": 0.97}),
         (CLOSED, "clock_step", {"client.clock_step_s": 2e-3}, {"client.clock_step_s": 3e-3}),
+        (CLOSED, "host_busy", {"client.host_busy_ratio": 0.6, "client.priority": "normal"}, {"client.host_busy_ratio": 0.9, "client.priority": "normal"}),
+        (CLOSED, "other_requests", {"server_account": ACCOUNT | {"requests_finished": 1020}}, {"server_account": ACCOUNT | {"requests_finished": 1030}}),
+        (CLOSED, "prefix_cache_hits", {"server_account": ACCOUNT | {"prefix_cache_hit_ratio": 0.1}}, {"server_account": ACCOUNT | {"prefix_cache_hit_ratio": 0.2}}),
     ],
 )  # fmt: skip
 def test_of_two_findings_with_a_figure_the_worse_one_is_known(

@@ -1,0 +1,103 @@
+"""Checks on what is around a run: other requests at the server, its prefix cache, its own clock, and this host.
+
+Imports load and its own room. Each is pure: the spec, the summary and the limits in; an observation, or None, out.
+"""
+
+from typing import Any
+
+from loadgen.analysis.verdict import Limits, Observation, Summary
+from loadgen.load.spec import RunSpec
+
+# Between the server's own TTFT and ours lie its HTTP front end, the network and the client; less than this is usual there.
+UNACCOUNTED_S = 5e-3
+
+
+def other_requests(spec: RunSpec, summary: Summary, limits: Limits) -> Observation | None:
+    """The server finished more requests than this run sent: somebody else used it meanwhile."""
+    account = _account(summary)
+    finished, sent = account.get("requests_finished"), account.get("requests_sent")
+    if finished is None or not sent:
+        return None
+    others_ratio = (finished - sent) / sent
+    severity = limits.above(others_ratio)
+    if severity is None:
+        return None
+    return Observation(
+        severity,
+        f"The server finished {finished:,} requests during the run, which sent {sent:,}: others used it meanwhile.",
+        "measure a server that nobody else uses, and run it again",
+        others_ratio,
+    )
+
+
+def prefix_cache_hits(spec: RunSpec, summary: Summary, limits: Limits) -> Observation | None:
+    """More prompt tokens came out of the server's prefix cache than the workload shares: their prefill was not measured."""
+    hit_ratio = _account(summary).get("prefix_cache_hit_ratio")
+    if hit_ratio is None:
+        return None
+    prefix = spec.workload.prefix
+    shared_ratio = 0.0 if prefix is None else prefix.tokens / spec.input_tokens
+    severity = limits.above(hit_ratio - shared_ratio)
+    if severity is None:
+        return None
+    asked = f", where the workload shares {shared_ratio:.1%}" if prefix is not None else ""
+    return Observation(
+        severity,
+        f"{hit_ratio:.1%} of the prompt tokens came from the server's prefix cache{asked}: their prefill is missing from TTFT and throughput.",
+        "start the server without its prefix cache (vLLM's enable_prefix_caching), or ask for longer prompts, of which a chat template is a smaller part",
+        hit_ratio - shared_ratio,
+    )
+
+
+def server_ttft_apart(spec: RunSpec, summary: Summary, limits: Limits) -> Observation | None:
+    """The server's own mean TTFT is shorter than ours by a share that matters: something between the two takes time."""
+    account = _account(summary)
+    theirs_s, ours_s = account.get("ttft_mean_s"), account.get("client_ttft_mean_s")
+    if theirs_s is None or not ours_s or account["first_tokens"] != account["client_first_tokens"]:
+        return None  # of other requests than ours the server's mean says nothing
+    apart_s = ours_s - theirs_s
+    if apart_s < UNACCOUNTED_S or limits.above(apart_s / ours_s) is None:
+        return None
+    return Observation(
+        "note",
+        f"The server puts its mean TTFT at {theirs_s * 1e3:.4g} ms, and it was {ours_s * 1e3:.4g} ms from send to arrival: "
+        f"{apart_s * 1e3:.3g} ms lie outside of what the server counts.",
+        "look at its HTTP front end, the network and a proxy in between; the client's own share stands in client.doctor",
+        apart_s / ours_s,
+    )
+
+
+def host_busy(spec: RunSpec, summary: Summary, limits: Limits) -> Observation | None:
+    """Hardly a processor of the client's host was free, and the client waits for its turn like any other process."""
+    client = summary["client"]
+    ratio = client.get("host_busy_ratio")
+    severity = None if ratio is None else limits.above(ratio)
+    if ratio is None or severity is None or client["priority"] != "normal":
+        return None
+    return Observation(
+        severity,
+        f"The client's host was {ratio:.0%} busy during the run, and the client had to wait for a processor like any other process.",
+        "give the client a machine of its own, or run it as a user who may raise its priority (ulimit -r 1, or CAP_SYS_NICE)",
+        ratio,
+    )
+
+
+def client_error_known(spec: RunSpec, summary: Summary, limits: Limits) -> Observation | None:
+    """On this host the doctor found the client's error above its promise, at no more streams than were in flight here."""
+    doctor = summary["client"].get("doctor")
+    peak = summary["concurrency"]["peak"]
+    broken: list[dict[str, Any]] = [level for level in (doctor or {}).get("levels", ()) if level["broken"]]
+    met = [level for level in broken if level["streams"] <= peak]
+    if not met:
+        return None
+    worst = max(met, key=lambda level: level["streams"])
+    return Observation(
+        "doubtful",
+        f"On this host the client broke its promise at {worst['streams']:,} streams ({'; '.join(worst['broken'])}), and {peak:,} were in flight here.",
+        "see `loadgen doctor`; keep to fewer streams, or give the client a faster machine or one of its own",
+        worst["streams"],
+    )
+
+
+def _account(summary: Summary) -> dict[str, Any]:
+    return summary.get("server_account") or {}
