@@ -120,6 +120,15 @@ def test_what_is_missing_is_null_in_the_database(
     assert database_rows("SELECT count(*) FROM request WHERE server_timing IS NULL") == [(2,)]
 
 
+def test_a_prompt_length_that_only_the_server_can_tell_is_null_as_asked(
+    store: Store, add_run: Any, records: Records, database_rows: Any
+) -> None:
+    records.prompt_tokens_asked[1] = -1
+    add_run(store, records)
+    assert database_rows("SELECT prompt_tokens_asked FROM request") == [(128,), (None,), (128,)]
+    assert store.records("r1")[1].prompt_tokens_asked is None
+
+
 def test_text_that_no_database_takes_is_replaced_and_the_run_is_kept(
     store: Store, add_run: Any, records: Records
 ) -> None:

@@ -8,7 +8,9 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.operations import Operations
 from alembic.script import ScriptDirectory
@@ -62,6 +64,24 @@ def test_the_migrations_are_written_in_portable_types() -> None:
         assert f"CREATE TABLE {table} (" in written.getvalue()
     assert "arrivals BYTEA NOT NULL" in written.getvalue()
     assert "first_byte_ns BIGINT" in written.getvalue()
+
+
+def test_lengths_stored_before_they_could_be_null_stay(url: str) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(schema.MIGRATIONS))
+    engine = create_engine(f"sqlite:///{path_of(url)}")
+    with engine.begin() as config.attributes["connection"]:
+        command.upgrade(config, "0002")
+    engine.dispose()
+    with closing(sqlite3.connect(path_of(url))) as connection, connection:
+        for table in ("environment", "sweep", "run", "request"):  # 7 in every column, so that all refer to each other
+            columns = [row[1] for row in connection.execute(f"PRAGMA table_info({table})")]
+            connection.execute(f"INSERT INTO {table} VALUES ({', '.join('7' for _ in columns)})")
+    Store.open(url).close()
+    with closing(sqlite3.connect(path_of(url))) as connection:
+        assert connection.execute("SELECT input_tokens, output_tokens FROM run").fetchall() == [(7, 7)]
+        assert connection.execute("SELECT prompt_tokens_asked, run_number FROM request").fetchall() == [(7, 7)]
+        assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
 
 
 def test_opening_twice_migrates_once(url: str) -> None:
