@@ -56,6 +56,7 @@ def read_reply(exchange: Exchange, choices: int = 1, keep_texts: bool = False) -
     reply = Reply()
     parser = ResponseParser()
     broken: str | None = None
+    unfinished = ""
     try:
         for read in exchange.reads:
             parser.feed(read)
@@ -73,12 +74,10 @@ def read_reply(exchange: Exchange, choices: int = 1, keep_texts: bool = False) -
             broken = broken or str(error)
         stream.count_tokens()
         unfinished = stream.finish(choices)
-    else:
-        unfinished = choices
 
     _settle(reply, exchange, parser, whole, broken)
-    if reply.outcome is Outcome.TRUNCATED and choices > 1:
-        reply.detail = f"{reply.detail} of {unfinished} of its {choices} choices"
+    if reply.outcome is Outcome.TRUNCATED:
+        reply.detail = f"{reply.detail}{unfinished}"
     return reply
 
 
@@ -187,14 +186,17 @@ class _Stream:
         self._usage_so_far[index] = output_tokens
         return used
 
-    def finish(self, choices: int) -> int:
-        """Set the reply's finish_reason if all of `choices` have theirs; how many have none."""
+    def finish(self, asked: int) -> str:
+        """Set the reply's finish_reason if all choices have theirs, those `asked` for and those that came.
+
+        The rest of a sentence: how many choices have none, where there are several.
+        """
         reasons = [reason for _, reason in sorted(self._finished.items()) if reason is not None]
-        unfinished = max(choices, len(self._finished)) - len(reasons)
+        choices = max(asked, len(self._finished))
         given_up = next((reason for reason in reasons if reason in _GIVEN_UP), None)
-        if unfinished == 0 or given_up is not None:
+        if len(reasons) == choices or given_up is not None:
             self._reply.finish_reason = given_up or ", ".join(dict.fromkeys(reasons))
-        return unfinished
+        return f" of {choices - len(reasons)} of its {choices} choices" if choices > 1 else ""
 
     def count_tokens(self) -> None:
         """Tokens of each arrival from the best source that covers them all; a source that usage contradicts is no source."""

@@ -175,6 +175,12 @@ def test_a_choice_without_finish_reason_is_truncated(events: list[bytes]) -> Non
     assert reply.detail == "the stream ended without a finish_reason of 1 of its 2 choices"
 
 
+def test_a_choice_that_nobody_asked_for_has_to_end_too() -> None:
+    reply = reply_to(of_choice(0, "a", "length"), of_choice(1, "b"), DONE)
+    assert (reply.outcome, reply.arrival_choices) == (Outcome.TRUNCATED, [0, 1])
+    assert reply.detail == "the stream ended without a finish_reason of 1 of its 2 choices"
+
+
 def test_a_choice_that_was_given_up_is_a_stream_error() -> None:
     reply = two_choices(of_choice(0, "a", "length"), of_choice(1, "b", "abort"))
     assert (reply.outcome, reply.finish_reason) == (Outcome.STREAM_ERROR, "abort")

@@ -3,8 +3,7 @@
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 import pytest
@@ -15,6 +14,7 @@ from loadgen.servers.counting import LONG_PROMPT_TOKENS, chunk_counts_to_ask, ch
 from loadgen.servers.endpoint import EndpointFacts, probe
 from loadgen.servers.simulator import SimulatorOptions, SimulatorProcess
 from loadgen.servers.simulator.options import Tells
+from tests.servers.http_server import listening
 
 Counts = tuple[ChunkCounts, ...]
 
@@ -49,15 +49,8 @@ def strict(refused: set[str], status: int, heard: list[dict[str, Any]]) -> Itera
         def log_message(self, format: str, *args: object) -> None:
             return
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with listening(Handler) as url:
+        yield url
 
 
 def facts_of(url: str, dialect: Dialect) -> EndpointFacts:

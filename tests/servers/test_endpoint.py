@@ -2,11 +2,10 @@
 
 import json
 import socket
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 import pytest
@@ -21,6 +20,7 @@ from loadgen.servers.endpoint import (
     normalise_url,
     probe,
 )
+from tests.servers.http_server import listening
 
 Answers = dict[str, tuple[int, Any]]  # path -> status and JSON body
 
@@ -53,15 +53,8 @@ def served(answers: Answers, heard: list[tuple[str, dict[str, str], bytes]] | No
         def log_message(self, format: str, *args: object) -> None:
             return
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with listening(Handler) as url:
+        yield url
 
 
 def free_port() -> int:
