@@ -77,7 +77,7 @@ def measure(bench: Bench, run: RunSpec, position: int, repeat: int) -> MeasuredR
     run_id = new_id("r")
     # The id is new for each attempt, so that a run which is repeated after a crash meets no prefix cached by its first attempt.
     prompt_seed = f"{bench.sweep_id}/{run.point.hash}/{repeat}/{run_id}"
-    chunk_counts = chunk_counts_to_ask(bench.facts.chunk_counts, longest(run)[0])
+    chunk_counts = chunk_counts_to_ask(bench.facts.chunk_counts, _longest_prompt(run))
     with ExitStack() as stack:
         count_tokens: CountTokens | None = None
         if bench.facts.has_tokenize:
@@ -151,6 +151,11 @@ def samples(origin_at: str, scrapes: Sequence[Scrape]) -> tuple[ServerSample, ..
         for scrape in scrapes
         if scrape.values
     )
+
+
+def _longest_prompt(run: RunSpec) -> int | None:
+    """The most tokens that a prompt of the run may have; None with images and with a dataset, where nobody can tell."""
+    return None if run.input_tokens is None or run.workload.images is not None else longest(run)[0]
 
 
 def _target(bench: Bench, run: RunSpec) -> Target:

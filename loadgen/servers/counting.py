@@ -49,9 +49,13 @@ def chunk_counts_told(
     return promised
 
 
-def chunk_counts_to_ask(told: tuple[ChunkCounts, ...], prompt_tokens: int) -> tuple[ChunkCounts, ...]:
-    """What to ask for with prompts of `prompt_tokens`: the best means that costs nothing that could be measured."""
-    if "usage" in told and (prompt_tokens > LONG_PROMPT_TOKENS or "token_ids" not in told):
+def chunk_counts_to_ask(told: tuple[ChunkCounts, ...], prompt_tokens: int | None) -> tuple[ChunkCounts, ...]:
+    """What to ask for with prompts of at most `prompt_tokens`, None where nobody can tell.
+
+    The best means that costs nothing that could be measured.
+    """
+    may_be_long = prompt_tokens is None or prompt_tokens > LONG_PROMPT_TOKENS
+    if "usage" in told and (may_be_long or "token_ids" not in told):
         return ("usage",)
     return told[:1]
 

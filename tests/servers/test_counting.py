@@ -92,10 +92,12 @@ def test_a_server_in_trouble_is_taken_for_what_its_dialect_promises(dialect: Dia
     [
         (("token_ids", "usage"), LONG_PROMPT_TOKENS, ("token_ids",)),
         (("token_ids", "usage"), LONG_PROMPT_TOKENS + 1, ("usage",)),
+        (("token_ids", "usage"), None, ("usage",)),
+        (("token_ids",), None, ("token_ids",)),
         (("token_ids",), 100_000, ("token_ids",)),
         (("usage",), 8, ("usage",)),
         ((), 8, ()),
     ],
 )
-def test_long_prompts_are_not_asked_to_be_sent_back(told: Counts, prompt_tokens: int, asked: Counts) -> None:
+def test_long_prompts_are_not_asked_to_be_sent_back(told: Counts, prompt_tokens: int | None, asked: Counts) -> None:
     assert chunk_counts_to_ask(told, prompt_tokens) == asked
