@@ -36,7 +36,8 @@ def prefix_cache_hits(spec: RunSpec, summary: Summary, limits: Limits) -> Observ
     if hit_ratio is None:
         return None
     prefix = spec.workload.prefix
-    shared_ratio = 0.0 if prefix is None else prefix.tokens / spec.input_tokens
+    # A dataset has no stated length and no stated prefix: what its prompts share cannot be told from what was sent before.
+    shared_ratio = 0.0 if prefix is None or spec.input_tokens is None else prefix.tokens / spec.input_tokens
     severity = limits.above(hit_ratio - shared_ratio)
     if severity is None:
         return None
