@@ -28,10 +28,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from bench import clients
 from bench.engine import build_programs
-from loadgen.analysis.client_error import ClientError, Sighting, client_error
+from loadgen.analysis.client_error import ClientError, Sighting, client_error, sightings
 from loadgen.engine import connection, measurement
 from loadgen.engine.clock import monotonic_ns
-from loadgen.engine.record import Outcome, Priority, Recording
+from loadgen.engine.record import Priority, Recording
 from loadgen.engine.worker import Target, Task
 from loadgen.load.schedule import build
 from loadgen.load.spec import ClosedLoop, RunSpec
@@ -137,13 +137,8 @@ def measure(disturbance: Disturbance) -> tuple[Recording, ClientError]:
         ):
             recording = pool.submit(disturbed, disturbance, server.port).result()
         truth = server.truth
-    records, begin = recording.records, recording.records.arrival_start
-    seen = {
-        int(records.index[row]): Sighting(int(records.sent_ns[row]), records.arrival_ns[begin[row] : begin[row + 1]])
-        for row in np.flatnonzero(records.outcome == Outcome.OK).tolist()
-    }
     true = {number: Sighting(truth.arrival_ns[number], sent_ns) for number, sent_ns in truth.sent_ns.items()}
-    return recording, client_error(seen, true)
+    return recording, client_error(sightings(recording.records), true)
 
 
 def main() -> None:

@@ -1,6 +1,6 @@
 """How far the client's stamps are from the truth, where the truth is known: the figures of `loadgen doctor` and of the bench.
 
-Imports its own room alone. Moments are nanoseconds on one monotonic clock; figures are seconds.
+Imports engine and its own room. Moments are nanoseconds on one monotonic clock; figures are seconds.
 """
 
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from loadgen.analysis.stats import distribution
-from loadgen.engine.record import Int64
+from loadgen.engine.record import Int64, Outcome, Records
 
 # Tokens that the server wrote closer together than this were as good as joined by itself.
 APART_NS = 100_000
@@ -52,6 +52,15 @@ _NAMES = {
     "ttft_error_p99_s": "TTFT error p99",
     "gap_p99_error_s": "gap p99 error",
 }
+
+
+def sightings(records: Records) -> dict[int, Sighting]:
+    """What the client saw of its ok requests, by their place in the schedule."""
+    begin = records.arrival_start
+    return {
+        int(records.index[row]): Sighting(int(records.sent_ns[row]), records.arrival_ns[begin[row] : begin[row + 1]])
+        for row in np.flatnonzero(records.outcome == Outcome.OK).tolist()
+    }
 
 
 def client_error(seen: Mapping[int, Sighting], truth: Mapping[int, Sighting]) -> ClientError:

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from loadgen.analysis.client_error import ClientError, Sighting, broken_promises, client_error
+from loadgen.analysis.client_error import ClientError, Sighting, broken_promises, client_error, sightings
 from loadgen.analysis.stats import distribution, samples_needed
-from loadgen.engine.record import Outcome, Priority, Recording, StampSource
+from loadgen.engine.record import Priority, Recording, StampSource
 from loadgen.engine.worker import Target, Task, Worker
 from loadgen.load.schedule import build
 from loadgen.load.spec import ClosedLoop, RunSpec
@@ -104,11 +104,7 @@ def _level(worker: Worker, streams: int) -> Level:
 def level_of(streams: int, recording: Recording, truth: dict[str, Any]) -> Level:
     """The level from what the client recorded and the simulator's document of GET /truth."""
     records, client = recording.records, recording.client
-    begin = records.arrival_start
-    seen = {
-        int(records.index[row]): Sighting(int(records.sent_ns[row]), records.arrival_ns[begin[row] : begin[row + 1]])
-        for row in np.flatnonzero(records.outcome == Outcome.OK).tolist()
-    }
+    seen = sightings(records)
     error = client_error(seen, true_sightings(truth))
     arrivals = len(records.arrival_ns)
     return Level(

@@ -1,0 +1,31 @@
+"""How many connections a load point opens, for whoever asks before the start and for the driver that opens them."""
+
+import numpy as np
+import pytest
+
+from loadgen.engine.driver import Driver, Target
+from loadgen.load.schedule import Schedule
+from loadgen.load.spec import ClosedLoop, LoadShape, OpenLoop, Wave
+from loadgen.load.streams import streams
+
+
+@pytest.mark.parametrize(
+    ("shape", "requests", "expected"),
+    [
+        (ClosedLoop(16), 64, 16),
+        (ClosedLoop(16), 4, 4),
+        (Wave(32), 32, 32),
+        (OpenLoop(1.0), 64, 16),
+        (OpenLoop(100.0), 1000, 200),
+        (OpenLoop(100.0), 50, 50),
+    ],
+)
+def test_the_driver_opens_as_many_as_were_counted(shape: LoadShape, requests: int, expected: int) -> None:
+    lengths = np.ones(requests, np.int32)
+    schedule = Schedule(bodies=(b"{}",) * requests, prompt_tokens=lengths, output_tokens=lengths, offsets_ns=None)
+    driver = Driver(Target("http", "127.0.0.1", 9, "/"), schedule, shape, make_transport=lambda: pytest.fail("opened"))
+    assert streams(shape, requests) == driver.streams == expected
+
+
+def test_without_a_number_of_requests_the_shape_decides() -> None:
+    assert streams(ClosedLoop(16)) == 16
