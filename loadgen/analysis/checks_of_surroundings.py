@@ -69,7 +69,7 @@ def server_ttft_apart(spec: RunSpec, summary: Summary, limits: Limits) -> Observ
 
 
 def host_busy(spec: RunSpec, summary: Summary, limits: Limits) -> Observation | None:
-    """Hardly a processor of the client's host was free, and the client waits for its turn like any other process."""
+    """The processors of the client's host were busy, and the client waits for its turn like any other process."""
     client = summary["client"]
     ratio = client.get("host_busy_ratio")
     severity = None if ratio is None else limits.above(ratio)

@@ -96,8 +96,8 @@ def run_sweep(
             if dataset is not None:
                 output_tokens = max(output_tokens, dataset.longest_output_tokens)
             check_lengths(facts, input_tokens, output_tokens)
-        facts = replace(facts, chunk_counts=chunk_counts_told(facts, spec.model, spec.endpoint, headers))
         check_limits(facts, runs)
+        facts = replace(facts, chunk_counts=chunk_counts_told(facts, spec.model, spec.endpoint, headers))
         sweep_id = new_id("s") if unfinished is None else unfinished.sweep_id
         stack.enter_context(claimed(sweep_id))
         ended: frozenset[str] = frozenset()
