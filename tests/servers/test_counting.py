@@ -77,6 +77,24 @@ def test_a_field_that_is_refused_is_left_out(refused: set[str], told: Counts, st
 
 
 @pytest.mark.loopback
+def test_a_usage_in_the_last_chunk_alone_does_not_run() -> None:
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(200)
+            self.end_headers()
+            for usage in (None, {"completion_tokens": 2}):
+                document = {"choices": [{"index": 0, "text": "x"}]} | ({"usage": usage} if usage else {})
+                self.wfile.write(b"data: " + json.dumps(document).encode() + b"\n\n")
+
+        def log_message(self, format: str, *args: object) -> None:
+            return
+
+    with listening(Handler) as url:
+        assert chunk_counts_told(facts_of(url, "openai"), "m", "completions", ()) == ()
+
+
+@pytest.mark.loopback
 @pytest.mark.parametrize(("dialect", "told"), [("vllm", ("token_ids",)), ("openai", ())])
 def test_a_server_in_trouble_is_taken_for_what_its_dialect_promises(dialect: Dialect, told: Counts) -> None:
     heard: list[dict[str, Any]] = []
