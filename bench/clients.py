@@ -12,8 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from loadgen.engine.driver import Target
+from loadgen.engine.measurement import Task
 from loadgen.engine.record import Outcome
-from loadgen.engine.worker import Target, Task, Worker
+from loadgen.engine.workers import Workers
 from loadgen.load.schedule import build
 from loadgen.load.spec import ClosedLoop, RunSpec
 
@@ -113,7 +115,7 @@ def run_peer(name: str, pattern: str, streams: int, requests: int, truth_file: P
 def run_ours(pattern: str, streams: int, requests: int, truth_file: Path) -> Figures:
     """loadgen's engine in its worker process."""
     spec = RunSpec("http://127.0.0.1", "truth", ClosedLoop(streams), 32, TOKENS, requests=requests)
-    with serving(pattern, truth_file) as server, Worker() as worker:
+    with serving(pattern, truth_file) as server, Workers() as worker:
         target = Target("http", "127.0.0.1", server.port, "/v1/completions")
         recording = worker.run(Task(target, build(spec, requests, "bench", "vllm", None, ("token_ids",)), spec.shape))
     records, client = recording.records, recording.client

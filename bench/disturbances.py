@@ -31,8 +31,10 @@ from bench.engine import build_programs
 from loadgen.analysis.client_error import ClientError, Sighting, client_error, sightings
 from loadgen.engine import connection, measurement
 from loadgen.engine.clock import monotonic_ns
+from loadgen.engine.columns import in_schedule_order, read_columns
+from loadgen.engine.driver import Target
+from loadgen.engine.measurement import Share, Task
 from loadgen.engine.record import Priority, Recording
-from loadgen.engine.worker import Target, Task
 from loadgen.load.schedule import build
 from loadgen.load.spec import ClosedLoop, RunSpec
 
@@ -93,12 +95,16 @@ def disturbed(disturbance: Disturbance, port: int) -> Recording:
     async def run() -> Recording:
         stalls = asyncio.ensure_future(_stall(disturbance)) if disturbance.stall_ms else None
         try:
-            return await measurement.measure(task, lambda progress: None, lambda driver: None)
+            share = Share(task, 0, 1, folder)
+            outline = await measurement.measure(share, lambda progress: None, lambda driver: None, monotonic_ns)
+            return Recording(in_schedule_order([read_columns(folder)]), outline.client, outline.origin_at)
         finally:
             if stalls is not None:
                 stalls.cancel()
 
-    return uvloop.run(run())
+    with tempfile.TemporaryDirectory() as records:
+        folder = Path(records)
+        return uvloop.run(run())
 
 
 async def _stall(disturbance: Disturbance) -> None:

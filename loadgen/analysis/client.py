@@ -13,7 +13,7 @@ from loadgen.engine.record import MISSING, Bool, ClientFacts
 
 
 def client_facts(measured: Measured, client: ClientFacts) -> dict[str, Any]:
-    """Plain JSON values. Delays and lags in seconds; `cpu_ratio` is the share of one core that each worker used."""
+    """Plain JSON values. Delays and lags in seconds; `cpu_ratio` is the share of one core that the busiest worker used."""
     records = measured.records
     arrivals = len(records.arrival_ns)
     opened_ns = records.connect_ns[records.connect_ns != MISSING]
@@ -23,7 +23,7 @@ def client_facts(measured: Measured, client: ClientFacts) -> dict[str, Any]:
         "priority": client.priority,
         "cpu_s": client.cpu_s,
         "wall_s": client.wall_s,
-        "cpu_ratio": client.cpu_s / (client.wall_s * client.workers) if client.wall_s > 0 else None,
+        "cpu_ratio": _busiest_cpu_s(client) / client.wall_s if client.wall_s > 0 else None,
         "events": arrivals,
         "reads": client.reads,
         "loop_lag_s": distribution(client.loop_lag_ns / 1e9),
@@ -38,6 +38,10 @@ def client_facts(measured: Measured, client: ClientFacts) -> dict[str, Any]:
         "peak_rss_bytes": client.peak_rss_bytes,
         "schedule_exhausted": client.schedule_exhausted,
     }
+
+
+def _busiest_cpu_s(client: ClientFacts) -> float:
+    return client.cpu_s if client.busiest_cpu_s is None else client.busiest_cpu_s
 
 
 def _send_delay_s(measured: Measured, rows: Bool) -> FloatArray:

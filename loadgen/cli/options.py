@@ -158,7 +158,7 @@ WarmupRequests = Annotated[
 ]
 Seed = Annotated[str | None, _requests("--seed", "N", "Seed of the first repeat; the next ones count up (default: 0).")]
 Workers = Annotated[
-    str | None, _requests("--workers", "N", "Measuring processes (default: 1, the most that this version has).")
+    str | None, _requests("--workers", "N|auto", "Measuring processes (default: auto, as many as the load needs).")
 ]
 Slo = Annotated[
     str | None,

@@ -75,12 +75,14 @@ class Driver:
         shape: LoadShape,
         *,
         make_transport: Callable[[], httpx2.AsyncBaseTransport],
+        on_finished: Callable[[Exchange], None],
         duration_s: float | None = None,
         request_timeout_s: float = 600.0,
     ) -> None:
         self._schedule = schedule
         self._shape = shape
         self._make_transport = make_transport
+        self._on_finished = on_finished
         self._duration_s = duration_s
         self._request_timeout_s = request_timeout_s
         self._url = target.url
@@ -93,7 +95,7 @@ class Driver:
         self._next = 0
         self._draining = False
         self._no_more: asyncio.Event = asyncio.Event()
-        self.exchanges: list[Exchange] = []
+        self._sent: set[int] = set()
         self.origin_ns = 0
         self.finished_ns = 0
         self.done = self.failed = self.in_flight = self.peak_in_flight = 0
@@ -119,9 +121,13 @@ class Driver:
         self._tasks = {asyncio.ensure_future(connect(transport)) for transport in self._transports}
         await self._all_tasks()
 
-    async def run(self) -> None:
-        """From t = 0 to the last answer. Every planned request has its exchange in `exchanges` afterwards."""
-        self.origin_ns = monotonic_ns()
+    async def run(self, start_at_ns: int | None = None) -> None:
+        """From t = 0 to the last answer. Every planned request has been given to `on_finished` once afterwards."""
+        if start_at_ns is not None:
+            await asyncio.sleep((start_at_ns - monotonic_ns()) / NS_PER_S)
+            while monotonic_ns() < start_at_ns:
+                pass  # the loop's timers round to a millisecond, and may ring before their time
+        self.origin_ns = start_at_ns or monotonic_ns()
         match self._shape:
             case ClosedLoop() | Wave():
                 self._tasks = {asyncio.ensure_future(self._caller(slot)) for slot in range(len(self._transports))}
@@ -162,7 +168,7 @@ class Driver:
         """How far the run is."""
         planned = 0 if self._unplanned else len(self._schedule)
         elapsed_s = (monotonic_ns() - self.origin_ns) / NS_PER_S if self.origin_ns else 0.0
-        return Progress(elapsed_s, planned, len(self.exchanges), self.done, self.failed, self.in_flight)
+        return Progress(elapsed_s, planned, len(self._sent), self.done, self.failed, self.in_flight)
 
     @property
     def streams(self) -> int:
@@ -253,7 +259,7 @@ class Driver:
         index = exchange.index
         request = self._first_requests[index] if index < len(self._first_requests) else self._request(index)
         request.extensions["exchange"] = exchange
-        self.exchanges.append(exchange)
+        self._sent.add(index)
         self.in_flight += 1
         self.peak_in_flight = max(self.peak_in_flight, self.in_flight)
         try:
@@ -273,6 +279,7 @@ class Driver:
         finally:
             self.in_flight -= 1
             self.done += 1
+            self._on_finished(exchange)
 
     def _give_up(self, exchange: Exchange, failure: Outcome | None, detail: str) -> None:
         exchange.failure, exchange.detail, exchange.gave_up_ns = failure, detail, monotonic_ns()
@@ -282,11 +289,10 @@ class Driver:
         """A planned request that never went out is an outcome too, also one whose task was cancelled before it began."""
         if self._unplanned:
             return
-        sent = {exchange.index for exchange in self.exchanges}
-        for index in set(range(len(self._schedule))) - sent:
+        for index in sorted(set(range(len(self._schedule))) - self._sent):
             exchange = Exchange(index)
             exchange.failure, exchange.detail = Outcome.DROPPED, "never sent: the run was stopped before"
-            self.exchanges.append(exchange)
+            self._on_finished(exchange)
 
 
 def _header_list(target: Target, url: httpx2.URL) -> list[tuple[bytes, bytes]]:

@@ -1,4 +1,4 @@
-"""Measures one task in this process: connect, freeze the garbage collector, run, and only then look at the bytes."""
+"""Measures one share of a run in this process: connect, freeze the garbage collector, run, and only then look at the bytes."""
 
 import asyncio
 import gc
@@ -6,20 +6,26 @@ import resource
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import httpx2
+import numpy as np
 
 from loadgen.engine.clock import WallClock
+from loadgen.engine.columns import ColumnFiles
 from loadgen.engine.driver import Driver, Progress, Target
 from loadgen.engine.limits import make_room
 from loadgen.engine.priority import woken_first
 from loadgen.engine.probe import LoopProbe
-from loadgen.engine.record import ClientFacts, Recording
+from loadgen.engine.record import ClientFacts
 from loadgen.engine.recorder import Recorder
+from loadgen.engine.spool import Spool
 from loadgen.engine.tokenizer import Tokenizer
 from loadgen.engine.transport import StampingTransport, first_that_answers, resolve
 from loadgen.errors import EngineError
+from loadgen.load.disk import no_room
 from loadgen.load.schedule import Schedule
+from loadgen.load.shards import shard, shard_rows, shard_shape
 from loadgen.load.spec import LoadShape
 
 PROGRESS_PERIOD_S = 0.25
@@ -27,7 +33,7 @@ PROGRESS_PERIOD_S = 0.25
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One run for the worker."""
+    """One run, for one worker or several. `workers` is the most to be used; a run of fewer callers takes fewer."""
 
     target: Target
     schedule: Schedule
@@ -35,30 +41,64 @@ class Task:
     duration_s: float | None = None
     request_timeout_s: float = 600.0
     tokenizer: str | None = None  # counts the tokens of chunks where the server does not
+    workers: int = 1
 
 
-async def measure(task: Task, on_progress: Callable[[Progress], None], orders: Callable[[Driver], None]) -> Recording:
-    """Carry out one task in this process. `orders` is called with the driver once, to wire up drain and stop.
+@dataclass(frozen=True, slots=True)
+class Share:
+    """What worker number `worker` of `workers` does of a task, and the empty folder into which it writes its records."""
 
-    Raises EngineError when the host name is unknown, HostLimitError when the system lends too few files or ports.
+    task: Task
+    worker: int
+    workers: int
+    folder: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Outline:
+    """What a worker tells of its share by word of mouth; the records themselves are in the share's folder."""
+
+    client: ClientFacts
+    origin_at: str
+    interrupted: bool
+    failure: str | None
+
+
+async def measure(
+    share: Share,
+    on_progress: Callable[[Progress], None],
+    orders: Callable[[Driver], None],
+    agree_on_start: Callable[[], int],
+) -> Outline:
+    """Carry out one share in this process. `orders` is called with the driver once, to wire up drain and stop.
+
+    `agree_on_start` is called once everything is connected, and may block; it returns t = 0 on the monotonic clock.
+    Raises EngineError when the host name is unknown or the records cannot be written, HostLimitError when the system lends
+    too few files or ports.
     """
+    task = share.task
     loop = asyncio.get_running_loop()
     tokenizer = None if task.tokenizer is None else Tokenizer(task.tokenizer)  # now: a failure later would lose the run
     try:
         address = await first_that_answers(resolve(task.target.scheme, task.target.host, task.target.port))
     except httpx2.ConnectError as error:
         raise EngineError(str(error)) from error
+    rows = shard_rows(task.shape, len(task.schedule), share.worker, share.workers)
+    schedule = task.schedule if share.workers == 1 else shard(task.schedule, rows)
+    shape = shard_shape(task.shape, share.worker, share.workers)
     transports: list[StampingTransport] = []
 
     def make_transport() -> StampingTransport:
         transports.append(StampingTransport(address))
         return transports[-1]
 
+    spool = Spool(on_full=lambda: driver.drain())
     driver = Driver(
         task.target,
-        task.schedule,
-        task.shape,
+        schedule,
+        shape,
         make_transport=make_transport,
+        on_finished=spool.add,
         duration_s=task.duration_s,
         request_timeout_s=task.request_timeout_s,
     )
@@ -73,11 +113,12 @@ async def measure(task: Task, on_progress: Callable[[Progress], None], orders: C
         gc.freeze()
         gc.disable()
         try:
-            cpu_begun_s = time.process_time()
-            probe.start()
             with woken_first() as priority:
-                await driver.run()
-            cpu_s = time.process_time() - cpu_begun_s
+                start_at_ns = agree_on_start()
+                cpu_begun_s = time.process_time()
+                probe.start()
+                await driver.run(start_at_ns)
+                cpu_s = time.process_time() - cpu_begun_s
         finally:
             loop_lag_ns = probe.stop()
             gc.enable()
@@ -86,17 +127,24 @@ async def measure(task: Task, on_progress: Callable[[Progress], None], orders: C
         reporter.cancel()
         await driver.close()
     on_progress(driver.progress())
-    recorder = Recorder(task.schedule, task.shape, driver.origin_ns, wall_clock, task.target.secrets, tokenizer)
-    records, stamps = recorder.records(driver.exchanges)
-    return Recording(
-        records=records,
+    recorder = Recorder(schedule, shape, driver.origin_ns, wall_clock, task.target.secrets, tokenizer)
+    try:
+        with ColumnFiles(share.folder) as files:
+            for piece in recorder.pieces(spool.drain()):
+                piece.index = rows[piece.index].astype(np.int32)
+                piece.slot = np.where(piece.slot < 0, piece.slot, piece.slot * share.workers + share.worker)
+                files.append(piece)
+                await asyncio.sleep(0)  # a parent that has gone is noticed in between
+    except OSError as error:
+        raise EngineError(f"{no_room(error, 'the records of the run')}; this run is lost") from error
+    return Outline(
         client=ClientFacts(
-            stamp_source=stamps.source,
+            stamp_source=recorder.stamps.source,
             workers=1,
             priority=priority,
             cpu_s=cpu_s,
             wall_s=(driver.finished_ns - driver.origin_ns) / 1e9,
-            reads=stamps.reads,
+            reads=recorder.stamps.reads,
             loop_lag_ns=loop_lag_ns,
             clock_step_ns=wall_clock.largest_step_ns,
             connections_opened=sum(transport.opened for transport in transports),
@@ -107,6 +155,7 @@ async def measure(task: Task, on_progress: Callable[[Progress], None], orders: C
         ),
         origin_at=wall_clock.to_utc(driver.origin_ns),
         interrupted=driver.interrupted,
+        failure=spool.failure,
     )
 
 

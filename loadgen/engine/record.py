@@ -208,7 +208,7 @@ class ClientFacts:
 
     stamp_source: StampSource
     workers: int
-    cpu_s: float  # user and system time of the workers, from t = 0 to the last answer
+    cpu_s: float  # user and system time of the workers together, from t = 0 to the last answer
     wall_s: float
     reads: int  # receive calls that returned bytes
     priority: Priority = "normal"  # how readily the scheduler woke the workers
@@ -217,7 +217,8 @@ class ClientFacts:
     connections_opened: int = 0
     connections_reopened: int = 0  # because the server had closed one
     peak_in_flight: int = 0
-    peak_rss_bytes: int = 0
+    peak_rss_bytes: int = 0  # of the workers together
+    busiest_cpu_s: float | None = None  # of the worker that used most; None: there was but one
     schedule_exhausted: bool = False  # a run for a duration ran out of prepared requests before its time
 
 
@@ -228,4 +229,5 @@ class Recording:
     records: Records
     client: ClientFacts
     origin_at: str  # UTC time of t = 0, ISO 8601
-    interrupted: bool = False  # the user stopped it before its end
+    interrupted: bool = False  # it was stopped before its end
+    failure: str | None = None  # what stopped it, where that was not the user: one sentence

@@ -1,7 +1,9 @@
 """Exchanges into records: stamps become moments on the run's own axis, bytes become replies. After the run, never in it."""
 
+import itertools
 import json
-from collections.abc import Iterable
+import sys
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +21,13 @@ KERNEL_SHARE = 0.99
 
 _SHORTEST_SECRET = 6  # shorter header values are ordinary words, and hiding them would garble messages
 _DETAIL_CHARACTERS = 300
+_RECORDS_PER_PIECE = 1000
+
+
+def _batches(exchanges: Iterable[Exchange]) -> Iterator[Iterable[Exchange]]:
+    waiting = iter(exchanges)
+    for first in waiting:
+        yield itertools.chain([first], itertools.islice(waiting, _RECORDS_PER_PIECE - 1))
 
 
 def _cut(text: str | None) -> str | None:
@@ -59,21 +68,22 @@ class Recorder:
         self._origin_ns = origin_ns
         self._wall_clock = wall_clock
         self._tokenizer = tokenizer
+        self._reads = self._stamped_at_read = 0
         self._secrets = [secret for secret in secrets if len(secret) >= _SHORTEST_SECRET]
 
-    def records(self, exchanges: list[Exchange]) -> tuple[Records, StampFacts]:
-        """(the records in the order of the schedule, how they were stamped). The raw bytes are let go on the way."""
-        reads = stamped_at_read = 0
-        rows: list[RequestRecord] = []
+    def pieces(self, exchanges: Iterable[Exchange]) -> Iterator[Records]:
+        """The records a few at a time, in the order given: that in which they ended, at least within each slot.
+
+        So each request of a closed loop knows when its slot became free, and nobody holds all the raw bytes at once.
+        """
         slot_free_ns: dict[int, int] = {}
-        # In the order of sending, so that each request of a closed loop knows when its slot became free.
-        for exchange in sorted(exchanges, key=lambda one: one.index):
-            row, at_read = self._row(exchange, slot_free_ns)
-            reads += len(exchange.stamps)
-            stamped_at_read += at_read
-            exchange.reads, exchange.stamps = [], []
-            rows.append(row)
-        return Records.from_rows(rows), StampFacts(reads, stamped_at_read)
+        for batch in _batches(exchanges):
+            yield Records.from_rows([self._row(exchange, slot_free_ns) for exchange in batch])
+
+    @property
+    def stamps(self) -> StampFacts:
+        """How the reads were stamped of all that has been recorded so far."""
+        return StampFacts(self._reads, self._stamped_at_read)
 
     def _reply(self, exchange: Exchange) -> Reply:
         try:
@@ -83,7 +93,8 @@ class Recorder:
         except Exception as error:  # whatever one server sends, it must not cost the run its other requests
             reply = Reply(Outcome.BAD_RESPONSE, detail=f"the answer cannot be read: {error!r}")
         reply.detail = _cut(self._without_secrets(reply.detail))
-        reply.finish_reason = self._without_secrets(reply.finish_reason)
+        finish_reason = self._without_secrets(reply.finish_reason)
+        reply.finish_reason = finish_reason and sys.intern(finish_reason)  # a few words, shared by a million requests
         if reply.server_timing is not None and self._secrets:
             reply.server_timing = json.loads(self._without_secrets(json.dumps(reply.server_timing)) or "null")
         return reply
@@ -93,8 +104,10 @@ class Recorder:
             text = (text or "").replace(secret, "[redacted]")
         return text
 
-    def _row(self, exchange: Exchange, slot_free_ns: dict[int, int]) -> tuple[RequestRecord, int]:
+    def _row(self, exchange: Exchange, slot_free_ns: dict[int, int]) -> RequestRecord:
         wall_ns, at_read = unpack_stamps(exchange.stamps)
+        self._reads += len(exchange.stamps)
+        self._stamped_at_read += at_read
         moments = self._wall_clock.to_monotonic(wall_ns) - self._origin_ns
         reply = self._reply(exchange)
         arrival_reads = np.array(reply.arrival_reads, dtype=np.int64)
@@ -112,7 +125,7 @@ class Recorder:
             if end_ns is not None:
                 slot_free_ns[exchange.slot] = end_ns
         index = exchange.index
-        row = RequestRecord(
+        return RequestRecord(
             index=index,
             slot=exchange.slot,
             outcome=Outcome(reply.outcome),
@@ -138,7 +151,6 @@ class Recorder:
             arrival_choice=arrival_choice,
             arrival_coalesced=_coalesced(arrival_ns, arrival_choice),
         )
-        return row, at_read
 
 
 def _coalesced(arrival_ns: Int64, arrival_choice: Int16) -> Bool:

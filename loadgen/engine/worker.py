@@ -1,7 +1,7 @@
-"""One worker process: tasks in, recordings out. `Worker` is the parent's handle on it, kept for a whole sweep.
+"""One worker process: shares of tasks in, records in files out. `Worker` is the parent's handle on it.
 
 Measuring happens in a process of its own, so that progress displays, the database and the rest of loadgen never share its
-interpreter. Tasks and results travel over one socket pair; orders (drain, stop) over another, which also tells the worker
+interpreter. Shares and progress travel over one socket pair; orders (drain, stop) over another, which also tells the worker
 that the parent is gone, however it died.
 """
 
@@ -12,28 +12,27 @@ import socket
 import struct
 import subprocess
 import sys
-from collections.abc import Callable
 from multiprocessing.connection import Connection
 from pathlib import Path
 
 import uvloop
 
 from loadgen.engine.connection import ask_for_kernel_stamps
-from loadgen.engine.driver import Driver, Progress, Target
-from loadgen.engine.measurement import Task, measure
-from loadgen.engine.record import Recording
-from loadgen.errors import EngineError
+from loadgen.engine.driver import Driver, Progress
+from loadgen.engine.measurement import Outline, Share, measure
+from loadgen.errors import EngineError, LoadgenError
 
-__all__ = ["Progress", "Target", "Task", "Worker"]
+READY = "ready"
+"""Said when everything is connected; the answer is t = 0."""
 
-_POLL_S = 0.1
+Message = Progress | Outline | LoadgenError | str
 _GOODBYE_S = 5.0
 _DRAIN, _STOP = 0, 1
 _ORDER = struct.Struct("BI")  # what to do, and in which run: one that comes late must not hit the next run
 
 
 class Worker:
-    """The measuring process, from the parent's side. A context manager; usable for any number of runs in turn."""
+    """One measuring process, from the parent's side; usable for any number of runs in turn. `channel` may be waited on."""
 
     def __init__(self) -> None:
         channel, their_channel = socket.socketpair()
@@ -47,42 +46,32 @@ class Worker:
                 start_new_session=True,  # Ctrl-C is the parent's to judge: it drains or stops us
                 env=_environment(),
             )
-        self._channel = Connection(channel.detach())
+        self.channel = Connection(channel.detach())
         self._run = 0
-
-    def __enter__(self) -> "Worker":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
+        self.busy = False  # it has been given something and has not answered
 
     @property
     def pid(self) -> int:
         """The worker's process id."""
         return self._process.pid
 
-    def run(self, task: Task, on_progress: Callable[[Progress], None] = lambda progress: None) -> Recording:
-        """Carry out `task`; `on_progress` hears of it a few times a second.
-
-        Raises EngineError when the worker dies or cannot carry it out.
-        """
+    def send(self, share: Share) -> None:
+        """Give it something to do. Raises EngineError when it has died."""
         self._run += 1
+        self.busy = True
+        self._tell(share)
+
+    def send_start(self, start_at_ns: int) -> None:
+        """Say when t = 0 is, after it has said that it is ready."""
+        self._tell(start_at_ns)
+
+    def receive(self) -> Message:
+        """The next thing that it says; blocks until there is one. Raises EngineError when it has died."""
         try:
-            self._channel.send(task)
-            while True:
-                if not self._channel.poll(_POLL_S):
-                    continue
-                message = self._channel.recv()
-                if isinstance(message, Recording):
-                    return message
-                if isinstance(message, EngineError):
-                    raise message
-                on_progress(message)
+            message: Message = self.channel.recv()
         except (EOFError, ConnectionError) as error:
-            code = self._process.wait(_GOODBYE_S)
-            raise EngineError(
-                f"the measuring process ended unexpectedly (exit code {code}); this run is lost"
-            ) from error
+            raise self._died() from error
+        return message
 
     def drain(self) -> None:
         """Send nothing more in the present run and wait for what is in flight. Safe in a signal handler."""
@@ -94,13 +83,28 @@ class Worker:
 
     def close(self) -> None:
         """End the process."""
-        self._channel.close()
+        self.channel.close()
         self._orders.close()
         try:
             self._process.wait(_GOODBYE_S)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+
+    def kill(self) -> None:
+        """End the process at once, whatever it is doing."""
+        self._process.kill()
+        self.close()
+
+    def _tell(self, message: Share | int) -> None:
+        try:
+            self.channel.send(message)
+        except ConnectionError as error:
+            raise self._died() from error
+
+    def _died(self) -> EngineError:
+        code = self._process.wait(_GOODBYE_S)
+        return EngineError(f"the measuring process ended unexpectedly (exit code {code}); this run is lost")
 
     def _order(self, order: int) -> None:
         try:
@@ -116,8 +120,8 @@ def _environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
 
 
-async def _carry_out(task: Task, run: int, channel: Connection, orders: socket.socket) -> Recording:
-    """Measure `task`, the `run`-th, while listening for orders. Raises asyncio.CancelledError when the parent is gone."""
+async def _carry_out(share: Share, run: int, channel: Connection, orders: socket.socket) -> Outline:
+    """Measure `share`, the `run`-th, while listening for orders. Raises asyncio.CancelledError when the parent is gone."""
     loop = asyncio.get_running_loop()
     running = asyncio.current_task()
     assert running is not None
@@ -147,20 +151,25 @@ async def _carry_out(task: Task, run: int, channel: Connection, orders: socket.s
         for order in heard:
             obey(driver, order)
 
+    def agree_on_start() -> int:
+        channel.send(READY)
+        start_at_ns: int = channel.recv()
+        return start_at_ns
+
     loop.add_reader(orders, hear)
     try:
-        return await measure(task, channel.send, adopt)
+        return await measure(share, channel.send, adopt, agree_on_start)
     finally:
         loop.remove_reader(orders)
 
 
 def serve(channel: Connection, orders: socket.socket) -> None:
-    """The worker's life: one task after the other until the parent's side closes."""
+    """The worker's life: one share after the other until the parent's side closes."""
     for run in itertools.count(1):
         try:
-            task: Task = channel.recv()
+            share: Share = channel.recv()
             try:
-                answer: Recording | EngineError = uvloop.run(_carry_out(task, run, channel, orders))
+                answer: Outline | EngineError = uvloop.run(_carry_out(share, run, channel, orders))
             except EngineError as error:
                 answer = error
             except (EOFError, ConnectionError):

@@ -13,8 +13,10 @@ import numpy as np
 
 from loadgen.analysis.client_error import ClientError, Sighting, broken_promises, client_error, sightings
 from loadgen.analysis.stats import distribution, samples_needed
+from loadgen.engine.driver import Target
+from loadgen.engine.measurement import Task
 from loadgen.engine.record import Priority, Recording, StampSource
-from loadgen.engine.worker import Target, Task, Worker
+from loadgen.engine.workers import Workers
 from loadgen.load.schedule import build
 from loadgen.load.spec import ClosedLoop, RunSpec
 from loadgen.servers.simulator import SimulatorOptions, SimulatorProcess
@@ -69,10 +71,10 @@ def calibrate(streams: Sequence[int], on_level: Callable[[int], None] = lambda s
     Raises EngineError or ServerError when the worker or the simulator fails, HostLimitError when the host has too few files.
     """
     levels = []
-    with Worker() as worker:
+    with Workers() as workers:
         for number in streams:
             on_level(number)
-            levels.append(_level(worker, number))
+            levels.append(_level(workers, number))
     return levels
 
 
@@ -87,16 +89,16 @@ def _work(streams: int) -> _Work:
     return _Work(streams * waves, output_tokens, ttft_s, gap_s)
 
 
-def _level(worker: Worker, streams: int) -> Level:
+def _level(workers: Workers, streams: int) -> Level:
     work = _work(streams)
     with SimulatorProcess(SimulatorOptions(model=_MODEL, ttft_s=work.ttft_s, gap_s=work.gap_s)) as simulator:
         target = Target("http", simulator.options.host, simulator.port, "/v1/completions")
         asked = RunSpec(simulator.url, _MODEL, ClosedLoop(streams), _INPUT_TOKENS, work.output_tokens)
         warmup = build(asked, streams, f"doctor/{streams}/warmup", "vllm", None, ("token_ids",))
-        worker.run(Task(target, warmup, asked.shape))
+        workers.run(Task(target, warmup, asked.shape))
         simulator.reset_truth()
         schedule = build(asked, work.requests, f"doctor/{streams}", "vllm", None, ("token_ids",))
-        recording = worker.run(Task(target, schedule, asked.shape))
+        recording = workers.run(Task(target, schedule, asked.shape))
         truth = simulator.truth()
     return level_of(streams, recording, truth)
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from loadgen.engine.worker import Progress
+from loadgen.engine.driver import Progress
 from loadgen.load.spec import RunSpec
 
 Phase = Literal["preparing", "warming up", "measuring"]

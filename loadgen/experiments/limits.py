@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from urllib.parse import urlsplit
 
 from loadgen.engine.limits import check_before_start
+from loadgen.experiments.parallel import workers_for
 from loadgen.load.schedule import planned_requests
 from loadgen.load.spec import RunSpec
 from loadgen.load.streams import streams
@@ -18,5 +19,5 @@ def check_limits(facts: EndpointFacts, runs: Sequence[RunSpec]) -> None:
     parts = urlsplit(facts.base_url)
     assert parts.hostname is not None
     port = parts.port or (443 if parts.scheme == "https" else 80)
-    for wanted, processes in {(streams(run.shape, planned_requests(run)), run.workers) for run in runs}:
+    for wanted, processes in {(streams(run.shape, planned_requests(run)), workers_for(run)) for run in runs}:
         check_before_start(wanted, processes, parts.hostname, port)

@@ -15,12 +15,15 @@ import numpy as np
 from loadgen.analysis.server_account import server_account
 from loadgen.analysis.summary import summarise
 from loadgen.analysis.validity import judge
+from loadgen.engine.driver import Progress, Target
+from loadgen.engine.measurement import Task
 from loadgen.engine.record import MISSING, Outcome, Recording, Records
-from loadgen.engine.worker import Progress, Target, Task, Worker
+from loadgen.engine.workers import Workers
 from loadgen.errors import Interrupted, LoadgenError, ServerError, UsageError
 from loadgen.experiments.events import OnEvent, Phase, PhaseStarted, PromptsNotFitted, RunProgressed
 from loadgen.experiments.fitting import BoundedCounter
 from loadgen.experiments.ids import new_id
+from loadgen.experiments.parallel import workers_for
 from loadgen.experiments.size import check_size, longest
 from loadgen.experiments.spec import warmup_requests
 from loadgen.experiments.stop import Stop
@@ -47,7 +50,7 @@ class Bench:
     sweep_id: str
     facts: EndpointFacts
     headers: Headers
-    worker: Worker
+    workers: Workers
     stop: Stop
     on_event: OnEvent
     dataset: Dataset | None = None
@@ -61,6 +64,7 @@ class MeasuredRun:
     document: dict[str, Any]
     records: Records
     samples: tuple[ServerSample, ...]
+    failure: str | None  # what ended it before its end, where that was the client
 
 
 def measure(bench: Bench, run: RunSpec, position: int, repeat: int) -> MeasuredRun:
@@ -75,6 +79,7 @@ def measure(bench: Bench, run: RunSpec, position: int, repeat: int) -> MeasuredR
         bench.on_event(PhaseStarted(position, run, name))
 
     run_id = new_id("r")
+    workers = workers_for(run)
     # The id is new for each attempt, so that a run which is repeated after a crash meets no prefix cached by its first attempt.
     prompt_seed = f"{bench.sweep_id}/{run.point.hash}/{repeat}/{run_id}"
     chunk_counts = chunk_counts_to_ask(bench.facts.chunk_counts, _longest_prompt(run))
@@ -104,7 +109,10 @@ def measure(bench: Bench, run: RunSpec, position: int, repeat: int) -> MeasuredR
                 bench.dataset,
             )
             phase("warming up")
-            warmup = _send(bench, Task(_target(bench, run), schedule, warmup_run.shape, None, run.request_timeout_s))
+            warmup = _send(
+                bench,
+                Task(_target(bench, run), schedule, warmup_run.shape, None, run.request_timeout_s, workers=workers),
+            )
             _check_warmup(bench, warmup)
             phase("preparing")
         requests = planned_requests(run)
@@ -114,7 +122,9 @@ def measure(bench: Bench, run: RunSpec, position: int, repeat: int) -> MeasuredR
     phase("measuring")
     host_load = HostLoad()
     with Telemetry(bench.facts.metrics_url if bench.facts.has_metrics else None, bench.headers) as telemetry:
-        task = Task(_target(bench, run), schedule, run.shape, run.duration_s, run.request_timeout_s, run.tokenizer)
+        task = Task(
+            _target(bench, run), schedule, run.shape, run.duration_s, run.request_timeout_s, run.tokenizer, workers
+        )
         recording = _send(bench, task, host_load)
     summary = summarise(run, recording)
     taken = samples(recording.origin_at, telemetry.scrapes())
@@ -140,7 +150,7 @@ def measure(bench: Bench, run: RunSpec, position: int, repeat: int) -> MeasuredR
         **summary,
         "verdict": judge(run, summary).to_json(),
     }
-    return MeasuredRun(document, recording.records, taken)
+    return MeasuredRun(document, recording.records, taken, recording.failure)
 
 
 def samples(origin_at: str, scrapes: Sequence[Scrape]) -> tuple[ServerSample, ...]:
@@ -186,7 +196,7 @@ def _send(bench: Bench, task: Task, host_load: HostLoad | None = None) -> Record
         host_load is not None,
     )  # in this order: an interrupt in between finds a run that sends
     try:
-        return bench.worker.run(task, progressed)
+        return bench.workers.run(task, progressed)
     finally:
         bench.stop.sending = False
 

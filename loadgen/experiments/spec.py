@@ -78,6 +78,10 @@ def _as_pairs(value: object) -> object:
     return value
 
 
+def _unless_auto(value: object) -> object:
+    return None if value == "auto" else value
+
+
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 WholeList = Annotated[list[Whole] | None, BeforeValidator(_as_list)]
 PositiveList = Annotated[list[Positive] | None, BeforeValidator(_as_list)]
@@ -106,7 +110,7 @@ class SweepSpec(WorkloadKeys):
     warmup_requests: Annotated[int, Field(ge=0)] | None = None
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     repeats: Whole = 1
-    workers: Whole = 1
+    workers: Annotated[Whole | None, BeforeValidator(_unless_auto)] = None  # None: as many as the load needs
     request_timeout_s: Positive = 600.0
     api_key_env: str | None = None
     tokenizer: Annotated[str, Field(min_length=1)] | None = None
@@ -282,8 +286,12 @@ def _check(spec: SweepSpec, origin: Origin) -> None:
         raise UsageError(
             f"{name('duration_s')} needs a warm-up, which tells how many requests to prepare; leave {name('warmup_requests')} out"
         )
-    if spec.workers != 1:
-        raise UsageError(f"{name('workers')} is {spec.workers}, but this version measures with one worker process")
+    callers = min([*(spec.concurrency or ()), *(spec.wave or ())], default=None)
+    if spec.workers is not None and callers is not None and spec.workers > callers:
+        raise UsageError(
+            f"{name('workers')} is {spec.workers}, more than {callers} callers can be dealt out to; "
+            f"ask for {callers} at most, or leave it out"
+        )
     for metric in spec.slo:
         if metric not in SLO_METRICS:
             raise UsageError(

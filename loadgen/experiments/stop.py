@@ -1,25 +1,25 @@
 """The user's wish to stop: once to drain and save, twice to end now and save what finished. Imports `engine`."""
 
-from loadgen.engine.worker import Worker
+from loadgen.engine.workers import Workers
 
 
 class Stop:
-    """Counts the user's interrupts and passes them on to the worker. `request` may be called from a signal handler."""
+    """Counts the user's interrupts and passes them on to the workers. `request` may be called from a signal handler."""
 
     def __init__(self) -> None:
         self.requests = 0
-        self.sending = False  # whether the worker is at work, so that an order is heard
+        self.sending = False  # whether the workers are at work, so that an order is heard
         self.keeping = False  # whether there is a run to be saved, from its first request until it is in the store
-        self._worker: Worker | None = None
+        self._workers: Workers | None = None
 
-    def attach(self, worker: Worker | None) -> None:
-        """From now on interrupts go to this worker; None when it has ended."""
-        self._worker = worker
+    def attach(self, workers: Workers | None) -> None:
+        """From now on interrupts go to these workers; None when they have ended."""
+        self._workers = workers
 
     @property
     def attached(self) -> bool:
-        """Whether there is a worker to pass an interrupt on to."""
-        return self._worker is not None
+        """Whether there are workers to pass an interrupt on to."""
+        return self._workers is not None
 
     @property
     def saving(self) -> bool:
@@ -38,9 +38,9 @@ class Stop:
 
     def renew(self) -> None:
         """Say it again: an order given in the instant before a run began was meant for the one before."""
-        if self._worker is None or self.requests == 0:
+        if self._workers is None or self.requests == 0:
             return
         if self.requests == 1:
-            self._worker.drain()
+            self._workers.drain()
         else:
-            self._worker.stop()
+            self._workers.stop()

@@ -1,4 +1,4 @@
-"""A sweep: one server, one worker, every run of a grid, each saved as it ends.
+"""A sweep: one server, every run of a grid, each saved as it ends.
 
 Imports load, engine, servers, store and errors. Whatever goes wrong, the runs that ended are in the store.
 """
@@ -12,8 +12,8 @@ from typing import Any
 
 from loadgen.engine.record import Outcome
 from loadgen.engine.tokenizer import Tokenizer
-from loadgen.engine.worker import Worker
-from loadgen.errors import ExitCode, Interrupted, LoadgenError, ServerError, StoreError, UsageError
+from loadgen.engine.workers import Workers
+from loadgen.errors import EngineError, ExitCode, Interrupted, LoadgenError, ServerError, StoreError, UsageError
 from loadgen.experiments.doctor import attached, host_hash
 from loadgen.experiments.events import NothingToResume, OnEvent, RunEnded, SweepStarted
 from loadgen.experiments.ids import new_id
@@ -112,11 +112,11 @@ def run_sweep(
         )
         failure: LoadgenError | None = None
         try:
-            with Worker() as worker:
-                stop.attach(worker)
+            with Workers() as workers:
+                stop.attach(workers)
                 try:
                     doctor = attached(store.doctor_result(host_hash()))
-                    bench = Bench(sweep_id, facts, headers, worker, stop, on_event, dataset, doctor)
+                    bench = Bench(sweep_id, facts, headers, workers, stop, on_event, dataset, doctor)
                     for position, run in enumerate(runs, start=1):
                         if run.hash not in ended:
                             _one(bench, store, run, position, len(runs), repeat=run.seed - spec.seed)
@@ -155,6 +155,10 @@ def _one(bench: Bench, store: Store, run: RunSpec, position: int, planned: int, 
         raise ServerError(
             f"the server at {bench.facts.base_url} died during run {position} of {planned} ({run.load_label}); "
             f"every run that ended is saved: start the server again and repeat the command with --resume"
+        )
+    if measured.failure is not None:
+        raise EngineError(
+            f"run {position} of {planned} was cut short: {measured.failure}; what it had measured is saved"
         )
     if bench.stop.requested:
         raise Interrupted(

@@ -1,13 +1,14 @@
 """What and when, joined: the whole timeline of a run as data, complete before t = 0."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from loadgen.load.arrivals import offsets_ns, requests_within
+from loadgen.load.bodies import BodyFile
 from loadgen.load.dataset import Dataset
 from loadgen.load.lengths import lengths
 from loadgen.load.prompts import prompts
@@ -27,7 +28,7 @@ class Schedule:
     free caller instead.
     """
 
-    bodies: tuple[bytes, ...]
+    bodies: Sequence[bytes]
     prompt_tokens: NDArray[np.int32]
     output_tokens: NDArray[np.int32]
     offsets_ns: NDArray[np.int64] | None
@@ -72,6 +73,7 @@ def build(
     asked with exact token ids; everything else with text, fitted by `count_tokens` where there is one. With `dataset`,
     the prompts are its own, in an order that depends on `spec.seed`. `chunk_counts` are the means by which the server is
     asked to tell the tokens of each chunk.
+    Raises UsageError when the disk has no room for the bodies.
     """
     spread = spec.workload.range_ratio
     input_tokens = np.full(requests, -1, dtype=np.int32)  # of a dataset only the server can tell
@@ -90,7 +92,7 @@ def build(
     if isinstance(spec.shape, OpenLoop):
         offsets = offsets_ns(spec.shape, requests, spec.seed)
     return Schedule(
-        bodies=tuple(
+        bodies=BodyFile.write(
             encode_body(spec.endpoint, dialect, spec.model, prompt, answer_tokens, chunk_counts)
             for prompt, answer_tokens in zip(asked, output_tokens.tolist(), strict=True)
         ),

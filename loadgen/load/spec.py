@@ -101,7 +101,7 @@ class RunSpec:
     warmup_requests: int | None = None  # None: one wave of the run's own concurrency
     seed: int = 0
     request_timeout_s: float = 600.0
-    workers: int = 1
+    workers: int | None = None  # measuring processes; None: as many as the load needs
     header_names: tuple[str, ...] = ()
     api_key_env: str | None = None
     slo: tuple[tuple[str, float], ...] = ()

@@ -152,7 +152,14 @@ def test_the_client_tells_of_itself(row: Row, spec_of: SpecOf, recording_of: Rec
     ]  # fmt: skip
     lag_ns = np.array([1_000, 3_000], np.int64)
     recording = recording_of(
-        rows, cpu_s=1.0, wall_s=4.0, workers=2, loop_lag_ns=lag_ns, clock_step_ns=5_000, priority="raised"
+        rows,
+        cpu_s=0.9,
+        busiest_cpu_s=0.5,
+        wall_s=4.0,
+        workers=2,
+        loop_lag_ns=lag_ns,
+        clock_step_ns=5_000,
+        priority="raised",
     )
     client: dict[str, Any] = summarise(spec_of(Wave(2)), recording)["client"]
     assert client["cpu_ratio"] == pytest.approx(0.125)

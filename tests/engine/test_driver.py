@@ -77,7 +77,10 @@ class Run:
             self.transports += 1
             return ServiceTransport(loop, service_s, self.seen)
 
-        self.driver = Driver(target, schedule, shape, make_transport=make_transport, **options)
+        finished: list[Exchange] = []
+        self.driver = Driver(
+            target, schedule, shape, make_transport=make_transport, on_finished=finished.append, **options
+        )
 
         async def main() -> None:
             if before is not None:
@@ -88,7 +91,7 @@ class Run:
             await self.driver.run()
 
         run_virtually(main(), loop)
-        self.exchanges = sorted(self.driver.exchanges, key=lambda exchange: exchange.index)
+        self.exchanges = sorted(finished, key=lambda exchange: exchange.index)
 
     @property
     def sent_s(self) -> list[float | None]:

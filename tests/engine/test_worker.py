@@ -14,8 +14,10 @@ import numpy as np
 import psutil
 import pytest
 
+from loadgen.engine.driver import Progress, Target
+from loadgen.engine.measurement import Task
 from loadgen.engine.record import MISSING, CountedBy, Outcome, Recording
-from loadgen.engine.worker import Progress, Target, Task, Worker
+from loadgen.engine.workers import Workers
 from loadgen.errors import EngineError
 from loadgen.load.schedule import build
 from loadgen.load.spec import ClosedLoop, LoadShape, OpenLoop, RunSpec, Wave
@@ -32,8 +34,8 @@ def simulator() -> Iterator[SimulatorProcess]:
 
 
 @pytest.fixture(scope="module")
-def worker() -> Iterator[Worker]:
-    with Worker() as process:
+def worker() -> Iterator[Workers]:
+    with Workers() as process:
         yield process
 
 
@@ -48,7 +50,7 @@ def first_arrivals(recording: Recording) -> np.ndarray[Any, np.dtype[np.int64]]:
     return records.arrival_ns[records.arrival_start[:-1]]
 
 
-def test_a_hundred_streams_agree_with_the_servers_truth(simulator: SimulatorProcess, worker: Worker) -> None:
+def test_a_hundred_streams_agree_with_the_servers_truth(simulator: SimulatorProcess, worker: Workers) -> None:
     simulator.reset_truth()
     recording = worker.run(task(simulator.port, ClosedLoop(100), 200, output_tokens=50))
     records = recording.records
@@ -62,7 +64,7 @@ def test_a_hundred_streams_agree_with_the_servers_truth(simulator: SimulatorProc
     assert np.median(ttft_ms) == pytest.approx(np.median(true_ttft_ms), abs=0.3)
 
 
-def test_records_are_complete_and_in_order(simulator: SimulatorProcess, worker: Worker) -> None:
+def test_records_are_complete_and_in_order(simulator: SimulatorProcess, worker: Workers) -> None:
     recording = worker.run(task(simulator.port, ClosedLoop(3), 9))
     records = recording.records
     assert records.index.tolist() == list(range(9))
@@ -86,7 +88,7 @@ def test_records_are_complete_and_in_order(simulator: SimulatorProcess, worker: 
         assert records.due_ns[rows[1:]].tolist() == records.end_ns[rows[:-1]].tolist()
 
 
-def test_an_open_loop_counts_from_the_intended_moment(simulator: SimulatorProcess, worker: Worker) -> None:
+def test_an_open_loop_counts_from_the_intended_moment(simulator: SimulatorProcess, worker: Workers) -> None:
     planned = task(simulator.port, OpenLoop(50.0, "constant"), 25)
     records = worker.run(planned).records
     assert records.start_ns.tolist() == records.due_ns.tolist() == [20_000_000 * index for index in range(25)]
@@ -95,13 +97,13 @@ def test_an_open_loop_counts_from_the_intended_moment(simulator: SimulatorProces
     assert np.median(late_ms) < 1.0  # an event loop's own timers would be late by up to one
 
 
-def test_a_wave_is_due_at_once(simulator: SimulatorProcess, worker: Worker) -> None:
+def test_a_wave_is_due_at_once(simulator: SimulatorProcess, worker: Workers) -> None:
     recording = worker.run(task(simulator.port, Wave(8), 8))
     assert recording.records.due_ns.tolist() == [0] * 8
     assert recording.client.peak_in_flight == 8
 
 
-def test_progress_is_told(simulator: SimulatorProcess, worker: Worker) -> None:
+def test_progress_is_told(simulator: SimulatorProcess, worker: Workers) -> None:
     heard: list[Progress] = []
     worker.run(task(simulator.port, ClosedLoop(2), 12), heard.append)
     assert heard[-1].done == heard[-1].planned == 12
@@ -109,7 +111,7 @@ def test_progress_is_told(simulator: SimulatorProcess, worker: Worker) -> None:
     assert len(heard) >= 2
 
 
-def test_drain_finishes_what_is_in_flight(simulator: SimulatorProcess, worker: Worker) -> None:
+def test_drain_finishes_what_is_in_flight(simulator: SimulatorProcess, worker: Workers) -> None:
     def drain_after_four(progress: Progress) -> None:
         if progress.done >= 4:
             worker.drain()
@@ -122,7 +124,7 @@ def test_drain_finishes_what_is_in_flight(simulator: SimulatorProcess, worker: W
     assert np.all(recording.records.sent_ns[recording.records.outcome == Outcome.DROPPED] == MISSING)
 
 
-def test_an_order_that_comes_late_does_not_hit_the_next_run(simulator: SimulatorProcess, worker: Worker) -> None:
+def test_an_order_that_comes_late_does_not_hit_the_next_run(simulator: SimulatorProcess, worker: Workers) -> None:
     worker.run(task(simulator.port, ClosedLoop(1), 1))
     worker.drain()
     worker.stop()
@@ -131,7 +133,7 @@ def test_an_order_that_comes_late_does_not_hit_the_next_run(simulator: Simulator
     assert set(recording.records.outcome) == {Outcome.OK}
 
 
-def test_stop_keeps_what_finished(simulator: SimulatorProcess, worker: Worker) -> None:
+def test_stop_keeps_what_finished(simulator: SimulatorProcess, worker: Workers) -> None:
     def stop_after_half_a_second(progress: Progress) -> None:
         if progress.elapsed_s > 0.5:
             worker.stop()
@@ -142,13 +144,13 @@ def test_stop_keeps_what_finished(simulator: SimulatorProcess, worker: Worker) -
     assert len(recording.records[0].arrival_ns) > 10
 
 
-def test_a_timeout_keeps_what_arrived(simulator: SimulatorProcess, worker: Worker) -> None:
+def test_a_timeout_keeps_what_arrived(simulator: SimulatorProcess, worker: Workers) -> None:
     records = worker.run(task(simulator.port, ClosedLoop(1), 1, output_tokens=500, request_timeout_s=0.5)).records
     assert records[0].outcome is Outcome.TIMEOUT
     assert len(records[0].arrival_ns) > 10
 
 
-def test_nobody_listening_is_an_outcome_of_each_request(worker: Worker) -> None:
+def test_nobody_listening_is_an_outcome_of_each_request(worker: Workers) -> None:
     with SimulatorProcess() as gone:
         port = gone.port
     records = worker.run(task(port, ClosedLoop(2), 6)).records
@@ -157,19 +159,19 @@ def test_nobody_listening_is_an_outcome_of_each_request(worker: Worker) -> None:
     assert set(records.first_byte_ns) == {MISSING}
 
 
-def test_an_unknown_host_is_one_sentence(worker: Worker) -> None:
+def test_an_unknown_host_is_one_sentence(worker: Workers) -> None:
     planned = task(1, ClosedLoop(1), 1)
     lost = Task(Target("http", "no-such-host.invalid", 80, "/"), planned.schedule, planned.shape)
     with pytest.raises(EngineError, match=r"cannot resolve no-such-host\.invalid"):
         worker.run(lost)
-    assert worker.pid  # and the worker lives on
+    assert worker.pids  # and the worker lives on
     with SimulatorProcess() as simulator:
         assert set(worker.run(task(simulator.port, ClosedLoop(1), 1)).records.outcome) == {Outcome.OK}
 
 
 def test_a_killed_worker_is_an_engine_error(simulator: SimulatorProcess) -> None:
-    with Worker() as worker:
-        threading.Timer(0.3, os.kill, (worker.pid, signal.SIGKILL)).start()
+    with Workers() as worker:
+        threading.Timer(0.3, lambda: os.kill(worker.pids[0], signal.SIGKILL)).start()
         with pytest.raises(EngineError, match=r"exit code -9"):
             worker.run(task(simulator.port, ClosedLoop(1), 100))
 
@@ -206,10 +208,11 @@ def is_running(pid: int) -> bool:
 _PARENT = """
 import sys, time
 from tests.engine.test_worker import task
-from loadgen.engine.worker import Worker
+from loadgen.engine.workers import Workers
 from loadgen.load.spec import ClosedLoop
-worker = Worker()
-print(worker.pid, flush=True)
+worker = Workers()
+worker.run(task(int(sys.argv[1]), ClosedLoop(1), 1))
+print(worker.pids[0], flush=True)
 if sys.argv[2] == "1":
     worker.run(task(int(sys.argv[1]), ClosedLoop(2), 10_000))
 time.sleep(60)

@@ -2,7 +2,7 @@
 
 from typing import cast
 
-from loadgen.engine.worker import Worker
+from loadgen.engine.workers import Workers
 from loadgen.experiments.stop import Stop
 
 
@@ -21,7 +21,7 @@ class Listener:
 
 def attached() -> tuple[Stop, Listener]:
     stop, listener = Stop(), Listener()
-    stop.attach(cast(Worker, listener))
+    stop.attach(cast(Workers, listener))
     return stop, listener
 
 

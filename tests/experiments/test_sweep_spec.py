@@ -184,7 +184,7 @@ MISTAKES: list[tuple[dict[str, Any], str]] = [
     ({"image": "512", "endpoint": "chat"}, "--image must be width x height in pixels like 512x512"),
     ({"image": "9000x1", "endpoint": "chat"}, "--image must be width x height"),
     ({"images_per_request": "2"}, "--images-per-request needs --image"),
-    ({"workers": "2"}, "--workers is 2, but this version measures with one"),
+    ({"workers": "2"}, "--workers is 2, more than 1 callers"),
     ({"slo": "speed=1"}, "--slo names 'speed'"),
     ({"slo": "ttft_s=0"}, "--slo must be greater than 0, not 0"),
     ({"slo": "ttft_s"}, "--slo must be given as NAME=VALUE"),

@@ -23,7 +23,13 @@ from loadgen.load.streams import streams
 def test_the_driver_opens_as_many_as_were_counted(shape: LoadShape, requests: int, expected: int) -> None:
     lengths = np.ones(requests, np.int32)
     schedule = Schedule(bodies=(b"{}",) * requests, prompt_tokens=lengths, output_tokens=lengths, offsets_ns=None)
-    driver = Driver(Target("http", "127.0.0.1", 9, "/"), schedule, shape, make_transport=lambda: pytest.fail("opened"))
+    driver = Driver(
+        Target("http", "127.0.0.1", 9, "/"),
+        schedule,
+        shape,
+        make_transport=lambda: pytest.fail("opened"),
+        on_finished=lambda exchange: pytest.fail("finished"),
+    )
     assert streams(shape, requests) == driver.streams == expected
 
 

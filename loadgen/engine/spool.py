@@ -1,0 +1,126 @@
+"""Exchanges that have ended, kept until they are read: in memory while they are few, the oldest in a file beyond that.
+
+An exchange is some 400 bytes for each event. They leave memory a quarter of a megabyte at a time, which takes the event loop
+about half a millisecond; marshal turns them into bytes without a line of Python for each read.
+"""
+
+import marshal
+import os
+import tempfile
+from collections import deque
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from loadgen.engine.exchange import Exchange
+from loadgen.engine.record import Outcome
+from loadgen.load.disk import bulk_folder, no_room
+
+MOST_BYTES_IN_MEMORY = 64 * 2**20
+_BATCH_BYTES = 256 * 2**10
+_BYTES_PER_EXCHANGE = 600  # the object, its lists and numbers; measured
+_BYTES_PER_READ = 180  # two bytes objects, of which one holds a stamp, and their places in the lists
+
+
+class Spool:
+    """Takes finished exchanges one by one, and gives all of them back once, in the order in which they came.
+
+    When the file cannot be written, `on_full` is called once and `failure` says why; from then on everything stays in
+    memory, so that nothing is lost.
+    """
+
+    def __init__(self, most_bytes: int = MOST_BYTES_IN_MEMORY, on_full: Callable[[], None] = lambda: None) -> None:
+        self._most_bytes = most_bytes
+        self._on_full = on_full
+        self._kept: deque[tuple[Exchange, int]] = deque()
+        self._kept_bytes = 0
+        self._descriptor: int | None = None
+        self._lengths: list[int] = []
+        self.failure: str | None = None
+
+    def add(self, exchange: Exchange) -> None:
+        """Take an exchange that has ended. Called while a run is measured."""
+        size = _BYTES_PER_EXCHANGE + _BYTES_PER_READ * len(exchange.reads) + sum(map(len, exchange.reads))
+        self._kept.append((exchange, size))
+        self._kept_bytes += size
+        if self._kept_bytes > self._most_bytes + _BATCH_BYTES and self.failure is None:
+            self._write_oldest()
+
+    def drain(self) -> Iterator[Exchange]:
+        """All of them; each is let go as the next one is asked for."""
+        if self._descriptor is not None:
+            os.lseek(self._descriptor, 0, os.SEEK_SET)
+            with os.fdopen(self._descriptor, "rb") as file:
+                self._descriptor = None
+                for length in self._lengths:
+                    for values in marshal.loads(file.read(length)):
+                        yield _unpacked(values)
+        while self._kept:
+            yield self._kept.popleft()[0]
+
+    def close(self) -> None:
+        """Give the file back, also when nobody asked for what is in it."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+    def _write_oldest(self) -> None:
+        batch: list[tuple[Exchange, int]] = []
+        size = 0
+        while size < _BATCH_BYTES and self._kept:
+            batch.append(self._kept.popleft())
+            size += batch[-1][1]
+        packed = marshal.dumps([_packed(exchange) for exchange, _ in batch])
+        try:
+            self._append(packed)
+        except OSError as error:
+            self._kept.extendleft(reversed(batch))
+            self.failure = str(no_room(error, "the answers of the run"))
+            self._on_full()
+            return
+        self._lengths.append(len(packed))
+        self._kept_bytes -= size
+
+    def _append(self, packed: bytes) -> None:
+        if self._descriptor is None:
+            self._descriptor, path = tempfile.mkstemp(prefix="loadgen-answers-", dir=bulk_folder())
+            Path(path).unlink()  # the file is there as long as it is open, and goes with the process however that ends
+        rest = memoryview(packed)
+        while rest:
+            rest = rest[os.write(self._descriptor, rest) :]
+
+
+def _packed(exchange: Exchange) -> tuple[Any, ...]:
+    failure = None if exchange.failure is None else int(exchange.failure)
+    return (
+        exchange.index,
+        exchange.slot,
+        exchange.due_ns,
+        exchange.sent_ns,
+        exchange.connect_ns,
+        exchange.gave_up_ns,
+        exchange.reads,
+        exchange.stamps,
+        exchange.complete,
+        failure,
+        exchange.detail,
+    )
+
+
+def _unpacked(values: tuple[Any, ...]) -> Exchange:
+    exchange = Exchange()
+    (
+        exchange.index,
+        exchange.slot,
+        exchange.due_ns,
+        exchange.sent_ns,
+        exchange.connect_ns,
+        exchange.gave_up_ns,
+        exchange.reads,
+        exchange.stamps,
+        exchange.complete,
+        failure,
+        exchange.detail,
+    ) = values
+    exchange.failure = None if failure is None else Outcome(failure)
+    return exchange

@@ -1,0 +1,153 @@
+"""The measuring processes of a sweep, from the parent's side: a task is dealt out, started at one moment, and put together.
+
+The workers share nothing. Each connects and says so; when all have, they are given the same t = 0 of the monotonic clock,
+which all processes of a host share. Records come home in files.
+"""
+
+import tempfile
+from collections.abc import Callable, Sequence
+from multiprocessing import connection
+from pathlib import Path
+
+import numpy as np
+
+from loadgen.engine.clock import monotonic_ns
+from loadgen.engine.columns import in_schedule_order, read_columns
+from loadgen.engine.driver import Progress
+from loadgen.engine.measurement import Outline, Share, Task
+from loadgen.engine.record import ClientFacts, Priority, Recording
+from loadgen.engine.worker import READY, Worker
+from loadgen.errors import LoadgenError
+from loadgen.load.disk import bulk_folder
+from loadgen.load.shards import most_workers
+
+_START_MARGIN_NS = 20_000_000  # from the word to the moment: to be heard by all of them, with room to spare
+_PRIORITIES: tuple[Priority, ...] = ("normal", "raised", "realtime")
+
+
+class Workers:
+    """As many measuring processes as the tasks need, started when first needed. A context manager."""
+
+    def __init__(self) -> None:
+        self._workers: list[Worker] = []
+        self._active: list[Worker] = []
+
+    def __enter__(self) -> "Workers":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def pids(self) -> list[int]:
+        """The process ids of all of them."""
+        return [worker.pid for worker in self._workers]
+
+    def run(self, task: Task, on_progress: Callable[[Progress], None] = lambda progress: None) -> Recording:
+        """Carry out `task`; `on_progress` hears of it a few times a second.
+
+        Raises EngineError when a worker dies or cannot carry it out; the other workers then end, and the next run has new ones.
+        """
+        count = min(task.workers, most_workers(task.shape, len(task.schedule)))
+        while len(self._workers) < count:
+            self._workers.append(Worker())
+        self._active = self._workers[:count]
+        with tempfile.TemporaryDirectory(prefix="loadgen-records-", dir=bulk_folder()) as folder:
+            folders = [Path(folder) / str(number) for number in range(count)]
+            try:
+                for number, worker in enumerate(self._active):
+                    folders[number].mkdir()
+                    worker.send(Share(task, number, count, folders[number]))
+                outlines = self._gather(on_progress)
+            except BaseException:
+                self._let_go_of_the_unfinished()
+                raise
+            records = in_schedule_order([read_columns(each) for each in folders])
+        return Recording(
+            records=records,
+            client=_together([outline.client for outline in outlines]),
+            origin_at=outlines[0].origin_at,
+            interrupted=any(outline.interrupted for outline in outlines),
+            failure=next((outline.failure for outline in outlines if outline.failure), None),
+        )
+
+    def drain(self) -> None:
+        """Send nothing more in the present run and wait for what is in flight. Safe in a signal handler."""
+        for worker in self._active:
+            worker.drain()
+
+    def stop(self) -> None:
+        """End the present run now; what finished is returned. Safe in a signal handler."""
+        for worker in self._active:
+            worker.stop()
+
+    def close(self) -> None:
+        """End the processes."""
+        for worker in self._workers:
+            worker.close()
+        self._workers, self._active = [], []
+
+    def _gather(self, on_progress: Callable[[Progress], None]) -> list[Outline]:
+        """Wait until all are ready, say when to start, and wait until all have ended."""
+        by_channel = {worker.channel: number for number, worker in enumerate(self._active)}
+        outlines: dict[int, Outline] = {}
+        told: dict[int, Progress] = {}
+        ready = 0
+        while len(outlines) < len(self._active):
+            for channel in connection.wait(list(by_channel)):
+                number = by_channel[channel]  # type: ignore[index]  # only connections were waited for
+                message = self._active[number].receive()
+                if isinstance(message, LoadgenError):
+                    self._active[number].busy = False
+                    raise message
+                if isinstance(message, Outline):
+                    self._active[number].busy = False
+                    outlines[number] = message
+                elif message == READY:
+                    ready += 1
+                    if ready == len(self._active):
+                        start_at_ns = monotonic_ns() + _START_MARGIN_NS
+                        for worker in self._active:
+                            worker.send_start(start_at_ns)
+                else:
+                    assert isinstance(message, Progress)
+                    told[number] = message
+                    on_progress(_sum(list(told.values())))
+        return [outlines[number] for number in range(len(self._active))]
+
+    def _let_go_of_the_unfinished(self) -> None:
+        for worker in [each for each in self._active if each.busy]:
+            worker.kill()
+            self._workers.remove(worker)
+        self._active = []
+
+
+def _sum(told: Sequence[Progress]) -> Progress:
+    return Progress(
+        elapsed_s=max(each.elapsed_s for each in told),
+        planned=sum(each.planned for each in told),
+        sent=sum(each.sent for each in told),
+        done=sum(each.done for each in told),
+        failed=sum(each.failed for each in told),
+        in_flight=sum(each.in_flight for each in told),
+    )
+
+
+def _together(facts: Sequence[ClientFacts]) -> ClientFacts:
+    """What the client knows of itself as one: sums, and the worst of what cannot be summed."""
+    return ClientFacts(
+        stamp_source="kernel" if all(each.stamp_source == "kernel" for each in facts) else "read",
+        workers=len(facts),
+        cpu_s=sum(each.cpu_s for each in facts),
+        busiest_cpu_s=max(each.cpu_s for each in facts),
+        wall_s=max(each.wall_s for each in facts),
+        reads=sum(each.reads for each in facts),
+        priority=min((each.priority for each in facts), key=_PRIORITIES.index),
+        loop_lag_ns=np.concatenate([each.loop_lag_ns for each in facts]),
+        clock_step_ns=max(each.clock_step_ns for each in facts),
+        connections_opened=sum(each.connections_opened for each in facts),
+        connections_reopened=sum(each.connections_reopened for each in facts),
+        peak_in_flight=sum(each.peak_in_flight for each in facts),
+        peak_rss_bytes=sum(each.peak_rss_bytes for each in facts),
+        schedule_exhausted=any(each.schedule_exhausted for each in facts),
+    )

@@ -1,0 +1,70 @@
+"""The bodies of a schedule in one file, which every process maps: a million of them take no process's own memory."""
+
+import mmap
+import os
+import tempfile
+import weakref
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from loadgen.load.disk import bulk_folder, no_room
+
+_BUFFER_BYTES = 2**20
+
+
+class BodyFile(Sequence[bytes]):
+    """n bodies end to end in a file, body i at `start[i]` to `start[i + 1]`; `start` is int64 of shape (n + 1,).
+
+    The file goes when the object that wrote it does. A copy sent to another process maps the same file, and must get there
+    before that.
+    """
+
+    def __init__(self, path: str, start: NDArray[np.int64]) -> None:
+        self._path = path
+        self._start = start
+        with Path(path).open("rb") as file:
+            self._bytes = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if start[-1] else b""
+
+    @classmethod
+    def write(cls, bodies: Iterable[bytes]) -> "BodyFile":
+        """Write `bodies` as they are made. Raises UsageError when the disk has no room for them."""
+        descriptor, path = tempfile.mkstemp(prefix="loadgen-bodies-", dir=bulk_folder())
+        lengths = []
+        try:
+            with os.fdopen(descriptor, "wb", buffering=_BUFFER_BYTES) as file:
+                for body in bodies:
+                    file.write(body)
+                    lengths.append(len(body))
+            written = cls(path, np.cumsum([0, *lengths], dtype=np.int64))
+        except BaseException as error:
+            Path(path).unlink()
+            if isinstance(error, OSError):
+                raise no_room(error, "the requests of the run") from error
+            raise
+        weakref.finalize(written, Path.unlink, Path(path), missing_ok=True)
+        return written
+
+    def __len__(self) -> int:
+        return len(self._start) - 1
+
+    @overload
+    def __getitem__(self, index: int) -> bytes: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[bytes, ...]: ...
+    def __getitem__(self, index: int | slice) -> bytes | tuple[bytes, ...]:
+        if isinstance(index, slice):
+            return tuple(self[one] for one in range(*index.indices(len(self))))
+        if not -len(self) <= index < len(self):
+            raise IndexError(index)
+        index %= len(self)
+        return self._bytes[self._start[index] : self._start[index + 1]]
+
+    def __iter__(self) -> Iterator[bytes]:
+        return (self[index] for index in range(len(self)))
+
+    def __reduce__(self) -> tuple[type["BodyFile"], tuple[str, NDArray[np.int64]]]:
+        return BodyFile, (self._path, self._start)

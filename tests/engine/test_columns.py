@@ -1,0 +1,73 @@
+"""Records through files: what is written in pieces and read by another process is the same, in the order of the schedule."""
+
+from dataclasses import fields
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from loadgen.engine.columns import ColumnFiles, in_schedule_order, read_columns
+from loadgen.engine.record import CountedBy, Outcome, Records, RequestRecord
+
+
+def row(index: int) -> RequestRecord:
+    arrivals = index % 4
+    return RequestRecord(
+        index=index,
+        slot=index % 3,
+        outcome=Outcome.OK if index % 5 else Outcome.TIMEOUT,
+        http_status=200,
+        detail=None if index % 5 else f"late {index}",
+        finish_reason="length",
+        due_ns=index,
+        start_ns=index,
+        sent_ns=index + 1,
+        first_byte_ns=None,
+        end_ns=index + 100,
+        connect_ns=None,
+        prompt_tokens_asked=8,
+        output_tokens_asked=4,
+        prompt_tokens=8,
+        output_tokens=arrivals,
+        counted_by=CountedBy.USAGE,
+        server_timing={"n": index} if index % 7 == 0 else None,
+        arrival_ns=np.arange(arrivals, dtype=np.int64) + index * 1000,
+        arrival_tokens=np.full(arrivals, index, np.int32),
+        arrival_choice=np.zeros(arrivals, np.int16),
+        arrival_coalesced=np.arange(arrivals) % 2 == 1,
+    )
+
+
+def assert_equal(left: Records, right: Records) -> None:
+    for field in fields(Records):
+        mine, theirs = getattr(left, field.name), getattr(right, field.name)
+        if isinstance(theirs, np.ndarray):
+            assert mine.dtype == theirs.dtype, field.name
+            assert mine.tolist() == theirs.tolist(), field.name
+        else:
+            assert mine == theirs, field.name
+
+
+def written(folder: Path, pieces: list[list[int]]) -> Records:
+    folder.mkdir()
+    with ColumnFiles(folder) as files:
+        for piece in pieces:
+            files.append(Records.from_rows([row(index) for index in piece]))
+    return read_columns(folder)
+
+
+@pytest.mark.parametrize("pieces", [[], [[]], [[0]], [[3, 1, 2], [9], [4, 8]]])
+def test_pieces_come_back_end_to_end(tmp_path: Path, pieces: list[list[int]]) -> None:
+    expected = Records.from_rows([row(index) for piece in pieces for index in piece])
+    assert_equal(written(tmp_path / "0", pieces), expected)
+
+
+def test_several_workers_rows_stand_in_the_order_of_the_schedule(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("loadgen.engine.columns._ROWS_AT_ONCE", 7)
+    order = np.random.default_rng(1).permutation(60).tolist()
+    parts = [written(tmp_path / str(k), [order[k::3][:5], order[k::3][5:]]) for k in range(3)]
+    for path in tmp_path.glob("*/*"):
+        path.unlink()  # the mapped files may go
+    assert_equal(in_schedule_order(parts), Records.from_rows([row(index) for index in range(60)]))

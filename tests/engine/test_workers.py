@@ -1,0 +1,110 @@
+"""Several measuring processes against the simulator: one run, with one t = 0, whoever carried it."""
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+
+from loadgen.engine.driver import Progress
+from loadgen.engine.record import MISSING, Outcome
+from loadgen.engine.workers import Workers
+from loadgen.errors import EngineError
+from loadgen.load.spec import ClosedLoop, OpenLoop, Wave
+from loadgen.servers.simulator.options import SimulatorOptions
+from loadgen.servers.simulator.process import SimulatorProcess
+from tests.engine.test_worker import task
+
+pytestmark = pytest.mark.loopback
+
+
+@pytest.fixture(scope="module")
+def simulator() -> Iterator[SimulatorProcess]:
+    with SimulatorProcess(SimulatorOptions(ttft_s=0.05, gap_s=0.01)) as process:
+        yield process
+
+
+@pytest.fixture(scope="module")
+def workers() -> Iterator[Workers]:
+    with Workers() as processes:
+        yield processes
+
+
+def test_a_closed_loop_is_one_run_of_all_its_callers(simulator: SimulatorProcess, workers: Workers) -> None:
+    heard: list[Progress] = []
+    recording = workers.run(task(simulator.port, ClosedLoop(5), 23, workers=2), heard.append)
+    records = recording.records
+    assert len(workers.pids) == 2
+    assert records.index.tolist() == list(range(23))
+    assert set(records.outcome) == {Outcome.OK}
+    assert sorted(set(records.slot)) == [0, 1, 2, 3, 4]
+    for slot in range(5):  # each caller keeps to its own requests, one after the other
+        rows = np.flatnonzero(records.slot == slot)
+        assert records.due_ns[rows].tolist() == [0, *records.end_ns[rows[:-1]].tolist()]
+    assert (heard[-1].done, heard[-1].planned, heard[-1].in_flight) == (23, 23, 0)
+    client = recording.client
+    assert (client.workers, client.connections_opened, client.stamp_source) == (2, 5, "kernel")
+    assert client.busiest_cpu_s is not None
+    assert client.cpu_s / 2 <= client.busiest_cpu_s < client.cpu_s
+
+
+def test_all_of_a_wave_leaves_at_one_moment(simulator: SimulatorProcess, workers: Workers) -> None:
+    records = workers.run(task(simulator.port, Wave(40), 40, workers=2)).records
+    assert np.all(records.sent_ns >= 0)
+    assert np.ptp(records.sent_ns) < 100e6  # two processes that began on their own would be further apart
+    assert records.due_ns.tolist() == [0] * 40
+
+
+def test_an_open_loops_moments_are_those_of_the_schedule(simulator: SimulatorProcess, workers: Workers) -> None:
+    records = workers.run(task(simulator.port, OpenLoop(50.0, "constant"), 25, workers=3)).records
+    assert records.due_ns.tolist() == [20_000_000 * index for index in range(25)]
+    assert np.all(records.sent_ns >= records.due_ns)
+    assert set(records.outcome) == {Outcome.OK}
+
+
+def test_no_worker_without_a_caller(simulator: SimulatorProcess, workers: Workers) -> None:
+    assert workers.run(task(simulator.port, ClosedLoop(2), 4, workers=3)).client.workers == 2
+
+
+def test_drain_reaches_all_of_them(simulator: SimulatorProcess, workers: Workers) -> None:
+    def drain_after_four(progress: Progress) -> None:
+        if progress.done >= 4:
+            workers.drain()
+
+    recording = workers.run(task(simulator.port, ClosedLoop(4), 400, output_tokens=10, workers=2), drain_after_four)
+    outcomes = recording.records.outcome
+    assert recording.interrupted
+    assert set(outcomes) == {Outcome.OK, Outcome.DROPPED}
+    assert len(outcomes) == 400
+    assert np.all(recording.records.sent_ns[outcomes == Outcome.DROPPED] == MISSING)
+
+
+def test_one_that_dies_ends_the_run_and_the_next_one_has_another(simulator: SimulatorProcess) -> None:
+    with Workers() as workers:
+        workers.run(task(simulator.port, ClosedLoop(2), 2, workers=2))
+        first, second = workers.pids
+
+        def kill_one(progress: Progress) -> None:
+            os.kill(second, signal.SIGKILL)
+
+        with pytest.raises(EngineError, match=r"exit code -9\); this run is lost"):
+            workers.run(task(simulator.port, ClosedLoop(2), 1000, workers=2), kill_one)
+        assert not psutil.pid_exists(first)
+        assert set(workers.run(task(simulator.port, ClosedLoop(2), 4, workers=2)).records.outcome) == {Outcome.OK}
+
+
+def test_a_run_leaves_no_file(
+    simulator: SimulatorProcess, workers: Workers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr("loadgen.engine.workers.bulk_folder", lambda: tmp_path)
+    monkeypatch.setattr("loadgen.load.bodies.bulk_folder", lambda: tmp_path)
+    planned = task(simulator.port, ClosedLoop(2), 4, workers=2)
+    assert list(tmp_path.iterdir()) != []
+    records = workers.run(planned).records
+    del planned
+    assert list(tmp_path.iterdir()) == []
+    assert len(records.arrival_ns) == 20

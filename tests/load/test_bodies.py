@@ -1,0 +1,55 @@
+"""Bodies in a file: as they were made, in every process, and gone afterwards."""
+
+import gc
+import pickle
+from pathlib import Path
+
+import pytest
+
+from loadgen.errors import UsageError
+from loadgen.load import bodies as bodies_module
+from loadgen.load.bodies import BodyFile
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(bodies_module, "bulk_folder", lambda: tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize("bodies", [[], [b""], [b"a", b"", b"ccc" * 1000]])
+def test_bodies_are_those_that_were_written(bodies: list[bytes]) -> None:
+    written = BodyFile.write(iter(bodies))
+    assert list(written) == [written[i] for i in range(len(bodies))] == bodies
+    assert len(written) == len(bodies)
+    assert written[:2] == tuple(bodies[:2])
+    with pytest.raises(IndexError):
+        written[len(bodies)]
+
+
+def test_a_copy_maps_the_same_file_and_the_file_goes_with_its_writer(folder: Path) -> None:
+    written = BodyFile.write([b"one", b"two"])
+    copy = pickle.loads(pickle.dumps(written))
+    assert list(folder.iterdir()) != []
+    del written
+    gc.collect()
+    assert list(folder.iterdir()) == []
+    assert list(copy) == [b"one", b"two"]
+
+
+def test_what_is_not_finished_leaves_no_file(folder: Path) -> None:
+    def breaks() -> "list[bytes]":
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        BodyFile.write(body for _ in range(1) for body in breaks())
+    assert list(folder.iterdir()) == []
+
+
+def test_a_full_disk_is_one_sentence(folder: Path) -> None:
+    def full() -> bytes:
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(UsageError, match=r"cannot be written to .*: No space left on device; free some space"):
+        BodyFile.write(full() for _ in range(1))
+    assert list(folder.iterdir()) == []

@@ -1,0 +1,49 @@
+"""A schedule dealt out: everything goes to exactly one worker, and callers keep their share of the requests."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from loadgen.load.schedule import Schedule
+from loadgen.load.shards import most_workers, shard, shard_rows, shard_shape
+from loadgen.load.spec import ClosedLoop, LoadShape, OpenLoop, Ramp, Wave
+
+
+@given(st.integers(1, 40), st.integers(1, 200), st.integers(1, 8), st.booleans())
+def test_every_request_has_one_worker(callers: int, requests: int, workers: int, closed: bool) -> None:
+    shape: LoadShape = ClosedLoop(callers) if closed else OpenLoop(1.0)
+    workers = min(workers, most_workers(shape, requests))
+    dealt = [shard_rows(shape, requests, worker, workers).tolist() for worker in range(workers)]
+    assert sorted(row for rows in dealt for row in rows) == list(range(requests))
+    assert all(dealt)
+    if closed and requests >= callers:
+        for worker, rows in enumerate(dealt):
+            part = shard_shape(shape, worker, workers)
+            assert isinstance(part, ClosedLoop)
+            # A round is one request a caller: no worker has rounds left when another has none.
+            assert requests // callers <= len(rows) / part.concurrency <= -(-requests // callers)
+
+
+def test_the_callers_of_the_parts_are_those_of_the_whole() -> None:
+    for shape in (ClosedLoop(7), Wave(7)):
+        parts = [shard_shape(shape, worker, 3) for worker in range(3)]
+        assert [part.size if isinstance(part, Wave) else part.concurrency for part in parts] == [3, 2, 2]  # type: ignore[union-attr]
+
+
+def test_an_open_loop_keeps_its_moments() -> None:
+    offsets_ns = np.arange(10, dtype=np.int64) * 100
+    whole = Schedule([b"%d" % n for n in range(10)], np.arange(10, dtype=np.int32), np.ones(10, np.int32), offsets_ns)
+    rows = shard_rows(OpenLoop(10.0), 10, 1, 3)
+    part = shard(whole, rows)
+    assert part.offsets_ns is not None
+    assert part.offsets_ns.tolist() == [100, 400, 700]
+    assert list(part.bodies) == [b"1", b"4", b"7"]
+    assert part.bodies[1:] == (b"4", b"7")
+    assert part.prompt_tokens.tolist() == [1, 4, 7]
+    assert shard_shape(OpenLoop(6.0, ramp=Ramp(12.0, 5.0)), 0, 3) == OpenLoop(2.0, ramp=Ramp(4.0, 5.0))
+
+
+@pytest.mark.parametrize(("shape", "most"), [(ClosedLoop(3), 3), (Wave(4), 4), (OpenLoop(100.0), 50)])
+def test_a_worker_has_something_to_do(shape: LoadShape, most: int) -> None:
+    assert most_workers(shape, 50) == most
