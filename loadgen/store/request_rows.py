@@ -31,6 +31,8 @@ _NUMBERS: dict[str, tuple[type[np.signedinteger[Any]], int | None]] = {
 }
 COLUMNS = (*_NUMBERS, "outcome", "counted_by", "finish_reason", "detail", "server_timing", "arrivals")
 
+_ROWS_AT_ONCE = 5_000
+
 _OUTCOMES = {int(outcome): outcome.label for outcome in Outcome}
 _OUTCOME_OF = {label: number for number, label in _OUTCOMES.items()}
 _COUNTED_BY = {int(source): source.label for source in CountedBy}
@@ -39,18 +41,26 @@ _COUNTED_BY_OF = {label: number for number, label in _COUNTED_BY.items()}
 
 def to_rows(records: Records, run_number: int) -> Iterator[dict[str, Any]]:
     """One mapping of column to value per request, in the order of `records`, made as they are asked for."""
+    for begin in range(0, len(records), _ROWS_AT_ONCE):  # the whole as Python objects would be several times its size
+        yield from _rows_within(records, run_number, begin, min(begin + _ROWS_AT_ONCE, len(records)))
+
+
+def _rows_within(records: Records, run_number: int, first: int, last: int) -> Iterator[dict[str, Any]]:
+    rows = slice(first, last)
     columns: dict[str, list[Any]] = {}
     for name, (_, null) in _NUMBERS.items():
-        values: list[int] = getattr(records, name).tolist()
+        values: list[int] = getattr(records, name)[rows].tolist()
         columns[name] = values if null is None else [None if value == null else value for value in values]
-    columns["outcome"] = [_OUTCOMES[number] for number in records.outcome.tolist()]
-    columns["counted_by"] = [_COUNTED_BY[number] for number in records.counted_by.tolist()]
-    columns["finish_reason"] = [None if value is None else plain.text(value) for value in records.finish_reason]
-    columns["detail"] = [None if value is None else plain.text(value) for value in records.detail]
-    columns["server_timing"] = [plain.without_nan(value) for value in records.server_timing]
+    columns["outcome"] = [_OUTCOMES[number] for number in records.outcome[rows].tolist()]
+    columns["counted_by"] = [_COUNTED_BY[number] for number in records.counted_by[rows].tolist()]
+    columns["finish_reason"] = [None if value is None else plain.text(value) for value in records.finish_reason[rows]]
+    columns["detail"] = [None if value is None else plain.text(value) for value in records.detail[rows]]
+    columns["server_timing"] = [plain.without_nan(value) for value in records.server_timing[rows]]
     names = tuple(columns)
-    spans = pairwise(records.arrival_start.tolist())
-    for row_number, (row, (begin, end)) in enumerate(zip(zip(*columns.values(), strict=True), spans, strict=True)):
+    spans = pairwise(records.arrival_start[first : last + 1].tolist())
+    for row_number, (row, (begin, end)) in enumerate(
+        zip(zip(*columns.values(), strict=True), spans, strict=True), start=first
+    ):
         blob = arrivals.encode(
             records.arrival_ns[begin:end],
             records.arrival_tokens[begin:end],
