@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from loadgen.experiments.stop import Stop
 
 _NOT_OF_THE_SPEC = {"spec", "plan", "resume", "as_json", "db", "quiet", "verbose"}
-_LISTS = ("concurrency", "rate", "wave", "input_tokens", "output_tokens")
+_LISTS = ("concurrency", "rate", "wave", "time_scale", "input_tokens", "output_tokens")
 
 
 def run(
@@ -29,6 +29,8 @@ def run(
     concurrency: options.Concurrency = None,
     rate: options.Rate = None,
     wave: options.Wave = None,
+    trace: options.Trace = None,
+    time_scale: options.TimeScale = None,
     arrivals: options.ArrivalProcess = None,
     burstiness: options.Burstiness = None,
     ramp_to: options.RampTo = None,
@@ -79,6 +81,8 @@ def sweep(
     concurrency: options.Concurrencies = None,
     rate: options.Rates = None,
     wave: options.Waves = None,
+    trace: options.Trace = None,
+    time_scale: options.TimeScales = None,
     arrivals: options.ArrivalProcess = None,
     burstiness: options.Burstiness = None,
     ramp_to: options.RampTo = None,

@@ -109,6 +109,7 @@ def _prompts(flag: str, metavar: str, text: str) -> typer.models.OptionInfo:
 _CONCURRENCY = "Closed loop: so many callers, each sends when its last answer ended."
 _RATE = "Open loop: requests per second, whatever the server does."
 _WAVE = "So many requests at once, and no more."
+_TIME_SCALE = "Multiply the offsets of --trace: 0.5 replays it twice as fast (default: 1)."
 _INPUT_TOKENS = "Prompt length in tokens."
 _OUTPUT_TOKENS = "Answer length in tokens."
 
@@ -124,6 +125,11 @@ ArrivalProcess = Annotated[
 Burstiness = Annotated[
     str | None, _load("--burstiness", "B", "Gamma arrivals of this shape: 1 is poisson, below 1 is burstier.")
 ]
+Trace = Annotated[
+    str | None, _load("--trace", "FILE", "Open loop: replay the moments and lengths of a trace (JSON Lines or CSV).")
+]
+TimeScale = Annotated[str | None, _load("--time-scale", "X", _TIME_SCALE)]
+TimeScales = Annotated[str | None, _load("--time-scale", "X,X…", _TIME_SCALE)]
 RampTo = Annotated[str | None, _load("--ramp-to", "R", "Let the rate go from --rate to this over the run.")]
 RampStrategy = Annotated[
     str | None, _load("--ramp-strategy", "linear|exponential", "How the rate of --ramp-to grows (default: linear).")

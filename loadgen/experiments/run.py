@@ -30,6 +30,7 @@ from loadgen.experiments.stop import Stop
 from loadgen.load.dataset import Dataset
 from loadgen.load.schedule import build, planned_requests
 from loadgen.load.spec import ClosedLoop, RunSpec
+from loadgen.load.trace import Trace
 from loadgen.load.workload import CountTokens
 from loadgen.servers.counting import chunk_counts_to_ask
 from loadgen.servers.endpoint import EndpointFacts, Headers, TokenCounter
@@ -55,6 +56,7 @@ class Bench:
     on_event: OnEvent
     dataset: Dataset | None = None
     doctor: dict[str, Any] | None = None  # what the doctor last found on this host, as runs keep it
+    trace: Trace | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +120,9 @@ def measure(bench: Bench, run: RunSpec, position: int, repeat: int) -> MeasuredR
         requests = planned_requests(run)
         if requests is None:
             requests = _requests_for_duration(run, warmup)
-        schedule = build(run, requests, prompt_seed, bench.facts.dialect, count_tokens, chunk_counts, bench.dataset)
+        schedule = build(
+            run, requests, prompt_seed, bench.facts.dialect, count_tokens, chunk_counts, bench.dataset, bench.trace
+        )
     phase("measuring")
     host_load = HostLoad()
     with Telemetry(bench.facts.metrics_url if bench.facts.has_metrics else None, bench.headers) as telemetry:

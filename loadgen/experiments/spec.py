@@ -6,10 +6,10 @@ underscores. Nothing here contacts a server.
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field
 
@@ -30,6 +30,7 @@ from loadgen.load.spec import (
     Wave,
     canonical_hash,
 )
+from loadgen.load.trace import Trace, read_trace
 from loadgen.servers.endpoint import Headers, normalise_url
 
 SIMULATOR = "simulator"  # the word which stands for the embedded simulator where a URL is asked
@@ -99,10 +100,12 @@ class SweepSpec(WorkloadKeys):
     concurrency: WholeList = None
     rate: PositiveList = None
     wave: WholeList = None
-    arrivals: Arrivals | None = None
+    arrivals: Literal["constant", "poisson", "gamma"] | None = None
     burstiness: Positive | None = None
     ramp_to: Positive | None = None
     ramp_strategy: RampStrategy = "linear"
+    trace: str | None = None
+    time_scale: PositiveList = None
     requests: Whole | None = None
     duration_s: Positive | None = None
     input_tokens: WholeList = None
@@ -168,29 +171,34 @@ def make_spec(values: Mapping[str, object], origin: Origin) -> SweepSpec:
     return spec.model_copy(update={"url": normalise_url(spec.url)})
 
 
+@dataclass(frozen=True, slots=True)
+class _Load:
+    """One load point: its shape, how much of it, and how long its prompts and answers are (of a trace: on average)."""
+
+    shape: LoadShape
+    requests: int | None
+    duration_s: float | None
+    input_tokens: int | None
+    output_tokens: int
+
+
 def resolve(spec: SweepSpec) -> list[RunSpec]:
     """Every run in the order in which they are to happen: repeats outside, so that a drift of the server meets all points.
 
     Repeat k of any point has seed `seed + k`, so that all points and all servers see the same arrivals.
-    Raises UsageError for a run without a request and for one that is too large to prepare.
+    Raises UsageError for a run without a request, for one that is too large to prepare, and for a trace that cannot be read.
     """
-    shapes: list[LoadShape] = [
-        *(ClosedLoop(concurrency) for concurrency in spec.concurrency or ()),
-        *(_open_loop(spec, rate) for rate in spec.rate or ()),
-        *(Wave(size) for size in spec.wave or ()),
-    ]
-    assert spec.output_tokens is not None
     dataset = read_dataset_of(spec)
     points = [
         RunSpec(
             url=spec.url,
             model=spec.model,
-            shape=shape,
-            input_tokens=input_tokens,
-            output_tokens=output_tokens,
+            shape=load.shape,
+            input_tokens=load.input_tokens,
+            output_tokens=load.output_tokens,
             endpoint=spec.endpoint,
-            requests=_requests(spec, shape),
-            duration_s=spec.duration_s,
+            requests=load.requests,
+            duration_s=load.duration_s,
             warmup_requests=spec.warmup_requests,
             request_timeout_s=spec.request_timeout_s,
             workers=spec.workers,
@@ -200,7 +208,7 @@ def resolve(spec: SweepSpec) -> list[RunSpec]:
             tokenizer=spec.tokenizer,
             workload=spec.workload_of(dataset),
         )
-        for input_tokens, output_tokens, shape in product(spec.input_tokens or (None,), spec.output_tokens, shapes)
+        for load in (_grid(spec) if spec.trace is None else _replays(spec, read_trace(Path(spec.trace))))
     ]
     runs = [replace(point, seed=spec.seed + repeat) for repeat in range(spec.repeats) for point in points]
     for run in runs:
@@ -227,6 +235,38 @@ def warmup_requests(run: RunSpec) -> int:
             return max(1, min(_MOST_WARMUP_OPEN_LOOP, round(run.shape.mean_rate_per_s)))
         case _:
             return run.concurrency or 1
+
+
+def _grid(spec: SweepSpec) -> list[_Load]:
+    """Every combination of lengths and loads."""
+    shapes: list[LoadShape] = [
+        *(ClosedLoop(concurrency) for concurrency in spec.concurrency or ()),
+        *(_open_loop(spec, rate) for rate in spec.rate or ()),
+        *(Wave(size) for size in spec.wave or ()),
+    ]
+    assert spec.output_tokens is not None
+    return [
+        _Load(shape, _requests(spec, shape), spec.duration_s, input_tokens, output_tokens)
+        for input_tokens, output_tokens, shape in product(spec.input_tokens or (None,), spec.output_tokens, shapes)
+    ]
+
+
+def _replays(spec: SweepSpec, trace: Trace) -> list[_Load]:
+    """The trace at each time scale. A duration is counted out in requests here, since the trace says when each is due."""
+    if spec.requests is not None and spec.requests > len(trace):
+        raise UsageError(
+            f"--requests is {spec.requests:,}, and the trace {trace.name} has {len(trace):,}; leave it out"
+        )
+    loads = []
+    for time_scale in spec.time_scale or (1.0,):
+        requests = spec.requests or len(trace)
+        if spec.duration_s is not None:
+            requests = trace.requests_within(time_scale, spec.duration_s)
+        prompt_tokens, output_tokens = (
+            max(1, round(float(tokens[:requests].mean()))) for tokens in (trace.prompt_tokens, trace.output_tokens)
+        )
+        loads.append(_Load(trace.replay(time_scale, requests), requests, None, prompt_tokens, output_tokens))
+    return loads
 
 
 def _open_loop(spec: SweepSpec, rate_per_s: float) -> OpenLoop:
@@ -261,13 +301,21 @@ def _requests(spec: SweepSpec, shape: LoadShape) -> int | None:
 def _check(spec: SweepSpec, origin: Origin) -> None:
     """Combinations that no single value shows to be wrong."""
     name = origin.name
-    loads = [key for key in ("concurrency", "rate", "wave") if getattr(spec, key) is not None]
+    loads = [key for key in ("concurrency", "rate", "wave", "trace") if getattr(spec, key) is not None]
     if not loads:
-        raise UsageError("no load is given: say --concurrency N, --rate R or --wave N")
+        raise UsageError("no load is given: say --concurrency N, --rate R, --wave N or --trace FILE")
     if len(loads) > 1:
         raise UsageError(f"{name(loads[0])} and {name(loads[1])} exclude each other; give one of them")
+    if spec.trace is not None:
+        for key in ("input_tokens", "output_tokens", "range_ratio", "prefix_tokens", "dataset"):
+            if key in spec.model_fields_set:
+                raise UsageError(f"{name(key)} does not go with {name('trace')}, which has the length of each request")
     for key in ("input_tokens", "output_tokens"):
-        if getattr(spec, key) is None and not (key == "input_tokens" and spec.dataset is not None):
+        if (
+            spec.trace is None
+            and getattr(spec, key) is None
+            and not (key == "input_tokens" and spec.dataset is not None)
+        ):
             raise UsageError(f"{name(key)} is missing; say how many tokens, for example --{key.replace('_', '-')} 128")
     if spec.requests is not None and spec.duration_s is not None:
         raise UsageError(f"{name('requests')} and {name('duration_s')} exclude each other; give one of them")
@@ -310,6 +358,8 @@ def _check_arrivals(spec: SweepSpec, origin: Origin, load: str) -> None:
     for key in ("arrivals", "burstiness", "ramp_to", "ramp_strategy"):
         if spec.rate is None and key in spec.model_fields_set:
             raise UsageError(f"{name(key)} needs --rate; requests of {name(load)} have no arrival process")
+    if spec.trace is None and spec.time_scale is not None:
+        raise UsageError(f"{name('time_scale')} needs --trace FILE, whose offsets it multiplies")
     if spec.arrivals == "gamma" and spec.burstiness is None:
         raise UsageError(f"{name('arrivals')} gamma needs --burstiness: 1 is poisson, below 1 is burstier")
     if spec.burstiness is not None and spec.arrivals not in (None, "gamma"):

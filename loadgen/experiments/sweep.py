@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from loadgen.engine.record import Outcome
@@ -23,6 +24,7 @@ from loadgen.experiments.size import longest
 from loadgen.experiments.spec import SweepSpec, grid_hash, read_dataset_of, resolve
 from loadgen.experiments.stop import Stop
 from loadgen.load.spec import RunSpec
+from loadgen.load.trace import read_trace
 from loadgen.servers.counting import chunk_counts_told
 from loadgen.servers.endpoint import EndpointFacts, check_lengths, is_alive, probe
 from loadgen.servers.environment import environment
@@ -84,6 +86,7 @@ def run_sweep(
     if spec.tokenizer is not None:
         Tokenizer(spec.tokenizer)  # whether there is one, before anything is sent
     dataset = read_dataset_of(spec)
+    trace = None if spec.trace is None else read_trace(Path(spec.trace))
     spec_hash = grid_hash(runs)
     unfinished = store.resumable(spec_hash) if resume else None
     if resume and unfinished is None and (finished := store.finished(spec_hash)) is not None:
@@ -92,7 +95,7 @@ def run_sweep(
     with _server(spec) as url, ExitStack() as stack:
         facts = probe(url, spec.model, headers)
         for run in runs:
-            input_tokens, output_tokens = longest(run)
+            input_tokens, output_tokens = longest(run) if trace is None else trace.longest(run.requests or len(trace))
             if dataset is not None:
                 output_tokens = max(output_tokens, dataset.longest_output_tokens)
             check_lengths(facts, input_tokens, output_tokens)
@@ -116,7 +119,7 @@ def run_sweep(
                 stop.attach(workers)
                 try:
                     doctor = attached(store.doctor_result(host_hash()))
-                    bench = Bench(sweep_id, facts, headers, workers, stop, on_event, dataset, doctor)
+                    bench = Bench(sweep_id, facts, headers, workers, stop, on_event, dataset, doctor, trace)
                     for position, run in enumerate(runs, start=1):
                         if run.hash not in ended:
                             _one(bench, store, run, position, len(runs), repeat=run.seed - spec.seed)

@@ -13,6 +13,7 @@ from loadgen.load.dataset import Dataset
 from loadgen.load.lengths import lengths
 from loadgen.load.prompts import prompts
 from loadgen.load.spec import OpenLoop, RunSpec, Wave
+from loadgen.load.trace import Trace
 from loadgen.load.workload import ChunkCounts, CountTokens, Dialect, Prompt, encode_body
 
 __all__ = ["Dialect", "Schedule", "build", "planned_requests"]
@@ -66,13 +67,15 @@ def build(
     count_tokens: CountTokens | None = None,
     chunk_counts: tuple[ChunkCounts, ...] = (),
     dataset: Dataset | None = None,
+    trace: Trace | None = None,
 ) -> Schedule:
     """The schedule of `requests` requests of `spec`.
 
     Arrivals and lengths depend on `spec.seed` alone, prompts on `prompt_seed` alone. Completions in the vllm dialect are
     asked with exact token ids; everything else with text, fitted by `count_tokens` where there is one. With `dataset`,
     the prompts are its own, in an order that depends on `spec.seed`. `chunk_counts` are the means by which the server is
-    asked to tell the tokens of each chunk.
+    asked to tell the tokens of each chunk. With `trace`, arrivals and lengths are those of its first requests, whatever
+    the seed.
     Raises UsageError when the disk has no room for the bodies.
     """
     spread = spec.workload.range_ratio
@@ -84,12 +87,17 @@ def build(
         asked = (entry.prompt for entry in drawn)
         own = [entry.output_tokens for entry in drawn]
         output_tokens = np.array([own[i] or output_tokens[i] for i in range(requests)], dtype=np.int32)
+    elif trace is not None:
+        input_tokens, output_tokens = trace.prompt_tokens[:requests], trace.output_tokens[:requests]
+        asked = prompts(spec, input_tokens, prompt_seed, dialect, count_tokens)
     else:
         assert spec.input_tokens is not None, "only a dataset's prompts have no stated length"
         input_tokens = lengths(spec.input_tokens, spread, requests, spec.seed, "input_tokens")
         asked = prompts(spec, input_tokens, prompt_seed, dialect, count_tokens)
     offsets = None
-    if isinstance(spec.shape, OpenLoop):
+    if isinstance(spec.shape, OpenLoop) and spec.shape.trace is not None and trace is not None:
+        offsets = trace.offsets_ns(spec.shape.trace.time_scale, requests)
+    elif isinstance(spec.shape, OpenLoop):
         offsets = offsets_ns(spec.shape, requests, spec.seed)
     return Schedule(
         bodies=BodyFile.write(

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from loadgen.load.content import PLAIN, Workload
 
 Endpoint = Literal["completions", "chat"]
-Arrivals = Literal["constant", "poisson", "gamma"]
+Arrivals = Literal["constant", "poisson", "gamma", "trace"]
 RampStrategy = Literal["linear", "exponential"]
 
 
@@ -40,16 +40,26 @@ class Ramp:
 
 
 @dataclass(frozen=True, slots=True)
+class TraceSource:
+    """Which trace is replayed: the name of its file, the hash of its content, and the factor on all its offsets."""
+
+    name: str
+    hash: str
+    time_scale: float
+
+
+@dataclass(frozen=True, slots=True)
 class OpenLoop:
     """Requests arrive at `rate_per_s` on average, whatever the server does; with a `ramp`, the rate begins there.
 
-    `burstiness` is the shape of gamma arrivals, and None for the other processes.
+    `burstiness` is the shape of gamma arrivals, and None for the other processes; `trace` is there for a replay alone.
     """
 
     rate_per_s: float
     arrivals: Arrivals = "poisson"
     burstiness: float | None = None
     ramp: Ramp | None = None
+    trace: TraceSource | None = None
     kind: Literal["open_loop"] = "open_loop"
 
     @property
@@ -65,6 +75,9 @@ class OpenLoop:
     @property
     def label(self) -> str:
         """`4 requests/s poisson`, `2 requests/s gamma (burstiness 0.5)`, `1 to 20 requests/s poisson (linear ramp)`."""
+        if self.trace is not None:
+            scale = "" if self.trace.time_scale == 1 else f" × {self.trace.time_scale:g}"
+            return f"trace {self.trace.name}{scale}, {self.rate_per_s:.4g} requests/s"
         rate = f"{self.rate_per_s:g}" if self.ramp is None else f"{self.rate_per_s:g} to {self.ramp.to_per_s:g}"
         more = [] if self.burstiness is None else [f"burstiness {self.burstiness:g}"]
         more += [] if self.ramp is None else [f"{self.ramp.strategy} ramp"]
@@ -130,6 +143,8 @@ class RunSpec:
         kind = shape.pop("kind")
         if "ramp" in shape:
             shape["ramp"] = Ramp(**shape["ramp"])
+        if "trace" in shape:
+            shape["trace"] = TraceSource(**shape["trace"])
         shapes: dict[str, type[ClosedLoop] | type[OpenLoop] | type[Wave]] = {
             "closed_loop": ClosedLoop,
             "open_loop": OpenLoop,

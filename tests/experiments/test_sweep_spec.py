@@ -1,6 +1,7 @@
 """From flags to resolved runs: grids, order, seeds, defaults, hashes, and the sentence for each mistake."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ GIVEN: dict[str, object] = {
     "input_tokens": "8",
     "output_tokens": "16",
 }
+LENGTHS_OF_THE_TRACE: dict[str, object] = {"concurrency": None, "input_tokens": None, "output_tokens": None}
 OPEN: dict[str, object] = {"concurrency": None, "rate": "2"}
 
 
@@ -130,6 +132,43 @@ def test_a_ramp_lasts_as_long_as_the_run(changes: dict[str, object], over_s: flo
     assert RunSpec.from_json(run.to_json()) == run
 
 
+TRACE = "".join(
+    f'{{"offset_s": {offset_s}, "prompt_tokens": {tokens}, "output_tokens": 4}}\n'
+    for offset_s, tokens in ((0, 10), (1, 20), (4, 90))
+)
+
+
+def trace_spec(folder: Path, **changes: object) -> SweepSpec:
+    path = folder / "t.jsonl"
+    path.write_text(TRACE)
+    return spec(**LENGTHS_OF_THE_TRACE, trace=str(path), **changes)
+
+
+def test_a_trace_is_replayed_at_each_time_scale_with_its_own_mean_lengths(tmp_path: Path) -> None:
+    runs = resolve(trace_spec(tmp_path, time_scale="1,0.5"))
+    assert [run.shape.rate_per_s for run in runs if isinstance(run.shape, OpenLoop)] == [0.5, 1.0]
+    assert {(run.requests, run.duration_s, run.input_tokens, run.output_tokens) for run in runs} == {(3, None, 40, 4)}
+    assert [RunSpec.from_json(run.to_json()) for run in runs] == runs
+
+
+@pytest.mark.parametrize("changes", [{"requests": "2"}, {"duration_s": "4"}])
+def test_a_trace_is_cut_by_number_or_by_time(tmp_path: Path, changes: dict[str, object]) -> None:
+    (run,) = resolve(trace_spec(tmp_path, **changes))
+    assert (run.requests, run.duration_s, run.input_tokens) == (2, None, 15)
+
+
+def test_the_hash_of_a_replay_follows_the_content_of_its_trace(tmp_path: Path) -> None:
+    replay = trace_spec(tmp_path)
+    before = grid_hash(resolve(replay))
+    (tmp_path / "t.jsonl").write_text(TRACE.replace("90", "91"))
+    assert grid_hash(resolve(replay)) != before
+
+
+def test_more_requests_than_a_trace_has_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"--requests is 4, and the trace t.jsonl has 3; leave it out"):
+        resolve(trace_spec(tmp_path, requests="4"))
+
+
 def test_secrets_stay_out_of_the_record_and_of_repr() -> None:
     secret = spec(header=["X-Team=tops3cret"], api_key_env="KEY")
     assert secret.secret_headers({"KEY": "k3y"}) == (("X-Team", "tops3cret"), ("Authorization", "Bearer k3y"))
@@ -184,6 +223,10 @@ MISTAKES: list[tuple[dict[str, Any], str]] = [
     ({"image": "512", "endpoint": "chat"}, "--image must be width x height in pixels like 512x512"),
     ({"image": "9000x1", "endpoint": "chat"}, "--image must be width x height"),
     ({"images_per_request": "2"}, "--images-per-request needs --image"),
+    ({"time_scale": "2"}, "--time-scale needs --trace FILE"),
+    ({"trace": "t.jsonl"}, "--concurrency and --trace exclude each other"),
+    ({"trace": "t.jsonl", "concurrency": None}, "--input-tokens does not go with --trace"),
+    (LENGTHS_OF_THE_TRACE | {"trace": "t.jsonl", "arrivals": "constant"}, "--arrivals needs --rate"),
     ({"workers": "2"}, "--workers is 2, more than 1 callers"),
     ({"slo": "speed=1"}, "--slo names 'speed'"),
     ({"slo": "ttft_s=0"}, "--slo must be greater than 0, not 0"),
