@@ -11,20 +11,20 @@ import asyncio
 import contextlib
 import socket
 import ssl
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import httptools
-import httpx2
 
 from loadgen.engine.clock import monotonic_ns
 from loadgen.engine.exchange import Exchange, stamp_now
 from loadgen.engine.framing import ResponseParser
+from loadgen.engine.loop import StreamLoop
 
-SO_TIMESTAMPING = 37  # asm-generic/socket.h; the socket module does not name it
-RX_SOFTWARE, SOFTWARE = 1 << 3, 1 << 4  # linux/net_tstamp.h
-READ_BYTES = 65536
-ANCILLARY_BYTES = 96
+SO_TIMESTAMPNS_NEW = 64  # asm-generic/socket.h; the socket module does not name it. Half the bytes of SO_TIMESTAMPING
+READ_BYTES = 8192  # more costs: Python allocates all of it for every read. What is left comes with the next one
+ANCILLARY_BYTES = 32
 
 # The two spellings in use. Only a head can hold these bytes: JSON has no raw line end. Any other spelling goes to the parser.
 _CHUNKED_LOWER, _CHUNKED_TITLE = b"\r\ntransfer-encoding: chunked\r\n", b"\r\nTransfer-Encoding: chunked\r\n"
@@ -37,8 +37,8 @@ _STALE_NS = 5_000_000
 """A kept connection lost within this time of the send, plus two round trips, was closed before the request reached it."""
 
 
-class StaleConnectionError(Exception):
-    """The server had closed the kept connection before it saw the request, which can therefore be sent again."""
+OnEnd = Callable[[str | None], None]
+"""Told once for each request: None when its answer is whole, otherwise what went wrong."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ def ask_for_kernel_stamps(sock: socket.socket) -> None:
     The kernel begins to stamp for the whole host a moment after the first socket asks, and ends with the last one.
     """
     with contextlib.suppress(OSError):
-        sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPING, RX_SOFTWARE | SOFTWARE)
+        sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS_NEW, 1)
 
 
 class TlsTunnel:
@@ -107,7 +107,10 @@ class TlsTunnel:
 
 
 class Connection:
-    """A connected socket that carries one exchange at a time. Not reusable once `closed`."""
+    """A connected socket that carries one exchange at a time. Not reusable once `closed`.
+
+    `stale` says that the server had closed it before it saw the request, which can therefore be sent again elsewhere.
+    """
 
     def __init__(
         self, loop: asyncio.AbstractEventLoop, sock: socket.socket, tunnel: TlsTunnel | None, connect_ns: int
@@ -117,14 +120,18 @@ class Connection:
         self._recvmsg = sock.recvmsg
         self._tunnel = tunnel
         self._exchange: Exchange | None = None
-        self._ended: asyncio.Future[None] | None = None
+        self._on_end: OnEnd | None = None
         self._framing: ResponseParser | None = None
         self._unsent: memoryview | None = None
         self._used = False
         self._sent_ns = 0
         self.connect_ns = connect_ns
         self.closed = False
-        loop.add_reader(sock, self._readable)
+        self.stale = False
+        if isinstance(loop, StreamLoop):
+            loop.watch(sock, self._readable)
+        else:
+            loop.add_reader(sock, self._readable)
 
     @classmethod
     async def open(cls, address: Address) -> "Connection":
@@ -146,18 +153,19 @@ class Connection:
             raise
         return cls(loop, sock, tunnel, monotonic_ns() - begun_ns)
 
-    async def carry(self, wire: bytes, exchange: Exchange) -> None:
-        """Send `wire` and gather its whole answer into `exchange`.
+    def send(self, wire: bytes, exchange: Exchange, on_end: OnEnd) -> None:
+        """Send `wire` and gather its whole answer into `exchange`; then, or when that fails, call `on_end`.
 
-        Raises StaleConnectionError when a kept connection turns out to be closed, httpx2.ReadError when it is lost before or
-        within the answer, httpx2.RemoteProtocolError when the answer is not HTTP. Whatever arrived stays in `exchange`.
+        Whatever arrived stays in `exchange`. A connection found closed by the server tells so at once.
         """
-        if self._used and self._is_gone():
-            self.close()
-            raise StaleConnectionError
         self._exchange = exchange
+        self._on_end = on_end
         self._framing = None
-        self._ended = self._loop.create_future()
+        if self._used and self._is_gone():
+            self.stale = True
+            self._fail("the server had closed the connection")
+            return
+        sent = 0
         try:
             if self._tunnel is not None:
                 wire = self._tunnel.encrypt(wire)
@@ -166,29 +174,43 @@ class Connection:
                 exchange.sent_ns = self._sent_ns
             sent = self._socket.send(wire)
         except BlockingIOError:
-            sent = 0
+            pass
         except OSError as error:
             self._lost(error)
-            sent = len(wire)
+            return
         if sent < len(wire):
             self._unsent = memoryview(wire)[sent:]
-            self._loop.add_writer(self._socket, self._writable)
-        try:
-            await self._ended
-        finally:
-            self._exchange = None
-            if not exchange.complete or self._unsent is not None or not self._is_kept_alive(exchange):
-                self.close()
-            self._used = True
+            self._watch_also_for_room()
 
     def close(self) -> None:
-        """Close the socket; what was in flight on it is lost."""
+        """Close the socket; what was in flight on it is lost, and nobody is told."""
         if not self.closed:
             self.closed = True
-            self._loop.remove_reader(self._socket)
-            if self._unsent is not None:
-                self._loop.remove_writer(self._socket)
+            self._exchange = None
+            self._unwatch()
             self._socket.close()
+
+    def _watch_also_for_room(self) -> None:
+        # For the length of a long body the loop itself watches the socket: it can watch for both, a stream's place cannot.
+        if isinstance(self._loop, StreamLoop):
+            self._loop.unwatch(self._socket)
+            self._loop.add_reader(self._socket, self._readable)
+        self._loop.add_writer(self._socket, self._writable)
+
+    def _watch_only_for_bytes(self) -> None:
+        self._loop.remove_writer(self._socket)
+        if isinstance(self._loop, StreamLoop):
+            self._loop.remove_reader(self._socket)
+            self._loop.watch(self._socket, self._readable)
+
+    def _unwatch(self) -> None:
+        if self._unsent is not None:
+            self._loop.remove_writer(self._socket)
+            self._loop.remove_reader(self._socket)
+        elif isinstance(self._loop, StreamLoop):
+            self._loop.unwatch(self._socket)
+        else:
+            self._loop.remove_reader(self._socket)
 
     def _is_kept_alive(self, exchange: Exchange) -> bool:
         """Whether the whole answer in `exchange` leaves the connection open."""
@@ -218,7 +240,7 @@ class Connection:
         self._unsent = self._unsent[sent:]
         if not self._unsent:
             self._unsent = None
-            self._loop.remove_writer(self._socket)
+            self._watch_only_for_bytes()
 
     def _readable(self) -> None:
         try:
@@ -241,9 +263,10 @@ class Connection:
                 self.close()
             return
         if received:
-            exchange.reads.append(received)
+            reads = exchange.reads
+            reads.append(received)
             exchange.stamps.append(ancillary[0][2] if ancillary else stamp_now())
-            if len(exchange.reads) == 1:
+            if len(reads) == 1:
                 self._begin(received)
             elif self._framing is not None:
                 self._feed()
@@ -276,22 +299,26 @@ class Connection:
             while self._framing.reads_fed < len(reads):
                 self._framing.feed(reads[self._framing.reads_fed])
         except httptools.HttpParserError as error:
-            self._fail(httpx2.RemoteProtocolError(f"the answer is not HTTP: {error}"))
+            self._fail(f"the answer is not HTTP: {error}")
             return
         if self._framing.ended:
             self._end()
 
     def _end(self) -> None:
-        assert self._exchange is not None
-        assert self._ended is not None
-        self._exchange.complete = True
-        if not self._ended.done():
-            self._ended.set_result(None)
+        exchange, on_end = self._exchange, self._on_end
+        assert exchange is not None
+        assert on_end is not None
+        exchange.complete = True
+        self._exchange = None
+        self._used = True
+        if self._unsent is not None or not self._is_kept_alive(exchange):
+            self.close()
+        on_end(None)
 
     def _lost(self, error: OSError | None) -> None:
         """The connection is gone: a proper end for a body of no stated length, otherwise a failure."""
         exchange = self._exchange
-        if exchange is None or exchange.complete:
+        if exchange is None:
             self.close()
             return
         if error is None and self._framing is not None and self._framing.may_end_by_close:
@@ -299,13 +326,13 @@ class Connection:
             return
         reason = f": {error.strerror or error}" if error is not None else ""
         if exchange.reads:
-            self._fail(httpx2.ReadError(f"the connection was lost within the answer{reason}"))
-        elif self._used and monotonic_ns() - self._sent_ns < _STALE_NS + 2 * self.connect_ns:
-            self._fail(StaleConnectionError())
-        else:
-            self._fail(httpx2.ReadError(f"the connection was closed before the first byte of the answer{reason}"))
+            self._fail(f"the connection was lost within the answer{reason}")
+            return
+        self.stale = self._used and monotonic_ns() - self._sent_ns < _STALE_NS + 2 * self.connect_ns
+        self._fail(f"the connection was closed before the first byte of the answer{reason}")
 
-    def _fail(self, error: Exception) -> None:
+    def _fail(self, reason: str) -> None:
+        on_end = self._on_end
         self.close()
-        if self._ended is not None and not self._ended.done():
-            self._ended.set_exception(error)
+        assert on_end is not None
+        on_end(reason)

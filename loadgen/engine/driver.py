@@ -1,8 +1,9 @@
-"""Drives one run: sends what the schedule says when its shape says, and gathers one exchange per planned request.
+"""Drives one run: sends what the schedule says when its shape says, and hands on one exchange per planned request.
 
 Three shapes: a closed loop of callers, each with its own connection; one wave, which is a closed loop whose callers have one
-request each; an open loop that sends at intended moments, whatever is still in flight. The driver knows httpx2's transport
-interface and the schedule; it reads no byte of any answer.
+request each; an open loop that sends at intended moments, whatever is still in flight. The driver knows streams and the
+schedule; it reads no byte of any answer. No task is made for a request: a stream calls back when its answer has ended, so
+that a thousand answers which end together cost a thousand sends and little else.
 """
 
 import asyncio
@@ -12,6 +13,7 @@ import secrets
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import httpx2
 
@@ -19,9 +21,10 @@ from loadgen.engine.alarm import make_alarm
 from loadgen.engine.clock import monotonic_ns
 from loadgen.engine.exchange import Exchange
 from loadgen.engine.record import Outcome
-from loadgen.engine.transport import CONNECT_LIMIT_S
+from loadgen.engine.transport import CONNECT_LIMIT_S, ConnectFailedError
 from loadgen.load.schedule import Schedule
 from loadgen.load.spec import ClosedLoop, LoadShape, OpenLoop, Wave
+from loadgen.load.streams import streams
 
 NS_PER_S = 1_000_000_000
 CONNECTS_AT_ONCE = 64  # more would overflow a server's backlog, and SYN retries cost a second
@@ -62,10 +65,27 @@ class Progress:
     in_flight: int
 
 
+class Stream(Protocol):
+    """What carries one request at a time: `StampingTransport`, or a script in tests."""
+
+    async def open(self) -> None:
+        """Connect. Raises ConnectFailedError."""
+
+    def start(self, wire: bytes, exchange: Exchange, on_end: Callable[[Exchange], None]) -> None:
+        """Send `wire`, gather the answer into `exchange`, then call `on_end`."""
+
+    def abandon(self) -> None:
+        """Give up what is in flight without calling `on_end`."""
+
+    def close(self) -> None:
+        """Close the connection."""
+
+
 class Driver:
     """One run. `open`, then `run` once; `drain` and `stop` may be called from the same loop at any time.
 
-    `make_transport` gives one stream's transport; its `open`, where it has one, is called before t = 0.
+    `make_stream` gives one stream; its `open` is called before t = 0. `on_finished` is given every exchange as it ends, and
+    at last those that were never sent; it is called between the reads of others, so it must take microseconds.
     """
 
     def __init__(
@@ -74,113 +94,113 @@ class Driver:
         schedule: Schedule,
         shape: LoadShape,
         *,
-        make_transport: Callable[[], httpx2.AsyncBaseTransport],
+        make_stream: Callable[[], Stream],
         on_finished: Callable[[Exchange], None],
         duration_s: float | None = None,
         request_timeout_s: float = 600.0,
     ) -> None:
         self._schedule = schedule
         self._shape = shape
-        self._make_transport = make_transport
+        self._make_stream = make_stream
         self._on_finished = on_finished
         self._duration_s = duration_s
+        self._request_timeout_ns = round(request_timeout_s * NS_PER_S)
         self._request_timeout_s = request_timeout_s
-        self._url = target.url
-        self._headers = _header_list(target, self._url)
-        self._id_prefix = b"loadgen-%b-" % secrets.token_hex(6).encode()
-        self._transports: list[httpx2.AsyncBaseTransport] = []
-        self._first_requests: list[httpx2.Request] = []
+        self._head = _head(target)
+        self._streams: list[Stream] = []
+        self._first_wires: list[bytes] = []
         self._free: deque[int] = deque()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._in_flight: dict[int, tuple[Exchange, int]] = {}  # by index, in the order of starting: and when that was
+        self._time_limit: asyncio.TimerHandle | None = None
+        self._connecting: asyncio.Future[list[None]] | None = None
         self._next = 0
         self._draining = False
-        self._no_more: asyncio.Event = asyncio.Event()
-        self._sent: set[int] = set()
+        self._over = asyncio.Event()
+        self._fault: Exception | None = None
         self.origin_ns = 0
         self.finished_ns = 0
-        self.done = self.failed = self.in_flight = self.peak_in_flight = 0
+        self.sent = self.done = self.failed = self.peak_in_flight = 0
         self.interrupted = False
         self.schedule_exhausted = False
 
     async def open(self) -> None:
-        """Make the streams, connect them, and build the requests that go out together at t = 0.
+        """Make the streams, connect them, and encode the requests that go out together at t = 0.
 
         A connection that fails is tried again by the request that needs it.
         """
-        self._transports = [self._make_transport() for _ in range(self.streams)]
-        self._first_requests = [self._request(index) for index in range(self.streams)]
+        self._streams = [self._make_stream() for _ in range(self.streams)]
+        self._first_wires = [self._wire(index) for index in range(self.streams)]
         gate = asyncio.Semaphore(CONNECTS_AT_ONCE)
 
-        async def connect(transport: httpx2.AsyncBaseTransport) -> None:
-            opening = getattr(transport, "open", None)
-            if opening is not None:
-                async with gate:
-                    with contextlib.suppress(httpx2.TransportError, TimeoutError):
-                        await asyncio.wait_for(opening(), min(CONNECT_LIMIT_S, self._request_timeout_s))
+        async def connect(stream: Stream) -> None:
+            async with gate:
+                with contextlib.suppress(ConnectFailedError, TimeoutError):
+                    await asyncio.wait_for(stream.open(), min(CONNECT_LIMIT_S, self._request_timeout_s))
 
-        self._tasks = {asyncio.ensure_future(connect(transport)) for transport in self._transports}
-        await self._all_tasks()
+        self._connecting = asyncio.gather(*map(connect, self._streams))
+        try:
+            await self._connecting
+        except asyncio.CancelledError:
+            if not self._draining:
+                raise
 
     async def run(self, start_at_ns: int | None = None) -> None:
-        """From t = 0 to the last answer. Every planned request has been given to `on_finished` once afterwards."""
+        """From t = 0, which may be a moment to come on the monotonic clock, to the last answer.
+
+        A fault of ours, which no outcome covers, ends the run and is raised.
+        """
         if start_at_ns is not None:
-            await asyncio.sleep((start_at_ns - monotonic_ns()) / NS_PER_S)
-            while monotonic_ns() < start_at_ns:
-                pass  # the loop's timers round to a millisecond, and may ring before their time
-        self.origin_ns = start_at_ns or monotonic_ns()
+            await self._until(start_at_ns)
+        self.origin_ns = monotonic_ns() if start_at_ns is None else start_at_ns
         match self._shape:
             case ClosedLoop() | Wave():
-                self._tasks = {asyncio.ensure_future(self._caller(slot)) for slot in range(len(self._transports))}
+                for slot in range(len(self._streams)):
+                    self._next_of_caller(slot)
+                self._perhaps_over()
+                await self._over.wait()
             case OpenLoop():
-                self._free.extend(range(len(self._transports)))
+                self._free.extend(range(len(self._streams)))
                 await self._send_on_time()
-        await self._all_tasks()
         self.finished_ns = monotonic_ns()
+        self._forget_time_limit()
+        if self._fault is not None:
+            raise self._fault
         self._account_for_the_unsent()
-
-    async def _all_tasks(self) -> None:
-        """Wait for every task. An exception that no outcome covers is a fault of ours: it ends the run and is raised."""
-        while self._tasks:
-            ended, self._tasks = await asyncio.wait(self._tasks, return_when=asyncio.FIRST_EXCEPTION)
-            for task in ended:
-                if not task.cancelled() and task.exception() is not None:
-                    self.stop()
-                    await asyncio.wait({task, *self._tasks})
-                    task.result()
 
     def drain(self) -> None:
         """Send nothing more; `run` returns when what is in flight has ended."""
         self._draining = self.interrupted = True
-        self._no_more.set()
+        self._perhaps_over()
 
     def stop(self) -> None:
         """Give up what is in flight; `run` returns at once."""
-        self.drain()
-        for task in self._tasks:
-            task.cancel()
+        self._draining = self.interrupted = True
+        if self._connecting is not None:
+            self._connecting.cancel()
+        for exchange, _ in list(self._in_flight.values()):
+            self._give_up(exchange, Outcome.CANCELLED, "stopped by the user")
+        self._perhaps_over()
 
-    async def close(self) -> None:
+    def close(self) -> None:
         """Close every connection."""
-        for transport in self._transports:
-            await transport.aclose()
+        for stream in self._streams:
+            stream.close()
 
     def progress(self) -> Progress:
         """How far the run is."""
         planned = 0 if self._unplanned else len(self._schedule)
         elapsed_s = (monotonic_ns() - self.origin_ns) / NS_PER_S if self.origin_ns else 0.0
-        return Progress(elapsed_s, planned, len(self._sent), self.done, self.failed, self.in_flight)
+        return Progress(elapsed_s, planned, self.sent, self.done, self.failed, self.in_flight)
+
+    @property
+    def in_flight(self) -> int:
+        """How many requests are started and not ended."""
+        return len(self._in_flight)
 
     @property
     def streams(self) -> int:
         """How many connections are opened before t = 0."""
-        match self._shape:
-            case ClosedLoop(concurrency=concurrency):
-                return min(concurrency, len(self._schedule))
-            case Wave(size=size):
-                return size
-            case OpenLoop():
-                # Two seconds' worth of arrivals; a stream beyond them connects when it is needed, and that is recorded.
-                return min(len(self._schedule), max(16, round(2 * self._shape.peak_rate_per_s)))
+        return streams(self._shape, len(self._schedule))
 
     @property
     def _time_is_up(self) -> bool:
@@ -191,15 +211,15 @@ class Driver:
         """Whether the number of requests is found out by running: a closed loop bounded by its duration."""
         return self._duration_s is not None and isinstance(self._shape, ClosedLoop)
 
-    async def _caller(self, slot: int) -> None:
-        """One caller of a closed loop: its next request when its last one has ended."""
-        while self._next < len(self._schedule) and not self._draining:
-            if self._unplanned and self._time_is_up:
-                return
+    def _next_of_caller(self, slot: int) -> None:
+        """One caller of a closed loop: its next request, if it has one."""
+        if self._draining:
+            return
+        if self._next == len(self._schedule):
+            self.schedule_exhausted |= self._unplanned and not self._time_is_up
+        elif not (self._unplanned and self._time_is_up):
             index, self._next = self._next, self._next + 1
-            await self._exchange(Exchange(index, slot))
-        if self._unplanned and not self._draining and not self._time_is_up:
-            self.schedule_exhausted = True
+            self._start(Exchange(index, slot))
 
     async def _send_on_time(self) -> None:
         """The open loop: every request at its intended moment, on a free stream or a new one."""
@@ -212,97 +232,127 @@ class Driver:
             while self._next < len(self._schedule) and offsets[self._next] <= now_ns and not self._draining:
                 index, self._next = self._next, self._next + 1
                 if not self._free:
-                    self._transports.append(self._make_transport())
-                    self._free.append(len(self._transports) - 1)
-                task = loop.create_task(self._open_loop_request(index, self._free.pop()))
-                self._tasks.add(task)
-                task.add_done_callback(self._let_go)
-            if self._next < len(self._schedule):
+                    self._streams.append(self._make_stream())
+                    self._free.append(len(self._streams) - 1)
+                self._start(Exchange(index, self._free.pop(), self.origin_ns + int(offsets[index])))
+            if self._next < len(self._schedule) and not self._draining:
                 alarm.set(self.origin_ns + int(offsets[self._next]))
             else:
                 alarm.set(0)
-                self._no_more.set()
+                self._perhaps_over()
 
         alarm = make_alarm(loop, send_what_is_due)
         send_what_is_due()
-        await self._no_more.wait()
+        await self._over.wait()
         alarm.close()
 
-    def _let_go(self, task: asyncio.Task[None]) -> None:
-        """Forget a request that has ended, so that a long run does not keep them all; a fault of ours ends the run."""
-        if task.cancelled() or task.exception() is None:
-            self._tasks.discard(task)
-        else:
-            self.stop()
+    async def _until(self, moment_ns: int) -> None:
+        """Return just after that moment of the monotonic clock, or at once when told to send nothing."""
+        reached = asyncio.Event()
+        alarm = make_alarm(asyncio.get_running_loop(), reached.set)
+        alarm.set(moment_ns)
+        await reached.wait()
+        alarm.close()
 
-    async def _open_loop_request(self, index: int, slot: int) -> None:
-        offsets = self._schedule.offsets_ns
-        assert offsets is not None
-        await self._exchange(Exchange(index, slot, self.origin_ns + int(offsets[index])))
-        self._free.append(slot)
-
-    def _request(self, index: int) -> httpx2.Request:
+    def _wire(self, index: int) -> bytes:
         body = self._schedule.bodies[index]
-        return httpx2.Request(
-            "POST",
-            self._url,
-            headers=[
-                *self._headers,
-                (b"X-Request-Id", b"%b%d" % (self._id_prefix, index)),  # finds it again in the server's log
-                (b"Content-Length", b"%d" % len(body)),
-            ],
-            stream=httpx2.ByteStream(body),
-        )
+        return self._head % (index, len(body), body)
 
-    async def _exchange(self, exchange: Exchange) -> None:
-        """Carry one request through, whatever happens to it; only facts are noted."""
+    def _start(self, exchange: Exchange) -> None:
+        """Hand one request to its stream."""
         index = exchange.index
-        request = self._first_requests[index] if index < len(self._first_requests) else self._request(index)
-        request.extensions["exchange"] = exchange
-        self._sent.add(index)
-        self.in_flight += 1
-        self.peak_in_flight = max(self.peak_in_flight, self.in_flight)
+        wire = self._first_wires[index] if index < len(self._first_wires) else self._wire(index)
+        self._in_flight[index] = exchange, monotonic_ns()
+        self.sent += 1
+        self.peak_in_flight = max(self.peak_in_flight, len(self._in_flight))
+        if self._time_limit is None:
+            self._watch_the_oldest()
         try:
-            async with asyncio.timeout(self._request_timeout_s):
-                response = await self._transports[exchange.slot].handle_async_request(request)
-            self.failed += response.status_code != 200
-        except TimeoutError:
-            self._give_up(exchange, Outcome.TIMEOUT, f"no complete answer within {self._request_timeout_s:g} s")
-        except asyncio.CancelledError:
-            self.drain()  # however the cancellation came, this task must not go on to its next request
-            self._give_up(exchange, Outcome.CANCELLED, "stopped by the user")
-        except httpx2.ConnectError as error:
-            self._give_up(exchange, Outcome.CONNECT_ERROR, str(error))
-        except httpx2.TransportError as error:
-            # With bytes at hand the reply itself tells what went wrong; without any there was no answer at all.
-            self._give_up(exchange, None if exchange.reads else Outcome.CONNECT_ERROR, str(error))
-        finally:
-            self.in_flight -= 1
-            self.done += 1
-            self._on_finished(exchange)
+            self._streams[exchange.slot].start(wire, exchange, self._ended)
+        except Exception as error:
+            self._break_off(error)
 
-    def _give_up(self, exchange: Exchange, failure: Outcome | None, detail: str) -> None:
+    def _ended(self, exchange: Exchange) -> None:
+        """A stream says that a request has ended, one way or another: its slot is free."""
+        del self._in_flight[exchange.index]
+        self.done += 1
+        self.failed += exchange.failure is not None or not exchange.answered_200
+        try:
+            self._on_finished(exchange)
+            if isinstance(self._shape, OpenLoop):
+                self._free.append(exchange.slot)
+            else:
+                self._next_of_caller(exchange.slot)
+        except Exception as error:
+            self._break_off(error)
+        if not self._in_flight:
+            self._perhaps_over()
+
+    def _give_up(self, exchange: Exchange, failure: Outcome, detail: str) -> None:
+        self._streams[exchange.slot].abandon()
         exchange.failure, exchange.detail, exchange.gave_up_ns = failure, detail, monotonic_ns()
-        self.failed += 1
+        self._ended(exchange)
+
+    def _watch_the_oldest(self) -> None:
+        """Give up what is past its time limit; look again when the oldest of the others will be."""
+        self._time_limit = None
+        now_ns = monotonic_ns()
+        while self._in_flight:
+            exchange, started_ns = next(iter(self._in_flight.values()))
+            left_ns = started_ns + self._request_timeout_ns - now_ns
+            if left_ns > 0:
+                loop = asyncio.get_running_loop()
+                self._time_limit = loop.call_later(left_ns / NS_PER_S, self._watch_the_oldest)
+                return
+            self._give_up(exchange, Outcome.TIMEOUT, f"no complete answer within {self._request_timeout_s:g} s")
+            self._forget_time_limit()  # of the slot's next request, which this loop is about to see
+
+    def _forget_time_limit(self) -> None:
+        if self._time_limit is not None:
+            self._time_limit.cancel()
+            self._time_limit = None
+
+    def _break_off(self, fault: Exception) -> None:
+        """A fault of ours: nothing that follows could be trusted."""
+        self._fault = self._fault or fault
+        self._draining = True
+        self._over.set()
+
+    def _perhaps_over(self) -> None:
+        nothing_to_send = self._draining or self._next == len(self._schedule)
+        if not self._in_flight and (nothing_to_send or not isinstance(self._shape, OpenLoop)):
+            self._over.set()
 
     def _account_for_the_unsent(self) -> None:
-        """A planned request that never went out is an outcome too, also one whose task was cancelled before it began."""
+        """A planned request that never went out is an outcome too."""
         if self._unplanned:
             return
-        for index in sorted(set(range(len(self._schedule))) - self._sent):
+        for index in range(self._next, len(self._schedule)):
             exchange = Exchange(index)
             exchange.failure, exchange.detail = Outcome.DROPPED, "never sent: the run was stopped before"
             self._on_finished(exchange)
 
 
-def _header_list(target: Target, url: httpx2.URL) -> list[tuple[bytes, bytes]]:
-    """Our headers and the user's, which take the place of ours of the same name."""
+def _head(target: Target) -> bytes:
+    """Everything of a request, as a format that takes its index, the length of its body and the body.
+
+    Our headers and the user's, which take the place of ours of the same name. The request's own name in X-Request-Id finds it
+    again in the server's log.
+    """
+    url = target.url
     ours = {
         "Host": url.netloc.decode(),
         "Content-Type": "application/json",
         "Accept": "text/event-stream",
+        "Accept-Encoding": "identity",
         "User-Agent": "loadgen",
     }
     theirs = {name.lower() for name, _ in target.headers}
     kept = [(name, value) for name, value in ours.items() if name.lower() not in theirs]
-    return [(name.encode(), value.encode()) for name, value in [*kept, *target.headers]]
+    lines = [
+        f"POST {url.raw_path.decode()} HTTP/1.1",
+        *(f"{name}: {value}" for name, value in [*kept, *target.headers]),
+    ]
+    head = "".join(f"{line}\r\n" for line in lines).encode().replace(b"%", b"%%")
+    run = secrets.token_hex(6).encode()
+    return head + b"X-Request-Id: loadgen-" + run + b"-%d\r\nContent-Length: %d\r\n\r\n%b"

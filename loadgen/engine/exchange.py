@@ -1,8 +1,7 @@
 """One request and its answer as raw bytes and raw stamps: all that is noted while bytes arrive.
 
-A stamp is the 48 bytes of the kernel's `struct scm_timestamping`: three timespecs of two int64, of which the first is the
-software receive time on the wall clock. The kernel leaves the last field zero here; `READ_MARK` in it says that the stamp
-was taken at the read, because the kernel gave none.
+A stamp is the 16 bytes of the kernel's `struct timespec` on the wall clock: seconds and nanoseconds, two int64. A bit that no
+nanosecond reaches, `READ_MARK`, says that the stamp was taken at the read, because the kernel gave none.
 """
 
 import struct
@@ -13,22 +12,23 @@ from numpy.typing import NDArray
 
 from loadgen.engine.record import Outcome
 
-STAMP = struct.Struct("6q")
-READ_MARK = 1
+STAMP = struct.Struct("2q")
+READ_MARK = 1 << 40
 
 
 def stamp_now() -> bytes:
     """A stamp for this very moment, marked as taken at the read."""
     seconds, nanoseconds = divmod(time.time_ns(), 1_000_000_000)
-    return STAMP.pack(seconds, nanoseconds, 0, 0, 0, READ_MARK)
+    return STAMP.pack(seconds, nanoseconds | READ_MARK)
 
 
 def unpack_stamps(stamps: list[bytes]) -> tuple[NDArray[np.int64], int]:
     """(wall-clock nanoseconds of each stamp, how many of them were taken at the read)."""
     if not stamps:
         return np.empty(0, np.int64), 0
-    fields = np.frombuffer(b"".join(stamps), dtype=np.int64).reshape(-1, 6)
-    return fields[:, 0] * 1_000_000_000 + fields[:, 1], int(np.count_nonzero(fields[:, 5]))
+    fields = np.frombuffer(b"".join(stamps), dtype=np.int64).reshape(-1, 2)
+    at_read = fields[:, 1] >= READ_MARK
+    return fields[:, 0] * 1_000_000_000 + (fields[:, 1] & (READ_MARK - 1)), int(np.count_nonzero(at_read))
 
 
 class Exchange:
@@ -64,3 +64,8 @@ class Exchange:
         self.complete = False
         self.failure: Outcome | None = None
         self.detail: str | None = None
+
+    @property
+    def answered_200(self) -> bool:
+        """Whether the answer began with that status, as far as a glance can tell; the reply is read later."""
+        return bool(self.reads) and self.reads[0][9:12] == b"200"

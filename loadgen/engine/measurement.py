@@ -8,7 +8,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import httpx2
 import numpy as np
 
 from loadgen.engine.clock import WallClock
@@ -21,7 +20,7 @@ from loadgen.engine.record import ClientFacts
 from loadgen.engine.recorder import Recorder
 from loadgen.engine.spool import Spool
 from loadgen.engine.tokenizer import Tokenizer
-from loadgen.engine.transport import StampingTransport, first_that_answers, resolve
+from loadgen.engine.transport import ConnectFailedError, StampingTransport, first_that_answers, resolve
 from loadgen.errors import EngineError
 from loadgen.load.disk import no_room
 from loadgen.load.schedule import Schedule
@@ -81,14 +80,14 @@ async def measure(
     tokenizer = None if task.tokenizer is None else Tokenizer(task.tokenizer)  # now: a failure later would lose the run
     try:
         address = await first_that_answers(resolve(task.target.scheme, task.target.host, task.target.port))
-    except httpx2.ConnectError as error:
+    except ConnectFailedError as error:
         raise EngineError(str(error)) from error
     rows = shard_rows(task.shape, len(task.schedule), share.worker, share.workers)
     schedule = task.schedule if share.workers == 1 else shard(task.schedule, rows)
     shape = shard_shape(task.shape, share.worker, share.workers)
     transports: list[StampingTransport] = []
 
-    def make_transport() -> StampingTransport:
+    def make_stream() -> StampingTransport:
         transports.append(StampingTransport(address))
         return transports[-1]
 
@@ -97,7 +96,7 @@ async def measure(
         task.target,
         schedule,
         shape,
-        make_transport=make_transport,
+        make_stream=make_stream,
         on_finished=spool.add,
         duration_s=task.duration_s,
         request_timeout_s=task.request_timeout_s,
@@ -125,7 +124,7 @@ async def measure(
             gc.unfreeze()
     finally:
         reporter.cancel()
-        await driver.close()
+        driver.close()
     on_progress(driver.progress())
     recorder = Recorder(schedule, shape, driver.origin_ns, wall_clock, task.target.secrets, tokenizer)
     try:

@@ -1,30 +1,33 @@
-"""An httpx2 transport that stamps bytes as the kernel received them: one transport, one keep-alive connection, one stream.
+"""One stream: a keep-alive connection to one address that carries one request at a time and stamps bytes as they arrived.
 
-It stands in for httpx2's pool, which scans every connection for each request. `open` connects ahead of time; a connection
-that the server has closed in between is opened again, and the time that took is kept apart in the exchange.
+It stands in for an HTTP client and its pool, which scan every connection for each request. `open` connects ahead of time; a
+connection that the server has closed in between is opened again, and the time that took is kept apart in the exchange.
 """
 
 import asyncio
 import os
 import socket
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import Callable
 
-import httpx2
-
-from loadgen.engine.connection import Address, Connection, StaleConnectionError
+from loadgen.engine.clock import monotonic_ns
+from loadgen.engine.connection import Address, Connection
 from loadgen.engine.exchange import Exchange
-from loadgen.engine.framing import unframe
+from loadgen.engine.record import Outcome
 
 CONNECT_LIMIT_S = 10.0
 
 
+class ConnectFailedError(Exception):
+    """No connection: an unknown name, nobody listening, a certificate that does not hold. The message is the reason."""
+
+
 def resolve(scheme: str, host: str, port: int) -> list[Address]:
-    """The addresses of `host`, looked up once, in the order to try. Raises httpx2.ConnectError when the name is unknown."""
+    """The addresses of `host`, looked up once, in the order to try. Raises ConnectFailedError when the name is unknown."""
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except OSError as error:
-        raise httpx2.ConnectError(f"cannot resolve {host}: {error.strerror or error}") from error
+        raise ConnectFailedError(f"cannot resolve {host}: {error.strerror or error}") from error
     tls = None
     if scheme == "https":
         tls = ssl.create_default_context()
@@ -42,96 +45,96 @@ async def first_that_answers(addresses: list[Address]) -> Address:
         try:
             async with asyncio.timeout(CONNECT_LIMIT_S):
                 await trial.open()
-        except (httpx2.ConnectError, TimeoutError):
+        except (ConnectFailedError, TimeoutError):
             continue
-        await trial.aclose()
+        trial.close()
         return address
     return addresses[-1]
 
 
-class StampingTransport(httpx2.AsyncBaseTransport):
-    """Carries one request at a time over its own connection to one address.
-
-    A caller may put an `Exchange` under the request extension `exchange`; it is filled as bytes arrive, and so survives
-    whatever happens to the request. The same object comes back in the response's extensions.
-    """
+class StampingTransport:
+    """Carries one request at a time over its own connection to one address."""
 
     def __init__(self, address: Address) -> None:
         self._address = address
         self._connection: Connection | None = None
         self._connect_ns: int | None = None
+        self._opening: asyncio.Task[None] | None = None
+        self._exchange = Exchange()
+        self._wire = b""
+        self._on_end: Callable[[Exchange], None] | None = None
+        self._attempt = 0
         self.opened = 0
 
     async def open(self) -> None:
-        """Connect unless connected. Raises httpx2.ConnectError with the system's reason."""
+        """Connect unless connected. Raises ConnectFailedError with the system's reason."""
         if self._connection is not None and not self._connection.closed:
             return
         try:
             self._connection = await Connection.open(self._address)
         except OSError as error:
             reason = str(error) if isinstance(error, ssl.SSLError) or not error.errno else os.strerror(error.errno)
-            raise httpx2.ConnectError(f"cannot connect to {self._address.name}: {reason}") from error
+            raise ConnectFailedError(f"cannot connect to {self._address.name}: {reason}") from error
         self.opened += 1
         self._connect_ns = self._connection.connect_ns
 
-    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-        """Send `request`; the response is returned when its last byte is here, with the exchange in its extensions.
+    def start(self, wire: bytes, exchange: Exchange, on_end: Callable[[Exchange], None]) -> None:
+        """Send the request `wire`; call `on_end` once with its exchange, whether it ended well or not."""
+        self._wire, self._exchange, self._on_end, self._attempt = wire, exchange, on_end, 1
+        if self._connection is None or self._connection.closed:
+            self._opening = asyncio.ensure_future(self._open_and_send())
+        else:
+            self._send(self._connection)
 
-        Raises httpx2.ConnectError, httpx2.ReadError or httpx2.RemoteProtocolError.
-        """
-        exchange: Exchange = request.extensions.get("exchange") or Exchange()
-        wire = await _wire(request)
-        for attempt in (1, 2):
-            await self.open()
-            assert self._connection is not None
-            if self._connect_ns is not None:  # the first request over a connection tells what opening it took
-                exchange.connect_ns, self._connect_ns = self._connect_ns, None
-            try:
-                await self._connection.carry(wire, exchange)
-                break
-            except StaleConnectionError:
-                if attempt == 2:
-                    raise httpx2.ReadError("the server closes connections before it answers") from None
-        return _response(exchange)
+    def abandon(self) -> None:
+        """Give up the request in flight, and its connection with it; `on_end` will not be called."""
+        self._on_end = None
+        self.close()
 
-    async def aclose(self) -> None:
+    def close(self) -> None:
         """Close the connection."""
+        if self._opening is not None:
+            self._opening.cancel()
         if self._connection is not None:
             self._connection.close()
 
-
-async def _wire(request: httpx2.Request) -> bytes:
-    head = [b"%b %b HTTP/1.1\r\n" % (request.method.encode(), request.url.raw_path)]
-    head += [b"%b: %b\r\n" % header for header in request.headers.raw]
-    if isinstance(request.stream, httpx2.SyncByteStream):
-        body = b"".join(request.stream)
-    else:
-        assert isinstance(request.stream, httpx2.AsyncByteStream)
-        body = b"".join([part async for part in request.stream])
-    return b"".join(head) + b"\r\n" + body
-
-
-class _Body(httpx2.AsyncByteStream):
-    """The body of an exchange, unframed only when somebody wants it."""
-
-    def __init__(self, exchange: Exchange) -> None:
-        self._exchange = exchange
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        for _, part in unframe(self._exchange.reads).parts:
-            yield part
-
-
-def _response(exchange: Exchange) -> httpx2.Response:
-    head, found, _ = exchange.reads[0].partition(b"\r\n\r\n")
-    if found and not head.startswith(b"HTTP/1.1 1"):
-        lines = head.split(b"\r\n")
+    async def _open_and_send(self) -> None:
         try:
-            status = int(lines[0][9:12])
-        except ValueError:
-            raise httpx2.RemoteProtocolError(f"the answer is not HTTP: it begins {lines[0][:40]!r}") from None
-        headers = [(name, value.strip()) for name, _, value in (line.partition(b":") for line in lines[1:])]
-    else:  # a head in pieces, or an interim answer before it
-        parsed = unframe(exchange.reads)
-        status, headers = parsed.status, parsed.headers
-    return httpx2.Response(status, headers=headers, stream=_Body(exchange), extensions={"exchange": exchange})
+            await self.open()
+        except ConnectFailedError as error:
+            self._opening = None
+            self._exchange.failure = Outcome.CONNECT_ERROR
+            self._finish(str(error))
+            return
+        self._opening = None
+        assert self._connection is not None
+        self._send(self._connection)
+
+    def _send(self, connection: Connection) -> None:
+        if self._connect_ns is not None:  # the first request over a connection tells what opening it took
+            self._exchange.connect_ns, self._connect_ns = self._connect_ns, None
+        connection.send(self._wire, self._exchange, self._ended)
+
+    def _ended(self, reason: str | None) -> None:
+        if reason is None:
+            self._finish(None)
+            return
+        assert self._connection is not None
+        if self._connection.stale:
+            if self._attempt == 1:
+                self._attempt = 2
+                self._opening = asyncio.ensure_future(self._open_and_send())
+                return
+            reason = "the server closes connections before it answers"
+        # With bytes at hand the reply itself tells what went wrong; without any there was no answer at all.
+        if not self._exchange.reads:
+            self._exchange.failure = Outcome.CONNECT_ERROR
+        self._finish(reason)
+
+    def _finish(self, reason: str | None) -> None:
+        exchange, on_end = self._exchange, self._on_end
+        if reason is not None:
+            exchange.detail, exchange.gave_up_ns = reason, monotonic_ns()
+        self._on_end = None
+        if on_end is not None:
+            on_end(exchange)

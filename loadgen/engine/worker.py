@@ -15,10 +15,9 @@ import sys
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-import uvloop
-
 from loadgen.engine.connection import ask_for_kernel_stamps
 from loadgen.engine.driver import Driver, Progress
+from loadgen.engine.loop import make_loop
 from loadgen.engine.measurement import Outline, Share, measure
 from loadgen.errors import EngineError, LoadgenError
 
@@ -169,7 +168,8 @@ def serve(channel: Connection, orders: socket.socket) -> None:
         try:
             share: Share = channel.recv()
             try:
-                answer: Outline | EngineError = uvloop.run(_carry_out(share, run, channel, orders))
+                with asyncio.Runner(loop_factory=make_loop) as runner:
+                    answer: Outline | EngineError = runner.run(_carry_out(share, run, channel, orders))
             except EngineError as error:
                 answer = error
             except (EOFError, ConnectionError):

@@ -17,7 +17,7 @@ import psutil
 from loadgen.analysis.checks_of_client import RAISE_PRIORITY
 from loadgen.analysis.validity import limits_of
 from loadgen.engine.clock import WallClock
-from loadgen.engine.connection import ANCILLARY_BYTES, SO_TIMESTAMPING, ask_for_kernel_stamps
+from loadgen.engine.connection import ANCILLARY_BYTES, SO_TIMESTAMPNS_NEW, ask_for_kernel_stamps
 from loadgen.engine.limits import WIDEN, check_open_files, check_ports, ports_to
 from loadgen.engine.priority import woken_first
 from loadgen.errors import HostLimitError
@@ -84,7 +84,7 @@ def kernel_stamps_arrive() -> bool:
             for _ in range(_STAMP_TRIES):
                 writer.sendall(b"x")
                 _, ancillary, _, _ = reader.recvmsg(1, ANCILLARY_BYTES)
-                if any(level == socket.SOL_SOCKET and kind == SO_TIMESTAMPING for level, kind, _ in ancillary):
+                if any(level == socket.SOL_SOCKET and kind == SO_TIMESTAMPNS_NEW for level, kind, _ in ancillary):
                     return True
                 time.sleep(_STAMP_PAUSE_S)
     return False

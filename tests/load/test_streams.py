@@ -27,7 +27,7 @@ def test_the_driver_opens_as_many_as_were_counted(shape: LoadShape, requests: in
         Target("http", "127.0.0.1", 9, "/"),
         schedule,
         shape,
-        make_transport=lambda: pytest.fail("opened"),
+        make_stream=lambda: pytest.fail("opened"),
         on_finished=lambda exchange: pytest.fail("finished"),
     )
     assert streams(shape, requests) == driver.streams == expected
