@@ -60,14 +60,27 @@ def simulate(
             "--tells", metavar="token_ids|usage|final|nothing", help="What it can tell of the tokens in its streams."
         ),
     ] = "token_ids",
+    fault: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--fault",
+            metavar="NAME[:every=K]",
+            help="Misbehave, in every K-th request; may be repeated. The word 'list' shows the names.",
+        ),
+    ] = None,
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
     """Serve a simulated model whose timing is known, until Ctrl-C."""
     from loadgen.servers.simulator import SimulatorOptions, serve
     from loadgen.servers.simulator.options import Tells
+    from loadgen.servers.simulator.faults import FAULTS
 
     terminal = Terminal.of(context, None, quiet, verbose)
+    if fault and "list" in fault:
+        for one in FAULTS.values():
+            typer.echo(f"{one.name:<18} {one.does}")
+        return
     options = SimulatorOptions(
         host=host,
         port=port,
@@ -82,6 +95,7 @@ def simulate(
         max_running=max_running,
         max_model_len=max_model_len,
         tells=cast(Tells, tells),
+        faults=tuple(fault or ()),
     )
 
     def ready(bound_port: int) -> None:

@@ -36,6 +36,7 @@ def generation(**changes: Any) -> Generation:
         "chat": False,
         "prompt_ids": [5, 6, 7],
         "output_tokens": 3,
+        "choices": 1,
         "stream": True,
         "include_usage": False,
         "continuous_usage": False,
@@ -146,7 +147,7 @@ def test_a_request_is_read() -> None:
         False,
         OPTIONS,
     )
-    assert asked == Generation(False, [4, 5], 7, True, True, True, True)
+    assert asked == Generation(False, [4, 5], 7, 1, True, True, True, True)
 
 
 def test_lengths_default_and_are_cut_to_the_context() -> None:
@@ -179,7 +180,7 @@ def test_continuous_usage_needs_include_usage() -> None:
         (body(prompt=""), 400, "prompt", "Either prompt or prompt_embeds must be provided and non-empty."),
         (body(prompt=["a", "b"]), 400, "prompt", "one string or one list"),
         (body(prompt=[5, 999999]), 400, None, "Token id 999999 is out of vocabulary"),
-        (body(n=2), 400, "n", "n must be 1"),
+        (body(n=0), 400, "n", "n must be a whole number from 1"),
         (body(stream_options={"include_usage": True}), 400, "stream_options", "only be defined when `stream=True`."),
         (
             body(prompt=[7] * 110),

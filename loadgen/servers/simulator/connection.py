@@ -15,12 +15,15 @@ from dataclasses import dataclass
 
 import httptools
 
+from loadgen.servers.simulator.faults import EARLY_REFUSAL, Fault
+
 _SO_TIMESTAMPING = 37  # linux: asm-generic/socket.h; the socket module does not name it
 _RX_SOFTWARE, _SOFTWARE = 1 << 3, 1 << 4  # linux/net_tstamp.h
 _TIMESPEC = struct.Struct("@ll")  # struct scm_timestamping begins with the software stamp
 _READ_BYTES = 65536
 _ANCILLARY_BYTES = 128
 _MAX_BODY_BYTES = 64 << 20
+_MAX_BACKLOG_BYTES = 64 << 20  # a client that lets more wait is left, or an endless answer would fill the memory
 _CLOCK_PAIR_NS = 5_000  # two clocks read further apart than this were interrupted in between
 
 
@@ -35,6 +38,7 @@ class HttpRequest:
     arrival_ns: int
     kernel_stamped: bool
     keep_alive: bool
+    fault: Fault | None = None
 
 
 def ask_for_stamps(listener: socket.socket) -> None:
@@ -49,8 +53,8 @@ def ask_for_stamps(listener: socket.socket) -> None:
 class Connection:
     """Reads requests one after the other and hands each to `handle` when the one before has been answered.
 
-    The handler calls `send` any number of times and then `done`. `on_hang_up`, if set meanwhile, is told when the client
-    leaves before `done`.
+    The handler calls `send` any number of times and then `done`, `leave` or `reset`. `on_hang_up`, if set meanwhile, is told
+    when the connection ends before `done`. `fault_of` is asked once for each request, by its method, path and headers.
     """
 
     __slots__ = (
@@ -62,6 +66,8 @@ class Connection:
         "_closed",
         "_closing",
         "_current",
+        "_fault",
+        "_fault_of",
         "_handle",
         "_headers",
         "_loop",
@@ -69,6 +75,7 @@ class Connection:
         "_parser",
         "_socket",
         "_url",
+        "answered_requests",
         "on_hang_up",
     )
 
@@ -78,6 +85,7 @@ class Connection:
         accepted: socket.socket,
         handle: Callable[["Connection", HttpRequest], None],
         on_close: Callable[["Connection"], None],
+        fault_of: Callable[[str, str, dict[str, str]], Fault | None],
     ) -> None:
         accepted.setblocking(False)
         accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -86,6 +94,8 @@ class Connection:
         self._socket = accepted
         self._handle = handle
         self._on_close = on_close
+        self._fault_of = fault_of
+        self.answered_requests = 0
         self._parser = httptools.HttpRequestParser(self)
         self._arrived: deque[HttpRequest] = deque()
         self._current: HttpRequest | None = None
@@ -107,6 +117,8 @@ class Connection:
             return
         if self._backlog:
             self._backlog += data
+            if len(self._backlog) > _MAX_BACKLOG_BYTES:
+                self.close()
             return
         try:
             sent = self._socket.send(data)
@@ -123,12 +135,24 @@ class Connection:
         """The present request has been answered in full."""
         keep_alive = self.keep_alive
         self._current = self.on_hang_up = None
+        self.answered_requests += 1
         if self._closed:
             return
         if not keep_alive:
             self._close_when_sent()
         elif self._arrived:
             self._loop.call_soon(self._next)
+
+    def leave(self) -> None:
+        """Close as soon as what was handed to `send` has gone out, whether or not it was an answer."""
+        if not self._closed:
+            self._close_when_sent()
+
+    def reset(self) -> None:
+        """Leave the client, at once, with a TCP reset."""
+        if not self._closed:
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            self.close()
 
     def close(self) -> None:
         """Leave the client, at once; a request in service is dropped."""
@@ -160,7 +184,8 @@ class Connection:
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             self._refuse(b"400 Bad Request")
             return
-        if self._body_bytes > _MAX_BODY_BYTES:
+        refused = self._fault is not None and self._fault.name == EARLY_REFUSAL
+        if refused or self._body_bytes > _MAX_BODY_BYTES:
             self._refuse(b"413 Content Too Large")
             return
         if self._current is None and self._arrived:
@@ -205,6 +230,7 @@ class Connection:
         self._headers: dict[str, str] = {}
         self._body: list[bytes] = []
         self._body_bytes = 0
+        self._fault: Fault | None = None
 
     def on_url(self, url: bytes) -> None:
         self._url += url
@@ -213,6 +239,7 @@ class Connection:
         self._headers[name.decode("latin-1").lower()] = value.decode("latin-1")
 
     def on_headers_complete(self) -> None:
+        self._fault = self._fault_of(self._parser.get_method().decode(), self._path(), self._headers)
         if self._headers.get("expect", "").lower() == "100-continue":
             self.send(b"HTTP/1.1 100 Continue\r\n\r\n")
 
@@ -225,14 +252,18 @@ class Connection:
         arrival_ns, kernel_stamped = _arrival(self._ancillary)
         request = HttpRequest(
             method=self._parser.get_method().decode(),
-            path=self._url.decode("latin-1").partition("?")[0],
+            path=self._path(),
             headers=self._headers,
             body=b"".join(self._body),
             arrival_ns=arrival_ns,
             kernel_stamped=kernel_stamped,
             keep_alive=self._parser.should_keep_alive(),
+            fault=self._fault,
         )
         self._arrived.append(request)
+
+    def _path(self) -> str:
+        return self._url.decode("latin-1").partition("?")[0]
 
 
 def _arrival(ancillary: list[tuple[int, int, bytes]]) -> tuple[int, bool]:

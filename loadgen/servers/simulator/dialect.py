@@ -1,9 +1,13 @@
-"""The documents and stream chunks of vLLM 0.32, byte for byte in shape, and the framing of chunked HTTP around them. Pure.
+"""The documents and stream events of vLLM 0.32, byte for byte in shape, and the HTTP around them. Pure but for the date.
 
 What does not change from one token to the next is encoded once: a middle chunk costs two lookups and one join.
 """
 
 import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import format_datetime
+from http import HTTPStatus
 from typing import Any
 
 import loadgen
@@ -13,7 +17,9 @@ from loadgen.servers.simulator.vocabulary import ANSWER_IDS, ANSWER_WORDS, answe
 
 OWNER = "loadgen-simulator"
 _FINGERPRINT = f"loadgen-simulator-{loadgen.__version__}"
-_LAST_CHUNK = b"0\r\n\r\n"
+LAST_CHUNK = b"0\r\n\r\n"
+EVENT_STREAM = "text/event-stream; charset=utf-8"
+JSON = "application/json"
 
 
 def encode(document: object) -> bytes:
@@ -26,8 +32,22 @@ def framed(payload: bytes) -> bytes:
     return b"%x\r\n%b\r\n" % (len(payload), payload)
 
 
-def _event(document: object) -> bytes:
-    return framed(b"data: " + encode(document) + b"\n\n")
+def http_head(status: int, headers: Mapping[str, str | None], keep_alive: bool, version: str = "1.1") -> bytes:
+    """Status line and headers; those that are None are left out."""
+    lines = [
+        f"HTTP/{version} {status} {HTTPStatus(status).phrase}",
+        f"date: {format_datetime(datetime.now(UTC), usegmt=True)}",
+        f"server: {OWNER}",
+        *(f"{name}: {value}" for name, value in headers.items() if value is not None),
+    ]
+    if not keep_alive:
+        lines.append("connection: close")
+    return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
+
+
+def event(document: object) -> bytes:
+    """`document` as a server-sent event."""
+    return b"data: " + encode(document) + b"\n\n"
 
 
 def _usage(prompt_tokens: int, output_tokens: int) -> dict[str, int]:
@@ -38,22 +58,23 @@ def _usage(prompt_tokens: int, output_tokens: int) -> dict[str, int]:
     }
 
 
-def _choice(chat: bool, token: int, return_token_ids: bool, last: bool) -> dict[str, Any]:
-    """The one entry of `choices` that carries token `token`."""
-    word = ANSWER_WORDS[token % len(ANSWER_WORDS)]
-    ids = [ANSWER_IDS[token % len(ANSWER_IDS)]] if return_token_ids else None
+def _choice(generation: Generation, tokens: range, index: int) -> dict[str, Any]:
+    """Choice `index` of a chunk that carries `tokens`, none for an empty delta."""
+    text = "".join(ANSWER_WORDS[token % len(ANSWER_WORDS)] for token in tokens)
+    ids = [ANSWER_IDS[token % len(ANSWER_IDS)] for token in tokens] if generation.return_token_ids else None
+    last = len(tokens) > 0 and tokens.stop >= generation.output_tokens
     finish_reason = "length" if last else None
-    if not chat:
+    if not generation.chat:
         return {
-            "index": 0,
-            "text": word,
+            "index": index,
+            "text": text,
             "logprobs": None,
             "finish_reason": finish_reason,
             "stop_reason": None,
             "prompt_token_ids": None,
             "token_ids": ids,
         }
-    choice = {"index": 0, "delta": {"content": word}, "logprobs": None, "finish_reason": finish_reason}
+    choice = {"index": index, "delta": {"content": text}, "logprobs": None, "finish_reason": finish_reason}
     if last:
         choice["stop_reason"] = None
     choice["token_ids"] = ids
@@ -62,76 +83,100 @@ def _choice(chat: bool, token: int, return_token_ids: bool, last: bool) -> dict[
 
 def _tails(chat: bool, return_token_ids: bool) -> tuple[bytes, ...]:
     """What follows `"choices":` in a middle chunk, by word, without the object's closing brace."""
-    return tuple(encode([_choice(chat, token, return_token_ids, False)]) for token in range(len(ANSWER_WORDS)))
+    words = len(ANSWER_WORDS)
+    asked = Generation(chat, [], words + 1, 1, True, False, False, return_token_ids)
+    return tuple(encode([_choice(asked, range(token, token + 1), 0)]) for token in range(words))
 
 
 _TAILS = {(chat, ids): _tails(chat, ids) for chat in (False, True) for ids in (False, True)}
 
 
 class StreamEncoder:
-    """The chunks of one streamed answer, each ready for the wire."""
+    """The events of one streamed answer: `opening`, the `content` of each token, `closing`; `token` frames them for the wire."""
 
-    __slots__ = ("_choices_prefix", "_generation", "_head", "_prompt_tokens", "_tails")
+    __slots__ = ("_choices_prefix", "_head", "_prompt_tokens", "_tails", "generation")
 
     def __init__(self, generation: Generation, completion_id: str, created_s: int, model: str) -> None:
         kind = "chat.completion.chunk" if generation.chat else "text_completion"
-        self._head = {"id": completion_id, "object": kind, "created": created_s, "model": model}
+        self._head: dict[str, Any] = {"id": completion_id, "object": kind, "created": created_s, "model": model}
         self._choices_prefix = b"data: " + encode(self._head)[:-1] + b',"choices":'
-        self._generation = generation
         self._prompt_tokens = len(generation.prompt_ids)
         self._tails = _TAILS[generation.chat, generation.return_token_ids]
+        self.generation = generation
+
+    def answering(self, generation: Generation) -> "StreamEncoder":
+        """The encoder of the same answer, had the request asked for `generation`."""
+        return StreamEncoder(generation, self._head["id"], self._head["created"], self._head["model"])
 
     def token(self, token: int) -> bytes:
-        """The chunk of token `token` (from 0). Before the first of a chat goes the role; after the last, usage and the end."""
-        generation = self._generation
+        """All that goes out with token `token` (from 0) of every choice, as chunks; after the last, the end of the body."""
+        generation = self.generation
         last = token == generation.output_tokens - 1
-        if token and not last:
+        if token and not last and generation.choices == 1:
             tail = self._tails[token % len(self._tails)]
             if generation.continuous_usage:
-                payload = b'%b%b,"usage":%b}\n\n' % (
-                    self._choices_prefix,
-                    tail,
-                    encode(_usage(self._prompt_tokens, token + 1)),
-                )
-                return framed(payload)
+                usage = encode(_usage(self._prompt_tokens, token + 1))
+                return framed(b'%b%b,"usage":%b}\n\n' % (self._choices_prefix, tail, usage))
             return b"%x\r\n%b%b}\n\n\r\n" % (len(self._choices_prefix) + len(tail) + 3, self._choices_prefix, tail)
-        parts: list[bytes] = []
-        choice = _choice(generation.chat, token, generation.return_token_ids, last)
-        if token == 0:
-            if generation.chat:
-                parts.append(_event(self._role()))
-            elif generation.return_token_ids:
-                choice["prompt_token_ids"] = generation.prompt_ids
-        document = self._document([choice], token + 1)
-        if last and not generation.include_usage:
-            document["system_fingerprint"] = _FINGERPRINT
-        parts.append(_event(document))
+        parts = [framed(one) for one in self.events(token)]
         if last:
-            parts.append(self._end())
+            parts.append(LAST_CHUNK)
         return b"".join(parts)
+
+    def events(self, token: int) -> list[bytes]:
+        """The events that go out with token `token`: the role before the first of a chat, usage and [DONE] after the last."""
+        generation = self.generation
+        found = [self.content(range(token, token + 1), index) for index in range(generation.choices)]
+        if token == 0:
+            found = self.opening() + found
+        if token == generation.output_tokens - 1:
+            found += self.closing()
+        return found
+
+    def opening(self) -> list[bytes]:
+        """A chat's role, for each choice."""
+        generation = self.generation
+        if not generation.chat:
+            return []
+        found = []
+        for index in range(generation.choices):
+            delta = {"role": "assistant", "content": ""}
+            choice = {"index": index, "delta": delta, "logprobs": None, "finish_reason": None}
+            document = self._document([choice], 0)
+            document["prompt_token_ids"] = generation.prompt_ids if generation.return_token_ids else None
+            document["prompt_text"] = None
+            found.append(event(document))
+        return found
+
+    def content(self, tokens: range, index: int = 0) -> bytes:
+        """The event that carries `tokens` of choice `index`; an empty delta where there are none."""
+        generation = self.generation
+        choice = _choice(generation, tokens, index)
+        if tokens.start == 0 and generation.return_token_ids and not generation.chat:
+            choice["prompt_token_ids"] = generation.prompt_ids
+        sent = max(0, tokens.stop - 1) * generation.choices + index + 1 if tokens else tokens.stop * generation.choices
+        document = self._document([choice], sent)
+        if choice["finish_reason"] and not generation.include_usage:
+            document["system_fingerprint"] = _FINGERPRINT
+        return event(document)
+
+    def closing(self) -> list[bytes]:
+        """The usage, where it was asked for, and [DONE]."""
+        found = [b"data: [DONE]\n\n"]
+        if self.generation.include_usage:
+            document = {**self._head, "choices": [], "usage": self.usage(), "system_fingerprint": _FINGERPRINT}
+            found.insert(0, event(document))
+        return found
+
+    def usage(self) -> dict[str, int]:
+        """What the whole answer used, over all choices."""
+        return _usage(self._prompt_tokens, self.generation.choices * self.generation.output_tokens)
 
     def _document(self, choices: list[dict[str, Any]], output_tokens: int) -> dict[str, Any]:
         document: dict[str, Any] = {**self._head, "choices": choices}
-        if self._generation.continuous_usage:
+        if self.generation.continuous_usage:
             document["usage"] = _usage(self._prompt_tokens, output_tokens)
         return document
-
-    def _role(self) -> dict[str, Any]:
-        delta = {"role": "assistant", "content": ""}
-        document = self._document([{"index": 0, "delta": delta, "logprobs": None, "finish_reason": None}], 0)
-        generation = self._generation
-        document["prompt_token_ids"] = generation.prompt_ids if generation.return_token_ids else None
-        document["prompt_text"] = None
-        return document
-
-    def _end(self) -> bytes:
-        parts = [framed(b"data: [DONE]\n\n"), _LAST_CHUNK]
-        generation = self._generation
-        if generation.include_usage:
-            usage = _usage(self._prompt_tokens, generation.output_tokens)
-            document = {**self._head, "choices": [], "usage": usage, "system_fingerprint": _FINGERPRINT}
-            parts.insert(0, _event(document))
-        return b"".join(parts)
 
 
 def whole_answer(generation: Generation, completion_id: str, created_s: int, model: str) -> dict[str, Any]:
@@ -141,7 +186,7 @@ def whole_answer(generation: Generation, completion_id: str, created_s: int, mod
     text = answer_text(generation.output_tokens)
     ending = {"logprobs": None, "finish_reason": "length", "stop_reason": None, "token_ids": ids}
     usage = {
-        **_usage(len(generation.prompt_ids), generation.output_tokens),
+        **_usage(len(generation.prompt_ids), generation.choices * generation.output_tokens),
         "prompt_tokens_details": None,
         "completion_tokens_details": None,
     }
@@ -161,17 +206,20 @@ def whole_answer(generation: Generation, completion_id: str, created_s: int, mod
         }
         return {
             **head,
-            "choices": [{"index": 0, "message": message, **ending, "routed_experts": None}],
+            "choices": [
+                {"index": index, "message": message, **ending, "routed_experts": None}
+                for index in range(generation.choices)
+            ],
             **shared,
             "prompt_logprobs": None,
             "prompt_token_ids": prompt_ids,
             "prompt_text": None,
             **transfer,
         }
-    choice = {"index": 0, "text": text, **ending, "prompt_logprobs": None, "prompt_token_ids": prompt_ids}
+    choice = {"text": text, **ending, "prompt_logprobs": None, "prompt_token_ids": prompt_ids, "routed_experts": None}
     return {
         **head,
-        "choices": [{**choice, "routed_experts": None}],
+        "choices": [{"index": index, **choice} for index in range(generation.choices)],
         **shared,
         **transfer,
     }

@@ -13,6 +13,7 @@ from loadgen.servers.simulator.vocabulary import VOCABULARY_TOKENS, chat_ids, te
 IMAGE_TOKENS = 256
 _IMAGE_TEXT = " ".join(["<image>"] * IMAGE_TOKENS)
 _DEFAULT_OUTPUT_TOKENS = 16
+_MOST_CHOICES = 128
 
 
 class Refusal(Exception):
@@ -32,11 +33,12 @@ class Refusal(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Generation:
-    """What one request asks of the model. Lengths in tokens; `output_tokens` is already cut to the context length."""
+    """What one request asks of the model. Lengths in tokens; `output_tokens`, of each choice, is already cut to the context."""
 
     chat: bool
     prompt_ids: list[int]
     output_tokens: int
+    choices: int
     stream: bool
     include_usage: bool
     continuous_usage: bool
@@ -73,8 +75,9 @@ def parse_generation(body: bytes, chat: bool, options: SimulatorOptions) -> Gene
     if stream_options and not stream:
         raise _wrong("Stream options can only be defined when `stream=True`.", "stream_options")
     check_model(document, options)
-    if document.get("n") not in (None, 1):
-        raise _wrong("The simulator gives one answer to a request: n must be 1.", "n", document["n"])
+    choices = 1 if document.get("n") is None else document["n"]
+    if type(choices) is not int or not 1 <= choices <= _MOST_CHOICES:
+        raise _wrong(f"n must be a whole number from 1 to {_MOST_CHOICES}.", "n", choices)
     prompt_ids = _chat_prompt(document) if chat else _text_prompt(document)
     room_tokens = options.max_model_len - len(prompt_ids)
     if room_tokens < 1:
@@ -91,6 +94,7 @@ def parse_generation(body: bytes, chat: bool, options: SimulatorOptions) -> Gene
         chat=chat,
         prompt_ids=prompt_ids,
         output_tokens=min(_asked_tokens(document, chat), room_tokens),
+        choices=choices,
         stream=stream,
         include_usage=include_usage,
         continuous_usage=include_usage and running and bool(stream_options.get("continuous_usage_stats")),

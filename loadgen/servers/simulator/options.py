@@ -27,6 +27,7 @@ class SimulatorOptions:
 
     so that throughput saturates at `1 / gap_per_running_s` tokens per second. `jitter_ratio` delays each first token by up
     to that share of its ttft and each later one by up to that share of its gap; equal seeds draw equal delays.
+    `faults` are names of `faults.FAULTS`, as `NAME` or `NAME:every=K`; the server checks them when it starts.
     Raises `UsageError` for a value outside its range.
     """
 
@@ -44,6 +45,7 @@ class SimulatorOptions:
     max_model_len: int = 32768
     kv_cache_tokens: int = 1_048_576  # what counts as a full cache in /metrics
     tells: Tells = "token_ids"
+    faults: tuple[str, ...] = ()
     truth_requests: int = 100_000  # how many of the last requests /truth remembers
 
     def __post_init__(self) -> None:
@@ -73,4 +75,5 @@ class SimulatorOptions:
     @classmethod
     def from_json(cls, text: str) -> "SimulatorOptions":
         """The inverse of `to_json`."""
-        return cls(**json.loads(text))
+        fields = json.loads(text)
+        return cls(**fields | {"faults": tuple(fields["faults"])})

@@ -9,23 +9,32 @@ import resource
 import signal
 import socket
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import UTC, datetime
-from email.utils import format_datetime
-from http import HTTPStatus
 
 import uvloop
 
 from loadgen.errors import UsageError
 from loadgen.servers.simulator.connection import Connection, HttpRequest, ask_for_stamps
-from loadgen.servers.simulator.dialect import OWNER, StreamEncoder, encode, models, tokenized, version, whole_answer
+from loadgen.servers.simulator.dialect import (
+    JSON,
+    StreamEncoder,
+    encode,
+    http_head,
+    models,
+    tokenized,
+    version,
+    whole_answer,
+)
 from loadgen.servers.simulator.exposition import CONTENT_TYPE, expose
+from loadgen.servers.simulator.faults import FAULTS, HEADER, STALE_CLOSE, Fault, FaultPlan
 from loadgen.servers.simulator.generation import Refusal, parse_generation, parse_tokenize
 from loadgen.servers.simulator.options import SimulatorOptions
+from loadgen.servers.simulator.script import StreamedAnswer, plain, whole
 from loadgen.servers.simulator.service import Answer, Service
 from loadgen.servers.simulator.truth import Truth, TruthRecord
 
-_JSON = "application/json"
+_GENERATION = ("/v1/completions", "/v1/chat/completions")
 _BACKLOG_CONNECTIONS = 4096
 _ACCEPT_PAUSE_S = 0.1  # when the system has no file descriptor left
 
@@ -33,8 +42,11 @@ _ACCEPT_PAUSE_S = 0.1  # when the system has no file descriptor left
 class Simulator:
     """All that one simulated server holds: its connections, its service, and its truth."""
 
-    def __init__(self, options: SimulatorOptions, loop: asyncio.AbstractEventLoop, listener: socket.socket) -> None:
+    def __init__(
+        self, options: SimulatorOptions, faults: FaultPlan, loop: asyncio.AbstractEventLoop, listener: socket.socket
+    ) -> None:
         self._options = options
+        self._faults = faults
         self._loop = loop
         self._listener = listener
         self._service = Service(options, loop)
@@ -73,7 +85,15 @@ class Simulator:
                 self._loop.remove_reader(self._listener.fileno())
                 self._loop.call_later(_ACCEPT_PAUSE_S, self._loop.add_reader, self._listener.fileno(), self._accept)
                 return
-            self._connections.add(Connection(self._loop, accepted, self._handle, self._connections.discard))
+            self._connections.add(
+                Connection(self._loop, accepted, self._handle, self._connections.discard, self._fault_of)
+            )
+
+    def _fault_of(self, method: str, path: str, headers: dict[str, str]) -> Fault | None:
+        """The fault that a request is to meet; only generation meets any."""
+        if method != "POST" or path not in _GENERATION:
+            return None
+        return self._faults.next() or FAULTS.get(headers.get(HEADER, ""))
 
     def _handle(self, connection: Connection, request: HttpRequest) -> None:
         route = self._routes.get(request.path)
@@ -96,16 +116,20 @@ class Simulator:
         connection: Connection,
         status: int,
         body: bytes,
-        content_type: str | None = _JSON,
+        content_type: str | None = JSON,
         allow: str | None = None,
     ) -> None:
         """A whole response, now."""
         headers = {"allow": allow, "content-length": str(len(body)), "content-type": content_type}
-        connection.send(_head(status, headers, connection.keep_alive) + body)
+        connection.send(http_head(status, headers, connection.keep_alive) + body)
         connection.done()
 
     def _generate(self, connection: Connection, request: HttpRequest, chat: bool) -> None:
         generation = parse_generation(request.body, chat, self._options)
+        fault = request.fault if generation.stream else None
+        if fault is not None and fault.name == STALE_CLOSE and connection.answered_requests:
+            connection.leave()
+            return
         completion_id = ("chatcmpl-" if chat else "cmpl-") + os.urandom(8).hex()
         model = self._options.model
         record = TruthRecord(
@@ -113,19 +137,19 @@ class Simulator:
             request.headers.get("x-request-id"),
             request.arrival_ns,
             len(generation.prompt_ids),
-            generation.output_tokens,
+            generation.choices * generation.output_tokens,
             generation.stream,
+            fault.name if fault is not None else None,
         )
-        encoder = None
         if generation.stream:
             encoder = StreamEncoder(generation, completion_id, _now_s(), model)
-            headers = {"content-type": "text/event-stream; charset=utf-8", "transfer-encoding": "chunked"}
-            head = _head(200, headers, request.keep_alive)
+            streamed = StreamedAnswer(encoder, request.keep_alive)
+            script = plain(streamed) if fault is None or fault.script is None else fault.script(streamed)
         else:
             body = encode(whole_answer(generation, completion_id, _now_s(), model))
-            headers = {"content-length": str(len(body)), "content-type": _JSON}
-            head = _head(200, headers, request.keep_alive) + body
-        answer = Answer(record, head, encoder, connection.send, connection.done)
+            head = http_head(200, {"content-length": str(len(body)), "content-type": JSON}, request.keep_alive)
+            script = whole(head + body, generation.output_tokens - 1, record.output_tokens)
+        answer = Answer(record, script, connection)
         connection.on_hang_up = lambda: self._service.drop(answer)
         self._truth.add(record, request.kernel_stamped)
         self._service.admit(answer)
@@ -157,11 +181,13 @@ def serve(
 ) -> None:
     """Serve in the foreground of the main thread until SIGINT or SIGTERM, or until `lifeline_fd` reaches its end.
 
-    `on_ready` is told the port once connections are accepted. Raises `UsageError` when the address cannot be had.
+    `on_ready` is told the port once connections are accepted. Raises `UsageError` when the address cannot be had,
+    or for a fault that there is not.
     """
+    faults = FaultPlan(options.faults)
     listener = _listen(options)
     loop = _new_loop()
-    simulator = Simulator(options, loop, listener)
+    simulator = Simulator(options, faults, loop, listener)
     try:
         for ending in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(ending, loop.stop)
@@ -212,22 +238,9 @@ def _allow_many_connections() -> None:
 
 def _check_content_type(request: HttpRequest) -> None:
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if media_type != _JSON:
+    if media_type != JSON:
         message = "1 validation error:\n  Unsupported Media Type: Only 'application/json' is allowed"
         raise Refusal(message, kind="Bad Request")
-
-
-def _head(status: int, headers: Mapping[str, str | None], keep_alive: bool) -> bytes:
-    """Status line and headers; those that are None are left out."""
-    lines = [
-        f"HTTP/1.1 {status} {HTTPStatus(status).phrase}",
-        f"date: {format_datetime(datetime.now(UTC), usegmt=True)}",
-        f"server: {OWNER}",
-        *(f"{name}: {value}" for name, value in headers.items() if value is not None),
-    ]
-    if not keep_alive:
-        lines.append("connection: close")
-    return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
 
 
 def _now_s() -> int:

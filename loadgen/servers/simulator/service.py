@@ -6,13 +6,13 @@ Each write happens at, or just after, its due time on the absolute schedule of `
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable
 from heapq import heappop, heappush
 
 from loadgen.engine.alarm import make_alarm
-from loadgen.servers.simulator.dialect import StreamEncoder
+from loadgen.servers.simulator.connection import Connection
 from loadgen.servers.simulator.exposition import Counters
 from loadgen.servers.simulator.options import SimulatorOptions
+from loadgen.servers.simulator.script import Ending, Script, Write
 from loadgen.servers.simulator.timetable import Timetable
 from loadgen.servers.simulator.truth import TruthRecord
 
@@ -20,51 +20,49 @@ _WRITES_A_RING = 256  # then the sockets have their turn, however late the sched
 
 
 class Answer:
-    """One request in service: what is left to send of it, and how to send it."""
+    """One request in service: what is left to send of it, and the connection to send it on."""
 
-    __slots__ = ("_encoder", "_head", "_send", "done", "next_token", "ordinal", "record")
+    __slots__ = ("_connection", "_ending", "_next", "_script", "finished", "ordinal", "record", "sent_tokens")
 
-    def __init__(
-        self,
-        record: TruthRecord,
-        head: bytes,
-        encoder: StreamEncoder | None,
-        send: Callable[[bytes], None],
-        done: Callable[[], None],
-    ) -> None:
-        """Without an `encoder` the `head` is the whole answer. `done` is called after the last write."""
+    def __init__(self, record: TruthRecord, script: Script, connection: Connection) -> None:
         self.record = record
         self.ordinal = 0
-        self.next_token = 0
-        self._head = head
-        self._encoder = encoder
-        self._send = send
-        self.done = done
+        self.sent_tokens = 0
+        self.finished = False
+        self._script = script
+        self._next: Write | None = next(script)
+        self._ending: Ending | None = None
+        self._connection = connection
 
     @property
-    def finished(self) -> bool:
-        """Whether the last token has been sent."""
-        return self.next_token == self.record.output_tokens
-
-    @property
-    def first_write(self) -> int:
-        """The token whose due time is that of the first write: the last one where the answer is not streamed."""
-        return 0 if self._encoder is not None else self.record.output_tokens - 1
+    def due_token(self) -> int | None:
+        """The token at whose due time the next write goes out; None when no more follows."""
+        return None if self._next is None else self._next.due
 
     def send_next(self) -> int:
-        """Send the next token, or the whole answer where it is not streamed; how many tokens went out."""
-        token = self.next_token
-        if self._encoder is None:
-            self.next_token = self.record.output_tokens
-            data = self._head
-        else:
-            self.next_token = token + 1
-            data = self._encoder.token(token)
-            if token == 0:
-                data = self._head + data
-        self.record.sent_ns.append(time.monotonic_ns())
-        self._send(data)
-        return self.next_token - token
+        """Send what is next; how many tokens it completed. `end` is to follow when it was the last."""
+        write = self._next
+        assert write is not None
+        if write.data:
+            if write.tokens:
+                stamp_ns = time.monotonic_ns()
+                self.record.sent_ns.extend([stamp_ns] * (write.tokens if self.record.stream else 1))
+            self._connection.send(write.data)
+        self.sent_tokens += write.tokens
+        self._ending = write.ending
+        self.finished = write.ending in (Ending.ANSWERED, Ending.ANSWERED_AND_CLOSED)
+        self._next = next(self._script, None)
+        return write.tokens
+
+    def end(self) -> None:
+        """Do with the connection what the script ends with."""
+        match self._ending:
+            case Ending.ANSWERED:
+                self._connection.done()
+            case Ending.ANSWERED_AND_CLOSED | Ending.CLOSED:
+                self._connection.leave()
+            case Ending.RESET:
+                self._connection.reset()
 
 
 class Service:
@@ -94,7 +92,7 @@ class Service:
     @property
     def kv_cache_usage_ratio(self) -> float:
         """The share of the cache that the running requests' tokens would fill, at most 1."""
-        tokens = sum(answer.record.prompt_tokens + answer.next_token for answer in self._running)
+        tokens = sum(answer.record.prompt_tokens + answer.sent_tokens for answer in self._running)
         return min(1.0, tokens / self._options.kv_cache_tokens)
 
     def admit(self, answer: Answer) -> None:
@@ -108,7 +106,7 @@ class Service:
             self._start(answer, answer.record.arrival_ns)
 
     def drop(self, answer: Answer) -> None:
-        """Its client hung up before the end: free its place."""
+        """Its connection ended before the answer did: free its place."""
         self.counters.aborted_requests += 1
         if answer in self._running:
             self._release(answer, time.monotonic_ns())
@@ -128,18 +126,19 @@ class Service:
             due_ns, ordinal, answer, timetable = heappop(due)
             if answer not in self._running:  # its client hung up
                 continue
-            first = answer.next_token == 0
-            counters.generation_tokens += answer.send_next()
-            if first:
+            tokens = answer.send_next()
+            counters.generation_tokens += tokens
+            if tokens and answer.sent_tokens == tokens:
                 counters.prompt_tokens += answer.record.prompt_tokens
             if answer not in self._running:  # the write found that the client was gone
+                continue
+            if answer.due_token is not None:
+                heappush(due, (timetable.due_ns(answer.due_token), ordinal, answer, timetable))
                 continue
             if answer.finished:
                 counters.finished_requests += 1
                 self._release(answer, due_ns)
-                answer.done()
-            else:
-                heappush(due, (timetable.due_ns(answer.next_token), ordinal, answer, timetable))
+            answer.end()
         self._set_alarm()
 
     def _start(self, answer: Answer, start_ns: int) -> None:
@@ -148,7 +147,8 @@ class Service:
         timetable = Timetable(self._options, start_ns, record.prompt_tokens, len(self._running), answer.ordinal)
         self._running.add(answer)
         self.counters.prefix_cache_queries_tokens += record.prompt_tokens
-        entry = (timetable.due_ns(answer.first_write), answer.ordinal, answer, timetable)
+        assert answer.due_token is not None
+        entry = (timetable.due_ns(answer.due_token), answer.ordinal, answer, timetable)
         heappush(self._due, entry)
         if self._due[0] is entry:
             self._set_alarm()

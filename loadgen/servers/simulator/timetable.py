@@ -7,11 +7,14 @@ import random
 
 from loadgen.servers.simulator.options import SimulatorOptions
 
+AT_ONCE = -1
+"""In the place of a token: the moment when the request starts."""
+
 
 class Timetable:
     """Due times of one request, in nanoseconds on the clock of `start_ns`."""
 
-    __slots__ = ("_delays", "_jitter_ns", "first_ns", "gap_ns")
+    __slots__ = ("_delays", "_jitter_ns", "first_ns", "gap_ns", "start_ns")
 
     def __init__(
         self, options: SimulatorOptions, start_ns: int, prompt_tokens: int, running: int, ordinal: int
@@ -25,10 +28,13 @@ class Timetable:
         if options.jitter_ratio:
             self._delays = random.Random(f"{options.seed}:{ordinal}")
             ttft_s += options.jitter_ratio * ttft_s * self._delays.random()
+        self.start_ns = start_ns
         self.first_ns = start_ns + round(ttft_s * 1e9)
 
     def due_ns(self, token: int) -> int:
-        """When token `token` (from 0) is due. With jitter each call draws: ask once for each token, in order."""
+        """When token `token` (from 0) is due. With jitter each call draws: ask once for each write, in order."""
+        if token == AT_ONCE:
+            return self.start_ns
         due = self.first_ns + token * self.gap_ns
         if self._delays is not None and token:
             due += int(self._jitter_ns * self._delays.random())

@@ -8,12 +8,13 @@ from typing import Any, Literal
 class TruthRecord:
     """One request. Stamps are nanoseconds on the monotonic clock of this host.
 
-    `sent_ns` has one stamp per token, taken just before its write; of an answer that was not streamed it has the one stamp
-    of its only write. A client that hung up leaves fewer.
+    `sent_ns` has one stamp per token, taken just before the write that completed its event; of an answer that was not
+    streamed it has the one stamp of its only write. A client that hung up, or a `fault` (its name), leaves fewer.
     """
 
     __slots__ = (
         "arrival_ns",
+        "fault",
         "id",
         "output_tokens",
         "prompt_tokens",
@@ -31,6 +32,7 @@ class TruthRecord:
         prompt_tokens: int,
         output_tokens: int,
         stream: bool,
+        fault: str | None = None,
     ) -> None:
         self.id = completion_id
         self.request_id = request_id
@@ -39,6 +41,7 @@ class TruthRecord:
         self.prompt_tokens = prompt_tokens
         self.output_tokens = output_tokens
         self.stream = stream
+        self.fault = fault
         self.sent_ns: array[int] = array("q")
 
     def to_json(self) -> dict[str, Any]:
@@ -49,6 +52,7 @@ class TruthRecord:
             "arrival_ns": self.arrival_ns,
             "start_ns": self.start_ns,
             "stream": self.stream,
+            "fault": self.fault,
             "prompt_tokens": self.prompt_tokens,
             "output_tokens": self.output_tokens,
             "sent_ns": self.sent_ns.tolist(),

@@ -1,0 +1,103 @@
+"""An answer as writes: what goes out when, how many tokens each write completes, and what becomes of the connection. Pure.
+
+A well-behaved answer is one such script, and each fault is another; the service carries them all out alike.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import NamedTuple
+
+from loadgen.servers.simulator.dialect import EVENT_STREAM, LAST_CHUNK, StreamEncoder, framed, http_head
+
+
+class Ending(Enum):
+    """What follows the last write of an answer."""
+
+    ANSWERED = auto()  # the connection is kept, if the client asked so
+    ANSWERED_AND_CLOSED = auto()  # it was the whole answer, and the connection is closed
+    CLOSED = auto()  # the connection is closed within the answer
+    RESET = auto()  # the same with a TCP reset
+    SILENT = auto()  # nothing: the connection stays open until the client leaves
+
+
+class Write(NamedTuple):
+    """`data` goes out when token `due` is due (`timetable.AT_ONCE`: when the request starts) and completes `tokens` tokens."""
+
+    due: int
+    data: bytes
+    tokens: int
+    ending: Ending | None = None  # only the last write has one
+
+
+Script = Iterator[Write]
+
+
+class Step(NamedTuple):
+    """The events of one write, before they are framed."""
+
+    due: int
+    events: list[bytes]
+    tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class StreamedAnswer:
+    """What a script is made from: the events of the answer, and whether the client wants to keep the connection."""
+
+    encoder: StreamEncoder
+    keep_alive: bool
+
+    @property
+    def output_tokens(self) -> int:
+        """Tokens of each choice."""
+        return self.encoder.generation.output_tokens
+
+    @property
+    def half(self) -> int:
+        """How many tokens go out before a fault in the middle: half of them, and at least one."""
+        return max(1, self.output_tokens // 2)
+
+    def head(self) -> bytes:
+        """Status line and headers of a chunked event stream."""
+        return http_head(200, {"content-type": EVENT_STREAM, "transfer-encoding": "chunked"}, self.keep_alive)
+
+
+def plain(answer: StreamedAnswer) -> Script:
+    """Each token in a chunk of its own, when it is due."""
+    encoder, last, choices = answer.encoder, answer.output_tokens - 1, answer.encoder.generation.choices
+    head = answer.head()
+    for token in range(last):
+        yield Write(token, head + encoder.token(token), choices)
+        head = b""
+    yield Write(last, head + encoder.token(last), choices, Ending.ANSWERED)
+
+
+def whole(response: bytes, due: int, tokens: int = 0, ending: Ending = Ending.ANSWERED) -> Script:
+    """One write is all."""
+    yield Write(due, response, tokens, ending)
+
+
+def steps(answer: StreamedAnswer, until: int | None = None) -> Iterator[Step]:
+    """The events of a well-behaved answer, token by token, as far as token `until`."""
+    choices = answer.encoder.generation.choices
+    for token in range(answer.output_tokens if until is None else until):
+        yield Step(token, answer.encoder.events(token), choices)
+
+
+def written(
+    answer: StreamedAnswer,
+    given: Iterable[Step],
+    *,
+    ending: Ending = Ending.ANSWERED,
+    head: bytes | None = None,
+    frame: Callable[[bytes], bytes] = framed,
+    tail: bytes = LAST_CHUNK,
+) -> Script:
+    """Each step of `given` as a write, with `head` before the first; then `tail`, at once, and the `ending`."""
+    before = answer.head() if head is None else head
+    due = 0
+    for due, events, tokens in given:
+        yield Write(due, before + b"".join(frame(event) for event in events), tokens)
+        before = b""
+    yield Write(due, before + tail, 0, ending)
