@@ -73,8 +73,8 @@ def simulate(
 ) -> None:
     """Serve a simulated model whose timing is known, until Ctrl-C."""
     from loadgen.servers.simulator import SimulatorOptions, serve
-    from loadgen.servers.simulator.options import Tells
     from loadgen.servers.simulator.faults import FAULTS
+    from loadgen.servers.simulator.options import Tells
 
     terminal = Terminal.of(context, None, quiet, verbose)
     if fault and "list" in fault:

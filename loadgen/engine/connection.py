@@ -266,6 +266,10 @@ class Connection:
             reads = exchange.reads
             reads.append(received)
             exchange.stamps.append(ancillary[0][2] if ancillary else stamp_now())
+            exchange.room_bytes -= len(received)
+            if exchange.room_bytes < 0:
+                self._fail("the answer has no end")
+                return
             if len(reads) == 1:
                 self._begin(received)
             elif self._framing is not None:

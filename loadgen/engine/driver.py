@@ -19,7 +19,7 @@ import httpx2
 
 from loadgen.engine.alarm import make_alarm
 from loadgen.engine.clock import monotonic_ns
-from loadgen.engine.exchange import Exchange
+from loadgen.engine.exchange import Exchange, most_answer_bytes
 from loadgen.engine.record import Outcome
 from loadgen.engine.transport import CONNECT_LIMIT_S, ConnectFailedError
 from loadgen.load.schedule import Schedule
@@ -262,6 +262,9 @@ class Driver:
         """Hand one request to its stream."""
         index = exchange.index
         wire = self._first_wires[index] if index < len(self._first_wires) else self._wire(index)
+        exchange.room_bytes = most_answer_bytes(
+            int(self._schedule.prompt_tokens[index]), int(self._schedule.output_tokens[index])
+        )
         self._in_flight[index] = exchange, monotonic_ns()
         self.sent += 1
         self.peak_in_flight = max(self.peak_in_flight, len(self._in_flight))

@@ -14,6 +14,15 @@ from loadgen.engine.record import Outcome
 
 STAMP = struct.Struct("2q")
 READ_MARK = 1 << 40
+_UNPLANNED_ANSWER_BYTES = 64 << 20  # where nobody says how long the answer may be
+_ANSWER_BYTES = 1 << 20
+_BYTES_PER_PROMPT_TOKEN = 16  # servers repeat the prompt's token ids
+_BYTES_PER_OUTPUT_TOKEN = 4096  # ten times a chunk with all that is asked of it
+
+
+def most_answer_bytes(prompt_tokens: int, output_tokens: int) -> int:
+    """The most that an answer of so many tokens is believed to need. One that goes on beyond it has no end."""
+    return _ANSWER_BYTES + _BYTES_PER_PROMPT_TOKEN * prompt_tokens + _BYTES_PER_OUTPUT_TOKEN * output_tokens
 
 
 def stamp_now() -> bytes:
@@ -36,6 +45,7 @@ class Exchange:
 
     `complete` says that the answer ended as its framing promised. `failure` names an outcome that the engine itself
     brought about or saw (no connection, time-out, cancelled, dropped); everything else is found in the bytes later.
+    `room_bytes` is what the answer may still grow by; below 0 it was given up for that.
     """
 
     __slots__ = (
@@ -47,6 +57,7 @@ class Exchange:
         "gave_up_ns",
         "index",
         "reads",
+        "room_bytes",
         "sent_ns",
         "slot",
         "stamps",
@@ -61,6 +72,7 @@ class Exchange:
         self.gave_up_ns: int | None = None
         self.reads: list[bytes] = []
         self.stamps: list[bytes] = []
+        self.room_bytes = _UNPLANNED_ANSWER_BYTES
         self.complete = False
         self.failure: Outcome | None = None
         self.detail: str | None = None

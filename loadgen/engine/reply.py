@@ -19,6 +19,9 @@ _LONGEST_TEXT = 4000  # of what a server says; the recorder hides secrets in it 
 _MOST_CHOICES = 2**15  # what a record's column holds
 _GIVEN_UP = ("abort", "error")  # finish reasons by which a server says that it did not finish
 
+_BEFORE_A_LINE = b"\xef\xbb\xbf\r\n"
+_LINE_STARTS = (b":", b"data", b"event", b"id", b"retry")  # of an event stream; pieces of them are rare enough
+
 _decode_json = json.JSONDecoder().raw_decode  # half the cost of json.loads, which guesses the encoding first
 
 
@@ -62,11 +65,17 @@ def read_reply(exchange: Exchange, choices: int = 1, keep_texts: bool = False) -
             parser.feed(read)
     except httptools.HttpParserError as error:
         broken = f"the answer is not HTTP: {error}"
+    if exchange.room_bytes < 0:
+        received = sum(map(len, exchange.reads)) / 2**20
+        broken = f"the answer was longer than {received:.1f} MiB, far more than its tokens need, and was given up"
     if parser.status:
         reply.http_status = parser.status
+    encoding = parser.header(b"content-encoding").decode(errors="replace").removeprefix("identity")
+    if parser.status == 200 and encoding:
+        broken = broken or f"the answer is compressed ({encoding}) although it was asked not to be: turn that off"
     whole = parser.ended or (exchange.complete and parser.may_end_by_close)
 
-    if parser.status == 200 and parser.header(b"content-type").startswith(b"text/event-stream"):
+    if parser.status == 200 and not encoding and parser.header(b"content-type").startswith(b"text/event-stream"):
         stream = _Stream(reply, keep_texts)
         try:
             stream.read(parser)
@@ -137,6 +146,12 @@ class _Stream:
                     reply.detail = _message(document) or _clip(event.data)
                     continue
                 take(document, read_index)
+        if (
+            not self._finished
+            and parser.parts
+            and not parser.parts[0][1].lstrip(_BEFORE_A_LINE).startswith(_LINE_STARTS)
+        ):
+            raise _NotAsPromisedError(f"the body holds no event: it begins {_clip(parser.parts[0][1][:40])!r}")
 
     def _take(self, document: dict[str, Any], read_index: int) -> None:
         reply = self._reply
@@ -298,6 +313,9 @@ def _message(document: dict[str, Any]) -> str | None:
 
 
 def _error_text(parser: ResponseParser) -> str:
+    location = next((value for name, value in parser.headers if name.lower() == b"location"), None)
+    if 300 <= parser.status < 400 and location is not None:
+        return f"HTTP {parser.status}: redirected to {_clip(location)}, which is not followed: give that as --url"
     body = b"".join(part for _, part in parser.parts)
     message: str | None = None
     try:

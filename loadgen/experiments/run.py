@@ -215,7 +215,7 @@ def _check_warmup(bench: Bench, recording: Recording) -> None:
     first = records[0]
     said = redact(first.detail or "", bench.headers) or first.outcome.label.replace("_", " ")
     message = f"{bench.facts.base_url} answered none of the {len(records)} warm-up requests: {said}"
-    refused = first.http_status is not None and 400 <= first.http_status < 500
+    refused = first.http_status is not None and 300 <= first.http_status < 500
     error: LoadgenError = UsageError(message) if refused else ServerError(message)
     raise error
 

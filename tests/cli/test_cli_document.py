@@ -8,6 +8,7 @@ import typer
 
 from loadgen.cli.app import app
 from loadgen.errors import ExitCode
+from loadgen.servers.simulator.faults import FAULTS
 
 DOCUMENT = (Path(__file__).resolve().parents[2] / "docs" / "cli.md").read_text()
 COMMANDS = typer.main.get_command(app).commands  # type: ignore[attr-defined]
@@ -54,6 +55,12 @@ def test_each_section_has_an_example(command: str) -> None:
 def test_the_exit_codes_are_those_of_the_document() -> None:
     documented = re.findall(r"^\| (\d+) \|", section("Exit codes"), re.MULTILINE)
     assert [int(code) for code in documented] == [code.value for code in ExitCode]
+
+
+def test_the_faults_are_those_of_the_document() -> None:
+    documented = re.findall(r"^\| ([a-z][a-z0-9.-]+) \| (.+) \|$", section("loadgen simulate"), re.MULTILINE)
+    rows = [row for row in documented if row[0] not in ("fault", "flag")]
+    assert rows == [(fault.name, fault.does) for fault in FAULTS.values()]
 
 
 def test_every_flag_has_a_help_text() -> None:

@@ -26,9 +26,9 @@ _GROUP_TOKENS = 3
 
 
 def _respelled(answer: StreamedAnswer, old: bytes, new: bytes, until: int | None = None) -> Iterator[Step]:
-    """The well-behaved steps with `old` replaced by `new` in every event."""
+    """The well-behaved steps with `old` replaced by `new` in every event; one of which nothing is left is none."""
     for step in steps(answer, until):
-        yield step._replace(events=[one.replace(old, new) for one in step.events])
+        yield step._replace(events=[new_one for one in step.events if (new_one := one.replace(old, new))])
 
 
 def _asking(answer: StreamedAnswer, **changes: Any) -> StreamedAnswer:
