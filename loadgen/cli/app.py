@@ -1,6 +1,7 @@
 """The commands under one name, and how each way of ending becomes a sentence and an exit code."""
 
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Sequence
@@ -56,13 +57,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
         return code if isinstance(code, int) else ExitCode.OK
     except Exit as ended:
+        if isinstance(ended.__cause__, KeyboardInterrupt):  # so the framework hands an interrupt on
+            return _interrupted()
         return ended.exit_code
     except LoadgenError as error:
         return _failed(str(error), error.exit_code)
     except TyperException as error:
         return _failed(_usage(error), ExitCode.USAGE) if error.format_message() else ExitCode.USAGE
     except (KeyboardInterrupt, Abort):
-        return _failed("interrupted", ExitCode.INTERRUPTED)
+        return _interrupted()
     except BrokenPipeError:
         # Whoever read our output has seen enough. Nothing may be flushed to it any more, not even at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -82,6 +85,11 @@ def _usage(error: TyperException) -> str:
     context = getattr(error, "ctx", None)
     command = context.command_path if context is not None else "loadgen"
     return f"{text[:1].lower()}{text[1:]}; see '{command} --help'"
+
+
+def _interrupted() -> int:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second one must not break off the way out
+    return _failed("interrupted", ExitCode.INTERRUPTED)
 
 
 def _failed(message: str, code: ExitCode) -> int:

@@ -100,7 +100,8 @@ def run_sweep(
                 output_tokens = max(output_tokens, dataset.longest_output_tokens)
             check_lengths(facts, input_tokens, output_tokens)
         check_limits(facts, runs)
-        facts = replace(facts, chunk_counts=chunk_counts_told(facts, spec.model, spec.endpoint, headers))
+        told = chunk_counts_told(facts, spec.model, spec.endpoint, headers, min(60.0, spec.request_timeout_s))
+        facts = replace(facts, chunk_counts=told)
         sweep_id = new_id("s") if unfinished is None else unfinished.sweep_id
         stack.enter_context(claimed(sweep_id))
         ended: frozenset[str] = frozenset()

@@ -5,6 +5,7 @@ not in the run.
 """
 
 import json
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -21,6 +22,7 @@ LONG_PROMPT_TOKENS = 1024
 _ASKS: tuple[tuple[ChunkCounts, ...], ...] = (("token_ids", "usage"), ("usage",), ("token_ids",))
 _PROMPT = "Hello"
 _TOKENS = 2
+_MOST_ANSWER_BYTES = 1 << 20  # a thousand times what two tokens need
 _REFUSED = (400, 422)  # the statuses by which servers refuse a field
 
 
@@ -32,19 +34,18 @@ def chunk_counts_told(
     One short request; more only where fields are refused. A server that answers with another error, or not in time, is taken
     for what its dialect promises: the warm-up will say what is wrong.
     """
+    until_s = time.monotonic() + timeout_s
     promised: tuple[ChunkCounts, ...] = ("token_ids",) if facts.dialect == "vllm" else ()
     with open_client(headers, timeout_s) as client:
         for asks in _ASKS:
             body = encode_body(endpoint, facts.dialect, model, _PROMPT, _TOKENS, asks)
             try:
-                answer = client.post(
-                    facts.completions_url(endpoint), content=body, headers={"Content-Type": "application/json"}
-                )
-            except httpx2.HTTPError:
+                status, content = _ask(client, facts.completions_url(endpoint), body, until_s)
+            except (httpx2.HTTPError, TimeoutError):
                 return promised
-            if answer.status_code == 200:
-                return _told(answer.content)
-            if answer.status_code not in _REFUSED:
+            if status == 200:
+                return _told(content)
+            if status not in _REFUSED:
                 return promised
     return promised
 
@@ -58,6 +59,17 @@ def chunk_counts_to_ask(told: tuple[ChunkCounts, ...], prompt_tokens: int | None
     if "usage" in told and (may_be_long or "token_ids" not in told):
         return ("usage",)
     return told[:1]
+
+
+def _ask(client: httpx2.Client, url: str, body: bytes, until_s: float) -> tuple[int, bytes]:
+    """(status, answer) of one request. Raises httpx2.HTTPError, or TimeoutError for an answer that does not come to its end."""
+    content = b""
+    with client.stream("POST", url, content=body, headers={"Content-Type": "application/json"}) as answer:
+        for piece in answer.iter_bytes():
+            content += piece
+            if len(content) > _MOST_ANSWER_BYTES or time.monotonic() > until_s:
+                raise TimeoutError
+    return answer.status_code, content
 
 
 def _told(stream: bytes) -> tuple[ChunkCounts, ...]:

@@ -185,17 +185,26 @@ def test_interrupted_twice_it_ends_at_once_and_keeps_what_finished(cli: Cli, sta
     assert sent_and_cut(document) == 2
 
 
-def test_interrupted_before_anything_was_sent(start: Start, tmp_path: Path) -> None:
-    with SimulatorProcess(SimulatorOptions(ttft_s=30)) as simulator:
+@pytest.mark.parametrize(
+    ("faults", "said"),
+    [(("stall",), "loadgen: interrupted"), (("stall:every=2",), "loadgen: stopped")],
+    ids=["in the first question", "in the warm-up"],
+)
+def test_interrupted_before_anything_was_measured(
+    start: Start, tmp_path: Path, faults: tuple[str, ...], said: str
+) -> None:
+    with SimulatorProcess(SimulatorOptions(ttft_s=0.001, faults=faults)) as simulator:
         process = start("run", *flags(simulator.url, "--output-tokens", "2"))
+        awaited = 1 + answered(simulator) if "every" in faults[0] else 0
+        wait_until(lambda: answered(simulator) >= awaited, process)
         wait_until(lambda: scrape(f"{simulator.url}/metrics").get("vllm:num_requests_running") == 1, process)
-        process.send_signal(signal.SIGINT)  # in the warm-up
+        process.send_signal(signal.SIGINT)
         time.sleep(0.1)
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=LIMIT_S)
-    assert process.returncode == 130
+    assert process.returncode == 130, err
     assert out == ""
-    assert err.splitlines()[-1].startswith("loadgen: stopped")
+    assert err.splitlines()[-1].startswith(said)
     assert stored_runs() == []
 
 

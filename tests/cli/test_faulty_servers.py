@@ -12,6 +12,7 @@ pytestmark = pytest.mark.loopback
     ("fault", "code", "words"),
     [
         ("stall", 5, "no complete answer within 0.3 s"),
+        ("endless-line", 5, ""),
         ("garbage", 5, "the body holds no event"),
         ("gzip", 5, "the answer is compressed (gzip)"),
         ("redirect", 2, "to https://elsewhere.example/v1/completions, which is not followed"),
