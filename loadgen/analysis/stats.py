@@ -7,6 +7,7 @@ samples are expected beyond it.
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,6 +56,69 @@ def mean_interval(values: Sequence[float], confidence: float = 0.95) -> tuple[fl
     half = student_t(n - 1, confidence) * float(sample.std(ddof=1)) / math.sqrt(n)
     mean = float(sample.mean())
     return mean - half, mean + half
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """From one set of values to another, as a share of the first: `ratio` −0.1 is a tenth less, `low` to `high` its interval.
+
+    `effect_size` is Hedges' g: the difference in standard deviations of a single value, corrected for few values.
+    The last three are None where a side has a single value; `effect_size` also where no value differs from its side's mean.
+    """
+
+    ratio: float
+    low: float | None
+    high: float | None
+    effect_size: float | None
+
+
+def change(a: Sequence[float], b: Sequence[float], *, paired: bool, confidence: float = 0.95) -> Change | None:
+    """How far the independent values `b` lie from `a`, both at least 0 and not empty; `paired`: a[i] belongs to b[i].
+
+    A ratio is made of differences of logarithms, exp(mean(ln b) − mean(ln a)) − 1: of geometric means, so that B against A
+    says what A against B does. Its interval is Student's t of the differences when paired, else Welch's with the degrees of
+    freedom of Welch and Satterthwaite, rounded down, which widens it a little. With a 0 among the values, which has no
+    logarithm, difference and interval are of the values themselves, divided by the mean of `a`; None when that is 0.
+    """
+    logarithmic = min(*a, *b) > 0
+    before, after = (np.log(side) if logarithmic else np.asarray(side, np.float64) for side in (a, b))
+    mean_before = float(np.mean(a))
+    if mean_before == 0:
+        return None
+
+    def as_ratio(difference: float) -> float:
+        return math.expm1(difference) if logarithmic else difference / mean_before
+
+    difference = float(after.mean() - before.mean())
+    interval = mean_interval((after - before).tolist(), confidence) if paired else _welch(before, after, confidence)
+    return Change(
+        ratio=as_ratio(difference),
+        low=None if interval is None else as_ratio(interval[0]),
+        high=None if interval is None else as_ratio(interval[1]),
+        effect_size=None if interval is None else _hedges_g(before, after),
+    )
+
+
+def _welch(a: FloatArray, b: FloatArray, confidence: float) -> tuple[float, float] | None:
+    """The interval of mean(b) − mean(a) for independent sides whose variances may differ. None with a single value in one."""
+    if min(len(a), len(b)) < 2:
+        return None
+    difference = float(b.mean() - a.mean())
+    part_a, part_b = float(a.var(ddof=1)) / len(a), float(b.var(ddof=1)) / len(b)
+    if part_a + part_b == 0:
+        return difference, difference
+    degrees = (part_a + part_b) ** 2 / (part_a**2 / (len(a) - 1) + part_b**2 / (len(b) - 1))
+    half = student_t(max(1, math.floor(degrees)), confidence) * math.sqrt(part_a + part_b)
+    return difference - half, difference + half
+
+
+def _hedges_g(a: FloatArray, b: FloatArray) -> float | None:
+    """(mean(b) − mean(a))/s · (1 − 3/(4·ν − 1)), s the pooled standard deviation with ν = n_a + n_b − 2 (Hedges 1981)."""
+    degrees = len(a) + len(b) - 2
+    pooled = ((len(a) - 1) * float(a.var(ddof=1)) + (len(b) - 1) * float(b.var(ddof=1))) / degrees
+    if pooled == 0:
+        return None
+    return float(b.mean() - a.mean()) / math.sqrt(pooled) * (1 - 3 / (4 * degrees - 1))
 
 
 def student_t(degrees: int, confidence: float) -> float:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import typer
 from typer.exceptions import Abort, Exit, TyperException
 
+from loadgen.cli.compare import compare
 from loadgen.cli.dashboard import dashboard
 from loadgen.cli.doctor import doctor
 from loadgen.cli.measure import run, sweep
@@ -21,7 +22,7 @@ from loadgen.errors import ExitCode, LoadgenError
 app = typer.Typer(
     name="loadgen",
     help="Measure an OpenAI-compatible inference server over HTTP: the server, not the client.",
-    epilog="Exit codes: 0 no run invalid · 2 usage · 3 a run is invalid · 5 the server failed · 130 interrupted.",
+    epilog="Exit codes: 0 no run invalid · 2 usage · 3 a run is invalid · 4 a gate failed · 5 the server failed · 130 interrupted.",
     add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -31,6 +32,7 @@ app.command("run")(run)
 app.command("sweep")(sweep)
 app.command("list")(list_sweeps)
 app.command("show")(show)
+app.command("compare")(compare)
 app.command("export")(export)
 app.command("report")(report)
 app.command("dashboard")(dashboard)

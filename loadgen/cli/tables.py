@@ -62,7 +62,7 @@ def sweep_table(documents: Sequence[Document], width: int) -> RenderableType:
         legend += "; high: the highest percentile that is given"
     if repeated:
         legend += "; means over repeats" + (", ± half their range" if wide else "")
-    table = _table(caption=legend, caption_justify="left", caption_style="dim")
+    table = plain_table(caption=legend, caption_justify="left", caption_style="dim")
     for header, _ in columns:
         table.add_column(header, justify="right" if header else "left", no_wrap=True)
     previous: object = None
@@ -115,7 +115,7 @@ def run_table(document: Document) -> RenderableType:
     """Every figure of one run."""
     from loadgen.analysis.metrics import METRICS
 
-    distributions = _table()
+    distributions = plain_table()
     distributions.add_column("ms")
     for header in ("n", "mean", "p50", "p90", "p95", "p99", "max"):
         distributions.add_column(header, justify="right", no_wrap=True)
@@ -178,7 +178,7 @@ def verdict_line(document: Document) -> Text:
 
 def sweeps_table(sweeps: Sequence[SweepRow], now: datetime) -> RenderableType:
     """The list of sweeps, newest first."""
-    table = _table()
+    table = plain_table()
     table.add_column("sweep", no_wrap=True)
     table.add_column("when", no_wrap=True)
     table.add_column("name")
@@ -220,7 +220,7 @@ def run_line(document: Document) -> Text:
     return text
 
 
-def _table(**style: Any) -> Table:
+def plain_table(**style: Any) -> Table:
     """An empty table in the one look: a rule under the heading, two spaces between columns."""
     return Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 0, 0, 1), header_style="bold", **style)
 

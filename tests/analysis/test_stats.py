@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from loadgen.analysis.stats import distribution, mean_interval, samples_needed, student_t
+from loadgen.analysis.stats import change, distribution, mean_interval, samples_needed, student_t
 
 
 def test_percentiles_interpolate_between_order_statistics() -> None:
@@ -63,3 +63,67 @@ def test_one_repeat_has_no_interval() -> None:
 
 def test_equal_repeats_have_an_interval_of_no_width() -> None:
     assert mean_interval([2.0, 2.0]) == (2.0, 2.0)
+
+
+def test_a_paired_change_is_the_t_interval_of_the_logarithms() -> None:
+    found = change([1.0, 2.0, 4.0], [2.0, 4.0, 16.0], paired=True)
+    assert found is not None
+    low, high = mean_interval([np.log(2), np.log(2), np.log(4)]) or (0.0, 0.0)
+    assert found.ratio == pytest.approx(2 * 2 ** (1 / 3) - 1)
+    assert (found.low, found.high) == pytest.approx((np.expm1(low), np.expm1(high)))
+
+
+def test_an_unpaired_change_is_welchs_with_whole_degrees_of_freedom() -> None:
+    """By hand: variances 2/3 and 4 of the logarithms, n = 4 and 3, so 2 degrees of freedom and t(2) = 4.30265273."""
+    a, b = np.exp([0.0, 1.0, 1.0, 2.0]), np.exp([2.0, 4.0, 6.0])
+    error = np.sqrt((2 / 3) / 4 + 4 / 3)
+    degrees = error**4 / (((2 / 3) / 4) ** 2 / 3 + (4 / 3) ** 2 / 2)
+    assert int(degrees) == 2
+    found = change(a.tolist(), b.tolist(), paired=False)
+    assert found is not None
+    assert (found.low, found.high) == pytest.approx(tuple(np.expm1([3 - 4.30265273 * error, 3 + 4.30265273 * error])))
+
+
+def test_the_effect_size_is_hedges_g() -> None:
+    found = change(np.exp([0.0, 1.0, 2.0]).tolist(), np.exp([2.0, 3.0, 4.0]).tolist(), paired=False)
+    assert found is not None
+    assert found.effect_size == pytest.approx(2.0 * (1 - 3 / 15))
+
+
+def test_a_change_of_single_values_has_no_interval() -> None:
+    found = change([1.0], [2.0], paired=True)
+    assert found is not None
+    assert found.ratio == pytest.approx(1.0)
+    assert (found.low, found.high, found.effect_size) == (None, None, None)
+
+
+def test_a_fall_to_zero_is_a_change_and_a_rise_from_zero_has_no_ratio() -> None:
+    fallen = change([5.0, 5.2, 4.8], [0.0, 0.0, 0.0], paired=False)
+    assert fallen is not None
+    assert fallen.ratio == pytest.approx(-1.0)
+    assert fallen.high is not None
+    assert fallen.high < -0.8
+    assert change([0.0, 0.0], [1.0, 2.0], paired=False) is None
+
+
+@pytest.mark.parametrize("paired", [True, False])
+@pytest.mark.parametrize(("n_a", "n_b"), [(3, 3), (5, 5)])
+@pytest.mark.parametrize("confidence", [0.8, 0.95])
+def test_intervals_of_a_change_cover_the_truth_as_often_as_they_say(
+    paired: bool, n_a: int, n_b: int, confidence: float
+) -> None:
+    """2,000 experiments of log-normal runs: what a seed does to both sides, and what each run has of its own."""
+    random = np.random.default_rng(7)
+    truth, held = 0.1, 0
+    for _ in range(2_000):
+        seeds = random.normal(0, 0.1, n_a) if paired else np.zeros(n_a)
+        a = np.exp(seeds + random.normal(0, 0.05, n_a))
+        b = (1 + truth) * np.exp(seeds[:n_b] + random.normal(0, 0.15, n_b))
+        found = change(a.tolist(), b.tolist(), paired=paired, confidence=confidence)
+        assert found is not None
+        assert found.low is not None
+        assert found.high is not None
+        held += found.low <= truth <= found.high
+    spread = 4 * (confidence * (1 - confidence) / 2_000) ** 0.5
+    assert held / 2_000 > confidence - spread
+    assert held / 2_000 < confidence + (spread if paired else 0.08)

@@ -1,0 +1,334 @@
+"""Two sets of runs, A before and B after: of each load point that both have, is each figure better, worse, or can't we tell?
+
+Imports errors and its own room. The run is the replicate: a figure of a run, be it a rate or a percentile, is one value, and
+intervals are made over runs. Runs that are invalid take no part. What was asked must be alike, or the answer is refused.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from loadgen.analysis.metrics import METRICS, Metric
+from loadgen.analysis.stats import PERCENTILES, Change, change
+from loadgen.errors import UsageError
+
+Document = dict[str, Any]
+Answer = Literal["better", "worse", "cant_tell"]
+Reason = Literal["too_few_runs", "either", "small", "zero"]
+
+REASONS: dict[Reason, str] = {
+    "too_few_runs": "needs two runs or more of each",
+    "either": "the interval holds changes both worth telling and not",
+    "small": "no change worth telling",
+    "zero": "A is 0, of which nothing is a share",
+}
+
+CONFIDENCE = 0.95
+SMALLEST_CHANGE_RATIO = 0.02
+
+# What may differ between two runs of the same question: where the server is, how it is spoken to, the repeat, and names
+# made of the rest. The limits of an SLO concern goodput alone.
+_MAY_DIFFER = {
+    *("url", "seed", "header_names", "api_key_env", "workers", "request_timeout_s", "slo"),
+    *("hash", "point_hash", "load_label", "schedule_hash"),
+}
+_LOADS = ("concurrency", "size", "rate_per_s")
+_GOODPUT = "goodput"
+
+
+@dataclass(frozen=True, slots=True)
+class Unlike:
+    """A field in which A and B are not the same question, with the value of each."""
+
+    field: str
+    a: Any
+    b: Any
+
+    def __str__(self) -> str:
+        return f"{self.field} ({_shown(self.a)} against {_shown(self.b)})"
+
+
+@dataclass(frozen=True, slots=True)
+class ComparedFigure:
+    """One figure of a load point: the means of both sides in the metric's unit, the change, and what may be said of it.
+
+    `part` names the percentile of a distribution, None for a scalar. `reason` says why one can't tell, else None.
+    """
+
+    metric: Metric
+    part: str | None
+    a: float
+    b: float
+    change: Change | None
+    answer: Answer
+    reason: Reason | None
+
+    def to_json(self) -> Document:
+        """Plain values, the change's as `change_ratio`, `low`, `high` and `effect_size`."""
+        return {
+            "metric": self.metric.key,
+            "part": self.part,
+            "unit": self.metric.unit,
+            "better": self.metric.better,
+            "a": self.a,
+            "b": self.b,
+            "change_ratio": None if self.change is None else self.change.ratio,
+            "low": None if self.change is None else self.change.low,
+            "high": None if self.change is None else self.change.high,
+            "effect_size": None if self.change is None else self.change.effect_size,
+            "answer": self.answer,
+            "reason": self.reason,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class ComparedPoint:
+    """A load point that both sides have. `paired`: both have the same seeds, and run by run the same arrivals."""
+
+    a: tuple[Document, ...]
+    b: tuple[Document, ...]
+    paired: bool
+    figures: tuple[ComparedFigure, ...]
+
+    def to_json(self) -> Document:
+        """What the point is, by the spec of A, and its figures."""
+        spec = self.a[0]["spec"]
+        return {
+            **{key: spec[key] for key in ("load_label", "shape", "input_tokens", "output_tokens")},
+            "runs_a": [run["run_id"] for run in self.a],
+            "runs_b": [run["run_id"] for run in self.b],
+            "paired": self.paired,
+            "figures": [figure.to_json() for figure in self.figures],
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """All that may be said of A and B. `only_a` and `only_b` are a run each of the points that the other lacks."""
+
+    points: tuple[ComparedPoint, ...]
+    unlike: tuple[Unlike, ...]
+    only_a: tuple[Document, ...]
+    only_b: tuple[Document, ...]
+    invalid_a: tuple[Document, ...]
+    invalid_b: tuple[Document, ...]
+    slo_differs: bool
+    confidence: float
+    smallest_change_ratio: float
+
+    def count(self, answer: Answer) -> int:
+        """How many figures of all points are `answer`."""
+        return sum(figure.answer == answer for point in self.points for figure in point.figures)
+
+    def to_json(self) -> Document:
+        """The comparison as plain JSON values."""
+        return {
+            "confidence": self.confidence,
+            "smallest_change_ratio": self.smallest_change_ratio,
+            "better": self.count("better"),
+            "worse": self.count("worse"),
+            "cant_tell": self.count("cant_tell"),
+            "unlike": [{"field": each.field, "a": each.a, "b": each.b} for each in self.unlike],
+            "slo_differs": self.slo_differs,
+            "invalid_a": [run["run_id"] for run in self.invalid_a],
+            "invalid_b": [run["run_id"] for run in self.invalid_b],
+            "only_a": [_point_label(run) for run in self.only_a],
+            "only_b": [_point_label(run) for run in self.only_b],
+            "points": [point.to_json() for point in self.points],
+        }
+
+
+def compare(
+    a: Sequence[Document],
+    b: Sequence[Document],
+    *,
+    anyway: bool = False,
+    metrics: Sequence[str] = (),
+    confidence: float = CONFIDENCE,
+    smallest_change_ratio: float = SMALLEST_CHANGE_RATIO,
+) -> Comparison:
+    """Compare the run documents `b` with `a`, load point by load point; `metrics` limits it to those keys.
+
+    A figure is better or worse when the whole interval of its change lies beyond ±`smallest_change_ratio` on that side.
+    Raises UsageError when either side has no run that is not invalid, when they share no load point, and, unless `anyway`,
+    when what was asked or how it was measured is unlike.
+    """
+    usable_a, usable_b = _usable(a), _usable(b)
+    for side, usable in (("A", usable_a), ("B", usable_b)):
+        if not usable:
+            raise UsageError(f"{side} has no run that is not invalid, so there is nothing to compare: measure it again")
+    matched, only_a, only_b = _match(_by_question(usable_a), _by_question(usable_b), anyway=anyway)
+    unlike: list[Unlike] = []
+    for pair in matched:
+        unlike.extend(each for each in _unlike(*pair) if each not in unlike)
+    if unlike and not anyway:
+        told = ", ".join(map(str, unlike))
+        raise UsageError(f"A and B are unlike in {told}: compare them with --anyway if that is meant")
+    if not matched:
+        raise UsageError(
+            f"A and B share no load point: A has {_points_label(only_a)}, and B has {_points_label(only_b)}"
+        )
+    return Comparison(
+        points=tuple(_point(*pair, metrics, confidence, smallest_change_ratio) for pair in matched),
+        unlike=tuple(unlike),
+        only_a=tuple(runs[0] for runs in only_a),
+        only_b=tuple(runs[0] for runs in only_b),
+        invalid_a=tuple(run for run in a if _is_invalid(run)),
+        invalid_b=tuple(run for run in b if _is_invalid(run)),
+        slo_differs=any(_slo(first[0]) != _slo(second[0]) for first, second in matched),
+        confidence=confidence,
+        smallest_change_ratio=smallest_change_ratio,
+    )
+
+
+Group = list[Document]
+
+
+def _usable(runs: Sequence[Document]) -> Group:
+    return [run for run in runs if not _is_invalid(run)]
+
+
+def _is_invalid(run: Document) -> bool:
+    return bool(run["verdict"]["status"] == "invalid")
+
+
+def _by_question(runs: Sequence[Document]) -> dict[str, Group]:
+    """Runs by all that was asked of them, in order of appearance."""
+    groups: dict[str, Group] = {}
+    for run in runs:
+        groups.setdefault(json.dumps(_question(run), sort_keys=True), []).append(run)
+    return groups
+
+
+def _match(
+    a: dict[str, Group], b: dict[str, Group], *, anyway: bool
+) -> tuple[list[tuple[Group, Group]], list[Group], list[Group]]:
+    """Pairs of the same question; then, of the rest, of the same load and lengths; then, if `anyway`, the only ones left."""
+    pairs = [(a[question], b[question]) for question in a if question in b]
+    rest_a = [runs for question, runs in a.items() if question not in b]
+    rest_b = [runs for question, runs in b.items() if question not in a]
+    for runs in list(rest_a):
+        alike = [other for other in rest_b if _load(other[0]) == _load(runs[0])]
+        if len(alike) == 1 and sum(_load(other[0]) == _load(runs[0]) for other in rest_a) == 1:
+            pairs.append((runs, alike[0]))
+            rest_a.remove(runs)
+            rest_b.remove(alike[0])
+    if anyway and not pairs and len(rest_a) == len(rest_b) == 1:
+        return [(rest_a[0], rest_b[0])], [], []
+    order = {id(runs): position for position, runs in enumerate(a.values())}
+    return sorted(pairs, key=lambda pair: order[id(pair[0])]), rest_a, rest_b
+
+
+def _question(run: Document) -> Document:
+    """All that was asked of a run and how it was measured, flat; what a later version added reads null in an older run."""
+    asked = {key: value for key, value in _flat(run["spec"]) if key.split(".")[0] not in _MAY_DIFFER}
+    return asked | {
+        "simulated": run["simulated"],
+        "method_version": run["method_version"],
+        "stamp_source": run["client"]["stamp_source"],
+    }
+
+
+def _flat(document: Document, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in document.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{key}.")
+        elif value is not None:
+            yield f"{prefix}{key}", value
+
+
+def _load(run: Document) -> tuple[Any, ...]:
+    spec = run["spec"]
+    load = next((spec["shape"][name] for name in _LOADS if name in spec["shape"]), None)
+    return spec["shape"]["kind"], load, spec["input_tokens"], spec["output_tokens"]
+
+
+def _unlike(a: Group, b: Group) -> Iterator[Unlike]:
+    asked_a, asked_b = _question(a[0]), _question(b[0])
+    for field in {**asked_a, **asked_b}:
+        if asked_a.get(field) != asked_b.get(field):
+            yield Unlike(field, asked_a.get(field), asked_b.get(field))
+
+
+def _slo(run: Document) -> Document:
+    slo: Document = run["spec"]["slo"]
+    return slo
+
+
+def _point(
+    a: Group, b: Group, metrics: Sequence[str], confidence: float, smallest_change_ratio: float
+) -> ComparedPoint:
+    a, b = (sorted(runs, key=lambda run: run["spec"]["seed"]) for runs in (a, b))
+    seeds_a, seeds_b = ([run["spec"]["seed"] for run in runs] for runs in (a, b))
+    paired = seeds_a == seeds_b and len(set(seeds_a)) == len(seeds_a)
+    figures = []
+    for metric, part in _parts(a, b, metrics):
+        values_a, values_b = ([_value(metric, part, run) for run in runs] for runs in (a, b))
+        changed = change(values_a, values_b, paired=paired, confidence=confidence)
+        answer, reason = _answer(metric, changed, smallest_change_ratio)
+        means = (sum(values_a) / len(values_a), sum(values_b) / len(values_b))
+        figures.append(ComparedFigure(metric, part, *means, changed, answer, reason))
+    return ComparedPoint(tuple(a), tuple(b), paired, tuple(figures))
+
+
+def _parts(a: Group, b: Group, metrics: Sequence[str]) -> Iterator[tuple[Metric, str | None]]:
+    """The figures that every run of both sides has: scalars, and of a distribution the median and the highest percentile.
+
+    A metric of which neither more nor less is better has no place. Unless `metrics` asks for them: TTFT from send is left out, and so is the chunk gap where there is a token gap.
+    """
+    runs = [*a, *b]
+    tokens_known = all(_parts_of("token_gap_s", run) for run in runs)
+    for metric in (metric for metric in METRICS if metric.better is not None):
+        if metric.key not in metrics if metrics else metric.key == "ttft_from_send_s":
+            continue
+        if not metrics and metric.key == "chunk_gap_s" and tokens_known:
+            continue
+        if metric.key.startswith(_GOODPUT) and _slo(a[0]) != _slo(b[0]):
+            continue
+        if metric.kind == "scalar":
+            if all(metric.of(run) is not None for run in runs):
+                yield metric, None
+            continue
+        given = [part for part in _PARTS if all(part in _parts_of(metric.key, run) for run in runs)]
+        for part in dict.fromkeys((*given[:1], *given[-1:])):
+            yield metric, part
+
+
+_PARTS = tuple(f"p{percentile}" for percentile in PERCENTILES)
+
+
+def _parts_of(key: str, run: Document) -> list[str]:
+    return [part for part in _PARTS if run.get(key) is not None and run[key][part] is not None]
+
+
+def _value(metric: Metric, part: str | None, run: Document) -> float:
+    entry = metric.of(run)
+    value: float = entry if part is None else entry[part]
+    return value
+
+
+def _answer(metric: Metric, changed: Change | None, smallest: float) -> tuple[Answer, Reason | None]:
+    if changed is None:
+        return "cant_tell", "zero"
+    if changed.low is None or changed.high is None:
+        return "cant_tell", "too_few_runs"
+    if changed.low > smallest:
+        return ("better" if metric.better == "higher" else "worse"), None
+    if changed.high < -smallest:
+        return ("better" if metric.better == "lower" else "worse"), None
+    return "cant_tell", "small" if -smallest <= changed.low and changed.high <= smallest else "either"
+
+
+def _shown(value: Any) -> str:
+    return "none" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _point_label(run: Document) -> str:
+    lengths = ("–" if run["spec"][key] is None else str(run["spec"][key]) for key in ("input_tokens", "output_tokens"))
+    return f"{run['spec']['load_label']}, {' → '.join(lengths)} tokens"
+
+
+def _points_label(groups: Sequence[Group]) -> str:
+    labels = [_point_label(runs[0]) for runs in groups]
+    return "; ".join(labels[:3]) + (f" and {len(labels) - 3} more" if len(labels) > 3 else "")

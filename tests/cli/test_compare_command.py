@@ -1,0 +1,85 @@
+"""`loadgen compare` over sweeps on record: the table, the document, the gate, and refusals in a sentence."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from loadgen.load.spec import ClosedLoop
+from loadgen.store.repository import Store
+from tests.cli.conftest import Cli
+from tests.report.documents import fill, measured_run, specs, sweep_row
+
+A, B, REAL = "s261123-100000-aaaa", "s261123-110000-bbbb", "s261123-120000-cccc"
+
+
+@pytest.fixture(autouse=True)
+def _on_record() -> None:
+    """A and B are the same grid; REAL is of a real server."""
+    planned = specs([ClosedLoop(4)], repeats=3)
+    for sweep_id, simulated in ((A, True), (B, True), (REAL, False)):
+        fill(Path("loadgen.db"), sweep_row(sweep_id, planned, simulated=simulated), planned)
+
+
+def test_two_sweeps_are_shown_side_by_side(cli: Cli) -> None:
+    said = cli("compare", A, B)
+    assert said.code == 0, said.err
+    for words in ("SIMULATED", "concurrency 4, 128 → 32 tokens", "3 runs each, paired by seed", "95.0 % interval"):
+        assert words in said.out
+    assert "TTFT p50 ms" in said.out
+    assert "0 better · 0 worse" in said.out
+
+
+def test_the_document_has_every_figure_with_its_interval(cli: Cli) -> None:
+    found = cli("compare", A, B, "--json", "--metrics", "ttft_s,output_tokens_per_s").json
+    assert (found["schema_version"], found["a"]["id"], found["b"]["id"]) == (1, A, B)
+    (point,) = found["points"]
+    assert {figure["metric"] for figure in point["figures"]} == {"ttft_s", "output_tokens_per_s"}
+    for figure in point["figures"]:
+        assert (figure["change_ratio"], figure["low"], figure["high"]) == (0.0, 0.0, 0.0)
+        assert (figure["answer"], figure["reason"]) == ("cant_tell", "small")
+
+
+def test_the_gate_fails_only_when_something_is_worse(cli: Cli) -> None:
+    slow = "s261123-130000-dddd"
+    laden = specs([ClosedLoop(16)], repeats=3)
+    fill(Path("loadgen.db"), sweep_row(slow, laden, simulated=True), laden)
+    assert cli("compare", A, B, "--fail-if-worse").code == 0
+    said = cli("compare", A, slow, "--anyway", "--fail-if-worse", "--metrics", "ttft_s")
+    assert said.code == 4, said.out
+    assert "compared although unlike: shape.concurrency (4 against 16)" in said.out
+    assert cli("compare", slow, A, "--anyway", "--fail-if-worse", "--metrics", "ttft_s").code == 0
+
+
+def test_a_point_whose_prompts_have_no_stated_length_is_shown(cli: Cli) -> None:
+    sides = ("s261123-140000-eeee", "s261123-150000-ffff")
+    planned = [replace(spec, input_tokens=None) for spec in specs([ClosedLoop(4)])]
+    for side in sides:
+        documents = [measured_run(spec, side, simulated=True) for spec in specs([ClosedLoop(4)])]
+        with Store.open("sqlite:///loadgen.db") as store:
+            store.add_sweep(sweep_row(side, planned, simulated=True))
+            for document, records in documents:
+                document["spec"]["input_tokens"] = None
+                store.add_run(side, document, records, ())
+    said = cli("compare", *sides)
+    assert said.code == 0, said.err
+    assert "concurrency 4, – → 32 tokens" in said.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ((A, A), "A and B are both"),
+        ((A, REAL), "simulated (true against false)"),
+        ((A, "s999"), "no sweep 's999'"),
+        ((A, B, "--metrics", "speed"), "--metrics names 'speed'"),
+        ((A, B, "--confidence", "1"), "--confidence must be"),
+        ((A, B, "--smallest-change-ratio", "-1"), "--smallest-change-ratio must be"),
+    ],
+)
+def test_what_cannot_be_compared_is_said_in_a_sentence(cli: Cli, arguments: tuple[str, ...], words: str) -> None:
+    said = cli("compare", *arguments)
+    assert said.code == 2
+    assert words in said.err
+    assert said.err.count("\n") == 1
+    assert said.out == ""
