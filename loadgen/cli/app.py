@@ -57,10 +57,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         code = app(given, standalone_mode=False, prog_name="loadgen")
         sys.stdout.flush()
+        if code == ExitCode.INTERRUPTED:  # the framework has caught the interrupt and hands on no more than this
+            return _interrupted()
         return code if isinstance(code, int) else ExitCode.OK
     except Exit as ended:
-        if isinstance(ended.__cause__, KeyboardInterrupt):  # so the framework hands an interrupt on
-            return _interrupted()
         return ended.exit_code
     except LoadgenError as error:
         return _failed(str(error), error.exit_code)
