@@ -36,6 +36,15 @@ def test_outside_the_samples_the_nearest_offset_holds(monkeypatch: pytest.Monkey
     assert made.largest_step_ns == 0
 
 
+def test_a_sample_taken_after_a_question_counts_in_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    samples = iter([(EPOCH_NS, 1_000), (EPOCH_NS + 10, 1_010)])
+    monkeypatch.setattr(clock, "offset_sample", lambda: next(samples))
+    made, stamps = WallClock(), np.array([EPOCH_NS + 10], dtype=np.int64)
+    assert made.to_monotonic(stamps).tolist() == [EPOCH_NS - 990]
+    made.sample()
+    assert made.to_monotonic(stamps).tolist() == [EPOCH_NS - 1_000]
+
+
 def test_a_step_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     made = wall_clock(monkeypatch, [(EPOCH_NS, 0), (EPOCH_NS + 10, 3), (EPOCH_NS + 20, -2_000_000)])
     assert made.largest_step_ns == 2_000_003
