@@ -2,6 +2,7 @@
 
 import mmap
 import os
+import sys
 import tempfile
 import weakref
 from collections.abc import Iterable, Iterator, Sequence
@@ -19,8 +20,8 @@ _BUFFER_BYTES = 2**20
 class BodyFile(Sequence[bytes]):
     """n bodies end to end in a file, body i at `start[i]` to `start[i + 1]`; `start` is int64 of shape (n + 1,).
 
-    The file goes when the object that wrote it does. A copy sent to another process maps the same file, and must get there
-    before that.
+    The file goes when the object that wrote it does. A copy sent to another process of this host maps the same file, and must
+    get there before that.
     """
 
     def __init__(self, path: str, start: NDArray[np.int64]) -> None:
@@ -45,7 +46,14 @@ class BodyFile(Sequence[bytes]):
             if isinstance(error, OSError):
                 raise no_room(error, "the requests of the run") from error
             raise
-        weakref.finalize(written, Path.unlink, Path(path), missing_ok=True)
+        if sys.platform == "linux":
+            # Without a name, the file goes with this process however that ends; another one opens it through ours.
+            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            Path(path).unlink()
+            written._path = f"/proc/{os.getpid()}/fd/{descriptor}"
+            weakref.finalize(written, os.close, descriptor)
+        else:
+            weakref.finalize(written, Path.unlink, Path(path), missing_ok=True)
         return written
 
     def __len__(self) -> int:

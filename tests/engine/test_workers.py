@@ -103,7 +103,6 @@ def test_a_run_leaves_no_file(
     monkeypatch.setattr("loadgen.engine.workers.bulk_folder", lambda: tmp_path)
     monkeypatch.setattr("loadgen.load.bodies.bulk_folder", lambda: tmp_path)
     planned = task(simulator.port, ClosedLoop(2), 4, workers=2)
-    assert list(tmp_path.iterdir()) != []
     records = workers.run(planned).records
     del planned
     assert list(tmp_path.iterdir()) == []

@@ -2,6 +2,8 @@
 
 import gc
 import pickle
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -29,12 +31,23 @@ def test_bodies_are_those_that_were_written(bodies: list[bytes]) -> None:
 
 def test_a_copy_maps_the_same_file_and_the_file_goes_with_its_writer(folder: Path) -> None:
     written = BodyFile.write([b"one", b"two"])
-    copy = pickle.loads(pickle.dumps(written))
-    assert list(folder.iterdir()) != []
+    sent = pickle.dumps(written)
+    copy = pickle.loads(sent)
     del written
     gc.collect()
     assert list(folder.iterdir()) == []
+    with pytest.raises(OSError, match="No such file"):
+        pickle.loads(sent)
     assert list(copy) == [b"one", b"two"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere another process finds the file by its name alone")
+def test_the_file_has_no_name_that_a_killed_process_would_leave_behind(folder: Path) -> None:
+    written = BodyFile.write([b"one", b"two"])
+    assert list(folder.iterdir()) == []
+    code = "import pickle, sys; print(list(pickle.load(sys.stdin.buffer)))"
+    reader = subprocess.run([sys.executable, "-c", code], input=pickle.dumps(written), capture_output=True, check=True)
+    assert reader.stdout == b"[b'one', b'two']\n"
 
 
 def test_what_is_not_finished_leaves_no_file(folder: Path) -> None:
