@@ -9,6 +9,7 @@ import os
 import tempfile
 from collections import deque
 from collections.abc import Callable, Iterator
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,8 @@ MOST_BYTES_IN_MEMORY = 64 * 2**20
 _BATCH_BYTES = 256 * 2**10
 _BYTES_PER_EXCHANGE = 600  # the object, its lists and numbers; measured
 _BYTES_PER_READ = 180  # two bytes objects, of which one holds a stamp, and their places in the lists
+_FACT_NAMES = tuple(name for name in Exchange.__slots__ if name != "failure")
+_FACTS = attrgetter(*_FACT_NAMES)
 
 
 class Spool:
@@ -90,39 +93,15 @@ class Spool:
             rest = rest[os.write(self._descriptor, rest) :]
 
 
-def _packed(exchange: Exchange) -> tuple[Any, ...]:
-    failure = None if exchange.failure is None else int(exchange.failure)
-    return (
-        exchange.index,
-        exchange.slot,
-        exchange.due_ns,
-        exchange.sent_ns,
-        exchange.connect_ns,
-        exchange.gave_up_ns,
-        exchange.reads,
-        exchange.stamps,
-        exchange.room_bytes,
-        exchange.complete,
-        failure,
-        exchange.detail,
-    )
+def _packed(exchange: Exchange) -> tuple[int | None, tuple[Any, ...]]:
+    failure = None if exchange.failure is None else int(exchange.failure)  # marshal knows no enumerations
+    return failure, _FACTS(exchange)
 
 
-def _unpacked(values: tuple[Any, ...]) -> Exchange:
+def _unpacked(packed: tuple[int | None, tuple[Any, ...]]) -> Exchange:
+    failure, facts = packed
     exchange = Exchange()
-    (
-        exchange.index,
-        exchange.slot,
-        exchange.due_ns,
-        exchange.sent_ns,
-        exchange.connect_ns,
-        exchange.gave_up_ns,
-        exchange.reads,
-        exchange.stamps,
-        exchange.room_bytes,
-        exchange.complete,
-        failure,
-        exchange.detail,
-    ) = values
+    for name, value in zip(_FACT_NAMES, facts, strict=True):
+        setattr(exchange, name, value)
     exchange.failure = None if failure is None else Outcome(failure)
     return exchange
