@@ -1,7 +1,7 @@
 """Exchanges that have ended, kept until they are read: in memory while they are few, the oldest in a file beyond that.
 
-An exchange is some 400 bytes for each event. They leave memory a quarter of a megabyte at a time, which takes the event loop
-about half a millisecond; marshal turns them into bytes without a line of Python for each read.
+They leave memory a quarter of a megabyte at a time, which took the event loop 0.1 to 0.2 ms in the median and up to 8 ms on a
+machine where other work ran; marshal turns them into bytes without a line of Python for each read.
 """
 
 import marshal
@@ -19,8 +19,10 @@ from loadgen.load.disk import bulk_folder, no_room
 
 MOST_BYTES_IN_MEMORY = 64 * 2**20
 _BATCH_BYTES = 256 * 2**10
-_BYTES_PER_EXCHANGE = 600  # the object, its lists and numbers; measured
-_BYTES_PER_READ = 180  # two bytes objects, of which one holds a stamp, and their places in the lists
+_BYTES_PER_EXCHANGE = 350  # the object, its lists and numbers; measured with tracemalloc
+_BYTES_PER_READ = (
+    150  # two bytes objects, of which one holds a stamp, and their places in the lists; 131 to 147 measured
+)
 _FACT_NAMES = tuple(name for name in Exchange.__slots__ if name != "failure")
 _FACTS = attrgetter(*_FACT_NAMES)
 
