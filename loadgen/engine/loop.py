@@ -14,6 +14,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from loadgen.engine.rest import Rest
+
 _AT_ONCE = 64  # streams served between two looks: after so many an alarm that has become due is seen
 
 
@@ -24,6 +26,7 @@ class _StreamSelector(selectors.EpollSelector):
         super().__init__()
         self._epoll = select.epoll.fromfd(os.dup(self.fileno()))  # another handle on the same set
         self._streams: dict[int, Callable[[], None]] = {}
+        self.rest: Rest | None = None
         self.asked = False  # something was scheduled on the loop meanwhile
 
     def watch(self, fd: int, readable: Callable[[], None]) -> None:
@@ -50,8 +53,12 @@ class _StreamSelector(selectors.EpollSelector):
                     self._note(fd, events, others)
             if others or self.asked or not ready:
                 return others
+            now_s = time.monotonic()
+            if self.rest is not None and (rest_s := self.rest.after(len(ready), now_s)) > 0 and len(ready) < _AT_ONCE:
+                time.sleep(rest_s)
+                now_s = self.rest.woken(now_s, time.monotonic())
             if until_s is not None:
-                wait_s = until_s - time.monotonic()
+                wait_s = until_s - now_s
                 if wait_s <= 0:
                     return others
 
@@ -85,6 +92,10 @@ class StreamLoop(asyncio.SelectorEventLoop):
     def unwatch(self, sock: socket.socket) -> None:
         """Undo `watch`; before the socket is closed."""
         self._streams.unwatch(sock.fileno())
+
+    def rest_between(self, rest: Rest | None) -> None:
+        """Rest between two looks at the streams as `rest` says; None ends that."""
+        self._streams.rest = rest
 
     def call_soon(self, *args: Any, **context: Any) -> asyncio.Handle:  # type: ignore[override]  # passed on as they are
         """As asyncio's; a stream's callback that schedules something gives asyncio its turn."""

@@ -14,10 +14,12 @@ from loadgen.engine.clock import WallClock
 from loadgen.engine.columns import ColumnFiles
 from loadgen.engine.driver import Driver, Progress, Target
 from loadgen.engine.limits import make_room
+from loadgen.engine.loop import StreamLoop
 from loadgen.engine.priority import woken_first
 from loadgen.engine.probe import LoopProbe
 from loadgen.engine.record import ClientFacts
 from loadgen.engine.recorder import Recorder
+from loadgen.engine.rest import Rest
 from loadgen.engine.spool import Spool
 from loadgen.engine.tokenizer import Tokenizer
 from loadgen.engine.transport import ConnectFailedError, StampingTransport, first_that_answers, resolve
@@ -25,7 +27,7 @@ from loadgen.errors import EngineError
 from loadgen.load.disk import no_room
 from loadgen.load.schedule import Schedule
 from loadgen.load.shards import shard, shard_rows, shard_shape
-from loadgen.load.spec import LoadShape
+from loadgen.load.spec import LoadShape, OpenLoop
 
 PROGRESS_PERIOD_S = 0.25
 
@@ -116,6 +118,8 @@ async def measure(
                 start_at_ns = agree_on_start()
                 cpu_begun_s = time.process_time()
                 probe.start()
+                if isinstance(loop, StreamLoop) and not isinstance(shape, OpenLoop):
+                    loop.rest_between(Rest(driver.streams))
                 await driver.run(start_at_ns)
                 cpu_s = time.process_time() - cpu_begun_s
         finally:
