@@ -30,6 +30,7 @@ from loadgen.load.shards import shard, shard_rows, shard_shape
 from loadgen.load.spec import LoadShape, OpenLoop
 
 PROGRESS_PERIOD_S = 0.25
+RELIEF_PERIOD_S = 0.005  # a quarter of a megabyte each: 50 MB/s, or 120,000 events/s
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +107,7 @@ async def measure(
     orders(driver)
     make_room(driver.streams, address.sockaddr)
     reporter = loop.create_task(_report(driver, on_progress))
+    reliever = loop.create_task(_relieve(spool))
     try:
         await driver.open()
         wall_clock = WallClock()
@@ -128,6 +130,7 @@ async def measure(
             gc.unfreeze()
     finally:
         reporter.cancel()
+        reliever.cancel()
         driver.close()
     on_progress(driver.progress())
     recorder = Recorder(schedule, shape, driver.origin_ns, wall_clock, task.target.secrets, tokenizer)
@@ -166,3 +169,9 @@ async def _report(driver: Driver, on_progress: Callable[[Progress], None]) -> No
     while True:
         await asyncio.sleep(PROGRESS_PERIOD_S)
         on_progress(driver.progress())
+
+
+async def _relieve(spool: Spool) -> None:
+    while True:
+        await asyncio.sleep(RELIEF_PERIOD_S)
+        spool.relieve()

@@ -19,6 +19,7 @@ from loadgen.load.disk import bulk_folder, no_room
 
 MOST_BYTES_IN_MEMORY = 64 * 2**20
 _BATCH_BYTES = 256 * 2**10
+_MOST_BEHIND = 4
 _BYTES_PER_EXCHANGE = 350  # the object, its lists and numbers; measured with tracemalloc
 _BYTES_PER_READ = (
     150  # two bytes objects, of which one holds a stamp, and their places in the lists; 131 to 147 measured
@@ -48,6 +49,14 @@ class Spool:
         size = _BYTES_PER_EXCHANGE + _BYTES_PER_READ * len(exchange.reads) + sum(map(len, exchange.reads))
         self._kept.append((exchange, size))
         self._kept_bytes += size
+        if self._kept_bytes > _MOST_BEHIND * (self._most_bytes + _BATCH_BYTES):
+            self.relieve()
+
+    def relieve(self) -> None:
+        """Move one batch of the oldest to the file if there are too many. To be called now and then, when little is going on.
+
+        `add` does it only where that was not often enough: many answers end at once, and bytes of others must not wait for it.
+        """
         if self._kept_bytes > self._most_bytes + _BATCH_BYTES and self.failure is None:
             self._write_oldest()
 

@@ -143,6 +143,25 @@ def test_a_wave_is_sent_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert run.driver.peak_in_flight == 5
 
 
+def test_answers_that_end_together_are_followed_a_few_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    turns: list[int] = []
+    seen_s: list[float] = []
+
+    def service_s(index: int) -> float:
+        loop = asyncio.get_running_loop()
+        if index >= 40:
+            if not turns:
+                loop.call_soon(turns.append, 1)
+            seen_s.append(len(turns))
+        return 1.0
+
+    run = Run(monkeypatch, ClosedLoop(40), 80, service_s)
+    assert run.sent_s == pytest.approx([0] * 40 + [1] * 40)
+    assert run.failures == [None] * 80
+    assert seen_s[0] == 0
+    assert seen_s[-1] == 1, "the loop had a turn before the last of them was sent"
+
+
 def test_an_open_loop_sends_when_it_is_due_whatever_is_in_flight(monkeypatch: pytest.MonkeyPatch) -> None:
     offsets_s = [0.0, 0.1, 0.2, 5.0]
     run = Run(monkeypatch, OpenLoop(1.0, "constant"), 4, lambda index: 3.0, offsets_s)

@@ -29,6 +29,7 @@ def test_what_goes_in_comes_out_in_order(most_bytes: int) -> None:
     before = [exchange(index) for index in range(300)]
     for one in before:
         spool.add(one)
+        spool.relieve()
     assert (spool._descriptor is not None) == (most_bytes < 10**9)
     after = list(spool.drain())
     assert [facts(one) for one in after] == [facts(one) for one in before]
@@ -39,7 +40,20 @@ def test_memory_holds_no_more_than_it_may() -> None:
     spool = Spool(500_000)
     for index in range(1000):
         spool.add(exchange(index))
+        spool.relieve()
         assert spool._kept_bytes < 1_100_000
+    spool.close()
+
+
+def test_nothing_is_written_as_answers_end_unless_nobody_relieves_it_for_long() -> None:
+    spool = Spool(500_000)
+    for index in range(1000):
+        spool.add(exchange(index))
+        if spool._kept_bytes < 2_000_000 and spool._descriptor is None:
+            written_from = index
+        assert spool._kept_bytes < 4_000_000
+    assert spool._descriptor is not None
+    assert 0 < written_from < 999
     spool.close()
 
 
@@ -48,6 +62,7 @@ def test_its_file_has_no_name_left(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     spool = Spool(0)
     for index in range(100):
         spool.add(exchange(index))
+        spool.relieve()
     assert spool._descriptor is not None
     assert list(tmp_path.iterdir()) == []
     spool.close()
