@@ -14,7 +14,7 @@ from loadgen.analysis.gaps import chunk_gaps_s, token_gaps_s
 from loadgen.analysis.measured import Measured
 from loadgen.analysis.paper import PaperFigures, paper_figures
 from loadgen.analysis.stats import FloatArray
-from loadgen.engine.record import Bool, Int64
+from loadgen.engine.record import Bool, Int64, Outcome
 
 METHOD_VERSION = 2
 
@@ -25,7 +25,7 @@ class Metric:
 
     key: str  # where the run document has it; dots go down into objects
     label: str  # for people
-    unit: Literal["s", "tokens", "tokens/s", "requests/s"]
+    unit: Literal["s", "tokens", "tokens/s", "requests/s", "ratio"]
     kind: Literal["distribution", "scalar"]
     better: Literal["lower", "higher"] | None  # None: neither, it describes the server
     formula: str
@@ -123,6 +123,23 @@ def goodput_per_s(measured: Measured) -> float | None:
 
     A request of a single token has no TPOT and so cannot exceed a limit on it.
     """
+    good = _good_requests(measured)
+    return None if good is None else _per_s(measured, good)
+
+
+def goodput_ratio(measured: Measured) -> float | None:
+    """The same requests as a share (0..1) of all that the server had the time to answer in the window, failed ones included.
+
+    Cancelled and dropped requests are the client's own doing and are left out. None without any request to judge.
+    """
+    good, outcome = _good_requests(measured), measured.records.outcome
+    ours = (outcome == Outcome.CANCELLED) | (outcome == Outcome.DROPPED)
+    judged = int(np.count_nonzero(measured.window.requests & ~ours))
+    return None if good is None or judged == 0 else good / judged
+
+
+def _good_requests(measured: Measured) -> int | None:
+    """How many requests of the window met every limit of the SLO; None without an SLO or when it cannot be judged."""
     limits = dict(measured.spec.slo)
     if not limits or ("tpot_s" in limits and not measured.totals_known):
         return None
@@ -131,7 +148,7 @@ def goodput_per_s(measured: Measured) -> float | None:
     for key, limit_s in limits.items():
         rows = np.flatnonzero(_with_tpot(measured)) if key == "tpot_s" else answered
         good[rows[_SLO_METRICS[key](measured) > limit_s]] = False
-    return _per_s(measured, int(np.count_nonzero(good)))
+    return int(np.count_nonzero(good))
 
 
 def _since(measured: Measured, moment_ns: Int64, begin_ns: Int64) -> FloatArray:
@@ -303,6 +320,17 @@ METRICS: tuple[Metric, ...] = (
         window=_REQUESTS,
         doc="Requests finished per second within every limit of the SLO; null without an SLO.",
         compute=goodput_per_s,
+    ),
+    Metric(
+        key="goodput_ratio",
+        label="Goodput share",
+        unit="ratio",
+        kind="scalar",
+        better="higher",
+        formula="ok requests that ended in the window and exceeded no limit of the SLO/requests of the window",
+        window="requests of the window, failed ones too, without cancelled and dropped ones",
+        doc="The share of requests within every limit of the SLO, a failed one counting as outside; null without an SLO.",
+        compute=goodput_ratio,
     ),
     Metric(
         key="paper.ttft_s",

@@ -13,7 +13,7 @@ from loadgen.analysis.verdict import merge_findings
 from loadgen.load.content import Workload
 from loadgen.report.facts import doctor_line
 from loadgen.report.labels import metric_label
-from loadgen.report.points import load_value, pool
+from loadgen.report.points import load_value, pool, spread_label
 from loadgen.report.readable import MISSING_FIGURE, ago, figure, milliseconds, number, percent, plural, shown_unit
 from loadgen.report.sweep_charts import gap_metric, highest
 from loadgen.store.rows import SweepRow
@@ -53,15 +53,20 @@ def sweep_table(documents: Sequence[Document], width: int) -> RenderableType:
             columns.append(("tokens\n/chunk", _pooled(_tokens_per_chunk, number)))
     columns.append(("output\ntokens/s", _pooled(lambda run: run["output_tokens_per_s"], number)))
     if wide and repeated:
-        columns.append(("\n±", _half_range(lambda run: run["output_tokens_per_s"])))
+        columns.append(("\n±", _half_spread(lambda run: run["output_tokens_per_s"])))
     columns.append(("requests\n/s" if wide else "req.\n/s", _pooled(lambda run: run["requests_per_s"], number)))
+    if any(run["spec"].get("slo") for run in documents):
+        columns.append(("good\n%", _pooled(_goodput_percent, number)))
     columns.append(("\nok", _ok))
     columns.append(("", lambda runs: _worst_verdict(runs, spelled=wide)))
     legend = f"milliseconds; gap: {'token gap' if gap == 'token_gap_s' else 'chunk gap'}"
     if any(header.endswith("\nhigh") for header, _ in columns):
         legend += "; high: the highest percentile that is given"
+    if any(header.startswith("good\n") for header, _ in columns):
+        legend += "; good: requests within the SLO"
     if repeated:
-        legend += "; means over repeats" + (", ± half their range" if wide else "")
+        spread = spread_label(len(_usable(runs)) for runs in points).removesuffix(" of repeats")
+        legend += "; means over repeats" + (f", ± half their {spread}" if wide else "")
     table = plain_table(caption=legend, caption_justify="left", caption_style="dim")
     for header, _ in columns:
         table.add_column(header, justify="right" if header else "left", no_wrap=True)
@@ -257,6 +262,11 @@ def _tokens_per_chunk(document: Document) -> float | None:
     return mean
 
 
+def _goodput_percent(document: Document) -> float | None:
+    ratio: float | None = document.get("goodput_ratio")  # a run of an earlier version has none
+    return None if ratio is None else ratio * 100
+
+
 def _usable(runs: Sequence[Document]) -> list[Document]:
     return [run for run in runs if run["verdict"]["status"] != "invalid"]
 
@@ -300,10 +310,14 @@ def _high(
     return [(f"{name}\n{shared or 'high'}", cell)]
 
 
-def _half_range(read: Read) -> Cell:
+def _half_spread(read: Read) -> Cell:
+    """Half of what `spread_label` names: of the mean's interval, or under three repeats of their range."""
+
     def cell(runs: Sequence[Document]) -> Text:
-        values = [value for run in _usable(runs) if (value := read(run)) is not None]
-        return Text(number((max(values) - min(values)) / 2) if len(values) > 1 else MISSING_FIGURE, style="dim")
+        pooled = pool([read(run) for run in _usable(runs)])
+        if pooled is None or pooled.low is None or pooled.high is None:
+            return Text(MISSING_FIGURE, style="dim")
+        return Text(number((pooled.high - pooled.low) / 2), style="dim")
 
     return cell
 

@@ -13,7 +13,7 @@ _NAMES = {metric.key: metric.label for metric in METRICS}
 def metric_label(metric: Metric, run: Document) -> str:
     """The metric's label; goodput never without the SLO that it was judged by: `Goodput (TTFT ≤ 500 ms, TPOT ≤ 50 ms)`."""
     slo = run["spec"].get("slo") or {}
-    if metric.key != "goodput_per_s" or not slo:
+    if metric.key not in ("goodput_per_s", "goodput_ratio") or not slo:
         return metric.label
     limits = ", ".join(f"{_NAMES.get(key, key)} ≤ {setting(limit_s * 1000)} ms" for key, limit_s in slo.items())
     return f"{metric.label} ({limits})"

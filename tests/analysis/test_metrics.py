@@ -193,5 +193,18 @@ def test_only_the_papers_figure_is_called_itl() -> None:
 
 def test_units_are_in_the_names() -> None:
     for metric in METRICS:
-        assert metric.key.endswith({"s": "_s", "tokens": "_per_chunk"}.get(metric.unit, "_per_s"))
+        assert metric.key.endswith({"s": "_s", "tokens": "_per_chunk", "ratio": "_ratio"}.get(metric.unit, "_per_s"))
         assert metric.better == {"s": "lower", "tokens": None}.get(metric.unit, "higher")
+
+
+def test_a_failed_request_counts_against_the_goodput_share_and_a_cancelled_one_does_not(
+    row: Row, figure: Figure
+) -> None:
+    good = row([(0.1, 1), (1.0, 1)])
+    slow = row([(0.6, 1), (1.0, 1)])
+    failed = row(sent_s=0.0, end_s=0.5, outcome=Outcome.HTTP_ERROR)
+    cancelled = row(sent_s=0.0, end_s=0.5, outcome=Outcome.CANCELLED)
+    slo = (("ttft_s", 0.5),)
+    assert figure("goodput_ratio", [good, slow, failed, cancelled], slo=slo) == pytest.approx(1 / 3)
+    assert figure("goodput_ratio", [cancelled], slo=slo) is None
+    assert figure("goodput_ratio", [good]) is None

@@ -185,3 +185,24 @@ def test_the_list_tells_what_is_missing() -> None:
     now = datetime.fromisoformat(sweep_row("s1", PLANNED).created_at) + timedelta(minutes=3)
     table = text(sweeps_table([sweep_row("s1", PLANNED, "evening", "failed")], now.astimezone(UTC)), 100)
     assert all(part in table for part in ("s1", "3 min ago", "evening", "0/4", "failed"))
+
+
+def test_three_repeats_have_an_interval_and_two_a_range() -> None:
+    for repeats, words, half in ((3, "± half their 95 % interval", "248"), (2, "± half their range", "50.0")):
+        measured = [measured_run(spec, "s1", status="valid")[0] for spec in specs([ClosedLoop(2)], repeats=repeats)]
+        for run, throughput in zip(measured, (900.0, 1_000.0, 1_100.0), strict=False):
+            run["output_tokens_per_s"] = throughput
+        table = text(sweep_table(measured, 120), 120)
+        assert words in " ".join(table.split())
+        assert half in row(table, "2")
+
+
+@pytest.mark.parametrize("width", [80, 100])
+def test_the_share_within_the_slo_is_shown_where_there_is_one(documents: list[Document], width: int) -> None:
+    judged = copy.deepcopy(documents)
+    for run in judged:
+        run["spec"]["slo"], run["goodput_ratio"], run["output_tokens_per_s"] = {"ttft_s": 0.5}, 0.985, 12_345.6
+    table = text(sweep_table(judged, width), width)
+    assert "98.5" in row(table, "2")
+    assert max(len(line.rstrip()) for line in table.splitlines()) <= width
+    assert "good" not in text(sweep_table(documents, width), width)

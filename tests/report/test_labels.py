@@ -22,6 +22,7 @@ def test_goodput_is_never_shown_without_its_slo() -> None:
     document, records = measured_run(replace(spec, slo=SLO), "s1")
     named = {metric.key: metric_label(metric, document) for metric in METRICS}
     assert named["goodput_per_s"] == NAMED
+    assert named["goodput_ratio"] == NAMED.replace("Goodput", "Goodput share")
     assert named["ttft_s"] == "TTFT"
     page = run_page(document, records, datetime(2026, 11, 23, tzinfo=UTC))
     assert NAMED in {line.label for line in page.scalars}
