@@ -103,10 +103,14 @@ def dropped(spec: RunSpec, summary: Summary, limits: Limits) -> Observation | No
     severity = limits.above(outcomes["dropped"] / outcomes["planned"])
     if severity is None:
         return None
+    why, hint = "", "lower the rate or the concurrency, or give the client a machine of its own"
+    if _limits_in_flight(spec):
+        why = ": they were due while as many were in flight as --max-in-flight allows"
+        hint = "lower the rate, or raise --max-in-flight; the figures are those of the requests that found a place"
     return Observation(
         severity,
-        f"{outcomes['dropped']:,} of {outcomes['planned']:,} planned requests were never sent.",
-        "lower the rate or the concurrency, or give the client a machine of its own",
+        f"{outcomes['dropped']:,} of {outcomes['planned']:,} planned requests were never sent{why}.",
+        hint,
         outcomes["dropped"] / outcomes["planned"],
     )
 
@@ -261,6 +265,8 @@ def rate_not_reached(spec: RunSpec, summary: Summary, limits: Limits) -> Observa
     offered, sent = summary["rates"]["offered_per_s"], summary["rates"]["sent_per_s"]
     if not isinstance(spec.shape, OpenLoop) or offered is None or sent is None:
         return None
+    if _limits_in_flight(spec) and summary["outcomes"]["dropped"]:
+        return None  # which `dropped` tells
     severity = limits.below(sent / offered)
     if severity is None:
         return None
@@ -333,6 +339,10 @@ def _hint(failed: dict[str, int]) -> str:
 def _finds_its_number(spec: RunSpec) -> bool:
     """Whether the number of requests comes of running, and not of the spec."""
     return isinstance(spec.shape, ClosedLoop) and spec.duration_s is not None
+
+
+def _limits_in_flight(spec: RunSpec) -> bool:
+    return isinstance(spec.shape, OpenLoop) and spec.shape.max_in_flight is not None
 
 
 def _in_their_words(summary: Summary, failed: dict[str, int]) -> str:

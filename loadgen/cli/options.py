@@ -134,6 +134,10 @@ RampTo = Annotated[str | None, _load("--ramp-to", "R", "Let the rate go from --r
 RampStrategy = Annotated[
     str | None, _load("--ramp-strategy", "linear|exponential", "How the rate of --ramp-to grows (default: linear).")
 ]
+MaxInFlight = Annotated[
+    str | None,
+    _load("--max-in-flight", "N", "Open loop: drop a request that is due while so many are in flight."),
+]
 InputTokens = Annotated[str | None, _requests("--input-tokens", "N", _INPUT_TOKENS)]
 InputTokensList = Annotated[str | None, _requests("--input-tokens", "N,N…", _INPUT_TOKENS)]
 OutputTokens = Annotated[str | None, _requests("--output-tokens", "N", _OUTPUT_TOKENS)]

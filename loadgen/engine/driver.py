@@ -1,7 +1,7 @@
 """Drives one run: sends what the schedule says when its shape says, and hands on one exchange per planned request.
 
 Three shapes: a closed loop of callers, each with its own connection; one wave, which is a closed loop whose callers have one
-request each; an open loop that sends at intended moments, whatever is still in flight. The driver knows streams and the
+request each; an open loop that sends at intended moments, whatever is still in flight, unless that is as much as may be. The driver knows streams and the
 schedule; it reads no byte of any answer. No task is made for a request: a stream calls back when its answer has ended, so
 that a thousand answers which end together cost a thousand sends and little else.
 """
@@ -229,16 +229,22 @@ class Driver:
         """The open loop: every request at its intended moment, on a free stream or a new one."""
         offsets = self._schedule.offsets_ns
         assert offsets is not None
+        assert isinstance(self._shape, OpenLoop)
+        most = self._shape.max_in_flight
         loop = asyncio.get_running_loop()
 
         def send_what_is_due() -> None:
             now_ns = monotonic_ns() - self.origin_ns
             while self._next < len(self._schedule) and offsets[self._next] <= now_ns and not self._draining:
                 index, self._next = self._next, self._next + 1
+                due_ns = self.origin_ns + int(offsets[index])
+                if len(self._in_flight) == most:
+                    self._drop(Exchange(index, due_ns=due_ns), "as many were in flight as --max-in-flight allows")
+                    continue
                 if not self._free:
                     self._streams.append(self._make_stream())
                     self._free.append(len(self._streams) - 1)
-                self._start(Exchange(index, self._free.pop(), self.origin_ns + int(offsets[index])))
+                self._start(Exchange(index, self._free.pop(), due_ns))
             if self._next < len(self._schedule) and not self._draining:
                 alarm.set(self.origin_ns + int(offsets[self._next]))
             else:
@@ -359,9 +365,11 @@ class Driver:
         if self._unplanned:
             return
         for index in range(self._next, len(self._schedule)):
-            exchange = Exchange(index)
-            exchange.failure, exchange.detail = Outcome.DROPPED, "never sent: the run was stopped before"
-            self._on_finished(exchange)
+            self._drop(Exchange(index), "the run was stopped before")
+
+    def _drop(self, exchange: Exchange, why: str) -> None:
+        exchange.failure, exchange.detail = Outcome.DROPPED, f"never sent: {why}"
+        self._on_finished(exchange)
 
 
 def _head(target: Target) -> bytes:

@@ -33,7 +33,7 @@ class Outcome(IntEnum):
     STREAM_ERROR = 5  # an error event inside a 200
     BAD_RESPONSE = 6  # not HTTP, not SSE, or not the JSON that was promised
     CANCELLED = 7  # the user stopped it in flight
-    DROPPED = 8  # planned and never sent
+    DROPPED = 8  # planned and never sent: no place among those in flight, or the run was stopped before
 
     @property
     def label(self) -> str:

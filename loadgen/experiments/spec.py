@@ -104,6 +104,7 @@ class SweepSpec(WorkloadKeys):
     burstiness: Positive | None = None
     ramp_to: Positive | None = None
     ramp_strategy: RampStrategy = "linear"
+    max_in_flight: Whole | None = None
     trace: str | None = None
     time_scale: PositiveList = None
     requests: Whole | None = None
@@ -265,7 +266,8 @@ def _replays(spec: SweepSpec, trace: Trace) -> list[_Load]:
         prompt_tokens, output_tokens = (
             max(1, round(float(tokens[:requests].mean()))) for tokens in (trace.prompt_tokens, trace.output_tokens)
         )
-        loads.append(_Load(trace.replay(time_scale, requests), requests, None, prompt_tokens, output_tokens))
+        shape = replace(trace.replay(time_scale, requests), max_in_flight=spec.max_in_flight)
+        loads.append(_Load(shape, requests, None, prompt_tokens, output_tokens))
     return loads
 
 
@@ -273,12 +275,13 @@ def _open_loop(spec: SweepSpec, rate_per_s: float) -> OpenLoop:
     """The open loop that begins at `rate_per_s`. A ramp lasts as long as the run, or until all its requests have arrived."""
     arrivals = spec.arrival_process
     if spec.ramp_to is None:
-        return OpenLoop(rate_per_s, arrivals, spec.burstiness)
+        return OpenLoop(rate_per_s, arrivals, spec.burstiness, max_in_flight=spec.max_in_flight)
     over_s = spec.duration_s
     if over_s is None:
         mean_per_s = Ramp(spec.ramp_to, 1.0, spec.ramp_strategy).mean_rate_per_s(rate_per_s)
         over_s = (spec.requests or _requests_of_open_loop(mean_per_s)) / mean_per_s
-    return OpenLoop(rate_per_s, arrivals, spec.burstiness, Ramp(spec.ramp_to, over_s, spec.ramp_strategy))
+    ramp = Ramp(spec.ramp_to, over_s, spec.ramp_strategy)
+    return OpenLoop(rate_per_s, arrivals, spec.burstiness, ramp, max_in_flight=spec.max_in_flight)
 
 
 def _requests_of_open_loop(rate_per_s: float) -> int:
@@ -358,6 +361,15 @@ def _check_arrivals(spec: SweepSpec, origin: Origin, load: str) -> None:
     for key in ("arrivals", "burstiness", "ramp_to", "ramp_strategy"):
         if spec.rate is None and key in spec.model_fields_set:
             raise UsageError(f"{name(key)} needs --rate; requests of {name(load)} have no arrival process")
+    if spec.max_in_flight is not None and load not in ("rate", "trace"):
+        raise UsageError(
+            f"{name('max_in_flight')} needs --rate or --trace: {name(load)} says by itself how many requests are in flight"
+        )
+    if spec.max_in_flight is not None and spec.workers is not None and spec.workers > spec.max_in_flight:
+        raise UsageError(
+            f"{name('workers')} is {spec.workers}, more than {name('max_in_flight')} {spec.max_in_flight} can be dealt out to; "
+            f"ask for {spec.max_in_flight} at most, or leave it out"
+        )
     if spec.trace is None and spec.time_scale is not None:
         raise UsageError(f"{name('time_scale')} needs --trace FILE, whose offsets it multiplies")
     if spec.arrivals == "gamma" and spec.burstiness is None:

@@ -32,12 +32,12 @@ class _Chosen(Sequence[bytes]):
 
 
 def most_workers(shape: LoadShape, requests: int) -> int:
-    """The most workers that such a run can be dealt out to: each needs a caller, or in the open loop a request."""
+    """The most workers that such a run can be dealt out to: each needs a caller, or in the open loop a request and a place."""
     match shape:
         case ClosedLoop(concurrency=callers) | Wave(size=callers):
             return min(callers, requests)
-        case OpenLoop():
-            return max(1, requests)
+        case OpenLoop(max_in_flight=places):
+            return max(1, requests if places is None else min(places, requests))
 
 
 def shard_rows(shape: LoadShape, requests: int, worker: int, workers: int) -> NDArray[np.int64]:
@@ -59,9 +59,10 @@ def shard_shape(shape: LoadShape, worker: int, workers: int) -> LoadShape:
             return replace(shape, concurrency=len(range(worker, concurrency, workers)))
         case Wave(size=size):
             return replace(shape, size=len(range(worker, size, workers)))
-        case OpenLoop(rate_per_s=rate_per_s, ramp=ramp):
+        case OpenLoop(rate_per_s=rate_per_s, ramp=ramp, max_in_flight=places):
             slower = None if ramp is None else replace(ramp, to_per_s=ramp.to_per_s / workers)
-            return replace(shape, rate_per_s=rate_per_s / workers, ramp=slower)
+            fewer = None if places is None else len(range(worker, places, workers))
+            return replace(shape, rate_per_s=rate_per_s / workers, ramp=slower, max_in_flight=fewer)
 
 
 def shard(schedule: Schedule, rows: NDArray[np.int64]) -> Schedule:

@@ -53,6 +53,7 @@ class OpenLoop:
     """Requests arrive at `rate_per_s` on average, whatever the server does; with a `ramp`, the rate begins there.
 
     `burstiness` is the shape of gamma arrivals, and None for the other processes; `trace` is there for a replay alone.
+    A request due while `max_in_flight` are in flight is dropped; None: there is no such limit.
     """
 
     rate_per_s: float
@@ -60,6 +61,7 @@ class OpenLoop:
     burstiness: float | None = None
     ramp: Ramp | None = None
     trace: TraceSource | None = None
+    max_in_flight: int | None = None
     kind: Literal["open_loop"] = "open_loop"
 
     @property
@@ -77,11 +79,15 @@ class OpenLoop:
         """`4 requests/s poisson`, `2 requests/s gamma (burstiness 0.5)`, `1 to 20 requests/s poisson (linear ramp)`."""
         if self.trace is not None:
             scale = "" if self.trace.time_scale == 1 else f" × {self.trace.time_scale:g}"
-            return f"trace {self.trace.name}{scale}, {self.rate_per_s:.4g} requests/s"
+            return f"trace {self.trace.name}{scale}, {self.rate_per_s:.4g} requests/s{self._at_most}"
         rate = f"{self.rate_per_s:g}" if self.ramp is None else f"{self.rate_per_s:g} to {self.ramp.to_per_s:g}"
         more = [] if self.burstiness is None else [f"burstiness {self.burstiness:g}"]
         more += [] if self.ramp is None else [f"{self.ramp.strategy} ramp"]
-        return f"{rate} requests/s {self.arrivals}" + (f" ({', '.join(more)})" if more else "")
+        return f"{rate} requests/s {self.arrivals}" + (f" ({', '.join(more)})" if more else "") + self._at_most
+
+    @property
+    def _at_most(self) -> str:
+        return "" if self.max_in_flight is None else f", at most {self.max_in_flight} in flight"
 
 
 @dataclass(frozen=True, slots=True)

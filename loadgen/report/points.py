@@ -65,6 +65,12 @@ OTHERS = (
     Dimension("kind", "Shape", "{}", lambda run: shape_kind(run).replace("_", " ")),
     Dimension("arrivals", "Arrivals", "{}", lambda run: run["spec"]["shape"].get("arrivals", "")),
     Dimension("ramp", "Ramp", "{}", lambda run: _ramp(run["spec"]["shape"].get("ramp"))),
+    Dimension(
+        "max_in_flight",
+        "At most in flight",
+        "at most {} in flight",
+        lambda run: run["spec"]["shape"].get("max_in_flight", ""),
+    ),
     Dimension("endpoint", "Endpoint", "{}", lambda run: run["spec"]["endpoint"]),
     Dimension("model", "Model", "{}", lambda run: run["spec"]["model"]),
     Dimension("url", "Server", "{}", lambda run: run["spec"]["url"]),

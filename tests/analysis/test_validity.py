@@ -26,6 +26,7 @@ Case = tuple[dict[str, Any], dict[str, Any], str, str | None]  # spec fields, ch
 CLOSED = {"shape": ClosedLoop(8), "requests": 2048}
 LASTING = {"shape": ClosedLoop(8), "requests": None, "duration_s": 60.0}
 OPEN = {"shape": OpenLoop(10.0), "requests": 2048}
+AT_MOST = {"shape": OpenLoop(10.0, max_in_flight=4), "requests": 2048}
 WAVE = {"shape": Wave(8), "requests": None}
 OWN_PROMPTS = {
     "shape": ClosedLoop(8),
@@ -56,6 +57,9 @@ CASES: list[Case] = [
     (CLOSED, {"outcomes.cancelled": 100}, "cancelled", None),
     (OPEN, {"outcomes.dropped": 1}, "dropped", "doubtful"),
     (OPEN, {"outcomes.dropped": 500}, "dropped", "invalid"),
+    (AT_MOST, {"outcomes.dropped": 500}, "dropped", "invalid"),
+    (AT_MOST, {"outcomes.dropped": 500, "rates.offered_per_s": 10.0, "rates.sent_per_s": 1.0}, "rate_not_reached", None),
+    (AT_MOST, {"rates.offered_per_s": 10.0, "rates.sent_per_s": 1.0}, "rate_not_reached", "invalid"),
     (CLOSED, {"outcomes.dropped": 500}, "dropped", "invalid"),
     (OPEN, {"outcomes.dropped": 500, "interrupted": True}, "dropped", None),
     (CLOSED, {"outcomes.cancelled": 100, "interrupted": True} | WHOLE, "cancelled", None),

@@ -176,6 +176,15 @@ def test_an_open_loop_opens_another_stream_when_all_are_busy(monkeypatch: pytest
     assert run.driver.done == 40
 
 
+def test_a_request_due_while_as_many_are_in_flight_as_may_be_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+    shape = OpenLoop(10.0, "constant", max_in_flight=2)
+    run = Run(monkeypatch, shape, 5, lambda index: 0.25, offsets_s=[0.0, 0.1, 0.2, 0.3, 0.5])
+    assert run.failures == [None, None, Outcome.DROPPED, None, None]
+    assert run.exchanges[2].detail == "never sent: as many were in flight as --max-in-flight allows"
+    assert (run.exchanges[2].due_ns or 0) / 1e9 == pytest.approx(0.2, abs=1e-5)
+    assert (run.driver.peak_in_flight, run.driver.sent, run.streams) == (2, 4, 2)
+
+
 def test_a_duration_ends_the_sending_not_the_requests(monkeypatch: pytest.MonkeyPatch) -> None:
     run = Run(monkeypatch, ClosedLoop(1), 100, lambda index: 1.0, duration_s=3.5)
     assert run.sent_s == pytest.approx([0, 1, 2, 3])

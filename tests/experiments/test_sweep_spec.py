@@ -110,6 +110,16 @@ def test_only_a_ramp_has_a_strategy_on_record() -> None:
     assert spec(**OPEN, ramp_to="4").to_json()["ramp_strategy"] == "linear"
 
 
+def test_at_most_so_many_in_flight() -> None:
+    (run,) = resolve(spec(**OPEN, max_in_flight="8"))
+    assert run.shape == OpenLoop(2.0, max_in_flight=8)
+    assert run.load_label == "2 requests/s poisson, at most 8 in flight"
+    assert RunSpec.from_json(run.to_json()) == run
+    (ramp,) = resolve(spec(**OPEN, max_in_flight="8", ramp_to="4"))
+    assert isinstance(ramp.shape, OpenLoop)
+    assert ramp.shape.max_in_flight == 8
+
+
 def test_a_burstiness_makes_arrivals_gamma() -> None:
     assert [run.shape for run in resolve(spec(**OPEN, burstiness="0.5"))] == [OpenLoop(2.0, "gamma", 0.5)]
 
@@ -210,6 +220,9 @@ MISTAKES: list[tuple[dict[str, Any], str]] = [
     (OPEN | {"ramp_to": "2"}, "--ramp-to is 2, the rate at the start"),
     ({"ramp_to": "2"}, "--ramp-to needs --rate; requests of --concurrency have no arrival process"),
     ({"burstiness": "2"}, "--burstiness needs --rate"),
+    ({"max_in_flight": "2"}, "--max-in-flight needs --rate or --trace: --concurrency says by itself"),
+    (OPEN | {"max_in_flight": "0"}, "--max-in-flight must be"),
+    (OPEN | {"max_in_flight": "2", "workers": "3"}, "--workers is 3, more than --max-in-flight 2"),
     ({"prefix_groups": "2"}, "--prefix-groups needs --prefix-tokens"),
     ({"prefix_tokens": "8"}, "--prefix-tokens is 8 and counts as part of the prompt, which has 8 tokens"),
     (

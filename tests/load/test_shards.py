@@ -44,6 +44,14 @@ def test_an_open_loop_keeps_its_moments() -> None:
     assert shard_shape(OpenLoop(6.0, ramp=Ramp(12.0, 5.0)), 0, 3) == OpenLoop(2.0, ramp=Ramp(4.0, 5.0))
 
 
-@pytest.mark.parametrize(("shape", "most"), [(ClosedLoop(3), 3), (Wave(4), 4), (OpenLoop(100.0), 50)])
+def test_the_places_of_the_parts_are_those_of_the_whole() -> None:
+    parts = [shard_shape(OpenLoop(6.0, max_in_flight=7), worker, 3) for worker in range(3)]
+    assert [part.max_in_flight for part in parts if isinstance(part, OpenLoop)] == [3, 2, 2]
+
+
+@pytest.mark.parametrize(
+    ("shape", "most"),
+    [(ClosedLoop(3), 3), (Wave(4), 4), (OpenLoop(100.0), 50), (OpenLoop(100.0, max_in_flight=2), 2)],
+)
 def test_a_worker_has_something_to_do(shape: LoadShape, most: int) -> None:
     assert most_workers(shape, 50) == most
