@@ -15,6 +15,7 @@ from loadgen.cli.doctor import doctor
 from loadgen.cli.measure import run, sweep
 from loadgen.cli.options import Database, Quiet, Verbose, Version
 from loadgen.cli.results import export, list_sweeps, report, show
+from loadgen.cli.search import search
 from loadgen.cli.simulate import simulate
 from loadgen.cli.terminal import Globals
 from loadgen.errors import ExitCode, LoadgenError
@@ -30,6 +31,7 @@ app = typer.Typer(
 )
 app.command("run")(run)
 app.command("sweep")(sweep)
+app.command("search")(search)
 app.command("list")(list_sweeps)
 app.command("show")(show)
 app.command("compare")(compare)

@@ -64,7 +64,7 @@ def run(
 
     For example: loadgen run --url http://127.0.0.1:8000 --model NAME --concurrency 16 --input-tokens 128 --output-tokens 64
     """
-    values = _given(context)
+    values = given(context)
     for key in _LISTS:
         if "," in str(values.get(key, "")):
             raise UsageError(
@@ -121,7 +121,7 @@ def sweep(
     For example: loadgen sweep --url http://127.0.0.1:8000 --model NAME --concurrency 1,16,64 --input-tokens 128,1024
     --output-tokens 64 --repeats 3
     """
-    values = _given(context)
+    values = given(context)
     terminal = Terminal.of(context, db, quiet, verbose)
     if plan:
         _plan(terminal, values, spec, as_json=as_json)
@@ -129,7 +129,7 @@ def sweep(
         _measure(terminal, values, spec, as_json=as_json, single=False, resume=resume)
 
 
-def _given(context: typer.Context) -> dict[str, object]:
+def given(context: typer.Context) -> dict[str, object]:
     """The flags of the spec that were given, by key; those that only this command knows are left out."""
     return {key: value for key, value in context.params.items() if key not in _NOT_OF_THE_SPEC and value is not None}
 
@@ -162,7 +162,7 @@ def _measure(
     spec = read_spec(values, file)
     stop = Stop()
     with Store.open(terminal.db) as store:
-        with SweepProgress(terminal, resume=resume) as progress, _interrupts(stop, progress.say):
+        with SweepProgress(terminal, resume=resume) as progress, interrupts(stop, progress.say):
             result = run_sweep(spec, store, os.environ, stop, progress, resume=resume)
         row = store.sweep(result.sweep_id)
     documents = list(result.documents)
@@ -185,7 +185,7 @@ def _measure(
 
 
 @contextmanager
-def _interrupts(stop: "Stop", say: "Callable[[str], None]") -> Iterator[None]:
+def interrupts(stop: "Stop", say: "Callable[[str], None]") -> Iterator[None]:
     """Ctrl-C once drains, twice ends now; a termination signal ends now. Before anything is sent either ends the command.
 
     From the first measured request until the run is saved nothing ends the command: that would lose the run.

@@ -88,8 +88,9 @@ class SweepProgress:
             (self._live.console if self._live is not None else self._console).print(text, soft_wrap=True)
 
     def _started(self, event: SweepStarted) -> None:
-        self._runs = len(event.runs)
-        self._time_left = TimeLeft(event.runs)
+        self._runs = event.most_runs or len(event.runs)
+        self._time_left = TimeLeft(event.runs) if event.most_runs is None else None
+        at_most = "" if event.most_runs is None else "at most "
         server: dict[str, Any] = event.server
         label = "SIMULATED " if server["simulated"] else ""
         version = f" {server['version']}" if server["version"] else ""
@@ -97,7 +98,7 @@ class SweepProgress:
         kept = f", {event.kept} of them finished before" if event.resumed else ""
         if self._resume and not event.resumed:
             self.say("no unfinished sweep of this spec is on record: a new one begins")
-        self.say(f"sweep {event.sweep_id}: {plural(self._runs, 'run')}{kept}")
+        self.say(f"sweep {event.sweep_id}: {at_most}{plural(self._runs, 'run')}{kept}")
         if self._live is not None:
             self._task = self._live.add_task("", total=None, state="")
 

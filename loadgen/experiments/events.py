@@ -19,6 +19,7 @@ class SweepStarted:
     server: dict[str, Any]
     runs: tuple[RunSpec, ...]
     kept: int
+    most_runs: int | None = None  # of a search, whose runs follow from one another: `runs` are the ends of it
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ Imports load, engine, servers, store and errors. Whatever goes wrong, the runs t
 """
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -20,10 +20,11 @@ from loadgen.experiments.events import NothingToResume, OnEvent, RunEnded, Sweep
 from loadgen.experiments.ids import new_id
 from loadgen.experiments.limits import check_limits
 from loadgen.experiments.run import Bench, measure
+from loadgen.experiments.search import Search
 from loadgen.experiments.size import longest
 from loadgen.experiments.spec import SweepSpec, grid_hash, read_dataset_of, resolve
 from loadgen.experiments.stop import Stop
-from loadgen.load.spec import RunSpec
+from loadgen.load.spec import RunSpec, canonical_hash
 from loadgen.load.trace import read_trace
 from loadgen.servers.counting import chunk_counts_told
 from loadgen.servers.endpoint import EndpointFacts, check_lengths, is_alive, probe
@@ -32,6 +33,8 @@ from loadgen.servers.simulator import SimulatorOptions, SimulatorProcess
 from loadgen.store.claim import claimed
 from loadgen.store.repository import Store
 from loadgen.store.rows import SweepRow, SweepStatus
+
+Chosen = Generator[RunSpec, dict[str, Any], None]  # yields a run, is sent its document
 
 
 # What the embedded simulator imitates: prefill that grows with the prompt, and steps that grow with the batch, so that
@@ -74,8 +77,9 @@ def run_sweep(
     on_event: OnEvent,
     *,
     resume: bool = False,
+    search: Search | None = None,
 ) -> SweepResult:
-    """Measure every run of `spec` that is not on record yet, in order.
+    """Measure every run of `spec` that is not on record yet, in order; with a `search`, between the two loads of `spec`, the runs that it chooses.
 
     With `resume`, a grid that has no unfinished sweep and a finished one sends nothing: the result is the finished sweep's.
     What stops it before the first run is raised (UsageError, ServerError, StoreError); what stops it later is told by the
@@ -87,11 +91,17 @@ def run_sweep(
         Tokenizer(spec.tokenizer)  # whether there is one, before anything is sent
     dataset = read_dataset_of(spec)
     trace = None if spec.trace is None else read_trace(Path(spec.trace))
-    spec_hash = grid_hash(runs)
+    spec_hash = grid_hash(runs) if search is None else canonical_hash([grid_hash(runs), search.terms.to_json()])
+    planned_runs = len(runs) if search is None else search.terms.max_runs
+    chosen = _in_order(runs) if search is None else search.runs()
     unfinished = store.resumable(spec_hash) if resume else None
     if resume and unfinished is None and (finished := store.finished(spec_hash)) is not None:
         on_event(NothingToResume(finished.sweep_id))
-        return SweepResult(finished.sweep_id, len(runs), tuple(store.runs(finished.sweep_id)), failure=None)
+        documents = store.runs(finished.sweep_id)
+        if search is not None:  # which learns anew what it found then
+            by_hash = {each["spec"]["hash"]: each for each in documents}
+            _follow(chosen, lambda run, position: by_hash[run.hash])
+        return SweepResult(finished.sweep_id, finished.planned_runs, tuple(documents), failure=None)
     with _server(spec) as url, ExitStack() as stack:
         facts = probe(url, spec.model, headers)
         for run in runs:
@@ -104,15 +114,23 @@ def run_sweep(
         facts = replace(facts, chunk_counts=told)
         sweep_id = new_id("s") if unfinished is None else unfinished.sweep_id
         stack.enter_context(claimed(sweep_id))
-        ended: frozenset[str] = frozenset()
+        ended: dict[str, dict[str, Any]] = {}
         if unfinished is None:
-            _begin(sweep_id, spec, spec_hash, len(runs), facts, store)
+            terms = {} if search is None else {"search": search.terms.to_json()}
+            _begin(sweep_id, spec, terms, spec_hash, planned_runs, facts, store)
         else:
             _check_same_server(unfinished, facts)
-            ended = frozenset(each["spec"]["hash"] for each in store.runs(sweep_id) if has_ended(each))
+            ended = {each["spec"]["hash"]: each for each in store.runs(sweep_id) if has_ended(each)}
             store.set_sweep_status(sweep_id, "running")
         on_event(
-            SweepStarted(sweep_id, unfinished is not None, facts.to_json(spec.model), tuple(runs), kept=len(ended))
+            SweepStarted(
+                sweep_id,
+                unfinished is not None,
+                facts.to_json(spec.model),
+                tuple(runs),
+                kept=len(ended),
+                most_runs=None if search is None else planned_runs,
+            )
         )
         failure: LoadgenError | None = None
         try:
@@ -121,9 +139,13 @@ def run_sweep(
                 try:
                     doctor = attached(store.doctor_result(host_hash()))
                     bench = Bench(sweep_id, facts, headers, workers, stop, on_event, dataset, doctor, trace)
-                    for position, run in enumerate(runs, start=1):
-                        if run.hash not in ended:
-                            _one(bench, store, run, position, len(runs), repeat=run.seed - spec.seed)
+
+                    def document_of(run: RunSpec, position: int) -> dict[str, Any]:
+                        if run.hash in ended:
+                            return ended[run.hash]
+                        return _one(bench, store, run, position, planned_runs, repeat=run.seed - spec.seed)
+
+                    planned_runs = _follow(chosen, document_of)
                 finally:
                     stop.attach(None)
         except LoadgenError as error:
@@ -133,12 +155,29 @@ def run_sweep(
             raise
         match failure:
             case None:
-                store.set_sweep_status(sweep_id, "finished")
+                store.set_sweep_status(sweep_id, "finished", planned_runs)
             case Interrupted():
                 _close(store, sweep_id, "interrupted")
             case _:
                 _close(store, sweep_id, "failed")
-    return SweepResult(sweep_id, len(runs), tuple(store.runs(sweep_id)), failure)
+    return SweepResult(sweep_id, planned_runs, tuple(store.runs(sweep_id)), failure)
+
+
+def _in_order(runs: list[RunSpec]) -> Chosen:
+    for run in runs:  # noqa: UP028 (`yield from` would hand the documents on to the list)
+        yield run
+
+
+def _follow(chosen: Chosen, document_of: Callable[[RunSpec, int], dict[str, Any]]) -> int:
+    """Ask for each chosen run's document, by its position from 1, and hand it to the choice of the next. Answers how many."""
+    position = 0
+    try:
+        run = next(chosen)
+        while True:
+            position += 1
+            run = chosen.send(document_of(run, position))
+    except StopIteration:
+        return position
 
 
 def has_ended(document: dict[str, Any]) -> bool:
@@ -146,7 +185,7 @@ def has_ended(document: dict[str, Any]) -> bool:
     return not document["interrupted"] and not document["server_died"]
 
 
-def _one(bench: Bench, store: Store, run: RunSpec, position: int, planned: int, repeat: int) -> None:
+def _one(bench: Bench, store: Store, run: RunSpec, position: int, planned: int, repeat: int) -> dict[str, Any]:
     started_ns = time.monotonic_ns()
     try:
         measured = measure(bench, run, position, repeat)
@@ -168,6 +207,7 @@ def _one(bench: Bench, store: Store, run: RunSpec, position: int, planned: int, 
         raise Interrupted(
             f"interrupted in run {position} of {planned}; what ended is saved: repeat the command with --resume to go on"
         )
+    return document
 
 
 def _server_died(bench: Bench, document: dict[str, Any]) -> bool:
@@ -202,14 +242,20 @@ def _described(server: dict[str, Any]) -> str:
 
 
 def _begin(
-    sweep_id: str, spec: SweepSpec, spec_hash: str, planned_runs: int, facts: EndpointFacts, store: Store
+    sweep_id: str,
+    spec: SweepSpec,
+    search_terms: dict[str, Any],
+    spec_hash: str,
+    planned_runs: int,
+    facts: EndpointFacts,
+    store: Store,
 ) -> None:
     """Put a new sweep on record."""
     store.add_sweep(
         SweepRow(
             sweep_id=sweep_id,
             name=spec.name or f"{spec.model} on {facts.name}",
-            spec=spec.to_json(),
+            spec=spec.to_json() | search_terms,
             spec_hash=spec_hash,
             planned_runs=planned_runs,
             status="running",

@@ -3,6 +3,8 @@
 May import load and analysis.
 """
 
+from collections.abc import Mapping
+
 from loadgen.analysis.metrics import METRICS, Metric
 from loadgen.report.points import Document
 from loadgen.report.readable import setting
@@ -15,5 +17,9 @@ def metric_label(metric: Metric, run: Document) -> str:
     slo = run["spec"].get("slo") or {}
     if metric.key not in ("goodput_per_s", "goodput_ratio") or not slo:
         return metric.label
-    limits = ", ".join(f"{_NAMES.get(key, key)} ≤ {setting(limit_s * 1000)} ms" for key, limit_s in slo.items())
-    return f"{metric.label} ({limits})"
+    return f"{metric.label} ({limits_label(slo)})"
+
+
+def limits_label(slo: Mapping[str, float]) -> str:
+    """The limits of an SLO: `TTFT ≤ 500 ms, TPOT ≤ 50 ms`."""
+    return ", ".join(f"{_NAMES.get(key, key)} ≤ {setting(limit_s * 1000)} ms" for key, limit_s in slo.items())

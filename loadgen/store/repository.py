@@ -79,10 +79,13 @@ class Store:
                 )
             )
 
-    def set_sweep_status(self, sweep_id: str, status: SweepStatus) -> None:
-        """Say how the sweep of exactly that id stands. Raises `NotFoundError`."""
+    def set_sweep_status(self, sweep_id: str, status: SweepStatus, planned_runs: int | None = None) -> None:
+        """Say how the sweep of exactly that id stands, and how many runs it turned out to need. Raises `NotFoundError`."""
         with self._write() as session:
-            _stored_sweep(session, sweep_id).status = status
+            sweep = _stored_sweep(session, sweep_id)
+            sweep.status = status
+            if planned_runs is not None:
+                sweep.planned_runs = planned_runs
 
     def add_run(
         self, sweep_id: str, document: dict[str, Any], records: Records, samples: Sequence[ServerSample] = ()
