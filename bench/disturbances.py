@@ -35,6 +35,7 @@ from loadgen.engine.columns import in_schedule_order, read_columns
 from loadgen.engine.driver import Target
 from loadgen.engine.measurement import Share, Task
 from loadgen.engine.record import Priority, Recording
+from loadgen.engine.throttle import Throttle
 from loadgen.load.schedule import build
 from loadgen.load.spec import ClosedLoop, RunSpec
 
@@ -96,7 +97,7 @@ def disturbed(disturbance: Disturbance, port: int) -> Recording:
         stalls = asyncio.ensure_future(_stall(disturbance)) if disturbance.stall_ms else None
         try:
             share = Share(task, 0, 1, folder)
-            outline = await measurement.measure(share, lambda progress: None, lambda driver: None, monotonic_ns)
+            outline = await measurement.measure(share, lambda said: None, lambda driver: None, monotonic_ns, Throttle())
             return Recording(in_schedule_order([read_columns(folder)]), outline.client, outline.origin_at)
         finally:
             if stalls is not None:

@@ -45,10 +45,10 @@ def _busiest_cpu_s(client: ClientFacts) -> float:
 
 
 def _send_delay_s(measured: Measured, rows: Bool) -> FloatArray:
-    """How much later than due each request of `rows` that was sent went out."""
+    """How much later than due each request of `rows` that was sent went out, without what a limit held it back."""
     records = measured.records
     rows = rows & (records.sent_ns != MISSING) & (records.due_ns != MISSING)
-    return (records.sent_ns[rows] - records.due_ns[rows]) / 1e9
+    return (records.sent_ns[rows] - records.due_ns[rows] - records.limit_wait_ns[rows]) / 1e9
 
 
 def _first_content_coalesced_ratio(measured: Measured) -> float | None:

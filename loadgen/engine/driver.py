@@ -9,6 +9,7 @@ that a thousand answers which end together cost a thousand sends and little else
 import asyncio
 import contextlib
 import json
+import math
 import secrets
 from collections import deque
 from collections.abc import Callable
@@ -19,8 +20,10 @@ import httpx2
 
 from loadgen.engine.alarm import make_alarm
 from loadgen.engine.clock import monotonic_ns
-from loadgen.engine.exchange import Exchange, most_answer_bytes
+from loadgen.engine.exchange import Exchange, most_answer_bytes, unpack_stamps
+from loadgen.engine.held import Held
 from loadgen.engine.record import Outcome
+from loadgen.engine.throttle import MOST_RETRY_AFTER_S, Throttle, retry_after_s
 from loadgen.engine.transport import CONNECT_LIMIT_S, ConnectFailedError
 from loadgen.load.schedule import Schedule
 from loadgen.load.spec import ClosedLoop, LoadShape, OpenLoop, Wave
@@ -57,7 +60,10 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a run is. Counts are requests; `done` includes `failed`; `planned` is 0 where the duration decides."""
+    """How far a run is. Counts are requests; `done` includes `failed`; `planned` is 0 where the duration decides.
+
+    `held` is how many wait for a limit to let them go; before t = 0, those that are to go out then.
+    """
 
     elapsed_s: float
     planned: int
@@ -65,6 +71,7 @@ class Progress:
     done: int
     failed: int
     in_flight: int
+    held: int = 0
 
 
 class Stream(Protocol):
@@ -88,6 +95,7 @@ class Driver:
 
     `make_stream` gives one stream; its `open` is called before t = 0. `on_finished` is given every exchange as it ends, and
     at last those that were never sent; it is called between the reads of others, so it must take microseconds.
+    `throttle` holds requests back; `on_pause` is told until when a server has asked for silence.
     """
 
     def __init__(
@@ -100,6 +108,8 @@ class Driver:
         on_finished: Callable[[Exchange], None],
         duration_s: float | None = None,
         request_timeout_s: float = 600.0,
+        throttle: Throttle | None = None,
+        on_pause: Callable[[int], None] = lambda until_ns: None,
     ) -> None:
         self._schedule = schedule
         self._shape = shape
@@ -109,6 +119,10 @@ class Driver:
         self._request_timeout_ns = round(request_timeout_s * NS_PER_S)
         self._request_timeout_s = request_timeout_s
         self._head = _head(target)
+        self._throttle = throttle or Throttle()
+        self._held = Held(self._throttle, self._tokens_of, self._send, self._time_is_up_for_the_held)
+        self._on_pause = on_pause
+        self._before_start = 0  # requests that wait for t = 0, which the throttle puts off
         self._streams: list[Stream] = []
         self._first_wires: list[bytes] = []
         self._free: deque[int] = deque()
@@ -125,7 +139,21 @@ class Driver:
         self.finished_ns = 0
         self.sent = self.done = self.failed = self.peak_in_flight = 0
         self.interrupted = False
+        self.refusal: str | None = None  # why the server will have no more of this run: one sentence
         self.schedule_exhausted = False
+
+    async def wait_for_room(self) -> None:
+        """Return when the throttle lets all go that is to go out together at t = 0, or at once when nothing is to be sent.
+
+        An open loop's requests come one by one, so that it waits for the first alone.
+        """
+        together = min(1 if isinstance(self._shape, OpenLoop) else self.streams, len(self._schedule))
+        tokens = sum(map(self._tokens_of, range(together))) if self._throttle.engaged else 0
+        while not self._draining and (wait_ns := self._throttle.free_at_ns(tokens, together) - monotonic_ns()) > 0:
+            self._before_start = together
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._over.wait(), wait_ns / NS_PER_S)
+        self._before_start = 0
 
     async def open(self) -> None:
         """Make the streams, connect them, and encode the requests that go out together at t = 0.
@@ -156,6 +184,8 @@ class Driver:
         if start_at_ns is not None:
             await self._until(start_at_ns)
         self.origin_ns = monotonic_ns() if start_at_ns is None else start_at_ns
+        if self._duration_s is not None:
+            self._held.until_ns = self.origin_ns + round(self._duration_s * NS_PER_S)
         match self._shape:
             case ClosedLoop() | Wave():
                 for slot in range(len(self._streams)):
@@ -174,7 +204,12 @@ class Driver:
     def drain(self) -> None:
         """Send nothing more; `run` returns when what is in flight has ended."""
         self._draining = self.interrupted = True
+        self._give_back_the_held("the run was stopped before")
         self._perhaps_over()
+
+    def pause(self, until_ns: int) -> None:
+        """Send nothing before that moment of the monotonic clock."""
+        self._throttle.pause_until(until_ns)
 
     def stop(self) -> None:
         """Give up what is in flight; `run` returns at once."""
@@ -183,10 +218,12 @@ class Driver:
             self._connecting.cancel()
         for exchange, _ in list(self._in_flight.values()):
             self._give_up(exchange, Outcome.CANCELLED, "stopped by the user")
+        self._give_back_the_held("the run was stopped before")
         self._perhaps_over()
 
     def close(self) -> None:
         """Close every connection."""
+        self._held.close()
         for stream in self._streams:
             stream.close()
 
@@ -194,7 +231,9 @@ class Driver:
         """How far the run is."""
         planned = 0 if self._unplanned else len(self._schedule)
         elapsed_s = (monotonic_ns() - self.origin_ns) / NS_PER_S if self.origin_ns else 0.0
-        return Progress(elapsed_s, planned, self.sent, self.done, self.failed, self.in_flight)
+        return Progress(
+            elapsed_s, planned, self.sent, self.done, self.failed, self.in_flight, len(self._held) or self._before_start
+        )
 
     @property
     def in_flight(self) -> int:
@@ -223,28 +262,19 @@ class Driver:
             self.schedule_exhausted |= self._unplanned and not self._time_is_up
         elif not (self._unplanned and self._time_is_up):
             index, self._next = self._next, self._next + 1
-            self._start(Exchange(index, slot))
+            self._ask(Exchange(index, slot))
 
     async def _send_on_time(self) -> None:
         """The open loop: every request at its intended moment, on a free stream or a new one."""
         offsets = self._schedule.offsets_ns
         assert offsets is not None
-        assert isinstance(self._shape, OpenLoop)
-        most = self._shape.max_in_flight
         loop = asyncio.get_running_loop()
 
         def send_what_is_due() -> None:
             now_ns = monotonic_ns() - self.origin_ns
             while self._next < len(self._schedule) and offsets[self._next] <= now_ns and not self._draining:
                 index, self._next = self._next, self._next + 1
-                due_ns = self.origin_ns + int(offsets[index])
-                if len(self._in_flight) == most:
-                    self._drop(Exchange(index, due_ns=due_ns), "as many were in flight as --max-in-flight allows")
-                    continue
-                if not self._free:
-                    self._streams.append(self._make_stream())
-                    self._free.append(len(self._streams) - 1)
-                self._start(Exchange(index, self._free.pop(), due_ns))
+                self._ask(Exchange(index, due_ns=self.origin_ns + int(offsets[index])))
             if self._next < len(self._schedule) and not self._draining:
                 alarm.set(self.origin_ns + int(offsets[self._next]))
             else:
@@ -268,6 +298,31 @@ class Driver:
         body = self._schedule.bodies[index]
         return self._head % (index, len(body), body)
 
+    def _tokens_of(self, index: int) -> int:
+        """What a request counts for in a limit of tokens: its prompt, where its length is known, and the answer asked."""
+        return max(0, int(self._schedule.prompt_tokens[index])) + int(self._schedule.output_tokens[index])
+
+    def _ask(self, exchange: Exchange) -> None:
+        """Send it, as soon as the throttle lets it go."""
+        if self._throttle.engaged:
+            self._held.ask(exchange)
+        else:
+            self._send(exchange)
+
+    def _send(self, exchange: Exchange) -> None:
+        """Send it now: a caller's over the caller's own stream, an open loop's over a free one or a new one, if it may have one."""
+        if isinstance(self._shape, OpenLoop):
+            if len(self._in_flight) == self._shape.max_in_flight:
+                self._drop(exchange, "as many were in flight as --max-in-flight allows")
+                return
+            if not self._free:
+                self._streams.append(self._make_stream())
+                self._free.append(len(self._streams) - 1)
+            exchange.slot = self._free.pop()
+        if self._throttle.engaged:
+            self._throttle.note_sent(self._tokens_of(exchange.index), monotonic_ns())
+        self._start(exchange)
+
     def _start(self, exchange: Exchange) -> None:
         """Hand one request to its stream."""
         index = exchange.index
@@ -289,8 +344,10 @@ class Driver:
         """A stream says that a request has ended, one way or another: its slot is free."""
         del self._in_flight[exchange.index]
         self.done += 1
-        self.failed += exchange.failure is not None or not exchange.answered_200
         try:
+            if exchange.failure is not None or not exchange.answered_200:
+                self.failed += 1
+                self._heed(exchange)
             self._on_finished(exchange)
             if isinstance(self._shape, OpenLoop):
                 self._free.append(exchange.slot)
@@ -325,6 +382,37 @@ class Driver:
         elif not self._in_flight:
             self._perhaps_over()
 
+    def _heed(self, exchange: Exchange) -> None:
+        """Obey a 429 that says for how long nothing more should come. The request itself is not sent again: it is an outcome."""
+        if exchange.answered_200 or not exchange.reads:
+            return
+        wall_ns, _ = unpack_stamps(exchange.stamps[-1:])
+        wait_s = retry_after_s(exchange.reads, int(wall_ns[-1]) / NS_PER_S if len(wall_ns) else None)
+        if wait_s is None:
+            return
+        if wait_s > MOST_RETRY_AFTER_S:
+            self.refusal = (
+                f"the server answered 429 and asks, by Retry-After, for no further request within {wait_s:,.0f} s; "
+                f"{MOST_RETRY_AFTER_S:g} s is the longest that a run waits"
+            )
+            self.drain()
+        else:
+            until_ns = monotonic_ns() + math.ceil(wait_s * NS_PER_S)
+            self.pause(until_ns)
+            self._on_pause(until_ns)
+
+    def _time_is_up_for_the_held(self) -> None:
+        self._give_back_the_held("a limit held it back until the time was up")
+        self._perhaps_over()
+
+    def _give_back_the_held(self, why: str) -> None:
+        """What waits is not sent: an open loop's was due and is dropped, a caller's has not been asked for yet."""
+        for exchange in self._held.let_go():
+            if isinstance(self._shape, OpenLoop):
+                self._drop(exchange, why)
+            else:
+                self._next -= 1
+
     def _give_up(self, exchange: Exchange, failure: Outcome, detail: str) -> None:
         self._streams[exchange.slot].abandon()
         exchange.failure, exchange.detail, exchange.gave_up_ns = failure, detail, monotonic_ns()
@@ -357,7 +445,12 @@ class Driver:
 
     def _perhaps_over(self) -> None:
         nothing_to_send = self._draining or self._next == len(self._schedule)
-        if not self._in_flight and not self._waiting and (nothing_to_send or not isinstance(self._shape, OpenLoop)):
+        if (
+            not self._in_flight
+            and not self._waiting
+            and not self._held
+            and (nothing_to_send or not isinstance(self._shape, OpenLoop))
+        ):
             self._over.set()
 
     def _account_for_the_unsent(self) -> None:

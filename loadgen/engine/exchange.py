@@ -56,6 +56,7 @@ class Exchange:
         "failure",
         "gave_up_ns",
         "index",
+        "limit_wait_ns",
         "reads",
         "room_bytes",
         "sent_ns",
@@ -70,6 +71,7 @@ class Exchange:
         self.sent_ns: int | None = None
         self.connect_ns: int | None = None  # a duration
         self.gave_up_ns: int | None = None
+        self.limit_wait_ns = 0  # how long a limit held it back
         self.reads: list[bytes] = []
         self.stamps: list[bytes] = []
         self.room_bytes = _UNPLANNED_ANSWER_BYTES

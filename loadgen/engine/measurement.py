@@ -21,10 +21,12 @@ from loadgen.engine.record import ClientFacts
 from loadgen.engine.recorder import Recorder
 from loadgen.engine.rest import Rest
 from loadgen.engine.spool import Spool
+from loadgen.engine.throttle import Throttle
 from loadgen.engine.tokenizer import Tokenizer
 from loadgen.engine.transport import ConnectFailedError, StampingTransport, first_that_answers, resolve
 from loadgen.errors import EngineError
 from loadgen.load.disk import no_room
+from loadgen.load.rate_limits import UNLIMITED, RateLimits
 from loadgen.load.schedule import Schedule
 from loadgen.load.shards import shard, shard_rows, shard_shape
 from loadgen.load.spec import LoadShape, OpenLoop
@@ -44,6 +46,7 @@ class Task:
     request_timeout_s: float = 600.0
     tokenizer: str | None = None  # counts the tokens of chunks where the server does not
     workers: int = 1
+    limits: RateLimits = UNLIMITED  # which one worker alone can keep to
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,17 +67,26 @@ class Outline:
     origin_at: str
     interrupted: bool
     failure: str | None
+    refusal: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Said by a worker that was told to be silent until then, on the monotonic clock: for the others to be silent too."""
+
+    until_ns: int
 
 
 async def measure(
     share: Share,
-    on_progress: Callable[[Progress], None],
+    say: Callable[[Progress | Pause], None],
     orders: Callable[[Driver], None],
     agree_on_start: Callable[[], int],
+    throttle: Throttle,
 ) -> Outline:
     """Carry out one share in this process. `orders` is called with the driver once, to wire up drain and stop.
 
-    `agree_on_start` is called once everything is connected, and may block; it returns t = 0 on the monotonic clock.
+    `throttle` remembers what earlier runs of this process sent. `agree_on_start` is called once everything is connected, and may block; it returns t = 0 on the monotonic clock.
     Raises EngineError when the host name is unknown or the records cannot be written, HostLimitError when the system lends
     too few files or ports.
     """
@@ -103,12 +115,15 @@ async def measure(
         on_finished=spool.add,
         duration_s=task.duration_s,
         request_timeout_s=task.request_timeout_s,
+        throttle=throttle,
+        on_pause=lambda until_ns: say(Pause(until_ns)),
     )
     orders(driver)
     make_room(driver.streams, address.sockaddr)
-    reporter = loop.create_task(_report(driver, on_progress))
+    reporter = loop.create_task(_report(driver, say))
     reliever = loop.create_task(_relieve(spool))
     try:
+        await driver.wait_for_room()
         await driver.open()
         wall_clock = WallClock()
         probe = LoopProbe(loop, wall_clock)
@@ -132,7 +147,7 @@ async def measure(
         reporter.cancel()
         reliever.cancel()
         driver.close()
-    on_progress(driver.progress())
+    say(driver.progress())
     recorder = Recorder(schedule, shape, driver.origin_ns, wall_clock, task.target.secrets, tokenizer)
     try:
         with ColumnFiles(share.folder) as files:
@@ -162,13 +177,14 @@ async def measure(
         origin_at=wall_clock.to_utc(driver.origin_ns),
         interrupted=driver.interrupted,
         failure=spool.failure,
+        refusal=driver.refusal,
     )
 
 
-async def _report(driver: Driver, on_progress: Callable[[Progress], None]) -> None:
+async def _report(driver: Driver, say: Callable[[Progress | Pause], None]) -> None:
     while True:
         await asyncio.sleep(PROGRESS_PERIOD_S)
-        on_progress(driver.progress())
+        say(driver.progress())
 
 
 async def _relieve(spool: Spool) -> None:

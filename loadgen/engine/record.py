@@ -81,6 +81,7 @@ class RequestRecord:
     arrival_tokens: Int32
     arrival_choice: Int16
     arrival_coalesced: Bool
+    limit_wait_ns: int = 0
 
 
 @dataclass(slots=True)
@@ -106,6 +107,7 @@ class Records:
     connect_ns: (
         Int64  # duration of opening its connection, TLS included, on the first request over it; MISSING on the others
     )
+    limit_wait_ns: Int64  # how long a limit or a Retry-After held it back before it could be sent; 0: not at all
     prompt_tokens_asked: Int32  # -1: only the server can tell
     output_tokens_asked: Int32
     prompt_tokens: Int32  # as the server counted; -1 unknown
@@ -147,6 +149,7 @@ class Records:
             first_byte_ns=moment(self.first_byte_ns),
             end_ns=moment(self.end_ns),
             connect_ns=moment(self.connect_ns),
+            limit_wait_ns=int(self.limit_wait_ns[row]),
             prompt_tokens_asked=count(self.prompt_tokens_asked),
             output_tokens_asked=int(self.output_tokens_asked[row]),
             prompt_tokens=count(self.prompt_tokens),
@@ -186,6 +189,7 @@ class Records:
             first_byte_ns=moments("first_byte_ns"),
             end_ns=moments("end_ns"),
             connect_ns=moments("connect_ns"),
+            limit_wait_ns=moments("limit_wait_ns"),
             prompt_tokens_asked=counts("prompt_tokens_asked"),
             output_tokens_asked=counts("output_tokens_asked"),
             prompt_tokens=counts("prompt_tokens"),
@@ -230,4 +234,5 @@ class Recording:
     client: ClientFacts
     origin_at: str  # UTC time of t = 0, ISO 8601
     interrupted: bool = False  # it was stopped before its end
-    failure: str | None = None  # what stopped it, where that was not the user: one sentence
+    failure: str | None = None  # what stopped it, where that was the client's own trouble: one sentence
+    refusal: str | None = None  # what stopped it, where that was the server: one sentence

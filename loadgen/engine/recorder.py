@@ -140,6 +140,7 @@ class Recorder:
             first_byte_ns=int(moments[0]) if len(moments) else None,
             end_ns=end_ns,
             connect_ns=exchange.connect_ns,
+            limit_wait_ns=exchange.limit_wait_ns,
             prompt_tokens_asked=int(self._schedule.prompt_tokens[index]),
             output_tokens_asked=int(self._schedule.output_tokens[index]),
             prompt_tokens=reply.prompt_tokens,

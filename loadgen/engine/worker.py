@@ -15,19 +15,22 @@ import sys
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+from loadgen.engine.clock import monotonic_ns
 from loadgen.engine.connection import ask_for_kernel_stamps
 from loadgen.engine.driver import Driver, Progress
 from loadgen.engine.loop import make_loop
-from loadgen.engine.measurement import Outline, Share, measure
+from loadgen.engine.measurement import Outline, Pause, Share, measure
+from loadgen.engine.throttle import Throttle
 from loadgen.errors import EngineError, LoadgenError
 
 READY = "ready"
 """Said when everything is connected; the answer is t = 0."""
 
-Message = Progress | Outline | LoadgenError | str
+Message = Progress | Pause | Outline | LoadgenError | str
 _GOODBYE_S = 5.0
-_DRAIN, _STOP = 0, 1
-_ORDER = struct.Struct("BI")  # what to do, and in which run: one that comes late must not hit the next run
+_DRAIN, _STOP, _PAUSE = 0, 1, 2
+_ORDER = struct.Struct("BIq")  # what to do, in which run (one that comes late must not hit the next), until when
+_ENQUIRY_TOKENS = 64  # the most that the one request may have had by which the server was asked what it counts
 
 
 class Worker:
@@ -80,6 +83,10 @@ class Worker:
         """End the present run now; what finished is returned. Safe in a signal handler."""
         self._order(_STOP)
 
+    def pause(self, until_ns: int) -> None:
+        """Send nothing in the present run before that moment of the monotonic clock."""
+        self._order(_PAUSE, until_ns)
+
     def close(self) -> None:
         """End the process."""
         self.channel.close()
@@ -105,9 +112,9 @@ class Worker:
         code = self._process.wait(_GOODBYE_S)
         return EngineError(f"the measuring process ended unexpectedly (exit code {code}); this run is lost")
 
-    def _order(self, order: int) -> None:
+    def _order(self, order: int, until_ns: int = 0) -> None:
         try:
-            self._orders.send(_ORDER.pack(order, self._run))
+            self._orders.send(_ORDER.pack(order, self._run, until_ns))
         except ConnectionError:
             return  # the worker has died; `run` is about to find out and say so
 
@@ -119,19 +126,21 @@ def _environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
 
 
-async def _carry_out(share: Share, run: int, channel: Connection, orders: socket.socket) -> Outline:
+async def _carry_out(share: Share, run: int, channel: Connection, orders: socket.socket, throttle: Throttle) -> Outline:
     """Measure `share`, the `run`-th, while listening for orders. Raises asyncio.CancelledError when the parent is gone."""
     loop = asyncio.get_running_loop()
     running = asyncio.current_task()
     assert running is not None
-    heard: list[int] = []
+    heard: list[tuple[int, int]] = []
     drivers: list[Driver] = []
 
-    def obey(driver: Driver, order: int) -> None:
+    def obey(driver: Driver, order: int, until_ns: int) -> None:
         if order == _DRAIN:
             driver.drain()
-        else:
+        elif order == _STOP:
             driver.stop()
+        else:
+            driver.pause(until_ns)
 
     def hear() -> None:
         message = orders.recv(_ORDER.size, socket.MSG_WAITALL)
@@ -139,16 +148,16 @@ async def _carry_out(share: Share, run: int, channel: Connection, orders: socket
             loop.remove_reader(orders)
             running.cancel()
             return
-        order, meant_for = _ORDER.unpack(message)
+        order, meant_for, until_ns = _ORDER.unpack(message)
         if meant_for == run:
-            heard.append(order)
+            heard.append((order, until_ns))
             for driver in drivers:
-                obey(driver, order)
+                obey(driver, order, until_ns)
 
     def adopt(driver: Driver) -> None:
         drivers.append(driver)
-        for order in heard:
-            obey(driver, order)
+        for order, until_ns in heard:
+            obey(driver, order, until_ns)
 
     def agree_on_start() -> int:
         channel.send(READY)
@@ -157,19 +166,23 @@ async def _carry_out(share: Share, run: int, channel: Connection, orders: socket
 
     loop.add_reader(orders, hear)
     try:
-        return await measure(share, channel.send, adopt, agree_on_start)
+        return await measure(share, channel.send, adopt, agree_on_start, throttle)
     finally:
         loop.remove_reader(orders)
 
 
 def serve(channel: Connection, orders: socket.socket) -> None:
     """The worker's life: one share after the other until the parent's side closes."""
+    throttle = Throttle()
     for run in itertools.count(1):
         try:
             share: Share = channel.recv()
+            if share.task.limits != throttle.limits:
+                throttle = Throttle(share.task.limits)
+                throttle.note_sent(_ENQUIRY_TOKENS, monotonic_ns())
             try:
                 with asyncio.Runner(loop_factory=make_loop) as runner:
-                    answer: Outline | EngineError = runner.run(_carry_out(share, run, channel, orders))
+                    answer: Outline | EngineError = runner.run(_carry_out(share, run, channel, orders, throttle))
             except EngineError as error:
                 answer = error
             except (EOFError, ConnectionError):

@@ -14,7 +14,7 @@ import numpy as np
 from loadgen.engine.clock import monotonic_ns
 from loadgen.engine.columns import in_schedule_order, read_columns
 from loadgen.engine.driver import Progress
-from loadgen.engine.measurement import Outline, Share, Task
+from loadgen.engine.measurement import Outline, Pause, Share, Task
 from loadgen.engine.record import ClientFacts, Priority, Recording
 from loadgen.engine.worker import READY, Worker
 from loadgen.errors import LoadgenError
@@ -69,6 +69,7 @@ class Workers:
             origin_at=outlines[0].origin_at,
             interrupted=any(outline.interrupted for outline in outlines),
             failure=next((outline.failure for outline in outlines if outline.failure), None),
+            refusal=next((outline.refusal for outline in outlines if outline.refusal), None),
         )
 
     def drain(self) -> None:
@@ -103,6 +104,9 @@ class Workers:
                 if isinstance(message, Outline):
                     self._active[number].busy = False
                     outlines[number] = message
+                elif isinstance(message, Pause):
+                    for other in self._active:
+                        other.pause(message.until_ns)
                 elif message == READY:
                     ready += 1
                     if ready == len(self._active):
@@ -130,6 +134,7 @@ def _sum(told: Sequence[Progress]) -> Progress:
         done=sum(each.done for each in told),
         failed=sum(each.failed for each in told),
         in_flight=sum(each.in_flight for each in told),
+        held=sum(each.held for each in told),
     )
 
 

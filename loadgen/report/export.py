@@ -30,6 +30,7 @@ REQUEST_COLUMNS = (
     "first_byte_ns",
     "end_ns",
     "connect_ns",
+    "limit_wait_ns",
     "prompt_tokens_asked",
     "output_tokens_asked",
     "prompt_tokens",

@@ -24,6 +24,7 @@ _NUMBERS: dict[str, tuple[type[np.signedinteger[Any]], int | None]] = {
     "first_byte_ns": (np.int64, MISSING),
     "end_ns": (np.int64, MISSING),
     "connect_ns": (np.int64, MISSING),
+    "limit_wait_ns": (np.int64, 0),
     "prompt_tokens_asked": (np.int32, -1),
     "output_tokens_asked": (np.int32, None),
     "prompt_tokens": (np.int32, -1),

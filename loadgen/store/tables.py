@@ -107,6 +107,7 @@ class Request(Entity):
     first_byte_ns: Mapped[int | None] = mapped_column(BigInteger)
     end_ns: Mapped[int | None] = mapped_column(BigInteger)
     connect_ns: Mapped[int | None] = mapped_column(BigInteger)
+    limit_wait_ns: Mapped[int | None] = mapped_column(BigInteger)  # NULL: it did not wait
     prompt_tokens_asked: Mapped[int | None]
     output_tokens_asked: Mapped[int]
     prompt_tokens: Mapped[int | None]

@@ -9,6 +9,7 @@ import pytest
 
 from loadgen.engine import alarm as alarm_module
 from loadgen.engine import driver as driver_module
+from loadgen.engine import held as held_module
 from loadgen.engine.driver import Driver, Target
 from loadgen.engine.exchange import Exchange
 from loadgen.engine.record import Outcome
@@ -17,14 +18,21 @@ from loadgen.load.schedule import Schedule
 from loadgen.load.spec import ClosedLoop, LoadShape, OpenLoop, Wave
 from tests.engine.virtual_time import VirtualLoop, run_virtually
 
+OK = b"HTTP/1.1 200 OK\r\n"
 TARGET = Target("http", "server", 80, "/v1/completions", (("X-Team", "a"),))
 
 
 class ScriptedStream:
     """Answers after `service_s(index)` of virtual time; fails, or raises, with what the service returns instead."""
 
-    def __init__(self, loop: VirtualLoop, service_s: Callable[[int], float | Exception], seen: list[bytes]) -> None:
-        self._loop, self._service_s, self._seen = loop, service_s, seen
+    def __init__(
+        self,
+        loop: VirtualLoop,
+        service_s: Callable[[int], float | Exception],
+        seen: list[bytes],
+        answer: Callable[[int], bytes] = lambda index: OK,
+    ) -> None:
+        self._loop, self._service_s, self._seen, self._whole_answer = loop, service_s, seen, answer
         self._answer: asyncio.TimerHandle | None = None
 
     async def open(self) -> None:
@@ -42,7 +50,7 @@ class ScriptedStream:
                 exchange.failure, exchange.detail = Outcome.CONNECT_ERROR, str(service)
             else:
                 exchange.complete = True
-                exchange.reads.append(b"HTTP/1.1 200 OK\r\n")
+                exchange.reads.append(self._whole_answer(exchange.index))
             on_end(exchange)
 
         if isinstance(service, ConnectFailedError):
@@ -74,11 +82,14 @@ class Run:
         meanwhile: Callable[[Driver], None] | None = None,
         before: Callable[[Driver], None] | None = None,
         target: Target = TARGET,
+        answer: Callable[[int], bytes] = lambda index: OK,
         **options: Any,
     ) -> None:
         loop = VirtualLoop()
         monkeypatch.setattr(driver_module, "monotonic_ns", lambda: loop.monotonic_ns() + 1_000)
-        monkeypatch.setattr(driver_module, "make_alarm", lambda loop, ring: VirtualAlarm(loop, ring))
+        monkeypatch.setattr(held_module, "monotonic_ns", lambda: loop.monotonic_ns() + 1_000)
+        for module in (driver_module, held_module):
+            monkeypatch.setattr(module, "make_alarm", lambda loop, ring: VirtualAlarm(loop, ring))
         self.seen: list[bytes] = []
         schedule = Schedule(
             bodies=tuple(b'{"n":%d}' % index for index in range(requests)),
@@ -90,7 +101,7 @@ class Run:
 
         def make_stream() -> ScriptedStream:
             self.streams += 1
-            return ScriptedStream(loop, service_s, self.seen)
+            return ScriptedStream(loop, service_s, self.seen, answer)
 
         finished: list[Exchange] = []
         self.driver = Driver(target, schedule, shape, make_stream=make_stream, on_finished=finished.append, **options)
@@ -98,6 +109,7 @@ class Run:
         async def main() -> None:
             if before is not None:
                 before(self.driver)
+            await self.driver.wait_for_room()
             await self.driver.open()
             if meanwhile is not None:
                 meanwhile(self.driver)

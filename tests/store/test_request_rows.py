@@ -56,6 +56,7 @@ def records_of_any_kind(draw: st.DrawFn) -> Records:
         first_byte_ns=column(MOMENT, np.int64),
         end_ns=column(MOMENT, np.int64),
         connect_ns=column(MOMENT, np.int64),
+        limit_wait_ns=column(st.integers(0, 2**62), np.int64),
         prompt_tokens_asked=column(INT32, np.int32),
         output_tokens_asked=column(INT32, np.int32),
         prompt_tokens=column(COUNT, np.int32),

@@ -1,0 +1,53 @@
+"""What a provider lets one client send, and the sliding window that keeps to it. Pure: every moment is handed in."""
+
+from collections import deque
+from dataclasses import dataclass
+
+NS_PER_S = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class RateLimits:
+    """The most in any `minute_s` seconds; None: no such limit. A request's tokens are those of its prompt and those asked."""
+
+    requests_per_minute: int | None = None
+    tokens_per_minute: int | None = None
+    minute_s: float = 60.0  # another length is for tests, which cannot wait for a minute
+
+    @property
+    def label(self) -> str:
+        """`at most 60 requests and 100,000 tokens per minute`; empty without any limit."""
+        limits = ((self.requests_per_minute, "requests"), (self.tokens_per_minute, "tokens"))
+        parts = [f"{limit:,} {of_what}" for limit, of_what in limits if limit is not None]
+        return f"at most {' and '.join(parts)} per minute" if parts else ""
+
+
+UNLIMITED = RateLimits()
+
+
+class Window:
+    """At most `most` units in any `length_ns`, counted from the moment at which each was noted."""
+
+    def __init__(self, most: int, length_ns: int) -> None:
+        self._most = most
+        self._length_ns = length_ns
+        self._noted: deque[tuple[int, int]] = deque()  # (moment, units), oldest first
+        self._units = 0
+
+    def free_at_ns(self, units: int) -> int:
+        """From when on there is room for `units`; 0 when there always was. More than fit at all have room when it is empty."""
+        too_many = self._units + min(units, self._most) - self._most
+        free_ns = 0
+        for noted_ns, gone in self._noted:
+            if too_many <= 0:
+                break
+            too_many -= gone
+            free_ns = noted_ns + self._length_ns
+        return free_ns
+
+    def note(self, units: int, now_ns: int) -> None:
+        """`units` go now, whether there is room or not; what has left the window by now is forgotten."""
+        while self._noted and self._noted[0][0] + self._length_ns <= now_ns:
+            self._units -= self._noted.popleft()[1]
+        self._noted.append((now_ns, units))
+        self._units += units
