@@ -5,6 +5,8 @@ Imports load and its own room. Each is pure: the spec, the summary and the limit
 
 from typing import Any
 
+from loadgen.analysis.checks_of_limits import was_held
+from loadgen.analysis.rate_limits import TOO_MANY_REQUESTS
 from loadgen.analysis.stats import samples_needed
 from loadgen.analysis.verdict import Limits, Observation, Summary
 from loadgen.analysis.window import FEWEST_REQUESTS
@@ -41,7 +43,7 @@ def no_ok_requests(spec: RunSpec, summary: Summary, limits: Limits) -> Observati
     return Observation(
         "invalid",
         f"None of the {outcomes['planned']:,} requests ended ok: {_listed(failed)}{_in_their_words(summary, failed)}.",
-        _hint(failed),
+        _hint(summary, failed),
     )
 
 
@@ -57,13 +59,13 @@ def errors(spec: RunSpec, summary: Summary, limits: Limits) -> Observation | Non
     return Observation(
         severity,
         f"{sum(failed.values()):,} of {ended:,} requests failed: {_listed(failed)}{_in_their_words(summary, failed)}.",
-        _hint(failed),
+        _hint(summary, failed),
         1 - ok_ratio,
     )
 
 
 def interrupted(spec: RunSpec, summary: Summary, limits: Limits) -> Observation | None:
-    """The user ended the run early."""
+    """The user ended the run early, or the server would have no more of it."""
     if not summary["interrupted"]:
         return None
     outcomes = summary["outcomes"]
@@ -71,10 +73,13 @@ def interrupted(spec: RunSpec, summary: Summary, limits: Limits) -> Observation 
     told = ", ".join(f"{n:,} {what}" for what, n in left.items() if n)
     # A closed loop of a given duration plans only what it sends, so there is no number that it was meant to reach.
     of = "" if _finds_its_number(spec) else f" of {outcomes['planned']:,}"
+    refusal = None if summary["rate_limits"] is None else summary["rate_limits"]["refusal"]
+    who, why = ("The user stopped the run", "") if refusal is None else ("The run was stopped", f": {refusal}")
+    again = "run it again to its end" if refusal is None else "run it again when the server takes requests once more"
     return Observation(
         "doubtful",
-        f"The user stopped the run when {outcomes['ok']:,}{of} requests had ended ok{'; ' if told else ''}{told}.",
-        "run it again to its end; sweep --resume repeats what is missing",
+        f"{who} when {outcomes['ok']:,}{of} requests had ended ok{'; ' if told else ''}{told}{why}.",
+        f"{again}; sweep --resume repeats what is missing",
     )
 
 
@@ -107,6 +112,9 @@ def dropped(spec: RunSpec, summary: Summary, limits: Limits) -> Observation | No
     if _limits_in_flight(spec):
         why = ": they were due while as many were in flight as --max-in-flight allows"
         hint = "lower the rate, or raise --max-in-flight; the figures are those of the requests that found a place"
+    elif was_held(summary):
+        why = ": a limit held them back until the time was up"
+        hint = "lower the rate to what the limit lets through"
     return Observation(
         severity,
         f"{outcomes['dropped']:,} of {outcomes['planned']:,} planned requests were never sent{why}.",
@@ -249,7 +257,12 @@ def concurrency_not_reached(spec: RunSpec, summary: Summary, limits: Limits) -> 
     planned = outcomes["planned"]
     if summary["interrupted"] and planned - outcomes["dropped"] < asked:
         return None  # there was no time to reach it, which `interrupted` says
-    if planned < asked:
+    if was_held(summary):
+        severity, hint = (
+            "doubtful",
+            "a limit held requests back, see held_by_limit: ask for as many callers as it keeps busy",
+        )
+    elif planned < asked:
         hint = f"ask for more requests than the concurrency: --requests {4 * asked}"
     elif isinstance(spec.shape, Wave):
         hint = "the first answers ended before the last request was sent: ask for longer answers, or give the client a machine of its own"
@@ -270,10 +283,16 @@ def rate_not_reached(spec: RunSpec, summary: Summary, limits: Limits) -> Observa
     severity = limits.below(sent / offered)
     if severity is None:
         return None
+    hint = "give the client a machine of its own, or lower --rate"
+    if was_held(summary):
+        severity, hint = (
+            "doubtful",
+            "a limit held requests back, see held_by_limit: lower --rate to what it lets through",
+        )
     return Observation(
         severity,
         f"Requests were sent at {sent:,.4g} per second, where the schedule has {offered:,.4g}.",
-        "give the client a machine of its own, or lower --rate",
+        hint,
         1 - sent / offered,
     )
 
@@ -331,8 +350,12 @@ def _listed(counts: dict[str, int]) -> str:
     return ", ".join(f"{n:,} {label}" for label, n in sorted(counts.items(), key=lambda item: -item[1]))
 
 
-def _hint(failed: dict[str, int]) -> str:
+def _hint(summary: Summary, failed: dict[str, int]) -> str:
     """What to do about the commonest failure; what the user stopped counts only where nothing else failed."""
+    if summary["failures"] and summary["failures"][0]["http_status"] == TOO_MANY_REQUESTS:
+        return (
+            "the server limits its clients: give --requests-per-minute or --tokens-per-minute a little below its limit"
+        )
     return _FAILURE_HINTS[max(failed, key=lambda label: (label in _FAILURES, failed[label]))]
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from loadgen.analysis.gaps import chunk_gaps_s, token_gaps_s
 from loadgen.analysis.measured import Measured
 from loadgen.analysis.paper import PaperFigures, paper_figures
+from loadgen.analysis.rate_limits import limit_wait_s
 from loadgen.analysis.stats import FloatArray
 from loadgen.engine.record import Bool, Int64, Outcome
 
@@ -27,7 +28,7 @@ class Metric:
     label: str  # for people
     unit: Literal["s", "tokens", "tokens/s", "requests/s", "ratio"]
     kind: Literal["distribution", "scalar"]
-    better: Literal["lower", "higher"] | None  # None: neither, it describes the server
+    better: Literal["lower", "higher"] | None  # None: neither is
     formula: str
     window: str  # which requests, arrivals or moments it is made from
     doc: str  # what it tells, in a sentence
@@ -331,6 +332,17 @@ METRICS: tuple[Metric, ...] = (
         window="requests of the window, failed ones too, without cancelled and dropped ones",
         doc="The share of requests within every limit of the SLO, a failed one counting as outside; null without an SLO.",
         compute=goodput_ratio,
+    ),
+    Metric(
+        key="limit_wait_s",
+        label="Limit wait",
+        unit="s",
+        kind="distribution",
+        better=None,
+        formula="when a limit per minute or a Retry-After let the request go − when it was ready to be sent",
+        window="requests of the window that were sent",
+        doc="How long requests were held back, by --requests-per-minute, --tokens-per-minute or the server's Retry-After, 0 for those that were not; empty where there was no limit and nothing waited.",
+        compute=limit_wait_s,
     ),
     Metric(
         key="paper.ttft_s",

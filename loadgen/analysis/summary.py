@@ -12,6 +12,7 @@ import numpy as np
 from loadgen.analysis.client import client_facts
 from loadgen.analysis.measured import Measured, measure
 from loadgen.analysis.metrics import METHOD_VERSION, METRICS
+from loadgen.analysis.rate_limits import rate_limit_facts
 from loadgen.analysis.stats import distribution
 from loadgen.engine.record import MISSING, Bool, CountedBy, Int32, Int64, Outcome, Recording
 from loadgen.load.spec import OpenLoop, RunSpec
@@ -34,6 +35,7 @@ def summarise(spec: RunSpec, recording: Recording) -> dict[str, Any]:
         "drain": _outside(measured, before=False),
         "concurrency": _concurrency(measured),
         "rates": _rates(measured),
+        "rate_limits": rate_limit_facts(measured, recording.refusal),
         "lengths": _lengths(measured),
         "client": client_facts(measured, recording.client),
     }

@@ -7,6 +7,7 @@ holds the two together.
 from collections.abc import Sequence
 
 from loadgen.analysis import checks_of_client as client
+from loadgen.analysis import checks_of_limits as rate_limits
 from loadgen.analysis import checks_of_load as load
 from loadgen.analysis import checks_of_surroundings as surroundings
 from loadgen.analysis.verdict import WORST_FIRST, Check, Finding, Limits, Status, Summary, Verdict
@@ -31,7 +32,7 @@ CHECKS: tuple[Check, ...] = (
     Check(
         code="interrupted",
         limits=Limits(),
-        compares="doubtful when the user stopped the run",
+        compares="doubtful when the user stopped the run, or the server asked for a longer wait than a run is worth",
         reason="what was measured is not what was asked",
         test=load.interrupted,
     ),
@@ -94,16 +95,23 @@ CHECKS: tuple[Check, ...] = (
     Check(
         code="concurrency_not_reached",
         limits=Limits(doubtful=0.95, invalid=0.80),
-        compares="in flight/asked, below: mean over a steady state, peak of a whole run; not when the user stopped the run before as many were sent",
+        compares="in flight/asked, below: mean over a steady state, peak of a whole run; no worse than doubtful where a limit held requests back; not when the user stopped the run before as many were sent",
         reason="the figures are filed under the asked concurrency; chosen, not measured",
         test=load.concurrency_not_reached,
     ),
     Check(
         code="rate_not_reached",
         limits=Limits(doubtful=0.99, invalid=0.90),
-        compares="sent/offered rate of an open loop, below",
+        compares="sent/offered rate of an open loop, below; no worse than doubtful where a limit held requests back",
         reason="the figures are filed under the asked rate; chosen, not measured",
         test=load.rate_not_reached,
+    ),
+    Check(
+        code="held_by_limit",
+        limits=Limits(doubtful=0.01),
+        compares="time that requests were held back by a limit per minute or a Retry-After/(that + their time in flight), above; a note when any waited",
+        reason="the load was lighter than asked by about that share, and an open loop's latencies contain the wait; chosen, not measured",
+        test=rate_limits.held_by_limit,
     ),
     Check(
         code="no_steady_state",

@@ -138,6 +138,14 @@ MaxInFlight = Annotated[
     str | None,
     _load("--max-in-flight", "N", "Open loop: drop a request that is due while so many are in flight."),
 ]
+RequestsPerMinute = Annotated[
+    str | None,
+    _load("--requests-per-minute", "N", "Hold requests back that would be more than so many in any minute."),
+]
+TokensPerMinute = Annotated[
+    str | None,
+    _load("--tokens-per-minute", "N", "The same for tokens: those of the prompt and those asked."),
+]
 InputTokens = Annotated[str | None, _requests("--input-tokens", "N", _INPUT_TOKENS)]
 InputTokensList = Annotated[str | None, _requests("--input-tokens", "N,N…", _INPUT_TOKENS)]
 OutputTokens = Annotated[str | None, _requests("--output-tokens", "N", _OUTPUT_TOKENS)]

@@ -126,6 +126,8 @@ class SweepProgress:
         parts = [counts, f"{number(rate)} req/s"]
         if progress.failed:
             parts.append(f"{progress.failed:,} failed")
+        if progress.held:
+            parts.append(f"{progress.held:,} held back by a limit")
         if present.phase == "warming up":
             parts.append("warm-up")
         elif (left_s := self._left_s(present, ratio)) is not None:

@@ -42,6 +42,8 @@ def search(
     arrivals: options.ArrivalProcess = None,
     burstiness: options.Burstiness = None,
     max_in_flight: options.MaxInFlight = None,
+    requests_per_minute: options.RequestsPerMinute = None,
+    tokens_per_minute: options.TokensPerMinute = None,
     requests: options.Requests = None,
     duration_s: options.DurationS = None,
     input_tokens: options.InputTokens = None,

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from loadgen.analysis.verdict import merge_findings
 from loadgen.load.content import Workload
-from loadgen.report.facts import doctor_line
+from loadgen.report.facts import doctor_line, limits_line
 from loadgen.report.labels import metric_label
 from loadgen.report.points import load_value, pool, spread_label
 from loadgen.report.readable import MISSING_FIGURE, ago, figure, milliseconds, number, percent, plural, shown_unit
@@ -132,6 +132,8 @@ def run_table(document: Document) -> RenderableType:
         entry = metric.of(document)
         if metric.kind == "distribution":
             figures = entry or {}
+            if metric.better is None and not figures.get("n"):
+                continue  # it describes what this run had none of
             cells = (figure(figures.get(name), metric.unit) for name in ("mean", "p50", "p90", "p95", "p99", "max"))
             unit = "" if metric.unit == "s" else f", {metric.unit}"
             distributions.add_row(metric.label + unit, number(figures.get("n")), *cells)
@@ -168,6 +170,8 @@ def run_facts(document: Document) -> RenderableType:
             "window",
             f"{rule}, {window['start_s']:.2f} to {window['end_s']:.2f} s, {plural(window['requests'], 'request')}",
         )
+    if waits := limits_line(document):
+        table.add_row("limits", waits)
     table.add_row("stamps", f"by {client['stamp_source']}, {percent(client['coalesced_ratio'])} coalesced")
     if doctor := doctor_line(document):
         table.add_row("doctor", doctor)

@@ -3,6 +3,7 @@
 import math
 import os
 
+from loadgen.load.rate_limits import UNLIMITED
 from loadgen.load.shards import most_workers
 from loadgen.load.spec import OpenLoop, RunSpec
 
@@ -25,10 +26,14 @@ def events_per_s(run: RunSpec) -> float:
 def workers_for(run: RunSpec, cores: int | None = None) -> int:
     """Workers of `run`: as it says, else by its events, and a core less than the machine has, for the rest of the work.
 
+    One under a limit per minute, which workers that share nothing cannot keep between them.
+
     `cores`: those that this process may use, found out when None.
     """
     if run.workers is not None:
         return run.workers
+    if run.rate_limits != UNLIMITED:
+        return 1
     cores = cores or len(os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1))
     needed = math.ceil(events_per_s(run) / EVENTS_PER_S_PER_WORKER)
     most = most_workers(run.shape, run.requests or 1_000_000)

@@ -67,6 +67,7 @@ class MeasuredRun:
     records: Records
     samples: tuple[ServerSample, ...]
     failure: str | None  # what ended it before its end, where that was the client
+    refusal: str | None  # the same, where that was the server
 
 
 def measure(bench: Bench, run: RunSpec, position: int, repeat: int) -> MeasuredRun:
@@ -113,7 +114,15 @@ def measure(bench: Bench, run: RunSpec, position: int, repeat: int) -> MeasuredR
             phase("warming up")
             warmup = _send(
                 bench,
-                Task(_target(bench, run), schedule, warmup_run.shape, None, run.request_timeout_s, workers=workers),
+                Task(
+                    _target(bench, run),
+                    schedule,
+                    warmup_run.shape,
+                    None,
+                    run.request_timeout_s,
+                    workers=workers,
+                    limits=run.rate_limits,
+                ),
             )
             _check_warmup(bench, warmup)
             phase("preparing")
@@ -127,7 +136,14 @@ def measure(bench: Bench, run: RunSpec, position: int, repeat: int) -> MeasuredR
     host_load = HostLoad()
     with Telemetry(bench.facts.metrics_url if bench.facts.has_metrics else None, bench.headers) as telemetry:
         task = Task(
-            _target(bench, run), schedule, run.shape, run.duration_s, run.request_timeout_s, run.tokenizer, workers
+            _target(bench, run),
+            schedule,
+            run.shape,
+            run.duration_s,
+            run.request_timeout_s,
+            run.tokenizer,
+            workers,
+            run.rate_limits,
         )
         recording = _send(bench, task, host_load)
     summary = summarise(run, recording)
@@ -154,7 +170,7 @@ def measure(bench: Bench, run: RunSpec, position: int, repeat: int) -> MeasuredR
         **summary,
         "verdict": judge(run, summary).to_json(),
     }
-    return MeasuredRun(document, recording.records, taken, recording.failure)
+    return MeasuredRun(document, recording.records, taken, recording.failure, recording.refusal)
 
 
 def samples(origin_at: str, scrapes: Sequence[Scrape]) -> tuple[ServerSample, ...]:
@@ -209,6 +225,8 @@ def _check_warmup(bench: Bench, recording: Recording) -> None:
     """Stop early, with the server's own words, when it can answer none of our requests."""
     if bench.stop.requested:
         raise Interrupted("stopped while warming up")
+    if recording.refusal is not None:
+        raise ServerError(f"stopped while warming up: {recording.refusal}")
     records = recording.records
     if len(records) == 0 or np.any(records.outcome == Outcome.OK):
         return

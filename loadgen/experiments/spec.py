@@ -15,6 +15,7 @@ from pydantic import BeforeValidator, ConfigDict, Field
 
 from loadgen.errors import UsageError
 from loadgen.experiments.origin import Origin
+from loadgen.experiments.rate_limit_keys import RateLimitKeys, check_fits_the_minute, check_rate_limits
 from loadgen.experiments.size import check_planned
 from loadgen.experiments.workload_keys import Whole, WorkloadKeys, check_workload
 from loadgen.load.dataset import Dataset, read_dataset
@@ -88,7 +89,7 @@ WholeList = Annotated[list[Whole] | None, BeforeValidator(_as_list)]
 PositiveList = Annotated[list[Positive] | None, BeforeValidator(_as_list)]
 
 
-class SweepSpec(WorkloadKeys):
+class SweepSpec(WorkloadKeys, RateLimitKeys):
     """A grid of load points over one server. Lengths in tokens, durations in seconds, rates in requests per second."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -208,12 +209,15 @@ def resolve(spec: SweepSpec) -> list[RunSpec]:
             slo=tuple(sorted(spec.slo.items())),
             tokenizer=spec.tokenizer,
             workload=spec.workload_of(dataset),
+            requests_per_minute=spec.requests_per_minute,
+            tokens_per_minute=spec.tokens_per_minute,
         )
         for load in (_grid(spec) if spec.trace is None else _replays(spec, read_trace(Path(spec.trace))))
     ]
     runs = [replace(point, seed=spec.seed + repeat) for repeat in range(spec.repeats) for point in points]
     for run in runs:
         check_planned(run)
+        check_fits_the_minute(run)
     return runs
 
 
@@ -349,6 +353,7 @@ def _check(spec: SweepSpec, origin: Origin) -> None:
                 f"{name('slo')} names '{metric}', which has no limit; choose from {', '.join(SLO_METRICS)}"
             )
     check_workload(spec, origin)
+    check_rate_limits(spec, origin)
     _check_headers(spec, origin)
     for key in ("url", "model"):
         if not getattr(spec, key).strip():

@@ -203,6 +203,10 @@ def _one(bench: Bench, store: Store, run: RunSpec, position: int, planned: int, 
         raise EngineError(
             f"run {position} of {planned} was cut short: {measured.failure}; what it had measured is saved"
         )
+    if measured.refusal is not None:
+        raise ServerError(
+            f"run {position} of {planned} was cut short: {measured.refusal}; what it had measured is saved"
+        )
     if bench.stop.requested:
         raise Interrupted(
             f"interrupted in run {position} of {planned}; what ended is saved: repeat the command with --resume to go on"

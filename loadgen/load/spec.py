@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 from loadgen.load.content import PLAIN, Workload
+from loadgen.load.rate_limits import RateLimits
 
 Endpoint = Literal["completions", "chat"]
 Arrivals = Literal["constant", "poisson", "gamma", "trace"]
@@ -126,15 +127,21 @@ class RunSpec:
     slo: tuple[tuple[str, float], ...] = ()
     tokenizer: str | None = None  # counts tokens where the server does not
     workload: Workload = PLAIN
+    requests_per_minute: int | None = None  # what the provider lets its client send
+    tokens_per_minute: int | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The spec as plain JSON values, one key per field; `shape` is an object with its `kind`.
 
-        `workload` is there only where it is more than independent prompts, so that the hashes of plain runs stay what they were.
+        `workload` is there only where it is more than independent prompts, and a limit only where there is one, so that the
+        hashes of plain runs stay what they were.
         """
         document = asdict(self)
         document["shape"] = {key: value for key, value in document["shape"].items() if value is not None}
         del document["workload"]
+        for key in ("requests_per_minute", "tokens_per_minute"):
+            if document[key] is None:
+                del document[key]
         if workload := self.workload.to_json():
             document["workload"] = workload
         document["header_names"] = list(self.header_names)
@@ -173,6 +180,11 @@ class RunSpec:
         return replace(self, seed=0)
 
     @property
+    def rate_limits(self) -> RateLimits:
+        """What the provider lets its client send."""
+        return RateLimits(self.requests_per_minute, self.tokens_per_minute)
+
+    @property
     def concurrency(self) -> int | None:
         """How many requests are asked to be in flight at once; None for the open loop, where it is an outcome."""
         match self.shape:
@@ -185,14 +197,15 @@ class RunSpec:
 
     @property
     def load_label(self) -> str:
-        """The load in a few words for a person: `concurrency 16`, `4 requests/s poisson`, `wave of 64`."""
+        """The load in a few words for a person: `concurrency 16`, `4 requests/s poisson`, `wave of 64`; its limits, if any."""
+        limits = f", {label}" if (label := self.rate_limits.label) else ""
         match self.shape:
             case ClosedLoop(concurrency=concurrency):
-                return f"concurrency {concurrency}"
+                return f"concurrency {concurrency}{limits}"
             case Wave(size=size):
-                return f"wave of {size}"
+                return f"wave of {size}{limits}"
             case OpenLoop():
-                return self.shape.label
+                return f"{self.shape.label}{limits}"
 
 
 def canonical_hash(document: object) -> str:

@@ -20,6 +20,7 @@ from loadgen.report.readable import (
     moment,
     number,
     percent,
+    plural,
     seconds,
     shown_unit,
     size,
@@ -226,6 +227,17 @@ def doctor_line(run: Document) -> str:
     return "" if not doctor else f"{doctor['summary']} ({moment(doctor['measured_at'])})"
 
 
+def limits_line(run: Document) -> str:
+    """What limits made of the run: who waited, for how long, and who was refused; empty where there was neither."""
+    limits = run.get("rate_limits")
+    if not limits:
+        return ""
+    held = limits["held_requests"]
+    waited = f", {seconds(limits['wait_total_s'] / held)} on average" if held else ""
+    refused = f"; {limits['refused_requests']:,} answered 429" if limits["refused_requests"] else ""
+    return f"{plural(held, 'request')} held back{waited}{refused}"
+
+
 def load_facts(run: Document) -> Facts:
     """What was asked of the server beside what it came to."""
     window, rates, concurrency = run.get("window") or {}, run.get("rates") or {}, run.get("concurrency") or {}
@@ -239,6 +251,7 @@ def load_facts(run: Document) -> Facts:
         ("offered rate", _per_s(rates.get("offered_per_s"))),
         ("sent rate", _per_s(rates.get("sent_per_s"))),
         ("completed rate", _per_s(rates.get("completed_per_s"))),
+        ("limits", limits_line(run) or "none"),
         ("whole run took", seconds(run.get("elapsed_s"))),
     )
 

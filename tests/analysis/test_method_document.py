@@ -37,7 +37,7 @@ def table(title: str) -> list[str]:
 
 
 def metric_row(metric: Metric) -> str:
-    better = f"{metric.better} is better" if metric.better else "describes the server"
+    better = f"{metric.better} is better" if metric.better else "neither is better"
     return f"| `{metric.key}` | {metric.label} | {metric.unit} | {metric.formula} | {metric.window} | {better} |"
 
 

@@ -35,6 +35,22 @@ OWN_PROMPTS = {
 }
 LATE = {"client.loop_lag_s.p99": 2e-3}
 READ = {"client.stamp_source": "read"}
+LIMITED = {"shape": ClosedLoop(8), "requests": 2048, "requests_per_minute": 60}
+OPEN_LIMITED = {"shape": OpenLoop(10.0), "requests": 2048, "requests_per_minute": 60}
+
+
+def held(ratio: float, requests: int = 100, **more: Any) -> dict[str, Any]:
+    """What a limit made of a run in which so many requests waited, for this share of the time of all."""
+    facts = {
+        "held_requests": requests,
+        "wait_total_s": 250.0,
+        "wait_ratio": ratio,
+        "refused_requests": 0,
+        "refusal": None,
+    }
+    return {"rate_limits": facts | more}
+
+
 WHOLE = {"window.rule": "whole_run"}
 
 CLI_DOCUMENT = (Path(__file__).resolve().parents[2] / "docs" / "cli.md").read_text(encoding="utf-8")
@@ -92,6 +108,15 @@ CASES: list[Case] = [
     (OPEN, {"rates.offered_per_s": 10.0, "rates.sent_per_s": 9.8}, "rate_not_reached", "doubtful"),
     (OPEN, {"rates.offered_per_s": 10.0, "rates.sent_per_s": 5.0}, "rate_not_reached", "invalid"),
     (CLOSED, {"rates.offered_per_s": None, "rates.sent_per_s": 5.0}, "rate_not_reached", None),
+    (LIMITED, held(0.5), "held_by_limit", "doubtful"),
+    (LIMITED, held(0.005), "held_by_limit", "note"),
+    (LIMITED, held(0.0, requests=0), "held_by_limit", None),
+    (CLOSED, held(0.5, refused_requests=3), "held_by_limit", "doubtful"),
+    (LIMITED, held(0.5) | {"concurrency.mean": 1.0}, "concurrency_not_reached", "doubtful"),
+    (LIMITED, held(0.0, requests=0) | {"concurrency.mean": 1.0}, "concurrency_not_reached", "invalid"),
+    (OPEN_LIMITED, held(0.5) | {"rates.offered_per_s": 10.0, "rates.sent_per_s": 1.0}, "rate_not_reached", "doubtful"),
+    (OPEN_LIMITED, held(0.5) | {"outcomes.dropped": 500}, "dropped", "invalid"),
+    (CLOSED, held(0.5, refusal="the server has enough") | {"interrupted": True}, "interrupted", "doubtful"),
     (CLOSED, WHOLE, "no_steady_state", "note"),
     (LASTING, WHOLE, "no_steady_state", "note"),
     (OPEN, WHOLE, "no_steady_state", None),
@@ -208,6 +233,34 @@ def test_a_late_client_that_waits_its_turn_is_told_how_to_be_woken_sooner(
         assert ("ulimit -r 1" in finding.hint) == asked
     (finding,) = judge(spec_of(**CLOSED), changed(healthy, late)).findings
     assert "ulimit" not in finding.hint
+
+
+def test_whoever_held_requests_back_is_named(spec_of: SpecOf, healthy: dict[str, Any]) -> None:
+    (own,) = judge(spec_of(**LIMITED), changed(healthy, held(0.5))).findings
+    assert own.message == (
+        "100 of 2,048 requests waited for the limit of at most 60 requests per minute, 2.5 s on average and 50.0% of the "
+        "time of all of them: what was in flight, and how many were sent, is not the server's doing."
+    )
+    (theirs,) = judge(spec_of(**OPEN), changed(healthy, held(0.5, refused_requests=3))).findings
+    assert "requests waited as the server asked by Retry-After, 2.5 s" in theirs.message
+    assert "TTFT and end-to-end latency, which count from the intended moment, contain the wait" in theirs.message
+    assert theirs.hint.startswith("read TTFT from send, or give --requests-per-minute")
+
+
+def test_a_server_that_will_have_no_more_ends_the_run_and_not_the_user(
+    spec_of: SpecOf, healthy: dict[str, Any]
+) -> None:
+    changes = {"interrupted": True} | held(0.0, requests=0, refusal="the server has enough")
+    (finding,) = judge(spec_of(**CLOSED), changed(healthy, changes)).findings
+    assert finding.message.startswith("The run was stopped when 2,048 of 2,048 requests had ended ok")
+    assert finding.message.endswith(": the server has enough.")
+
+
+def test_a_server_that_limits_its_clients_is_told_apart(spec_of: SpecOf, healthy: dict[str, Any]) -> None:
+    refused = {"outcome": "http_error", "http_status": 429, "detail": "HTTP 429: slow down", "requests": 100}
+    changes = {"outcomes.ok": 1948, "outcomes.http_error": 100, "failures": [refused]}
+    (finding,) = judge(spec_of(**CLOSED), changed(healthy, changes)).findings
+    assert "give --requests-per-minute" in finding.hint
 
 
 def test_every_check_has_a_case_that_fires() -> None:

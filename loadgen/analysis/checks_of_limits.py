@@ -1,0 +1,39 @@
+"""The check on what a limit held back, and what other checks ask about it.
+
+Imports load and its own room. Pure: the spec, the summary and the limits in; an observation, or None, out.
+"""
+
+from loadgen.analysis.verdict import Limits, Observation, Summary
+from loadgen.load.rate_limits import UNLIMITED
+from loadgen.load.spec import OpenLoop, RunSpec
+
+
+def held_by_limit(spec: RunSpec, summary: Summary, limits: Limits) -> Observation | None:
+    """A limit of the user's, or the server's Retry-After, kept requests waiting, so that the load was lighter than asked."""
+    facts = summary["rate_limits"]
+    if not was_held(summary) or facts["wait_ratio"] is None:
+        return None
+    held, ratio = facts["held_requests"], facts["wait_ratio"]
+    own = spec.rate_limits != UNLIMITED
+    parts = ([f"for the limit of {spec.rate_limits.label}"] if own else []) + (
+        ["as the server asked by Retry-After"] if facts["refused_requests"] else []
+    )
+    latencies = "; TTFT and end-to-end latency, which count from the intended moment, contain the wait"
+    message = (
+        f"{held:,} of {summary['outcomes']['planned']:,} requests waited {' and '.join(parts)}, "
+        f"{facts['wait_total_s'] / held:,.3g} s on average and {ratio:.1%} of the time of all of them: "
+        f"what was in flight, and how many were sent, is not the server's doing"
+        f"{latencies if isinstance(spec.shape, OpenLoop) else ''}."
+    )
+    read = "read TTFT from send, or " if isinstance(spec.shape, OpenLoop) else ""
+    hint = (
+        f"{read}ask for no more load than the limit lets through"
+        if own
+        else f"{read}give --requests-per-minute or --tokens-per-minute a little below the server's own limit"
+    )
+    return Observation(limits.above(ratio) or "note", message, hint, ratio)
+
+
+def was_held(summary: Summary) -> bool:
+    """Whether any request of the run waited for a limit or a Retry-After."""
+    return summary["rate_limits"] is not None and summary["rate_limits"]["held_requests"] > 0
