@@ -21,7 +21,7 @@ def held_by_limit(spec: RunSpec, summary: Summary, limits: Limits) -> Observatio
     latencies = "; TTFT and end-to-end latency, which count from the intended moment, contain the wait"
     message = (
         f"{held:,} of {summary['outcomes']['planned']:,} requests waited {' and '.join(parts)}, "
-        f"{facts['wait_total_s'] / held:,.3g} s on average and {ratio:.1%} of the time of all of them: "
+        f"{facts['wait_total_s'] / held:,.3g} s each on average, which makes {ratio:.1%} of the time of all requests: "
         f"what was in flight, and how many were sent, is not the server's doing"
         f"{latencies if isinstance(spec.shape, OpenLoop) else ''}."
     )

@@ -238,11 +238,11 @@ def test_a_late_client_that_waits_its_turn_is_told_how_to_be_woken_sooner(
 def test_whoever_held_requests_back_is_named(spec_of: SpecOf, healthy: dict[str, Any]) -> None:
     (own,) = judge(spec_of(**LIMITED), changed(healthy, held(0.5))).findings
     assert own.message == (
-        "100 of 2,048 requests waited for the limit of at most 60 requests per minute, 2.5 s on average and 50.0% of the "
-        "time of all of them: what was in flight, and how many were sent, is not the server's doing."
+        "100 of 2,048 requests waited for the limit of at most 60 requests per minute, 2.5 s each on average, "
+        "which makes 50.0% of the time of all requests: what was in flight, and how many were sent, is not the server's doing."
     )
     (theirs,) = judge(spec_of(**OPEN), changed(healthy, held(0.5, refused_requests=3))).findings
-    assert "requests waited as the server asked by Retry-After, 2.5 s" in theirs.message
+    assert "requests waited as the server asked by Retry-After, 2.5 s each" in theirs.message
     assert "TTFT and end-to-end latency, which count from the intended moment, contain the wait" in theirs.message
     assert theirs.hint.startswith("read TTFT from send, or give --requests-per-minute")
 
