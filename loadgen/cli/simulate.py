@@ -50,6 +50,24 @@ def simulate(
             "--max-running", help="Requests served at once; more wait in a queue.", rich_help_panel=_MODEL_OF_SERVICE
         ),
     ] = None,
+    requests_per_minute: Annotated[
+        int | None,
+        typer.Option(
+            "--requests-per-minute",
+            metavar="N",
+            help="Answer 429 with Retry-After to more than so many in any minute.",
+            rich_help_panel=_MODEL_OF_SERVICE,
+        ),
+    ] = None,
+    tokens_per_minute: Annotated[
+        int | None,
+        typer.Option(
+            "--tokens-per-minute",
+            metavar="N",
+            help="The same for tokens, of prompts and of the answers asked.",
+            rich_help_panel=_MODEL_OF_SERVICE,
+        ),
+    ] = None,
     max_model_len: Annotated[
         int,
         typer.Option("--max-model-len", help="Most tokens of prompt and answer.", rich_help_panel=_MODEL_OF_SERVICE),
@@ -93,6 +111,8 @@ def simulate(
         jitter_ratio=jitter_ratio,
         seed=seed,
         max_running=max_running,
+        requests_per_minute=requests_per_minute,
+        tokens_per_minute=tokens_per_minute,
         max_model_len=max_model_len,
         tells=cast(Tells, tells),
         faults=tuple(fault or ()),

@@ -16,6 +16,7 @@ from loadgen.servers.simulator.dialect import (
     event,
     http_head,
 )
+from loadgen.servers.simulator.quota import too_many_requests
 from loadgen.servers.simulator.script import Ending, Script, Step, StreamedAnswer, Write, plain, steps, whole, written
 from loadgen.servers.simulator.timetable import AT_ONCE
 
@@ -296,5 +297,5 @@ def server_error(answer: StreamedAnswer) -> Script:
 
 
 def rate_limited(answer: StreamedAnswer) -> Script:
-    problem = {"error": {"message": "Too many requests", "type": "RateLimitError", "code": 429}}
-    return _page(answer, 429, JSON, encode(problem), retry_after="1")
+    refusal = too_many_requests(1)
+    return _page(answer, refusal.status, JSON, encode(refusal.to_json()), retry_after=str(refusal.retry_after_s))

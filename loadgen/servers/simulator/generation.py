@@ -19,12 +19,21 @@ _MOST_CHOICES = 128
 class Refusal(Exception):
     """A request that is answered with an error document instead of tokens."""
 
-    def __init__(self, message: str, param: str | None = None, *, status: int = 400, kind: str = "BadRequestError"):
+    def __init__(
+        self,
+        message: str,
+        param: str | None = None,
+        *,
+        status: int = 400,
+        kind: str = "BadRequestError",
+        retry_after_s: int | None = None,
+    ):
         super().__init__(message)
         self.message = message
         self.param = param
         self.status = status
         self.kind = kind
+        self.retry_after_s = retry_after_s
 
     def to_json(self) -> dict[str, Any]:
         """The error document."""

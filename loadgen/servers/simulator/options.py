@@ -1,6 +1,6 @@
 """What a simulated server is asked to be. Pure data, checked when it is made.
 
-Imports `loadgen.errors` alone.
+Imports `load`'s limits per minute and `errors`.
 """
 
 import json
@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import Literal, get_args
 
 from loadgen.errors import UsageError
+from loadgen.load.rate_limits import RateLimits
 
 Tells = Literal["token_ids", "usage", "final", "nothing"]
 """Up to which means a server tells its tokens where it is asked to: the ids of each chunk and all below; the running usage and
@@ -27,6 +28,7 @@ class SimulatorOptions:
 
     so that throughput saturates at `1 / gap_per_running_s` tokens per second. `jitter_ratio` delays each first token by up
     to that share of its ttft and each later one by up to that share of its gap; equal seeds draw equal delays.
+    More than `requests_per_minute` or `tokens_per_minute` are answered with 429; a minute lasts `minute_s`.
     `faults` are names of `faults.FAULTS`, as `NAME` or `NAME:every=K`; the server checks them when it starts.
     Raises `UsageError` for a value outside its range.
     """
@@ -42,6 +44,9 @@ class SimulatorOptions:
     jitter_ratio: float = 0.0
     seed: int = 0
     max_running: int | None = None  # None: no queue
+    requests_per_minute: int | None = None  # None: no such limit
+    tokens_per_minute: int | None = None
+    minute_s: float = 60.0  # shorter in tests, which cannot wait for a whole one
     max_model_len: int = 32768
     kv_cache_tokens: int = 1_048_576  # what counts as a full cache in /metrics
     tells: Tells = "token_ids"
@@ -65,8 +70,15 @@ class SimulatorOptions:
         for name, least in (("max_model_len", 2), ("kv_cache_tokens", 1), ("truth_requests", 0)):
             if getattr(self, name) < least:
                 raise UsageError(f"{name} is {getattr(self, name)}; give at least {least}")
-        if self.max_running is not None and self.max_running < 1:
-            raise UsageError(f"max_running is {self.max_running}; give at least 1, or leave it out for no limit")
+        for name in ("max_running", "requests_per_minute", "tokens_per_minute"):
+            limit = getattr(self, name)
+            if limit is not None and limit < 1:
+                raise UsageError(f"{name} is {limit}; give at least 1, or leave it out for no limit")
+
+    @property
+    def rate_limits(self) -> RateLimits:
+        """What its clients may send, all of them together."""
+        return RateLimits(self.requests_per_minute, self.tokens_per_minute, self.minute_s)
 
     def to_json(self) -> str:
         """One JSON object with a key per field."""

@@ -30,6 +30,7 @@ from loadgen.servers.simulator.exposition import CONTENT_TYPE, expose
 from loadgen.servers.simulator.faults import FAULTS, HEADER, STALE_CLOSE, Fault, FaultPlan
 from loadgen.servers.simulator.generation import Refusal, parse_generation, parse_tokenize
 from loadgen.servers.simulator.options import SimulatorOptions
+from loadgen.servers.simulator.quota import Quota
 from loadgen.servers.simulator.script import StreamedAnswer, plain, whole
 from loadgen.servers.simulator.service import Answer, Service
 from loadgen.servers.simulator.truth import Truth, TruthRecord
@@ -50,6 +51,7 @@ class Simulator:
         self._loop = loop
         self._listener = listener
         self._service = Service(options, loop)
+        self._quota = Quota(options.rate_limits)
         self._truth = Truth(options.truth_requests)
         self._connections: set[Connection] = set()
         self._created_s = _now_s()
@@ -109,7 +111,8 @@ class Simulator:
                 _check_content_type(request)
             answer(connection, request)
         except Refusal as refusal:
-            self._respond(connection, refusal.status, encode(refusal.to_json()))
+            retry_after = None if refusal.retry_after_s is None else str(refusal.retry_after_s)
+            self._respond(connection, refusal.status, encode(refusal.to_json()), retry_after=retry_after)
 
     def _respond(
         self,
@@ -118,14 +121,21 @@ class Simulator:
         body: bytes,
         content_type: str | None = JSON,
         allow: str | None = None,
+        retry_after: str | None = None,
     ) -> None:
         """A whole response, now."""
-        headers = {"allow": allow, "content-length": str(len(body)), "content-type": content_type}
+        headers = {
+            "allow": allow,
+            "content-length": str(len(body)),
+            "content-type": content_type,
+            "retry-after": retry_after,
+        }
         connection.send(http_head(status, headers, connection.keep_alive) + body)
         connection.done()
 
     def _generate(self, connection: Connection, request: HttpRequest, chat: bool) -> None:
         generation = parse_generation(request.body, chat, self._options)
+        self._quota.admit(generation, request.arrival_ns)
         fault = request.fault if generation.stream else None
         if fault is not None and fault.name == STALE_CLOSE and connection.answered_requests:
             connection.leave()

@@ -1,0 +1,69 @@
+"""What a user sees of a provider's limits: kept, met, or in the way."""
+
+import csv
+import io
+
+import pytest
+
+from loadgen.servers.simulator import SimulatorOptions, SimulatorProcess
+from tests.cli.conftest import Cli
+
+pytestmark = pytest.mark.loopback
+
+LOAD = ("--concurrency", "2", "--requests", "16", "--input-tokens", "8", "--output-tokens", "4")
+
+
+def limited(requests_per_minute: int, minute_s: float) -> SimulatorProcess:
+    """A quick server with a limit."""
+    return SimulatorProcess(
+        SimulatorOptions(ttft_s=0.005, gap_s=0.001, requests_per_minute=requests_per_minute, minute_s=minute_s)
+    )
+
+
+def test_waits_that_the_server_asks_for_are_told_and_kept(cli: Cli) -> None:
+    with limited(12, minute_s=1.0) as simulator:
+        said = cli("run", "--url", simulator.url, "--model", "simulated-moe", *LOAD, "--json")
+    document = said.json
+    facts = document["rate_limits"]
+    assert facts["refused_requests"] == document["outcomes"]["http_error"] > 0
+    assert facts["held_requests"] > 0
+    assert document["limit_wait_s"]["max"] > 0.5
+    assert document["client"]["send_delay_s"]["max"] < document["limit_wait_s"]["max"]
+    codes = {finding["code"] for finding in document["verdict"]["findings"]}
+    assert {"errors", "held_by_limit"} <= codes
+    rows = list(csv.DictReader(io.StringIO(cli("export", "latest", "--format", "csv", "--requests").out)))
+    assert sum(int(row["limit_wait_ns"]) > 0 for row in rows) == facts["held_requests"]
+    shown = cli("show", document["run_id"]).out
+    assert f"{facts['refused_requests']} answered 429" in shown
+    assert "Limit wait" in shown
+
+
+def test_a_limit_that_is_in_nobodys_way_leaves_a_run_valid(cli: Cli, point: tuple[str, ...]) -> None:
+    said = cli("run", *point, "--requests-per-minute", "1000", "--tokens-per-minute", "100000", "--json")
+    assert said.code == 0
+    assert (said.json["spec"]["requests_per_minute"], said.json["spec"]["tokens_per_minute"]) == (1000, 100000)
+    assert said.json["rate_limits"]["held_requests"] == said.json["limit_wait_s"]["max"] == 0
+    assert "held_by_limit" not in {finding["code"] for finding in said.json["verdict"]["findings"]}
+
+
+def test_a_day_is_not_waited_for_and_what_was_measured_is_kept(cli: Cli) -> None:
+    with limited(7, minute_s=86_400.0) as simulator:
+        said = cli("run", "--url", simulator.url, "--model", "simulated-moe", *LOAD)
+    assert said.code == 5
+    assert "run 1 of 1 was cut short: the server answered 429 and asks, by Retry-After, for no further" in said.err
+    assert "The run was stopped when 4 of 16 requests had ended ok" in " ".join(said.out.split())
+    assert "The user" not in said.out
+    assert "Traceback" not in said.err
+
+
+def test_a_server_that_refuses_the_warm_up_for_a_day_is_named(cli: Cli) -> None:
+    with limited(2, minute_s=86_400.0) as simulator:
+        said = cli("run", "--url", simulator.url, "--model", "simulated-moe", *LOAD)
+    assert said.code == 5
+    assert "stopped while warming up: the server answered 429" in said.err
+
+
+def test_a_limit_and_several_workers_are_a_matter_of_usage(cli: Cli, point: tuple[str, ...]) -> None:
+    said = cli("run", *point, "--requests-per-minute", "60", "--workers", "2")
+    assert said.code == 2
+    assert "--requests-per-minute can be kept by one measuring process alone" in said.err
