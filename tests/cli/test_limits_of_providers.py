@@ -46,6 +46,18 @@ def test_a_limit_that_is_in_nobodys_way_leaves_a_run_valid(cli: Cli, point: tupl
     assert "held_by_limit" not in {finding["code"] for finding in said.json["verdict"]["findings"]}
 
 
+def test_the_warm_up_counts_and_the_end_of_the_time_drops_what_waits(cli: Cli, simulator: SimulatorProcess) -> None:
+    server = ("--url", simulator.url, "--model", "simulated-moe", "--input-tokens", "8", "--output-tokens", "4")
+    load = ("--rate", "20", "--arrivals", "constant", "--duration-s", "0.6", "--warmup-requests", "2")
+    said = cli("run", *server, *load, "--requests-per-minute", "6", "--json")
+    outcomes = said.json["outcomes"]
+    assert said.code == 3
+    assert outcomes["ok"] == 6 - 2 - 1, "the server was asked once what it can tell, and twice to warm up"
+    assert outcomes["dropped"] == outcomes["planned"] - 3
+    (finding,) = [each for each in said.json["verdict"]["findings"] if each["code"] == "dropped"]
+    assert "a limit held them back until the time was up" in finding["message"]
+
+
 def test_a_day_is_not_waited_for_and_what_was_measured_is_kept(cli: Cli) -> None:
     with limited(7, minute_s=86_400.0) as simulator:
         said = cli("run", "--url", simulator.url, "--model", "simulated-moe", *LOAD)
