@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from loadgen.engine.driver import Target
 from loadgen.engine.measurement import Task
 from loadgen.engine.record import Outcome
+from loadgen.engine.target import Target
 from loadgen.engine.workers import Workers
 from loadgen.load.schedule import build
 from loadgen.load.spec import ClosedLoop, RunSpec

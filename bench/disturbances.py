@@ -32,9 +32,9 @@ from loadgen.analysis.client_error import ClientError, Sighting, client_error, s
 from loadgen.engine import connection, measurement
 from loadgen.engine.clock import monotonic_ns
 from loadgen.engine.columns import in_schedule_order, read_columns
-from loadgen.engine.driver import Target
 from loadgen.engine.measurement import Share, Task
 from loadgen.engine.record import Priority, Recording
+from loadgen.engine.target import Target
 from loadgen.engine.throttle import Throttle
 from loadgen.load.schedule import build
 from loadgen.load.spec import ClosedLoop, RunSpec

@@ -2,28 +2,25 @@
 
 Three shapes: a closed loop of callers, each with its own connection; one wave, which is a closed loop whose callers have one
 request each; an open loop that sends at intended moments, whatever is still in flight, unless that is as much as may be. The driver knows streams and the
-schedule; it reads no byte of any answer. No task is made for a request: a stream calls back when its answer has ended, so
+schedule; it reads no byte of any answer but of a refusal, which may ask for silence. No task is made for a request: a stream calls back when its answer has ended, so
 that a thousand answers which end together cost a thousand sends and little else.
 """
 
 import asyncio
 import contextlib
-import json
 import math
-import secrets
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-import httpx2
-
 from loadgen.engine.alarm import make_alarm
 from loadgen.engine.clock import monotonic_ns
-from loadgen.engine.exchange import Exchange, most_answer_bytes, unpack_stamps
+from loadgen.engine.exchange import Exchange, most_answer_bytes
 from loadgen.engine.held import Held
 from loadgen.engine.record import Outcome
-from loadgen.engine.throttle import MOST_RETRY_AFTER_S, Throttle, retry_after_s
+from loadgen.engine.target import Target, request_head
+from loadgen.engine.throttle import MOST_RETRY_AFTER_S, Throttle, wait_asked_s
 from loadgen.engine.transport import CONNECT_LIMIT_S, ConnectFailedError
 from loadgen.load.schedule import Schedule
 from loadgen.load.spec import ClosedLoop, LoadShape, OpenLoop, Wave
@@ -33,29 +30,6 @@ NS_PER_S = 1_000_000_000
 _SENDS_AT_ONCE = 8  # about half a millisecond
 _SENDS_APART_NS = 1_000_000
 CONNECTS_AT_ONCE = 64  # more would overflow a server's backlog, and SYN retries cost a second
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """Where requests go. `headers` may hold secrets: they live in memory only, and never in a record."""
-
-    scheme: str
-    host: str
-    port: int
-    path: str
-    headers: tuple[tuple[str, str], ...] = ()
-
-    @property
-    def secrets(self) -> tuple[str, ...]:
-        """Texts of the headers that must never be kept: their values, a bearer's token alone, and how JSON spells both."""
-        values = [value for _, value in self.headers]
-        plain = values + [value.split(" ", 1)[1] for value in values if " " in value]
-        return tuple(dict.fromkeys(plain + [json.dumps(value)[1:-1] for value in plain]))
-
-    @property
-    def url(self) -> httpx2.URL:
-        """The full URL."""
-        return httpx2.URL(scheme=self.scheme, host=self.host, port=self.port, path=self.path)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +92,7 @@ class Driver:
         self._duration_s = duration_s
         self._request_timeout_ns = round(request_timeout_s * NS_PER_S)
         self._request_timeout_s = request_timeout_s
-        self._head = _head(target)
+        self._head = request_head(target)
         self._throttle = throttle or Throttle()
         self._held = Held(self._throttle, self._tokens_of, self._send, self._time_is_up_for_the_held)
         self._on_pause = on_pause
@@ -384,10 +358,7 @@ class Driver:
 
     def _heed(self, exchange: Exchange) -> None:
         """Obey a 429 that says for how long nothing more should come. The request itself is not sent again: it is an outcome."""
-        if exchange.answered_200 or not exchange.reads:
-            return
-        wall_ns, _ = unpack_stamps(exchange.stamps[-1:])
-        wait_s = retry_after_s(exchange.reads, int(wall_ns[-1]) / NS_PER_S if len(wall_ns) else None)
+        wait_s = wait_asked_s(exchange)
         if wait_s is None:
             return
         if wait_s > MOST_RETRY_AFTER_S:
@@ -463,28 +434,3 @@ class Driver:
     def _drop(self, exchange: Exchange, why: str) -> None:
         exchange.failure, exchange.detail = Outcome.DROPPED, f"never sent: {why}"
         self._on_finished(exchange)
-
-
-def _head(target: Target) -> bytes:
-    """Everything of a request, as a format that takes its index, the length of its body and the body.
-
-    Our headers and the user's, which take the place of ours of the same name. The request's own name in X-Request-Id finds it
-    again in the server's log.
-    """
-    url = target.url
-    ours = {
-        "Host": url.netloc.decode(),
-        "Content-Type": "application/json",
-        "Accept": "text/event-stream",
-        "Accept-Encoding": "identity",
-        "User-Agent": "loadgen",
-    }
-    theirs = {name.lower() for name, _ in target.headers}
-    kept = [(name, value) for name, value in ours.items() if name.lower() not in theirs]
-    lines = [
-        f"POST {url.raw_path.decode()} HTTP/1.1",
-        *(f"{name}: {value}" for name, value in [*kept, *target.headers]),
-    ]
-    head = "".join(f"{line}\r\n" for line in lines).encode().replace(b"%", b"%%")
-    run = secrets.token_hex(6).encode()
-    return head + b"X-Request-Id: loadgen-" + run + b"-%d\r\nContent-Length: %d\r\n\r\n%b"

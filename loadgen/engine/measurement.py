@@ -12,7 +12,7 @@ import numpy as np
 
 from loadgen.engine.clock import WallClock
 from loadgen.engine.columns import ColumnFiles
-from loadgen.engine.driver import Driver, Progress, Target
+from loadgen.engine.driver import Driver, Progress
 from loadgen.engine.limits import make_room
 from loadgen.engine.loop import StreamLoop
 from loadgen.engine.priority import woken_first
@@ -21,6 +21,7 @@ from loadgen.engine.record import ClientFacts
 from loadgen.engine.recorder import Recorder
 from loadgen.engine.rest import Rest
 from loadgen.engine.spool import Spool
+from loadgen.engine.target import Target
 from loadgen.engine.throttle import Throttle
 from loadgen.engine.tokenizer import Tokenizer
 from loadgen.engine.transport import ConnectFailedError, StampingTransport, first_that_answers, resolve

@@ -9,6 +9,7 @@ from email.utils import parsedate_to_datetime
 
 import httptools
 
+from loadgen.engine.exchange import Exchange, unpack_stamps
 from loadgen.engine.framing import ResponseParser
 from loadgen.load.rate_limits import NS_PER_S, UNLIMITED, RateLimits, Window
 
@@ -51,6 +52,14 @@ class Throttle:
         """Nothing may go out before that moment."""
         self._paused_until_ns = max(self._paused_until_ns, moment_ns)
         self.engaged = True
+
+
+def wait_asked_s(exchange: Exchange) -> float | None:
+    """How long the answer of `exchange` asks for silence, if it does."""
+    if exchange.answered_200 or not exchange.reads:
+        return None
+    wall_ns, _ = unpack_stamps(exchange.stamps[-1:])
+    return retry_after_s(exchange.reads, int(wall_ns[0]) / NS_PER_S if len(wall_ns) else None)
 
 
 def retry_after_s(reads: Iterable[bytes], arrived_at_s: float | None) -> float | None:

@@ -13,9 +13,9 @@ import numpy as np
 
 from loadgen.analysis.client_error import ClientError, Sighting, broken_promises, client_error, sightings
 from loadgen.analysis.stats import distribution, samples_needed
-from loadgen.engine.driver import Target
 from loadgen.engine.measurement import Task
 from loadgen.engine.record import Priority, Recording, StampSource
+from loadgen.engine.target import Target
 from loadgen.engine.workers import Workers
 from loadgen.load.schedule import build
 from loadgen.load.spec import ClosedLoop, RunSpec

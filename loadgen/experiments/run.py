@@ -15,9 +15,10 @@ import numpy as np
 from loadgen.analysis.server_account import server_account
 from loadgen.analysis.summary import summarise
 from loadgen.analysis.validity import judge
-from loadgen.engine.driver import Progress, Target
+from loadgen.engine.driver import Progress
 from loadgen.engine.measurement import Task
 from loadgen.engine.record import MISSING, Outcome, Recording, Records
+from loadgen.engine.target import Target
 from loadgen.engine.workers import Workers
 from loadgen.errors import Interrupted, LoadgenError, ServerError, UsageError
 from loadgen.experiments.events import OnEvent, Phase, PhaseStarted, PromptsNotFitted, RunProgressed

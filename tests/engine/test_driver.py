@@ -10,9 +10,10 @@ import pytest
 from loadgen.engine import alarm as alarm_module
 from loadgen.engine import driver as driver_module
 from loadgen.engine import held as held_module
-from loadgen.engine.driver import Driver, Target
+from loadgen.engine.driver import Driver
 from loadgen.engine.exchange import Exchange
 from loadgen.engine.record import Outcome
+from loadgen.engine.target import Target
 from loadgen.engine.transport import ConnectFailedError
 from loadgen.load.schedule import Schedule
 from loadgen.load.spec import ClosedLoop, LoadShape, OpenLoop, Wave

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from loadgen.engine.driver import Target
 from loadgen.engine.measurement import Task
 from loadgen.engine.record import CountedBy, Outcome, Recording, RequestRecord
+from loadgen.engine.target import Target
 from loadgen.engine.workers import Workers
 from loadgen.load.schedule import build
 from loadgen.load.spec import ClosedLoop, Endpoint, RunSpec

@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from loadgen.engine.driver import Progress, Target
+from loadgen.engine.driver import Progress
 from loadgen.engine.measurement import Task
 from loadgen.engine.record import MISSING, Outcome
+from loadgen.engine.target import Target
 from loadgen.engine.workers import Workers
 from loadgen.load.rate_limits import UNLIMITED, RateLimits
 from loadgen.load.schedule import build

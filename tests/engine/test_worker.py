@@ -14,9 +14,10 @@ import numpy as np
 import psutil
 import pytest
 
-from loadgen.engine.driver import Progress, Target
+from loadgen.engine.driver import Progress
 from loadgen.engine.measurement import Task
 from loadgen.engine.record import MISSING, CountedBy, Outcome, Recording
+from loadgen.engine.target import Target
 from loadgen.engine.workers import Workers
 from loadgen.errors import EngineError
 from loadgen.load.schedule import build
