@@ -20,6 +20,7 @@ def client_facts(measured: Measured, client: ClientFacts) -> dict[str, Any]:
     return {
         "stamp_source": client.stamp_source,
         "workers": client.workers,
+        "reads_by": client.reads_by,
         "priority": client.priority,
         "cpu_s": client.cpu_s,
         "wall_s": client.wall_s,

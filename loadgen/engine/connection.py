@@ -129,9 +129,9 @@ class Connection:
         self.closed = False
         self.stale = False
         if isinstance(loop, StreamLoop):
-            loop.watch(sock, self._readable)
+            loop.watch(sock, self)
         else:
-            loop.add_reader(sock, self._readable)
+            loop.add_reader(sock, self.readable)
 
     @classmethod
     async def open(cls, address: Address) -> "Connection":
@@ -176,11 +176,11 @@ class Connection:
         except BlockingIOError:
             pass
         except OSError as error:
-            self._lost(error)
+            self.lost(error)
             return
         if sent < len(wire):
             self._unsent = memoryview(wire)[sent:]
-            self._watch_also_for_room()
+            self._watch_for_room()
 
     def close(self) -> None:
         """Close the socket; what was in flight on it is lost, and nobody is told."""
@@ -190,26 +190,17 @@ class Connection:
             self._unwatch()
             self._socket.close()
 
-    def _watch_also_for_room(self) -> None:
-        # For the length of a long body the loop itself watches the socket: it can watch for both, a stream's place cannot.
+    def _watch_for_room(self) -> None:
         if isinstance(self._loop, StreamLoop):
-            self._loop.unwatch(self._socket)
-            self._loop.add_reader(self._socket, self._readable)
-        self._loop.add_writer(self._socket, self._writable)
-
-    def _watch_only_for_bytes(self) -> None:
-        self._loop.remove_writer(self._socket)
-        if isinstance(self._loop, StreamLoop):
-            self._loop.remove_reader(self._socket)
-            self._loop.watch(self._socket, self._readable)
+            self._loop.watch_for_room(self._socket)
+        else:
+            self._loop.add_writer(self._socket, self.writable)
 
     def _unwatch(self) -> None:
-        if self._unsent is not None:
-            self._loop.remove_writer(self._socket)
-            self._loop.remove_reader(self._socket)
-        elif isinstance(self._loop, StreamLoop):
+        if isinstance(self._loop, StreamLoop):
             self._loop.unwatch(self._socket)
         else:
+            self._loop.remove_writer(self._socket)
             self._loop.remove_reader(self._socket)
 
     def _is_kept_alive(self, exchange: Exchange) -> bool:
@@ -228,35 +219,43 @@ class Connection:
         except OSError:
             return True
 
-    def _writable(self) -> None:
-        assert self._unsent is not None
+    def writable(self) -> None:
+        """There is room to send more, or the connection broke."""
+        if self._unsent is None:
+            return
         try:
             sent = self._socket.send(self._unsent)
         except BlockingIOError:
-            return
+            sent = 0
         except OSError:
             # The answer may already be here (an early error while the body was still going out): let the reader decide.
             sent = len(self._unsent)
-        self._unsent = self._unsent[sent:]
-        if not self._unsent:
-            self._unsent = None
-            self._watch_only_for_bytes()
+        self._unsent = self._unsent[sent:] if sent < len(self._unsent) else None
+        if self._unsent is not None:
+            self._watch_for_room()
+        elif not isinstance(self._loop, StreamLoop):
+            self._loop.remove_writer(self._socket)
 
-    def _readable(self) -> None:
+    def readable(self) -> None:
+        """There are bytes, or the end: read them."""
         try:
             received, ancillary, _, _ = self._recvmsg(READ_BYTES, ANCILLARY_BYTES)
         except BlockingIOError:
             return
         except OSError as error:
-            self._lost(error)
+            self.lost(error)
             return
+        self.arrived(received, ancillary[0][2] if ancillary else None)
+
+    def arrived(self, received: bytes, stamp: bytes | None) -> None:
+        """These bytes were received, none at the end, with the kernel's stamp if it gave one."""
         exchange = self._exchange
         goodbye = not received
         if self._tunnel is not None and received:
             try:
                 received, goodbye = self._tunnel.decrypt(received)
             except ssl.SSLError as error:
-                self._lost(error)
+                self.lost(error)
                 return
         if exchange is None:
             if received or goodbye:  # closed while idle, or spoken unasked: of no more use (a TLS ticket is neither)
@@ -265,7 +264,7 @@ class Connection:
         if received:
             reads = exchange.reads
             reads.append(received)
-            exchange.stamps.append(ancillary[0][2] if ancillary else stamp_now())
+            exchange.stamps.append(stamp or stamp_now())
             exchange.room_bytes -= len(received)
             if exchange.room_bytes < 0:
                 self._fail("the answer has no end")
@@ -277,7 +276,7 @@ class Connection:
             elif received[-4:] == _BLANK_LINE or len(received) < 4:
                 self._perhaps_ended(received)
         if goodbye:
-            self._lost(None)
+            self.lost(None)
 
     def _begin(self, first: bytes) -> None:
         """Choose how to find the end, from the head; the usual stream needs no parser."""
@@ -319,7 +318,7 @@ class Connection:
             self.close()
         on_end(None)
 
-    def _lost(self, error: OSError | None) -> None:
+    def lost(self, error: OSError | None) -> None:
         """The connection is gone: a proper end for a body of no stated length, otherwise a failure."""
         exchange = self._exchange
         if exchange is None:

@@ -15,6 +15,7 @@ MISSING = int(np.iinfo(np.int64).min)
 
 Priority = Literal["realtime", "raised", "normal"]
 StampSource = Literal["kernel", "read"]
+ReadsBy = Literal["io_uring", "epoll", "asyncio"]
 Int8 = NDArray[np.int8]
 Int16 = NDArray[np.int16]
 Int32 = NDArray[np.int32]
@@ -215,6 +216,7 @@ class ClientFacts:
     cpu_s: float  # user and system time of the workers together, from t = 0 to the last answer
     wall_s: float
     reads: int  # receive calls that returned bytes
+    reads_by: ReadsBy = "epoll"  # what brought the bytes; of several workers, the costliest
     priority: Priority = "normal"  # how readily the scheduler woke the workers
     loop_lag_ns: Int64 = field(default_factory=lambda: np.empty(0, np.int64))  # lateness of a periodic timer
     clock_step_ns: int = 0  # largest jump of wall clock against monotonic clock between two samples

@@ -32,9 +32,8 @@ class Rest:
         if counted_s >= _LOOK_S:
             expected = self._served / counted_s * REST_S  # events within one rest
             seldom_twice = expected * _RESTS_PER_GAP <= self._streams
-            woken_for_few = self._rest_s > 0 or self._served < _FEW * self._rounds
             allowed = now_s >= self._off_until_s
-            self._rest_s = REST_S if allowed and expected >= _FEW and seldom_twice and woken_for_few else 0.0
+            self._rest_s = REST_S if allowed and expected >= _FEW and seldom_twice else 0.0
             self._since_s, self._rounds, self._served = now_s, 0, 0
         return self._rest_s
 

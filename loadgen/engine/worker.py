@@ -28,6 +28,7 @@ READY = "ready"
 
 Message = Progress | Pause | Outline | LoadgenError | str
 _GOODBYE_S = 5.0
+_THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 _DRAIN, _STOP, _PAUSE = 0, 1, 2
 _ORDER = struct.Struct("BIq")  # what to do, in which run (one that comes late must not hit the next), until when
 _ENQUIRY_TOKENS = 64  # the most that the one request may have had by which the server was asked what it counts
@@ -123,7 +124,8 @@ def _environment() -> dict[str, str]:
     """The parent's environment, in which this very package is found first whatever the working directory."""
     package_parent = str(Path(__file__).resolve().parents[2])
     paths = [package_parent, *filter(None, [os.environ.get("PYTHONPATH")])]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+    single = dict.fromkeys(_THREADS, "1")  # NumPy's would spin beside the measurement
+    return {**os.environ, **single, "PYTHONPATH": os.pathsep.join(paths)}
 
 
 async def _carry_out(share: Share, run: int, channel: Connection, orders: socket.socket, throttle: Throttle) -> Outline:

@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from multiprocessing import connection
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 
@@ -15,7 +16,7 @@ from loadgen.engine.clock import monotonic_ns
 from loadgen.engine.columns import in_schedule_order, read_columns
 from loadgen.engine.driver import Progress
 from loadgen.engine.measurement import Outline, Pause, Share, Task
-from loadgen.engine.record import ClientFacts, Priority, Recording
+from loadgen.engine.record import ClientFacts, Priority, ReadsBy, Recording
 from loadgen.engine.worker import READY, Worker
 from loadgen.errors import LoadgenError
 from loadgen.load.disk import bulk_folder
@@ -23,6 +24,7 @@ from loadgen.load.shards import most_workers
 
 _START_MARGIN_NS = 20_000_000  # from the word to the moment: to be heard by all of them, with room to spare
 _PRIORITIES: tuple[Priority, ...] = ("normal", "raised", "realtime")
+_WAYS_TO_READ: tuple[ReadsBy, ...] = get_args(ReadsBy)  # from the cheapest
 
 
 class Workers:
@@ -147,6 +149,7 @@ def _together(facts: Sequence[ClientFacts]) -> ClientFacts:
         busiest_cpu_s=max(each.cpu_s for each in facts),
         wall_s=max(each.wall_s for each in facts),
         reads=sum(each.reads for each in facts),
+        reads_by=max((each.reads_by for each in facts), key=_WAYS_TO_READ.index),
         priority=min((each.priority for each in facts), key=_PRIORITIES.index),
         loop_lag_ns=np.concatenate([each.loop_lag_ns for each in facts]),
         clock_step_ns=max(each.clock_step_ns for each in facts),

@@ -209,7 +209,10 @@ def client_facts(run: Document) -> Facts:
         ),
         ("host busy", percent(client.get("host_busy_ratio"))),
         ("content events", number(client.get("events"))),
-        ("reads", number(client.get("reads"))),
+        (
+            "reads",
+            f"{number(client.get('reads'))}" + (f" by {client['reads_by']}" if client.get("reads_by") else ""),
+        ),
         (
             "connections",
             f"{number(client.get('connections_opened'))} opened, {number(client.get('connections_reopened'))} again",

@@ -29,8 +29,8 @@ def test_a_few_slow_streams_are_read_at_once() -> None:
     assert rests(10, 0.010) == 0
 
 
-def test_events_that_come_together_anyway_need_no_rest() -> None:
-    assert rests(1000, 0.010, at_once=50) == 0
+def test_events_that_come_together_are_gathered_too() -> None:
+    assert rests(1000, 0.010, at_once=50) == REST_S
 
 
 def test_a_rest_that_lasted_too_long_is_the_last_one_for_a_while() -> None:

@@ -14,14 +14,31 @@ import pytest
 
 from loadgen.engine.connection import ask_for_kernel_stamps
 from loadgen.engine.exchange import Exchange, unpack_stamps
-from loadgen.engine.loop import make_loop
+from loadgen.engine.loop import StreamLoop, make_loop
 from loadgen.engine.record import Outcome
 from loadgen.engine.reply import Reply, read_reply
+from loadgen.engine.ring import RingSelector
+from loadgen.engine.selector import StreamSelector
 from loadgen.engine.transport import ConnectFailedError, StampingTransport, first_that_answers, resolve
 from tests.engine.wire import CHUNKED_HEAD, EVENTS, HEAD, LAST_CHUNK, Peer, Script, Wire, chunk, event, serving
 
 Result = TypeVar("Result")
 pytestmark = pytest.mark.loopback
+
+
+def ring_loop() -> StreamLoop:
+    """The loop that lets the kernel receive."""
+    try:
+        return StreamLoop(RingSelector())
+    except OSError as error:
+        pytest.skip(f"no io_uring of Linux 6.12 or newer here: {error}")
+
+
+@pytest.fixture(params=["io_uring", "epoll"], autouse=True)
+def way_to_read(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every test here is about both."""
+    way = ring_loop if request.param == "io_uring" else lambda: StreamLoop(StreamSelector())
+    monkeypatch.setitem(globals(), "make_loop", way)
 
 
 def run(main: Coroutine[Any, Any, Result]) -> Result:
