@@ -33,7 +33,7 @@ _BLANK_LINE = b"\r\n\r\n"
 _LAST_CHUNK = b"\r\n0\r\n\r\n"
 
 
-_STALE_NS = 5_000_000
+STALE_LIMIT_NS = 5_000_000
 """A kept connection lost within this time of the send, plus two round trips, was closed before the request reached it."""
 
 
@@ -113,7 +113,12 @@ class Connection:
     """
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, sock: socket.socket, tunnel: TlsTunnel | None, connect_ns: int
+        self,
+        loop: asyncio.AbstractEventLoop,
+        sock: socket.socket,
+        tunnel: TlsTunnel | None,
+        connect_ns: int,
+        stale_limit_ns: int,
     ) -> None:
         self._loop = loop
         self._socket = sock
@@ -123,6 +128,7 @@ class Connection:
         self._on_end: OnEnd | None = None
         self._framing: ResponseParser | None = None
         self._unsent: memoryview | None = None
+        self._stale_limit_ns = stale_limit_ns + 2 * connect_ns
         self._used = False
         self._sent_ns = 0
         self.connect_ns = connect_ns
@@ -134,7 +140,7 @@ class Connection:
             loop.add_reader(sock, self.readable)
 
     @classmethod
-    async def open(cls, address: Address) -> "Connection":
+    async def open(cls, address: Address, stale_limit_ns: int = STALE_LIMIT_NS) -> "Connection":
         """Connect to `address`, with TLS if it asks for it. Raises OSError (ssl.SSLError included)."""
         loop = asyncio.get_running_loop()
         begun_ns = monotonic_ns()
@@ -151,7 +157,7 @@ class Connection:
         except BaseException:
             sock.close()
             raise
-        return cls(loop, sock, tunnel, monotonic_ns() - begun_ns)
+        return cls(loop, sock, tunnel, monotonic_ns() - begun_ns, stale_limit_ns)
 
     def send(self, wire: bytes, exchange: Exchange, on_end: OnEnd) -> None:
         """Send `wire` and gather its whole answer into `exchange`; then, or when that fails, call `on_end`.
@@ -331,7 +337,7 @@ class Connection:
         if exchange.reads:
             self._fail(f"the connection was lost within the answer{reason}")
             return
-        self.stale = self._used and monotonic_ns() - self._sent_ns < _STALE_NS + 2 * self.connect_ns
+        self.stale = self._used and monotonic_ns() - self._sent_ns < self._stale_limit_ns
         self._fail(f"the connection was closed before the first byte of the answer{reason}")
 
     def _fail(self, reason: str) -> None:

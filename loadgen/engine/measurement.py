@@ -12,6 +12,7 @@ import numpy as np
 
 from loadgen.engine.clock import WallClock
 from loadgen.engine.columns import ColumnFiles
+from loadgen.engine.connection import STALE_LIMIT_NS
 from loadgen.engine.driver import Driver, Progress
 from loadgen.engine.limits import make_room
 from loadgen.engine.loop import StreamLoop
@@ -49,6 +50,7 @@ class Task:
     tokenizer: str | None = None  # counts the tokens of chunks where the server does not
     workers: int = 1
     limits: RateLimits = UNLIMITED  # which one worker alone can keep to
+    stale_limit_ns: int = STALE_LIMIT_NS
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +107,7 @@ async def measure(
     transports: list[StampingTransport] = []
 
     def make_stream() -> StampingTransport:
-        transports.append(StampingTransport(address))
+        transports.append(StampingTransport(address, task.stale_limit_ns))
         return transports[-1]
 
     spool = Spool(on_full=lambda: driver.drain())

@@ -11,7 +11,7 @@ import ssl
 from collections.abc import Callable
 
 from loadgen.engine.clock import monotonic_ns
-from loadgen.engine.connection import Address, Connection
+from loadgen.engine.connection import STALE_LIMIT_NS, Address, Connection
 from loadgen.engine.exchange import Exchange
 from loadgen.engine.record import Outcome
 
@@ -53,10 +53,14 @@ async def first_that_answers(addresses: list[Address]) -> Address:
 
 
 class StampingTransport:
-    """Carries one request at a time over its own connection to one address."""
+    """Carries one request at a time over its own connection to one address.
 
-    def __init__(self, address: Address) -> None:
+    A request lost within `stale_limit_ns` of its sending, and two round trips, on a kept connection is sent once more.
+    """
+
+    def __init__(self, address: Address, stale_limit_ns: int = STALE_LIMIT_NS) -> None:
         self._address = address
+        self._stale_limit_ns = stale_limit_ns
         self._connection: Connection | None = None
         self._connect_ns: int | None = None
         self._opening: asyncio.Task[None] | None = None
@@ -71,7 +75,7 @@ class StampingTransport:
         if self._connection is not None and not self._connection.closed:
             return
         try:
-            self._connection = await Connection.open(self._address)
+            self._connection = await Connection.open(self._address, self._stale_limit_ns)
         except OSError as error:
             reason = str(error) if isinstance(error, ssl.SSLError) or not error.errno else os.strerror(error.errno)
             raise ConnectFailedError(f"cannot connect to {self._address.name}: {reason}") from error

@@ -12,7 +12,7 @@ from loadgen.analysis.validity import CHECKS
 from loadgen.analysis.verdict import Check
 from loadgen.analysis.window import FEWEST_REQUESTS
 from loadgen.engine.clock import WallClock
-from loadgen.engine.connection import _STALE_NS
+from loadgen.engine.connection import STALE_LIMIT_NS
 from loadgen.engine.exchange import Exchange
 from loadgen.engine.record import CountedBy, Outcome, Priority
 from loadgen.engine.recorder import KERNEL_SHARE, Recorder
@@ -86,7 +86,7 @@ def test_the_finish_reasons_of_an_answer_that_was_given_up_are_the_codes() -> No
 
 
 def test_the_rule_of_sending_again_has_the_codes_number() -> None:
-    assert f"within {_STALE_NS / 1e6:g} ms and twice the time" in section("Stamps")
+    assert f"within {STALE_LIMIT_NS / 1e6:g} ms and twice the time" in section("Stamps")
 
 
 def test_from_when_latencies_count_is_as_told() -> None:
