@@ -194,5 +194,5 @@ async def _report(driver: Driver, say: Callable[[Progress | Pause], None]) -> No
 
 async def _relieve(spool: Spool) -> None:
     while True:
-        await asyncio.sleep(RELIEF_PERIOD_S if spool.is_full else _NO_RELIEF_PERIOD_S)
+        await asyncio.sleep(RELIEF_PERIOD_S if spool.is_behind else _NO_RELIEF_PERIOD_S)
         spool.relieve()
