@@ -112,6 +112,23 @@ class Connection:
     `stale` says that the server had closed it before it saw the request, which can therefore be sent again elsewhere.
     """
 
+    __slots__ = (  # an event of one stream finds little of it in the processor's cache
+        "_exchange",
+        "_framing",
+        "_loop",
+        "_on_end",
+        "_recvmsg",
+        "_sent_ns",
+        "_socket",
+        "_stale_limit_ns",
+        "_tunnel",
+        "_unsent",
+        "_used",
+        "closed",
+        "connect_ns",
+        "stale",
+    )
+
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,

@@ -34,7 +34,8 @@ class RingSelector(StreamSelector):
     def __init__(self) -> None:
         self._ring = Uring()
         super().__init__()
-        self._streams: dict[int, tuple[Reader, int]] = {}  # by token: and the descriptor
+        self._streams: dict[int, Reader] = {}  # by token
+        self._descriptors: dict[int, int] = {}  # by token
         self._tokens: dict[int, int] = {}  # by descriptor
         self._senders: dict[int, tuple[Reader, int]] = {}  # those that wait for room
         self._sender_tokens: dict[int, int] = {}  # by descriptor
@@ -44,7 +45,8 @@ class RingSelector(StreamSelector):
     def watch(self, sock: socket.socket, reader: Reader) -> None:
         """Serve `reader` with whatever `sock` receives."""
         token, fd = self._new_token(), sock.fileno()
-        self._streams[token] = reader, fd
+        self._streams[token] = reader
+        self._descriptors[token] = fd
         self._tokens[fd] = token
         self._ring.receive(fd, token)
 
@@ -52,7 +54,7 @@ class RingSelector(StreamSelector):
         """Undo `watch`; before the socket is closed, which takes effect with the next turn of the loop."""
         token = self._tokens.pop(sock.fileno(), None)
         if token is not None:
-            del self._streams[token]
+            del self._streams[token], self._descriptors[token]
             self._ring.cancel(token)
         token = self._sender_tokens.pop(sock.fileno(), None)
         if token is not None:
@@ -62,7 +64,7 @@ class RingSelector(StreamSelector):
     def watch_for_room(self, sock: socket.socket) -> None:
         """Tell the reader of `sock` once when more can be sent."""
         token, fd = self._new_token(), sock.fileno()
-        self._senders[token] = self._streams[self._tokens[fd]][0], fd
+        self._senders[token] = self._streams[self._tokens[fd]], fd
         self._sender_tokens[fd] = token
         self._ring.poll(fd, select.POLLOUT, token)
 
@@ -100,7 +102,7 @@ class RingSelector(StreamSelector):
                 if stream is not None:
                     at = (flags >> BUFFER_SHIFT) * BUFFER_BYTES
                     stamp = pool[at + STAMP_AT : at + DATA_AT] if pool[at + ANCILLARY_LENGTH_AT] else None
-                    stream[0].arrived(pool[at + DATA_AT : at + length], stamp)
+                    stream.arrived(pool[at + DATA_AT : at + length], stamp)
                     if not flags & GOES_ON and length > DATA_AT:
                         self._go_on(token)
             elif token == _OWN:
@@ -112,14 +114,14 @@ class RingSelector(StreamSelector):
             elif length == -ENOBUFS:
                 self._go_on(token)
             elif length != -ECANCELED and token in streams:
-                streams[token][0].lost(OSError(-length, strerror(-length)))
+                streams[token].lost(OSError(-length, strerror(-length)))
         self._ring.give_back(reads)
         return reads
 
     def _go_on(self, token: int) -> None:
         """Receive again: the kernel had stopped for want of room, and not because the stream had ended."""
         if token in self._streams:
-            self._ring.receive(self._streams[token][1], token)
+            self._ring.receive(self._descriptors[token], token)
 
     def close(self) -> None:
         """Give the ring up, and what it watched."""
