@@ -112,6 +112,9 @@ def dropped(spec: RunSpec, summary: Summary, limits: Limits) -> Observation | No
     if _limits_in_flight(spec):
         why = ": they were due while as many were in flight as --max-in-flight allows"
         hint = "lower the rate, or raise --max-in-flight; the figures are those of the requests that found a place"
+    elif spec.workload.sessions is not None:
+        why = ": an earlier turn of their conversation had failed"
+        hint = "see why requests fail: each of them takes the rest of its conversation along"
     elif was_held(summary):
         why = ": a limit held them back until the time was up"
         hint = "lower the rate to what the limit lets through"
@@ -141,8 +144,9 @@ def too_few_requests(spec: RunSpec, summary: Summary, limits: Limits) -> Observa
     elif spec.duration_s is not None:
         hint = f"run for about {spec.duration_s * wanted / max(n, 1):,.0f} s (--duration-s) for a p{refused[-1]}"
     else:
-        edges = 2 * spec.shape.concurrency if isinstance(spec.shape, ClosedLoop) else 0
-        hint = f"use --requests {wanted + edges} for a p{refused[-1]}"
+        turns = spec.workload.turns
+        edges = 2 * spec.shape.concurrency * turns if isinstance(spec.shape, ClosedLoop) else 0
+        hint = f"use --requests {-(-(wanted + edges) // turns) * turns} for a p{refused[-1]}"
     names, need = _and([f"p{p}" for p in refused]), _and([f"{samples_needed(p):,}" for p in refused])
     measured = f"{n:,} {'request was' if n == 1 else 'requests were'} measured"
     given = "is not given" if len(refused) == 1 else "are not given"
@@ -248,6 +252,9 @@ def concurrency_not_reached(spec: RunSpec, summary: Summary, limits: Limits) -> 
     asked = concurrency["asked"]
     steady = summary["window"]["rule"] == "steady_state"
     reached = concurrency["mean"] if steady else concurrency["peak"]
+    thinking = concurrency.get("thinking_mean") or 0.0  # a conversation takes its caller's place while its user thinks
+    if steady and reached is not None:
+        reached += thinking
     if asked is None or reached is None or not summary["outcomes"]["ok"]:
         return None
     severity = limits.below(reached / asked)
@@ -263,13 +270,14 @@ def concurrency_not_reached(spec: RunSpec, summary: Summary, limits: Limits) -> 
             "a limit held requests back, see held_by_limit: ask for as many callers as it keeps busy",
         )
     elif planned < asked:
-        hint = f"ask for more requests than the concurrency: --requests {4 * asked}"
+        hint = f"ask for more requests than the concurrency: --requests {4 * asked * spec.workload.turns}"
     elif isinstance(spec.shape, Wave):
         hint = "the first answers ended before the last request was sent: ask for longer answers, or give the client a machine of its own"
     else:
         hint = "requests end faster than the client sends new ones, or connections fail: ask for longer answers, or give the client a machine of its own"
     how = "on average in the window" if steady else "at the peak"
-    message = f"{reached:,.4g} requests were in flight {how}, where {asked:,} were asked."
+    what = "requests were in flight" if spec.workload.sessions is None else "conversations were going on"
+    message = f"{reached:,.4g} {what} {how}, where {asked:,} were asked."
     return Observation(severity, message, hint, 1 - reached / asked)
 
 
@@ -303,9 +311,9 @@ def no_steady_state(spec: RunSpec, summary: Summary, limits: Limits) -> Observat
         return None
     if not summary["outcomes"]["ok"]:
         return None
-    concurrency = spec.shape.concurrency
+    concurrency, turns = spec.shape.concurrency, spec.workload.turns
     longer = (
-        f"--requests {max(4 * concurrency, 2 * concurrency + FEWEST_REQUESTS)} or more"
+        f"--requests {max(4 * concurrency, 2 * concurrency + FEWEST_REQUESTS) * turns} or more"
         if spec.duration_s is None
         else "a longer --duration-s"
     )

@@ -35,13 +35,16 @@ def prefix_cache_hits(spec: RunSpec, summary: Summary, limits: Limits) -> Observ
     hit_ratio = _account(summary).get("prefix_cache_hit_ratio")
     if hit_ratio is None:
         return None
-    prefix = spec.workload.prefix
+    prefix, sessions = spec.workload.prefix, spec.workload.sessions
+    prefix_tokens = 0 if prefix is None else prefix.tokens
     # A dataset has no stated length and no stated prefix: what its prompts share cannot be told from what was sent before.
-    shared_ratio = 0.0 if prefix is None or spec.input_tokens is None else prefix.tokens / spec.input_tokens
+    shared_ratio = 0.0 if spec.input_tokens is None else prefix_tokens / spec.input_tokens
+    if sessions is not None and spec.input_tokens is not None:
+        shared_ratio = sessions.cached_ratio(spec.input_tokens, spec.output_tokens, prefix_tokens)
     severity = limits.above(hit_ratio - shared_ratio)
     if severity is None:
         return None
-    asked = f", where the workload shares {shared_ratio:.1%}" if prefix is not None else ""
+    asked = f", where the workload shares {shared_ratio:.1%}" if shared_ratio else ""
     return Observation(
         severity,
         f"{hit_ratio:.1%} of the prompt tokens came from the server's prefix cache{asked}: their prefill is missing from TTFT and throughput.",

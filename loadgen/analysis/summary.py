@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from loadgen.analysis.client import client_facts
+from loadgen.analysis.conversations import mean_thinking
 from loadgen.analysis.measured import Measured, measure
 from loadgen.analysis.metrics import METHOD_VERSION, METRICS
 from loadgen.analysis.rate_limits import rate_limit_facts
@@ -120,7 +121,7 @@ def _outside(measured: Measured, *, before: bool) -> dict[str, Any] | None:
 
 
 def _concurrency(measured: Measured) -> dict[str, Any]:
-    """Requests in flight, from sent to ended: time average over the window, peak over the run."""
+    """Requests in flight, from sent to ended: time average over the window, peak over the run; who was thinking, on average."""
     records, window = measured.records, measured.window
     carried = (records.sent_ns != MISSING) & (records.end_ns != MISSING)
     sent_ns, end_ns = records.sent_ns[carried], records.end_ns[carried]
@@ -128,7 +129,13 @@ def _concurrency(measured: Measured) -> dict[str, Any]:
     if window.start_ns is not None and window.end_ns is not None and window.length_s is not None:
         overlap_ns = np.minimum(end_ns, window.end_ns) - np.maximum(sent_ns, window.start_ns)
         mean = float(np.maximum(overlap_ns, 0).sum()) / 1e9 / window.length_s
-    return {"asked": measured.spec.concurrency, "mean": mean, "peak": _peak(sent_ns, end_ns)}
+    turns = measured.spec.workload.turns
+    return {
+        "asked": measured.spec.concurrency,
+        "mean": mean,
+        "peak": _peak(sent_ns, end_ns),
+        "thinking_mean": None if turns == 1 else mean_thinking(records, turns, window),
+    }
 
 
 def _peak(sent_ns: Int64, end_ns: Int64) -> int:

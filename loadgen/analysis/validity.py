@@ -95,7 +95,7 @@ CHECKS: tuple[Check, ...] = (
     Check(
         code="concurrency_not_reached",
         limits=Limits(doubtful=0.95, invalid=0.80),
-        compares="in flight/asked, below: mean over a steady state, peak of a whole run; no worse than doubtful where a limit held requests back; not when the user stopped the run before as many were sent",
+        compares="in flight/asked, below: mean over a steady state, with the conversations whose users think, peak of a whole run; no worse than doubtful where a limit held requests back; not when the user stopped the run before as many were sent",
         reason="the figures are filed under the asked concurrency; chosen, not measured",
         test=load.concurrency_not_reached,
     ),

@@ -5,6 +5,7 @@ Imports load and engine. docs/method.md gives the rule and its reasons in full; 
 - closed loop: the steady state, from the moment when every slot has finished its first request to the moment when the
   last request was sent. Both edges are moments at which a request ended, so that completions are counted fairly even when
   all slots run in lockstep. A request belongs to it by its end alone: asking for its start as well would prefer short ones.
+- of conversations, the steady state opens when every slot has finished its first one: histories are then of every length.
 - wave and open loop, and a closed loop too short for a steady state: the whole run; an open loop's with a whole interval
   for each of its arrivals.
 """
@@ -50,13 +51,13 @@ class Window:
 def measured_window(spec: RunSpec, records: Records) -> Window:
     """The window of a run of `spec`, by the rule of its load shape."""
     if isinstance(spec.shape, ClosedLoop):
-        steady = _steady_state(records, spec.shape.concurrency)
+        steady = _steady_state(records, spec.shape.concurrency, spec.workload.turns)
         if steady is not None:
             return steady
     return _whole_run(spec, records)
 
 
-def _steady_state(records: Records, concurrency: int) -> Window | None:
+def _steady_state(records: Records, concurrency: int, turns: int) -> Window | None:
     """The steady state of a closed loop, or None: a slot that got no request, or fewer than `concurrency` ok requests in it."""
     carried = np.flatnonzero((records.slot >= 0) & (records.sent_ns != MISSING) & (records.end_ns != MISSING))
     if len(carried) == 0:
@@ -68,15 +69,18 @@ def _steady_state(records: Records, concurrency: int) -> Window | None:
     last = np.append(first[1:], len(by_slot)) - 1
 
     # A slot's first request is the first that ended ok: one refused at once says nothing of a server that has warmed to
-    # its load. A slot in which none ended ok counts with its very first.
+    # its load. A slot in which none ended ok counts with its very first. A conversation has ended ok with its last turn.
     first_end_ns = records.end_ns[by_slot[first]]
-    ok_by_slot = by_slot[records.outcome[by_slot] == Outcome.OK]
+    ok, last_turn = records.outcome == Outcome.OK, (records.index + 1) % turns == 0
+    ok_by_slot = by_slot[(ok & last_turn)[by_slot]]
     ok_slots, ok_first = np.unique(records.slot[ok_by_slot], return_index=True)
     first_end_ns[np.searchsorted(slots, ok_slots)] = records.end_ns[ok_by_slot[ok_first]]
 
     start_ns = int(first_end_ns.max())
-    first_idle_ns = int(records.end_ns[by_slot[last]].min())  # with several workers one may run dry before another
-    end_ns = min(int(records.sent_ns[carried].max()), first_idle_ns)
+    end_ns = int(records.sent_ns[carried].max())
+    idle = (~ok | last_turn)[by_slot[last]]  # in the midst of a conversation a user thinks to the end
+    if idle.any():
+        end_ns = min(end_ns, int(records.end_ns[by_slot[last][idle]].min()))  # one worker may run dry before another
     inside = np.zeros(len(records), np.bool_)
     inside[carried] = (records.end_ns[carried] > start_ns) & (records.end_ns[carried] <= end_ns)
     if np.count_nonzero(inside & (records.outcome == Outcome.OK)) < max(concurrency, FEWEST_REQUESTS):

@@ -165,6 +165,14 @@ PrefixGroups = Annotated[
 ]
 Image = Annotated[str | None, _prompts("--image", "WxH", "An image of noise of this size in each prompt (chat only).")]
 ImagesPerRequest = Annotated[str | None, _prompts("--images-per-request", "K", "So many of them (default: 1).")]
+Turns = Annotated[
+    str | None,
+    _prompts("--turns", "N", "Closed loop of conversations of N requests, each with all that was said before (chat)."),
+]
+ThinkTime = Annotated[
+    str | None,
+    _prompts("--think-time-s", "S", "How long a user thinks before each later turn, on average (default: 0)."),
+]
 Requests = Annotated[
     str | None,
     _requests("--requests", "N", "Requests per run (default: 8 × concurrency, at least 32; 30 s of arrivals)."),

@@ -54,6 +54,8 @@ def search(
     prefix_groups: options.PrefixGroups = None,
     image: options.Image = None,
     images_per_request: options.ImagesPerRequest = None,
+    turns: options.Turns = None,
+    think_time_s: options.ThinkTime = None,
     warmup_requests: options.WarmupRequests = None,
     seed: options.Seed = None,
     workers: options.Workers = None,

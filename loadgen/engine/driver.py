@@ -19,6 +19,7 @@ from loadgen.engine.clock import monotonic_ns
 from loadgen.engine.exchange import Exchange, most_answer_bytes
 from loadgen.engine.held import Held
 from loadgen.engine.record import Outcome
+from loadgen.engine.sessions import Sessions
 from loadgen.engine.target import Target, request_head
 from loadgen.engine.throttle import MOST_RETRY_AFTER_S, Throttle, wait_asked_s
 from loadgen.engine.transport import CONNECT_LIMIT_S, ConnectFailedError
@@ -36,7 +37,8 @@ CONNECTS_AT_ONCE = 64  # more would overflow a server's backlog, and SYN retries
 class Progress:
     """How far a run is. Counts are requests; `done` includes `failed`; `planned` is 0 where the duration decides.
 
-    `held` is how many wait for a limit to let them go; before t = 0, those that are to go out then.
+    `held` is how many wait for a limit to let them go; before t = 0, those that are to go out then. `thinking` is how many
+    conversations are between two turns.
     """
 
     elapsed_s: float
@@ -46,6 +48,7 @@ class Progress:
     failed: int
     in_flight: int
     held: int = 0
+    thinking: int = 0
 
 
 class Stream(Protocol):
@@ -96,9 +99,13 @@ class Driver:
         self._throttle = throttle or Throttle()
         self._held = Held(self._throttle, self._tokens_of, self._send, self._time_is_up_for_the_held)
         self._on_pause = on_pause
+        self._turns = schedule.turns
+        self._sessions = Sessions(
+            schedule, ask=self._ask, drop=self._drop, leave=self._conversation_over, on_fault=self._break_off
+        )
         self._before_start = 0  # requests that wait for t = 0, which the throttle puts off
         self._streams: list[Stream] = []
-        self._first_wires: list[bytes] = []
+        self._first_wires: dict[int, bytes] = {}  # by index
         self._free: deque[int] = deque()
         self._waiting: deque[int] = deque()  # slots of callers whose next request follows in a moment
         self._last_send_ns = 0
@@ -122,7 +129,7 @@ class Driver:
         An open loop's requests come one by one, so that it waits for the first alone.
         """
         together = min(1 if isinstance(self._shape, OpenLoop) else self.streams, len(self._schedule))
-        tokens = sum(map(self._tokens_of, range(together))) if self._throttle.engaged else 0
+        tokens = sum(map(self._tokens_of, self._first(together))) if self._throttle.engaged else 0
         while not self._draining and (wait_ns := self._throttle.free_at_ns(tokens, together) - monotonic_ns()) > 0:
             self._before_start = together
             with contextlib.suppress(TimeoutError):
@@ -135,7 +142,7 @@ class Driver:
         A connection that fails is tried again by the request that needs it.
         """
         self._streams = [self._make_stream() for _ in range(self.streams)]
-        self._first_wires = [self._wire(index) for index in range(self.streams)]
+        self._first_wires = {index: self._wire(index) for index in self._first(self.streams)}
         gate = asyncio.Semaphore(CONNECTS_AT_ONCE)
 
         async def connect(stream: Stream) -> None:
@@ -178,6 +185,7 @@ class Driver:
     def drain(self) -> None:
         """Send nothing more; `run` returns when what is in flight has ended."""
         self._draining = self.interrupted = True
+        self._sessions.let_go()
         self._give_back_the_held("the run was stopped before")
         self._perhaps_over()
 
@@ -188,6 +196,7 @@ class Driver:
     def stop(self) -> None:
         """Give up what is in flight; `run` returns at once."""
         self._draining = self.interrupted = True
+        self._sessions.let_go()
         if self._connecting is not None:
             self._connecting.cancel()
         for exchange, _ in list(self._in_flight.values()):
@@ -198,6 +207,7 @@ class Driver:
     def close(self) -> None:
         """Close every connection."""
         self._held.close()
+        self._sessions.close()
         for stream in self._streams:
             stream.close()
 
@@ -206,7 +216,14 @@ class Driver:
         planned = 0 if self._unplanned else len(self._schedule)
         elapsed_s = (monotonic_ns() - self.origin_ns) / NS_PER_S if self.origin_ns else 0.0
         return Progress(
-            elapsed_s, planned, self.sent, self.done, self.failed, self.in_flight, len(self._held) or self._before_start
+            elapsed_s,
+            planned,
+            self.sent,
+            self.done,
+            self.failed,
+            self.in_flight,
+            len(self._held) or self._before_start,
+            len(self._sessions),
         )
 
     @property
@@ -217,7 +234,7 @@ class Driver:
     @property
     def streams(self) -> int:
         """How many connections are opened before t = 0."""
-        return streams(self._shape, len(self._schedule))
+        return streams(self._shape, len(self._schedule) // self._turns)
 
     @property
     def _time_is_up(self) -> bool:
@@ -235,8 +252,12 @@ class Driver:
         if self._next == len(self._schedule):
             self.schedule_exhausted |= self._unplanned and not self._time_is_up
         elif not (self._unplanned and self._time_is_up):
-            index, self._next = self._next, self._next + 1
+            index, self._next = self._next, self._next + self._turns
             self._ask(Exchange(index, slot))
+
+    def _first(self, callers: int) -> range:
+        """The requests with which so many callers begin."""
+        return range(0, callers * self._turns, self._turns)
 
     async def _send_on_time(self) -> None:
         """The open loop: every request at its intended moment, on a free stream or a new one."""
@@ -269,7 +290,7 @@ class Driver:
         alarm.close()
 
     def _wire(self, index: int) -> bytes:
-        body = self._schedule.bodies[index]
+        body = self._sessions.body(index)
         return self._head % (index, len(body), body)
 
     def _tokens_of(self, index: int) -> int:
@@ -300,7 +321,7 @@ class Driver:
     def _start(self, exchange: Exchange) -> None:
         """Hand one request to its stream."""
         index = exchange.index
-        wire = self._first_wires[index] if index < len(self._first_wires) else self._wire(index)
+        wire = self._first_wires.pop(index, None) or self._wire(index)
         exchange.room_bytes = most_answer_bytes(
             int(self._schedule.prompt_tokens[index]), int(self._schedule.output_tokens[index])
         )
@@ -319,16 +340,23 @@ class Driver:
         del self._in_flight[exchange.index]
         self.done += 1
         try:
-            if exchange.failure is not None or not exchange.answered_200:
+            failed = exchange.failure is not None or not exchange.answered_200
+            if failed:
                 self.failed += 1
                 self._heed(exchange)
             self._on_finished(exchange)
             if isinstance(self._shape, OpenLoop):
                 self._free.append(exchange.slot)
-            else:
+            elif self._turns == 1 or not self._sessions.goes_on(exchange, failed, self._held.until_ns):
                 self._next_when_others_were_read(exchange.slot)
         except Exception as error:
             self._break_off(error)
+        if not self._in_flight and not self._waiting:
+            self._perhaps_over()
+
+    def _conversation_over(self, slot: int) -> None:
+        """A conversation broke off: its caller begins another."""
+        self._next_when_others_were_read(slot)
         if not self._in_flight and not self._waiting:
             self._perhaps_over()
 
@@ -381,8 +409,8 @@ class Driver:
         for exchange in self._held.let_go():
             if isinstance(self._shape, OpenLoop):
                 self._drop(exchange, why)
-            else:
-                self._next -= 1
+            elif exchange.index % self._turns == 0:
+                self._next -= self._turns
 
     def _give_up(self, exchange: Exchange, failure: Outcome, detail: str) -> None:
         self._streams[exchange.slot].abandon()
@@ -420,6 +448,7 @@ class Driver:
             not self._in_flight
             and not self._waiting
             and not self._held
+            and not self._sessions
             and (nothing_to_send or not isinstance(self._shape, OpenLoop))
         ):
             self._over.set()
@@ -428,7 +457,7 @@ class Driver:
         """A planned request that never went out is an outcome too."""
         if self._unplanned:
             return
-        for index in range(self._next, len(self._schedule)):
+        for index in (*self._sessions.unsent(), *range(self._next, len(self._schedule))):
             self._drop(Exchange(index), "the run was stopped before")
 
     def _drop(self, exchange: Exchange, why: str) -> None:

@@ -101,7 +101,7 @@ async def measure(
         address = await first_that_answers(resolve(task.target.scheme, task.target.host, task.target.port))
     except ConnectFailedError as error:
         raise EngineError(str(error)) from error
-    rows = shard_rows(task.shape, len(task.schedule), share.worker, share.workers)
+    rows = shard_rows(task.shape, len(task.schedule), share.worker, share.workers, task.schedule.turns)
     schedule = task.schedule if share.workers == 1 else shard(task.schedule, rows)
     shape = shard_shape(task.shape, share.worker, share.workers)
     transports: list[StampingTransport] = []

@@ -122,6 +122,8 @@ class Recorder:
             end_ns = int(moments[-1]) if len(moments) else None
         if exchange.slot >= 0 and not isinstance(self._shape, OpenLoop):
             due_ns = slot_free_ns.get(exchange.slot, 0) if isinstance(self._shape, ClosedLoop) else 0
+            if self._schedule.think_ns is not None:
+                due_ns += int(self._schedule.think_ns[exchange.index])
             if end_ns is not None:
                 slot_free_ns[exchange.slot] = end_ns
         index = exchange.index

@@ -17,7 +17,7 @@ from loadgen.engine.sse import SseParser
 
 _LONGEST_TEXT = 4000  # of what a server says; the recorder hides secrets in it and then cuts it to size
 _MOST_CHOICES = 2**15  # what a record's column holds
-_GIVEN_UP = ("abort", "error")  # finish reasons by which a server says that it did not finish
+GIVEN_UP = ("abort", "error")  # finish reasons by which a server says that it did not finish
 
 _BEFORE_A_LINE = b"\xef\xbb\xbf\r\n"
 _LINE_STARTS = (b":", b"data", b"event", b"id", b"retry")  # of an event stream; pieces of them are rare enough
@@ -108,7 +108,7 @@ def _settle(reply: Reply, exchange: Exchange, parser: ResponseParser, whole: boo
     elif not parser.header(b"content-type").startswith(b"text/event-stream"):
         kind = parser.header(b"content-type").decode(errors="replace") or "no content type"
         reply.outcome, reply.detail = Outcome.BAD_RESPONSE, f"asked for an event stream, got {kind}"
-    elif reply.finish_reason in _GIVEN_UP:
+    elif reply.finish_reason in GIVEN_UP:
         reply.outcome, reply.detail = (
             Outcome.STREAM_ERROR,
             f"the server ended it with finish_reason {reply.finish_reason}",
@@ -208,7 +208,7 @@ class _Stream:
         """
         reasons = [reason for _, reason in sorted(self._finished.items()) if reason is not None]
         choices = max(asked, len(self._finished))
-        given_up = next((reason for reason in reasons if reason in _GIVEN_UP), None)
+        given_up = next((reason for reason in reasons if reason in GIVEN_UP), None)
         if len(reasons) == choices or given_up is not None:
             self._reply.finish_reason = given_up or ", ".join(dict.fromkeys(reasons))
         return f" of {choices - len(reasons)} of its {choices} choices" if choices > 1 else ""

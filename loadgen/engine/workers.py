@@ -50,7 +50,7 @@ class Workers:
 
         Raises EngineError when a worker dies or cannot carry it out; the other workers then end, and the next run has new ones.
         """
-        count = min(task.workers, most_workers(task.shape, len(task.schedule)))
+        count = min(task.workers, most_workers(task.shape, len(task.schedule), task.schedule.turns))
         while len(self._workers) < count:
             self._workers.append(Worker())
         self._active = self._workers[:count]

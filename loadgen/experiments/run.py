@@ -102,6 +102,7 @@ def measure(bench: Bench, run: RunSpec, position: int, repeat: int) -> MeasuredR
                 requests=warmup_requests(run),
                 duration_s=None,
                 seed=run.seed + _WARMUP_SEED,
+                workload=replace(run.workload, sessions=None),
             )
             schedule = build(
                 warmup_run,
@@ -250,6 +251,9 @@ def _requests_for_duration(run: RunSpec, warmup: Recording | None) -> int:
     records = warmup.records
     answered = (records.outcome == Outcome.OK) & (records.sent_ns != MISSING) & (records.end_ns != MISSING)
     fastest_s = max(1e-6, float((records.end_ns - records.sent_ns)[answered].min()) / 1e9)
-    requests = int(run.concurrency / fastest_s * run.duration_s * _SPARE_RATIO) + run.concurrency
+    sessions, turns = run.workload.sessions, run.workload.turns
+    thought_s = 0.0 if sessions is None else (turns - 1) * sessions.think_time_s
+    conversations = int(run.concurrency / (turns * fastest_s + thought_s) * run.duration_s * _SPARE_RATIO)
+    requests = (conversations + run.concurrency) * turns
     check_size(run, requests)
     return requests

@@ -22,9 +22,13 @@ def body_bytes(run: RunSpec) -> int:
 
 
 def longest(run: RunSpec) -> tuple[int, int]:
-    """The most tokens that a prompt and an answer of the run may have; of a dataset's prompts at least one."""
+    """The most tokens that a prompt and an answer of the run may have; of a dataset's prompts at least one.
+
+    The prompt of a conversation's last turn holds all turns, without what a chat template adds to each.
+    """
     ratio = run.workload.range_ratio
-    return bounds(run.input_tokens or 1, ratio)[1], bounds(run.output_tokens, ratio)[1]
+    prompt, answer = bounds(run.input_tokens or 1, ratio)[1], bounds(run.output_tokens, ratio)[1]
+    return run.workload.turns * prompt + (run.workload.turns - 1) * answer, answer
 
 
 def check_planned(run: RunSpec) -> None:

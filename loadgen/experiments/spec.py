@@ -16,6 +16,7 @@ from pydantic import BeforeValidator, ConfigDict, Field
 from loadgen.errors import UsageError
 from loadgen.experiments.origin import Origin
 from loadgen.experiments.rate_limit_keys import RateLimitKeys, check_fits_the_minute, check_rate_limits
+from loadgen.experiments.session_keys import SessionKeys, check_sessions, requests_of_sessions
 from loadgen.experiments.size import check_planned
 from loadgen.experiments.workload_keys import Whole, WorkloadKeys, check_workload
 from loadgen.load.dataset import Dataset, read_dataset
@@ -89,7 +90,7 @@ WholeList = Annotated[list[Whole] | None, BeforeValidator(_as_list)]
 PositiveList = Annotated[list[Positive] | None, BeforeValidator(_as_list)]
 
 
-class SweepSpec(WorkloadKeys, RateLimitKeys):
+class SweepSpec(WorkloadKeys, RateLimitKeys, SessionKeys):
     """A grid of load points over one server. Lengths in tokens, durations in seconds, rates in requests per second."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -208,7 +209,7 @@ def resolve(spec: SweepSpec) -> list[RunSpec]:
             api_key_env=spec.api_key_env,
             slo=tuple(sorted(spec.slo.items())),
             tokenizer=spec.tokenizer,
-            workload=spec.workload_of(dataset),
+            workload=replace(spec.workload_of(dataset), sessions=spec.sessions),
             requests_per_minute=spec.requests_per_minute,
             tokens_per_minute=spec.tokens_per_minute,
         )
@@ -297,6 +298,8 @@ def _requests(spec: SweepSpec, shape: LoadShape) -> int | None:
     if spec.requests is not None or spec.duration_s is not None:
         return spec.requests
     match shape:
+        case ClosedLoop(concurrency=concurrency) if spec.sessions is not None:
+            return requests_of_sessions(spec.sessions, concurrency)
         case ClosedLoop(concurrency=concurrency):
             return max(32, 8 * concurrency)
         case OpenLoop():
@@ -354,6 +357,7 @@ def _check(spec: SweepSpec, origin: Origin) -> None:
             )
     check_workload(spec, origin)
     check_rate_limits(spec, origin)
+    check_sessions(spec, origin)
     _check_headers(spec, origin)
     for key in ("url", "model"):
         if not getattr(spec, key).strip():

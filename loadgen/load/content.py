@@ -54,6 +54,32 @@ class DatasetSource:
 
 
 @dataclass(frozen=True, slots=True)
+class Sessions:
+    """Conversations of `turns` requests, each with all that was said before; a user thinks for `think_time_s` on average.
+
+    Times to think are exponential, and constant only at 0.
+    """
+
+    turns: int
+    think_time_s: float = 0.0
+
+    @property
+    def label(self) -> str:
+        """For a person."""
+        thought = f", {self.think_time_s:g} s to think" if self.think_time_s else ""
+        return f"conversations of {self.turns:,} turns{thought}"
+
+    def cached_ratio(self, input_tokens: int, output_tokens: int, prefix_tokens: int = 0) -> float:
+        """The share (0..1) of a whole conversation's prompt tokens that were part of an earlier request or its answer.
+
+        `input_tokens` a turn adds and `output_tokens` its answer; `prefix_tokens` of the first turn are shared with other conversations.
+        """
+        pairs = self.turns * (self.turns - 1) // 2
+        again = pairs * (input_tokens + output_tokens)
+        return (again + prefix_tokens) / (self.turns * input_tokens + again)
+
+
+@dataclass(frozen=True, slots=True)
 class Workload:
     """What the prompts of a run consist of. `range_ratio` r spreads both lengths evenly over ±r of what is asked."""
 
@@ -61,6 +87,7 @@ class Workload:
     prefix: SharedPrefix | None = None
     images: Images | None = None
     dataset: DatasetSource | None = None
+    sessions: Sessions | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Only what differs from independent prompts of exact length, so that the plain workload is an empty object."""
@@ -69,16 +96,25 @@ class Workload:
     @classmethod
     def from_json(cls, document: dict[str, Any]) -> "Workload":
         """The inverse of `to_json`."""
-        parts: dict[str, type[Any]] = {"prefix": SharedPrefix, "images": Images, "dataset": DatasetSource}
+        parts: dict[str, type[Any]] = {
+            "prefix": SharedPrefix,
+            "images": Images,
+            "dataset": DatasetSource,
+            "sessions": Sessions,
+        }
         return cls(**{key: parts[key](**value) if key in parts else value for key, value in document.items()})
+
+    @property
+    def turns(self) -> int:
+        """Requests of one conversation; 1 where each stands by itself."""
+        return 1 if self.sessions is None else self.sessions.turns
 
     @property
     def label(self) -> str:
         """What is special about the prompts, for a person: `±20 % of length, an image of 512x512`; empty when nothing is."""
         parts = [f"±{self.range_ratio * 100:g} % of length"] if self.range_ratio else []
-        return ", ".join(
-            [*parts, *(part.label for part in (self.dataset, self.prefix, self.images) if part is not None)]
-        )
+        others = (self.sessions, self.dataset, self.prefix, self.images)
+        return ", ".join([*parts, *(part.label for part in others if part is not None)])
 
 
 PLAIN = Workload()

@@ -24,11 +24,15 @@ def prompts(
     dialect: Dialect,
     count_tokens: CountTokens | None = None,
 ) -> Iterator[Prompt]:
-    """One prompt for each of `input_tokens`, which is int32 of shape (n,)."""
+    """One prompt for each of `input_tokens`, which is int32 of shape (n,).
+
+    Of a conversation, what a user adds at each turn; its first turn alone begins with a shared prefix.
+    """
     rng = generator(prompt_seed)
     prefix, images = spec.workload.prefix, spec.workload.images
     as_ids = spec.endpoint == "completions" and dialect == "vllm"
-    groups = _groups(prefix, len(input_tokens), spec.seed)
+    turns = spec.workload.turns
+    groups = _groups(prefix, -(-len(input_tokens) // turns), spec.seed)
     shared_ids, shared_texts = [], []
     if prefix is not None:
         sources = [generator(f"{prompt_seed}/prefix/{group}") for group in range(prefix.groups)]
@@ -36,20 +40,21 @@ def prompts(
             shared_ids = [token_prompt(prefix.tokens, source) for source in sources]
         else:
             shared_texts = [text_prompt(prefix.tokens, source, count_tokens) for source in sources]
-    for length, group in zip(input_tokens.tolist(), groups, strict=True):
+    for place, length in enumerate(input_tokens.tolist()):
+        group, begins = groups[place // turns], place % turns == 0
         if as_ids:
-            before = shared_ids[group] if shared_ids else []
+            before = shared_ids[group] if shared_ids and begins else []
             yield before + token_prompt(length - len(before), rng)
             continue
-        text = text_prompt(length, rng, count_tokens, shared_texts[group] if shared_texts else None)
+        text = text_prompt(length, rng, count_tokens, shared_texts[group] if shared_texts and begins else None)
         yield text if images is None else _with_images(text, images, rng)
 
 
-def _groups(prefix: SharedPrefix | None, requests: int, seed: int) -> list[int]:
-    """The group of each request: all as large as each other, or one larger, in an order of chance."""
+def _groups(prefix: SharedPrefix | None, sessions: int, seed: int) -> list[int]:
+    """The group of each conversation, which may be a single request: all as large as each other, or one larger, in an order of chance."""
     if prefix is None:
-        return [0] * requests
-    groups: list[int] = stream(seed, "prefix_groups").permutation(np.arange(requests) % prefix.groups).tolist()
+        return [0] * sessions
+    groups: list[int] = stream(seed, "prefix_groups").permutation(np.arange(sessions) % prefix.groups).tolist()
     return groups
 
 

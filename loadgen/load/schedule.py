@@ -7,11 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from loadgen.load.arrivals import offsets_ns, requests_within
+from loadgen.load.arrivals import NS_PER_S, offsets_ns, requests_within
 from loadgen.load.bodies import BodyFile
 from loadgen.load.dataset import Dataset
 from loadgen.load.lengths import lengths
 from loadgen.load.prompts import prompts
+from loadgen.load.seeds import stream
 from loadgen.load.spec import OpenLoop, RunSpec, Wave
 from loadgen.load.trace import Trace
 from loadgen.load.workload import ChunkCounts, CountTokens, Dialect, Prompt, encode_body
@@ -27,24 +28,30 @@ class Schedule:
     -1 where only the server can tell.
     `offsets_ns` are intended arrivals from t = 0, int64 of shape (n,), for the open loop; None where requests wait for a
     free caller instead.
+    Each `turns` requests on end are one conversation. The body of a later turn holds the message that it adds alone: what was
+    said before goes in when it is known. `think_ns`, int64 of shape (n,), is the time from the end of the turn before to
+    the moment at which a request is due, 0 for a first turn; None where all are.
     """
 
     bodies: Sequence[bytes]
     prompt_tokens: NDArray[np.int32]
     output_tokens: NDArray[np.int32]
     offsets_ns: NDArray[np.int64] | None
+    turns: int = 1
+    think_ns: NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         return len(self.bodies)
 
     @property
     def hash(self) -> str:
-        """16 hexadecimal digits over every byte that will be sent and every intended moment."""
+        """16 hexadecimal digits over every byte that will be sent, but for answers sent back, and every intended moment."""
         digest = hashlib.sha256()
         for body in self.bodies:
             digest.update(body)
-        if self.offsets_ns is not None:
-            digest.update(self.offsets_ns.tobytes())
+        for moments_ns in (self.offsets_ns, self.think_ns):
+            if moments_ns is not None:
+                digest.update(moments_ns.tobytes())
         return digest.hexdigest()[:16]
 
 
@@ -99,13 +106,28 @@ def build(
         offsets = trace.offsets_ns(spec.shape.trace.time_scale, requests)
     elif isinstance(spec.shape, OpenLoop):
         offsets = offsets_ns(spec.shape, requests, spec.seed)
+    turns = spec.workload.turns
     return Schedule(
         bodies=BodyFile.write(
             encode_body(spec.endpoint, dialect, spec.model, prompt, answer_tokens, chunk_counts)
             for prompt, answer_tokens in zip(asked, output_tokens.tolist(), strict=True)
         ),
-        # What an image is worth in tokens is the server's affair.
-        prompt_tokens=input_tokens if spec.workload.images is None else np.full(requests, -1, dtype=np.int32),
+        # What an image is worth in tokens is the server's affair, and what an earlier answer is worth as a part of a prompt.
+        prompt_tokens=np.where(
+            (np.arange(requests) % turns > 0) | (spec.workload.images is not None), np.int32(-1), input_tokens
+        ),
         output_tokens=output_tokens,
         offsets_ns=offsets,
+        turns=turns,
+        think_ns=_think_ns(spec, requests),
     )
+
+
+def _think_ns(spec: RunSpec, requests: int) -> NDArray[np.int64] | None:
+    """Exponential times of mean `think_time_s` before each later turn; by the numeric seed, the same on every server."""
+    sessions = spec.workload.sessions
+    if sessions is None or sessions.think_time_s == 0:
+        return None
+    drawn_s = stream(spec.seed, "think_time").exponential(sessions.think_time_s, requests)
+    drawn_s[:: sessions.turns] = 0
+    return np.rint(drawn_s * NS_PER_S).astype(np.int64)

@@ -31,25 +31,28 @@ class _Chosen(Sequence[bytes]):
         return self._bodies[int(self._rows[index])]
 
 
-def most_workers(shape: LoadShape, requests: int) -> int:
-    """The most workers that such a run can be dealt out to: each needs a caller, or in the open loop a request and a place."""
+def most_workers(shape: LoadShape, requests: int, turns: int = 1) -> int:
+    """The most workers that such a run can be dealt out to: each needs a caller, or in the open loop a request and a place.
+
+    Each `turns` requests are one conversation, which no two workers share.
+    """
     match shape:
         case ClosedLoop(concurrency=callers) | Wave(size=callers):
-            return min(callers, requests)
+            return min(callers, requests // turns)
         case OpenLoop(max_in_flight=places):
             return max(1, requests if places is None else min(places, requests))
 
 
-def shard_rows(shape: LoadShape, requests: int, worker: int, workers: int) -> NDArray[np.int64]:
+def shard_rows(shape: LoadShape, requests: int, worker: int, workers: int, turns: int = 1) -> NDArray[np.int64]:
     """The positions in the schedule of the requests of `worker`, ascending.
 
     Arrivals are dealt out in turn. The callers of a closed loop or a wave are too, and each takes the same number of
-    requests with it, give or take one: a worker with more callers has more requests.
+    requests with it, give or take one: a worker with more callers has more requests. Conversations of `turns` requests stay whole.
     """
     lanes = (
         workers if isinstance(shape, OpenLoop) else shape.concurrency if isinstance(shape, ClosedLoop) else shape.size
     )
-    return np.flatnonzero(np.arange(requests) % lanes % workers == worker)
+    return np.flatnonzero(np.arange(requests) // turns % lanes % workers == worker)
 
 
 def shard_shape(shape: LoadShape, worker: int, workers: int) -> LoadShape:
@@ -73,4 +76,5 @@ def shard(schedule: Schedule, rows: NDArray[np.int64]) -> Schedule:
         prompt_tokens=schedule.prompt_tokens[rows],
         output_tokens=schedule.output_tokens[rows],
         offsets_ns=None if schedule.offsets_ns is None else schedule.offsets_ns[rows],
+        think_ns=None if schedule.think_ns is None else schedule.think_ns[rows],
     )

@@ -127,5 +127,6 @@ def encode_body(
     if endpoint == "completions":
         body["prompt"] = prompt
     else:
+        # Last, where `conversation` puts in what was said before.
         body["messages"] = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt
     return json.dumps(body, separators=(",", ":"), ensure_ascii=False).encode()

@@ -16,7 +16,7 @@ from loadgen.engine.connection import STALE_LIMIT_NS
 from loadgen.engine.exchange import Exchange
 from loadgen.engine.record import CountedBy, Outcome, Priority
 from loadgen.engine.recorder import KERNEL_SHARE, Recorder
-from loadgen.engine.reply import _GIVEN_UP
+from loadgen.engine.reply import GIVEN_UP
 from loadgen.experiments import calibration
 from loadgen.load.schedule import Schedule
 from loadgen.load.spec import ClosedLoop, OpenLoop, Wave
@@ -80,7 +80,7 @@ def test_a_source_that_nothing_produces_is_not_promised() -> None:
 
 def test_the_finish_reasons_of_an_answer_that_was_given_up_are_the_codes() -> None:
     rows = {row.split("`")[1]: row for row in table("Outcomes")}
-    for reason in _GIVEN_UP:
+    for reason in GIVEN_UP:
         assert f"`{reason}`" in rows["ok"]
         assert f"`{reason}`" in rows["stream_error"]
 

@@ -31,7 +31,7 @@ def test_it_has_every_field_of_the_contract(lockstep: Rows, spec_of: SpecOf, rec
     assert set(summary["outcomes"]) == {"planned"} | {outcome.label for outcome in Outcome}
     assert set(summary["tokens"]) == {"prompt", "output", "counted_by"}
     assert set(summary["window"]) == {"rule", "start_s", "end_s", "requests"}
-    assert set(summary["concurrency"]) == {"asked", "mean", "peak"}
+    assert set(summary["concurrency"]) == {"asked", "mean", "peak", "thinking_mean"}
     assert set(summary["rates"]) == {"offered_per_s", "sent_per_s", "completed_per_s"}
     for length in summary["lengths"].values():
         assert {"asked", "mean", "min", "max"} <= set(length)
@@ -88,7 +88,7 @@ def test_concurrency_is_what_was_in_flight(row: Row, spec_of: SpecOf, recording_
     """Two in flight for one second, then one for another; a request that follows another does not overlap it."""
     rows = [row([(2.0, 1)], slot=0), row([(1.0, 1)], slot=1), row([(2.0, 1)], slot=1, sent_s=1.0)]
     concurrency = summarise(spec_of(Wave(3)), recording_of(rows))["concurrency"]
-    assert concurrency == {"asked": 3, "mean": pytest.approx(2.0), "peak": 2}
+    assert concurrency == {"asked": 3, "mean": pytest.approx(2.0), "peak": 2, "thinking_mean": None}
 
 
 def test_steady_concurrency_ignores_ramp_and_drain(lockstep: Rows, spec_of: SpecOf, recording_of: RecordingOf) -> None:

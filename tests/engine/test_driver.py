@@ -10,6 +10,7 @@ import pytest
 from loadgen.engine import alarm as alarm_module
 from loadgen.engine import driver as driver_module
 from loadgen.engine import held as held_module
+from loadgen.engine import sessions as sessions_module
 from loadgen.engine.driver import Driver
 from loadgen.engine.exchange import Exchange
 from loadgen.engine.record import Outcome
@@ -84,15 +85,15 @@ class Run:
         before: Callable[[Driver], None] | None = None,
         target: Target = TARGET,
         answer: Callable[[int], bytes] = lambda index: OK,
+        schedule: Schedule | None = None,
         **options: Any,
     ) -> None:
         loop = VirtualLoop()
-        monkeypatch.setattr(driver_module, "monotonic_ns", lambda: loop.monotonic_ns() + 1_000)
-        monkeypatch.setattr(held_module, "monotonic_ns", lambda: loop.monotonic_ns() + 1_000)
-        for module in (driver_module, held_module):
+        for module in (driver_module, held_module, sessions_module):
+            monkeypatch.setattr(module, "monotonic_ns", lambda: loop.monotonic_ns() + 1_000)
             monkeypatch.setattr(module, "make_alarm", lambda loop, ring: VirtualAlarm(loop, ring))
         self.seen: list[bytes] = []
-        schedule = Schedule(
+        schedule = schedule or Schedule(
             bodies=tuple(b'{"n":%d}' % index for index in range(requests)),
             prompt_tokens=np.full(requests, 1, np.int32),
             output_tokens=np.full(requests, 1, np.int32),
