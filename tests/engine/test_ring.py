@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import itertools
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import pytest
@@ -72,6 +72,14 @@ def turn(loop: StreamLoop, seconds: float = 0.05) -> None:
     loop.run_until_complete(asyncio.sleep(seconds))
 
 
+def turn_until(loop: StreamLoop, arrived: Callable[[], bool]) -> None:
+    """Let the loop run until that is so, for ten seconds at most."""
+    for _ in range(1000):
+        if arrived():
+            return
+        turn(loop, 0.01)
+
+
 def test_each_send_is_a_read_with_its_own_stamp(loop: StreamLoop) -> None:
     ours, theirs = pair()
     seen = Seen()
@@ -81,7 +89,7 @@ def test_each_send_is_a_read_with_its_own_stamp(loop: StreamLoop) -> None:
         theirs.send(b"event %d" % number)
         turn(loop, 0.01)
     theirs.close()
-    turn(loop)
+    turn_until(loop, lambda: seen.ended)
     assert seen.reads == [b"event %d" % number for number in range(5)] + [b""]
     stamps = [stamp for stamp in seen.stamps[:5] if stamp is not None]
     assert len(stamps) == 5
@@ -98,7 +106,7 @@ def test_a_read_longer_than_a_buffer_comes_whole_and_in_order(loop: StreamLoop) 
     loop.watch(ours, seen)
     sent = bytes(range(256)) * (BUFFER_BYTES // 64)
     theirs.sendall(sent)
-    turn(loop)
+    turn_until(loop, lambda: sum(map(len, seen.reads)) == len(sent))
     assert b"".join(seen.reads) == sent
     assert len(seen.reads) > 1
     loop.unwatch(ours)
@@ -120,7 +128,7 @@ def test_more_than_all_buffers_hold_is_read_all_the_same(loop: StreamLoop) -> No
         await asyncio.gather(*(asyncio.to_thread(end.sendall, sent) for end in theirs))
 
     loop.run_until_complete(send_all())
-    turn(loop, 0.2)
+    turn_until(loop, lambda: all(sum(map(len, each.reads)) == len(sent) for each in seen))
     assert [b"".join(each.reads) == sent for each in seen] == [True] * 4
     assert [each.errors for each in seen] == [[]] * 4
     for ours, _ in streams:
@@ -147,7 +155,7 @@ def test_a_reset_is_told_as_one(loop: StreamLoop) -> None:
     turn(loop)
     theirs.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
     theirs.close()
-    turn(loop)
+    turn_until(loop, lambda: bool(seen.errors))
     assert [error.errno for error in seen.errors] == [104]
     loop.unwatch(ours)
 
@@ -186,7 +194,8 @@ def test_asyncio_keeps_its_turn_while_streams_rest(loop: StreamLoop) -> None:
         theirs.send(b"to the stream")
         turn(loop, 0.02)
     assert heard == [b"to asyncio"] * 3
-    assert seen.reads == [b"to the stream"] * 3
+    turn_until(loop, lambda: len(b"".join(seen.reads)) == 39)
+    assert b"".join(seen.reads) == b"to the stream" * 3
     loop.remove_reader(one)
     loop.unwatch(ours)
 
@@ -216,7 +225,7 @@ def test_the_rings_tail_runs_over_its_sixteen_bits(loop: StreamLoop) -> None:
                 await asyncio.sleep(0)
 
     loop.run_until_complete(send())
-    turn(loop)
+    turn_until(loop, lambda: sum(map(len, seen.reads)) == 6 * reads)
     joined = b"".join(seen.reads)
     assert joined == b"".join(b"%06d" % number for number in range(reads))
     loop.unwatch(ours)
