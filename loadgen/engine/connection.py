@@ -1,6 +1,6 @@
 """One HTTP/1.1 connection over its own socket: sends a request, keeps the bytes of the answer with their kernel stamps.
 
-While bytes arrive it does almost nothing: `recvmsg`, append, look for the end of the message. How it sees the end:
+While bytes arrive it does almost nothing: take them, append, look for the end of the message. How it sees the end:
 
 - The usual stream is chunked. Its last bytes are CRLF 0 CRLF CRLF, which JSON inside LF-delimited events cannot contain, so
   four compared bytes a read are enough. The framing is verified when the answer is parsed, after the run.

@@ -20,13 +20,12 @@ class Rest:
     def __init__(self, streams: int) -> None:
         self._streams = streams
         self._since_s = 0.0
-        self._rounds = self._served = 0
+        self._served = 0
         self._rest_s = 0.0
         self._off_until_s = 0.0
 
     def after(self, served: int, now_s: float) -> float:
         """Seconds to rest after a round that read `served` streams and ended at `now_s`."""
-        self._rounds += 1
         self._served += served
         counted_s = now_s - self._since_s
         if counted_s >= _LOOK_S:
@@ -34,7 +33,7 @@ class Rest:
             seldom_twice = expected * _RESTS_PER_GAP <= self._streams
             allowed = now_s >= self._off_until_s
             self._rest_s = REST_S if allowed and expected >= _FEW and seldom_twice else 0.0
-            self._since_s, self._rounds, self._served = now_s, 0, 0
+            self._since_s, self._served = now_s, 0
         return self._rest_s
 
     def woken(self, slept_at_s: float, now_s: float) -> float:

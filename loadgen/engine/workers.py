@@ -137,6 +137,7 @@ def _sum(told: Sequence[Progress]) -> Progress:
         failed=sum(each.failed for each in told),
         in_flight=sum(each.in_flight for each in told),
         held=sum(each.held for each in told),
+        thinking=sum(each.thinking for each in told),
     )
 
 
