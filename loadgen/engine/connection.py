@@ -3,7 +3,8 @@
 While bytes arrive it does almost nothing: take them, append, look for the end of the message. How it sees the end:
 
 - The usual stream is chunked. Its last bytes are CRLF 0 CRLF CRLF, which JSON inside LF-delimited events cannot contain, so
-  four compared bytes a read are enough. The framing is verified when the answer is parsed, after the run.
+  four compared bytes a read are enough. The framing is verified when the answer is parsed, after the run. Where the loop
+  keeps a log, reads in the midst of such an answer go by there (readlog.py), and only those come here that may be its last.
 - Anything else (content-length, until close, CRLF-delimited events, a head in pieces) goes through httptools at once.
 """
 
@@ -21,6 +22,7 @@ from loadgen.engine.clock import monotonic_ns
 from loadgen.engine.exchange import Exchange, stamp_now
 from loadgen.engine.framing import ResponseParser
 from loadgen.engine.loop import StreamLoop
+from loadgen.engine.readlog import ReadLog
 
 SO_TIMESTAMPNS_NEW = 64  # asm-generic/socket.h; the socket module does not name it. Half the bytes of SO_TIMESTAMPING
 READ_BYTES = 8192  # more costs: Python allocates all of it for every read. What is left comes with the next one
@@ -115,12 +117,16 @@ class Connection:
     __slots__ = (  # an event of one stream finds little of it in the processor's cache
         "_exchange",
         "_framing",
+        "_log",
+        "_looks_again",
         "_loop",
         "_on_end",
+        "_plain_from",
         "_recvmsg",
         "_sent_ns",
         "_socket",
         "_stale_limit_ns",
+        "_token",
         "_tunnel",
         "_unsent",
         "_used",
@@ -151,8 +157,12 @@ class Connection:
         self.connect_ns = connect_ns
         self.closed = False
         self.stale = False
+        self._log: ReadLog | None = None
+        self._token = self._plain_from = 0
+        self._looks_again = False
         if isinstance(loop, StreamLoop):
-            loop.watch(sock, self)
+            self._token = loop.watch(sock, self)
+            self._log = loop.log if tunnel is None else None
         else:
             loop.add_reader(sock, self.readable)
 
@@ -209,6 +219,7 @@ class Connection:
         """Close the socket; what was in flight on it is lost, and nobody is told."""
         if not self.closed:
             self.closed = True
+            self._end_plain()
             self._exchange = None
             self._unwatch()
             self._socket.close()
@@ -284,6 +295,7 @@ class Connection:
             if received or goodbye:  # closed while idle, or spoken unasked: of no more use (a TLS ticket is neither)
                 self.close()
             return
+        self._end_plain()
         if received:
             reads = exchange.reads
             reads.append(received)
@@ -306,13 +318,44 @@ class Connection:
         if _CHUNKED_LOWER in first or _CHUNKED_TITLE in first:
             if first[-4:] == _BLANK_LINE and first.find(_BLANK_LINE) < len(first) - 4:
                 self._perhaps_ended(first)
+            elif first[9:12] == b"200":
+                self._begin_plain()
         else:
+            self._framing = ResponseParser()
+            self._feed()
+
+    def _begin_plain(self) -> None:
+        """From here on reads may go by in the log."""
+        exchange, log = self._exchange, self._log
+        assert exchange is not None
+        if log is not None and not exchange.read_at_once:
+            self._plain_from = log.place + 1
+            log.allowed[self._token] = exchange.room_bytes
+
+    def _end_plain(self) -> None:
+        """From here on every read of this answer comes here."""
+        exchange, log = self._exchange, self._log
+        if self._plain_from and exchange is not None and log is not None:
+            exchange.logged = self._token, self._plain_from, log.place
+            exchange.room_bytes = log.allowed[self._token]
+            log.allowed[self._token] = self._plain_from = 0
+
+    def _look_again(self, exchange: Exchange) -> None:
+        """Read everything of this answer, also what went by in the log: it was not as plain as it seemed."""
+        self._looks_again = False
+        if self._exchange is exchange and self._log is not None and exchange.logged is not None:
+            exchange.reads[1:1], exchange.stamps[1:1] = self._log.reads_of(exchange.logged)
+            exchange.logged = None
             self._framing = ResponseParser()
             self._feed()
 
     def _perhaps_ended(self, last: bytes) -> None:
         if last == _LAST_CHUNK[2:] or last.endswith(_LAST_CHUNK):
             self._end()
+        elif self._exchange is not None and self._exchange.logged is not None:
+            if not self._looks_again:
+                self._looks_again = True
+                self._loop.call_soon(self._look_again, self._exchange)  # the log has it when all that came is served
         else:  # CRLF-delimited events, trailers, or an end that came in pieces: the parser knows
             self._framing = ResponseParser()
             self._feed()
@@ -346,6 +389,9 @@ class Connection:
         exchange = self._exchange
         if exchange is None:
             self.close()
+            return
+        if self._looks_again:
+            self._loop.call_soon(self.lost, error)
             return
         if error is None and self._framing is not None and self._framing.may_end_by_close:
             self._end()

@@ -325,6 +325,7 @@ class Driver:
         exchange.room_bytes = most_answer_bytes(
             int(self._schedule.prompt_tokens[index]), int(self._schedule.output_tokens[index])
         )
+        exchange.read_at_once = self._turns > 1  # the next turn repeats what this one is answered
         self._in_flight[index] = exchange, monotonic_ns()
         self.sent += 1
         self.peak_in_flight = max(self.peak_in_flight, len(self._in_flight))

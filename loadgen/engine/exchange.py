@@ -25,10 +25,15 @@ def most_answer_bytes(prompt_tokens: int, output_tokens: int) -> int:
     return _ANSWER_BYTES + _BYTES_PER_PROMPT_TOKEN * prompt_tokens + _BYTES_PER_OUTPUT_TOKEN * output_tokens
 
 
+def stamp_of(wall_ns: int) -> bytes:
+    """A stamp for that moment of the wall clock, marked as taken at the read."""
+    seconds, nanoseconds = divmod(wall_ns, 1_000_000_000)
+    return STAMP.pack(seconds, nanoseconds | READ_MARK)
+
+
 def stamp_now() -> bytes:
     """A stamp for this very moment, marked as taken at the read."""
-    seconds, nanoseconds = divmod(time.time_ns(), 1_000_000_000)
-    return STAMP.pack(seconds, nanoseconds | READ_MARK)
+    return stamp_of(time.time_ns())
 
 
 def unpack_stamps(stamps: list[bytes]) -> tuple[NDArray[np.int64], int]:
@@ -40,8 +45,15 @@ def unpack_stamps(stamps: list[bytes]) -> tuple[NDArray[np.int64], int]:
     return fields[:, 0] * 1_000_000_000 + (fields[:, 1] & (READ_MARK - 1)), int(np.count_nonzero(at_read))
 
 
+Logged = tuple[int, int, int]
+"""(token of a stream, the first place in the log where a read of an answer may be, the place after the last one)."""
+
+
 class Exchange:
     """What happened to one planned request. `reads[i]` arrived with `stamps[i]`; monotonic moments are absolute here.
+
+    While the run lasts the reads after the first one may be in the log of all streams (readlog.py), where `logged` finds them;
+    unless the answer is `read_at_once`.
 
     `complete` says that the answer ended as its framing promised. `failure` names an outcome that the engine itself
     brought about or saw (no connection, time-out, cancelled, dropped); everything else is found in the bytes later.
@@ -57,6 +69,8 @@ class Exchange:
         "gave_up_ns",
         "index",
         "limit_wait_ns",
+        "logged",
+        "read_at_once",
         "reads",
         "room_bytes",
         "sent_ns",
@@ -74,6 +88,8 @@ class Exchange:
         self.limit_wait_ns = 0  # how long a limit held it back
         self.reads: list[bytes] = []
         self.stamps: list[bytes] = []
+        self.logged: Logged | None = None
+        self.read_at_once = False
         self.room_bytes = _UNPLANNED_ANSWER_BYTES
         self.complete = False
         self.failure: Outcome | None = None

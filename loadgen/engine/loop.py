@@ -5,6 +5,7 @@ import select
 import socket
 from typing import Any
 
+from loadgen.engine.readlog import ReadLog
 from loadgen.engine.record import ReadsBy
 from loadgen.engine.rest import Rest
 from loadgen.engine.selector import Reader, StreamSelector
@@ -22,9 +23,14 @@ class StreamLoop(asyncio.SelectorEventLoop):
         """The means by which streams are read: `io_uring` or `epoll`."""
         return self._streams.name
 
-    def watch(self, sock: socket.socket, reader: Reader) -> None:
-        """Serve `reader` whenever `sock` has bytes, or its end, to be read."""
-        self._streams.watch(sock, reader)
+    @property
+    def log(self) -> ReadLog | None:
+        """Where the reads of plain answers go, if this loop has such a log."""
+        return self._streams.log
+
+    def watch(self, sock: socket.socket, reader: Reader) -> int:
+        """Serve `reader` whenever `sock` has bytes, or its end, to be read; returns the stream's token in `log`."""
+        return self._streams.watch(sock, reader)
 
     def unwatch(self, sock: socket.socket) -> None:
         """Undo `watch`; before the socket is closed."""

@@ -110,7 +110,7 @@ async def measure(
         transports.append(StampingTransport(address, task.stale_limit_ns))
         return transports[-1]
 
-    spool = Spool(on_full=lambda: driver.drain())
+    spool = Spool(on_full=lambda: driver.drain(), log=loop.log if isinstance(loop, StreamLoop) else None)
     driver = Driver(
         task.target,
         schedule,

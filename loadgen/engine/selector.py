@@ -12,6 +12,7 @@ import socket
 import time
 from typing import Protocol
 
+from loadgen.engine.readlog import ReadLog
 from loadgen.engine.record import ReadsBy
 from loadgen.engine.rest import Rest
 
@@ -37,7 +38,10 @@ class Reader(Protocol):
 
 
 class StreamSelector(selectors.EpollSelector):
-    """`rest` says when to rest between two looks; `asked` is set when something is scheduled: asyncio must have its turn."""
+    """`rest` says when to rest between two looks; `asked` is set when something is scheduled: asyncio must have its turn.
+
+    `log` keeps what plain answers bring, where reads can go by without their streams.
+    """
 
     name: ReadsBy = "epoll"
 
@@ -46,12 +50,14 @@ class StreamSelector(selectors.EpollSelector):
         self._epoll = select.epoll.fromfd(os.dup(self.fileno()))  # another handle on the same set
         self._readers: dict[int, Reader] = {}
         self.rest: Rest | None = None
+        self.log: ReadLog | None = None
         self.asked = False
 
-    def watch(self, sock: socket.socket, reader: Reader) -> None:
-        """Serve `reader` whenever `sock` has bytes, or its end."""
+    def watch(self, sock: socket.socket, reader: Reader) -> int:
+        """Serve `reader` whenever `sock` has bytes, or its end; returns the stream's token in `log`, where there is one."""
         self._readers[sock.fileno()] = reader
         self._epoll.register(sock.fileno(), select.EPOLLIN)
+        return 0
 
     def unwatch(self, sock: socket.socket) -> None:
         """Undo `watch`; before the socket is closed."""

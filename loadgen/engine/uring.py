@@ -13,6 +13,8 @@ import mmap
 import os
 import struct
 
+import numpy as np
+
 _SETUP, _ENTER, _REGISTER = 425, 426, 427  # the same numbers on every architecture
 _SETUP_CQSIZE, _SETUP_SINGLE_ISSUER, _SETUP_DEFER_TASKRUN = 1 << 3, 1 << 12, 1 << 13
 _FEAT_SINGLE_MMAP, _FEAT_NODROP, _FEAT_EXT_ARG, _FEAT_MIN_TIMEOUT = 1 << 0, 1 << 1, 1 << 8, 1 << 15
@@ -26,7 +28,9 @@ _NOT_ANSWERED = (1 << 64) - 1
 
 _PARAMS = struct.Struct("=10I10I10I")  # ten facts, the offsets of the submission ring, those of the completion ring
 _SQE = struct.Struct("=BBHiQQIIQ24x")
-_CQE = struct.Struct("=QiI")
+COMPLETION = struct.Struct("=QiI")
+"""Token of what was asked, bytes or a negative errno, flags; above BUFFER_SHIFT the number of its buffer."""
+
 _BUFFER = struct.Struct(
     "=QIHH"
 )  # a place of the buffer ring; its last field, in the first place, is where the ring ends
@@ -49,9 +53,6 @@ ANCILLARY_LENGTH_AT = 4  # its low byte: 0 where the kernel gave no stamp
 AT_ONCE = 20  # what the kernel does in one call that does not wait
 HAS_BUFFER, GOES_ON = 1 << 0, 1 << 1  # of a completion's flags
 BUFFER_SHIFT = 16
-
-Completion = tuple[int, int, int]
-"""(token of what was asked, bytes or a negative errno, flags; above BUFFER_SHIFT the number of its buffer)."""
 
 
 class Uring:
@@ -95,8 +96,8 @@ class Uring:
         """From the next `wait` on what goes by `token` is given up; until then it keeps its file open."""
         self._submit(_SQE.pack(_OP_ASYNC_CANCEL, _SQE_SKIP_SUCCESS, 0, -1, 0, token, 0, 0, _NOT_ANSWERED))
 
-    def wait(self, least: int, gather_s: float, timeout_s: float | None) -> list[Completion]:
-        """Whatever completed: all that does within `gather_s`, at most `least` of them, or else the first that comes.
+    def wait(self, least: int, gather_s: float, timeout_s: float | None) -> bytes:
+        """Whatever completed, each a COMPLETION: all within `gather_s`, at most `least` of them, or else the first that comes.
 
         Empty when nothing came in `timeout_s` (None: no such limit) or a signal did. Without a wait (`timeout_s` 0) the kernel
         does `AT_ONCE` things at a time.
@@ -117,15 +118,24 @@ class Uring:
             self._unsubmitted -= submitted
         head, tail = self._cq_head[0], self._cq_tail[0]
         if head == tail:
-            return []
-        begin, end = (head & self._cq_mask) * _CQE.size, (tail & self._cq_mask) * _CQE.size
+            return b""
+        begin, end = (head & self._cq_mask) * COMPLETION.size, (tail & self._cq_mask) * COMPLETION.size
         cqes = self._cqes
-        if begin < end:
-            completions = list(_CQE.iter_unpack(cqes[begin:end]))
-        else:
-            completions = [*_CQE.iter_unpack(cqes[begin:]), *_CQE.iter_unpack(cqes[:end])]
+        completions = bytes(cqes[begin:end]) if begin < end else bytes(cqes[begin:]) + bytes(cqes[:end])
         self._cq_head[0] = tail
         return completions
+
+    @property
+    def first_buffer(self) -> int:
+        """The number of the oldest buffer that was not given back."""
+        return self._buffer_tail % BUFFERS
+
+    def beginnings(self, first: int, buffers: int, width: int) -> bytes:
+        """The first `width` bytes of each of so many buffers from number `first` on, end to end."""
+        rest = first + buffers - BUFFERS
+        if rest > 0:
+            return self._rows[first:, :width].tobytes() + self._rows[:rest, :width].tobytes()
+        return self._rows[first : first + buffers, :width].tobytes()
 
     def give_back(self, buffers: int) -> None:
         """Let the kernel use so many buffers again, the oldest of those that completions have named.
@@ -165,7 +175,7 @@ class Uring:
         if features & needed != needed or entries != _ENTRIES:
             raise OSError(errno.ENOSYS, "this io_uring is too old")
         sq, cq = params[10:20], params[20:30]  # head, tail, mask, entries, …; array or cqes
-        size = max(sq[6] + entries * 4, cq[5] + completions * _CQE.size)
+        size = max(sq[6] + entries * 4, cq[5] + completions * COMPLETION.size)
         self._rings = mmap.mmap(self._fd, size, mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_WRITE)
         self._sqes = mmap.mmap(
             self._fd, entries * 64, mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_WRITE, offset=_SQES_OFFSET
@@ -175,13 +185,14 @@ class Uring:
         self._cq_head = whole[cq[0] : cq[0] + 4].cast("I")
         self._cq_tail = whole[cq[1] : cq[1] + 4].cast("I")
         self._cq_mask = completions - 1
-        self._cqes = whole[cq[5] : cq[5] + completions * _CQE.size]
+        self._cqes = whole[cq[5] : cq[5] + completions * COMPLETION.size]
         whole[sq[6] : sq[6] + entries * 4].cast("I")[:] = memoryview(struct.pack(f"={entries}I", *range(entries))).cast(
             "I"
         )
 
     def _lend_buffers(self) -> None:
         self.pool = mmap.mmap(-1, BUFFERS * BUFFER_BYTES)
+        self._rows = np.frombuffer(self.pool, dtype=np.uint8).reshape(BUFFERS, BUFFER_BYTES)
         pool_address = ctypes.addressof(ctypes.c_char.from_buffer(self.pool))
         self._buffer_ring = mmap.mmap(-1, BUFFERS * _BUFFER.size)
         self._shared_tail = memoryview(self._buffer_ring)[_BUFFER.size - 2 : _BUFFER.size].cast("H")

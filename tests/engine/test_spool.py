@@ -1,14 +1,25 @@
-"""Finished exchanges come back whole and in order, from memory or from the file; a full disk loses none."""
+"""Finished exchanges come back whole and in order, also those whose reads went by in the log of all streams."""
 
-import os
-from pathlib import Path
+import itertools
+import random
+from collections import defaultdict
 
 import pytest
 
-from loadgen.engine import spool as spool_module
-from loadgen.engine.exchange import Exchange, stamp_now
+from loadgen.engine.exchange import READ_MARK, STAMP, Exchange, stamp_now, unpack_stamps
+from loadgen.engine.readlog import ReadLog
 from loadgen.engine.record import Outcome
 from loadgen.engine.spool import Spool
+from loadgen.engine.uring import (
+    ANCILLARY_LENGTH_AT,
+    BUFFER_SHIFT,
+    BUFFERS,
+    COMPLETION,
+    DATA_AT,
+    GOES_ON,
+    HAS_BUFFER,
+    STAMP_AT,
+)
 
 
 def exchange(index: int) -> Exchange:
@@ -30,58 +41,151 @@ def test_what_goes_in_comes_out_in_order(most_bytes: int) -> None:
     for one in before:
         spool.add(one)
         spool.relieve()
-    assert (spool._descriptor is not None) == (most_bytes < 10**9)
+    assert (spool._packed._descriptor is not None) == (most_bytes < 10**9)
     after = list(spool.drain())
     assert [facts(one) for one in after] == [facts(one) for one in before]
     assert after[0].failure is Outcome.TIMEOUT
 
 
-def test_memory_holds_no_more_than_it_may() -> None:
+def test_memory_holds_no_more_than_it_may_though_nobody_relieves_it() -> None:
     spool = Spool(500_000)
     for index in range(1000):
         spool.add(exchange(index))
-        spool.relieve()
-        assert spool._kept_bytes < 1_100_000
-    spool.close()
+        assert spool._fresh_bytes < 1_100_000
+        assert spool._packed._kept_bytes < 4_000_000
+    assert [one.index for one in spool.drain()] == list(range(1000))
 
 
-def test_nothing_is_written_as_answers_end_unless_nobody_relieves_it_for_long() -> None:
-    spool = Spool(500_000)
-    for index in range(1000):
-        spool.add(exchange(index))
-        if spool._kept_bytes < 2_000_000 and spool._descriptor is None:
-            written_from = index
-        assert spool._kept_bytes < 4_000_000
-    assert spool._descriptor is not None
-    assert 0 < written_from < 999
-    spool.close()
-
-
-def test_its_file_has_no_name_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(spool_module, "bulk_folder", lambda: tmp_path)
-    spool = Spool(0)
-    for index in range(100):
-        spool.add(exchange(index))
-        spool.relieve()
-    assert spool._descriptor is not None
-    assert list(tmp_path.iterdir()) == []
-    spool.close()
-
-
-def test_a_full_disk_is_told_once_and_loses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[int] = []
     spool = Spool(0, on_full=lambda: told.append(1))
-    write, calls = os.write, iter(range(100))
 
-    def fill_up(descriptor: int, data: bytes) -> int:
-        if next(calls) < 2:
-            return write(descriptor, data)
-        write(descriptor, bytes(data)[:1000])  # part of a batch goes out before the disk is full
+    def refuse(written: bytes) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(os, "write", fill_up)
+    monkeypatch.setattr(spool._packed, "_append", refuse)
     for index in range(400):
         spool.add(exchange(index))
     assert told == [1]
     assert "No space left on device; free some space there" in (spool.failure or "")
     assert [one.index for one in spool.drain()] == list(range(400))
+
+
+class Streams:
+    """Plays a ring whose completions come in batches, and connections that send one answer after the other."""
+
+    def __init__(self, log: ReadLog, spool: Spool, seed: int) -> None:
+        self.log, self.spool, self.chance = log, spool, random.Random(seed)
+        self.expected: dict[int, tuple[list[bytes], list[int]]] = {}
+        self.open: dict[int, Exchange] = {}
+        self.begun: dict[int, int] = {}
+        self.index = itertools.count()
+        self.buffer = 0
+        self.clock_ns = itertools.count(10**18, 1000)
+
+    def play(self, batches: int) -> None:
+        for _ in range(batches):
+            self.batch([self.chance.randrange(1, 9) for _ in range(self.chance.randrange(1, 60))])
+            self.spool.relieve()
+
+    def batch(self, tokens: list[int]) -> None:
+        begin, first, width = self.log.place, self.buffer, 0
+        completions, looked_at, rows = [], [], []
+        for number, token in enumerate(tokens):
+            self.log.place = begin + number
+            if token == 8:  # something that is no read
+                completions.append(COMPLETION.pack(token, -105, 0))
+                continue
+            received = bytes([self.chance.randrange(256)]) * self.chance.randrange(4, 90)
+            stamp_ns = next(self.clock_ns)
+            rows.append(self.row(received, stamp_ns))
+            completions.append(
+                COMPLETION.pack(
+                    token, DATA_AT + len(received), HAS_BUFFER | GOES_ON | (self.buffer % BUFFERS) << BUFFER_SHIFT
+                )
+            )
+            self.buffer = (self.buffer + 1) % BUFFERS
+            if self.serve(token, received, stamp_ns):
+                looked_at.append(self.log.place)
+            else:
+                width = max(width, DATA_AT + len(received))
+        self.log.place = begin + len(tokens)
+        if width:
+            copied = b"".join(row.ljust(width, b"\0")[:width] for row in rows)
+            self.log.append(begin, b"".join(completions), looked_at, first, width, copied)
+
+    def row(self, received: bytes, stamp_ns: int) -> bytes:
+        head = bytearray(DATA_AT)
+        head[ANCILLARY_LENGTH_AT] = 32
+        head[STAMP_AT:] = STAMP.pack(*divmod(stamp_ns, 10**9))
+        return bytes(head) + received
+
+    def serve(self, token: int, received: bytes, stamp_ns: int) -> bool:
+        """As a connection does: the first read of an answer and its last one are looked at."""
+        if token not in self.open:
+            one = Exchange(next(self.index))
+            self.open[token] = one
+            self.begun[token] = self.log.place + 1
+            self.expected[one.index] = [], []
+        elif self.chance.random() < 0.1:
+            one = self.open.pop(token)
+            one.logged = token, self.begun[token], self.log.place
+        else:
+            self.note(self.open[token], received, stamp_ns)
+            return False
+        self.note(one, received, stamp_ns)
+        one.reads.append(received)
+        one.stamps.append(STAMP.pack(*divmod(stamp_ns, 10**9)))
+        if token not in self.open:
+            self.spool.add(one)
+        return True
+
+    def note(self, one: Exchange, received: bytes, stamp_ns: int) -> None:
+        self.expected[one.index][0].append(received)
+        self.expected[one.index][1].append(stamp_ns)
+
+
+@pytest.mark.parametrize("most_bytes", [0, 10**9], ids=["in the file", "in memory"])
+@pytest.mark.parametrize("seed", range(3))
+def test_each_answer_gets_its_own_reads_back_from_the_log(most_bytes: int, seed: int) -> None:
+    log = ReadLog()
+    spool = Spool(most_bytes, log=log)
+    streams = Streams(log, spool, seed)
+    streams.play(400)
+    assert (log._batches._descriptor is not None) == (most_bytes == 0)
+    later = {token: log.reads_of((token, streams.begun[token], log.place)) for token in streams.open}
+    for token, (reads, stamps) in later.items():
+        one = streams.open[token]
+        assert one.reads + reads == streams.expected[one.index][0]
+        assert unpack_stamps(one.stamps + stamps)[0].tolist() == streams.expected[one.index][1]
+    ended = list(spool.drain())
+    assert len(ended) > 100
+    for one in ended:
+        assert (one.reads, unpack_stamps(one.stamps)[0].tolist()) == streams.expected[one.index]
+
+
+def test_a_read_without_a_stamp_has_that_of_the_moment_when_it_was_taken() -> None:
+    log = ReadLog()
+    completion = COMPLETION.pack(1, DATA_AT + 5, HAS_BUFFER | GOES_ON | 7 << BUFFER_SHIFT)
+    log.append(1, completion, [], 7, DATA_AT + 5, bytes(DATA_AT) + b"event")
+    reads, stamps = log.reads_of((1, 1, 2))
+    assert reads == [b"event"]
+    assert STAMP.unpack(stamps[0])[1] >= READ_MARK
+
+
+def test_a_full_disk_of_the_log_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[int] = []
+    log = ReadLog()
+    spool = Spool(0, on_full=lambda: told.append(1), log=log)
+
+    def refuse(written: bytes) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(log._batches, "_append", refuse)
+    streams = Streams(log, spool, 1)
+    streams.play(400)
+    assert told == [1]
+    assert "No space left on device" in (spool.failure or "")
+    by_index = defaultdict(list, {one.index: one.reads for one in spool.drain()})
+    assert by_index
+    assert all(reads == streams.expected[index][0] for index, reads in by_index.items())

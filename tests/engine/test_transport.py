@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 import pytest
 
+from loadgen.engine import ring
 from loadgen.engine.connection import STALE_LIMIT_NS, ask_for_kernel_stamps
 from loadgen.engine.exchange import Exchange, unpack_stamps
 from loadgen.engine.loop import StreamLoop, make_loop
@@ -37,10 +38,12 @@ def ring_loop() -> StreamLoop:
         pytest.skip(f"no io_uring of Linux 6.12 or newer here: {error}")
 
 
-@pytest.fixture(params=["io_uring", "epoll"], autouse=True)
+@pytest.fixture(params=["io_uring", "io_uring, many at once", "epoll"], autouse=True)
 def way_to_read(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every test here is about both."""
-    way = ring_loop if request.param == "io_uring" else lambda: StreamLoop(StreamSelector())
+    """Every test here is about all of them."""
+    if request.param == "io_uring, many at once":
+        monkeypatch.setattr(ring, "_MANY", 1)
+    way = (lambda: StreamLoop(StreamSelector())) if request.param == "epoll" else ring_loop
     monkeypatch.setitem(globals(), "make_loop", way)
 
 
@@ -51,11 +54,16 @@ def run(main: Coroutine[Any, Any, Result]) -> Result:
 
 
 async def ask(transport: StampingTransport, exchange: Exchange, body: bytes = b"{}") -> None:
-    """Send one request and wait for its end."""
+    """Send one request and wait for its end; all that was read of the answer is then in `exchange`."""
     ended = asyncio.Event()
     head = b"POST /v1/completions HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: %d\r\n\r\n" % len(body)
     transport.start(head + body, exchange, lambda _: ended.set())
     await ended.wait()
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, StreamLoop)
+    if exchange.logged is not None and loop.log is not None:
+        exchange.reads[1:1], exchange.stamps[1:1] = loop.log.reads_of(exchange.logged)
+        exchange.logged = None
 
 
 def carry(

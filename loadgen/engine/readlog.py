@@ -1,0 +1,151 @@
+"""One log for the reads of all streams, in the order in which the kernel made them.
+
+When a stream's next event comes its own objects have left the processor's cache: to touch them costs more than the read. So as
+long as an answer is plain, which is to say that nothing can be learned from its bytes but that they came, nothing of its stream
+is touched but one number. What many reads brought is copied at once, as it lies in the ring's buffers; after the run each answer
+finds its reads by the stream's token and their places in the log.
+"""
+
+import time
+from array import array
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from loadgen.engine.exchange import Logged, stamp_of
+from loadgen.engine.overflow import MOST_BYTES_IN_MEMORY, Overflow
+from loadgen.engine.uring import (
+    ANCILLARY_LENGTH_AT,
+    BUFFER_SHIFT,
+    BUFFERS,
+    COMPLETION,
+    DATA_AT,
+    HAS_BUFFER,
+    STAMP_AT,
+)
+
+Batch = tuple[int, int, bytes, list[int], int, int, bytes]
+"""(place of its first completion, wall-clock ns when they were taken, the completions, which of them are not plain reads, its
+first buffer, bytes kept of each buffer, the buffers' beginnings end to end)."""
+
+Reads = tuple[list[bytes], list[bytes]]
+"""(what each read brought, its stamp)."""
+
+_BATCH_OVERHEAD_BYTES = 300
+_STREAMS = 1024  # to begin with
+
+
+class ReadLog:
+    """`place` is the number of the completion that is being served; it counts from 1 through all that the ring completes.
+
+    `allowed[token]` is how many more bytes a stream may receive without being looked at: above 0 while its answer is plain.
+    `allowances` are the same numbers for NumPy.
+    """
+
+    def __init__(self) -> None:
+        self.place = 1
+        self._let_in(array("q", bytes(8 * _STREAMS)))
+        self._batches: Overflow[Batch] = Overflow(MOST_BYTES_IN_MEMORY, lambda: None)
+
+    def keep_within(self, most_bytes: int, on_full: Callable[[], None]) -> None:
+        """Hold so much in memory and the rest in a file; `on_full` is told once when that cannot be written."""
+        self._batches = Overflow(most_bytes, on_full)
+
+    def make_room_for(self, token: int) -> None:
+        """Let `allowed` have a place for that stream."""
+        if token >= len(self.allowed):
+            self._let_in(self.allowed + array("q", bytes(8 * len(self.allowed))))
+
+    def _let_in(self, allowed: "array[int]") -> None:
+        self.allowed = allowed
+        self.allowances = np.frombuffer(allowed, dtype=np.int64)
+
+    def append(self, place: int, completions: bytes, others: list[int], buffer: int, width: int, copied: bytes) -> None:
+        """Keep the plain reads among `completions`, which begin at `place`. Their buffers begin with number `buffer`."""
+        batch = (place, time.time_ns(), completions, others, buffer, width, copied)
+        self._batches.add(batch, len(copied) + len(completions) + _BATCH_OVERHEAD_BYTES)
+
+    @property
+    def failure(self) -> str | None:
+        """Why the file could not be written, if so."""
+        return self._batches.failure
+
+    @property
+    def is_full(self) -> bool:
+        """Whether more is in memory than should be."""
+        return self._batches.is_full
+
+    def relieve(self) -> None:
+        """Move some of the oldest to the file, if need be."""
+        self._batches.relieve()
+
+    def reads_of(self, logged: Logged) -> Reads:
+        """The reads of one answer, while others go on."""
+        token, begin, end = logged
+        found: list[Batch] = []
+        for batch in self._batches.newest_first():
+            found.append(batch)
+            if batch[0] <= begin:
+                break
+        reads = [
+            (stamp, received)
+            for batch in reversed(found)
+            for place, owner, stamp, received in _plain_reads(batch)
+            if owner == token and begin <= place < end
+        ]
+        return [received for _, received in reads], [stamp for stamp, _ in reads]
+
+    def drain(self) -> "Regrouped":
+        """All reads, to be asked for by answer."""
+        return Regrouped(self._batches.drain())
+
+    def close(self) -> None:
+        """Give the file back, also when nobody asked for what is in it."""
+        self._batches.close()
+
+
+class Regrouped:
+    """Gives the reads of answers, which must be asked for in the order in which they ended; holds what is not asked for yet."""
+
+    def __init__(self, batches: Iterator[Batch]) -> None:
+        self._batches = batches
+        self._regrouped_to = 0
+        self._waiting: dict[int, list[tuple[int, bytes, bytes]]] = {}  # by token: place, stamp, what was received
+
+    def take(self, logged: Logged) -> Reads:
+        """The reads of one answer."""
+        token, begin, end = logged
+        while self._regrouped_to < end and (batch := next(self._batches, None)) is not None:
+            self._regroup(batch)
+        received, stamps, later = [], [], []
+        for read in self._waiting.pop(token, ()):
+            if read[0] >= end:
+                later.append(read)
+            elif read[0] >= begin:
+                stamps.append(read[1])
+                received.append(read[2])
+        if later:
+            self._waiting[token] = later
+        return received, stamps
+
+    def _regroup(self, batch: Batch) -> None:
+        waiting = self._waiting
+        for place, token, stamp, received in _plain_reads(batch):
+            read = (place, stamp, received)
+            if token in waiting:
+                waiting[token].append(read)
+            else:
+                waiting[token] = [read]
+        self._regrouped_to = batch[0] + len(batch[2]) // COMPLETION.size
+
+
+def _plain_reads(batch: Batch) -> Iterator[tuple[int, int, bytes, bytes]]:
+    """(place, token, stamp, what was received) of each plain read."""
+    first, taken_ns, completions, others, buffer, width, copied = batch
+    without = set(others)
+    for place, (token, length, flags) in enumerate(COMPLETION.iter_unpack(completions), first):
+        if flags & HAS_BUFFER and place not in without:
+            at = ((flags >> BUFFER_SHIFT) - buffer) % BUFFERS * width
+            stamped = copied[at + ANCILLARY_LENGTH_AT]
+            stamp = copied[at + STAMP_AT : at + DATA_AT] if stamped else stamp_of(taken_ns)
+            yield place, token, stamp, copied[at + DATA_AT : at + length]
