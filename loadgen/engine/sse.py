@@ -21,7 +21,7 @@ class SseParser:
     """Feed it pieces of the stream; each call returns the events which that piece completed."""
 
     def __init__(self) -> None:
-        self._rest = b""
+        self._rest: list[bytes] = []  # pieces of a line that has not ended
         self._data: list[bytes] = []
         self._type = ""
         self._at_start = True
@@ -43,20 +43,26 @@ class SseParser:
         ):
             return [Event(piece[6:-2])]
         events: list[Event] = []
-        text = self._rest + piece
+        if not piece:
+            return events
+        if not self._at_start and not self._after_cr and b"\n" not in piece and b"\r" not in piece:
+            self._rest.append(piece)  # to join a line anew with each of its pieces would cost the square of its length
+            return events
+        text = b"".join([*self._rest, piece])
         if self._at_start:
             if len(text) < len(_BOM) and _BOM.startswith(text):
-                self._rest = text
+                self._rest = [text]
                 return events
             text = text.removeprefix(_BOM)
             self._at_start = False
         # A CR ends its line at once; if it was half of a CRLF, the LF that opens the next piece is its other half.
-        if self._after_cr and piece:
+        if self._after_cr:
             text = text.removeprefix(b"\n")
-        self._after_cr = text.endswith(b"\r") or (self._after_cr and not piece)
+        self._after_cr = text.endswith(b"\r")
         if b"\r" in text:
             text = text.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-        *lines, self._rest = text.split(b"\n")
+        *lines, rest = text.split(b"\n")
+        self._rest = [rest] if rest else []
         for line in lines:
             self._line(line, events)
         return events
