@@ -131,9 +131,9 @@ class Connection:
             self._backlog += data[sent:]
             self._loop.add_writer(self._socket.fileno(), self._writable)
 
-    def done(self) -> None:
-        """The present request has been answered in full."""
-        keep_alive = self.keep_alive
+    def done(self, *, leave: bool = False) -> None:
+        """The present request has been answered in full; `leave` closes the connection with it."""
+        keep_alive = self.keep_alive and not leave
         self._current = self.on_hang_up = None
         self.answered_requests += 1
         if self._closed:

@@ -59,7 +59,9 @@ class Answer:
         match self._ending:
             case Ending.ANSWERED:
                 self._connection.done()
-            case Ending.ANSWERED_AND_CLOSED | Ending.CLOSED:
+            case Ending.ANSWERED_AND_CLOSED:
+                self._connection.done(leave=True)
+            case Ending.CLOSED:
                 self._connection.leave()
             case Ending.RESET:
                 self._connection.reset()
