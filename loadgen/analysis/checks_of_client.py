@@ -25,8 +25,8 @@ Lateness = Literal["late", "not late", "cannot tell"]
 def stamp_source_read(spec: RunSpec, summary: Summary, limits: Limits) -> Observation | None:
     """Arrivals were stamped when read, so the client's own lateness is in them."""
     client = summary["client"]
-    if client["stamp_source"] == "kernel":
-        return None
+    if client["stamp_source"] == "kernel" or not client["reads"]:
+        return None  # or nothing ever came that could be stamped
     name, lag_s = _tail(client["loop_lag_s"])
     severity = None if lag_s is None else limits.above(lag_s)
     known = "an unknown time" if lag_s is None else f"{_ms(lag_s)} ({name})"

@@ -184,10 +184,13 @@ def output_length_off(spec: RunSpec, summary: Summary, limits: Limits) -> Observ
     severity = limits.above(off_ratio) or ("doubtful" if length["requests_off"] else None)
     if severity is None:
         return None
+    longer = length["mean"] > length["asked"]
     return Observation(
         severity,
         _off_message("Answers", length),
-        "the model may stop by itself on a server without ignore_eos, or reach its longest context: ask for fewer --output-tokens",
+        "the server does not keep to max_tokens, or answers with several choices: look at its settings"
+        if longer
+        else "the model may stop by itself on a server without ignore_eos, or reach its longest context: ask for fewer --output-tokens",
         off_ratio,
     )
 

@@ -4,6 +4,7 @@ Imports load, engine and its own room. Invariants: a missing figure is None; lat
 outcomes sum to what was planned.
 """
 
+import re
 from collections import Counter
 from typing import Any
 
@@ -19,6 +20,9 @@ from loadgen.engine.record import MISSING, Bool, CountedBy, Int32, Int64, Outcom
 from loadgen.load.spec import OpenLoop, RunSpec
 
 FAILURES_SHOWN = 5
+_PARTICULAR = re.compile(
+    r"[\w-]*\d[\w-]*"
+)  # a number or an id, by which the words of one failure differ from the next's
 
 
 def summarise(spec: RunSpec, recording: Recording) -> dict[str, Any]:
@@ -66,13 +70,19 @@ def _outcomes(measured: Measured) -> dict[str, int]:
 
 
 def _failures(measured: Measured) -> list[dict[str, Any]]:
-    """The commonest failures in their own words, most frequent first."""
+    """The commonest failures, most frequent first; those that differ in numbers and ids alone are one, in the words of its first."""
     records = measured.records
     rows = np.flatnonzero(~measured.ok & (records.outcome != Outcome.DROPPED)).tolist()
-    kinds = Counter((int(records.outcome[i]), int(records.http_status[i]), records.detail[i]) for i in rows)
+    worded = Counter((int(records.outcome[i]), int(records.http_status[i]), records.detail[i]) for i in rows)
+    kinds: Counter[tuple[int, int, str]] = Counter()
+    words: dict[tuple[int, int, str], str | None] = {}
+    for (outcome, status, detail), count in worded.items():
+        kind = outcome, status, _PARTICULAR.sub("#", detail or "")
+        kinds[kind] += count
+        words.setdefault(kind, detail)
     return [
-        {"outcome": Outcome(outcome).label, "http_status": status or None, "detail": detail, "requests": count}
-        for (outcome, status, detail), count in kinds.most_common(FAILURES_SHOWN)
+        {"outcome": Outcome(kind[0]).label, "http_status": kind[1] or None, "detail": words[kind], "requests": count}
+        for kind, count in kinds.most_common(FAILURES_SHOWN)
     ]
 
 

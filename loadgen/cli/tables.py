@@ -172,7 +172,8 @@ def run_facts(document: Document) -> RenderableType:
         )
     if waits := limits_line(document):
         table.add_row("limits", waits)
-    table.add_row("stamps", f"by {client['stamp_source']}, {percent(client['coalesced_ratio'])} coalesced")
+    if client["reads"]:
+        table.add_row("stamps", f"by {client['stamp_source']}, {percent(client['coalesced_ratio'])} coalesced")
     if doctor := doctor_line(document):
         table.add_row("doctor", doctor)
     return table

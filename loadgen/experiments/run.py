@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
+from loadgen.analysis.rate_limits import TOO_MANY_REQUESTS
 from loadgen.analysis.server_account import server_account
 from loadgen.analysis.summary import summarise
 from loadgen.analysis.validity import judge
@@ -235,6 +236,8 @@ def _check_warmup(bench: Bench, recording: Recording) -> None:
     first = records[0]
     said = redact(first.detail or "", bench.headers) or first.outcome.label.replace("_", " ")
     message = f"{bench.facts.base_url} answered none of the {len(records)} warm-up requests: {said}"
+    if first.http_status == TOO_MANY_REQUESTS:
+        message += "; give --requests-per-minute or --tokens-per-minute a little below its limit"
     refused = first.http_status is not None and 300 <= first.http_status < 500
     error: LoadgenError = UsageError(message) if refused else ServerError(message)
     raise error

@@ -66,6 +66,24 @@ def test_outcomes_sum_to_planned_and_failures_speak(row: Row, spec_of: SpecOf, r
     ]
 
 
+def test_failures_that_differ_in_ids_alone_are_one(row: Row, spec_of: SpecOf, recording_of: RecordingOf) -> None:
+    """Or a failure that names its request would never be the commonest."""
+    cut: list[dict[str, Any]] = [
+        {"outcome": Outcome.BAD_RESPONSE, "http_status": 200, "detail": f"not JSON: cmpl-{i:x}f 0.{i} s"}
+        for i in range(3)
+    ]
+    dead: list[dict[str, Any]] = [
+        {"outcome": Outcome.HTTP_ERROR, "http_status": status, "detail": "dead"} for status in (500, 502, 500)
+    ]
+    rows = [row([], end_s=0.1, **how) for how in (*dead, *cut)]
+    failures = summarise(spec_of(Wave(6)), recording_of(rows))["failures"]
+    assert [(one["http_status"], one["detail"], one["requests"]) for one in failures] == [
+        (200, "not JSON: cmpl-0f 0.0 s", 3),
+        (500, "dead", 2),
+        (502, "dead", 1),
+    ]
+
+
 def test_tokens_and_lengths_are_of_all_ok_requests(row: Row, spec_of: SpecOf, recording_of: RecordingOf) -> None:
     rows = [
         row([(0.1, 2)]),

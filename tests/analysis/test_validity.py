@@ -122,6 +122,7 @@ CASES: list[Case] = [
     (OPEN, WHOLE, "no_steady_state", None),
     (LASTING, {"client.schedule_exhausted": True}, "schedule_exhausted", "note"),
     (CLOSED, READ, "stamp_source_read", "note"),
+    (CLOSED, READ | {"client.reads": 0}, "stamp_source_read", None),
     (CLOSED, READ | LATE, "stamp_source_read", "doubtful"),
     (CLOSED, LATE, "stamp_source_read", None),
     (CLOSED, {"client.coalesced_ratio": 0.005}, "coalesced", None),
