@@ -128,6 +128,8 @@ class SweepProgress:
             parts.append(f"{progress.failed:,} failed")
         if progress.held:
             parts.append(f"{progress.held:,} held back by a limit")
+        if progress.thinking:
+            parts.append(f"{plural(progress.thinking, 'user')} thinking")
         if present.phase == "warming up":
             parts.append("warm-up")
         elif (left_s := self._left_s(present, ratio)) is not None:

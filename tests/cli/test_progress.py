@@ -23,6 +23,21 @@ def test_a_failure_is_one_of_the_requests_that_ended(
     assert "6/10 · 3.00 req/s · 4 failed" in capsys.readouterr().err
 
 
+def test_users_who_think_are_told_while_any_do(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress, "_PLAIN_EVERY_S", 0.0)
+    with progress.SweepProgress(Terminal("sqlite:///x.db", quiet=False, verbose=False), resume=False) as shown:
+        shown(SweepStarted("s1", False, SERVER, (RUN,), kept=0))
+        shown(PhaseStarted(1, RUN, "measuring"))
+        for thinking in (3, 1, 0):
+            shown(RunProgressed(Progress(2.0, planned=10, sent=8, done=6, failed=0, in_flight=2, thinking=thinking)))
+    lines = [line for line in capsys.readouterr().err.splitlines() if "req/s" in line]
+    assert "6/10 · 3.00 req/s · 3 users thinking" in lines[0]
+    assert "6/10 · 3.00 req/s · 1 user thinking" in lines[1]
+    assert "thinking" not in lines[2]
+
+
 def test_prompts_that_are_not_corrected_any_more_are_told(capsys: pytest.CaptureFixture[str]) -> None:
     with progress.SweepProgress(Terminal("sqlite:///x.db", quiet=False, verbose=False), resume=False) as shown:
         shown(PromptsNotFitted(RUN))
