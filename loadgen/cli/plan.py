@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from loadgen.errors import StoreError
-from loadgen.experiments.estimate import stated_s
+from loadgen.experiments.estimate import stated_s, thinking_s
 from loadgen.experiments.size import body_bytes
 from loadgen.experiments.spec import grid_hash, warmup_requests
 from loadgen.load.schedule import planned_requests
@@ -37,7 +37,10 @@ def earlier_durations(db: str, runs: Sequence[RunSpec]) -> dict[str, float]:
 
 
 def plan_document(runs: Sequence[RunSpec], took_s: Mapping[str, float]) -> dict[str, Any]:
-    """The plan as JSON. `estimated_s` is null where nothing is known beforehand; warm-up and preparation are not in it."""
+    """The plan as JSON. `estimated_s` is null where nothing is known beforehand; warm-up and preparation are not in it.
+
+    `thinking_s` is how long each caller's users think, which is the least that a run of conversations takes.
+    """
     return {
         "schema_version": 1,
         "spec_hash": grid_hash(runs),
@@ -51,6 +54,7 @@ def plan_document(runs: Sequence[RunSpec], took_s: Mapping[str, float]) -> dict[
                 "body_bytes": body_bytes(run),
                 "planned_warmup_requests": warmup_requests(run),
                 "estimated_s": _estimated_s(run, took_s),
+                "thinking_s": thinking_s(run),
             }
             for run in runs
         ],
@@ -65,7 +69,6 @@ def plan_table(runs: Sequence[RunSpec], took_s: Mapping[str, float]) -> Renderab
     for header in ("tokens in → out", "requests", "warm-up", "seed", "about"):
         table.add_column(header, justify="right", no_wrap=True)
     for position, run in enumerate(runs, start=1):
-        estimated_s = _estimated_s(run, took_s)
         requests = planned_requests(run)
         table.add_row(
             str(position),
@@ -74,7 +77,7 @@ def plan_table(runs: Sequence[RunSpec], took_s: Mapping[str, float]) -> Renderab
             number(requests) if requests is not None else f"for {run.duration_s:g} s",
             number(warmup_requests(run)),
             str(run.seed),
-            MISSING_FIGURE if estimated_s is None else seconds(round(estimated_s, 1)),
+            _about(run, took_s),
         )
     known = [requests for run in runs if (requests := planned_requests(run)) is not None]
     largest_bytes = max(body_bytes(run) for run in runs)
@@ -85,17 +88,29 @@ def plan_table(runs: Sequence[RunSpec], took_s: Mapping[str, float]) -> Renderab
     if label := runs[0].workload.label:
         summary += f"; prompts: {label}, a request of about {number(largest_bytes / 1e3)} kB"
     total_s = _total_s(runs, took_s)
-    length = (
-        f"about {seconds(round(total_s))} and the warm-ups"
-        if total_s is not None
-        else "how long depends on the server: no run like these is on record"
-    )
+    least_s = sum(_estimated_s(run, took_s) or thinking_s(run) for run in runs)
+    if total_s is not None:
+        length = f"about {seconds(round(total_s))} and the warm-ups"
+    elif any(map(thinking_s, runs)):
+        length = (
+            f"over {seconds(round(least_s))}, since users think; how much longer depends on the server: "
+            "no run like these is on record"
+        )
+    else:
+        length = "how long depends on the server: no run like these is on record"
     return Group(table, Text(f"{summary}; {length}. Nothing was sent."))
 
 
 def _estimated_s(run: RunSpec, took_s: Mapping[str, float]) -> float | None:
     stated = stated_s(run)
     return stated if stated is not None else took_s.get(run.point.hash)
+
+
+def _about(run: RunSpec, took_s: Mapping[str, float]) -> str:
+    estimated_s = _estimated_s(run, took_s)
+    if estimated_s is not None:
+        return seconds(round(estimated_s, 1))
+    return f"over {seconds(round(thinking_s(run), 1))}" if thinking_s(run) else MISSING_FIGURE
 
 
 def _total_s(runs: Sequence[RunSpec], took_s: Mapping[str, float]) -> float | None:

@@ -118,6 +118,16 @@ def test_failed_turns_drop_the_rest(cli: Cli) -> None:
     assert outcomes["dropped"] > 0
 
 
+def test_a_plan_counts_the_time_to_think(cli: Cli) -> None:
+    server = ("--url", "http://127.0.0.1:9", "--model", "m")
+    planned = cli("sweep", *server, *TALK, "--think-time-s", "10", "--requests", "24", "--plan", "--json").json
+    assert (planned["estimated_s"], planned["runs"][0]["thinking_s"]) == (None, 4 * 2 * 10)
+    said = cli("sweep", *server, *TALK, "--think-time-s", "10", "--requests", "24", "--repeats", "2", "--plan")
+    shown = " ".join(said.out.split())
+    assert shown.count("over 1 min 20 s") == 2
+    assert "over 2 min 40 s, since users think; how much longer depends on the server" in shown
+
+
 def test_conversations_of_completions_are_a_matter_of_usage(cli: Cli, point: tuple[str, ...]) -> None:
     said = cli("run", *point, "--turns", "2")
     assert said.code == 2

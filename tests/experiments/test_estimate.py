@@ -1,13 +1,21 @@
 """The time that is left, from specs and from the runs so far."""
 
+from dataclasses import replace
+
 import pytest
 
-from loadgen.experiments.estimate import TimeLeft, stated_s, steps
+from loadgen.experiments.estimate import TimeLeft, stated_s, steps, thinking_s
+from loadgen.load.content import Sessions, Workload
 from loadgen.load.spec import ClosedLoop, OpenLoop, RunSpec
 
 
 def closed(concurrency: int, seed: int = 0, requests: int = 40) -> RunSpec:
     return RunSpec("u", "m", ClosedLoop(concurrency), 8, 10, requests=requests, seed=seed)
+
+
+def talking(callers: int, requests: int = 40) -> RunSpec:
+    """Conversations of four turns, two seconds to think."""
+    return replace(closed(callers, requests=requests), endpoint="chat", workload=Workload(sessions=Sessions(4, 2.0)))
 
 
 def test_what_a_spec_states_by_itself() -> None:
@@ -36,6 +44,21 @@ def test_a_repeat_is_expected_to_take_what_its_point_took() -> None:
     left.ended(runs[0], 10)
     left.ended(runs[1], 9)
     assert left.left_s(3, elapsed_s=1, done_ratio=0.0) == pytest.approx(9 + 9)
+
+
+def test_a_caller_of_conversations_thinks_between_its_turns() -> None:
+    assert thinking_s(talking(4, requests=48)) == 3 * 3 * 2.0  # conversations × pauses × their mean
+    assert thinking_s(talking(16, requests=48)) == 3 * 2.0
+    assert thinking_s(closed(4)) == 0
+    assert thinking_s(replace(talking(4), requests=None, duration_s=30.0)) == 0
+
+
+def test_users_think_as_long_however_fast_the_server_is() -> None:
+    few, many = talking(4, requests=48), talking(8, requests=48)  # the second has half the steps, and half the pauses
+    left = TimeLeft([few, many])
+    assert left.left_s(1, elapsed_s=19, done_ratio=0.5) == pytest.approx(19 + 9 + 10)
+    left.ended(few, 18 + 30)
+    assert left.of(many) == pytest.approx(9 + 15)
 
 
 def test_time_left_is_never_negative() -> None:
