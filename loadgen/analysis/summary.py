@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from loadgen.analysis.client import client_facts
-from loadgen.analysis.conversations import mean_thinking
+from loadgen.analysis.conversations import by_turn, mean_thinking
 from loadgen.analysis.measured import Measured, measure
 from loadgen.analysis.metrics import METHOD_VERSION, METRICS
 from loadgen.analysis.rate_limits import rate_limit_facts
@@ -34,6 +34,7 @@ def summarise(spec: RunSpec, recording: Recording) -> dict[str, Any]:
         "outcomes": _outcomes(measured),
         "failures": _failures(measured),
         **_figures(measured),
+        "by_turn": by_turn(measured),
         "tokens": _tokens(measured),
         "window": _window(measured),
         "first_wave": _outside(measured, before=True),

@@ -24,6 +24,8 @@ def show_run(console: Console, document: dict[str, Any]) -> None:
     console.print()
     console.print(tables.run_facts(document))
     console.print(tables.run_table(document))
+    if (turns := tables.by_turn(document)) is not None:
+        console.print(turns)
     console.print()
     _print_findings(console, [document])
 

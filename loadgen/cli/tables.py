@@ -11,7 +11,7 @@ from rich.text import Text
 
 from loadgen.analysis.verdict import merge_findings
 from loadgen.load.content import Workload
-from loadgen.report.facts import doctor_line, limits_line
+from loadgen.report.facts import doctor_line, limits_line, turn_table
 from loadgen.report.labels import metric_label
 from loadgen.report.points import load_value, pool, spread_label
 from loadgen.report.readable import MISSING_FIGURE, ago, figure, milliseconds, number, percent, plural, shown_unit
@@ -140,6 +140,19 @@ def run_table(document: Document) -> RenderableType:
         elif entry is not None:
             scalars.add_row(metric_label(metric, document), figure(entry, metric.unit), shown_unit(metric.unit))
     return Group(distributions, scalars)
+
+
+def by_turn(document: Document) -> RenderableType | None:
+    """Figures by turn of the conversations; None where each request stands by itself."""
+    figures = turn_table(document)
+    if figures is None:
+        return None
+    table = plain_table()
+    for header in figures.columns:
+        table.add_column(header, justify="right")
+    for row in figures.rows:
+        table.add_row(*row)
+    return table
 
 
 def run_facts(document: Document) -> RenderableType:

@@ -179,6 +179,31 @@ def length_table(run: Document) -> Table:
     return Table(("tokens", *names), tuple(rows))
 
 
+def turn_table(run: Document) -> Table | None:
+    """TTFT and prompt by turn of the conversations; None where each request stands by itself.
+
+    Beside the median stands the highest percentile that every turn has, or else the slowest.
+    """
+    turns = run.get("by_turn")  # a run of an earlier version has none
+    if not turns:
+        return None
+    waits = [turn["ttft_s"] for turn in turns]
+    high = next((name for name in ("p99", "p95", "p90") if all(wait[name] is not None for wait in waits)), "max")
+    return Table(
+        ("turn", "requests", "prompt tokens", "TTFT p50, ms", f"TTFT {high}, ms"),
+        tuple(
+            (
+                number(turn["turn"]),
+                number(turn["requests"]),
+                number(turn["prompt_tokens_mean"]),
+                milliseconds(turn["ttft_s"]["p50"]),
+                milliseconds(turn["ttft_s"][high]),
+            )
+            for turn in turns
+        ),
+    )
+
+
 def client_facts(run: Document) -> Facts:
     """What the client says of itself: the ground of the verdict."""
     client = run.get("client") or {}

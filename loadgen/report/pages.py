@@ -107,6 +107,7 @@ class RunPage:
     timeline: Chart
     statistics: tuple[str, ...]
     distributions: tuple[FigureLine, ...]
+    turns: Table | None
     scalars: tuple[FigureLine, ...]
     outcomes: Table
     lengths: Table
@@ -236,6 +237,7 @@ def run_page(run: Document, records: Records, now: datetime | None, sweep_linked
         timeline=timeline,
         statistics=facts.STATISTICS,
         distributions=facts.distribution_figures(run),
+        turns=facts.turn_table(run),
         scalars=facts.scalar_figures(run),
         outcomes=facts.outcome_table(run),
         lengths=facts.length_table(run),

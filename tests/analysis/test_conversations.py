@@ -79,6 +79,21 @@ def test_turns_that_never_were_are_laid_to_the_failure() -> None:
     assert "an earlier turn of their conversation had failed" in found["dropped"]
 
 
+def test_each_turn_has_its_own_wait_and_prompt() -> None:
+    rows = [replace(row, prompt_tokens=10 + 5 * (i % 3)) for i, row in enumerate(one_caller(5, 3))]
+    rows[7] = make_row([(22.5, 1), (23.0, 1)], sent_s=20.0, prompt_tokens=-1)
+    figures = summarise(talk(1, 3), make_recording(rows))["by_turn"]
+    assert [turn["turn"] for turn in figures] == [1, 2, 3]
+    assert [turn["requests"] for turn in figures] == [4, 4, 3]  # the first conversation and the last answer lie outside
+    assert [turn["prompt_tokens_mean"] for turn in figures] == [10, None, 20]
+    assert [turn["ttft_s"]["max"] for turn in figures] == pytest.approx([0.5, 2.5, 0.5])
+    assert [turn["ttft_s"]["p50"] for turn in figures] == pytest.approx([0.5, 0.5, 0.5])
+
+
+def test_requests_that_stand_by_themselves_have_no_turns() -> None:
+    assert summarise(make_spec(ClosedLoop(1)), make_recording(one_caller(5, 1)))["by_turn"] is None
+
+
 @pytest.mark.parametrize(("hit_ratio", "found"), [(0.62, False), (0.75, True)])
 def test_a_history_may_be_cached(healthy: dict[str, Any], hit_ratio: float, found: bool) -> None:
     spec = replace(talk(8, 3), input_tokens=10, output_tokens=6)  # 48 of 78 tokens were there before

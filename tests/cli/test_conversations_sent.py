@@ -98,7 +98,13 @@ def test_what_a_run_tells_of_its_conversations(cli: Cli, simulator: SimulatorPro
     concurrency = document["concurrency"]
     assert concurrency["mean"] + concurrency["thinking_mean"] == pytest.approx(2, rel=0.05)
     assert document["client"]["send_delay_s"]["p50"] < 0.005
-    assert "conversations of 3 turns, 0.1 s to think" in cli("show", document["run_id"]).out
+    # One template's tokens for each message and one for the answer, the new message and the answer before.
+    assert [turn["prompt_tokens_mean"] for turn in document["by_turn"]] == [12, 32, 52]
+    assert sum(turn["requests"] for turn in document["by_turn"]) == document["ttft_s"]["n"]
+    shown = cli("show", document["run_id"]).out
+    assert "conversations of 3 turns, 0.1 s to think" in shown
+    by_turn = shown[shown.index("turn  requests  prompt tokens  TTFT p50, ms  TTFT max, ms") :]
+    assert [line.split()[:3:2] for line in by_turn.splitlines()[2:5]] == [["1", "12.0"], ["2", "32.0"], ["3", "52.0"]]
 
 
 def test_a_duration_ends_conversations_in_their_midst(cli: Cli, simulator: SimulatorProcess) -> None:

@@ -11,6 +11,7 @@ import vl_convert
 from jinja2 import nodes
 
 from loadgen.analysis.metrics import METRICS
+from loadgen.load.content import Sessions, Workload
 from loadgen.load.spec import ClosedLoop, OpenLoop, Wave
 from loadgen.report import assets
 from loadgen.report.facts import RUN_COLUMNS, run_columns, run_line
@@ -60,6 +61,13 @@ def a_run_page(failures: float = 0.0, simulated: bool = False) -> RunPage:
     return run_page(document, records, NOW)
 
 
+def a_page_of_conversations() -> RunPage:
+    (spec,) = specs([ClosedLoop(2)], (32,), 4)
+    spec = replace(spec, endpoint="chat", workload=Workload(sessions=Sessions(4)))
+    document, records = measured_run(spec, "s261123-152901-4f2a")
+    return run_page(document, records, NOW)
+
+
 def every_page() -> list[Page]:
     return [
         sweeps_page([sweep_row("s1", specs([ClosedLoop(1)]), "one")], NOW),
@@ -67,6 +75,7 @@ def every_page() -> list[Page]:
         a_sweep_page(("invalid", "doubtful")),
         sweep_page(sweep_row("s2", specs([ClosedLoop(1)]), status="running"), [], NOW),
         a_run_page(failures=0.2),
+        a_page_of_conversations(),
         ReportPage("title", "now", (("a", "b"), ("c", "d")), (a_sweep_page(),), (a_run_page(),)),
         ErrorPage("Not found", "There is no such thing."),
     ]
@@ -117,6 +126,15 @@ def test_the_layout_reads_what_every_page_has() -> None:
 def test_every_template_is_some_pages_or_part_of_one() -> None:
     known = {*TEMPLATES.values(), *SECTIONS, "layout.html", "dashboard.html", "macros.html"}
     assert {path.name for path in assets.templates_directory().glob("*.html")} == known
+
+
+def test_conversations_are_shown_by_turn() -> None:
+    page = a_page_of_conversations()
+    assert page.turns is not None
+    assert page.turns.columns == ("turn", "requests", "prompt tokens", "TTFT p50, ms", "TTFT max, ms")
+    assert [row[0] for row in page.turns.rows] == ["1", "2", "3", "4"]
+    assert "By turn of the conversation" in render(page)
+    assert "By turn of the conversation" not in render(a_run_page())
 
 
 def test_what_users_and_servers_write_is_text_and_never_markup() -> None:
