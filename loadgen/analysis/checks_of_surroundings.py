@@ -13,18 +13,19 @@ UNACCOUNTED_S = 5e-3
 
 
 def other_requests(spec: RunSpec, summary: Summary, limits: Limits) -> Observation | None:
-    """The server finished more requests than this run sent: somebody else used it meanwhile."""
-    account = _account(summary)
+    """The server finished more requests than this run sent: somebody else used it meanwhile. vLLM counts each choice as one."""
+    account, choices = _account(summary), spec.workload.choices
     finished, sent = account.get("requests_finished"), account.get("requests_sent")
     if finished is None or not sent:
         return None
-    others_ratio = (finished - sent) / sent
+    others_ratio = (finished - choices * sent) / (choices * sent)
     severity = limits.above(others_ratio)
     if severity is None:
         return None
+    of_choices = f" of {choices} choices each" if choices > 1 else ""
     return Observation(
         severity,
-        f"The server finished {finished:,} requests during the run, which sent {sent:,}: others used it meanwhile.",
+        f"The server finished {finished:,} requests during the run, which sent {sent:,}{of_choices}: others used it meanwhile.",
         "measure a server that nobody else uses, and run it again",
         others_ratio,
     )
@@ -41,6 +42,8 @@ def prefix_cache_hits(spec: RunSpec, summary: Summary, limits: Limits) -> Observ
     shared_ratio = 0.0 if spec.input_tokens is None else prefix_tokens / spec.input_tokens
     if sessions is not None and spec.input_tokens is not None:
         shared_ratio = sessions.cached_ratio(spec.input_tokens, spec.output_tokens, prefix_tokens)
+    # Each choice looks its prompt up, and may find that of the first.
+    shared_ratio = (shared_ratio + spec.workload.choices - 1) / spec.workload.choices
     severity = limits.above(hit_ratio - shared_ratio)
     if severity is None:
         return None

@@ -193,7 +193,7 @@ CHECKS: tuple[Check, ...] = (
     Check(
         code="other_requests",
         limits=Limits(doubtful=0.01, invalid=0.10),
-        compares="requests that the server finished beyond those sent/those sent, above, by its counters",
+        compares="requests, each choice as one, that the server finished beyond those sent/those sent, above, by its counters",
         reason="others' requests are load that was not asked, as failed ones (see `errors`) are load that is missing",
         test=surroundings.other_requests,
     ),

@@ -165,6 +165,10 @@ PrefixGroups = Annotated[
 ]
 Image = Annotated[str | None, _prompts("--image", "WxH", "An image of noise of this size in each prompt (chat only).")]
 ImagesPerRequest = Annotated[str | None, _prompts("--images-per-request", "K", "So many of them (default: 1).")]
+Choices = Annotated[
+    str | None,
+    _prompts("--choices", "N", "So many answers to each prompt, side by side in one stream (default: 1)."),
+]
 Turns = Annotated[
     str | None,
     _prompts("--turns", "N", "Closed loop of conversations of N requests, each with all that was said before (chat)."),

@@ -81,7 +81,7 @@ def plan_table(runs: Sequence[RunSpec], took_s: Mapping[str, float]) -> Renderab
         )
     known = [requests for run in runs if (requests := planned_requests(run)) is not None]
     largest_bytes = max(body_bytes(run) for run in runs)
-    tokens = sum((planned_requests(run) or 0) * run.output_tokens for run in runs)
+    tokens = sum((planned_requests(run) or 0) * run.output_tokens * run.workload.choices for run in runs)
     summary = f"{plural(len(runs), 'run')}, {plural(sum(known), 'request')}, {plural(tokens, 'output token')}"
     if len(known) < len(runs):
         summary += " besides the runs by duration"

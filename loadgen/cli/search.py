@@ -54,6 +54,7 @@ def search(
     prefix_groups: options.PrefixGroups = None,
     image: options.Image = None,
     images_per_request: options.ImagesPerRequest = None,
+    choices: options.Choices = None,
     turns: options.Turns = None,
     think_time_s: options.ThinkTime = None,
     warmup_requests: options.WarmupRequests = None,

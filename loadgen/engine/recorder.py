@@ -87,7 +87,7 @@ class Recorder:
 
     def _reply(self, exchange: Exchange) -> Reply:
         try:
-            reply = read_reply(exchange, keep_texts=self._tokenizer is not None)
+            reply = read_reply(exchange, self._schedule.choices, keep_texts=self._tokenizer is not None)
             if self._tokenizer is not None:
                 count_by_tokenizer(reply, self._tokenizer)
         except Exception as error:  # whatever one server sends, it must not cost the run its other requests

@@ -16,11 +16,11 @@ TOKENS_PER_S_PER_STREAM = 100
 
 
 def events_per_s(run: RunSpec) -> float:
-    """The events a second that `run` asks for: one for each output token."""
+    """The events a second that `run` asks for: one for each output token of each choice."""
     if isinstance(run.shape, OpenLoop):
-        return run.shape.peak_rate_per_s * run.output_tokens
+        return run.shape.peak_rate_per_s * run.output_tokens * run.workload.choices
     assert run.concurrency is not None
-    return run.concurrency * TOKENS_PER_S_PER_STREAM
+    return run.concurrency * TOKENS_PER_S_PER_STREAM * run.workload.choices
 
 
 def workers_for(run: RunSpec, cores: int | None = None) -> int:

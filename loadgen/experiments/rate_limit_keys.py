@@ -45,7 +45,8 @@ def check_fits_the_minute(run: RunSpec) -> None:
     what = run.load_label if together > 1 else "a request"
     if run.requests_per_minute is not None and together > run.requests_per_minute:
         raise UsageError(f"{what} is more than --requests-per-minute {run.requests_per_minute} lets go at once")
-    tokens = together * sum(longest(run))
+    prompt_tokens, answer_tokens = longest(run)
+    tokens = together * (prompt_tokens + run.workload.choices * answer_tokens)
     if run.tokens_per_minute is not None and tokens > run.tokens_per_minute:
         raise UsageError(
             f"{what} of {tokens:,} tokens, prompt and answer together, is more than --tokens-per-minute {run.tokens_per_minute} "

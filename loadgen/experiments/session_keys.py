@@ -48,6 +48,8 @@ def check_sessions(spec: "SweepSpec", origin: Origin) -> None:
             )
     if spec.endpoint != "chat":
         raise UsageError(f"{name('turns')} needs --endpoint chat, since a conversation is a list of messages")
+    if spec.choices > 1:
+        raise UsageError(f"{name('turns')} does not go with {name('choices')}: a conversation goes on from one answer")
     if spec.dataset is not None:
         raise UsageError(f"{name('turns')} does not go with {name('dataset')}, each of whose lines is asked by itself")
     if spec.tokens_per_minute is not None:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 Whole = Annotated[int, Field(ge=1)]
 
 _LONGEST_SIDE_PIXELS = 8192
+_MOST_CHOICES = 128  # the most that OpenAI's own API takes
 
 
 def _as_size(value: object) -> object:
@@ -39,6 +40,7 @@ class WorkloadKeys(BaseModel):
     images_per_request: Whole = 1
 
     dataset: str | None = None
+    choices: Annotated[int, Field(ge=1, le=_MOST_CHOICES)] = 1
 
     def workload_of(self, dataset: Dataset | None) -> Workload:
         """The same for a run; `dataset` is what `dataset` names, if it names one."""
@@ -47,6 +49,7 @@ class WorkloadKeys(BaseModel):
             prefix=None if self.prefix_tokens is None else SharedPrefix(self.prefix_tokens, self.prefix_groups),
             images=None if self.image is None else Images(*self.image, self.images_per_request),
             dataset=None if dataset is None else dataset.source,
+            choices=self.choices,
         )
 
     @property
@@ -57,6 +60,8 @@ class WorkloadKeys(BaseModel):
             unused.add("prefix_groups")
         if self.image is None:
             unused.add("images_per_request")
+        if self.choices == 1:
+            unused.add("choices")
         return unused
 
 

@@ -3,7 +3,7 @@
 Pure data, imports nothing of the project. Everything left out means independent prompts of exactly the lengths asked.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 
@@ -81,17 +81,22 @@ class Sessions:
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """What the prompts of a run consist of. `range_ratio` r spreads both lengths evenly over ±r of what is asked."""
+    """What the requests of a run consist of. `range_ratio` r spreads both lengths evenly over ±r of what is asked.
+
+    `choices` are how many answers each asks for side by side, each of them of the output tokens asked.
+    """
 
     range_ratio: float = 0.0
     prefix: SharedPrefix | None = None
     images: Images | None = None
     dataset: DatasetSource | None = None
     sessions: Sessions | None = None
+    choices: int = 1
 
     def to_json(self) -> dict[str, Any]:
         """Only what differs from independent prompts of exact length, so that the plain workload is an empty object."""
-        return {key: value for key, value in asdict(self).items() if value}
+        plain = {field.name: field.default for field in fields(self)}
+        return {key: value for key, value in asdict(self).items() if value != plain[key]}
 
     @classmethod
     def from_json(cls, document: dict[str, Any]) -> "Workload":
@@ -114,7 +119,8 @@ class Workload:
         """What is special about the prompts, for a person: `±20 % of length, an image of 512x512`; empty when nothing is."""
         parts = [f"±{self.range_ratio * 100:g} % of length"] if self.range_ratio else []
         others = (self.sessions, self.dataset, self.prefix, self.images)
-        return ", ".join([*parts, *(part.label for part in others if part is not None)])
+        answers = [f"{self.choices:,} choices each"] if self.choices > 1 else []
+        return ", ".join([*parts, *(part.label for part in others if part is not None), *answers])
 
 
 PLAIN = Workload()

@@ -25,7 +25,7 @@ class Schedule:
     """n requests in the order in which they are to go out.
 
     `bodies` are encoded JSON. `prompt_tokens` and `output_tokens` are what each asks for, int32 of shape (n,);
-    -1 where only the server can tell.
+    -1 where only the server can tell. Each asks for `choices` answers side by side, and `output_tokens` are those of all.
     `offsets_ns` are intended arrivals from t = 0, int64 of shape (n,), for the open loop; None where requests wait for a
     free caller instead.
     Each `turns` requests on end are one conversation. The body of a later turn holds the message that it adds alone: what was
@@ -39,6 +39,7 @@ class Schedule:
     offsets_ns: NDArray[np.int64] | None
     turns: int = 1
     think_ns: NDArray[np.int64] | None = None
+    choices: int = 1
 
     def __len__(self) -> int:
         return len(self.bodies)
@@ -106,20 +107,21 @@ def build(
         offsets = trace.offsets_ns(spec.shape.trace.time_scale, requests)
     elif isinstance(spec.shape, OpenLoop):
         offsets = offsets_ns(spec.shape, requests, spec.seed)
-    turns = spec.workload.turns
+    turns, choices = spec.workload.turns, spec.workload.choices
     return Schedule(
         bodies=BodyFile.write(
-            encode_body(spec.endpoint, dialect, spec.model, prompt, answer_tokens, chunk_counts)
+            encode_body(spec.endpoint, dialect, spec.model, prompt, answer_tokens, chunk_counts, choices)
             for prompt, answer_tokens in zip(asked, output_tokens.tolist(), strict=True)
         ),
         # What an image is worth in tokens is the server's affair, and what an earlier answer is worth as a part of a prompt.
         prompt_tokens=np.where(
             (np.arange(requests) % turns > 0) | (spec.workload.images is not None), np.int32(-1), input_tokens
         ),
-        output_tokens=output_tokens,
+        output_tokens=output_tokens * np.int32(choices),
         offsets_ns=offsets,
         turns=turns,
         think_ns=_think_ns(spec, requests),
+        choices=choices,
     )
 
 

@@ -106,18 +106,22 @@ def encode_body(
     prompt: Prompt,
     output_tokens: int,
     chunk_counts: tuple[ChunkCounts, ...],
+    choices: int = 1,
 ) -> bytes:
     """The JSON body of one streaming request, greedy, of exactly `output_tokens` where the dialect can ask for it.
 
-    `chunk_counts` are the means by which the server is asked to tell the tokens of each chunk.
+    `chunk_counts` are the means by which the server is asked to tell the tokens of each chunk. Several `choices`, each of
+    `output_tokens`, are sampled: greedy ones would be the same, and vLLM refuses them.
     """
     body: dict[str, Any] = {
         "model": model,
         "max_tokens": output_tokens,
-        "temperature": 0,
+        "temperature": 0 if choices == 1 else 1,
         "stream": True,
         "stream_options": {"include_usage": True},
     }
+    if choices > 1:
+        body["n"] = choices
     if dialect == "vllm":
         body["ignore_eos"] = True
     if "token_ids" in chunk_counts:

@@ -64,6 +64,24 @@ def test_a_prefix_that_the_workload_shares_may_be_cached(healthy: dict[str, Any]
 
 
 @pytest.mark.parametrize(
+    ("finished", "hit_ratio", "expected"),
+    [
+        (3000, 2 / 3, set()),
+        (3100, 2 / 3, {"other_requests"}),
+        (3000, 0.7, {"prefix_cache_hits"}),
+    ],
+)
+def test_each_choice_is_one_of_the_servers_requests(
+    healthy: dict[str, Any], finished: int, hit_ratio: float, expected: set[str]
+) -> None:
+    """And two of three may find the prompt of the first in its cache."""
+    account = ACCOUNT | {"requests_finished": finished, "requests_sent": 1000, "prefix_cache_hit_ratio": hit_ratio}
+    spec = replace(SPEC, workload=Workload(choices=3))
+    codes = {finding.code for finding in judge(spec, copy.deepcopy(healthy) | {"server_account": account}).findings}
+    assert codes & {"other_requests", "prefix_cache_hits"} == expected
+
+
+@pytest.mark.parametrize(
     ("theirs_s", "ours_s", "expected"),
     [(0.091, 0.1, None), (0.089, 0.1, "note"), (0.001, 0.0059, None), (0.2, 0.1, None), (0.0, 0.0, None)],
 )

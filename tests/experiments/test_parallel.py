@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from loadgen.experiments.parallel import EVENTS_PER_S_PER_WORKER, events_per_s, workers_for
+from loadgen.load.content import Workload
 from loadgen.load.spec import ClosedLoop, OpenLoop, RunSpec
 
 RUN = RunSpec("http://server/v1", "m", ClosedLoop(1), input_tokens=8, output_tokens=128, requests=100_000)
@@ -13,6 +14,8 @@ RUN = RunSpec("http://server/v1", "m", ClosedLoop(1), input_tokens=8, output_tok
 def test_events_are_output_tokens() -> None:
     assert events_per_s(replace(RUN, shape=OpenLoop(10.0))) == 1280.0
     assert events_per_s(replace(RUN, shape=ClosedLoop(64))) == 6400.0
+    assert events_per_s(replace(RUN, shape=OpenLoop(10.0), workload=Workload(choices=2))) == 2560.0
+    assert events_per_s(replace(RUN, shape=ClosedLoop(64), workload=Workload(choices=2))) == 12_800.0
 
 
 @pytest.mark.parametrize(

@@ -33,6 +33,7 @@ def test_one_process_alone_keeps_a_limit() -> None:
         ({"concurrency": "4", "requests_per_minute": "60", "workers": "2"}, "--workers is 2, and --requests-per-minute can be kept by one"),
         ({"concurrency": "4", "tokens_per_minute": "900", "workers": "2"}, "--workers is 2, and --tokens-per-minute can be kept by one"),
         ({"tokens_per_minute": "23"}, "a request of 24 tokens, prompt and answer together, is more than --tokens-per-minute 23"),
+        ({"tokens_per_minute": "39", "choices": "2"}, "a request of 40 tokens, prompt and answer together, is more than --tokens-per-minute 39"),
         ({"concurrency": None, "wave": "8", "requests_per_minute": "7"}, "is more than --requests-per-minute 7 lets go at once"),
         ({"concurrency": None, "wave": "8", "tokens_per_minute": "100"}, "of 192 tokens, prompt and answer together, is more than"),
         (OPEN | {"tokens_per_minute": "90", "image": "8x8", "endpoint": "chat"}, "--tokens-per-minute does not go with --image"),

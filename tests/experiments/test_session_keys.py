@@ -51,6 +51,7 @@ def test_the_longest_prompt_holds_the_whole_conversation() -> None:
         (CHAT | {"concurrency": None, "wave": "4"}, "--turns does not go with --wave"),
         (CHAT | {"concurrency": None, "trace": "t.jsonl", "input_tokens": None, "output_tokens": None}, "--turns does not go with --trace"),
         (CHAT | {"dataset": "d.jsonl", "input_tokens": None}, "--turns does not go with --dataset"),
+        (CHAT | {"choices": "2"}, "--turns does not go with --choices"),
         (CHAT | {"tokens_per_minute": "900"}, "--tokens-per-minute does not go with --turns"),
         (CHAT | {"requests": "30"}, "does not come out even in conversations of 4 turns; ask for 28 or 32"),
         (CHAT | {"requests": "12"}, "fewer than one conversation of 4 turns for each of 4 callers; ask for 16 or more"),

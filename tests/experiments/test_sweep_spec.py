@@ -82,10 +82,25 @@ def test_a_file_and_flags_of_the_same_meaning_have_the_same_hash() -> None:
 
 
 @pytest.mark.parametrize(
-    "changes", [{"model": "n"}, {"seed": "1"}, {"concurrency": "1,5"}, {"repeats": "2"}, {"endpoint": "chat"}]
+    "changes",
+    [{"model": "n"}, {"seed": "1"}, {"concurrency": "1,5"}, {"repeats": "2"}, {"endpoint": "chat"}, {"choices": "2"}],
 )
 def test_whatever_changes_the_runs_changes_the_hash(changes: dict[str, object]) -> None:
     assert grid_hash(resolve(spec(**changes))) != grid_hash(resolve(spec()))
+
+
+def test_a_single_choice_is_a_plain_run() -> None:
+    assert grid_hash(resolve(spec(choices="1"))) == grid_hash(resolve(spec()))
+    assert "choices" not in spec(choices="1").to_json()
+    assert spec(choices="2").to_json()["choices"] == 2
+    (run, _) = resolve(spec(choices="2"))
+    assert RunSpec.from_json(run.to_json()) == run
+
+
+@pytest.mark.parametrize("choices", ["0", "129", "1.5"])
+def test_the_number_of_choices_has_bounds(choices: str) -> None:
+    with pytest.raises(UsageError, match="--choices must be"):
+        spec(choices=choices)
 
 
 def test_the_name_and_the_spelling_of_the_url_do_not_change_the_hash() -> None:

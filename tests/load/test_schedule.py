@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from loadgen.load.content import Workload
 from loadgen.load.schedule import build, planned_requests
 from loadgen.load.spec import ClosedLoop, OpenLoop, RunSpec, Wave
 from loadgen.load.workload import FIRST_SAFE_TOKEN_ID, LAST_SAFE_TOKEN_ID, ChunkCounts, generator, text_prompt
@@ -31,6 +32,16 @@ def test_token_prompts_are_exact_safe_and_share_no_prefix() -> None:
     assert len({tuple(prompt[:16]) for prompt in prompts}) == 40  # 16: the smallest block a server caches
     assert {body["max_tokens"] for body in bodies} == {7}
     assert all(body["ignore_eos"] and body["stream"] and body["return_token_ids"] for body in bodies)
+
+
+def test_several_choices_are_sampled_and_their_tokens_add_up() -> None:
+    schedule = build(replace(SPEC, workload=Workload(choices=3)), 2, "a", "vllm")
+    body = json.loads(schedule.bodies[0])
+    assert (body["n"], body["max_tokens"], body["temperature"]) == (3, 7, 1)
+    assert (schedule.choices, schedule.output_tokens.tolist()) == (3, [21, 21])
+    single = json.loads(build(SPEC, 2, "a", "vllm").bodies[0])
+    assert "n" not in single
+    assert single["temperature"] == 0
 
 
 def test_prompts_follow_their_own_seed_and_arrivals_the_numeric_one() -> None:

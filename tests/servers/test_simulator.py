@@ -241,17 +241,18 @@ def test_metrics_count_exactly(client: httpx2.Client) -> None:
     before = scrape(client)
     client.post("/v1/completions", json=completion(stream=True, max_tokens=5))
     client.post("/v1/chat/completions", json=chat())
+    client.post("/v1/completions", json=completion(stream=True, max_tokens=2, n=3))
     grown = {name: value - before[name] for name, value in scrape(client).items()}
     assert grown == {
         "num_requests_running": 0,
         "num_requests_waiting": 0,
         "kv_cache_usage_perc": 0,
-        "prefix_cache_queries_total": 3 + 7,
+        "prefix_cache_queries_total": 3 + 7 + 3 * 3,
         "prefix_cache_hits_total": 0,
-        "prompt_tokens_total": 3 + 7,
-        "generation_tokens_total": 5 + 4,
+        "prompt_tokens_total": 3 + 7 + 3 * 3,
+        "generation_tokens_total": 5 + 4 + 3 * 2,
         "request_success_total.stop": 0,
-        "request_success_total.length": 2,
+        "request_success_total.length": 2 + 3,
         "request_success_total.abort": 0,
         "request_success_total.error": 0,
     }

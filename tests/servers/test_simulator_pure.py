@@ -181,6 +181,7 @@ def test_continuous_usage_needs_include_usage() -> None:
         (body(prompt=["a", "b"]), 400, "prompt", "one string or one list"),
         (body(prompt=[5, 999999]), 400, None, "Token id 999999 is out of vocabulary"),
         (body(n=0), 400, "n", "n must be a whole number from 1"),
+        (body(n=2, temperature=0), 400, None, "n must be 1 when using greedy sampling, got 2."),
         (body(stream_options={"include_usage": True}), 400, "stream_options", "only be defined when `stream=True`."),
         (
             body(prompt=[7] * 110),

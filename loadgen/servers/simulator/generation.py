@@ -87,6 +87,8 @@ def parse_generation(body: bytes, chat: bool, options: SimulatorOptions) -> Gene
     choices = 1 if document.get("n") is None else document["n"]
     if type(choices) is not int or not 1 <= choices <= _MOST_CHOICES:
         raise _wrong(f"n must be a whole number from 1 to {_MOST_CHOICES}.", "n", choices)
+    if choices > 1 and document.get("temperature") == 0:
+        raise Refusal(f"n must be 1 when using greedy sampling, got {choices}.")
     prompt_ids = _chat_prompt(document) if chat else _text_prompt(document)
     room_tokens = options.max_model_len - len(prompt_ids)
     if room_tokens < 1:

@@ -159,7 +159,7 @@ class Simulator:
             body = encode(whole_answer(generation, completion_id, _now_s(), model))
             head = http_head(200, {"content-length": str(len(body)), "content-type": JSON}, request.keep_alive)
             script = whole(head + body, generation.output_tokens - 1, record.output_tokens)
-        answer = Answer(record, script, connection)
+        answer = Answer(record, script, connection, generation.choices)
         connection.on_hang_up = lambda: self._service.drop(answer)
         self._truth.add(record, request.kernel_stamped)
         self._service.admit(answer)

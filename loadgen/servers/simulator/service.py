@@ -20,12 +20,26 @@ _WRITES_A_RING = 256  # then the sockets have their turn, however late the sched
 
 
 class Answer:
-    """One request in service: what is left to send of it, and the connection to send it on."""
+    """One request in service: what is left to send of it, and the connection to send it on.
 
-    __slots__ = ("_connection", "_ending", "_next", "_script", "finished", "ordinal", "record", "sent_tokens")
+    vLLM makes a request of each of its `choices`, and counts them so.
+    """
 
-    def __init__(self, record: TruthRecord, script: Script, connection: Connection) -> None:
+    __slots__ = (
+        "_connection",
+        "_ending",
+        "_next",
+        "_script",
+        "choices",
+        "finished",
+        "ordinal",
+        "record",
+        "sent_tokens",
+    )
+
+    def __init__(self, record: TruthRecord, script: Script, connection: Connection, choices: int = 1) -> None:
         self.record = record
+        self.choices = choices
         self.ordinal = 0
         self.sent_tokens = 0
         self.finished = False
@@ -109,7 +123,7 @@ class Service:
 
     def drop(self, answer: Answer) -> None:
         """Its connection ended before the answer did: free its place."""
-        self.counters.aborted_requests += 1
+        self.counters.aborted_requests += answer.choices
         if answer in self._running:
             self._release(answer, time.monotonic_ns())
         else:
@@ -131,14 +145,14 @@ class Service:
             tokens = answer.send_next()
             counters.generation_tokens += tokens
             if tokens and answer.sent_tokens == tokens:
-                counters.prompt_tokens += answer.record.prompt_tokens
+                counters.prompt_tokens += answer.choices * answer.record.prompt_tokens
             if answer not in self._running:  # the write found that the client was gone
                 continue
             if answer.due_token is not None:
                 heappush(due, (timetable.due_ns(answer.due_token), ordinal, answer, timetable))
                 continue
             if answer.finished:
-                counters.finished_requests += 1
+                counters.finished_requests += answer.choices
                 self._release(answer, due_ns)
             answer.end()
         self._set_alarm()
@@ -148,7 +162,7 @@ class Service:
         record.start_ns = start_ns
         timetable = Timetable(self._options, start_ns, record.prompt_tokens, len(self._running), answer.ordinal)
         self._running.add(answer)
-        self.counters.prefix_cache_queries_tokens += record.prompt_tokens
+        self.counters.prefix_cache_queries_tokens += answer.choices * record.prompt_tokens
         assert answer.due_token is not None
         entry = (timetable.due_ns(answer.due_token), answer.ordinal, answer, timetable)
         heappush(self._due, entry)
