@@ -145,6 +145,24 @@ def test_long_prompts_are_not_sent_back_and_usage_counts_each_token(
         assert set(store.records(document["run_id"]).counted_by) == {CountedBy.USAGE}
 
 
+@pytest.mark.parametrize("endpoint", ["completions", "chat"])
+def test_several_choices_come_whole_and_are_the_servers_own_count(
+    real_server: RealServer, loadgen: Loadgen, tmp_path: Path, endpoint: str
+) -> None:
+    ended = loadgen(
+        *("run", "--url", real_server.url, "--model", real_server.model, "--endpoint", endpoint, "--concurrency", "2"),
+        *("--requests", "8", "--input-tokens", "64", "--output-tokens", "16", "--choices", "3", "--json"),
+        *("--db", f"sqlite:///{tmp_path / 'loadgen.db'}"),
+    )
+    assert ended.stdout, ended.stderr
+    document = json.loads(ended.stdout)
+    assert document["outcomes"]["ok"] == 8
+    assert document["tokens"] == {"prompt": 8 * 64, "output": 8 * 3 * 16, "counted_by": "token_ids"}
+    assert document["server_account"]["requests_finished"] == 8 * 3
+    found = {finding["code"] for finding in document["verdict"]["findings"]}
+    assert not found & {"other_requests", "output_length_off", "prefix_cache_hits"}
+
+
 def test_a_wrong_model_name_is_one_sentence_that_names_the_right_one(
     real_server: RealServer, loadgen: Loadgen, tmp_path: Path
 ) -> None:
