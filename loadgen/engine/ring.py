@@ -48,7 +48,7 @@ class RingSelector(StreamSelector):
     def __init__(self) -> None:
         self._ring = Uring()
         super().__init__()
-        self.log = ReadLog()
+        self._log = ReadLog()
         self._pool = np.frombuffer(self._ring.pool, dtype=np.uint8)
         self._streams: dict[int, Reader] = {}  # by token
         self._descriptors: dict[int, int] = {}  # by token
@@ -57,6 +57,11 @@ class RingSelector(StreamSelector):
         self._next_token = _OWN
         self._own_is_watched = False
 
+    @property
+    def log(self) -> ReadLog:
+        """Where the reads of plain answers go."""
+        return self._log
+
     def watch(self, sock: socket.socket, reader: Reader) -> int:
         """Serve `reader` with whatever `sock` receives; returns the stream's token in `log`.
 
@@ -64,7 +69,7 @@ class RingSelector(StreamSelector):
         """
         self._next_token = token = self._next_token + 1
         fd = sock.fileno()
-        self.log.make_room_for(token)
+        self._log.make_room_for(token)
         self._streams[token] = reader
         self._descriptors[token] = fd
         self._tokens[fd] = token
@@ -108,7 +113,7 @@ class RingSelector(StreamSelector):
 
     def _take(self, completions: bytes) -> int:
         """Give every completion to whom it belongs; how many of them were reads."""
-        log, pool = self.log, self._ring.pool
+        log, pool = self._log, self._ring.pool
         allowed = log.allowed
         begin = log.place
         width = others = 0
@@ -151,15 +156,15 @@ class RingSelector(StreamSelector):
         each = np.frombuffer(completions, dtype=_COMPLETIONS)
         token, length, flags = each["token"], each["result"], each["flags"]
         brought = length - DATA_AT
-        left = self.log.allowances.take(token, mode="clip") - brought
+        left = self._log.allowances.take(token, mode="clip") - brought
         end = (flags >> BUFFER_SHIFT) * BUFFER_BYTES + length
         plain = self._pool.take(end + _TELLING_BYTE, mode="clip") != _CR
         plain &= (left > 0) & (length >= _SHORTEST) & (flags & _USUAL == _USUAL)
         if plain.all():
-            np.subtract.at(self.log.allowances, token, brought)
+            np.subtract.at(self._log.allowances, token, brought)
             return (), int(length.max())
         plain &= ~np.isin(token, token[~plain])
-        np.subtract.at(self.log.allowances, token[plain], brought[plain])
+        np.subtract.at(self._log.allowances, token[plain], brought[plain])
         rest = np.flatnonzero(~plain)
         return zip(rest.tolist(), each[rest].tolist(), strict=True), int(length.max(where=plain, initial=0))
 

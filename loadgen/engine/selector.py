@@ -38,10 +38,7 @@ class Reader(Protocol):
 
 
 class StreamSelector(selectors.EpollSelector):
-    """`rest` says when to rest between two looks; `asked` is set when something is scheduled: asyncio must have its turn.
-
-    `log` keeps what plain answers bring, where reads can go by without their streams.
-    """
+    """`rest` says when to rest between two looks; `asked` is set when something is scheduled: asyncio must have its turn."""
 
     name: ReadsBy = "epoll"
 
@@ -50,8 +47,12 @@ class StreamSelector(selectors.EpollSelector):
         self._epoll = select.epoll.fromfd(os.dup(self.fileno()))  # another handle on the same set
         self._readers: dict[int, Reader] = {}
         self.rest: Rest | None = None
-        self.log: ReadLog | None = None
         self.asked = False
+
+    @property
+    def log(self) -> ReadLog | None:
+        """Where the reads of plain answers go, if streams can be read without being looked at."""
+        return None
 
     def watch(self, sock: socket.socket, reader: Reader) -> int:
         """Serve `reader` whenever `sock` has bytes, or its end; returns the stream's token in `log`, where there is one."""
