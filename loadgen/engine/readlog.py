@@ -2,49 +2,42 @@
 
 When a stream's next event comes its own objects have left the processor's cache: to touch them costs more than the read. So as
 long as an answer is plain, which is to say that nothing can be learned from its bytes but that they came, nothing of its stream
-is touched but one number. What many reads brought is copied at once, as it lies in the ring's buffers; after the run each answer
-finds its reads by the stream's token and their places in the log.
+is touched but one number. After the run each answer finds its reads by the stream's token and their places in the log.
 """
 
 import time
 from array import array
 from collections.abc import Callable, Iterator
 
-import numpy as np
-
 from loadgen.engine.exchange import Logged, stamp_of
 from loadgen.engine.overflow import MOST_BYTES_IN_MEMORY, Overflow
 from loadgen.engine.uring import (
     ANCILLARY_LENGTH_AT,
-    BUFFER_SHIFT,
-    BUFFERS,
     COMPLETION,
     DATA_AT,
     HAS_BUFFER,
     STAMP_AT,
 )
 
-Batch = tuple[int, int, bytes, list[int], int, int, bytes]
-"""(place of its first completion, wall-clock ns when they were taken, the completions, which of them are not plain reads, its
-first buffer, bytes kept of each buffer, the buffers' beginnings end to end)."""
+Batch = tuple[int, int, bytes, list[int], bytes]
+"""(place of its first completion, wall-clock ns when they were taken, the completions, the places of reads that are not plain,
+the plain ones as they lay in their buffers, end to end)."""
 
 Reads = tuple[list[bytes], list[bytes]]
 """(what each read brought, its stamp)."""
 
 _BATCH_OVERHEAD_BYTES = 300
-_STREAMS = 1024  # to begin with
 
 
 class ReadLog:
     """`place` is the number of the completion that is being served; it counts from 1 through all that the ring completes.
 
     `allowed[token]` is how many more bytes a stream may receive without being looked at: above 0 while its answer is plain.
-    `allowances` are the same numbers for NumPy.
     """
 
     def __init__(self) -> None:
         self.place = 1
-        self._let_in(array("q", bytes(8 * _STREAMS)))
+        self.allowed = array("q")
         self._batches: Overflow[Batch] = Overflow(MOST_BYTES_IN_MEMORY, lambda: None)
 
     def keep_within(self, most_bytes: int, on_full: Callable[[], None]) -> None:
@@ -53,17 +46,13 @@ class ReadLog:
 
     def make_room_for(self, token: int) -> None:
         """Let `allowed` have a place for that stream."""
-        if token >= len(self.allowed):
-            self._let_in(self.allowed + array("q", bytes(8 * len(self.allowed))))
+        while token >= len(self.allowed):
+            self.allowed.append(0)
 
-    def _let_in(self, allowed: "array[int]") -> None:
-        self.allowed = allowed
-        self.allowances = np.frombuffer(allowed, dtype=np.int64)
-
-    def append(self, place: int, completions: bytes, others: list[int], buffer: int, width: int, copied: bytes) -> None:
-        """Keep the plain reads among `completions`, which begin at `place`. Their buffers begin with number `buffer`."""
-        batch = (place, time.time_ns(), completions, others, buffer, width, copied)
-        self._batches.add(batch, len(copied) + len(completions) + _BATCH_OVERHEAD_BYTES)
+    def append(self, place: int, completions: bytes, looked_at: list[int], plain: bytes) -> None:
+        """Keep the plain reads among `completions`, which begin at `place`."""
+        size_bytes = len(plain) + len(completions) + _BATCH_OVERHEAD_BYTES
+        self._batches.add((place, time.time_ns(), completions, looked_at, plain), size_bytes)
 
     @property
     def failure(self) -> str | None:
@@ -141,11 +130,12 @@ class Regrouped:
 
 def _plain_reads(batch: Batch) -> Iterator[tuple[int, int, bytes, bytes]]:
     """(place, token, stamp, what was received) of each plain read."""
-    first, taken_ns, completions, others, buffer, width, copied = batch
-    without = set(others)
+    first, taken_ns, completions, looked_at, plain = batch
+    without = set(looked_at)
+    at = 0
     for place, (token, length, flags) in enumerate(COMPLETION.iter_unpack(completions), first):
         if flags & HAS_BUFFER and place not in without:
-            at = ((flags >> BUFFER_SHIFT) - buffer) % BUFFERS * width
-            stamped = copied[at + ANCILLARY_LENGTH_AT]
-            stamp = copied[at + STAMP_AT : at + DATA_AT] if stamped else stamp_of(taken_ns)
-            yield place, token, stamp, copied[at + DATA_AT : at + length]
+            stamped = plain[at + ANCILLARY_LENGTH_AT]
+            stamp = plain[at + STAMP_AT : at + DATA_AT] if stamped else stamp_of(taken_ns)
+            yield place, token, stamp, plain[at + DATA_AT : at + length]
+            at += length

@@ -6,12 +6,12 @@ against the time between two events of one stream. A closed loop sends its next 
 must not rest. Pure.
 """
 
-REST_S = 0.001
+REST_S = 0.002
 _LOOK_S = 0.02  # how long is counted before it is decided anew
 _FEW = 4  # events that one waking should read at least
 _OVERSLEPT_S = 2 * REST_S
 _OFF_S = 0.5  # after one rest that the system made longer: it is busy, and bytes would wait for us
-_RESTS_PER_GAP = 8  # between two events of one stream: what the streams do is not all that regular
+_RESTS_PER_GAP = 4  # between two events of one stream: what the streams do is not all that regular
 
 
 class Rest:
@@ -21,7 +21,7 @@ class Rest:
         self._streams = streams
         self._since_s = 0.0
         self._served = 0
-        self._rest_s = 0.0
+        self.now_s = 0.0
         self._off_until_s = 0.0
 
     def after(self, served: int, now_s: float) -> float:
@@ -32,12 +32,12 @@ class Rest:
             expected = self._served / counted_s * REST_S  # events within one rest
             seldom_twice = expected * _RESTS_PER_GAP <= self._streams
             allowed = now_s >= self._off_until_s
-            self._rest_s = REST_S if allowed and expected >= _FEW and seldom_twice else 0.0
+            self.now_s = REST_S if allowed and expected >= _FEW and seldom_twice else 0.0
             self._since_s, self._served = now_s, 0
-        return self._rest_s
+        return self.now_s
 
     def woken(self, slept_at_s: float, now_s: float) -> float:
         """Take note of a rest from `slept_at_s` to `now_s`, which is returned."""
         if now_s - slept_at_s > _OVERSLEPT_S:
-            self._rest_s, self._off_until_s = 0.0, now_s + _OFF_S
+            self.now_s, self._off_until_s = 0.0, now_s + _OFF_S
         return now_s

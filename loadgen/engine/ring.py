@@ -3,11 +3,8 @@
 import select
 import selectors
 import socket
-from collections.abc import Iterable
 from errno import ECANCELED, ENOBUFS
 from os import strerror
-
-import numpy as np
 
 from loadgen.engine.readlog import ReadLog
 from loadgen.engine.record import ReadsBy
@@ -32,10 +29,6 @@ _OWN = 0  # the token of asyncio's own descriptors; those of streams are never u
 _TELLING_BYTE = -4
 _CR = 13
 _SHORTEST = DATA_AT - _TELLING_BYTE
-_USUAL = HAS_BUFFER | GOES_ON
-
-_MANY = 32  # from so many on NumPy costs less than it saves
-_COMPLETIONS = np.dtype([("token", "i8"), ("result", "i4"), ("flags", "i4")])
 
 _GATHER_S = 0.00005  # so that one waking reads several streams also where there is no rest, as in an open loop
 
@@ -49,7 +42,6 @@ class RingSelector(StreamSelector):
         self._ring = Uring()
         super().__init__()
         self._log = ReadLog()
-        self._pool = np.frombuffer(self._ring.pool, dtype=np.uint8)
         self._streams: dict[int, Reader] = {}  # by token
         self._descriptors: dict[int, int] = {}  # by token
         self._tokens: dict[int, int] = {}  # by descriptor
@@ -116,57 +108,30 @@ class RingSelector(StreamSelector):
         log, pool = self._log, self._ring.pool
         allowed = log.allowed
         begin = log.place
-        width = others = 0
-        if len(completions) >= _MANY * COMPLETION.size:
-            rest, width = self._without_plain(completions)
-        else:
-            rest = enumerate(COMPLETION.iter_unpack(completions))
+        plain: list[bytes] = []
         looked_at: list[int] = []
-        for number, (token, length, flags) in rest:
+        for place, (token, length, flags) in enumerate(COMPLETION.iter_unpack(completions), begin):
             if flags & HAS_BUFFER:
                 left = allowed[token] - length + DATA_AT
                 end = (flags >> BUFFER_SHIFT) * BUFFER_BYTES + length
                 if left > 0 and length >= _SHORTEST and pool[end + _TELLING_BYTE] != _CR:
                     allowed[token] = left
-                    if length > width:
-                        width = length
+                    plain.append(pool[end - length : end])
                 else:
-                    log.place = begin + number
-                    looked_at.append(log.place)
+                    log.place = place
+                    looked_at.append(place)
                     self._look_at(token, end - length, length)
                 if not flags & GOES_ON and length > DATA_AT:
                     self._go_on(token)
             else:
-                others += 1
-                log.place = begin + number
+                log.place = place
                 self._serve_other(token, length)
         log.place = begin + len(completions) // COMPLETION.size
-        reads = log.place - begin - others
-        if width:
-            first = self._ring.first_buffer
-            log.append(begin, completions, looked_at, first, width, self._ring.beginnings(first, reads, width))
+        if plain:
+            log.append(begin, completions, looked_at, b"".join(plain))
+        reads = len(plain) + len(looked_at)
         self._ring.give_back(reads)
         return reads
-
-    def _without_plain(self, completions: bytes) -> tuple[Iterable[tuple[int, tuple[int, int, int]]], int]:
-        """(what is to be served one by one, each with its number; the length of the longest read that is not).
-
-        The same as for few, by NumPy: plain reads pass by. After a read that is not plain its stream's later ones may not be.
-        """
-        each = np.frombuffer(completions, dtype=_COMPLETIONS)
-        token, length, flags = each["token"], each["result"], each["flags"]
-        brought = length - DATA_AT
-        left = self._log.allowances.take(token, mode="clip") - brought
-        end = (flags >> BUFFER_SHIFT) * BUFFER_BYTES + length
-        plain = self._pool.take(end + _TELLING_BYTE, mode="clip") != _CR
-        plain &= (left > 0) & (length >= _SHORTEST) & (flags & _USUAL == _USUAL)
-        if plain.all():
-            np.subtract.at(self._log.allowances, token, brought)
-            return (), int(length.max())
-        plain &= ~np.isin(token, token[~plain])
-        np.subtract.at(self._log.allowances, token[plain], brought[plain])
-        rest = np.flatnonzero(~plain)
-        return zip(rest.tolist(), each[rest].tolist(), strict=True), int(length.max(where=plain, initial=0))
 
     def _look_at(self, token: int, at: int, length: int) -> None:
         """Hand a read of `length` bytes with its head, at that place of the pool, to its reader."""

@@ -73,9 +73,10 @@ class StreamSelector(selectors.EpollSelector):
         """Serve streams until something of asyncio's own is ready or was asked for, or the time is over."""
         self.asked = False
         until_s = None if timeout is None else time.monotonic() + timeout
-        wait_s, rest_s = timeout, 0.0
+        wait_s = timeout
+        rest_s = self.rest.now_s if self.rest is not None else 0.0
         while True:
-            served, others = self._serve(wait_s, rest_s)
+            served, others = self._serve(wait_s, rest_s if wait_s is None else min(rest_s, wait_s))
             if others or self.asked or not (served or rest_s):
                 return others
             now_s = time.monotonic()

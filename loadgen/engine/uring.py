@@ -13,8 +13,6 @@ import mmap
 import os
 import struct
 
-import numpy as np
-
 _SETUP, _ENTER, _REGISTER = 425, 426, 427  # the same numbers on every architecture
 _SETUP_CQSIZE, _SETUP_SINGLE_ISSUER, _SETUP_DEFER_TASKRUN = 1 << 3, 1 << 12, 1 << 13
 _FEAT_SINGLE_MMAP, _FEAT_NODROP, _FEAT_EXT_ARG, _FEAT_MIN_TIMEOUT = 1 << 0, 1 << 1, 1 << 8, 1 << 15
@@ -125,18 +123,6 @@ class Uring:
         self._cq_head[0] = tail
         return completions
 
-    @property
-    def first_buffer(self) -> int:
-        """The number of the oldest buffer that was not given back."""
-        return self._buffer_tail % BUFFERS
-
-    def beginnings(self, first: int, buffers: int, width: int) -> bytes:
-        """The first `width` bytes of each of so many buffers from number `first` on, end to end."""
-        rest = first + buffers - BUFFERS
-        if rest > 0:
-            return self._rows[first:, :width].tobytes() + self._rows[:rest, :width].tobytes()
-        return self._rows[first : first + buffers, :width].tobytes()
-
     def give_back(self, buffers: int) -> None:
         """Let the kernel use so many buffers again, the oldest of those that completions have named.
 
@@ -192,7 +178,6 @@ class Uring:
 
     def _lend_buffers(self) -> None:
         self.pool = mmap.mmap(-1, BUFFERS * BUFFER_BYTES)
-        self._rows = np.frombuffer(self.pool, dtype=np.uint8).reshape(BUFFERS, BUFFER_BYTES)
         pool_address = ctypes.addressof(ctypes.c_char.from_buffer(self.pool))
         self._buffer_ring = mmap.mmap(-1, BUFFERS * _BUFFER.size)
         self._shared_tail = memoryview(self._buffer_ring)[_BUFFER.size - 2 : _BUFFER.size].cast("H")

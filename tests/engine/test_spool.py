@@ -89,8 +89,8 @@ class Streams:
             self.spool.relieve()
 
     def batch(self, tokens: list[int]) -> None:
-        begin, first, width = self.log.place, self.buffer, 0
-        completions, looked_at, rows = [], [], []
+        begin = self.log.place
+        completions, looked_at, plain = [], [], []
         for number, token in enumerate(tokens):
             self.log.place = begin + number
             if token == 8:  # something that is no read
@@ -98,7 +98,6 @@ class Streams:
                 continue
             received = bytes([self.chance.randrange(256)]) * self.chance.randrange(4, 90)
             stamp_ns = next(self.clock_ns)
-            rows.append(self.row(received, stamp_ns))
             completions.append(
                 COMPLETION.pack(
                     token, DATA_AT + len(received), HAS_BUFFER | GOES_ON | (self.buffer % BUFFERS) << BUFFER_SHIFT
@@ -108,11 +107,10 @@ class Streams:
             if self.serve(token, received, stamp_ns):
                 looked_at.append(self.log.place)
             else:
-                width = max(width, DATA_AT + len(received))
+                plain.append(self.row(received, stamp_ns))
         self.log.place = begin + len(tokens)
-        if width:
-            copied = b"".join(row.ljust(width, b"\0")[:width] for row in rows)
-            self.log.append(begin, b"".join(completions), looked_at, first, width, copied)
+        if plain:
+            self.log.append(begin, b"".join(completions), looked_at, b"".join(plain))
 
     def row(self, received: bytes, stamp_ns: int) -> bytes:
         head = bytearray(DATA_AT)
@@ -167,7 +165,7 @@ def test_each_answer_gets_its_own_reads_back_from_the_log(most_bytes: int, seed:
 def test_a_read_without_a_stamp_has_that_of_the_moment_when_it_was_taken() -> None:
     log = ReadLog()
     completion = COMPLETION.pack(1, DATA_AT + 5, HAS_BUFFER | GOES_ON | 7 << BUFFER_SHIFT)
-    log.append(1, completion, [], 7, DATA_AT + 5, bytes(DATA_AT) + b"event")
+    log.append(1, completion, [], bytes(DATA_AT) + b"event")
     reads, stamps = log.reads_of((1, 1, 2))
     assert reads == [b"event"]
     assert STAMP.unpack(stamps[0])[1] >= READ_MARK

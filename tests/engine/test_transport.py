@@ -12,7 +12,6 @@ from typing import Any, TypeVar
 
 import pytest
 
-from loadgen.engine import ring
 from loadgen.engine.connection import STALE_LIMIT_NS, ask_for_kernel_stamps
 from loadgen.engine.exchange import Exchange, unpack_stamps
 from loadgen.engine.loop import StreamLoop, make_loop
@@ -38,11 +37,9 @@ def ring_loop() -> StreamLoop:
         pytest.skip(f"no io_uring of Linux 6.12 or newer here: {error}")
 
 
-@pytest.fixture(params=["io_uring", "io_uring, many at once", "epoll"], autouse=True)
+@pytest.fixture(params=["io_uring", "epoll"], autouse=True)
 def way_to_read(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every test here is about all of them."""
-    if request.param == "io_uring, many at once":
-        monkeypatch.setattr(ring, "_MANY", 1)
+    """Every test here is about both."""
     way = (lambda: StreamLoop(StreamSelector())) if request.param == "epoll" else ring_loop
     monkeypatch.setitem(globals(), "make_loop", way)
 
