@@ -299,7 +299,7 @@ class Connection:
         if received:
             reads = exchange.reads
             reads.append(received)
-            exchange.stamps.append(stamp or stamp_now())
+            exchange.stamps.append(stamp or self._own_stamp())
             exchange.room_bytes -= len(received)
             if exchange.room_bytes < 0:
                 self._fail("the answer has no end")
@@ -312,6 +312,11 @@ class Connection:
                 self._perhaps_ended(received)
         if goodbye:
             self.lost(None)
+
+    def _own_stamp(self) -> bytes:
+        if isinstance(self._loop, StreamLoop):
+            self._loop.note_unstamped()
+        return stamp_now()
 
     def _begin(self, first: bytes) -> None:
         """Choose how to find the end, from the head; the usual stream needs no parser."""

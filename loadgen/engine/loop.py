@@ -44,6 +44,11 @@ class StreamLoop(asyncio.SelectorEventLoop):
         """Rest between two looks at the streams as `rest` says; None ends that."""
         self._streams.rest = rest
 
+    def note_unstamped(self) -> None:
+        """A read came without a kernel stamp."""
+        if self._streams.rest is not None:
+            self._streams.rest.unstamped()
+
     def call_soon(self, *args: Any, **context: Any) -> asyncio.Handle:  # type: ignore[override]  # passed on as they are
         """As asyncio's; a stream's callback that schedules something gives asyncio its turn."""
         self._streams.asked = True

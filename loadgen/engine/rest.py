@@ -11,6 +11,7 @@ _LOOK_S = 0.02  # how long is counted before it is decided anew
 _FEW = 4  # events that one waking should read at least
 _OVERSLEPT_S = 2 * REST_S
 _OFF_S = 0.5  # after one rest that the system made longer: it is busy, and bytes would wait for us
+_MOST_UNSTAMPED = 20  # the first read of a socket may lack a stamp
 _RESTS_PER_GAP = 4  # between two events of one stream: what the streams do is not all that regular
 
 
@@ -21,6 +22,7 @@ class Rest:
         self._streams = streams
         self._since_s = 0.0
         self._served = 0
+        self._unstamped = 0
         self.now_s = 0.0
         self._off_until_s = 0.0
 
@@ -31,10 +33,14 @@ class Rest:
         if counted_s >= _LOOK_S:
             expected = self._served / counted_s * REST_S  # events within one rest
             seldom_twice = expected * _RESTS_PER_GAP <= self._streams
-            allowed = now_s >= self._off_until_s
+            allowed = now_s >= self._off_until_s and self._unstamped <= _MOST_UNSTAMPED
             self.now_s = REST_S if allowed and expected >= _FEW and seldom_twice else 0.0
             self._since_s, self._served = now_s, 0
         return self.now_s
+
+    def unstamped(self) -> None:
+        """Take note of a read without a kernel stamp: a rest would be told as latency."""
+        self._unstamped += 1
 
     def woken(self, slept_at_s: float, now_s: float) -> float:
         """Take note of a rest from `slept_at_s` to `now_s`, which is returned."""

@@ -33,7 +33,7 @@ OWN_PROMPTS = {
     "requests": 2048,
     "workload": Workload(dataset=DatasetSource("own.jsonl", "0" * 16, prompts=100, mean_bytes=50)),
 }
-LATE = {"client.loop_lag_s.p99": 2e-3}
+LATE = {"client.loop_lag_s.p99": 4e-3}
 READ = {"client.stamp_source": "read"}
 LIMITED = {"shape": ClosedLoop(8), "requests": 2048, "requests_per_minute": 60}
 OPEN_LIMITED = {"shape": OpenLoop(10.0), "requests": 2048, "requests_per_minute": 60}

@@ -33,6 +33,17 @@ def test_events_that_come_together_are_gathered_too() -> None:
     assert rests(1000, 0.010, at_once=50) == REST_S
 
 
+def test_reads_that_nobody_stamped_are_not_kept_waiting() -> None:
+    rest = Rest(100)
+    for _ in range(21):
+        assert rest.after(100, 0.0) == 0
+        rest.unstamped()
+    assert rest.after(1000, 0.1) == 0
+    other = Rest(100)
+    other.unstamped()
+    assert other.after(1000, 0.1) == REST_S
+
+
 def test_a_rest_that_lasted_too_long_is_the_last_one_for_a_while() -> None:
     rest, now_s = Rest(100), 0.0
 
