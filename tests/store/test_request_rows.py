@@ -1,6 +1,7 @@
 """`Records` through the database: whatever a run can bring home comes back as it was."""
 
 import tempfile
+import tracemalloc
 from collections.abc import Iterator
 from dataclasses import fields
 from itertools import count
@@ -13,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from loadgen.engine.record import MISSING, CountedBy, Outcome, Records
+from loadgen.engine.rows import take
 from loadgen.store.repository import Store
 
 INT32 = st.integers(0, 2**31 - 1)
@@ -106,6 +108,26 @@ def test_rows_that_fill_several_batches_stay_in_order(store: Store, add_run: Any
     many.index = np.arange(11_000, dtype=np.int32)[::-1].copy()
     add_run(store, many)
     assert_same(many, store.records("r1"))
+
+
+def test_a_run_is_read_back_without_all_its_rows_as_objects(
+    store: Store, add_run: Any, records: Records, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("loadgen.store.repository._ROWS_AT_ONCE", 100)
+    few, many = 300, 1500
+
+    def peak_bytes(rows: int) -> int:
+        run_id = add_run(store, take(records, np.zeros(rows, np.int64)), number=rows)
+        tracemalloc.start()
+        try:
+            store.records(run_id)
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    peak_bytes(few)  # what is loaded once
+    few_bytes = peak_bytes(few + 1)
+    assert (peak_bytes(many) - few_bytes) / (many - few) < 700  # its columns twice, 250 bytes a row; as objects 2,000
 
 
 def test_what_is_missing_is_null_in_the_database(
