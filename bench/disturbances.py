@@ -98,7 +98,9 @@ def disturbed(disturbance: Disturbance, port: int) -> Recording:
         try:
             share = Share(task, 0, 1, folder)
             outline = await measurement.measure(share, lambda said: None, lambda driver: None, monotonic_ns, Throttle())
-            return Recording(in_schedule_order([read_columns(folder)]), outline.client, outline.origin_at)
+            ordered = folder / "ordered"
+            ordered.mkdir()
+            return Recording(in_schedule_order([read_columns(folder)], ordered), outline.client, outline.origin_at)
         finally:
             if stalls is not None:
                 stalls.cancel()

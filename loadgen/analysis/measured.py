@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from loadgen.analysis.window import Window, measured_window
+from loadgen.engine.columns import let_go
 from loadgen.engine.record import MISSING, Bool, CountedBy, Int64, Outcome, Records
 from loadgen.load.spec import RunSpec
 
@@ -48,6 +49,7 @@ class Measured:
 def measure(spec: RunSpec, records: Records) -> Measured:
     """Lay out the records of a run of `spec`."""
     window = measured_window(spec, records)
+    let_go(records)
     begin, end = records.arrival_start[:-1], records.arrival_start[1:]
     arrivals = end - begin
     some = arrivals > 0

@@ -6,7 +6,8 @@ outcomes sum to what was planned.
 
 import re
 from collections import Counter
-from typing import Any
+from collections.abc import Callable
+from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 
@@ -16,6 +17,8 @@ from loadgen.analysis.measured import Measured, measure
 from loadgen.analysis.metrics import METHOD_VERSION, METRICS
 from loadgen.analysis.rate_limits import rate_limit_facts
 from loadgen.analysis.stats import distribution
+from loadgen.analysis.window import Window
+from loadgen.engine.columns import let_go
 from loadgen.engine.record import MISSING, Bool, CountedBy, Int32, Int64, Outcome, Recording
 from loadgen.load.spec import OpenLoop, RunSpec
 
@@ -24,26 +27,38 @@ _PARTICULAR = re.compile(
     r"[\w-]*\d[\w-]*"
 )  # a number or an id, by which the words of one failure differ from the next's
 
+Given = ParamSpec("Given")
+Part = TypeVar("Part")
+
 
 def summarise(spec: RunSpec, recording: Recording) -> dict[str, Any]:
     """Every measured figure of one run of `spec`, under the keys of the run document. Durations in seconds."""
-    measured = measure(spec, recording.records)
+    records = recording.records
+
+    def part(compute: Callable[Given, Part], *given: Given.args, **named: Given.kwargs) -> Part:
+        """One part after the other, so that only those columns take memory of which it is made."""
+        try:
+            return compute(*given, **named)
+        finally:
+            let_go(records)
+
+    measured = part(measure, spec, records)
     return {
         "method_version": METHOD_VERSION,
         "interrupted": recording.interrupted,
-        "outcomes": _outcomes(measured),
-        "failures": _failures(measured),
-        **_figures(measured),
-        "by_turn": by_turn(measured),
-        "tokens": _tokens(measured),
-        "window": _window(measured),
-        "first_wave": _outside(measured, before=True),
-        "drain": _outside(measured, before=False),
-        "concurrency": _concurrency(measured),
-        "rates": _rates(measured),
-        "rate_limits": rate_limit_facts(measured, recording.refusal),
-        "lengths": _lengths(measured),
-        "client": client_facts(measured, recording.client),
+        "outcomes": part(_outcomes, measured),
+        "failures": part(_failures, measured),
+        **part(_figures, measured),
+        "by_turn": part(by_turn, measured),
+        "tokens": part(_tokens, measured),
+        "window": part(_window, measured),
+        "first_wave": part(_outside, measured, before=True),
+        "drain": part(_outside, measured, before=False),
+        "concurrency": part(_concurrency, measured),
+        "rates": part(_rates, measured),
+        "rate_limits": part(rate_limit_facts, measured, recording.refusal),
+        "lengths": part(_lengths, measured),
+        "client": part(client_facts, measured, recording.client),
     }
 
 
@@ -57,6 +72,7 @@ def _figures(measured: Measured) -> dict[str, Any]:
         for part in path:
             place = place.setdefault(part, {})
         place[name] = distribution(value) if isinstance(value, np.ndarray) else value
+        let_go(measured.records)
     return {key: None if _all_none(value) else value for key, value in figures.items()}
 
 
@@ -136,26 +152,28 @@ def _concurrency(measured: Measured) -> dict[str, Any]:
     records, window = measured.records, measured.window
     carried = (records.sent_ns != MISSING) & (records.end_ns != MISSING)
     sent_ns, end_ns = records.sent_ns[carried], records.end_ns[carried]
-    mean = None
-    if window.start_ns is not None and window.end_ns is not None and window.length_s is not None:
-        overlap_ns = np.minimum(end_ns, window.end_ns) - np.maximum(sent_ns, window.start_ns)
-        mean = float(np.maximum(overlap_ns, 0).sum()) / 1e9 / window.length_s
     turns = measured.spec.workload.turns
     return {
         "asked": measured.spec.concurrency,
-        "mean": mean,
+        "mean": _mean_in_flight(sent_ns, end_ns, window),
         "peak": _peak(sent_ns, end_ns),
         "thinking_mean": None if turns == 1 else mean_thinking(records, turns, window),
     }
+
+
+def _mean_in_flight(sent_ns: Int64, end_ns: Int64, window: Window) -> float | None:
+    if window.start_ns is None or window.end_ns is None or window.length_s is None:
+        return None
+    overlap_ns = np.minimum(end_ns, window.end_ns) - np.maximum(sent_ns, window.start_ns)
+    return float(np.maximum(overlap_ns, 0).sum()) / 1e9 / window.length_s
 
 
 def _peak(sent_ns: Int64, end_ns: Int64) -> int:
     """The most intervals open at once; one that ends when another begins does not overlap it."""
     if len(sent_ns) == 0:
         return 0
-    change = np.repeat(np.array([1, -1], np.int64), len(sent_ns))
-    order = np.lexsort((change, np.concatenate([sent_ns, end_ns])))
-    return int(change[order].cumsum().max())
+    ended = np.searchsorted(np.sort(end_ns), np.sort(sent_ns), side="right")  # by the time of each beginning
+    return int((np.arange(1, len(ended) + 1) - ended).max())
 
 
 def _rates(measured: Measured) -> dict[str, float | None]:

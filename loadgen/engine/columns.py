@@ -1,13 +1,12 @@
 """Records in files: written piece by piece by the process that measured, mapped by the one that reads them.
 
-A column of numbers is one file of its raw values, which costs neither process a copy; the columns of texts, of which most
-rows share a few, are pickled by the piece. Columns are found by their names: those of arrivals begin with `arrival_`.
+A column is one file of its raw values, or of its texts as `Texts` packs them, which costs neither process a copy. Who goes
+through all rows lets go of them from time to time: a mapped page that was looked at counts as memory of the process until then.
 """
 
-import pickle
-from collections.abc import Iterator, Sequence
+import mmap
+from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import fields
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -15,18 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from loadgen.engine.record import Records
+from loadgen.engine.rows import NUMBERS, TEXTS, joined, take
+from loadgen.engine.texts import Texts
 
-_EMPTY = Records.from_rows([])
-_NUMBERS = {
-    field.name: getattr(_EMPTY, field.name).dtype
-    for field in fields(Records)
-    if isinstance(getattr(_EMPTY, field.name), np.ndarray) and field.name != "arrival_start"
-}
-_OF_ARRIVALS = [name for name in _NUMBERS if name.startswith("arrival_")]
-_OF_ROWS = [name for name in _NUMBERS if name not in _OF_ARRIVALS]
-_TEXTS = [field.name for field in fields(Records) if isinstance(getattr(_EMPTY, field.name), list)]
-_COUNTS, _TEXT_FILE = "arrivals_per_row", "texts"
-_ROWS_AT_ONCE = 65_536
+_ARRIVAL_START = "arrival_start"
+_START_OF = {name: f"{name}_start" for name in TEXTS}  # the file that says where each text of a column begins
+_STARTS = (_ARRIVAL_START, *_START_OF.values())
+_ROWS_AT_ONCE = 1_024  # with a thousand arrivals each, some 60 MB; more at once was not faster
 
 
 class ColumnFiles:
@@ -36,10 +30,13 @@ class ColumnFiles:
         self._folder = folder
         self._stack = ExitStack()
         self._files: dict[str, BinaryIO] = {}
+        self._ends = dict.fromkeys(_STARTS, 0)
 
     def __enter__(self) -> "ColumnFiles":
-        for name in (*_NUMBERS, _COUNTS, _TEXT_FILE):
+        for name in (*NUMBERS, *TEXTS, *_STARTS):
             self._files[name] = self._stack.enter_context((self._folder / name).open("wb"))
+        for name in _STARTS:
+            self._files[name].write(np.zeros(1, np.int64).tobytes())
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -47,65 +44,60 @@ class ColumnFiles:
 
     def append(self, piece: Records) -> None:
         """Write the rows of `piece` after those before. Raises OSError."""
-        for name in _NUMBERS:
+        for name in NUMBERS:
             self._files[name].write(getattr(piece, name).tobytes())
-        self._files[_COUNTS].write(np.diff(piece.arrival_start).astype(np.int32).tobytes())
-        pickle.dump([getattr(piece, name) for name in _TEXTS], self._files[_TEXT_FILE])
+        self._append_starts(_ARRIVAL_START, piece.arrival_start)
+        for name in TEXTS:
+            texts = Texts.of(getattr(piece, name))
+            self._files[name].write(texts.content.tobytes())
+            self._append_starts(_START_OF[name], texts.start)
+
+    def _append_starts(self, name: str, start: NDArray[np.int64]) -> None:
+        self._files[name].write((start[1:] + self._ends[name]).tobytes())
+        self._ends[name] += int(start[-1])
 
 
 def read_columns(folder: Path) -> Records:
-    """The records in `folder`, their numbers mapped and read-only: the files may be removed, not changed, while they are used."""
-    counts = _mapped(folder / _COUNTS, np.dtype(np.int32))
-    texts: list[list[Any]] = [[] for _ in _TEXTS]
-    with (folder / _TEXT_FILE).open("rb") as file:
-        for piece in _pickled(file):
-            for column, part in zip(texts, piece, strict=True):
-                column.extend(part)
-    columns: dict[str, Any] = {name: _mapped(folder / name, dtype) for name, dtype in _NUMBERS.items()}
-    columns |= zip(_TEXTS, texts, strict=True)
-    return Records(**columns, arrival_start=np.concatenate([[0], np.cumsum(counts, dtype=np.int64)]))
+    """The records in `folder`, mapped and read-only: the files may be removed, not changed, while they are used."""
+    columns: dict[str, Any] = {name: _mapped(folder / name, dtype) for name, dtype in NUMBERS.items()}
+    for name in TEXTS:
+        start = _mapped(folder / _START_OF[name], np.dtype(np.int64))
+        columns[name] = Texts(start, _mapped(folder / name, np.dtype(np.uint8)))
+    return Records(**columns, arrival_start=_mapped(folder / _ARRIVAL_START, np.dtype(np.int64)))
 
 
-def in_schedule_order(parts: Sequence[Records]) -> Records:
-    """All rows of all `parts` as one, in the order of the schedule."""
-    lengths = [len(part) for part in parts]
+def in_schedule_order(parts: Sequence[Records], folder: Path) -> Records:
+    """All rows of all `parts` as one, in the order of the schedule, in files in `folder`, which must exist.
+
+    Raises OSError when they cannot be written.
+    """
     order = np.argsort(np.concatenate([part.index for part in parts]), kind="stable")
-    part_of = np.repeat(np.arange(len(parts)), lengths)[order]
-    row_in_part = np.concatenate([np.arange(length) for length in lengths])[order]
-    counts = np.concatenate([np.diff(part.arrival_start) for part in parts])[order]
-    start = np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])
-    columns: dict[str, Any] = {
-        name: np.concatenate([getattr(part, name) for part in parts])[order] for name in _OF_ROWS
-    }
-    for name in _TEXTS:
-        values = [getattr(part, name) for part in parts]
-        columns[name] = [values[part][row] for part, row in zip(part_of.tolist(), row_in_part.tolist(), strict=True)]
-    for name in _OF_ARRIVALS:
-        columns[name] = np.empty(int(start[-1]), _NUMBERS[name])
-    for begin in range(0, len(order), _ROWS_AT_ONCE):  # so that the positions never take much memory
-        for number, part in enumerate(parts):
-            rows = begin + np.flatnonzero(part_of[begin : begin + _ROWS_AT_ONCE] == number)
-            theirs = _positions(part.arrival_start[row_in_part[rows]], counts[rows])
-            ours = _positions(start[rows], counts[rows])
-            for name in _OF_ARRIVALS:
-                columns[name][ours] = getattr(part, name)[theirs]
-    return Records(**columns, arrival_start=start)
+    bounds = np.cumsum([0, *(len(part) for part in parts)])
+    with ColumnFiles(folder) as files:
+        for begin in range(0, len(order), _ROWS_AT_ONCE):
+            wanted = np.sort(order[begin : begin + _ROWS_AT_ONCE])  # as they lie, so that each file is read forwards
+            shares = np.split(wanted, np.searchsorted(wanted, bounds[1:-1]))
+            zipped = zip(parts, shares, bounds[:-1], strict=True)
+            piece = joined([take(part, share - before) for part, share, before in zipped])
+            files.append(take(piece, np.argsort(piece.index, kind="stable")))
+            for part in parts:
+                let_go(part)
+    return read_columns(folder)
 
 
-def _positions(start: NDArray[np.int64], counts: NDArray[np.int64]) -> NDArray[np.int64]:
-    """`start[i]`, `start[i] + 1`, … `counts[i]` of them, for each i, end to end."""
-    before = np.cumsum(counts) - counts
-    positions: NDArray[np.int64] = np.repeat(start - before, counts) + np.arange(int(counts.sum()))
-    return positions
+def let_go(records: Records) -> None:
+    """Give back the pages of mapped columns. They come again from their files when they are looked at; other columns stay."""
+    texts = [column for name in TEXTS if isinstance(column := getattr(records, name), Texts)]
+    columns = [records.arrival_start, *(getattr(records, name) for name in NUMBERS)]
+    for column in (*columns, *(part for each in texts for part in (each.start, each.content))):
+        if isinstance(column.base, mmap.mmap):
+            column.base.madvise(mmap.MADV_DONTNEED)
 
 
 def _mapped(path: Path, dtype: np.dtype[Any]) -> NDArray[Any]:
-    return np.memmap(path, dtype, "r") if path.stat().st_size else np.empty(0, dtype)  # nothing cannot be mapped
-
-
-def _pickled(file: BinaryIO) -> Iterator[list[list[Any]]]:
-    while True:
-        try:
-            yield pickle.load(file)
-        except EOFError:
-            return
+    if path.stat().st_size == 0:
+        return np.empty(0, dtype)  # nothing cannot be mapped
+    with path.open("rb") as file:
+        mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    # Not np.memmap, whose slices cost ten times as much.
+    return np.ndarray(len(mapped) // dtype.itemsize, dtype, mapped)

@@ -4,6 +4,7 @@ Stamps are integer nanoseconds on the monotonic clock, relative to the run's ori
 that never came; no figure is ever made from it. Token counts of -1 mean that nobody told us.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any, Literal
@@ -114,9 +115,9 @@ class Records:
     prompt_tokens: Int32  # as the server counted; -1 unknown
     output_tokens: Int32  # as counted by `counted_by`; -1 unknown
     counted_by: Int8  # a `CountedBy`
-    finish_reason: list[str | None]
-    detail: list[str | None]  # of a failure: one sentence
-    server_timing: list[dict[str, Any] | None]  # what the server says of its own times, verbatim
+    finish_reason: Sequence[str | None]
+    detail: Sequence[str | None]  # of a failure: one sentence
+    server_timing: Sequence[dict[str, Any] | None]  # what the server says of its own times, verbatim
     arrival_start: Int64
     arrival_ns: Int64
     arrival_tokens: Int32

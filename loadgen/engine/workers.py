@@ -16,10 +16,10 @@ from loadgen.engine.clock import monotonic_ns
 from loadgen.engine.columns import in_schedule_order, read_columns
 from loadgen.engine.driver import Progress
 from loadgen.engine.measurement import Outline, Pause, Share, Task
-from loadgen.engine.record import ClientFacts, Priority, ReadsBy, Recording
+from loadgen.engine.record import ClientFacts, Priority, ReadsBy, Recording, Records
 from loadgen.engine.worker import READY, Worker
-from loadgen.errors import LoadgenError
-from loadgen.load.disk import bulk_folder
+from loadgen.errors import EngineError, LoadgenError
+from loadgen.load.disk import bulk_folder, no_room
 from loadgen.load.shards import most_workers
 
 _START_MARGIN_NS = 20_000_000  # from the word to the moment: to be heard by all of them, with room to spare
@@ -64,7 +64,7 @@ class Workers:
             except BaseException:
                 self._let_go_of_the_unfinished()
                 raise
-            records = in_schedule_order([read_columns(each) for each in folders])
+            records = _read(folders, Path(folder) / "ordered")
         return Recording(
             records=records,
             client=_together([outline.client for outline in outlines]),
@@ -126,6 +126,14 @@ class Workers:
             worker.kill()
             self._workers.remove(worker)
         self._active = []
+
+
+def _read(folders: Sequence[Path], ordered: Path) -> Records:
+    ordered.mkdir()
+    try:
+        return in_schedule_order([read_columns(each) for each in folders], ordered)
+    except OSError as error:
+        raise EngineError(f"{no_room(error, 'the records of the run')}; this run is lost") from error
 
 
 def _sum(told: Sequence[Progress]) -> Progress:

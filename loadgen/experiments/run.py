@@ -135,6 +135,7 @@ def measure(bench: Bench, run: RunSpec, position: int, repeat: int) -> MeasuredR
         schedule = build(
             run, requests, prompt_seed, bench.facts.dialect, count_tokens, chunk_counts, bench.dataset, bench.trace
         )
+        schedule_hash = schedule.hash
     phase("measuring")
     host_load = HostLoad()
     with Telemetry(bench.facts.metrics_url if bench.facts.has_metrics else None, bench.headers) as telemetry:
@@ -149,6 +150,7 @@ def measure(bench: Bench, run: RunSpec, position: int, repeat: int) -> MeasuredR
             run.rate_limits,
         )
         recording = _send(bench, task, host_load)
+    del task, schedule  # 16 bytes a request, which are not needed any more
     summary = summarise(run, recording)
     taken = samples(recording.origin_at, telemetry.scrapes())
     summary["client"] |= {"doctor": bench.doctor, "host_busy_ratio": host_load.busy_ratio}
@@ -166,7 +168,7 @@ def measure(bench: Bench, run: RunSpec, position: int, repeat: int) -> MeasuredR
             "hash": run.hash,
             "point_hash": run.point.hash,
             "load_label": run.load_label,
-            "schedule_hash": schedule.hash,
+            "schedule_hash": schedule_hash,
         },
         "server": bench.facts.to_json(run.model),
         "environment": environment(),

@@ -1,4 +1,4 @@
-"""How many requests a run may have: everything that will be sent is in memory before t = 0. Imports `load` and `errors`."""
+"""How many requests a run may have: everything that will be sent is on disk before t = 0. Imports `load` and `errors`."""
 
 from loadgen.errors import UsageError
 from loadgen.load.images import url_bytes

@@ -40,7 +40,7 @@ def prompts(
             shared_ids = [token_prompt(prefix.tokens, source) for source in sources]
         else:
             shared_texts = [text_prompt(prefix.tokens, source, count_tokens) for source in sources]
-    for place, length in enumerate(input_tokens.tolist()):
+    for place, length in enumerate(map(int, input_tokens)):
         group, begins = groups[place // turns], place % turns == 0
         if as_ids:
             before = shared_ids[group] if shared_ids and begins else []
@@ -50,12 +50,11 @@ def prompts(
         yield text if images is None else _with_images(text, images, rng)
 
 
-def _groups(prefix: SharedPrefix | None, sessions: int, seed: int) -> list[int]:
+def _groups(prefix: SharedPrefix | None, sessions: int, seed: int) -> NDArray[np.int64]:
     """The group of each conversation, which may be a single request: all as large as each other, or one larger, in an order of chance."""
     if prefix is None:
-        return [0] * sessions
-    groups: list[int] = stream(seed, "prefix_groups").permutation(np.arange(sessions) % prefix.groups).tolist()
-    return groups
+        return np.zeros(sessions, np.int64)
+    return stream(seed, "prefix_groups").permutation(np.arange(sessions) % prefix.groups)
 
 
 def _with_images(text: str, images: Images, rng: np.random.Generator) -> list[dict[str, Any]]:

@@ -111,7 +111,7 @@ def build(
     return Schedule(
         bodies=BodyFile.write(
             encode_body(spec.endpoint, dialect, spec.model, prompt, answer_tokens, chunk_counts, choices)
-            for prompt, answer_tokens in zip(asked, output_tokens.tolist(), strict=True)
+            for prompt, answer_tokens in zip(asked, map(int, output_tokens), strict=True)
         ),
         # What an image is worth in tokens is the server's affair, and what an earlier answer is worth as a part of a prompt.
         prompt_tokens=np.where(

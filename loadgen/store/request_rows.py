@@ -10,7 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from loadgen.engine.columns import let_go
+from loadgen.engine.ragged import starts
 from loadgen.engine.record import MISSING, CountedBy, Outcome, Records
+from loadgen.engine.texts import Texts
 from loadgen.store import arrivals, plain
 
 # Column by column: type, and the value which stands for NULL (None: there is none, the column is never NULL).
@@ -44,6 +47,7 @@ def to_rows(records: Records, run_number: int) -> Iterator[dict[str, Any]]:
     """One mapping of column to value per request, in the order of `records`, made as they are asked for."""
     for begin in range(0, len(records), _ROWS_AT_ONCE):  # the whole as Python objects would be several times its size
         yield from _rows_within(records, run_number, begin, min(begin + _ROWS_AT_ONCE, len(records)))
+        let_go(records)
 
 
 def _rows_within(records: Records, run_number: int, first: int, last: int) -> Iterator[dict[str, Any]]:
@@ -88,10 +92,10 @@ def from_rows(rows: Sequence[Sequence[Any]]) -> Records:
         **numbers,
         outcome=np.array([_OUTCOME_OF[label] for label in columns["outcome"]], np.int8),
         counted_by=np.array([_COUNTED_BY_OF[label] for label in columns["counted_by"]], np.int8),
-        finish_reason=list(columns["finish_reason"]),
-        detail=list(columns["detail"]),
-        server_timing=list(columns["server_timing"]),
-        arrival_start=np.cumsum([0, *(len(stamps) for stamps, *_ in parts)], dtype=np.int64),
+        finish_reason=Texts.of(columns["finish_reason"]),
+        detail=Texts.of(columns["detail"]),
+        server_timing=Texts.of(columns["server_timing"]),
+        arrival_start=starts([len(stamps) for stamps, *_ in parts]),
         arrival_ns=np.concatenate([np.empty(0, np.int64), *(stamps for stamps, *_ in parts)]),
         arrival_tokens=np.concatenate([np.empty(0, np.int32), *(tokens for _, tokens, *_ in parts)]),
         arrival_coalesced=np.concatenate([np.empty(0, np.bool_), *(coalesced for _, _, coalesced, _ in parts)]),

@@ -1,12 +1,15 @@
 """Records through files: what is written in pieces and read by another process is the same, in the order of the schedule."""
 
-from dataclasses import fields
+import re
+import sys
+import tracemalloc
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from loadgen.engine.columns import ColumnFiles, in_schedule_order, read_columns
+from loadgen.engine.columns import ColumnFiles, in_schedule_order, let_go, read_columns
 from loadgen.engine.record import CountedBy, Outcome, Records, RequestRecord
 
 
@@ -45,7 +48,7 @@ def assert_equal(left: Records, right: Records) -> None:
             assert mine.dtype == theirs.dtype, field.name
             assert mine.tolist() == theirs.tolist(), field.name
         else:
-            assert mine == theirs, field.name
+            assert list(mine) == list(theirs), field.name
 
 
 def written(folder: Path, pieces: list[list[int]]) -> Records:
@@ -68,6 +71,47 @@ def test_several_workers_rows_stand_in_the_order_of_the_schedule(
     monkeypatch.setattr("loadgen.engine.columns._ROWS_AT_ONCE", 7)
     order = np.random.default_rng(1).permutation(60).tolist()
     parts = [written(tmp_path / str(k), [order[k::3][:5], order[k::3][5:]]) for k in range(3)]
+    ordered = tmp_path / "ordered"
+    ordered.mkdir()
+    records = in_schedule_order(parts, ordered)
     for path in tmp_path.glob("*/*"):
         path.unlink()  # the mapped files may go
-    assert_equal(in_schedule_order(parts), Records.from_rows([row(index) for index in range(60)]))
+    assert_equal(records, Records.from_rows([row(index) for index in range(60)]))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells what is mapped of a file")
+def test_pages_that_were_looked_at_are_given_back_and_come_again(tmp_path: Path) -> None:
+    records = written(tmp_path / "0", [list(range(2000))])
+
+    def looked_at_kib() -> int:
+        maps = Path("/proc/self/smaps").read_text().split(str(tmp_path))[1:]
+        return sum(int(re.findall(r"Rss: +(\d+) kB", each)[0]) for each in maps)
+
+    before = [getattr(records, field.name)[7] for field in fields(Records)]
+    assert looked_at_kib() > 0
+    let_go(records)
+    assert looked_at_kib() == 0
+    assert [getattr(records, field.name)[7] for field in fields(Records)] == before
+    let_go(Records.from_rows([row(0)]))  # which has nothing mapped
+
+
+def test_putting_rows_in_order_takes_a_few_bytes_a_row(tmp_path: Path) -> None:
+    def peak_bytes(rows: int) -> int:
+        piece = Records.from_rows([row(index) for index in reversed(range(1000))])
+        folder, ordered = tmp_path / str(rows), tmp_path / f"{rows} ordered"
+        folder.mkdir()
+        ordered.mkdir()
+        with ColumnFiles(folder) as files:
+            for begin in reversed(range(0, rows, 1000)):
+                files.append(replace(piece, index=piece.index + np.int32(begin)))
+        part = read_columns(folder)
+        tracemalloc.start()
+        try:
+            in_schedule_order([part], ordered)
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    few, many = 10_000, 50_000
+    # Their positions and numbers, and what sorting those takes. A row itself is 130 bytes.
+    assert (peak_bytes(many) - peak_bytes(few)) / (many - few) < 60

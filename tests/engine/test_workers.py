@@ -107,3 +107,16 @@ def test_a_run_leaves_no_file(
     del planned
     assert list(tmp_path.iterdir()) == []
     assert len(records.arrival_ns) == 20
+
+
+def test_records_that_find_no_room_are_one_sentence(
+    simulator: SimulatorProcess, workers: Workers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(parts: object, folder: Path) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("loadgen.engine.workers.in_schedule_order", full)
+        with pytest.raises(EngineError, match=r"No space left .*; this run is lost"):
+            workers.run(task(simulator.port, Wave(2), 2))
+    assert len(workers.run(task(simulator.port, Wave(2), 2)).records) == 2

@@ -1,6 +1,7 @@
 """Bodies in a file: as they were made, in every process, and gone afterwards."""
 
 import gc
+import os
 import pickle
 import subprocess
 import sys
@@ -29,7 +30,7 @@ def test_bodies_are_those_that_were_written(bodies: list[bytes]) -> None:
         written[len(bodies)]
 
 
-def test_a_copy_maps_the_same_file_and_the_file_goes_with_its_writer(folder: Path) -> None:
+def test_a_copy_reads_the_same_file_and_the_file_goes_with_its_writer(folder: Path) -> None:
     written = BodyFile.write([b"one", b"two"])
     sent = pickle.dumps(written)
     copy = pickle.loads(sent)
@@ -48,6 +49,17 @@ def test_the_file_has_no_name_that_a_killed_process_would_leave_behind(folder: P
     code = "import pickle, sys; print(list(pickle.load(sys.stdin.buffer)))"
     reader = subprocess.run([sys.executable, "-c", code], input=pickle.dumps(written), capture_output=True, check=True)
     assert reader.stdout == b"[b'one', b'two']\n"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells what is mapped of a file")
+def test_bodies_that_were_read_are_no_memory_of_the_process() -> None:
+    def resident_bytes() -> int:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+    written = BodyFile.write(bytes(1000) for _ in range(32_000))
+    before = resident_bytes()
+    assert sum(len(body) for body in written) == 32_000_000
+    assert resident_bytes() - before < 16_000_000
 
 
 def test_what_is_not_finished_leaves_no_file(folder: Path) -> None:
