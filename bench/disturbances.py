@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-import uvloop
 from rich.console import Console
 from rich.table import Table
 
@@ -32,6 +31,7 @@ from loadgen.analysis.client_error import ClientError, Sighting, client_error, s
 from loadgen.engine import connection, measurement
 from loadgen.engine.clock import monotonic_ns
 from loadgen.engine.columns import in_schedule_order, read_columns
+from loadgen.engine.loop import make_loop
 from loadgen.engine.measurement import Share, Task
 from loadgen.engine.record import Priority, Recording
 from loadgen.engine.target import Target
@@ -107,7 +107,8 @@ def disturbed(disturbance: Disturbance, port: int) -> Recording:
 
     with tempfile.TemporaryDirectory() as records:
         folder = Path(records)
-        return uvloop.run(run())
+        with asyncio.Runner(loop_factory=make_loop) as runner:
+            return runner.run(run())
 
 
 async def _stall(disturbance: Disturbance) -> None:
