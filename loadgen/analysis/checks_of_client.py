@@ -11,9 +11,9 @@ from loadgen.load.spec import ClosedLoop, OpenLoop, RunSpec
 
 # From here on the event loop's lag shows in what is stamped at the read; measured, see "Disturbances" in docs/method.md.
 LATE_READ_S = 0.3e-3
-# A loop that is late by this hides the smallest gap between chunks that matters. The engine itself rests up to 2 ms, and never
-# longer than a quarter of a gap. Chosen: with kernel stamps a loop that was late by less than a gap did no harm.
-LATE_LOOP_S = 3e-3
+# A loop that is late by this hides the smallest gap between chunks that matters. The engine itself rests up to 1 ms, and never
+# longer than an eighth of a gap. Chosen: with kernel stamps a loop that was late by less than a gap did no harm.
+LATE_LOOP_S = 2e-3
 # Below this a late send is no more than the timer's and the kernel's own grain. Chosen, not yet measured.
 LATE_SEND_S = 1e-3
 BUSY_RATIO = 0.9
@@ -156,7 +156,7 @@ def tokens_assumed(spec: RunSpec, summary: Summary, limits: Limits) -> Observati
 def _lateness(summary: Summary) -> Lateness:
     """Was the client late to read? Denied only by the largest lag of all: one stall can join what it delayed.
 
-    Late is what could hide the smallest time that matters: 3 ms, or the median gap between chunks where that is shorter.
+    Late is what could hide the smallest time that matters: 2 ms, or the median gap between chunks where that is shorter.
     """
     lags = summary["client"]["loop_lag_s"]
     gap_s = summary["chunk_gap_s"]["p50"]

@@ -6,13 +6,13 @@ against the time between two events of one stream. A closed loop sends its next 
 must not rest. Pure.
 """
 
-REST_S = 0.002
+REST_S = 0.001
 _LOOK_S = 0.02  # how long is counted before it is decided anew
 _FEW = 4  # events that one waking should read at least
 _OVERSLEPT_S = 2 * REST_S
 _OFF_S = 0.5  # after one rest that the system made longer: it is busy, and bytes would wait for us
 _MOST_UNSTAMPED = 20  # the first read of a socket may lack a stamp
-_RESTS_PER_GAP = 4  # between two events of one stream: what the streams do is not all that regular
+_RESTS_PER_GAP = 8  # between two events of one stream: what the streams do is not all that regular
 
 
 class Rest:
