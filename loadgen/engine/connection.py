@@ -333,7 +333,7 @@ class Connection:
         """From here on reads may go by in the log."""
         exchange, log = self._exchange, self._log
         assert exchange is not None
-        if log is not None and not exchange.read_at_once:
+        if log is not None and log.is_of_use and not exchange.read_at_once:
             self._plain_from = log.place + 1
             log.allowed[self._token] = exchange.room_bytes
 
@@ -345,22 +345,35 @@ class Connection:
             exchange.room_bytes = log.allowed[self._token]
             log.allowed[self._token] = self._plain_from = 0
 
-    def _look_again(self, exchange: Exchange) -> None:
-        """Read everything of this answer, also what went by in the log: it was not as plain as it seemed."""
+    def _look_again(self, exchange: Exchange, log: ReadLog) -> None:
+        """See whether this answer has ended, with what went by in the log: it was not as plain as it seemed."""
         self._looks_again = False
-        if self._exchange is exchange and self._log is not None and exchange.logged is not None:
-            exchange.reads[1:1], exchange.stamps[1:1] = self._log.reads_of(exchange.logged)
-            exchange.logged = None
-            self._framing = ResponseParser()
-            self._feed()
+        if self._exchange is not exchange or exchange.logged is None:
+            return
+        lately = exchange.reads[1:]
+        if not any(read.endswith(_BLANK_LINE) for read in lately):
+            # Pieces too short to tell, as long events have when the ring's buffers cut them: what came before them tells.
+            ending = exchange.reads[0] + log.tail_of(exchange.logged, len(_LAST_CHUNK)) + b"".join(lately)
+            if ending.endswith(_LAST_CHUNK):
+                self._end()
+                return
+            if not ending.endswith(_BLANK_LINE):
+                return
+        exchange.reads[1:1], exchange.stamps[1:1] = log.reads_of(exchange.logged)
+        exchange.logged = None
+        self._framing = ResponseParser()
+        self._feed()
 
     def _perhaps_ended(self, last: bytes) -> None:
+        if self._looks_again:  # then everything that came meanwhile is read
+            return
         if last == _LAST_CHUNK[2:] or last.endswith(_LAST_CHUNK):
             self._end()
-        elif self._exchange is not None and self._exchange.logged is not None:
-            if not self._looks_again:
-                self._looks_again = True
-                self._loop.call_soon(self._look_again, self._exchange)  # the log has it when all that came is served
+        elif self._log is not None and self._exchange is not None and self._exchange.logged is not None:
+            self._looks_again = True
+            self._loop.call_soon(
+                self._look_again, self._exchange, self._log
+            )  # the log has it when all that came is served
         else:  # CRLF-delimited events, trailers, or an end that came in pieces: the parser knows
             self._framing = ResponseParser()
             self._feed()

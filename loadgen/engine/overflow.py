@@ -9,8 +9,8 @@ import os
 import tempfile
 from collections import deque
 from collections.abc import Callable, Iterator
+from io import FileIO
 from itertools import accumulate
-from pathlib import Path
 from typing import Generic, TypeVar, cast
 
 from loadgen.load.disk import bulk_folder, no_room
@@ -34,7 +34,7 @@ class Overflow(Generic[Item]):
         self._on_full = on_full
         self._kept: deque[tuple[Item, int]] = deque()
         self._kept_bytes = 0
-        self._descriptor: int | None = None
+        self._file: FileIO | None = None  # nameless: it goes with this object, however that ends
         self._lengths: list[int] = []  # of the pieces of the file
         self.failure: str | None = None
 
@@ -79,33 +79,31 @@ class Overflow(Generic[Item]):
             yield item
         ends = list(accumulate(self._lengths))
         for length, end in zip(reversed(self._lengths), reversed(ends), strict=True):
-            assert self._descriptor is not None
-            yield from reversed(self._loaded(os.pread(self._descriptor, length, end - length)))
+            assert self._file is not None
+            yield from reversed(self._loaded(os.pread(self._file.fileno(), length, end - length)))
 
     def drain(self) -> Iterator[Item]:
         """All of them; each is let go as the next one is asked for."""
-        if self._descriptor is not None:
-            os.lseek(self._descriptor, 0, os.SEEK_SET)
-            with os.fdopen(self._descriptor, "rb") as file:
-                self._descriptor = None
-                for length in self._lengths:
-                    yield from self._loaded(file.read(length))
+        if self._file is not None:
+            self._file.seek(0)
+            for length in self._lengths:
+                yield from self._loaded(self._file.read(length))
+            self.close()
         while self._kept:
             yield self._kept.popleft()[0]
 
     def close(self) -> None:
         """Give the file back, also when nobody asked for what is in it."""
-        if self._descriptor is not None:
-            os.close(self._descriptor)
-            self._descriptor = None
+        if self._file is not None:
+            self._file.close()
+            self._file = None
 
     def _loaded(self, written: bytes) -> list[Item]:
         return cast("list[Item]", marshal.loads(written))
 
     def _append(self, written: bytes) -> None:
-        if self._descriptor is None:
-            self._descriptor, path = tempfile.mkstemp(prefix="loadgen-answers-", dir=bulk_folder())
-            Path(path).unlink()  # the file is there as long as it is open, and goes with the process however that ends
+        if self._file is None:
+            self._file = tempfile.TemporaryFile(buffering=0, dir=bulk_folder())  # noqa: SIM115  (open as long as we are)
         rest = memoryview(written)
         while rest:
-            rest = rest[os.write(self._descriptor, rest) :]
+            rest = rest[self._file.write(rest) :]

@@ -5,7 +5,7 @@ long as an answer is plain, which is to say that nothing can be learned from its
 is touched but one number. After the run each answer finds its reads by the stream's token and their places in the log.
 """
 
-import time
+import sys
 from array import array
 from collections.abc import Callable, Iterator
 
@@ -27,6 +27,7 @@ Reads = tuple[list[bytes], list[bytes]]
 """(what each read brought, its stamp)."""
 
 _BATCH_OVERHEAD_BYTES = 300
+_MOST_ANSWERS_READ = 20
 
 
 class ReadLog:
@@ -38,6 +39,7 @@ class ReadLog:
     def __init__(self) -> None:
         self.place = 1
         self.allowed = array("q")
+        self._answers_read = 0
         self._batches: Overflow[Batch] = Overflow(MOST_BYTES_IN_MEMORY, lambda: None)
 
     def keep_within(self, most_bytes: int, on_full: Callable[[], None]) -> None:
@@ -49,10 +51,10 @@ class ReadLog:
         while token >= len(self.allowed):
             self.allowed.append(0)
 
-    def append(self, place: int, completions: bytes, looked_at: list[int], plain: bytes) -> None:
-        """Keep the plain reads among `completions`, which begin at `place`."""
+    def append(self, place: int, taken_ns: int, completions: bytes, looked_at: list[int], plain: bytes) -> None:
+        """Keep the plain reads among `completions`, which begin at `place` and were taken at `taken_ns` of the wall clock."""
         size_bytes = len(plain) + len(completions) + _BATCH_OVERHEAD_BYTES
-        self._batches.add((place, time.time_ns(), completions, looked_at, plain), size_bytes)
+        self._batches.add((place, taken_ns, completions, looked_at, plain), size_bytes)
 
     @property
     def failure(self) -> str | None:
@@ -68,8 +70,14 @@ class ReadLog:
         """Move some of the oldest to the file, if need be."""
         self._batches.relieve()
 
+    @property
+    def is_of_use(self) -> bool:
+        """Whether answers of this server are plain: to read one while others go on takes as long as all that came meanwhile."""
+        return self._answers_read < _MOST_ANSWERS_READ
+
     def reads_of(self, logged: Logged) -> Reads:
         """The reads of one answer, while others go on."""
+        self._answers_read += 1
         token, begin, end = logged
         found: list[Batch] = []
         for batch in self._batches.newest_first():
@@ -83,6 +91,19 @@ class ReadLog:
             if owner == token and begin <= place < end
         ]
         return [received for _, received in reads], [stamp for stamp, _ in reads]
+
+    def tail_of(self, logged: Logged, least: int) -> bytes:
+        """The last reads of one answer, as many as make so many bytes, if there are."""
+        token, begin, end = logged
+        tail = b""
+        for batch in self._batches.newest_first():
+            if token.to_bytes(8, sys.byteorder) in batch[2]:
+                for place, owner, _, received in reversed(list(_plain_reads(batch))):
+                    if owner == token and begin <= place < end:
+                        tail = received + tail
+            if len(tail) >= least or batch[0] <= begin:
+                break
+        return tail
 
     def drain(self) -> "Regrouped":
         """All reads, to be asked for by answer."""

@@ -3,6 +3,7 @@
 import select
 import selectors
 import socket
+import time
 from errno import ECANCELED, ENOBUFS
 from os import strerror
 
@@ -108,6 +109,7 @@ class RingSelector(StreamSelector):
         log, pool = self._log, self._ring.pool
         allowed = log.allowed
         begin = log.place
+        taken_ns = time.time_ns()
         plain: list[bytes] = []
         looked_at: list[int] = []
         for place, (token, length, flags) in enumerate(COMPLETION.iter_unpack(completions), begin):
@@ -128,7 +130,9 @@ class RingSelector(StreamSelector):
                 self._serve_other(token, length)
         log.place = begin + len(completions) // COMPLETION.size
         if plain:
-            log.append(begin, completions, looked_at, b"".join(plain))
+            log.append(begin, taken_ns, completions, looked_at, b"".join(plain))
+            if self.rest is not None and not plain[0][ANCILLARY_LENGTH_AT]:
+                self.rest.unstamped()
         reads = len(plain) + len(looked_at)
         self._ring.give_back(reads)
         return reads

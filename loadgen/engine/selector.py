@@ -77,14 +77,14 @@ class StreamSelector(selectors.EpollSelector):
         rest_s = self.rest.now_s if self.rest is not None else 0.0
         while True:
             served, others = self._serve(wait_s, rest_s if wait_s is None else min(rest_s, wait_s))
+            now_s = time.monotonic()
+            if self.rest is not None:
+                rest_s = self.rest.after(served, now_s)
             if others or self.asked or not (served or rest_s):
                 return others
-            now_s = time.monotonic()
             wait_s = None if until_s is None else until_s - now_s
             if wait_s is not None and wait_s <= 0:
                 return others
-            if self.rest is not None:
-                rest_s = self.rest.after(served, now_s)
 
     def _serve(self, wait_s: float | None, rest_s: float) -> tuple[int, Events]:
         """Rest if told so, or else wait, and serve what is ready: (how many reads, what is asyncio's)."""

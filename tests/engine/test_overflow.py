@@ -1,6 +1,5 @@
 """What overflows comes back whole and in order, from memory or from the file; a full disk loses none."""
 
-import os
 from pathlib import Path
 
 import pytest
@@ -27,7 +26,7 @@ def filled(most_bytes: int, items: int, told: list[int] | None = None) -> Overfl
 @pytest.mark.parametrize("most_bytes", [0, 500_000, 10**9])
 def test_what_goes_in_comes_out_in_order(most_bytes: int) -> None:
     overflow = filled(most_bytes, 300)
-    assert (overflow._descriptor is not None) == (most_bytes < 10**9)
+    assert (overflow._file is not None) == (most_bytes < 10**9)
     assert list(overflow.drain()) == [item(number) for number in range(300)]
 
 
@@ -52,10 +51,10 @@ def test_nothing_is_written_as_items_come_unless_nobody_relieves_it_for_long() -
     overflow: Overflow[Item] = Overflow(500_000, lambda: None)
     for number in range(1000):
         overflow.add(item(number), SIZE_BYTES)
-        if overflow._kept_bytes < 2_000_000 and overflow._descriptor is None:
+        if overflow._kept_bytes < 2_000_000 and overflow._file is None:
             written_from = number
         assert overflow._kept_bytes < 4_000_000
-    assert overflow._descriptor is not None
+    assert overflow._file is not None
     assert 0 < written_from < 999
     overflow.close()
 
@@ -63,23 +62,25 @@ def test_nothing_is_written_as_items_come_unless_nobody_relieves_it_for_long() -
 def test_its_file_has_no_name_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(overflow_module, "bulk_folder", lambda: tmp_path)
     overflow = filled(0, 200)
-    assert overflow._descriptor is not None
+    assert overflow._file is not None
     assert list(tmp_path.iterdir()) == []
     overflow.close()
 
 
 def test_a_full_disk_is_told_once_and_loses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[int] = []
-    write, calls = os.write, iter(range(100))
+    append, calls = Overflow._append, iter(range(100))
 
-    def fill_up(descriptor: int, data: bytes) -> int:
+    def fill_up(overflow: Overflow[Item], written: bytes) -> None:
         if next(calls) < 2:
-            return write(descriptor, data)
-        write(descriptor, bytes(data)[:1000])  # part of a batch goes out before the disk is full
+            append(overflow, written)
+            return
+        append(overflow, written[:1000])  # part of a batch goes out before the disk is full
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(os, "write", fill_up)
+    monkeypatch.setattr(Overflow, "_append", fill_up)
     overflow = filled(0, 400, told)
     assert told == [1]
     assert "No space left on device; free some space there" in (overflow.failure or "")
+    assert [number for number, _ in overflow.newest_first()] == list(reversed(range(400)))
     assert [number for number, _ in overflow.drain()] == list(range(400))

@@ -41,7 +41,7 @@ def test_what_goes_in_comes_out_in_order(most_bytes: int) -> None:
     for one in before:
         spool.add(one)
         spool.relieve()
-    assert (spool._packed._descriptor is not None) == (most_bytes < 10**9)
+    assert (spool._packed._file is not None) == (most_bytes < 10**9)
     after = list(spool.drain())
     assert [facts(one) for one in after] == [facts(one) for one in before]
     assert after[0].failure is Outcome.TIMEOUT
@@ -110,7 +110,7 @@ class Streams:
                 plain.append(self.row(received, stamp_ns))
         self.log.place = begin + len(tokens)
         if plain:
-            self.log.append(begin, b"".join(completions), looked_at, b"".join(plain))
+            self.log.append(begin, 10**18, b"".join(completions), looked_at, b"".join(plain))
 
     def row(self, received: bytes, stamp_ns: int) -> bytes:
         head = bytearray(DATA_AT)
@@ -150,7 +150,7 @@ def test_each_answer_gets_its_own_reads_back_from_the_log(most_bytes: int, seed:
     spool = Spool(most_bytes, log=log)
     streams = Streams(log, spool, seed)
     streams.play(400)
-    assert (log._batches._descriptor is not None) == (most_bytes == 0)
+    assert (log._batches._file is not None) == (most_bytes == 0)
     later = {token: log.reads_of((token, streams.begun[token], log.place)) for token in streams.open}
     for token, (reads, stamps) in later.items():
         one = streams.open[token]
@@ -165,7 +165,7 @@ def test_each_answer_gets_its_own_reads_back_from_the_log(most_bytes: int, seed:
 def test_a_read_without_a_stamp_has_that_of_the_moment_when_it_was_taken() -> None:
     log = ReadLog()
     completion = COMPLETION.pack(1, DATA_AT + 5, HAS_BUFFER | GOES_ON | 7 << BUFFER_SHIFT)
-    log.append(1, completion, [], bytes(DATA_AT) + b"event")
+    log.append(1, 10**18, completion, [], bytes(DATA_AT) + b"event")
     reads, stamps = log.reads_of((1, 1, 2))
     assert reads == [b"event"]
     assert STAMP.unpack(stamps[0])[1] >= READ_MARK

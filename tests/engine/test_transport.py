@@ -13,13 +13,15 @@ from typing import Any, TypeVar
 import pytest
 
 from loadgen.engine.connection import STALE_LIMIT_NS, ask_for_kernel_stamps
-from loadgen.engine.exchange import Exchange, unpack_stamps
+from loadgen.engine.exchange import Exchange, Logged, unpack_stamps
 from loadgen.engine.loop import StreamLoop, make_loop
+from loadgen.engine.readlog import ReadLog
 from loadgen.engine.record import Outcome
 from loadgen.engine.reply import Reply, read_reply
 from loadgen.engine.ring import RingSelector
 from loadgen.engine.selector import StreamSelector
 from loadgen.engine.transport import ConnectFailedError, StampingTransport, first_that_answers, resolve
+from loadgen.engine.uring import BUFFER_BYTES, DATA_AT
 from tests.engine.wire import CHUNKED_HEAD, EVENTS, HEAD, LAST_CHUNK, Peer, Script, Wire, chunk, event, serving
 
 Result = TypeVar("Result")
@@ -127,6 +129,35 @@ def test_every_framing_is_read_whole_and_kept_alive(pieces: tuple[bytes, ...]) -
     assert [reply.outcome for reply in replies] == [Outcome.OK, Outcome.OK], [reply.detail for reply in replies]
     assert [len(reply.arrival_reads) for reply in replies] == [3, 3]
     assert wire.connections == 1
+
+
+@pytest.mark.parametrize("over", [1, 2, 3, 500])
+def test_events_longer_than_a_buffer_of_the_ring_cost_no_look_through_the_log(
+    over: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked: list[Logged] = []
+    reads_of = ReadLog.reads_of
+    text = next(text for text in range(2000) if len(chunk(event("x" * text))) == BUFFER_BYTES - DATA_AT + over)
+    long = chunk(event("x" * text))
+
+    def count(log: ReadLog, logged: Logged) -> tuple[list[bytes], list[bytes]]:
+        looked.append(logged)
+        return reads_of(log, logged)
+
+    async def main() -> Exchange:
+        async with serving(answering(CHUNKED_HEAD, long, long, CHUNKS[2], CHUNKS[3], LAST_CHUNK)) as wire:
+            transport = StampingTransport(resolve("http", "127.0.0.1", wire.port)[0])
+            exchange, ended = Exchange(), asyncio.Event()
+            with monkeypatch.context() as counting:
+                counting.setattr(ReadLog, "reads_of", count)
+                transport.start(b"POST / HTTP/1.1\r\nContent-Length: 2\r\n\r\n{}", exchange, lambda _: ended.set())
+                async with asyncio.timeout(20):
+                    await ended.wait()
+            transport.close()
+            return exchange
+
+    assert run(main()).complete
+    assert looked == []
 
 
 @pytest.mark.parametrize("head", [HEAD + b"\r\n", HEAD.replace(b"1.1", b"1.0") + b"\r\n"], ids=["HTTP/1.1", "HTTP/1.0"])
