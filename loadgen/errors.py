@@ -30,6 +30,10 @@ class UsageError(LoadgenError):
     exit_code = ExitCode.USAGE
 
 
+class ModelError(UsageError):
+    """A model's configuration is of an unknown family, lacks a size, or cannot be laid out as asked."""
+
+
 class StoreError(LoadgenError):
     """The database cannot be opened, read or written."""
 

@@ -17,12 +17,13 @@ MAY_IMPORT: dict[str, set[str]] = {
     "load": {"errors"},
     "engine": {"errors", "load"},
     "servers": {"errors", "load", "engine"},
-    "analysis": {"errors", "load", "engine"},
-    "store": {"errors", "load", "engine", "servers", "analysis"},
-    "report": {"errors", "load", "engine", "servers", "analysis", "store"},
-    "experiments": {"errors", "load", "engine", "servers", "analysis", "store"},
-    "web": {"errors", "load", "engine", "servers", "analysis", "store", "report"},
-    "cli": {"errors", "load", "engine", "servers", "analysis", "store", "report", "experiments", "web"},
+    "moe": {"errors"},
+    "analysis": {"errors", "load", "engine", "moe"},
+    "store": {"errors", "load", "engine", "servers", "moe", "analysis"},
+    "report": {"errors", "load", "engine", "servers", "moe", "analysis", "store"},
+    "experiments": {"errors", "load", "engine", "servers", "moe", "analysis", "store"},
+    "web": {"errors", "load", "engine", "servers", "moe", "analysis", "store", "report"},
+    "cli": {"errors", "load", "engine", "servers", "moe", "analysis", "store", "report", "experiments", "web"},
 }
 VAGUE_NAMES = {"util", "utils", "common", "helper", "helpers", "base", "manager", "managers", "misc"}
 LONGEST_FILE_LINES = 600

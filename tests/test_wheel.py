@@ -96,6 +96,12 @@ def test_files_of_the_repository_root_are_in_the_wheel(packages: Path) -> None:
         assert shipped
 
 
+def test_the_models_of_the_study_are_in_the_wheel(packages: Path) -> None:
+    shipped, here = ({path.name for path in (root / "loadgen/moe/configs").glob("*.json")} for root in (packages, ROOT))
+    assert shipped == here
+    assert shipped
+
+
 def test_it_measures_its_own_simulator_and_shows_the_result(environment: Path, tmp_path: Path) -> None:
     database = f"sqlite:///{tmp_path / 'loadgen.db'}"
     with serving(environment, tmp_path, "/health", "simulate", "--ttft-s", "0.01", "--gap-s", "0.001") as simulator:

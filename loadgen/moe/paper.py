@@ -1,0 +1,101 @@
+"""Table 1 of the paper MoE-Inference-Bench beside the real configurations. Imports errors (through its neighbours) alone.
+
+The paper's figures are copied as they stand, mistakes included; nothing else in loadgen is computed from them.
+"""
+
+from dataclasses import dataclass
+
+from loadgen.moe.architecture import Architecture
+from loadgen.moe.models import model
+from loadgen.moe.parameters import MATRICES_OF_A_FFN, active_parameters, parameters
+
+BILLION = 10**9
+
+
+@dataclass(frozen=True, slots=True)
+class PaperRow:
+    """One model as Table 1 has it. Sizes are in billions, with the digits that the paper gives."""
+
+    title: str
+    name: str  # of our model
+    layers: int
+    hidden_size: int
+    ffn_size: int
+    experts: int
+    top_k: int
+    total: str
+    active: str
+    with_vision: bool = False  # its sizes include a vision part, ours are of the language model
+
+    @property
+    def implied_routed(self) -> int:
+        """Parameters of the routed experts alone if these dimensions were true: layers · experts · 3 · hidden · FFN."""
+        return self.layers * self.experts * MATRICES_OF_A_FFN * self.hidden_size * self.ffn_size
+
+
+TABLE_1 = (
+    PaperRow("Mixtral 8x7B", "mixtral-8x7b", 32, 4096, 14336, 8, 2, "47", "12.9"),
+    PaperRow("Qwen 1.5 MoE", "qwen1.5-moe-a2.7b", 24, 2048, 5632, 60, 4, "14.3", "2.7"),
+    PaperRow("Qwen3-30B-A3B", "qwen3-30b-a3b", 48, 5120, 13824, 128, 8, "30.5", "3.3"),
+    PaperRow("DeepSeek V2 Lite", "deepseek-v2-lite", 27, 2048, 1408, 64, 6, "15.7", "2.4"),
+    PaperRow("Phi 3.5 MoE", "phi-3.5-moe", 32, 4096, 6400, 16, 2, "41.9", "6.6"),
+    PaperRow("OLMoE-1B-7B", "olmoe-1b-7b", 16, 2048, 8192, 64, 8, "7.2", "1.3"),
+    PaperRow("DeepSeek VL2 Tiny", "deepseek-vl2-tiny", 16, 1536, 8960, 8, 2, "3", "1.0", with_vision=True),
+    PaperRow("DeepSeek VL2 Small", "deepseek-vl2-small", 24, 2048, 11008, 8, 2, "16", "2.8", with_vision=True),
+    PaperRow("DeepSeek VL2", "deepseek-vl2", 32, 4096, 14336, 8, 2, "27", "4.5", with_vision=True),
+)
+FIGURE_1 = ("mixtral-8x7b", "olmoe-1b-7b", "qwen1.5-moe-a2.7b")  # its models; the paper prints no numbers
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """One figure of the paper and the real one, in the same unit. `agrees` is None where they are not of the same thing."""
+
+    label: str
+    paper: float
+    real: float
+    decimals: int | None  # that the paper gives, of a size in billions; None for a count
+    agrees: bool | None
+
+    @property
+    def difference_ratio(self) -> float:
+        """How far the paper is from the real figure, as a share of the real one."""
+        return self.paper / self.real - 1
+
+
+def compared(row: PaperRow) -> tuple[Compared, ...]:
+    """Each figure of a row beside the real one: the five dimensions, then total and active parameters in billions.
+
+    A dimension agrees when it is equal. A size agrees when it is less than one unit of the paper's last digit away, so
+    that rounded and cut-off figures both do; an active one also where the input embedding was left out.
+    """
+    architecture = model(row.name).architecture
+    return (*_dimensions(row, architecture), *_sizes(row, architecture))
+
+
+def _dimensions(row: PaperRow, architecture: Architecture) -> tuple[Compared, ...]:
+    experts = architecture.experts
+    assert experts is not None
+    pairs = (
+        ("layers", row.layers, architecture.layers),
+        ("hidden size", row.hidden_size, architecture.hidden_size),
+        ("FFN size of an expert", row.ffn_size, experts.ffn_size),
+        ("experts", row.experts, experts.experts),
+        ("experts per token", row.top_k, experts.top_k),
+    )
+    return tuple(Compared(label, paper, real, None, paper == real) for label, paper, real in pairs)
+
+
+def _sizes(row: PaperRow, architecture: Architecture) -> tuple[Compared, ...]:
+    active = active_parameters(architecture)
+    total = parameters(architecture).total
+    return (
+        _size("parameters", row.total, total, (total,), row.with_vision),
+        _size("active parameters", row.active, active.total, (active.total, active.without_embedding), row.with_vision),
+    )
+
+
+def _size(label: str, paper: str, real: int, countings: tuple[int, ...], with_vision: bool) -> Compared:
+    decimals = len(paper.partition(".")[2])
+    near = any(abs(counted / BILLION - float(paper)) < 10.0**-decimals for counted in countings)
+    return Compared(label, float(paper), real / BILLION, decimals, None if with_vision else near)
