@@ -66,7 +66,7 @@ CLOSED, OPEN = ("callers", "lengths", "failures", "pauses", "prefix"), ("far", "
 GROUPS = (*CLOSED, *OPEN, "loads")
 BETWEEN_BASES = 3
 # Rates, as shares of the most that the server was seen to complete; it is given more callers until that gains less than a tenth.
-FAR_RATIO, NEAR_RATIO = 0.4, 0.9
+FAR_RATIO, NEAR_RATIO = 0.4, 0.95
 MORE_CALLERS, LEAST_GAIN = (4, 8), 1.1
 OPEN_LONGER = 1.2  # the runs at an intended rate: near saturation a queue takes a while to become what it will be
 REFUSED_BODY = b'{"prompt":'  # no JSON, which every server refuses at once
@@ -331,15 +331,17 @@ class Session:
         """How fast the server is, which says how many requests a run has and at which rates an open loop is far and near."""
         callers = self._options.concurrency
         self._run("warmup", "callers", replace(self._base, requests=2 * callers))
+        most = 0.0
         for times in (1, *MORE_CALLERS):
             number = times * callers
-            requests = (5 if times < MORE_CALLERS[-1] else 3) * number
-            done = self._run("warmup", "callers", replace(self._base, shape=ClosedLoop(number), requests=requests))
-            gained = done["requests_per_s"] / self._pace.get("saturated", done["requests_per_s"])
+            done = self._run("warmup", "callers", replace(self._base, shape=ClosedLoop(number), requests=4 * number))
+            # Of the whole run, with its edges: rather too low than a rate at which a queue grows for ever.
+            pace = done["ok"] / done["wall_s"]
             self._pace.setdefault("asked", done["requests_per_s"])
-            self._pace["saturated"] = max(done["requests_per_s"], self._pace.get("saturated", 0.0))
+            gained, most = pace / (most or pace), max(most, pace)
             if times > 1 and gained < LEAST_GAIN:
                 break
+        self._pace["saturated"] = most
         self.document["requests_per_s"] = dict(self._pace)
 
     def go_round(self, repeat: int) -> None:
