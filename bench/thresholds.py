@@ -4,8 +4,8 @@
     python bench/thresholds.py --show results.json
 
 A base load and the same with one deviation take turns on one server: base, three deviations, base, three more, … Each run is
-told against the mean of the base runs before and after it, and a change that is no larger than the base's own spread is put in
-brackets. The file is written after each run. `--points` names the groups to be measured: callers, lengths, failures, pauses,
+told against the mean of the base runs before and after it, and so is the base itself, for its spread; a change within two
+standard errors by that spread is put in brackets. The file is written after each run. `--points` names the groups to be measured: callers, lengths, failures, pauses,
 prefix (closed loop), far, near (open loop, far from and near to what the server can do), loads (nothing but the base at other
 numbers of callers, for what lies between the server's own TTFT and ours).
 """
@@ -449,47 +449,48 @@ def _lines(document: dict[str, Any]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """How far one figure moved, as a share of the base: the mean over the repeats, and each of them."""
+    """How far one figure moved, as a share of the base: the mean over the repeats, and two standard errors of it."""
 
     mean: float
-    each: tuple[float, ...]
-    spread: float  # the furthest that a run of the base lay from their mean
+    uncertain: float
 
     @property
     def text(self) -> str:
         """`−4.9 %`, in brackets where the base moves as far by itself."""
         told = f"{100 * self.mean:+.1f} %".replace("-", "−")
-        return f"({told})" if abs(self.mean) <= self.spread else told
+        return f"({told})" if abs(self.mean) <= self.uncertain else told
+
+
+def against_the_base(runs: Sequence[dict[str, Any]], label: str, key: str) -> list[float]:
+    """Of the runs of one family, in their order: each of that label as a share of the mean of the base just before and after it, less 1.
+
+    Empty where any of them lacks the figure.
+    """
+    bases = [place for place, run in enumerate(runs) if run["label"] == "base"]
+    shares: list[float] = []
+    for place, run in enumerate(runs):
+        around = [[b for b in bases if b < place][-1:], [b for b in bases if b > place][:1]]
+        if run["label"] != label or not all(around):
+            continue
+        figures = [runs[b][key] for (b,) in around]
+        if run[key] is None or None in figures:
+            return []
+        shares.append(run[key] / (sum(figures) / 2) - 1)
+    return shares
 
 
 def spread_of(runs: Sequence[dict[str, Any]], key: str) -> float | None:
-    """The furthest that any of the base's `runs` lies from their mean, as a share of it."""
-    values: list[float] = [run[key] for run in runs if run[key] is not None]
-    if not values or len(values) < len(runs):
-        return None
-    mean = sum(values) / len(values)
-    return max(abs(value / mean - 1) for value in values)
+    """The standard deviation of a run of the base, told as a deviation is: against the base before and after it."""
+    shares = against_the_base(runs, "base", key)
+    return float(np.sqrt(np.mean(np.square(shares)))) if len(shares) > 1 else None
 
 
 def change_of(runs: Sequence[dict[str, Any]], label: str, key: str) -> Change | None:
-    """Of the runs of one family, in their order: those of that label, each against the base before and after it."""
-    bases = [place for place, run in enumerate(runs) if run["label"] == "base"]
-    spread = spread_of([runs[place] for place in bases], key)
-    each = []
-    for place, run in enumerate(runs):
-        if run["label"] != label:
-            continue
-        around = [
-            max((b for b in bases if b < place), default=None),
-            min((b for b in bases if b > place), default=None),
-        ]
-        values = [runs[b][key] for b in around if b is not None and runs[b]["repeat"] == run["repeat"]]
-        if run[key] is None or not values or any(value is None for value in values):
-            return None
-        each.append(run[key] / (sum(values) / len(values)) - 1)
-    if not each or spread is None:
+    """What the deviation of that label made of a figure."""
+    shares, spread = against_the_base(runs, label, key), spread_of(runs, key)
+    if not shares or spread is None:
         return None
-    return Change(sum(each) / len(each), tuple(each), spread)
+    return Change(sum(shares) / len(shares), 2 * spread / math.sqrt(len(shares)))
 
 
 def show(document: dict[str, Any], console: Console) -> None:
@@ -508,7 +509,7 @@ def show(document: dict[str, Any], console: Console) -> None:
             drawn.add_column(name, justify="right")
         cells = []
         for _, key in FIGURES:
-            spread = spread_of(bases, key)
+            spread = spread_of(runs, key)
             mean = None if spread is None else sum(run[key] for run in bases) / len(bases)
             cells.append("–" if spread is None or mean is None else f"{mean:.4g} ± {100 * spread:.1f} %")
         drawn.add_row(f"base, {len(bases)} runs", *cells, end_section=True)
