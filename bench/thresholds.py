@@ -1,7 +1,7 @@
 """What a deviation from the load asked does to the figures: the measurements behind the limits of the load in docs/method.md.
 
     python bench/thresholds.py --url http://127.0.0.1:8000 --model NAME --output results.json
-    python bench/thresholds.py --show results.json
+    python bench/thresholds.py --show results.json --keep
 
 A base load and the same with one deviation take turns on one server: base, three deviations, base, three more, … Each run is
 told against the mean of the base runs before and after it, and so is the base itself, for its spread; a change within two
@@ -62,6 +62,7 @@ from loadgen.servers.environment import environment
 from loadgen.servers.simulator import SimulatorOptions, SimulatorProcess
 from loadgen.servers.telemetry import scrape
 
+HISTORY = Path(__file__).resolve().parent / "thresholds.jsonl"
 CLOSED, OPEN = ("callers", "lengths", "failures", "pauses", "prefix"), ("far", "near")
 GROUPS = (*CLOSED, *OPEN, "loads")
 BETWEEN_BASES = 3
@@ -197,10 +198,10 @@ def schedule_of(work: Work) -> Schedule:
         lengths(work.output_tokens, work.requests),
     )
     rng = generator(work.prompt_seed)
-    # A server caches whole blocks alone: a share below one block is one block in some of the prompts.
-    blocks = max(1, math.floor(work.shared * work.prompt_tokens / work.block_tokens))
+    # A server caches whole blocks alone: what is no whole number of them is one more in some of the prompts and none in others.
+    blocks = max(1, math.ceil(work.shared * work.prompt_tokens / work.block_tokens - 1e-9))
     prefix = token_prompt(blocks * work.block_tokens, generator(f"{work.prompt_seed}/prefix"))
-    shares = some(min(1.0, work.shared * work.prompt_tokens / len(prefix)), work.requests)
+    shares = some(work.shared * work.prompt_tokens / len(prefix), work.requests)
     refused = some(work.failing, work.requests)
 
     def body(row: int) -> bytes:
@@ -432,18 +433,19 @@ class Session:
         half.replace(path)
 
 
+def _short(value: Any) -> Any:
+    """Floats no longer than they mean something."""
+    if isinstance(value, dict):
+        return {key: _short(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_short(each) for each in value]
+    return float(f"{value:.6g}") if isinstance(value, float) else value
+
+
 def _lines(document: dict[str, Any]) -> str:
-    """JSON with a line for each run, and floats no longer than they mean something."""
-
-    def short(value: Any) -> Any:
-        if isinstance(value, dict):
-            return {key: short(each) for key, each in value.items()}
-        if isinstance(value, list):
-            return [short(each) for each in value]
-        return float(f"{value:.6g}") if isinstance(value, float) else value
-
-    head = json.dumps({key: short(value) for key, value in document.items() if key != "runs"})
-    runs = ",\n".join(json.dumps(short(run)) for run in document["runs"])
+    """JSON with a line for each run."""
+    head = json.dumps(_short({key: value for key, value in document.items() if key != "runs"}))
+    runs = ",\n".join(json.dumps(_short(run)) for run in document["runs"])
     return f'{head[:-1]}, "runs": [\n{runs}\n]}}\n'
 
 
@@ -532,6 +534,30 @@ def show(document: dict[str, Any], console: Console) -> None:
         console.print(drawn)
 
 
+def digest(document: dict[str, Any]) -> dict[str, Any]:
+    """What is kept of a call: of each figure the base's mean and spread, and how far each deviation moved it, ± two standard errors."""
+    families: dict[str, Any] = {}
+    for family in ("closed", *OPEN):
+        runs = [run for run in document["runs"] if run["family"] == family]
+        bases = [run for run in runs if run["label"] == "base"]
+        for label in dict.fromkeys(run["label"] for run in runs):
+            row: dict[str, Any] = {"runs": sum(run["label"] == label for run in runs)}
+            for _, key in FIGURES:
+                change, spread = change_of(runs, label, key), spread_of(runs, key)
+                if label == "base" and spread is not None:
+                    row[key] = [sum(run[key] for run in bases) / len(bases), spread]
+                elif label != "base" and change is not None:
+                    row[key] = [round(change.mean, 5), round(change.uncertain, 5)]
+            families.setdefault(family, {})[label] = row
+    apart = [
+        [run.get("concurrency") or run["rate_per_s"], run["client_ttft_mean_s"], run["server_ttft_mean_s"]]
+        for run in document["runs"]
+        if (run["label"] == "base" or run["family"] == "loads") and run["server_ttft_mean_s"] is not None
+    ]
+    head = {key: value for key, value in document.items() if key != "runs"}
+    return {**head, "families": families, "ttft_mean_s_ours_and_the_servers": apart}
+
+
 def arguments() -> argparse.Namespace:
     """What was asked on the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -547,6 +573,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--budget-s", type=float, default=530.0, help="no run begins after that")
     parser.add_argument("--note", default="", help="what else should be known of the server and the host")
     parser.add_argument("--show", help="the tables of such a file, and no measurement")
+    parser.add_argument("--keep", action="store_true", help="with --show: add its figures to bench/thresholds.jsonl")
     chosen = parser.parse_args()
     if unknown := set(chosen.points.split(",")) - set(GROUPS):
         parser.error(f"--points: there is no group {', '.join(sorted(unknown))}; there are {', '.join(GROUPS)}")
@@ -558,7 +585,11 @@ def main() -> None:
     options = arguments()
     console = Console(width=None if sys.stdout.isatty() else 170)
     if options.show:
-        show(json.loads(Path(options.show).read_text()), console)
+        shown = json.loads(Path(options.show).read_text())
+        show(shown, console)
+        if options.keep:
+            with HISTORY.open("a") as history:
+                history.write(json.dumps(_short(digest(shown))) + "\n")
         return
     with serving(options.url) as url, ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
         facts = probe(url, options.model, ())
