@@ -1,0 +1,621 @@
+"""What a deviation from the load asked does to the figures: the measurements behind the limits of the load in docs/method.md.
+
+    python bench/thresholds.py --url http://127.0.0.1:8000 --model NAME --output results.json
+    python bench/thresholds.py --show results.json --keep
+
+A base load and the same with one deviation take turns on one server: base, three deviations, base, three more, … Each run is
+told against the mean of the base runs before and after it, and so is the base itself, for its spread; a change within two
+standard errors by that spread is put in brackets. The file is written after each run. `--points` names the groups to be measured: callers, lengths, failures, pauses,
+prefix (closed loop), far, near (open loop, far from and near to what the server can do), loads (nothing but the base at other
+numbers of callers, for what lies between the server's own TTFT and ours).
+"""
+
+import argparse
+import asyncio
+import json
+import math
+import multiprocessing
+import os
+import re
+import sys
+import tempfile
+import time
+import urllib.request
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.table import Table
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from loadgen.analysis.server_account import server_account
+from loadgen.analysis.summary import summarise
+from loadgen.analysis.validity import judge
+from loadgen.engine.alarm import Alarm, make_alarm
+from loadgen.engine.clock import monotonic_ns
+from loadgen.engine.columns import in_schedule_order, read_columns
+from loadgen.engine.driver import Driver
+from loadgen.engine.exchange import Exchange
+from loadgen.engine.loop import make_loop
+from loadgen.engine.measurement import Share, Task, measure
+from loadgen.engine.record import Recording
+from loadgen.engine.target import Target
+from loadgen.engine.throttle import Throttle
+from loadgen.load.arrivals import offsets_ns, requests_within
+from loadgen.load.bodies import BodyFile
+from loadgen.load.disk import bulk_folder
+from loadgen.load.schedule import Schedule
+from loadgen.load.spec import ClosedLoop, OpenLoop, RunSpec
+from loadgen.load.workload import ChunkCounts, encode_body, generator, token_prompt
+from loadgen.servers.counting import chunk_counts_to_ask, chunk_counts_told
+from loadgen.servers.endpoint import EndpointFacts, probe
+from loadgen.servers.environment import environment
+from loadgen.servers.simulator import SimulatorOptions, SimulatorProcess
+from loadgen.servers.telemetry import scrape
+
+HISTORY = Path(__file__).resolve().parent / "thresholds.jsonl"
+CLOSED, OPEN = ("callers", "lengths", "failures", "pauses", "prefix"), ("far", "near")
+GROUPS = (*CLOSED, *OPEN, "loads")
+BETWEEN_BASES = 3
+# Rates, as shares of the most that the server was seen to complete; it is given more callers until that gains less than a tenth.
+FAR_RATIO, NEAR_RATIO = 0.4, 0.95
+MORE_CALLERS, LEAST_GAIN = (4, 8), 1.1
+OPEN_LONGER = 1.2  # the runs at an intended rate: near saturation a queue takes a while to become what it will be
+REFUSED_BODY = b'{"prompt":'  # no JSON, which every server refuses at once
+FIGURES = (
+    ("throughput", "output_tokens_per_s"),
+    ("TTFT p50", "ttft_p50_s"),
+    ("TTFT mean", "ttft_mean_s"),
+    ("TTFT p95", "ttft_p95_s"),
+    ("TTFT p99", "ttft_p99_s"),
+    ("E2E p50", "e2e_p50_s"),
+    ("E2E mean", "e2e_mean_s"),
+    ("TPOT p50", "tpot_p50_s"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Deviation:
+    """One way of not being the load that was asked. Ratios are of the base's own figure."""
+
+    group: str
+    label: str
+    load_ratio: float = 1.0  # callers, or requests a second
+    prompt_ratio: float = 1.0
+    answer_ratio: float = 1.0
+    failing: float = 0.0  # the share of requests that the server refuses at once
+    shared: float = 0.0  # the share of prompt tokens that its prefix cache finds
+    pause_ratio: float = (
+        0.0  # before each request: of the base's mean end-to-end latency; in the open loop of its median TTFT
+    )
+
+
+DEVIATIONS = (
+    Deviation("callers", "5 % fewer callers", load_ratio=0.95),
+    Deviation("callers", "20 % fewer callers", load_ratio=0.8),
+    Deviation("lengths", "prompts 1 % longer", prompt_ratio=1.01),
+    Deviation("lengths", "prompts 10 % longer", prompt_ratio=1.1),
+    Deviation("lengths", "answers 1 % longer", answer_ratio=1.01),
+    Deviation("lengths", "answers 10 % longer", answer_ratio=1.1),
+    Deviation("failures", "1 % refused", failing=0.01),
+    Deviation("failures", "10 % refused", failing=0.1),
+    Deviation("pauses", "idle for 1 % of E2E", pause_ratio=0.01),
+    Deviation("pauses", "idle for 10 % of E2E", pause_ratio=0.1),
+    Deviation("prefix", "1 % of prompts cached", shared=0.01),
+    Deviation("prefix", "10 % of prompts cached", shared=0.1),
+    Deviation("prefix", "50 % of prompts cached", shared=0.5),
+    Deviation("far", "rate 1 % lower", load_ratio=0.99),
+    Deviation("far", "rate 10 % lower", load_ratio=0.9),
+    Deviation("far", "sent late by 1 % of TTFT", pause_ratio=0.01),
+    Deviation("far", "sent late by 10 % of TTFT", pause_ratio=0.1),
+    Deviation("near", "rate 1 % lower", load_ratio=0.99),
+    Deviation("near", "rate 10 % lower", load_ratio=0.9),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """One run, for the measuring process."""
+
+    facts: EndpointFacts
+    model: str
+    shape: ClosedLoop | OpenLoop
+    requests: int
+    prompt_tokens: float  # means, kept to by two neighbouring lengths
+    output_tokens: float
+    prompt_seed: str
+    chunk_counts: tuple[ChunkCounts, ...]
+    failing: float = 0.0
+    shared: float = 0.0
+    block_tokens: int = 16
+    pause_s: float = 0.0
+
+
+class Pauses:
+    """Lets each request go so long after its time, as `engine.held.Held` does for a limit, but tells of no wait: it is send delay."""
+
+    def __init__(self, pause_ns: int, send: Callable[[Exchange], None]) -> None:
+        self._pause_ns = pause_ns
+        self._send = send
+        self._queue: deque[tuple[Exchange, int]] = deque()
+        self._alarm: Alarm | None = None
+        self.until_ns = 0
+
+    def __len__(self) -> int:
+        return len(self._queue)
+
+    def ask(self, exchange: Exchange) -> None:
+        """Send it when the pause is over."""
+        if self._alarm is None:
+            self._alarm = make_alarm(asyncio.get_running_loop(), self._ring)
+        self._queue.append((exchange, monotonic_ns() + self._pause_ns))
+        if len(self._queue) == 1:
+            self._alarm.set(self._queue[0][1])
+
+    def let_go(self) -> list[Exchange]:
+        """All that wait."""
+        found = [exchange for exchange, _ in self._queue]
+        self._queue.clear()
+        return found
+
+    def close(self) -> None:
+        """Release the alarm."""
+        if self._alarm is not None:
+            self._alarm.close()
+
+    def _ring(self) -> None:
+        assert self._alarm is not None
+        while self._queue and self._queue[0][1] <= monotonic_ns():
+            self._send(self._queue.popleft()[0])
+        self._alarm.set(self._queue[0][1] if self._queue else 0)
+
+
+def some(share: float, number: int) -> NDArray[np.bool_]:
+    """Which of `number` requests, evenly spread, make up that share of them."""
+    marks: NDArray[np.bool_] = np.diff(np.floor(np.arange(number + 1) * share + 1e-9)) > 0
+    return marks
+
+
+def lengths(mean: float, number: int) -> NDArray[np.int32]:
+    """Whole lengths of that mean."""
+    whole = math.floor(mean + 1e-9)
+    return (whole + some(mean - whole, number)).astype(np.int32)
+
+
+def schedule_of(work: Work) -> Schedule:
+    """The requests, with what makes them deviate. Prompts are token ids, new in each run."""
+    prompt_tokens, output_tokens = (
+        lengths(work.prompt_tokens, work.requests),
+        lengths(work.output_tokens, work.requests),
+    )
+    rng = generator(work.prompt_seed)
+    # A server caches whole blocks alone: what is no whole number of them is one more in some of the prompts and none in others.
+    blocks = max(1, math.ceil(work.shared * work.prompt_tokens / work.block_tokens - 1e-9))
+    prefix = token_prompt(blocks * work.block_tokens, generator(f"{work.prompt_seed}/prefix"))
+    shares = some(work.shared * work.prompt_tokens / len(prefix), work.requests)
+    refused = some(work.failing, work.requests)
+
+    def body(row: int) -> bytes:
+        if refused[row]:
+            return REFUSED_BODY
+        before = prefix if shares[row] else []
+        prompt = before + token_prompt(int(prompt_tokens[row]) - len(before), rng)
+        return encode_body("completions", "vllm", work.model, prompt, int(output_tokens[row]), work.chunk_counts)
+
+    return Schedule(
+        bodies=BodyFile.write(map(body, range(work.requests))),
+        prompt_tokens=prompt_tokens,
+        output_tokens=output_tokens,
+        offsets_ns=offsets_ns(work.shape, work.requests, 0) if isinstance(work.shape, OpenLoop) else None,
+    )
+
+
+def carry_out(work: Work) -> dict[str, Any]:
+    """The run in this process, and what is kept of it."""
+    schedule = schedule_of(work)
+    url = work.facts.completions_url("completions")
+    host, _, port = url.removeprefix("http://").split("/")[0].rpartition(":")
+    target = Target("http", host, int(port), "/" + url.removeprefix("http://").split("/", 1)[1])
+    task = Task(target, schedule, work.shape)
+
+    def adopt(driver: Driver) -> None:
+        if work.pause_s:
+            setattr(driver, "_held", Pauses(round(work.pause_s * 1e9), driver._send))  # noqa: B010  (not ours to assign)
+            driver._throttle.engaged = True
+
+    with tempfile.TemporaryDirectory(prefix="loadgen-records-", dir=bulk_folder()) as name:
+        folder = Path(name)
+        counted_before = scrape(work.facts.metrics_url) if work.facts.has_metrics else {}
+        with asyncio.Runner(loop_factory=make_loop) as runner:
+            share = Share(task, 0, 1, folder)
+            outline = runner.run(measure(share, lambda said: None, adopt, monotonic_ns, Throttle()))
+        counted_after = scrape(work.facts.metrics_url) if work.facts.has_metrics else {}
+        (folder / "ordered").mkdir()
+        records = in_schedule_order([read_columns(folder)], folder / "ordered")
+        spec = RunSpec(
+            work.facts.base_url,
+            work.model,
+            work.shape,
+            round(work.prompt_tokens),
+            round(work.output_tokens),
+            requests=work.requests,
+        )
+        summary = summarise(spec, Recording(records, outline.client, outline.origin_at))
+        account = server_account([(-1, counted_before), (1, counted_after)], records) or {}
+        summary["server_account"] = account
+    return {
+        "requests": summary["outcomes"]["planned"],
+        "ok": summary["outcomes"]["ok"],
+        "wall_s": outline.client.wall_s,
+        "measured": summary["window"]["requests"],
+        "output_tokens_per_s": summary["output_tokens_per_s"],
+        "requests_per_s": summary["requests_per_s"],
+        **{f"ttft_{name}_s": summary["ttft_s"][name] for name in ("mean", "p50", "p95", "p99")},
+        **{f"e2e_{name}_s": summary["e2e_latency_s"][name] for name in ("mean", "p50")},
+        "tpot_p50_s": summary["tpot_s"]["p50"],
+        "in_flight_mean": summary["concurrency"]["mean"],
+        "sent_per_s": summary["rates"]["sent_per_s"],
+        "prompt_tokens_mean": summary["lengths"]["prompt_tokens"]["mean"],
+        "output_tokens_mean": summary["lengths"]["output_tokens"]["mean"],
+        "send_delay_mean_s": summary["client"]["measured_send_delay_s"]["mean"],
+        "coalesced_ratio": summary["client"]["coalesced_ratio"],
+        "cpu_ratio": summary["client"]["cpu_ratio"],
+        "cached_ratio": account.get("prefix_cache_hit_ratio"),
+        "server_ttft_mean_s": account.get("ttft_mean_s") if account.get("first_tokens") == account.get("client_first_tokens") else None,
+        "client_ttft_mean_s": account.get("client_ttft_mean_s"),
+        "findings": [finding.code for finding in judge(spec, _with_surroundings(summary)).findings],
+    }  # fmt: skip
+
+
+def _with_surroundings(summary: dict[str, Any]) -> dict[str, Any]:
+    return summary | {"client": summary["client"] | {"doctor": None, "host_busy_ratio": None}}
+
+
+@contextmanager
+def serving(url: str) -> Iterator[str]:
+    """The URL to measure; for the word `simulator`, that of one which lives as long as the block."""
+    if url != "simulator":
+        yield url
+        return
+    options = SimulatorOptions(
+        ttft_s=0.02, gap_s=0.005, ttft_per_prompt_token_s=1e-5, ttft_per_running_s=2e-4, gap_per_running_s=5e-5,
+        jitter_ratio=0.1,
+    )  # fmt: skip
+    with SimulatorProcess(options) as simulator:
+        yield simulator.url
+
+
+def block_tokens_of(facts: EndpointFacts) -> int:
+    """The size of the blocks that vLLM's prefix cache keeps, by its own page; 16 where it does not say."""
+    if not facts.has_metrics:
+        return 16
+    with urllib.request.urlopen(facts.metrics_url, timeout=10) as page:
+        found = re.search(rb'[{,]block_size="(\d+)"', page.read())
+    return int(found[1]) if found else 16
+
+
+class Session:
+    """The runs of one call, in their order, and the file that they go to."""
+
+    def __init__(
+        self,
+        pool: ProcessPoolExecutor,
+        facts: EndpointFacts,
+        options: argparse.Namespace,
+        header: dict[str, Any],
+        console: Console,
+    ) -> None:
+        self._console = console
+        self._pool = pool
+        self._facts = facts
+        self._options = options
+        self.document: dict[str, Any] = {**header, "runs": []}
+        self._base = Work(
+            facts, options.model, ClosedLoop(options.concurrency), 0, options.input_tokens, options.output_tokens, "",
+            chunk_counts_to_ask(facts.chunk_counts, math.ceil(options.input_tokens * 1.1)),
+            block_tokens=header["block_tokens"],
+        )  # fmt: skip
+        self._until_s: float = time.monotonic() + options.budget_s
+        self._pace: dict[str, float] = {}  # requests per second, with the callers asked and with many more
+        self._latest_base: dict[str, dict[str, Any]] = {}  # by family
+
+    def calibrate(self) -> None:
+        """How fast the server is, which says how many requests a run has and at which rates an open loop is far and near."""
+        callers = self._options.concurrency
+        self._run("warmup", "callers", replace(self._base, requests=2 * callers))
+        most = 0.0
+        for times in (1, *MORE_CALLERS):
+            number = times * callers
+            done = self._run("warmup", "callers", replace(self._base, shape=ClosedLoop(number), requests=4 * number))
+            # Of the whole run, with its edges: rather too low than a rate at which a queue grows for ever.
+            pace = done["ok"] / done["wall_s"]
+            self._pace.setdefault("asked", done["requests_per_s"])
+            gained, most = pace / (most or pace), max(most, pace)
+            if times > 1 and gained < LEAST_GAIN:
+                break
+        self._pace["saturated"] = most
+        self.document["requests_per_s"] = dict(self._pace)
+
+    def go_round(self, repeat: int) -> None:
+        """Every point of the groups chosen, once; less when the time is over."""
+        groups = self._options.points.split(",")
+        for family, members in (("closed", CLOSED), ("far", ("far",)), ("near", ("near",))):
+            deviations = [each for each in DEVIATIONS if each.group in members and each.group in groups]
+            if repeat % 2:
+                deviations.reverse()  # so that none always follows the same one
+            for position, deviation in enumerate(deviations):
+                if position % BETWEEN_BASES == 0:
+                    self._base_run(family, repeat)
+                self._deviating(family, repeat, deviation)
+            if deviations:
+                self._base_run(family, repeat)
+        if "loads" in groups:
+            for callers in (1, max(2, self._options.concurrency // 4), MORE_CALLERS[0] * self._options.concurrency):
+                pace = min(self._pace["asked"] * callers / self._options.concurrency, self._pace["saturated"])
+                work = replace(self._base, shape=ClosedLoop(callers), requests=self._enough(callers, pace))
+                self._keep("loads", repeat, f"{callers} callers", work)
+
+    @property
+    def time_is_up(self) -> bool:
+        """Whether no further run should begin."""
+        return time.monotonic() > self._until_s
+
+    def _base_work(self, family: str) -> Work:
+        if family == "closed":
+            return replace(self._base, requests=self._enough(self._options.concurrency, self._pace["asked"]))
+        shape = OpenLoop(self._pace["saturated"] * (FAR_RATIO if family == "far" else NEAR_RATIO))
+        return replace(self._base, shape=shape, requests=requests_within(shape, OPEN_LONGER * self._options.seconds, 0))
+
+    def _enough(self, callers: int, pace: float) -> int:
+        seconds: float = self._options.seconds
+        return max(5 * callers, round(pace * seconds))
+
+    def _base_run(self, family: str, repeat: int) -> None:
+        done = self._keep(family, repeat, "base", self._base_work(family))
+        if done is not None:
+            self._latest_base[family] = done
+
+    def _deviating(self, family: str, repeat: int, deviation: Deviation) -> None:
+        work = self._base_work(family)
+        base = self._latest_base.get(family)
+        if base is None:
+            return
+        if isinstance(work.shape, ClosedLoop):
+            shape: ClosedLoop | OpenLoop = ClosedLoop(round(work.shape.concurrency * deviation.load_ratio))
+            paused_s = base["e2e_mean_s"]
+        else:
+            # The same arrivals, further apart.
+            shape = OpenLoop(work.shape.rate_per_s * deviation.load_ratio)
+            paused_s = base["ttft_p50_s"]
+        deviated = replace(
+            work,
+            shape=shape,
+            prompt_tokens=work.prompt_tokens * deviation.prompt_ratio,
+            output_tokens=work.output_tokens * deviation.answer_ratio,
+            failing=deviation.failing,
+            shared=deviation.shared,
+            pause_s=deviation.pause_ratio * paused_s,
+        )
+        self._keep(family, repeat, deviation.label, deviated)
+
+    def _keep(self, family: str, repeat: int, label: str, work: Work) -> dict[str, Any] | None:
+        if self.time_is_up:
+            return None
+        done = self._run(family, label, work)
+        self.document["runs"].append({"family": family, "repeat": repeat, "label": label, **done})
+        self.save()
+        return done
+
+    def _run(self, family: str, label: str, work: Work) -> dict[str, Any]:
+        seeded = replace(work, prompt_seed=f"{time.time_ns()}/{family}/{label}")
+        done = self._pool.submit(carry_out, seeded).result()
+        load = {key: value for key, value in asdict(work.shape).items() if key in ("concurrency", "rate_per_s")}
+        done = {**load, **done, "load_average": os.getloadavg()[0]}
+        shown = " ".join(f"{name} {done[key]:.4g}" for name, key in FIGURES if done[key] is not None)
+        told = f"{family:7} {label:26} {done['ok']}/{done['requests']} in {done['wall_s']:.1f} s: {shown}"
+        self._console.print(told, highlight=False, soft_wrap=True)
+        return done
+
+    def save(self) -> None:
+        """Write what there is."""
+        path = Path(self._options.output)
+        half = path.with_suffix(".part")
+        half.write_text(_lines(self.document))
+        half.replace(path)
+
+
+def _short(value: Any) -> Any:
+    """Floats no longer than they mean something."""
+    if isinstance(value, dict):
+        return {key: _short(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_short(each) for each in value]
+    return float(f"{value:.6g}") if isinstance(value, float) else value
+
+
+def _lines(document: dict[str, Any]) -> str:
+    """JSON with a line for each run."""
+    head = json.dumps(_short({key: value for key, value in document.items() if key != "runs"}))
+    runs = ",\n".join(json.dumps(_short(run)) for run in document["runs"])
+    return f'{head[:-1]}, "runs": [\n{runs}\n]}}\n'
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """How far one figure moved, as a share of the base: the mean over the repeats, and two standard errors of it."""
+
+    mean: float
+    uncertain: float
+
+    @property
+    def text(self) -> str:
+        """`−4.9 %`, in brackets where the base moves as far by itself."""
+        told = f"{100 * self.mean:+.1f} %".replace("-", "−")
+        return f"({told})" if abs(self.mean) <= self.uncertain else told
+
+
+def against_the_base(runs: Sequence[dict[str, Any]], label: str, key: str) -> list[float]:
+    """Of the runs of one family, in their order: each of that label as a share of the mean of the base just before and after it, less 1.
+
+    Empty where any of them lacks the figure.
+    """
+    bases = [place for place, run in enumerate(runs) if run["label"] == "base"]
+    shares: list[float] = []
+    for place, run in enumerate(runs):
+        around = [[b for b in bases if b < place][-1:], [b for b in bases if b > place][:1]]
+        if run["label"] != label or not all(around):
+            continue
+        figures = [runs[b][key] for (b,) in around]
+        if run[key] is None or None in figures:
+            return []
+        shares.append(run[key] / (sum(figures) / 2) - 1)
+    return shares
+
+
+def spread_of(runs: Sequence[dict[str, Any]], key: str) -> float | None:
+    """The standard deviation of a run of the base, told as a deviation is: against the base before and after it."""
+    shares = against_the_base(runs, "base", key)
+    return float(np.sqrt(np.mean(np.square(shares)))) if len(shares) > 1 else None
+
+
+def change_of(runs: Sequence[dict[str, Any]], label: str, key: str) -> Change | None:
+    """What the deviation of that label made of a figure."""
+    shares, spread = against_the_base(runs, label, key), spread_of(runs, key)
+    if not shares or spread is None:
+        return None
+    return Change(sum(shares) / len(shares), 2 * spread / math.sqrt(len(shares)))
+
+
+def show(document: dict[str, Any], console: Console) -> None:
+    """The tables."""
+    for family in ("closed", *OPEN):
+        runs = [run for run in document["runs"] if run["family"] == family]
+        bases = [run for run in runs if run["label"] == "base"]
+        if not bases:
+            continue
+        load = (
+            f"{bases[0]['concurrency']} callers" if family == "closed" else f"{bases[0]['rate_per_s']:.4g} requests/s"
+        )
+        drawn = Table(title=f"{family}: {load}, {document['input_tokens']} + {document['output_tokens']} tokens")
+        drawn.add_column("deviation")
+        for name, _ in FIGURES:
+            drawn.add_column(name, justify="right")
+        cells = []
+        for _, key in FIGURES:
+            spread = spread_of(runs, key)
+            mean = None if spread is None else sum(run[key] for run in bases) / len(bases)
+            cells.append("–" if spread is None or mean is None else f"{mean:.4g} ± {100 * spread:.1f} %")
+        drawn.add_row(f"base, {len(bases)} runs", *cells, end_section=True)
+        for label in dict.fromkeys(run["label"] for run in runs if run["label"] != "base"):
+            changes = [change_of(runs, label, key) for _, key in FIGURES]
+            drawn.add_row(label, *("–" if change is None else change.text for change in changes))
+        console.print(drawn)
+    drawn = Table(title="mean TTFT from send, undisturbed, in ms")
+    for heading in ("load", "ours", "the server's", "apart", "share"):
+        drawn.add_column(heading, justify="left" if heading == "load" else "right")
+    for run in document["runs"]:
+        theirs_s, ours_s = run["server_ttft_mean_s"], run["client_ttft_mean_s"]
+        if (run["label"] == "base" or run["family"] == "loads") and theirs_s is not None:
+            load = f"{run['concurrency']} callers" if "concurrency" in run else f"{run['rate_per_s']:.4g} requests/s"
+            apart_s = ours_s - theirs_s
+            drawn.add_row(
+                load, *(f"{1e3 * each:.2f}" for each in (ours_s, theirs_s, apart_s)), f"{apart_s / ours_s:.1%}"
+            )
+    if drawn.row_count:
+        console.print(drawn)
+
+
+def digest(document: dict[str, Any]) -> dict[str, Any]:
+    """What is kept of a call: of each figure the base's mean and spread, and how far each deviation moved it, ± two standard errors."""
+    families: dict[str, Any] = {}
+    for family in ("closed", *OPEN):
+        runs = [run for run in document["runs"] if run["family"] == family]
+        bases = [run for run in runs if run["label"] == "base"]
+        for label in dict.fromkeys(run["label"] for run in runs):
+            row: dict[str, Any] = {"runs": sum(run["label"] == label for run in runs)}
+            for _, key in FIGURES:
+                change, spread = change_of(runs, label, key), spread_of(runs, key)
+                if label == "base" and spread is not None:
+                    row[key] = [sum(run[key] for run in bases) / len(bases), spread]
+                elif label != "base" and change is not None:
+                    row[key] = [round(change.mean, 5), round(change.uncertain, 5)]
+            families.setdefault(family, {})[label] = row
+    apart = [
+        [run.get("concurrency") or run["rate_per_s"], run["client_ttft_mean_s"], run["server_ttft_mean_s"]]
+        for run in document["runs"]
+        if (run["label"] == "base" or run["family"] == "loads") and run["server_ttft_mean_s"] is not None
+    ]
+    head = {key: value for key, value in document.items() if key != "runs"}
+    return {**head, "families": families, "ttft_mean_s_ours_and_the_servers": apart}
+
+
+def arguments() -> argparse.Namespace:
+    """What was asked on the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--url", default="simulator")
+    parser.add_argument("--model", default="simulated-moe")
+    parser.add_argument("--output", default="thresholds.json")
+    parser.add_argument("--points", default=",".join(GROUPS))
+    parser.add_argument("--concurrency", type=int, default=64)
+    parser.add_argument("--input-tokens", type=int, default=512)
+    parser.add_argument("--output-tokens", type=int, default=64)
+    parser.add_argument("--seconds", type=float, default=6.0, help="of a run in the closed loop")
+    parser.add_argument("--repeats", type=int, default=2)
+    parser.add_argument("--budget-s", type=float, default=530.0, help="no run begins after that")
+    parser.add_argument("--note", default="", help="what else should be known of the server and the host")
+    parser.add_argument("--show", help="the tables of such a file, and no measurement")
+    parser.add_argument("--keep", action="store_true", help="with --show: add its figures to bench/thresholds.jsonl")
+    chosen = parser.parse_args()
+    if unknown := set(chosen.points.split(",")) - set(GROUPS):
+        parser.error(f"--points: there is no group {', '.join(sorted(unknown))}; there are {', '.join(GROUPS)}")
+    return chosen
+
+
+def main() -> None:
+    """Measure what was asked, or show what was measured."""
+    options = arguments()
+    console = Console(width=None if sys.stdout.isatty() else 170)
+    if options.show:
+        shown = json.loads(Path(options.show).read_text())
+        show(shown, console)
+        if options.keep:
+            with HISTORY.open("a") as history:
+                history.write(json.dumps(_short(digest(shown))) + "\n")
+        return
+    with serving(options.url) as url, ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        facts = probe(url, options.model, ())
+        if facts.dialect != "vllm":
+            raise SystemExit("thresholds: prompts of exact length need a server that takes token ids, as vLLM does")
+        facts = replace(facts, chunk_counts=chunk_counts_told(facts, options.model, "completions", ()))
+        known = environment()
+        header = {
+            "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
+            "commit": known["git_commit"],
+            "machine": {name: known[name] for name in ("cpu_model", "cpu_count", "kernel", "python")},
+            "server": {name: getattr(facts, name) for name in ("name", "version", "max_model_len")},
+            "model": options.model,
+            "note": options.note,
+            "block_tokens": block_tokens_of(facts),
+            **{name: getattr(options, name) for name in ("concurrency", "input_tokens", "output_tokens", "seconds")},
+        }
+        session = Session(pool, facts, options, header, console)
+        session.calibrate()
+        for repeat in range(options.repeats):
+            session.go_round(repeat)
+        session.save()
+    show(session.document, console)
+    if session.time_is_up:
+        console.print("The time was over before every run was made; what is missing has fewer repeats.")
+
+
+if __name__ == "__main__":
+    main()
