@@ -1,5 +1,6 @@
 """The selector that lets the kernel receive, through io_uring: what is ready on a thousand streams is there after one call."""
 
+import contextlib
 import select
 import selectors
 import socket
@@ -78,6 +79,9 @@ class RingSelector(StreamSelector):
             if token in self._senders:
                 self._senders.remove(token)
                 self._ring.cancel(token | _ROOM)
+            # Before another socket gets this one's number: what was asked of this one would be asked of that one.
+            with contextlib.suppress(OSError):
+                self._ring.submit()
 
     def watch_for_room(self, sock: socket.socket) -> None:
         """Tell the reader of `sock` once when more can be sent."""

@@ -94,6 +94,11 @@ class Uring:
         """From the next `wait` on what goes by `token` is given up; until then it keeps its file open."""
         self._submit(_SQE.pack(_OP_ASYNC_CANCEL, _SQE_SKIP_SUCCESS, 0, -1, 0, token, 0, 0, _NOT_ANSWERED))
 
+    def submit(self) -> None:
+        """Ask for everything now that would be asked for with the next `wait`."""
+        while self._unsubmitted:
+            self._unsubmitted -= self._call(_ENTER, self._fd, self._unsubmitted, 0, 0, 0)
+
     def wait(self, least: int, gather_s: float, timeout_s: float | None) -> bytes:
         """Whatever completed, each a COMPLETION: all within `gather_s`, at most `least` of them, or else the first that comes.
 
@@ -135,12 +140,12 @@ class Uring:
     def close(self) -> None:
         """Give everything up."""
         with contextlib.suppress(OSError):
-            self._call(_ENTER, self._fd, self._unsubmitted, 0, 0, 0)  # what was cancelled lets its file go now
+            self.submit()  # what was cancelled lets its file go now
         os.close(self._fd)
 
     def _submit(self, sqe: bytes) -> None:
         if self._unsubmitted == _ENTRIES:
-            self._unsubmitted -= self._call(_ENTER, self._fd, self._unsubmitted, 0, 0, 0)
+            self.submit()
         tail = self._sq_tail[0]
         at = (tail & (_ENTRIES - 1)) * 64
         self._sqes[at : at + 64] = sqe

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import itertools
+import os
 import socket
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -146,6 +147,22 @@ def test_the_peer_sees_the_end_of_a_stream_that_is_unwatched_and_closed(loop: St
     theirs.settimeout(1)
     assert theirs.recv(1) == b""
     assert (seen.reads, seen.errors) == ([], [])
+
+
+def test_a_stream_given_up_at_once_takes_no_bytes_of_the_one_that_gets_its_number(loop: StreamLoop) -> None:
+    first, _ = pair()
+    number = first.fileno()
+    ours, theirs = pair()
+    theirs.send(b"already here")
+    given_up, seen = Seen(), Seen()
+    loop.watch(first, given_up)
+    loop.unwatch(first)
+    first.close()
+    ours = socket.socket(fileno=os.dup2(ours.detach(), number))
+    loop.watch(ours, seen)
+    turn_until(loop, lambda: bool(seen.reads))
+    assert (given_up.reads, b"".join(seen.reads)) == ([], b"already here")
+    loop.unwatch(ours)
 
 
 def test_a_reset_is_told_as_one(loop: StreamLoop) -> None:
