@@ -96,7 +96,7 @@ class Uring:
 
     def submit(self) -> None:
         """Ask for everything now that would be asked for with the next `wait`."""
-        while self._unsubmitted:
+        if self._unsubmitted:
             self._unsubmitted -= self._call(_ENTER, self._fd, self._unsubmitted, 0, 0, 0)
 
     def wait(self, least: int, gather_s: float, timeout_s: float | None) -> bytes:
