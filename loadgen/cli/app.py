@@ -16,6 +16,7 @@ from loadgen.cli.measure import run, sweep
 from loadgen.cli.options import Database, Quiet, Verbose, Version
 from loadgen.cli.results import export, list_sweeps, report, show
 from loadgen.cli.search import search
+from loadgen.cli.serve import serve
 from loadgen.cli.simulate import simulate
 from loadgen.cli.terminal import Globals
 from loadgen.errors import ExitCode, LoadgenError
@@ -40,6 +41,7 @@ app.command("report")(report)
 app.command("dashboard")(dashboard)
 app.command("simulate")(simulate)
 app.command("doctor")(doctor)
+app.add_typer(serve)
 
 
 @app.callback()

@@ -148,7 +148,19 @@ _RULES = (
         r"|We couldn't connect to 'https://huggingface\.co'|Cannot find any model weights",
         "the model, or a file of it, is neither on this machine nor to be had from the hub",
     ),
-    # The engine.
+    # The engine, or the container that it was to run in.
+    _rule(FailureKind.NO_ENGINE, r"'compose' is not a docker command|unknown command: docker compose", "Docker lacks its compose plugin"),
+    _rule(FailureKind.NO_ENGINE, r"Cannot connect to the Docker daemon", "the Docker daemon does not run, or not for this user"),
+    _rule(
+        FailureKind.NO_ENGINE,
+        r"could not select device driver|unknown or invalid runtime name: nvidia",
+        "Docker cannot give GPUs to a container; install the NVIDIA Container Toolkit",
+    ),
+    _rule(
+        FailureKind.NO_ENGINE,
+        r"(?:manifest for|pull access denied for) (\S+?),? ",
+        "there is no image {0} to be had; name another release in VLLM_TAG",
+    ),
     _rule(FailureKind.NO_ENGINE, r"No module named '?(vllm|sglang)'?", "the Python that was started has no {0}"),
     # Settings that contradict the model or each other, in the words of who checked them.
     _rule(FailureKind.BAD_ARGUMENT, r"^Value error, (.+?)(?: \[type=\w+.*)?$", "{0}"),

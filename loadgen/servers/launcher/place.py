@@ -27,7 +27,7 @@ def lock_file(folder: Path) -> Path:
 
 
 def new_log(folder: Path, profile: str) -> Path:
-    """A log file for a server that starts now; its folder is made."""
+    """A log file for a server that starts now; it is made, empty."""
     logs = folder / "logs"
     logs.mkdir(parents=True, exist_ok=True, mode=0o700)
     moment = datetime.now(UTC).strftime("%y%m%d-%H%M%S")
@@ -36,4 +36,5 @@ def new_log(folder: Path, profile: str) -> Path:
     while path.exists():
         count += 1
         path = logs / f"{profile}-{moment}-{count}.log"
+    path.touch(mode=0o600)  # a server may write keys into it
     return path

@@ -6,7 +6,7 @@ from typing import Any
 
 from loadgen.servers.endpoint import EndpointFacts
 from loadgen.servers.launcher.gpus import gpus, visible
-from loadgen.servers.launcher.launch import Launch
+from loadgen.servers.launcher.launch import Launch, shown_words
 from loadgen.servers.launcher.log_lines import lines
 from loadgen.servers.launcher.model_identity import model_identity
 
@@ -27,7 +27,7 @@ def launch_record(launch: Launch, answered: EndpointFacts, log: str, started_at:
     return {
         **launch.resolved,
         "kind": launch.kind,
-        "argv": launch.shown_argv,
+        "argv": shown_words(launch.argv),
         "environment": launch.shown_environment,
         "engine": answered.name,
         "engine_version": answered.version,

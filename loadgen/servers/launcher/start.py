@@ -51,6 +51,8 @@ def start(launch: Launch, *, say: Say, keeps_lifeline: bool = False, folder: Pat
         if launch.kind == "external":
             return Started(_look_at(launch, folder))
         preflight.check(launch)
+        for path, text in launch.files.items():
+            Path(path).write_text(text)
         state = _state_of(launch, folder)
         supervised = Supervised(folder, launch, state, keeps_lifeline=keeps_lifeline)
         try:

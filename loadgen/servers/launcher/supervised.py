@@ -22,14 +22,16 @@ class Supervised:
     def __init__(self, folder: Path, launch: Launch, state: ServerState, *, keeps_lifeline: bool) -> None:
         self._grace_s = state.grace_s
         self._buffer = b""
-        # -P: a file of the working directory that is called like a library must not be imported in its place.
-        self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "loadgen.servers.launcher.supervisor"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=Path(state.log).open("ab") if state.log else subprocess.DEVNULL,  # noqa: SIM115
-            start_new_session=True,
-        )
+        assert state.log is not None
+        with Path(state.log).open("ab") as log:
+            # -P: a file of the working directory that is called like a library must not be imported in its place.
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", "-m", "loadgen.servers.launcher.supervisor"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                start_new_session=True,
+            )
         order = {
             "folder": str(folder),
             "state": state.to_json(),
