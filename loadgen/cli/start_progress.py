@@ -4,7 +4,7 @@ import re
 import time
 from types import TracebackType
 
-from rich.status import Status
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from loadgen.cli.terminal import Terminal, stderr
 
@@ -20,9 +20,11 @@ class StartProgress:
         self._began = self._last_plain = time.monotonic()
         self._stage = ""
         console = stderr()
-        self._live: Status | None = None
+        self._live: Progress | None = None
         if console.is_terminal and not terminal.quiet:
-            self._live = console.status(f"{name}: starting")
+            columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+            self._live = Progress(*columns, console=console, transient=True, refresh_per_second=5)
+            self._task = self._live.add_task(name)
 
     def __enter__(self) -> "StartProgress":
         if self._live is not None:
@@ -37,12 +39,10 @@ class StartProgress:
 
     def say(self, stage: str) -> None:
         """The server has come to this stage."""
-        elapsed_s = time.monotonic() - self._began
-        text = f"{self._name}: {stage} ({elapsed_s:.0f} s)"
         if self._live is not None:
-            self._live.update(text)
+            self._live.update(self._task, description=f"{self._name}: {stage}")
             return
         name = re.sub(r" \d+/\d+$", "", stage)  # a count that goes on is not news each time
         if name != self._stage or time.monotonic() - self._last_plain >= _PLAIN_EVERY_S:
             self._stage, self._last_plain = name, time.monotonic()
-            self._terminal.note(text)
+            self._terminal.note(f"{self._name}: {stage} ({time.monotonic() - self._began:.0f} s)")

@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
@@ -29,8 +30,14 @@ def flags_in(text: str) -> set[str]:
     return {flag for head in heads for flag in re.findall(r"(?<![\w-])--?[a-z][a-z0-9-]*", head)}
 
 
+def parameters_of(command: str) -> list[Any]:
+    """Those of the command, and of its own commands where it has some."""
+    inner = getattr(COMMANDS[command], "commands", {}).values()
+    return [parameter for one in (COMMANDS[command], *inner) for parameter in one.params]
+
+
 def flags_of(command: str) -> set[str]:
-    return {name for parameter in COMMANDS[command].params for name in parameter.opts if name.startswith("-")}
+    return {name for parameter in parameters_of(command) for name in parameter.opts if name.startswith("-")}
 
 
 def test_the_commands_are_those_of_the_document() -> None:
@@ -53,7 +60,9 @@ def test_the_flags_of_each_command_are_those_of_its_section(command: str) -> Non
 
 @pytest.mark.parametrize("command", sorted(COMMANDS))
 def test_each_section_has_an_example(command: str) -> None:
-    assert f"\n    loadgen {command}" in section(f"loadgen {command}")
+    text = section(f"loadgen {command}")
+    for inner in getattr(COMMANDS[command], "commands", {"": None}):
+        assert f"\n    loadgen {command} {inner}".rstrip() in text
 
 
 def test_the_exit_codes_are_those_of_the_document() -> None:
@@ -70,8 +79,8 @@ def test_the_faults_are_those_of_the_document() -> None:
 def test_every_flag_has_a_help_text() -> None:
     without = [
         f"{name} {parameter.name}"
-        for name, command in COMMANDS.items()
-        for parameter in command.params
+        for name in COMMANDS
+        for parameter in parameters_of(name)
         if not getattr(parameter, "help", None)
     ]
     assert without == []

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from loadgen.servers.launcher.failure import FailureKind
 from loadgen.servers.launcher.log_lines import Line, lines
 
+_NO_ERRORS = ("DEBUG", "INFO", "WARNING")
+_MOST_LINES = 5000  # from the end
 _LONGEST_REASON = 300  # characters of the server's own words in our sentence
 
 
@@ -177,13 +179,12 @@ _PASSED_ON = re.compile(
 
 def diagnose(log: str) -> Reason | None:
     """The reason that the log gives; None when nothing in it looks like one."""
-    said = list(lines(log))
-    joined = [line.text for line in said]
-    # A message may be broken over lines, so that each rule sees a line together with the next.
-    pairs = [f"{first} {second}" for first, second in zip(joined, [*joined[1:], ""], strict=True)]
+    said = [line for line in lines(log) if line.level not in _NO_ERRORS][-_MOST_LINES:]
+    texts = [line.text for line in said]
+    following = [*texts[1:], ""]
     for rule in _RULES:
-        for text, pair in zip(joined, pairs, strict=True):
-            if match := rule.pattern.search(text) or rule.pattern.search(pair):
+        for text, after in zip(texts, following, strict=False):  # a message may be broken in two
+            if match := rule.pattern.search(text) or rule.pattern.search(f"{text} {after}"):
                 return Reason(rule.kind, _shortened(rule.words(match)))
     return _last_error(said)
 

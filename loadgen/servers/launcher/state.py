@@ -89,7 +89,7 @@ class ServerState:
     @classmethod
     def from_json(cls, document: dict[str, Any]) -> "ServerState":
         """The inverse of `to_json`. Raises TypeError, ValueError or KeyError for anything else."""
-        ended = document.get("ended")
+        ended = document["ended"]
         state = cls(
             **{
                 **document,
