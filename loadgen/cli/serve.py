@@ -28,17 +28,19 @@ ProfileName = Annotated[
     str,
     typer.Argument(metavar="PROFILE", help="A server profile by name, or the path of its file.", show_default=False),
 ]
-Port = Annotated[
-    int | None, typer.Option("--port", metavar="N", help="Listen there instead of on the profile's port.")
-]
+Port = Annotated[int | None, typer.Option("--port", metavar="N", help="Listen there instead of on the profile's port.")]
 ModelPath = Annotated[
     str | None,
-    typer.Option("--model", metavar="PATH|ID", help="Serve the model from there; requests keep the profile's name for it."),
+    typer.Option(
+        "--model", metavar="PATH|ID", help="Serve the model from there; requests keep the profile's name for it."
+    ),
 ]
 Arguments = Annotated[
     list[str] | None,
     typer.Option(
-        "--argument", metavar="K=V", help="Another value for an argument of the engine; may be repeated; without V: none."
+        "--argument",
+        metavar="K=V",
+        help="Another value for an argument of the engine; may be repeated; without V: none.",
     ),
 ]
 
@@ -96,7 +98,6 @@ def run(
         terminal.note(f"ending {started.server.profile} …")
     finally:
         supervised.let_go()
-        supervised.wait()
     if ended and ended[0].get("how") != "asked":
         raise ServerError(f"{_ending(started.server)}; its log: {log}")
 
@@ -124,7 +125,9 @@ def status(context: typer.Context, as_json: Json = False, quiet: Quiet = False, 
         case "starting":
             typer.echo(f"{state.profile} is starting since {state.started_at}{log}")
         case "broken":
-            typer.echo(f"{state.profile} is broken, and {len(state.family())} of its processes are left; `loadgen serve down` ends them{log}")
+            typer.echo(
+                f"{state.profile} is broken, and {len(state.family())} of its processes are left; `loadgen serve down` ends them{log}"
+            )
         case _:
             typer.echo(f"no server is running; {state.profile} {_what_became(state)}{log}")
 
@@ -133,7 +136,8 @@ def status(context: typer.Context, as_json: Json = False, quiet: Quiet = False, 
 def logs(
     context: typer.Context,
     follows: Annotated[
-        bool, typer.Option("-f", "--follow", metavar="", help="Go on with what is added, until the server ends or Ctrl-C.")
+        bool,
+        typer.Option("-f", "--follow", metavar="", help="Go on with what is added, until the server ends or Ctrl-C."),
     ] = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
@@ -198,7 +202,9 @@ def _say_ready(terminal: Terminal, started: "Started") -> None:
     weights = ", dummy weights" if facts.get("weights") == "dummy" else ""
     took = f" after {facts['startup_s']:.0f} s" if facts.get("startup_s") is not None else ""
     typer.echo(f"{server.profile} answers at {server.url}{took} ({engine}{weights})")
-    terminal.note(f"  loadgen sweep --url {server.url} --model {server.model} --concurrency 1,4,16 --input-tokens 128 --output-tokens 128")
+    terminal.note(
+        f"  loadgen sweep --url {server.url} --model {server.model} --concurrency 1,4,16 --input-tokens 128 --output-tokens 128"
+    )
 
 
 def _ending(server: "RunningServer") -> str:

@@ -15,7 +15,7 @@ import pytest
 from loadgen.servers.launcher.running import running_server
 from loadgen.servers.launcher.stop import stop
 from tests.cli.conftest import Cli
-from tests.servers.launcher.launches import FAKE, free_port, state_in, wait_for
+from tests.servers.launcher.launches import FAKE, free_port, is_gone, state_in, wait_for
 
 pytestmark = pytest.mark.loopback
 
@@ -68,7 +68,7 @@ def test_up_status_logs_and_down(cli: Cli, tmp_path: Path) -> None:
     assert re.fullmatch(r"sim answers at http://127\.0\.0\.1:\d+ after \d+ s \(loadgen simulator.*\)\n", up.out)
     assert "sim: starting (0 s)" in up.err
     assert "`loadgen serve down` ends it" in up.err
-    members = [psutil.Process(one.pid) for one in state_in(tmp_path / "state").family()]
+    members = state_in(tmp_path / "state").family()
 
     again = cli("serve", "up", "sim")
     assert again.code == 0
@@ -88,7 +88,7 @@ def test_up_status_logs_and_down(cli: Cli, tmp_path: Path) -> None:
 
     down = cli("serve", "down")
     assert (down.code, down.out, down.err) == (0, "", "sim has ended, and nothing of it is left\n")
-    assert not any(one.is_running() for one in members)
+    assert all(is_gone(one.pid) for one in members)
     assert cli("serve", "down").err == "no server is running\n"
     assert "no server is running; sim was ended" in cli("serve", "status").out
     assert cli("serve", "status", "--json").json["status"] == "ended"
@@ -176,9 +176,9 @@ def test_in_the_foreground_the_server_ends_with_the_command(
     if number == signal.SIGINT:
         assert command.returncode == 0
         assert "SIMULATED model" in said
-    wait_for(lambda: state_in(tmp_path / "state").phase == "ended")
     assert len(members) >= 2
-    assert state_in(tmp_path / "state").family() == []
+    wait_for(lambda: state_in(tmp_path / "state").family() == [])
+    assert state_in(tmp_path / "state").phase == "ended"
 
 
 @pytest.mark.usefixtures("fake_engine")
@@ -197,9 +197,7 @@ def test_in_the_foreground_a_death_is_exit_code_5(
     assert "; its log: " in said
 
 
-def test_a_followed_log_ends_with_the_server(
-    cli: Cli, start: "Callable[..., subprocess.Popen[str]]"
-) -> None:
+def test_a_followed_log_ends_with_the_server(cli: Cli, start: "Callable[..., subprocess.Popen[str]]") -> None:
     cli("serve", "up", "sim")
     command = start("serve", "logs", "-f")
     time.sleep(0.5)

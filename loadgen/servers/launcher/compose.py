@@ -60,7 +60,9 @@ def compose_file() -> Path:
     for folder in (Path.cwd(), package, package.parent):
         if (folder / "compose.yaml").is_file():
             return folder / "compose.yaml"
-    raise UsageError(f"there is no compose.yaml in {Path.cwd()}, which says how the container runs; take the project's own")
+    raise UsageError(
+        f"there is no compose.yaml in {Path.cwd()}, which says how the container runs; take the project's own"
+    )
 
 
 def _override(words: Sequence[str], environment: dict[str, str]) -> dict[str, object]:

@@ -81,7 +81,9 @@ _RULES = (
     _rule(
         FailureKind.OUT_OF_MEMORY,
         r"DefaultCPUAllocator: can't allocate memory: you tried to allocate (\d+) bytes",
-        lambda match: f"out of memory: it asked for {int(match[1]) / 2**30:.1f} GiB more; lower kv-cache-memory-bytes or max-model-len",
+        lambda match: (
+            f"out of memory: it asked for {int(match[1]) / 2**30:.1f} GiB more; lower kv-cache-memory-bytes or max-model-len"
+        ),
     ),
     _rule(
         FailureKind.OUT_OF_MEMORY,
@@ -111,7 +113,11 @@ _RULES = (
     ),
     # What was asked of it.
     _rule(FailureKind.UNKNOWN_FLAG, r"error: unrecognized arguments: (.+)", lambda match: _unknown_flags(match[1])),
-    _rule(FailureKind.BAD_ARGUMENT, r"error: (argument .+|ambiguous option.+|the following arguments are required.+)", "{0}"),
+    _rule(
+        FailureKind.BAD_ARGUMENT,
+        r"error: (argument .+|ambiguous option.+|the following arguments are required.+)",
+        "{0}",
+    ),
     _rule(
         FailureKind.PORT_IN_USE,
         r"address \('([^']+)', (\d+)[^)]*\): address already in use",
@@ -151,8 +157,16 @@ _RULES = (
         "the model, or a file of it, is neither on this machine nor to be had from the hub",
     ),
     # The engine, or the container that it was to run in.
-    _rule(FailureKind.NO_ENGINE, r"'compose' is not a docker command|unknown command: docker compose", "Docker lacks its compose plugin"),
-    _rule(FailureKind.NO_ENGINE, r"Cannot connect to the Docker daemon", "the Docker daemon does not run, or not for this user"),
+    _rule(
+        FailureKind.NO_ENGINE,
+        r"'compose' is not a docker command|unknown command: docker compose",
+        "Docker lacks its compose plugin",
+    ),
+    _rule(
+        FailureKind.NO_ENGINE,
+        r"Cannot connect to the Docker daemon",
+        "the Docker daemon does not run, or not for this user",
+    ),
     _rule(
         FailureKind.NO_ENGINE,
         r"could not select device driver|unknown or invalid runtime name: nvidia",

@@ -10,7 +10,7 @@ from loadgen.errors import UsageError
 from loadgen.servers.launcher.compose import PORT_INSIDE, composed, release
 from loadgen.servers.launcher.engines import find_program, release_of
 from loadgen.servers.launcher.launch import HIDDEN, Launch, is_secret, shown_words
-from loadgen.servers.profiles.command import argv, arguments, environment
+from loadgen.servers.profiles.command import arguments, argv, environment
 from loadgen.servers.profiles.releases import fits
 from loadgen.servers.profiles.schema import ServerProfile
 
@@ -85,7 +85,9 @@ def _launch(
 
 def _external(profile: ServerProfile, overrides: Overrides) -> Launch:
     if overrides.to_json():
-        raise UsageError(f"'{profile.name}' is a server at {profile.base_url} that loadgen does not start; nothing of it can be changed here")
+        raise UsageError(
+            f"'{profile.name}' is a server at {profile.base_url} that loadgen does not start; nothing of it can be changed here"
+        )
     return _launch(profile, (), {}, _resolved(profile, overrides, None))
 
 
@@ -138,4 +140,6 @@ def _argument(text: str) -> tuple[str, Any]:
         read = yaml.safe_load(value)
     except yaml.YAMLError:
         return name, value
-    return name, read if isinstance(read, bool | int | float | str | list | dict | None) else value  # a date is meant as text
+    return name, read if isinstance(
+        read, bool | int | float | str | list | dict | None
+    ) else value  # a date is meant as text

@@ -15,7 +15,7 @@ def _said(what: str) -> Callable[[re.Match[str]], str]:
 
 
 _STAGES: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], str]], ...] = (
-    (re.compile(rf"^(?:Fetching \d+ files|Downloading shards):.*?(\d+)/(\d+)"), _counted("downloading the model, file")),
+    (re.compile(r"^(?:Fetching \d+ files|Downloading shards):.*?(\d+)/(\d+)"), _counted("downloading the model, file")),
     (re.compile(r"^(?:model-\d+-of-\d+\.safetensors|model\.safetensors):\s+\d+%"), _said("downloading the model")),
     (re.compile(r"^Loading (?:safetensors|pt|\w+) (?:checkpoint )?shards.*?(\d+)/(\d+)"), _counted("loading weights")),
     (re.compile(r"^Loading (?:safetensors|weights) using .*?(\d+)/(\d+)"), _counted("loading weights")),

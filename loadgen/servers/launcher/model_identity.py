@@ -5,8 +5,16 @@ import os
 from pathlib import Path
 from typing import Any
 
-_COVERS = "config.json, generation_config.json, tokenizer files, the index, and name, size and header of each *.safetensors"
-_WHOLE = ("config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", "model.safetensors.index.json")
+_COVERS = (
+    "config.json, generation_config.json, tokenizer files, the index, and name, size and header of each *.safetensors"
+)
+_WHOLE = (
+    "config.json",
+    "generation_config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "model.safetensors.index.json",
+)
 _LONGEST_HEADER = 100 * 2**20  # bytes; the format's own limit
 
 

@@ -95,9 +95,7 @@ def family(mark: str, supervisor: int, started: int) -> list[Process]:
     leader = processes.get(supervisor)
     in_session: set[int] = set()
     if leader is None or leader.started == started:
-        in_session = {
-            one.pid for one in processes.values() if one.session == supervisor and one.started >= started
-        }
+        in_session = {one.pid for one in processes.values() if one.session == supervisor and one.started >= started}
     marked = {pid for pid, one in processes.items() if one.started >= started and _carries(pid, mark)}
     members = in_session | marked
     members |= descendants(members, processes)

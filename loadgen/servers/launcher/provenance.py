@@ -19,7 +19,9 @@ _ACCOUNTS = {
 }
 
 
-def launch_record(launch: Launch, answered: EndpointFacts, log: str, started_at: str, startup_s: float) -> dict[str, Any]:
+def launch_record(
+    launch: Launch, answered: EndpointFacts, log: str, started_at: str, startup_s: float
+) -> dict[str, Any]:
     """`arguments` and what else the profile resolves to come from `launch.resolved`; keys and tokens are hidden throughout."""
     is_local = launch.kind != "external"
     identity = model_identity(launch.model_source, launch.revision) if is_local else {}

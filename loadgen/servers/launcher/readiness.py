@@ -23,7 +23,9 @@ class Refused(ServerError):
     """The server answers, and will not take such a request: waiting does not help."""
 
 
-def ask(url: str, model: str, endpoint: Endpoint, headers: Headers, timeout_s: float = _REQUEST_LIMIT_S) -> EndpointFacts:
+def ask(
+    url: str, model: str, endpoint: Endpoint, headers: Headers, timeout_s: float = _REQUEST_LIMIT_S
+) -> EndpointFacts:
     """Send one request for one token. Answers what the server says of itself; raises NotReady or Refused."""
     try:
         facts = probe(url, model, headers)

@@ -59,7 +59,6 @@ def start(launch: Launch, *, say: Say, keeps_lifeline: bool = False, folder: Pat
             _wait(launch, state, supervised, say)
         except BaseException:
             supervised.let_go()
-            supervised.wait()
             raise
         if not keeps_lifeline:
             supervised.release()
@@ -77,7 +76,9 @@ def _starting(folder: Path) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise UsageError("another `loadgen serve` is starting a server at this moment; wait until it is done") from error
+            raise UsageError(
+                "another `loadgen serve` is starting a server at this moment; wait until it is done"
+            ) from error
         yield
 
 
@@ -87,7 +88,9 @@ def _running(launch: Launch, folder: Path) -> RunningServer | None:
     if state is None or (stands := standing(state)) == "ended":
         return None
     if stands != "running":
-        raise UsageError(f"a start of {state.profile} was broken off and is not cleared away yet; `loadgen serve down` does that")
+        raise UsageError(
+            f"a start of {state.profile} was broken off and is not cleared away yet; `loadgen serve down` does that"
+        )
     if state.fingerprint != launch.fingerprint:
         differs = " with other arguments" if state.profile == launch.profile_name else ""
         raise UsageError(
@@ -96,7 +99,9 @@ def _running(launch: Launch, folder: Path) -> RunningServer | None:
     try:
         ask(state.url, state.model, launch.endpoint, key_headers(launch.api_key_env), _ANSWER_LIMIT_S)
     except (NotReady, Refused) as error:
-        raise ServerError(f"{state.profile} is running and does not answer ({error}); end it with `loadgen serve down`") from error
+        raise ServerError(
+            f"{state.profile} is running and does not answer ({error}); end it with `loadgen serve down`"
+        ) from error
     return as_running(state)
 
 

@@ -1,4 +1,5 @@
-"""`python -m loadgen.servers.launcher.supervisor`: the process that owns a server. It has a session and a group of its own.
+"""`python -m loadgen.servers.launcher.supervisor`: the process that owns a server. It has a session and a group of its own, and no
+parent that would wait for it.
 
 Its standard input is its lifeline and its orders, a JSON document a line: first what to start, later `{"ready": …}`. When the
 input ends before "ready", whoever started it is gone, and so is the server at once. After "ready" the server lives until it
@@ -53,6 +54,7 @@ class Supervisor:
         # Whatever this machine's processes do, the state is there before the server: who finds it can end it.
         write_state(self._folder, self._state)
         waker = self._listen_to_signals()
+        self._tell("supervising", pid=self._state.supervisor, started=self._state.supervisor_started)
         if not self._start():
             return
         self._tell("started", server=self._state.server)
@@ -197,6 +199,10 @@ def _first_line(descriptor: int) -> bytes:
 
 def main() -> int:
     """The exit code: 0 whatever became of the server."""
+    # A child of nobody: who started it may live on for long, and would have to reap it.
+    if os.fork() != 0:
+        os._exit(0)
+    os.setsid()
     line = _first_line(0)
     if line:
         Supervisor(json.loads(line), lifeline=0, events=1).run()

@@ -1,12 +1,12 @@
 """A server that misbehaves as asked: `python fake_server.py serve MODEL --port N [--behaviour NAME…]`, other flags ignored.
 
-    dies            says an error as Python does, and ends with code 3
-    dies-after      answers, and ends with code 4 at the first request for /die
-    never-listens   lives, and answers nothing
-    refuses         answers every request for tokens with 404
-    broken          answers every request for tokens with 500
-    ignores-term    as it says
-    grandchild      leaves a process in a session of its own, whose parent is gone, and tells its id
+dies            says an error as Python does, and ends with code 3
+dies-after      answers, and ends with code 4 at the first request for /die
+never-listens   lives, and answers nothing
+refuses         answers every request for tokens with 404
+broken          answers every request for tokens with 500
+ignores-term    as it says
+grandchild      leaves a process in a session of its own, whose parent is gone, and tells its id
 """
 
 import json

@@ -39,7 +39,18 @@ def fake_launch(*behaviour: str, timeout_s: float = 20.0, grace_s: float = 5.0, 
 
 def simulator_launch() -> Launch:
     port = free_port()
-    words = (sys.executable, "-m", "loadgen.cli", "simulate", "--port", str(port), "--ttft-s", "0.005", "--gap-s", "0.001")
+    words = (
+        sys.executable,
+        "-m",
+        "loadgen.cli",
+        "simulate",
+        "--port",
+        str(port),
+        "--ttft-s",
+        "0.005",
+        "--gap-s",
+        "0.001",
+    )
     launch = fake_launch(port=port)
     return replace(launch, profile_name="sim", kind="simulator", argv=words, model="simulated-moe")
 

@@ -66,7 +66,9 @@ def test_a_missing_engine_is_told() -> None:
 
 def test_a_missing_folder_of_a_model_is_told_and_an_id_is_left_to_the_engine(tmp_path: Path) -> None:
     launch = fake_launch()
-    with pytest.raises(StartFailure, match=r"serves the model in '\./nowhere', and there is no such folder; .* --model PATH") as failed:
+    with pytest.raises(
+        StartFailure, match=r"serves the model in '\./nowhere', and there is no such folder; .* --model PATH"
+    ) as failed:
         preflight.check(replace(launch, model_source="./nowhere"))
     assert failed.value.kind == FailureKind.MISSING_MODEL
     preflight.check(replace(launch, model_source=str(tmp_path)))

@@ -63,7 +63,9 @@ def test_a_container_is_started_seen_and_removed(tmp_path: Path, folder: Path, m
     (call,) = calls.read_text().splitlines()
     override = folder / "compose-boxed.json"
     assert call.startswith("compose -f ")
-    assert call.endswith(f"compose.yaml -f {override} up --no-deps --no-color --no-log-prefix --exit-code-from vllm vllm")
+    assert call.endswith(
+        f"compose.yaml -f {override} up --no-deps --no-color --no-log-prefix --exit-code-from vllm vllm"
+    )
     assert override.is_file()
     members = state_in(folder).family()
     assert stop().profile == "boxed"

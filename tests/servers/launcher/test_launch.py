@@ -52,7 +52,9 @@ def test_a_profile_becomes_a_launch() -> None:
 
 
 def test_the_command_line_changes_a_profile_and_that_is_recorded() -> None:
-    overrides = Overrides.parse(8011, "/models/m", ["max-model-len=2048", "load-format=", "--x={a: 1}", "dtype=2026-01-01"])
+    overrides = Overrides.parse(
+        8011, "/models/m", ["max-model-len=2048", "load-format=", "--x={a: 1}", "dtype=2026-01-01"]
+    )
     launch = launch_of(profile(served_model_name=None), overrides)
     assert launch.url == "http://127.0.0.1:8011"
     assert launch.model == "mistralai/Mixtral-8x7B-v0.1"  # what requests say stays
@@ -90,7 +92,14 @@ def test_an_argument_that_cannot_be_is_named(argument: str, said: str) -> None:
 
 def test_an_external_server_has_no_command_and_takes_no_changes() -> None:
     theirs = ServerProfile.model_validate(
-        {"name": "theirs", "description": "x", "model": "m", "launcher": "external", "url": "https://api.example.com", "endpoint": "chat"}
+        {
+            "name": "theirs",
+            "description": "x",
+            "model": "m",
+            "launcher": "external",
+            "url": "https://api.example.com",
+            "endpoint": "chat",
+        }
     )
     launch = launch_of(theirs)
     assert launch.argv == ()
@@ -100,7 +109,18 @@ def test_an_external_server_has_no_command_and_takes_no_changes() -> None:
 
 
 def test_keys_and_tokens_are_not_shown() -> None:
-    words = ["vllm", "serve", "m", "--api-key", "one", "--hf-token=two", "--max-num-batched-tokens", "2048", "--port", "8000"]
+    words = [
+        "vllm",
+        "serve",
+        "m",
+        "--api-key",
+        "one",
+        "--hf-token=two",
+        "--max-num-batched-tokens",
+        "2048",
+        "--port",
+        "8000",
+    ]
     assert shown_words(words) == [
         *("vllm", "serve", "m", "--api-key", "…", "--hf-token=…", "--max-num-batched-tokens", "2048", "--port", "8000")
     ]
@@ -111,7 +131,11 @@ def test_keys_and_tokens_are_not_shown() -> None:
 def test_a_fingerprint_tells_launches_apart() -> None:
     launch = fake_launch()
     assert launch.fingerprint == replace(launch, readiness_timeout_s=1, resolved={"a": 1}).fingerprint
-    others = [replace(launch, argv=(*launch.argv, "x")), replace(launch, environment={"A": "b"}), replace(launch, url="http://x")]
+    others = [
+        replace(launch, argv=(*launch.argv, "x")),
+        replace(launch, environment={"A": "b"}),
+        replace(launch, url="http://x"),
+    ]
     assert len({launch.fingerprint, *(other.fingerprint for other in others)}) == 4
 
 
@@ -120,7 +144,7 @@ def test_a_container_gets_the_profiles_command(tmp_path: Path) -> None:
     model.mkdir()
     environment = {"PRICE": "$5"}
     launch = launch_of(profile(launcher="compose", model=str(model), environment=environment, port=8011, revision=None))
-    (path, text), = launch.files.items()
+    ((path, text),) = launch.files.items()
     assert launch.argv == (
         *("docker", "compose", "-f", str(compose.compose_file()), "-f", path, "up", "--no-deps", "--no-color"),
         *("--no-log-prefix", "--exit-code-from", "vllm", "vllm"),
@@ -131,7 +155,15 @@ def test_a_container_gets_the_profiles_command(tmp_path: Path) -> None:
     assert (launch.weights, launch.gpus) == ("dummy", 4)
     service = json.loads(text)["services"]["vllm"]
     assert service["entrypoint"] == ["vllm", "serve"]
-    assert service["command"][:7] == [str(model), "--served-model-name", "mixtral", "--host", "0.0.0.0", "--port", "8000"]
+    assert service["command"][:7] == [
+        str(model),
+        "--served-model-name",
+        "mixtral",
+        "--host",
+        "0.0.0.0",
+        "--port",
+        "8000",
+    ]
     assert service["environment"] == {"PRICE": "$$5"}
     assert service["volumes"][0]["source"] == service["volumes"][0]["target"] == str(model)
 

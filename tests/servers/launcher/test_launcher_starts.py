@@ -116,17 +116,19 @@ def test_a_program_that_cannot_be_executed_is_told(folder: Path, tmp_path: Path)
 
 
 def test_a_server_that_never_answers_is_given_up_and_ended(folder: Path) -> None:
-    with pytest.raises(StartFailure, match=r"did not answer a request within 0\.7 s; it was loading the model") as failed:
+    with pytest.raises(
+        StartFailure, match=r"did not answer a request within 0\.7 s; it was loading the model"
+    ) as failed:
         start(fake_launch("never-listens", timeout_s=0.7), say=quietly, folder=folder)
     assert failed.value.kind == FailureKind.TIMED_OUT
     assert state_in(folder).family() == []
 
 
 def test_a_health_page_is_not_enough(folder: Path) -> None:
-    with pytest.raises(StartFailure, match="refuses to be measured: .*404: no such thing") as failed:
+    with pytest.raises(StartFailure, match=r"refuses to be measured: .*404: no such thing") as failed:
         start(fake_launch("refuses"), say=quietly, folder=folder)
     assert failed.value.kind == FailureKind.REFUSED_REQUEST
-    with pytest.raises(StartFailure, match="within 1 s.*500: EngineCore encountered an issue") as failed:
+    with pytest.raises(StartFailure, match=r"within 1 s.*500: EngineCore encountered an issue") as failed:
         start(fake_launch("broken", timeout_s=1), say=quietly, folder=folder)
     assert failed.value.kind == FailureKind.TIMED_OUT
     assert state_in(folder).family() == []
