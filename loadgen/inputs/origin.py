@@ -4,7 +4,7 @@ Imports only `errors`. A value inside others is named by the keys that lead to i
 a number stands for a place in a list, counted from 0.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
@@ -45,7 +45,7 @@ class Origin:
             return f"'{key}' in {self.file.name}"
         return f"--{key.replace('_', '-')}"
 
-    def without(self, keys: Sequence[str] | Mapping[str, object]) -> "Origin":
+    def without(self, keys: Collection[str]) -> "Origin":
         """The same, but for top-level keys that came from elsewhere after all."""
         kept = {key: place for key, place in self.places.items() if key.split(".")[0] not in keys}
         return Origin(kept, self.file)

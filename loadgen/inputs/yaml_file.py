@@ -31,8 +31,9 @@ def read_yaml(path: Path, kind: str, *, example: str) -> YamlFile:
     except UnicodeDecodeError as error:
         raise UsageError(f"the {kind} {path} is not text in UTF-8") from error
     try:
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
-        values = yaml.safe_load(text)
+        loader = yaml.SafeLoader(text)
+        root = loader.get_single_node()
+        values = {} if root is None else loader.construct_document(root)
     except yaml.MarkedYAMLError as error:
         where = f" line {error.problem_mark.line + 1}" if error.problem_mark else ""
         raise UsageError(f"{path.name}{where} is not YAML: {error.problem or error.context}") from error

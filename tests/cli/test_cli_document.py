@@ -30,14 +30,16 @@ def flags_in(text: str) -> set[str]:
     return {flag for head in heads for flag in re.findall(r"(?<![\w-])--?[a-z][a-z0-9-]*", head)}
 
 
-def parameters_of(command: str) -> list[Any]:
-    """Those of the command, and of its own commands where it has some."""
-    inner = getattr(COMMANDS[command], "commands", {}).values()
-    return [parameter for one in (COMMANDS[command], *inner) for parameter in one.params]
+def commands_in(name: str) -> dict[str, Any]:
+    """A command by its name, or those of a group."""
+    command = COMMANDS[name]
+    inner = getattr(command, "commands", None)
+    return {name: command} if inner is None else {f"{name} {each}": command for each, command in inner.items()}
 
 
-def flags_of(command: str) -> set[str]:
-    return {name for parameter in parameters_of(command) for name in parameter.opts if name.startswith("-")}
+def flags_of(name: str) -> set[str]:
+    parameters = [parameter for command in commands_in(name).values() for parameter in command.params]
+    return {flag for parameter in parameters for flag in parameter.opts if flag.startswith("-")}
 
 
 def test_the_commands_are_those_of_the_document() -> None:
@@ -60,9 +62,8 @@ def test_the_flags_of_each_command_are_those_of_its_section(command: str) -> Non
 
 @pytest.mark.parametrize("command", sorted(COMMANDS))
 def test_each_section_has_an_example(command: str) -> None:
-    text = section(f"loadgen {command}")
-    for inner in getattr(COMMANDS[command], "commands", {"": None}):
-        assert f"\n    loadgen {command} {inner}".rstrip() in text
+    for name in commands_in(command):
+        assert f"\n    loadgen {name}" in section(f"loadgen {command}")
 
 
 def test_the_exit_codes_are_those_of_the_document() -> None:
@@ -79,8 +80,9 @@ def test_the_faults_are_those_of_the_document() -> None:
 def test_every_flag_has_a_help_text() -> None:
     without = [
         f"{name} {parameter.name}"
-        for name in COMMANDS
-        for parameter in parameters_of(name)
+        for command_or_group in COMMANDS
+        for name, command in commands_in(command_or_group).items()
+        for parameter in command.params
         if not getattr(parameter, "help", None)
     ]
     assert without == []

@@ -143,7 +143,7 @@ def _mistakes(profile: ServerProfile, origin: Origin) -> Iterator[str]:
                 yield f"{name(key)} is of no use: {name('launcher')} says that the server is external"
     elif profile.url is not None:
         yield f"{name('url')} needs 'launcher: external'; of a server that loadgen starts, 'host' and 'port' say where it is"
-    if profile.launcher in ("local", "compose") and profile.needs is None:
+    if profile.launcher in ("local", "compose") and profile.needs is None and profile.unservable is None:
         yield f"{name('needs')} is missing; say what the server runs on, such as 'needs: {{gpus: 1, gpu_memory_gb: 80}}'"
     if profile.needs is not None and profile.needs.gpus and profile.needs.gpu_memory_gb is None:
         yield f"{name('needs')} lacks 'gpu_memory_gb', the memory of each GPU"

@@ -8,7 +8,7 @@ from loadgen.errors import UsageError
 from loadgen.servers.profiles import argv, environment
 from loadgen.servers.profiles.command import flag_words
 from loadgen.servers.profiles.releases import fits
-from loadgen.servers.profiles.schema import ForReleases, ServerProfile
+from loadgen.servers.profiles.schema import Argument, ForReleases, ServerProfile
 
 PLAIN = ServerProfile(name="it", model="some/model")
 BY_RELEASE = PLAIN.model_copy(
@@ -27,7 +27,7 @@ BY_RELEASE = PLAIN.model_copy(
 
 
 def test_each_kind_of_value_is_written_as_the_engine_reads_it() -> None:
-    flags = {
+    flags: dict[str, Argument] = {
         "on": True,
         "off": False,
         "n": 4,
