@@ -133,7 +133,7 @@ _RULES = (
     _rule(
         FailureKind.NEEDS_REMOTE_CODE,
         r"--trust-remote-code|requires you to execute the (?:configuration|tokenizer) file",
-        "the model brings code of its own; if you trust it, add trust-remote-code: true to the profile's arguments",
+        "the model is no use without code of its own; if you trust it, add trust-remote-code: true to the profile's arguments",
     ),
     _rule(
         FailureKind.UNSUPPORTED_MODEL,
@@ -191,16 +191,24 @@ _PASSED_ON = re.compile(
 )
 
 
-def diagnose(log: str) -> Reason | None:
-    """The reason that the log gives; None when nothing in it looks like one."""
+def diagnose(log: str, model: str | None = None) -> Reason | None:
+    """The reason that the log gives; None when nothing in it looks like one. `model` is named where the log does not."""
     said = [line for line in lines(log) if line.level not in _NO_ERRORS][-_MOST_LINES:]
     texts = [line.text for line in said]
     following = [*texts[1:], ""]
     for rule in _RULES:
         for text, after in zip(texts, following, strict=False):  # a message may be broken in two
             if match := rule.pattern.search(text) or rule.pattern.search(f"{text} {after}"):
-                return Reason(rule.kind, _shortened(rule.words(match)))
+                return Reason(rule.kind, _shortened(_naming(model, rule.words(match))))
     return _last_error(said)
+
+
+def _naming(model: str | None, words: str) -> str:
+    return (
+        words.replace("the model,", f"the model '{model}',").replace("the model is", f"the model '{model}' is")
+        if model
+        else words
+    )
 
 
 def _last_error(said: list[Line]) -> Reason | None:
@@ -225,5 +233,9 @@ def _unknown_flags(rest: str) -> str:
 
 
 def _shortened(text: str) -> str:
+    """In one line, without its last sentences where it is long."""
     words = " ".join(text.split()).rstrip(".")
-    return words if len(words) <= _LONGEST_REASON else words[: _LONGEST_REASON - 1] + "…"
+    if len(words) <= _LONGEST_REASON:
+        return words
+    sentence_end = words.rfind(". ", 0, _LONGEST_REASON)
+    return words[:sentence_end] if sentence_end > 0 else words[: _LONGEST_REASON - 1] + "…"

@@ -19,6 +19,8 @@ _STAGES: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], str]], ...] = (
     (re.compile(r"^(?:model-\d+-of-\d+\.safetensors|model\.safetensors):\s+\d+%"), _said("downloading the model")),
     (re.compile(r"^Loading (?:safetensors|pt|\w+) (?:checkpoint )?shards.*?(\d+)/(\d+)"), _counted("loading weights")),
     (re.compile(r"^Loading (?:safetensors|weights) using .*?(\d+)/(\d+)"), _counted("loading weights")),
+    (re.compile(r"^non-default args:"), _said("reading the model's configuration")),
+    (re.compile(r"^Initializing a V\d LLM engine"), _said("starting the engine")),
     (re.compile(r"^Starting to load model"), _said("loading the model")),
     (re.compile(r"^(?:Loading weights took|Model loading took)"), _said("weights loaded")),
     (re.compile(r"Starting torch\.compile|^Compiling a graph|^Dynamo bytecode transform"), _said("compiling")),

@@ -93,7 +93,8 @@ def _holder(port: int) -> str | None:
     """`name (process 123)` of who listens on the port; None where the system does not tell us."""
     try:
         for connection in psutil.net_connections(kind="tcp"):
-            if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port and connection.pid:
+            address = connection.laddr
+            if connection.status == psutil.CONN_LISTEN and address and address.port == port and connection.pid:
                 if connection.pid == os.getpid():
                     return "this very process"
                 return f"{psutil.Process(connection.pid).name()} (process {connection.pid})"

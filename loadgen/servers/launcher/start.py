@@ -157,7 +157,7 @@ def _wait(launch: Launch, state: ServerState, supervised: Supervised, say: Say) 
                 if event["event"] == "not_started":
                     raise StartFailure(FailureKind.NO_ENGINE, f"{name} did not start: {event['reason']}")
                 if event["event"] in ("ended", "gone"):
-                    raise _ended(name, log, state)
+                    raise _ended(launch, log, state)
             if asking.refusal is not None:
                 raise StartFailure(
                     FailureKind.REFUSED_REQUEST, f"{name} started and refuses to be measured: {asking.refusal}", log
@@ -180,13 +180,14 @@ def _wait(launch: Launch, state: ServerState, supervised: Supervised, say: Say) 
     supervised.ready(launch_record(launch, asking.facts, text, state.started_at, time.monotonic() - began))
 
 
-def _ended(name: str, log: Path, before: ServerState) -> StartFailure:
+def _ended(launch: Launch, log: Path, before: ServerState) -> StartFailure:
     """The failure of a server that ended before it answered."""
+    name = launch.profile_name
     state = read_state(log.parent.parent)
     ended = state.ended if state is not None and state.mark == before.mark else None
     if ended is not None and ended.how == "asked":
         return StartFailure(FailureKind.STOPPED, f"{name} was ended before it was ready", log)
-    reason = diagnose(log.read_text(errors="replace"))
+    reason = diagnose(log.read_text(errors="replace"), launch.model_source)
     if reason is not None and reason.kind != FailureKind.DIED:
         return StartFailure(reason.kind, f"{name} did not start: {reason.words}", log)
     if ended is not None and ended.signal == "SIGKILL":
