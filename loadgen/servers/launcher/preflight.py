@@ -1,5 +1,6 @@
 """What can be known before a server is started: too few GPUs, no engine, no model, a port that somebody else holds."""
 
+import errno
 import os
 import socket
 from pathlib import Path
@@ -84,8 +85,8 @@ def is_taken(host: str, port: int) -> bool:
         trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             trial.bind((host, port))
-        except OSError:
-            return True
+        except OSError as error:
+            return error.errno == errno.EADDRINUSE
     return False
 
 

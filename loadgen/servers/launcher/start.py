@@ -15,6 +15,7 @@ from loadgen.servers.launcher.failure import FailureKind, StartFailure
 from loadgen.servers.launcher.launch import Launch
 from loadgen.servers.launcher.log_progress import stage
 from loadgen.servers.launcher.place import lock_file, new_log, state_folder
+from loadgen.servers.launcher.processes import is_alive
 from loadgen.servers.launcher.provenance import launch_record
 from loadgen.servers.launcher.readiness import Asking, NotReady, Refused, ask
 from loadgen.servers.launcher.running import RunningServer, as_running, key_headers, standing
@@ -22,6 +23,7 @@ from loadgen.servers.launcher.state import ServerState, now, read_state, write_s
 from loadgen.servers.launcher.supervised import Supervised
 
 _LOOK_EVERY_S = 0.1
+_CLEARING_S = 15.0  # what a supervisor takes beyond the server's own grace
 _ANSWER_LIMIT_S = 60.0  # of a server that runs already
 
 Say = Callable[[str], None]
@@ -84,7 +86,7 @@ def _starting(folder: Path) -> Iterator[None]:
 
 def _running(launch: Launch, folder: Path) -> RunningServer | None:
     """The same server, when it runs and answers already. Raises UsageError when another one is in its place."""
-    state = read_state(folder)
+    state = _settled(folder)
     if state is None or (stands := standing(state)) == "ended":
         return None
     if stands != "running":
@@ -103,6 +105,18 @@ def _running(launch: Launch, folder: Path) -> RunningServer | None:
             f"{state.profile} is running and does not answer ({error}); end it with `loadgen serve down`"
         ) from error
     return as_running(state)
+
+
+def _settled(folder: Path) -> ServerState | None:
+    """The stored state, once a supervisor that is ending its server has done so."""
+    state = read_state(folder)
+    deadline = time.monotonic() + (state.grace_s if state else 0.0) + _CLEARING_S
+    while state is not None and standing(state) in ("starting", "broken") and time.monotonic() < deadline:
+        if not is_alive(state.supervisor, state.supervisor_started):
+            break
+        time.sleep(_LOOK_EVERY_S)
+        state = read_state(folder)
+    return state
 
 
 def _look_at(launch: Launch, folder: Path) -> RunningServer:

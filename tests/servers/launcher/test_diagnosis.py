@@ -17,7 +17,7 @@ NAMED = {
     "out_of_gpu_memory.allocation": "out of memory on GPU 0: it asked for 896.00 MiB more, with 571.00 MiB of 79.19 GiB free",
     "out_of_gpu_memory.others": "only 7.34 of the GPU's 139.72 GiB are free and it wants 125.75 GiB",
     "out_of_gpu_memory.bare": "out of GPU memory",
-    "kv_cache_too_small.length": "one request of 131072 tokens needs 16.0 GiB and there are 4.35 GiB",
+    "kv_cache_too_small.length": "one request of 131072 tokens needs 16.0 GiB and there are 4.35 GiB; it would hold one of 35632",
     "kv_cache_too_small.older": "it holds 18976 tokens and one request may have 32768",
     "kv_cache_too_small.nothing": "leaves no memory for the KV cache",
     "out_of_memory.killed_engine": "killed, as the kernel does when memory runs out",
