@@ -124,7 +124,7 @@ def _read(names: Sequence[str]) -> tuple[list["ProfileFile"], list[tuple[str, li
         try:
             files.append(read_profile(name))
         except UsageError as error:
-            broken.append((name, [{"severity": "error", "message": str(error)}]))
+            broken.append((Path(name).name.removesuffix(".yaml"), [{"severity": "error", "message": str(error)}]))
     return files, broken
 
 
