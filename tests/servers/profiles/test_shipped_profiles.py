@@ -9,7 +9,7 @@ import pytest
 from loadgen.experiments.profile_sweep import profile_sweep
 from loadgen.experiments.spec import resolve
 from loadgen.moe.models import model
-from loadgen.servers.profiles import argv, environment, load_profile, profile_names
+from loadgen.servers.profiles import argv, load_profile, profile_names
 from loadgen.servers.profiles.checks import findings
 from loadgen.servers.profiles.reading import read_profile
 
@@ -88,16 +88,3 @@ def test_every_model_of_table_1_has_a_profile() -> None:
 def test_a_variant_is_its_flags(name: str, release: str, words: str) -> None:
     assert words in shlex.join(argv(load_profile(name), release))
     assert "--no-enable-prefix-caching" in argv(load_profile(name), release)
-
-
-@pytest.mark.parametrize("name", ["tiny-mixtral", "tiny-qwen3moe", "tiny-olmoe", "tiny-deepseekv2"])
-def test_a_tiny_one_is_served_as_by_the_script(name: str) -> None:
-    script = (ROOT / "scripts" / "serve-tiny.sh").read_text()
-    _, _, command = script.partition('serve "$model"')
-    flags = shlex.split(command.replace("\\\n", " ").replace('"$@"', ""))
-    flags = [word.replace("$name", name).replace("$port", "8011") for word in flags]
-    profile = load_profile(name)
-    assert sorted(argv(profile)[3:]) == sorted(flags)
-    exported = dict(re.findall(r"\b([A-Z][A-Z0-9_]+)=(?:\$\{\w+:-(?=\w+\}))?(\w+)", script))
-    exported.pop("PATH", None)
-    assert environment(profile) == {key: value for key, value in exported.items() if key != "BASH_SOURCE"}
