@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from loadgen.engine.record import MISSING, Bool, Outcome, Records
+from loadgen.engine.pieces import pieces
+from loadgen.engine.record import MISSING, Outcome, Records
 
 Reading = tuple[int, Mapping[str, float]]  # nanoseconds from t = 0, values by metric name
 
@@ -31,27 +32,26 @@ def server_account(readings: Sequence[Reading], records: Records) -> dict[str, A
     if any(moved.get(name, 0.0) < 0 for name in counters):
         return None
     finished, first_tokens = moved.get(_FINISHED), moved.get(_TTFT_COUNT)
+    answered, waited_ns = _waits(records)
     return {
         "requests_finished": None if finished is None else round(finished),
-        "requests_sent": int(np.count_nonzero(records.sent_ns != MISSING)),
+        "requests_sent": sum(int(np.count_nonzero(piece.sent_ns != MISSING)) for piece in pieces(records)),
         "prefix_cache_hit_ratio": _ratio(moved.get(_HITS), moved.get(_QUERIES)),
         "first_tokens": None if first_tokens is None else round(first_tokens),
         "ttft_mean_s": _ratio(moved.get(_TTFT_SUM), first_tokens),
-        "client_first_tokens": int(np.count_nonzero(_answered(records))),
-        "client_ttft_mean_s": _client_ttft_mean_s(records),
+        "client_first_tokens": answered,
+        "client_ttft_mean_s": waited_ns / answered / 1e9 if answered else None,
     }
 
 
-def _answered(records: Records) -> Bool:
-    answered: Bool = (records.outcome == Outcome.OK) & (np.diff(records.arrival_start) > 0)
-    return answered
-
-
-def _client_ttft_mean_s(records: Records) -> float | None:
-    rows = np.flatnonzero(_answered(records))
-    if not len(rows):
-        return None
-    return float((records.arrival_ns[records.arrival_start[rows]] - records.sent_ns[rows]).mean()) / 1e9
+def _waits(records: Records) -> tuple[int, int]:
+    """(ok requests with content, nanoseconds from the sending to the first content of all of them together)."""
+    answered = waited_ns = 0
+    for piece in pieces(records):
+        rows = np.flatnonzero((piece.outcome == Outcome.OK) & (np.diff(piece.arrival_start) > 0))
+        answered += len(rows)
+        waited_ns += int((piece.arrival_ns[piece.arrival_start[rows]] - piece.sent_ns[rows]).sum())
+    return answered, waited_ns
 
 
 def _ratio(part: float | None, whole: float | None) -> float | None:

@@ -33,8 +33,7 @@ def run_charts(run: Document, records: Records) -> tuple[tuple[Chart, ...], Char
         if key == _needless_gap(run):
             continue
         metric = next(metric for metric in METRICS if metric.key == key)
-        values_s = metric.compute(measured)
-        samples = values_s if isinstance(values_s, np.ndarray) else np.empty(0)
+        samples = np.concatenate([np.empty(0), *map(metric.samples, measured.pieces())])
         charts.append(distribution_chart(key, metric.label, samples, run.get(key) or {}))
     closed = isinstance(spec.shape, ClosedLoop)
     timeline = timeline_chart(records, run.get("window"), by_slot=closed)
