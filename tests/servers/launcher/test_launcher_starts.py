@@ -128,8 +128,8 @@ def test_a_health_page_is_not_enough(folder: Path) -> None:
     with pytest.raises(StartFailure, match=r"refuses to be measured: .*404: no such thing") as failed:
         start(fake_launch("refuses"), say=quietly, folder=folder)
     assert failed.value.kind == FailureKind.REFUSED_REQUEST
-    with pytest.raises(StartFailure, match=r"within 1 s.*500: EngineCore encountered an issue") as failed:
-        start(fake_launch("broken", timeout_s=1), say=quietly, folder=folder)
+    with pytest.raises(StartFailure, match=r"within 4 s.*500: EngineCore encountered an issue") as failed:
+        start(fake_launch("broken", timeout_s=4), say=quietly, folder=folder)
     assert failed.value.kind == FailureKind.TIMED_OUT
     assert state_in(folder).family() == []
 
