@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
+from loadgen.analysis.cost import cost_of
 from loadgen.analysis.rate_limits import TOO_MANY_REQUESTS
 from loadgen.analysis.server_account import server_account
 from loadgen.analysis.summary import summarise
@@ -19,17 +20,19 @@ from loadgen.analysis.validity import judge
 from loadgen.engine.driver import Progress
 from loadgen.engine.measurement import Task
 from loadgen.engine.record import MISSING, Outcome, Recording, Records
+from loadgen.engine.route import DIRECT, Route
 from loadgen.engine.target import Target
 from loadgen.engine.workers import Workers
 from loadgen.errors import Interrupted, LoadgenError, ServerError, UsageError
 from loadgen.experiments.events import OnEvent, Phase, PhaseStarted, PromptsNotFitted, RunProgressed
-from loadgen.experiments.fitting import BoundedCounter
+from loadgen.experiments.fitting import BoundedCounter, WordCounter
 from loadgen.experiments.ids import new_id
 from loadgen.experiments.parallel import workers_for
 from loadgen.experiments.size import check_size, longest
 from loadgen.experiments.spec import warmup_requests
 from loadgen.experiments.stop import Stop
 from loadgen.load.dataset import Dataset
+from loadgen.load.price import Price
 from loadgen.load.schedule import build, planned_requests
 from loadgen.load.spec import ClosedLoop, RunSpec
 from loadgen.load.trace import Trace
@@ -59,6 +62,8 @@ class Bench:
     dataset: Dataset | None = None
     doctor: dict[str, Any] | None = None  # what the doctor last found on this host, as runs keep it
     trace: Trace | None = None
+    route: Route = DIRECT
+    price: Price | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +96,12 @@ def measure(bench: Bench, run: RunSpec, position: int, repeat: int) -> MeasuredR
     with ExitStack() as stack:
         count_tokens: CountTokens | None = None
         if bench.facts.has_tokenize:
-            counter = stack.enter_context(TokenCounter(bench.facts, run.model, run.endpoint, bench.headers))
+            counter = stack.enter_context(
+                TokenCounter(bench.facts, run.model, run.endpoint, bench.headers, route=bench.route)
+            )
             count_tokens = BoundedCounter(counter, lambda: bench.on_event(PromptsNotFitted(run)))
+        elif bench.facts.template_tokens is not None:
+            count_tokens = WordCounter(bench.facts.template_tokens)
         phase("preparing")
         warmup: Recording | None = None
         if warmup_requests(run) > 0:
@@ -138,7 +147,8 @@ def measure(bench: Bench, run: RunSpec, position: int, repeat: int) -> MeasuredR
         schedule_hash = schedule.hash
     phase("measuring")
     host_load = HostLoad()
-    with Telemetry(bench.facts.metrics_url if bench.facts.has_metrics else None, bench.headers) as telemetry:
+    metrics_url = bench.facts.metrics_url if bench.facts.has_metrics else None
+    with Telemetry(metrics_url, bench.headers, bench.route) as telemetry:
         task = Task(
             _target(bench, run),
             schedule,
@@ -153,7 +163,9 @@ def measure(bench: Bench, run: RunSpec, position: int, repeat: int) -> MeasuredR
     del task, schedule  # 16 bytes a request, which are not needed any more
     summary = summarise(run, recording)
     taken = samples(recording.origin_at, telemetry.scrapes())
-    summary["client"] |= {"doctor": bench.doctor, "host_busy_ratio": host_load.busy_ratio}
+    summary["client"] |= {"doctor": bench.doctor, "host_busy_ratio": host_load.busy_ratio, **_way(bench)}
+    summary["lengths"]["output_tokens"]["can_be_asked"] = bench.facts.dialect == "vllm"
+    summary["cost"] = cost_of(bench.price, summary, recording, warmup)
     summary["server_account"] = server_account([(each.at_ns, each.values) for each in taken], recording.records)
     document = {
         "schema_version": 1,
@@ -193,6 +205,15 @@ def _longest_prompt(run: RunSpec) -> int | None:
     return None if run.input_tokens is None or run.workload.images is not None else longest(run)[0]
 
 
+def _way(bench: Bench) -> dict[str, Any]:
+    """What lay between the client and the server, as the run document's `client` has it."""
+    by_tls = bench.facts.api_url.startswith("https:")
+    return {
+        "proxy": bench.route.proxy is not None,
+        "tls": None if not by_tls else "unverified" if bench.route.insecure else "verified",
+    }
+
+
 def _target(bench: Bench, run: RunSpec) -> Target:
     parts = urlsplit(bench.facts.completions_url(run.endpoint))
     assert parts.hostname is not None
@@ -202,6 +223,7 @@ def _target(bench: Bench, run: RunSpec) -> Target:
         port=parts.port or (443 if parts.scheme == "https" else 80),
         path=parts.path,
         headers=bench.headers,
+        route=bench.route,
     )
 
 

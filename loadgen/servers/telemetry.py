@@ -1,6 +1,6 @@
 """A server's own counters and gauges, read from its Prometheus page before, through and after a run.
 
-Imports only its neighbour `endpoint`. Runs in the parent, never in the measuring process. A page is only fetched while a run goes on
+Imports only `engine`'s route and its neighbour `endpoint`. Runs in the parent, never in the measuring process. A page is only fetched while a run goes on
 and parsed after it: building the page takes the server's own event loop milliseconds (a vLLM page is 60 kB), so it is
 asked for no more often than Prometheus itself usually would. No failure here ever costs a run: a page that cannot be had
 or read gives no figures.
@@ -17,6 +17,7 @@ from types import TracebackType
 import httpx2
 from prometheus_client.parser import text_string_to_metric_families
 
+from loadgen.engine.route import DIRECT, Route
 from loadgen.servers.endpoint import Headers, open_client
 
 SCRAPE_INTERVAL_S = 5.0
@@ -70,16 +71,17 @@ class Telemetry:
     A context manager; `scrapes()` after it has closed.
     """
 
-    def __init__(self, metrics_url: str | None, headers: Headers = ()):
+    def __init__(self, metrics_url: str | None, headers: Headers = (), route: Route = DIRECT):
         self._url = metrics_url
         self._headers = headers
+        self._route = route
         self._pages: list[tuple[datetime, str]] = []
         self._ended = threading.Event()
         self._thread: threading.Thread | None = None
 
     def __enter__(self) -> "Telemetry":
         if self._url is not None:
-            self._client = open_client(self._headers, timeout_s=5.0)
+            self._client = open_client(self._headers, 5.0, self._route)
             self._read()
             self._thread = threading.Thread(target=self._watch, name="telemetry", daemon=True)
             self._thread.start()
