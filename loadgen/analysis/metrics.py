@@ -93,9 +93,8 @@ def output_tokens_per_s(measured: Measured) -> float | None:
 
     Where a server told only the sum of an answer, it is spread evenly over the answer's chunks.
     """
-    if not measured.totals_known:
-        return None
-    return _per_s(measured, _output_tokens(measured))
+    tokens = window_output_tokens(measured)
+    return None if tokens is None else _per_s(measured, tokens)
 
 
 def total_tokens_per_s(measured: Measured) -> float | None:
@@ -107,11 +106,11 @@ def total_tokens_per_s(measured: Measured) -> float | None:
     records = measured.records
     prefilled = (measured.arrivals > 0) & measured.window.holds(measured.first_ns)
     prompt_tokens = records.prompt_tokens[prefilled]
-    untold = prompt_tokens < 0
-    if not measured.totals_known or (untold.any() and not measured.prompts_as_asked):
+    untold, output_tokens = prompt_tokens < 0, window_output_tokens(measured)
+    if output_tokens is None or (untold.any() and not measured.prompts_as_asked):
         return None
     prompt_tokens = np.where(untold, records.prompt_tokens_asked[prefilled], prompt_tokens)
-    return _per_s(measured, int(prompt_tokens.sum(dtype=np.int64)) + _output_tokens(measured))
+    return _per_s(measured, int(prompt_tokens.sum(dtype=np.int64)) + output_tokens)
 
 
 def requests_per_s(measured: Measured) -> float | None:
@@ -168,7 +167,10 @@ def _with_tpot(measured: Measured) -> Bool:
     return rows
 
 
-def _output_tokens(measured: Measured) -> float:
+def window_output_tokens(measured: Measured) -> float | None:
+    """Output tokens that arrived in the window, whoever carried them; None when their number is not known."""
+    if not measured.totals_known:
+        return None
     records = measured.records
     inside = measured.window.holds(records.arrival_ns)
     tokens = float(records.arrival_tokens[inside].sum(dtype=np.int64))
