@@ -70,9 +70,8 @@ def output_tokens_per_s(measured: Measured) -> float | None:
 
     Where a server told only the sum of an answer, it is spread evenly over the answer's chunks.
     """
-    if not measured.totals_known:
-        return None
-    return _per_s(measured, _output_tokens(measured))
+    tokens = window_output_tokens(measured)
+    return None if tokens is None else _per_s(measured, tokens)
 
 
 def total_tokens_per_s(measured: Measured) -> float | None:
@@ -81,7 +80,8 @@ def total_tokens_per_s(measured: Measured) -> float | None:
     Servers count a prompt at the end of its answer, so of a request that failed on the way nobody told it: then it counts as
     asked, provided that every ok request's prompt was exactly as asked.
     """
-    if not measured.totals_known:
+    output_tokens = window_output_tokens(measured)
+    if output_tokens is None:
         return None
     prompt_tokens = 0
     for piece in measured.pieces():
@@ -90,7 +90,7 @@ def total_tokens_per_s(measured: Measured) -> float | None:
         if (told < 0).any() and not measured.prompts_as_asked:
             return None
         prompt_tokens += int(np.where(told < 0, asked, told).sum(dtype=np.int64))
-    return _per_s(measured, prompt_tokens + _output_tokens(measured))
+    return _per_s(measured, prompt_tokens + output_tokens)
 
 
 def requests_per_s(measured: Measured) -> float | None:
@@ -150,7 +150,10 @@ def _with_tpot(measured: Measured) -> Bool:
     return rows
 
 
-def _output_tokens(measured: Measured) -> float:
+def window_output_tokens(measured: Measured) -> float | None:
+    """Output tokens that arrived in the window, whoever carried them; None when their number is not known."""
+    if not measured.totals_known:
+        return None
     tokens = sum(
         int(piece.records.arrival_tokens[measured.window.holds(piece.records.arrival_ns)].sum(dtype=np.int64))
         for piece in measured.pieces()
