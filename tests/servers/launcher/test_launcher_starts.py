@@ -268,6 +268,8 @@ def test_an_external_server_is_looked_at_recorded_and_forgotten(folder: Path, tm
     launch = replace(fake_launch(port=port), profile_name="theirs", kind="external", argv=())
     with pytest.raises(StartFailure, match="theirs does not answer: nothing answers at"):
         start(launch, say=quietly, folder=folder)
+    with pytest.raises(UsageError, match="theirs wants a key: set the environment variable NO_SUCH_KEY"):
+        start(replace(launch, api_key_env="NO_SUCH_KEY"), say=quietly, folder=folder)
     elsewhere = tmp_path / "elsewhere"
     start(fake_launch(port=port), say=quietly, folder=elsewhere)
     try:
