@@ -35,6 +35,7 @@ from loadgen.report.remote import (
     usd_per_million,
     way_line,
 )
+from loadgen.report.server_facts import cached_percent, energy_per_output_token_j
 from loadgen.report.sweep_charts import gap_metric, highest
 from loadgen.store.rows import SweepRow
 
@@ -80,11 +81,16 @@ def sweep_table(documents: Sequence[Document], width: int) -> RenderableType:
         columns.append(("good\n%", _pooled(_goodput_percent, number)))
     if any(run.get("cost") for run in documents):
         columns.append(("$/million\noutput" if wide else "$/M\nout", _pooled(usd_per_million, number)))
+    columns += [("cached\n%", _pooled(cached_percent, number))] if any(map(cached_percent, documents)) else []
+    energy = energy_per_output_token_j
+    columns += [("J\n/token", _pooled(energy, number))] if wide and any(map(energy, documents)) else []
     columns.append(("\nok", _ok))
     columns.append(("", lambda runs: _worst_verdict(runs, spelled=wide)))
     legend = f"milliseconds; gap: {'token gap' if gap == 'token_gap_s' else 'chunk gap'}"
     if any(header.endswith("\nhigh") for header, _ in columns):
         legend += "; high: the highest percentile that is given"
+    if any(header.startswith("cached\n") for header, _ in columns):
+        legend += "; cached: prompt tokens out of the server's prefix cache"
     if any(header.startswith("good\n") for header, _ in columns):
         legend += "; good: requests within the SLO"
     if paid := paid_usd(documents):

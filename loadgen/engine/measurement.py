@@ -4,7 +4,7 @@ import asyncio
 import gc
 import resource
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
@@ -125,7 +125,8 @@ async def measure(
     )
     orders(driver)
     make_room(driver.streams, address.sockaddr)
-    reporter = loop.create_task(_report(driver, say))
+    schedules = (task.schedule, schedule)
+    reporter = loop.create_task(_report(driver, say, schedules))
     reliever = loop.create_task(_relieve(spool))
     try:
         await driver.wait_for_room()
@@ -159,9 +160,10 @@ async def measure(
     try:
         with ColumnFiles(share.folder) as files:
             for piece in recorder.pieces(spool.drain()):
-                piece.index = rows[piece.index].astype(np.int32)
+                piece.index = rows.at(piece.index.astype(np.int64)).astype(np.int32)
                 piece.slot = np.where(piece.slot < 0, piece.slot, piece.slot * share.workers + share.worker)
                 files.append(piece)
+                _let_go(schedules)
                 await asyncio.sleep(0)  # a parent that has gone is noticed in between
     except OSError as error:
         raise EngineError(f"{no_room(error, 'the records of the run')}; this run is lost") from error
@@ -201,10 +203,16 @@ def _least_each(before: Sequence[int | None], after: Sequence[int | None]) -> In
     return np.array([min(each) for each in known if each], dtype=np.int64)
 
 
-async def _report(driver: Driver, say: Callable[[Progress | Pause], None]) -> None:
+async def _report(driver: Driver, say: Callable[[Progress | Pause], None], schedules: Iterable[Schedule]) -> None:
     while True:
         await asyncio.sleep(PROGRESS_PERIOD_S)
         say(driver.progress())
+        _let_go(schedules)
+
+
+def _let_go(schedules: Iterable[Schedule]) -> None:
+    for schedule in schedules:
+        schedule.let_go()
 
 
 async def _relieve(spool: Spool) -> None:

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import BaseModel, BeforeValidator, Field
 
 from loadgen.errors import UsageError
-from loadgen.experiments.origin import Origin
 from loadgen.experiments.spelling import as_pairs
+from loadgen.inputs.origin import Origin
 from loadgen.load.price import Price
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field
 
 from loadgen.engine.route import Route
 from loadgen.errors import UsageError
-from loadgen.experiments.origin import Origin
+from loadgen.inputs.origin import Origin
 from loadgen.servers.proxies import proxy_for
 
 if TYPE_CHECKING:

@@ -3,16 +3,16 @@
 Imports load, engine, servers, store's rows and analysis. Everything slow or parsed happens before t = 0 or after the end.
 """
 
-from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
 
 import numpy as np
 
 from loadgen.analysis.cost import cost_of
+from loadgen.analysis.gpu import GpuSeries, gpu_account
+from loadgen.analysis.measured import measure as lay_out
 from loadgen.analysis.rate_limits import TOO_MANY_REQUESTS
 from loadgen.analysis.server_account import server_account
 from loadgen.analysis.summary import summarise
@@ -31,6 +31,7 @@ from loadgen.experiments.parallel import workers_for
 from loadgen.experiments.size import check_size, longest
 from loadgen.experiments.spec import warmup_requests
 from loadgen.experiments.stop import Stop
+from loadgen.experiments.watching import Watching
 from loadgen.load.dataset import Dataset
 from loadgen.load.price import Price
 from loadgen.load.schedule import build, planned_requests
@@ -41,8 +42,8 @@ from loadgen.servers.counting import chunk_counts_to_ask
 from loadgen.servers.endpoint import EndpointFacts, Headers, TokenCounter
 from loadgen.servers.environment import environment
 from loadgen.servers.host_load import HostLoad
+from loadgen.servers.prefix_cache import reset_prefix_cache
 from loadgen.servers.secrets import redact
-from loadgen.servers.telemetry import Scrape, Telemetry
 from loadgen.store.rows import ServerSample
 
 _WARMUP_SEED = 2**32  # far from the seeds of repeats: what warms a run up is drawn otherwise than the run itself
@@ -73,6 +74,7 @@ class MeasuredRun:
     document: dict[str, Any]
     records: Records
     samples: tuple[ServerSample, ...]
+    gpus: tuple[GpuSeries, ...]
     failure: str | None  # what ended it before its end, where that was the client
     refusal: str | None  # the same, where that was the server
 
@@ -145,10 +147,11 @@ def measure(bench: Bench, run: RunSpec, position: int, repeat: int) -> MeasuredR
             run, requests, prompt_seed, bench.facts.dialect, count_tokens, chunk_counts, bench.dataset, bench.trace
         )
         schedule_hash = schedule.hash
+    # After the warm-up, whose prompts would else be in it, and those of the run before.
+    prefix_cache_reset = reset_prefix_cache(bench.facts, bench.headers, bench.route)
     phase("measuring")
     host_load = HostLoad()
-    metrics_url = bench.facts.metrics_url if bench.facts.has_metrics else None
-    with Telemetry(metrics_url, bench.headers, bench.route) as telemetry:
+    with Watching(bench.facts, bench.headers, bench.route) as watching:
         task = Task(
             _target(bench, run),
             schedule,
@@ -162,11 +165,13 @@ def measure(bench: Bench, run: RunSpec, position: int, repeat: int) -> MeasuredR
         recording = _send(bench, task, host_load)
     del task, schedule  # 16 bytes a request, which are not needed any more
     summary = summarise(run, recording)
-    taken = samples(recording.origin_at, telemetry.scrapes())
+    seen, measured = watching.seen(recording.origin_at), lay_out(run, recording.records)
     summary["client"] |= {"doctor": bench.doctor, "host_busy_ratio": host_load.busy_ratio, **_way(bench)}
     summary["lengths"]["output_tokens"]["can_be_asked"] = bench.facts.dialect == "vllm"
     summary["cost"] = cost_of(bench.price, summary, recording, warmup)
-    summary["server_account"] = server_account([(each.at_ns, each.values) for each in taken], recording.records)
+    summary["server_account"] = server_account([(each.at_ns, each.values) for each in seen.samples], measured)
+    summary["gpu"] = gpu_account(seen.gpus, measured, seen.gpu_source, seen.gpus_chosen_by)
+    summary["prefix_cache_reset"] = prefix_cache_reset
     document = {
         "schema_version": 1,
         "run_id": run_id,
@@ -187,17 +192,7 @@ def measure(bench: Bench, run: RunSpec, position: int, repeat: int) -> MeasuredR
         **summary,
         "verdict": judge(run, summary).to_json(),
     }
-    return MeasuredRun(document, recording.records, taken, recording.failure, recording.refusal)
-
-
-def samples(origin_at: str, scrapes: Sequence[Scrape]) -> tuple[ServerSample, ...]:
-    """Scrapes on the run's own time axis: nanoseconds from t = 0, negative before it."""
-    origin = datetime.fromisoformat(origin_at)
-    return tuple(
-        ServerSample(at_ns=round((scrape.at - origin).total_seconds() * 1e9), values=scrape.values)
-        for scrape in scrapes
-        if scrape.values
-    )
+    return MeasuredRun(document, recording.records, seen.samples, seen.gpus, recording.failure, recording.refusal)
 
 
 def _longest_prompt(run: RunSpec) -> int | None:

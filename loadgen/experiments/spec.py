@@ -1,6 +1,6 @@
 """What a sweep is asked to do, from flags or a file, and the runs that this comes to.
 
-Imports `load`, `servers` (the spelling of a URL), `errors` and the keys beside it. One model for both edges: a key of the file is a flag with
+Imports `load`, `inputs`, `servers` (the spelling of a URL), `errors` and the keys beside it. One model for both edges: a key of the file is a flag with
 underscores. Nothing here contacts a server.
 """
 
@@ -14,7 +14,6 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, ConfigDict, Field
 
 from loadgen.errors import UsageError
-from loadgen.experiments.origin import Origin
 from loadgen.experiments.price_keys import PriceKeys, check_price
 from loadgen.experiments.rate_limit_keys import RateLimitKeys, check_fits_the_minute, check_rate_limits
 from loadgen.experiments.route_keys import RouteKeys, check_route
@@ -22,6 +21,7 @@ from loadgen.experiments.session_keys import SessionKeys, check_sessions, reques
 from loadgen.experiments.size import check_planned
 from loadgen.experiments.spelling import as_list, as_pairs
 from loadgen.experiments.workload_keys import Whole, WorkloadKeys, check_workload
+from loadgen.inputs.origin import Origin
 from loadgen.load.dataset import Dataset, read_dataset
 from loadgen.load.spec import (
     Arrivals,

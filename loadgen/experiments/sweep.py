@@ -204,7 +204,7 @@ def _one(bench: Bench, store: Store, run: RunSpec, position: int, planned: int, 
     try:
         measured = measure(bench, run, position, repeat)
         document = measured.document | {"server_died": _server_died(bench, measured.document)}
-        store.add_run(bench.sweep_id, document, measured.records, measured.samples)
+        store.add_run(bench.sweep_id, document, measured.records, measured.samples, measured.gpus)
     finally:
         bench.stop.keeping = False
     bench.on_event(RunEnded(position, run, document, (time.monotonic_ns() - started_ns) / 1e9))

@@ -21,7 +21,8 @@ def render_report(store: Store, ids: Sequence[str]) -> str:
     linked = frozenset(single)
     sweeps = tuple(sweep_page(sweep, runs, None, linked) for sweep, runs in whole.values())
     pages = tuple(
-        run_page(run, store.records(run_id), None, run["sweep_id"] in whole) for run_id, run in single.items()
+        run_page(run, store.records(run_id), None, run["sweep_id"] in whole, store.samples(run_id), store.gpus(run_id))
+        for run_id, run in single.items()
     )
     return render(
         ReportPage(

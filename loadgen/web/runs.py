@@ -23,4 +23,5 @@ def run_json(run_id: str, store: Reading) -> Response:
 @router.get("/runs/{run_id}")
 def run(run_id: str, store: Reading) -> Response:
     """A run's page."""
-    return html(run_page(store.run(run_id), store.records(run_id), datetime.now(UTC)))
+    samples, gpus = store.samples(run_id), store.gpus(run_id)
+    return html(run_page(store.run(run_id), store.records(run_id), datetime.now(UTC), samples=samples, gpus=gpus))
