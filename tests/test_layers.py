@@ -21,9 +21,22 @@ MAY_IMPORT: dict[str, set[str]] = {
     "analysis": {"errors", "load", "engine", "moe"},
     "store": {"errors", "load", "engine", "servers", "moe", "analysis"},
     "report": {"errors", "load", "engine", "servers", "moe", "analysis", "store"},
+    "imports": {"errors", "load", "analysis", "store"},
     "experiments": {"errors", "load", "engine", "servers", "moe", "analysis", "store"},
     "web": {"errors", "load", "engine", "servers", "moe", "analysis", "store", "report"},
-    "cli": {"errors", "load", "engine", "servers", "moe", "analysis", "store", "report", "experiments", "web"},
+    "cli": {
+        "errors",
+        "load",
+        "engine",
+        "servers",
+        "moe",
+        "analysis",
+        "store",
+        "report",
+        "imports",
+        "experiments",
+        "web",
+    },
 }
 VAGUE_NAMES = {"util", "utils", "common", "helper", "helpers", "base", "manager", "managers", "misc"}
 LONGEST_FILE_LINES = 600

@@ -5,7 +5,7 @@ shown, in the order in which it is shown.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 
 import loadgen
@@ -34,6 +34,7 @@ class SweepLine:
     progress: str
     status: str
     simulated: bool
+    imported: str  # from where; empty for what was measured into this database
     valid: int
     doubtful: int
     invalid: int
@@ -67,6 +68,7 @@ class SweepPage:
     status: str
     running: bool
     simulated: bool
+    imported: str
     valid: int
     doubtful: int
     invalid: int
@@ -100,6 +102,7 @@ class RunPage:
     started_ago: str
     status: str
     simulated: bool
+    imported: str
     interrupted: bool
     findings: tuple[MergedFinding, ...]
     highlights: tuple[Highlight, ...]
@@ -170,6 +173,7 @@ def sweeps_page(
             progress=f"{sweep.runs:,} / {sweep.planned_runs:,}",
             status=sweep.status,
             simulated=sweep.simulated,
+            imported=_imported(sweep),
             valid=sweep.valid,
             doubtful=sweep.doubtful,
             invalid=sweep.invalid,
@@ -197,6 +201,7 @@ def sweep_page(
         status=sweep.status,
         running=sweep.status == "running",
         simulated=sweep.simulated,
+        imported=_imported(sweep),
         valid=sweep.valid,
         doubtful=sweep.doubtful,
         invalid=sweep.invalid,
@@ -213,8 +218,8 @@ def sweep_page(
     )
 
 
-def run_page(run: Document, records: Records, now: datetime | None, sweep_linked: bool = True) -> RunPage:
-    """One run: its document, and the records behind it. `now` as for a sweep."""
+def run_page(run: Document, records: Records | None, now: datetime | None, sweep_linked: bool = True) -> RunPage:
+    """One run: its document, and the records behind it, None where it was imported. `now` as for a sweep."""
     spec = run["spec"]
     charts, timeline = run_charts(run, records)
     return RunPage(
@@ -230,6 +235,7 @@ def run_page(run: Document, records: Records, now: datetime | None, sweep_linked
         started_ago=ago(run["started_at"], now),
         status=run["verdict"]["status"],
         simulated=run["simulated"],
+        imported=facts.import_line(run.get("imported")),
         interrupted=run["interrupted"],
         findings=facts.findings([run]),
         highlights=facts.run_highlights(run),
@@ -248,6 +254,10 @@ def run_page(run: Document, records: Records, now: datetime | None, sweep_linked
         environment=facts.environment_facts(run["environment"]),
         sweep_linked=sweep_linked,
     )
+
+
+def _imported(sweep: SweepRow) -> str:
+    return "" if sweep.imported is None else facts.import_line(asdict(sweep.imported))
 
 
 def server_name(server: Document) -> str:

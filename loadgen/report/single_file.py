@@ -6,7 +6,7 @@ May import store and the rest of report.
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from loadgen.report.export import find
+from loadgen.report.export import find, records_of
 from loadgen.report.pages import ReportPage, RunPage, SweepPage, run_page, sweep_page
 from loadgen.report.readable import moment
 from loadgen.report.rendering import render
@@ -20,9 +20,7 @@ def render_report(store: Store, ids: Sequence[str]) -> str:
     whole = {sweep.sweep_id: (sweep, runs) for sweep, runs in found if sweep is not None}
     linked = frozenset(single)
     sweeps = tuple(sweep_page(sweep, runs, None, linked) for sweep, runs in whole.values())
-    pages = tuple(
-        run_page(run, store.records(run_id), None, run["sweep_id"] in whole) for run_id, run in single.items()
-    )
+    pages = tuple(run_page(run, records_of(store, run), None, run["sweep_id"] in whole) for run in single.values())
     return render(
         ReportPage(
             title=_title(sweeps, pages),
