@@ -1,78 +1,24 @@
 """What must be in a sweep's JSON for tables, pages and comparisons to be made of it: keys, types, and nothing more.
 
-Imports load, analysis and store. Keys that a later version added are let through untouched; those that an earlier version
+Imports load, analysis and this room. Keys that a later version added are let through untouched; those that an earlier version
 did not write yet have a default here.
 """
 
-import re
 from collections.abc import Mapping
 from dataclasses import fields
-from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictFloat, StrictInt, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from loadgen.analysis.metrics import METRICS
+from loadgen.imports.surroundings import Account, Cost, Gpu
+from loadgen.imports.words import Distribution, Id, Line, Moment, Number, Part, Text
 from loadgen.load.spec import RunSpec
-from loadgen.store import plain
 
 SPEC_FIELDS = frozenset(field.name for field in fields(RunSpec))
-_ID = re.compile(r"[sr][0-9a-z-]{2,60}")
 
 
-def _line(value: str) -> str:
-    if plain.unprintable(value) is not None:
-        raise ValueError("must have no control characters")
-    return value
-
-
-def _moment(value: str) -> str:
-    try:
-        moment = datetime.fromisoformat(value)
-    except ValueError:
-        raise ValueError("must be a moment like 2026-11-23T15:29:01+00:00") from None
-    if not 2000 <= moment.year < 3000:
-        raise ValueError("must be a moment of this millennium")
-    return value
-
-
-def _id(value: str) -> str:
-    if _ID.fullmatch(value) is None:
-        raise ValueError("must be an id like s261123-152901-4f2a")
-    return value
-
-
-def _text(value: object) -> object:
-    if not isinstance(value, str):
-        raise ValueError("must be a text")
-    return value
-
-
-Text = Annotated[object, AfterValidator(_text)]  # may quote a server, lone surrogates and all
-Line = Annotated[str, Field(max_length=1000), AfterValidator(_line)]  # stands among others in one line of a terminal
-Moment = Annotated[str, AfterValidator(_moment)]
-Id = Annotated[str, AfterValidator(_id)]
-Number = StrictInt | StrictFloat
-
-
-class _Part(BaseModel):
-    model_config = ConfigDict(strict=True)
-
-
-class Distribution(_Part):
-    """A figure over many requests, tokens or chunks; a percentile that was refused is null."""
-
-    n: int
-    mean: Number | None
-    min: Number | None
-    p50: Number | None
-    p90: Number | None
-    p95: Number | None
-    p99: Number | None
-    max: Number | None
-
-
-class Finding(_Part):
+class Finding(Part):
     """One finding of a verdict."""
 
     code: Line
@@ -82,14 +28,14 @@ class Finding(_Part):
     badness: Number = 0.0
 
 
-class Verdict(_Part):
+class Verdict(Part):
     """The run's verdict."""
 
     status: Literal["valid", "doubtful", "invalid"]
     findings: list[Finding]
 
 
-class Server(_Part):
+class Server(Part):
     """What was measured."""
 
     url: Line
@@ -99,10 +45,10 @@ class Server(_Part):
     simulated: bool | None = None
 
 
-class Environment(_Part):
+class Environment(Part):
     """What it was measured on, as far as it is more than shown."""
 
-    host: dict[str, Any] = {}
+    host: dict[str, Any] = Field(default_factory=dict)
     git_commit: Line | None = None
 
     @model_validator(mode="before")
@@ -115,7 +61,7 @@ class Environment(_Part):
         return given
 
 
-class Ramp(_Part):
+class Ramp(Part):
     """A rate that changes over the run."""
 
     to_per_s: Number
@@ -123,21 +69,21 @@ class Ramp(_Part):
     strategy: Line
 
 
-class ClosedLoop(_Part):
+class ClosedLoop(Part):
     """So many callers."""
 
     kind: Literal["closed_loop"]
     concurrency: int
 
 
-class Wave(_Part):
+class Wave(Part):
     """So many requests at once."""
 
     kind: Literal["wave"]
     size: int
 
 
-class OpenLoop(_Part):
+class OpenLoop(Part):
     """So many requests per second."""
 
     kind: Literal["open_loop"]
@@ -147,7 +93,7 @@ class OpenLoop(_Part):
     max_in_flight: int | None = None
 
 
-class Spec(_Part):
+class Spec(Part):
     """What was asked of a run."""
 
     hash: Line
@@ -175,7 +121,7 @@ class Spec(_Part):
         return given
 
 
-class Tokens(_Part):
+class Tokens(Part):
     """Sums over the run."""
 
     prompt: Number | None
@@ -183,7 +129,7 @@ class Tokens(_Part):
     counted_by: Line | None
 
 
-class Window(_Part):
+class Window(Part):
     """What of the run was measured."""
 
     rule: Line
@@ -192,14 +138,14 @@ class Window(_Part):
     requests: int
 
 
-class InFlight(_Part):
+class InFlight(Part):
     """Requests in flight."""
 
     mean: Number | None = None
     peak: Number | None = None
 
 
-class Rates(_Part):
+class Rates(Part):
     """Requests per second."""
 
     offered_per_s: Number | None = None
@@ -207,7 +153,7 @@ class Rates(_Part):
     completed_per_s: Number | None = None
 
 
-class RateLimits(_Part):
+class RateLimits(Part):
     """What limits per minute made of the run."""
 
     held_requests: int
@@ -215,23 +161,24 @@ class RateLimits(_Part):
     refused_requests: int
 
 
-class Length(_Part):
+class Length(Part):
     """Tokens asked and achieved."""
 
-    asked: Number | None = None
-    mean: Number | None = None
-    min: Number | None = None
-    max: Number | None = None
+    asked: Number | None
+    mean: Number | None
+    min: Number | None
+    max: Number | None
+    requests_off: int | None
 
 
-class Lengths(_Part):
+class Lengths(Part):
     """Of prompts and of answers."""
 
     prompt_tokens: Length | None = None
     output_tokens: Length | None = None
 
 
-class Turn(_Part):
+class Turn(Part):
     """One turn of the conversations."""
 
     turn: int
@@ -240,14 +187,14 @@ class Turn(_Part):
     ttft_s: Distribution
 
 
-class Doctor(_Part):
+class Doctor(Part):
     """What the doctor had found on the client's host."""
 
     summary: Text
     measured_at: Line
 
 
-class Client(_Part):
+class Client(Part):
     """The client's account of itself."""
 
     stamp_source: Line
@@ -268,10 +215,13 @@ class Client(_Part):
     loop_lag_s: Distribution | None = None
     send_delay_s: Distribution | None = None
     connect_s: Distribution | None = None
+    network_rtt_s: Distribution | None = None
+    proxy: bool | None = None
+    tls: Line | None = None
     doctor: Doctor | None = None
 
 
-class Run(_Part):
+class Run(Part):
     """A run document (DESIGN's contract of a run). Its metrics are those of `METRICS`, which are checked by their kind."""
 
     model_config = ConfigDict(strict=True, extra="allow")
@@ -305,6 +255,10 @@ class Run(_Part):
     rates: Rates | None = None
     rate_limits: RateLimits | None = None
     lengths: Lengths | None = None
+    cost: Cost | None = None
+    gpu: Gpu | None = None
+    server_account: Account | None = None
+    prefix_cache_reset: bool | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -329,7 +283,7 @@ class Run(_Part):
         return given
 
 
-class Sweep(_Part):
+class Sweep(Part):
     """A sweep with its runs, as `export` and `sweep --json` write it."""
 
     schema_version: Literal[1]

@@ -20,7 +20,10 @@ def render_report(store: Store, ids: Sequence[str]) -> str:
     whole = {sweep.sweep_id: (sweep, runs) for sweep, runs in found if sweep is not None}
     linked = frozenset(single)
     sweeps = tuple(sweep_page(sweep, runs, None, linked) for sweep, runs in whole.values())
-    pages = tuple(run_page(run, records_of(store, run), None, run["sweep_id"] in whole) for run in single.values())
+    pages = tuple(
+        run_page(run, records_of(store, run), None, run["sweep_id"] in whole, store.samples(run_id), store.gpus(run_id))
+        for run_id, run in single.items()
+    )
     return render(
         ReportPage(
             title=_title(sweeps, pages),

@@ -1,4 +1,4 @@
-"""The store: the only code that opens a database session. Imports `engine`, `load`, `errors` and this room.
+"""The store: the only code that opens a database session. Imports `engine`, `load`, `analysis`, `errors` and this room.
 
 Each method is one transaction. A run is there with all its requests and samples, or it is not there at all. Run documents
 come back as they went in; those of an imported sweep carry its mark as `imported`, and have no requests. Every failure is a
@@ -16,11 +16,12 @@ from sqlalchemy import Table, and_, case, func, insert, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
+from loadgen.analysis.gpu import GpuSeries
 from loadgen.engine.record import Records
 from loadgen.engine.rows import joined
 from loadgen.errors import NotFoundError, StoreError
 from loadgen.load.spec import canonical_hash
-from loadgen.store import failures, plain, request_rows, schema, tables
+from loadgen.store import failures, gpu_columns, plain, request_rows, schema, tables
 from loadgen.store.claim import is_abandoned
 from loadgen.store.database import Database, connect
 from loadgen.store.rows import ImportMark, ServerSample, SweepRow, SweepStatus
@@ -93,7 +94,12 @@ class Store:
                 sweep.planned_runs = planned_runs
 
     def add_run(
-        self, sweep_id: str, document: dict[str, Any], records: Records, samples: Sequence[ServerSample] = ()
+        self,
+        sweep_id: str,
+        document: dict[str, Any],
+        records: Records,
+        samples: Sequence[ServerSample] = (),
+        gpus: Sequence[GpuSeries] = (),
     ) -> None:
         """Store a run which has ended, in one transaction. Raises `NotFoundError` for an unknown sweep."""
         with self._write() as session:
@@ -106,6 +112,8 @@ class Store:
                 session.execute(
                     insert(cast(Table, tables.ServerSample.__table__)), _sample_rows(run.run_number, samples)
                 )
+            if gpus:
+                session.execute(insert(cast(Table, tables.GpuReadings.__table__)), _gpu_rows(run.run_number, gpus))
 
     def add_doctor_result(self, document: dict[str, Any]) -> None:
         """Store what the doctor found on the host that the document names."""
@@ -181,6 +189,15 @@ class Store:
             query = select(sample.at_ns, sample.values).where(sample.run_number == number)
             rows = session.execute(query.order_by(sample.sample_number)).all()
         return [ServerSample(at_ns=at_ns, values=values) for at_ns, values in rows]
+
+    def gpus(self, run_id: str) -> list[GpuSeries]:
+        """The readings of the server's GPUs through that run (id or unique beginning), exactly as they were added."""
+        stored = tables.GpuReadings
+        with self._read() as session:
+            number = _run_number(session, run_id)
+            query = select(stored.device, stored.readings).where(stored.run_number == number)
+            rows = session.execute(query.order_by(stored.gpu_number)).all()
+        return [GpuSeries(device, gpu_columns.decode(readings)) for device, readings in rows]
 
     def _sweep_rows(self, *conditions: Any) -> list[SweepRow]:
         """The sweeps as they stand: one that is running by the record, and that nobody holds any more, is stopped."""
@@ -305,6 +322,18 @@ def _sample_rows(run_number: int, samples: Sequence[ServerSample]) -> list[dict[
             "values": plain.finite(sample.values),
         }
         for number, sample in enumerate(samples)
+    ]
+
+
+def _gpu_rows(run_number: int, gpus: Sequence[GpuSeries]) -> list[dict[str, Any]]:
+    return [
+        {
+            "run_number": run_number,
+            "gpu_number": number,
+            "device": gpu.device,
+            "readings": gpu_columns.encode(gpu.columns),
+        }
+        for number, gpu in enumerate(gpus)
     ]
 
 

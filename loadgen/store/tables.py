@@ -131,6 +131,17 @@ class ServerSample(Entity):
     values: Mapped[dict[str, Any]]
 
 
+class GpuReadings(Entity):
+    """The readings of one of the server's GPUs through a run, as one BLOB of columns (see `gpu_columns.py`)."""
+
+    __tablename__ = "gpu_readings"
+
+    run_number: Mapped[int] = mapped_column(ForeignKey("run.run_number"), primary_key=True)
+    gpu_number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)  # position among the GPUs watched
+    device: Mapped[dict[str, Any]]
+    readings: Mapped[bytes]
+
+
 class DoctorResult(Entity):
     """What `loadgen doctor` found on one host: the client's error there. The latest of a host is attached to its runs."""
 

@@ -25,5 +25,5 @@ def run_json(run_id: str, store: Reading) -> Response:
 @router.get("/runs/{run_id}")
 def run(run_id: str, store: Reading) -> Response:
     """A run's page."""
-    found = store.run(run_id)
-    return html(run_page(found, records_of(store, found), datetime.now(UTC)))
+    found, samples, gpus = store.run(run_id), store.samples(run_id), store.gpus(run_id)
+    return html(run_page(found, records_of(store, found), datetime.now(UTC), samples=samples, gpus=gpus))
