@@ -35,6 +35,7 @@ def client_facts(measured: Measured, client: ClientFacts) -> dict[str, Any]:
         "coalesced_ratio": coalesced / arrivals if arrivals else None,
         "first_content_coalesced_ratio": _first_content_coalesced_ratio(measured),
         "connect_s": distribution_of(_connect_s(piece.records) for piece in measured.pieces()),
+        "network_rtt_s": distribution(client.network_rtt_ns / 1e9) if len(client.network_rtt_ns) else None,
         "clock_step_s": client.clock_step_ns / 1e9,
         "connections_opened": client.connections_opened,
         "connections_reopened": client.connections_reopened,

@@ -5,52 +5,20 @@ CHANGELOG under "Measurement changes".
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Literal
 
 import numpy as np
 
 from loadgen.analysis.distributions import sum_of
 from loadgen.analysis.gaps import chunk_gaps_s, token_gaps_s
 from loadgen.analysis.measured import Measured
+from loadgen.analysis.metric import Metric
 from loadgen.analysis.paper import PaperFigures, paper_figures
+from loadgen.analysis.provider_time import PROVIDER_METRICS
 from loadgen.analysis.rate_limits import limit_wait_s
 from loadgen.analysis.stats import FloatArray
 from loadgen.engine.record import Bool, Int64, Outcome
 
 METHOD_VERSION = 2
-
-
-@dataclass(frozen=True, slots=True)
-class Metric:
-    """One figure of a run. `compute` gives the scalar, or None where it is not to be had from this run.
-
-    Of a distribution it gives the samples of the rows that it is given, so that who asks piece by piece has them all.
-    """
-
-    key: str  # where the run document has it; dots go down into objects
-    label: str  # for people
-    unit: Literal["s", "tokens", "tokens/s", "requests/s", "ratio"]
-    kind: Literal["distribution", "scalar"]
-    better: Literal["lower", "higher"] | None  # None: neither is
-    formula: str
-    window: str  # which requests, arrivals or moments it is made from
-    doc: str  # what it tells, in a sentence
-    compute: Callable[[Measured], FloatArray | float | None]
-
-    def samples(self, measured: Measured) -> FloatArray:
-        """Those of a distribution; none of a scalar."""
-        value = self.compute(measured)
-        return value if isinstance(value, np.ndarray) else np.empty(0)
-
-    def of(self, document: dict[str, Any]) -> Any:
-        """This metric's entry in a run document or summary: a distribution, a number, or None."""
-        entry: Any = document
-        for part in self.key.split("."):
-            if entry is None:
-                return None
-            entry = entry.get(part)  # a run of an earlier version may not have it
-        return entry
 
 
 def ttft_s(measured: Measured) -> FloatArray:
@@ -102,9 +70,8 @@ def output_tokens_per_s(measured: Measured) -> float | None:
 
     Where a server told only the sum of an answer, it is spread evenly over the answer's chunks.
     """
-    if not measured.totals_known:
-        return None
-    return _per_s(measured, _output_tokens(measured))
+    tokens = window_output_tokens(measured)
+    return None if tokens is None else _per_s(measured, tokens)
 
 
 def total_tokens_per_s(measured: Measured) -> float | None:
@@ -113,7 +80,8 @@ def total_tokens_per_s(measured: Measured) -> float | None:
     Servers count a prompt at the end of its answer, so of a request that failed on the way nobody told it: then it counts as
     asked, provided that every ok request's prompt was exactly as asked.
     """
-    if not measured.totals_known:
+    output_tokens = window_output_tokens(measured)
+    if output_tokens is None:
         return None
     prompt_tokens = 0
     for piece in measured.pieces():
@@ -122,7 +90,7 @@ def total_tokens_per_s(measured: Measured) -> float | None:
         if (told < 0).any() and not measured.prompts_as_asked:
             return None
         prompt_tokens += int(np.where(told < 0, asked, told).sum(dtype=np.int64))
-    return _per_s(measured, prompt_tokens + _output_tokens(measured))
+    return _per_s(measured, prompt_tokens + output_tokens)
 
 
 def requests_per_s(measured: Measured) -> float | None:
@@ -182,7 +150,10 @@ def _with_tpot(measured: Measured) -> Bool:
     return rows
 
 
-def _output_tokens(measured: Measured) -> float:
+def window_output_tokens(measured: Measured) -> float | None:
+    """Output tokens that arrived in the window, whoever carried them; None when their number is not known."""
+    if not measured.totals_known:
+        return None
     tokens = sum(
         int(piece.records.arrival_tokens[measured.window.holds(piece.records.arrival_ns)].sum(dtype=np.int64))
         for piece in measured.pieces()
@@ -366,6 +337,7 @@ METRICS: tuple[Metric, ...] = (
         doc="How long requests were held back, by --requests-per-minute, --tokens-per-minute or the server's Retry-After, 0 for those that were not; empty where there was no limit and nothing waited.",
         compute=limit_wait_s,
     ),
+    *PROVIDER_METRICS,
     Metric(
         key="paper.ttft_s",
         label="TTFT of the batch (paper)",

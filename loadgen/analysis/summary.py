@@ -72,7 +72,12 @@ def _figures(measured: Measured) -> dict[str, Any]:
 
 
 def _all_none(value: Any) -> bool:
-    return isinstance(value, dict) and all(part is None for part in value.values())
+    return isinstance(value, dict) and all(part is None or _is_empty(part) for part in value.values())
+
+
+def _is_empty(part: Any) -> bool:
+    """Whether it is the distribution of no samples."""
+    return isinstance(part, dict) and part.get("n") == 0
 
 
 def _outcomes(measured: Measured) -> dict[str, int]:

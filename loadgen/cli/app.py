@@ -12,10 +12,13 @@ from typer.exceptions import Abort, Exit, TyperException
 from loadgen.cli.compare import compare
 from loadgen.cli.dashboard import dashboard
 from loadgen.cli.doctor import doctor
+from loadgen.cli.imports import import_results
 from loadgen.cli.measure import run, sweep
 from loadgen.cli.options import Database, Quiet, Verbose, Version
+from loadgen.cli.profiles import profiles
 from loadgen.cli.results import export, list_sweeps, report, show
 from loadgen.cli.search import search
+from loadgen.cli.serve import serve
 from loadgen.cli.simulate import simulate
 from loadgen.cli.terminal import Globals
 from loadgen.errors import ExitCode, LoadgenError
@@ -36,10 +39,13 @@ app.command("list")(list_sweeps)
 app.command("show")(show)
 app.command("compare")(compare)
 app.command("export")(export)
+app.command("import")(import_results)
 app.command("report")(report)
 app.command("dashboard")(dashboard)
 app.command("simulate")(simulate)
 app.command("doctor")(doctor)
+app.add_typer(profiles, name="profiles")
+app.add_typer(serve, name="serve")
 
 
 @app.callback()

@@ -57,6 +57,9 @@ def run(
     slo: options.Slo = None,
     api_key_env: options.ApiKeyEnv = None,
     header: options.Header = None,
+    ca_file: options.CaFile = None,
+    insecure: options.Insecure = None,
+    price: options.Price = None,
     request_timeout_s: options.RequestTimeout = None,
     tokenizer: options.Tokenizer = None,
     name: options.Name = None,
@@ -116,6 +119,9 @@ def sweep(
     slo: options.Slo = None,
     api_key_env: options.ApiKeyEnv = None,
     header: options.Header = None,
+    ca_file: options.CaFile = None,
+    insecure: options.Insecure = None,
+    price: options.Price = None,
     request_timeout_s: options.RequestTimeout = None,
     tokenizer: options.Tokenizer = None,
     name: options.Name = None,
@@ -149,12 +155,13 @@ def _plan(terminal: Terminal, values: dict[str, object], file: Path | None, *, a
     from loadgen.experiments.spec import resolve
     from loadgen.experiments.specfile import read_spec
 
-    runs = resolve(read_spec(values, file))
+    spec = read_spec(values, file)
+    runs = resolve(spec)
     took_s = earlier_durations(terminal.db, runs)
     if as_json:
-        show_json(plan_document(runs, took_s))
+        show_json(plan_document(runs, took_s, spec.price_list))
     else:
-        show(plan_table(runs, took_s))
+        show(plan_table(runs, took_s, spec.price_list))
 
 
 def _measure(
@@ -166,7 +173,7 @@ def _measure(
     from loadgen.experiments.specfile import read_spec
     from loadgen.experiments.stop import Stop
     from loadgen.experiments.sweep import run_sweep
-    from loadgen.report.export import sweep_document
+    from loadgen.report.export import run_document, sweep_document
     from loadgen.store.repository import Store
 
     spec = read_spec(values, file)
@@ -177,7 +184,7 @@ def _measure(
         row = store.sweep(result.sweep_id)
     documents = list(result.documents)
     if as_json and single and documents:
-        show_json(documents[0])
+        show_json(run_document(row, documents[0]))
     elif as_json:
         show_json(sweep_document(row, documents))
     elif single and documents:
