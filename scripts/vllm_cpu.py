@@ -51,7 +51,7 @@ def main() -> int:
         print("vLLM for CPUs and its tiny models are up to date.")
         return 0
     models = ", ".join(sorted(path.name for path in options.models.iterdir() if path.is_dir()))
-    print(f"Ready: {models}. Start one with `make serve-tiny-mixtral PORT=8011`.")
+    print(f"Ready: {models}. Start one with `make serve-tiny-mixtral`, end it with `make stop`.")
     return 0
 
 

@@ -14,16 +14,29 @@ PACKAGE = Path(__file__).resolve().parent.parent / "loadgen"
 # A room imports only rooms to its left; `servers` stands beside the engine, and the last three sit on top.
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
+    "inputs": {"errors"},
     "load": {"errors"},
     "engine": {"errors", "load"},
-    "servers": {"errors", "load", "engine"},
     "moe": {"errors"},
+    "servers": {"errors", "inputs", "load", "engine", "moe"},
     "analysis": {"errors", "load", "engine", "moe"},
-    "store": {"errors", "load", "engine", "servers", "moe", "analysis"},
-    "report": {"errors", "load", "engine", "servers", "moe", "analysis", "store"},
-    "experiments": {"errors", "load", "engine", "servers", "moe", "analysis", "store"},
-    "web": {"errors", "load", "engine", "servers", "moe", "analysis", "store", "report"},
-    "cli": {"errors", "load", "engine", "servers", "moe", "analysis", "store", "report", "experiments", "web"},
+    "store": {"errors", "load", "engine", "moe", "servers", "analysis"},
+    "report": {"errors", "load", "engine", "moe", "servers", "analysis", "store"},
+    "experiments": {"errors", "inputs", "load", "engine", "moe", "servers", "analysis", "store"},
+    "web": {"errors", "load", "engine", "moe", "servers", "analysis", "store", "report"},
+    "cli": {
+        "errors",
+        "inputs",
+        "load",
+        "engine",
+        "moe",
+        "servers",
+        "analysis",
+        "store",
+        "report",
+        "experiments",
+        "web",
+    },
 }
 VAGUE_NAMES = {"util", "utils", "common", "helper", "helpers", "base", "manager", "managers", "misc"}
 LONGEST_FILE_LINES = 600

@@ -53,7 +53,7 @@ def gpu_account(
     if not devices or len(devices) < len(series):
         return None
     energy_j, tokens = _sum(devices, "energy_j"), window_output_tokens(measured)
-    requests = int(np.count_nonzero(measured.ok & measured.window.requests))
+    requests = measured.count(lambda piece: piece.ok & piece.in_window)
     return {
         "source": source,
         "chosen_by": chosen_by,

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 
 from loadgen.analysis.bucketed import Bucketed, between
+from loadgen.analysis.distributions import distribution_of, sum_of
 from loadgen.analysis.engine_names import EngineNames, names_in
 from loadgen.analysis.gaps import chunk_gaps_s
 from loadgen.analysis.measured import Measured
-from loadgen.analysis.stats import FloatArray, distribution
-from loadgen.engine.record import MISSING, Bool, Records
+from loadgen.analysis.stats import FloatArray
+from loadgen.engine.record import MISSING
 
 Reading = tuple[int, Mapping[str, float]]  # nanoseconds from t = 0, values by series
 
@@ -44,14 +45,13 @@ def server_account(readings: Sequence[Reading], measured: Measured) -> dict[str,
     times = {key: between(begin, end, name) for key, name in names.times.items()}
     if any((moved.of(name) or 0.0) < 0 for name in _counters(names)):
         return None
-    records, answered = measured.records, _answered(measured)
     finished, ttft = _whole(moved.of(names.finished)), times.get("ttft_s")
-    waited_s, gaps_s = _client_ttft_s(records, answered), chunk_gaps_s(records, answered)
+    waited_s = distribution_of(map(_client_ttft_s, measured.pieces()))
     return {
         "engine": names.engine,
         "readings": len(readings),
         "requests_finished": finished,
-        "requests_sent": int(np.count_nonzero(records.sent_ns != MISSING)),
+        "requests_sent": measured.count(lambda piece: piece.records.sent_ns != MISSING),
         "output_tokens": _whole(moved.of(names.output_tokens)),
         "client_output_tokens": _client_output_tokens(measured),
         "prompt_tokens": _whole(moved.of(names.prompt_tokens)),
@@ -64,12 +64,12 @@ def server_account(readings: Sequence[Reading], measured: Measured) -> dict[str,
         "speculation": _speculation(moved, names),
         "first_tokens": None if ttft is None else ttft.n,
         "ttft_mean_s": None if ttft is None else ttft.mean,
-        "client_first_tokens": int(np.count_nonzero(answered)),
-        "client_ttft_mean_s": float(waited_s.mean()) if len(waited_s) else None,
+        "client_first_tokens": waited_s["n"],
+        "client_ttft_mean_s": waited_s["mean"],
         "step_gap_total_s": _total_s(times.get("step_gap_s")),
-        "client_chunk_gap_total_s": float(gaps_s.sum()),
+        "client_chunk_gap_total_s": sum_of(map(_client_gaps_s, measured.pieces())),
         "times": {key: told.to_json() for key, told in times.items() if told is not None},
-        "client_times": {"ttft_s": distribution(waited_s), "step_gap_s": distribution(gaps_s)},
+        "client_times": {"ttft_s": waited_s, "step_gap_s": distribution_of(map(_client_gaps_s, measured.pieces()))},
     }
 
 
@@ -77,23 +77,27 @@ def _counters(names: EngineNames) -> tuple[str | None, ...]:
     return (names.finished, names.output_tokens, names.prompt_tokens, names.prefix_queries, names.prefix_hits)
 
 
-def _answered(measured: Measured) -> Bool:
-    answered: Bool = measured.ok & (measured.arrivals > 0)
-    return answered
+def _client_ttft_s(piece: Measured) -> FloatArray:
+    """Of each ok request with content, anywhere in the run, from the sending."""
+    rows = piece.ok & (piece.arrivals > 0)
+    waited_s: FloatArray = (piece.first_ns[rows] - piece.records.sent_ns[rows]) / 1e9
+    return waited_s
 
 
-def _client_ttft_s(records: Records, answered: Bool) -> FloatArray:
-    rows = np.flatnonzero(answered)
-    return (records.arrival_ns[records.arrival_start[rows]] - records.sent_ns[rows]) / 1e9
+def _client_gaps_s(piece: Measured) -> FloatArray:
+    return chunk_gaps_s(piece.records, piece.ok)
 
 
 def _client_output_tokens(measured: Measured) -> int | None:
     """All output tokens of the run, of failed requests as far as they arrived; None when their number is not known."""
     if not measured.totals_known:
         return None
-    records, ok = measured.records, measured.ok
-    failed = np.repeat(~ok, measured.arrivals)
-    return int(records.output_tokens[ok].sum(dtype=np.int64) + records.arrival_tokens[failed].sum(dtype=np.int64))
+    tokens = 0
+    for piece in measured.pieces():
+        records, failed = piece.records, np.repeat(~piece.ok, piece.arrivals)
+        tokens += int(records.output_tokens[piece.ok].sum(dtype=np.int64))
+        tokens += int(records.arrival_tokens[failed].sum(dtype=np.int64))
+    return tokens
 
 
 def _rates(readings: Sequence[Reading], measured: Measured, names: EngineNames) -> dict[str, Any]:
@@ -112,12 +116,15 @@ def _rates(readings: Sequence[Reading], measured: Measured, names: EngineNames) 
         ours = _client_output_tokens(measured)
     else:
         inside = _inside(readings, measured)
-        if len(inside) < 2 or not names.counts_as_it_goes or not bool(measured.counted[measured.ok].all()):
+        uncounted = measured.count(lambda piece: piece.ok & ~piece.counted)
+        if len(inside) < 2 or not names.counts_as_it_goes or uncounted:
             return none
         first, last = inside[0], inside[-1]
-        records = measured.records
-        within = (records.arrival_ns > first[0]) & (records.arrival_ns <= last[0])
-        ours = int(records.arrival_tokens[within].sum(dtype=np.int64))
+        ours = 0
+        for piece in measured.pieces():
+            arrival_ns = piece.records.arrival_ns
+            within = (arrival_ns > first[0]) & (arrival_ns <= last[0])
+            ours += int(piece.records.arrival_tokens[within].sum(dtype=np.int64))
     counted = [values.get(names.output_tokens) for _, values in (first, last)]
     span_s = (last[0] - first[0]) / 1e9
     theirs = None if counted[1] is None else counted[1] - (counted[0] or 0.0)

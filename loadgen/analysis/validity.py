@@ -11,6 +11,7 @@ from loadgen.analysis import checks_of_limits as rate_limits
 from loadgen.analysis import checks_of_load as load
 from loadgen.analysis import checks_of_server as server
 from loadgen.analysis import checks_of_surroundings as surroundings
+from loadgen.analysis import checks_of_way as way
 from loadgen.analysis.verdict import WORST_FIRST, Check, Finding, Limits, Status, Summary, Verdict
 from loadgen.analysis.window import FEWEST_REQUESTS
 from loadgen.load.spec import RunSpec
@@ -68,7 +69,7 @@ CHECKS: tuple[Check, ...] = (
     Check(
         code="output_length_off",
         limits=Limits(doubtful=0.01, invalid=0.10),
-        compares="distance of the mean answer from the asked/asked tokens, above; doubtful too when any request differs",
+        compares="distance of the mean answer from the asked/asked tokens, above; doubtful too when any request differs; a note where the server cannot be asked for a length and they are not longer",
         reason="end-to-end latency goes with the answer's length: 1 % longer made it 0.9 % longer, 10 % longer 9.4 %",
         test=load.output_length_off,
     ),
@@ -211,6 +212,20 @@ CHECKS: tuple[Check, ...] = (
         compares="a note when (our mean TTFT from send − the server's own)/ours lies above, and over 5 ms",
         reason="TTFT is shown as the server's, and what its HTTP front end or a proxy adds is not in its own account; without a proxy it was 2 to 26 %, and below 5 ms with up to five callers",
         test=surroundings.server_ttft_apart,
+    ),
+    Check(
+        code="proxied",
+        limits=Limits(),
+        compares="a note when the requests went through a proxy",
+        reason="what the proxy takes and holds back cannot be told from what the server does",
+        test=way.proxied,
+    ),
+    Check(
+        code="tls_not_verified",
+        limits=Limits(),
+        compares="a note when the server's certificate was not verified",
+        reason="the figures may be of another server than the one that was meant",
+        test=way.tls_not_verified,
     ),
     Check(
         code="output_tokens_apart",

@@ -14,8 +14,10 @@ from loadgen.cli.dashboard import dashboard
 from loadgen.cli.doctor import doctor
 from loadgen.cli.measure import run, sweep
 from loadgen.cli.options import Database, Quiet, Verbose, Version
+from loadgen.cli.profiles import profiles
 from loadgen.cli.results import export, list_sweeps, report, show
 from loadgen.cli.search import search
+from loadgen.cli.serve import serve
 from loadgen.cli.simulate import simulate
 from loadgen.cli.terminal import Globals
 from loadgen.errors import ExitCode, LoadgenError
@@ -40,6 +42,8 @@ app.command("report")(report)
 app.command("dashboard")(dashboard)
 app.command("simulate")(simulate)
 app.command("doctor")(doctor)
+app.add_typer(profiles, name="profiles")
+app.add_typer(serve, name="serve")
 
 
 @app.callback()

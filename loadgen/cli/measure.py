@@ -57,6 +57,9 @@ def run(
     slo: options.Slo = None,
     api_key_env: options.ApiKeyEnv = None,
     header: options.Header = None,
+    ca_file: options.CaFile = None,
+    insecure: options.Insecure = None,
+    price: options.Price = None,
     request_timeout_s: options.RequestTimeout = None,
     tokenizer: options.Tokenizer = None,
     name: options.Name = None,
@@ -116,6 +119,9 @@ def sweep(
     slo: options.Slo = None,
     api_key_env: options.ApiKeyEnv = None,
     header: options.Header = None,
+    ca_file: options.CaFile = None,
+    insecure: options.Insecure = None,
+    price: options.Price = None,
     request_timeout_s: options.RequestTimeout = None,
     tokenizer: options.Tokenizer = None,
     name: options.Name = None,
@@ -149,12 +155,13 @@ def _plan(terminal: Terminal, values: dict[str, object], file: Path | None, *, a
     from loadgen.experiments.spec import resolve
     from loadgen.experiments.specfile import read_spec
 
-    runs = resolve(read_spec(values, file))
+    spec = read_spec(values, file)
+    runs = resolve(spec)
     took_s = earlier_durations(terminal.db, runs)
     if as_json:
-        show_json(plan_document(runs, took_s))
+        show_json(plan_document(runs, took_s, spec.price_list))
     else:
-        show(plan_table(runs, took_s))
+        show(plan_table(runs, took_s, spec.price_list))
 
 
 def _measure(

@@ -18,6 +18,7 @@ from loadgen.experiments.events import (
     RunEnded,
     RunProgressed,
     SweepStarted,
+    WayChosen,
 )
 from loadgen.experiments.fitting import FITTING_LIMIT_S
 from loadgen.report.readable import number, plural, seconds
@@ -62,6 +63,8 @@ class SweepProgress:
     def __call__(self, event: Event) -> None:
         """Show one event."""
         match event:
+            case WayChosen():
+                self._way(event)
             case SweepStarted():
                 self._started(event)
             case NothingToResume():  # also when quiet: what follows was measured before
@@ -101,6 +104,16 @@ class SweepProgress:
         self.say(f"sweep {event.sweep_id}: {at_most}{plural(self._runs, 'run')}{kept}")
         if self._live is not None:
             self._task = self._live.add_task("", total=None, state="")
+
+    def _way(self, event: WayChosen) -> None:
+        if event.insecure:  # also when quiet
+            self._console.print(
+                f"WARNING: --insecure: whoever answers at {event.url} is believed, and is sent the prompts and the key",
+                style="bold red",
+                soft_wrap=True,
+            )
+        if event.proxy is not None:
+            self.say(f"through the proxy {event.proxy}, as the environment says: it is part of what is measured")
 
     def _phase(self, event: PhaseStarted) -> None:
         if self._present is None or self._present.position != event.position:

@@ -1,13 +1,13 @@
-"""The keys of a sweep that say what a provider lets its client send. Imports `load`, `errors` and its neighbours."""
+"""The keys of a sweep that say what a provider lets its client send. Imports `load`, `inputs`, `errors` and its neighbours."""
 
 from typing import TYPE_CHECKING
 
 from pydantic import BaseModel
 
 from loadgen.errors import UsageError
-from loadgen.experiments.origin import Origin
 from loadgen.experiments.size import longest
 from loadgen.experiments.workload_keys import Whole
+from loadgen.inputs.origin import Origin
 from loadgen.load.spec import RunSpec, Wave
 
 if TYPE_CHECKING:

@@ -10,21 +10,22 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
+from loadgen.analysis.cost import cost_of
 from loadgen.analysis.gpu import GpuSeries, gpu_account
 from loadgen.analysis.measured import measure as lay_out
 from loadgen.analysis.rate_limits import TOO_MANY_REQUESTS
 from loadgen.analysis.server_account import server_account
 from loadgen.analysis.summary import summarise
 from loadgen.analysis.validity import judge
-from loadgen.engine.columns import let_go
 from loadgen.engine.driver import Progress
 from loadgen.engine.measurement import Task
 from loadgen.engine.record import MISSING, Outcome, Recording, Records
+from loadgen.engine.route import DIRECT, Route
 from loadgen.engine.target import Target
 from loadgen.engine.workers import Workers
 from loadgen.errors import Interrupted, LoadgenError, ServerError, UsageError
 from loadgen.experiments.events import OnEvent, Phase, PhaseStarted, PromptsNotFitted, RunProgressed
-from loadgen.experiments.fitting import BoundedCounter
+from loadgen.experiments.fitting import BoundedCounter, WordCounter
 from loadgen.experiments.ids import new_id
 from loadgen.experiments.parallel import workers_for
 from loadgen.experiments.size import check_size, longest
@@ -32,6 +33,7 @@ from loadgen.experiments.spec import warmup_requests
 from loadgen.experiments.stop import Stop
 from loadgen.experiments.watching import Watching
 from loadgen.load.dataset import Dataset
+from loadgen.load.price import Price
 from loadgen.load.schedule import build, planned_requests
 from loadgen.load.spec import ClosedLoop, RunSpec
 from loadgen.load.trace import Trace
@@ -61,6 +63,8 @@ class Bench:
     dataset: Dataset | None = None
     doctor: dict[str, Any] | None = None  # what the doctor last found on this host, as runs keep it
     trace: Trace | None = None
+    route: Route = DIRECT
+    price: Price | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +98,12 @@ def measure(bench: Bench, run: RunSpec, position: int, repeat: int) -> MeasuredR
     with ExitStack() as stack:
         count_tokens: CountTokens | None = None
         if bench.facts.has_tokenize:
-            counter = stack.enter_context(TokenCounter(bench.facts, run.model, run.endpoint, bench.headers))
+            counter = stack.enter_context(
+                TokenCounter(bench.facts, run.model, run.endpoint, bench.headers, route=bench.route)
+            )
             count_tokens = BoundedCounter(counter, lambda: bench.on_event(PromptsNotFitted(run)))
+        elif bench.facts.template_tokens is not None:
+            count_tokens = WordCounter(bench.facts.template_tokens)
         phase("preparing")
         warmup: Recording | None = None
         if warmup_requests(run) > 0:
@@ -140,10 +148,10 @@ def measure(bench: Bench, run: RunSpec, position: int, repeat: int) -> MeasuredR
         )
         schedule_hash = schedule.hash
     # After the warm-up, whose prompts would else be in it, and those of the run before.
-    prefix_cache_reset = reset_prefix_cache(bench.facts, bench.headers)
+    prefix_cache_reset = reset_prefix_cache(bench.facts, bench.headers, bench.route)
     phase("measuring")
     host_load = HostLoad()
-    with Watching(bench.facts, bench.headers) as watching:
+    with Watching(bench.facts, bench.headers, bench.route) as watching:
         task = Task(
             _target(bench, run),
             schedule,
@@ -158,11 +166,12 @@ def measure(bench: Bench, run: RunSpec, position: int, repeat: int) -> MeasuredR
     del task, schedule  # 16 bytes a request, which are not needed any more
     summary = summarise(run, recording)
     seen, measured = watching.seen(recording.origin_at), lay_out(run, recording.records)
-    summary["client"] |= {"doctor": bench.doctor, "host_busy_ratio": host_load.busy_ratio}
+    summary["client"] |= {"doctor": bench.doctor, "host_busy_ratio": host_load.busy_ratio, **_way(bench)}
+    summary["lengths"]["output_tokens"]["can_be_asked"] = bench.facts.dialect == "vllm"
+    summary["cost"] = cost_of(bench.price, summary, recording, warmup)
     summary["server_account"] = server_account([(each.at_ns, each.values) for each in seen.samples], measured)
     summary["gpu"] = gpu_account(seen.gpus, measured, seen.gpu_source, seen.gpus_chosen_by)
     summary["prefix_cache_reset"] = prefix_cache_reset
-    let_go(recording.records)
     document = {
         "schema_version": 1,
         "run_id": run_id,
@@ -191,6 +200,15 @@ def _longest_prompt(run: RunSpec) -> int | None:
     return None if run.input_tokens is None or run.workload.images is not None else longest(run)[0]
 
 
+def _way(bench: Bench) -> dict[str, Any]:
+    """What lay between the client and the server, as the run document's `client` has it."""
+    by_tls = bench.facts.api_url.startswith("https:")
+    return {
+        "proxy": bench.route.proxy is not None,
+        "tls": None if not by_tls else "unverified" if bench.route.insecure else "verified",
+    }
+
+
 def _target(bench: Bench, run: RunSpec) -> Target:
     parts = urlsplit(bench.facts.completions_url(run.endpoint))
     assert parts.hostname is not None
@@ -200,6 +218,7 @@ def _target(bench: Bench, run: RunSpec) -> Target:
         port=parts.port or (443 if parts.scheme == "https" else 80),
         path=parts.path,
         headers=bench.headers,
+        route=bench.route,
     )
 
 

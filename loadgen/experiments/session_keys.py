@@ -1,12 +1,12 @@
-"""The keys of a sweep that make its requests conversations. Imports `load`, `errors` and its neighbours."""
+"""The keys of a sweep that make its requests conversations. Imports `load`, `inputs`, `errors` and its neighbours."""
 
 from typing import TYPE_CHECKING, Annotated
 
 from pydantic import BaseModel, Field
 
 from loadgen.errors import UsageError
-from loadgen.experiments.origin import Origin
 from loadgen.experiments.workload_keys import Whole
+from loadgen.inputs.origin import Origin
 from loadgen.load.content import Sessions
 
 if TYPE_CHECKING:

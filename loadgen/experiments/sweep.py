@@ -16,7 +16,7 @@ from loadgen.engine.tokenizer import Tokenizer
 from loadgen.engine.workers import Workers
 from loadgen.errors import EngineError, ExitCode, Interrupted, LoadgenError, ServerError, StoreError, UsageError
 from loadgen.experiments.doctor import attached, host_hash
-from loadgen.experiments.events import NothingToResume, OnEvent, RunEnded, SweepStarted
+from loadgen.experiments.events import NothingToResume, OnEvent, RunEnded, SweepStarted, WayChosen
 from loadgen.experiments.ids import new_id
 from loadgen.experiments.limits import check_limits
 from loadgen.experiments.run import Bench, measure
@@ -26,7 +26,7 @@ from loadgen.experiments.spec import SweepSpec, grid_hash, read_dataset_of, reso
 from loadgen.experiments.stop import Stop
 from loadgen.load.spec import RunSpec, canonical_hash
 from loadgen.load.trace import read_trace
-from loadgen.servers.counting import chunk_counts_told
+from loadgen.servers.counting import enquire
 from loadgen.servers.endpoint import EndpointFacts, check_lengths, is_alive, probe
 from loadgen.servers.environment import environment
 from loadgen.servers.simulator import SimulatorOptions, SimulatorProcess
@@ -103,15 +103,17 @@ def run_sweep(
             _follow(chosen, lambda run, position: by_hash[run.hash])
         return SweepResult(finished.sweep_id, finished.planned_runs, tuple(documents), failure=None)
     with _server(spec) as url, ExitStack() as stack:
-        facts = probe(url, spec.model, headers)
+        route = spec.route_to(url, environ)
+        on_event(WayChosen(url, None if route.proxy is None else route.proxy.name, route.insecure))
+        facts = probe(url, spec.model, headers, route=route)
         for run in runs:
             input_tokens, output_tokens = longest(run) if trace is None else trace.longest(run.requests or len(trace))
             if dataset is not None:
                 output_tokens = max(output_tokens, dataset.longest_output_tokens)
             check_lengths(facts, input_tokens, output_tokens)
-        check_limits(facts, runs)
-        told = chunk_counts_told(facts, spec.model, spec.endpoint, headers, min(60.0, spec.request_timeout_s))
-        facts = replace(facts, chunk_counts=told)
+        check_limits(facts, runs, route)
+        told = enquire(facts, spec.model, spec.endpoint, headers, min(60.0, spec.request_timeout_s), route)
+        facts = replace(facts, chunk_counts=told.chunk_counts, template_tokens=told.template_tokens)
         sweep_id = new_id("s") if unfinished is None else unfinished.sweep_id
         stack.enter_context(claimed(sweep_id))
         ended: dict[str, dict[str, Any]] = {}
@@ -138,7 +140,19 @@ def run_sweep(
                 stop.attach(workers)
                 try:
                     doctor = attached(store.doctor_result(host_hash()))
-                    bench = Bench(sweep_id, facts, headers, workers, stop, on_event, dataset, doctor, trace)
+                    bench = Bench(
+                        sweep_id,
+                        facts,
+                        headers,
+                        workers,
+                        stop,
+                        on_event,
+                        dataset,
+                        doctor,
+                        trace,
+                        route,
+                        spec.price_list,
+                    )
 
                     def document_of(run: RunSpec, position: int) -> dict[str, Any]:
                         if run.hash in ended:
@@ -216,7 +230,7 @@ def _one(bench: Bench, store: Store, run: RunSpec, position: int, planned: int, 
 
 def _server_died(bench: Bench, document: dict[str, Any]) -> bool:
     broken = sum(document["outcomes"][outcome.label] for outcome in (Outcome.CONNECT_ERROR, Outcome.TRUNCATED))
-    return broken > 0 and not is_alive(bench.facts.base_url, bench.headers)
+    return broken > 0 and not is_alive(bench.facts.base_url, bench.headers, route=bench.route)
 
 
 @contextmanager

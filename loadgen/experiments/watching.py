@@ -13,6 +13,7 @@ import numpy as np
 
 from loadgen.analysis.gpu import GpuSeries
 from loadgen.engine.record import MISSING
+from loadgen.engine.route import Route
 from loadgen.servers.endpoint import EndpointFacts, Headers
 from loadgen.servers.gpu import GpuWatch, WatchedGpu
 from loadgen.servers.gpu_reading import GpuReading
@@ -33,8 +34,8 @@ class Seen:
 class Watching:
     """A context manager around the measured part of a run; `seen()` after it has closed."""
 
-    def __init__(self, facts: EndpointFacts, headers: Headers):
-        self._telemetry = Telemetry(facts.metrics_url if facts.has_metrics else None, headers)
+    def __init__(self, facts: EndpointFacts, headers: Headers, route: Route):
+        self._telemetry = Telemetry(facts.metrics_url if facts.has_metrics else None, headers, route)
         self._gpus = GpuWatch(None if facts.simulated else facts.base_url)  # a simulator has none
         self._open = ExitStack()
 

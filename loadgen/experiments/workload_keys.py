@@ -1,4 +1,4 @@
-"""The keys of a sweep that say what its requests are made of. Imports `load`, `errors` and `origin`."""
+"""The keys of a sweep that say what its requests are made of. Imports `load`, `inputs` and `errors`."""
 
 import re
 from typing import TYPE_CHECKING, Annotated
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import BaseModel, BeforeValidator, Field
 
 from loadgen.errors import UsageError
-from loadgen.experiments.origin import Origin
+from loadgen.inputs.origin import Origin
 from loadgen.load.content import Images, SharedPrefix, Workload
 from loadgen.load.dataset import Dataset
 from loadgen.load.lengths import bounds

@@ -7,6 +7,7 @@ its card gives, and where each figure was seen. A figure that could not be verif
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from functools import cache
 from importlib import resources
 
@@ -23,6 +24,7 @@ class Model:
 
     name: str
     id: str  # at Hugging Face
+    variants: tuple[str, ...]  # ids of other checkpoints of the same configuration and precision, such as tuned ones
     revision: str | None  # of the configuration; None where nobody noted it
     card_total: str  # as its makers round it, such as 46.7B
     card_active: str
@@ -38,10 +40,35 @@ def model_names() -> tuple[str, ...]:
 @cache
 def model(name: str) -> Model:
     """One model. ModelError: no such name."""
+    return _model(name, _said(name))
+
+
+def overridden(name: str, changes: Mapping[str, object]) -> Architecture:
+    """The model with other values for some keys of its configuration, as vLLM's `--hf-overrides` has them.
+
+    ModelError: no such name, or a configuration that cannot be.
+    """
+    config = _said(name)["config"]
+    assert isinstance(config, dict)
+    return architecture(_changed(config, changes))
+
+
+def _changed(config: Mapping[str, object], changes: Mapping[str, object]) -> dict[str, object]:
+    """Mappings key by key, as for the language model's part of a multimodal configuration; anything else is replaced."""
+    changed = dict(config)
+    for key, value in changes.items():
+        inner = changed.get(key)
+        changed[key] = _changed(inner, value) if isinstance(inner, dict) and isinstance(value, dict) else value
+    return changed
+
+
+def _said(name: str) -> Mapping[str, object]:
     if name not in model_names():
-        raise ModelError(f"There is no model {name!r}; there are {', '.join(model_names())}.")
-    said: Mapping[str, object] = json.loads((_CONFIGS / f"{name}.json").read_text(encoding="utf-8"))
-    return _model(name, said)
+        near = get_close_matches(name, model_names(), n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(model_names())}."
+        raise ModelError(f"There is no model {name!r}; {hint}")
+    said: dict[str, object] = json.loads((_CONFIGS / f"{name}.json").read_text(encoding="utf-8"))
+    return said
 
 
 def _model(name: str, said: Mapping[str, object]) -> Model:
@@ -50,10 +77,13 @@ def _model(name: str, said: Mapping[str, object]) -> Model:
     assert isinstance(sources, list)
     assert isinstance(notes, list)
     assert isinstance(config, dict)
+    variants = said.get("variants", [])
+    assert isinstance(variants, list)
     revision = said["revision"]
     return Model(
         name=name,
         id=str(said["model"]),
+        variants=tuple(variants),
         revision=None if revision is None else str(revision),
         card_total=card["total"],
         card_active=card["active"],

@@ -17,6 +17,7 @@ from loadgen.report.charts import Chart, Table
 from loadgen.report.facts import Facts, FigureLine, Highlight, RunLine
 from loadgen.report.points import Document, axes
 from loadgen.report.readable import ago, moment, number, plural
+from loadgen.report.remote import is_unverified
 from loadgen.report.run_charts import run_charts
 from loadgen.report.sweep_charts import gap_metric, reading_note, sweep_charts
 from loadgen.store.rows import ServerSample, SweepRow
@@ -80,6 +81,7 @@ class SweepPage:
     spec: Facts
     server: Facts
     environment: Facts
+    unverified: bool = False  # some run's server did not have to prove who it is
     linked_runs: frozenset[str] | None = None  # in a report: the runs which it holds; None: every run has a page
     draws: bool = True
     version: str = loadgen.__version__
@@ -121,6 +123,7 @@ class RunPage:
     spec: Facts
     server: Facts
     environment: Facts
+    unverified: bool = False  # the server did not have to prove who it is
     sweep_linked: bool = True
     draws: bool = True
     version: str = loadgen.__version__
@@ -214,6 +217,7 @@ def sweep_page(
         spec=facts.pairs(sweep.spec),
         server=facts.pairs(sweep.server),
         environment=facts.environment_facts(sweep.environment),
+        unverified=any(map(is_unverified, runs)),
         linked_runs=linked_runs,
     )
 
@@ -270,6 +274,7 @@ def run_page(
         spec=facts.pairs(spec),
         server=facts.pairs(run["server"]),
         environment=facts.environment_facts(run["environment"]),
+        unverified=is_unverified(run),
         sweep_linked=sweep_linked,
     )
 

@@ -39,8 +39,7 @@ def run_charts(
         if key == _needless_gap(run):
             continue
         metric = next(metric for metric in METRICS if metric.key == key)
-        values_s = metric.compute(measured)
-        drawn_s = values_s if isinstance(values_s, np.ndarray) else np.empty(0)
+        drawn_s = np.concatenate([np.empty(0), *map(metric.samples, measured.pieces())])
         charts.append(distribution_chart(key, metric.label, drawn_s, run.get(key) or {}))
     closed = isinstance(spec.shape, ClosedLoop)
     timeline = timeline_chart(records, run.get("window"), by_slot=closed)

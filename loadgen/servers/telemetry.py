@@ -1,6 +1,6 @@
 """A server's own counters, gauges and histograms of time, read from its Prometheus page before, through and after a run.
 
-Imports only its neighbour `endpoint`. Runs in the parent, never in the measuring process. A page is only fetched while a run goes on
+Imports only `engine`'s route and its neighbour `endpoint`. Runs in the parent, never in the measuring process. A page is only fetched while a run goes on
 and parsed after it: building the page keeps the server's own event loop from sending tokens for milliseconds (a vLLM page is
 60 kB), so that no more of its time is asked for than `LARGEST_SHARE`. No failure here ever costs a run: a page that cannot be had
 or read gives no figures.
@@ -18,6 +18,7 @@ from types import TracebackType
 import httpx2
 from prometheus_client.parser import text_string_to_metric_families
 
+from loadgen.engine.route import DIRECT, Route
 from loadgen.servers.endpoint import Headers, open_client
 
 # A stall of s every I seconds touches a share of s/I of all gaps between tokens, and of all first tokens, whatever their length:
@@ -82,9 +83,10 @@ class Telemetry:
     A context manager; `scrapes()` after it has closed.
     """
 
-    def __init__(self, metrics_url: str | None, headers: Headers = ()):
+    def __init__(self, metrics_url: str | None, headers: Headers = (), route: Route = DIRECT):
         self._url = metrics_url
         self._headers = headers
+        self._route = route
         self._pages: list[tuple[datetime, bytes]] = []  # compressed: an hour of them would be 100 MB
         self._quickest_s = LONGEST_INTERVAL_S
         self._ended = threading.Event()
@@ -92,7 +94,7 @@ class Telemetry:
 
     def __enter__(self) -> "Telemetry":
         if self._url is not None:
-            self._client = open_client(self._headers, timeout_s=5.0)
+            self._client = open_client(self._headers, 5.0, self._route)
             self._read()
             self._thread = threading.Thread(target=self._watch, name="telemetry", daemon=True)
             self._thread.start()

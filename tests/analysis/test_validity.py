@@ -58,6 +58,7 @@ FLAGS = set(re.findall(r"--[a-z][a-z-]*", CLI_DOCUMENT)) - {"--workers"}  # more
 
 BROKEN_AT_8 = {"levels": [{"streams": 8, "broken": ["TTFT error p99 9 ms, promised 0.2 ms"]}]}
 
+OWN_END = {"lengths.output_tokens.can_be_asked": False, "lengths.output_tokens.requests_off": 600}
 # A server's account of our requests alone, all of which it answered.
 ALONE = ACCOUNT | {"requests_finished": 2048, "first_tokens": 2048, "client_first_tokens": 2048}
 EARLIER = {"n": 2048, **dict.fromkeys(("p90", "p95", "p99"))}
@@ -92,6 +93,8 @@ CASES: list[Case] = [
     (CLOSED, {"lengths.output_tokens.mean": 1.999, "lengths.output_tokens.requests_off": 2}, "output_length_off", "doubtful"),
     (CLOSED, {"lengths.output_tokens.mean": 1.7, "lengths.output_tokens.requests_off": 600}, "output_length_off", "invalid"),
     (CLOSED, {"lengths.output_tokens.mean": None}, "output_length_off", None),
+    (CLOSED, OWN_END | {"lengths.output_tokens.mean": 1.2}, "output_length_off", "note"),
+    (CLOSED, OWN_END | {"lengths.output_tokens.mean": 2.5}, "output_length_off", "invalid"),
     (CLOSED, {"lengths.output_tokens.mean": None}, "length_unknown", "note"),
     (CLOSED, {"total_tokens_per_s": None, "lengths.prompt_tokens.mean": None}, "total_throughput_unknown", "note"),
     (CLOSED, {"total_tokens_per_s": None, "lengths.prompt_tokens.requests_off": 3}, "total_throughput_unknown", "note"),
@@ -167,6 +170,10 @@ CASES: list[Case] = [
     (CLOSED, {"server_account": ACCOUNT | {"requests_finished": 1020}}, "other_requests", "doubtful"),
     (CLOSED, {"server_account": ACCOUNT | {"prefix_cache_hit_ratio": 0.1}}, "prefix_cache_hits", "doubtful"),
     (CLOSED, {"server_account": ACCOUNT | {"ttft_mean_s": 0.05}}, "server_ttft_apart", "note"),
+    (CLOSED, {"client.proxy": True}, "proxied", "note"),
+    (CLOSED, {"client.proxy": True} | READ, "proxied", "note"),
+    (CLOSED, {"client.tls": "unverified"}, "tls_not_verified", "note"),
+    (CLOSED, {"client.tls": "verified"}, "tls_not_verified", None),
     (CLOSED, {"server_account": ALONE | {"output_tokens": 4097, "client_output_tokens": 4096}}, "output_tokens_apart", None),
     (CLOSED, {"server_account": ALONE | {"output_tokens": 4160, "client_output_tokens": 4096}}, "output_tokens_apart", "doubtful"),
     (CLOSED, {"server_account": ALONE | {"output_tokens": 8192, "client_output_tokens": 4096}}, "output_tokens_apart", "invalid"),

@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
@@ -29,8 +30,16 @@ def flags_in(text: str) -> set[str]:
     return {flag for head in heads for flag in re.findall(r"(?<![\w-])--?[a-z][a-z0-9-]*", head)}
 
 
-def flags_of(command: str) -> set[str]:
-    return {name for parameter in COMMANDS[command].params for name in parameter.opts if name.startswith("-")}
+def commands_in(name: str) -> dict[str, Any]:
+    """A command by its name, or those of a group."""
+    command = COMMANDS[name]
+    inner = getattr(command, "commands", None)
+    return {name: command} if inner is None else {f"{name} {each}": command for each, command in inner.items()}
+
+
+def flags_of(name: str) -> set[str]:
+    parameters = [parameter for command in commands_in(name).values() for parameter in command.params]
+    return {flag for parameter in parameters for flag in parameter.opts if flag.startswith("-")}
 
 
 def test_the_commands_are_those_of_the_document() -> None:
@@ -53,7 +62,8 @@ def test_the_flags_of_each_command_are_those_of_its_section(command: str) -> Non
 
 @pytest.mark.parametrize("command", sorted(COMMANDS))
 def test_each_section_has_an_example(command: str) -> None:
-    assert f"\n    loadgen {command}" in section(f"loadgen {command}")
+    for name in commands_in(command):
+        assert f"\n    loadgen {name}" in section(f"loadgen {command}")
 
 
 def test_the_exit_codes_are_those_of_the_document() -> None:
@@ -70,7 +80,8 @@ def test_the_faults_are_those_of_the_document() -> None:
 def test_every_flag_has_a_help_text() -> None:
     without = [
         f"{name} {parameter.name}"
-        for name, command in COMMANDS.items()
+        for command_or_group in COMMANDS
+        for name, command in commands_in(command_or_group).items()
         for parameter in command.params
         if not getattr(parameter, "help", None)
     ]

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from loadgen.errors import UsageError
-from loadgen.experiments.origin import Origin
 from loadgen.experiments.spec import SweepSpec, grid_hash, make_spec, resolve, warmup_requests
+from loadgen.inputs.origin import Origin
 from loadgen.load.spec import ClosedLoop, OpenLoop, Ramp, RunSpec, Wave
 
 GIVEN: dict[str, object] = {

@@ -14,14 +14,14 @@ from tests.real.vllm_server import MODELS, RealServer, serving
 @pytest.fixture(scope="session")
 def real_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealServer]:
     """One server of tiny Mixtral for every test that leaves it alive."""
-    with serving(MODELS[0], tmp_path_factory.mktemp("vllm") / "server.log") as server:
+    with serving(MODELS[0], tmp_path_factory.mktemp("vllm") / "server") as server:
         yield server
 
 
 @pytest.fixture
 def doomed_server(tmp_path: Path) -> Iterator[RealServer]:
     """A server of the test's own, to kill."""
-    with serving(MODELS[0], tmp_path / "server.log") as server:
+    with serving(MODELS[0], tmp_path / "server") as server:
         yield server
 
 

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.vllm
 
 @pytest.mark.parametrize("model", MODELS[1:])  # the first is measured at length elsewhere
 def test_a_model_is_measured(model: str, loadgen: Loadgen, tmp_path: Path) -> None:
-    with serving(model, tmp_path / "server.log") as server:
+    with serving(model, tmp_path / "server") as server:
         ended = loadgen(
             *("run", "--url", server.url, "--model", model, "--concurrency", "2", "--requests", "10"),
             *(

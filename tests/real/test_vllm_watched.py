@@ -23,10 +23,17 @@ DRAFTS = {"method": "ngram", "num_speculative_tokens": 3, "prompt_lookup_max": 3
 
 @pytest.fixture(scope="module")
 def crowded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealServer]:
-    flags = ["--speculative-config", json.dumps(DRAFTS), "--max-num-seqs", str(PLACES)]
-    flags += ["--num-gpu-blocks-override", str(BLOCKS)]
-    log = tmp_path_factory.mktemp("crowded") / "server.log"
-    with serving("tiny-mixtral", log, *flags, environment={"VLLM_SERVER_DEV_MODE": "1"}) as server:
+    folder = tmp_path_factory.mktemp("crowded")
+    profile = folder / "crowded.yaml"
+    arguments = {"speculative-config": DRAFTS, "max-num-seqs": PLACES, "num-gpu-blocks-override": BLOCKS}
+    keys = {
+        "extends": "tiny-mixtral",
+        "description": "One that drafts, with few places",
+        "arguments": arguments,
+        "environment": {"VLLM_SERVER_DEV_MODE": 1},
+    }
+    profile.write_text(json.dumps(keys))  # JSON is YAML
+    with serving(str(profile), folder / "server") as server:
         yield server
 
 

@@ -1,0 +1,222 @@
+"""Profiles as tables for people. Imports `report.readable` and Rich; takes the documents that `--json` prints."""
+
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import yaml
+from rich import box
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+GB = 10**9
+BILLION = 10**9
+_OWN_ROWS = ("path", "name", "description", "notes", "unservable", "sweep", "arguments", "environment")
+
+
+def listing(rows: Sequence[Mapping[str, Any]]) -> RenderableType:
+    """Name, what it needs, what it is."""
+    table = _table("name", "needs", "description")
+    for row in rows:
+        about = Text(row["description"])
+        if row["unservable"]:
+            about.append("\ncannot be served", style="yellow")
+        table.add_row(Text(row["name"], style="bold"), needs(row), about)
+    return table
+
+
+def needs(row: Mapping[str, Any]) -> str:
+    """`4 × 80 GB`, `CPU`, or who starts it where that is not us."""
+    wanted = row.get("needs")
+    if row["unservable"]:
+        return "–"
+    if wanted is None:
+        return "–" if row["launcher"] == "simulator" else str(row["launcher"])
+    if not wanted["gpus"]:
+        return "CPU"
+    return f"{wanted['gpus']} × {wanted['gpu_memory_gb']:g} GB"
+
+
+def checked(results: Sequence[Mapping[str, Any]], symbols: Mapping[str, tuple[str, str]]) -> RenderableType:
+    """One line per profile, its findings below."""
+    table = Table.grid(padding=(0, 1))
+    table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True)
+    table.add_column()
+    for result in results:
+        symbol, style = symbols[result["status"]]
+        told = Text("\n").join(
+            Text.assemble((_LEAD[finding["severity"]], "dim"), finding["message"]) for finding in result["findings"]
+        )
+        table.add_row(Text(symbol, style=style), result["name"], told)
+    return table
+
+
+_LEAD = {"error": "", "unchecked": "not checked: ", "note": "note: "}
+
+
+def whole(document: Mapping[str, Any]) -> Iterator[RenderableType]:
+    """Everything of one profile: what it says, its command, its memory, its model."""
+    profile = document["profile"]
+    yield Text.assemble((profile["name"], "bold"), f" · {profile.get('description', '')}")
+    if profile.get("unservable"):
+        yield Text(f"cannot be served: {profile['unservable']}", style="yellow")
+    said = {key: value for key, value in profile.items() if key not in _OWN_ROWS}
+    yield _pairs([(key, _plain(value)) for key, value in said.items()])
+    if document["argv"] is not None:
+        yield Text("\ncommand", style="bold")
+        yield Text(shlex.join(document["argv"]))
+        for name, value in document["environment"].items():
+            yield Text(f"{name}={value}", style="dim")
+    if profile.get("sweep"):
+        yield Text("\ndefault grid", style="bold")
+        yield _pairs([(key, _plain(value)) for key, value in profile["sweep"].items()])
+    if document["memory"] is not None:
+        yield Text("\nmemory of the fullest GPU", style="bold")
+        yield _memory(document["memory"])
+    if document["model"] is not None:
+        yield from _model(document["model"])
+    if profile.get("notes"):
+        yield Text("\nnotes", style="bold")
+        yield Text(_flowing(profile["notes"]))
+
+
+def _flowing(notes: str) -> str:
+    """The lines of a paragraph joined, so that the terminal breaks them; an indented line is an example and stays."""
+    flowing = ""
+    for line in notes.strip().splitlines():
+        joined = flowing and not flowing.endswith("\n") and not line.startswith(" ")
+        flowing += (" " if joined else "\n" if flowing and not flowing.endswith("\n") else "") + line
+        flowing += "\n" if line.startswith(" ") else ""
+    return flowing.rstrip()
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, dict | list):
+        return yaml.safe_dump(value, default_flow_style=True, width=1000, sort_keys=False).strip()
+    return str(value)
+
+
+def _memory(memory: Mapping[str, Any]) -> RenderableType:
+    if "layout" not in memory:
+        return Text(memory["problem"], style="red")
+    rows = [
+        ("layout", memory["layout"]),
+        ("it may use", _gb(memory["usable_bytes"])),
+        ("weights", _gb(memory["weights_bytes"])),
+        *([("draft's weights", _gb(memory["draft_weights_bytes"]))] if memory["draft_weights_bytes"] else []),
+        ("reserve (estimate)", _gb(memory["reserve_bytes"])),
+        ("KV cache", f"{_gb(memory['kv_cache_bytes'])}, {memory['kv_cache_bytes_per_token']:,} bytes a token"),
+    ]
+    if memory["sequences_of_max_model_len"] is not None:
+        rows.append(("sequences of max-model-len", f"{memory['sequences_of_max_model_len']:,}"))
+    told = [Text(memory[key], style=style) for key, style in (("problem", "red"), ("remark", "dim")) if memory[key]]
+    return Group(_pairs(rows), *told)
+
+
+def _model(model: Mapping[str, Any]) -> Iterator[RenderableType]:
+    experts, attention = model["experts"], model["attention"]
+    yield Text(f"\nmodel {model['name'] or model['family']}", style="bold")
+    rows = [
+        ("layers", f"{model['layers']}, of which {model['dense_layers']} dense"),
+        ("hidden size", f"{model['hidden_size']:,}"),
+        (
+            "attention",
+            ", ".join(
+                f"{value}" if key == "kind" else f"{key.replace('_', ' ')} {value}" for key, value in attention.items()
+            ),
+        ),
+    ]
+    if experts is not None:
+        rows.append(("experts", f"{experts['top_k']} of {experts['experts']} with FFN size {experts['ffn_size']:,}"))
+        if experts["shared_experts"]:
+            rows.append(
+                ("shared experts", f"{experts['shared_experts']}, {experts['shared_ffn_size']:,} wide together")
+            )
+    if model["dense_ffn_size"] is not None:
+        rows.append(("dense FFN size", f"{model['dense_ffn_size']:,}"))
+    rows.append(("vocabulary", f"{model['vocabulary']:,}"))
+    if model["card"] is not None:
+        rows.append(("its card says", f"{model['card']['total']} parameters, {model['card']['active']} active"))
+    yield _pairs(rows)
+    yield _by_kind(model)
+    if experts is not None:
+        yield _distinct(model, experts)
+    yield _per_gpu(model["per_gpu"])
+    if model["paper_table_1"] is not None:
+        yield _paper(model["paper_table_1"])
+    for note in model["notes"]:
+        yield Text(f"note: {note}", style="dim")
+
+
+def _by_kind(model: Mapping[str, Any]) -> RenderableType:
+    table = _table("parameters", "total", "", "active", "", numbers_from=1)
+    totals = model["parameters"]
+    for kind, counts in model["parameters_by_kind"].items():
+        if counts["total"]:
+            table.add_row(
+                kind.replace("_", " "),
+                f"{counts['total']:,}",
+                f"{counts['total'] / totals['total']:.1%}",
+                f"{counts['active']:,}",
+                f"{counts['active'] / totals['active']:.1%}",
+            )
+    table.add_row(Text("all", style="bold"), f"{totals['total']:,}", "", f"{totals['active']:,}", "")
+    return table
+
+
+def _distinct(model: Mapping[str, Any], experts: Mapping[str, Any]) -> RenderableType:
+    read = model["distinct_experts_per_step"]
+    table = _table("sequences in a step", *read, numbers_from=1)
+    table.add_row(f"experts read, of {experts['experts']}", *(f"{count:.1f}" for count in read.values()))
+    return table
+
+
+def _per_gpu(rows: Sequence[Mapping[str, Any]]) -> RenderableType:
+    table = _table("on each GPU", "bf16 GB", "fp8 GB", "int4 GB", "KV bf16", "KV fp8", numbers_from=1)
+    for row in rows:
+        weights, cache = row["weights_bytes"], row["kv_cache_bytes_per_token"]
+        table.add_row(
+            _layout(row),
+            *("–" if count is None else f"{count / GB:.1f}" for count in weights.values()),
+            *("–" if count is None else f"{count:,}" for count in cache.values()),
+        )
+    return table
+
+
+def _layout(row: Mapping[str, Any]) -> str:
+    parts = [f"{name} {row[name]}" for name in ("tensor", "pipeline", "data") if row[name] > 1] or ["one GPU"]
+    return ", ".join([*parts, *(["experts spread"] if row["experts_spread"] else [])])
+
+
+def _paper(paper: Mapping[str, Any]) -> RenderableType:
+    table = _table(f"Table 1 of the paper: {paper['title']}", "paper", "real", "off by", "", numbers_from=1)
+    for figure in paper["figures"]:
+        agrees = figure["agrees"]
+        symbol = {True: Text("✓", style="green"), False: Text("✗", style="red"), None: Text("with a vision part")}[
+            agrees
+        ]
+        off = f"{figure['difference_ratio']:+.0%}".replace("-", "−") if agrees is False else ""
+        table.add_row(figure["label"], f"{figure['paper']:,g}", f"{figure['real']:,g}", off, symbol)
+    return table
+
+
+def _gb(count: int) -> str:
+    return f"{count / GB:,.1f} GB"
+
+
+def _pairs(rows: Sequence[tuple[str, str]]) -> RenderableType:
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column()
+    for label, value in rows:
+        table.add_row(label, Text(value))
+    return table
+
+
+def _table(*headers: str, numbers_from: int = 99) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
+    for at, header in enumerate(headers):
+        table.add_column(header, justify="right" if at >= numbers_from else "left", no_wrap=at == 0)
+    return table

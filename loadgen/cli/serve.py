@@ -1,0 +1,239 @@
+"""`loadgen serve`: start a server from a profile, look at it, end it."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from loadgen.cli.options import Json, Quiet, Verbose
+from loadgen.cli.terminal import Terminal, show_json
+from loadgen.errors import ServerError, UsageError
+
+if TYPE_CHECKING:
+    from loadgen.servers.launcher.launch import Launch
+    from loadgen.servers.launcher.running import RunningServer
+    from loadgen.servers.launcher.start import Started
+    from loadgen.servers.launcher.state import ServerState
+
+serve = typer.Typer(
+    name="serve",
+    help="Start a server from a profile, look at it, end it.",
+    add_completion=False,
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+ProfileName = Annotated[
+    str,
+    typer.Argument(metavar="PROFILE", help="A server profile by name, or the path of its file.", show_default=False),
+]
+Port = Annotated[int | None, typer.Option("--port", metavar="N", help="Listen there instead of on the profile's port.")]
+ModelPath = Annotated[
+    str | None,
+    typer.Option(
+        "--model", metavar="PATH|ID", help="Serve the model from there; requests keep the profile's name for it."
+    ),
+]
+Arguments = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--argument",
+        metavar="K=V",
+        help="Another value for an argument of the engine; may be repeated; without V: none.",
+    ),
+]
+
+
+@serve.command("up")
+def up(
+    context: typer.Context,
+    profile: ProfileName,
+    port: Port = None,
+    model: ModelPath = None,
+    argument: Arguments = None,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Start a server and return when it has answered a request."""
+    terminal = Terminal.of(context, None, quiet, verbose)
+    started = _start(terminal, _launch(profile, port, model, argument), keeps_lifeline=False)
+    _say_ready(terminal, started)
+    terminal.note("  `loadgen serve down` ends it" if started.server.log else "  `loadgen serve down` forgets it")
+
+
+@serve.command("run")
+def run(
+    context: typer.Context,
+    profile: ProfileName,
+    port: Port = None,
+    model: ModelPath = None,
+    argument: Arguments = None,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Start a server in the foreground, with its log on stderr, until Ctrl-C."""
+    from loadgen.servers.launcher.follow import follow
+
+    terminal = Terminal.of(context, None, quiet, verbose)
+    launch = _launch(profile, port, model, argument)
+    if launch.kind == "external":
+        raise UsageError(f"{launch.profile_name} is not ours to run; `loadgen serve up {profile}` records it")
+    started = _start(terminal, launch, keeps_lifeline=True)
+    _say_ready(terminal, started)
+    supervised, log = started.supervised, started.server.log
+    if supervised is None or log is None:  # it was running
+        return
+    ended: list[dict[str, Any]] = []
+
+    def is_over() -> bool:
+        ended.extend(event for event in supervised.events(0) if event["event"] in ("ended", "gone"))
+        return bool(ended)
+
+    try:
+        for piece in follow(log, is_over):
+            if not quiet:
+                sys.stderr.write(piece.decode(errors="replace"))
+    except KeyboardInterrupt:
+        terminal.note(f"ending {started.server.profile} …")
+    finally:
+        supervised.let_go()
+    if ended and ended[0].get("how") != "asked":
+        raise ServerError(f"{_ending(started.server)}; its log: {log}")
+
+
+@serve.command("status")
+def status(context: typer.Context, as_json: Json = False, quiet: Quiet = False, verbose: Verbose = False) -> None:
+    """Say which server is running, and since when."""
+    from loadgen.servers.launcher.place import state_folder
+    from loadgen.servers.launcher.running import standing
+    from loadgen.servers.launcher.state import read_state
+
+    state = read_state(state_folder())
+    stands = "none" if state is None else standing(state)
+    if as_json:
+        show_json({"schema_version": 1, "status": stands, "server": None if state is None else _document(state)})
+        return
+    if state is None:
+        typer.echo("no server is running")
+        return
+    where, log = f"at {state.url}", f"\n  its log: {state.log}" if state.log else ""
+    match stands:
+        case "running":
+            what = "is recorded" if state.is_external else "is running"
+            typer.echo(f"{state.profile} {what} {where} since {state.ready_at}{log}")
+        case "starting":
+            typer.echo(f"{state.profile} is starting since {state.started_at}{log}")
+        case "broken":
+            typer.echo(
+                f"{state.profile} is broken, and {len(state.family())} of its processes are left; `loadgen serve down` ends them{log}"
+            )
+        case _:
+            typer.echo(f"no server is running; {state.profile} {_what_became(state)}{log}")
+
+
+@serve.command("logs")
+def logs(
+    context: typer.Context,
+    follows: Annotated[
+        bool,
+        typer.Option("-f", "--follow", metavar="", help="Go on with what is added, until the server ends or Ctrl-C."),
+    ] = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Show the log of the server that was started last."""
+    from loadgen.servers.launcher.follow import follow
+    from loadgen.servers.launcher.place import state_folder
+    from loadgen.servers.launcher.running import standing
+    from loadgen.servers.launcher.state import read_state
+
+    state = read_state(state_folder())
+    if state is None or state.log is None or not Path(state.log).is_file():
+        raise UsageError("there is no log: `loadgen serve up PROFILE` starts a server")
+    followed = state
+    try:
+        for piece in follow(Path(state.log), lambda: not follows or standing(followed) == "ended"):
+            sys.stdout.buffer.write(piece)
+            sys.stdout.flush()
+    except KeyboardInterrupt:
+        return
+
+
+@serve.command("down")
+def down(context: typer.Context, quiet: Quiet = False, verbose: Verbose = False) -> None:
+    """End the server, and all that belongs to it."""
+    from loadgen.servers.launcher.stop import stop
+
+    terminal = Terminal.of(context, None, quiet, verbose)
+    stopped = stop()
+    if stopped.profile is None:
+        terminal.note("no server is running")
+    elif stopped.was_external:
+        terminal.note(f"{stopped.profile} is forgotten; it is not ours to end")
+    else:
+        terminal.note(f"{stopped.profile} has ended, and nothing of it is left")
+
+
+def _launch(profile: str, port: int | None, model: str | None, argument: list[str] | None) -> "Launch":
+    from loadgen.servers.launcher.from_profile import Overrides, launch_of
+    from loadgen.servers.profiles import load_profile
+
+    return launch_of(load_profile(profile), Overrides.parse(port, model, argument or ()))
+
+
+def _start(terminal: Terminal, launch: "Launch", *, keeps_lifeline: bool) -> "Started":
+    from loadgen.cli.start_progress import StartProgress
+    from loadgen.servers.launcher.start import start
+
+    if not sys.platform.startswith("linux") and launch.kind != "external":
+        raise UsageError("loadgen starts servers on Linux only; start it yourself, and measure it with --url")
+    with StartProgress(terminal, launch.profile_name) as progress:
+        return start(launch, say=progress.say, keeps_lifeline=keeps_lifeline)
+
+
+def _say_ready(terminal: Terminal, started: "Started") -> None:
+    server = started.server
+    facts = server.facts
+    if started.was_running:
+        typer.echo(f"{server.profile} is running already at {server.url}; nothing was done")
+        return
+    engine = " ".join(str(facts[key]) for key in ("engine", "engine_version") if facts.get(key))
+    weights = ", dummy weights" if facts.get("weights") == "dummy" else ""
+    took = f" after {facts['startup_s']:.0f} s" if facts.get("startup_s") is not None else ""
+    typer.echo(f"{server.profile} answers at {server.url}{took} ({engine}{weights})")
+    terminal.note(
+        f"  loadgen sweep --url {server.url} --model {server.model} --concurrency 1,4,16 --input-tokens 128 --output-tokens 128"
+    )
+
+
+def _ending(server: "RunningServer") -> str:
+    from loadgen.servers.launcher.place import state_folder
+    from loadgen.servers.launcher.state import read_state
+
+    state = read_state(state_folder())
+    return f"{server.profile} {'died' if state is None else _what_became(state)}"
+
+
+def _what_became(state: "ServerState") -> str:
+    if state.ended is None:
+        return "is gone; nobody saw its end, as its supervisor was killed or the machine started anew"
+    return f"{state.ended.sentence}, at {state.ended.at}"
+
+
+def _document(state: "ServerState") -> dict[str, Any]:
+    """The server of `status --json`."""
+    return {
+        "profile": state.profile,
+        "url": state.url,
+        "model": state.model,
+        "started_at": state.started_at,
+        "ready_at": state.ready_at,
+        "ended_at": state.ended.at if state.ended else None,
+        "ended": state.ended.sentence if state.ended else None,
+        "pid": state.server,
+        "process_group": state.supervisor or None,
+        "processes": [one.pid for one in state.family()],
+        "log": state.log,
+        "launch": state.facts,
+    }

@@ -1,0 +1,122 @@
+"""Where each value came from (a flag, or a line of a file), so that a message can name it as the user wrote it.
+
+Imports only `errors`. A value inside others is named by the keys that lead to it with dots between, such as `needs.gpus`;
+a number stands for a place in a list, counted from 0.
+"""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TypeVar, get_args
+
+from pydantic import BaseModel, ValidationError
+
+from loadgen.errors import UsageError
+
+_MAY_BE_SECRET = ("header", "url", "api_key_env")  # whose values are not repeated in a message
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A line of a file, counted from 1."""
+
+    path: Path
+    line: int
+
+    def __str__(self) -> str:
+        return f"{self.path.name} line {self.line}"
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """The place of every key that came from a file. Others came from flags, or must come from `file` where that is named."""
+
+    places: Mapping[str, Place] = field(default_factory=dict)
+    file: Path | None = None  # that alone can say the keys; None: a flag can as well
+
+    def name(self, key: str) -> str:
+        """`--input-tokens`, or `'input_tokens' in sweep.yaml line 3`; of a key that a file lacks, `'url' in it.yaml`."""
+        if key in self.places:
+            return f"'{key}' in {self.places[key]}"
+        if self.file is not None:
+            return f"'{key}' in {self.file.name}"
+        return f"--{key.replace('_', '-')}"
+
+    def without(self, keys: Collection[str]) -> "Origin":
+        """The same, but for top-level keys that came from elsewhere after all."""
+        kept = {key: place for key, place in self.places.items() if key.split(".")[0] not in keys}
+        return Origin(kept, self.file)
+
+    def under(self, key: str) -> "Origin":
+        """The origin of what the mapping at `key` holds, by the names that it has there."""
+        start = f"{key}."
+        inner = {name.removeprefix(start): place for name, place in self.places.items() if name.startswith(start)}
+        return Origin(inner, self.file)
+
+    def validated(self, model: type[Model], values: Mapping[str, object]) -> Model:
+        """`values` as `model`, or a UsageError of one sentence about the first thing that is wrong."""
+        try:
+            return model.model_validate(values)
+        except ValidationError as failure:
+            errors = failure.errors(include_url=False)
+        # A misspelt key explains a missing one, so it is told first.
+        error = next((each for each in errors if each["type"] == "extra_forbidden"), errors[0])
+        steps = tuple(str(step) for step in error["loc"])
+        key = self._nearest_known(steps)
+        match error["type"]:
+            case "extra_forbidden":
+                raise UsageError(self._unknown(".".join(steps), _keys_at(model, steps[:-1])))
+            case "missing":
+                raise UsageError(self._missing(model, steps))
+            case "value_error":
+                raise UsageError(f"{self.name(key)} {error['msg'].removeprefix('Value error, ')}")
+        shown = "" if steps and steps[0] in _MAY_BE_SECRET else f", not {error['input']}"
+        raise UsageError(f"{self.name(key)} {_problem(error['type'], error['msg'])}{shown}")
+
+    def _nearest_known(self, steps: tuple[str, ...]) -> str:
+        """The innermost key on the way to the value whose place is known; else the outermost one."""
+        for end in range(len(steps), 0, -1):
+            if (key := ".".join(steps[:end])) in self.places:
+                return key
+        return steps[0] if steps else ""
+
+    def _missing(self, model: type[BaseModel], steps: tuple[str, ...]) -> str:
+        if len(steps) > 1:
+            return f"{self.name(self._nearest_known(steps))} lacks '{steps[-1]}'"
+        return f"{self.name(steps[0])} is missing; {model.model_fields[steps[0]].description}"
+
+    def _unknown(self, key: str, known: list[str]) -> str:
+        if key not in self.places:
+            return f"no such option: {self.name(key)}"
+        near = get_close_matches(key.split(".")[-1].replace("-", "_"), known, n=1)
+        hint = f"; did you mean '{near[0]}'?" if near else f"; the keys are {', '.join(known)}"
+        return f"unknown key '{key}' in {self.places[key]}{hint}"
+
+
+def _keys_at(model: type[BaseModel], steps: tuple[str, ...]) -> list[str]:
+    """The keys of the model that stands at `steps` inside of `model`, inherited ones last."""
+    for step in steps:
+        if step in model.model_fields:
+            model = _model_in(model.model_fields[step].annotation) or model
+    return sorted(model.model_fields, key=lambda field: field not in model.__annotations__)
+
+
+def _model_in(annotation: object) -> type[BaseModel] | None:
+    """The model that an annotation such as `list[Model] | None` speaks of."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((found for part in get_args(annotation) if (found := _model_in(part))), None)
+
+
+def _problem(kind: str, message: str) -> str:
+    """pydantic's finding as the end of our sentence."""
+    if kind.startswith("int"):
+        return "must be a whole number"
+    if kind.startswith("float") or kind == "finite_number":
+        return "must be a number"
+    if kind == "model_type" or kind.startswith("dict"):
+        return "must be a mapping of keys to values"
+    return message.replace("Input should be", "must be", 1).replace("greater than or equal to", "at least")

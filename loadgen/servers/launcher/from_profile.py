@@ -1,0 +1,145 @@
+"""From a profile, and what the command line says otherwise, to a launch."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import yaml
+
+from loadgen.errors import UsageError
+from loadgen.servers.launcher.compose import PORT_INSIDE, composed, release
+from loadgen.servers.launcher.engines import find_program, release_of
+from loadgen.servers.launcher.launch import HIDDEN, Launch, is_secret, shown_words
+from loadgen.servers.profiles.command import arguments, argv, environment
+from loadgen.servers.profiles.releases import fits
+from loadgen.servers.profiles.schema import ServerProfile
+
+_OURS = {"host": "the profile's host", "port": "--port", "served-model-name": "the profile's served_model_name"}
+
+
+@dataclass(frozen=True, slots=True)
+class Overrides:
+    """What one start changes of its profile; recorded with the server."""
+
+    port: int | None = None
+    model: str | None = None
+    arguments: Mapping[str, Any] = field(default_factory=dict)  # None takes an argument away
+
+    @classmethod
+    def parse(cls, port: int | None, model: str | None, arguments: Sequence[str]) -> "Overrides":
+        """From the command line, each argument a `KEY=VALUE` whose value is read as in a profile. Raises UsageError."""
+        return cls(port, model, dict(_argument(text) for text in arguments))
+
+    def to_json(self) -> dict[str, Any]:
+        """Only what is changed."""
+        changed = {"port": self.port, "model": self.model, "arguments": dict(self.arguments) or None}
+        return {name: value for name, value in changed.items() if value is not None}
+
+
+def launch_of(profile: ServerProfile, overrides: Overrides | None = None) -> Launch:
+    """The launch that a profile stands for on this machine. Raises UsageError when it cannot be carried out here."""
+    overrides = overrides or Overrides()
+    if profile.launcher == "external":
+        return _external(profile, overrides)
+    changed = _changed(profile, overrides)
+    found = release() if changed.launcher == "compose" else _installed_release(changed)
+    if found is not None and changed.launcher != "simulator" and not fits(found, changed.releases):
+        raise UsageError(
+            f"profile '{profile.name}' is for {changed.engine} {changed.releases}, and here is {found}; "
+            "install another, or name its program with the profile's key 'executable'"
+        )
+    resolved = _resolved(changed, overrides, found)
+    if changed.launcher == "compose":
+        inside = changed.model_copy(update={"host": "0.0.0.0", "port": PORT_INSIDE, "executable": None})
+        container = composed(changed.name, argv(inside, found), environment(changed, found), changed.port)
+        resolved |= {"container_argv": shown_words(argv(inside, found))}
+        launch = _launch(changed, container.argv, container.environment, resolved)
+        return replace(launch, cleanup=container.cleanup, files=container.files)
+    words = argv(changed, found)
+    program = find_program(words[0])
+    words[0] = str(program) if program else words[0]
+    return _launch(changed, tuple(words), environment(changed, found), resolved)
+
+
+def _launch(
+    profile: ServerProfile, words: tuple[str, ...], additions: dict[str, str], resolved: dict[str, Any]
+) -> Launch:
+    return Launch(
+        profile_name=profile.name,
+        kind=profile.launcher,
+        argv=words,
+        url=profile.base_url,
+        model=profile.request_model,
+        environment=additions,
+        engine=profile.engine,
+        model_source=None if profile.launcher == "simulator" else profile.model,
+        weights="dummy" if resolved["arguments"].get("load-format") == "dummy" else "real",
+        revision=profile.revision,
+        endpoint=profile.endpoint,
+        readiness_timeout_s=profile.readiness.timeout_s,
+        gpus=profile.needs.gpus if profile.needs else 0,
+        api_key_env=profile.api_key_env,
+        resolved=resolved,
+    )
+
+
+def _external(profile: ServerProfile, overrides: Overrides) -> Launch:
+    if overrides.to_json():
+        raise UsageError(
+            f"'{profile.name}' is a server at {profile.base_url} that loadgen does not start; nothing of it can be changed here"
+        )
+    return _launch(profile, (), {}, _resolved(profile, overrides, None))
+
+
+def _changed(profile: ServerProfile, overrides: Overrides) -> ServerProfile:
+    update: dict[str, Any] = {}
+    if overrides.port is not None:
+        update["port"] = overrides.port
+    if overrides.model is not None:
+        # Requests go on to use the profile's name for it, so that results stay comparable.
+        update |= {"model": overrides.model, "revision": None, "served_model_name": profile.request_model}
+    if overrides.arguments:
+        # What differs between releases is overridden as well, or it would come back.
+        merged = {**profile.arguments, **overrides.arguments}
+        update["arguments"] = {name: value for name, value in merged.items() if value is not None}
+        update["for_releases"] = tuple(
+            special.model_copy(
+                update={"arguments": {k: v for k, v in special.arguments.items() if k not in overrides.arguments}}
+            )
+            for special in profile.for_releases
+        )
+    return profile.model_copy(update=update)
+
+
+def _installed_release(profile: ServerProfile) -> str | None:
+    if profile.launcher == "simulator":
+        return None
+    program = find_program(profile.executable or "vllm")
+    return release_of(program, "vllm") if program else None
+
+
+def _resolved(profile: ServerProfile, overrides: Overrides, found: str | None) -> dict[str, Any]:
+    """What the record says of the profile itself."""
+    given = arguments(profile, found)
+    return {
+        "arguments": {name: HIDDEN if is_secret(name) else value for name, value in given.items()},
+        "overrides": overrides.to_json(),
+        "installed_release": found,
+        "architecture": profile.architecture,
+    }
+
+
+def _argument(text: str) -> tuple[str, Any]:
+    name, equals, value = text.removeprefix("--").partition("=")
+    name = name.strip()
+    if not equals or not name:
+        raise UsageError(f"--argument '{text}' is not KEY=VALUE; write it like --argument max-model-len=2048")
+    if name in _OURS:
+        raise UsageError(f"--argument {name} is not the server's to choose; use {_OURS[name]}")
+    try:
+        read = yaml.safe_load(value)
+    except yaml.YAMLError:
+        return name, value
+    return name, read if isinstance(
+        read, bool | int | float | str | list | dict | None
+    ) else value  # a date is meant as text

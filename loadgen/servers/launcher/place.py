@@ -1,0 +1,40 @@
+"""Where the launcher keeps its state: one folder per user, since a machine serves one measured server at a time.
+
+Standard library only: the supervisor imports it.
+"""
+
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+
+
+def state_folder() -> Path:
+    """`$LOADGEN_STATE_DIR`, else `$XDG_STATE_HOME/loadgen`, else `~/.local/state/loadgen`; it need not exist."""
+    if chosen := os.environ.get("LOADGEN_STATE_DIR"):
+        return Path(chosen).absolute()
+    base = os.environ.get("XDG_STATE_HOME")
+    return (Path(base) if base else Path.home() / ".local" / "state").absolute() / "loadgen"
+
+
+def state_file(folder: Path) -> Path:
+    """The record of the server that was started last."""
+    return folder / "server.json"
+
+
+def lock_file(folder: Path) -> Path:
+    """Locked by whoever is starting a server."""
+    return folder / "starting.lock"
+
+
+def new_log(folder: Path, profile: str) -> Path:
+    """A log file for a server that starts now; it is made, empty."""
+    logs = folder / "logs"
+    logs.mkdir(parents=True, exist_ok=True, mode=0o700)
+    moment = datetime.now(UTC).strftime("%y%m%d-%H%M%S")
+    path = logs / f"{profile}-{moment}.log"
+    count = 1
+    while path.exists():
+        count += 1
+        path = logs / f"{profile}-{moment}-{count}.log"
+    path.touch(mode=0o600)  # a server may write keys into it
+    return path

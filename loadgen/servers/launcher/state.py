@@ -1,0 +1,129 @@
+"""What is known of the server that was started last, in one small file that is replaced as a whole.
+
+The supervisor writes it while it lives, for it knows first what became of the server. Standard library only.
+"""
+
+import json
+import os
+import tempfile
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from loadgen.servers.launcher.place import state_file
+from loadgen.servers.launcher.processes import Process, boot_id, family
+
+Phase = Literal["starting", "ready", "ended"]
+HowEnded = Literal["asked", "abandoned", "died"]
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How the server ended: asked to, given up by a start that was broken off, or by itself; `None` where nobody saw it."""
+
+    how: HowEnded
+    at: str
+    exit_code: int | None = None
+    signal: str | None = None  # SIGKILL and the like
+
+    @property
+    def sentence(self) -> str:
+        """What became of the server, to follow its name."""
+        if self.how == "asked":
+            return "was ended"
+        if self.how == "abandoned":
+            return "was ended because the command that started it was gone before the server was ready"
+        if self.signal is not None:
+            hint = "; the kernel does so when memory runs out" if self.signal == "SIGKILL" else ""
+            return f"was killed by {self.signal}{hint}"
+        return "died" if self.exit_code is None else f"ended by itself with exit code {self.exit_code}"
+
+
+@dataclass(frozen=True, slots=True)
+class ServerState:
+    """One server, from before its start until after its end. Moments are UTC in ISO 8601.
+
+    `supervisor` is 0 for a server that is somebody else's and only measured. `fingerprint` tells whether two launches are the
+    same; `grace_s` is how long it may take to end by itself, and `cleanup` a command to call after that. `facts` is the run document's `launch`, complete once the server is ready.
+    """
+
+    profile: str
+    url: str
+    model: str
+    endpoint: str
+    fingerprint: str
+    log: str | None
+    started_at: str
+    phase: Phase = "starting"
+    mark: str = ""
+    boot: str = ""
+    supervisor: int = 0
+    supervisor_started: int = 0
+    server: int | None = None
+    grace_s: float = 20.0
+    cleanup: tuple[str, ...] = ()
+    ready_at: str | None = None
+    ended: Ended | None = None
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def is_external(self) -> bool:
+        """Whether loadgen only measures it and neither started it nor may end it."""
+        return self.supervisor == 0
+
+    def family(self) -> list[Process]:
+        """Its living processes, the supervisor included; none of another start of the machine."""
+        if self.is_external or self.boot != boot_id():
+            return []
+        return family(self.mark, self.supervisor, self.supervisor_started)
+
+    def with_end(self, how: HowEnded, exit_code: int | None = None, signal: str | None = None) -> "ServerState":
+        """The same, ended now."""
+        return replace(self, phase="ended", ended=Ended(how, now(), exit_code, signal))
+
+    def to_json(self) -> dict[str, Any]:
+        """As it is stored."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, document: dict[str, Any]) -> "ServerState":
+        """The inverse of `to_json`. Raises TypeError, ValueError or KeyError for anything else."""
+        ended = document["ended"]
+        state = cls(
+            **{
+                **document,
+                "cleanup": tuple(document["cleanup"]),
+                "ended": None if ended is None else Ended(**ended),
+            }
+        )
+        if state.phase not in get_args(Phase):
+            raise ValueError(f"no phase of a server: {state.phase}")
+        return state
+
+
+def now() -> str:
+    """This moment, as states carry it."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+def write_state(folder: Path, state: ServerState) -> None:
+    """Replace the stored state. Raises OSError."""
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    descriptor, name = tempfile.mkstemp(prefix="server-", suffix=".json", dir=folder)
+    try:
+        with os.fdopen(descriptor, "w") as file:
+            json.dump(state.to_json(), file, indent=1)
+        Path(name).replace(state_file(folder))
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def read_state(folder: Path) -> ServerState | None:
+    """The stored state; None where there is none or nothing that this release can read."""
+    try:
+        document = json.loads(state_file(folder).read_text())
+        return ServerState.from_json(document)
+    except (OSError, ValueError, TypeError, KeyError):
+        return None

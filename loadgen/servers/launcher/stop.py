@@ -1,0 +1,68 @@
+"""End the running server for certain, whoever started it and whatever became of its supervisor."""
+
+import os
+import signal
+import subprocess
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from loadgen.errors import ServerError
+from loadgen.servers.launcher.place import state_folder
+from loadgen.servers.launcher.processes import end, is_alive
+from loadgen.servers.launcher.running import standing
+from loadgen.servers.launcher.state import ServerState, read_state, write_state
+
+_REST_S = 30.0  # what a supervisor takes beyond the server's own grace
+_CLEANUP_LIMIT_S = 120.0
+_LOOK_AGAIN_S = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """What `stop` found: the profile of the server, None when none was running; an external one is only forgotten."""
+
+    profile: str | None
+    was_external: bool = False
+
+
+def stop(folder: Path | None = None) -> Stopped:
+    """End the server and all its processes, gracefully first; nothing happens when none is running.
+
+    Raises ServerError when something of it cannot be ended.
+    """
+    folder = folder or state_folder()
+    state = read_state(folder)
+    if state is None or standing(state) == "ended":
+        return Stopped(None)
+    if state.is_external:
+        write_state(folder, state.with_end("asked"))
+        return Stopped(state.profile, was_external=True)
+    _ask_supervisor(state)
+    if not end(state.family, grace_s=state.grace_s):
+        left = ", ".join(str(one.pid) for one in state.family())
+        raise ServerError(f"{state.profile} does not end: the kernel keeps its processes {left}")
+    after = read_state(folder)
+    if after is None or after.phase != "ended":  # its supervisor had been killed
+        _clean_up(state)
+        write_state(folder, state.with_end("asked"))
+    return Stopped(state.profile)
+
+
+def _ask_supervisor(state: ServerState) -> None:
+    """Have the supervisor end its server, and wait for both."""
+    if not is_alive(state.supervisor, state.supervisor_started):
+        return
+    with suppress(ProcessLookupError):
+        os.kill(state.supervisor, signal.SIGTERM)
+    limit_s = state.grace_s + _REST_S + (_CLEANUP_LIMIT_S if state.cleanup else 0)
+    deadline = time.monotonic() + limit_s
+    while is_alive(state.supervisor, state.supervisor_started) and time.monotonic() < deadline:
+        time.sleep(_LOOK_AGAIN_S)
+
+
+def _clean_up(state: ServerState) -> None:
+    if state.cleanup:
+        with suppress(OSError, subprocess.SubprocessError):
+            subprocess.run(state.cleanup, capture_output=True, timeout=_CLEANUP_LIMIT_S, check=False)

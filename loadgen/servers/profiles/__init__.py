@@ -1,0 +1,10 @@
+"""Server profiles: what is served, with what, and what it needs.
+
+Imports `inputs`, `load`, `moe`, `errors` and its neighbours; starts nothing.
+"""
+
+from loadgen.servers.profiles.command import argv, environment
+from loadgen.servers.profiles.reading import load_profile, profile_names
+from loadgen.servers.profiles.schema import ServerProfile
+
+__all__ = ["ServerProfile", "argv", "environment", "load_profile", "profile_names"]

@@ -1,0 +1,133 @@
+"""What can be told of a profile before it is served: whether it fits, whether its model is meant, whether vLLM takes its flags.
+
+Imports `moe`, `errors` and its neighbours. A mistake in the file itself raises while it is read; here are findings.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from loadgen.errors import ModelError
+from loadgen.moe.models import model
+from loadgen.servers.profiles.command import arguments, argv, environment
+from loadgen.servers.profiles.layout import layout
+from loadgen.servers.profiles.memory import Memory, memory
+from loadgen.servers.profiles.reading import ProfileFile
+from loadgen.servers.profiles.releases import fits
+from loadgen.servers.profiles.schema import ServerProfile
+from loadgen.servers.profiles.subject import architecture_of, draft_of, folder_of, is_path, wrong_draft, wrong_model
+from loadgen.servers.profiles.vllm_parser import Parsed, Vllm, wrong_arguments
+
+Severity = Literal["error", "unchecked", "note"]
+"""It cannot be served so; it could not be looked at; it can be served, and this is good to know."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One sentence about a profile."""
+
+    severity: Severity
+    message: str
+
+
+def is_served_by_vllm(profile: ServerProfile) -> bool:
+    """Whether its arguments are those of `vllm serve`."""
+    return profile.engine == "vllm" and profile.launcher in ("local", "compose") and profile.unservable is None
+
+
+def commands(files: Sequence[ProfileFile], release: str) -> dict[str, list[str]]:
+    """For vLLM's parser: the words after `vllm` of every profile that this release of it is to serve."""
+    return {
+        file.profile.name: argv(file.profile.model_copy(update={"model": file.profile.model or "any"}), release)[1:]
+        for file in files
+        if is_served_by_vllm(file.profile) and fits(release, file.profile.releases)
+    }
+
+
+def findings(file: ProfileFile, vllm: Vllm | None, parsed: Parsed | None) -> list[Finding]:
+    """All that there is to say, mistakes first. An abstract profile is not whole: of it only the flags are looked at."""
+    profile = file.profile
+    if profile.unservable is not None:
+        return [Finding("note", f"cannot be served: {profile.unservable}")]
+    if (unknown := _unknown_architecture(file)) is not None:
+        return [Finding("error", unknown)]
+    found = _of_parser(file, vllm, parsed)
+    wrong_flags = any(finding.severity == "error" for finding in found)  # by which no memory can be reckoned
+    if not profile.abstract:
+        found += [*_of_model(file), *([] if wrong_flags else _of_memory(file, vllm))]
+    return sorted(found, key=lambda finding: ("error", "unchecked", "note").index(finding.severity))
+
+
+def resources(profile: ServerProfile, release: str | None) -> Memory | None:
+    """The memory arithmetic; None on a processor, and where model or precision are not known. ModelError as `memory`."""
+    if profile.needs is None or not profile.needs.gpus or profile.needs.gpu_memory_gb is None:
+        return None
+    flags = arguments(profile, release)
+    served, laid_out = architecture_of(profile, flags), layout(flags)
+    draft = None if laid_out.draft_model is None else draft_of(laid_out.draft_model)
+    return None if served is None else memory(served, laid_out, profile.needs.gpu_memory_gb, draft)
+
+
+def _unknown_architecture(file: ProfileFile) -> str | None:
+    if file.profile.architecture is None:
+        return None
+    try:
+        model(file.profile.architecture)
+    except ModelError as error:
+        return f"{file.origin.name('architecture')}: {error}"
+    return None
+
+
+def _of_model(file: ProfileFile) -> list[Finding]:
+    profile, origin = file.profile, file.origin
+    if not is_served_by_vllm(profile):
+        return []
+    try:
+        sentences = [wrong_model(profile, origin)]
+        draft = layout(profile.arguments).draft_model
+        if draft is not None:
+            sentences.append(wrong_draft(draft, origin))
+    except ModelError as error:
+        return [Finding("error", f"{origin.name('model')}: {error}")]
+    found = [Finding("error", sentence) for sentence in sentences if sentence is not None]
+    if is_path(profile.model) and folder_of(profile.model) is None:
+        found.append(Finding("unchecked", f"{origin.name('model')} is {profile.model}, a folder that is not here"))
+    return found
+
+
+def _of_memory(file: ProfileFile, vllm: Vllm | None) -> list[Finding]:
+    profile, origin = file.profile, file.origin
+    if not is_served_by_vllm(profile) or profile.needs is None or not profile.needs.gpus:
+        return []
+    release = None if vllm is None or not fits(vllm.release, profile.releases) else vllm.release
+    found = []
+    try:
+        gpus = layout(arguments(profile, release)).parallelism.gpus
+        if gpus != profile.needs.gpus:
+            sentence = (
+                f"{origin.name('needs.gpus')} is {profile.needs.gpus}, and the arguments spread the model over {gpus}"
+            )
+            found.append(Finding("error", sentence))
+        fit = resources(profile, release)
+    except ModelError as error:
+        return [*found, Finding("error", str(error))]
+    if fit is None:
+        return [
+            *found,
+            Finding("unchecked", "whether it fits the memory: its model or its precision is not known here"),
+        ]
+    if fit.problem is not None:
+        return [*found, Finding("error", fit.problem)]
+    return [*found, *([] if fit.remark is None else [Finding("note", fit.remark)])]
+
+
+def _of_parser(file: ProfileFile, vllm: Vllm | None, parsed: Parsed | None) -> list[Finding]:
+    profile = file.profile
+    if not is_served_by_vllm(profile) or vllm is None or parsed is None:
+        return []
+    if not fits(vllm.release, profile.releases):
+        sentence = f"by the parser: the profile is for vLLM {profile.releases}, and {vllm.release} is installed"
+        return [Finding("unchecked", sentence)]
+    given, variables = arguments(profile, vllm.release), environment(profile, vllm.release)
+    wrong = wrong_arguments(given, variables, parsed.complaints.get(profile.name), parsed, file.origin)
+    return [Finding("error", sentence) for sentence in wrong]

@@ -1,0 +1,174 @@
+"""All that is known of a profile and of the model behind it, as one document. Imports `moe`, `errors` and its neighbours.
+
+Counts are of parameters, sizes in bytes. A figure that cannot be, such as a layout that does not come out even, is None.
+"""
+
+from typing import Any
+
+from loadgen.errors import ModelError
+from loadgen.moe.architecture import Architecture, GroupedQueryAttention
+from loadgen.moe.experts import expected_distinct_experts
+from loadgen.moe.memory import KvPrecision, Precision, kv_cache_bytes_per_token, weight_bytes
+from loadgen.moe.models import model
+from loadgen.moe.paper import TABLE_1, compared
+from loadgen.moe.parameters import active_parameters, parameters
+from loadgen.moe.placement import Parallelism
+from loadgen.servers.profiles.checks import is_served_by_vllm, resources
+from loadgen.servers.profiles.command import arguments, argv, environment
+from loadgen.servers.profiles.layout import layout
+from loadgen.servers.profiles.memory import Memory
+from loadgen.servers.profiles.reading import ProfileFile
+from loadgen.servers.profiles.schema import ServerProfile
+from loadgen.servers.profiles.subject import architecture_of
+
+BATCHES = (1, 4, 16, 32, 64, 128)
+PRECISIONS: tuple[Precision, ...] = ("bf16", "fp8", "int4")
+KV_PRECISIONS: tuple[KvPrecision, ...] = ("bf16", "fp8")
+LAYOUTS = (
+    Parallelism(),
+    Parallelism(tensor=2),
+    Parallelism(tensor=4),
+    Parallelism(tensor=8),
+    Parallelism(pipeline=2),
+    Parallelism(pipeline=4),
+    Parallelism(tensor=4, experts=True),
+    Parallelism(data=4, experts=True),
+)
+
+
+def facts(file: ProfileFile, release: str | None) -> dict[str, Any]:
+    """The profile resolved, its command for this release of the engine, its memory, and its model."""
+    profile = file.profile
+    starts = profile.unservable is None and profile.launcher != "external" and not profile.abstract
+    return {
+        "profile": {"path": str(file.path), **profile.model_dump(mode="json", exclude_defaults=True)},
+        "request_model": profile.request_model,
+        "weights": profile.weights,
+        "release": release,
+        "argv": argv(profile, release) if starts else None,
+        "environment": environment(profile, release) if starts else None,
+        "memory": _memory(profile, release) if is_served_by_vllm(profile) else None,
+        "model": _model(profile, release),
+    }
+
+
+def _memory(profile: ServerProfile, release: str | None) -> dict[str, Any] | None:
+    try:
+        fit = resources(profile, release)
+    except ModelError as error:
+        return {"problem": str(error)}
+    return None if fit is None else _memory_facts(fit)
+
+
+def _memory_facts(fit: Memory) -> dict[str, Any]:
+    return {
+        "layout": fit.layout.label,
+        "usable_bytes": fit.usable,
+        "weights_bytes": fit.weights,
+        "draft_weights_bytes": fit.draft_weights,
+        "reserve_bytes": fit.reserve,
+        "kv_cache_bytes": fit.kv_cache,
+        "kv_cache_bytes_per_token": fit.kv_per_token,
+        "sequences_of_max_model_len": None if fit.sequences is None else round(fit.sequences, 1),
+        "problem": fit.problem,
+        "remark": fit.remark,
+    }
+
+
+def _model(profile: ServerProfile, release: str | None) -> dict[str, Any] | None:
+    """What is known of the architecture; None where it is not known."""
+    served = architecture_of(profile, arguments(profile, release))
+    if served is None:
+        return None
+    named = None if profile.architecture is None else model(profile.architecture)
+    own = layout(arguments(profile, release)).parallelism
+    return {
+        "name": profile.architecture,
+        "card": None if named is None else {"total": named.card_total, "active": named.card_active},
+        "sources": [] if named is None else list(named.sources),
+        "notes": [] if named is None else list(named.notes),
+        **architecture_facts(served),
+        "per_gpu": [_per_gpu(served, over) for over in ((own, *LAYOUTS) if own not in LAYOUTS else LAYOUTS)],
+        "paper_table_1": _paper(profile.architecture),
+    }
+
+
+def architecture_facts(served: Architecture) -> dict[str, Any]:
+    """Sizes, parameters by kind of layer, and the experts that a step reads."""
+    every, active, experts = parameters(served), active_parameters(served), served.experts
+    return {
+        "family": served.family,
+        "layers": served.layers,
+        "dense_layers": served.dense_layers,
+        "dense_ffn_size": served.dense_ffn_size,
+        "hidden_size": served.hidden_size,
+        "vocabulary": served.vocabulary,
+        "attention": _attention(served),
+        "experts": None
+        if experts is None
+        else {
+            "experts": experts.experts,
+            "top_k": experts.top_k,
+            "ffn_size": experts.ffn_size,
+            "shared_experts": experts.shared_experts,
+            "shared_ffn_size": experts.shared_ffn_size,
+        },
+        "parameters": {"total": every.total, "active": active.total, "active_without_embedding": active.without_embedding},
+        "parameters_by_kind": {
+            kind: {"total": count, "active": active.by_kind()[kind]} for kind, count in every.by_kind().items()
+        },
+        "distinct_experts_per_step": {}
+        if experts is None
+        else {
+            str(batch): round(expected_distinct_experts(experts.experts, experts.top_k, batch), 2) for batch in BATCHES
+        },
+    }  # fmt: skip
+
+
+def _attention(served: Architecture) -> dict[str, Any]:
+    attention = served.attention
+    sizes: dict[str, Any] = {"kind": attention.kind, "heads": attention.heads}
+    if isinstance(attention, GroupedQueryAttention):
+        return sizes | {"kv_heads": attention.kv_heads, "head_size": attention.head_size}
+    return sizes | {"kv_rank": attention.kv_rank, "rope_size": attention.rope_size}
+
+
+def _per_gpu(served: Architecture, over: Parallelism) -> dict[str, Any]:
+    """Bytes on the fullest GPU of one layout; None where the model cannot be laid out so."""
+
+    def or_none(count: Any, *of: Any) -> int | None:
+        try:
+            return int(count(served, *of))
+        except ModelError:
+            return None
+
+    return {
+        "tensor": over.tensor,
+        "pipeline": over.pipeline,
+        "data": over.data,
+        "experts_spread": over.experts,
+        "weights_bytes": {precision: or_none(weight_bytes, precision, over) for precision in PRECISIONS},
+        "kv_cache_bytes_per_token": {
+            precision: or_none(kv_cache_bytes_per_token, precision, over) for precision in KV_PRECISIONS
+        },
+    }
+
+
+def _paper(name: str | None) -> dict[str, Any] | None:
+    """The paper's row of the model, each figure beside the real one; None where the paper has no row."""
+    row = next((row for row in TABLE_1 if row.name == name), None)
+    if row is None:
+        return None
+    return {
+        "title": row.title,
+        "figures": [
+            {
+                "label": figure.label,
+                "paper": figure.paper,
+                "real": round(figure.real, 3),
+                "agrees": figure.agrees,
+                "difference_ratio": round(figure.difference_ratio, 3),
+            }
+            for figure in compared(row)
+        ],
+    }

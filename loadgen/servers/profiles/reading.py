@@ -1,0 +1,139 @@
+"""From files to profiles: where they lie, what `extends` means, and which mistakes no single value shows.
+
+Imports `inputs`, `errors` and its neighbours.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+
+import loadgen
+from loadgen.errors import UsageError
+from loadgen.inputs.origin import Origin, Place
+from loadgen.inputs.yaml_file import read_yaml
+from loadgen.servers.profiles.merging import merged
+from loadgen.servers.profiles.schema import ServerProfile
+
+_NOT_INHERITED = ("abstract", "description")  # each file speaks of itself
+_OUR_FLAGS = {"host": "host", "port": "port", "served-model-name": "served_model_name", "revision": "revision"}
+
+
+@dataclass(frozen=True, slots=True)
+class ProfileFile:
+    """A profile, and where each of its keys stands: in its own file, or in one that it extends."""
+
+    profile: ServerProfile
+    origin: Origin
+    path: Path
+
+
+def folders() -> tuple[Path, ...]:
+    """Where profiles are looked for: the working directory's own first, then those that came with loadgen."""
+    package = Path(loadgen.__file__).parent
+    installed = package / "server_profiles"
+    shipped = installed if installed.is_dir() else package.parent / "server_profiles"
+    return tuple(dict.fromkeys((Path.cwd() / "server_profiles", shipped)))
+
+
+def profile_names(*, abstract: bool = False) -> tuple[str, ...]:
+    """The names of all profiles to be served, in order; `abstract`: of those that are only extended as well."""
+    names = sorted({path.stem for folder in folders() for path in folder.glob("*.yaml")})
+    return tuple(name for name in names if abstract or not _is_abstract(_path_of(name)))
+
+
+def load_profile(name_or_path: str) -> ServerProfile:
+    """A profile by name, or by the path of its file. Raises UsageError, one sentence with file and line."""
+    return read_profile(name_or_path).profile
+
+
+def read_profile(name_or_path: str) -> ProfileFile:
+    """The same, with the place of each key."""
+    path = _path_of(name_or_path)
+    values, places = _resolved(path, ())
+    if "name" in values:
+        raise UsageError(f"unknown key 'name' in {places['name']}; a profile is called as its file is")
+    origin = Origin(places, path)
+    profile = origin.validated(ServerProfile, values | {"name": path.stem})
+    _check(profile, origin)
+    return ProfileFile(profile, origin, path)
+
+
+def _path_of(name_or_path: str) -> Path:
+    if name_or_path.endswith((".yaml", ".yml")) or "/" in name_or_path:
+        return Path(name_or_path)
+    candidates = [folder / f"{name_or_path}.yaml" for folder in folders()]
+    found = next((path for path in candidates if path.is_file()), None)
+    if found is None:
+        names = profile_names()
+        near = get_close_matches(name_or_path, names, n=1)
+        hint = f"did you mean '{near[0]}'?" if near else "`loadgen profiles list` shows those there are"
+        raise UsageError(f"there is no server profile '{name_or_path}'; {hint}")
+    return found
+
+
+def _is_abstract(path: Path) -> bool:
+    return _read(path)[0].get("abstract") is True
+
+
+def _read(path: Path) -> tuple[dict[str, object], dict[str, Place]]:
+    file = read_yaml(path, "server profile", example="extends: mixtral-8x7b")
+    return file.values, file.places
+
+
+def _resolved(path: Path, extending: tuple[Path, ...]) -> tuple[dict[str, object], dict[str, Place]]:
+    """The file's keys over those of the profile that it extends, nulls gone."""
+    values, places = _read(path)
+    parent = values.pop("extends", None)
+    if parent is None:
+        return merged({}, values), places
+    if not isinstance(parent, str):
+        raise UsageError(f"'extends' in {places['extends']} must name one other profile, not {parent}")
+    beside = path.parent / f"{parent}.yaml"
+    chain = (*extending, path.resolve())
+    try:
+        parent_path = beside if beside.is_file() else _path_of(parent)
+    except UsageError as error:
+        raise UsageError(f"'extends' in {places['extends']}: {error}") from None
+    if parent_path.resolve() in chain:
+        names = " → ".join(file.stem for file in (*chain, parent_path))
+        raise UsageError(f"'extends' in {places['extends']} goes in a circle: {names}")
+    inherited, inherited_places = _resolved(parent_path, chain)
+    for key in _NOT_INHERITED:
+        inherited.pop(key, None)
+    return merged(inherited, values), inherited_places | places
+
+
+def _check(profile: ServerProfile, origin: Origin) -> None:
+    """Combinations that no single value shows to be wrong. Raises UsageError."""
+    for sentence in _mistakes(profile, origin):
+        raise UsageError(sentence)
+
+
+def _mistakes(profile: ServerProfile, origin: Origin) -> Iterator[str]:
+    name = origin.name
+    if profile.abstract:  # which need not be whole
+        return
+    if not profile.description:
+        yield f"{name('description')} is missing; say in a line what is served, and how"
+    if not profile.model:
+        yield f"{name('model')} is missing; say what is served: an id, or a path"
+    if profile.launcher == "external":
+        if profile.url is None:
+            yield f"{name('url')} is missing; say where the external server is"
+        for key in ("arguments", "environment", "for_releases", "executable"):
+            if getattr(profile, key):
+                yield f"{name(key)} is of no use: {name('launcher')} says that the server is external"
+    elif profile.url is not None:
+        yield f"{name('url')} needs 'launcher: external'; of a server that loadgen starts, 'host' and 'port' say where it is"
+    if profile.launcher in ("local", "compose") and profile.needs is None and profile.unservable is None:
+        yield f"{name('needs')} is missing; say what the server runs on, such as 'needs: {{gpus: 1, gpu_memory_gb: 80}}'"
+    if profile.needs is not None and profile.needs.gpus and profile.needs.gpu_memory_gb is None:
+        yield f"{name('needs')} lacks 'gpu_memory_gb', the memory of each GPU"
+    given = profile.arguments.keys() | {flag for special in profile.for_releases for flag in special.arguments}
+    for flag, key in _OUR_FLAGS.items():
+        if flag in given:
+            yield f"{name(f'arguments.{flag}')} is a key of the profile itself: say '{key}' beside 'arguments'"
+    for key in ("url", "model"):
+        if key in profile.sweep:
+            yield f"{name(f'sweep.{key}')} is a key of the profile itself, which its sweep takes from there"

@@ -1,0 +1,110 @@
+"""Whether a model fits: the arithmetic of memory from the flags of a profile."""
+
+import pytest
+
+from loadgen.errors import ModelError
+from loadgen.moe.models import model
+from loadgen.moe.placement import Parallelism
+from loadgen.servers.profiles.layout import layout, overrides
+from loadgen.servers.profiles.memory import GB, RESERVE_BYTES, VISION_RESERVE_BYTES, Memory, memory
+
+MIXTRAL = model("mixtral-8x7b").architecture
+LONG = {"max-model-len": 4224, "max-num-seqs": 128}
+
+
+def planned(gpu_memory_gb: float = 80, **flags: object) -> Memory:
+    given = {name.replace("_", "-"): value for name, value in flags.items()}
+    found = memory(MIXTRAL, layout({**LONG, **given}), gpu_memory_gb)  # type: ignore[dict-item]
+    assert found is not None
+    return found
+
+
+def test_the_flags_of_a_layout() -> None:
+    given = layout(
+        {
+            "tensor_parallel_size": 2,
+            "data-parallel-size": 4,
+            "enable-expert-parallel": True,
+            "quantization": "fp8_per_tensor",
+            "kv-cache-dtype": "fp8_e4m3",
+            "gpu-memory-utilization": 0.5,
+            "speculative-config": {"model": "a/draft", "draft_tensor_parallel_size": 1},
+        }
+    )
+    assert given.parallelism == Parallelism(tensor=2, data=4, experts=True)
+    assert (given.precision, given.kv_precision, given.memory_ratio) == ("fp8", "fp8", 0.5)
+    assert (given.draft_model, given.draft_tensor) == ("a/draft", 1)
+    assert (given.max_model_len, given.max_num_seqs, given.kv_bytes) == (None, None, None)
+    assert given.label == "fp8, tensor 2, data 4, experts spread"
+    assert layout({}).label == "bf16, one GPU"
+    assert overrides({"hf-overrides": {"a": 1}}) == {"a": 1}
+
+
+@pytest.mark.parametrize(
+    ("flags", "precision"),
+    [
+        ({"dtype": "float16"}, "bf16"),
+        ({"dtype": "float32"}, None),
+        ({"quantization": "awq_marlin"}, "int4"),
+        ({"quantization": "fp8", "dtype": "float16"}, "fp8"),
+        ({"quantization": "some-new-one"}, None),
+    ],
+)
+def test_precision_follows_the_flags_or_is_not_known(flags: dict[str, str], precision: str | None) -> None:
+    assert layout(flags).precision == precision
+    assert (memory(MIXTRAL, layout(flags), 80) is None) is (precision is None)
+
+
+def test_sixteen_bits_of_mixtral_do_not_fit_one_gpu_of_80_gb() -> None:
+    assert planned().problem == (
+        "it does not fit (bf16, one GPU): 93.4 GB of weights and 4.0 GB for the rest are more than the 72.0 GB that it may "
+        "use of each GPU; spread it over more GPUs, quantise it, or ask for larger GPUs"
+    )
+    assert planned(quantization="fp8").problem is None
+    assert planned(tensor_parallel_size=2).problem is None
+    assert planned(141).problem is None
+
+
+def test_what_is_left_is_the_kv_cache() -> None:
+    fit = planned(tensor_parallel_size=2)
+    assert fit.kv_cache == 72 * GB - fit.weights - RESERVE_BYTES
+    assert fit.sequences == pytest.approx(fit.kv_cache / (4224 * 65_536))
+    assert fit.remark is not None
+    assert "77 sequences of 4,224 tokens, fewer than max-num-seqs 128" in fit.remark
+    assert planned(tensor_parallel_size=4).remark is None
+
+
+def test_one_sequence_of_the_longest_must_fit() -> None:
+    assert planned(max_model_len=500_000, tensor_parallel_size=2).problem == (
+        "not one sequence fits (bf16, tensor 2): weights leave 21.3 GB of each GPU to the KV cache, and 500,000 tokens need "
+        "32.8 GB; lower max-model-len or spread it over more GPUs"
+    )
+
+
+def test_a_kv_cache_said_outright_counts_as_it_is() -> None:
+    assert planned(tensor_parallel_size=2, kv_cache_memory_bytes=10 * GB).kv_cache == 10 * GB
+    assert planned(tensor_parallel_size=2, kv_cache_memory_bytes=30 * GB).problem is not None
+
+
+def test_a_draft_takes_its_share() -> None:
+    target, draft = model("qwen3-30b-a3b").architecture, model("qwen3-8b").architecture
+    flags = layout({**LONG, "speculative-config": {"model": "Qwen/Qwen3-8B"}})
+    alone, drafted = memory(target, flags, 80), memory(target, flags, 80, draft)
+    assert alone is not None
+    assert drafted is not None
+    assert drafted.draft_weights == pytest.approx(16.4 * GB, rel=0.01)
+    assert drafted.kv_per_token == alone.kv_per_token + 147_456
+    assert alone.problem is None
+    assert drafted.problem is not None
+
+
+def test_a_vision_part_is_left_room_for() -> None:
+    fit = memory(model("deepseek-vl2-tiny").architecture, layout({}), 80)
+    assert fit is not None
+    assert fit.reserve == RESERVE_BYTES + VISION_RESERVE_BYTES
+    assert fit.sequences is None
+
+
+def test_a_layout_that_does_not_come_out_even_is_an_error() -> None:
+    with pytest.raises(ModelError, match="32 attention heads cannot be split evenly over 3"):
+        planned(tensor_parallel_size=3)
