@@ -13,6 +13,7 @@ from loadgen.load.spec import OpenLoop, RunSpec
 
 # Above a bucket's bound we may be by what a front end takes, as for the means of TTFT (`server_ttft_apart`).
 BEYOND_RATIO = 0.3
+FEWEST_READINGS = 3  # of a queue, which one reading may meet by chance
 _NAMES = {"ttft_s": "TTFT from send", "step_gap_s": "chunk gap"}
 _POWER_CAP = "power cap"
 
@@ -109,7 +110,7 @@ def preempted(spec: RunSpec, summary: Summary, limits: Limits) -> Observation | 
 def queued_at_server(spec: RunSpec, summary: Summary, limits: Limits) -> Observation | None:
     """Callers of a closed loop or a wave waited in the server's own queue: it ran fewer at once than were asked."""
     running, waiting = (_account(summary).get(name) for name in ("running_requests", "waiting_requests"))
-    if not running or not waiting or isinstance(spec.shape, OpenLoop):
+    if not running or not waiting or waiting["n"] < FEWEST_READINGS or isinstance(spec.shape, OpenLoop):
         return None
     at_server = running["mean"] + waiting["mean"]
     ratio = waiting["mean"] / at_server if at_server else 0.0

@@ -18,8 +18,6 @@ from loadgen.engine.record import MISSING
 
 Reading = tuple[int, Mapping[str, float]]  # nanoseconds from t = 0, values by series
 
-_FEWEST_READINGS = 3  # in the window, below which nothing is said of what varied through it
-
 
 class _Moved(dict[str, float]):
     """How far each series moved."""
@@ -146,11 +144,9 @@ def _inside(readings: Sequence[Reading], measured: Measured) -> list[Reading]:
 
 
 def _through(readings: Sequence[Reading], measured: Measured, name: str) -> dict[str, float] | None:
-    """Mean and largest value of a gauge over the readings in the window; None with fewer than three of them."""
+    """Mean and largest value of a gauge over the readings in the window, and how many those were; None without any."""
     values = [values[name] for _, values in _inside(readings, measured) if name in values]
-    if len(values) < _FEWEST_READINGS:
-        return None
-    return {"mean": sum(values) / len(values), "max": max(values)}
+    return {"n": len(values), "mean": sum(values) / len(values), "max": max(values)} if values else None
 
 
 def _speculation(moved: _Moved, names: EngineNames) -> dict[str, Any] | None:

@@ -9,7 +9,7 @@ from typing import Any
 from loadgen.report.charts import Table
 from loadgen.report.facts import Facts
 from loadgen.report.points import Document
-from loadgen.report.readable import MISSING_FIGURE, milliseconds, number, percent, setting, size
+from loadgen.report.readable import MISSING_FIGURE, milliseconds, number, percent, plural, setting, size
 
 _TIMES = (("ttft_s", "TTFT from send"), ("step_gap_s", "gap"), ("e2e_latency_s", "end-to-end"))
 _PHASES = (("queue_s", "queue"), ("prefill_s", "prefill"), ("decode_s", "decode"))
@@ -94,8 +94,10 @@ _RESET = {
 }
 
 
-def _through(told: dict[str, float] | None, write: Any = number) -> str:
-    return MISSING_FIGURE if told is None else f"{write(told['mean'])} on average, {write(told['max'])} at most"
+def _through(told: dict[str, Any] | None, write: Any = number) -> str:
+    if told is None:
+        return MISSING_FIGURE
+    return f"{write(told['mean'])} on average, {write(told['max'])} at most, by {plural(told['n'], 'reading')}"
 
 
 def gpu_facts(run: Document) -> Facts:

@@ -132,8 +132,12 @@ def test_preemptions_are_told(healthy: dict[str, Any], preemptions: int | None, 
     ],
 )
 def test_a_queue_in_the_server(healthy: dict[str, Any], waiting: float, shape: Any, expected: str | None) -> None:
-    account = {"running_requests": {"mean": 4.0, "max": 5.0}, "waiting_requests": {"mean": waiting, "max": 9.0}}
-    assert severity(healthy, "queued_at_server", make_spec(shape), **account) == expected
+    for n, told in ((3, expected), (2, None)):
+        account = {
+            "running_requests": {"n": n, "mean": 4.0, "max": 5.0},
+            "waiting_requests": {"n": n, "mean": waiting, "max": 9.0},
+        }
+        assert severity(healthy, "queued_at_server", make_spec(shape), **account) == told
 
 
 def gpu(**throttled: float) -> dict[str, Any]:

@@ -169,12 +169,12 @@ def test_what_varied_is_told_over_the_window_alone(steady: Measured) -> None:
     ]
     account = server_account(readings, steady)
     assert account is not None
-    assert account["running_requests"] == {"mean": 3.0, "max": 4.0}
-    assert account["waiting_requests"] == {"mean": 1.0, "max": 2.0}
-    assert account["kv_cache_usage_ratio"] == {"mean": 0.375, "max": 0.5}
-    fewer = server_account(readings[:3] + readings[4:], steady)
-    assert fewer is not None
-    assert fewer["running_requests"] is None
+    assert account["running_requests"] == {"n": 3, "mean": 3.0, "max": 4.0}
+    assert account["waiting_requests"] == {"n": 3, "mean": 1.0, "max": 2.0}
+    assert account["kv_cache_usage_ratio"] == {"n": 3, "mean": 0.375, "max": 0.5}
+    none = server_account(readings[:2] + readings[5:], steady)
+    assert none is not None
+    assert none["running_requests"] is None
 
 
 def test_speculation_is_told_by_its_drafts(measured: Measured) -> None:

@@ -180,7 +180,7 @@ CASES: list[Case] = [
     (CLOSED, {"server_account": ALONE | {"times": {"ttft_s": EARLIER | {"p50": [0.6, 0.8]}}, "client_times": {"ttft_s": EARLIER | {"p50": 0.5}}}}, "outside_server_buckets", "doubtful"),
     (CLOSED, {"server_account": ALONE | {"step_gap_total_s": 100.0, "client_chunk_gap_total_s": 120.0}}, "server_gaps_apart", "note"),
     (CLOSED, {"server_account": ACCOUNT | {"preemptions": 2}}, "preempted", "note"),
-    (CLOSED, {"server_account": ACCOUNT | {"running_requests": {"mean": 6.0, "max": 6.0}, "waiting_requests": {"mean": 2.0, "max": 2.0}}}, "queued_at_server", "note"),
+    (CLOSED, {"server_account": ACCOUNT | {"running_requests": {"n": 3, "mean": 6.0, "max": 6.0}, "waiting_requests": {"n": 3, "mean": 2.0, "max": 2.0}}}, "queued_at_server", "note"),
     (CLOSED, {"gpu": {"devices": [{"index": 0, "throttled_ratio": {"power cap": 0.5}}]}}, "gpu_throttled", "note"),
     (CLOSED, {"gpu": {"devices": [{"index": 0, "throttled_ratio": {"power brake": 0.5}}]}}, "gpu_throttled", "doubtful"),
 ]  # fmt: skip

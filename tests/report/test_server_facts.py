@@ -20,9 +20,9 @@ def account() -> dict[str, Any]:
         "client_output_tokens_per_s": 1235.6,
         "prefix_cache_hit_ratio": 0.25,
         "preemptions": 3,
-        "running_requests": {"mean": 15.5, "max": 16.0},
+        "running_requests": {"n": 2, "mean": 15.5, "max": 16.0},
         "waiting_requests": None,
-        "kv_cache_usage_ratio": {"mean": 0.41, "max": 0.5},
+        "kv_cache_usage_ratio": {"n": 1, "mean": 0.41, "max": 0.5},
         "speculation": None,
         "times": {"ttft_s": told, "queue_s": told | {"mean": 0.002}},
         "client_times": {"ttft_s": {"n": 200, "mean": 0.025, "p50": 0.024, "p90": 0.05, "p95": 0.06, "p99": None}},
@@ -69,9 +69,9 @@ def test_figures_of_both_sides_stand_side_by_side() -> None:
 
 def test_what_only_the_server_knows() -> None:
     told = dict(account_facts({"server_account": account(), "prefix_cache_reset": True}))
-    assert told["running"] == "15.5 on average, 16.0 at most"
+    assert told["running"] == "15.5 on average, 16.0 at most, by 2 readings"
     assert told["waiting"] == "–"
-    assert told["KV cache in use"] == "41.0 % on average, 50.0 % at most"
+    assert told["KV cache in use"] == "41.0 % on average, 50.0 % at most, by 1 reading"
     assert told["prompt tokens cached"] == "25.0 %"
     assert told["prefix cache"] == "emptied before the run"
     assert "drafts" not in told
