@@ -228,6 +228,7 @@ def _question(run: Document) -> Document:
         "simulated": run["simulated"],
         "method_version": run["method_version"],
         "stamp_source": run["client"]["stamp_source"],
+        "proxy": bool(run["client"].get("proxy")),
     }
 
 

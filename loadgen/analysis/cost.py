@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from loadgen.analysis.verdict import Summary
+from loadgen.engine.pieces import pieces
 from loadgen.engine.record import MISSING, CountedBy, Outcome, Recording, Records
 from loadgen.load.price import Price
 
@@ -59,16 +60,19 @@ def _usd(price: Price, input_tokens: int | None, output_tokens: int | None) -> f
 
 def _paid_tokens(records: Records) -> tuple[int | None, int | None, int]:
     """(prompt tokens, output tokens, requests of which nobody told): sums over the ok requests, None where one is not known."""
-    ok = records.outcome == Outcome.OK
-    arrivals = np.diff(records.arrival_start)
-    # As in `measured`: an assumed count that is one a chunk is a guess, and any other the server's own sum.
-    told = (records.output_tokens >= 0) & (
-        (records.counted_by != CountedBy.ASSUMED) | (records.output_tokens != arrivals)
-    )
-    uncounted = int(np.count_nonzero(~ok & (records.sent_ns != MISSING) & (records.outcome != Outcome.HTTP_ERROR)))
-    inputs, outputs = records.prompt_tokens[ok], records.output_tokens[ok]
-    return (
-        int(inputs.sum(dtype=np.int64)) if not (inputs < 0).any() else None,
-        int(outputs.sum(dtype=np.int64)) if told[ok].all() else None,
-        uncounted,
-    )
+    input_tokens = output_tokens = uncounted = 0
+    inputs_told = outputs_told = True
+    for piece in pieces(records):
+        ok = piece.outcome == Outcome.OK
+        arrivals = np.diff(piece.arrival_start)
+        # As in `measured`: an assumed count that is one a chunk is a guess, and any other the server's own sum.
+        told = (piece.output_tokens >= 0) & (
+            (piece.counted_by != CountedBy.ASSUMED) | (piece.output_tokens != arrivals)
+        )
+        inputs, outputs = piece.prompt_tokens[ok], piece.output_tokens[ok]
+        inputs_told &= not (inputs < 0).any()
+        outputs_told &= bool(told[ok].all())
+        input_tokens += int(inputs.sum(dtype=np.int64))
+        output_tokens += int(outputs.sum(dtype=np.int64))
+        uncounted += int(np.count_nonzero(~ok & (piece.sent_ns != MISSING) & (piece.outcome != Outcome.HTTP_ERROR)))
+    return input_tokens if inputs_told else None, output_tokens if outputs_told else None, uncounted

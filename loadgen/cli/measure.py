@@ -173,7 +173,7 @@ def _measure(
     from loadgen.experiments.specfile import read_spec
     from loadgen.experiments.stop import Stop
     from loadgen.experiments.sweep import run_sweep
-    from loadgen.report.export import sweep_document
+    from loadgen.report.export import run_document, sweep_document
     from loadgen.store.repository import Store
 
     spec = read_spec(values, file)
@@ -184,7 +184,7 @@ def _measure(
         row = store.sweep(result.sweep_id)
     documents = list(result.documents)
     if as_json and single and documents:
-        show_json(documents[0])
+        show_json(run_document(row, documents[0]))
     elif as_json:
         show_json(sweep_document(row, documents))
     elif single and documents:

@@ -7,12 +7,15 @@ from rich.console import Console
 
 from loadgen.cli import tables
 from loadgen.cli.server_tables import server_account
+from loadgen.report.facts import import_line
 from loadgen.store.rows import SweepRow
 
 
 def show_sweep(console: Console, sweep: SweepRow, documents: Sequence[dict[str, Any]]) -> None:
-    """Title, table, findings."""
+    """Title, where it came from if it was imported, table, findings."""
     console.print(tables.sweep_title(sweep, documents))
+    if imported := import_line(documents[0].get("imported")):
+        console.print(f"imported {imported}", style="dim")
     console.print(tables.sweep_table(documents, console.width))
     _print_findings(console, documents)
 

@@ -30,7 +30,8 @@ def earlier_durations(db: str, runs: Sequence[RunSpec]) -> dict[str, float]:
     try:
         with Store.open(db, read_only=True) as store:
             for sweep in store.sweeps()[:_SWEEPS_LOOKED_THROUGH]:
-                for document in store.runs(sweep.sweep_id):
+                # What another machine needed for the same load says nothing of this one.
+                for document in store.runs(sweep.sweep_id) if sweep.imported is None else ():
                     if document["spec"]["point_hash"] in wanted and not document["interrupted"]:
                         took_s.setdefault(document["spec"]["point_hash"], document["elapsed_s"])
     except StoreError:

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from loadgen.analysis.verdict import merge_findings
 from loadgen.load.content import Workload
-from loadgen.report.facts import doctor_line, limits_line, turn_table
+from loadgen.report.facts import doctor_line, import_line, limits_line, turn_table
 from loadgen.report.labels import metric_label
 from loadgen.report.points import load_value, pool, spread_label
 from loadgen.report.readable import (
@@ -112,11 +112,14 @@ def sweep_table(documents: Sequence[Document], width: int) -> RenderableType:
 
 
 def sweep_title(sweep: SweepRow | None, documents: Sequence[Document]) -> Text:
-    """What was measured: SIMULATED first where it was, then model, server and how many runs."""
+    """What was measured: SIMULATED and IMPORTED first where it was, then model, server and how many runs."""
     first = documents[0]
     server, text = first["server"], Text()
     if first["simulated"]:
         text.append(" SIMULATED ", style="reverse bold yellow")
+        text.append(" ")
+    if first.get("imported"):
+        text.append(" IMPORTED ", style="reverse bold")
         text.append(" ")
     if any(map(is_unverified, documents)):
         text.append(" CERTIFICATE NOT VERIFIED ", style="reverse bold red")
@@ -236,6 +239,8 @@ def run_facts(document: Document) -> RenderableType:
         table.add_row("cost", cost)
     if doctor := doctor_line(document):
         table.add_row("doctor", doctor)
+    if imported := import_line(document.get("imported")):
+        table.add_row("imported", imported)
     return table
 
 
@@ -259,6 +264,8 @@ def sweeps_table(sweeps: Sequence[SweepRow], now: datetime) -> RenderableType:
         name = Text(sweep.name)
         if sweep.simulated:
             name.append(" SIMULATED", style="yellow")
+        if sweep.imported is not None:
+            name.append(" IMPORTED", style="dim")
         verdicts = Text()
         for status, count in (("valid", sweep.valid), ("doubtful", sweep.doubtful), ("invalid", sweep.invalid)):
             if count:

@@ -163,7 +163,7 @@ def measure(bench: Bench, run: RunSpec, position: int, repeat: int) -> MeasuredR
             run.rate_limits,
         )
         recording = _send(bench, task, host_load)
-    del task, schedule  # 16 bytes a request, which are not needed any more
+    del task, schedule  # whose files are not needed any more
     summary = summarise(run, recording)
     seen, measured = watching.seen(recording.origin_at), lay_out(run, recording.records)
     summary["client"] |= {"doctor": bench.doctor, "host_busy_ratio": host_load.busy_ratio, **_way(bench)}

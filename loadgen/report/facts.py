@@ -258,6 +258,11 @@ def doctor_line(run: Document) -> str:
     return "" if not doctor else f"{doctor['summary']} ({moment(doctor['measured_at'])})"
 
 
+def import_line(mark: Document | None) -> str:
+    """Where an imported result came from, and when; empty for one that was measured into this database."""
+    return "" if not mark else f"from {mark['file']}, {moment(mark['imported_at'])}, sha256 {mark['sha256']}"
+
+
 def limits_line(run: Document) -> str:
     """What limits made of the run: who waited, for how long, and who was refused; empty where there was neither."""
     limits = run.get("rate_limits")

@@ -5,7 +5,7 @@ shown, in the order in which it is shown.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 
 import loadgen
@@ -36,6 +36,7 @@ class SweepLine:
     progress: str
     status: str
     simulated: bool
+    imported: str  # from where; empty for what was measured into this database
     valid: int
     doubtful: int
     invalid: int
@@ -69,6 +70,7 @@ class SweepPage:
     status: str
     running: bool
     simulated: bool
+    imported: str
     valid: int
     doubtful: int
     invalid: int
@@ -103,6 +105,7 @@ class RunPage:
     started_ago: str
     status: str
     simulated: bool
+    imported: str
     interrupted: bool
     findings: tuple[MergedFinding, ...]
     highlights: tuple[Highlight, ...]
@@ -178,6 +181,7 @@ def sweeps_page(
             progress=f"{sweep.runs:,} / {sweep.planned_runs:,}",
             status=sweep.status,
             simulated=sweep.simulated,
+            imported=_imported(sweep),
             valid=sweep.valid,
             doubtful=sweep.doubtful,
             invalid=sweep.invalid,
@@ -205,6 +209,7 @@ def sweep_page(
         status=sweep.status,
         running=sweep.status == "running",
         simulated=sweep.simulated,
+        imported=_imported(sweep),
         valid=sweep.valid,
         doubtful=sweep.doubtful,
         invalid=sweep.invalid,
@@ -232,13 +237,16 @@ def _run_lines(runs: Sequence[Document]) -> tuple[RunLine, ...]:
 
 def run_page(
     run: Document,
-    records: Records,
+    records: Records | None,
     now: datetime | None,
     sweep_linked: bool = True,
     samples: Sequence[ServerSample] = (),
     gpus: Sequence[GpuSeries] = (),
 ) -> RunPage:
-    """One run: its document, the records behind it, and what was read of its server. `now` as for a sweep."""
+    """One run: its document, the records behind it (None where it was imported), and what was read of its server.
+
+    `now` as for a sweep.
+    """
     spec = run["spec"]
     charts, timeline, over_time = run_charts(run, records, samples, gpus)
     return RunPage(
@@ -254,6 +262,7 @@ def run_page(
         started_ago=ago(run["started_at"], now),
         status=run["verdict"]["status"],
         simulated=run["simulated"],
+        imported=facts.import_line(run.get("imported")),
         interrupted=run["interrupted"],
         findings=facts.findings([run]),
         highlights=facts.run_highlights(run),
@@ -277,6 +286,10 @@ def run_page(
         unverified=is_unverified(run),
         sweep_linked=sweep_linked,
     )
+
+
+def _imported(sweep: SweepRow) -> str:
+    return "" if sweep.imported is None else facts.import_line(asdict(sweep.imported))
 
 
 def server_name(server: Document) -> str:

@@ -25,13 +25,26 @@ DISTRIBUTIONS = ("ttft_s", "chunk_gap_s", "token_gap_s", "tpot_s", "e2e_latency_
 SPEC_FIELDS = frozenset(field.name for field in fields(RunSpec))
 
 
+WITHOUT_REQUESTS = Chart(
+    "timeline",
+    "Distributions and timeline",
+    "",
+    "Not drawn: an imported result has no requests, only the figures that were made of them.",
+    None,
+)
+
+
 def run_charts(
-    run: Document, records: Records, samples: Sequence[ServerSample] = (), gpus: Sequence[GpuSeries] = ()
+    run: Document, records: Records | None, samples: Sequence[ServerSample] = (), gpus: Sequence[GpuSeries] = ()
 ) -> tuple[tuple[Chart, ...], Chart, tuple[Chart, ...]]:
     """The distributions of a run's page, in order, its timeline, and what its server did over time.
 
+    Without `records` a sentence stands in their place.
+
     The values are those that the run's figures were made of: the same formulas over the same window.
     """
+    if records is None:
+        return (), WITHOUT_REQUESTS, ()
     spec = RunSpec.from_json({key: value for key, value in run["spec"].items() if key in SPEC_FIELDS})
     measured = measure(spec, records)
     charts = []

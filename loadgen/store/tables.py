@@ -54,6 +54,7 @@ class Sweep(Entity):
     created_at: Mapped[str]
     environment_hash: Mapped[str] = mapped_column(ForeignKey("environment.environment_hash"))
     server: Mapped[dict[str, Any]]
+    imported: Mapped[dict[str, Any] | None]  # file, sha256, imported_at; NULL: measured into this database
 
 
 class Run(Entity):

@@ -1,6 +1,7 @@
 """Start what a launch asks for, and wait until it answers a request."""
 
 import fcntl
+import os
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -121,6 +122,8 @@ def _settled(folder: Path) -> ServerState | None:
 
 def _look_at(launch: Launch, folder: Path) -> RunningServer:
     """Record a server that is somebody else's, once it has answered."""
+    if launch.api_key_env is not None and not os.environ.get(launch.api_key_env):
+        raise UsageError(f"{launch.profile_name} wants a key: set the environment variable {launch.api_key_env}")
     started_at = now()
     try:
         answered = ask(launch.url, launch.model, launch.endpoint, key_headers(launch.api_key_env))

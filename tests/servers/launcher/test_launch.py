@@ -110,6 +110,11 @@ def test_an_external_server_has_no_command_and_takes_no_changes() -> None:
         launch_of(theirs, Overrides(port=1))
 
 
+def test_an_abstract_profile_is_not_served() -> None:
+    with pytest.raises(UsageError, match="only there to be extended"):
+        launch_of(profile(abstract=True))
+
+
 def test_keys_and_tokens_are_not_shown() -> None:
     words = [
         "vllm",
