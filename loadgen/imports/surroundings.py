@@ -21,8 +21,9 @@ class Bucketed(Part):
 
 
 class Through(Part):
-    """A gauge over the window."""
+    """A gauge over the window, by so many readings."""
 
+    n: int
     mean: Number
     max: Number
 
