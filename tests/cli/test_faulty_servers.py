@@ -61,7 +61,7 @@ LEGAL = {
     "no-space": Harmless(),
     "split-characters": Harmless(),
     "long-line": Harmless(),
-    "two-choices": Harmless(2 * TOKENS, findings=frozenset({"output_length_off"}), invalid=True),
+    "two-choices": Harmless(2 * TOKENS, findings=frozenset({"output_length_off", "server_gaps_apart"}), invalid=True),
     "until-close": Harmless(),
     "http-1.0": Harmless(),
     "early-hints": Harmless(),
