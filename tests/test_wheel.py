@@ -102,6 +102,16 @@ def test_the_models_of_the_study_are_in_the_wheel(packages: Path) -> None:
     assert shipped
 
 
+def test_the_server_profiles_are_found_away_from_the_checkout(environment: Path, tmp_path: Path) -> None:
+    command = [str(environment / "bin/loadgen"), "profiles", "list", "--json"]
+    listed = subprocess.run(
+        command, cwd=tmp_path, env=outside(environment), capture_output=True, text=True, timeout=60, check=True
+    )
+    rows = json.loads(listed.stdout)["profiles"]
+    assert {"mixtral-tp4", "tiny-mixtral", "simulated"} <= {row["name"] for row in rows}
+    assert all(Path(row["path"]).is_relative_to(environment) for row in rows)
+
+
 def test_it_measures_its_own_simulator_and_shows_the_result(environment: Path, tmp_path: Path) -> None:
     database = f"sqlite:///{tmp_path / 'loadgen.db'}"
     with serving(environment, tmp_path, "/health", "simulate", "--ttft-s", "0.01", "--gap-s", "0.001") as simulator:

@@ -124,18 +124,39 @@ def _read(names: Sequence[str]) -> tuple[list["ProfileFile"], list[tuple[str, li
         try:
             files.append(read_profile(name))
         except UsageError as error:
-            broken.append((name, [{"severity": "error", "message": str(error)}]))
+            broken.append((Path(name).name.removesuffix(".yaml"), [{"severity": "error", "message": str(error)}]))
     return files, broken
 
 
 def _result(file: "ProfileFile", installed: "Vllm | None", parsed: "Parsed | None") -> dict[str, Any]:
     from loadgen.servers.profiles.checks import findings
 
-    found = [*findings(file, installed, parsed), *_of_sweep(file)]
+    found = [*findings(file, installed, parsed), *_of_simulator(file), *_of_sweep(file)]
     severities = {finding.severity for finding in found}
     status = next((worst for worst in ("error", "unchecked") if worst in severities), "ok")
     told = [{"severity": finding.severity, "message": finding.message} for finding in found]
     return {"name": file.profile.name, "status": status, "findings": told}
+
+
+def _of_simulator(file: "ProfileFile") -> list["Finding"]:
+    """Whether `loadgen simulate` takes the flags of a simulated server."""
+    from typer.exceptions import TyperException
+
+    from loadgen.cli.simulate import simulate
+    from loadgen.servers.profiles.checks import Finding
+    from loadgen.servers.profiles.command import argv
+
+    if file.profile.launcher != "simulator" or file.profile.abstract:
+        return []
+    command = typer.Typer()
+    command.command()(simulate)
+    words = argv(file.profile)
+    try:
+        typer.main.get_command(command).make_context("simulate", words[words.index("simulate") + 1 :])
+    except TyperException as error:
+        said = " ".join(error.format_message().split())
+        return [Finding("error", f"{file.origin.name('arguments')}: `loadgen simulate` says: {said}")]
+    return []
 
 
 def _of_sweep(file: "ProfileFile") -> list["Finding"]:

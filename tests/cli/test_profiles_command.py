@@ -11,6 +11,8 @@ from loadgen.errors import ExitCode
 BAD_KEY = "description: d\nmodel: m\nneeds: {gpus: 0}\nlancher: local\n"
 BAD_MODEL = "description: d\nmodel: mistralai/Mixtral-8x7B\narchitecture: mixtral-8x7b\nneeds: {gpus: 0}\n"
 BAD_GRID = "extends: simulated\ndescription: d\nsweep: {concurrency: [1, 0]}\n"
+BAD_FLAG = "extends: simulated\ndescription: d\narguments: {ttft: 1}\n"
+BAD_VALUE = "extends: simulated\ndescription: d\narguments: {ttft-s: soon}\n"
 FOLDER_AWAY = "description: d\nmodel: ./away\nneeds: {gpus: 0}\n"
 
 
@@ -107,6 +109,8 @@ def test_all_of_them_pass_and_no_vllm_is_said_to_be_missing(capsys: pytest.Captu
             BAD_MODEL,
             "'model' in bad.yaml line 2 is 'mistralai/Mixtral-8x7B', which is neither a folder here nor the id of",
         ),
+        (BAD_FLAG, "'arguments' in bad.yaml line 3: `loadgen simulate` says: No such option: --ttft"),
+        (BAD_VALUE, "'arguments' in bad.yaml line 3: `loadgen simulate` says: Invalid value for '--ttft-s': "),
         (BAD_GRID, "'concurrency' in bad.yaml line 3 must be at least 1, not 0"),
     ],
 )
@@ -120,9 +124,8 @@ def test_a_mistake_is_told_and_fails(
     assert document["vllm"] is None
     results = {result["name"]: result for result in document["profiles"]}
     assert results["simulated"] == {"name": "simulated", "status": "ok", "findings": []}
-    (bad,) = (result for name, result in results.items() if name.startswith("bad"))
-    assert bad["status"] == "error"
-    assert bad["findings"][0]["message"].startswith(sentence)
+    assert results["bad"]["status"] == "error"
+    assert results["bad"]["findings"][0]["message"].startswith(sentence)
 
 
 def test_what_could_not_be_looked_at_fails_only_when_asked(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -52,8 +52,9 @@ def findings(file: ProfileFile, vllm: Vllm | None, parsed: Parsed | None) -> lis
     if (unknown := _unknown_architecture(file)) is not None:
         return [Finding("error", unknown)]
     found = _of_parser(file, vllm, parsed)
+    wrong_flags = any(finding.severity == "error" for finding in found)  # by which no memory can be reckoned
     if not profile.abstract:
-        found += [*_of_model(file), *_of_memory(file, vllm)]
+        found += [*_of_model(file), *([] if wrong_flags else _of_memory(file, vllm))]
     return sorted(found, key=lambda finding: ("error", "unchecked", "note").index(finding.severity))
 
 

@@ -32,6 +32,13 @@ def examined(commands: dict[str, list[str]]) -> dict[str, Any]:
     """What the parser says of each command, and what it knows."""
     import vllm.config
     import vllm.envs
+    from vllm import platforms
+
+    if platforms.current_platform.is_unspecified():  # a build for GPUs where there is none; `vllm bench` does the same
+        from vllm.platforms.cpu import CpuPlatform
+
+        platforms.current_platform = CpuPlatform()
+
     from vllm.entrypoints.cli.serve import cmd_init
     from vllm.utils.argparse_utils import FlexibleArgumentParser
 

@@ -78,7 +78,6 @@ def test_every_model_of_table_1_has_a_profile() -> None:
         ("mixtral-fp8", "0.26.0", "--quantization fp8"),
         ("mixtral-fp8-dummy", "0.26.0", "--quantization fp8"),
         ("deepseek-vl2", "0.32.0", """--limit-mm-per-prompt '{"image":1}'"""),
-        ("deepseek-vl2", "0.26.0", """--hf-overrides '{"architectures":["DeepseekVLV2ForCausalLM"]}'"""),
         (
             "qwen3-30b-a3b-draft-1.7b",
             "0.32.0",
