@@ -38,6 +38,7 @@ from loadgen.servers.counting import chunk_counts_to_ask
 from loadgen.servers.endpoint import EndpointFacts, Headers, TokenCounter
 from loadgen.servers.environment import environment
 from loadgen.servers.host_load import HostLoad
+from loadgen.servers.launcher.running import RunningServer
 from loadgen.servers.secrets import redact
 from loadgen.servers.telemetry import Scrape, Telemetry
 from loadgen.store.rows import ServerSample
@@ -59,6 +60,11 @@ class Bench:
     dataset: Dataset | None = None
     doctor: dict[str, Any] | None = None  # what the doctor last found on this host, as runs keep it
     trace: Trace | None = None
+    launched: RunningServer | None = None  # where loadgen has started the server
+
+    def server(self, model: str) -> dict[str, Any]:
+        """The run document's `server`."""
+        return server_document(self.facts, model, self.launched)
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,12 +176,17 @@ def measure(bench: Bench, run: RunSpec, position: int, repeat: int) -> MeasuredR
             "load_label": run.load_label,
             "schedule_hash": schedule_hash,
         },
-        "server": bench.facts.to_json(run.model),
+        "server": bench.server(run.model),
         "environment": environment(),
         **summary,
         "verdict": judge(run, summary).to_json(),
     }
     return MeasuredRun(document, recording.records, taken, recording.failure, recording.refusal)
+
+
+def server_document(facts: EndpointFacts, model: str, launched: RunningServer | None) -> dict[str, Any]:
+    """What a server says of itself, and how it was started where that was loadgen's doing."""
+    return facts.to_json(model) | ({} if launched is None else launched.to_json())
 
 
 def samples(origin_at: str, scrapes: Sequence[Scrape]) -> tuple[ServerSample, ...]:

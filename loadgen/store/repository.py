@@ -77,6 +77,8 @@ class Store:
                     created_at=sweep.created_at,
                     environment_hash=_keep_environment(session, sweep.environment),
                     server=sweep.server,
+                    group_id=sweep.group_id,
+                    start_failure=sweep.start_failure,
                 )
             )
 
@@ -133,15 +135,28 @@ class Store:
             found = _resolve(session, "sweep", tables.Sweep.sweep_id, sweep_id)
         return self._sweep_rows(tables.Sweep.sweep_id == found)[0]
 
-    def resumable(self, spec_hash: str) -> SweepRow | None:
-        """The newest sweep of that resolved spec which did not finish; "running" counts: its process may have been killed."""
-        found = self._sweep_rows(tables.Sweep.spec_hash == spec_hash, tables.Sweep.status != "finished")
-        return found[0] if found else None
+    def resumable(self, spec_hash: str, group_id: str | None = None) -> SweepRow | None:
+        """The newest sweep of that resolved spec which did not finish, in that group or in none.
 
-    def finished(self, spec_hash: str) -> SweepRow | None:
-        """The newest sweep of that resolved spec which finished."""
-        found = self._sweep_rows(tables.Sweep.spec_hash == spec_hash, tables.Sweep.status == "finished")
-        return found[0] if found else None
+        "running" counts, since its process may have been killed; a sweep whose server did not start has nothing to go on with.
+        """
+        return self._newest(
+            spec_hash, group_id, tables.Sweep.status != "finished", tables.Sweep.start_failure.is_(None)
+        )
+
+    def finished(self, spec_hash: str, group_id: str | None = None) -> SweepRow | None:
+        """The newest sweep of that resolved spec which finished, in that group or in none."""
+        return self._newest(spec_hash, group_id, tables.Sweep.status == "finished")
+
+    def group(self, group_id: str) -> list[SweepRow]:
+        """The sweeps of the group (id or unique beginning), the oldest first. Raises `NotFoundError`.
+
+        Of several attempts at one variant only the latest counts: those before it did not start.
+        """
+        with self._read() as session:
+            found = _resolve(session, "group", tables.Sweep.group_id, group_id)
+        newest = {sweep.spec_hash: sweep for sweep in reversed(self._sweep_rows(tables.Sweep.group_id == found))}
+        return list(newest.values())
 
     def runs(self, sweep_id: str) -> list[dict[str, Any]]:
         """The run documents of the sweep (id or unique beginning), in the order they ran. Reads no request.
@@ -178,6 +193,11 @@ class Store:
             query = select(sample.at_ns, sample.values).where(sample.run_number == number)
             rows = session.execute(query.order_by(sample.sample_number)).all()
         return [ServerSample(at_ns=at_ns, values=values) for at_ns, values in rows]
+
+    def _newest(self, spec_hash: str, group_id: str | None, *conditions: Any) -> SweepRow | None:
+        in_group = tables.Sweep.group_id.is_(None) if group_id is None else tables.Sweep.group_id == group_id
+        found = self._sweep_rows(tables.Sweep.spec_hash == spec_hash, in_group, *conditions)
+        return found[0] if found else None
 
     def _sweep_rows(self, *conditions: Any) -> list[SweepRow]:
         """The sweeps as they stand: one that is running by the record, and that nobody holds any more, is stopped."""
@@ -284,6 +304,8 @@ def _sweep_row(
         created_at=sweep.created_at,
         environment=environment,
         server=sweep.server,
+        group_id=sweep.group_id,
+        start_failure=sweep.start_failure,
         runs=runs or 0,
         valid=valid or 0,
         doubtful=doubtful or 0,
@@ -311,9 +333,8 @@ def _resolve(session: Session, kind: str, column: Any, given: str) -> str:
     """The full id for an id or its beginning."""
     if session.scalar(select(column).where(column == given)) is not None:
         return given
-    fitting = list(
-        session.scalars(select(column).where(column.startswith(given, autoescape=True)).order_by(column).limit(4))
-    )
+    beginning = select(column).distinct().where(column.startswith(given, autoescape=True))
+    fitting = list(session.scalars(beginning.order_by(column).limit(4)))
     if len(fitting) == 1:
         return str(fitting[0])
     if not fitting:

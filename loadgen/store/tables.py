@@ -42,7 +42,7 @@ class Sweep(Entity):
     """Load points on one server. `status` is the one column of the database that ever changes."""
 
     __tablename__ = "sweep"
-    __table_args__ = (Index(None, "spec_hash"),)
+    __table_args__ = (Index(None, "spec_hash"), Index(None, "group_id"))
 
     sweep_id: Mapped[str] = mapped_column(primary_key=True)
     name: Mapped[str]
@@ -54,6 +54,8 @@ class Sweep(Entity):
     created_at: Mapped[str]
     environment_hash: Mapped[str] = mapped_column(ForeignKey("environment.environment_hash"))
     server: Mapped[dict[str, Any]]
+    group_id: Mapped[str | None]  # of sweeps over variants of a server, that were asked for together
+    start_failure: Mapped[dict[str, Any] | None]  # why the server did not start, where it did not
 
 
 class Run(Entity):
