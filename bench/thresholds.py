@@ -37,6 +37,7 @@ from rich.console import Console
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from bench.deviations import FIGURES, digest, show
+from loadgen.analysis.measured import measure as lay_out
 from loadgen.analysis.server_account import server_account
 from loadgen.analysis.summary import summarise
 from loadgen.analysis.validity import judge
@@ -240,7 +241,7 @@ def carry_out(work: Work) -> dict[str, Any]:
             requests=work.requests,
         )
         summary = summarise(spec, Recording(records, outline.client, outline.origin_at))
-        account = server_account([(-1, counted_before), (1, counted_after)], records) or {}
+        account = server_account([(-1, counted_before), (1, counted_after)], lay_out(spec, records)) or {}
         summary["server_account"] = account
     return {
         "requests": summary["outcomes"]["planned"],

@@ -22,6 +22,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "analysis": {"errors", "load", "engine", "moe"},
     "store": {"errors", "load", "engine", "moe", "servers", "analysis"},
     "report": {"errors", "load", "engine", "moe", "servers", "analysis", "store"},
+    "imports": {"errors", "load", "analysis", "store"},
     "experiments": {"errors", "inputs", "load", "engine", "moe", "servers", "analysis", "store"},
     "web": {"errors", "load", "engine", "moe", "servers", "analysis", "store", "report"},
     "cli": {
@@ -34,6 +35,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "analysis",
         "store",
         "report",
+        "imports",
         "experiments",
         "web",
     },

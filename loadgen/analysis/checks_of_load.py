@@ -185,6 +185,14 @@ def output_length_off(spec: RunSpec, summary: Summary, limits: Limits) -> Observ
     if severity is None:
         return None
     longer = length["mean"] > length["asked"]
+    if not length.get("can_be_asked", True) and not longer:
+        return Observation(
+            "note",
+            f"{_off_message('Answers', length)} This server cannot be asked to go on past the end that the model finds, and every "
+            "figure is of the lengths that came.",
+            "compare gaps, TPOT and tokens per second, which are per token; end-to-end latency is that of answers of this length",
+            off_ratio,
+        )
     return Observation(
         severity,
         _off_message("Answers", length),

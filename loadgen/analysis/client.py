@@ -7,16 +7,16 @@ from typing import Any
 
 import numpy as np
 
+from loadgen.analysis.distributions import distribution_of
 from loadgen.analysis.measured import Measured
 from loadgen.analysis.stats import FloatArray, distribution
-from loadgen.engine.record import MISSING, Bool, ClientFacts
+from loadgen.engine.record import MISSING, Bool, ClientFacts, Records
 
 
 def client_facts(measured: Measured, client: ClientFacts) -> dict[str, Any]:
     """Plain JSON values. Delays and lags in seconds; `cpu_ratio` is the share of one core that the busiest worker used."""
-    records = measured.records
-    arrivals = len(records.arrival_ns)
-    opened_ns = records.connect_ns[records.connect_ns != MISSING]
+    arrivals = len(measured.records.arrival_ns)
+    coalesced = sum(int(np.count_nonzero(piece.records.arrival_coalesced)) for piece in measured.pieces())
     return {
         "stamp_source": client.stamp_source,
         "workers": client.workers,
@@ -28,11 +28,14 @@ def client_facts(measured: Measured, client: ClientFacts) -> dict[str, Any]:
         "events": arrivals,
         "reads": client.reads,
         "loop_lag_s": distribution(client.loop_lag_ns / 1e9),
-        "send_delay_s": distribution(_send_delay_s(measured, np.ones(len(records), np.bool_))),
-        "measured_send_delay_s": distribution(_send_delay_s(measured, measured.window.requests)),
-        "coalesced_ratio": int(np.count_nonzero(records.arrival_coalesced)) / arrivals if arrivals else None,
+        "send_delay_s": distribution_of(_send_delay_s(piece.records) for piece in measured.pieces()),
+        "measured_send_delay_s": distribution_of(
+            _send_delay_s(piece.records, piece.in_window) for piece in measured.pieces()
+        ),
+        "coalesced_ratio": coalesced / arrivals if arrivals else None,
         "first_content_coalesced_ratio": _first_content_coalesced_ratio(measured),
-        "connect_s": distribution(opened_ns / 1e9),
+        "connect_s": distribution_of(_connect_s(piece.records) for piece in measured.pieces()),
+        "network_rtt_s": distribution(client.network_rtt_ns / 1e9) if len(client.network_rtt_ns) else None,
         "clock_step_s": client.clock_step_ns / 1e9,
         "connections_opened": client.connections_opened,
         "connections_reopened": client.connections_reopened,
@@ -45,11 +48,17 @@ def _busiest_cpu_s(client: ClientFacts) -> float:
     return client.cpu_s if client.busiest_cpu_s is None else client.busiest_cpu_s
 
 
-def _send_delay_s(measured: Measured, rows: Bool) -> FloatArray:
-    """How much later than due each request of `rows` that was sent went out, without what a limit held it back."""
-    records = measured.records
-    rows = rows & (records.sent_ns != MISSING) & (records.due_ns != MISSING)
+def _send_delay_s(records: Records, rows: Bool | None = None) -> FloatArray:
+    """How much later than due each request of `rows`, or of all, went out if it did, without what a limit held it back."""
+    sent = (records.sent_ns != MISSING) & (records.due_ns != MISSING)
+    rows = sent if rows is None else sent & rows
     return (records.sent_ns[rows] - records.due_ns[rows] - records.limit_wait_ns[rows]) / 1e9
+
+
+def _connect_s(records: Records) -> FloatArray:
+    """How long it took to open each connection."""
+    opened_s: FloatArray = records.connect_ns[records.connect_ns != MISSING] / 1e9
+    return opened_s
 
 
 def _first_content_coalesced_ratio(measured: Measured) -> float | None:
@@ -57,7 +66,9 @@ def _first_content_coalesced_ratio(measured: Measured) -> float | None:
 
     The stamp is that of the later one, so the TTFT of such a request is only an upper bound.
     """
-    answered = int(np.count_nonzero(measured.answered))
-    several = np.flatnonzero(measured.answered & (measured.arrivals > 1))
-    shared = measured.records.arrival_coalesced[measured.records.arrival_start[several] + 1]
-    return int(np.count_nonzero(shared)) / answered if answered else None
+    shared = 0
+    for piece in measured.pieces():
+        several = np.flatnonzero(piece.answered & (piece.arrivals > 1))
+        shared += int(np.count_nonzero(piece.records.arrival_coalesced[piece.records.arrival_start[several] + 1]))
+    answered = measured.count(lambda piece: piece.answered)
+    return shared / answered if answered else None

@@ -9,7 +9,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from loadgen.analysis.metrics import METRICS, Metric
+from loadgen.analysis.metric import Metric
+from loadgen.analysis.metrics import METRICS
 from loadgen.analysis.stats import PERCENTILES, Change, change
 from loadgen.errors import UsageError
 
@@ -227,6 +228,7 @@ def _question(run: Document) -> Document:
         "simulated": run["simulated"],
         "method_version": run["method_version"],
         "stamp_source": run["client"]["stamp_source"],
+        "proxy": bool(run["client"].get("proxy")),
     }
 
 

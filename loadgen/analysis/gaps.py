@@ -4,20 +4,16 @@ Imports NumPy and the column types of engine. No gap ever spans two requests, no
 are made side by side have gaps of their own.
 """
 
-from collections.abc import Iterator
-
 import numpy as np
 
 from loadgen.analysis.stats import FloatArray
 from loadgen.engine.record import Bool, Int32, Records
 
-_ROWS_AT_ONCE = 4_096  # bounds the memory that is needed on the way, whatever the number of requests
-
 
 def chunk_gaps_s(records: Records, rows: Bool) -> FloatArray:
     """Seconds between successive content chunks of each of the selected `rows`, end to end: arrivals − 1 a choice."""
-    pieces = [_gaps_s(records, *piece)[0] for piece in _pieces(records, rows)]
-    return np.concatenate([np.empty(0), *pieces])
+    owner = _owner(records)
+    return _gaps_s(records, owner, rows[owner])[0]
 
 
 def token_gaps_s(records: Records, rows: Bool) -> FloatArray:
@@ -26,25 +22,20 @@ def token_gaps_s(records: Records, rows: Bool) -> FloatArray:
     The tokens of a choice's first chunk have no gap before them that we could know, and are left out. A chunk that
     carried no token lends its time to the next one that does, so that time is neither lost nor counted twice.
     """
-    pieces = []
-    for within, owner, chosen in _pieces(records, rows):
-        gaps_s, tokens = _gaps_s(records, within, owner, chosen & (records.arrival_tokens[within] > 0))
-        pieces.append(np.repeat(gaps_s / tokens, tokens))
-    return np.concatenate([np.empty(0), *pieces])
+    owner = _owner(records)
+    gaps_s, tokens = _gaps_s(records, owner, rows[owner] & (records.arrival_tokens > 0))
+    return np.repeat(gaps_s / tokens, tokens)
 
 
-def _pieces(records: Records, rows: Bool) -> Iterator[tuple[slice, Int32, Bool]]:
-    """Some rows after the other: where their arrivals lie, to which of them each belongs, and whether that one is selected."""
-    for first in range(0, len(records), _ROWS_AT_ONCE):
-        start = records.arrival_start[first : first + _ROWS_AT_ONCE + 1]
-        owner = np.repeat(np.arange(len(start) - 1, dtype=np.int32), np.diff(start))
-        yield slice(int(start[0]), int(start[-1])), owner, rows[first : first + _ROWS_AT_ONCE][owner]
+def _owner(records: Records) -> Int32:
+    """To which row each arrival belongs."""
+    return np.repeat(np.arange(len(records), dtype=np.int32), np.diff(records.arrival_start))
 
 
-def _gaps_s(records: Records, within: slice, owner: Int32, chosen: Bool) -> tuple[FloatArray, Int32]:
+def _gaps_s(records: Records, owner: Int32, chosen: Bool) -> tuple[FloatArray, Int32]:
     """Gaps between neighbours among the `chosen` arrivals of the same owner and choice, and the tokens that ended each."""
-    stamps_ns, tokens = records.arrival_ns[within][chosen], records.arrival_tokens[within][chosen]
-    owners, choices = owner[chosen], records.arrival_choice[within][chosen]
+    stamps_ns, tokens = records.arrival_ns[chosen], records.arrival_tokens[chosen]
+    owners, choices = owner[chosen], records.arrival_choice[chosen]
     same = owners[1:] == owners[:-1]
     if choices.any():
         order = np.lexsort((choices, owners))  # stable: within one choice the order of arrival stays

@@ -1,79 +1,120 @@
 """The facts of one run laid out for the formulas: its records, its window, and the edges of each answer.
 
-Imports load and engine. Computes nothing that a person would read; `metrics` does.
+Imports load and engine. Computes nothing that a person would read; `metrics` does. All of a run's rows at once would take as
+much memory as the run was long, so figures are made piece by piece: `Measured.pieces`.
 """
 
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
 from loadgen.analysis.window import Window, measured_window
-from loadgen.engine.columns import let_go
+from loadgen.engine.pieces import pieces
 from loadgen.engine.record import MISSING, Bool, CountedBy, Int64, Outcome, Records
 from loadgen.load.spec import RunSpec
 
 
-@dataclass(frozen=True, slots=True)
-class Measured:
-    """One run, ready to be measured. Arrays have one entry a row of `records`."""
+@dataclass(frozen=True)
+class Answers:
+    """Rows of a run, and what follows from each of them alone. Arrays have one entry a row of `records`."""
 
-    spec: RunSpec
     records: Records
     window: Window
-    ok: Bool  # ended ok, anywhere in the run
-    answered: Bool  # ok, in the window, and carried content: the requests whose latencies are reported
-    arrivals: Int64  # how many chunks of content it got
-    first_ns: Int64  # stamp of its first content; MISSING without any
-    last_ns: Int64  # stamp of its last content; MISSING without any
-    choices: Int64  # how many answers it got side by side; 1 without any content
-    counted: Bool  # we know how many tokens each of its chunks carried
-    totalled: Bool  # we know how many tokens it got in all: usage may tell the sum and leave the chunks to guess
 
-    @property
-    def chunks_known(self) -> bool:
-        """Whether the tokens of every chunk are known, for all requests whose latencies are reported."""
-        return bool(self.counted[self.answered].all())
+    @cached_property
+    def ok(self) -> Bool:
+        """It ended ok, anywhere in the run."""
+        ok: Bool = self.records.outcome == Outcome.OK
+        return ok
 
-    @property
-    def prompts_as_asked(self) -> bool:
-        """Whether the server counted in each ok request's prompt exactly the tokens asked, and there is one to tell by."""
-        records, ok = self.records, self.ok
-        return bool(ok.any() and (records.prompt_tokens[ok] == records.prompt_tokens_asked[ok]).all())
+    @cached_property
+    def in_window(self) -> Bool:
+        """It belongs to the window, whatever its outcome."""
+        return self.window.requests_of(self.records)
 
-    @property
-    def totals_known(self) -> bool:
-        """Whether the number of output tokens is known of every ok request of the run."""
-        return bool(self.totalled[self.ok].all())
+    @cached_property
+    def answered(self) -> Bool:
+        """Ok, in the window, and carried content: the requests whose latencies are reported."""
+        return self.ok & self.in_window & (self.arrivals > 0)
+
+    @cached_property
+    def arrivals(self) -> Int64:
+        """How many chunks of content it got."""
+        return np.diff(self.records.arrival_start)
+
+    @cached_property
+    def first_ns(self) -> Int64:
+        """Stamp of its first content; MISSING without any."""
+        return self._stamps_ns(self.records.arrival_start[:-1])
+
+    @cached_property
+    def last_ns(self) -> Int64:
+        """Stamp of its last content; MISSING without any."""
+        return self._stamps_ns(self.records.arrival_start[1:] - 1)
+
+    @cached_property
+    def choices(self) -> Int64:
+        """How many answers it got side by side; 1 without any content."""
+        choices = np.ones(len(self.records), np.int64)
+        if self.records.arrival_choice.any():
+            some = self.arrivals > 0
+            begin = self.records.arrival_start[:-1][some]
+            choices[some] = np.maximum.reduceat(self.records.arrival_choice, begin) + 1
+        return choices
+
+    @cached_property
+    def counted(self) -> Bool:
+        """We know how many tokens each of its chunks carried."""
+        counted: Bool = self.records.counted_by != CountedBy.ASSUMED
+        return counted
+
+    @cached_property
+    def totalled(self) -> Bool:
+        """We know how many tokens it got in all: usage may tell the sum and leave the chunks to guess."""
+        # An assumed count that is not one a chunk is the server's own sum, which the chunks did not add up to.
+        told = self.records.output_tokens
+        totalled: Bool = (told >= 0) & (self.counted | (told != self.arrivals))
+        return totalled
+
+    def _stamps_ns(self, places: Int64) -> Int64:
+        some = self.arrivals > 0
+        stamps_ns = np.full(len(self.records), MISSING, np.int64)
+        stamps_ns[some] = self.records.arrival_ns[places[some]]
+        return stamps_ns
+
+
+@dataclass(frozen=True)
+class Measured(Answers):
+    """One run, ready to be measured, or a piece of it. The facts that stand here are of the whole run in either case."""
+
+    spec: RunSpec
+    chunks_known: bool  # the tokens of every chunk are known, for all requests whose latencies are reported
+    totals_known: bool  # the number of output tokens is known of every ok request of the run
+    prompts_as_asked: (
+        bool  # in each ok request's prompt the server counted exactly the tokens asked; there is one to tell by
+    )
+    some_waited: bool  # a limit held back some request
+
+    def pieces(self) -> Iterator["Measured"]:
+        """All rows in order, some at a time; what was looked at of a piece is let go of before the next."""
+        return (replace(self, records=records) for records in pieces(self.records))
+
+    def count(self, chosen: Callable[["Measured"], Bool]) -> int:
+        """How many rows there are that `chosen` says yes to, asked piece by piece."""
+        return sum(int(np.count_nonzero(chosen(piece))) for piece in self.pieces())
 
 
 def measure(spec: RunSpec, records: Records) -> Measured:
     """Lay out the records of a run of `spec`."""
     window = measured_window(spec, records)
-    let_go(records)
-    begin, end = records.arrival_start[:-1], records.arrival_start[1:]
-    arrivals = end - begin
-    some = arrivals > 0
-    choices = np.ones(len(records), np.int64)
-    if records.arrival_choice.any():
-        choices[some] = np.maximum.reduceat(records.arrival_choice, begin[some]) + 1
-    first_ns = np.full(len(records), MISSING, np.int64)
-    last_ns = first_ns.copy()
-    first_ns[some] = records.arrival_ns[begin[some]]
-    last_ns[some] = records.arrival_ns[end[some] - 1]
-    ok = records.outcome == Outcome.OK
-    counted = records.counted_by != CountedBy.ASSUMED
-    # An assumed count that is not one a chunk is the server's own sum, which the chunks did not add up to.
-    totalled = (records.output_tokens >= 0) & (counted | (records.output_tokens != arrivals))
-    return Measured(
-        spec=spec,
-        records=records,
-        window=window,
-        ok=ok,
-        answered=ok & window.requests & some,
-        arrivals=arrivals,
-        choices=choices,
-        first_ns=first_ns,
-        last_ns=last_ns,
-        counted=counted,
-        totalled=totalled,
-    )
+    some_ok, chunks_known, totals_known, as_asked, some_waited = False, True, True, True, False
+    for piece in pieces(records):
+        rows = Answers(piece, window)
+        some_ok |= bool(rows.ok.any())
+        chunks_known &= bool(rows.counted[rows.answered].all())
+        totals_known &= bool(rows.totalled[rows.ok].all())
+        as_asked &= bool((piece.prompt_tokens == piece.prompt_tokens_asked)[rows.ok].all())
+        some_waited |= bool(piece.limit_wait_ns.any())
+    return Measured(records, window, spec, chunks_known, totals_known, some_ok and as_asked, some_waited)

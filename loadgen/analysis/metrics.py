@@ -5,43 +5,20 @@ CHANGELOG under "Measurement changes".
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Literal
 
 import numpy as np
 
+from loadgen.analysis.distributions import sum_of
 from loadgen.analysis.gaps import chunk_gaps_s, token_gaps_s
 from loadgen.analysis.measured import Measured
+from loadgen.analysis.metric import Metric
 from loadgen.analysis.paper import PaperFigures, paper_figures
+from loadgen.analysis.provider_time import PROVIDER_METRICS
 from loadgen.analysis.rate_limits import limit_wait_s
 from loadgen.analysis.stats import FloatArray
 from loadgen.engine.record import Bool, Int64, Outcome
 
 METHOD_VERSION = 2
-
-
-@dataclass(frozen=True, slots=True)
-class Metric:
-    """One figure of a run. `compute` gives the samples of a distribution, or the scalar; None: not to be had from this run."""
-
-    key: str  # where the run document has it; dots go down into objects
-    label: str  # for people
-    unit: Literal["s", "tokens", "tokens/s", "requests/s", "ratio"]
-    kind: Literal["distribution", "scalar"]
-    better: Literal["lower", "higher"] | None  # None: neither is
-    formula: str
-    window: str  # which requests, arrivals or moments it is made from
-    doc: str  # what it tells, in a sentence
-    compute: Callable[[Measured], FloatArray | float | None]
-
-    def of(self, document: dict[str, Any]) -> Any:
-        """This metric's entry in a run document or summary: a distribution, a number, or None."""
-        entry: Any = document
-        for part in self.key.split("."):
-            if entry is None:
-                return None
-            entry = entry.get(part)  # a run of an earlier version may not have it
-        return entry
 
 
 def ttft_s(measured: Measured) -> FloatArray:
@@ -93,9 +70,8 @@ def output_tokens_per_s(measured: Measured) -> float | None:
 
     Where a server told only the sum of an answer, it is spread evenly over the answer's chunks.
     """
-    if not measured.totals_known:
-        return None
-    return _per_s(measured, _output_tokens(measured))
+    tokens = window_output_tokens(measured)
+    return None if tokens is None else _per_s(measured, tokens)
 
 
 def total_tokens_per_s(measured: Measured) -> float | None:
@@ -104,19 +80,22 @@ def total_tokens_per_s(measured: Measured) -> float | None:
     Servers count a prompt at the end of its answer, so of a request that failed on the way nobody told it: then it counts as
     asked, provided that every ok request's prompt was exactly as asked.
     """
-    records = measured.records
-    prefilled = (measured.arrivals > 0) & measured.window.holds(measured.first_ns)
-    prompt_tokens = records.prompt_tokens[prefilled]
-    untold = prompt_tokens < 0
-    if not measured.totals_known or (untold.any() and not measured.prompts_as_asked):
+    output_tokens = window_output_tokens(measured)
+    if output_tokens is None:
         return None
-    prompt_tokens = np.where(untold, records.prompt_tokens_asked[prefilled], prompt_tokens)
-    return _per_s(measured, int(prompt_tokens.sum(dtype=np.int64)) + _output_tokens(measured))
+    prompt_tokens = 0
+    for piece in measured.pieces():
+        prefilled = (piece.arrivals > 0) & measured.window.holds(piece.first_ns)
+        told, asked = piece.records.prompt_tokens[prefilled], piece.records.prompt_tokens_asked[prefilled]
+        if (told < 0).any() and not measured.prompts_as_asked:
+            return None
+        prompt_tokens += int(np.where(told < 0, asked, told).sum(dtype=np.int64))
+    return _per_s(measured, prompt_tokens + output_tokens)
 
 
 def requests_per_s(measured: Measured) -> float | None:
     """Ok requests that ended in the window, per second of it."""
-    return _per_s(measured, int(np.count_nonzero(measured.ok & measured.window.requests)))
+    return _per_s(measured, measured.count(lambda piece: piece.ok & piece.in_window))
 
 
 def goodput_per_s(measured: Measured) -> float | None:
@@ -133,9 +112,9 @@ def goodput_ratio(measured: Measured) -> float | None:
 
     Cancelled and dropped requests are the client's own doing and are left out. None without any request to judge.
     """
-    good, outcome = _good_requests(measured), measured.records.outcome
-    ours = (outcome == Outcome.CANCELLED) | (outcome == Outcome.DROPPED)
-    judged = int(np.count_nonzero(measured.window.requests & ~ours))
+    ours = (Outcome.CANCELLED, Outcome.DROPPED)
+    good = _good_requests(measured)
+    judged = measured.count(lambda piece: piece.in_window & ~np.isin(piece.records.outcome, ours))
     return None if good is None or judged == 0 else good / judged
 
 
@@ -144,12 +123,15 @@ def _good_requests(measured: Measured) -> int | None:
     limits = dict(measured.spec.slo)
     if not limits or ("tpot_s" in limits and not measured.totals_known):
         return None
-    answered = np.flatnonzero(measured.answered)
-    good = measured.answered.copy()
-    for key, limit_s in limits.items():
-        rows = np.flatnonzero(_with_tpot(measured)) if key == "tpot_s" else answered
-        good[rows[_SLO_METRICS[key](measured) > limit_s]] = False
-    return int(np.count_nonzero(good))
+
+    def within_limits(piece: Measured) -> Bool:
+        good = piece.answered.copy()
+        for key, limit_s in limits.items():
+            rows = np.flatnonzero(_with_tpot(piece) if key == "tpot_s" else piece.answered)
+            good[rows[_SLO_METRICS[key](piece) > limit_s]] = False
+        return good
+
+    return measured.count(within_limits)
 
 
 def _since(measured: Measured, moment_ns: Int64, begin_ns: Int64) -> FloatArray:
@@ -168,17 +150,28 @@ def _with_tpot(measured: Measured) -> Bool:
     return rows
 
 
-def _output_tokens(measured: Measured) -> float:
+def window_output_tokens(measured: Measured) -> float | None:
+    """Output tokens that arrived in the window, whoever carried them; None when their number is not known."""
+    if not measured.totals_known:
+        return None
+    tokens = sum(
+        int(piece.records.arrival_tokens[measured.window.holds(piece.records.arrival_ns)].sum(dtype=np.int64))
+        for piece in measured.pieces()
+    )
+    return tokens + sum_of(map(_spread, measured.pieces()))
+
+
+def _spread(measured: Measured) -> FloatArray:
+    """What to add to the tokens of each row whose chunks were taken for one each, to make each worth its share of the sum."""
     records = measured.records
-    inside = measured.window.holds(records.arrival_ns)
-    tokens = float(records.arrival_tokens[inside].sum(dtype=np.int64))
-    spread = np.flatnonzero(measured.totalled & ~measured.counted & (measured.arrivals > 0))
-    if len(spread):  # their chunks were taken for one token each; make each worth its share of the sum
-        before = np.concatenate([[0], np.cumsum(inside)])
-        chunks_inside = before[records.arrival_start[spread + 1]] - before[records.arrival_start[spread]]
-        worth = records.output_tokens[spread] / measured.arrivals[spread]
-        tokens += float((chunks_inside * (worth - 1)).sum())
-    return tokens
+    rows = np.flatnonzero(measured.totalled & ~measured.counted & (measured.arrivals > 0))
+    if not len(rows):
+        return np.empty(0)
+    before = np.concatenate([[0], np.cumsum(measured.window.holds(records.arrival_ns))])
+    chunks_inside = before[records.arrival_start[rows + 1]] - before[records.arrival_start[rows]]
+    worth = records.output_tokens[rows] / measured.arrivals[rows]
+    added: FloatArray = chunks_inside * (worth - 1)
+    return added
 
 
 def _per_s(measured: Measured, count: float) -> float | None:
@@ -344,6 +337,7 @@ METRICS: tuple[Metric, ...] = (
         doc="How long requests were held back, by --requests-per-minute, --tokens-per-minute or the server's Retry-After, 0 for those that were not; empty where there was no limit and nothing waited.",
         compute=limit_wait_s,
     ),
+    *PROVIDER_METRICS,
     Metric(
         key="paper.ttft_s",
         label="TTFT of the batch (paper)",

@@ -1,6 +1,6 @@
-"""What the server's own counters say of a run, beside what the client knows of it.
+"""What the server's own counters and histograms say of a run, beside what the client knows of it.
 
-Imports engine and its own room. The counters are vLLM's (and the simulator's); of a server without them nothing is said.
+Imports engine and its own room. Of a server whose names are not known (`engine_names`) nothing is said. Durations in seconds.
 """
 
 from collections.abc import Mapping, Sequence
@@ -8,50 +8,173 @@ from typing import Any
 
 import numpy as np
 
-from loadgen.engine.record import MISSING, Bool, Outcome, Records
+from loadgen.analysis.bucketed import Bucketed, between
+from loadgen.analysis.distributions import distribution_of, sum_of
+from loadgen.analysis.engine_names import EngineNames, names_in
+from loadgen.analysis.gaps import chunk_gaps_s
+from loadgen.analysis.measured import Measured
+from loadgen.analysis.stats import FloatArray
+from loadgen.engine.record import MISSING
 
-Reading = tuple[int, Mapping[str, float]]  # nanoseconds from t = 0, values by metric name
-
-_FINISHED = "vllm:request_success_total"  # whatever they ended by, abort and error included
-_QUERIES, _HITS = "vllm:prefix_cache_queries_total", "vllm:prefix_cache_hits_total"
-_TTFT_SUM, _TTFT_COUNT = "vllm:time_to_first_token_seconds_sum", "vllm:time_to_first_token_seconds_count"
+Reading = tuple[int, Mapping[str, float]]  # nanoseconds from t = 0, values by series
 
 
-def server_account(readings: Sequence[Reading], records: Records) -> dict[str, Any] | None:
+class _Moved(dict[str, float]):
+    """How far each series moved."""
+
+    def of(self, name: str | None) -> float | None:
+        """None where the engine has no such counter, or the page did not show it."""
+        return None if name is None else self.get(name)
+
+
+def server_account(readings: Sequence[Reading], measured: Measured) -> dict[str, Any] | None:
     """How far the counters moved from the last reading before t = 0 to the last of all, and what the client saw of the same.
 
     None without a reading on both sides, or when a counter went back: the server was started anew in between. A figure whose
-    counter the server lacks is None. Durations in seconds; `client_ttft_mean_s` is from the sending, over all ok requests.
+    counter the server lacks is None. What `client_` figures are made of is the whole run, as the server's are: `client_ttft_mean_s`
+    is from the sending, over all ok requests.
     """
     before = [values for at_ns, values in readings if at_ns <= 0]
     if not before or readings[-1][0] <= 0:
         return None
-    moved = {name: after - before[-1].get(name, 0.0) for name, after in readings[-1][1].items()}
-    counters = (_FINISHED, _QUERIES, _HITS, _TTFT_SUM, _TTFT_COUNT)
-    if any(moved.get(name, 0.0) < 0 for name in counters):
+    begin, end = before[-1], readings[-1][1]
+    names = names_in(end)
+    if names is None:
         return None
-    finished, first_tokens = moved.get(_FINISHED), moved.get(_TTFT_COUNT)
+    moved = _Moved({name: after - begin.get(name, 0.0) for name, after in end.items()})
+    times = {key: between(begin, end, name) for key, name in names.times.items()}
+    if any((moved.of(name) or 0.0) < 0 for name in _counters(names)):
+        return None
+    finished, ttft = _whole(moved.of(names.finished)), times.get("ttft_s")
+    waited_s = distribution_of(map(_client_ttft_s, measured.pieces()))
     return {
-        "requests_finished": None if finished is None else round(finished),
-        "requests_sent": int(np.count_nonzero(records.sent_ns != MISSING)),
-        "prefix_cache_hit_ratio": _ratio(moved.get(_HITS), moved.get(_QUERIES)),
-        "first_tokens": None if first_tokens is None else round(first_tokens),
-        "ttft_mean_s": _ratio(moved.get(_TTFT_SUM), first_tokens),
-        "client_first_tokens": int(np.count_nonzero(_answered(records))),
-        "client_ttft_mean_s": _client_ttft_mean_s(records),
+        "engine": names.engine,
+        "readings": len(readings),
+        "requests_finished": finished,
+        "requests_sent": measured.count(lambda piece: piece.records.sent_ns != MISSING),
+        "output_tokens": _whole(moved.of(names.output_tokens)),
+        "client_output_tokens": _client_output_tokens(measured),
+        "prompt_tokens": _whole(moved.of(names.prompt_tokens)),
+        **_rates(readings, measured, names),
+        "prefix_cache_hit_ratio": _ratio(moved.of(names.prefix_hits), moved.of(names.prefix_queries)),
+        "preemptions": _whole(moved.of(names.preemptions)),
+        "running_requests": _through(readings, measured, names.running),
+        "waiting_requests": _through(readings, measured, names.waiting),
+        "kv_cache_usage_ratio": _through(readings, measured, names.kv_cache_usage),
+        "speculation": _speculation(moved, names),
+        "first_tokens": None if ttft is None else ttft.n,
+        "ttft_mean_s": None if ttft is None else ttft.mean,
+        "client_first_tokens": waited_s["n"],
+        "client_ttft_mean_s": waited_s["mean"],
+        "step_gap_total_s": _total_s(times.get("step_gap_s")),
+        "client_chunk_gap_total_s": sum_of(map(_client_gaps_s, measured.pieces())),
+        "times": {key: told.to_json() for key, told in times.items() if told is not None},
+        "client_times": {"ttft_s": waited_s, "step_gap_s": distribution_of(map(_client_gaps_s, measured.pieces()))},
     }
 
 
-def _answered(records: Records) -> Bool:
-    answered: Bool = (records.outcome == Outcome.OK) & (np.diff(records.arrival_start) > 0)
-    return answered
+def _counters(names: EngineNames) -> tuple[str | None, ...]:
+    return (names.finished, names.output_tokens, names.prompt_tokens, names.prefix_queries, names.prefix_hits)
 
 
-def _client_ttft_mean_s(records: Records) -> float | None:
-    rows = np.flatnonzero(_answered(records))
-    if not len(rows):
+def _client_ttft_s(piece: Measured) -> FloatArray:
+    """Of each ok request with content, anywhere in the run, from the sending."""
+    rows = piece.ok & (piece.arrivals > 0)
+    waited_s: FloatArray = (piece.first_ns[rows] - piece.records.sent_ns[rows]) / 1e9
+    return waited_s
+
+
+def _client_gaps_s(piece: Measured) -> FloatArray:
+    return chunk_gaps_s(piece.records, piece.ok)
+
+
+def _client_output_tokens(measured: Measured) -> int | None:
+    """All output tokens of the run, of failed requests as far as they arrived; None when their number is not known."""
+    if not measured.totals_known:
         return None
-    return float((records.arrival_ns[records.arrival_start[rows]] - records.sent_ns[rows]).mean()) / 1e9
+    tokens = 0
+    for piece in measured.pieces():
+        records, failed = piece.records, np.repeat(~piece.ok, piece.arrivals)
+        tokens += int(records.output_tokens[piece.ok].sum(dtype=np.int64))
+        tokens += int(records.arrival_tokens[failed].sum(dtype=np.int64))
+    return tokens
+
+
+def _rates(readings: Sequence[Reading], measured: Measured, names: EngineNames) -> dict[str, Any]:
+    """Output tokens per second by the server's counter and by our arrivals, over one and the same stretch.
+
+    A whole run: all of its tokens over its window. A steady state: between the first reading in the window and the last, counted by
+    both sides, so that nothing is interpolated.
+    """
+    none = dict.fromkeys(("output_tokens_per_s", "client_output_tokens_per_s", "rate_start_s", "rate_end_s"))
+    window = measured.window
+    if window.start_ns is None or window.end_ns is None or window.length_s is None:
+        return none
+    if window.rule == "whole_run":
+        before = [values for at_ns, values in readings if at_ns <= 0][-1]
+        first, last = (window.start_ns, before), (window.end_ns, readings[-1][1])
+        ours = _client_output_tokens(measured)
+    else:
+        inside = _inside(readings, measured)
+        uncounted = measured.count(lambda piece: piece.ok & ~piece.counted)
+        if len(inside) < 2 or not names.counts_as_it_goes or uncounted:
+            return none
+        first, last = inside[0], inside[-1]
+        ours = 0
+        for piece in measured.pieces():
+            arrival_ns = piece.records.arrival_ns
+            within = (arrival_ns > first[0]) & (arrival_ns <= last[0])
+            ours += int(piece.records.arrival_tokens[within].sum(dtype=np.int64))
+    counted = [values.get(names.output_tokens) for _, values in (first, last)]
+    span_s = (last[0] - first[0]) / 1e9
+    theirs = None if counted[1] is None else counted[1] - (counted[0] or 0.0)
+    return {
+        "output_tokens_per_s": None if theirs is None else theirs / span_s,
+        "client_output_tokens_per_s": None if ours is None else ours / span_s,
+        "rate_start_s": first[0] / 1e9,
+        "rate_end_s": last[0] / 1e9,
+    }
+
+
+def _inside(readings: Sequence[Reading], measured: Measured) -> list[Reading]:
+    start_ns, end_ns = measured.window.start_ns, measured.window.end_ns
+    if start_ns is None or end_ns is None:
+        return []
+    return [reading for reading in readings if start_ns < reading[0] <= end_ns]
+
+
+def _through(readings: Sequence[Reading], measured: Measured, name: str) -> dict[str, float] | None:
+    """Mean and largest value of a gauge over the readings in the window, and how many those were; None without any."""
+    values = [values[name] for _, values in _inside(readings, measured) if name in values]
+    return {"n": len(values), "mean": sum(values) / len(values), "max": max(values)} if values else None
+
+
+def _speculation(moved: _Moved, names: EngineNames) -> dict[str, Any] | None:
+    """Drafts and what became of them; None where the server does not speculate.
+
+    `tokens_per_draft` is 1 + accepted/drafts: each draft also yields the token that the model itself adds.
+    """
+    drafts = moved.of(names.drafts)
+    if not drafts:
+        return None
+    accepted, opening = moved.of(names.accepted_tokens) or 0.0, f'{names.accepted_by_position}{{position="'
+    positions = sorted(int(key[len(opening) : -2]) for key in moved if key.startswith(opening))
+    return {
+        "drafts": round(drafts),
+        "draft_tokens": _whole(moved.of(names.draft_tokens)),
+        "accepted_tokens": round(accepted),
+        "acceptance_ratio": _ratio(accepted, moved.of(names.draft_tokens)),
+        "tokens_per_draft": 1 + accepted / drafts,
+        "acceptance_by_position": [moved[f'{opening}{position}"}}'] / drafts for position in positions],
+    }
+
+
+def _total_s(told: Bucketed | None) -> float | None:
+    return None if told is None else told.total
+
+
+def _whole(count: float | None) -> int | None:
+    return None if count is None else round(count)
 
 
 def _ratio(part: float | None, whole: float | None) -> float | None:

@@ -6,19 +6,22 @@ outcomes sum to what was planned.
 
 import re
 from collections import Counter
-from collections.abc import Callable
-from typing import Any, ParamSpec, TypeVar
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from loadgen.analysis.client import client_facts
 from loadgen.analysis.conversations import by_turn, mean_thinking
+from loadgen.analysis.distributions import distribution_of
 from loadgen.analysis.measured import Measured, measure
 from loadgen.analysis.metrics import METHOD_VERSION, METRICS
+from loadgen.analysis.moments import Extent, most_open
 from loadgen.analysis.rate_limits import rate_limit_facts
-from loadgen.analysis.stats import distribution
+from loadgen.analysis.stats import FloatArray
 from loadgen.analysis.window import Window
-from loadgen.engine.columns import let_go
+from loadgen.engine.pieces import pieces
 from loadgen.engine.record import MISSING, Bool, CountedBy, Int32, Int64, Outcome, Recording
 from loadgen.load.spec import OpenLoop, RunSpec
 
@@ -27,38 +30,29 @@ _PARTICULAR = re.compile(
     r"[\w-]*\d[\w-]*"
 )  # a number or an id, by which the words of one failure differ from the next's
 
-Given = ParamSpec("Given")
-Part = TypeVar("Part")
+LengthsOf = Callable[[Measured], Int32]
+"""A length of each row in tokens, −1 where nobody knows it."""
 
 
 def summarise(spec: RunSpec, recording: Recording) -> dict[str, Any]:
     """Every measured figure of one run of `spec`, under the keys of the run document. Durations in seconds."""
-    records = recording.records
-
-    def part(compute: Callable[Given, Part], *given: Given.args, **named: Given.kwargs) -> Part:
-        """One part after the other, so that only those columns take memory of which it is made."""
-        try:
-            return compute(*given, **named)
-        finally:
-            let_go(records)
-
-    measured = part(measure, spec, records)
+    measured = measure(spec, recording.records)
     return {
         "method_version": METHOD_VERSION,
         "interrupted": recording.interrupted,
-        "outcomes": part(_outcomes, measured),
-        "failures": part(_failures, measured),
-        **part(_figures, measured),
-        "by_turn": part(by_turn, measured),
-        "tokens": part(_tokens, measured),
-        "window": part(_window, measured),
-        "first_wave": part(_outside, measured, before=True),
-        "drain": part(_outside, measured, before=False),
-        "concurrency": part(_concurrency, measured),
-        "rates": part(_rates, measured),
-        "rate_limits": part(rate_limit_facts, measured, recording.refusal),
-        "lengths": part(_lengths, measured),
-        "client": part(client_facts, measured, recording.client),
+        "outcomes": _outcomes(measured),
+        "failures": _failures(measured),
+        **_figures(measured),
+        "by_turn": by_turn(measured),
+        "tokens": _tokens(measured),
+        "window": _window(measured),
+        "first_wave": _outside(measured, before=True),
+        "drain": _outside(measured, before=False),
+        "concurrency": _concurrency(measured),
+        "rates": _rates(measured),
+        "rate_limits": rate_limit_facts(measured, recording.refusal),
+        "lengths": _lengths(measured),
+        "client": client_facts(measured, recording.client),
     }
 
 
@@ -66,37 +60,45 @@ def _figures(measured: Measured) -> dict[str, Any]:
     """METRICS, dotted keys as nested objects; an object in which nothing is known is None."""
     figures: dict[str, Any] = {}
     for metric in METRICS:
-        value = metric.compute(measured)
         *path, name = metric.key.split(".")
         place = figures
         for part in path:
             place = place.setdefault(part, {})
-        place[name] = distribution(value) if isinstance(value, np.ndarray) else value
-        let_go(measured.records)
+        if metric.kind == "distribution":
+            place[name] = distribution_of(map(metric.samples, measured.pieces()))
+        else:
+            place[name] = metric.compute(measured)
     return {key: None if _all_none(value) else value for key, value in figures.items()}
 
 
 def _all_none(value: Any) -> bool:
-    return isinstance(value, dict) and all(part is None for part in value.values())
+    return isinstance(value, dict) and all(part is None or _is_empty(part) for part in value.values())
+
+
+def _is_empty(part: Any) -> bool:
+    """Whether it is the distribution of no samples."""
+    return isinstance(part, dict) and part.get("n") == 0
 
 
 def _outcomes(measured: Measured) -> dict[str, int]:
-    outcome = measured.records.outcome
-    counts = {kind.label: int(np.count_nonzero(outcome == kind)) for kind in Outcome}
-    return {"planned": len(outcome), **counts}
+    counts = np.zeros(len(Outcome), np.int64)
+    for piece in measured.pieces():
+        counts += np.bincount(piece.records.outcome, minlength=len(Outcome))
+    return {"planned": int(counts.sum()), **{kind.label: int(counts[kind]) for kind in Outcome}}
 
 
 def _failures(measured: Measured) -> list[dict[str, Any]]:
     """The commonest failures, most frequent first; those that differ in numbers and ids alone are one, in the words of its first."""
-    records = measured.records
-    rows = np.flatnonzero(~measured.ok & (records.outcome != Outcome.DROPPED)).tolist()
-    worded = Counter((int(records.outcome[i]), int(records.http_status[i]), records.detail[i]) for i in rows)
     kinds: Counter[tuple[int, int, str]] = Counter()
     words: dict[tuple[int, int, str], str | None] = {}
-    for (outcome, status, detail), count in worded.items():
-        kind = outcome, status, _PARTICULAR.sub("#", detail or "")
-        kinds[kind] += count
-        words.setdefault(kind, detail)
+    for piece in measured.pieces():
+        records = piece.records
+        rows = np.flatnonzero(~piece.ok & (records.outcome != Outcome.DROPPED)).tolist()
+        worded = Counter((int(records.outcome[i]), int(records.http_status[i]), records.detail[i]) for i in rows)
+        for (outcome, status, detail), count in worded.items():
+            kind = outcome, status, _PARTICULAR.sub("#", detail or "")
+            kinds[kind] += count
+            words.setdefault(kind, detail)
     return [
         {"outcome": Outcome(kind[0]).label, "http_status": kind[1] or None, "detail": words[kind], "requests": count}
         for kind, count in kinds.most_common(FAILURES_SHOWN)
@@ -105,23 +107,22 @@ def _failures(measured: Measured) -> list[dict[str, Any]]:
 
 def _tokens(measured: Measured) -> dict[str, Any]:
     """Sums over all ok requests of the run; `counted_by` is the worst source among them of tokens by chunk."""
-    records, ok = measured.records, measured.ok
+    sources = [int(piece.records.counted_by[piece.ok].max()) for piece in measured.pieces() if piece.ok.any()]
+    prompt, output = _known(measured, _prompt_tokens), _known(measured, _output_tokens)
     return {
-        "prompt": _known_sum(records.prompt_tokens[ok]),
-        "output": _known_sum(_output_tokens(measured)[ok]),
-        "counted_by": CountedBy(int(records.counted_by[ok].max())).label if ok.any() else None,
+        "prompt": None if prompt is None else prompt.sum,
+        "output": None if output is None else output.sum,
+        "counted_by": CountedBy(max(sources)).label if sources else None,
     }
+
+
+def _prompt_tokens(measured: Measured) -> Int32:
+    return measured.records.prompt_tokens
 
 
 def _output_tokens(measured: Measured) -> Int32:
     """Output tokens of each row, −1 where the number is a guess of one a chunk."""
     return np.where(measured.totalled, measured.records.output_tokens, np.int32(-1))
-
-
-def _known_sum(counts: Int32) -> int | None:
-    if len(counts) == 0 or (counts < 0).any():
-        return None
-    return int(counts.sum(dtype=np.int64))
 
 
 def _window(measured: Measured) -> dict[str, Any]:
@@ -131,7 +132,7 @@ def _window(measured: Measured) -> dict[str, Any]:
         "rule": window.rule,
         "start_s": None if window.start_ns is None else window.start_ns / 1e9,
         "end_s": None if window.end_ns is None else window.end_ns / 1e9,
-        "requests": int(np.count_nonzero(measured.ok & window.requests)),
+        "requests": measured.count(lambda piece: piece.ok & piece.in_window),
     }
 
 
@@ -140,40 +141,48 @@ def _outside(measured: Measured, *, before: bool) -> dict[str, Any] | None:
     window = measured.window
     if window.rule == "whole_run" or window.start_ns is None or window.end_ns is None:
         return None
-    end_ns = measured.records.end_ns
-    side: Bool = end_ns <= window.start_ns if before else end_ns > window.end_ns
-    rows = measured.ok & side & (measured.arrivals > 0)
-    waited_s = (measured.first_ns[rows] - measured.records.start_ns[rows]) / 1e9
-    return {"requests": int(np.count_nonzero(measured.ok & side)), "ttft_s": distribution(waited_s)}
+    start_ns, end_ns = window.start_ns, window.end_ns
+
+    def outside(piece: Measured) -> Bool:
+        ended_ns = piece.records.end_ns
+        side: Bool = ended_ns <= start_ns if before else ended_ns > end_ns
+        return piece.ok & side
+
+    def waited_s(piece: Measured) -> FloatArray:
+        rows = outside(piece) & (piece.arrivals > 0)
+        return (piece.first_ns[rows] - piece.records.start_ns[rows]) / 1e9
+
+    return {
+        "requests": measured.count(outside),
+        "ttft_s": distribution_of(map(waited_s, measured.pieces())),
+    }
 
 
 def _concurrency(measured: Measured) -> dict[str, Any]:
     """Requests in flight, from sent to ended: time average over the window, peak over the run; who was thinking, on average."""
-    records, window = measured.records, measured.window
-    carried = (records.sent_ns != MISSING) & (records.end_ns != MISSING)
-    sent_ns, end_ns = records.sent_ns[carried], records.end_ns[carried]
     turns = measured.spec.workload.turns
+
+    def in_flight() -> Iterator[tuple[Int64, Int64]]:
+        for piece in pieces(measured.records):
+            carried = (piece.sent_ns != MISSING) & (piece.end_ns != MISSING)
+            yield piece.sent_ns[carried], piece.end_ns[carried]
+
     return {
         "asked": measured.spec.concurrency,
-        "mean": _mean_in_flight(sent_ns, end_ns, window),
-        "peak": _peak(sent_ns, end_ns),
-        "thinking_mean": None if turns == 1 else mean_thinking(records, turns, window),
+        "mean": _mean_in_flight(in_flight(), measured.window),
+        "peak": most_open(in_flight),
+        "thinking_mean": None if turns == 1 else mean_thinking(measured.records, turns, measured.window),
     }
 
 
-def _mean_in_flight(sent_ns: Int64, end_ns: Int64, window: Window) -> float | None:
+def _mean_in_flight(in_flight: Iterable[tuple[Int64, Int64]], window: Window) -> float | None:
     if window.start_ns is None or window.end_ns is None or window.length_s is None:
         return None
-    overlap_ns = np.minimum(end_ns, window.end_ns) - np.maximum(sent_ns, window.start_ns)
-    return float(np.maximum(overlap_ns, 0).sum()) / 1e9 / window.length_s
-
-
-def _peak(sent_ns: Int64, end_ns: Int64) -> int:
-    """The most intervals open at once; one that ends when another begins does not overlap it."""
-    if len(sent_ns) == 0:
-        return 0
-    ended = np.searchsorted(np.sort(end_ns), np.sort(sent_ns), side="right")  # by the time of each beginning
-    return int((np.arange(1, len(ended) + 1) - ended).max())
+    together_ns = 0
+    for sent_ns, end_ns in in_flight:
+        overlap_ns = np.minimum(end_ns, window.end_ns) - np.maximum(sent_ns, window.start_ns)
+        together_ns += int(np.maximum(overlap_ns, 0).sum())
+    return together_ns / 1e9 / window.length_s
 
 
 def _rates(measured: Measured) -> dict[str, float | None]:
@@ -183,16 +192,15 @@ def _rates(measured: Measured) -> dict[str, float | None]:
     last answer does not dilute them; otherwise sent and completed count the window's requests over its length. (To count
     the sends in a steady state by their own moments would take in a burst of them at both edges.)
     """
-    records, window = measured.records, measured.window
-    sent = records.sent_ns != MISSING
-    length_s = window.length_s
-    completed = int(np.count_nonzero(measured.ok & window.requests))
+    records, length_s = measured.records, measured.window.length_s
+    completed = measured.count(lambda piece: piece.ok & piece.in_window)
     if isinstance(measured.spec.shape, OpenLoop):
-        offered_per_s = _arrival_rate(records.due_ns[records.due_ns != MISSING])
-        sent_per_s = _arrival_rate(records.sent_ns[sent])
+        offered_per_s = _arrival_rate(piece.due_ns for piece in pieces(records))
+        sent_per_s = _arrival_rate(piece.sent_ns for piece in pieces(records))
     else:
         offered_per_s = None
-        sent_per_s = None if length_s is None else int(np.count_nonzero(sent & window.requests)) / length_s
+        sent = measured.count(lambda piece: piece.in_window & (piece.records.sent_ns != MISSING))
+        sent_per_s = None if length_s is None else sent / length_s
     return {
         "offered_per_s": offered_per_s,
         "sent_per_s": sent_per_s,
@@ -200,34 +208,53 @@ def _rates(measured: Measured) -> dict[str, float | None]:
     }
 
 
-def _arrival_rate(moments_ns: Int64) -> float | None:
-    if len(moments_ns) < 2 or moments_ns.max() == moments_ns.min():
+def _arrival_rate(moments_ns: Iterable[Int64]) -> float | None:
+    extent = Extent.of(moments_ns)
+    if extent is None or extent.length_ns == 0:
         return None
-    return (len(moments_ns) - 1) / (int(moments_ns.max() - moments_ns.min()) / 1e9)
+    return (extent.moments - 1) / (extent.length_ns / 1e9)
 
 
 def _lengths(measured: Measured) -> dict[str, dict[str, float | None]]:
     """Asked and achieved lengths over the ok requests of the run; `requests_off` differ from what each was asked."""
-    records, ok = measured.records, measured.ok
     return {
-        "prompt_tokens": _length(records.prompt_tokens_asked[ok], records.prompt_tokens[ok]),
-        "output_tokens": _length(records.output_tokens_asked[ok], _output_tokens(measured)[ok]),
+        "prompt_tokens": _length(measured, lambda piece: piece.records.prompt_tokens_asked, _prompt_tokens),
+        "output_tokens": _length(measured, lambda piece: piece.records.output_tokens_asked, _output_tokens),
     }
 
 
-def _length(asked_each: Int32, achieved: Int32) -> dict[str, float | None]:
+def _length(measured: Measured, asked: LengthsOf, achieved: LengthsOf) -> dict[str, float | None]:
     """`asked` is the mean of what was asked; None, like `requests_off`, where only the server can tell a length."""
-    told = len(achieved) > 0 and not (achieved < 0).any()
-    stated = len(asked_each) > 0 and not (asked_each < 0).any()
+    stated, told = _known(measured, asked), _known(measured, achieved)
+    off = measured.count(lambda piece: piece.ok & (achieved(piece) != asked(piece)))
     return {
-        "asked": _mean(asked_each) if stated else None,
-        "mean": float(achieved.mean()) if told else None,
-        "min": int(achieved.min()) if told else None,
-        "max": int(achieved.max()) if told else None,
-        "requests_off": int(np.count_nonzero(achieved != asked_each)) if told and stated else None,
+        "asked": None if stated is None else _whole(stated.mean),
+        "mean": None if told is None else told.mean,
+        "min": None if told is None else told.min,
+        "max": None if told is None else told.max,
+        "requests_off": off if told is not None and stated is not None else None,
     }
 
 
-def _mean(lengths: Int32) -> float:
-    mean = float(lengths.mean())
+def _whole(mean: float) -> float:
     return int(mean) if mean.is_integer() else mean
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """Lengths in tokens, all of them known."""
+
+    sum: int
+    mean: float
+    min: int
+    max: int
+
+
+def _known(measured: Measured, lengths: LengthsOf) -> _Known | None:
+    """Those of the ok requests of the run; None where there is none, or one that nobody knows."""
+    each = (lengths(piece)[piece.ok] for piece in measured.pieces())
+    parts = [(len(some), int(some.sum(dtype=np.int64)), int(some.min()), int(some.max())) for some in each if len(some)]
+    if not parts:
+        return None
+    counts, sums, least, most = zip(*parts, strict=True)
+    return None if min(least) < 0 else _Known(sum(sums), sum(sums) / sum(counts), min(least), max(most))

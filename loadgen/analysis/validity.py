@@ -9,7 +9,9 @@ from collections.abc import Sequence
 from loadgen.analysis import checks_of_client as client
 from loadgen.analysis import checks_of_limits as rate_limits
 from loadgen.analysis import checks_of_load as load
+from loadgen.analysis import checks_of_server as server
 from loadgen.analysis import checks_of_surroundings as surroundings
+from loadgen.analysis import checks_of_way as way
 from loadgen.analysis.verdict import WORST_FIRST, Check, Finding, Limits, Status, Summary, Verdict
 from loadgen.analysis.window import FEWEST_REQUESTS
 from loadgen.load.spec import RunSpec
@@ -67,7 +69,7 @@ CHECKS: tuple[Check, ...] = (
     Check(
         code="output_length_off",
         limits=Limits(doubtful=0.01, invalid=0.10),
-        compares="distance of the mean answer from the asked/asked tokens, above; doubtful too when any request differs",
+        compares="distance of the mean answer from the asked/asked tokens, above; doubtful too when any request differs; a note where the server cannot be asked for a length and they are not longer",
         reason="end-to-end latency goes with the answer's length: 1 % longer made it 0.9 % longer, 10 % longer 9.4 %",
         test=load.output_length_off,
     ),
@@ -210,6 +212,62 @@ CHECKS: tuple[Check, ...] = (
         compares="a note when (our mean TTFT from send − the server's own)/ours lies above, and over 5 ms",
         reason="TTFT is shown as the server's, and what its HTTP front end or a proxy adds is not in its own account; without a proxy it was 2 to 26 %, and below 5 ms with up to five callers",
         test=surroundings.server_ttft_apart,
+    ),
+    Check(
+        code="proxied",
+        limits=Limits(),
+        compares="a note when the requests went through a proxy",
+        reason="what the proxy takes and holds back cannot be told from what the server does",
+        test=way.proxied,
+    ),
+    Check(
+        code="tls_not_verified",
+        limits=Limits(),
+        compares="a note when the server's certificate was not verified",
+        reason="the figures may be of another server than the one that was meant",
+        test=way.tls_not_verified,
+    ),
+    Check(
+        code="output_tokens_apart",
+        limits=Limits(doubtful=0.01, invalid=0.1),
+        compares="distance of the server's count of output tokens from ours/ours, above, over the whole run, if it finished our requests alone and all ended ok",
+        reason="throughput is off by as much; in all of 26 runs of vLLM and of the simulator both counted the same to the token (see The server's own account)",
+        test=server.output_tokens_apart,
+    ),
+    Check(
+        code="outside_server_buckets",
+        limits=Limits(doubtful=1e-3),
+        compares="bucket of the server's TTFT − our TTFT from send, in seconds, of any percentile, above; a note when a TTFT lies above its bucket, or a chunk gap outside its own, by 30 % and 5 ms; of the same requests alone",
+        reason="nothing arrives before it was made: of no percentile in 24 runs of vLLM was ours less than 2 ms above the bucket's lower edge; above it by more than 5 ms and 30 % with 16 callers and more, where its front end fell behind",
+        test=server.outside_server_buckets,
+    ),
+    Check(
+        code="server_gaps_apart",
+        limits=Limits(doubtful=0.1),
+        compares="a note when the distance of the sum of all chunk gaps from that of the server's own steps/the latter lies above",
+        reason="what a front end delays at the one end it delays at the other: in 24 runs of vLLM −4.6 to +9.3 %, and +29 % where it had five of six tokens wait for others",
+        test=server.server_gaps_apart,
+    ),
+    Check(
+        code="preempted",
+        limits=Limits(),
+        compares="a note when the server put any request aside for want of KV cache, by its counter",
+        reason="what is put aside is computed again, so that its gaps hold a second prefill; it is the server's own doing at this load, and the figures are true of it",
+        test=server.preempted,
+    ),
+    Check(
+        code="queued_at_server",
+        limits=Limits(doubtful=0.1),
+        compares="a note when requests that waited in the server/(waiting + running) lies above, on average over at least three readings in the window; of a closed loop and a wave",
+        reason="chosen, a tenth of the callers: in vLLM with fewer callers than places no reading met any, with 80 callers on 64 places a sixth, with 8 on 6 three eighths",
+        test=server.queued_at_server,
+    ),
+    Check(
+        code="gpu_throttled",
+        limits=Limits(doubtful=0.01),
+        compares="readings in which heat, the board or its supply held a GPU's clocks down/readings in the window, above; a note when its limit of power did",
+        reason="chosen, not measured: a GPU at a lower clock is a slower one, from 1 % of the time on in the p99; a limit of power is how it is sold",
+        test=server.gpu_throttled,
     ),
 )
 

@@ -1,6 +1,6 @@
 """The measured window: which stretch of a run, and which of its requests, the figures speak of.
 
-Imports load and engine. docs/method.md gives the rule and its reasons in full; in short:
+Imports load, engine and its own room. docs/method.md gives the rule and its reasons in full; in short:
 
 - closed loop: the steady state, from the moment when every slot has finished its first request to the moment when the
   last request was sent. Both edges are moments at which a request ended, so that completions are counted fairly even when
@@ -15,6 +15,9 @@ from typing import Literal
 
 import numpy as np
 
+from loadgen.analysis.moments import Extent
+from loadgen.analysis.slots import Slots
+from loadgen.engine.pieces import pieces
 from loadgen.engine.record import MISSING, Bool, Int64, Outcome, Records
 from loadgen.load.spec import ClosedLoop, OpenLoop, RunSpec
 
@@ -26,12 +29,11 @@ FEWEST_REQUESTS = 8
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """The stretch (start_ns, end_ns] on the run's clock and its requests. Both edges are None when nothing arrived."""
+    """The stretch (start_ns, end_ns] on the run's clock. Both edges are None when nothing arrived."""
 
     rule: WindowRule
     start_ns: int | None
     end_ns: int | None
-    requests: Bool  # one entry a row of the records: it belongs to the window, whatever its outcome
 
     @property
     def length_s(self) -> float | None:
@@ -47,6 +49,12 @@ class Window:
             inside &= (moments_ns > self.start_ns) & (moments_ns <= self.end_ns)
         return inside
 
+    def requests_of(self, records: Records) -> Bool:
+        """For each row: does it belong to the window, whatever its outcome?"""
+        if self.rule == "whole_run":
+            return np.ones(len(records), np.bool_)
+        return self.holds(records.end_ns) & _carried(records)
+
 
 def measured_window(spec: RunSpec, records: Records) -> Window:
     """The window of a run of `spec`, by the rule of its load shape."""
@@ -59,33 +67,25 @@ def measured_window(spec: RunSpec, records: Records) -> Window:
 
 def _steady_state(records: Records, concurrency: int, turns: int) -> Window | None:
     """The steady state of a closed loop, or None: a slot that got no request, or fewer than `concurrency` ok requests in it."""
-    carried = np.flatnonzero((records.slot >= 0) & (records.sent_ns != MISSING) & (records.end_ns != MISSING))
-    if len(carried) == 0:
+    slots = Slots(max((int(piece.slot.max()) for piece in pieces(records)), default=-1) + 1)
+    for piece in pieces(records):
+        carried = _carried(piece)
+        last_turn = (piece.index[carried] + 1) % turns == 0
+        ok = piece.outcome[carried] == Outcome.OK
+        slots.add(piece.slot[carried], piece.sent_ns[carried], piece.end_ns[carried], ok, last_turn)
+    if slots.used == 0 or slots.used < concurrency:
         return None
-    by_slot = carried[np.lexsort((records.sent_ns[carried], records.slot[carried]))]
-    slots, first = np.unique(records.slot[by_slot], return_index=True)
-    if len(slots) < concurrency:
-        return None
-    last = np.append(first[1:], len(by_slot)) - 1
+    window = Window("steady_state", slots.warm_ns, slots.dry_ns)
+    inside = sum(
+        int(np.count_nonzero(window.requests_of(piece) & (piece.outcome == Outcome.OK))) for piece in pieces(records)
+    )
+    return window if inside >= max(concurrency, FEWEST_REQUESTS) else None
 
-    # A slot's first request is the first that ended ok: one refused at once says nothing of a server that has warmed to
-    # its load. A slot in which none ended ok counts with its very first. A conversation has ended ok with its last turn.
-    first_end_ns = records.end_ns[by_slot[first]]
-    ok, last_turn = records.outcome == Outcome.OK, (records.index + 1) % turns == 0
-    ok_by_slot = by_slot[(ok & last_turn)[by_slot]]
-    ok_slots, ok_first = np.unique(records.slot[ok_by_slot], return_index=True)
-    first_end_ns[np.searchsorted(slots, ok_slots)] = records.end_ns[ok_by_slot[ok_first]]
 
-    start_ns = int(first_end_ns.max())
-    end_ns = int(records.sent_ns[carried].max())
-    idle = (~ok | last_turn)[by_slot[last]]  # in the midst of a conversation a user thinks to the end
-    if idle.any():
-        end_ns = min(end_ns, int(records.end_ns[by_slot[last][idle]].min()))  # one worker may run dry before another
-    inside = np.zeros(len(records), np.bool_)
-    inside[carried] = (records.end_ns[carried] > start_ns) & (records.end_ns[carried] <= end_ns)
-    if np.count_nonzero(inside & (records.outcome == Outcome.OK)) < max(concurrency, FEWEST_REQUESTS):
-        return None
-    return Window("steady_state", start_ns, end_ns, inside)
+def _carried(records: Records) -> Bool:
+    """Which rows were sent by some slot and ended."""
+    carried: Bool = (records.slot >= 0) & (records.sent_ns != MISSING) & (records.end_ns != MISSING)
+    return carried
 
 
 def _whole_run(spec: RunSpec, records: Records) -> Window:
@@ -93,14 +93,13 @@ def _whole_run(spec: RunSpec, records: Records) -> Window:
 
     An open loop's lasts at least one mean interval beyond its last intended arrival.
     """
-    begin_ns = records.due_ns if isinstance(spec.shape, OpenLoop) else records.sent_ns
-    begin_ns = begin_ns[begin_ns != MISSING]
-    every = np.ones(len(records), np.bool_)
-    if len(begin_ns) == 0 or len(records.arrival_ns) == 0:
-        return Window("whole_run", None, None, every)
-    start_ns, end_ns = int(begin_ns.min()), int(records.arrival_ns.max())
-    if isinstance(spec.shape, OpenLoop) and len(begin_ns) > 1:
+    is_open = isinstance(spec.shape, OpenLoop)
+    begun = Extent.of((piece.due_ns if is_open else piece.sent_ns) for piece in pieces(records))
+    arrived = Extent.of(piece.arrival_ns for piece in pieces(records))
+    if begun is None or arrived is None:
+        return Window("whole_run", None, None)
+    end_ns = arrived.last_ns
+    if is_open and begun.moments > 1:
         # n arrivals span n − 1 intervals. Counted over those alone, a quick server would complete more than it was offered.
-        intended_ns = int(begin_ns.max()) - start_ns
-        end_ns = max(end_ns, start_ns + round(intended_ns * len(begin_ns) / (len(begin_ns) - 1)))
-    return Window("whole_run", start_ns, end_ns, every)
+        end_ns = max(end_ns, begun.first_ns + round(begun.length_ns * begun.moments / (begun.moments - 1)))
+    return Window("whole_run", begun.first_ns, end_ns)

@@ -12,6 +12,7 @@ from typer.exceptions import Abort, Exit, TyperException
 from loadgen.cli.compare import compare
 from loadgen.cli.dashboard import dashboard
 from loadgen.cli.doctor import doctor
+from loadgen.cli.imports import import_results
 from loadgen.cli.measure import run, sweep
 from loadgen.cli.options import Database, Quiet, Verbose, Version
 from loadgen.cli.profiles import profiles
@@ -38,6 +39,7 @@ app.command("list")(list_sweeps)
 app.command("show")(show)
 app.command("compare")(compare)
 app.command("export")(export)
+app.command("import")(import_results)
 app.command("report")(report)
 app.command("dashboard")(dashboard)
 app.command("simulate")(simulate)

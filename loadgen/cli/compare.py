@@ -133,4 +133,6 @@ def _side(store: "Store", given: str) -> Side:
 
 
 def _described(found: str, runs: list[dict[str, Any]]) -> dict[str, Any]:
-    return {"id": found, "simulated": runs[0]["simulated"], "server": runs[0]["server"], "runs": len(runs)}
+    first = runs[0]
+    marks = {"simulated": first["simulated"], "imported": first.get("imported")}
+    return {"id": found, **marks, "server": first["server"], "runs": len(runs)}

@@ -10,11 +10,12 @@ from rich.text import Text
 from loadgen.cli.plan import plan_document, plan_table, total_s
 from loadgen.cli.tables import plain_table
 from loadgen.errors import StoreError
-from loadgen.experiments.spec import resolve, warmup_requests
+from loadgen.experiments.cost_estimate import estimated_usd
+from loadgen.experiments.spec import resolve
 from loadgen.experiments.wanted import Part
-from loadgen.load.schedule import planned_requests
+from loadgen.load.price import Price
 from loadgen.load.spec import RunSpec
-from loadgen.report.readable import MISSING_FIGURE, number, plural, seconds
+from loadgen.report.readable import MISSING_FIGURE, dollars, number, plural, seconds
 from loadgen.servers.launcher.variant import Variant
 
 _SWEEPS_LOOKED_THROUGH = 100
@@ -29,6 +30,7 @@ class PlannedVariant:
     runs: tuple[RunSpec, ...]
     took_s: dict[str, float]
     start_s: float | None
+    price: Price | None
 
     @property
     def gpus(self) -> int:
@@ -51,25 +53,16 @@ class PlannedVariant:
 
     @property
     def estimated_usd(self) -> float | None:
-        """By the profile's price for an hour of a GPU, or for tokens; None without a price, or where its measure is not known."""
-        price = self.variant.profile.price
-        if price is None:
+        """By the hour of a GPU, starts included, or by tokens; None without a price, or where what is paid is not known."""
+        if self.price is None:
             return None
-        if price.usd_per_gpu_hour is not None:
-            return None if self.gpu_hours is None else self.gpu_hours * price.usd_per_gpu_hour
-        prompt_usd, output_usd = price.usd_per_million_input_tokens, price.usd_per_million_output_tokens
-        total_usd = 0.0
-        for run in self.runs:
-            planned = planned_requests(run)
-            if planned is None or run.input_tokens is None or prompt_usd is None or output_usd is None:
-                return None
-            usd = run.input_tokens * prompt_usd + run.workload.choices * run.output_tokens * output_usd
-            total_usd += (planned + warmup_requests(run)) * usd / 1e6
-        return total_usd
+        if self.price.is_by_time:
+            return None if self.estimated_s is None else self.price.of_time_usd(self.estimated_s)
+        return _sum(estimated_usd(run, self.price, None) for run in self.runs)
 
     def to_json(self) -> dict[str, Any]:
         """The plan of its sweep, and what its server takes."""
-        return plan_document(self.runs, self.took_s) | {
+        return plan_document(self.runs, self.took_s, self.price) | {
             **self.variant.to_json(),
             "label": self.variant.label,
             "starts": self.starts,
@@ -89,7 +82,7 @@ def group_plan(db: str, parts: Sequence[Part], *, interleave: bool) -> list[Plan
         variant, runs = part.serving.variant, tuple(resolve(part.spec))
         took_s, start_s = _earlier(db, variant, runs)
         starts = part.spec.repeats if interleave else 1
-        planned.append(PlannedVariant(variant, starts, runs, took_s, start_s))
+        planned.append(PlannedVariant(variant, starts, runs, took_s, start_s, part.spec.price_list))
     return planned
 
 
@@ -109,7 +102,7 @@ def group_plan_table(planned: Sequence[PlannedVariant]) -> RenderableType:
     """The plan for people: the servers, and the runs on each where they are not the same on all."""
     table = plain_table()
     table.add_column("server")
-    priced = any(each.variant.profile.price is not None for each in planned)
+    priced = any(each.price is not None for each in planned)
     for header in ("starts", "runs", "GPUs", "about", "GPU-hours", *(["cost"] if priced else [])):
         table.add_column(header, justify="right", no_wrap=True)
     for each in planned:
@@ -120,7 +113,7 @@ def group_plan_table(planned: Sequence[PlannedVariant]) -> RenderableType:
             str(each.gpus),
             _time(each.estimated_s),
             number(each.gpu_hours),
-            *([_usd(each.estimated_usd)] if priced else []),
+            *([dollars(each.estimated_usd)] if priced else []),
         )
     total = group_plan_document(planned)
     parts = [plural(total["starts"], "start"), plural(sum(len(each.runs) for each in planned), "run")]
@@ -129,9 +122,9 @@ def group_plan_table(planned: Sequence[PlannedVariant]) -> RenderableType:
     else:
         parts.append(f"about {_time(total['estimated_s'])} and the warm-ups, {number(total['gpu_hours'])} GPU-hours")
     if total["estimated_usd"] is not None:
-        parts.append(f"about {_usd(total['estimated_usd'])}")
+        parts.append(f"about {dollars(total['estimated_usd'])}")
     shown = [planned[0]] if _same_runs(planned) else planned
-    grids = [Group(Text(_of(each, planned)), plan_table(each.runs, each.took_s)) for each in shown]
+    grids = [Group(Text(_of(each, planned)), plan_table(each.runs, each.took_s, each.price)) for each in shown]
     return Group(table, Text(f"{'; '.join(parts)}. Nothing was started or sent."), Text(), *grids)
 
 
@@ -181,7 +174,3 @@ def _sum(values: Iterable[float | None]) -> float | None:
 
 def _time(duration_s: float | None) -> str:
     return MISSING_FIGURE if duration_s is None else seconds(round(duration_s))
-
-
-def _usd(amount: float | None) -> str:
-    return MISSING_FIGURE if amount is None else f"${number(amount)}"

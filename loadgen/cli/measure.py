@@ -59,6 +59,9 @@ def run(
     slo: options.Slo = None,
     api_key_env: options.ApiKeyEnv = None,
     header: options.Header = None,
+    ca_file: options.CaFile = None,
+    insecure: options.Insecure = None,
+    price: options.Price = None,
     request_timeout_s: options.RequestTimeout = None,
     tokenizer: options.Tokenizer = None,
     name: options.Name = None,
@@ -120,6 +123,9 @@ def sweep(
     slo: options.Slo = None,
     api_key_env: options.ApiKeyEnv = None,
     header: options.Header = None,
+    ca_file: options.CaFile = None,
+    insecure: options.Insecure = None,
+    price: options.Price = None,
     request_timeout_s: options.RequestTimeout = None,
     tokenizer: options.Tokenizer = None,
     name: options.Name = None,
@@ -165,12 +171,13 @@ def _plan(terminal: Terminal, values: dict[str, object], file: Path | None, *, a
         else:
             show(group_plan_table(planned))
         return
-    runs = resolve(parts[0].spec)
+    spec = parts[0].spec
+    runs = resolve(spec)
     took_s = earlier_durations(terminal.db, runs)
     if as_json:
-        show_json(plan_document(runs, took_s))
+        show_json(plan_document(runs, took_s, spec.price_list))
     else:
-        show(plan_table(runs, took_s))
+        show(plan_table(runs, took_s, spec.price_list))
 
 
 def _measure(
@@ -202,7 +209,7 @@ def _measure_one(
     from loadgen.cli.progress import SweepProgress
     from loadgen.experiments.stop import Stop
     from loadgen.experiments.sweep import run_sweep
-    from loadgen.report.export import sweep_document
+    from loadgen.report.export import run_document, sweep_document
 
     stop = Stop()
     with SweepProgress(terminal, resume=resume) as progress, interrupts(stop, progress.say):
@@ -210,7 +217,7 @@ def _measure_one(
     row = store.sweep(result.sweep_id)
     documents = list(result.documents)
     if as_json and single and documents:
-        show_json(documents[0])
+        show_json(run_document(row, documents[0]))
     elif as_json:
         show_json(sweep_document(row, documents))
     elif single and documents:

@@ -90,6 +90,33 @@ Header = Annotated[
         rich_help_panel=_SERVER,
     ),
 ]
+CaFile = Annotated[
+    str | None,
+    typer.Option(
+        "--ca-file",
+        metavar="FILE",
+        help="Authorities (PEM) to believe in place of the system's, for https.",
+        rich_help_panel=_SERVER,
+    ),
+]
+Insecure = Annotated[
+    bool | None,
+    typer.Option(
+        "--insecure",
+        metavar="",
+        help="Believe whoever answers: the certificate is not verified. Said in every result.",
+        rich_help_panel=_SERVER,
+    ),
+]
+Price = Annotated[
+    str | None,
+    typer.Option(
+        "--price",
+        metavar="KEY=USD,KEY=USD",
+        help="What the server costs, by million tokens or by GPU-hour; estimated by --plan, told by every result.",
+        rich_help_panel=_SERVER,
+    ),
+]
 Tokenizer = Annotated[
     str | None,
     typer.Option(

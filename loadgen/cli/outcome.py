@@ -6,12 +6,16 @@ from typing import Any
 from rich.console import Console
 
 from loadgen.cli import tables
+from loadgen.cli.server_tables import server_account
+from loadgen.report.facts import import_line
 from loadgen.store.rows import SweepRow
 
 
 def show_sweep(console: Console, sweep: SweepRow, documents: Sequence[dict[str, Any]]) -> None:
-    """Title, table, findings."""
+    """Title, where it came from if it was imported, table, findings."""
     console.print(tables.sweep_title(sweep, documents))
+    if imported := import_line(documents[0].get("imported")):
+        console.print(f"imported {imported}", style="dim")
     console.print(tables.sweep_table(documents, console.width))
     _print_findings(console, documents)
 
@@ -30,7 +34,7 @@ def show_group(console: Console, sweeps: Sequence[tuple[SweepRow, Sequence[dict[
 
 
 def show_run(console: Console, document: dict[str, Any]) -> None:
-    """Title and verdict, facts, every figure, findings."""
+    """Title and verdict, facts, every figure, the server's own account of it, findings."""
     title = tables.sweep_title(None, [document])
     title.append(" · ")
     console.print(title.append_text(tables.verdict_line(document)))
@@ -39,6 +43,8 @@ def show_run(console: Console, document: dict[str, Any]) -> None:
     console.print(tables.run_table(document))
     if (turns := tables.by_turn(document)) is not None:
         console.print(turns)
+    if (account := server_account(document)) is not None:
+        console.print(account)
     console.print()
     _print_findings(console, [document])
 

@@ -9,12 +9,14 @@ from rich.table import Table
 from rich.text import Text
 
 from loadgen.errors import StoreError
+from loadgen.experiments.cost_estimate import estimated_usd
 from loadgen.experiments.estimate import stated_s, thinking_s
 from loadgen.experiments.size import body_bytes
 from loadgen.experiments.spec import grid_hash, warmup_requests
+from loadgen.load.price import Price
 from loadgen.load.schedule import planned_requests
 from loadgen.load.spec import RunSpec
-from loadgen.report.readable import MISSING_FIGURE, number, plural, seconds
+from loadgen.report.readable import MISSING_FIGURE, dollars, number, plural, seconds
 
 _SWEEPS_LOOKED_THROUGH = 20
 
@@ -28,7 +30,8 @@ def earlier_durations(db: str, runs: Sequence[RunSpec]) -> dict[str, float]:
     try:
         with Store.open(db, read_only=True) as store:
             for sweep in store.sweeps()[:_SWEEPS_LOOKED_THROUGH]:
-                for document in store.runs(sweep.sweep_id):
+                # What another machine needed for the same load says nothing of this one.
+                for document in store.runs(sweep.sweep_id) if sweep.imported is None else ():
                     if document["spec"]["point_hash"] in wanted and not document["interrupted"]:
                         took_s.setdefault(document["spec"]["point_hash"], document["elapsed_s"])
     except StoreError:
@@ -36,15 +39,17 @@ def earlier_durations(db: str, runs: Sequence[RunSpec]) -> dict[str, float]:
     return took_s
 
 
-def plan_document(runs: Sequence[RunSpec], took_s: Mapping[str, float]) -> dict[str, Any]:
+def plan_document(runs: Sequence[RunSpec], took_s: Mapping[str, float], price: Price | None = None) -> dict[str, Any]:
     """The plan as JSON. `estimated_s` is null where nothing is known beforehand; warm-up and preparation are not in it.
 
+    `estimated_usd` is null without a price, and where what is paid is not known beforehand.
     `thinking_s` is how long each caller's users think, which is the least that a run of conversations takes.
     """
     return {
         "schema_version": 1,
         "spec_hash": grid_hash(runs),
         "estimated_s": total_s(runs, took_s),
+        "estimated_usd": _total_usd(runs, took_s, price),
         "runs": [
             run.to_json()
             | {
@@ -54,6 +59,7 @@ def plan_document(runs: Sequence[RunSpec], took_s: Mapping[str, float]) -> dict[
                 "body_bytes": body_bytes(run),
                 "planned_warmup_requests": warmup_requests(run),
                 "estimated_s": _estimated_s(run, took_s),
+                "estimated_usd": _estimated_usd(run, took_s, price),
                 "thinking_s": thinking_s(run),
             }
             for run in runs
@@ -61,12 +67,13 @@ def plan_document(runs: Sequence[RunSpec], took_s: Mapping[str, float]) -> dict[
     }
 
 
-def plan_table(runs: Sequence[RunSpec], took_s: Mapping[str, float]) -> RenderableType:
+def plan_table(runs: Sequence[RunSpec], took_s: Mapping[str, float], price: Price | None = None) -> RenderableType:
     """The plan for people, in the order in which it would run."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), header_style="bold")
     table.add_column("run", justify="right")
     table.add_column("load")
-    for header in ("tokens in → out", "requests", "warm-up", "seed", "about"):
+    headers = ["tokens in → out", "requests", "warm-up", "seed", "about"]
+    for header in headers if price is None else [*headers, "cost"]:
         table.add_column(header, justify="right", no_wrap=True)
     for position, run in enumerate(runs, start=1):
         requests = planned_requests(run)
@@ -78,6 +85,7 @@ def plan_table(runs: Sequence[RunSpec], took_s: Mapping[str, float]) -> Renderab
             number(warmup_requests(run)),
             str(run.seed),
             _about(run, took_s),
+            *([] if price is None else [dollars(_estimated_usd(run, took_s, price))]),
         )
     known = [requests for run in runs if (requests := planned_requests(run)) is not None]
     largest_bytes = max(body_bytes(run) for run in runs)
@@ -98,12 +106,31 @@ def plan_table(runs: Sequence[RunSpec], took_s: Mapping[str, float]) -> Renderab
         )
     else:
         length = "how long depends on the server: no run like these is on record"
-    return Group(table, Text(f"{summary}; {length}. Nothing was sent."))
+    cost = "" if price is None else f"; {_cost_told(runs, took_s, price)}"
+    return Group(table, Text(f"{summary}; {length}{cost}. Nothing was sent."))
 
 
 def _estimated_s(run: RunSpec, took_s: Mapping[str, float]) -> float | None:
     stated = stated_s(run)
     return stated if stated is not None else took_s.get(run.point.hash)
+
+
+def _estimated_usd(run: RunSpec, took_s: Mapping[str, float], price: Price | None) -> float | None:
+    return None if price is None else estimated_usd(run, price, _estimated_s(run, took_s))
+
+
+def _total_usd(runs: Sequence[RunSpec], took_s: Mapping[str, float], price: Price | None) -> float | None:
+    known = [usd for run in runs if (usd := _estimated_usd(run, took_s, price)) is not None]
+    return sum(known) if len(known) == len(runs) else None
+
+
+def _cost_told(runs: Sequence[RunSpec], took_s: Mapping[str, float], price: Price) -> str:
+    total_usd = _total_usd(runs, took_s, price)
+    if total_usd is None:
+        return "what it costs is not known beforehand"
+    if price.is_by_time:
+        return f"about {dollars(total_usd)} and the warm-ups"
+    return f"at most {dollars(total_usd)}, warm-ups included"
 
 
 def _about(run: RunSpec, took_s: Mapping[str, float]) -> str:

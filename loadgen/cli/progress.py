@@ -24,6 +24,7 @@ from loadgen.experiments.events import (
     ServerReady,
     ServerStarting,
     SweepStarted,
+    WayChosen,
 )
 from loadgen.experiments.fitting import FITTING_LIMIT_S
 from loadgen.report.readable import number, plural, seconds
@@ -80,6 +81,8 @@ class SweepProgress:
                 if self._in_group:  # why is told at the end; this is for who watches
                     kind = event.failure.kind.replace("_", " ")
                     self.say(Text(f"✗ {event.label} did not start ({kind}); the others go on", style="red"))
+            case WayChosen():
+                self._way(event)
             case SweepStarted():
                 self._started(event)
             case NothingToResume():  # also when quiet: what follows was measured before
@@ -152,6 +155,16 @@ class SweepProgress:
             self.say("no unfinished sweep of this spec is on record: a new one begins")
         self.say(f"sweep {event.sweep_id}: {at_most}{plural(self._runs, 'run')}{kept}")
         self._line("", "")
+
+    def _way(self, event: WayChosen) -> None:
+        if event.insecure:  # also when quiet
+            self._console.print(
+                f"WARNING: --insecure: whoever answers at {event.url} is believed, and is sent the prompts and the key",
+                style="bold red",
+                soft_wrap=True,
+            )
+        if event.proxy is not None:
+            self.say(f"through the proxy {event.proxy}, as the environment says: it is part of what is measured")
 
     def _phase(self, event: PhaseStarted) -> None:
         if self._present is None or self._present.position != event.position:

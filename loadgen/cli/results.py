@@ -41,7 +41,7 @@ def list_sweeps(
         console = stdout()
         console.print(sweeps_table(sweeps, datetime.now(UTC)))
         for sweep in sweeps:
-            if sweep.status == "stopped":
+            if sweep.status == "stopped" and sweep.imported is None:
                 console.print(_stopped(sweep), style="yellow")
     else:
         terminal.note(f"no sweep in {terminal.shown_db} yet; 'loadgen sweep --help' says how to make one")
@@ -58,7 +58,7 @@ def show(
     """Show a sweep's table, those of a group, or every figure of a run."""
     from loadgen.cli.outcome import show_run, show_sweep
     from loadgen.cli.tables import failure_line
-    from loadgen.report.export import sweep_document
+    from loadgen.report.export import run_document, sweep_document
     from loadgen.store.repository import Store
 
     terminal = Terminal.of(context, db, quiet, verbose)
@@ -69,14 +69,17 @@ def show(
             return
         if found.startswith("r"):
             document = store.run(found)
-            show_json(document) if as_json else show_run(stdout(), document)
+            if as_json:
+                show_json(run_document(store.sweep(document["sweep_id"]), document))
+            else:
+                show_run(stdout(), document)
             return
         sweep, documents = store.sweep(found), store.runs(found)
     if as_json:
         show_json(sweep_document(sweep, documents))
     elif documents:
         show_sweep(stdout(), sweep, documents)
-        if sweep.status == "stopped":
+        if sweep.status == "stopped" and sweep.imported is None:
             terminal.note(_stopped(sweep))
         _list_runs(terminal, documents)
         if sweep.group_id is not None:

@@ -80,9 +80,9 @@ def run(
     if launch.kind == "external":
         raise UsageError(f"{launch.profile_name} is not ours to run; `loadgen serve up {profile}` records it")
     started = _start(terminal, launch, keeps_lifeline=True)
-    _say_ready(terminal, started)
     supervised, log = started.supervised, started.server.log
     if supervised is None or log is None:  # it was running
+        _say_ready(terminal, started)
         return
     ended: list[dict[str, Any]] = []
 
@@ -91,8 +91,9 @@ def run(
         return bool(ended)
 
     try:
+        _say_ready(terminal, started)
         for piece in follow(log, is_over):
-            if not quiet:
+            if not terminal.quiet:
                 sys.stderr.write(piece.decode(errors="replace"))
     except KeyboardInterrupt:
         terminal.note(f"ending {started.server.profile} …")

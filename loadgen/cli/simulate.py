@@ -78,6 +78,30 @@ def simulate(
             "--tells", metavar="token_ids|usage|final|nothing", help="What it can tell of the tokens in its streams."
         ),
     ] = "token_ids",
+    provider: Annotated[
+        str | None,
+        typer.Option(
+            "--provider",
+            metavar="cerebras",
+            help="Have this provider's API in place of vLLM's: its paths, fields, errors, limits and time_info.",
+        ),
+    ] = None,
+    api_key_env: Annotated[
+        str | None,
+        typer.Option(
+            "--api-key-env",
+            metavar="NAME",
+            help="With --provider: want the key that this environment variable holds, as a Bearer token.",
+        ),
+    ] = None,
+    answer_tokens: Annotated[
+        int | None,
+        typer.Option(
+            "--answer-tokens",
+            metavar="N",
+            help="With --provider: answers end by themselves after so many tokens on average (default: as many as asked).",
+        ),
+    ] = None,
     fault: Annotated[
         list[str] | None,
         typer.Option(
@@ -92,7 +116,7 @@ def simulate(
     """Serve a simulated model whose timing is known, until Ctrl-C."""
     from loadgen.servers.simulator import SimulatorOptions, serve
     from loadgen.servers.simulator.faults import FAULTS
-    from loadgen.servers.simulator.options import Tells
+    from loadgen.servers.simulator.options import Provider, Tells
 
     terminal = Terminal.of(context, None, quiet, verbose)
     if fault and "list" in fault:
@@ -115,14 +139,19 @@ def simulate(
         tokens_per_minute=tokens_per_minute,
         max_model_len=max_model_len,
         tells=cast(Tells, tells),
+        provider=cast(Provider | None, provider),
+        api_key_env=api_key_env,
+        answer_tokens=answer_tokens,
         faults=tuple(fault or ()),
     )
 
     def ready(bound_port: int) -> None:
         url = f"http://[{host}]:{bound_port}" if ":" in host else f"http://{host}:{bound_port}"
         terminal.note(f"SIMULATED model '{model}' at {url} (Ctrl-C ends it); measure it with")
+        more = "" if provider is None else " --endpoint chat"
+        more += "" if api_key_env is None else f" --api-key-env {api_key_env}"
         terminal.note(
-            f"  loadgen run --url {url} --model {model} --concurrency 16 --input-tokens 128 --output-tokens 64"
+            f"  loadgen run --url {url} --model {model}{more} --concurrency 16 --input-tokens 128 --output-tokens 64"
         )
 
     serve(options, on_ready=ready)

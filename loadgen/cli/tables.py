@@ -11,11 +11,32 @@ from rich.text import Text
 
 from loadgen.analysis.verdict import merge_findings
 from loadgen.load.content import Workload
-from loadgen.report.facts import doctor_line, limits_line, turn_table
+from loadgen.report.facts import doctor_line, import_line, limits_line, turn_table
 from loadgen.report.labels import metric_label
 from loadgen.report.points import load_value, pool, spread_label
-from loadgen.report.readable import MISSING_FIGURE, ago, figure, milliseconds, number, percent, plural, shown_unit
+from loadgen.report.readable import (
+    MISSING_FIGURE,
+    ago,
+    dollars,
+    figure,
+    milliseconds,
+    number,
+    percent,
+    plural,
+    shown_unit,
+)
+from loadgen.report.remote import (
+    cost_line,
+    is_far,
+    is_unverified,
+    paid_usd,
+    round_trip_line,
+    round_trip_s,
+    usd_per_million,
+    way_line,
+)
 from loadgen.report.served import DUMMY_WEIGHTS, failure_kind, has_dummy_weights, served_line, server_name
+from loadgen.report.server_facts import cached_percent, energy_per_output_token_j
 from loadgen.report.sweep_charts import gap_metric, highest
 from loadgen.store.rows import SweepRow
 
@@ -45,6 +66,7 @@ def sweep_table(documents: Sequence[Document], width: int) -> RenderableType:
         ("\nout", lambda runs: Text(f"{runs[0]['spec']['output_tokens']:,}")),
         ("TTFT\np50", _pooled(_figure("ttft_s", "p50"), milliseconds)),
         *_high("TTFT", lambda runs: "ttft_s", points, wide),
+        *([("network\nRTT", _pooled(round_trip_s, milliseconds))] if wide and any(map(is_far, documents)) else []),
         ("gap\np50", _pooled(_figure(gap, "p50"), milliseconds)),
         *_high("gap", lambda runs: gap, points, wide),
     ]
@@ -58,13 +80,22 @@ def sweep_table(documents: Sequence[Document], width: int) -> RenderableType:
     columns.append(("requests\n/s" if wide else "req.\n/s", _pooled(lambda run: run["requests_per_s"], number)))
     if any(run["spec"].get("slo") for run in documents):
         columns.append(("good\n%", _pooled(_goodput_percent, number)))
+    if any(run.get("cost") for run in documents):
+        columns.append(("$/million\noutput" if wide else "$/M\nout", _pooled(usd_per_million, number)))
+    columns += [("cached\n%", _pooled(cached_percent, number))] if any(map(cached_percent, documents)) else []
+    energy = energy_per_output_token_j
+    columns += [("J\n/token", _pooled(energy, number))] if wide and any(map(energy, documents)) else []
     columns.append(("\nok", _ok))
     columns.append(("", lambda runs: _worst_verdict(runs, spelled=wide)))
     legend = f"milliseconds; gap: {'token gap' if gap == 'token_gap_s' else 'chunk gap'}"
     if any(header.endswith("\nhigh") for header, _ in columns):
         legend += "; high: the highest percentile that is given"
+    if any(header.startswith("cached\n") for header, _ in columns):
+        legend += "; cached: prompt tokens out of the server's prefix cache"
     if any(header.startswith("good\n") for header, _ in columns):
         legend += "; good: requests within the SLO"
+    if paid := paid_usd(documents):
+        legend += f"; cost: {dollars(paid)} in all, warm-ups included"
     if repeated:
         spread = spread_label(len(_usable(runs)) for runs in points).removesuffix(" of repeats")
         legend += "; means over repeats" + (f", ± half their {spread}" if wide else "")
@@ -82,11 +113,17 @@ def sweep_table(documents: Sequence[Document], width: int) -> RenderableType:
 
 
 def sweep_title(sweep: SweepRow | None, documents: Sequence[Document]) -> Text:
-    """What was measured: SIMULATED first where it was, then model, server and how many runs."""
+    """What was measured: SIMULATED and IMPORTED first where it was, then model, server and how many runs."""
     first = documents[0]
     server, text = first["server"], Text()
     if first["simulated"]:
         text.append(" SIMULATED ", style="reverse bold yellow")
+        text.append(" ")
+    if first.get("imported"):
+        text.append(" IMPORTED ", style="reverse bold")
+        text.append(" ")
+    if any(map(is_unverified, documents)):
+        text.append(" CERTIFICATE NOT VERIFIED ", style="reverse bold red")
         text.append(" ")
     text.append(server["model"], style="bold")
     text.append(f" · {server_name(server).removesuffix(f', {DUMMY_WEIGHTS}')}")
@@ -192,6 +229,13 @@ def run_facts(document: Document) -> RenderableType:
     tokens = document["tokens"]
     counted = f"{number(tokens['output'])} output, {number(tokens['prompt'])} prompt"
     table.add_row("tokens", f"{counted}; counted by {(tokens['counted_by'] or 'nobody').replace('_', ' ')}")
+    answers = (document.get("lengths") or {}).get("output_tokens") or {}
+    if answers.get("requests_off"):
+        table.add_row(
+            "answers",
+            f"{number(answers['mean'])} tokens on average ({number(answers['min'])} to {number(answers['max'])}) "
+            f"of {number(answers['asked'])} asked",
+        )
     window = document["window"]
     if window["start_s"] is not None and window["end_s"] is not None:
         rule = window["rule"].replace("_", " ")
@@ -203,8 +247,16 @@ def run_facts(document: Document) -> RenderableType:
         table.add_row("limits", waits)
     if client["reads"]:
         table.add_row("stamps", f"by {client['stamp_source']}, {percent(client['coalesced_ratio'])} coalesced")
+    if way := way_line(document):
+        table.add_row("way", Text(way, style="red" if is_unverified(document) else ""))
+    if client.get("network_rtt_s"):
+        table.add_row("network", f"round trip {round_trip_line(document)}")
+    if cost := cost_line(document):
+        table.add_row("cost", cost)
     if doctor := doctor_line(document):
         table.add_row("doctor", doctor)
+    if imported := import_line(document.get("imported")):
+        table.add_row("imported", imported)
     return table
 
 
@@ -228,6 +280,8 @@ def sweeps_table(sweeps: Sequence[SweepRow], now: datetime) -> RenderableType:
         name = Text(sweep.name)
         if sweep.simulated:
             name.append(" SIMULATED", style="yellow")
+        if sweep.imported is not None:
+            name.append(" IMPORTED", style="dim")
         if has_dummy_weights(sweep.server):
             name.append(f" {DUMMY_WEIGHTS}", style="yellow")
         if sweep.group_id is not None:

@@ -61,18 +61,18 @@ class Terminal:
 
 
 def stdout() -> "Console":
-    """A Rich console on stdout."""
+    """A Rich console on stdout; square brackets in a name are themselves, not Rich's markup."""
     from rich.console import Console
 
-    console = Console(highlight=False, soft_wrap=False)
-    return console if console.is_terminal else Console(highlight=False, width=_pipe_width())
+    console = Console(highlight=False, soft_wrap=False, markup=False)
+    return console if console.is_terminal else Console(highlight=False, markup=False, width=_pipe_width())
 
 
 def stderr() -> "Console":
     """A Rich console on stderr."""
     from rich.console import Console
 
-    return Console(stderr=True, highlight=False)
+    return Console(stderr=True, highlight=False, markup=False)
 
 
 def show(renderable: "RenderableType") -> None:

@@ -6,6 +6,7 @@ between the two drifts by tens of microseconds within seconds, so it is sampled 
 
 import itertools
 import time
+from array import array
 from datetime import UTC, datetime
 
 import numpy as np
@@ -31,8 +32,8 @@ def offset_sample() -> tuple[int, int]:
 class _Course:
     """How the offset went through a run. Laid out once: an hour has 72,000 samples, and may have a million requests."""
 
-    def __init__(self, samples: list[tuple[int, int]]) -> None:
-        rows = np.array(samples, dtype=np.int64)
+    def __init__(self, walls_ns: "array[int]", offsets_ns: "array[int]") -> None:
+        rows = np.array([walls_ns, offsets_ns], dtype=np.int64).T
         # In the order of the wall clock: one that stepped back has no true answer, and the step itself is reported.
         rows = rows[np.argsort(rows[:, 0], kind="stable")]
         self._first_wall_ns, self._first_offset_ns = rows[0]
@@ -50,28 +51,30 @@ class WallClock:
     """The offset between wall and monotonic clock, sampled through a run. Call `sample` often; it costs 2 µs."""
 
     def __init__(self) -> None:
-        self._samples = [offset_sample()]
+        self._walls_ns, self._offsets_ns = array("q"), array("q")  # a sample each
         self._course: _Course | None = None  # of these samples, once asked for
+        self.sample()
 
     def sample(self) -> None:
         """Take one more sample of the offset."""
-        self._samples.append(offset_sample())
+        wall_ns, offset_ns = offset_sample()
+        self._walls_ns.append(wall_ns)
+        self._offsets_ns.append(offset_ns)
         self._course = None
 
     def to_monotonic(self, wall_ns: NDArray[np.int64]) -> NDArray[np.int64]:
         """Wall-clock stamps as monotonic ones: the offset is interpolated between the samples around each stamp."""
         if self._course is None:
-            self._course = _Course(self._samples)
+            self._course = _Course(self._walls_ns, self._offsets_ns)
         monotonic: NDArray[np.int64] = wall_ns - self._course.offset_ns(wall_ns)
         return monotonic
 
     def to_utc(self, monotonic: int) -> str:
         """A monotonic moment as UTC in ISO 8601, by the first offset."""
-        wall_ns = monotonic + self._samples[0][1]
+        wall_ns = monotonic + self._offsets_ns[0]
         return datetime.fromtimestamp(wall_ns / 1e9, UTC).isoformat(timespec="milliseconds")
 
     @property
     def largest_step_ns(self) -> int:
         """The largest change of the offset between two neighbouring samples: a slew is small, a step is not."""
-        offsets = [offset for _, offset in self._samples]
-        return max((abs(b - a) for a, b in itertools.pairwise(offsets)), default=0)
+        return max((abs(b - a) for a, b in itertools.pairwise(self._offsets_ns)), default=0)

@@ -4,8 +4,9 @@ A column is one file of its raw values, or of its texts as `Texts` packs them, w
 through all rows lets go of them from time to time: a mapped page that was looked at counts as memory of the process until then.
 """
 
+import itertools
 import mmap
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -13,9 +14,11 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from loadgen.engine.pieces import let_go
 from loadgen.engine.record import Records
 from loadgen.engine.rows import NUMBERS, TEXTS, joined, take
 from loadgen.engine.texts import Texts
+from loadgen.load.bulk import pieces_of
 
 _ARRIVAL_START = "arrival_start"
 _START_OF = {name: f"{name}_start" for name in TEXTS}  # the file that says where each text of a column begins
@@ -71,11 +74,9 @@ def in_schedule_order(parts: Sequence[Records], folder: Path) -> Records:
 
     Raises OSError when they cannot be written.
     """
-    order = np.argsort(np.concatenate([part.index for part in parts]), kind="stable")
     bounds = np.cumsum([0, *(len(part) for part in parts)])
     with ColumnFiles(folder) as files:
-        for begin in range(0, len(order), _ROWS_AT_ONCE):
-            wanted = np.sort(order[begin : begin + _ROWS_AT_ONCE])  # as they lie, so that each file is read forwards
+        for wanted in _next_rows(parts):
             shares = np.split(wanted, np.searchsorted(wanted, bounds[1:-1]))
             zipped = zip(parts, shares, bounds[:-1], strict=True)
             piece = joined([take(part, share - before) for part, share, before in zipped])
@@ -85,13 +86,20 @@ def in_schedule_order(parts: Sequence[Records], folder: Path) -> Records:
     return read_columns(folder)
 
 
-def let_go(records: Records) -> None:
-    """Give back the pages of mapped columns. They come again from their files when they are looked at; other columns stay."""
-    texts = [column for name in TEXTS if isinstance(column := getattr(records, name), Texts)]
-    columns = [records.arrival_start, *(getattr(records, name) for name in NUMBERS)]
-    for column in (*columns, *(part for each in texts for part in (each.start, each.content))):
-        if isinstance(column.base, mmap.mmap):
-            column.base.madvise(mmap.MADV_DONTNEED)
+def _next_rows(parts: Sequence[Records]) -> Iterator[NDArray[np.int64]]:
+    """Where in all parts the next rows of the schedule lie, a few at a time; as they lie, so that each file is read forwards."""
+    row_of = np.zeros(1 + max((int(index.max()) for index in _indexes(parts)), default=-1), np.int32)
+    rows = 0
+    for index in _indexes(parts):
+        row_of[index] = np.arange(rows + 1, rows + 1 + len(index), dtype=np.int32)  # 0 stands for none
+        rows += len(index)
+    for begin in range(0, len(row_of), _ROWS_AT_ONCE):
+        found = row_of[begin : begin + _ROWS_AT_ONCE]
+        yield np.sort(found[found > 0]).astype(np.int64) - 1
+
+
+def _indexes(parts: Sequence[Records]) -> Iterator[NDArray[np.int32]]:
+    return itertools.chain.from_iterable(pieces_of(part.index) for part in parts)
 
 
 def _mapped(path: Path, dtype: np.dtype[Any]) -> NDArray[Any]:

@@ -13,7 +13,7 @@ import contextlib
 import socket
 import ssl
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import httptools
@@ -23,6 +23,8 @@ from loadgen.engine.exchange import Exchange, stamp_now
 from loadgen.engine.framing import ResponseParser
 from loadgen.engine.loop import StreamLoop
 from loadgen.engine.readlog import ReadLog
+from loadgen.engine.round_trip import least_round_trip_ns
+from loadgen.engine.tunnel import ask_for_tunnel
 
 SO_TIMESTAMPNS_NEW = 64  # asm-generic/socket.h; the socket module does not name it. Half the bytes of SO_TIMESTAMPING
 READ_BYTES = 8192  # more costs: Python allocates all of it for every read. What is left comes with the next one
@@ -45,16 +47,23 @@ OnEnd = Callable[[str | None], None]
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where to connect: a resolved socket address, and the name to verify when `tls` is set."""
+    """Where to connect: a resolved socket address, and the name to verify when `tls` is set.
+
+    It may be a proxy's, `proxy_name`; `tunnel_request` is then what asks it for a way through, where it must be asked.
+    """
 
     family: socket.AddressFamily
     sockaddr: tuple[Any, ...]
     server_name: str
     tls: ssl.SSLContext | None = None
+    proxy_name: str | None = None
+    tunnel_request: bytes | None = field(default=None, repr=False)  # which may hold a password
 
     @property
     def name(self) -> str:
         """`host:port`, for people."""
+        if self.proxy_name is not None:
+            return f"{self.server_name} through the proxy {self.proxy_name}"
         return f"{self.server_name}:{self.sockaddr[1]}"
 
 
@@ -168,7 +177,7 @@ class Connection:
 
     @classmethod
     async def open(cls, address: Address, stale_limit_ns: int = STALE_LIMIT_NS) -> "Connection":
-        """Connect to `address`, with TLS if it asks for it. Raises OSError (ssl.SSLError included)."""
+        """Connect to `address`, through its proxy and with TLS if it asks for them. Raises OSError (ssl.SSLError included)."""
         loop = asyncio.get_running_loop()
         begun_ns = monotonic_ns()
         sock = socket.socket(address.family, socket.SOCK_STREAM)
@@ -177,6 +186,8 @@ class Connection:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             ask_for_kernel_stamps(sock)
             await loop.sock_connect(sock, address.sockaddr)
+            if address.tunnel_request is not None:
+                await ask_for_tunnel(loop, sock, address.tunnel_request)
             tunnel = None
             if address.tls is not None:
                 tunnel = TlsTunnel(address.tls, address.server_name)
@@ -214,6 +225,10 @@ class Connection:
         if sent < len(wire):
             self._unsent = memoryview(wire)[sent:]
             self._watch_for_room()
+
+    def least_round_trip_ns(self) -> int | None:
+        """The least time there and back that the kernel knows of; None when it knows none, or the connection is closed."""
+        return None if self.closed else least_round_trip_ns(self._socket)
 
     def close(self) -> None:
         """Close the socket; what was in flight on it is lost, and nobody is told."""

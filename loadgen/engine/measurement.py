@@ -4,8 +4,9 @@ import asyncio
 import gc
 import resource
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from loadgen.engine.limits import make_room
 from loadgen.engine.loop import StreamLoop
 from loadgen.engine.priority import woken_first
 from loadgen.engine.probe import LoopProbe
-from loadgen.engine.record import ClientFacts
+from loadgen.engine.record import ClientFacts, Int64
 from loadgen.engine.recorder import Recorder
 from loadgen.engine.rest import Rest
 from loadgen.engine.spool import Spool
@@ -94,11 +95,11 @@ async def measure(
     Raises EngineError when the host name is unknown or the records cannot be written, HostLimitError when the system lends
     too few files or ports.
     """
-    task = share.task
+    task, target = share.task, share.task.target
     loop = asyncio.get_running_loop()
     tokenizer = None if task.tokenizer is None else Tokenizer(task.tokenizer)  # now: a failure later would lose the run
     try:
-        address = await first_that_answers(resolve(task.target.scheme, task.target.host, task.target.port))
+        address = await first_that_answers(resolve(target.scheme, target.host, target.port, target.route))
     except ConnectFailedError as error:
         raise EngineError(str(error)) from error
     rows = shard_rows(task.shape, len(task.schedule), share.worker, share.workers, task.schedule.turns)
@@ -112,7 +113,7 @@ async def measure(
 
     spool = Spool(on_full=lambda: driver.drain(), log=loop.log if isinstance(loop, StreamLoop) else None)
     driver = Driver(
-        task.target,
+        target,
         schedule,
         shape,
         make_stream=make_stream,
@@ -124,11 +125,13 @@ async def measure(
     )
     orders(driver)
     make_room(driver.streams, address.sockaddr)
-    reporter = loop.create_task(_report(driver, say))
+    schedules = (task.schedule, schedule)
+    reporter = loop.create_task(_report(driver, say, schedules))
     reliever = loop.create_task(_relieve(spool))
     try:
         await driver.wait_for_room()
         await driver.open()
+        round_trips_before = _round_trips_ns(transports)
         wall_clock = WallClock()
         probe = LoopProbe(loop, wall_clock)
         gc.collect()
@@ -147,18 +150,20 @@ async def measure(
             loop_lag_ns = probe.stop()
             gc.enable()
             gc.unfreeze()
+        round_trips_ns = _least_each(round_trips_before, _round_trips_ns(transports))
     finally:
         reporter.cancel()
         reliever.cancel()
         driver.close()
     say(driver.progress())
-    recorder = Recorder(schedule, shape, driver.origin_ns, wall_clock, task.target.secrets, tokenizer)
+    recorder = Recorder(schedule, shape, driver.origin_ns, wall_clock, target.secrets, tokenizer)
     try:
         with ColumnFiles(share.folder) as files:
             for piece in recorder.pieces(spool.drain()):
-                piece.index = rows[piece.index].astype(np.int32)
+                piece.index = rows.at(piece.index.astype(np.int64)).astype(np.int32)
                 piece.slot = np.where(piece.slot < 0, piece.slot, piece.slot * share.workers + share.worker)
                 files.append(piece)
+                _let_go(schedules)
                 await asyncio.sleep(0)  # a parent that has gone is noticed in between
     except OSError as error:
         raise EngineError(f"{no_room(error, 'the records of the run')}; this run is lost") from error
@@ -172,6 +177,7 @@ async def measure(
             reads=recorder.stamps.reads,
             reads_by=loop.reads_by if isinstance(loop, StreamLoop) else "asyncio",
             loop_lag_ns=loop_lag_ns,
+            network_rtt_ns=round_trips_ns,
             clock_step_ns=wall_clock.largest_step_ns,
             connections_opened=sum(transport.opened for transport in transports),
             connections_reopened=sum(max(0, transport.opened - 1) for transport in transports),
@@ -186,10 +192,27 @@ async def measure(
     )
 
 
-async def _report(driver: Driver, say: Callable[[Progress | Pause], None]) -> None:
+def _round_trips_ns(transports: Sequence[StampingTransport]) -> list[int | None]:
+    return [transport.least_round_trip_ns() for transport in transports]
+
+
+def _least_each(before: Sequence[int | None], after: Sequence[int | None]) -> Int64:
+    """The least of each connection, before the run and after it; those that were opened meanwhile have but the latter."""
+    pairs = zip_longest(before, after)
+    known = ([each for each in pair if each is not None] for pair in pairs)
+    return np.array([min(each) for each in known if each], dtype=np.int64)
+
+
+async def _report(driver: Driver, say: Callable[[Progress | Pause], None], schedules: Iterable[Schedule]) -> None:
     while True:
         await asyncio.sleep(PROGRESS_PERIOD_S)
         say(driver.progress())
+        _let_go(schedules)
+
+
+def _let_go(schedules: Iterable[Schedule]) -> None:
+    for schedule in schedules:
+        schedule.let_go()
 
 
 async def _relieve(spool: Spool) -> None:

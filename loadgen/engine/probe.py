@@ -4,6 +4,7 @@ With kernel stamps a late loop does not move a latency, but it delays sends and 
 """
 
 import asyncio
+from array import array
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +21,7 @@ class LoopProbe:
 
     def __init__(self, loop: asyncio.AbstractEventLoop, wall_clock: WallClock) -> None:
         self._wall_clock = wall_clock
-        self._lags_ns: list[int] = []
+        self._lags_ns = array("q")  # an hour has 360,000
         self._due_ns = 0
         self._alarm = make_alarm(loop, self._ring)
 

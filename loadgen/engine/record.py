@@ -220,6 +220,7 @@ class ClientFacts:
     reads_by: ReadsBy = "epoll"  # what brought the bytes; of several workers, the costliest
     priority: Priority = "normal"  # how readily the scheduler woke the workers
     loop_lag_ns: Int64 = field(default_factory=lambda: np.empty(0, np.int64))  # lateness of a periodic timer
+    network_rtt_ns: Int64 = field(default_factory=lambda: np.empty(0, np.int64))  # least round trip of each connection
     clock_step_ns: int = 0  # largest jump of wall clock against monotonic clock between two samples
     connections_opened: int = 0
     connections_reopened: int = 0  # because the server had closed one

@@ -44,6 +44,11 @@ class Texts(Sequence[Any]):
         begin, end = int(self.start[row]), int(self.start[row + 1])
         return marshal.loads(self.content[begin:end].tobytes()) if end > begin else None
 
+    def part(self, begin: int, end: int) -> "Texts":
+        """The values from `begin` to before `end`, none of them copied."""
+        first, last = int(self.start[begin]), int(self.start[end])
+        return Texts(self.start[begin : end + 1] - first, self.content[first:last])
+
     def take(self, rows: NDArray[np.int64]) -> "Texts":
         """The values at `rows`, in that order."""
         begin = self.start[rows]

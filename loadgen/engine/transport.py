@@ -14,6 +14,8 @@ from loadgen.engine.clock import monotonic_ns
 from loadgen.engine.connection import STALE_LIMIT_NS, Address, Connection
 from loadgen.engine.exchange import Exchange
 from loadgen.engine.record import Outcome
+from loadgen.engine.route import DIRECT, Route
+from loadgen.engine.tunnel import tunnel_request
 
 CONNECT_LIMIT_S = 10.0
 
@@ -22,17 +24,28 @@ class ConnectFailedError(Exception):
     """No connection: an unknown name, nobody listening, a certificate that does not hold. The message is the reason."""
 
 
-def resolve(scheme: str, host: str, port: int) -> list[Address]:
-    """The addresses of `host`, looked up once, in the order to try. Raises ConnectFailedError when the name is unknown."""
+def resolve(scheme: str, host: str, port: int, route: Route = DIRECT) -> list[Address]:
+    """The addresses of `host`, or of the proxy on the way, looked up once, in the order to try; the proxy looks up the host.
+
+    Raises ConnectFailedError when the name is unknown, and when the authorities of the route cannot be read.
+    """
+    proxy = route.proxy
+    asked_host, asked_port = (host, port) if proxy is None else (proxy.host, proxy.port)
     try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        found = socket.getaddrinfo(asked_host, asked_port, type=socket.SOCK_STREAM)
     except OSError as error:
-        raise ConnectFailedError(f"cannot resolve {host}: {error.strerror or error}") from error
-    tls = None
+        what = asked_host if proxy is None else f"the proxy {asked_host}"
+        raise ConnectFailedError(f"cannot resolve {what}: {error.strerror or error}") from error
+    tls, through = None, None
     if scheme == "https":
-        tls = ssl.create_default_context()
+        try:
+            tls = route.tls_context()
+        except OSError as error:
+            raise ConnectFailedError(f"the authorities in {route.ca_file} cannot be read: {error}") from error
         tls.set_alpn_protocols(["http/1.1"])
-    return [Address(family, sockaddr, host, tls) for family, _, _, _, sockaddr in found]
+        through = None if proxy is None else tunnel_request(host, port, proxy)
+    name = None if proxy is None else proxy.name
+    return [Address(family, sockaddr, host, tls, name, through) for family, _, _, _, sockaddr in found]
 
 
 async def first_that_answers(addresses: list[Address]) -> Address:
@@ -94,6 +107,10 @@ class StampingTransport:
         """Give up the request in flight, and its connection with it; `on_end` will not be called."""
         self._on_end = None
         self.close()
+
+    def least_round_trip_ns(self) -> int | None:
+        """The least time there and back over the present connection; None without one, or where the kernel does not tell."""
+        return None if self._connection is None else self._connection.least_round_trip_ns()
 
     def close(self) -> None:
         """Close the connection."""

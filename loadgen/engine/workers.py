@@ -161,6 +161,7 @@ def _together(facts: Sequence[ClientFacts]) -> ClientFacts:
         reads_by=max((each.reads_by for each in facts), key=_WAYS_TO_READ.index),
         priority=min((each.priority for each in facts), key=_PRIORITIES.index),
         loop_lag_ns=np.concatenate([each.loop_lag_ns for each in facts]),
+        network_rtt_ns=np.concatenate([each.network_rtt_ns for each in facts]),
         clock_step_ns=max(each.clock_step_ns for each in facts),
         connections_opened=sum(each.connections_opened for each in facts),
         connections_reopened=sum(each.connections_reopened for each in facts),

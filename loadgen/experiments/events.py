@@ -25,6 +25,15 @@ class SweepStarted:
 
 
 @dataclass(frozen=True, slots=True)
+class WayChosen:
+    """How the server at `url` is about to be reached: through the `proxy` of that name, if any, and believing it to be itself or not."""
+
+    url: str
+    proxy: str | None
+    insecure: bool
+
+
+@dataclass(frozen=True, slots=True)
 class NothingToResume:
     """The sweep of this grid is finished already: nothing is sent, and its result is the one on record."""
 
@@ -112,6 +121,7 @@ Event = (
     | ServerReady
     | ServerEnding
     | ServerNotStarted
+    | WayChosen
     | SweepStarted
     | NothingToResume
     | PhaseStarted

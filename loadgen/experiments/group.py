@@ -134,9 +134,8 @@ def _variant(part: Part) -> Variant:
 
 def _began(store: Store, group_hash: str) -> str | None:
     """The newest group on record of that hash."""
-    return next(
-        (sweep.group_id for sweep in store.sweeps() if sweep.spec.get("group", {}).get("hash") == group_hash), None
-    )
+    ours = (sweep for sweep in store.sweeps() if sweep.imported is None)
+    return next((sweep.group_id for sweep in ours if sweep.spec.get("group", {}).get("hash") == group_hash), None)
 
 
 class _Claims(ExitStack):

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from urllib.parse import urlsplit
 
 from loadgen.engine.limits import check_before_start
+from loadgen.engine.route import DIRECT, Route
 from loadgen.experiments.parallel import workers_for
 from loadgen.load.schedule import planned_requests
 from loadgen.load.spec import RunSpec
@@ -14,10 +15,12 @@ from loadgen.load.streams import streams
 from loadgen.servers.endpoint import EndpointFacts
 
 
-def check_limits(facts: EndpointFacts, runs: Sequence[RunSpec]) -> None:
+def check_limits(facts: EndpointFacts, runs: Sequence[RunSpec], route: Route = DIRECT) -> None:
     """Raises HostLimitError, with the remedy, when some run of `runs` asks for more connections than the host allows."""
     parts = urlsplit(facts.base_url)
     assert parts.hostname is not None
-    port = parts.port or (443 if parts.scheme == "https" else 80)
+    host, port = parts.hostname, parts.port or (443 if parts.scheme == "https" else 80)
+    if route.proxy is not None:
+        host, port = route.proxy.host, route.proxy.port
     for wanted, processes in {(streams(run.shape, planned_requests(run)), workers_for(run)) for run in runs}:
-        check_before_start(wanted, processes, parts.hostname, port)
+        check_before_start(wanted, processes, host, port)

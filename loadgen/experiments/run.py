@@ -3,15 +3,16 @@
 Imports load, engine, servers, store's rows and analysis. Everything slow or parsed happens before t = 0 or after the end.
 """
 
-from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
 
 import numpy as np
 
+from loadgen.analysis.cost import cost_of
+from loadgen.analysis.gpu import GpuSeries, gpu_account
+from loadgen.analysis.measured import measure as lay_out
 from loadgen.analysis.rate_limits import TOO_MANY_REQUESTS
 from loadgen.analysis.server_account import server_account
 from loadgen.analysis.summary import summarise
@@ -19,17 +20,20 @@ from loadgen.analysis.validity import judge
 from loadgen.engine.driver import Progress
 from loadgen.engine.measurement import Task
 from loadgen.engine.record import MISSING, Outcome, Recording, Records
+from loadgen.engine.route import DIRECT, Route
 from loadgen.engine.target import Target
 from loadgen.engine.workers import Workers
 from loadgen.errors import Interrupted, LoadgenError, ServerError, UsageError
 from loadgen.experiments.events import OnEvent, Phase, PhaseStarted, PromptsNotFitted, RunProgressed
-from loadgen.experiments.fitting import BoundedCounter
+from loadgen.experiments.fitting import BoundedCounter, WordCounter
 from loadgen.experiments.ids import new_id
 from loadgen.experiments.parallel import workers_for
 from loadgen.experiments.size import check_size, longest
 from loadgen.experiments.spec import warmup_requests
 from loadgen.experiments.stop import Stop
+from loadgen.experiments.watching import Watching
 from loadgen.load.dataset import Dataset
+from loadgen.load.price import Price
 from loadgen.load.schedule import build, planned_requests
 from loadgen.load.spec import ClosedLoop, RunSpec
 from loadgen.load.trace import Trace
@@ -39,8 +43,8 @@ from loadgen.servers.endpoint import EndpointFacts, Headers, TokenCounter
 from loadgen.servers.environment import environment
 from loadgen.servers.host_load import HostLoad
 from loadgen.servers.launcher.running import RunningServer
+from loadgen.servers.prefix_cache import reset_prefix_cache
 from loadgen.servers.secrets import redact
-from loadgen.servers.telemetry import Scrape, Telemetry
 from loadgen.store.rows import ServerSample
 
 _WARMUP_SEED = 2**32  # far from the seeds of repeats: what warms a run up is drawn otherwise than the run itself
@@ -60,6 +64,8 @@ class Bench:
     dataset: Dataset | None = None
     doctor: dict[str, Any] | None = None  # what the doctor last found on this host, as runs keep it
     trace: Trace | None = None
+    route: Route = DIRECT
+    price: Price | None = None
     launched: RunningServer | None = None  # where loadgen has started the server
 
     def server(self, model: str) -> dict[str, Any]:
@@ -74,6 +80,7 @@ class MeasuredRun:
     document: dict[str, Any]
     records: Records
     samples: tuple[ServerSample, ...]
+    gpus: tuple[GpuSeries, ...]
     failure: str | None  # what ended it before its end, where that was the client
     refusal: str | None  # the same, where that was the server
 
@@ -97,8 +104,12 @@ def measure(bench: Bench, run: RunSpec, position: int, repeat: int) -> MeasuredR
     with ExitStack() as stack:
         count_tokens: CountTokens | None = None
         if bench.facts.has_tokenize:
-            counter = stack.enter_context(TokenCounter(bench.facts, run.model, run.endpoint, bench.headers))
+            counter = stack.enter_context(
+                TokenCounter(bench.facts, run.model, run.endpoint, bench.headers, route=bench.route)
+            )
             count_tokens = BoundedCounter(counter, lambda: bench.on_event(PromptsNotFitted(run)))
+        elif bench.facts.template_tokens is not None:
+            count_tokens = WordCounter(bench.facts.template_tokens)
         phase("preparing")
         warmup: Recording | None = None
         if warmup_requests(run) > 0:
@@ -142,9 +153,11 @@ def measure(bench: Bench, run: RunSpec, position: int, repeat: int) -> MeasuredR
             run, requests, prompt_seed, bench.facts.dialect, count_tokens, chunk_counts, bench.dataset, bench.trace
         )
         schedule_hash = schedule.hash
+    # After the warm-up, whose prompts would else be in it, and those of the run before.
+    prefix_cache_reset = reset_prefix_cache(bench.facts, bench.headers, bench.route)
     phase("measuring")
     host_load = HostLoad()
-    with Telemetry(bench.facts.metrics_url if bench.facts.has_metrics else None, bench.headers) as telemetry:
+    with Watching(bench.facts, bench.headers, bench.route) as watching:
         task = Task(
             _target(bench, run),
             schedule,
@@ -156,11 +169,15 @@ def measure(bench: Bench, run: RunSpec, position: int, repeat: int) -> MeasuredR
             run.rate_limits,
         )
         recording = _send(bench, task, host_load)
-    del task, schedule  # 16 bytes a request, which are not needed any more
+    del task, schedule  # whose files are not needed any more
     summary = summarise(run, recording)
-    taken = samples(recording.origin_at, telemetry.scrapes())
-    summary["client"] |= {"doctor": bench.doctor, "host_busy_ratio": host_load.busy_ratio}
-    summary["server_account"] = server_account([(each.at_ns, each.values) for each in taken], recording.records)
+    seen, measured = watching.seen(recording.origin_at), lay_out(run, recording.records)
+    summary["client"] |= {"doctor": bench.doctor, "host_busy_ratio": host_load.busy_ratio, **_way(bench)}
+    summary["lengths"]["output_tokens"]["can_be_asked"] = bench.facts.dialect == "vllm"
+    summary["cost"] = cost_of(bench.price, summary, recording, warmup)
+    summary["server_account"] = server_account([(each.at_ns, each.values) for each in seen.samples], measured)
+    summary["gpu"] = gpu_account(seen.gpus, measured, seen.gpu_source, seen.gpus_chosen_by)
+    summary["prefix_cache_reset"] = prefix_cache_reset
     document = {
         "schema_version": 1,
         "run_id": run_id,
@@ -181,7 +198,7 @@ def measure(bench: Bench, run: RunSpec, position: int, repeat: int) -> MeasuredR
         **summary,
         "verdict": judge(run, summary).to_json(),
     }
-    return MeasuredRun(document, recording.records, taken, recording.failure, recording.refusal)
+    return MeasuredRun(document, recording.records, seen.samples, seen.gpus, recording.failure, recording.refusal)
 
 
 def server_document(facts: EndpointFacts, model: str, launched: RunningServer | None) -> dict[str, Any]:
@@ -189,19 +206,18 @@ def server_document(facts: EndpointFacts, model: str, launched: RunningServer | 
     return facts.to_json(model) | ({} if launched is None else launched.to_json())
 
 
-def samples(origin_at: str, scrapes: Sequence[Scrape]) -> tuple[ServerSample, ...]:
-    """Scrapes on the run's own time axis: nanoseconds from t = 0, negative before it."""
-    origin = datetime.fromisoformat(origin_at)
-    return tuple(
-        ServerSample(at_ns=round((scrape.at - origin).total_seconds() * 1e9), values=scrape.values)
-        for scrape in scrapes
-        if scrape.values
-    )
-
-
 def _longest_prompt(run: RunSpec) -> int | None:
     """The most tokens that a prompt of the run may have; None with images and with a dataset, where nobody can tell."""
     return None if run.input_tokens is None or run.workload.images is not None else longest(run)[0]
+
+
+def _way(bench: Bench) -> dict[str, Any]:
+    """What lay between the client and the server, as the run document's `client` has it."""
+    by_tls = bench.facts.api_url.startswith("https:")
+    return {
+        "proxy": bench.route.proxy is not None,
+        "tls": None if not by_tls else "unverified" if bench.route.insecure else "verified",
+    }
 
 
 def _target(bench: Bench, run: RunSpec) -> Target:
@@ -213,6 +229,7 @@ def _target(bench: Bench, run: RunSpec) -> Target:
         port=parts.port or (443 if parts.scheme == "https" else 80),
         path=parts.path,
         headers=bench.headers,
+        route=bench.route,
     )
 
 

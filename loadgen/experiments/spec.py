@@ -1,6 +1,6 @@
 """What a sweep is asked to do, from flags or a file, and the runs that this comes to.
 
-Imports `load`, `inputs`, `servers` (the spelling of a URL) and `errors`. One model for both edges: a key of the file is a flag with
+Imports `load`, `inputs`, `servers` (the spelling of a URL), `errors` and the keys beside it. One model for both edges: a key of the file is a flag with
 underscores. Nothing here contacts a server.
 """
 
@@ -14,9 +14,12 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, ConfigDict, Field
 
 from loadgen.errors import UsageError
+from loadgen.experiments.price_keys import PriceKeys, check_price
 from loadgen.experiments.rate_limit_keys import RateLimitKeys, check_fits_the_minute, check_rate_limits
+from loadgen.experiments.route_keys import RouteKeys, check_route
 from loadgen.experiments.session_keys import SessionKeys, check_sessions, requests_of_sessions
 from loadgen.experiments.size import check_planned
+from loadgen.experiments.spelling import as_list, as_pairs
 from loadgen.experiments.workload_keys import Whole, WorkloadKeys, check_workload
 from loadgen.inputs.origin import Origin
 from loadgen.load.dataset import Dataset, read_dataset
@@ -45,52 +48,16 @@ _VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 
 
-def _as_list(value: object) -> object:
-    """`1,16,32`, a single value or a list, as a list without repetitions."""
-    if isinstance(value, str):
-        value = [part.strip() for part in value.split(",")] if value.strip() else []
-        if "" in value:
-            raise ValueError("has no value beside one of its commas; write the list like 1,2,4")
-    elif not isinstance(value, list | tuple):
-        value = [value]
-    assert isinstance(value, list | tuple)
-    if any(isinstance(item, bool) for item in value):
-        raise ValueError("must be numbers")
-    if not value:
-        raise ValueError("must list at least one value")
-    twice = next((item for position, item in enumerate(value) if item in value[:position]), None)
-    if twice is not None:
-        raise ValueError(f"lists {twice} twice")
-    return value
-
-
-def _as_pairs(value: object) -> object:
-    """`a=1,b=2`, a list of `a=1`, or a mapping, as a mapping."""
-    if isinstance(value, str):
-        value = [part for part in value.split(",") if part.strip()]
-    if isinstance(value, list | tuple):
-        pairs: dict[str, str] = {}
-        for part in value:
-            key, equals, text = str(part).partition("=")
-            if not equals or not key.strip():
-                raise ValueError("must be given as NAME=VALUE")
-            if key.strip() in pairs:
-                raise ValueError(f"gives {key.strip()} twice")
-            pairs[key.strip()] = text.strip()
-        return pairs
-    return value
-
-
 def _unless_auto(value: object) -> object:
     return None if value == "auto" else value
 
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-WholeList = Annotated[list[Whole] | None, BeforeValidator(_as_list)]
-PositiveList = Annotated[list[Positive] | None, BeforeValidator(_as_list)]
+WholeList = Annotated[list[Whole] | None, BeforeValidator(as_list)]
+PositiveList = Annotated[list[Positive] | None, BeforeValidator(as_list)]
 
 
-class SweepSpec(WorkloadKeys, RateLimitKeys, SessionKeys):
+class SweepSpec(WorkloadKeys, RateLimitKeys, SessionKeys, RouteKeys, PriceKeys):
     """A grid of load points over one server. Lengths in tokens, durations in seconds, rates in requests per second."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -120,8 +87,8 @@ class SweepSpec(WorkloadKeys, RateLimitKeys, SessionKeys):
     request_timeout_s: Positive = 600.0
     api_key_env: str | None = None
     tokenizer: Annotated[str, Field(min_length=1)] | None = None
-    header: Annotated[dict[str, str], BeforeValidator(_as_pairs), Field(repr=False, default_factory=dict)]
-    slo: Annotated[dict[str, Positive], BeforeValidator(_as_pairs), Field(default_factory=dict)]
+    header: Annotated[dict[str, str], BeforeValidator(as_pairs), Field(repr=False, default_factory=dict)]
+    slo: Annotated[dict[str, Positive], BeforeValidator(as_pairs), Field(default_factory=dict)]
 
     @property
     def is_simulated(self) -> bool:
@@ -136,6 +103,7 @@ class SweepSpec(WorkloadKeys, RateLimitKeys, SessionKeys):
     def to_json(self) -> dict[str, Any]:
         """The spec for the record: of headers the names alone, since their values may be secrets; what an open loop needs, for an open loop only."""
         unused = self.unused_keys | (set() if self.ramp_to is not None else {"ramp_strategy"})
+        unused |= set() if self.price else {"price"}
         document = self.model_dump(exclude={"header"} | unused, exclude_none=True)
         if self.rate is not None:
             document["arrivals"] = self.arrival_process
@@ -163,7 +131,7 @@ def make_spec(values: Mapping[str, object], origin: Origin) -> SweepSpec:
     """
     values = dict(values)
     for key, value in values.items():
-        if isinstance(value, bool):  # which would pass for 1 or 0
+        if isinstance(value, bool) and key != "insecure":  # which would pass for 1 or 0
             raise UsageError(f"{origin.name(key)} must not be {str(value).lower()}")
     if values.get("url") == SIMULATOR:
         values.setdefault("model", SIMULATOR_MODEL)
@@ -358,6 +326,8 @@ def _check(spec: SweepSpec, origin: Origin) -> None:
     check_workload(spec, origin)
     check_rate_limits(spec, origin)
     check_sessions(spec, origin)
+    check_route(spec, origin)
+    check_price(spec, origin)
     _check_headers(spec, origin)
     for key in ("url", "model"):
         if not getattr(spec, key).strip():

@@ -15,7 +15,7 @@ from loadgen.engine.tokenizer import Tokenizer
 from loadgen.engine.workers import Workers
 from loadgen.errors import EngineError, ExitCode, Interrupted, LoadgenError, ServerError
 from loadgen.experiments.doctor import attached, host_hash
-from loadgen.experiments.events import NothingToResume, OnEvent, RunEnded, ServerNotStarted, SweepStarted
+from loadgen.experiments.events import NothingToResume, OnEvent, RunEnded, ServerNotStarted, SweepStarted, WayChosen
 from loadgen.experiments.ids import new_id
 from loadgen.experiments.limits import check_limits
 from loadgen.experiments.run import Bench, measure, server_document
@@ -35,7 +35,7 @@ from loadgen.experiments.sweep_record import (
 from loadgen.experiments.turn import Turn
 from loadgen.load.spec import RunSpec
 from loadgen.load.trace import read_trace
-from loadgen.servers.counting import chunk_counts_told
+from loadgen.servers.counting import enquire
 from loadgen.servers.endpoint import check_lengths, is_alive, probe
 from loadgen.servers.launcher.failure import StartFailure
 from loadgen.servers.launcher.running import RunningServer
@@ -133,15 +133,17 @@ def run_sweep(
             sweep_id = entry.not_started(store, serving.variant.launch(), failure)
             on_event(ServerNotStarted(serving.variant.label, sweep_id, failure))
             return SweepResult(sweep_id, planned_runs, (), failure)
-        facts = probe(url, spec.model, headers)
+        route = spec.route_to(url, environ)
+        on_event(WayChosen(url, None if route.proxy is None else route.proxy.name, route.insecure))
+        facts = probe(url, spec.model, headers, route=route)
         for run in runs:
             input_tokens, output_tokens = longest(run) if trace is None else trace.longest(run.requests or len(trace))
             if dataset is not None:
                 output_tokens = max(output_tokens, dataset.longest_output_tokens)
             check_lengths(facts, input_tokens, output_tokens)
-        check_limits(facts, runs)
-        told = chunk_counts_told(facts, spec.model, spec.endpoint, headers, min(60.0, spec.request_timeout_s))
-        facts = replace(facts, chunk_counts=told)
+        check_limits(facts, runs, route)
+        told = enquire(facts, spec.model, spec.endpoint, headers, min(60.0, spec.request_timeout_s), route)
+        facts = replace(facts, chunk_counts=told.chunk_counts, template_tokens=told.template_tokens)
         server = server_document(facts, spec.model, launched)
         sweep_id = new_id("s") if unfinished is None else unfinished.sweep_id
         if turn is None:
@@ -171,7 +173,20 @@ def run_sweep(
                 stop.attach(workers)
                 try:
                     doctor = attached(store.doctor_result(host_hash()))
-                    bench = Bench(sweep_id, facts, headers, workers, stop, on_event, dataset, doctor, trace, launched)
+                    bench = Bench(
+                        sweep_id,
+                        facts,
+                        headers,
+                        workers,
+                        stop,
+                        on_event,
+                        dataset,
+                        doctor,
+                        trace,
+                        route,
+                        spec.price_list,
+                        launched,
+                    )
 
                     def document_of(run: RunSpec, position: int) -> dict[str, Any]:
                         if run.hash in ended:
@@ -224,11 +239,11 @@ def _one(bench: Bench, store: Store, run: RunSpec, position: int, planned: int, 
         try:
             measured = measure(bench, run, position, repeat)
         except ServerError as error:
-            if is_alive(bench.facts.base_url, bench.headers):
+            if is_alive(bench.facts.base_url, bench.headers, route=bench.route):
                 raise
             raise _death(bench, run, position, planned) from error
         document = measured.document | {"server_died": _server_died(bench, measured.document)}
-        store.add_run(bench.sweep_id, document, measured.records, measured.samples)
+        store.add_run(bench.sweep_id, document, measured.records, measured.samples, measured.gpus)
     finally:
         bench.stop.keeping = False
     bench.on_event(RunEnded(position, run, document, (time.monotonic_ns() - started_ns) / 1e9))
@@ -251,7 +266,7 @@ def _one(bench: Bench, store: Store, run: RunSpec, position: int, planned: int, 
 
 def _server_died(bench: Bench, document: dict[str, Any]) -> bool:
     broken = sum(document["outcomes"][outcome.label] for outcome in (Outcome.CONNECT_ERROR, Outcome.TRUNCATED))
-    return broken > 0 and not is_alive(bench.facts.base_url, bench.headers)
+    return broken > 0 and not is_alive(bench.facts.base_url, bench.headers, route=bench.route)
 
 
 def _death(bench: Bench, run: RunSpec, position: int, planned: int) -> ServerError:

@@ -142,7 +142,8 @@ class Wanted:
     def _began(self, store: Store, takes_grid: bool, hash_of: HashOf) -> tuple[str, Part] | None:
         """The newest sweep that began with what is wanted here on a profile, and what goes on with it."""
         for sweep in store.sweeps():
-            if "profile" not in sweep.spec or sweep.group_id is not None or sweep.start_failure is not None:
+            is_of_group, has_no_run = sweep.group_id is not None, sweep.start_failure is not None
+            if "profile" not in sweep.spec or is_of_group or has_no_run or sweep.imported is not None:
                 continue
             try:
                 variant = Variant.from_json(sweep.spec)

@@ -6,17 +6,22 @@ A process is drawn at one arrival per unit of time and then stretched: arrival n
 the rate, summed from t = 0, has come to x. So every process can have a constant rate or a ramp.
 """
 
+import itertools
 import math
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
 
+from loadgen.load.bulk import FileArray
 from loadgen.load.spec import OpenLoop, Ramp
 
 NS_PER_S = 1_000_000_000
 _ARRIVALS_STREAM = 1  # each source of randomness has its own stream of the seed; prompts never disturb arrivals
+_ARRIVALS_AT_ONCE = 4_096
 
 Float64 = NDArray[np.float64]
+Int64 = NDArray[np.int64]
 
 
 def offsets_ns(shape: OpenLoop, requests: int, seed: int) -> NDArray[np.int64]:
@@ -26,28 +31,48 @@ def offsets_ns(shape: OpenLoop, requests: int, seed: int) -> NDArray[np.int64]:
     first one included; gamma has gamma-distributed gaps of the same mean and of shape `burstiness`, so that their
     coefficient of variation is 1/sqrt(burstiness), and 1 is poisson.
     """
-    units = _at_unit_rate(shape, requests, seed)
-    offsets_s = units / shape.rate_per_s if shape.ramp is None else _along(shape.ramp, shape.rate_per_s, units)
-    return np.rint(offsets_s * NS_PER_S).astype(np.int64)
+    return FileArray.write(np.int64, _first(requests, _pieces_ns(shape, seed)))
 
 
 def requests_within(shape: OpenLoop, duration_s: float, seed: int) -> int:
     """How many arrivals of the same shape and seed fall in [0, duration_s)."""
     end_ns = round(duration_s * NS_PER_S)
-    ample = math.ceil(shape.mean_rate_per_s * duration_s * 1.2) + 16
-    while (offsets := offsets_ns(shape, ample, seed))[-1] < end_ns:
-        ample *= 2
-    return int(np.searchsorted(offsets, end_ns))
+    within = 0
+    for piece in _pieces_ns(shape, seed):
+        within += int(np.searchsorted(piece, end_ns))
+        if piece[-1] >= end_ns:
+            break
+    return within
 
 
-def _at_unit_rate(shape: OpenLoop, requests: int, seed: int) -> Float64:
-    """Arrivals at a mean of one per unit of time."""
-    if shape.arrivals == "constant":
-        return np.arange(requests, dtype=np.float64)
+def _first(requests: int, pieces: Iterator[Int64]) -> Iterator[Int64]:
+    for begin in range(0, requests, _ARRIVALS_AT_ONCE):
+        yield next(pieces)[: requests - begin]
+
+
+def _pieces_ns(shape: OpenLoop, seed: int) -> Iterator[Int64]:
+    """Arrivals without end, some after the other."""
+    for units in _at_unit_rate(shape, seed):
+        offsets_s = units / shape.rate_per_s if shape.ramp is None else _along(shape.ramp, shape.rate_per_s, units)
+        yield np.rint(offsets_s * NS_PER_S).astype(np.int64)
+
+
+def _at_unit_rate(shape: OpenLoop, seed: int) -> Iterator[Float64]:
+    """Arrivals at a mean of one per unit of time, without end: as one draw of all of them would have them, to the last bit."""
     rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(_ARRIVALS_STREAM,)))
-    if shape.burstiness is None:
-        return np.cumsum(rng.standard_exponential(requests))
-    return np.cumsum(rng.standard_gamma(shape.burstiness, requests) / shape.burstiness)
+    last = 0.0
+    for first in itertools.count(0, _ARRIVALS_AT_ONCE):
+        if shape.arrivals == "constant":
+            yield np.arange(first, first + _ARRIVALS_AT_ONCE, dtype=np.float64)
+            continue
+        if shape.burstiness is None:
+            gaps = rng.standard_exponential(_ARRIVALS_AT_ONCE)
+        else:
+            gaps = rng.standard_gamma(shape.burstiness, _ARRIVALS_AT_ONCE) / shape.burstiness
+        gaps[0] += last
+        units = np.cumsum(gaps)
+        last = units[-1]
+        yield units
 
 
 def _along(ramp: Ramp, start_per_s: float, arrivals: Float64) -> Float64:

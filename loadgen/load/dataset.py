@@ -6,6 +6,7 @@ them, of which the first human turn is asked), and may say in `output_tokens` or
 
 import hashlib
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,12 +38,12 @@ class Dataset:
     source: DatasetSource
     entries: tuple[Entry, ...]
 
-    def drawn(self, requests: int, seed: int) -> list[Entry]:
+    def drawn(self, requests: int, seed: int) -> Iterator[Entry]:
         """`requests` of them in an order of chance: none comes a second time before all have come once."""
         rng = stream(seed, "dataset_order")
-        rounds = -(-requests // len(self.entries))
-        order = [place for _ in range(rounds) for place in rng.permutation(len(self.entries)).tolist()]
-        return [self.entries[place] for place in order[:requests]]
+        for begin in range(0, requests, len(self.entries)):
+            for place in rng.permutation(len(self.entries))[: requests - begin].tolist():
+                yield self.entries[place]
 
     @property
     def longest_output_tokens(self) -> int:

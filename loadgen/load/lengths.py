@@ -1,10 +1,11 @@
-"""How long each prompt and each answer is to be. Imports `seeds`."""
+"""How long each prompt and each answer is to be. Imports `bulk` and `seeds`."""
 
 import math
 
 import numpy as np
 from numpy.typing import NDArray
 
+from loadgen.load.bulk import FileArray, spans
 from loadgen.load.seeds import Source, stream
 
 
@@ -16,6 +17,11 @@ def bounds(tokens: int, range_ratio: float) -> tuple[int, int]:
 def lengths(tokens: int, range_ratio: float, requests: int, seed: int, source: Source) -> NDArray[np.int32]:
     """`requests` lengths in tokens, int32 of shape (requests,), each whole number within the bounds equally likely."""
     shortest, longest = bounds(tokens, range_ratio)
-    if shortest == longest:
-        return np.full(requests, tokens, dtype=np.int32)
-    return stream(seed, source).integers(shortest, longest + 1, size=requests, dtype=np.int32)
+    rng = stream(seed, source)
+
+    def draw(number: int) -> NDArray[np.int32]:
+        if shortest == longest:
+            return np.full(number, tokens, dtype=np.int32)
+        return rng.integers(shortest, longest + 1, size=number, dtype=np.int32)
+
+    return FileArray.write(np.int32, (draw(end - begin) for begin, end in spans(requests)))

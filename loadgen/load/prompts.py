@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from loadgen.load.bulk import items
 from loadgen.load.content import Images, SharedPrefix
 from loadgen.load.images import data_url
 from loadgen.load.seeds import stream
@@ -40,7 +41,7 @@ def prompts(
             shared_ids = [token_prompt(prefix.tokens, source) for source in sources]
         else:
             shared_texts = [text_prompt(prefix.tokens, source, count_tokens) for source in sources]
-    for place, length in enumerate(map(int, input_tokens)):
+    for place, length in enumerate(items(input_tokens)):
         group, begins = groups[place // turns], place % turns == 0
         if as_ids:
             before = shared_ids[group] if shared_ids and begins else []
@@ -50,11 +51,11 @@ def prompts(
         yield text if images is None else _with_images(text, images, rng)
 
 
-def _groups(prefix: SharedPrefix | None, sessions: int, seed: int) -> NDArray[np.int64]:
+def _groups(prefix: SharedPrefix | None, sessions: int, seed: int) -> NDArray[np.int32]:
     """The group of each conversation, which may be a single request: all as large as each other, or one larger, in an order of chance."""
-    if prefix is None:
-        return np.zeros(sessions, np.int64)
-    return stream(seed, "prefix_groups").permutation(np.arange(sessions) % prefix.groups)
+    if prefix is None or prefix.groups == 1:
+        return np.broadcast_to(np.int32(0), sessions)
+    return stream(seed, "prefix_groups").permutation(np.arange(sessions, dtype=np.int32) % np.int32(prefix.groups))
 
 
 def _with_images(text: str, images: Images, rng: np.random.Generator) -> list[dict[str, Any]]:

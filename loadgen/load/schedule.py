@@ -1,7 +1,7 @@
 """What and when, joined: the whole timeline of a run as data, complete before t = 0."""
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from loadgen.load.arrivals import NS_PER_S, offsets_ns, requests_within
 from loadgen.load.bodies import BodyFile
-from loadgen.load.dataset import Dataset
+from loadgen.load.bulk import FileArray, items, let_go, pieces_of, spans
+from loadgen.load.dataset import Dataset, Entry
 from loadgen.load.lengths import lengths
 from loadgen.load.prompts import prompts
 from loadgen.load.seeds import stream
@@ -52,8 +53,17 @@ class Schedule:
             digest.update(body)
         for moments_ns in (self.offsets_ns, self.think_ns):
             if moments_ns is not None:
-                digest.update(moments_ns.tobytes())
+                for piece in pieces_of(moments_ns):
+                    digest.update(piece.tobytes())
         return digest.hexdigest()[:16]
+
+    def let_go(self) -> None:
+        """Give back the memory of what was looked at and lies in files."""
+        for column in (self.prompt_tokens, self.output_tokens, self.offsets_ns, self.think_ns):
+            if column is not None:
+                let_go(column)
+        if isinstance(self.bodies, BodyFile):
+            self.bodies.let_go()
 
 
 def planned_requests(spec: RunSpec) -> int | None:
@@ -87,14 +97,13 @@ def build(
     Raises UsageError when the disk has no room for the bodies.
     """
     spread = spec.workload.range_ratio
-    input_tokens = np.full(requests, -1, dtype=np.int32)  # of a dataset only the server can tell
+    turns, choices, images = spec.workload.turns, spec.workload.choices, spec.workload.images
+    input_tokens = _unknown(requests)  # of a dataset only the server can tell
     output_tokens = lengths(spec.output_tokens, spread, requests, spec.seed, "output_tokens")
     asked: Iterable[Prompt]
     if dataset is not None:
-        drawn = dataset.drawn(requests, spec.seed)
-        asked = (entry.prompt for entry in drawn)
-        own = [entry.output_tokens for entry in drawn]
-        output_tokens = np.array([own[i] or output_tokens[i] for i in range(requests)], dtype=np.int32)
+        asked = (entry.prompt for entry in dataset.drawn(requests, spec.seed))
+        output_tokens = _own_lengths(dataset.drawn(requests, spec.seed), output_tokens)
     elif trace is not None:
         input_tokens, output_tokens = trace.prompt_tokens[:requests], trace.output_tokens[:requests]
         asked = prompts(spec, input_tokens, prompt_seed, dialect, count_tokens)
@@ -107,21 +116,38 @@ def build(
         offsets = trace.offsets_ns(spec.shape.trace.time_scale, requests)
     elif isinstance(spec.shape, OpenLoop):
         offsets = offsets_ns(spec.shape, requests, spec.seed)
-    turns, choices = spec.workload.turns, spec.workload.choices
+    bodies = BodyFile.write(
+        encode_body(spec.endpoint, dialect, spec.model, prompt, answer_tokens, chunk_counts, choices)
+        for prompt, answer_tokens in zip(asked, items(output_tokens), strict=True)
+    )
+    # What an image is worth in tokens is the server's affair, and what an earlier answer is worth as a part of a prompt.
+    untold = ((np.arange(begin, end) % turns > 0) | (images is not None) for begin, end in spans(requests))
+    told = pieces_of(input_tokens)
     return Schedule(
-        bodies=BodyFile.write(
-            encode_body(spec.endpoint, dialect, spec.model, prompt, answer_tokens, chunk_counts, choices)
-            for prompt, answer_tokens in zip(asked, map(int, output_tokens), strict=True)
+        bodies=bodies,
+        prompt_tokens=FileArray.write(
+            np.int32, (np.where(rows, np.int32(-1), each) for rows, each in zip(untold, told, strict=True))
         ),
-        # What an image is worth in tokens is the server's affair, and what an earlier answer is worth as a part of a prompt.
-        prompt_tokens=np.where(
-            (np.arange(requests) % turns > 0) | (spec.workload.images is not None), np.int32(-1), input_tokens
-        ),
-        output_tokens=output_tokens * np.int32(choices),
+        output_tokens=FileArray.write(np.int32, (piece * np.int32(choices) for piece in pieces_of(output_tokens))),
         offsets_ns=offsets,
         turns=turns,
         think_ns=_think_ns(spec, requests),
         choices=choices,
+    )
+
+
+def _unknown(requests: int) -> NDArray[np.int32]:
+    return np.broadcast_to(np.int32(-1), requests)
+
+
+def _own_lengths(entries: Iterator[Entry], otherwise: NDArray[np.int32]) -> NDArray[np.int32]:
+    """The length of the answer that each entry asks for, and where it says none that of `otherwise`."""
+    return FileArray.write(
+        np.int32,
+        (
+            np.array([entry.output_tokens or tokens for tokens, entry in zip(piece.tolist(), entries, strict=False)])
+            for piece in pieces_of(otherwise)
+        ),
     )
 
 
@@ -130,6 +156,12 @@ def _think_ns(spec: RunSpec, requests: int) -> NDArray[np.int64] | None:
     sessions = spec.workload.sessions
     if sessions is None or sessions.think_time_s == 0:
         return None
-    drawn_s = stream(spec.seed, "think_time").exponential(sessions.think_time_s, requests)
-    drawn_s[:: sessions.turns] = 0
-    return np.rint(drawn_s * NS_PER_S).astype(np.int64)
+    rng, mean_s, turns = stream(spec.seed, "think_time"), sessions.think_time_s, sessions.turns
+
+    def pieces() -> Iterator[NDArray[np.float64]]:
+        for begin, end in spans(requests):
+            drawn_s = rng.exponential(mean_s, end - begin)
+            drawn_s[-begin % turns :: turns] = 0
+            yield np.rint(drawn_s * NS_PER_S)
+
+    return FileArray.write(np.int64, pieces())

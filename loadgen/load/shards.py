@@ -1,20 +1,56 @@
 """One schedule dealt out to several workers, which share nothing: pure."""
 
-from collections.abc import Sequence
-from dataclasses import replace
-from typing import overload
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
+from loadgen.load.bulk import FileArray, let_go, spans
 from loadgen.load.schedule import Schedule
 from loadgen.load.spec import ClosedLoop, LoadShape, OpenLoop, Wave
+
+Places = TypeVar("Places", int, NDArray[np.int64])
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """The positions in the schedule of `requests` of those that are `worker`'s, ascending; counted out, none of them kept.
+
+    Conversations of `turns` requests go to `lanes` in turn, and lane l to worker l mod `workers`.
+    """
+
+    requests: int
+    worker: int
+    workers: int
+    lanes: int
+    turns: int
+
+    def at(self, places: Places) -> Places:
+        """The positions of the worker's own requests number `places`, counted from 0."""
+        conversation, turn = places // self.turns, places % self.turns
+        round_, lane = conversation // self._own_lanes, conversation % self._own_lanes
+        return (round_ * self.lanes + self.worker + lane * self.workers) * self.turns + turn
+
+    def __len__(self) -> int:
+        conversations, rest = divmod(self.requests, self.turns)
+        rounds, lanes = divmod(conversations, self.lanes)
+        whole = rounds * self._own_lanes + len(range(self.worker, lanes, self.workers))
+        return whole * self.turns + (rest if lanes % self.workers == self.worker else 0)
+
+    def __iter__(self) -> Iterator[int]:
+        return (self.at(place) for place in range(len(self)))
+
+    @property
+    def _own_lanes(self) -> int:
+        return len(range(self.worker, self.lanes, self.workers))
 
 
 class _Chosen(Sequence[bytes]):
     """Some of the bodies of a schedule, none of them copied."""
 
-    def __init__(self, bodies: Sequence[bytes], rows: NDArray[np.int64]) -> None:
+    def __init__(self, bodies: Sequence[bytes], rows: Rows) -> None:
         self._bodies = bodies
         self._rows = rows
 
@@ -27,8 +63,10 @@ class _Chosen(Sequence[bytes]):
     def __getitem__(self, index: slice) -> tuple[bytes, ...]: ...
     def __getitem__(self, index: int | slice) -> bytes | tuple[bytes, ...]:
         if isinstance(index, slice):
-            return tuple(self._bodies[row] for row in self._rows[index])
-        return self._bodies[int(self._rows[index])]
+            return tuple(self[one] for one in range(*index.indices(len(self))))
+        if not 0 <= index < len(self):
+            raise IndexError(index)
+        return self._bodies[self._rows.at(index)]
 
 
 def most_workers(shape: LoadShape, requests: int, turns: int = 1) -> int:
@@ -43,8 +81,8 @@ def most_workers(shape: LoadShape, requests: int, turns: int = 1) -> int:
             return max(1, requests if places is None else min(places, requests))
 
 
-def shard_rows(shape: LoadShape, requests: int, worker: int, workers: int, turns: int = 1) -> NDArray[np.int64]:
-    """The positions in the schedule of the requests of `worker`, ascending.
+def shard_rows(shape: LoadShape, requests: int, worker: int, workers: int, turns: int = 1) -> Rows:
+    """Which requests of the schedule are those of `worker`.
 
     Arrivals are dealt out in turn. The callers of a closed loop or a wave are too, and each takes the same number of
     requests with it, give or take one: a worker with more callers has more requests. Conversations of `turns` requests stay whole.
@@ -52,7 +90,7 @@ def shard_rows(shape: LoadShape, requests: int, worker: int, workers: int, turns
     lanes = (
         workers if isinstance(shape, OpenLoop) else shape.concurrency if isinstance(shape, ClosedLoop) else shape.size
     )
-    return np.flatnonzero(np.arange(requests) // turns % lanes % workers == worker)
+    return Rows(requests, worker, workers, lanes, turns)
 
 
 def shard_shape(shape: LoadShape, worker: int, workers: int) -> LoadShape:
@@ -68,13 +106,24 @@ def shard_shape(shape: LoadShape, worker: int, workers: int) -> LoadShape:
             return replace(shape, rate_per_s=rate_per_s / workers, ramp=slower, max_in_flight=fewer)
 
 
-def shard(schedule: Schedule, rows: NDArray[np.int64]) -> Schedule:
+def shard(schedule: Schedule, rows: Rows) -> Schedule:
     """The requests at `rows` as a schedule of their own."""
     return replace(
         schedule,
         bodies=_Chosen(schedule.bodies, rows),
-        prompt_tokens=schedule.prompt_tokens[rows],
-        output_tokens=schedule.output_tokens[rows],
-        offsets_ns=None if schedule.offsets_ns is None else schedule.offsets_ns[rows],
-        think_ns=None if schedule.think_ns is None else schedule.think_ns[rows],
+        prompt_tokens=_chosen(schedule.prompt_tokens, rows),
+        output_tokens=_chosen(schedule.output_tokens, rows),
+        offsets_ns=None if schedule.offsets_ns is None else _chosen(schedule.offsets_ns, rows),
+        think_ns=None if schedule.think_ns is None else _chosen(schedule.think_ns, rows),
     )
+
+
+def _chosen(column: NDArray[Any], rows: Rows) -> NDArray[Any]:
+    """A file of its own, so that to look one up costs what it does in the whole."""
+
+    def pieces() -> Iterator[NDArray[Any]]:
+        for begin, end in spans(len(rows)):
+            yield column[rows.at(np.arange(begin, end))]
+            let_go(column)
+
+    return FileArray.write(column.dtype, pieces())

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from loadgen.errors import UsageError
+from loadgen.load.bulk import FileArray, spans
 from loadgen.load.spec import OpenLoop, TraceSource
 
 NS_PER_S = 1_000_000_000
@@ -46,7 +47,10 @@ class Trace:
 
     def offsets_ns(self, time_scale: float, requests: int) -> NDArray[np.int64]:
         """When the first `requests` of them are due, each offset multiplied by `time_scale`."""
-        return np.rint(self.offsets_s[:requests] * time_scale * NS_PER_S).astype(np.int64)
+        return FileArray.write(
+            np.int64,
+            (np.rint(self.offsets_s[begin:end] * time_scale * NS_PER_S) for begin, end in spans(requests)),
+        )
 
     def requests_within(self, time_scale: float, duration_s: float) -> int:
         """How many of them are due in [0, duration_s)."""

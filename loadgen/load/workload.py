@@ -14,8 +14,9 @@ import numpy as np
 
 from loadgen.load.spec import Endpoint
 
-Dialect = Literal["vllm", "openai"]
-"""What the server understands: `vllm` takes token ids as prompt, and `ignore_eos`; `openai` neither."""
+Dialect = Literal["vllm", "openai", "cerebras"]
+"""What the server understands: `vllm` takes token ids as prompt, and `ignore_eos`; `openai` neither. `cerebras` is as `openai`,
+refuses every field that it does not know, and calls the longest answer of a chat `max_completion_tokens` alone."""
 
 ChunkCounts = Literal["token_ids", "usage"]
 """A means by which a server tells the tokens of each chunk: `return_token_ids`, or `continuous_usage_stats`."""
@@ -113,9 +114,10 @@ def encode_body(
     `chunk_counts` are the means by which the server is asked to tell the tokens of each chunk. Several `choices`, each of
     `output_tokens`, are sampled: greedy ones would be the same, and vLLM refuses them.
     """
+    longest = "max_completion_tokens" if dialect == "cerebras" and endpoint == "chat" else "max_tokens"
     body: dict[str, Any] = {
         "model": model,
-        "max_tokens": output_tokens,
+        longest: output_tokens,
         "temperature": 0 if choices == 1 else 1,
         "stream": True,
         "stream_options": {"include_usage": True},

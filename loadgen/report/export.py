@@ -45,16 +45,18 @@ def export(store: Store, found_id: str, form: Format, requests: bool = False) ->
 
     JSON is the run document, the sweep with its runs, or the group with its sweeps; tables have one row a run, with dotted columns. `requests` asks
     for one row a request instead, with its arrivals' stamps relative to t = 0. Raises `NotFoundError`, and `UsageError`
-    for Parquet without pyarrow.
+    for Parquet without pyarrow and for the requests of an imported run.
     """
     if found_id.startswith("g"):
         sweeps = [(sweep, store.runs(sweep.sweep_id)) for sweep in store.group(found_id)]
         runs, whole = [run for _, runs in sweeps for run in runs], group_document(sweeps)
     else:
         sweep, runs = find(store, found_id)
-        whole = runs[0] if sweep is None else sweep_document(sweep, runs)
+        whole = (
+            run_document(store.sweep(runs[0]["sweep_id"]), runs[0]) if sweep is None else sweep_document(sweep, runs)
+        )
     if requests:
-        rows = [row for run in runs for row in request_rows(run, store.records(run["run_id"]))]
+        rows = [row for run in runs for row in request_rows(run, _needed_records(store, run))]
         return _write(rows, form, {"schema_version": 1, "requests": rows})
     return _write([run_row(run) for run in runs], form, whole)
 
@@ -78,9 +80,33 @@ def sweep_document(sweep: SweepRow, runs: Sequence[Document]) -> Document:
 
     `runs` holds the documents; the number of them is for the reader to count.
     """
+    return {"schema_version": 1, **_known(sweep), "runs": list(runs)}
+
+
+def run_document(sweep: SweepRow, run: Document) -> Document:
+    """A run that goes out alone: its document, with what is known of its sweep under `sweep`."""
+    return {**run, "sweep": _known(sweep)}
+
+
+def _known(sweep: SweepRow) -> Document:
     known = asdict(sweep)
     del known["runs"]
-    return {"schema_version": 1, **known, "runs": list(runs)}
+    return known
+
+
+def records_of(store: Store, run: Document) -> Records | None:
+    """The requests of a stored run; None where it was imported, since they stayed where it was measured."""
+    return None if run.get("imported") else store.records(run["run_id"])
+
+
+def _needed_records(store: Store, run: Document) -> Records:
+    records = records_of(store, run)
+    if records is None:
+        raise UsageError(
+            f"the run {run['run_id']} was imported from {run['imported']['file']}, and an imported result has no requests: "
+            "export it without --requests, or from the database into which it was measured"
+        )
+    return records
 
 
 def group_document(sweeps: Sequence[tuple[SweepRow, Sequence[Document]]]) -> Document:

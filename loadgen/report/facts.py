@@ -25,6 +25,7 @@ from loadgen.report.readable import (
     shown_unit,
     size,
 )
+from loadgen.report.remote import cost_line, round_trip_line, round_trip_note, usd_per_million, way_line
 from loadgen.report.sweep_charts import gap_metric, highest, statistic
 
 COMMIT_DIGITS = 12
@@ -225,6 +226,8 @@ def client_facts(run: Document) -> Facts:
         ("woken", _WOKEN.get(str(client.get("priority")), MISSING_FIGURE)),
         ("loop lag", spread("loop_lag_s")),
         ("send delay", spread("send_delay_s")),
+        ("way", way_line(run) or "direct, plain HTTP"),
+        ("network round trip", round_trip_line(run)),
         ("connecting", spread("connect_s")),
         ("coalesced arrivals", percent(client.get("coalesced_ratio"))),
         ("coalesced first contents", percent(client.get("first_content_coalesced_ratio"))),
@@ -255,6 +258,11 @@ def doctor_line(run: Document) -> str:
     return "" if not doctor else f"{doctor['summary']} ({moment(doctor['measured_at'])})"
 
 
+def import_line(mark: Document | None) -> str:
+    """Where an imported result came from, and when; empty for one that was measured into this database."""
+    return "" if not mark else f"from {mark['file']}, {moment(mark['imported_at'])}, sha256 {mark['sha256']}"
+
+
 def limits_line(run: Document) -> str:
     """What limits made of the run: who waited, for how long, and who was refused; empty where there was neither."""
     limits = run.get("rate_limits")
@@ -281,6 +289,7 @@ def load_facts(run: Document) -> Facts:
         ("completed rate", _per_s(rates.get("completed_per_s"))),
         ("limits", limits_line(run) or "none"),
         ("whole run took", seconds(run.get("elapsed_s"))),
+        *((("cost", cost),) if (cost := cost_line(run)) else ()),
     )
 
 
@@ -310,8 +319,9 @@ def run_highlights(run: Document) -> tuple[Highlight, ...]:
     """The head of a run's page."""
     gap = gap_metric([run])
     outcomes = run["outcomes"]
+    ttft_note = "; ".join(filter(None, (_tail_note(run, "ttft_s"), round_trip_note(run))))
     return (
-        Highlight("TTFT, median", milliseconds(statistic("ttft_s", "p50")(run)), "ms", _tail_note(run, "ttft_s")),
+        Highlight("TTFT, median", milliseconds(statistic("ttft_s", "p50")(run)), "ms", ttft_note),
         Highlight(
             "Token gap, median" if gap == "token_gap_s" else "Chunk gap, median",
             milliseconds(statistic(gap, "p50")(run)),
@@ -342,6 +352,7 @@ def sweep_highlights(runs: Sequence[Document]) -> tuple[Highlight, ...]:
         _best("Highest output", measured, lambda run: run.get("output_tokens_per_s"), "tokens/s", highest=True),
         _best("Lowest median TTFT", measured, statistic("ttft_s", "p50"), "s"),
         _best(f"Lowest median {gap_name}", measured, statistic(gap, "p50"), "s"),
+        _best("Lowest cost of a million output tokens", measured, usd_per_million, "$"),
     )
     return tuple(highlight for highlight in found if highlight is not None)
 

@@ -5,7 +5,8 @@ May import load and analysis.
 
 from collections.abc import Mapping
 
-from loadgen.analysis.metrics import METRICS, Metric
+from loadgen.analysis.metric import Metric
+from loadgen.analysis.metrics import METRICS
 from loadgen.report.points import Document
 from loadgen.report.readable import setting
 

@@ -5,21 +5,23 @@ shown, in the order in which it is shown.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 
 import loadgen
+from loadgen.analysis.gpu import GpuSeries
 from loadgen.analysis.verdict import MergedFinding
 from loadgen.engine.record import Records
-from loadgen.report import facts
+from loadgen.report import facts, server_facts
 from loadgen.report.charts import Chart, Table
 from loadgen.report.facts import Facts, FigureLine, Highlight, RunLine
 from loadgen.report.points import Document, axes
 from loadgen.report.readable import ago, moment, number, plural
+from loadgen.report.remote import is_unverified
 from loadgen.report.run_charts import run_charts
 from loadgen.report.served import failure_kind, has_dummy_weights, served_line, server_name
 from loadgen.report.sweep_charts import gap_metric, reading_note, sweep_charts
-from loadgen.store.rows import SweepRow
+from loadgen.store.rows import ServerSample, SweepRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,7 @@ class SweepLine:
     group_id: str
     simulated: bool
     dummy_weights: bool
+    imported: str  # from where; empty for what was measured into this database
     valid: int
     doubtful: int
     invalid: int
@@ -76,6 +79,7 @@ class SweepPage:
     running: bool
     simulated: bool
     dummy_weights: bool
+    imported: str
     valid: int
     doubtful: int
     invalid: int
@@ -88,6 +92,7 @@ class SweepPage:
     spec: Facts
     server: Facts
     environment: Facts
+    unverified: bool = False  # some run's server did not have to prove who it is
     linked_runs: frozenset[str] | None = None  # in a report: the runs which it holds; None: every run has a page
     draws: bool = True
     version: str = loadgen.__version__
@@ -111,11 +116,13 @@ class RunPage:
     status: str
     simulated: bool
     dummy_weights: bool
+    imported: str
     interrupted: bool
     findings: tuple[MergedFinding, ...]
     highlights: tuple[Highlight, ...]
     charts: tuple[Chart, ...]
     timeline: Chart
+    over_time: tuple[Chart, ...]
     statistics: tuple[str, ...]
     distributions: tuple[FigureLine, ...]
     turns: Table | None
@@ -124,9 +131,13 @@ class RunPage:
     lengths: Table
     load: Facts
     client: Facts
+    account: Table | None
+    account_facts: Facts
+    gpu: Facts
     spec: Facts
     server: Facts
     environment: Facts
+    unverified: bool = False  # the server did not have to prove who it is
     sweep_linked: bool = True
     draws: bool = True
     version: str = loadgen.__version__
@@ -184,6 +195,7 @@ def sweeps_page(
             group_id=sweep.group_id or "",
             simulated=sweep.simulated,
             dummy_weights=has_dummy_weights(sweep.server),
+            imported=_imported(sweep),
             valid=sweep.valid,
             doubtful=sweep.doubtful,
             invalid=sweep.invalid,
@@ -223,26 +235,46 @@ def sweep_page(
         running=sweep.status == "running",
         simulated=sweep.simulated,
         dummy_weights=has_dummy_weights(sweep.server),
+        imported=_imported(sweep),
         valid=sweep.valid,
         doubtful=sweep.doubtful,
         invalid=sweep.invalid,
         highlights=facts.sweep_highlights(runs),
         charts=sweep_charts(runs) if runs else (),
         reading_note=reading_note(runs) if runs else "",
-        columns=facts.run_columns(gap_metric(runs)),
-        lines=tuple(facts.run_line(run, gap_metric(runs)) for run in sorted(runs, key=axes(runs).rank)) if runs else (),
+        columns=(*facts.run_columns(gap_metric(runs)), *server_facts.extra_columns(runs)),
+        lines=_run_lines(runs) if runs else (),
         findings=facts.findings(runs),
         spec=facts.pairs(sweep.spec),
         server=facts.pairs(sweep.server),
         environment=facts.environment_facts(sweep.environment),
+        unverified=any(map(is_unverified, runs)),
         linked_runs=linked_runs,
     )
 
 
-def run_page(run: Document, records: Records, now: datetime | None, sweep_linked: bool = True) -> RunPage:
-    """One run: its document, and the records behind it. `now` as for a sweep."""
+def _run_lines(runs: Sequence[Document]) -> tuple[RunLine, ...]:
+    gap = gap_metric(runs)
+    lines = (
+        (facts.run_line(run, gap), server_facts.extra_cells(run, runs)) for run in sorted(runs, key=axes(runs).rank)
+    )
+    return tuple(replace(line, cells=line.cells + cells) for line, cells in lines)
+
+
+def run_page(
+    run: Document,
+    records: Records | None,
+    now: datetime | None,
+    sweep_linked: bool = True,
+    samples: Sequence[ServerSample] = (),
+    gpus: Sequence[GpuSeries] = (),
+) -> RunPage:
+    """One run: its document, the records behind it (None where it was imported), and what was read of its server.
+
+    `now` as for a sweep.
+    """
     spec = run["spec"]
-    charts, timeline = run_charts(run, records)
+    charts, timeline, over_time = run_charts(run, records, samples, gpus)
     return RunPage(
         title=f"{spec['load_label']}, repeat {run['repeat']}",
         run_id=run["run_id"],
@@ -258,11 +290,13 @@ def run_page(run: Document, records: Records, now: datetime | None, sweep_linked
         status=run["verdict"]["status"],
         simulated=run["simulated"],
         dummy_weights=has_dummy_weights(run["server"]),
+        imported=facts.import_line(run.get("imported")),
         interrupted=run["interrupted"],
         findings=facts.findings([run]),
         highlights=facts.run_highlights(run),
         charts=charts,
         timeline=timeline,
+        over_time=over_time,
         statistics=facts.STATISTICS,
         distributions=facts.distribution_figures(run),
         turns=facts.turn_table(run),
@@ -271,8 +305,16 @@ def run_page(run: Document, records: Records, now: datetime | None, sweep_linked
         lengths=facts.length_table(run),
         load=facts.load_facts(run),
         client=facts.client_facts(run),
+        account=server_facts.account_table(run),
+        account_facts=server_facts.account_facts(run),
+        gpu=server_facts.gpu_facts(run),
         spec=facts.pairs(spec),
         server=facts.pairs(run["server"]),
         environment=facts.environment_facts(run["environment"]),
+        unverified=is_unverified(run),
         sweep_linked=sweep_linked,
     )
+
+
+def _imported(sweep: SweepRow) -> str:
+    return "" if sweep.imported is None else facts.import_line(asdict(sweep.imported))

@@ -95,8 +95,9 @@ class Axes:
         return " · ".join(dimension.text(document) for dimension in self.series)
 
     def rank(self, document: Document) -> tuple[Any, ...]:
-        """Where a run stands in a table: by line, then along x."""
-        return (*(dimension.read(document) for dimension in self.series), self.x.read(document))
+        """Where a run stands in a table: by line, then along x. Numbers come before words, which stand for no number."""
+        read = [*(dimension.read(document) for dimension in self.series), self.x.read(document)]
+        return tuple((isinstance(value, str), value) for value in read)
 
     @property
     def series_label(self) -> str:

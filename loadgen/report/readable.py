@@ -65,6 +65,13 @@ def seconds(value_s: float | None) -> str:
     return f"{hours} h {minutes} min"
 
 
+def dollars(value_usd: float | None) -> str:
+    """US dollars: $0.0123, $4.50, $1,234."""
+    if value_usd is None:
+        return MISSING_FIGURE
+    return f"${value_usd:,.2f}" if 1 <= value_usd < 1000 else f"${number(value_usd)}"
+
+
 def size(value_bytes: float | None) -> str:
     """Bytes with a binary prefix: 512 MiB."""
     if value_bytes is None:

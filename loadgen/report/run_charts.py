@@ -3,29 +3,48 @@
 May import load, engine, analysis and the rest of report.
 """
 
+from collections.abc import Sequence
 from dataclasses import fields
 
 import numpy as np
 
+from loadgen.analysis.gpu import GpuSeries
 from loadgen.analysis.measured import measure
 from loadgen.analysis.metrics import METRICS
 from loadgen.engine.record import Records
 from loadgen.load.spec import ClosedLoop, RunSpec
 from loadgen.report.charts import Chart, simulated
 from loadgen.report.histograms import distribution_chart
+from loadgen.report.over_time import over_time_charts
 from loadgen.report.points import Document
 from loadgen.report.sweep_charts import gap_metric
 from loadgen.report.timeline import timeline_chart
+from loadgen.store.rows import ServerSample
 
 DISTRIBUTIONS = ("ttft_s", "chunk_gap_s", "token_gap_s", "tpot_s", "e2e_latency_s")
 SPEC_FIELDS = frozenset(field.name for field in fields(RunSpec))
 
 
-def run_charts(run: Document, records: Records) -> tuple[tuple[Chart, ...], Chart]:
-    """The distributions of a run's page, in order, and its timeline.
+WITHOUT_REQUESTS = Chart(
+    "timeline",
+    "Distributions and timeline",
+    "",
+    "Not drawn: an imported result has no requests, only the figures that were made of them.",
+    None,
+)
+
+
+def run_charts(
+    run: Document, records: Records | None, samples: Sequence[ServerSample] = (), gpus: Sequence[GpuSeries] = ()
+) -> tuple[tuple[Chart, ...], Chart, tuple[Chart, ...]]:
+    """The distributions of a run's page, in order, its timeline, and what its server did over time.
+
+    Without `records` a sentence stands in their place.
 
     The values are those that the run's figures were made of: the same formulas over the same window.
     """
+    if records is None:
+        return (), WITHOUT_REQUESTS, ()
     spec = RunSpec.from_json({key: value for key, value in run["spec"].items() if key in SPEC_FIELDS})
     measured = measure(spec, records)
     charts = []
@@ -33,14 +52,14 @@ def run_charts(run: Document, records: Records) -> tuple[tuple[Chart, ...], Char
         if key == _needless_gap(run):
             continue
         metric = next(metric for metric in METRICS if metric.key == key)
-        values_s = metric.compute(measured)
-        samples = values_s if isinstance(values_s, np.ndarray) else np.empty(0)
-        charts.append(distribution_chart(key, metric.label, samples, run.get(key) or {}))
+        drawn_s = np.concatenate([np.empty(0), *map(metric.samples, measured.pieces())])
+        charts.append(distribution_chart(key, metric.label, drawn_s, run.get(key) or {}))
     closed = isinstance(spec.shape, ClosedLoop)
     timeline = timeline_chart(records, run.get("window"), by_slot=closed)
+    over_time = over_time_charts(run.get("window"), records, samples, gpus)
     if run["simulated"]:
-        return tuple(map(simulated, charts)), simulated(timeline)
-    return tuple(charts), timeline
+        return tuple(map(simulated, charts)), simulated(timeline), tuple(map(simulated, over_time))
+    return tuple(charts), timeline, over_time
 
 
 def _needless_gap(run: Document) -> str | None:

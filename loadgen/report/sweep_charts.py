@@ -61,6 +61,7 @@ def sweep_charts(runs: Sequence[Document]) -> tuple[Chart, ...]:
         _latency("ttft_s", "TTFT", along, drawn),
         _latency(gap, "Token gap" if gap == "token_gap_s" else "Chunk gap", along, drawn),
         _throughput(along, drawn),
+        *_energy(along, drawn),
     )
     return tuple(map(simulated, charts)) if any(run["simulated"] for run in runs) else charts
 
@@ -81,6 +82,13 @@ def _latency(metric: str, title: str, along: Axes, drawn: Sequence[Point]) -> Ch
 def _throughput(along: Axes, drawn: Sequence[Point]) -> Chart:
     rows = _rows(drawn, "", lambda run: run.get("output_tokens_per_s"))
     return _chart("output_tokens_per_s", "Output throughput", "tokens/s", [], along, rows)
+
+
+def _energy(along: Axes, drawn: Sequence[Point]) -> tuple[Chart, ...]:
+    """One chart where the server's GPUs were read, else none."""
+    rows = _rows(drawn, "", lambda run: (run.get("gpu") or {}).get("energy_per_output_token_j"))
+    words = ["Energy of the server's GPUs over the measured window."]
+    return (_chart("energy_per_output_token_j", "Energy per output token", "J", words, along, rows),) if rows else ()
 
 
 def _rows(drawn: Sequence[Point], name: str, read: Callable[[Document], float | None]) -> list[Row]:

@@ -37,10 +37,10 @@ def timeline_chart(records: Records, window: Mapping[str, Any] | None, by_slot: 
     never = len(records) - sent
     if never:
         words.append(f"{plural(never, 'request')} {'was' if never == 1 else 'were'} never sent.")
-    if _edges(window):
+    if window_edges(window):
         words.append("Dashed: the measured window.")
     lanes = max(row["lane"] for row in rows) + 1
-    return Chart("timeline", "Timeline", "s", " ".join(words), _gantt(rows, _edges(window), lanes, by_slot))
+    return Chart("timeline", "Timeline", "s", " ".join(words), _gantt(rows, window_edges(window), lanes, by_slot))
 
 
 def timeline_rows(records: Records, chosen: Sequence[int], by_slot: bool) -> list[dict[str, Any]]:
@@ -77,7 +77,7 @@ def _first_free(free_ns: list[int], start_ns: int, end_ns: int) -> int:
     return len(free_ns) - 1
 
 
-def _edges(window: Mapping[str, Any] | None) -> list[float]:
+def window_edges(window: Mapping[str, Any] | None) -> list[float]:
     """The edges of the measured window in seconds; empty when there is none."""
     edges = [(window or {}).get("start_s"), (window or {}).get("end_s")]
     return [float(edge) for edge in edges if edge is not None]

@@ -1,16 +1,19 @@
-"""What a server can tell of the tokens in each chunk: found out by asking it for two of them, before anything is measured.
+"""What a server can tell of the tokens in each chunk, and of its prompts: found out by asking it for two tokens, before anything is
+measured.
 
-Imports load, engine's reader of event streams, and its neighbour `endpoint`. A field that a server refuses is met here and
+Imports load, engine's reader of event streams and its route, and its neighbour `endpoint`. A field that a server refuses is met here and
 not in the run.
 """
 
 import json
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import httpx2
 
+from loadgen.engine.route import DIRECT, Route
 from loadgen.engine.sse import SseParser
 from loadgen.load.spec import Endpoint
 from loadgen.load.workload import ChunkCounts, encode_body
@@ -20,34 +23,58 @@ LONG_PROMPT_TOKENS = 1024
 """From here on `usage` is asked for rather than `token_ids`: vLLM sends the ids of the whole prompt along with its first chunk."""
 
 _ASKS: tuple[tuple[ChunkCounts, ...], ...] = (("token_ids", "usage"), ("usage",), ("token_ids",))
-_PROMPT = "Hello"
+_PROMPT = "Hello"  # one token in every vocabulary that we know of
 _TOKENS = 2
 _MOST_ANSWER_BYTES = 1 << 20  # a thousand times what two tokens need
 _REFUSED = (400, 422)  # the statuses by which servers refuse a field
 
 
-def chunk_counts_told(
-    facts: EndpointFacts, model: str, endpoint: Endpoint, headers: Headers, timeout_s: float = 60.0
-) -> tuple[ChunkCounts, ...]:
-    """By which means the server tells the tokens of each chunk, of those that it was asked for and did not refuse.
+@dataclass(frozen=True, slots=True)
+class Enquiry:
+    """What a server told: by which means it counts the tokens of each chunk, and how many tokens it adds to a prompt of ours.
 
-    One short request; more only where fields are refused. A server that answers with another error, or not in time, is taken
-    for what its dialect promises: the warm-up will say what is wrong.
+    The latter, of a chat template or the mark of a beginning, is None where it did not say how long the prompt was.
+    """
+
+    chunk_counts: tuple[ChunkCounts, ...]
+    template_tokens: int | None = None
+
+
+def enquire(
+    facts: EndpointFacts,
+    model: str,
+    endpoint: Endpoint,
+    headers: Headers,
+    timeout_s: float = 60.0,
+    route: Route = DIRECT,
+) -> Enquiry:
+    """Ask the server for two tokens, and for every means that it has not refused.
+
+    One short request; more only where fields are refused. Of Cerebras, whose fields are documented, none is tried: a refusal
+    would count in its limits. A server that answers with another error, or not in time, is taken for what its dialect
+    promises: the warm-up will say what is wrong.
     """
     until_s = time.monotonic() + timeout_s
     promised: tuple[ChunkCounts, ...] = ("token_ids",) if facts.dialect == "vllm" else ()
-    with open_client(headers, timeout_s) as client:
-        for asks in _ASKS:
+    with open_client(headers, timeout_s, route) as client:
+        for asks in ((),) if facts.dialect == "cerebras" else _ASKS:
             body = encode_body(endpoint, facts.dialect, model, _PROMPT, _TOKENS, asks)
             try:
                 status, content = _ask(client, facts.completions_url(endpoint), body, until_s)
             except (httpx2.HTTPError, TimeoutError):
-                return promised
+                break
             if status == 200:
-                return _told(content)
+                return Enquiry(_told(content), _template_tokens(content))
             if status not in _REFUSED:
-                return promised
-    return promised
+                break
+    return Enquiry(promised)
+
+
+def chunk_counts_told(
+    facts: EndpointFacts, model: str, endpoint: Endpoint, headers: Headers, timeout_s: float = 60.0
+) -> tuple[ChunkCounts, ...]:
+    """The `chunk_counts` of `enquire`."""
+    return enquire(facts, model, endpoint, headers, timeout_s).chunk_counts
 
 
 def chunk_counts_to_ask(told: tuple[ChunkCounts, ...], prompt_tokens: int | None) -> tuple[ChunkCounts, ...]:
@@ -82,6 +109,13 @@ def _told(stream: bytes) -> tuple[ChunkCounts, ...]:
     if chunks and all(isinstance(document.get("usage"), dict) for document in chunks):
         told.append("usage")
     return tuple(told)
+
+
+def _template_tokens(stream: bytes) -> int | None:
+    """By how much the prompt was longer than the one token that we sent."""
+    told = [document["usage"] for document in _documents(stream) if isinstance(document.get("usage"), dict)]
+    counts = [usage.get("prompt_tokens") for usage in told]
+    return next((count - 1 for count in reversed(counts) if isinstance(count, int) and count > 0), None)
 
 
 def _documents(stream: bytes) -> Iterator[dict[str, Any]]:

@@ -1,7 +1,7 @@
 """One server's HTTP face: where it is, what it serves, which dialect it speaks. The control plane: nothing here is ever timed.
 
-Imports `load`, `errors` and its neighbour `secrets`. Secrets come in as headers, stay in memory, and appear in no message,
-also when the server repeats them.
+Imports `load`, `engine`'s route, `errors` and its neighbour `secrets`. Secrets come in as headers and in the route's proxy, stay
+in memory, and appear in no message, also when the server repeats them. Questions take the same way as the measured requests.
 """
 
 import json
@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 import httpx2
 
+from loadgen.engine.route import DIRECT, Route
 from loadgen.errors import ServerError, UsageError
 from loadgen.load.spec import Endpoint
 from loadgen.load.workload import ChunkCounts, Dialect
@@ -21,9 +22,14 @@ from loadgen.servers.secrets import redact
 
 Headers = tuple[tuple[str, str], ...]
 
+_GATEWAY_ERRORS = (502, 503, 504)
+_PROXY_WANTS_CREDENTIALS = 407
+
 PATHS: dict[Endpoint, str] = {"completions": "/completions", "chat": "/chat/completions"}
 
-_OWNERS = {"vllm": "vLLM", "loadgen-simulator": "loadgen simulator"}
+SIMULATOR_OWNER = "loadgen-simulator"  # alone, or before a slash and the provider that is imitated
+_OWNERS = {"vllm": "vLLM", SIMULATOR_OWNER: "loadgen simulator"}
+_CEREBRAS = "cerebras"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +50,7 @@ class EndpointFacts:
     has_tokenize: bool
     has_metrics: bool
     chunk_counts: tuple[ChunkCounts, ...] = ()  # how it tells the tokens of each chunk: `counting` finds out
+    template_tokens: int | None = None  # what it adds to a prompt: `counting` finds out
 
     @property
     def metrics_url(self) -> str:
@@ -97,45 +104,48 @@ def normalise_url(url: str) -> str:
     return f"{parts.scheme}://{parts.netloc.lower()}{path}"
 
 
-def probe(base_url: str, model: str, headers: Headers, timeout_s: float = 10.0) -> EndpointFacts:
+def probe(base_url: str, model: str, headers: Headers, timeout_s: float = 10.0, route: Route = DIRECT) -> EndpointFacts:
     """Ask a server what it is and whether it serves `model`.
 
     Raises ServerError when nothing answers or the answers are errors, UsageError for a wrong model, a refused key, or a path
     under which nothing is served.
     """
-    with open_client(headers, timeout_s) as client:
-        api_url, listing = _models(client, base_url, model, headers)
+    secrets = (*headers, *route.secrets)
+    with open_client(headers, timeout_s, route) as client:
+        api_url, listing = _models(client, base_url, model, secrets)
         models = [entry for entry in listing if isinstance(entry, dict) and isinstance(entry.get("id"), str)]
         names = tuple(entry["id"] for entry in models)
         if names and model not in names:
-            served = redact(_listed(names), headers)
+            served = redact(_listed(names), secrets)
             raise UsageError(f"{base_url} does not serve the model '{model}'; it serves {served}")
         chosen = next((entry for entry in models if entry["id"] == model), {})
-        owner = redact(str(chosen.get("owned_by", "")), headers)
-        version = _json(client, f"{base_url}/version")
-        simulated = owner == "loadgen-simulator" or version.get("simulator") is True
-        is_vllm = owner in _OWNERS or simulated or set(version) == {"version"}
-        name = _OWNERS["loadgen-simulator"] if simulated else "vLLM" if is_vllm else owner or "OpenAI-compatible server"
+        owner, _, imitated = redact(str(chosen.get("owned_by", "")), secrets).partition("/")
+        if is_cerebras := _CEREBRAS in (imitated, owner.lower()) or _is_host_of(base_url, "cerebras.ai"):
+            version: dict[str, Any] = {}  # it has none of vLLM's own paths, and each question counts in its limits
+        else:
+            version = _json(client, f"{base_url}/version")
+        simulated = owner == SIMULATOR_OWNER or version.get("simulator") is True
+        is_vllm = not is_cerebras and (owner in _OWNERS or simulated or set(version) == {"version"})
         max_model_len = chosen.get("max_model_len")
         return EndpointFacts(
             base_url=base_url,
             api_url=api_url,
-            dialect="vllm" if is_vllm else "openai",
-            name=name,
-            version=redact(str(version["version"]), headers) if "version" in version else None,
+            dialect="vllm" if is_vllm else "cerebras" if is_cerebras else "openai",
+            name=_name(owner, simulated, is_vllm, is_cerebras),
+            version=redact(str(version["version"]), secrets) if "version" in version else None,
             models=names,
             max_model_len=max_model_len if isinstance(max_model_len, int) else None,
             simulated=simulated,
             has_tokenize=is_vllm and "count" in _json(client, f"{base_url}/tokenize", {"model": model, "prompt": "a"}),
-            has_metrics=_answers(client, f"{base_url}/metrics"),
+            has_metrics=not is_cerebras and _answers(client, f"{base_url}/metrics"),
         )
 
 
-def is_alive(base_url: str, headers: Headers, timeout_s: float = 5.0) -> bool:
-    """Whether anything at all still answers HTTP there."""
+def is_alive(base_url: str, headers: Headers, timeout_s: float = 5.0, route: Route = DIRECT) -> bool:
+    """Whether anything at all still answers HTTP there; a proxy that says that nothing does is not the server."""
     try:
-        with open_client(headers, timeout_s) as client, client.stream("GET", f"{base_url}/v1/models"):
-            return True  # whatever the body is
+        with open_client(headers, timeout_s, route) as client, client.stream("GET", f"{base_url}/v1/models") as answer:
+            return route.proxy is None or answer.status_code not in _GATEWAY_ERRORS  # whatever the body is
     except httpx2.TimeoutException:
         return True  # it holds the connection: busy, not gone
     except httpx2.TransportError:
@@ -155,12 +165,20 @@ def check_lengths(facts: EndpointFacts, input_tokens: int, output_tokens: int) -
 class TokenCounter:
     """Counts the tokens of a prompt by the server's own `/tokenize`. Callable: text -> tokens; a context manager."""
 
-    def __init__(self, facts: EndpointFacts, model: str, endpoint: Endpoint, headers: Headers, timeout_s: float = 30.0):
-        self._client = open_client(headers, timeout_s)
+    def __init__(
+        self,
+        facts: EndpointFacts,
+        model: str,
+        endpoint: Endpoint,
+        headers: Headers,
+        timeout_s: float = 30.0,
+        route: Route = DIRECT,
+    ):
+        self._client = open_client(headers, timeout_s, route)
         self._url = f"{facts.base_url}/tokenize"
         self._model = model
         self._endpoint = endpoint
-        self._headers = headers
+        self._headers = (*headers, *route.secrets)
 
     def __call__(self, text: str) -> int:
         """Tokens that the server will see for this prompt, chat template included. Raises ServerError."""
@@ -205,10 +223,16 @@ def error_text(body: bytes, headers: Headers = ()) -> str:
     return text if len(text) <= 300 else text[:299] + "…"
 
 
-def open_client(headers: Headers, timeout_s: float) -> httpx2.Client:
+def open_client(headers: Headers, timeout_s: float, route: Route = DIRECT) -> httpx2.Client:
     """A client for questions beside the measurement, with these headers on each request."""
-    # Proxy variables are left alone on purpose: the measured requests do not go through a proxy either.
-    return httpx2.Client(headers=dict(headers), timeout=timeout_s, trust_env=False, verify=ssl.create_default_context())
+    proxy = None
+    if route.proxy is not None:
+        auth = None if route.proxy.user is None else (route.proxy.user, route.proxy.password)
+        proxy = httpx2.Proxy(f"http://{route.proxy.name}", auth=auth)
+    # The proxy variables have been read, for the measured requests too, where the route was made; here they are left alone.
+    return httpx2.Client(
+        headers=dict(headers), timeout=timeout_s, trust_env=False, verify=route.tls_context(), proxy=proxy
+    )
 
 
 def _models(client: httpx2.Client, base_url: str, model: str, headers: Headers) -> tuple[str, list[Any]]:
@@ -234,15 +258,43 @@ def _models(client: httpx2.Client, base_url: str, model: str, headers: Headers) 
 
 def _get(client: httpx2.Client, base_url: str, url: str, headers: Headers) -> httpx2.Response:
     try:
-        return client.get(url)
+        answer = client.get(url)
+        if answer.status_code == _PROXY_WANTS_CREDENTIALS:
+            raise UsageError(
+                f"the proxy on the way to {base_url} wants a user and password, or others (HTTP 407): put them into the URL in "
+                "HTTP_PROXY, like http://USER:PASSWORD@proxy.example:3128"
+            )
+        return answer
     except httpx2.TimeoutException as error:
         raise ServerError(f"nothing answers at {base_url} in time; is the server still loading its model?") from error
-    except httpx2.TransportError as error:
+    except httpx2.ProxyError as error:
         raise ServerError(
-            f"nothing answers at {base_url}: {_reason(error, headers)}; is the server running?"
+            f"the proxy on the way to {base_url} does not let us through: {_reason(error, headers)}; "
+            "look at HTTP_PROXY and HTTPS_PROXY, or list the server in NO_PROXY"
         ) from error
+    except httpx2.TransportError as error:
+        reason = _reason(error, headers)
+        if "certificate verify failed" in reason:
+            hint = "name its authority with --ca-file FILE, or measure without knowing whom with --insecure"
+        else:
+            hint = "is the server running?"
+        raise ServerError(f"nothing answers at {base_url}: {reason}; {hint}") from error
     except httpx2.InvalidURL as error:
         raise UsageError(f"'{base_url}' is not a URL of a server: {error}") from error
+
+
+def _is_host_of(base_url: str, domain: str) -> bool:
+    host = urlsplit(base_url).hostname or ""
+    return host == domain or host.endswith(f".{domain}")
+
+
+def _name(owner: str, simulated: bool, is_vllm: bool, is_cerebras: bool) -> str:
+    """What a server is called: by what it is, else by who owns the model."""
+    if simulated:
+        return _OWNERS[SIMULATOR_OWNER] + (" of Cerebras" if is_cerebras else "")
+    if is_cerebras:
+        return "Cerebras"
+    return "vLLM" if is_vllm else owner or "OpenAI-compatible server"
 
 
 def _json(client: httpx2.Client, url: str, body: dict[str, Any] | None = None) -> dict[str, Any]:

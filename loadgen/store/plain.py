@@ -5,6 +5,7 @@ Imports `errors`. A server may send a lone surrogate, a NUL or a NaN; a run must
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,6 +17,26 @@ def text(value: str) -> str:
     if value.isascii() and "\x00" not in value:
         return value
     return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace").replace("\x00", "\ufffd")
+
+
+_UNPRINTABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202e\u2066-\u2069]")
+
+
+def unprintable(value: str) -> str | None:
+    """The first character that may steer a terminal or is none in UTF-8: control (but for tab and line ends), of direction, lone surrogate."""
+    found = _UNPRINTABLE.search(value)
+    return None if found is None else found.group()
+
+
+def printable(value: Any) -> Any:
+    """`value` (of JSON types) with U+FFFD for what `unprintable` names, in all its texts."""
+    if isinstance(value, str):
+        return _UNPRINTABLE.sub("\ufffd", value)
+    if isinstance(value, dict):
+        return {printable(key): printable(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [printable(item) for item in value]
+    return value
 
 
 def without_nan(value: Any) -> Any:

@@ -1,28 +1,30 @@
-"""The store: the only code that opens a database session. Imports `engine`, `load`, `errors` and this room.
+"""The store: the only code that opens a database session. Imports `engine`, `load`, `analysis`, `errors` and this room.
 
 Each method is one transaction. A run is there with all its requests and samples, or it is not there at all. Run documents
-come back as they went in. Every failure is a `StoreError` of one sentence.
+come back as they went in; those of an imported sweep carry its mark as `imported`, and have no requests. Every failure is a
+`StoreError` of one sentence.
 """
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from itertools import islice
 from types import TracebackType
 from typing import Any, cast
 
-from sqlalchemy import Table, case, func, insert, select
+from sqlalchemy import Table, and_, case, func, insert, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
+from loadgen.analysis.gpu import GpuSeries
 from loadgen.engine.record import Records
 from loadgen.engine.rows import joined
 from loadgen.errors import NotFoundError, StoreError
 from loadgen.load.spec import canonical_hash
-from loadgen.store import failures, plain, request_rows, schema, tables
+from loadgen.store import failures, gpu_columns, plain, request_rows, schema, tables
 from loadgen.store.claim import is_abandoned
 from loadgen.store.database import Database, connect
-from loadgen.store.rows import ServerSample, SweepRow, SweepStatus
+from loadgen.store.rows import ImportMark, ServerSample, SweepRow, SweepStatus
 
 _STATUSES = ("valid", "doubtful", "invalid")
 _INSERT: dict[str, Callable[..., Any]] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
@@ -63,24 +65,25 @@ class Store:
     def add_sweep(self, sweep: SweepRow) -> None:
         """Store a sweep before its first run. Raises `StoreError` when there is one of that id."""
         with self._write() as session:
-            if session.get(tables.Sweep, sweep.sweep_id) is not None:
-                raise StoreError(f"The sweep {sweep.sweep_id} is stored already: give the new one another id.")
-            session.add(
-                tables.Sweep(
-                    sweep_id=sweep.sweep_id,
-                    name=plain.text(sweep.name),
-                    spec=sweep.spec,
-                    spec_hash=sweep.spec_hash,
-                    planned_runs=sweep.planned_runs,
-                    status=sweep.status,
-                    simulated=sweep.simulated,
-                    created_at=sweep.created_at,
-                    environment_hash=_keep_environment(session, sweep.environment),
-                    server=sweep.server,
-                    group_id=sweep.group_id,
-                    start_failure=sweep.start_failure,
-                )
+            _add_sweep(session, sweep)
+
+    def add_imported(self, sweep: SweepRow, runs: Sequence[dict[str, Any]]) -> bool:
+        """Store a sweep that was measured elsewhere with all its runs, in one transaction. False: it is there already.
+
+        Its requests and samples stayed where it was measured. Raises `StoreError` when another content has its id, or that
+        of one of its runs.
+        """
+        for stored in self._sweep_rows(tables.Sweep.sweep_id == sweep.sweep_id):
+            if _content(stored, self.runs(sweep.sweep_id)) == _content(sweep, runs):
+                return False
+            raise StoreError(
+                f"The sweep {sweep.sweep_id} is in {self._database.place} with another content: pass another --db to see both."
             )
+        with self._write() as session:
+            _add_sweep(session, sweep)
+            for document in runs:
+                _add_run(session, sweep.sweep_id, document)
+        return True
 
     def set_sweep_status(self, sweep_id: str, status: SweepStatus, planned_runs: int | None = None) -> None:
         """Say how the sweep of exactly that id stands, and how many runs it turned out to need. Raises `NotFoundError`."""
@@ -91,16 +94,17 @@ class Store:
                 sweep.planned_runs = planned_runs
 
     def add_run(
-        self, sweep_id: str, document: dict[str, Any], records: Records, samples: Sequence[ServerSample] = ()
+        self,
+        sweep_id: str,
+        document: dict[str, Any],
+        records: Records,
+        samples: Sequence[ServerSample] = (),
+        gpus: Sequence[GpuSeries] = (),
     ) -> None:
         """Store a run which has ended, in one transaction. Raises `NotFoundError` for an unknown sweep."""
         with self._write() as session:
             _stored_sweep(session, sweep_id)
-            if session.scalar(select(tables.Run.run_number).where(tables.Run.run_id == document["run_id"])) is not None:
-                raise StoreError(f"The run {document['run_id']} is stored already: give the new one another id.")
-            run = _run_row(sweep_id, document, _keep_environment(session, document["environment"]))
-            session.add(run)
-            session.flush()
+            run = _add_run(session, sweep_id, document)
             rows = request_rows.to_rows(records, run.run_number)
             while batch := list(islice(rows, _ROWS_AT_ONCE)):
                 session.execute(insert(cast(Table, tables.Request.__table__)), batch)
@@ -108,6 +112,8 @@ class Store:
                 session.execute(
                     insert(cast(Table, tables.ServerSample.__table__)), _sample_rows(run.run_number, samples)
                 )
+            if gpus:
+                session.execute(insert(cast(Table, tables.GpuReadings.__table__)), _gpu_rows(run.run_number, gpus))
 
     def add_doctor_result(self, document: dict[str, Any]) -> None:
         """Store what the doctor found on the host that the document names."""
@@ -138,6 +144,7 @@ class Store:
     def resumable(self, spec_hash: str, group_id: str | None = None) -> SweepRow | None:
         """The newest sweep of that resolved spec which did not finish, in that group or in none.
 
+        An imported one is never gone on with, here and in `finished`: it was measured elsewhere.
         "running" counts, since its process may have been killed; a sweep whose server did not start has nothing to go on with.
         """
         return self._newest(
@@ -194,9 +201,18 @@ class Store:
             rows = session.execute(query.order_by(sample.sample_number)).all()
         return [ServerSample(at_ns=at_ns, values=values) for at_ns, values in rows]
 
+    def gpus(self, run_id: str) -> list[GpuSeries]:
+        """The readings of the server's GPUs through that run (id or unique beginning), exactly as they were added."""
+        stored = tables.GpuReadings
+        with self._read() as session:
+            number = _run_number(session, run_id)
+            query = select(stored.device, stored.readings).where(stored.run_number == number)
+            rows = session.execute(query.order_by(stored.gpu_number)).all()
+        return [GpuSeries(device, gpu_columns.decode(readings)) for device, readings in rows]
+
     def _newest(self, spec_hash: str, group_id: str | None, *conditions: Any) -> SweepRow | None:
         in_group = tables.Sweep.group_id.is_(None) if group_id is None else tables.Sweep.group_id == group_id
-        found = self._sweep_rows(tables.Sweep.spec_hash == spec_hash, in_group, *conditions)
+        found = self._sweep_rows(_measured_here(spec_hash), in_group, *conditions)
         return found[0] if found else None
 
     def _sweep_rows(self, *conditions: Any) -> list[SweepRow]:
@@ -246,6 +262,48 @@ class Store:
             yield session
 
 
+def _measured_here(spec_hash: str) -> Any:
+    return and_(tables.Sweep.spec_hash == spec_hash, tables.Sweep.imported.is_(None))
+
+
+def _add_sweep(session: Session, sweep: SweepRow) -> None:
+    if session.get(tables.Sweep, sweep.sweep_id) is not None:
+        raise StoreError(f"The sweep {sweep.sweep_id} is stored already: give the new one another id.")
+    session.add(
+        tables.Sweep(
+            sweep_id=sweep.sweep_id,
+            name=plain.text(sweep.name),
+            spec=sweep.spec,
+            spec_hash=sweep.spec_hash,
+            planned_runs=sweep.planned_runs,
+            status=sweep.status,
+            simulated=sweep.simulated,
+            created_at=sweep.created_at,
+            environment_hash=_keep_environment(session, sweep.environment),
+            server=sweep.server,
+            group_id=sweep.group_id,
+            start_failure=sweep.start_failure,
+            imported=None if sweep.imported is None else asdict(sweep.imported),
+        )
+    )
+    session.flush()
+
+
+def _add_run(session: Session, sweep_id: str, document: dict[str, Any]) -> tables.Run:
+    if session.scalar(select(tables.Run.run_number).where(tables.Run.run_id == document["run_id"])) is not None:
+        raise StoreError(f"The run {document['run_id']} is stored already: give the new one another id.")
+    run = _run_row(sweep_id, document, _keep_environment(session, document["environment"]))
+    session.add(run)
+    session.flush()
+    return run
+
+
+def _content(sweep: SweepRow, runs: Sequence[dict[str, Any]]) -> Any:
+    """All that was measured of a sweep, without who counted it and where it came from."""
+    bare = replace(sweep, imported=None, runs=0, valid=0, doubtful=0, invalid=0)
+    return plain.printable([asdict(bare), [{**run, "imported": None} for run in runs]])
+
+
 def _run_row(sweep_id: str, document: dict[str, Any], environment_hash: str) -> tables.Run:
     spec, shape = document["spec"], document["spec"]["shape"]
     return tables.Run(
@@ -285,6 +343,18 @@ def _sample_rows(run_number: int, samples: Sequence[ServerSample]) -> list[dict[
     ]
 
 
+def _gpu_rows(run_number: int, gpus: Sequence[GpuSeries]) -> list[dict[str, Any]]:
+    return [
+        {
+            "run_number": run_number,
+            "gpu_number": number,
+            "device": gpu.device,
+            "readings": gpu_columns.encode(gpu.columns),
+        }
+        for number, gpu in enumerate(gpus)
+    ]
+
+
 def _sweep_row(
     sweep: tables.Sweep,
     environment: dict[str, Any],
@@ -306,6 +376,7 @@ def _sweep_row(
         server=sweep.server,
         group_id=sweep.group_id,
         start_failure=sweep.start_failure,
+        imported=None if sweep.imported is None else ImportMark(**sweep.imported),
         runs=runs or 0,
         valid=valid or 0,
         doubtful=doubtful or 0,
@@ -349,9 +420,17 @@ def _latest_attempts() -> Any:
 
 
 def _documents(session: Session, *conditions: Any) -> list[dict[str, Any]]:
-    query = select(tables.Run.document, tables.Environment.document).join(tables.Environment).where(*conditions)
+    query = (
+        select(tables.Run.document, tables.Environment.document, tables.Sweep.imported)
+        .join(tables.Environment, tables.Run.environment_hash == tables.Environment.environment_hash)
+        .join(tables.Sweep, tables.Run.sweep_id == tables.Sweep.sweep_id)
+        .where(*conditions)
+    )
     rows = session.execute(query.order_by(tables.Run.run_number))
-    return [{**document, "environment": environment} for document, environment in rows]
+    return [
+        {**document, "environment": environment} | ({} if imported is None else {"imported": imported})
+        for document, environment, imported in rows
+    ]
 
 
 def _run_number(session: Session, run_id: str) -> int:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from loadgen.engine.columns import let_go
+from loadgen.engine.pieces import let_go
 from loadgen.engine.ragged import starts
 from loadgen.engine.record import MISSING, CountedBy, Outcome, Records
 from loadgen.engine.texts import Texts

@@ -6,8 +6,17 @@ Imports nothing of the project.
 from dataclasses import dataclass
 from typing import Any, Literal
 
-# "stopped" is never stored: so reads a running sweep whose process is gone from this machine without a word.
+# "stopped" is stored of imported sweeps alone: so reads a running sweep whose process is gone from this machine without a word.
 SweepStatus = Literal["running", "stopped", "finished", "interrupted", "failed"]
+
+
+@dataclass(frozen=True, slots=True)
+class ImportMark:
+    """Where an imported sweep came from, as its runs' documents carry it too."""
+
+    file: str  # its name, without the folder
+    sha256: str  # of the file's bytes, 64 hexadecimal digits
+    imported_at: str  # UTC, ISO 8601
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +39,7 @@ class SweepRow:
     server: dict[str, Any]
     group_id: str | None = None
     start_failure: dict[str, Any] | None = None
+    imported: ImportMark | None = None  # None: measured into this database
     runs: int = 0
     valid: int = 0
     doubtful: int = 0

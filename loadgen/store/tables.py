@@ -54,6 +54,7 @@ class Sweep(Entity):
     created_at: Mapped[str]
     environment_hash: Mapped[str] = mapped_column(ForeignKey("environment.environment_hash"))
     server: Mapped[dict[str, Any]]
+    imported: Mapped[dict[str, Any] | None]  # file, sha256, imported_at; NULL: measured into this database
     group_id: Mapped[str | None]  # of sweeps over variants of a server, that were asked for together
     start_failure: Mapped[dict[str, Any] | None]  # why the server did not start, where it did not
 
@@ -130,6 +131,17 @@ class ServerSample(Entity):
     sample_number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     at_ns: Mapped[int] = mapped_column(BigInteger)
     values: Mapped[dict[str, Any]]
+
+
+class GpuReadings(Entity):
+    """The readings of one of the server's GPUs through a run, as one BLOB of columns (see `gpu_columns.py`)."""
+
+    __tablename__ = "gpu_readings"
+
+    run_number: Mapped[int] = mapped_column(ForeignKey("run.run_number"), primary_key=True)
+    gpu_number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)  # position among the GPUs watched
+    device: Mapped[dict[str, Any]]
+    readings: Mapped[bytes]
 
 
 class DoctorResult(Entity):

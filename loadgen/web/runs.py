@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 from fastapi import APIRouter, Response
 
+from loadgen.report.export import records_of, run_document
 from loadgen.report.pages import run_page
 from loadgen.web.answers import document, html
 from loadgen.web.database import Reading
@@ -16,11 +17,13 @@ router = APIRouter()
 
 @router.get("/runs/{run_id}.json")
 def run_json(run_id: str, store: Reading) -> Response:
-    """A run's document."""
-    return document(store.run(run_id))
+    """A run's document, with what is known of its sweep."""
+    found = store.run(run_id)
+    return document(run_document(store.sweep(found["sweep_id"]), found))
 
 
 @router.get("/runs/{run_id}")
 def run(run_id: str, store: Reading) -> Response:
     """A run's page."""
-    return html(run_page(store.run(run_id), store.records(run_id), datetime.now(UTC)))
+    found, samples, gpus = store.run(run_id), store.samples(run_id), store.gpus(run_id)
+    return html(run_page(found, records_of(store, found), datetime.now(UTC), samples=samples, gpus=gpus))

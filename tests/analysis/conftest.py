@@ -127,5 +127,7 @@ def healthy() -> dict[str, Any]:
     recording = make_recording(make_lockstep(8, 256), loop_lag_ns=lag_ns)
     summary = summarise(make_spec(ClosedLoop(8), requests=2048), recording)
     summary["client"] |= {"doctor": None, "host_busy_ratio": None}  # what a run adds from beside its recording
-    summary["server_account"] = None
+    summary["client"] |= {"proxy": False, "tls": None}
+    summary["lengths"]["output_tokens"]["can_be_asked"] = True
+    summary["server_account"] = summary["gpu"] = None
     return summary

@@ -108,6 +108,14 @@ def test_another_address_is_the_same_question() -> None:
     assert not compare(runs(100), runs(100, url="http://other:8000", workers=4, api_key_env="KEY")).unlike
 
 
+def test_a_proxy_on_one_side_makes_them_unlike() -> None:
+    through_proxy = runs(110)
+    for each in through_proxy:
+        each["client"]["proxy"] = True
+    with pytest.raises(UsageError, match=r"unlike in proxy"):
+        compare(runs(100), through_proxy)
+
+
 def test_points_are_matched_by_load_and_the_rest_is_named() -> None:
     shape = {"kind": "closed_loop", "concurrency": 8}
     other = runs(300, shape=shape, load_label="concurrency 8")

@@ -38,10 +38,11 @@ def codes(spec: RunSpec, summary: dict[str, Any]) -> dict[str, str]:
 
 
 def test_the_steady_state_opens_when_the_first_conversation_is_over() -> None:
-    window = measured_window(talk(1, 3), make_recording(one_caller(5, 3)).records)
+    records = make_recording(one_caller(5, 3)).records
+    window = measured_window(talk(1, 3), records)
     assert window.rule == "steady_state"
     assert window.start_ns == 7_000_000_000  # three answers and two thoughts
-    assert int(window.requests.sum()) == 11  # all of the other four, but for the answer to the last
+    assert int(window.requests_of(records).sum()) == 11  # all of the other four, but for the answer to the last
 
 
 def test_a_caller_that_thinks_to_the_end_has_not_run_dry() -> None:

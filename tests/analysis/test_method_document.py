@@ -6,7 +6,8 @@ from typing import get_args
 import numpy as np
 
 from loadgen.analysis.client_error import APART_NS, PROMISE
-from loadgen.analysis.metrics import METHOD_VERSION, METRICS, Metric
+from loadgen.analysis.metric import Metric
+from loadgen.analysis.metrics import METHOD_VERSION, METRICS
 from loadgen.analysis.stats import samples_needed
 from loadgen.analysis.validity import CHECKS
 from loadgen.analysis.verdict import Check

@@ -58,6 +58,11 @@ FLAGS = set(re.findall(r"--[a-z][a-z-]*", CLI_DOCUMENT)) - {"--workers"}  # more
 
 BROKEN_AT_8 = {"levels": [{"streams": 8, "broken": ["TTFT error p99 9 ms, promised 0.2 ms"]}]}
 
+OWN_END = {"lengths.output_tokens.can_be_asked": False, "lengths.output_tokens.requests_off": 600}
+# A server's account of our requests alone, all of which it answered.
+ALONE = ACCOUNT | {"requests_finished": 2048, "first_tokens": 2048, "client_first_tokens": 2048}
+EARLIER = {"n": 2048, **dict.fromkeys(("p90", "p95", "p99"))}
+
 CASES: list[Case] = [
     (CLOSED, {"outcomes.ok": 0, "outcomes.timeout": 2048}, "no_ok_requests", "invalid"),
     (CLOSED, {"outcomes.ok": 0, "outcomes.planned": 0}, "no_ok_requests", "invalid"),
@@ -88,6 +93,8 @@ CASES: list[Case] = [
     (CLOSED, {"lengths.output_tokens.mean": 1.999, "lengths.output_tokens.requests_off": 2}, "output_length_off", "doubtful"),
     (CLOSED, {"lengths.output_tokens.mean": 1.7, "lengths.output_tokens.requests_off": 600}, "output_length_off", "invalid"),
     (CLOSED, {"lengths.output_tokens.mean": None}, "output_length_off", None),
+    (CLOSED, OWN_END | {"lengths.output_tokens.mean": 1.2}, "output_length_off", "note"),
+    (CLOSED, OWN_END | {"lengths.output_tokens.mean": 2.5}, "output_length_off", "invalid"),
     (CLOSED, {"lengths.output_tokens.mean": None}, "length_unknown", "note"),
     (CLOSED, {"total_tokens_per_s": None, "lengths.prompt_tokens.mean": None}, "total_throughput_unknown", "note"),
     (CLOSED, {"total_tokens_per_s": None, "lengths.prompt_tokens.requests_off": 3}, "total_throughput_unknown", "note"),
@@ -163,6 +170,19 @@ CASES: list[Case] = [
     (CLOSED, {"server_account": ACCOUNT | {"requests_finished": 1020}}, "other_requests", "doubtful"),
     (CLOSED, {"server_account": ACCOUNT | {"prefix_cache_hit_ratio": 0.1}}, "prefix_cache_hits", "doubtful"),
     (CLOSED, {"server_account": ACCOUNT | {"ttft_mean_s": 0.05}}, "server_ttft_apart", "note"),
+    (CLOSED, {"client.proxy": True}, "proxied", "note"),
+    (CLOSED, {"client.proxy": True} | READ, "proxied", "note"),
+    (CLOSED, {"client.tls": "unverified"}, "tls_not_verified", "note"),
+    (CLOSED, {"client.tls": "verified"}, "tls_not_verified", None),
+    (CLOSED, {"server_account": ALONE | {"output_tokens": 4097, "client_output_tokens": 4096}}, "output_tokens_apart", None),
+    (CLOSED, {"server_account": ALONE | {"output_tokens": 4160, "client_output_tokens": 4096}}, "output_tokens_apart", "doubtful"),
+    (CLOSED, {"server_account": ALONE | {"output_tokens": 8192, "client_output_tokens": 4096}}, "output_tokens_apart", "invalid"),
+    (CLOSED, {"server_account": ALONE | {"times": {"ttft_s": EARLIER | {"p50": [0.6, 0.8]}}, "client_times": {"ttft_s": EARLIER | {"p50": 0.5}}}}, "outside_server_buckets", "doubtful"),
+    (CLOSED, {"server_account": ALONE | {"step_gap_total_s": 100.0, "client_chunk_gap_total_s": 120.0}}, "server_gaps_apart", "note"),
+    (CLOSED, {"server_account": ACCOUNT | {"preemptions": 2}}, "preempted", "note"),
+    (CLOSED, {"server_account": ACCOUNT | {"running_requests": {"n": 3, "mean": 6.0, "max": 6.0}, "waiting_requests": {"n": 3, "mean": 2.0, "max": 2.0}}}, "queued_at_server", "note"),
+    (CLOSED, {"gpu": {"devices": [{"index": 0, "throttled_ratio": {"power cap": 0.5}}]}}, "gpu_throttled", "note"),
+    (CLOSED, {"gpu": {"devices": [{"index": 0, "throttled_ratio": {"power brake": 0.5}}]}}, "gpu_throttled", "doubtful"),
 ]  # fmt: skip
 
 

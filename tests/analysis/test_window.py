@@ -22,7 +22,7 @@ def test_lockstep_keeps_the_middle_waves_and_their_true_rate(
     records = recording_of(lockstep(16, waves)).records
     window = measured_window(spec_of(ClosedLoop(16)), records)
     assert window.rule == "steady_state"
-    held = int(np.count_nonzero(window.requests))
+    held = int(np.count_nonzero(window.requests_of(records)))
     assert held == 16 * (waves - 2)
     assert window.length_s is not None
     assert held / window.length_s == pytest.approx(16.0, rel=2e-3)
@@ -33,10 +33,11 @@ def test_it_opens_when_the_last_slot_ends_its_first_request_and_closes_at_the_la
 ) -> None:
     quick = [row([(0.5 * (i + 1), 1)], slot=0, sent_s=0.5 * i) for i in range(20)]
     slow = [row([(3.2 * (i + 1), 1)], slot=1, sent_s=3.2 * i) for i in range(3)]
-    window = measured_window(spec_of(ClosedLoop(2)), recording_of([*quick, *slow]).records)
+    records = recording_of([*quick, *slow]).records
+    window = measured_window(spec_of(ClosedLoop(2)), records)
     assert (window.start_ns, window.end_ns) == (3_200_000_000, 9_500_000_000)
     ends = [0.5 * (i + 1) for i in range(20)] + [3.2, 6.4, 9.6]
-    assert window.requests.tolist() == [3.2 < end <= 9.5 for end in ends]
+    assert window.requests_of(records).tolist() == [3.2 < end <= 9.5 for end in ends]
 
 
 def test_a_slot_that_runs_dry_closes_it_although_others_go_on(
@@ -63,9 +64,10 @@ def test_a_failed_request_belongs_to_the_window_by_its_end(
 ) -> None:
     rows = [row([(float(i + 1), 1)], sent_s=float(i)) for i in range(12)]
     rows[5] = row([], sent_s=5.0, end_s=6.0, outcome=Outcome.TIMEOUT)
-    window = measured_window(spec_of(ClosedLoop(1)), recording_of(rows).records)
+    records = recording_of(rows).records
+    window = measured_window(spec_of(ClosedLoop(1)), records)
     assert window.rule == "steady_state"
-    assert window.requests.tolist() == [False, *[True] * 10, False]
+    assert window.requests_of(records).tolist() == [False, *[True] * 10, False]
 
 
 @pytest.mark.parametrize(("slots", "waves"), [(16, 2), (16, 1), (8, 4)])
@@ -76,7 +78,7 @@ def test_too_short_a_loop_is_measured_whole(
     records = recording_of(lockstep(slots, waves)).records
     window = measured_window(spec_of(ClosedLoop(16)), records)
     assert window.rule == "whole_run"
-    assert window.requests.all()
+    assert window.requests_of(records).all()
     assert (window.start_ns, window.end_ns) == (int(records.sent_ns.min()), int(records.arrival_ns.max()))
 
 

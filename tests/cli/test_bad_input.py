@@ -18,7 +18,7 @@ from tests.cli.conftest import Cli
 POINT = ("--url", "http://127.0.0.1:9", "--model", "m", "--input-tokens", "8", "--output-tokens", "8")
 
 TABLE: list[tuple[tuple[str, ...], int, str]] = [
-    (("run", *POINT, "--concurency", "1"), 2, "no such option: --concurency (did you mean --concurrency)"),
+    (("run", *POINT, "--concurency", "1"), 2, "no such option: --concurency (did you mean --concurrency"),
     (("run", *POINT), 2, "no load is given"),
     (("run", *POINT, "--concurrency", "0"), 2, "--concurrency must be at least 1, not 0"),
     (("run", *POINT, "--concurrency", "1,2"), 2, "--concurrency takes one value here, not 1,2"),

@@ -273,6 +273,12 @@ def test_several_profiles_are_one_group(cli: Cli, tmp_path: Path) -> None:
     page = Path("page.html").read_text()
     assert f'<a href="#{second.sweep_id}">b</a>' in page
     assert len(cli("export", group, "--format", "csv").out.splitlines()) == 1 + 8
+    cli("export", first.sweep_id, "-o", "first.json")
+    imported = cli("import", "first.json", "--db", "sqlite:///other.db")
+    assert imported.code == 0, imported.err
+    assert cli("show", group, "--json", "--db", "sqlite:///other.db").json["sweeps"][0]["server"] == first.server
+    cli("export", group, "-o", "group.json")
+    assert "is a group of sweeps: export and import each" in cli("import", "group.json").err
     with TestClient(create_app("sqlite:///loadgen.db")) as client:
         assert f'<a href="/sweeps/{second.sweep_id}">b</a>' in client.get(f"/sweeps/{first.sweep_id}").text
 
@@ -415,6 +421,11 @@ def test_an_interrupt_while_a_server_starts_leaves_nothing(start: Start, profile
 
 def test_the_plan_has_starts_gpu_hours_and_cost(cli: Cli, profiles: Path) -> None:
     timed = BROKEN.replace("needs: {gpus: 0}", "needs: {gpus: 2, gpu_memory_gb: 80}\nprice: {usd_per_gpu_hour: 3}")
+    tokens = "\nprice: {usd_per_million_input_tokens: 1, usd_per_million_output_tokens: 2}\n"
+    (profiles / "paid.yaml").write_text(SIMULATED + tokens)
+    assert cli("sweep", "--profile", "paid", "--plan", "--json").json["estimated_usd"] == pytest.approx(
+        (8 * 2 + 3) * 8 * 3e-6
+    )
     (profiles / "timed.yaml").write_text(timed.replace("requests: 8", "duration_s: 900"))
     unknown = cli("sweep", "--profile", "timed,a", "--plan", "--json").json
     assert (unknown["starts"], unknown["estimated_s"], unknown["gpu_hours"]) == (2, None, None)

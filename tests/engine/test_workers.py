@@ -101,7 +101,7 @@ def test_a_run_leaves_no_file(
 ) -> None:
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr("loadgen.engine.workers.bulk_folder", lambda: tmp_path)
-    monkeypatch.setattr("loadgen.load.bodies.bulk_folder", lambda: tmp_path)
+    monkeypatch.setattr("loadgen.load.bulk.bulk_folder", lambda: tmp_path)
     planned = task(simulator.port, ClosedLoop(2), 4, workers=2)
     records = workers.run(planned).records
     del planned

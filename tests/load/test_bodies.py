@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 
 from loadgen.errors import UsageError
-from loadgen.load import bodies as bodies_module
+from loadgen.load import bulk
 from loadgen.load.bodies import BodyFile
 
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(bodies_module, "bulk_folder", lambda: tmp_path)
+    monkeypatch.setattr(bulk, "bulk_folder", lambda: tmp_path)
     return tmp_path
 
 

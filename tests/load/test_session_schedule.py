@@ -50,7 +50,7 @@ def test_nobody_thinks_by_default() -> None:
 def test_workers_share_no_conversation(callers: int, rounds: int, turns: int, workers: int) -> None:
     requests = callers * rounds * turns
     workers = min(workers, most_workers(ClosedLoop(callers), requests, turns))
-    dealt = [shard_rows(ClosedLoop(callers), requests, worker, workers, turns).tolist() for worker in range(workers)]
+    dealt = [list(shard_rows(ClosedLoop(callers), requests, worker, workers, turns)) for worker in range(workers)]
     assert sorted(row for rows in dealt for row in rows) == list(range(requests))
     for rows in dealt:
         assert rows

@@ -14,7 +14,7 @@ from loadgen.load.spec import ClosedLoop, LoadShape, OpenLoop, Ramp, Wave
 def test_every_request_has_one_worker(callers: int, requests: int, workers: int, closed: bool) -> None:
     shape: LoadShape = ClosedLoop(callers) if closed else OpenLoop(1.0)
     workers = min(workers, most_workers(shape, requests))
-    dealt = [shard_rows(shape, requests, worker, workers).tolist() for worker in range(workers)]
+    dealt = [list(shard_rows(shape, requests, worker, workers)) for worker in range(workers)]
     assert sorted(row for rows in dealt for row in rows) == list(range(requests))
     assert all(dealt)
     if closed and requests >= callers:
@@ -23,6 +23,20 @@ def test_every_request_has_one_worker(callers: int, requests: int, workers: int,
             assert isinstance(part, ClosedLoop)
             # A round is one request a caller: no worker has rounds left when another has none.
             assert requests // callers <= len(rows) / part.concurrency <= -(-requests // callers)
+
+
+@given(st.integers(1, 12), st.integers(1, 60), st.integers(1, 5), st.integers(1, 4), st.booleans())
+def test_rows_are_counted_out_as_the_rule_says(
+    callers: int, requests: int, workers: int, turns: int, closed: bool
+) -> None:
+    shape: LoadShape = ClosedLoop(callers) if closed else OpenLoop(1.0)
+    workers = min(workers, callers) if closed else workers
+    lanes = callers if closed else workers
+    for worker in range(workers):
+        rows = shard_rows(shape, requests, worker, workers, turns)
+        by_rule = [row for row in range(requests) if row // turns % lanes % workers == worker]
+        assert list(rows) == by_rule
+        assert rows.at(np.arange(len(rows))).tolist() == by_rule
 
 
 def test_the_callers_of_the_parts_are_those_of_the_whole() -> None:

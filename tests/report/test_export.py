@@ -32,9 +32,12 @@ def table(content: bytes) -> list[dict[str, str]]:
 
 def test_json_is_the_document_of_a_run_and_a_sweep_holds_its_runs(filled: tuple[Store, list[Document]]) -> None:
     store, documents = filled
-    assert json.loads(export(store, documents[1]["run_id"], "json")) == documents[1]
+    run = json.loads(export(store, documents[1]["run_id"], "json"))
+    sweep_of_run = run.pop("sweep")
+    assert run == documents[1]
     sweep = json.loads(export(store, SWEEP[:4], "json"))
     assert (sweep["schema_version"], sweep["sweep_id"], sweep["runs"]) == (1, SWEEP, documents)
+    assert sweep_of_run.items() <= sweep.items()
 
 
 def test_csv_has_a_row_for_each_run_with_dotted_columns(filled: tuple[Store, list[Document]]) -> None:

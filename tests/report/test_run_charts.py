@@ -36,6 +36,13 @@ def test_every_value_is_in_exactly_one_bar(values: list[float]) -> None:
     assert sum(bar["values"] for bar in chart.spec["data"]["values"]) == len(values)
 
 
+def test_an_imported_run_has_a_sentence_in_place_of_its_charts() -> None:
+    document, _ = measured_run(specs([ClosedLoop(2)], (32,), 4, requests_per_slot=2)[0], "s1")
+    charts, timeline, over_time = run_charts(document, None)
+    assert (charts, timeline.spec, over_time) == ((), None, ())
+    assert "an imported result has no requests" in timeline.caption
+
+
 def test_without_a_value_there_is_nothing_to_draw_and_a_reason() -> None:
     chart = distribution_chart("tpot_s", "TPOT", np.empty(0), of(np.empty(0)))
     assert chart.spec is None
@@ -64,7 +71,8 @@ def test_values_of_zero_on_a_logarithmic_axis_are_counted_and_said() -> None:
 def test_the_distributions_are_those_of_the_documents_own_figures() -> None:
     (spec,) = specs([ClosedLoop(4)], (32,), 8)
     document, records = measured_run(spec, "s1")
-    charts, timeline = run_charts(document, records)
+    charts, timeline, over_time = run_charts(document, records)
+    assert over_time == ()  # nothing was read of its server
     assert [chart.key for chart in charts] == ["ttft_s", "token_gap_s", "tpot_s", "e2e_latency_s"]
     for chart in charts:
         assert chart.spec is not None

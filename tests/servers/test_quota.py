@@ -6,7 +6,7 @@ from loadgen.errors import UsageError
 from loadgen.load.rate_limits import RateLimits
 from loadgen.servers.simulator import SimulatorOptions
 from loadgen.servers.simulator.generation import Generation, Refusal
-from loadgen.servers.simulator.quota import Quota
+from loadgen.servers.simulator.quota import Bucket, Quota
 
 S = 1_000_000_000
 
@@ -58,3 +58,30 @@ def test_a_limit_of_nothing_is_a_mistake() -> None:
         SimulatorOptions(requests_per_minute=0)
     with pytest.raises(UsageError, match="tokens_per_minute is -1; give at least 1"):
         SimulatorOptions(tokens_per_minute=-1)
+
+
+def test_a_bucket_fills_all_the_time() -> None:
+    bucket = Bucket(60, 60 * S)
+    assert bucket.free_at_ns(60) == 0
+    bucket.note(60, 0)
+    assert (bucket.left(0), bucket.left(30 * S), bucket.left(90 * S)) == (0, 30, 60)
+    assert bucket.free_at_ns(1) == S
+    bucket.note(1, 5 * S)
+    assert (bucket.left(5 * S), bucket.free_at_ns(10)) == (4, 11 * S)
+
+
+def test_what_a_bucket_never_holds_goes_when_it_is_full() -> None:
+    bucket = Bucket(10, 10 * S)
+    bucket.note(4, 0)
+    assert bucket.free_at_ns(25) == 4 * S
+    bucket.note(25, 4 * S)
+    assert bucket.free_at_ns(1) == 20 * S
+
+
+def test_who_keeps_a_sliding_minute_is_never_refused_by_a_bucket() -> None:
+    bucket, sent_ns = Bucket(6, 60 * S), 0
+    for burst in range(5):
+        for _ in range(6):
+            assert bucket.free_at_ns(1) <= sent_ns
+            bucket.note(1, sent_ns)
+        sent_ns += 60 * S + burst

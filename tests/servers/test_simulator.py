@@ -237,13 +237,19 @@ def test_what_is_not_http_is_refused_and_the_server_lives(server: SimulatorProce
     assert client.get("/health").status_code == 200
 
 
+PHASES = ("request_queue_time", "request_prefill_time", "request_decode_time", "request_time_per_output_token")
+
+
 def test_metrics_count_exactly(client: httpx2.Client) -> None:
     before = scrape(client)
     client.post("/v1/completions", json=completion(stream=True, max_tokens=5))
     client.post("/v1/chat/completions", json=chat())
     client.post("/v1/completions", json=completion(stream=True, max_tokens=2, n=3))
-    grown = {name: value - before[name] for name, value in scrape(client).items()}
+    grown = {name: value - before[name] for name, value in scrape(client).items() if not name.endswith("_seconds_sum")}
     assert grown == {
+        **{f"{name}_seconds_count": 2 + 3 for name in ("time_to_first_token", "e2e_request_latency", *PHASES)},
+        "inter_token_latency_seconds_count": 4 + 0 + 3 * 1,
+        "num_preemptions_total": 0,
         "num_requests_running": 0,
         "num_requests_waiting": 0,
         "kv_cache_usage_perc": 0,

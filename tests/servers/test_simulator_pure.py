@@ -317,12 +317,14 @@ def test_metrics_carry_vllms_names_and_labels() -> None:
     text = expose(counters, 7, 8, 0.5, 'odd"name\\')
     labels = 'engine="0",model_name="odd\\"name\\\\"'
     ends = 'engine="0",finished_reason="{}",model_name="odd\\"name\\\\"'
-    assert [line for line in text.splitlines() if not line.startswith("#")] == [
+    lines = [line for line in text.splitlines() if not line.startswith("#") and "_seconds" not in line]
+    assert lines == [
         f"vllm:num_requests_running{{{labels}}} 7.0",
         f"vllm:num_requests_waiting{{{labels}}} 8.0",
         f"vllm:kv_cache_usage_perc{{{labels}}} 0.5",
         f"vllm:prefix_cache_queries_total{{{labels}}} 6.0",
         f"vllm:prefix_cache_hits_total{{{labels}}} 0.0",
+        f"vllm:num_preemptions_total{{{labels}}} 0.0",
         f"vllm:prompt_tokens_total{{{labels}}} 2.0",
         f"vllm:generation_tokens_total{{{labels}}} 3.0",
         f"vllm:request_success_total{{{ends.format('stop')}}} 0.0",
@@ -330,3 +332,16 @@ def test_metrics_carry_vllms_names_and_labels() -> None:
         f"vllm:request_success_total{{{ends.format('abort')}}} 5.0",
         f"vllm:request_success_total{{{ends.format('error')}}} 0.0",
     ]
+
+
+def test_histograms_count_a_value_in_every_bucket_from_its_own_on() -> None:
+    counters = Counters()
+    for value_ns, times in ((10 * MS, 1), (10 * MS + 1, 2), (100_000 * MS, 1)):
+        counters.step.observe_ns(value_ns, times)
+    lines = expose(counters, 0, 0, 0.0, "m").splitlines()
+    told = [line for line in lines if line.startswith("vllm:inter_token_latency_seconds")]
+    buckets = {line.split('le="')[1].split('"')[0]: float(line.split()[-1]) for line in told if "_bucket" in line}
+    assert list(buckets.values()) == [1.0] + [3.0] * 18 + [4.0]
+    assert (next(iter(buckets)), list(buckets)[-1]) == ("0.01", "+Inf")
+    assert told[-2].endswith(" 4.0")
+    assert float(told[-1].split()[-1]) == pytest.approx(100.030000002)

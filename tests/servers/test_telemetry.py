@@ -4,10 +4,12 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
+from loadgen.analysis.engine_names import VLLM
 from loadgen.servers import telemetry
 from loadgen.servers.simulator import SimulatorOptions, SimulatorProcess
 from loadgen.servers.telemetry import Telemetry, parse, scrape
@@ -24,15 +26,42 @@ vllm:generation_tokens_total{engine="0",model_name="m"} 70.0
 # TYPE vllm:generation_tokens_created gauge
 vllm:generation_tokens_created{engine="0",model_name="m"} 1.79e+09
 # TYPE vllm:ttft_seconds histogram
-vllm:ttft_seconds_bucket{le="0.1"} 2.0
-vllm:ttft_seconds_bucket{le="+Inf"} 2.0
-vllm:ttft_seconds_sum 0.1
-vllm:ttft_seconds_count 2.0
+vllm:ttft_seconds_bucket{engine="0",le="0.1"} 2.0
+vllm:ttft_seconds_bucket{engine="0",le="+Inf"} 3.0
+vllm:ttft_seconds_sum{engine="0"} 0.1
+vllm:ttft_seconds_count{engine="0"} 3.0
+vllm:ttft_seconds_bucket{engine="1",le="0.1"} 4.0
+vllm:ttft_seconds_bucket{engine="1",le="+Inf"} 4.0
+vllm:ttft_seconds_sum{engine="1"} 0.2
+vllm:ttft_seconds_count{engine="1"} 4.0
+# TYPE vllm:prompt_tokens histogram
+vllm:prompt_tokens_bucket{le="+Inf"} 2.0
+# TYPE vllm:accepted_per_pos_total counter
+vllm:accepted_per_pos_total{engine="0",position="0"} 5.0
+vllm:accepted_per_pos_total{engine="0",position="1"} 3.0
+vllm:accepted_per_pos_total{engine="1",position="1"} 1.0
+# TYPE sglang:token_usage gauge
+sglang:token_usage{model_name="m"} 0.25
+# TYPE llamacpp:requests_processing gauge
+llamacpp:requests_processing 2
 """
 
 
-def test_counters_and_gauges_are_summed_over_labels_and_nothing_else_is_kept() -> None:
-    assert parse(PAGE) == {"vllm:num_requests_running": 7.0, "vllm:generation_tokens_total": 70.0}
+def test_series_are_summed_over_labels_but_for_bounds_and_positions_and_nothing_else_is_kept() -> None:
+    assert parse(PAGE) == pytest.approx(
+        {
+            "vllm:num_requests_running": 7.0,
+            "vllm:generation_tokens_total": 70.0,
+            'vllm:ttft_seconds_bucket{le="0.1"}': 6.0,
+            'vllm:ttft_seconds_bucket{le="+Inf"}': 7.0,
+            "vllm:ttft_seconds_sum": 0.3,
+            "vllm:ttft_seconds_count": 7.0,
+            'vllm:accepted_per_pos_total{position="0"}': 5.0,
+            'vllm:accepted_per_pos_total{position="1"}': 4.0,
+            "sglang:token_usage": 0.25,
+            "llamacpp:requests_processing": 2.0,
+        }
+    )
 
 
 @pytest.mark.parametrize("page", ["", "<html>no</html>", "{"])
@@ -127,6 +156,39 @@ def test_a_run_has_a_reading_before_and_after() -> None:
     assert before.at < after.at
     assert before.values["vllm:generation_tokens_total"] == 0
     assert now == after.values
+
+
+@pytest.mark.loopback
+def test_buckets_are_kept_of_the_readings_around_the_run_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(telemetry, "SHORTEST_INTERVAL_S", 0.02)
+    monkeypatch.setattr(telemetry, "LARGEST_SHARE", 1.0)
+    with SimulatorProcess(SimulatorOptions()) as simulator, Telemetry(f"{simulator.url}/metrics") as readings:
+        time.sleep(0.3)
+        origin = datetime.now(UTC)
+        time.sleep(0.3)
+    scrapes = readings.scrapes(origin)
+    with_buckets = [scrape for scrape in scrapes if any("_bucket{" in name for name in scrape.values)]
+    assert len(scrapes) > 5
+    assert with_buckets == [[scrape for scrape in scrapes if scrape.at <= origin][-1], scrapes[-1]]
+    assert all("vllm:time_to_first_token_seconds_sum" in scrape.values for scrape in scrapes)
+
+
+@pytest.mark.parametrize(("took_s", "interval_s"), [(0.0001, 1.0), (0.004, 2.0), (0.2, 5.0)])
+def test_the_server_is_asked_for_no_more_of_its_time_than_a_share(took_s: float, interval_s: float) -> None:
+    readings = Telemetry("http://127.0.0.1:1/metrics")
+    readings._quickest_s = took_s
+    assert readings.interval_s == pytest.approx(interval_s)
+
+
+@pytest.mark.loopback
+def test_the_simulators_page_has_every_name_of_vllm() -> None:
+    with SimulatorProcess(SimulatorOptions()) as simulator:
+        values = scrape(f"{simulator.url}/metrics")
+    names = VLLM
+    told = [names.output_tokens, names.prompt_tokens, names.running, names.waiting, names.kv_cache_usage]
+    told += [name for name in (names.finished, names.prefix_queries, names.prefix_hits, names.preemptions) if name]
+    assert [name for name in told if name not in values] == []
+    assert [name for name in names.times.values() if f'{name}_bucket{{le="+Inf"}}' not in values] == []
 
 
 @pytest.mark.loopback

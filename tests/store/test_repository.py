@@ -5,9 +5,11 @@ import threading
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
-from loadgen.engine.record import Records
+from loadgen.analysis.gpu import GpuSeries
+from loadgen.engine.record import MISSING, Records
 from loadgen.errors import ExitCode, NotFoundError, StoreError
 from loadgen.load.spec import OpenLoop, RunSpec, Wave
 from loadgen.store.repository import Store
@@ -96,6 +98,23 @@ def test_server_samples_come_back_in_order_without_what_is_no_number(
     assert store.samples("r2") == []
 
 
+def test_gpu_readings_come_back_as_they_were(
+    store: Store, make_sweep: Any, make_document: Any, records: Records
+) -> None:
+    columns = {"at_ns": np.array([-5, 9], np.int64), "power_mw": np.array([MISSING, 412_000], np.int64)}
+    gpus = [GpuSeries({"index": 1, "name": "H100"}, columns), GpuSeries({"index": 0, "name": "H100"}, columns)]
+    store.add_sweep(make_sweep("s1"))
+    store.add_run("s1", make_document("r1", "s1"), records, gpus=gpus)
+    found = store.gpus("r1")
+    assert [gpu.device for gpu in found] == [gpu.device for gpu in gpus]
+    for gpu in found:
+        assert {name: values.tolist() for name, values in gpu.columns.items()} == {
+            name: values.tolist() for name, values in columns.items()
+        }
+    store.add_run("s1", make_document("r2", "s1"), records)
+    assert store.gpus("r2") == []
+
+
 def test_an_id_may_be_cut_short_while_only_one_fits(
     store: Store, make_sweep: Any, make_document: Any, records: Records
 ) -> None:
@@ -111,7 +130,7 @@ def test_an_id_may_be_cut_short_while_only_one_fits(
         store.sweep("s")
 
 
-@pytest.mark.parametrize("method", ["sweep", "runs", "run", "records", "samples"])
+@pytest.mark.parametrize("method", ["sweep", "runs", "run", "records", "samples", "gpus"])
 def test_an_unknown_id_is_named(store: Store, method: str) -> None:
     with pytest.raises(NotFoundError, match=r"There is no (run|sweep) 'q7' in the database: `loadgen list`"):
         getattr(store, method)("q7")

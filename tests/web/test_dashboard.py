@@ -43,7 +43,9 @@ def test_each_page_has_a_twin_in_json(client: TestClient, runs: list[Document]) 
         page = client.get("/" if path == "/sweeps" else path)
         assert page.status_code == 200
         assert f'href="{path}.json"' in page.text
-    assert client.get(f"/runs/{run_id}.json").json() == runs[0]
+    run = client.get(f"/runs/{run_id}.json").json()
+    assert run.pop("sweep")["sweep_id"] == SWEEP
+    assert run == runs[0]
     sweep = client.get(f"/sweeps/{SWEEP}.json").json()
     assert (sweep["schema_version"], sweep["sweep_id"], sweep["runs"]) == (1, SWEEP, runs)
     listed = client.get("/sweeps.json").json()

@@ -50,8 +50,9 @@ _RULES = (
     ),
     _rule(
         FailureKind.KV_CACHE_TOO_SMALL,
-        r"max seq len \((\d+)\), \(?([\d.]+) GiB KV cache is needed, which is larger than the available KV cache memory \(([\d.]+) GiB\)",
-        f"the KV cache is too small: one request of {{0}} tokens needs {{1}} GiB and there are {{2}} GiB; {_SHORTER}",
+        r"max seq len \((\d+)\), \(?([\d.]+) GiB KV cache is needed, which is larger than the available KV cache memory \(([\d.]+) GiB\)"
+        r"(?:.*estimated maximum model length is (\d+))?",
+        lambda match: _too_long(*match.groups()),
     ),
     _rule(
         FailureKind.KV_CACHE_TOO_SMALL,
@@ -224,6 +225,14 @@ def _last_error(said: list[Line]) -> Reason | None:
     candidates = [text for text in named if _EXCEPTION.match(text)[2]] or named or called  # type: ignore[index]
     candidates = candidates or [line.text for line in said if re.search(r"\berror\b", line.text, re.IGNORECASE)]
     return Reason(FailureKind.DIED, _shortened(candidates[-1])) if candidates else None
+
+
+def _too_long(longest: str, needed_gib: str, there_gib: str, fits: str | None) -> str:
+    best = f"it would hold one of {fits}; " if fits else ""
+    return (
+        f"the KV cache is too small: one request of {longest} tokens needs {needed_gib} GiB and there are {there_gib} GiB; "
+        f"{best}{_SHORTER}"
+    )
 
 
 def _unknown_flags(rest: str) -> str:

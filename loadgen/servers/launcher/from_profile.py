@@ -58,6 +58,10 @@ class Overrides:
 def launch_of(profile: ServerProfile, overrides: Overrides | None = None) -> Launch:
     """The launch that a profile stands for on this machine. Raises UsageError when it cannot be carried out here."""
     overrides = overrides or Overrides()
+    if profile.abstract:
+        raise UsageError(
+            f"profile '{profile.name}' is only there to be extended; `loadgen profiles list` shows those to serve"
+        )
     if profile.launcher == "external":
         return _external(profile, overrides)
     changed = _changed(profile, overrides)

@@ -1,7 +1,9 @@
 """What can be known before a server is started: too few GPUs, no engine, no model, a port that somebody else holds."""
 
+import errno
 import os
 import socket
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -9,8 +11,9 @@ import psutil
 
 from loadgen.servers.launcher.engines import find_program
 from loadgen.servers.launcher.failure import FailureKind, StartFailure
-from loadgen.servers.launcher.gpus import gpus, visible
+from loadgen.servers.launcher.gpus import gpus, seen_by
 from loadgen.servers.launcher.launch import Launch
+from loadgen.servers.local_server import processes_of
 
 
 def check(launch: Launch) -> None:
@@ -25,7 +28,7 @@ def _check_gpus(launch: Launch) -> None:
     if launch.gpus == 0:
         return
     found = gpus()
-    seen = visible(found, launch.environment)
+    seen = seen_by(launch.environment, found)
     if len(seen) >= launch.gpus:
         return
     needed = f"{launch.gpus} GPU{'s' if launch.gpus > 1 else ''}"
@@ -70,7 +73,7 @@ def _check_port(launch: Launch) -> None:
     host, port = parts.hostname or "127.0.0.1", parts.port or 80
     if not is_taken(host, port):
         return
-    holder = _holder(port)
+    holder = _holder(launch.url)
     raise StartFailure(
         FailureKind.PORT_IN_USE,
         f"port {port} on {host} is in use{f' by {holder}' if holder else ''}; end that, or choose another with --port",
@@ -84,20 +87,16 @@ def is_taken(host: str, port: int) -> bool:
         trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             trial.bind((host, port))
-        except OSError:
-            return True
+        except OSError as error:
+            return error.errno == errno.EADDRINUSE
     return False
 
 
-def _holder(port: int) -> str | None:
-    """`name (process 123)` of who listens on the port; None where the system does not tell us."""
-    try:
-        for connection in psutil.net_connections(kind="tcp"):
-            address = connection.laddr
-            if connection.status == psutil.CONN_LISTEN and address and address.port == port and connection.pid:
-                if connection.pid == os.getpid():
-                    return "this very process"
-                return f"{psutil.Process(connection.pid).name()} (process {connection.pid})"
-    except (psutil.Error, OSError):
-        pass
+def _holder(url: str) -> str | None:
+    """`name (process 123)` of who listens there; None where the system does not tell us."""
+    for one in processes_of(url):
+        if one.pid == os.getpid():
+            return "this very process"
+        with suppress(psutil.Error):
+            return f"{one.name()} (process {one.pid})"
     return None

@@ -1,11 +1,10 @@
 """What a started server is, for the record: the run document's `server.launch`."""
 
 import re
-from dataclasses import asdict
 from typing import Any
 
 from loadgen.servers.endpoint import EndpointFacts
-from loadgen.servers.launcher.gpus import gpus, visible
+from loadgen.servers.launcher.gpus import gpus, seen_by
 from loadgen.servers.launcher.launch import Launch, shown_words
 from loadgen.servers.launcher.log_lines import lines
 from loadgen.servers.launcher.model_identity import model_identity
@@ -36,13 +35,13 @@ def launch_facts(launch: Launch) -> dict[str, Any]:
     """What is known whether or not the server comes to answer. `arguments` and what else the profile resolves to come from `launch.resolved`."""
     is_local = launch.kind != "external"
     identity = model_identity(launch.model_source, launch.revision) if is_local else {}
-    seen = visible(gpus(), launch.environment) if is_local and launch.gpus else ()
+    seen = seen_by(launch.environment, gpus()) if is_local and launch.gpus else []
     return {
         **launch.resolved,
         "kind": launch.kind,
         "argv": shown_words(launch.argv),
         "environment": launch.shown_environment,
-        "gpus": [asdict(gpu) for gpu in seen],
+        "gpus": [{"name": gpu.name, "memory_bytes": gpu.memory_bytes, "driver": gpu.driver} for gpu in seen],
         "model_source": launch.model_source,
         **identity,
         "weights": launch.weights if is_local else None,

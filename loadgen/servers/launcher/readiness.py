@@ -1,14 +1,17 @@
 """Whether a server truly answers: a request for one token, not a health page. Some settings pass the page and die on the request."""
 
 import json
+import os
 import threading
 from typing import Any
 
 import httpx2
 
+from loadgen.engine.route import Route
 from loadgen.errors import LoadgenError, ServerError, UsageError
 from loadgen.load.spec import Endpoint
 from loadgen.servers.endpoint import EndpointFacts, Headers, error_text, open_client, probe
+from loadgen.servers.proxies import proxy_for
 
 _TRY_AGAIN_S = 0.25
 _REQUEST_LIMIT_S = 120.0  # a first request may compile
@@ -26,16 +29,20 @@ class Refused(ServerError):
 def ask(
     url: str, model: str, endpoint: Endpoint, headers: Headers, timeout_s: float = _REQUEST_LIMIT_S
 ) -> EndpointFacts:
-    """Send one request for one token. Answers what the server says of itself; raises NotReady or Refused."""
+    """Send one request for one token. Answers what the server says of itself; raises NotReady or Refused.
+
+    A proxy that the environment names for the URL is used, as by the runs.
+    """
     try:
-        facts = probe(url, model, headers)
+        route = Route(proxy_for(url, os.environ))
+        facts = probe(url, model, headers, route=route)
     except UsageError as error:
         raise Refused(str(error)) from error
     except ServerError as error:
         raise NotReady(str(error)) from error
     target = facts.completions_url(endpoint)
     try:
-        with open_client(headers, timeout_s) as client:
+        with open_client(headers, timeout_s, route) as client:
             answer = client.post(target, json=_body(model, endpoint))
     except httpx2.TransportError as error:
         raise NotReady(f"{target} does not answer a request: {type(error).__name__}") from error

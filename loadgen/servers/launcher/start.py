@@ -1,6 +1,7 @@
 """Start what a launch asks for, and wait until it answers a request."""
 
 import fcntl
+import os
 import sys
 import time
 import uuid
@@ -16,6 +17,7 @@ from loadgen.servers.launcher.failure import FailureKind, StartFailure
 from loadgen.servers.launcher.launch import Launch
 from loadgen.servers.launcher.log_progress import stage
 from loadgen.servers.launcher.place import lock_file, new_log, state_folder
+from loadgen.servers.launcher.processes import is_alive
 from loadgen.servers.launcher.provenance import launch_record
 from loadgen.servers.launcher.readiness import Asking, NotReady, Refused, ask
 from loadgen.servers.launcher.running import RunningServer, as_running, key_headers, standing
@@ -23,6 +25,7 @@ from loadgen.servers.launcher.state import ServerState, now, read_state, write_s
 from loadgen.servers.launcher.supervised import Supervised
 
 _LOOK_EVERY_S = 0.1
+_CLEARING_S = 15.0  # what a supervisor takes beyond the server's own grace
 _ANSWER_LIMIT_S = 60.0  # of a server that runs already
 
 Say = Callable[[str], None]
@@ -87,7 +90,7 @@ def _starting(folder: Path) -> Iterator[None]:
 
 def _running(launch: Launch, folder: Path) -> RunningServer | None:
     """The same server, when it runs and answers already. Raises UsageError when another one is in its place."""
-    state = read_state(folder)
+    state = _settled(folder)
     if state is None or (stands := standing(state)) == "ended":
         return None
     if stands != "running":
@@ -108,8 +111,22 @@ def _running(launch: Launch, folder: Path) -> RunningServer | None:
     return as_running(state)
 
 
+def _settled(folder: Path) -> ServerState | None:
+    """The stored state, once a supervisor that is ending its server has done so."""
+    state = read_state(folder)
+    deadline = time.monotonic() + (state.grace_s if state else 0.0) + _CLEARING_S
+    while state is not None and standing(state) in ("starting", "broken") and time.monotonic() < deadline:
+        if not is_alive(state.supervisor, state.supervisor_started):
+            break
+        time.sleep(_LOOK_EVERY_S)
+        state = read_state(folder)
+    return state
+
+
 def _look_at(launch: Launch, folder: Path) -> RunningServer:
     """Record a server that is somebody else's, once it has answered."""
+    if launch.api_key_env is not None and not os.environ.get(launch.api_key_env):
+        raise UsageError(f"{launch.profile_name} wants a key: set the environment variable {launch.api_key_env}")
     started_at = now()
     try:
         answered = ask(launch.url, launch.model, launch.endpoint, key_headers(launch.api_key_env))

@@ -58,8 +58,11 @@ class Supervisor:
         if not self._start():
             return
         self._tell("started", server=self._state.server)
-        how = self._watch(waker)
-        self._end(how)
+        how: HowEnded = "abandoned"  # also when this very process fails
+        try:
+            how = self._watch(waker)
+        finally:
+            self._end(how)
 
     def _listen_to_signals(self) -> int:
         ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)

@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from loadgen.errors import UsageError
 from loadgen.servers.launcher.from_profile import Overrides, launch_of
 from loadgen.servers.launcher.launch import HIDDEN, Launch
 from loadgen.servers.launcher.running import RunningServer
@@ -27,10 +26,6 @@ class Variant:
     def of(cls, name_or_path: str, overrides: Overrides | None = None) -> "Variant":
         """The variant of a profile by name or path. Raises UsageError."""
         file = read_profile(name_or_path)
-        if file.profile.abstract:
-            raise UsageError(
-                f"profile '{file.profile.name}' is only there to be extended; `loadgen profiles list` shows those that can be served"
-            )
         is_path = name_or_path != file.profile.name
         source = str(Path(name_or_path).absolute()) if is_path else name_or_path
         return cls(file, source, overrides or Overrides())

@@ -3,10 +3,12 @@
 import json
 import sys
 from collections.abc import Mapping
+from functools import reduce
 
 from loadgen.errors import UsageError
+from loadgen.servers.profiles.merging import merged
 from loadgen.servers.profiles.releases import fits
-from loadgen.servers.profiles.schema import Argument, ServerProfile
+from loadgen.servers.profiles.schema import Argument, ForReleases, ServerProfile
 
 NO_COMMAND = ("external",)  # launchers that start nothing
 _SIMULATOR = (sys.executable, "-m", "loadgen.cli", "simulate")
@@ -14,24 +16,12 @@ _SIMULATOR = (sys.executable, "-m", "loadgen.cli", "simulate")
 
 def arguments(profile: ServerProfile, release: str | None = None) -> dict[str, Argument]:
     """The flags for this release of the engine, and their values. `release` None: without what `for_releases` changes."""
-    chosen: dict[str, Argument] = dict(profile.arguments)
-    for special in _special(profile, release):
-        for name, value in profile.for_releases[special].arguments.items():
-            chosen.pop(name, None)
-            if value is not None:
-                chosen[name] = value
-    return chosen
+    return reduce(merged, (special.arguments for special in _special(profile, release)), dict(profile.arguments))
 
 
 def environment(profile: ServerProfile, release: str | None = None) -> dict[str, str]:
     """The variables to add to our own for this release of the engine."""
-    chosen = dict(profile.environment)
-    for special in _special(profile, release):
-        for name, value in profile.for_releases[special].environment.items():
-            chosen.pop(name, None)
-            if value is not None:
-                chosen[name] = value
-    return chosen
+    return reduce(merged, (special.environment for special in _special(profile, release)), dict(profile.environment))
 
 
 def argv(profile: ServerProfile, release: str | None = None) -> list[str]:
@@ -67,8 +57,6 @@ def flag_words(flags: Mapping[str, Argument]) -> list[str]:
     return words
 
 
-def _special(profile: ServerProfile, release: str | None) -> list[int]:
-    """The positions in `for_releases` that speak of this release."""
-    if release is None:
-        return []
-    return [at for at, special in enumerate(profile.for_releases) if fits(release, special.releases)]
+def _special(profile: ServerProfile, release: str | None) -> tuple[ForReleases, ...]:
+    """What differs in this release."""
+    return tuple(special for special in profile.for_releases if release is not None and fits(release, special.releases))

@@ -12,6 +12,7 @@ import loadgen
 from loadgen.errors import UsageError
 from loadgen.inputs.origin import Origin, Place
 from loadgen.inputs.yaml_file import read_yaml
+from loadgen.servers.profiles.merging import merged
 from loadgen.servers.profiles.schema import ServerProfile
 
 _NOT_INHERITED = ("abstract", "description")  # each file speaks of itself
@@ -85,7 +86,7 @@ def _resolved(path: Path, extending: tuple[Path, ...]) -> tuple[dict[str, object
     values, places = _read(path)
     parent = values.pop("extends", None)
     if parent is None:
-        return _without_nulls(values), places
+        return merged({}, values), places
     if not isinstance(parent, str):
         raise UsageError(f"'extends' in {places['extends']} must name one other profile, not {parent}")
     beside = path.parent / f"{parent}.yaml"
@@ -100,25 +101,7 @@ def _resolved(path: Path, extending: tuple[Path, ...]) -> tuple[dict[str, object
     inherited, inherited_places = _resolved(parent_path, chain)
     for key in _NOT_INHERITED:
         inherited.pop(key, None)
-    return _merged(inherited, values), inherited_places | places
-
-
-def _merged(below: dict[str, object], above: dict[str, object]) -> dict[str, object]:
-    """Mappings key by key, null taking a key away; anything else replaces."""
-    merged = dict(below)
-    for key, value in above.items():
-        under = merged.get(key)
-        if value is None:
-            merged.pop(key, None)
-        elif isinstance(value, dict):
-            merged[key] = _merged(under if isinstance(under, dict) else {}, value)
-        else:
-            merged[key] = value
-    return merged
-
-
-def _without_nulls(values: dict[str, object]) -> dict[str, object]:
-    return _merged({}, values)
+    return merged(inherited, values), inherited_places | places
 
 
 def _check(profile: ServerProfile, origin: Origin) -> None:

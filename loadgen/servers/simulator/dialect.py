@@ -16,7 +16,7 @@ from loadgen.servers.simulator.options import SimulatorOptions
 from loadgen.servers.simulator.vocabulary import ANSWER_IDS, ANSWER_WORDS, answer_ids, answer_text
 
 OWNER = "loadgen-simulator"
-_FINGERPRINT = f"loadgen-simulator-{loadgen.__version__}"
+FINGERPRINT = f"loadgen-simulator-{loadgen.__version__}"
 LAST_CHUNK = b"0\r\n\r\n"
 EVENT_STREAM = "text/event-stream; charset=utf-8"
 JSON = "application/json"
@@ -50,7 +50,7 @@ def event(document: object) -> bytes:
     return b"data: " + encode(document) + b"\n\n"
 
 
-def _usage(prompt_tokens: int, output_tokens: int) -> dict[str, int]:
+def usage_of(prompt_tokens: int, output_tokens: int) -> dict[str, int]:
     return {
         "prompt_tokens": prompt_tokens,
         "total_tokens": prompt_tokens + output_tokens,
@@ -63,7 +63,7 @@ def _choice(generation: Generation, tokens: range, index: int) -> dict[str, Any]
     text = "".join(ANSWER_WORDS[token % len(ANSWER_WORDS)] for token in tokens)
     ids = [ANSWER_IDS[token % len(ANSWER_IDS)] for token in tokens] if generation.return_token_ids else None
     last = len(tokens) > 0 and tokens.stop >= generation.output_tokens
-    finish_reason = "length" if last else None
+    finish_reason = generation.finish_reason if last else None
     if not generation.chat:
         return {
             "index": index,
@@ -115,7 +115,7 @@ class StreamEncoder:
         if token and not last and generation.choices == 1:
             tail = self._tails[token % len(self._tails)]
             if generation.continuous_usage:
-                usage = encode(_usage(self._prompt_tokens, token + 1))
+                usage = encode(usage_of(self._prompt_tokens, token + 1))
                 return framed(b'%b%b,"usage":%b}\n\n' % (self._choices_prefix, tail, usage))
             return b"%x\r\n%b%b}\n\n\r\n" % (len(self._choices_prefix) + len(tail) + 3, self._choices_prefix, tail)
         parts = [framed(one) for one in self.events(token)]
@@ -157,25 +157,25 @@ class StreamEncoder:
         sent = max(0, tokens.stop - 1) * generation.choices + index + 1 if tokens else tokens.stop * generation.choices
         document = self._document([choice], sent)
         if choice["finish_reason"] and not generation.include_usage:
-            document["system_fingerprint"] = _FINGERPRINT
+            document["system_fingerprint"] = FINGERPRINT
         return event(document)
 
     def closing(self) -> list[bytes]:
         """The usage, where it was asked for, and [DONE]."""
         found = [b"data: [DONE]\n\n"]
         if self.generation.include_usage:
-            document = {**self._head, "choices": [], "usage": self.usage(), "system_fingerprint": _FINGERPRINT}
+            document = {**self._head, "choices": [], "usage": self.usage(), "system_fingerprint": FINGERPRINT}
             found.insert(0, event(document))
         return found
 
     def usage(self) -> dict[str, int]:
         """What the whole answer used, over all choices."""
-        return _usage(self._prompt_tokens, self.generation.choices * self.generation.output_tokens)
+        return usage_of(self._prompt_tokens, self.generation.choices * self.generation.output_tokens)
 
     def _document(self, choices: list[dict[str, Any]], output_tokens: int) -> dict[str, Any]:
         document: dict[str, Any] = {**self._head, "choices": choices}
         if self.generation.continuous_usage:
-            document["usage"] = _usage(self._prompt_tokens, output_tokens)
+            document["usage"] = usage_of(self._prompt_tokens, output_tokens)
         return document
 
 
@@ -186,11 +186,11 @@ def whole_answer(generation: Generation, completion_id: str, created_s: int, mod
     text = answer_text(generation.output_tokens)
     ending = {"logprobs": None, "finish_reason": "length", "stop_reason": None, "token_ids": ids}
     usage = {
-        **_usage(len(generation.prompt_ids), generation.choices * generation.output_tokens),
+        **usage_of(len(generation.prompt_ids), generation.choices * generation.output_tokens),
         "prompt_tokens_details": None,
         "completion_tokens_details": None,
     }
-    shared = {"service_tier": None, "system_fingerprint": _FINGERPRINT, "usage": usage}
+    shared = {"service_tier": None, "system_fingerprint": FINGERPRINT, "usage": usage}
     transfer = {"kv_transfer_params": None, "ec_transfer_params": None, "metrics": None}
     kind = "chat.completion" if generation.chat else "text_completion"
     head = {"id": completion_id, "object": kind, "created": created_s, "model": model}

@@ -27,6 +27,7 @@ class Refusal(Exception):
         status: int = 400,
         kind: str = "BadRequestError",
         retry_after_s: int | None = None,
+        code: str | None = None,
     ):
         super().__init__(message)
         self.message = message
@@ -34,6 +35,7 @@ class Refusal(Exception):
         self.status = status
         self.kind = kind
         self.retry_after_s = retry_after_s
+        self.code = code  # a word of a provider's; vLLM repeats the status
 
     def to_json(self) -> dict[str, Any]:
         """The error document."""
@@ -42,7 +44,10 @@ class Refusal(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Generation:
-    """What one request asks of the model. Lengths in tokens; `output_tokens`, of each choice, is already cut to the context."""
+    """What one request asks of the model. Lengths in tokens; `output_tokens`, of each choice, is already cut to the context.
+
+    `asked_tokens` is what a limit of tokens counts for each choice, where that is more than the answer will have.
+    """
 
     chat: bool
     prompt_ids: list[int]
@@ -52,6 +57,13 @@ class Generation:
     include_usage: bool
     continuous_usage: bool
     return_token_ids: bool
+    finish_reason: str = "length"
+    asked_tokens: int | None = None
+
+    @property
+    def limit_tokens(self) -> int:
+        """What it counts for in a limit of tokens: its prompt, and what every choice may have."""
+        return len(self.prompt_ids) + self.choices * (self.asked_tokens or self.output_tokens)
 
 
 def parse_object(body: bytes) -> dict[str, Any]:

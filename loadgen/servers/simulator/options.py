@@ -11,6 +11,9 @@ from typing import Literal, get_args
 from loadgen.errors import UsageError
 from loadgen.load.rate_limits import RateLimits
 
+Provider = Literal["cerebras"]
+"""Whose API it has, in place of vLLM's: paths, fields, errors, limits and what it tells."""
+
 Tells = Literal["token_ids", "usage", "final", "nothing"]
 """Up to which means a server tells its tokens where it is asked to: the ids of each chunk and all below; the running usage and
 the final one; the final usage alone; nothing at all."""
@@ -29,6 +32,9 @@ class SimulatorOptions:
     so that throughput saturates at `1 / gap_per_running_s` tokens per second. `jitter_ratio` delays each first token by up
     to that share of its ttft and each later one by up to that share of its gap; equal seeds draw equal delays.
     More than `requests_per_minute` or `tokens_per_minute` are answered with 429; a minute lasts `minute_s`.
+    With a `provider` it is a twin of that one's API: its answers end by themselves after `answer_tokens` on average, drawn
+    evenly from half to one and a half times that, or where their request says; and it wants the key that the environment
+    variable `api_key_env` holds.
     `faults` are names of `faults.FAULTS`, as `NAME` or `NAME:every=K`; the server checks them when it starts.
     Raises `UsageError` for a value outside its range.
     """
@@ -50,6 +56,9 @@ class SimulatorOptions:
     max_model_len: int = 32768
     kv_cache_tokens: int = 1_048_576  # what counts as a full cache in /metrics
     tells: Tells = "token_ids"
+    provider: Provider | None = None
+    api_key_env: str | None = None
+    answer_tokens: int | None = None  # None: as many as are asked
     faults: tuple[str, ...] = ()
     truth_requests: int = 100_000  # how many of the last requests /truth remembers
 
@@ -65,12 +74,17 @@ class SimulatorOptions:
             raise UsageError(f"port is {self.port}; give a number from 1 to 65535, or 0 for any free port")
         if self.tells not in get_args(Tells):
             raise UsageError(f"tells is '{self.tells}'; choose from {', '.join(get_args(Tells))}")
+        if self.provider not in (None, *get_args(Provider)):
+            raise UsageError(f"provider is '{self.provider}'; choose from {', '.join(get_args(Provider))}")
+        for name in ("api_key_env", "answer_tokens"):
+            if self.provider is None and getattr(self, name) is not None:
+                raise UsageError(f"{name} needs a provider, such as cerebras: vLLM's own server has nothing like it")
         if not self.model:
             raise UsageError("the model has no name; give one, such as simulated-moe")
         for name, least in (("max_model_len", 2), ("kv_cache_tokens", 1), ("truth_requests", 0)):
             if getattr(self, name) < least:
                 raise UsageError(f"{name} is {getattr(self, name)}; give at least {least}")
-        for name in ("max_running", "requests_per_minute", "tokens_per_minute"):
+        for name in ("max_running", "requests_per_minute", "tokens_per_minute", "answer_tokens"):
             limit = getattr(self, name)
             if limit is not None and limit < 1:
                 raise UsageError(f"{name} is {limit}; give at least 1, or leave it out for no limit")

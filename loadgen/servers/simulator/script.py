@@ -3,8 +3,8 @@
 A well-behaved answer is one such script, and each fault is another; the service carries them all out alike.
 """
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import NamedTuple
 
@@ -43,10 +43,11 @@ class Step(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class StreamedAnswer:
-    """What a script is made from: the events of the answer, and whether the client wants to keep the connection."""
+    """What a script is made from: the events of the answer, whether the client wants to keep the connection, and more headers."""
 
     encoder: StreamEncoder
     keep_alive: bool
+    headers: Mapping[str, str | None] = field(default_factory=dict)
 
     @property
     def output_tokens(self) -> int:
@@ -60,7 +61,8 @@ class StreamedAnswer:
 
     def head(self) -> bytes:
         """Status line and headers of a chunked event stream."""
-        return http_head(200, {"content-type": EVENT_STREAM, "transfer-encoding": "chunked"}, self.keep_alive)
+        kind: dict[str, str | None] = {"content-type": EVENT_STREAM, "transfer-encoding": "chunked"}
+        return http_head(200, kind | dict(self.headers), self.keep_alive)
 
 
 def plain(answer: StreamedAnswer) -> Script:

@@ -9,15 +9,20 @@ import resource
 import signal
 import socket
 import sys
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 
 import uvloop
 
+import loadgen.servers.simulator.cerebras as cerebras
+import loadgen.servers.simulator.cerebras_stream as cerebras_stream
 from loadgen.errors import UsageError
+from loadgen.servers.simulator.cerebras_stream import CerebrasEncoder
 from loadgen.servers.simulator.connection import Connection, HttpRequest, ask_for_stamps
 from loadgen.servers.simulator.dialect import (
     JSON,
+    OWNER,
     StreamEncoder,
     encode,
     http_head,
@@ -36,6 +41,7 @@ from loadgen.servers.simulator.service import Answer, Service
 from loadgen.servers.simulator.truth import Truth, TruthRecord
 
 _GENERATION = ("/v1/completions", "/v1/chat/completions")
+_OURS = ("/truth/reset", "/truth", "/health")  # which a twin of a provider has too, to be started and judged by
 _BACKLOG_CONNECTIONS = 4096
 _ACCEPT_PAUSE_S = 0.1  # when the system has no file descriptor left
 
@@ -44,14 +50,22 @@ class Simulator:
     """All that one simulated server holds: its connections, its service, and its truth."""
 
     def __init__(
-        self, options: SimulatorOptions, faults: FaultPlan, loop: asyncio.AbstractEventLoop, listener: socket.socket
+        self,
+        options: SimulatorOptions,
+        faults: FaultPlan,
+        loop: asyncio.AbstractEventLoop,
+        listener: socket.socket,
+        key: str | None = None,
     ) -> None:
         self._options = options
         self._faults = faults
         self._loop = loop
         self._listener = listener
         self._service = Service(options, loop)
-        self._quota = Quota(options.rate_limits)
+        self._is_cerebras = options.provider == "cerebras"
+        self._key = key
+        self._quota = cerebras.quota_of(options) if self._is_cerebras else Quota(options.rate_limits)
+        self._asked = 0
         self._truth = Truth(options.truth_requests)
         self._connections: set[Connection] = set()
         self._created_s = _now_s()
@@ -66,6 +80,8 @@ class Simulator:
             "/version": ("GET", lambda connection, request: self._respond(connection, 200, encode(version()))),
             "/v1/models": ("GET", self._models),
         }
+        if self._is_cerebras:
+            self._routes = {path: self._routes[path] for path in (*cerebras.PATHS, *_OURS)}
         listener.setblocking(False)
         loop.add_reader(listener.fileno(), self._accept)
 
@@ -107,12 +123,15 @@ class Simulator:
             self._respond(connection, 405, encode({"detail": "Method Not Allowed"}), allow=method)
             return
         try:
+            if self._is_cerebras and request.path in cerebras.PATHS:
+                cerebras.check_key(request.headers, self._key)
             if method == "POST" and request.path != "/truth/reset":
                 _check_content_type(request)
             answer(connection, request)
         except Refusal as refusal:
             retry_after = None if refusal.retry_after_s is None else str(refusal.retry_after_s)
-            self._respond(connection, refusal.status, encode(refusal.to_json()), retry_after=retry_after)
+            document = cerebras.error(refusal) if self._is_cerebras else refusal.to_json()
+            self._respond(connection, refusal.status, encode(document), retry_after=retry_after)
 
     def _respond(
         self,
@@ -129,12 +148,23 @@ class Simulator:
             "content-length": str(len(body)),
             "content-type": content_type,
             "retry-after": retry_after,
+            **self._limit_headers(),
         }
         connection.send(http_head(status, headers, connection.keep_alive) + body)
         connection.done()
 
+    def _limit_headers(self) -> dict[str, str | None]:
+        """What every answer tells of the client's limits; vLLM's tell nothing."""
+        if not self._is_cerebras:
+            return {}
+        return cerebras.limit_headers(self._quota, self._options, time.monotonic_ns())
+
     def _generate(self, connection: Connection, request: HttpRequest, chat: bool) -> None:
-        generation = parse_generation(request.body, chat, self._options)
+        if self._is_cerebras:
+            generation = cerebras.parse(request.body, chat, self._options, self._asked)
+            self._asked += 1
+        else:
+            generation = parse_generation(request.body, chat, self._options)
         self._quota.admit(generation, request.arrival_ns)
         fault = request.fault if generation.stream else None
         if fault is not None and fault.name == STALE_CLOSE and connection.answered_requests:
@@ -151,14 +181,25 @@ class Simulator:
             generation.stream,
             fault.name if fault is not None else None,
         )
+        well_behaved = cerebras_stream.streamed if self._is_cerebras else plain
+        limits = self._limit_headers()
+
+        def response(body: bytes) -> bytes:
+            head = {"content-length": str(len(body)), "content-type": JSON, **limits}
+            return http_head(200, head, request.keep_alive) + body
+
         if generation.stream:
-            encoder = StreamEncoder(generation, completion_id, _now_s(), model)
-            streamed = StreamedAnswer(encoder, request.keep_alive)
-            script = plain(streamed) if fault is None or fault.script is None else fault.script(streamed)
+            if self._is_cerebras:
+                encoder: StreamEncoder = CerebrasEncoder(generation, completion_id, _now_s(), model, record)
+            else:
+                encoder = StreamEncoder(generation, completion_id, _now_s(), model)
+            streamed = StreamedAnswer(encoder, request.keep_alive, limits)
+            script = well_behaved(streamed) if fault is None or fault.script is None else fault.script(streamed)
+        elif self._is_cerebras:
+            script = cerebras_stream.whole(generation, completion_id, _now_s(), model, record, response)
         else:
             body = encode(whole_answer(generation, completion_id, _now_s(), model))
-            head = http_head(200, {"content-length": str(len(body)), "content-type": JSON}, request.keep_alive)
-            script = whole(head + body, generation.output_tokens - 1, record.output_tokens)
+            script = whole(response(body), generation.output_tokens - 1, record.output_tokens)
         answer = Answer(record, script, connection, generation.choices)
         connection.on_hang_up = lambda: self._service.drop(answer)
         self._truth.add(record, request.kernel_stamped)
@@ -169,7 +210,11 @@ class Simulator:
         self._respond(connection, 200, encode(tokenized(ids, self._options)))
 
     def _models(self, connection: Connection, request: HttpRequest) -> None:
-        self._respond(connection, 200, encode(models(self._options, self._created_s)))
+        if self._is_cerebras:
+            document = cerebras.models(self._options, self._created_s, OWNER)
+        else:
+            document = models(self._options, self._created_s)
+        self._respond(connection, 200, encode(document))
 
     def _metrics(self, connection: Connection, request: HttpRequest) -> None:
         service = self._service
@@ -192,12 +237,13 @@ def serve(
     """Serve in the foreground of the main thread until SIGINT or SIGTERM, or until `lifeline_fd` reaches its end.
 
     `on_ready` is told the port once connections are accepted. Raises `UsageError` when the address cannot be had,
-    or for a fault that there is not.
+    for a fault that there is not, and when the key's variable is not set.
     """
     faults = FaultPlan(options.faults)
+    key = _key(options.api_key_env)
     listener = _listen(options)
     loop = _new_loop()
-    simulator = Simulator(options, faults, loop, listener)
+    simulator = Simulator(options, faults, loop, listener, key)
     try:
         for ending in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(ending, loop.stop)
@@ -231,6 +277,17 @@ def _listen(options: SimulatorOptions) -> socket.socket:
     ask_for_stamps(listener)
     _allow_many_connections()
     return listener
+
+
+def _key(variable: str | None) -> str | None:
+    if variable is None:
+        return None
+    key = os.environ.get(variable, "").strip()
+    if not key:
+        raise UsageError(
+            f"the environment variable {variable}, whose key the clients are to send, is not set; export it with any text"
+        )
+    return key
 
 
 def _new_loop() -> asyncio.AbstractEventLoop:

@@ -30,8 +30,11 @@ class Answer:
         "_ending",
         "_next",
         "_script",
+        "before_ns",
         "choices",
         "finished",
+        "first_ns",
+        "last_ns",
         "ordinal",
         "record",
         "sent_tokens",
@@ -42,6 +45,9 @@ class Answer:
         self.choices = choices
         self.ordinal = 0
         self.sent_tokens = 0
+        self.first_ns = 0  # the stamps of its first token, of the one before the last, and of the last
+        self.before_ns = 0
+        self.last_ns = 0
         self.finished = False
         self._script = script
         self._next: Write | None = next(script)
@@ -59,8 +65,8 @@ class Answer:
         assert write is not None
         if write.data:
             if write.tokens:
-                stamp_ns = time.monotonic_ns()
-                self.record.sent_ns.extend([stamp_ns] * (write.tokens if self.record.stream else 1))
+                self.before_ns, self.last_ns = self.last_ns, time.monotonic_ns()
+                self.record.sent_ns.extend([self.last_ns] * (write.tokens if self.record.stream else 1))
             self._connection.send(write.data)
         self.sent_tokens += write.tokens
         self._ending = write.ending
@@ -144,15 +150,15 @@ class Service:
                 continue
             tokens = answer.send_next()
             counters.generation_tokens += tokens
-            if tokens and answer.sent_tokens == tokens:
-                counters.prompt_tokens += answer.choices * answer.record.prompt_tokens
+            if tokens:
+                _count_step(counters, answer, is_first=answer.sent_tokens == tokens)
             if answer not in self._running:  # the write found that the client was gone
                 continue
             if answer.due_token is not None:
                 heappush(due, (timetable.due_ns(answer.due_token), ordinal, answer, timetable))
                 continue
             if answer.finished:
-                counters.finished_requests += answer.choices
+                _count_request(counters, answer)
                 self._release(answer, due_ns)
             answer.end()
         self._set_alarm()
@@ -178,3 +184,27 @@ class Service:
 
     def _set_alarm(self) -> None:
         self._alarm.set(self._due[0][0] if self._due else 0)
+
+
+def _count_step(counters: Counters, answer: Answer, is_first: bool) -> None:
+    """A step gave each choice its tokens; as vLLM does, the time of a step counts once, however many those were."""
+    if is_first:
+        answer.first_ns = answer.last_ns
+        counters.prompt_tokens += answer.choices * answer.record.prompt_tokens
+        counters.first_token.observe_ns(answer.first_ns - answer.record.arrival_ns, answer.choices)
+    else:
+        counters.step.observe_ns(answer.last_ns - answer.before_ns, answer.choices)
+
+
+def _count_request(counters: Counters, answer: Answer) -> None:
+    """It ended well: where its time went."""
+    record, choices = answer.record, answer.choices
+    counters.finished_requests += choices
+    if record.start_ns is None or not answer.first_ns:
+        return  # a fault: it ended without a token
+    counters.whole_request.observe_ns(answer.last_ns - record.arrival_ns, choices)
+    counters.queue.observe_ns(record.start_ns - record.arrival_ns, choices)
+    counters.prefill.observe_ns(answer.first_ns - record.start_ns, choices)
+    decode_ns, gaps = answer.last_ns - answer.first_ns, answer.sent_tokens // choices - 1
+    counters.decode.observe_ns(decode_ns, choices)
+    counters.per_output_token.observe_ns(decode_ns // gaps if gaps > 0 else 0, choices)

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from loadgen.servers.gpu_reading import GpuDevice
 from loadgen.servers.launcher import preflight
 from loadgen.servers.launcher.engines import find_program, release_of
 from loadgen.servers.launcher.failure import FailureKind, StartFailure
-from loadgen.servers.launcher.gpus import Gpu, parse, visible
+from loadgen.servers.launcher.gpus import seen_by
 from loadgen.servers.launcher.model_identity import model_identity
 from loadgen.servers.launcher.place import new_log, state_folder
 from loadgen.servers.launcher.processes import Process, descendants, process
@@ -19,34 +20,30 @@ from loadgen.servers.launcher.provenance import engine_says
 from loadgen.servers.launcher.state import ServerState, read_state, write_state
 from tests.servers.launcher.launches import fake_launch
 
-SMI = "0, NVIDIA H100 80GB HBM3, 81559, 570.86.15\n1, NVIDIA H100 80GB HBM3, [N/A], 570.86.15\nFailed to initialize NVML\n"
-H100 = Gpu("NVIDIA H100 80GB HBM3", 81559 * 2**20, "570.86.15")
-
-
-def test_the_drivers_table_is_read() -> None:
-    assert parse(SMI) == (H100, replace(H100, memory_bytes=None))
-    assert parse("") == ()
+H100 = [
+    GpuDevice(index, f"GPU-{index}f", "NVIDIA H100 80GB HBM3", 81559 * 2**20, 700.0, "570.86") for index in range(4)
+]
 
 
 @pytest.mark.parametrize(
-    ("chosen", "count"), [("0", 1), ("0,1", 2), ("", 0), ("-1", 0), ("7", 0), ("GPU-5f,GPU-77", 2), (None, 2)]
+    ("chosen", "count"), [("0", 1), ("0,1", 2), ("", 0), ("-1", 0), ("7", 0), ("GPU-0f,GPU-3f", 2), (None, 4)]
 )
 def test_hidden_gpus_do_not_count(chosen: str | None, count: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     additions = {} if chosen is None else {"CUDA_VISIBLE_DEVICES": chosen}
-    assert len(visible((H100, H100), additions)) == count
+    assert len(seen_by(additions, H100)) == count
 
 
 @pytest.mark.parametrize(
     ("found", "hidden", "said"),
     [
-        ((), None, "fake needs 4 GPUs and found none"),
-        ((H100,), None, "fake needs 4 GPUs and found 1"),
-        ((H100,) * 4, "0,1", r"fake needs 4 GPUs and found 2 \(of 4; CUDA_VISIBLE_DEVICES hides the others\)"),
+        ([], None, "fake needs 4 GPUs and found none"),
+        (H100[:1], None, "fake needs 4 GPUs and found 1"),
+        (H100, "0,1", r"fake needs 4 GPUs and found 2 \(of 4; CUDA_VISIBLE_DEVICES hides the others\)"),
     ],
 )
 def test_too_few_gpus_are_told_before_all_else(
-    found: tuple[Gpu, ...], hidden: str | None, said: str, monkeypatch: pytest.MonkeyPatch
+    found: list[GpuDevice], hidden: str | None, said: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(preflight, "gpus", lambda: found)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)

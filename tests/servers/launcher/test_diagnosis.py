@@ -17,7 +17,7 @@ NAMED = {
     "out_of_gpu_memory.allocation": "out of memory on GPU 0: it asked for 896.00 MiB more, with 571.00 MiB of 79.19 GiB free",
     "out_of_gpu_memory.others": "only 7.34 of the GPU's 139.72 GiB are free and it wants 125.75 GiB",
     "out_of_gpu_memory.bare": "out of GPU memory",
-    "kv_cache_too_small.length": "one request of 131072 tokens needs 16.0 GiB and there are 4.35 GiB",
+    "kv_cache_too_small.length": "one request of 131072 tokens needs 16.0 GiB and there are 4.35 GiB; it would hold one of 35632",
     "kv_cache_too_small.older": "it holds 18976 tokens and one request may have 32768",
     "kv_cache_too_small.nothing": "leaves no memory for the KV cache",
     "out_of_memory.killed_engine": "killed, as the kernel does when memory runs out",
@@ -33,6 +33,15 @@ NAMED = {
     "no_engine.plugin": "compose plugin",
     "no_engine.gpus_in_containers": "NVIDIA Container Toolkit",
     "no_engine.image": "vllm/vllm-openai:v9.9.9",
+    # vLLM 0.32 on this project's own CPU build
+    "unknown_flag.cpu": "does not know the flags --max-modle-len, --foo",
+    "bad_argument.choice": "argument --dtype: invalid choice: 'float99'",
+    "bad_argument.length": "User-specified max_model_len (999999) is greater than the derived max_model_len",
+    "missing_model.id": "neither on this machine nor to be had from the hub",
+    "missing_model.folder": "'/models/empty'",
+    "kv_cache_too_small.cpu": "leaves no memory for the KV cache",
+    "out_of_memory.cpu": "15.5 of 17.96 GiB are free and the KV cache wants 838.19 GiB",
+    "port_in_use.cpu": "is already in use",
 }
 
 
@@ -64,6 +73,15 @@ def test_an_unknown_failure_is_told_by_its_last_error(log: str, words: str) -> N
     assert reason.kind == FailureKind.DIED
     assert reason.words.endswith(words)
     assert len(reason.words) <= 300
+
+
+def test_the_model_is_named_where_the_log_does_not_name_it() -> None:
+    reason = diagnose((SAMPLES / "missing_model.id.log").read_text(), "org/model")
+    assert reason is not None
+    assert reason.words.startswith("the model 'org/model', or a file of it, is neither")
+    gated = diagnose((SAMPLES / "gated_model.log").read_text(), "org/model")
+    assert gated is not None
+    assert gated.words.startswith("the model 'org/model' is gated")
 
 
 def test_a_log_without_an_error_gives_no_reason() -> None:

@@ -1,6 +1,8 @@
 """What is started, as data: from a profile, with overrides, told without secrets; in a container as well."""
 
 import json
+import shutil
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 
@@ -108,6 +110,11 @@ def test_an_external_server_has_no_command_and_takes_no_changes() -> None:
         launch_of(theirs, Overrides(port=1))
 
 
+def test_an_abstract_profile_is_not_served() -> None:
+    with pytest.raises(UsageError, match="only there to be extended"):
+        launch_of(profile(abstract=True))
+
+
 def test_keys_and_tokens_are_not_shown() -> None:
     words = [
         "vllm",
@@ -173,3 +180,16 @@ def test_the_compose_file_and_the_code_name_the_same_image_and_variables() -> No
     assert f"image: vllm/vllm-openai:${{{compose.TAG_VARIABLE}:-{compose.TAG}}}" in text
     assert f"${{{compose.PORT_VARIABLE}:-8000}}:{compose.PORT_INSIDE}" in text
     assert f"\n  {compose.SERVICE}:\n" in text
+
+
+@pytest.mark.skipif(
+    subprocess.run(["docker", "compose", "version"], capture_output=True, check=False).returncode != 0
+    if shutil.which("docker")
+    else True,
+    reason="Docker's compose plugin is not installed",
+)
+def test_the_compose_file_is_clean() -> None:
+    for profiles in ([], ["--profile", "measure", "--profile", "postgres", "--profile", "prometheus"]):
+        command = ["docker", "compose", "-f", str(ROOT / "compose.yaml"), *profiles, "config", "--quiet"]
+        said = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert (said.returncode, said.stderr) == (0, "")

@@ -128,8 +128,8 @@ def test_a_health_page_is_not_enough(folder: Path) -> None:
     with pytest.raises(StartFailure, match=r"refuses to be measured: .*404: no such thing") as failed:
         start(fake_launch("refuses"), say=quietly, folder=folder)
     assert failed.value.kind == FailureKind.REFUSED_REQUEST
-    with pytest.raises(StartFailure, match=r"within 1 s.*500: EngineCore encountered an issue") as failed:
-        start(fake_launch("broken", timeout_s=1), say=quietly, folder=folder)
+    with pytest.raises(StartFailure, match=r"within 4 s.*500: EngineCore encountered an issue") as failed:
+        start(fake_launch("broken", timeout_s=4), say=quietly, folder=folder)
     assert failed.value.kind == FailureKind.TIMED_OUT
     assert state_in(folder).family() == []
 
@@ -268,6 +268,8 @@ def test_an_external_server_is_looked_at_recorded_and_forgotten(folder: Path, tm
     launch = replace(fake_launch(port=port), profile_name="theirs", kind="external", argv=())
     with pytest.raises(StartFailure, match="theirs does not answer: nothing answers at"):
         start(launch, say=quietly, folder=folder)
+    with pytest.raises(UsageError, match="theirs wants a key: set the environment variable NO_SUCH_KEY"):
+        start(replace(launch, api_key_env="NO_SUCH_KEY"), say=quietly, folder=folder)
     elsewhere = tmp_path / "elsewhere"
     start(fake_launch(port=port), say=quietly, folder=elsewhere)
     try:

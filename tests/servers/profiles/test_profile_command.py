@@ -59,10 +59,22 @@ def test_the_command_names_model_place_and_revision() -> None:
 
 def test_one_profile_serves_several_releases() -> None:
     assert argv(BY_RELEASE, "0.32.0")[-5:] == ["--quantization", "fp8_per_tensor", "--async-scheduling", "--seed", "0"]
-    assert argv(BY_RELEASE, "0.26.0")[-4:] == ["--seed", "0", "--quantization", "fp8"]
+    assert argv(BY_RELEASE, "0.26.0")[-4:] == ["--quantization", "fp8", "--seed", "0"]
     assert argv(BY_RELEASE)[-5:] == argv(BY_RELEASE, "0.32.0")[-5:]
     assert environment(BY_RELEASE, "0.32.0") == {"A": "1", "B": "2"}
     assert environment(BY_RELEASE, "0.26.0") == {"B": "2", "C": "3"}
+
+
+def test_a_mapping_differs_key_by_key_between_releases() -> None:
+    profile = PLAIN.model_copy(
+        update={
+            "arguments": {"speculative-config": {"method": "ngram", "num_speculative_tokens": 3}},
+            "for_releases": (
+                ForReleases(releases="<1", arguments={"speculative-config": {"num_speculative_tokens": 5}}),
+            ),
+        }
+    )
+    assert argv(profile, "0.32.0")[-1] == '{"method":"ngram","num_speculative_tokens":5}'
 
 
 def test_a_simulated_server_is_started_by_loadgen_itself() -> None:

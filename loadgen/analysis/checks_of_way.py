@@ -1,0 +1,31 @@
+"""Checks on what lies between the client and the server: a proxy, and a certificate that nobody verified.
+
+Imports load and its own room. Each is pure: the spec, the summary and the limits in; an observation, or None, out.
+"""
+
+from loadgen.analysis.verdict import Limits, Observation, Summary
+from loadgen.load.spec import RunSpec
+
+
+def proxied(spec: RunSpec, summary: Summary, limits: Limits) -> Observation | None:
+    """A proxy stood between: what it takes, and what it holds back, is in every figure."""
+    client = summary["client"]
+    if not client.get("proxy"):
+        return None
+    by = "kernel noted when they came from it" if client["stamp_source"] == "kernel" else "client read them"
+    return Observation(
+        "note",
+        f"The requests went through a proxy, and arrivals were stamped as the {by}: the proxy is part of what was measured.",
+        "list the server in NO_PROXY to measure it directly, or compare with runs through the same proxy alone",
+    )
+
+
+def tls_not_verified(spec: RunSpec, summary: Summary, limits: Limits) -> Observation | None:
+    """Nobody knows who was measured."""
+    if summary["client"].get("tls") != "unverified":
+        return None
+    return Observation(
+        "note",
+        "The server's certificate was not verified (--insecure): whoever answered at this address was measured, and was sent the key.",
+        "name the authority that signed it with --ca-file FILE",
+    )

@@ -1,0 +1,126 @@
+"""The distribution and the sum of values that come in pieces: to the last bit what NumPy makes of them in one array.
+
+However many they are, they take the same memory: beyond `_MOST_IN_MEMORY` they lie in a temporary file, which is read a few
+times. Imports load and its own room.
+"""
+
+import math
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import BinaryIO, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from loadgen.analysis.stats import PERCENTILES, Distribution, FloatArray, distribution
+from loadgen.errors import EngineError
+from loadgen.load.disk import bulk_folder, no_room
+
+_MOST_IN_MEMORY = 2**18
+_VALUES_AT_ONCE = 2**17
+_DIGIT_BITS = 16
+
+
+def distribution_of(pieces: Iterable[FloatArray]) -> Distribution:
+    """`stats.distribution` of all values of all `pieces`. Raises EngineError when the disk has no room for them."""
+    with _kept(pieces) as values:
+        if len(values) <= _MOST_IN_MEMORY:
+            return distribution(values.read(0, len(values)))
+        places = {f"p{p}": (len(values) - 1) * (p / 100) for p in PERCENTILES}
+        ranks = sorted({math.floor(place) + step for place in places.values() for step in (0, 1)})
+        found = dict(zip(ranks, _order_statistics(values, ranks), strict=True))
+
+        def interpolated(place: float) -> float:
+            rank = math.floor(place)
+            return float(
+                np.quantile([found[rank], found[rank + 1]], place - rank)
+            )  # rounded as NumPy's percentiles are
+
+        return {
+            "n": len(values),
+            "mean": float(_sum(values, 0, len(values)) / len(values)),
+            "min": min(float(piece.min()) for piece in values.pieces()),
+            **{name: interpolated(place) for name, place in places.items()},
+            "max": max(float(piece.max()) for piece in values.pieces()),
+        }
+
+
+def sum_of(pieces: Iterable[FloatArray]) -> float:
+    """The sum of all values of all `pieces`. Raises EngineError when the disk has no room for them."""
+    with _kept(pieces) as values:
+        return float(_sum(values, 0, len(values)))
+
+
+class _Values:
+    """Finite values of float64 in a file."""
+
+    def __init__(self, file: BinaryIO, count: int) -> None:
+        self._file = file
+        self._count = count
+
+    def __len__(self) -> int:
+        return self._count
+
+    def read(self, begin: int, end: int) -> FloatArray:
+        """The values from `begin` to before `end`."""
+        self._file.seek(8 * begin)
+        return np.frombuffer(self._file.read(8 * (end - begin)), np.float64)
+
+    def pieces(self) -> Iterator[FloatArray]:
+        """All of them in order, some at a time."""
+        for begin in range(0, len(self), _VALUES_AT_ONCE):
+            yield self.read(begin, min(begin + _VALUES_AT_ONCE, len(self)))
+
+
+@contextmanager
+def _kept(pieces: Iterable[FloatArray]) -> Iterator[_Values]:
+    with tempfile.SpooledTemporaryFile(8 * _MOST_IN_MEMORY, dir=str(bulk_folder())) as file:
+        count = 0
+        for piece in pieces:
+            try:
+                file.write(piece.tobytes())
+            except OSError as error:
+                raise EngineError(f"{no_room(error, 'the samples of the run')}; this run is lost") from error
+            count += len(piece)
+        yield _Values(cast(BinaryIO, file), count)
+
+
+def _sum(values: _Values, begin: int, count: int) -> np.float64:
+    """As NumPy sums an array: in two halves, the first a multiple of eight long, and each half so again."""
+    if count <= _VALUES_AT_ONCE:
+        return np.float64(values.read(begin, begin + count).sum())
+    half = count // 2 // 8 * 8
+    return _sum(values, begin, half) + _sum(values, begin + half, count - half)
+
+
+def _order_statistics(values: _Values, ranks: Sequence[int]) -> list[float]:
+    """The value of each rank, counted from 0 in ascending order: found digit by digit of its key, with one count a digit."""
+    prefixes, left = [0] * len(ranks), list(ranks)  # the digits known so far; the rank among the values that share them
+    for shift in range(64 - _DIGIT_BITS, -1, -_DIGIT_BITS):
+        counts = {prefix: np.zeros(2**_DIGIT_BITS, np.int64) for prefix in prefixes}
+        for piece in values.pieces():
+            digits = _keys(piece) >> np.uint64(shift)
+            for prefix, count in counts.items():
+                digit = digits - np.uint64(prefix << _DIGIT_BITS)  # of those with other prefixes far beyond a digit
+                count += np.bincount(digit[digit < 2**_DIGIT_BITS].astype(np.int64), minlength=len(count))
+        for number, prefix in enumerate(prefixes):
+            ends = np.cumsum(counts[prefix])
+            digit_found = int(np.searchsorted(ends, left[number], side="right"))
+            left[number] -= int(ends[digit_found] - counts[prefix][digit_found])
+            prefixes[number] = prefix << _DIGIT_BITS | digit_found
+    return [float(value) for value in _values_of(np.array(prefixes, np.uint64))]
+
+
+_SIGN = np.uint64(1 << 63)
+
+
+def _keys(values: FloatArray) -> NDArray[np.uint64]:
+    """Whole numbers in the order of the values: IEEE 754 orders positive numbers by their bits, negative ones the other way."""
+    bits = values.view(np.uint64)
+    return np.where(bits & _SIGN, ~bits, bits | _SIGN)
+
+
+def _values_of(keys: NDArray[np.uint64]) -> FloatArray:
+    """The inverse of `_keys`."""
+    return np.where(keys & _SIGN, keys ^ _SIGN, ~keys).view(np.float64)

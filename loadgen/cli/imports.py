@@ -1,0 +1,88 @@
+"""`loadgen import`: results that were measured elsewhere, from files into the database."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from loadgen.cli import options
+from loadgen.cli.terminal import Terminal, show_json
+from loadgen.errors import ExitCode, LoadgenError
+
+if TYPE_CHECKING:
+    from loadgen.imports.importing import FoundSweep
+    from loadgen.store.repository import Store
+
+
+def import_results(
+    context: typer.Context,
+    files: Annotated[
+        list[Path], typer.Argument(metavar="FILE…", help="What 'loadgen export' wrote as JSON.", show_default=False)
+    ],
+    as_json: options.Json = False,
+    db: options.Database = None,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
+) -> None:
+    """Take results that were measured elsewhere into the database, from the JSON of sweeps and runs.
+
+    For example: loadgen import results/*.json
+    """
+    from loadgen.imports.importing import read_sweep
+    from loadgen.store.repository import Store
+
+    terminal = Terminal.of(context, db, quiet, verbose)
+    imported: list[dict[str, Any]] = []
+    refused = False
+    store: Store | None = None
+    try:
+        for path in files:
+            try:
+                found = read_sweep(path)
+                store = store or Store.open(terminal.db)  # not before there is something to put in
+                imported.append(_import(store, path, found))
+            except LoadgenError as error:
+                if len(files) == 1:
+                    raise
+                refused = True
+                sys.stderr.write(f"loadgen: {error}\n")
+    finally:
+        if store is not None:
+            store.close()
+    if as_json:
+        show_json({"schema_version": 1, "imported": imported})
+    else:
+        sys.stdout.writelines(f"{_told(each)}\n" for each in imported)
+    if refused:
+        raise typer.Exit(ExitCode.USAGE)
+
+
+def _import(store: "Store", path: Path, found: "FoundSweep") -> dict[str, Any]:
+    """Store what was found, unless it is there; what became of it."""
+    from loadgen.errors import StoreError
+    from loadgen.imports.file import shown
+
+    mark = found.sweep.imported
+    assert mark is not None
+    try:
+        is_new = store.add_imported(found.sweep, found.runs)
+    except StoreError as error:
+        raise StoreError(f"{shown(path)} was not imported: {error}") from error
+    return {
+        "file": shown(path),
+        "sha256": mark.sha256,
+        "sweep_id": found.sweep.sweep_id,
+        "name": found.sweep.name,
+        "simulated": found.sweep.simulated,
+        "runs": len(found.runs),
+        "was_there": not is_new,
+    }
+
+
+def _told(each: dict[str, Any]) -> str:
+    from loadgen.report.readable import plural
+
+    simulated = " SIMULATED" if each["simulated"] else ""
+    what = f"{each['sweep_id']} ({each['name']}{simulated}, {plural(each['runs'], 'run')}) from {each['file']}"
+    return f"already there: {what}" if each["was_there"] else f"imported {what}"

@@ -1,0 +1,59 @@
+"""The way to a server: through which proxy, and whose certificates are believed. Pure data and the TLS context made of it.
+
+Imports nothing of the project. A proxy's password lives in memory alone: it is in no repr, no message and no record.
+"""
+
+import base64
+import ssl
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Proxy:
+    """An HTTP proxy, with the user and password that it wants, if any."""
+
+    host: str
+    port: int
+    user: str | None = field(default=None, repr=False)
+    password: str = field(default="", repr=False)
+
+    @property
+    def name(self) -> str:
+        """`host:port`, for people and for the record; never with the password."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    @property
+    def headers(self) -> tuple[tuple[str, str], ...]:
+        """What the proxy is told of us: `Proxy-Authorization`, where it wants that."""
+        if self.user is None:
+            return ()
+        token = base64.b64encode(f"{self.user}:{self.password}".encode()).decode()
+        return (("Proxy-Authorization", f"Basic {token}"),)
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """How to reach one server. `ca_file` (PEM) takes the place of the system's authorities; `insecure` believes anybody."""
+
+    proxy: Proxy | None = None
+    ca_file: str | None = None
+    insecure: bool = False
+
+    def tls_context(self) -> ssl.SSLContext:
+        """A client's context. Raises OSError (ssl.SSLError included) when the file cannot be read or holds no certificate."""
+        context = ssl.create_default_context(cafile=self.ca_file)
+        if self.insecure:
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+        return context
+
+    @property
+    def secrets(self) -> tuple[tuple[str, str], ...]:
+        """What must never be repeated, as pairs of a name and a value, like headers."""
+        if self.proxy is None or self.proxy.user is None:
+            return ()
+        return (*self.proxy.headers, ("proxy password", self.proxy.password))
+
+
+DIRECT = Route()
+"""No proxy, and the system's authorities."""

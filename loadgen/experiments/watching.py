@@ -1,0 +1,82 @@
+"""The server watched through a run from outside: its own page of metrics, and its GPUs where it is on this machine.
+
+Imports engine, servers, analysis and store's rows. What was seen comes on the run's own time axis, whose origin is known only afterwards.
+"""
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from types import TracebackType
+
+import numpy as np
+
+from loadgen.analysis.gpu import GpuSeries
+from loadgen.engine.record import MISSING
+from loadgen.engine.route import Route
+from loadgen.servers.endpoint import EndpointFacts, Headers
+from loadgen.servers.gpu import GpuWatch, WatchedGpu
+from loadgen.servers.gpu_reading import GpuReading
+from loadgen.servers.telemetry import Scrape, Telemetry
+from loadgen.store.rows import ServerSample
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What was seen of the server through one run."""
+
+    samples: tuple[ServerSample, ...]
+    gpus: tuple[GpuSeries, ...]
+    gpu_source: str | None
+    gpus_chosen_by: str | None
+
+
+class Watching:
+    """A context manager around the measured part of a run; `seen()` after it has closed."""
+
+    def __init__(self, facts: EndpointFacts, headers: Headers, route: Route):
+        self._telemetry = Telemetry(facts.metrics_url if facts.has_metrics else None, headers, route)
+        self._gpus = GpuWatch(None if facts.simulated else facts.base_url)  # a simulator has none
+        self._open = ExitStack()
+
+    def __enter__(self) -> "Watching":
+        with ExitStack() as opened:
+            opened.enter_context(self._gpus)
+            opened.enter_context(self._telemetry)
+            self._open = opened.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._open.__exit__(kind, error, trace)
+
+    def seen(self, origin_at: str) -> Seen:
+        """All of it, relative to the run's origin (ISO 8601)."""
+        origin = datetime.fromisoformat(origin_at)
+        return Seen(
+            samples(origin, self._telemetry.scrapes(origin)),
+            tuple(gpu_series(origin, gpu) for gpu in self._gpus.watched()),
+            self._gpus.source,
+            self._gpus.chosen_by,
+        )
+
+
+def samples(origin: datetime, scrapes: Sequence[Scrape]) -> tuple[ServerSample, ...]:
+    """Scrapes on the run's own time axis: nanoseconds from t = 0, negative before it."""
+    return tuple(
+        ServerSample(at_ns=_since(origin, scrape.at), values=scrape.values) for scrape in scrapes if scrape.values
+    )
+
+
+def gpu_series(origin: datetime, gpu: WatchedGpu) -> GpuSeries:
+    """One GPU's readings as columns on the run's own time axis."""
+    columns = {"at_ns": np.array([_since(origin, at) for at, _ in gpu.readings], np.int64)}
+    for position, name in enumerate(GpuReading._fields):
+        values = [reading[position] for _, reading in gpu.readings]
+        columns[name] = np.array([MISSING if value is None else value for value in values], np.int64)
+    return GpuSeries(asdict(gpu.device), columns)
+
+
+def _since(origin: datetime, at: datetime) -> int:
+    return round((at - origin).total_seconds() * 1e9)

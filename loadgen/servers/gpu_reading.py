@@ -1,0 +1,53 @@
+"""What is read of a GPU, in the units of its driver, and what a source of readings can do. Imports nothing of the project."""
+
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class GpuDevice:
+    """One GPU as its driver tells it. What it does not tell is None."""
+
+    index: int
+    uuid: str
+    name: str
+    memory_bytes: int | None
+    power_limit_w: float | None
+    driver: str | None
+
+
+class GpuReading(NamedTuple):
+    """One look at one GPU; None for what it does not tell.
+
+    `power_mw` is averaged over a second by the GPU itself from Ampere on (but for GA100), by NVML's own description.
+    `energy_mj` counts since the driver was loaded. `throttle_reasons` is NVML's mask of what holds the clocks down.
+    """
+
+    power_mw: int | None
+    energy_mj: int | None
+    sm_clock_mhz: int | None
+    memory_clock_mhz: int | None
+    memory_used_bytes: int | None
+    utilization_percent: int | None
+    temperature_c: int | None
+    throttle_reasons: int | None
+
+
+class GpuSource(Protocol):
+    """Where readings come from: NVML, or nvidia-smi."""
+
+    name: str
+
+    def devices(self) -> list[GpuDevice]:
+        """All GPUs of this machine."""
+
+    def processes(self, index: int) -> set[int]:
+        """Ids of the processes that compute on that GPU; empty where the driver does not tell."""
+
+    def readings(self, indices: Sequence[int], ended: threading.Event) -> Iterator[tuple[int, GpuReading]]:
+        """Looks at these GPUs in turn, at the source's own pace, until `ended` is set; blocks in between."""
+
+    def stop(self) -> None:
+        """End `readings` from another thread, if it waits for more than `ended`."""

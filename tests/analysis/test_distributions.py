@@ -1,0 +1,82 @@
+"""Values that come in pieces: to the last bit what one array of them gives, in memory or from a file."""
+
+import errno
+import tracemalloc
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from loadgen.analysis import distributions
+from loadgen.analysis.distributions import distribution_of, sum_of
+from loadgen.analysis.stats import FloatArray, distribution
+from loadgen.errors import EngineError
+
+
+@pytest.fixture(autouse=True)
+def few_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(distributions, "_MOST_IN_MEMORY", 1000)
+    monkeypatch.setattr(distributions, "_VALUES_AT_ONCE", 128)  # what NumPy itself sums at once
+    monkeypatch.setattr(distributions, "_DIGIT_BITS", 8)
+
+
+def split(values: FloatArray, pieces: int) -> list[FloatArray]:
+    return list(np.array_split(values, pieces))
+
+
+@pytest.mark.parametrize("count", [0, 1, 7, 999, 1000, 1001, 1024, 4097, 20_000])
+@pytest.mark.parametrize("scale", [1e-9, 1.0, 1e12])
+def test_a_distribution_is_the_same_to_the_last_bit(count: int, scale: float) -> None:
+    draw = np.random.default_rng(count)
+    for values in (
+        draw.exponential(scale, count),
+        draw.normal(0, scale, count),
+        np.full(count, 0.1 * scale),
+        np.round(draw.normal(50, 1, count)) * 1e-3,
+    ):
+        assert distribution_of(split(values, 7)) == distribution(values)
+        assert sum_of(split(values, 3)) == float(values.sum())
+
+
+@settings(max_examples=30)
+@given(st.lists(st.floats(allow_nan=False, allow_infinity=False, width=32), min_size=1), st.integers(1, 5))
+@example([0.0, 5e-324, -5e-324, 1e300, -1e300], 1)
+def test_whatever_the_values_are(some: list[float], pieces: int) -> None:
+    values = np.array(some * (1001 // len(some) + 1))
+    found = distribution_of(split(values, pieces))
+    for percentile in (50, 90, 95, 99):
+        assert found[f"p{percentile}"] == np.percentile(values, percentile)
+
+
+def test_many_values_take_no_more_memory_than_few() -> None:
+    def pieces(number: int) -> Iterator[FloatArray]:
+        draw = np.random.default_rng(1)
+        return (draw.exponential(size=1000) for _ in range(number))
+
+    def peak_bytes(number: int) -> int:
+        tracemalloc.start()
+        try:
+            distribution_of(pieces(number))
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    peak_bytes(2)
+    assert peak_bytes(60) - peak_bytes(2) < 10_000
+
+
+def test_a_full_disk_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Full:
+        def __init__(self, *_: object, **__: object) -> None: ...
+        def __enter__(self) -> "Full":
+            return self
+
+        def __exit__(self, *_: object) -> None: ...
+        def write(self, _: bytes) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("loadgen.analysis.distributions.tempfile.SpooledTemporaryFile", Full)
+    with pytest.raises(EngineError, match=r"No space left on device.*this run is lost"):
+        distribution_of([np.ones(3)])

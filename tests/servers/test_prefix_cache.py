@@ -1,0 +1,86 @@
+"""The prefix cache is emptied where a server lets us, and what it answers is told."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler
+from typing import Any, ClassVar
+
+import pytest
+
+from loadgen.servers import prefix_cache
+from loadgen.servers.endpoint import EndpointFacts
+from loadgen.servers.prefix_cache import reset_prefix_cache
+from tests.servers.http_server import listening
+
+FACTS = EndpointFacts(
+    base_url="http://127.0.0.1:1",
+    api_url="http://127.0.0.1:1/v1",
+    dialect="vllm",
+    name="vLLM",
+    version="0.32.0",
+    models=("m",),
+    max_model_len=None,
+    simulated=False,
+    has_tokenize=True,
+    has_metrics=True,
+)
+
+
+class Cache(BaseHTTPRequestHandler):
+    """Answers what its class is told to, one answer after the other, the last one for good."""
+
+    answers: ClassVar[list[tuple[int, bytes]]] = []
+    asked: ClassVar[list[str]] = []
+
+    def do_POST(self) -> None:
+        self.asked.append(self.path)
+        status, body = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:
+        return
+
+
+@pytest.fixture
+def cache(monkeypatch: pytest.MonkeyPatch) -> Iterator[EndpointFacts]:
+    monkeypatch.setattr(prefix_cache, "_PAUSE_S", 0.001)
+    Cache.asked.clear()
+    with listening(Cache) as url:
+        yield replace(FACTS, base_url=url)
+
+
+def said(success: Any) -> tuple[int, bytes]:
+    return 200, json.dumps({"success": success}).encode()
+
+
+@pytest.mark.loopback
+@pytest.mark.parametrize(
+    ("answers", "expected", "times"),
+    [
+        ([said(True)], True, 1),
+        ([said(False), said(False), said(True)], True, 3),
+        ([said(False)], False, 5),
+        ([(404, b"Not Found")], None, 1),
+        ([(405, b"")], None, 1),
+        ([(200, b"")], None, 1),
+        ([(200, b"[]")], None, 1),
+    ],
+)
+def test_what_the_server_answers(
+    cache: EndpointFacts, answers: list[tuple[int, bytes]], expected: bool | None, times: int
+) -> None:
+    Cache.answers[:] = answers
+    assert reset_prefix_cache(cache) is expected
+    assert Cache.asked == ["/reset_prefix_cache"] * times
+
+
+def test_a_server_that_is_no_vllm_is_not_asked() -> None:
+    assert reset_prefix_cache(replace(FACTS, dialect="openai", base_url="http://192.0.2.7")) is None
+
+
+def test_a_server_that_is_gone_cannot_be_asked() -> None:
+    assert reset_prefix_cache(FACTS) is None
