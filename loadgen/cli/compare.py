@@ -9,14 +9,24 @@ from loadgen.cli.results import full_id
 from loadgen.cli.terminal import Terminal, show_json, stdout
 from loadgen.errors import ExitCode, UsageError
 
+Side = tuple[str, list[dict[str, Any]]]  # an id and its run documents
+
 if TYPE_CHECKING:
     from loadgen.store.repository import Store
 
 
 def compare(
     context: typer.Context,
-    a: Annotated[str, typer.Argument(metavar="A", help="The sweep or run before, or 'latest'.", show_default=False)],
-    b: Annotated[str, typer.Argument(metavar="B", help="The sweep or run after, or 'latest'.", show_default=False)],
+    a: Annotated[
+        str,
+        typer.Argument(
+            metavar="A", help="The sweep or run before, or 'latest'; or a group, alone.", show_default=False
+        ),
+    ],
+    b: Annotated[
+        str | None,
+        typer.Argument(metavar="[B]", help="The sweep or run after, or 'latest'.", show_default=False),
+    ] = None,
     metrics: Annotated[
         str | None, typer.Option("--metrics", metavar="KEY,KEY…", help="Only these metrics (default: all of note).")
     ] = None,
@@ -52,23 +62,28 @@ def compare(
     keys = _metrics(metrics)
     terminal = Terminal.of(context, db, quiet, verbose)
     with Store.open(terminal.db, read_only=True) as store:
-        (id_a, runs_a), (id_b, runs_b) = _side(store, a), _side(store, b)
-    if id_a == id_b:
-        raise UsageError(f"A and B are both {id_a}; name two sweeps or runs")
-    found = compared(
-        runs_a,
-        runs_b,
-        anyway=anyway,
-        metrics=keys,
-        confidence=confidence,
-        smallest_change_ratio=smallest_change_ratio,
-    )
+        pairs = _pairs(store, a, b)
+    worse, documents = 0, []
+    for (id_a, runs_a), (id_b, runs_b) in pairs:
+        if id_a == id_b:
+            raise UsageError(f"A and B are both {id_a}; name two sweeps or runs")
+        found = compared(
+            runs_a,
+            runs_b,
+            anyway=anyway,
+            metrics=keys,
+            confidence=confidence,
+            smallest_change_ratio=smallest_change_ratio,
+        )
+        worse += found.count("worse")
+        if as_json:
+            sides = {"a": _described(id_a, runs_a), "b": _described(id_b, runs_b)}
+            documents.append({"schema_version": 1, **sides, **found.to_json()})
+        else:
+            show_comparison(stdout(), (id_a, runs_a), (id_b, runs_b), found)
     if as_json:
-        sides = {"a": _described(id_a, runs_a), "b": _described(id_b, runs_b)}
-        show_json({"schema_version": 1, **sides, **found.to_json()})
-    else:
-        show_comparison(stdout(), (id_a, runs_a), (id_b, runs_b), found)
-    if fail_if_worse and found.count("worse"):
+        show_json(documents[0] if b is not None else {"schema_version": 1, "comparisons": documents})
+    if fail_if_worse and worse:
         raise typer.Exit(ExitCode.GATE_FAILED)
 
 
@@ -90,9 +105,27 @@ def _metrics(given: str | None) -> list[str]:
     return keys
 
 
-def _side(store: "Store", given: str) -> tuple[str, list[dict[str, Any]]]:
+def _pairs(store: "Store", a: str, b: str | None) -> list[tuple[Side, Side]]:
+    """A and B, or the first sweep of a group and each other one. Raises UsageError."""
+    if b is not None:
+        return [(_side(store, a), _side(store, b))]
+    if not a.startswith("g"):
+        raise UsageError(
+            f"{a} alone is no comparison: name two sweeps or runs, or a group (g…), whose sweeps are compared with its first"
+        )
+    sides: list[Side] = [(sweep.sweep_id, runs) for sweep in store.group(a) if (runs := store.runs(sweep.sweep_id))]
+    if len(sides) < 2:
+        raise UsageError(
+            f"the group {a} has {len(sides) or 'no'} sweep{'' if len(sides) == 1 else 's'} with a finished run, and comparing takes two"
+        )
+    return [(sides[0], other) for other in sides[1:]]
+
+
+def _side(store: "Store", given: str) -> Side:
     """The full id and its run documents. Raises UsageError when there is none."""
     found = full_id(store, given)
+    if found.startswith("g"):
+        raise UsageError(f"{found} is a group; compare it alone, or name two of its sweeps")
     runs = [store.run(found)] if found.startswith("r") else store.runs(found)
     if not runs:
         raise UsageError(f"the sweep {found} has no finished run, so there is nothing to compare")

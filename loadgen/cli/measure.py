@@ -16,6 +16,8 @@ from loadgen.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
     from loadgen.experiments.stop import Stop
+    from loadgen.experiments.wanted import Part
+    from loadgen.store.repository import Store
 
 _NOT_OF_THE_SPEC = {"spec", "plan", "resume", "as_json", "db", "quiet", "verbose"}
 _LISTS = ("concurrency", "rate", "wave", "time_scale", "input_tokens", "output_tokens")
@@ -85,6 +87,8 @@ def sweep(
     context: typer.Context,
     spec: options.SpecFile = None,
     url: options.Url = None,
+    profile: options.Profiles = None,
+    interleave: options.Interleave = None,
     model: options.Model = None,
     endpoint: options.EndpointKind = None,
     concurrency: options.Concurrencies = None,
@@ -132,7 +136,7 @@ def sweep(
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
 ) -> None:
-    """Measure a grid of load points on one server, from flags with comma lists or from a YAML file.
+    """Measure a grid of load points, from flags with comma lists or from a YAML file, on a server or on several profiles.
 
     For example: loadgen sweep --url http://127.0.0.1:8000 --model NAME --concurrency 1,16,64 --input-tokens 128,1024
     --output-tokens 64 --repeats 3
@@ -153,9 +157,21 @@ def given(context: typer.Context) -> dict[str, object]:
 def _plan(terminal: Terminal, values: dict[str, object], file: Path | None, *, as_json: bool) -> None:
     from loadgen.cli.plan import earlier_durations, plan_document, plan_table
     from loadgen.experiments.spec import resolve
-    from loadgen.experiments.specfile import read_spec
+    from loadgen.experiments.wanted import read_wanted
+    from loadgen.servers.launcher.running import running_server
 
-    spec = read_spec(values, file)
+    wanted = read_wanted(values, file)
+    parts = wanted.parts() if wanted.names_server else (wanted.on_running(running_server()),)
+    if wanted.variants is not None:
+        from loadgen.cli.group_plan import group_plan, group_plan_document, group_plan_table
+
+        planned = group_plan(terminal.db, parts, interleave=wanted.interleave)
+        if as_json:
+            show_json(group_plan_document(planned))
+        else:
+            show(group_plan_table(planned))
+        return
+    spec = parts[0].spec
     runs = resolve(spec)
     took_s = earlier_durations(terminal.db, runs)
     if as_json:
@@ -167,21 +183,38 @@ def _plan(terminal: Terminal, values: dict[str, object], file: Path | None, *, a
 def _measure(
     terminal: Terminal, values: dict[str, object], file: Path | None, *, as_json: bool, single: bool, resume: bool
 ) -> None:
-    """Run the sweep, show what came of it, and end with its exit code."""
+    """Run what is wanted, show what came of it, and end with its exit code."""
+    from loadgen.experiments.wanted import read_wanted
+    from loadgen.servers.launcher.running import running_server
+    from loadgen.store.repository import Store
+
+    wanted = read_wanted(values, file)
+    parts = wanted.parts() if wanted.names_server else ()
+    with Store.open(terminal.db) as store:
+        if not parts:
+            server = running_server()
+            parts = (wanted.on_running(server, store if resume else None, takes_grid=not single),)
+        if wanted.is_group:
+            from loadgen.cli.measure_group import measure_group
+
+            measure_group(terminal, store, parts, as_json=as_json, interleave=wanted.interleave, resume=resume)
+        else:
+            _measure_one(terminal, store, parts[0], as_json=as_json, single=single, resume=resume)
+
+
+def _measure_one(
+    terminal: Terminal, store: "Store", part: "Part", *, as_json: bool, single: bool, resume: bool
+) -> None:
     from loadgen.cli.outcome import show_run, show_sweep
     from loadgen.cli.progress import SweepProgress
-    from loadgen.experiments.specfile import read_spec
     from loadgen.experiments.stop import Stop
     from loadgen.experiments.sweep import run_sweep
     from loadgen.report.export import run_document, sweep_document
-    from loadgen.store.repository import Store
 
-    spec = read_spec(values, file)
     stop = Stop()
-    with Store.open(terminal.db) as store:
-        with SweepProgress(terminal, resume=resume) as progress, interrupts(stop, progress.say):
-            result = run_sweep(spec, store, os.environ, stop, progress, resume=resume)
-        row = store.sweep(result.sweep_id)
+    with SweepProgress(terminal, resume=resume) as progress, interrupts(stop, progress.say):
+        result = run_sweep(part.spec, store, os.environ, stop, progress, resume=resume, serving=part.serving)
+    row = store.sweep(result.sweep_id)
     documents = list(result.documents)
     if as_json and single and documents:
         show_json(run_document(row, documents[0]))

@@ -39,13 +39,32 @@ Url = Annotated[
     typer.Option(
         "--url",
         metavar="URL",
-        help="Base URL, with or without /v1; the word 'simulator' starts the embedded one.",
+        help="Base URL, with or without /v1; 'simulator' starts the embedded one (default: the server that is running).",
         rich_help_panel=_SERVER,
     ),
 ]
 Model = Annotated[
     str | None,
     typer.Option("--model", metavar="NAME", help="Model name as the server lists it.", rich_help_panel=_SERVER),
+]
+Profiles = Annotated[
+    str | None,
+    typer.Option(
+        "--profile",
+        metavar="NAME,NAME…",
+        help="Server profiles: each server is started, measured and ended (loadgen profiles list).",
+        rich_help_panel=_SERVER,
+    ),
+]
+Interleave = Annotated[
+    bool | None,
+    typer.Option(
+        "--interleave",
+        metavar="",
+        help="With --profile: repeats outside, each on a server started anew.",
+        rich_help_panel=_SERVER,
+        show_default=False,
+    ),
 ]
 EndpointKind = Annotated[
     str | None,

@@ -20,6 +20,19 @@ def show_sweep(console: Console, sweep: SweepRow, documents: Sequence[dict[str, 
     _print_findings(console, documents)
 
 
+def show_group(console: Console, sweeps: Sequence[tuple[SweepRow, Sequence[dict[str, Any]]]]) -> None:
+    """Each sweep under the name of its variant; of a server that did not start, why."""
+    for sweep, documents in sweeps:
+        console.rule(sweep.name, align="left", style="dim")
+        if documents:
+            show_sweep(console, sweep, documents)
+        else:
+            console.print(
+                tables.failure_line(sweep) or f"{sweep.status}, without a run of {sweep.planned_runs}", soft_wrap=True
+            )
+            console.print()
+
+
 def show_run(console: Console, document: dict[str, Any]) -> None:
     """Title and verdict, facts, every figure, the server's own account of it, findings."""
     title = tables.sweep_title(None, [document])

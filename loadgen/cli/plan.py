@@ -48,7 +48,7 @@ def plan_document(runs: Sequence[RunSpec], took_s: Mapping[str, float], price: P
     return {
         "schema_version": 1,
         "spec_hash": grid_hash(runs),
-        "estimated_s": _total_s(runs, took_s),
+        "estimated_s": total_s(runs, took_s),
         "estimated_usd": _total_usd(runs, took_s, price),
         "runs": [
             run.to_json()
@@ -95,10 +95,10 @@ def plan_table(runs: Sequence[RunSpec], took_s: Mapping[str, float], price: Pric
         summary += " besides the runs by duration"
     if label := runs[0].workload.label:
         summary += f"; prompts: {label}, a request of about {number(largest_bytes / 1e3)} kB"
-    total_s = _total_s(runs, took_s)
+    known_s = total_s(runs, took_s)
     least_s = sum(_estimated_s(run, took_s) or thinking_s(run) for run in runs)
-    if total_s is not None:
-        length = f"about {seconds(round(total_s))} and the warm-ups"
+    if known_s is not None:
+        length = f"about {seconds(round(known_s))} and the warm-ups"
     elif any(map(thinking_s, runs)):
         length = (
             f"over {seconds(round(least_s))}, since users think; how much longer depends on the server: "
@@ -140,6 +140,7 @@ def _about(run: RunSpec, took_s: Mapping[str, float]) -> str:
     return f"over {seconds(round(thinking_s(run), 1))}" if thinking_s(run) else MISSING_FIGURE
 
 
-def _total_s(runs: Sequence[RunSpec], took_s: Mapping[str, float]) -> float | None:
+def total_s(runs: Sequence[RunSpec], took_s: Mapping[str, float]) -> float | None:
+    """Seconds that all runs should take, by what they state or took before; None where that of one is not known."""
     known = [estimated_s for run in runs if (estimated_s := _estimated_s(run, took_s)) is not None]
     return sum(known) if len(known) == len(runs) else None

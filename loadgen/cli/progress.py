@@ -7,21 +7,28 @@ from typing import Any
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.text import Text
 
+from loadgen.cli.start_progress import StartProgress
 from loadgen.cli.tables import run_line
 from loadgen.cli.terminal import Terminal, stderr
 from loadgen.experiments.estimate import TimeLeft
 from loadgen.experiments.events import (
     Event,
+    GroupStarted,
     NothingToResume,
     PhaseStarted,
     PromptsNotFitted,
     RunEnded,
     RunProgressed,
+    ServerEnding,
+    ServerNotStarted,
+    ServerReady,
+    ServerStarting,
     SweepStarted,
     WayChosen,
 )
 from loadgen.experiments.fitting import FITTING_LIMIT_S
 from loadgen.report.readable import number, plural, seconds
+from loadgen.report.served import server_name
 
 _PLAIN_EVERY_S = 10.0
 
@@ -44,6 +51,8 @@ class SweepProgress:
                 refresh_per_second=5,
             )
         self._task: TaskID | None = None
+        self._starting: StartProgress | None = None
+        self._in_group = False
         self._runs = 0
         self._time_left: TimeLeft | None = None
         self._present: PhaseStarted | None = None
@@ -63,6 +72,15 @@ class SweepProgress:
     def __call__(self, event: Event) -> None:
         """Show one event."""
         match event:
+            case GroupStarted():
+                self._group_started(event)
+            case ServerStarting() | ServerReady() | ServerEnding():
+                self._serving(event)
+            case ServerNotStarted():
+                self._starting = None
+                if self._in_group:  # why is told at the end; this is for who watches
+                    kind = event.failure.kind.replace("_", " ")
+                    self.say(Text(f"✗ {event.label} did not start ({kind}); the others go on", style="red"))
             case WayChosen():
                 self._way(event)
             case SweepStarted():
@@ -90,20 +108,53 @@ class SweepProgress:
         if not self._terminal.quiet:
             (self._live.console if self._live is not None else self._console).print(text, soft_wrap=True)
 
+    def _group_started(self, event: GroupStarted) -> None:
+        self._in_group = True
+        if self._resume and not event.resumed:
+            self.say("no group of these sweeps is on record: a new one begins")
+            self._resume = False  # which goes for each of its sweeps
+        self.say(f"group {event.group_id}: {', '.join(event.labels)}")
+
+    def _serving(self, event: ServerStarting | ServerReady | ServerEnding) -> None:
+        match event:
+            case ServerStarting():
+                self._starting = self._starting or StartProgress(self._terminal, event.label)
+                if self._live is None:
+                    self._starting.say(event.stage)
+                else:
+                    self._line(event.label, event.stage)
+            case ServerReady():
+                self._starting = None
+                took_s = event.server.facts.get("startup_s")
+                after = f" after {seconds(round(took_s))}" if took_s and not event.was_running else ""
+                self.say(
+                    f"{event.label} {'is running' if event.was_running else 'answers'} at {event.server.url}{after}"
+                )
+            case ServerEnding():
+                self._line(event.label, "ending the server")
+                if self._live is None and self._terminal.verbose:
+                    self.say(f"{event.label}: ending the server")
+
+    def _line(self, description: str, state: str) -> None:
+        """The live line as it begins anew."""
+        if self._live is None:
+            return
+        if self._task is None:
+            self._task = self._live.add_task("", total=None, state="")
+        self._live.reset(self._task, total=None, description=description, state=state)
+
     def _started(self, event: SweepStarted) -> None:
         self._runs = event.most_runs or len(event.runs)
         self._time_left = TimeLeft(event.runs) if event.most_runs is None else None
         at_most = "" if event.most_runs is None else "at most "
         server: dict[str, Any] = event.server
         label = "SIMULATED " if server["simulated"] else ""
-        version = f" {server['version']}" if server["version"] else ""
-        self.say(f"{label}{server['model']} on {server['name']}{version} at {server['url']}")
+        self.say(f"{label}{server['model']} on {server_name(server)} at {server['url']}")
         kept = f", {event.kept} of them finished before" if event.resumed else ""
         if self._resume and not event.resumed:
             self.say("no unfinished sweep of this spec is on record: a new one begins")
         self.say(f"sweep {event.sweep_id}: {at_most}{plural(self._runs, 'run')}{kept}")
-        if self._live is not None:
-            self._task = self._live.add_task("", total=None, state="")
+        self._line("", "")
 
     def _way(self, event: WayChosen) -> None:
         if event.insecure:  # also when quiet
@@ -119,8 +170,8 @@ class SweepProgress:
         if self._present is None or self._present.position != event.position:
             self._present_since = self._last_plain = time.monotonic()
         self._present = event
-        if self._live is not None and self._task is not None:
-            self._live.reset(self._task, total=None, description=self._where(event), state=event.phase)
+        if self._live is not None:
+            self._line(self._where(event), event.phase)
         elif self._terminal.verbose:
             self.say(f"{self._where(event)}: {event.phase}")
 

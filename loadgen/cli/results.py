@@ -55,14 +55,18 @@ def show(
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
 ) -> None:
-    """Show a sweep's table, or every figure of a run."""
+    """Show a sweep's table, those of a group, or every figure of a run."""
     from loadgen.cli.outcome import show_run, show_sweep
+    from loadgen.cli.tables import failure_line
     from loadgen.report.export import run_document, sweep_document
     from loadgen.store.repository import Store
 
     terminal = Terminal.of(context, db, quiet, verbose)
     with Store.open(terminal.db, read_only=True) as store:
         found = full_id(store, id)
+        if found.startswith("g"):
+            _show_group(store, found, as_json=as_json)
+            return
         if found.startswith("r"):
             document = store.run(found)
             if as_json:
@@ -78,6 +82,10 @@ def show(
         if sweep.status == "stopped" and sweep.imported is None:
             terminal.note(_stopped(sweep))
         _list_runs(terminal, documents)
+        if sweep.group_id is not None:
+            terminal.note(f"one of {sweep.group_id}: 'loadgen show {sweep.group_id}' shows the others beside it")
+    elif (failure := failure_line(sweep)) is not None:
+        stdout().print(failure, soft_wrap=True)
     else:
         terminal.note(f"sweep {sweep.sweep_id} ({sweep.status}) has no finished run of its {sweep.planned_runs}")
 
@@ -138,7 +146,7 @@ def report(
 
 
 def full_id(store: "Store", given: str) -> str:
-    """The full id of a sweep or run from `latest` (a sweep with runs, if any has one) or a unique beginning.
+    """The full id of a sweep, group or run from `latest` (a sweep with runs, if any has one) or a unique beginning.
 
     Raises NotFoundError.
     """
@@ -150,7 +158,20 @@ def full_id(store: "Store", given: str) -> str:
     if given.startswith("r"):
         run_id: str = store.run(given)["run_id"]
         return run_id
+    if given.startswith("g"):
+        return str(store.group(given)[0].group_id)
     return store.sweep(given).sweep_id
+
+
+def _show_group(store: "Store", group_id: str, *, as_json: bool) -> None:
+    from loadgen.cli.outcome import show_group
+    from loadgen.report.export import group_document
+
+    sweeps = [(sweep, store.runs(sweep.sweep_id)) for sweep in store.group(group_id)]
+    if as_json:
+        show_json(group_document(sweeps))
+    else:
+        show_group(stdout(), sweeps)
 
 
 def _stopped(sweep: "SweepRow") -> str:

@@ -13,6 +13,8 @@ from loadgen.errors import ExitCode, UsageError
 if TYPE_CHECKING:
     from loadgen.experiments.search import Search
     from loadgen.experiments.spec import SweepSpec
+    from loadgen.experiments.wanted import Part
+    from loadgen.store.repository import Store
 
 _TERMS = ("goodput_ratio", "tolerance_ratio", "repeats", "max_runs")
 
@@ -80,24 +82,47 @@ def search(
     For example: loadgen search --url http://127.0.0.1:8000 --model NAME --concurrency 1:256 --slo ttft_s=0.5,tpot_s=0.05
     --input-tokens 128 --output-tokens 64
     """
-    from loadgen.experiments.search import SearchTerms, search_of
+    from loadgen.experiments.search import Search, SearchTerms, search_of
+    from loadgen.experiments.spec import resolve
+    from loadgen.experiments.sweep_record import sweep_hash
+    from loadgen.experiments.wanted import read_wanted
+    from loadgen.servers.launcher.running import running_server
+    from loadgen.store.repository import Store
 
     terminal = Terminal.of(context, db, quiet, verbose)
-    values = {key: value for key, value in given(context).items() if key not in _TERMS}
-    spec = _spec(values)
-    ends = spec.concurrency or spec.rate
-    assert ends is not None
-    wanted = search_of(spec, SearchTerms(ends[0], ends[1], goodput_ratio, tolerance_ratio, repeats, max_runs))
+    wanted = read_wanted(_values(given(context)))
+
+    def search_on(spec: "SweepSpec") -> Search:
+        if not spec.slo:
+            raise UsageError("--slo is missing; say which limits are to be met, for example --slo ttft_s=0.5")
+        ends = spec.concurrency or spec.rate
+        assert ends is not None
+        return search_of(spec, SearchTerms(ends[0], ends[1], goodput_ratio, tolerance_ratio, repeats, max_runs))
+
+    def part(store: Store | None) -> "Part":
+        if wanted.names_server:
+            return wanted.parts()[0]
+        return wanted.on_running(
+            running_server(),
+            store,
+            takes_grid=False,
+            hash_of=lambda spec, variant: sweep_hash(resolve(spec), variant, search_on(spec)),
+        )
+
     if plan:
-        _plan(terminal, spec, wanted, as_json=as_json)
-    else:
-        _search(terminal, spec, wanted, as_json=as_json, resume=resume)
+        spec = part(None).spec
+        _plan(terminal, spec, search_on(spec), as_json=as_json)
+        return
+    if wanted.names_server:
+        search_on(part(None).spec)  # what is wrong with it, before there is a database
+    with Store.open(terminal.db) as store:
+        chosen = part(store if resume else None)
+        _search(terminal, store, chosen, search_on(chosen.spec), as_json=as_json, resume=resume)
 
 
-def _spec(values: dict[str, object]) -> "SweepSpec":
-    """The spec whose one load has two values, the ends of the search. Raises UsageError."""
-    from loadgen.experiments.specfile import read_spec
-
+def _values(values: dict[str, object]) -> dict[str, object]:
+    """The keys of the spec whose one load has two values, the ends of the search. Raises UsageError."""
+    values = {key: value for key, value in values.items() if key not in _TERMS}
     for key in ("concurrency", "rate"):
         if key in values:
             ends = str(values[key]).split(":")
@@ -109,10 +134,7 @@ def _spec(values: dict[str, object]) -> "SweepSpec":
     for key in ("input_tokens", "output_tokens"):
         if "," in str(values.get(key, "")):
             raise UsageError(f"--{key.replace('_', '-')} takes one value here, not {values[key]}")
-    spec = read_spec(values)
-    if not spec.slo:
-        raise UsageError("--slo is missing; say which limits are to be met, for example --slo ttft_s=0.5")
-    return spec
+    return values
 
 
 def _plan(terminal: Terminal, spec: "SweepSpec", wanted: "Search", *, as_json: bool) -> None:
@@ -133,20 +155,18 @@ def _plan(terminal: Terminal, spec: "SweepSpec", wanted: "Search", *, as_json: b
     )
 
 
-def _search(terminal: Terminal, spec: "SweepSpec", wanted: "Search", *, as_json: bool, resume: bool) -> None:
+def _search(terminal: Terminal, store: "Store", part: "Part", wanted: "Search", *, as_json: bool, resume: bool) -> None:
     from loadgen.cli.outcome import show_sweep
     from loadgen.cli.progress import SweepProgress
     from loadgen.cli.search_result import sentences
     from loadgen.experiments.stop import Stop
     from loadgen.experiments.sweep import run_sweep
     from loadgen.report.export import sweep_document
-    from loadgen.store.repository import Store
 
-    stop = Stop()
-    with Store.open(terminal.db) as store:
-        with SweepProgress(terminal, resume=resume) as progress, interrupts(stop, progress.say):
-            result = run_sweep(spec, store, os.environ, stop, progress, resume=resume, search=wanted)
-        row = store.sweep(result.sweep_id)
+    spec, stop = part.spec, Stop()
+    with SweepProgress(terminal, resume=resume) as progress, interrupts(stop, progress.say):
+        result = run_sweep(spec, store, os.environ, stop, progress, resume=resume, search=wanted, serving=part.serving)
+    row = store.sweep(result.sweep_id)
     documents: list[dict[str, Any]] = list(result.documents)
     said = sentences(wanted, spec)
     if as_json:

@@ -177,18 +177,16 @@ def down(context: typer.Context, quiet: Quiet = False, verbose: Verbose = False)
 
 
 def _launch(profile: str, port: int | None, model: str | None, argument: list[str] | None) -> "Launch":
-    from loadgen.servers.launcher.from_profile import Overrides, launch_of
-    from loadgen.servers.profiles import load_profile
+    from loadgen.servers.launcher.from_profile import Overrides
+    from loadgen.servers.launcher.variant import Variant
 
-    return launch_of(load_profile(profile), Overrides.parse(port, model, argument or ()))
+    return Variant.of(profile, Overrides.parse(port, model, argument or ())).launch()
 
 
 def _start(terminal: Terminal, launch: "Launch", *, keeps_lifeline: bool) -> "Started":
     from loadgen.cli.start_progress import StartProgress
     from loadgen.servers.launcher.start import start
 
-    if not sys.platform.startswith("linux") and launch.kind != "external":
-        raise UsageError("loadgen starts servers on Linux only; start it yourself, and measure it with --url")
     with StartProgress(terminal, launch.profile_name) as progress:
         return start(launch, say=progress.say, keeps_lifeline=keeps_lifeline)
 
@@ -203,9 +201,7 @@ def _say_ready(terminal: Terminal, started: "Started") -> None:
     weights = ", dummy weights" if facts.get("weights") == "dummy" else ""
     took = f" after {facts['startup_s']:.0f} s" if facts.get("startup_s") is not None else ""
     typer.echo(f"{server.profile} answers at {server.url}{took} ({engine}{weights})")
-    terminal.note(
-        f"  loadgen sweep --url {server.url} --model {server.model} --concurrency 1,4,16 --input-tokens 128 --output-tokens 128"
-    )
+    terminal.note("  `loadgen sweep` measures it over its default grid")
 
 
 def _ending(server: "RunningServer") -> str:

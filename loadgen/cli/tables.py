@@ -35,6 +35,7 @@ from loadgen.report.remote import (
     usd_per_million,
     way_line,
 )
+from loadgen.report.served import DUMMY_WEIGHTS, failure_kind, has_dummy_weights, served_line, server_name
 from loadgen.report.server_facts import cached_percent, energy_per_output_token_j
 from loadgen.report.sweep_charts import gap_metric, highest
 from loadgen.store.rows import SweepRow
@@ -125,14 +126,27 @@ def sweep_title(sweep: SweepRow | None, documents: Sequence[Document]) -> Text:
         text.append(" CERTIFICATE NOT VERIFIED ", style="reverse bold red")
         text.append(" ")
     text.append(server["model"], style="bold")
-    version = f" {server['version']}" if server["version"] else ""
-    text.append(f" · {server['name']}{version} · {first['spec']['endpoint']}")
+    text.append(f" · {server_name(server).removesuffix(f', {DUMMY_WEIGHTS}')}")
+    if has_dummy_weights(server):
+        text.append(f", {DUMMY_WEIGHTS}", style="bold yellow")
+    text.append(f" · {first['spec']['endpoint']}")
+    if server.get("profile"):
+        text.append(f" · {server['profile']}")
     text.append(f" · {plural(len(documents), 'run')}")
     if sweep is not None:
         if len(documents) < sweep.planned_runs:
             text.append(f" of {sweep.planned_runs}", style="yellow")
         text.append(f" · {sweep.sweep_id}", style="dim")
     return text
+
+
+def failure_line(sweep: SweepRow) -> Text | None:
+    """Why the sweep's server did not start, and where its log is; None where it did."""
+    failure = sweep.start_failure
+    if failure is None:
+        return None
+    log = f"; its log: {failure['log']}" if failure["log"] else ""
+    return Text(f"✗ {failure_kind(sweep)}: ", style="red").append(f"{failure['sentence']}{log}", style="default")
 
 
 def findings(documents: Sequence[Document]) -> RenderableType | None:
@@ -202,6 +216,8 @@ def run_facts(document: Document) -> RenderableType:
         "load",
         f"{spec['load_label']}, {number(spec['input_tokens'])} → {spec['output_tokens']:,} tokens, seed {spec['seed']}",
     )
+    if served := served_line(document["server"]):
+        table.add_row("server", served + (f"; {DUMMY_WEIGHTS}" if has_dummy_weights(document["server"]) else ""))
     if made_of := Workload.from_json(spec.get("workload", {})).label:
         table.add_row("prompts", made_of)
     others = ", ".join(
@@ -266,6 +282,10 @@ def sweeps_table(sweeps: Sequence[SweepRow], now: datetime) -> RenderableType:
             name.append(" SIMULATED", style="yellow")
         if sweep.imported is not None:
             name.append(" IMPORTED", style="dim")
+        if has_dummy_weights(sweep.server):
+            name.append(f" {DUMMY_WEIGHTS}", style="yellow")
+        if sweep.group_id is not None:
+            name.append(f" of {sweep.group_id}", style="dim")
         verdicts = Text()
         for status, count in (("valid", sweep.valid), ("doubtful", sweep.doubtful), ("invalid", sweep.invalid)):
             if count:
@@ -276,7 +296,9 @@ def sweeps_table(sweeps: Sequence[SweepRow], now: datetime) -> RenderableType:
             ago(sweep.created_at, now),
             name,
             f"{sweep.runs}/{sweep.planned_runs}",
-            Text(sweep.status, style=_STATUS_STYLE[sweep.status]),
+            Text(failure_kind(sweep), style="red")
+            if sweep.start_failure
+            else Text(sweep.status, style=_STATUS_STYLE[sweep.status]),
             verdicts,
         )
     return table

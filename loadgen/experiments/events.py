@@ -1,4 +1,4 @@
-"""What a sweep tells while it runs, for whoever shows it. Plain data; imports `load` and `engine`."""
+"""What a sweep tells while it runs, for whoever shows it. Plain data; imports `load`, `engine` and `servers`."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,6 +6,8 @@ from typing import Any, Literal
 
 from loadgen.engine.driver import Progress
 from loadgen.load.spec import RunSpec
+from loadgen.servers.launcher.failure import StartFailure
+from loadgen.servers.launcher.running import RunningServer
 
 Phase = Literal["preparing", "warming up", "measuring"]
 
@@ -71,5 +73,60 @@ class RunEnded:
     took_s: float  # warm-up and preparation included
 
 
-Event = WayChosen | SweepStarted | NothingToResume | PhaseStarted | PromptsNotFitted | RunProgressed | RunEnded
+@dataclass(frozen=True, slots=True)
+class GroupStarted:
+    """Sweeps over variants of a server begin, or go on; `labels` are the variants'."""
+
+    group_id: str
+    resumed: bool
+    labels: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ServerStarting:
+    """The server of this variant has come to a stage of its start."""
+
+    label: str
+    stage: str
+
+
+@dataclass(frozen=True, slots=True)
+class ServerReady:
+    """It answers; `was_running` when it did before."""
+
+    label: str
+    server: RunningServer
+    was_running: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ServerEnding:
+    """Its runs are over, and it is being ended."""
+
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class ServerNotStarted:
+    """It did not come to answer, which is on record now as the result of this sweep."""
+
+    label: str
+    sweep_id: str
+    failure: StartFailure
+
+
+Event = (
+    GroupStarted
+    | ServerStarting
+    | ServerReady
+    | ServerEnding
+    | ServerNotStarted
+    | WayChosen
+    | SweepStarted
+    | NothingToResume
+    | PhaseStarted
+    | PromptsNotFitted
+    | RunProgressed
+    | RunEnded
+)
 OnEvent = Callable[[Event], None]

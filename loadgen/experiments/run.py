@@ -42,6 +42,7 @@ from loadgen.servers.counting import chunk_counts_to_ask
 from loadgen.servers.endpoint import EndpointFacts, Headers, TokenCounter
 from loadgen.servers.environment import environment
 from loadgen.servers.host_load import HostLoad
+from loadgen.servers.launcher.running import RunningServer
 from loadgen.servers.prefix_cache import reset_prefix_cache
 from loadgen.servers.secrets import redact
 from loadgen.store.rows import ServerSample
@@ -65,6 +66,11 @@ class Bench:
     trace: Trace | None = None
     route: Route = DIRECT
     price: Price | None = None
+    launched: RunningServer | None = None  # where loadgen has started the server
+
+    def server(self, model: str) -> dict[str, Any]:
+        """The run document's `server`."""
+        return server_document(self.facts, model, self.launched)
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,12 +193,17 @@ def measure(bench: Bench, run: RunSpec, position: int, repeat: int) -> MeasuredR
             "load_label": run.load_label,
             "schedule_hash": schedule_hash,
         },
-        "server": bench.facts.to_json(run.model),
+        "server": bench.server(run.model),
         "environment": environment(),
         **summary,
         "verdict": judge(run, summary).to_json(),
     }
     return MeasuredRun(document, recording.records, seen.samples, seen.gpus, recording.failure, recording.refusal)
+
+
+def server_document(facts: EndpointFacts, model: str, launched: RunningServer | None) -> dict[str, Any]:
+    """What a server says of itself, and how it was started where that was loadgen's doing."""
+    return facts.to_json(model) | ({} if launched is None else launched.to_json())
 
 
 def _longest_prompt(run: RunSpec) -> int | None:

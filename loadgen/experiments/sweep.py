@@ -5,34 +5,43 @@ Imports load, engine, servers, store and errors. Whatever goes wrong, the runs t
 
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from loadgen.engine.record import Outcome
 from loadgen.engine.tokenizer import Tokenizer
 from loadgen.engine.workers import Workers
-from loadgen.errors import EngineError, ExitCode, Interrupted, LoadgenError, ServerError, StoreError, UsageError
+from loadgen.errors import EngineError, ExitCode, Interrupted, LoadgenError, ServerError
 from loadgen.experiments.doctor import attached, host_hash
-from loadgen.experiments.events import NothingToResume, OnEvent, RunEnded, SweepStarted, WayChosen
+from loadgen.experiments.events import NothingToResume, OnEvent, RunEnded, ServerNotStarted, SweepStarted, WayChosen
 from loadgen.experiments.ids import new_id
 from loadgen.experiments.limits import check_limits
-from loadgen.experiments.run import Bench, measure
+from loadgen.experiments.run import Bench, measure, server_document
 from loadgen.experiments.search import Search
+from loadgen.experiments.serving import Serving, death_of
 from loadgen.experiments.size import longest
-from loadgen.experiments.spec import SweepSpec, grid_hash, read_dataset_of, resolve
+from loadgen.experiments.spec import SweepSpec, read_dataset_of, resolve
 from loadgen.experiments.stop import Stop
-from loadgen.load.spec import RunSpec, canonical_hash
+from loadgen.experiments.sweep_record import (
+    Entry,
+    check_same_server,
+    close,
+    ended_runs,
+    recorded_failure,
+    sweep_hash,
+)
+from loadgen.experiments.turn import Turn
+from loadgen.load.spec import RunSpec
 from loadgen.load.trace import read_trace
 from loadgen.servers.counting import enquire
-from loadgen.servers.endpoint import EndpointFacts, check_lengths, is_alive, probe
-from loadgen.servers.environment import environment
+from loadgen.servers.endpoint import check_lengths, is_alive, probe
+from loadgen.servers.launcher.failure import StartFailure
+from loadgen.servers.launcher.running import RunningServer
 from loadgen.servers.simulator import SimulatorOptions, SimulatorProcess
 from loadgen.store.claim import claimed
 from loadgen.store.repository import Store
-from loadgen.store.rows import SweepRow, SweepStatus
 
 Chosen = Generator[RunSpec, dict[str, Any], None]  # yields a run, is sent its document
 
@@ -78,8 +87,13 @@ def run_sweep(
     *,
     resume: bool = False,
     search: Search | None = None,
+    serving: Serving | None = None,
+    turn: Turn | None = None,
 ) -> SweepResult:
     """Measure every run of `spec` that is not on record yet, in order; with a `search`, between the two loads of `spec`, the runs that it chooses.
+
+    With `serving`, on a server that loadgen starts; one that does not start is a sweep without runs, and the result's `failure`.
+    With `turn` it is one of a group.
 
     With `resume`, a grid that has no unfinished sweep and a finished one sends nothing: the result is the finished sweep's.
     What stops it before the first run is raised (UsageError, ServerError, StoreError); what stops it later is told by the
@@ -91,18 +105,34 @@ def run_sweep(
         Tokenizer(spec.tokenizer)  # whether there is one, before anything is sent
     dataset = read_dataset_of(spec)
     trace = None if spec.trace is None else read_trace(Path(spec.trace))
-    spec_hash = grid_hash(runs) if search is None else canonical_hash([grid_hash(runs), search.terms.to_json()])
+    variant = None if serving is None else serving.variant
+    group_id = None if turn is None else turn.group_id
+    spec_hash = sweep_hash(runs, variant, search)
     planned_runs = len(runs) if search is None else search.terms.max_runs
     chosen = _in_order(runs) if search is None else search.runs()
-    unfinished = store.resumable(spec_hash) if resume else None
-    if resume and unfinished is None and (finished := store.finished(spec_hash)) is not None:
+    unfinished = store.resumable(spec_hash, group_id) if resume else None
+    if resume and unfinished is None and (finished := store.finished(spec_hash, group_id)) is not None:
         on_event(NothingToResume(finished.sweep_id))
         documents = store.runs(finished.sweep_id)
         if search is not None:  # which learns anew what it found then
             by_hash = {each["spec"]["hash"]: each for each in documents}
             _follow(chosen, lambda run, position: by_hash[run.hash])
-        return SweepResult(finished.sweep_id, finished.planned_runs, tuple(documents), failure=None)
-    with _server(spec) as url, ExitStack() as stack:
+        return SweepResult(finished.sweep_id, finished.planned_runs, tuple(documents), recorded_failure(finished))
+    if unfinished is not None and turn is not None:
+        ended = ended_runs(store, unfinished)
+        if all(run.hash in ended for run in runs if turn.has(run, spec)):  # its server is not needed
+            return SweepResult(unfinished.sweep_id, planned_runs, tuple(ended.values()), failure=None)
+    terms = {} if search is None else {"search": search.terms.to_json()}
+    entry = Entry(spec, terms, spec_hash, planned_runs, variant, turn)
+    with ExitStack() as stack:
+        try:
+            url, launched = stack.enter_context(_server(spec, serving, on_event))
+        except StartFailure as failure:
+            if unfinished is not None or serving is None:
+                raise
+            sweep_id = entry.not_started(store, serving.variant.launch(), failure)
+            on_event(ServerNotStarted(serving.variant.label, sweep_id, failure))
+            return SweepResult(sweep_id, planned_runs, (), failure)
         route = spec.route_to(url, environ)
         on_event(WayChosen(url, None if route.proxy is None else route.proxy.name, route.insecure))
         facts = probe(url, spec.model, headers, route=route)
@@ -114,27 +144,30 @@ def run_sweep(
         check_limits(facts, runs, route)
         told = enquire(facts, spec.model, spec.endpoint, headers, min(60.0, spec.request_timeout_s), route)
         facts = replace(facts, chunk_counts=told.chunk_counts, template_tokens=told.template_tokens)
+        server = server_document(facts, spec.model, launched)
         sweep_id = new_id("s") if unfinished is None else unfinished.sweep_id
-        stack.enter_context(claimed(sweep_id))
-        ended: dict[str, dict[str, Any]] = {}
-        if unfinished is None:
-            terms = {} if search is None else {"search": search.terms.to_json()}
-            _begin(sweep_id, spec, terms, spec_hash, planned_runs, facts, store)
+        if turn is None:
+            stack.enter_context(claimed(sweep_id))
         else:
-            _check_same_server(unfinished, facts)
-            ended = {each["spec"]["hash"]: each for each in store.runs(sweep_id) if has_ended(each)}
+            turn.hold(sweep_id)
+        ended = ended_runs(store, unfinished)
+        if unfinished is None:
+            entry.begin(store, sweep_id, server)
+        else:
+            check_same_server(unfinished, server)
             store.set_sweep_status(sweep_id, "running")
         on_event(
             SweepStarted(
                 sweep_id,
                 unfinished is not None,
-                facts.to_json(spec.model),
+                server,
                 tuple(runs),
                 kept=len(ended),
                 most_runs=None if search is None else planned_runs,
             )
         )
-        failure: LoadgenError | None = None
+        cut_short: LoadgenError | None = None
+        waiting: list[RunSpec] = []  # for a later turn
         try:
             with Workers() as workers:
                 stop.attach(workers)
@@ -152,29 +185,35 @@ def run_sweep(
                         trace,
                         route,
                         spec.price_list,
+                        launched,
                     )
 
                     def document_of(run: RunSpec, position: int) -> dict[str, Any]:
                         if run.hash in ended:
                             return ended[run.hash]
+                        if turn is not None and not turn.has(run, spec):
+                            waiting.append(run)
+                            return {}
                         return _one(bench, store, run, position, planned_runs, repeat=run.seed - spec.seed)
 
                     planned_runs = _follow(chosen, document_of)
                 finally:
                     stop.attach(None)
         except LoadgenError as error:
-            failure = error
+            cut_short = error
         except BaseException as error:
-            _close(store, sweep_id, "interrupted" if isinstance(error, KeyboardInterrupt) else "failed")
+            close(store, sweep_id, "interrupted" if isinstance(error, KeyboardInterrupt) else "failed")
             raise
-        match failure:
+        match cut_short:
+            case None if waiting:
+                pass
             case None:
                 store.set_sweep_status(sweep_id, "finished", planned_runs)
             case Interrupted():
-                _close(store, sweep_id, "interrupted")
+                close(store, sweep_id, "interrupted")
             case _:
-                _close(store, sweep_id, "failed")
-    return SweepResult(sweep_id, planned_runs, tuple(store.runs(sweep_id)), failure)
+                close(store, sweep_id, "failed")
+    return SweepResult(sweep_id, planned_runs, tuple(store.runs(sweep_id)), cut_short)
 
 
 def _in_order(runs: list[RunSpec]) -> Chosen:
@@ -194,25 +233,22 @@ def _follow(chosen: Chosen, document_of: Callable[[RunSpec, int], dict[str, Any]
         return position
 
 
-def has_ended(document: dict[str, Any]) -> bool:
-    """Whether a stored run is a full measurement, which `--resume` keeps: not cut short by the user or the server's death."""
-    return not document["interrupted"] and not document["server_died"]
-
-
 def _one(bench: Bench, store: Store, run: RunSpec, position: int, planned: int, repeat: int) -> dict[str, Any]:
     started_ns = time.monotonic_ns()
     try:
-        measured = measure(bench, run, position, repeat)
+        try:
+            measured = measure(bench, run, position, repeat)
+        except ServerError as error:
+            if is_alive(bench.facts.base_url, bench.headers, route=bench.route):
+                raise
+            raise _death(bench, run, position, planned) from error
         document = measured.document | {"server_died": _server_died(bench, measured.document)}
         store.add_run(bench.sweep_id, document, measured.records, measured.samples, measured.gpus)
     finally:
         bench.stop.keeping = False
     bench.on_event(RunEnded(position, run, document, (time.monotonic_ns() - started_ns) / 1e9))
     if document["server_died"]:
-        raise ServerError(
-            f"the server at {bench.facts.base_url} died during run {position} of {planned} ({run.load_label}); "
-            f"every run that ended is saved: start the server again and repeat the command with --resume"
-        )
+        raise _death(bench, run, position, planned)
     if measured.failure is not None:
         raise EngineError(
             f"run {position} of {planned} was cut short: {measured.failure}; what it had measured is saved"
@@ -233,58 +269,29 @@ def _server_died(bench: Bench, document: dict[str, Any]) -> bool:
     return broken > 0 and not is_alive(bench.facts.base_url, bench.headers, route=bench.route)
 
 
+def _death(bench: Bench, run: RunSpec, position: int, planned: int) -> ServerError:
+    """What is known of the server's end, and how to go on."""
+    launched = bench.launched
+    ended = None if launched is None else death_of(launched)
+    what = f"the server at {bench.facts.base_url} died"
+    if launched is not None and ended is not None:
+        what = f"{launched.profile} {ended.sentence}"
+    next_step = "start the server again and repeat the command with --resume"
+    if launched is not None and launched.log is not None:
+        next_step = f"repeat the command with --resume, which starts it again; its log: {launched.log}"
+    return ServerError(
+        f"{what} during run {position} of {planned} ({run.load_label}); every run that ended is saved: {next_step}"
+    )
+
+
 @contextmanager
-def _server(spec: SweepSpec) -> Iterator[str]:
-    """The base URL to measure; the embedded simulator lives as long as the sweep does."""
-    if not spec.is_simulated:
-        yield spec.url
-        return
-    with SimulatorProcess(_simulated(spec.model)) as simulator:
-        yield simulator.url
-
-
-def _check_same_server(unfinished: SweepRow, facts: EndpointFacts) -> None:
-    """Runs of one sweep are compared with each other, so all of them are of one server. Raises UsageError."""
-    before, now = unfinished.server, facts.to_json(unfinished.server["model"])
-    if all(before[key] == now[key] for key in ("name", "version", "dialect")):
-        return
-    raise UsageError(
-        f"the sweep {unfinished.sweep_id} began on {_described(before)}, and {facts.base_url} is now {_described(now)}: "
-        "start the server that it began on, or begin a new sweep without --resume"
-    )
-
-
-def _described(server: dict[str, Any]) -> str:
-    version = f" {server['version']}" if server["version"] else ""
-    return f"{server['name']}{version} ({server['dialect']} dialect)"
-
-
-def _begin(
-    sweep_id: str,
-    spec: SweepSpec,
-    search_terms: dict[str, Any],
-    spec_hash: str,
-    planned_runs: int,
-    facts: EndpointFacts,
-    store: Store,
-) -> None:
-    """Put a new sweep on record."""
-    store.add_sweep(
-        SweepRow(
-            sweep_id=sweep_id,
-            name=spec.name or f"{spec.model} on {facts.name}",
-            spec=spec.to_json() | search_terms,
-            spec_hash=spec_hash,
-            planned_runs=planned_runs,
-            status="running",
-            simulated=facts.simulated,
-            created_at=datetime.now(UTC).isoformat(),
-            environment=environment(),
-            server=facts.to_json(spec.model),
-        )
-    )
-
-
-def _close(store: Store, sweep_id: str, status: SweepStatus) -> None:
-    with suppress(StoreError):  # the failure that brought us here is the one to tell
-        store.set_sweep_status(sweep_id, status)
+def _server(spec: SweepSpec, serving: Serving | None, on_event: OnEvent) -> Iterator[tuple[str, RunningServer | None]]:
+    """The base URL to measure, and what loadgen has started there. The embedded simulator lives as long as the sweep does."""
+    if serving is not None:
+        with serving.server(on_event) as launched:
+            yield launched.url, launched
+    elif spec.is_simulated:
+        with SimulatorProcess(_simulated(spec.model)) as simulator:
+            yield simulator.url, None
+    else:
+        yield spec.url, None

@@ -297,4 +297,5 @@ class Sweep(Part):
     spec_hash: Line
     server: Server
     environment: Environment
+    group_id: Line | None = None
     runs: list[Run]

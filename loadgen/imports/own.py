@@ -49,6 +49,7 @@ def measured(document: Any) -> tuple[SweepRow, list[Document]]:
         created_at=sweep["created_at"],
         environment=sweep["environment"],
         server=sweep["server"],
+        group_id=sweep.get("group_id"),
     )
     return row, runs
 
@@ -60,6 +61,8 @@ def _whole(document: Any) -> Document:
             return document
         if "run_id" in document and "runs" not in document:
             return _of_one_run(document)
+        if "group_id" in document and "sweeps" in document:
+            raise UsageError("is a group of sweeps: export and import each of its sweeps")
     raise UsageError(f"is JSON, but no result of loadgen: {_EXPECTED}")
 
 

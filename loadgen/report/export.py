@@ -41,17 +41,23 @@ REQUEST_COLUMNS = (
 
 
 def export(store: Store, found_id: str, form: Format, requests: bool = False) -> bytes:
-    """A sweep or a run, by id or unique beginning, as a file's content.
+    """A sweep, a group of them or a run, by id or unique beginning, as a file's content.
 
-    JSON is the run document, or the sweep with its runs; tables have one row a run, with dotted columns. `requests` asks
+    JSON is the run document, the sweep with its runs, or the group with its sweeps; tables have one row a run, with dotted columns. `requests` asks
     for one row a request instead, with its arrivals' stamps relative to t = 0. Raises `NotFoundError`, and `UsageError`
     for Parquet without pyarrow and for the requests of an imported run.
     """
-    sweep, runs = find(store, found_id)
+    if found_id.startswith("g"):
+        sweeps = [(sweep, store.runs(sweep.sweep_id)) for sweep in store.group(found_id)]
+        runs, whole = [run for _, runs in sweeps for run in runs], group_document(sweeps)
+    else:
+        sweep, runs = find(store, found_id)
+        whole = (
+            run_document(store.sweep(runs[0]["sweep_id"]), runs[0]) if sweep is None else sweep_document(sweep, runs)
+        )
     if requests:
         rows = [row for run in runs for row in request_rows(run, _needed_records(store, run))]
         return _write(rows, form, {"schema_version": 1, "requests": rows})
-    whole = run_document(store.sweep(runs[0]["sweep_id"]), runs[0]) if sweep is None else sweep_document(sweep, runs)
     return _write([run_row(run) for run in runs], form, whole)
 
 
@@ -101,6 +107,15 @@ def _needed_records(store: Store, run: Document) -> Records:
             "export it without --requests, or from the database into which it was measured"
         )
     return records
+
+
+def group_document(sweeps: Sequence[tuple[SweepRow, Sequence[Document]]]) -> Document:
+    """A group as one document: its sweeps, each with the documents of its runs."""
+    return {
+        "schema_version": 1,
+        "group_id": sweeps[0][0].group_id,
+        "sweeps": [sweep_document(sweep, runs) for sweep, runs in sweeps],
+    }
 
 
 def run_row(run: Document) -> Row:

@@ -19,6 +19,7 @@ from loadgen.report.points import Document, axes
 from loadgen.report.readable import ago, moment, number, plural
 from loadgen.report.remote import is_unverified
 from loadgen.report.run_charts import run_charts
+from loadgen.report.served import failure_kind, has_dummy_weights, served_line, server_name
 from loadgen.report.sweep_charts import gap_metric, reading_note, sweep_charts
 from loadgen.store.rows import ServerSample, SweepRow
 
@@ -35,7 +36,10 @@ class SweepLine:
     created_ago: str
     progress: str
     status: str
+    start_failure: str  # its kind, where the server did not start
+    group_id: str
     simulated: bool
+    dummy_weights: bool
     imported: str  # from where; empty for what was measured into this database
     valid: int
     doubtful: int
@@ -63,6 +67,10 @@ class SweepPage:
     name: str
     model: str
     server_name: str
+    served: str  # from which profile, where loadgen started the server
+    group_id: str
+    siblings: tuple[tuple[str, str], ...]  # the other sweeps of the group that can be gone to: (id, name)
+    start_failure: str
     url: str
     created: str
     created_ago: str
@@ -70,6 +78,7 @@ class SweepPage:
     status: str
     running: bool
     simulated: bool
+    dummy_weights: bool
     imported: str
     valid: int
     doubtful: int
@@ -100,11 +109,13 @@ class RunPage:
     load_label: str
     model: str
     server_name: str
+    served: str
     url: str
     started: str
     started_ago: str
     status: str
     simulated: bool
+    dummy_weights: bool
     imported: str
     interrupted: bool
     findings: tuple[MergedFinding, ...]
@@ -180,7 +191,10 @@ def sweeps_page(
             created_ago=ago(sweep.created_at, now),
             progress=f"{sweep.runs:,} / {sweep.planned_runs:,}",
             status=sweep.status,
+            start_failure=failure_kind(sweep),
+            group_id=sweep.group_id or "",
             simulated=sweep.simulated,
+            dummy_weights=has_dummy_weights(sweep.server),
             imported=_imported(sweep),
             valid=sweep.valid,
             doubtful=sweep.doubtful,
@@ -192,9 +206,16 @@ def sweeps_page(
 
 
 def sweep_page(
-    sweep: SweepRow, runs: Sequence[Document], now: datetime | None, linked_runs: frozenset[str] | None = None
+    sweep: SweepRow,
+    runs: Sequence[Document],
+    now: datetime | None,
+    linked_runs: frozenset[str] | None = None,
+    siblings: Sequence[SweepRow] = (),
 ) -> SweepPage:
-    """One sweep and the documents of its runs. Without a `now`, moments are absolute: for a page that is kept."""
+    """One sweep and the documents of its runs. Without a `now`, moments are absolute: for a page that is kept.
+
+    `siblings` are the sweeps of its group that can be gone to from there.
+    """
     name = sweep.name or sweep.sweep_id
     return SweepPage(
         title=name,
@@ -202,6 +223,10 @@ def sweep_page(
         name=name,
         model=str(sweep.server.get("model") or ""),
         server_name=server_name(sweep.server),
+        served=served_line(sweep.server),
+        group_id=sweep.group_id or "",
+        siblings=tuple((each.sweep_id, each.name) for each in siblings if each.sweep_id != sweep.sweep_id),
+        start_failure="" if sweep.start_failure is None else str(sweep.start_failure["sentence"]),
         url=str(sweep.server.get("url") or ""),
         created=moment(sweep.created_at),
         created_ago=ago(sweep.created_at, now),
@@ -209,6 +234,7 @@ def sweep_page(
         status=sweep.status,
         running=sweep.status == "running",
         simulated=sweep.simulated,
+        dummy_weights=has_dummy_weights(sweep.server),
         imported=_imported(sweep),
         valid=sweep.valid,
         doubtful=sweep.doubtful,
@@ -257,11 +283,13 @@ def run_page(
         load_label=f"{spec['load_label']} · {number(spec['input_tokens'])} in · {spec['output_tokens']:,} out",
         model=spec["model"],
         server_name=server_name(run["server"]),
+        served=served_line(run["server"]),
         url=run["server"]["url"],
         started=moment(run["started_at"]),
         started_ago=ago(run["started_at"], now),
         status=run["verdict"]["status"],
         simulated=run["simulated"],
+        dummy_weights=has_dummy_weights(run["server"]),
         imported=facts.import_line(run.get("imported")),
         interrupted=run["interrupted"],
         findings=facts.findings([run]),
@@ -290,9 +318,3 @@ def run_page(
 
 def _imported(sweep: SweepRow) -> str:
     return "" if sweep.imported is None else facts.import_line(asdict(sweep.imported))
-
-
-def server_name(server: Document) -> str:
-    """A server's name and version, or what it was reached at."""
-    words = [str(server[key]) for key in ("name", "version") if server.get(key)]
-    return " ".join(words) or str(server.get("url") or "")

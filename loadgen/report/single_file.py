@@ -14,12 +14,17 @@ from loadgen.store.repository import Store
 
 
 def render_report(store: Store, ids: Sequence[str]) -> str:
-    """The sweeps and runs of these ids (or unique beginnings), in this order, sweeps first. Raises `NotFoundError`."""
-    found = [find(store, each) for each in ids]
+    """The sweeps, those of groups, and runs of these ids (or unique beginnings), in this order, sweeps first. Raises `NotFoundError`."""
+    single_ids = [each for given in ids for each in _sweeps_of(store, given)]
+    found = [find(store, each) for each in single_ids]
     single = {run["run_id"]: run for sweep, runs in found if sweep is None for run in runs}
     whole = {sweep.sweep_id: (sweep, runs) for sweep, runs in found if sweep is not None}
     linked = frozenset(single)
-    sweeps = tuple(sweep_page(sweep, runs, None, linked) for sweep, runs in whole.values())
+    rows = [sweep for sweep, _ in whole.values()]
+    sweeps = tuple(
+        sweep_page(sweep, runs, None, linked, [row for row in rows if row.group_id and row.group_id == sweep.group_id])
+        for sweep, runs in whole.values()
+    )
     pages = tuple(
         run_page(run, records_of(store, run), None, run["sweep_id"] in whole, store.samples(run_id), store.gpus(run_id))
         for run_id, run in single.items()
@@ -36,6 +41,11 @@ def render_report(store: Store, ids: Sequence[str]) -> str:
             runs=pages,
         )
     )
+
+
+def _sweeps_of(store: Store, given: str) -> list[str]:
+    """The ids of a group's sweeps; any other id as it is."""
+    return [sweep.sweep_id for sweep in store.group(given)] if given.startswith("g") else [given]
 
 
 def _title(sweeps: Sequence[SweepPage], runs: Sequence[RunPage]) -> str:

@@ -141,18 +141,29 @@ class Store:
             found = _resolve(session, "sweep", tables.Sweep.sweep_id, sweep_id)
         return self._sweep_rows(tables.Sweep.sweep_id == found)[0]
 
-    def resumable(self, spec_hash: str) -> SweepRow | None:
-        """The newest sweep of that resolved spec which did not finish; "running" counts: its process may have been killed.
+    def resumable(self, spec_hash: str, group_id: str | None = None) -> SweepRow | None:
+        """The newest sweep of that resolved spec which did not finish, in that group or in none.
 
         An imported one is never gone on with, here and in `finished`: it was measured elsewhere.
+        "running" counts, since its process may have been killed; a sweep whose server did not start has nothing to go on with.
         """
-        found = self._sweep_rows(_measured_here(spec_hash), tables.Sweep.status != "finished")
-        return found[0] if found else None
+        return self._newest(
+            spec_hash, group_id, tables.Sweep.status != "finished", tables.Sweep.start_failure.is_(None)
+        )
 
-    def finished(self, spec_hash: str) -> SweepRow | None:
-        """The newest sweep of that resolved spec which finished."""
-        found = self._sweep_rows(_measured_here(spec_hash), tables.Sweep.status == "finished")
-        return found[0] if found else None
+    def finished(self, spec_hash: str, group_id: str | None = None) -> SweepRow | None:
+        """The newest sweep of that resolved spec which finished, in that group or in none."""
+        return self._newest(spec_hash, group_id, tables.Sweep.status == "finished")
+
+    def group(self, group_id: str) -> list[SweepRow]:
+        """The sweeps of the group (id or unique beginning), the oldest first. Raises `NotFoundError`.
+
+        Of several attempts at one variant only the latest counts: those before it did not start.
+        """
+        with self._read() as session:
+            found = _resolve(session, "group", tables.Sweep.group_id, group_id)
+        newest = {sweep.spec_hash: sweep for sweep in reversed(self._sweep_rows(tables.Sweep.group_id == found))}
+        return list(newest.values())
 
     def runs(self, sweep_id: str) -> list[dict[str, Any]]:
         """The run documents of the sweep (id or unique beginning), in the order they ran. Reads no request.
@@ -198,6 +209,11 @@ class Store:
             query = select(stored.device, stored.readings).where(stored.run_number == number)
             rows = session.execute(query.order_by(stored.gpu_number)).all()
         return [GpuSeries(device, gpu_columns.decode(readings)) for device, readings in rows]
+
+    def _newest(self, spec_hash: str, group_id: str | None, *conditions: Any) -> SweepRow | None:
+        in_group = tables.Sweep.group_id.is_(None) if group_id is None else tables.Sweep.group_id == group_id
+        found = self._sweep_rows(_measured_here(spec_hash), in_group, *conditions)
+        return found[0] if found else None
 
     def _sweep_rows(self, *conditions: Any) -> list[SweepRow]:
         """The sweeps as they stand: one that is running by the record, and that nobody holds any more, is stopped."""
@@ -265,6 +281,8 @@ def _add_sweep(session: Session, sweep: SweepRow) -> None:
             created_at=sweep.created_at,
             environment_hash=_keep_environment(session, sweep.environment),
             server=sweep.server,
+            group_id=sweep.group_id,
+            start_failure=sweep.start_failure,
             imported=None if sweep.imported is None else asdict(sweep.imported),
         )
     )
@@ -356,6 +374,8 @@ def _sweep_row(
         created_at=sweep.created_at,
         environment=environment,
         server=sweep.server,
+        group_id=sweep.group_id,
+        start_failure=sweep.start_failure,
         imported=None if sweep.imported is None else ImportMark(**sweep.imported),
         runs=runs or 0,
         valid=valid or 0,
@@ -384,9 +404,8 @@ def _resolve(session: Session, kind: str, column: Any, given: str) -> str:
     """The full id for an id or its beginning."""
     if session.scalar(select(column).where(column == given)) is not None:
         return given
-    fitting = list(
-        session.scalars(select(column).where(column.startswith(given, autoescape=True)).order_by(column).limit(4))
-    )
+    beginning = select(column).distinct().where(column.startswith(given, autoescape=True))
+    fitting = list(session.scalars(beginning.order_by(column).limit(4)))
     if len(fitting) == 1:
         return str(fitting[0])
     if not fitting:

@@ -21,7 +21,11 @@ class ImportMark:
 
 @dataclass(frozen=True, slots=True)
 class SweepRow:
-    """One sweep: load points on one server. The last four fields are counted by the store when it reads the sweep."""
+    """One sweep: load points on one server. The last four fields are counted by the store when it reads the sweep.
+
+    Sweeps of one `group_id` were asked for together, one for each variant of the server. `start_failure` says why there is
+    no run: the `kind` of failure, its `sentence` and the `log` (a path or null) of a server that did not start.
+    """
 
     sweep_id: str
     name: str
@@ -33,6 +37,8 @@ class SweepRow:
     created_at: str  # UTC, ISO 8601
     environment: dict[str, Any]
     server: dict[str, Any]
+    group_id: str | None = None
+    start_failure: dict[str, Any] | None = None
     imported: ImportMark | None = None  # None: measured into this database
     runs: int = 0
     valid: int = 0

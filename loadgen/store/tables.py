@@ -42,7 +42,7 @@ class Sweep(Entity):
     """Load points on one server. `status` is the one column of the database that ever changes."""
 
     __tablename__ = "sweep"
-    __table_args__ = (Index(None, "spec_hash"),)
+    __table_args__ = (Index(None, "spec_hash"), Index(None, "group_id"))
 
     sweep_id: Mapped[str] = mapped_column(primary_key=True)
     name: Mapped[str]
@@ -55,6 +55,8 @@ class Sweep(Entity):
     environment_hash: Mapped[str] = mapped_column(ForeignKey("environment.environment_hash"))
     server: Mapped[dict[str, Any]]
     imported: Mapped[dict[str, Any] | None]  # file, sha256, imported_at; NULL: measured into this database
+    group_id: Mapped[str | None]  # of sweeps over variants of a server, that were asked for together
+    start_failure: Mapped[dict[str, Any] | None]  # why the server did not start, where it did not
 
 
 class Run(Entity):

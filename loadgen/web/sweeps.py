@@ -41,4 +41,6 @@ def sweep_json(sweep_id: str, store: Reading) -> Response:
 @router.get("/sweeps/{sweep_id}")
 def sweep(sweep_id: str, store: Reading) -> Response:
     """A sweep's page."""
-    return html(sweep_page(store.sweep(sweep_id), store.runs(sweep_id), datetime.now(UTC)))
+    found = store.sweep(sweep_id)
+    siblings = [] if found.group_id is None else store.group(found.group_id)
+    return html(sweep_page(found, store.runs(sweep_id), datetime.now(UTC), siblings=siblings))

@@ -33,8 +33,9 @@ Cli = Callable[..., Said]
 
 @pytest.fixture(autouse=True)
 def _own_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each test in a directory of its own, with an environment that decides nothing."""
+    """Each test in a directory of its own, with an environment that decides nothing, and where no server is running."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("LOADGEN_STATE_DIR", str(tmp_path / "state"))
     for name in ("LOADGEN_DB", "NO_COLOR", "COLUMNS", "FORCE_COLOR"):
         monkeypatch.delenv(name, raising=False)
 

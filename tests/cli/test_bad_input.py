@@ -27,7 +27,7 @@ TABLE: list[tuple[tuple[str, ...], int, str]] = [
     (("run", *POINT, "--concurrency", "1", "--api-key-env", "NO_SUCH_KEY"), 2, "the environment variable NO_SUCH_KEY"),
     (("run", *POINT, "--concurrency", "1"), 5, "nothing answers at http://127.0.0.1:9: connection refused"),
     (("sweep", *POINT, "--concurrency", ""), 2, "--concurrency must list at least one value"),
-    (("sweep",), 2, "--url is missing"),
+    (("sweep",), 2, "no server is running; start one with `loadgen serve up PROFILE`"),
     (("sweep", "no-such-file.yaml"), 2, "cannot read the spec file no-such-file.yaml: No such file"),
     (("sweep", *POINT, "--concurrency", "1", "--repeats", "0"), 2, "--repeats must be at least 1, not 0"),
     (("walk",), 2, "no such command 'walk'"),

@@ -8,7 +8,8 @@ import pytest
 
 from loadgen.errors import UsageError
 from loadgen.experiments.search import Search, SearchTerms, search_of
-from loadgen.experiments.specfile import read_spec
+from loadgen.experiments.spec import make_spec
+from loadgen.inputs.origin import Origin
 from loadgen.load.spec import ClosedLoop, OpenLoop, RunSpec
 
 Document = dict[str, Any]
@@ -22,7 +23,9 @@ def answered(ratio: float | None, *invalid: str) -> Document:
 def the_search(low: float = 1, high: float = 64, *, rate: bool = False, **terms: Any) -> Search:
     load = {"rate": [low, high]} if rate else {"concurrency": [int(low), int(high)]}
     lengths = {"input_tokens": 8, "output_tokens": 8}
-    spec = read_spec({"url": "http://x", "model": "m", "slo": "ttft_s=0.1", "requests": 100, **lengths, **load})
+    spec = make_spec(
+        {"url": "http://x", "model": "m", "slo": "ttft_s=0.1", "requests": 100, **lengths, **load}, Origin()
+    )
     return search_of(spec, SearchTerms(low, high, **terms))
 
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from loadgen.errors import UsageError
-from loadgen.experiments.spec import resolve
-from loadgen.experiments.specfile import read_spec
+from loadgen.experiments.spec import make_spec, resolve
+from loadgen.experiments.specfile import read_keys
 
 GOOD = """\
 url: http://127.0.0.1:8000/v1
@@ -27,7 +27,7 @@ def path(tmp_path: Path) -> Path:
 
 def test_a_file_is_a_spec(path: Path) -> None:
     path.write_text(GOOD)
-    spec = read_spec({}, path)
+    spec = make_spec(*read_keys({}, path))
     assert spec.url == "http://127.0.0.1:8000"
     assert len(resolve(spec)) == 2 * 2 * 2
     assert spec.slo == {"ttft_s": 0.5}
@@ -35,13 +35,16 @@ def test_a_file_is_a_spec(path: Path) -> None:
 
 def test_flags_win_over_the_file(path: Path) -> None:
     path.write_text(GOOD)
-    assert [run.concurrency for run in resolve(read_spec({"concurrency": "3", "repeats": "1"}, path))] == [3, 3]
+    assert [run.concurrency for run in resolve(make_spec(*read_keys({"concurrency": "3", "repeats": "1"}, path)))] == [
+        3,
+        3,
+    ]
 
 
 def test_a_mistake_in_a_flag_is_not_blamed_on_the_file(path: Path) -> None:
     path.write_text(GOOD)
     with pytest.raises(UsageError, match=r"^--concurrency must be at least 1"):
-        read_spec({"concurrency": "0"}, path)
+        make_spec(*read_keys({"concurrency": "0"}, path))
 
 
 @pytest.mark.parametrize(
@@ -63,16 +66,16 @@ def test_a_mistake_in_a_flag_is_not_blamed_on_the_file(path: Path) -> None:
 def test_mistakes_are_named_with_their_line(path: Path, text: str, sentence: str) -> None:
     path.write_text(text)
     with pytest.raises(UsageError) as caught:
-        read_spec({}, path)
+        make_spec(*read_keys({}, path))
     assert str(caught.value).startswith(sentence)
     assert "\n" not in str(caught.value)
 
 
 def test_a_file_that_cannot_be_read(path: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"cannot read the spec file .*: No such file"):
-        read_spec({}, path)
+        make_spec(*read_keys({}, path))
     with pytest.raises(UsageError, match=r"cannot read the spec file .*: Is a directory"):
-        read_spec({}, tmp_path)
+        make_spec(*read_keys({}, tmp_path))
     path.write_bytes(b"model: \xff\n")
     with pytest.raises(UsageError, match="not text in UTF-8"):
-        read_spec({}, path)
+        make_spec(*read_keys({}, path))

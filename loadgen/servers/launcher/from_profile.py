@@ -1,5 +1,6 @@
 """From a profile, and what the command line says otherwise, to a launch."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -14,7 +15,8 @@ from loadgen.servers.profiles.command import arguments, argv, environment
 from loadgen.servers.profiles.releases import fits
 from loadgen.servers.profiles.schema import ServerProfile
 
-_OURS = {"host": "the profile's host", "port": "--port", "served-model-name": "the profile's served_model_name"}
+OURS = {"host": "the profile's host", "port": "--port", "served-model-name": "the profile's served_model_name"}
+"""Arguments that are not to be overridden, and what says them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +33,26 @@ class Overrides:
         return cls(port, model, dict(_argument(text) for text in arguments))
 
     def to_json(self) -> dict[str, Any]:
-        """Only what is changed."""
-        changed = {"port": self.port, "model": self.model, "arguments": dict(self.arguments) or None}
+        """Only what is changed, keys and tokens hidden."""
+        arguments = {name: HIDDEN if is_secret(name) else value for name, value in self.arguments.items()}
+        changed = {"port": self.port, "model": self.model, "arguments": arguments or None}
         return {name: value for name, value in changed.items() if value is not None}
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> "Overrides":
+        """The inverse of `to_json`, but for what that hides."""
+        return cls(document.get("port"), document.get("model"), document.get("arguments") or {})
+
+    @property
+    def label(self) -> str:
+        """To stand behind the profile's name: ` with max-num-seqs 64 without enforce-eager`; empty where nothing is changed."""
+        changed = self.to_json()
+        given = dict(changed.pop("arguments", {}))
+        set_to = ", ".join(
+            f"{name} {_shown(value)}" for name, value in {**changed, **given}.items() if value is not None
+        )
+        gone = ", ".join(name for name, value in given.items() if value is None)
+        return (f" with {set_to}" if set_to else "") + (f" without {gone}" if gone else "")
 
 
 def launch_of(profile: ServerProfile, overrides: Overrides | None = None) -> Launch:
@@ -133,13 +152,18 @@ def _resolved(profile: ServerProfile, overrides: Overrides, found: str | None) -
     }
 
 
+def _shown(value: object) -> str:
+    """A value as a flag would have it."""
+    return value if isinstance(value, str) else json.dumps(value)
+
+
 def _argument(text: str) -> tuple[str, Any]:
     name, equals, value = text.removeprefix("--").partition("=")
     name = name.strip()
     if not equals or not name:
         raise UsageError(f"--argument '{text}' is not KEY=VALUE; write it like --argument max-model-len=2048")
-    if name in _OURS:
-        raise UsageError(f"--argument {name} is not the server's to choose; use {_OURS[name]}")
+    if name in OURS:
+        raise UsageError(f"--argument {name} is not the server's to choose; use {OURS[name]}")
     try:
         read = yaml.safe_load(value)
     except yaml.YAMLError:

@@ -21,7 +21,18 @@ _ACCOUNTS = {
 def launch_record(
     launch: Launch, answered: EndpointFacts, log: str, started_at: str, startup_s: float
 ) -> dict[str, Any]:
-    """`arguments` and what else the profile resolves to come from `launch.resolved`; keys and tokens are hidden throughout."""
+    """All that is known of a server that has answered; keys and tokens are hidden throughout."""
+    return launch_facts(launch) | {
+        "engine": answered.name,
+        "engine_version": answered.version,
+        "started_at": started_at,
+        "startup_s": round(startup_s, 3) if launch.kind != "external" else None,
+        "engine_says": engine_says(log),
+    }
+
+
+def launch_facts(launch: Launch) -> dict[str, Any]:
+    """What is known whether or not the server comes to answer. `arguments` and what else the profile resolves to come from `launch.resolved`."""
     is_local = launch.kind != "external"
     identity = model_identity(launch.model_source, launch.revision) if is_local else {}
     seen = seen_by(launch.environment, gpus()) if is_local and launch.gpus else []
@@ -30,17 +41,12 @@ def launch_record(
         "kind": launch.kind,
         "argv": shown_words(launch.argv),
         "environment": launch.shown_environment,
-        "engine": answered.name,
-        "engine_version": answered.version,
         "gpus": [{"name": gpu.name, "memory_bytes": gpu.memory_bytes, "driver": gpu.driver} for gpu in seen],
         "model_source": launch.model_source,
         **identity,
         "weights": launch.weights if is_local else None,
-        "started_at": started_at,
-        "startup_s": round(startup_s, 3) if is_local else None,
         "endpoint": launch.endpoint,
         "api_key_env": launch.api_key_env,
-        "engine_says": engine_says(log),
     }
 
 

@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -46,6 +47,8 @@ def start(launch: Launch, *, say: Say, keeps_lifeline: bool = False, folder: Pat
     with the reason, and UsageError while another server is running. However this call ends, Ctrl-C and `kill -9` included,
     either the server answers or nothing of it is left.
     """
+    if not sys.platform.startswith("linux") and launch.kind != "external":
+        raise UsageError("loadgen starts servers on Linux only; start it yourself, and measure it with --url")
     folder = folder or state_folder()
     with _starting(folder):
         running = _running(launch, folder)

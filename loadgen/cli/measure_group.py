@@ -1,0 +1,49 @@
+"""`loadgen sweep` over several variants of a server: what came of each to the terminal, and of all of them to the shell."""
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import typer
+
+from loadgen.cli.measure import interrupts
+from loadgen.cli.outcome import show_group
+from loadgen.cli.progress import SweepProgress
+from loadgen.cli.terminal import Terminal, show_json, stdout
+from loadgen.errors import ExitCode
+from loadgen.experiments.group import run_group
+from loadgen.experiments.stop import Stop
+from loadgen.report.export import group_document
+
+if TYPE_CHECKING:
+    from loadgen.experiments.wanted import Part
+    from loadgen.store.repository import Store
+
+
+def measure_group(
+    terminal: Terminal, store: "Store", parts: "Sequence[Part]", *, as_json: bool, interleave: bool, resume: bool
+) -> None:
+    """Run the group, show it, and end with its exit code."""
+    stop = Stop()
+    with SweepProgress(terminal, resume=resume) as progress, interrupts(stop, progress.say):
+        result = run_group(parts, store, os.environ, stop, progress, interleave=interleave, resume=resume)
+    on_record = any(sweep.group_id == result.group_id for sweep in store.sweeps())
+    if on_record:
+        sweeps = [(sweep, store.runs(sweep.sweep_id)) for sweep in store.group(result.group_id)]
+        if as_json:
+            show_json(group_document(sweeps))
+        else:
+            show_group(stdout(), sweeps)
+    for failed in result.failures:
+        said = str(failed.error)
+        named = said if said.startswith(f"{failed.label} ") else f"{failed.label}: {said}"
+        sys.stderr.write(f"loadgen: {named}\n")
+    if result.stopped_by is not None:
+        raise result.stopped_by
+    if on_record and not as_json:
+        flag = terminal.db_flag
+        terminal.note(f"saved as {result.group_id}; set beside each other by 'loadgen compare {result.group_id}{flag}'")
+        terminal.note(f"or write one page with 'loadgen report {result.group_id}{flag} -o report.html'")
+    if result.exit_code is not ExitCode.OK:
+        raise typer.Exit(result.exit_code)

@@ -1,0 +1,159 @@
+"""A group: the same sweep over several variants of a server, each started for it; one stored sweep a variant.
+
+Imports store, servers, errors and its neighbours. One variant that fails does not cost the others; whatever goes wrong, the
+runs that ended are in the store, and no server is left.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+
+from loadgen.errors import EngineError, ExitCode, Interrupted, LoadgenError, StoreError, UsageError
+from loadgen.experiments.events import GroupStarted, OnEvent
+from loadgen.experiments.ids import new_id
+from loadgen.experiments.spec import resolve
+from loadgen.experiments.stop import Stop
+from loadgen.experiments.sweep import SweepResult, run_sweep
+from loadgen.experiments.sweep_record import close, sweep_hash
+from loadgen.experiments.turn import Turn
+from loadgen.experiments.wanted import Part
+from loadgen.load.spec import canonical_hash
+from loadgen.servers.launcher.failure import StartFailure
+from loadgen.servers.launcher.running import running_server
+from loadgen.servers.launcher.variant import Variant
+from loadgen.store.claim import claimed
+from loadgen.store.repository import Store
+
+_STOPS = (Interrupted, StoreError, EngineError)  # what is no variant's own affair
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """What kept a variant from its last run."""
+
+    label: str
+    error: LoadgenError
+
+
+@dataclass(frozen=True, slots=True)
+class GroupResult:
+    """What became of a group. `failures` are those of single variants, `stopped_by` is what ended the whole."""
+
+    group_id: str
+    sweeps: tuple[SweepResult, ...]
+    failures: tuple[Failed, ...]
+    stopped_by: LoadgenError | None
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """What the shell is told. A server that is too large for its memory is a result, unless nothing was measured at all."""
+        if self.stopped_by is not None:
+            return self.stopped_by.exit_code
+        for failed in self.failures:
+            if not (isinstance(failed.error, StartFailure) and failed.error.kind.is_memory):
+                return failed.error.exit_code
+        if not any(sweep.documents for sweep in self.sweeps):
+            return ExitCode.SERVER_FAILED
+        verdicts = {document["verdict"]["status"] for sweep in self.sweeps for document in sweep.documents}
+        return ExitCode.INVALID_RUN if "invalid" in verdicts else ExitCode.OK
+
+
+def run_group(
+    parts: Sequence[Part],
+    store: Store,
+    environ: Mapping[str, str],
+    stop: Stop,
+    on_event: OnEvent,
+    *,
+    interleave: bool = False,
+    resume: bool = False,
+) -> GroupResult:
+    """Measure each part on its own server, all of a part in one start, or with `interleave` one repeat of each in turn.
+
+    With `resume`, the newest group of the same parts is gone on with, and only the servers that it still needs are started.
+    Raises UsageError while a server is running, which none of these could be started beside.
+    """
+    hashes = [sweep_hash(resolve(part.spec), _variant(part)) for part in parts]
+    group_hash = canonical_hash([*hashes, interleave])
+    found = _began(store, group_hash) if resume else None
+    running = running_server()
+    if running is not None and not (found and all(store.finished(each, found) for each in hashes)):
+        raise UsageError(
+            f"{running.profile} is running at {running.url}, and each server of a group is started anew: "
+            "end it first with `loadgen serve down`"
+        )
+    group_id = found or new_id("g")
+    on_event(GroupStarted(group_id, found is not None, tuple(_variant(part).label for part in parts)))
+    results: dict[int, SweepResult] = {}
+    failures: dict[int, LoadgenError] = {}
+    stopped_by: LoadgenError | None = None
+    with _Claims(store) as claims:
+        for at, repeats in _turns(parts, interleave):
+            if at in failures:
+                continue
+            terms = {"hash": group_hash, "position": at, "variants": len(parts), "interleave": interleave}
+            turn = Turn(group_id, terms, claims.hold, repeats)
+            again = resume or at in results
+            try:
+                results[at] = run_sweep(
+                    *(parts[at].spec, store, environ, stop, on_event),
+                    resume=again,
+                    serving=parts[at].serving,
+                    turn=turn,
+                )
+                failure = results[at].failure
+            except LoadgenError as error:
+                failure = error
+            except KeyboardInterrupt:
+                label = _variant(parts[at]).label
+                failure = Interrupted(
+                    f"interrupted while the server of {label} was starting or ending; what ended is saved: repeat the command with --resume to go on"
+                )
+            if isinstance(failure, _STOPS):
+                stopped_by = failure
+                break
+            if failure is not None:
+                failures[at] = failure
+    failed = tuple(Failed(_variant(parts[at]).label, error) for at, error in failures.items())
+    return GroupResult(group_id, tuple(results.values()), failed, stopped_by)
+
+
+def _turns(parts: Sequence[Part], interleave: bool) -> Iterator[tuple[int, frozenset[int] | None]]:
+    """Which part comes to its turn, and for which of its repeats: a, b, or interleaved a, b, a, b."""
+    if not interleave:
+        yield from ((at, None) for at in range(len(parts)))
+        return
+    for repeat in range(max(part.spec.repeats for part in parts)):
+        yield from ((at, frozenset({repeat})) for at, part in enumerate(parts) if repeat < part.spec.repeats)
+
+
+def _variant(part: Part) -> Variant:
+    assert part.serving is not None, "a part of a group runs on a profile"
+    return part.serving.variant
+
+
+def _began(store: Store, group_hash: str) -> str | None:
+    """The newest group on record of that hash."""
+    ours = (sweep for sweep in store.sweeps() if sweep.imported is None)
+    return next((sweep.group_id for sweep in ours if sweep.spec.get("group", {}).get("hash") == group_hash), None)
+
+
+class _Claims(ExitStack):
+    """Holds the sweeps of a group, also while their servers are down; those that are not done at the end are interrupted."""
+
+    def __init__(self, store: Store) -> None:
+        super().__init__()
+        self._store = store
+        self._held: list[str] = []
+
+    def hold(self, sweep_id: str) -> None:
+        """Claim a sweep, once. Raises UsageError when another process holds it."""
+        if sweep_id not in self._held:
+            self.enter_context(claimed(sweep_id))
+            self._held.append(sweep_id)
+            self.callback(self._leave, sweep_id)
+
+    def _leave(self, sweep_id: str) -> None:
+        with suppress(StoreError):
+            if self._store.sweep(sweep_id).status == "running":
+                close(self._store, sweep_id, "interrupted")

@@ -1,0 +1,77 @@
+"""The server that a sweep runs on, where loadgen starts it: taken as it runs, or started for the sweep and ended with it.
+
+Imports `servers` and `events`. What a sweep has started is gone when it ends, however it ends: the server's supervisor sees
+to that even when this process is killed.
+"""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from loadgen.errors import UsageError
+from loadgen.experiments.events import OnEvent, ServerEnding, ServerReady, ServerStarting
+from loadgen.servers.launcher.place import state_folder
+from loadgen.servers.launcher.running import RunningServer, running_server, standing
+from loadgen.servers.launcher.start import start
+from loadgen.servers.launcher.state import Ended, read_state
+from loadgen.servers.launcher.stop import stop
+from loadgen.servers.launcher.variant import Variant
+
+_NOTICED_WITHIN_S = 3.0  # a supervisor notes the death of its server at once, and then clears up what is left of it
+_LOOK_AGAIN_S = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """What a sweep runs on. `takes_running`: nobody named the profile, so that a server of this variant is measured as it runs."""
+
+    variant: Variant
+    takes_running: bool = False
+
+    @contextmanager
+    def server(self, on_event: OnEvent) -> Iterator[RunningServer]:
+        """The server, answering. It is ended with the block if it was started here.
+
+        Raises StartFailure, and UsageError while another server is running.
+        """
+        running = running_server()
+        if running is not None and self.takes_running and self.variant.is_of(running):
+            yield running
+            return
+        name = self.variant.label
+        if self.variant.has_secrets:
+            raise UsageError(
+                f"{self.variant.name} was started with a key or token, which is not on record: start it again with `loadgen serve up`"
+            )
+        _clear_away(self.variant)
+        launch = self.variant.launch()
+        started = start(launch, say=lambda stage: on_event(ServerStarting(name, stage)), keeps_lifeline=True)
+        on_event(ServerReady(name, started.server, started.was_running))
+        try:
+            yield started.server
+        finally:
+            if started.supervised is not None:
+                on_event(ServerEnding(name))
+                started.supervised.let_go()
+            elif not started.was_running:  # somebody else's, which was recorded as the running one
+                stop()
+
+
+def death_of(server: RunningServer) -> Ended | None:
+    """How a server that answers no more ended; None where its supervisor did not see an end."""
+    deadline_s = time.monotonic() + _NOTICED_WITHIN_S
+    while True:
+        state = read_state(state_folder())
+        if state is None or state.started_at != server.started_at:
+            return None
+        if state.ended is not None or time.monotonic() > deadline_s:
+            return state.ended
+        time.sleep(_LOOK_AGAIN_S)
+
+
+def _clear_away(variant: Variant) -> None:
+    """What is left of a server of this profile that died."""
+    state = read_state(state_folder())
+    if state is not None and state.profile == variant.name and standing(state) == "broken":
+        stop()

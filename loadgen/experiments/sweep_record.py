@@ -1,0 +1,156 @@
+"""A sweep as the store has it: by what it is recognised, how it is put on record, and whether a server is the one it began on.
+
+Imports load, servers, store and errors.
+"""
+
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from loadgen.errors import StoreError, UsageError
+from loadgen.experiments.ids import new_id
+from loadgen.experiments.search import Search
+from loadgen.experiments.spec import SweepSpec, grid_hash
+from loadgen.experiments.turn import Turn
+from loadgen.load.spec import RunSpec, canonical_hash
+from loadgen.servers.environment import environment
+from loadgen.servers.launcher.failure import FailureKind, StartFailure
+from loadgen.servers.launcher.launch import Launch
+from loadgen.servers.launcher.provenance import launch_facts
+from loadgen.servers.launcher.variant import Variant
+from loadgen.store.repository import Store
+from loadgen.store.rows import SweepRow, SweepStatus
+
+
+def sweep_hash(runs: Sequence[RunSpec], variant: Variant | None = None, search: Search | None = None) -> str:
+    """What a sweep is recognised by when it is resumed: its runs, the variant of the server, and what is searched."""
+    terms = [*([] if search is None else [search.terms.to_json()]), *([] if variant is None else [variant.identity])]
+    return canonical_hash([grid_hash(runs), *terms]) if terms else grid_hash(runs)
+
+
+def recorded_failure(sweep: SweepRow) -> StartFailure | None:
+    """Why the server of a stored sweep did not start, where it did not."""
+    failure = sweep.start_failure
+    if failure is None:
+        return None
+    log = None if failure["log"] is None else Path(failure["log"])
+    return StartFailure(FailureKind(failure["kind"]), failure["sentence"], log)
+
+
+def ended_runs(store: Store, sweep: SweepRow | None) -> dict[str, dict[str, Any]]:
+    """The documents of the full measurements of a sweep, by the hashes of their specs."""
+    documents = [] if sweep is None else store.runs(sweep.sweep_id)
+    return {each["spec"]["hash"]: each for each in documents if has_ended(each)}
+
+
+def has_ended(document: dict[str, Any]) -> bool:
+    """Whether a stored run is a full measurement, which `--resume` keeps: not cut short by the user or the server's death."""
+    return not document["interrupted"] and not document["server_died"]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A sweep that is to be put on record. `search_terms` are empty for a grid."""
+
+    spec: SweepSpec
+    search_terms: dict[str, Any]
+    spec_hash: str
+    planned_runs: int
+    variant: Variant | None
+    turn: Turn | None
+
+    def begin(self, store: Store, sweep_id: str, server: dict[str, Any]) -> None:
+        """Put it on record, on a server that has answered."""
+        self._add(store, sweep_id, server, "running", None)
+
+    def not_started(self, store: Store, launch: Launch, failure: StartFailure) -> str:
+        """Put it on record as one without runs, whose server did not come to answer. Answers its id.
+
+        For want of memory, that is its result, and it is finished.
+        """
+        sweep_id = new_id("s")
+        server = _unanswered(launch, self.spec.model)
+        self._add(store, sweep_id, server, "finished" if failure.kind.is_memory else "failed", failure)
+        return sweep_id
+
+    def _add(
+        self, store: Store, sweep_id: str, server: dict[str, Any], status: SweepStatus, failure: StartFailure | None
+    ) -> None:
+        label = f"{self.spec.model} on {server['name']}" if self.variant is None else self.variant.label
+        terms = self.search_terms | ({} if self.variant is None else self.variant.to_json())
+        store.add_sweep(
+            SweepRow(
+                sweep_id=sweep_id,
+                name=": ".join([self.spec.name, label] if self.turn and self.spec.name else [self.spec.name or label]),
+                spec=self.spec.to_json() | terms | ({} if self.turn is None else {"group": self.turn.terms}),
+                spec_hash=self.spec_hash,
+                planned_runs=self.planned_runs,
+                status=status,
+                simulated=server["simulated"],
+                created_at=datetime.now(UTC).isoformat(),
+                environment=environment(),
+                server=server,
+                group_id=None if self.turn is None else self.turn.group_id,
+                start_failure=None if failure is None else _failure_document(failure),
+            )
+        )
+
+
+def _failure_document(failure: StartFailure) -> dict[str, Any]:
+    log = None if failure.log_path is None else str(failure.log_path)
+    return {"kind": str(failure.kind), "sentence": failure.sentence, "log": log}
+
+
+def _unanswered(launch: Launch, model: str) -> dict[str, Any]:
+    """The `server` of a sweep without runs: what was to be started, and null for what only an answer tells."""
+    return {
+        "url": launch.url,
+        "model": model,
+        "dialect": None,
+        "name": launch.engine,
+        "version": launch.resolved.get("installed_release"),
+        "simulated": launch.kind == "simulator",
+        "max_model_len": None,
+        "chunk_counts": [],
+        "profile": launch.profile_name,
+        "launch": launch_facts(launch),
+    }
+
+
+def check_same_server(unfinished: SweepRow, now: dict[str, Any]) -> None:
+    """Runs of one sweep are compared with each other, so all of them are of one server. Raises UsageError."""
+    before = unfinished.server
+    if any(before[key] != now[key] for key in ("name", "version", "dialect")):
+        raise UsageError(
+            f"the sweep {unfinished.sweep_id} began on {_described(before)}, and {now['url']} is now {_described(now)}: "
+            "start the server that it began on, or begin a new sweep without --resume"
+        )
+    then_started, now_started = _command(before), _command(now)
+    if then_started is not None and now_started is not None and then_started != now_started:
+        gone = " ".join(word for word in then_started if word not in now_started) or "nothing"
+        new = " ".join(word for word in now_started if word not in then_started) or "nothing"
+        raise UsageError(
+            f"the sweep {unfinished.sweep_id} began on {before['profile']} started in another way ({gone} in place of {new}): "
+            "start it as it was, or begin a new sweep without --resume"
+        )
+
+
+def _command(server: dict[str, Any]) -> list[str] | None:
+    """How the server was started; None where loadgen did not."""
+    launch = server.get("launch")
+    if launch is None:
+        return None
+    return [*launch["argv"], *(f"{name}={value}" for name, value in launch["environment"].items())]
+
+
+def _described(server: dict[str, Any]) -> str:
+    version = f" {server['version']}" if server["version"] else ""
+    return f"{server['name']}{version} ({server['dialect']} dialect)"
+
+
+def close(store: Store, sweep_id: str, status: SweepStatus) -> None:
+    with suppress(StoreError):  # the failure that brought us here is the one to tell
+        store.set_sweep_status(sweep_id, status)

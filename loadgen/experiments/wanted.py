@@ -1,0 +1,206 @@
+"""What a command wants measured, and on which servers: at a URL, on profiles that are named, or on the server that is running.
+
+Imports `inputs`, `servers`, `store`, `errors` and its neighbours. Starts nothing.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from itertools import product
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from loadgen.errors import UsageError
+from loadgen.experiments.profile_sweep import sweep_on
+from loadgen.experiments.serving import Serving
+from loadgen.experiments.spec import SweepSpec, make_spec, resolve
+from loadgen.experiments.specfile import SERVERS, read_keys
+from loadgen.experiments.sweep_record import sweep_hash
+from loadgen.inputs.origin import Origin
+from loadgen.servers.launcher.from_profile import OURS, Overrides
+from loadgen.servers.launcher.running import RunningServer
+from loadgen.servers.launcher.variant import Variant
+from loadgen.servers.profiles.schema import Argument, FlagName
+from loadgen.store.repository import Store
+
+_NO_SERVER = (
+    "no server is running; start one with `loadgen serve up PROFILE`, or say with --url where yours is "
+    "(--url simulator tries loadgen out)"
+)
+
+HashOf = Callable[[SweepSpec, Variant], str]
+"""By what a sweep is recognised."""
+
+
+def _names(value: object) -> object:
+    """`a,b` or a list of names, as a list."""
+    return [part.strip() for part in value.split(",")] if isinstance(value, str) else value
+
+
+def _values(value: object) -> object:
+    """One value of an argument, as the list of its values."""
+    return value if isinstance(value, list) else [value]
+
+
+class _Matrix(BaseModel):
+    """Every profile with every combination of arguments."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    profile: Annotated[list[str], BeforeValidator(_names), Field(min_length=1)]
+    arguments: dict[FlagName, Annotated[list[Argument | None], BeforeValidator(_values), Field(min_length=1)]] = Field(
+        default_factory=dict
+    )
+
+
+class _Servers(BaseModel):
+    """The keys that stand beside those of a spec."""
+
+    profile: Annotated[list[str] | None, BeforeValidator(_names)] = None
+    matrix: _Matrix | None = None
+    interleave: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One sweep of those that are wanted. `serving` None: the server is at the spec's URL."""
+
+    spec: SweepSpec
+    serving: Serving | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """`values` by keys of a spec, and where each came from. `variants` None: no profile is named, and perhaps a URL."""
+
+    values: Mapping[str, object]
+    origin: Origin
+    variants: tuple[Variant, ...] | None
+    interleave: bool
+
+    @property
+    def names_server(self) -> bool:
+        """Whether it says where to measure; else that is where a server is running."""
+        return self.variants is not None or "url" in self.values
+
+    @property
+    def is_group(self) -> bool:
+        """Whether there is more than one server, or one is started more than once."""
+        return self.interleave or (self.variants is not None and len(self.variants) > 1)
+
+    def parts(self) -> tuple[Part, ...]:
+        """One sweep for each profile that is named, or the one at the URL. Raises UsageError."""
+        if self.variants is None:
+            return (Part(make_spec(self.values, self.origin)),)
+        parts = tuple(Part(self.on(variant), Serving(variant)) for variant in self.variants)
+        if self.interleave and all(part.spec.repeats < 2 for part in parts):
+            raise UsageError(
+                f"{self.origin.name('interleave')} needs --repeats of 2 or more, between which servers are started anew"
+            )
+        return parts
+
+    def on(self, variant: Variant, *, takes_grid: bool = True) -> SweepSpec:
+        """What is wanted, on a variant of a server. Raises UsageError."""
+        return sweep_on(variant.file, variant.url, self.values, self.origin, takes_grid=takes_grid)
+
+    def on_running(
+        self,
+        server: RunningServer | None,
+        store: Store | None = None,
+        *,
+        takes_grid: bool = True,
+        hash_of: HashOf | None = None,
+    ) -> Part:
+        """What is wanted, on the server that is running, or where a `store` is given, to go on in, on the server that a sweep of it began on.
+
+        Raises UsageError when there is no such server, and when a sweep began on another than is running.
+        """
+        hash_of = hash_of or _grid_hash
+        part = None
+        if server is not None:
+            variant = Variant.of_running(server)
+            part = Part(self.on(variant, takes_grid=takes_grid), Serving(variant, takes_running=True))
+            spec_hash = hash_of(part.spec, variant)
+            if store is None or store.resumable(spec_hash) or store.finished(spec_hash):
+                return part
+        began = None if store is None else self._began(store, takes_grid, hash_of)
+        if began is None:
+            if part is None:
+                raise UsageError(_NO_SERVER)
+            return part
+        sweep_id, elsewhere = began
+        if server is not None:
+            assert elsewhere.serving is not None
+            raise UsageError(
+                f"the sweep {sweep_id} began on {elsewhere.serving.variant.label}, and {server.profile} is running: "
+                "end it with `loadgen serve down`, or begin a new sweep without --resume"
+            )
+        return elsewhere
+
+    def _began(self, store: Store, takes_grid: bool, hash_of: HashOf) -> tuple[str, Part] | None:
+        """The newest sweep that began with what is wanted here on a profile, and what goes on with it."""
+        for sweep in store.sweeps():
+            is_of_group, has_no_run = sweep.group_id is not None, sweep.start_failure is not None
+            if "profile" not in sweep.spec or is_of_group or has_no_run or sweep.imported is not None:
+                continue
+            try:
+                variant = Variant.from_json(sweep.spec)
+                part = Part(self.on(variant, takes_grid=takes_grid), Serving(variant, takes_running=True))
+                is_it = hash_of(part.spec, variant) == sweep.spec_hash
+            except UsageError:  # its profile is gone, or has another grid by now
+                continue
+            if is_it:
+                return sweep.sweep_id, part
+        return None
+
+
+def read_wanted(flags: Mapping[str, object], path: Path | None = None) -> Wanted:
+    """What flags and, where they are silent, a file want. Raises UsageError."""
+    values, origin = read_keys(flags, path)
+    for key in values.keys() - SweepSpec.model_fields.keys() - _Servers.model_fields.keys():
+        if near := get_close_matches(key, _Servers.model_fields, n=1):
+            raise UsageError(f"unknown key {origin.name(key)}; did you mean '{near[0]}'?")
+    named = [key for key in SERVERS if key in values]
+    if len(named) > 1:
+        raise UsageError(f"{origin.name(named[0])} and {origin.name(named[1])} exclude each other; give one of them")
+    ours = {key: values.pop(key) for key in _Servers.model_fields if key in values}
+    servers = origin.validated(_Servers, ours)
+    variants = _variants(servers, origin)
+    if servers.interleave and variants is None:
+        raise UsageError(f"{origin.name('interleave')} needs --profile, whose server is started anew for each repeat")
+    return Wanted(values, origin, variants, servers.interleave)
+
+
+def _variants(servers: _Servers, origin: Origin) -> tuple[Variant, ...] | None:
+    if servers.profile is not None:
+        return _once([Variant.of(name) for name in servers.profile], origin.name("profile"))
+    if servers.matrix is None:
+        return None
+    arguments = servers.matrix.arguments
+    for flag in arguments:
+        if flag in OURS:
+            raise UsageError(
+                f"{origin.name(f'matrix.arguments.{flag}')} is a key of the profile itself; make a profile for each"
+            )
+    return _once(
+        [
+            Variant.of(name, Overrides(arguments=dict(zip(arguments, values, strict=True))))
+            for name in servers.matrix.profile
+            for values in product(*arguments.values())
+        ],
+        origin.name("matrix"),
+    )
+
+
+def _once(variants: list[Variant], where: str) -> tuple[Variant, ...]:
+    labels = [variant.label for variant in variants]
+    twice = next((label for label in labels if labels.count(label) > 1), None)
+    if twice is not None:
+        raise UsageError(f"{where} lists {twice} twice")
+    return tuple(variants)
+
+
+def _grid_hash(spec: SweepSpec, variant: Variant) -> str:
+    return sweep_hash(resolve(spec), variant)

@@ -1,0 +1,47 @@
+"""The server of a run document in words: what it is, from which profile, started how. Imports store and the rest of report."""
+
+from typing import Any
+
+from loadgen.report.readable import plural
+from loadgen.store.rows import SweepRow
+
+Server = dict[str, Any]
+
+DUMMY_WEIGHTS = "dummy weights"
+"""Made up by the engine, of the right shapes: what is routed, said and accepted means nothing."""
+
+
+def has_dummy_weights(server: Server) -> bool:
+    """Whether the weights were made up."""
+    return (server.get("launch") or {}).get("weights") == "dummy"
+
+
+def server_name(server: Server) -> str:
+    """A server's name and version, or what it was reached at; that its weights were made up, where they were."""
+    words = [str(server[key]) for key in ("name", "version") if server.get(key)]
+    name = " ".join(words) or str(server.get("url") or "")
+    return f"{name}, {DUMMY_WEIGHTS}" if has_dummy_weights(server) else name
+
+
+def served_line(server: Server) -> str:
+    """From which profile the server was started, and on what; empty where loadgen did not start it."""
+    launch = server.get("launch")
+    if launch is None:
+        return ""
+    changed = dict(launch.get("overrides") or {})
+    changed |= changed.pop("arguments", {})
+    words = [
+        str(server["profile"]),
+        *(f"{name} {'away' if value is None else value}" for name, value in changed.items()),
+    ]
+    if names := [str(gpu["name"]) for gpu in launch.get("gpus") or ()]:
+        words.append(plural(len(names), "GPU") + f" ({', '.join(sorted(set(names)))})")
+    if launch.get("startup_s") is not None:
+        words.append(f"answered after {launch['startup_s']:.0f} s")
+    return ", ".join(words)
+
+
+def failure_kind(sweep: SweepRow) -> str:
+    """Why the sweep's server did not start, in two or three words; empty where it did."""
+    failure = sweep.start_failure
+    return "" if failure is None else str(failure["kind"]).replace("_", " ").replace("gpu", "GPU").replace("kv", "KV")
