@@ -35,8 +35,31 @@ class Verdict(Part):
     findings: list[Finding]
 
 
+class LaunchOverrides(Part):
+    """What the start changed of the server's profile."""
+
+    arguments: dict[str, Any] | None = None
+
+
+class NamedGpu(Part):
+    """A GPU that the server could see."""
+
+    name: Line
+
+
+class Launch(Part):
+    """How the server was started."""
+
+    overrides: LaunchOverrides | None = None
+    gpus: list[NamedGpu] | None = None
+    startup_s: Number | None = None
+
+
 class Server(Part):
     """What was measured."""
+
+    profile: Line | None = None
+    launch: Launch | None = None
 
     url: Line
     model: Line

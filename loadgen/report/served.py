@@ -29,9 +29,9 @@ def served_line(server: Server) -> str:
     if launch is None:
         return ""
     changed = dict(launch.get("overrides") or {})
-    changed |= changed.pop("arguments", {})
+    changed |= changed.pop("arguments", None) or {}
     words = [
-        str(server["profile"]),
+        str(server.get("profile")),
         *(f"{name} {'away' if value is None else value}" for name, value in changed.items()),
     ]
     if names := [str(gpu["name"]) for gpu in launch.get("gpus") or ()]:
