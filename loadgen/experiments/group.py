@@ -82,6 +82,8 @@ def run_group(
             f"{running.profile} is running at {running.url}, and each server of a group is started anew: "
             "end it first with `loadgen serve down`"
         )
+    for part in parts:
+        _variant(part).launch()  # whether each can be carried out here at all, before the first one takes its hours
     group_id = found or new_id("g")
     on_event(GroupStarted(group_id, found is not None, tuple(_variant(part).label for part in parts)))
     results: dict[int, SweepResult] = {}

@@ -16,6 +16,7 @@ from loadgen.servers.launcher.running import RunningServer, running_server, stan
 from loadgen.servers.launcher.start import start
 from loadgen.servers.launcher.state import Ended, read_state
 from loadgen.servers.launcher.stop import stop
+from loadgen.servers.launcher.supervised import Supervised
 from loadgen.servers.launcher.variant import Variant
 
 _NOTICED_WITHIN_S = 3.0  # a supervisor notes the death of its server at once, and then clears up what is left of it
@@ -53,9 +54,18 @@ class Serving:
         finally:
             if started.supervised is not None:
                 on_event(ServerEnding(name))
-                started.supervised.let_go()
+                _end(started.supervised)
             elif not started.was_running:  # somebody else's, which was recorded as the running one
                 stop()
+
+
+def _end(supervised: Supervised) -> None:
+    """End the server and wait for it; who interrupts that waits once more, for it is ended all the same."""
+    try:
+        supervised.let_go()
+    except KeyboardInterrupt:
+        supervised.let_go()
+        raise
 
 
 def death_of(server: RunningServer) -> Ended | None:

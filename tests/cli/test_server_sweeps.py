@@ -352,6 +352,14 @@ def test_out_of_memory_is_a_result_and_the_rest_goes_on(cli: Cli, profiles: Path
     assert sweeps()[-1].start_failure is not None
 
 
+def test_a_variant_that_cannot_be_carried_out_is_told_before_the_first_start(cli: Cli, profiles: Path) -> None:
+    (profiles / "never.yaml").write_text("extends: a\ndescription: not served\nunservable: nobody has code for it\n")
+    said = cli("sweep", "--profile", "a,never")
+    assert said.code == 2
+    assert "'never' cannot be served: nobody has code for it" in said.err
+    assert sweeps() == []
+
+
 def test_any_other_failed_start_is_exit_code_5_and_tried_again(cli: Cli, profiles: Path) -> None:
     breaks(profiles, "wrong", "ValueError: the moon is in the wrong phase")
     flags = ("sweep", "--profile", "a,wrong,b", "--concurrency", "1")
@@ -374,8 +382,10 @@ def test_any_other_failed_start_is_exit_code_5_and_tried_again(cli: Cli, profile
     assert len({sweep.group_id for sweep in sweeps()}) == 1
 
 
-@pytest.mark.parametrize("interleave", [(), ("--interleave",)])
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize(
+    ("number", "interleave"),
+    [(signal.SIGINT, ()), (signal.SIGTERM, ("--interleave",)), (signal.SIGKILL, ("--interleave",))],
+)
 def test_an_interrupted_group_leaves_no_server_and_goes_on(
     cli: Cli, start: Start, tmp_path: Path, number: signal.Signals, interleave: tuple[str, ...]
 ) -> None:

@@ -1,17 +1,19 @@
 """The tables for a terminal, from run documents alone: they fit, they pool, and they hide nothing."""
 
 import copy
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from rich.console import Console, RenderableType
 
-from loadgen.cli.outcome import show_run, show_sweep
-from loadgen.cli.tables import findings, run_line, sweep_table, sweeps_table
+from loadgen.cli.outcome import show_group, show_run, show_sweep
+from loadgen.cli.tables import findings, run_facts, run_line, sweep_table, sweep_title, sweeps_table
 from loadgen.load.spec import ClosedLoop, OpenLoop
 from tests.report.documents import Document, measured_run, specs, sweep_row
 
+NOW = datetime(2026, 11, 26, tzinfo=UTC)
 PLANNED = specs([ClosedLoop(2), ClosedLoop(4)], repeats=2)
 
 
@@ -206,3 +208,31 @@ def test_the_share_within_the_slo_is_shown_where_there_is_one(documents: list[Do
     assert "98.5" in row(table, "2")
     assert max(len(line.rstrip()) for line in table.splitlines()) <= width
     assert "good" not in text(sweep_table(documents, width), width)
+
+
+def test_dummy_weights_and_the_profile_are_said(documents: list[Document]) -> None:
+    launch = {"weights": "dummy", "overrides": {"arguments": {"max-num-seqs": 64}}, "gpus": [], "startup_s": 61.2}
+    server = documents[0]["server"] | {"profile": "mixtral-dummy", "launch": launch}
+    runs = [document | {"server": server} for document in documents]
+    title = text(sweep_title(None, runs), 120)
+    assert "vLLM 0.22.1, dummy weights · completions · mixtral-dummy" in title
+    facts = " ".join(text(run_facts(runs[0]), 120).split())
+    assert "server mixtral-dummy, max-num-seqs 64, answered after 61 s; dummy weights" in facts
+    listed = text(sweeps_table([replace(sweep_row("s1", PLANNED, "night"), server=server, group_id="g1")], NOW), 120)
+    assert "night dummy weights of g1" in listed
+
+
+def test_a_server_that_did_not_start_stands_in_the_list(documents: list[Document]) -> None:
+    failure = {
+        "kind": "out_of_gpu_memory",
+        "sentence": "mixtral did not start: out of GPU memory",
+        "log": "/logs/m.log",
+    }
+    sweep = replace(sweep_row("s1", PLANNED, "mixtral"), start_failure=failure)
+    assert "out of GPU memory" in text(sweeps_table([sweep], NOW), 120)
+    console = Console(width=120, color_system=None)
+    with console.capture() as capture:
+        show_group(console, [(sweep, []), (replace(sweep, name="other", start_failure=None), documents)])
+    shown = capture.get()
+    assert "✗ out of GPU memory: mixtral did not start: out of GPU memory; its log: /logs/m.log" in shown
+    assert shown.index("mixtral ─") < shown.index("other ─")

@@ -2,6 +2,7 @@
 
 import os
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -259,3 +260,28 @@ def test_the_doctors_latest_result_of_a_host(store: Store) -> None:
     found = store.doctor_result("here")
     assert found is not None
     assert found["summary"] == "second"
+
+
+def test_sweeps_of_a_group_are_found_together_the_latest_attempt_of_each(store: Store, make_sweep: Any) -> None:
+    failure = {"kind": "port_in_use", "sentence": "b did not start", "log": None}
+    in_group = replace(make_sweep("s1"), group_id="g1", spec_hash="a")
+    failed = replace(
+        make_sweep("s2", "2026-11-24"), group_id="g1", spec_hash="b", status="failed", start_failure=failure
+    )
+    again = replace(make_sweep("s3", "2026-11-25"), group_id="g1", spec_hash="b", status="finished")
+    alone = replace(make_sweep("s4", "2026-11-26"), spec_hash="a")
+    for sweep in (in_group, failed, alone):
+        store.add_sweep(sweep)
+    assert store.sweep("s2") == failed
+    assert [sweep.sweep_id for sweep in store.group("g")] == ["s1", "s2"]
+    assert store.resumable("b", "g1") is None, "a server that did not start has left nothing to go on with"
+    store.add_sweep(again)
+    assert [sweep.sweep_id for sweep in store.group("g1")] == ["s1", "s3"]
+    assert (resumable := store.resumable("a", "g1")) is not None
+    assert resumable.sweep_id == "s1"
+    assert (resumable := store.resumable("a")) is not None
+    assert resumable.sweep_id == "s4"
+    assert store.finished("b") is None
+    assert store.finished("b", "g1") == again
+    with pytest.raises(NotFoundError, match="There is no group 'g2'"):
+        store.group("g2")
