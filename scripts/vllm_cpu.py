@@ -64,13 +64,21 @@ def check_platform() -> None:
 
 
 def once(folder: Path, inputs: Iterable[Path], make: Callable[[Path], None]) -> bool:
-    """Call `make(folder)` unless the folder's stamp says that it was made from these very inputs; whether it was called."""
+    """Call `make(folder)` unless the folder's stamp says that it was made from these very inputs; whether it was called.
+
+    Raises InstallError, and touches nothing, where the folder would have to be made anew through a link.
+    """
     digest = hashlib.sha256(sys.version.encode())
     for path in inputs:
         digest.update(path.read_bytes())
     stamp = folder / STAMP
     if stamp.exists() and stamp.read_text() == digest.hexdigest():
         return False
+    if folder.is_symlink():  # `venv --clear` empties what a link leads to, and only then refuses the link
+        raise InstallError(
+            f"{folder} is a link to {folder.resolve()}, which is outdated or was never finished, and others may be using it: "
+            "make it anew where it is, or remove the link"
+        )
     make(folder)
     stamp.write_text(digest.hexdigest())
     return True

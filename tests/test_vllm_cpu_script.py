@@ -1,0 +1,41 @@
+"""scripts/vllm_cpu.py: what it makes, it makes once, and never through a link into a folder of somebody else's."""
+
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+_SCRIPT = Path(__file__).parent.parent / "scripts" / "vllm_cpu.py"
+
+
+@pytest.fixture
+def script() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("vllm_cpu", _SCRIPT)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def _make(folder: Path) -> None:
+    folder.mkdir(exist_ok=True)
+    (folder / "made").touch()
+
+
+def test_an_outdated_folder_behind_a_link_is_refused_and_left_as_it_is(script: ModuleType, tmp_path: Path) -> None:
+    theirs, link = tmp_path / "theirs", tmp_path / "link"
+    theirs.mkdir()
+    (theirs / "precious").touch()
+    link.symlink_to(theirs)
+    with pytest.raises(script.InstallError, match=r"is a link to .*theirs"):
+        script.once(link, [_SCRIPT], _make)
+    assert [path.name for path in theirs.iterdir()] == ["precious"]
+
+
+def test_an_up_to_date_folder_behind_a_link_is_used(script: ModuleType, tmp_path: Path) -> None:
+    theirs, link = tmp_path / "theirs", tmp_path / "link"
+    assert script.once(theirs, [_SCRIPT], _make)
+    link.symlink_to(theirs)
+    assert not script.once(link, [_SCRIPT], _make)
