@@ -9,6 +9,7 @@ import typer
 from loadgen.cli import options
 from loadgen.cli.terminal import Terminal, show_json, stdout
 from loadgen.errors import ExitCode, LoadgenError, UsageError
+from loadgen.report.readable import plural
 
 if TYPE_CHECKING:
     from loadgen.servers.profiles.checks import Finding
@@ -89,7 +90,7 @@ def check_profiles(
     files, broken = _read(names or list(profile_names(abstract=True)))
     parsed = None
     if installed is not None and (asked := commands(files, installed.release)):
-        terminal.note(f"Asking the parser of vLLM {installed.release} about {len(asked)} profiles …")
+        terminal.note(f"Asking the parser of vLLM {installed.release} about {plural(len(asked), 'profile')} …")
         parsed = parse(installed, asked)
     results = [*({"name": name, "status": "error", "findings": found} for name, found in broken)]
     results += [_result(file, installed, parsed) for file in files]
@@ -184,7 +185,8 @@ def _report(results: Sequence[dict[str, Any]], installed: "Vllm | None", as_json
     console = stdout()
     console.print(checked(results, SYMBOLS))
     bad = sum(result["status"] == "error" for result in results)
-    console.print(f"{len(results)} profiles, {bad} with mistakes" if bad else f"{len(results)} profiles, no mistake")
+    how_many = plural(len(results), "profile")
+    console.print(f"{how_many}, {bad} with mistakes" if bad else f"{how_many}, no mistake")
     by = (
         NO_VLLM
         if installed is None
