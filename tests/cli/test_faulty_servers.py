@@ -22,7 +22,10 @@ OF_THE_MACHINE = {
     "concurrency_not_reached",
     "first_content_coalesced",
     "host_busy",
+    "outside_server_buckets",
+    "queued_at_server",
     "send_delay",
+    "server_gaps_apart",
     "server_ttft_apart",
 }
 
