@@ -1,21 +1,17 @@
 """`loadgen run` and `loadgen sweep`: from flags to a sweep, and its result to the terminal."""
 
 import os
-import signal
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING
 
 import typer
 
 from loadgen.cli import options
+from loadgen.cli.interrupts import interrupts
 from loadgen.cli.terminal import Terminal, show, show_json, stdout
 from loadgen.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
-    from loadgen.experiments.stop import Stop
     from loadgen.experiments.wanted import Part
     from loadgen.store.repository import Store
 
@@ -232,33 +228,3 @@ def _measure_one(
         terminal.note(f"or write one page with 'loadgen report {result.sweep_id}{flag} -o report.html'")
     if result.exit_code is not ExitCode.OK:
         raise typer.Exit(result.exit_code)
-
-
-@contextmanager
-def interrupts(stop: "Stop", say: "Callable[[str], None]") -> Iterator[None]:
-    """Ctrl-C once drains, twice ends now; a termination signal ends now. Before anything is sent either ends the command.
-
-    From the first measured request until the run is saved nothing ends the command: that would lose the run.
-    """
-
-    def interrupted(number: int, frame: FrameType | None) -> None:
-        if stop.saving:
-            stop.request()
-            say("saving the run first")
-            return
-        if not stop.attached or (stop.requested and not stop.sending):
-            raise KeyboardInterrupt  # nothing is on its way that could be waited for
-        if number == signal.SIGTERM or stop.requested:
-            stop.request()
-            stop.request()
-            say("ending now; what has finished is saved")
-        else:
-            stop.request()
-            say("waiting for the answers on their way; Ctrl-C again ends now")
-
-    before = {number: signal.signal(number, interrupted) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from loadgen.cli.measure import interrupts
+from loadgen.cli.interrupts import interrupts
 from loadgen.cli.outcome import show_group
 from loadgen.cli.progress import SweepProgress
 from loadgen.cli.terminal import Terminal, show_json, stdout

@@ -141,32 +141,37 @@ def test_a_proxy_that_lets_nobody_through_is_told(reply: bytes, problem: str) ->
 class TestWhoIsBelieved:
     """Certificates of an authority made for the test."""
 
-    def open(self, authority: Authority, route: Route, host: str = "127.0.0.1") -> None:
+    def open(self, authority: Authority, route: Route, host: str = "127.0.0.1") -> bool:
+        """Whether a connection stands."""
+
         async def silent(peer: Peer) -> None:
             await peer.reader.read()
 
-        async def main() -> None:
+        async def main() -> bool:
             async with serving(silent, authority.context) as wire:
                 found = resolve("https", host, wire.port, route)
                 transport = StampingTransport(next(each for each in found if each.family is socket.AF_INET))
                 await transport.open()
+                stands = transport.least_round_trip_ns() is not None
                 transport.close()
+                return stands
 
-        run(main())
+        stood: bool = run(main())
+        return stood
 
     def test_nobody_unknown(self, authority: Authority) -> None:
         with pytest.raises(ConnectFailedError, match="certificate verify failed"):
             self.open(authority, Route())
 
     def test_whom_the_file_names(self, authority: Authority) -> None:
-        self.open(authority, Route(ca_file=str(authority.certificate)))
+        assert self.open(authority, Route(ca_file=str(authority.certificate)))
 
     def test_not_under_another_name(self, authority: Authority) -> None:
         with pytest.raises(ConnectFailedError, match="Hostname mismatch"):
             self.open(authority, Route(ca_file=str(authority.certificate)), "localhost")
 
     def test_anybody_when_insecure(self, authority: Authority) -> None:
-        self.open(authority, Route(insecure=True), "localhost")
+        assert self.open(authority, Route(insecure=True), "localhost")
 
     def test_a_file_that_went_away_is_named(self, tmp_path: Path) -> None:
         with pytest.raises(ConnectFailedError, match=r"gone\.pem cannot be read"):

@@ -281,4 +281,6 @@ def test_loads_of_many_kinds_stand_in_one_table() -> None:
     planned = specs(shapes, (32,), 4, requests_per_slot=1)
     runs = [measured_run(spec, SWEEP)[0] | {"server_died": False} for spec in planned]
     document = json.loads(json.dumps(sweep_document(sweep_row(SWEEP, planned), runs)))
-    look_at_all_of_it(*own.measured(document))
+    sweep, stored = own.measured(document)
+    assert len(stored) == len(shapes)
+    look_at_all_of_it(sweep, stored)
