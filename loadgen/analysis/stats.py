@@ -17,6 +17,7 @@ Distribution = dict[str, float | None]
 
 PERCENTILES = (50, 90, 95, 99)
 SAMPLES_BEYOND = 10
+LOG_FROM_RATIO = 30.0  # from this ratio of largest to smallest on, values want a logarithmic axis
 
 
 def samples_needed(percentile: int) -> int:
@@ -41,6 +42,11 @@ def distribution(values: FloatArray) -> Distribution:
         **{f"p{p}": given.get(p) for p in PERCENTILES},
         "max": float(values.max()) if n else None,
     }
+
+
+def wants_log(values: Sequence[float]) -> bool:
+    """Whether positive values span so much that a linear axis would hide the small ones."""
+    return bool(values) and min(values) > 0 and max(values) / min(values) >= LOG_FROM_RATIO
 
 
 def mean_interval(values: Sequence[float], confidence: float = 0.95) -> tuple[float, float] | None:

@@ -13,6 +13,7 @@ import numpy as np
 from loadgen.analysis.cost import cost_of
 from loadgen.analysis.gpu import GpuSeries, gpu_account
 from loadgen.analysis.measured import measure as lay_out
+from loadgen.analysis.outline import outline
 from loadgen.analysis.rate_limits import TOO_MANY_REQUESTS
 from loadgen.analysis.server_account import server_account
 from loadgen.analysis.summary import summarise
@@ -79,6 +80,7 @@ class MeasuredRun:
 
     document: dict[str, Any]
     records: Records
+    outline: dict[str, Any]
     samples: tuple[ServerSample, ...]
     gpus: tuple[GpuSeries, ...]
     failure: str | None  # what ended it before its end, where that was the client
@@ -198,7 +200,15 @@ def measure(bench: Bench, run: RunSpec, position: int, repeat: int) -> MeasuredR
         **summary,
         "verdict": judge(run, summary).to_json(),
     }
-    return MeasuredRun(document, recording.records, seen.samples, seen.gpus, recording.failure, recording.refusal)
+    return MeasuredRun(
+        document,
+        recording.records,
+        outline(measured, summary),
+        seen.samples,
+        seen.gpus,
+        recording.failure,
+        recording.refusal,
+    )
 
 
 def server_document(facts: EndpointFacts, model: str, launched: RunningServer | None) -> dict[str, Any]:

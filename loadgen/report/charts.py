@@ -11,7 +11,6 @@ from typing import Any
 Spec = dict[str, Any]
 
 SCHEMA = "https://vega.github.io/schema/vega-lite/v6.json"  # names the language; nothing is read from there
-LOG_FROM_RATIO = 30.0  # from this ratio of largest to smallest on, an axis is logarithmic
 HEIGHT_PX = 250
 
 
@@ -51,11 +50,6 @@ def simulated(chart: Chart) -> Chart:
     title = f"{chart.title} (SIMULATED)"
     drawn = None if chart.spec is None else chart.spec | {"title": f"SIMULATED · {chart.title} ({chart.unit})"}
     return replace(chart, title=title, spec=drawn)
-
-
-def wants_log(values: list[float]) -> bool:
-    """Whether positive values span so much that a linear axis would hide the small ones."""
-    return bool(values) and min(values) > 0 and max(values) / min(values) >= LOG_FROM_RATIO
 
 
 def to_milliseconds(*fields: str) -> list[dict[str, str]]:

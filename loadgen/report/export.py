@@ -94,19 +94,13 @@ def _known(sweep: SweepRow) -> Document:
     return known
 
 
-def records_of(store: Store, run: Document) -> Records | None:
-    """The requests of a stored run; None where it was imported, since they stayed where it was measured."""
-    return None if run.get("imported") else store.records(run["run_id"])
-
-
 def _needed_records(store: Store, run: Document) -> Records:
-    records = records_of(store, run)
-    if records is None:
+    if run.get("imported"):
         raise UsageError(
             f"the run {run['run_id']} was imported from {run['imported']['file']}, and an imported result has no requests: "
             "export it without --requests, or from the database into which it was measured"
         )
-    return records
+    return store.records(run["run_id"])
 
 
 def group_document(sweeps: Sequence[tuple[SweepRow, Sequence[Document]]]) -> Document:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from loadgen.analysis.engine_names import EngineNames, names_in
 from loadgen.analysis.gpu import GpuSeries
-from loadgen.engine.record import MISSING, Records
+from loadgen.engine.record import MISSING
 from loadgen.report import palette
 from loadgen.report.charts import Chart, Spec, frame
 from loadgen.report.readable import number, plural
@@ -25,23 +25,29 @@ Float = NDArray[np.float64]
 
 
 def over_time_charts(
-    window: Mapping[str, Any] | None, records: Records, samples: Sequence[ServerSample], gpus: Sequence[GpuSeries]
+    window: Mapping[str, Any] | None,
+    course: Mapping[str, Any] | None,
+    samples: Sequence[ServerSample],
+    gpus: Sequence[GpuSeries],
 ) -> tuple[Chart, ...]:
-    """The charts for which there are readings; none of a server that told nothing."""
+    """The charts for which there are readings; none of a server that told nothing. `course` is the outline's `over_time`."""
     names = names_in(samples[-1].values) if samples else None
-    charts = [] if names is None else [_requests(window, records, samples, names), _cache(window, samples, names)]
+    charts = [] if names is None else [_requests(window, course, samples, names), _cache(window, samples, names)]
     return tuple(chart for chart in (*charts, _power(window, gpus)) if chart is not None)
 
 
 def _requests(
-    window: Mapping[str, Any] | None, records: Records, samples: Sequence[ServerSample], names: EngineNames
+    window: Mapping[str, Any] | None,
+    course: Mapping[str, Any] | None,
+    samples: Sequence[ServerSample],
+    names: EngineNames,
 ) -> Chart | None:
     lines = {word: _gauge(samples, name) for word, name in (("running", names.running), ("waiting", names.waiting))}
     lines = {word: line for word, line in lines.items() if len(line[0]) >= FEWEST_READINGS}
     if not lines:
         return None
     caption = f"Running and waiting by {plural(len(next(iter(lines.values()))[0]), 'reading')} of the server, in flight by the client."
-    lines["in flight"] = _in_flight(records)
+    lines["in flight"] = _in_flight(course)
     return Chart("server_requests", "Requests at the server", "requests", caption, _lines(lines, "requests", window))
 
 
@@ -73,15 +79,12 @@ def _gauge(samples: Sequence[ServerSample], name: str) -> tuple[Float, Float]:
     return thinned(at_s, values)
 
 
-def _in_flight(records: Records) -> tuple[Float, Float]:
-    """How many requests were between sent and end, at `MOMENTS` moments of the run."""
-    carried = (records.sent_ns != MISSING) & (records.end_ns != MISSING)
-    sent_ns, end_ns = np.sort(records.sent_ns[carried]), np.sort(records.end_ns[carried])
-    if not len(sent_ns):
+def _in_flight(course: Mapping[str, Any] | None) -> tuple[Float, Float]:
+    """How many requests were between sent and end, on average over each step of the course."""
+    if course is None:
         return np.empty(0), np.empty(0)
-    moments = np.linspace(int(sent_ns[0]), int(end_ns[-1]), MOMENTS)
-    open_then = np.searchsorted(sent_ns, moments, "right") - np.searchsorted(end_ns, moments, "right")
-    return moments / 1e9, open_then.astype(np.float64)
+    mean = np.array(course["in_flight_mean"], np.float64)
+    return course["from_s"] + (np.arange(len(mean)) + 0.5) * course["step_s"], mean
 
 
 def thinned(at_s: Float, values: Float) -> tuple[Float, Float]:

@@ -11,7 +11,6 @@ from datetime import datetime
 import loadgen
 from loadgen.analysis.gpu import GpuSeries
 from loadgen.analysis.verdict import MergedFinding
-from loadgen.engine.record import Records
 from loadgen.report import facts, server_facts
 from loadgen.report.charts import Chart, Table
 from loadgen.report.facts import Facts, FigureLine, Highlight, RunLine
@@ -263,18 +262,18 @@ def _run_lines(runs: Sequence[Document]) -> tuple[RunLine, ...]:
 
 def run_page(
     run: Document,
-    records: Records | None,
+    outline: Document | None,
     now: datetime | None,
     sweep_linked: bool = True,
     samples: Sequence[ServerSample] = (),
     gpus: Sequence[GpuSeries] = (),
 ) -> RunPage:
-    """One run: its document, the records behind it (None where it was imported), and what was read of its server.
+    """One run: its document, its outline (None where it was imported without one), and what was read of its server.
 
     `now` as for a sweep.
     """
     spec = run["spec"]
-    charts, timeline, over_time = run_charts(run, records, samples, gpus)
+    charts, timeline, over_time = run_charts(run, outline, samples, gpus)
     return RunPage(
         title=f"{spec['load_label']}, repeat {run['repeat']}",
         run_id=run["run_id"],

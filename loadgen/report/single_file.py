@@ -6,7 +6,8 @@ May import store and the rest of report.
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from loadgen.report.export import find, records_of
+from loadgen.report.export import find
+from loadgen.report.outlines import outline_of
 from loadgen.report.pages import ReportPage, RunPage, SweepPage, run_page, sweep_page
 from loadgen.report.readable import moment
 from loadgen.report.rendering import render
@@ -26,7 +27,7 @@ def render_report(store: Store, ids: Sequence[str]) -> str:
         for sweep, runs in whole.values()
     )
     pages = tuple(
-        run_page(run, records_of(store, run), None, run["sweep_id"] in whole, store.samples(run_id), store.gpus(run_id))
+        run_page(run, outline_of(store, run), None, run["sweep_id"] in whole, store.samples(run_id), store.gpus(run_id))
         for run_id, run in single.items()
     )
     return render(

@@ -7,8 +7,9 @@ mean over its repeats, its bar the 95 % interval of that mean, or the range of t
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from loadgen.analysis.stats import wants_log
 from loadgen.report import palette
-from loadgen.report.charts import Chart, Spec, Table, frame, simulated, wants_log
+from loadgen.report.charts import Chart, Spec, Table, frame, simulated
 from loadgen.report.points import FEWEST_FOR_INTERVAL, Axes, Document, Point, axes, points, spread_label
 from loadgen.report.readable import MISSING_FIGURE, figure, setting, shown_unit
 

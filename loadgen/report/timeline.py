@@ -1,40 +1,33 @@
 """When each request of a run waited and was answered, drawn line by line.
 
-May import engine and the rest of report. At most `TIMELINE_REQUESTS` requests are drawn; the caption counts the others.
+May import the rest of report. The requests are those of the run's outline; the caption counts the others.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
-from loadgen.engine.record import MISSING, Outcome, Records
 from loadgen.report import palette
 from loadgen.report.charts import Chart, Spec, frame
 from loadgen.report.readable import plural
 
-TIMELINE_REQUESTS = 1_000
 WAITING = "to first token"
 DECODING = "first to last token"
 
 
-def timeline_chart(records: Records, window: Mapping[str, Any] | None, by_slot: bool) -> Chart:
+def timeline_chart(requests: Mapping[str, Any], window: Mapping[str, Any] | None, by_slot: bool) -> Chart:
     """Each request as a bar from its start over its first to its last content; failures in the colour of their outcome.
 
-    `by_slot` puts the requests of one caller on one line (closed loop); otherwise each takes the first line that is free.
+    `requests` are those of the outline (`analysis.outline_requests`). `by_slot` puts the requests of one caller on one line
+    (closed loop); otherwise each takes the first line that is free.
     """
-    chosen = _chosen(records, by_slot, TIMELINE_REQUESTS)
-    rows = timeline_rows(records, chosen, by_slot)
-    sent = int(np.count_nonzero(records.start_ns != MISSING))
+    rows = timeline_rows(requests, by_slot)
+    drawn, sent, never = len(requests["index"]), requests["sent"], requests["never_sent"]
     if not rows:
         return Chart("timeline", "Timeline", "s", "Nothing to draw: no request was sent.", None)
-    words = [
-        f"{plural(len(chosen), 'request')}, {'one line for each caller' if by_slot else 'each on the first free line'}."
-    ]
-    if len(chosen) < sent:
+    words = [f"{plural(drawn, 'request')}, {'one line for each caller' if by_slot else 'each on the first free line'}."]
+    if drawn < sent:
         which = "whole callers" if by_slot else "failures, the slowest and an even pick of the rest"
-        words.append(f"{sent - len(chosen):,} more are not drawn (kept: {which}); the figures count them all.")
-    never = len(records) - sent
+        words.append(f"{sent - drawn:,} more are not drawn (kept: {which}); the figures count them all.")
     if never:
         words.append(f"{plural(never, 'request')} {'was' if never == 1 else 'were'} never sent.")
     if window_edges(window):
@@ -43,25 +36,24 @@ def timeline_chart(records: Records, window: Mapping[str, Any] | None, by_slot: 
     return Chart("timeline", "Timeline", "s", " ".join(words), _gantt(rows, window_edges(window), lanes, by_slot))
 
 
-def timeline_rows(records: Records, chosen: Sequence[int], by_slot: bool) -> list[dict[str, Any]]:
-    """The bars of the chosen rows, in order of start: {"request", "lane", "phase", "from_s", "to_s", "outcome"}.
+def timeline_rows(requests: Mapping[str, Any], by_slot: bool) -> list[dict[str, Any]]:
+    """The bars of an outline's requests, in order of start: {"request", "lane", "phase", "from_s", "to_s", "outcome"}.
 
     An answered request has two, one before and one after its first content; any other has one.
     """
-    slots = {slot: lane for lane, slot in enumerate(sorted({int(records.slot[row]) for row in chosen}))}
+    slots = {slot: lane for lane, slot in enumerate(sorted(set(requests["slot"])))}
     free_ns: list[int] = []
     bars: list[dict[str, Any]] = []
-    for row in chosen:
-        request = records[row]
-        if request.start_ns is None:
-            continue
-        answered = request.outcome is Outcome.OK and len(request.arrival_ns) > 0
-        end_ns = int(request.arrival_ns[-1]) if answered else request.end_ns
-        end_ns = request.start_ns if end_ns is None else end_ns
-        lane = slots[request.slot] if by_slot else _first_free(free_ns, request.start_ns, end_ns)
-        what = {"request": request.index, "lane": lane, "outcome": request.outcome.label}
-        edges_ns = [request.start_ns, int(request.arrival_ns[0]), end_ns] if answered else [request.start_ns, end_ns]
-        phases = [WAITING, DECODING] if answered else [request.outcome.label.replace("_", " ")]
+    names = ("index", "slot", "outcome", "start_ns", "first_content_ns", "last_content_ns", "end_ns")
+    for index, slot, outcome, start_ns, first_ns, last_ns, ended_ns in zip(
+        *(requests[name] for name in names), strict=True
+    ):
+        answered = outcome == "ok" and first_ns is not None
+        end_ns = last_ns if answered else start_ns if ended_ns is None else ended_ns
+        lane = slots[slot] if by_slot else _first_free(free_ns, start_ns, end_ns)
+        what = {"request": index, "lane": lane, "outcome": outcome}
+        edges_ns = [start_ns, first_ns, end_ns] if answered else [start_ns, end_ns]
+        phases = [WAITING, DECODING] if answered else [outcome.replace("_", " ")]
         for phase, from_ns, to_ns in zip(phases, edges_ns[:-1], edges_ns[1:], strict=True):
             bars.append(what | {"phase": phase, "from_s": from_ns / 1e9, "to_s": to_ns / 1e9})
     return bars
@@ -81,27 +73,6 @@ def window_edges(window: Mapping[str, Any] | None) -> list[float]:
     """The edges of the measured window in seconds; empty when there is none."""
     edges = [(window or {}).get("start_s"), (window or {}).get("end_s")]
     return [float(edge) for edge in edges if edge is not None]
-
-
-def _chosen(records: Records, by_slot: bool, limit: int) -> list[int]:
-    """Rows to draw, in order of start: all, or whole callers, or failures, the slowest and an even pick of the rest."""
-    sent = np.flatnonzero(records.start_ns != MISSING)
-    order = sent[np.argsort(records.start_ns[sent], kind="stable")]
-    if len(order) <= limit:
-        return [int(row) for row in order]
-    if by_slot:
-        slots, counts = np.unique(records.slot[order], return_counts=True)
-        room = max(1, int(limit / counts.mean()))
-        keep = slots[np.unique(np.linspace(0, len(slots) - 1, room).round().astype(np.int64))]
-        return [int(row) for row in order[np.isin(records.slot[order], keep)][:limit]]
-    failed = order[records.outcome[order] != Outcome.OK][: limit // 2]
-    ended = np.where(records.end_ns[order] == MISSING, records.start_ns[order], records.end_ns[order])
-    slowest = order[np.argsort(ended - records.start_ns[order], kind="stable")[-10:]]
-    special = np.union1d(failed, slowest)
-    others = np.setdiff1d(order, special, assume_unique=True)
-    others = others[np.unique(np.linspace(0, len(others) - 1, limit - len(special)).round().astype(np.int64))]
-    picked = np.isin(order, np.concatenate([special, others]))
-    return [int(row) for row in order[picked]]
 
 
 def _gantt(rows: list[dict[str, Any]], edges: list[float], lanes: int, by_slot: bool) -> Spec:

@@ -21,7 +21,7 @@ from loadgen.engine.record import Records
 from loadgen.engine.rows import joined
 from loadgen.errors import NotFoundError, StoreError
 from loadgen.load.spec import canonical_hash
-from loadgen.store import failures, gpu_columns, plain, request_rows, schema, tables
+from loadgen.store import failures, gpu_columns, outlines, plain, request_rows, schema, tables
 from loadgen.store.claim import is_abandoned
 from loadgen.store.database import Database, connect
 from loadgen.store.rows import ImportMark, ServerSample, SweepRow, SweepStatus
@@ -100,6 +100,7 @@ class Store:
         records: Records,
         samples: Sequence[ServerSample] = (),
         gpus: Sequence[GpuSeries] = (),
+        outline: dict[str, Any] | None = None,
     ) -> None:
         """Store a run which has ended, in one transaction. Raises `NotFoundError` for an unknown sweep."""
         with self._write() as session:
@@ -114,6 +115,8 @@ class Store:
                 )
             if gpus:
                 session.execute(insert(cast(Table, tables.GpuReadings.__table__)), _gpu_rows(run.run_number, gpus))
+            if outline is not None:
+                session.add(tables.RunOutline(run_number=run.run_number, outline=outlines.encode(outline)))
 
     def add_doctor_result(self, document: dict[str, Any]) -> None:
         """Store what the doctor found on the host that the document names."""
@@ -209,6 +212,14 @@ class Store:
             query = select(stored.device, stored.readings).where(stored.run_number == number)
             rows = session.execute(query.order_by(stored.gpu_number)).all()
         return [GpuSeries(device, gpu_columns.decode(readings)) for device, readings in rows]
+
+    def outline(self, run_id: str) -> dict[str, Any] | None:
+        """The outline of that run (id or unique beginning); None where none was stored with it."""
+        with self._read() as session:
+            number = _run_number(session, run_id)
+            query = select(tables.RunOutline.outline).where(tables.RunOutline.run_number == number)
+            found = session.scalars(query).first()
+        return None if found is None else outlines.decode(found)
 
     def _newest(self, spec_hash: str, group_id: str | None, *conditions: Any) -> SweepRow | None:
         in_group = tables.Sweep.group_id.is_(None) if group_id is None else tables.Sweep.group_id == group_id

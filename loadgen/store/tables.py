@@ -144,6 +144,15 @@ class GpuReadings(Entity):
     readings: Mapped[bytes]
 
 
+class RunOutline(Entity):
+    """What pages draw of a run, as one compressed BLOB (see `outlines.py`). Of runs stored by an older loadgen there is none."""
+
+    __tablename__ = "run_outline"
+
+    run_number: Mapped[int] = mapped_column(ForeignKey("run.run_number"), primary_key=True)
+    outline: Mapped[bytes]
+
+
 class DoctorResult(Entity):
     """What `loadgen doctor` found on one host: the client's error there. The latest of a host is attached to its runs."""
 

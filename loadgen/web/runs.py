@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 
 from fastapi import APIRouter, Response
 
-from loadgen.report.export import records_of, run_document
+from loadgen.report.export import run_document
+from loadgen.report.outlines import outline_of
 from loadgen.report.pages import run_page
 from loadgen.web.answers import document, html
 from loadgen.web.database import Reading
@@ -26,4 +27,4 @@ def run_json(run_id: str, store: Reading) -> Response:
 def run(run_id: str, store: Reading) -> Response:
     """A run's page."""
     found, samples, gpus = store.run(run_id), store.samples(run_id), store.gpus(run_id)
-    return html(run_page(found, records_of(store, found), datetime.now(UTC), samples=samples, gpus=gpus))
+    return html(run_page(found, outline_of(store, found), datetime.now(UTC), samples=samples, gpus=gpus))

@@ -56,9 +56,13 @@ def test_a_run_shows_its_figures_and_is_on_record(cli: Cli, point: tuple[str, ..
         (document,) = store.runs(sweep.sweep_id)
         records = store.records(document["run_id"])
         samples = store.samples(document["run_id"])
+        outline = store.outline(document["run_id"])
     assert (sweep.status, sweep.simulated, sweep.planned_runs) == ("finished", True, 1)
     assert document["tokens"] == {"prompt": 64, "output": 64, "counted_by": "token_ids"}
     assert len(records) == 8
+    assert outline is not None
+    assert outline["distributions"]["ttft_s"]["n"] == document["ttft_s"]["n"]
+    assert sum(outline["over_time"]["output_tokens"]) == 64
     before, after = samples[0].values, samples[-1].values
     assert after["vllm:generation_tokens_total"] - before["vllm:generation_tokens_total"] == 64
     assert samples[0].at_ns < 0 < samples[-1].at_ns

@@ -5,12 +5,14 @@ Everything derived is derived by the analysis itself, so that pages are tested o
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from loadgen.analysis.measured import measure
+from loadgen.analysis.outline import outline
 from loadgen.analysis.summary import summarise
 from loadgen.analysis.validity import judge
 from loadgen.engine.record import ClientFacts, CountedBy, Outcome, Recording, Records, RequestRecord
@@ -19,6 +21,14 @@ from loadgen.store.repository import Store
 from loadgen.store.rows import ServerSample, SweepRow, SweepStatus
 
 Document = dict[str, Any]
+
+
+def outlined(document: Document, records: Records) -> Document:
+    """The outline of a run, as it is stored with it."""
+    names = {field.name for field in fields(RunSpec)}
+    spec = RunSpec.from_json({key: value for key, value in document["spec"].items() if key in names})
+    return outline(measure(spec, records), document)
+
 
 ENVIRONMENT: Document = {
     "host": {"name": "bench-1", "system": "Linux"},
@@ -232,7 +242,7 @@ def fill(
             status = statuses[number] if number < len(statuses) else None
             document, records = measured_run(spec, sweep.sweep_id, sweep.simulated, failures, status)
             samples = [ServerSample(0, {"vllm:num_requests_running": 3.0})]
-            store.add_run(sweep.sweep_id, document, records, samples)
+            store.add_run(sweep.sweep_id, document, records, samples, outline=outlined(document, records))
             documents.append(document)
         store.set_sweep_status(sweep.sweep_id, sweep.status)
     return documents

@@ -11,7 +11,7 @@ from loadgen.load.spec import ClosedLoop
 from loadgen.report.labels import metric_label
 from loadgen.report.pages import run_page
 from loadgen.report.rendering import render
-from tests.report.documents import measured_run, specs
+from tests.report.documents import measured_run, outlined, specs
 
 SLO = (("ttft_s", 0.5), ("tpot_s", 0.0505), ("e2e_latency_s", 12.0))
 NAMED = "Goodput (TTFT ≤ 500 ms, TPOT ≤ 50.5 ms, End-to-end latency ≤ 12,000 ms)"
@@ -24,7 +24,7 @@ def test_goodput_is_never_shown_without_its_slo() -> None:
     assert named["goodput_per_s"] == NAMED
     assert named["goodput_ratio"] == NAMED.replace("Goodput", "Goodput share")
     assert named["ttft_s"] == "TTFT"
-    page = run_page(document, records, datetime(2026, 11, 23, tzinfo=UTC))
+    page = run_page(document, outlined(document, records), datetime(2026, 11, 23, tzinfo=UTC))
     assert NAMED in {line.label for line in page.scalars}
     assert NAMED in render(page)
     console = Console(width=100, color_system=None)

@@ -29,7 +29,7 @@ from loadgen.report.pages import (
 )
 from loadgen.report.rendering import environment, json_block, render
 from loadgen.report.sweep_charts import gap_metric
-from tests.report.documents import Document, measured_run, specs, sweep_row
+from tests.report.documents import Document, measured_run, outlined, specs, sweep_row
 
 NOW = datetime(2026, 11, 23, 15, 32, 1, tzinfo=UTC)
 HOSTILE = "</script><script>alert('model')</script>\"'&<b>"
@@ -58,14 +58,14 @@ def a_sweep_page(statuses: tuple[str, ...] = (), model: str = "tiny-mixtral", si
 def a_run_page(failures: float = 0.0, simulated: bool = False) -> RunPage:
     (spec,) = specs([ClosedLoop(2)], (32,), 4)
     document, records = measured_run(spec, "s261123-152901-4f2a", simulated, failures)
-    return run_page(document, records, NOW)
+    return run_page(document, outlined(document, records), NOW)
 
 
 def a_page_of_conversations() -> RunPage:
     (spec,) = specs([ClosedLoop(2)], (32,), 4)
     spec = replace(spec, endpoint="chat", workload=Workload(sessions=Sessions(4)))
     document, records = measured_run(spec, "s261123-152901-4f2a")
-    return run_page(document, records, NOW)
+    return run_page(document, outlined(document, records), NOW)
 
 
 def every_page() -> list[Page]:
@@ -225,16 +225,16 @@ def test_a_run_page_shows_every_distribution_that_it_has_under_its_own_name() ->
 def test_a_run_page_says_how_readily_the_client_was_woken(priority: str, shown: str) -> None:
     document, records = measured_run(specs([ClosedLoop(2)], (32,), 4)[0], "s1")
     document["client"]["priority"] = priority
-    assert dict(run_page(document, records, NOW).client)["woken"] == shown
+    assert dict(run_page(document, outlined(document, records), NOW).client)["woken"] == shown
     del document["client"]["priority"]
-    assert dict(run_page(document, records, NOW).client)["woken"] == "–"
+    assert dict(run_page(document, outlined(document, records), NOW).client)["woken"] == "–"
 
 
 @pytest.mark.parametrize("shape", [Wave(4), OpenLoop(20.0)])
 def test_runs_of_every_shape_have_a_page(shape: Wave | OpenLoop) -> None:
     (spec,) = specs([shape], (32,), 4)
     document, records = measured_run(spec, "s1")
-    page = run_page(document, records, NOW)
+    page = run_page(document, outlined(document, records), NOW)
     labels = {line.label for line in page.scalars}
     assert ("ITL (paper, Eq. 1)" in labels) == isinstance(shape, Wave)
     assert render(page)
@@ -243,7 +243,7 @@ def test_runs_of_every_shape_have_a_page(shape: Wave | OpenLoop) -> None:
 def test_a_run_in_which_everything_failed_has_a_page_without_figures() -> None:
     (spec,) = specs([ClosedLoop(2)], (32,), 4)
     document, records = measured_run(spec, "s1", failures=1.1)
-    page = run_page(document, records, NOW)
+    page = run_page(document, outlined(document, records), NOW)
     assert page.distributions == ()
     assert all(chart.spec is None for chart in page.charts)
     assert page.status == "invalid"
@@ -300,7 +300,7 @@ def test_the_head_of_a_sweep_has_the_interval_of_three_repeats_and_no_invalid_ru
 def test_the_surroundings_are_told_as_people_read_them(commit: str | None, shown: str) -> None:
     document, records = measured_run(specs([ClosedLoop(2)], (32,), 4)[0], "s1")
     document["environment"] = document["environment"] | {"git_commit": commit}
-    told = dict(run_page(document, records, NOW).environment)
+    told = dict(run_page(document, outlined(document, records), NOW).environment)
     assert (told["memory_bytes"], told["cpu_governor"], told["git_commit"]) == ("128 GiB", "not known", shown)
     assert told["host.name"] == "bench-1"
     assert dict(a_sweep_page().environment)["memory_bytes"] == "128 GiB"

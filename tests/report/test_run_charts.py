@@ -7,31 +7,26 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadgen.analysis.stats import distribution
+from loadgen.analysis.measured import measure
+from loadgen.analysis.outline_distribution import TAIL_VALUES, distribution_outline
+from loadgen.analysis.outline_requests import REQUESTS, requests_outline
+from loadgen.analysis.stats import FloatArray, distribution
 from loadgen.engine.record import MISSING, Outcome, Records
 from loadgen.load.spec import ClosedLoop, OpenLoop, RunSpec, Wave
-from loadgen.report.histograms import TAIL_VALUES, Float, distribution_chart, thin
+from loadgen.report.charts import Chart
+from loadgen.report.histograms import distribution_chart
 from loadgen.report.run_charts import run_charts
-from loadgen.report.timeline import TIMELINE_REQUESTS, timeline_chart, timeline_rows
-from tests.report.documents import measured_run, recording, specs
+from loadgen.report.timeline import timeline_chart, timeline_rows
+from tests.report.documents import Document, measured_run, outlined, recording, specs
 
 
-def of(values: Float) -> dict[str, float | None]:
-    return distribution(values)
-
-
-@given(st.lists(st.floats(0, 100), min_size=1, max_size=500), st.integers(2, 50))
-def test_thinning_keeps_the_extremes_and_the_limit(values: list[float], limit: int) -> None:
-    ordered = np.sort(np.array(values))
-    kept = thin(ordered, limit)
-    assert len(kept) <= max(limit, 2)
-    assert (kept[0], kept[-1]) == (ordered[0], ordered[-1])
-    assert set(kept) <= set(ordered)
+def chart_of(key: str, title: str, values: FloatArray, figures: dict[str, float | None]) -> Chart:
+    return distribution_chart(key, title, distribution_outline(lambda: [values], figures), figures)
 
 
 @given(st.lists(st.floats(0, 10), min_size=1, max_size=300))
 def test_every_value_is_in_exactly_one_bar(values: list[float]) -> None:
-    chart = distribution_chart("ttft_s", "TTFT", np.array(values), of(np.array(values)))
+    chart = chart_of("ttft_s", "TTFT", np.array(values), distribution(np.array(values)))
     assert chart.spec is not None
     assert sum(bar["values"] for bar in chart.spec["data"]["values"]) == len(values)
 
@@ -44,14 +39,14 @@ def test_an_imported_run_has_a_sentence_in_place_of_its_charts() -> None:
 
 
 def test_without_a_value_there_is_nothing_to_draw_and_a_reason() -> None:
-    chart = distribution_chart("tpot_s", "TPOT", np.empty(0), of(np.empty(0)))
+    chart = chart_of("tpot_s", "TPOT", np.empty(0), distribution(np.empty(0)))
     assert chart.spec is None
     assert chart.caption
 
 
 def test_the_tail_is_thinned_and_its_longest_value_stays() -> None:
     values = np.concatenate([np.full(100_000, 0.01), np.linspace(0.5, 0.9, 900), [7.0]])
-    chart = distribution_chart("token_gap_s", "Token gap", values, of(values) | {"p99": 0.01})
+    chart = chart_of("token_gap_s", "Token gap", values, distribution(values) | {"p99": 0.01})
     assert chart.spec is not None
     tail = [row["value_s"] for row in chart.spec["layer"][-1]["data"]["values"]]
     assert len(tail) == TAIL_VALUES
@@ -61,7 +56,7 @@ def test_the_tail_is_thinned_and_its_longest_value_stays() -> None:
 
 def test_values_of_zero_on_a_logarithmic_axis_are_counted_and_said() -> None:
     values = np.concatenate([np.zeros(5), np.geomspace(0.001, 10, 100)])
-    chart = distribution_chart("token_gap_s", "Token gap", values, of(values))
+    chart = chart_of("token_gap_s", "Token gap", values, distribution(values))
     assert chart.spec is not None
     assert chart.spec["layer"][0]["encoding"]["x"]["scale"]["type"] == "log"
     assert "5 under 1.00 ms are in the first bar" in chart.caption
@@ -71,27 +66,33 @@ def test_values_of_zero_on_a_logarithmic_axis_are_counted_and_said() -> None:
 def test_the_distributions_are_those_of_the_documents_own_figures() -> None:
     (spec,) = specs([ClosedLoop(4)], (32,), 8)
     document, records = measured_run(spec, "s1")
-    charts, timeline, over_time = run_charts(document, records)
+    charts, timeline, over_time = run_charts(document, outlined(document, records))
     assert over_time == ()  # nothing was read of its server
     assert [chart.key for chart in charts] == ["ttft_s", "token_gap_s", "tpot_s", "e2e_latency_s"]
     for chart in charts:
         assert chart.spec is not None
         assert sum(bar["values"] for bar in chart.spec["data"]["values"]) == document[chart.key]["n"]
     document["tokens_per_chunk"] |= {"max": 3}
-    assert [chart.key for chart in run_charts(document, records)[0]][1:3] == ["chunk_gap_s", "token_gap_s"]
+    assert [chart.key for chart in run_charts(document, outlined(document, records))[0]][1:3] == [
+        "chunk_gap_s",
+        "token_gap_s",
+    ]
     document["token_gap_s"] |= {"p50": None}
-    assert [chart.key for chart in run_charts(document, records)[0]][1:3] == ["chunk_gap_s", "tpot_s"]
+    assert [chart.key for chart in run_charts(document, outlined(document, records))[0]][1:3] == [
+        "chunk_gap_s",
+        "tpot_s",
+    ]
     assert "one line for each caller" in timeline.caption
 
 
-def every_row(records: Records) -> list[int]:
-    return [int(row) for row in np.argsort(records.start_ns, kind="stable")]
+def requests_of(spec: RunSpec, records: Records) -> Document:
+    return requests_outline(measure(spec, records))
 
 
 def test_an_answered_request_waits_then_is_answered_and_a_failure_has_one_bar() -> None:
     (spec,) = specs([ClosedLoop(2)], (32,), 8)
     records = recording(spec, failures=0.3).records
-    bars = timeline_rows(records, every_row(records), by_slot=True)
+    bars = timeline_rows(requests_of(spec, records), by_slot=True)
     for request in range(len(records)):
         phases = [bar["phase"] for bar in bars if bar["request"] == request]
         ok = records.outcome[request] == Outcome.OK
@@ -104,7 +105,7 @@ def test_bars_on_one_line_never_overlap(by_slot: bool) -> None:
     shape = ClosedLoop(4) if by_slot else OpenLoop(30.0)
     (spec,) = specs([shape], (32,), 8)
     records = recording(spec).records
-    bars = timeline_rows(records, every_row(records), by_slot)
+    bars = timeline_rows(requests_of(spec, records), by_slot)
     for lane in {bar["lane"] for bar in bars}:
         edges = [edge for bar in bars if bar["lane"] == lane for edge in (bar["from_s"], bar["to_s"])]
         assert edges == sorted(edges)
@@ -113,7 +114,7 @@ def test_bars_on_one_line_never_overlap(by_slot: bool) -> None:
 def test_a_wave_has_a_line_for_each_request() -> None:
     (spec,) = specs([Wave(6)], (32,), 8)
     records = recording(spec).records
-    assert len({bar["lane"] for bar in timeline_rows(records, every_row(records), by_slot=False)}) == 6
+    assert len({bar["lane"] for bar in timeline_rows(requests_of(spec, records), by_slot=False)}) == 6
 
 
 def many(shape: ClosedLoop | OpenLoop, requests: int) -> tuple[RunSpec, Records]:
@@ -123,22 +124,22 @@ def many(shape: ClosedLoop | OpenLoop, requests: int) -> tuple[RunSpec, Records]
 
 
 def test_of_a_long_open_loop_all_failures_and_the_slowest_are_drawn() -> None:
-    _, records = many(OpenLoop(400.0), 3 * TIMELINE_REQUESTS)
-    chart = timeline_chart(records, None, by_slot=False)
+    spec, records = many(OpenLoop(400.0), 3 * REQUESTS)
+    chart = timeline_chart(requests_of(spec, records), None, by_slot=False)
     assert chart.spec is not None
     drawn = {bar["request"] for bar in chart.spec["data"]["values"]}
-    assert len(drawn) <= TIMELINE_REQUESTS
+    assert len(drawn) <= REQUESTS
     assert set(records.index[records.outcome != Outcome.OK].tolist()) <= drawn
     assert int(records.index[np.argmax(records.end_ns - records.start_ns)]) in drawn
-    assert f"{3 * TIMELINE_REQUESTS - len(drawn):,} more are not drawn" in chart.caption
+    assert f"{3 * REQUESTS - len(drawn):,} more are not drawn" in chart.caption
 
 
 def test_of_a_long_closed_loop_whole_callers_are_drawn() -> None:
-    _, records = many(ClosedLoop(30), 2 * TIMELINE_REQUESTS)
-    chart = timeline_chart(records, None, by_slot=True)
+    spec, records = many(ClosedLoop(30), 2 * REQUESTS)
+    chart = timeline_chart(requests_of(spec, records), None, by_slot=True)
     assert chart.spec is not None
     drawn = {bar["request"] for bar in chart.spec["data"]["values"]}
-    assert len(drawn) <= TIMELINE_REQUESTS
+    assert len(drawn) <= REQUESTS
     slots = {int(records.slot[request]) for request in drawn}
     whole = set(records.index[np.isin(records.slot, list(slots))].tolist())
     assert len(whole - drawn) < max(np.bincount(records.slot))  # at most the last caller's end is cut
@@ -149,6 +150,6 @@ def test_requests_that_were_never_sent_are_counted_in_words() -> None:
     records = recording(spec).records
     records.start_ns[-3:] = MISSING
     records.outcome[-3:] = Outcome.DROPPED
-    chart = timeline_chart(records, {"start_s": 0.1, "end_s": 0.5}, by_slot=True)
+    chart = timeline_chart(requests_of(spec, records), {"start_s": 0.1, "end_s": 0.5}, by_slot=True)
     assert "3 requests were never sent." in chart.caption
     assert "measured window" in chart.caption

@@ -8,7 +8,7 @@ from loadgen.load.spec import ClosedLoop
 from loadgen.report.pages import run_page, sweep_page, sweeps_page
 from loadgen.report.rendering import render
 from loadgen.report.served import failure_kind, has_dummy_weights, served_line, server_name
-from tests.report.documents import Document, measured_run, server, specs, sweep_row
+from tests.report.documents import Document, measured_run, outlined, server, specs, sweep_row
 
 NOW = datetime(2026, 11, 26, tzinfo=UTC)
 H100 = {"name": "NVIDIA H100 80GB HBM3", "memory_bytes": 85520809984, "driver": "570"}
@@ -39,7 +39,7 @@ def test_dummy_weights_are_loud_on_every_page() -> None:
     document, records = measured_run(spec, "s261123-152901-4f2a")
     run = document | {"server": launched()}
     sweep = replace(sweep_row("s261123-152901-4f2a", [spec]), server=launched())
-    for page in (sweeps_page([sweep], NOW), sweep_page(sweep, [run], NOW), run_page(run, records, NOW)):
+    for page in (sweeps_page([sweep], NOW), sweep_page(sweep, [run], NOW), run_page(run, outlined(run, records), NOW)):
         html = render(page)
         assert ">DUMMY WEIGHTS<" in html
         assert "vLLM 0.22.1, dummy weights" in html

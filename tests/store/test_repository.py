@@ -116,6 +116,17 @@ def test_gpu_readings_come_back_as_they_were(
     assert store.gpus("r2") == []
 
 
+def test_the_outline_comes_back_as_it_was_and_is_none_where_there_is_none(
+    store: Store, make_sweep: Any, make_document: Any, records: Records
+) -> None:
+    outline = {"version": 1, "distributions": {"ttft_s": {"quantiles": [[0.0, 0.1], [1.0, None]]}}, "over_time": None}
+    store.add_sweep(make_sweep("s1"))
+    store.add_run("s1", make_document("r1", "s1"), records, outline=outline)
+    store.add_run("s1", make_document("r2", "s1"), records)
+    assert store.outline("r1") == outline
+    assert store.outline("r2") is None
+
+
 def test_an_id_may_be_cut_short_while_only_one_fits(
     store: Store, make_sweep: Any, make_document: Any, records: Records
 ) -> None:
@@ -131,7 +142,7 @@ def test_an_id_may_be_cut_short_while_only_one_fits(
         store.sweep("s")
 
 
-@pytest.mark.parametrize("method", ["sweep", "runs", "run", "records", "samples", "gpus"])
+@pytest.mark.parametrize("method", ["sweep", "runs", "run", "records", "samples", "gpus", "outline"])
 def test_an_unknown_id_is_named(store: Store, method: str) -> None:
     with pytest.raises(NotFoundError, match=r"There is no (run|sweep) 'q7' in the database: `loadgen list`"):
         getattr(store, method)("q7")
