@@ -1,4 +1,4 @@
-"""`loadgen dashboard`: the pages in a browser, read-only."""
+"""`loadgen dashboard`: the pages in a browser, and with a token the service that takes sweeps from others."""
 
 from typing import Annotated
 
@@ -14,17 +14,39 @@ def dashboard(
     port: Annotated[
         int, typer.Option("--port", help="Port to listen on; 0 takes any free one.", min=0, max=65535)
     ] = 8080,
+    token_env: Annotated[
+        str | None,
+        typer.Option(
+            "--token-env",
+            metavar="NAME",
+            help="Take sweeps from whoever has the token in this environment variable; needed beyond loopback.",
+        ),
+    ] = None,
+    allow_target: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--allow-target",
+            metavar="URL|HOST|ADDRESS",
+            help="A server, or an address, that such sweeps may measure; may be repeated. URL=NAME: with the key in that variable.",
+        ),
+    ] = None,
     db: Database = None,
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
-    """Serve the results as pages, until Ctrl-C. Never writes; runs may go on meanwhile."""
-    from loadgen.web.app import serve
+    """Serve the results as pages, until Ctrl-C; with a token, take sweeps from others and measure them one after the other.
+
+    For example: loadgen dashboard --token-env LOADGEN_TOKEN --allow-target http://127.0.0.1:8000
+    """
+    from loadgen.service.app import serve_service
 
     terminal = Terminal.of(context, db, quiet, verbose)
-    serve(
+    does = "dashboard of" if token_env is None else "dashboard and service over"
+    serve_service(
         terminal.db,
         host,
         port,
-        lambda url: terminal.note(f"dashboard of {terminal.shown_db} at {url} (Ctrl-C ends it)"),
+        token_env=token_env,
+        allowed=allow_target or (),
+        on_ready=lambda url: terminal.note(f"{does} {terminal.shown_db} at {url} (Ctrl-C ends it)"),
     )

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import typer
 
 from loadgen.cli import options
-from loadgen.cli.interrupts import interrupts
 from loadgen.cli.terminal import Terminal, show, show_json, stdout
 from loadgen.errors import ExitCode, UsageError
+from loadgen.experiments.interrupts import interrupts
 
 if TYPE_CHECKING:
     from loadgen.experiments.wanted import Part

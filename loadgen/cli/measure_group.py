@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from loadgen.cli.interrupts import interrupts
 from loadgen.cli.outcome import show_group
 from loadgen.cli.progress import SweepProgress
 from loadgen.cli.terminal import Terminal, show_json, stdout
 from loadgen.errors import ExitCode
 from loadgen.experiments.group import run_group
+from loadgen.experiments.interrupts import interrupts
 from loadgen.experiments.stop import Stop
 from loadgen.report.export import group_document
 

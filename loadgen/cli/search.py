@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from loadgen.cli import options
-from loadgen.cli.interrupts import interrupts
 from loadgen.cli.measure import given
 from loadgen.cli.terminal import Terminal, show, show_json, stdout
 from loadgen.errors import ExitCode, UsageError
+from loadgen.experiments.interrupts import interrupts
 
 if TYPE_CHECKING:
     from loadgen.experiments.search import Search

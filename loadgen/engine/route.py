@@ -1,4 +1,4 @@
-"""The way to a server: through which proxy, and whose certificates are believed. Pure data and the TLS context made of it.
+"""The way to a server: through which proxy, to which addresses, and whose certificates are believed. Pure data and the TLS context made of it.
 
 Imports nothing of the project. A proxy's password lives in memory alone: it is in no repr, no message and no record.
 """
@@ -33,11 +33,20 @@ class Proxy:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """How to reach one server. `ca_file` (PEM) takes the place of the system's authorities; `insecure` believes anybody."""
+    """How to reach one server. `ca_file` (PEM) takes the place of the system's authorities; `insecure` believes anybody.
+
+    With `addresses` (IP addresses as text) the server's name is not looked up any more: no connection goes elsewhere, whatever
+    the name has come to stand for. That is for a way without a proxy, which would look it up by itself.
+    """
 
     proxy: Proxy | None = None
     ca_file: str | None = None
     insecure: bool = False
+    addresses: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.addresses and self.proxy is not None:
+            raise ValueError("addresses say where to connect, and a proxy would connect elsewhere")
 
     def tls_context(self) -> ssl.SSLContext:
         """A client's context. Raises OSError (ssl.SSLError included) when the file cannot be read or holds no certificate."""

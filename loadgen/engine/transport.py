@@ -27,12 +27,19 @@ class ConnectFailedError(Exception):
 def resolve(scheme: str, host: str, port: int, route: Route = DIRECT) -> list[Address]:
     """The addresses of `host`, or of the proxy on the way, looked up once, in the order to try; the proxy looks up the host.
 
+    Where the route has addresses, these are the addresses, and nothing is looked up.
     Raises ConnectFailedError when the name is unknown, and when the authorities of the route cannot be read.
     """
     proxy = route.proxy
     asked_host, asked_port = (host, port) if proxy is None else (proxy.host, proxy.port)
     try:
-        found = socket.getaddrinfo(asked_host, asked_port, type=socket.SOCK_STREAM)
+        found = [
+            entry
+            for each in route.addresses or (asked_host,)
+            for entry in socket.getaddrinfo(
+                each, asked_port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST if route.addresses else 0
+            )
+        ]
     except OSError as error:
         what = asked_host if proxy is None else f"the proxy {asked_host}"
         raise ConnectFailedError(f"cannot resolve {what}: {error.strerror or error}") from error

@@ -20,6 +20,8 @@ def check_limits(facts: EndpointFacts, runs: Sequence[RunSpec], route: Route = D
     parts = urlsplit(facts.base_url)
     assert parts.hostname is not None
     host, port = parts.hostname, parts.port or (443 if parts.scheme == "https" else 80)
+    if route.addresses:
+        host = route.addresses[0]
     if route.proxy is not None:
         host, port = route.proxy.host, route.proxy.port
     for wanted, processes in {(streams(run.shape, planned_requests(run)), workers_for(run)) for run in runs}:

@@ -24,9 +24,13 @@ class RouteKeys(BaseModel):
     ca_file: Annotated[str, Field(min_length=1)] | None = None
     insecure: bool | None = None
 
-    def route_to(self, url: str, environ: Mapping[str, str]) -> Route:
-        """The way to the server at `url`. Raises UsageError for a proxy variable that we cannot follow."""
-        return Route(proxy_for(url, environ), self.ca_file, bool(self.insecure))
+    def route_to(self, url: str, environ: Mapping[str, str], addresses: tuple[str, ...] = ()) -> Route:
+        """The way to the server at `url`; with `addresses`, straight to these alone, whatever proxy the environment names.
+
+        Raises UsageError for a proxy variable that we cannot follow.
+        """
+        proxy = None if addresses else proxy_for(url, environ)
+        return Route(proxy, self.ca_file, bool(self.insecure), addresses)
 
 
 def check_route(spec: "SweepSpec", origin: Origin) -> None:

@@ -89,13 +89,16 @@ def run_sweep(
     search: Search | None = None,
     serving: Serving | None = None,
     turn: Turn | None = None,
+    goes_on_with: str | None = None,
+    addresses: tuple[str, ...] = (),
 ) -> SweepResult:
     """Measure every run of `spec` that is not on record yet, in order; with a `search`, between the two loads of `spec`, the runs that it chooses.
 
     With `serving`, on a server that loadgen starts; one that does not start is a sweep without runs, and the result's `failure`.
-    With `turn` it is one of a group.
+    With `turn` it is one of a group. With `addresses` the server is reached there and nowhere else (see `Route`).
 
     With `resume`, a grid that has no unfinished sweep and a finished one sends nothing: the result is the finished sweep's.
+    `goes_on_with` is the id of the sweep to resume, where it must be that one and no other of the same grid.
     What stops it before the first run is raised (UsageError, ServerError, StoreError); what stops it later is told by the
     result's `failure`, next to the runs that ended.
     """
@@ -110,8 +113,8 @@ def run_sweep(
     spec_hash = sweep_hash(runs, variant, search)
     planned_runs = len(runs) if search is None else search.terms.max_runs
     chosen = _in_order(runs) if search is None else search.runs()
-    unfinished = store.resumable(spec_hash, group_id) if resume else None
-    if resume and unfinished is None and (finished := store.finished(spec_hash, group_id)) is not None:
+    unfinished = store.resumable(spec_hash, group_id, goes_on_with) if resume else None
+    if resume and unfinished is None and (finished := store.finished(spec_hash, group_id, goes_on_with)) is not None:
         on_event(NothingToResume(finished.sweep_id))
         documents = store.runs(finished.sweep_id)
         if search is not None:  # which learns anew what it found then
@@ -133,7 +136,7 @@ def run_sweep(
             sweep_id = entry.not_started(store, serving.variant.launch(), failure)
             on_event(ServerNotStarted(serving.variant.label, sweep_id, failure))
             return SweepResult(sweep_id, planned_runs, (), failure)
-        route = spec.route_to(url, environ)
+        route = spec.route_to(url, environ, addresses)
         on_event(WayChosen(url, None if route.proxy is None else route.proxy.name, route.insecure))
         facts = probe(url, spec.model, headers, route=route)
         for run in runs:

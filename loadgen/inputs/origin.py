@@ -89,11 +89,11 @@ class Origin:
         return f"{self.name(steps[0])} is missing; {model.model_fields[steps[0]].description}"
 
     def _unknown(self, key: str, known: list[str]) -> str:
-        if key not in self.places:
+        if key not in self.places and self.file is None:
             return f"no such option: {self.name(key)}"
         near = get_close_matches(key.split(".")[-1].replace("-", "_"), known, n=1)
         hint = f"; did you mean '{near[0]}'?" if near else f"; the keys are {', '.join(known)}"
-        return f"unknown key '{key}' in {self.places[key]}{hint}"
+        return f"unknown key {self.name(key)}{hint}"
 
 
 def _keys_at(model: type[BaseModel], steps: tuple[str, ...]) -> list[str]:

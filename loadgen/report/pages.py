@@ -14,6 +14,7 @@ from loadgen.analysis.verdict import MergedFinding
 from loadgen.report import facts, server_facts
 from loadgen.report.charts import Chart, Table
 from loadgen.report.facts import Facts, FigureLine, Highlight, RunLine
+from loadgen.report.job_pages import JobsPage, LoginPage
 from loadgen.report.points import Document, axes
 from loadgen.report.readable import ago, moment, number, plural
 from loadgen.report.remote import is_unverified
@@ -165,13 +166,15 @@ class ErrorPage:
     version: str = loadgen.__version__
 
 
-Page = SweepsPage | SweepPage | RunPage | ReportPage | ErrorPage
+Page = SweepsPage | SweepPage | RunPage | ReportPage | JobsPage | LoginPage | ErrorPage
 
 TEMPLATES: dict[type[Page], str] = {
     SweepsPage: "sweeps.html",
     SweepPage: "sweep.html",
     RunPage: "run.html",
     ReportPage: "report.html",
+    JobsPage: "jobs.html",
+    LoginPage: "login.html",
     ErrorPage: "error.html",
 }
 

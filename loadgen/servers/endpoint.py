@@ -18,6 +18,7 @@ from loadgen.engine.route import DIRECT, Route
 from loadgen.errors import ServerError, UsageError
 from loadgen.load.spec import Endpoint
 from loadgen.load.workload import ChunkCounts, Dialect
+from loadgen.servers.pinned import PinnedTransport
 from loadgen.servers.secrets import redact
 
 Headers = tuple[tuple[str, str], ...]
@@ -224,7 +225,14 @@ def error_text(body: bytes, headers: Headers = ()) -> str:
 
 
 def open_client(headers: Headers, timeout_s: float, route: Route = DIRECT) -> httpx2.Client:
-    """A client for questions beside the measurement, with these headers on each request."""
+    """A client for questions beside the measurement, with these headers on each request. It follows no redirect."""
+    if route.addresses:
+        return httpx2.Client(
+            headers=dict(headers),
+            timeout=timeout_s,
+            trust_env=False,
+            transport=PinnedTransport(route.addresses, route.tls_context()),
+        )
     proxy = None
     if route.proxy is not None:
         auth = None if route.proxy.user is None else (route.proxy.user, route.proxy.password)

@@ -1,6 +1,6 @@
-"""Who is at work on a sweep: one process at a time. Imports `errors`.
+"""Who is at work on a sweep, or a job: one process at a time. Imports `errors`.
 
-The claim is a socket in Linux's abstract namespace, named after the sweep, which the kernel takes back however its holder
+The claim is a socket in Linux's abstract namespace, named after it, which the kernel takes back however its holder
 ends; nothing is stored that a `kill -9` would leave behind. It is seen within one machine (and one network namespace) only,
 and on Linux only: a sweep that another machine writes into a shared PostgreSQL database is not noticed.
 """
@@ -18,17 +18,25 @@ from loadgen.errors import UsageError
 @contextmanager
 def claimed(sweep_id: str) -> Iterator[None]:
     """Hold the sweep for the length of the block. Raises UsageError when another process holds it."""
+    with held(
+        sweep_id,
+        f"the sweep {sweep_id} is still being measured by another process: wait until it ends, or interrupt it, "
+        "before you go on with --resume",
+    ):
+        yield
+
+
+@contextmanager
+def held(name: str, otherwise: str) -> Iterator[None]:
+    """Hold whatever has that name for the length of the block. Raises UsageError(`otherwise`) when another process does."""
     if sys.platform != "linux":
         yield
         return
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as claim:
         try:
-            claim.bind(_name(sweep_id))
+            claim.bind(_name(name))
         except OSError as error:
-            raise UsageError(
-                f"the sweep {sweep_id} is still being measured by another process: wait until it ends, or interrupt it, "
-                "before you go on with --resume"
-            ) from error
+            raise UsageError(otherwise) from error
         yield
 
 
@@ -39,15 +47,22 @@ def is_abandoned(sweep_id: str, environment: dict[str, Any]) -> bool:
     """
     if sys.platform != "linux" or environment.get("host", {}).get("name") != platform.node():
         return False
+    return not is_held(sweep_id)
+
+
+def is_held(name: str) -> bool:
+    """Whether a process of this machine holds whatever has that name, as far as can be told."""
+    if sys.platform != "linux":
+        return False
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as question:
         try:
-            question.connect(_name(sweep_id))
+            question.connect(_name(name))
         except ConnectionRefusedError:
-            return True
-        except OSError:
             return False
-    return False
+        except OSError:
+            return True
+    return True
 
 
-def _name(sweep_id: str) -> str:
-    return f"\0loadgen/{sweep_id}"
+def _name(name: str) -> str:
+    return f"\0loadgen/{name}"

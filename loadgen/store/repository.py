@@ -144,19 +144,20 @@ class Store:
             found = _resolve(session, "sweep", tables.Sweep.sweep_id, sweep_id)
         return self._sweep_rows(tables.Sweep.sweep_id == found)[0]
 
-    def resumable(self, spec_hash: str, group_id: str | None = None) -> SweepRow | None:
-        """The newest sweep of that resolved spec which did not finish, in that group or in none.
+    def resumable(self, spec_hash: str, group_id: str | None = None, sweep_id: str | None = None) -> SweepRow | None:
+        """The newest sweep of that resolved spec which did not finish, in that group or in none; or `sweep_id` alone.
 
         An imported one is never gone on with, here and in `finished`: it was measured elsewhere.
         "running" counts, since its process may have been killed; a sweep whose server did not start has nothing to go on with.
         """
-        return self._newest(
-            spec_hash, group_id, tables.Sweep.status != "finished", tables.Sweep.start_failure.is_(None)
-        )
+        only = [] if sweep_id is None else [tables.Sweep.sweep_id == sweep_id]
+        unfinished = tables.Sweep.status != "finished"
+        return self._newest(spec_hash, group_id, unfinished, tables.Sweep.start_failure.is_(None), *only)
 
-    def finished(self, spec_hash: str, group_id: str | None = None) -> SweepRow | None:
-        """The newest sweep of that resolved spec which finished, in that group or in none."""
-        return self._newest(spec_hash, group_id, tables.Sweep.status == "finished")
+    def finished(self, spec_hash: str, group_id: str | None = None, sweep_id: str | None = None) -> SweepRow | None:
+        """The newest sweep of that resolved spec which finished, in that group or in none; or `sweep_id` alone."""
+        only = [] if sweep_id is None else [tables.Sweep.sweep_id == sweep_id]
+        return self._newest(spec_hash, group_id, tables.Sweep.status == "finished", *only)
 
     def group(self, group_id: str) -> list[SweepRow]:
         """The sweeps of the group (id or unique beginning), the oldest first. Raises `NotFoundError`.

@@ -46,6 +46,44 @@ class SweepRow:
     invalid: int = 0
 
 
+JobStatus = Literal["queued", "running", "finished", "failed", "cancelled", "interrupted"]
+
+
+@dataclass(frozen=True, slots=True)
+class JobRow:
+    """A sweep that somebody asked the service for, and what became of its latest attempt.
+
+    "finished": every planned run ended, though some may be invalid (`exit_code` 3). "failed": something ended it early, which
+    `message` says. "cancelled": somebody did. "interrupted": the service or the measuring process was ended.
+    """
+
+    job_id: str
+    status: JobStatus
+    target: str  # of which one job runs at a time
+    name: str
+    values: dict[str, Any]  # the spec as it was sent
+    spec_hash: str
+    planned_runs: int
+    submitted_at: str  # UTC, ISO 8601, as the others
+    sweep_id: str | None = None  # None until its server has answered
+    attempts: int = 1
+    started_at: str | None = None
+    ended_at: str | None = None
+    exit_code: int | None = None
+    message: str | None = None
+    cancel_requested: bool = False
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether nothing more happens unless somebody asks for it."""
+        return self.status not in ("queued", "running")
+
+    @property
+    def is_resumable(self) -> bool:
+        """Whether there is something left to measure."""
+        return self.has_ended and self.status != "finished"
+
+
 @dataclass(frozen=True, slots=True)
 class ServerSample:
     """What the server said of itself at one moment of a run."""

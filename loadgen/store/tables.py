@@ -39,7 +39,7 @@ class Environment(Entity):
 
 
 class Sweep(Entity):
-    """Load points on one server. `status` is the one column of the database that ever changes."""
+    """Load points on one server. `status` and `planned_runs` change while it is measured, and nothing after."""
 
     __tablename__ = "sweep"
     __table_args__ = (Index(None, "spec_hash"), Index(None, "group_id"))
@@ -163,3 +163,28 @@ class DoctorResult(Entity):
     host_hash: Mapped[str]
     measured_at: Mapped[str]
     document: Mapped[dict[str, Any]]
+
+
+class Job(Entity):
+    """A sweep that somebody asked the service for. The queue is those of status "queued", in the order of `queued_number`."""
+
+    __tablename__ = "job"
+    __table_args__ = (Index(None, "status"), Index(None, "spec_hash"))
+
+    job_number: Mapped[int] = mapped_column(primary_key=True)
+    job_id: Mapped[str] = mapped_column(unique=True)
+    status: Mapped[str]
+    target: Mapped[str]  # of which one job runs at a time
+    name: Mapped[str]
+    values: Mapped[dict[str, Any]]  # the spec as it was sent
+    spec_hash: Mapped[str]
+    planned_runs: Mapped[int]
+    sweep_id: Mapped[str | None]  # what it measures into, from the moment its server has answered
+    attempts: Mapped[int]
+    queued_number: Mapped[int]  # counts up with each attempt of any job
+    submitted_at: Mapped[str]
+    started_at: Mapped[str | None]  # of the latest attempt, as the three below
+    ended_at: Mapped[str | None]
+    exit_code: Mapped[int | None]
+    message: Mapped[str | None]
+    cancel_requested: Mapped[bool]

@@ -26,6 +26,6 @@ def document(value: dict[str, Any], status: int = 200) -> Response:
 
 def failure(request: Request, status: int, title: str, message: str) -> Response:
     """What went wrong, in the form that was asked for."""
-    if request.url.path.endswith(".json"):
+    if request.url.path.startswith("/api/") or request.url.path.endswith(".json"):
         return document({"schema_version": 1, "error": message}, status)
     return html(ErrorPage(title, message), status)

@@ -19,11 +19,13 @@ from loadgen.web import runs, static, sweeps
 from loadgen.web.answers import failure
 from loadgen.web.database import Database
 
+_GOODBYE_S = 2
+
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
+    "Referrer-Policy": "same-origin",
 }
 
 
@@ -57,8 +59,14 @@ def create_app(db_url: str) -> FastAPI:
     return app
 
 
-def serve(db_url: str, host: str, port: int, on_ready: Callable[[str], None] = lambda url: None) -> None:
-    """Serve the dashboard until interrupted; `on_ready` is told its URL once a browser can be sent there.
+def serve(
+    db_url: str,
+    host: str,
+    port: int,
+    on_ready: Callable[[str], None] = lambda url: None,
+    make_app: Callable[[str], FastAPI] = create_app,
+) -> None:
+    """Serve the dashboard until interrupted or terminated; `on_ready` is told its URL once a browser can be sent there.
 
     Port 0 takes any free one. Raises `UsageError` when the address cannot be listened on.
     """
@@ -67,7 +75,13 @@ def serve(db_url: str, host: str, port: int, on_ready: Callable[[str], None] = l
         threading.Thread(target=assets.vega, daemon=True).start()  # made in a second, while nobody waits for it
         shown = f"[{host}]" if ":" in host else host
         on_ready(f"http://{shown}:{listener.getsockname()[1]}/")
-        config = uvicorn.Config(create_app(db_url), log_level="warning", access_log=False, lifespan="off")
+        config = uvicorn.Config(
+            make_app(db_url),
+            log_level="warning",
+            access_log=False,
+            lifespan="off",
+            timeout_graceful_shutdown=_GOODBYE_S,  # for streams of events, which have no end of their own
+        )
         with contextlib.suppress(KeyboardInterrupt):  # uvicorn hands it on once everything is closed
             uvicorn.Server(config).run(sockets=[listener])
     finally:

@@ -1,4 +1,4 @@
-"""What Ctrl-C and a termination signal do while something is measured. Shared by all commands that measure."""
+"""What Ctrl-C and a termination signal do while something is measured. Shared by all that measure."""
 
 import signal
 from collections.abc import Callable, Iterator
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def interrupts(stop: "Stop", say: "Callable[[str], None]") -> Iterator[None]:
+def interrupts(stop: "Stop", say: Callable[[str], None]) -> Iterator[None]:
     """Ctrl-C once drains, twice ends now; a termination signal ends now. Before anything is sent either ends the command.
 
     From the first measured request until the run is saved nothing ends the command: that would lose the run.

@@ -1,0 +1,206 @@
+"""The gate in front of every page and of the API: who may read, who may ask for something, and how one says who one is.
+
+Imports `web` (how it answers) and its neighbours. A program shows the token with each request, as a bearer; a browser shows
+it once, at /login, and gets a cookie which no script can read and which no other site can make it send. What changes
+something is refused besides unless it comes from a page of ours, or from a program.
+"""
+
+import ipaddress
+from dataclasses import dataclass, field
+from http.cookies import CookieError, SimpleCookie
+from urllib.parse import parse_qs, quote, urlsplit
+
+from fastapi import Request, Response
+from fastapi.responses import RedirectResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from loadgen.report.job_pages import LoginPage
+from loadgen.service.body import read_body
+from loadgen.service.tokens import SESSION_S, Failures, Sessions, Token
+from loadgen.web.answers import failure, html
+
+COOKIE = "loadgen_session"
+LOGIN, LOGOUT = "/login", "/logout"
+_MOST_FORM_BYTES = 4_096
+_READING = ("GET", "HEAD", "OPTIONS")
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """Who may do what. `loopback_reads`: who comes by a name of this machine itself may read without the token."""
+
+    token: Token | None
+    loopback_reads: bool
+    sessions: Sessions = field(default_factory=Sessions)
+    failures: Failures = field(default_factory=Failures)
+
+    def refusal(self, request: Request) -> Response | None:
+        """Why the request goes no further; None when it may."""
+        path, reads = request.url.path, request.method in _READING
+        if path == LOGIN or (reads and path.startswith("/static/")):
+            return None
+        who = self._who(request)
+        if isinstance(who, Response):
+            return who
+        if reads:
+            return None if who else self._unknown_reader(request)
+        if self.token is None:
+            return failure(
+                request,
+                403,
+                "Read-only",
+                "This dashboard takes no jobs: whoever runs it can start it with --token-env NAME, and then it does.",
+            )
+        if who is None:
+            return _unauthorised(request, "This needs the token: send it as 'Authorization: Bearer TOKEN'.")
+        if who == "session" and not comes_from_us(request):
+            return failure(request, 403, "Refused", "This came from another site, which may not ask for anything here.")
+        return None
+
+    def log_in(self, request: Request, body: bytes) -> Response:
+        """What the form at /login is answered."""
+        fields = parse_qs(body.decode("utf-8", "replace"))
+        goes_to = _own_path(fields.get("next", ["/"])[0])
+        if self.token is None or not comes_from_us(request):
+            return failure(
+                request, 403, "Refused", "There is nothing to log in to here, or this came from another site."
+            )
+        address = _address(request)
+        if wait := self._waits(request, address):
+            return wait
+        if not self.token.matches(fields.get("token", [""])[0].strip()):
+            self.failures.add(address)
+            return html(LoginPage(goes_to, "That is not the token."), 401)
+        answer = RedirectResponse(goes_to, 303)
+        answer.set_cookie(
+            COOKIE,
+            self.sessions.begin(),
+            max_age=int(SESSION_S),
+            httponly=True,
+            samesite="strict",
+            secure=request.url.scheme == "https",
+        )
+        return answer
+
+    def log_out(self, request: Request) -> Response:
+        """End the session of this browser."""
+        self.sessions.end(_cookie(request))
+        answer = RedirectResponse("/", 303)
+        answer.delete_cookie(COOKIE, httponly=True, samesite="strict")
+        return answer
+
+    def has_session(self, request: Request) -> bool:
+        """Whether this browser is logged in."""
+        return self.sessions.has(_cookie(request))
+
+    def _who(self, request: Request) -> str | Response | None:
+        given = request.headers.get("authorization")
+        if given is not None and self.token is not None:
+            address = _address(request)
+            if wait := self._waits(request, address):
+                return wait
+            scheme, _, secret = given.partition(" ")
+            if scheme.lower() == "bearer" and self.token.matches(secret.strip()):
+                return "bearer"
+            self.failures.add(address)
+            return _unauthorised(request, "That is not the token.")
+        return "session" if self.has_session(request) else None
+
+    def _unknown_reader(self, request: Request) -> Response | None:
+        if self.loopback_reads and _is_loopback(request.headers.get("host", "")):
+            return None
+        if self.token is None:
+            return failure(
+                request,
+                403,
+                "Refused",
+                "This dashboard answers to names of its own machine alone, such as http://127.0.0.1: start it with --token-env "
+                "NAME to reach it by another.",
+            )
+        path = request.url.path
+        if path.startswith("/api/") or path.endswith((".json", ".csv", "/events")):
+            return _unauthorised(request, "This needs the token: send it as 'Authorization: Bearer TOKEN'.")
+        query = f"?{request.url.query}" if request.url.query else ""
+        return RedirectResponse(f"{LOGIN}?next={quote(path + query, safe='')}", 303)
+
+    def _waits(self, request: Request, address: str) -> Response | None:
+        wait_s = self.failures.wait_s(address)
+        if wait_s <= 0:
+            return None
+        answer = failure(request, 429, "Wait", f"Too many wrong tokens: try again in {wait_s:.0f} s.")
+        answer.headers["Retry-After"] = f"{wait_s:.0f}"
+        return answer
+
+
+class Gate:
+    """The middleware that asks `Access` first. What is refused has the headers that every answer has."""
+
+    def __init__(self, app: ASGIApp, access: Access, headers: dict[str, str]) -> None:
+        self._app = app
+        self._access = access
+        self._headers = headers
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass on what may pass."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request = Request(scope, receive)
+        if scope["path"] == LOGIN and scope["method"] == "POST":
+            answer: Response | None = await self._log_in(request)
+        else:
+            answer = self._access.refusal(request)
+        if answer is None:
+            await self._app(scope, receive, send)
+            return
+        for name, value in {**self._headers, "Cache-Control": "no-store"}.items():
+            answer.headers.setdefault(name, value)
+        await answer(scope, receive, send)
+
+    async def _log_in(self, request: Request) -> Response:
+        body = await read_body(request, _MOST_FORM_BYTES)
+        if body is None:
+            return failure(request, 413, "Too large", "The form is too large.")
+        return self._access.log_in(request, body)
+
+
+def comes_from_us(request: Request) -> bool:
+    """Whether a page of ours asked for it, by what the browser says of that, which no page can make up."""
+    if request.headers.get("sec-fetch-site") == "same-origin":
+        return True
+    origin, host = request.headers.get("origin", ""), request.headers.get("host", "")
+    return bool(host) and urlsplit(origin).netloc.lower() == host.lower()
+
+
+def _unauthorised(request: Request, message: str) -> Response:
+    answer = failure(request, 401, "Not allowed", message)
+    answer.headers["WWW-Authenticate"] = "Bearer"
+    return answer
+
+
+def _own_path(path: str) -> str:
+    """A path of ours to go to; anything that a browser could take for another site's is the start page."""
+    return (
+        path if path.startswith("/") and "\\" not in path and not path.startswith("//") and path.isprintable() else "/"
+    )
+
+
+def _address(request: Request) -> str:
+    return "" if request.client is None else request.client.host
+
+
+def _cookie(request: Request) -> str | None:
+    try:
+        cookies = SimpleCookie(request.headers.get("cookie", ""))
+    except CookieError:
+        return None
+    return cookies[COOKIE].value if COOKIE in cookies else None
+
+
+def _is_loopback(host: str) -> bool:
+    """Whether a Host header names this machine by a name that cannot stand for another."""
+    try:
+        name = (urlsplit(f"//{host}").hostname or "").lower()
+        return name == "localhost" or name.endswith(".localhost") or ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,141 @@
+"""The dashboard with the service behind it: its routes, its gate and its answers to what goes wrong; and how it is started.
+
+Imports `web` and its neighbours. Without a token it is the read-only dashboard alone, on this machine alone.
+"""
+
+import ipaddress
+import os
+import signal
+import socket
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from functools import partial
+from types import FrameType
+from typing import Any
+
+from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.openapi.utils import get_openapi
+
+import loadgen
+from loadgen.errors import UsageError
+from loadgen.service import api, jobs_page
+from loadgen.service.access import Access, Gate
+from loadgen.service.queue import FullError, Queue, TooLateError
+from loadgen.service.submission import TooLargeError
+from loadgen.service.targets import ForbiddenTargetError, Targets
+from loadgen.service.tokens import Token
+from loadgen.web.answers import document, failure
+from loadgen.web.app import HEADERS, create_app, serve
+
+_STATUSES: dict[type[Exception], tuple[int, str]] = {
+    UsageError: (422, "Cannot be carried out"),
+    TooLargeError: (413, "Too large"),
+    ForbiddenTargetError: (403, "Refused"),
+    api.NotServingError: (403, "Read-only"),
+    TooLateError: (409, "Too late"),
+    FullError: (429, "Full"),
+}
+_DESCRIPTION = """Send sweeps to this service, follow them, and take their results. What changes something needs the token,
+as `Authorization: Bearer TOKEN`; beyond loopback, so does everything else. Failures are `{"schema_version": 1, "error": "…"}`."""
+
+
+def create_service(db_url: str, access: Access, queue: Queue | None) -> FastAPI:
+    """The whole application; without a `queue` it takes no jobs."""
+    app = create_app(db_url)
+    app.state.access, app.state.queue, app.state.followers = access, queue, 0
+    app.include_router(api.router)
+    app.include_router(jobs_page.router)
+    app.include_router(_description())
+    for kind, (status, title) in _STATUSES.items():
+        app.add_exception_handler(kind, _answer(status, title))
+    app.add_exception_handler(RequestValidationError, _bad_query)
+    app.add_middleware(Gate, access=access, headers=HEADERS)
+    return app
+
+
+def openapi() -> dict[str, Any]:
+    """The API's description, as OpenAPI has it."""
+    described = get_openapi(
+        title="loadgen", version=loadgen.__version__, description=_DESCRIPTION, routes=api.router.routes
+    )
+    described.setdefault("components", {})["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
+    described["security"] = [{"token": []}]
+    return described
+
+
+def serve_service(
+    db_url: str,
+    host: str,
+    port: int,
+    *,
+    token_env: str | None = None,
+    allowed: Sequence[str] = (),
+    on_ready: Callable[[str], None] = lambda url: None,
+) -> None:
+    """Serve until interrupted or terminated; then the jobs that are measured are ended, and what they have is saved.
+
+    Raises UsageError for an address beyond loopback without a token, a token that is not there, and a list without one.
+    """
+    is_loopback = _is_loopback(host)
+    environ = dict(os.environ)
+    token = None if token_env is None else Token.from_environment(token_env, environ)
+    if token is None and not is_loopback:
+        raise UsageError(
+            f"--host {host} is reached from other machines, which needs --token-env NAME with a token in that environment "
+            "variable; make one with `openssl rand -hex 32`"
+        )
+    if token is None and allowed:
+        raise UsageError(
+            "--allow-target is for submissions, which need --token-env NAME; give it too, or leave this out"
+        )
+    if token_env is not None:
+        environ.pop(token_env, None)  # no job needs it
+    targets = Targets.of(allowed)
+    with ExitStack() as stack:
+        queue = None
+        if token is not None:
+            signal.signal(
+                signal.SIGTERM, _end
+            )  # uvicorn hands it on: it must not keep the jobs from being ended in order
+            queue = stack.enter_context(Queue(db_url, targets, tuple(allowed), environ))
+        make_app = partial(create_service, access=Access(token, is_loopback), queue=queue)
+        serve(db_url, host, port, on_ready, make_app)
+
+
+def _end(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def _is_loopback(host: str) -> bool:
+    """Whether nobody but this machine can reach what listens at `host`."""
+    try:
+        found = {entry[4][0] for entry in socket.getaddrinfo(host, None, flags=socket.AI_PASSIVE)}
+    except OSError:
+        return True  # nobody will listen there, which is for others to say
+    return all(ipaddress.ip_address(str(address).partition("%")[0]).is_loopback for address in found)
+
+
+def _description() -> APIRouter:
+    router = APIRouter()
+    described = openapi()
+
+    @router.get(f"{api.PREFIX}/openapi.json", include_in_schema=False)
+    def description() -> Response:
+        return document(described)
+
+    return router
+
+
+def _answer(status: int, title: str) -> Callable[[Request, Exception], Response]:
+    def answer(request: Request, error: Exception) -> Response:
+        return failure(request, status, title, str(error))
+
+    return answer
+
+
+def _bad_query(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    first = error.errors()[0]
+    name, said = first["loc"][-1], first["msg"]
+    return failure(request, 422, "Cannot be carried out", f"'{name}' {said[:1].lower()}{said[1:]}")

@@ -1,0 +1,88 @@
+"""The page of the jobs, its twin in JSON, its buttons, and the form to log in.
+
+Imports `report`, `store`, `web` and its neighbours.
+"""
+
+from datetime import UTC, datetime
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import RedirectResponse
+
+from loadgen.errors import NotFoundError
+from loadgen.report.job_pages import LoginPage, jobs_page
+from loadgen.service.access import LOGIN, LOGOUT, Access
+from loadgen.service.documents import job_document
+from loadgen.service.queue import Queue
+from loadgen.store.jobs import Jobs
+from loadgen.store.repository import Store
+from loadgen.web.answers import document, html
+from loadgen.web.database import Database
+
+router = APIRouter()
+_ON_A_PAGE = 50
+
+
+@router.get("/jobs")
+def jobs(request: Request, before: str | None = None) -> Response:
+    """The newest jobs, or those older than one of them."""
+    access, queue = _parts(request)
+    logged_in = access.has_session(request)
+    database: Database = request.app.state.database
+    try:
+        opened = Store.open(database.url, read_only=True)
+    except NotFoundError:
+        return html(jobs_page([], datetime.now(UTC), takes_jobs=queue is not None, logged_in=logged_in))
+    with opened as store:
+        rows = Jobs(store).newest(limit=_ON_A_PAGE + 1, before=before)
+    shown = rows[:_ON_A_PAGE]
+    older_than = shown[-1].job_id if len(rows) > _ON_A_PAGE else ""
+    page = jobs_page(shown, datetime.now(UTC), takes_jobs=queue is not None, logged_in=logged_in, older_than=older_than)
+    return html(page)
+
+
+@router.get("/jobs.json")
+def jobs_json(request: Request, before: str | None = None) -> Response:
+    """The same as JSON."""
+    database: Database = request.app.state.database
+    try:
+        opened = Store.open(database.url, read_only=True)
+    except NotFoundError:
+        return document({"schema_version": 1, "jobs": []})
+    with opened as store:
+        rows = Jobs(store).newest(limit=_ON_A_PAGE, before=before)
+    return document({"schema_version": 1, "jobs": [job_document(job) for job in rows]})
+
+
+@router.post("/jobs/{job_id}/cancel")
+def cancel(job_id: str, request: Request) -> Response:
+    """The button."""
+    _, queue = _parts(request)
+    if queue is not None:
+        queue.cancel(job_id)
+    return RedirectResponse("/jobs", 303)
+
+
+@router.post("/jobs/{job_id}/resume")
+def resume(job_id: str, request: Request) -> Response:
+    """The button."""
+    _, queue = _parts(request)
+    if queue is not None:
+        queue.resume(job_id)
+    return RedirectResponse("/jobs", 303)
+
+
+@router.get(LOGIN)
+def login(request: Request, next: str = "/") -> Response:
+    """The form, which the gate itself takes back."""
+    return html(LoginPage(next))
+
+
+@router.post(LOGOUT)
+def logout(request: Request) -> Response:
+    """The button."""
+    access, _ = _parts(request)
+    return access.log_out(request)
+
+
+def _parts(request: Request) -> tuple[Access, Queue | None]:
+    return request.app.state.access, request.app.state.queue

@@ -1,0 +1,116 @@
+"""How a job goes, as events that travel: from its process to the service as lines of JSON, and on to whoever follows it.
+
+Imports `experiments` and `engine`'s count of requests. Runs are named by their position in the grid, which whoever has the
+spec can write out himself.
+"""
+
+import threading
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from loadgen.engine.driver import Progress
+from loadgen.experiments.events import (
+    Event,
+    NothingToResume,
+    PhaseStarted,
+    PromptsNotFitted,
+    RunEnded,
+    RunProgressed,
+    SweepStarted,
+    WayChosen,
+)
+from loadgen.load.spec import RunSpec
+
+Told = dict[str, Any]
+"""An event: its name under `event`, and what it says."""
+
+PASSING = ("phase", "progress")
+"""Events of which only the latest says anything."""
+
+
+def told(event: Event) -> Told | None:
+    """The event in words that travel; None for one that no job has."""
+    match event:
+        case WayChosen():
+            return {"event": "way", "url": event.url, "insecure": event.insecure}
+        case SweepStarted():
+            return {
+                "event": "sweep",
+                "sweep_id": event.sweep_id,
+                "resumed": event.resumed,
+                "kept_runs": event.kept,
+                "planned_runs": len(event.runs),
+                "server": event.server,
+            }
+        case NothingToResume():
+            return {"event": "nothing_to_resume", "sweep_id": event.sweep_id}
+        case PhaseStarted():
+            label = event.run.load_label
+            return {"event": "phase", "position": event.position, "phase": event.phase, "load_label": label}
+        case PromptsNotFitted():
+            return {"event": "prompts_not_fitted", "load_label": event.run.load_label}
+        case RunProgressed():
+            return {"event": "progress", **asdict(event.progress)}
+        case RunEnded():
+            return {
+                "event": "run",
+                "position": event.position,
+                "run_id": event.document["run_id"],
+                "verdict": event.document["verdict"]["status"],
+                "took_s": event.took_s,
+            }
+    return None
+
+
+def heard(event: Told, runs: Sequence[RunSpec], document: dict[str, Any] | None) -> Event | None:
+    """The event that was `told` of a job whose grid comes to `runs`; None for one that is not a sweep's.
+
+    `document` is that of the run that a `run` event names.
+    """
+    match event:
+        case {"event": "way"}:
+            return WayChosen(event["url"], None, event["insecure"])
+        case {"event": "sweep"}:
+            return SweepStarted(event["sweep_id"], event["resumed"], event["server"], tuple(runs), event["kept_runs"])
+        case {"event": "nothing_to_resume"}:
+            return NothingToResume(event["sweep_id"])
+        case {"event": "phase"}:
+            return PhaseStarted(event["position"], runs[event["position"] - 1], event["phase"])
+        case {"event": "prompts_not_fitted"}:
+            run = next((run for run in runs if run.load_label == event["load_label"]), None)
+            return None if run is None else PromptsNotFitted(run)
+        case {"event": "progress"}:
+            known = Progress.__dataclass_fields__
+            return RunProgressed(Progress(**{key: value for key, value in event.items() if key in known}))
+        case {"event": "run"} if document is not None:
+            return RunEnded(event["position"], runs[event["position"] - 1], document, event["took_s"])
+    return None
+
+
+class Log:
+    """What one attempt at a job has told so far, numbered. Of what passes only the latest is kept, so it stays small."""
+
+    def __init__(self, attempt: int) -> None:
+        self.attempt = attempt
+        self._lasting: list[tuple[int, Told]] = []
+        self._passing: dict[str, tuple[int, Told]] = {}
+        self._number = 0
+        self._lock = threading.Lock()
+
+    def add(self, event: Told) -> None:
+        """One more event."""
+        with self._lock:
+            self._number += 1
+            if event["event"] in PASSING:
+                self._passing[event["event"]] = (self._number, event)
+            else:
+                self._lasting.append((self._number, event))
+
+    def after(self, number: int) -> list[tuple[int, Told]]:
+        """The events with a number above `number`, in order, as far as they are kept."""
+        with self._lock:
+            if self._number <= number:
+                return []
+            kept = [*self._lasting, *self._passing.values()]
+        return sorted((each for each in kept if each[0] > number), key=lambda each: each[0])

@@ -1,0 +1,163 @@
+"""What somebody sent, as the job that it asks for: read within limits, checked by the same rules as a spec file.
+
+Imports `experiments`, `inputs`, `store` and errors. Nothing here contacts a server, reads a file or waits.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from loadgen.errors import UsageError
+from loadgen.experiments.ids import new_id
+from loadgen.experiments.spec import SweepSpec, make_spec, resolve
+from loadgen.experiments.sweep_record import sweep_hash
+from loadgen.inputs.origin import Origin
+from loadgen.service.targets import ForbiddenTargetError, Targets
+from loadgen.store.plain import unprintable
+from loadgen.store.rows import JobRow
+
+MOST_BYTES = 64 * 1024
+MOST_DEPTH = 8
+MOST_RUNS = 2_000
+MOST_WORKERS = 64
+
+_FILE = "is a file of the service's machine, which a submission cannot read: measure it where the file is"
+REFUSED_KEYS = {
+    "trace": _FILE,
+    "dataset": _FILE,
+    "ca_file": _FILE,
+    "tokenizer": "is read from the service's machine, or fetched for it, which a submission cannot ask for; leave it out",
+    "header": "may hold a secret, and a job is kept in the database until it is measured; leave it out, or let whoever runs "
+    "the service name a key for the server with --allow-target URL=NAME",
+    "profile": "starts a server on the service's machine, which a submission cannot ask for; start it there and give its url",
+    "matrix": "starts servers on the service's machine, which a submission cannot ask for",
+    "interleave": "starts servers on the service's machine, which a submission cannot ask for",
+}
+"""The keys of a spec file that a submission may not have, and why."""
+
+
+class TooLargeError(UsageError):
+    """A body of more bytes than a submission may have."""
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """A spec that can be carried out, and what its job is recognised by."""
+
+    values: dict[str, Any]
+    spec: SweepSpec
+    target: str
+    spec_hash: str
+    planned_runs: int
+
+    def job(self) -> JobRow:
+        """A new job of it."""
+        return JobRow(
+            job_id=new_id("j"),
+            status="queued",
+            target=self.target,
+            name=self.spec.name or f"{self.spec.model} at {self.spec.url}",
+            values=self.values,
+            spec_hash=self.spec_hash,
+            planned_runs=self.planned_runs,
+            submitted_at=datetime.now(UTC).isoformat(),
+        )
+
+
+def read_object(body: bytes) -> dict[str, Any]:
+    """The JSON object in a body. Raises UsageError for anything else, for a key given twice and for what nests too deeply."""
+    try:
+        value = json.loads(body, object_pairs_hook=_once, parse_constant=_no_constant)
+    except RecursionError:
+        raise UsageError(_too_deep()) from None
+    except UnicodeDecodeError:
+        raise UsageError("the request is not text in UTF-8") from None
+    except ValueError as error:
+        said = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
+        raise UsageError(f"the request is not JSON: {said[:1].lower()}{said[1:]}") from None
+    if _is_deeper(value, MOST_DEPTH):
+        raise UsageError(_too_deep())
+    if not isinstance(value, dict):
+        raise UsageError('the request must be a JSON object of keys like a spec file\'s, such as "model"')
+    return value
+
+
+def submission_of(values: Mapping[str, Any], targets: Targets) -> Submission:
+    """What these values of a spec ask for.
+
+    Raises ForbiddenTargetError for a server or a key that is not listed, UsageError for all else that cannot be carried out.
+    """
+    origin = Origin(file=Path("the request"))
+    _check_text(values, origin)
+    said = {key: value for key, value in values.items() if value is not None}
+    for key, reason in REFUSED_KEYS.items():
+        if key in said:
+            raise UsageError(f"{origin.name(key)} {reason}")
+    spec = make_spec(said, origin)
+    _check_size(spec, origin)
+    target = targets.named(spec.url)
+    if spec.api_key_env is not None:
+        if spec.api_key_env != target.key_env:
+            raise ForbiddenTargetError(
+                f"{origin.name('api_key_env')} is {spec.api_key_env}, which this service does not hold for {target.name}: whoever "
+                f"runs it can list it with --allow-target URL={spec.api_key_env}"
+            )
+        if spec.insecure:
+            raise UsageError(
+                f"{origin.name('insecure')} would send the service's key to whoever answers; leave one of them out"
+            )
+    runs = resolve(spec)
+    return Submission(said, spec, target.name, sweep_hash(runs), len(runs))
+
+
+def _check_size(spec: SweepSpec, origin: Origin) -> None:
+    """Before the grid is written out: whether it is one that a queue can take."""
+    loads: list[Sequence[object] | None] = [spec.concurrency, spec.rate, spec.wave]
+    count = spec.repeats * sum(len(each) for each in loads if each is not None)
+    for lengths in (spec.input_tokens, spec.output_tokens):
+        count *= len(lengths or (None,))
+    if count > MOST_RUNS:
+        raise UsageError(f"the request asks for {count:,} runs, and one job has at most {MOST_RUNS:,}: ask for fewer")
+    if spec.workers is not None and spec.workers > MOST_WORKERS:
+        raise UsageError(f"{origin.name('workers')} is {spec.workers}, more than {MOST_WORKERS}; leave it out")
+
+
+def _check_text(value: Any, origin: Origin, key: str = "") -> None:
+    """Texts end up on pages and terminals, and in the database."""
+    if isinstance(value, str) and unprintable(value) is not None:
+        raise UsageError(f"{origin.name(key)} holds a character that cannot be shown")
+    if isinstance(value, Mapping):
+        for name, inner in value.items():
+            if unprintable(name) is not None:
+                raise UsageError("the request has a key with a character that cannot be shown")
+            _check_text(inner, origin, key or name)
+    if isinstance(value, list):
+        for inner in value:
+            _check_text(inner, origin, key)
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            raise ValueError(f"it says '{key}' twice")
+        found[key] = value
+    return found
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"{name} is no number")
+
+
+def _is_deeper(value: Any, depth: int) -> bool:
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else None
+    if inner is None:
+        return False
+    return depth == 0 or any(_is_deeper(each, depth - 1) for each in inner)
+
+
+def _too_deep() -> str:
+    return f"the request nests more than {MOST_DEPTH} levels deep, and no spec does"

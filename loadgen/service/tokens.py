@@ -1,0 +1,104 @@
+"""Who may ask for something: the token, the sessions of those who logged in with it, and a limit on guesses.
+
+Imports errors alone. Of the token only a digest is kept, of a session only a digest too, and neither is ever shown.
+"""
+
+import hashlib
+import hmac
+import secrets
+import threading
+import time
+from collections import OrderedDict, deque
+from collections.abc import Mapping
+
+from loadgen.errors import UsageError
+
+SHORTEST_TOKEN = 16  # characters
+SESSION_S = 12 * 3600.0
+MOST_SESSIONS = 1_000
+MOST_FAILURES, FAILURES_WITHIN_S = 10, 60.0
+_MOST_ADDRESSES = 1_024
+
+
+class Token:
+    """The secret which whoever may submit has."""
+
+    def __init__(self, secret: str) -> None:
+        self._digest = _digest(secret)
+
+    @classmethod
+    def from_environment(cls, name: str, environ: Mapping[str, str]) -> "Token":
+        """The token in the environment variable of that name. Raises UsageError when there is none that is good enough."""
+        secret = environ.get(name, "").strip()
+        if not secret:
+            raise UsageError(
+                f"the environment variable {name}, named by --token-env, is not set; make a token with `openssl rand -hex 32`"
+            )
+        if len(secret) < SHORTEST_TOKEN or not secret.isascii() or not secret.isprintable() or " " in secret:
+            raise UsageError(
+                f"the environment variable {name} holds no token of at least {SHORTEST_TOKEN} plain characters; "
+                "make one with `openssl rand -hex 32`"
+            )
+        return cls(secret)
+
+    def matches(self, given: str) -> bool:
+        """Whether this is it; how long the comparison takes tells nothing."""
+        return hmac.compare_digest(self._digest, _digest(given))
+
+
+class Sessions:
+    """Those who logged in with a browser, in this process's memory: a restart logs everybody out."""
+
+    def __init__(self) -> None:
+        self._until_s: OrderedDict[bytes, float] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def begin(self) -> str:
+        """A new session's name, for a cookie."""
+        name = secrets.token_urlsafe(32)
+        with self._lock:
+            while len(self._until_s) >= MOST_SESSIONS:
+                self._until_s.popitem(last=False)
+            self._until_s[_digest(name)] = time.monotonic() + SESSION_S
+        return name
+
+    def has(self, name: str | None) -> bool:
+        """Whether there is such a session."""
+        if name is None:
+            return False
+        with self._lock:
+            return self._until_s.get(_digest(name), 0.0) > time.monotonic()
+
+    def end(self, name: str | None) -> None:
+        """Forget the session."""
+        if name is not None:
+            with self._lock:
+                self._until_s.pop(_digest(name), None)
+
+
+class Failures:
+    """Counts wrong tokens by the address that they came from, and says when one has to wait."""
+
+    def __init__(self) -> None:
+        self._at_s: OrderedDict[str, deque[float]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def add(self, address: str) -> None:
+        """One more wrong token."""
+        with self._lock:
+            while len(self._at_s) >= _MOST_ADDRESSES and address not in self._at_s:
+                self._at_s.popitem(last=False)
+            self._at_s.setdefault(address, deque(maxlen=MOST_FAILURES)).append(time.monotonic())
+            self._at_s.move_to_end(address)
+
+    def wait_s(self, address: str) -> float:
+        """How long this address has to wait before its next token is looked at; 0 when it need not."""
+        with self._lock:
+            at_s = self._at_s.get(address)
+            if at_s is None or len(at_s) < MOST_FAILURES:
+                return 0.0
+            return max(0.0, at_s[0] + FAILURES_WITHIN_S - time.monotonic())
+
+
+def _digest(text: str) -> bytes:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()

@@ -1,0 +1,126 @@
+"""The jobs of the service, in a store: what was asked for, in which order, and what became of it. Imports `errors` and this room.
+
+Every change is one transaction that looks at the job's status first, so that two who want to change a job do not undo each
+other: the second is told that it came too late.
+"""
+
+from collections.abc import Sequence
+from typing import Any, cast
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from loadgen.errors import NotFoundError
+from loadgen.store import plain, tables
+from loadgen.store.repository import Store
+from loadgen.store.rows import JobRow, JobStatus, SweepRow
+
+
+class Jobs:
+    """The jobs in a store, of which the repository hands out the sessions."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def add(self, job: JobRow) -> None:
+        """Put a job at the end of the queue."""
+        with self._store._write() as session:
+            session.add(
+                tables.Job(
+                    **_columns(job),
+                    queued_number=_next_place(session),
+                )
+            )
+
+    def job(self, job_id: str) -> JobRow:
+        """The job of that id, or of that beginning of an id when only one fits. Raises `NotFoundError`."""
+        with self._store._read() as session:
+            fitting = list(
+                session.scalars(
+                    select(tables.Job)
+                    .where(tables.Job.job_id.startswith(job_id, autoescape=True))
+                    .order_by(tables.Job.job_id)
+                    .limit(2)
+                )
+            )
+            if not fitting or (len(fitting) > 1 and fitting[0].job_id != job_id):
+                raise NotFoundError(_unknown(job_id, several=bool(fitting)))
+            return _row(fitting[0])
+
+    def newest(self, *, limit: int, before: str | None = None, spec_hash: str | None = None) -> list[JobRow]:
+        """At most `limit` jobs, the newest first; with `before`, those older than that job. Raises `NotFoundError`."""
+        query = select(tables.Job).order_by(tables.Job.job_number.desc()).limit(limit)
+        with self._store._read() as session:
+            if before is not None:
+                query = query.where(tables.Job.job_number < _stored(session, before).job_number)
+            if spec_hash is not None:
+                query = query.where(tables.Job.spec_hash == spec_hash)
+            return [_row(job) for job in session.scalars(query)]
+
+    def of_status(self, status: JobStatus) -> list[JobRow]:
+        """All jobs of that status, in the order of the queue."""
+        query = select(tables.Job).where(tables.Job.status == status).order_by(tables.Job.queued_number)
+        with self._store._read() as session:
+            return [_row(job) for job in session.scalars(query)]
+
+    def sweep_of(self, job: JobRow) -> SweepRow | None:
+        """The sweep that the job measures into; None before its server has answered."""
+        return None if job.sweep_id is None else self._store.sweep(job.sweep_id)
+
+    def count(self, status: JobStatus) -> int:
+        """How many jobs of that status there are."""
+        with self._store._read() as session:
+            return session.scalar(select(func.count()).select_from(tables.Job).where(tables.Job.status == status)) or 0
+
+    def change(self, job_id: str, now: Sequence[JobStatus], **columns: Any) -> JobRow | None:
+        """Set these columns of the job of exactly that id if its status is one of `now`; None, and no change, if it is not.
+
+        Raises `NotFoundError`.
+        """
+        with self._store._write() as session:
+            job = _stored(session, job_id)
+            if job.status not in now:
+                return None
+            for name, value in columns.items():
+                setattr(job, name, plain.text(value) if isinstance(value, str) else value)
+            return _row(job)
+
+    def queue_again(self, job_id: str) -> JobRow | None:
+        """Put a job that ended early at the end of the queue, for another attempt; None when there is nothing to go on with.
+
+        Raises `NotFoundError`.
+        """
+        with self._store._write() as session:
+            job = _stored(session, job_id)
+            if not _row(job).is_resumable:
+                return None
+            job.status, job.attempts, job.cancel_requested = "queued", job.attempts + 1, False
+            job.started_at = job.ended_at = job.exit_code = job.message = None
+            job.queued_number = _next_place(session)
+            return _row(job)
+
+
+def _columns(job: JobRow) -> dict[str, Any]:
+    columns = {name: getattr(job, name) for name in JobRow.__dataclass_fields__}
+    return columns | {"name": plain.text(job.name)}
+
+
+def _row(job: tables.Job) -> JobRow:
+    return JobRow(**{name: getattr(job, name) for name in JobRow.__dataclass_fields__})
+
+
+def _next_place(session: Session) -> int:
+    return cast(int, session.scalar(select(func.coalesce(func.max(tables.Job.queued_number), 0)))) + 1
+
+
+def _stored(session: Session, job_id: str) -> tables.Job:
+    job = session.scalar(select(tables.Job).where(tables.Job.job_id == job_id))
+    if job is None:
+        raise NotFoundError(_unknown(job_id, several=False))
+    return job
+
+
+def _unknown(job_id: str, *, several: bool) -> str:
+    if several:
+        return f"Several jobs begin with {job_id!r}: write more of the id."
+    return f"There is no job {job_id!r} in the database."
