@@ -15,6 +15,7 @@ from loadgen.cli.doctor import doctor
 from loadgen.cli.imports import import_results
 from loadgen.cli.measure import run, sweep
 from loadgen.cli.options import Database, Quiet, Verbose, Version
+from loadgen.cli.plot import plot
 from loadgen.cli.profiles import profiles
 from loadgen.cli.results import export, list_sweeps, report, show
 from loadgen.cli.search import search
@@ -41,6 +42,7 @@ app.command("compare")(compare)
 app.command("export")(export)
 app.command("import")(import_results)
 app.command("report")(report)
+app.command("plot")(plot)
 app.command("dashboard")(dashboard)
 app.command("simulate")(simulate)
 app.command("doctor")(doctor)

@@ -5,6 +5,7 @@ nothing to fetch; durations are in seconds in the data, and drawn in millisecond
 left to the page, which knows whether it is light or dark.
 """
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,6 +13,7 @@ Spec = dict[str, Any]
 
 SCHEMA = "https://vega.github.io/schema/vega-lite/v6.json"  # names the language; nothing is read from there
 HEIGHT_PX = 250
+_LEGEND_LETTERS = 66
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +47,30 @@ def frame(values: list[dict[str, Any]], height_px: float = HEIGHT_PX) -> Spec:
     }
 
 
-def simulated(chart: Chart) -> Chart:
+def simulated(chart: Chart, word: str = "SIMULATED") -> Chart:
     """The chart of simulated runs: SIMULATED in its title, and in the drawing, which is saved without the page around it."""
-    title = f"{chart.title} (SIMULATED)"
-    drawn = None if chart.spec is None else chart.spec | {"title": f"SIMULATED · {chart.title} ({chart.unit})"}
+    title = f"{chart.title} ({word})"
+    drawn = None if chart.spec is None else chart.spec | {"title": f"{word} · {heading(chart)}"}
     return replace(chart, title=title, spec=drawn)
+
+
+def heading(chart: Chart) -> str:
+    """What stands over a drawing without a page around it: the title, and the unit where there is one."""
+    return f"{chart.title} ({chart.unit})" if chart.unit else chart.title
+
+
+def labelled(charts: Iterable[Chart], runs: Iterable[Mapping[str, Any]]) -> tuple[Chart, ...]:
+    """The charts of these runs, marked where all of them, or some, were simulated."""
+    marks = {bool(run["simulated"]) for run in runs}
+    if True not in marks:
+        return tuple(charts)
+    word = "partly SIMULATED" if False in marks else "SIMULATED"
+    return tuple(simulated(chart, word) for chart in charts)
+
+
+def legend(labels: Iterable[str]) -> Spec:
+    """A legend over the drawing, in as many columns as its longest label lets it have."""
+    return {"columns": max(1, min(4, _LEGEND_LETTERS // max(map(len, labels)))), "labelLimit": 420}
 
 
 def to_milliseconds(*fields: str) -> list[dict[str, str]]:

@@ -3,7 +3,7 @@
 May import load, analysis and errors. An invalid run never enters a point; a doubtful one marks its point doubtful.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -105,12 +105,22 @@ class Axes:
         return ", ".join(dimension.label.lower() for dimension in self.series)
 
 
-def axes(runs: Sequence[Document]) -> Axes:
-    """The load along x when it varies, else a length; whatever else varies makes the lines."""
+def axes(runs: Sequence[Document], names: Mapping[str, str] | None = None) -> Axes:
+    """The load along x when it varies, else a length; whatever else varies makes the lines.
+
+    `names` are those of sweeps by id. Where the runs are of several, each has lines of its own, and what is one and the same
+    throughout each sweep, such as its model, is left to the name.
+    """
     x = next((dimension for dimension in (LOAD, INPUT_TOKENS, OUTPUT_TOKENS) if varies(dimension, runs)), LOAD)
     kinds = {shape_kind(run) for run in runs}
     label = LOAD_LABELS.get(next(iter(kinds)), LOAD.label) if x is LOAD and len(kinds) == 1 else x.label
-    return Axes(x, label, tuple(dimension for dimension in OTHERS if dimension is not x and varies(dimension, runs)))
+    lines = tuple(dimension for dimension in OTHERS if dimension is not x and varies(dimension, runs))
+    sweep_ids = dict.fromkeys(run["sweep_id"] for run in runs)
+    if len(sweep_ids) > 1:
+        sweep = Dimension("sweep", "Sweep", "{}", lambda run: (names or {}).get(run["sweep_id"], run["sweep_id"]))
+        sweeps = [[run for run in runs if run["sweep_id"] == sweep_id] for sweep_id in sweep_ids]
+        lines = (sweep, *(each for each in lines if any(varies(each, of_one) for of_one in sweeps)))
+    return Axes(x, label, lines)
 
 
 FEWEST_FOR_INTERVAL = 3  # with two, Student's t is 12.7: the interval says nothing and covers the whole chart
@@ -173,9 +183,9 @@ class Point:
 def points(runs: Sequence[Document], along: Axes) -> list[Point]:
     """The points of a sweep without its invalid runs, by series and x, series in order of their values."""
     usable = [run for run in runs if run["verdict"]["status"] != "invalid"]
-    groups: dict[str, list[Document]] = {}
+    groups: dict[tuple[str, str], list[Document]] = {}
     for run in usable:
-        groups.setdefault(run["spec"]["point_hash"], []).append(run)
+        groups.setdefault((along.series_text(run), run["spec"]["point_hash"]), []).append(run)
 
     return [
         Point(float(along.x.read(group[0])), along.series_text(group[0]), tuple(group))

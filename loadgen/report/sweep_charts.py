@@ -4,12 +4,12 @@ May import load, analysis and the rest of report. Works on run documents alone. 
 mean over its repeats, its bar the 95 % interval of that mean, or the range of the repeats when there are only two.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from loadgen.analysis.stats import wants_log
 from loadgen.report import palette
-from loadgen.report.charts import Chart, Spec, Table, frame, simulated
+from loadgen.report.charts import Chart, Spec, Table, frame, labelled, legend
 from loadgen.report.points import FEWEST_FOR_INTERVAL, Axes, Document, Point, axes, points, spread_label
 from loadgen.report.readable import MISSING_FIGURE, figure, setting, shown_unit
 
@@ -53,9 +53,9 @@ def gap_metric(runs: Sequence[Document]) -> str:
     return "token_gap_s" if known and all(known) else "chunk_gap_s"
 
 
-def sweep_charts(runs: Sequence[Document]) -> tuple[Chart, ...]:
-    """The charts of a sweep's page, in order."""
-    along = axes(runs)
+def sweep_charts(runs: Sequence[Document], names: Mapping[str, str] | None = None) -> tuple[Chart, ...]:
+    """The charts of a sweep's page, in order; of several sweeps by their `names`, each with lines of its own."""
+    along = axes(runs, names)
     drawn = points(runs, along)
     gap = gap_metric(runs)
     charts = (
@@ -64,7 +64,7 @@ def sweep_charts(runs: Sequence[Document]) -> tuple[Chart, ...]:
         _throughput(along, drawn),
         *_energy(along, drawn),
     )
-    return tuple(map(simulated, charts)) if any(run["simulated"] for run in runs) else charts
+    return labelled(charts, runs)
 
 
 def _latency(metric: str, title: str, along: Axes, drawn: Sequence[Point]) -> Chart:
@@ -113,9 +113,9 @@ def _rows(drawn: Sequence[Point], name: str, read: Callable[[Document], float | 
     return rows
 
 
-def reading_note(runs: Sequence[Document]) -> str:
+def reading_note(runs: Sequence[Document], names: Mapping[str, str] | None = None) -> str:
     """How to read the charts of a sweep: what a mark, a bar and a hollow mark are. Empty for single valid runs."""
-    drawn = points(runs, axes(runs))
+    drawn = points(runs, axes(runs, names))
     words = []
     repeats = [len(point.runs) for point in drawn if len(point.runs) > 1]
     if repeats:
@@ -188,14 +188,14 @@ def _ends(rows: list[Row], log: bool) -> tuple[float, float]:
     return floor, min(ceiling, max(far, highest * 1.04))
 
 
-def _nominal(field: str, domain: list[str], outputs: list[Any], legend: bool) -> Spec:
+def _nominal(field: str, domain: list[str], outputs: list[Any], with_legend: bool) -> Spec:
     """An encoding by name, its values in the order given."""
     return {
         "field": field,
         "type": "nominal",
         "title": None,
         "scale": {"domain": domain, "range": outputs},
-        "legend": {"columns": 3} if legend else None,
+        "legend": legend(domain) if with_legend else None,
     }
 
 
@@ -204,7 +204,7 @@ def _spec(title: str, unit: str, along: Axes, rows: list[Row], scale: Spec) -> S
     statistics = list(dict.fromkeys(row["statistic"] for row in rows))
     by_series, by_statistic = len(series) > 1, len(statistics) > 1
     colored = ("series", series) if by_series else ("statistic", statistics)
-    color = _nominal(*colored, outputs=list(palette.SERIES), legend=by_series or by_statistic)
+    color = _nominal(*colored, outputs=list(palette.SERIES), with_legend=by_series or by_statistic)
     dash = _nominal("statistic", statistics, [list(palette.SOLID), list(palette.DASHED)], by_statistic)
     shape = _nominal("statistic", statistics, ["circle", "triangle-up"], by_statistic)
 

@@ -1,0 +1,92 @@
+"""`loadgen plot`: one chart as a file for a paper, a slide or a chat."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from loadgen.cli import options
+from loadgen.cli.results import full_id
+from loadgen.cli.terminal import Terminal, show, show_json
+from loadgen.errors import UsageError
+
+if TYPE_CHECKING:
+    from loadgen.report.drawing import DrawingFormat
+
+
+def plot(
+    context: typer.Context,
+    chart: Annotated[
+        str | None, typer.Argument(metavar="CHART", help="Which chart; --list names them.", show_default=False)
+    ] = None,
+    ids: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="ID…", help="Sweeps, groups or runs, or 'latest' (the default).", show_default=False),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", metavar="FILE", help="What to write: .svg, .pdf or .png. Default CHART.svg."),
+    ] = None,
+    width_px: Annotated[int, typer.Option("--width-px", metavar="N", help="How wide it is drawn, in pixels.")] = 720,
+    listed: Annotated[bool, typer.Option("--list", metavar="", help="List the charts, and draw none.")] = False,
+    as_json: options.Json = False,
+    db: options.Database = None,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
+) -> None:
+    """Draw one chart as SVG, PDF or PNG, without a network.
+
+    For example: loadgen plot pareto latest -o pareto.pdf
+    """
+    from loadgen.report import plots
+
+    terminal = Terminal.of(context, db, quiet, verbose)
+    if listed:
+        _list(as_json)
+        return
+    if chart is None:
+        raise UsageError("name a chart; 'loadgen plot --list' tells which there are")
+    if as_json:
+        raise UsageError("--json goes with --list: a drawing is written to a file")
+    wanted = plots.plot(chart)
+    path = output or Path(f"{chart}.svg")
+    form = _format(path)
+
+    from loadgen.report.drawing import draw
+    from loadgen.report.subjects import about, gather
+    from loadgen.store.repository import Store
+
+    with Store.open(terminal.db, read_only=True) as store:
+        subject = gather(store, [full_id(store, each) for each in ids or ["latest"]])
+        drawn = wanted.draw(subject)
+    content = draw(drawn, form, about(subject), width_px)
+    try:
+        path.write_bytes(content)
+    except OSError as error:
+        raise UsageError(f"cannot write {path}: {(error.strerror or 'refused').lower()}") from error
+    terminal.note(f"wrote {path}")
+
+
+def _format(path: Path) -> "DrawingFormat":
+    from loadgen.report.drawing import FORMATS
+
+    ending = path.suffix.lower().removeprefix(".")
+    form = next((each for each in FORMATS if each == ending), None)
+    if form is None:
+        raise UsageError(f"{path} must end in .{', .'.join(FORMATS[:-1])} or .{FORMATS[-1]}, which says what to draw")
+    return form
+
+
+def _list(as_json: bool) -> None:
+    from rich.table import Table
+
+    from loadgen.report.plots import PLOTS
+
+    if as_json:
+        charts = [{"name": each.name, "of": each.of, "tells": each.tells} for each in PLOTS]
+        show_json({"schema_version": 1, "charts": charts})
+        return
+    table = Table("chart", "of", "tells", box=None, pad_edge=False)
+    for each in PLOTS:
+        table.add_row(each.name, "runs, sweeps" if each.of == "runs" else "one run", each.tells)
+    show(table)
