@@ -27,6 +27,12 @@ def plot(
         Path | None,
         typer.Option("-o", "--output", metavar="FILE", help="What to write: .svg, .pdf or .png. Default CHART.svg."),
     ] = None,
+    metric: Annotated[
+        str | None, typer.Option("--metric", metavar="KEY", help="Which figure, for charts that draw any; see --list.")
+    ] = None,
+    statistic: Annotated[
+        str | None, typer.Option("--statistic", metavar="NAME", help="p50, p90, p95, p99, mean, min or max of it.")
+    ] = None,
     width_px: Annotated[int, typer.Option("--width-px", metavar="N", help="How wide it is drawn, in pixels.")] = 720,
     listed: Annotated[bool, typer.Option("--list", metavar="", help="List the charts, and draw none.")] = False,
     as_json: options.Json = False,
@@ -58,8 +64,8 @@ def plot(
 
     with Store.open(terminal.db, read_only=True) as store:
         subject = gather(store, [full_id(store, each) for each in ids or ["latest"]])
-        drawn = wanted.draw(subject)
-    content = draw(drawn, form, about(subject), width_px)
+        drawn = wanted.draw(subject, metric, statistic)
+    content = draw(drawn, form, about(subject, wanted.has_bars), width_px)
     try:
         path.write_bytes(content)
     except OSError as error:
@@ -80,13 +86,16 @@ def _format(path: Path) -> "DrawingFormat":
 def _list(as_json: bool) -> None:
     from rich.table import Table
 
+    from loadgen.report.figures import FIGURES
     from loadgen.report.plots import PLOTS
 
     if as_json:
-        charts = [{"name": each.name, "of": each.of, "tells": each.tells} for each in PLOTS]
-        show_json({"schema_version": 1, "charts": charts})
+        charts = [{"name": each.name, "of": each.of, "tells": each.tells, "metric": each.metric} for each in PLOTS]
+        show_json({"schema_version": 1, "charts": charts, "metrics": list(FIGURES)})
         return
-    table = Table("chart", "of", "tells", box=None, pad_edge=False)
+    table = Table("chart", "of", "tells", "--metric", box=None, pad_edge=False)
     for each in PLOTS:
-        table.add_row(each.name, "runs, sweeps" if each.of == "runs" else "one run", each.tells)
+        of = "runs, sweeps" if each.of == "runs" else "one run"
+        table.add_row(each.name, of, each.tells, f"default {each.metric}" if each.metric else "")
     show(table)
+    show(f"\nmetrics: {', '.join(FIGURES)}")

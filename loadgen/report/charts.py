@@ -13,7 +13,7 @@ Spec = dict[str, Any]
 
 SCHEMA = "https://vega.github.io/schema/vega-lite/v6.json"  # names the language; nothing is read from there
 HEIGHT_PX = 250
-_LEGEND_LETTERS = 66
+_LEGEND_LETTERS = 78
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ def labelled(charts: Iterable[Chart], runs: Iterable[Mapping[str, Any]]) -> tupl
 
 def legend(labels: Iterable[str]) -> Spec:
     """A legend over the drawing, in as many columns as its longest label lets it have."""
-    return {"columns": max(1, min(4, _LEGEND_LETTERS // max(map(len, labels)))), "labelLimit": 420}
+    return {"columns": max(1, min(4, _LEGEND_LETTERS // max(map(len, labels)))), "labelLimit": 420, "symbolOpacity": 1}
 
 
 def to_milliseconds(*fields: str) -> list[dict[str, str]]:

@@ -32,7 +32,7 @@ LIGHT: dict[str, Any] = {
     "padding": 14,
     "font": FONT,
     "title": {
-        **{"color": INK, "font": FONT, "fontSize": 14, "anchor": "start", "frame": "group", "offset": 14},
+        **{"color": INK, "font": FONT, "fontSize": 14, "anchor": "start", "frame": "bounds", "offset": 14},
         **{"subtitleColor": SOFT, "subtitleFont": FONT, "subtitleFontSize": 11, "subtitlePadding": 6},
     },
     "view": {"stroke": None},

@@ -4,16 +4,16 @@ May import load and analysis.
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 from loadgen.analysis.metric import Metric
 from loadgen.analysis.metrics import METRICS
-from loadgen.report.points import Document
 from loadgen.report.readable import setting
 
 _NAMES = {metric.key: metric.label for metric in METRICS}
 
 
-def metric_label(metric: Metric, run: Document) -> str:
+def metric_label(metric: Metric, run: Mapping[str, Any]) -> str:
     """The metric's label; goodput never without the SLO that it was judged by: `Goodput (TTFT ≤ 500 ms, TPOT ≤ 50 ms)`."""
     slo = run["spec"].get("slo") or {}
     if metric.key not in ("goodput_per_s", "goodput_ratio") or not slo:

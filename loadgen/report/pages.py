@@ -14,6 +14,7 @@ from loadgen.analysis.verdict import MergedFinding
 from loadgen.report import facts, server_facts
 from loadgen.report.charts import Chart, Table
 from loadgen.report.facts import Facts, FigureLine, Highlight, RunLine
+from loadgen.report.further_charts import further_charts
 from loadgen.report.job_pages import JobsPage, LoginPage
 from loadgen.report.points import Document, axes
 from loadgen.report.readable import ago, moment, number, plural
@@ -242,7 +243,7 @@ def sweep_page(
         doubtful=sweep.doubtful,
         invalid=sweep.invalid,
         highlights=facts.sweep_highlights(runs),
-        charts=sweep_charts(runs) if runs else (),
+        charts=(*sweep_charts(runs), *further_charts(runs)) if runs else (),
         reading_note=reading_note(runs) if runs else "",
         columns=(*facts.run_columns(gap_metric(runs)), *server_facts.extra_columns(runs)),
         lines=_run_lines(runs) if runs else (),

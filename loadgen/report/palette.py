@@ -6,6 +6,12 @@ by colour alone. The pages' own colours live in static/style.css.
 
 SERIES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C6D31", "#7F7F7F")
 
+SHAPES = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down", "triangle-right", "triangle-left")
+NEUTRAL = "#7F7F7F"  # what belongs to no line; to be seen on white and on black
+
+SEQUENCE = ("#E3EEF6", "#9CC4DF", "#4A94C2", "#0F639B", "#083A66")  # from little to much, each step darker
+CELL_INK = "#1c2430"  # on the pale end of it, in light and dark pages alike
+
 WAITING = "#9EB9CC"  # sent, nothing back yet: pale, the eye belongs to what was received
 DECODING = "#0072B2"
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from loadgen.analysis.stats import mean_interval
+from loadgen.report.labels import limits_label
 from loadgen.report.readable import setting
 
 Document = dict[str, Any]
@@ -71,6 +72,7 @@ OTHERS = (
         "at most {} in flight",
         lambda run: run["spec"]["shape"].get("max_in_flight", ""),
     ),
+    Dimension("slo", "SLO", "{}", lambda run: limits_label(run["spec"].get("slo") or {}) or "no SLO"),
     Dimension("endpoint", "Endpoint", "{}", lambda run: run["spec"]["endpoint"]),
     Dimension("model", "Model", "{}", lambda run: run["spec"]["model"]),
     Dimension("url", "Server", "{}", lambda run: run["spec"]["url"]),

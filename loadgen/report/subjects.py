@@ -64,8 +64,8 @@ def sweep_names(sweeps: Sequence[SweepRow]) -> dict[str, str]:
     }
 
 
-def about(subject: Subject) -> tuple[str, ...]:
-    """What a drawing is of, in lines: models and servers, the run or the sweep, and how to read marks of several runs.
+def about(subject: Subject, has_bars: bool = True) -> tuple[str, ...]:
+    """What a drawing is of, in lines: models and servers, the run or the sweep, and how to read marks and bars of several runs.
 
     Several sweeps are named where their lines are.
     """
@@ -76,4 +76,4 @@ def about(subject: Subject) -> tuple[str, ...]:
         lengths = f"{number(spec['input_tokens'])} in · {spec['output_tokens']:,} out"
         return (*served, f"{spec['load_label']} · {lengths} · repeat {run['repeat']} · {run['run_id']}")
     swept = [f"{name} · {sweep_id}" for sweep_id, name in subject.names.items()] if len(subject.names) == 1 else []
-    return ("; ".join(served), *swept, reading_note(subject.runs, subject.names))
+    return ("; ".join(served), *swept, reading_note(subject.runs, subject.names) if has_bars else "")

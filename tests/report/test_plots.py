@@ -8,6 +8,7 @@ import pytest
 
 from loadgen.errors import UsageError
 from loadgen.load.spec import ClosedLoop
+from loadgen.report.drawing import draw
 from loadgen.report.plots import PLOTS, plot
 from loadgen.report.subjects import Subject, about, gather, sweep_names
 from loadgen.store.repository import Store
@@ -86,3 +87,30 @@ def test_the_document_tells_of_every_chart() -> None:
     document = (Path(__file__).resolve().parents[2] / "docs" / "dashboard.md").read_text()
     heads = [line.split("|")[1] for line in document.splitlines() if line.startswith("| `")]
     assert set(re.findall(r"`([a-z0-9-]+)`", " ".join(heads))) == {each.name for each in PLOTS}
+
+
+def test_a_metric_is_chosen_where_any_can_be_drawn_and_nowhere_else(store: Store) -> None:
+    one = gather(store, [B])
+    assert plot("heat-map").draw(one).title == "Output throughput"
+    assert plot("heat-map").draw(one, "ttft_s", "max").title == "TTFT max"
+    assert plot("load").draw(one).title == "TPOT p50"
+    with pytest.raises(
+        UsageError, match="'ttft' draws what it draws: a metric can be chosen for load, heat-map, repeats"
+    ):
+        plot("ttft").draw(one, "tpot_s")
+    with pytest.raises(UsageError, match="no metric 'speed'; there are ttft_s, "):
+        plot("load").draw(one, "speed")
+    with pytest.raises(UsageError, match="ttft_s has no 'p42': it has p50"):
+        plot("load").draw(one, "ttft_s", "p42")
+    with pytest.raises(UsageError, match="requests_per_s has no 'p99': it has no statistics"):
+        plot("load").draw(one, "requests_per_s", "p99")
+
+
+@pytest.mark.parametrize(
+    "name", [each.name for each in PLOTS if each.of == "runs" and each.name not in ("energy", "goodput")]
+)
+def test_every_chart_of_runs_is_drawn_of_two_sweeps(store: Store, name: str) -> None:
+    chart = plot(name).draw(gather(store, [A, B]))
+    assert chart.spec is not None
+    assert chart.spec["title"].startswith("partly SIMULATED · ")
+    assert draw(chart, "svg").startswith(b"<svg")
