@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from loadgen.experiments.wanted import Part
     from loadgen.store.repository import Store
 
-_NOT_OF_THE_SPEC = {"spec", "plan", "resume", "as_json", "db", "quiet", "verbose"}
+_NOT_OF_THE_SPEC = {"spec", "plan", "resume", "service", "service_token_env", "as_json", "db", "quiet", "verbose"}
 _LISTS = ("concurrency", "rate", "wave", "time_scale", "input_tokens", "output_tokens")
 
 
@@ -127,6 +127,8 @@ def sweep(
     name: options.Name = None,
     plan: options.Plan = False,
     resume: options.Resume = False,
+    service: options.Service = None,
+    service_token_env: options.ServiceTokenEnv = "LOADGEN_TOKEN",
     as_json: options.Json = False,
     db: options.Database = None,
     quiet: options.Quiet = False,
@@ -141,6 +143,18 @@ def sweep(
     terminal = Terminal.of(context, db, quiet, verbose)
     if plan:
         _plan(terminal, values, spec, as_json=as_json)
+    elif service is not None:
+        from loadgen.cli.submit import submit
+
+        submit(
+            terminal,
+            values,
+            spec,
+            service=service,
+            token_env=service_token_env,
+            as_json=as_json,
+            resume=resume,
+        )
     else:
         _measure(terminal, values, spec, as_json=as_json, single=False, resume=resume)
 

@@ -3,13 +3,16 @@
 May import store and the rest of report, but for `pages`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 import loadgen
+from loadgen.errors import ExitCode
 from loadgen.report.readable import ago, moment, plural
 from loadgen.store.rows import JobRow
+
+SIMULATOR = "simulator"  # the target of jobs on the embedded one
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +29,7 @@ class JobLine:
     runs: str
     message: str
     sweep_id: str
+    simulated: bool
     can_cancel: bool
     can_resume: bool
 
@@ -62,10 +66,11 @@ def jobs_page(
     *,
     takes_jobs: bool,
     logged_in: bool,
+    simulated: Collection[str] = (),
     empty_because: str = "Nobody has sent a job yet.",
     older_than: str = "",
 ) -> JobsPage:
-    """The list of `jobs`, in the order given."""
+    """The list of `jobs`, in the order given; `simulated` are the ids of those whose server turned out to be a simulator."""
     lines = tuple(
         JobLine(
             job_id=job.job_id,
@@ -76,8 +81,9 @@ def jobs_page(
             submitted=moment(job.submitted_at),
             submitted_ago=ago(job.submitted_at, now),
             runs=plural(job.planned_runs, "run"),
-            message=job.message or "",
+            message=job.message or ("some run is invalid" if job.exit_code == ExitCode.INVALID_RUN else ""),
             sweep_id=job.sweep_id or "",
+            simulated=job.job_id in simulated or job.target == SIMULATOR,
             can_cancel=takes_jobs and logged_in and not job.has_ended,
             can_resume=takes_jobs and logged_in and job.is_resumable,
         )

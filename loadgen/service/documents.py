@@ -10,7 +10,7 @@ from loadgen.store.rows import JobRow, JobStatus
 class JobDocument(BaseModel):
     """A sweep that was sent to this service."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="ignore")  # of a newer service, for its clients
 
     schema_version: int = 1
     job_id: str = Field(examples=["j261126-204324-09af3c51"])

@@ -34,9 +34,17 @@ def jobs(request: Request, before: str | None = None) -> Response:
         return html(jobs_page([], datetime.now(UTC), takes_jobs=queue is not None, logged_in=logged_in))
     with opened as store:
         rows = Jobs(store).newest(limit=_ON_A_PAGE + 1, before=before)
+        simulated = Jobs(store).simulated(rows)
     shown = rows[:_ON_A_PAGE]
     older_than = shown[-1].job_id if len(rows) > _ON_A_PAGE else ""
-    page = jobs_page(shown, datetime.now(UTC), takes_jobs=queue is not None, logged_in=logged_in, older_than=older_than)
+    page = jobs_page(
+        shown,
+        datetime.now(UTC),
+        takes_jobs=queue is not None,
+        logged_in=logged_in,
+        simulated=simulated,
+        older_than=older_than,
+    )
     return html(page)
 
 

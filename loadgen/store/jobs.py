@@ -67,6 +67,14 @@ class Jobs:
         """The sweep that the job measures into; None before its server has answered."""
         return None if job.sweep_id is None else self._store.sweep(job.sweep_id)
 
+    def simulated(self, jobs: Sequence[JobRow]) -> set[str]:
+        """The ids of those of these jobs whose sweeps were measured on a simulator."""
+        sweep_ids = [job.sweep_id for job in jobs if job.sweep_id is not None]
+        query = select(tables.Sweep.sweep_id).where(tables.Sweep.sweep_id.in_(sweep_ids), tables.Sweep.simulated)
+        with self._store._read() as session:
+            found = set(session.scalars(query))
+        return {job.job_id for job in jobs if job.sweep_id in found}
+
     def count(self, status: JobStatus) -> int:
         """How many jobs of that status there are."""
         with self._store._read() as session:

@@ -4,6 +4,7 @@ import json
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -211,6 +212,21 @@ def test_who_is_logged_in_cancels_and_resumes_by_buttons(client: TestClient, db_
     change(db_url, job_id, status="finished")
     late = client.post(f"/jobs/{job_id}/cancel", headers=ours)
     assert (late.status_code, "nothing to cancel" in late.text) == (409, True)
+
+
+def test_a_job_on_a_simulator_says_so_and_one_with_an_invalid_run_too(client: TestClient, db_url: str) -> None:
+    job_id = send(client).json()["job_id"]
+    assert "SIMULATED" in client.get("/jobs").text
+    real = send(client, {**SPEC, "url": "http://a.example:8000", "model": "m"}).json()["job_id"]
+    change(db_url, job_id, target="b.example:80")
+    assert "SIMULATED" not in client.get("/jobs").text
+    planned = specs([ClosedLoop(1)], (32,), 4, requests_per_slot=4)
+    sweep = replace(sweep_row("s261123-152901-4f2a", planned, "a grid"), simulated=True)
+    fill(Path(db_url.removeprefix("sqlite:///")), sweep, planned)
+    change(db_url, real, status="finished", exit_code=3, sweep_id="s261123-152901-4f2a")
+    page = client.get("/jobs").text
+    assert "SIMULATED" in page
+    assert "some run is invalid" in page
 
 
 def test_older_jobs_are_on_the_next_page(client: TestClient) -> None:

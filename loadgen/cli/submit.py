@@ -1,0 +1,115 @@
+"""`loadgen sweep --service`: the sweep is measured over there, and everything that is shown is as if it were measured here."""
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from loadgen.cli.outcome import show_sweep
+from loadgen.cli.progress import SweepProgress
+from loadgen.cli.terminal import Terminal, show_json, stdout
+from loadgen.errors import ExitCode, UsageError
+from loadgen.experiments.events import NothingToResume
+from loadgen.experiments.spec import resolve
+from loadgen.experiments.sweep_record import sweep_hash
+from loadgen.experiments.wanted import read_wanted
+from loadgen.load.spec import RunSpec
+from loadgen.service.client import JobError, ServiceClient, sweep_row
+from loadgen.service.documents import JobDocument
+from loadgen.service.progress import heard
+from loadgen.service.submission import REFUSED_KEYS
+
+
+def submit(
+    terminal: Terminal,
+    values: Mapping[str, object],
+    file: Path | None,
+    *,
+    service: str,
+    token_env: str,
+    as_json: bool,
+    resume: bool,
+) -> None:
+    """Send it, follow it, show what came of it, and end with the exit code that it would have had here."""
+    wanted = read_wanted({key: value for key, value in values.items() if value not in ([], ())}, file)
+    for key, reason in REFUSED_KEYS.items():
+        if wanted.values.get(key) or (wanted.variants is not None and key in ("profile", "matrix")):
+            raise UsageError(f"{wanted.origin.name(key)} does not go with --service: it {reason}")
+    if not wanted.names_server:
+        raise UsageError("--service needs --url, which says which server is to be measured from there")
+    runs = resolve(wanted.parts()[0].spec)
+    with ServiceClient(service, os.environ, token_env) as client:
+        with SweepProgress(terminal, resume=resume) as progress:
+            job = _begin(client, wanted.values, sweep_hash(runs), progress, resume=resume)
+            job = _follow(client, job, runs, progress)
+        _show(terminal, client, job, as_json=as_json)
+    if job.exit_code is not None and job.exit_code not in (ExitCode.OK, ExitCode.INVALID_RUN):
+        raise JobError(f"the job {job.job_id} ended early: {job.message}", job.exit_code)
+    if job.exit_code != ExitCode.OK:
+        raise typer.Exit(ExitCode.INTERRUPTED if job.exit_code is None else job.exit_code)
+
+
+def _begin(
+    client: ServiceClient, values: Mapping[str, object], spec_hash: str, progress: SweepProgress, *, resume: bool
+) -> JobDocument:
+    """The job to follow: a new one, or with `resume` the latest of that grid that has not finished."""
+    earlier = client.newest_of(spec_hash) if resume else []
+    unfinished = next((job for job in earlier if job.status != "finished"), None)
+    if unfinished is not None and unfinished.status not in ("queued", "running"):
+        job = client.resume(unfinished.job_id)
+    elif unfinished is not None:
+        job = unfinished
+    elif earlier:
+        if earlier[0].sweep_id is not None:
+            progress(NothingToResume(earlier[0].sweep_id))
+        return earlier[0]
+    else:
+        job = client.submit(values)
+    progress.say(f"job {job.job_id} at {client.url}, which measures one job at a time on {job.target}")
+    return job
+
+
+def _follow(client: ServiceClient, job: JobDocument, runs: Sequence[RunSpec], progress: SweepProgress) -> JobDocument:
+    """The job at its end. Ctrl-C cancels it: once after the answers on their way, twice at once; a third time only we leave."""
+    after: str | None = None
+    interrupts = 0
+    while job.ended_at is None:
+        try:
+            for number, name, value in client.events(job.job_id, after):
+                after = number or after
+                if name == "job":
+                    job = JobDocument(**value)
+                elif name == "note":
+                    progress.say(value["message"])
+                else:
+                    for event in _events(client, name, value, runs):
+                        progress(event)
+        except KeyboardInterrupt:
+            interrupts += 1
+            if interrupts > 2:
+                progress.say(f"the job {job.job_id} is left to itself: {client.url}/jobs shows it")
+                raise
+            with suppress(UsageError):  # it has just ended
+                client.cancel(job.job_id)
+            progress.say("cancelling the job" if interrupts == 1 else "ending it now; Ctrl-C again leaves it to itself")
+    return job
+
+
+def _events(client: ServiceClient, name: str, value: dict[str, Any], runs: Sequence[RunSpec]) -> Iterator[Any]:
+    document = client.run(value["run_id"]) if name == "run" else None
+    if (event := heard({"event": name, **value}, runs, document)) is not None:
+        yield event
+
+
+def _show(terminal: Terminal, client: ServiceClient, job: JobDocument, *, as_json: bool) -> None:
+    if job.sweep_id is None:
+        return
+    document = client.sweep(job.sweep_id)
+    if as_json:
+        show_json(document)
+    elif document["runs"]:
+        show_sweep(stdout(), sweep_row(document), document["runs"])
+        terminal.note(f"saved over there as {job.sweep_id}; look closer at {client.url}/sweeps/{job.sweep_id}")
