@@ -59,7 +59,9 @@ def heat_map(
         (along.series_label or "", *(f"{along.x_label} {setting(column)}" for column in columns)),
         tuple((line, *(shown.get((line, setting(column)), MISSING_FIGURE) for column in columns)) for line in lines),
     )
-    return Chart(f"heat_map_{of.key}", of.name(statistic), shown_unit(of.unit), " ".join(words), spec, table)
+    return Chart(
+        f"heat_map_{of.key}", f"{of.name(statistic)}, heat map", shown_unit(of.unit), " ".join(words), spec, table
+    )
 
 
 def _row(line: str, column: float, cell: Row | None, is_usable: bool, unit: str, share: float) -> Row:

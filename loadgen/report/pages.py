@@ -4,7 +4,7 @@ May import load, engine, store, analysis and the rest of report. Templates decid
 shown, in the order in which it is shown.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 
@@ -214,10 +214,11 @@ def sweep_page(
     now: datetime | None,
     linked_runs: frozenset[str] | None = None,
     siblings: Sequence[SweepRow] = (),
+    open_outline: Callable[[str], Document | None] = lambda run_id: None,
 ) -> SweepPage:
     """One sweep and the documents of its runs. Without a `now`, moments are absolute: for a page that is kept.
 
-    `siblings` are the sweeps of its group that can be gone to from there.
+    `siblings` are the sweeps of its group that can be gone to from there; `open_outline` gives the outline of a run, by its id.
     """
     name = sweep.name or sweep.sweep_id
     return SweepPage(
@@ -243,7 +244,7 @@ def sweep_page(
         doubtful=sweep.doubtful,
         invalid=sweep.invalid,
         highlights=facts.sweep_highlights(runs),
-        charts=(*sweep_charts(runs), *further_charts(runs)) if runs else (),
+        charts=(*sweep_charts(runs), *further_charts(runs, open_outline=open_outline)) if runs else (),
         reading_note=reading_note(runs) if runs else "",
         columns=(*facts.run_columns(gap_metric(runs)), *server_facts.extra_columns(runs)),
         lines=_run_lines(runs) if runs else (),

@@ -12,6 +12,9 @@ NEUTRAL = "#7F7F7F"  # what belongs to no line; to be seen on white and on black
 SEQUENCE = ("#E3EEF6", "#9CC4DF", "#4A94C2", "#0F639B", "#083A66")  # from little to much, each step darker
 CELL_INK = "#1c2430"  # on the pale end of it, in light and dark pages alike
 
+HELD = "#D9CBB2"  # not sent yet: a limit, or a client that was late
+QUEUED = "#B7A4CC"  # at the server, which has not begun
+PREFILL = "#56B4E9"
 WAITING = "#9EB9CC"  # sent, nothing back yet: pale, the eye belongs to what was received
 DECODING = "#0072B2"
 
@@ -27,3 +30,4 @@ OUTCOMES = {
 
 SOLID: tuple[int, ...] = (1, 0)
 DASHED: tuple[int, ...] = (5, 3)
+DASHES: tuple[tuple[int, ...], ...] = (SOLID, DASHED, (1, 3), (8, 3, 1, 3))  # of lines that share a colour

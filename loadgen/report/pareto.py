@@ -62,7 +62,7 @@ def pareto_chart(runs: Sequence[Document], names: Mapping[str, str] | None = Non
             for row in rows
         ),
     )
-    return Chart("pareto", "Throughput against speed per user", "tokens/s", " ".join(words), spec, table)
+    return Chart("pareto", "Throughput against speed", "tokens/s", " ".join(words), spec, table)
 
 
 def frontier(rows: Sequence[Row]) -> list[Row]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from loadgen.errors import UsageError
+from loadgen.report.cdf import cdf_chart
 from loadgen.report.charts import Chart, labelled
 from loadgen.report.figures import FIGURES, STATISTICS, THROUGHPUT, Figure
 from loadgen.report.goodput import goodput_chart
@@ -19,7 +20,7 @@ from loadgen.report.points import Document
 from loadgen.report.repeats import repeats_chart
 from loadgen.report.run_charts import run_charts
 from loadgen.report.subjects import Subject
-from loadgen.report.sweep_charts import sweep_charts
+from loadgen.report.sweep_charts import gap_metric, sweep_charts
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +92,15 @@ def _of_run(*keys: str) -> Make:
     return make
 
 
+def _cdf(key: str) -> Make:
+    def make(subject: Subject, wish: Wish) -> Chart | None:
+        found = gap_metric(subject.runs) if key == "token_gap_s" else key
+        chart = cdf_chart(subject.runs, FIGURES[found], lambda run: subject.open_run(run).outline, subject.names)
+        return _labelled(chart, subject)
+
+    return make
+
+
 def _by_documents(chart: Callable[[Sequence[Document], Mapping[str, str]], Chart | None]) -> Make:
     def make(subject: Subject, wish: Wish) -> Chart | None:
         return _labelled(chart(subject.runs, subject.names), subject)
@@ -133,6 +143,10 @@ PLOTS: tuple[Plot, ...] = (
         _by_figure(repeats_chart),
         metric="output_tokens_per_s",
     ),
+    Plot("ttft-cdf", "runs", "time to first token of each run, cumulative", _cdf("ttft_s")),
+    Plot("gap-cdf", "runs", "the time between tokens, or chunks, of each run, cumulative", _cdf("token_gap_s")),
+    Plot("tpot-cdf", "runs", "the time per output token of each run, cumulative", _cdf("tpot_s")),
+    Plot("e2e-cdf", "runs", "the time of whole answers of each run, cumulative", _cdf("e2e_latency_s")),
     Plot("ttft-histogram", "run", "how time to first token is distributed", _of_run("ttft_s")),
     Plot("gap-histogram", "run", "how the time between tokens is distributed", _of_run("token_gap_s", "chunk_gap_s")),
     Plot("tpot-histogram", "run", "how the time per output token is distributed", _of_run("tpot_s")),

@@ -12,6 +12,7 @@ from loadgen.report.pages import ReportPage, RunPage, SweepPage, run_page, sweep
 from loadgen.report.readable import moment
 from loadgen.report.rendering import render
 from loadgen.store.repository import Store
+from loadgen.store.rows import SweepRow
 
 
 def render_report(store: Store, ids: Sequence[str]) -> str:
@@ -23,8 +24,7 @@ def render_report(store: Store, ids: Sequence[str]) -> str:
     linked = frozenset(single)
     rows = [sweep for sweep, _ in whole.values()]
     sweeps = tuple(
-        sweep_page(sweep, runs, None, linked, [row for row in rows if row.group_id and row.group_id == sweep.group_id])
-        for sweep, runs in whole.values()
+        sweep_page(sweep, runs, None, linked, _beside(sweep, rows), store.outline) for sweep, runs in whole.values()
     )
     pages = tuple(
         run_page(run, outline_of(store, run), None, run["sweep_id"] in whole, store.samples(run_id), store.gpus(run_id))
@@ -42,6 +42,11 @@ def render_report(store: Store, ids: Sequence[str]) -> str:
             runs=pages,
         )
     )
+
+
+def _beside(sweep: SweepRow, rows: Sequence[SweepRow]) -> list[SweepRow]:
+    """Those of the same group, itself among them."""
+    return [row for row in rows if row.group_id and row.group_id == sweep.group_id]
 
 
 def _sweeps_of(store: Store, given: str) -> list[str]:

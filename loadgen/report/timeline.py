@@ -7,15 +7,19 @@ from collections.abc import Mapping
 from typing import Any
 
 from loadgen.report import palette
-from loadgen.report.charts import Chart, Spec, frame
+from loadgen.report.charts import Chart, Spec, frame, legend
 from loadgen.report.readable import plural
 
+HELD = "held back"
+QUEUED = "in the server's queue"
+PREFILL = "prefill"
 WAITING = "to first token"
 DECODING = "first to last token"
+HELD_FROM_NS = 1_000_000  # what is shorter is the sending itself
 
 
 def timeline_chart(requests: Mapping[str, Any], window: Mapping[str, Any] | None, by_slot: bool) -> Chart:
-    """Each request as a bar from its start over its first to its last content; failures in the colour of their outcome.
+    """Each request as a bar, from when it was due over its first to its last content; failures in the colour of their outcome.
 
     `requests` are those of the outline (`analysis.outline_requests`). `by_slot` puts the requests of one caller on one line
     (closed loop); otherwise each takes the first line that is free.
@@ -30,6 +34,10 @@ def timeline_chart(requests: Mapping[str, Any], window: Mapping[str, Any] | None
         words.append(f"{sent - drawn:,} more are not drawn (kept: {which}); the figures count them all.")
     if never:
         words.append(f"{plural(never, 'request')} {'was' if never == 1 else 'were'} never sent.")
+    if any(row["phase"] == PREFILL for row in rows):
+        words.append(
+            "The server told how long each lay in its queue; what is left to the first token counts as prefill."
+        )
     if window_edges(window):
         words.append("Dashed: the measured window.")
     lanes = max(row["lane"] for row in rows) + 1
@@ -39,24 +47,46 @@ def timeline_chart(requests: Mapping[str, Any], window: Mapping[str, Any] | None
 def timeline_rows(requests: Mapping[str, Any], by_slot: bool) -> list[dict[str, Any]]:
     """The bars of an outline's requests, in order of start: {"request", "lane", "phase", "from_s", "to_s", "outcome"}.
 
-    An answered request has two, one before and one after its first content; any other has one.
+    An answered request has one before and one after its first content, and one before its sending where it was held back. The one
+    before is in two where the server told how long the request lay in its queue. Any other request has one.
     """
     slots = {slot: lane for lane, slot in enumerate(sorted(set(requests["slot"])))}
     free_ns: list[int] = []
     bars: list[dict[str, Any]] = []
-    names = ("index", "slot", "outcome", "start_ns", "first_content_ns", "last_content_ns", "end_ns")
-    for index, slot, outcome, start_ns, first_ns, last_ns, ended_ns in zip(
-        *(requests[name] for name in names), strict=True
-    ):
-        answered = outcome == "ok" and first_ns is not None
-        end_ns = last_ns if answered else start_ns if ended_ns is None else ended_ns
-        lane = slots[slot] if by_slot else _first_free(free_ns, start_ns, end_ns)
-        what = {"request": index, "lane": lane, "outcome": outcome}
-        edges_ns = [start_ns, first_ns, end_ns] if answered else [start_ns, end_ns]
-        phases = [WAITING, DECODING] if answered else [outcome.replace("_", " ")]
+    for number, index in enumerate(requests["index"]):
+        request = {name: requests[name][number] for name in _COLUMNS}
+        edges_ns, phases = _phases(request)
+        lane = slots[request["slot"]] if by_slot else _first_free(free_ns, edges_ns[0], edges_ns[-1])
+        what = {"request": index, "lane": lane, "outcome": request["outcome"]}
         for phase, from_ns, to_ns in zip(phases, edges_ns[:-1], edges_ns[1:], strict=True):
             bars.append(what | {"phase": phase, "from_s": from_ns / 1e9, "to_s": to_ns / 1e9})
     return bars
+
+
+_COLUMNS = (
+    *("slot", "outcome", "start_ns", "sent_ns", "first_content_ns", "last_content_ns", "end_ns"),
+    *("limit_wait_ns", "server_queue_s"),
+)
+
+
+def _phases(request: Mapping[str, Any]) -> tuple[list[int], list[str]]:
+    """The edges of a request's bars, and what each bar is, one fewer."""
+    start_ns, sent_ns, ended_ns = request["start_ns"], request["sent_ns"], request["end_ns"]
+    outcome, first_ns = request["outcome"], request["first_content_ns"]
+    if outcome != "ok" or first_ns is None:
+        return [start_ns, start_ns if ended_ns is None else ended_ns], [outcome.replace("_", " ")]
+    begin_ns = start_ns if sent_ns is None else min(start_ns, sent_ns - (request["limit_wait_ns"] or 0))
+    edges_ns, phases = [begin_ns], []
+    if sent_ns is not None and sent_ns - begin_ns >= HELD_FROM_NS:
+        edges_ns.append(sent_ns)
+        phases.append(HELD)
+    queue_s = request["server_queue_s"]
+    if queue_s is None:
+        phases.append(WAITING)
+    else:
+        edges_ns.append(min(first_ns, edges_ns[-1] + round(queue_s * 1e9)))
+        phases += [QUEUED, PREFILL]
+    return [*edges_ns, first_ns, request["last_content_ns"]], [*phases, DECODING]
 
 
 def _first_free(free_ns: list[int], start_ns: int, end_ns: int) -> int:
@@ -76,7 +106,8 @@ def window_edges(window: Mapping[str, Any] | None) -> list[float]:
 
 
 def _gantt(rows: list[dict[str, Any]], edges: list[float], lanes: int, by_slot: bool) -> Spec:
-    phases = {WAITING: palette.WAITING, DECODING: palette.DECODING}
+    phases = {HELD: palette.HELD, QUEUED: palette.QUEUED, PREFILL: palette.PREFILL}
+    phases |= {WAITING: palette.WAITING, DECODING: palette.DECODING}
     phases |= {name.replace("_", " "): color for name, color in palette.OUTCOMES.items()}
     present = {row["phase"] for row in rows}
     shown = {phase: color for phase, color in phases.items() if phase in present}
@@ -99,7 +130,7 @@ def _gantt(rows: list[dict[str, Any]], edges: list[float], lanes: int, by_slot: 
         "type": "nominal",
         "title": None,
         "scale": {"domain": list(shown), "range": list(shown.values())},
-        "legend": {"columns": 3},
+        "legend": legend(shown),
     }
     bars: Spec = {
         "transform": [

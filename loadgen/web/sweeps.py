@@ -43,4 +43,5 @@ def sweep(sweep_id: str, store: Reading) -> Response:
     """A sweep's page."""
     found = store.sweep(sweep_id)
     siblings = [] if found.group_id is None else store.group(found.group_id)
-    return html(sweep_page(found, store.runs(sweep_id), datetime.now(UTC), siblings=siblings))
+    runs, now = store.runs(sweep_id), datetime.now(UTC)
+    return html(sweep_page(found, runs, now, siblings=siblings, open_outline=store.outline))

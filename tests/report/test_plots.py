@@ -91,8 +91,8 @@ def test_the_document_tells_of_every_chart() -> None:
 
 def test_a_metric_is_chosen_where_any_can_be_drawn_and_nowhere_else(store: Store) -> None:
     one = gather(store, [B])
-    assert plot("heat-map").draw(one).title == "Output throughput"
-    assert plot("heat-map").draw(one, "ttft_s", "max").title == "TTFT max"
+    assert plot("heat-map").draw(one).title == "Output throughput, heat map"
+    assert plot("heat-map").draw(one, "ttft_s", "max").title == "TTFT max, heat map"
     assert plot("load").draw(one).title == "TPOT p50"
     with pytest.raises(
         UsageError, match="'ttft' draws what it draws: a metric can be chosen for load, heat-map, repeats"

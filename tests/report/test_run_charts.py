@@ -100,6 +100,34 @@ def test_an_answered_request_waits_then_is_answered_and_a_failure_has_one_bar() 
     assert {bar["lane"] for bar in bars} == {0, 1}
 
 
+def test_what_held_a_request_back_and_what_the_server_told_are_bars_of_their_own() -> None:
+    (spec,) = specs([OpenLoop(20.0)], (32,), 8)
+    requests = requests_of(spec, recording(spec).records)
+    begin_ns, first_ns = requests["start_ns"][1], requests["first_content_ns"][1]
+    requests["sent_ns"][1] = begin_ns + 3_000_000
+    requests["server_queue_s"][1] = 0.002
+    requests["server_queue_s"][2] = 1e6  # longer than it took: the server's clock is its own
+    bars = timeline_rows(requests, by_slot=False)
+    told = [(bar["phase"], round(bar["to_s"] - bar["from_s"], 6)) for bar in bars if bar["request"] == 1]
+    assert told[:3] == [
+        ("held back", 0.003),
+        ("in the server's queue", 0.002),
+        ("prefill", round(first_ns / 1e9 - begin_ns / 1e9 - 0.005, 6)),
+    ]
+    assert told[3][0] == "first to last token"
+    assert all(bar["to_s"] >= bar["from_s"] for bar in bars)
+    chart = timeline_chart(requests, None, by_slot=False)
+    assert "how long each lay in its queue" in chart.caption
+
+
+def test_the_wait_for_a_limit_is_drawn_before_the_sending_in_a_closed_loop() -> None:
+    (spec,) = specs([ClosedLoop(2)], (32,), 8)
+    requests = requests_of(spec, recording(spec).records)
+    requests["limit_wait_ns"][4] = 500_000_000
+    held = [bar for bar in timeline_rows(requests, by_slot=True) if bar["phase"] == "held back"]
+    assert [(bar["request"], round(bar["to_s"] - bar["from_s"], 6)) for bar in held] == [(requests["index"][4], 0.5)]
+
+
 @pytest.mark.parametrize("by_slot", [True, False])
 def test_bars_on_one_line_never_overlap(by_slot: bool) -> None:
     shape = ClosedLoop(4) if by_slot else OpenLoop(30.0)
