@@ -241,6 +241,10 @@ Slo = Annotated[
     _requests("--slo", "ttft_s=S,tpot_s=S", "Limits that a request must keep to count as goodput."),
 ]
 Name = Annotated[str | None, typer.Option("--name", metavar="TEXT", help="A name for the sweep, to find it again.")]
+Tag = Annotated[
+    list[str] | None,
+    typer.Option("--tag", metavar="TEXT", help="A word to find the sweep by, beside others; may be repeated."),
+]
 Repeats = Annotated[
     str | None, _requests("--repeats", "N", "Measure the whole grid N times, each with its own seed (default: 1).")
 ]

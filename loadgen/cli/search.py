@@ -71,6 +71,7 @@ def search(
     request_timeout_s: options.RequestTimeout = None,
     tokenizer: options.Tokenizer = None,
     name: options.Name = None,
+    tag: options.Tag = None,
     plan: options.Plan = False,
     resume: options.Resume = False,
     as_json: options.Json = False,

@@ -20,6 +20,7 @@ from loadgen.experiments.route_keys import RouteKeys, check_route
 from loadgen.experiments.session_keys import SessionKeys, check_sessions, requests_of_sessions
 from loadgen.experiments.size import check_planned
 from loadgen.experiments.spelling import as_list, as_pairs
+from loadgen.experiments.tag_keys import TagKeys
 from loadgen.experiments.workload_keys import Whole, WorkloadKeys, check_workload
 from loadgen.inputs.origin import Origin
 from loadgen.load.dataset import Dataset, read_dataset
@@ -57,7 +58,7 @@ WholeList = Annotated[list[Whole] | None, BeforeValidator(as_list)]
 PositiveList = Annotated[list[Positive] | None, BeforeValidator(as_list)]
 
 
-class SweepSpec(WorkloadKeys, RateLimitKeys, SessionKeys, RouteKeys, PriceKeys):
+class SweepSpec(WorkloadKeys, RateLimitKeys, SessionKeys, RouteKeys, PriceKeys, TagKeys):
     """A grid of load points over one server. Lengths in tokens, durations in seconds, rates in requests per second."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -103,7 +104,7 @@ class SweepSpec(WorkloadKeys, RateLimitKeys, SessionKeys, RouteKeys, PriceKeys):
     def to_json(self) -> dict[str, Any]:
         """The spec for the record: of headers the names alone, since their values may be secrets; what an open loop needs, for an open loop only."""
         unused = self.unused_keys | (set() if self.ramp_to is not None else {"ramp_strategy"})
-        unused |= set() if self.price else {"price"}
+        unused |= {key for key in ("price", "tag") if not getattr(self, key)}
         document = self.model_dump(exclude={"header"} | unused, exclude_none=True)
         if self.rate is not None:
             document["arrivals"] = self.arrival_process
