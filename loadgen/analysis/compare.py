@@ -160,11 +160,11 @@ def compare(
         if not usable:
             raise UsageError(f"{side} has no run that is not invalid, so there is nothing to compare: measure it again")
     matched, only_a, only_b = _match(_by_question(usable_a), _by_question(usable_b), anyway=anyway)
-    unlike: list[Unlike] = []
-    for pair in matched:
-        unlike.extend(each for each in _unlike(*pair) if each not in unlike)
-    if unlike and not anyway:
-        told = ", ".join(map(str, unlike))
+    differing: list[Unlike] = []
+    for first, second in matched:
+        differing.extend(each for each in unlike(first[0], second[0]) if each not in differing)
+    if differing and not anyway:
+        told = ", ".join(map(str, differing))
         raise UsageError(f"A and B are unlike in {told}: compare them with --anyway if that is meant")
     if not matched:
         raise UsageError(
@@ -172,7 +172,7 @@ def compare(
         )
     return Comparison(
         points=tuple(_point(*pair, metrics, confidence, smallest_change_ratio) for pair in matched),
-        unlike=tuple(unlike),
+        unlike=tuple(differing),
         only_a=tuple(runs[0] for runs in only_a),
         only_b=tuple(runs[0] for runs in only_b),
         invalid_a=tuple(run for run in a if _is_invalid(run)),
@@ -198,7 +198,7 @@ def _by_question(runs: Sequence[Document]) -> dict[str, Group]:
     """Runs by all that was asked of them, in order of appearance."""
     groups: dict[str, Group] = {}
     for run in runs:
-        groups.setdefault(json.dumps(_question(run), sort_keys=True), []).append(run)
+        groups.setdefault(json.dumps(question(run), sort_keys=True), []).append(run)
     return groups
 
 
@@ -221,14 +221,15 @@ def _match(
     return sorted(pairs, key=lambda pair: order[id(pair[0])]), rest_a, rest_b
 
 
-def _question(run: Document) -> Document:
+def question(run: Document) -> Document:
     """All that was asked of a run and how it was measured, flat; what a later version added reads null in an older run."""
     asked = {key: value for key, value in _flat(run["spec"]) if key.split(".")[0] not in _MAY_DIFFER}
+    client = run.get("client") or {}
     return asked | {
         "simulated": run["simulated"],
         "method_version": run["method_version"],
-        "stamp_source": run["client"]["stamp_source"],
-        "proxy": bool(run["client"].get("proxy")),
+        "stamp_source": client.get("stamp_source"),
+        "proxy": bool(client.get("proxy")),
     }
 
 
@@ -246,8 +247,9 @@ def _load(run: Document) -> tuple[Any, ...]:
     return spec["shape"]["kind"], load, spec["input_tokens"], spec["output_tokens"]
 
 
-def _unlike(a: Group, b: Group) -> Iterator[Unlike]:
-    asked_a, asked_b = _question(a[0]), _question(b[0])
+def unlike(a: Document, b: Document) -> Iterator[Unlike]:
+    """The fields in which two runs are not the same question."""
+    asked_a, asked_b = question(a), question(b)
     for field in {**asked_a, **asked_b}:
         if asked_a.get(field) != asked_b.get(field):
             yield Unlike(field, asked_a.get(field), asked_b.get(field))
@@ -261,14 +263,13 @@ def _slo(run: Document) -> Document:
 def _point(
     a: Group, b: Group, metrics: Sequence[str], confidence: float, smallest_change_ratio: float
 ) -> ComparedPoint:
-    a, b = (sorted(runs, key=lambda run: run["spec"]["seed"]) for runs in (a, b))
-    seeds_a, seeds_b = ([run["spec"]["seed"] for run in runs] for runs in (a, b))
-    paired = seeds_a == seeds_b and len(set(seeds_a)) == len(seeds_a)
+    a, b = (sorted(runs, key=_seed) for runs in (a, b))
+    paired = are_paired(a, b)
     figures = []
     for metric, part in _parts(a, b, metrics):
         values_a, values_b = ([_value(metric, part, run) for run in runs] for runs in (a, b))
         changed = change(values_a, values_b, paired=paired, confidence=confidence)
-        answer, reason = _answer(metric, changed, smallest_change_ratio)
+        answer, reason = answer_of(metric.better, changed, smallest_change_ratio)
         means = (sum(values_a) / len(values_a), sum(values_b) / len(values_b))
         figures.append(ComparedFigure(metric, part, *means, changed, answer, reason))
     return ComparedPoint(tuple(a), tuple(b), paired, tuple(figures))
@@ -310,15 +311,29 @@ def _value(metric: Metric, part: str | None, run: Document) -> float:
     return value
 
 
-def _answer(metric: Metric, changed: Change | None, smallest: float) -> tuple[Answer, Reason | None]:
+def are_paired(a: Sequence[Document], b: Sequence[Document]) -> bool:
+    """Whether both sides have the same seeds, each once: run by run they then saw the same arrivals."""
+    seeds_a, seeds_b = (sorted(map(_seed, runs)) for runs in (a, b))
+    return seeds_a == seeds_b and len(set(seeds_a)) == len(seeds_a)
+
+
+def _seed(run: Document) -> int:
+    seed: int = run["spec"]["seed"]
+    return seed
+
+
+def answer_of(
+    better: Literal["lower", "higher"] | None, changed: Change | None, smallest: float = SMALLEST_CHANGE_RATIO
+) -> tuple[Answer, Reason | None]:
+    """What may be said of a change, by whether the whole of its interval lies beyond ±`smallest`, and why nothing may."""
     if changed is None:
         return "cant_tell", "zero"
     if changed.low is None or changed.high is None:
         return "cant_tell", "too_few_runs"
     if changed.low > smallest:
-        return ("better" if metric.better == "higher" else "worse"), None
+        return ("better" if better == "higher" else "worse"), None
     if changed.high < -smallest:
-        return ("better" if metric.better == "lower" else "worse"), None
+        return ("better" if better == "lower" else "worse"), None
     return "cant_tell", "small" if -smallest <= changed.low and changed.high <= smallest else "either"
 
 

@@ -50,5 +50,10 @@ def vega() -> Asset:
 @cache
 def static(name: str) -> Asset:
     """One of our own files in `static/`. KeyError for any other name: names are looked up, never joined to a path."""
-    media_type = {"style.css": "text/css", "charts.js": "text/javascript", "icon.svg": "image/svg+xml"}[name]
+    media_type = {
+        "style.css": "text/css",
+        "charts.js": "text/javascript",
+        "compare.js": "text/javascript",
+        "icon.svg": "image/svg+xml",
+    }[name]
     return Asset(name, media_type, (templates_directory() / "static" / name).read_text(encoding="utf-8"))

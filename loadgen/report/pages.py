@@ -13,6 +13,7 @@ from loadgen.analysis.gpu import GpuSeries
 from loadgen.analysis.verdict import MergedFinding
 from loadgen.report import facts, server_facts
 from loadgen.report.charts import Chart, Table
+from loadgen.report.comparison.page import ComparisonPage
 from loadgen.report.facts import Facts, FigureLine, Highlight, RunLine
 from loadgen.report.further_charts import further_charts
 from loadgen.report.job_pages import JobsPage, LoginPage
@@ -167,9 +168,10 @@ class ErrorPage:
     version: str = loadgen.__version__
 
 
-Page = SweepsPage | SweepPage | RunPage | ReportPage | JobsPage | LoginPage | ErrorPage
+Page = ComparisonPage | SweepsPage | SweepPage | RunPage | ReportPage | JobsPage | LoginPage | ErrorPage
 
 TEMPLATES: dict[type[Page], str] = {
+    ComparisonPage: "comparison.html",
     SweepsPage: "sweeps.html",
     SweepPage: "sweep.html",
     RunPage: "run.html",

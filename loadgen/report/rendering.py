@@ -35,6 +35,7 @@ def environment() -> Environment:
     made.filters["plural"] = readable.plural
     made.globals["style"] = assets.static("style.css")
     made.globals["charts_script"] = assets.static("charts.js")
+    made.globals["compare_script"] = assets.static("compare.js")
     made.globals["icon"] = assets.static("icon.svg")
     return made
 

@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 
 from loadgen.errors import LoadgenError, NotFoundError, UsageError
 from loadgen.report import assets
-from loadgen.web import runs, static, sweeps
+from loadgen.web import comparison, runs, static, sweeps
 from loadgen.web.answers import failure
 from loadgen.web.database import Database
 
@@ -33,7 +33,7 @@ def create_app(db_url: str) -> FastAPI:
     """The dashboard over the database at `db_url`, which need not exist yet."""
     app = FastAPI(title="loadgen", docs_url=None, redoc_url=None, openapi_url=None)
     app.state.database = Database(db_url)
-    for group in (sweeps.router, runs.router, static.router):
+    for group in (sweeps.router, runs.router, comparison.router, static.router):
         app.include_router(group)
 
     @app.middleware("http")
@@ -46,6 +46,8 @@ def create_app(db_url: str) -> FastAPI:
 
     @app.exception_handler(LoadgenError)
     def named_error(request: Request, error: Exception) -> Response:
+        if isinstance(error, UsageError):
+            return failure(request, 400, "Not understood", str(error))
         found = not isinstance(error, NotFoundError)
         return failure(request, 503 if found else 404, "Not readable" if found else "Not found", str(error))
 

@@ -14,6 +14,7 @@ from loadgen.analysis.metrics import METRICS
 from loadgen.load.content import Sessions, Workload
 from loadgen.load.spec import ClosedLoop, OpenLoop, Wave
 from loadgen.report import assets
+from loadgen.report.comparison.page import ComparisonPage
 from loadgen.report.facts import RUN_COLUMNS, run_columns, run_line
 from loadgen.report.pages import (
     TEMPLATES,
@@ -33,7 +34,11 @@ from tests.report.documents import Document, measured_run, outlined, specs, swee
 
 NOW = datetime(2026, 11, 23, 15, 32, 1, tzinfo=UTC)
 HOSTILE = "</script><script>alert('model')</script>\"'&<b>"
-SECTIONS: dict[str, type[Page]] = {"sweep_section.html": SweepPage, "run_section.html": RunPage}
+SECTIONS: dict[str, type[Page]] = {
+    "sweep_section.html": SweepPage,
+    "run_section.html": RunPage,
+    "comparison_section.html": ComparisonPage,
+}
 
 
 def grid(statuses: tuple[str, ...] = (), model: str = "tiny-mixtral", simulated: bool = False) -> list[Document]:
@@ -114,7 +119,7 @@ def test_a_section_reads_only_what_its_context_has_and_all_of_what_is_only_for_i
     names = {field.name for field in fields(page)}
     read = read_attributes(template, variable)
     assert read <= names
-    shown_elsewhere = {"title", "draws", "version", "running"}
+    shown_elsewhere = {"title", "draws", "version", "running"} | ({"simulated"} if variable == "comparison" else set())
     assert names - read - shown_elsewhere == set()
 
 

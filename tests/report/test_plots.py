@@ -84,7 +84,7 @@ def test_sweeps_of_one_name_are_told_apart_by_their_ids(tmp_path: Path) -> None:
 
 
 def test_the_document_tells_of_every_chart() -> None:
-    document = (Path(__file__).resolve().parents[2] / "docs" / "dashboard.md").read_text()
+    document = (Path(__file__).resolve().parents[2] / "docs" / "dashboard.md").read_text().split("## Charts")[1]
     heads = [line.split("|")[1] for line in document.splitlines() if line.startswith("| `")]
     assert set(re.findall(r"`([a-z0-9-]+)`", " ".join(heads))) == {each.name for each in PLOTS}
 

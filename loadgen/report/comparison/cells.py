@@ -1,0 +1,138 @@
+"""The cells of a comparison: runs of one question at one place of the drawing, pooled, and judged against the baseline's cell.
+
+May import analysis and the rest of report. A cell never mixes what was asked: whatever differs besides what was chosen tells cells
+apart too (`Axes.rest`). Invalid runs have cells of their own.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from loadgen.analysis.compare import Answer, Reason, answer_of, are_paired
+from loadgen.analysis.stats import Change, change
+from loadgen.report.figures import Figure
+from loadgen.report.points import Dimension, Document, Pooled, pool
+from loadgen.report.readable import setting
+
+
+@dataclass(frozen=True, slots=True)
+class Axes:
+    """What the drawing runs along, what its colours and its parts are, and what else tells its lines apart."""
+
+    x: Dimension
+    color: Dimension
+    facet: Dimension | None
+    rest: tuple[Dimension, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a cell stands. `x` is a number, or a word where the axis has words."""
+
+    x: Any
+    color: str
+    facet: str
+    rest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ratio:
+    """A cell's figure as a share of the baseline's (of geometric means, `stats.change`), and what may be said of the change. `answer` None: neither way is better."""
+
+    ratio: float | None
+    change: Change | None
+    answer: Answer | None
+    reason: Reason | None
+    paired: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One point of a figure: its runs in the order in which they ran, and their mean; None where none has the figure."""
+
+    place: Place
+    runs: tuple[Document, ...]
+    pooled: Pooled | None
+    against_baseline: Ratio | None = None
+
+    @property
+    def status(self) -> str:
+        """`valid`, `doubtful` as soon as one of its runs is, or `invalid`, of which it then has no other."""
+        found = {run["verdict"]["status"] for run in self.runs}
+        return "invalid" if "invalid" in found else "doubtful" if "doubtful" in found else "valid"
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """Why it is not valid: the findings of its runs that say so, each once."""
+        findings = (finding for run in self.runs for finding in run["verdict"]["findings"])
+        told = [each["message"] for each in findings if each.get("severity", "doubtful") != "note"]
+        return tuple(dict.fromkeys(told)) if self.status != "valid" else ()
+
+    @property
+    def simulated(self) -> bool:
+        """Whether any of its runs was measured against the simulator."""
+        return any(run["simulated"] for run in self.runs)
+
+
+def place_of(run: Document, axes: Axes) -> Place:
+    """The place of a run in the drawing."""
+    return Place(
+        x=axes.x.read(run),
+        color=axes.color.text(run),
+        facet="" if axes.facet is None else axes.facet.text(run),
+        rest=" · ".join(each.text(run) for each in axes.rest),
+    )
+
+
+def cells(runs: Sequence[Document], axes: Axes, figure: Figure, stat: str, baseline: str) -> list[Cell]:
+    """The cells of a figure in order of facet, colour, the rest and x; with a `baseline`, a colour's name, each against its cell."""
+    groups: dict[tuple[Place, bool], list[Document]] = {}
+    for run in runs:
+        groups.setdefault((place_of(run, axes), run["verdict"]["status"] == "invalid"), []).append(run)
+    made = [
+        Cell(place, tuple(members), pool([figure.read(run, stat) for run in members]))
+        for (place, _), members in groups.items()
+    ]
+    if baseline:
+        bases = {cell.place: cell for cell in made if cell.place.color == baseline and cell.status != "invalid"}
+        made = [
+            replace(cell, against_baseline=_ratio(bases.get(replace(cell.place, color=baseline)), cell, figure, stat))
+            for cell in made
+        ]
+    return sorted(made, key=lambda cell: _rank(cell.place))
+
+
+def _rank(place: Place) -> tuple[Any, ...]:
+    return (*map(_natural, (place.facet, place.color, place.rest)), *_natural(place.x))
+
+
+def _natural(value: Any) -> tuple[Any, ...]:
+    """Numbers by their size, also within words: `64 in` before `128 in`, and numbers before words."""
+    if isinstance(value, int | float):
+        return (0, float(value), "")
+    word = str(value)
+    digits = "".join(each for each in word if each.isdigit())
+    leading = word.split(" ")[0].replace(",", "")
+    return (0, float(leading), word) if digits and leading.replace(".", "", 1).isdigit() else (1, 0.0, word)
+
+
+def _ratio(base: Cell | None, cell: Cell, figure: Figure, stat: str) -> Ratio | None:
+    if base is None or base.place == cell.place or cell.status == "invalid" or not base.pooled or not cell.pooled:
+        return None
+    a, b = (
+        sorted((run for run in runs if figure.read(run, stat) is not None), key=lambda run: run["spec"]["seed"])
+        for runs in (base.runs, cell.runs)
+    )
+    values_a, values_b = ([value for run in runs if (value := figure.read(run, stat)) is not None] for runs in (a, b))
+    paired = are_paired(a, b)
+    changed = change(values_a, values_b, paired=paired)
+    ratio = None if changed is None else 1 + changed.ratio
+    if figure.better is None:
+        return Ratio(ratio, changed, None, None, paired)
+    answer, reason = answer_of(figure.better, changed)
+    return Ratio(ratio, changed, answer, reason, paired)
+
+
+def x_text(value: Any) -> str:
+    """A place on the axis, as people write it."""
+    return setting(value) if isinstance(value, int | float) and not isinstance(value, bool) else str(value)

@@ -1,0 +1,193 @@
+"""The charts of a comparison: one for each figure and each part, all of one figure on the same axes.
+
+May import analysis and the rest of report. A mark is the mean over the repeats of a point, its bar as in a sweep's charts. Valid
+points are filled, doubtful ones hollow, invalid ones, where they are asked for, a cross; colours have shapes of their own.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from loadgen.analysis.stats import wants_log
+from loadgen.report import palette
+from loadgen.report.charts import Chart, Spec, frame, legend
+from loadgen.report.comparison.cells import Cell
+from loadgen.report.figures import Figure
+from loadgen.report.readable import shown_unit
+
+LOG_X_FROM_RATIO = 8.0
+SHAPES = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down", "triangle-right", "triangle-left")
+
+
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """How the cells are drawn: the axis's label, the colours in order, which axes are logarithmic (None: where it helps)."""
+
+    x_label: str
+    colors: tuple[str, ...]
+    log: tuple[str, ...] | None
+    ratio: bool
+
+
+def charts(figure: Figure, stat: str, found: Sequence[Cell], drawing: Drawing) -> list[Chart]:
+    """One chart for each part (facet) of the cells of a figure that are to be drawn."""
+    rows = [(cell, row) for cell in found if (row := _row(cell, figure, drawing)) is not None]
+    title, unit = figure.name(stat), shown_unit(figure.unit)
+    if drawing.ratio:
+        title, unit = f"{title}, as a share of the baseline", ""
+    if not rows:
+        why = "Nothing of it is in the baseline." if drawing.ratio else "No usable run here has this figure."
+        return [Chart(figure.key, title, unit, why, None)]
+    facets = list(dict.fromkeys(cell.place.facet for cell in found))
+    x_scale, y_scale = _x(rows, drawing), _y([row for _, row in rows], drawing)
+    made = []
+    for facet in facets:
+        values = [row for cell, row in rows if cell.place.facet == facet]
+        simulated = {cell.simulated for cell, _ in rows if cell.place.facet == facet}
+        word = "SIMULATED · " if simulated == {True} else "partly SIMULATED · " if True in simulated else ""
+        name = f"{word}{title} · {facet}" if facet else f"{word}{title}"
+        chart = Chart(figure.key, name, unit, "", None)
+        if values:
+            chart = replace(chart, spec=_spec(chart, values, x_scale, y_scale, drawing))
+        else:
+            chart = replace(chart, caption="No usable run here has this figure.")
+        made.append(chart)
+    return made
+
+
+def _row(cell: Cell, figure: Figure, drawing: Drawing) -> dict[str, Any] | None:
+    """What is drawn of a cell; None where it has nothing to draw."""
+    if cell.pooled is None:
+        return None
+    row: dict[str, Any] = {
+        "x": cell.place.x,
+        "color": cell.place.color,
+        "line": f"{cell.place.color} · {cell.place.rest}" if cell.place.rest else cell.place.color,
+        "rest": cell.place.rest,
+        "status": cell.status,
+        "runs": cell.pooled.runs,
+    }
+    if cell.reasons:
+        row["why"] = " ".join(cell.reasons)[:300]
+    scale = 1000 if figure.unit == "s" else 100 if figure.unit == "ratio" else 1
+    against = cell.against_baseline
+    if against is not None and against.ratio is not None:
+        row |= {"ratio": against.ratio, "answer": (against.answer or "").replace("cant_tell", "can't tell")}
+    if drawing.ratio:
+        if against is None or against.ratio is None:
+            return None
+        row["mark"] = against.ratio
+        if against.change is not None and against.change.low is not None and against.change.high is not None:
+            row |= {"from": 1 + against.change.low, "to": 1 + against.change.high}
+        return row
+    row["mark"] = cell.pooled.mean * scale
+    if cell.pooled.low is not None and cell.pooled.high is not None:
+        row |= {"from": max(0.0, cell.pooled.low) * scale, "to": cell.pooled.high * scale}
+    return row
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _x(rows: Sequence[tuple[Cell, dict[str, Any]]], drawing: Drawing) -> Spec:
+    values = list(dict.fromkeys(row["x"] for _, row in rows))
+    if not all(map(_is_number, values)):
+        words = [str(value) for value in values]
+        return {"field": "x", "type": "ordinal", "title": drawing.x_label, "sort": words, "axis": {"labelAngle": -20}}
+    values.sort()
+    helps = len(values) > 1 and values[0] > 0 and values[-1] / values[0] >= LOG_X_FROM_RATIO
+    log = helps if drawing.log is None else "x" in drawing.log and values[0] > 0
+    scale: Spec = {"type": "log", "base": 2, "nice": False} if log else {"zero": False}
+    return {
+        "field": "x",
+        "type": "quantitative",
+        "title": drawing.x_label,
+        "scale": scale | {"padding": 12, "domain": [values[0], values[-1]]},
+        "axis": {"values": values, "format": ",~r", "labelOverlap": True, "grid": False},
+    }
+
+
+def _y(rows: Sequence[dict[str, Any]], drawing: Drawing) -> Spec:
+    """One scale for all parts of a figure, filled by the marks; longer bars are cut off."""
+    marks = [row["mark"] for row in rows]
+    log = (wants_log(marks) if drawing.log is None else "y" in drawing.log) and min(marks) > 0
+    most = max(marks) or 1.0
+    floor, ceiling = (min(marks) / 1.5, most * 1.5) if log else (0.0, most * 1.15)
+    for row in rows:
+        if "from" in row:
+            row["bar_from"], row["bar_to"] = max(row["from"], floor), min(row["to"], ceiling)
+    return {"type": "log" if log else "linear", "nice": False, "domain": [floor, ceiling], "clamp": False}
+
+
+def _spec(chart: Chart, rows: list[dict[str, Any]], x: Spec, y_scale: Spec, drawing: Drawing) -> Spec:
+    domain = list(drawing.colors)
+    many = len(domain) > 1
+    color: Spec = {
+        "field": "color",
+        "type": "nominal",
+        "title": None,
+        "scale": {"domain": domain, "range": [palette.SERIES[i % len(palette.SERIES)] for i in range(len(domain))]},
+        "legend": legend(domain) if many else None,
+    }
+    shape: Spec = color | {
+        "scale": {"domain": domain, "range": [SHAPES[i % len(SHAPES)] for i in range(len(domain))]},
+    }
+
+    def y(field: str) -> Spec:
+        axis = {"tickCount": 5, "format": ",~r"}
+        return {"field": field, "type": "quantitative", "title": None, "scale": y_scale, "axis": axis}
+
+    told: list[Spec] = [{"field": "line", "type": "nominal", "title": "runs of"}]
+    told.append({"field": "x", "title": drawing.x_label} | ({} if x["type"] == "ordinal" else {"format": ",~r"}))
+    told.append({"field": "mark", "title": chart.unit or "value", "format": ",.4~r"})
+    if any("from" in row for row in rows):
+        told += [
+            {"field": "from", "title": "from", "format": ",.4~r"},
+            {"field": "to", "title": "to", "format": ",.4~r"},
+        ]
+    if any("ratio" in row for row in rows):
+        told += [{"field": "ratio", "title": "× baseline", "format": ".3~r"}, {"field": "answer", "title": "that is"}]
+    told += [{"field": "runs", "title": "repeats"}, {"field": "status", "title": "verdict"}]
+    if any("why" in row for row in rows):
+        told.append({"field": "why", "title": "because"})
+
+    across: Spec = {"x": x, "color": color, "detail": {"field": "line"}}
+    layers: list[Spec] = []
+    if x["type"] == "quantitative":
+        layers.append(
+            {
+                "transform": [{"filter": "datum.status !== 'invalid'"}],
+                "mark": {"type": "line", "strokeWidth": 2},
+                "encoding": across | {"y": y("mark")},
+            }
+        )
+    if any("bar_from" in row for row in rows):
+        layers.append(
+            {
+                "transform": [{"filter": "isValid(datum.bar_from)"}],
+                "mark": {"type": "rule", "strokeWidth": 1.5, "clip": True},
+                "encoding": across | {"y": y("bar_from"), "y2": {"field": "bar_to"}},
+            }
+        )
+    if drawing.ratio:
+        rule = {"type": "rule", "strokeDash": list(palette.DASHED), "strokeWidth": 1}
+        layers.insert(0, {"data": {"values": [{"one": 1}]}, "mark": rule, "encoding": {"y": y("one")}})
+    for status, style in _STYLES.items():
+        if any(row["status"] == status for row in rows):
+            encoding = across | {"y": y("mark"), "tooltip": told}
+            if status != "invalid":
+                encoding |= {"shape": shape}
+            mark = {"type": "point", "size": 64, "strokeWidth": 2, "opacity": 1} | style
+            layers.append(
+                {"transform": [{"filter": f"datum.status === '{status}'"}], "mark": mark, "encoding": encoding}
+            )
+    spec = frame(rows) | {"layer": layers}
+    return spec | ({"title": chart.title} if "SIMULATED" in chart.title else {})
+
+
+_STYLES: dict[str, Spec] = {
+    "valid": {"filled": True},
+    "doubtful": {"filled": False},
+    "invalid": {"filled": False, "shape": "M-1,-1L1,1M1,-1L-1,1"},
+}

@@ -1,0 +1,290 @@
+"""The page of a comparison: what was chosen, what can be chosen, a figure after the other, and what must be known of them.
+
+May import store's rows, analysis and the rest of report.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import loadgen
+from loadgen.analysis.compare import unlike
+from loadgen.errors import UsageError
+from loadgen.report.charts import Chart
+from loadgen.report.comparison.cells import Axes, Cell, cells
+from loadgen.report.comparison.chart import Drawing, charts
+from loadgen.report.comparison.dimensions import default_color, default_x, dimensions, rest, varying
+from loadgen.report.comparison.selection import Chosen, Selection
+from loadgen.report.comparison.table import CellTable, cell_table, rows
+from loadgen.report.comparison.view import STATISTICS, View, check_choice
+from loadgen.report.facts import import_line
+from loadgen.report.figures import FIGURES, Figure
+from loadgen.report.points import LOAD, LOAD_LABELS, Dimension, Document, shape_kind
+from loadgen.report.readable import plural
+from loadgen.report.served import has_dummy_weights
+from loadgen.report.sweep_charts import gap_metric
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One thing that can be chosen in the form."""
+
+    value: str
+    label: str
+    chosen: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ChosenChip:
+    """One of the sweeps or runs that are compared, with the address of the page without it."""
+
+    label: str
+    sweep_id: str
+    runs: int
+    without: str
+    simulated: bool
+    dummy_weights: bool
+    imported: str
+
+
+@dataclass(frozen=True, slots=True)
+class FigureSection:
+    """A figure: its charts, one a part, and the table behind them with the address of its CSV."""
+
+    key: str
+    title: str
+    unit: str
+    formula: str
+    charts: tuple[Chart, ...]
+    table: CellTable
+    csv: str
+    answers: str
+
+
+@dataclass(frozen=True, slots=True)
+class ComparisonPage:
+    """Everything that the page says. `query` is its own address's."""
+
+    title: str
+    chosen: tuple[ChosenChip, ...]
+    notes: tuple[str, ...]
+    simulated: bool
+    x: tuple[Choice, ...]
+    y: tuple[Choice, ...]
+    stat: tuple[Choice, ...]
+    color: tuple[Choice, ...]
+    facet: tuple[Choice, ...]
+    baseline: tuple[Choice, ...]
+    show: tuple[Choice, ...]
+    log_x: bool
+    log_y: bool
+    log_said: bool
+    all: bool
+    kept: tuple[tuple[str, str], ...]  # of the address, what the form has no field for
+    sections: tuple[FigureSection, ...]
+    query: str
+    draws: bool = True
+    version: str = loadgen.__version__
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """A view with all its blanks filled, and the cells of each figure."""
+
+    view: View
+    axes: Axes
+    colors: tuple[str, ...]
+    figures: tuple[tuple[Figure, tuple[Cell, ...]], ...]
+    known: dict[str, Dimension]
+
+
+def compared(view: View, selection: Selection) -> Compared:
+    """The cells that the view asks for. Raises UsageError for a name in it that these runs do not have."""
+    runs = selection.runs
+    known = dimensions(runs, selection.names, selection.tags)
+    for name in ("x", "color", "facet"):
+        if getattr(view, name):
+            check_choice(name, getattr(view, name), known)
+    for key in view.y:
+        check_choice("y", key, FIGURES)
+    differing = varying(known, runs)
+    x = view.x or default_x(differing)
+    color = view.color or default_color(known, differing, runs)
+    facet = view.facet if view.facet not in (x, color) else ""
+    chosen = [key for key in (x, color, facet) if key]
+    axes = Axes(known[x], known[color], known.get(facet), rest(known, runs, chosen))
+    y = view.y or _usual(runs)
+    usable = [run for run in runs if run["verdict"]["status"] != "invalid"]
+    colors = _colors(axes.color, usable if usable and not view.all else runs)
+    baseline = view.baseline
+    if baseline:
+        check_choice("baseline", baseline, [*colors, *_colors(axes.color, runs)])
+    filled = replace(view, x=x, y=y, color=color, facet=facet)
+    if filled.show == "ratio" and not baseline:
+        raise UsageError("show is ratio, which needs a baseline: choose one")
+    figures = tuple((FIGURES[key], tuple(cells(runs, axes, FIGURES[key], view.stat, baseline))) for key in y)
+    return Compared(filled, axes, colors, figures, known)
+
+
+def flat_rows(made: Compared) -> list[dict[str, Any]]:
+    """All cells of all figures, for CSV and JSON."""
+    view = made.view
+    return [row for figure, found in made.figures for row in rows(figure, view.stat, found, made.axes, view.baseline)]
+
+
+def comparison_page(view: View, selection: Selection) -> ComparisonPage:
+    """The page of a view over what was selected. Raises UsageError for a name in it that these runs do not have."""
+    made = compared(view, selection)
+    full, runs = made.view, selection.runs
+    x_label = _x_label(made.axes.x, runs)
+    drawing = Drawing(x_label, made.colors, full.log, full.show == "ratio")
+    sections = tuple(_section(view, full, figure, found, made.axes, x_label, drawing) for figure, found in made.figures)
+    differ = set(varying(made.known, runs))
+    fields = {"x", "y", "stat", "color", "facet", "baseline", "log", "show", "all"}
+    return ComparisonPage(
+        title=_title(selection.chosen),
+        chosen=tuple(
+            ChosenChip(
+                label=each.label,
+                sweep_id=each.sweep.sweep_id,
+                runs=each.runs,
+                without=view.without(each.given).query() if view.ids else "",
+                simulated=each.sweep.simulated,
+                dummy_weights=has_dummy_weights(each.sweep.server),
+                imported="" if each.sweep.imported is None else import_line(asdict(each.sweep.imported)),
+            )
+            for each in selection.chosen
+        ),
+        notes=_notes(full, selection, made),
+        simulated=any(run["simulated"] for run in runs),
+        x=_choices(made.known, full.x, differ | {"load"}, numeric_of=runs),
+        y=tuple(
+            Choice(key, figure.label, key in full.y)
+            for key, figure in FIGURES.items()
+            if key in full.y or any(figure.read(run, full.stat) is not None for run in runs)
+        ),
+        stat=tuple(Choice(name, name, name == full.stat) for name in STATISTICS),
+        color=_choices(made.known, full.color, differ | {"sweep"}),
+        facet=(Choice("", "one chart", not full.facet), *_choices(made.known, full.facet, differ)),
+        baseline=(
+            Choice("", "no baseline", not full.baseline),
+            *(Choice(color, color, color == full.baseline) for color in made.colors),
+        ),
+        show=tuple(
+            Choice(value, label, value == full.show)
+            for value, label in (("value", "figures"), ("ratio", "ratios to the baseline"))
+        ),
+        log_x="x" in (full.log or ()),
+        log_y="y" in (full.log or ()),
+        log_said=full.log is not None,
+        all=full.all,
+        kept=tuple((name, value) for name, value in view.pairs() if name not in fields),
+        sections=sections,
+        query=view.query(),
+    )
+
+
+def _section(
+    view: View, full: View, figure: Figure, found: Sequence[Cell], axes: Axes, x_label: str, drawing: Drawing
+) -> FigureSection:
+    drawn = [cell for cell in found if cell.status != "invalid" or full.all]
+    return FigureSection(
+        key=figure.key,
+        title=figure.name(full.stat),
+        unit=figure.unit,
+        formula=figure.formula,
+        charts=tuple(charts(figure, full.stat, drawn, drawing)),
+        table=cell_table(figure, found, axes, x_label, full.baseline),
+        csv=f"/compare.csv?{replace(view, y=(figure.key,)).query()}",
+        answers=_answers(found),
+    )
+
+
+def _answers(found: Iterable[Cell]) -> str:
+    answers = [cell.against_baseline.answer for cell in found if cell.against_baseline is not None]
+    words = [
+        f"{answers.count(answer)} {word}"
+        for answer, word in (("better", "better"), ("worse", "worse"), ("cant_tell", "can’t tell"))
+        if answer in answers
+    ]
+    return " · ".join(words)
+
+
+def _usual(runs: Sequence[Document]) -> tuple[str, ...]:
+    """The figures that a comparison begins with: those that some run has."""
+    usual = ["output_tokens_per_s", "ttft_s", gap_metric(runs), "tpot_s", "e2e_latency_s"]
+    if any((run["spec"].get("slo") or {}) for run in runs):
+        usual.append("goodput_per_s")
+    if any(FIGURES["energy_per_output_token_j"].read(run, "p50") is not None for run in runs):
+        usual.append("energy_per_output_token_j")
+    return tuple(usual)
+
+
+def _colors(dimension: Dimension, runs: Sequence[Document]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(dimension.text(run) for run in runs))
+
+
+def _x_label(x: Dimension, runs: Sequence[Document]) -> str:
+    kinds = {shape_kind(run) for run in runs}
+    return LOAD_LABELS.get(next(iter(kinds)), x.label) if x is LOAD and len(kinds) == 1 else x.label
+
+
+def _choices(
+    known: dict[str, Dimension], chosen: str, offered: set[str], numeric_of: Sequence[Document] = ()
+) -> tuple[Choice, ...]:
+    return tuple(
+        Choice(key, dimension.label, key == chosen)
+        for key, dimension in known.items()
+        if key in offered or key == chosen
+        if not numeric_of or key == chosen or len({str(dimension.read(run)) for run in numeric_of}) <= 40
+    )
+
+
+def _title(chosen: Sequence[Chosen]) -> str:
+    if not chosen:
+        return "Compare"
+    names = list(dict.fromkeys(each.label for each in chosen))
+    return f"{names[0]} and {len(names) - 1} more" if len(names) > 2 else " beside ".join(names)
+
+
+def _notes(view: View, selection: Selection, made: Compared) -> tuple[str, ...]:
+    """What must be known of these charts, in sentences."""
+    notes = []
+    invalid = sum(run["verdict"]["status"] == "invalid" for run in selection.runs)
+    if invalid:
+        is_are = "is" if invalid == 1 else "are"
+        notes.append(
+            f"{plural(invalid, 'invalid run')} {is_are} {'drawn as crosses' if view.all else 'left out of the charts, and struck out in the tables'}."
+        )
+    if any(run["verdict"]["status"] == "doubtful" for run in selection.runs):
+        notes.append("Hollow marks are doubtful; the reason is under the mark and in the table.")
+    marks = {bool(run["simulated"]) for run in selection.runs}
+    if marks == {True, False}:
+        notes.append("Simulated runs stand beside real ones: their figures say nothing about a server.")
+    if made.axes.rest:
+        differ = ", ".join(each.label.lower() for each in made.axes.rest)
+        notes.append(f"Lines of one colour differ in {differ}.")
+    if view.baseline:
+        notes += _unlike_notes(view.baseline, selection, made)
+    if selection.left_out:
+        notes.append(f"{selection.left_out:,} older sweeps that fit the filters are not shown: filter further.")
+    return tuple(notes)
+
+
+def _unlike_notes(baseline: str, selection: Selection, made: Compared) -> list[str]:
+    """In what the baseline's runs were asked otherwise than those that are compared with them."""
+    known = {made.axes.x.key, *(each.key for each in made.axes.rest)}
+    bases = {
+        (cell.place.x, cell.place.facet, cell.place.rest): cell
+        for _, found in made.figures[:1]
+        for cell in found
+        if cell.place.color == baseline
+    }
+    fields: dict[str, None] = {}
+    for _, found in made.figures[:1]:
+        for cell in found:
+            base = bases.get((cell.place.x, cell.place.facet, cell.place.rest))
+            if base is not None and base is not cell:
+                fields |= dict.fromkeys(each.field for each in unlike(base.runs[0], cell.runs[0]))
+    told = [field for field in fields if field.split(".")[-1] not in known]
+    return [f"Compared with the baseline although unlike in {', '.join(told[:8])}."] if told else []

@@ -1,0 +1,140 @@
+"""The table behind a figure of a comparison: as people read it, as CSV, and as rows for programs.
+
+May import the rest of report. Every cell has a row, those that are not drawn too.
+"""
+
+import csv
+import io
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from loadgen.analysis.compare import REASONS
+from loadgen.report.comparison.cells import Axes, Cell, x_text
+from loadgen.report.figures import Figure
+from loadgen.report.points import spread_label
+from loadgen.report.readable import MISSING_FIGURE, number, shown_unit
+from loadgen.report.readable import figure as shown
+
+ANSWERS = {"better": "better", "worse": "worse", "cant_tell": "can't tell"}
+
+
+@dataclass(frozen=True, slots=True)
+class TableLine:
+    """A cell's row: texts to be shown, with what each sorts by beside it."""
+
+    cells: tuple[tuple[str, str], ...]  # (text, key to sort by)
+    status: str
+    reasons: tuple[str, ...]
+    answer: str  # "", "better", "worse" or "can't tell"
+    answer_because: str
+    run_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CellTable:
+    """The table of a figure. The verdict and, with a baseline, the answer stand in columns of their own after `columns`."""
+
+    columns: tuple[str, ...]
+    lines: tuple[TableLine, ...]
+    has_answers: bool
+
+
+def cell_table(figure: Figure, found: Sequence[Cell], axes: Axes, x_label: str, baseline: str) -> CellTable:
+    """The table of a figure's cells, in their order."""
+    dimensions = [each for each in (axes.facet, axes.color, *axes.rest) if each is not None]
+    unit = shown_unit(figure.unit)
+    columns = [*(each.label for each in dimensions), x_label, f"mean ({unit})" if unit else "mean"]
+    columns.append(spread_label(cell.pooled.runs for cell in found if cell.pooled is not None))
+    columns.append("repeats")
+    if baseline:
+        columns.append("× baseline")
+    return CellTable(tuple(columns), tuple(_line(figure, cell, axes, baseline) for cell in found), bool(baseline))
+
+
+def _line(figure: Figure, cell: Cell, axes: Axes, baseline: str) -> TableLine:
+    run, pooled, against = cell.runs[0], cell.pooled, cell.against_baseline
+    texts = [each.text(run) for each in (axes.facet, axes.color, *axes.rest) if each is not None]
+    cells = [(text, text) for text in texts]
+    cells.append((x_text(cell.place.x), str(cell.place.x)))
+    if pooled is None:
+        cells += [(MISSING_FIGURE, ""), (MISSING_FIGURE, ""), (str(len(cell.runs)), str(len(cell.runs)))]
+    else:
+        interval = MISSING_FIGURE
+        if pooled.low is not None and pooled.high is not None:
+            interval = f"{shown(max(0.0, pooled.low), figure.unit)} … {shown(pooled.high, figure.unit)}"
+        cells += [(shown(pooled.mean, figure.unit), repr(pooled.mean)), (interval, repr(pooled.low or 0.0))]
+        cells.append((str(pooled.runs), str(pooled.runs)))
+    if baseline:
+        is_base = cell.place.color == baseline
+        ratio = None if against is None else against.ratio
+        text = "baseline" if is_base else MISSING_FIGURE if ratio is None else f"{number(ratio)}×"
+        cells.append((text, "1" if is_base else "" if ratio is None else repr(ratio)))
+    return TableLine(
+        cells=tuple(cells),
+        status=cell.status,
+        reasons=cell.reasons,
+        answer="" if against is None or against.answer is None else ANSWERS[against.answer],
+        answer_because=_because(cell),
+        run_ids=tuple(run["run_id"] for run in cell.runs),
+    )
+
+
+def _because(cell: Cell) -> str:
+    """The interval of the change, and why nothing may be said where that is so."""
+    against = cell.against_baseline
+    if against is None or against.change is None:
+        return "" if against is None or against.reason is None else REASONS[against.reason]
+    changed = against.change
+    words = [] if changed.low is None or changed.high is None else [f"{1 + changed.low:.3g}× … {1 + changed.high:.3g}×"]
+    words += [] if against.reason is None else [REASONS[against.reason]]
+    words.append("paired by seed" if against.paired else "not paired")
+    return "; ".join(words)
+
+
+def rows(figure: Figure, stat: str, found: Iterable[Cell], axes: Axes, baseline: str) -> list[dict[str, Any]]:
+    """One flat mapping a cell, figures in the metric's own unit, for CSV and JSON; what is not known is None."""
+    made = []
+    for cell in found:
+        run, pooled, against = cell.runs[0], cell.pooled, cell.against_baseline
+        changed = None if against is None else against.change
+        row: dict[str, Any] = {
+            "metric": figure.key,
+            "statistic": stat if figure.is_distribution else None,
+            "unit": figure.unit,
+        }
+        row |= {each.key: each.read(run) for each in (axes.facet, axes.color, *axes.rest) if each is not None}
+        row |= {
+            axes.x.key: cell.place.x,
+            "mean": None if pooled is None else pooled.mean,
+            "low": None if pooled is None else pooled.low,
+            "high": None if pooled is None else pooled.high,
+            "repeats": len(cell.runs),
+            "verdict": cell.status,
+            "reasons": " ".join(cell.reasons) or None,
+            "simulated": cell.simulated,
+            "baseline": baseline or None,
+            "ratio": None if against is None else against.ratio,
+            "ratio_low": None if changed is None or changed.low is None else 1 + changed.low,
+            "ratio_high": None if changed is None or changed.high is None else 1 + changed.high,
+            "answer": None if against is None else against.answer,
+            "answer_reason": None if against is None else against.reason,
+            "run_ids": " ".join(run["run_id"] for run in cell.runs),
+        }
+        made.append(row)
+    return made
+
+
+def as_csv(made: Sequence[dict[str, Any]]) -> str:
+    """The rows as CSV with a header. Texts that a spreadsheet would take for a formula are kept from being one by a quote before them."""
+    written = io.StringIO(newline="")
+    columns = list(dict.fromkeys(key for row in made for key in row)) or ["metric"]
+    table = csv.DictWriter(written, columns, restval="", lineterminator="\n")
+    table.writeheader()
+    for row in made:
+        table.writerow({key: _plain(value) for key, value in row.items()})
+    return written.getvalue()
+
+
+def _plain(value: Any) -> Any:
+    return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") else value

@@ -1,0 +1,62 @@
+"""The comparison: the page, its twin in JSON, and its figures as CSV, all from the address alone.
+
+May import report, store and the rest of web.
+"""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Request, Response
+
+from loadgen.report.comparison.page import compared, comparison_page, flat_rows
+from loadgen.report.comparison.selection import select
+from loadgen.report.comparison.table import as_csv
+from loadgen.report.comparison.view import View, read_view
+from loadgen.web.answers import document, html
+from loadgen.web.database import Reading
+
+router = APIRouter()
+
+
+def _view(request: Request) -> View:
+    query = request.query_params
+    return read_view({name: query.getlist(name) for name in query})
+
+
+Asked = Annotated[View, Depends(_view)]
+
+
+@router.get("/compare")
+def comparison(view: Asked, store: Reading) -> Response:
+    """The page."""
+    return html(comparison_page(view, select(store, view)))
+
+
+@router.get("/compare.json")
+def comparison_json(view: Asked, store: Reading) -> Response:
+    """Its cells, with what the view came to."""
+    selection = select(store, view)
+    made = compared(view, selection)
+    return document(
+        {
+            "schema_version": 1,
+            "view": dict(_pairs(made.view)),
+            "chosen": [
+                {"id": each.given, "sweep_id": each.sweep.sweep_id, "name": each.label} for each in selection.chosen
+            ],
+            "cells": flat_rows(made),
+        }
+    )
+
+
+@router.get("/compare.csv")
+def comparison_csv(view: Asked, store: Reading) -> Response:
+    """Its cells, one a line."""
+    text = as_csv(flat_rows(compared(view, select(store, view))))
+    headers = {"Content-Disposition": 'attachment; filename="comparison.csv"'}
+    return Response(text, media_type="text/csv; charset=utf-8", headers=headers)
+
+
+def _pairs(view: View) -> list[tuple[str, Any]]:
+    """The view by the names of its address, lists whole."""
+    many = {name: [value for key, value in view.pairs() if key == name] for name in ("in", "y")}
+    return [*many.items(), *((name, value) for name, value in view.pairs() if name not in many)]

@@ -1,0 +1,51 @@
+// The comparison's form submits when something is chosen, and its tables sort. Without scripts both work by the server alone.
+"use strict";
+(() => {
+  const form = document.querySelector("form.view");
+  if (form) {
+    const submit = () => {
+      // What is not chosen stays out of the address.
+      for (const field of form.elements) if (field.name && field.tagName === "SELECT" && !field.value) field.disabled = true;
+      form.submit();
+    };
+    form.addEventListener("change", (event) => { if (event.target.tagName === "SELECT") submit(); });
+    form.addEventListener("submit", (event) => { event.preventDefault(); submit(); });
+    for (const pick of form.querySelectorAll(".pick")) {
+      pick.addEventListener("change", () => { pick.dataset.changed = "yes"; });
+      pick.addEventListener("toggle", () => { if (!pick.open && pick.dataset.changed) submit(); });
+      pick.addEventListener("keydown", (event) => { if (event.key === "Escape") { pick.open = false; pick.querySelector("summary").focus(); } });
+    }
+    document.addEventListener("click", (event) => {
+      for (const pick of form.querySelectorAll(".pick[open]")) if (!pick.contains(event.target)) pick.open = false;
+    });
+  }
+
+  function key(cell) {
+    const text = cell.dataset.key ?? cell.textContent.trim();
+    const number = Number(text);
+    return text !== "" && Number.isFinite(number) ? number : text;
+  }
+
+  function order(a, b) {
+    if (a === "" || b === "") return (a === "") - (b === ""); // what is missing comes last
+    if (typeof a === "number" && typeof b === "number") return a - b;
+    return String(a).localeCompare(String(b), undefined, { numeric: true });
+  }
+
+  for (const table of document.querySelectorAll("table.sortable")) {
+    const body = table.tBodies[0];
+    for (const [column, head] of [...table.tHead.rows[0].cells].entries()) {
+      const button = document.createElement("button");
+      button.type = "button";
+      button.append(...head.childNodes);
+      head.append(button);
+      button.addEventListener("click", () => {
+        const rising = head.getAttribute("aria-sort") !== "ascending";
+        for (const other of table.tHead.rows[0].cells) other.removeAttribute("aria-sort");
+        head.setAttribute("aria-sort", rising ? "ascending" : "descending");
+        const rows = [...body.rows].sort((one, two) => (rising ? 1 : -1) * order(key(one.cells[column]), key(two.cells[column])));
+        body.append(...rows);
+      });
+    }
+  }
+})();
