@@ -17,6 +17,7 @@ from typing import Protocol
 from loadgen.engine.alarm import make_alarm
 from loadgen.engine.clock import monotonic_ns
 from loadgen.engine.exchange import Exchange, most_answer_bytes
+from loadgen.engine.glance import Glance
 from loadgen.engine.held import Held
 from loadgen.engine.record import Outcome
 from loadgen.engine.sessions import Sessions
@@ -38,7 +39,8 @@ class Progress:
     """How far a run is. Counts are requests; `done` includes `failed`; `planned` is 0 where the duration decides.
 
     `held` is how many wait for a limit to let them go; before t = 0, those that are to go out then. `thinking` is how many
-    conversations are between two turns.
+    conversations are between two turns. `ttft_s` are the times to the first token that were seen since the last progress, of
+    the few requests which are watched.
     """
 
     elapsed_s: float
@@ -49,6 +51,7 @@ class Progress:
     in_flight: int
     held: int = 0
     thinking: int = 0
+    ttft_s: tuple[float, ...] = ()
 
 
 class Stream(Protocol):
@@ -111,6 +114,7 @@ class Driver:
         self._last_send_ns = 0
         self._in_flight: dict[int, tuple[Exchange, int]] = {}  # by index, in the order of starting: and when that was
         self._time_limit: asyncio.TimerHandle | None = None
+        self._glance = Glance()
         self._connecting: asyncio.Future[list[None]] | None = None
         self._next = 0
         self._draining = False
@@ -212,7 +216,7 @@ class Driver:
             stream.close()
 
     def progress(self) -> Progress:
-        """How far the run is."""
+        """How far the run is, since the start and since this was last asked."""
         planned = 0 if self._unplanned else len(self._schedule)
         elapsed_s = (monotonic_ns() - self.origin_ns) / NS_PER_S if self.origin_ns else 0.0
         return Progress(
@@ -224,6 +228,7 @@ class Driver:
             self.in_flight,
             len(self._held) or self._before_start,
             len(self._sessions),
+            self._glance.take(self._in_flight),
         )
 
     @property
@@ -326,6 +331,7 @@ class Driver:
             int(self._schedule.prompt_tokens[index]), int(self._schedule.output_tokens[index])
         )
         exchange.read_at_once = self._turns > 1  # the next turn repeats what this one is answered
+        self._glance.offer(exchange)
         self._in_flight[index] = exchange, monotonic_ns()
         self.sent += 1
         self.peak_in_flight = max(self.peak_in_flight, len(self._in_flight))

@@ -6,6 +6,8 @@ which all processes of a host share. Records come home in files.
 
 import tempfile
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from itertools import chain
 from multiprocessing import connection
 from pathlib import Path
 from typing import get_args
@@ -119,6 +121,7 @@ class Workers:
                     assert isinstance(message, Progress)
                     told[number] = message
                     on_progress(_sum(list(told.values())))
+                    told[number] = replace(message, ttft_s=())  # which has been told
         return [outlines[number] for number in range(len(self._active))]
 
     def _let_go_of_the_unfinished(self) -> None:
@@ -146,6 +149,7 @@ def _sum(told: Sequence[Progress]) -> Progress:
         in_flight=sum(each.in_flight for each in told),
         held=sum(each.held for each in told),
         thinking=sum(each.thinking for each in told),
+        ttft_s=tuple(chain.from_iterable(each.ttft_s for each in told)),
     )
 
 

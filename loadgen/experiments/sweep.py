@@ -18,6 +18,7 @@ from loadgen.experiments.doctor import attached, host_hash
 from loadgen.experiments.events import NothingToResume, OnEvent, RunEnded, ServerNotStarted, SweepStarted, WayChosen
 from loadgen.experiments.ids import new_id
 from loadgen.experiments.limits import check_limits
+from loadgen.experiments.live_record import on_record
 from loadgen.experiments.run import Bench, measure, server_document
 from loadgen.experiments.search import Search
 from loadgen.experiments.serving import Serving, death_of
@@ -128,6 +129,7 @@ def run_sweep(
     terms = {} if search is None else {"search": search.terms.to_json()}
     entry = Entry(spec, terms, spec_hash, planned_runs, variant, turn)
     with ExitStack() as stack:
+        on_event = stack.enter_context(on_record(store, on_event, None if unfinished is None else unfinished.sweep_id))
         try:
             url, launched = stack.enter_context(_server(spec, serving, on_event))
         except StartFailure as failure:

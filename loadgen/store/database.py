@@ -26,11 +26,12 @@ BUSY_TIMEOUT_S = 30.0  # how long to wait for another writer before giving up; `
 
 @dataclass(frozen=True, slots=True)
 class Database:
-    """Two engines over one connection pool: `writing` takes the write lock when a transaction begins."""
+    """Engines: `reading` and `writing` over one connection pool, the latter of which takes the write lock when a transaction begins."""
 
     place: str  # for messages: a path, or a URL without its password
     reading: Engine
     writing: Engine
+    hasty: Engine  # as `writing`, for what is better not written than waited for
 
 
 def connect(url: str, *, read_only: bool) -> Database:
@@ -63,7 +64,14 @@ def _postgresql(url: URL, read_only: bool) -> Database:
     except ImportError as error:
         raise StoreError("PostgreSQL needs the package psycopg: pip install 'loadgen[postgres]'.") from error
     reading = engine.execution_options(postgresql_readonly=True) if read_only else engine
-    return Database(place=shown_url(url.render_as_string(hide_password=True)), reading=reading, writing=engine)
+    hasty = create_engine(
+        url.set(drivername="postgresql+psycopg"),
+        poolclass=NullPool,
+        json_serializer=plain.write_json,
+        connect_args={"connect_timeout": 2, "options": "-c lock_timeout=100 -c statement_timeout=1000"},
+    )
+    place = shown_url(url.render_as_string(hide_password=True))
+    return Database(place=place, reading=reading, writing=engine, hasty=hasty)
 
 
 def _sqlite(url: URL, given: str, read_only: bool) -> Database:
@@ -88,7 +96,20 @@ def _sqlite(url: URL, given: str, read_only: bool) -> Database:
     )
     # The driver is in autocommit (see _opener), so that it is us who begin; it would begin too late, at the first INSERT.
     event.listen(engine, "begin", _begin)
-    return Database(place=str(path), reading=engine, writing=engine.execution_options(loadgen_writes=True))
+    hasty = create_engine(
+        "sqlite://",
+        creator=_opener(path, 0.0, read_only, may_create=False),
+        poolclass=NullPool,
+        json_serializer=plain.write_json,
+    )
+    event.listen(hasty, "begin", _begin)
+    writes = {"loadgen_writes": True}
+    return Database(
+        place=str(path),
+        reading=engine,
+        writing=engine.execution_options(**writes),
+        hasty=hasty.execution_options(**writes),
+    )
 
 
 def _check_path(path: Path, read_only: bool) -> None:
@@ -113,9 +134,9 @@ def _timeout_s(url: URL) -> float:
         raise StoreError(f"The timeout {given!r} in the database URL is no number of seconds: write 30.") from None
 
 
-def _opener(path: Path, timeout_s: float, read_only: bool) -> Callable[[], sqlite3.Connection]:
+def _opener(path: Path, timeout_s: float, read_only: bool, may_create: bool = True) -> Callable[[], sqlite3.Connection]:
     def open_file() -> sqlite3.Connection:
-        query = "mode=rwc"
+        query = "mode=rwc" if may_create else "mode=rw"
         if read_only:
             query = "mode=ro"
             # A database in a directory that is mounted read-only cannot have a log beside it; without one, it is at rest.

@@ -27,7 +27,7 @@ from loadgen.store.database import Database, connect
 from loadgen.store.rows import ImportMark, ServerSample, SweepRow, SweepStatus
 
 _STATUSES = ("valid", "doubtful", "invalid")
-_INSERT: dict[str, Callable[..., Any]] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
+INSERT: dict[str, Callable[..., Any]] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 _ROWS_AT_ONCE = 5_000  # bounds the memory of a large run; larger batches were not faster
 
 
@@ -399,7 +399,7 @@ def _sweep_row(
 def _keep_environment(session: Session, environment: dict[str, Any]) -> str:
     plain.write_json(environment)
     environment_hash = canonical_hash(environment)
-    add = _INSERT[session.get_bind().dialect.name](tables.Environment)
+    add = INSERT[session.get_bind().dialect.name](tables.Environment)
     # Two sweeps that start at once on one machine may both find it absent.
     session.execute(add.values(environment_hash=environment_hash, document=environment).on_conflict_do_nothing())
     return environment_hash

@@ -85,6 +85,15 @@ class JobRow:
 
 
 @dataclass(frozen=True, slots=True)
+class ProgressRow:
+    """How a sweep that is being measured stands, as its process last had the time to say."""
+
+    sweep_id: str
+    updated_at: str  # UTC, ISO 8601
+    document: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
 class ServerSample:
     """What the server said of itself at one moment of a run."""
 

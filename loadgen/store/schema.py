@@ -10,7 +10,7 @@ from sqlalchemy import Connection, inspect, text
 from loadgen.errors import NotFoundError, StoreError
 from loadgen.store.database import Database
 
-HEAD = "0009"  # the newest file of migrations/versions
+HEAD = "0010"  # the newest file of migrations/versions
 MIGRATIONS = Path(__file__).parent / "migrations"
 
 

@@ -188,3 +188,13 @@ class Job(Entity):
     exit_code: Mapped[int | None]
     message: Mapped[str | None]
     cancel_requested: Mapped[bool]
+
+
+class SweepProgress(Entity):
+    """How a sweep stands that is being measured: a row that is written over about once a second, and gone when it ends."""
+
+    __tablename__ = "sweep_progress"
+
+    sweep_id: Mapped[str] = mapped_column(ForeignKey("sweep.sweep_id"), primary_key=True)
+    updated_at: Mapped[str]
+    document: Mapped[dict[str, Any]]

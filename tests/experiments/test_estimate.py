@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from loadgen.experiments.estimate import TimeLeft, stated_s, steps, thinking_s
+from loadgen.experiments.estimate import TimeLeft, limit_waits_s, stated_s, steps, thinking_s
 from loadgen.load.content import Sessions, Workload
 from loadgen.load.spec import ClosedLoop, OpenLoop, RunSpec
 
@@ -66,3 +66,30 @@ def test_time_left_is_never_negative() -> None:
     left = TimeLeft(runs)
     left.ended(runs[0], 10)
     assert left.left_s(2, elapsed_s=30, done_ratio=0.05) == 0
+
+
+def limited(requests: int, requests_per_minute: int | None = None, tokens_per_minute: int | None = None) -> RunSpec:
+    return replace(
+        closed(1, requests=requests),
+        requests_per_minute=requests_per_minute,
+        tokens_per_minute=tokens_per_minute,
+        warmup_requests=0,
+    )
+
+
+def test_a_minutes_worth_goes_out_at_once_and_the_next_one_a_minute_later() -> None:
+    assert limit_waits_s([closed(4)]) == [0]
+    assert limit_waits_s([limited(60, requests_per_minute=60)]) == [0]
+    assert limit_waits_s([limited(61, requests_per_minute=60)]) == [60]
+    assert limit_waits_s([limited(180, requests_per_minute=60)]) == [120]
+    assert limit_waits_s([limited(10, tokens_per_minute=18)]) == [9 * 60]  # 8 + 10 tokens a request
+
+
+def test_runs_share_the_minutes() -> None:
+    third = limited(20, requests_per_minute=60)
+    assert limit_waits_s([third] * 4) == [0, 0, 0, 60]
+
+
+def test_the_wait_for_a_limit_is_in_the_time_left_however_quickly_the_first_burst_went() -> None:
+    left = TimeLeft([limited(120, requests_per_minute=60), limited(60, requests_per_minute=60)])
+    assert left.left_s(1, elapsed_s=2, done_ratio=0.5) == pytest.approx(58 + 60)

@@ -1,0 +1,197 @@
+"""How a sweep stands while it runs, from the events that it tells: for its row in the store and for the terminal.
+
+Imports `load` and its neighbours. What is seen of a run before its end is a glance: the rate of what ended in the last
+seconds, and the times to the first token of the few requests that are watched. Its figures come after it, from all requests.
+"""
+
+import time
+from collections import Counter, deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from statistics import median
+from typing import Any
+
+from loadgen.engine.driver import Progress
+from loadgen.experiments.estimate import TimeLeft
+from loadgen.experiments.events import (
+    Event,
+    PhaseStarted,
+    RunEnded,
+    RunProgressed,
+    ServerEnding,
+    ServerReady,
+    ServerStarting,
+    SweepStarted,
+)
+from loadgen.experiments.spec import warmup_requests
+from loadgen.load.schedule import planned_requests
+
+WINDOW_S = 10.0
+"""Over how long the present rate and time to first token are taken. Chosen: long enough to read, short enough to follow."""
+
+TRAIL_STEP_S = 2.0
+TRAIL_STEPS = 150  # five minutes
+_MOST_TTFTS = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Ttft:
+    """Times to the first token over the last seconds, of the requests that are watched."""
+
+    p50_s: float
+    max_s: float
+    n: int
+
+
+class LiveState:
+    """Hears the events of a sweep; `now_s` is a monotonic clock."""
+
+    def __init__(self, now_s: Callable[[], float] = time.monotonic) -> None:
+        self._now_s = now_s
+        self._planned_runs = 0
+        self._at_most = False
+        self._ended_runs = 0
+        self._time_left: TimeLeft | None = None
+        self._present: PhaseStarted | None = None
+        self._run_since_s = now_s()
+        self._server_stage: str | None = None
+        self._progress: Progress | None = None
+        self._counted: deque[tuple[float, int]] = deque()  # (seconds since t = 0, requests ended)
+        self._ttfts: deque[tuple[float, float]] = deque(maxlen=_MOST_TTFTS)  # (moment, time to first token)
+        self._trail: deque[tuple[float | None, float | None]] = deque(maxlen=TRAIL_STEPS)  # (rate, time to first token)
+        self._trail_at_s: float | None = None
+        self._outcomes: Counter[str] = Counter()
+        self._verdicts: Counter[str] = Counter()
+
+    def hear(self, event: Event) -> None:
+        """One event, in the order in which they are told."""
+        match event:
+            case ServerStarting():
+                self._server_stage = f"{event.label}: {event.stage}"
+            case ServerEnding():
+                self._server_stage = f"{event.label}: ending the server"
+            case ServerReady():
+                self._server_stage = None
+            case SweepStarted():
+                self._planned_runs = event.most_runs or len(event.runs)
+                self._at_most = event.most_runs is not None
+                self._ended_runs = event.kept
+                self._time_left = None if self._at_most else TimeLeft(event.runs)
+            case PhaseStarted():
+                if self._present is None or self._present.position != event.position:
+                    self._run_since_s = self._now_s()
+                self._present, self._progress = event, None
+                self._counted.clear()
+                self._counted.append((0.0, 0))
+            case RunProgressed():
+                self._progressed(event.progress)
+            case RunEnded():
+                self._ended_runs += 1
+                if self._time_left is not None:
+                    self._time_left.ended(event.run, event.took_s)
+                counts = {label: count for label, count in event.document["outcomes"].items() if label != "planned"}
+                self._outcomes.update({label: count for label, count in counts.items() if count})
+                self._verdicts[event.document["verdict"]["status"]] += 1
+                self._present = self._progress = None
+
+    @property
+    def rate_per_s(self) -> float | None:
+        """Requests that end per second, over the last seconds of the present run; None before its t = 0."""
+        if len(self._counted) < 2:
+            return None
+        (from_s, before), (to_s, ended) = self._counted[0], self._counted[-1]
+        return (ended - before) / (to_s - from_s) if to_s > from_s else None
+
+    @property
+    def ttft(self) -> Ttft | None:
+        """Times to the first token over the last seconds; None where none came."""
+        now_s = self._now_s()
+        lately = [ttft_s for at_s, ttft_s in self._ttfts if now_s - at_s <= WINDOW_S]
+        return Ttft(median(lately), max(lately), len(lately)) if lately else None
+
+    @property
+    def done_ratio(self) -> float:
+        """How much of the present phase is done, 0 to 1: by its requests, or by its duration where that bounds it."""
+        present, progress = self._present, self._progress
+        if present is None or progress is None:
+            return 0.0
+        if present.run.duration_s is not None and present.phase == "measuring":
+            return min(1.0, progress.elapsed_s / present.run.duration_s)
+        return progress.done / progress.planned if progress.planned else 0.0
+
+    @property
+    def left_s(self) -> float | None:
+        """Seconds left of the whole sweep, as far as anybody can tell."""
+        if self._time_left is None or self._present is None:
+            return None
+        ratio = self.done_ratio if self._present.phase == "measuring" else 0.0
+        return self._time_left.left_s(self._present.position, self._now_s() - self._run_since_s, ratio)
+
+    def document(self) -> dict[str, Any]:
+        """All of it, as JSON has it. What is not known is null."""
+        return {
+            "schema_version": 1,
+            "runs": {"planned": self._planned_runs, "at_most": self._at_most, "ended": self._ended_runs},
+            "server_stage": self._server_stage,
+            "run": self._run(),
+            "outcomes": dict(self._outcomes),
+            "verdicts": dict(self._verdicts),
+            "left_s": self.left_s,
+            "trail": {
+                "step_s": TRAIL_STEP_S,
+                "requests_per_s": [rate for rate, _ in self._trail],
+                "ttft_p50_s": [ttft_s for _, ttft_s in self._trail],
+            },
+        }
+
+    def _run(self) -> dict[str, Any] | None:
+        present, progress, ttft = self._present, self._progress, self.ttft
+        if present is None:
+            return None
+        run = present.run
+        planned = planned_requests(run) if present.phase != "warming up" else warmup_requests(run)
+        return {
+            "position": present.position,
+            "load_label": run.load_label,
+            "input_tokens": run.input_tokens,
+            "output_tokens": run.output_tokens,
+            "phase": present.phase,
+            "duration_s": run.duration_s,
+            "elapsed_s": 0.0 if progress is None else progress.elapsed_s,
+            "done_ratio": self.done_ratio,
+            "requests": {
+                "planned": planned,
+                "sent": 0 if progress is None else progress.sent,
+                "ended": 0 if progress is None else progress.done,
+                "failed": 0 if progress is None else progress.failed,
+                "in_flight": 0 if progress is None else progress.in_flight,
+                "held": 0 if progress is None else progress.held,
+                "thinking": 0 if progress is None else progress.thinking,
+            },
+            "requests_per_s": self.rate_per_s,
+            "ttft_s": None if ttft is None else {"p50": ttft.p50_s, "max": ttft.max_s, "n": ttft.n},
+            "window_s": WINDOW_S,
+        }
+
+    def _progressed(self, progress: Progress) -> None:
+        self._progress = progress
+        now_s = self._now_s()
+        self._ttfts.extend((now_s, ttft_s) for ttft_s in progress.ttft_s)
+        if self._counted and progress.elapsed_s > self._counted[-1][0]:
+            self._counted.append((progress.elapsed_s, progress.done))
+            while progress.elapsed_s - self._counted[1][0] >= WINDOW_S:
+                self._counted.popleft()
+        self._follow(now_s)
+
+    def _follow(self, now_s: float) -> None:
+        """One more step of the trail, and an empty one for each in which nobody said anything."""
+        if self._trail_at_s is None:
+            self._trail_at_s = now_s
+            return
+        passed = int((now_s - self._trail_at_s) / TRAIL_STEP_S)
+        if passed == 0:
+            return
+        self._trail_at_s += passed * TRAIL_STEP_S
+        self._trail.extend([(None, None)] * min(passed - 1, TRAIL_STEPS))
+        ttft = self.ttft
+        self._trail.append((self.rate_per_s, None if ttft is None else ttft.p50_s))
