@@ -54,6 +54,7 @@ def static(name: str) -> Asset:
         "style.css": "text/css",
         "charts.js": "text/javascript",
         "compare.js": "text/javascript",
+        "list.js": "text/javascript",
         "icon.svg": "image/svg+xml",
     }[name]
     return Asset(name, media_type, (templates_directory() / "static" / name).read_text(encoding="utf-8"))

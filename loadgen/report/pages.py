@@ -21,43 +21,10 @@ from loadgen.report.points import Document, axes
 from loadgen.report.readable import ago, moment, number, plural
 from loadgen.report.remote import is_unverified
 from loadgen.report.run_charts import run_charts
-from loadgen.report.served import failure_kind, has_dummy_weights, served_line, server_name
+from loadgen.report.served import has_dummy_weights, served_line, server_name
 from loadgen.report.sweep_charts import gap_metric, reading_note, sweep_charts
+from loadgen.report.sweeps_list import SweepsPage
 from loadgen.store.rows import ServerSample, SweepRow
-
-
-@dataclass(frozen=True, slots=True)
-class SweepLine:
-    """A sweep's row in the list."""
-
-    sweep_id: str
-    name: str
-    server: str
-    model: str
-    created: str
-    created_ago: str
-    progress: str
-    status: str
-    start_failure: str  # its kind, where the server did not start
-    group_id: str
-    simulated: bool
-    dummy_weights: bool
-    imported: str  # from where; empty for what was measured into this database
-    valid: int
-    doubtful: int
-    invalid: int
-
-
-@dataclass(frozen=True, slots=True)
-class SweepsPage:
-    """The list of sweeps, newest first. `empty_because` says why there is none."""
-
-    title: str
-    lines: tuple[SweepLine, ...]
-    empty_because: str
-    running: bool  # some sweep is: the page looks again by itself
-    draws: bool = False
-    version: str = loadgen.__version__
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,34 +147,6 @@ TEMPLATES: dict[type[Page], str] = {
     LoginPage: "login.html",
     ErrorPage: "error.html",
 }
-
-
-def sweeps_page(
-    sweeps: Sequence[SweepRow], now: datetime, empty_because: str = "Nothing has been measured yet."
-) -> SweepsPage:
-    """The list of `sweeps`, in the order given."""
-    lines = tuple(
-        SweepLine(
-            sweep_id=sweep.sweep_id,
-            name=sweep.name or sweep.sweep_id,
-            server=server_name(sweep.server),
-            model=str(sweep.server.get("model") or ""),
-            created=moment(sweep.created_at),
-            created_ago=ago(sweep.created_at, now),
-            progress=f"{sweep.runs:,} / {sweep.planned_runs:,}",
-            status=sweep.status,
-            start_failure=failure_kind(sweep),
-            group_id=sweep.group_id or "",
-            simulated=sweep.simulated,
-            dummy_weights=has_dummy_weights(sweep.server),
-            imported=_imported(sweep),
-            valid=sweep.valid,
-            doubtful=sweep.doubtful,
-            invalid=sweep.invalid,
-        )
-        for sweep in sweeps
-    )
-    return SweepsPage("Sweeps", lines, empty_because, any(sweep.status == "running" for sweep in sweeps))
 
 
 def sweep_page(

@@ -1,35 +1,51 @@
 """The list of sweeps, and a sweep, each as a page and as JSON.
 
-May import report, store and the rest of web.
+May import report, store, errors and the rest of web.
 """
 
 from dataclasses import asdict
 from datetime import UTC, datetime
+from typing import Annotated
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 
+from loadgen.errors import UsageError
+from loadgen.report.comparison.selection import filtered
+from loadgen.report.comparison.view import Filters, read_filters
 from loadgen.report.export import sweep_document
-from loadgen.report.pages import sweep_page, sweeps_page
+from loadgen.report.pages import sweep_page
+from loadgen.report.sweeps_list import sweeps_page
 from loadgen.web.answers import document, html
 from loadgen.web.database import Database, Reading
 
 router = APIRouter()
 
 
+def _filters(request: Request) -> Filters:
+    query = request.query_params
+    return read_filters({name: query.getlist(name) for name in query})
+
+
+Asked = Annotated[Filters, Depends(_filters)]
+
+
 @router.get("/")
-def sweeps(request: Request) -> Response:
-    """All sweeps, newest first."""
+def sweeps(request: Request, filters: Asked) -> Response:
+    """The sweeps that the filters in the address let through, newest first, a page of them at a time."""
     database: Database = request.app.state.database
     rows, empty_because = database.sweeps()
-    return html(sweeps_page(rows, datetime.now(UTC), empty_because))
+    number = request.query_params.get("page") or "1"
+    if not (number.isascii() and number.isdigit() and 1 <= len(number) <= 9):
+        raise UsageError(f"page is '{number[:20]}', which is no number of a page: the first is 1")
+    return html(sweeps_page(rows, datetime.now(UTC), empty_because, filters, int(number)))
 
 
 @router.get("/sweeps.json")
-def sweeps_json(request: Request) -> Response:
-    """All sweeps, newest first, without their runs."""
+def sweeps_json(request: Request, filters: Asked) -> Response:
+    """All sweeps that the filters let through, newest first, without their runs."""
     database: Database = request.app.state.database
     rows, _ = database.sweeps()
-    return document({"schema_version": 1, "sweeps": [asdict(row) for row in rows]})
+    return document({"schema_version": 1, "sweeps": [asdict(row) for row in filtered(rows, filters)]})
 
 
 @router.get("/sweeps/{sweep_id}.json")

@@ -18,8 +18,9 @@ from loadgen.imports import file, own
 from loadgen.imports.importing import read_sweep
 from loadgen.load.spec import ClosedLoop, LoadShape, OpenLoop, Ramp
 from loadgen.report.export import run_document, run_row, sweep_document
-from loadgen.report.pages import run_page, sweep_page, sweeps_page
+from loadgen.report.pages import run_page, sweep_page
 from loadgen.report.rendering import render
+from loadgen.report.sweeps_list import sweeps_page
 from loadgen.store.rows import SweepRow
 from tests.report.documents import measured_run, specs, sweep_row
 from tests.report.test_remote_lines import COST

@@ -23,13 +23,12 @@ from loadgen.report.pages import (
     ReportPage,
     RunPage,
     SweepPage,
-    SweepsPage,
     run_page,
     sweep_page,
-    sweeps_page,
 )
 from loadgen.report.rendering import environment, json_block, render
 from loadgen.report.sweep_charts import gap_metric
+from loadgen.report.sweeps_list import SweepsPage, sweeps_page
 from tests.report.documents import Document, measured_run, outlined, specs, sweep_row
 
 NOW = datetime(2026, 11, 23, 15, 32, 1, tzinfo=UTC)

@@ -5,9 +5,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from loadgen.load.spec import ClosedLoop
-from loadgen.report.pages import run_page, sweep_page, sweeps_page
+from loadgen.report.pages import run_page, sweep_page
 from loadgen.report.rendering import render
 from loadgen.report.served import failure_kind, has_dummy_weights, served_line, server_name
+from loadgen.report.sweeps_list import sweeps_page
 from tests.report.documents import Document, measured_run, outlined, server, specs, sweep_row
 
 NOW = datetime(2026, 11, 26, tzinfo=UTC)

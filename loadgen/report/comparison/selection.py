@@ -38,7 +38,7 @@ class Selection:
 
 def tags_of(sweep: SweepRow) -> list[str]:
     """The tags that a sweep was given."""
-    tags = sweep.spec.get("tags")
+    tags = sweep.spec.get("tag")
     return [str(tag) for tag in tags] if isinstance(tags, list) else []
 
 
