@@ -13,7 +13,7 @@ Spec = dict[str, Any]
 
 SCHEMA = "https://vega.github.io/schema/vega-lite/v6.json"  # names the language; nothing is read from there
 HEIGHT_PX = 250
-_LEGEND_LETTERS = 78
+NARROW_PX = 340  # of a chart in a column of a page, and on a phone
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +69,9 @@ def labelled(charts: Iterable[Chart], runs: Iterable[Mapping[str, Any]]) -> tupl
 
 
 def legend(labels: Iterable[str]) -> Spec:
-    """A legend over the drawing, in as many columns as its longest label lets it have."""
-    return {"columns": max(1, min(4, _LEGEND_LETTERS // max(map(len, labels)))), "labelLimit": 420, "symbolOpacity": 1}
+    """A legend over the drawing, in as many columns as its longest label lets it have in a place of `NARROW_PX`."""
+    column_px = 6 * max(map(len, labels)) + 30  # letters of 11 px, and the symbol with the space around it
+    return {"columns": max(1, min(4, (NARROW_PX - 30) // column_px)), "labelLimit": 420, "symbolOpacity": 1}
 
 
 def to_milliseconds(*fields: str) -> list[dict[str, str]]:

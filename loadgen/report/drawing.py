@@ -12,7 +12,7 @@ from typing import Any, Literal, get_args
 import vl_convert
 
 from loadgen.errors import UsageError
-from loadgen.report.charts import Chart, Spec, heading
+from loadgen.report.charts import NARROW_PX, Chart, Spec, heading
 
 DrawingFormat = Literal["svg", "pdf", "png"]
 FORMATS: tuple[DrawingFormat, ...] = get_args(DrawingFormat)
@@ -77,9 +77,20 @@ def standing_alone(chart: Chart, spec: Spec, about: Sequence[str], width_px: int
     made = deepcopy(spec)
     if made.get("width") == "container":
         made["width"] = width_px  # the padding is in it
+    _spread_legends(made, width_px / NARROW_PX)
+    for panel in made.get("vconcat", ()):
+        panel["width"] = width_px - 2 * LIGHT["padding"] - made["usermeta"]["beside_px"]
     title = made.get("title") or heading(chart)
     said = title if isinstance(title, str) else title["text"]
     letters = int((width_px - 2 * LIGHT["padding"]) / _LETTER_PX)
     lines = [line for words in (*about, chart.caption) if words for line in textwrap.wrap(words, letters)]
     made["title"] = {"text": said, "subtitle": lines}
     return made
+
+
+def _spread_legends(part: Any, times: float) -> None:
+    """Legends in so many times the columns that they have in a narrow place."""
+    for each in part.values() if isinstance(part, dict) else part if isinstance(part, list) else ():
+        _spread_legends(each, times)
+    if isinstance(part, dict) and isinstance(part.get("legend"), dict):
+        part["legend"]["columns"] = max(1, int(part["legend"]["columns"] * times))

@@ -22,16 +22,16 @@ def further_charts(
     names: Mapping[str, str] | None = None,
     open_outline: Callable[[str], Document | None] = lambda run_id: None,
 ) -> tuple[Chart, ...]:
-    """Pareto, goodput, heat maps over batch and length, distributions side by side, and repeats, in this order.
+    """Pareto, goodput, distributions side by side, repeats, and heat maps over batch and length, in this order.
 
     `open_outline` gives the outline of a run, by its id, where there is one; it is asked for a run of each point, of a dozen at most.
     """
     charts = [pareto_chart(runs, names), goodput_chart(runs, names)]
-    if any(varies(length, runs) for length in (INPUT_TOKENS, OUTPUT_TOKENS)):
-        charts += [heat_map(runs, FIGURES[key], "p50", names) for key in ("output_tokens_per_s", "ttft_s")]
     charts += _cumulative(runs, names, open_outline)
     if _most_repeats(runs) >= FEWEST_FOR_BOX:
         charts += [repeats_chart(runs, FIGURES[key], "p50", names) for key in ("output_tokens_per_s", "ttft_s")]
+    if any(varies(length, runs) for length in (INPUT_TOKENS, OUTPUT_TOKENS)):
+        charts += [heat_map(runs, FIGURES[key], "p50", names) for key in ("output_tokens_per_s", "ttft_s")]
     return labelled([chart for chart in charts if chart is not None], runs)
 
 

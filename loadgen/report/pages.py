@@ -91,7 +91,7 @@ class RunPage:
     highlights: tuple[Highlight, ...]
     charts: tuple[Chart, ...]
     timeline: Chart
-    over_time: tuple[Chart, ...]
+    over_time: Chart | None
     statistics: tuple[str, ...]
     distributions: tuple[FigureLine, ...]
     turns: Table | None

@@ -42,9 +42,9 @@ def pareto_chart(runs: Sequence[Document], names: Mapping[str, str] | None = Non
     for row in rows:
         row["frontier"] = "yes" if row in edge else "no"
     label = "Output tokens/s per GPU" if per_gpu else "Output tokens/s of the server"
-    words = [f"Up and to the right is better; beside each mark, its {along.x_label.lower()}."]
-    words += ["Dashed: the frontier, where no mark has more of both."] if len(edge) > 1 else []
-    words += [] if per_gpu else ["Per server: how many GPUs each had is not known of all."]
+    words = [f"Up and to the right is better; beside each mark its {along.x_label.lower()}."]
+    words += ["Dashed: the frontier, which no mark beats."] if len(edge) > 1 else []
+    words += [] if per_gpu else ["Per server, since not every number of GPUs is known."]
     words += ["Means over repeats."] if any(row["runs"] > 1 for row in rows) else []
     words += ["Hollow marks are doubtful."] if any(row["status"] == "doubtful" for row in rows) else []
     spec = _spec(rows, edge, label, along.x_label)
@@ -83,7 +83,12 @@ def _spec(rows: list[Row], edge: list[Row], label: str, load: str) -> Spec:
         "title": "Output tokens/s per user (1/TPOT, median)",
         "scale": {"zero": False, "padding": 20},
     }
-    y: Spec = {"field": "server", "title": label, "scale": {"nice": True}, "axis": {"tickCount": 5, "format": ",~r"}}
+    y: Spec = {
+        "field": "server",
+        "title": label,
+        "scale": {"domain": [0, max(row["server"] for row in rows) * 1.12], "nice": False},
+        "axis": {"tickCount": 5, "format": ",~r"},
+    }
     x |= {"type": "quantitative", "axis": {"grid": False, "tickCount": 6, "format": ",~r"}}
     y |= {"type": "quantitative"}
     color: Spec = {"field": "series", "type": "nominal", "title": None, "sort": None}

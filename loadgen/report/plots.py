@@ -87,7 +87,7 @@ def _of_run(*keys: str) -> Make:
         distributions, timeline, over_time = run_charts(run.document, run.outline, run.samples, run.gpus)
         if run.outline is None:
             return timeline  # the sentence that stands in the place of all of them
-        return next((chart for chart in (*distributions, timeline, *over_time) if chart.key in keys), None)
+        return next((chart for chart in (*distributions, timeline, over_time) if chart and chart.key in keys), None)
 
     return make
 
@@ -152,9 +152,7 @@ PLOTS: tuple[Plot, ...] = (
     Plot("tpot-histogram", "run", "how the time per output token is distributed", _of_run("tpot_s")),
     Plot("e2e-histogram", "run", "how the time of whole answers is distributed", _of_run("e2e_latency_s")),
     Plot("timeline", "run", "when each request waited and was answered", _of_run("timeline")),
-    Plot("requests", "run", "requests in flight, running and waiting over time", _of_run("server_requests")),
-    Plot("kv-cache", "run", "how much of the server's KV cache was in use over time", _of_run("kv_cache")),
-    Plot("power", "run", "the power of the server's GPUs over time", _of_run("gpu_power")),
+    Plot("over-time", "run", "tokens/s, requests, KV cache and power on one time axis", _of_run("over_time")),
 )
 
 

@@ -10,7 +10,7 @@ from loadgen.analysis.metrics import METRICS
 from loadgen.analysis.outline import OUTLINED
 from loadgen.report.charts import Chart, simulated
 from loadgen.report.histograms import distribution_chart
-from loadgen.report.over_time import over_time_charts
+from loadgen.report.over_time import over_time_chart
 from loadgen.report.points import Document, shape_kind
 from loadgen.report.sweep_charts import gap_metric
 from loadgen.report.timeline import timeline_chart
@@ -27,13 +27,13 @@ WITHOUT_REQUESTS = Chart(
 
 def run_charts(
     run: Document, outline: Document | None, samples: Sequence[ServerSample] = (), gpus: Sequence[GpuSeries] = ()
-) -> tuple[tuple[Chart, ...], Chart, tuple[Chart, ...]]:
-    """The distributions of a run's page, in order, its timeline, and what its server did over time.
+) -> tuple[tuple[Chart, ...], Chart, Chart | None]:
+    """The distributions of a run's page, in order, its timeline, and its course over time where there is one.
 
     Without an `outline` a sentence stands in their place.
     """
     if outline is None:
-        return (), WITHOUT_REQUESTS, ()
+        return (), WITHOUT_REQUESTS, None
     labels = {metric.key: metric.label for metric in METRICS}
     charts = [
         distribution_chart(key, labels[key], outline["distributions"].get(key), run.get(key) or {})
@@ -41,9 +41,10 @@ def run_charts(
         if key != _needless_gap(run)
     ]
     timeline = timeline_chart(outline["requests"], run.get("window"), by_slot=shape_kind(run) == "closed_loop")
-    over_time = over_time_charts(run.get("window"), outline["over_time"], samples, gpus)
+    over_time = over_time_chart(run.get("window"), outline["over_time"], samples, gpus)
     if run["simulated"]:
-        return tuple(map(simulated, charts)), simulated(timeline), tuple(map(simulated, over_time))
+        over_time = None if over_time is None else simulated(over_time)
+        return tuple(map(simulated, charts)), simulated(timeline), over_time
     return tuple(charts), timeline, over_time
 
 

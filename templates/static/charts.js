@@ -28,6 +28,7 @@
   async function draw(figure) {
     const plot = figure.querySelector(".plot");
     const spec = JSON.parse(figure.querySelector("script").textContent);
+    for (const panel of spec.vconcat ?? []) panel.width = Math.max(120, plot.clientWidth - spec.usermeta.beside_px);
     try {
       const made = await vegaEmbed(plot, spec, {
         mode: "vega-lite",
@@ -50,6 +51,16 @@
 
   const figures = [...document.querySelectorAll("figure.chart:has(.plot)")];
   const drawAll = () => Promise.all(figures.map(draw));
+
+  // Panels on one axis have a width in pixels: they are drawn anew when their place has another.
+  const stacked = figures.filter((figure) => figure.querySelector("script").textContent.includes('"vconcat"'));
+  const places = new ResizeObserver((entries) => {
+    for (const { target, contentRect } of entries) {
+      if (target.drawnWidth !== undefined && target.drawnWidth !== contentRect.width) draw(target.closest("figure"));
+      target.drawnWidth = contentRect.width;
+    }
+  });
+  for (const figure of stacked) places.observe(figure.querySelector(".plot"));
 
   function paper(on) {
     document.documentElement.classList.toggle("paper", on);

@@ -9,8 +9,8 @@ import pytest
 from loadgen.errors import UsageError
 from loadgen.load.spec import ClosedLoop
 from loadgen.report import assets
-from loadgen.report.charts import Chart, labelled
-from loadgen.report.drawing import INK, LIGHT, LINE, PAPER, PNG_SCALE, SOFT, draw
+from loadgen.report.charts import Chart, labelled, legend
+from loadgen.report.drawing import INK, LIGHT, LINE, PAPER, PNG_SCALE, SOFT, draw, standing_alone
 from loadgen.report.sweep_charts import sweep_charts
 from tests.report.documents import Document, measured_run, specs
 
@@ -105,3 +105,12 @@ def test_some_simulated_runs_among_real_ones_are_marked_as_such(runs: list[Docum
     (partly,) = labelled([plain], [real, *runs])
     assert partly.spec is not None
     assert partly.spec["title"] == "partly SIMULATED · X (ms)"
+
+
+def test_a_legend_has_fewer_columns_on_a_page_than_in_a_wide_drawing() -> None:
+    assert [legend([label])["columns"] for label in ("128 in", "a model of a longer name", "x" * 90)] == [4, 1, 1]
+    encoding = {"color": {"field": "x", "type": "nominal", "legend": legend(["a model of a longer name"])}}
+    spec = {"mark": "bar", "data": {"values": []}, "encoding": encoding}
+    alone = standing_alone(Chart("x", "X", "", "", spec), spec, [], 720)
+    assert alone["encoding"]["color"]["legend"]["columns"] == 2
+    assert encoding["color"]["legend"]["columns"] == 1  # type: ignore[index]

@@ -86,7 +86,7 @@ def check(dom: str, console: list[str], charts: int) -> None:
     assert "<title>taken" not in dom
 
 
-@pytest.mark.parametrize(("path", "charts"), [("", 0), (f"sweeps/{SWEEP}", 8), ("runs/RUN", 5), ("sweeps/none", 0)])
+@pytest.mark.parametrize(("path", "charts"), [("", 0), (f"sweeps/{SWEEP}", 8), ("runs/RUN", 6), ("sweeps/none", 0)])
 def test_a_page_draws_its_charts_and_asks_nobody_else(
     browser: str, dashboard: str, runs: list[Document], place: Path, path: str, charts: int
 ) -> None:
@@ -104,5 +104,5 @@ def test_a_report_draws_its_charts_from_one_file_alone(browser: str, runs: list[
         html = render_report(store, [SWEEP, runs[0]["run_id"]])
     (place / "report.html").write_text(html, encoding="utf-8")
     dom, console, asked = look(browser, (place / "report.html").as_uri(), place)
-    check(dom, console, 13)
+    check(dom, console, 14)
     assert asked == []
