@@ -20,7 +20,12 @@ _FAILURES = tuple(
 # A run that the user stopped is too short for whatever reason; more of the same would be the wrong thing to ask for.
 _LET_IT_END = "let the run come to its end"
 
+FOREIGN_FAILURE = (
+    "failed"  # of a run that another client measured, whose result does not tell what became of the request
+)
+
 _FAILURE_HINTS = {
+    FOREIGN_FAILURE: "look into the server's log and that of the client that measured it",
     "http_error": "read the server's own words above and its log; a 4xx is about the request, a 5xx about the server",
     "connect_error": "see that the server is still alive, and whether it takes this many connections at once",
     "timeout": "lower the load, or allow more time with --request-timeout-s",
@@ -50,7 +55,7 @@ def no_ok_requests(spec: RunSpec, summary: Summary, limits: Limits) -> Observati
 def errors(spec: RunSpec, summary: Summary, limits: Limits) -> Observation | None:
     """Too many of the requests that came to an end failed."""
     outcomes = summary["outcomes"]
-    failed = {label: outcomes[label] for label in _FAILURES if outcomes[label]}
+    failed = {label: n for label in (*_FAILURES, FOREIGN_FAILURE) if (n := outcomes.get(label))}
     ended = outcomes["ok"] + sum(failed.values())
     if not outcomes["ok"] or not failed:
         return None  # no_ok_requests speaks of the former

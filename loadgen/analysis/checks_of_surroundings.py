@@ -32,6 +32,19 @@ def other_requests(spec: RunSpec, summary: Summary, limits: Limits) -> Observati
     )
 
 
+def foreign_client(spec: RunSpec, summary: Summary, limits: Limits) -> Observation | None:
+    """Another client measured this run: what it did to its own figures nobody here can tell."""
+    foreign = summary.get("foreign")
+    if not foreign:
+        return None
+    who = " ".join(str(part) for part in (foreign["tool"], foreign["version"]) if part)
+    return Observation(
+        "doubtful",
+        f"Measured by {who}, whose own delays and stamps cannot be judged from its result.",
+        "measure the same load with loadgen before building on a difference to it; docs/exchange.md tells what each figure is",
+    )
+
+
 def prefix_cache_hits(spec: RunSpec, summary: Summary, limits: Limits) -> Observation | None:
     """More prompt tokens came out of the server's prefix cache than the workload shares: their prefill was not measured."""
     hit_ratio = _account(summary).get("prefix_cache_hit_ratio")

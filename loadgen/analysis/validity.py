@@ -269,7 +269,20 @@ CHECKS: tuple[Check, ...] = (
         reason="chosen, not measured: a GPU at a lower clock is a slower one, from 1 % of the time on in the p99; a limit of power is how it is sold",
         test=server.gpu_throttled,
     ),
+    Check(
+        code="foreign_client",
+        limits=Limits(),
+        compares="doubtful when another client measured and its result was imported",
+        reason="nothing is known of that client's stamps, lags and delays, so that none of the checks above can be made but of what ended ok",
+        test=surroundings.foreign_client,
+    ),
 )
+
+_OF_OUTCOMES = (
+    "no_ok_requests",
+    "errors",
+    "foreign_client",
+)  # what can be judged of a run that another client measured
 
 
 def limits_of(code: str) -> Limits:
@@ -280,6 +293,14 @@ def limits_of(code: str) -> Limits:
 def judge(spec: RunSpec, summary: Summary) -> Verdict:
     """The verdict on a run of `spec` from its summary: every check is made, and every finding told."""
     findings = tuple(finding for check in CHECKS if (finding := _apply(check, spec, summary)) is not None)
+    return Verdict(_status(findings), tuple(sorted(findings, key=lambda finding: WORST_FIRST.index(finding.severity))))
+
+
+def judge_foreign(tool: str, version: str | None, spec: RunSpec, outcomes: dict[str, int]) -> Verdict:
+    """The verdict on a run which another client measured: never valid, and no worse than its outcomes make it."""
+    summary: Summary = {"outcomes": outcomes, "failures": [], "foreign": {"tool": tool, "version": version}}
+    found = (_apply(check, spec, summary) for check in CHECKS if check.code in _OF_OUTCOMES)
+    findings = tuple(finding for finding in found if finding is not None)
     return Verdict(_status(findings), tuple(sorted(findings, key=lambda finding: WORST_FIRST.index(finding.severity))))
 
 

@@ -18,8 +18,17 @@ if TYPE_CHECKING:
 def import_results(
     context: typer.Context,
     files: Annotated[
-        list[Path], typer.Argument(metavar="FILE…", help="What 'loadgen export' wrote as JSON.", show_default=False)
+        list[Path],
+        typer.Argument(
+            metavar="FILE…", help="What 'loadgen export' or another client wrote as JSON.", show_default=False
+        ),
     ],
+    simulated: Annotated[
+        bool,
+        typer.Option(
+            "--simulated", metavar="", help="Another client measured the simulator, which its file does not tell."
+        ),
+    ] = False,
     as_json: options.Json = False,
     db: options.Database = None,
     quiet: options.Quiet = False,
@@ -27,7 +36,7 @@ def import_results(
 ) -> None:
     """Take results that were measured elsewhere into the database, from the JSON of sweeps and runs.
 
-    For example: loadgen import results/*.json
+    Results of vllm bench serve, GuideLLM, AIPerf and inference-perf are taken too, marked as measured by another client. For example: loadgen import results/*.json
     """
     from loadgen.imports.importing import read_sweep
     from loadgen.store.repository import Store
@@ -39,7 +48,7 @@ def import_results(
     try:
         for path in files:
             try:
-                found = read_sweep(path)
+                found = read_sweep(path, simulated=simulated)
                 store = store or Store.open(terminal.db)  # not before there is something to put in
                 imported.append(_import(store, path, found))
             except LoadgenError as error:

@@ -120,7 +120,7 @@ def sweep_title(sweep: SweepRow | None, documents: Sequence[Document]) -> Text:
         text.append(" SIMULATED ", style="reverse bold yellow")
         text.append(" ")
     if first.get("imported"):
-        text.append(" IMPORTED ", style="reverse bold")
+        text.append(" FOREIGN " if first.get("foreign") else " IMPORTED ", style="reverse bold")
         text.append(" ")
     if any(map(is_unverified, documents)):
         text.append(" CERTIFICATE NOT VERIFIED ", style="reverse bold red")
@@ -281,7 +281,7 @@ def sweeps_table(sweeps: Sequence[SweepRow], now: datetime) -> RenderableType:
         if sweep.simulated:
             name.append(" SIMULATED", style="yellow")
         if sweep.imported is not None:
-            name.append(" IMPORTED", style="dim")
+            name.append(" IMPORTED" if sweep.imported.tool is None else " FOREIGN", style="dim")
         if has_dummy_weights(sweep.server):
             name.append(f" {DUMMY_WEIGHTS}", style="yellow")
         if sweep.group_id is not None:

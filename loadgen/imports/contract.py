@@ -61,7 +61,7 @@ class Server(Part):
     profile: Line | None = None
     launch: Launch | None = None
 
-    url: Line
+    url: Line | None  # null where another client measured, whose file does not tell
     model: Line
     name: Line | None
     version: Line | None
@@ -122,7 +122,7 @@ class Spec(Part):
     hash: Line
     point_hash: Line
     load_label: Line
-    url: Line
+    url: Line | None
     model: Line
     endpoint: Line
     shape: Annotated[ClosedLoop | Wave | OpenLoop, Field(discriminator="kind")]
@@ -220,8 +220,8 @@ class Doctor(Part):
 class Client(Part):
     """The client's account of itself."""
 
-    stamp_source: Line
-    reads: int
+    stamp_source: Line | None
+    reads: int | None
     coalesced_ratio: Number | None
     first_content_coalesced_ratio: Number | None = None
     workers: int | None = None
@@ -242,6 +242,21 @@ class Client(Part):
     proxy: bool | None = None
     tls: Line | None = None
     doctor: Doctor | None = None
+
+
+class Foreign(Part):
+    """The other client that measured a run, and its figures in its own words."""
+
+    tool: Line
+    version: Line | None
+    figures: dict[str, Any]
+
+
+class Mark(Part):
+    """Where a sweep had been imported from before it was exported; only who measured it is taken along."""
+
+    tool: Line | None = None
+    tool_version: Line | None = None
 
 
 class Run(Part):
@@ -282,6 +297,7 @@ class Run(Part):
     gpu: Gpu | None = None
     server_account: Account | None = None
     prefix_cache_reset: bool | None = None
+    foreign: Foreign | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -321,4 +337,5 @@ class Sweep(Part):
     server: Server
     environment: Environment
     group_id: Line | None = None
+    imported: Mark | None = None
     runs: list[Run]

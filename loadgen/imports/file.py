@@ -6,7 +6,9 @@ Whatever its format: it is not too large, its numbers are finite and fit a datab
 import hashlib
 import json
 import math
+import os
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +22,12 @@ LARGEST_NUMBER = 2**63 - 1  # of a database's whole numbers; a duration in nanos
 
 @dataclass(frozen=True, slots=True)
 class ResultFile:
-    """What a file held. `name` is without its folder, and printable."""
+    """What a file held; a list where it held several documents, one after the other. `name` is without its folder, and printable."""
 
     name: str
     sha256: str
     document: Any
+    written_at: datetime
 
 
 def shown(text: object) -> str:
@@ -37,6 +40,7 @@ def read_file(path: Path) -> ResultFile:
     try:
         with path.open("rb") as stream:
             content = stream.read(LARGEST_BYTES + 1)
+            written_at = datetime.fromtimestamp(os.fstat(stream.fileno()).st_mtime, UTC)
     except OSError as error:
         raise UsageError(f"cannot read {shown(path)}: {(error.strerror or 'refused').lower()}") from error
     if len(content) > LARGEST_BYTES:
@@ -44,7 +48,7 @@ def read_file(path: Path) -> ResultFile:
             f"{shown(path)} is larger than {LARGEST_BYTES // 2**20} MiB, which no sweep's result should be"
         )
     try:
-        document = json.loads(content)
+        document = _parsed(content)
         _check(document, ())
     except json.JSONDecodeError as error:
         raise UsageError(f"{shown(path)} is not JSON: {error.msg.lower()} in line {error.lineno}") from None
@@ -54,13 +58,27 @@ def read_file(path: Path) -> ResultFile:
         raise UsageError(f"{shown(path)} is not JSON: it is no text in UTF-8") from None
     except ValueError as error:  # of our own below, and of a number with thousands of digits
         raise UsageError(f"{shown(path)} is no result: {str(error).split(';')[0]}") from None
-    return ResultFile(shown(path.name), hashlib.sha256(content).hexdigest(), document)
+    return ResultFile(shown(path.name), hashlib.sha256(content).hexdigest(), document, written_at)
 
 
 def where(place: tuple[str | int, ...]) -> str:
     """A place in a document as people write it: `runs[0].ttft_s.p50`."""
     words = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in place)
     return shown(words.removeprefix(".")) or "the whole"
+
+
+def _parsed(content: bytes) -> Any:
+    """The document; where each line is one of its own, as of a file that was appended to, all of them."""
+    try:
+        return json.loads(content)
+    except json.JSONDecodeError as error:
+        lines = [line for line in content.splitlines() if line.strip()]
+        if not error.msg.startswith("Extra data") or len(lines) < 2:
+            raise
+        try:
+            return [json.loads(line) for line in lines]
+        except json.JSONDecodeError:
+            raise error from None
 
 
 def _check(value: Any, place: tuple[str | int, ...]) -> None:

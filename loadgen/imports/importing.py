@@ -1,16 +1,20 @@
 """From a file to a sweep that the store takes, marked with where it came from. Imports errors, store and this room.
 
-Which format a file has would be decided here; there is one.
+Which format a file has is decided here, by what its document looks like: ours, or that of another client.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from loadgen.errors import UsageError
-from loadgen.imports import own
-from loadgen.imports.file import read_file, shown
+from loadgen.imports import aiperf, guidellm, inference_perf, own, vllm_bench
+from loadgen.imports.file import ResultFile, read_file, shown
+from loadgen.imports.foreign import ForeignRun, sweep_of
 from loadgen.store.rows import ImportMark, SweepRow
 
 
@@ -22,12 +26,43 @@ class FoundSweep:
     runs: list[dict[str, Any]]
 
 
-def read_sweep(path: Path) -> FoundSweep:
-    """The sweep in the file at `path`. Raises UsageError in one sentence that names the file and what is wrong with it."""
+@dataclass(frozen=True, slots=True)
+class ForeignFormat:
+    """How to know another client's file, and how to read it: its version and its runs."""
+
+    tool: str
+    is_one: Callable[[Any], bool]
+    read: Callable[[Any, datetime], tuple[str | None, list[ForeignRun]]]
+
+
+FORMATS = tuple(
+    ForeignFormat(each.TOOL, each.is_one, each.read) for each in (vllm_bench, guidellm, aiperf, inference_perf)
+)
+
+
+def read_sweep(path: Path, *, simulated: bool = False) -> FoundSweep:
+    """The sweep in the file at `path`; `simulated`: another client measured the simulator, which its file does not tell. Raises UsageError in one sentence that names the file and what is wrong with it."""
     file = read_file(path)
     try:
-        sweep, runs = own.measured(file.document)
+        document = _foreign(file, simulated) or file.document
+        sweep, runs = own.measured(document)
     except UsageError as error:
         raise UsageError(f"{shown(path)} {error}") from None
-    mark = ImportMark(file.name, file.sha256, datetime.now(UTC).isoformat())
+    tool, version = own.measured_by(document)
+    mark = ImportMark(file.name, file.sha256, datetime.now(UTC).isoformat(), tool, version)
     return FoundSweep(replace(sweep, imported=mark), runs)
+
+
+def _foreign(file: ResultFile, simulated: bool) -> dict[str, Any] | None:
+    """Another client's results as a sweep's document of ours; None where they are none of those that are known."""
+    known = next((each for each in FORMATS if each.is_one(file.document)), None)
+    if known is None:
+        return None
+    try:
+        version, runs = known.read(file.document, file.written_at)
+    except ValidationError as error:
+        expected = f"expected is a result of {known.tool}"
+        raise UsageError(f"looks like a result of {known.tool} and {own.first(error, expected)}") from None
+    except (ValueError, OverflowError, OSError):  # of moments that no calendar has
+        raise UsageError(f"looks like a result of {known.tool} and has a moment that is none") from None
+    return sweep_of(known.tool, version, file.name.removesuffix(".json"), runs, simulated=simulated)

@@ -1,7 +1,6 @@
 """loadgen's own JSON: from a sweep's or a run's document to what the store takes. Imports errors, store and this room.
 
-A module for another tool's files would offer the same function, `measured`, and be chosen in `importing.py` by what the
-document looks like.
+Other clients' results come here too, once `foreign.py` has made such a document of them.
 """
 
 from collections import Counter
@@ -33,7 +32,7 @@ def measured(document: Any) -> tuple[SweepRow, list[Document]]:
     try:
         Sweep.model_validate(sweep)
     except ValidationError as error:
-        raise UsageError(_first(error)) from None
+        raise UsageError(first(error, _EXPECTED)) from None
     # Names that would steer a terminal were refused above; a server's own words, such as in failures, are kept readable.
     sweep = plain.printable(sweep)
     runs = [{key: value for key, value in run.items() if key not in _OF_THE_DATABASE} for run in sweep["runs"]]
@@ -106,12 +105,18 @@ def _check_belonging(sweep: Document, runs: list[Document]) -> None:
             raise UsageError(f"has {times} runs with the {what} {name}: each has its own")
 
 
-def _first(error: ValidationError) -> str:
-    """The first thing that is wrong, as what a sentence says after the file's name."""
+def measured_by(document: Document) -> tuple[str | None, str | None]:
+    """Which other client measured it, and its version, by a document that `measured` took; None: loadgen did."""
+    mark = document.get("imported") or (document.get("sweep") or {}).get("imported") or {}
+    return mark.get("tool"), mark.get("tool_version")
+
+
+def first(error: ValidationError, expected: str) -> str:
+    """The first thing that is wrong, as what a sentence says after the file's name; `expected` is what should be there."""
     found = error.errors(include_url=False)[0]
     shapes = ("closed_loop", "open_loop", "wave")  # by which pydantic says which kind of load it looked at
     place = where(tuple(part for part in found["loc"] if part not in (*shapes, "int", "float")))
     if found["type"] == "missing":
-        return f"lacks {place}: {_EXPECTED}"
+        return f"lacks {place}: {expected}"
     said = found["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
     return f"has something else at {place}: it {said[:1].lower()}{said[1:]}"

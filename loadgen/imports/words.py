@@ -55,7 +55,7 @@ class Part(BaseModel):
 class Distribution(Part):
     """A figure over many requests, tokens or chunks; a percentile that was refused is null."""
 
-    n: int
+    n: int | None  # null where another client measured and did not write it down
     mean: Number | None
     min: Number | None
     p50: Number | None

@@ -1,6 +1,6 @@
 """Run documents taken apart for people: highlights, figures, findings, outcomes, and facts as pairs.
 
-May import load, analysis and the rest of report. Reads documents alone, and takes every key that the contract does not
+May import load, store, analysis and the rest of report. Reads documents alone, and takes every key that the contract does not
 promise as possibly absent.
 """
 
@@ -27,6 +27,7 @@ from loadgen.report.readable import (
 )
 from loadgen.report.remote import cost_line, round_trip_line, round_trip_note, usd_per_million, way_line
 from loadgen.report.sweep_charts import gap_metric, highest, statistic
+from loadgen.store.rows import SweepRow
 
 COMMIT_DIGITS = 12
 STATISTICS = ("n", "mean", "min", "p50", "p90", "p95", "p99", "max")
@@ -132,10 +133,10 @@ def distribution_figures(run: Document) -> tuple[FigureLine, ...]:
     lines = []
     for metric in METRICS:
         values = look_up(run, metric.key)
-        if metric.kind != "distribution" or not isinstance(values, dict) or not values.get("n"):
+        if metric.kind != "distribution" or not isinstance(values, dict) or values.get("mean") is None:
             continue
         cells = tuple(
-            number(values["n"]) if name == "n" else figure(values.get(name), metric.unit) for name in STATISTICS
+            number(values.get("n")) if name == "n" else figure(values.get(name), metric.unit) for name in STATISTICS
         )
         lines.append(FigureLine(metric.label, shown_unit(metric.unit), metric.formula, cells))
     return tuple(lines)
@@ -207,6 +208,9 @@ def turn_table(run: Document) -> Table | None:
 
 def client_facts(run: Document) -> Facts:
     """What the client says of itself: the ground of the verdict."""
+    if foreign := run.get("foreign"):
+        told = pairs(foreign.get("figures"))
+        return (("measured by", foreign_name(foreign)), ("stamps, lags and delays", "not told"), *told)
     client = run.get("client") or {}
 
     def spread(key: str) -> str:
@@ -260,7 +264,22 @@ def doctor_line(run: Document) -> str:
 
 def import_line(mark: Document | None) -> str:
     """Where an imported result came from, and when; empty for one that was measured into this database."""
-    return "" if not mark else f"from {mark['file']}, {moment(mark['imported_at'])}, sha256 {mark['sha256']}"
+    if not mark:
+        return ""
+    who = foreign_name({"tool": mark.get("tool"), "version": mark.get("tool_version")})
+    by = f"measured by {who}, " if who else ""
+    return f"{by}from {mark['file']}, {moment(mark['imported_at'])}, sha256 {mark['sha256']}"
+
+
+def foreign_name(foreign: Document | None) -> str:
+    """The other client that measured, with its version where that is known; empty for what loadgen measured."""
+    return " ".join(str(foreign[key]) for key in ("tool", "version") if foreign.get(key)) if foreign else ""
+
+
+def foreign_client(sweep: SweepRow) -> str:
+    """The other client that measured a sweep; empty for what loadgen measured."""
+    mark = sweep.imported
+    return "" if mark is None else foreign_name({"tool": mark.tool, "version": mark.tool_version})
 
 
 def limits_line(run: Document) -> str:

@@ -49,6 +49,7 @@ class SweepPage:
     simulated: bool
     dummy_weights: bool
     imported: str
+    foreign: str
     valid: int
     doubtful: int
     invalid: int
@@ -86,6 +87,7 @@ class RunPage:
     simulated: bool
     dummy_weights: bool
     imported: str
+    foreign: str
     interrupted: bool
     findings: tuple[MergedFinding, ...]
     highlights: tuple[Highlight, ...]
@@ -181,6 +183,7 @@ def sweep_page(
         simulated=sweep.simulated,
         dummy_weights=has_dummy_weights(sweep.server),
         imported=_imported(sweep),
+        foreign=facts.foreign_client(sweep),
         valid=sweep.valid,
         doubtful=sweep.doubtful,
         invalid=sweep.invalid,
@@ -229,13 +232,14 @@ def run_page(
         model=spec["model"],
         server_name=server_name(run["server"]),
         served=served_line(run["server"]),
-        url=run["server"]["url"],
+        url=str(run["server"]["url"] or ""),
         started=moment(run["started_at"]),
         started_ago=ago(run["started_at"], now),
         status=run["verdict"]["status"],
         simulated=run["simulated"],
         dummy_weights=has_dummy_weights(run["server"]),
         imported=facts.import_line(run.get("imported")),
+        foreign=facts.foreign_name(run.get("foreign")),
         interrupted=run["interrupted"],
         findings=facts.findings([run]),
         highlights=facts.run_highlights(run),

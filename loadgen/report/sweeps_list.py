@@ -11,7 +11,7 @@ from urllib.parse import quote, urlencode
 import loadgen
 from loadgen.report.comparison.selection import filtered, tags_of
 from loadgen.report.comparison.view import Filters
-from loadgen.report.facts import import_line
+from loadgen.report.facts import foreign_client, import_line
 from loadgen.report.readable import ago, moment
 from loadgen.report.served import failure_kind, has_dummy_weights, server_name
 from loadgen.store.rows import SweepRow
@@ -39,6 +39,7 @@ class SweepLine:
     simulated: bool
     dummy_weights: bool
     imported: str  # from where; empty for what was measured into this database
+    foreign: str  # the other client that measured it; empty for what loadgen did
     valid: int
     doubtful: int
     invalid: int
@@ -117,6 +118,7 @@ def _line(sweep: SweepRow, now: datetime) -> SweepLine:
         simulated=sweep.simulated,
         dummy_weights=has_dummy_weights(sweep.server),
         imported="" if sweep.imported is None else import_line(asdict(sweep.imported)),
+        foreign=foreign_client(sweep),
         valid=sweep.valid,
         doubtful=sweep.doubtful,
         invalid=sweep.invalid,

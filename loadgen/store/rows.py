@@ -17,6 +17,8 @@ class ImportMark:
     file: str  # its name, without the folder
     sha256: str  # of the file's bytes, 64 hexadecimal digits
     imported_at: str  # UTC, ISO 8601
+    tool: str | None = None  # another client that measured it; None: loadgen did
+    tool_version: str | None = None  # None where its file does not tell
 
 
 @dataclass(frozen=True, slots=True)

@@ -183,6 +183,8 @@ CASES: list[Case] = [
     (CLOSED, {"server_account": ACCOUNT | {"running_requests": {"n": 3, "mean": 6.0, "max": 6.0}, "waiting_requests": {"n": 3, "mean": 2.0, "max": 2.0}}}, "queued_at_server", "note"),
     (CLOSED, {"gpu": {"devices": [{"index": 0, "throttled_ratio": {"power cap": 0.5}}]}}, "gpu_throttled", "note"),
     (CLOSED, {"gpu": {"devices": [{"index": 0, "throttled_ratio": {"power brake": 0.5}}]}}, "gpu_throttled", "doubtful"),
+    (CLOSED, {"foreign": {"tool": "another client", "version": "1.2"}}, "foreign_client", "doubtful"),
+    (CLOSED, {"foreign": None}, "foreign_client", None),
 ]  # fmt: skip
 
 

@@ -1,0 +1,193 @@
+"""Exports of AIPerf (0.13): `profile_export_aiperf.json`, one run. Imports errors, load and this room.
+
+It counts from the start of a request to its content chunks; tokens are counted by its own tokenizer unless told otherwise.
+"""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from pydantic import Field
+
+from loadgen.imports.foreign import ForeignRun, closed_loop, of_figures, scalars, since_intended
+from loadgen.imports.words import Number, Part
+from loadgen.load.spec import LoadShape, OpenLoop, Wave
+
+Document = dict[str, Any]
+TOOL = "AIPerf"
+
+
+class Figure(Part):
+    """One metric with its unit."""
+
+    unit: str
+    avg: Number | None = None
+    min: Number | None = None
+    max: Number | None = None
+    p50: Number | None = None
+    p90: Number | None = None
+    p95: Number | None = None
+    p99: Number | None = None
+    count: int | None = None
+
+    @property
+    def in_s(self) -> Document:
+        """The statistics in seconds, by our names."""
+        factor = {"ms": 1e-3, "sec": 1.0, "s": 1.0, "us": 1e-6, "ns": 1e-9}.get(self.unit)
+        names = (
+            ("mean", self.avg),
+            *((name, getattr(self, name)) for name in ("min", "p50", "p90", "p95", "p99", "max")),
+        )
+        return {name: None if value is None or factor is None else value * factor for name, value in names}
+
+
+class Phase(Part):
+    """One phase of its load."""
+
+    kind: str = "profiling"
+    type: str
+    requests: int | None = None
+    concurrency: int | None = None
+    rate: Number | None = None
+    smoothness: Number | None = None
+
+
+class Named(Part):
+    """A model by its name."""
+
+    name: str
+
+
+class Models(Part):
+    """The models that were asked."""
+
+    items: list[Named] = Field(min_length=1)
+
+
+class Endpoint(Part):
+    """What was spoken to."""
+
+    urls: list[str] = Field(min_length=1)
+    type: str
+    streaming: bool = False
+    use_server_token_count: bool = False
+    per_chunk_usage: bool = False
+
+
+class Config(Part):
+    """What was asked of it."""
+
+    models: Models
+    endpoint: Endpoint
+    phases: list[Phase] = Field(min_length=1)
+    datasets: list[Document] = Field(default_factory=list)
+
+
+class Export(Part):
+    """The whole export."""
+
+    aiperf_version: str
+    start_time: datetime = Field(strict=False)
+    was_cancelled: bool = False
+    input_config: Config
+    request_count: Figure | None = None
+    error_request_count: Figure | None = None
+    benchmark_duration: Figure | None = None
+    request_throughput: Figure | None = None
+    output_token_throughput: Figure | None = None
+    total_token_throughput: Figure | None = None
+    effective_concurrency: Figure | None = None
+    time_to_first_token: Figure | None = None
+    inter_token_latency: Figure | None = None
+    inter_chunk_latency: Figure | None = None
+    request_latency: Figure | None = None
+    total_isl: Figure | None = None
+    total_osl: Figure | None = None
+
+
+def is_one(document: Any) -> bool:
+    """Whether a document looks like an export of it."""
+    return isinstance(document, dict) and {"aiperf_version", "input_config"} <= document.keys()
+
+
+def read(document: Any, written_at: datetime) -> tuple[str | None, list[ForeignRun]]:
+    """Its version and the run. Raises pydantic's ValidationError."""
+    export = Export.model_validate(document)
+    config = export.input_config
+    profiled = [phase for phase in config.phases if phase.kind == "profiling"]
+    ok = int(_avg(export.request_count) or 0)
+    planned = ok + int(_avg(export.error_request_count) or 0)
+    shape = _shape(profiled, planned)
+    prompts, answers = _avg(export.total_isl), _avg(export.total_osl)
+    asked = [_asked(config.datasets, name) for name in ("isl", "osl")]
+    began_at = export.start_time if export.start_time.tzinfo else export.start_time.replace(tzinfo=UTC)
+    run = ForeignRun(
+        started_at=began_at.replace(microsecond=0),
+        model=config.models.items[0].name,
+        url=config.endpoint.urls[0],
+        shape=shape,
+        endpoint="chat" if config.endpoint.type == "chat" else "completions",
+        planned=planned,
+        ok=ok,
+        elapsed_s=_avg(export.benchmark_duration) or 0.0,
+        input_tokens=asked[0] if asked[0] is not None else _mean(prompts, ok),
+        output_tokens=asked[1] if asked[1] is not None else _mean(answers, ok) or 0,
+        figures=_figures(export, shape) if ok else {},
+        prompt_total=prompts,
+        output_total=answers,
+        counted_by="usage" if config.endpoint.use_server_token_count else "tokenizer",
+        in_flight_mean=_avg(export.effective_concurrency),
+        words={
+            key: scalars(value)
+            for key, value in document.items()
+            if isinstance(value, dict) and "unit" in value and "avg" in value
+        },
+    )
+    return export.aiperf_version, [run]
+
+
+def _figures(export: Export, shape: LoadShape) -> Document:
+    ttft, e2e, gap = (
+        None if figure is None else of_figures(figure.count, figure.in_s)
+        for figure in (export.time_to_first_token, export.request_latency, export.inter_chunk_latency)
+    )
+    itl = export.inter_token_latency
+    by_chunk = export.input_config.endpoint.per_chunk_usage  # then it leaves out all tokens of the first chunk, not one
+    if not export.input_config.endpoint.streaming:
+        e2e = None  # the whole answer at once: of its content's arrival nothing is known
+    return {
+        "output_tokens_per_s": _avg(export.output_token_throughput),
+        "total_tokens_per_s": _avg(export.total_token_throughput),
+        "requests_per_s": _avg(export.request_throughput),
+        "ttft_s": since_intended(shape, ttft),
+        "ttft_from_send_s": ttft,
+        "chunk_gap_s": gap,
+        "tpot_s": None if itl is None or by_chunk else of_figures(itl.count, itl.in_s),
+        "e2e_latency_s": since_intended(shape, e2e),
+    }
+
+
+def _shape(phases: list[Phase], requests: int) -> LoadShape:
+    phase = phases[-1] if phases else None
+    if phase is not None and phase.rate is not None:
+        if phase.type == "gamma" and phase.smoothness is not None:
+            return OpenLoop(float(phase.rate), "gamma", burstiness=float(phase.smoothness))
+        return OpenLoop(float(phase.rate), "constant" if phase.type == "constant" else "poisson")
+    if phase is not None and phase.concurrency:
+        return closed_loop(phase.concurrency)
+    return Wave(max(1, requests))
+
+
+def _asked(datasets: list[Document], name: str) -> int | None:
+    """Tokens asked of prompts (`isl`) or answers (`osl`), where they were made to measure."""
+    prompts = datasets[0].get("prompts") if len(datasets) == 1 else None
+    length = prompts.get(name) if isinstance(prompts, dict) else None
+    mean = length.get("mean") if isinstance(length, dict) else None
+    return round(mean) if isinstance(mean, int | float) and not isinstance(mean, bool) else None
+
+
+def _avg(figure: Figure | None) -> float | None:
+    return None if figure is None else figure.avg
+
+
+def _mean(total: float | None, requests: int) -> int | None:
+    return None if total is None or not requests else round(total / requests)

@@ -1,0 +1,87 @@
+"""Results of other clients: imported, listed, shown, compared and exported, with what they do not tell left out."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+
+from loadgen.web.app import create_app
+from tests.cli.conftest import Cli
+
+DATA = Path(__file__).resolve().parents[1] / "imports" / "data"
+FILES = sorted(path.name for path in DATA.glob("*.json"))
+
+
+@pytest.fixture(params=FILES)
+def sweep(request: pytest.FixtureRequest, cli: Cli, tmp_path: Path) -> dict[str, Any]:
+    """The one sweep of the database, imported from a file of another client."""
+    shutil.copy(DATA / request.param, tmp_path / request.param)
+    assert cli("import", request.param).code == 0
+    document: dict[str, Any] = cli("show", "latest", "--json").json
+    return document
+
+
+def test_it_is_shown_as_anothers(cli: Cli, sweep: dict[str, Any]) -> None:
+    assert " FOREIGN" in cli("list").out
+    tool = sweep["imported"]["tool"]
+    for id in (sweep["sweep_id"], sweep["runs"][0]["run_id"]):
+        said = cli("show", id)
+        assert said.code == 0
+        assert " FOREIGN " in said.out
+        assert f"measured by {tool}" in said.out
+        assert "None" not in said.out
+        assert "nan" not in said.out
+
+
+def test_pages_show_it_without_requests(sweep: dict[str, Any]) -> None:
+    run = sweep["runs"][0]
+    with TestClient(create_app("sqlite:///loadgen.db")) as browser:
+        for path in ("/", f"/sweeps/{sweep['sweep_id']}", f"/runs/{run['run_id']}"):
+            page = browser.get(path)
+            assert page.status_code == 200
+            assert "FOREIGN</span>" in page.text
+            assert ">None<" not in page.text
+        text = browser.get(f"/runs/{run['run_id']}").text
+        assert "In the words of " in text
+        assert "foreign_client" in text
+        assert browser.get(f"/runs/{run['run_id']}.json").json()["foreign"] == run["foreign"]
+
+
+def test_it_goes_around(cli: Cli, sweep: dict[str, Any]) -> None:
+    elsewhere = ("--db", "sqlite:///elsewhere.db")
+    cli("export", "latest", "--format", "json", "-o", "out.json")
+    assert cli("import", "out.json", *elsewhere).code == 0
+    there = cli("show", "latest", "--json", *elsewhere).json
+    assert (there["imported"]["tool"], there["imported"]["file"]) == (sweep["imported"]["tool"], "out.json")
+    assert [run["foreign"] for run in there["runs"]] == [run["foreign"] for run in sweep["runs"]]
+    assert " FOREIGN" in cli("list", *elsewhere).out
+    table = cli("export", "latest", "--format", "csv").out
+    assert "foreign.tool" in table
+    assert cli("export", "latest", "--requests").code == 2
+
+
+def test_importing_it_twice_changes_nothing(cli: Cli, sweep: dict[str, Any]) -> None:
+    file = sweep["imported"]["file"]
+    assert cli("import", file).out.startswith("already there: ")
+    assert len(cli("list", "--json").json["sweeps"]) == 1
+
+
+def test_two_clients_are_compared(cli: Cli, tmp_path: Path) -> None:
+    told = json.loads((DATA / "vllm-bench-detailed.json").read_text())
+    Path("one.json").write_text(json.dumps(told))
+    Path("two.json").write_text(json.dumps(told | {"date": "20261126-220000"}))
+    assert cli("import", "one.json", "two.json").code == 0
+    ids = [each["sweep_id"] for each in cli("list", "--json").json["sweeps"]]
+    said = cli("compare", *ids, "--json")
+    assert said.code == 0
+    assert {figure["answer"] for point in said.json["points"] for figure in point["figures"]} == {"cant_tell"}
+    assert " FOREIGN " in cli("compare", *ids).out
+
+
+def test_a_simulator_that_its_file_does_not_name(cli: Cli) -> None:
+    file = str(DATA / "inference-perf-stage.json")
+    assert "SIMULATED" not in cli("import", file).out
+    assert "SIMULATED" in cli("import", file, "--simulated", "--db", "sqlite:///other.db").out
