@@ -1,6 +1,7 @@
 """`sweep --plan`: what would run and about how long it would take. Sends nothing, writes nothing."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from rich import box
@@ -10,7 +11,7 @@ from rich.text import Text
 
 from loadgen.errors import StoreError
 from loadgen.experiments.cost_estimate import estimated_usd
-from loadgen.experiments.estimate import stated_s, thinking_s
+from loadgen.experiments.estimate import limit_waits_s, stated_s, thinking_s
 from loadgen.experiments.size import body_bytes
 from loadgen.experiments.spec import grid_hash, warmup_requests
 from loadgen.load.price import Price
@@ -39,12 +40,37 @@ def earlier_durations(db: str, runs: Sequence[RunSpec]) -> dict[str, float]:
     return took_s
 
 
+@dataclass(frozen=True, slots=True)
+class _Length:
+    """How long a run takes, as far as it is known beforehand."""
+
+    estimated_s: float | None
+    thinking_s: float
+    limit_wait_s: float  # what a limit per minute makes it last, after the runs before it
+
+    @property
+    def least_s(self) -> float:
+        """It does not take less than that."""
+        return max(self.thinking_s, self.limit_wait_s)
+
+
+def _lengths(runs: Sequence[RunSpec], took_s: Mapping[str, float]) -> list[_Length]:
+    lengths: list[_Length] = []
+    for run, wait_s in zip(runs, limit_waits_s(runs), strict=True):
+        stated = stated_s(run)
+        known_s = stated if stated is not None else took_s.get(run.point.hash)
+        lengths.append(_Length(None if known_s is None else max(known_s, wait_s), thinking_s(run), wait_s))
+    return lengths
+
+
 def plan_document(runs: Sequence[RunSpec], took_s: Mapping[str, float], price: Price | None = None) -> dict[str, Any]:
     """The plan as JSON. `estimated_s` is null where nothing is known beforehand; warm-up and preparation are not in it.
 
     `estimated_usd` is null without a price, and where what is paid is not known beforehand.
-    `thinking_s` is how long each caller's users think, which is the least that a run of conversations takes.
+    `thinking_s` is how long each caller's users think, which is the least that a run of conversations takes; `limit_wait_s` how
+    long a limit per minute makes a run last at the least, after those before it.
     """
+    lengths = _lengths(runs, took_s)
     return {
         "schema_version": 1,
         "spec_hash": grid_hash(runs),
@@ -58,11 +84,12 @@ def plan_document(runs: Sequence[RunSpec], took_s: Mapping[str, float], price: P
                 "planned_requests": planned_requests(run),
                 "body_bytes": body_bytes(run),
                 "planned_warmup_requests": warmup_requests(run),
-                "estimated_s": _estimated_s(run, took_s),
-                "estimated_usd": _estimated_usd(run, took_s, price),
-                "thinking_s": thinking_s(run),
+                "estimated_s": length.estimated_s,
+                "estimated_usd": _estimated_usd(run, length, price),
+                "thinking_s": length.thinking_s,
+                "limit_wait_s": length.limit_wait_s,
             }
-            for run in runs
+            for run, length in zip(runs, lengths, strict=True)
         ],
     }
 
@@ -75,7 +102,8 @@ def plan_table(runs: Sequence[RunSpec], took_s: Mapping[str, float], price: Pric
     headers = ["tokens in → out", "requests", "warm-up", "seed", "about"]
     for header in headers if price is None else [*headers, "cost"]:
         table.add_column(header, justify="right", no_wrap=True)
-    for position, run in enumerate(runs, start=1):
+    lengths = _lengths(runs, took_s)
+    for position, (run, length) in enumerate(zip(runs, lengths, strict=True), start=1):
         requests = planned_requests(run)
         table.add_row(
             str(position),
@@ -84,8 +112,8 @@ def plan_table(runs: Sequence[RunSpec], took_s: Mapping[str, float], price: Pric
             number(requests) if requests is not None else f"for {run.duration_s:g} s",
             number(warmup_requests(run)),
             str(run.seed),
-            _about(run, took_s),
-            *([] if price is None else [dollars(_estimated_usd(run, took_s, price))]),
+            _about(length),
+            *([] if price is None else [dollars(_estimated_usd(run, length, price))]),
         )
     known = [requests for run in runs if (requests := planned_requests(run)) is not None]
     largest_bytes = max(body_bytes(run) for run in runs)
@@ -96,31 +124,35 @@ def plan_table(runs: Sequence[RunSpec], took_s: Mapping[str, float], price: Pric
     if label := runs[0].workload.label:
         summary += f"; prompts: {label}, a request of about {number(largest_bytes / 1e3)} kB"
     known_s = total_s(runs, took_s)
-    least_s = sum(_estimated_s(run, took_s) or thinking_s(run) for run in runs)
+    least_s = sum(length.estimated_s or length.least_s for length in lengths)
+    reasons = [
+        reason
+        for reason, seconds_each in (
+            ("users think", [length.thinking_s for length in lengths]),
+            ("limits per minute hold requests back", [length.limit_wait_s for length in lengths]),
+        )
+        if any(seconds_each)
+    ]
     if known_s is not None:
-        length = f"about {seconds(round(known_s))} and the warm-ups"
-    elif any(map(thinking_s, runs)):
-        length = (
-            f"over {seconds(round(least_s))}, since users think; how much longer depends on the server: "
+        told = f"about {seconds(round(known_s))} and the warm-ups"
+    elif reasons:
+        told = (
+            f"over {seconds(round(least_s))}, since {' and '.join(reasons)}; how much longer depends on the server: "
             "no run like these is on record"
         )
     else:
-        length = "how long depends on the server: no run like these is on record"
+        told = "how long depends on the server: no run like these is on record"
     cost = "" if price is None else f"; {_cost_told(runs, took_s, price)}"
-    return Group(table, Text(f"{summary}; {length}{cost}. Nothing was sent."))
+    return Group(table, Text(f"{summary}; {told}{cost}. Nothing was sent."))
 
 
-def _estimated_s(run: RunSpec, took_s: Mapping[str, float]) -> float | None:
-    stated = stated_s(run)
-    return stated if stated is not None else took_s.get(run.point.hash)
-
-
-def _estimated_usd(run: RunSpec, took_s: Mapping[str, float], price: Price | None) -> float | None:
-    return None if price is None else estimated_usd(run, price, _estimated_s(run, took_s))
+def _estimated_usd(run: RunSpec, length: _Length, price: Price | None) -> float | None:
+    return None if price is None else estimated_usd(run, price, length.estimated_s)
 
 
 def _total_usd(runs: Sequence[RunSpec], took_s: Mapping[str, float], price: Price | None) -> float | None:
-    known = [usd for run in runs if (usd := _estimated_usd(run, took_s, price)) is not None]
+    estimates = (_estimated_usd(*each, price) for each in zip(runs, _lengths(runs, took_s), strict=True))
+    known = [usd for usd in estimates if usd is not None]
     return sum(known) if len(known) == len(runs) else None
 
 
@@ -133,14 +165,13 @@ def _cost_told(runs: Sequence[RunSpec], took_s: Mapping[str, float], price: Pric
     return f"at most {dollars(total_usd)}, warm-ups included"
 
 
-def _about(run: RunSpec, took_s: Mapping[str, float]) -> str:
-    estimated_s = _estimated_s(run, took_s)
-    if estimated_s is not None:
-        return seconds(round(estimated_s, 1))
-    return f"over {seconds(round(thinking_s(run), 1))}" if thinking_s(run) else MISSING_FIGURE
+def _about(length: _Length) -> str:
+    if length.estimated_s is not None:
+        return seconds(round(length.estimated_s, 1))
+    return f"over {seconds(round(length.least_s, 1))}" if length.least_s else MISSING_FIGURE
 
 
 def total_s(runs: Sequence[RunSpec], took_s: Mapping[str, float]) -> float | None:
-    """Seconds that all runs should take, by what they state or took before; None where that of one is not known."""
-    known = [estimated_s for run in runs if (estimated_s := _estimated_s(run, took_s)) is not None]
+    """Seconds that all runs should take, by what they state or took before and by limits; None where that of one is not known."""
+    known = [each.estimated_s for each in _lengths(runs, took_s) if each.estimated_s is not None]
     return sum(known) if len(known) == len(runs) else None

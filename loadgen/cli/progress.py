@@ -10,7 +10,6 @@ from rich.text import Text
 from loadgen.cli.start_progress import StartProgress
 from loadgen.cli.tables import run_line
 from loadgen.cli.terminal import Terminal, stderr
-from loadgen.experiments.estimate import TimeLeft
 from loadgen.experiments.events import (
     Event,
     GroupStarted,
@@ -27,7 +26,8 @@ from loadgen.experiments.events import (
     WayChosen,
 )
 from loadgen.experiments.fitting import FITTING_LIMIT_S
-from loadgen.report.readable import number, plural, seconds
+from loadgen.experiments.live import LiveState
+from loadgen.report.readable import milliseconds, number, plural, seconds
 from loadgen.report.served import server_name
 
 _PLAIN_EVERY_S = 10.0
@@ -54,9 +54,9 @@ class SweepProgress:
         self._starting: StartProgress | None = None
         self._in_group = False
         self._runs = 0
-        self._time_left: TimeLeft | None = None
+        self._state = LiveState()
         self._present: PhaseStarted | None = None
-        self._present_since = self._last_plain = time.monotonic()
+        self._last_plain = time.monotonic()
 
     def __enter__(self) -> "SweepProgress":
         if self._live is not None:
@@ -71,6 +71,7 @@ class SweepProgress:
 
     def __call__(self, event: Event) -> None:
         """Show one event."""
+        self._state.hear(event)
         match event:
             case GroupStarted():
                 self._group_started(event)
@@ -145,7 +146,6 @@ class SweepProgress:
 
     def _started(self, event: SweepStarted) -> None:
         self._runs = event.most_runs or len(event.runs)
-        self._time_left = TimeLeft(event.runs) if event.most_runs is None else None
         at_most = "" if event.most_runs is None else "at most "
         server: dict[str, Any] = event.server
         label = "SIMULATED " if server["simulated"] else ""
@@ -168,7 +168,7 @@ class SweepProgress:
 
     def _phase(self, event: PhaseStarted) -> None:
         if self._present is None or self._present.position != event.position:
-            self._present_since = self._last_plain = time.monotonic()
+            self._last_plain = time.monotonic()
         self._present = event
         if self._live is not None:
             self._line(self._where(event), event.phase)
@@ -179,15 +179,11 @@ class SweepProgress:
         progress, present = event.progress, self._present
         if present is None:
             return
-        ended, total = progress.done, progress.planned
-        ratio = ended / total if total else 0.0
-        if present.run.duration_s is not None and present.phase == "measuring":
-            ratio = min(1.0, progress.elapsed_s / present.run.duration_s)
-            counts = f"{ended:,}"
-        else:
-            counts = f"{ended:,}/{total:,}"
-        rate = ended / progress.elapsed_s if progress.elapsed_s > 0 else None
-        parts = [counts, f"{number(rate)} req/s"]
+        by_duration = present.run.duration_s is not None and present.phase == "measuring"
+        counts = f"{progress.done:,}" if by_duration else f"{progress.done:,}/{progress.planned:,}"
+        parts = [counts, f"{number(self._state.rate_per_s)} req/s"]
+        if (ttft := self._state.ttft) is not None:
+            parts.append(f"TTFT {milliseconds(ttft.p50_s)} ms, highest {milliseconds(ttft.max_s)}")
         if progress.failed:
             parts.append(f"{progress.failed:,} failed")
         if progress.held:
@@ -196,25 +192,18 @@ class SweepProgress:
             parts.append(f"{plural(progress.thinking, 'user')} thinking")
         if present.phase == "warming up":
             parts.append("warm-up")
-        elif (left_s := self._left_s(present, ratio)) is not None:
+        elif (left_s := self._state.left_s) is not None:
             parts.append(f"{seconds(round(left_s))} left")
         state = " · ".join(parts)
         if self._live is not None and self._task is not None:
-            self._live.update(self._task, total=1.0, completed=ratio, state=state)
+            self._live.update(self._task, total=1.0, completed=self._state.done_ratio, state=state)
         elif time.monotonic() - self._last_plain >= _PLAIN_EVERY_S:
             self._last_plain = time.monotonic()
             self.say(f"{self._where(present)}: {state}")
 
     def _ended(self, event: RunEnded) -> None:
-        if self._time_left is not None:
-            self._time_left.ended(event.run, event.took_s)
         line = Text(f"{event.position:>{len(str(self._runs))}}/{self._runs} ", style="dim")
         self.say(line.append_text(run_line(event.document)))
-
-    def _left_s(self, present: PhaseStarted, ratio: float) -> float | None:
-        if self._time_left is None:
-            return None
-        return self._time_left.left_s(present.position, time.monotonic() - self._present_since, ratio)
 
     def _where(self, event: PhaseStarted) -> str:
         run = event.run

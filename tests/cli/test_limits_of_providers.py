@@ -79,3 +79,13 @@ def test_a_limit_and_several_workers_are_a_matter_of_usage(cli: Cli, point: tupl
     said = cli("run", *point, "--requests-per-minute", "60", "--workers", "2")
     assert said.code == 2
     assert "--requests-per-minute can be kept by one measuring process alone" in said.err
+
+
+def test_a_plan_counts_the_wait_for_a_limit(cli: Cli) -> None:
+    server = ("--url", "http://127.0.0.1:9", "--model", "m", "--warmup-requests", "0", "--plan")
+    grid = ("--concurrency", "2", "--requests", "90", "--input-tokens", "8", "--output-tokens", "4", "--repeats", "2")
+    planned = cli("sweep", *server, *grid, "--requests-per-minute", "60", "--json").json
+    assert [run["limit_wait_s"] for run in planned["runs"]] == [60, 60]  # 180 requests go out in three bursts
+    assert planned["estimated_s"] is None
+    shown = " ".join(cli("sweep", *server, *grid, "--requests-per-minute", "60").out.split())
+    assert "over 2 min 0 s, since limits per minute hold requests back; how much longer" in shown

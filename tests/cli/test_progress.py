@@ -42,3 +42,18 @@ def test_prompts_that_are_not_corrected_any_more_are_told(capsys: pytest.Capture
     with progress.SweepProgress(Terminal("sqlite:///x.db", quiet=False, verbose=False), resume=False) as shown:
         shown(PromptsNotFitted(RUN))
     assert "further prompts of this run are only about 8 tokens long" in " ".join(capsys.readouterr().err.split())
+
+
+def test_the_present_rate_and_times_to_the_first_token_are_told(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress, "_PLAIN_EVERY_S", 0.0)
+    with progress.SweepProgress(Terminal("sqlite:///x.db", quiet=False, verbose=False), resume=False) as shown:
+        shown(SweepStarted("s1", False, SERVER, (RUN,), kept=0))
+        shown(PhaseStarted(1, RUN, "measuring"))
+        shown(RunProgressed(Progress(1.0, planned=100, sent=8, done=6, failed=1, in_flight=2, ttft_s=(0.1, 0.3, 0.2))))
+        shown(RunProgressed(Progress(31.0, planned=100, sent=37, done=36, failed=1, in_flight=1)))
+        shown(RunProgressed(Progress(41.0, planned=100, sent=87, done=86, failed=1, in_flight=1)))
+    lines = [line for line in capsys.readouterr().err.splitlines() if "req/s" in line]
+    assert "6/100 · 6.00 req/s · TTFT 200 ms, highest 300 · 1 failed" in lines[0]
+    assert "86/100 · 5.00 req/s" in lines[2]  # of the last ten seconds, not since the start
