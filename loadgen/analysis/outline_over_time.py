@@ -1,6 +1,7 @@
 """The course of a run in at most `STEPS` steps: tokens, ends and failures of each, and how many requests were in flight.
 
-Imports engine and its own room. Requests in flight are looked at `MOMENTS_A_STEP` times a step, so that a short peak is kept.
+Imports engine and its own room. Requests in flight are looked at `MOMENTS_A_STEP` times a step, so that a short peak
+is kept, and none is made of callers whose requests only follow each other.
 """
 
 from typing import Any
@@ -51,10 +52,11 @@ def over_time_outline(measured: Measured) -> dict[str, Any] | None:
         tokens += np.bincount(
             places(records.arrival_ns[known]) // MOMENTS_A_STEP, _worth(piece)[known], minlength=steps
         )
-    # What began within a moment and what ended in it were in flight together at most.
-    before = np.concatenate([[0], np.cumsum(went - came)[:-1]])
-    most = (before + went).reshape(steps, MOMENTS_A_STEP)
-    left = (before + went - came).reshape(steps, MOMENTS_A_STEP)
+    # As they were between moments: of what began and ended within one nobody knows whether they met.
+    after = np.cumsum(went - came)
+    before = np.concatenate([[0], after[:-1]])
+    most = np.maximum(before, after).reshape(steps, MOMENTS_A_STEP)
+    left = after.reshape(steps, MOMENTS_A_STEP)
     return {
         "from_s": from_ns / 1e9,
         "step_s": moment_ns * MOMENTS_A_STEP / 1e9,

@@ -4,9 +4,9 @@ May import charts. vl-convert draws without a browser, a network or the machine'
 The pages draw the same specifications by static/charts.js, in the colours of static/style.css; those of its light scheme stand here.
 """
 
+import json
 import textwrap
 from collections.abc import Sequence
-from copy import deepcopy
 from typing import Any, Literal, get_args
 
 import vl_convert
@@ -74,7 +74,7 @@ def draw(chart: Chart, form: DrawingFormat, about: Sequence[str] = (), width_px:
 
 def standing_alone(chart: Chart, spec: Spec, about: Sequence[str], width_px: int) -> Spec:
     """The specification with a width in pixels, and with all that the page would say around it in its title."""
-    made = deepcopy(spec)
+    made: Spec = json.loads(json.dumps(spec))  # no part of it twice: parts are changed one by one
     if made.get("width") == "container":
         made["width"] = width_px  # the padding is in it
     _spread_legends(made, width_px / NARROW_PX)

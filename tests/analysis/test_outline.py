@@ -118,6 +118,16 @@ def test_its_course_counts_every_token_end_and_failure() -> None:
     assert found["in_flight_min"][-1] == 0
 
 
+def test_no_more_are_in_flight_than_there_are_callers_however_fast_they_follow_each_other() -> None:
+    rows = [
+        make_row(index=8 * turn + slot, slot=slot, start_s=turn * 0.01, sent_s=turn * 0.01, end_s=turn * 0.01 + 0.0099)
+        for turn in range(5_000)
+        for slot in range(8)
+    ]
+    found = run_of(Records.from_rows(rows), ClosedLoop(8))["over_time"]
+    assert max(found["in_flight_max"]) == 8
+
+
 def test_a_run_in_which_nothing_was_sent_has_no_course() -> None:
     rows = [make_row(outcome=Outcome.DROPPED, sent_s=None, end_s=None, start_s=None)]
     found = run_of(Records.from_rows(rows), OpenLoop(1.0))
