@@ -76,12 +76,16 @@ def _follow(client: ServiceClient, job: JobDocument, runs: Sequence[RunSpec], pr
     """The job at its end. Ctrl-C cancels it: once after the answers on their way, twice at once; a third time only we leave."""
     after: str | None = None
     interrupts = 0
+    waits = False
     while job.ended_at is None:
         try:
             for number, name, value in client.events(job.job_id, after):
                 after = number or after
                 if name == "job":
                     job = JobDocument(**value)
+                    if job.status == "queued" and not waits:
+                        waits = True
+                        progress.say(f"it waits: another job is being measured on {job.target}")
                 elif name == "note":
                     progress.say(value["message"])
                 else:

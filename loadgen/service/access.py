@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from http.cookies import CookieError, SimpleCookie
 from urllib.parse import parse_qs, quote, urlsplit
 
-from fastapi import Request, Response
+from fastapi import HTTPException, Request, Response
 from fastapi.responses import RedirectResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -158,7 +158,10 @@ class Gate:
         await answer(scope, receive, send)
 
     async def _log_in(self, request: Request) -> Response:
-        body = await read_body(request, _MOST_FORM_BYTES)
+        try:
+            body = await read_body(request, _MOST_FORM_BYTES)
+        except HTTPException as slow:  # the application's own answers to errors are behind this gate
+            return failure(request, slow.status_code, "Too slow", str(slow.detail))
         if body is None:
             return failure(request, 413, "Too large", "The form is too large.")
         return self._access.log_in(request, body)

@@ -1,16 +1,24 @@
-"""A request's body, of which no more is read than may be there. Imports nothing of the project."""
+"""A request's body, of which no more is read than may be there, and no longer than it may take. Imports nothing of the project."""
 
-from fastapi import Request
+import asyncio
+
+from fastapi import HTTPException, Request
+
+LONGEST_S = 30.0
 
 
 async def read_body(request: Request, most_bytes: int) -> bytes | None:
-    """The body; None when it has more than `most_bytes`, of which the rest is not read."""
+    """The body; None when it has more than `most_bytes`, of which the rest is not read. Raises HTTPException(408)."""
     told = request.headers.get("content-length", "")
     if told.isdigit() and int(told) > most_bytes:
         return None
     body = bytearray()
-    async for part in request.stream():
-        body += part
-        if len(body) > most_bytes:
-            return None
+    try:
+        async with asyncio.timeout(LONGEST_S):
+            async for part in request.stream():
+                body += part
+                if len(body) > most_bytes:
+                    return None
+    except TimeoutError:
+        raise HTTPException(408, f"The request did not come to its end within {LONGEST_S:g} s.") from None
     return bytes(body)

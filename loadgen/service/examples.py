@@ -107,6 +107,7 @@ SUBMIT: Operation = {
             "The server is not on the list, or stands for an address that is not; or the service takes no jobs",
             "10.0.0.9:8000 is not on this service's list of servers: …",
         ),
+        **_error(408, "The body did not come to its end", "The request did not come to its end within 30 s."),
         **_error(413, "The body is too large", "the request has more than 65,536 bytes, and no spec does"),
         **_error(415, "The body is not application/json", "the request must be of the type application/json"),
         **_error(

@@ -59,7 +59,11 @@ class Jobs:
 
     def of_status(self, status: JobStatus) -> list[JobRow]:
         """All jobs of that status, in the order of the queue."""
-        query = select(tables.Job).where(tables.Job.status == status).order_by(tables.Job.queued_number)
+        query = (
+            select(tables.Job)
+            .where(tables.Job.status == status)
+            .order_by(tables.Job.queued_number, tables.Job.job_number)
+        )
         with self._store._read() as session:
             return [_row(job) for job in session.scalars(query)]
 
@@ -86,7 +90,7 @@ class Jobs:
         Raises `NotFoundError`.
         """
         with self._store._write() as session:
-            job = _stored(session, job_id)
+            job = _stored(session, job_id, lock=True)
             if job.status not in now:
                 return None
             for name, value in columns.items():
@@ -99,7 +103,7 @@ class Jobs:
         Raises `NotFoundError`.
         """
         with self._store._write() as session:
-            job = _stored(session, job_id)
+            job = _stored(session, job_id, lock=True)
             if not _row(job).is_resumable:
                 return None
             job.status, job.attempts, job.cancel_requested = "queued", job.attempts + 1, False
@@ -121,8 +125,9 @@ def _next_place(session: Session) -> int:
     return cast(int, session.scalar(select(func.coalesce(func.max(tables.Job.queued_number), 0)))) + 1
 
 
-def _stored(session: Session, job_id: str) -> tables.Job:
-    job = session.scalar(select(tables.Job).where(tables.Job.job_id == job_id))
+def _stored(session: Session, job_id: str, *, lock: bool = False) -> tables.Job:
+    query = select(tables.Job).where(tables.Job.job_id == job_id)
+    job = session.scalar(query.with_for_update() if lock else query)  # SQLite's writers have the whole database anyway
     if job is None:
         raise NotFoundError(_unknown(job_id, several=False))
     return job
