@@ -29,7 +29,6 @@ from loadgen.web.answers import document, failure
 from loadgen.web.app import HEADERS, create_app, serve
 
 _STATUSES: dict[type[Exception], tuple[int, str]] = {
-    UsageError: (422, "Cannot be carried out"),
     TooLargeError: (413, "Too large"),
     ForbiddenTargetError: (403, "Refused"),
     api.NotServingError: (403, "Read-only"),
@@ -49,6 +48,7 @@ def create_service(db_url: str, access: Access, queue: Queue | None) -> FastAPI:
     app.include_router(_description())
     for kind, (status, title) in _STATUSES.items():
         app.add_exception_handler(kind, _answer(status, title))
+    app.add_exception_handler(UsageError, _cannot)
     app.add_exception_handler(RequestValidationError, _bad_query)
     app.add_middleware(Gate, access=access, headers=HEADERS)
     return app
@@ -134,8 +134,14 @@ def _answer(status: int, title: str) -> Callable[[Request, Exception], Response]
     return answer
 
 
+def _cannot(request: Request, error: Exception) -> Response:
+    """What was asked makes no sense: of the API that is a spec, of a page its address."""
+    is_spec = request.url.path.startswith(api.PREFIX)
+    return failure(request, 422 if is_spec else 400, "Not understood", str(error))
+
+
 def _bad_query(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     first = error.errors()[0]
     name, said = first["loc"][-1], first["msg"]
-    return failure(request, 422, "Cannot be carried out", f"'{name}' {said[:1].lower()}{said[1:]}")
+    return failure(request, 422, "Not understood", f"'{name}' {said[:1].lower()}{said[1:]}")

@@ -130,6 +130,10 @@ def test_a_bad_query_is_a_sentence(client: TestClient, query: str) -> None:
     assert answer.json()["error"].startswith("'limit'")
 
 
+def test_a_page_whose_address_makes_no_sense_says_so_as_it_does_without_the_service(client: TestClient) -> None:
+    assert client.get("/?page=x").status_code == 400
+
+
 def test_the_queue_takes_so_many_and_no_more(client: TestClient, db_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert MOST_WAITING >= 100
     monkeypatch.setattr("loadgen.service.queue.MOST_WAITING", 2)
