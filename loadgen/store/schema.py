@@ -12,6 +12,7 @@ from loadgen.store.database import Database
 
 HEAD = "0010"  # the newest file of migrations/versions
 MIGRATIONS = Path(__file__).parent / "migrations"
+_LOCK = 0x6C6F616467656E  # "loadgen": the one lock that it takes of a PostgreSQL server, while it makes its tables
 
 
 def prepare(database: Database, *, read_only: bool) -> None:
@@ -31,6 +32,8 @@ def prepare(database: Database, *, read_only: bool) -> None:
                 "measure something with it, which brings it up to date."
             )
     with database.writing.begin() as connection:
+        if connection.dialect.name == "postgresql":  # SQLite has given the lock at the transaction's beginning
+            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
         # Looked at again now that we hold the lock: another process may have migrated it while we waited.
         if not _is_current(connection, database.place):
             _migrate(connection)

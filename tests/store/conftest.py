@@ -1,19 +1,19 @@
 """Stores, sweeps, run documents and records for the tests of this room."""
 
-import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from sqlalchemy import create_engine
 
 from loadgen.engine.record import CountedBy, Outcome, Records, RequestRecord
 from loadgen.load.spec import ClosedLoop, LoadShape, OpenLoop, RunSpec, Wave
 from loadgen.store.repository import Store
 from loadgen.store.rows import SweepRow, SweepStatus
+from tests.store.postgresql import MISSING, PostgresServer, programs, server
 
 ENVIRONMENT = {"host": {"name": "bench-1"}, "cpu_count": 2, "cpu_governor": None, "packages": {"numpy": "2.4"}}
 
@@ -28,8 +28,35 @@ def url(tmp_path: Path) -> str:
     return f"sqlite:///{tmp_path}/measured.db?timeout=0.2"
 
 
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """A real PostgreSQL server, one for all tests that ask for it."""
+    if programs() is None:
+        pytest.skip(MISSING)
+    with server() as running:
+        yield running
+
+
+KINDS = [pytest.param("sqlite"), pytest.param("postgresql", marks=pytest.mark.postgres)]
+
+
+@pytest.fixture(params=KINDS)
+def any_url(request: pytest.FixtureRequest) -> str:
+    """A database that has no table yet, of each kind that the store works with."""
+    if request.param == "sqlite":
+        return str(request.getfixturevalue("url"))
+    running: PostgresServer = request.getfixturevalue("postgres")
+    return running.new_database()
+
+
 @pytest.fixture
-def store(url: str) -> Iterator[Store]:
+def store(any_url: str) -> Iterator[Store]:
+    with Store.open(any_url) as opened:
+        yield opened
+
+
+@pytest.fixture
+def sqlite_store(url: str) -> Iterator[Store]:
     with Store.open(url) as opened:
         yield opened
 
@@ -172,11 +199,14 @@ def records() -> Records:
 
 
 @pytest.fixture
-def database_rows(url: str) -> Callable[[str], list[tuple[Any, ...]]]:
-    """Ask the file behind `url` in SQL, past the store."""
+def database_rows(any_url: str) -> Callable[[str], list[tuple[Any, ...]]]:
+    """Ask the database behind `any_url` in SQL, past the store."""
 
     def ask(query: str) -> list[tuple[Any, ...]]:
-        with closing(sqlite3.connect(url.removeprefix("sqlite:///").split("?")[0])) as connection:
-            return connection.execute(query).fetchall()
+        engine = create_engine(any_url.split("?")[0])
+        with engine.connect() as connection:
+            rows = [tuple(row) for row in connection.exec_driver_sql(query)]
+        engine.dispose()
+        return rows
 
     return ask

@@ -52,24 +52,24 @@ def test_killed_while_storing(
     make_document: Any,
     records: Records,
     database_rows: Any,
-    url: str,
+    any_url: str,
     point: str,
     stored: list[str],
 ) -> None:
-    with Store.open(url) as store:
+    with Store.open(any_url) as store:
         store.add_sweep(make_sweep("s1"))
         store.add_run("s1", make_document("r1", "s1"), records)
     document = json.dumps(make_document("r2", "s1"))
-    killed = subprocess.run([sys.executable, "-c", PROGRAM, url, point, document], timeout=60)
+    killed = subprocess.run([sys.executable, "-c", PROGRAM, any_url, point, document], timeout=60)
     assert killed.returncode == -signal.SIGKILL
 
-    with Store.open(url, read_only=True) as store:
+    with Store.open(any_url, read_only=True) as store:
         assert [run["run_id"] for run in store.runs("s1")] == stored
         assert [len(store.records(run_id)) for run_id in stored] == [3, 12_000][: len(stored)]
         found = store.resumable(make_sweep("s1").spec_hash)
         assert found is not None
         assert (found.sweep_id, found.status, found.runs) == ("s1", "running", len(stored))
     assert database_rows("SELECT count(DISTINCT run_number) FROM request") == [(len(stored),)]
-    with Store.open(url) as store:  # and it can be written again
+    with Store.open(any_url) as store:  # and it can be written again
         store.add_run("s1", make_document("r3", "s1"), records)
         assert [run["run_id"] for run in store.runs("s1")] == [*stored, "r3"]

@@ -161,16 +161,16 @@ def test_a_file_that_may_only_be_read(open_folder: Path, make_sweep: Any) -> Non
             Store.open(url)
 
 
-def test_another_program_holds_the_lock(store: Store, url: str, make_sweep: Any) -> None:
+def test_another_program_holds_the_lock(sqlite_store: Store, url: str, make_sweep: Any) -> None:
     path = url.removeprefix("sqlite:///").split("?")[0]
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(StoreError, match="is locked by another program: end that program, or pass another --db"):
-            store.add_sweep(make_sweep("s1"))
-        assert store.sweeps() == []  # reading needs no lock
+            sqlite_store.add_sweep(make_sweep("s1"))
+        assert sqlite_store.sweeps() == []  # reading needs no lock
         other.execute("ROLLBACK")
-    store.add_sweep(make_sweep("s1"))
-    assert len(store.sweeps()) == 1
+    sqlite_store.add_sweep(make_sweep("s1"))
+    assert len(sqlite_store.sweeps()) == 1
 
 
 def test_the_disk_is_full(url: str, make_sweep: Any, make_document: Any, records: Records) -> None:
@@ -194,7 +194,7 @@ def test_the_disk_is_full(url: str, make_sweep: Any, make_document: Any, records
         event.remove(Engine, "connect", leave_little_room)
 
 
-def test_sqlite_is_set_up_for_one_writer_and_many_readers(store: Store, url: str) -> None:
+def test_sqlite_is_set_up_for_one_writer_and_many_readers(sqlite_store: Store, url: str) -> None:
     settings = {}
 
     def look(connection: sqlite3.Connection, *_: object) -> None:

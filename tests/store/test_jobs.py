@@ -82,7 +82,7 @@ def test_pages_of_jobs_follow_one_another(store: Store) -> None:
         jobs.newest(limit=2, before="j9")
 
 
-def test_a_reader_changes_nothing(store: Store, url: str) -> None:
-    with Store.open(url, read_only=True) as reader, pytest.raises(StoreError, match="reading only"):
+def test_a_reader_changes_nothing(store: Store, any_url: str) -> None:
+    with Store.open(any_url, read_only=True) as reader, pytest.raises(StoreError, match="reading only"):
         Jobs(reader).add(job("j1"))
     assert Jobs(store).newest(limit=9) == []

@@ -32,15 +32,15 @@ def alter(url: str, *statements: str) -> None:
             connection.execute(statement)
 
 
-def test_the_migrations_make_the_tables_of_the_models(store: Store, url: str) -> None:
-    engine = create_engine(f"sqlite:///{path_of(url)}")
+def test_the_migrations_make_the_tables_of_the_models(store: Store, any_url: str) -> None:
+    engine = create_engine(any_url.split("?")[0])
     with engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
         assert compare_metadata(context, Entity.metadata) == []
     engine.dispose()
 
 
-def test_the_constraints_have_the_names_of_the_models(store: Store, url: str) -> None:
+def test_the_constraints_have_the_names_of_the_models(sqlite_store: Store, url: str) -> None:
     """Which `compare_metadata` does not look at on SQLite."""
     with closing(sqlite3.connect(path_of(url))) as connection:
         made = " ".join(sql for (sql,) in connection.execute("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL"))
