@@ -4,6 +4,7 @@ May import analysis and the rest of report. A cell never mixes what was asked: w
 apart too (`Axes.rest`). Invalid runs have cells of their own.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -13,6 +14,9 @@ from loadgen.analysis.stats import Change, change
 from loadgen.report.figures import Figure
 from loadgen.report.points import Dimension, Document, Pooled, pool
 from loadgen.report.readable import setting
+
+_NUMBER = re.compile(r"(\d+(?:\.\d+)?)")
+_THOUSANDS = re.compile(r"(?<=\d),(?=\d{3})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +88,10 @@ def place_of(run: Document, axes: Axes) -> Place:
     )
 
 
-def cells(runs: Sequence[Document], axes: Axes, figure: Figure, stat: str, baseline: str) -> list[Cell]:
-    """The cells of a figure in order of facet, colour, the rest and x; with a `baseline`, a colour's name, each against its cell."""
+def cells(
+    runs: Sequence[Document], axes: Axes, figure: Figure, stat: str, colors: Sequence[str], baseline: str = ""
+) -> list[Cell]:
+    """The cells of a figure in order of facet, `colors`, the rest and x; with a `baseline`, one of them, each against its cell."""
     groups: dict[tuple[Place, bool], list[Document]] = {}
     for run in runs:
         groups.setdefault((place_of(run, axes), run["verdict"]["status"] == "invalid"), []).append(run)
@@ -99,21 +105,21 @@ def cells(runs: Sequence[Document], axes: Axes, figure: Figure, stat: str, basel
             replace(cell, against_baseline=_ratio(bases.get(replace(cell.place, color=baseline)), cell, figure, stat))
             for cell in made
         ]
-    return sorted(made, key=lambda cell: _rank(cell.place))
+    rank = {color: position for position, color in enumerate(colors)}
+
+    def order(cell: Cell) -> tuple[Any, ...]:
+        place = cell.place
+        return natural(place.facet), rank[place.color], natural(place.rest), natural(place.x)
+
+    return sorted(made, key=order)
 
 
-def _rank(place: Place) -> tuple[Any, ...]:
-    return (*map(_natural, (place.facet, place.color, place.rest)), *_natural(place.x))
-
-
-def _natural(value: Any) -> tuple[Any, ...]:
-    """Numbers by their size, also within words: `64 in` before `128 in`, and numbers before words."""
+def natural(value: Any) -> tuple[tuple[int, float, str], ...]:
+    """A key that sorts numbers by their size, also within words: `64 in` before `1,024 in`, and numbers before words."""
     if isinstance(value, int | float):
-        return (0, float(value), "")
-    word = str(value)
-    digits = "".join(each for each in word if each.isdigit())
-    leading = word.split(" ")[0].replace(",", "")
-    return (0, float(leading), word) if digits and leading.replace(".", "", 1).isdigit() else (1, 0.0, word)
+        return ((0, float(value), ""),)
+    parts = _NUMBER.split(_THOUSANDS.sub("", str(value)))
+    return tuple((0, float(part), "") if _NUMBER.fullmatch(part) else (1, 0.0, part) for part in parts if part)
 
 
 def _ratio(base: Cell | None, cell: Cell, figure: Figure, stat: str) -> Ratio | None:

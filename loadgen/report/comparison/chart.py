@@ -10,49 +10,67 @@ from typing import Any
 
 from loadgen.analysis.stats import wants_log
 from loadgen.report import palette
-from loadgen.report.charts import Chart, Spec, frame, legend
-from loadgen.report.comparison.cells import Cell
+from loadgen.report.charts import Chart, Spec, frame, labelled, legend
+from loadgen.report.comparison.cells import Cell, natural
 from loadgen.report.figures import Figure
 from loadgen.report.readable import shown_unit
 
 LOG_X_FROM_RATIO = 8.0
+_DASHES = ((1, 0), (6, 3), (2, 2), (9, 3, 2, 3), (12, 4), (4, 2, 1, 2, 1, 2))
 SHAPES = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down", "triangle-right", "triangle-left")
 
 
 @dataclass(frozen=True, slots=True)
 class Drawing:
-    """How the cells are drawn: the axis's label, the colours in order, which axes are logarithmic (None: where it helps)."""
+    """How the cells are drawn: the axis's label, colours and lines in order, which axes are logarithmic (None: where it helps)."""
 
     x_label: str
     colors: tuple[str, ...]
+    lines: tuple[str, ...]  # what tells lines of one colour apart
     log: tuple[str, ...] | None
-    ratio: bool
+    baseline: str = ""  # of ratios; empty: figures
 
 
 def charts(figure: Figure, stat: str, found: Sequence[Cell], drawing: Drawing) -> list[Chart]:
     """One chart for each part (facet) of the cells of a figure that are to be drawn."""
     rows = [(cell, row) for cell in found if (row := _row(cell, figure, drawing)) is not None]
     title, unit = figure.name(stat), shown_unit(figure.unit)
-    if drawing.ratio:
-        title, unit = f"{title}, as a share of the baseline", ""
+    if drawing.baseline:
+        title, unit = f"{title}, × {drawing.baseline}", ""
     if not rows:
-        why = "Nothing of it is in the baseline." if drawing.ratio else "No usable run here has this figure."
+        why = (
+            "No other point has this figure where the baseline has it."
+            if drawing.baseline
+            else _why_empty(figure, stat)
+        )
         return [Chart(figure.key, title, unit, why, None)]
     facets = list(dict.fromkeys(cell.place.facet for cell in found))
-    x_scale, y_scale = _x(rows, drawing), _y([row for _, row in rows], drawing)
-    made = []
+    x_scale, y_scale = _x(rows, drawing), _y([row for _, row in rows], figure, drawing)
+    made: list[Chart] = []
     for facet in facets:
         values = [row for cell, row in rows if cell.place.facet == facet]
-        simulated = {cell.simulated for cell, _ in rows if cell.place.facet == facet}
-        word = "SIMULATED · " if simulated == {True} else "partly SIMULATED · " if True in simulated else ""
-        name = f"{word}{title} · {facet}" if facet else f"{word}{title}"
-        chart = Chart(figure.key, name, unit, "", None)
+        runs = [run for cell, _ in rows if cell.place.facet == facet for run in cell.runs]
+        chart = Chart(figure.key, f"{title} · {facet}" if facet else title, unit, _caption(figure, drawing), None)
         if values:
             chart = replace(chart, spec=_spec(chart, values, x_scale, y_scale, drawing))
         else:
-            chart = replace(chart, caption="No usable run here has this figure.")
-        made.append(chart)
+            chart = replace(chart, caption=_why_empty(figure, stat))
+        made += labelled([chart], runs)
     return made
+
+
+def _why_empty(figure: Figure, stat: str) -> str:
+    if figure.is_distribution and stat[:1] == "p" and stat != "p50":
+        least = round(10 / (1 - int(stat[1:]) / 100))
+        return f"No usable run has its {stat}, which needs {least:,} values in a run: choose a lower percentile."
+    return "No usable run has this figure."
+
+
+def _caption(figure: Figure, drawing: Drawing) -> str:
+    words = {"lower": "Lower is better", "higher": "Higher is better", None: ""}[figure.better]
+    if drawing.baseline:
+        return f"{words}; 1 is the baseline." if words else "1 is the baseline."
+    return f"{words}." if words else ""
 
 
 def _row(cell: Cell, figure: Figure, drawing: Drawing) -> dict[str, Any] | None:
@@ -73,7 +91,7 @@ def _row(cell: Cell, figure: Figure, drawing: Drawing) -> dict[str, Any] | None:
     against = cell.against_baseline
     if against is not None and against.ratio is not None:
         row |= {"ratio": against.ratio, "answer": (against.answer or "").replace("cant_tell", "can't tell")}
-    if drawing.ratio:
+    if drawing.baseline:
         if against is None or against.ratio is None:
             return None
         row["mark"] = against.ratio
@@ -93,8 +111,16 @@ def _is_number(value: Any) -> bool:
 def _x(rows: Sequence[tuple[Cell, dict[str, Any]]], drawing: Drawing) -> Spec:
     values = list(dict.fromkeys(row["x"] for _, row in rows))
     if not all(map(_is_number, values)):
-        words = [str(value) for value in values]
-        return {"field": "x", "type": "ordinal", "title": drawing.x_label, "sort": words, "axis": {"labelAngle": -20}}
+        words = [str(value) for value in sorted(values, key=natural)]
+        for _, row in rows:
+            row["x"] = str(row["x"])
+        return {
+            "field": "x",
+            "type": "ordinal",
+            "title": drawing.x_label,
+            "sort": words,
+            "axis": {"labelAngle": 0, "labelLimit": 150, "labelOverlap": True},
+        }
     values.sort()
     helps = len(values) > 1 and values[0] > 0 and values[-1] / values[0] >= LOG_X_FROM_RATIO
     log = helps if drawing.log is None else "x" in drawing.log and values[0] > 0
@@ -103,17 +129,20 @@ def _x(rows: Sequence[tuple[Cell, dict[str, Any]]], drawing: Drawing) -> Spec:
         "field": "x",
         "type": "quantitative",
         "title": drawing.x_label,
-        "scale": scale | {"padding": 12, "domain": [values[0], values[-1]]},
+        "scale": scale | {"padding": 12} | ({"domain": [values[0], values[-1]]} if len(values) > 1 else {}),
         "axis": {"values": values, "format": ",~r", "labelOverlap": True, "grid": False},
     }
 
 
-def _y(rows: Sequence[dict[str, Any]], drawing: Drawing) -> Spec:
+def _y(rows: Sequence[dict[str, Any]], figure: Figure, drawing: Drawing) -> Spec:
     """One scale for all parts of a figure, filled by the marks; longer bars are cut off."""
     marks = [row["mark"] for row in rows]
-    log = (wants_log(marks) if drawing.log is None else "y" in drawing.log) and min(marks) > 0
-    most = max(marks) or 1.0
-    floor, ceiling = (min(marks) / 1.5, most * 1.5) if log else (0.0, most * 1.15)
+    helps = figure.unit == "s" and not drawing.baseline and wants_log(marks)
+    log = (helps if drawing.log is None else "y" in drawing.log) and min(marks) > 0
+    least, most = min(marks), max(marks) or 1.0
+    if drawing.baseline:
+        least, most = min(least, 1.0), max(most, 1.0)
+    floor, ceiling = (least / 1.5, most * 1.5) if log else (0.0, most * 1.15)
     for row in rows:
         if "from" in row:
             row["bar_from"], row["bar_to"] = max(row["from"], floor), min(row["to"], ceiling)
@@ -153,13 +182,16 @@ def _spec(chart: Chart, rows: list[dict[str, Any]], x: Spec, y_scale: Spec, draw
         told.append({"field": "why", "title": "because"})
 
     across: Spec = {"x": x, "color": color, "detail": {"field": "line"}}
+    if x["type"] == "ordinal" and many:
+        across["xOffset"] = {"field": "color", "type": "nominal", "scale": {"domain": domain}}
+    line = {"strokeDash": _dash(drawing.lines)} if len(drawing.lines) > 1 else {}
     layers: list[Spec] = []
     if x["type"] == "quantitative":
         layers.append(
             {
                 "transform": [{"filter": "datum.status !== 'invalid'"}],
                 "mark": {"type": "line", "strokeWidth": 2},
-                "encoding": across | {"y": y("mark")},
+                "encoding": across | {"y": y("mark")} | line,
             }
         )
     if any("bar_from" in row for row in rows):
@@ -170,7 +202,7 @@ def _spec(chart: Chart, rows: list[dict[str, Any]], x: Spec, y_scale: Spec, draw
                 "encoding": across | {"y": y("bar_from"), "y2": {"field": "bar_to"}},
             }
         )
-    if drawing.ratio:
+    if drawing.baseline:
         rule = {"type": "rule", "strokeDash": list(palette.DASHED), "strokeWidth": 1}
         layers.insert(0, {"data": {"values": [{"one": 1}]}, "mark": rule, "encoding": {"y": y("one")}})
     for status, style in _STYLES.items():
@@ -182,8 +214,19 @@ def _spec(chart: Chart, rows: list[dict[str, Any]], x: Spec, y_scale: Spec, draw
             layers.append(
                 {"transform": [{"filter": f"datum.status === '{status}'"}], "mark": mark, "encoding": encoding}
             )
-    spec = frame(rows) | {"layer": layers}
-    return spec | ({"title": chart.title} if "SIMULATED" in chart.title else {})
+    return frame(rows) | {"layer": layers}
+
+
+def _dash(lines: Sequence[str]) -> Spec:
+    dashes = [list(_DASHES[position % len(_DASHES)]) for position in range(len(lines))]
+    scale = {"domain": list(lines), "range": dashes}
+    return {
+        "field": "rest",
+        "type": "nominal",
+        "title": None,
+        "scale": scale,
+        "legend": legend(lines) | {"orient": "bottom"},
+    }
 
 
 _STYLES: dict[str, Spec] = {

@@ -93,7 +93,10 @@ _SERVER = (
     Dimension("day", "Day", "{}", lambda run: str(run["started_at"])[:10]),
 )
 # What `question` holds that a dimension of a better name tells already.
-_ASKED_ALREADY = {"model", "endpoint", "input_tokens", "output_tokens", "simulated"}
+_ASKED_ALREADY = {
+    *("model", "endpoint", "input_tokens", "output_tokens", "simulated"),
+    *(f"shape.{name}" for name in ("kind", "concurrency", "size", "rate_per_s", "arrivals", "max_in_flight")),
+}
 
 
 def dimensions(runs: Sequence[Document], names: Mapping[str, str], tags: Tags) -> dict[str, Dimension]:
@@ -121,7 +124,7 @@ def _arguments(runs: Sequence[Document]) -> tuple[str, Values]:
 
 def _asked(runs: Sequence[Document]) -> tuple[str, Values]:
     def is_new(field: str) -> bool:
-        return field not in _ASKED_ALREADY and not field.startswith("shape.")
+        return field not in _ASKED_ALREADY and not field.startswith("shape.ramp.")
 
     return "asked", {run["run_id"]: {f: v for f, v in question(run).items() if is_new(f)} for run in runs}
 

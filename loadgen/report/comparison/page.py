@@ -11,7 +11,7 @@ import loadgen
 from loadgen.analysis.compare import unlike
 from loadgen.errors import UsageError
 from loadgen.report.charts import Chart
-from loadgen.report.comparison.cells import Axes, Cell, cells
+from loadgen.report.comparison.cells import Axes, Cell, cells, natural
 from loadgen.report.comparison.chart import Drawing, charts
 from loadgen.report.comparison.dimensions import default_color, default_x, dimensions, rest, varying
 from loadgen.report.comparison.selection import Chosen, Selection
@@ -97,6 +97,11 @@ class Compared:
     figures: tuple[tuple[Figure, tuple[Cell, ...]], ...]
     known: dict[str, Dimension]
 
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """What tells lines of one colour apart, in order."""
+        return tuple(sorted({cell.place.rest for _, found in self.figures for cell in found}, key=natural))
+
 
 def compared(view: View, selection: Selection) -> Compared:
     """The cells that the view asks for. Raises UsageError for a name in it that these runs do not have."""
@@ -112,17 +117,16 @@ def compared(view: View, selection: Selection) -> Compared:
     color = view.color or default_color(known, differing, runs)
     facet = view.facet if view.facet not in (x, color) else ""
     chosen = [key for key in (x, color, facet) if key]
-    axes = Axes(known[x], known[color], known.get(facet), rest(known, runs, chosen))
+    axes = Axes(known[x], _marked(known[color], runs), known.get(facet), rest(known, runs, chosen))
     y = view.y or _usual(runs)
-    usable = [run for run in runs if run["verdict"]["status"] != "invalid"]
-    colors = _colors(axes.color, usable if usable and not view.all else runs)
+    colors = _colors(axes.color, runs)
     baseline = view.baseline
     if baseline:
-        check_choice("baseline", baseline, [*colors, *_colors(axes.color, runs)])
+        check_choice("baseline", baseline, colors)
     filled = replace(view, x=x, y=y, color=color, facet=facet)
     if filled.show == "ratio" and not baseline:
         raise UsageError("show is ratio, which needs a baseline: choose one")
-    figures = tuple((FIGURES[key], tuple(cells(runs, axes, FIGURES[key], view.stat, baseline))) for key in y)
+    figures = tuple((FIGURES[key], tuple(cells(runs, axes, FIGURES[key], view.stat, colors, baseline))) for key in y)
     return Compared(filled, axes, colors, figures, known)
 
 
@@ -137,7 +141,7 @@ def comparison_page(view: View, selection: Selection) -> ComparisonPage:
     made = compared(view, selection)
     full, runs = made.view, selection.runs
     x_label = _x_label(made.axes.x, runs)
-    drawing = Drawing(x_label, made.colors, full.log, full.show == "ratio")
+    drawing = Drawing(x_label, made.colors, made.lines, full.log, full.baseline if full.show == "ratio" else "")
     sections = tuple(_section(view, full, figure, found, made.axes, x_label, drawing) for figure, found in made.figures)
     differ = set(varying(made.known, runs))
     fields = {"x", "y", "stat", "color", "facet", "baseline", "log", "show", "all"}
@@ -156,7 +160,7 @@ def comparison_page(view: View, selection: Selection) -> ComparisonPage:
             for each in selection.chosen
         ),
         notes=_notes(full, selection, made),
-        simulated=any(run["simulated"] for run in runs),
+        simulated=bool(runs) and all(run["simulated"] for run in runs),
         x=_choices(made.known, full.x, differ | {"load"}, numeric_of=runs),
         y=tuple(
             Choice(key, figure.label, key in full.y)
@@ -220,8 +224,22 @@ def _usual(runs: Sequence[Document]) -> tuple[str, ...]:
     return tuple(usual)
 
 
-def _colors(dimension: Dimension, runs: Sequence[Document]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(dimension.text(run) for run in runs))
+def _marked(color: Dimension, runs: Sequence[Document]) -> Dimension:
+    """The dimension of the colours, in which what was simulated says so where other runs were not."""
+    if color.key == "simulated" or len({bool(run["simulated"]) for run in runs}) == 1:
+        return color
+
+    def read(run: Document) -> str:
+        text = color.text(run)
+        return f"{text} (SIMULATED)" if run["simulated"] and "SIMULATED" not in text else text
+
+    return Dimension(color.key, color.label, "{}", read)
+
+
+def _colors(color: Dimension, runs: Sequence[Document]) -> tuple[str, ...]:
+    """Its values: sweeps in the order in which they were chosen, all else by size."""
+    found = dict.fromkeys(color.text(run) for run in runs)
+    return tuple(found if color.key == "sweep" else sorted(found, key=natural))
 
 
 def _x_label(x: Dimension, runs: Sequence[Document]) -> str:
@@ -257,7 +275,7 @@ def _notes(view: View, selection: Selection, made: Compared) -> tuple[str, ...]:
             f"{plural(invalid, 'invalid run')} {is_are} {'drawn as crosses' if view.all else 'left out of the charts, and struck out in the tables'}."
         )
     if any(run["verdict"]["status"] == "doubtful" for run in selection.runs):
-        notes.append("Hollow marks are doubtful; the reason is under the mark and in the table.")
+        notes.append("Hollow marks are doubtful; point at one, or at its verdict in the table, for the reason.")
     marks = {bool(run["simulated"]) for run in selection.runs}
     if marks == {True, False}:
         notes.append("Simulated runs stand beside real ones: their figures say nothing about a server.")
@@ -273,7 +291,8 @@ def _notes(view: View, selection: Selection, made: Compared) -> tuple[str, ...]:
 
 def _unlike_notes(baseline: str, selection: Selection, made: Compared) -> list[str]:
     """In what the baseline's runs were asked otherwise than those that are compared with them."""
-    known = {made.axes.x.key, *(each.key for each in made.axes.rest)}
+    chosen = (made.axes.x, made.axes.color, made.axes.facet, *made.axes.rest)
+    known = {each.key.removeprefix("asked.") for each in chosen if each is not None}
     bases = {
         (cell.place.x, cell.place.facet, cell.place.rest): cell
         for _, found in made.figures[:1]
@@ -286,5 +305,5 @@ def _unlike_notes(baseline: str, selection: Selection, made: Compared) -> list[s
             base = bases.get((cell.place.x, cell.place.facet, cell.place.rest))
             if base is not None and base is not cell:
                 fields |= dict.fromkeys(each.field for each in unlike(base.runs[0], cell.runs[0]))
-    told = [field for field in fields if field.split(".")[-1] not in known]
+    told = [field for field in fields if field not in known and field.split(".")[-1] not in known]
     return [f"Compared with the baseline although unlike in {', '.join(told[:8])}."] if told else []

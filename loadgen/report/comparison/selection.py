@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from loadgen.report.comparison.dimensions import Tags
 from loadgen.report.comparison.view import Filters, View
 from loadgen.report.points import Document
+from loadgen.report.subjects import sweep_names
 from loadgen.store.repository import Store
 from loadgen.store.rows import SweepRow
 
@@ -31,7 +32,7 @@ class Selection:
 
     chosen: tuple[Chosen, ...]
     runs: tuple[Document, ...]
-    names: dict[str, str]  # of each sweep, by id; two of one name carry their ids
+    names: dict[str, str]  # of each sweep, by id; no two are the same
     tags: Tags
     left_out: int = 0
 
@@ -92,13 +93,7 @@ def select(store: Store, view: View) -> Selection:
     return Selection(
         chosen=tuple(chosen),
         runs=tuple(runs.values()),
-        names=_names(sweeps),
+        names=sweep_names(list({sweep.sweep_id: sweep for sweep in sweeps}.values())),
         tags={sweep.sweep_id: tags_of(sweep) for sweep in sweeps},
         left_out=left_out,
     )
-
-
-def _names(sweeps: Sequence[SweepRow]) -> dict[str, str]:
-    by_id = {sweep.sweep_id: sweep.name or sweep.sweep_id for sweep in sweeps}
-    shared = {name for name in by_id.values() if list(by_id.values()).count(name) > 1}
-    return {found: f"{name} ({found})" if name in shared and name != found else name for found, name in by_id.items()}

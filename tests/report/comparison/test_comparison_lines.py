@@ -1,0 +1,89 @@
+"""What tells the lines of a comparison apart: no point mixes what was asked, and what was simulated says so."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+
+from loadgen.load.spec import ClosedLoop, OpenLoop, RunSpec
+from loadgen.report.comparison.cells import natural
+from loadgen.report.comparison.page import Compared, compared, comparison_page
+from loadgen.report.comparison.selection import Selection
+from loadgen.report.comparison.view import View
+from tests.report.documents import Document, measured_run, specs
+
+
+def measured(sweep_id: str, planned: Sequence[RunSpec], simulated: bool = False) -> list[Document]:
+    return [measured_run(spec, sweep_id, simulated)[0] for spec in planned]
+
+
+def selection(*sweeps: list[Document]) -> Selection:
+    runs = tuple(run for sweep in sweeps for run in sweep)
+    return Selection((), runs, {run["sweep_id"]: run["sweep_id"] for run in runs}, {})
+
+
+def lines(made: Compared) -> list[tuple[str, str, int]]:
+    """Colour, what else tells it apart, and runs, of each cell of the first figure."""
+    return [(cell.place.color, cell.place.rest, len(cell.runs)) for cell in made.figures[0][1]]
+
+
+def test_the_same_question_asked_twice_is_one_point() -> None:
+    planned = specs([ClosedLoop(1)], (32,), 4, requests_per_slot=4)
+    again = [replace(spec, seed=7) for spec in planned]
+    made = compared(View(y=("ttft_s",), color="model"), selection(measured("s-a", planned), measured("s-b", again)))
+    assert lines(made) == [("mixtral-8x7b", "", 2)]
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "told"),
+    [
+        ({"input_tokens": 32}, {"input_tokens": 64}, ["32 in", "64 in"]),
+        ({"requests": 32}, {"requests": 40}, ["requests 32", "requests 40"]),
+        (
+            {"shape": OpenLoop(4.0, "gamma", 0.5)},
+            {"shape": OpenLoop(4.0, "gamma", 2.0)},
+            ["shape.burstiness 0.5", "shape.burstiness 2"],
+        ),
+    ],
+)
+def test_a_point_never_mixes_what_was_asked(one: dict[str, object], other: dict[str, object], told: list[str]) -> None:
+    (spec,) = specs([ClosedLoop(1)], (32,), 4, requests_per_slot=4)
+    sweeps = [measured(name, [replace(spec, **each)]) for name, each in (("s-a", one), ("s-b", other))]  # type: ignore[arg-type]
+    made = compared(View(x="load", y=("ttft_s",), color="model"), selection(*sweeps))
+    assert [rest for _, rest, _ in lines(made)] == told
+
+
+def test_simulated_and_real_runs_have_colours_of_their_own() -> None:
+    planned = specs([ClosedLoop(1), ClosedLoop(4)], (32,), 4, requests_per_slot=4)
+    both = selection(measured("s-a", planned), measured("s-b", planned, simulated=True))
+    page = comparison_page(View(y=("ttft_s",), color="model"), both)
+    (chart,) = page.sections[0].charts
+    assert chart.spec is not None
+    drawn = {row["color"] for row in chart.spec["data"]["values"]}
+    assert drawn == {"mixtral-8x7b", "mixtral-8x7b (SIMULATED)"}
+    assert "partly SIMULATED" in chart.spec["title"]
+    shown = {line.cells[0][0] for line in page.sections[0].table.lines}
+    assert shown == drawn
+
+
+def test_numbers_are_ordered_by_their_size_within_words_too() -> None:
+    assert sorted(["1,024 in", "64 in", "128 in", "–"], key=natural) == ["64 in", "128 in", "1,024 in", "–"]
+    assert sorted(["TP 16", "TP 2", 4, "H200"], key=natural) == [4, "H200", "TP 2", "TP 16"]
+
+
+def test_what_was_chosen_to_differ_is_not_told_as_unlike() -> None:
+    one, two = (specs([ClosedLoop(1)], (32,), 4, 2, requests_per_slot=4, model=model) for model in ("one", "two"))
+    view = View(y=("ttft_s",), color="model", baseline="one")
+    same = comparison_page(view, selection(measured("s-a", one), measured("s-b", two)))
+    assert not any("unlike" in note for note in same.notes)
+    longer = [replace(spec, request_timeout_s=9.0, warmup_requests=3) for spec in two]
+    other = comparison_page(view, selection(measured("s-a", one), measured("s-b", longer)))
+    assert [note for note in other.notes if "unlike" in note] == [
+        "Compared with the baseline although unlike in warmup_requests."
+    ]
+
+
+def test_sweeps_without_a_run_are_a_page_too() -> None:
+    page = comparison_page(View(ids=("s-none",)), selection())
+    assert page.sections
+    assert all(chart.spec is None for section in page.sections for chart in section.charts)
