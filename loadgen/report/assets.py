@@ -55,6 +55,7 @@ def static(name: str) -> Asset:
         "charts.js": "text/javascript",
         "compare.js": "text/javascript",
         "list.js": "text/javascript",
+        "live.js": "text/javascript",
         "icon.svg": "image/svg+xml",
     }[name]
     return Asset(name, media_type, (templates_directory() / "static" / name).read_text(encoding="utf-8"))

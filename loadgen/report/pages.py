@@ -17,6 +17,7 @@ from loadgen.report.comparison.page import ComparisonPage
 from loadgen.report.facts import Facts, FigureLine, Highlight, RunLine
 from loadgen.report.further_charts import further_charts
 from loadgen.report.job_pages import JobsPage, LoginPage
+from loadgen.report.live import LiveView
 from loadgen.report.points import Document, axes
 from loadgen.report.readable import ago, moment, number, plural
 from loadgen.report.remote import is_unverified
@@ -63,6 +64,7 @@ class SweepPage:
     server: Facts
     environment: Facts
     unverified: bool = False  # some run's server did not have to prove who it is
+    live: LiveView | None = None  # while it is measured
     linked_runs: frozenset[str] | None = None  # in a report: the runs which it holds; None: every run has a page
     draws: bool = True
     version: str = loadgen.__version__
@@ -158,10 +160,12 @@ def sweep_page(
     linked_runs: frozenset[str] | None = None,
     siblings: Sequence[SweepRow] = (),
     open_outline: Callable[[str], Document | None] = lambda run_id: None,
+    live: LiveView | None = None,
 ) -> SweepPage:
     """One sweep and the documents of its runs. Without a `now`, moments are absolute: for a page that is kept.
 
-    `siblings` are the sweeps of its group that can be gone to from there; `open_outline` gives the outline of a run, by its id.
+    `siblings` are the sweeps of its group that can be gone to from there; `open_outline` gives the outline of a run, by its id;
+    `live` is how it stands while it is measured.
     """
     name = sweep.name or sweep.sweep_id
     return SweepPage(
@@ -197,6 +201,7 @@ def sweep_page(
         server=facts.pairs(sweep.server),
         environment=facts.environment_facts(sweep.environment),
         unverified=any(map(is_unverified, runs)),
+        live=live,
         linked_runs=linked_runs,
     )
 

@@ -3,18 +3,20 @@
 May import store's rows and the rest of report.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from types import MappingProxyType
 from urllib.parse import quote, urlencode
 
 import loadgen
 from loadgen.report.comparison.selection import filtered, tags_of
 from loadgen.report.comparison.view import Filters
 from loadgen.report.facts import foreign_client, import_line
+from loadgen.report.live import live_line
 from loadgen.report.readable import ago, moment
 from loadgen.report.served import failure_kind, has_dummy_weights, server_name
-from loadgen.store.rows import SweepRow
+from loadgen.store.rows import ProgressRow, SweepRow
 
 LINES_A_PAGE = 50
 _ALL = Filters()
@@ -33,6 +35,7 @@ class SweepLine:
     progress: str
     status: str
     start_failure: str  # its kind, where the server did not start
+    live: str  # how it stands while it is measured; empty for any other, and where nothing is known
     group_id: str
     tags: tuple[tuple[str, str], ...]  # (tag, address of the list of those that have it)
     has_runs: bool
@@ -80,15 +83,19 @@ def sweeps_page(
     empty_because: str = "Nothing has been measured yet.",
     filters: Filters = _ALL,
     page: int = 1,
+    progress: Mapping[str, ProgressRow] = MappingProxyType({}),
 ) -> SweepsPage:
-    """Page `page` of those of `sweeps`, in the order given, that the filters let through; the last one where there are fewer."""
+    """Page `page` of those of `sweeps`, in the order given, that the filters let through; the last one where there are fewer.
+
+    `progress` is of those that are being measured, by their ids.
+    """
     fitting = filtered(sweeps, filters)
     page = max(1, min(page, -(-len(fitting) // LINES_A_PAGE)))
     begin = (page - 1) * LINES_A_PAGE
     with_runs = sum(sweep.runs > 0 for sweep in fitting)
     return SweepsPage(
         title="Sweeps",
-        lines=tuple(_line(sweep, now) for sweep in fitting[begin : begin + LINES_A_PAGE]),
+        lines=tuple(_line(sweep, now, progress.get(sweep.sweep_id)) for sweep in fitting[begin : begin + LINES_A_PAGE]),
         empty_because=empty_because,
         running=any(sweep.status == "running" for sweep in sweeps),
         filters=filters,
@@ -101,7 +108,7 @@ def sweeps_page(
     )
 
 
-def _line(sweep: SweepRow, now: datetime) -> SweepLine:
+def _line(sweep: SweepRow, now: datetime, progress: ProgressRow | None) -> SweepLine:
     return SweepLine(
         sweep_id=sweep.sweep_id,
         name=sweep.name or sweep.sweep_id,
@@ -112,6 +119,7 @@ def _line(sweep: SweepRow, now: datetime) -> SweepLine:
         progress=f"{sweep.runs:,} / {sweep.planned_runs:,}",
         status=sweep.status,
         start_failure=failure_kind(sweep),
+        live=live_line(progress),
         group_id=sweep.group_id or "",
         tags=tuple((tag, _address(Filters(tag=tag), 1)) for tag in tags_of(sweep)),
         has_runs=sweep.runs > 0,

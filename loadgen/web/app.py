@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 
 from loadgen.errors import LoadgenError, NotFoundError, UsageError
 from loadgen.report import assets
-from loadgen.web import comparison, runs, static, sweeps
+from loadgen.web import comparison, live, runs, static, sweeps
 from loadgen.web.answers import failure
 from loadgen.web.database import Database
 
@@ -23,7 +23,7 @@ _GOODBYE_S = 2
 
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; "
-    "base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
+    "connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "same-origin",
 }
@@ -33,7 +33,8 @@ def create_app(db_url: str) -> FastAPI:
     """The dashboard over the database at `db_url`, which need not exist yet."""
     app = FastAPI(title="loadgen", docs_url=None, redoc_url=None, openapi_url=None)
     app.state.database = Database(db_url)
-    for group in (sweeps.router, runs.router, comparison.router, static.router):
+    app.state.looks, app.state.watchers = live.Looks(app.state.database), 0
+    for group in (live.router, sweeps.router, runs.router, comparison.router, static.router):
         app.include_router(group)
 
     @app.middleware("http")

@@ -3,15 +3,16 @@
 May import store and errors. A database that does not exist yet is no error: it is one without sweeps.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import Depends, Request
 
 from loadgen.errors import NotFoundError
+from loadgen.store.progress import SweepsProgress
 from loadgen.store.repository import Store
-from loadgen.store.rows import SweepRow
+from loadgen.store.rows import ProgressRow, SweepRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +20,14 @@ class Database:
     """Where the measurements are."""
 
     url: str
+
+    def progress(self, sweeps: Sequence[SweepRow]) -> dict[str, ProgressRow]:
+        """How those of the sweeps stand that are being measured, by their ids. Raises `StoreError`."""
+        running = [sweep.sweep_id for sweep in sweeps if sweep.status == "running"]
+        if not running:
+            return {}
+        with Store.open(self.url, read_only=True) as store:
+            return SweepsProgress(store).of(running)
 
     def sweeps(self) -> tuple[list[SweepRow], str]:
         """All sweeps, newest first, and in their absence a sentence that says why. Raises `StoreError`."""

@@ -13,10 +13,12 @@ from loadgen.errors import UsageError
 from loadgen.report.comparison.selection import filtered
 from loadgen.report.comparison.view import Filters, read_filters
 from loadgen.report.export import sweep_document
+from loadgen.report.live import live_view
 from loadgen.report.pages import sweep_page
 from loadgen.report.sweeps_list import sweeps_page
 from loadgen.web.answers import document, html
 from loadgen.web.database import Database, Reading
+from loadgen.web.live import progress_of
 
 router = APIRouter()
 
@@ -37,7 +39,7 @@ def sweeps(request: Request, filters: Asked) -> Response:
     number = request.query_params.get("page") or "1"
     if not (number.isascii() and number.isdigit() and 1 <= len(number) <= 9):
         raise UsageError(f"page is '{number[:20]}', which is no number of a page: the first is 1")
-    return html(sweeps_page(rows, datetime.now(UTC), empty_because, filters, int(number)))
+    return html(sweeps_page(rows, datetime.now(UTC), empty_because, filters, int(number), database.progress(rows)))
 
 
 @router.get("/sweeps.json")
@@ -60,4 +62,5 @@ def sweep(sweep_id: str, store: Reading) -> Response:
     found = store.sweep(sweep_id)
     siblings = [] if found.group_id is None else store.group(found.group_id)
     runs, now = store.runs(sweep_id), datetime.now(UTC)
-    return html(sweep_page(found, runs, now, siblings=siblings, open_outline=store.outline))
+    live = live_view(progress_of(store, found), now) if found.status == "running" else None
+    return html(sweep_page(found, runs, now, siblings=siblings, open_outline=store.outline, live=live))

@@ -49,8 +49,7 @@
     }
   }
 
-  const figures = [...document.querySelectorAll("figure.chart:has(.plot)")];
-  const drawAll = () => Promise.all(figures.map(draw));
+  const drawAll = () => Promise.all([...document.querySelectorAll("figure.chart:has(.plot)")].map(draw));
 
   // Panels on one axis have a width in pixels: they are drawn anew when their place has another.
   const stacked = figures.filter((figure) => figure.querySelector("script").textContent.includes('"vconcat"'));
@@ -68,6 +67,7 @@
   }
 
   dark.addEventListener("change", drawAll);
+  addEventListener("charts", drawAll); // told by live.js, which takes in what was measured meanwhile
   addEventListener("beforeprint", () => paper(true));
   addEventListener("afterprint", () => paper(false));
   drawAll();

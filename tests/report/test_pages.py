@@ -16,6 +16,7 @@ from loadgen.load.spec import ClosedLoop, OpenLoop, Wave
 from loadgen.report import assets
 from loadgen.report.comparison.page import ComparisonPage
 from loadgen.report.facts import RUN_COLUMNS, run_columns, run_line
+from loadgen.report.live import LiveView
 from loadgen.report.pages import (
     TEMPLATES,
     ErrorPage,
@@ -122,13 +123,17 @@ def test_a_section_reads_only_what_its_context_has_and_all_of_what_is_only_for_i
     assert names - read - shown_elsewhere == set()
 
 
+def test_the_part_on_what_goes_on_reads_all_of_its_view() -> None:
+    assert read_attributes("live.html", "live") == {field.name for field in fields(LiveView)}
+
+
 def test_the_layout_reads_what_every_page_has() -> None:
     read = read_attributes("layout.html", "page")
     assert all(read <= {field.name for field in fields(page)} for page in TEMPLATES)
 
 
 def test_every_template_is_some_pages_or_part_of_one() -> None:
-    known = {*TEMPLATES.values(), *SECTIONS, "layout.html", "dashboard.html", "macros.html"}
+    known = {*TEMPLATES.values(), *SECTIONS, "layout.html", "dashboard.html", "macros.html", "live.html"}
     assert {path.name for path in assets.templates_directory().glob("*.html")} == known
 
 

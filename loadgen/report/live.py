@@ -1,0 +1,162 @@
+"""What a page says of a sweep while it is measured: words and two small courses, from its row of progress.
+
+May import store's rows and `readable`. The row is a glance of what goes on, not a result: the run's figures come after it.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from loadgen.report.readable import milliseconds, number, percent, plural, seconds, setting
+from loadgen.store.rows import ProgressRow
+
+COURSE_WIDTH, COURSE_HEIGHT = 300, 40
+_LEAST_STEPS = 30  # a course of fewer would be stretched to a wild one
+_SCHEMA_VERSION = 1
+_OLD_S = 15  # nothing was said for so long: while prompts are made ready, or because the process hangs
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """A small line over the last minutes: the `d` of an SVG path in a box of `COURSE_WIDTH` by `COURSE_HEIGHT`, and its top."""
+
+    path: str
+    top: str
+
+
+@dataclass(frozen=True, slots=True)
+class LiveView:
+    """The present run, its counts and its courses, as text ready to print. A figure that nobody knows is a dash."""
+
+    said: str  # in one sentence, for who hears the page: changes when a run or a phase does
+    where: str
+    phase: str
+    done_ratio: float
+    done: str
+    rate: str
+    ttft: str
+    ttft_note: str
+    in_flight: str
+    in_flight_note: str
+    failed: str
+    outcomes: str
+    left: str
+    left_note: str
+    rates: Course
+    ttfts: Course
+
+
+def live_view(row: ProgressRow | None, now: datetime) -> LiveView:
+    """The view of a sweep that is being measured; of dashes where its process has not said anything yet."""
+    told = _document(row)
+    run = told.get("run") or {}
+    requests, ttft = run.get("requests") or {}, run.get("ttft_s") or {}
+    where, phase = _where(told), _phase(told)
+    window = f"last {setting(run.get('window_s', 10.0))} s"
+    trail = told.get("trail") or {}
+    step_s = float(trail.get("step_s", 2.0))
+    heard_s = 0.0 if row is None else (now - datetime.fromisoformat(row.updated_at)).total_seconds()
+    return LiveView(
+        said=f"{where}: {phase}",
+        where=where,
+        phase=phase,
+        done_ratio=min(1.0, max(0.0, float(run.get("done_ratio") or 0.0))),
+        done=_done(run, requests),
+        rate=number(run.get("requests_per_s")),
+        ttft=milliseconds(ttft.get("p50")),
+        ttft_note=(
+            f"median, {window}; highest {milliseconds(ttft.get('max'))} ms; of {plural(ttft['n'], 'request')} watched"
+            if ttft
+            else f"median, {window}"
+        ),
+        in_flight=number(requests.get("in_flight")),
+        in_flight_note=_waiting(requests),
+        failed=number(requests.get("failed")),
+        outcomes=_outcomes(told),
+        left=seconds(None if told.get("left_s") is None else round(told["left_s"])),
+        left_note=f"nothing new for {seconds(round(heard_s))}" if heard_s > _OLD_S else "estimated, of the whole sweep",
+        rates=_course(trail.get("requests_per_s", ()), number, "per second", step_s),
+        ttfts=_course(trail.get("ttft_p50_s", ()), milliseconds, "ms", step_s),
+    )
+
+
+def live_line(row: ProgressRow | None) -> str:
+    """The same in a few words, for a list; empty when nothing was said."""
+    told = _document(row)
+    if not told:
+        return ""
+    run = told.get("run")
+    if run is None:
+        return _phase(told)
+    parts = [run["load_label"], run["phase"] if run["phase"] != "measuring" else percent(run["done_ratio"])]
+    if told.get("left_s") is not None:
+        parts.append(f"{seconds(round(told['left_s']))} left")
+    return " · ".join(parts)
+
+
+def _document(row: ProgressRow | None) -> dict[str, Any]:
+    """What the row says; nothing where another loadgen wrote it in words that this one does not know."""
+    if row is None or row.document.get("schema_version") != _SCHEMA_VERSION:
+        return {}
+    return row.document
+
+
+def _where(told: Mapping[str, Any]) -> str:
+    run, runs = told.get("run"), told.get("runs") or {}
+    if not runs.get("planned"):
+        return "The sweep goes on"
+    of = f"{'at most ' if runs['at_most'] else ''}{runs['planned']:,}"
+    if run is None:
+        return f"{number(runs['ended'])} of {of} runs ended"
+    lengths = f"{number(run['input_tokens'])} in, {run['output_tokens']:,} out"
+    return f"Run {run['position']:,} of {of}: {run['load_label']}, {lengths}"
+
+
+def _phase(told: Mapping[str, Any]) -> str:
+    if told.get("server_stage"):
+        return str(told["server_stage"])
+    run = told.get("run")
+    return "between two runs" if told and run is None else "" if run is None else str(run["phase"])
+
+
+def _done(run: Mapping[str, Any], requests: Mapping[str, Any]) -> str:
+    if not requests:
+        return ""
+    ended = f"{requests['ended']:,}"
+    if run["duration_s"] is not None and run["phase"] == "measuring":
+        return f"{ended} requests ended, {setting(round(run['elapsed_s']))} of {setting(run['duration_s'])} s"
+    return f"{ended} of {plural(requests['planned'], 'request')} ended" if requests["planned"] else f"{ended} ended"
+
+
+def _waiting(requests: Mapping[str, Any]) -> str:
+    parts = ["requests"]
+    if requests.get("held"):
+        parts.append(f"{requests['held']:,} held back by a limit")
+    if requests.get("thinking"):
+        parts.append(f"{plural(requests['thinking'], 'user')} thinking")
+    return "; ".join(parts)
+
+
+def _outcomes(told: Mapping[str, Any]) -> str:
+    counts = {label.replace("_", " "): count for label, count in (told.get("outcomes") or {}).items()}
+    said = ", ".join(f"{count:,} {label}" for label, count in counts.items())
+    return f"in this run; runs before: {said}" if said else "in this run"
+
+
+def _course(values: Sequence[float | None], shown: Callable[[float], str], unit: str, step_s: float) -> Course:
+    """A line that ends at the right edge, a place for each step; steps without a value are a gap."""
+    known = [value for value in values if value is not None]
+    if not known:
+        return Course("", "")
+    top, steps = max(known), max(_LEAST_STEPS, len(values))
+    parts: list[str] = []
+    before: float | None = None
+    for at, value in enumerate(values, start=steps - len(values)):
+        if value is not None:
+            x = COURSE_WIDTH * at / (steps - 1)
+            y = COURSE_HEIGHT - 2 - (value / top * (COURSE_HEIGHT - 4) if top else 0)
+            # A tiny stroke at each beginning is a dot where no line follows.
+            parts.append(f"M{x:.0f} {y:.1f}h.1" if before is None else f"L{x:.0f} {y:.1f}")
+        before = value
+    return Course("".join(parts), f"0 to {shown(top)} {unit}, last {seconds(round(step_s * steps))}")
