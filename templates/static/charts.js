@@ -49,17 +49,20 @@
     }
   }
 
-  const drawAll = () => Promise.all([...document.querySelectorAll("figure.chart:has(.plot)")].map(draw));
-
   // Panels on one axis have a width in pixels: they are drawn anew when their place has another.
-  const stacked = figures.filter((figure) => figure.querySelector("script").textContent.includes('"vconcat"'));
   const places = new ResizeObserver((entries) => {
     for (const { target, contentRect } of entries) {
       if (target.drawnWidth !== undefined && target.drawnWidth !== contentRect.width) draw(target.closest("figure"));
       target.drawnWidth = contentRect.width;
     }
   });
-  for (const figure of stacked) places.observe(figure.querySelector(".plot"));
+
+  function drawAll() {
+    const figures = [...document.querySelectorAll("figure.chart:has(.plot)")];
+    const stacked = figures.filter((figure) => figure.querySelector("script").textContent.includes('"vconcat"'));
+    for (const figure of stacked) places.observe(figure.querySelector(".plot"));
+    return Promise.all(figures.map(draw));
+  }
 
   function paper(on) {
     document.documentElement.classList.toggle("paper", on);
