@@ -130,17 +130,34 @@ def report(
     output: Annotated[Path, typer.Option("-o", "--output", metavar="FILE", help="The page to write.")] = Path(
         "report.html"
     ),
+    compare: Annotated[
+        bool, typer.Option("--compare", metavar="", help="Begin with a comparison of all of them.")
+    ] = False,
+    view: Annotated[
+        str | None,
+        typer.Option(
+            "--view",
+            metavar="QUERY",
+            help="How to compare, as the address of the comparison page has it: 'color=precision&stat=p99'.",
+        ),
+    ] = None,
     db: options.Database = None,
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
 ) -> None:
     """Write sweeps and runs as one HTML file which needs no network."""
+    from urllib.parse import parse_qs
+
+    from loadgen.report.comparison.view import read_view
     from loadgen.report.single_file import render_report
     from loadgen.store.repository import Store
 
     terminal = Terminal.of(context, db, quiet, verbose)
     with Store.open(terminal.db, read_only=True) as store:
-        page = render_report(store, [full_id(store, id) for id in ids])
+        said = read_view(parse_qs(view or "", keep_blank_values=True)) if compare or view is not None else None
+        if said is not None and (said.ids or said.filters.any):
+            raise UsageError("--view says how to compare, and the ids beside it say what: leave 'in' and filters out")
+        page = render_report(store, [full_id(store, id) for id in ids], said)
     _write(output, page.encode())
     terminal.note(f"wrote {output}")
 

@@ -125,6 +125,8 @@ class ReportPage:
     contents: tuple[tuple[str, str], ...]  # (anchor, text)
     sweeps: tuple[SweepPage, ...]
     runs: tuple[RunPage, ...]
+    comparison: ComparisonPage | None = None  # of all of them, before the rest
+    linked: frozenset[str] = frozenset()  # the sweeps that the comparison leads to
     draws: bool = True
     version: str = loadgen.__version__
 

@@ -4,8 +4,12 @@ May import store and the rest of report.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 
+from loadgen.report.comparison.page import comparison_page
+from loadgen.report.comparison.selection import select
+from loadgen.report.comparison.view import View
 from loadgen.report.export import find
 from loadgen.report.outlines import outline_of
 from loadgen.report.pages import ReportPage, RunPage, SweepPage, run_page, sweep_page
@@ -15,8 +19,12 @@ from loadgen.store.repository import Store
 from loadgen.store.rows import SweepRow
 
 
-def render_report(store: Store, ids: Sequence[str]) -> str:
-    """The sweeps, those of groups, and runs of these ids (or unique beginnings), in this order, sweeps first. Raises `NotFoundError`."""
+def render_report(store: Store, ids: Sequence[str], view: View | None = None) -> str:
+    """The sweeps, those of groups, and runs of these ids (or unique beginnings), in this order, sweeps first.
+
+    With a `view`, they are compared before the rest, as it says. Raises `NotFoundError`, and UsageError for a name in the view
+    that these runs do not have.
+    """
     single_ids = [each for given in ids for each in _sweeps_of(store, given)]
     found = [find(store, each) for each in single_ids]
     single = {run["run_id"]: run for sweep, runs in found if sweep is None for run in runs}
@@ -30,16 +38,20 @@ def render_report(store: Store, ids: Sequence[str]) -> str:
         run_page(run, outline_of(store, run), None, run["sweep_id"] in whole, store.samples(run_id), store.gpus(run_id))
         for run_id, run in single.items()
     )
+    comparison = None if view is None else comparison_page(view, select(store, replace(view, ids=tuple(single_ids))))
     return render(
         ReportPage(
             title=_title(sweeps, pages),
             created=moment(datetime.now(UTC).isoformat()),
             contents=(
+                *((("comparison", "Comparison"),) if comparison is not None else ()),
                 *((page.sweep_id, f"Sweep {page.name}") for page in sweeps),
                 *((page.run_id, f"Run {page.title} ({page.run_id})") for page in pages),
             ),
             sweeps=sweeps,
             runs=pages,
+            comparison=comparison,
+            linked=frozenset(whole),
         )
     )
 

@@ -9,6 +9,7 @@ import pytest
 from loadgen.errors import NotFoundError
 from loadgen.load.spec import ClosedLoop
 from loadgen.report import assets
+from loadgen.report.comparison.view import View
 from loadgen.report.single_file import render_report
 from loadgen.store.repository import Store
 from tests.report.documents import Document, fill, specs, sweep_row
@@ -66,3 +67,17 @@ def test_the_same_thing_asked_for_twice_is_reported_once(filled: tuple[Store, li
 def test_an_unknown_id_is_named(filled: tuple[Store, list[Document]]) -> None:
     with pytest.raises(NotFoundError, match="s-none"):
         render_report(filled[0], ["s-none"])
+
+
+def test_a_report_begins_with_a_comparison_where_one_is_wanted(filled: tuple[Store, list[Document]]) -> None:
+    store, documents = filled
+    html = render_report(store, [SWEEP], View(y=("ttft_s",)))
+    assert html.index('id="comparison"') < html.index(f'<section class="page" id="{SWEEP}">')
+    assert assets.static("compare.js").text in html
+    assert "<form" not in html
+    markup = re.sub(r"<(script|style)[^>]*>.*?</\1>", "", html, flags=re.DOTALL)
+    assert re.findall(r"(?:src|href)=\"(?!#|data:)[^\"]*", markup) == []
+    assert f'href="#{SWEEP}"' in markup.split(f'id="{SWEEP}"')[0]
+    assert 'id="comparison"' not in render_report(store, [SWEEP])
+    of_a_run = render_report(store, [documents[0]["run_id"]], View(y=("ttft_s",)))
+    assert f'href="#{SWEEP}"' not in of_a_run, "the sweep is not in the file"
