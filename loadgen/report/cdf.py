@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from loadgen.report import palette
-from loadgen.report.charts import Chart, Spec, Table, frame, legend
+from loadgen.report.charts import STROKES, Chart, Spec, Table, frame, legend
 from loadgen.report.figures import Figure
 from loadgen.report.points import LOAD, Axes, Document, axes, varies
 from loadgen.report.readable import milliseconds, number
@@ -59,6 +59,8 @@ def cdf_chart(
     words = ["How many per cent of the values took no longer than that."]
     if len(usable) > len(drawn):
         words.append(f"{len(drawn)} of {len(usable)} runs, evenly picked.")
+    if any(row["ms"] <= SHORTEST_S * 1000 for row in rows):
+        words.append(f"Shorter ones than {milliseconds(SHORTEST_S)} ms are drawn there.")
     if marks:
         words.append("Marks: percentiles on record, of runs that came without their requests.")
     if any(run["verdict"]["status"] == "doubtful" for run in drawn):
@@ -115,7 +117,7 @@ def _spec(rows: list[Row], marks: list[Row], limit_s: float | None) -> Spec:
     y: Spec = {"field": "share", "type": "quantitative", "title": "% of the values", "scale": {"domain": [0, 100]}}
     y |= {"axis": {"tickCount": 5}}
     color: Spec = {"field": "line", "type": "nominal", "title": None, "scale": {"domain": lines, "range": colors}}
-    color |= {"legend": legend(lines) if len(lines) > 1 else None}
+    color |= {"legend": legend(lines) | STROKES if len(lines) > 1 else None}
     dash = color | {"scale": {"domain": lines, "range": dashes}}
     tooltip = [
         {"field": "line", "type": "nominal", "title": "run"},

@@ -13,6 +13,7 @@ Spec = dict[str, Any]
 
 SCHEMA = "https://vega.github.io/schema/vega-lite/v6.json"  # names the language; nothing is read from there
 HEIGHT_PX = 250
+STROKES: Spec = {"symbolType": "stroke", "symbolSize": 240}  # of a legend whose lines differ in their dashes
 NARROW_PX = 340  # of a chart in a column of a page, and on a phone
 
 
@@ -68,10 +69,10 @@ def labelled(charts: Iterable[Chart], runs: Iterable[Mapping[str, Any]]) -> tupl
     return tuple(simulated(chart, word) for chart in charts)
 
 
-def legend(labels: Iterable[str]) -> Spec:
-    """A legend over the drawing, in as many columns as its longest label lets it have in a place of `NARROW_PX`."""
+def legend(labels: Iterable[str], place_px: float = NARROW_PX) -> Spec:
+    """A legend over the drawing, in as many columns as its longest label lets it have in a place so wide."""
     column_px = 6 * max(map(len, labels)) + 30  # letters of 11 px, and the symbol with the space around it
-    return {"columns": max(1, min(4, (NARROW_PX - 30) // column_px)), "labelLimit": 420, "symbolOpacity": 1}
+    return {"columns": max(1, min(4, int((place_px - 30) // column_px))), "labelLimit": 420, "symbolOpacity": 1}
 
 
 def to_milliseconds(*fields: str) -> list[dict[str, str]]:

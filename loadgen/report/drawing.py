@@ -12,7 +12,7 @@ from typing import Any, Literal, get_args
 import vl_convert
 
 from loadgen.errors import UsageError
-from loadgen.report.charts import NARROW_PX, Chart, Spec, heading
+from loadgen.report.charts import Chart, Spec, heading, legend
 
 DrawingFormat = Literal["svg", "pdf", "png"]
 FORMATS: tuple[DrawingFormat, ...] = get_args(DrawingFormat)
@@ -77,7 +77,7 @@ def standing_alone(chart: Chart, spec: Spec, about: Sequence[str], width_px: int
     made: Spec = json.loads(json.dumps(spec))  # no part of it twice: parts are changed one by one
     if made.get("width") == "container":
         made["width"] = width_px  # the padding is in it
-    _spread_legends(made, width_px / NARROW_PX)
+    _spread_legends(made, width_px)
     for panel in made.get("vconcat", ()):
         panel["width"] = width_px - 2 * LIGHT["padding"] - made["usermeta"]["beside_px"]
     title = made.get("title") or heading(chart)
@@ -88,9 +88,9 @@ def standing_alone(chart: Chart, spec: Spec, about: Sequence[str], width_px: int
     return made
 
 
-def _spread_legends(part: Any, times: float) -> None:
-    """Legends in so many times the columns that they have in a narrow place."""
+def _spread_legends(part: Any, width_px: int) -> None:
+    """Legends in as many columns as so wide a drawing has room for."""
     for each in part.values() if isinstance(part, dict) else part if isinstance(part, list) else ():
-        _spread_legends(each, times)
-    if isinstance(part, dict) and isinstance(part.get("legend"), dict):
-        part["legend"]["columns"] = max(1, int(part["legend"]["columns"] * times))
+        _spread_legends(each, width_px)
+    if isinstance(part, dict) and part.get("legend") and "domain" in part.get("scale", {}):
+        part["legend"] |= legend(part["scale"]["domain"], width_px)

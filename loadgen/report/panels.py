@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from loadgen.report import palette
-from loadgen.report.charts import SCHEMA, Spec, legend
+from loadgen.report.charts import SCHEMA, STROKES, Spec, legend
 
 BESIDE_PX = 56
 PANEL_PX = 110
@@ -65,7 +65,7 @@ def _panel(panel: Panel, edges_s: Sequence[float], is_last: bool) -> Spec:
     names = [line.name for line in panel.lines]
     colors = {"domain": names, "range": list(palette.SERIES)}
     color: Spec = {"field": "line", "type": "nominal", "title": None, "scale": colors}
-    color |= {"legend": legend(names) if len(names) > 1 else None}
+    color |= {"legend": legend(names) | STROKES if len(names) > 1 else None}
     dash = color | {"scale": {"domain": names, "range": [list(each) for each in palette.DASHES]}}
     tooltip = [
         {"field": "line", "title": "line", "type": "nominal"},

@@ -108,3 +108,4 @@ def test_values_of_zero_do_not_break_a_logarithmic_axis(measured: Any) -> None:
     assert chart is not None
     assert chart.spec is not None
     assert chart.spec["layer"][0]["encoding"]["x"]["scale"]["type"] == "log"
+    assert "Shorter ones than 0.0100 ms are drawn there." in chart.caption

@@ -109,9 +109,10 @@ def test_some_simulated_runs_among_real_ones_are_marked_as_such(runs: list[Docum
 
 def test_a_legend_has_fewer_columns_on_a_page_than_in_a_wide_drawing() -> None:
     assert [legend([label])["columns"] for label in ("128 in", "a model of a longer name", "x" * 90)] == [4, 1, 1]
-    color = {"field": "x", "type": "nominal", "legend": legend(["a model of a longer name"])}
-    encoding = {"color": color, "shape": color}
-    spec = {"mark": "bar", "data": {"values": []}, "encoding": encoding}
-    alone = standing_alone(Chart("x", "X", "", "", spec), spec, [], 720)
-    assert alone["encoding"]["color"]["legend"]["columns"] == 2
-    assert legend(["a model of a longer name"]) == color["legend"]  # the page's is as it was
+    names = ["a model of a longer name", "another"]
+    color = {"field": "x", "type": "nominal", "scale": {"domain": names}, "legend": legend(names)}
+    spec = {"mark": "bar", "data": {"values": []}, "encoding": {"color": color, "shape": color}}
+    chart = Chart("x", "X", "", "", spec)
+    columns = [standing_alone(chart, spec, [], px)["encoding"]["shape"]["legend"]["columns"] for px in (340, 720, 2000)]
+    assert columns == [1, 3, 4]
+    assert color["legend"] == legend(names)  # the page's is as it was
