@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from loadgen.store.repository import Store
     from loadgen.store.rows import SweepRow
 
-_FORMATS: tuple["Format", ...] = ("json", "csv", "parquet")
+_FORMATS: tuple["Format", ...] = ("json", "csv", "parquet", "vllm-bench")
 
 
 def list_sweeps(
@@ -93,9 +93,16 @@ def show(
 def export(
     context: typer.Context,
     id: options.AnyId,
-    format: Annotated[str, typer.Option("--format", metavar="json|csv|parquet", help="What to write.")] = "json",
+    format: Annotated[
+        str, typer.Option("--format", metavar="json|csv|parquet|vllm-bench", help="What to write.")
+    ] = "json",
     requests: Annotated[
-        bool, typer.Option("--requests", metavar="", help="One row per request instead of one per run (csv, parquet).")
+        bool,
+        typer.Option(
+            "--requests",
+            metavar="",
+            help="One row per request instead of one per run (csv, parquet); with vllm-bench, its detailed form.",
+        ),
     ] = False,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", metavar="FILE", help="Write here instead of to stdout.")
@@ -104,7 +111,7 @@ def export(
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
 ) -> None:
-    """Write a sweep or a run as JSON, CSV or Parquet."""
+    """Write a sweep or a run as JSON, CSV or Parquet, or as vllm bench serve writes its results."""
     form = next((each for each in _FORMATS if each == format), None)
     if form is None:
         raise UsageError(f"--format must be {', '.join(_FORMATS[:-1])} or {_FORMATS[-1]}, not {format}")

@@ -55,6 +55,8 @@ def read_sweep(path: Path, *, simulated: bool = False) -> FoundSweep:
 
 def _foreign(file: ResultFile, simulated: bool) -> dict[str, Any] | None:
     """Another client's results as a sweep's document of ours; None where they are none of those that are known."""
+    if vllm_bench.is_ours(file.document):
+        raise UsageError("was exported from loadgen in the form of vllm bench: export it as json, and import that")
     known = next((each for each in FORMATS if each.is_one(file.document)), None)
     if known is None:
         return None

@@ -57,6 +57,12 @@ def is_one(document: Any) -> bool:
     )
 
 
+def is_ours(document: Any) -> bool:
+    """Whether loadgen wrote it in this form: then it is no other client's."""
+    results = document if isinstance(document, list) else [document]
+    return any(isinstance(each, dict) and str(each.get("exported_by", "")).startswith("loadgen") for each in results)
+
+
 def read(document: Any, written_at: datetime) -> tuple[str | None, list[ForeignRun]]:
     """Its version, which the file does not tell, and the runs. Raises pydantic's ValidationError."""
     results = document if isinstance(document, list) else [document]

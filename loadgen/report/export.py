@@ -14,10 +14,11 @@ from typing import Any, Literal
 from loadgen.engine.record import Records
 from loadgen.errors import NotFoundError, UsageError
 from loadgen.report.points import Document
+from loadgen.report.vllm_bench_export import vllm_bench_result
 from loadgen.store.repository import Store
 from loadgen.store.rows import SweepRow
 
-Format = Literal["json", "csv", "parquet"]
+Format = Literal["json", "csv", "parquet", "vllm-bench"]
 Row = dict[str, Any]
 
 REQUEST_COLUMNS = (
@@ -46,6 +47,7 @@ def export(store: Store, found_id: str, form: Format, requests: bool = False) ->
     JSON is the run document, the sweep with its runs, or the group with its sweeps; tables have one row a run, with dotted columns. `requests` asks
     for one row a request instead, with its arrivals' stamps relative to t = 0. Raises `NotFoundError`, and `UsageError`
     for Parquet without pyarrow and for the requests of an imported run.
+    `vllm-bench` is one line a run, as `vllm bench serve` appends results to a file, and detailed with `requests`.
     """
     if found_id.startswith("g"):
         sweeps = [(sweep, store.runs(sweep.sweep_id)) for sweep in store.group(found_id)]
@@ -55,6 +57,9 @@ def export(store: Store, found_id: str, form: Format, requests: bool = False) ->
         whole = (
             run_document(store.sweep(runs[0]["sweep_id"]), runs[0]) if sweep is None else sweep_document(sweep, runs)
         )
+    if form == "vllm-bench":
+        results = (vllm_bench_result(run, _needed_records(store, run), detailed=requests) for run in runs)
+        return "".join(json.dumps(result, allow_nan=False) + "\n" for result in results).encode()
     if requests:
         rows = [row for run in runs for row in request_rows(run, _needed_records(store, run))]
         return _write(rows, form, {"schema_version": 1, "requests": rows})
@@ -150,6 +155,8 @@ def _write(rows: list[Row], form: Format, whole: Document) -> bytes:
             return _csv(rows)
         case "parquet":
             return _parquet(rows)
+        case "vllm-bench":
+            raise AssertionError("made by its own module")
 
 
 def _columns(rows: Sequence[Row]) -> list[str]:

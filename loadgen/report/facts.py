@@ -1,6 +1,6 @@
 """Run documents taken apart for people: highlights, figures, findings, outcomes, and facts as pairs.
 
-May import load, store, analysis and the rest of report. Reads documents alone, and takes every key that the contract does not
+May import load, analysis and the rest of report. Reads documents alone, and takes every key that the contract does not
 promise as possibly absent.
 """
 
@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from loadgen.analysis.metrics import METRICS
 from loadgen.analysis.verdict import MergedFinding, merge_findings
 from loadgen.report.charts import Table
+from loadgen.report.foreign import foreign_name
 from loadgen.report.labels import metric_label
 from loadgen.report.points import FEWEST_FOR_INTERVAL, Document, Point, axes, points
 from loadgen.report.readable import (
@@ -27,7 +28,6 @@ from loadgen.report.readable import (
 )
 from loadgen.report.remote import cost_line, round_trip_line, round_trip_note, usd_per_million, way_line
 from loadgen.report.sweep_charts import gap_metric, highest, statistic
-from loadgen.store.rows import SweepRow
 
 COMMIT_DIGITS = 12
 STATISTICS = ("n", "mean", "min", "p50", "p90", "p95", "p99", "max")
@@ -209,8 +209,7 @@ def turn_table(run: Document) -> Table | None:
 def client_facts(run: Document) -> Facts:
     """What the client says of itself: the ground of the verdict."""
     if foreign := run.get("foreign"):
-        told = pairs(foreign.get("figures"))
-        return (("measured by", foreign_name(foreign)), ("stamps, lags and delays", "not told"), *told)
+        return (("measured by", foreign_name(foreign)), ("stamps, lags and delays", "not told"))
     client = run.get("client") or {}
 
     def spread(key: str) -> str:
@@ -267,19 +266,8 @@ def import_line(mark: Document | None) -> str:
     if not mark:
         return ""
     who = foreign_name({"tool": mark.get("tool"), "version": mark.get("tool_version")})
-    by = f"measured by {who}, " if who else ""
-    return f"{by}from {mark['file']}, {moment(mark['imported_at'])}, sha256 {mark['sha256']}"
-
-
-def foreign_name(foreign: Document | None) -> str:
-    """The other client that measured, with its version where that is known; empty for what loadgen measured."""
-    return " ".join(str(foreign[key]) for key in ("tool", "version") if foreign.get(key)) if foreign else ""
-
-
-def foreign_client(sweep: SweepRow) -> str:
-    """The other client that measured a sweep; empty for what loadgen measured."""
-    mark = sweep.imported
-    return "" if mark is None else foreign_name({"tool": mark.tool, "version": mark.tool_version})
+    by = f", measured by {who}" if who else ""
+    return f"from {mark['file']}{by}, {moment(mark['imported_at'])}, sha256 {mark['sha256']}"
 
 
 def limits_line(run: Document) -> str:

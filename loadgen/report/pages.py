@@ -15,6 +15,7 @@ from loadgen.report import facts, server_facts
 from loadgen.report.charts import Chart, Table
 from loadgen.report.comparison.page import ComparisonPage
 from loadgen.report.facts import Facts, FigureLine, Highlight, RunLine
+from loadgen.report.foreign import foreign_client, foreign_name, foreign_table
 from loadgen.report.further_charts import further_charts
 from loadgen.report.job_pages import JobsPage, LoginPage
 from loadgen.report.live import LiveView
@@ -110,6 +111,7 @@ class RunPage:
     spec: Facts
     server: Facts
     environment: Facts
+    words: Table | None = None  # of the other client, where one measured
     unverified: bool = False  # the server did not have to prove who it is
     sweep_linked: bool = True
     draws: bool = True
@@ -189,7 +191,7 @@ def sweep_page(
         simulated=sweep.simulated,
         dummy_weights=has_dummy_weights(sweep.server),
         imported=_imported(sweep),
-        foreign=facts.foreign_client(sweep),
+        foreign=foreign_client(sweep),
         valid=sweep.valid,
         doubtful=sweep.doubtful,
         invalid=sweep.invalid,
@@ -246,7 +248,7 @@ def run_page(
         simulated=run["simulated"],
         dummy_weights=has_dummy_weights(run["server"]),
         imported=facts.import_line(run.get("imported")),
-        foreign=facts.foreign_name(run.get("foreign")),
+        foreign=foreign_name(run.get("foreign")),
         interrupted=run["interrupted"],
         findings=facts.findings([run]),
         highlights=facts.run_highlights(run),
@@ -267,6 +269,7 @@ def run_page(
         spec=facts.pairs(spec),
         server=facts.pairs(run["server"]),
         environment=facts.environment_facts(run["environment"]),
+        words=foreign_table(run),
         unverified=is_unverified(run),
         sweep_linked=sweep_linked,
     )

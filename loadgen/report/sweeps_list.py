@@ -12,7 +12,8 @@ from urllib.parse import quote, urlencode
 import loadgen
 from loadgen.report.comparison.selection import filtered, tags_of
 from loadgen.report.comparison.view import Filters
-from loadgen.report.facts import foreign_client, import_line
+from loadgen.report.facts import import_line
+from loadgen.report.foreign import foreign_client
 from loadgen.report.live import live_line
 from loadgen.report.readable import ago, moment
 from loadgen.report.served import failure_kind, has_dummy_weights, server_name

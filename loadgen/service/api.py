@@ -32,7 +32,12 @@ router = APIRouter(prefix=PREFIX)
 MOST_FOLLOWERS = 100
 _LOOK_AGAIN_S = 0.25
 _HEARTBEAT_S = 15.0
-_MEDIA = {"json": "application/json", "csv": "text/csv", "parquet": "application/vnd.apache.parquet"}
+_MEDIA = {
+    "json": "application/json",
+    "csv": "text/csv",
+    "parquet": "application/vnd.apache.parquet",
+    "vllm-bench": "application/jsonl",
+}
 
 
 class NotServingError(LoadgenError):

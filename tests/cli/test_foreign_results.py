@@ -85,3 +85,22 @@ def test_a_simulator_that_its_file_does_not_name(cli: Cli) -> None:
     file = str(DATA / "inference-perf-stage.json")
     assert "SIMULATED" not in cli("import", file).out
     assert "SIMULATED" in cli("import", file, "--simulated", "--db", "sqlite:///other.db").out
+
+
+def test_a_foreign_run_has_no_records_to_write_as_vllm_bench(cli: Cli, sweep: dict[str, Any]) -> None:
+    said = cli("export", "latest", "--format", "vllm-bench")
+    assert said.code == 2
+    assert "has no requests" in said.err
+
+
+@pytest.mark.loopback
+def test_a_sweep_goes_out_as_vllm_bench_and_does_not_come_back(cli: Cli, point: tuple[str, ...]) -> None:
+    assert cli("sweep", *point, "--concurrency", "1,2").code == 0
+    plain = [json.loads(line) for line in cli("export", "latest", "--format", "vllm-bench").out.splitlines()]
+    assert [result["max_concurrency"] for result in plain] == [1, 2]
+    assert all(result["simulated"] and result["completed"] == result["num_prompts"] for result in plain)
+    assert cli("export", "latest", "--format", "vllm-bench", "--requests", "-o", "out.json").code == 0
+    assert all("itls" in json.loads(line) for line in Path("out.json").read_text().splitlines())
+    said = cli("import", "out.json")
+    assert (said.code, said.err.count("\n")) == (2, 1)
+    assert "export it as json" in said.err
