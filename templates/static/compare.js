@@ -8,7 +8,14 @@
       for (const field of form.elements) if (field.name && field.tagName === "SELECT" && !field.value) field.disabled = true;
       form.submit();
     };
-    form.addEventListener("change", (event) => { if (event.target.tagName === "SELECT") submit(); });
+    form.addEventListener("change", (event) => {
+      if (event.target.tagName !== "SELECT") return;
+      const { baseline, show, color } = form.elements;
+      if (event.target === color) baseline.value = ""; // which is one of the colours
+      if (event.target === show && show.value === "ratio" && !baseline.value) baseline.value = baseline.options[1]?.value ?? "";
+      if (!baseline.value) show.value = "value";
+      submit();
+    });
     form.addEventListener("submit", (event) => { event.preventDefault(); submit(); });
     for (const pick of form.querySelectorAll(".pick")) {
       pick.addEventListener("change", () => { pick.dataset.changed = "yes"; });

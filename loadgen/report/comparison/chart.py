@@ -225,7 +225,7 @@ def _dash(lines: Sequence[str]) -> Spec:
         "type": "nominal",
         "title": None,
         "scale": scale,
-        "legend": legend(lines) | {"orient": "bottom"},
+        "legend": legend(lines) | {"orient": "bottom", "symbolType": "stroke", "symbolSize": 500},
     }
 
 

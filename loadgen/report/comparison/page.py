@@ -200,18 +200,26 @@ def _section(
         charts=tuple(charts(figure, full.stat, drawn, drawing)),
         table=cell_table(figure, found, axes, x_label, full.baseline),
         csv=f"/compare.csv?{replace(view, y=(figure.key,)).query()}",
-        answers=_answers(found),
+        answers=_answers(found, full.baseline),
     )
 
 
-def _answers(found: Iterable[Cell]) -> str:
-    answers = [cell.against_baseline.answer for cell in found if cell.against_baseline is not None]
-    words = [
-        f"{answers.count(answer)} {word}"
-        for answer, word in (("better", "better"), ("worse", "worse"), ("cant_tell", "can’t tell"))
-        if answer in answers
+def _answers(found: Iterable[Cell], baseline: str) -> str:
+    """How many points of each colour are better and worse than the baseline's: `Against bf16: fp8 3 better, 1 can’t tell`."""
+    answers: dict[str, list[str]] = {}
+    for cell in found:
+        if cell.against_baseline is not None and cell.against_baseline.answer is not None:
+            answers.setdefault(cell.place.color, []).append(cell.against_baseline.answer)
+    told = [
+        f"{color} "
+        + ", ".join(
+            f"{given.count(answer)} {word}"
+            for answer, word in (("better", "better"), ("worse", "worse"), ("cant_tell", "can’t tell"))
+            if answer in given
+        )
+        for color, given in answers.items()
     ]
-    return " · ".join(words)
+    return f"Against {baseline}: {'; '.join(told)}." if told else ""
 
 
 def _usual(runs: Sequence[Document]) -> tuple[str, ...]:
@@ -243,8 +251,8 @@ def _colors(color: Dimension, runs: Sequence[Document]) -> tuple[str, ...]:
 
 
 def _x_label(x: Dimension, runs: Sequence[Document]) -> str:
-    kinds = {shape_kind(run) for run in runs}
-    return LOAD_LABELS.get(next(iter(kinds)), x.label) if x is LOAD and len(kinds) == 1 else x.label
+    kinds = {shape_kind(run) for run in runs if run["spec"].get("shape")}
+    return LOAD_LABELS.get(next(iter(kinds)), x.label) if x.key == LOAD.key and len(kinds) == 1 else x.label
 
 
 def _choices(
@@ -284,6 +292,10 @@ def _notes(view: View, selection: Selection, made: Compared) -> tuple[str, ...]:
         notes.append(f"Lines of one colour differ in {differ}.")
     if view.baseline:
         notes += _unlike_notes(view.baseline, selection, made)
+        if not any(cell.against_baseline for _, found in made.figures for cell in found):
+            notes.append(
+                f"No point stands where {view.baseline} has one, at the same load, lengths and the rest: there is nothing to compare."
+            )
     if selection.left_out:
         notes.append(f"{selection.left_out:,} older sweeps that fit the filters are not shown: filter further.")
     return tuple(notes)

@@ -87,3 +87,20 @@ def test_sweeps_without_a_run_are_a_page_too() -> None:
     page = comparison_page(View(ids=("s-none",)), selection())
     assert page.sections
     assert all(chart.spec is None for section in page.sections for chart in section.charts)
+
+
+def test_the_answers_are_told_by_colour_or_that_there_are_none() -> None:
+    one, two = (specs([ClosedLoop(1)], (32,), 4, 2, requests_per_slot=4, model=model) for model in ("one", "two"))
+    view = View(x="load", y=("ttft_s",), color="model", baseline="one")
+    page = comparison_page(view, selection(measured("s-a", one), measured("s-b", two)))
+    assert page.sections[0].answers.startswith("Against one: two 1 ")
+    elsewhere = specs([ClosedLoop(2)], (32,), 4, 2, requests_per_slot=4, model="two")
+    page = comparison_page(view, selection(measured("s-a", one), measured("s-b", elsewhere)))
+    assert page.sections[0].answers == ""
+    assert any("No point stands where one has one" in note for note in page.notes)
+
+
+def test_the_axis_of_loads_of_one_kind_says_which() -> None:
+    planned = specs([ClosedLoop(1), ClosedLoop(2)], (32,), 4, requests_per_slot=4)
+    page = comparison_page(View(y=("ttft_s",)), selection(measured("s-a", planned)))
+    assert "Concurrency" in page.sections[0].table.columns
