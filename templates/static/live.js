@@ -51,10 +51,13 @@
     const next = page.querySelector("main");
     const focused = main.contains(document.activeElement) ? document.activeElement : null;
     const at = focused ? focusable(main).indexOf(focused) : -1;
+    const place = focused?.matches("summary") ? placeOf(focused.parentElement) : null;
     carryOver(main, next);
     main.replaceChildren(...next.childNodes);
     document.title = page.title;
-    const again = focused?.isConnected ? focused : focused?.href
+    const again = focused?.isConnected ? focused : focused?.matches("summary")
+      ? all(main, "summary").find((each) => placeOf(each.parentElement) === place)
+      : focused?.href
       ? focusable(main).find((each) => each.href === focused.href)
       : focusable(main)[at];
     again?.focus({ preventScroll: true });
