@@ -56,6 +56,7 @@ def static(name: str) -> Asset:
         "compare.js": "text/javascript",
         "list.js": "text/javascript",
         "live.js": "text/javascript",
+        "theme.js": "text/javascript",
         "icon.svg": "image/svg+xml",
     }[name]
     return Asset(name, media_type, (templates_directory() / "static" / name).read_text(encoding="utf-8"))

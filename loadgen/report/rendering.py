@@ -38,6 +38,7 @@ def environment() -> Environment:
     made.globals["compare_script"] = assets.static("compare.js")
     made.globals["list_script"] = assets.static("list.js")
     made.globals["live_script"] = assets.static("live.js")
+    made.globals["theme_script"] = assets.static("theme.js")
     made.globals["icon"] = assets.static("icon.svg")
     return made
 

@@ -66,7 +66,7 @@
 
   function paper(on) {
     document.documentElement.classList.toggle("paper", on);
-    if (dark.matches) drawAll();
+    drawAll(); // in the colours of paper
   }
 
   dark.addEventListener("change", drawAll);

@@ -139,7 +139,7 @@ def test_every_asset_that_a_page_names_is_there(client: TestClient, runs: list[D
     page = client.get(f"/runs/{runs[0]['run_id']}").text
     names = [part.split('"')[0] for part in page.replace('src="', 'href="').split('href="')[1:]]
     served = [name for name in names if name.startswith("/static/")]
-    assert len(served) == 4
+    assert len(served) == 5
     assert {client.get(name).status_code for name in served} == {200}
 
 
