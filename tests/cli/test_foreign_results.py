@@ -39,7 +39,7 @@ def test_it_is_shown_as_anothers(cli: Cli, sweep: dict[str, Any]) -> None:
 def test_pages_show_it_without_requests(sweep: dict[str, Any]) -> None:
     run = sweep["runs"][0]
     with TestClient(create_app("sqlite:///loadgen.db")) as browser:
-        for path in ("/", f"/sweeps/{sweep['sweep_id']}", f"/runs/{run['run_id']}"):
+        for path in ("/", f"/compare?in={sweep['sweep_id']}", f"/sweeps/{sweep['sweep_id']}", f"/runs/{run['run_id']}"):
             page = browser.get(path)
             assert page.status_code == 200
             assert "FOREIGN</span>" in page.text

@@ -19,6 +19,7 @@ from loadgen.report.comparison.table import CellTable, cell_table, rows
 from loadgen.report.comparison.view import STATISTICS, View, check_choice
 from loadgen.report.facts import import_line
 from loadgen.report.figures import FIGURES, Figure
+from loadgen.report.foreign import foreign_client
 from loadgen.report.points import LOAD, LOAD_LABELS, Dimension, Document, shape_kind
 from loadgen.report.readable import plural
 from loadgen.report.served import has_dummy_weights
@@ -45,6 +46,7 @@ class ChosenChip:
     simulated: bool
     dummy_weights: bool
     imported: str
+    foreign: str  # the other client that measured it; empty for what loadgen did
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +158,7 @@ def comparison_page(view: View, selection: Selection) -> ComparisonPage:
                 simulated=each.sweep.simulated,
                 dummy_weights=has_dummy_weights(each.sweep.server),
                 imported="" if each.sweep.imported is None else import_line(asdict(each.sweep.imported)),
+                foreign=foreign_client(each.sweep),
             )
             for each in selection.chosen
         ),
