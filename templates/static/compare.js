@@ -34,7 +34,6 @@
   }
 
   function order(a, b) {
-    if (a === "" || b === "") return (a === "") - (b === ""); // what is missing comes last
     if (typeof a === "number" && typeof b === "number") return a - b;
     return String(a).localeCompare(String(b), undefined, { numeric: true });
   }
@@ -50,7 +49,11 @@
         const rising = head.getAttribute("aria-sort") !== "ascending";
         for (const other of table.tHead.rows[0].cells) other.removeAttribute("aria-sort");
         head.setAttribute("aria-sort", rising ? "ascending" : "descending");
-        const rows = [...body.rows].sort((one, two) => (rising ? 1 : -1) * order(key(one.cells[column]), key(two.cells[column])));
+        const rows = [...body.rows].sort((one, two) => {
+          const [a, b] = [key(one.cells[column]), key(two.cells[column])];
+          if (a === "" || b === "") return (a === "") - (b === ""); // what is missing comes last, whichever way
+          return (rising ? 1 : -1) * order(a, b);
+        });
         body.append(...rows);
       });
     }

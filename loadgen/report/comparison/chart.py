@@ -50,7 +50,10 @@ def charts(figure: Figure, stat: str, found: Sequence[Cell], drawing: Drawing) -
     for facet in facets:
         values = [row for cell, row in rows if cell.place.facet == facet]
         runs = [run for cell, _ in rows if cell.place.facet == facet for run in cell.runs]
-        chart = Chart(figure.key, f"{title} · {facet}" if facet else title, unit, _caption(figure, drawing), None)
+        caption = _caption(figure, drawing)
+        if any((row["from"], row["to"]) != (row["bar_from"], row["bar_to"]) for row in values if "from" in row):
+            caption = f"{caption} Longer bars are cut off at the edge; the table has them whole.".strip()
+        chart = Chart(figure.key, f"{title} · {facet}" if facet else title, unit, caption, None)
         if values:
             chart = replace(chart, spec=_spec(chart, values, x_scale, y_scale, drawing))
         else:
