@@ -13,7 +13,7 @@ from loadgen.report import palette
 from loadgen.report.charts import Chart, Spec, frame, labelled, legend
 from loadgen.report.comparison.cells import Cell, natural
 from loadgen.report.figures import Figure
-from loadgen.report.readable import shown_unit
+from loadgen.report.readable import MISSING_FIGURE, number, shown_unit
 
 LOG_X_FROM_RATIO = 8.0
 _DASHES = ((1, 0), (6, 3), (2, 2), (9, 3, 2, 3), (12, 4), (4, 2, 1, 2, 1, 2))
@@ -87,13 +87,15 @@ def _row(cell: Cell, figure: Figure, drawing: Drawing) -> dict[str, Any] | None:
         "rest": cell.place.rest,
         "status": cell.status,
         "runs": cell.pooled.runs,
+        "why": " ".join(cell.reasons)[:300] or MISSING_FIGURE,
+        "share": MISSING_FIGURE,  # what a tooltip says must be there for each mark, or it reads "undefined"
+        "answer": MISSING_FIGURE,
     }
-    if cell.reasons:
-        row["why"] = " ".join(cell.reasons)[:300]
     scale = 1000 if figure.unit == "s" else 100 if figure.unit == "ratio" else 1
     against = cell.against_baseline
     if against is not None and against.ratio is not None:
-        row |= {"ratio": against.ratio, "answer": (against.answer or "").replace("cant_tell", "can't tell")}
+        answer = "can't tell" if against.answer == "cant_tell" else against.answer or MISSING_FIGURE
+        row |= {"share": f"{number(against.ratio)}×", "answer": answer}
     if drawing.baseline:
         if against is None or against.ratio is None:
             return None
@@ -178,10 +180,10 @@ def _spec(chart: Chart, rows: list[dict[str, Any]], x: Spec, y_scale: Spec, draw
             {"field": "from", "title": "from", "format": ",.4~r"},
             {"field": "to", "title": "to", "format": ",.4~r"},
         ]
-    if any("ratio" in row for row in rows):
-        told += [{"field": "ratio", "title": "× baseline", "format": ".3~r"}, {"field": "answer", "title": "that is"}]
+    if any(row["share"] != MISSING_FIGURE for row in rows):
+        told += [{"field": "share", "title": "× baseline"}, {"field": "answer", "title": "that is"}]
     told += [{"field": "runs", "title": "repeats"}, {"field": "status", "title": "verdict"}]
-    if any("why" in row for row in rows):
+    if any(row["why"] != MISSING_FIGURE for row in rows):
         told.append({"field": "why", "title": "because"})
 
     across: Spec = {"x": x, "color": color, "detail": {"field": "line"}}

@@ -1,0 +1,90 @@
+"""Every page in a real browser: its charts are drawn, nothing is refused, nothing leaves the machine, names from outside stay text."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from loadgen.report.single_file import render_report
+from loadgen.store.repository import Store
+from tests.browser.conftest import FIRST, HOSTILE, HOSTILE_ONE, SECOND, settle
+from tests.report.documents import Document
+
+pytestmark = [pytest.mark.browser, pytest.mark.loopback]
+
+
+@pytest.mark.parametrize("dark", [False, True])
+@pytest.mark.parametrize(
+    ("name", "path", "fewest"),
+    [
+        ("list", "", 0),
+        ("sweep", f"sweeps/{FIRST}", 3),
+        ("sweep-hostile", f"sweeps/{HOSTILE_ONE}", 3),
+        ("run", "runs/RUN", 5),
+        ("compare", f"compare?in={FIRST},{SECOND}", 4),
+        ("compare-hostile", f"compare?in={HOSTILE_ONE},{SECOND}&y=ttft_s", 1),
+        ("compare-nothing", "compare", 0),
+    ],
+)
+def test_a_page_draws_its_charts(
+    dashboard: str,
+    measured: dict[str, list[Document]],
+    open_page: Callable[..., Any],
+    picture: Callable[[Any, str], None],
+    name: str,
+    path: str,
+    fewest: int,
+    dark: bool,
+) -> None:
+    page = open_page(dark=dark)
+    page.goto(dashboard + path.replace("RUN", measured[FIRST][0]["run_id"]))
+    assert settle(page) >= fewest
+    assert page.title() != "taken"
+    if "hostile" in name:
+        assert HOSTILE in page.locator("main").inner_text()
+    picture(page, f"{name}{'-dark' if dark else ''}")
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("path", ["", f"sweeps/{FIRST}", "runs/RUN", f"compare?in={FIRST},{SECOND}", "sweeps/none"])
+def test_no_page_is_wider_than_its_window(
+    dashboard: str, measured: dict[str, list[Document]], browser: Any, path: str, width: int
+) -> None:
+    page = browser.new_page(viewport={"width": width, "height": 844})
+    page.goto(dashboard + path.replace("RUN", measured[FIRST][0]["run_id"]))
+    settle(page)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    page.close()
+
+
+def test_what_is_not_there_is_a_page_with_a_way_back(dashboard: str, browser: Any) -> None:
+    page = browser.new_page()
+    answer = page.goto(f"{dashboard}sweeps/none")
+    assert answer.status == 404
+    page.get_by_role("link", name="All sweeps").click()
+    assert page.url == dashboard
+    page.close()
+
+
+def test_a_report_draws_its_charts_from_one_file_alone(
+    measured: dict[str, list[Document]], place: Path, page: Any, picture: Callable[[Any, str], None]
+) -> None:
+    with Store.open(f"sqlite:///{place}/measured.db", read_only=True) as store:
+        html = render_report(store, [HOSTILE_ONE, measured[FIRST][0]["run_id"]])
+    (place / "report.html").write_text(html, encoding="utf-8")
+    page.goto((place / "report.html").as_uri())
+    assert settle(page) >= 8
+    assert page.title() != "taken"
+    picture(page, "report")
+
+
+def test_without_scripts_the_figures_are_in_tables(
+    dashboard: str, measured: dict[str, list[Document]], open_page: Callable[..., Any]
+) -> None:
+    page = open_page(scripts=False)
+    page.goto(f"{dashboard}compare?in={FIRST},{SECOND}&y=ttft_s")
+    assert page.locator("table.sortable tbody tr").count() == 12
+    page.get_by_label("Statistic", exact=True).select_option("p90")
+    page.get_by_role("button", name="Show").click()
+    assert "stat=p90" in page.url
