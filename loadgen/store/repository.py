@@ -177,7 +177,8 @@ class Store:
         """
         with self._read() as session:
             found = _resolve(session, "sweep", tables.Sweep.sweep_id, sweep_id)
-            return _documents(session, tables.Run.sweep_id == found, tables.Run.run_number.in_(_latest_attempts()))
+            theirs = tables.Run.sweep_id == found
+            return _documents(session, theirs, tables.Run.run_number.in_(_latest_attempts(theirs)))
 
     def run(self, run_id: str) -> dict[str, Any]:
         """The document of that run (id or unique beginning). Raises `NotFoundError`."""
@@ -249,7 +250,9 @@ class Store:
             func.count().label("runs"),
             *(func.sum(case((status == word, 1), else_=0)).label(word) for word in _STATUSES),
         )
-        latest = counts.where(tables.Run.run_number.in_(_latest_attempts()))
+        # Without this, looking at one sweep would count the runs of all.
+        asked = [tables.Run.sweep_id.in_(select(tables.Sweep.sweep_id).where(*conditions))] if conditions else []
+        latest = counts.where(*asked, tables.Run.run_number.in_(_latest_attempts(*asked)))
         counted = latest.group_by(tables.Run.sweep_id).subquery()
         query = (
             select(tables.Sweep, tables.Environment.document, *(counted.c[name] for name in ("runs", *_STATUSES)))
@@ -426,9 +429,13 @@ def _resolve(session: Session, kind: str, column: Any, given: str) -> str:
     raise NotFoundError(f"Several {kind}s begin with {given!r} ({shown}): write more of the id.")
 
 
-def _latest_attempts() -> Any:
-    """The run numbers of the last attempt at each planned run of each sweep."""
-    return select(func.max(tables.Run.run_number)).group_by(tables.Run.sweep_id, tables.Run.spec_hash)
+def _latest_attempts(*conditions: Any) -> Any:
+    """The run numbers of the last attempt at each planned run of each sweep, of those runs that the conditions let through.
+
+    Conditions speak of whole sweeps.
+    """
+    latest = select(func.max(tables.Run.run_number)).where(*conditions)
+    return latest.group_by(tables.Run.sweep_id, tables.Run.spec_hash)
 
 
 def _documents(session: Session, *conditions: Any) -> list[dict[str, Any]]:
