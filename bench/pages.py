@@ -47,7 +47,15 @@ from loadgen.store.rows import SweepRow
 LOADS = (1, 16, 64)
 REPEATS = 2
 GAP_S, TTFT_S = 0.012, 0.05
-LIMIT_S = {"list": 1.0, "filtered list": 1.0, "sweep": 1.0, "run": 2.0, "largest run": 2.0, "comparison": 2.0}
+LIMIT_S = {
+    "list": 1.0,
+    "filtered list": 1.0,
+    "sweep": 1.0,
+    "run": 2.0,
+    "largest run": 2.0,
+    "comparison": 2.0,
+    "comparison of 50": 2.0,
+}
 LIMIT_BYTES = 1_500_000
 AGAIN = 5
 HERE = "2026-11-26T12:00:00+00:00"
@@ -205,7 +213,7 @@ def sweep_row(number: int, model: str) -> SweepRow:
     return SweepRow(
         sweep_id=sweep_id(number),
         name=f"sweep {number} of {model}",
-        spec={"concurrency": list(LOADS), "tags": [f"week-{number % 50}"]},
+        spec={"concurrency": list(LOADS), "tag": [f"week-{number % 50}"]},
         spec_hash=f"{number:016x}",
         planned_runs=len(LOADS) * REPEATS,
         status="finished",
@@ -349,6 +357,7 @@ def report(path: Path, sweep: str, run: str, largest: str) -> int:
         "run": f"runs/{run}",
         "largest run": f"runs/{largest}",
         "comparison": f"compare?in={ten}",
+        "comparison of 50": "compare?model=model-3",
     }
     table = Table(
         "page", "first, s", "again, s", "drawn, s", "limit, s", "sent, kB", "with scripts, kB", "limit, kB", ""

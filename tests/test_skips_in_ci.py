@@ -20,6 +20,7 @@ def test_needs_something() -> None:
     [
         ("vllm", {"LOADGEN_CI": "1"}, "failed"),
         ("browser", {"CI": "true"}, "failed"),
+        ("postgres", {"CI": "true"}, "failed"),
         ("vllm", {}, "skipped"),
         ("loopback", {"LOADGEN_CI": "1"}, "skipped"),
     ],
@@ -31,7 +32,7 @@ def test_a_skip_of_a_real_test_fails_in_ci(
         monkeypatch.delenv(name, raising=False)
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    pytester.makeini("[pytest]\nmarkers =\n  vllm: real\n  browser: real\n  loopback: sockets")
+    pytester.makeini("[pytest]\nmarkers =\n  vllm: real\n  browser: real\n  postgres: real\n  loopback: sockets")
     pytester.makeconftest(Path(__file__).with_name("conftest.py").read_text())
     pytester.makepyfile(SKIPPED_TEST.format(tier=tier))
 

@@ -296,3 +296,20 @@ def test_sweeps_of_a_group_are_found_together_the_latest_attempt_of_each(store: 
     assert store.finished("b", "g1") == again
     with pytest.raises(NotFoundError, match="There is no group 'g2'"):
         store.group("g2")
+
+
+def test_a_sweeps_runs_are_counted_among_its_own_alone(
+    store: Store, make_sweep: Any, make_document: Any, records: Records
+) -> None:
+    for sweep_id in ("s1", "s2"):
+        store.add_sweep(make_sweep(sweep_id))
+        for number, verdict in enumerate(("valid", "doubtful")):
+            store.add_run(
+                sweep_id, make_document(f"r{sweep_id}{number}", sweep_id, seed=number, verdict=verdict), records
+            )
+    again = make_document("rs1again", "s1", seed=0, verdict="invalid")
+    store.add_run("s1", again, records)
+    one = store.sweep("s1")
+    assert (one.runs, one.valid, one.doubtful, one.invalid) == (2, 0, 1, 1)
+    assert [run["run_id"] for run in store.runs("s1")] == ["rs11", "rs1again"]
+    assert [(sweep.sweep_id, sweep.runs) for sweep in store.sweeps()] == [("s2", 2), ("s1", 2)]

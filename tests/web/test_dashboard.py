@@ -149,3 +149,13 @@ def test_json_is_free_of_nan(client: TestClient, runs: list[Document]) -> None:
 
     document = json.loads(client.get(f"/sweeps/{SWEEP}.json").text, parse_constant=refuse)
     assert len(document["runs"]) == len(runs)
+
+
+def test_pages_and_scripts_are_sent_compressed_to_whom_takes_them_so(client: TestClient, runs: list[Document]) -> None:
+    for path in (f"/sweeps/{SWEEP}", assets.vega().href):
+        plain = client.get(path, headers={"Accept-Encoding": "identity"})
+        packed = client.get(path, headers={"Accept-Encoding": "gzip"})
+        assert "content-encoding" not in plain.headers
+        assert packed.headers["content-encoding"] == "gzip"
+        assert packed.text == plain.text
+        assert int(packed.headers["content-length"]) < len(plain.content) / 2

@@ -70,10 +70,12 @@ def select(store: Store, view: View) -> Selection:
     chosen: list[Chosen] = []
     runs: dict[str, Document] = {}
     ids: Sequence[str] = view.ids
+    listed: dict[str, SweepRow] = {}
     if not ids and view.filters.any:
         found = [sweep for sweep in filtered(store.sweeps(), view.filters) if sweep.runs]
         left_out = max(0, len(found) - MOST_SWEEPS)
-        ids = [sweep.sweep_id for sweep in found[:MOST_SWEEPS]]
+        listed = {sweep.sweep_id: sweep for sweep in found[:MOST_SWEEPS]}
+        ids = list(listed)
     for given in ids:
         if given.startswith("r"):
             run = store.run(given)
@@ -82,7 +84,7 @@ def select(store: Store, view: View) -> Selection:
             chosen.append(Chosen(given, label, sweep, 1))
             found_here, documents = [sweep], [run]
         else:
-            found_here = store.group(given) if given.startswith("g") else [store.sweep(given)]
+            found_here = store.group(given) if given.startswith("g") else [listed.get(given) or store.sweep(given)]
             documents = []
             for sweep in found_here:
                 of_sweep = store.runs(sweep.sweep_id)
