@@ -24,7 +24,11 @@ def test_it_comes_back_with_its_mark_and_without_requests(store: Store, imported
     sweep, runs = imported
     assert store.add_imported(sweep, runs)
     assert store.sweep("s1") == replace(sweep, runs=2, valid=2)
-    marked = {"file": "evening.json", "sha256": "ab" * 32, "imported_at": "2026-11-26T17:00:00+00:00"}
+    marked: dict[str, str | None] = {
+        "file": "evening.json",
+        "sha256": "ab" * 32,
+        "imported_at": "2026-11-26T17:00:00+00:00",
+    }
     marked |= {"tool": None, "tool_version": None}
     assert store.runs("s1") == [run | {"imported": marked} for run in runs]
     assert store.run("r2")["imported"] == marked
