@@ -29,11 +29,23 @@ def test_a_theme_is_chosen_and_kept(
     assert ground(page) == expected
     page.goto(f"{dashboard}compare")
     assert ground(page) == expected
+    page.reload()
+    assert ground(page) == expected
     assert page.get_by_label("Theme").input_value() == chosen
     page.get_by_label("Theme").select_option("system")
     assert ground(page) == as_the_system
     page.reload()
     assert ground(page) == as_the_system
+
+
+def test_as_the_system_says_also_while_the_page_is_open(dashboard: str, page: Any) -> None:
+    page.goto(dashboard)
+    assert (ground(page), page.get_by_label("Theme").input_value()) == (LIGHT, "system")
+    page.emulate_media(color_scheme="dark")
+    assert ground(page) == DARK
+    page.get_by_label("Theme").select_option("dark")
+    page.emulate_media(color_scheme="light")
+    assert ground(page) == DARK
 
 
 def test_charts_are_drawn_anew_in_the_colours_of_the_theme(dashboard: str, open_page: Callable[..., Any]) -> None:

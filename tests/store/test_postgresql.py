@@ -1,6 +1,10 @@
 """The store on a real PostgreSQL server: what SQLite does not show, and what its users type wrong."""
 
+import os
+import subprocess
+import sys
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +19,13 @@ from typer.testing import CliRunner
 from loadgen.cli.app import app
 from loadgen.engine.record import Records
 from loadgen.errors import NotFoundError, StoreError
+from loadgen.service.access import Access
+from loadgen.service.app import create_service
+from loadgen.service.queue import Queue
+from loadgen.service.targets import Targets
+from loadgen.service.tokens import Token
 from loadgen.store import schema
+from loadgen.store.progress import SweepsProgress
 from loadgen.store.repository import Store
 from loadgen.web.app import create_app
 from tests.store.postgresql import PostgresServer
@@ -135,6 +145,73 @@ def test_writers_of_several_sweeps_do_not_wait_for_each_other_for_ever(
         thread.join(60)
     with Store.open(empty, read_only=True) as store:
         assert [sweep.runs for sweep in store.sweeps()] == [5] * 4
+
+
+def test_how_a_sweep_stands_is_not_waited_for(empty: str, make_sweep: Any) -> None:
+    with Store.open(empty) as store:
+        store.add_sweep(make_sweep("s1"))
+        rows = SweepsProgress(store)
+        rows.put("s1", {"left_s": 3.0})
+        engine = create_engine(empty)
+        with engine.begin() as other:
+            other.exec_driver_sql("SELECT * FROM sweep_progress FOR UPDATE")
+            with pytest.raises(StoreError) as said:
+                rows.put("s1", {"left_s": 2.0})
+            with pytest.raises(StoreError):
+                rows.remove("s1")
+            with Store.open(empty, read_only=True) as reader:
+                found = SweepsProgress(reader).of(["s1"])["s1"]
+                with pytest.raises(StoreError, match="reading only"):
+                    SweepsProgress(reader).put("s1", {})
+        engine.dispose()
+        assert "\n" not in str(said.value)
+        assert found.document == {"left_s": 3.0}
+        rows.put("s1", {"left_s": None})
+        assert rows.of(["s1"])["s1"].document == {"left_s": None}
+        rows.remove("s1")
+        assert rows.of(["s1"]) == {}
+
+
+def test_a_sweep_that_is_measured_into_it_tells_how_it_stands(empty: str, tmp_path: Path) -> None:
+    load = ["--concurrency", "2,4", "--input-tokens", "8", "--output-tokens", "8", "--duration-s", "6"]
+    command = [sys.executable, "-m", "loadgen.cli", "sweep", "--url", "simulator", *load, "--db", empty, "--quiet"]
+    Store.open(empty).close()
+    told: list[dict[str, Any]] = []
+    with (
+        subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL) as sweep,
+        Store.open(empty, read_only=True) as store,
+    ):
+        rows = SweepsProgress(store)
+        while sweep.poll() is None:
+            told += [row.document for row in rows.of([each.sweep_id for each in store.sweeps()]).values()]
+            time.sleep(0.2)
+        assert sweep.returncode in (0, 3)
+        assert any(document["run"] for document in told)
+        (row,) = store.sweeps()
+        assert row.runs == 2
+        assert rows.of([row.sweep_id]) == {}
+
+
+def test_jobs_of_the_service_are_measured_into_it(empty: str, postgres: PostgresServer) -> None:
+    Store.open(empty).close()
+    token = "0123456789abcdef-token"
+    spec = {"url": "simulator", "concurrency": [1], "input_tokens": 8, "output_tokens": 4, "requests": 4}
+    with Queue(empty, Targets.of([]), (), dict(os.environ)) as queue:
+        service = create_service(empty, Access(Token(token), loopback_reads=True), queue)
+        with TestClient(service, base_url="http://127.0.0.1:8080") as client:
+            client.headers["Authorization"] = f"Bearer {token}"
+            sent = client.post("/api/v1/sweeps", json=spec)
+            assert sent.status_code in (201, 202), sent.text
+            where = f"/api/v1/jobs/{sent.json()['job_id']}"
+            deadline_s = time.monotonic() + 90
+            while (job := client.get(where).json())["status"] in ("queued", "running", "ending"):
+                assert time.monotonic() < deadline_s
+                time.sleep(0.3)
+            assert job["status"] == "finished", job
+            assert client.get(f"/sweeps/{job['sweep_id']}").status_code == 200
+            page = client.get("/jobs")
+            assert job["job_id"] in page.text
+            assert postgres.password not in page.text
 
 
 def test_a_sweep_is_measured_into_it_and_looked_at(empty: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

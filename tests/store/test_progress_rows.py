@@ -26,27 +26,27 @@ def test_it_is_written_over_and_removed(store: Store, make_sweep: MakeSweep) -> 
     assert rows.of(["s1"]) == {}
 
 
-def test_a_locked_database_is_not_waited_for(store: Store, make_sweep: MakeSweep, url: str) -> None:
-    store.add_sweep(make_sweep("s1"))
+def test_a_locked_database_is_not_waited_for(sqlite_store: Store, make_sweep: MakeSweep, url: str) -> None:
+    sqlite_store.add_sweep(make_sweep("s1"))
     path = url.removeprefix("sqlite:///").split("?")[0]
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(StoreError, match="locked"):
-            SweepsProgress(store).put("s1", {})
-    SweepsProgress(store).put("s1", {})
-    assert list(SweepsProgress(store).of(["s1"])) == ["s1"]
+            SweepsProgress(sqlite_store).put("s1", {})
+    SweepsProgress(sqlite_store).put("s1", {})
+    assert list(SweepsProgress(sqlite_store).of(["s1"])) == ["s1"]
 
 
-def test_a_database_that_is_gone_is_not_made_anew(store: Store, make_sweep: MakeSweep, url: str) -> None:
-    store.add_sweep(make_sweep("s1"))
+def test_a_database_that_is_gone_is_not_made_anew(sqlite_store: Store, make_sweep: MakeSweep, url: str) -> None:
+    sqlite_store.add_sweep(make_sweep("s1"))
     path = Path(url.removeprefix("sqlite:///").split("?")[0])
     path.unlink()
     with pytest.raises(StoreError):
-        SweepsProgress(store).put("s1", {})
+        SweepsProgress(sqlite_store).put("s1", {})
     assert not path.exists()
 
 
-def test_a_reader_writes_nothing(store: Store, make_sweep: MakeSweep, url: str) -> None:
-    store.add_sweep(make_sweep("s1"))
+def test_a_reader_writes_nothing(sqlite_store: Store, make_sweep: MakeSweep, url: str) -> None:
+    sqlite_store.add_sweep(make_sweep("s1"))
     with Store.open(url, read_only=True) as reader, pytest.raises(StoreError, match="reading only"):
         SweepsProgress(reader).put("s1", {})

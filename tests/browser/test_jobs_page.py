@@ -1,0 +1,186 @@
+"""The service in a browser, as its owner starts it: log in, see a job that came by the API, cancel it, log out."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.request import Request, urlopen
+
+import pytest
+
+pytestmark = [pytest.mark.browser, pytest.mark.loopback]
+
+TOKEN = "0123456789abcdef-in-a-browser"
+HOSTILE = "<img src=x onerror=alert(1)>" + "and-a-word-without-an-end" * 6
+LONG = {"concurrency": [1, 2], "input_tokens": 16, "output_tokens": 16, "duration_s": 60}
+SHORT = {"concurrency": [1], "input_tokens": 8, "output_tokens": 4, "requests": 4}
+PATIENCE_MS = 90_000.0
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A running service, and a server that it may measure; both end with a slash."""
+
+    url: str
+    target: str
+
+    def submit(self, **spec: Any) -> str:
+        """The id of the job that the API made of it."""
+        body = json.dumps({"url": self.target, "model": "simulated-moe", **spec}).encode()
+        headers = {"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/json"}
+        with urlopen(Request(f"{self.url}api/v1/sweeps", body, headers), timeout=60) as answer:
+            return str(json.load(answer)["job_id"])
+
+
+class program:
+    """`loadgen …` in a process of its own for the length of a block; the address that it says it listens at."""
+
+    def __init__(self, *arguments: str, cwd: Path) -> None:
+        self._command = [sys.executable, "-m", "loadgen.cli", *arguments]
+        self._cwd = cwd
+
+    def __enter__(self) -> str:
+        environment = {**os.environ, "BROWSER_TEST_TOKEN": TOKEN, "NO_COLOR": "1", "COLUMNS": "400"}
+        self._process = subprocess.Popen(
+            self._command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=self._cwd, env=environment
+        )
+        assert self._process.stdout is not None
+        said = ""
+        for line in self._process.stdout:
+            said += line
+            for word in line.split():
+                if word.startswith("http://127.0.0.1:"):
+                    return word.rstrip("/.,") + "/"
+        raise AssertionError(f"it ended without an address: {said}")
+
+    def __exit__(self, *_: object) -> None:
+        self._process.terminate()
+        try:
+            self._process.wait(60)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        assert self._process.stdout is not None
+        self._process.stdout.close()
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    place = tmp_path_factory.mktemp("service")
+    with program("simulate", "--port", "0", cwd=place) as target:
+        allowed = ["--token-env", "BROWSER_TEST_TOKEN", "--allow-target", target.rstrip("/")]
+        with program(
+            "dashboard", "--port", "0", "--db", f"sqlite:///{place}/jobs.db", *allowed, cwd=place
+        ) as dashboard:
+            yield Service(dashboard, target)
+
+
+def log_in(page: Any, service: Service) -> None:
+    page.goto(f"{service.url}login?next=%2Fjobs")
+    page.get_by_label("The token that this service was started with").fill(TOKEN)
+    page.get_by_role("button", name="Log in").click()
+    page.wait_for_url("**/jobs")
+
+
+def row_of(page: Any, job_id: str) -> Any:
+    return page.locator("table.jobs tbody tr").filter(has_text=job_id)
+
+
+def test_a_job_is_seen_and_cancelled_by_who_is_logged_in(
+    service: Service, open_page: Callable[..., Any], picture: Callable[[Any, str], None]
+) -> None:
+    page = open_page()
+    page.goto(f"{service.url}jobs")
+    picture(page, "jobs-empty")
+    job_id = service.submit(**LONG, name="from the API")
+    page.reload()
+    assert "from the API" in row_of(page, job_id).inner_text()
+    assert page.get_by_role("button", name=f"Cancel {job_id}").count() == 0
+    page.get_by_role("link", name="Log in").click()
+    page.get_by_label("The token that this service was started with").fill(TOKEN)
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/jobs")
+
+    sweep = row_of(page, job_id).locator('a[href^="/sweeps/"]')
+    sweep.wait_for(timeout=PATIENCE_MS)  # the page renews itself
+    assert "running" in row_of(page, job_id).inner_text()
+    picture(page, "jobs-running")
+    page.get_by_role("button", name=f"Cancel {job_id}").click()
+    page.wait_for_url("**/jobs")
+    row_of(page, job_id).get_by_text("cancelled").first.wait_for(timeout=PATIENCE_MS)
+    assert page.get_by_role("button", name=f"Cancel {job_id}").count() == 0
+    assert page.get_by_role("button", name=f"Resume {job_id}").is_visible()
+    picture(page, "jobs-cancelled")
+    sweep.click()
+    page.wait_for_url("**/sweeps/*")
+    assert "from the API" in page.locator("h1").inner_text()
+
+    page.goto(f"{service.url}jobs")
+    page.get_by_role("button", name="Log out").click()
+    page.wait_for_url(service.url)
+    page.goto(f"{service.url}jobs")
+    assert page.get_by_role("button", name=f"Resume {job_id}").count() == 0
+    assert page.context.cookies() == []
+
+
+def test_a_wrong_token_is_a_sentence(service: Service, browser: Any, picture: Callable[[Any, str], None]) -> None:
+    page = browser.new_page()  # whose console tells of status 401
+    page.goto(f"{service.url}login?next=%2Fjobs")
+    assert page.evaluate("() => document.activeElement.id") == "token"
+    page.keyboard.type("not-the-token")
+    page.keyboard.press("Enter")
+    page.get_by_role("alert").wait_for()
+    assert page.get_by_role("alert").inner_text() == "✕ That is not the token."
+    assert "not-the-token" not in page.content()
+    picture(page, "login-wrong")
+    page.keyboard.type(TOKEN)
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/jobs")
+    (cookie,) = page.context.cookies()
+    assert (cookie["httpOnly"], cookie["sameSite"]) == (True, "Strict")
+    assert page.evaluate("() => document.cookie") == ""
+    assert TOKEN not in page.content()
+    page.close()
+
+
+def test_a_name_from_outside_stays_text_and_in_the_window(
+    service: Service, open_page: Callable[..., Any], picture: Callable[[Any, str], None]
+) -> None:
+    job_id = service.submit(**SHORT, name=HOSTILE)
+    for width in (1280, 390):
+        page = open_page(width=width)
+        log_in(page, service)
+        assert HOSTILE in row_of(page, job_id).inner_text()
+        assert page.locator("main img").count() == 0
+        assert page.evaluate("() => document.documentElement.scrollWidth") <= width
+        picture(page, f"jobs-hostile-{width}")
+    row_of(page, job_id).get_by_text("finished").first.wait_for(timeout=PATIENCE_MS)
+    page.goto(f"{service.url}login")
+    assert page.evaluate("() => document.documentElement.scrollWidth") <= 390
+    picture(page, "login")
+
+
+@pytest.mark.parametrize("dark", [False, True])
+@pytest.mark.parametrize("path", ["jobs", "login"])
+def test_axe_finds_nothing_serious(service: Service, browser: Any, path: str, dark: bool) -> None:
+    axe = pytest.importorskip(
+        "axe_playwright_python.sync_playwright", reason="no axe here: pip install -e '.[browser]'"
+    )
+    service.submit(**SHORT, name=HOSTILE)
+    context = browser.new_context(bypass_csp=True, color_scheme="dark" if dark else "light")
+    page = context.new_page()
+    log_in(page, service)
+    page.goto(service.url + path)
+    found = axe.Axe().run(page).response["violations"]
+    serious = [
+        f"{each['id']}: {each['help']}: {node['html'][:160]}"
+        for each in found
+        if each["impact"] in ("serious", "critical")
+        for node in each["nodes"][:3]
+    ]
+    context.close()
+    assert serious == []

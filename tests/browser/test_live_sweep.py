@@ -1,0 +1,131 @@
+"""A sweep that is measured meanwhile, on its page: present run and figures, finished runs without a reload, its end; also without scripts."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from loadgen.errors import NotFoundError
+from loadgen.store.progress import SweepsProgress
+from loadgen.store.repository import Store
+from tests.browser.conftest import serving, settle
+
+pytestmark = [pytest.mark.browser, pytest.mark.loopback]
+
+NAME = "followed <b>now</b>"
+RUNS = 4
+PATIENCE_MS = 90_000.0
+LOAD = ["--concurrency", "1,2,3,4", "--input-tokens", "16", "--output-tokens", "16", "--duration-s", "6"]
+
+
+def started(database: str) -> subprocess.Popen[bytes]:
+    """A sweep of the simulator, in a process of its own."""
+    command = [sys.executable, "-m", "loadgen.cli", "sweep", "--url", "simulator", "--name", NAME, *LOAD]
+    return subprocess.Popen([*command, "--db", database], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def ended(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(60)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def sweep_that_tells(database: str) -> str:
+    """The id of the sweep in the database, once its process has said how it stands."""
+    deadline_s = time.monotonic() + 60
+    while True:
+        try:
+            with Store.open(database, read_only=True) as store:
+                found = [sweep.sweep_id for sweep in store.sweeps()]
+                if SweepsProgress(store).of(found):
+                    return found[0]
+        except NotFoundError:
+            pass
+        assert time.monotonic() < deadline_s, "the sweep has not begun"
+        time.sleep(0.2)
+
+
+@pytest.fixture
+def followed(tmp_path: Path) -> Iterator[tuple[str, str]]:
+    """A dashboard's address, and the id of the sweep that is being measured into its database."""
+    database = f"sqlite:///{tmp_path}/live.db"
+    process = started(database)
+    try:
+        sweep_id = sweep_that_tells(database)
+        with serving(database) as url:
+            yield url, sweep_id
+    finally:
+        ended(process)
+
+
+def is_figure(page: Any, name: str) -> None:
+    """Wait until the gauge of that name shows a number that is more than 0."""
+    page.wait_for_selector(f'[data-live-text="{name}"]:text-matches("^[\\\\d.,]*[1-9]")', timeout=PATIENCE_MS)
+
+
+def test_a_sweep_is_followed_to_its_end_without_a_reload(
+    followed: tuple[str, str], open_page: Callable[..., Any], picture: Callable[[Any, str], None]
+) -> None:
+    dashboard, sweep_id = followed
+    listed = open_page()
+    listed.goto(dashboard)
+    row = listed.locator("table.list tbody tr").first
+    assert "running" in row.inner_text()
+    assert NAME in row.inner_text()
+
+    page = open_page()
+    page.goto(f"{dashboard}sweeps/{sweep_id}")
+    page.evaluate("() => { window.stayed = 'yes'; }")
+    assert "running" in page.locator(".state").inner_text()
+    assert f"of {RUNS}" in page.locator('[data-live-text="where"]').inner_text()
+    is_figure(page, "rate")
+    is_figure(page, "ttft")
+    is_figure(page, "in_flight")
+    assert page.locator('[data-live-path="rates"]').get_attribute("d") is not None
+    picture(page, "live")
+
+    runs = page.locator("table.runs tbody tr")
+    runs.first.wait_for(timeout=PATIENCE_MS)
+    page.locator('[data-live-text="where"]', has_text=f"Run {RUNS} of {RUNS}").wait_for(timeout=PATIENCE_MS)
+    assert runs.locator(".badge").count() > 0
+    page.wait_for_selector("[data-live]", state="detached", timeout=PATIENCE_MS)
+    assert f"{RUNS} of {RUNS}" in page.locator(".state").inner_text()
+    assert "running" not in page.locator(".state").inner_text()
+    assert runs.count() == RUNS
+    assert settle(page) >= 1
+    assert page.evaluate("() => window.stayed") == "yes"
+    assert page.title() != "now"
+    picture(page, "live-ended")
+
+    row.get_by_text("running").wait_for(state="detached")
+    assert f"{RUNS} / {RUNS}" in row.inner_text()
+
+
+def test_what_is_opened_while_it_runs_stays_open(followed: tuple[str, str], page: Any) -> None:
+    dashboard, sweep_id = followed
+    page.goto(f"{dashboard}sweeps/{sweep_id}")
+    seen = page.locator("table.runs tbody tr").count()
+    summary = page.locator("main details:not([open]) > summary").last
+    said = summary.inner_text()
+    summary.click()
+    page.locator("table.runs tbody tr").nth(seen).wait_for(timeout=PATIENCE_MS)
+    assert said in page.locator("main details[open] > summary").all_inner_texts()
+    assert page.evaluate("() => document.activeElement.textContent.trim()") == said
+
+
+def test_without_scripts_the_page_loads_itself_again(followed: tuple[str, str], open_page: Callable[..., Any]) -> None:
+    dashboard, sweep_id = followed
+    page = open_page(scripts=False)
+    page.goto(f"{dashboard}sweeps/{sweep_id}")
+    assert "running" in page.locator(".state").inner_text()
+    page.get_by_text("Time left").wait_for()
+    with page.expect_navigation(url=f"**/sweeps/{sweep_id}", timeout=PATIENCE_MS):
+        pass
+    page.locator("table.runs tbody tr").first.wait_for(timeout=PATIENCE_MS)
