@@ -53,16 +53,16 @@ def shown_unit(unit: str) -> str:
 
 
 def seconds(value_s: float | None) -> str:
-    """A long duration: 48 s, 3 min 12 s, 2 h 5 min."""
+    """A long duration: 48 s, 3 min 12 s, 2 min, 2 h 5 min."""
     if value_s is None:
         return MISSING_FIGURE
     if value_s < 60:
         return f"{number(value_s)} s"
     minutes, rest_s = divmod(round(value_s), 60)
     if minutes < 60:
-        return f"{minutes} min {rest_s} s"
+        return f"{minutes} min {rest_s} s" if rest_s else f"{minutes} min"
     hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min"
+    return f"{hours} h {minutes} min" if minutes else f"{hours} h"
 
 
 def dollars(value_usd: float | None) -> str:

@@ -148,6 +148,19 @@ def picture() -> Callable[[Any, str], None]:
     return take
 
 
+def serious(page: Any) -> list[str]:
+    """What axe-core finds serious or critical on a page, whose context was made with `bypass_csp=True`: axe is a script of ours here."""
+    axe = pytest.importorskip(
+        "axe_playwright_python.sync_playwright", reason="no axe here: pip install -e '.[browser]'"
+    )
+    return [
+        f"{each['id']}: {each['help']}: {node['html'][:160]}"
+        for each in axe.Axe().run(page).response["violations"]
+        if each["impact"] in ("serious", "critical")
+        for node in each["nodes"][:3]
+    ]
+
+
 def settle(page: Any, fewest: int = 0) -> int:
     """How many charts the page has, once all of them are drawn and there are that many. The page's policy lets nobody evaluate text."""
     deadline_s = time.monotonic() + 60

@@ -12,6 +12,8 @@ from urllib.request import Request, urlopen
 
 import pytest
 
+from tests.browser.conftest import serious
+
 pytestmark = [pytest.mark.browser, pytest.mark.loopback]
 
 TOKEN = "0123456789abcdef-in-a-browser"
@@ -91,11 +93,19 @@ def row_of(page: Any, job_id: str) -> Any:
 
 
 def test_a_job_is_seen_and_cancelled_by_who_is_logged_in(
-    service: Service, open_page: Callable[..., Any], picture: Callable[[Any, str], None]
+    service: Service, browser: Any, open_page: Callable[..., Any], picture: Callable[[Any, str], None]
 ) -> None:
     page = open_page()
     page.goto(f"{service.url}jobs")
     picture(page, "jobs-empty")
+    small = browser.new_context(bypass_csp=True, viewport={"width": 390, "height": 844})
+    unused = small.new_page()
+    for path in ("", "jobs"):
+        unused.goto(service.url + path)
+        assert unused.locator("pre").count() > 0
+        assert serious(unused) == []
+        assert unused.evaluate("() => document.documentElement.scrollWidth") <= 390
+    small.close()
     job_id = service.submit(**LONG, name="from the API")
     page.reload()
     assert "from the API" in row_of(page, job_id).inner_text()
@@ -164,23 +174,16 @@ def test_a_name_from_outside_stays_text_and_in_the_window(
     picture(page, "login")
 
 
-@pytest.mark.parametrize("dark", [False, True])
+@pytest.mark.parametrize(("dark", "width"), [(False, 1280), (True, 1280), (False, 390)])
 @pytest.mark.parametrize("path", ["jobs", "login"])
-def test_axe_finds_nothing_serious(service: Service, browser: Any, path: str, dark: bool) -> None:
-    axe = pytest.importorskip(
-        "axe_playwright_python.sync_playwright", reason="no axe here: pip install -e '.[browser]'"
-    )
+def test_axe_finds_nothing_serious(service: Service, browser: Any, path: str, dark: bool, width: int) -> None:
     service.submit(**SHORT, name=HOSTILE)
-    context = browser.new_context(bypass_csp=True, color_scheme="dark" if dark else "light")
+    context = browser.new_context(
+        bypass_csp=True, viewport={"width": width, "height": 844}, color_scheme="dark" if dark else "light"
+    )
     page = context.new_page()
     log_in(page, service)
     page.goto(service.url + path)
-    found = axe.Axe().run(page).response["violations"]
-    serious = [
-        f"{each['id']}: {each['help']}: {node['html'][:160]}"
-        for each in found
-        if each["impact"] in ("serious", "critical")
-        for node in each["nodes"][:3]
-    ]
+    found = serious(page)
     context.close()
-    assert serious == []
+    assert found == []

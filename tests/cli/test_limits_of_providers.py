@@ -88,4 +88,4 @@ def test_a_plan_counts_the_wait_for_a_limit(cli: Cli) -> None:
     assert [run["limit_wait_s"] for run in planned["runs"]] == [60, 60]  # 180 requests go out in three bursts
     assert planned["estimated_s"] is None
     shown = " ".join(cli("sweep", *server, *grid, "--requests-per-minute", "60").out.split())
-    assert "over 2 min 0 s, since limits per minute hold requests back; how much longer" in shown
+    assert "over 2 min, since limits per minute hold requests back; how much longer" in shown

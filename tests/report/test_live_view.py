@@ -111,7 +111,7 @@ def test_a_search_has_at_most_so_many_runs() -> None:
 
 def test_a_course_ends_at_the_right_edge_and_has_gaps() -> None:
     rates = live_view(row(), NOW).rates
-    assert rates.top == "0 to 33.0 per second, last 1 min 0 s"
+    assert rates.top == "0 to 33.0 per second, last 1 min"
     marks = re.findall(r"([ML])(\d+) ([\d.]+)", rates.path)
     assert [mark for mark, _, _ in marks] == ["M", "M"]  # two pieces: nobody spoke in between
     assert (marks[-1][1], float(marks[-1][2])) == ("300", 2.0)  # the newest, which is the highest
