@@ -36,7 +36,8 @@ class Access:
 
     def refusal(self, request: Request) -> Response | None:
         """Why the request goes no further; None when it may."""
-        path, reads = request.url.path, request.method in _READING
+        path = request.scope["path"]  # of a URL, whose path a Host header may hold a part of, nothing is taken here
+        reads = request.method in _READING
         if path == LOGIN or (reads and path.startswith("/static/")):
             return None
         who = self._who(request)
@@ -117,7 +118,7 @@ class Access:
                 "This dashboard answers to names of its own machine alone, such as http://127.0.0.1: start it with --token-env "
                 "NAME to reach it by another.",
             )
-        path = request.url.path
+        path = request.scope["path"]
         if path.startswith("/api/") or path.endswith((".json", ".csv", "/events")):
             return _unauthorised(request, "This needs the token: send it as 'Authorization: Bearer TOKEN'.")
         query = f"?{request.url.query}" if request.url.query else ""

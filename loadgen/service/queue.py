@@ -163,7 +163,7 @@ class Queue:
             try:
                 waits = self._advance()
                 said = ""
-            except LoadgenError as error:
+            except (LoadgenError, OSError) as error:  # the latter: no more processes, no more files
                 waits = True
                 if str(error) != said:  # once, and not every second
                     said = str(error)
@@ -197,6 +197,7 @@ class Queue:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
+            errors="replace",
             env=self._environment(job),
             start_new_session=True,  # Ctrl-C is for the service, which ends its jobs in order
         )

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from loadgen.errors import LoadgenError, UsageError
+from loadgen.errors import ExitCode, LoadgenError, ServerError, UsageError
 from loadgen.experiments.spec import SIMULATOR
 from loadgen.servers.endpoint import normalise_url
 
@@ -33,6 +33,8 @@ _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
 class ForbiddenTargetError(LoadgenError):
     """The service may not send requests there."""
+
+    exit_code = ExitCode.USAGE
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,14 +112,14 @@ class Targets:
         return self._listed(url)[0]
 
     def checked(self, url: str, look_up: LookUp | None = None) -> Target:
-        """The target at `url` with the addresses to connect to. Raises ForbiddenTargetError for any that must not be reached."""
+        """The target at `url` with the addresses to connect to. Raises ForbiddenTargetError for any that must not be reached, ServerError when there is none."""
         if url == SIMULATOR:
             return Target(SIMULATOR, ())
         target, host, port = self._listed(url)
         try:
             found = list(dict.fromkeys((look_up or _look_up)(host, port)))
         except OSError as error:
-            raise ForbiddenTargetError(f"{target.name} cannot be resolved: {error.strerror or error}") from error
+            raise ServerError(f"{target.name} cannot be resolved: {error.strerror or error}") from error
         for text in found:
             address = _innermost(ipaddress.ip_address(text.partition("%")[0]))
             if (kind := _kind(address)) is not None and not self._lists(address, host, port):
@@ -126,7 +128,7 @@ class Targets:
                     f"list it with --allow-target {address}"
                 )
         if not found:
-            raise ForbiddenTargetError(f"{target.name} has no address")
+            raise ServerError(f"{target.name} has no address")
         return Target(target.name, tuple(found), target.key_env)
 
     def _listed(self, url: str) -> tuple[Target, str, int]:

@@ -61,6 +61,12 @@ def test_beyond_this_machine_every_page_needs_the_token(far_client: TestClient) 
     assert far_client.get("/static/style.css").status_code == 200
 
 
+@pytest.mark.parametrize("host", ["x/login?", "x/static/?", "x/login#"])
+def test_a_host_that_holds_a_path_opens_nothing(far_client: TestClient, host: str) -> None:
+    assert far_client.get("/sweeps.json", headers={"Host": host}).status_code == 401
+    assert far_client.post("/api/v1/sweeps", json=SPEC, headers={"Host": host}).status_code == 401
+
+
 def test_a_loopback_name_does_not_open_what_is_reached_from_elsewhere(far_client: TestClient) -> None:
     assert far_client.get("/sweeps.json", headers={"Host": "localhost"}).status_code == 401
 

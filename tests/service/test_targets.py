@@ -2,7 +2,7 @@
 
 import pytest
 
-from loadgen.errors import UsageError
+from loadgen.errors import ServerError, UsageError
 from loadgen.service.targets import ForbiddenTargetError, LookUp, Targets
 
 
@@ -162,5 +162,5 @@ def test_the_simulator_needs_no_entry_and_a_name_nobody_knows_is_said() -> None:
     def unknown(host: str, port: int) -> list[str]:
         raise OSError(-2, "Name or service not known")
 
-    with pytest.raises(ForbiddenTargetError, match="cannot be resolved"):
+    with pytest.raises(ServerError, match="cannot be resolved"):
         Targets.of(["a.example"]).checked("http://a.example", unknown)
