@@ -312,7 +312,9 @@ def _value(metric: Metric, part: str | None, run: Document) -> float:
 
 
 def are_paired(a: Sequence[Document], b: Sequence[Document]) -> bool:
-    """Whether both sides have the same seeds, each once: run by run they then saw the same arrivals."""
+    """Whether both sides have the same seeds, each once: run by run they then saw the same arrivals. Other clients tell no seed."""
+    if any(run.get("foreign") for run in (*a, *b)):
+        return False
     seeds_a, seeds_b = (sorted(map(_seed, runs)) for runs in (a, b))
     return seeds_a == seeds_b and len(set(seeds_a)) == len(seeds_a)
 

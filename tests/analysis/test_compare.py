@@ -78,6 +78,15 @@ def test_the_same_seeds_are_paired_whatever_their_order() -> None:
     assert figure(a, others).answer == "cant_tell"
 
 
+def test_runs_of_other_clients_are_never_paired() -> None:
+    """Which of them belong together nobody knows: their seeds are made up."""
+    a, b = runs(100, 150, 200), runs(110, 165, 220)
+    for each in b:
+        each["foreign"] = {"tool": "vllm bench", "version": "0.32.0"}
+    (point,) = compare(a, b).points
+    assert not point.paired
+
+
 def test_an_invalid_run_takes_no_part() -> None:
     a, b = runs(100, 101, 99), [*runs(110, 111, 109), run(3, 1.0, status="invalid")]
     assert figure(a, b).answer == "better"

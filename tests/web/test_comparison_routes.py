@@ -43,6 +43,8 @@ def test_nothing_chosen_says_what_to_do(client: TestClient) -> None:
     page = client.get("/compare")
     assert page.status_code == 200
     assert "Nothing is chosen" in page.text
+    assert "Nothing is chosen" in client.get("/compare?stat=p90").text
+    assert "fits the filters" in client.get("/compare?q=nobody").text
 
 
 @pytest.mark.parametrize(

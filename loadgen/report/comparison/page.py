@@ -293,6 +293,7 @@ def _notes(view: View, selection: Selection, made: Compared) -> tuple[str, ...]:
     if made.axes.rest:
         differ = ", ".join(each.label.lower() for each in made.axes.rest)
         notes.append(f"Lines of one colour differ in {differ}.")
+    notes += _pooled_notes(made)
     if view.baseline:
         notes += _unlike_notes(view.baseline, selection, made)
         if not any(cell.against_baseline for _, found in made.figures for cell in found):
@@ -302,6 +303,21 @@ def _notes(view: View, selection: Selection, made: Compared) -> tuple[str, ...]:
     if selection.left_out:
         notes.append(f"{selection.left_out:,} older sweeps that fit the filters are not shown: filter further.")
     return tuple(notes)
+
+
+def _pooled_notes(made: Compared) -> list[str]:
+    """That points hold the runs of several sweeps as if they were repeats of one, and what of theirs is taken together so."""
+    found = [cell.runs for cell in made.figures[0][1] if len({run["sweep_id"] for run in cell.runs}) > 1]
+    if not found:
+        return []
+    names = {"url": "addresses of servers", "client_host": "clients", "day": "days"}
+    differ = [
+        name
+        for key, name in names.items()
+        if any(len({made.known[key].text(run) for run in runs}) > 1 for runs in found)
+    ]
+    of_several = f", and of different {', '.join(differ)}" if differ else ""
+    return [f"Points take the runs of several sweeps together{of_several}; choose sweep as colour to see them apart."]
 
 
 def _unlike_notes(baseline: str, selection: Selection, made: Compared) -> list[str]:

@@ -30,8 +30,13 @@ def lines(made: Compared) -> list[tuple[str, str, int]]:
 def test_the_same_question_asked_twice_is_one_point() -> None:
     planned = specs([ClosedLoop(1)], (32,), 4, requests_per_slot=4)
     again = [replace(spec, seed=7) for spec in planned]
-    made = compared(View(y=("ttft_s",), color="model"), selection(measured("s-a", planned), measured("s-b", again)))
-    assert lines(made) == [("mixtral-8x7b", "", 2)]
+    both = selection(measured("s-a", planned), measured("s-b", again))
+    view = View(y=("ttft_s",), color="model")
+    assert lines(compared(view, both)) == [("mixtral-8x7b", "", 2)]
+    together = "Points take the runs of several sweeps together"
+    assert any(note.startswith(together) for note in comparison_page(view, both).notes)
+    apart = comparison_page(replace(view, color="sweep"), both)
+    assert not any(note.startswith(together) for note in apart.notes)
 
 
 @pytest.mark.parametrize(
