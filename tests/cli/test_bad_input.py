@@ -34,7 +34,7 @@ TABLE: list[tuple[tuple[str, ...], int, str]] = [
     (("show",), 2, "missing argument 'ID'"),
     (("show", "latest"), 2, "There is no database"),
     (("list",), 2, "There is no database"),
-    (("export", "latest", "--format", "xml"), 2, "--format must be json, csv or parquet, not xml"),
+    (("export", "latest", "--format", "xml"), 2, "--format must be json, csv, parquet or vllm-bench, not xml"),
     (("dashboard", "--port", "70000"), 2, "invalid value for '--port'"),
     (("simulate", "--ttft-s", "-1"), 2, "ttft_s is -1"),
     (("simulate", "--gap-s", "soon"), 2, "invalid value for '--gap-s'"),
