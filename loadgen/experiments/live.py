@@ -81,6 +81,7 @@ class LiveState:
                 if self._present is None or self._present.position != event.position:
                     self._run_since_s = self._now_s()
                 self._present, self._progress = event, None
+                self._ttfts.clear()
                 self._counted.clear()
                 self._counted.append((0.0, 0))
             case RunProgressed():

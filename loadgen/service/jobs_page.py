@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse
 
-from loadgen.errors import NotFoundError
+from loadgen.errors import NotFoundError, StoreError
 from loadgen.report.job_pages import LoginPage, jobs_page
 from loadgen.service.access import LOGIN, LOGOUT, Access
 from loadgen.service.documents import job_document
@@ -27,10 +27,8 @@ def jobs(request: Request, before: str | None = None) -> Response:
     """The newest jobs, or those older than one of them."""
     access, queue = _parts(request)
     logged_in = access.has_session(request)
-    database: Database = request.app.state.database
-    try:
-        opened = Store.open(database.url, read_only=True)
-    except NotFoundError:
+    opened = _opened(request)
+    if opened is None:
         return html(jobs_page([], datetime.now(UTC), takes_jobs=queue is not None, logged_in=logged_in))
     with opened as store:
         rows = Jobs(store).newest(limit=_ON_A_PAGE + 1, before=before)
@@ -51,10 +49,8 @@ def jobs(request: Request, before: str | None = None) -> Response:
 @router.get("/jobs.json")
 def jobs_json(request: Request, before: str | None = None) -> Response:
     """The same as JSON."""
-    database: Database = request.app.state.database
-    try:
-        opened = Store.open(database.url, read_only=True)
-    except NotFoundError:
+    opened = _opened(request)
+    if opened is None:
         return document({"schema_version": 1, "jobs": []})
     with opened as store:
         rows = Jobs(store).newest(limit=_ON_A_PAGE, before=before)
@@ -90,6 +86,17 @@ def logout(request: Request) -> Response:
     """The button."""
     access, _ = _parts(request)
     return access.log_out(request)
+
+
+def _opened(request: Request) -> Store | None:
+    """The store; None where there is none yet. Raises StoreError, also for one that was there when a service began over it."""
+    database: Database = request.app.state.database
+    try:
+        return Store.open(database.url, read_only=True)
+    except NotFoundError as absent:
+        if request.app.state.queue is None:
+            return None
+        raise StoreError(f"{absent} It was there when the service began.") from absent
 
 
 def _parts(request: Request) -> tuple[Access, Queue | None]:

@@ -139,8 +139,9 @@ class Queue:
 
     def log(self, job_id: str) -> Log | None:
         """What the latest attempt at the job has told, if it began since this service did."""
-        with self._lock:
-            return self._logs.get(job_id)
+        return self._logs.get(
+            job_id
+        )  # without the lock, which may be held while the database is waited for: pages ask here
 
     @contextmanager
     def _jobs(self) -> Iterator[Jobs]:

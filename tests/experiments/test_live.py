@@ -72,9 +72,10 @@ def test_the_warm_up_is_not_counted_with_the_run() -> None:
     state = LiveState(clock)
     state.hear(STARTED)
     state.hear(PhaseStarted(1, RUN, "warming up"))
-    state.hear(progressed(5.0, 50))
+    state.hear(progressed(5.0, 50, ttft_s=(0.5,)))
     state.hear(PhaseStarted(1, RUN, "measuring"))
     assert state.document()["run"]["requests_per_s"] is None
+    assert state.ttft is None
     state.hear(progressed(2.0, 4))
     assert state.rate_per_s == 2.0
 

@@ -156,12 +156,14 @@ def test_a_deleted_database_is_503_and_not_made_anew(client: TestClient, tmp_pat
     for answer in (
         client.get("/api/v1/jobs"),
         client.get("/api/v1/sweeps"),
+        client.get("/jobs.json"),
         client.get(f"/api/v1/jobs/{job_id}"),
         send(client),
         client.post(f"/api/v1/jobs/{job_id}/cancel", headers=BEARER),
     ):
         assert answer.status_code == 503
         assert "service.db" in answer.json()["error"]
+    assert client.get("/jobs").status_code == 503
     assert list(tmp_path.iterdir()) == []
 
 
