@@ -255,6 +255,11 @@ def unlike(a: Document, b: Document) -> Iterator[Unlike]:
             yield Unlike(field, asked_a.get(field), asked_b.get(field))
 
 
+def is_one_figure(key: str, a: Document, b: Document) -> bool:
+    """Whether a metric means the same of both runs: goodput does under the same limits alone."""
+    return not key.startswith(_GOODPUT) or _slo(a) == _slo(b)
+
+
 def _slo(run: Document) -> Document:
     slo: Document = run["spec"]["slo"]
     return slo
@@ -287,7 +292,7 @@ def _parts(a: Group, b: Group, metrics: Sequence[str]) -> Iterator[tuple[Metric,
             continue
         if not metrics and metric.key == "chunk_gap_s" and tokens_known:
             continue
-        if metric.key.startswith(_GOODPUT) and _slo(a[0]) != _slo(b[0]):
+        if not is_one_figure(metric.key, a[0], b[0]):
             continue
         if metric.kind == "scalar":
             if all(metric.of(run) is not None for run in runs):

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from loadgen.analysis.compare import Answer, Reason, answer_of, are_paired
+from loadgen.analysis.compare import Answer, Reason, answer_of, are_paired, is_one_figure
 from loadgen.analysis.stats import Change, change
 from loadgen.report.figures import Figure
 from loadgen.report.points import Dimension, Document, Pooled, pool
@@ -124,6 +124,8 @@ def natural(value: Any) -> tuple[tuple[int, float, str], ...]:
 
 def _ratio(base: Cell | None, cell: Cell, figure: Figure, stat: str) -> Ratio | None:
     if base is None or base.place == cell.place or cell.status == "invalid" or not base.pooled or not cell.pooled:
+        return None
+    if not is_one_figure(figure.key, base.runs[0], cell.runs[0]):
         return None
     a, b = (
         sorted((run for run in runs if figure.read(run, stat) is not None), key=lambda run: run["spec"]["seed"])

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import loadgen
-from loadgen.analysis.compare import unlike
+from loadgen.analysis.compare import is_one_figure, unlike
 from loadgen.errors import UsageError
 from loadgen.report.charts import Chart
 from loadgen.report.comparison.cells import Axes, Cell, cells, natural
@@ -337,4 +337,8 @@ def _unlike_notes(baseline: str, selection: Selection, made: Compared) -> list[s
             if base is not None and base is not cell:
                 fields |= dict.fromkeys(each.field for each in unlike(base.runs[0], cell.runs[0]))
     told = [field for field in fields if field not in known and field.split(".")[-1] not in known]
-    return [f"Compared with the baseline although unlike in {', '.join(told[:8])}."] if told else []
+    notes = [f"Compared with the baseline although unlike in {', '.join(told[:8])}."] if told else []
+    runs = selection.runs
+    if any(not is_one_figure(figure.key, runs[0], run) for figure, _ in made.figures for run in runs[1:]):
+        notes.append("Goodput is compared with the baseline only where both have the same limits (SLO).")
+    return notes

@@ -58,6 +58,17 @@ def test_a_point_never_mixes_what_was_asked(one: dict[str, object], other: dict[
     assert [rest for _, rest, _ in lines(made)] == told
 
 
+def test_goodput_under_other_limits_is_not_compared() -> None:
+    planned = specs([ClosedLoop(1)], (32,), 4, 2, requests_per_slot=4)
+    limits = (("s-a", 0.001), ("s-b", 10.0))
+    both = selection(*(measured(name, [replace(each, slo=(("ttft_s", s),)) for each in planned]) for name, s in limits))
+    view = View(y=("goodput_per_s", "output_tokens_per_s"), color="sweep", baseline="s-a")
+    goodput, throughput = ([cell.against_baseline for cell in found] for _, found in compared(view, both).figures)
+    assert goodput == [None, None]
+    assert throughput[1] is not None
+    assert any("same limits" in note for note in comparison_page(view, both).notes)
+
+
 def test_simulated_and_real_runs_have_colours_of_their_own() -> None:
     planned = specs([ClosedLoop(1), ClosedLoop(4)], (32,), 4, requests_per_slot=4)
     both = selection(measured("s-a", planned), measured("s-b", planned, simulated=True))
