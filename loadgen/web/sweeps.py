@@ -3,7 +3,7 @@
 May import report, store, errors and the rest of web.
 """
 
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -11,7 +11,7 @@ from fastapi import APIRouter, Depends, Request, Response
 
 from loadgen.errors import UsageError
 from loadgen.report.comparison.selection import filtered
-from loadgen.report.comparison.view import Filters, read_filters
+from loadgen.report.comparison.view import Filters, check_words, read_filters
 from loadgen.report.export import sweep_document
 from loadgen.report.live import live_view
 from loadgen.report.pages import sweep_page
@@ -25,6 +25,7 @@ router = APIRouter()
 
 def _filters(request: Request) -> Filters:
     query = request.query_params
+    check_words(query, (*(each.name for each in fields(Filters)), "page"), "the list")
     return read_filters({name: query.getlist(name) for name in query})
 
 

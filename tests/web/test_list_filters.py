@@ -79,7 +79,13 @@ def test_those_that_fit_can_be_compared_all_at_once(client: TestClient) -> None:
 
 
 @pytest.mark.parametrize(
-    ("query", "said"), [("since=monday", "since is &#39;monday&#39;"), ("page=-1", "page is"), ("page=x", "page is")]
+    ("query", "said"),
+    [
+        ("since=monday", "since is &#39;monday&#39;"),
+        ("page=-1", "page is"),
+        ("page=x", "page is"),
+        ("modle=x", "did you mean &#39;model&#39;?"),
+    ],
 )
 def test_a_filter_that_is_none_is_told(client: TestClient, query: str, said: str) -> None:
     answer = client.get(f"/?{query}")

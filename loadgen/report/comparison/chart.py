@@ -17,7 +17,6 @@ from loadgen.report.readable import MISSING_FIGURE, number, shown_unit
 
 LOG_X_FROM_RATIO = 8.0
 _DASHES = ((1, 0), (6, 3), (2, 2), (9, 3, 2, 3), (12, 4), (4, 2, 1, 2, 1, 2))
-SHAPES = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down", "triangle-right", "triangle-left")
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +164,7 @@ def _spec(chart: Chart, rows: list[dict[str, Any]], x: Spec, y_scale: Spec, draw
         "legend": legend(domain) if many else None,
     }
     shape: Spec = color | {
-        "scale": {"domain": domain, "range": [SHAPES[i % len(SHAPES)] for i in range(len(domain))]},
+        "scale": {"domain": domain, "range": [_shape(i) for i in range(len(domain))]},
     }
 
     def y(field: str) -> Spec:
@@ -239,3 +238,8 @@ _STYLES: dict[str, Spec] = {
     "doubtful": {"filled": False},
     "invalid": {"filled": False, "shape": "M-1,-1L1,1M1,-1L-1,1"},
 }
+
+
+def _shape(position: int) -> str:
+    """The shape of a colour by its position; when the colours begin anew, each gets another than before."""
+    return palette.SHAPES[(position + position // len(palette.SERIES)) % len(palette.SHAPES)]

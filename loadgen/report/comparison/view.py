@@ -111,11 +111,7 @@ def read_filters(query: Mapping[str, Sequence[str]]) -> Filters:
 
 def read_view(query: Mapping[str, Sequence[str]]) -> View:
     """The view of an address; each name with all its values. Raises UsageError in one sentence for a name or value that is none."""
-    for name in query:
-        if name not in _KNOWN:
-            near = get_close_matches(name, _KNOWN, n=1)
-            hint = f"; did you mean '{near[0]}'?" if near else f": there are {', '.join(_KNOWN)}"
-            raise UsageError(f"the address has a word '{name[:40]}' that a comparison does not know{hint}")
+    check_words(query, _KNOWN, "a comparison")
     ids = tuple(dict.fromkeys(_many(query, "in")))
     if len(ids) > MOST_CHOSEN:
         raise UsageError(f"the address names {len(ids)} sweeps or runs; a page holds {MOST_CHOSEN}")
@@ -142,6 +138,15 @@ def read_view(query: Mapping[str, Sequence[str]]) -> View:
         show=show,
         all=_one(query, "all") not in ("", "0"),
     )
+
+
+def check_words(query: Iterable[str], known: Sequence[str], page: str) -> None:
+    """Raises UsageError for a word of an address that such a page does not know."""
+    for name in query:
+        if name not in known:
+            near = get_close_matches(name, known, n=1)
+            hint = f"; did you mean '{near[0]}'?" if near else f": there are {', '.join(known)}"
+            raise UsageError(f"the address has a word '{name[:40]}' that {page} does not know{hint}")
 
 
 def check_choice(name: str, value: str, known: Iterable[str]) -> None:
