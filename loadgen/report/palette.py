@@ -31,3 +31,8 @@ OUTCOMES = {
 SOLID: tuple[int, ...] = (1, 0)
 DASHED: tuple[int, ...] = (5, 3)
 DASHES: tuple[tuple[int, ...], ...] = (SOLID, DASHED, (1, 3), (8, 3, 1, 3))  # of lines that share a colour
+
+
+def shape(position: int) -> str:
+    """The shape that goes with the colour at that position; when the colours begin anew, each gets another than before."""
+    return SHAPES[(position + position // len(SERIES)) % len(SHAPES)]

@@ -93,7 +93,7 @@ def _spec(rows: list[Row], edge: list[Row], label: str, load: str) -> Spec:
     y |= {"type": "quantitative"}
     color: Spec = {"field": "series", "type": "nominal", "title": None, "sort": None}
     color |= {"scale": {"domain": series, "range": list(palette.SERIES)}, "legend": legend(series) if several else None}
-    shape = color | {"scale": {"domain": series, "range": list(palette.SHAPES)}}
+    shape = color | {"scale": {"domain": series, "range": [palette.shape(i) for i in range(len(series))]}}
     tooltip = [
         {"field": "series", "type": "nominal", "title": "line"},
         {"field": "load", "type": "nominal", "title": load},

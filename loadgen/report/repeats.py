@@ -77,7 +77,7 @@ def _spec(marks: list[Row], boxes: list[Row], x_label: str, label: str) -> Spec:
         "scale": {"domain": series, "range": list(palette.SERIES)},
     }
     color |= {"legend": legend(series) if several else None}
-    shape = color | {"scale": {"domain": series, "range": list(palette.SHAPES)}}
+    shape = color | {"scale": {"domain": series, "range": [palette.shape(i) for i in range(len(series))]}}
     across: Spec = {"x": x, "xOffset": offset, "color": color}
 
     def y(field: str) -> Spec:

@@ -164,7 +164,7 @@ def _spec(chart: Chart, rows: list[dict[str, Any]], x: Spec, y_scale: Spec, draw
         "legend": legend(domain) if many else None,
     }
     shape: Spec = color | {
-        "scale": {"domain": domain, "range": [_shape(i) for i in range(len(domain))]},
+        "scale": {"domain": domain, "range": [palette.shape(i) for i in range(len(domain))]},
     }
 
     def y(field: str) -> Spec:
@@ -238,8 +238,3 @@ _STYLES: dict[str, Spec] = {
     "doubtful": {"filled": False},
     "invalid": {"filled": False, "shape": "M-1,-1L1,1M1,-1L-1,1"},
 }
-
-
-def _shape(position: int) -> str:
-    """The shape of a colour by its position; when the colours begin anew, each gets another than before."""
-    return palette.SHAPES[(position + position // len(palette.SERIES)) % len(palette.SHAPES)]

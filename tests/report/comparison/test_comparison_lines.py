@@ -8,7 +8,6 @@ import pytest
 from loadgen.load.spec import ClosedLoop, OpenLoop, RunSpec
 from loadgen.report import palette
 from loadgen.report.comparison.cells import natural
-from loadgen.report.comparison.chart import _shape
 from loadgen.report.comparison.page import Compared, compared, comparison_page
 from loadgen.report.comparison.selection import Selection
 from loadgen.report.comparison.view import View
@@ -125,5 +124,5 @@ def test_the_axis_of_loads_of_one_kind_says_which() -> None:
 
 
 def test_no_two_of_many_colours_share_both_colour_and_shape() -> None:
-    marks = [(palette.SERIES[position % len(palette.SERIES)], _shape(position)) for position in range(50)]
+    marks = [(palette.SERIES[position % len(palette.SERIES)], palette.shape(position)) for position in range(50)]
     assert len(set(marks)) == len(marks)
