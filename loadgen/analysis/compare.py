@@ -16,13 +16,14 @@ from loadgen.errors import UsageError
 
 Document = dict[str, Any]
 Answer = Literal["better", "worse", "cant_tell"]
-Reason = Literal["too_few_runs", "either", "small", "zero"]
+Reason = Literal["too_few_runs", "either", "small", "zero", "asked_otherwise"]
 
 REASONS: dict[Reason, str] = {
     "too_few_runs": "needs two runs or more of each",
     "either": "the interval holds changes both worth telling and not",
     "small": "no change worth telling",
     "zero": "A is 0, of which nothing is a share",
+    "asked_otherwise": "what was asked of the two is not the same",
 }
 
 CONFIDENCE = 0.95
@@ -245,6 +246,18 @@ def _load(run: Document) -> tuple[Any, ...]:
     spec = run["spec"]
     load = next((spec["shape"][name] for name in _LOADS if name in spec["shape"]), None)
     return spec["shape"]["kind"], load, spec["input_tokens"], spec["output_tokens"]
+
+
+# In what runs of different servers and clients differ though the same was asked of them, and for how long.
+_OF_THE_SERVER = {
+    *("model", "tokenizer", "requests", "duration_s", "warmup_requests"),
+    *("simulated", "method_version", "stamp_source", "proxy"),
+}
+
+
+def asked_alike(a: Document, b: Document) -> bool:
+    """Whether the same work was asked of both: lengths, load, endpoint, prompts. The model, and for how long, may differ."""
+    return all(each.field in _OF_THE_SERVER for each in unlike(a, b))
 
 
 def unlike(a: Document, b: Document) -> Iterator[Unlike]:

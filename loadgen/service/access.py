@@ -67,9 +67,9 @@ class Access:
                 request, 403, "Refused", "There is nothing to log in to here, or this came from another site."
             )
         address = _address(request)
-        if wait := self._waits(request, address):
-            return wait
         if not self.token.matches(fields.get("token", [""])[0].strip()):
+            if wait := self._waits(request, address):
+                return wait
             self.failures.add(address)
             return html(LoginPage(goes_to, "That is not the token."), 401)
         answer = RedirectResponse(goes_to, 303)
@@ -97,12 +97,12 @@ class Access:
     def _who(self, request: Request) -> str | Response | None:
         given = request.headers.get("authorization")
         if given is not None and self.token is not None:
+            scheme, _, secret = given.partition(" ")
+            if scheme.lower() == "bearer" and self.token.matches(secret.strip()):
+                return "bearer"  # whoever else guesses at this address, such as that of a proxy before us
             address = _address(request)
             if wait := self._waits(request, address):
                 return wait
-            scheme, _, secret = given.partition(" ")
-            if scheme.lower() == "bearer" and self.token.matches(secret.strip()):
-                return "bearer"
             self.failures.add(address)
             return _unauthorised(request, "That is not the token.")
         return "session" if self.has_session(request) else None

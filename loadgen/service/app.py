@@ -108,11 +108,11 @@ def _end(number: int, frame: FrameType | None) -> None:
 
 
 def _is_loopback(host: str) -> bool:
-    """Whether nobody but this machine can reach what listens at `host`."""
+    """Whether nobody but this machine can reach what listens at `host`. Raises UsageError when it is no address."""
     try:
         found = {entry[4][0] for entry in socket.getaddrinfo(host, None, flags=socket.AI_PASSIVE)}
-    except OSError:
-        return True  # nobody will listen there, which is for others to say
+    except (OSError, UnicodeError) as error:
+        raise UsageError(f"The dashboard cannot listen on {host!r}: {error}; pass another --host.") from error
     return all(ipaddress.ip_address(str(address).partition("%")[0]).is_loopback for address in found)
 
 

@@ -1,6 +1,7 @@
 """The store as the dashboard sees it: opened for reading, for one request at a time.
 
-May import store and errors. A database that does not exist yet is no error: it is one without sweeps.
+May import store and errors. A database that does not exist yet is no error: it is one without sweeps. One that was there and is
+gone is an error.
 """
 
 from collections.abc import Iterator, Sequence
@@ -9,30 +10,44 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
-from loadgen.errors import NotFoundError
+from loadgen.errors import NotFoundError, StoreError
 from loadgen.store.progress import SweepsProgress
 from loadgen.store.repository import Store
 from loadgen.store.rows import ProgressRow, SweepRow
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Database:
     """Where the measurements are."""
 
     url: str
+    was_there: bool = False
+
+    def open(self) -> Store:
+        """The store, for reading. Raises `NotFoundError` while there is none yet, and `StoreError` when it is there no more."""
+        try:
+            store = Store.open(self.url, read_only=True)
+        except NotFoundError as absent:
+            if self.was_there:
+                raise StoreError(
+                    "The database that this dashboard showed is gone: bring it back, or start the dashboard on another."
+                ) from absent
+            raise
+        self.was_there = True
+        return store
 
     def progress(self, sweeps: Sequence[SweepRow]) -> dict[str, ProgressRow]:
         """How those of the sweeps stand that are being measured, by their ids. Raises `StoreError`."""
         running = [sweep.sweep_id for sweep in sweeps if sweep.status == "running"]
         if not running:
             return {}
-        with Store.open(self.url, read_only=True) as store:
+        with self.open() as store:
             return SweepsProgress(store).of(running)
 
     def sweeps(self) -> tuple[list[SweepRow], str]:
         """All sweeps, newest first, and in their absence a sentence that says why. Raises `StoreError`."""
         try:
-            opened = Store.open(self.url, read_only=True)
+            opened = self.open()
         except NotFoundError as absent:
             return [], str(absent)
         with opened as store:
@@ -42,7 +57,7 @@ class Database:
 def reading(request: Request) -> Iterator[Store]:
     """The store, for one request. Raises `StoreError`."""
     database: Database = request.app.state.database
-    with Store.open(database.url, read_only=True) as store:
+    with database.open() as store:
         yield store
 
 

@@ -159,3 +159,15 @@ def test_pages_and_scripts_are_sent_compressed_to_whom_takes_them_so(client: Tes
         assert packed.headers["content-encoding"] == "gzip"
         assert packed.text == plain.text
         assert int(packed.headers["content-length"]) < len(plain.content) / 2
+
+
+def test_a_database_that_was_there_and_is_gone_is_an_error_and_not_an_empty_list(
+    client: TestClient, runs: list[Document], tmp_path: Path
+) -> None:
+    assert client.get("/").status_code == 200
+    for part in tmp_path.glob("measured.db*"):
+        part.unlink()
+    for path in ("/", "/sweeps.json", f"/sweeps/{SWEEP}", f"/compare?in={SWEEP}"):
+        answer = client.get(path)
+        assert answer.status_code == 503
+        assert "is gone" in answer.text

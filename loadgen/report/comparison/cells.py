@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from loadgen.analysis.compare import Answer, Reason, answer_of, are_paired, is_one_figure
+from loadgen.analysis.compare import Answer, Reason, answer_of, are_paired, asked_alike, is_one_figure
 from loadgen.analysis.stats import Change, change
 from loadgen.report.figures import Figure
 from loadgen.report.points import Dimension, Document, Pooled, pool
@@ -137,6 +137,8 @@ def _ratio(base: Cell | None, cell: Cell, figure: Figure, stat: str) -> Ratio | 
     ratio = None if changed is None else 1 + changed.ratio
     if figure.better is None:
         return Ratio(ratio, changed, None, None, paired)
+    if not asked_alike(base.runs[0], cell.runs[0]):
+        return Ratio(ratio, changed, "cant_tell", "asked_otherwise", paired)
     answer, reason = answer_of(figure.better, changed)
     return Ratio(ratio, changed, answer, reason, paired)
 

@@ -172,3 +172,15 @@ def test_a_servers_parameters_are_dimensions(place: str) -> None:
     assert [known["arg.max-num-seqs"].read(run) for run in (first, second)] == [64, 128]
     assert known["tag"].text(first) == "night"
     assert known["gpu"].text(first) == "H200"
+
+
+def test_no_answer_is_given_where_other_work_was_asked(tmp_path: Path) -> None:
+    for sweep_id, tokens in ((A, 32), (B, 512)):
+        planned = specs([ClosedLoop(1), ClosedLoop(2)], (tokens,), 8, 3, requests_per_slot=4)
+        fill(tmp_path / "m.db", sweep_row(sweep_id, planned, f"of {tokens}"), planned)
+    made = cells_of(f"sqlite:///{tmp_path}/m.db", View(ids=(A, B), color="sweep", baseline="of 32", y=("ttft_s",)))
+    judged = [cell.against_baseline for cell in made.figures[0][1] if cell.against_baseline is not None]
+    assert len(judged) == 2
+    for against in judged:
+        assert against.ratio is not None
+        assert (against.answer, against.reason) == ("cant_tell", "asked_otherwise")
