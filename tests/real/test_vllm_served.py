@@ -60,7 +60,13 @@ def test_up_a_request_and_down_leave_nothing(serve: Serve, profile: str, workers
     up = serve("up", profile, "--port", str(port))
     assert up.returncode == 0, up.stderr
     assert f"{profile} answers at http://127.0.0.1:{port} after " in up.stdout
-    assert "loading the model" in up.stderr
+    stages = (
+        "reading the model's configuration",
+        "starting the engine",
+        "loading the model",
+        "waiting for the first answer",
+    )
+    assert any(stage in up.stderr for stage in stages)  # a tiny model may pass one of them between two looks
 
     server = status(serve)["server"]
     launch = server["launch"]
