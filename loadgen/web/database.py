@@ -11,6 +11,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from loadgen.errors import NotFoundError, StoreError
+from loadgen.store.place import shown_url
 from loadgen.store.progress import SweepsProgress
 from loadgen.store.repository import Store
 from loadgen.store.rows import ProgressRow, SweepRow
@@ -30,7 +31,7 @@ class Database:
         except NotFoundError as absent:
             if self.was_there:
                 raise StoreError(
-                    "The database that this dashboard showed is gone: bring it back, or start the dashboard on another."
+                    f"The database {shown_url(self.url)} was there and is gone: bring it back, or start the dashboard on another."
                 ) from absent
             raise
         self.was_there = True

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.browser.conftest import FIRST
+from tests.browser.conftest import FIRST, settle
 from tests.report.documents import Document
 
 pytestmark = [pytest.mark.browser, pytest.mark.loopback]
@@ -51,11 +51,15 @@ def test_as_the_system_says_also_while_the_page_is_open(dashboard: str, page: An
 def test_charts_are_drawn_anew_in_the_colours_of_the_theme(dashboard: str, open_page: Callable[..., Any]) -> None:
     page = open_page()
     page.goto(f"{dashboard}sweeps/{FIRST}")
-    page.wait_for_selector(".plot svg.marks")
+    charts = settle(page)
+    light, dark = (page.locator(f".plot svg.marks text[fill='{soft}']") for soft in ("#5b6675", "#a0abb8"))
+    assert light.count() > 0
+    assert dark.count() == 0
     page.get_by_label("Theme").select_option("dark")
-    page.wait_for_function(
-        "[...document.querySelectorAll('.plot svg.marks text')].some(each => each.getAttribute('fill') === '#a0abb8')"
-    )
+    light.first.wait_for(state="detached")
+    assert settle(page) == charts
+    assert dark.count() > 0
+    assert light.count() == 0
 
 
 def test_without_scripts_there_is_no_switch_that_does_nothing(dashboard: str, open_page: Callable[..., Any]) -> None:

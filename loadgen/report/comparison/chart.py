@@ -16,7 +16,6 @@ from loadgen.report.figures import Figure
 from loadgen.report.readable import MISSING_FIGURE, number, shown_unit
 
 LOG_X_FROM_RATIO = 8.0
-_DASHES = ((1, 0), (6, 3), (2, 2), (9, 3, 2, 3), (12, 4), (4, 2, 1, 2, 1, 2))
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,7 +221,7 @@ def _spec(chart: Chart, rows: list[dict[str, Any]], x: Spec, y_scale: Spec, draw
 
 
 def _dash(lines: Sequence[str]) -> Spec:
-    dashes = [list(_DASHES[position % len(_DASHES)]) for position in range(len(lines))]
+    dashes = [list(palette.DASHES[position % len(palette.DASHES)]) for position in range(len(lines))]
     scale = {"domain": list(lines), "range": dashes}
     return {
         "field": "rest",
