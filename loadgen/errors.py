@@ -50,6 +50,12 @@ class ServerError(LoadgenError):
     exit_code = ExitCode.SERVER_FAILED
 
 
+class GateError(LoadgenError):
+    """A gate did not pass: a figure is worse, or could not be judged."""
+
+    exit_code = ExitCode.GATE_FAILED
+
+
 class EngineError(LoadgenError):
     """The measuring process itself failed; what it had finished before is kept."""
 

@@ -19,11 +19,11 @@ Answer = Literal["better", "worse", "cant_tell"]
 Reason = Literal["too_few_runs", "either", "small", "zero", "asked_otherwise"]
 
 REASONS: dict[Reason, str] = {
-    "too_few_runs": "needs two runs or more of each",
-    "either": "the interval holds changes both worth telling and not",
-    "small": "no change worth telling",
-    "zero": "A is 0, of which nothing is a share",
-    "asked_otherwise": "what was asked of the two is not the same",
+    "too_few_runs": "needs at least two runs on each side",
+    "either": "the interval spans the limit of a change that counts",
+    "small": "the change is too small to count",
+    "zero": "A is 0, so there is no ratio",
+    "asked_otherwise": "the two were asked for different work",
 }
 
 CONFIDENCE = 0.95

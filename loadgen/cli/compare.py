@@ -1,5 +1,6 @@
 """`loadgen compare`: whether B is better or worse than A, or whether that cannot be told. Writes nothing to the database."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -7,11 +8,13 @@ import typer
 from loadgen.cli import options
 from loadgen.cli.results import full_id
 from loadgen.cli.terminal import Terminal, show_json, stdout
-from loadgen.errors import ExitCode, UsageError
+from loadgen.errors import GateError, UsageError
 
+_SHOWN = 3  # figures named in the sentence of a gate
 Side = tuple[str, list[dict[str, Any]]]  # an id and its run documents
 
 if TYPE_CHECKING:
+    from loadgen.analysis.gate import Gate
     from loadgen.store.repository import Store
 
 
@@ -43,27 +46,39 @@ def compare(
         bool, typer.Option("--anyway", metavar="", help="Compare although what was asked is not alike.")
     ] = False,
     fail_if_worse: Annotated[
-        bool, typer.Option("--fail-if-worse", metavar="", help="End with exit code 4 when any figure is worse.")
+        bool,
+        typer.Option(
+            "--fail-if-worse", metavar="", help="Exit with code 4 if any figure is worse, or may be: a gate for CI."
+        ),
+    ] = False,
+    allow_inconclusive: Annotated[
+        bool,
+        typer.Option(
+            "--allow-inconclusive", metavar="", help="With --fail-if-worse: pass figures that cannot be judged."
+        ),
     ] = False,
     as_json: options.Json = False,
     db: options.Database = None,
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
 ) -> None:
-    """Say of each figure whether B is better or worse than A, or whether one can't tell.
+    """Compare B with A, metric by metric: better, worse or inconclusive.
 
     For example: loadgen compare s261123-152901-4f2a latest
     """
     from loadgen.analysis.compare import compare as compared
+    from loadgen.analysis.gate import gate
     from loadgen.cli.comparison import show_comparison
     from loadgen.store.repository import Store
 
     _check(confidence, smallest_change_ratio)
+    if allow_inconclusive and not fail_if_worse:
+        raise UsageError("--allow-inconclusive needs --fail-if-worse, whose result it changes")
     keys = _metrics(metrics)
     terminal = Terminal.of(context, db, quiet, verbose)
     with Store.open(terminal.db, read_only=True) as store:
         pairs = _pairs(store, a, b)
-    worse, documents = 0, []
+    comparisons, documents = [], []
     for (id_a, runs_a), (id_b, runs_b) in pairs:
         if id_a == id_b:
             raise UsageError(f"A and B are both {id_a}; name two sweeps or runs")
@@ -75,16 +90,34 @@ def compare(
             confidence=confidence,
             smallest_change_ratio=smallest_change_ratio,
         )
-        worse += found.count("worse")
+        comparisons.append(found)
         if as_json:
             sides = {"a": _described(id_a, runs_a), "b": _described(id_b, runs_b)}
-            documents.append({"schema_version": 1, **sides, **found.to_json()})
+            judged = {"gate": gate([found], keys).to_json()}
+            documents.append({"schema_version": 1, **sides, **found.to_json(), **judged})
         else:
             show_comparison(stdout(), (id_a, runs_a), (id_b, runs_b), found)
     if as_json:
         show_json(documents[0] if b is not None else {"schema_version": 1, "comparisons": documents})
-    if fail_if_worse and worse:
-        raise typer.Exit(ExitCode.GATE_FAILED)
+    if fail_if_worse:
+        _judge(gate(comparisons, keys), allow_inconclusive=allow_inconclusive)
+
+
+def _judge(found: "Gate", *, allow_inconclusive: bool) -> None:
+    """Raise GateError unless B passes."""
+    if found.outcome == "failed":
+        raise GateError(f"gate failed: worse in {_few(found.worse)}")
+    if found.outcome == "inconclusive" and not allow_inconclusive:
+        told = _few(found.inconclusive) if found.inconclusive else "no figure could be compared"
+        raise GateError(
+            f"gate inconclusive: {told}; measure both with --repeats 3 or more, limit it with --metrics, "
+            "or pass --allow-inconclusive"
+        )
+
+
+def _few(words: Sequence[str]) -> str:
+    more = f" and {len(words) - _SHOWN} more" if len(words) > _SHOWN else ""
+    return "; ".join(words[:_SHOWN]) + more
 
 
 def _check(confidence: float, smallest_change_ratio: float) -> None:

@@ -15,7 +15,7 @@ from loadgen.report.readable import MISSING_FIGURE, figure, number, percent, plu
 Document = dict[str, Any]
 Side = tuple[str, Sequence[Document]]
 
-_ANSWERS = {"better": ("better", "green"), "worse": ("worse", "red"), "cant_tell": ("can't tell", "dim")}
+_ANSWERS = {"better": ("better", "green"), "worse": ("worse", "red"), "cant_tell": ("inconclusive", "dim")}
 
 
 def show_comparison(console: Console, a: Side, b: Side, found: Comparison) -> None:
@@ -110,6 +110,6 @@ def _count(found: Comparison) -> Text:
         count = sum(each.answer == answer for point in found.points for each in point.figures)
         text.append(f"{count} {word}" if not text else f" · {count} {word}", style=style if count else "dim")
     return text.append(
-        f" · a change counts from {percent(found.smallest_change_ratio)} on; each interval stands by itself",
+        f" · changes under {percent(found.smallest_change_ratio)} are ignored; not corrected for multiple comparisons",
         style="dim",
     )

@@ -8,14 +8,17 @@ from rich.console import Console
 from loadgen.cli import tables
 from loadgen.cli.server_tables import server_account
 from loadgen.report.facts import import_line
+from loadgen.report.search_result import search_sentences
 from loadgen.store.rows import SweepRow
 
 
 def show_sweep(console: Console, sweep: SweepRow, documents: Sequence[dict[str, Any]]) -> None:
-    """Title, where it came from if it was imported, table, findings."""
+    """Title, where it came from if it was imported, what a search found, table, findings."""
     console.print(tables.sweep_title(sweep, documents))
     if imported := import_line(documents[0].get("imported")):
         console.print(f"imported {imported}", style="dim")
+    if sweep.search is not None:
+        console.print(search_sentences(sweep.search), style="bold")
     console.print(tables.sweep_table(documents, console.width))
     _print_findings(console, documents)
 

@@ -7,6 +7,7 @@ from typing import Any
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.text import Text
 
+from loadgen.cli.search_progress import Probes
 from loadgen.cli.start_progress import StartProgress
 from loadgen.cli.tables import run_line
 from loadgen.cli.terminal import Terminal, stderr
@@ -54,6 +55,7 @@ class SweepProgress:
         self._starting: StartProgress | None = None
         self._in_group = False
         self._runs = 0
+        self._probes: Probes | None = None  # of a search
         self._state = LiveState()
         self._present: PhaseStarted | None = None
         self._last_plain = time.monotonic()
@@ -146,6 +148,7 @@ class SweepProgress:
 
     def _started(self, event: SweepStarted) -> None:
         self._runs = event.most_runs or len(event.runs)
+        self._probes = None if event.needed_ratio is None else Probes(event.needed_ratio)
         at_most = "" if event.most_runs is None else "at most "
         server: dict[str, Any] = event.server
         label = "SIMULATED " if server["simulated"] else ""
@@ -170,10 +173,11 @@ class SweepProgress:
         if self._present is None or self._present.position != event.position:
             self._last_plain = time.monotonic()
         self._present = event
+        where = self._where(event)
         if self._live is not None:
-            self._line(self._where(event), event.phase)
+            self._line(where, event.phase)
         elif self._terminal.verbose:
-            self.say(f"{self._where(event)}: {event.phase}")
+            self.say(f"{where}: {event.phase}")
 
     def _progressed(self, event: RunProgressed) -> None:
         progress, present = event.progress, self._present
@@ -203,8 +207,13 @@ class SweepProgress:
 
     def _ended(self, event: RunEnded) -> None:
         line = Text(f"{event.position:>{len(str(self._runs))}}/{self._runs} ", style="dim")
-        self.say(line.append_text(run_line(event.document)))
+        line.append_text(run_line(event.document))
+        if self._probes is not None:
+            line.append_text(self._probes.judged(event.document))
+        self.say(line)
 
     def _where(self, event: PhaseStarted) -> str:
         run = event.run
+        if self._probes is not None:
+            return f"{event.position}/{self._runs} {self._probes.begun(event.position, run.load_label)}"
         return f"{event.position}/{self._runs} {run.load_label}, {number(run.input_tokens)} → {run.output_tokens:,}"

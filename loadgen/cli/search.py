@@ -160,22 +160,21 @@ def _plan(terminal: Terminal, spec: "SweepSpec", wanted: "Search", *, as_json: b
 def _search(terminal: Terminal, store: "Store", part: "Part", wanted: "Search", *, as_json: bool, resume: bool) -> None:
     from loadgen.cli.outcome import show_sweep
     from loadgen.cli.progress import SweepProgress
-    from loadgen.cli.search_result import sentences
     from loadgen.experiments.stop import Stop
     from loadgen.experiments.sweep import run_sweep
     from loadgen.report.export import sweep_document
+    from loadgen.report.search_result import search_sentences
 
     spec, stop = part.spec, Stop()
     with SweepProgress(terminal, resume=resume) as progress, interrupts(stop, progress.say):
         result = run_sweep(spec, store, os.environ, stop, progress, resume=resume, search=wanted, serving=part.serving)
     row = store.sweep(result.sweep_id)
     documents: list[dict[str, Any]] = list(result.documents)
-    said = sentences(wanted, spec)
     if as_json:
-        show_json(sweep_document(row, documents) | {"search": wanted.to_json() | {"sentence": said}})
+        found = row.search or wanted.to_json()
+        show_json(sweep_document(row, documents) | {"search": found | {"sentence": search_sentences(found)}})
     elif documents:
         show_sweep(stdout(), row, documents)
-        show(said)
     if result.failure is not None:
         raise result.failure
     if not as_json:

@@ -22,6 +22,7 @@ class SweepStarted:
     runs: tuple[RunSpec, ...]
     kept: int
     most_runs: int | None = None  # of a search, whose runs follow from one another: `runs` are the ends of it
+    needed_ratio: float | None = None  # of a search: the share of requests that must meet the SLO
 
 
 @dataclass(frozen=True, slots=True)

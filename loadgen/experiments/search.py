@@ -4,7 +4,7 @@ Imports `load`, `analysis`, `errors` and `spec`. Doubling from the low end until
 highest that did and the lowest that did not; then both are repeated until the interval over their runs decides.
 """
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -15,7 +15,7 @@ from loadgen.load.spec import RunSpec
 
 Document = dict[str, Any]
 Answer = Literal["met", "missed", "cant_tell"]
-Ended = Literal["edge", "all_met", "none_met", "max_runs", "undecided", "interrupted"]
+Ended = Literal["edge", "all_met", "none_met", "max_runs", "undecided", "interrupted", "running"]
 RunOf = Callable[[float, int], RunSpec]  # of a load and the number of its repeat, from 0
 
 # What makes a run invalid because the server failed requests: an answer of its own. The second follows from the first alone.
@@ -84,16 +84,46 @@ class Tried:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """One run of the search, judged by itself. `goodput_ratio` is None when the run decided nothing."""
+
+    run_id: str
+    load: float
+    repeat: int  # of this load, from 0
+    goodput_ratio: float | None
+    answer: Literal["met", "missed"] | None
+
+    def to_json(self) -> Document:
+        """One entry of a search's `probes`."""
+        return asdict(self)
+
+
+def met_by(document: Document, goodput_ratio: float) -> bool | None:
+    """Whether one run alone met the SLO for that share of its requests; None if it decides nothing."""
+    invalid = _invalid_findings(document)
+    if invalid.keys() & _OVERLOADED:
+        return False
+    ratio = document["goodput_ratio"]
+    return None if invalid or ratio is None else bool(ratio >= goodput_ratio)
+
+
+def _invalid_findings(document: Document) -> dict[str, Document]:
+    return {each["code"]: each for each in document["verdict"]["findings"] if each["severity"] == "invalid"}
+
+
 class Search:
     """One search. `runs` yields each run to make and is sent its document; afterwards the rest says what was found."""
 
-    def __init__(self, terms: SearchTerms, run_of: RunOf, *, whole: bool):
-        """`whole`: loads are whole numbers, as callers are."""
+    def __init__(self, terms: SearchTerms, run_of: RunOf, *, whole: bool, slo: Mapping[str, float] | None = None):
+        """`whole`: loads are whole numbers, as callers are. `slo`: the limits of a request, for the record."""
         self.terms = terms
+        self._slo = dict(slo or {})
         self.trouble: str | None = None  # why a run decided nothing, which ended the search
         self._run_of = run_of
         self._whole = whole
         self._tried: dict[float, Tried] = {}
+        self._probes: list[Probe] = []
 
     def runs(self) -> Generator[RunSpec, Document, None]:
         """Every run in turn; raises UsageError for a load that cannot be prepared."""
@@ -139,18 +169,20 @@ class Search:
             loads.append(min(2 * loads[-1], self.terms.high))
         return loads
 
-    def to_json(self) -> Document:
-        """The `search` beside the sweep's document."""
+    def to_json(self, *, running: bool = False) -> Document:
+        """The `search` of the sweep's document: what was found and by which runs; `running` before it has ended."""
         target = self.terms.goodput_ratio
         met, not_met = self.highest_met, self.lowest_not_met
         return {
             "load": "concurrency" if self._whole else "rate_per_s",
+            "slo": self._slo,
             "terms": self.terms.to_json(),
-            "ended": self.ended,
+            "ended": "running" if running else self.ended,
             "trouble": self.trouble,
             "highest_met": None if met is None else met.to_json(target),
             "lowest_not_met": None if not_met is None else not_met.to_json(target),
             "loads": [self._tried[load].to_json(target) for load in sorted(self._tried)],
+            "probes": [probe.to_json() for probe in self._probes],
         }
 
     @property
@@ -191,7 +223,11 @@ class Search:
         return tried.overloaded or told or runs >= self.terms.repeats
 
     def _take(self, load: float, run: RunSpec, document: Document) -> None:
-        invalid = {each["code"]: each for each in document["verdict"]["findings"] if each["severity"] == "invalid"}
+        met = met_by(document, self.terms.goodput_ratio)
+        answer: Literal["met", "missed"] | None = None if met is None else "met" if met else "missed"
+        repeat = len(self._tried[load].ratios) if load in self._tried else 0
+        self._probes.append(Probe(document.get("run_id", ""), load, repeat, document["goodput_ratio"], answer))
+        invalid = _invalid_findings(document)
         overloaded = bool(invalid.keys() & _OVERLOADED)
         ratio = document["goodput_ratio"]
         other = next((each for code, each in invalid.items() if code not in _OVERLOADED | _FOLLOWS), None)
@@ -218,4 +254,4 @@ def search_of(spec: SweepSpec, terms: SearchTerms) -> Search:
         (run,) = resolve(spec.model_copy(update={**loads, "seed": spec.seed + repeat}))
         return run
 
-    return Search(terms, run_of, whole=whole)
+    return Search(terms, run_of, whole=whole, slo=spec.slo)

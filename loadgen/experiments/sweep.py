@@ -5,7 +5,7 @@ Imports load, engine, servers, store and errors. Whatever goes wrong, the runs t
 
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from typing import Any
 from loadgen.engine.record import Outcome
 from loadgen.engine.tokenizer import Tokenizer
 from loadgen.engine.workers import Workers
-from loadgen.errors import EngineError, ExitCode, Interrupted, LoadgenError, ServerError
+from loadgen.errors import EngineError, ExitCode, Interrupted, LoadgenError, ServerError, StoreError
 from loadgen.experiments.doctor import attached, host_hash
 from loadgen.experiments.events import NothingToResume, OnEvent, RunEnded, ServerNotStarted, SweepStarted, WayChosen
 from loadgen.experiments.ids import new_id
@@ -30,6 +30,7 @@ from loadgen.experiments.sweep_record import (
     check_same_server,
     close,
     ended_runs,
+    keep_search,
     recorded_failure,
     sweep_hash,
 )
@@ -169,6 +170,7 @@ def run_sweep(
                 tuple(runs),
                 kept=len(ended),
                 most_runs=None if search is None else planned_runs,
+                needed_ratio=None if search is None else search.terms.goodput_ratio,
             )
         )
         cut_short: LoadgenError | None = None
@@ -194,6 +196,7 @@ def run_sweep(
                     )
 
                     def document_of(run: RunSpec, position: int) -> dict[str, Any]:
+                        keep_search(store, sweep_id, search, running=True)
                         if run.hash in ended:
                             return ended[run.hash]
                         if turn is not None and not turn.has(run, spec):
@@ -202,10 +205,13 @@ def run_sweep(
                         return _one(bench, store, run, position, planned_runs, repeat=run.seed - spec.seed)
 
                     planned_runs = _follow(chosen, document_of)
+                    keep_search(store, sweep_id, search)
                 finally:
                     stop.attach(None)
         except LoadgenError as error:
             cut_short = error
+            with suppress(StoreError):  # the failure that ended the sweep is the one to report
+                keep_search(store, sweep_id, search)
         except BaseException as error:
             close(store, sweep_id, "interrupted" if isinstance(error, KeyboardInterrupt) else "failed")
             raise

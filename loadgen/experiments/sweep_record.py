@@ -151,6 +151,12 @@ def _described(server: dict[str, Any]) -> str:
     return f"{server['name']}{version} ({server['dialect']} dialect)"
 
 
+def keep_search(store: Store, sweep_id: str, search: Search | None, *, running: bool = False) -> None:
+    """Store what the search has found so far; a killed one keeps what it knew before its last run."""
+    if search is not None and (search.made or search.trouble is not None):
+        store.set_search(sweep_id, search.to_json(running=running))
+
+
 def close(store: Store, sweep_id: str, status: SweepStatus) -> None:
     with suppress(StoreError):  # the failure that brought us here is the one to tell
         store.set_sweep_status(sweep_id, status)

@@ -322,6 +322,38 @@ class Run(Part):
         return given
 
 
+class SearchTerms(Part):
+    """What was searched for."""
+
+    goodput_ratio: Number
+    max_runs: int
+
+
+class SearchedLoad(Part):
+    """What the runs of one load of a search showed."""
+
+    load: Number
+    answer: Literal["met", "missed", "cant_tell"]
+    goodput_ratio: Number
+    interval: tuple[Number, Number] | None
+    runs: int
+    overloaded: bool
+
+
+class SearchResult(Part):
+    """What a search found."""
+
+    model_config = ConfigDict(strict=False)
+
+    load: Literal["concurrency", "rate_per_s"]
+    slo: dict[Line, Number] = Field(default_factory=dict)
+    terms: SearchTerms
+    ended: Literal["edge", "all_met", "none_met", "max_runs", "undecided", "interrupted", "running"]
+    trouble: Text | None
+    highest_met: SearchedLoad | None
+    lowest_not_met: SearchedLoad | None
+
+
 class Sweep(Part):
     """A sweep with its runs, as `export` and `sweep --json` write it."""
 
@@ -338,4 +370,5 @@ class Sweep(Part):
     environment: Environment
     group_id: Line | None = None
     imported: Mark | None = None
+    search: SearchResult | None = None
     runs: list[Run]

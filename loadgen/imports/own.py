@@ -49,8 +49,15 @@ def measured(document: Any) -> tuple[SweepRow, list[Document]]:
         environment=sweep["environment"],
         server=sweep["server"],
         group_id=sweep.get("group_id"),
+        search=_search(sweep),
     )
     return row, runs
+
+
+def _search(sweep: Document) -> Document | None:
+    """What a search found; an earlier loadgen wrote it without the limits, which stand in the spec."""
+    found: Document | None = sweep.get("search")
+    return None if found is None else {"slo": sweep["spec"].get("slo", {}), "probes": [], **found}
 
 
 def _whole(document: Any) -> Document:

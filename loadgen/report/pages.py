@@ -23,6 +23,7 @@ from loadgen.report.points import Document, axes
 from loadgen.report.readable import ago, moment, number, plural
 from loadgen.report.remote import is_unverified
 from loadgen.report.run_charts import run_charts
+from loadgen.report.search_result import search_highlight
 from loadgen.report.served import has_dummy_weights, served_line, server_name
 from loadgen.report.sweep_charts import gap_metric, reading_note, sweep_charts
 from loadgen.report.sweeps_list import SweepsPage
@@ -195,7 +196,7 @@ def sweep_page(
         valid=sweep.valid,
         doubtful=sweep.doubtful,
         invalid=sweep.invalid,
-        highlights=facts.sweep_highlights(runs),
+        highlights=search_highlight(sweep.search) + facts.sweep_highlights(runs),
         charts=(*sweep_charts(runs), *further_charts(runs, open_outline=open_outline)) if runs else (),
         reading_note=reading_note(runs) if runs else "",
         columns=(*facts.run_columns(gap_metric(runs)), *server_facts.extra_columns(runs)),

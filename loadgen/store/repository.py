@@ -93,6 +93,11 @@ class Store:
             if planned_runs is not None:
                 sweep.planned_runs = planned_runs
 
+    def set_search(self, sweep_id: str, search: dict[str, Any]) -> None:
+        """Keep what the search of exactly that id has found so far. Raises `NotFoundError`."""
+        with self._write() as session:
+            _stored_sweep(session, sweep_id).search = search
+
     def add_run(
         self,
         sweep_id: str,
@@ -298,6 +303,7 @@ def _add_sweep(session: Session, sweep: SweepRow) -> None:
             server=sweep.server,
             group_id=sweep.group_id,
             start_failure=sweep.start_failure,
+            search=sweep.search,
             imported=None if sweep.imported is None else asdict(sweep.imported),
         )
     )
@@ -391,6 +397,7 @@ def _sweep_row(
         server=sweep.server,
         group_id=sweep.group_id,
         start_failure=sweep.start_failure,
+        search=sweep.search,
         imported=None if sweep.imported is None else ImportMark(**sweep.imported),
         runs=runs or 0,
         valid=valid or 0,

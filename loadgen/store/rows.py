@@ -41,6 +41,7 @@ class SweepRow:
     server: dict[str, Any]
     group_id: str | None = None
     start_failure: dict[str, Any] | None = None
+    search: dict[str, Any] | None = None  # what `loadgen search` found, by `Search.to_json`; None: no search
     imported: ImportMark | None = None  # None: measured into this database
     runs: int = 0
     valid: int = 0

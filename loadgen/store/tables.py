@@ -39,7 +39,7 @@ class Environment(Entity):
 
 
 class Sweep(Entity):
-    """Load points on one server. `status` and `planned_runs` change while it is measured, and nothing after."""
+    """Load points on one server. `status`, `planned_runs` and `search` change while it is measured, and nothing after."""
 
     __tablename__ = "sweep"
     __table_args__ = (Index(None, "spec_hash"), Index(None, "group_id"))
@@ -57,6 +57,7 @@ class Sweep(Entity):
     imported: Mapped[dict[str, Any] | None]  # file, sha256, imported_at; NULL: measured into this database
     group_id: Mapped[str | None]  # of sweeps over variants of a server, that were asked for together
     start_failure: Mapped[dict[str, Any] | None]  # why the server did not start, where it did not
+    search: Mapped[dict[str, Any] | None]  # what a search found; NULL: it was no search, or an older loadgen's
 
 
 class Run(Entity):

@@ -28,6 +28,7 @@ def test_two_sweeps_are_shown_side_by_side(cli: Cli) -> None:
         assert words in said.out
     assert "TTFT p50 ms" in said.out
     assert "0 better · 0 worse" in said.out
+    assert "inconclusive" in said.out
 
 
 def test_the_document_has_every_figure_with_its_interval(cli: Cli) -> None:
@@ -49,6 +50,22 @@ def test_the_gate_fails_only_when_something_is_worse(cli: Cli) -> None:
     assert said.code == 4, said.out
     assert "compared although unlike: shape.concurrency (4 against 16)" in said.out
     assert cli("compare", slow, A, "--anyway", "--fail-if-worse", "--metrics", "ttft_s").code == 0
+
+
+def test_the_gate_is_not_green_with_one_run_a_side(cli: Cli) -> None:
+    sides = ("s261123-160000-aaaa", "s261123-170000-bbbb")
+    for sweep_id, planned in zip(sides, (specs([ClosedLoop(4)]), specs([ClosedLoop(4)])), strict=True):
+        fill(Path("loadgen.db"), sweep_row(sweep_id, planned, simulated=True), planned)
+    said = cli("compare", *sides, "--fail-if-worse")
+    assert said.code == 4
+    (line,) = said.err.splitlines()
+    assert line.startswith("loadgen: gate inconclusive: TTFT p50 at concurrency 4: one run on a side")
+    assert "--repeats 3" in line
+    assert "--allow-inconclusive" in line
+    assert cli("compare", *sides, "--fail-if-worse", "--allow-inconclusive").code == 0
+    assert cli("compare", *sides).code == 0
+    assert cli("compare", *sides, "--json").json["gate"]["outcome"] == "inconclusive"
+    assert cli("compare", *sides, "--allow-inconclusive").code == 2
 
 
 def test_a_point_whose_prompts_have_no_stated_length_is_shown(cli: Cli) -> None:

@@ -1,6 +1,7 @@
 """`loadgen search` against a server whose TTFT grows with the load: what it finds, keeps on record and refuses."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -29,7 +30,7 @@ def test_it_finds_the_edge_and_keeps_every_run(cli: Cli, laden: tuple[str, ...])
     assert (found["load"], found["ended"]) == ("concurrency", "edge")
     assert (found["highest_met"]["load"], found["lowest_not_met"]["load"]) == (4, 5)
     assert "Highest load that met the SLO (TTFT ≤ 180 ms, for 80.0 % of requests): concurrency 4" in found["sentence"]
-    assert "First that did not: concurrency 5" in found["sentence"]
+    assert "Lowest load that missed it: concurrency 5" in found["sentence"]
     assert sorted({run["spec"]["shape"]["concurrency"] for run in said.json["runs"]}) == [2, 4, 5, 6, 8]
     with Store.open("sqlite:///loadgen.db", read_only=True) as store:
         (sweep,) = store.sweeps()
@@ -37,9 +38,41 @@ def test_it_finds_the_edge_and_keeps_every_run(cli: Cli, laden: tuple[str, ...])
     assert sweep.runs == len(said.json["runs"])
     again = cli("search", *flags, "--resume")
     assert again.code == 0, again.err
-    assert found["sentence"].split() == again.out[again.out.index("Highest load") :].split()
+    assert " ".join(found["sentence"].split()) in " ".join(again.out.split())
     with Store.open("sqlite:///loadgen.db", read_only=True) as store:
         assert [each.sweep_id for each in store.sweeps()] == [sweep.sweep_id]
+
+
+def test_its_result_is_kept_and_shown_everywhere(cli: Cli, laden: tuple[str, ...]) -> None:
+    flags = (*laden, *BOUNDS, "--goodput-ratio", "0.8", "--repeats", "2", "--requests", "24")
+    ended = cli("search", *flags)
+    assert ended.code == 0, ended.err
+    found = cli("show", "latest", "--json").json["search"]
+    assert found["slo"] == {"ttft_s": 0.18}
+    assert [probe["load"] for probe in found["probes"][:3]] == [2, 4, 8]
+    assert all(probe["answer"] in ("met", "missed") for probe in found["probes"])
+    assert {probe["repeat"] for probe in found["probes"]} == {0, 1}
+    sentence = "Highest load that met the SLO (TTFT ≤ 180 ms, for 80.0 % of requests): concurrency 4"
+    assert sentence in " ".join(cli("show", "latest").out.split())
+    lines = [line for line in ended.err.splitlines() if "SLO " in line]
+    assert len(lines) == len(found["probes"])
+    assert "SLO met (100 %, need 80.0 %)" in lines[0]
+    assert any("SLO missed" in line for line in lines)
+    assert any("run 2 of this load" in line for line in lines)
+    assert cli("report", "latest", "-o", "page.html").code == 0
+    page = Path("page.html").read_text()
+    tiles = page[page.index('class="highlights"') :]
+    assert tiles.index("Highest load within the SLO") < tiles.index("Highest output")
+    Path("search.json").write_bytes(cli("export", "latest").out.encode())
+    assert cli("import", "search.json", "--db", "sqlite:///other.db").code == 0
+    assert cli("show", "latest", "--json", "--db", "sqlite:///other.db").json["search"] == found
+
+
+def test_a_grid_has_no_search(cli: Cli, point: tuple[str, ...]) -> None:
+    assert cli("run", *point).code == 0
+    document = cli("show", "latest", "--json").json
+    assert "search" in document
+    assert document["search"] is None
 
 
 def test_a_plan_sends_nothing(cli: Cli) -> None:
