@@ -335,15 +335,13 @@ class SearchedLoad(Part):
     load: Number
     answer: Literal["met", "missed", "cant_tell"]
     goodput_ratio: Number
-    interval: tuple[Number, Number] | None
+    interval: Annotated[list[Number], Field(min_length=2, max_length=2)] | None
     runs: int
     overloaded: bool
 
 
 class SearchResult(Part):
     """What a search found."""
-
-    model_config = ConfigDict(strict=False)
 
     load: Literal["concurrency", "rate_per_s"]
     slo: dict[Line, Number] = Field(default_factory=dict)
