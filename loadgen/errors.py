@@ -50,6 +50,12 @@ class ServerError(LoadgenError):
     exit_code = ExitCode.SERVER_FAILED
 
 
+class OutputError(LoadgenError):
+    """The result cannot be written to where it was sent."""
+
+    exit_code = ExitCode.USAGE
+
+
 class GateError(LoadgenError):
     """A gate did not pass: a figure is worse, or could not be judged."""
 

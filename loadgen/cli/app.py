@@ -1,6 +1,5 @@
 """The commands under one name, and how each way of ending becomes a sentence and an exit code."""
 
-import os
 import signal
 import sys
 import traceback
@@ -9,6 +8,7 @@ from collections.abc import Sequence
 import typer
 from typer.exceptions import Abort, Exit, TyperException
 
+from loadgen.cli import output
 from loadgen.cli.compare import compare
 from loadgen.cli.dashboard import dashboard
 from loadgen.cli.doctor import doctor
@@ -21,8 +21,8 @@ from loadgen.cli.results import export, list_sweeps, report, show
 from loadgen.cli.search import search
 from loadgen.cli.serve import serve
 from loadgen.cli.simulate import simulate
-from loadgen.cli.terminal import Globals
-from loadgen.errors import ExitCode, LoadgenError
+from loadgen.cli.terminal import Globals, warn
+from loadgen.errors import ExitCode, LoadgenError, OutputError
 
 app = typer.Typer(
     name="loadgen",
@@ -62,8 +62,12 @@ def _globals(
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line and answer its exit code. Every failure is one line on stderr."""
-    given = list(sys.argv[1:] if arguments is None else arguments)
+    """Run the command line and return its exit code. Every failure is one line on stderr."""
+    with output.prepared():
+        return _main(list(sys.argv[1:] if arguments is None else arguments))
+
+
+def _main(given: list[str]) -> int:
     try:
         code = app(given, standalone_mode=False, prog_name="loadgen")
         sys.stdout.flush()
@@ -73,6 +77,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exit as ended:
         return ended.exit_code
     except LoadgenError as error:
+        if isinstance(error, OutputError):
+            output.discard_stdout()
         return _failed(str(error), error.exit_code)
     except TyperException as error:
         return _failed(_usage(error), ExitCode.USAGE) if error.format_message() else ExitCode.USAGE
@@ -80,7 +86,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _interrupted()
     except BrokenPipeError:
         # Whoever read our output has seen enough. Nothing may be flushed to it any more, not even at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        output.discard_stdout()
         return ExitCode.OK
     except Exception as error:
         if {"-v", "--verbose"} & set(given):
@@ -105,5 +111,5 @@ def _interrupted() -> int:
 
 
 def _failed(message: str, code: ExitCode) -> int:
-    sys.stderr.write(f"loadgen: {message}\n")
+    warn(message)
     return code

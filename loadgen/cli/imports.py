@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from loadgen.cli import options
-from loadgen.cli.terminal import Terminal, show_json
+from loadgen.cli.terminal import Terminal, show_json, warn
 from loadgen.errors import ExitCode, LoadgenError
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def import_results(
                 if len(files) == 1:
                     raise
                 refused = True
-                sys.stderr.write(f"loadgen: {error}\n")
+                warn(str(error))
     finally:
         if store is not None:
             store.close()

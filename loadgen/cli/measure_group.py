@@ -1,7 +1,6 @@
 """`loadgen sweep` over several variants of a server: what came of each to the terminal, and of all of them to the shell."""
 
 import os
-import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -9,7 +8,7 @@ import typer
 
 from loadgen.cli.outcome import show_group
 from loadgen.cli.progress import SweepProgress
-from loadgen.cli.terminal import Terminal, show_json, stdout
+from loadgen.cli.terminal import Terminal, show_json, stdout, warn
 from loadgen.errors import ExitCode
 from loadgen.experiments.group import run_group
 from loadgen.experiments.interrupts import interrupts
@@ -38,12 +37,12 @@ def measure_group(
     for failed in result.failures:
         said = str(failed.error)
         named = said if said.startswith(f"{failed.label} ") else f"{failed.label}: {said}"
-        sys.stderr.write(f"loadgen: {named}\n")
+        warn(named)
     if result.stopped_by is not None:
         raise result.stopped_by
     if on_record and not as_json:
         flag = terminal.db_flag
-        terminal.note(f"saved as {result.group_id}; set beside each other by 'loadgen compare {result.group_id}{flag}'")
+        terminal.note(f"saved as {result.group_id}; compare its sweeps with 'loadgen compare {result.group_id}{flag}'")
         terminal.note(f"or write one page with 'loadgen report {result.group_id}{flag} -o report.html'")
     if result.exit_code is not ExitCode.OK:
         raise typer.Exit(result.exit_code)

@@ -6,11 +6,12 @@ from typing import Annotated
 import typer
 
 import loadgen
+from loadgen.cli.terminal import echo
 
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"loadgen {loadgen.__version__}")
+        echo(f"loadgen {loadgen.__version__}")
         raise typer.Exit
 
 

@@ -44,9 +44,9 @@ class SweepProgress:
         self._live: Progress | None = None
         if self._console.is_terminal and not terminal.quiet:
             self._live = Progress(
-                TextColumn("{task.description}"),
+                TextColumn("{task.description}", markup=False),
                 BarColumn(bar_width=16),
-                TextColumn("{task.fields[state]}"),
+                TextColumn("{task.fields[state]}", markup=False),
                 console=self._console,
                 transient=True,
                 refresh_per_second=5,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from loadgen.cli import options
-from loadgen.cli.terminal import Terminal, show_json, stdout
+from loadgen.cli.terminal import Terminal, show_json, stdout, write_bytes
 from loadgen.errors import NotFoundError, UsageError
 
 if TYPE_CHECKING:
@@ -127,8 +127,7 @@ def export(
     elif format == "parquet" and sys.stdout.isatty():
         raise UsageError("parquet is not for a terminal; name a file with -o FILE")
     else:
-        sys.stdout.flush()
-        sys.stdout.buffer.write(content)
+        write_bytes(content)
 
 
 def report(

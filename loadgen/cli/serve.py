@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from loadgen.cli.options import Json, Quiet, Verbose
-from loadgen.cli.terminal import Terminal, show_json
+from loadgen.cli.terminal import Terminal, echo, show_json, write_bytes
 from loadgen.errors import ServerError, UsageError
 
 if TYPE_CHECKING:
@@ -116,21 +116,21 @@ def status(context: typer.Context, as_json: Json = False, quiet: Quiet = False, 
         show_json({"schema_version": 1, "status": stands, "server": None if state is None else _document(state)})
         return
     if state is None:
-        typer.echo("no server is running")
+        echo("no server is running")
         return
     where, log = f"at {state.url}", f"\n  its log: {state.log}" if state.log else ""
     match stands:
         case "running":
             what = "is recorded" if state.is_external else "is running"
-            typer.echo(f"{state.profile} {what} {where} since {state.ready_at}{log}")
+            echo(f"{state.profile} {what} {where} since {state.ready_at}{log}")
         case "starting":
-            typer.echo(f"{state.profile} is starting since {state.started_at}{log}")
+            echo(f"{state.profile} is starting since {state.started_at}{log}")
         case "broken":
-            typer.echo(
+            echo(
                 f"{state.profile} is broken, and {len(state.family())} of its processes are left; `loadgen serve down` ends them{log}"
             )
         case _:
-            typer.echo(f"no server is running; {state.profile} {_what_became(state)}{log}")
+            echo(f"no server is running; {state.profile} {_what_became(state)}{log}")
 
 
 @serve.command("logs")
@@ -155,7 +155,7 @@ def logs(
     followed = state
     try:
         for piece in follow(Path(state.log), lambda: not follows or standing(followed) == "ended"):
-            sys.stdout.buffer.write(piece)
+            write_bytes(piece)
             sys.stdout.flush()
     except KeyboardInterrupt:
         return
@@ -195,12 +195,12 @@ def _say_ready(terminal: Terminal, started: "Started") -> None:
     server = started.server
     facts = server.facts
     if started.was_running:
-        typer.echo(f"{server.profile} is running already at {server.url}; nothing was done")
+        echo(f"{server.profile} is running already at {server.url}; nothing was done")
         return
     engine = " ".join(str(facts[key]) for key in ("engine", "engine_version") if facts.get(key))
     weights = ", dummy weights" if facts.get("weights") == "dummy" else ""
     took = f" after {facts['startup_s']:.0f} s" if facts.get("startup_s") is not None else ""
-    typer.echo(f"{server.profile} answers at {server.url}{took} ({engine}{weights})")
+    echo(f"{server.profile} answers at {server.url}{took} ({engine}{weights})")
     terminal.note("  `loadgen sweep` measures it over its default grid")
 
 

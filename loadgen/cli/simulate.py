@@ -5,7 +5,7 @@ from typing import Annotated, cast
 import typer
 
 from loadgen.cli.options import Quiet, Verbose
-from loadgen.cli.terminal import Terminal
+from loadgen.cli.terminal import Terminal, echo
 
 _MODEL_OF_SERVICE = "Model of service"
 
@@ -121,7 +121,7 @@ def simulate(
     terminal = Terminal.of(context, None, quiet, verbose)
     if fault and "list" in fault:
         for one in FAULTS.values():
-            typer.echo(f"{one.name:<18} {one.does}")
+            echo(f"{one.name:<18} {one.does}")
         return
     options = SimulatorOptions(
         host=host,

@@ -22,7 +22,7 @@ class StartProgress:
         console = stderr()
         self._live: Progress | None = None
         if console.is_terminal and not terminal.quiet:
-            columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+            columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
             self._live = Progress(*columns, console=console, transient=True, refresh_per_second=5)
             self._task = self._live.add_task(name)
 

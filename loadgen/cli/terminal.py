@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from loadgen.cli import output
+from loadgen.cli.output import clean_json, one_line, rich_file
+
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
@@ -60,19 +63,38 @@ class Terminal:
             sys.stderr.write(f"{text}\n")
 
 
-def stdout() -> "Console":
-    """A Rich console on stdout; square brackets in a name are themselves, not Rich's markup."""
-    from rich.console import Console
+def echo(text: str) -> None:
+    """A line of the result."""
+    sys.stdout.write(f"{text}\n")
 
-    console = Console(highlight=False, soft_wrap=False, markup=False)
-    return console if console.is_terminal else Console(highlight=False, markup=False, width=_pipe_width())
+
+def warn(text: str) -> None:
+    """A failure or a warning in one line on stderr, also with -q."""
+    sys.stderr.write(f"loadgen: {one_line(text)}\n")
+
+
+def write_bytes(content: bytes) -> None:
+    """A file's content to stdout: as it is to a file or a pipe, and clean to a terminal."""
+    if sys.stdout.isatty():
+        sys.stdout.write(content.decode(errors="replace"))
+        return
+    checked = rich_file(sys.stdout)
+    if checked is not None:
+        checked.write_bytes(content)
+    else:
+        sys.stdout.flush()
+        sys.stdout.buffer.write(content)
+
+
+def stdout() -> "Console":
+    """A Rich console on stdout."""
+    console = output.console()
+    return console if console.is_terminal else output.console(width=_pipe_width())
 
 
 def stderr() -> "Console":
     """A Rich console on stderr."""
-    from rich.console import Console
-
-    return Console(stderr=True, highlight=False, markup=False)
+    return output.console(stderr=True)
 
 
 def show(renderable: "RenderableType") -> None:
@@ -82,7 +104,7 @@ def show(renderable: "RenderableType") -> None:
 
 def show_json(document: dict[str, Any]) -> None:
     """A result for programs: one document. A NaN would be a mistake of ours and is refused."""
-    sys.stdout.write(json.dumps(document, indent=2, allow_nan=False, ensure_ascii=False) + "\n")
+    sys.stdout.write(clean_json(json.dumps(document, indent=2, allow_nan=False, ensure_ascii=False)) + "\n")
 
 
 def _pipe_width() -> int:
