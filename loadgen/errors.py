@@ -41,7 +41,17 @@ class StoreError(LoadgenError):
 
 
 class NotFoundError(StoreError):
-    """No sweep or run has that id, or there is no database yet."""
+    """No sweep or run has that id, or there is no database yet. `place`: where it was looked for, which not every reader may know."""
+
+    def __init__(self, message: str, *, place: str | None = None) -> None:
+        super().__init__(message)
+        self.place = place
+
+    @property
+    def with_place(self) -> str:
+        """The message, with the database named."""
+        message = str(self)
+        return message if self.place is None else message.replace("the database", f"the database {self.place}", 1)
 
 
 class ServerError(LoadgenError):

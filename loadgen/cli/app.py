@@ -22,7 +22,7 @@ from loadgen.cli.search import search
 from loadgen.cli.serve import serve
 from loadgen.cli.simulate import simulate
 from loadgen.cli.terminal import Globals, warn
-from loadgen.errors import ExitCode, LoadgenError, OutputError
+from loadgen.errors import ExitCode, LoadgenError, NotFoundError, OutputError
 
 app = typer.Typer(
     name="loadgen",
@@ -79,7 +79,7 @@ def _main(given: list[str]) -> int:
     except LoadgenError as error:
         if isinstance(error, OutputError):
             output.discard_stdout()
-        return _failed(str(error), error.exit_code)
+        return _failed(error.with_place if isinstance(error, NotFoundError) else str(error), error.exit_code)
     except TyperException as error:
         return _failed(_usage(error), ExitCode.USAGE) if error.format_message() else ExitCode.USAGE
     except (KeyboardInterrupt, Abort):

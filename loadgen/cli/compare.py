@@ -6,16 +6,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from loadgen.cli import options
-from loadgen.cli.results import full_id
+from loadgen.cli.sides import sides
 from loadgen.cli.terminal import Terminal, show_json, stdout
 from loadgen.errors import GateError, UsageError
 
 _SHOWN = 3  # figures named in the sentence of a gate
-Side = tuple[str, list[dict[str, Any]]]  # an id and its run documents
-
 if TYPE_CHECKING:
     from loadgen.analysis.gate import Gate
-    from loadgen.store.repository import Store
 
 
 def compare(
@@ -23,12 +20,14 @@ def compare(
     a: Annotated[
         str,
         typer.Argument(
-            metavar="A", help="The sweep or run before, or 'latest'; or a group, alone.", show_default=False
+            metavar="A",
+            help="The result before: an id, a name, 'latest' or a result file; or a group, alone.",
+            show_default=False,
         ),
     ],
     b: Annotated[
         str | None,
-        typer.Argument(metavar="[B]", help="The sweep or run after, or 'latest'.", show_default=False),
+        typer.Argument(metavar="[B]", help="The result after, given likewise.", show_default=False),
     ] = None,
     metrics: Annotated[
         str | None, typer.Option("--metrics", metavar="KEY,KEY…", help="Only these metrics (default: all of note).")
@@ -69,19 +68,17 @@ def compare(
     from loadgen.analysis.compare import compare as compared
     from loadgen.analysis.gate import gate
     from loadgen.cli.comparison import show_comparison
-    from loadgen.store.repository import Store
 
     _check(confidence, smallest_change_ratio)
     if allow_inconclusive and not fail_if_worse:
         raise UsageError("--allow-inconclusive needs --fail-if-worse, whose result it changes")
     keys = _metrics(metrics)
     terminal = Terminal.of(context, db, quiet, verbose)
-    with Store.open(terminal.db, read_only=True) as store:
-        pairs = _pairs(store, a, b)
+    pairs = sides(terminal, a, b)
     comparisons, documents = [], []
     for (id_a, runs_a), (id_b, runs_b) in pairs:
         if id_a == id_b:
-            raise UsageError(f"A and B are both {id_a}; name two sweeps or runs")
+            raise UsageError(f"A and B are both {id_a}; name two results")
         found = compared(
             runs_a,
             runs_b,
@@ -92,9 +89,9 @@ def compare(
         )
         comparisons.append(found)
         if as_json:
-            sides = {"a": _described(id_a, runs_a), "b": _described(id_b, runs_b)}
+            described = {"a": _described(id_a, runs_a), "b": _described(id_b, runs_b)}
             judged = {"gate": gate([found], keys).to_json()}
-            documents.append({"schema_version": 1, **sides, **found.to_json(), **judged})
+            documents.append({"schema_version": 1, **described, **found.to_json(), **judged})
         else:
             show_comparison(stdout(), (id_a, runs_a), (id_b, runs_b), found)
     if as_json:
@@ -136,33 +133,6 @@ def _metrics(given: str | None) -> list[str]:
         if key not in known:
             raise UsageError(f"--metrics names '{key}', which has no better and worse; choose from {', '.join(known)}")
     return keys
-
-
-def _pairs(store: "Store", a: str, b: str | None) -> list[tuple[Side, Side]]:
-    """A and B, or the first sweep of a group and each other one. Raises UsageError."""
-    if b is not None:
-        return [(_side(store, a), _side(store, b))]
-    if not a.startswith("g"):
-        raise UsageError(
-            f"{a} alone is no comparison: name two sweeps or runs, or a group (g…), whose sweeps are compared with its first"
-        )
-    sides: list[Side] = [(sweep.sweep_id, runs) for sweep in store.group(a) if (runs := store.runs(sweep.sweep_id))]
-    if len(sides) < 2:
-        raise UsageError(
-            f"the group {a} has {len(sides) or 'no'} sweep{'' if len(sides) == 1 else 's'} with a finished run, and comparing takes two"
-        )
-    return [(sides[0], other) for other in sides[1:]]
-
-
-def _side(store: "Store", given: str) -> Side:
-    """The full id and its run documents. Raises UsageError when there is none."""
-    found = full_id(store, given)
-    if found.startswith("g"):
-        raise UsageError(f"{found} is a group; compare it alone, or name two of its sweeps")
-    runs = [store.run(found)] if found.startswith("r") else store.runs(found)
-    if not runs:
-        raise UsageError(f"the sweep {found} has no finished run, so there is nothing to compare")
-    return found, runs
 
 
 def _described(found: str, runs: list[dict[str, Any]]) -> dict[str, Any]:

@@ -42,11 +42,18 @@ def dashboard(
 
     terminal = Terminal.of(context, db, quiet, verbose)
     does = "dashboard of" if token_env is None else "dashboard and service over"
+    existed = terminal.has_database
+
+    def ready(url: str) -> None:
+        if not existed and terminal.has_database:
+            terminal.note(f"new database {terminal.shown_db}")
+        terminal.note(f"{does} {terminal.shown_db} at {url} (Ctrl-C ends it)")
+
     serve_service(
         terminal.db,
         host,
         port,
         token_env=token_env,
         allowed=allow_target or (),
-        on_ready=lambda url: terminal.note(f"{does} {terminal.shown_db} at {url} (Ctrl-C ends it)"),
+        on_ready=ready,
     )

@@ -27,12 +27,12 @@ def doctor(
     """Look at this host and measure the client's own error on it, against a simulator whose truth is known."""
     numbers = _numbers(streams)
     from loadgen.experiments.doctor import examine, exit_code
-    from loadgen.store.repository import Store
 
     terminal = Terminal.of(context, db, quiet, verbose)
-    with Store.open(terminal.db) as store:
+    with terminal.open_to_write() as store:
         document = examine(numbers, terminal.note)
         store.add_doctor_result(document)
+        terminal.announce()
     if as_json:
         show_json(document)
     else:

@@ -49,8 +49,9 @@ def import_results(
         for path in files:
             try:
                 found = read_sweep(path, simulated=simulated)
-                store = store or Store.open(terminal.db)  # not before there is something to put in
+                store = store or terminal.open_to_write()  # not before there is something to put in
                 imported.append(_import(store, path, found))
+                terminal.announce()
             except LoadgenError as error:
                 if len(files) == 1:
                     raise

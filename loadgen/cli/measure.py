@@ -198,11 +198,10 @@ def _measure(
     """Run what is wanted, show what came of it, and end with its exit code."""
     from loadgen.experiments.wanted import read_wanted
     from loadgen.servers.launcher.running import running_server
-    from loadgen.store.repository import Store
 
     wanted = read_wanted(values, file)
     parts = wanted.parts() if wanted.names_server else ()
-    with Store.open(terminal.db) as store:
+    with terminal.open_to_write() as store:
         if not parts:
             server = running_server()
             parts = (wanted.on_running(server, store if resume else None, takes_grid=not single),)

@@ -18,7 +18,9 @@ def _print_version(wanted: bool) -> None:
 Database = Annotated[
     str | None,
     typer.Option(
-        "--db", metavar="URL", help="Where results are kept (default: env LOADGEN_DB, else sqlite:///loadgen.db)."
+        "--db",
+        metavar="URL",
+        help="Database of the results (default: env LOADGEN_DB, else the nearest loadgen.db upwards).",
     ),
 ]
 Quiet = Annotated[
@@ -241,7 +243,9 @@ Slo = Annotated[
     str | None,
     _requests("--slo", "ttft_s=S,tpot_s=S", "Limits that a request must keep to count as goodput."),
 ]
-Name = Annotated[str | None, typer.Option("--name", metavar="TEXT", help="A name for the sweep, to find it again.")]
+Name = Annotated[
+    str | None, typer.Option("--name", metavar="TEXT", help="Name of the sweep; where it is unique it serves as an id.")
+]
 Tag = Annotated[
     list[str] | None,
     typer.Option("--tag", metavar="TEXT", help="A word to find the sweep by, beside others; may be repeated."),
@@ -277,6 +281,14 @@ SpecFile = Annotated[
 ]
 
 AnyId = Annotated[
-    str, typer.Argument(metavar="ID", help="A sweep or run, its unique beginning, or 'latest'.", show_default=False)
+    str,
+    typer.Argument(
+        metavar="ID",
+        help="A sweep, group or run: its id, a unique beginning of it, its --name, or 'latest'.",
+        show_default=False,
+    ),
 ]
-AnyIds = Annotated[list[str], typer.Argument(metavar="ID…", help="Sweeps or runs, or 'latest'.", show_default=False)]
+AnyIds = Annotated[
+    list[str],
+    typer.Argument(metavar="ID…", help="Sweeps, groups or runs: ids, names, or 'latest'.", show_default=False),
+]

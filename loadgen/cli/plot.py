@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from loadgen.cli import options
-from loadgen.cli.results import full_id
+from loadgen.cli.ids import full_id
 from loadgen.cli.terminal import Terminal, show, show_json
 from loadgen.errors import UsageError
 
@@ -21,7 +21,9 @@ def plot(
     ] = None,
     ids: Annotated[
         list[str] | None,
-        typer.Argument(metavar="ID…", help="Sweeps, groups or runs, or 'latest' (the default).", show_default=False),
+        typer.Argument(
+            metavar="ID…", help="Sweeps, groups or runs: ids, names, or 'latest' (the default).", show_default=False
+        ),
     ] = None,
     output: Annotated[
         Path | None,
@@ -60,9 +62,8 @@ def plot(
 
     from loadgen.report.drawing import draw
     from loadgen.report.subjects import about, gather
-    from loadgen.store.repository import Store
 
-    with Store.open(terminal.db, read_only=True) as store:
+    with terminal.open() as store:
         subject = gather(store, [full_id(store, each) for each in ids or ["latest"]])
         drawn = wanted.draw(subject, metric, statistic)
     content = draw(drawn, form, about(subject, wanted.has_bars), width_px)

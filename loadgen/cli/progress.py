@@ -147,6 +147,7 @@ class SweepProgress:
         self._live.reset(self._task, total=None, description=description, state=state)
 
     def _started(self, event: SweepStarted) -> None:
+        self._terminal.announce()
         self._runs = event.most_runs or len(event.runs)
         self._probes = None if event.needed_ratio is None else Probes(event.needed_ratio)
         at_most = "" if event.most_runs is None else "at most "

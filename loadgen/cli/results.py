@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from loadgen.cli import options
+from loadgen.cli.ids import full_id
 from loadgen.cli.terminal import Terminal, show_json, stdout, write_bytes
-from loadgen.errors import NotFoundError, UsageError
+from loadgen.errors import UsageError
 
 if TYPE_CHECKING:
     from loadgen.report.export import Format
@@ -30,10 +31,9 @@ def list_sweeps(
     from dataclasses import asdict
 
     from loadgen.cli.tables import sweeps_table
-    from loadgen.store.repository import Store
 
     terminal = Terminal.of(context, db, quiet, verbose)
-    with Store.open(terminal.db, read_only=True) as store:
+    with terminal.open() as store:
         sweeps = store.sweeps()
     if as_json:
         show_json({"schema_version": 1, "sweeps": [asdict(sweep) for sweep in sweeps]})
@@ -59,10 +59,9 @@ def show(
     from loadgen.cli.outcome import show_run, show_sweep
     from loadgen.cli.tables import failure_line
     from loadgen.report.export import run_document, sweep_document
-    from loadgen.store.repository import Store
 
     terminal = Terminal.of(context, db, quiet, verbose)
-    with Store.open(terminal.db, read_only=True) as store:
+    with terminal.open() as store:
         found = full_id(store, id)
         if found.startswith("g"):
             _show_group(store, found, as_json=as_json)
@@ -116,10 +115,9 @@ def export(
     if form is None:
         raise UsageError(f"--format must be {', '.join(_FORMATS[:-1])} or {_FORMATS[-1]}, not {format}")
     from loadgen.report.export import export as exported
-    from loadgen.store.repository import Store
 
     terminal = Terminal.of(context, db, quiet, verbose)
-    with Store.open(terminal.db, read_only=True) as store:
+    with terminal.open() as store:
         content = exported(store, full_id(store, id), form, requests=requests)
     if output is not None:
         _write(output, content)
@@ -156,34 +154,15 @@ def report(
 
     from loadgen.report.comparison.view import read_view
     from loadgen.report.single_file import render_report
-    from loadgen.store.repository import Store
 
     terminal = Terminal.of(context, db, quiet, verbose)
-    with Store.open(terminal.db, read_only=True) as store:
+    with terminal.open() as store:
         said = read_view(parse_qs(view or "", keep_blank_values=True)) if compare or view is not None else None
         if said is not None and (said.ids or said.filters.any):
             raise UsageError("--view says how to compare, and the ids beside it say what: leave 'in' and filters out")
         page = render_report(store, [full_id(store, id) for id in ids], said)
     _write(output, page.encode())
     terminal.note(f"wrote {output}")
-
-
-def full_id(store: "Store", given: str) -> str:
-    """The full id of a sweep, group or run from `latest` (a sweep with runs, if any has one) or a unique beginning.
-
-    Raises NotFoundError.
-    """
-    if given == "latest":
-        sweeps = store.sweeps()
-        if not sweeps:
-            raise NotFoundError("there is no sweep on record yet; 'loadgen sweep --help' says how to make one")
-        return next((sweep for sweep in sweeps if sweep.runs), sweeps[0]).sweep_id
-    if given.startswith("r"):
-        run_id: str = store.run(given)["run_id"]
-        return run_id
-    if given.startswith("g"):
-        return str(store.group(given)[0].group_id)
-    return store.sweep(given).sweep_id
 
 
 def _show_group(store: "Store", group_id: str, *, as_json: bool) -> None:

@@ -117,7 +117,7 @@ def search(
         return
     if wanted.names_server:
         search_on(part(None).spec)  # what is wrong with it, before there is a database
-    with Store.open(terminal.db) as store:
+    with terminal.open_to_write() as store:
         chosen = part(store if resume else None)
         _search(terminal, store, chosen, search_on(chosen.spec), as_json=as_json, resume=resume)
 

@@ -6,18 +6,20 @@ Colours are Rich's affair: it obeys NO_COLOR and leaves pipes plain.
 import json
 import os
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import typer
 
 from loadgen.cli import output
+from loadgen.cli.default_database import default_db
 from loadgen.cli.output import clean_json, one_line, rich_file
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
-DEFAULT_DB = "sqlite:///loadgen.db"
+    from loadgen.store.repository import Store
+
 PIPE_WIDTH = 120  # columns of a table that goes to a file or a pipe
 
 
@@ -37,18 +39,19 @@ class Terminal:
     db: str
     quiet: bool
     verbose: bool
+    _announcements: list[str] = field(default_factory=list)  # what to say once the database takes a result
 
     @classmethod
     def of(cls, context: typer.Context, db: str | None, quiet: bool, verbose: bool) -> "Terminal":
         """The flags of the command, else those before its name, else the environment, else the default."""
         before = context.find_object(Globals) or Globals()
-        chosen = db or before.db or os.environ.get("LOADGEN_DB") or DEFAULT_DB
+        chosen = db or before.db or os.environ.get("LOADGEN_DB") or default_db()
         return cls(chosen, quiet or before.quiet, verbose or before.verbose)
 
     @property
     def db_flag(self) -> str:
         """` --db URL` for a command to type next, a password hidden; empty where the next command finds the same database by itself."""
-        return "" if self.db == (os.environ.get("LOADGEN_DB") or DEFAULT_DB) else f" --db {self.shown_db}"
+        return "" if self.db == (os.environ.get("LOADGEN_DB") or default_db()) else f" --db {self.shown_db}"
 
     @property
     def shown_db(self) -> str:
@@ -56,6 +59,37 @@ class Terminal:
         from loadgen.store.place import shown_url
 
         return shown_url(self.db)
+
+    def open(self) -> "Store":
+        """The database, to read what is on record. Raises StoreError."""
+        from loadgen.store.repository import Store
+
+        return Store.open(self.db, read_only=True)
+
+    def open_to_write(self) -> "Store":
+        """The database, created if it is not there; `announce` says so when a result is kept. Raises StoreError."""
+        from loadgen.store.repository import Store
+
+        existed = self.has_database
+        store = Store.open(self.db)
+        if not existed:
+            self._announcements.append(f"new database {store.place}")
+        elif self.db.startswith("sqlite:////") and self.db == default_db():
+            self._announcements.append(f"database {store.place}")
+        return store
+
+    def announce(self) -> None:
+        """Say, once, which database is new, or was found above the working directory."""
+        while self._announcements:
+            self.note(self._announcements.pop())
+
+    @property
+    def has_database(self) -> bool:
+        """Whether the file of an SQLite database is there; PostgreSQL's is never new."""
+        from loadgen.store.place import sqlite_path
+
+        path = sqlite_path(self.db)
+        return path is None or path.exists()
 
     def note(self, text: str) -> None:
         """A line on stderr, unless -q."""

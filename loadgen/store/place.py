@@ -1,9 +1,19 @@
 """A database URL as it may be shown: without its password. Imports nothing of the project."""
 
 import re
+from pathlib import Path
 
 _HIDDEN = "***"
 _SECRET_OPTION = re.compile(r"((?:^|[?&\s])\w*(?:password|passphrase|secret|token)\w*=)[^&\s]*", re.IGNORECASE)
+
+
+def sqlite_path(url: str) -> Path | None:
+    """The file of an SQLite database; None for another kind, and for a URL that names no file."""
+    scheme, _, rest = url.partition(":///")
+    if scheme not in ("sqlite", "sqlite+pysqlite"):
+        return None
+    name = rest.partition("?")[0]
+    return None if name in ("", ":memory:") else Path(name).absolute()
 
 
 def shown_url(url: str) -> str:

@@ -50,6 +50,11 @@ class Store:
             schema.prepare(database, read_only=read_only)
         return cls(database, read_only=read_only)
 
+    @property
+    def place(self) -> str:
+        """The database for messages: a path, or a URL without its password."""
+        return self._database.place
+
     def close(self) -> None:
         """Give the connections back."""
         self._database.reading.dispose()
@@ -271,14 +276,21 @@ class Store:
 
     @contextmanager
     def _read(self) -> Iterator[Session]:
-        with failures.named(self._database.place), Session(self._database.reading) as session:
+        with (
+            failures.named(self._database.place),
+            Session(self._database.reading, info={"place": self.place}) as session,
+        ):
             yield session
 
     @contextmanager
     def _write(self) -> Iterator[Session]:
         if self._read_only:
             raise StoreError(f"The database {self._database.place} was opened for reading only and takes nothing new.")
-        with failures.named(self._database.place), Session(self._database.writing) as session, session.begin():
+        with (
+            failures.named(self._database.place),
+            Session(self._database.writing, info={"place": self.place}) as session,
+            session.begin(),
+        ):
             yield session
 
 
@@ -418,7 +430,10 @@ def _keep_environment(session: Session, environment: dict[str, Any]) -> str:
 def _stored_sweep(session: Session, sweep_id: str) -> tables.Sweep:
     sweep = session.get(tables.Sweep, sweep_id)
     if sweep is None:
-        raise NotFoundError(f"There is no sweep {sweep_id!r} in the database: `loadgen list` shows those there are.")
+        raise NotFoundError(
+            f"There is no sweep {sweep_id!r} in the database: `loadgen list` shows those there are.",
+            place=session.info.get("place"),
+        )
     return sweep
 
 
@@ -431,9 +446,15 @@ def _resolve(session: Session, kind: str, column: Any, given: str) -> str:
     if len(fitting) == 1:
         return str(fitting[0])
     if not fitting:
-        raise NotFoundError(f"There is no {kind} {given!r} in the database: `loadgen list` shows those there are.")
+        raise NotFoundError(
+            f"There is no {kind} {given!r} in the database: `loadgen list` shows those there are.",
+            place=session.info.get("place"),
+        )
     shown = ", ".join(fitting[:3]) + (", …" if len(fitting) > 3 else "")
-    raise NotFoundError(f"Several {kind}s begin with {given!r} ({shown}): write more of the id.")
+    raise NotFoundError(
+        f"Several {kind}s in the database begin with {given!r} ({shown}): write more of the id.",
+        place=session.info.get("place"),
+    )
 
 
 def _latest_attempts(*conditions: Any) -> Any:

@@ -36,6 +36,7 @@ def _own_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each test in a directory of its own, with an environment that decides nothing, and where no server is running."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("LOADGEN_STATE_DIR", str(tmp_path / "state"))
+    monkeypatch.setenv("HOME", str(tmp_path))  # beyond which no database is looked for
     for name in ("LOADGEN_DB", "NO_COLOR", "COLUMNS", "FORCE_COLOR"):
         monkeypatch.delenv(name, raising=False)
 

@@ -51,7 +51,7 @@ def imported(cli: Cli, sweep: dict[str, Any]) -> Said:
 def test_a_round_trip_changes_nothing_but_the_mark(cli: Cli, sweep: dict[str, Any], imported: Said) -> None:
     sweep_id = sweep["sweep_id"]
     assert imported.out == f"imported {sweep_id} (evening SIMULATED, 2 runs) from evening.json\n"
-    assert (imported.code, imported.err) == (0, "")
+    assert (imported.code, imported.err) == (0, f"new database {Path.cwd() / 'elsewhere.db'}\n")
     there = cli("show", "latest", "--json", *ELSEWHERE).json
     mark = there["imported"]
     assert (mark["file"], len(mark["sha256"])) == ("evening.json", 64)
@@ -153,7 +153,7 @@ def test_each_file_stands_for_itself(cli: Cli, sweep: dict[str, Any]) -> None:
     said = cli("import", "broken.json", "evening.json", "changed.json", "missing.json", "--json", *ELSEWHERE)
     assert said.code == 2
     assert [each["file"] for each in said.json["imported"]] == ["evening.json"]
-    broken, changed, missing = said.err.splitlines()
+    broken, _announced, changed, missing = said.err.splitlines()
     assert broken.startswith("loadgen: broken.json is not JSON: ")
     assert changed.startswith(f"loadgen: changed.json was not imported: The sweep {sweep['sweep_id']} is in ")
     assert missing == "loadgen: cannot read missing.json: no such file or directory"

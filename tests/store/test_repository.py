@@ -138,7 +138,7 @@ def test_an_id_may_be_cut_short_while_only_one_fits(
     assert store.sweep("x_").sweep_id == "x_1"  # an underscore is no wildcard
     assert store.run("r26")["run_id"] == "r261123-9"
     assert len(store.records("r26")) == 3
-    with pytest.raises(NotFoundError, match=r"Several sweeps begin with 's' \(s1, s12, s19\)"):
+    with pytest.raises(NotFoundError, match=r"Several sweeps in the database begin with 's' \(s1, s12, s19\)"):
         store.sweep("s")
 
 
