@@ -7,6 +7,7 @@ holds the two together.
 from collections.abc import Sequence
 
 from loadgen.analysis import checks_of_client as client
+from loadgen.analysis import checks_of_endpoint as endpoint
 from loadgen.analysis import checks_of_limits as rate_limits
 from loadgen.analysis import checks_of_load as load
 from loadgen.analysis import checks_of_server as server
@@ -212,6 +213,27 @@ CHECKS: tuple[Check, ...] = (
         compares="a note when (our mean TTFT from send − the server's own)/ours lies above, and over 5 ms",
         reason="TTFT is shown as the server's, and what its HTTP front end or a proxy adds is not in its own account; without a proxy it was 2 to 26 %, and below 5 ms with up to five callers",
         test=surroundings.server_ttft_apart,
+    ),
+    Check(
+        code="model_not_listed",
+        limits=Limits(),
+        compares="a note when the server's list of models is missing, cannot be read or has no such model",
+        reason="the endpoint answered, and its list is not what is measured; aliases and deployments are often not listed",
+        test=endpoint.model_not_listed,
+    ),
+    Check(
+        code="fields_adapted",
+        limits=Limits(),
+        compares="a note when the endpoint refused a field of the usual request, and it was renamed or left out",
+        reason="all requests of the run were alike, and those of another server may differ in that field",
+        test=endpoint.fields_adapted,
+    ),
+    Check(
+        code="first_question_unanswered",
+        limits=Limits(),
+        compares="a note when the question before the run got no usable reply",
+        reason="how the server counts is then taken from its dialect",
+        test=endpoint.first_question_unanswered,
     ),
     Check(
         code="proxied",

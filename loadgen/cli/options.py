@@ -42,13 +42,18 @@ Url = Annotated[
     typer.Option(
         "--url",
         metavar="URL",
-        help="Base URL, with or without /v1; 'simulator' starts the embedded one (default: the server that is running).",
+        help="Base URL or endpoint URL; 'simulator' starts the embedded one (default: the running server).",
         rich_help_panel=_SERVER,
     ),
 ]
 Model = Annotated[
     str | None,
-    typer.Option("--model", metavar="NAME", help="Model name as the server lists it.", rich_help_panel=_SERVER),
+    typer.Option(
+        "--model",
+        metavar="NAME",
+        help="Model name (default: the only one that the server lists).",
+        rich_help_panel=_SERVER,
+    ),
 ]
 Profiles = Annotated[
     str | None,

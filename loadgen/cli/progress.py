@@ -12,6 +12,7 @@ from loadgen.cli.start_progress import StartProgress
 from loadgen.cli.tables import run_line
 from loadgen.cli.terminal import Terminal, stderr
 from loadgen.experiments.events import (
+    AskedAgain,
     Event,
     GroupStarted,
     NothingToResume,
@@ -30,6 +31,7 @@ from loadgen.experiments.fitting import FITTING_LIMIT_S
 from loadgen.experiments.live import LiveState
 from loadgen.report.readable import milliseconds, number, plural, seconds
 from loadgen.report.served import server_name
+from loadgen.servers.asking import ASK_AGAIN_LIMIT_S
 
 _PLAIN_EVERY_S = 10.0
 
@@ -86,6 +88,11 @@ class SweepProgress:
                     self.say(Text(f"✗ {event.label} did not start ({kind}); the others go on", style="red"))
             case WayChosen():
                 self._way(event)
+            case AskedAgain():
+                self.say(
+                    f"the first question to {event.url} went unanswered ({event.why}); asking again in {event.wait_s:.3g} s, "
+                    f"for at most {ASK_AGAIN_LIMIT_S:g} s"
+                )
             case SweepStarted():
                 self._started(event)
             case NothingToResume():  # also when quiet: what follows was measured before

@@ -6,6 +6,7 @@ Imports nothing of the project. A proxy's password lives in memory alone: it is 
 import base64
 import ssl
 from dataclasses import dataclass, field
+from urllib.parse import parse_qsl
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,8 @@ class Route:
     ca_file: str | None = None
     insecure: bool = False
     addresses: tuple[str, ...] = ()
+    query: str = field(default="", repr=False)  # of the server's URL, sent with every request; may hold a key
+    query_secrets: tuple[tuple[str, str], ...] = field(default=(), repr=False)
 
     def __post_init__(self) -> None:
         if self.addresses and self.proxy is not None:
@@ -60,8 +63,13 @@ class Route:
     def secrets(self) -> tuple[tuple[str, str], ...]:
         """What must never be repeated, as pairs of a name and a value, like headers."""
         if self.proxy is None or self.proxy.user is None:
-            return ()
-        return (*self.proxy.headers, ("proxy password", self.proxy.password))
+            return self.query_secrets
+        return (*self.proxy.headers, ("proxy password", self.proxy.password), *self.query_secrets)
+
+    @property
+    def query_pairs(self) -> list[tuple[str, str | int | float | bool | None]]:
+        """The parameters of `query`."""
+        return list(parse_qsl(self.query, keep_blank_values=True))
 
 
 DIRECT = Route()

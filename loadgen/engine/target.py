@@ -30,7 +30,8 @@ class Target:
     @property
     def url(self) -> httpx2.URL:
         """The full URL."""
-        return httpx2.URL(scheme=self.scheme, host=self.host, port=self.port, path=self.path)
+        query = self.route.query.encode() or None
+        return httpx2.URL(scheme=self.scheme, host=self.host, port=self.port, path=self.path, query=query)
 
     @property
     def asks_proxy(self) -> bool:

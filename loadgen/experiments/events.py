@@ -35,6 +35,15 @@ class WayChosen:
 
 
 @dataclass(frozen=True, slots=True)
+class AskedAgain:
+    """The server at `url` did not answer the first question, for the reason `why`; it is asked again after `wait_s`."""
+
+    url: str
+    why: str
+    wait_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class NothingToResume:
     """The sweep of this grid is finished already: nothing is sent, and its result is the one on record."""
 
@@ -123,6 +132,7 @@ Event = (
     | ServerEnding
     | ServerNotStarted
     | WayChosen
+    | AskedAgain
     | SweepStarted
     | NothingToResume
     | PhaseStarted

@@ -6,6 +6,7 @@ Imports `engine`'s route, `servers` (the proxy variables), `errors` and its neig
 import ssl
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, Field
 
@@ -13,6 +14,7 @@ from loadgen.engine.route import Route
 from loadgen.errors import UsageError
 from loadgen.inputs.origin import Origin
 from loadgen.servers.proxies import proxy_for
+from loadgen.servers.server_url import query_secrets
 
 if TYPE_CHECKING:
     from loadgen.experiments.spec import SweepSpec
@@ -30,7 +32,8 @@ class RouteKeys(BaseModel):
         Raises UsageError for a proxy variable that we cannot follow.
         """
         proxy = None if addresses else proxy_for(url, environ)
-        return Route(proxy, self.ca_file, bool(self.insecure), addresses)
+        query = urlsplit(url).query
+        return Route(proxy, self.ca_file, bool(self.insecure), addresses, query, query_secrets(query))
 
 
 def check_route(spec: "SweepSpec", origin: Origin) -> None:

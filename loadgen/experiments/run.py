@@ -132,6 +132,7 @@ def measure(bench: Bench, run: RunSpec, position: int, repeat: int) -> MeasuredR
                 count_tokens,
                 chunk_counts,
                 bench.dataset,
+                adaptation=bench.facts.adaptation,
             )
             phase("warming up")
             warmup = _send(
@@ -152,7 +153,15 @@ def measure(bench: Bench, run: RunSpec, position: int, repeat: int) -> MeasuredR
         if requests is None:
             requests = _requests_for_duration(run, warmup)
         schedule = build(
-            run, requests, prompt_seed, bench.facts.dialect, count_tokens, chunk_counts, bench.dataset, bench.trace
+            run,
+            requests,
+            prompt_seed,
+            bench.facts.dialect,
+            count_tokens,
+            chunk_counts,
+            bench.dataset,
+            bench.trace,
+            bench.facts.adaptation,
         )
         schedule_hash = schedule.hash
     # After the warm-up, whose prompts would else be in it, and those of the run before.
@@ -175,7 +184,7 @@ def measure(bench: Bench, run: RunSpec, position: int, repeat: int) -> MeasuredR
     summary = summarise(run, recording)
     seen, measured = watching.seen(recording.origin_at), lay_out(run, recording.records)
     summary["client"] |= {"doctor": bench.doctor, "host_busy_ratio": host_load.busy_ratio, **_way(bench)}
-    summary["lengths"]["output_tokens"]["can_be_asked"] = bench.facts.dialect == "vllm"
+    summary["lengths"]["output_tokens"]["can_be_asked"] = bench.facts.takes_lengths
     summary["cost"] = cost_of(bench.price, summary, recording, warmup)
     summary["server_account"] = server_account([(each.at_ns, each.values) for each in seen.samples], measured)
     summary["gpu"] = gpu_account(seen.gpus, measured, seen.gpu_source, seen.gpus_chosen_by)
@@ -198,7 +207,7 @@ def measure(bench: Bench, run: RunSpec, position: int, repeat: int) -> MeasuredR
         "server": bench.server(run.model),
         "environment": environment(),
         **summary,
-        "verdict": judge(run, summary).to_json(),
+        "verdict": judge(run, summary | {"server": bench.server(run.model)}).to_json(),
     }
     return MeasuredRun(
         document,
@@ -274,7 +283,7 @@ def _check_warmup(bench: Bench, recording: Recording) -> None:
     if len(records) == 0 or np.any(records.outcome == Outcome.OK):
         return
     first = records[0]
-    said = redact(first.detail or "", bench.headers) or first.outcome.label.replace("_", " ")
+    said = redact(first.detail or "", (*bench.headers, *bench.route.secrets)) or first.outcome.label.replace("_", " ")
     message = f"{bench.facts.base_url} answered none of the {len(records)} warm-up requests: {said}"
     if first.http_status == TOO_MANY_REQUESTS:
         message += "; give --requests-per-minute or --tokens-per-minute a little below its limit"

@@ -37,7 +37,8 @@ from loadgen.load.spec import (
     canonical_hash,
 )
 from loadgen.load.trace import Trace, read_trace
-from loadgen.servers.endpoint import Headers, normalise_url
+from loadgen.servers.client import Headers
+from loadgen.servers.server_url import endpoint_named, normalise_url, redacted_url
 
 SIMULATOR = "simulator"  # the word which stands for the embedded simulator where a URL is asked
 SIMULATOR_MODEL = "simulated-moe"
@@ -65,7 +66,7 @@ class SweepSpec(WorkloadKeys, RateLimitKeys, SessionKeys, RouteKeys, PriceKeys, 
 
     name: str | None = None
     url: Annotated[str, Field(description="say where the server is, or --url simulator to try loadgen out")]
-    model: Annotated[str, Field(description="say which of the server's models is meant")]
+    model: str = ""  # the only one that the server lists
     endpoint: Endpoint = "completions"
     concurrency: WholeList = None
     rate: PositiveList = None
@@ -108,6 +109,7 @@ class SweepSpec(WorkloadKeys, RateLimitKeys, SessionKeys, RouteKeys, PriceKeys, 
         document = self.model_dump(exclude={"header"} | unused, exclude_none=True)
         if self.rate is not None:
             document["arrivals"] = self.arrival_process
+        document["url"] = redacted_url(self.url)
         return document | {"header_names": sorted(name.lower() for name in self.header)}
 
     def secret_headers(self, environ: Mapping[str, str]) -> Headers:
@@ -136,6 +138,9 @@ def make_spec(values: Mapping[str, object], origin: Origin) -> SweepSpec:
             raise UsageError(f"{origin.name(key)} must not be {str(value).lower()}")
     if values.get("url") == SIMULATOR:
         values.setdefault("model", SIMULATOR_MODEL)
+    if "endpoint" not in values and isinstance(values.get("url"), str):
+        named = endpoint_named(str(values["url"]))
+        values |= {} if named is None else {"endpoint": named}
     spec = origin.validated(SweepSpec, values)
     _check(spec, origin)
     if spec.is_simulated:
@@ -163,7 +168,7 @@ def resolve(spec: SweepSpec) -> list[RunSpec]:
     dataset = read_dataset_of(spec)
     points = [
         RunSpec(
-            url=spec.url,
+            url=redacted_url(spec.url),
             model=spec.model,
             shape=load.shape,
             input_tokens=load.input_tokens,
@@ -331,7 +336,7 @@ def _check(spec: SweepSpec, origin: Origin) -> None:
     check_price(spec, origin)
     _check_headers(spec, origin)
     for key in ("url", "model"):
-        if not getattr(spec, key).strip():
+        if key in spec.model_fields_set and not getattr(spec, key).strip():
             raise UsageError(f"{name(key)} is empty")
 
 

@@ -6,7 +6,7 @@ Imports load, engine, servers, store and errors. Whatever goes wrong, the runs t
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from loadgen.engine.workers import Workers
 from loadgen.errors import EngineError, ExitCode, Interrupted, LoadgenError, ServerError, StoreError
 from loadgen.experiments.doctor import attached, host_hash
 from loadgen.experiments.events import NothingToResume, OnEvent, RunEnded, ServerNotStarted, SweepStarted, WayChosen
+from loadgen.experiments.first_questions import ask_first, with_model
 from loadgen.experiments.ids import new_id
 from loadgen.experiments.limits import check_limits
 from loadgen.experiments.live_record import on_record
@@ -37,10 +38,10 @@ from loadgen.experiments.sweep_record import (
 from loadgen.experiments.turn import Turn
 from loadgen.load.spec import RunSpec
 from loadgen.load.trace import read_trace
-from loadgen.servers.counting import enquire
 from loadgen.servers.endpoint import check_lengths, is_alive, probe
 from loadgen.servers.launcher.failure import StartFailure
 from loadgen.servers.launcher.running import RunningServer
+from loadgen.servers.server_url import parse_url
 from loadgen.servers.simulator import SimulatorOptions, SimulatorProcess
 from loadgen.store.claim import claimed
 from loadgen.store.repository import Store
@@ -105,6 +106,8 @@ def run_sweep(
     result's `failure`, next to the runs that ended.
     """
     headers = spec.secret_headers(environ)
+    if not spec.is_simulated and serving is None:
+        spec = with_model(spec, environ, addresses)
     runs = resolve(spec)
     if spec.tokenizer is not None:
         Tokenizer(spec.tokenizer)  # whether there is one, before anything is sent
@@ -140,16 +143,16 @@ def run_sweep(
             on_event(ServerNotStarted(serving.variant.label, sweep_id, failure))
             return SweepResult(sweep_id, planned_runs, (), failure)
         route = spec.route_to(url, environ, addresses)
+        url = parse_url(url).base
         on_event(WayChosen(url, None if route.proxy is None else route.proxy.name, route.insecure))
-        facts = probe(url, spec.model, headers, route=route)
+        facts = probe(url, spec.model, headers, route=route, endpoint=spec.endpoint)
         for run in runs:
             input_tokens, output_tokens = longest(run) if trace is None else trace.longest(run.requests or len(trace))
             if dataset is not None:
                 output_tokens = max(output_tokens, dataset.longest_output_tokens)
             check_lengths(facts, input_tokens, output_tokens)
         check_limits(facts, runs, route)
-        told = enquire(facts, spec.model, spec.endpoint, headers, min(60.0, spec.request_timeout_s), route)
-        facts = replace(facts, chunk_counts=told.chunk_counts, template_tokens=told.template_tokens)
+        facts = ask_first(facts, spec, headers, route, on_event)
         server = server_document(facts, spec.model, launched)
         sweep_id = new_id("s") if unfinished is None else unfinished.sweep_id
         if turn is None:
@@ -297,7 +300,7 @@ def _death(bench: Bench, run: RunSpec, position: int, planned: int) -> ServerErr
 
 @contextmanager
 def _server(spec: SweepSpec, serving: Serving | None, on_event: OnEvent) -> Iterator[tuple[str, RunningServer | None]]:
-    """The base URL to measure, and what loadgen has started there. The embedded simulator lives as long as the sweep does."""
+    """The URL to measure, and what loadgen has started there. The embedded simulator lives as long as the sweep does."""
     if serving is not None:
         with serving.server(on_event) as launched:
             yield launched.url, launched

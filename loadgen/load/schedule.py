@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from loadgen.load.adaptation import Adaptation
 from loadgen.load.arrivals import NS_PER_S, offsets_ns, requests_within
 from loadgen.load.bodies import BodyFile
 from loadgen.load.bulk import FileArray, items, let_go, pieces_of, spans
@@ -86,6 +87,7 @@ def build(
     chunk_counts: tuple[ChunkCounts, ...] = (),
     dataset: Dataset | None = None,
     trace: Trace | None = None,
+    adaptation: Adaptation = (),
 ) -> Schedule:
     """The schedule of `requests` requests of `spec`.
 
@@ -93,7 +95,7 @@ def build(
     asked with exact token ids; everything else with text, fitted by `count_tokens` where there is one. With `dataset`,
     the prompts are its own, in an order that depends on `spec.seed`. `chunk_counts` are the means by which the server is
     asked to tell the tokens of each chunk. With `trace`, arrivals and lengths are those of its first requests, whatever
-    the seed.
+    the seed. `adaptation` changes every body alike.
     Raises UsageError when the disk has no room for the bodies.
     """
     spread = spec.workload.range_ratio
@@ -117,7 +119,7 @@ def build(
     elif isinstance(spec.shape, OpenLoop):
         offsets = offsets_ns(spec.shape, requests, spec.seed)
     bodies = BodyFile.write(
-        encode_body(spec.endpoint, dialect, spec.model, prompt, answer_tokens, chunk_counts, choices)
+        encode_body(spec.endpoint, dialect, spec.model, prompt, answer_tokens, chunk_counts, choices, adaptation)
         for prompt, answer_tokens in zip(asked, items(output_tokens), strict=True)
     )
     # What an image is worth in tokens is the server's affair, and what an earlier answer is worth as a part of a prompt.

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from loadgen.load.adaptation import Adaptation, adapt
 from loadgen.load.spec import Endpoint
 
 Dialect = Literal["vllm", "openai", "cerebras"]
@@ -108,11 +109,13 @@ def encode_body(
     output_tokens: int,
     chunk_counts: tuple[ChunkCounts, ...],
     choices: int = 1,
+    adaptation: Adaptation = (),
 ) -> bytes:
     """The JSON body of one streaming request, greedy, of exactly `output_tokens` where the dialect can ask for it.
 
     `chunk_counts` are the means by which the server is asked to tell the tokens of each chunk. Several `choices`, each of
-    `output_tokens`, are sampled: greedy ones would be the same, and vLLM refuses them.
+    `output_tokens`, are sampled: greedy ones would be the same, and vLLM refuses them. `adaptation` is what the endpoint refused
+    to take in that form.
     """
     longest = "max_completion_tokens" if dialect == "cerebras" and endpoint == "chat" else "max_tokens"
     body: dict[str, Any] = {
@@ -130,6 +133,7 @@ def encode_body(
         body["return_token_ids"] = True
     if "usage" in chunk_counts:
         body["stream_options"]["continuous_usage_stats"] = True
+    adapt(body, adaptation)
     if endpoint == "completions":
         body["prompt"] = prompt
     else:

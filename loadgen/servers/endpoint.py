@@ -1,32 +1,45 @@
 """One server's HTTP face: where it is, what it serves, which dialect it speaks. The control plane: nothing here is ever timed.
 
-Imports `load`, `engine`'s route, `errors` and its neighbour `secrets`. Secrets come in as headers and in the route's proxy, stay
-in memory, and appear in no message, also when the server repeats them. Questions take the same way as the measured requests.
+Imports `load`, `engine`'s route, `errors` and its neighbours. Secrets come in as headers and in the route, stay in memory, and
+appear in no message, also when the server repeats them. The endpoint is what is judged: a list of models that is missing, refused or
+odd is a note, and only an endpoint that nothing answers is an error.
 """
 
 import json
 import re
-import ssl
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
-from urllib.parse import urlsplit
 
 import httpx2
 
 from loadgen.engine.route import DIRECT, Route
 from loadgen.errors import ServerError, UsageError
+from loadgen.load.adaptation import Adaptation, is_sent
 from loadgen.load.spec import Endpoint
 from loadgen.load.workload import ChunkCounts, Dialect
-from loadgen.servers.pinned import PinnedTransport
+from loadgen.servers.client import Fetched, Headers, fetch, open_client, reason_of
+from loadgen.servers.model_list import ListedModel, names_shown, read_models
 from loadgen.servers.secrets import redact
+from loadgen.servers.server_url import PATHS, api_urls, is_host_of, normalise_url
 
-Headers = tuple[tuple[str, str], ...]
+__all__ = [
+    "PATHS",
+    "EndpointFacts",
+    "Headers",
+    "TokenCounter",
+    "check_lengths",
+    "error_text",
+    "is_alive",
+    "list_models",
+    "normalise_url",
+    "open_client",
+    "probe",
+]
 
 _GATEWAY_ERRORS = (502, 503, 504)
 _PROXY_WANTS_CREDENTIALS = 407
-
-PATHS: dict[Endpoint, str] = {"completions": "/completions", "chat": "/chat/completions"}
+_MAX_VERSION_CHARACTERS = 100
 
 SIMULATOR_OWNER = "loadgen-simulator"  # alone, or before a slash and the provider that is imitated
 _OWNERS = {"vllm": "vLLM", SIMULATOR_OWNER: "loadgen simulator"}
@@ -52,6 +65,9 @@ class EndpointFacts:
     has_metrics: bool
     chunk_counts: tuple[ChunkCounts, ...] = ()  # how it tells the tokens of each chunk: `counting` finds out
     template_tokens: int | None = None  # what it adds to a prompt: `counting` finds out
+    model_list_problem: str | None = None  # why the list of models does not confirm the model
+    adaptation: Adaptation = ()  # the fields that it refused: `counting` finds out
+    first_question_problem: str | None = None  # why `counting` could not find out
 
     @property
     def metrics_url(self) -> str:
@@ -61,6 +77,11 @@ class EndpointFacts:
     def completions_url(self, endpoint: Endpoint) -> str:
         """Where the measured requests go."""
         return self.api_url + PATHS[endpoint]
+
+    @property
+    def takes_lengths(self) -> bool:
+        """Whether it can be asked for replies of an exact length."""
+        return self.dialect == "vllm" and all(is_sent(field, self.adaptation) for field in ("max_tokens", "ignore_eos"))
 
     def to_json(self, model: str) -> dict[str, Any]:
         """The run document's `server`."""
@@ -73,73 +94,74 @@ class EndpointFacts:
             "simulated": self.simulated,
             "max_model_len": self.max_model_len,
             "chunk_counts": list(self.chunk_counts),
+            "model_list_problem": self.model_list_problem,
+            "adapted_fields": [change.to_json() for change in self.adaptation],
+            "first_question_problem": self.first_question_problem,
         }
 
 
-def normalise_url(url: str) -> str:
-    """The base URL of a server from whatever a user pastes: without `/v1`, trailing slash or endpoint, base path kept.
+def probe(
+    base_url: str,
+    model: str,
+    headers: Headers,
+    timeout_s: float = 10.0,
+    route: Route = DIRECT,
+    endpoint: Endpoint | None = None,
+) -> EndpointFacts:
+    """Ask a server what it is. `endpoint` is the one to be measured, None for either.
 
-    Raises UsageError for anything that is not an absolute http or https URL, and for one that carries a password or a query.
-    """
-    url = url.strip()
-    try:
-        parts = urlsplit(url)
-        is_legal = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        is_legal = False
-    if "@" in (parts.netloc if is_legal else url):  # also where a strange password keeps the URL from being one
-        raise UsageError(
-            "the URL must not carry a user name or password; put the key into an environment variable and name it with "
-            "--api-key-env, or send it with --header NAME=VALUE"
-        )
-    if not is_legal:
-        shown = url.partition("?")[0]  # behind which there may be a key
-        raise UsageError(f"'{shown}' is not a URL of a server; write it like http://127.0.0.1:8000")
-    if parts.query or parts.fragment:
-        bare = f"{parts.scheme}://{parts.netloc}{parts.path}"
-        raise UsageError(f"the URL must end with its path, without '?' or '#': {bare}")
-    path = parts.path.rstrip("/")
-    for suffix in sorted(PATHS.values(), key=len, reverse=True):
-        path = path.removesuffix(suffix)
-    path = path.removesuffix("/v1").rstrip("/")
-    return f"{parts.scheme}://{parts.netloc.lower()}{path}"
-
-
-def probe(base_url: str, model: str, headers: Headers, timeout_s: float = 10.0, route: Route = DIRECT) -> EndpointFacts:
-    """Ask a server what it is and whether it serves `model`.
-
-    Raises ServerError when nothing answers or the answers are errors, UsageError for a wrong model, a refused key, or a path
-    under which nothing is served.
+    Raise ServerError when nothing answers, UsageError for a refused key and for a path under which nothing is served. That the model
+    is not listed is no error: whether it is served, the endpoint itself says.
     """
     secrets = (*headers, *route.secrets)
     with open_client(headers, timeout_s, route) as client:
-        api_url, listing = _models(client, base_url, model, secrets)
-        models = [entry for entry in listing if isinstance(entry, dict) and isinstance(entry.get("id"), str)]
-        names = tuple(entry["id"] for entry in models)
-        if names and model not in names:
-            served = redact(_listed(names), secrets)
-            raise UsageError(f"{base_url} does not serve the model '{model}'; it serves {served}")
-        chosen = next((entry for entry in models if entry["id"] == model), {})
-        owner, _, imitated = redact(str(chosen.get("owned_by", "")), secrets).partition("/")
-        if is_cerebras := _CEREBRAS in (imitated, owner.lower()) or _is_host_of(base_url, "cerebras.ai"):
+        api_url, models, problem = _find_api(client, base_url, model, endpoint, timeout_s, secrets)
+        names = tuple(listed.name for listed in models)
+        chosen = next((listed for listed in models if listed.name == model), None)
+        if models and chosen is None:
+            problem = f"it lists {redact(names_shown(names), secrets)}"
+        owner, _, imitated = redact(_owner(models, chosen), secrets).partition("/")
+        if is_cerebras := _CEREBRAS in (imitated, owner.lower()) or is_host_of(base_url, "cerebras.ai"):
             version: dict[str, Any] = {}  # it has none of vLLM's own paths, and each question counts in its limits
+            metrics = None
         else:
-            version = _json(client, f"{base_url}/version")
+            version = _optional(client, f"{base_url}/version", timeout_s).object
+            metrics = _optional(client, f"{base_url}/metrics", timeout_s)
         simulated = owner == SIMULATOR_OWNER or version.get("simulator") is True
-        is_vllm = not is_cerebras and (owner in _OWNERS or simulated or set(version) == {"version"})
-        max_model_len = chosen.get("max_model_len")
+        tokenize: dict[str, Any] = {}
+        if not is_cerebras and (owner in _OWNERS or simulated or (not owner and version)):
+            asked = json.dumps({"model": model, "prompt": "a"}).encode()
+            tokenize = _optional(client, f"{base_url}/tokenize", timeout_s, asked).object
+        # Other engines have a /version and a /tokenize too: without an owner both are asked to be as vLLM's.
+        is_vllm = not is_cerebras and (
+            owner in _OWNERS or simulated or (not owner and set(version) == {"version"} and _is_vllm(tokenize, metrics))
+        )
         return EndpointFacts(
             base_url=base_url,
             api_url=api_url,
             dialect="vllm" if is_vllm else "cerebras" if is_cerebras else "openai",
             name=_name(owner, simulated, is_vllm, is_cerebras),
-            version=redact(str(version["version"]), secrets) if "version" in version else None,
+            version=_version(version, secrets),
             models=names,
-            max_model_len=max_model_len if isinstance(max_model_len, int) else None,
+            max_model_len=None if chosen is None else chosen.max_model_len,
             simulated=simulated,
-            has_tokenize=is_vllm and "count" in _json(client, f"{base_url}/tokenize", {"model": model, "prompt": "a"}),
-            has_metrics=not is_cerebras and _answers(client, f"{base_url}/metrics"),
+            has_tokenize=is_vllm and _is_count(tokenize.get("count")),
+            has_metrics=metrics is not None and metrics.status == 200,
+            model_list_problem=problem,
         )
+
+
+def list_models(base_url: str, headers: Headers, timeout_s: float = 10.0, route: Route = DIRECT) -> tuple[str, ...]:
+    """The models that a server lists. Raise ServerError when nothing answers, UsageError when it has no list."""
+    problem: str | None = None
+    with open_client(headers, timeout_s, route) as client:
+        for api_url in api_urls(base_url):
+            fetched = _get(client, base_url, f"{api_url}/models", timeout_s, (*headers, *route.secrets))
+            if fetched.status == 200 and (models := read_models(fetched.json)):
+                return tuple(listed.name for listed in models)
+            if problem is None or fetched.status != 404:
+                problem = _list_problem(api_url, fetched)
+    raise UsageError(f"--model is missing and {problem}; say which model with --model NAME")
 
 
 def is_alive(base_url: str, headers: Headers, timeout_s: float = 5.0, route: Route = DIRECT) -> bool:
@@ -189,13 +211,13 @@ class TokenCounter:
         else:
             body |= {"prompt": text, "add_special_tokens": True}
         try:
-            answer = self._client.post(self._url, json=body)
+            fetched = fetch(self._client, self._url, json.dumps(body).encode())
         except httpx2.TransportError as error:
-            raise ServerError(f"{self._url} stopped answering: {_reason(error, self._headers)}") from error
-        count = _object(answer).get("count")
-        if answer.status_code != 200 or not isinstance(count, int):
-            said = error_text(answer.content, self._headers)
-            raise ServerError(f"{self._url} answered {answer.status_code} instead of a token count: {said}")
+            raise ServerError(f"{self._url} stopped answering: {reason_of(error, self._headers)}") from error
+        count = fetched.object.get("count")
+        if fetched.status != 200 or not isinstance(count, int):
+            said = error_text(fetched.content, self._headers)
+            raise ServerError(f"{self._url} answered {fetched.status} instead of a token count: {said}")
         return count
 
     def close(self) -> None:
@@ -224,64 +246,73 @@ def error_text(body: bytes, headers: Headers = ()) -> str:
     return text if len(text) <= 300 else text[:299] + "…"
 
 
-def open_client(headers: Headers, timeout_s: float, route: Route = DIRECT) -> httpx2.Client:
-    """A client for questions beside the measurement, with these headers on each request. It follows no redirect."""
-    if route.addresses:
-        return httpx2.Client(
-            headers=dict(headers),
-            timeout=timeout_s,
-            trust_env=False,
-            transport=PinnedTransport(route.addresses, route.tls_context()),
-        )
-    proxy = None
-    if route.proxy is not None:
-        auth = None if route.proxy.user is None else (route.proxy.user, route.proxy.password)
-        proxy = httpx2.Proxy(f"http://{route.proxy.name}", auth=auth)
-    # The proxy variables have been read, for the measured requests too, where the route was made; here they are left alone.
-    return httpx2.Client(
-        headers=dict(headers), timeout=timeout_s, trust_env=False, verify=route.tls_context(), proxy=proxy
-    )
+def _find_api(
+    client: httpx2.Client,
+    base_url: str,
+    model: str,
+    endpoint: Endpoint | None,
+    timeout_s: float,
+    secrets: Headers,
+) -> tuple[str, tuple[ListedModel, ...], str | None]:
+    """The API's URL, its models, and what is wrong with the list: where a list is, else where an endpoint answers.
 
-
-def _models(client: httpx2.Client, base_url: str, model: str, headers: Headers) -> tuple[str, list[Any]]:
-    """The API's URL and its list of models: under /v1, or without it where a gateway has another version in its base path.
-
-    The list is empty where only the endpoints are served. Raises UsageError when not even they are.
+    Raise UsageError when there is neither, ServerError when nothing answers at all.
     """
-    first = _get(client, base_url, f"{base_url}/v1/models", headers)
-    answer, api_url = first, f"{base_url}/v1"
-    if first.status_code == 404:
-        second = _get(client, base_url, f"{base_url}/models", headers)
-        if second.status_code == 200 and "data" in _object(second):
-            answer, api_url = second, base_url
-        elif not any(_serves(client, api_url + path, model) for path in PATHS.values()):
-            raise UsageError(f"nothing OpenAI-compatible at {api_url}/models: HTTP 404; check the path in --url")
-    if answer.status_code in (401, 403):
+    problem: str | None = None
+    failure: ServerError | None = None
+    status = 404
+    urls = api_urls(base_url)
+    for api_url in urls:
+        try:
+            fetched = _get(client, base_url, f"{api_url}/models", timeout_s, secrets)
+        except _NoReplyError as error:
+            failure, problem = error, f"the list of models at {api_url}/models does not answer"
+            break  # a second question would take as long
+        models = read_models(fetched.json) if fetched.status == 200 else None
+        if models is not None:
+            empty = f"the list of models at {api_url}/models is empty"
+            return api_url, models, None if models else empty
+        if problem is None or fetched.status != 404:
+            problem, status = _list_problem(api_url, fetched), fetched.status
+    asked = tuple(PATHS) if endpoint is None else (endpoint,)
+    places = [(_endpoint_rank(client, api_url, each, model, timeout_s), api_url) for api_url in urls for each in asked]
+    best_rank, best = max(places, key=lambda place: place[0])
+    is_denied = status in (401, 403) and best_rank <= _DENIED
+    if best_rank > (_NONE if failure is None else _MAYBE) and not is_denied:
+        return best, (), problem
+    if failure is not None:
+        raise failure
+    if is_denied:
         raise UsageError(
-            f"{base_url} refused the key (HTTP {answer.status_code}); name the environment variable that holds it with --api-key-env"
+            f"{base_url} refused the key (HTTP {status}); name the environment variable that holds it with --api-key-env"
         )
-    listing = _object(answer).get("data")
-    return api_url, listing if isinstance(listing, list) else []
+    if status == 404:
+        raise UsageError(f"nothing OpenAI-compatible at {urls[0]}/models: HTTP 404; check the path in --url")
+    return urls[0], (), problem
 
 
-def _get(client: httpx2.Client, base_url: str, url: str, headers: Headers) -> httpx2.Response:
+class _NoReplyError(ServerError):
+    """A connection was made, and no response came."""
+
+
+def _get(client: httpx2.Client, base_url: str, url: str, timeout_s: float, secrets: Headers) -> Fetched:
     try:
-        answer = client.get(url)
-        if answer.status_code == _PROXY_WANTS_CREDENTIALS:
-            raise UsageError(
-                f"the proxy on the way to {base_url} wants a user and password, or others (HTTP 407): put them into the URL in "
-                "HTTP_PROXY, like http://USER:PASSWORD@proxy.example:3128"
-            )
-        return answer
-    except httpx2.TimeoutException as error:
+        fetched = fetch(client, url, limit_s=timeout_s)
+    except (httpx2.ConnectTimeout, httpx2.PoolTimeout) as error:
         raise ServerError(f"nothing answers at {base_url} in time; is the server still loading its model?") from error
+    except httpx2.TimeoutException as error:
+        raise _NoReplyError(f"nothing answers at {base_url} in time; is the server still loading its model?") from error
     except httpx2.ProxyError as error:
         raise ServerError(
-            f"the proxy on the way to {base_url} does not let us through: {_reason(error, headers)}; "
+            f"the proxy on the way to {base_url} does not let us through: {reason_of(error, secrets)}; "
             "look at HTTP_PROXY and HTTPS_PROXY, or list the server in NO_PROXY"
         ) from error
+    except (httpx2.ProtocolError, httpx2.ReadError, httpx2.WriteError, httpx2.DecodingError) as error:
+        raise _NoReplyError(
+            f"nothing answers at {base_url}: {reason_of(error, secrets)}; is the server running?"
+        ) from error
     except httpx2.TransportError as error:
-        reason = _reason(error, headers)
+        reason = reason_of(error, secrets)
         if "certificate verify failed" in reason:
             hint = "name its authority with --ca-file FILE, or measure without knowing whom with --insecure"
         else:
@@ -289,11 +320,72 @@ def _get(client: httpx2.Client, base_url: str, url: str, headers: Headers) -> ht
         raise ServerError(f"nothing answers at {base_url}: {reason}; {hint}") from error
     except httpx2.InvalidURL as error:
         raise UsageError(f"'{base_url}' is not a URL of a server: {error}") from error
+    if fetched.status == _PROXY_WANTS_CREDENTIALS:
+        raise UsageError(
+            f"the proxy on the way to {base_url} wants a user and password, or others (HTTP 407): put them into the URL in "
+            "HTTP_PROXY, like http://USER:PASSWORD@proxy.example:3128"
+        )
+    return fetched
 
 
-def _is_host_of(base_url: str, domain: str) -> bool:
-    host = urlsplit(base_url).hostname or ""
-    return host == domain or host.endswith(f".{domain}")
+def _list_problem(api_url: str, fetched: Fetched) -> str:
+    """What is wrong with a list of models that cannot be read."""
+    if fetched.status != 200:
+        return f"there is no list of models at {api_url}/models (HTTP {fetched.status})"
+    return f"what is at {api_url}/models is no list of models"
+
+
+_REPLIED, _COMPLAINED, _DENIED, _MAYBE, _NONE = 4, 3, 2, 1, 0
+
+
+def _endpoint_rank(client: httpx2.Client, api_url: str, endpoint: Endpoint, model: str, timeout_s: float) -> int:
+    """How surely there is an endpoint.
+
+    It is asked for one token in earnest, since some drop a connection over a body that lacks something.
+    """
+    asked: dict[str, Any] = {"model": model, "max_tokens": 1}
+    asked |= {"prompt": "Hello"} if endpoint == "completions" else {"messages": [{"role": "user", "content": "Hello"}]}
+    try:
+        fetched = fetch(client, api_url + PATHS[endpoint], json.dumps(asked).encode(), limit_s=timeout_s)
+    except httpx2.TimeoutException:
+        return _MAYBE  # it may be busy
+    except httpx2.TransportError:
+        return _NONE
+    if fetched.status == 200:
+        is_reply = "choices" in fetched.object or b"data:" in fetched.content
+        return _REPLIED if is_reply else _COMPLAINED if fetched.object else _NONE
+    if fetched.status in (404, 405):
+        said = error_text(fetched.content).lower()
+        return _MAYBE if fetched.object and ("model" in said or "deployment" in said) else _NONE
+    if fetched.status in (401, 403):
+        return _DENIED
+    return _NONE if 300 <= fetched.status < 400 else _COMPLAINED
+
+
+def _owner(models: tuple[ListedModel, ...], chosen: ListedModel | None) -> str:
+    """Who owns the chosen model; of one that is not listed, who owns every other."""
+    if chosen is not None:
+        return chosen.owner
+    owners = {listed.owner for listed in models}
+    return owners.pop() if len(owners) == 1 else ""
+
+
+def _is_vllm(tokenize: dict[str, Any], metrics: Fetched | None) -> bool:
+    """Whether the paths that vLLM has for itself are as vLLM's."""
+    if metrics is not None and metrics.status == 200:
+        return b"vllm:" in metrics.content
+    return _is_count(tokenize.get("count")) and _is_count(tokenize.get("max_model_len"))
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _version(document: dict[str, Any], secrets: Headers) -> str | None:
+    version = document.get("version")
+    if not isinstance(version, str | int | float) or isinstance(version, bool):
+        return None
+    return redact(str(version), secrets)[:_MAX_VERSION_CHARACTERS]
 
 
 def _name(owner: str, simulated: bool, is_vllm: bool, is_cerebras: bool) -> str:
@@ -305,51 +397,13 @@ def _name(owner: str, simulated: bool, is_vllm: bool, is_cerebras: bool) -> str:
     return "vLLM" if is_vllm else owner or "OpenAI-compatible server"
 
 
-def _json(client: httpx2.Client, url: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
-    """The JSON object at `url`, or an empty one for anything else: these questions are optional."""
+def _optional(client: httpx2.Client, url: str, timeout_s: float, body: bytes | None = None) -> Fetched:
+    """What is at `url`; status 0 without content where nothing is, or an error: these questions are optional."""
     try:
-        answer = client.get(url) if body is None else client.post(url, json=body)
-    except httpx2.TransportError:
-        return {}
-    return _object(answer) if answer.status_code == 200 else {}
+        fetched = fetch(client, url, body, limit_s=timeout_s)
+    except httpx2.HTTPError:
+        return _NOTHING
+    return fetched if fetched.status == 200 else _NOTHING
 
 
-def _serves(client: httpx2.Client, url: str, model: str) -> bool:
-    """Whether there is an endpoint at `url`: it is asked for nothing, and any complaint but for the path will do."""
-    try:
-        return client.post(url, json={"model": model, "max_tokens": 1}).status_code not in (404, 405)
-    except httpx2.TransportError:
-        return False
-
-
-def _answers(client: httpx2.Client, url: str) -> bool:
-    try:
-        return client.get(url).status_code == 200
-    except httpx2.TransportError:
-        return False
-
-
-def _object(answer: httpx2.Response) -> dict[str, Any]:
-    try:
-        value = answer.json()
-    except ValueError:
-        return {}
-    return value if isinstance(value, dict) else {}
-
-
-def _reason(error: BaseException, headers: Headers) -> str:
-    """The innermost cause in words: `connection refused`, `name or service not known`."""
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, ssl.SSLError):
-            return f"TLS failed ({cause.reason or cause})".lower().replace("tls", "TLS", 1).replace("_", " ")
-        if isinstance(cause, OSError) and cause.strerror:
-            return cause.strerror[0].lower() + cause.strerror[1:]
-        cause = cause.__cause__ or cause.__context__
-    text = redact(str(error).removeprefix("[Errno 111] "), headers)
-    return text[0].lower() + text[1:] if text else type(error).__name__
-
-
-def _listed(names: tuple[str, ...]) -> str:
-    shown = ", ".join(f"'{name}'" for name in names[:8])
-    return shown if len(names) <= 8 else f"{shown} and {len(names) - 8} more"
+_NOTHING = Fetched(0, b"")

@@ -11,6 +11,7 @@ from typing import Any
 
 from loadgen.engine.driver import Progress
 from loadgen.experiments.events import (
+    AskedAgain,
     Event,
     NothingToResume,
     PhaseStarted,
@@ -34,6 +35,8 @@ def told(event: Event) -> Told | None:
     match event:
         case WayChosen():
             return {"event": "way", "url": event.url, "insecure": event.insecure}
+        case AskedAgain():
+            return {"event": "asked_again", **asdict(event)}
         case SweepStarted():
             return {
                 "event": "sweep",
@@ -71,6 +74,8 @@ def heard(event: Told, runs: Sequence[RunSpec], document: dict[str, Any] | None)
     match event:
         case {"event": "way"}:
             return WayChosen(event["url"], None, event["insecure"])
+        case {"event": "asked_again"}:
+            return AskedAgain(event["url"], event["why"], event["wait_s"])
         case {"event": "sweep"}:
             return SweepStarted(event["sweep_id"], event["resumed"], event["server"], tuple(runs), event["kept_runs"])
         case {"event": "nothing_to_resume"}:

@@ -233,7 +233,10 @@ def test_a_wrong_model_names_those_there_are(cli: Cli, simulator: SimulatorProce
     flags = ("--concurrency", "1", "--input-tokens", "8", "--output-tokens", "8")
     said = cli("run", "--url", simulator.url, "--model", "gpt-0", *flags)
     assert said.code == 2
-    assert said.err.endswith(f"{simulator.url} does not serve the model 'gpt-0'; it serves 'simulated-moe'\n")
+    assert said.err == (
+        f"loadgen: {simulator.url}/v1/completions does not serve the model 'gpt-0' (HTTP 404: The model `gpt-0` does not "
+        "exist. Valid aliases: simulated-moe.); it lists 'simulated-moe'\n"
+    )
 
 
 def test_lengths_over_the_models_are_refused_before_anything_is_sent(

@@ -219,7 +219,6 @@ MISTAKES: list[tuple[dict[str, Any], str]] = [
     ({"output_tokens": None}, "--output-tokens is missing"),
     ({"url": None}, "--url is missing; say where"),
     ({"url": "localhost:8000"}, "'localhost:8000' is not a URL"),
-    ({"model": None}, "--model is missing; say which"),
     ({"model": " "}, "--model is empty"),
     ({"endpoint": "embeddings"}, "--endpoint must be 'completions' or 'chat', not embeddings"),
     ({"requests": "2"}, "--requests is 2, fewer than a concurrency of 4"),

@@ -10,7 +10,8 @@ import pytest
 
 from loadgen.load.spec import Endpoint
 from loadgen.load.workload import ChunkCounts, Dialect
-from loadgen.servers.counting import LONG_PROMPT_TOKENS, chunk_counts_to_ask, chunk_counts_told
+from loadgen.servers.asking import ASK_AGAIN_LIMIT_S
+from loadgen.servers.counting import LONG_PROMPT_TOKENS, chunk_counts_to_ask, chunk_counts_told, enquire
 from loadgen.servers.endpoint import EndpointFacts, probe
 from loadgen.servers.simulator import SimulatorOptions, SimulatorProcess
 from loadgen.servers.simulator.options import Tells
@@ -98,11 +99,29 @@ def test_a_usage_in_the_last_chunk_alone_does_not_run() -> None:
 @pytest.mark.parametrize(("dialect", "told"), [("vllm", ("token_ids",)), ("openai", ())])
 def test_a_server_in_trouble_is_taken_for_what_its_dialect_promises(dialect: Dialect, told: Counts) -> None:
     heard: list[dict[str, Any]] = []
+    waits: list[tuple[str, float]] = []
+    now_s = 0.0
+
+    def pause(wait_s: float) -> None:
+        nonlocal now_s
+        now_s += wait_s
+
     with strict({"model"}, 503, heard) as url:
         facts = facts_of(url, dialect)
-        assert chunk_counts_told(facts, "m", "completions", ()) == told
-    assert len(heard) == 1
-    assert chunk_counts_told(facts, "m", "completions", ()) == told  # nobody listens there any more
+        found = enquire(
+            facts,
+            "m",
+            "completions",
+            (),
+            on_wait=lambda why, wait_s: waits.append((why, wait_s)),
+            clock_s=lambda: now_s,
+            pause=pause,
+        )
+    assert (found.chunk_counts, found.problem, found.refusal) == (told, "HTTP 503", None)
+    assert len(heard) == len(waits) + 1
+    assert {why for why, _ in waits} == {"HTTP 503"}
+    assert ASK_AGAIN_LIMIT_S - 8 <= now_s < ASK_AGAIN_LIMIT_S
+    assert enquire(facts, "m", "completions", ()).chunk_counts == told  # nobody listens there any more
 
 
 @pytest.mark.parametrize(

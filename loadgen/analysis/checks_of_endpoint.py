@@ -1,0 +1,70 @@
+"""Checks on what the endpoint said before the run: a model that it does not list, fields that it refused, a question that went unanswered.
+
+Imports load and its own room. Each is pure: the spec, the summary and the limits in; an observation, or None, out.
+"""
+
+from typing import Any
+
+from loadgen.analysis.verdict import Limits, Observation, Summary
+from loadgen.load.spec import RunSpec
+
+_LENGTHS = ("max_tokens", "max_completion_tokens")
+
+
+def model_not_listed(spec: RunSpec, summary: Summary, limits: Limits) -> Observation | None:
+    """The server's list of models does not confirm the model; the endpoint served it all the same."""
+    problem = _server(summary).get("model_list_problem")
+    if not problem:
+        return None
+    return Observation(
+        "note",
+        f"The server's list of models does not confirm '{spec.model}': {problem}.",
+        "an alias, a deployment or a routing suffix is often not listed; check that it is the model you mean",
+    )
+
+
+def fields_adapted(spec: RunSpec, summary: Summary, limits: Limits) -> Observation | None:
+    """The endpoint refused fields of the usual body, and every request was sent without them or with others."""
+    changes = _server(summary).get("adapted_fields") or []
+    if not changes:
+        return None
+    words = [f"{change['field']} {_sent(change['sent_as'])}" for change in changes]
+    left_out = {change["field"] for change in changes if change["sent_as"] is None}
+    effects = [effect for fields, effect in _EFFECTS if left_out & set(fields)]
+    return Observation(
+        "note",
+        f"The endpoint refused fields of the usual request; in every request of this run, {', '.join(words)}.",
+        "; ".join(effects) if effects else "the figures are of these requests; compare with runs that sent the same",
+    )
+
+
+def first_question_unanswered(spec: RunSpec, summary: Summary, limits: Limits) -> Observation | None:
+    """What the endpoint takes and how it counts could not be found out before the run."""
+    problem = _server(summary).get("first_question_problem")
+    if not problem:
+        return None
+    return Observation(
+        "note",
+        f"The question before the run went unanswered ({problem}): which fields the endpoint takes, how it counts the tokens of each "
+        "chunk and how many it adds to a prompt are unknown.",
+        "run it again when the server is ready",
+    )
+
+
+_EFFECTS = (
+    (
+        ("stream_options", "stream_options.include_usage"),
+        "without usage tokens are counted by the ids in the chunks or by --tokenizer, else assumed",
+    ),
+    (_LENGTHS, "the model decides how long its replies are"),
+    (("ignore_eos",), "replies may end before the length asked"),
+    (("temperature",), "replies are sampled at the server's own temperature"),
+)
+
+
+def _sent(sent_as: str | None) -> str:
+    return "was left out" if sent_as is None else f"was sent as {sent_as}"
+
+
+def _server(summary: Summary) -> dict[str, Any]:
+    return summary.get("server") or {}

@@ -1,0 +1,102 @@
+"""The HTTP client for questions next to the measurement: same headers, query and route as the measured requests.
+
+Imports engine's route and its neighbours. A reply is read up to a limit of bytes and of time, whatever the server sends.
+"""
+
+import json
+import ssl
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import httpx2
+
+from loadgen.engine.route import DIRECT, Route
+from loadgen.servers.pinned import PinnedTransport
+from loadgen.servers.secrets import redact
+
+Headers = tuple[tuple[str, str], ...]
+
+MAX_REPLY_BYTES = 32 << 20  # the longest lists of models have one or two million
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """A response that was read as far as the limits allow."""
+
+    status: int
+    content: bytes
+    retry_after: str | None = None
+
+    @property
+    def json(self) -> Any:
+        """The content as JSON, None if it is none."""
+        try:
+            return json.loads(self.content)
+        except (ValueError, RecursionError):
+            return None
+
+    @property
+    def object(self) -> dict[str, Any]:
+        """The JSON object in it, or an empty one for anything else."""
+        value = self.json
+        return value if isinstance(value, dict) else {}
+
+
+def open_client(headers: Headers, timeout_s: float, route: Route = DIRECT) -> httpx2.Client:
+    """A client for questions beside the measurement, with these headers on each request. It follows no redirect."""
+    query = route.query_pairs
+    if route.addresses:
+        return httpx2.Client(
+            headers=dict(headers),
+            params=query,
+            timeout=timeout_s,
+            trust_env=False,
+            transport=PinnedTransport(route.addresses, route.tls_context()),
+        )
+    proxy = None
+    if route.proxy is not None:
+        auth = None if route.proxy.user is None else (route.proxy.user, route.proxy.password)
+        proxy = httpx2.Proxy(f"http://{route.proxy.name}", auth=auth)
+    # The proxy variables have been read, for the measured requests too, where the route was made; here they are left alone.
+    return httpx2.Client(
+        headers=dict(headers),
+        params=query,
+        timeout=timeout_s,
+        trust_env=False,
+        verify=route.tls_context(),
+        proxy=proxy,
+    )
+
+
+def fetch(
+    client: httpx2.Client,
+    url: str,
+    body: bytes | None = None,
+    *,
+    limit_s: float = 30.0,
+    max_bytes: int = MAX_REPLY_BYTES,
+) -> Fetched:
+    """GET `url`, or POST `body` to it. Raise httpx2.HTTPError; what comes after the limits is left unread."""
+    until_s = time.monotonic() + limit_s
+    headers = {} if body is None else {"Content-Type": "application/json"}
+    content = bytearray()
+    with client.stream("GET" if body is None else "POST", url, content=body, headers=headers) as response:
+        for piece in response.iter_bytes():
+            content += piece
+            if len(content) > max_bytes or time.monotonic() > until_s:
+                break
+        return Fetched(response.status_code, bytes(content), response.headers.get("retry-after"))
+
+
+def reason_of(error: BaseException, headers: Headers) -> str:
+    """The innermost cause in words: `connection refused`, `name or service not known`."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ssl.SSLError):
+            return f"TLS failed ({cause.reason or cause})".lower().replace("tls", "TLS", 1).replace("_", " ")
+        if isinstance(cause, OSError) and cause.strerror:
+            return cause.strerror[0].lower() + cause.strerror[1:]
+        cause = cause.__cause__ or cause.__context__
+    text = redact(str(error).removeprefix("[Errno 111] "), headers)
+    return text[0].lower() + text[1:] if text else type(error).__name__
