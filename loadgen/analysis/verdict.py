@@ -96,6 +96,16 @@ class Verdict:
         return {"status": self.status, "findings": [finding.to_json() for finding in self.findings]}
 
 
+def with_finding(verdict: Mapping[str, Any], finding: Finding) -> dict[str, Any]:
+    """The verdict (as in a run document) with one more finding, and as bad as the worst of them."""
+    findings = [*verdict["findings"], finding.to_json()]
+    severities = [_severity(each) for each in findings]
+    worst = next(severity for severity in WORST_FIRST if severity in severities)
+    order = {severity: number for number, severity in enumerate(WORST_FIRST)}
+    status = verdict["status"] if worst == "note" else worst
+    return {**verdict, "status": status, "findings": sorted(findings, key=lambda each: order[_severity(each)])}
+
+
 @dataclass(frozen=True, slots=True)
 class MergedFinding:
     """One kind of finding over several runs, in the words of the worst of them."""

@@ -257,7 +257,9 @@ def _one(bench: Bench, store: Store, run: RunSpec, position: int, planned: int, 
                 raise
             raise _death(bench, run, position, planned) from error
         document = measured.document | {"server_died": _server_died(bench, measured.document)}
-        store.add_run(bench.sweep_id, document, measured.records, measured.samples, measured.gpus, measured.outline)
+        document = store.add_run(
+            bench.sweep_id, document, measured.records, measured.samples, measured.gpus, measured.outline
+        )
     finally:
         bench.stop.keeping = False
     bench.on_event(RunEnded(position, run, document, (time.monotonic_ns() - started_ns) / 1e9))

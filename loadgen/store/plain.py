@@ -1,6 +1,6 @@
 """Values from outside, made fit for any database: text without broken characters, JSON without NaN.
 
-Imports `errors`. A server may send a lone surrogate, a NUL or a NaN; a run must not be lost to it.
+Imports nothing of the project. A server may send a lone surrogate, a NUL or a NaN; a run must not be lost to it.
 """
 
 import json
@@ -8,8 +8,6 @@ import math
 import re
 from collections.abc import Mapping
 from typing import Any
-
-from loadgen.errors import StoreError
 
 
 def text(value: str) -> str:
@@ -39,15 +37,37 @@ def printable(value: Any) -> Any:
     return value
 
 
-def without_nan(value: Any) -> Any:
-    """`value` (of JSON types) with None for each number that is not finite: a missing figure is null."""
+_MAX_DEPTH = 100  # beyond it, encoders and databases begin to refuse
+
+
+def storable(value: Any, place: str = "") -> tuple[Any, list[str]]:
+    """`value` of JSON types alone, and the dotted places of what became null: a missing figure is null."""
+    left_out: list[str] = []
+    return _clean(value, place, left_out, depth=0), left_out
+
+
+def _clean(value: Any, place: str, left_out: list[str], depth: int) -> Any:
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, str):
+        return text(value)
+    if isinstance(value, int):
+        return int(value)
     if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, dict):
-        return {str(key): without_nan(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [without_nan(item) for item in value]
-    return value
+        if math.isfinite(value):
+            return float(value)
+    elif depth < _MAX_DEPTH:
+        if isinstance(value, dict):
+            return {
+                text(str(key)): _clean(item, f"{place}.{key}" if place else str(key), left_out, depth + 1)
+                for key, item in value.items()
+            }
+        if isinstance(value, (list, tuple)):
+            return [_clean(item, f"{place}[{number}]", left_out, depth + 1) for number, item in enumerate(value)]
+        if hasattr(value, "tolist"):  # of NumPy
+            return _clean(value.tolist(), place, left_out, depth + 1)
+    left_out.append(place or "document")
+    return None
 
 
 def finite(values: Mapping[str, float]) -> dict[str, float]:
@@ -56,8 +76,8 @@ def finite(values: Mapping[str, float]) -> dict[str, float]:
 
 
 def write_json(document: object) -> str:
-    """`document` as JSON. Raises `StoreError` on NaN and on anything that is not of JSON's types."""
+    """`document` as JSON, with null for what `storable` leaves out."""
     try:
         return json.dumps(document, separators=(",", ":"), allow_nan=False)
-    except (TypeError, ValueError) as error:
-        raise StoreError(f"A document cannot be stored as JSON: {error}; this is a fault in loadgen.") from error
+    except (TypeError, ValueError, RecursionError):
+        return json.dumps(storable(document)[0], separators=(",", ":"), allow_nan=False)

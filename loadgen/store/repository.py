@@ -21,7 +21,7 @@ from loadgen.engine.record import Records
 from loadgen.engine.rows import joined
 from loadgen.errors import NotFoundError, StoreError
 from loadgen.load.spec import canonical_hash
-from loadgen.store import failures, gpu_columns, outlines, plain, request_rows, schema, tables
+from loadgen.store import failures, gpu_columns, guard, outlines, plain, request_rows, schema, tables
 from loadgen.store.claim import is_abandoned
 from loadgen.store.database import Database, connect
 from loadgen.store.rows import ImportMark, ServerSample, SweepRow, SweepStatus
@@ -78,6 +78,7 @@ class Store:
         Its requests and samples stayed where it was measured. Raises `StoreError` when another content has its id, or that
         of one of its runs.
         """
+        runs = [guard.guarded(document) for document in runs]
         for stored in self._sweep_rows(tables.Sweep.sweep_id == sweep.sweep_id):
             if _content(stored, self.runs(sweep.sweep_id)) == _content(sweep, runs):
                 return False
@@ -111,8 +112,13 @@ class Store:
         samples: Sequence[ServerSample] = (),
         gpus: Sequence[GpuSeries] = (),
         outline: dict[str, Any] | None = None,
-    ) -> None:
-        """Store a run which has ended, in one transaction. Raises `NotFoundError` for an unknown sweep."""
+    ) -> dict[str, Any]:
+        """Store a run which has ended, in one transaction. Returns its document as stored: see `guard`.
+
+        Raises `NotFoundError` for an unknown sweep.
+        """
+        outline, left_out = plain.storable(outline, "outline")
+        document = guard.guarded(document, left_out)
         with self._write() as session:
             _stored_sweep(session, sweep_id)
             run = _add_run(session, sweep_id, document)
@@ -127,6 +133,7 @@ class Store:
                 session.execute(insert(cast(Table, tables.GpuReadings.__table__)), _gpu_rows(run.run_number, gpus))
             if outline is not None:
                 session.add(tables.RunOutline(run_number=run.run_number, outline=outlines.encode(outline)))
+        return document
 
     def add_doctor_result(self, document: dict[str, Any]) -> None:
         """Store what the doctor found on the host that the document names."""
@@ -305,7 +312,7 @@ def _add_sweep(session: Session, sweep: SweepRow) -> None:
         tables.Sweep(
             sweep_id=sweep.sweep_id,
             name=plain.text(sweep.name),
-            spec=sweep.spec,
+            spec=plain.storable(sweep.spec)[0],
             spec_hash=sweep.spec_hash,
             planned_runs=sweep.planned_runs,
             status=sweep.status,
@@ -346,7 +353,7 @@ def _run_row(sweep_id: str, document: dict[str, Any], environment_hash: str) -> 
         point_hash=spec["point_hash"],
         repeat=document["repeat"],
         started_at=document["started_at"],
-        elapsed_s=document["elapsed_s"],
+        elapsed_s=document["elapsed_s"] or 0.0,  # the column takes no NULL; the document has what is known
         verdict_status=document["verdict"]["status"],
         interrupted=document["interrupted"],
         simulated=document["simulated"],
@@ -381,7 +388,7 @@ def _gpu_rows(run_number: int, gpus: Sequence[GpuSeries]) -> list[dict[str, Any]
         {
             "run_number": run_number,
             "gpu_number": number,
-            "device": gpu.device,
+            "device": plain.storable(gpu.device)[0],
             "readings": gpu_columns.encode(gpu.columns),
         }
         for number, gpu in enumerate(gpus)
@@ -419,7 +426,7 @@ def _sweep_row(
 
 
 def _keep_environment(session: Session, environment: dict[str, Any]) -> str:
-    plain.write_json(environment)
+    environment = plain.storable(environment)[0]
     environment_hash = canonical_hash(environment)
     add = INSERT[session.get_bind().dialect.name](tables.Environment)
     # Two sweeps that start at once on one machine may both find it absent.

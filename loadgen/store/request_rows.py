@@ -60,7 +60,7 @@ def _rows_within(records: Records, run_number: int, first: int, last: int) -> It
     columns["counted_by"] = [_COUNTED_BY[number] for number in records.counted_by[rows].tolist()]
     columns["finish_reason"] = [None if value is None else plain.text(value) for value in records.finish_reason[rows]]
     columns["detail"] = [None if value is None else plain.text(value) for value in records.detail[rows]]
-    columns["server_timing"] = [plain.without_nan(value) for value in records.server_timing[rows]]
+    columns["server_timing"] = [plain.storable(value)[0] for value in records.server_timing[rows]]
     names = tuple(columns)
     spans = pairwise(records.arrival_start[first : last + 1].tolist())
     for row_number, (row, (begin, end)) in enumerate(

@@ -1,5 +1,6 @@
 """The store as its callers see it: what went in comes out, by id or its beginning, in order, and nothing is half there."""
 
+import math
 import os
 import threading
 from dataclasses import replace
@@ -178,17 +179,51 @@ def test_an_id_is_taken_once(store: Store, make_sweep: Any, make_document: Any, 
     assert len(store.runs("s1")) == 1
 
 
-def test_a_document_with_nan_is_refused_whole(
-    store: Store, make_sweep: Any, make_document: Any, records: Records, database_rows: Any
+PLACES = ["elapsed_s", "requests_per_s", "ttft_s.p50", "client.cpu_ratio", "server_account.times.ttft_s.mean"]
+
+
+@pytest.mark.parametrize("figure", [math.nan, math.inf, -math.inf, np.float64("nan"), np.float32("inf"), object()])
+@pytest.mark.parametrize("place", PLACES)
+def test_a_figure_that_is_not_finite_costs_no_run_and_is_named(
+    store: Store, make_sweep: Any, make_document: Any, records: Records, place: str, figure: Any
 ) -> None:
+    document = make_document("r1", "s1")
+    *path, last = place.split(".")
+    part: Any = document
+    for key in path:
+        part[key] = dict(part.get(key) or {})
+        part = part[key]
+    part[last] = figure
     store.add_sweep(make_sweep("s1"))
-    for place in ("requests_per_s", "environment"):
-        document = make_document("r1", "s1")
-        document[place] = {"value": float("nan")}
-        with pytest.raises(StoreError, match=r"^A document cannot be stored as JSON"):
-            store.add_run("s1", document, records)
-    assert store.runs("s1") == []
-    assert database_rows("SELECT count(*) FROM request") == [(0,)]
+    told = store.add_run("s1", document, records)
+    (stored,) = store.runs("s1")
+    assert stored == told
+    found: Any = stored
+    for key in place.split("."):
+        found = found[key]
+    assert found is None
+    finding = next(each for each in stored["verdict"]["findings"] if each["code"] == "figure_not_finite")
+    assert f": {place}." in finding["message"]
+    assert stored["verdict"]["status"] != "valid"
+
+
+def test_what_surrounds_a_run_costs_no_run_either(
+    store: Store, make_sweep: Any, make_document: Any, records: Records
+) -> None:
+    store.add_sweep(replace(make_sweep("s1"), server={"max_model_len": math.nan}, spec={"rate": [math.inf]}))
+    document = make_document("r1", "s1") | {"environment": {"load": (math.nan, np.int64(3))}}
+    deep: Any = math.nan
+    for _ in range(5000):
+        deep = [deep]
+    samples = [ServerSample(0, {"a": math.nan, "b": 1.0})]
+    outline = {"over_time": [1.0, math.nan]}
+    store.add_run("s1", document | {"server_timing": deep}, records, samples, outline=outline)
+    (stored,) = store.runs("s1")
+    assert stored["environment"] == {"load": [None, 3]}
+    assert store.samples("r1") == [ServerSample(0, {"b": 1.0})]
+    assert store.outline("r1") == {"over_time": [1.0, None]}
+    assert "outline.over_time[1]" in stored["verdict"]["findings"][0]["message"]
+    assert (store.sweep("s1").server, store.sweep("s1").spec) == ({"max_model_len": None}, {"rate": [None]})
 
 
 def test_two_writers_and_a_reader_take_turns(
