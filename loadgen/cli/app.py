@@ -1,5 +1,6 @@
 """The commands under one name, and how each way of ending becomes a sentence and an exit code."""
 
+import re
 import signal
 import sys
 import traceback
@@ -12,9 +13,11 @@ from loadgen.cli import output
 from loadgen.cli.compare import compare
 from loadgen.cli.dashboard import dashboard
 from loadgen.cli.doctor import doctor
+from loadgen.cli.help_screen import Command, Group
 from loadgen.cli.imports import import_results
 from loadgen.cli.measure import run, sweep
 from loadgen.cli.options import Database, Quiet, Verbose, Version
+from loadgen.cli.other_tools import command_counterpart, counterpart
 from loadgen.cli.plot import plot
 from loadgen.cli.profiles import profiles
 from loadgen.cli.results import export, list_sweeps, report, show
@@ -28,24 +31,24 @@ app = typer.Typer(
     name="loadgen",
     help="Measure an OpenAI-compatible inference server over HTTP: the server, not the client.",
     epilog="Exit codes: 0 no run invalid · 2 usage · 3 a run is invalid · 4 a gate failed · 5 the server failed · 130 interrupted.",
-    add_completion=False,
+    cls=Group,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("run")(run)
-app.command("sweep")(sweep)
-app.command("search")(search)
-app.command("list")(list_sweeps)
-app.command("show")(show)
-app.command("compare")(compare)
-app.command("export")(export)
-app.command("import")(import_results)
-app.command("report")(report)
-app.command("plot")(plot)
-app.command("dashboard")(dashboard)
-app.command("simulate")(simulate)
-app.command("doctor")(doctor)
+app.command("run", cls=Command)(run)
+app.command("sweep", cls=Command)(sweep)
+app.command("search", cls=Command)(search)
+app.command("list", cls=Command)(list_sweeps)
+app.command("show", cls=Command)(show)
+app.command("compare", cls=Command)(compare)
+app.command("export", cls=Command)(export)
+app.command("import", cls=Command)(import_results)
+app.command("report", cls=Command)(report)
+app.command("plot", cls=Command)(plot)
+app.command("dashboard", cls=Command)(dashboard)
+app.command("simulate", cls=Command)(simulate)
+app.command("doctor", cls=Command)(doctor)
 app.add_typer(profiles, name="profiles")
 app.add_typer(serve, name="serve")
 
@@ -76,6 +79,8 @@ def _main(given: list[str]) -> int:
         return code if isinstance(code, int) else ExitCode.OK
     except Exit as ended:
         return ended.exit_code
+    except SystemExit as ended:  # the framework ends so after it has printed a completion
+        return ended.code if isinstance(ended.code, int) else ExitCode.OK
     except LoadgenError as error:
         if isinstance(error, OutputError):
             output.discard_stdout()
@@ -98,11 +103,28 @@ def _main(given: list[str]) -> int:
 
 def _usage(error: TyperException) -> str:
     """The parser's complaint as one sentence which says where help is."""
-    text = " ".join(error.format_message().split()).rstrip(".")
+    hint = _hint(error)
+    text = error.format_message() if hint is None else error.message
+    text = " ".join(text.split()).rstrip(".")
     text = text.replace("(Possible options: ", "(did you mean ").replace("Input should be", "it must be")
     context = getattr(error, "ctx", None)
     command = context.command_path if context is not None else "loadgen"
-    return f"{text[:1].lower()}{text[1:]}; see '{command} --help'"
+    return f"{text[:1].lower()}{text[1:]}{'' if hint is None else f'; {hint}'}; see '{command} --help'"
+
+
+def _hint(error: TyperException) -> str | None:
+    """What another tool's option, command or habit is here."""
+    option = getattr(error, "option_name", None)
+    if option is not None:
+        ours = counterpart(option)
+    elif error.message.startswith("Got unexpected extra argument") and "://" in error.message:
+        return "the server's address is given with --url"
+    else:
+        command = re.match(r"No such command '([^']*)'", error.message)
+        ours = None if command is None else command_counterpart(command.group(1))
+    if ours is None:
+        return None
+    return f"loadgen has {ours}" if ours.startswith("no counterpart") else f"in loadgen: {ours}"
 
 
 def _interrupted() -> int:

@@ -30,19 +30,22 @@ def compare(
         typer.Argument(metavar="[B]", help="The result after, given likewise.", show_default=False),
     ] = None,
     metrics: Annotated[
-        str | None, typer.Option("--metrics", metavar="KEY,KEY…", help="Only these metrics (default: all of note).")
+        str | None,
+        typer.Option(
+            "--metrics",
+            metavar="KEY,KEY…",
+            help="Compare only these metrics (default: all that have a better direction).",
+        ),
     ] = None,
     confidence: Annotated[
-        float, typer.Option("--confidence", metavar="P", help="How often an interval should hold the truth.")
+        float, typer.Option("--confidence", metavar="P", help="Confidence level of the intervals.")
     ] = 0.95,
     smallest_change_ratio: Annotated[
         float,
-        typer.Option(
-            "--smallest-change-ratio", metavar="X", help="The smallest change worth telling, as a share of A."
-        ),
+        typer.Option("--smallest-change-ratio", metavar="X", help="Smallest change that counts, as a share of A."),
     ] = 0.02,
     anyway: Annotated[
-        bool, typer.Option("--anyway", metavar="", help="Compare although what was asked is not alike.")
+        bool, typer.Option("--anyway", metavar="", help="Compare although A and B were asked for different work.")
     ] = False,
     fail_if_worse: Annotated[
         bool,

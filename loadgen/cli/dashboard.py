@@ -10,9 +10,12 @@ from loadgen.cli.terminal import Terminal
 
 def dashboard(
     context: typer.Context,
-    host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
+    host: Annotated[str, typer.Option("--host", metavar="ADDRESS", help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[
-        int, typer.Option("--port", help="Port to listen on; 0 takes any free one.", min=0, max=65535)
+        int,
+        typer.Option(
+            "--port", metavar="N", help="Port to listen on, up to 65535; 0 takes any free one.", min=0, max=65535
+        ),
     ] = 8080,
     token_env: Annotated[
         str | None,

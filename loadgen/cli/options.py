@@ -60,7 +60,7 @@ Profiles = Annotated[
     typer.Option(
         "--profile",
         metavar="NAME,NAME…",
-        help="Server profiles: each server is started, measured and ended (loadgen profiles list).",
+        help="Server profiles: start, measure and stop each (loadgen profiles list).",
         rich_help_panel=_SERVER,
     ),
 ]
@@ -69,7 +69,7 @@ Interleave = Annotated[
     typer.Option(
         "--interleave",
         metavar="",
-        help="With --profile: repeats outside, each on a server started anew.",
+        help="With --profile: restart each server for each repeat.",
         rich_help_panel=_SERVER,
         show_default=False,
     ),
@@ -77,7 +77,7 @@ Interleave = Annotated[
 EndpointKind = Annotated[
     str | None,
     typer.Option(
-        "--endpoint", metavar="completions|chat", help="What is asked (default: completions).", rich_help_panel=_SERVER
+        "--endpoint", metavar="completions|chat", help="API to call (default: completions).", rich_help_panel=_SERVER
     ),
 ]
 ApiKeyEnv = Annotated[
@@ -94,7 +94,7 @@ Header = Annotated[
     typer.Option(
         "--header",
         metavar="K=V",
-        help="A header to send along; may be repeated; values are never stored.",
+        help="A header to send; may be repeated; values are never stored.",
         rich_help_panel=_SERVER,
     ),
 ]
@@ -103,7 +103,7 @@ CaFile = Annotated[
     typer.Option(
         "--ca-file",
         metavar="FILE",
-        help="Authorities (PEM) to believe in place of the system's, for https.",
+        help="CA certificates (PEM) to use instead of the system's.",
         rich_help_panel=_SERVER,
     ),
 ]
@@ -112,7 +112,7 @@ Insecure = Annotated[
     typer.Option(
         "--insecure",
         metavar="",
-        help="Believe whoever answers: the certificate is not verified. Said in every result.",
+        help="Skip TLS certificate verification (recorded in every result).",
         rich_help_panel=_SERVER,
     ),
 ]
@@ -121,7 +121,7 @@ Price = Annotated[
     typer.Option(
         "--price",
         metavar="KEY=USD,KEY=USD",
-        help="What the server costs, by million tokens or by GPU-hour; estimated by --plan, told by every result.",
+        help="Cost of the server per million tokens or per GPU-hour; shown by --plan and in every result.",
         rich_help_panel=_SERVER,
     ),
 ]
@@ -130,7 +130,7 @@ Tokenizer = Annotated[
     typer.Option(
         "--tokenizer",
         metavar="PATH|NAME",
-        help="The model's tokenizer, to count tokens where the server does not tell them.",
+        help="The model's tokenizer, to count tokens where the server does not report them.",
         rich_help_panel=_SERVER,
     ),
 ]
@@ -139,7 +139,7 @@ RequestTimeout = Annotated[
     typer.Option(
         "--request-timeout-s",
         metavar="S",
-        help="Give a request up after this long (default: 600).",
+        help="Timeout of one request, in seconds (default: 600).",
         rich_help_panel=_SERVER,
     ),
 ]
@@ -160,12 +160,12 @@ def _prompts(flag: str, metavar: str, text: str) -> typer.models.OptionInfo:
     return option
 
 
-_CONCURRENCY = "Closed loop: so many callers, each sends when its last answer ended."
+_CONCURRENCY = "Closed loop: N callers, each sending its next request when the previous one completes."
 _RATE = "Open loop: requests per second, whatever the server does."
-_WAVE = "So many requests at once, and no more."
+_WAVE = "One batch: N requests at once, then stop."
 _TIME_SCALE = "Multiply the offsets of --trace: 0.5 replays it twice as fast (default: 1)."
 _INPUT_TOKENS = "Prompt length in tokens."
-_OUTPUT_TOKENS = "Answer length in tokens."
+_OUTPUT_TOKENS = "Reply length in tokens."
 
 Concurrency = Annotated[str | None, _load("--concurrency", "N", _CONCURRENCY)]
 Concurrencies = Annotated[str | None, _load("--concurrency", "N,N…", _CONCURRENCY)]
@@ -180,25 +180,25 @@ Burstiness = Annotated[
     str | None, _load("--burstiness", "B", "Gamma arrivals of this shape: 1 is poisson, below 1 is burstier.")
 ]
 Trace = Annotated[
-    str | None, _load("--trace", "FILE", "Open loop: replay the moments and lengths of a trace (JSON Lines or CSV).")
+    str | None, _load("--trace", "FILE", "Open loop: replay the send times and lengths of a trace (JSON Lines or CSV).")
 ]
 TimeScale = Annotated[str | None, _load("--time-scale", "X", _TIME_SCALE)]
 TimeScales = Annotated[str | None, _load("--time-scale", "X,X…", _TIME_SCALE)]
-RampTo = Annotated[str | None, _load("--ramp-to", "R", "Let the rate go from --rate to this over the run.")]
+RampTo = Annotated[str | None, _load("--ramp-to", "R", "Change the rate from --rate to R over the run.")]
 RampStrategy = Annotated[
     str | None, _load("--ramp-strategy", "linear|exponential", "How the rate of --ramp-to grows (default: linear).")
 ]
 MaxInFlight = Annotated[
     str | None,
-    _load("--max-in-flight", "N", "Open loop: drop a request that is due while so many are in flight."),
+    _load("--max-in-flight", "N", "Open loop: drop a request that is due while N are in flight."),
 ]
 RequestsPerMinute = Annotated[
     str | None,
-    _load("--requests-per-minute", "N", "Hold requests back that would be more than so many in any minute."),
+    _load("--requests-per-minute", "N", "Hold back requests beyond N in any minute."),
 ]
 TokensPerMinute = Annotated[
     str | None,
-    _load("--tokens-per-minute", "N", "The same for tokens: those of the prompt and those asked."),
+    _load("--tokens-per-minute", "N", "Hold back requests beyond N tokens in any minute, prompt and reply together."),
 ]
 InputTokens = Annotated[str | None, _requests("--input-tokens", "N", _INPUT_TOKENS)]
 InputTokensList = Annotated[str | None, _requests("--input-tokens", "N,N…", _INPUT_TOKENS)]
@@ -206,22 +206,22 @@ OutputTokens = Annotated[str | None, _requests("--output-tokens", "N", _OUTPUT_T
 OutputTokensList = Annotated[str | None, _requests("--output-tokens", "N,N…", _OUTPUT_TOKENS)]
 Dataset = Annotated[
     str | None,
-    _prompts("--dataset", "FILE", "Prompts of your own, an object a line (JSON Lines), instead of made ones."),
+    _prompts("--dataset", "FILE", "Prompts from a file, one object a line (JSON Lines), instead of made ones."),
 ]
 RangeRatio = Annotated[
     str | None, _prompts("--range-ratio", "X", "Spread both lengths evenly over ± this share (default: 0, exact).")
 ]
 PrefixTokens = Annotated[
-    str | None, _prompts("--prefix-tokens", "N", "So many tokens of each prompt are shared with others.")
+    str | None, _prompts("--prefix-tokens", "N", "Share the first N tokens of each prompt with others.")
 ]
 PrefixGroups = Annotated[
-    str | None, _prompts("--prefix-groups", "G", "How many such beginnings there are (default: 1).")
+    str | None, _prompts("--prefix-groups", "G", "Number of different shared beginnings (default: 1).")
 ]
 Image = Annotated[str | None, _prompts("--image", "WxH", "An image of noise of this size in each prompt (chat only).")]
-ImagesPerRequest = Annotated[str | None, _prompts("--images-per-request", "K", "So many of them (default: 1).")]
+ImagesPerRequest = Annotated[str | None, _prompts("--images-per-request", "K", "Images per prompt (default: 1).")]
 Choices = Annotated[
     str | None,
-    _prompts("--choices", "N", "So many answers to each prompt, side by side in one stream (default: 1)."),
+    _prompts("--choices", "N", "Replies to each prompt, in one stream (default: 1)."),
 ]
 Turns = Annotated[
     str | None,
@@ -229,13 +229,13 @@ Turns = Annotated[
 ]
 ThinkTime = Annotated[
     str | None,
-    _prompts("--think-time-s", "S", "How long a user thinks before each later turn, on average (default: 0)."),
+    _prompts("--think-time-s", "S", "Mean pause before each later turn, in seconds (default: 0)."),
 ]
 Requests = Annotated[
     str | None,
     _requests("--requests", "N", "Requests per run (default: 8 × concurrency, at least 32; 30 s of arrivals)."),
 ]
-DurationS = Annotated[str | None, _requests("--duration-s", "S", "Run for so long instead of a number of requests.")]
+DurationS = Annotated[str | None, _requests("--duration-s", "S", "Run for S seconds instead of a number of requests.")]
 WarmupRequests = Annotated[
     str | None,
     _requests("--warmup-requests", "N", "Requests before each run, with other prompts (default: one per caller)."),
@@ -246,14 +246,14 @@ Workers = Annotated[
 ]
 Slo = Annotated[
     str | None,
-    _requests("--slo", "ttft_s=S,tpot_s=S", "Limits that a request must keep to count as goodput."),
+    _requests("--slo", "ttft_s=S,tpot_s=S", "Limits in seconds that a request must meet to count as goodput."),
 ]
 Name = Annotated[
     str | None, typer.Option("--name", metavar="TEXT", help="Name of the sweep; where it is unique it serves as an id.")
 ]
 Tag = Annotated[
     list[str] | None,
-    typer.Option("--tag", metavar="TEXT", help="A word to find the sweep by, beside others; may be repeated."),
+    typer.Option("--tag", metavar="TEXT", help="A tag to find the sweep by; may be repeated."),
 ]
 Repeats = Annotated[
     str | None, _requests("--repeats", "N", "Measure the whole grid N times, each with its own seed (default: 1).")
@@ -261,7 +261,7 @@ Repeats = Annotated[
 Plan = Annotated[
     bool, typer.Option("--plan", metavar="", help="Show the runs and about how long they take; send nothing.")
 ]
-Resume = Annotated[bool, typer.Option("--resume", metavar="", help="Go on with the unfinished sweep of the same spec.")]
+Resume = Annotated[bool, typer.Option("--resume", metavar="", help="Continue the unfinished sweep of the same spec.")]
 Service = Annotated[
     str | None,
     typer.Option(

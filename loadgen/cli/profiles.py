@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from loadgen.cli import options
+from loadgen.cli.help_screen import Command, Group
 from loadgen.cli.terminal import Terminal, show_json, stdout
 from loadgen.errors import ExitCode, LoadgenError, UsageError
 from loadgen.report.readable import plural
@@ -23,7 +24,9 @@ NO_VLLM = (
 )
 
 profiles = typer.Typer(
-    help="Server profiles: list them, show one with its model, check them without a GPU.", no_args_is_help=True
+    help="Server profiles: list them, show one with its model, check them without a GPU.",
+    cls=Group,
+    no_args_is_help=True,
 )
 
 ProfileNames = Annotated[
@@ -37,7 +40,7 @@ VllmPath = Annotated[
 Strict = Annotated[bool, typer.Option("--strict", metavar="", help="Fail also on what could not be checked.")]
 
 
-@profiles.command("list")
+@profiles.command("list", cls=Command)
 def list_profiles(as_json: options.Json = False) -> None:
     """List the profiles that can be served or reached."""
     from loadgen.servers.profiles.reading import profile_names, read_profile
@@ -51,7 +54,7 @@ def list_profiles(as_json: options.Json = False) -> None:
     stdout().print(listing([_row(file) for file in files]))
 
 
-@profiles.command("show")
+@profiles.command("show", cls=Command)
 def show_profile(name: ProfileName, vllm: VllmPath = None, as_json: options.Json = False) -> None:
     """Show a profile resolved, its command, and the facts of its model."""
     from loadgen.servers.profiles.facts import facts
@@ -70,7 +73,7 @@ def show_profile(name: ProfileName, vllm: VllmPath = None, as_json: options.Json
         stdout().print(part)
 
 
-@profiles.command("check")
+@profiles.command("check", cls=Command)
 def check_profiles(
     context: typer.Context,
     names: ProfileNames = None,

@@ -26,22 +26,25 @@ def search(
     model: options.Model = None,
     endpoint: options.EndpointKind = None,
     concurrency: Annotated[
-        str | None, typer.Option("--concurrency", metavar="LOW:HIGH", help="Closed loop: search so many callers.")
+        str | None,
+        typer.Option("--concurrency", metavar="LOW:HIGH", help="Closed loop: search from LOW to HIGH callers."),
     ] = None,
     rate: Annotated[
-        str | None, typer.Option("--rate", metavar="LOW:HIGH", help="Open loop: search so many requests per second.")
+        str | None,
+        typer.Option("--rate", metavar="LOW:HIGH", help="Open loop: search from LOW to HIGH requests per second."),
     ] = None,
     slo: options.Slo = None,
     goodput_ratio: Annotated[
-        float, typer.Option("--goodput-ratio", metavar="X", help="This share of requests must meet every limit.")
+        float, typer.Option("--goodput-ratio", metavar="X", help="Share of requests that must meet every limit.")
     ] = 0.99,
     tolerance_ratio: Annotated[
-        float, typer.Option("--tolerance-ratio", metavar="X", help="How close the answer should be, as a share.")
+        float,
+        typer.Option("--tolerance-ratio", metavar="X", help="Distance between the two loads of the edge, as a share."),
     ] = 0.05,
     repeats: Annotated[
-        int, typer.Option("--repeats", metavar="N", help="The most runs of one load, near the edge.")
+        int, typer.Option("--repeats", metavar="N", help="Maximum runs of one load, near the edge.")
     ] = 3,
-    max_runs: Annotated[int, typer.Option("--max-runs", metavar="N", help="The most runs in all.")] = 20,
+    max_runs: Annotated[int, typer.Option("--max-runs", metavar="N", help="Maximum runs in all.")] = 20,
     arrivals: options.ArrivalProcess = None,
     burstiness: options.Burstiness = None,
     max_in_flight: options.MaxInFlight = None,

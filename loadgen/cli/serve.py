@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from loadgen.cli.help_screen import Command, Group
 from loadgen.cli.options import Json, Quiet, Verbose
 from loadgen.cli.terminal import Terminal, echo, show_json, write_bytes
 from loadgen.errors import ServerError, UsageError
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 serve = typer.Typer(
     name="serve",
     help="Start a server from a profile, look at it, end it.",
-    add_completion=False,
+    cls=Group,
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -45,7 +46,7 @@ Arguments = Annotated[
 ]
 
 
-@serve.command("up")
+@serve.command("up", cls=Command)
 def up(
     context: typer.Context,
     profile: ProfileName,
@@ -62,7 +63,7 @@ def up(
     terminal.note("  `loadgen serve down` ends it" if started.server.log else "  `loadgen serve down` forgets it")
 
 
-@serve.command("run")
+@serve.command("run", cls=Command)
 def run(
     context: typer.Context,
     profile: ProfileName,
@@ -103,7 +104,7 @@ def run(
         raise ServerError(f"{_ending(started.server)}; its log: {log}")
 
 
-@serve.command("status")
+@serve.command("status", cls=Command)
 def status(context: typer.Context, as_json: Json = False, quiet: Quiet = False, verbose: Verbose = False) -> None:
     """Say which server is running, and since when."""
     from loadgen.servers.launcher.place import state_folder
@@ -133,7 +134,7 @@ def status(context: typer.Context, as_json: Json = False, quiet: Quiet = False, 
             echo(f"no server is running; {state.profile} {_what_became(state)}{log}")
 
 
-@serve.command("logs")
+@serve.command("logs", cls=Command)
 def logs(
     context: typer.Context,
     follows: Annotated[
@@ -161,7 +162,7 @@ def logs(
         return
 
 
-@serve.command("down")
+@serve.command("down", cls=Command)
 def down(context: typer.Context, quiet: Quiet = False, verbose: Verbose = False) -> None:
     """End the server, and all that belongs to it."""
     from loadgen.servers.launcher.stop import stop

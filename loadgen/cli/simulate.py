@@ -12,42 +12,60 @@ _MODEL_OF_SERVICE = "Model of service"
 
 def simulate(
     context: typer.Context,
-    host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option("--port", help="Port to listen on; 0 takes any free one.")] = 8000,
-    model: Annotated[str, typer.Option("--model", help="Name of the model it pretends to serve.")] = "simulated-moe",
+    host: Annotated[str, typer.Option("--host", metavar="ADDRESS", help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port", metavar="N", help="Port to listen on; 0 takes any free one.")] = 8000,
+    model: Annotated[
+        str, typer.Option("--model", metavar="NAME", help="Name of the model it pretends to serve.")
+    ] = "simulated-moe",
     ttft_s: Annotated[
-        float, typer.Option("--ttft-s", help="Time to the first token.", rich_help_panel=_MODEL_OF_SERVICE)
+        float, typer.Option("--ttft-s", metavar="S", help="Time to the first token.", rich_help_panel=_MODEL_OF_SERVICE)
     ] = 0.05,
     gap_s: Annotated[
-        float, typer.Option("--gap-s", help="Time between two tokens.", rich_help_panel=_MODEL_OF_SERVICE)
+        float, typer.Option("--gap-s", metavar="S", help="Time between two tokens.", rich_help_panel=_MODEL_OF_SERVICE)
     ] = 0.01,
     ttft_per_prompt_token_s: Annotated[
         float,
         typer.Option(
-            "--ttft-per-prompt-token-s", help="Added to the TTFT per prompt token.", rich_help_panel=_MODEL_OF_SERVICE
+            "--ttft-per-prompt-token-s",
+            metavar="S",
+            help="Added to the TTFT per prompt token.",
+            rich_help_panel=_MODEL_OF_SERVICE,
         ),
     ] = 0.0,
     ttft_per_running_s: Annotated[
         float,
         typer.Option(
-            "--ttft-per-running-s", help="Added to the TTFT per running request.", rich_help_panel=_MODEL_OF_SERVICE
+            "--ttft-per-running-s",
+            metavar="S",
+            help="Added to the TTFT per running request.",
+            rich_help_panel=_MODEL_OF_SERVICE,
         ),
     ] = 0.0,
     gap_per_running_s: Annotated[
         float,
         typer.Option(
-            "--gap-per-running-s", help="Added to the gap per running request.", rich_help_panel=_MODEL_OF_SERVICE
+            "--gap-per-running-s",
+            metavar="S",
+            help="Added to the gap per running request.",
+            rich_help_panel=_MODEL_OF_SERVICE,
         ),
     ] = 0.0,
     jitter_ratio: Annotated[
         float,
-        typer.Option("--jitter-ratio", help="Random delay, as a share.", rich_help_panel=_MODEL_OF_SERVICE),
+        typer.Option(
+            "--jitter-ratio", metavar="X", help="Random delay, as a share.", rich_help_panel=_MODEL_OF_SERVICE
+        ),
     ] = 0.0,
-    seed: Annotated[int, typer.Option("--seed", help="Seed of the jitter.", rich_help_panel=_MODEL_OF_SERVICE)] = 0,
+    seed: Annotated[
+        int, typer.Option("--seed", metavar="N", help="Seed of the jitter.", rich_help_panel=_MODEL_OF_SERVICE)
+    ] = 0,
     max_running: Annotated[
         int | None,
         typer.Option(
-            "--max-running", help="Requests served at once; more wait in a queue.", rich_help_panel=_MODEL_OF_SERVICE
+            "--max-running",
+            metavar="N",
+            help="Requests served at once; more wait in a queue.",
+            rich_help_panel=_MODEL_OF_SERVICE,
         ),
     ] = None,
     requests_per_minute: Annotated[
@@ -70,7 +88,9 @@ def simulate(
     ] = None,
     max_model_len: Annotated[
         int,
-        typer.Option("--max-model-len", help="Most tokens of prompt and answer.", rich_help_panel=_MODEL_OF_SERVICE),
+        typer.Option(
+            "--max-model-len", metavar="N", help="Most tokens of prompt and answer.", rich_help_panel=_MODEL_OF_SERVICE
+        ),
     ] = 32768,
     tells: Annotated[
         str,
