@@ -17,6 +17,7 @@ from loadgen.load.price import Price
 from loadgen.load.spec import RunSpec
 from loadgen.report.readable import MISSING_FIGURE, dollars, number, plural, seconds
 from loadgen.servers.launcher.variant import Variant
+from loadgen.servers.profiles.checks import does_not_fit, max_model_len
 
 _SWEEPS_LOOKED_THROUGH = 100
 
@@ -35,8 +36,18 @@ class PlannedVariant:
     @property
     def gpus(self) -> int:
         """How many it takes for as long as it runs; 0 where they are not ours."""
-        needs = self.variant.profile.needs
+        needs = self.variant.served.profile.needs
         return 0 if needs is None else needs.gpus
+
+    @property
+    def problem(self) -> str | None:
+        """Why the server cannot start, or cannot take the lengths that are asked; None where that is not known."""
+        profile = self.variant.served.profile
+        asked = max((run.input_tokens + run.output_tokens for run in self.runs if run.input_tokens), default=0)
+        longest = max_model_len(profile)
+        if longest is not None and asked > longest:
+            return f"{asked:,} tokens of input and output are more than max-model-len {longest:,}"
+        return does_not_fit(profile)
 
     @property
     def estimated_s(self) -> float | None:
@@ -68,6 +79,7 @@ class PlannedVariant:
             "starts": self.starts,
             "start_s": self.start_s,
             "gpus": self.gpus,
+            "problem": self.problem,
             "estimated_s": self.estimated_s,
             "gpu_hours": self.gpu_hours,
             "estimated_usd": self.estimated_usd,
@@ -125,7 +137,9 @@ def group_plan_table(planned: Sequence[PlannedVariant]) -> RenderableType:
         parts.append(f"about {dollars(total['estimated_usd'])}")
     shown = [planned[0]] if _same_runs(planned) else planned
     grids = [Group(Text(_of(each, planned)), plan_table(each.runs, each.took_s, each.price)) for each in shown]
-    return Group(table, Text(f"{'; '.join(parts)}. Nothing was started or sent."), Text(), *grids)
+    problems = [Text(f"{each.variant.label}: {each.problem}", style="yellow") for each in planned if each.problem]
+    told = Text(f"{'; '.join(parts)}. Nothing was started or sent.")
+    return Group(table, *problems, *([Text()] if problems else []), told, Text(), *grids)
 
 
 def _of(each: PlannedVariant, planned: Sequence[PlannedVariant]) -> str:

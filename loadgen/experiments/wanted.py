@@ -103,7 +103,7 @@ class Wanted:
 
     def on(self, variant: Variant, *, takes_grid: bool = True) -> SweepSpec:
         """What is wanted, on a variant of a server. Raises UsageError."""
-        return sweep_on(variant.file, variant.url, self.values, self.origin, takes_grid=takes_grid)
+        return sweep_on(variant.served, variant.url, self.values, self.origin, takes_grid=takes_grid)
 
     def on_running(
         self,
@@ -180,7 +180,7 @@ def _variants(servers: _Servers, origin: Origin) -> tuple[Variant, ...] | None:
         return None
     arguments = servers.matrix.arguments
     for flag in arguments:
-        if flag in OURS:
+        if flag.replace("_", "-") in OURS:
             raise UsageError(
                 f"{origin.name(f'matrix.arguments.{flag}')} is a key of the profile itself; make a profile for each"
             )

@@ -11,6 +11,7 @@ from loadgen.analysis.compare import question
 from loadgen.report.figures import gpu_count
 from loadgen.report.points import INPUT_TOKENS, LOAD, OTHERS, OUTPUT_TOKENS, Dimension, Document
 from loadgen.report.readable import MISSING_FIGURE
+from loadgen.servers.profiles.flag_syntax import flat, short_name
 
 Tags = Mapping[str, Sequence[str]]  # of each sweep, by its id
 
@@ -115,7 +116,7 @@ Values = dict[str, dict[str, Any]]  # of each run, by its id: values by name
 
 
 def _arguments(runs: Sequence[Document]) -> tuple[str, Values]:
-    values = {run["run_id"]: dict(_launch(run).get("arguments") or {}) for run in runs}
+    values = {run["run_id"]: flat(_launch(run).get("arguments") or {}) for run in runs}
     for named in values.values():
         for name in _HAVE_DIMENSIONS:
             named.pop(name, None)
@@ -132,9 +133,11 @@ def _asked(runs: Sequence[Document]) -> tuple[str, Values]:
 def _differing(kind_and_values: tuple[str, Values]) -> Iterable[Dimension]:
     """A dimension for each name under which the runs have more than one value."""
     kind, values = kind_and_values
-    for name in sorted({name for named in values.values() for name in named}):
+    names = sorted({name for named in values.values() for name in named})
+    for name in names:
         if len({str(named.get(name)) for named in values.values()}) > 1:
-            label = name.replace("_", " ")
+            # Flags and keys of a configuration read as they are written, a nested key by its own name.
+            label = short_name(name, dict.fromkeys(names)) if kind == "arg" else name.replace("_", " ")
 
             def read(run: Document, name: str = name) -> Any:
                 value = values[run["run_id"]].get(name)

@@ -7,11 +7,13 @@ from typing import Any
 
 import yaml
 
-from loadgen.errors import UsageError
+from loadgen.errors import ModelError, UsageError
 from loadgen.servers.launcher.compose import PORT_INSIDE, composed, release
 from loadgen.servers.launcher.engines import find_program, release_of
 from loadgen.servers.launcher.launch import HIDDEN, Launch, is_secret, shown_words
+from loadgen.servers.profiles.checks import gpus_of
 from loadgen.servers.profiles.command import arguments, argv, environment
+from loadgen.servers.profiles.flag_syntax import changed, flat, short_name, without
 from loadgen.servers.profiles.releases import fits
 from loadgen.servers.profiles.schema import ServerProfile
 
@@ -25,18 +27,24 @@ class Overrides:
 
     port: int | None = None
     model: str | None = None
-    arguments: Mapping[str, Any] = field(default_factory=dict)  # None takes an argument away
+    arguments: Mapping[str, Any] = field(default_factory=dict)  # keys of mappings dotted; None takes one away
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "arguments", flat(self.arguments))
 
     @classmethod
     def parse(cls, port: int | None, model: str | None, arguments: Sequence[str]) -> "Overrides":
         """From the command line, each argument a `KEY=VALUE` whose value is read as in a profile. Raises UsageError."""
-        return cls(port, model, dict(_argument(text) for text in arguments))
+        given: dict[str, Any] = {}
+        for text in arguments:
+            given |= flat(dict([_argument(text)]))
+        return cls(port, model, given)
 
     def to_json(self) -> dict[str, Any]:
         """Only what is changed, keys and tokens hidden."""
         arguments = {name: HIDDEN if is_secret(name) else value for name, value in self.arguments.items()}
-        changed = {"port": self.port, "model": self.model, "arguments": arguments or None}
-        return {name: value for name, value in changed.items() if value is not None}
+        found = {"port": self.port, "model": self.model, "arguments": arguments or None}
+        return {name: value for name, value in found.items() if value is not None}
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> "Overrides":
@@ -46,12 +54,14 @@ class Overrides:
     @property
     def label(self) -> str:
         """To stand behind the profile's name: ` with max-num-seqs 64 without enforce-eager`; empty where nothing is changed."""
-        changed = self.to_json()
-        given = dict(changed.pop("arguments", {}))
+        told = self.to_json()
+        given = dict(told.pop("arguments", {}))
         set_to = ", ".join(
-            f"{name} {_shown(value)}" for name, value in {**changed, **given}.items() if value is not None
+            f"{short_name(name, given)} {_shown(value)}"
+            for name, value in {**told, **given}.items()
+            if value is not None
         )
-        gone = ", ".join(name for name, value in given.items() if value is None)
+        gone = ", ".join(short_name(name, given) for name, value in given.items() if value is None)
         return (f" with {set_to}" if set_to else "") + (f" without {gone}" if gone else "")
 
 
@@ -64,24 +74,24 @@ def launch_of(profile: ServerProfile, overrides: Overrides | None = None) -> Lau
         )
     if profile.launcher == "external":
         return _external(profile, overrides)
-    changed = _changed(profile, overrides)
-    found = release() if changed.launcher == "compose" else _installed_release(changed)
-    if found is not None and changed.launcher != "simulator" and not fits(found, changed.releases):
+    resulting = changed_profile(profile, overrides)
+    found = release() if resulting.launcher == "compose" else _installed_release(resulting)
+    if found is not None and resulting.launcher != "simulator" and not fits(found, resulting.releases):
         raise UsageError(
-            f"profile '{profile.name}' is for {changed.engine} {changed.releases}, and here is {found}; "
+            f"profile '{profile.name}' is for {resulting.engine} {resulting.releases}, and here is {found}; "
             "install another, or name its program with the profile's key 'executable'"
         )
-    resolved = _resolved(changed, overrides, found)
-    if changed.launcher == "compose":
-        inside = changed.model_copy(update={"host": "0.0.0.0", "port": PORT_INSIDE, "executable": None})
-        container = composed(changed.name, argv(inside, found), environment(changed, found), changed.port)
+    resolved = _resolved(resulting, overrides, found)
+    if resulting.launcher == "compose":
+        inside = resulting.model_copy(update={"host": "0.0.0.0", "port": PORT_INSIDE, "executable": None})
+        container = composed(resulting.name, argv(inside, found), environment(resulting, found), resulting.port)
         resolved |= {"container_argv": shown_words(argv(inside, found))}
-        launch = _launch(changed, container.argv, container.environment, resolved)
+        launch = _launch(resulting, container.argv, container.environment, resolved)
         return replace(launch, cleanup=container.cleanup, files=container.files)
-    words = argv(changed, found)
+    words = argv(resulting, found)
     program = find_program(words[0])
     words[0] = str(program) if program else words[0]
-    return _launch(changed, tuple(words), environment(changed, found), resolved)
+    return _launch(resulting, tuple(words), environment(resulting, found), resolved)
 
 
 def _launch(
@@ -114,7 +124,8 @@ def _external(profile: ServerProfile, overrides: Overrides) -> Launch:
     return _launch(profile, (), {}, _resolved(profile, overrides, None))
 
 
-def _changed(profile: ServerProfile, overrides: Overrides) -> ServerProfile:
+def changed_profile(profile: ServerProfile, overrides: Overrides) -> ServerProfile:
+    """The profile as one start has it: other arguments, and as many GPUs as these need."""
     update: dict[str, Any] = {}
     if overrides.port is not None:
         update["port"] = overrides.port
@@ -123,15 +134,26 @@ def _changed(profile: ServerProfile, overrides: Overrides) -> ServerProfile:
         update |= {"model": overrides.model, "revision": None, "served_model_name": profile.request_model}
     if overrides.arguments:
         # What differs between releases is overridden as well, or it would come back.
-        merged = {**profile.arguments, **overrides.arguments}
-        update["arguments"] = {name: value for name, value in merged.items() if value is not None}
+        update["arguments"] = changed(profile.arguments, overrides.arguments)
         update["for_releases"] = tuple(
-            special.model_copy(
-                update={"arguments": {k: v for k, v in special.arguments.items() if k not in overrides.arguments}}
-            )
+            special.model_copy(update={"arguments": without(special.arguments, overrides.arguments)})
             for special in profile.for_releases
         )
-    return profile.model_copy(update=update)
+    return _with_gpus(profile, profile.model_copy(update=update))
+
+
+def _with_gpus(before: ServerProfile, after: ServerProfile) -> ServerProfile:
+    """`after`, with the GPUs over which its arguments spread the model where those of `before` spread it otherwise."""
+    needs = after.needs
+    if needs is None or not needs.gpus:
+        return after
+    try:
+        spread, before_spread = gpus_of(after), gpus_of(before)
+    except ModelError as error:
+        raise UsageError(f"profile '{after.name}' cannot be laid out so: {error}") from error
+    if spread is None or spread == before_spread:
+        return after
+    return after.model_copy(update={"needs": needs.model_copy(update={"gpus": spread})})
 
 
 def _installed_release(profile: ServerProfile) -> str | None:
@@ -162,7 +184,7 @@ def _argument(text: str) -> tuple[str, Any]:
     name = name.strip()
     if not equals or not name:
         raise UsageError(f"--argument '{text}' is not KEY=VALUE; write it like --argument max-model-len=2048")
-    if name in OURS:
+    if name.replace("_", "-") in OURS:
         raise UsageError(f"--argument {name} is not the server's to choose; use {OURS[name]}")
     try:
         read = yaml.safe_load(value)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from loadgen.servers.launcher.from_profile import Overrides, launch_of
+from loadgen.servers.launcher.from_profile import Overrides, changed_profile, launch_of
 from loadgen.servers.launcher.launch import HIDDEN, Launch
 from loadgen.servers.launcher.running import RunningServer
 from loadgen.servers.profiles.reading import ProfileFile, read_profile
@@ -67,6 +67,11 @@ class Variant:
         return self.file.profile
 
     @property
+    def served(self) -> ProfileFile:
+        """The profile as it is served: with what is changed of it, and the GPUs that this takes. Raises UsageError."""
+        return replace(self.file, profile=changed_profile(self.profile, self.overrides))
+
+    @property
     def label(self) -> str:
         """`olmoe-tp1`, or `olmoe-tp1 with max-num-seqs 64 without enable-chunked-prefill`."""
         return self.name + self.overrides.label
@@ -84,7 +89,7 @@ class Variant:
 
     def is_of(self, server: RunningServer) -> bool:
         """Whether a running server was started as this variant."""
-        return server.profile == self.name and (server.facts.get("overrides") or {}) == self.overrides.to_json()
+        return server.profile == self.name and _as_now(server.facts.get("overrides")) == self.overrides.to_json()
 
     def launch(self) -> Launch:
         """How to start it on this machine. Raises UsageError where that cannot be."""
@@ -92,3 +97,8 @@ class Variant:
         if self.source == self.name:
             return launch
         return replace(launch, resolved={**launch.resolved, _SOURCE: self.source})
+
+
+def _as_now(overrides: Mapping[str, Any] | None) -> dict[str, Any]:
+    """What an older record says is changed, as it would be recorded today."""
+    return Overrides.from_json(overrides or {}).to_json()

@@ -11,6 +11,7 @@ from loadgen.errors import ModelError
 from loadgen.moe.models import model
 from loadgen.servers.profiles.command import arguments, argv, environment
 from loadgen.servers.profiles.layout import layout
+from loadgen.servers.profiles.lengths import wrong_lengths
 from loadgen.servers.profiles.memory import Memory, memory
 from loadgen.servers.profiles.reading import ProfileFile
 from loadgen.servers.profiles.releases import fits
@@ -52,10 +53,38 @@ def findings(file: ProfileFile, vllm: Vllm | None, parsed: Parsed | None) -> lis
     if (unknown := _unknown_architecture(file)) is not None:
         return [Finding("error", unknown)]
     found = _of_parser(file, vllm, parsed)
+    if all(finding.severity != "error" for finding in found):
+        found += _of_lengths(file)
     wrong_flags = any(finding.severity == "error" for finding in found)  # by which no memory can be reckoned
     if not profile.abstract:
         found += [*_of_model(file), *([] if wrong_flags else _of_memory(file, vllm))]
     return sorted(found, key=lambda finding: ("error", "unchecked", "note").index(finding.severity))
+
+
+def gpus_of(profile: ServerProfile) -> int | None:
+    """The GPUs over which the arguments of a profile spread its model; None where they are not vLLM's. ModelError."""
+    if not is_served_by_vllm(profile):
+        return None
+    return layout(arguments(profile)).parallelism.gpus
+
+
+def max_model_len(profile: ServerProfile) -> int | None:
+    """The longest sequence that the arguments allow; None where they do not say, or are not vLLM's."""
+    return layout(arguments(profile)).max_model_len if is_served_by_vllm(profile) else None
+
+
+def does_not_fit(profile: ServerProfile) -> str | None:
+    """Why the server cannot start, by its lengths and the arithmetic of its memory; None where that is not known."""
+    if not is_served_by_vllm(profile):
+        return None
+    wrong = next(iter(wrong_lengths(arguments(profile)).items()), None)
+    if wrong is not None:
+        return " ".join(wrong)
+    try:
+        fit = resources(profile, None)
+    except ModelError as error:
+        return str(error)
+    return None if fit is None else fit.problem
 
 
 def resources(profile: ServerProfile, release: str | None) -> Memory | None:
@@ -93,6 +122,14 @@ def _of_model(file: ProfileFile) -> list[Finding]:
     if is_path(profile.model) and folder_of(profile.model) is None:
         found.append(Finding("unchecked", f"{origin.name('model')} is {profile.model}, a folder that is not here"))
     return found
+
+
+def _of_lengths(file: ProfileFile) -> list[Finding]:
+    """Lengths and counts that vLLM's parser would refuse, also where no vLLM is installed."""
+    if not is_served_by_vllm(file.profile):
+        return []
+    wrong = wrong_lengths(file.profile.arguments)
+    return [Finding("error", f"{file.origin.name(f'arguments.{flag}')} {why}") for flag, why in wrong.items()]
 
 
 def _of_memory(file: ProfileFile, vllm: Vllm | None) -> list[Finding]:

@@ -4,11 +4,15 @@ Imports `moe`, `errors` and its neighbours. Flags are vLLM's; where one is not g
 depends on the model.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, overload
 
 from loadgen.moe.memory import KvPrecision, Precision
 from loadgen.moe.placement import Parallelism
+from loadgen.servers.profiles.flag_syntax import canonical
+from loadgen.servers.profiles.lengths import AUTO, length
 from loadgen.servers.profiles.schema import Argument
 
 # vLLM 0.26 takes 0.9 of the memory by itself, 0.32 takes 0.92: the smaller one is always there.
@@ -30,10 +34,11 @@ class Layout:
     kv_precision: KvPrecision
     memory_ratio: float  # of each GPU's memory, for everything that vLLM holds there
     kv_bytes: int | None  # of each GPU, where the arguments say so outright
-    max_model_len: int | None
+    max_model_len: int | None  # None: not given, or chosen by the engine
     max_num_seqs: int | None
     draft_model: str | None
     draft_tensor: int | None  # None: as the target
+    is_length_chosen: bool = False  # by the engine: the longest that fits
 
     @property
     def label(self) -> str:
@@ -46,22 +51,26 @@ class Layout:
 
 def layout(arguments: Mapping[str, Argument]) -> Layout:
     """The layout that these flags ask for. ModelError for sizes below 1; a value of a wrong type counts as not given."""
-    given = {name.replace("_", "-"): value for name, value in arguments.items()}
+    given = canonical(arguments)
+    longest = _whole(given, "max-model-len")
     speculative = given.get("speculative-config")
     speculative = speculative if isinstance(speculative, dict) else {}
     draft = speculative.get("model")
     return Layout(
         parallelism=Parallelism(
-            tensor=_whole(given, "tensor-parallel-size") or 1,
-            pipeline=_whole(given, "pipeline-parallel-size") or 1,
-            data=_whole(given, "data-parallel-size") or 1,
+            tensor=_whole(given, "tensor-parallel-size", 1),
+            pipeline=_whole(given, "pipeline-parallel-size", 1),
+            data=_whole(given, "data-parallel-size", 1),
             experts=given.get("enable-expert-parallel") is True,
         ),
         precision=_precision(given),
         kv_precision="fp8" if str(given.get("kv-cache-dtype", "auto")).startswith("fp8") else "bf16",
-        memory_ratio=_number(given, "gpu-memory-utilization") or DEFAULT_MEMORY_RATIO,
+        memory_ratio=_number(given, "gpu-memory-utilization")
+        or _number(given, "device-memory-utilization")
+        or DEFAULT_MEMORY_RATIO,
         kv_bytes=_whole(given, "kv-cache-memory-bytes"),
-        max_model_len=_whole(given, "max-model-len"),
+        max_model_len=None if longest == AUTO else longest,
+        is_length_chosen=longest == AUTO,
         max_num_seqs=_whole(given, "max-num-seqs"),
         draft_model=draft if isinstance(draft, str) else None,
         draft_tensor=_whole(speculative, "draft_tensor_parallel_size"),
@@ -70,22 +79,32 @@ def layout(arguments: Mapping[str, Argument]) -> Layout:
 
 def overrides(arguments: Mapping[str, Argument]) -> Mapping[str, object]:
     """What the arguments change in the model's own configuration."""
-    found = arguments.get("hf-overrides", arguments.get("hf_overrides"))
+    found = canonical(arguments).get("hf-overrides")
     return found if isinstance(found, dict) else {}
 
 
-def _precision(given: Mapping[str, Argument]) -> Precision | None:
+def _precision(given: Mapping[str, Any]) -> Precision | None:
     quantization = given.get("quantization")
     if quantization is not None:
         return _QUANTISED.get(str(quantization))
     return "bf16" if given.get("dtype", "auto") in _SIXTEEN_BITS else None
 
 
-def _whole(given: Mapping[str, object], name: str) -> int | None:
-    value = given.get(name)
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
+@overload
+def _whole(given: Mapping[str, object], name: str) -> int | None: ...
+@overload
+def _whole(given: Mapping[str, object], name: str, default: int) -> int: ...
+def _whole(given: Mapping[str, object], name: str, default: int | None = None) -> int | None:
+    found = length(name, given.get(name))
+    return default if found is None else found
 
 
 def _number(given: Mapping[str, object], name: str) -> float | None:
     value = given.get(name)
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        number = float(value)
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None

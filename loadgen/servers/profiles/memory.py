@@ -42,7 +42,7 @@ class Memory:
     def sequences(self) -> float | None:
         """How many sequences of max-model-len it holds at once; None where no length is given."""
         length = self.layout.max_model_len
-        return None if length is None else max(0, self.kv_cache) / (length * self.kv_per_token)
+        return None if length is None or length < 1 else max(0, self.kv_cache) / (length * self.kv_per_token)
 
     @property
     def problem(self) -> str | None:
@@ -67,7 +67,9 @@ class Memory:
 
     @property
     def remark(self) -> str | None:
-        """Where fewer of the longest sequences fit than may run at once; None where all do."""
+        """Where fewer of the longest sequences fit than may run at once, or the engine chooses the length; else None."""
+        if self.layout.is_length_chosen:
+            return f"the engine chooses max-model-len: the KV cache holds about {self.kv_cache // self.kv_per_token:,} tokens"
         most, sequences = self.layout.max_num_seqs, self.sequences
         if most is None or sequences is None or sequences >= most:
             return None

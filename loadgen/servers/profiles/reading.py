@@ -12,6 +12,7 @@ import loadgen
 from loadgen.errors import UsageError
 from loadgen.inputs.origin import Origin, Place
 from loadgen.inputs.yaml_file import read_yaml
+from loadgen.servers.profiles.flag_syntax import canonical
 from loadgen.servers.profiles.merging import merged
 from loadgen.servers.profiles.schema import ServerProfile
 
@@ -82,26 +83,74 @@ def _read(path: Path) -> tuple[dict[str, object], dict[str, Place]]:
 
 
 def _resolved(path: Path, extending: tuple[Path, ...]) -> tuple[dict[str, object], dict[str, Place]]:
-    """The file's keys over those of the profile that it extends, nulls gone."""
+    """The file's keys over those of the profile that it extends, nulls gone, arguments of vLLM in one spelling."""
+    layers = list(_layers(path, extending))
+    engine = next((values["engine"] for values, _ in reversed(layers) if "engine" in values), "vllm")
+    resolved: dict[str, object] = {}
+    all_places: dict[str, Place] = {}
+    for values, places in layers:
+        for key in _NOT_INHERITED:
+            resolved.pop(key, None)
+        if engine == "vllm":  # other engines may tell `a_b` from `a-b`
+            values, places = _in_one_spelling(values), _with_one_spelling(places)
+        resolved = merged(resolved, values)
+        all_places |= places
+    return resolved, all_places
+
+
+def _layers(path: Path, extending: tuple[Path, ...]) -> Iterator[tuple[dict[str, object], dict[str, Place]]]:
+    """The keys of each file, the one that is extended first."""
     values, places = _read(path)
     parent = values.pop("extends", None)
-    if parent is None:
-        return merged({}, values), places
-    if not isinstance(parent, str):
-        raise UsageError(f"'extends' in {places['extends']} must name one other profile, not {parent}")
-    beside = path.parent / f"{parent}.yaml"
-    chain = (*extending, path.resolve())
-    try:
-        parent_path = beside if beside.is_file() else _path_of(parent)
-    except UsageError as error:
-        raise UsageError(f"'extends' in {places['extends']}: {error}") from None
-    if parent_path.resolve() in chain:
-        names = " → ".join(file.stem for file in (*chain, parent_path))
-        raise UsageError(f"'extends' in {places['extends']} goes in a circle: {names}")
-    inherited, inherited_places = _resolved(parent_path, chain)
-    for key in _NOT_INHERITED:
-        inherited.pop(key, None)
-    return merged(inherited, values), inherited_places | places
+    if parent is not None:
+        if not isinstance(parent, str):
+            raise UsageError(f"'extends' in {places['extends']} must name one other profile, not {parent}")
+        beside = path.parent / f"{parent}.yaml"
+        chain = (*extending, path.resolve())
+        try:
+            parent_path = beside if beside.is_file() else _path_of(parent)
+        except UsageError as error:
+            raise UsageError(f"'extends' in {places['extends']}: {error}") from None
+        if parent_path.resolve() in chain:
+            names = " → ".join(file.stem for file in (*chain, parent_path))
+            raise UsageError(f"'extends' in {places['extends']} goes in a circle: {names}")
+        yield from _layers(parent_path, chain)
+    yield values, places
+
+
+def _in_one_spelling(values: dict[str, object]) -> dict[str, object]:
+    """The same with its arguments as `canonical` has them; what is of a wrong type is left to the schema."""
+    changed = dict(values)
+    arguments, special = values.get("arguments"), values.get("for_releases")
+    if isinstance(arguments, dict):
+        changed["arguments"] = _canonical(arguments)
+    if isinstance(special, list):
+        changed["for_releases"] = [
+            {**each, "arguments": _canonical(each["arguments"])}
+            if isinstance(each, dict) and isinstance(each.get("arguments"), dict)
+            else each
+            for each in special
+        ]
+    return changed
+
+
+def _canonical(arguments: dict[str, object]) -> dict[str, object]:
+    if not all(isinstance(name, str) and name and not name.startswith("-") for name in arguments):
+        return arguments  # which the schema refuses
+    return canonical(arguments)
+
+
+def _with_one_spelling(places: dict[str, Place]) -> dict[str, Place]:
+    """The places by the names that `canonical` gives as well."""
+    further: dict[str, Place] = {}
+    for key, place in places.items():
+        start, found, name = key.partition("arguments.")
+        if found:
+            flag, dot, rest = name.partition(".")
+            canonical_name = f"{start}{found}{flag.replace('_', '-')}"
+            further.setdefault(canonical_name, place)
+            further[canonical_name + dot + rest] = place
+    return further | places
 
 
 def _check(profile: ServerProfile, origin: Origin) -> None:

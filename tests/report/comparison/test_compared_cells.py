@@ -174,6 +174,20 @@ def test_a_servers_parameters_are_dimensions(place: str) -> None:
     assert known["gpu"].text(first) == "H200"
 
 
+def test_a_nested_argument_is_a_dimension_by_its_own_name(place: str) -> None:
+    runs = list(chosen(place, View(ids=(A,))).runs)[:2]
+    differing = [
+        server_with(run, arguments={"hf-overrides": {"num_experts_per_tok": top_k}})
+        for run, top_k in zip(runs, (1, 4), strict=True)
+    ]
+    dimension = compared(View(), Selection((), tuple(differing), {A: "a"}, {A: []})).known[
+        "arg.hf-overrides.num_experts_per_tok"
+    ]
+    assert dimension.label == "num_experts_per_tok"
+    assert [dimension.read(run) for run in differing] == [1, 4]
+    assert [dimension.text(run) for run in differing] == ["num_experts_per_tok 1", "num_experts_per_tok 4"]
+
+
 def test_no_answer_is_given_where_other_work_was_asked(tmp_path: Path) -> None:
     for sweep_id, tokens in ((A, 32), (B, 512)):
         planned = specs([ClosedLoop(1), ClosedLoop(2)], (tokens,), 8, 3, requests_per_slot=4)

@@ -67,7 +67,7 @@ def test_the_command_line_changes_a_profile_and_that_is_recorded() -> None:
     assert launch.resolved["overrides"] == {
         "port": 8011,
         "model": "/models/m",
-        "arguments": {"max-model-len": 2048, "load-format": None, "x": {"a": 1}, "dtype": "2026-01-01"},
+        "arguments": {"max-model-len": 2048, "load-format": None, "x.a": 1, "dtype": "2026-01-01"},
     }
 
 

@@ -156,3 +156,73 @@ def test_a_vllm_that_is_none_is_refused(tmp_path: Path) -> None:
     script.write_text("#!/nowhere/python\n")
     with pytest.raises(UsageError, match="belongs to /nowhere/python, which does not run"):
         find_vllm(script)
+
+
+BIG = "extends: mixtral-8x7b\ndescription: big\nneeds: {gpus: 2, gpu_memory_gb: 80}\narguments: "
+
+
+@pytest.mark.parametrize(
+    ("length", "told"),
+    [
+        *((text, "4,000,000 tokens need 262.1 GB") for text in ("4000000", '"4000000"', "4m", "4.0m", "4_000_000")),
+        *((text, "4,194,304 tokens need 274.9 GB") for text in ("4M", "4096K", '" 4M "')),
+        *((text, None) for text in ("-1", "auto", "AUTO", '"-1"', "32k", "32K", "0.02m", "4k")),
+        ("1.5K", "is '1.5K', which is no whole number to vLLM"),
+        ("0", "is 0; give a number of at least 1, or auto"),
+        ("-2", "is -2; give a number of at least 1, or auto"),
+    ],
+)
+@pytest.mark.parametrize("flag", ["max-model-len", "max_model_len"])
+def test_a_length_is_judged_as_what_vllm_makes_of_it(folder: Path, flag: str, length: str, told: str | None) -> None:
+    found = said(folder, f"{BIG}{{tensor-parallel-size: 2, {flag}: {length}}}\n", vllm=None, parsed=None)
+    errors = [finding.message for finding in found if finding.severity == "error"]
+    assert not any("-1 tokens" in finding.message for finding in found)
+    if told is None:
+        assert errors == []
+    else:
+        assert [told in error for error in errors] == [True]
+
+
+def test_a_length_that_the_engine_chooses_is_told_with_what_fits(folder: Path) -> None:
+    found = said(folder, f"{BIG}{{tensor-parallel-size: 2, max-model-len: auto}}\n", vllm=None, parsed=None)
+    assert [finding.message for finding in found] == [
+        "the engine chooses max-model-len: the KV cache holds about 324,949 tokens"
+    ]
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "hf-overrides: {num_hidden_layers: 64}",
+        "hf_overrides: {num_hidden_layers: 64}",
+        "hf-overrides.num_hidden_layers: 64",
+        'hf-overrides.num_hidden_layers: "64"',
+        "hf-overrides: '{\"num_hidden_layers\": 64}'",
+        "hf-overrides: {}, hf_overrides.num_hidden_layers: 64",
+        "kv-cache-memory-bytes: 40G",
+        'kv-cache-memory-bytes: "40000000000"',
+    ],
+)
+def test_memory_counts_what_is_said_in_any_spelling(folder: Path, override: str) -> None:
+    everything = said(folder, f"{BIG}{{tensor-parallel-size: 2, {override}}}\n", vllm=None, parsed=None)
+    found = [finding.message for finding in everything if finding.severity == "error"]
+    assert [error.split(":")[0] for error in found] == ["it does not fit (bf16, tensor 2)"]
+
+
+def test_an_extended_profile_is_changed_in_another_spelling(folder: Path) -> None:
+    (folder / "below.yaml").write_text(f"{BIG}{{max-model-len: 4096, hf-overrides: {{a: 1, b: 2}}}}\n")
+    (folder / "middle.yaml").write_text("extends: below\ndescription: m\narguments: {max_model_len: 8k}\n")
+    top = read(
+        folder,
+        "extends: middle\ndescription: t\narguments: {max-model-len: 16k, hf-overrides.a: null, hf_overrides.c: 3}\n",
+    )
+    assert top.profile.arguments["max-model-len"] == "16k"
+    assert top.profile.arguments["hf-overrides"] == {"b": 2, "c": 3}
+    assert "max_model_len" not in top.profile.arguments
+    assert top.origin.name("arguments.hf-overrides.c") == "'arguments.hf-overrides.c' in it.yaml line 3"
+    assert "it.yaml line 3" in top.origin.name("arguments.max-model-len")
+
+
+def test_another_engines_flags_stay_as_they_are_written(folder: Path) -> None:
+    text = "description: x\nengine: other\nexecutable: serve-it\nmodel: m\nneeds: {gpus: 0}\narguments: {max_batch_size: 4, a.b: 1}\n"
+    assert read(folder, text).profile.arguments == {"max_batch_size": 4, "a.b": 1}
