@@ -6,7 +6,6 @@ odd is a note, and only an endpoint that nothing answers is an error.
 """
 
 import json
-import re
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 import httpx2
 
 from loadgen.engine.route import DIRECT, Route
+from loadgen.engine.server_words import words_of
 from loadgen.errors import ServerError, UsageError
 from loadgen.load.adaptation import Adaptation, is_sent
 from loadgen.load.spec import Endpoint
@@ -234,15 +234,11 @@ class TokenCounter:
 
 
 def error_text(body: bytes, headers: Headers = ()) -> str:
-    """What a server's error body says, in at most 300 characters: its `message`, its `detail`, or its text.
+    """The server's own sentence in the body of a failing reply, in at most 300 characters.
 
     The values of `headers`, those that were sent, are hidden, before the text is cut and so could be cut as well.
     """
-    text = body.decode("utf-8", "replace")
-    match = re.search(r'"(?:message|detail)"\s*:\s*("(?:[^"\\]|\\.)*")', text)
-    if match:
-        text = str(json.loads(match.group(1)))
-    text = " ".join(redact(text, headers).split())
+    text = " ".join(redact(words_of(body) or "", headers).split())
     return text if len(text) <= 300 else text[:299] + "…"
 
 
