@@ -15,6 +15,7 @@ from loadgen.experiments.ids import new_id
 from loadgen.experiments.spec import SweepSpec, make_spec, resolve
 from loadgen.experiments.sweep_record import sweep_hash
 from loadgen.inputs.origin import Origin
+from loadgen.servers.server_url import parse_url
 from loadgen.service.targets import ForbiddenTargetError, Targets
 from loadgen.store.plain import unprintable
 from loadgen.store.rows import JobRow
@@ -97,6 +98,11 @@ def submission_of(values: Mapping[str, Any], targets: Targets) -> Submission:
         if key in said:
             raise UsageError(f"{origin.name(key)} {reason}")
     spec = make_spec(said, origin)
+    if parse_url(spec.url).secrets:
+        raise UsageError(
+            f"{origin.name('url')} has a key in its query, which the queue would store; list the server with its key's variable "
+            "(--allow-target URL=NAME) and leave it out"
+        )
     _check_size(spec, origin)
     target = targets.named(spec.url)
     if spec.api_key_env is not None:

@@ -63,6 +63,8 @@ class Rule:
 
         Raises UsageError.
         """
+        if "?" in text:
+            raise UsageError(f"--allow-target {text.partition('?')[0]} must not have a query; it lists a server")
         text, equals, key_env = text.strip().partition("=")
         has_scheme = "://" in text
         if equals and not (has_scheme and key_env.isidentifier()):

@@ -118,3 +118,10 @@ def test_a_body_that_is_no_plain_object_is_one_sentence(body: bytes) -> None:
 
 def test_a_plain_object_is_read() -> None:
     assert read_object(json.dumps(GOOD).encode()) == GOOD
+
+
+def test_a_key_in_a_query_is_refused_and_not_repeated() -> None:
+    with pytest.raises(UsageError, match="has a key in its query") as caught:
+        submission_of({**GOOD, "url": GOOD["url"] + "?key=s3cret-key"}, TARGETS)
+    assert "s3cret" not in str(caught.value)
+    assert submission_of({**GOOD, "url": GOOD["url"] + "?api-version=1"}, TARGETS).spec.url.endswith("?api-version=1")
