@@ -164,7 +164,7 @@ def too_few_requests(spec: RunSpec, summary: Summary, limits: Limits) -> Observa
 
 
 def input_length_off(spec: RunSpec, summary: Summary, limits: Limits) -> Observation | None:
-    """The server read prompts of another length than asked."""
+    """The server read prompts of another length than asked: true figures, but not of that length."""
     length = summary["lengths"]["prompt_tokens"]
     off_ratio = _off_ratio(length)
     if off_ratio is None:
@@ -172,12 +172,33 @@ def input_length_off(spec: RunSpec, summary: Summary, limits: Limits) -> Observa
     severity = limits.above(off_ratio)
     if severity is None:
         return None
+    least = length.get("min_tokens")
+    if least is not None and least > length["asked"]:
+        return Observation(
+            severity,
+            f"{_off_message('Prompts', length)} {_NOT_COMPARABLE} The server adds {length['template_tokens']:,.4g} tokens to every "
+            f"prompt, so that none can have fewer than {least:,}.",
+            f"ask for --input-tokens {least} or more",
+            off_ratio,
+        )
     return Observation(
         severity,
-        _off_message("Prompts", length),
-        "use --endpoint completions with a server that takes token ids, or one with /tokenize, for exact lengths; a chat template adds tokens",
+        f"{_off_message('Prompts', length)} {_NOT_COMPARABLE}",
+        _INPUT_HINTS.get(length.get("fitted_by"), _OTHER_INPUT_HINT),
         off_ratio,
     )
+
+
+_NOT_COMPARABLE = "The figures are of the lengths that came and not comparable with others at the length asked."
+_INPUT_HINTS: dict[Any, str] = {
+    "usage": "warm up with more requests (--warmup-requests): what the server reports of them corrects the prompts",
+    "assumed": "warm up with some requests (--warmup-requests): what the server reports of them corrects the prompts",
+    "uncounted": "the prompt tokens that the server reports do not grow with the prompt: do not rely on them",
+}
+_OTHER_INPUT_HINT = (
+    "use --endpoint completions with a server that takes token ids, or one with /tokenize, for exact lengths; "
+    "a chat template adds tokens"
+)
 
 
 def output_length_off(spec: RunSpec, summary: Summary, limits: Limits) -> Observation | None:
@@ -200,7 +221,7 @@ def output_length_off(spec: RunSpec, summary: Summary, limits: Limits) -> Observ
         )
     return Observation(
         severity,
-        _off_message("Answers", length),
+        f"{_off_message('Answers', length)} {_NOT_COMPARABLE}",
         "the server does not keep to max_tokens, or answers with several choices: look at its settings"
         if longer
         else "the model may stop by itself on a server without ignore_eos, or reach its longest context: ask for fewer --output-tokens",

@@ -23,7 +23,7 @@ REASONS: dict[Reason, str] = {
     "either": "the interval spans the limit of a change that counts",
     "small": "the change is too small to count",
     "zero": "A is 0, so there is no ratio",
-    "asked_otherwise": "the two were asked for different work",
+    "asked_otherwise": "the two were asked for different work, or had other lengths",
 }
 
 CONFIDENCE = 0.95
@@ -163,7 +163,7 @@ def compare(
     matched, only_a, only_b = _match(_by_question(usable_a), _by_question(usable_b), anyway=anyway)
     differing: list[Unlike] = []
     for first, second in matched:
-        differing.extend(each for each in unlike(first[0], second[0]) if each not in differing)
+        differing.extend(each for each in _unlike_groups(first, second) if each not in differing)
     if differing and not anyway:
         told = ", ".join(map(str, differing))
         raise UsageError(f"A and B are unlike in {told}: compare them with --anyway if that is meant")
@@ -248,6 +248,9 @@ def _load(run: Document) -> tuple[Any, ...]:
     return spec["shape"]["kind"], load, spec["input_tokens"], spec["output_tokens"]
 
 
+# Figures go with the lengths that came: beyond the smallest change worth telling they are not of the same question.
+_ACHIEVED_LENGTHS = ("prompt_tokens", "output_tokens")
+
 # In what runs of different servers and clients differ though the same was asked of them, and for how long.
 _OF_THE_SERVER = {
     *("model", "tokenizer", "requests", "duration_s", "warmup_requests"),
@@ -261,11 +264,37 @@ def asked_alike(a: Document, b: Document) -> bool:
 
 
 def unlike(a: Document, b: Document) -> Iterator[Unlike]:
-    """The fields in which two runs are not the same question."""
-    asked_a, asked_b = question(a), question(b)
+    """The fields in which two runs are not the same question, or had other lengths."""
+    return _unlike_groups([a], [b])
+
+
+def _unlike_groups(a: Group, b: Group) -> Iterator[Unlike]:
+    """The same of two groups of runs, each of one question."""
+    asked_a, asked_b = question(a[0]), question(b[0])
     for field in {**asked_a, **asked_b}:
         if asked_a.get(field) != asked_b.get(field):
             yield Unlike(field, asked_a.get(field), asked_b.get(field))
+    if all(asked_a.get(key) == asked_b.get(key) for key in ("input_tokens", "output_tokens")):
+        yield from _achieved_otherwise(a, b)
+
+
+def _achieved_otherwise(a: Group, b: Group) -> Iterator[Unlike]:
+    """The mean lengths by which prompts or replies of two groups of runs differ although the same was asked."""
+    for key in _ACHIEVED_LENGTHS:
+        means = []
+        for runs in (a, b):
+            known = [mean for run in runs if (mean := _achieved(run, key)) is not None]
+            means.append(sum(known) / len(known) if known else None)
+        first, second = means
+        if first and second and abs(second / first - 1) > SMALLEST_CHANGE_RATIO:
+            yield Unlike(f"lengths.{key}.mean", round(first, 1), round(second, 1))
+
+
+def _achieved(run: Document, key: str) -> float | None:
+    """The mean length that came, where one was asked of every request."""
+    length = (run.get("lengths") or {}).get(key) or {}
+    mean: float | None = length.get("mean") if length.get("asked") is not None else None
+    return mean
 
 
 def is_one_figure(key: str, a: Document, b: Document) -> bool:

@@ -27,8 +27,8 @@ from loadgen.experiments.events import (
     SweepStarted,
     WayChosen,
 )
-from loadgen.experiments.fitting import FITTING_LIMIT_S
 from loadgen.experiments.live import LiveState
+from loadgen.experiments.prompt_fitting import FITTING_LIMIT_S
 from loadgen.report.readable import milliseconds, number, plural, seconds
 from loadgen.report.served import server_name
 from loadgen.servers.asking import ASK_AGAIN_LIMIT_S

@@ -229,13 +229,14 @@ def run_facts(document: Document) -> RenderableType:
     tokens = document["tokens"]
     counted = f"{number(tokens['output'])} output, {number(tokens['prompt'])} prompt"
     table.add_row("tokens", f"{counted}; counted by {(tokens['counted_by'] or 'nobody').replace('_', ' ')}")
-    answers = (document.get("lengths") or {}).get("output_tokens") or {}
-    if answers.get("requests_off"):
-        table.add_row(
-            "answers",
-            f"{number(answers['mean'])} tokens on average ({number(answers['min'])} to {number(answers['max'])}) "
-            f"of {number(answers['asked'])} asked",
-        )
+    for name, key in (("prompt lengths", "prompt_tokens"), ("answer lengths", "output_tokens")):
+        lengths = (document.get("lengths") or {}).get(key) or {}
+        if lengths.get("requests_off"):
+            table.add_row(
+                name,
+                f"{number(lengths['mean'])} tokens on average ({number(lengths['min'])} to {number(lengths['max'])}) "
+                f"of {number(lengths['asked'])} asked",
+            )
     window = document["window"]
     if window["start_s"] is not None and window["end_s"] is not None:
         rule = window["rule"].replace("_", " ")

@@ -26,19 +26,20 @@ from loadgen.engine.target import Target
 from loadgen.engine.workers import Workers
 from loadgen.errors import Interrupted, LoadgenError, ServerError, UsageError
 from loadgen.experiments.events import OnEvent, Phase, PhaseStarted, PromptsNotFitted, RunProgressed
-from loadgen.experiments.fitting import BoundedCounter, WordCounter
 from loadgen.experiments.ids import new_id
 from loadgen.experiments.parallel import workers_for
+from loadgen.experiments.prompt_fitting import BoundedCounter, after_warmup, fitted_by
 from loadgen.experiments.size import check_size, longest
 from loadgen.experiments.spec import warmup_requests
 from loadgen.experiments.stop import Stop
 from loadgen.experiments.watching import Watching
 from loadgen.load.dataset import Dataset
+from loadgen.load.length_fit import LengthFit
 from loadgen.load.price import Price
+from loadgen.load.prompts import Counts
 from loadgen.load.schedule import build, planned_requests
 from loadgen.load.spec import ClosedLoop, RunSpec
 from loadgen.load.trace import Trace
-from loadgen.load.workload import CountTokens
 from loadgen.servers.counting import chunk_counts_to_ask
 from loadgen.servers.endpoint import EndpointFacts, Headers, TokenCounter
 from loadgen.servers.environment import environment
@@ -68,6 +69,7 @@ class Bench:
     route: Route = DIRECT
     price: Price | None = None
     launched: RunningServer | None = None  # where loadgen has started the server
+    length_fit: LengthFit | None = None  # by which texts are made where the server has no /tokenize
 
     def server(self, model: str) -> dict[str, Any]:
         """The run document's `server`."""
@@ -104,14 +106,12 @@ def measure(bench: Bench, run: RunSpec, position: int, repeat: int) -> MeasuredR
     prompt_seed = f"{bench.sweep_id}/{run.point.hash}/{repeat}/{run_id}"
     chunk_counts = chunk_counts_to_ask(bench.facts.chunk_counts, _longest_prompt(run))
     with ExitStack() as stack:
-        count_tokens: CountTokens | None = None
+        counts: Counts = bench.length_fit
         if bench.facts.has_tokenize:
             counter = stack.enter_context(
                 TokenCounter(bench.facts, run.model, run.endpoint, bench.headers, route=bench.route)
             )
-            count_tokens = BoundedCounter(counter, lambda: bench.on_event(PromptsNotFitted(run)))
-        elif bench.facts.template_tokens is not None:
-            count_tokens = WordCounter(bench.facts.template_tokens)
+            counts = BoundedCounter(counter, lambda: bench.on_event(PromptsNotFitted(run)))
         phase("preparing")
         warmup: Recording | None = None
         if warmup_requests(run) > 0:
@@ -129,7 +129,7 @@ def measure(bench: Bench, run: RunSpec, position: int, repeat: int) -> MeasuredR
                 warmup_requests(run),
                 f"{prompt_seed}/warmup",
                 bench.facts.dialect,
-                count_tokens,
+                counts,
                 chunk_counts,
                 bench.dataset,
                 adaptation=bench.facts.adaptation,
@@ -148,6 +148,8 @@ def measure(bench: Bench, run: RunSpec, position: int, repeat: int) -> MeasuredR
                 ),
             )
             _check_warmup(bench, warmup)
+            if run.workload.images is None:
+                counts = after_warmup(counts, schedule, warmup.records)
             phase("preparing")
         requests = planned_requests(run)
         if requests is None:
@@ -157,7 +159,7 @@ def measure(bench: Bench, run: RunSpec, position: int, repeat: int) -> MeasuredR
             requests,
             prompt_seed,
             bench.facts.dialect,
-            count_tokens,
+            counts,
             chunk_counts,
             bench.dataset,
             bench.trace,
@@ -185,6 +187,7 @@ def measure(bench: Bench, run: RunSpec, position: int, repeat: int) -> MeasuredR
     seen, measured = watching.seen(recording.origin_at), lay_out(run, recording.records)
     summary["client"] |= {"doctor": bench.doctor, "host_busy_ratio": host_load.busy_ratio, **_way(bench)}
     summary["lengths"]["output_tokens"]["can_be_asked"] = bench.facts.takes_lengths
+    summary["lengths"]["prompt_tokens"] |= fitted_by(counts, run, bench.facts)
     summary["cost"] = cost_of(bench.price, summary, recording, warmup)
     summary["server_account"] = server_account([(each.at_ns, each.values) for each in seen.samples], measured)
     summary["gpu"] = gpu_account(seen.gpus, measured, seen.gpu_source, seen.gpus_chosen_by)

@@ -20,6 +20,7 @@ from loadgen.experiments.first_questions import ask_first, with_model
 from loadgen.experiments.ids import new_id
 from loadgen.experiments.limits import check_limits
 from loadgen.experiments.live_record import on_record
+from loadgen.experiments.prompt_fitting import length_fit_of
 from loadgen.experiments.run import Bench, measure, server_document
 from loadgen.experiments.search import Search
 from loadgen.experiments.serving import Serving, death_of
@@ -153,6 +154,7 @@ def run_sweep(
             check_lengths(facts, input_tokens, output_tokens)
         check_limits(facts, runs, route)
         facts = ask_first(facts, spec, headers, route, on_event)
+        length_fit = length_fit_of(facts, runs, headers, route)
         server = server_document(facts, spec.model, launched)
         sweep_id = new_id("s") if unfinished is None else unfinished.sweep_id
         if turn is None:
@@ -196,6 +198,7 @@ def run_sweep(
                         route,
                         spec.price_list,
                         launched,
+                        length_fit,
                     )
 
                     def document_of(run: RunSpec, position: int) -> dict[str, Any]:

@@ -1,10 +1,10 @@
-"""The prompts of a run, one after the other, as its workload says: of exact length, with shared beginnings, with images.
+"""The prompts of a run, one after the other, as its workload says: of the lengths asked, with shared beginnings, with images.
 
-Imports `workload`, `images`, `seeds` and the spec. All text depends on the prompt seed, and who shares which prefix on the
+Imports `workload`, `fitted_text`, `images`, `seeds` and the spec. All text depends on the prompt seed, and who shares which prefix on the
 numeric one.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -12,10 +12,15 @@ from numpy.typing import NDArray
 
 from loadgen.load.bulk import items
 from loadgen.load.content import Images, SharedPrefix
+from loadgen.load.fitted_text import FittedTexts
 from loadgen.load.images import data_url
+from loadgen.load.length_fit import LengthFit
 from loadgen.load.seeds import stream
 from loadgen.load.spec import RunSpec
 from loadgen.load.workload import CountTokens, Dialect, Prompt, generator, text_prompt, token_prompt
+
+Counts = CountTokens | LengthFit | None
+"""What tells the tokens of a text: the server's tokenizer, a fit of what it reported, or nothing."""
 
 
 def prompts(
@@ -23,9 +28,9 @@ def prompts(
     input_tokens: NDArray[np.int32],
     prompt_seed: str,
     dialect: Dialect,
-    count_tokens: CountTokens | None = None,
+    counts: Counts = None,
 ) -> Iterator[Prompt]:
-    """One prompt for each of `input_tokens`, which is int32 of shape (n,).
+    """One prompt for each of `input_tokens`, which is int32 of shape (n,), fitted by `counts` where it is a text.
 
     Of a conversation, what a user adds at each turn; its first turn alone begins with a shared prefix.
     """
@@ -40,15 +45,23 @@ def prompts(
         if as_ids:
             shared_ids = [token_prompt(prefix.tokens, source) for source in sources]
         else:
-            shared_texts = [text_prompt(prefix.tokens, source, count_tokens) for source in sources]
+            shared_texts = [_texts(counts, source)(prefix.tokens, None) for source in sources]
+    text_of = _texts(counts, rng)
     for place, length in enumerate(items(input_tokens)):
         group, begins = groups[place // turns], place % turns == 0
         if as_ids:
             before = shared_ids[group] if shared_ids and begins else []
             yield before + token_prompt(length - len(before), rng)
             continue
-        text = text_prompt(length, rng, count_tokens, shared_texts[group] if shared_texts and begins else None)
+        text = text_of(length, shared_texts[group] if shared_texts and begins else None)
         yield text if images is None else _with_images(text, images, rng)
+
+
+def _texts(counts: Counts, rng: np.random.Generator) -> Callable[[int, str | None], str]:
+    """What makes a text of a length in tokens, after a prefix."""
+    if isinstance(counts, LengthFit):
+        return FittedTexts(counts, rng).text
+    return lambda length, prefix: text_prompt(length, rng, counts, prefix)
 
 
 def _groups(prefix: SharedPrefix | None, sessions: int, seed: int) -> NDArray[np.int32]:

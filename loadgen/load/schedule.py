@@ -13,11 +13,11 @@ from loadgen.load.bodies import BodyFile
 from loadgen.load.bulk import FileArray, items, let_go, pieces_of, spans
 from loadgen.load.dataset import Dataset, Entry
 from loadgen.load.lengths import lengths
-from loadgen.load.prompts import prompts
+from loadgen.load.prompts import Counts, prompts
 from loadgen.load.seeds import stream
 from loadgen.load.spec import OpenLoop, RunSpec, Wave
 from loadgen.load.trace import Trace
-from loadgen.load.workload import ChunkCounts, CountTokens, Dialect, Prompt, encode_body
+from loadgen.load.workload import ChunkCounts, Dialect, Prompt, encode_body
 
 __all__ = ["Dialect", "Schedule", "build", "planned_requests"]
 
@@ -83,7 +83,7 @@ def build(
     requests: int,
     prompt_seed: str,
     dialect: Dialect,
-    count_tokens: CountTokens | None = None,
+    counts: Counts = None,
     chunk_counts: tuple[ChunkCounts, ...] = (),
     dataset: Dataset | None = None,
     trace: Trace | None = None,
@@ -92,7 +92,7 @@ def build(
     """The schedule of `requests` requests of `spec`.
 
     Arrivals and lengths depend on `spec.seed` alone, prompts on `prompt_seed` alone. Completions in the vllm dialect are
-    asked with exact token ids; everything else with text, fitted by `count_tokens` where there is one. With `dataset`,
+    asked with exact token ids; everything else with text, fitted by `counts`. With `dataset`,
     the prompts are its own, in an order that depends on `spec.seed`. `chunk_counts` are the means by which the server is
     asked to tell the tokens of each chunk. With `trace`, arrivals and lengths are those of its first requests, whatever
     the seed. `adaptation` changes every body alike.
@@ -108,11 +108,11 @@ def build(
         output_tokens = _own_lengths(dataset.drawn(requests, spec.seed), output_tokens)
     elif trace is not None:
         input_tokens, output_tokens = trace.prompt_tokens[:requests], trace.output_tokens[:requests]
-        asked = prompts(spec, input_tokens, prompt_seed, dialect, count_tokens)
+        asked = prompts(spec, input_tokens, prompt_seed, dialect, counts)
     else:
         assert spec.input_tokens is not None, "only a dataset's prompts have no stated length"
         input_tokens = lengths(spec.input_tokens, spread, requests, spec.seed, "input_tokens")
-        asked = prompts(spec, input_tokens, prompt_seed, dialect, count_tokens)
+        asked = prompts(spec, input_tokens, prompt_seed, dialect, counts)
     offsets = None
     if isinstance(spec.shape, OpenLoop) and spec.shape.trace is not None and trace is not None:
         offsets = trace.offsets_ns(spec.shape.trace.time_scale, requests)

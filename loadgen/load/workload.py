@@ -14,6 +14,7 @@ import numpy as np
 
 from loadgen.load.adaptation import Adaptation, adapt
 from loadgen.load.spec import Endpoint
+from loadgen.load.words import WORDS
 
 Dialect = Literal["vllm", "openai", "cerebras"]
 """What the server understands: `vllm` takes token ids as prompt, and `ignore_eos`; `openai` neither. `cerebras` is as `openai`,
@@ -31,24 +32,6 @@ CountTokens = Callable[[str], int | None]
 # Every vocabulary in use has ordinary tokens here: special and byte tokens sit below 300 or at the far end.
 FIRST_SAFE_TOKEN_ID = 300
 LAST_SAFE_TOKEN_ID = 1999
-
-_WORDS = (
-    "able about above account act after again air all also and animal answer area arm ask back bank base bird blue boat body "
-    "book both box bread bridge bring build call camp car care case cat cause cell change child city class clear cloud coast "
-    "cold color come common corn cost could count cover cross dark day deep desk dog door draw dream drive dry earth east eat "
-    "edge end engine even every eye face fact fall farm fast field fine fire first fish floor flow follow food foot form four "
-    "free fresh front full garden gate give glass gold good grain grass great green ground group grow half hand hard harbor "
-    "head hear heat help high hill hold home horse hot hour house ice idea inch iron island join keep key kind king lake land "
-    "large last late law lead leaf learn left letter level lift light line list little live long look low lunch machine made "
-    "main map mark market meal mean metal middle mile milk mind mine model moon more morning most mother move much music name "
-    "near need night north note number ocean office oil old only open orange order other over page paint paper park part pass "
-    "path pay people piece place plain plan plant play point port power press quick quiet rain reach read red rest rice ride "
-    "right ring rise river road rock room root round rule run salt sand school sea seat second seed ship shop short show side "
-    "sign silver simple sing sky sleep slow small snow soft song sound south space speak spring stand star start state steel "
-    "step stone store story street strong sugar sum summer sun table tail take talk tall teach ten test thing three time tire "
-    "top town track trade train travel tree true turn two under unit valley value view visit voice wait walk wall warm watch "
-    "water wave way week well west wheel white wide wind winter wire wood word work world write yard year yellow young zone"
-).split()
 
 _FIT_ATTEMPTS = 16
 
@@ -77,7 +60,7 @@ def text_prompt(
     def text() -> str:
         return " ".join([*before, *words])
 
-    words = [str(word) for word in rng.choice(_WORDS, max(1, length - len(before)))]
+    words = [str(word) for word in rng.choice(WORDS, max(1, length - len(before)))]
     if count_tokens is None:
         return text()
     closest, closest_miss = words, None

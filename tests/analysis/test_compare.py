@@ -153,3 +153,41 @@ def test_a_percentile_that_one_run_lacks_is_not_compared() -> None:
         each["ttft_s"] |= {"p90": 0.2, "p95": 0.3}
     b[1]["ttft_s"]["p95"] = None
     assert [each.part for each in compare(a, b, metrics=["ttft_s"]).points[0].figures] == ["p50", "p90"]
+
+
+def of_lengths(prompt_tokens: float | None, output_tokens: float | None) -> list[Document]:
+    made = runs(100, 101, 99)
+    for document in made:
+        document["lengths"]["prompt_tokens"] |= {"asked": 64, "mean": prompt_tokens}
+        document["lengths"]["output_tokens"] |= {"asked": 16, "mean": output_tokens}
+    return made
+
+
+@pytest.mark.parametrize(
+    ("b", "field"),
+    [
+        ((138.0, 16.0), "lengths.prompt_tokens.mean"),
+        ((62.0, 16.0), "lengths.prompt_tokens.mean"),
+        ((64.0, 72.0), "lengths.output_tokens.mean"),
+        ((65.0, 16.2), None),
+        ((None, None), None),
+    ],
+)
+def test_runs_whose_achieved_lengths_differ_are_not_paired_silently(
+    b: tuple[float | None, float | None], field: str | None
+) -> None:
+    first, second = of_lengths(64.0, 16.0), of_lengths(*b)
+    if field is None:
+        assert compare(first, second).unlike == ()
+        return
+    with pytest.raises(UsageError, match=rf"unlike in {field} \(.* against .*\): compare them with --anyway"):
+        compare(first, second)
+    (told,) = compare(first, second, anyway=True).unlike
+    assert told.field == field
+
+
+def test_the_lengths_of_a_dataset_are_its_own() -> None:
+    first, second = of_lengths(64.0, 16.0), of_lengths(80.0, 16.0)
+    for document in (*first, *second):
+        document["lengths"]["prompt_tokens"]["asked"] = None
+    assert compare(first, second).unlike == ()

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from loadgen.experiments.fitting import FITTING_LIMIT_S, BoundedCounter
+from loadgen.experiments.prompt_fitting import FITTING_LIMIT_S, BoundedCounter
 from loadgen.load.schedule import build
 from loadgen.load.spec import ClosedLoop, RunSpec
 from loadgen.servers.endpoint import TokenCounter, probe

@@ -1,0 +1,69 @@
+"""How many tokens a server reports for a prompt: one short request, whose usage is read. Nothing here is timed.
+
+Imports load's bodies, engine's route and its neighbours.
+"""
+
+from typing import Any
+
+import httpx2
+
+from loadgen.engine.route import DIRECT, Route
+from loadgen.load.spec import Endpoint
+from loadgen.load.workload import encode_body
+from loadgen.servers.client import Headers, fetch, open_client
+from loadgen.servers.endpoint import EndpointFacts
+from loadgen.servers.refusals import documents_of
+
+_OUTPUT_TOKENS = (2, 16)  # the second where the first is refused as too few
+_REFUSED = (400, 422)
+_MAX_REPLY_BYTES = 1 << 20
+
+
+class ReportedTokens:
+    """Asks for a few output tokens after a prompt. Callable: text -> prompt tokens, None where the reply does not say."""
+
+    def __init__(
+        self,
+        facts: EndpointFacts,
+        model: str,
+        endpoint: Endpoint,
+        headers: Headers,
+        timeout_s: float = 30.0,
+        route: Route = DIRECT,
+    ):
+        self._facts = facts
+        self._model = model
+        self._endpoint = endpoint
+        self._headers = headers
+        self._timeout_s = timeout_s
+        self._route = route
+
+    def __call__(self, text: str) -> int | None:
+        """The prompt tokens that the server reports for `text`."""
+        facts, url = self._facts, self._facts.completions_url(self._endpoint)
+        with open_client(self._headers, self._timeout_s, self._route) as client:
+            for output_tokens in _OUTPUT_TOKENS:
+                body = encode_body(
+                    self._endpoint, facts.dialect, self._model, text, output_tokens, (), adaptation=facts.adaptation
+                )
+                try:
+                    fetched = fetch(client, url, body, limit_s=self._timeout_s, max_bytes=_MAX_REPLY_BYTES)
+                except httpx2.HTTPError:
+                    return None
+                if fetched.status not in _REFUSED:
+                    return _prompt_tokens(fetched.content) if fetched.status == 200 else None
+        return None
+
+
+def _prompt_tokens(content: bytes) -> int | None:
+    """The last count above 0 in the usage of a reply, None where there is none."""
+    counts = [_count_in(document) for document in documents_of(content)]
+    return next((count for count in reversed(counts) if count is not None), None)
+
+
+def _count_in(document: Any) -> int | None:
+    try:
+        count = int(document["usage"]["prompt_tokens"])
+    except (ValueError, TypeError, KeyError, IndexError, OverflowError):
+        return None
+    return count if count > 0 else None
