@@ -11,6 +11,7 @@ from loadgen.analysis.stats import samples_needed
 from loadgen.analysis.verdict import Limits, Observation, Summary
 from loadgen.analysis.window import FEWEST_REQUESTS
 from loadgen.engine.record import Outcome
+from loadgen.load.content import notes_of_skipped
 from loadgen.load.spec import ClosedLoop, OpenLoop, RunSpec, Wave
 
 _FAILURES = tuple(
@@ -280,6 +281,19 @@ def prompts_repeated(spec: RunSpec, summary: Summary, limits: Limits) -> Observa
         f"{again:,} of {planned:,} requests had a prompt that was sent before: {dataset.name} has {dataset.prompts:,}.",
         f"use --requests {dataset.prompts} or a larger dataset, or switch the server's prefix cache off",
         again / planned,
+    )
+
+
+def rows_skipped(spec: RunSpec, summary: Summary, limits: Limits) -> Observation | None:
+    """Rows of the dataset or the trace had nothing to send."""
+    trace = spec.shape.trace if isinstance(spec.shape, OpenLoop) else None
+    source = next((each for each in (spec.workload.dataset, trace) if each is not None and each.skipped_rows), None)
+    if source is None:
+        return None
+    return Observation(
+        "note",
+        f"{notes_of_skipped(source.name, source.skipped_rows, source.first_skipped)[0]}.",
+        f"mend or remove those rows of {source.name}, if they should be sent",
     )
 
 

@@ -96,6 +96,13 @@ CHECKS: tuple[Check, ...] = (
         test=load.prompts_repeated,
     ),
     Check(
+        code="rows_skipped",
+        limits=Limits(),
+        compares="a note when rows of a dataset or a trace had nothing to send",
+        reason="the load is that of the other rows",
+        test=load.rows_skipped,
+    ),
+    Check(
         code="concurrency_not_reached",
         limits=Limits(doubtful=0.95, invalid=0.80),
         compares="in flight/asked, below: mean over a steady state, with the conversations whose users think, peak of a whole run; no worse than doubtful where a limit held requests back; not when the user stopped the run before as many were sent",

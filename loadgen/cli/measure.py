@@ -180,6 +180,8 @@ def _plan(terminal: Terminal, values: dict[str, object], file: Path | None, *, a
         from loadgen.cli.group_plan import group_plan, group_plan_document, group_plan_table
 
         planned = group_plan(terminal.db, parts, interleave=wanted.interleave)
+        for note in planned[0].runs[0].file_notes:
+            terminal.note(note)
         if as_json:
             show_json(group_plan_document(planned))
         else:
@@ -187,6 +189,8 @@ def _plan(terminal: Terminal, values: dict[str, object], file: Path | None, *, a
         return
     spec = parts[0].spec
     runs = resolve(spec)
+    for note in runs[0].file_notes:
+        terminal.note(note)
     took_s = earlier_durations(terminal.db, runs)
     if as_json:
         show_json(plan_document(runs, took_s, spec.price_list))

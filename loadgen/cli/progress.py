@@ -14,6 +14,7 @@ from loadgen.cli.terminal import Terminal, stderr
 from loadgen.experiments.events import (
     AskedAgain,
     Event,
+    FilesRead,
     GroupStarted,
     NothingToResume,
     PhaseStarted,
@@ -93,6 +94,9 @@ class SweepProgress:
                     f"the first question to {event.url} went unanswered ({event.why}); asking again in {event.wait_s:.3g} s, "
                     f"for at most {ASK_AGAIN_LIMIT_S:g} s"
                 )
+            case FilesRead():
+                for note in event.notes:
+                    self.say(note)
             case SweepStarted():
                 self._started(event)
             case NothingToResume():  # also when quiet: what follows was measured before

@@ -149,6 +149,8 @@ def _plan(terminal: Terminal, spec: "SweepSpec", wanted: "Search", *, as_json: b
     key = "concurrency" if spec.concurrency else "rate"
     loads = [round(load) if spec.concurrency else load for load in wanted.doubling()]
     runs = resolve(spec.model_copy(update={key: loads}))
+    for note in runs[0].file_notes:
+        terminal.note(note)
     took_s = earlier_durations(terminal.db, runs)
     if as_json:
         show_json(plan_document(runs, took_s) | {"search": wanted.terms.to_json()})

@@ -44,6 +44,13 @@ class AskedAgain:
 
 
 @dataclass(frozen=True, slots=True)
+class FilesRead:
+    """The sweep's dataset or trace has been read; `notes` are sentences on what of it is not used."""
+
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class NothingToResume:
     """The sweep of this grid is finished already: nothing is sent, and its result is the one on record."""
 
@@ -133,6 +140,7 @@ Event = (
     | ServerNotStarted
     | WayChosen
     | AskedAgain
+    | FilesRead
     | SweepStarted
     | NothingToResume
     | PhaseStarted

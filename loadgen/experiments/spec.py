@@ -159,13 +159,14 @@ class _Load:
     output_tokens: int
 
 
-def resolve(spec: SweepSpec) -> list[RunSpec]:
+def resolve(spec: SweepSpec, dataset: Dataset | None = None) -> list[RunSpec]:
     """Every run in the order in which they are to happen: repeats outside, so that a drift of the server meets all points.
 
-    Repeat k of any point has seed `seed + k`, so that all points and all servers see the same arrivals.
+    Repeat k of any point has seed `seed + k`, so that all points and all servers see the same arrivals. `dataset` is the one
+    that the spec names, where it has been read.
     Raises UsageError for a run without a request, for one that is too large to prepare, and for a trace that cannot be read.
     """
-    dataset = read_dataset_of(spec)
+    dataset = dataset or read_dataset_of(spec)
     points = [
         RunSpec(
             url=redacted_url(spec.url),

@@ -15,7 +15,15 @@ from loadgen.engine.tokenizer import Tokenizer
 from loadgen.engine.workers import Workers
 from loadgen.errors import EngineError, ExitCode, Interrupted, LoadgenError, ServerError, StoreError
 from loadgen.experiments.doctor import attached, host_hash
-from loadgen.experiments.events import NothingToResume, OnEvent, RunEnded, ServerNotStarted, SweepStarted, WayChosen
+from loadgen.experiments.events import (
+    FilesRead,
+    NothingToResume,
+    OnEvent,
+    RunEnded,
+    ServerNotStarted,
+    SweepStarted,
+    WayChosen,
+)
 from loadgen.experiments.first_questions import ask_first, with_model
 from loadgen.experiments.ids import new_id
 from loadgen.experiments.limits import check_limits
@@ -109,10 +117,12 @@ def run_sweep(
     headers = spec.secret_headers(environ)
     if not spec.is_simulated and serving is None:
         spec = with_model(spec, environ, addresses)
-    runs = resolve(spec)
+    dataset = read_dataset_of(spec)
+    runs = resolve(spec, dataset)
     if spec.tokenizer is not None:
         Tokenizer(spec.tokenizer)  # whether there is one, before anything is sent
-    dataset = read_dataset_of(spec)
+    if notes := runs[0].file_notes:
+        on_event(FilesRead(notes))
     trace = None if spec.trace is None else read_trace(Path(spec.trace))
     variant = None if serving is None else serving.variant
     group_id = None if turn is None else turn.group_id

@@ -3,7 +3,7 @@
 Pure data, imports nothing of the project. Everything left out means independent prompts of exactly the lengths asked.
 """
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 
@@ -40,17 +40,48 @@ class Images:
 
 @dataclass(frozen=True, slots=True)
 class DatasetSource:
-    """Prompts of the user's own: the name of their file, the hash of its content, how many, and bytes a prompt in it."""
+    """Prompts of the user's own: the name of their file, the hash of its content, how many, and bytes a prompt in it.
+
+    `skipped_rows` had no prompt, the first of them for the reason in `first_skipped`; `left_out_keys` were not sent.
+    """
 
     name: str
     hash: str
     prompts: int
     mean_bytes: int
+    skipped_rows: int = 0
+    first_skipped: str | None = None
+    left_out_keys: tuple[str, ...] = ()
 
     @property
     def label(self) -> str:
         """For a person."""
-        return f"{self.prompts:,} of {self.name}"
+        skipped = f" ({self.skipped_rows:,} of its rows skipped)" if self.skipped_rows else ""
+        return f"{self.prompts:,} of {self.name}{skipped}"
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What of the file was not used, a sentence each."""
+        kept = ", ".join(self.left_out_keys)
+        left_out = (f"{self.name}: these keys of its entries are not sent: {kept}",) if kept else ()
+        return (*notes_of_skipped(self.name, self.skipped_rows, self.first_skipped), *left_out)
+
+    def to_json(self) -> dict[str, Any]:
+        """What was skipped or left out is there only where something was."""
+        document = asdict(self) | {"left_out_keys": list(self.left_out_keys)}
+        return {key: value for key, value in document.items() if value or key not in FILE_NOTES}
+
+
+FILE_NOTES = ("skipped_rows", "first_skipped", "left_out_keys")
+"""What a source reports of its reading: it follows from the file's content, whose hash names it, and is no part of a spec's hash."""
+
+
+def notes_of_skipped(name: str, rows: int, first: str | None) -> tuple[str, ...]:
+    """A sentence on the rows of a file that were skipped; none if there are none."""
+    if not rows:
+        return ()
+    count = "1 row was" if rows == 1 else f"{rows:,} rows were"
+    return (f"{count} skipped in {name}, the first because {first}",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +127,10 @@ class Workload:
     def to_json(self) -> dict[str, Any]:
         """Only what differs from independent prompts of exact length, so that the plain workload is an empty object."""
         plain = {field.name: field.default for field in fields(self)}
-        return {key: value for key, value in asdict(self).items() if value != plain[key]}
+        document = {key: value for key, value in asdict(self).items() if value != plain[key]}
+        if self.dataset is not None:
+            document["dataset"] = self.dataset.to_json()
+        return document
 
     @classmethod
     def from_json(cls, document: dict[str, Any]) -> "Workload":
@@ -107,7 +141,10 @@ class Workload:
             "dataset": DatasetSource,
             "sessions": Sessions,
         }
-        return cls(**{key: parts[key](**value) if key in parts else value for key, value in document.items()})
+        made = cls(**{key: parts[key](**value) if key in parts else value for key, value in document.items()})
+        if made.dataset is None:
+            return made
+        return replace(made, dataset=replace(made.dataset, left_out_keys=tuple(made.dataset.left_out_keys)))
 
     @property
     def turns(self) -> int:

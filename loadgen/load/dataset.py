@@ -1,13 +1,14 @@
-"""A user's own prompts, from a file of JSON Lines. Imports `errors` and its own room.
+"""A user's own prompts, from a file of JSON Lines or one JSON array. Imports `errors` and its own room.
 
-A line is an object with `prompt` (a text), `messages` (as the chat endpoint takes them) or `conversations` (as ShareGPT has
-them, of which the first human turn is asked), and may say in `output_tokens` or `max_tokens` how long its answer is to be.
+An entry is an object with `prompt` (a text), `messages` (as the chat endpoint takes them) or `conversations` (as ShareGPT has
+them, of which the first human turn is asked). It may state the length of its reply, and fields of a request that are sent with
+it. Entries without a prompt are skipped and counted.
 """
 
-import hashlib
 import json
+import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,25 +16,30 @@ import numpy as np
 
 from loadgen.errors import UsageError
 from loadgen.load.content import DatasetSource
+from loadgen.load.dataset_keys import LENGTH_KEYS, PROMPT_KEYS, hint, is_left_out, is_sent
+from loadgen.load.rows import BLANK, Row, RowsFile, number_of, open_rows
 from loadgen.load.seeds import stream
 from loadgen.load.spec import Endpoint
 from loadgen.load.workload import Prompt
 
 _HUMAN = ("human", "user")
-_LONGEST_TOKENS = int(np.iinfo(np.int32).max)
+_WITHOUT_CONTENT = ("tool_calls", "function_call", "refusal", "audio", "reasoning_content", "reasoning")
+_MAX_TOKENS = int(np.iinfo(np.int32).max)
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One line: its prompt, and the length of its answer in tokens where it says one."""
+    """One entry: its prompt, the length of its reply in tokens where it states one, and what else is sent with it."""
 
     prompt: Prompt
     output_tokens: int | None
+    fields: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """All lines of a file, at least one."""
+    """All entries of a file that have a prompt, at least one."""
 
     source: DatasetSource
     entries: tuple[Entry, ...]
@@ -47,78 +53,154 @@ class Dataset:
 
     @property
     def longest_output_tokens(self) -> int:
-        """The longest answer that a line asks for; 0 where none says."""
+        """The longest reply that an entry asks for; 0 where none says."""
         return max(entry.output_tokens or 0 for entry in self.entries)
 
 
+class _OddRow(Exception):
+    """A row without a prompt; its message says why."""
+
+
 def read_dataset(path: Path, endpoint: Endpoint) -> Dataset:
-    """The dataset in `path`, to be asked of `endpoint`. Empty lines are passed over.
+    """The dataset in `path`, to be asked of `endpoint`.
 
-    Raises UsageError, with file and line, for whatever cannot be asked.
+    Raises UsageError, with file and line, for what cannot be read or sent as it is, and for a file without a prompt.
     """
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise UsageError(f"cannot read the dataset {path}: {(error.strerror or 'refused').lower()}") from error
-    if content.lstrip()[:1] == b"[":
-        raise UsageError(
-            f"the dataset {path.name} is one JSON array and not an object a line; turn it with: jq -c '.[]' {path.name}"
-        )
-    entries = tuple(
-        _entry(line, f"{path.name} line {number}", endpoint)
-        for number, line in enumerate(content.split(b"\n"), start=1)
-        if line.strip()
-    )
+    file = open_rows(path, "dataset")
+    entries: list[Entry] = []
+    skipped, first_skipped = 0, ""
+    left_out: dict[str, None] = {}
+    for row in file.rows():
+        try:
+            entries.append(_entry(row, endpoint, left_out))
+        except _OddRow as why:
+            skipped += 1
+            first_skipped = first_skipped or f"{row.place} {why}"
     if not entries:
-        raise UsageError(f"the dataset {path.name} has no line; write one JSON object with a 'prompt' on each")
+        raise UsageError(_nothing(file, skipped, first_skipped))
     source = DatasetSource(
-        name=path.name,
-        hash=hashlib.sha256(content).hexdigest()[:16],
+        name=file.name,
+        hash=file.hash,
         prompts=len(entries),
-        mean_bytes=round(len(content) / len(entries)),
+        mean_bytes=round(file.size_bytes / len(entries)),
+        skipped_rows=skipped,
+        first_skipped=first_skipped or None,
+        left_out_keys=tuple(sorted(left_out)),
     )
-    return Dataset(source, entries)
+    return Dataset(source, tuple(entries))
 
 
-def _entry(line: bytes, place: str, endpoint: Endpoint) -> Entry:
-    try:
-        document = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise UsageError(f"{place} is not JSON: {error}") from error
-    if not isinstance(document, dict):
-        raise UsageError(f'{place} is not a JSON object; write it like {{"prompt": "…"}}')
-    return Entry(_prompt(document, place, endpoint), _output_tokens(document, place))
+def _nothing(file: RowsFile, skipped: int, first_skipped: str) -> str:
+    todo = "write one JSON object with a 'prompt' on each line"
+    if not skipped:
+        return f"the dataset {file.name} has no line; {todo}"
+    return f"the dataset {file.name} has no prompt in any of its {skipped:,} rows: {first_skipped}; {todo}"
 
 
-def _prompt(document: dict[str, Any], place: str, endpoint: Endpoint) -> Prompt:
-    prompt, messages, conversations = (document.get(key) for key in ("prompt", "messages", "conversations"))
-    if prompt is not None:
-        if not isinstance(prompt, str) or not prompt:
-            raise UsageError(f"{place}: 'prompt' must be a text that is not empty")
-        return prompt
-    if messages is not None:
-        if not isinstance(messages, list) or not messages or not all(isinstance(one, dict) for one in messages):
-            raise UsageError(f"{place}: 'messages' must be a list of objects with 'role' and 'content'")
-        wrong = next((one for one in messages if not isinstance(one.get("role"), str) or "content" not in one), None)
-        if wrong is not None:
-            raise UsageError(f"{place}: each of 'messages' must have a 'role' and a 'content'")
-        if endpoint != "chat":
-            raise UsageError(f"{place} has 'messages', which only a chat takes: say --endpoint chat")
-        return messages
-    if isinstance(conversations, list):
-        turns = [turn for turn in conversations if isinstance(turn, dict) and turn.get("from") in _HUMAN]
-        if not turns or not isinstance(turns[0].get("value"), str) or not turns[0]["value"]:
-            raise UsageError(f"{place}: 'conversations' has no turn of a human with a 'value'")
-        first: str = turns[0]["value"]
-        return first
-    raise UsageError(f"{place} has neither 'prompt' nor 'messages' nor 'conversations'")
+def _entry(row: Row, endpoint: Endpoint, left_out: dict[str, None]) -> Entry:
+    if row.value is BLANK:
+        raise _OddRow("is empty")
+    if not isinstance(row.value, dict):
+        raise _OddRow("is not a JSON object")
+    entry = {key: value for key, value in row.value.items() if value is not None}  # null is as good as not there
+    sent: dict[str, Any] = {}
+    for key, value in entry.items():
+        if key in PROMPT_KEYS or key in LENGTH_KEYS:
+            continue
+        if key == "n":
+            if number_of(value) != 1:
+                raise UsageError(f"{row.place}: 'n' cannot be {_shown(value)} there; leave it out and say --choices")
+        elif is_sent(key):
+            sent[key] = value
+        elif is_left_out(key):
+            left_out[key] = None
+        else:
+            raise UsageError(f"{row.place} has the unknown key {_shown(key)}; {hint(key)}")
+    prompt, output_tokens = _prompt(entry, row.place, endpoint), _output_tokens(entry, row.place)
+    _check_can_be_sent(prompt, row.place)
+    if sent:
+        _check_can_be_sent(sent, row.place)
+    return Entry(prompt, output_tokens, sent)
 
 
-def _output_tokens(document: dict[str, Any], place: str) -> int | None:
-    key = "output_tokens" if "output_tokens" in document else "max_tokens"
-    tokens = document.get(key)
-    if tokens is None:
+def _prompt(entry: dict[str, Any], place: str, endpoint: Endpoint) -> Prompt:
+    given = [key for key in PROMPT_KEYS if entry.get(key)]
+    if len(given) > 1:
+        raise UsageError(f"{place} has both '{given[0]}' and '{given[1]}'; leave one of them")
+    if not given:
+        present = next((key for key in PROMPT_KEYS if key in entry), None)
+        what = f"an empty '{present}'" if present else "neither 'prompt' nor 'messages' nor 'conversations'"
+        raise _OddRow(f"has {what}")
+    value = entry[given[0]]
+    match given[0]:
+        case "prompt":
+            return _text(value)
+        case "messages":
+            return _messages(value, place, endpoint)
+        case _:
+            return _first_human_turn(value, given[0])
+
+
+def _text(prompt: object) -> str:
+    if not isinstance(prompt, str):
+        raise _OddRow(f"has a 'prompt' that is not a text: {_shown(prompt)}")
+    if not prompt.strip():
+        raise _OddRow("has an empty 'prompt'")
+    return prompt
+
+
+def _messages(messages: object, place: str, endpoint: Endpoint) -> list[dict[str, Any]]:
+    """Messages as they are; null or missing content goes with tool calls and the like."""
+    if not isinstance(messages, list) or not all(isinstance(one, dict) for one in messages):
+        raise _OddRow("has 'messages' that are not a list of objects")
+    for one in messages:
+        if not isinstance(one.get("role"), str):
+            raise _OddRow("has a message without a 'role'")
+        if one.get("content") is None and not any(one.get(key) for key in _WITHOUT_CONTENT):
+            raise _OddRow("has a message with neither 'content' nor 'tool_calls'")
+    if not any(one["role"] == "user" and _has_content(one.get("content")) for one in messages):
+        raise _OddRow("has no message of a user with a content")
+    if endpoint != "chat":
+        raise UsageError(f"{place} has 'messages', which only a chat takes: say --endpoint chat")
+    return messages
+
+
+def _has_content(content: object) -> bool:
+    return bool(content.strip()) if isinstance(content, str) else bool(content)
+
+
+def _first_human_turn(turns: object, key: str) -> str:
+    """The text of the first human turn that has one; its keys are `from` and `value`, or `role` and `content`."""
+    for turn in turns if isinstance(turns, list) else ():
+        if isinstance(turn, dict) and turn.get("from", turn.get("role")) in _HUMAN:
+            text = turn.get("value", turn.get("content"))
+            if isinstance(text, str) and text.strip():
+                return text
+    raise _OddRow(f"has no human turn with a text in its '{key}'")
+
+
+def _output_tokens(entry: dict[str, Any], place: str) -> int | None:
+    key = next((key for key in LENGTH_KEYS if key in entry), None)
+    if key is None:
         return None
-    if type(tokens) is not int or not 1 <= tokens <= _LONGEST_TOKENS:
-        raise UsageError(f"{place}: '{key}' must be a whole number of at least 1, not {json.dumps(tokens)[:40]}")
-    return tokens
+    tokens = number_of(entry[key])
+    if tokens is None or not 1 <= tokens <= _MAX_TOKENS or tokens != int(tokens):
+        raise UsageError(f"{place}: '{key}' must be a whole number of at least 1, not {_shown(entry[key])}")
+    return int(tokens)
+
+
+def _check_can_be_sent(value: object, place: str) -> None:
+    """Refuse half characters, which are no text in UTF-8, and numbers that are none in JSON. Raises UsageError."""
+    try:
+        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, allow_nan=False)
+    except ValueError as error:
+        raise UsageError(f"{place} has a number that is too large to be sent") from error
+    if not text.isascii() and (half := _SURROGATE.search(text)):
+        raise UsageError(
+            f"{place} has half a character, \\u{ord(half.group()):04x} without its other half, which cannot be sent; "
+            "remove it or write the whole character"
+        )
+
+
+def _shown(value: object) -> str:
+    return json.dumps(value)[:60]

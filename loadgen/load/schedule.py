@@ -1,8 +1,10 @@
 """What and when, joined: the whole timeline of a run as data, complete before t = 0."""
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import repeat
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +19,7 @@ from loadgen.load.prompts import Counts, prompts
 from loadgen.load.seeds import stream
 from loadgen.load.spec import OpenLoop, RunSpec, Wave
 from loadgen.load.trace import Trace
-from loadgen.load.workload import ChunkCounts, Dialect, Prompt, encode_body
+from loadgen.load.workload import NO_FIELDS, ChunkCounts, Dialect, Prompt, encode_body
 
 __all__ = ["Dialect", "Schedule", "build", "planned_requests"]
 
@@ -103,7 +105,9 @@ def build(
     input_tokens = _unknown(requests)  # of a dataset only the server can tell
     output_tokens = lengths(spec.output_tokens, spread, requests, spec.seed, "output_tokens")
     asked: Iterable[Prompt]
+    fields: Iterable[Mapping[str, Any]] = repeat(NO_FIELDS, requests)
     if dataset is not None:
+        fields = (entry.fields for entry in dataset.drawn(requests, spec.seed))
         asked = (entry.prompt for entry in dataset.drawn(requests, spec.seed))
         output_tokens = _own_lengths(dataset.drawn(requests, spec.seed), output_tokens)
     elif trace is not None:
@@ -119,8 +123,10 @@ def build(
     elif isinstance(spec.shape, OpenLoop):
         offsets = offsets_ns(spec.shape, requests, spec.seed)
     bodies = BodyFile.write(
-        encode_body(spec.endpoint, dialect, spec.model, prompt, answer_tokens, chunk_counts, choices, adaptation)
-        for prompt, answer_tokens in zip(asked, items(output_tokens), strict=True)
+        encode_body(
+            spec.endpoint, dialect, spec.model, prompt, answer_tokens, chunk_counts, choices, adaptation, further
+        )
+        for prompt, answer_tokens, further in zip(asked, items(output_tokens), fields, strict=True)
     )
     # What an image is worth in tokens is the server's affair, and what an earlier answer is worth as a part of a prompt.
     untold = ((np.arange(begin, end) % turns > 0) | (images is not None) for begin, end in spans(requests))

@@ -9,7 +9,7 @@ import math
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
-from loadgen.load.content import PLAIN, Workload
+from loadgen.load.content import FILE_NOTES, PLAIN, Workload, notes_of_skipped
 from loadgen.load.rate_limits import RateLimits
 
 Endpoint = Literal["completions", "chat"]
@@ -42,11 +42,21 @@ class Ramp:
 
 @dataclass(frozen=True, slots=True)
 class TraceSource:
-    """Which trace is replayed: the name of its file, the hash of its content, and the factor on all its offsets."""
+    """Which trace is replayed: the name of its file, the hash of its content, and the factor on all its offsets.
+
+    `skipped_rows` asked for nothing, the first of them for the reason in `first_skipped`.
+    """
 
     name: str
     hash: str
     time_scale: float
+    skipped_rows: int = 0
+    first_skipped: str | None = None
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What of the file was not used, a sentence each."""
+        return notes_of_skipped(self.name, self.skipped_rows, self.first_skipped)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +148,9 @@ class RunSpec:
         """
         document = asdict(self)
         document["shape"] = {key: value for key, value in document["shape"].items() if value is not None}
+        if "trace" in document["shape"]:
+            trace = document["shape"]["trace"]
+            document["shape"]["trace"] = {key: value for key, value in trace.items() if value or key not in FILE_NOTES}
         del document["workload"]
         for key in ("requests_per_minute", "tokens_per_minute"):
             if document[key] is None:
@@ -172,7 +185,18 @@ class RunSpec:
     @property
     def hash(self) -> str:
         """16 hexadecimal digits that name this spec: equal specs, seed included, have equal hashes."""
-        return canonical_hash(self.to_json())
+        document = self.to_json()
+        for source in (document["shape"].get("trace"), document.get("workload", {}).get("dataset")):
+            for key in FILE_NOTES if source else ():
+                source.pop(key, None)
+        return canonical_hash(document)
+
+    @property
+    def file_notes(self) -> tuple[str, ...]:
+        """What of its dataset or trace was not used, a sentence each."""
+        trace = self.shape.trace if isinstance(self.shape, OpenLoop) else None
+        sources = (self.workload.dataset, trace)
+        return tuple(note for source in sources if source is not None for note in source.notes)
 
     @property
     def point(self) -> "RunSpec":

@@ -1,14 +1,10 @@
 """Traces: when requests came elsewhere and how long they were, to be replayed. Imports `errors` and its own room.
 
-A trace is JSON Lines, or CSV with a heading where the file's name ends in .csv. Three sets of columns are known; others are
-ignored. Nothing of a trace but moments and lengths is used: the prompts are made here.
+A trace is JSON Lines or one JSON array, or CSV with a heading where the file's name ends in .csv. Three sets of columns are
+known; others are ignored. A row that asks for nothing is skipped and counted. Nothing of a trace but moments and lengths is used: the prompts are made here.
 """
 
 import csv
-import hashlib
-import io
-import json
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +15,7 @@ from numpy.typing import NDArray
 
 from loadgen.errors import UsageError
 from loadgen.load.bulk import FileArray, spans
+from loadgen.load.rows import BLANK, Row, RowsFile, number_of, open_rows
 from loadgen.load.spec import OpenLoop, TraceSource
 
 NS_PER_S = 1_000_000_000
@@ -29,6 +26,7 @@ _COLUMNS = (
     ("timestamp", "input_length", "output_length", 1000.0),  # Mooncake
     ("Timestamp", "Request tokens", "Response tokens", 1.0),  # BurstGPT
 )
+_NOTHING = ("", "nan", "null", "none", "na", "n/a")  # what tables write where a value is missing
 _LONGEST = int(np.iinfo(np.int32).max)
 
 
@@ -41,6 +39,8 @@ class Trace:
     offsets_s: NDArray[np.float64]
     prompt_tokens: NDArray[np.int32]
     output_tokens: NDArray[np.int32]
+    skipped_rows: int = 0
+    first_skipped: str | None = None
 
     def __len__(self) -> int:
         return len(self.offsets_s)
@@ -73,76 +73,88 @@ class Trace:
                 f"the first {requests:,} requests of the trace {self.name} come all at one moment, so that they have no rate: "
                 "replay more of it with --requests, or send them with --wave"
             )
-        return OpenLoop((requests - 1) / span_s, "trace", trace=TraceSource(self.name, self.hash, time_scale))
+        source = TraceSource(self.name, self.hash, time_scale, self.skipped_rows, self.first_skipped)
+        return OpenLoop((requests - 1) / span_s, "trace", trace=source)
 
 
 def read_trace(path: Path) -> Trace:
-    """The trace in `path`. Raises UsageError, which names the line, for what cannot be read or sent."""
-    try:
-        content = path.read_bytes()
-        text = content.decode("utf-8-sig")
-    except OSError as error:
-        raise UsageError(f"cannot read the trace {path}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise UsageError(f"the trace {path} is not text in UTF-8") from error
-    rows = [_request(f"{path.name} line {line}", row) for line, row in _rows(path, text)]
+    """The trace in `path`. Rows that ask for nothing are skipped. Raises UsageError, with the line, for what cannot be read."""
+    file = open_rows(path, "trace")
+    rows: list[tuple[float, int, int]] = []
+    skipped, first_skipped = 0, ""
+    for row in _table(file) if path.suffix.lower() == ".csv" else file.rows():
+        try:
+            rows.append(_request(row.place, row.value))
+        except _OddRow as why:
+            skipped += 1
+            first_skipped = first_skipped or f"{row.place} {why}"
     if not rows:
-        raise UsageError(f"the trace {path} has no requests; write one on each line")
+        why_none = f" in any of its {skipped:,} rows: {first_skipped}" if skipped else ""
+        raise UsageError(f"the trace {path} has no requests{why_none}; write one on each line")
     columns = np.array(rows, dtype=np.float64)
     columns = columns[np.argsort(columns[:, 0], kind="stable")]
     return Trace(
-        name=path.name,
-        hash=hashlib.sha256(content).hexdigest()[:16],
+        name=file.name,
+        hash=file.hash,
         offsets_s=columns[:, 0] - columns[0, 0],
         prompt_tokens=columns[:, 1].astype(np.int32),
         output_tokens=columns[:, 2].astype(np.int32),
+        skipped_rows=skipped,
+        first_skipped=first_skipped or None,
     )
 
 
-def _rows(path: Path, text: str) -> Iterator[tuple[int, dict[str, Any]]]:
-    """(line, the columns of its request), for each line that is not blank."""
-    if path.suffix.lower() == ".csv":
-        reader = csv.DictReader(io.StringIO(text, newline=""))
-        for row in reader:
-            yield reader.line_num, row
-        return
-    for line, written in enumerate(text.splitlines(), start=1):
-        if not written.strip():
-            continue
-        try:
-            found = json.loads(written)
-        except ValueError as error:
-            raise UsageError(f"{path.name} line {line} is not JSON; a trace has one object on each line") from error
-        if not isinstance(found, dict):
-            raise UsageError(f"{path.name} line {line} is not an object with the columns of one request")
-        yield line, found
+def _table(file: RowsFile) -> Iterator[Row]:
+    """The rows of a CSV with a heading, whose columns are apart by a comma, a semicolon or a tab."""
+    try:
+        with file.text(newline="") as text:
+            heading = text.readline()
+            text.seek(0)
+            apart = max(",;\t", key=heading.count)
+            reader = csv.DictReader(text, delimiter=apart)
+            while (row := next(reader, None)) is not None:
+                place = f"{file.name} line {reader.line_num}"
+                for value in row.values():
+                    if isinstance(value, str):
+                        file.checked(value, place)
+                yield Row(place, {(key or "").strip(): value for key, value in row.items()})
+    except csv.Error as error:
+        raise UsageError(f"the trace {file.path} is not CSV: {error}") from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"the trace {file.path} is not text in {file.encoding.upper()}") from error
 
 
-def _request(where: str, row: dict[str, Any]) -> tuple[float, int, int]:
-    """(moment in seconds, prompt tokens, output tokens). Raises UsageError."""
+class _OddRow(Exception):
+    """A row that asks for nothing; its message says why."""
+
+
+def _request(where: str, row: Any) -> tuple[float, int, int]:
+    """(moment in seconds, prompt tokens, output tokens). Raises UsageError, and `_OddRow`."""
+    if row is BLANK:
+        raise _OddRow("is empty")
+    if not isinstance(row, dict):
+        raise _OddRow("is not an object with the columns of one request")
     for moment, prompt, output, units_per_s in _COLUMNS:
         if moment in row and prompt in row and output in row:
-            at_s = _number(where, moment, row[moment]) / units_per_s
-            return at_s, _length(where, prompt, row[prompt]), _length(where, output, row[output])
+            at_s, prompt_tokens, output_tokens = (_number(where, key, row[key]) for key in (moment, prompt, output))
+            lengths = _length(where, prompt, prompt_tokens), _length(where, output, output_tokens)
+            return at_s / units_per_s, *lengths
     known = "; ".join(", ".join(columns[:3]) for columns in _COLUMNS)
-    raise UsageError(f"{where} does not have the columns of a request; known are {known}")
+    raise _OddRow(f"does not have the columns of a request; known are {known}")
 
 
 def _number(where: str, column: str, value: Any) -> float:
-    try:
-        number = float(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else math.nan
-    except (ValueError, OverflowError):
-        number = math.nan
-    if not math.isfinite(number):
+    if value is None or (isinstance(value, str) and value.strip().lower() in _NOTHING):
+        raise _OddRow(f"has nothing at {column}")
+    number = number_of(value)
+    if number is None:
         raise UsageError(f"{where}: {column} must be a number, not {value}")
     return number
 
 
-def _length(where: str, column: str, value: Any) -> int:
-    number = _number(where, column, value)
+def _length(where: str, column: str, number: float) -> int:
+    if number == 0:
+        raise _OddRow(f"has 0 at {column}")
     if not 1 <= number <= _LONGEST or number != int(number):
-        raise UsageError(
-            f"{where}: {column} must be a whole number of at least 1, not {value}; "
-            "leave out requests that failed or asked for nothing"
-        )
+        raise UsageError(f"{where}: {column} must be a whole number of at least 1, not {number:g}")
     return int(number)

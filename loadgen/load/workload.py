@@ -7,7 +7,8 @@ server may have cached, while arrivals and lengths stay the same for the same nu
 import hashlib
 import json
 import string
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, Literal
 
 import numpy as np
@@ -32,6 +33,8 @@ CountTokens = Callable[[str], int | None]
 # Every vocabulary in use has ordinary tokens here: special and byte tokens sit below 300 or at the far end.
 FIRST_SAFE_TOKEN_ID = 300
 LAST_SAFE_TOKEN_ID = 1999
+
+NO_FIELDS: Mapping[str, Any] = MappingProxyType({})
 
 _FIT_ATTEMPTS = 16
 
@@ -93,12 +96,14 @@ def encode_body(
     chunk_counts: tuple[ChunkCounts, ...],
     choices: int = 1,
     adaptation: Adaptation = (),
+    fields: Mapping[str, Any] = NO_FIELDS,
 ) -> bytes:
     """The JSON body of one streaming request, greedy, of exactly `output_tokens` where the dialect can ask for it.
 
     `chunk_counts` are the means by which the server is asked to tell the tokens of each chunk. Several `choices`, each of
     `output_tokens`, are sampled: greedy ones would be the same, and vLLM refuses them. `adaptation` is what the endpoint refused
     to take in that form.
+    `fields` are sent as they are, instead of loadgen's own where both have one.
     """
     longest = "max_completion_tokens" if dialect == "cerebras" and endpoint == "chat" else "max_tokens"
     body: dict[str, Any] = {
@@ -116,6 +121,7 @@ def encode_body(
         body["return_token_ids"] = True
     if "usage" in chunk_counts:
         body["stream_options"]["continuous_usage_stats"] = True
+    body |= fields
     adapt(body, adaptation)
     if endpoint == "completions":
         body["prompt"] = prompt

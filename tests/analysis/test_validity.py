@@ -33,6 +33,9 @@ OWN_PROMPTS = {
     "requests": 2048,
     "workload": Workload(dataset=DatasetSource("own.jsonl", "0" * 16, prompts=100, mean_bytes=50)),
 }
+ODD_ROWS = OWN_PROMPTS | {
+    "workload": Workload(dataset=DatasetSource("own.jsonl", "0" * 16, 100, 50, 3, "own.jsonl line 2 is empty"))
+}
 LATE = {"client.loop_lag_s.p99": 4e-3}
 READ = {"client.stamp_source": "read"}
 LIMITED = {"shape": ClosedLoop(8), "requests": 2048, "requests_per_minute": 60}
@@ -108,6 +111,8 @@ CASES: list[Case] = [
     (OWN_PROMPTS, {"outcomes.planned": 101}, "prompts_repeated", "doubtful"),
     (OWN_PROMPTS, {"outcomes.planned": 100}, "prompts_repeated", None),
     (CLOSED, {"outcomes.planned": 101}, "prompts_repeated", None),
+    (ODD_ROWS, {}, "rows_skipped", "note"),
+    (OWN_PROMPTS, {}, "rows_skipped", None),
     (OWN_PROMPTS, {"lengths.prompt_tokens.asked": None, "lengths.prompt_tokens.requests_off": None}, "input_length_off", None),
     (OWN_PROMPTS, {"total_tokens_per_s": None, "lengths.prompt_tokens.requests_off": None}, "total_throughput_unknown", "note"),
     (CLOSED, {"concurrency.mean": 7.7}, "concurrency_not_reached", None),

@@ -17,7 +17,7 @@ BURSTGPT = "Timestamp,Model,Request tokens,Response tokens,Total tokens,Log Type
 
 def written(folder: Path, text: str, name: str = "burst.jsonl") -> Path:
     path = folder / name
-    path.write_text(text)
+    path.write_bytes(text.encode("utf-8", "surrogateescape"))
     return path
 
 
@@ -75,15 +75,17 @@ def test_a_schedule_has_the_lengths_and_moments_of_its_trace(tmp_path: Path) -> 
         ("", "t.jsonl", "has no requests; write one on each line"),
         ("Timestamp,Request tokens,Response tokens\n", "t.csv", "has no requests"),
         ("{}\n", "t.jsonl", "t.jsonl line 1 does not have the columns of a request; known are offset_s, prompt_tokens"),
-        ("\nnonsense\n", "t.jsonl", "t.jsonl line 2 is not JSON; a trace has one object on each line"),
-        ("[1]\n", "t.jsonl", "t.jsonl line 1 is not an object"),
+        ("\nnonsense\n", "t.jsonl", "t.jsonl line 2 is not JSON: "),
+        ("[1]\n", "t.jsonl", "t.jsonl entry 1 in line 1 is not an object"),
         (OWN.replace("4.5", '"soon"'), "t.jsonl", "t.jsonl line 1: offset_s must be a number, not soon"),
-        (OWN.replace("4.5", "NaN"), "t.jsonl", "t.jsonl line 1: offset_s must be a number, not nan"),
-        (OWN.replace("20", "0"), "t.jsonl", "t.jsonl line 4: prompt_tokens must be a whole number of at least 1, not 0"),
+        (OWN.replace("4.5", "NaN"), "t.jsonl", "t.jsonl line 1 has NaN, which is not a number in JSON"),
+        (OWN.replace("20", "-1"), "t.jsonl", "t.jsonl line 4: prompt_tokens must be a whole number of at least 1, not -1"),
         (OWN.replace("20", "2.5"), "t.jsonl", "t.jsonl line 4: prompt_tokens must be a whole number of at least 1, not 2.5"),
         (OWN.replace("20", "true"), "t.jsonl", "t.jsonl line 4: prompt_tokens must be a number, not True"),
-        (BURSTGPT.replace(",1,", ",0,"), "t.csv", "t.csv line 2: Response tokens must be a whole number of at least 1, not 0"),
-        (BURSTGPT + "9,GPT-4,10\n", "t.csv", "t.csv line 5: Response tokens must be a number, not None"),
+        (BURSTGPT + "9,GPT-4,many,1\n", "t.csv", "t.csv line 5: Request tokens must be a number, not many"),
+        (BURSTGPT + "9,GPT-4,\udcff,1\n", "t.csv", "t.csv line 5 is not text in UTF-8: it has byte 0xff"),
+        (BURSTGPT + "9," + "x" * 200_000 + ",1,1\n", "t.csv", "is not CSV: field larger than field limit"),
+        ("null\n[]\n", "t.jsonl", "has no requests in any of its 2 rows: t.jsonl line 1 is not an object"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_told_by_its_line(tmp_path: Path, text: str, name: str, sentence: str) -> None:
@@ -93,8 +95,51 @@ def test_what_is_wrong_is_told_by_its_line(tmp_path: Path, text: str, name: str,
     assert "\n" not in str(caught.value)
 
 
+ODD = (
+    "",
+    "null",
+    "8",
+    "[1]",
+    "{}",
+    '{"offset_s": 3}',
+    *(OWN.splitlines()[0].replace("30", each) for each in ("0", "null", '""', '"NaN"')),
+)
+
+
+@pytest.mark.parametrize("row", ODD)
+def test_a_row_that_asks_for_nothing_is_skipped_and_counted(tmp_path: Path, row: str) -> None:
+    first, last = OWN.splitlines()[2:4]
+    trace = trace_of(tmp_path, f"{first}\n{row}\n{last}\n\n")
+    assert (len(trace), trace.skipped_rows) == (2, 1)
+    assert (trace.first_skipped or "").startswith("burst.jsonl line 2 ")
+    spec = RunSpec("http://h", "m", trace.replay(1.0, 2), 20, 2, requests=2)
+    assert spec.file_notes == (f"1 row was skipped in burst.jsonl, the first because {trace.first_skipped}",)
+    assert RunSpec.from_json(spec.to_json()) == spec
+    assert replace(spec, shape=replace(trace, skipped_rows=0, first_skipped=None).replay(1.0, 2)).hash == spec.hash
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        (BURSTGPT.replace("\n", "\r\n"), "t.csv"),
+        (BURSTGPT.replace(",", ";"), "t.csv"),
+        (BURSTGPT.replace(",", "\t"), "t.csv"),
+        (BURSTGPT.replace("ChatGPT", "a\u2028b\x85c"), "t.csv"),
+        (BURSTGPT.replace("ChatGPT", '"a\nb"'), "t.csv"),
+        (OWN.replace('"x"', '"a\u2028b\x85c"'), "t.jsonl"),
+        (OWN.replace("20", '"20"').replace("2.5", "2.5e0"), "t.jsonl"),
+        ("[" + ",".join(filter(None, OWN.splitlines())) + "]", "t.json"),
+    ],
+)
+def test_tables_that_programs_write(tmp_path: Path, text: str, name: str, encoding: str) -> None:
+    path = tmp_path / name
+    path.write_bytes(text.encode(encoding))
+    assert read_trace(path).prompt_tokens.tolist() == [10, 20, 30]
+
+
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"cannot read the trace .*nowhere.jsonl: No such file"):
+    with pytest.raises(UsageError, match=r"cannot read the trace .*nowhere.jsonl: no such file"):
         read_trace(tmp_path / "nowhere.jsonl")
 
 
