@@ -93,6 +93,10 @@ def _main(given: list[str]) -> int:
         # Whoever read our output has seen enough. Nothing may be flushed to it any more, not even at exit.
         output.discard_stdout()
         return ExitCode.OK
+    except MemoryError:
+        return _failed(
+            "out of memory: free some, or ask for fewer or shorter requests; what ended before is saved", ExitCode.USAGE
+        )
     except Exception as error:
         if {"-v", "--verbose"} & set(given):
             traceback.print_exc()

@@ -11,6 +11,7 @@ from loadgen.errors import ExitCode, UsageError
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+_MAX_STREAMS = 1_000_000
 _SYMBOLS = {"ok": ("✓", "green"), "warn": ("?", "yellow"), "bad": ("✗", "red")}
 
 
@@ -48,6 +49,8 @@ def _numbers(text: str) -> list[int]:
         raise UsageError(f"--streams must list whole numbers, not {text}") from None
     if numbers[0] < 1:
         raise UsageError(f"--streams must list numbers of at least 1, not {numbers[0]}")
+    if numbers[-1] > _MAX_STREAMS:
+        raise UsageError(f"--streams must list numbers up to {_MAX_STREAMS:,}, not {numbers[-1]:,}")
     return numbers
 
 

@@ -19,6 +19,7 @@ Ended = Literal["edge", "all_met", "none_met", "max_runs", "undecided", "interru
 RunOf = Callable[[float, int], RunSpec]  # of a load and the number of its repeat, from 0
 
 # What makes a run invalid because the server failed requests: an answer of its own. The second follows from the first alone.
+_MAX_RUNS = 10_000
 _OVERLOADED = {"no_ok_requests", "errors"}
 _FOLLOWS = {"concurrency_not_reached"}
 
@@ -41,8 +42,8 @@ class SearchTerms:
             if not 0 < ratio <= 1:
                 raise UsageError(f"{flag} must be above 0 and at most 1, not {ratio:g}")
         for flag, count in (("--repeats", self.repeats), ("--max-runs", self.max_runs)):
-            if count < 1:
-                raise UsageError(f"{flag} must be at least 1, not {count}")
+            if not 1 <= count <= _MAX_RUNS:
+                raise UsageError(f"{flag} must be at least 1 and at most {_MAX_RUNS:,}, not {count:,}")
 
     def to_json(self) -> Document:
         """A key per field."""

@@ -5,6 +5,7 @@ nothing when a process is killed; a writing transaction takes its lock when it b
 failing half-way. A reader opens the file anew each time, and so never creates, migrates or holds on to it.
 """
 
+import math
 import os
 import sqlite3
 import time
@@ -22,6 +23,8 @@ from loadgen.store import plain
 from loadgen.store.place import shown_url
 
 BUSY_TIMEOUT_S = 30.0  # how long to wait for another writer before giving up; `?timeout=S` in the URL changes it
+
+_MAX_TIMEOUT_S = 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,9 +132,14 @@ def _timeout_s(url: URL) -> float:
         raise StoreError(f"The database URL has an option {unknown[0]!r} that is not known: only timeout=SECONDS is.")
     given = url.query.get("timeout", str(BUSY_TIMEOUT_S))
     try:
-        return float(str(given))
+        timeout_s = float(str(given))
     except ValueError:
-        raise StoreError(f"The timeout {given!r} in the database URL is no number of seconds: write 30.") from None
+        timeout_s = math.nan
+    if not 0 <= timeout_s <= _MAX_TIMEOUT_S:
+        raise StoreError(
+            f"The timeout {given!r} in the database URL is no number of seconds from 0 to {_MAX_TIMEOUT_S:,.0f}: write 30."
+        )
+    return timeout_s
 
 
 def _opener(path: Path, timeout_s: float, read_only: bool, may_create: bool = True) -> Callable[[], sqlite3.Connection]:

@@ -1,6 +1,8 @@
 """What a database says when it fails, as one sentence of ours. Imports `errors`."""
 
+import json
 import sqlite3
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -46,6 +48,8 @@ def named(place: str) -> Iterator[None]:
     """Turn whatever the database driver raises inside into a `StoreError` about the database at `place`."""
     try:
         yield
+    except (json.JSONDecodeError, UnicodeDecodeError, zlib.error) as error:  # of what a column holds
+        raise StoreError(_SENTENCES["SQLITE_CORRUPT"].format(place=place)) from error
     except (StatementError, sqlite3.Error) as error:
         cause = error.orig if isinstance(error, StatementError) else error
         if isinstance(cause, StoreError):  # a value that SQLAlchemy could not bind because we refused it
@@ -53,9 +57,23 @@ def named(place: str) -> Iterator[None]:
         raise StoreError(_sentence(cause, place)) from error
 
 
+def _has_size_limit() -> bool:
+    """Whether this process may not write files of any size."""
+    try:
+        import resource
+    except ImportError:  # not on Windows
+        return False
+    return resource.getrlimit(resource.RLIMIT_FSIZE)[0] != resource.RLIM_INFINITY
+
+
 def _sentence(error: BaseException | None, place: str) -> str:
     said = str(error).strip().split("\n")[0]
     name = getattr(error, "sqlite_errorname", "")
+    if name.startswith(("SQLITE_IOERR", "SQLITE_FULL")) and _has_size_limit():
+        return (
+            f"The database {place} cannot grow: files of this shell may not be larger (ulimit -f): "
+            "raise the limit, or pass another --db."
+        )
     for beginning, sentence in _SENTENCES.items():
         if name.startswith(beginning):
             return sentence.format(place=place, said=said)

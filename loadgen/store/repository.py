@@ -480,7 +480,11 @@ def _documents(session: Session, *conditions: Any) -> list[dict[str, Any]]:
         .join(tables.Sweep, tables.Run.sweep_id == tables.Sweep.sweep_id)
         .where(*conditions)
     )
-    rows = session.execute(query.order_by(tables.Run.run_number))
+    rows = session.execute(query.order_by(tables.Run.run_number)).all()
+    if not all(isinstance(each, dict) for document, environment, _ in rows for each in (document, environment)):
+        raise StoreError(
+            f"The database {session.info.get('place')} is damaged: restore it from a copy, or pass another --db."
+        )
     return [
         {**document, "environment": environment} | ({} if imported is None else {"imported": imported})
         for document, environment, imported in rows

@@ -4,7 +4,6 @@ Imports `load`'s limits per minute and `errors`.
 """
 
 import json
-import math
 from dataclasses import asdict, dataclass
 from typing import Literal, get_args
 
@@ -17,6 +16,9 @@ Provider = Literal["cerebras"]
 Tells = Literal["token_ids", "usage", "final", "nothing"]
 """Up to which means a server tells its tokens where it is asked to: the ids of each chunk and all below; the running usage and
 the final one; the final usage alone; nothing at all."""
+
+
+_MAX_DURATION_S = 86_400.0  # a day
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +68,10 @@ class SimulatorOptions:
         durations = ("ttft_s", "gap_s", "ttft_per_prompt_token_s", "ttft_per_running_s", "gap_per_running_s")
         for name in durations:
             value = getattr(self, name)
-            if not (math.isfinite(value) and value >= 0):
-                raise UsageError(f"{name} is {value:g}; give a number of seconds that is not negative")
+            if not 0 <= value <= _MAX_DURATION_S:
+                raise UsageError(
+                    f"{name} is {value:g}; give a number of seconds that is not negative, up to {_MAX_DURATION_S:,.0f}"
+                )
         if not 0 <= self.jitter_ratio <= 1:
             raise UsageError(f"jitter_ratio is {self.jitter_ratio:g}; give a number from 0 to 1")
         if not 0 <= self.port <= 65535:

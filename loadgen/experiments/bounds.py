@@ -1,0 +1,78 @@
+"""The least and the most that a key of a spec may be: beyond it a value is a mistake, and is refused before anything is sent.
+
+Imports `errors` and `inputs`. What types already refuse (negative counts, NaN, infinity) is not repeated here.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from loadgen.errors import UsageError
+from loadgen.inputs.origin import Origin
+
+if TYPE_CHECKING:
+    from loadgen.experiments.spec import SweepSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """Both ends of what a key may be, and the unit that they are in."""
+
+    least: float
+    most: float
+    unit: str
+
+    def __str__(self) -> str:
+        return f"{self.least:,.12g} to {self.most:,.12g} {self.unit}"
+
+
+_WEEK_S = 604_800.0
+_MOST_TOKENS = 100_000_000
+_RATE = Bounds(0.0001, 10_000_000, "requests per second")
+_TOKENS = Bounds(1, _MOST_TOKENS, "tokens")
+
+BOUNDS: Mapping[str, Bounds] = {
+    "concurrency": Bounds(1, 1_000_000, "callers"),
+    "wave": Bounds(1, 1_000_000, "requests"),
+    "rate": _RATE,
+    "ramp_to": _RATE,
+    "burstiness": Bounds(0.001, 1_000_000, "(a shape, without unit)"),
+    "time_scale": Bounds(0.000001, 1_000_000, "(a factor)"),
+    "max_in_flight": Bounds(1, 10_000_000, "requests"),
+    "requests_per_minute": Bounds(1, 1_000_000_000, "requests"),
+    "tokens_per_minute": Bounds(1, 1_000_000_000_000, "tokens"),
+    "requests": Bounds(1, 1_000_000_000, "requests"),
+    "duration_s": Bounds(0.001, _WEEK_S, "seconds"),
+    "input_tokens": _TOKENS,
+    "output_tokens": _TOKENS,
+    "prefix_tokens": _TOKENS,
+    "prefix_groups": Bounds(1, 1_000_000, "beginnings"),
+    "images_per_request": Bounds(1, 1_000, "images"),
+    "turns": Bounds(1, 10_000, "turns"),
+    "think_time_s": Bounds(0, 86_400, "seconds"),
+    "warmup_requests": Bounds(0, 1_000_000, "requests"),
+    "repeats": Bounds(1, 10_000, "repeats"),
+    "workers": Bounds(1, 1_024, "processes"),
+    "request_timeout_s": Bounds(0.001, _WEEK_S, "seconds"),
+    "slo": Bounds(0.000001, _WEEK_S, "seconds"),
+    "price": Bounds(0, 1_000_000, "dollars, or GPUs"),
+}
+
+
+def check_bounds(spec: "SweepSpec", origin: Origin) -> None:
+    """Refuse the first value beyond its bounds. Raises UsageError."""
+    for key, bounds in BOUNDS.items():
+        for name, value in _values(getattr(spec, key)):
+            if not bounds.least <= value <= bounds.most:
+                inner = f" {name}" if name else ""
+                raise UsageError(f"{origin.name(key)}{inner} is {value:,.12g}; give {bounds}")
+
+
+def _values(given: object) -> Iterator[tuple[str, float]]:
+    """The numbers of a value, a list or a mapping, with the name of each in a mapping."""
+    if isinstance(given, Mapping):
+        yield from ((str(name), float(value)) for name, value in given.items())
+    elif isinstance(given, list | tuple):
+        yield from (("", float(value)) for value in given)
+    elif isinstance(given, int | float):
+        yield "", float(given)
