@@ -39,6 +39,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from bench.deviations import FIGURES, digest, show
 from loadgen.analysis.measured import measure as lay_out
 from loadgen.analysis.server_account import server_account
+from loadgen.analysis.server_readings import Reading
 from loadgen.analysis.summary import summarise
 from loadgen.analysis.validity import judge
 from loadgen.engine.alarm import Alarm, make_alarm
@@ -241,7 +242,8 @@ def carry_out(work: Work) -> dict[str, Any]:
             requests=work.requests,
         )
         summary = summarise(spec, Recording(records, outline.client, outline.origin_at))
-        account = server_account([(-1, counted_before), (1, counted_after)], lay_out(spec, records)) or {}
+        readings = [Reading(-1, counted_before), Reading(2**62, counted_after)]
+        account = server_account(readings, lay_out(spec, records)) or {}
         summary["server_account"] = account
     return {
         "requests": summary["outcomes"]["planned"],

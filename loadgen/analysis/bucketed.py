@@ -18,7 +18,7 @@ class Bucketed:
 
     upper: tuple[float, ...]
     counts: tuple[int, ...]
-    total: float
+    total: float | None  # None where it is not known
 
     @property
     def n(self) -> int:
@@ -27,8 +27,8 @@ class Bucketed:
 
     @property
     def mean(self) -> float | None:
-        """Exact: histograms come with the sum of their values. None without any value."""
-        return self.total / self.n if self.n else None
+        """Exact: histograms come with the sum of their values. None without any value, or without the sum."""
+        return self.total / self.n if self.n and self.total is not None else None
 
     def bounds(self, percentile: int) -> tuple[float, float | None] | None:
         """Between which two values the percentile lies; the upper one is None where the last bucket has no end.
@@ -77,4 +77,6 @@ def between(before: Mapping[str, float], after: Mapping[str, float], name: str) 
     counts = tuple(high - low for low, high in pairwise(cumulative))
     if min(counts) < 0:
         return None
-    return Bucketed(tuple(upper), counts, after.get(f"{name}_sum", 0.0) - before.get(f"{name}_sum", 0.0))
+    total = after.get(f"{name}_sum")
+    total = None if total is None else total - before.get(f"{name}_sum", 0.0)
+    return Bucketed(tuple(upper), counts, None if total is None or total < 0 else total)

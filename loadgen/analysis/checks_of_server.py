@@ -13,6 +13,7 @@ from loadgen.load.spec import OpenLoop, RunSpec
 
 # Above a bucket's bound we may be by what a front end takes, as for the means of TTFT (`server_ttft_apart`).
 BEYOND_RATIO = 0.3
+MAX_NAMED = 3
 FEWEST_READINGS = 3  # of a queue, which one reading may meet by chance
 _NAMES = {"ttft_s": "TTFT from send", "step_gap_s": "chunk gap"}
 _POWER_CAP = "power cap"
@@ -138,6 +139,35 @@ def gpu_throttled(spec: RunSpec, summary: Summary, limits: Limits) -> Observatio
     if broken:
         return Observation("doubtful", message, "cool it, look at its supply, and run it again", share)
     return Observation("note", message, "nothing is wrong, but another limit of power gives other figures", share)
+
+
+def server_account_unknown(spec: RunSpec, summary: Summary, limits: Limits) -> Observation | None:
+    """The server's page contradicts itself, or what came from it: no figure of it is one server's account."""
+    why = (summary.get("server_readings") or {}).get("unknown_because")
+    if why is None:
+        return None
+    return Observation(
+        "note",
+        f"The server's own account of this run is unknown: {why}.",
+        "give --url the address of one server; behind one address several replicas, or a server that restarts, give figures of different processes",
+    )
+
+
+def server_figures_unusable(spec: RunSpec, summary: Summary, limits: Limits) -> Observation | None:
+    """Figures on the server's page were no finite numbers, or their lines could not be read."""
+    readings = summary.get("server_readings") or {}
+    names, lines = readings.get("unusable") or [], readings.get("malformed_lines") or 0
+    if not names and not lines:
+        return None
+    more = f" and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else ""
+    parts = [f"no usable number for {', '.join(names[:MAX_NAMED])}{more}"] if names else []
+    parts += [f"{lines} line{'s' if lines > 1 else ''} that cannot be read"] if lines else []
+    return Observation(
+        "note",
+        f"The server's page of metrics has {' and '.join(parts)}: what is made of them is null.",
+        "the measured figures do not depend on it; look at the server's /metrics",
+        float(len(names) + lines),
+    )
 
 
 def _only_ours(spec: RunSpec, summary: Summary) -> bool:

@@ -299,6 +299,20 @@ CHECKS: tuple[Check, ...] = (
         test=server.gpu_throttled,
     ),
     Check(
+        code="server_account_unknown",
+        limits=Limits(),
+        compares="a note when the server's counters fall between readings, its processes began at different times, it counted fewer requests than were answered (by over 10 % and more than one), or its page could not be read at the end",
+        reason="counters of one process never fall and it begins once, so the readings are of several or of one that was restarted, and a difference between them says nothing of this run",
+        test=server.server_account_unknown,
+    ),
+    Check(
+        code="server_figures_unusable",
+        limits=Limits(),
+        compares="a note when figures on the server's page of metrics are not finite numbers, stand there twice with two values, or stand on lines that cannot be read",
+        reason="such a figure is null, and the others are as good as ever",
+        test=server.server_figures_unusable,
+    ),
+    Check(
         code="foreign_client",
         limits=Limits(),
         compares="doubtful when another client measured and its result was imported",

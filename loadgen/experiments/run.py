@@ -16,6 +16,7 @@ from loadgen.analysis.measured import measure as lay_out
 from loadgen.analysis.outline import outline
 from loadgen.analysis.rate_limits import TOO_MANY_REQUESTS
 from loadgen.analysis.server_account import server_account
+from loadgen.analysis.server_readings import readings_document
 from loadgen.analysis.summary import summarise
 from loadgen.analysis.validity import judge
 from loadgen.engine.driver import Progress
@@ -184,12 +185,13 @@ def measure(bench: Bench, run: RunSpec, position: int, repeat: int) -> MeasuredR
         recording = _send(bench, task, host_load)
     del task, schedule  # whose files are not needed any more
     summary = summarise(run, recording)
-    seen, measured = watching.seen(recording.origin_at), lay_out(run, recording.records)
+    seen, measured = watching.seen(recording.origin_at, run.model), lay_out(run, recording.records)
     summary["client"] |= {"doctor": bench.doctor, "host_busy_ratio": host_load.busy_ratio, **_way(bench)}
     summary["lengths"]["output_tokens"]["can_be_asked"] = bench.facts.takes_lengths
     summary["lengths"]["prompt_tokens"] |= fitted_by(counts, run, bench.facts)
     summary["cost"] = cost_of(bench.price, summary, recording, warmup)
-    summary["server_account"] = server_account([(each.at_ns, each.values) for each in seen.samples], measured)
+    summary["server_account"] = server_account(seen.readings, measured)
+    summary["server_readings"] = readings_document(seen.readings, measured)
     summary["gpu"] = gpu_account(seen.gpus, measured, seen.gpu_source, seen.gpus_chosen_by)
     summary["prefix_cache_reset"] = prefix_cache_reset
     document = {

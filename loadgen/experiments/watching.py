@@ -12,6 +12,7 @@ from types import TracebackType
 import numpy as np
 
 from loadgen.analysis.gpu import GpuSeries
+from loadgen.analysis.server_readings import Reading
 from loadgen.engine.record import MISSING
 from loadgen.engine.route import Route
 from loadgen.servers.endpoint import EndpointFacts, Headers
@@ -26,6 +27,7 @@ class Seen:
     """What was seen of the server through one run."""
 
     samples: tuple[ServerSample, ...]
+    readings: tuple[Reading, ...]
     gpus: tuple[GpuSeries, ...]
     gpu_source: str | None
     gpus_chosen_by: str | None
@@ -51,11 +53,13 @@ class Watching:
     ) -> None:
         self._open.__exit__(kind, error, trace)
 
-    def seen(self, origin_at: str) -> Seen:
-        """All of it, relative to the run's origin (ISO 8601)."""
+    def seen(self, origin_at: str, model: str) -> Seen:
+        """All of it, relative to the run's origin (ISO 8601); of several models on one page, what is told of `model`."""
         origin = datetime.fromisoformat(origin_at)
+        scrapes = self._telemetry.readings(origin, model)
         return Seen(
-            samples(origin, self._telemetry.scrapes(origin)),
+            samples(origin, [scrape for scrape in scrapes if not scrape.is_check]),
+            tuple(_reading(origin, scrape) for scrape in scrapes),
             tuple(gpu_series(origin, gpu) for gpu in self._gpus.watched()),
             self._gpus.source,
             self._gpus.chosen_by,
@@ -66,6 +70,18 @@ def samples(origin: datetime, scrapes: Sequence[Scrape]) -> tuple[ServerSample, 
     """Scrapes on the run's own time axis: nanoseconds from t = 0, negative before it."""
     return tuple(
         ServerSample(at_ns=_since(origin, scrape.at), values=scrape.values) for scrape in scrapes if scrape.values
+    )
+
+
+def _reading(origin: datetime, scrape: Scrape) -> Reading:
+    return Reading(
+        _since(origin, scrape.at),
+        scrape.values,
+        unusable=scrape.unusable,
+        counters=scrape.counters,
+        identity=scrape.identity,
+        malformed_lines=scrape.malformed_lines,
+        is_check=scrape.is_check,
     )
 
 

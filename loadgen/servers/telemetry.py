@@ -6,19 +6,19 @@ and parsed after it: building the page keeps the server's own event loop from se
 or read gives no figures.
 """
 
+import re
 import threading
 import time
 import zlib
-from collections.abc import Iterator, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from types import TracebackType
 
 import httpx2
-from prometheus_client.parser import text_string_to_metric_families
 
 from loadgen.engine.route import DIRECT, Route
+from loadgen.servers import exposition
 from loadgen.servers.endpoint import Headers, open_client
 
 # A stall of s every I seconds touches a share of s/I of all gaps between tokens, and of all first tokens, whatever their length:
@@ -29,45 +29,44 @@ SHORTEST_INTERVAL_S, LONGEST_INTERVAL_S = (
     5.0,
 )  # a run of some seconds wants several readings; Prometheus asks no less often
 _LONGEST_READING_S = 5.0  # a page that does not end by then must not hold up the run
-_PREFIXES = ("vllm:", "sglang:", "llamacpp:")
-_HISTOGRAM_ENDING = "_seconds"  # of the histograms those of time are kept
-_KEPT_LABELS = ("le", "position")  # over all other labels values are summed
-_RATIO_ENDINGS = ("_perc", "_ratio", "_rate", "_usage")  # such as vllm:kv_cache_usage_perc
+_LONGEST_PAGE_BYTES = 2**25  # an engine's page has some ten thousand; what goes on beyond that is no page of metrics
+_QUICK_S = (
+    0.2  # a page that comes as quickly as that is read twice more around a run, and asked for again when it fails
+)
+_CHECKS, _TRIES, _PAUSE_S = 2, 3, 0.2
+_KEPT_LINE = re.compile(
+    rf"^\ufeff?[ \t]*(?:#[ \t]*TYPE[ \t]+)?(?:{'|'.join((*exposition.PREFIXES, exposition.START_TIME))}).*$",
+    re.MULTILINE,
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Scrape:
-    """One reading: when (UTC), and its values by series, as `parse` names them."""
+    """One reading: when (UTC), and what it said, as `exposition.summed` names it.
+
+    A check is a reading right after another, of use only to see whether the same process answers.
+    """
 
     at: datetime
     values: dict[str, float]
+    unusable: frozenset[str] = frozenset()
+    counters: Mapping[str, float] = field(default_factory=dict)
+    identity: Mapping[str, float] = field(default_factory=dict)
+    malformed_lines: int = 0
+    is_check: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Page:
+    at: datetime
+    packed: bytes  # compressed, the lines of interest alone: an hour of whole pages would be 100 MB
+    ended: bool  # its last line was whole
+    is_check: bool
 
 
 def parse(page: str) -> dict[str, float]:
-    """Counters (under their name with `_total`), gauges and histograms of time of the families that engines call their own.
-
-    They are summed over engines and all other labels but two: a bucket stays apart by its bound, as `NAME_bucket{le="0.04"}`, and
-    accepted drafts by their position, as `NAME{position="0"}`. A gauge that is a share of something is averaged, since two
-    engines at 0.6 are not at 1.2. `_created` stamps are left out. A page that is no Prometheus text gives what could be read of it.
-    """
-    values: dict[str, list[float]] = {}
-    # The parser fails in many ways on text that is none of its own (ValueError, KeyError, IndexError, …).
-    with suppress(Exception):
-        for family in text_string_to_metric_families(page):
-            is_time = family.type == "histogram" and family.name.endswith(_HISTOGRAM_ENDING)
-            if not family.name.startswith(_PREFIXES) or not (is_time or family.type in ("counter", "gauge")):
-                continue
-            for sample in family.samples:
-                if not sample.name.endswith("_created"):
-                    values.setdefault(_series(sample.name, sample.labels), []).append(float(sample.value))
-    return {
-        name: sum(each) / len(each) if name.endswith(_RATIO_ENDINGS) else sum(each) for name, each in values.items()
-    }
-
-
-def _series(name: str, labels: dict[str, str]) -> str:
-    kept = ",".join(f'{label}="{labels[label]}"' for label in _KEPT_LABELS if label in labels)
-    return f"{name}{{{kept}}}" if kept else name
+    """Counters, gauges and histograms of time of the families that engines call their own: see `exposition`."""
+    return exposition.summed(exposition.read(page)).values
 
 
 def scrape(metrics_url: str, headers: Headers = (), timeout_s: float = 5.0) -> dict[str, float]:
@@ -87,7 +86,7 @@ class Telemetry:
         self._url = metrics_url
         self._headers = headers
         self._route = route
-        self._pages: list[tuple[datetime, bytes]] = []  # compressed: an hour of them would be 100 MB
+        self._pages: list[_Page] = []
         self._quickest_s = LONGEST_INTERVAL_S
         self._ended = threading.Event()
         self._thread: threading.Thread | None = None
@@ -95,7 +94,8 @@ class Telemetry:
     def __enter__(self) -> "Telemetry":
         if self._url is not None:
             self._client = open_client(self._headers, 5.0, self._route)
-            self._read()
+            if self._read() and self._quickest_s < _QUICK_S:
+                self._check()
             self._thread = threading.Thread(target=self._watch, name="telemetry", daemon=True)
             self._thread.start()
         return self
@@ -107,7 +107,7 @@ class Telemetry:
             self._ended.set()
             self._thread.join()
             if error is None:
-                self._read()
+                self._read_last()
             self._client.close()
 
     @property
@@ -115,38 +115,79 @@ class Telemetry:
         """How long it waits between two readings: by the quickest so far, which has the least of the network in it."""
         return min(LONGEST_INTERVAL_S, max(SHORTEST_INTERVAL_S, self._quickest_s / LARGEST_SHARE))
 
-    def scrapes(self, origin: datetime | None = None) -> Sequence[Scrape]:
-        """All readings in order, parsed now.
+    def scrapes(self, origin: datetime | None = None, model: str | None = None) -> Sequence[Scrape]:
+        """All `readings` but the checks."""
+        return [scrape for scrape in self.readings(origin, model) if not scrape.is_check]
+
+    def readings(self, origin: datetime | None = None, model: str | None = None) -> Sequence[Scrape]:
+        """All readings in order, parsed now, of `model` where the page tells several apart.
 
         Buckets are in the last reading up to `origin` (t = 0; without it the first of all) and in the very last, between which a
-        run's own distributions lie; in between they would be most of what is stored.
+        run's own distributions lie; in between they would be most of what is stored. A page that was cut off is left out.
         """
-        before = 0
-        if origin is not None:
-            before = max((number for number, (at, _) in enumerate(self._pages) if at <= origin), default=0)
-        whole = (before, len(self._pages) - 1)
+        ends = any(page.ended for page in self._pages)  # else it is the server's habit not to end its last line
+        whole = [page for page in self._pages if page.ended or not ends]
+        mains = [number for number, page in enumerate(whole) if not page.is_check]
+        first = max((number for number in mains if origin is not None and whole[number].at <= origin), default=0)
+        with_buckets = (first, mains[-1] if mains else 0)
+        read = []
+        for number, page in enumerate(whole):
+            text = zlib.decompress(page.packed).decode()
+            read.append(exposition.read(text if number in with_buckets else _without_buckets(text)))
+        stale = exposition.stale_gauges(read)
+        told = [exposition.summed(each, model, stale) for each in read]
         return [
-            Scrape(at, parse(page if number in whole else _without_buckets(page)))
-            for number, (at, page) in self._numbered_pages()
+            Scrape(
+                page.at,
+                values.values,
+                unusable=values.unusable,
+                counters=values.counters,
+                identity=values.identity,
+                malformed_lines=values.malformed_lines,
+                is_check=page.is_check,
+            )
+            for page, values in zip(whole, told, strict=True)
         ]
-
-    def _numbered_pages(self) -> Iterator[tuple[int, tuple[datetime, str]]]:
-        for number, (at, packed) in enumerate(self._pages):
-            yield number, (at, zlib.decompress(packed).decode())
 
     def _watch(self) -> None:
         while not self._ended.wait(self.interval_s):
             self._read()
 
-    def _read(self) -> None:
+    def _check(self) -> None:
+        """Look again, first over a new connection: what balances load may hand each connection, or each request, to another server."""
+        assert self._url is not None
+        with open_client(self._headers, _LONGEST_READING_S, self._route) as another:
+            self._read(another, is_check=True)
+        for _ in range(_CHECKS - 1):
+            self._read(is_check=True)
+
+    def _read_last(self) -> None:
+        """The reading that ends the account; a page that fails at once is asked for again."""
+        for again in range(_TRIES):
+            if again:
+                time.sleep(_PAUSE_S)
+            began_s = time.monotonic()
+            if self._read():
+                if self._quickest_s < _QUICK_S:
+                    self._check()
+                return
+            if not self._pages or time.monotonic() - began_s > _QUICK_S:
+                return
+
+    def _read(self, client: httpx2.Client | None = None, *, is_check: bool = False) -> bool:
         """A page, told as of the middle of its reading: nobody knows when within it the server looked at its counters."""
         assert self._url is not None
         at, began_s = datetime.now(UTC), time.monotonic()
-        page = _fetch(self._client, self._url)
-        if page is not None:
-            took_s = time.monotonic() - began_s
+        page = _fetch(client or self._client, self._url)
+        if page is None:
+            return False
+        took_s = time.monotonic() - began_s
+        if not is_check:
             self._quickest_s = min(self._quickest_s, took_s)
-            self._pages.append((at + timedelta(seconds=took_s / 2), zlib.compress(page.encode(errors="replace"), 1)))
+        packed = zlib.compress("\n".join(_KEPT_LINE.findall(page)).encode(errors="replace"), 1)
+        ended = page.endswith("\n") or page.rstrip().endswith("# EOF")
+        self._pages.append(_Page(at + timedelta(seconds=took_s / 2), packed, ended, is_check))
+        return True
 
 
 def _without_buckets(page: str) -> str:
@@ -156,13 +197,15 @@ def _without_buckets(page: str) -> str:
 
 def _fetch(client: httpx2.Client, url: str) -> str | None:
     deadline_s = time.monotonic() + _LONGEST_READING_S
-    parts: list[str] = []
+    parts: list[bytes] = []
+    size = 0
     try:
         with client.stream("GET", url) as answer:
-            for part in answer.iter_text():
+            for part in answer.iter_bytes():
                 parts.append(part)
-                if time.monotonic() > deadline_s:
+                size += len(part)
+                if time.monotonic() > deadline_s or size > _LONGEST_PAGE_BYTES:
                     return None
-            return "".join(parts) if answer.status_code == 200 else None
-    except Exception:  # not only of the network: a body may be wrongly compressed or in no charset there is
+            return b"".join(parts).decode(errors="replace") if answer.status_code == 200 else None
+    except Exception:  # not only of the network: a body may be wrongly compressed
         return None

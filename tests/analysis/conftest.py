@@ -129,5 +129,5 @@ def healthy() -> dict[str, Any]:
     summary["client"] |= {"doctor": None, "host_busy_ratio": None}  # what a run adds from beside its recording
     summary["client"] |= {"proxy": False, "tls": None}
     summary["lengths"]["output_tokens"]["can_be_asked"] = True
-    summary["server_account"] = summary["gpu"] = summary["foreign"] = None
+    summary["server_account"] = summary["server_readings"] = summary["gpu"] = summary["foreign"] = None
     return summary

@@ -6,15 +6,23 @@ import pytest
 
 from loadgen.analysis.engine_names import ENGINES, LLAMA_CPP, SGLANG, VLLM, EngineNames, names_in
 from loadgen.analysis.measured import Measured, measure
-from loadgen.analysis.server_account import server_account
+from loadgen.analysis.server_account import server_account as account_of
+from loadgen.analysis.server_readings import Reading
 from loadgen.engine.record import Outcome, RequestRecord
 from loadgen.load.spec import ClosedLoop
 from tests.analysis.conftest import make_lockstep, make_recording, make_row, make_spec
+
+S = 10**9
 
 
 def histogram(name: str, counts: dict[str, float], total: float) -> dict[str, float]:
     """The series of a histogram with these cumulative buckets."""
     return {f'{name}_bucket{{le="{bound}"}}': count for bound, count in counts.items()} | {f"{name}_sum": total}
+
+
+def server_account(readings: list[tuple[int, dict[str, float]]], measured: Measured) -> dict[str, Any] | None:
+    """The account by readings of (second, values)."""
+    return account_of([Reading(at_ns, values) for at_ns, values in readings], measured)
 
 
 TTFT, STEP = VLLM.times["ttft_s"], VLLM.times["step_gap_s"]
@@ -52,10 +60,10 @@ def measured() -> Measured:
 
 
 def test_counters_are_told_by_how_far_they_moved(measured: Measured) -> None:
-    account = server_account([(-9, {}), (-5, BEFORE), (5, {}), (10, AFTER)], measured)
+    account = server_account([(-9 * S, {}), (-5 * S, BEFORE), (5 * S, {}), (10 * S, AFTER)], measured)
     assert account is not None
     assert account["engine"] == "vLLM"
-    assert account["readings"] == 4
+    assert account["readings"] == 2
     assert (account["requests_finished"], account["requests_sent"]) == (2, 3)
     assert (account["output_tokens"], account["client_output_tokens"]) == (5, 5)
     assert (account["prompt_tokens"], account["preemptions"]) == (16, 1)
@@ -69,7 +77,7 @@ def test_counters_are_told_by_how_far_they_moved(measured: Measured) -> None:
 
 
 def test_histograms_are_of_this_run_alone_and_their_percentiles_two_bounds(measured: Measured) -> None:
-    account = server_account([(-5, BEFORE), (10, AFTER)], measured)
+    account = server_account([(-5 * S, BEFORE), (10 * S, AFTER)], measured)
     assert account is not None
     assert account["times"]["ttft_s"]["counts"] == [0, 2, 0]
     assert account["times"]["ttft_s"]["p50"] == [0.1, 0.5]
@@ -82,10 +90,10 @@ def test_histograms_are_of_this_run_alone_and_their_percentiles_two_bounds(measu
     "readings",
     [
         [],
-        [(-1, BEFORE)],
-        [(5, BEFORE), (10, AFTER)],
-        [(-5, AFTER), (10, BEFORE)],
-        [(-5, BEFORE), (10, {"other:x": 1.0})],
+        [(-1 * S, BEFORE)],
+        [(5 * S, BEFORE), (10 * S, AFTER)],
+        [(-5 * S, AFTER), (10 * S, BEFORE)],
+        [(-5 * S, BEFORE), (10 * S, {"other:x": 1.0})],
     ],
     ids=["none", "only before", "only after", "the server began anew", "an engine that nobody knows"],
 )
@@ -94,7 +102,7 @@ def test_without_both_sides_nothing_is_said(readings: list[Any], measured: Measu
 
 
 def test_a_counter_that_the_server_lacks_gives_no_figure(measured: Measured) -> None:
-    account = server_account([(-5, {}), (10, {"vllm:num_requests_running": 0.0})], measured)
+    account = server_account([(-5 * S, {}), (10 * S, {"vllm:num_requests_running": 0.0})], measured)
     assert account is not None
     names = (
         "requests_finished",
@@ -109,7 +117,7 @@ def test_a_counter_that_the_server_lacks_gives_no_figure(measured: Measured) -> 
 
 
 def test_a_run_measured_whole_has_all_tokens_over_its_window(measured: Measured) -> None:
-    account = server_account([(-5, BEFORE), (10, AFTER)], measured)
+    account = server_account([(-5 * S, BEFORE), (10 * S, AFTER)], measured)
     assert account is not None
     assert account["output_tokens_per_s"] == account["client_output_tokens_per_s"] == pytest.approx(5 / 2.4)
 
@@ -149,12 +157,12 @@ def test_in_a_steady_state_both_sides_count_between_the_same_two_readings(steady
 def test_of_a_counter_that_moves_at_the_end_of_an_answer_no_rate_is_made(steady: Measured) -> None:
     readings = [
         (at, {SGLANG.output_tokens: values[VLLM.output_tokens]})
-        for at, values in (reading(s, s) for s in range(-1, 11))
+        for at, values in (reading(s, 10 * (s + 1)) for s in range(-1, 12))
     ]
     account = server_account(readings, steady)
     assert account is not None
     assert account["engine"] == "SGLang"
-    assert account["output_tokens"] == 10
+    assert account["output_tokens"] == 110
     assert account["output_tokens_per_s"] is None
 
 
@@ -184,7 +192,7 @@ def test_speculation_is_told_by_its_drafts(measured: Measured) -> None:
     after |= {
         f'{opening}{{position="{place}"}}': count for place, count in ((2, 20.0), (0, 80.0), (10, 0.0), (1, 50.0))
     }
-    account = server_account([(-5, BEFORE), (10, after)], measured)
+    account = server_account([(-5 * S, BEFORE), (10 * S, after)], measured)
     assert account is not None
     assert account["speculation"] == {
         "drafts": 100,
@@ -205,6 +213,8 @@ def test_an_engine_is_known_by_its_series(names: EngineNames) -> None:
 
 
 def test_llama_cpp_counts_tokens_without_requests(measured: Measured) -> None:
-    account = server_account([(-5, {LLAMA_CPP.output_tokens: 7.0}), (10, {LLAMA_CPP.output_tokens: 12.0})], measured)
+    account = server_account(
+        [(-5 * S, {LLAMA_CPP.output_tokens: 7.0}), (10 * S, {LLAMA_CPP.output_tokens: 12.0})], measured
+    )
     assert account is not None
     assert (account["output_tokens"], account["requests_finished"], account["times"]) == (5, None, {})

@@ -194,6 +194,11 @@ CASES: list[Case] = [
     (CLOSED, {"server_account": ACCOUNT | {"running_requests": {"n": 3, "mean": 6.0, "max": 6.0}, "waiting_requests": {"n": 3, "mean": 2.0, "max": 2.0}}}, "queued_at_server", "note"),
     (CLOSED, {"gpu": {"devices": [{"index": 0, "throttled_ratio": {"power cap": 0.5}}]}}, "gpu_throttled", "note"),
     (CLOSED, {"gpu": {"devices": [{"index": 0, "throttled_ratio": {"power brake": 0.5}}]}}, "gpu_throttled", "doubtful"),
+    (CLOSED, {"server_readings": {"unusable": [], "malformed_lines": 0, "unknown_because": "it fell"}}, "server_account_unknown", "note"),
+    (CLOSED, {"server_readings": None}, "server_account_unknown", None),
+    (CLOSED, {"server_readings": {"unusable": ["a:b"], "malformed_lines": 0, "unknown_because": None}}, "server_figures_unusable", "note"),
+    (CLOSED, {"server_readings": {"unusable": [], "malformed_lines": 2, "unknown_because": None}}, "server_figures_unusable", "note"),
+    (CLOSED, {"server_readings": {"unusable": [], "malformed_lines": 0, "unknown_because": None}}, "server_figures_unusable", None),
     (CLOSED, {"foreign": {"tool": "another client", "version": "1.2"}}, "foreign_client", "doubtful"),
     (CLOSED, {"foreign": None}, "foreign_client", None),
 ]  # fmt: skip

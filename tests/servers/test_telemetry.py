@@ -83,17 +83,6 @@ def test_a_gauge_that_is_a_share_is_averaged_over_engines() -> None:
     )
 
 
-@pytest.mark.parametrize("failure", [KeyError("le"), IndexError(), RecursionError(), UnicodeError()])
-def test_whatever_the_parser_raises_is_no_failure_of_the_run(
-    monkeypatch: pytest.MonkeyPatch, failure: Exception
-) -> None:
-    def broken(page: str) -> Iterator[object]:
-        raise failure
-
-    monkeypatch.setattr(telemetry, "text_string_to_metric_families", broken)
-    assert parse(PAGE) == {}
-
-
 class Handler(BaseHTTPRequestHandler):
     """Answers that no client can read: not what their encoding says, or without an end."""
 
