@@ -41,7 +41,7 @@ def fields_adapted(spec: RunSpec, summary: Summary, limits: Limits) -> Observati
 def first_question_unanswered(spec: RunSpec, summary: Summary, limits: Limits) -> Observation | None:
     """What the endpoint takes and how it counts could not be found out before the run."""
     problem = _server(summary).get("first_question_problem")
-    if not problem:
+    if not problem or not summary["outcomes"]["ok"]:  # without an ok request nothing was measured that could be unknown
         return None
     return Observation(
         "note",

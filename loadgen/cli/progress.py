@@ -32,7 +32,6 @@ from loadgen.experiments.live import LiveState
 from loadgen.experiments.prompt_fitting import FITTING_LIMIT_S
 from loadgen.report.readable import milliseconds, number, plural, seconds
 from loadgen.report.served import server_name
-from loadgen.servers.asking import ASK_AGAIN_LIMIT_S
 
 _PLAIN_EVERY_S = 10.0
 
@@ -92,7 +91,7 @@ class SweepProgress:
             case AskedAgain():
                 self.say(
                     f"the first question to {event.url} went unanswered ({event.why}); asking again in {event.wait_s:.3g} s, "
-                    f"for at most {ASK_AGAIN_LIMIT_S:g} s"
+                    f"for at most {event.limit_s:g} s"
                 )
             case FilesRead():
                 for note in event.notes:

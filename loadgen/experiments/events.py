@@ -36,11 +36,12 @@ class WayChosen:
 
 @dataclass(frozen=True, slots=True)
 class AskedAgain:
-    """The server at `url` did not answer the first question, for the reason `why`; it is asked again after `wait_s`."""
+    """The server at `url` did not answer the first question, for the reason `why`; it is asked again after `wait_s`, for `limit_s` in all."""
 
     url: str
     why: str
     wait_s: float
+    limit_s: float
 
 
 @dataclass(frozen=True, slots=True)

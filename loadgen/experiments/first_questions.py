@@ -9,6 +9,7 @@ from loadgen.engine.route import Route
 from loadgen.errors import LoadgenError, UsageError
 from loadgen.experiments.events import AskedAgain, OnEvent
 from loadgen.experiments.spec import SweepSpec
+from loadgen.servers.asking import ASK_AGAIN_LIMIT_S
 from loadgen.servers.client import Fetched, Headers
 from loadgen.servers.counting import enquire
 from loadgen.servers.endpoint import EndpointFacts, error_text, list_models
@@ -38,6 +39,7 @@ def ask_first(
     facts: EndpointFacts, spec: SweepSpec, headers: Headers, route: Route, on_event: OnEvent
 ) -> EndpointFacts:
     """`facts` with what the endpoint takes and tells. Raise UsageError when it refuses every body of ours."""
+    limit_s = min(ASK_AGAIN_LIMIT_S, spec.request_timeout_s)
     found = enquire(
         facts,
         spec.model,
@@ -45,7 +47,8 @@ def ask_first(
         headers,
         min(_MAX_QUESTION_S, spec.request_timeout_s),
         route,
-        on_wait=lambda why, wait_s: on_event(AskedAgain(facts.base_url, why, wait_s)),
+        on_wait=lambda why, wait_s: on_event(AskedAgain(facts.base_url, why, wait_s, limit_s)),
+        limit_s=limit_s,
     )
     if found.refusal is not None:
         raise _refused(facts, spec, found.refusal, (*headers, *route.secrets))

@@ -14,7 +14,7 @@ import httpx2
 from loadgen.servers.client import Fetched, Headers, fetch, reason_of
 
 ASK_AGAIN_LIMIT_S = 60.0
-"""How long in all a busy or silent server is asked again."""
+"""How long in all a busy or silent server is asked again; no longer than the timeout of a request."""
 
 MAX_TIMEOUTS = 3
 """How often in all the question may go unanswered; a lost connection counts as well."""

@@ -14,7 +14,7 @@ from loadgen.engine.route import DIRECT, Route
 from loadgen.load.adaptation import Adaptation, FieldChange
 from loadgen.load.spec import Endpoint
 from loadgen.load.workload import ChunkCounts, Dialect, Prompt, encode_body
-from loadgen.servers.asking import Asker, UnansweredError
+from loadgen.servers.asking import ASK_AGAIN_LIMIT_S, Asker, UnansweredError
 from loadgen.servers.client import Fetched, Headers, open_client
 from loadgen.servers.endpoint import EndpointFacts
 from loadgen.servers.refusals import LENGTH_FIELDS, Refusal, documents_of, read_refusal
@@ -89,6 +89,7 @@ def enquire(
     on_wait: Callable[[str, float], None] = _silent,
     clock_s: Callable[[], float] = time.monotonic,
     pause: Callable[[float], None] = time.sleep,
+    limit_s: float = ASK_AGAIN_LIMIT_S,
 ) -> Enquiry:
     """Ask the server for two tokens, with every field that it has not refused and by every means of counting.
 
@@ -97,7 +98,7 @@ def enquire(
     answers with another error, or not in time, is taken for what its dialect promises: the warm-up will say what is wrong.
     """
     with open_client(headers, timeout_s, route) as client:
-        asker = Asker(client, (*headers, *route.secrets), timeout_s, on_wait, clock_s, pause)
+        asker = Asker(client, (*headers, *route.secrets), timeout_s, on_wait, clock_s, pause, limit_s)
         return _Enquirer(asker, facts, model, endpoint).enquire()
 
 

@@ -75,7 +75,7 @@ def heard(event: Told, runs: Sequence[RunSpec], document: dict[str, Any] | None)
         case {"event": "way"}:
             return WayChosen(event["url"], None, event["insecure"])
         case {"event": "asked_again"}:
-            return AskedAgain(event["url"], event["why"], event["wait_s"])
+            return AskedAgain(event["url"], event["why"], event["wait_s"], event["limit_s"])
         case {"event": "sweep"}:
             return SweepStarted(event["sweep_id"], event["resumed"], event["server"], tuple(runs), event["kept_runs"])
         case {"event": "nothing_to_resume"}:

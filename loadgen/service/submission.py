@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from loadgen.errors import UsageError
 from loadgen.experiments.ids import new_id
 from loadgen.experiments.spec import SweepSpec, make_spec, resolve
 from loadgen.experiments.sweep_record import sweep_hash
 from loadgen.inputs.origin import Origin
-from loadgen.servers.server_url import parse_url
+from loadgen.servers.server_url import query_secrets
 from loadgen.service.targets import ForbiddenTargetError, Targets
 from loadgen.store.plain import unprintable
 from loadgen.store.rows import JobRow
@@ -60,7 +61,7 @@ class Submission:
             job_id=new_id("j"),
             status="queued",
             target=self.target,
-            name=self.spec.name or f"{self.spec.model} at {self.spec.url}",
+            name=self.spec.name or f"{self.spec.model or 'the only model'} at {self.spec.url}",
             values=self.values,
             spec_hash=self.spec_hash,
             planned_runs=self.planned_runs,
@@ -98,7 +99,7 @@ def submission_of(values: Mapping[str, Any], targets: Targets) -> Submission:
         if key in said:
             raise UsageError(f"{origin.name(key)} {reason}")
     spec = make_spec(said, origin)
-    if parse_url(spec.url).secrets:
+    if query_secrets(urlsplit(spec.url).query):
         raise UsageError(
             f"{origin.name('url')} has a key in its query, which the queue would store; list the server with its key's variable "
             "(--allow-target URL=NAME) and leave it out"

@@ -96,7 +96,7 @@ FAILING = {
     "bad-chunk": Failure("bad_response", "the answer is not HTTP", _PROXY),
     "redirect": Failure("http_error", "to https://elsewhere.example/v1/completions, which is not followed", _OWN_WORDS, 2),
     "server-error": Failure("http_error", "HTTP 500: EngineCore encountered an issue", _OWN_WORDS),
-    "rate-limited": Failure("http_error", "HTTP 429: Too many requests", _LIMIT, 2),
+    "rate-limited": Failure("http_error", "HTTP 429: Too many requests", _LIMIT, 2, timeout_s="1"),
     "early-refusal": Failure("http_error", "HTTP 413", _OWN_WORDS, 2),
 }  # fmt: skip
 

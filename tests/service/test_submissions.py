@@ -35,7 +35,7 @@ def test_a_spec_becomes_a_job() -> None:
     ("change", "sentence"),
     [
         ({"concurency": 3}, r"unknown key 'concurency' in the request; did you mean 'concurrency'\?"),
-        ({"model": None}, "'model' in the request is missing"),
+        ({"model": ""}, "'model' in the request is empty"),
         ({"rate": 3}, "'concurrency' in the request and 'rate' in the request exclude each other"),
         ({"concurrency": "1,1"}, "lists 1 twice"),
         ({"concurrency": "many"}, "must be a whole number"),
