@@ -1,21 +1,21 @@
 """The distribution and the sum of values that come in pieces: to the last bit what NumPy makes of them in one array.
 
 However many they are, they take the same memory: beyond `_MOST_IN_MEMORY` they lie in a temporary file, which is read a few
-times. Imports load and its own room.
+times. A full disk costs memory instead, never the run. Imports load and its own room.
 """
 
 import math
+import os
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from typing import BinaryIO, cast
+from contextlib import ExitStack, contextmanager
+from io import BytesIO, FileIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from loadgen.analysis.stats import PERCENTILES, Distribution, FloatArray, distribution
-from loadgen.errors import EngineError
-from loadgen.load.disk import bulk_folder, no_room
+from loadgen.load.disk import bulk_folder, write_all
 
 _MOST_IN_MEMORY = 2**18
 _VALUES_AT_ONCE = 2**17
@@ -23,7 +23,7 @@ _DIGIT_BITS = 16
 
 
 def distribution_of(pieces: Iterable[FloatArray]) -> Distribution:
-    """`stats.distribution` of all values of all `pieces`. Raises EngineError when the disk has no room for them."""
+    """`stats.distribution` of all values of all `pieces`."""
     with _kept(pieces) as values:
         if len(values) <= _MOST_IN_MEMORY:
             return distribution(values.read(0, len(values)))
@@ -47,16 +47,18 @@ def distribution_of(pieces: Iterable[FloatArray]) -> Distribution:
 
 
 def sum_of(pieces: Iterable[FloatArray]) -> float:
-    """The sum of all values of all `pieces`. Raises EngineError when the disk has no room for them."""
+    """The sum of all values of all `pieces`."""
     with _kept(pieces) as values:
         return float(_sum(values, 0, len(values)))
 
 
 class _Values:
-    """Finite values of float64 in a file."""
+    """Finite values of float64: the first `on_disk` in a file, the others in memory."""
 
-    def __init__(self, file: BinaryIO, count: int) -> None:
+    def __init__(self, file: FileIO | None, on_disk: int, in_memory: bytes, count: int) -> None:
         self._file = file
+        self._on_disk = on_disk
+        self._in_memory = np.frombuffer(in_memory, np.float64)
         self._count = count
 
     def __len__(self) -> int:
@@ -64,8 +66,11 @@ class _Values:
 
     def read(self, begin: int, end: int) -> FloatArray:
         """The values from `begin` to before `end`."""
-        self._file.seek(8 * begin)
-        return np.frombuffer(self._file.read(8 * (end - begin)), np.float64)
+        kept = self._in_memory[max(0, begin - self._on_disk) : max(0, end - self._on_disk)]
+        if self._file is None or begin >= self._on_disk:
+            return kept
+        read = os.pread(self._file.fileno(), 8 * (min(end, self._on_disk) - begin), 8 * begin)
+        return np.concatenate([np.frombuffer(read, np.float64), kept])
 
     def pieces(self) -> Iterator[FloatArray]:
         """All of them in order, some at a time."""
@@ -75,15 +80,24 @@ class _Values:
 
 @contextmanager
 def _kept(pieces: Iterable[FloatArray]) -> Iterator[_Values]:
-    with tempfile.SpooledTemporaryFile(8 * _MOST_IN_MEMORY, dir=str(bulk_folder())) as file:
+    with ExitStack() as stack:
+        in_memory = BytesIO()
+        file: FileIO | None = None
+        disk_is_full = False
         count = 0
         for piece in pieces:
-            try:
-                file.write(piece.tobytes())
-            except OSError as error:
-                raise EngineError(f"{no_room(error, 'the samples of the run')}; this run is lost") from error
+            in_memory.write(piece.tobytes())
             count += len(piece)
-        yield _Values(cast(BinaryIO, file), count)
+            if disk_is_full or in_memory.tell() <= 8 * _MOST_IN_MEMORY:
+                continue
+            try:
+                if file is None:
+                    file = stack.enter_context(tempfile.TemporaryFile(buffering=0, dir=bulk_folder()))
+                write_all(file, in_memory.getvalue())
+                in_memory = BytesIO()
+            except OSError:
+                disk_is_full = True
+        yield _Values(file, 0 if file is None else count - in_memory.tell() // 8, in_memory.getvalue(), count)
 
 
 def _sum(values: _Values, begin: int, count: int) -> np.float64:

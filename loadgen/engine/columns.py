@@ -2,14 +2,17 @@
 
 A column is one file of its raw values, or of its texts as `Texts` packs them, which costs neither process a copy. Who goes
 through all rows lets go of them from time to time: a mapped page that was looked at counts as memory of the process until then.
+What a full disk does not take stays in memory, so that no record is lost: the end of a column, as `rest`.
 """
 
 import itertools
 import mmap
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from io import FileIO
 from pathlib import Path
-from typing import Any, BinaryIO
+from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,34 +22,78 @@ from loadgen.engine.record import Records
 from loadgen.engine.rows import NUMBERS, TEXTS, joined, take
 from loadgen.engine.texts import Texts
 from loadgen.load.bulk import pieces_of
+from loadgen.load.disk import write_all
 
 _ARRIVAL_START = "arrival_start"
 _START_OF = {name: f"{name}_start" for name in TEXTS}  # the file that says where each text of a column begins
 _STARTS = (_ARRIVAL_START, *_START_OF.values())
 _ROWS_AT_ONCE = 1_024  # with a thousand arrivals each, some 60 MB; more at once was not faster
 
+Unwritten = Mapping[str, bytes]
+"""The end of each column that the disk did not take, by the name of its file."""
+
+ALL_WRITTEN: Unwritten = MappingProxyType({})
+
+
+class ColumnFile:
+    """One column, written piece by piece: in its file as far as the disk takes it, the end of it in `kept`."""
+
+    def __init__(self, path: Path) -> None:
+        self.kept = bytearray()
+        self._size = 0
+        self._file: FileIO | None = None
+        try:
+            self._file = path.open("wb", buffering=0)
+        except OSError:
+            return
+
+    def write(self, piece: bytes) -> None:
+        """Add a piece."""
+        if self._file is None:
+            self.kept += piece
+            return
+        try:
+            write_all(self._file, piece)
+        except OSError:
+            if self._file.seek(0, os.SEEK_END) > self._size:
+                self._file.truncate(self._size)
+            self.close()
+            self.kept += piece
+            return
+        self._size += len(piece)
+
+    def close(self) -> None:
+        """Write nothing more to the file."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
 
 class ColumnFiles:
-    """Writes pieces of one set of records into `folder`, which must exist. A context manager."""
+    """Writes pieces of one set of records into `folder`. A context manager."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._stack = ExitStack()
-        self._files: dict[str, BinaryIO] = {}
+        self._files: dict[str, ColumnFile] = {}
         self._ends = dict.fromkeys(_STARTS, 0)
 
     def __enter__(self) -> "ColumnFiles":
-        for name in (*NUMBERS, *TEXTS, *_STARTS):
-            self._files[name] = self._stack.enter_context((self._folder / name).open("wb"))
+        self._files = {name: ColumnFile(self._folder / name) for name in (*NUMBERS, *TEXTS, *_STARTS)}
         for name in _STARTS:
             self._files[name].write(np.zeros(1, np.int64).tobytes())
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._stack.close()
+        for file in self._files.values():
+            file.close()
+
+    @property
+    def rest(self) -> Unwritten:
+        """What the disk did not take of the columns."""
+        return {name: bytes(file.kept) for name, file in self._files.items() if file.kept}
 
     def append(self, piece: Records) -> None:
-        """Write the rows of `piece` after those before. Raises OSError."""
+        """Write the rows of `piece` after those before."""
         for name in NUMBERS:
             self._files[name].write(getattr(piece, name).tobytes())
         self._append_starts(_ARRIVAL_START, piece.arrival_start)
@@ -60,20 +107,27 @@ class ColumnFiles:
         self._ends[name] += int(start[-1])
 
 
-def read_columns(folder: Path) -> Records:
-    """The records in `folder`, mapped and read-only: the files may be removed, not changed, while they are used."""
-    columns: dict[str, Any] = {name: _mapped(folder / name, dtype) for name, dtype in NUMBERS.items()}
+def read_columns(folder: Path, rest: Unwritten = ALL_WRITTEN) -> Records:
+    """The records in `folder`, mapped and read-only: the files may be removed, not changed, while they are used.
+
+    `rest` is what the disk did not take of them. Raises OSError.
+    """
+
+    def column(name: str, dtype: np.dtype[Any]) -> NDArray[Any]:
+        if name not in rest:
+            return _mapped(folder / name, dtype)
+        kept = np.frombuffer(rest[name], dtype)
+        return np.concatenate([_mapped(folder / name, dtype), kept])
+
+    columns: dict[str, Any] = {name: column(name, dtype) for name, dtype in NUMBERS.items()}
     for name in TEXTS:
-        start = _mapped(folder / _START_OF[name], np.dtype(np.int64))
-        columns[name] = Texts(start, _mapped(folder / name, np.dtype(np.uint8)))
-    return Records(**columns, arrival_start=_mapped(folder / _ARRIVAL_START, np.dtype(np.int64)))
+        start = column(_START_OF[name], np.dtype(np.int64))
+        columns[name] = Texts(start, column(name, np.dtype(np.uint8)))
+    return Records(**columns, arrival_start=column(_ARRIVAL_START, np.dtype(np.int64)))
 
 
 def in_schedule_order(parts: Sequence[Records], folder: Path) -> Records:
-    """All rows of all `parts` as one, in the order of the schedule, in files in `folder`, which must exist.
-
-    Raises OSError when they cannot be written.
-    """
+    """All rows of all `parts` as one, in the order of the schedule, in files in `folder` as far as the disk takes them."""
     bounds = np.cumsum([0, *(len(part) for part in parts)])
     with ColumnFiles(folder) as files:
         for wanted in _next_rows(parts):
@@ -83,7 +137,7 @@ def in_schedule_order(parts: Sequence[Records], folder: Path) -> Records:
             files.append(take(piece, np.argsort(piece.index, kind="stable")))
             for part in parts:
                 let_go(part)
-    return read_columns(folder)
+    return read_columns(folder, files.rest)
 
 
 def _next_rows(parts: Sequence[Records]) -> Iterator[NDArray[np.int64]]:
@@ -103,8 +157,8 @@ def _indexes(parts: Sequence[Records]) -> Iterator[NDArray[np.int32]]:
 
 
 def _mapped(path: Path, dtype: np.dtype[Any]) -> NDArray[Any]:
-    if path.stat().st_size == 0:
-        return np.empty(0, dtype)  # nothing cannot be mapped
+    if not path.exists() or path.stat().st_size == 0:
+        return np.empty(0, dtype)  # nothing cannot be mapped, and a column of nothing may have no file on a full disk
     with path.open("rb") as file:
         mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     # Not np.memmap, whose slices cost ten times as much.

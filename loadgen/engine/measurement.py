@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from loadgen.engine.clock import WallClock
-from loadgen.engine.columns import ColumnFiles
+from loadgen.engine.columns import ColumnFiles, Unwritten
 from loadgen.engine.connection import STALE_LIMIT_NS
 from loadgen.engine.driver import Driver, Progress
 from loadgen.engine.limits import make_room
@@ -28,7 +28,7 @@ from loadgen.engine.throttle import Throttle
 from loadgen.engine.tokenizer import Tokenizer
 from loadgen.engine.transport import ConnectFailedError, StampingTransport, first_that_answers, resolve
 from loadgen.errors import EngineError
-from loadgen.load.disk import no_room
+from loadgen.load.disk import bulk_folder
 from loadgen.load.rate_limits import UNLIMITED, RateLimits
 from loadgen.load.schedule import Schedule
 from loadgen.load.shards import shard, shard_rows, shard_shape
@@ -66,13 +66,14 @@ class Share:
 
 @dataclass(frozen=True, slots=True)
 class Outline:
-    """What a worker tells of its share by word of mouth; the records themselves are in the share's folder."""
+    """What a worker reports over its channel; the records are in the share's folder, apart from the `rest`."""
 
     client: ClientFacts
     origin_at: str
     interrupted: bool
     failure: str | None
     refusal: str | None
+    rest: Unwritten  # of the records, where the disk was full
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +93,7 @@ async def measure(
     """Carry out one share in this process. `orders` is called with the driver once, to wire up drain and stop.
 
     `throttle` remembers what earlier runs of this process sent. `agree_on_start` is called once everything is connected, and may block; it returns t = 0 on the monotonic clock.
-    Raises EngineError when the host name is unknown or the records cannot be written, HostLimitError when the system lends
-    too few files or ports.
+    Raises EngineError when the host name is unknown, HostLimitError when the system lends too few files or ports.
     """
     task, target = share.task, share.task.target
     loop = asyncio.get_running_loop()
@@ -157,16 +157,17 @@ async def measure(
         driver.close()
     say(driver.progress())
     recorder = Recorder(schedule, shape, driver.origin_ns, wall_clock, target.secrets, tokenizer)
-    try:
-        with ColumnFiles(share.folder) as files:
+    unreadable: str | None = None
+    with ColumnFiles(share.folder) as files:
+        try:
             for piece in recorder.pieces(spool.drain()):
                 piece.index = rows.at(piece.index.astype(np.int64)).astype(np.int32)
                 piece.slot = np.where(piece.slot < 0, piece.slot, piece.slot * share.workers + share.worker)
                 files.append(piece)
                 _let_go(schedules)
                 await asyncio.sleep(0)  # a parent that has gone is noticed in between
-    except OSError as error:
-        raise EngineError(f"{no_room(error, 'the records of the run')}; this run is lost") from error
+        except OSError as error:  # what was read before is kept
+            unreadable = f"the responses cannot be read back from {bulk_folder()}: {error.strerror}; check that disk"
     return Outline(
         client=ClientFacts(
             stamp_source=recorder.stamps.source,
@@ -186,9 +187,10 @@ async def measure(
             schedule_exhausted=driver.schedule_exhausted,
         ),
         origin_at=wall_clock.to_utc(driver.origin_ns),
-        interrupted=driver.interrupted,
-        failure=spool.failure,
+        interrupted=driver.interrupted or unreadable is not None,
+        failure=spool.failure or unreadable,
         refusal=driver.refusal,
+        rest=files.rest,
     )
 
 

@@ -13,7 +13,7 @@ from io import FileIO
 from itertools import accumulate
 from typing import Generic, TypeVar, cast
 
-from loadgen.load.disk import bulk_folder, no_room
+from loadgen.load.disk import bulk_folder, no_room, release, write_all
 
 MOST_BYTES_IN_MEMORY = 64 * 2**20
 _BATCH_BYTES = 256 * 2**10
@@ -83,11 +83,17 @@ class Overflow(Generic[Item]):
             yield from reversed(self._loaded(os.pread(self._file.fileno(), length, end - length)))
 
     def drain(self) -> Iterator[Item]:
-        """All of them; each is let go as the next one is asked for."""
+        """All of them; each is released as the next one is asked for.
+
+        What was read leaves the disk at once: the records that are made of it go to the same disk, which may be full.
+        """
         if self._file is not None:
-            self._file.seek(0)
+            begin = 0
             for length in self._lengths:
-                yield from self._loaded(self._file.read(length))
+                loaded = self._loaded(os.pread(self._file.fileno(), length, begin))
+                release(self._file.fileno(), begin, length)
+                begin += length
+                yield from loaded
             self.close()
         while self._kept:
             yield self._kept.popleft()[0]
@@ -104,6 +110,4 @@ class Overflow(Generic[Item]):
     def _append(self, written: bytes) -> None:
         if self._file is None:
             self._file = tempfile.TemporaryFile(buffering=0, dir=bulk_folder())  # noqa: SIM115  (open as long as we are)
-        rest = memoryview(written)
-        while rest:
-            rest = rest[self._file.write(rest) :]
+        write_all(self._file, written)

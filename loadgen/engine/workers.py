@@ -5,7 +5,8 @@ which all processes of a host share. Records come home in files.
 """
 
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from itertools import chain
 from multiprocessing import connection
@@ -18,13 +19,14 @@ from loadgen.engine.clock import monotonic_ns
 from loadgen.engine.columns import in_schedule_order, read_columns
 from loadgen.engine.driver import Progress
 from loadgen.engine.measurement import Outline, Pause, Share, Task
-from loadgen.engine.record import ClientFacts, Priority, ReadsBy, Recording, Records
+from loadgen.engine.record import ClientFacts, Priority, ReadsBy, Recording
 from loadgen.engine.worker import READY, Worker
-from loadgen.errors import EngineError, LoadgenError
+from loadgen.errors import LoadgenError
 from loadgen.load.disk import bulk_folder, no_room
 from loadgen.load.shards import most_workers
 
 _START_MARGIN_NS = 20_000_000  # from the word to the moment: to be heard by all of them, with room to spare
+_ORDERED = "ordered"  # the folder of all records in the order of the schedule
 _PRIORITIES: tuple[Priority, ...] = ("normal", "raised", "realtime")
 _WAYS_TO_READ: tuple[ReadsBy, ...] = get_args(ReadsBy)  # from the cheapest
 
@@ -56,17 +58,18 @@ class Workers:
         while len(self._workers) < count:
             self._workers.append(Worker())
         self._active = self._workers[:count]
-        with tempfile.TemporaryDirectory(prefix="loadgen-records-", dir=bulk_folder()) as folder:
-            folders = [Path(folder) / str(number) for number in range(count)]
+        with _records_folder(count) as folder:
+            folders = [folder / str(number) for number in range(count)]
             try:
                 for number, worker in enumerate(self._active):
-                    folders[number].mkdir()
                     worker.send(Share(task, number, count, folders[number]))
                 outlines = self._gather(on_progress)
             except BaseException:
                 self._let_go_of_the_unfinished()
                 raise
-            records = _read(folders, Path(folder) / "ordered")
+            rests = [outline.rest for outline in outlines]
+            parts = [read_columns(each, rest) for each, rest in zip(folders, rests, strict=True)]
+            records = in_schedule_order(parts, folder / _ORDERED)
         return Recording(
             records=records,
             client=_together([outline.client for outline in outlines]),
@@ -131,12 +134,20 @@ class Workers:
         self._active = []
 
 
-def _read(folders: Sequence[Path], ordered: Path) -> Records:
-    ordered.mkdir()
+@contextmanager
+def _records_folder(count: int) -> Iterator[Path]:
+    """A folder for the records of a run, with one for each of `count` workers, all made before anything is sent.
+
+    Raises UsageError when the disk has no room for them.
+    """
     try:
-        return in_schedule_order([read_columns(each) for each in folders], ordered)
+        made = tempfile.TemporaryDirectory(prefix="loadgen-records-", dir=bulk_folder(), ignore_cleanup_errors=True)
+        for name in (*map(str, range(count)), _ORDERED):
+            Path(made.name, name).mkdir()
     except OSError as error:
-        raise EngineError(f"{no_room(error, 'the records of the run')}; this run is lost") from error
+        raise no_room(error, "the records of the run") from error
+    with made as folder:
+        yield Path(folder)
 
 
 def _sum(told: Sequence[Progress]) -> Progress:

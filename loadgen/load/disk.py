@@ -1,12 +1,16 @@
 """Where bulky data of a run lies while it lasts: in files on a disk, so that memory does not grow with the run."""
 
+import ctypes
 import os
+import sys
 import tempfile
+from io import FileIO
 from pathlib import Path
 
 from loadgen.errors import UsageError
 
 _IN_MEMORY = ("tmpfs", "ramfs")
+_KEEP_SIZE, _PUNCH_HOLE = 0x01, 0x02  # <linux/falloc.h>
 
 
 def bulk_folder() -> Path:
@@ -19,6 +23,33 @@ def bulk_folder() -> Path:
         return usual
     other = Path("/var/tmp")  # kept on a disk by convention (FHS 5.15)
     return other if os.access(other, os.W_OK) and _file_system(other) not in _IN_MEMORY else usual
+
+
+def free_bytes() -> int | None:
+    """Bytes that a user may still write to the bulk folder; None if the system does not say."""
+    try:
+        found = os.statvfs(bulk_folder())
+    except OSError:
+        return None
+    return found.f_bavail * found.f_frsize
+
+
+def write_all(file: FileIO, piece: bytes) -> None:
+    """Write all of `piece` to an unbuffered file. Raises OSError."""
+    rest = memoryview(piece)
+    while rest:
+        rest = rest[file.write(rest) :]
+
+
+def release(descriptor: int, begin: int, length: int) -> None:
+    """Give the disk blocks of a part of an open file back, where the file system can do that; the part then reads as zeros."""
+    if sys.platform != "linux":
+        return
+    libc = ctypes.CDLL(None)
+    fallocate = getattr(libc, "fallocate64", None) or getattr(libc, "fallocate", None)  # musl has the latter alone
+    if fallocate is not None:
+        offset = ctypes.c_int64  # off_t
+        fallocate(descriptor, _KEEP_SIZE | _PUNCH_HOLE, offset(begin), offset(length))
 
 
 def no_room(error: OSError, what: str) -> UsageError:

@@ -3,6 +3,7 @@
 import errno
 import tracemalloc
 from collections.abc import Iterator
+from io import FileIO
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from loadgen.analysis import distributions
 from loadgen.analysis.distributions import distribution_of, sum_of
 from loadgen.analysis.stats import FloatArray, distribution
-from loadgen.errors import EngineError
+from loadgen.load.disk import write_all
 
 
 @pytest.fixture(autouse=True)
@@ -67,16 +68,18 @@ def test_many_values_take_no_more_memory_than_few() -> None:
     assert peak_bytes(60) - peak_bytes(2) < 10_000
 
 
-def test_a_full_disk_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Full:
-        def __init__(self, *_: object, **__: object) -> None: ...
-        def __enter__(self) -> "Full":
-            return self
+@pytest.mark.parametrize("calls_until_full", [0, 1, 3])
+def test_a_full_disk_costs_memory_and_no_value(monkeypatch: pytest.MonkeyPatch, calls_until_full: int) -> None:
+    calls = iter(range(100))
 
-        def __exit__(self, *_: object) -> None: ...
-        def write(self, _: bytes) -> None:
-            raise OSError(errno.ENOSPC, "No space left on device")
+    def write(file: FileIO, piece: bytes) -> None:
+        if next(calls) < calls_until_full:
+            write_all(file, piece)
+            return
+        write_all(file, piece[:1000])
+        raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("loadgen.analysis.distributions.tempfile.SpooledTemporaryFile", Full)
-    with pytest.raises(EngineError, match=r"No space left on device.*this run is lost"):
-        distribution_of([np.ones(3)])
+    monkeypatch.setattr("loadgen.analysis.distributions.write_all", write)
+    values = np.random.default_rng(1).normal(size=9 * 100_000)
+    assert distribution_of(np.split(values, 9)) == distribution(values)
+    assert sum_of(np.split(values, 9)) == float(values.sum())

@@ -1,5 +1,7 @@
 """What overflows comes back whole and in order, from memory or from the file; a full disk loses none."""
 
+import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -84,3 +86,17 @@ def test_a_full_disk_is_told_once_and_loses_nothing(monkeypatch: pytest.MonkeyPa
     assert "No space left on device; free some space there" in (overflow.failure or "")
     assert [number for number, _ in overflow.newest_first()] == list(reversed(range(400)))
     assert [number for number, _ in overflow.drain()] == list(range(400))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux gives back a part of a file")
+def test_what_was_read_leaves_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(overflow_module, "bulk_folder", lambda: tmp_path)
+    overflow = filled(0, 400)
+    assert overflow._file is not None
+    descriptor = overflow._file.fileno()
+    before = os.fstat(descriptor).st_blocks
+    reading = overflow.drain()
+    for _ in range(200):
+        next(reading)
+    assert os.fstat(descriptor).st_blocks < 0.7 * before
+    overflow.close()

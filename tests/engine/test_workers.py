@@ -10,9 +10,11 @@ import psutil
 import pytest
 
 from loadgen.engine.driver import Progress
+from loadgen.engine.measurement import Share
 from loadgen.engine.record import MISSING, Outcome
+from loadgen.engine.worker import Worker
 from loadgen.engine.workers import Workers
-from loadgen.errors import EngineError
+from loadgen.errors import EngineError, UsageError
 from loadgen.load.spec import ClosedLoop, OpenLoop, Wave
 from loadgen.servers.simulator.options import SimulatorOptions
 from loadgen.servers.simulator.process import SimulatorProcess
@@ -109,14 +111,31 @@ def test_a_run_leaves_no_file(
     assert len(records.arrival_ns) == 20
 
 
-def test_records_that_find_no_room_are_one_sentence(
+def test_records_that_a_full_disk_does_not_take_come_home_all_the_same(
     simulator: SimulatorProcess, workers: Workers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(parts: object, folder: Path) -> None:
-        raise OSError(28, "No space left on device")
+    send = Worker.send
+
+    def onto_a_full_disk(worker: Worker, share: Share) -> None:
+        for name in ("sent_ns", "arrival_ns", "arrival_start", "finish_reason"):
+            (share.folder / name).symlink_to("/dev/full")
+        (share.folder / "end_ns").symlink_to("/nowhere/file")  # which cannot be opened
+        send(worker, share)
 
     with monkeypatch.context() as patched:
-        patched.setattr("loadgen.engine.workers.in_schedule_order", full)
-        with pytest.raises(EngineError, match=r"No space left .*; this run is lost"):
-            workers.run(task(simulator.port, Wave(2), 2))
-    assert len(workers.run(task(simulator.port, Wave(2), 2)).records) == 2
+        patched.setattr(Worker, "send", onto_a_full_disk)
+        records = workers.run(task(simulator.port, ClosedLoop(4), 12, workers=2)).records
+    assert records.index.tolist() == list(range(12))
+    assert set(records.outcome) == {Outcome.OK}
+    assert set(records.finish_reason) == {"length"}
+    assert np.all(records.end_ns > records.sent_ns)
+    assert len(records.arrival_ns) == 60
+
+
+def test_a_folder_without_room_is_one_sentence_before_anything_is_sent(
+    simulator: SimulatorProcess, workers: Workers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    planned = task(simulator.port, Wave(2), 2)
+    monkeypatch.setattr("loadgen.engine.workers.bulk_folder", lambda: tmp_path / "gone")
+    with pytest.raises(UsageError, match="the records of the run cannot be written"):
+        workers.run(planned)
