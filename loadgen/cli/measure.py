@@ -8,7 +8,7 @@ import typer
 
 from loadgen.cli import options
 from loadgen.cli.terminal import Terminal, show, show_json, stdout
-from loadgen.errors import ExitCode, UsageError
+from loadgen.errors import ExitCode, StoreError, UsageError
 from loadgen.experiments.interrupts import interrupts
 
 if TYPE_CHECKING:
@@ -231,7 +231,12 @@ def _measure_one(
     stop = Stop()
     with SweepProgress(terminal, resume=resume) as progress, interrupts(stop, progress.say):
         result = run_sweep(part.spec, store, os.environ, stop, progress, resume=resume, serving=part.serving)
-    row = store.sweep(result.sweep_id)
+    try:
+        row = store.sweep(result.sweep_id)
+    except StoreError:
+        if result.failure is not None:  # which says more
+            raise result.failure from None
+        raise
     documents = list(result.documents)
     if as_json and single and documents:
         show_json(run_document(row, documents[0]))

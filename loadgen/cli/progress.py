@@ -13,6 +13,7 @@ from loadgen.cli.tables import run_line
 from loadgen.cli.terminal import Terminal, stderr
 from loadgen.experiments.events import (
     AskedAgain,
+    DatabaseBroughtBack,
     Event,
     FilesRead,
     GroupStarted,
@@ -21,6 +22,7 @@ from loadgen.experiments.events import (
     PromptsNotFitted,
     RunEnded,
     RunProgressed,
+    SavingDelayed,
     ServerEnding,
     ServerNotStarted,
     ServerReady,
@@ -34,6 +36,18 @@ from loadgen.report.readable import milliseconds, number, plural, seconds
 from loadgen.report.served import server_name
 
 _PLAIN_EVERY_S = 10.0
+
+
+def said_of_saving(event: SavingDelayed | DatabaseBroughtBack) -> str:
+    """What is happening to the database, in one sentence."""
+    match event:
+        case SavingDelayed():
+            return (
+                f"saving the run is tried again for up to {seconds(event.within_s)} (Ctrl-C writes it to a file instead): "
+                f"{event.reason}"
+            )
+        case DatabaseBroughtBack():
+            return f"the database {event.place} was deleted or moved during the sweep: a copy of it, complete, is there again"
 
 
 class SweepProgress:
@@ -115,6 +129,8 @@ class SweepProgress:
                 self._progressed(event)
             case RunEnded():
                 self._ended(event)
+            case SavingDelayed() | DatabaseBroughtBack():  # also when quiet
+                self._console.print(said_of_saving(event), soft_wrap=True)
 
     def say(self, text: str | Text) -> None:
         """A line above the live one."""

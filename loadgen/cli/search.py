@@ -8,7 +8,7 @@ import typer
 from loadgen.cli import options
 from loadgen.cli.measure import given
 from loadgen.cli.terminal import Terminal, show, show_json, stdout
-from loadgen.errors import ExitCode, UsageError
+from loadgen.errors import ExitCode, StoreError, UsageError
 from loadgen.experiments.interrupts import interrupts
 
 if TYPE_CHECKING:
@@ -173,7 +173,12 @@ def _search(terminal: Terminal, store: "Store", part: "Part", wanted: "Search", 
     spec, stop = part.spec, Stop()
     with SweepProgress(terminal, resume=resume) as progress, interrupts(stop, progress.say):
         result = run_sweep(spec, store, os.environ, stop, progress, resume=resume, search=wanted, serving=part.serving)
-    row = store.sweep(result.sweep_id)
+    try:
+        row = store.sweep(result.sweep_id)
+    except StoreError:
+        if result.failure is not None:  # which says more
+            raise result.failure from None
+        raise
     documents: list[dict[str, Any]] = list(result.documents)
     if as_json:
         found = row.search or wanted.to_json()

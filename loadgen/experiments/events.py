@@ -92,6 +92,21 @@ class RunEnded:
 
 
 @dataclass(frozen=True, slots=True)
+class SavingDelayed:
+    """The database does not take a run now, for that reason; it is asked again for up to `within_s` seconds."""
+
+    reason: str
+    within_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseBroughtBack:
+    """Somebody deleted or moved the database at `place` during the sweep; a copy with all that was in it is there again."""
+
+    place: str
+
+
+@dataclass(frozen=True, slots=True)
 class GroupStarted:
     """Sweeps over variants of a server begin, or go on; `labels` are the variants'."""
 
@@ -148,5 +163,7 @@ Event = (
     | PromptsNotFitted
     | RunProgressed
     | RunEnded
+    | SavingDelayed
+    | DatabaseBroughtBack
 )
 OnEvent = Callable[[Event], None]

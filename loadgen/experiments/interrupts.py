@@ -1,8 +1,8 @@
-"""What Ctrl-C and a termination signal do while something is measured. Shared by all that measure."""
+"""What Ctrl-C, a termination signal and the loss of the terminal do while something is measured. Shared by all that measure."""
 
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import TYPE_CHECKING
 
@@ -12,27 +12,35 @@ if TYPE_CHECKING:
 
 @contextmanager
 def interrupts(stop: "Stop", say: Callable[[str], None]) -> Iterator[None]:
-    """Ctrl-C once drains, twice ends now; a termination signal ends now. Before anything is sent either ends the command.
+    """Ctrl-C once drains, twice ends now; SIGTERM and SIGHUP end now. Before anything is sent each of them ends the command.
 
-    From the first measured request until the run is saved nothing ends the command: that would lose the run.
+    From the first measured request until the run is saved nothing ends the command: that would lose the run. A SIGHUP that is
+    ignored, as `nohup` has it, stays so.
     """
+
+    def note(text: str) -> None:
+        with suppress(OSError, ValueError):  # the terminal may be what was lost
+            say(text)
 
     def interrupted(number: int, frame: FrameType | None) -> None:
         if stop.saving:
             stop.request()
-            say("saving the run first")
+            note("saving the run first")
             return
         if not stop.attached or (stop.requested and not stop.sending):
             raise KeyboardInterrupt  # nothing is on its way that could be waited for
-        if number == signal.SIGTERM or stop.requested:
+        if number != signal.SIGINT or stop.requested:
             stop.request()
             stop.request()
-            say("ending now; what has finished is saved")
+            note("ending now; what has finished is saved")
         else:
             stop.request()
-            say("waiting for the answers on their way; Ctrl-C again ends now")
+            note("waiting for the answers on their way; Ctrl-C again ends now")
 
-    before = {number: signal.signal(number, interrupted) for number in (signal.SIGINT, signal.SIGTERM)}
+    heard = [signal.SIGINT, signal.SIGTERM]
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        heard.append(signal.SIGHUP)
+    before = {number: signal.signal(number, interrupted) for number in heard}
     try:
         yield
     finally:

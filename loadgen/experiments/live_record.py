@@ -33,7 +33,8 @@ def on_record(store: Store, on_event: OnEvent, sweep_id: str | None = None) -> I
 
     def hear(event: Event) -> None:
         nonlocal noted_at_s
-        on_event(event)
+        with suppress(OSError):  # whoever watched is gone, such as a terminal that was closed
+            on_event(event)
         with suppress(Exception):  # of whatever kind: a fault of ours here is none of the measurement
             state.hear(event)
             if isinstance(event, SweepStarted):

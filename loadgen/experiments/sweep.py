@@ -6,7 +6,7 @@ Imports load, engine, servers, store and errors. Whatever goes wrong, the runs t
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from loadgen.experiments.events import (
 )
 from loadgen.experiments.first_questions import ask_first, with_model
 from loadgen.experiments.ids import new_id
+from loadgen.experiments.keeping import Keeper, save_within_s
 from loadgen.experiments.limits import check_limits
 from loadgen.experiments.live_record import on_record
 from loadgen.experiments.prompt_fitting import length_fit_of
@@ -177,6 +178,7 @@ def run_sweep(
         else:
             check_same_server(unfinished, server)
             store.set_sweep_status(sweep_id, "running")
+        keeper = Keeper(store, store.sweep(sweep_id), stop, on_event, save_within_s(environ))
         on_event(
             SweepStarted(
                 sweep_id,
@@ -218,7 +220,7 @@ def run_sweep(
                         if turn is not None and not turn.has(run, spec):
                             waiting.append(run)
                             return {}
-                        return _one(bench, store, run, position, planned_runs, repeat=run.seed - spec.seed)
+                        return _one(bench, keeper, run, position, planned_runs, repeat=run.seed - spec.seed)
 
                     planned_runs = _follow(chosen, document_of)
                     keep_search(store, sweep_id, search)
@@ -235,12 +237,15 @@ def run_sweep(
             case None if waiting:
                 pass
             case None:
-                store.set_sweep_status(sweep_id, "finished", planned_runs)
+                try:
+                    keeper.set_status("finished", planned_runs)
+                except StoreError as error:
+                    cut_short = error
             case Interrupted():
                 close(store, sweep_id, "interrupted")
             case _:
                 close(store, sweep_id, "failed")
-    return SweepResult(sweep_id, planned_runs, tuple(store.runs(sweep_id)), cut_short)
+    return SweepResult(sweep_id, planned_runs, keeper.results(), cut_short)
 
 
 def _in_order(runs: list[RunSpec]) -> Chosen:
@@ -260,7 +265,7 @@ def _follow(chosen: Chosen, document_of: Callable[[RunSpec, int], dict[str, Any]
         return position
 
 
-def _one(bench: Bench, store: Store, run: RunSpec, position: int, planned: int, repeat: int) -> dict[str, Any]:
+def _one(bench: Bench, keeper: Keeper, run: RunSpec, position: int, planned: int, repeat: int) -> dict[str, Any]:
     started_ns = time.monotonic_ns()
     try:
         try:
@@ -270,9 +275,7 @@ def _one(bench: Bench, store: Store, run: RunSpec, position: int, planned: int, 
                 raise
             raise _death(bench, run, position, planned) from error
         document = measured.document | {"server_died": _server_died(bench, measured.document)}
-        document = store.add_run(
-            bench.sweep_id, document, measured.records, measured.samples, measured.gpus, measured.outline
-        )
+        document = keeper.keep(replace(measured, document=document), position, planned)
     finally:
         bench.stop.keeping = False
     bench.on_event(RunEnded(position, run, document, (time.monotonic_ns() - started_ns) / 1e9))

@@ -12,12 +12,14 @@ from typing import Any
 from loadgen.engine.driver import Progress
 from loadgen.experiments.events import (
     AskedAgain,
+    DatabaseBroughtBack,
     Event,
     NothingToResume,
     PhaseStarted,
     PromptsNotFitted,
     RunEnded,
     RunProgressed,
+    SavingDelayed,
     SweepStarted,
     WayChosen,
 )
@@ -55,6 +57,13 @@ def told(event: Event) -> Told | None:
             return {"event": "prompts_not_fitted", "load_label": event.run.load_label}
         case RunProgressed():
             return {"event": "progress", **asdict(event.progress)}
+        case SavingDelayed():
+            return {"event": "note", "message": f"saving the run is tried again: {event.reason}"}
+        case DatabaseBroughtBack():
+            return {
+                "event": "note",
+                "message": f"the database {event.place} was deleted or moved: a copy of it is there again",
+            }
         case RunEnded():
             return {
                 "event": "run",

@@ -35,6 +35,7 @@ class Database:
     reading: Engine
     writing: Engine
     hasty: Engine  # as `writing`, for what is better not written than waited for
+    path: Path | None = None  # of the file; None for PostgreSQL
 
 
 def connect(url: str, *, read_only: bool) -> Database:
@@ -63,7 +64,11 @@ def _parse(url: str) -> URL:
 
 def _postgresql(url: URL, read_only: bool) -> Database:
     try:
-        engine = create_engine(url.set(drivername="postgresql+psycopg"), json_serializer=plain.write_json)
+        engine = create_engine(
+            url.set(drivername="postgresql+psycopg"),
+            json_serializer=plain.write_json,
+            pool_pre_ping=True,  # a connection may be hours old when a run is saved
+        )
     except ImportError as error:
         raise StoreError("PostgreSQL needs the package psycopg: pip install 'loadgen[postgres]'.") from error
     reading = engine.execution_options(postgresql_readonly=True) if read_only else engine
@@ -112,6 +117,7 @@ def _sqlite(url: URL, given: str, read_only: bool) -> Database:
         reading=engine,
         writing=engine.execution_options(**writes),
         hasty=hasty.execution_options(**writes),
+        path=path,
     )
 
 

@@ -43,6 +43,15 @@ _BY_WORDS = {
 }
 
 
+# What may be otherwise a little later: somebody frees space, ends a program or starts the server again.
+_PASSING = ("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_FULL", "SQLITE_IOERR", "SQLITE_CANTOPEN", "SQLITE_READONLY")
+_PASSING_STATES = ("08", "40", "53", "55P03", "57", "25006")
+
+
+class UnavailableError(StoreError):
+    """The database could not be reached or written now; the same may succeed later."""
+
+
 @contextmanager
 def named(place: str) -> Iterator[None]:
     """Turn whatever the database driver raises inside into a `StoreError` about the database at `place`."""
@@ -54,7 +63,16 @@ def named(place: str) -> Iterator[None]:
         cause = error.orig if isinstance(error, StatementError) else error
         if isinstance(cause, StoreError):  # a value that SQLAlchemy could not bind because we refused it
             raise cause from None
-        raise StoreError(_sentence(cause, place)) from error
+        kind = UnavailableError if _passes(cause) else StoreError
+        raise kind(_sentence(cause, place)) from error
+
+
+def _passes(error: BaseException | None) -> bool:
+    if isinstance(error, sqlite3.Error):
+        return getattr(error, "sqlite_errorname", "").startswith(_PASSING)
+    state = getattr(error, "sqlstate", None)
+    # Without a state it is PostgreSQL's client that failed: nobody answered, or the connection was cut.
+    return type(error).__name__ == "OperationalError" if state is None else state.startswith(_PASSING_STATES)
 
 
 def _has_size_limit() -> bool:

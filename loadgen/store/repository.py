@@ -6,9 +6,10 @@ come back as they went in; those of an imported sweep carry its mark as `importe
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
 from itertools import islice
+from pathlib import Path
 from types import TracebackType
 from typing import Any, cast
 
@@ -24,6 +25,7 @@ from loadgen.load.spec import canonical_hash
 from loadgen.store import failures, gpu_columns, guard, outlines, plain, request_rows, schema, tables
 from loadgen.store.claim import is_abandoned
 from loadgen.store.database import Database, connect
+from loadgen.store.identity import FileIdentity
 from loadgen.store.rows import ImportMark, ServerSample, SweepRow, SweepStatus
 
 _STATUSES = ("valid", "doubtful", "invalid")
@@ -37,6 +39,7 @@ class Store:
     def __init__(self, database: Database, *, read_only: bool) -> None:
         self._database = database
         self._read_only = read_only
+        self._identity: FileIdentity | None = None
 
     @classmethod
     def open(cls, url: str, *, read_only: bool = False) -> "Store":
@@ -48,16 +51,38 @@ class Store:
         database = connect(url, read_only=read_only)
         with failures.named(database.place):
             schema.prepare(database, read_only=read_only)
-        return cls(database, read_only=read_only)
+        store = cls(database, read_only=read_only)
+        store._note_identity()
+        return store
 
     @property
     def place(self) -> str:
-        """The database for messages: a path, or a URL without its password."""
+        """Where the database is, for messages: a path, or a URL without its password."""
         return self._database.place
+
+    @property
+    def path(self) -> Path | None:
+        """The database's file; None for PostgreSQL."""
+        return self._database.path
 
     def close(self) -> None:
         """Give the connections back."""
         self._database.reading.dispose()
+
+    reconnect = close
+    """The next use opens new connections."""
+
+    def reconnect_if_remote(self) -> None:
+        """Open new connections at the next use, but for SQLite, whose open file is all that is left if somebody deleted it."""
+        if self.path is None:
+            self.reconnect()
+
+    def has_run(self, run_id: str) -> bool:
+        """Whether a reader who opens the database now finds that run in it. Raises `StoreError`."""
+        if self._database.path is None:
+            return self._holds(run_id)
+        with Store.open(f"sqlite:///{self._database.path}", read_only=True) as fresh:
+            return fresh._holds(run_id)
 
     def __enter__(self) -> "Store":
         return self
@@ -240,6 +265,15 @@ class Store:
             found = session.scalars(query).first()
         return None if found is None else outlines.decode(found)
 
+    def _holds(self, run_id: str) -> bool:
+        with self._read() as session:
+            return session.scalar(select(tables.Run.run_id).where(tables.Run.run_id == run_id)) is not None
+
+    def _note_identity(self) -> None:
+        if self._database.path is not None and not self._read_only:
+            with suppress(OSError):
+                self._identity = FileIdentity.of(self._database.path)
+
     def _newest(self, spec_hash: str, group_id: str | None, *conditions: Any) -> SweepRow | None:
         in_group = tables.Sweep.group_id.is_(None) if group_id is None else tables.Sweep.group_id == group_id
         found = self._sweep_rows(_measured_here(spec_hash), in_group, *conditions)
@@ -293,6 +327,8 @@ class Store:
     def _write(self) -> Iterator[Session]:
         if self._read_only:
             raise StoreError(f"The database {self._database.place} was opened for reading only and takes nothing new.")
+        if self._identity is not None:
+            self._identity.check()
         with (
             failures.named(self._database.place),
             Session(self._database.writing, info={"place": self.place}) as session,

@@ -1,0 +1,156 @@
+"""Saves what a sweep measures, whatever its database is doing: it waits, asks again, and at last writes to a file.
+
+Imports `store`, errors and its neighbours.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from loadgen.errors import LoadgenError, StoreError, UsageError
+from loadgen.experiments.events import DatabaseBroughtBack, OnEvent, SavingDelayed
+from loadgen.experiments.rescue import rescue
+from loadgen.experiments.run import MeasuredRun
+from loadgen.experiments.stop import Stop
+from loadgen.store.failures import UnavailableError
+from loadgen.store.identity import ReplacedError
+from loadgen.store.recovery import bring_back
+from loadgen.store.repository import Store
+from loadgen.store.rows import SweepRow, SweepStatus
+
+SAVE_WITHIN_S = 300.0
+SAVE_WITHIN_VARIABLE = "LOADGEN_SAVE_WITHIN_S"
+_FIRST_WAIT_S, _LONGEST_WAIT_S = 0.5, 10.0
+_LOOK_S = 0.1  # how soon an interrupt is heard while waiting
+
+
+class UnsavedError(StoreError):
+    """A run was measured and is not in the database."""
+
+
+def save_within_s(environ: Mapping[str, str]) -> float:
+    """How long to go on trying to save a run. Raises UsageError."""
+    given = environ.get(SAVE_WITHIN_VARIABLE)
+    try:
+        seconds = SAVE_WITHIN_S if given is None else float(given)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds <= 86_400:
+        raise UsageError(
+            f"the environment variable {SAVE_WITHIN_VARIABLE} is {given!r}, which is no number of seconds up to 86400: write 300"
+        )
+    return seconds
+
+
+class Keeper:
+    """Saves the runs of one sweep. `documents` are those that it was given, saved or not."""
+
+    def __init__(
+        self,
+        store: Store,
+        sweep: SweepRow,
+        stop: Stop,
+        on_event: OnEvent,
+        within_s: float = SAVE_WITHIN_S,
+        now_s: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._store = store
+        self._sweep = sweep
+        self._stop = stop
+        self._on_event = on_event
+        self._within_s = within_s
+        self._now_s = now_s
+        self._sleep = sleep
+        self.documents: list[dict[str, Any]] = []
+
+    def keep(self, run: MeasuredRun, position: int, planned: int) -> dict[str, Any]:
+        """Save a run and return its document as it was stored. Raises `UnsavedError`, which names it and the file that it is in, when its database did not take it."""
+        run_id = str(run.document["run_id"])
+        self.documents.append(run.document)
+
+        def write() -> None:
+            # A connection that was lost as a transaction ended leaves open whether it did.
+            if not (attempts and self._store.has_run(run_id)):
+                attempts.append(run_id)
+                self._store.add_run(self._sweep.sweep_id, run.document, run.records, run.samples, run.gpus, run.outline)
+            if not self._store.has_run(run_id):
+                raise StoreError(f"The database {self._store.place} has lost what was just written to it: check it.")
+
+        attempts: list[str] = []
+        try:
+            self._persist(write)
+        except Exception as error:
+            raise self._lost(run, f"run {position} of {planned} ({run_id})", error) from error
+        return self.documents[-1]
+
+    def set_status(self, status: SweepStatus, planned_runs: int | None = None) -> None:
+        """Say how the sweep stands. Raises `StoreError` when its database did not take that in time."""
+        self._persist(lambda: self._store.set_sweep_status(self._sweep.sweep_id, status, planned_runs))
+
+    def results(self) -> tuple[dict[str, Any], ...]:
+        """The documents of the sweep's runs in the order in which they ran, of those too that were not saved."""
+        try:
+            stored = self._store.runs(self._sweep.sweep_id)
+        except StoreError:
+            return tuple(self.documents)
+        known = {each["run_id"] for each in stored}
+        latest = {each["spec"]["hash"] for each in stored}
+        return (
+            *stored,
+            *(each for each in self.documents if each["run_id"] not in known and each["spec"]["hash"] not in latest),
+        )
+
+    def _persist(self, write: Callable[[], None]) -> None:
+        """Do it, again and again while the database is unavailable, until the time is over or the user says to stop waiting."""
+        begun_s, wait_s = self._now_s(), _FIRST_WAIT_S
+        interrupts = None
+        while True:
+            try:
+                try:
+                    write()
+                except ReplacedError as replaced:
+                    if not replaced.is_absent:
+                        raise
+                    self._bring_back(replaced)
+                    write()
+                return
+            except UnavailableError as error:
+                if interrupts is None:
+                    interrupts = self._stop.requests
+                    self._on_event(SavingDelayed(str(error), self._within_s))
+                elif self._stop.requests > interrupts:
+                    raise
+                left_s = self._within_s - (self._now_s() - begun_s)
+                if left_s <= 0 or self._waits(min(wait_s, left_s), interrupts):
+                    raise
+                wait_s = min(2 * wait_s, _LONGEST_WAIT_S)
+                self._store.reconnect_if_remote()
+
+    def _waits(self, wait_s: float, interrupts: int) -> bool:
+        """Wait, and report whether the user wants no more of it."""
+        until_s = self._now_s() + wait_s
+        while (left_s := until_s - self._now_s()) > 0:
+            if self._stop.requests > interrupts:
+                return True
+            self._sleep(min(_LOOK_S, left_s))
+        return False
+
+    def _bring_back(self, replaced: ReplacedError) -> None:
+        try:
+            bring_back(self._store)
+        except OSError as error:
+            raise StoreError(f"{replaced} It cannot be written there again: {error.strerror or error}.") from error
+        self._on_event(DatabaseBroughtBack(self._store.place))
+
+    def _lost(self, run: MeasuredRun, what: str, error: Exception) -> UnsavedError:
+        document, database = rescue(self._store, self._sweep, self.documents, run)
+        why = str(error) if isinstance(error, LoadgenError) else f"{type(error).__name__}: {error}"
+        if document is None:
+            return UnsavedError(f"{what} is not saved, and its result could be written nowhere: {why}")
+        whole = (
+            ""
+            if database is None
+            else f", and with its requests in {database} (show it with --db sqlite:///{database})"
+        )
+        return UnsavedError(f"{what} is not in the database: {why} Its result is in {document}{whole}")
