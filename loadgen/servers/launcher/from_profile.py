@@ -8,9 +8,10 @@ from typing import Any
 import yaml
 
 from loadgen.errors import ModelError, UsageError
+from loadgen.servers.hidden import shown, shown_words
 from loadgen.servers.launcher.compose import PORT_INSIDE, composed, release
 from loadgen.servers.launcher.engines import find_program, release_of
-from loadgen.servers.launcher.launch import HIDDEN, Launch, is_secret, shown_words
+from loadgen.servers.launcher.launch import Launch
 from loadgen.servers.profiles.checks import gpus_of
 from loadgen.servers.profiles.command import arguments, argv, environment
 from loadgen.servers.profiles.flag_syntax import changed, flat, short_name, without
@@ -42,7 +43,7 @@ class Overrides:
 
     def to_json(self) -> dict[str, Any]:
         """Only what is changed, keys and tokens hidden."""
-        arguments = {name: HIDDEN if is_secret(name) else value for name, value in self.arguments.items()}
+        arguments = shown(self.arguments)
         found = {"port": self.port, "model": self.model, "arguments": arguments or None}
         return {name: value for name, value in found.items() if value is not None}
 
@@ -167,7 +168,7 @@ def _resolved(profile: ServerProfile, overrides: Overrides, found: str | None) -
     """What the record says of the profile itself."""
     given = arguments(profile, found)
     return {
-        "arguments": {name: HIDDEN if is_secret(name) else value for name, value in given.items()},
+        "arguments": shown(given),
         "overrides": overrides.to_json(),
         "installed_release": found,
         "architecture": profile.architecture,

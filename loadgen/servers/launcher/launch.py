@@ -2,17 +2,14 @@
 
 import hashlib
 import json
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from loadgen.load.spec import Endpoint
+from loadgen.servers.hidden import secrets_of, shown, without
 
 LaunchKind = Literal["local", "compose", "simulator", "external"]
-
-HIDDEN = "…"
-_SECRET = re.compile(r"(^|[_-])(key|token|secret|password|passwd)$", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,22 +52,14 @@ class Launch:
 
     @property
     def shown_environment(self) -> dict[str, str]:
-        """The additions to the environment, keys and tokens hidden."""
-        return {name: HIDDEN if is_secret(name) else value for name, value in self.environment.items()}
+        """The additions to the environment, secrets hidden."""
+        return dict(shown(self.environment))
 
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """What must not be repeated of the command line, the environment and the files."""
+        return tuple(secrets_of([*self.argv])) + tuple(secrets_of([self.environment, *self.files.values()]))
 
-def is_secret(name: str) -> bool:
-    """Whether a flag or variable of this name holds a key or token."""
-    return _SECRET.search(name) is not None
-
-
-def shown_words(words: Sequence[str]) -> list[str]:
-    """A command line for people and records, keys and tokens hidden."""
-    shown: list[str] = []
-    hide_next = False
-    for word in words:
-        flag, equals, _ = word.partition("=")
-        hides = flag.startswith("--") and is_secret(flag)
-        shown.append(HIDDEN if hide_next else f"{flag}={HIDDEN}" if hides and equals else word)
-        hide_next = hides and not equals
-    return shown
+    def without_secrets(self, text: str) -> str:
+        """What the server or its log says, as it may be shown."""
+        return without(text, self.secrets)

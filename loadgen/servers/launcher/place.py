@@ -38,3 +38,10 @@ def new_log(folder: Path, profile: str) -> Path:
         path = logs / f"{profile}-{moment}-{count}.log"
     path.touch(mode=0o600)  # a server may write keys into it
     return path
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a file that only this user may read: it may hold keys."""
+    path.unlink(missing_ok=True)
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+        file.write(text)

@@ -4,8 +4,9 @@ import re
 from typing import Any
 
 from loadgen.servers.endpoint import EndpointFacts
+from loadgen.servers.hidden import shown_words
 from loadgen.servers.launcher.gpus import gpus, seen_by
-from loadgen.servers.launcher.launch import Launch, shown_words
+from loadgen.servers.launcher.launch import Launch
 from loadgen.servers.launcher.log_lines import lines
 from loadgen.servers.launcher.model_identity import model_identity
 
@@ -27,7 +28,7 @@ def launch_record(
         "engine_version": answered.version,
         "started_at": started_at,
         "startup_s": round(startup_s, 3) if launch.kind != "external" else None,
-        "engine_says": engine_says(log),
+        "engine_says": {name: launch.without_secrets(told) for name, told in engine_says(log).items()},
     }
 
 
@@ -39,7 +40,7 @@ def launch_facts(launch: Launch) -> dict[str, Any]:
     return {
         **launch.resolved,
         "kind": launch.kind,
-        "argv": shown_words(launch.argv),
+        "argv": [launch.without_secrets(word) for word in shown_words(launch.argv)],
         "environment": launch.shown_environment,
         "gpus": [{"name": gpu.name, "memory_bytes": gpu.memory_bytes, "driver": gpu.driver} for gpu in seen],
         "model_source": launch.model_source,

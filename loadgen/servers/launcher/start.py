@@ -16,7 +16,8 @@ from loadgen.servers.launcher.diagnosis import diagnose
 from loadgen.servers.launcher.failure import FailureKind, StartFailure
 from loadgen.servers.launcher.launch import Launch
 from loadgen.servers.launcher.log_progress import stage
-from loadgen.servers.launcher.place import lock_file, new_log, state_folder
+from loadgen.servers.launcher.place import lock_file, new_log, state_folder, write_private
+from loadgen.servers.launcher.private_log import overwrite
 from loadgen.servers.launcher.processes import is_alive
 from loadgen.servers.launcher.provenance import launch_record
 from loadgen.servers.launcher.readiness import Asking, NotReady, Refused, ask
@@ -58,14 +59,16 @@ def start(launch: Launch, *, say: Say, keeps_lifeline: bool = False, folder: Pat
             return Started(_look_at(launch, folder))
         preflight.check(launch)
         for path, text in launch.files.items():
-            Path(path).write_text(text)
+            write_private(Path(path), text)
         state = _state_of(launch, folder)
         supervised = Supervised(folder, launch, state, keeps_lifeline=keeps_lifeline)
         try:
             _wait(launch, state, supervised, say)
         except BaseException:
             supervised.let_go()
+            _without_secrets(launch, state)
             raise
+        _without_secrets(launch, state)
         if not keeps_lifeline:
             supervised.release()
     ready = read_state(folder)
@@ -180,7 +183,9 @@ def _wait(launch: Launch, state: ServerState, supervised: Supervised, say: Say) 
                     raise _ended(launch, log, state)
             if asking.refusal is not None:
                 raise StartFailure(
-                    FailureKind.REFUSED_REQUEST, f"{name} started and refuses to be measured: {asking.refusal}", log
+                    FailureKind.REFUSED_REQUEST,
+                    f"{name} started and refuses to be measured: {launch.without_secrets(asking.refusal)}",
+                    log,
                 )
             fresh = _read_from(log, read)
             read += len(fresh)
@@ -191,13 +196,19 @@ def _wait(launch: Launch, state: ServerState, supervised: Supervised, say: Say) 
             if time.monotonic() - began > launch.readiness_timeout_s:
                 raise StartFailure(
                     FailureKind.TIMED_OUT,
-                    f"{name} did not answer a request within {launch.readiness_timeout_s:g} s; it was {present} ({asking.problem})",
+                    f"{name} did not answer a request within {launch.readiness_timeout_s:g} s; it was {present} ({launch.without_secrets(asking.problem)})",
                     log,
                 )
     finally:
         asking.give_up()
     text = log.read_text(errors="replace")
     supervised.ready(launch_record(launch, asking.facts, text, state.started_at, time.monotonic() - began))
+
+
+def _without_secrets(launch: Launch, state: ServerState) -> None:
+    """Overwrite in the log what the engine told there of its secret arguments, as vLLM does at its start."""
+    if state.log is not None:
+        overwrite(Path(state.log), launch.secrets)
 
 
 def _ended(launch: Launch, log: Path, before: ServerState) -> StartFailure:
@@ -207,7 +218,7 @@ def _ended(launch: Launch, log: Path, before: ServerState) -> StartFailure:
     ended = state.ended if state is not None and state.mark == before.mark else None
     if ended is not None and ended.how == "asked":
         return StartFailure(FailureKind.STOPPED, f"{name} was ended before it was ready", log)
-    reason = diagnose(log.read_text(errors="replace"), launch.model_source)
+    reason = diagnose(launch.without_secrets(log.read_text(errors="replace")), launch.model_source)
     if reason is not None and reason.kind != FailureKind.DIED:
         return StartFailure(reason.kind, f"{name} did not start: {reason.words}", log)
     if ended is not None and ended.signal == "SIGKILL":

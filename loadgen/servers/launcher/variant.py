@@ -1,12 +1,14 @@
 """A server profile and what one start changes of it: what a sweep runs on, and how that is started again later."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from loadgen.servers.hidden import HIDDEN
 from loadgen.servers.launcher.from_profile import Overrides, changed_profile, launch_of
-from loadgen.servers.launcher.launch import HIDDEN, Launch
+from loadgen.servers.launcher.launch import Launch
 from loadgen.servers.launcher.running import RunningServer
 from loadgen.servers.profiles.reading import ProfileFile, read_profile
 from loadgen.servers.profiles.schema import ServerProfile
@@ -85,7 +87,7 @@ class Variant:
     @property
     def has_secrets(self) -> bool:
         """Whether a value is not on record because it was a key or token, so that nobody can start the server again from there."""
-        return HIDDEN in self.overrides.arguments.values()
+        return HIDDEN in json.dumps(dict(self.overrides.arguments), ensure_ascii=False)
 
     def is_of(self, server: RunningServer) -> bool:
         """Whether a running server was started as this variant."""

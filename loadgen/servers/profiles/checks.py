@@ -9,6 +9,7 @@ from typing import Literal
 
 from loadgen.errors import ModelError
 from loadgen.moe.models import model
+from loadgen.servers.hidden import secrets_of, without
 from loadgen.servers.profiles.command import arguments, argv, environment
 from loadgen.servers.profiles.layout import layout
 from loadgen.servers.profiles.lengths import wrong_lengths
@@ -167,4 +168,5 @@ def _of_parser(file: ProfileFile, vllm: Vllm | None, parsed: Parsed | None) -> l
         return [Finding("unchecked", sentence)]
     given, variables = arguments(profile, vllm.release), environment(profile, vllm.release)
     wrong = wrong_arguments(given, variables, parsed.complaints.get(profile.name), parsed, file.origin)
-    return [Finding("error", sentence) for sentence in wrong]
+    secrets = [*secrets_of(given), *secrets_of(variables)]
+    return [Finding("error", without(sentence, secrets)) for sentence in wrong]

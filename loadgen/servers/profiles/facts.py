@@ -13,6 +13,7 @@ from loadgen.moe.models import model
 from loadgen.moe.paper import TABLE_1, compared
 from loadgen.moe.parameters import active_parameters, parameters
 from loadgen.moe.placement import Parallelism
+from loadgen.servers.hidden import shown, shown_words
 from loadgen.servers.profiles.checks import is_served_by_vllm, resources
 from loadgen.servers.profiles.command import arguments, argv, environment
 from loadgen.servers.profiles.layout import layout
@@ -41,12 +42,12 @@ def facts(file: ProfileFile, release: str | None) -> dict[str, Any]:
     profile = file.profile
     starts = profile.unservable is None and profile.launcher != "external" and not profile.abstract
     return {
-        "profile": {"path": str(file.path), **profile.model_dump(mode="json", exclude_defaults=True)},
+        "profile": {"path": str(file.path), **shown(profile.model_dump(mode="json", exclude_defaults=True))},
         "request_model": profile.request_model,
         "weights": profile.weights,
         "release": release,
-        "argv": argv(profile, release) if starts else None,
-        "environment": environment(profile, release) if starts else None,
+        "argv": shown_words(argv(profile, release)) if starts else None,
+        "environment": shown(environment(profile, release)) if starts else None,
         "memory": _memory(profile, release) if is_served_by_vllm(profile) else None,
         "model": _model(profile, release),
     }

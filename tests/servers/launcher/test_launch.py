@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from loadgen.errors import UsageError
+from loadgen.servers.hidden import shown_words
 from loadgen.servers.launcher import compose, from_profile
 from loadgen.servers.launcher.from_profile import Overrides, launch_of
-from loadgen.servers.launcher.launch import shown_words
 from loadgen.servers.profiles.schema import ServerProfile
 from tests.servers.launcher.launches import fake_launch
 

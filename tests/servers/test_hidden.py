@@ -1,0 +1,106 @@
+"""Which names hold secrets, and what of a value may be shown: one table each."""
+
+from pathlib import Path
+
+import pytest
+
+from loadgen.servers.hidden import is_secret, secrets_of, shown, shown_text, shown_words, without
+from loadgen.servers.launcher.private_log import overwrite
+
+SECRET = """
+    api-key api_keys APIKEY apiKey x-api-key OPENAI_API_KEY NGC_API_KEY AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY key
+    SECRET_KEY_BASE clientSecret token HF_TOKEN accessToken HUGGING_FACE_HUB_TOKEN PASSWORD PGPASSWORD kv.password
+    ssl-keyfile-password MYSQL_PWD MYSQLPWD DB_PASS admin-pass PASSPHRASE CREDENTIALS GOOGLE_APPLICATION_CREDENTIALS JWT
+    COOKIE Set-Cookie AUTHORIZATION BASIC_AUTH SIGNATURE sig REDIS_URL DATABASE_URL MONGO_URI SENTRY_DSN GITHUB_PAT
+    SLACK_WEBHOOK_URL AZURE_STORAGE_CONNECTION_STRING OTEL_EXPORTER_OTLP_HEADERS
+""".split()
+NOT_SECRET = """
+    max-num-batched-tokens max_tokens output_tokens tokenizer tokenizer-mode token_type_ids stop_token_ids eos_token
+    pad_token_id num-speculative-tokens served-model-name keyword monkey turkey hockey num_key_value_heads kv-cache-dtype
+    VLLM_USE_V1 tie_word_embeddings api_key_env header_names ssl-keyfile PWD OLDPWD author authority bypass compass passes
+    pass_config url otlp-endpoint enable-prefix-caching attention-backend signal design
+""".split()
+
+
+@pytest.mark.parametrize("name", SECRET)
+def test_a_name_that_holds_a_secret(name: str) -> None:
+    assert is_secret(name)
+    assert shown({name: "k3y-s3cret"}) == {name: "…"}
+
+
+@pytest.mark.parametrize("name", NOT_SECRET)
+def test_a_name_that_holds_none(name: str) -> None:
+    assert not is_secret(name)
+    assert shown({name: "a-value"}) == {name: "a-value"}
+
+
+@pytest.mark.parametrize(
+    ("text", "result"),
+    [
+        ("https://u:p@ss@h/x", "https://…@h/x"),
+        ("redis://:pw@h:6379/0", "redis://…@h:6379/0"),
+        ("https://h/x?api_key=abc&a=1&sig=d#e", "https://h/x?api_key=…&a=1&sig=…#e"),
+        ("Authorization: Bearer abcdef", "Authorization: Bearer …"),
+        ("use bearer abcdef now", "use bearer … now"),
+        ("{'api_key': 'abc', 'seed': 0}", "{'api_key': '…', 'seed': 0}"),
+        ("api_key='abc', tokenizer='x', tp=2", "api_key='…', tokenizer='x', tp=2"),
+        ('{"a":[{"password":"x","n":1}]}', '{"a":[{"password":"…","n":1}]}'),
+        ("DB_PASS=abc", "DB_PASS=…"),
+        ("key sk-abcdefghijklmnop is wrong", "key … is wrong"),
+        ("max_num_batched_tokens=8192, token_count: 5", "max_num_batched_tokens=8192, token_count: 5"),
+        ("http://127.0.0.1:8000/v1?api-version=2024", "http://127.0.0.1:8000/v1?api-version=2024"),
+        ("mail a@b.c about https://h", "mail a@b.c about https://h"),
+    ],
+)
+def test_a_secret_is_known_by_its_form(text: str, result: str) -> None:
+    assert shown_text(text) == result
+    assert shown_text(result) == result
+
+
+def test_every_value_of_a_flag_is_hidden() -> None:
+    words = [
+        "serve",
+        "m",
+        "--api-key",
+        "one",
+        "two",
+        "--seed",
+        "0",
+        "--api-key=x",
+        "-e",
+        "APIKEY=abc",
+        "--c",
+        '{"token":"t"}',
+    ]
+    assert shown_words(words) == [
+        *("serve", "m", "--api-key", "…", "…", "--seed", "0", "--api-key=…", "-e", "APIKEY=…", "--c", '{"token":"…"}'),
+    ]
+    assert list(secrets_of(words)) == ["one", "two", "x", "abc", "t"]
+
+
+def test_switches_and_keys_of_mappings_stay() -> None:
+    given = {
+        "api-key": None,
+        "auth": True,
+        "credentials": {"user": "u", "n": 1},
+        "token": ["a", "b"],
+        "x": [1, {"pwd": 5}],
+    }
+    assert shown(given) == {
+        "api-key": None, "auth": True, "credentials": {"user": "…", "n": "…"}, "token": ["…", "…"], "x": [1, {"pwd": "…"}],
+    }  # fmt: skip
+
+
+def test_a_secret_is_hidden_wherever_else_it_stands() -> None:
+    secrets = secrets_of({"header": "Authorization: Bearer k3y-s3cret", "password": 'quo"ted', "pin-key": "abc"})
+    assert without('said k3y-s3cret and quo\\"ted and abc', secrets) == "said … and … and abc"
+
+
+def test_a_log_keeps_its_length_and_is_appended_to(tmp_path: Path) -> None:
+    log = tmp_path / "it.log"
+    log.write_bytes(b"args k3y-s3cret, k3y-s3cret\n")
+    with log.open("ab", buffering=0) as server:
+        overwrite(log, ["k3y-s3cret", "args"])
+        server.write(b"more\n")
+    assert log.read_bytes() == b"args **********, **********\nmore\n"
+    overwrite(tmp_path / "none.log", ["k3y-s3cret"])
