@@ -51,6 +51,8 @@ def import_results(
                 found = read_sweep(path, simulated=simulated)
                 store = store or terminal.open_to_write()  # not before there is something to put in
                 imported.append(_import(store, path, found))
+                for note in found.notes:
+                    terminal.note(f"{path.name}: {note}")
                 terminal.announce()
             except LoadgenError as error:
                 if len(files) == 1:

@@ -1,4 +1,4 @@
-"""Exports of AIPerf (0.13): `profile_export_aiperf.json`, one run. Imports errors, load and this room.
+"""Exports of AIPerf (0.1 to 0.13): `profile_export_aiperf.json`, one run. Imports errors, load and this room.
 
 It counts from the start of a request to its content chunks; tokens are counted by its own tokenizer unless told otherwise.
 """
@@ -9,17 +9,20 @@ from typing import Any
 from pydantic import Field
 
 from loadgen.imports.foreign import ForeignRun, closed_loop, of_figures, scalars, since_intended
+from loadgen.imports.lenient import read_leniently
 from loadgen.imports.words import Number, Part
 from loadgen.load.spec import LoadShape, OpenLoop, Wave
 
 Document = dict[str, Any]
 TOOL = "AIPerf"
 
+_KNOWN_BY = ("request_latency", "request_throughput", "time_to_first_token")
+
 
 class Figure(Part):
     """One metric with its unit."""
 
-    unit: str
+    unit: str | None = None
     avg: Number | None = None
     min: Number | None = None
     max: Number | None = None
@@ -32,7 +35,7 @@ class Figure(Part):
     @property
     def in_s(self) -> Document:
         """The statistics in seconds, by our names."""
-        factor = {"ms": 1e-3, "sec": 1.0, "s": 1.0, "us": 1e-6, "ns": 1e-9}.get(self.unit)
+        factor = {"ms": 1e-3, "sec": 1.0, "s": 1.0, "us": 1e-6, "ns": 1e-9}.get(self.unit or "")
         names = (
             ("mean", self.avg),
             *((name, getattr(self, name)) for name in ("min", "p50", "p90", "p95", "p99", "max")),
@@ -85,9 +88,9 @@ class Config(Part):
 class Export(Part):
     """The whole export."""
 
-    aiperf_version: str
-    start_time: datetime = Field(strict=False)
-    was_cancelled: bool = False
+    aiperf_version: str | None = None
+    start_time: datetime | None = Field(default=None, strict=False)
+    was_cancelled: bool | None = None
     input_config: Config
     request_count: Figure | None = None
     error_request_count: Figure | None = None
@@ -106,12 +109,15 @@ class Export(Part):
 
 def is_one(document: Any) -> bool:
     """Whether a document looks like an export of it."""
-    return isinstance(document, dict) and {"aiperf_version", "input_config"} <= document.keys()
+    if not isinstance(document, dict) or "input_config" not in document:
+        return False
+    return "aiperf_version" in document or any(isinstance(_records(document).get(key), dict) for key in _KNOWN_BY)
 
 
 def read(document: Any, written_at: datetime) -> tuple[str | None, list[ForeignRun]]:
     """Its version and the run. Raises pydantic's ValidationError."""
-    export = Export.model_validate(document)
+    document = _upgraded(document)
+    export, notes = read_leniently(Export, document)
     config = export.input_config
     profiled = [phase for phase in config.phases if phase.kind == "profiling"]
     ok = int(_avg(export.request_count) or 0)
@@ -119,7 +125,8 @@ def read(document: Any, written_at: datetime) -> tuple[str | None, list[ForeignR
     shape = _shape(profiled, planned)
     prompts, answers = _avg(export.total_isl), _avg(export.total_osl)
     asked = [_asked(config.datasets, name) for name in ("isl", "osl")]
-    began_at = export.start_time if export.start_time.tzinfo else export.start_time.replace(tzinfo=UTC)
+    began_at = export.start_time or written_at
+    began_at = began_at if began_at.tzinfo else began_at.replace(tzinfo=UTC)
     run = ForeignRun(
         started_at=began_at.replace(microsecond=0),
         model=config.models.items[0].name,
@@ -131,7 +138,7 @@ def read(document: Any, written_at: datetime) -> tuple[str | None, list[ForeignR
         elapsed_s=_avg(export.benchmark_duration) or 0.0,
         input_tokens=asked[0] if asked[0] is not None else _mean(prompts, ok),
         output_tokens=asked[1] if asked[1] is not None else _mean(answers, ok) or 0,
-        figures=_figures(export, shape) if ok else {},
+        figures=_figures(export, shape, ok) if ok else {},
         prompt_total=prompts,
         output_total=answers,
         counted_by="usage" if config.endpoint.use_server_token_count else "tokenizer",
@@ -141,13 +148,50 @@ def read(document: Any, written_at: datetime) -> tuple[str | None, list[ForeignR
             for key, value in document.items()
             if isinstance(value, dict) and "unit" in value and "avg" in value
         },
+        notes=tuple(notes),
     )
     return export.aiperf_version, [run]
 
 
-def _figures(export: Export, shape: LoadShape) -> Document:
+def _records(document: Document) -> Document:
+    """The metrics, which the first versions keep under `records`."""
+    records = document.get("records")
+    return document | records if isinstance(records, dict) else document
+
+
+def _upgraded(document: Document) -> Document:
+    """An export of an earlier version in the form of 0.13: its `loadgen` and `input` sections as phases and datasets."""
+    config = document["input_config"]
+    endpoint = config.get("endpoint") if isinstance(config, dict) else None
+    names = endpoint.get("model_names") or config.get("model_names") if isinstance(endpoint, dict) else None
+    if not names or "models" in config or not isinstance(endpoint, dict):
+        return _records(document)
+    load, given = (each if isinstance(each := config.get(key), dict) else {} for key in ("loadgen", "input"))
+    prompt = each if isinstance(each := given.get("prompt"), dict) else {}
+    lengths = {"isl": prompt.get("input_tokens"), "osl": prompt.get("output_tokens")}
+    rate_mode = load.get("request_rate_mode") or ("constant" if load.get("request_rate") is not None else "concurrency")
+    phase = {
+        "type": rate_mode,
+        "requests": load.get("request_count"),
+        "concurrency": load.get("concurrency"),
+        "rate": load.get("request_rate"),
+    }
+    made = {
+        "models": {"items": [{"name": name} for name in ([names] if isinstance(names, str) else names)]},
+        "endpoint": {
+            **endpoint,
+            "urls": endpoint.get("urls") or ([endpoint["url"]] if endpoint.get("url") else ["not told"]),
+            "type": endpoint.get("type") or "chat",
+        },
+        "phases": [phase],
+        "datasets": [{"prompts": lengths}],
+    }
+    return _records(document) | {"input_config": made}
+
+
+def _figures(export: Export, shape: LoadShape, ok: int) -> Document:
     ttft, e2e, gap = (
-        None if figure is None else of_figures(figure.count, figure.in_s)
+        None if figure is None else of_figures(figure.count, figure.in_s, samples=ok)
         for figure in (export.time_to_first_token, export.request_latency, export.inter_chunk_latency)
     )
     itl = export.inter_token_latency
@@ -161,7 +205,7 @@ def _figures(export: Export, shape: LoadShape) -> Document:
         "ttft_s": since_intended(shape, ttft),
         "ttft_from_send_s": ttft,
         "chunk_gap_s": gap,
-        "tpot_s": None if itl is None or by_chunk else of_figures(itl.count, itl.in_s),
+        "tpot_s": None if itl is None or by_chunk else of_figures(itl.count, itl.in_s, samples=ok),
         "e2e_latency_s": since_intended(shape, e2e),
     }
 

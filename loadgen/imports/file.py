@@ -28,6 +28,7 @@ class ResultFile:
     sha256: str
     document: Any
     written_at: datetime
+    not_finite: tuple[str, ...] = ()  # places of numbers that are none, such as NaN; they are null in `document`
 
 
 def shown(text: object) -> str:
@@ -49,16 +50,18 @@ def read_file(path: Path) -> ResultFile:
         )
     try:
         document = _parsed(content)
-        _check(document, ())
+        not_finite: list[str] = []
+        document = _checked(document, (), not_finite)
     except json.JSONDecodeError as error:
         raise UsageError(f"{shown(path)} is not JSON: {error.msg.lower()} in line {error.lineno}") from None
     except RecursionError:
         raise UsageError(f"{shown(path)} is no result: it is nested too deeply") from None
     except UnicodeDecodeError:
-        raise UsageError(f"{shown(path)} is not JSON: it is no text in UTF-8") from None
+        raise UsageError(f"{shown(path)} is not JSON: it is no text in UTF-8 or UTF-16") from None
     except ValueError as error:  # of our own below, and of a number with thousands of digits
         raise UsageError(f"{shown(path)} is no result: {str(error).split(';')[0]}") from None
-    return ResultFile(shown(path.name), hashlib.sha256(content).hexdigest(), document, written_at)
+    digest = hashlib.sha256(content).hexdigest()
+    return ResultFile(shown(path.name), digest, document, written_at, tuple(not_finite))
 
 
 def where(place: tuple[str | int, ...]) -> str:
@@ -68,32 +71,40 @@ def where(place: tuple[str | int, ...]) -> str:
 
 
 def _parsed(content: bytes) -> Any:
-    """The document; where each line is one of its own, as of a file that was appended to, all of them."""
+    """The document; where several stand one after the other, as in a file that was appended to, all of them."""
+    text = content.decode(json.detect_encoding(content), "surrogatepass")
     try:
-        return json.loads(content)
+        return json.loads(text)
     except json.JSONDecodeError as error:
-        lines = [line for line in content.splitlines() if line.strip()]
-        if not error.msg.startswith("Extra data") or len(lines) < 2:
+        if not error.msg.startswith("Extra data"):
             raise
-        try:
-            return [json.loads(line) for line in lines]
-        except json.JSONDecodeError:
-            raise error from None
+    decoder, found, at = json.JSONDecoder(), [], 0
+    while at < len(text):
+        value, at = decoder.raw_decode(text, at)
+        found.append(value)
+        while text[at : at + 1].isspace():
+            at += 1
+    return found
 
 
-def _check(value: Any, place: tuple[str | int, ...]) -> None:
-    """Raises ValueError on a number that is none or fits nowhere, a key that is no word, and too many levels."""
+def _checked(value: Any, place: tuple[str | int, ...], not_finite: list[str]) -> Any:
+    """`value` with null for each number that is none, whose place is noted.
+
+    Raises ValueError on a number that fits nowhere, a key that is no word, and too many levels.
+    """
     if len(place) > DEEPEST:
         raise ValueError(f"it is nested more than {DEEPEST} levels deep")
     if isinstance(value, dict):
         for key, item in value.items():
             if plain.unprintable(key) is not None:
                 raise ValueError(f"{where((*place, key))} is a key with control characters")
-            _check(item, (*place, key))
+            value[key] = _checked(item, (*place, key), not_finite)
     if isinstance(value, list):
         for number, item in enumerate(value):
-            _check(item, (*place, number))
+            value[number] = _checked(item, (*place, number), not_finite)
     if isinstance(value, float) and not math.isfinite(value):
-        raise ValueError(f"{where(place)} is {value}, which is no figure")
+        not_finite.append(where(place))
+        return None
     if isinstance(value, int | float) and abs(value) > LARGEST_NUMBER:
         raise ValueError(f"{where(place)} is too large a number")
+    return value

@@ -49,6 +49,7 @@ class ForeignRun:
     window_rule: str = "whole_run"
     in_flight_mean: float | None = None
     environment: Document = field(default_factory=dict)
+    notes: tuple[str, ...] = ()  # what the file has and could not be taken
 
 
 def sweep_of(
@@ -102,13 +103,13 @@ def of_figures(n: int | None, told: Document, samples: int | None = None) -> Doc
     `told` has any of mean, min, p50, p90, p95, p99 and max. Percentiles are refused as ours are, by `n`, or by the least number of
     `samples` where nobody wrote `n` down.
     """
-    known = n if n is not None else samples
-    if told.get("mean") is None or not known:
-        return None
     names = ("mean", "min", "p50", "p90", "p95", "p99", "max")
     figures = {name: told.get(name) for name in names}
+    known = n if n is not None else samples
+    if known == 0 or all(value is None for value in figures.values()):
+        return None
     for percentile in (90, 95, 99):
-        if known < samples_needed(percentile):
+        if known is None or known < samples_needed(percentile):
             figures[f"p{percentile}"] = None
     return {"n": n, **figures}
 
@@ -162,7 +163,7 @@ def _run(tool: str, version: str | None, run: ForeignRun, spec: RunSpec, simulat
         "interrupted": False,
         "server_died": False,
         "method_version": NO_METHOD,
-        "foreign": {"tool": tool, "version": version, "figures": run.words},
+        "foreign": {"tool": tool, "version": version, "figures": run.words, "notes": list(run.notes)},
         "spec": {
             **spec.to_json(),
             "hash": spec.hash,

@@ -1,14 +1,17 @@
-"""Reports of GuideLLM (0.8) as JSON: one run for each benchmark. Imports errors, load and this room.
+"""Reports of GuideLLM (0.2 to 0.8) as JSON: one run for each benchmark. Imports errors, load and this room.
 
 Latencies are made of its requests' own stamps, by our definitions; its sums are taken where it kept a sample of them alone.
 """
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 from pydantic import Field
 
 from loadgen.imports.foreign import ForeignRun, closed_loop, of_figures, of_values, scalars, since_intended
+from loadgen.imports.lenient import read_leniently
+from loadgen.imports.older_guidellm import is_older, upgraded
 from loadgen.imports.words import Number, Part
 from loadgen.load.spec import LoadShape, OpenLoop, Wave
 
@@ -67,26 +70,26 @@ class Statistics(Part):
 class OfOk(Part):
     """A metric of the requests that ended well."""
 
-    successful: Statistics
+    successful: Statistics = Statistics()
 
 
 class Metrics(Part):
     """Its metrics, as far as they are read."""
 
     request_totals: Counts
-    requests_per_second: OfOk
-    output_tokens_per_second: OfOk
-    tokens_per_second: OfOk
-    request_concurrency: OfOk
-    time_to_first_token_ms: OfOk
-    prompt_token_count: OfOk
-    output_token_count: OfOk
+    requests_per_second: OfOk = OfOk()
+    output_tokens_per_second: OfOk = OfOk()
+    tokens_per_second: OfOk = OfOk()
+    request_concurrency: OfOk = OfOk()
+    time_to_first_token_ms: OfOk = OfOk()
+    prompt_token_count: OfOk = OfOk()
+    output_token_count: OfOk = OfOk()
 
 
 class Strategy(Part):
     """The load of one benchmark."""
 
-    type_: str
+    type_: str = "unknown"
     streams: int | None = None
     rate: Number | None = None
 
@@ -123,13 +126,13 @@ class Benchmark(Part):
     metrics: Metrics
     requests: Requests
     start_time: Number
-    duration: Number
+    duration: Number | None = None
 
 
 class Metadata(Part):
     """Who wrote it."""
 
-    guidellm_version: str
+    guidellm_version: str | None = None
     python_version: str | None = None
     platform: str | None = None
 
@@ -145,16 +148,19 @@ class Report(Part):
 def is_one(document: Any) -> bool:
     """Whether a document looks like a report of it."""
     metadata = document.get("metadata") if isinstance(document, dict) else None
-    return isinstance(metadata, dict) and "guidellm_version" in metadata
+    return (isinstance(metadata, dict) and "guidellm_version" in metadata) or is_older(document)
 
 
 def read(document: Any, written_at: datetime) -> tuple[str | None, list[ForeignRun]]:
     """Its version and the runs. Raises pydantic's ValidationError."""
-    report = Report.model_validate(document)
+    document = upgraded(document)
+    report, notes = read_leniently(Report, document)
     lengths = _lengths(report.config)
     environment = {"python": report.metadata.python_version, "platform": report.metadata.platform}
     told = zip(report.benchmarks, document["benchmarks"], strict=True)
-    return report.metadata.guidellm_version, [_run(one, raw, lengths, environment) for one, raw in told]
+    return report.metadata.guidellm_version, [
+        replace(_run(one, raw, lengths, environment), notes=tuple(notes)) for one, raw in told
+    ]
 
 
 def _run(one: Benchmark, raw: Document, asked: tuple[int | None, int | None], environment: Document) -> ForeignRun:
@@ -171,7 +177,7 @@ def _run(one: Benchmark, raw: Document, asked: tuple[int | None, int | None], en
         endpoint="chat" if "chat" in (config.backend.request_format or "") else "completions",
         planned=total,
         ok=ok,
-        elapsed_s=one.duration,
+        elapsed_s=one.duration or 0.0,
         input_tokens=asked[0] if asked[0] is not None else _rounded(prompts.mean),
         output_tokens=asked[1] if asked[1] is not None else _rounded(answers.mean) or 0,
         figures=_figures(one, shape) if ok else {},

@@ -24,6 +24,7 @@ class FoundSweep:
 
     sweep: SweepRow
     runs: list[dict[str, Any]]
+    notes: tuple[str, ...] = ()  # what the file has and could not be taken
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +51,9 @@ def read_sweep(path: Path, *, simulated: bool = False) -> FoundSweep:
         raise UsageError(f"{shown(path)} {error}") from None
     tool, version = own.measured_by(document)
     mark = ImportMark(file.name, file.sha256, datetime.now(UTC).isoformat(), tool, version)
-    return FoundSweep(replace(sweep, imported=mark), runs)
+    notes = [f"{place} is not a finite number and is null" for place in file.not_finite]
+    notes += [note for run in runs for note in (run.get("foreign") or {}).get("notes") or ()]
+    return FoundSweep(replace(sweep, imported=mark), runs, tuple(dict.fromkeys(notes)))
 
 
 def _foreign(file: ResultFile, simulated: bool) -> dict[str, Any] | None:
@@ -67,4 +70,6 @@ def _foreign(file: ResultFile, simulated: bool) -> dict[str, Any] | None:
         raise UsageError(f"looks like a result of {known.tool} and {own.first(error, expected)}") from None
     except (ValueError, OverflowError, OSError):  # of moments that no calendar has
         raise UsageError(f"looks like a result of {known.tool} and has a moment that is none") from None
+    marked = tuple(f"{place} is not a finite number and is null" for place in file.not_finite)
+    runs = [replace(run, notes=(*marked, *run.notes)) for run in runs]
     return sweep_of(known.tool, version, file.name.removesuffix(".json"), runs, simulated=simulated)

@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import Field
 
 from loadgen.imports.foreign import ForeignRun, of_figures, scalars
+from loadgen.imports.lenient import read_leniently
 from loadgen.imports.words import Number, Part
 from loadgen.load.spec import OpenLoop, Wave
 
@@ -31,6 +32,7 @@ class Spread(Part):
     min: Number | None = None
     max: Number | None = None
     median: Number | None = None
+    p50: Number | None = None
     p90: Number | None = None
     p95: Number | None = None
     p99: Number | None = None
@@ -53,8 +55,8 @@ class Successes(Part):
     """The requests that ended well."""
 
     count: int = Field(ge=0)
-    latency: Latency = Field(default_factory=Latency)
-    throughput: Throughput = Field(default_factory=Throughput)
+    latency: Latency | None = None
+    throughput: Throughput | None = None
     prompt_tokens: Spread | None = None
     output_tokens: Spread | None = None
     output_len: Spread | None = None
@@ -63,7 +65,7 @@ class Successes(Part):
 class Lifecycle(Part):
     """One report."""
 
-    benchmark_time_seconds: Number = 0.0
+    benchmark_time_seconds: Number | None = None
     load_summary: Load
     successes: Successes
 
@@ -75,11 +77,11 @@ def is_one(document: Any) -> bool:
 
 def read(document: Any, written_at: datetime) -> tuple[str | None, list[ForeignRun]]:
     """Its version, which the file does not tell, and the run. Raises pydantic's ValidationError."""
-    report = Lifecycle.model_validate(document)
+    report, notes = read_leniently(Lifecycle, document)
     load, ok = report.load_summary, report.successes
     shape = OpenLoop(float(load.requested_rate), "constant") if load.requested_rate else Wave(max(1, load.count))
-    told = ok.latency.time_to_first_token
-    spread = None if told is None else told.model_dump() | {"p50": told.median}
+    told = None if ok.latency is None else ok.latency.time_to_first_token
+    spread = None if told is None else told.model_dump() | {"p50": told.median if told.p50 is None else told.p50}
     answers = ok.output_tokens or ok.output_len
     run = ForeignRun(
         started_at=written_at.replace(microsecond=0),
@@ -87,16 +89,17 @@ def read(document: Any, written_at: datetime) -> tuple[str | None, list[ForeignR
         shape=shape,
         planned=load.count,
         ok=ok.count,
-        elapsed_s=report.benchmark_time_seconds,
+        elapsed_s=report.benchmark_time_seconds or 0.0,
         input_tokens=_rounded(ok.prompt_tokens),
         output_tokens=_rounded(answers) or 0,
         figures={
-            "requests_per_s": ok.throughput.requests_per_sec if ok.count else None,
+            "requests_per_s": ok.throughput.requests_per_sec if ok.count and ok.throughput else None,
             "ttft_from_send_s": None if spread is None else of_figures(ok.count, spread),
         },
         prompt_total=None if ok.prompt_tokens is None else ok.prompt_tokens.total,
         output_total=None if ok.output_tokens is None else ok.output_tokens.total,
         words=scalars(document),
+        notes=tuple(notes),
     )
     return None, [run]
 

@@ -1,4 +1,4 @@
-"""Results of `vllm bench serve` (0.32), with and without --save-detailed, one or several in a file. Imports errors, load and this room.
+"""Results of `vllm bench serve` (2024 to 0.32), with and without --save-detailed, one or several in a file. Imports errors, load and this room.
 
 Where it counts: from before the connection is taken to each chunk that has a choice, with text or without. For completions of
 vLLM that is what ours is; in chat the first chunk carries the role alone, so that nothing which begins or ends there is taken.
@@ -10,7 +10,9 @@ from typing import Any, Literal
 from pydantic import Field
 
 from loadgen.imports.foreign import ForeignRun, closed_loop, of_figures, of_values, scalars, since_intended
+from loadgen.imports.lenient import read_leniently
 from loadgen.imports.words import Number, Part
+from loadgen.load.rows import number_of
 from loadgen.load.spec import LoadShape, OpenLoop, Ramp, Wave
 
 Document = dict[str, Any]
@@ -21,39 +23,52 @@ _STATISTICS = (("mean", "mean"), ("p50", "median"), ("p90", "p90"), ("p95", "p95
 
 
 class Result(Part):
-    """One result, as far as it is read. Lists are there with --save-detailed alone, but for `latencies`."""
+    """One result, as far as it is read. Lists are there with --save-detailed alone, but for `latencies`.
 
-    date: str = Field(pattern=r"^\d{8}-\d{6}$")
-    backend: str
+    Versions of 2024 and 2025 have `endpoint_type` or nothing for `backend`, no `failed`, and no `latencies`.
+    """
+
+    date: str | None = Field(default=None, pattern=r"^\d{8}-\d{6}$")
+    backend: str | None = None
+    endpoint_type: str | None = None
     model_id: str
     num_prompts: int = Field(ge=1)
-    request_rate: Number | Literal["inf"]
-    burstiness: Number = 1.0
+    request_rate: Number | Literal["inf"] | None = None
+    burstiness: Number | None = None
     max_concurrency: int | None = None
     ramp_up_strategy: Literal["linear", "exponential"] | None = None
     ramp_up_start_rps: Number | None = None
     ramp_up_end_rps: Number | None = None
     duration: Number
     completed: int = Field(ge=0)
-    failed: int = 0
-    total_input_tokens: Number
-    total_output_tokens: Number
-    request_throughput: Number
-    output_throughput: Number
-    total_token_throughput: Number
+    failed: int | None = None
+    total_input_tokens: Number | None = None
+    total_output_tokens: Number | None = None
+    request_throughput: Number | None = None
+    output_throughput: Number | None = None
+    total_token_throughput: Number | None = None
     latencies: list[Number] | None = None
     ttfts: list[Number] | None = None
     itls: list[list[Number]] | None = None
     output_lens: list[int] | None = None
     errors: list[str] | None = None
 
+    @property
+    def is_chat(self) -> bool:
+        """Whether it spoke to the chat endpoint."""
+        return "chat" in (self.backend or self.endpoint_type or "")
+
+    @property
+    def failures(self) -> int:
+        """How many requests failed."""
+        return max(0, self.num_prompts - self.completed) if self.failed is None else self.failed
+
 
 def is_one(document: Any) -> bool:
     """Whether a document, or each of several, looks like a result of it."""
     results = document if isinstance(document, list) else [document]
     return bool(results) and all(
-        isinstance(each, dict) and {"num_prompts", "request_rate", "total_token_throughput"} <= each.keys()
-        for each in results
+        isinstance(each, dict) and {"num_prompts", "completed", "request_throughput"} <= each.keys() for each in results
     )
 
 
@@ -66,25 +81,31 @@ def is_ours(document: Any) -> bool:
 def read(document: Any, written_at: datetime) -> tuple[str | None, list[ForeignRun]]:
     """Its version, which the file does not tell, and the runs. Raises pydantic's ValidationError."""
     results = document if isinstance(document, list) else [document]
-    return None, [_run(each, Result.model_validate(each)) for each in results]
+    return None, [_run(each, *read_leniently(Result, each), written_at) for each in results]
 
 
-def _run(document: Document, result: Result) -> ForeignRun:
+def _run(document: Document, result: Result, notes: list[str], written_at: datetime) -> ForeignRun:
     shape = _shape(result)
+    prompts, answers = result.total_input_tokens, result.total_output_tokens
+    figures = _figures(result, document, shape, notes) if result.completed else {}
+    began_at = written_at.replace(microsecond=0)
+    if result.date is not None:
+        began_at = datetime.strptime(result.date, "%Y%m%d-%H%M%S").replace(tzinfo=UTC)
     return ForeignRun(
-        started_at=datetime.strptime(result.date, "%Y%m%d-%H%M%S").replace(tzinfo=UTC),
+        started_at=began_at,
         model=result.model_id,
         shape=shape,
-        endpoint="chat" if "chat" in result.backend else "completions",
+        endpoint="chat" if result.is_chat else "completions",
         planned=max(result.num_prompts, result.completed),
         ok=result.completed,
         elapsed_s=result.duration,
-        input_tokens=round(result.total_input_tokens / result.completed) if result.completed else None,
-        output_tokens=round(result.total_output_tokens / result.completed) if result.completed else 0,
-        figures=_figures(result, document, shape) if result.completed else {},
-        prompt_total=result.total_input_tokens,
-        output_total=result.total_output_tokens,
+        input_tokens=round(prompts / result.completed) if result.completed and prompts is not None else None,
+        output_tokens=round(answers / result.completed) if result.completed and answers is not None else 0,
+        figures=figures,
+        prompt_total=prompts,
+        output_total=answers,
         words=scalars(document),
+        notes=tuple(notes),
     )
 
 
@@ -92,25 +113,30 @@ def _shape(result: Result) -> LoadShape:
     if result.ramp_up_strategy and result.ramp_up_start_rps and result.ramp_up_end_rps:
         ramp = Ramp(result.ramp_up_end_rps, result.duration, result.ramp_up_strategy)
         return OpenLoop(result.ramp_up_start_rps, ramp=ramp)
-    if result.request_rate != "inf":
-        poisson = result.burstiness == 1
+    if result.request_rate not in ("inf", None):
+        poisson = result.burstiness in (1, None)
         rate = float(result.request_rate)
-        return OpenLoop(rate) if poisson else OpenLoop(rate, "gamma", burstiness=float(result.burstiness))
+        return OpenLoop(rate) if poisson else OpenLoop(rate, "gamma", burstiness=float(result.burstiness or 1))
     if result.max_concurrency:
         return closed_loop(result.max_concurrency)
     return Wave(result.num_prompts)
 
 
-def _figures(result: Result, document: Document, shape: LoadShape) -> Document:
+def _figures(result: Result, document: Document, shape: LoadShape, notes: list[str]) -> Document:
+    total = result.total_token_throughput
+    if total is None and result.total_input_tokens is not None and result.total_output_tokens is not None:
+        total = (result.total_input_tokens + result.total_output_tokens) / result.duration if result.duration else None
     rates = {
         "output_tokens_per_s": result.output_throughput,
-        "total_tokens_per_s": result.total_token_throughput,
+        "total_tokens_per_s": total,
         "requests_per_s": result.request_throughput,
     }
-    if "chat" in result.backend:
+    if result.is_chat:
+        notes.append("its latencies of a chat count from a first chunk without content, and are kept in its own words")
         return rates
-    ttft, tpot, gap, e2e = _of_requests(result) or (_told(result, document, name) for name in _METRICS)
-    if e2e is None and result.latencies and not result.failed:
+    by_request = _of_requests(result)
+    ttft, tpot, gap, e2e = by_request or (_told(result, document, name, notes) for name in _METRICS)
+    if e2e is None and result.latencies and not result.failures:
         e2e = of_values(result.latencies)
     return {
         **rates,
@@ -126,7 +152,11 @@ def _of_requests(result: Result) -> tuple[Document, Document, Document, Document
     """TTFT, TPOT, chunk gap and end-to-end latency by our own rules, of its lists; None where there are none."""
     ttfts, itls, latencies = result.ttfts, result.itls, result.latencies
     lengths, errors = result.output_lens, result.errors
-    if ttfts is None or itls is None or latencies is None or lengths is None or errors is None:
+    if ttfts is None or itls is None or lengths is None or errors is None:
+        return None
+    if latencies is None and len(ttfts) == len(itls):
+        latencies = [first + sum(gaps) for first, gaps in zip(ttfts, itls, strict=True)]
+    if latencies is None:
         return None
     if len({len(each) for each in (ttfts, itls, latencies, lengths, errors)}) != 1:
         return None
@@ -140,10 +170,13 @@ def _of_requests(result: Result) -> tuple[Document, Document, Document, Document
     )
 
 
-def _told(result: Result, document: Document, name: str) -> Document | None:
+def _told(result: Result, document: Document, name: str, notes: list[str]) -> Document | None:
     """A metric as the plain file tells it, in seconds. How many gaps there were it does not say; at least one a request."""
     told = {}
     for ours, theirs in _STATISTICS:
-        value = document.get(f"{theirs}_{name}_ms")
-        told[ours] = value / 1e3 if isinstance(value, int | float) and not isinstance(value, bool) else None
+        key = f"{theirs}_{name}_ms"
+        value = number_of(document.get(key))
+        told[ours] = None if value is None else value / 1e3
+        if value is None and document.get(key) is not None:
+            notes.append(f"{key} could not be read and is left out")
     return of_figures(None if name in ("itl", "tpot") else result.completed, told, samples=result.completed)

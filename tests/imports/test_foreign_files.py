@@ -208,11 +208,7 @@ def broken(name: str, change: Callable[[Any], None]) -> Any:
 @pytest.mark.parametrize(
     ("document", "said"),
     [
-        (
-            broken("vllm-bench-plain.json", lambda d: d.update(date="yesterday")),
-            "looks like a result of vllm bench and",
-        ),
-        (broken("vllm-bench-plain.json", lambda d: d.update(completed="24")), "at completed: it must be"),
+        (broken("vllm-bench-plain.json", lambda d: d.update(completed="all")), "at completed: it must be"),
         (broken("vllm-bench-plain.json", lambda d: d.update(date="20269999-999999")), "a moment that is none"),
         (broken("vllm-bench-plain.json", lambda d: d.update(model_id="\x1b[31m")), "must have no control characters"),
         (broken("guidellm.json", lambda d: d.update(benchmarks=[])), "looks like a result of GuideLLM and"),

@@ -1,0 +1,90 @@
+"""Reports of GuideLLM before 0.8 in the form of 0.8. Pure; imports nothing of the project.
+
+0.2 and 0.3 keep the load under `args`, the server under `worker` and stamps as `first_token_time`; 0.4 to 0.6 have `args` for the
+report and stamps named `first_iteration`.
+"""
+
+from typing import Any
+
+Document = dict[str, Any]
+
+_TOTALS = ("successful", "errored", "incomplete")
+
+
+def is_older(document: Any) -> bool:
+    """Whether a document looks like a report of a version before 0.8."""
+    benchmarks = document.get("benchmarks") if isinstance(document, dict) else None
+    first = benchmarks[0] if isinstance(benchmarks, list) and benchmarks else None
+    return (
+        isinstance(first, dict) and isinstance(first.get("metrics"), dict) and bool({"args", "config"} & first.keys())
+    )
+
+
+def upgraded(document: Document) -> Document:
+    """The report with what 0.8 has, where the file has it under another name; all else as it is."""
+    args = _dict(document.get("args"))
+    report = {**document, "metadata": {"guidellm_version": None, **_dict(document.get("metadata"))}}
+    if not isinstance(document.get("config"), dict):
+        data = args.get("data")
+        report["config"] = {"spec": {"data": data if isinstance(data, list) else [data]}}
+    benchmarks = document.get("benchmarks")
+    if isinstance(benchmarks, list):
+        report["benchmarks"] = [_benchmark(each, args) if isinstance(each, dict) else each for each in benchmarks]
+    return report
+
+
+def _benchmark(one: Document, args: Document) -> Document:
+    config, own_args, worker, stats = (_dict(one.get(key)) for key in ("config", "args", "worker", "run_stats"))
+    profile = _dict(own_args.get("profile"))
+    backend = {
+        "target": worker.get("backend_target") or args.get("target"),
+        "model": worker.get("backend_model") or args.get("model"),
+        "request_format": args.get("request_format") or args.get("request_type"),
+        **{key: value for key, value in _dict(config.get("backend")).items() if value is not None},
+    }
+    kept = one.get("requests")
+    successful = _dict(kept).get("successful")
+    requests = [_request(each) for each in successful] if isinstance(successful, list) else None
+    if requests and backend["request_format"] is None:
+        backend["request_format"] = requests[0].get("request_type")
+    strategy = config.get("strategy") or own_args.get("strategy") or profile
+    metrics = dict(_dict(one.get("metrics")))
+    metrics.setdefault("request_totals", one.get("request_totals") or stats.get("requests_made"))
+    if isinstance(totals := metrics["request_totals"], dict) and totals.get("total") is None:
+        counted = [totals.get(name) for name in _TOTALS]
+        metrics["request_totals"] = totals | {"total": sum(each for each in counted if isinstance(each, int))}
+    began, ended = (one.get(key, stats.get(key)) for key in ("start_time", "end_time"))
+    lasted = ended - began if isinstance(began, int | float) and isinstance(ended, int | float) else None
+    return {
+        **one,
+        "config": {**config, "strategy": strategy, "backend": backend},
+        "metrics": metrics,
+        "requests": {"successful": requests},
+        "start_time": began,
+        "duration": one.get("duration", lasted),
+    }
+
+
+def _request(one: Any) -> Document:
+    """A request with its stamps where 0.8 has them."""
+    request = _dict(one)
+    timings = dict(_dict(_dict(request.get("info")).get("timings")))
+    scheduled = _dict(request.get("scheduler_info"))
+    tokens = request.get("output_tokens")
+    if tokens is None:
+        counts = _dict(request.get("output_metrics"))
+        tokens = counts.get("total_tokens") or counts.get("text_tokens")
+    for name, older in (
+        ("targeted_start", scheduled.get("targeted_start_time")),
+        ("request_start", request.get("start_time")),
+        ("first_token_iteration", timings.get("first_iteration", request.get("first_token_time"))),
+        ("last_token_iteration", timings.get("last_iteration", request.get("last_token_time"))),
+        ("token_iterations", timings.get("iterations", tokens)),
+    ):
+        if timings.get(name) is None:
+            timings[name] = older
+    return {**request, "info": {**_dict(request.get("info")), "timings": timings}, "output_tokens": tokens}
+
+
+def _dict(value: Any) -> Document:
+    return value if isinstance(value, dict) else {}
