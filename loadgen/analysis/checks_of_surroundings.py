@@ -11,6 +11,8 @@ from loadgen.load.spec import RunSpec
 # Between the server's own TTFT and ours lie its HTTP front end, the network and the client; less than this is usual there: with up
 # to five callers it was 1.7 to 4.9 ms.
 UNACCOUNTED_S = 5e-3
+# Of all processors, taken by programs that are neither the client nor the server: from here on they are missing to the server.
+OTHERS_BUSY_RATIO = 0.1
 
 
 def other_requests(spec: RunSpec, summary: Summary, limits: Limits) -> Observation | None:
@@ -89,11 +91,21 @@ def server_ttft_apart(spec: RunSpec, summary: Summary, limits: Limits) -> Observ
 
 
 def host_busy(spec: RunSpec, summary: Summary, limits: Limits) -> Observation | None:
-    """The processors of the client's host were busy, and the client waits for its turn like any other process."""
+    """The processors of the client's host were busy, and the client, or the server on the same host, waits for its turn."""
     client = summary["client"]
-    ratio = client.get("host_busy_ratio")
+    ratio, others_ratio = client.get("host_busy_ratio"), client.get("others_busy_ratio")
     severity = None if ratio is None else limits.above(ratio)
-    if ratio is None or severity is None or client["priority"] != "normal":
+    if ratio is None or severity is None:
+        return None
+    if client.get("server_on_host") and others_ratio is not None and others_ratio > OTHERS_BUSY_RATIO:
+        return Observation(
+            severity,
+            f"The host of client and server was {ratio:.0%} busy during the run, {others_ratio:.0%} by other programs: the server had to "
+            "share its processors with them.",
+            "end the other programs, or give the server a machine of its own; the client's priority does not protect the server",
+            ratio,
+        )
+    if client["priority"] != "normal":
         return None
     return Observation(
         severity,

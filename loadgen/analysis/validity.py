@@ -196,7 +196,7 @@ CHECKS: tuple[Check, ...] = (
     Check(
         code="host_busy",
         limits=Limits(doubtful=0.5),
-        compares="share of all processors of the client's host that was busy, above, where the client has normal priority",
+        compares="share of all processors of the client's host that was busy, above, where the client has normal priority, or where the server shares the host and other programs took over 10 % of all processors, whatever the client's priority",
         reason="with four processes that wanted the two processors 0.6 % of the arrivals were joined and the p99 of the gaps was off by 0.5 ms, in an earlier measurement that of TTFT by 22 ms; with real-time priority by 0.001 ms and 0.02 ms",
         test=surroundings.host_busy,
     ),

@@ -9,7 +9,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from loadgen.analysis.verdict import merge_findings
+from loadgen.analysis.point_findings import findings_of, repeats_differ
 from loadgen.load.content import Workload
 from loadgen.report.facts import doctor_line, import_line, limits_line, turn_table
 from loadgen.report.labels import metric_label
@@ -150,8 +150,8 @@ def failure_line(sweep: SweepRow) -> Text | None:
 
 
 def findings(documents: Sequence[Document]) -> RenderableType | None:
-    """Each kind of finding once, worst first, with how many runs have it and its hint."""
-    merged = merge_findings([document["verdict"] for document in documents])
+    """Each kind of finding of runs and load points once, worst first, with how many runs have it and its hint."""
+    merged = findings_of(documents)
     if not merged:
         return None
     table = Table.grid(padding=(0, 1))
@@ -426,5 +426,7 @@ def _ok(runs: Sequence[Document]) -> Text:
 def _worst_verdict(runs: Sequence[Document], spelled: bool) -> Text:
     order = list(VERDICTS)
     status = max((run["verdict"]["status"] for run in runs), key=order.index)
+    if status == "valid" and repeats_differ(runs) is not None:
+        status = "doubtful"
     symbol, style = VERDICTS[status]
     return Text(f"{symbol} {status}" if spelled and status != "valid" else symbol, style=style)

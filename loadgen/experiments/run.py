@@ -170,7 +170,7 @@ def measure(bench: Bench, run: RunSpec, position: int, repeat: int) -> MeasuredR
     # After the warm-up, whose prompts would else be in it, and those of the run before.
     prefix_cache_reset = reset_prefix_cache(bench.facts, bench.headers, bench.route)
     phase("measuring")
-    host_load = HostLoad()
+    host_load = HostLoad(bench.facts.base_url)
     with Watching(bench.facts, bench.headers, bench.route) as watching:
         task = Task(
             _target(bench, run),
@@ -187,6 +187,7 @@ def measure(bench: Bench, run: RunSpec, position: int, repeat: int) -> MeasuredR
     summary = summarise(run, recording)
     seen, measured = watching.seen(recording.origin_at, run.model), lay_out(run, recording.records)
     summary["client"] |= {"doctor": bench.doctor, "host_busy_ratio": host_load.busy_ratio, **_way(bench)}
+    summary["client"] |= {"server_on_host": host_load.server_on_host, "others_busy_ratio": host_load.others_busy_ratio}
     summary["lengths"]["output_tokens"]["can_be_asked"] = bench.facts.takes_lengths
     summary["lengths"]["prompt_tokens"] |= fitted_by(counts, run, bench.facts)
     summary["cost"] = cost_of(bench.price, summary, recording, warmup)

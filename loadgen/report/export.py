@@ -11,6 +11,7 @@ from dataclasses import asdict
 from importlib import import_module
 from typing import Any, Literal
 
+from loadgen.analysis.point_findings import point_documents
 from loadgen.engine.record import Records
 from loadgen.errors import NotFoundError, UsageError
 from loadgen.report.points import Document
@@ -83,9 +84,10 @@ def find(store: Store, found_id: str) -> tuple[SweepRow | None, list[Document]]:
 def sweep_document(sweep: SweepRow, runs: Sequence[Document]) -> Document:
     """A sweep as one document: what is known of it, and the documents of its runs in the order in which they ran.
 
-    `runs` holds the documents; the number of them is for the reader to count.
+    `runs` holds the documents; the number of them is for the reader to count. `points` has what the repeats of one load point show
+    together.
     """
-    return {"schema_version": 1, **_known(sweep), "runs": list(runs)}
+    return {"schema_version": 1, **_known(sweep), "points": point_documents(runs), "runs": list(runs)}
 
 
 def run_document(sweep: SweepRow, run: Document) -> Document:

@@ -8,7 +8,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from loadgen.analysis.metrics import METRICS
-from loadgen.analysis.verdict import MergedFinding, merge_findings
+from loadgen.analysis.point_findings import findings_of
+from loadgen.analysis.verdict import MergedFinding
 from loadgen.report.charts import Table
 from loadgen.report.foreign import foreign_name
 from loadgen.report.labels import metric_label
@@ -124,8 +125,8 @@ def _high(run: Document, metric: str) -> str:
 
 
 def findings(runs: Sequence[Document]) -> tuple[MergedFinding, ...]:
-    """The findings of the runs, each code once, worst first."""
-    return tuple(merge_findings([run["verdict"] for run in runs]))
+    """The findings of the runs and of their load points, each code once, worst first."""
+    return tuple(findings_of(runs))
 
 
 def distribution_figures(run: Document) -> tuple[FigureLine, ...]:

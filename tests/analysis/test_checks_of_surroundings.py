@@ -114,3 +114,28 @@ def test_what_the_doctor_found_is_held_against_runs_of_as_many_streams(
     seen = found(healthy, "client_error_known", None, doctor={"levels": levels})
     assert (seen and seen[0]) == expected
     assert severity(healthy, "client_error_known", None, doctor=None) is None
+
+
+@pytest.mark.parametrize("priority", ["normal", "raised", "realtime"])
+@pytest.mark.parametrize(
+    ("ratio", "others_ratio", "on_host", "expected"),
+    [
+        (0.97, 0.6, True, "doubtful"),
+        (0.51, 0.11, True, "doubtful"),
+        (0.97, 0.09, True, None),  # the server's own work
+        (0.49, 0.3, True, None),
+        (0.97, None, False, None),
+    ],
+)
+def test_a_server_on_a_busy_host_is_not_protected_by_the_clients_priority(
+    healthy: dict[str, Any],
+    priority: str,
+    ratio: float,
+    others_ratio: float | None,
+    on_host: bool,
+    expected: str | None,
+) -> None:
+    client = {"host_busy_ratio": ratio, "others_busy_ratio": others_ratio, "server_on_host": on_host}
+    if priority == "normal" and ratio > 0.5:
+        expected = "doubtful"
+    assert severity(healthy, "host_busy", None, priority=priority, **client) == expected

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import psutil
 import pytest
 
+from loadgen.servers import host_load
 from loadgen.servers.host_load import HostLoad
 
 
@@ -27,3 +28,24 @@ def test_the_share_that_was_busy_between_first_and_last(monkeypatch: pytest.Monk
     load.sample()
     load.sample()
     assert load.busy_ratio == pytest.approx(6 / 10)  # guest time is in the user time already
+
+
+def test_what_client_and_server_use_is_not_that_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    readings = iter([Times(10, 5, 100, 5, 0), Times(15, 6, 103, 6, 0)])
+    monkeypatch.setattr(psutil, "cpu_times", lambda: next(readings))
+    used = iter([{1: 2.0, 2: 3.0}, {1: 4.0}])  # process 2 has ended
+    monkeypatch.setattr(host_load, "_used_s", lambda processes: next(used))
+    load = HostLoad("http://127.0.0.1:9")
+    load.sample()
+    assert load.others_busy_ratio is None
+    load.sample()
+    assert load.server_on_host
+    assert load.others_busy_ratio == pytest.approx((6 - 2) / 10)
+
+
+def test_a_server_elsewhere_shares_nothing() -> None:
+    load = HostLoad("http://192.0.2.1:80")
+    load.sample()
+    load.sample()
+    assert not load.server_on_host
+    assert load.others_busy_ratio is None
