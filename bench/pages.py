@@ -104,6 +104,7 @@ def records_of(spec: RunSpec, arrivals: int, seed: int) -> Records:
         output_tokens_asked=whole,
         prompt_tokens=np.full(n, spec.input_tokens or 0, np.int32),
         output_tokens=whole,
+        hidden_tokens=np.zeros(n, np.int32),
         counted_by=np.full(n, int(CountedBy.TOKEN_IDS), np.int8),
         finish_reason=Texts.of(["length"] * n),
         detail=Texts.of([None] * n),

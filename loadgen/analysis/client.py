@@ -40,6 +40,8 @@ def client_facts(measured: Measured, client: ClientFacts) -> dict[str, Any]:
         "connections_opened": client.connections_opened,
         "connections_reopened": client.connections_reopened,
         "peak_rss_bytes": client.peak_rss_bytes,
+        "skipped_events": dict(client.replies.skipped_events),
+        "content_types": dict(client.replies.content_types),
         "schedule_exhausted": client.schedule_exhausted,
     }
 

@@ -32,7 +32,7 @@ SMALLEST_CHANGE_RATIO = 0.02
 # What may differ between two runs of the same question: where the server is, how it is spoken to, the repeat, and names
 # made of the rest. The limits of an SLO concern goodput alone.
 _MAY_DIFFER = {
-    *("url", "seed", "header_names", "api_key_env", "workers", "request_timeout_s", "slo"),
+    *("url", "seed", "header_names", "api_key_env", "workers", "request_timeout_s", "max_reply_bytes", "slo"),
     *("hash", "point_hash", "load_label", "schedule_hash"),
 }
 _LOADS = ("concurrency", "size", "rate_per_s")

@@ -12,7 +12,7 @@ import numpy as np
 
 from loadgen.analysis.window import Window, measured_window
 from loadgen.engine.pieces import pieces
-from loadgen.engine.record import MISSING, Bool, CountedBy, Int64, Outcome, Records
+from loadgen.engine.record import MISSING, Bool, CountedBy, Int32, Int64, Outcome, Records
 from loadgen.load.spec import RunSpec
 
 
@@ -78,6 +78,13 @@ class Answers:
         totalled: Bool = (told >= 0) & (self.counted | (told != self.arrivals))
         return totalled
 
+    @cached_property
+    def seen_tokens(self) -> Int32:
+        """How many of its output tokens arrived; -1 where nobody can tell, as where usage contradicts what came."""
+        records = self.records
+        known = self.totalled & (records.hidden_tokens >= 0)
+        return np.where(known, records.output_tokens - records.hidden_tokens, np.int32(-1))
+
     def _stamps_ns(self, places: Int64) -> Int64:
         some = self.arrivals > 0
         stamps_ns = np.full(len(self.records), MISSING, np.int64)
@@ -91,7 +98,7 @@ class Measured(Answers):
 
     spec: RunSpec
     chunks_known: bool  # the tokens of every chunk are known, for all requests whose latencies are reported
-    totals_known: bool  # the number of output tokens is known of every ok request of the run
+    totals_known: bool  # how many output tokens arrived is known of every ok request of the run
     prompts_as_asked: (
         bool  # in each ok request's prompt the server counted exactly the tokens asked; there is one to tell by
     )
@@ -114,7 +121,7 @@ def measure(spec: RunSpec, records: Records) -> Measured:
         rows = Answers(piece, window)
         some_ok |= bool(rows.ok.any())
         chunks_known &= bool(rows.counted[rows.answered].all())
-        totals_known &= bool(rows.totalled[rows.ok].all())
+        totals_known &= bool((rows.seen_tokens >= 0)[rows.ok].all())
         as_asked &= bool((piece.prompt_tokens == piece.prompt_tokens_asked)[rows.ok].all())
         some_waited |= bool(piece.limit_wait_ns.any())
     return Measured(records, window, spec, chunks_known, totals_known, some_ok and as_asked, some_waited)

@@ -18,7 +18,7 @@ from loadgen.analysis.rate_limits import limit_wait_s
 from loadgen.analysis.stats import FloatArray
 from loadgen.engine.record import Bool, Int64, Outcome
 
-METHOD_VERSION = 2
+METHOD_VERSION = 3
 
 
 def ttft_s(measured: Measured) -> FloatArray:
@@ -41,7 +41,7 @@ def tpot_s(measured: Measured) -> FloatArray:
     rows = _with_tpot(measured)
     span_s = (measured.last_ns[rows] - measured.first_ns[rows]) / 1e9
     # Choices are made side by side, so that the time of one of them is the time of all.
-    return span_s / (measured.records.output_tokens[rows] / measured.choices[rows] - 1)
+    return span_s / (measured.seen_tokens[rows] / measured.choices[rows] - 1)
 
 
 def chunk_gap_s(measured: Measured) -> FloatArray:
@@ -144,9 +144,7 @@ def _with_tpot(measured: Measured) -> Bool:
     if not measured.totals_known:
         return np.zeros(len(measured.records), np.bool_)
     choices = measured.choices
-    rows: Bool = (
-        measured.answered & (measured.records.output_tokens >= 2 * choices) & (measured.arrivals >= 2 * choices)
-    )
+    rows: Bool = measured.answered & (measured.seen_tokens >= 2 * choices) & (measured.arrivals >= 2 * choices)
     return rows
 
 
@@ -164,12 +162,12 @@ def window_output_tokens(measured: Measured) -> float | None:
 def _spread(measured: Measured) -> FloatArray:
     """What to add to the tokens of each row whose chunks were taken for one each, to make each worth its share of the sum."""
     records = measured.records
-    rows = np.flatnonzero(measured.totalled & ~measured.counted & (measured.arrivals > 0))
+    rows = np.flatnonzero((measured.seen_tokens >= 0) & ~measured.counted & (measured.arrivals > 0))
     if not len(rows):
         return np.empty(0)
     before = np.concatenate([[0], np.cumsum(measured.window.holds(records.arrival_ns))])
     chunks_inside = before[records.arrival_start[rows + 1]] - before[records.arrival_start[rows]]
-    worth = records.output_tokens[rows] / measured.arrivals[rows]
+    worth = measured.seen_tokens[rows] / measured.arrivals[rows]
     added: FloatArray = chunks_inside * (worth - 1)
     return added
 

@@ -73,10 +73,10 @@ def _worth(piece: Measured) -> FloatArray:
     """Tokens of each arrival; of an answer whose sum alone was told, its even share."""
     records = piece.records
     worth = records.arrival_tokens.astype(np.float64)
-    guessed = piece.totalled & ~piece.counted & (piece.arrivals > 0)
+    guessed = (piece.seen_tokens >= 0) & ~piece.counted & (piece.arrivals > 0)
     if guessed.any():
         share = np.zeros(len(records))
-        share[guessed] = records.output_tokens[guessed] / piece.arrivals[guessed]
+        share[guessed] = piece.seen_tokens[guessed] / piece.arrivals[guessed]
         rows = np.repeat(guessed, piece.arrivals)
         worth[rows] = np.repeat(share, piece.arrivals)[rows]
     return worth

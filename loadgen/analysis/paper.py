@@ -33,7 +33,7 @@ def paper_figures(measured: Measured) -> PaperFigures | None:
         return None
     if not measured.totals_known or (records.prompt_tokens < 0).any():
         return None
-    prompt_tokens, output_tokens = int(records.prompt_tokens.sum()), int(records.output_tokens.sum())
+    prompt_tokens, output_tokens = int(records.prompt_tokens.sum()), int(measured.seen_tokens.sum())
     start_ns = int(records.sent_ns.min())
     if start_ns == MISSING:
         return None

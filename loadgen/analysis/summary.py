@@ -42,6 +42,8 @@ def summarise(spec: RunSpec, recording: Recording) -> dict[str, Any]:
         "interrupted": recording.interrupted,
         "outcomes": _outcomes(measured),
         "failures": _failures(measured),
+        "finish_reasons": dict(recording.client.replies.finish_reasons.most_common()),
+        "cut_at_length_requests": recording.client.replies.cut_at_length,
         **_figures(measured),
         "by_turn": by_turn(measured),
         "tokens": _tokens(measured),
@@ -109,9 +111,13 @@ def _tokens(measured: Measured) -> dict[str, Any]:
     """Sums over all ok requests of the run; `counted_by` is the worst source among them of tokens by chunk."""
     sources = [int(piece.records.counted_by[piece.ok].max()) for piece in measured.pieces() if piece.ok.any()]
     prompt, output = _known(measured, _prompt_tokens), _known(measured, _output_tokens)
+    hidden = _known(measured, lambda piece: piece.records.hidden_tokens)
     return {
         "prompt": None if prompt is None else prompt.sum,
         "output": None if output is None else output.sum,
+        "hidden": None if hidden is None else hidden.sum,
+        "hidden_requests": measured.count(lambda piece: piece.ok & (piece.records.hidden_tokens > 0)),
+        "contradicted_requests": measured.count(lambda piece: piece.ok & (piece.records.hidden_tokens < 0)),
         "counted_by": CountedBy(max(sources)).label if sources else None,
     }
 

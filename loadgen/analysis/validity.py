@@ -10,6 +10,7 @@ from loadgen.analysis import checks_of_client as client
 from loadgen.analysis import checks_of_endpoint as endpoint
 from loadgen.analysis import checks_of_limits as rate_limits
 from loadgen.analysis import checks_of_load as load
+from loadgen.analysis import checks_of_replies as replies
 from loadgen.analysis import checks_of_server as server
 from loadgen.analysis import checks_of_surroundings as surroundings
 from loadgen.analysis import checks_of_way as way
@@ -185,6 +186,41 @@ CHECKS: tuple[Check, ...] = (
         compares="a note when the tokens of any ok request's chunks are assumed",
         reason="a chunk is not a token, so figures made of tokens are left out rather than guessed",
         test=client.tokens_assumed,
+    ),
+    Check(
+        code="tokens_hidden",
+        limits=Limits(doubtful=0.01),
+        compares="ok requests whose usage counts tokens that did not arrive, or fewer than arrived/ok requests, above; a note below",
+        reason="TPOT by such a usage was 20 times too short where all but 20 of 420 tokens were hidden reasoning, whose time is in TTFT",
+        test=replies.tokens_hidden,
+    ),
+    Check(
+        code="content_filtered",
+        limits=Limits(doubtful=0.01),
+        compares="ok requests that a content filter ended/ok requests, above; a note below",
+        reason="chosen, as for `errors`: these answers are shorter than the others for a reason that is not the load",
+        test=replies.content_filtered,
+    ),
+    Check(
+        code="cut_at_length",
+        limits=Limits(doubtful=0.01),
+        compares="ok requests that ended with finish_reason length before the length asked/ok requests, above; a note below",
+        reason="chosen, as for `errors`: the answers have a length that the server chose",
+        test=replies.cut_at_length,
+    ),
+    Check(
+        code="events_skipped",
+        limits=Limits(),
+        compares="a note when events of the streams carried no reply",
+        reason="keep-alives are legal, and no figure is made from them",
+        test=replies.events_skipped,
+    ),
+    Check(
+        code="content_type_other",
+        limits=Limits(),
+        compares="a note when event streams had another content type",
+        reason="what the body holds decides, and other clients may judge by the type",
+        test=replies.content_type_other,
     ),
     Check(
         code="client_error_known",

@@ -143,6 +143,15 @@ RequestTimeout = Annotated[
         rich_help_panel=_SERVER,
     ),
 ]
+MaxReplyBytes = Annotated[
+    str | None,
+    typer.Option(
+        "--max-reply-bytes",
+        metavar="N",
+        help="Give a reply up that is longer (default: from the lengths asked, 8 MiB or more).",
+        rich_help_panel=_SERVER,
+    ),
+]
 
 
 def _load(flag: str, metavar: str, text: str) -> typer.models.OptionInfo:

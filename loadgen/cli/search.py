@@ -72,6 +72,7 @@ def search(
     insecure: options.Insecure = None,
     price: options.Price = None,
     request_timeout_s: options.RequestTimeout = None,
+    max_reply_bytes: options.MaxReplyBytes = None,
     tokenizer: options.Tokenizer = None,
     name: options.Name = None,
     tag: options.Tag = None,

@@ -16,7 +16,7 @@ from typing import Protocol
 
 from loadgen.engine.alarm import make_alarm
 from loadgen.engine.clock import monotonic_ns
-from loadgen.engine.exchange import Exchange, most_answer_bytes
+from loadgen.engine.exchange import Exchange, max_reply_bytes
 from loadgen.engine.glance import Glance
 from loadgen.engine.held import Held
 from loadgen.engine.record import Outcome
@@ -88,6 +88,7 @@ class Driver:
         on_finished: Callable[[Exchange], None],
         duration_s: float | None = None,
         request_timeout_s: float = 600.0,
+        max_reply_bytes: int | None = None,
         throttle: Throttle | None = None,
         on_pause: Callable[[int], None] = lambda until_ns: None,
     ) -> None:
@@ -98,6 +99,7 @@ class Driver:
         self._duration_s = duration_s
         self._request_timeout_ns = round(request_timeout_s * NS_PER_S)
         self._request_timeout_s = request_timeout_s
+        self._max_reply_bytes = max_reply_bytes
         self._head = request_head(target)
         self._throttle = throttle or Throttle()
         self._held = Held(self._throttle, self._tokens_of, self._send, self._time_is_up_for_the_held)
@@ -327,8 +329,8 @@ class Driver:
         """Hand one request to its stream."""
         index = exchange.index
         wire = self._first_wires.pop(index, None) or self._wire(index)
-        exchange.room_bytes = most_answer_bytes(
-            int(self._schedule.prompt_tokens[index]), int(self._schedule.output_tokens[index])
+        exchange.room_bytes = self._max_reply_bytes or max_reply_bytes(
+            len(wire), int(self._schedule.output_tokens[index])
         )
         exchange.read_at_once = self._turns > 1  # the next turn repeats what this one is answered
         self._glance.offer(exchange)

@@ -15,14 +15,14 @@ from loadgen.engine.record import Outcome
 STAMP = struct.Struct("2q")
 READ_MARK = 1 << 40
 _UNPLANNED_ANSWER_BYTES = 64 << 20  # where nobody says how long the answer may be
-_ANSWER_BYTES = 1 << 20
-_BYTES_PER_PROMPT_TOKEN = 16  # servers repeat the prompt's token ids
-_BYTES_PER_OUTPUT_TOKEN = 4096  # ten times a chunk with all that is asked of it
+_REPLY_BYTES = 8 << 20  # a server that ignores max_tokens sends thousands of tokens more, and keep-alives
+_BYTES_PER_REQUEST_BYTE = 4  # servers repeat the prompt, or the ids of its tokens
+_BYTES_PER_OUTPUT_TOKEN = 16 << 10  # forty times a chunk with all that is asked of it
 
 
-def most_answer_bytes(prompt_tokens: int, output_tokens: int) -> int:
-    """The most that an answer of so many tokens is believed to need. One that goes on beyond it has no end."""
-    return _ANSWER_BYTES + _BYTES_PER_PROMPT_TOKEN * prompt_tokens + _BYTES_PER_OUTPUT_TOKEN * output_tokens
+def max_reply_bytes(request_bytes: int, output_tokens: int) -> int:
+    """The most that a reply of `output_tokens` to a request of that size may need. One that goes on beyond it has no end."""
+    return _REPLY_BYTES + _BYTES_PER_REQUEST_BYTE * request_bytes + _BYTES_PER_OUTPUT_TOKEN * output_tokens
 
 
 def stamp_of(wall_ns: int) -> bytes:

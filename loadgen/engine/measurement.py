@@ -52,6 +52,7 @@ class Task:
     workers: int = 1
     limits: RateLimits = UNLIMITED  # which one worker alone can keep to
     stale_limit_ns: int = STALE_LIMIT_NS
+    max_reply_bytes: int | None = None  # None: what the lengths asked may need
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +121,7 @@ async def measure(
         on_finished=spool.add,
         duration_s=task.duration_s,
         request_timeout_s=task.request_timeout_s,
+        max_reply_bytes=task.max_reply_bytes,
         throttle=throttle,
         on_pause=lambda until_ns: say(Pause(until_ns)),
     )
@@ -184,6 +186,7 @@ async def measure(
             connections_reopened=sum(max(0, transport.opened - 1) for transport in transports),
             peak_in_flight=driver.peak_in_flight,
             peak_rss_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+            replies=recorder.replies,
             schedule_exhausted=driver.schedule_exhausted,
         ),
         origin_at=wall_clock.to_utc(driver.origin_ns),

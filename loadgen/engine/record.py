@@ -4,6 +4,7 @@ Stamps are integer nanoseconds on the monotonic clock, relative to the run's ori
 that never came; no figure is ever made from it. Token counts of -1 mean that nobody told us.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
@@ -13,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 MISSING = int(np.iinfo(np.int64).min)
+UNKNOWN_TOKENS = -1
 
 Priority = Literal["realtime", "raised", "normal"]
 StampSource = Literal["kernel", "read"]
@@ -31,9 +33,9 @@ class Outcome(IntEnum):
     HTTP_ERROR = 1  # a status other than 200
     CONNECT_ERROR = 2  # no connection, or it was lost before the first byte of the answer
     TIMEOUT = 3  # request_timeout_s passed
-    TRUNCATED = 4  # the stream ended without a finish_reason
+    TRUNCATED = 4  # the stream ended without a finish_reason, or was lost before its end
     STREAM_ERROR = 5  # an error event inside a 200
-    BAD_RESPONSE = 6  # not HTTP, not SSE, or not the JSON that was promised
+    BAD_RESPONSE = 6  # not HTTP, not SSE, not the JSON that was promised, or without any token
     CANCELLED = 7  # the user stopped it in flight
     DROPPED = 8  # planned and never sent: no place among those in flight, or the run was stopped before
 
@@ -84,6 +86,7 @@ class RequestRecord:
     arrival_choice: Int16
     arrival_coalesced: Bool
     limit_wait_ns: int = 0
+    hidden_tokens: int = 0  # -1: nobody can tell
 
 
 @dataclass(slots=True)
@@ -114,6 +117,7 @@ class Records:
     output_tokens_asked: Int32
     prompt_tokens: Int32  # as the server counted; -1 unknown
     output_tokens: Int32  # as counted by `counted_by`; -1 unknown
+    hidden_tokens: Int32  # of output_tokens, those that did not arrive; -1: nobody can tell how many did
     counted_by: Int8  # a `CountedBy`
     finish_reason: Sequence[str | None]
     detail: Sequence[str | None]  # of a failure: one sentence
@@ -156,6 +160,7 @@ class Records:
             output_tokens_asked=int(self.output_tokens_asked[row]),
             prompt_tokens=count(self.prompt_tokens),
             output_tokens=count(self.output_tokens),
+            hidden_tokens=int(self.hidden_tokens[row]),
             counted_by=CountedBy(int(self.counted_by[row])),
             server_timing=self.server_timing[row],
             arrival_ns=self.arrival_ns[begin:end],
@@ -196,6 +201,7 @@ class Records:
             output_tokens_asked=counts("output_tokens_asked"),
             prompt_tokens=counts("prompt_tokens"),
             output_tokens=counts("output_tokens"),
+            hidden_tokens=counts("hidden_tokens"),
             counted_by=np.array([row.counted_by for row in rows], dtype=np.int8),
             finish_reason=[row.finish_reason for row in rows],
             detail=[row.detail for row in rows],
@@ -206,6 +212,23 @@ class Records:
             arrival_choice=joined("arrival_choice", np.int16),
             arrival_coalesced=joined("arrival_coalesced", np.bool_),
         )
+
+
+@dataclass(slots=True)
+class ReplyFacts:
+    """What was odd in the replies of a run, counted: it costs no request its outcome, and the result names it."""
+
+    skipped_events: Counter[str] = field(default_factory=Counter)  # by kind: events that carried no reply
+    content_types: Counter[str] = field(default_factory=Counter)  # requests, of event streams that call themselves so
+    finish_reasons: Counter[str] = field(default_factory=Counter)  # ok requests
+    cut_at_length: int = 0  # ok requests that ended with `length` before the length asked
+
+    def add(self, other: "ReplyFacts") -> None:
+        """Count those of another worker too."""
+        self.skipped_events.update(other.skipped_events)
+        self.content_types.update(other.content_types)
+        self.finish_reasons.update(other.finish_reasons)
+        self.cut_at_length += other.cut_at_length
 
 
 @dataclass(slots=True)
@@ -227,6 +250,7 @@ class ClientFacts:
     peak_in_flight: int = 0
     peak_rss_bytes: int = 0  # of the workers together
     busiest_cpu_s: float | None = None  # of the worker that used most; None: there was but one
+    replies: ReplyFacts = field(default_factory=ReplyFacts)
     schedule_exhausted: bool = False  # a run for a duration ran out of prepared requests before its time
 
 

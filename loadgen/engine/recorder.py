@@ -10,7 +10,17 @@ import numpy as np
 
 from loadgen.engine.clock import WallClock
 from loadgen.engine.exchange import Exchange, unpack_stamps
-from loadgen.engine.record import Bool, Int16, Int64, Outcome, Records, RequestRecord, StampSource
+from loadgen.engine.record import (
+    Bool,
+    CountedBy,
+    Int16,
+    Int64,
+    Outcome,
+    Records,
+    ReplyFacts,
+    RequestRecord,
+    StampSource,
+)
 from loadgen.engine.reply import Reply, read_reply
 from loadgen.engine.tokenizer import Tokenizer, count_by_tokenizer
 from loadgen.load.schedule import Schedule
@@ -22,6 +32,7 @@ KERNEL_SHARE = 0.99
 _SHORTEST_SECRET = 6  # shorter header values are ordinary words, and hiding them would garble messages
 _DETAIL_CHARACTERS = 300
 _RECORDS_PER_PIECE = 1000
+_MAX_FINISH_REASONS = 50  # words of the server; more than this are not words
 
 
 def _batches(exchanges: Iterable[Exchange]) -> Iterator[Iterable[Exchange]]:
@@ -69,6 +80,7 @@ class Recorder:
         self._wall_clock = wall_clock
         self._tokenizer = tokenizer
         self._reads = self._stamped_at_read = 0
+        self.replies = ReplyFacts()
         self._secrets = [secret for secret in secrets if len(secret) >= _SHORTEST_SECRET]
 
     def pieces(self, exchanges: Iterable[Exchange]) -> Iterator[Records]:
@@ -87,17 +99,40 @@ class Recorder:
 
     def _reply(self, exchange: Exchange) -> Reply:
         try:
-            reply = read_reply(exchange, self._schedule.choices, keep_texts=self._tokenizer is not None)
+            reply = read_reply(
+                exchange,
+                self._schedule.choices,
+                keep_texts=self._tokenizer is not None,
+                tokens_asked=int(self._schedule.output_tokens[exchange.index]),
+            )
             if self._tokenizer is not None:
                 count_by_tokenizer(reply, self._tokenizer)
         except Exception as error:  # whatever one server sends, it must not cost the run its other requests
             reply = Reply(Outcome.BAD_RESPONSE, detail=f"the answer cannot be read: {error!r}")
         reply.detail = _cut(self._without_secrets(reply.detail))
+        if reply.content_type is not None:
+            reply.content_type = self._without_secrets(reply.content_type)
         finish_reason = self._without_secrets(reply.finish_reason)
         reply.finish_reason = finish_reason and sys.intern(finish_reason)  # a few words, shared by a million requests
         if reply.server_timing is not None and self._secrets:
             reply.server_timing = json.loads(self._without_secrets(json.dumps(reply.server_timing)) or "null")
         return reply
+
+    def _note(self, reply: Reply, output_tokens_asked: int) -> None:
+        """Count what the run document says of the replies as a whole."""
+        facts = self.replies
+        facts.skipped_events.update(reply.skipped)
+        if reply.outcome is not Outcome.OK:
+            return
+        if reply.content_type is not None:
+            facts.content_types[reply.content_type] += 1
+        if reply.finish_reason is not None and (
+            reply.finish_reason in facts.finish_reasons or len(facts.finish_reasons) < _MAX_FINISH_REASONS
+        ):
+            facts.finish_reasons[reply.finish_reason] += 1
+        is_counted = reply.counted_by is not CountedBy.ASSUMED or reply.output_tokens != len(reply.arrival_reads)
+        if is_counted and reply.finish_reason == "length" and (reply.output_tokens or 0) < output_tokens_asked:
+            facts.cut_at_length += 1
 
     def _without_secrets(self, text: str | None) -> str | None:
         for secret in self._secrets if text else ():
@@ -110,6 +145,7 @@ class Recorder:
         self._stamped_at_read += at_read
         moments = self._wall_clock.to_monotonic(wall_ns) - self._origin_ns
         reply = self._reply(exchange)
+        self._note(reply, int(self._schedule.output_tokens[exchange.index]))
         arrival_reads = np.array(reply.arrival_reads, dtype=np.int64)
         arrival_ns = moments[arrival_reads] if len(arrival_reads) else np.empty(0, np.int64)
         arrival_choice = np.array(reply.arrival_choices, dtype=np.int16)
@@ -147,6 +183,7 @@ class Recorder:
             output_tokens_asked=int(self._schedule.output_tokens[index]),
             prompt_tokens=reply.prompt_tokens,
             output_tokens=reply.output_tokens,
+            hidden_tokens=reply.hidden_tokens,
             counted_by=reply.counted_by,
             server_timing=reply.server_timing,
             arrival_ns=arrival_ns,

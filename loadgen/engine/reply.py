@@ -4,29 +4,29 @@ Runs after the response has ended, off the critical path, for every event of a r
 socket. A read is named by its position, and becomes a moment only when the stamps are known.
 """
 
-import json
 from dataclasses import dataclass, field
 from typing import Any
 
 import httptools
 
+from loadgen.engine.choices import is_numbered
+from loadgen.engine.chunk_content import content_bytes, is_reasoning, text_of
 from loadgen.engine.exchange import Exchange
 from loadgen.engine.framing import ResponseParser
 from loadgen.engine.record import CountedBy, Outcome
-from loadgen.engine.sse import SseParser
+from loadgen.engine.server_words import MAX_WORDS_CHARACTERS, parsed, sentence_in, states_failure, words_of
+from loadgen.engine.sse import Event, SseParser
+from loadgen.engine.stream_events import DONE, Failure, NotAsPromisedError, Skipped, read_event
+from loadgen.engine.token_counts import Seen, count_tokens
+from loadgen.engine.usage import read_usage, usage_of
 
-_LONGEST_TEXT = 4000  # of what a server says; the recorder hides secrets in it and then cuts it to size
-_MOST_CHOICES = 2**15  # what a record's column holds
+_MAX_CHOICES = 2**15  # what a record's column holds
 GIVEN_UP = ("abort", "error")  # finish reasons by which a server says that it did not finish
+_GOES_ON = ("null", "none")  # a finish reason of servers that write no JSON null
 
 _BEFORE_A_LINE = b"\xef\xbb\xbf\r\n"
 _LINE_STARTS = (b":", b"data", b"event", b"id", b"retry")  # of an event stream; pieces of them are rare enough
-
-_decode_json = json.JSONDecoder().raw_decode  # half the cost of json.loads, which guesses the encoding first
-
-
-class _NotAsPromisedError(Exception):
-    """The stream carries something other than the JSON events that the protocol promises."""
+_FIELDS = (b":", b"data:", b"event:", b"id:", b"retry:")  # what a body of another type begins with if it is one
 
 
 @dataclass(slots=True)
@@ -34,7 +34,8 @@ class Reply:
     """The answer to one request.
 
     Arrivals are the content chunks: the read that completed each, its tokens, the choice that it belongs to and, where
-    texts are kept, its text. One event that carries content of several choices is one arrival of each.
+    texts are kept, its text. One event that carries content of several choices is one arrival of each. `hidden_tokens` of
+    `output_tokens` did not arrive; -1 where nobody can tell how many did. `skipped` counts events without a reply by kind.
     """
 
     outcome: Outcome = Outcome.OK
@@ -43,15 +44,18 @@ class Reply:
     finish_reason: str | None = None
     prompt_tokens: int | None = None
     output_tokens: int | None = None
+    hidden_tokens: int = 0
     counted_by: CountedBy = CountedBy.ASSUMED
     server_timing: dict[str, Any] | None = None
     arrival_reads: list[int] = field(default_factory=list)
     arrival_tokens: list[int] = field(default_factory=list)
     arrival_choices: list[int] = field(default_factory=list)
     arrival_texts: list[str] = field(default_factory=list)
+    skipped: dict[str, int] = field(default_factory=dict)
+    content_type: str | None = None  # of a good stream that calls itself something else
 
 
-def read_reply(exchange: Exchange, choices: int = 1, keep_texts: bool = False) -> Reply:
+def read_reply(exchange: Exchange, choices: int = 1, keep_texts: bool = False, tokens_asked: int = 1) -> Reply:
     """Interpret everything that arrived in `exchange`, whether or not it ended well.
 
     `choices` is how many answers the request asked for side by side (its `n`); it is ok when each has its finish_reason.
@@ -59,7 +63,6 @@ def read_reply(exchange: Exchange, choices: int = 1, keep_texts: bool = False) -
     reply = Reply()
     parser = ResponseParser()
     broken: str | None = None
-    unfinished = ""
     try:
         for read in exchange.reads:
             parser.feed(read)
@@ -67,7 +70,10 @@ def read_reply(exchange: Exchange, choices: int = 1, keep_texts: bool = False) -
         broken = f"the answer is not HTTP: {error}"
     if exchange.room_bytes < 0:
         received = sum(map(len, exchange.reads)) / 2**20
-        broken = f"the answer was longer than {received:.1f} MiB, far more than its tokens need, and was given up"
+        broken = (
+            f"the answer was longer than {received:.1f} MiB, far more than its tokens need, and was given up; "
+            "allow more with --max-reply-bytes"
+        )
     if parser.status:
         reply.http_status = parser.status
     encoding = parser.header(b"content-encoding").decode(errors="replace").removeprefix("identity")
@@ -75,55 +81,103 @@ def read_reply(exchange: Exchange, choices: int = 1, keep_texts: bool = False) -
         broken = broken or f"the answer is compressed ({encoding}) although it was asked not to be: turn that off"
     whole = parser.ended or (exchange.complete and parser.may_end_by_close)
 
-    if parser.status == 200 and not encoding and parser.header(b"content-type").startswith(b"text/event-stream"):
-        stream = _Stream(reply, keep_texts)
+    stream: _Stream | None = None
+    if parser.status == 200 and not encoding and _is_stream(parser, reply):
+        stream = _Stream(reply, keep_texts, choices)
         try:
-            stream.read(parser)
-        except _NotAsPromisedError as error:
+            stream.read(parser, whole)
+        except NotAsPromisedError as error:
             broken = broken or str(error)
+        whole = whole or stream.done
         stream.count_tokens()
-        unfinished = stream.finish(choices)
+        stream.finish()
 
-    _settle(reply, exchange, parser, whole, broken)
-    if reply.outcome is Outcome.TRUNCATED:
-        reply.detail = f"{reply.detail}{unfinished}"
+    _settle(reply, exchange, parser, whole, broken, stream, tokens_asked)
     return reply
 
 
-def _settle(reply: Reply, exchange: Exchange, parser: ResponseParser, whole: bool, broken: str | None) -> None:
-    """Give the reply its one outcome; the first that applies, in this order."""
+def _is_stream(parser: ResponseParser, reply: Reply) -> bool:
+    """Whether the body is an event stream: it says so, or it begins like one, whatever it is called."""
+    content_type = parser.header(b"content-type")
+    if content_type.startswith(b"text/event-stream"):
+        return True
+    begin = b"".join(part for _, part in parser.parts[:16])[:64].lstrip(_BEFORE_A_LINE)
+    if not begin.startswith(_FIELDS):
+        return False
+    reply.content_type = content_type.decode(errors="replace")[:100] or "none"
+    return True
+
+
+def _settle(
+    reply: Reply,
+    exchange: Exchange,
+    parser: ResponseParser,
+    whole: bool,
+    broken: str | None,
+    stream: "_Stream | None",
+    tokens_asked: int,
+) -> None:
+    """Give the reply its one outcome; the first that applies, in this order. A failure carries the server's own words."""
+    words = _server_words(parser, stream)
     if exchange.failure is not None:
         reply.outcome, reply.detail = exchange.failure, exchange.detail
+    elif stream is not None and stream.failure is not None:
+        reply.outcome, reply.detail = Outcome.STREAM_ERROR, stream.failure
     elif broken is not None:
         reply.outcome, reply.detail = Outcome.BAD_RESPONSE, broken
     elif parser.status == 0:
-        reply.outcome, reply.detail = (
-            Outcome.CONNECT_ERROR,
-            exchange.detail or "the connection was lost before the answer",
-        )
+        lost = exchange.detail or "the connection was lost before the answer"
+        reply.outcome, reply.detail = Outcome.CONNECT_ERROR, lost
     elif parser.status != 200:
-        reply.outcome, reply.detail = Outcome.HTTP_ERROR, _error_text(parser)
-    elif reply.outcome is Outcome.STREAM_ERROR:
-        pass
-    elif not parser.header(b"content-type").startswith(b"text/event-stream"):
-        kind = parser.header(b"content-type").decode(errors="replace") or "no content type"
-        reply.outcome, reply.detail = Outcome.BAD_RESPONSE, f"asked for an event stream, got {kind}"
+        reply.outcome, reply.detail = Outcome.HTTP_ERROR, _error_text(parser, words)
+    elif stream is None:
+        if words is not None:
+            reply.outcome, reply.detail = Outcome.STREAM_ERROR, words
+        else:
+            kind = parser.header(b"content-type").decode(errors="replace") or "no content type"
+            reply.outcome, reply.detail = Outcome.BAD_RESPONSE, f"asked for an event stream, got {kind}"
     elif reply.finish_reason in GIVEN_UP:
-        reply.outcome, reply.detail = (
-            Outcome.STREAM_ERROR,
-            f"the server ended it with finish_reason {reply.finish_reason}",
-        )
+        given_up = f"the server ended it with finish_reason {reply.finish_reason}"
+        reply.outcome, reply.detail = Outcome.STREAM_ERROR, given_up
+    elif reply.finish_reason is None and words is not None and stream.failed_in_words:
+        reply.outcome, reply.detail = Outcome.STREAM_ERROR, words
     elif reply.finish_reason is None:
         ending = "the stream ended" if whole else exchange.detail or "the connection was lost"
-        reply.outcome, reply.detail = Outcome.TRUNCATED, f"{ending} without a finish_reason"
+        reply.outcome, reply.detail = Outcome.TRUNCATED, f"{ending} without a finish_reason{stream.unfinished}"
+    elif not whole:
+        ending = exchange.detail or "the connection was lost"
+        reply.outcome, reply.detail = Outcome.TRUNCATED, f"{ending} before its end, after a finish_reason"
+    elif tokens_asked > 0 and not reply.arrival_reads:
+        told = "" if not reply.output_tokens else f", although the server counted {reply.output_tokens:,}"
+        none = f"no token of the {tokens_asked:,} asked came, with finish_reason {reply.finish_reason}{told}"
+        reply.outcome, reply.detail = Outcome.BAD_RESPONSE, none
+    if reply.outcome is not Outcome.OK and words is not None and words not in (reply.detail or ""):
+        reply.detail = f"{reply.detail}; the server said: {words}"
+
+
+def _server_words(parser: ResponseParser, stream: "_Stream | None") -> str | None:
+    """The server's own sentence, where the reply holds one."""
+    if stream is not None:
+        return stream.failure or stream.words
+    if not parser.parts:
+        return None
+    body = b"".join(part for _, part in parser.parts)
+    if parser.status != 200:
+        return words_of(body)
+    return failure_words(body)
 
 
 class _Stream:
-    """The events of one answer, gathered into its reply."""
+    """The events of one answer, gathered into its reply.
 
-    def __init__(self, reply: Reply, keep_texts: bool) -> None:
+    `done` says that the protocol's own end came, `failure` and `words` what the server said: that it failed, or what may be
+    the reason if the answer has no good end.
+    """
+
+    def __init__(self, reply: Reply, keep_texts: bool, asked: int) -> None:
         self._reply = reply
         self._keep_texts = keep_texts
+        self._asked = asked
         self._finished: dict[int, str | None] = {}  # finish_reason by choice, None of one that goes on
         self._from_token_ids: list[int | None] = []
         self._from_usage: list[int | None] = []
@@ -132,26 +186,61 @@ class _Stream:
             True  # every chunk so far brought its usage; a total that comes only at the end counts no chunk
         )
         self._total_is_whole = False  # the last usage came after the choices, so that it counts all of them
+        self._reasoning_tokens = 0
+        self._text_bytes = 0
+        self._last_reason: str | None = None
+        self._ends_at = 0  # how many arrivals there were with the last finish_reason
+        self._has_reasoning = False
+        self.done = False
+        self.failure: str | None = None
+        self.words: str | None = None
+        self.failed_in_words = False
+        self.unfinished = ""  # how many of several choices have no finish_reason, the rest of a sentence
 
-    def read(self, parser: ResponseParser) -> None:
-        """Take every event of the body. Raises _NotAsPromisedError at the first that is not the JSON promised."""
-        reply, take, feed = self._reply, self._take, SseParser().feed
+    def read(self, parser: ResponseParser, whole: bool) -> None:
+        """Take every event of the body. Raises NotAsPromisedError at the first that is not the JSON promised."""
+        stream = SseParser()
+        feed, take_event = stream.feed, self._take_event
+        read_index = 0
         for read_index, part in parser.parts:
             for event in feed(part):
-                if event.data == b"[DONE]" or reply.outcome is Outcome.STREAM_ERROR:
-                    continue
-                document = _parse(event.data)
-                if event.type == "error" or document.get("error"):
-                    reply.outcome = Outcome.STREAM_ERROR
-                    reply.detail = _message(document) or _clip(event.data)
-                    continue
-                take(document, read_index)
+                take_event(event, read_index)
+        if whole:
+            for event in stream.end():
+                try:
+                    take_event(event, read_index)
+                except NotAsPromisedError:
+                    self.words = self.words or "(the last event is cut)"
+        if stream.stray and self.failure is None:
+            self.failure = failure_words(b"\n".join(stream.stray))
         if (
             not self._finished
+            and self.failure is None
             and parser.parts
             and not parser.parts[0][1].lstrip(_BEFORE_A_LINE).startswith(_LINE_STARTS)
         ):
-            raise _NotAsPromisedError(f"the body holds no event: it begins {_clip(parser.parts[0][1][:40])!r}")
+            begin = parser.parts[0][1][:40].decode(errors="replace")
+            raise NotAsPromisedError(f"the body holds no event: it begins {begin!r}")
+
+    def _take_event(self, event: Event, read_index: int) -> None:
+        if event.data == DONE or event.data.strip() == DONE:
+            self.done = True
+            return
+        if self.failure is not None:
+            return
+        document = read_event(event)
+        if isinstance(document, dict):
+            self._take(document, read_index)
+        elif isinstance(document, Failure):
+            self.failure = document.words[:MAX_WORDS_CHARACTERS]
+        else:
+            self._skip(document)
+
+    def _skip(self, event: Skipped) -> None:
+        skipped = self._reply.skipped
+        skipped[event.kind] = skipped.get(event.kind, 0) + 1
+        if event.words is not None:
+            self.words, self.failed_in_words = event.words, event.kind == "no_choices"
 
     def _take(self, document: dict[str, Any], read_index: int) -> None:
         reply = self._reply
@@ -160,30 +249,32 @@ class _Stream:
             reply.server_timing = timing
         choices = document.get("choices")
         if not isinstance(choices, list):
-            choices = ()
-        usage = document.get("usage")
+            choices = []
+        usage = usage_of(document, choices)
         tokens_used: int | None = None
-        if isinstance(usage, dict):
-            reply.prompt_tokens = _count(usage.get("prompt_tokens"), reply.prompt_tokens)
-            reply.output_tokens = _count(usage.get("completion_tokens"), reply.output_tokens)
-            self._total_is_whole = not choices
-            if choices and self._usage_runs and reply.output_tokens is not None:
-                tokens_used = self._used_since(choices, reply.output_tokens)
+        if usage is not None:
+            tokens_used = self._take_usage(usage, choices)
         elif choices:
             self._usage_runs = False
         for choice in choices:
             if not isinstance(choice, dict):
-                raise _NotAsPromisedError("a choice of an event is not a JSON object")
-            index = _index(choice)
-            finish_reason = choice.get("finish_reason")
-            if finish_reason:
-                self._finished[index] = str(finish_reason)
-            elif index not in self._finished:
-                self._finished[index] = None
+                raise NotAsPromisedError("a choice of an event is not a JSON object")
+            index = self._index(choice)
             token_ids = choice.get("token_ids")
             tokens_listed = len(token_ids) if isinstance(token_ids, list) else None
+            size = content_bytes(choice)
             # A token may carry no text (half of a character): its id, or the running usage, gives it away.
-            if tokens_listed or _carries_content(choice) or (tokens_used and tokens_listed is None):
+            carries = size > 0 or tokens_listed or (tokens_used and tokens_listed is None)
+            finish_reason = choice.get("finish_reason")
+            if not goes_on(finish_reason):
+                self._finished[index] = self._last_reason = str(finish_reason)
+                self._ends_at = len(reply.arrival_reads) + bool(carries)
+            elif carries or index not in self._finished:
+                self._finished[index] = None  # what comes after a finish_reason takes it back
+            if carries:
+                self.words, self.failed_in_words = None, False
+                self._text_bytes += size
+                self._has_reasoning = self._has_reasoning or is_reasoning(choice)
                 reply.arrival_reads.append(read_index)
                 reply.arrival_choices.append(index)
                 self._from_token_ids.append(tokens_listed)
@@ -191,9 +282,33 @@ class _Stream:
                 if self._keep_texts:
                     reply.arrival_texts.append(text_of(choice))
 
+    def _take_usage(self, usage: dict[str, Any], choices: Any) -> int | None:
+        """Tokens of this event by its usage, where that runs along with the chunks."""
+        reply, told = self._reply, read_usage(usage)
+        reply.prompt_tokens = reply.prompt_tokens if told.prompt_tokens is None else told.prompt_tokens
+        reply.output_tokens = reply.output_tokens if told.output_tokens is None else told.output_tokens
+        self._reasoning_tokens = told.reasoning_tokens or self._reasoning_tokens
+        self._total_is_whole = not choices
+        if choices and self._usage_runs and reply.output_tokens is not None:
+            return self._used_since(choices, reply.output_tokens)
+        return None
+
+    def _index(self, choice: dict[str, Any]) -> int:
+        """Which of the answers to one prompt this is, from 0. Raises NotAsPromisedError on one that cannot be."""
+        index = choice.get("index")
+        if index is None:
+            return 0
+        if isinstance(index, int) and index >= 0 and (self._asked == 1 or index < _MAX_CHOICES):
+            return index
+        if self._asked == 1:
+            return 0
+        raise NotAsPromisedError(f"a choice of an event has the index {index!r}")
+
     def _used_since(self, choices: list[Any], output_tokens: int) -> int | None:
         """Tokens of this event by its running usage; None, from here on, where that cannot be told."""
-        index = _index(choices[0]) if len(choices) == 1 and isinstance(choices[0], dict) else None
+        index: int | None = None
+        if len(choices) == 1 and isinstance(choices[0], dict):
+            index = 0 if self._asked == 1 else self._index(choices[0])
         used = -1 if index is None else output_tokens - self._usage_so_far.get(index, 0)
         if index is None or used < 0:
             self._usage_runs = False
@@ -201,131 +316,68 @@ class _Stream:
         self._usage_so_far[index] = output_tokens
         return used
 
-    def finish(self, asked: int) -> str:
-        """Set the reply's finish_reason if all choices have theirs, those `asked` for and those that came.
-
-        The rest of a sentence: how many choices have none, where there are several.
-        """
+    def finish(self) -> None:
+        """Set the reply's finish_reason if all choices have theirs, those asked for and those that came."""
         reasons = [reason for _, reason in sorted(self._finished.items()) if reason is not None]
-        choices = max(asked, len(self._finished))
+        choices = max(self._asked, len(self._finished))
         given_up = next((reason for reason in reasons if reason in GIVEN_UP), None)
         if len(reasons) == choices or given_up is not None:
             self._reply.finish_reason = given_up or ", ".join(dict.fromkeys(reasons))
-        return f" of {choices - len(reasons)} of its {choices} choices" if choices > 1 else ""
+        if choices > 1:
+            self.unfinished = f" of {choices - len(reasons)} of its {choices} choices"
 
     def count_tokens(self) -> None:
-        """Tokens of each arrival from the best source that covers them all; a source that usage contradicts is no source."""
+        """Tokens of each arrival from the best source that covers them all; chunks that are numbered are of one choice."""
         reply = self._reply
-        if len(self._finished) > 1 and not self._total_is_whole:
-            reply.output_tokens = sum(self._usage_so_far.values()) if self._usage_runs and self._usage_so_far else None
-        total = reply.output_tokens
-        for source, counted_by in ((self._from_token_ids, CountedBy.TOKEN_IDS), (self._from_usage, CountedBy.USAGE)):
-            counts = [count for count in source if count is not None]
-            if counts and len(counts) == len(source) and total in (None, sum(counts)):
-                reply.arrival_tokens, reply.counted_by, reply.output_tokens = counts, counted_by, sum(counts)
-                return
-        reply.arrival_tokens = [1] * len(reply.arrival_reads)
-        if total is not None and total == len(reply.arrival_reads):
-            reply.counted_by = CountedBy.USAGE
-        elif total is None and reply.arrival_reads:
-            reply.output_tokens = len(reply.arrival_reads)
+        ends = self._last_reason is not None and self._ends_at == len(reply.arrival_reads)
+        if self._asked == 1 and (len(self._finished) == 1 or is_numbered(reply.arrival_choices, self._finished, ends)):
+            self._finished = {0: self._last_reason if ends else None}
+            reply.arrival_choices = [0] * len(reply.arrival_choices)
+        elif len(self._finished) > 1:
+            if self._asked > 1 and self._usage_runs and self._usage_so_far and not self._total_is_whole:
+                reply.output_tokens = sum(self._usage_so_far.values())
+            elif not self._total_is_whole:
+                reply.output_tokens = None
+            if self._asked == 1:
+                places = {index: place for place, index in enumerate(sorted(self._finished))}
+                reply.arrival_choices = [places[index] for index in reply.arrival_choices]
+        seen = Seen(
+            from_token_ids=self._from_token_ids,
+            from_usage=self._from_usage,
+            text_bytes=self._text_bytes,
+            has_reasoning=self._has_reasoning,
+            choices=max(1, len(self._finished)),
+        )
+        counts = count_tokens(seen, reply.output_tokens, self._reasoning_tokens)
+        reply.arrival_tokens, reply.counted_by = counts.by_chunk, counts.counted_by
+        reply.output_tokens, reply.hidden_tokens = counts.output_tokens, counts.hidden_tokens
 
 
-def _parse(data: bytes) -> dict[str, Any]:
-    """The JSON object of an event. Raises _NotAsPromisedError."""
-    try:
-        text = data.decode()
-        document, end = _decode_json(text)
-        if end != len(text) and text[end:].strip():
-            raise ValueError
-    except (ValueError, RecursionError):
-        try:
-            document = json.loads(data)  # it also knows leading blanks and other encodings
-        except (ValueError, RecursionError):
-            raise _NotAsPromisedError(f"an event is not JSON: {_clip(data)}") from None
-    if not isinstance(document, dict):
-        raise _NotAsPromisedError(f"an event is not a JSON object: {_clip(data)}")
-    return document
+def goes_on(finish_reason: object) -> bool:
+    """Whether a chunk's finish_reason says that its choice goes on."""
+    return not finish_reason or str(finish_reason).lower() in _GOES_ON
 
 
-def _index(choice: dict[str, Any]) -> int:
-    """Which of the answers to one prompt this is, from 0. Raises _NotAsPromisedError on one that cannot be."""
-    index = choice.get("index")
-    if index is None:
-        return 0
-    if not isinstance(index, int) or not 0 <= index < _MOST_CHOICES:
-        raise _NotAsPromisedError(f"a choice of an event has the index {index!r}")
-    return index
+def failure_words(body: bytes) -> str | None:
+    """The server's sentence in a body that is no event stream, if it is JSON that reports a failure."""
+    begin = body.lstrip(_BEFORE_A_LINE + b" \t")
+    if not begin.startswith((b"{", b"[")):
+        return None
+    for text in (begin, *begin.splitlines()):
+        document = parsed(text)
+        for one in document if isinstance(document, list) else [document]:
+            if isinstance(one, dict) and (states_failure(one) or (_is_only_words(one))):
+                return sentence_in(one)
+    return None
 
 
-def _carries_content(choice: dict[str, Any]) -> bool:
-    """Whether a choice carries something generated: text, reasoning, a refusal or a part of a call; a role alone is none."""
-    if choice.get("text"):
-        return True
-    delta = choice.get("delta")
-    if not isinstance(delta, dict):
-        return False
-    if delta.get("content"):
-        return True
-    return bool(
-        delta.get("reasoning")
-        or delta.get("reasoning_content")
-        or delta.get("refusal")
-        or (delta.keys() & _CALLS and _calls_text(delta))
-    )
+def _is_only_words(document: dict[str, Any]) -> bool:
+    return not document.get("choices") and any(document.get(key) for key in ("message", "detail", "msg"))
 
 
-def text_of(choice: dict[str, Any]) -> str:
-    """Everything generated in a choice, as one text: reasoning, text, refusal, names and arguments of calls."""
-    text = choice.get("text")
-    if isinstance(text, str):
-        return text
-    delta = choice.get("delta")
-    if not isinstance(delta, dict):
-        return ""
-    # Some servers send the same reasoning under its old name as well.
-    parts = (delta.get("reasoning") or delta.get("reasoning_content"), delta.get("content"), delta.get("refusal"))
-    return "".join(part for part in parts if isinstance(part, str)) + _calls_text(delta)
-
-
-_CALLS = {"tool_calls", "function_call"}
-
-
-def _calls_text(delta: dict[str, Any]) -> str:
-    """Names and arguments in the calls of a delta; ids and types are the server's own, not the model's."""
-    calls = delta.get("tool_calls")
-    functions = [call.get("function") for call in calls if isinstance(call, dict)] if isinstance(calls, list) else []
-    functions.append(delta.get("function_call"))
-    parts = [function.get(key) for function in functions if isinstance(function, dict) for key in ("name", "arguments")]
-    return "".join(part for part in parts if isinstance(part, str))
-
-
-def _count(value: object, otherwise: int | None) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**31 else otherwise
-
-
-def _message(document: dict[str, Any]) -> str | None:
-    """The human sentence of an error document, in the dialects seen: OpenAI's, FastAPI's, a bare string."""
-    error = document.get("error") or document.get("detail") or document.get("message")
-    if isinstance(error, dict):
-        error = error.get("message") or error
-    return str(error)[:_LONGEST_TEXT] if error else None
-
-
-def _error_text(parser: ResponseParser) -> str:
+def _error_text(parser: ResponseParser, words: str | None) -> str:
     location = next((value for name, value in parser.headers if name.lower() == b"location"), None)
     if 300 <= parser.status < 400 and location is not None:
-        return f"HTTP {parser.status}: redirected to {_clip(location)}, which is not followed: give that as --url"
-    body = b"".join(part for _, part in parser.parts)
-    message: str | None = None
-    try:
-        document = json.loads(body)
-    except (ValueError, RecursionError):
-        message = _clip(body) if body else None
-    else:
-        message = _message(document) if isinstance(document, dict) else _clip(body)
-    return f"HTTP {parser.status}: {message}" if message else f"HTTP {parser.status}"
-
-
-def _clip(data: bytes) -> str:
-    return data[:_LONGEST_TEXT].decode(errors="replace")
+        target = location[:MAX_WORDS_CHARACTERS].decode(errors="replace")
+        return f"HTTP {parser.status}: redirected to {target}, which is not followed: give that as --url"
+    return f"HTTP {parser.status}: {words}" if words else f"HTTP {parser.status}"

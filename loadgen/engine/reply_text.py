@@ -3,14 +3,16 @@
 `reply` reads the same bytes after the run, for the record. Pure: no clock, no socket.
 """
 
-import json
 from collections.abc import Generator, Iterator, Sequence
 
 import httptools
 
+from loadgen.engine.choices import is_numbered
+from loadgen.engine.chunk_content import content_bytes, said_in
 from loadgen.engine.framing import ResponseParser
-from loadgen.engine.reply import GIVEN_UP
+from loadgen.engine.reply import GIVEN_UP, goes_on
 from loadgen.engine.sse import Event, SseParser
+from loadgen.engine.stream_events import DONE, Failure, NotAsPromisedError, read_event
 
 EVENTS_A_STEP = 16  # a tenth of a millisecond
 
@@ -20,24 +22,37 @@ def reply_text(reads: Sequence[bytes]) -> Generator[None, None, str | None]:
 
     Yields after every few events, for the caller to do something else.
     """
-    said: list[str] = []
-    finish_reason: str | None = None
+    said: list[tuple[int, str]] = []  # index of the choice, text
+    finished: dict[int, str | None] = {}
+    carried: list[int] = []  # the index of each chunk with content, reasoning included
+    ends = False
     try:
         for number, event in enumerate(_events(reads), start=1):
-            if event.data != b"[DONE]":
-                document = json.loads(event.data)
-                if event.type == "error" or document.get("error"):
+            if event.data.strip() != DONE:
+                document = read_event(event)
+                if isinstance(document, Failure):
                     return None
-                for choice in document.get("choices") or ():
-                    if not choice.get("index"):
-                        said.append((choice.get("delta") or {}).get("content") or "")
-                        finish_reason = choice.get("finish_reason") or finish_reason
+                for choice in (document.get("choices") or ()) if isinstance(document, dict) else ():
+                    index = choice.get("index") or 0
+                    said.append((index, said_in(choice)))
+                    if content_bytes(choice):
+                        carried.append(index)
+                        ends = False
+                    reason = choice.get("finish_reason")
+                    if not goes_on(reason):
+                        finished[index] = reason
+                        ends = True
+                    elif content_bytes(choice) or index not in finished:
+                        finished[index] = None
             if number % EVENTS_A_STEP == 0:
                 yield
-        text = "".join(said)
-    except (httptools.HttpParserError, ValueError, RecursionError, AttributeError, TypeError):  # not as promised
+        numbered = is_numbered(carried, finished, ends)
+        first = min(finished, default=0)
+    except (httptools.HttpParserError, NotAsPromisedError, ValueError, AttributeError, TypeError):
         return None
-    return None if finish_reason is None or finish_reason in GIVEN_UP else text
+    if not ends or not carried or any(reason in GIVEN_UP for reason in finished.values()):
+        return None
+    return "".join(text for index, text in said if numbered or index == first)
 
 
 def _events(reads: Sequence[bytes]) -> Iterator[Event]:
@@ -48,3 +63,5 @@ def _events(reads: Sequence[bytes]) -> Iterator[Event]:
         for _, part in parser.parts:
             yield from stream.feed(part)
         parser.parts.clear()
+    if parser.ended or parser.may_end_by_close:
+        yield from stream.end()

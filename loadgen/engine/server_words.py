@@ -40,7 +40,7 @@ def words_of(body: bytes) -> str | None:
     if not text:
         return None
     for candidate in (text, *_event_data(text)):
-        document = _parsed(candidate)
+        document = parsed(candidate)
         if isinstance(document, dict | list) and (sentence := sentence_in(document)) is not None:
             return sentence
     if text[0] in "{[" and (cut := _IN_CUT_JSON.search(text)) is not None:
@@ -56,7 +56,7 @@ def sentence_in(document: Any, depth: int = 0) -> str | None:
     if depth > _MAX_DEPTH or document is None or isinstance(document, bool):
         return None
     if isinstance(document, str):
-        inner = _parsed(document) if document.lstrip()[:1] in ("{", "[") else None  # a gateway quotes its upstream
+        inner = parsed(document) if document.lstrip()[:1] in ("{", "[") else None  # a gateway quotes its upstream
         nested = sentence_in(inner, depth + 1) if isinstance(inner, dict | list) else None
         return nested or _tidy(document)
     if isinstance(document, list):
@@ -103,7 +103,8 @@ def _event_data(text: str) -> list[str]:
     return [line[5:].strip() for line in text.splitlines()[:64] if line.startswith("data:")]
 
 
-def _parsed(text: str) -> Any:
+def parsed(text: str | bytes) -> Any:
+    """The JSON value of a text; None when it is none."""
     try:
         return json.loads(text, strict=False)
     except (ValueError, RecursionError):

@@ -7,6 +7,8 @@ dropped. Bytes are cut at line ends only, never inside a character, so text is w
 from dataclasses import dataclass
 
 _BOM = b"\xef\xbb\xbf"
+_IGNORED = (b"id", b"retry")
+_MAX_STRAY_LINES = 1000
 
 
 @dataclass(slots=True)  # frozen would cost three times as much to make, a million times a run
@@ -26,6 +28,7 @@ class SseParser:
         self._type = ""
         self._at_start = True
         self._after_cr = False
+        self.stray: list[bytes] = []  # lines that are of no event stream, as a JSON document in its place
 
     def feed(self, piece: bytes) -> list[Event]:
         """The events completed by `piece`, in order. An event is complete at the blank line which ends it."""
@@ -67,6 +70,16 @@ class SseParser:
             self._line(line, events)
         return events
 
+    def end(self) -> list[Event]:
+        """The last event, where the stream has ended in good order without the blank line that completes it."""
+        events: list[Event] = []
+        rest = b"".join(self._rest)
+        self._rest = []
+        if rest:
+            self._line(rest, events)
+        self._line(b"", events)
+        return events
+
     def _line(self, line: bytes, events: list[Event]) -> None:
         if not line:
             if self._data:
@@ -79,3 +92,5 @@ class SseParser:
             self._data.append(value)
         elif name == b"event":
             self._type = value.decode(errors="replace")
+        elif name and name not in _IGNORED and len(self.stray) < _MAX_STRAY_LINES:
+            self.stray.append(line)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from loadgen.engine.record import CountedBy
+from loadgen.engine.record import UNKNOWN_TOKENS, CountedBy
 from loadgen.engine.reply import Reply
 from loadgen.errors import UsageError
 
@@ -69,8 +69,18 @@ def count_by_tokenizer(reply: Reply, tokenizer: Tokenizer) -> None:
     counted = sum(counts)
     # An assumed count that is not one a chunk is the server's own sum.
     told = reply.output_tokens if reply.output_tokens != len(counts) else None
+    if (
+        reply.hidden_tokens == UNKNOWN_TOKENS and counted
+    ):  # that sum says nothing of what arrived, which is what we count
+        reply.hidden_tokens = max(0, (told or 0) - counted)
+        reply.arrival_tokens, reply.counted_by = counts, CountedBy.TOKENIZER
+        reply.output_tokens = counted + reply.hidden_tokens
+        return
+    if told is not None:
+        told -= reply.hidden_tokens
     missing = 0 if told is None else told - counted
     if abs(missing) > max(len(choices), TOLERANCE_RATIO * (told or 0)) or counts[-1] + missing < 0 or not counted:
         return
     counts[-1] += missing
-    reply.arrival_tokens, reply.counted_by, reply.output_tokens = counts, CountedBy.TOKENIZER, sum(counts)
+    reply.arrival_tokens, reply.counted_by = counts, CountedBy.TOKENIZER
+    reply.output_tokens = sum(counts) + reply.hidden_tokens

@@ -19,7 +19,7 @@ from loadgen.engine.clock import monotonic_ns
 from loadgen.engine.columns import in_schedule_order, read_columns
 from loadgen.engine.driver import Progress
 from loadgen.engine.measurement import Outline, Pause, Share, Task
-from loadgen.engine.record import ClientFacts, Priority, ReadsBy, Recording
+from loadgen.engine.record import ClientFacts, Priority, ReadsBy, Recording, ReplyFacts
 from loadgen.engine.worker import READY, Worker
 from loadgen.errors import LoadgenError
 from loadgen.load.disk import bulk_folder, no_room
@@ -166,6 +166,9 @@ def _sum(told: Sequence[Progress]) -> Progress:
 
 def _together(facts: Sequence[ClientFacts]) -> ClientFacts:
     """What the client knows of itself as one: sums, and the worst of what cannot be summed."""
+    replies = ReplyFacts()
+    for each in facts:
+        replies.add(each.replies)
     return ClientFacts(
         stamp_source="kernel" if all(each.stamp_source == "kernel" for each in facts) else "read",
         workers=len(facts),
@@ -182,5 +185,6 @@ def _together(facts: Sequence[ClientFacts]) -> ClientFacts:
         connections_reopened=sum(each.connections_reopened for each in facts),
         peak_in_flight=sum(each.peak_in_flight for each in facts),
         peak_rss_bytes=sum(each.peak_rss_bytes for each in facts),
+        replies=replies,
         schedule_exhausted=any(each.schedule_exhausted for each in facts),
     )

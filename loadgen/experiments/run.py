@@ -146,6 +146,7 @@ def measure(bench: Bench, run: RunSpec, position: int, repeat: int) -> MeasuredR
                     run.request_timeout_s,
                     workers=workers,
                     limits=run.rate_limits,
+                    max_reply_bytes=run.max_reply_bytes,
                 ),
             )
             _check_warmup(bench, warmup)
@@ -181,6 +182,7 @@ def measure(bench: Bench, run: RunSpec, position: int, repeat: int) -> MeasuredR
             run.tokenizer,
             workers,
             run.rate_limits,
+            max_reply_bytes=run.max_reply_bytes,
         )
         recording = _send(bench, task, host_load)
     del task, schedule  # whose files are not needed any more

@@ -88,6 +88,7 @@ class SweepSpec(WorkloadKeys, RateLimitKeys, SessionKeys, RouteKeys, PriceKeys, 
     repeats: Whole = 1
     workers: Annotated[Whole | None, BeforeValidator(_unless_auto)] = None  # None: as many as the load needs
     request_timeout_s: Positive = 600.0
+    max_reply_bytes: Annotated[int, Field(ge=1024)] | None = None
     api_key_env: str | None = None
     tokenizer: Annotated[str, Field(min_length=1)] | None = None
     header: Annotated[dict[str, str], BeforeValidator(as_pairs), Field(repr=False, default_factory=dict)]
@@ -180,6 +181,7 @@ def resolve(spec: SweepSpec, dataset: Dataset | None = None) -> list[RunSpec]:
             duration_s=load.duration_s,
             warmup_requests=spec.warmup_requests,
             request_timeout_s=spec.request_timeout_s,
+            max_reply_bytes=spec.max_reply_bytes,
             workers=spec.workers,
             header_names=tuple(sorted(name.lower() for name in spec.header)),
             api_key_env=spec.api_key_env,

@@ -139,6 +139,7 @@ class RunSpec:
     workload: Workload = PLAIN
     requests_per_minute: int | None = None  # what the provider lets its client send
     tokens_per_minute: int | None = None
+    max_reply_bytes: int | None = None  # None: what the lengths asked may need
 
     def to_json(self) -> dict[str, Any]:
         """The spec as plain JSON values, one key per field; `shape` is an object with its `kind`.
@@ -152,7 +153,7 @@ class RunSpec:
             trace = document["shape"]["trace"]
             document["shape"]["trace"] = {key: value for key, value in trace.items() if value or key not in FILE_NOTES}
         del document["workload"]
-        for key in ("requests_per_minute", "tokens_per_minute"):
+        for key in ("requests_per_minute", "tokens_per_minute", "max_reply_bytes"):
             if document[key] is None:
                 del document[key]
         if workload := self.workload.to_json():

@@ -32,6 +32,7 @@ _NUMBERS: dict[str, tuple[type[np.signedinteger[Any]], int | None]] = {
     "output_tokens_asked": (np.int32, None),
     "prompt_tokens": (np.int32, -1),
     "output_tokens": (np.int32, -1),
+    "hidden_tokens": (np.int32, 0),
 }
 COLUMNS = (*_NUMBERS, "outcome", "counted_by", "finish_reason", "detail", "server_timing", "arrivals")
 

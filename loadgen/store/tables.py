@@ -116,6 +116,7 @@ class Request(Entity):
     output_tokens_asked: Mapped[int]
     prompt_tokens: Mapped[int | None]
     output_tokens: Mapped[int | None]
+    hidden_tokens: Mapped[int | None]  # NULL: none; -1: nobody can tell
     counted_by: Mapped[str]
     finish_reason: Mapped[str | None]
     detail: Mapped[str | None]

@@ -21,6 +21,9 @@ RecordingOf = Callable[..., Recording]
 DISTRIBUTION = {"n", "mean", "min", "p50", "p90", "p95", "p99", "max"}
 
 
+NOTHING_HIDDEN = {"hidden": 0, "hidden_requests": 0, "contradicted_requests": 0}
+
+
 def test_it_has_every_field_of_the_contract(lockstep: Rows, spec_of: SpecOf, recording_of: RecordingOf) -> None:
     summary = summarise(spec_of(ClosedLoop(4)), recording_of(lockstep(4, 4)))
     assert {metric.key for metric in METRICS if "." not in metric.key} <= set(summary)
@@ -30,7 +33,14 @@ def test_it_has_every_field_of_the_contract(lockstep: Rows, spec_of: SpecOf, rec
     assert summary["paper"] is None
     assert summary["provider_time"] is None
     assert set(summary["outcomes"]) == {"planned"} | {outcome.label for outcome in Outcome}
-    assert set(summary["tokens"]) == {"prompt", "output", "counted_by"}
+    assert set(summary["tokens"]) == {
+        "prompt",
+        "output",
+        "hidden",
+        "hidden_requests",
+        "contradicted_requests",
+        "counted_by",
+    }
     assert set(summary["window"]) == {"rule", "start_s", "end_s", "requests"}
     assert set(summary["concurrency"]) == {"asked", "mean", "peak", "thinking_mean"}
     assert set(summary["rates"]) == {"offered_per_s", "sent_per_s", "completed_per_s"}
@@ -92,14 +102,14 @@ def test_tokens_and_lengths_are_of_all_ok_requests(row: Row, spec_of: SpecOf, re
         row([(0.1, 9)], outcome=Outcome.TRUNCATED, counted_by=CountedBy.ASSUMED),
     ]
     summary = summarise(spec_of(Wave(3)), recording_of(rows))
-    assert summary["tokens"] == {"prompt": 16, "output": 5, "counted_by": "usage"}
+    assert summary["tokens"] == NOTHING_HIDDEN | {"prompt": 16, "output": 5, "counted_by": "usage"}
     assert summary["lengths"]["output_tokens"] == {"asked": 2, "mean": 2.5, "min": 2, "max": 3, "requests_off": 1}
     assert summary["lengths"]["prompt_tokens"] == {"asked": 8, "mean": 8.0, "min": 8, "max": 8, "requests_off": 0}
 
 
 def test_assumed_tokens_are_not_summed(row: Row, spec_of: SpecOf, recording_of: RecordingOf) -> None:
     summary = summarise(spec_of(Wave(1)), recording_of([row([(0.1, 1)], counted_by=CountedBy.ASSUMED)]))
-    assert summary["tokens"] == {"prompt": 8, "output": None, "counted_by": "assumed"}
+    assert summary["tokens"] == NOTHING_HIDDEN | {"prompt": 8, "output": None, "counted_by": "assumed"}
     assert summary["lengths"]["output_tokens"]["mean"] is None
 
 
@@ -214,3 +224,25 @@ def test_the_first_waves_send_delay_is_kept_apart(lockstep: Rows, spec_of: SpecO
     assert client["send_delay_s"]["max"] == pytest.approx(0.05)
     assert client["measured_send_delay_s"]["max"] == 0.0
     assert client["measured_send_delay_s"]["n"] == 12
+
+
+def test_hidden_tokens_count_as_made_and_not_as_seen(
+    spec_of: Callable[..., RunSpec], recording_of: Callable[..., Recording], row: Callable[..., RequestRecord]
+) -> None:
+    arrivals = [(0.1, 1), (0.2, 1), (0.3, 1)]
+    hidden = row(arrivals, output_tokens=43, hidden_tokens=40, counted_by=CountedBy.USAGE)
+    summary = summarise(spec_of(Wave(1)), recording_of([hidden]))
+    assert summary["tokens"] == {
+        "prompt": 8, "output": 43, "hidden": 40, "hidden_requests": 1, "contradicted_requests": 0, "counted_by": "usage"
+    }  # fmt: skip
+    assert summary["tpot_s"]["p50"] == pytest.approx(0.1)
+    assert summary["output_tokens_per_s"] == pytest.approx(3 / summary["window"]["end_s"])
+
+
+def test_a_usage_that_does_not_fit_what_arrived_makes_no_figure(
+    spec_of: Callable[..., RunSpec], recording_of: Callable[..., Recording], row: Callable[..., RequestRecord]
+) -> None:
+    contradicted = row([(0.1, 1), (0.2, 1)], output_tokens=400, hidden_tokens=-1, counted_by=CountedBy.ASSUMED)
+    summary = summarise(spec_of(Wave(1)), recording_of([contradicted]))
+    assert (summary["tokens"]["contradicted_requests"], summary["tokens"]["hidden"]) == (1, None)
+    assert (summary["tpot_s"]["p50"], summary["output_tokens_per_s"]) == (None, None)

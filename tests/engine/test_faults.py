@@ -120,7 +120,9 @@ def task(
     spec = RunSpec(**{**{name: getattr(spec, name) for name in RunSpec.__slots__}, "endpoint": endpoint})
     schedule = build(spec, requests, f"test/{time.monotonic_ns()}", "vllm", None, ("token_ids",))
     target = Target("http", "127.0.0.1", port, f"/v1{PATHS[endpoint]}", (("X-Fault", fault),))
-    return Task(target, schedule, shape, request_timeout_s=timeout_s, stale_limit_ns=STALE_LIMIT_NS)
+    return Task(
+        target, schedule, shape, request_timeout_s=timeout_s, stale_limit_ns=STALE_LIMIT_NS, max_reply_bytes=1 << 20
+    )
 
 
 def measured(

@@ -48,7 +48,7 @@ def test_an_absurd_answer_harms_nobody_else(odd: bytes) -> None:
 
 
 def test_an_answer_that_breaks_the_reader_is_a_bad_response(monkeypatch: pytest.MonkeyPatch) -> None:
-    def break_down(exchange: Exchange, choices: int, keep_texts: bool) -> None:
+    def break_down(exchange: Exchange, choices: int, keep_texts: bool, tokens_asked: int) -> None:
         raise ZeroDivisionError
 
     monkeypatch.setattr(recorder_module, "read_reply", break_down)

@@ -47,8 +47,9 @@ def said(*reads: bytes) -> str | None:
 @given(st.lists(st.text(), max_size=5), st.lists(st.integers(0, 800), max_size=6))
 def test_any_split_says_the_same(texts: list[str], cuts: list[int]) -> None:
     whole = words(*texts)
+    expected = "".join(texts) if any(texts) else None  # of an answer without a token nothing goes on
     edges = [0, *sorted(min(cut, len(whole)) for cut in cuts), len(whole)]
-    assert said(*(whole[a:b] for a, b in itertools.pairwise(edges) if a < b)) == "".join(texts)
+    assert said(*(whole[a:b] for a, b in itertools.pairwise(edges) if a < b)) == expected
 
 
 def test_it_is_read_a_few_events_at_a_time() -> None:

@@ -63,6 +63,7 @@ def records_of_any_kind(draw: st.DrawFn) -> Records:
         output_tokens_asked=column(INT32, np.int32),
         prompt_tokens=column(COUNT, np.int32),
         output_tokens=column(COUNT, np.int32),
+        hidden_tokens=column(COUNT, np.int32),
         counted_by=column(st.sampled_from(CountedBy), np.int8),
         finish_reason=draw(st.lists(TEXT, min_size=n, max_size=n)),
         detail=draw(st.lists(TEXT, min_size=n, max_size=n)),

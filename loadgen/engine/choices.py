@@ -1,0 +1,16 @@
+"""Whether chunks that count their `index` up are several answers or the numbered chunks of one. Pure."""
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+
+
+def is_numbered(content_indices: Sequence[int], finished: Mapping[int, str | None], ends: bool) -> bool:
+    """Whether one answer came, whose chunks are numbered: no two content chunks share an index, and not each index ends.
+
+    `content_indices` are those of the chunks with content, in order; `finished` has the finish_reason of each index that
+    came; `ends` says that one came with the last content or after it.
+    """
+    reasons = [reason for reason in finished.values() if reason is not None]
+    if len(finished) < 2 or any(later <= earlier for earlier, later in pairwise(content_indices)):
+        return False
+    return len(finished) > 2 if len(reasons) == len(finished) else ends or not reasons
