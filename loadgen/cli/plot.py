@@ -7,6 +7,7 @@ import typer
 
 from loadgen.cli import options
 from loadgen.cli.ids import full_id
+from loadgen.cli.output_file import write_file
 from loadgen.cli.terminal import Terminal, show, show_json
 from loadgen.errors import UsageError
 
@@ -67,10 +68,7 @@ def plot(
         subject = gather(store, [full_id(store, each) for each in ids or ["latest"]])
         drawn = wanted.draw(subject, metric, statistic)
     content = draw(drawn, form, about(subject, wanted.has_bars), width_px)
-    try:
-        path.write_bytes(content)
-    except OSError as error:
-        raise UsageError(f"cannot write {path}: {(error.strerror or 'refused').lower()}") from error
+    write_file(path, content)
     terminal.note(f"wrote {path}")
 
 

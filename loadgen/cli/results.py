@@ -9,6 +9,7 @@ import typer
 
 from loadgen.cli import options
 from loadgen.cli.ids import full_id
+from loadgen.cli.output_file import write_file
 from loadgen.cli.terminal import Terminal, show_json, stdout, write_bytes
 from loadgen.errors import UsageError
 
@@ -120,7 +121,7 @@ def export(
     with terminal.open() as store:
         content = exported(store, full_id(store, id), form, requests=requests)
     if output is not None:
-        _write(output, content)
+        write_file(output, content)
         terminal.note(f"wrote {output}")
     elif format == "parquet" and sys.stdout.isatty():
         raise UsageError("parquet is not for a terminal; name a file with -o FILE")
@@ -161,7 +162,7 @@ def report(
         if said is not None and (said.ids or said.filters.any):
             raise UsageError("--view says how to compare, and the ids beside it say what: leave 'in' and filters out")
         page = render_report(store, [full_id(store, id) for id in ids], said)
-    _write(output, page.encode())
+    write_file(output, page.encode())
     terminal.note(f"wrote {output}")
 
 
@@ -189,10 +190,3 @@ def _list_runs(terminal: Terminal, documents: list[dict[str, Any]]) -> None:
         ended = ", cut short" if document["interrupted"] else ", the server died" if document["server_died"] else ""
         lengths = f"{number(spec['input_tokens'])} → {spec['output_tokens']:,}"
         terminal.note(f"  {document['run_id']}  {spec['load_label']}, {lengths}, repeat {document['repeat']}{ended}")
-
-
-def _write(path: Path, content: bytes) -> None:
-    try:
-        path.write_bytes(content)
-    except OSError as error:
-        raise UsageError(f"cannot write {path}: {(error.strerror or 'refused').lower()}") from error

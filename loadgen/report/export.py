@@ -3,17 +3,18 @@
 May import engine, store, errors and the rest of report. A missing figure is null in JSON and Parquet, empty in CSV.
 """
 
-import csv
 import io
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from importlib import import_module
+from types import NoneType
 from typing import Any, Literal
 
 from loadgen.analysis.point_findings import point_documents
 from loadgen.engine.record import Records
 from loadgen.errors import NotFoundError, UsageError
+from loadgen.report.csv_table import columns_of, csv_text
 from loadgen.report.points import Document
 from loadgen.report.vllm_bench_export import vllm_bench_result
 from loadgen.store.repository import Store
@@ -154,26 +155,11 @@ def _write(rows: list[Row], form: Format, whole: Document) -> bytes:
         case "json":
             return (json.dumps(whole, ensure_ascii=False, allow_nan=False, indent=2) + "\n").encode()
         case "csv":
-            return _csv(rows)
+            return csv_text(rows, columns_of(rows)).encode("utf-8", "replace")
         case "parquet":
             return _parquet(rows)
         case "vllm-bench":
             raise AssertionError("made by its own module")
-
-
-def _columns(rows: Sequence[Row]) -> list[str]:
-    return list(dict.fromkeys(key for row in rows for key in row))
-
-
-def _csv(rows: Sequence[Row]) -> bytes:
-    written = io.StringIO(newline="")
-    table = csv.DictWriter(written, _columns(rows), restval="", lineterminator="\n")
-    table.writeheader()
-    for row in rows:
-        table.writerow(
-            {key: " ".join(map(str, value)) if isinstance(value, list) else value for key, value in row.items()}
-        )
-    return written.getvalue().encode()
 
 
 def _parquet(rows: Sequence[Row]) -> bytes:
@@ -181,7 +167,25 @@ def _parquet(rows: Sequence[Row]) -> bytes:
         pyarrow, parquet = import_module("pyarrow"), import_module("pyarrow.parquet")  # optional, so never at the top
     except ImportError:
         raise UsageError("Parquet needs the package pyarrow: pip install pyarrow, or export as csv.") from None
-    columns = {name: [row.get(name) for row in rows] for name in _columns(rows)}
+    columns = {name: _column(pyarrow, [row.get(name) for row in rows]) for name in columns_of(rows)}
     written = io.BytesIO()
     parquet.write_table(pyarrow.table(columns), written)
     return written.getvalue()
+
+
+def _column(pyarrow: Any, values: list[Any]) -> Any:
+    """A column of one type: as the values are, else as float64, else as text (a number in one run and a word in another)."""
+    if all(type(value) in (int, float, NoneType) for value in values) and any(type(value) is float for value in values):
+        return pyarrow.array([None if value is None else float(value) for value in values], pyarrow.float64())
+    try:
+        return pyarrow.array(values)
+    except (pyarrow.ArrowInvalid, pyarrow.ArrowTypeError, OverflowError, UnicodeEncodeError):
+        return pyarrow.array([_text(value) for value in values], pyarrow.string())
+
+
+def _text(value: object) -> str | None:
+    """The value as its CSV or JSON has it; half a character becomes a question mark."""
+    if value is None:
+        return None
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return text.encode("utf-8", "replace").decode()

@@ -3,14 +3,13 @@
 May import the rest of report. Every cell has a row, those that are not drawn too.
 """
 
-import csv
-import io
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from loadgen.analysis.compare import REASONS
 from loadgen.report.comparison.cells import Axes, Cell, x_text
+from loadgen.report.csv_table import columns_of, csv_text
 from loadgen.report.figures import Figure
 from loadgen.report.points import spread_label
 from loadgen.report.readable import MISSING_FIGURE, number, shown_unit
@@ -127,14 +126,4 @@ def rows(figure: Figure, stat: str, found: Iterable[Cell], axes: Axes, baseline:
 
 def as_csv(made: Sequence[dict[str, Any]]) -> str:
     """The rows as CSV with a header. Texts that a spreadsheet would take for a formula are kept from being one by a quote before them."""
-    written = io.StringIO(newline="")
-    columns = list(dict.fromkeys(key for row in made for key in row)) or ["metric"]
-    table = csv.DictWriter(written, columns, restval="", lineterminator="\n")
-    table.writeheader()
-    for row in made:
-        table.writerow({key: _plain(value) for key, value in row.items()})
-    return written.getvalue()
-
-
-def _plain(value: Any) -> Any:
-    return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") else value
+    return csv_text(made, columns_of(made) or ["metric"])
