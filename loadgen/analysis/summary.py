@@ -123,7 +123,8 @@ def _tokens(measured: Measured) -> dict[str, Any]:
 
 
 def _prompt_tokens(measured: Measured) -> Int32:
-    return measured.records.prompt_tokens
+    """Prompt tokens of each row; no prompt has 0, so that a usage of zero is unknown."""
+    return np.where(measured.records.prompt_tokens > 0, measured.records.prompt_tokens, np.int32(-1))
 
 
 def _output_tokens(measured: Measured) -> Int32:

@@ -150,6 +150,8 @@ CASES: list[Case] = [
     (CLOSED, {"client.coalesced_ratio": 0.05} | LATE, "coalesced", "doubtful"),
     (CLOSED, {"client.coalesced_ratio": 0.5} | LATE, "coalesced", "invalid"),
     (CLOSED, {"client.coalesced_ratio": 0.5, "client.cpu_ratio": 0.95}, "coalesced", "invalid"),
+    (CLOSED, {"client.coalesced_ratio": 0.5, "chunk_gap_s.p50": 2e-5, "client.loop_lag_s.p99": 2e-4}, "coalesced", "doubtful"),
+    (CLOSED, {"client.coalesced_ratio": 0.5, "chunk_gap_s.p50": 2e-5, "client.loop_lag_s.p99": 4e-4}, "coalesced", "invalid"),
     (CLOSED, {"client.first_content_coalesced_ratio": 0.005}, "first_content_coalesced", None),
     (CLOSED, {"client.first_content_coalesced_ratio": None}, "first_content_coalesced", None),
     (CLOSED, {"client.first_content_coalesced_ratio": 0.05} | LATE, "first_content_coalesced", "doubtful"),
