@@ -108,16 +108,23 @@ def run(
 def status(context: typer.Context, as_json: Json = False, quiet: Quiet = False, verbose: Verbose = False) -> None:
     """Say which server is running, and since when."""
     from loadgen.servers.launcher.place import state_folder
+    from loadgen.servers.launcher.processes import strays
     from loadgen.servers.launcher.running import standing
     from loadgen.servers.launcher.state import read_state
 
     state = read_state(state_folder())
-    stands = "none" if state is None else standing(state)
+    left = strays(state_folder()) if state is None else []
+    stands = standing(state) if state is not None else "broken" if left else "none"
     if as_json:
         show_json({"schema_version": 1, "status": stands, "server": None if state is None else _document(state)})
         return
     if state is None:
-        echo("no server is running")
+        echo(
+            f"a server is running that is not on record: server.json is lost or garbled, and {len(left)} of its processes "
+            "carry its mark; `loadgen serve down` ends them"
+            if left
+            else "no server is running"
+        )
         return
     where, log = f"at {state.url}", f"\n  its log: {state.log}" if state.log else ""
     match stands:
@@ -169,7 +176,12 @@ def down(context: typer.Context, quiet: Quiet = False, verbose: Verbose = False)
 
     terminal = Terminal.of(context, None, quiet, verbose)
     stopped = stop()
-    if stopped.profile is None:
+    if stopped.strays:
+        terminal.note(
+            f"server.json in the state folder is lost, garbled or old; {stopped.strays} processes of a server "
+            "were found by their mark and have ended"
+        )
+    elif stopped.profile is None:
         terminal.note("no server is running")
     elif stopped.was_external:
         terminal.note(f"{stopped.profile} is forgotten; it is not ours to end")

@@ -4,9 +4,8 @@ The workers share nothing. Each connects and says so; when all have, they are gi
 which all processes of a host share. Records come home in files.
 """
 
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from itertools import chain
 from multiprocessing import connection
@@ -22,7 +21,8 @@ from loadgen.engine.measurement import Outline, Pause, Share, Task
 from loadgen.engine.record import ClientFacts, Priority, ReadsBy, Recording, ReplyFacts
 from loadgen.engine.worker import READY, Worker
 from loadgen.errors import LoadgenError
-from loadgen.load.disk import bulk_folder, no_room
+from loadgen.load.disk import no_room
+from loadgen.load.records_folder import owned_folder
 from loadgen.load.shards import most_workers
 
 _START_MARGIN_NS = 20_000_000  # from the word to the moment: to be heard by all of them, with room to spare
@@ -140,14 +140,14 @@ def _records_folder(count: int) -> Iterator[Path]:
 
     Raises UsageError when the disk has no room for them.
     """
-    try:
-        made = tempfile.TemporaryDirectory(prefix="loadgen-records-", dir=bulk_folder(), ignore_cleanup_errors=True)
-        for name in (*map(str, range(count)), _ORDERED):
-            Path(made.name, name).mkdir()
-    except OSError as error:
-        raise no_room(error, "the records of the run") from error
-    with made as folder:
-        yield Path(folder)
+    with ExitStack() as stack:
+        try:
+            folder = stack.enter_context(owned_folder())
+            for name in (*map(str, range(count)), _ORDERED):
+                Path(folder, name).mkdir()
+        except OSError as error:
+            raise no_room(error, "the records of the run") from error
+        yield folder
 
 
 def _sum(told: Sequence[Progress]) -> Progress:

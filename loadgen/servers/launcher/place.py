@@ -4,6 +4,7 @@ Standard library only: the supervisor imports it.
 """
 
 import os
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -26,6 +27,20 @@ def lock_file(folder: Path) -> Path:
     return folder / "starting.lock"
 
 
+KEPT_LOGS = 50
+
+
+def remove_old_logs(logs: Path) -> None:
+    """Remove the oldest logs of starts, so that `KEPT_LOGS` are left once another is made."""
+    found: list[tuple[float, Path]] = []
+    for path in logs.glob("*.log"):
+        with suppress(OSError):
+            found.append((path.lstat().st_mtime, path))
+    for _, path in sorted(found)[: max(0, len(found) - KEPT_LOGS + 1)]:
+        with suppress(OSError):
+            path.unlink()
+
+
 def new_log(folder: Path, profile: str) -> Path:
     """A log file for a server that starts now; it is made, empty."""
     logs = folder / "logs"
@@ -36,6 +51,7 @@ def new_log(folder: Path, profile: str) -> Path:
     while path.exists():
         count += 1
         path = logs / f"{profile}-{moment}-{count}.log"
+    remove_old_logs(logs)
     path.touch(mode=0o600)  # a server may write keys into it
     return path
 

@@ -16,6 +16,9 @@ from pathlib import Path
 MARK = "LOADGEN_SERVER_MARK"
 """The environment variable that every process of the family inherits."""
 
+FOLDER = "LOADGEN_SERVER_STATE"
+"""Another one, the state folder: by it the family is found when the state is lost."""
+
 _PROC = Path("/proc")
 _LOOK_AGAIN_S = 0.05
 _KILL_LIMIT_S = 10.0  # a process that frees the memory of several GPUs needs some of it
@@ -102,12 +105,20 @@ def family(mark: str, supervisor: int, started: int) -> list[Process]:
     return [processes[pid] for pid in sorted(members) if pid != os.getpid()]
 
 
-def _carries(pid: int, mark: str) -> bool:
+def strays(folder: Path) -> list[Process]:
+    """Every living process of servers that were started from this state folder, whatever is on record there."""
+    processes = table()
+    members = {pid for pid in processes if _carries(pid, str(folder), FOLDER)}
+    members |= descendants(members, processes)
+    return [processes[pid] for pid in sorted(members) if pid != os.getpid()]
+
+
+def _carries(pid: int, mark: str, variable: str = MARK) -> bool:
     try:
         environment = (_PROC / str(pid) / "environ").read_bytes()
     except OSError:
         return False
-    return f"{MARK}={mark}".encode() in environment.split(b"\0")
+    return f"{variable}={mark}".encode() in environment.split(b"\0")
 
 
 def end(find: Callable[[], list[Process]], *, grace_s: float, reap: Callable[[], None] = lambda: None) -> bool:

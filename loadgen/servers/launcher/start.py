@@ -16,9 +16,9 @@ from loadgen.servers.launcher.diagnosis import diagnose
 from loadgen.servers.launcher.failure import FailureKind, StartFailure
 from loadgen.servers.launcher.launch import Launch
 from loadgen.servers.launcher.log_progress import stage
-from loadgen.servers.launcher.place import lock_file, new_log, state_folder, write_private
+from loadgen.servers.launcher.place import lock_file, new_log, state_file, state_folder, write_private
 from loadgen.servers.launcher.private_log import overwrite
-from loadgen.servers.launcher.processes import is_alive
+from loadgen.servers.launcher.processes import is_alive, strays
 from loadgen.servers.launcher.provenance import launch_record
 from loadgen.servers.launcher.readiness import Asking, NotReady, Refused, ask
 from loadgen.servers.launcher.running import RunningServer, as_running, key_headers, standing
@@ -94,6 +94,11 @@ def _starting(folder: Path) -> Iterator[None]:
 def _running(launch: Launch, folder: Path) -> RunningServer | None:
     """The same server, when it runs and answers already. Raises UsageError when another one is in its place."""
     state = _settled(folder)
+    if state is None and launch.kind != "external" and (left := strays(folder)):
+        raise UsageError(
+            f"a server is running that is not on record: {state_file(folder)} is lost or garbled, and {len(left)} "
+            "processes carry its mark; end them with `loadgen serve down`"
+        )
     if state is None or (stands := standing(state)) == "ended":
         return None
     if stands != "running":

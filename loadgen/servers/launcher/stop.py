@@ -10,12 +10,13 @@ from pathlib import Path
 
 from loadgen.errors import ServerError
 from loadgen.servers.launcher.place import state_folder
-from loadgen.servers.launcher.processes import end, is_alive
+from loadgen.servers.launcher.processes import end, is_alive, strays
 from loadgen.servers.launcher.running import standing
 from loadgen.servers.launcher.state import ServerState, read_state, write_state
 
 _REST_S = 30.0  # what a supervisor takes beyond the server's own grace
 _CLEANUP_LIMIT_S = 120.0
+_STRAY_GRACE_S = 20.0  # of a server whose own is not known
 _LOOK_AGAIN_S = 0.05
 
 
@@ -25,6 +26,7 @@ class Stopped:
 
     profile: str | None
     was_external: bool = False
+    strays: int = 0  # processes of a server that is not on record, found by their mark and ended
 
 
 def stop(folder: Path | None = None) -> Stopped:
@@ -35,7 +37,7 @@ def stop(folder: Path | None = None) -> Stopped:
     folder = folder or state_folder()
     state = read_state(folder)
     if state is None or standing(state) == "ended":
-        return Stopped(None)
+        return _stop_strays(folder)
     if state.is_external:
         write_state(folder, state.with_end("asked"))
         return Stopped(state.profile, was_external=True)
@@ -48,6 +50,15 @@ def stop(folder: Path | None = None) -> Stopped:
         _clean_up(state)
         write_state(folder, state.with_end("asked"))
     return Stopped(state.profile)
+
+
+def _stop_strays(folder: Path) -> Stopped:
+    """End what a lost or garbled state does not tell of."""
+    found = strays(folder)
+    if found and not end(lambda: strays(folder), grace_s=_STRAY_GRACE_S):
+        left = ", ".join(str(one.pid) for one in strays(folder))
+        raise ServerError(f"a server that is not on record does not end: the kernel keeps its processes {left}")
+    return Stopped(None, strays=len(found))
 
 
 def _ask_supervisor(state: ServerState) -> None:

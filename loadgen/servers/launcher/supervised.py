@@ -12,7 +12,7 @@ from typing import IO, Any
 
 from loadgen.errors import ServerError
 from loadgen.servers.launcher.launch import Launch
-from loadgen.servers.launcher.processes import is_alive
+from loadgen.servers.launcher.processes import FOLDER, is_alive
 from loadgen.servers.launcher.state import ServerState
 
 _ANSWER_LIMIT_S = 20.0
@@ -36,6 +36,7 @@ class Supervised:
                 stdout=subprocess.PIPE,
                 stderr=log,
                 start_new_session=True,
+                env={**os.environ, FOLDER: str(folder)},
             )
         self._process.wait()  # what was started is only the parent of the supervisor, which is nobody's child
         order = {
