@@ -1,4 +1,6 @@
-"""How many requests a run may have: everything that will be sent is on disk before t = 0. Imports `load` and `errors`."""
+"""How large a run may be: everything that will be sent is on disk before t = 0. Imports `load` and `errors`."""
+
+from dataclasses import dataclass
 
 from loadgen.errors import UsageError
 from loadgen.load.images import url_bytes
@@ -10,6 +12,19 @@ MOST_REQUESTS = 2_000_000
 MOST_BODY_BYTES = 2**30
 _BYTES_PER_TOKEN = 6  # a token id with its comma, or a short word with its space
 _BYTES_PER_BODY = 300  # everything of a body but its prompt
+_BYTES_PER_GROUP = 1_500  # the random source of a group's prefix
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The most of a run that may be prepared, its warm-up included, and received."""
+
+    max_requests: int = MOST_REQUESTS
+    max_prepared_bytes: int = MOST_BODY_BYTES
+    max_response_tokens: int | None = None  # None: as many as the disk takes
+
+
+LOCAL = Limits()
 
 
 def body_bytes(run: RunSpec) -> int:
@@ -31,34 +46,60 @@ def longest(run: RunSpec) -> tuple[int, int]:
     return run.workload.turns * prompt + (run.workload.turns - 1) * answer, answer
 
 
-def check_planned(run: RunSpec) -> None:
+def check_planned(run: RunSpec, limits: Limits = LOCAL) -> None:
     """Refuse, before anything is sent, a run without a request and one that is too large to prepare. Raises UsageError."""
     if isinstance(run.shape, OpenLoop) and run.duration_s is not None:
         # Before the arrivals themselves are drawn, since so many could not even be counted.
-        check_size(run, round(run.shape.mean_rate_per_s * run.duration_s))
+        check_size(run, round(run.shape.mean_rate_per_s * run.duration_s), limits)
     requests = planned_requests(run)
     if requests == 0 and isinstance(run.shape, OpenLoop):
         raise UsageError(
             f"no arrival falls within {run.duration_s:g} s at {run.load_label} (seed {run.seed}): "
             "ask for a longer --duration-s or a higher --rate"
         )
+    _check_beside(run, limits)
     if requests is not None:
-        check_size(run, requests)
+        check_size(run, requests, limits)
+        _check_received(run, requests, limits)
 
 
-def check_size(run: RunSpec, requests: int) -> None:
+def _check_beside(run: RunSpec, limits: Limits) -> None:
+    """Refuse a warm-up or shared prefixes that are too large to prepare. Raises UsageError."""
+    warmup = run.warmup_requests or 0
+    most = f"the most is {limits.max_requests:,} or {limits.max_prepared_bytes / 2**30:g} GiB prepared beforehand"
+    if warmup > limits.max_requests or warmup * body_bytes(run) > limits.max_prepared_bytes:
+        raise UsageError(f"--warmup-requests is {warmup:,}, and {most}: ask for fewer")
+    prefix = run.workload.prefix
+    if prefix is None:
+        return
+    needed_bytes = prefix.groups * (_BYTES_PER_GROUP + _BYTES_PER_TOKEN * prefix.tokens)
+    if prefix.groups > limits.max_requests or needed_bytes > limits.max_prepared_bytes:
+        raise UsageError(f"--prefix-groups is {prefix.groups:,}, and {most}: ask for fewer")
+
+
+def _check_received(run: RunSpec, requests: int, limits: Limits) -> None:
+    most = limits.max_response_tokens
+    tokens = (requests + (run.warmup_requests or 0)) * run.output_tokens * run.workload.choices
+    if most is not None and tokens > most:
+        raise UsageError(
+            f"{run.load_label} asks for {tokens:,} output tokens in all, and the most is {most:,}: ask for fewer with "
+            "--requests or --output-tokens"
+        )
+
+
+def check_size(run: RunSpec, requests: int, limits: Limits = LOCAL) -> None:
     """Refuse so many requests of `run` when they, or their bodies, are too many.
 
     Raises UsageError.
     """
     needed_bytes = requests * body_bytes(run)
-    if requests <= MOST_REQUESTS and needed_bytes <= MOST_BODY_BYTES:
+    if requests <= limits.max_requests and needed_bytes <= limits.max_prepared_bytes:
         return
     why = "" if run.duration_s is None else f" for {run.duration_s:g} s"
     prompts = run.workload.label if run.input_tokens is None else f"{run.input_tokens} input tokens"
     images = "" if run.workload.images is None else f" and {run.workload.images.label}"
     raise UsageError(
         f"{run.load_label} with {prompts}{images} needs {requests:,} requests{why}, about "
-        f"{needed_bytes / 2**30:,.1f} GiB prepared beforehand, and the most is {MOST_REQUESTS:,} requests or "
-        f"{MOST_BODY_BYTES / 2**30:g} GiB: ask for fewer with --requests"
+        f"{needed_bytes / 2**30:,.1f} GiB prepared beforehand, and the most is {limits.max_requests:,} requests or "
+        f"{limits.max_prepared_bytes / 2**30:g} GiB: ask for fewer with --requests"
     )

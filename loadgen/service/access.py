@@ -6,6 +6,7 @@ something is refused besides unless it comes from a page of ours, or from a prog
 """
 
 import ipaddress
+import re
 from dataclasses import dataclass, field
 from http.cookies import CookieError, SimpleCookie
 from urllib.parse import parse_qs, quote, urlsplit
@@ -23,6 +24,7 @@ COOKIE = "loadgen_session"
 LOGIN, LOGOUT = "/login", "/logout"
 _MOST_FORM_BYTES = 4_096
 _READING = ("GET", "HEAD", "OPTIONS")
+_HOST = re.compile(r"(?:\[(?P<address>[0-9A-Fa-f:.]+)\]|(?P<name>[0-9A-Za-z._-]+))(?::(?P<port>[0-9]{1,5}))?", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +110,7 @@ class Access:
         return "session" if self.has_session(request) else None
 
     def _unknown_reader(self, request: Request) -> Response | None:
-        if self.loopback_reads and _is_loopback(request.headers.get("host", "")):
+        if self.loopback_reads and _is_loopback(request.headers.get("host", ""), _port(request)):
             return None
         if self.token is None:
             return failure(
@@ -147,8 +149,12 @@ class Gate:
             await self._app(scope, receive, send)
             return
         request = Request(scope, receive)
-        if scope["path"] == LOGIN and scope["method"] == "POST":
-            answer: Response | None = await self._log_in(request)
+        if len(request.headers.getlist("host")) > 1:
+            answer: Response | None = failure(
+                request, 400, "Not understood", "The request has more than one Host header."
+            )
+        elif scope["path"] == LOGIN and scope["method"] == "POST":
+            answer = await self._log_in(request)
         else:
             answer = self._access.refusal(request)
         if answer is None:
@@ -201,10 +207,21 @@ def _cookie(request: Request) -> str | None:
     return cookies[COOKIE].value if COOKIE in cookies else None
 
 
-def _is_loopback(host: str) -> bool:
-    """Whether a Host header names this machine by a name that cannot stand for another."""
+def _port(request: Request) -> int | None:
+    """The port that this came in by; None where the server does not say."""
+    server = request.scope.get("server")
+    return None if server is None else server[1]
+
+
+def _is_loopback(host: str, port: int | None) -> bool:
+    """Whether a Host header, as a whole, names this machine by a name that cannot stand for another, and this very port if any."""
+    found = _HOST.fullmatch(host)
+    if found is None:
+        return False
+    if found["port"] and port is not None and int(found["port"]) != port:
+        return False
+    name = (found["address"] or found["name"]).lower().removesuffix(".")
     try:
-        name = (urlsplit(f"//{host}").hostname or "").lower()
         return name == "localhost" or name.endswith(".localhost") or ipaddress.ip_address(name).is_loopback
     except ValueError:
         return False

@@ -3,6 +3,7 @@
 import asyncio
 
 from fastapi import HTTPException, Request
+from starlette.requests import ClientDisconnect
 
 LONGEST_S = 30.0
 
@@ -19,6 +20,8 @@ async def read_body(request: Request, most_bytes: int) -> bytes | None:
                 body += part
                 if len(body) > most_bytes:
                     return None
+    except ClientDisconnect:  # nobody is there to read what this says
+        raise HTTPException(400, "The connection ended before the request did.") from None
     except TimeoutError:
         raise HTTPException(408, f"The request did not come to its end within {LONGEST_S:g} s.") from None
     return bytes(body)

@@ -4,8 +4,9 @@ Imports `experiments`, `inputs`, `store` and errors. Nothing here contacts a ser
 """
 
 import json
+import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from urllib.parse import urlsplit
 
 from loadgen.errors import UsageError
 from loadgen.experiments.ids import new_id
+from loadgen.experiments.size import Limits, check_planned
 from loadgen.experiments.spec import SweepSpec, make_spec, resolve
 from loadgen.experiments.sweep_record import sweep_hash
 from loadgen.inputs.origin import Origin
@@ -25,6 +27,13 @@ MOST_BYTES = 64 * 1024
 MOST_DEPTH = 8
 MOST_RUNS = 2_000
 MOST_WORKERS = 64
+_LIMITS = Limits(max_requests=200_000, max_prepared_bytes=2**28, max_response_tokens=100_000_000)
+LIMIT_VARIABLES = {
+    "max_requests": "LOADGEN_SERVICE_MAX_REQUESTS",
+    "max_prepared_bytes": "LOADGEN_SERVICE_MAX_PREPARED_BYTES",
+    "max_response_tokens": "LOADGEN_SERVICE_MAX_RESPONSE_TOKENS",
+}
+"""The environment variables of the service that change what a run of a submission may take."""
 
 _FILE = "is a file of the service's machine, which a submission cannot read: measure it where the file is"
 REFUSED_KEYS = {
@@ -117,7 +126,21 @@ def submission_of(values: Mapping[str, Any], targets: Targets) -> Submission:
                 f"{origin.name('insecure')} would send the service's key to whoever answers; leave one of them out"
             )
     runs = resolve(spec)
+    limits = limits_from(os.environ)
+    for run in runs:
+        check_planned(run, limits)
     return Submission(said, spec, target.name, sweep_hash(runs), len(runs))
+
+
+def limits_from(environ: Mapping[str, str]) -> Limits:
+    """What a run of a submission may take. Raises UsageError for a variable that is no whole number."""
+    given = {field: environ[name] for field, name in LIMIT_VARIABLES.items() if name in environ}
+    for field, value in given.items():
+        if not (value.isascii() and value.isdigit()):
+            raise UsageError(
+                f"the environment variable {LIMIT_VARIABLES[field]} is {value!r}, which is no whole number"
+            )
+    return replace(_LIMITS, **{field: int(value) for field, value in given.items()})
 
 
 def _check_size(spec: SweepSpec, origin: Origin) -> None:

@@ -43,7 +43,35 @@ def test_a_name_that_was_made_to_stand_for_this_machine_reads_nothing(reader: Te
     assert "127.0.0.1" in answer.json()["error"]
 
 
-@pytest.mark.parametrize("host", ["localhost", "LOCALHOST:1", "127.0.0.1:8080", "[::1]:8080", "a.localhost"])
+@pytest.mark.parametrize(
+    "host",
+    [
+        "localhost:1",
+        "LOCALHOST:99999",
+        "localhost:",
+        "[::1]:1",
+        "evil@127.0.0.1",
+        "127.0.0.1/evil.example",
+        "127.0.0.1?evil.example",
+        "localhost#evil.example",
+        "localhost:8080@evil.example",
+        "localhost evil.example",
+        "127.0.0.1.evil.example",
+        "localhost.evil.example",
+        "[::1",
+        "[127.0.0.1]x",
+    ],
+)
+def test_a_host_that_is_not_wholly_this_machine_does_not_read(reader: TestClient, host: str) -> None:
+    assert reader.get("/sweeps.json", headers={"Host": host}).status_code in (401, 403)
+
+
+def test_two_host_headers_are_refused(reader: TestClient) -> None:
+    headers = [("Host", "127.0.0.1:8080"), ("Host", "evil.example")]
+    assert reader.get("/sweeps.json", headers=headers).status_code == 400
+
+
+@pytest.mark.parametrize("host", ["localhost", "LOCALHOST.", "127.0.0.1:8080", "[::1]:8080", "a.localhost"])
 def test_the_names_of_this_machine_read(reader: TestClient, host: str) -> None:
     assert reader.get("/sweeps.json", headers={"Host": host}).status_code == 200
 

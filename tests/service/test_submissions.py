@@ -45,7 +45,7 @@ def test_a_spec_becomes_a_job() -> None:
         ({"name": "red\x1b[31m"}, "'name' in the request holds a character"),
         ({"model": "\ud800"}, "'model' in the request holds a character"),
         ({"slo": {"ttft_s\x00": 1}}, "a key with a character"),
-        ({"repeats": 10**9}, "runs, and one job has at most"),
+        ({"repeats": 9_999}, "runs, and one job has at most"),
         ({"concurrency": list(range(1, 60)), "output_tokens": list(range(1, 60))}, "3,481 runs"),
         ({"workers": 1_000, "concurrency": 1_000}, "more than 64"),
         ({"requests": True}, "must not be true"),
@@ -56,6 +56,48 @@ def test_what_cannot_be_carried_out_is_told_as_the_command_line_tells_it(change:
     with pytest.raises(UsageError, match=sentence) as refused:
         submission_of({**GOOD, **change}, TARGETS)
     assert "\n" not in str(refused.value)
+
+
+HUGE = 10**9
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"prefix_groups": HUGE, "prefix_tokens": 4},
+        {"prefix_groups": 190_000, "prefix_tokens": 4000, "input_tokens": 4001, "requests": 32},
+        {"warmup_requests": HUGE},
+        {"warmup_requests": 190_000, "input_tokens": 4000},
+        {"requests": HUGE},
+        {"concurrency": HUGE},
+        {"wave": HUGE, "concurrency": None},
+        {"rate": HUGE, "concurrency": None},
+        {"rate": 1000, "concurrency": None, "duration_s": 1e9},
+        {"rate": 1, "ramp_to": 1e9, "concurrency": None, "duration_s": 1e6},
+        {"turns": HUGE, "endpoint": "chat"},
+        {"turns": 1000, "endpoint": "chat", "concurrency": 1000},
+        {"input_tokens": HUGE},
+        {"output_tokens": HUGE},
+        {"output_tokens": 100_000, "choices": 128},
+        {"image": "8192x8192", "images_per_request": HUGE, "endpoint": "chat"},
+        {"repeats": HUGE},
+    ],
+)
+def test_whatever_would_take_memory_or_disk_is_counted_first(change: dict[str, Any]) -> None:
+    with pytest.raises(UsageError):
+        submission_of({**GOOD, **change}, TARGETS)
+
+
+def test_the_environment_changes_the_limits(monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = {**GOOD, "warmup_requests": 300_000}
+    with pytest.raises(UsageError, match="--warmup-requests is 300,000, and the most is 200,000"):
+        submission_of(spec, TARGETS)
+    monkeypatch.setenv("LOADGEN_SERVICE_MAX_REQUESTS", "400000")
+    monkeypatch.setenv("LOADGEN_SERVICE_MAX_PREPARED_BYTES", str(2**30))
+    assert submission_of(spec, TARGETS).planned_runs == 2
+    monkeypatch.setenv("LOADGEN_SERVICE_MAX_REQUESTS", "many")
+    with pytest.raises(UsageError, match="no whole number"):
+        submission_of(spec, TARGETS)
 
 
 @pytest.mark.parametrize("key", REFUSED_KEYS)
