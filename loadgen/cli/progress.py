@@ -223,8 +223,10 @@ class SweepProgress:
             parts.append(f"{plural(progress.thinking, 'user')} thinking")
         if present.phase == "warming up":
             parts.append("warm-up")
+        elif progress.done >= progress.planned and not by_duration:
+            parts.append("all replies are in")
         elif (left_s := self._state.left_s) is not None:
-            parts.append(f"{seconds(round(left_s))} left")
+            parts.append(f"{seconds(round(left_s))} left" if round(left_s) else "waiting for the last replies")
         state = " · ".join(parts)
         if self._live is not None and self._task is not None:
             self._live.update(self._task, total=1.0, completed=self._state.done_ratio, state=state)

@@ -9,7 +9,8 @@ from loadgen.load.spec import RunSpec
 from loadgen.servers.launcher.failure import StartFailure
 from loadgen.servers.launcher.running import RunningServer
 
-Phase = Literal["preparing", "warming up", "measuring"]
+Phase = Literal["preparing", "warming up", "measuring", "reading the records", "saving"]
+AFTER_MEASURING: tuple[Phase, ...] = ("reading the records", "saving")
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from typing import Any
 from loadgen.engine.driver import Progress
 from loadgen.experiments.estimate import TimeLeft
 from loadgen.experiments.events import (
+    AFTER_MEASURING,
     Event,
     PhaseStarted,
     RunEnded,
@@ -125,7 +126,8 @@ class LiveState:
         """Seconds left of the whole sweep, as far as anybody can tell."""
         if self._time_left is None or self._present is None:
             return None
-        ratio = self.done_ratio if self._present.phase == "measuring" else 0.0
+        phase = self._present.phase
+        ratio = self.done_ratio if phase == "measuring" else 1.0 if phase in AFTER_MEASURING else 0.0
         return self._time_left.left_s(self._present.position, self._now_s() - self._run_since_s, ratio)
 
     def document(self) -> dict[str, Any]:

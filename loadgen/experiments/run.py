@@ -185,6 +185,7 @@ def measure(bench: Bench, run: RunSpec, position: int, repeat: int) -> MeasuredR
             max_reply_bytes=run.max_reply_bytes,
         )
         recording = _send(bench, task, host_load)
+        phase("reading the records")
     del task, schedule  # whose files are not needed any more
     summary = summarise(run, recording)
     seen, measured = watching.seen(recording.origin_at, run.model), lay_out(run, recording.records)

@@ -19,6 +19,7 @@ from loadgen.experiments.events import (
     FilesRead,
     NothingToResume,
     OnEvent,
+    PhaseStarted,
     RunEnded,
     ServerNotStarted,
     SweepStarted,
@@ -274,6 +275,7 @@ def _one(bench: Bench, keeper: Keeper, run: RunSpec, position: int, planned: int
             if is_alive(bench.facts.base_url, bench.headers, route=bench.route):
                 raise
             raise _death(bench, run, position, planned) from error
+        bench.on_event(PhaseStarted(position, run, "saving"))
         document = measured.document | {"server_died": _server_died(bench, measured.document)}
         document = keeper.keep(replace(measured, document=document), position, planned)
     finally:

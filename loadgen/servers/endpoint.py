@@ -115,7 +115,7 @@ def probe(
     """
     secrets = (*headers, *route.secrets)
     with open_client(headers, timeout_s, route) as client:
-        api_url, models, problem = _find_api(client, base_url, model, endpoint, timeout_s, secrets)
+        api_url, models, problem = _find_api(client, base_url, model, endpoint, timeout_s, secrets, _proxy_of(route))
         names = tuple(listed.name for listed in models)
         chosen = next((listed for listed in models if listed.name == model), None)
         if models and chosen is None:
@@ -156,7 +156,9 @@ def list_models(base_url: str, headers: Headers, timeout_s: float = 10.0, route:
     problem: str | None = None
     with open_client(headers, timeout_s, route) as client:
         for api_url in api_urls(base_url):
-            fetched = _get(client, base_url, f"{api_url}/models", timeout_s, (*headers, *route.secrets))
+            fetched = _get(
+                client, base_url, f"{api_url}/models", timeout_s, (*headers, *route.secrets), _proxy_of(route)
+            )
             if fetched.status == 200 and (models := read_models(fetched.json)):
                 return tuple(listed.name for listed in models)
             if problem is None or fetched.status != 404:
@@ -249,6 +251,7 @@ def _find_api(
     endpoint: Endpoint | None,
     timeout_s: float,
     secrets: Headers,
+    proxy: str | None,
 ) -> tuple[str, tuple[ListedModel, ...], str | None]:
     """The API's URL, its models, and what is wrong with the list: where a list is, else where an endpoint answers.
 
@@ -260,7 +263,7 @@ def _find_api(
     urls = api_urls(base_url)
     for api_url in urls:
         try:
-            fetched = _get(client, base_url, f"{api_url}/models", timeout_s, secrets)
+            fetched = _get(client, base_url, f"{api_url}/models", timeout_s, secrets, proxy)
         except _NoReplyError as error:
             failure, problem = error, f"the list of models at {api_url}/models does not answer"
             break  # a second question would take as long
@@ -287,11 +290,17 @@ def _find_api(
     return urls[0], (), problem
 
 
+def _proxy_of(route: Route) -> str | None:
+    return None if route.proxy is None else route.proxy.name
+
+
 class _NoReplyError(ServerError):
     """A connection was made, and no response came."""
 
 
-def _get(client: httpx2.Client, base_url: str, url: str, timeout_s: float, secrets: Headers) -> Fetched:
+def _get(
+    client: httpx2.Client, base_url: str, url: str, timeout_s: float, secrets: Headers, proxy: str | None = None
+) -> Fetched:
     try:
         fetched = fetch(client, url, limit_s=timeout_s)
     except (httpx2.ConnectTimeout, httpx2.PoolTimeout) as error:
@@ -309,6 +318,11 @@ def _get(client: httpx2.Client, base_url: str, url: str, timeout_s: float, secre
         ) from error
     except httpx2.TransportError as error:
         reason = reason_of(error, secrets)
+        if isinstance(error, httpx2.ConnectError) and proxy is not None:
+            raise ServerError(
+                f"the proxy {proxy} on the way to {base_url} cannot be reached: {reason}; "
+                "look at HTTP_PROXY and HTTPS_PROXY, or list the server in NO_PROXY"
+            ) from error
         if "certificate verify failed" in reason:
             hint = "name its authority with --ca-file FILE, or measure without knowing whom with --insecure"
         else:
