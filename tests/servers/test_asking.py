@@ -1,0 +1,102 @@
+"""A first question that is asked again: of what, how often, and for how long. The clock is the test's own."""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+
+import httpx2
+import pytest
+
+from loadgen.servers.asking import ASK_AGAIN_LIMIT_S, MAX_TIMEOUTS, Asker, UnansweredError
+
+Step = int | tuple[int, str] | type[Exception]  # a status, one with a Retry-After, or what goes wrong
+
+
+class Clock:
+    """Time that passes while somebody waits."""
+
+    def __init__(self) -> None:
+        self.now_s = 0.0
+        self.waits: list[tuple[str, float]] = []
+
+    def __call__(self) -> float:
+        return self.now_s
+
+    def pause(self, wait_s: float) -> None:
+        self.now_s += wait_s
+
+    def hear(self, why: str, wait_s: float) -> None:
+        self.waits.append((why, wait_s))
+
+
+def asked(steps: Iterable[Step], clock: Clock, limit_s: float = ASK_AGAIN_LIMIT_S) -> tuple[int | str, int]:
+    """The status in the end, or why there is none, and how often the server was asked; the last step lasts for ever."""
+    script = list(steps)
+    count = 0
+
+    def handle(request: httpx2.Request) -> httpx2.Response:
+        nonlocal count
+        step = script[min(count, len(script) - 1)]
+        count += 1
+        if isinstance(step, type):
+            raise step("lost")
+        status, retry_after = step if isinstance(step, tuple) else (step, None)
+        return httpx2.Response(status, headers={} if retry_after is None else {"Retry-After": retry_after})
+
+    with httpx2.Client(transport=httpx2.MockTransport(handle)) as client:
+        asker = Asker(client, (), 5.0, clock.hear, clock, clock.pause, limit_s)
+        try:
+            return asker.ask("http://h/v1/completions", b"{}").status, count
+        except UnansweredError as error:
+            return str(error), count
+
+
+@pytest.mark.parametrize(
+    ("steps", "end", "count"),
+    [
+        ([200], 200, 1),
+        ([400], 400, 1),
+        ([500], 500, 1),
+        ([404], 404, 1),
+        ([503, 200], 200, 2),
+        ([429, 429, 429, 200], 200, 4),
+        ([(429, "3"), 200], 200, 2),
+        ([(503, "0"), (503, "0"), 200], 200, 3),
+        ([(503, "soon"), 200], 200, 2),
+        ([(503, "-5"), 200], 200, 2),
+        ([(503, "nan"), 200], 200, 2),
+        ([(429, "59"), 200], 200, 2),
+        ([(429, "61"), 200], "HTTP 429", 1),
+        ([(429, "inf"), 200], "HTTP 429", 1),
+        ([502, 504, 408, 425, 200], 200, 5),
+        ([httpx2.ReadTimeout, 200], 200, 2),
+        ([httpx2.ReadTimeout, httpx2.ReadTimeout, 200], 200, 3),
+        ([httpx2.ReadTimeout], "no response in 5 s", MAX_TIMEOUTS),
+        ([httpx2.RemoteProtocolError, 200], 200, 2),
+        ([httpx2.ReadError], "lost", MAX_TIMEOUTS),
+        ([503, httpx2.ReadTimeout, 429, 200], 200, 4),
+        ([httpx2.ConnectError, 200], "lost", 1),
+    ],
+)
+def test_what_is_asked_again_and_how_often(steps: list[Step], end: int | str, count: int) -> None:
+    assert asked(steps, Clock()) == (end, count)
+
+
+@pytest.mark.parametrize("limit_s", [1.0, 10.0, ASK_AGAIN_LIMIT_S])
+def test_a_busy_server_is_asked_no_longer_than_the_limit(limit_s: float) -> None:
+    clock = Clock()
+    end, count = asked([503], clock, limit_s)
+    assert end == "HTTP 503"
+    assert count == len(clock.waits) + 1
+    assert clock.now_s < limit_s
+    assert sum(wait_s for _, wait_s in clock.waits) == clock.now_s
+
+
+def test_a_retry_after_is_obeyed() -> None:
+    clock = Clock()
+    assert asked([(503, "7.5"), 200], clock) == (200, 2)
+    assert clock.waits == [("HTTP 503", 7.5)]
+    at = format_datetime(datetime.now(UTC) + timedelta(seconds=30), usegmt=True)
+    clock = Clock()
+    assert asked([(503, at), 200], clock) == (200, 2)
+    assert 25 < clock.now_s <= 30
