@@ -30,8 +30,10 @@ def measured(loadgen: Loadgen, folder: Path, url: str, model: str, endpoint: str
     load = ("--concurrency", "2", "--requests", str(REQUESTS), "--endpoint", endpoint)
     database = f"sqlite:///{folder / 'proxy.db'}"
     done = loadgen("run", "--url", url, "--model", model, *load, *lengths, "--db", database, "--json")
-    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("{"), done.stderr
     document: dict[str, Any] = json.loads(done.stdout)
+    assert "verdict" in document, done.stderr
+    assert document["verdict"]["status"] != "invalid", document["verdict"]
     return document
 
 

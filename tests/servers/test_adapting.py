@@ -172,6 +172,12 @@ def test_nothing_that_was_sent_is_taken_for_a_name() -> None:
     assert refusal.fields == ("ignore_eos",)
 
 
+def test_a_repeated_request_in_words_names_nothing_either() -> None:
+    said = {"message": "ignore_eos is unknown", "input": "{'temperature': 0, 'max_tokens': 2}"}
+    refusal = read_refusal(json.dumps(said).encode(), ("ignore_eos", "temperature", LENGTH))
+    assert refusal.fields == ("ignore_eos",)
+
+
 @pytest.mark.parametrize("content", [b"", b"null", b"[]", b"[" * 100_000, b'{"a":' * 50_000, b"\xff\xfe", b"{}", b"3"])
 def test_any_bytes_are_read(content: bytes) -> None:
     assert read_refusal(content, (LENGTH,)).fields == ()
