@@ -27,8 +27,9 @@ def content_bytes(choice: dict[str, Any]) -> int:
     size = (_size(content) if isinstance(content, str) else _size(_text(content))) if content else 0
     if len(delta) == 1 and "content" in delta:
         return size
-    for more in (_reasoning(delta), _text(delta.get("refusal"))):
-        size += _size(more)
+    size += _size(_reasoning(delta))
+    if refusal := delta.get("refusal"):
+        size += _size(_text(refusal))
     return size + (_size(_calls_text(delta)) if delta.keys() & _CALLS else 0)
 
 
@@ -67,6 +68,8 @@ def _size(text: str) -> int:
 
 def _reasoning(delta: dict[str, Any]) -> str:
     """Some servers send the same reasoning under several names: the first that has any."""
+    if delta.keys().isdisjoint(_REASONING):
+        return ""
     return next((text for name in _REASONING if (text := _text(delta.get(name)))), "")
 
 
