@@ -210,7 +210,9 @@ def _value(file: RowsFile, text: io.TextIOWrapper, piece: str, at: int, place: s
 
 def _refuse(place: str, error: Exception) -> NoReturn:
     if isinstance(error, json.JSONDecodeError):
-        raise UsageError(f"{place} is not JSON: {error.msg.lower()} at character {error.pos + 1}") from error
+        raise UsageError(
+            f"{place} is not JSON: {error.msg.lower().removesuffix(' at')} at character {error.pos + 1}"
+        ) from error
     if isinstance(error, RecursionError):
         raise UsageError(f"{place} is nested too deeply") from error
     if isinstance(error, UsageError):
