@@ -54,7 +54,7 @@ BOUNDS: Mapping[str, Bounds] = {
     "repeats": Bounds(1, 10_000, "repeats"),
     "workers": Bounds(1, 1_024, "processes"),
     "request_timeout_s": Bounds(0.001, _WEEK_S, "seconds"),
-    "max_reply_bytes": Bounds(1, 1_099_511_627_776, "bytes"),
+    "max_reply_bytes": Bounds(1_024, 1_099_511_627_776, "bytes"),
     "slo": Bounds(0.000001, _WEEK_S, "seconds"),
     "price": Bounds(0, 1_000_000, "dollars, or GPUs"),
 }
