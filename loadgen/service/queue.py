@@ -25,8 +25,8 @@ from loadgen.service.job import claim_of
 from loadgen.service.progress import Log, Told
 from loadgen.service.submission import Submission
 from loadgen.service.targets import Targets
-from loadgen.store.claim import held, is_held
-from loadgen.store.database import connect
+from loadgen.store.claim import is_held
+from loadgen.store.exclusive import alone_on_queue
 from loadgen.store.jobs import Jobs
 from loadgen.store.repository import Store
 from loadgen.store.rows import JobRow, JobStatus
@@ -72,14 +72,10 @@ class Queue:
         self.version = 0  # grows with every change of any job
 
     def __enter__(self) -> "Queue":
-        place = connect(self._db_url, read_only=False).place
-        self._claim.enter_context(
-            held(
-                f"queue/{place}", f"another service already works on the jobs in {place}: end it, or pass another --db"
-            )
-        )
-        with Store.open(self._db_url):  # makes it, or says now what is wrong
-            pass
+        with ExitStack() as stack:
+            store = stack.enter_context(Store.open(self._db_url))  # makes it, or says now what is wrong
+            stack.enter_context(alone_on_queue(store))
+            self._claim = stack.pop_all()
         self._thread.start()
         return self
 
