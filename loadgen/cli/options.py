@@ -134,6 +134,15 @@ Tokenizer = Annotated[
         rich_help_panel=_SERVER,
     ),
 ]
+KeepReplies = Annotated[
+    str | None,
+    typer.Option(
+        "--keep-replies",
+        metavar="N",
+        help="Keep the text of N replies of each run, up to 20 (default: 0).",
+        rich_help_panel=_SERVER,
+    ),
+]
 RequestTimeout = Annotated[
     str | None,
     typer.Option(

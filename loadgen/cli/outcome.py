@@ -46,6 +46,9 @@ def show_run(console: Console, document: dict[str, Any]) -> None:
     console.print(tables.run_table(document))
     if (turns := tables.by_turn(document)) is not None:
         console.print(turns)
+    if (kept := tables.replies(document)) is not None:
+        console.print(kept)
+        console.print()
     if (account := server_account(document)) is not None:
         console.print(account)
     console.print()

@@ -74,6 +74,7 @@ def search(
     request_timeout_s: options.RequestTimeout = None,
     max_reply_bytes: options.MaxReplyBytes = None,
     tokenizer: options.Tokenizer = None,
+    keep_replies: options.KeepReplies = None,
     name: options.Name = None,
     tag: options.Tag = None,
     plan: options.Plan = False,

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from loadgen.analysis.point_findings import findings_of, repeats_differ
 from loadgen.load.content import Workload
-from loadgen.report.facts import doctor_line, import_line, limits_line, turn_table
+from loadgen.report.facts import doctor_line, import_line, limits_line, reply_label, turn_table
 from loadgen.report.labels import metric_label
 from loadgen.report.points import load_value, pool, spread_label
 from loadgen.report.readable import (
@@ -38,6 +38,7 @@ from loadgen.report.remote import (
 from loadgen.report.served import DUMMY_WEIGHTS, failure_kind, has_dummy_weights, served_line, server_name
 from loadgen.report.server_facts import cached_percent, energy_per_output_token_j
 from loadgen.report.sweep_charts import gap_metric, highest
+from loadgen.store import plain
 from loadgen.store.rows import SweepRow
 
 Document = dict[str, Any]
@@ -191,6 +192,19 @@ def run_table(document: Document) -> RenderableType:
         elif entry is not None:
             scalars.add_row(metric_label(metric, document), figure(entry, metric.unit), shown_unit(metric.unit))
     return Group(distributions, scalars)
+
+
+def replies(document: Document) -> RenderableType | None:
+    """The replies kept with their text; None where none was."""
+    kept = document.get("replies")
+    if not kept:
+        return None
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column()
+    for reply in kept:
+        table.add_row(reply_label(reply), Text(plain.printable(reply["text"]) or "(no text)"))
+    return table
 
 
 def by_turn(document: Document) -> RenderableType | None:

@@ -4,8 +4,8 @@ import asyncio
 import gc
 import resource
 import time
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from itertools import zip_longest
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from loadgen.engine.probe import LoopProbe
 from loadgen.engine.record import ClientFacts, Int64
 from loadgen.engine.recorder import Recorder
 from loadgen.engine.rest import Rest
+from loadgen.engine.sample import SampledReply
 from loadgen.engine.spool import Spool
 from loadgen.engine.target import Target
 from loadgen.engine.throttle import Throttle
@@ -31,7 +32,7 @@ from loadgen.errors import EngineError
 from loadgen.load.disk import bulk_folder
 from loadgen.load.rate_limits import UNLIMITED, RateLimits
 from loadgen.load.schedule import Schedule
-from loadgen.load.shards import shard, shard_rows, shard_shape
+from loadgen.load.shards import Rows, shard, shard_rows, shard_shape
 from loadgen.load.spec import LoadShape, OpenLoop
 
 PROGRESS_PERIOD_S = 0.25
@@ -53,6 +54,7 @@ class Task:
     limits: RateLimits = UNLIMITED  # which one worker alone can keep to
     stale_limit_ns: int = STALE_LIMIT_NS
     max_reply_bytes: int | None = None  # None: what the lengths asked may need
+    keep_replies: int = 0  # how many replies are kept with their text
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +76,7 @@ class Outline:
     interrupted: bool
     failure: str | None
     refusal: str | None
+    replies: tuple[SampledReply, ...]  # by their index in the whole schedule
     rest: Unwritten  # of the records, where the disk was full
 
 
@@ -158,7 +161,7 @@ async def measure(
         reliever.cancel()
         driver.close()
     say(driver.progress())
-    recorder = Recorder(schedule, shape, driver.origin_ns, wall_clock, target.secrets, tokenizer)
+    recorder = Recorder(schedule, shape, driver.origin_ns, wall_clock, target.secrets, tokenizer, task.keep_replies)
     unreadable: str | None = None
     with ColumnFiles(share.folder) as files:
         try:
@@ -193,8 +196,14 @@ async def measure(
         interrupted=driver.interrupted or unreadable is not None,
         failure=spool.failure or unreadable,
         refusal=driver.refusal,
+        replies=tuple(_in_schedule(recorder.sampled_replies, rows)),
         rest=files.rest,
     )
+
+
+def _in_schedule(replies: Sequence[SampledReply], rows: Rows) -> Iterator[SampledReply]:
+    for reply in replies:
+        yield replace(reply, index=int(rows.at(np.array([reply.index], np.int64))[0]))
 
 
 def _round_trips_ns(transports: Sequence[StampingTransport]) -> list[int | None]:

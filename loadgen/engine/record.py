@@ -264,3 +264,4 @@ class Recording:
     interrupted: bool = False  # it was stopped before its end
     failure: str | None = None  # what stopped it, where that was the client's own trouble: one sentence
     refusal: str | None = None  # what stopped it, where that was the server: one sentence
+    replies: tuple[Any, ...] = ()  # a few with their text (`sample.SampledReply`)

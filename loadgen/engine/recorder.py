@@ -22,6 +22,7 @@ from loadgen.engine.record import (
     StampSource,
 )
 from loadgen.engine.reply import Reply, read_reply
+from loadgen.engine.sample import ReplySample, SampledReply, first_choice
 from loadgen.engine.tokenizer import Tokenizer, count_by_tokenizer
 from loadgen.load.schedule import Schedule
 from loadgen.load.spec import ClosedLoop, LoadShape, OpenLoop
@@ -73,12 +74,14 @@ class Recorder:
         wall_clock: WallClock,
         secrets: Iterable[str] = (),
         tokenizer: Tokenizer | None = None,
+        keep_replies: int = 0,
     ) -> None:
         self._schedule = schedule
         self._shape = shape
         self._origin_ns = origin_ns
         self._wall_clock = wall_clock
         self._tokenizer = tokenizer
+        self._sample = ReplySample(keep_replies)
         self._reads = self._stamped_at_read = 0
         self.replies = ReplyFacts()
         self._secrets = [secret for secret in secrets if len(secret) >= _SHORTEST_SECRET]
@@ -97,12 +100,18 @@ class Recorder:
         """How the reads were stamped of all that has been recorded so far."""
         return StampFacts(self._reads, self._stamped_at_read)
 
+    @property
+    def sampled_replies(self) -> tuple[SampledReply, ...]:
+        """The replies kept with their text."""
+        return self._sample.kept
+
     def _reply(self, exchange: Exchange) -> Reply:
+        wanted = self._sample.wants(exchange.index)
         try:
             reply = read_reply(
                 exchange,
                 self._schedule.choices,
-                keep_texts=self._tokenizer is not None,
+                keep_texts=wanted or self._tokenizer is not None,
                 tokens_asked=int(self._schedule.output_tokens[exchange.index]),
             )
             if self._tokenizer is not None:
@@ -114,6 +123,8 @@ class Recorder:
             reply.content_type = self._without_secrets(reply.content_type)
         finish_reason = self._without_secrets(reply.finish_reason)
         reply.finish_reason = finish_reason and sys.intern(finish_reason)  # a few words, shared by a million requests
+        if wanted:
+            self._sample.add(exchange.index, reply, self._without_secrets(first_choice(reply)) or "")
         if reply.server_timing is not None and self._secrets:
             reply.server_timing = json.loads(self._without_secrets(json.dumps(reply.server_timing)) or "null")
         return reply

@@ -19,6 +19,7 @@ from loadgen.engine.columns import in_schedule_order, read_columns
 from loadgen.engine.driver import Progress
 from loadgen.engine.measurement import Outline, Pause, Share, Task
 from loadgen.engine.record import ClientFacts, Priority, ReadsBy, Recording, ReplyFacts
+from loadgen.engine.sample import drawn
 from loadgen.engine.worker import READY, Worker
 from loadgen.errors import LoadgenError
 from loadgen.load.disk import no_room
@@ -76,6 +77,7 @@ class Workers:
             origin_at=outlines[0].origin_at,
             interrupted=any(outline.interrupted for outline in outlines),
             failure=next((outline.failure for outline in outlines if outline.failure), None),
+            replies=drawn([reply for outline in outlines for reply in outline.replies], task.keep_replies),
             refusal=next((outline.refusal for outline in outlines if outline.refusal), None),
         )
 

@@ -71,6 +71,7 @@ class Bench:
     price: Price | None = None
     launched: RunningServer | None = None  # where loadgen has started the server
     length_fit: LengthFit | None = None  # by which texts are made where the server has no /tokenize
+    keep_replies: int = 0  # of each run, with their text
 
     def server(self, model: str) -> dict[str, Any]:
         """The run document's `server`."""
@@ -183,6 +184,7 @@ def measure(bench: Bench, run: RunSpec, position: int, repeat: int) -> MeasuredR
             workers,
             run.rate_limits,
             max_reply_bytes=run.max_reply_bytes,
+            keep_replies=bench.keep_replies,
         )
         recording = _send(bench, task, host_load)
         phase("reading the records")
@@ -197,6 +199,8 @@ def measure(bench: Bench, run: RunSpec, position: int, repeat: int) -> MeasuredR
     summary["server_account"] = server_account(seen.readings, measured)
     summary["server_readings"] = readings_document(seen.readings, measured)
     summary["gpu"] = gpu_account(seen.gpus, measured, seen.gpu_source, seen.gpus_chosen_by)
+    if bench.keep_replies:
+        summary["replies"] = [reply.to_json() for reply in recording.replies]
     summary["prefix_cache_reset"] = prefix_cache_reset
     document = {
         "schema_version": 1,

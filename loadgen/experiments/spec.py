@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field
 
+from loadgen.engine.sample import MAX_REPLIES
 from loadgen.errors import UsageError
 from loadgen.experiments.bounds import check_bounds
 from loadgen.experiments.price_keys import PriceKeys, check_price
@@ -91,6 +92,7 @@ class SweepSpec(WorkloadKeys, RateLimitKeys, SessionKeys, RouteKeys, PriceKeys, 
     max_reply_bytes: Annotated[int, Field(ge=1024)] | None = None
     api_key_env: str | None = None
     tokenizer: Annotated[str, Field(min_length=1)] | None = None
+    keep_replies: Annotated[int, Field(ge=0, le=MAX_REPLIES)] = 0  # of each run, with their text
     header: Annotated[dict[str, str], BeforeValidator(as_pairs), Field(repr=False, default_factory=dict)]
     slo: Annotated[dict[str, Positive], BeforeValidator(as_pairs), Field(default_factory=dict)]
 
@@ -107,7 +109,7 @@ class SweepSpec(WorkloadKeys, RateLimitKeys, SessionKeys, RouteKeys, PriceKeys, 
     def to_json(self) -> dict[str, Any]:
         """The spec for the record: of headers the names alone, since their values may be secrets; what an open loop needs, for an open loop only."""
         unused = self.unused_keys | (set() if self.ramp_to is not None else {"ramp_strategy"})
-        unused |= {key for key in ("price", "tag") if not getattr(self, key)}
+        unused |= {key for key in ("price", "tag", "keep_replies") if not getattr(self, key)}
         document = self.model_dump(exclude={"header"} | unused, exclude_none=True)
         if self.rate is not None:
             document["arrivals"] = self.arrival_process

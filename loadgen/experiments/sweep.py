@@ -212,6 +212,7 @@ def run_sweep(
                         spec.price_list,
                         launched,
                         length_fit,
+                        spec.keep_replies,
                     )
 
                     def document_of(run: RunSpec, position: int) -> dict[str, Any]:

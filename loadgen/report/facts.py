@@ -129,6 +129,19 @@ def findings(runs: Sequence[Document]) -> tuple[MergedFinding, ...]:
     return tuple(findings_of(runs))
 
 
+def reply_label(reply: Document) -> str:
+    """Which reply this is and how it ended: `reply 7, stop`, `reply 9, timeout, first 2,000 of 5,123 characters`."""
+    ended = reply["outcome"].replace("_", " ") if reply["outcome"] != "ok" else reply["finish_reason"] or "ok"
+    shown, all_of_it = len(reply["text"]), reply["characters"]
+    cut = f", first {shown:,} of {all_of_it:,} characters" if shown < all_of_it else ""
+    return f"reply {reply['index']:,}, {ended}{cut}"
+
+
+def reply_texts(run: Document) -> Facts:
+    """The replies of the run that were kept with their text; empty where none was."""
+    return tuple((reply_label(reply), reply["text"] or "(no text)") for reply in run.get("replies") or ())
+
+
 def distribution_figures(run: Document) -> tuple[FigureLine, ...]:
     """Every distribution metric of the run, one line each, under `STATISTICS`; those without any value are left out."""
     lines = []

@@ -93,6 +93,7 @@ class RunPage:
     imported: str
     foreign: str
     interrupted: bool
+    replies: Facts
     findings: tuple[MergedFinding, ...]
     highlights: tuple[Highlight, ...]
     charts: tuple[Chart, ...]
@@ -252,6 +253,7 @@ def run_page(
         foreign=foreign_name(run.get("foreign")),
         interrupted=run["interrupted"],
         findings=facts.findings([run]),
+        replies=facts.reply_texts(run),
         highlights=facts.run_highlights(run),
         charts=charts,
         timeline=timeline,
