@@ -34,4 +34,7 @@ def alone_on_queue(store: Store) -> Iterator[None]:
         connection = connection.execution_options(isolation_level="AUTOCOMMIT")
         if not connection.scalar(text("SELECT pg_try_advisory_lock(:key)"), {"key": _LOCK}):
             raise UsageError(otherwise)
-        yield
+        try:
+            yield
+        finally:
+            connection.invalidate()  # the lock is of the connection, which must not go back into the pool with it
