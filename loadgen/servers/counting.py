@@ -18,6 +18,7 @@ from loadgen.servers.asking import ASK_AGAIN_LIMIT_S, Asker, UnansweredError
 from loadgen.servers.client import Fetched, Headers, open_client
 from loadgen.servers.endpoint import EndpointFacts
 from loadgen.servers.refusals import LENGTH_FIELDS, Refusal, documents_of, read_refusal
+from loadgen.servers.reported_tokens import prompt_tokens_in
 from loadgen.servers.server_url import PATHS, api_urls
 
 LONG_PROMPT_TOKENS = 1024
@@ -272,12 +273,12 @@ class _Enquirer:
 
     def _takes_text_for_ids(self, fetched: Fetched) -> bool:
         """Whether a prompt of token ids was counted as something else: the server is no vLLM then."""
-        counted = _prompt_tokens(fetched.content)
+        counted = prompt_tokens_in(fetched.content)
         return self._sends_ids and counted is not None and counted != len(_PROMPT_IDS)
 
     def _template_tokens(self, content: bytes) -> int | None:
         """By how much the prompt was longer than what we sent."""
-        counted = _prompt_tokens(content)
+        counted = prompt_tokens_in(content)
         return None if counted is None else counted - (len(_PROMPT_IDS) if self._sends_ids else 1)
 
 
@@ -307,13 +308,6 @@ def _told(stream: bytes) -> tuple[ChunkCounts, ...]:
     if chunks and all(isinstance(document.get("usage"), dict) for document in chunks):
         told.append("usage")
     return tuple(told)
-
-
-def _prompt_tokens(content: bytes) -> int | None:
-    """How many tokens the server counted in the prompt, None where it does not tell."""
-    told = [document["usage"] for document in _documents(content) if isinstance(document.get("usage"), dict)]
-    counts = [usage.get("prompt_tokens") for usage in told]
-    return next((count for count in reversed(counts) if isinstance(count, int) and count > 0), None)
 
 
 def _documents(content: bytes) -> Iterator[dict[str, Any]]:

@@ -1,6 +1,6 @@
 """How many tokens a server reports for a prompt: one short request, whose usage is read. Nothing here is timed.
 
-Imports load's bodies, engine's route and its neighbours.
+Imports load's bodies, engine's route and usage, and its neighbours.
 """
 
 from typing import Any
@@ -8,6 +8,7 @@ from typing import Any
 import httpx2
 
 from loadgen.engine.route import DIRECT, Route
+from loadgen.engine.usage import read_usage, usage_of
 from loadgen.load.spec import Endpoint
 from loadgen.load.workload import encode_body
 from loadgen.servers.client import Headers, fetch, open_client
@@ -51,19 +52,19 @@ class ReportedTokens:
                 except httpx2.HTTPError:
                     return None
                 if fetched.status not in _REFUSED:
-                    return _prompt_tokens(fetched.content) if fetched.status == 200 else None
+                    return prompt_tokens_in(fetched.content) if fetched.status == 200 else None
         return None
 
 
-def _prompt_tokens(content: bytes) -> int | None:
-    """The last count above 0 in the usage of a reply, None where there is none."""
-    counts = [_count_in(document) for document in documents_of(content)]
-    return next((count for count in reversed(counts) if count is not None), None)
+def prompt_tokens_in(content: bytes) -> int | None:
+    """The last count of prompt tokens above 0 in the usage of a reply; None if there is none."""
+    documents = [document for document in documents_of(content) if isinstance(document, dict)]
+    usages = [usage_of(document, choices_of(document)) for document in documents]
+    counts = [read_usage(usage).prompt_tokens for usage in usages if usage is not None]
+    return next((count for count in reversed(counts) if count), None)
 
 
-def _count_in(document: Any) -> int | None:
-    try:
-        count = int(document["usage"]["prompt_tokens"])
-    except (ValueError, TypeError, KeyError, IndexError, OverflowError):
-        return None
-    return count if count > 0 else None
+def choices_of(document: dict[str, Any]) -> list[Any]:
+    """The choices of a chunk; empty if it has no list of them."""
+    choices = document.get("choices")
+    return choices if isinstance(choices, list) else []
