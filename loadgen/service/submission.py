@@ -43,6 +43,8 @@ REFUSED_KEYS = {
     "tokenizer": "is read from the service's machine, or fetched for it, which a submission cannot ask for; leave it out",
     "header": "may hold a secret, and a job is kept in the database until it is measured; leave it out, or let whoever runs "
     "the service name a key for the server with --allow-target URL=NAME",
+    "max_reply_bytes": "says how much of the service's memory a server may fill; leave it out: the limit then follows from "
+    "the lengths asked",
     "profile": "starts a server on the service's machine, which a submission cannot ask for; start it there and give its url",
     "matrix": "starts servers on the service's machine, which a submission cannot ask for",
     "interleave": "starts servers on the service's machine, which a submission cannot ask for",

@@ -14,6 +14,7 @@ import pytest
 
 from loadgen.servers.simulator import SimulatorOptions, SimulatorProcess
 from tests.cli.conftest import Cli
+from tests.service.started import address_of
 
 pytestmark = pytest.mark.loopback
 
@@ -42,9 +43,8 @@ def service(
         text=True,
         env={**os.environ, "THE_TOKEN": TOKEN},
     ) as process:
-        assert process.stderr is not None
         try:
-            yield process.stderr.readline().split(" at ")[1].split()[0]
+            yield f"{address_of(process)}/"
         finally:
             process.send_signal(signal.SIGINT)
             process.communicate(timeout=30)

@@ -58,7 +58,14 @@ def test_a_run_shows_its_figures_and_is_on_record(cli: Cli, point: tuple[str, ..
         samples = store.samples(document["run_id"])
         outline = store.outline(document["run_id"])
     assert (sweep.status, sweep.simulated, sweep.planned_runs) == ("finished", True, 1)
-    assert document["tokens"] == {"prompt": 64, "output": 64, "counted_by": "token_ids"}
+    assert document["tokens"] == {
+        "prompt": 64,
+        "output": 64,
+        "counted_by": "token_ids",
+        "hidden": 0,
+        "hidden_requests": 0,
+        "contradicted_requests": 0,
+    }
     assert len(records) == 8
     assert outline is not None
     assert outline["distributions"]["ttft_s"]["n"] == document["ttft_s"]["n"]

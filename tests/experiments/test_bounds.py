@@ -61,7 +61,7 @@ def test_the_ends_themselves_are_taken() -> None:
 
 
 def test_every_number_of_a_spec_has_bounds_or_a_type_that_has_them() -> None:
-    by_type = {"range_ratio", "choices", "seed", "image"}
+    by_type = {"range_ratio", "choices", "seed", "image", "keep_replies"}
     numeric = {
         name
         for name, field in SweepSpec.model_fields.items()

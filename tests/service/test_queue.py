@@ -26,6 +26,7 @@ from loadgen.store.jobs import Jobs
 from loadgen.store.repository import Store
 from loadgen.store.rows import JobRow
 from tests.service.conftest import BEARER, TOKEN
+from tests.service.started import address_of
 
 pytestmark = pytest.mark.loopback
 
@@ -195,9 +196,8 @@ def serving(db_url: str, *allowed: str) -> Iterator[tuple["subprocess.Popen[str]
         text=True,
         env={**os.environ, "THE_TOKEN": TOKEN},
     ) as process:
-        assert process.stderr is not None
         try:
-            yield process, process.stderr.readline().split(" at ")[1].split()[0].rstrip("/")
+            yield process, address_of(process)
         finally:
             process.kill()
             process.communicate()
