@@ -11,9 +11,10 @@
     form.addEventListener("change", (event) => {
       if (event.target.tagName !== "SELECT") return;
       const { baseline, show, color } = form.elements;
-      if (event.target === color) baseline.value = ""; // which is one of the colours
-      if (event.target === show && show.value === "ratio" && !baseline.value) baseline.value = baseline.options[1]?.value ?? "";
-      if (!baseline.value) show.value = "value";
+      const none = () => baseline.value === "none";
+      if (event.target === color && !none()) baseline.value = ""; // which is one of the colours
+      if (event.target === show && show.value === "ratio" && none()) baseline.value = [...baseline.options].find((each) => each.value !== "none")?.value ?? "none";
+      if (none()) show.value = "value";
       submit();
     });
     form.addEventListener("submit", (event) => { event.preventDefault(); submit(); });

@@ -14,9 +14,10 @@ from loadgen.report.charts import Chart
 from loadgen.report.comparison.cells import Axes, Cell, cells, natural
 from loadgen.report.comparison.chart import Drawing, charts
 from loadgen.report.comparison.dimensions import default_color, default_x, dimensions, rest, varying
+from loadgen.report.comparison.matrix import Matrix, matrix
 from loadgen.report.comparison.selection import Chosen, Selection
 from loadgen.report.comparison.table import CellTable, cell_table, rows
-from loadgen.report.comparison.view import STATISTICS, View, check_choice
+from loadgen.report.comparison.view import NO_BASELINE, STATISTICS, View, check_choice
 from loadgen.report.facts import import_line
 from loadgen.report.figures import FIGURES, Figure
 from loadgen.report.foreign import foreign_client
@@ -83,6 +84,7 @@ class ComparisonPage:
     log_said: bool
     all: bool
     kept: tuple[tuple[str, str], ...]  # of the address, what the form has no field for
+    matrix: Matrix | None
     sections: tuple[FigureSection, ...]
     query: str
     draws: bool = True
@@ -122,10 +124,10 @@ def compared(view: View, selection: Selection) -> Compared:
     axes = Axes(known[x], _marked(known[color], runs), known.get(facet), rest(known, runs, chosen))
     y = view.y or _usual(runs)
     colors = _colors(axes.color, runs)
-    baseline = view.baseline
-    if baseline:
-        check_choice("baseline", baseline, colors)
-    filled = replace(view, x=x, y=y, color=color, facet=facet)
+    if view.baseline not in ("", NO_BASELINE):
+        check_choice("baseline", view.baseline, colors)
+    baseline = "" if view.baseline == NO_BASELINE else view.baseline or _first(axes.color, colors, selection)
+    filled = replace(view, x=x, y=y, color=color, facet=facet, baseline=baseline)
     if filled.show == "ratio" and not baseline:
         raise UsageError("show is ratio, which needs a baseline: choose one")
     figures = tuple((FIGURES[key], tuple(cells(runs, axes, FIGURES[key], view.stat, colors, baseline))) for key in y)
@@ -173,10 +175,7 @@ def comparison_page(view: View, selection: Selection) -> ComparisonPage:
         stat=tuple(Choice(name, name, name == full.stat) for name in STATISTICS),
         color=_choices(made.known, full.color, differ | {"sweep"}),
         facet=(Choice("", "one chart", not full.facet), *_choices(made.known, full.facet, differ)),
-        baseline=(
-            Choice("", "no baseline", not full.baseline),
-            *(Choice(color, color, color == full.baseline) for color in made.colors),
-        ),
+        baseline=_baselines(view, full, made.colors),
         show=tuple(
             Choice(value, label, value == full.show)
             for value, label in (("value", "figures"), ("ratio", "ratios to the baseline"))
@@ -186,6 +185,7 @@ def comparison_page(view: View, selection: Selection) -> ComparisonPage:
         log_said=full.log is not None,
         all=full.all,
         kept=tuple((name, value) for name, value in view.pairs() if name not in fields),
+        matrix=matrix(made.figures, made.colors, full.baseline, full.stat, x_label),
         sections=sections,
         query=view.query(),
     )
@@ -251,6 +251,27 @@ def _colors(color: Dimension, runs: Sequence[Document]) -> tuple[str, ...]:
     """Its values: sweeps in the order in which they were chosen, all else by size."""
     found = dict.fromkeys(color.text(run) for run in runs)
     return tuple(found if color.key == "sweep" else sorted(found, key=natural))
+
+
+def _first(color: Dimension, colors: Sequence[str], selection: Selection) -> str:
+    """The baseline when nobody chose: of sweeps the oldest, else the first colour; none where there is one colour only."""
+    if len(colors) < 2:
+        return ""
+    if color.key != "sweep":
+        return colors[0]
+    created = {each.sweep.sweep_id: each.sweep.created_at for each in selection.chosen}
+    return color.text(min(selection.runs, key=lambda run: created.get(run["sweep_id"], "")))
+
+
+def _baselines(view: View, full: View, colors: Sequence[str]) -> tuple[Choice, ...]:
+    """What can be the baseline. The first choice stays out of the address, so that it holds for other colours too."""
+    none = Choice(NO_BASELINE, "no baseline", not full.baseline)
+    named = tuple(Choice(color, color, color == view.baseline) for color in colors)
+    if len(colors) < 2:
+        return (none, *named)
+    first = "the oldest sweep" if full.color == "sweep" else "the first"
+    text = first if view.baseline else f"{full.baseline} ({first})"
+    return (Choice("", text, not view.baseline), none, *named)
 
 
 def _x_label(x: Dimension, runs: Sequence[Document]) -> str:

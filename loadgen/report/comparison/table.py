@@ -74,12 +74,12 @@ def _line(figure: Figure, cell: Cell, axes: Axes, baseline: str) -> TableLine:
         status=cell.status,
         reasons=cell.reasons,
         answer="" if against is None or against.answer is None else ANSWERS[against.answer],
-        answer_because=_because(cell),
+        answer_because=because(cell),
         run_ids=tuple(run["run_id"] for run in cell.runs),
     )
 
 
-def _because(cell: Cell) -> str:
+def because(cell: Cell) -> str:
     """The interval of the change, and why nothing may be said where that is so."""
     against = cell.against_baseline
     if against is None or against.change is None:

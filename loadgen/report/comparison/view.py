@@ -13,6 +13,7 @@ from loadgen.errors import UsageError
 
 STATISTICS = ("p50", "p90", "p95", "p99", "mean")
 MOST_CHOSEN = 100  # ids in one address
+NO_BASELINE = "none"  # in the address; without the word the first colour is the baseline
 _LONGEST = 200  # characters of one value
 
 

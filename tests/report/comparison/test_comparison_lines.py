@@ -8,6 +8,7 @@ import pytest
 from loadgen.load.spec import ClosedLoop, OpenLoop, RunSpec
 from loadgen.report import palette
 from loadgen.report.comparison.cells import natural
+from loadgen.report.comparison.matrix import percent
 from loadgen.report.comparison.page import Compared, compared, comparison_page
 from loadgen.report.comparison.selection import Selection
 from loadgen.report.comparison.view import View
@@ -126,3 +127,39 @@ def test_the_axis_of_loads_of_one_kind_says_which() -> None:
 def test_no_two_of_many_colours_share_both_colour_and_shape() -> None:
     marks = [(palette.SERIES[position % len(palette.SERIES)], palette.shape(position)) for position in range(50)]
     assert len(set(marks)) == len(marks)
+
+
+def test_the_first_colour_is_the_baseline_unless_the_address_says_none() -> None:
+    one, two = (specs([ClosedLoop(1)], (32,), 4, 2, requests_per_slot=4, model=model) for model in ("one", "two"))
+    both = selection(measured("s-a", one), measured("s-b", two))
+    page = comparison_page(View(y=("ttft_s",), color="model"), both)
+    assert page.matrix is not None
+    assert page.matrix.baseline == "one"
+    assert [group.title for group in page.matrix.groups] == ["two"]
+    (label, (change,)), *others = page.matrix.groups[0].rows
+    assert (label, others) == ("TTFT p50", [])
+    assert "%" in change.text
+    assert change.text.endswith(change.answer)
+    assert change.because
+    assert [choice.value for choice in page.baseline if choice.chosen] == [""]
+    without = comparison_page(View(y=("ttft_s",), color="model", baseline="none"), both)
+    assert without.matrix is None
+    assert [choice.value for choice in without.baseline if choice.chosen] == ["none"]
+    assert all(
+        cell.against_baseline is None
+        for _, found in compared(View(y=("ttft_s",), color="model", baseline="none"), both).figures
+        for cell in found
+    )
+
+
+def test_one_colour_alone_has_no_baseline() -> None:
+    one = specs([ClosedLoop(1)], (32,), 4, 2, requests_per_slot=4, model="one")
+    page = comparison_page(View(y=("ttft_s",), color="model"), selection(measured("s-a", one)))
+    assert page.matrix is None
+
+
+@pytest.mark.parametrize(
+    ("ratio", "text"), [(0.37, "−63 %"), (1.042, "+4.2 %"), (1.0, "0 %"), (12.5, "+1,150 %"), (0.99999, "0 %")]
+)
+def test_a_ratio_reads_as_a_change(ratio: float, text: str) -> None:
+    assert percent(ratio) == text
