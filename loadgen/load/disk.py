@@ -25,15 +25,6 @@ def bulk_folder() -> Path:
     return other if os.access(other, os.W_OK) and _file_system(other) not in _IN_MEMORY else usual
 
 
-def free_bytes() -> int | None:
-    """Bytes that a user may still write to the bulk folder; None if the system does not say."""
-    try:
-        found = os.statvfs(bulk_folder())
-    except OSError:
-        return None
-    return found.f_bavail * found.f_frsize
-
-
 def write_all(file: FileIO, piece: bytes) -> None:
     """Write all of `piece` to an unbuffered file. Raises OSError."""
     rest = memoryview(piece)
