@@ -9,11 +9,12 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from loadgen.analysis.point_findings import findings_of, repeats_differ
+from loadgen.analysis.point_findings import findings_of
 from loadgen.load.content import Workload
 from loadgen.report.facts import doctor_line, import_line, limits_line, reply_label, turn_table
 from loadgen.report.labels import metric_label
-from loadgen.report.points import load_value, pool, spread_label
+from loadgen.report.points import load_value, pool, spread_label, usable_runs
+from loadgen.report.points_table import ok_of_planned, worst_status
 from loadgen.report.readable import (
     MISSING_FIGURE,
     ago,
@@ -98,7 +99,7 @@ def sweep_table(documents: Sequence[Document], width: int) -> RenderableType:
     if paid := paid_usd(documents):
         legend += f"; cost: {dollars(paid)} in all, warm-ups included"
     if repeated:
-        spread = spread_label(len(_usable(runs)) for runs in points).removesuffix(" of repeats")
+        spread = spread_label(len(usable_runs(runs)) for runs in points).removesuffix(" of repeats")
         legend += "; means over repeats" + (f", ± half their {spread}" if wide else "")
     table = plain_table(caption=legend, caption_justify="left", caption_style="dim")
     for header, _ in columns:
@@ -376,15 +377,11 @@ def _goodput_percent(document: Document) -> float | None:
     return None if ratio is None else ratio * 100
 
 
-def _usable(runs: Sequence[Document]) -> list[Document]:
-    return [run for run in runs if run["verdict"]["status"] != "invalid"]
-
-
 def _pooled(read: Read, write: Callable[[float | None], str]) -> Cell:
     """A cell: the mean over the usable repeats; where all are invalid their mean is struck out."""
 
     def cell(runs: Sequence[Document]) -> Text:
-        usable = _usable(runs)
+        usable = usable_runs(runs)
         pooled = pool([read(run) for run in usable or runs])
         text = write(None if pooled is None else pooled.mean)
         return Text(text, style="" if usable or pooled is None else "strike dim")
@@ -402,7 +399,7 @@ def _high(
     """
 
     def found(runs: Sequence[Document]) -> str | None:
-        return highest(metric_of(runs), _usable(runs) or runs)
+        return highest(metric_of(runs), usable_runs(runs) or runs)
 
     given = {percentile for runs in points if (percentile := found(runs)) is not None}
     if not given:
@@ -423,24 +420,18 @@ def _half_spread(read: Read) -> Cell:
     """Half of what `spread_label` names: of the mean's interval, or under three repeats of their range."""
 
     def cell(runs: Sequence[Document]) -> Text:
-        pooled = pool([read(run) for run in _usable(runs)])
-        if pooled is None or pooled.low is None or pooled.high is None:
-            return Text(MISSING_FIGURE, style="dim")
-        return Text(number((pooled.high - pooled.low) / 2), style="dim")
+        pooled = pool([read(run) for run in usable_runs(runs)])
+        return Text(number(None if pooled is None else pooled.half_spread), style="dim")
 
     return cell
 
 
 def _ok(runs: Sequence[Document]) -> Text:
-    ok = sum(run["outcomes"]["ok"] for run in runs)
-    planned = sum(run["outcomes"]["planned"] for run in runs)
+    ok, planned = ok_of_planned(runs)
     return Text(f"{ok:,}" if ok == planned else f"{ok:,}/{planned:,}", style="" if ok == planned else "red")
 
 
 def _worst_verdict(runs: Sequence[Document], spelled: bool) -> Text:
-    order = list(VERDICTS)
-    status = max((run["verdict"]["status"] for run in runs), key=order.index)
-    if status == "valid" and repeats_differ(runs) is not None:
-        status = "doubtful"
+    status = worst_status(runs)
     symbol, style = VERDICTS[status]
     return Text(f"{symbol} {status}" if spelled and status != "valid" else symbol, style=style)

@@ -391,9 +391,9 @@ def _best(
         return None
     pooled, point = (max if highest else min)(known, key=lambda pair: pair[0].mean)
     words = [_where(point.runs[0])]
-    if pooled.low is not None and pooled.high is not None:
+    if pooled.half_spread is not None:
         what = "half the range" if pooled.runs < FEWEST_FOR_INTERVAL else "95 %"
-        words.append(f"± {figure((pooled.high - pooled.low) / 2, unit)} ({what} of {pooled.runs} repeats)")
+        words.append(f"± {figure(pooled.half_spread, unit)} ({what} of {pooled.runs} repeats)")
     return Highlight(name, figure(pooled.mean, unit), shown_unit(unit), " · ".join(words), point.status)
 
 

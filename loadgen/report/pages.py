@@ -20,11 +20,12 @@ from loadgen.report.further_charts import further_charts
 from loadgen.report.job_pages import JobsPage, LoginPage
 from loadgen.report.live import LiveView
 from loadgen.report.points import Document, axes
+from loadgen.report.points_table import PointsTable, points_table
 from loadgen.report.readable import ago, moment, number, plural
 from loadgen.report.remote import is_unverified
 from loadgen.report.run_charts import run_charts
 from loadgen.report.search_result import search_highlight
-from loadgen.report.served import has_dummy_weights, served_line, server_name
+from loadgen.report.served import has_dummy_weights, launch_command, served_line, server_name, without_command
 from loadgen.report.sweep_charts import gap_metric, reading_note, sweep_charts
 from loadgen.report.sweeps_list import SweepsPage
 from loadgen.store.rows import ServerSample, SweepRow
@@ -32,7 +33,7 @@ from loadgen.store.rows import ServerSample, SweepRow
 
 @dataclass(frozen=True, slots=True)
 class SweepPage:
-    """One sweep with its charts, its runs and its surroundings."""
+    """One sweep with its load points, its charts, its runs and its environment."""
 
     title: str
     sweep_id: str
@@ -59,9 +60,11 @@ class SweepPage:
     highlights: tuple[Highlight, ...]
     charts: tuple[Chart, ...]
     reading_note: str
+    points: PointsTable | None  # None before the first run has ended
     columns: tuple[tuple[str, str], ...]
     lines: tuple[RunLine, ...]
     findings: tuple[MergedFinding, ...]
+    command: str  # that started the server
     spec: Facts
     server: Facts
     environment: Facts
@@ -110,6 +113,7 @@ class RunPage:
     account: Table | None
     account_facts: Facts
     gpu: Facts
+    command: str
     spec: Facts
     server: Facts
     environment: Facts
@@ -200,11 +204,13 @@ def sweep_page(
         highlights=search_highlight(sweep.search) + facts.sweep_highlights(runs),
         charts=(*sweep_charts(runs), *further_charts(runs, open_outline=open_outline)) if runs else (),
         reading_note=reading_note(runs) if runs else "",
+        points=points_table(runs) if runs else None,
         columns=(*facts.run_columns(gap_metric(runs)), *server_facts.extra_columns(runs)),
         lines=_run_lines(runs) if runs else (),
         findings=facts.findings(runs),
+        command=launch_command(sweep.server),
         spec=facts.pairs(sweep.spec),
-        server=facts.pairs(sweep.server),
+        server=facts.pairs(without_command(sweep.server)),
         environment=facts.environment_facts(sweep.environment),
         unverified=any(map(is_unverified, runs)),
         live=live,
@@ -269,8 +275,9 @@ def run_page(
         account=server_facts.account_table(run),
         account_facts=server_facts.account_facts(run),
         gpu=server_facts.gpu_facts(run),
+        command=launch_command(run["server"]),
         spec=facts.pairs(spec),
-        server=facts.pairs(run["server"]),
+        server=facts.pairs(without_command(run["server"])),
         environment=facts.environment_facts(run["environment"]),
         words=foreign_table(run),
         unverified=is_unverified(run),

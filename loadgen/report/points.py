@@ -140,6 +140,11 @@ class Pooled:
     high: float | None
     runs: int
 
+    @property
+    def half_spread(self) -> float | None:
+        """Half the distance from `low` to `high`; None for one repeat."""
+        return None if self.low is None or self.high is None else (self.high - self.low) / 2
+
 
 def pool(values: Sequence[float | None]) -> Pooled | None:
     """Pool what there is; None when no repeat has the figure."""
@@ -166,7 +171,7 @@ def spread_label(repeats: Iterable[int]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """A load point with its usable repeats, in the order in which they ran."""
+    """A load point with its repeats, in the order in which they ran."""
 
     x: float
     series: str
@@ -174,7 +179,7 @@ class Point:
 
     @property
     def status(self) -> Literal["valid", "doubtful"]:
-        """Doubtful as soon as one of its repeats is."""
+        """Doubtful as soon as one of its repeats is not valid."""
         return "valid" if all(run["verdict"]["status"] == "valid" for run in self.runs) else "doubtful"
 
     def pooled(self, read: Callable[[Document], float | None]) -> Pooled | None:
@@ -184,9 +189,18 @@ class Point:
 
 def points(runs: Sequence[Document], along: Axes) -> list[Point]:
     """The points of a sweep without its invalid runs, by series and x, series in order of their values."""
-    usable = [run for run in runs if run["verdict"]["status"] != "invalid"]
+    return load_points(usable_runs(runs), along)
+
+
+def usable_runs(runs: Sequence[Document]) -> list[Document]:
+    """Return the runs that are not invalid."""
+    return [run for run in runs if run["verdict"]["status"] != "invalid"]
+
+
+def load_points(runs: Sequence[Document], along: Axes) -> list[Point]:
+    """Return the points of these runs, invalid ones included, in the order of `points`."""
     groups: dict[tuple[str, str], list[Document]] = {}
-    for run in usable:
+    for run in runs:
         groups.setdefault((along.series_text(run), run["spec"]["point_hash"]), []).append(run)
 
     return [

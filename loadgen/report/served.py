@@ -1,5 +1,6 @@
 """The server of a run document in words: what it is, from which profile, started how. Imports store and the rest of report."""
 
+import shlex
 from typing import Any
 
 from loadgen.report.readable import plural
@@ -39,6 +40,17 @@ def served_line(server: Server) -> str:
     if launch.get("startup_s") is not None:
         words.append(f"answered after {launch['startup_s']:.0f} s")
     return ", ".join(words)
+
+
+def launch_command(server: Server) -> str:
+    """Return the command that started the server, quoted for a shell; empty if loadgen did not start it."""
+    return shlex.join(map(str, (server.get("launch") or {}).get("argv") or ()))
+
+
+def without_command(server: Server) -> Server:
+    """Return the description of the server without its `launch_command`."""
+    launch = server.get("launch")
+    return server if not launch else {**server, "launch": {key: launch[key] for key in launch if key != "argv"}}
 
 
 def failure_kind(sweep: SweepRow) -> str:

@@ -34,7 +34,7 @@
   }
 
   const placeOf = (details) =>
-    `${details.closest("figure") ? titleOf(details.closest("figure")) : ""}/${details.querySelector("summary")?.textContent}`;
+    `${details.closest("figure") ? titleOf(details.closest("figure")) : ""}/${details.dataset.place ?? details.querySelector("summary")?.textContent}`;
 
   const focusable = (root) => all(root, "a[href], button, input, select, textarea, summary");
 

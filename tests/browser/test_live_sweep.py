@@ -92,7 +92,7 @@ def test_a_sweep_is_followed_to_its_end_without_a_reload(
     picture(page, "live")
 
     runs = page.locator("table.runs tbody tr")
-    runs.first.wait_for(timeout=PATIENCE_MS)
+    runs.first.wait_for(state="attached", timeout=PATIENCE_MS)
     page.locator('[data-live-text="where"]', has_text=f"Run {RUNS} of {RUNS}").wait_for(timeout=PATIENCE_MS)
     assert runs.locator(".badge").count() > 0
     page.wait_for_selector("[data-live]", state="detached", timeout=PATIENCE_MS)
@@ -115,7 +115,7 @@ def test_what_is_opened_while_it_runs_stays_open(followed: tuple[str, str], page
     summary = page.locator("main details:not([open]) > summary").last
     said = summary.inner_text()
     summary.click()
-    page.locator("table.runs tbody tr").nth(seen).wait_for(timeout=PATIENCE_MS)
+    page.locator("table.runs tbody tr").nth(seen).wait_for(state="attached", timeout=PATIENCE_MS)
     assert said in page.locator("main details[open] > summary").all_inner_texts()
     assert page.evaluate("() => document.activeElement.textContent.trim()") == said
 
@@ -128,4 +128,4 @@ def test_without_scripts_the_page_loads_itself_again(followed: tuple[str, str], 
     page.get_by_text("Time left").wait_for()
     with page.expect_navigation(url=f"**/sweeps/{sweep_id}", timeout=PATIENCE_MS):
         pass
-    page.locator("table.runs tbody tr").first.wait_for(timeout=PATIENCE_MS)
+    page.locator("table.runs tbody tr").first.wait_for(state="attached", timeout=PATIENCE_MS)

@@ -91,5 +91,5 @@ def test_verdicts_are_seen_without_scrolling(
 ) -> None:
     page = open_page(width=390)
     page.goto(f"{dashboard}sweeps/{FIRST}")
-    place = page.locator("table.runs .badge").first.bounding_box()
+    place = page.locator("table.points .badge").first.bounding_box()
     assert place["x"] + place["width"] <= 390
