@@ -5,13 +5,9 @@ Imports `errors` and `inputs`. What types already refuse (negative counts, NaN, 
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from loadgen.errors import UsageError
 from loadgen.inputs.origin import Origin
-
-if TYPE_CHECKING:
-    from loadgen.experiments.spec import SweepSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +56,10 @@ BOUNDS: Mapping[str, Bounds] = {
 }
 
 
-def check_bounds(spec: "SweepSpec", origin: Origin) -> None:
-    """Refuse the first value beyond its bounds. Raises UsageError."""
+def check_bounds(given: Mapping[str, object], origin: Origin) -> None:
+    """Refuse the first value of `given` that is beyond the bounds of its key. Raises UsageError."""
     for key, bounds in BOUNDS.items():
-        for name, value in _values(getattr(spec, key)):
+        for name, value in _values(given[key]):
             if not bounds.least <= value <= bounds.most:
                 inner = f" {name}" if name else ""
                 raise UsageError(f"{origin.name(key)}{inner} is {value:,.12g}; give {bounds}")

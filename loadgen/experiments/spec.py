@@ -15,7 +15,7 @@ from pydantic import BeforeValidator, ConfigDict, Field
 
 from loadgen.engine.sample import MAX_REPLIES
 from loadgen.errors import UsageError
-from loadgen.experiments.bounds import check_bounds
+from loadgen.experiments.bounds import BOUNDS, check_bounds
 from loadgen.experiments.price_keys import PriceKeys, check_price
 from loadgen.experiments.rate_limit_keys import RateLimitKeys, check_fits_the_minute, check_rate_limits
 from loadgen.experiments.route_keys import RouteKeys, check_route
@@ -291,7 +291,7 @@ def _requests(spec: SweepSpec, shape: LoadShape) -> int | None:
 def _check(spec: SweepSpec, origin: Origin) -> None:
     """Combinations that no single value shows to be wrong."""
     name = origin.name
-    check_bounds(spec, origin)
+    check_bounds({key: getattr(spec, key) for key in BOUNDS}, origin)
     loads = [key for key in ("concurrency", "rate", "wave", "trace") if getattr(spec, key) is not None]
     if not loads:
         raise UsageError("no load is given: say --concurrency N, --rate R, --wave N or --trace FILE")
