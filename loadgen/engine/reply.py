@@ -187,7 +187,7 @@ class _Stream:
         )
         self._total_is_whole = False  # the last usage came after the choices, so that it counts all of them
         self._reasoning_tokens = 0
-        self._text_bytes = 0
+        self._text_bytes: list[int] = []  # by arrival
         self._last_reason: str | None = None
         self._ends_at = 0  # how many arrivals there were with the last finish_reason
         self._has_reasoning = False
@@ -273,7 +273,7 @@ class _Stream:
                 self._finished[index] = None  # what comes after a finish_reason takes it back
             if carries:
                 self.words, self.failed_in_words = None, False
-                self._text_bytes += size
+                self._text_bytes.append(size)
                 self._has_reasoning = self._has_reasoning or is_reasoning(choice)
                 reply.arrival_reads.append(read_index)
                 reply.arrival_choices.append(index)

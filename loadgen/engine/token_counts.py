@@ -10,14 +10,17 @@ from loadgen.engine.record import UNKNOWN_TOKENS, CountedBy
 
 Counts = list[int | None]
 
+_MAX_TOKENS_WITHOUT_TEXT = 16
+"""In a first chunk: marks of a template, which some servers count and do not send. More than that is hidden reasoning."""
+
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What arrived of a reply: by chunk the tokens that its ids and the running usage tell, and the bytes of its texts."""
+    """What arrived of a reply: by chunk the tokens that its ids and the running usage report, and the bytes of its text."""
 
     from_token_ids: Counts
     from_usage: Counts
-    text_bytes: int
+    text_bytes: list[int]
     has_reasoning: bool
     choices: int
 
@@ -43,7 +46,10 @@ def count_tokens(seen: Seen, total: int | None, reasoning_tokens: int) -> TokenC
         counts = [count for count in source if count is not None]
         if counts and len(counts) == len(source):
             if total in (None, sum(counts)):
-                return TokenCounts(counts, counted_by, sum(counts))
+                missing = _missing_in_first(seen, hidden) if counted_by is CountedBy.USAGE else 0
+                if missing == UNKNOWN_TOKENS:
+                    return TokenCounts([1] * chunks, CountedBy.ASSUMED, sum(counts), UNKNOWN_TOKENS)
+                return TokenCounts([counts[0] - missing, *counts[1:]], counted_by, sum(counts), missing)
             if hidden and told == sum(counts):
                 return TokenCounts(counts, counted_by, total, hidden)
     ones = [1] * chunks
@@ -52,5 +58,15 @@ def count_tokens(seen: Seen, total: int | None, reasoning_tokens: int) -> TokenC
     if told == chunks:
         return TokenCounts(ones, CountedBy.USAGE if chunks else CountedBy.ASSUMED, total, hidden)
     # A token has at least one byte of text, but for the one by which each choice ends.
-    possible = chunks <= told <= max(seen.text_bytes, chunks) + seen.choices
+    possible = chunks <= told <= max(sum(seen.text_bytes), chunks) + seen.choices
     return TokenCounts(ones, CountedBy.ASSUMED, total, hidden if possible else UNKNOWN_TOKENS)
+
+
+def _missing_in_first(seen: Seen, hidden: int) -> int:
+    """Tokens that the running usage counts in the first chunk and that came before it unseen; -1 if their number is unknown."""
+    counted, arrived = seen.from_usage[0] or 0, seen.from_token_ids[0]
+    if 0 < hidden < counted:
+        return hidden
+    if seen.choices > 1 or counted <= seen.text_bytes[0] + _MAX_TOKENS_WITHOUT_TEXT:
+        return 0
+    return counted - arrived if arrived and arrived < counted else UNKNOWN_TOKENS

@@ -248,6 +248,28 @@ def test_usage_is_held_against_what_arrived(
     assert (reply.counted_by, reply.arrival_tokens) == (counted_by, [1] * 4)
 
 
+@pytest.mark.parametrize(
+    ("before", "reasoning", "ids", "expected"),
+    [
+        (400, 400, False, ([1, 1, 1, 1], 400, CountedBy.USAGE)),
+        (400, 0, False, ([1, 1, 1, 1], -1, CountedBy.ASSUMED)),
+        (400, 0, True, ([1, 1, 1, 1], 400, CountedBy.USAGE)),
+        (3, 0, False, ([4, 1, 1, 1], 0, CountedBy.USAGE)),  # marks of a template
+        (0, 0, False, ([1, 1, 1, 1], 0, CountedBy.USAGE)),
+    ],
+)
+def test_what_a_running_usage_counted_before_the_first_chunk_did_not_arrive(
+    before: int, reasoning: int, ids: bool, expected: tuple[list[int], int, CountedBy]
+) -> None:
+    events = [
+        text("a", "stop" if k == 4 else None, token_ids=[k] if ids else None, usage=details(before + k, reasoning))
+        for k in range(1, 5)
+    ]
+    reply = reply_to(*events, DONE)
+    assert (reply.arrival_tokens, reply.hidden_tokens, reply.counted_by) == expected
+    assert reply.output_tokens == before + 4
+
+
 def test_usage_inside_a_choice_is_the_usage() -> None:
     choice = {"index": 0, "delta": {"content": "b"}, "finish_reason": "stop", "usage": usage(7, 2)}
     reply = reply_to(delta(content="a"), sse(choices=[choice]))
