@@ -30,6 +30,7 @@ _STATES_FAILURE = (
 )
 _FAILED_STATUS = ("error", "failed", "failure", "fail", "failed_precondition")
 _IN_CUT_JSON = re.compile(r'"(?:message|detail|error_message|error|msg)"\s*:\s*("(?:[^"\\]|\\.)*")')
+_DIGITS = re.compile(r"[0-9]{1,9}")
 _HTML_TITLE = re.compile(r"<title[^>]*>(.*?)</title>", re.IGNORECASE | re.DOTALL)
 _HTML_TAG = re.compile(r"<(script|style)\b.*?</\1>|<[^>]*>", re.IGNORECASE | re.DOTALL)
 
@@ -44,7 +45,7 @@ def words_of(body: bytes) -> str | None:
         if isinstance(document, dict | list) and (sentence := sentence_in(document)) is not None:
             return sentence
     if text[0] in "{[" and (cut := _IN_CUT_JSON.search(text)) is not None:
-        return _tidy(str(json.loads(cut.group(1), strict=False)))
+        return _tidy(str(parsed(cut.group(1)) or cut.group(1).strip('"')))
     if text[0] == "<":
         title = _HTML_TITLE.search(text)
         return _tidy(html.unescape(title.group(1) if title is not None else _HTML_TAG.sub(" ", text)))
@@ -93,9 +94,10 @@ def _is_failing_code(code: object) -> bool:
     """Whether a code beside a message tells of a failure: a status from 400 on, or a word."""
     if isinstance(code, bool) or code is None:
         return False
-    if isinstance(code, str) and not code.isdigit():
+    if isinstance(code, str) and not _DIGITS.fullmatch(code):
         return bool(code) and code.lower() not in ("ok", "success", "running", "processing", "pending", "queued")
-    return isinstance(code, int | float | str) and int(code) not in (0, *range(100, 400))
+    status = int(code) if isinstance(code, str) else code
+    return isinstance(status, int | float) and not (status == 0 or 100 <= status < 400)
 
 
 def _event_data(text: str) -> list[str]:

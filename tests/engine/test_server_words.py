@@ -79,6 +79,10 @@ def test_a_body_of_any_kind_gives_its_words(body: bytes, words: str | None) -> N
         {"status": "failed", "message": "x"},
         {"status_code": 429, "detail": "x"},
         {"success": False},
+        {"code": 1e999, "message": "x"},
+        {"code": float("nan"), "message": "x"},
+        {"code": 10**400, "message": "x"},
+        {"code": "\u00b2", "message": "x"},
     ],
 )
 def test_an_object_that_reports_a_failure_is_one(document: dict[str, Any]) -> None:
@@ -101,3 +105,7 @@ def test_an_object_that_reports_a_failure_is_one(document: dict[str, Any]) -> No
 )
 def test_other_objects_are_none(document: dict[str, Any]) -> None:
     assert not states_failure(document)
+
+
+def test_an_escape_that_json_does_not_have_is_kept_as_it_stands() -> None:
+    assert words_of(rb'{"error": {"message": "no \x in C:\models", "cut') == r"no \x in C:\models"
