@@ -20,7 +20,8 @@ _MAX_FIGURE = 2.0**63  # no counter of tokens or requests gets there
 
 _LABELS = r"""(?P<labels>\{(?:[^"}]|"(?:[^"\\]|\\.)*")*\})?"""
 _SAMPLE = re.compile(
-    rf"""(?P<name>[a-zA-Z_:][a-zA-Z0-9_:]*)\s*{_LABELS}\s*(?P<value>(?<=[\s}}])\S+)(?:\s+[-+]?[\d.eE+-]+)?\s*(?:\#\s*\{{.*)?$""",
+    # Possessive, so that a line of many blanks takes no longer than another of its length.
+    rf"""(?P<name>[a-zA-Z_:][a-zA-Z0-9_:]*)\s*+{_LABELS}\s*+(?P<value>(?<=[\s}}])\S+)(?:\s+[-+]?[\d.eE+-]+)?\s*(?:\#\s*\{{.*)?$""",
     re.ASCII,
 )
 _NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*", re.ASCII)

@@ -68,6 +68,11 @@ def test_a_malformed_line_costs_itself_alone(line: str) -> None:
     assert (told.values, told.unusable, told.malformed_lines) == ({"vllm:made_total": 4.0}, frozenset({"vllm:busy"}), 1)
 
 
+def test_a_line_of_many_blanks_is_no_work() -> None:
+    read_values = values("vllm:busy" + " " * 1_000_000 + "3 three\nvllm:made_total 2\n")  # else it would take hours
+    assert (read_values.values, read_values.malformed_lines) == ({"vllm:made_total": 2.0}, 1)
+
+
 def test_a_counter_below_zero_or_twice_with_two_values_is_not_usable() -> None:
     for page in ("vllm:made_total -1\n", 'vllm:made_total{e="0"} 1\nvllm:made_total{e="0"} 2\n'):
         assert (values(page).values, values(page).unusable) == ({}, frozenset({"vllm:made_total"}))
