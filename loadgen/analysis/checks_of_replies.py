@@ -25,9 +25,10 @@ def tokens_hidden(spec: RunSpec, summary: Summary, limits: Limits) -> Observatio
             "give the model's tokenizer with --tokenizer, or read the chunk gaps and requests per second",
             ratio,
         )
+    total = "" if tokens["output"] is None else f" of {tokens['output']:,}"
     return Observation(
         severity,
-        f"{tokens['hidden']:,} of {tokens['output']:,} output tokens were reasoning that the server did not send, in {hidden:,} "
+        f"{tokens['hidden']:,}{total} output tokens were reasoning that the server did not send, in {hidden:,} "
         f"of {ok:,} ok requests: TTFT contains the time they took, and TPOT and token throughput are of the tokens that came.",
         "have the server send its reasoning, or switch reasoning off, before you compare it with others",
         ratio,

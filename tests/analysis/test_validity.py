@@ -180,6 +180,7 @@ CASES: list[Case] = [
     (CLOSED, {"tokens.counted_by": "usage"}, "tokens_assumed", None),
     (CLOSED, {"tokens.contradicted_requests": 2048}, "tokens_hidden", "doubtful"),
     (CLOSED, {"tokens.hidden_requests": 2048, "tokens.hidden": 9}, "tokens_hidden", "doubtful"),
+    (CLOSED, {"tokens.hidden_requests": 2, "tokens.hidden": 9, "tokens.output": None}, "tokens_hidden", "note"),
     (CLOSED, {"tokens.contradicted_requests": 1}, "tokens_hidden", "note"),
     (CLOSED, {"tokens.hidden_requests": 0}, "tokens_hidden", None),
     (CLOSED, {"finish_reasons": {"length": 1, "content_filter": 2000}}, "content_filtered", "doubtful"),
