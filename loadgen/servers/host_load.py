@@ -20,20 +20,23 @@ class _Times(NamedTuple):
 class HostLoad:
     """The share of all processors that was busy between the first sample and the last.
 
-    `server_url` is the server's where it may share the host; its processes are looked up here, once.
+    `server_url` is the server's where it may share the host; its processes are looked up here, the client's own at the first
+    sample, when its workers run.
     """
 
     def __init__(self, server_url: str | None = None) -> None:
         self.server_on_host = server_url is not None and is_local(server_url)
         self._ours: list[psutil.Process] = []
         if server_url is not None and self.server_on_host:
-            self._ours = list({each.pid: each for each in (*_own_processes(), *processes_of(server_url))}.values())
+            self._ours = list(processes_of(server_url))
         self._used_s: dict[int, float] = {}
         self._first: _Times | None = None
         self._last: _Times | None = None
 
     def sample(self) -> None:
         """Look now."""
+        if self.server_on_host and self._first is None:
+            self._ours = list({each.pid: each for each in (*_own_processes(), *self._ours)}.values())
         times = psutil.cpu_times()
         idle_s = times.idle + getattr(times, "iowait", 0.0)
         # guest time is part of user time, and must not be counted twice

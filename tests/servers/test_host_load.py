@@ -43,6 +43,19 @@ def test_what_client_and_server_use_is_not_that_of_others(monkeypatch: pytest.Mo
     assert load.others_busy_ratio == pytest.approx((6 - 2) / 10)
 
 
+def test_workers_that_start_before_the_first_sample_are_the_clients_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    readings = iter([Times(10, 5, 100, 5, 0), Times(15, 6, 103, 6, 0)])
+    monkeypatch.setattr(psutil, "cpu_times", lambda: next(readings))
+    monkeypatch.setattr(host_load, "_own_processes", lambda: [])
+    load = HostLoad("http://127.0.0.1:9")
+    used = iter([2.0, 5.0])
+    monkeypatch.setattr(host_load, "_own_processes", lambda: [psutil.Process()])
+    monkeypatch.setattr(host_load, "_used_s", lambda processes: {each.pid: next(used) for each in processes})
+    load.sample()
+    load.sample()
+    assert load.others_busy_ratio == pytest.approx((6 - 3) / 10)
+
+
 def test_a_server_elsewhere_shares_nothing() -> None:
     load = HostLoad("http://192.0.2.1:80")
     load.sample()
