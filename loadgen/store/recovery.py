@@ -3,6 +3,7 @@
 Imports `errors` and this room.
 """
 
+import errno
 import os
 import secrets
 import sqlite3
@@ -24,7 +25,8 @@ def copy(store: Store, path: Path) -> None:
 def bring_back(store: Store) -> None:
     """Put a copy of the database where its file was.
 
-    Raises `StoreError` and OSError, also when another file is there now.
+    Raises `StoreError` and OSError, also when another file is there now. From the moment on that nothing but the copy has the
+    data it is never removed: the error names it.
     """
     path = store.path
     assert path is not None
@@ -33,15 +35,35 @@ def bring_back(store: Store) -> None:
         copy(store, made)
         with _open_connection(store) as source:
             source.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # for whoever moved the file without its log
-        store.reconnect()
+    except BaseException:
+        made.unlink(missing_ok=True)
+        raise
+    store.reconnect()
+    try:
         if path.exists():
-            raise FileExistsError(f"{path} exists")
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
         for suffix in ("-wal", "-shm"):  # of the file that was here; they would damage the copy
             path.with_name(f"{path.name}{suffix}").unlink(missing_ok=True)
-        os.link(made, path)  # unlike a rename it fails when somebody has put a file there meanwhile
-    finally:
-        made.unlink(missing_ok=True)
+        _put(made, path)
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise StoreError(
+            f"The database {path} was deleted or moved while it was in use, and cannot be put there again ({reason}): "
+            f"all that was in it is in {made}."
+        ) from error
     store._note_identity()
+
+
+def _put(made: Path, path: Path) -> None:
+    """Move `made` to `path`, where nothing is. Raises OSError, also when somebody has put a file there meanwhile."""
+    try:
+        os.link(made, path)  # unlike a rename it fails when there is a file
+    except OSError:  # some file systems have no links
+        if path.exists():
+            raise
+        made.rename(path)
+    else:
+        made.unlink()
 
 
 @contextmanager

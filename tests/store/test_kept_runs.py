@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import sqlite3
 from collections.abc import Callable
@@ -115,6 +116,34 @@ def test_a_database_that_is_gone_comes_back_with_all_that_was_in_it(sweep: Sweep
     moved = sweep.path.with_name("moved.db")
     if moved.exists():
         assert stored(moved) == ["r1"]
+
+
+def test_a_database_comes_back_on_a_file_system_without_links(sweep: Sweep, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(source: Path, target: Path) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", refuse)
+    delete(sweep.path)
+    sweep.keep("r2")
+    sweep.store.close()
+    assert stored(sweep.path) == ["r1", "r2"]
+
+
+def test_what_cannot_be_put_back_is_in_a_file_that_the_message_names(
+    sweep: Sweep, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lose_the_race(source: Path, target: Path) -> None:
+        target.write_text("another's")
+        raise FileExistsError(17, "File exists")
+
+    monkeypatch.setattr(os, "link", lose_the_race)
+    delete(sweep.path)
+    with pytest.raises(UnsavedError, match=r"all that was in it is in (\S+)\.") as raised:
+        sweep.keep("r2")
+    named = re.search(r"all that was in it is in (\S+)\.", str(raised.value))
+    assert named is not None
+    assert stored(Path(named[1])) == ["r1"]
+    assert sweep.path.read_text() == "another's"
 
 
 def replace_by_a_copy(path: Path) -> None:
