@@ -261,7 +261,7 @@ def copy(connection: sqlite3.Connection, template: int, number: int, models: lis
         run["document"] = json.dumps(document)
         marks = ", ".join("?" for _ in run)
         new = connection.execute(f"INSERT INTO run ({', '.join(run)}) VALUES ({marks})", list(run.values())).lastrowid
-        for table in ("request", "run_outline"):
+        for table in ("request", "run_outline", "run_figures"):
             others = [
                 f'"{name}"' for _, name, *_ in connection.execute(f"PRAGMA table_info({table})") if name != "run_number"
             ]

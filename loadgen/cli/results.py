@@ -29,15 +29,14 @@ def list_sweeps(
     verbose: options.Verbose = False,
 ) -> None:
     """List the sweeps on record, newest first."""
-    from dataclasses import asdict
-
     from loadgen.cli.tables import sweeps_table
+    from loadgen.report.sweep_figures import sweeps_document
 
     terminal = Terminal.of(context, db, quiet, verbose)
     with terminal.open() as store:
-        sweeps = store.sweeps()
+        sweeps, runs = store.sweeps(), store.run_figures()
     if as_json:
-        show_json({"schema_version": 1, "sweeps": [asdict(sweep) for sweep in sweeps]})
+        show_json(sweeps_document(sweeps, runs))
     elif sweeps:
         console = stdout()
         console.print(sweeps_table(sweeps, datetime.now(UTC)))

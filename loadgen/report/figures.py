@@ -9,10 +9,10 @@ from typing import Any, Literal
 
 from loadgen.analysis.metric import Metric
 from loadgen.analysis.metrics import METRICS
+from loadgen.analysis.served_gpus import gpu_count
 
 Document = dict[str, Any]
 STATISTICS = ("p50", "p90", "p95", "p99", "mean", "min", "max")
-_PARALLEL = ("tensor-parallel-size", "pipeline-parallel-size", "data-parallel-size")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,21 +30,6 @@ class Figure:
     def name(self, statistic: str) -> str:
         """Its label with the statistic, where it has one: `TTFT p99`."""
         return f"{self.label} {statistic}" if self.is_distribution else self.label
-
-
-def gpu_count(run: Document) -> int | None:
-    """How many GPUs the server ran on: those watched as its own, else as many as its parallelism takes; None where neither tells."""
-    gpu = run.get("gpu") or {}
-    if gpu.get("devices") and gpu.get("chosen_by") != "all":
-        return len(gpu["devices"])
-    launch = run["server"].get("launch") or {}
-    if not launch.get("gpus"):
-        return None
-    ranks = 1
-    for name in _PARALLEL:
-        size = (launch.get("arguments") or {}).get(name)
-        ranks *= size if isinstance(size, int) and size > 0 else 1
-    return min(ranks, len(launch["gpus"]))
 
 
 def _of_metric(metric: Metric) -> Figure:

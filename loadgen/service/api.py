@@ -6,7 +6,6 @@ Imports `report` (documents and exports), `store`, `web` and its neighbours. Who
 import asyncio
 import json
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import asdict
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request, Response
@@ -15,6 +14,7 @@ from fastapi.responses import StreamingResponse
 
 from loadgen.errors import LoadgenError, NotFoundError, StoreError
 from loadgen.report.export import Format, export, run_document, sweep_document
+from loadgen.report.sweep_figures import sweeps_document
 from loadgen.service import examples
 from loadgen.service.body import read_body
 from loadgen.service.documents import JobDocument, job_document
@@ -129,7 +129,7 @@ async def events(job_id: str, request: Request, queue: TakingJobs) -> Response:
 @router.get("/sweeps", **examples.SWEEPS)
 def sweeps(store: Reading) -> Response:
     """All sweeps, newest first, without their runs."""
-    return document({"schema_version": 1, "sweeps": [asdict(row) for row in store.sweeps()]})
+    return document(sweeps_document(store.sweeps(), store.run_figures()))
 
 
 @router.get("/sweeps/{sweep_id}", **examples.SWEEP)

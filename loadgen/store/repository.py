@@ -22,14 +22,15 @@ from loadgen.engine.record import Records
 from loadgen.engine.rows import joined
 from loadgen.errors import NotFoundError, StoreError
 from loadgen.load.spec import canonical_hash
-from loadgen.store import failures, gpu_columns, guard, outlines, plain, request_rows, schema, tables
+from loadgen.store import failures, gpu_columns, guard, outlines, plain, request_rows, run_figures, schema, tables
 from loadgen.store.claim import is_abandoned
 from loadgen.store.database import Database, connect
 from loadgen.store.identity import FileIdentity
-from loadgen.store.rows import ImportMark, ServerSample, SweepRow, SweepStatus
+from loadgen.store.rows import ImportMark, RunFigures, ServerSample, SweepRow, SweepStatus
 
 _STATUSES = ("valid", "doubtful", "invalid")
 INSERT: dict[str, Callable[..., Any]] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
+_MAX_VALUES = 5_000  # in one query; SQLite and PostgreSQL refuse more than about 32,000
 _ROWS_AT_ONCE = 5_000  # bounds the memory of a large run; larger batches were not faster
 
 
@@ -222,6 +223,14 @@ class Store:
             theirs = tables.Run.sweep_id == found
             return _documents(session, theirs, tables.Run.run_number.in_(_latest_attempts(theirs)))
 
+    def run_figures(self, sweep_ids: Sequence[str] | None = None) -> list[RunFigures]:
+        """The runs of these sweeps (full ids; default all), chosen as by `runs`, with the figures that a list shows. One query."""
+        wanted = None if sweep_ids is None else set(sweep_ids)
+        theirs = [] if wanted is None or len(wanted) > _MAX_VALUES else [tables.Run.sweep_id.in_(wanted)]
+        with self._read() as session:
+            found = run_figures.stored(session, *theirs, tables.Run.run_number.in_(_latest_attempts(*theirs)))
+        return [run for run in found if wanted is None or run.sweep_id in wanted]
+
     def run(self, run_id: str) -> dict[str, Any]:
         """The document of that run (id or unique beginning). Raises `NotFoundError`."""
         with self._read() as session:
@@ -371,6 +380,7 @@ def _add_run(session: Session, sweep_id: str, document: dict[str, Any]) -> table
     run = _run_row(sweep_id, document, _keep_environment(session, document["environment"]))
     session.add(run)
     session.flush()
+    session.add(tables.RunFigures(run_number=run.run_number, **run_figures.read_figures(document)))
     return run
 
 

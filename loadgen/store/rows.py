@@ -49,6 +49,25 @@ class SweepRow:
     invalid: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class RunFigures:
+    """One run as the list of sweeps needs it, without its document. What is unknown is None."""
+
+    sweep_id: str
+    point_hash: str
+    verdict_status: str
+    interrupted: bool
+    shape_kind: str
+    input_tokens: int | None
+    output_tokens: int
+    load_label: str | None
+    output_tokens_per_s: float | None
+    ttft_p50_s: float | None
+    e2e_latency_p50_s: float | None
+    gpu_count: int | None
+    gpu_names: list[str] | None  # one for each GPU; each model once if which were used is unknown
+
+
 JobStatus = Literal["queued", "running", "finished", "failed", "cancelled", "interrupted"]
 
 

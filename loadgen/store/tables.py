@@ -25,6 +25,7 @@ class Entity(DeclarativeBase):
     )
     type_annotation_map: ClassVar[dict[Any, TypeEngine[Any]]] = {
         dict[str, Any]: JSON(none_as_null=True),
+        list[str]: JSON(none_as_null=True),
         float: Double(),  # by default it differs between releases of SQLAlchemy
     }
 
@@ -92,6 +93,20 @@ class Run(Entity):
     method_version: Mapped[int]
     environment_hash: Mapped[str] = mapped_column(ForeignKey("environment.environment_hash"))
     document: Mapped[dict[str, Any]]
+
+
+class RunFigures(Entity):
+    """The figures of a run that the list of sweeps shows: documents are long. A run stored without them has no row here."""
+
+    __tablename__ = "run_figures"
+
+    run_number: Mapped[int] = mapped_column(ForeignKey("run.run_number"), primary_key=True)
+    load_label: Mapped[str | None]
+    output_tokens_per_s: Mapped[float | None]
+    ttft_p50_s: Mapped[float | None]
+    e2e_latency_p50_s: Mapped[float | None]
+    gpu_count: Mapped[int | None]
+    gpu_names: Mapped[list[str] | None]  # one for each GPU; each model once if which were used is unknown
 
 
 class Request(Entity):

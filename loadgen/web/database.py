@@ -14,7 +14,7 @@ from loadgen.errors import NotFoundError, StoreError
 from loadgen.store.place import shown_url
 from loadgen.store.progress import SweepsProgress
 from loadgen.store.repository import Store
-from loadgen.store.rows import ProgressRow, SweepRow
+from loadgen.store.rows import ProgressRow, RunFigures, SweepRow
 
 
 @dataclass(slots=True)
@@ -44,6 +44,13 @@ class Database:
             return {}
         with self.open() as store:
             return SweepsProgress(store).of(running)
+
+    def run_figures(self, sweeps: Sequence[SweepRow]) -> list[RunFigures]:
+        """The runs of these sweeps with the figures that a list shows, by one query. Raises `StoreError`."""
+        if not sweeps:
+            return []
+        with self.open() as store:
+            return store.run_figures([sweep.sweep_id for sweep in sweeps])
 
     def sweeps(self) -> tuple[list[SweepRow], str]:
         """All sweeps, newest first, and in their absence a sentence that says why. Raises `StoreError`."""

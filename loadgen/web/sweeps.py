@@ -3,7 +3,7 @@
 May import report, store, errors and the rest of web.
 """
 
-from dataclasses import asdict, fields
+from dataclasses import fields
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -15,6 +15,7 @@ from loadgen.report.comparison.view import Filters, check_words, read_filters
 from loadgen.report.export import sweep_document
 from loadgen.report.live import live_view
 from loadgen.report.pages import sweep_page
+from loadgen.report.sweep_figures import sweeps_document
 from loadgen.report.sweeps_list import sweeps_page
 from loadgen.web.answers import document, html
 from loadgen.web.database import Database, Reading
@@ -48,7 +49,8 @@ def sweeps_json(request: Request, filters: Asked) -> Response:
     """All sweeps that the filters let through, newest first, without their runs."""
     database: Database = request.app.state.database
     rows, _ = database.sweeps()
-    return document({"schema_version": 1, "sweeps": [asdict(row) for row in filtered(rows, filters)]})
+    listed = filtered(rows, filters)
+    return document(sweeps_document(listed, database.run_figures(listed)))
 
 
 @router.get("/sweeps/{sweep_id}.json")

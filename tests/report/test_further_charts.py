@@ -4,9 +4,10 @@ from typing import Any
 
 import pytest
 
+from loadgen.analysis.served_gpus import gpu_count
 from loadgen.load.spec import ClosedLoop, RunSpec
 from loadgen.report.charts import Chart
-from loadgen.report.figures import FIGURES, PER_GPU, PER_USER, gpu_count
+from loadgen.report.figures import FIGURES, PER_GPU, PER_USER
 from loadgen.report.further_charts import further_charts
 from loadgen.report.goodput import COMPLETED, GOOD, goodput_chart
 from loadgen.report.heat_map import heat_map

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from loadgen.analysis.compare import question
-from loadgen.report.figures import gpu_count
+from loadgen.analysis.served_gpus import gpu_count
 from loadgen.report.points import INPUT_TOKENS, LOAD, OTHERS, OUTPUT_TOKENS, Dimension, Document
 from loadgen.report.readable import MISSING_FIGURE
 from loadgen.servers.profiles.flag_syntax import flat, short_name

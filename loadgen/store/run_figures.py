@@ -1,0 +1,61 @@
+"""The figures of a run that the list of sweeps shows, in a narrow table: run documents are long. Imports `analysis` and this room.
+
+They are copied from the run document when it is stored. A figure that is missing, or is no finite number, is NULL.
+"""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from loadgen.analysis.served_gpus import gpu_count, gpu_names
+from loadgen.store import plain, tables
+from loadgen.store.rows import RunFigures
+
+_OF_RUN = (*("sweep_id", "point_hash", "verdict_status", "interrupted", "shape_kind", "input_tokens", "output_tokens"),)
+_COPIED = (*("load_label", "output_tokens_per_s", "ttft_p50_s", "e2e_latency_p50_s", "gpu_count", "gpu_names"),)
+
+
+def read_figures(document: Any) -> dict[str, Any]:
+    """The columns of a run document, but for its number. Takes any JSON value: a damaged document has no figure."""
+    run = document if isinstance(document, dict) else {}
+    label = _inside(run, "spec", "load_label")
+    count, names = _gpus(run)
+    return {
+        "load_label": plain.text(label) if isinstance(label, str) else None,
+        "output_tokens_per_s": _number(run.get("output_tokens_per_s")),
+        "ttft_p50_s": _number(_inside(run, "ttft_s", "p50")),
+        "e2e_latency_p50_s": _number(_inside(run, "e2e_latency_s", "p50")),
+        "gpu_count": count,
+        "gpu_names": names,
+    }
+
+
+def stored(session: Session, *conditions: Any) -> list[RunFigures]:
+    """The runs that the conditions let through, in the order they ran."""
+    columns = [
+        *(getattr(tables.Run, name) for name in _OF_RUN),
+        *(getattr(tables.RunFigures, name) for name in _COPIED),
+    ]
+    query = select(*columns).select_from(tables.Run).outerjoin(tables.RunFigures).where(*conditions)
+    return [RunFigures(*row) for row in session.execute(query.order_by(tables.Run.run_number))]
+
+
+def _inside(run: Mapping[str, Any], part: str, key: str) -> Any:
+    found = run.get(part)
+    return found.get(key) if isinstance(found, dict) else None
+
+
+def _number(value: Any) -> float | None:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return float(value) if is_number else None
+
+
+def _gpus(run: dict[str, Any]) -> tuple[int | None, list[str] | None]:
+    try:
+        names = gpu_names(run)
+        return gpu_count(run), None if names is None else [plain.text(name) for name in names]
+    except (AttributeError, KeyError, TypeError):  # of a foreign or damaged document
+        return None, None
