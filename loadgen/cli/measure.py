@@ -147,7 +147,7 @@ def sweep(
     """
     values = given(context)
     terminal = Terminal.of(context, db, quiet, verbose)
-    if spec is not None and spec.parts[0] in ("http:", "https:"):  # a path has lost a slash of its address
+    if spec is not None and spec.parts[:1] in (("http:",), ("https:",)):  # a path has lost a slash of its address
         raise UsageError(f"{spec} is no spec file; the server's address is given with --url")
     if plan:
         _plan(terminal, values, spec, as_json=as_json)

@@ -16,12 +16,12 @@ def write_file(path: Path, content: bytes) -> None:
     Raises UsageError.
     """
     try:
+        before = path.stat() if path.exists() else None  # of /dev/stdout what it stands for, which may have no path
         target = path.resolve()
-        before = target.stat() if target.exists() else None
         if (before is None or stat.S_ISREG(before.st_mode)) and _may_replace(target):
             _replace(target, content, before)
         else:
-            target.write_bytes(content)
+            path.write_bytes(content)
     except (OSError, ValueError, RuntimeError) as error:  # a name with a NUL; links in a circle
         why = (getattr(error, "strerror", None) or "refused").lower()
         raise UsageError(f"cannot write {path}: {why}") from error

@@ -92,6 +92,11 @@ def test_help_shows_what_to_write_and_no_types(cli: Cli, words: tuple[str, ...])
     assert not re.search(r"<\w|<=|INTEGER|FLOAT|BOOLEAN|list\[", said.out)
 
 
+def test_an_empty_word_is_no_spec_file(cli: Cli) -> None:
+    said = cli("sweep", "")
+    assert (said.code, said.err) == (2, "loadgen: cannot read the spec file .: Is a directory\n")
+
+
 def test_completion_scripts_are_printed(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION", "1")
     said = cli("--show-completion", "bash")

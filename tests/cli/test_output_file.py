@@ -57,6 +57,13 @@ def test_a_device_is_written_to_and_never_replaced() -> None:
         write_file(Path("/dev/full"), b"x")
 
 
+def test_a_pipe_is_written_to_by_its_name(tmp_path: Path) -> None:
+    program = "from pathlib import Path; from loadgen.cli.output_file import write_file; "
+    program += "write_file(Path('/dev/stdout'), b'all of it')"
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, check=False)
+    assert (ended.stdout, ended.stderr) == (b"all of it", b"")
+
+
 def test_what_cannot_be_written_is_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "circle").symlink_to("circle")
     for path, why in (
