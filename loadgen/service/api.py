@@ -175,6 +175,8 @@ async def _follow(request: Request, queue: Queue, job: JobRow) -> AsyncIterator[
         while True:
             if await request.is_disconnected():
                 return
+            if queue.lost is not None and not job.has_ended:
+                raise StoreError(str(queue.lost))
             ended = job.has_ended  # looked at before the log, whose last event comes before the end
             log = queue.log(job.job_id)
             if log is not None and log.attempt == job.attempts:

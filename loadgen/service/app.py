@@ -25,6 +25,7 @@ from loadgen.service.queue import FullError, Queue, TooLateError
 from loadgen.service.submission import TooLargeError
 from loadgen.service.targets import ForbiddenTargetError, Targets
 from loadgen.service.tokens import Token
+from loadgen.store.queue_claim import ClaimLostError
 from loadgen.web.answers import document, failure
 from loadgen.web.app import HEADERS, create_app, serve
 
@@ -34,6 +35,7 @@ _STATUSES: dict[type[Exception], tuple[int, str]] = {
     api.NotServingError: (403, "Read-only"),
     TooLateError: (409, "Too late"),
     FullError: (429, "Full"),
+    ClaimLostError: (503, "Not serving"),
 }
 _DESCRIPTION = """Send sweeps to this service, follow them, and take their results. What changes something needs the token,
 as `Authorization: Bearer TOKEN`; beyond loopback, so does everything else. Failures are `{"schema_version": 1, "error": "…"}`."""

@@ -2,7 +2,7 @@
 
 Imports `store`, errors and its neighbours. The store is what counts: a service that is killed finds its queue there again, and
 a job that was being measured is marked as interrupted once its process is gone, which ends itself when its service does.
-One service works on the queue of a database.
+One service works on the queue of a database (`ownership`).
 """
 
 import json
@@ -21,13 +21,14 @@ from typing import IO
 
 import loadgen
 from loadgen.errors import ExitCode, LoadgenError, NotFoundError, StoreError
+from loadgen.service import ownership
 from loadgen.service.job import claim_of
 from loadgen.service.progress import Log, Told
 from loadgen.service.submission import Submission
 from loadgen.service.targets import Targets
 from loadgen.store.claim import is_held
-from loadgen.store.exclusive import alone_on_queue
 from loadgen.store.jobs import Jobs
+from loadgen.store.queue_claim import ClaimLostError, QueueClaim, this_process
 from loadgen.store.repository import Store
 from loadgen.store.rows import JobRow, JobStatus
 
@@ -68,14 +69,17 @@ class Queue:
         self._readers: list[threading.Thread] = []
         self._wake, self._closing = threading.Event(), False
         self._thread = threading.Thread(target=self._work, name="queue", daemon=True)
-        self._claim = ExitStack()
+        self._owner = this_process()
+        self._ownership = ExitStack()
+        self.lost: ClaimLostError | None = None  # set once another service works on the jobs
         self.version = 0  # grows with every change of any job
 
     def __enter__(self) -> "Queue":
         with ExitStack() as stack:
-            store = stack.enter_context(Store.open(self._db_url))  # makes it, or says now what is wrong
-            stack.enter_context(alone_on_queue(store))
-            self._claim = stack.pop_all()
+            with Store.open(self._db_url) as store:  # makes it, or says now what is wrong
+                ownership.take(QueueClaim(store, self._owner), store.place, _note)
+            stack.enter_context(ownership.Ownership(self._owner, self._opened, self._on_lost))
+            self._ownership = stack.pop_all()
         self._thread.start()
         return self
 
@@ -83,16 +87,11 @@ class Queue:
         """End the jobs that are measured now; what they have finished is saved, and they can be resumed."""
         with self._lock:
             self._closing = True
-            running = list(self._running.values())
-        self._wake.set()
-        for each in running:
-            with suppress(OSError):
-                assert each.process.stdin is not None
-                each.process.stdin.close()  # its lifeline
+        self._end_running()
         for reader in list(self._readers):
             reader.join(_SAVING_S)
         self._thread.join(_SAVING_S)
-        self._claim.close()
+        self._ownership.close()
 
     def submit(self, submission: Submission) -> JobRow:
         """Put it into the queue. Raises FullError, and StoreError."""
@@ -140,14 +139,37 @@ class Queue:
         )  # without the lock, which may be held while the database is waited for: pages ask here
 
     @contextmanager
-    def _jobs(self) -> Iterator[Jobs]:
-        """The jobs, in a database that is there: one that somebody deleted is not made anew. Raises StoreError."""
+    def _opened(self) -> Iterator[Store]:
+        """A database that is there: one that somebody deleted is not made anew. Raises StoreError."""
         try:
             Store.open(self._db_url, read_only=True).close()
         except NotFoundError as gone:
             raise StoreError(f"{gone} It was there when the service began.") from gone
         with Store.open(self._db_url) as store:
-            yield Jobs(store)
+            yield store
+
+    @contextmanager
+    def _jobs(self) -> Iterator[Jobs]:
+        """The jobs, for the service that works on them. Raises StoreError, of which ClaimLostError."""
+        if self.lost is not None:
+            raise ClaimLostError(str(self.lost))
+        with self._opened() as store:
+            yield Jobs(store, self._owner)
+
+    def _on_lost(self, lost: ClaimLostError) -> None:
+        self.lost = lost
+        self._end_running()
+        self._changed()
+
+    def _end_running(self) -> None:
+        """End the jobs that are measured now; they save what they have finished."""
+        with self._lock:
+            running = list(self._running.values())
+        self._wake.set()
+        for each in running:
+            with suppress(OSError):
+                assert each.process.stdin is not None
+                each.process.stdin.close()  # its lifeline
 
     def _changed(self) -> None:
         self.version += 1
@@ -155,7 +177,7 @@ class Queue:
 
     def _work(self) -> None:
         said = ""
-        while not self._closing:
+        while not self._closing and self.lost is None:
             self._wake.clear()
             try:
                 waits = self._advance()
@@ -170,7 +192,7 @@ class Queue:
     def _advance(self) -> bool:
         """Begin what can begin. Answers whether to look again soon."""
         with self._lock, self._jobs() as jobs:
-            if self._closing:
+            if self._closing or self.lost is not None:
                 return False
             orphans = [job for job in jobs.of_status("running") if job.job_id not in self._running]
             for job in [each for each in orphans if not is_held(claim_of(each.job_id))]:
@@ -280,6 +302,10 @@ def _settle(jobs: Jobs, job: JobRow) -> None:
         status, message = "finished", ""
         code = ExitCode.INVALID_RUN if sweep.invalid else ExitCode.OK
     jobs.change(job.job_id, ("running",), status=status, ended_at=_now(), exit_code=int(code), message=message or None)
+
+
+def _note(message: str) -> None:
+    sys.stderr.write(f"loadgen: {message}\n")
 
 
 def _now() -> str:

@@ -1,30 +1,35 @@
 """The jobs of the service, in a store: what was asked for, in which order, and what became of it. Imports `errors` and this room.
 
 Every change is one transaction that looks at the job's status first, so that two who want to change a job do not undo each
-other: the second is told that it came too late.
+other: the second is told that it came too late. A service changes nothing once another works on the queue.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, cast
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from loadgen.errors import NotFoundError
-from loadgen.store import plain, tables
+from loadgen.store import plain, queue_claim, tables
 from loadgen.store.repository import Store
-from loadgen.store.rows import JobRow, JobStatus, SweepRow
+from loadgen.store.rows import JobRow, JobStatus, QueueOwner, SweepRow
 
 
 class Jobs:
-    """The jobs in a store, of which the repository hands out the sessions."""
+    """The jobs in a store, of which the repository hands out the sessions.
 
-    def __init__(self, store: Store) -> None:
+    With an `owner`, changes raise `ClaimLostError` if the queue is another's.
+    """
+
+    def __init__(self, store: Store, owner: QueueOwner | None = None) -> None:
         self._store = store
+        self._owner = owner
 
     def add(self, job: JobRow) -> None:
         """Put a job at the end of the queue."""
-        with self._store._write() as session:
+        with self._changes() as session:
             session.add(
                 tables.Job(
                     **_columns(job),
@@ -89,7 +94,7 @@ class Jobs:
 
         Raises `NotFoundError`.
         """
-        with self._store._write() as session:
+        with self._changes() as session:
             job = _stored(session, job_id, lock=True)
             if job.status not in now:
                 return None
@@ -102,7 +107,7 @@ class Jobs:
 
         Raises `NotFoundError`.
         """
-        with self._store._write() as session:
+        with self._changes() as session:
             job = _stored(session, job_id, lock=True)
             if not _row(job).is_resumable:
                 return None
@@ -110,6 +115,13 @@ class Jobs:
             job.started_at = job.ended_at = job.exit_code = job.message = None
             job.queued_number = _next_place(session)
             return _row(job)
+
+    @contextmanager
+    def _changes(self) -> Iterator[Session]:
+        with self._store._write() as session:
+            if self._owner is not None:
+                queue_claim.check(session, self._owner)
+            yield session
 
 
 def _columns(job: JobRow) -> dict[str, Any]:

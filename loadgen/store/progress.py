@@ -4,16 +4,13 @@ What is written here is for who watches and lost without harm, so that it never 
 told of as a `StoreError` at once.
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import delete, select
-from sqlalchemy.orm import Session
 
-from loadgen.errors import StoreError
-from loadgen.store import failures, tables
+from loadgen.store import tables
 from loadgen.store.repository import INSERT, Store
 from loadgen.store.rows import ProgressRow
 
@@ -27,13 +24,13 @@ class SweepsProgress:
     def put(self, sweep_id: str, document: dict[str, Any]) -> None:
         """How that sweep stands now, in place of what was said before. Raises `StoreError`, also when the database is busy."""
         row = {"updated_at": datetime.now(UTC).isoformat(), "document": document}
-        with self._hasty() as session:
+        with self._store._hasty() as session:
             add = INSERT[session.get_bind().dialect.name](tables.SweepProgress).values(sweep_id=sweep_id, **row)
             session.execute(add.on_conflict_do_update(index_elements=["sweep_id"], set_=row))
 
     def remove(self, sweep_id: str) -> None:
         """The sweep is not being measured any more. Raises `StoreError`, also when the database is busy."""
-        with self._hasty() as session:
+        with self._store._hasty() as session:
             session.execute(delete(tables.SweepProgress).where(tables.SweepProgress.sweep_id == sweep_id))
 
     def of(self, sweep_ids: Sequence[str]) -> dict[str, ProgressRow]:
@@ -45,11 +42,3 @@ class SweepsProgress:
             return {
                 row.sweep_id: ProgressRow(row.sweep_id, row.updated_at, row.document) for row in session.scalars(query)
             }
-
-    @contextmanager
-    def _hasty(self) -> Iterator[Session]:
-        database = self._store._database
-        if self._store._read_only:
-            raise StoreError(f"The database {database.place} was opened for reading only and takes nothing new.")
-        with failures.named(database.place), Session(database.hasty) as session, session.begin():
-            yield session

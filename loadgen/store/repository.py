@@ -345,6 +345,14 @@ class Store:
         ):
             yield session
 
+    @contextmanager
+    def _hasty(self) -> Iterator[Session]:
+        """As `_write`, for what is better not written than waited for."""
+        if self._read_only:
+            raise StoreError(f"The database {self._database.place} was opened for reading only and takes nothing new.")
+        with failures.named(self._database.place), Session(self._database.hasty) as session, session.begin():
+            yield session
+
 
 def _measured_here(spec_hash: str) -> Any:
     return and_(tables.Sweep.spec_hash == spec_hash, tables.Sweep.imported.is_(None))

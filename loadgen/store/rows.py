@@ -107,6 +107,27 @@ class JobRow:
 
 
 @dataclass(frozen=True, slots=True)
+class QueueOwner:
+    """The process of a service. The last four fields tell whether it still runs, to a process that can see it."""
+
+    owner_id: str
+    host_name: str
+    process_id: int
+    process_started: int
+    process_namespace: str
+    boot_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimRow:
+    """Which service works on the jobs of a database, since when, and when it last renewed its claim."""
+
+    owner: QueueOwner
+    claimed_at: str  # UTC, ISO 8601
+    heartbeat_at: str
+
+
+@dataclass(frozen=True, slots=True)
 class ProgressRow:
     """How a sweep that is being measured stands, as its process last had the time to say."""
 

@@ -207,6 +207,22 @@ class Job(Entity):
     cancel_requested: Mapped[bool]
 
 
+class QueueClaim(Entity):
+    """The service that works on the jobs: one row at most, renewed every few seconds, and gone when its service ends in order."""
+
+    __tablename__ = "queue_claim"
+
+    claim_number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)  # always 1
+    owner_id: Mapped[str]
+    host_name: Mapped[str]
+    process_id: Mapped[int]
+    process_started: Mapped[int] = mapped_column(BigInteger)  # clock ticks since the machine's start; 0: unknown
+    process_namespace: Mapped[str]  # within which `process_id` means anything; empty: unknown
+    boot_id: Mapped[str]  # of the machine's start; empty: unknown
+    claimed_at: Mapped[str]
+    heartbeat_at: Mapped[str]  # by the clock of a PostgreSQL server, else of the service's machine
+
+
 class SweepProgress(Entity):
     """How a sweep stands that is being measured: a row that is written over about once a second, and gone when it ends."""
 

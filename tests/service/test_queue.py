@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from loadgen.service.queue import Queue
 from loadgen.service.submission import submission_of
 from loadgen.service.targets import Targets
 from loadgen.store.jobs import Jobs
+from loadgen.store.queue_claim import ClaimLostError, QueueClaim, this_process
 from loadgen.store.repository import Store
 from loadgen.store.rows import JobRow
 from tests.service.conftest import BEARER, TOKEN
@@ -177,6 +179,26 @@ def test_what_is_measured_ends_with_the_service_and_what_waits_waits_on(
 def test_one_service_works_on_the_queue_of_a_database(begun: Queue, db_url: str) -> None:
     with pytest.raises(UsageError, match="another service"), make_queue(db_url):
         pass
+
+
+def test_a_service_that_another_replaced_ends_its_jobs_and_takes_no_more(
+    begun: Queue, db_url: str, simulator: SimulatorProcess, capsys: pytest.CaptureFixture[str]
+) -> None:
+    job_id = send(begun, spec(simulator, requests=2_000))
+    wait_for(db_url, job_id, lambda job: job.sweep_id is not None)
+    process = begun._running[job_id].process
+    with Store.open(db_url) as store:
+        claim = QueueClaim(store, replace(this_process(), host_name="bench-2"))
+        while not claim.take(claim.found()):  # unless it was just being renewed
+            pass
+    process.wait(LONGEST_WAIT_S)
+    assert begun.lost is not None
+    with pytest.raises(ClaimLostError, match="on bench-2 took them over"):
+        send(begun, spec(simulator))
+    with pytest.raises(ClaimLostError):
+        begun.cancel(job_id)
+    assert job_of(db_url, job_id).status == "running"  # what became of it is for the other one to find out
+    assert "this service no longer works on its jobs" in capsys.readouterr().err
 
 
 def test_a_queue_does_not_begin_over_a_database_that_it_cannot_use(tmp_path: Path) -> None:
