@@ -10,7 +10,7 @@ from sqlalchemy import Connection, inspect, text
 from loadgen.errors import NotFoundError, StoreError
 from loadgen.store.database import Database
 
-HEAD = "0013"  # the newest file of migrations/versions
+HEAD = "0014"  # the newest file of migrations/versions
 MIGRATIONS = Path(__file__).parent / "migrations"
 _LOCK = 0x6C6F616467656E  # "loadgen": the one lock that it takes of a PostgreSQL server, while it makes its tables
 
