@@ -8,6 +8,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -16,9 +17,11 @@ from loadgen.analysis.client import client_facts
 from loadgen.analysis.conversations import by_turn, mean_thinking
 from loadgen.analysis.distributions import distribution_of
 from loadgen.analysis.measured import Measured, measure
+from loadgen.analysis.metric import Metric
 from loadgen.analysis.metrics import METHOD_VERSION, METRICS
 from loadgen.analysis.moments import Extent, most_open
 from loadgen.analysis.rate_limits import rate_limit_facts
+from loadgen.analysis.stages import STRICT, Stages
 from loadgen.analysis.stats import FloatArray
 from loadgen.analysis.window import Window
 from loadgen.engine.pieces import pieces
@@ -26,6 +29,11 @@ from loadgen.engine.record import MISSING, Bool, CountedBy, Int32, Int64, Outcom
 from loadgen.load.spec import OpenLoop, RunSpec
 
 FAILURES_SHOWN = 5
+_TOKENS = ("prompt", "output", "hidden", "hidden_requests", "contradicted_requests", "counted_by")
+_CONCURRENCY = ("mean", "peak", "thinking_mean")
+_RATES = ("offered_per_s", "sent_per_s", "completed_per_s")
+_SIDES = ("prompt_tokens", "output_tokens")
+_LENGTH = ("asked", "mean", "min", "max", "requests_off")
 _PARTICULAR = re.compile(
     r"[\w-]*\d[\w-]*"
 )  # a number or an id, by which the words of one failure differ from the next's
@@ -34,43 +42,85 @@ LengthsOf = Callable[[Measured], Int32]
 """A length of each row in tokens, −1 where nobody knows it."""
 
 
-def summarise(spec: RunSpec, recording: Recording) -> dict[str, Any]:
-    """Every measured figure of one run of `spec`, under the keys of the run document. Durations in seconds."""
-    measured = measure(spec, recording.records)
+def summarise(spec: RunSpec, recording: Recording, stages: Stages = STRICT) -> dict[str, Any]:
+    """Every measured figure of one run of `spec`, under the keys of the run document. Durations in seconds.
+
+    What cannot be made is as `unknown` has it.
+    """
+    measured = cache(lambda: measure(spec, recording.records))  # asked for by each part, which fails by itself
+    client = recording.client
+    parts: dict[str, Callable[[], Any]] = {
+        "outcomes": lambda: _outcomes(measured()),
+        "failures": lambda: _failures(measured()),
+        "finish_reasons": lambda: dict(client.replies.finish_reasons.most_common()),
+        "cut_at_length_requests": lambda: client.replies.cut_at_length,
+        **{metric.key.partition(".")[0]: partial(_figures, measured, metric, stages) for metric in METRICS},
+        "by_turn": lambda: by_turn(measured()),
+        "tokens": lambda: _tokens(measured()),
+        "window": lambda: _window(measured()),
+        "first_wave": lambda: _outside(measured(), before=True),
+        "drain": lambda: _outside(measured(), before=False),
+        "concurrency": lambda: _concurrency(measured()),
+        "rates": lambda: _rates(measured()),
+        "rate_limits": lambda: rate_limit_facts(measured(), recording.refusal),
+        "lengths": lambda: _lengths(measured()),
+        "client": lambda: client_facts(measured(), client),
+    }
+    summary = unknown(spec, recording)
+    return summary | {name: stages.make(name, make, summary.get(name)) for name, make in parts.items()}
+
+
+def unknown(spec: RunSpec, recording: Recording) -> dict[str, Any]:
+    """The summary of a run of which nothing can be made but how its requests ended."""
+    by_kind = {kind.label: int(np.count_nonzero(recording.records.outcome == kind)) for kind in Outcome}
     return {
         "method_version": METHOD_VERSION,
         "interrupted": recording.interrupted,
-        "outcomes": _outcomes(measured),
-        "failures": _failures(measured),
-        "finish_reasons": dict(recording.client.replies.finish_reasons.most_common()),
-        "cut_at_length_requests": recording.client.replies.cut_at_length,
-        **_figures(measured),
-        "by_turn": by_turn(measured),
-        "tokens": _tokens(measured),
-        "window": _window(measured),
-        "first_wave": _outside(measured, before=True),
-        "drain": _outside(measured, before=False),
-        "concurrency": _concurrency(measured),
-        "rates": _rates(measured),
-        "rate_limits": rate_limit_facts(measured, recording.refusal),
-        "lengths": _lengths(measured),
-        "client": client_facts(measured, recording.client),
+        "outcomes": {"planned": len(recording.records), **by_kind},
+        "failures": [],
+        "finish_reasons": {},
+        "cut_at_length_requests": None,
+        **{metric.key.partition(".")[0]: None for metric in METRICS},
+        "by_turn": None,
+        "tokens": dict.fromkeys(_TOKENS),
+        "window": {"rule": "whole_run", "start_s": None, "end_s": None, "requests": None},
+        "first_wave": None,
+        "drain": None,
+        "concurrency": {"asked": spec.concurrency, **dict.fromkeys(_CONCURRENCY)},
+        "rates": dict.fromkeys(_RATES),
+        "rate_limits": None,
+        "lengths": {side: dict.fromkeys(_LENGTH) for side in _SIDES},
+        "client": {
+            "stamp_source": recording.client.stamp_source,
+            "workers": recording.client.workers,
+            "wall_s": recording.client.wall_s,
+            "reads": recording.client.reads,
+            "coalesced_ratio": None,
+        },
     }
 
 
-def _figures(measured: Measured) -> dict[str, Any]:
-    """METRICS, dotted keys as nested objects; an object in which nothing is known is None."""
+def _figures(measured: Callable[[], Measured], first: Metric, stages: Stages) -> Any:
+    """The metrics of METRICS at the top-level key of `first`: one figure, or nested objects, None when nothing in them is known."""
+    top, _, rest = first.key.partition(".")
+    if not rest:
+        return _figure(first, measured)
     figures: dict[str, Any] = {}
     for metric in METRICS:
-        *path, name = metric.key.split(".")
+        key, *path = metric.key.split(".")
+        if key != top:
+            continue
         place = figures
-        for part in path:
+        for part in path[:-1]:
             place = place.setdefault(part, {})
-        if metric.kind == "distribution":
-            place[name] = distribution_of(map(metric.samples, measured.pieces()))
-        else:
-            place[name] = metric.compute(measured)
-    return {key: None if _all_none(value) else value for key, value in figures.items()}
+        place[path[-1]] = stages.make(metric.key, partial(_figure, metric, measured), None)
+    return None if _all_none(figures) else figures
+
+
+def _figure(metric: Metric, measured: Callable[[], Measured]) -> Any:
+    if metric.kind == "distribution":
+        return distribution_of(map(metric.samples, measured().pieces()))
+    return metric.compute(measured())
 
 
 def _all_none(value: Any) -> bool:

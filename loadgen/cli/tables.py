@@ -255,10 +255,8 @@ def run_facts(document: Document) -> RenderableType:
     window = document["window"]
     if window["start_s"] is not None and window["end_s"] is not None:
         rule = window["rule"].replace("_", " ")
-        table.add_row(
-            "window",
-            f"{rule}, {window['start_s']:.2f} to {window['end_s']:.2f} s, {plural(window['requests'], 'request')}",
-        )
+        held = "" if window["requests"] is None else f", {plural(window['requests'], 'request')}"
+        table.add_row("window", f"{rule}, {window['start_s']:.2f} to {window['end_s']:.2f} s{held}")
     if waits := limits_line(document):
         table.add_row("limits", waits)
     if client["reads"]:

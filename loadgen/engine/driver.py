@@ -166,7 +166,7 @@ class Driver:
     async def run(self, start_at_ns: int | None = None) -> None:
         """From t = 0, which may be a moment to come on the monotonic clock, to the last answer.
 
-        A fault of ours, which no outcome covers, ends the run and is raised.
+        A fault of ours, which no outcome covers, ends the run; it is raised when every request has been handed on.
         """
         if start_at_ns is not None:
             await self._until(start_at_ns)
@@ -185,8 +185,10 @@ class Driver:
         self.finished_ns = monotonic_ns()
         self._forget_time_limit()
         if self._fault is not None:
-            raise self._fault
+            self._hand_on_after(self._fault)
         self._account_for_the_unsent()
+        if self._fault is not None:
+            raise self._fault
 
     def drain(self) -> None:
         """Send nothing more; `run` returns when what is in flight has ended."""
@@ -461,6 +463,19 @@ class Driver:
             and (nothing_to_send or not isinstance(self._shape, OpenLoop))
         ):
             self._over.set()
+
+    def _hand_on_after(self, fault: Exception) -> None:
+        """What is in flight when a fault of ours ends the run was sent, and its answer is not waited for."""
+        self.interrupted = True
+        self._sessions.let_go()
+        for exchange, _ in list(self._in_flight.values()):
+            exchange.failure, exchange.detail = Outcome.CANCELLED, f"given up after a fault in loadgen: {fault!r}"
+            exchange.gave_up_ns = monotonic_ns()
+            with contextlib.suppress(Exception):  # its stream, or who is told, may be what failed
+                self._streams[exchange.slot].abandon()
+                self._on_finished(exchange)
+        self._in_flight.clear()
+        self._give_back_the_held("the run was stopped before")
 
     def _account_for_the_unsent(self) -> None:
         """A planned request that never went out is an outcome too."""

@@ -133,6 +133,7 @@ async def measure(
     schedules = (task.schedule, schedule)
     reporter = loop.create_task(_report(driver, say, schedules))
     reliever = loop.create_task(_relieve(spool))
+    fault: str | None = None
     try:
         await driver.wait_for_room()
         await driver.open()
@@ -149,7 +150,10 @@ async def measure(
                 probe.start()
                 if isinstance(loop, StreamLoop) and not isinstance(shape, OpenLoop):
                     loop.rest_between(Rest(driver.streams))
-                await driver.run(start_at_ns)
+                try:
+                    await driver.run(start_at_ns)
+                except Exception as error:  # a fault of ours: what was measured until then is kept
+                    fault = f"the measuring process failed ({error!r}), which is a fault in loadgen: report it"
                 cpu_s = time.process_time() - cpu_begun_s
         finally:
             loop_lag_ns = probe.stop()
@@ -173,6 +177,8 @@ async def measure(
                 await asyncio.sleep(0)  # a parent that has gone is noticed in between
         except OSError as error:  # what was read before is kept
             unreadable = f"the responses cannot be read back from {bulk_folder()}: {error.strerror}; check that disk"
+        except Exception as error:
+            unreadable = f"the responses cannot all be read ({error!r}), which is a fault in loadgen: report it"
     return Outline(
         client=ClientFacts(
             stamp_source=recorder.stamps.source,
@@ -194,7 +200,7 @@ async def measure(
         ),
         origin_at=wall_clock.to_utc(driver.origin_ns),
         interrupted=driver.interrupted or unreadable is not None,
-        failure=spool.failure or unreadable,
+        failure=fault or spool.failure or unreadable,
         refusal=driver.refusal,
         replies=tuple(_in_schedule(recorder.sampled_replies, rows)),
         rest=files.rest,

@@ -93,7 +93,39 @@ class Recorder:
         """
         slot_free_ns: dict[int, int] = {}
         for batch in _batches(exchanges):
-            yield Records.from_rows([self._row(exchange, slot_free_ns) for exchange in batch])
+            yield self._records(batch, slot_free_ns)
+
+    def _records(self, batch: Iterable[Exchange], slot_free_ns: dict[int, int]) -> Records:
+        exchanges, rows = [], []
+        for exchange in batch:
+            exchanges.append(exchange)
+            try:
+                rows.append(self._row(exchange, slot_free_ns))
+            except Exception as error:  # a fault of ours, which must not cost the run its other requests
+                rows.append(self._unreadable(exchange, error))
+        try:
+            return Records.from_rows(rows)
+        except Exception:  # a value that no column takes: that row alone is left out
+            return Records.from_rows([self._storable(*each) for each in zip(exchanges, rows, strict=True)])
+
+    def _storable(self, exchange: Exchange, row: RequestRecord) -> RequestRecord:
+        try:
+            Records.from_rows([row])
+        except Exception as error:
+            return self._unreadable(exchange, error)
+        return row
+
+    def _unreadable(self, exchange: Exchange, error: Exception) -> RequestRecord:
+        """The record of a request whose answer cannot be recorded."""
+        detail = exchange.detail or f"the answer cannot be recorded: {error!r}"
+        return unknown_request(
+            self._schedule,
+            exchange.index,
+            exchange.failure or Outcome.BAD_RESPONSE,
+            _cut(self._without_secrets(detail)) or "",
+            slot=exchange.slot,
+            sent_ns=None if exchange.sent_ns is None else exchange.sent_ns - self._origin_ns,
+        )
 
     @property
     def stamps(self) -> StampFacts:
@@ -202,6 +234,37 @@ class Recorder:
             arrival_choice=arrival_choice,
             arrival_coalesced=_coalesced(arrival_ns, arrival_choice),
         )
+
+
+def unknown_request(
+    schedule: Schedule, index: int, outcome: Outcome, detail: str, *, slot: int = -1, sent_ns: int | None = None
+) -> RequestRecord:
+    """The record of a request of which no answer is known: never ok, and without a latency."""
+    none = np.empty(0, np.int64)
+    return RequestRecord(
+        index=index,
+        slot=slot,
+        outcome=outcome,
+        http_status=None,
+        detail=detail,
+        finish_reason=None,
+        due_ns=None if schedule.offsets_ns is None else int(schedule.offsets_ns[index]),
+        start_ns=None,
+        sent_ns=sent_ns,
+        first_byte_ns=None,
+        end_ns=None,
+        connect_ns=None,
+        prompt_tokens_asked=int(schedule.prompt_tokens[index]),
+        output_tokens_asked=int(schedule.output_tokens[index]),
+        prompt_tokens=None,
+        output_tokens=None,
+        counted_by=CountedBy.ASSUMED,
+        server_timing=None,
+        arrival_ns=none,
+        arrival_tokens=none.astype(np.int32),
+        arrival_choice=none.astype(np.int16),
+        arrival_coalesced=none.astype(np.bool_),
+    )
 
 
 def _coalesced(arrival_ns: Int64, arrival_choice: Int16) -> Bool:

@@ -8,9 +8,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from loadgen.errors import LoadgenError, StoreError, UsageError
+from loadgen.experiments.bench import MeasuredRun
 from loadgen.experiments.events import DatabaseBroughtBack, OnEvent, SavingDelayed
 from loadgen.experiments.rescue import rescue
-from loadgen.experiments.run import MeasuredRun
 from loadgen.experiments.stop import Stop
 from loadgen.store.failures import UnavailableError
 from loadgen.store.identity import ReplacedError

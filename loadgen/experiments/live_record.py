@@ -21,7 +21,7 @@ _GOODBYE_S = 2.0  # the longest that a sweep's end waits for a disk that does no
 
 @contextmanager
 def on_record(store: Store, on_event: OnEvent, sweep_id: str | None = None) -> Iterator[OnEvent]:
-    """What is to hear the events of a sweep in place of `on_event`, which it tells them first.
+    """What is to hear the events of a sweep in place of `on_event`, which it tells them first. What `on_event` raises is raised at the end.
 
     `sweep_id` is that of a sweep which is gone on with; a new one names itself.
     """
@@ -30,11 +30,16 @@ def on_record(store: Store, on_event: OnEvent, sweep_id: str | None = None) -> I
     writer = _Writer(rows.put, rows.remove)
     writer.sweep_id = sweep_id
     noted_at_s = -PERIOD_S
+    fault: Exception | None = None
 
     def hear(event: Event) -> None:
-        nonlocal noted_at_s
-        with suppress(OSError):  # whoever watched is gone, such as a terminal that was closed
+        nonlocal noted_at_s, fault
+        try:
             on_event(event)
+        except OSError:  # whoever watched is gone, such as a terminal that was closed
+            pass
+        except Exception as error:  # it must not cost a run that is being measured
+            fault = fault or error
         with suppress(Exception):  # of whatever kind: a fault of ours here is none of the measurement
             state.hear(event)
             if isinstance(event, SweepStarted):
@@ -48,6 +53,8 @@ def on_record(store: Store, on_event: OnEvent, sweep_id: str | None = None) -> I
         yield hear
     finally:
         writer.end()
+    if fault is not None:
+        raise fault
 
 
 class _Writer(threading.Thread):

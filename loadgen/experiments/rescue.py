@@ -10,7 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from loadgen.experiments.run import MeasuredRun
+from loadgen.experiments.bench import MeasuredRun
 from loadgen.load.disk import bulk_folder
 from loadgen.servers.launcher.place import state_folder
 from loadgen.store import guard, plain

@@ -4,91 +4,37 @@ Imports load, engine, servers, store's rows and analysis. Everything slow or par
 """
 
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
 from urllib.parse import urlsplit
 
 import numpy as np
 
-from loadgen.analysis.cost import cost_of
-from loadgen.analysis.gpu import GpuSeries, gpu_account
-from loadgen.analysis.measured import measure as lay_out
-from loadgen.analysis.outline import outline
 from loadgen.analysis.rate_limits import TOO_MANY_REQUESTS
-from loadgen.analysis.server_account import server_account
-from loadgen.analysis.server_readings import readings_document
-from loadgen.analysis.summary import summarise
-from loadgen.analysis.validity import judge
 from loadgen.engine.driver import Progress
 from loadgen.engine.measurement import Task
-from loadgen.engine.record import MISSING, Outcome, Recording, Records
-from loadgen.engine.route import DIRECT, Route
+from loadgen.engine.record import MISSING, Outcome, Recording
 from loadgen.engine.target import Target
-from loadgen.engine.workers import Workers
 from loadgen.errors import Interrupted, LoadgenError, ServerError, UsageError
-from loadgen.experiments.events import OnEvent, Phase, PhaseStarted, PromptsNotFitted, RunProgressed
+from loadgen.experiments.bench import Bench, MeasuredRun
+from loadgen.experiments.events import Phase, PhaseStarted, PromptsNotFitted, RunProgressed
 from loadgen.experiments.ids import new_id
 from loadgen.experiments.parallel import workers_for
-from loadgen.experiments.prompt_fitting import BoundedCounter, after_warmup, fitted_by
+from loadgen.experiments.prompt_fitting import BoundedCounter, after_warmup
+from loadgen.experiments.run_document import Sent, describe
 from loadgen.experiments.size import check_size, longest
 from loadgen.experiments.spec import warmup_requests
-from loadgen.experiments.stop import Stop
 from loadgen.experiments.watching import Watching
-from loadgen.load.dataset import Dataset
-from loadgen.load.length_fit import LengthFit
-from loadgen.load.price import Price
 from loadgen.load.prompts import Counts
 from loadgen.load.schedule import build, planned_requests
 from loadgen.load.spec import ClosedLoop, RunSpec
-from loadgen.load.trace import Trace
 from loadgen.servers.counting import chunk_counts_to_ask
-from loadgen.servers.endpoint import EndpointFacts, Headers, TokenCounter
-from loadgen.servers.environment import environment
+from loadgen.servers.endpoint import TokenCounter
 from loadgen.servers.host_load import HostLoad
-from loadgen.servers.launcher.running import RunningServer
 from loadgen.servers.prefix_cache import reset_prefix_cache
 from loadgen.servers.secrets import redact
-from loadgen.store.rows import ServerSample
 
 _WARMUP_SEED = 2**32  # far from the seeds of repeats: what warms a run up is drawn otherwise than the run itself
 _SPARE_RATIO = 1.5  # requests prepared for a run by duration, over what its warm-up says it can use
-
-
-@dataclass(frozen=True, slots=True)
-class Bench:
-    """What stays the same through a sweep."""
-
-    sweep_id: str
-    facts: EndpointFacts
-    headers: Headers
-    workers: Workers
-    stop: Stop
-    on_event: OnEvent
-    dataset: Dataset | None = None
-    doctor: dict[str, Any] | None = None  # what the doctor last found on this host, as runs keep it
-    trace: Trace | None = None
-    route: Route = DIRECT
-    price: Price | None = None
-    launched: RunningServer | None = None  # where loadgen has started the server
-    length_fit: LengthFit | None = None  # by which texts are made where the server has no /tokenize
-    keep_replies: int = 0  # of each run, with their text
-
-    def server(self, model: str) -> dict[str, Any]:
-        """The run document's `server`."""
-        return server_document(self.facts, model, self.launched)
-
-
-@dataclass(frozen=True, slots=True)
-class MeasuredRun:
-    """A run as it goes to the store."""
-
-    document: dict[str, Any]
-    records: Records
-    outline: dict[str, Any]
-    samples: tuple[ServerSample, ...]
-    gpus: tuple[GpuSeries, ...]
-    failure: str | None  # what ended it before its end, where that was the client
-    refusal: str | None  # the same, where that was the server
 
 
 def measure(bench: Bench, run: RunSpec, position: int, repeat: int) -> MeasuredRun:
@@ -189,67 +135,16 @@ def measure(bench: Bench, run: RunSpec, position: int, repeat: int) -> MeasuredR
         recording = _send(bench, task, host_load)
         phase("reading the records")
     del task, schedule  # whose files are not needed any more
-    summary = summarise(run, recording)
-    seen, measured = watching.seen(recording.origin_at, run.model), lay_out(run, recording.records)
-    summary["client"] |= {"doctor": bench.doctor, "host_busy_ratio": host_load.busy_ratio, **_way(bench)}
-    summary["client"] |= {"server_on_host": host_load.server_on_host, "others_busy_ratio": host_load.others_busy_ratio}
-    summary["lengths"]["output_tokens"]["can_be_asked"] = bench.facts.takes_lengths
-    summary["lengths"]["prompt_tokens"] |= fitted_by(counts, run, bench.facts)
-    summary["cost"] = cost_of(bench.price, summary, recording, warmup)
-    summary["server_account"] = server_account(seen.readings, measured)
-    summary["server_readings"] = readings_document(seen.readings, measured)
-    summary["gpu"] = gpu_account(seen.gpus, measured, seen.gpu_source, seen.gpus_chosen_by)
-    if bench.keep_replies:
-        summary["replies"] = [reply.to_json() for reply in recording.replies]
-    summary["prefix_cache_reset"] = prefix_cache_reset
-    document = {
-        "schema_version": 1,
-        "run_id": run_id,
-        "sweep_id": bench.sweep_id,
-        "repeat": repeat,
-        "started_at": recording.origin_at,
-        "elapsed_s": recording.client.wall_s,
-        "simulated": bench.facts.simulated,
-        "spec": run.to_json()
-        | {
-            "hash": run.hash,
-            "point_hash": run.point.hash,
-            "load_label": run.load_label,
-            "schedule_hash": schedule_hash,
-        },
-        "server": bench.server(run.model),
-        "environment": environment(),
-        **summary,
-        "verdict": judge(run, summary | {"server": bench.server(run.model)}).to_json(),
-    }
-    return MeasuredRun(
-        document,
-        recording.records,
-        outline(measured, summary),
-        seen.samples,
-        seen.gpus,
-        recording.failure,
-        recording.refusal,
+    return describe(
+        bench,
+        run,
+        Sent(run_id, repeat, schedule_hash, recording, warmup, counts, prefix_cache_reset, watching, host_load),
     )
-
-
-def server_document(facts: EndpointFacts, model: str, launched: RunningServer | None) -> dict[str, Any]:
-    """What a server says of itself, and how it was started where that was loadgen's doing."""
-    return facts.to_json(model) | ({} if launched is None else launched.to_json())
 
 
 def _longest_prompt(run: RunSpec) -> int | None:
     """The most tokens that a prompt of the run may have; None with images and with a dataset, where nobody can tell."""
     return None if run.input_tokens is None or run.workload.images is not None else longest(run)[0]
-
-
-def _way(bench: Bench) -> dict[str, Any]:
-    """What lay between the client and the server, as the run document's `client` has it."""
-    by_tls = bench.facts.api_url.startswith("https:")
-    return {
-        "proxy": bench.route.proxy is not None,
-        "tls": None if not by_tls else "unverified" if bench.route.insecure else "verified",
-    }
 
 
 def _target(bench: Bench, run: RunSpec) -> Target:

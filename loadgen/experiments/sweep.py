@@ -14,6 +14,7 @@ from loadgen.engine.record import Outcome
 from loadgen.engine.tokenizer import Tokenizer
 from loadgen.engine.workers import Workers
 from loadgen.errors import EngineError, ExitCode, Interrupted, LoadgenError, ServerError, StoreError
+from loadgen.experiments.bench import Bench, server_document
 from loadgen.experiments.doctor import attached, host_hash
 from loadgen.experiments.events import (
     FilesRead,
@@ -31,7 +32,7 @@ from loadgen.experiments.keeping import Keeper, save_within_s
 from loadgen.experiments.limits import check_limits
 from loadgen.experiments.live_record import on_record
 from loadgen.experiments.prompt_fitting import length_fit_of
-from loadgen.experiments.run import Bench, measure, server_document
+from loadgen.experiments.run import measure
 from loadgen.experiments.search import Search
 from loadgen.experiments.serving import Serving, death_of
 from loadgen.experiments.size import longest

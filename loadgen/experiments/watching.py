@@ -40,6 +40,7 @@ class Watching:
         self._telemetry = Telemetry(facts.metrics_url if facts.has_metrics else None, headers, route)
         self._gpus = GpuWatch(None if facts.simulated else facts.base_url)  # a simulator has none
         self._open = ExitStack()
+        self._fault: Exception | None = None
 
     def __enter__(self) -> "Watching":
         with ExitStack() as opened:
@@ -51,10 +52,18 @@ class Watching:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._open.__exit__(kind, error, trace)
+        try:
+            self._open.__exit__(kind, error, trace)
+        except Exception as fault:  # the run that was watched is over, and is not to be lost with this
+            self._fault = fault
 
     def seen(self, origin_at: str, model: str) -> Seen:
-        """All of it, relative to the run's origin (ISO 8601); of several models on one page, what is told of `model`."""
+        """All of it, relative to the run's origin (ISO 8601); of several models on one page, what is told of `model`.
+
+        Raises what went wrong at the end of watching.
+        """
+        if self._fault is not None:
+            raise self._fault
         origin = datetime.fromisoformat(origin_at)
         scrapes = self._telemetry.readings(origin, model)
         return Seen(

@@ -158,7 +158,7 @@ class Window(Part):
     rule: Line
     start_s: Number | None
     end_s: Number | None
-    requests: int
+    requests: int | None
 
 
 class InFlight(Part):

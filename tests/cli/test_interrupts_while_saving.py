@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from loadgen.experiments import run as experiment
+from loadgen.experiments import run_document as experiment
 from loadgen.store.repository import Store
 from tests.cli.conftest import Cli
 

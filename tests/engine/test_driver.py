@@ -86,6 +86,7 @@ class Run:
         target: Target = TARGET,
         answer: Callable[[int], bytes] = lambda index: OK,
         schedule: Schedule | None = None,
+        finished: list[Exchange] | None = None,
         **options: Any,
     ) -> None:
         loop = VirtualLoop()
@@ -105,7 +106,7 @@ class Run:
             self.streams += 1
             return ScriptedStream(loop, service_s, self.seen, answer)
 
-        finished: list[Exchange] = []
+        finished = [] if finished is None else finished
         self.driver = Driver(target, schedule, shape, make_stream=make_stream, on_finished=finished.append, **options)
 
         async def main() -> None:
@@ -286,6 +287,28 @@ def test_a_fault_of_ours_is_raised_and_not_blamed_on_anybody(monkeypatch: pytest
             offsets_s=[float(second) for second in range(100)],
         )
     assert sent == [0, 1, 2]
+
+
+@pytest.mark.parametrize(("shape", "requests"), [(ClosedLoop(2), 6), (OpenLoop(1.0, "constant"), 6), (Wave(6), 6)])
+def test_a_fault_of_ours_leaves_every_request_accounted_for(
+    monkeypatch: pytest.MonkeyPatch, shape: LoadShape, requests: int
+) -> None:
+    finished: list[Exchange] = []
+    with pytest.raises(ZeroDivisionError):
+        Run(
+            monkeypatch,
+            shape,
+            requests,
+            lambda index: ZeroDivisionError("a bug") if index == 3 else 1.0 + index % 2,
+            offsets_s=[0.9 * index for index in range(requests)] if isinstance(shape, OpenLoop) else None,
+            finished=finished,
+        )
+    assert sorted(one.index for one in finished) == list(range(requests))
+    outcomes = {one.index: one.failure for one in finished}
+    assert outcomes[3] is Outcome.CANCELLED
+    assert "ZeroDivisionError" in str(next(one.detail for one in finished if one.index == 3))
+    if not isinstance(shape, Wave):
+        assert (outcomes[0], outcomes[5]) == (None, Outcome.DROPPED)
 
 
 def test_stop_ends_connecting(monkeypatch: pytest.MonkeyPatch) -> None:

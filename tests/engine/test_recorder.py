@@ -1,5 +1,7 @@
 """Exchanges into records: nothing that one server sends costs the run its other requests, and no secret is kept."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -8,6 +10,7 @@ from loadgen.engine.clock import WallClock, monotonic_ns
 from loadgen.engine.exchange import Exchange, stamp_now
 from loadgen.engine.record import Outcome, Records
 from loadgen.engine.recorder import Recorder, StampFacts
+from loadgen.engine.reply import Reply, read_reply
 from loadgen.load.schedule import Schedule
 from loadgen.load.spec import Wave
 from tests.engine.wire import CHUNKED_HEAD, LAST_CHUNK, chunk, event
@@ -55,6 +58,31 @@ def test_an_answer_that_breaks_the_reader_is_a_bad_response(monkeypatch: pytest.
     records, _ = record(GOOD)
     assert records[0].outcome is Outcome.BAD_RESPONSE
     assert "ZeroDivisionError" in (records[0].detail or "")
+
+
+def test_a_value_that_no_column_takes_costs_its_own_row(monkeypatch: pytest.MonkeyPatch) -> None:
+
+    def too_many(exchange: Exchange, *arguments: Any, **named: Any) -> Reply:
+        reply = read_reply(exchange, *arguments, **named)
+        if exchange.index == 1:
+            reply.prompt_tokens = 2**31
+        return reply
+
+    monkeypatch.setattr(recorder_module, "read_reply", too_many)
+    records, _ = record(GOOD, GOOD, GOOD)
+    assert records.outcome.tolist() == [Outcome.OK, Outcome.BAD_RESPONSE, Outcome.OK]
+    assert (records[1].sent_ns is None, records[1].start_ns, records[1].end_ns) == (False, None, None)
+    assert "cannot be recorded: OverflowError" in (records[1].detail or "")
+
+
+def test_a_record_that_cannot_be_made_costs_its_own_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    def break_down(stamps: list[bytes]) -> Any:
+        raise RuntimeError("a bug with the key sk-123456")
+
+    monkeypatch.setattr(recorder_module, "unpack_stamps", break_down)
+    records, _ = record(GOOD, GOOD, secrets=("sk-123456",))
+    assert records.outcome.tolist() == [Outcome.BAD_RESPONSE] * 2
+    assert "RuntimeError('a bug with the key [redacted]')" in (records[1].detail or "")
 
 
 def test_secrets_that_a_server_repeats_are_not_kept() -> None:

@@ -1,0 +1,129 @@
+"""From what a run recorded to its document. Imports load, engine, servers, analysis and its neighbours.
+
+A run that was measured is never lost: a part that cannot be made is left unknown, and a finding of the run names it.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from loadgen.analysis.cost import cost_of
+from loadgen.analysis.gpu import gpu_account
+from loadgen.analysis.measured import Measured
+from loadgen.analysis.measured import measure as lay_out
+from loadgen.analysis.outline import outline
+from loadgen.analysis.server_account import server_account
+from loadgen.analysis.server_readings import readings_document
+from loadgen.analysis.stages import Stages
+from loadgen.analysis.summary import summarise, unknown
+from loadgen.analysis.validity import judge
+from loadgen.analysis.verdict import Verdict, with_finding
+from loadgen.engine.record import Recording
+from loadgen.experiments.bench import Bench, MeasuredRun
+from loadgen.experiments.prompt_fitting import fitted_by
+from loadgen.experiments.watching import Seen, Watching
+from loadgen.load.prompts import Counts
+from loadgen.load.spec import RunSpec
+from loadgen.servers.environment import environment
+from loadgen.servers.host_load import HostLoad
+
+_NOTHING_SEEN = Seen((), (), (), None, None)
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A run that has been sent, with all that was noted around it."""
+
+    run_id: str
+    repeat: int
+    schedule_hash: str
+    recording: Recording
+    warmup: Recording | None
+    counts: Counts
+    prefix_cache_reset: bool | None
+    watching: Watching
+    host_load: HostLoad
+
+
+def describe(bench: Bench, run: RunSpec, sent: Sent) -> MeasuredRun:
+    """The run as it goes to the store, whatever cannot be made of what it recorded."""
+    stages, recording = Stages(), sent.recording
+    seen = stages.make("server", lambda: sent.watching.seen(recording.origin_at, run.model), _NOTHING_SEEN)
+    summary = stages.make("figures", lambda: summarise(run, recording, stages), unknown(run, recording))
+    measured = stages.make("measured", lambda: lay_out(run, recording.records), None)
+    for name, add in (
+        ("client", lambda: _add_client(summary, bench, sent)),
+        ("lengths", lambda: _add_lengths(summary, bench, run, sent)),
+    ):
+        stages.make(name, add, None)
+    summary["cost"] = stages.make("cost", lambda: cost_of(bench.price, summary, recording, sent.warmup), None)
+    _add_server(summary, seen, measured, stages)
+    if bench.keep_replies:
+        summary["replies"] = stages.make("replies", lambda: [reply.to_json() for reply in recording.replies], [])
+    summary["prefix_cache_reset"] = sent.prefix_cache_reset
+    server = bench.server(run.model)
+    # Without checks nothing speaks against the figures but that they were not judged, which the finding says.
+    verdict = stages.make("verdict", lambda: judge(run, summary | {"server": server}, stages), Verdict("doubtful", ()))
+    drawn = None if measured is None else stages.make("outline", lambda: outline(measured, summary), None)
+    surroundings: dict[str, Any] = stages.make("environment", environment, {"host": {}})
+    found = stages.finding
+    document = {
+        "schema_version": 1,
+        "run_id": sent.run_id,
+        "sweep_id": bench.sweep_id,
+        "repeat": sent.repeat,
+        "started_at": recording.origin_at,
+        "elapsed_s": recording.client.wall_s,
+        "simulated": bench.facts.simulated,
+        "spec": run.to_json()
+        | {
+            "hash": run.hash,
+            "point_hash": run.point.hash,
+            "load_label": run.load_label,
+            "schedule_hash": sent.schedule_hash,
+        },
+        "server": server,
+        "environment": surroundings,
+        **summary,
+        "verdict": verdict.to_json() if found is None else with_finding(verdict.to_json(), found),
+    }
+    return MeasuredRun(
+        document, recording.records, drawn, seen.samples, seen.gpus, recording.failure, recording.refusal
+    )
+
+
+def _add_client(summary: dict[str, Any], bench: Bench, sent: Sent) -> None:
+    summary["client"] |= {
+        "doctor": bench.doctor,
+        "host_busy_ratio": sent.host_load.busy_ratio,
+        "server_on_host": sent.host_load.server_on_host,
+        "others_busy_ratio": sent.host_load.others_busy_ratio,
+        **_way(bench),
+    }
+
+
+def _add_lengths(summary: dict[str, Any], bench: Bench, run: RunSpec, sent: Sent) -> None:
+    summary["lengths"]["output_tokens"]["can_be_asked"] = bench.facts.takes_lengths
+    summary["lengths"]["prompt_tokens"] |= fitted_by(sent.counts, run, bench.facts)
+
+
+def _add_server(summary: dict[str, Any], seen: Seen, measured: Measured | None, stages: Stages) -> None:
+    """What was seen of the server itself; nothing when the records could not be laid out."""
+    if measured is None:
+        summary |= {"server_account": None, "server_readings": None, "gpu": None}
+        return
+    summary["server_account"] = stages.make("server_account", lambda: server_account(seen.readings, measured), None)
+    summary["server_readings"] = stages.make(
+        "server_readings", lambda: readings_document(seen.readings, measured), None
+    )
+    summary["gpu"] = stages.make(
+        "gpu", lambda: gpu_account(seen.gpus, measured, seen.gpu_source, seen.gpus_chosen_by), None
+    )
+
+
+def _way(bench: Bench) -> dict[str, Any]:
+    """What lay between the client and the server, as the run document's `client` has it."""
+    by_tls = bench.facts.api_url.startswith("https:")
+    return {
+        "proxy": bench.route.proxy is not None,
+        "tls": None if not by_tls else "unverified" if bench.route.insecure else "verified",
+    }

@@ -1,0 +1,106 @@
+"""A fault of ours in what is made of a run costs that part of the result, and never the run: its finding says what to report."""
+
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+
+from loadgen.analysis import summary, validity
+from loadgen.experiments import run_document
+from loadgen.experiments.watching import Watching
+from loadgen.servers.gpu import GpuWatch
+from loadgen.store.repository import Store
+from loadgen.web.app import create_app
+from tests.cli.conftest import Cli
+
+pytestmark = pytest.mark.loopback
+
+
+def fail(*_: object, **__: object) -> Any:
+    raise RuntimeError("an unforeseen value")
+
+
+STAGES: tuple[tuple[Any, str, str], ...] = (
+    (run_document, "summarise", "figures"),
+    (summary, "measure", "outcomes"),
+    (run_document, "lay_out", "measured"),
+    (summary, "_outcomes", "outcomes"),
+    (summary, "_failures", "failures"),
+    (summary, "_tokens", "tokens"),
+    (summary, "_window", "window"),
+    (summary, "_outside", "first_wave"),
+    (summary, "_concurrency", "concurrency"),
+    (summary, "_rates", "rates"),
+    (summary, "_lengths", "lengths"),
+    (summary, "by_turn", "by_turn"),
+    (summary, "rate_limit_facts", "rate_limits"),
+    (summary, "client_facts", "client"),
+    (summary, "distribution_of", "ttft_s"),
+    (validity, "_apply", "the check errors"),
+    (validity, "_status", "verdict"),
+    (run_document, "judge", "verdict"),
+    (run_document, "outline", "outline"),
+    (run_document, "cost_of", "cost"),
+    (run_document, "fitted_by", "lengths"),
+    (run_document, "environment", "environment"),
+    (run_document, "server_account", "server_account"),
+    (run_document, "readings_document", "server_readings"),
+    (run_document, "gpu_account", "gpu"),
+    (run_document, "_add_client", "client"),
+    (Watching, "seen", "server"),
+    (GpuWatch, "__exit__", "server"),
+)
+
+
+@pytest.mark.parametrize(("owner", "name", "part"), STAGES)
+def test_a_fault_costs_its_part_alone(
+    cli: Cli, point: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, owner: Any, name: str, part: str
+) -> None:
+    with monkeypatch.context() as broken:
+        broken.setattr(owner, name, fail)
+        said = cli("run", *point, "--json")
+    assert said.code == 0, said.err
+    document = said.json
+    finding = next(each for each in document["verdict"]["findings"] if each["code"] == "figures_not_made")
+    assert part in finding["message"]
+    assert "RuntimeError: an unforeseen value, test_faults_of_ours.py:" in finding["message"]
+    assert document["verdict"]["status"] == "doubtful"
+    assert (document["outcomes"]["planned"], document["outcomes"]["ok"]) == (8, 8)
+    with Store.open("sqlite:///loadgen.db", read_only=True) as store:
+        assert len(store.records(document["run_id"])) == 8
+    assert cli("show", document["run_id"]).code == 0
+
+
+@pytest.mark.parametrize("name", ["summarise", "lay_out", "judge"])
+def test_what_is_left_of_a_result_is_shown_everywhere(
+    cli: Cli, point: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    whole = cli("run", *point, "--json").json
+    with monkeypatch.context() as broken:
+        broken.setattr(run_document, name, fail)
+        document = cli("run", *point, "--json").json
+    for command in (
+        ("show", document["sweep_id"]),
+        ("list",),
+        ("report", document["sweep_id"], "-o", "report.html"),
+        ("export", document["sweep_id"], "-o", "out.csv"),
+        ("export", document["sweep_id"], "--requests", "-o", "requests.csv"),
+        ("compare", whole["sweep_id"], document["sweep_id"]),
+    ):
+        shown = cli(*command)
+        assert shown.code == 0, (command, shown.err)
+    with TestClient(create_app("sqlite:///loadgen.db")) as pages:
+        for page in ("/", f"/sweeps/{document['sweep_id']}", f"/runs/{document['run_id']}"):
+            assert pages.get(page).status_code == 200
+    assert cli("export", document["sweep_id"], "-o", "sweep.json").code == 0
+    imported = cli("import", "sweep.json", "--db", "sqlite:///elsewhere.db")
+    assert imported.code == 0, imported.err
+
+
+def test_a_fault_of_the_display_costs_no_run(cli: Cli, point: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("loadgen.cli.progress.SweepProgress.__call__", fail)
+    said = cli("sweep", *point, "--repeats", "2")
+    assert said.code == 1
+    assert "an unforeseen value" in said.err
+    (sweep,) = cli("list", "--json").json["sweeps"]
+    assert (sweep["status"], sweep["runs"]) == ("finished", 2)
