@@ -2,6 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
+from typing import Any
+
+
+def only_index(choice: Mapping[str, Any]) -> int:
+    """The `index` of a choice where one was asked: 0 in place of what is no index."""
+    index = choice.get("index")
+    return index if isinstance(index, int) and index >= 0 else 0
 
 
 def is_numbered(content_indices: Sequence[int], finished: Mapping[int, str | None], ends: bool) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 
 import httptools
 
-from loadgen.engine.choices import is_numbered
+from loadgen.engine.choices import is_numbered, only_index
 from loadgen.engine.chunk_content import content_bytes, is_reasoning, text_of
 from loadgen.engine.exchange import Exchange
 from loadgen.engine.framing import ResponseParser
@@ -295,13 +295,13 @@ class _Stream:
 
     def _index(self, choice: dict[str, Any]) -> int:
         """Which of the answers to one prompt this is, from 0. Raises NotAsPromisedError on one that cannot be."""
+        if self._asked == 1:
+            return only_index(choice)
         index = choice.get("index")
         if index is None:
             return 0
-        if isinstance(index, int) and index >= 0 and (self._asked == 1 or index < _MAX_CHOICES):
+        if isinstance(index, int) and 0 <= index < _MAX_CHOICES:
             return index
-        if self._asked == 1:
-            return 0
         raise NotAsPromisedError(f"a choice of an event has the index {index!r}")
 
     def _used_since(self, choices: list[Any], output_tokens: int) -> int | None:

@@ -7,7 +7,7 @@ from collections.abc import Generator, Iterator, Sequence
 
 import httptools
 
-from loadgen.engine.choices import is_numbered
+from loadgen.engine.choices import is_numbered, only_index
 from loadgen.engine.chunk_content import content_bytes, said_in
 from loadgen.engine.framing import ResponseParser
 from loadgen.engine.reply import GIVEN_UP, goes_on
@@ -33,7 +33,7 @@ def reply_text(reads: Sequence[bytes]) -> Generator[None, None, str | None]:
                 if isinstance(document, Failure):
                     return None
                 for choice in (document.get("choices") or ()) if isinstance(document, dict) else ():
-                    index = choice.get("index") or 0
+                    index = only_index(choice)
                     said.append((index, said_in(choice)))
                     if content_bytes(choice):
                         carried.append(index)

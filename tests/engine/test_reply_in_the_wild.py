@@ -208,6 +208,17 @@ def test_numbered_chunks_with_running_usage_are_counted() -> None:
     assert (reply.arrival_tokens, reply.counted_by) == ([1, 1, 1], CountedBy.USAGE)
 
 
+@pytest.mark.parametrize("index", ["0", -1, 0.0, [], None])
+def test_what_is_no_index_is_the_only_choice(index: Any) -> None:
+    events = [
+        delta(content="a"),
+        sse(choices=[{"index": index, "delta": {"content": "b"}}]),
+        delta("stop", content="c"),
+    ]
+    assert reply_to(*events).arrival_choices == [0, 0, 0]
+    assert said(HEAD + b"\r\n", *events) == "abc"
+
+
 def details(completion: Any, reasoning: Any = 0, **more: Any) -> dict[str, Any]:
     return {
         "prompt_tokens": 3, "completion_tokens": completion, "completion_tokens_details": {"reasoning_tokens": reasoning}
