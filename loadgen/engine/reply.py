@@ -212,7 +212,7 @@ class _Stream:
                 except NotAsPromisedError:
                     self.words = self.words or "(the last event is cut)"
         if stream.stray and self.failure is None:
-            self.failure = failure_words(b"\n".join(stream.stray))
+            self.failure = failure_words(b"\n".join(stream.stray), has_ended=self._last_reason is not None)
         if (
             not self._finished
             and self.failure is None
@@ -358,15 +358,18 @@ def goes_on(finish_reason: object) -> bool:
     return not finish_reason or str(finish_reason).lower() in _GOES_ON
 
 
-def failure_words(body: bytes) -> str | None:
-    """The server's sentence in a body that is no event stream, if it is JSON that reports a failure."""
+def failure_words(body: bytes, *, has_ended: bool = False) -> str | None:
+    """The server's sentence in a body that is no event stream, if it is JSON that reports a failure.
+
+    Next to a reply that `has_ended` with a finish_reason, a sentence alone reports none.
+    """
     begin = body.lstrip(_BEFORE_A_LINE + b" \t")
     if not begin.startswith((b"{", b"[")):
         return None
     for text in (begin, *begin.splitlines()):
         document = parsed(text)
         for one in document if isinstance(document, list) else [document]:
-            if isinstance(one, dict) and (states_failure(one) or (_is_only_words(one))):
+            if isinstance(one, dict) and (states_failure(one) or (not has_ended and _is_only_words(one))):
                 return sentence_in(one)
     return None
 

@@ -32,7 +32,8 @@ def reply_text(reads: Sequence[bytes]) -> Generator[None, None, str | None]:
                 document = read_event(event)
                 if isinstance(document, Failure):
                     return None
-                for choice in (document.get("choices") or ()) if isinstance(document, dict) else ():
+                choices = document.get("choices") if isinstance(document, dict) else None
+                for choice in choices if isinstance(choices, list) else ():
                     index = only_index(choice)
                     said.append((index, said_in(choice)))
                     if content_bytes(choice):

@@ -208,6 +208,21 @@ def test_numbered_chunks_with_running_usage_are_counted() -> None:
     assert (reply.arrival_tokens, reply.counted_by) == ([1, 1, 1], CountedBy.USAGE)
 
 
+@pytest.mark.parametrize("line", [b'{"message":"bye"}\n', b'{"detail":"took 3 s"}\n', b"{}\n"])
+def test_a_line_that_is_no_event_costs_no_finished_reply(line: bytes) -> None:
+    assert reply_to(text("a"), line, END, DONE).outcome is Outcome.OK
+    assert reply_to(text("a"), END, line).outcome is Outcome.OK
+    failed = reply_to(text("a"), END, b'{"error":"no room"}\n')
+    assert (failed.outcome, failed.detail) == (Outcome.STREAM_ERROR, "no room")
+
+
+@pytest.mark.parametrize("choices", [500, "8", {"a": 1}])
+def test_choices_that_are_no_list_are_none(choices: Any) -> None:
+    events = [delta(content="a"), sse(choices=choices), delta("stop", content="b")]
+    assert reply_to(*events).outcome is Outcome.OK
+    assert said(HEAD + b"\r\n", *events) == "ab"
+
+
 @pytest.mark.parametrize("index", ["0", -1, 0.0, [], None])
 def test_what_is_no_index_is_the_only_choice(index: Any) -> None:
     events = [
