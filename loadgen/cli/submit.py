@@ -17,6 +17,7 @@ from loadgen.experiments.spec import resolve
 from loadgen.experiments.sweep_record import sweep_hash
 from loadgen.experiments.wanted import read_wanted
 from loadgen.load.spec import RunSpec
+from loadgen.report.readable import ordinal
 from loadgen.service.client import JobError, ServiceClient, sweep_row
 from loadgen.service.documents import JobDocument
 from loadgen.service.progress import heard
@@ -76,16 +77,16 @@ def _follow(client: ServiceClient, job: JobDocument, runs: Sequence[RunSpec], pr
     """The job at its end. Ctrl-C cancels it: once after the answers on their way, twice at once; a third time only we leave."""
     after: str | None = None
     interrupts = 0
-    waits = False
+    told = ""
     while job.ended_at is None:
         try:
             for number, name, value in client.events(job.job_id, after):
                 after = number or after
                 if name == "job":
                     job = JobDocument(**value)
-                    if job.status == "queued" and not waits:
-                        waits = True
-                        progress.say(f"it waits: another job is being measured on {job.target}")
+                    if (place := _place(job)) and place != told:
+                        told = place
+                        progress.say(place)
                 elif name == "note":
                     progress.say(value["message"])
                 else:
@@ -100,6 +101,13 @@ def _follow(client: ServiceClient, job: JobDocument, runs: Sequence[RunSpec], pr
                 client.cancel(job.job_id)
             progress.say("cancelling the job" if interrupts == 1 else "ending it now; Ctrl-C again leaves it to itself")
     return job
+
+
+def _place(job: JobDocument) -> str:
+    """What to say of a job that waits; nothing of one that is running, or that is the next to start."""
+    if job.status != "queued" or job.waits_for_job_id is None or job.queue_position is None:
+        return ""
+    return f"{ordinal(job.queue_position)} in the queue of {job.target}, after the job {job.waits_for_job_id}"
 
 
 def _events(client: ServiceClient, name: str, value: dict[str, Any], runs: Sequence[RunSpec]) -> Iterator[Any]:

@@ -14,7 +14,8 @@ from loadgen.store.rows import ProgressRow
 COURSE_WIDTH, COURSE_HEIGHT = 300, 40
 _LEAST_STEPS = 30  # a course of fewer would be stretched to a wild one
 _SCHEMA_VERSION = 1
-_OLD_S = 15  # nothing was said for so long: while prompts are made ready, or because the process hangs
+QUIET_S = 15
+"""Without a report for longer than this, prompts are being prepared, or the process hangs or is gone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,7 @@ class LiveView:
 
 def live_view(row: ProgressRow | None, now: datetime) -> LiveView:
     """The view of a sweep that is being measured; of dashes where its process has not said anything yet."""
-    told = _document(row)
+    told = reported(row)
     run = told.get("run") or {}
     requests, ttft = run.get("requests") or {}, run.get("ttft_s") or {}
     where, phase = _where(told), _phase(told)
@@ -75,7 +76,9 @@ def live_view(row: ProgressRow | None, now: datetime) -> LiveView:
         failed=number(requests.get("failed")),
         outcomes=_outcomes(told),
         left=seconds(None if told.get("left_s") is None else round(told["left_s"])),
-        left_note=f"nothing new for {seconds(round(heard_s))}" if heard_s > _OLD_S else "estimated, of the whole sweep",
+        left_note=f"nothing new for {seconds(round(heard_s))}"
+        if heard_s > QUIET_S
+        else "estimated, of the whole sweep",
         rates=_course(trail.get("requests_per_s", ()), number, "per second", step_s),
         ttfts=_course(trail.get("ttft_p50_s", ()), milliseconds, "ms", step_s),
     )
@@ -83,7 +86,7 @@ def live_view(row: ProgressRow | None, now: datetime) -> LiveView:
 
 def live_line(row: ProgressRow | None) -> str:
     """The same in a few words, for a list; empty when nothing was said."""
-    told = _document(row)
+    told = reported(row)
     if not told:
         return ""
     run = told.get("run")
@@ -95,7 +98,7 @@ def live_line(row: ProgressRow | None) -> str:
     return " · ".join(parts)
 
 
-def _document(row: ProgressRow | None) -> dict[str, Any]:
+def reported(row: ProgressRow | None) -> dict[str, Any]:
     """What the row says; nothing where another loadgen wrote it in words that this one does not know."""
     if row is None or row.document.get("schema_version") != _SCHEMA_VERSION:
         return {}

@@ -120,6 +120,12 @@ def plural(count: int, noun: str) -> str:
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
+def ordinal(count: int) -> str:
+    """`1st`, `2nd`, `3rd`, `11th`."""
+    last = 0 if count % 100 in (11, 12, 13) else count % 10
+    return f"{count:,}{ {1: 'st', 2: 'nd', 3: 'rd'}.get(last, 'th') }"
+
+
 def flat(document: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
     """A nested document as (dotted key, text) pairs in its own order, for tables of facts; empty parts are left out."""
     pairs: list[tuple[str, str]] = []

@@ -6,6 +6,7 @@ Imports `report` (documents and exports), `store`, `web` and its neighbours. Who
 import asyncio
 import json
 from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request, Response
@@ -17,12 +18,12 @@ from loadgen.report.export import Format, export, run_document, sweep_document
 from loadgen.report.sweep_figures import sweeps_document
 from loadgen.service import examples
 from loadgen.service.body import read_body
-from loadgen.service.documents import JobDocument, job_document
+from loadgen.service.documents import JobDocument, job_document, job_documents
 from loadgen.service.queue import FullError, Queue
 from loadgen.service.submission import MOST_BYTES, TooLargeError, read_object, submission_of
 from loadgen.store.jobs import Jobs
 from loadgen.store.repository import Store
-from loadgen.store.rows import JobRow
+from loadgen.store.rows import JobRow, JobStanding
 from loadgen.web.answers import document
 from loadgen.web.database import Database
 
@@ -78,12 +79,12 @@ async def submit(request: Request, queue: TakingJobs) -> Response:
     if body is None:
         raise TooLargeError(f"the request has more than {MOST_BYTES:,} bytes, and no spec does")
 
-    def put() -> JobRow:
-        return queue.submit(submission_of(read_object(body), queue.targets))
+    def put() -> dict[str, Any]:
+        return _document(request, queue.submit(submission_of(read_object(body), queue.targets)))
 
     job = await run_in_threadpool(put)
-    answer = document(job_document(job), 202)
-    answer.headers["Location"] = f"{PREFIX}/jobs/{job.job_id}"
+    answer = document(job, 202)
+    answer.headers["Location"] = f"{PREFIX}/jobs/{job['job_id']}"
     return answer
 
 
@@ -91,25 +92,25 @@ async def submit(request: Request, queue: TakingJobs) -> Response:
 def jobs(store: Reading, limit: Limit = 50, before: str | None = None, spec_hash: str | None = None) -> Response:
     """The jobs, the newest first; with `before`, those older than that job; with `spec_hash`, those of that grid."""
     rows = Jobs(store).newest(limit=limit, before=before, spec_hash=spec_hash)
-    return document({"schema_version": 1, "jobs": [job_document(job) for job in rows]})
+    return document({"schema_version": 1, "jobs": job_documents(rows, Jobs(store).standings(rows))})
 
 
 @router.get("/jobs/{job_id}", response_model=JobDocument, **examples.JOB)
 def job(job_id: str, store: Reading) -> Response:
     """One job, by its id or the unique beginning of it."""
-    return document(job_document(Jobs(store).job(job_id)))
+    return document(job_document(*_with_standing(store, job_id)))
 
 
 @router.post("/jobs/{job_id}/cancel", response_model=JobDocument, **examples.CANCEL)
-def cancel(job_id: str, queue: TakingJobs) -> Response:
+def cancel(job_id: str, request: Request, queue: TakingJobs) -> Response:
     """Take a job out of the queue, or end its measurement: it waits for the answers on their way; a second time, it does not."""
-    return document(job_document(queue.cancel(job_id)))
+    return document(_document(request, queue.cancel(job_id)))
 
 
 @router.post("/jobs/{job_id}/resume", status_code=202, response_model=JobDocument, **examples.RESUME)
-def resume(job_id: str, queue: TakingJobs) -> Response:
+def resume(job_id: str, request: Request, queue: TakingJobs) -> Response:
     """Queue a job again that ended early. The runs that ended are kept."""
-    return document(job_document(queue.resume(job_id)), 202)
+    return document(_document(request, queue.resume(job_id)), 202)
 
 
 @router.get("/jobs/{job_id}/events", response_class=StreamingResponse, **examples.EVENTS)
@@ -120,7 +121,7 @@ async def events(job_id: str, request: Request, queue: TakingJobs) -> Response:
     if state.followers >= MOST_FOLLOWERS:
         raise FullError(f"{MOST_FOLLOWERS} follow jobs already, and no more are taken: ask for the job itself")
     return StreamingResponse(
-        _follow(request, queue, found),
+        _follow(request, queue, *found),
         media_type="text/event-stream",
         headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
     )
@@ -157,20 +158,35 @@ def run(run_id: str, store: Reading) -> Response:
     return document(run_document(store.sweep(found["sweep_id"]), found))
 
 
-def _job_of(request: Request, job_id: str) -> JobRow:
+def _job_of(request: Request, job_id: str) -> tuple[JobRow, JobStanding]:
     for store in _reading(request):
-        return Jobs(store).job(job_id)
+        return _with_standing(store, job_id)
     raise AssertionError
 
 
-async def _follow(request: Request, queue: Queue, job: JobRow) -> AsyncIterator[str]:
+def _with_standing(store: Store, job_id: str) -> tuple[JobRow, JobStanding]:
+    jobs = Jobs(store)
+    job = jobs.job(job_id)
+    return job, jobs.standings([job])[0]
+
+
+def _document(request: Request, job: JobRow) -> dict[str, Any]:
+    """The job that was just changed, as a document. A database that fails only now does not undo the change."""
+    standing = None
+    with suppress(StoreError):
+        for store in _reading(request):
+            (standing,) = Jobs(store).standings([job])
+    return job_document(job, standing)
+
+
+async def _follow(request: Request, queue: Queue, job: JobRow, standing: JobStanding) -> AsyncIterator[str]:
     state = request.app.state
     state.followers += 1
     try:
         attempt, _, number = request.headers.get("last-event-id", "").partition(".")
         told = (int(attempt), int(number)) if attempt.isdigit() and number.isdigit() else (0, 0)
         if not job.has_ended:
-            yield _event("job", job_document(job))
+            yield _event("job", job_document(job, standing))
         version, quiet_s = queue.version, 0.0
         while True:
             if await request.is_disconnected():
@@ -185,15 +201,16 @@ async def _follow(request: Request, queue: Queue, job: JobRow) -> AsyncIterator[
                     words = {key: value for key, value in event.items() if key != "event"}
                     yield _event(event["event"], words, f"{log.attempt}.{number_}")
             if ended:
-                yield _event("job", job_document(job))
+                yield _event("job", job_document(job, standing))
                 return
             if queue.version != version:
                 version = queue.version
-                now = await run_in_threadpool(_job_of, request, job.job_id)
-                if now != job:
-                    job, quiet_s = now, 0.0
-                    if not now.has_ended:
-                        yield _event("job", job_document(job))
+                before = job, standing.queue_position
+                job, standing = await run_in_threadpool(_job_of, request, job.job_id)
+                if (job, standing.queue_position) != before:
+                    quiet_s = 0.0
+                    if not job.has_ended:
+                        yield _event("job", job_document(job, standing))
                     continue
             await asyncio.sleep(_LOOK_AGAIN_S)
             quiet_s += _LOOK_AGAIN_S

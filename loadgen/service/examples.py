@@ -37,6 +37,26 @@ JOB_EXAMPLE: dict[str, Any] = {
     "exit_code": None,
     "message": None,
     "cancel_requested": False,
+    "queue_position": None,
+    "waits_for_job_id": None,
+    "ended_runs": 2,
+    "cut_short_runs": 0,
+    "valid_runs": 1,
+    "doubtful_runs": 1,
+    "invalid_runs": 0,
+    "planned_runs_at_most": False,
+    "elapsed_s": 74.2,
+    "left_s": 181.0,
+    "progress_at": "2026-11-26T20:44:42.112904+00:00",
+    "present_run": {
+        "position": 3,
+        "load_label": "concurrency 64",
+        "input_tokens": 128,
+        "output_tokens": 128,
+        "phase": "measuring",
+        "elapsed_s": 4.5,
+        "done_ratio": 0.31,
+    },
 }
 _STREAM = """event: job
 data: {"job_id": "j261126-204324-09af3c51", "status": "running", …}

@@ -11,7 +11,7 @@ from fastapi.responses import RedirectResponse
 from loadgen.errors import NotFoundError
 from loadgen.report.job_pages import LoginPage, jobs_page
 from loadgen.service.access import LOGIN, LOGOUT, Access
-from loadgen.service.documents import job_document
+from loadgen.service.documents import job_documents
 from loadgen.service.queue import Queue
 from loadgen.store.jobs import Jobs
 from loadgen.store.repository import Store
@@ -32,15 +32,15 @@ def jobs(request: Request, before: str | None = None) -> Response:
         return html(jobs_page([], datetime.now(UTC), takes_jobs=queue is not None, logged_in=logged_in))
     with opened as store:
         rows = Jobs(store).newest(limit=_ON_A_PAGE + 1, before=before)
-        simulated = Jobs(store).simulated(rows)
-    shown = rows[:_ON_A_PAGE]
+        shown = rows[:_ON_A_PAGE]
+        standings = Jobs(store).standings(shown)
     older_than = shown[-1].job_id if len(rows) > _ON_A_PAGE else ""
     page = jobs_page(
         shown,
         datetime.now(UTC),
         takes_jobs=queue is not None,
         logged_in=logged_in,
-        simulated=simulated,
+        standings=standings,
         older_than=older_than,
     )
     return html(page)
@@ -54,7 +54,8 @@ def jobs_json(request: Request, before: str | None = None) -> Response:
         return document({"schema_version": 1, "jobs": []})
     with opened as store:
         rows = Jobs(store).newest(limit=_ON_A_PAGE, before=before)
-    return document({"schema_version": 1, "jobs": [job_document(job) for job in rows]})
+        jobs = job_documents(rows, Jobs(store).standings(rows))
+    return document({"schema_version": 1, "jobs": jobs})
 
 
 @router.post("/jobs/{job_id}/cancel")

@@ -4,17 +4,23 @@ Every change is one transaction that looks at the job's status first, so that tw
 other: the second is told that it came too late. A service changes nothing once another works on the queue.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, cast
 
-from sqlalchemy import func, select
+from sqlalchemy import case, func, select
 from sqlalchemy.orm import Session
 
 from loadgen.errors import NotFoundError
 from loadgen.store import plain, queue_claim, tables
+from loadgen.store.progress import SweepsProgress
 from loadgen.store.repository import Store
-from loadgen.store.rows import JobRow, JobStatus, QueueOwner, SweepRow
+from loadgen.store.rows import JobRow, JobStanding, JobStatus, QueueOwner, SweepRow
+from loadgen.store.run_counts import STATUSES, run_counts
+
+_NO_RUNS = JobStanding()
 
 
 class Jobs:
@@ -76,13 +82,23 @@ class Jobs:
         """The sweep that the job measures into; None before its server has answered."""
         return None if job.sweep_id is None else self._store.sweep(job.sweep_id)
 
-    def simulated(self, jobs: Sequence[JobRow]) -> set[str]:
-        """The ids of those of these jobs whose sweeps were measured on a simulator."""
+    def standings(self, jobs: Sequence[JobRow]) -> list[JobStanding]:
+        """How each of these jobs stands, in their order, with the same few queries however many they are."""
         sweep_ids = [job.sweep_id for job in jobs if job.sweep_id is not None]
-        query = select(tables.Sweep.sweep_id).where(tables.Sweep.sweep_id.in_(sweep_ids), tables.Sweep.simulated)
+        progress = SweepsProgress(self._store).of(
+            [job.sweep_id for job in jobs if job.status == "running" and job.sweep_id is not None]
+        )
         with self._store._read() as session:
-            found = set(session.scalars(query))
-        return {job.job_id for job in jobs if job.sweep_id in found}
+            places = _places(session) if any(job.status == "queued" for job in jobs) else {}
+            runs = _runs(session, sweep_ids) if sweep_ids else {}
+        return [
+            replace(
+                runs.get(job.sweep_id or "", _NO_RUNS),
+                **places.get(job.job_id, {}) if job.status == "queued" else {},
+                progress=progress.get(job.sweep_id or ""),
+            )
+            for job in jobs
+        ]
 
     def count(self, status: JobStatus) -> int:
         """How many jobs of that status there are."""
@@ -122,6 +138,44 @@ class Jobs:
             if self._owner is not None:
                 queue_claim.check(session, self._owner)
             yield session
+
+
+def _places(session: Session) -> dict[str, dict[str, Any]]:
+    """Of each queued job its place in the queue of its server and the job right before it, as fields of a standing."""
+    job = tables.Job
+    query = select(job.job_id, job.name, job.status, job.target).where(job.status.in_(("running", "queued")))
+    order = (case((job.status == "running", 0), else_=1), job.queued_number, job.job_number)
+    places: dict[str, dict[str, Any]] = {}
+    last: dict[str, dict[str, Any]] = {}  # by server: the job that came last so far, as what the next one waits for
+    waiting: Counter[str] = Counter()
+    for job_id, name, status, target in session.execute(query.order_by(*order)):
+        if status == "queued":
+            waiting[target] += 1
+            places[job_id] = {"queue_position": waiting[target], **last.get(target, {})}
+        last[target] = {"waits_for_job_id": job_id, "waits_for_name": name, "waits_for_status": status}
+    return places
+
+
+def _runs(session: Session, sweep_ids: Sequence[str]) -> dict[str, JobStanding]:
+    """By sweep, a standing that says what its runs came to so far."""
+    counted = run_counts(tables.Run.sweep_id.in_(sweep_ids)).subquery()
+    counts = [func.coalesce(counted.c[name], 0) for name in ("runs", "cut_short", *STATUSES)]
+    query = (
+        select(tables.Sweep.sweep_id, tables.Sweep.simulated, *counts)
+        .outerjoin(counted, counted.c.sweep_id == tables.Sweep.sweep_id)
+        .where(tables.Sweep.sweep_id.in_(sweep_ids))
+    )
+    return {
+        sweep_id: JobStanding(
+            ended_runs=runs - cut_short,
+            cut_short_runs=cut_short,
+            valid_runs=valid,
+            doubtful_runs=doubtful,
+            invalid_runs=invalid,
+            simulated=simulated,
+        )
+        for sweep_id, simulated, runs, cut_short, valid, doubtful, invalid in session.execute(query)
+    }
 
 
 def _columns(job: JobRow) -> dict[str, Any]:

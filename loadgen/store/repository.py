@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, cast
 
-from sqlalchemy import Table, and_, case, func, insert, select
+from sqlalchemy import Table, and_, insert, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
@@ -27,8 +27,8 @@ from loadgen.store.claim import is_abandoned
 from loadgen.store.database import Database, connect
 from loadgen.store.identity import FileIdentity
 from loadgen.store.rows import ImportMark, RunFigures, ServerSample, SweepRow, SweepStatus
+from loadgen.store.run_counts import STATUSES, latest_attempts, run_counts
 
-_STATUSES = ("valid", "doubtful", "invalid")
 INSERT: dict[str, Callable[..., Any]] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 _MAX_VALUES = 5_000  # in one query; SQLite and PostgreSQL refuse more than about 32,000
 _ROWS_AT_ONCE = 5_000  # bounds the memory of a large run; larger batches were not faster
@@ -221,14 +221,14 @@ class Store:
         with self._read() as session:
             found = _resolve(session, "sweep", tables.Sweep.sweep_id, sweep_id)
             theirs = tables.Run.sweep_id == found
-            return _documents(session, theirs, tables.Run.run_number.in_(_latest_attempts(theirs)))
+            return _documents(session, theirs, tables.Run.run_number.in_(latest_attempts(theirs)))
 
     def run_figures(self, sweep_ids: Sequence[str] | None = None) -> list[RunFigures]:
         """The runs of these sweeps (full ids; default all), chosen as by `runs`, with the figures that a list shows. One query."""
         wanted = None if sweep_ids is None else set(sweep_ids)
         theirs = [] if wanted is None or len(wanted) > _MAX_VALUES else [tables.Run.sweep_id.in_(wanted)]
         with self._read() as session:
-            found = run_figures.stored(session, *theirs, tables.Run.run_number.in_(_latest_attempts(*theirs)))
+            found = run_figures.stored(session, *theirs, tables.Run.run_number.in_(latest_attempts(*theirs)))
         return [run for run in found if wanted is None or run.sweep_id in wanted]
 
     def run(self, run_id: str) -> dict[str, Any]:
@@ -304,18 +304,11 @@ class Store:
         ]
 
     def _stored_sweeps(self, *conditions: Any) -> list[SweepRow]:
-        status = tables.Run.verdict_status
-        counts = select(
-            tables.Run.sweep_id,
-            func.count().label("runs"),
-            *(func.sum(case((status == word, 1), else_=0)).label(word) for word in _STATUSES),
-        )
         # Without this, looking at one sweep would count the runs of all.
         asked = [tables.Run.sweep_id.in_(select(tables.Sweep.sweep_id).where(*conditions))] if conditions else []
-        latest = counts.where(*asked, tables.Run.run_number.in_(_latest_attempts(*asked)))
-        counted = latest.group_by(tables.Run.sweep_id).subquery()
+        counted = run_counts(*asked).subquery()
         query = (
-            select(tables.Sweep, tables.Environment.document, *(counted.c[name] for name in ("runs", *_STATUSES)))
+            select(tables.Sweep, tables.Environment.document, *(counted.c[name] for name in ("runs", *STATUSES)))
             .join(tables.Environment)
             .outerjoin(counted, counted.c.sweep_id == tables.Sweep.sweep_id)
             .where(*conditions)
@@ -516,15 +509,6 @@ def _resolve(session: Session, kind: str, column: Any, given: str) -> str:
         f"Several {kind}s in the database begin with {given!r} ({shown}): write more of the id.",
         place=session.info.get("place"),
     )
-
-
-def _latest_attempts(*conditions: Any) -> Any:
-    """The run numbers of the last attempt at each planned run of each sweep, of those runs that the conditions let through.
-
-    Conditions speak of whole sweeps.
-    """
-    latest = select(func.max(tables.Run.run_number)).where(*conditions)
-    return latest.group_by(tables.Run.sweep_id, tables.Run.spec_hash)
 
 
 def _documents(session: Session, *conditions: Any) -> list[dict[str, Any]]:

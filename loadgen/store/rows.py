@@ -137,6 +137,27 @@ class ProgressRow:
 
 
 @dataclass(frozen=True, slots=True)
+class JobStanding:
+    """What the store knows of a job besides its row: its place in the queue, and the runs that its sweep has so far.
+
+    `queue_position` counts from 1 among the queued jobs of the same server, and is None for a job that is not queued. The
+    job that it waits for is the one right before it on that server, running or queued; None if it is the next to start.
+    """
+
+    queue_position: int | None = None
+    waits_for_job_id: str | None = None
+    waits_for_name: str | None = None
+    waits_for_status: JobStatus | None = None
+    ended_runs: int = 0  # without those that were cut short
+    cut_short_runs: int = 0
+    valid_runs: int = 0  # the verdicts count both
+    doubtful_runs: int = 0
+    invalid_runs: int = 0
+    simulated: bool = False  # whether its server turned out to be a simulator
+    progress: ProgressRow | None = None  # only of a running job
+
+
+@dataclass(frozen=True, slots=True)
 class ServerSample:
     """What the server said of itself at one moment of a run."""
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -135,6 +136,84 @@ def test_a_job_is_seen_and_cancelled_by_who_is_logged_in(
     page.goto(f"{service.url}jobs")
     assert page.get_by_role("button", name=f"Resume {job_id}").count() == 0
     assert page.context.cookies() == []
+
+
+def test_progress_and_the_queue_are_shown_and_change_in_their_places(
+    service: Service, open_page: Callable[..., Any], picture: Callable[[Any, str], None]
+) -> None:
+    first, second, third = (service.submit(**LONG, name=name) for name in ("first", "second", "third"))
+    page = open_page()
+    log_in(page, service)
+    row_of(page, first).get_by_text("Run 1 of 2: concurrency 1, 16 in, 16 out").wait_for(timeout=PATIENCE_MS)
+    bar = row_of(page, first).get_by_role("progressbar")
+    assert bar.evaluate("bar => [bar.value, bar.max]") == [0, 2]
+    assert "0 of 2 runs ended" in row_of(page, first).inner_text()
+    assert "1st in the queue of this server, after first, which is running" in row_of(page, second).inner_text()
+    assert "2nd in the queue of this server, after second" in row_of(page, third).inner_text()
+    row_of(page, third).get_by_role("link", name="second").click()
+    assert page.evaluate("() => document.querySelector(':target').id") == second
+    picture(page, "jobs-queue")
+
+    button = page.get_by_role("button", name=f"Cancel {third}")
+    button.focus()
+    row_of(page, first).get_by_text("measuring, 1").wait_for(timeout=PATIENCE_MS)
+    assert re.search(r"so far, about .+ left", row_of(page, first).inner_text())
+    assert button.evaluate("button => button === document.activeElement")  # the page was not loaded again
+
+    out = page.get_by_role("button", name="Log out").bounding_box()
+    assert out["x"] + out["width"] > 1280 / 2
+    assert out["y"] < page.locator("h1").bounding_box()["y"]
+    for job_id in (second, first):
+        page.get_by_role("button", name=f"Cancel {job_id}").click()
+        page.wait_for_url("**/jobs")
+    row_of(page, third).get_by_text("Run 1 of 2").wait_for(timeout=PATIENCE_MS)
+    assert "runs ended" not in row_of(page, second).inner_text()  # it was cancelled before it began
+    page.get_by_role("button", name=f"Cancel {third}").click()
+    row_of(page, third).get_by_text("cancelled").first.wait_for(timeout=PATIENCE_MS)
+
+
+def test_without_scripts_it_is_all_there(service: Service, open_page: Callable[..., Any]) -> None:
+    job_id = service.submit(**LONG, name="no scripts")
+    page = open_page(scripts=False)
+    log_in(page, service)
+    row_of(page, job_id).get_by_text("Run 1 of 2").wait_for(timeout=PATIENCE_MS)  # the page loads itself again
+    out = page.get_by_role("button", name="Log out").bounding_box()
+    assert out["x"] > 1280 / 2
+    page.get_by_role("button", name=f"Cancel {job_id}").click()
+    row_of(page, job_id).get_by_text("cancelled").first.wait_for(timeout=PATIENCE_MS)
+
+
+def test_a_service_that_starts_again_shows_what_was_measured_and_goes_on_with_the_queue(
+    service: Service, open_page: Callable[..., Any], tmp_path: Path
+) -> None:
+    database = f"sqlite:///{tmp_path}/again.db"
+    allowed = ["--token-env", "BROWSER_TEST_TOKEN", "--allow-target", service.target.rstrip("/")]
+    command = ["dashboard", "--port", "0", "--db", database, *allowed]
+    with program(*command, cwd=tmp_path) as url:
+        one = Service(url, service.target)
+        stopped = one.submit(**{**SHORT, "concurrency": [1, 2], "requests": 40, "repeats": 10}, name="stopped")
+        waits = one.submit(**SHORT, name="waits")
+        page = open_page()
+        log_in(page, one)
+        row_of(page, stopped).get_by_text("1 of 20 runs ended").or_(
+            row_of(page, stopped).get_by_text("2 of 20 runs ended")
+        ).wait_for(timeout=PATIENCE_MS)
+        page.close()
+    with program("dashboard", "--port", "0", "--db", database, cwd=tmp_path) as url:
+        page = open_page()
+        page.goto(f"{url}jobs")
+        assert "starts when the service does" in row_of(page, waits).inner_text()
+        assert "the service was ended" in row_of(page, stopped).inner_text()
+        assert "took" in row_of(page, stopped).inner_text()
+        page.close()
+    with program(*command, cwd=tmp_path) as url:
+        page = open_page()
+        log_in(page, Service(url, service.target))
+        row_of(page, waits).get_by_text("1 of 1 run ended").wait_for(timeout=PATIENCE_MS)
+        said = row_of(page, stopped).inner_text()
+        assert "of 20 runs ended" in said
+        assert row_of(page, stopped).locator('a[href^="/sweeps/"]').count() == 1
+        assert row_of(page, stopped).locator(".badge:not(.simulated)").count() >= 1
 
 
 def test_a_wrong_token_is_a_sentence(service: Service, browser: Any, picture: Callable[[Any, str], None]) -> None:

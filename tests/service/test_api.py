@@ -13,6 +13,7 @@ from fastapi.testclient import TestClient
 
 from loadgen.load.spec import ClosedLoop
 from loadgen.service.documents import JobDocument
+from loadgen.service.examples import JOB_EXAMPLE
 from loadgen.service.queue import MOST_WAITING, Queue
 from loadgen.service.submission import MOST_BYTES
 from loadgen.store.jobs import Jobs
@@ -242,3 +243,61 @@ def test_older_jobs_are_on_the_next_page(client: TestClient) -> None:
     link = first.split('<a href="/jobs?before=')[1].split('"')[0]
     second = client.get(f"/jobs?before={link}").text
     assert (ids[0] in second, ids[-1] in second) == (True, False)
+
+
+def test_the_page_of_jobs_shows_the_queue_and_why_a_job_failed(
+    client: TestClient, reader: TestClient, db_url: str
+) -> None:
+    first, second, third, failed = (send(client, {**SPEC, "name": f"job {each}"}).json()["job_id"] for each in range(4))
+    change(db_url, failed, status="failed", exit_code=5, message="nothing answers at http://a.example:8000")
+    change(db_url, first, status="running", started_at="2026-11-23T15:29:01+00:00")
+    page = client.get("/jobs").text
+    assert f'1st in the queue of this server, after <a href="#{first}">job 0</a>, which is running' in page
+    assert f'2nd in the queue of this server, after <a href="#{second}">job 1</a></small>' in page
+    assert "nothing answers at http://a.example:8000" in page
+    assert '<progress max="2" value="0" aria-label="Runs of job 0 that ended">' in page
+    found = {job["job_id"]: job for job in client.get("/jobs.json").json()["jobs"]}
+    assert (found[third]["queue_position"], found[third]["waits_for_job_id"]) == (2, second)
+    assert found[first]["elapsed_s"] > 0
+    change(db_url, second, status="cancelled")
+    with Store.open(db_url) as store:
+        Jobs(store).change(first, ("running",), status="interrupted")
+    assert "1st in the queue of this server: starts next" in client.get("/jobs").text
+    assert "1st in the queue of this server: starts when the service does" in reader.get("/jobs").text
+    assert '<noscript><meta http-equiv="refresh"' in client.get("/jobs").text
+
+
+def test_a_job_on_another_page_is_named_without_a_link(client: TestClient) -> None:
+    ids = [send(client, {**SPEC, "name": f"job {each}"}).json()["job_id"] for each in range(52)]
+    page = client.get("/jobs").text
+    assert "3rd in the queue of this server, after job 1</small>" in page
+    assert f'4th in the queue of this server, after <a href="#{ids[2]}">job 2</a>' in page
+
+
+def test_the_verdicts_of_a_job_stand_next_to_the_link_to_its_sweep(client: TestClient, db_url: str) -> None:
+    job_id = send(client).json()["job_id"]
+    planned = specs([ClosedLoop(1), ClosedLoop(2)], (32,), 4, requests_per_slot=4)
+    row = sweep_row("s261123-152901-4f2a", planned, "a grid")
+    fill(Path(db_url.removeprefix("sqlite:///")), row, planned, statuses=["valid", "invalid"])
+    change(db_url, job_id, status="finished", exit_code=3, sweep_id=row.sweep_id)
+    (cell,) = [text for text in client.get("/jobs").text.split("<td") if f'href="/sweeps/{row.sweep_id}"' in text]
+    assert "✓ 1" in cell
+    assert "✕ 1" in cell
+    job = client.get(f"/api/v1/jobs/{job_id}").json()
+    assert (job["ended_runs"], job["valid_runs"], job["doubtful_runs"], job["invalid_runs"]) == (2, 1, 0, 1)
+
+
+def test_log_out_is_in_the_header_of_who_is_logged_in(client: TestClient) -> None:
+    assert "Log out" not in client.get("/jobs").text
+    client.post(
+        "/login", data={"token": BEARER["Authorization"].split()[1]}, headers={"Origin": "http://127.0.0.1:8080"}
+    )
+    header, _, rest = client.get("/jobs").text.partition("</header>")
+    assert "Log out" in header
+    assert "Log out" not in rest
+
+
+def test_an_answer_of_an_earlier_service_is_read_without_the_new_keys() -> None:
+    begin = list(JOB_EXAMPLE).index("queue_position")
+    made = JobDocument(**dict(list(JOB_EXAMPLE.items())[:begin]))
+    assert (made.queue_position, made.ended_runs, made.present_run) == (None, None, None)

@@ -6,9 +6,10 @@ from typing import Any, get_args
 
 import pytest
 
+from loadgen.report.live import QUIET_S
 from loadgen.service import examples
 from loadgen.service.app import openapi
-from loadgen.service.documents import JobDocument
+from loadgen.service.documents import JobDocument, PresentRunDocument
 from loadgen.service.progress import PASSING
 from loadgen.service.queue import MOST_WAITING
 from loadgen.service.submission import MOST_BYTES, MOST_RUNS, REFUSED_KEYS, submission_of
@@ -48,6 +49,14 @@ def test_every_status_of_the_description_is_in_the_document() -> None:
 
 def test_the_statuses_of_a_job_are_those_of_the_document() -> None:
     assert tuple(first_column(section("Jobs"))) == get_args(JobStatus)
+
+
+def test_the_keys_of_a_job_are_those_of_the_document() -> None:
+    table = section("The document of a job")
+    assert first_column(table) == list(JobDocument.model_fields)
+    (present_run,) = [line for line in table.splitlines() if line.startswith("| `present_run`")]
+    assert re.findall(r"`(\w+)`", present_run)[1:] == list(PresentRunDocument.model_fields)
+    assert f"not reported for {QUIET_S} s" in table
 
 
 def test_the_refused_keys_are_those_of_the_document() -> None:
