@@ -166,7 +166,8 @@ def _speculation(moved: _Moved, names: EngineNames) -> dict[str, Any] | None:
     if not drafts:
         return None
     accepted, opening = moved.of(names.accepted_tokens) or 0.0, f'{names.accepted_by_position}{{position="'
-    positions = sorted(int(key[len(opening) : -2]) for key in moved if key.startswith(opening))
+    positions = [key[len(opening) : -2] for key in moved if key.startswith(opening)]
+    positions = sorted((place for place in positions if place.isascii() and place.isdecimal()), key=int)
     return {
         "drafts": round(drafts),
         "draft_tokens": _whole(moved.of(names.draft_tokens)),

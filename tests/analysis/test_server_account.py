@@ -190,7 +190,8 @@ def test_speculation_is_told_by_its_drafts(measured: Measured) -> None:
     after = AFTER | {f"vllm:spec_decode_num_{name}_total": count for name, count in counts.items()}
     opening = "vllm:spec_decode_num_accepted_tokens_per_pos_total"
     after |= {
-        f'{opening}{{position="{place}"}}': count for place, count in ((2, 20.0), (0, 80.0), (10, 0.0), (1, 50.0))
+        f'{opening}{{position="{place}"}}': count
+        for place, count in ((2, 20.0), ("00", 80.0), (10, 0.0), (1, 50.0), ("x", 9.0), ("", 9.0), ("²", 9.0))
     }
     account = server_account([(-5 * S, BEFORE), (10 * S, after)], measured)
     assert account is not None
