@@ -120,8 +120,8 @@ def read(document: Any, written_at: datetime) -> tuple[str | None, list[ForeignR
     export, notes = read_leniently(Export, document)
     config = export.input_config
     profiled = [phase for phase in config.phases if phase.kind == "profiling"]
-    ok = int(_avg(export.request_count) or 0)
-    planned = ok + int(_avg(export.error_request_count) or 0)
+    ok = max(0, int(_avg(export.request_count) or 0))
+    planned = ok + max(0, int(_avg(export.error_request_count) or 0))
     shape = _shape(profiled, planned)
     prompts, answers = _avg(export.total_isl), _avg(export.total_osl)
     asked = [_asked(config.datasets, name) for name in ("isl", "osl")]

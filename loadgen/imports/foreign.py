@@ -151,8 +151,8 @@ def _run(tool: str, version: str | None, run: ForeignRun, spec: RunSpec, simulat
             figures[name] = run.figures.get(name)
         else:
             figures[place] = None
-    outcomes = {"planned": run.planned, "ok": run.ok}
-    if failed := run.planned - run.ok:
+    outcomes = {"planned": max(run.planned, run.ok), "ok": run.ok}
+    if (failed := run.planned - run.ok) > 0:
         outcomes["failed"] = failed
     return {
         "schema_version": 1,

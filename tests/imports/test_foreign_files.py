@@ -121,6 +121,19 @@ def test_failures_are_counted_and_judged(tmp_path: Path) -> None:
     assert read_sweep(path).runs[0]["e2e_latency_s"] is None
 
 
+def test_no_count_of_requests_is_below_zero(tmp_path: Path) -> None:
+    path = tmp_path / "odd.json"
+    export = raw("aiperf-profile.json")
+    for ok, failed, outcomes in ((24, -24, {"planned": 24, "ok": 24}), (-3, 2, {"planned": 2, "ok": 0, "failed": 2})):
+        counts = {"request_count": {"avg": ok}, "error_request_count": {"avg": failed}}
+        path.write_text(json.dumps(export | counts))
+        assert read_sweep(path).runs[0]["outcomes"] == outcomes
+    report = raw("guidellm.json")
+    report["benchmarks"][0]["metrics"]["request_totals"]["total"] = 3  # of 16 that ended well
+    path.write_text(json.dumps(report))
+    assert read_sweep(path).runs[0]["outcomes"] == {"planned": 16, "ok": 16}
+
+
 def test_guidellm() -> None:
     report = raw("guidellm.json")
     sweep = found("guidellm.json")
