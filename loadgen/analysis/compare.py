@@ -1,4 +1,4 @@
-"""Two sets of runs, A before and B after: of each load point that both have, is each figure better, worse, or can't we tell?
+"""Two sets of runs, A before and B after: at each load point of both, each figure is better, worse or inconclusive.
 
 Imports errors and its own room. The run is the replicate: a figure of a run, be it a rate or a percentile, is one value, and
 intervals are made over runs. Runs that are invalid take no part. What was asked must be alike, or the answer is refused.
@@ -55,7 +55,7 @@ class Unlike:
 class ComparedFigure:
     """One figure of a load point: the means of both sides in the metric's unit, the change, and what may be said of it.
 
-    `part` names the percentile of a distribution, None for a scalar. `reason` says why one can't tell, else None.
+    `part` names the percentile of a distribution, None for a scalar. `reason` says why it is inconclusive, else None.
     """
 
     metric: Metric
@@ -260,7 +260,12 @@ _OF_THE_SERVER = {
 
 def asked_alike(a: Document, b: Document) -> bool:
     """Whether the same work was asked of both: lengths, load, endpoint, prompts. The model, and for how long, may differ."""
-    return all(each.field in _OF_THE_SERVER for each in unlike(a, b))
+    return not any(asked_otherwise(a, b))
+
+
+def asked_otherwise(a: Document, b: Document) -> Iterator[Unlike]:
+    """Yield the fields by which the two were asked for different work, or had other lengths."""
+    return (each for each in unlike(a, b) if each.field not in _OF_THE_SERVER)
 
 
 def unlike(a: Document, b: Document) -> Iterator[Unlike]:

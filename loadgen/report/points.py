@@ -23,6 +23,11 @@ class Dimension:
     short: str  # a format of one value
     read: Callable[[Document], Any]
 
+    @property
+    def label_in_prose(self) -> str:
+        """The label within a sentence: flags and abbreviations as they are written."""
+        return self.label if self.label[1:2].isupper() else self.label[:1].lower() + self.label[1:]
+
     def text(self, document: Document) -> str:
         """The dimension's value in a legend."""
         value = self.read(document)
@@ -68,7 +73,7 @@ OTHERS = (
     Dimension("ramp", "Ramp", "{}", lambda run: _ramp(run["spec"]["shape"].get("ramp"))),
     Dimension(
         "max_in_flight",
-        "At most in flight",
+        "max-in-flight",
         "at most {} in flight",
         lambda run: run["spec"]["shape"].get("max_in_flight", ""),
     ),
@@ -104,7 +109,7 @@ class Axes:
     @property
     def series_label(self) -> str:
         """What tells the lines apart."""
-        return ", ".join(dimension.label.lower() for dimension in self.series)
+        return ", ".join(dimension.label_in_prose for dimension in self.series)
 
 
 def axes(runs: Sequence[Document], names: Mapping[str, str] | None = None) -> Axes:

@@ -25,22 +25,54 @@
     };
   }
 
+  // Where one legend stands for all charts of a page, each leaves its own out. A saved drawing has it.
+  const legendIsElsewhere = (figure) => Boolean(figure.closest("[data-legend]"));
+
+  function specification(figure, hasLegend) {
+    const keep = (key, value) => (key === "legend" && !hasLegend ? null : value);
+    return JSON.parse(figure.querySelector("script").textContent, keep);
+  }
+
+  const options = (figure) => ({
+    mode: "vega-lite",
+    ast: true, // expressions are interpreted: no eval, so the page can forbid it
+    renderer: "svg",
+    config: config(),
+    defaultStyle: false,
+    tooltip: { disableDefaultStyle: true },
+    actions: { export: true, source: false, compiled: false, editor: false },
+    i18n: { SVG_ACTION: "SVG", PNG_ACTION: "PNG" },
+    downloadFileName: figure.querySelector("strong").textContent,
+  });
+
+  async function save(figure, fileName) {
+    const spec = { ...specification(figure, true), width: figure.querySelector(".plot").clientWidth };
+    const made = await vegaEmbed(document.createElement("div"), spec, { ...options(figure), actions: false });
+    const link = document.createElement("a");
+    link.download = fileName;
+    link.href = await made.view.toImageURL(fileName.split(".").pop());
+    link.click();
+    made.finalize();
+  }
+
+  function saveWithLegend(figure) {
+    for (const link of figure.querySelectorAll(".vega-actions a")) {
+      const own = link.cloneNode(true); // without the listener that saves what is shown
+      own.addEventListener("click", (event) => {
+        event.preventDefault();
+        save(figure, own.download);
+      });
+      link.replaceWith(own);
+    }
+  }
+
   async function draw(figure) {
     const plot = figure.querySelector(".plot");
-    const spec = JSON.parse(figure.querySelector("script").textContent);
+    const spec = specification(figure, !legendIsElsewhere(figure));
     for (const panel of spec.vconcat ?? []) panel.width = Math.max(120, plot.clientWidth - spec.usermeta.beside_px);
     try {
-      const made = await vegaEmbed(plot, spec, {
-        mode: "vega-lite",
-        ast: true, // expressions are interpreted: no eval, so the page can forbid it
-        renderer: "svg",
-        config: config(),
-        defaultStyle: false,
-        tooltip: { disableDefaultStyle: true },
-        actions: { export: true, source: false, compiled: false, editor: false },
-        i18n: { SVG_ACTION: "SVG", PNG_ACTION: "PNG" },
-        downloadFileName: figure.querySelector("strong").textContent,
-      });
+      const made = await vegaEmbed(plot, spec, options(figure));
+      if (legendIsElsewhere(figure)) saveWithLegend(figure);
       figure.drawn?.finalize();
       figure.drawn = made;
     } catch (error) {

@@ -1,4 +1,4 @@
-"""Two sets of runs: better, worse or can't tell; who is paired with whom; and what is refused."""
+"""Two sets of runs: better, worse or inconclusive; who is paired with whom; and what is refused."""
 
 from copy import deepcopy
 from typing import Any

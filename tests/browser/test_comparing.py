@@ -42,6 +42,21 @@ def test_from_the_list_to_a_link_that_shows_the_same(
     assert other.locator("main").inner_text() == page.locator("main").inner_text()
 
 
+def test_one_legend_stands_for_all_charts_and_a_saved_drawing_has_its_own(
+    dashboard: str, page: Any, tmp_path: Path
+) -> None:
+    page.goto(f"{dashboard}compare?in={FIRST},{SECOND}&y=output_tokens_per_s&y=ttft_s")
+    settle(page, 2)
+    assert page.get_by_role("region", name="Legend").locator("li .symbol").count() == 2
+    assert page.locator(".plot .role-legend").count() == 0
+    with page.expect_download() as waiting:
+        page.locator(".vega-actions a", has_text="SVG").first.click()
+    waiting.value.save_as(tmp_path / "chart.svg")
+    saved = (tmp_path / "chart.svg").read_text()
+    assert "role-legend" in saved
+    assert ">olmoe-1b-7b</text>" in saved
+
+
 def test_another_baseline_turns_the_ratios_round(dashboard: str, page: Any) -> None:
     def ratios() -> list[float]:
         page.locator("details.behind summary").first.click()

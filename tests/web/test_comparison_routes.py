@@ -64,3 +64,28 @@ def test_a_wrong_address_has_its_status_and_a_sentence(
         assert answer.status_code == status
         assert sentence in answer.text
         assert "<script>=1" not in answer.text
+
+
+@pytest.mark.parametrize(
+    ("asked", "baseline", "source", "in_view"),
+    [
+        ("", HOSTILE, "oldest_sweep", HOSTILE),
+        ("&baseline=two", "two", "asked", "two"),
+        ("&baseline=none", None, "none_asked", "none"),
+    ],
+)
+def test_the_document_says_which_baseline_was_chosen_and_how(
+    client: TestClient, asked: str, baseline: str | None, source: str, in_view: str
+) -> None:
+    found = client.get(f"/compare.json?in={A},{B}&y=ttft_s{asked}").json()
+    assert (found["baseline"], found["baseline_source"], found["view"]["baseline"]) == (baseline, source, in_view)
+    again = client.get("/compare.json", params=found["view"] | {"in": ",".join(found["view"]["in"])}).json()
+    assert again["baseline"] == baseline
+    assert [cell["ratio"] for cell in again["cells"]] == [cell["ratio"] for cell in found["cells"]]
+
+
+def test_the_page_has_one_legend_and_says_inconclusive(client: TestClient) -> None:
+    text = client.get(f"/compare?in={A},{B}&y=ttft_s&y=tpot_s").text
+    assert text.count('aria-label="Legend"') == 1
+    assert "inconclusive" in text
+    assert "t tell" not in text

@@ -135,10 +135,10 @@ def _ratio(base: Cell | None, cell: Cell, figure: Figure, stat: str) -> Ratio | 
     paired = are_paired(a, b)
     changed = change(values_a, values_b, paired=paired)
     ratio = None if changed is None else 1 + changed.ratio
+    if not asked_alike(base.runs[0], cell.runs[0]):
+        return Ratio(ratio, changed, None if figure.better is None else "cant_tell", "asked_otherwise", paired)
     if figure.better is None:
         return Ratio(ratio, changed, None, None, paired)
-    if not asked_alike(base.runs[0], cell.runs[0]):
-        return Ratio(ratio, changed, "cant_tell", "asked_otherwise", paired)
     answer, reason = answer_of(figure.better, changed)
     return Ratio(ratio, changed, answer, reason, paired)
 

@@ -12,6 +12,8 @@ from loadgen.analysis.stats import wants_log
 from loadgen.report import palette
 from loadgen.report.charts import Chart, Spec, frame, labelled, legend
 from loadgen.report.comparison.cells import Cell, natural
+from loadgen.report.comparison.names import ShortNames
+from loadgen.report.comparison.table import ANSWERS
 from loadgen.report.figures import Figure
 from loadgen.report.readable import MISSING_FIGURE, number, shown_unit
 
@@ -23,7 +25,7 @@ class Drawing:
     """How the cells are drawn: the axis's label, colours and lines in order, which axes are logarithmic (None: where it helps)."""
 
     x_label: str
-    colors: tuple[str, ...]
+    names: ShortNames  # of the colours, in order
     lines: tuple[str, ...]  # what tells lines of one colour apart
     log: tuple[str, ...] | None
     baseline: str = ""  # of ratios; empty: figures
@@ -34,7 +36,7 @@ def charts(figure: Figure, stat: str, found: Sequence[Cell], drawing: Drawing) -
     rows = [(cell, row) for cell in found if (row := _row(cell, figure, drawing)) is not None]
     title, unit = figure.name(stat), shown_unit(figure.unit)
     if drawing.baseline:
-        title, unit = f"{title}, × {drawing.baseline}", ""
+        title, unit = f"{title}, × {drawing.names[drawing.baseline]}", ""
     if not rows:
         why = (
             "No other point has this figure where the baseline has it."
@@ -80,7 +82,7 @@ def _row(cell: Cell, figure: Figure, drawing: Drawing) -> dict[str, Any] | None:
         return None
     row: dict[str, Any] = {
         "x": cell.place.x,
-        "color": cell.place.color,
+        "color": drawing.names[cell.place.color],
         "line": f"{cell.place.color} · {cell.place.rest}" if cell.place.rest else cell.place.color,
         "rest": cell.place.rest,
         "status": cell.status,
@@ -92,7 +94,7 @@ def _row(cell: Cell, figure: Figure, drawing: Drawing) -> dict[str, Any] | None:
     scale = 1000 if figure.unit == "s" else 100 if figure.unit == "ratio" else 1
     against = cell.against_baseline
     if against is not None and against.ratio is not None:
-        answer = "can't tell" if against.answer == "cant_tell" else against.answer or MISSING_FIGURE
+        answer = MISSING_FIGURE if against.answer is None else ANSWERS[against.answer]
         row |= {"share": f"{number(against.ratio)}×", "answer": answer}
     if drawing.baseline:
         if against is None or against.ratio is None:
@@ -153,14 +155,14 @@ def _y(rows: Sequence[dict[str, Any]], figure: Figure, drawing: Drawing) -> Spec
 
 
 def _spec(chart: Chart, rows: list[dict[str, Any]], x: Spec, y_scale: Spec, drawing: Drawing) -> Spec:
-    domain = list(drawing.colors)
+    domain = list(drawing.names.shorts.values())
     many = len(domain) > 1
     color: Spec = {
         "field": "color",
         "type": "nominal",
         "title": None,
         "scale": {"domain": domain, "range": [palette.SERIES[i % len(palette.SERIES)] for i in range(len(domain))]},
-        "legend": legend(domain) if many else None,
+        "legend": legend(domain) | {"title": drawing.names.common or None} if many else None,
     }
     shape: Spec = color | {
         "scale": {"domain": domain, "range": [palette.shape(i) for i in range(len(domain))]},

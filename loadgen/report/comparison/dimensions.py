@@ -5,10 +5,13 @@ May import analysis and the rest of report. Of a server that loadgen did not sta
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import fields
 from typing import Any
 
 from loadgen.analysis.compare import question
 from loadgen.analysis.served_gpus import gpu_count
+from loadgen.load.content import Workload
+from loadgen.load.spec import RunSpec
 from loadgen.report.points import INPUT_TOKENS, LOAD, OTHERS, OUTPUT_TOKENS, Dimension, Document
 from loadgen.report.readable import MISSING_FIGURE
 from loadgen.servers.profiles.flag_syntax import flat, short_name
@@ -72,17 +75,18 @@ def _dash(read: Callable[[Document], Any]) -> Callable[[Document], Any]:
     return known
 
 
-def _flag(key: str, label: str, short: str, name: str) -> Dimension:
-    return Dimension(key, label, short, lambda run: _argument(run, name))
+def _flag(key: str, short: str, name: str) -> Dimension:
+    """Return the dimension of an engine's argument, labelled as the flag is written."""
+    return Dimension(key, name, short, lambda run: _argument(run, name))
 
 
 _SERVER = (
     Dimension("profile", "Profile", "{}", lambda run: run["server"].get("profile")),
     Dimension("precision", "Precision", "{}", _precision),
-    _flag("tp", "Tensor parallel", "TP {}", "tensor-parallel-size"),
-    _flag("pp", "Pipeline parallel", "PP {}", "pipeline-parallel-size"),
-    _flag("dp", "Data parallel", "DP {}", "data-parallel-size"),
-    _flag("ep", "Expert parallel", "EP {}", "enable-expert-parallel"),
+    _flag("tp", "TP {}", "tensor-parallel-size"),
+    _flag("pp", "PP {}", "pipeline-parallel-size"),
+    _flag("dp", "DP {}", "data-parallel-size"),
+    _flag("ep", "EP {}", "enable-expert-parallel"),
     Dimension("gpus", "GPUs", "{} GPU", gpu_count),
     Dimension("gpu", "GPU", "{}", _gpu_name),
     Dimension("engine", "Engine", "{}", lambda run: run["server"].get("name")),
@@ -112,6 +116,8 @@ def dimensions(runs: Sequence[Document], names: Mapping[str, str], tags: Tags) -
     return {each.key: Dimension(each.key, each.label, each.short, _dash(each.read)) for each in found}
 
 
+_SPEC_FIELDS = {field.name for kind in (RunSpec, Workload) for field in fields(kind)}
+
 Values = dict[str, dict[str, Any]]  # of each run, by its id: values by name
 
 
@@ -136,14 +142,20 @@ def _differing(kind_and_values: tuple[str, Values]) -> Iterable[Dimension]:
     names = sorted({name for named in values.values() for name in named})
     for name in names:
         if len({str(named.get(name)) for named in values.values()}) > 1:
-            # Flags and keys of a configuration read as they are written, a nested key by its own name.
-            label = short_name(name, dict.fromkeys(names)) if kind == "arg" else name.replace("_", " ")
+            # Flags and keys are labelled as they are written, a nested argument by its own name.
+            label = short_name(name, dict.fromkeys(names)) if kind == "arg" else _flag_or_key(name)
 
             def read(run: Document, name: str = name) -> Any:
                 value = values[run["run_id"]].get(name)
                 return value if isinstance(value, int | float | str | None) else str(value)
 
             yield Dimension(f"{kind}.{name}", label, f"{label.replace('{', '').replace('}', '')} {{}}", read)
+
+
+def _flag_or_key(field: str) -> str:
+    """Return a field of a spec as its flag is written, without dashes before it; any other as the key of the run document."""
+    name = field.removeprefix("workload.")
+    return name.replace("_", "-") if name in _SPEC_FIELDS else field
 
 
 def varying(known: Mapping[str, Dimension], runs: Sequence[Document]) -> list[str]:

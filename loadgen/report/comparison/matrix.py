@@ -7,11 +7,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from loadgen.report.comparison.cells import Cell, natural, x_text
+from loadgen.report.comparison.compared import Compared
 from loadgen.report.comparison.table import ANSWERS, because
-from loadgen.report.figures import Figure
+from loadgen.report.comparison.uncompared import Line, is_comparable, line_of, title
 from loadgen.report.readable import MISSING_FIGURE
 
-MOST_COLORS = 6  # beside the baseline
+MAX_COLORS = 6  # besides the baseline
+CHOSEN_BY_DEFAULT = {"oldest_sweep": "the oldest sweep", "first": "the first"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +21,7 @@ class Change:
     """One field: `−63 % worse`, or a dash where the two cannot be compared."""
 
     text: str
-    answer: str  # "", "better", "worse" or "can't tell"
+    answer: str  # "", or one of `ANSWERS`
     because: str
 
 
@@ -28,52 +30,60 @@ class Group:
     """The rows of one colour (of one part, of one line): a figure's name, and its change at each load."""
 
     title: str
+    color: str  # in full
     rows: tuple[tuple[str, tuple[Change, ...]], ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Matrix:
-    """All groups over the same columns. `left_out` counts the colours beyond `MOST_COLORS`."""
+    """All groups over the same columns. `left_out` counts the comparable colours beyond `MAX_COLORS`."""
 
     baseline: str
+    chosen_by_default: str  # what the baseline is among the colours; empty if the address names it
     x_label: str
     columns: tuple[str, ...]
     groups: tuple[Group, ...]
     left_out: int
 
 
-def matrix(
-    figures: Sequence[tuple[Figure, Sequence[Cell]]], colors: Sequence[str], baseline: str, stat: str, x_label: str
-) -> Matrix | None:
-    """The matrix of all figures; None without a baseline, or where no point can be compared with it."""
-    compared = [cell for _, found in figures for cell in found if cell.against_baseline is not None]
-    if not baseline or not compared:
+def comparable_lines(made: Compared) -> tuple[Line, ...]:
+    """Return the lines with a point that can be compared with the baseline's, colours in their order."""
+    lines = {line_of(cell.place) for _, found in made.figures for cell in found if is_comparable(cell)}
+    return tuple(sorted(lines, key=lambda line: (made.colors.index(line[0]), natural(line[1]), natural(line[2]))))
+
+
+def matrix(made: Compared, x_label: str) -> Matrix | None:
+    """Return the matrix of all figures; None without a baseline, or if no line can be compared with it."""
+    lines = comparable_lines(made)
+    if not lines:
         return None
-    others = [color for color in colors if color != baseline]
-    columns = sorted({cell.place.x for cell in compared}, key=natural)
-    places = {(cell.place.color, cell.place.facet, cell.place.rest) for cell in compared}
-
-    def order(place: tuple[str, str, str]) -> tuple[object, ...]:
-        return others.index(place[0]), natural(place[1]), natural(place[2])
-
+    colors = list(dict.fromkeys(line[0] for line in lines))
+    shown = [line for line in lines if line[0] in colors[:MAX_COLORS]]
+    compared = (cell for _, found in made.figures for cell in found if cell.against_baseline is not None)
+    columns = sorted({cell.place.x for cell in compared if line_of(cell.place) in shown}, key=natural)
     groups = tuple(
         Group(
-            " · ".join(filter(None, place)),
-            tuple((figure.name(stat), tuple(_changes(found, place, columns))) for figure, found in figures),
+            title=title(line, made.names),
+            color=line[0],
+            rows=tuple(
+                (figure.name(made.view.stat), tuple(_changes(found, line, columns))) for figure, found in made.figures
+            ),
         )
-        for place in sorted(places, key=order)
-        if place[0] in others[:MOST_COLORS]
+        for line in shown
     )
     texts = tuple(x_text(value) for value in columns)
-    return Matrix(baseline, x_label, texts, groups, max(0, len(others) - MOST_COLORS))
+    return Matrix(
+        baseline=made.view.baseline,
+        chosen_by_default=CHOSEN_BY_DEFAULT.get(made.baseline_source, ""),
+        x_label=x_label,
+        columns=texts,
+        groups=groups,
+        left_out=max(0, len(colors) - MAX_COLORS),
+    )
 
 
-def _changes(found: Iterable[Cell], place: tuple[str, str, str], columns: Sequence[object]) -> Iterable[Change]:
-    here = {
-        cell.place.x: cell
-        for cell in found
-        if cell.against_baseline is not None and (cell.place.color, cell.place.facet, cell.place.rest) == place
-    }
+def _changes(found: Iterable[Cell], line: Line, columns: Sequence[object]) -> Iterable[Change]:
+    here = {cell.place.x: cell for cell in found if cell.against_baseline is not None and line_of(cell.place) == line}
     for column in columns:
         yield _change(here.get(column))
 

@@ -5,27 +5,36 @@ May import the rest of report. Every cell has a row, those that are not drawn to
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from loadgen.analysis.compare import REASONS
 from loadgen.report.comparison.cells import Axes, Cell, x_text
+from loadgen.report.comparison.names import ShortNames
 from loadgen.report.csv_table import columns_of, csv_text
 from loadgen.report.figures import Figure
 from loadgen.report.points import spread_label
 from loadgen.report.readable import MISSING_FIGURE, number, shown_unit
 from loadgen.report.readable import figure as shown
 
-ANSWERS = {"better": "better", "worse": "worse", "cant_tell": "can't tell"}
+ANSWERS = {"better": "better", "worse": "worse", "cant_tell": "inconclusive"}
+
+
+class TableField(NamedTuple):
+    """A field of a row: its text, the key that it sorts by, and the whole text if it was cut."""
+
+    text: str
+    key: str
+    tooltip: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class TableLine:
-    """A cell's row: texts to be shown, with what each sorts by beside it."""
+    """A cell's row."""
 
-    cells: tuple[tuple[str, str], ...]  # (text, key to sort by)
+    cells: tuple[TableField, ...]
     status: str
     reasons: tuple[str, ...]
-    answer: str  # "", "better", "worse" or "can't tell"
+    answer: str  # "", or one of `ANSWERS`
     answer_because: str
     run_ids: tuple[str, ...]
 
@@ -39,8 +48,10 @@ class CellTable:
     has_answers: bool
 
 
-def cell_table(figure: Figure, found: Sequence[Cell], axes: Axes, x_label: str, baseline: str) -> CellTable:
-    """The table of a figure's cells, in their order."""
+def cell_table(
+    figure: Figure, found: Sequence[Cell], *, axes: Axes, x_label: str, baseline: str, names: ShortNames
+) -> CellTable:
+    """Return the table of a figure's cells, in their order, the colours by their short names."""
     dimensions = [each for each in (axes.facet, axes.color, *axes.rest) if each is not None]
     unit = shown_unit(figure.unit)
     columns = [*(each.label for each in dimensions), x_label, f"mean ({unit})" if unit else "mean"]
@@ -48,27 +59,35 @@ def cell_table(figure: Figure, found: Sequence[Cell], axes: Axes, x_label: str, 
     columns.append("repeats")
     if baseline:
         columns.append("× baseline")
-    return CellTable(tuple(columns), tuple(_line(figure, cell, axes, baseline) for cell in found), bool(baseline))
+    return CellTable(
+        tuple(columns),
+        tuple(_line(figure, cell, axes=axes, baseline=baseline, names=names) for cell in found),
+        bool(baseline),
+    )
 
 
-def _line(figure: Figure, cell: Cell, axes: Axes, baseline: str) -> TableLine:
+def _line(figure: Figure, cell: Cell, *, axes: Axes, baseline: str, names: ShortNames) -> TableLine:
     run, pooled, against = cell.runs[0], cell.pooled, cell.against_baseline
-    texts = [each.text(run) for each in (axes.facet, axes.color, *axes.rest) if each is not None]
-    cells = [(text, text) for text in texts]
-    cells.append((x_text(cell.place.x), str(cell.place.x)))
+    color = cell.place.color
+    cells = [] if axes.facet is None else [TableField(cell.place.facet, cell.place.facet)]
+    cells.append(TableField(names[color], color, names.tooltip(color)))
+    cells += [TableField(text, text) for text in (each.text(run) for each in axes.rest)]
+    cells.append(TableField(x_text(cell.place.x), str(cell.place.x)))
     if pooled is None:
-        cells += [(MISSING_FIGURE, ""), (MISSING_FIGURE, ""), (str(len(cell.runs)), str(len(cell.runs)))]
+        count = str(len(cell.runs))
+        cells += [TableField(MISSING_FIGURE, ""), TableField(MISSING_FIGURE, ""), TableField(count, count)]
     else:
         interval = MISSING_FIGURE
         if pooled.low is not None and pooled.high is not None:
             interval = f"{shown(max(0.0, pooled.low), figure.unit)} … {shown(pooled.high, figure.unit)}"
-        cells += [(shown(pooled.mean, figure.unit), repr(pooled.mean)), (interval, repr(pooled.low or 0.0))]
-        cells.append((str(pooled.runs), str(pooled.runs)))
+        cells.append(TableField(shown(pooled.mean, figure.unit), repr(pooled.mean)))
+        cells.append(TableField(interval, repr(pooled.low or 0.0)))
+        cells.append(TableField(str(pooled.runs), str(pooled.runs)))
     if baseline:
-        is_base = cell.place.color == baseline
+        is_base = color == baseline
         ratio = None if against is None else against.ratio
         text = "baseline" if is_base else MISSING_FIGURE if ratio is None else f"{number(ratio)}×"
-        cells.append((text, "1" if is_base else "" if ratio is None else repr(ratio)))
+        cells.append(TableField(text, "1" if is_base else "" if ratio is None else repr(ratio)))
     return TableLine(
         cells=tuple(cells),
         status=cell.status,

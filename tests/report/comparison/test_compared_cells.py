@@ -8,7 +8,8 @@ import pytest
 from loadgen.analysis.compare import compare
 from loadgen.errors import NotFoundError, UsageError
 from loadgen.load.spec import ClosedLoop
-from loadgen.report.comparison.page import Compared, compared, comparison_page, flat_rows
+from loadgen.report.comparison.compared import Compared, compared
+from loadgen.report.comparison.page import comparison_page, flat_rows
 from loadgen.report.comparison.selection import MOST_SWEEPS, Selection, select
 from loadgen.report.comparison.table import as_csv
 from loadgen.report.comparison.view import Filters, View

@@ -8,8 +8,9 @@ import pytest
 from loadgen.load.spec import ClosedLoop, OpenLoop, RunSpec
 from loadgen.report import palette
 from loadgen.report.comparison.cells import natural
+from loadgen.report.comparison.compared import Compared, compared
 from loadgen.report.comparison.matrix import percent
-from loadgen.report.comparison.page import Compared, compared, comparison_page
+from loadgen.report.comparison.page import comparison_page
 from loadgen.report.comparison.selection import Selection
 from loadgen.report.comparison.view import View
 from tests.report.documents import Document, measured_run, specs
