@@ -252,6 +252,7 @@ class _Stream:
             choices = []
         usage = usage_of(document, choices)
         tokens_used: int | None = None
+        usage_began = bool(self._usage_so_far)
         if usage is not None:
             tokens_used = self._take_usage(usage, choices)
         elif choices:
@@ -263,9 +264,11 @@ class _Stream:
             token_ids = choice.get("token_ids")
             tokens_listed = len(token_ids) if isinstance(token_ids, list) else None
             size = content_bytes(choice)
-            # A token may carry no text (half of a character): its id, or the running usage, gives it away.
-            carries = size > 0 or tokens_listed or (tokens_used and tokens_listed is None)
             finish_reason = choice.get("finish_reason")
+            # A token may carry no text (half of a character): its id, or the running usage, gives it away. A usage that begins
+            # where the choice ends is a total, which tells of no token here.
+            is_running = usage_began or tokens_used == 1 or goes_on(finish_reason)
+            carries = size > 0 or tokens_listed or (tokens_used and tokens_listed is None and is_running)
             if not goes_on(finish_reason):
                 self._finished[index] = self._last_reason = str(finish_reason)
                 self._ends_at = len(reply.arrival_reads) + bool(carries)

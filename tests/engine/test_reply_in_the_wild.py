@@ -175,6 +175,9 @@ def test_every_outcome_keeps_the_servers_words() -> None:
         ((text("", "stop"),), True, Outcome.BAD_RESPONSE),  # not one token
         ((delta(role="assistant", content=""), delta(finish="stop")), True, Outcome.BAD_RESPONSE),
         ((text("", "stop"), sse(choices=[], usage=usage(1, 9)), DONE), True, Outcome.BAD_RESPONSE),
+        ((text("", "stop", usage=usage(1, 9)), DONE), True, Outcome.BAD_RESPONSE),
+        ((text("", "stop", usage=usage(1, 1)), DONE), True, Outcome.OK),  # one token, which has no text
+        ((text("", usage=usage(1, 1)), text("", "stop", usage=usage(1, 3)), DONE), True, Outcome.OK),
         ((text("", "stop", token_ids=[2]),), True, Outcome.OK),  # its token has no text
     ],
 )
