@@ -39,7 +39,7 @@ def list_sweeps(
         show_json(sweeps_document(sweeps, runs))
     elif sweeps:
         console = stdout()
-        console.print(sweeps_table(sweeps, datetime.now(UTC)))
+        console.print(sweeps_table(sweeps, datetime.now(UTC), runs=runs, width=console.width))
         for sweep in sweeps:
             if sweep.status == "stopped" and sweep.imported is None:
                 console.print(_stopped(sweep), style="yellow")

@@ -1,6 +1,6 @@
 """Results as tables for a terminal of 80 columns and more. Imports report, analysis and Rich; prints nothing itself."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -13,6 +13,7 @@ from loadgen.analysis.point_findings import findings_of
 from loadgen.load.content import Workload
 from loadgen.report.facts import doctor_line, import_line, limits_line, reply_label, turn_table
 from loadgen.report.labels import metric_label
+from loadgen.report.list_lines import FigureCells, figure_cells
 from loadgen.report.points import load_value, pool, spread_label, usable_runs
 from loadgen.report.points_table import ok_of_planned, worst_status
 from loadgen.report.readable import (
@@ -39,8 +40,9 @@ from loadgen.report.remote import (
 from loadgen.report.served import DUMMY_WEIGHTS, failure_kind, has_dummy_weights, served_line, server_name
 from loadgen.report.server_facts import cached_percent, energy_per_output_token_j
 from loadgen.report.sweep_charts import gap_metric, highest
+from loadgen.report.sweep_figures import sweep_figures
 from loadgen.store import plain
-from loadgen.store.rows import SweepRow
+from loadgen.store.rows import RunFigures, SweepRow
 
 Document = dict[str, Any]
 Read = Callable[[Document], float | None]
@@ -49,6 +51,7 @@ Cell = Callable[[Sequence[Document]], Text]
 VERDICTS = {"valid": ("✓", "green"), "doubtful": ("?", "yellow"), "invalid": ("✗", "red")}
 _SEVERITIES = {"invalid": VERDICTS["invalid"], "doubtful": VERDICTS["doubtful"], "note": ("·", "dim")}
 WIDE = 100  # columns from which the table shows everything
+_LIST_WITH_FIGURES, _LIST_WITH_GPUS = 120, 150  # columns from which the list of sweeps shows these
 
 _LOADS = {"closed_loop": "conc.", "open_loop": "rate/s", "wave": "wave"}
 _STATUS_STYLE = {"finished": "", "running": "cyan", "interrupted": "yellow", "stopped": "yellow", "failed": "red"}
@@ -281,8 +284,11 @@ def verdict_line(document: Document) -> Text:
     return Text(f"{symbol} {status}", style=f"bold {style}")
 
 
-def sweeps_table(sweeps: Sequence[SweepRow], now: datetime) -> RenderableType:
-    """The list of sweeps, newest first."""
+def sweeps_table(
+    sweeps: Sequence[SweepRow], now: datetime, runs: Iterable[RunFigures] = (), width: int = 0
+) -> RenderableType:
+    """The list of sweeps, newest first; if there is room, with the figures of each sweep's best load point and its GPUs."""
+    figures = sweep_figures(sweeps, runs)
     table = plain_table()
     table.add_column("sweep", no_wrap=True)
     table.add_column("when", no_wrap=True)
@@ -290,6 +296,12 @@ def sweeps_table(sweeps: Sequence[SweepRow], now: datetime) -> RenderableType:
     table.add_column("runs", justify="right", no_wrap=True)
     table.add_column("status", no_wrap=True)
     table.add_column("verdicts", no_wrap=True)
+    if width >= _LIST_WITH_FIGURES:
+        table.add_column("best output\ntokens/s", justify="right", no_wrap=True)
+        table.add_column("TTFT\np50, ms", justify="right", no_wrap=True)
+    if width >= _LIST_WITH_GPUS:
+        table.add_column("at load")
+        table.add_column("GPUs")
     for sweep in sweeps:
         name = Text(sweep.name)
         if sweep.simulated:
@@ -314,8 +326,18 @@ def sweeps_table(sweeps: Sequence[SweepRow], now: datetime) -> RenderableType:
             if sweep.start_failure
             else Text(sweep.status, style=_STATUS_STYLE[sweep.status]),
             verdicts,
+            *_figure_texts(figure_cells([figures[sweep.sweep_id]]), width),
         )
     return table
+
+
+def _figure_texts(cells: FigureCells, width: int) -> list[Text]:
+    output = Text(cells.output)
+    if cells.doubtful:
+        symbol, style = VERDICTS["doubtful"]
+        output.append(f" {symbol}", style=style)
+    figures = [output, Text(cells.ttft)] if width >= _LIST_WITH_FIGURES else []
+    return figures + ([Text(cells.load), Text(cells.gpus)] if width >= _LIST_WITH_GPUS else [])
 
 
 def run_line(document: Document) -> Text:

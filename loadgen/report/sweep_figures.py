@@ -4,6 +4,7 @@ May import analysis, store's rows and the rest of report. The figures are those 
 point that are not invalid.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 from loadgen.analysis.served_gpus import gpu_count, gpu_names
 from loadgen.report.points import Document, pool
 from loadgen.report.points_table import worst_status
+from loadgen.report.readable import MISSING_FIGURE, plural
 from loadgen.store.rows import RunFigures, SweepRow
 
 
@@ -72,6 +74,17 @@ def best_point(runs: Iterable[RunFigures]) -> BestPoint | None:
     if known:
         return max(known, key=lambda pair: pair[0])[1]
     return made[0] if len(made) == 1 else None
+
+
+def gpus_line(count: int | None, names: Sequence[str] | None) -> str:
+    """GPUs in words: `2 × NVIDIA H200`, `1 × NVIDIA A100, 1 × NVIDIA H200`, `3 GPUs` of an unknown model; a dash if unknown."""
+    if count is None:
+        return MISSING_FIGURE
+    if not names:
+        return plural(count, "GPU")
+    if len(names) != count:
+        return f"{count} × {' or '.join(names)}"
+    return ", ".join(f"{number} × {name}" for name, number in Counter(names).items())
 
 
 def _point(repeats: Sequence[RunFigures]) -> BestPoint:

@@ -3,50 +3,21 @@
 May import store's rows and the rest of report.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from types import MappingProxyType
-from urllib.parse import quote, urlencode
 
 import loadgen
 from loadgen.report.comparison.selection import filtered, tags_of
 from loadgen.report.comparison.view import Filters
-from loadgen.report.facts import import_line
-from loadgen.report.foreign import foreign_client
-from loadgen.report.live import live_line
-from loadgen.report.readable import ago, moment
-from loadgen.report.served import failure_kind, has_dummy_weights, server_name
-from loadgen.store.rows import ProgressRow, SweepRow
+from loadgen.report.list_lines import Entry, folded, group_line, list_address, list_query, sweep_line
+from loadgen.report.sweep_figures import sweep_figures
+from loadgen.store.rows import ProgressRow, RunFigures, SweepRow
 
 LINES_A_PAGE = 50
 _ALL = Filters()
-
-
-@dataclass(frozen=True, slots=True)
-class SweepLine:
-    """A sweep's row in the list."""
-
-    sweep_id: str
-    name: str
-    server: str
-    model: str
-    created: str
-    created_ago: str
-    progress: str
-    status: str
-    start_failure: str  # its kind, where the server did not start
-    live: str  # how it stands while it is measured; empty for any other, and where nothing is known
-    group_id: str
-    tags: tuple[tuple[str, str], ...]  # (tag, address of the list of those that have it)
-    has_runs: bool
-    simulated: bool
-    dummy_weights: bool
-    imported: str  # from where; empty for what was measured into this database
-    foreign: str  # the other client that measured it; empty for what loadgen did
-    valid: int
-    doubtful: int
-    invalid: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +35,7 @@ class SweepsPage:
     """The list of sweeps, newest first. `empty_because` says why there is none."""
 
     title: str
-    lines: tuple[SweepLine, ...]
+    entries: tuple[Entry, ...]
     empty_because: str
     running: bool  # some sweep is: the page looks again by itself
     filters: Filters
@@ -85,52 +56,41 @@ def sweeps_page(
     filters: Filters = _ALL,
     page: int = 1,
     progress: Mapping[str, ProgressRow] = MappingProxyType({}),
+    open_runs: Callable[[Sequence[SweepRow]], Iterable[RunFigures]] = lambda sweeps: (),
 ) -> SweepsPage:
     """Page `page` of those of `sweeps`, in the order given, that the filters let through; the last one where there are fewer.
 
-    `progress` is of those that are being measured, by their ids.
+    The sweeps of a group are one entry, at the place of the first of them. `progress` is of those that are being measured, by
+    their ids; `open_runs` is asked once, for the sweeps of the page.
     """
     fitting = filtered(sweeps, filters)
-    page = max(1, min(page, -(-len(fitting) // LINES_A_PAGE)))
+    groups = folded(fitting)
+    page = max(1, min(page, -(-len(groups) // LINES_A_PAGE)))
     begin = (page - 1) * LINES_A_PAGE
+    shown = groups[begin : begin + LINES_A_PAGE]
+    listed = [sweep for group in shown for sweep in group]
+    figures = sweep_figures(listed, open_runs(listed))
+    lines = {sweep.sweep_id: sweep_line(sweep, figures, now, progress.get(sweep.sweep_id)) for sweep in listed}
+    sizes = Counter(sweep.group_id for sweep in sweeps)
     with_runs = sum(sweep.runs > 0 for sweep in fitting)
     return SweepsPage(
         title="Sweeps",
-        lines=tuple(_line(sweep, now, progress.get(sweep.sweep_id)) for sweep in fitting[begin : begin + LINES_A_PAGE]),
+        entries=tuple(
+            Entry(
+                group=group_line(group, figures, now, sizes[group[0].group_id]) if len(group) > 1 else None,
+                lines=tuple(lines[sweep.sweep_id] for sweep in group),
+            )
+            for group in shown
+        ),
         empty_because=empty_because,
         running=any(sweep.status == "running" for sweep in sweeps),
         filters=filters,
         offered=_offered(sweeps, filters),
         found=f"{len(fitting):,} of {len(sweeps):,} sweeps" if filters.any else "",
-        compare_all=f"/compare?{_query(filters.pairs())}" if filters.any and with_runs > 1 else "",
-        newer=_address(filters, page - 1) if page > 1 else "",
-        older=_address(filters, page + 1) if begin + LINES_A_PAGE < len(fitting) else "",
-        query=f"?{_query(filters.pairs())}" if filters.any else "",
-    )
-
-
-def _line(sweep: SweepRow, now: datetime, progress: ProgressRow | None) -> SweepLine:
-    return SweepLine(
-        sweep_id=sweep.sweep_id,
-        name=sweep.name or sweep.sweep_id,
-        server=server_name(sweep.server),
-        model=str(sweep.server.get("model") or ""),
-        created=moment(sweep.created_at),
-        created_ago=ago(sweep.created_at, now),
-        progress=f"{sweep.runs:,} / {sweep.planned_runs:,}",
-        status=sweep.status,
-        start_failure=failure_kind(sweep),
-        live=live_line(progress),
-        group_id=sweep.group_id or "",
-        tags=tuple((tag, _address(Filters(tag=tag), 1)) for tag in tags_of(sweep)),
-        has_runs=sweep.runs > 0,
-        simulated=sweep.simulated,
-        dummy_weights=has_dummy_weights(sweep.server),
-        imported="" if sweep.imported is None else import_line(asdict(sweep.imported)),
-        foreign=foreign_client(sweep),
-        valid=sweep.valid,
-        doubtful=sweep.doubtful,
-        invalid=sweep.invalid,
+        compare_all=f"/compare?{list_query(filters.pairs())}" if filters.any and with_runs > 1 else "",
+        newer=list_address(filters, page - 1) if page > 1 else "",
+        older=list_address(filters, page + 1) if begin + LINES_A_PAGE < len(groups) else "",
+        query=f"?{list_query(filters.pairs())}" if filters.any else "",
     )
 
 
@@ -146,12 +106,3 @@ def _offered(sweeps: Sequence[SweepRow], filters: Filters) -> tuple[Offered, ...
         for name, found in values.items()
         if (chosen := getattr(filters, name)) or found - {""}
     )
-
-
-def _address(filters: Filters, page: int) -> str:
-    pairs = filters.pairs() + ([("page", str(page))] if page > 1 else [])
-    return f"/?{_query(pairs)}" if pairs else "/"
-
-
-def _query(pairs: Sequence[tuple[str, str]]) -> str:
-    return urlencode(pairs, quote_via=quote)

@@ -41,7 +41,16 @@ def sweeps(request: Request, filters: Asked) -> Response:
     number = request.query_params.get("page") or "1"
     if not (number.isascii() and number.isdigit() and 1 <= len(number) <= 9):
         raise UsageError(f"page is '{number[:20]}', which is no number of a page: the first is 1")
-    return html(sweeps_page(rows, datetime.now(UTC), empty_because, filters, int(number), database.progress(rows)))
+    page = sweeps_page(
+        rows,
+        datetime.now(UTC),
+        empty_because=empty_because,
+        filters=filters,
+        page=int(number),
+        progress=database.progress(rows),
+        open_runs=database.run_figures,
+    )
+    return html(page)
 
 
 @router.get("/sweeps.json")

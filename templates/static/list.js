@@ -1,4 +1,4 @@
-// The list of sweeps: filters keep the address short, and ticks outlive a reload and a change of page. Without scripts both forms work too.
+// The list of sweeps: filters keep the address short, and ticks and open groups outlive a reload and a change of page. Without scripts both forms work too.
 "use strict";
 (() => {
   const filters = document.querySelector("form.filters");
@@ -11,6 +11,14 @@
 
   const form = document.querySelector("form.picks");
   if (!form) return;
+  const opened = new Set(JSON.parse(sessionStorage.getItem("opened") ?? "[]"));
+  for (const group of form.querySelectorAll("details[data-place]")) {
+    group.open = opened.has(group.dataset.place);
+    group.addEventListener("toggle", () => {
+      if (group.open) opened.add(group.dataset.place); else opened.delete(group.dataset.place);
+      sessionStorage.setItem("opened", JSON.stringify([...opened]));
+    });
+  }
   const kept = new Set(JSON.parse(sessionStorage.getItem("picks") ?? "[]"));
   const boxes = [...form.querySelectorAll("input[name=in]")];
   const said = form.querySelector(".picked");
@@ -18,7 +26,7 @@
 
   function tell() {
     sessionStorage.setItem("picks", JSON.stringify([...kept]));
-    said.textContent = kept.size ? `${kept.size} ${kept.size === 1 ? "sweep is" : "sweeps are"} ticked` : "Tick sweeps to see them beside each other";
+    said.textContent = kept.size ? `${kept.size} ${kept.size === 1 ? "row is" : "rows are"} ticked` : "Tick sweeps or groups to see them next to each other";
     button.disabled = !kept.size;
     forget.hidden = !kept.size;
   }

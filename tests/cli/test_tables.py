@@ -12,6 +12,8 @@ from loadgen.cli.outcome import show_group, show_run, show_sweep
 from loadgen.cli.tables import findings, run_facts, run_line, sweep_table, sweep_title, sweeps_table
 from loadgen.load.spec import ClosedLoop, OpenLoop
 from tests.report.documents import Document, measured_run, specs, sweep_row
+from tests.report.test_sweep_figures import DOUBTFUL
+from tests.report.test_sweep_figures import run as listed_run
 
 NOW = datetime(2026, 11, 26, tzinfo=UTC)
 PLANNED = specs([ClosedLoop(2), ClosedLoop(4)], repeats=2)
@@ -187,6 +189,24 @@ def test_the_list_tells_what_is_missing() -> None:
     now = datetime.fromisoformat(sweep_row("s1", PLANNED).created_at) + timedelta(minutes=3)
     table = text(sweeps_table([sweep_row("s1", PLANNED, "evening", "failed")], now.astimezone(UTC)), 100)
     assert all(part in table for part in ("s1", "3 min ago", "evening", "0/4", "failed"))
+
+
+@pytest.mark.parametrize(
+    ("width", "shown", "left_out"),
+    [
+        (80, [], ["12,346", "50.0", "concurrency 16", "H200"]),
+        (119, [], ["12,346", "50.0", "concurrency 16", "H200"]),
+        (120, ["12,346 ?", "50.0"], ["concurrency 16", "H200"]),
+        (150, ["12,346 ?", "50.0", "concurrency 16", "2 × NVIDIA H200"], []),
+    ],
+)
+def test_the_list_shows_figures_where_there_is_room(width: int, shown: list[str], left_out: list[str]) -> None:
+    runs = [listed_run("16", 12_345.6, gpu_count=2, gpu_names=["NVIDIA H200"] * 2, **DOUBTFUL)]
+    sweeps = [sweep_row("s1", PLANNED, "evening"), sweep_row("s2", PLANNED, "no run")]
+    table = text(sweeps_table(sweeps, NOW, runs, width), width)
+    assert [part for part in (*shown, *left_out) if part in " ".join(row(table, "s1"))] == shown
+    assert row(table, "s2").count("–") == {80: 0, 119: 0, 120: 2, 150: 3}[width]
+    assert max(len(line.rstrip()) for line in table.splitlines()) <= width
 
 
 def test_three_repeats_have_an_interval_and_two_a_range() -> None:

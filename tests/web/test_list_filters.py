@@ -96,9 +96,9 @@ def test_a_filter_that_is_none_is_told(client: TestClient, query: str, said: str
 def test_a_page_holds_so_many_and_leads_to_the_next_with_its_filters() -> None:
     rows = [tagged(f"s261123-152901-{number:04d}", "mixtral", "t") for number in range(2 * LINES_A_PAGE + 1)]
     first, middle, last = (sweeps_page(rows, NOW, filters=Filters(tag="t"), page=page) for page in (1, 2, 3))
-    assert [len(page.lines) for page in (first, middle, last)] == [LINES_A_PAGE, LINES_A_PAGE, 1]
+    assert [len(page.entries) for page in (first, middle, last)] == [LINES_A_PAGE, LINES_A_PAGE, 1]
     assert (first.newer, first.older) == ("", "/?tag=t&page=2")
     assert (middle.newer, middle.older) == ("/?tag=t", "/?tag=t&page=3")
     assert (last.newer, last.older) == ("/?tag=t&page=2", "")
-    assert sweeps_page(rows, NOW, page=99).lines == sweeps_page(rows, NOW, page=3).lines
-    assert sweeps_page([], NOW).lines == ()
+    assert sweeps_page(rows, NOW, page=99).entries == sweeps_page(rows, NOW, page=3).entries
+    assert sweeps_page([], NOW).entries == ()
