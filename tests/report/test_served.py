@@ -1,13 +1,15 @@
 """The server of a run in words: from which profile, with what changed, and that its weights were made up."""
 
+import shlex
 from dataclasses import replace
 from datetime import UTC, datetime
+from html import unescape
 from typing import Any
 
 from loadgen.load.spec import ClosedLoop
 from loadgen.report.pages import run_page, sweep_page
 from loadgen.report.rendering import render
-from loadgen.report.served import failure_kind, has_dummy_weights, served_line, server_name
+from loadgen.report.served import failure_kind, has_dummy_weights, launch_command, served_line, server_name
 from loadgen.report.sweeps_list import sweeps_page
 from tests.report.documents import Document, measured_run, outlined, server, specs, sweep_row
 
@@ -63,3 +65,28 @@ def test_the_sweeps_of_a_group_lead_to_each_other() -> None:
     html = render(sweep_page(one, [], NOW, siblings=[one, other]))
     assert 'One of g1, beside <a href="/sweeps/s2">s2</a>.' in html
     assert 'href="/sweeps/s1"' not in html
+
+
+def test_the_command_is_one_block_quoted_for_a_shell_and_no_fact() -> None:
+    argv = ["vllm", "serve", "a model", "--hf-overrides", '{"num_experts_per_tok": 1}', "--port", "8000"]
+    planned = specs([ClosedLoop(2), ClosedLoop(4)], (32,), 4)
+    sweep = replace(sweep_row("s261123-152901-4f2a", planned), server=launched(argv=argv))
+    runs = [measured_run(spec, sweep.sweep_id)[0] for spec in planned]
+    page = sweep_page(sweep, runs, NOW)
+    assert shlex.split(page.command) == argv
+    assert not any("argv" in name for name, _ in page.server)
+    text = unescape(render(page))
+    assert text.count(page.command) == 1
+    assert f'<pre class="command">{page.command}</pre>' in text
+    assert launch_command(server()) == ""
+
+
+def test_a_sweep_opens_with_its_points_and_the_rest_is_collapsed() -> None:
+    planned = specs([ClosedLoop(2), ClosedLoop(4)], (32,), 4)
+    runs = [measured_run(spec, "s261123-152901-4f2a")[0] for spec in planned]
+    text = render(sweep_page(sweep_row("s261123-152901-4f2a", planned), runs, NOW))
+    main = text[text.index("<main") :]
+    places = [main.index(part) for part in ('class="points"', 'class="charts"', "All 2 runs", "Environment")]
+    assert places == sorted(places)
+    assert "<details open" not in main
+    assert '<pre class="command">' not in main

@@ -64,8 +64,7 @@ def _reason(cells: Sequence[Cell], bases: Mapping[Place, Cell], baseline: str) -
     pairs = [(base, cell) for cell in usable if (base := bases.get(replace(cell.place, color=baseline))) is not None]
     for base, cell in pairs:
         if fields := list(asked_otherwise(base.runs[0], cell.runs[0])):
-            more = f" and {len(fields) - MAX_FIELDS} more" if len(fields) > MAX_FIELDS else ""
-            return f"not the same work: {', '.join(map(_difference, fields[:MAX_FIELDS]))}{more}"
+            return f"not the same work: {_differences(fields)}"
     if pairs:
         return "no figure in common"
     if {(base.facet, base.rest) for base in bases} & {(cell.place.facet, cell.place.rest) for cell in usable}:
@@ -73,8 +72,14 @@ def _reason(cells: Sequence[Cell], bases: Mapping[Place, Cell], baseline: str) -
     return "no point at the same load, lengths and the rest"
 
 
-def _difference(field: Unlike) -> str:
-    return f"{field.field} {_value(field.b)} instead of {_value(field.a)}"
+def _differences(fields: Sequence[Unlike]) -> str:
+    kinds = [each for each in fields if each.field == "shape.kind"]
+    told = [
+        f"{each.field} {_value(each.b)} instead of {_value(each.a)}"
+        for each in kinds or fields[:MAX_FIELDS]  # loads of another kind differ in all that describes them
+    ]
+    more = f" and {len(fields) - MAX_FIELDS} more" if not kinds and len(fields) > MAX_FIELDS else ""
+    return ", ".join(told) + more
 
 
 def _value(value: object) -> str:

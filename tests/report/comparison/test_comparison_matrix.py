@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from loadgen.load.spec import ClosedLoop, RunSpec
+from loadgen.load.spec import ClosedLoop, RunSpec, Wave
 from loadgen.report.comparison.compared import compared
 from loadgen.report.comparison.matrix import MAX_COLORS
 from loadgen.report.comparison.page import comparison_page
@@ -96,6 +96,7 @@ def test_lines_that_are_not_comparable_do_not_count_among_the_six() -> None:
         ({"tokens": 64}, "not the same work: input_tokens 64 instead of 32"),
         ({"output_tokens": 9}, "not the same work: output_tokens 9 instead of 4"),
         ({"endpoint": "chat"}, "not the same work: endpoint chat instead of completions"),
+        ({"shape": Wave(1)}, "not the same work: shape.kind wave instead of closed_loop"),
         ({"loads": (4, 8)}, "no load in common"),
         ({"status": "invalid"}, "all runs are invalid"),
     ],
@@ -124,6 +125,14 @@ def test_without_a_comparable_line_there_is_no_matrix_and_a_sentence() -> None:
     assert page.uncompared.startswith("Not compared with s-a: “s-b”")
     none = comparison_page(replace(TTFT, baseline="none"), selected(sweep("s-a"), sweep("s-b")))
     assert (none.matrix, none.uncompared) == (None, "")
+
+
+def test_a_figure_of_which_neither_way_is_better_is_not_compared_at_other_lengths() -> None:
+    along_load = View(y=("tokens_per_chunk",), x="load", color="sweep")
+    page = comparison_page(along_load, selected(sweep("s-a"), sweep("s-b", tokens=64), sweep("s-c")))
+    assert page.matrix is not None
+    assert [group.title for group in page.matrix.groups] == ["s-c"]
+    assert page.uncompared == "Not compared with s-a: “s-b” (not the same work: input_tokens 64 instead of 32)."
 
 
 def test_all_that_is_comparable_leaves_nothing_to_list() -> None:
