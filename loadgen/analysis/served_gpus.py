@@ -34,6 +34,14 @@ def gpu_names(run: dict[str, Any]) -> list[str] | None:
     return (names if len(names) == count else models) or None
 
 
+def served_gpus(run: dict[str, Any]) -> tuple[int | None, list[str] | None]:
+    """Both of a run document that may be foreign or damaged: None for what cannot be read."""
+    try:
+        return gpu_count(run), gpu_names(run)
+    except (AttributeError, KeyError, TypeError):
+        return None, None
+
+
 def _watched(run: dict[str, Any]) -> Sequence[dict[str, Any]]:
     """The GPUs that were watched as the server's own; empty if which they are was unknown."""
     gpu = run.get("gpu") or {}

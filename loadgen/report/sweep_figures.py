@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from loadgen.analysis.served_gpus import gpu_count, gpu_names
+from loadgen.analysis.served_gpus import served_gpus
 from loadgen.report.points import Document, pool
 from loadgen.report.points_table import worst_status
 from loadgen.report.readable import MISSING_FIGURE, plural
@@ -63,7 +63,7 @@ def sweeps_document(sweeps: Sequence[SweepRow], runs: Iterable[RunFigures]) -> d
 def best_point(runs: Iterable[RunFigures]) -> BestPoint | None:
     """The point with the highest mean throughput over its repeats that are not invalid, never the luckiest repeat.
 
-    Without any throughput it is the only point, if there is one only. None if no run is usable.
+    Without any throughput it is the only point, if that has a TTFT. None if no figure is usable.
     """
     points: dict[str, list[RunFigures]] = {}
     for run in runs:
@@ -73,7 +73,7 @@ def best_point(runs: Iterable[RunFigures]) -> BestPoint | None:
     known = [(point.output_tokens_per_s, point) for point in made if point.output_tokens_per_s is not None]
     if known:
         return max(known, key=lambda pair: pair[0])[1]
-    return made[0] if len(made) == 1 else None
+    return made[0] if len(made) == 1 and made[0].ttft_p50_s is not None else None
 
 
 def gpus_line(count: int | None, names: Sequence[str] | None) -> str:
@@ -120,10 +120,10 @@ def _figures(sweep: SweepRow, runs: Sequence[RunFigures]) -> SweepFigures:
     at_best = [run for run in runs if best is not None and run.point_hash == best.point_hash]
     known = [run for run in (*runs, *at_best) if run.gpu_count is not None]
     lengths = {(run.input_tokens, run.output_tokens) for run in runs if run.verdict_status != "invalid"}
-    server = {"server": sweep.server}
+    count, names = (known[-1].gpu_count, known[-1].gpu_names) if known else served_gpus({"server": sweep.server})
     return SweepFigures(
         best_point=best,
-        gpu_count=known[-1].gpu_count if known else gpu_count(server),
-        gpu_names=known[-1].gpu_names if known else gpu_names(server),
+        gpu_count=count,
+        gpu_names=names,
         lengths_vary=len(lengths) > 1,
     )

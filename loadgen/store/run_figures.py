@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from loadgen.analysis.served_gpus import gpu_count, gpu_names
+from loadgen.analysis.served_gpus import served_gpus
 from loadgen.store import plain, tables
 from loadgen.store.rows import RunFigures
 
@@ -22,14 +22,14 @@ def read_figures(document: Any) -> dict[str, Any]:
     """The columns of a run document, but for its number. Takes any JSON value: a damaged document has no figure."""
     run = document if isinstance(document, dict) else {}
     label = _inside(run, "spec", "load_label")
-    count, names = _gpus(run)
+    count, names = served_gpus(run)
     return {
         "load_label": plain.text(label) if isinstance(label, str) else None,
         "output_tokens_per_s": _number(run.get("output_tokens_per_s")),
         "ttft_p50_s": _number(_inside(run, "ttft_s", "p50")),
         "e2e_latency_p50_s": _number(_inside(run, "e2e_latency_s", "p50")),
         "gpu_count": count,
-        "gpu_names": names,
+        "gpu_names": None if names is None else [plain.text(name) for name in names],
     }
 
 
@@ -51,11 +51,3 @@ def _inside(run: Mapping[str, Any], part: str, key: str) -> Any:
 def _number(value: Any) -> float | None:
     is_number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
     return float(value) if is_number else None
-
-
-def _gpus(run: dict[str, Any]) -> tuple[int | None, list[str] | None]:
-    try:
-        names = gpu_names(run)
-        return gpu_count(run), None if names is None else [plain.text(name) for name in names]
-    except (AttributeError, KeyError, TypeError):  # of a foreign or damaged document
-        return None, None

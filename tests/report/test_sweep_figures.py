@@ -80,7 +80,13 @@ def test_the_best_point_is_the_highest_mean_of_its_usable_repeats(
 
 @pytest.mark.parametrize(
     "runs",
-    [[], [run(**INVALID)], [run("a", **INVALID), run("b", **INVALID)], [run("a", None), run("b", None)]],
+    [
+        [],
+        [run(**INVALID)],
+        [run("a", **INVALID), run("b", **INVALID)],
+        [run("a", None), run("b", None)],
+        [run("a", None, None)],
+    ],
 )
 def test_without_a_usable_throughput_there_is_no_best_point(runs: Sequence[RunFigures]) -> None:
     assert best_point(runs) is None
@@ -99,6 +105,7 @@ LAUNCHED = {"launch": {"gpus": [{"name": "NVIDIA H200"}], "arguments": {}}}
     [
         ([], {}, (None, None)),
         ([], LAUNCHED, (1, H200)),  # it has just begun
+        ([], {"launch": "by hand"}, (None, None)),
         ([run()], {}, (None, None)),
         ([run(gpu_count=2, gpu_names=H200 * 2)], LAUNCHED, (2, H200 * 2)),
         ([run(gpu_count=2, gpu_names=None)], {}, (2, None)),

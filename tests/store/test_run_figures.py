@@ -8,9 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from alembic.migration import MigrationContext
+from alembic.operations import Operations
+from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine, text
 
 from loadgen.engine.record import Records
+from loadgen.store import schema
 from loadgen.store.repository import Store
 from loadgen.store.run_figures import read_figures
 
@@ -109,9 +113,10 @@ def test_runs_of_an_older_database_are_filled_in_and_a_damaged_one_does_not_hind
     engine = create_engine(any_url.split("?")[0])
     with engine.begin() as connection:
         connection.execute(text("DROP TABLE run_figures"))
-        connection.execute(text("UPDATE alembic_version SET version_num = '0012'"))
         damaged = "'{\"cut off'" if engine.dialect.name == "sqlite" else "'[]'"
         connection.execute(text(f"UPDATE run SET document = {damaged} WHERE run_id = 'r1'"))
+        with Operations.context(MigrationContext.configure(connection)):
+            ScriptDirectory(str(schema.MIGRATIONS)).get_revision("0013").module.upgrade()
     engine.dispose()
     with Store.open(any_url) as store:
         first, second, third = store.run_figures()

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
+from sqlalchemy import event
+from sqlalchemy.engine import Engine
 
 from loadgen.load.spec import ClosedLoop
 from loadgen.report.comparison.view import Filters
@@ -102,3 +104,27 @@ def test_a_page_holds_so_many_and_leads_to_the_next_with_its_filters() -> None:
     assert (last.newer, last.older) == ("/?tag=t&page=2", "")
     assert sweeps_page(rows, NOW, page=99).entries == sweeps_page(rows, NOW, page=3).entries
     assert sweeps_page([], NOW).entries == ()
+
+
+def test_the_figures_of_a_page_are_read_by_one_query(client: TestClient) -> None:
+    asked: list[str] = []
+
+    def note(connection: object, cursor: object, statement: str, *rest: object) -> None:
+        asked.append(statement)
+
+    event.listen(Engine, "before_cursor_execute", note)
+    try:
+        page, twin = client.get("/").text, client.get("/sweeps.json").json()
+    finally:
+        event.remove(Engine, "before_cursor_execute", note)
+    assert sum("run_figures" in statement for statement in asked) == 2
+    assert "concurrency 1" in page
+    assert [each["best_point"] is None for each in twin["sweeps"]] == [False, False, True]
+
+
+def test_the_best_point_is_that_of_the_sweeps_own_document(client: TestClient) -> None:
+    (first, *_) = client.get(f"/sweeps.json?q={A}").json()["sweeps"]
+    (run,) = client.get(f"/sweeps/{A}.json").json()["runs"]
+    assert first["best_point"]["output_tokens_per_s"] == pytest.approx(run["output_tokens_per_s"])
+    assert first["best_point"]["ttft_p50_s"] == pytest.approx(run["ttft_s"]["p50"])
+    assert first["best_point"]["load_label"] == run["spec"]["load_label"]
