@@ -3,10 +3,13 @@
 Whatever its format: it is not too large, its numbers are finite and fit a database, its depth is bounded, and its keys are words.
 """
 
+import gzip
 import hashlib
+import io
 import json
 import math
 import os
+import zlib
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,6 +20,7 @@ from loadgen.store import plain
 
 LARGEST_BYTES = 64 * 1024 * 1024  # some 3,000 runs; as Python's objects, about ten times that
 DEEPEST = 40  # ours go down to 6
+GZIP = b"\x1f\x8b"  # the first bytes of a file that gzip compressed
 LARGEST_NUMBER = 2**63 - 1  # of a database's whole numbers; a duration in nanoseconds is far below
 
 
@@ -37,19 +41,23 @@ def shown(text: object) -> str:
 
 
 def read_file(path: Path) -> ResultFile:
-    """The JSON in the file at `path`. Raises UsageError in one sentence that names the file and what is wrong with it."""
+    """The JSON in the file at `path`, which gzip may have compressed.
+
+    Raises UsageError in one sentence that names the file and what is wrong with it.
+    """
     try:
         with path.open("rb") as stream:
             content = stream.read(LARGEST_BYTES + 1)
             written_at = datetime.fromtimestamp(os.fstat(stream.fileno()).st_mtime, UTC)
     except OSError as error:
         raise UsageError(f"cannot read {shown(path)}: {(error.strerror or 'refused').lower()}") from error
-    if len(content) > LARGEST_BYTES:
+    text = _decompressed(content, path) if content.startswith(GZIP) else content
+    if len(text) > LARGEST_BYTES:
         raise UsageError(
             f"{shown(path)} is larger than {LARGEST_BYTES // 2**20} MiB, which no sweep's result should be"
         )
     try:
-        document = _parsed(content)
+        document = _parsed(text)
         not_finite: list[str] = []
         document = _checked(document, (), not_finite)
     except json.JSONDecodeError as error:
@@ -68,6 +76,17 @@ def where(place: tuple[str | int, ...]) -> str:
     """A place in a document as people write it: `runs[0].ttft_s.p50`."""
     words = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in place)
     return shown(words.removeprefix(".")) or "the whole"
+
+
+def _decompressed(content: bytes, path: Path) -> bytes:
+    """What gzip compressed, up to one byte over `LARGEST_BYTES`. Raises UsageError."""
+    try:
+        with gzip.GzipFile(fileobj=io.BytesIO(content)) as stream:
+            return stream.read(LARGEST_BYTES + 1)
+    except EOFError:
+        raise UsageError(f"{shown(path)} is a gzip file that was cut off: copy it again") from None
+    except (zlib.error, gzip.BadGzipFile):
+        raise UsageError(f"{shown(path)} is a damaged gzip file: copy it again") from None
 
 
 def _parsed(content: bytes) -> Any:

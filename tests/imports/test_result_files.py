@@ -1,6 +1,7 @@
 """Files that are to be imported: what is taken from one, and each way in which one is refused, in a sentence."""
 
 import copy
+import gzip
 import json
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -96,6 +97,13 @@ def test_other_encodings_that_shells_write(whole: Document, write: Any) -> None:
         assert read_sweep(write(json.dumps(whole).encode(encoding))).runs == whole["runs"]
 
 
+def test_gzip_is_unpacked(whole: Document, write: Any) -> None:
+    text = json.dumps(whole).encode()
+    assert read_sweep(write(gzip.compress(text))).runs == whole["runs"]
+    in_two_parts = gzip.compress(text[:1000]) + gzip.compress(text[1000:])
+    assert read_sweep(write(in_two_parts)).runs == whole["runs"]
+
+
 NO_JSON: list[tuple[bytes, str]] = [
     (b"", "FILE is not JSON: expecting value in line 1"),
     (b"<html>", "FILE is not JSON: expecting value in line 1"),
@@ -105,6 +113,10 @@ NO_JSON: list[tuple[bytes, str]] = [
     (b"[" * 50 + b"]" * 50, "FILE is no result: it is nested more than 40 levels deep"),
     (b'{"n": ' + b"9" * 10_000 + b"}", "FILE is no result: "),
     (b"[1, 2]", "FILE is JSON, but no result of loadgen: expected is what `loadgen export ID --format json` writes"),
+    (gzip.compress(b"[1, 2]" * 99, mtime=0)[:-9], "FILE is a gzip file that was cut off: copy it again"),
+    (gzip.compress(b"[1, 2]", mtime=0)[:10] + b"\xff" * 20, "FILE is a damaged gzip file: copy it again"),
+    (b"\x1f\x8b", "FILE is a gzip file that was cut off: copy it again"),
+    (gzip.compress(b"no JSON", mtime=0), "FILE is not JSON: expecting value in line 1"),
     (b'"text"', "FILE is JSON, but no result of loadgen"),
     (b'{"schema_version": 1, "sweeps": []}', "FILE is JSON, but no result of loadgen"),
     (b'{"schema_version": 1, "spec_hash": "x", "runs": []}', "FILE is JSON, but no result of loadgen"),
@@ -129,7 +141,8 @@ def test_files_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert refusal(tmp_path / "no.json") == "cannot read FILE: no such file or directory"
     assert refusal(tmp_path) == "cannot read FILE: is a directory"
     monkeypatch.setattr(file, "LARGEST_BYTES", 2**20)
-    assert refusal(write(b" " * (2**20 + 1))) == "FILE is larger than 1 MiB, which no sweep's result should be"
+    for content in (b" " * (2**20 + 1), gzip.compress(b" " * (2**20 + 1))):
+        assert refusal(write(content)) == "FILE is larger than 1 MiB, which no sweep's result should be"
 
 
 def changed(document: Document, place: str, value: object) -> Document:
