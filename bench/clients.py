@@ -126,7 +126,7 @@ def run_ours(pattern: str, streams: int, requests: int, truth_file: Path) -> Fig
     shared = int(np.count_nonzero(records.arrival_coalesced))
     lag_ms = float(np.percentile(client.loop_lag_ns, 99)) / 1e6
     return _figures(
-        "loadgen", pattern, streams, requests, sent, seen, client.cpu_s, client.wall_s, server.truth, shared, lag_ms,
+        "loadgen", pattern, streams, requests, sent, seen, client.cpu_s or 0.0, client.wall_s, server.truth, shared, lag_ms,
         client.stamp_source,
     )  # fmt: skip
 

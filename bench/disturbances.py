@@ -178,7 +178,7 @@ def main() -> None:
         first = records.arrival_coalesced[records.arrival_start[:-1][np.diff(records.arrival_start) > 1] + 1]
         cells = (
             *np.percentile(lag_ms, (50, 99, 100)),
-            client.cpu_s / client.wall_s * 100,
+            (client.cpu_s or 0.0) / client.wall_s * 100,
             records.arrival_coalesced.mean() * 100,
             first.mean() * 100,
             *(1e3 * (value or 0) for value in (error.ttft_error_p50_s, error.ttft_error_p99_s, error.gap_p99_error_s)),

@@ -71,16 +71,19 @@ def errors(spec: RunSpec, summary: Summary, limits: Limits) -> Observation | Non
 
 
 def interrupted(spec: RunSpec, summary: Summary, limits: Limits) -> Observation | None:
-    """The user ended the run early, or the server would have no more of it."""
+    """The user ended the run early, the server would have no more of it, or the client could not go on."""
     if not summary["interrupted"]:
         return None
     outcomes = summary["outcomes"]
-    left = {"given up in flight": outcomes["cancelled"], "never sent": outcomes["dropped"]}
+    trouble = summary["client"].get("failure")
+    given_up = "given up in flight" if trouble is None else "given up or lost"
+    left = {given_up: outcomes["cancelled"], "never sent": outcomes["dropped"]}
     told = ", ".join(f"{n:,} {what}" for what, n in left.items() if n)
     # A closed loop of a given duration plans only what it sends, so there is no number that it was meant to reach.
     of = "" if _finds_its_number(spec) else f" of {outcomes['planned']:,}"
     refusal = None if summary["rate_limits"] is None else summary["rate_limits"]["refusal"]
-    who, why = ("The user stopped the run", "") if refusal is None else ("The run was stopped", f": {refusal}")
+    reason = refusal or trouble
+    who, why = ("The user stopped the run", "") if reason is None else ("The run was stopped", f": {reason}")
     again = "run it again to its end" if refusal is None else "run it again when the server takes requests once more"
     return Observation(
         "doubtful",

@@ -19,7 +19,7 @@ def other_requests(spec: RunSpec, summary: Summary, limits: Limits) -> Observati
     """The server finished more requests than this run sent: somebody else used it meanwhile. vLLM counts each choice as one."""
     account, choices = _account(summary), spec.workload.choices
     finished, sent = account.get("requests_finished"), account.get("requests_sent")
-    if finished is None or not sent:
+    if finished is None or not sent or summary["client"].get("failure"):  # which leaves open how many were sent
         return None
     others_ratio = (finished - choices * sent) / (choices * sent)
     severity = limits.above(others_ratio)

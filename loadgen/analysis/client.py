@@ -24,7 +24,7 @@ def client_facts(measured: Measured, client: ClientFacts) -> dict[str, Any]:
         "priority": client.priority,
         "cpu_s": client.cpu_s,
         "wall_s": client.wall_s,
-        "cpu_ratio": _busiest_cpu_s(client) / client.wall_s if client.wall_s > 0 else None,
+        "cpu_ratio": _cpu_ratio(client),
         "events": arrivals,
         "reads": client.reads,
         "loop_lag_s": distribution(client.loop_lag_ns / 1e9),
@@ -46,8 +46,9 @@ def client_facts(measured: Measured, client: ClientFacts) -> dict[str, Any]:
     }
 
 
-def _busiest_cpu_s(client: ClientFacts) -> float:
-    return client.cpu_s if client.busiest_cpu_s is None else client.busiest_cpu_s
+def _cpu_ratio(client: ClientFacts) -> float | None:
+    busiest_s = client.cpu_s if client.busiest_cpu_s is None else client.busiest_cpu_s
+    return busiest_s / client.wall_s if busiest_s is not None and client.wall_s > 0 else None
 
 
 def _send_delay_s(records: Records, rows: Bool | None = None) -> FloatArray:

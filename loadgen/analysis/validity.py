@@ -37,7 +37,7 @@ CHECKS: tuple[Check, ...] = (
     Check(
         code="interrupted",
         limits=Limits(),
-        compares="doubtful when the user stopped the run, or the server asked for a longer wait than a run is worth",
+        compares="doubtful when the user stopped the run, the server asked for a longer wait than a run is worth, or the client could not go on (`client.failure`)",
         reason="what was measured is not what was asked",
         test=load.interrupted,
     ),

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from loadgen.engine.pieces import let_go
 from loadgen.engine.record import Records
-from loadgen.engine.rows import NUMBERS, TEXTS, joined, take
+from loadgen.engine.rows import NUMBERS, OF_ARRIVALS, OF_ROWS, TEXTS, joined, take
 from loadgen.engine.texts import Texts
 from loadgen.load.bulk import pieces_of
 from loadgen.load.disk import write_all
@@ -124,6 +124,28 @@ def read_columns(folder: Path, rest: Unwritten = ALL_WRITTEN) -> Records:
         start = column(_START_OF[name], np.dtype(np.int64))
         columns[name] = Texts(start, column(name, np.dtype(np.uint8)))
     return Records(**columns, arrival_start=column(_ARRIVAL_START, np.dtype(np.int64)))
+
+
+def whole_rows(folder: Path) -> Records:
+    """The rows of which every column is in `folder`, where a process wrote that was killed; its last piece may lack some."""
+    numbers = {name: _mapped(folder / name, dtype) for name, dtype in NUMBERS.items()}
+    start = _mapped(folder / _ARRIVAL_START, np.dtype(np.int64))
+    texts_start = {name: _mapped(folder / _START_OF[name], np.dtype(np.int64)) for name in TEXTS}
+    texts = {name: _mapped(folder / name, np.dtype(np.uint8)) for name in TEXTS}
+    rows = min(len(column) for name, column in numbers.items() if name in OF_ROWS)
+    arrivals = min(len(numbers[name]) for name in OF_ARRIVALS)
+    rows = min(
+        rows,
+        int(np.searchsorted(start, arrivals, side="right")) - 1,
+        *(int(np.searchsorted(texts_start[name], len(texts[name]), side="right")) - 1 for name in TEXTS),
+    )
+    rows = max(0, rows)
+    if rows == 0:
+        return Records.from_rows([])
+    columns: dict[str, Any] = {name: numbers[name][:rows] for name in OF_ROWS}
+    columns |= {name: numbers[name][: start[rows]] for name in OF_ARRIVALS}
+    columns |= {name: Texts(texts_start[name][: rows + 1], texts[name]) for name in TEXTS}
+    return Records(**columns, arrival_start=start[: rows + 1])
 
 
 def in_schedule_order(parts: Sequence[Records], folder: Path) -> Records:

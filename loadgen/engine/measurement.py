@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from loadgen.engine.clock import WallClock
+from loadgen.engine.clock import WallClock, monotonic_ns
 from loadgen.engine.columns import ColumnFiles, Unwritten
 from loadgen.engine.connection import STALE_LIMIT_NS
 from loadgen.engine.driver import Driver, Progress
@@ -19,7 +19,7 @@ from loadgen.engine.limits import make_room
 from loadgen.engine.loop import StreamLoop
 from loadgen.engine.priority import woken_first
 from loadgen.engine.probe import LoopProbe
-from loadgen.engine.record import ClientFacts, Int64
+from loadgen.engine.record import ClientFacts, Int64, Records
 from loadgen.engine.recorder import Recorder
 from loadgen.engine.rest import Rest
 from loadgen.engine.sample import SampledReply
@@ -33,11 +33,13 @@ from loadgen.load.disk import bulk_folder
 from loadgen.load.rate_limits import UNLIMITED, RateLimits
 from loadgen.load.schedule import Schedule
 from loadgen.load.shards import Rows, shard, shard_rows, shard_shape
-from loadgen.load.spec import LoadShape, OpenLoop
+from loadgen.load.spec import ClosedLoop, LoadShape, OpenLoop
 
 PROGRESS_PERIOD_S = 0.25
 RELIEF_PERIOD_S = 0.005  # a quarter of a megabyte each: 50 MB/s, or 150,000 events/s
 _NO_RELIEF_PERIOD_S = 0.1  # while there is nothing to be written; looking costs as much as ten events
+
+_MARK_PERIOD_NS = 1_000_000_000  # what is older than one or two of them is not lost when the process is killed
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +89,33 @@ class Pause:
     until_ns: int
 
 
+@dataclass(frozen=True, slots=True)
+class OwnPart:
+    """The requests and the load that are a share's own."""
+
+    rows: Rows
+    schedule: Schedule
+    shape: LoadShape
+    worker: int
+    workers: int
+    unplanned: bool  # how many are sent is found out by running
+
+    @classmethod
+    def of(cls, share: Share) -> "OwnPart":
+        """Deal it out of the whole task."""
+        task, worker, workers = share.task, share.worker, share.workers
+        rows = shard_rows(task.shape, len(task.schedule), worker, workers, task.schedule.turns)
+        schedule = task.schedule if workers == 1 else shard(task.schedule, rows)
+        unplanned = task.duration_s is not None and isinstance(task.shape, ClosedLoop)
+        return cls(rows, schedule, shard_shape(task.shape, worker, workers), worker, workers, unplanned)
+
+    def in_whole_schedule(self, piece: Records) -> Records:
+        """The same records by their places in the whole schedule, and by callers of the whole load."""
+        piece.index = self.rows.at(piece.index.astype(np.int64)).astype(np.int32)
+        piece.slot = np.where(piece.slot < 0, piece.slot, piece.slot * self.workers + self.worker)
+        return piece
+
+
 async def measure(
     share: Share,
     say: Callable[[Progress | Pause], None],
@@ -106,16 +135,16 @@ async def measure(
         address = await first_that_answers(resolve(target.scheme, target.host, target.port, target.route))
     except ConnectFailedError as error:
         raise EngineError(str(error)) from error
-    rows = shard_rows(task.shape, len(task.schedule), share.worker, share.workers, task.schedule.turns)
-    schedule = task.schedule if share.workers == 1 else shard(task.schedule, rows)
-    shape = shard_shape(task.shape, share.worker, share.workers)
+    part = OwnPart.of(share)
+    schedule, shape = part.schedule, part.shape
     transports: list[StampingTransport] = []
 
     def make_stream() -> StampingTransport:
         transports.append(StampingTransport(address, task.stale_limit_ns))
         return transports[-1]
 
-    spool = Spool(on_full=lambda: driver.drain(), log=loop.log if isinstance(loop, StreamLoop) else None)
+    log = loop.log if isinstance(loop, StreamLoop) else None
+    spool = Spool(on_full=lambda: driver.drain(), log=log, folder=share.folder)
     driver = Driver(
         target,
         schedule,
@@ -170,9 +199,7 @@ async def measure(
     with ColumnFiles(share.folder) as files:
         try:
             for piece in recorder.pieces(spool.drain()):
-                piece.index = rows.at(piece.index.astype(np.int64)).astype(np.int32)
-                piece.slot = np.where(piece.slot < 0, piece.slot, piece.slot * share.workers + share.worker)
-                files.append(piece)
+                files.append(part.in_whole_schedule(piece))
                 _let_go(schedules)
                 await asyncio.sleep(0)  # a parent that has gone is noticed in between
         except OSError as error:  # what was read before is kept
@@ -202,7 +229,7 @@ async def measure(
         interrupted=driver.interrupted or unreadable is not None,
         failure=fault or spool.failure or unreadable,
         refusal=driver.refusal,
-        replies=tuple(_in_schedule(recorder.sampled_replies, rows)),
+        replies=tuple(_in_schedule(recorder.sampled_replies, part.rows)),
         rest=files.rest,
     )
 
@@ -236,6 +263,10 @@ def _let_go(schedules: Iterable[Schedule]) -> None:
 
 
 async def _relieve(spool: Spool) -> None:
+    marked_ns = monotonic_ns()
     while True:
         await asyncio.sleep(RELIEF_PERIOD_S if spool.is_behind else _NO_RELIEF_PERIOD_S)
+        if monotonic_ns() - marked_ns > _MARK_PERIOD_NS:
+            marked_ns = monotonic_ns()
+            spool.mark()
         spool.relieve()

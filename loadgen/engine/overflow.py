@@ -6,18 +6,22 @@ machine where other work ran.
 
 import marshal
 import os
+import struct
 import tempfile
 from collections import deque
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from io import FileIO
-from itertools import accumulate
-from typing import Generic, TypeVar, cast
+from pathlib import Path
+from typing import Any, Generic, TypeVar, cast
 
 from loadgen.load.disk import bulk_folder, no_room, release, write_all
 
 MOST_BYTES_IN_MEMORY = 64 * 2**20
 _BATCH_BYTES = 256 * 2**10
 _MOST_BEHIND = 4
+_LENGTH = struct.Struct("Q")
+_HOLE = b"\0"  # what a released part reads as; marshal begins no list with it
 
 Item = TypeVar("Item")
 
@@ -26,15 +30,18 @@ class Overflow(Generic[Item]):
     """Holds items that marshal knows how to write. They are given back once, in the order in which they came.
 
     When the file cannot be written, `on_full` is called once and `failure` says why; from then on everything stays in
-    memory, so that nothing is lost.
+    memory, so that nothing is lost. With a `path` the file has a name, by which `left_behind` finds it when this process was killed.
     """
 
-    def __init__(self, most_bytes: int, on_full: Callable[[], None]) -> None:
+    def __init__(self, most_bytes: int, on_full: Callable[[], None], path: Path | None = None) -> None:
         self._most_bytes = most_bytes
         self._on_full = on_full
+        self._path = path
         self._kept: deque[tuple[Item, int]] = deque()
         self._kept_bytes = 0
-        self._file: FileIO | None = None  # nameless: it goes with this object, however that ends
+        self._aged = self._marked = 0  # of the oldest in memory: to be written early; there at the last mark
+        self._writes_early = path is not None
+        self._file: FileIO | None = None
         self._lengths: list[int] = []  # of the pieces of the file
         self.failure: str | None = None
 
@@ -48,18 +55,24 @@ class Overflow(Generic[Item]):
     @property
     def is_full(self) -> bool:
         """Whether more is in memory than should be."""
-        return self._kept_bytes > self._most_bytes + _BATCH_BYTES
+        return self._holds_too_much or self._aged > 0
+
+    def mark(self) -> None:
+        """Have what was in memory at the last mark written too, though there is room for it. To be called once a second or so."""
+        if self._writes_early:
+            self._aged, self._marked = self._marked, len(self._kept)
 
     def relieve(self) -> None:
-        """Move a batch of the oldest to the file, if there are too many in memory. To be called now and then.
+        """Move a batch of the oldest to the file, if there are too many in memory or they have aged. To be called now and then.
 
         `add` does it only where that was not often enough: bytes of streams must not wait for it.
         """
         if not self.is_full or self.failure is not None:
             return
+        must, most = self._holds_too_much, len(self._kept) if self._holds_too_much else self._aged
         batch: list[tuple[Item, int]] = []
         size = 0
-        while size < _BATCH_BYTES and self._kept:
+        while size < _BATCH_BYTES and len(batch) < most:
             batch.append(self._kept.popleft())
             size += batch[-1][1]
         written = marshal.dumps([item for item, _ in batch])
@@ -67,9 +80,12 @@ class Overflow(Generic[Item]):
             self._append(written)
         except OSError as error:
             self._kept.extendleft(reversed(batch))
-            self.failure = str(no_room(error, "the answers of the run"))
-            self._on_full()
+            self._aged, self._writes_early = 0, False
+            if must:
+                self.failure = str(no_room(error, "the answers of the run"))
+                self._on_full()
             return
+        self._aged, self._marked = max(0, self._aged - len(batch)), max(0, self._marked - len(batch))
         self._lengths.append(len(written))
         self._kept_bytes -= size
 
@@ -77,10 +93,9 @@ class Overflow(Generic[Item]):
         """Every item without giving it up, the last one first; the file is read as far as it is asked for."""
         for item, _ in reversed(self._kept):
             yield item
-        ends = list(accumulate(self._lengths))
-        for length, end in zip(reversed(self._lengths), reversed(ends), strict=True):
+        for length, begin in reversed(list(zip(self._lengths, self._begins(), strict=True))):
             assert self._file is not None
-            yield from reversed(self._loaded(os.pread(self._file.fileno(), length, end - length)))
+            yield from reversed(_loaded(os.pread(self._file.fileno(), length, begin)))
 
     def drain(self) -> Iterator[Item]:
         """All of them; each is released as the next one is asked for.
@@ -88,12 +103,10 @@ class Overflow(Generic[Item]):
         What was read leaves the disk at once: the records that are made of it go to the same disk, which may be full.
         """
         if self._file is not None:
-            begin = 0
-            for length in self._lengths:
-                loaded = self._loaded(os.pread(self._file.fileno(), length, begin))
-                release(self._file.fileno(), begin, length)
-                begin += length
+            for length, begin in zip(self._lengths, self._begins(), strict=True):
+                loaded = _loaded(os.pread(self._file.fileno(), length, begin))
                 yield from loaded
+                release(self._file.fileno(), begin, length)
             self.close()
         while self._kept:
             yield self._kept.popleft()[0]
@@ -104,10 +117,57 @@ class Overflow(Generic[Item]):
             self._file.close()
             self._file = None
 
-    def _loaded(self, written: bytes) -> list[Item]:
-        return cast("list[Item]", marshal.loads(written))
+    @property
+    def _holds_too_much(self) -> bool:
+        return self._kept_bytes > self._most_bytes + _BATCH_BYTES
+
+    def _begins(self) -> Iterator[int]:
+        """Where each piece of the file begins, behind its length."""
+        begin = 0
+        for length in self._lengths:
+            yield begin + _LENGTH.size
+            begin += _LENGTH.size + length
 
     def _append(self, written: bytes) -> None:
         if self._file is None:
-            self._file = tempfile.TemporaryFile(buffering=0, dir=bulk_folder())  # noqa: SIM115  (open as long as we are)
-        write_all(self._file, written)
+            self._file = self._opened()
+        write_all(self._file, _LENGTH.pack(len(written)) + written)
+
+    def _opened(self) -> FileIO:
+        if self._path is not None:
+            with suppress(OSError):  # its folder is gone
+                return self._path.open("xb+", buffering=0)
+        # Nameless: it goes with this object, however that ends.
+        return tempfile.TemporaryFile(buffering=0, dir=bulk_folder())
+
+
+class LeftBehind:
+    """The items in the file of a process that is gone, as far as they were written; those that it had given back are not there.
+
+    `begins_with_hole` says whether there were any of the latter, once the first item has been asked for.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.begins_with_hole = False
+
+    def __iter__(self) -> Iterator[Any]:
+        try:
+            file = self._path.open("rb")
+        except OSError:  # nothing was written
+            return
+        with file:
+            while len(head := file.read(_LENGTH.size)) == _LENGTH.size:
+                written = file.read(_LENGTH.unpack(head)[0])
+                if written.startswith(_HOLE):
+                    self.begins_with_hole = True
+                    continue
+                try:
+                    items = _loaded(written)
+                except (EOFError, ValueError, TypeError):  # cut off by the end of the process
+                    return
+                yield from items
+
+
+def _loaded(written: bytes) -> list[Any]:
+    return cast("list[Any]", marshal.loads(written))

@@ -8,6 +8,7 @@ is touched but one number. After the run each answer finds its reads by the stre
 import sys
 from array import array
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 from loadgen.engine.exchange import Logged, stamp_of
 from loadgen.engine.overflow import MOST_BYTES_IN_MEMORY, Overflow
@@ -42,9 +43,9 @@ class ReadLog:
         self._answers_read = 0
         self._batches: Overflow[Batch] = Overflow(MOST_BYTES_IN_MEMORY, lambda: None)
 
-    def keep_within(self, most_bytes: int, on_full: Callable[[], None]) -> None:
-        """Hold so much in memory and the rest in a file; `on_full` is told once when that cannot be written."""
-        self._batches = Overflow(most_bytes, on_full)
+    def keep_within(self, most_bytes: int, on_full: Callable[[], None], path: Path | None = None) -> None:
+        """Hold so much in memory and the rest in a file, at `path` if given; `on_full` is told once when that cannot be written."""
+        self._batches = Overflow(most_bytes, on_full, path)
 
     def make_room_for(self, token: int) -> None:
         """Let `allowed` have a place for that stream."""
@@ -65,6 +66,10 @@ class ReadLog:
     def is_full(self) -> bool:
         """Whether more is in memory than should be."""
         return self._batches.is_full
+
+    def mark(self) -> None:
+        """Have what has aged written too: see `Overflow`."""
+        self._batches.mark()
 
     def relieve(self) -> None:
         """Move some of the oldest to the file, if need be."""
@@ -120,13 +125,19 @@ class Regrouped:
     def __init__(self, batches: Iterator[Batch]) -> None:
         self._batches = batches
         self._regrouped_to = 0
+        self.first_place = 0  # of what there is
         self._waiting: dict[int, list[tuple[int, bytes, bytes]]] = {}  # by token: place, stamp, what was received
+
+    def reaches(self, logged: Logged) -> bool:
+        """Whether the log goes as far as the end of that answer. It does, but for the log of a process that was killed."""
+        while self._regrouped_to < logged[2] and (batch := next(self._batches, None)) is not None:
+            self._regroup(batch)
+        return self._regrouped_to >= logged[2]
 
     def take(self, logged: Logged) -> Reads:
         """The reads of one answer."""
         token, begin, end = logged
-        while self._regrouped_to < end and (batch := next(self._batches, None)) is not None:
-            self._regroup(batch)
+        self.reaches(logged)
         received, stamps, later = [], [], []
         for read in self._waiting.pop(token, ()):
             if read[0] >= end:
@@ -146,6 +157,7 @@ class Regrouped:
                 waiting[token].append(read)
             else:
                 waiting[token] = [read]
+        self.first_place = self.first_place or batch[0]
         self._regrouped_to = batch[0] + len(batch[2]) // COMPLETION.size
 
 

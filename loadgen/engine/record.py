@@ -237,7 +237,9 @@ class ClientFacts:
 
     stamp_source: StampSource
     workers: int
-    cpu_s: float  # user and system time of the workers together, from t = 0 to the last answer
+    cpu_s: (
+        float | None
+    )  # user and system time of the workers together, from t = 0 to the last answer; None: one was killed
     wall_s: float
     reads: int  # receive calls that returned bytes
     reads_by: ReadsBy = "epoll"  # what brought the bytes; of several workers, the costliest
@@ -248,8 +250,8 @@ class ClientFacts:
     connections_opened: int = 0
     connections_reopened: int = 0  # because the server had closed one
     peak_in_flight: int = 0
-    peak_rss_bytes: int = 0  # of the workers together
-    busiest_cpu_s: float | None = None  # of the worker that used most; None: there was but one
+    peak_rss_bytes: int | None = 0  # of the workers together; None: one was killed
+    busiest_cpu_s: float | None = None  # of the worker that used most; None: there was but one, or one was killed
     replies: ReplyFacts = field(default_factory=ReplyFacts)
     schedule_exhausted: bool = False  # a run for a duration ran out of prepared requests before its time
 

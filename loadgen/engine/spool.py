@@ -10,11 +10,12 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from itertools import accumulate
 from operator import attrgetter
+from pathlib import Path
 from typing import Any
 
 from loadgen.engine.exchange import STAMP, Exchange
-from loadgen.engine.overflow import MOST_BYTES_IN_MEMORY, Overflow
-from loadgen.engine.readlog import ReadLog
+from loadgen.engine.overflow import MOST_BYTES_IN_MEMORY, LeftBehind, Overflow
+from loadgen.engine.readlog import ReadLog, Regrouped
 from loadgen.engine.record import Outcome
 
 _MOST_BEHIND = 2
@@ -33,6 +34,7 @@ class Spool:
 
     `log` holds the reads of plain answers, if this process keeps one; they come back with their exchanges. When a file cannot
     be written, `on_full` is called and `failure` says why; from then on everything stays in memory, so that nothing is lost.
+    With a `folder` what is older than a `mark` or two lies in files there, which `left_behind` reads when this process was killed.
     """
 
     def __init__(
@@ -40,14 +42,16 @@ class Spool:
         most_bytes: int = MOST_BYTES_IN_MEMORY,
         on_full: Callable[[], None] = lambda: None,
         log: ReadLog | None = None,
+        folder: Path | None = None,
     ) -> None:
         self._fresh: deque[Exchange] = deque()
         self._fresh_bytes = 0
         self._most_bytes = most_bytes
-        self._packed: Overflow[Packed] = Overflow(most_bytes, on_full)
+        responses, reads = _files(folder)
+        self._packed: Overflow[Packed] = Overflow(most_bytes, on_full, responses)
         self._log = log
         if log is not None:
-            log.keep_within(most_bytes, on_full)
+            log.keep_within(most_bytes, on_full, reads)
 
     @property
     def failure(self) -> str | None:
@@ -82,6 +86,12 @@ class Spool:
         if self._log is not None:
             self._log.relieve()
 
+    def mark(self) -> None:
+        """Have what is as old as the last mark written to the file. To be called once a second or so."""
+        self._packed.mark()
+        if self._log is not None:
+            self._log.mark()
+
     def drain(self) -> Iterator[Exchange]:
         """All of them; each is let go as the next one is asked for."""
         logged = None if self._log is None else self._log.drain()
@@ -101,6 +111,31 @@ class Spool:
             yield _unpacked(packed)
         while self._fresh:
             yield self._fresh.popleft()
+
+
+def left_behind(folder: Path) -> Iterator[Exchange]:
+    """The exchanges that a process which is gone had written in full to `folder`, in the order in which they ended.
+
+    Those that it had read back already are not among them.
+    """
+    responses, reads = _files(folder)
+    assert responses is not None
+    assert reads is not None
+    batches = LeftBehind(reads)
+    logged = Regrouped(iter(batches))
+    for packed in LeftBehind(responses):
+        exchange = _unpacked(packed)
+        if exchange.logged is not None:
+            whole = logged.reaches(exchange.logged)
+            received, stamps = logged.take(exchange.logged)
+            if not whole or (batches.begins_with_hole and exchange.logged[1] <= logged.first_place):
+                continue
+            exchange.reads[1:1], exchange.stamps[1:1] = received, stamps
+        yield exchange
+
+
+def _files(folder: Path | None) -> tuple[Path | None, Path | None]:
+    return (None, None) if folder is None else (folder / ".responses", folder / ".reads")
 
 
 def _size(exchange: Exchange) -> int:

@@ -8,6 +8,7 @@ that the parent is gone, however it died.
 import asyncio
 import itertools
 import os
+import signal
 import socket
 import struct
 import subprocess
@@ -25,6 +26,15 @@ from loadgen.errors import EngineError, LoadgenError
 
 READY = "ready"
 """Said when everything is connected; the answer is t = 0."""
+
+
+class WorkerDiedError(EngineError):
+    """The process of a worker has ended, of which nobody told it. `how`: in words, without what follows from it."""
+
+    def __init__(self, how: str) -> None:
+        super().__init__(f"{how}; nothing of this run was measured")
+        self.how = how
+
 
 Message = Progress | Pause | Outline | LoadgenError | str
 _GOODBYE_S = 5.0
@@ -57,6 +67,11 @@ class Worker:
     def pid(self) -> int:
         """The worker's process id."""
         return self._process.pid
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the process has not ended."""
+        return self._process.poll() is None
 
     def send(self, share: Share) -> None:
         """Give it something to do. Raises EngineError when it has died."""
@@ -109,9 +124,13 @@ class Worker:
         except ConnectionError as error:
             raise self._died() from error
 
-    def _died(self) -> EngineError:
+    def _died(self) -> WorkerDiedError:
         code = self._process.wait(_GOODBYE_S)
-        return EngineError(f"the measuring process ended unexpectedly (exit code {code}); this run is lost")
+        if code >= 0:
+            return WorkerDiedError(f"the measuring process ended unexpectedly (exit code {code})")
+        name = signal.Signals(-code).name if -code in signal.valid_signals() else f"signal {-code}"
+        memory = ", as the system does when memory runs out" if -code == signal.SIGKILL else ""
+        return WorkerDiedError(f"the measuring process was killed ({name}{memory})")
 
     def _order(self, order: int, until_ns: int = 0) -> None:
         try:
@@ -190,7 +209,9 @@ def serve(channel: Connection, orders: socket.socket) -> None:
             except (EOFError, ConnectionError):
                 raise
             except Exception as error:  # a fault of ours: told in one sentence, and the process lives on
-                answer = EngineError(f"the measuring process failed: {error!r}; this run is lost")
+                answer = EngineError(
+                    f"the measuring process failed ({error!r}), which is a fault in loadgen: report it"
+                )
             channel.send(answer)
         except (EOFError, ConnectionError, asyncio.CancelledError):
             return

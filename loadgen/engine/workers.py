@@ -5,7 +5,7 @@ which all processes of a host share. Records come home in files.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from itertools import chain
 from multiprocessing import connection
@@ -14,13 +14,14 @@ from typing import get_args
 
 import numpy as np
 
-from loadgen.engine.clock import monotonic_ns
+from loadgen.engine.clock import WallClock, monotonic_ns
 from loadgen.engine.columns import in_schedule_order, read_columns
 from loadgen.engine.driver import Progress
 from loadgen.engine.measurement import Outline, Pause, Share, Task
 from loadgen.engine.record import ClientFacts, Priority, ReadsBy, Recording, ReplyFacts
+from loadgen.engine.salvage import SALVAGED, Lost, salvage
 from loadgen.engine.sample import drawn
-from loadgen.engine.worker import READY, Worker
+from loadgen.engine.worker import READY, Message, Worker, WorkerDiedError
 from loadgen.errors import LoadgenError
 from loadgen.load.disk import no_room
 from loadgen.load.records_folder import owned_folder
@@ -53,23 +54,29 @@ class Workers:
     def run(self, task: Task, on_progress: Callable[[Progress], None] = lambda progress: None) -> Recording:
         """Carry out `task`; `on_progress` hears of it a few times a second.
 
-        Raises EngineError when a worker dies or cannot carry it out; the other workers then end, and the next run has new ones.
+        Raises EngineError when a worker dies or cannot carry it out before anything is sent; the next run has new ones. When one
+        dies later the others send nothing more, and what all of them had measured is returned, with that as its `failure`.
         """
         count = min(task.workers, most_workers(task.shape, len(task.schedule), task.schedule.turns))
+        for worker in [each for each in self._workers if not each.is_alive]:
+            worker.close()
+            self._workers.remove(worker)
         while len(self._workers) < count:
             self._workers.append(Worker())
         self._active = self._workers[:count]
         with _records_folder(count) as folder:
-            folders = [folder / str(number) for number in range(count)]
+            shares = [Share(task, number, count, folder / str(number)) for number in range(count)]
+            gathering = _Gathering(self._active, shares, on_progress)
             try:
-                for number, worker in enumerate(self._active):
-                    worker.send(Share(task, number, count, folders[number]))
-                outlines = self._gather(on_progress)
+                for share, worker in zip(shares, self._active, strict=True):
+                    worker.send(share)
+                outlines = gathering.gather()
             except BaseException:
                 self._let_go_of_the_unfinished()
                 raise
-            rests = [outline.rest for outline in outlines]
-            parts = [read_columns(each, rest) for each, rest in zip(folders, rests, strict=True)]
+            self._let_go_of_the_unfinished()
+            folders = gathering.folders
+            parts = [read_columns(each, outline.rest) for each, outline in zip(folders, outlines, strict=True)]
             records = in_schedule_order(parts, folder / _ORDERED)
         return Recording(
             records=records,
@@ -97,43 +104,97 @@ class Workers:
             worker.close()
         self._workers, self._active = [], []
 
-    def _gather(self, on_progress: Callable[[Progress], None]) -> list[Outline]:
-        """Wait until all are ready, say when to start, and wait until all have ended."""
-        by_channel = {worker.channel: number for number, worker in enumerate(self._active)}
-        outlines: dict[int, Outline] = {}
-        told: dict[int, Progress] = {}
-        ready = 0
-        while len(outlines) < len(self._active):
-            for channel in connection.wait(list(by_channel)):
-                number = by_channel[channel]  # type: ignore[index]  # only connections were waited for
-                message = self._active[number].receive()
-                if isinstance(message, LoadgenError):
-                    self._active[number].busy = False
-                    raise message
-                if isinstance(message, Outline):
-                    self._active[number].busy = False
-                    outlines[number] = message
-                elif isinstance(message, Pause):
-                    for other in self._active:
-                        other.pause(message.until_ns)
-                elif message == READY:
-                    ready += 1
-                    if ready == len(self._active):
-                        start_at_ns = monotonic_ns() + _START_MARGIN_NS
-                        for worker in self._active:
-                            worker.send_start(start_at_ns)
-                else:
-                    assert isinstance(message, Progress)
-                    told[number] = message
-                    on_progress(_sum(list(told.values())))
-                    told[number] = replace(message, ttft_s=())  # which has been told
-        return [outlines[number] for number in range(len(self._active))]
-
     def _let_go_of_the_unfinished(self) -> None:
         for worker in [each for each in self._active if each.busy]:
             worker.kill()
             self._workers.remove(worker)
         self._active = []
+
+
+class _Gathering:
+    """Waits until all workers are ready, says when to start, and waits until all have ended. `folders` hold their records then."""
+
+    def __init__(
+        self, workers: Sequence[Worker], shares: Sequence[Share], on_progress: Callable[[Progress], None]
+    ) -> None:
+        self._workers = workers
+        self._shares = shares
+        self._on_progress = on_progress
+        self._clock = WallClock()  # for the stamps of a worker that dies
+        self._outlines: dict[int, Outline] = {}
+        self._lost: dict[int, Lost] = {}
+        self._heard: dict[int, Progress] = {}
+        self._ready = 0
+        self._start_at_ns: int | None = None
+
+    @property
+    def folders(self) -> list[Path]:
+        """Where the records of each worker lie."""
+        return [
+            share.folder / SALVAGED if number in self._lost else share.folder
+            for number, share in enumerate(self._shares)
+        ]
+
+    def gather(self) -> list[Outline]:
+        """What each worker reports, or what is left of it. Raises EngineError when one dies or gives up before the start."""
+        by_channel = {worker.channel: number for number, worker in enumerate(self._workers)}
+        while len(self._outlines) + len(self._lost) < len(self._workers):
+            waiting = [each for each, number in by_channel.items() if not self._has_ended(number)]
+            for channel in connection.wait(waiting):
+                number = by_channel[channel]  # type: ignore[index]  # only connections were waited for
+                try:
+                    message = self._workers[number].receive()
+                except WorkerDiedError as died:
+                    if self._start_at_ns is None:
+                        raise
+                    self._lose(number, died.how)
+                else:
+                    self._take(number, message)
+            self._clock.sample()
+        for number, lost in self._lost.items():
+            self._outlines[number] = salvage(lost, self._clock)
+        return [self._outlines[number] for number in range(len(self._workers))]
+
+    def _has_ended(self, number: int) -> bool:
+        return number in self._outlines or number in self._lost
+
+    def _take(self, number: int, message: Message) -> None:
+        if isinstance(message, LoadgenError):
+            if self._start_at_ns is None:
+                self._workers[number].busy = False
+                raise message
+            self._lose(number, str(message))
+        elif isinstance(message, Outline):
+            self._workers[number].busy = False
+            self._outlines[number] = message
+            if message.failure is not None:
+                self._drain()
+        elif isinstance(message, Pause):
+            for other in self._workers:
+                other.pause(message.until_ns)
+        elif message == READY:
+            self._ready += 1
+            if self._ready == len(self._workers):
+                self._start_at_ns = monotonic_ns() + _START_MARGIN_NS
+                for worker in self._workers:
+                    with suppress(WorkerDiedError):  # which the next thing that it does not say shows
+                        worker.send_start(self._start_at_ns)
+        else:
+            assert isinstance(message, Progress)
+            self._heard[number] = message
+            self._on_progress(_sum(list(self._heard.values())))
+            self._heard[number] = replace(message, ttft_s=())  # which has been told
+
+    def _lose(self, number: int, how: str) -> None:
+        """Go on without that worker, to the end of what the others have in flight; it stays busy, and ends with the run."""
+        assert self._start_at_ns is not None
+        self._lost[number] = Lost(self._shares[number], self._start_at_ns, self._heard.get(number), how)
+        self._drain()
+
+    def _drain(self) -> None:
+        for number, worker in enumerate(self._workers):
+            if not self._has_ended(number):
+                worker.drain()
 
 
 @contextmanager
@@ -171,11 +232,14 @@ def _together(facts: Sequence[ClientFacts]) -> ClientFacts:
     replies = ReplyFacts()
     for each in facts:
         replies.add(each.replies)
+    stamped = [each.stamp_source for each in facts if each.reads]
+    cpu_s = [each.cpu_s for each in facts if each.cpu_s is not None]
+    peak_rss_bytes = [each.peak_rss_bytes for each in facts if each.peak_rss_bytes is not None]
     return ClientFacts(
-        stamp_source="kernel" if all(each.stamp_source == "kernel" for each in facts) else "read",
+        stamp_source="kernel" if stamped and all(source == "kernel" for source in stamped) else "read",
         workers=len(facts),
-        cpu_s=sum(each.cpu_s for each in facts),
-        busiest_cpu_s=max(each.cpu_s for each in facts),
+        cpu_s=sum(cpu_s) if len(cpu_s) == len(facts) else None,
+        busiest_cpu_s=max(cpu_s) if len(cpu_s) == len(facts) else None,
         wall_s=max(each.wall_s for each in facts),
         reads=sum(each.reads for each in facts),
         reads_by=max((each.reads_by for each in facts), key=_WAYS_TO_READ.index),
@@ -186,7 +250,7 @@ def _together(facts: Sequence[ClientFacts]) -> ClientFacts:
         connections_opened=sum(each.connections_opened for each in facts),
         connections_reopened=sum(each.connections_reopened for each in facts),
         peak_in_flight=sum(each.peak_in_flight for each in facts),
-        peak_rss_bytes=sum(each.peak_rss_bytes for each in facts),
+        peak_rss_bytes=sum(peak_rss_bytes) if len(peak_rss_bytes) == len(facts) else None,
         replies=replies,
         schedule_exhausted=any(each.schedule_exhausted for each in facts),
     )

@@ -119,7 +119,7 @@ def level_of(streams: int, recording: Recording, truth: dict[str, Any]) -> Level
         priority=client.priority,
         error=error,
         coalesced_ratio=int(np.count_nonzero(records.arrival_coalesced)) / arrivals if arrivals else None,
-        cpu_ratio=client.cpu_s / client.wall_s,
+        cpu_ratio=(client.cpu_s or 0.0) / client.wall_s,
         loop_lag_p99_s=distribution(client.loop_lag_ns / 1e9)["p99"],
         clock_step_s=client.clock_step_ns / 1e9,
         broken=(*_failures(len(records) - len(seen), len(records)), *broken_promises(error)),

@@ -14,7 +14,7 @@ from loadgen.engine.driver import Progress
 from loadgen.engine.measurement import Task
 from loadgen.engine.record import MISSING, Outcome, Recording
 from loadgen.engine.target import Target
-from loadgen.errors import Interrupted, LoadgenError, ServerError, UsageError
+from loadgen.errors import EngineError, Interrupted, LoadgenError, ServerError, UsageError
 from loadgen.experiments.bench import Bench, MeasuredRun
 from loadgen.experiments.events import Phase, PhaseStarted, PromptsNotFitted, RunProgressed
 from loadgen.experiments.ids import new_id
@@ -187,6 +187,8 @@ def _check_warmup(bench: Bench, recording: Recording) -> None:
         raise Interrupted("stopped while warming up")
     if recording.refusal is not None:
         raise ServerError(f"stopped while warming up: {recording.refusal}")
+    if recording.failure is not None:
+        raise EngineError(f"stopped while warming up: {recording.failure}")
     records = recording.records
     if len(records) == 0 or np.any(records.outcome == Outcome.OK):
         return

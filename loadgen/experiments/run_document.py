@@ -93,6 +93,7 @@ def describe(bench: Bench, run: RunSpec, sent: Sent) -> MeasuredRun:
 
 def _add_client(summary: dict[str, Any], bench: Bench, sent: Sent) -> None:
     summary["client"] |= {
+        "failure": sent.recording.failure,
         "doctor": bench.doctor,
         "host_busy_ratio": sent.host_load.busy_ratio,
         "server_on_host": sent.host_load.server_on_host,

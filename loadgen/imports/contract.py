@@ -224,6 +224,7 @@ class Client(Part):
     reads: int | None
     coalesced_ratio: Number | None
     first_content_coalesced_ratio: Number | None = None
+    failure: Line | None = None
     workers: int | None = None
     reads_by: Line | None = None
     priority: Line | None = None

@@ -219,17 +219,32 @@ def test_a_termination_signal_ends_it_at_once(start: Start) -> None:
     assert [sent_and_cut(document) for document in stored_runs()] == [2]
 
 
-def test_the_measuring_process_dies(cli: Cli, start: Start, simulator: SimulatorProcess) -> None:
-    process = start("sweep", *flags(simulator.url, "--output-tokens", "64", "--requests", "12", "--repeats", "3"))
+def test_the_measuring_process_is_killed(cli: Cli, start: Start, simulator: SimulatorProcess) -> None:
+    grid = flags(simulator.url, "--output-tokens", "64", "--requests", "150", "--repeats", "3")
+    process = start("sweep", *grid, "--json")
     wait_until(lambda: len(stored_runs()) >= 1, process)
+    before = answered(simulator)
+    wait_until(lambda: answered(simulator) >= before + 60, process)
     (worker,) = psutil.Process(process.pid).children()
     worker.kill()
-    out, err = process.communicate(timeout=LIMIT_S)
+    _, err = process.communicate(timeout=LIMIT_S)
     assert process.returncode == 1
-    assert err.splitlines()[-1].startswith("loadgen: the measuring process ended unexpectedly")
-    assert "of 3" in out
+    assert err.splitlines()[-1].startswith(
+        "loadgen: run 2 of 3 was cut short: the measuring process was killed (SIGKILL"
+    )
+    assert err.splitlines()[-1].endswith("what it had measured is saved")
     assert cli("list", "--json").json["sweeps"][0]["status"] == "failed"
-    assert len(stored_runs()) in (1, 2)
+    whole, killed = stored_runs()
+    outcomes = killed["outcomes"]
+    assert (whole["interrupted"], killed["interrupted"]) == (False, True)
+    assert outcomes["planned"] == 150
+    assert outcomes["ok"] + outcomes["cancelled"] + outcomes["dropped"] == 150
+    assert outcomes["ok"] > 0
+    codes = {finding["code"]: finding["message"] for finding in killed["verdict"]["findings"]}
+    assert "SIGKILL" in codes["interrupted"]
+    assert not {"figures_not_made", "figure_not_finite", "other_requests"} & codes.keys()
+    said = cli("sweep", *grid, "--resume", "--json")
+    assert [run["outcomes"]["ok"] for run in said.json["runs"]] == [150, 150, 150]
 
 
 def test_the_server_dies_and_the_sweep_goes_on_later(cli: Cli, start: Start) -> None:

@@ -1,5 +1,6 @@
 """Records through files: what is written in pieces and read by another process is the same, in the order of the schedule."""
 
+import os
 import re
 import sys
 import tracemalloc
@@ -9,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from loadgen.engine.columns import ColumnFiles, in_schedule_order, read_columns
+from loadgen.engine.columns import ColumnFiles, in_schedule_order, read_columns, whole_rows
 from loadgen.engine.pieces import let_go
 from loadgen.engine.record import CountedBy, Outcome, Records, RequestRecord
 
@@ -127,3 +128,27 @@ def test_putting_rows_in_order_takes_a_few_bytes_a_row(tmp_path: Path, monkeypat
     few, many = 10_000, 50_000
     # Where the row of each lies. A row itself is 130 bytes.
     assert (peak_bytes(many) - peak_bytes(few)) / (many - few) < 5
+
+
+@pytest.mark.parametrize("rows", [0, 1, 7, 40])
+@pytest.mark.parametrize("cut_bytes", [0, 1, 9, 10**6])
+def test_rows_that_a_killed_process_had_not_written_in_full_are_left_out(
+    tmp_path: Path, rows: int, cut_bytes: int
+) -> None:
+    whole = Records.from_rows([row(index) for index in range(rows)])
+    names = [path.name for path in _written(tmp_path / "whole", whole)]
+    for name in names:  # whichever column was being written
+        folder = tmp_path / name
+        (cut,) = [path for path in _written(folder, whole) if path.name == name]
+        os.truncate(cut, max(0, cut.stat().st_size - cut_bytes))
+        found = whole_rows(folder)
+        assert_equal(found, Records.from_rows([row(index) for index in range(len(found))]))
+        assert len(found) == rows or cut_bytes
+    assert len(whole_rows(tmp_path / "nothing")) == 0
+
+
+def _written(folder: Path, records: Records) -> list[Path]:
+    folder.mkdir()
+    with ColumnFiles(folder) as files:
+        files.append(records)
+    return list(folder.iterdir())

@@ -3,13 +3,15 @@
 import itertools
 import random
 from collections import defaultdict
+from pathlib import Path
 
 import pytest
 
+from loadgen.engine import overflow
 from loadgen.engine.exchange import READ_MARK, STAMP, Exchange, stamp_now, unpack_stamps
 from loadgen.engine.readlog import ReadLog
 from loadgen.engine.record import Outcome
-from loadgen.engine.spool import Spool
+from loadgen.engine.spool import Spool, left_behind
 from loadgen.engine.uring import (
     ANCILLARY_LENGTH_AT,
     BUFFER_SHIFT,
@@ -187,3 +189,56 @@ def test_a_full_disk_of_the_log_is_told(monkeypatch: pytest.MonkeyPatch) -> None
     by_index = defaultdict(list, {one.index: one.reads for one in spool.drain()})
     assert by_index
     assert all(reads == streams.expected[index][0] for index, reads in by_index.items())
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_what_a_killed_process_leaves_behind_is_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    monkeypatch.setattr(overflow, "_BATCH_BYTES", 3_000)
+    log = ReadLog()
+    spool = Spool(10**9, log=log, folder=tmp_path)
+    streams = Streams(log, spool, seed)
+    found: set[int] = set()
+
+    def look() -> int:
+        """Whatever is in the files now, of which each exchange must be whole."""
+        left = list(left_behind(tmp_path))
+        for one in left:
+            assert (one.reads, unpack_stamps(one.stamps)[0].tolist()) == streams.expected[one.index]
+        found.update(one.index for one in left)
+        return len(left)
+
+    assert look() == 0
+    for _ in range(10):
+        streams.play(40)
+        spool.mark()
+        while spool.is_behind:
+            spool.relieve()
+        look()
+    assert spool.failure is None
+    before = len(found)
+    assert before > 100
+    for number, _ in enumerate(spool.drain()):  # read back, and each part of the files given back after that
+        if number % 20 == 0:
+            look()
+    assert len(found) == before
+    with (tmp_path / ".responses").open("rb+") as file:
+        file.truncate(100)  # in the midst of a write
+    assert look() == 0
+
+
+def test_a_disk_that_takes_nothing_early_fills_no_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    told: list[int] = []
+    spool = Spool(10**9, on_full=lambda: told.append(1), folder=tmp_path)
+
+    def refuse(written: bytes) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(spool._packed, "_append", refuse)
+    for index in range(300):
+        spool.add(exchange(index))
+        spool.mark()
+        spool.relieve()
+    assert (told, spool.failure) == ([], None)
+    assert [one.index for one in spool.drain()] == list(range(300))

@@ -2,16 +2,17 @@
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import psutil
 import pytest
 
+from loadgen.engine import salvage as salvage_module
 from loadgen.engine.driver import Progress
 from loadgen.engine.measurement import Share
-from loadgen.engine.record import MISSING, Outcome
+from loadgen.engine.record import MISSING, Outcome, Records
 from loadgen.engine.worker import Worker
 from loadgen.engine.workers import Workers
 from loadgen.errors import EngineError, UsageError
@@ -50,6 +51,7 @@ def test_a_closed_loop_is_one_run_of_all_its_callers(simulator: SimulatorProcess
     client = recording.client
     assert (client.workers, client.connections_opened, client.stamp_source) == (2, 5, "kernel")
     assert client.busiest_cpu_s is not None
+    assert client.cpu_s is not None
     assert client.cpu_s / 2 <= client.busiest_cpu_s < client.cpu_s
 
 
@@ -84,18 +86,87 @@ def test_drain_reaches_all_of_them(simulator: SimulatorProcess, workers: Workers
     assert np.all(recording.records.sent_ns[outcomes == Outcome.DROPPED] == MISSING)
 
 
-def test_one_that_dies_ends_the_run_and_the_next_one_has_another(simulator: SimulatorProcess) -> None:
+def kill_after(seconds: float, pid: Callable[[], int]) -> Callable[[Progress], None]:
+    """Kills that process when the run has gone on for so long, and only then."""
+    left = [pid]
+
+    def look(progress: Progress) -> None:
+        if progress.elapsed_s > seconds and left:
+            os.kill(left.pop()(), signal.SIGKILL)
+
+    return look
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_what_was_recorded_before_a_worker_was_killed_is_kept(simulator: SimulatorProcess, count: int) -> None:
     with Workers() as workers:
-        workers.run(task(simulator.port, ClosedLoop(2), 2, workers=2))
-        first, second = workers.pids
+        workers.run(task(simulator.port, ClosedLoop(4), 4, workers=count))
+        first, last = workers.pids[0], workers.pids[-1]
+        planned = task(simulator.port, ClosedLoop(4), 1000, workers=count)
+        recording = workers.run(planned, kill_after(3.5, lambda: last))
+        records, outcomes = recording.records, recording.records.outcome
+        assert records.index.tolist() == list(range(1000))
+        assert recording.interrupted
+        assert recording.failure is not None
+        assert "was killed (SIGKILL" in recording.failure
+        assert recording.client.cpu_s is None
+        theirs = records.index % 4 % count == count - 1
+        assert np.count_nonzero(outcomes[theirs] == Outcome.OK) >= 10
+        assert set(outcomes[theirs]) == {Outcome.OK, Outcome.CANCELLED, Outcome.DROPPED}
+        assert set(outcomes[~theirs]) <= {Outcome.OK, Outcome.DROPPED}
+        lost = np.isin(outcomes, (Outcome.CANCELLED, Outcome.DROPPED))
+        assert np.all(records.start_ns[lost] == MISSING)
+        assert np.all(np.diff(records.arrival_start)[lost] == 0)
+        assert np.all(np.diff(records.arrival_start)[~lost] == 5)
+        assert np.all(records.end_ns[~lost] > records.sent_ns[~lost])
+        assert not psutil.pid_exists(last)
+        again = workers.run(task(simulator.port, ClosedLoop(2), 4, workers=2))
+        assert set(again.records.outcome) == {Outcome.OK}
+        assert count == 1 or first in workers.pids  # the one that lived goes on
 
-        def kill_one(progress: Progress) -> None:
-            os.kill(second, signal.SIGKILL)
 
-        with pytest.raises(EngineError, match=r"exit code -9\); this run is lost"):
-            workers.run(task(simulator.port, ClosedLoop(2), 1000, workers=2), kill_one)
-        assert not psutil.pid_exists(first)
-        assert set(workers.run(task(simulator.port, ClosedLoop(2), 4, workers=2)).records.outcome) == {Outcome.OK}
+def test_one_that_is_killed_before_the_start_ends_the_run(
+    simulator: SimulatorProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    send = Worker.send
+
+    def and_kill(worker: Worker, share: Share) -> None:
+        send(worker, share)
+        if share.worker == 1:
+            os.kill(worker.pid, signal.SIGKILL)
+
+    with Workers() as workers:
+        planned = task(simulator.port, ClosedLoop(2), 4, workers=2)
+        with monkeypatch.context() as patched:
+            patched.setattr(Worker, "send", and_kill)
+            with pytest.raises(EngineError, match="nothing of this run was measured"):
+                workers.run(planned)
+        assert set(workers.run(planned).records.outcome) == {Outcome.OK}
+
+
+def test_one_that_was_killed_between_two_runs_is_replaced(simulator: SimulatorProcess) -> None:
+    with Workers() as workers:
+        planned = task(simulator.port, ClosedLoop(2), 4, workers=2)
+        workers.run(planned)
+        (killed, _) = workers.pids
+        os.kill(killed, signal.SIGKILL)
+        psutil.wait_procs([psutil.Process(killed)], timeout=10)
+        assert set(workers.run(planned).records.outcome) == {Outcome.OK}
+        assert killed not in workers.pids
+
+
+def test_what_is_left_cannot_be_read(simulator: SimulatorProcess, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(folder: Path) -> Records:
+        raise OSError("the disk is gone")
+
+    monkeypatch.setattr(salvage_module, "whole_rows", fail)
+    with Workers() as workers:
+        planned = task(simulator.port, ClosedLoop(4), 400, workers=2)
+        recording = workers.run(planned, kill_after(0.5, lambda: workers.pids[1]))
+    outcomes = recording.records.outcome
+    assert len(outcomes) == 400
+    assert Outcome.OK not in outcomes[recording.records.index % 4 % 2 == 1]
+    assert Outcome.OK in outcomes
 
 
 def test_a_run_leaves_no_file(

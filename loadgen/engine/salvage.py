@@ -1,0 +1,104 @@
+"""What a measuring process that was killed had recorded: read from its files by the process that is left.
+
+A request of which nothing is left is no answer: as many as were reported sent count as cancelled, the others as dropped.
+"""
+
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from loadgen.engine.clock import WallClock, monotonic_ns
+from loadgen.engine.columns import ColumnFiles, whole_rows
+from loadgen.engine.driver import Progress
+from loadgen.engine.measurement import Outline, OwnPart, Share
+from loadgen.engine.record import MISSING, ClientFacts, Outcome, Records
+from loadgen.engine.recorder import Recorder, unknown_request
+from loadgen.engine.spool import left_behind
+from loadgen.engine.tokenizer import Tokenizer
+
+_ROWS_AT_ONCE = 1_000
+SALVAGED = ".salvaged"
+"""The folder, in the share's own, in which the records that were put together here lie."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """A measuring process that is gone: what it was to do, what was last heard of it, and how it ended, in words."""
+
+    share: Share
+    start_at_ns: int
+    heard: Progress | None
+    how: str
+
+
+def salvage(lost: Lost, wall_clock: WallClock) -> Outline:
+    """Put the records that are left into the folder `SALVAGED`, with one row for each request that was planned. Raises OSError."""
+    share, part = lost.share, OwnPart.of(lost.share)
+    task = share.task
+    tokenizer = None if task.tokenizer is None else Tokenizer(task.tokenizer)
+    recorder = Recorder(part.schedule, part.shape, lost.start_at_ns, wall_clock, task.target.secrets, tokenizer)
+    folder = share.folder / SALVAGED
+    folder.mkdir()
+    known = np.zeros(len(part.schedule), np.bool_)
+    opened = 0
+    with ColumnFiles(folder) as files:
+        with suppress(Exception):  # whatever is wrong with what is left, the requests after it are unknown
+            for piece in _left(share, part, recorder):
+                own = piece.index.copy()
+                files.append(part.in_whole_schedule(piece))
+                known[own] = True
+                opened += int(np.count_nonzero(piece.connect_ns != MISSING))
+        for piece in _unknown(lost, part, known):
+            files.append(part.in_whole_schedule(piece))
+    return Outline(
+        client=ClientFacts(
+            stamp_source=recorder.stamps.source,
+            workers=1,
+            cpu_s=None,
+            wall_s=(monotonic_ns() - lost.start_at_ns) / 1e9,
+            reads=recorder.stamps.reads,
+            clock_step_ns=wall_clock.largest_step_ns,
+            connections_opened=opened,
+            peak_in_flight=0 if lost.heard is None else lost.heard.in_flight,
+            peak_rss_bytes=None,
+            replies=recorder.replies,
+        ),
+        origin_at=wall_clock.to_utc(lost.start_at_ns),
+        interrupted=True,
+        failure=lost.how,
+        refusal=None,
+        replies=(),
+        rest=files.rest,
+    )
+
+
+def _left(share: Share, part: OwnPart, recorder: Recorder) -> Iterator[Records]:
+    """The records that had been made, and those of responses that were written and not read; by their places in the own part."""
+    made = whole_rows(share.folder)
+    own = np.searchsorted(part.rows.at(np.arange(len(part.schedule))), made.index)
+    yield replace(made, index=own.astype(np.int32), slot=np.where(made.slot < 0, made.slot, made.slot // part.workers))
+    known = set(own.tolist())
+    yield from recorder.pieces(each for each in left_behind(share.folder) if each.index not in known)
+
+
+def _unknown(lost: Lost, part: OwnPart, known: NDArray[np.bool_]) -> Iterator[Records]:
+    """A row for each request of which nothing is left. They were sent in the order of the schedule, the earliest of them first."""
+    sent = 0 if lost.heard is None else max(0, lost.heard.sent - int(np.count_nonzero(known)))
+    missing = np.flatnonzero(~known)
+    if part.unplanned:
+        missing = missing[:sent]
+    for begin in range(0, len(missing), _ROWS_AT_ONCE):
+        yield Records.from_rows(
+            [
+                unknown_request(
+                    part.schedule,
+                    int(index),
+                    Outcome.CANCELLED if number < sent else Outcome.DROPPED,
+                    f"its response was lost: {lost.how}" if number < sent else f"not known to be sent: {lost.how}",
+                )
+                for number, index in enumerate(missing[begin : begin + _ROWS_AT_ONCE], begin)
+            ]
+        )
