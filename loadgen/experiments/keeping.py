@@ -10,7 +10,7 @@ from typing import Any
 from loadgen.errors import LoadgenError, StoreError, UsageError
 from loadgen.experiments.bench import MeasuredRun
 from loadgen.experiments.events import DatabaseBroughtBack, OnEvent, SavingDelayed
-from loadgen.experiments.rescue import rescue
+from loadgen.experiments.rescue import rescue, rescue_results
 from loadgen.experiments.stop import Stop
 from loadgen.store.failures import UnavailableError
 from loadgen.store.identity import ReplacedError
@@ -85,8 +85,13 @@ class Keeper:
         return self.documents[-1]
 
     def set_status(self, status: SweepStatus, planned_runs: int | None = None) -> None:
-        """Say how the sweep stands. Raises `StoreError` when its database did not take that in time."""
-        self._persist(lambda: self._store.set_sweep_status(self._sweep.sweep_id, status, planned_runs))
+        """Say how the sweep stands. Raises `UnsavedError`, which names the file with its results, when its database did not take that."""
+        try:
+            self._persist(lambda: self._store.set_sweep_status(self._sweep.sweep_id, status, planned_runs))
+        except StoreError as error:
+            document = rescue_results(self._store, self._sweep, self.documents) if self.documents else None
+            where = "" if document is None else f" The results of its runs are in {document} too"
+            raise UnsavedError(f"the sweep {self._sweep.sweep_id} is not marked as {status}: {error}{where}") from error
 
     def results(self) -> tuple[dict[str, Any], ...]:
         """The documents of the sweep's runs in the order in which they ran, of those too that were not saved."""

@@ -4,6 +4,7 @@ Imports `load`, `servers` (the state folder), `store` and errors.
 """
 
 import os
+import secrets
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict
@@ -25,18 +26,7 @@ def rescue(
 
     Returns the two files; None for one that could be written nowhere.
     """
-    sweep_document = asdict(sweep) | {"status": "interrupted"}
-    del sweep_document["runs"]
-    text = plain.write_json(
-        {"schema_version": 1, **sweep_document, "runs": [guard.guarded(each) for each in documents]}
-    )
     name = f"loadgen-rescued-{unsaved.document['run_id']}"
-
-    def write_document(path: Path) -> None:
-        with path.open("x", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
 
     def write_database(path: Path) -> None:
         with Store.open(f"sqlite:///{path}") as rescued:
@@ -46,7 +36,29 @@ def rescue(
             )
             rescued.set_sweep_status(sweep.sweep_id, "interrupted")
 
-    return _first(store, f"{name}.json", write_document), _first(store, f"{name}.db", write_database)
+    document = _write_results(store, sweep, documents, f"{name}.json")
+    return document, _first(store, f"{name}.db", write_database)
+
+
+def rescue_results(store: Store, sweep: SweepRow, documents: Sequence[dict[str, Any]]) -> Path | None:
+    """Write the documents of the sweep's runs to a JSON file. Returns it; None when it could be written nowhere."""
+    return _write_results(store, sweep, documents, f"loadgen-rescued-{sweep.sweep_id}-{secrets.token_hex(2)}.json")
+
+
+def _write_results(store: Store, sweep: SweepRow, documents: Sequence[dict[str, Any]], name: str) -> Path | None:
+    sweep_document = asdict(sweep) | {"status": "interrupted"}
+    del sweep_document["runs"]
+    text = plain.write_json(
+        {"schema_version": 1, **sweep_document, "runs": [guard.guarded(each) for each in documents]}
+    )
+
+    def write_document(path: Path) -> None:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+
+    return _first(store, name, write_document)
 
 
 def _first(store: Store, name: str, write: Callable[[Path], None]) -> Path | None:
@@ -56,6 +68,8 @@ def _first(store: Store, name: str, write: Callable[[Path], None]) -> Path | Non
         try:
             folder.mkdir(parents=True, exist_ok=True)
             write(path)
+        except FileExistsError:
+            continue
         except Exception:  # whatever stands against this place, the next one is tried
             for each in folder.glob(f"{name}*") if folder.is_dir() else ():
                 with suppress(OSError):

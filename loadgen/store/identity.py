@@ -4,12 +4,19 @@ A process that has a file open goes on writing into it when somebody deletes it,
 would take a run for saved that is nowhere.
 """
 
+import sqlite3
+import time
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
 from loadgen.errors import StoreError
 
 _SMALLEST_BYTES = 512  # of an SQLite database that has any table
+_HEADER = b"SQLite format 3\0"
+_CHECKED_FOR_S = 1.0  # at most; a database of a few hundred megabytes takes so long
+_LOOK_AGAIN_S = 0.1
+_STEPS_AT_ONCE = 10_000  # of SQLite's, between two looks at the time
 
 
 class ReplacedError(StoreError):
@@ -20,19 +27,21 @@ class ReplacedError(StoreError):
         self.is_absent = is_absent
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class FileIdentity:
-    """A database file as it was when it was opened."""
+    """A database file as it was when it was opened, and as it was found when it was checked last."""
 
     path: Path
     device: int
     inode: int
+    written_ns: int  # of the file without its log
+    stands_alone: bool  # it has our tables also without its log
 
     @classmethod
     def of(cls, path: Path) -> "FileIdentity":
         """The file at `path` now. Raises OSError."""
         found = path.stat()
-        return cls(path, found.st_dev, found.st_ino)
+        return cls(path, found.st_dev, found.st_ino, found.st_mtime_ns, _has_our_tables(path))
 
     def check(self) -> None:
         """Raise `ReplacedError` if another file, a damaged one or none is at the path now."""
@@ -55,3 +64,49 @@ class FileIdentity:
                 f"The database {self.path} was emptied while it was in use: restore it from a copy, or pass another --db.",
                 is_absent=False,
             )
+        if found.st_mtime_ns != self.written_ns or not self._has_header():
+            if not (self._has_header() and self._has_tables() and self._is_sound()):
+                raise ReplacedError(
+                    f"The database {self.path} was overwritten or damaged while it was in use: restore it from a copy, "
+                    "or pass another --db.",
+                    is_absent=False,
+                )
+            self.written_ns = found.st_mtime_ns
+
+    def _has_header(self) -> bool:
+        """Whether it begins as an SQLite database does; the log may hide from every reader that it does not."""
+        try:
+            with self.path.open("rb") as file:
+                return file.read(len(_HEADER)) == _HEADER
+        except OSError:
+            return True  # the write that follows fails as well, and says why
+
+    def _has_tables(self) -> bool:
+        """Whether our tables are still in it, looked at again for as long as somebody may be copying the log into it."""
+        until_s = time.monotonic() + _CHECKED_FOR_S
+        while self.stands_alone and not _has_our_tables(self.path):
+            if time.monotonic() > until_s:
+                return False
+            time.sleep(_LOOK_AGAIN_S)
+        return True
+
+    def _is_sound(self) -> bool:
+        """Whether somebody who opens it now finds it whole, as far as that can be told in a second."""
+        until_s = time.monotonic() + _CHECKED_FOR_S
+        try:
+            with closing(sqlite3.connect(f"{self.path.as_uri()}?mode=ro", uri=True, timeout=1.0)) as fresh:
+                fresh.set_progress_handler(lambda: time.monotonic() > until_s, _STEPS_AT_ONCE)
+                return bool(fresh.execute("PRAGMA quick_check(1)").fetchone() == ("ok",))
+        except sqlite3.OperationalError:  # locked, or stopped by the time: nothing speaks against it
+            return True
+        except sqlite3.DatabaseError:
+            return False
+
+
+def _has_our_tables(path: Path) -> bool:
+    """Whether the file without its log is a database of loadgen."""
+    try:
+        with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro&immutable=1", uri=True)) as alone:
+            return alone.execute("SELECT version_num FROM alembic_version").fetchone() is not None
+    except sqlite3.Error:
+        return False

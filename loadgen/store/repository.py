@@ -79,9 +79,11 @@ class Store:
             self.reconnect()
 
     def has_run(self, run_id: str) -> bool:
-        """Whether a reader who opens the database now finds that run in it. Raises `StoreError`."""
+        """Whether a reader who opens the database now finds that run in it, and the file whole. Raises `StoreError`."""
         if self._database.path is None:
             return self._holds(run_id)
+        if self._identity is not None:
+            self._identity.check()
         with Store.open(f"sqlite:///{self._database.path}", read_only=True) as fresh:
             return fresh._holds(run_id)
 
@@ -280,6 +282,9 @@ class Store:
 
     def _note_identity(self) -> None:
         if self._database.path is not None and not self._read_only:
+            # So that the file has the tables without its log too, by which it is known again.
+            with suppress(StoreError), failures.named(self.place), self._database.reading.connect() as connection:
+                connection.exec_driver_sql("PRAGMA wal_checkpoint(PASSIVE)")
             with suppress(OSError):
                 self._identity = FileIdentity.of(self._database.path)
 

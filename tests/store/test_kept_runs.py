@@ -167,6 +167,41 @@ def delete_the_sweep(path: Path) -> None:
         database.execute("DELETE FROM sweep")
 
 
+def overwrite_the_beginning(path: Path) -> None:
+    with path.open("rb+") as file:
+        file.write(b"\0" * 4096)
+
+
+def overwrite_all_of_it(path: Path) -> None:
+    with path.open("rb+") as file:
+        file.write(os.urandom(path.stat().st_size))
+
+
+def write_a_text_into_it(path: Path) -> None:
+    path.write_text("these are notes of another program\n" * 1000)
+
+
+def write_another_programs_database_into_it(path: Path) -> None:
+    with closing(sqlite3.connect(path.with_name("other"))) as other:
+        other.execute("PRAGMA page_size=1024")
+        other.execute("CREATE TABLE theirs (a)")
+        other.executemany("INSERT INTO theirs VALUES (?)", [("x" * 500,)] * 500)
+        other.commit()
+    with path.open("rb+") as file:
+        file.truncate(0)
+        file.write(path.with_name("other").read_bytes())
+
+
+def damage_a_page(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        (page,) = database.execute("SELECT rootpage FROM sqlite_master WHERE name = 'run'").fetchone()
+        (size,) = database.execute("PRAGMA page_size").fetchone()
+    with path.open("rb+") as file:
+        file.seek((page - 1) * size)
+        file.write(b"\xff" * size)
+
+
 def put_a_folder_there(path: Path) -> None:
     delete_with_log(path)
     path.mkdir()
@@ -183,6 +218,11 @@ def take_the_folder_away(path: Path) -> None:
         replace_by_another_program,
         empty,
         delete_the_sweep,
+        overwrite_the_beginning,
+        overwrite_all_of_it,
+        write_a_text_into_it,
+        write_another_programs_database_into_it,
+        damage_a_page,
         put_a_folder_there,
         take_the_folder_away,
     ],
@@ -198,6 +238,29 @@ def test_what_the_database_does_not_take_is_in_a_file_that_the_message_names(swe
     rescued = Path(words.partition("with its requests in ")[2].partition(" ")[0])
     assert stored(rescued) == ["r2"]
     assert [run["run_id"] for run in sweep.keeper.results()][-1] == "r2"
+
+
+@pytest.mark.parametrize("change", [replace_by_a_copy, overwrite_the_beginning, empty, delete_the_sweep])
+def test_a_database_that_is_lost_after_the_last_run_is_named_with_the_results(sweep: Sweep, change: Change) -> None:
+    sweep.keep("r2")
+    change(sweep.path)
+    with pytest.raises(UnsavedError, match="is not marked as finished: ") as told:
+        sweep.keeper.set_status("finished")
+    (written,) = sweep.path.parent.glob("loadgen-rescued-s1-*.json")
+    assert str(written) in str(told.value)
+    assert [run["run_id"] for run in json.loads(written.read_text())["runs"]] == ["r1", "r2"]
+
+
+def test_a_database_that_others_write_to_is_sound(sweep: Sweep, make_sweep: MakeSweep) -> None:
+    with Store.open(f"sqlite:///{sweep.path}") as other:
+        for number in range(5):
+            other.add_sweep(make_sweep(f"of-another-{number}"))
+    with closing(sqlite3.connect(sweep.path)) as database:
+        database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        database.execute("VACUUM")
+    sweep.keep("r2")
+    assert stored(sweep.path) == ["r1", "r2"]
+    assert sweep.events == []
 
 
 def test_a_locked_database_is_waited_for_and_the_user_is_told_once(sweep: Sweep) -> None:
