@@ -15,13 +15,15 @@ _SHORTEST_SECRET = 6  # in running text; shorter values are ordinary words
 _BETWEEN = re.compile(r"[^A-Za-z0-9]+|(?<=[a-z0-9])(?=[A-Z])")
 _ANYWHERE = (
     *("password", "passwd", "passphrase", "secret", "credential", "apikey", "accesskey", "privatekey", "authtoken"),
-    *("accesstoken", "authorization", "bearertoken", "webhook", "connectionstring"),
+    *("accesstoken", "authorization", "bearertoken", "webhook", "connectionstring", "connstr", "passcode", "passkey"),
 )
 _LAST = frozenset(
-    "key token pass pwd creds jwt cookie cookies signature sig auth bearer dsn pat header headers authkey hftoken".split()
+    "key token pass pwd pw creds jwt cookie cookies signature sig auth bearer dsn pat header headers authkey hftoken".split()
 )
 _LAST_OF_SEVERAL = frozenset({"keys", "tokens"})  # of these alone: `api-keys`, not `max-num-batched-tokens`
-_BEFORE_SEVERAL = frozenset({"api", "access", "auth", "secret", "private", "bearer", "hf"})
+_BEFORE_SEVERAL = frozenset(
+    "api access auth secret private bearer hf encryption signing master session refresh license".split()
+)
 _NOT_LAST = frozenset("env file path dir name names type dtype size length id count format enabled required".split())
 _SPECIAL_TOKENS = frozenset(
     "eos bos pad unk sep cls mask end start stop image video audio num max min per next last first think".split()
@@ -54,7 +56,9 @@ def is_secret(name: str) -> bool:
         return before in _BEFORE_SEVERAL
     if last in ("url", "uri"):
         return bool(_STORES.intersection(words))
-    return joined.endswith(("apikeys", "dbpass", "userpass")) or last.endswith("pwd")
+    return joined.endswith(("apikeys", "dbpass", "userpass", "dbpw", "userpw", "rootpw", "adminpw")) or last.endswith(
+        "pwd"
+    )
 
 
 def shown(value: Any, name: str = "") -> Any:
