@@ -9,16 +9,14 @@ from urllib.parse import SplitResult, unquote_plus, urlsplit
 
 from loadgen.errors import UsageError
 from loadgen.load.spec import Endpoint
+from loadgen.servers.hidden import is_secret
 from loadgen.servers.secrets import REDACTED
 
 PATHS: dict[Endpoint, str] = {"completions": "/completions", "chat": "/chat/completions"}
 
 _OTHER_ENDPOINTS = ("/responses", "/embeddings", "/messages")
 _API_VERSION = re.compile(r"/v\d+[a-z0-9.]*(/|$)|/deployments/[^/]+$")  # a base path that is the API's own
-_SECRET_NAME = re.compile(
-    r"(^|[-_.])(key|sig|signature|token|secret|password|passwd|pwd|auth|authorization|credentials?|code|jwt)$|key$|token$",
-    re.IGNORECASE,
-)
+_ALSO_SECRET = re.compile(r"(^|[-_.])code$|key$|token$", re.IGNORECASE)  # in a query, where nothing else ends so
 _LONG_RANDOM = re.compile(r"(?=.*\d)(?=.*[A-Za-z])[A-Za-z0-9+/=_.~-]{24,}")
 
 
@@ -123,4 +121,8 @@ def _redacted_parameter(parameter: str) -> str:
 
 
 def _is_secret(name: str, value: str) -> bool:
-    return _SECRET_NAME.search(name) is not None or _LONG_RANDOM.fullmatch(unquote_plus(value)) is not None
+    return (
+        is_secret(name)
+        or _ALSO_SECRET.search(name) is not None
+        or _LONG_RANDOM.fullmatch(unquote_plus(value)) is not None
+    )
