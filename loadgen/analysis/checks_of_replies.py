@@ -89,3 +89,17 @@ def content_type_other(spec: RunSpec, summary: Summary, limits: Limits) -> Obser
         f"{sum(types.values()):,} event streams did not have the content type text/event-stream but {named}.",
         "other clients may refuse them: set the type in the server or the proxy before it",
     )
+
+
+def body_left_open(spec: RunSpec, summary: Summary, limits: Limits) -> Observation | None:
+    """The server ended streams with `[DONE]` and never ended their bodies."""
+    left_open, ok = summary["client"]["open_body_requests"], summary["outcomes"]["ok"]
+    if not left_open or not ok:
+        return None
+    return Observation(
+        "note",
+        f"The server kept the body open after [DONE] in {left_open:,} of {ok:,} ok requests: each is complete at [DONE], and its "
+        "connection was closed instead of being used again.",
+        "end the body in the server or the proxy before it: other clients wait until they time out",
+        left_open / ok,
+    )

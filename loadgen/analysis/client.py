@@ -42,6 +42,7 @@ def client_facts(measured: Measured, client: ClientFacts) -> dict[str, Any]:
         "peak_rss_bytes": client.peak_rss_bytes,
         "skipped_events": dict(client.replies.skipped_events),
         "content_types": dict(client.replies.content_types),
+        "open_body_requests": client.replies.left_open,
         "schedule_exhausted": client.schedule_exhausted,
     }
 

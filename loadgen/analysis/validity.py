@@ -224,6 +224,13 @@ CHECKS: tuple[Check, ...] = (
         test=replies.content_type_other,
     ),
     Check(
+        code="body_left_open",
+        limits=Limits(),
+        compares="a note when the body of an ok request did not end after `[DONE]`",
+        reason="`[DONE]` ends the stream by the protocol; what is lost is the connection, which has to be opened again",
+        test=replies.body_left_open,
+    ),
+    Check(
         code="client_error_known",
         limits=Limits(),
         compares="doubtful when the host's last `loadgen doctor` found the promise broken at no more streams than were in flight",

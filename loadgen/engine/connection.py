@@ -6,6 +6,7 @@ While bytes arrive it does almost nothing: take them, append, look for the end o
   four compared bytes a read are enough. The framing is verified when the answer is parsed, after the run. Where the loop
   keeps a log, reads in the midst of such an answer go by there (readlog.py), and only those come here that may be its last.
 - Anything else (content-length, until close, CRLF-delimited events, a head in pieces) goes through httptools at once.
+- A stream that says `[DONE]` is complete; the end of its body is waited for as long as open_bodies.py says.
 """
 
 import asyncio
@@ -22,6 +23,7 @@ from loadgen.engine.clock import monotonic_ns
 from loadgen.engine.exchange import Exchange, stamp_now
 from loadgen.engine.framing import ResponseParser
 from loadgen.engine.loop import StreamLoop
+from loadgen.engine.open_bodies import DONE_TAIL_BYTES, OpenBodies, says_done
 from loadgen.engine.readlog import ReadLog
 from loadgen.engine.round_trip import least_round_trip_ns
 from loadgen.engine.tunnel import ask_for_tunnel
@@ -35,6 +37,7 @@ _CHUNKED_LOWER, _CHUNKED_TITLE = b"\r\ntransfer-encoding: chunked\r\n", b"\r\nTr
 _CLOSE = b"\r\nconnection: close\r\n"
 _BLANK_LINE = b"\r\n\r\n"
 _LAST_CHUNK = b"\r\n0\r\n\r\n"
+_EVENT_END = b"}\n\n\r\n"  # of the usual event in a chunk of its own, after which nothing ends
 
 
 STALE_LIMIT_NS = 5_000_000
@@ -126,10 +129,12 @@ class Connection:
     __slots__ = (  # an event of one stream finds little of it in the processor's cache
         "_exchange",
         "_framing",
+        "_is_done",
         "_log",
         "_looks_again",
         "_loop",
         "_on_end",
+        "_open_bodies",
         "_plain_from",
         "_recvmsg",
         "_sent_ns",
@@ -151,6 +156,7 @@ class Connection:
         tunnel: TlsTunnel | None,
         connect_ns: int,
         stale_limit_ns: int,
+        open_bodies: OpenBodies,
     ) -> None:
         self._loop = loop
         self._socket = sock
@@ -161,6 +167,9 @@ class Connection:
         self._framing: ResponseParser | None = None
         self._unsent: memoryview | None = None
         self._stale_limit_ns = stale_limit_ns + 2 * connect_ns
+        self._open_bodies = open_bodies
+        self._is_done = False
+        open_bodies.connected(self)
         self._used = False
         self._sent_ns = 0
         self.connect_ns = connect_ns
@@ -176,7 +185,9 @@ class Connection:
             loop.add_reader(sock, self.readable)
 
     @classmethod
-    async def open(cls, address: Address, stale_limit_ns: int = STALE_LIMIT_NS) -> "Connection":
+    async def open(
+        cls, address: Address, stale_limit_ns: int = STALE_LIMIT_NS, open_bodies: OpenBodies | None = None
+    ) -> "Connection":
         """Connect to `address`, through its proxy and with TLS if it asks for them. Raises OSError (ssl.SSLError included)."""
         loop = asyncio.get_running_loop()
         begun_ns = monotonic_ns()
@@ -195,7 +206,7 @@ class Connection:
         except BaseException:
             sock.close()
             raise
-        return cls(loop, sock, tunnel, monotonic_ns() - begun_ns, stale_limit_ns)
+        return cls(loop, sock, tunnel, monotonic_ns() - begun_ns, stale_limit_ns, open_bodies or OpenBodies())
 
     def send(self, wire: bytes, exchange: Exchange, on_end: OnEnd) -> None:
         """Send `wire` and gather its whole answer into `exchange`; then, or when that fails, call `on_end`.
@@ -205,6 +216,7 @@ class Connection:
         self._exchange = exchange
         self._on_end = on_end
         self._framing = None
+        self._is_done = False
         if self._used and self._is_gone():
             self.stale = True
             self._fail("the server had closed the connection")
@@ -234,6 +246,7 @@ class Connection:
         """Close the socket; what was in flight on it is lost, and nobody is told."""
         if not self.closed:
             self.closed = True
+            self._open_bodies.gone(self)
             self._end_plain()
             self._exchange = None
             self._unwatch()
@@ -321,12 +334,52 @@ class Connection:
                 return
             if len(reads) == 1:
                 self._begin(received)
+                self._perhaps_done(exchange, received)
             elif self._framing is not None:
                 self._feed()
-            elif received[-4:] == _BLANK_LINE or len(received) < 4:
-                self._perhaps_ended(received)
+                self._perhaps_done(exchange, received)
+            elif received[-5:] != _EVENT_END:
+                if received[-4:] == _BLANK_LINE or len(received) < 4:
+                    self._perhaps_ended(received)
+                self._perhaps_done(exchange, received)
         if goodbye:
             self.lost(None)
+
+    def leave(self) -> None:
+        """Take the answer as it is, although its body has not ended; the connection is of no more use."""
+        exchange, on_end = self._exchange, self._on_end
+        assert exchange is not None
+        assert on_end is not None
+        exchange.left_open_ns = monotonic_ns()
+        self.close()
+        on_end(None)
+
+    def look_again(self) -> None:
+        """Look at what went by in the log: the stream may have said that it is over."""
+        if self._exchange is not None and self._plain_from:
+            self._end_plain()
+            self._perhaps_done(self._exchange)
+
+    def _perhaps_done(self, exchange: Exchange, last: bytes = b"") -> None:
+        """Wait for the end of the body, if the stream has just said that it is over."""
+        if self._exchange is not exchange or self._is_done:
+            return
+        if len(last) >= DONE_TAIL_BYTES and b"[DONE]" not in last[-DONE_TAIL_BYTES:]:
+            return
+        if says_done(self._tail(exchange)):
+            self._is_done = True
+            self._open_bodies.add(self)
+
+    def _tail(self, exchange: Exchange) -> bytes:
+        """The last bytes of the answer, whatever the reads were."""
+        reads, tail = exchange.reads, b""
+        for at in range(len(reads) - 1, 0, -1):
+            tail = reads[at] + tail
+            if len(tail) >= DONE_TAIL_BYTES:
+                return tail[-DONE_TAIL_BYTES:]
+        if exchange.logged is not None and self._log is not None:
+            tail = self._log.tail_of(exchange.logged, DONE_TAIL_BYTES) + tail
+        return (tail if len(tail) >= DONE_TAIL_BYTES else reads[0] + tail)[-DONE_TAIL_BYTES:]
 
     def _own_stamp(self) -> bytes:
         if isinstance(self._loop, StreamLoop):
@@ -348,7 +401,7 @@ class Connection:
         """From here on reads may go by in the log."""
         exchange, log = self._exchange, self._log
         assert exchange is not None
-        if log is not None and log.is_of_use and not exchange.read_at_once:
+        if log is not None and log.is_of_use and not exchange.read_at_once and not self._open_bodies.left_open:
             self._plain_from = log.place + 1
             log.allowed[self._token] = exchange.room_bytes
 
@@ -413,6 +466,8 @@ class Connection:
         exchange.complete = True
         self._exchange = None
         self._used = True
+        if exchange.answered_200:
+            self._open_bodies.ended(self)
         if self._unsent is not None or not self._is_kept_alive(exchange):
             self.close()
         on_end(None)

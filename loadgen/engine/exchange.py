@@ -57,7 +57,8 @@ class Exchange:
 
     `complete` says that the answer ended as its framing promised. `failure` names an outcome that the engine itself
     brought about or saw (no connection, time-out, cancelled, dropped); everything else is found in the bytes later.
-    `room_bytes` is what the answer may still grow by; below 0 it was given up for that.
+    `room_bytes` is what the answer may still grow by; below 0 it was given up for that. `left_open_ns` is when the client
+    stopped waiting for the end of a body whose stream had said `[DONE]`.
     """
 
     __slots__ = (
@@ -68,6 +69,7 @@ class Exchange:
         "failure",
         "gave_up_ns",
         "index",
+        "left_open_ns",
         "limit_wait_ns",
         "logged",
         "read_at_once",
@@ -85,6 +87,7 @@ class Exchange:
         self.sent_ns: int | None = None
         self.connect_ns: int | None = None  # a duration
         self.gave_up_ns: int | None = None
+        self.left_open_ns: int | None = None
         self.limit_wait_ns = 0  # how long a limit held it back
         self.reads: list[bytes] = []
         self.stamps: list[bytes] = []

@@ -17,6 +17,7 @@ from loadgen.engine.connection import STALE_LIMIT_NS
 from loadgen.engine.driver import Driver, Progress
 from loadgen.engine.limits import make_room
 from loadgen.engine.loop import StreamLoop
+from loadgen.engine.open_bodies import OpenBodies
 from loadgen.engine.priority import woken_first
 from loadgen.engine.probe import LoopProbe
 from loadgen.engine.record import ClientFacts, Int64, Records
@@ -122,10 +123,11 @@ async def measure(
     orders: Callable[[Driver], None],
     agree_on_start: Callable[[], int],
     throttle: Throttle,
+    open_bodies: OpenBodies | None = None,
 ) -> Outline:
     """Carry out one share in this process. `orders` is called with the driver once, to wire up drain and stop.
 
-    `throttle` remembers what earlier runs of this process sent. `agree_on_start` is called once everything is connected, and may block; it returns t = 0 on the monotonic clock.
+    `throttle` remembers what earlier runs of this process sent, `open_bodies` what they learned of the server. `agree_on_start` is called once everything is connected, and may block; it returns t = 0 on the monotonic clock.
     Raises EngineError when the host name is unknown, HostLimitError when the system lends too few files or ports.
     """
     task, target = share.task, share.task.target
@@ -138,9 +140,10 @@ async def measure(
     part = OwnPart.of(share)
     schedule, shape = part.schedule, part.shape
     transports: list[StampingTransport] = []
+    open_bodies = open_bodies or OpenBodies()
 
     def make_stream() -> StampingTransport:
-        transports.append(StampingTransport(address, task.stale_limit_ns))
+        transports.append(StampingTransport(address, task.stale_limit_ns, open_bodies))
         return transports[-1]
 
     log = loop.log if isinstance(loop, StreamLoop) else None
@@ -193,6 +196,7 @@ async def measure(
         reporter.cancel()
         reliever.cancel()
         driver.close()
+        open_bodies.close()
     say(driver.progress())
     recorder = Recorder(schedule, shape, driver.origin_ns, wall_clock, target.secrets, tokenizer, task.keep_replies)
     unreadable: str | None = None

@@ -222,6 +222,7 @@ class ReplyFacts:
     content_types: Counter[str] = field(default_factory=Counter)  # requests, of event streams that call themselves so
     finish_reasons: Counter[str] = field(default_factory=Counter)  # ok requests
     cut_at_length: int = 0  # ok requests that ended with `length` before the length asked
+    left_open: int = 0  # ok requests whose body did not end
 
     def add(self, other: "ReplyFacts") -> None:
         """Count those of another worker too."""
@@ -229,6 +230,7 @@ class ReplyFacts:
         self.content_types.update(other.content_types)
         self.finish_reasons.update(other.finish_reasons)
         self.cut_at_length += other.cut_at_length
+        self.left_open += other.left_open
 
 
 @dataclass(slots=True)

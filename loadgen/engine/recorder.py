@@ -167,6 +167,7 @@ class Recorder:
         facts.skipped_events.update(reply.skipped)
         if reply.outcome is not Outcome.OK:
             return
+        facts.left_open += reply.left_open
         if reply.content_type is not None:
             facts.content_types[reply.content_type] += 1
         if reply.finish_reason is not None and (
@@ -203,7 +204,9 @@ class Recorder:
             due_ns = slot_free_ns.get(exchange.slot, 0) if isinstance(self._shape, ClosedLoop) else 0
             if self._schedule.think_ns is not None:
                 due_ns += int(self._schedule.think_ns[exchange.index])
-            if end_ns is not None:
+            if exchange.left_open_ns is not None:
+                slot_free_ns[exchange.slot] = exchange.left_open_ns - self._origin_ns
+            elif end_ns is not None:
                 slot_free_ns[exchange.slot] = end_ns
         index = exchange.index
         return RequestRecord(

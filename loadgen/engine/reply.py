@@ -53,6 +53,7 @@ class Reply:
     arrival_texts: list[str] = field(default_factory=list)
     skipped: dict[str, int] = field(default_factory=dict)
     content_type: str | None = None  # of a good stream that calls itself something else
+    left_open: bool = False  # ok, and its body did not end
 
 
 def read_reply(exchange: Exchange, choices: int = 1, keep_texts: bool = False, tokens_asked: int = 1) -> Reply:
@@ -79,7 +80,7 @@ def read_reply(exchange: Exchange, choices: int = 1, keep_texts: bool = False, t
     encoding = parser.header(b"content-encoding").decode(errors="replace").removeprefix("identity")
     if parser.status == 200 and encoding:
         broken = broken or f"the answer is compressed ({encoding}) although it was asked not to be: turn that off"
-    whole = parser.ended or (exchange.complete and parser.may_end_by_close)
+    whole = parser.ended or (exchange.complete and parser.may_end_by_close) or exchange.left_open_ns is not None
 
     stream: _Stream | None = None
     if parser.status == 200 and not encoding and _is_stream(parser, reply):
@@ -119,7 +120,8 @@ def _settle(
 ) -> None:
     """Give the reply its one outcome; the first that applies, in this order. A failure carries the server's own words."""
     words = _server_words(parser, stream)
-    if exchange.failure is not None:
+    gave_up = exchange.failure in (Outcome.TIMEOUT, Outcome.CANCELLED) and stream is not None and stream.done
+    if exchange.failure is not None and not (gave_up and reply.finish_reason is not None and broken is None):
         reply.outcome, reply.detail = exchange.failure, exchange.detail
     elif stream is not None and stream.failure is not None:
         reply.outcome, reply.detail = Outcome.STREAM_ERROR, stream.failure
@@ -151,6 +153,7 @@ def _settle(
         told = "" if not reply.output_tokens else f", although the server counted {reply.output_tokens:,}"
         none = f"no token of the {tokens_asked:,} asked came, with finish_reason {reply.finish_reason}{told}"
         reply.outcome, reply.detail = Outcome.BAD_RESPONSE, none
+    reply.left_open = reply.outcome is Outcome.OK and (gave_up or exchange.left_open_ns is not None)
     if reply.outcome is not Outcome.OK and words is not None and words not in (reply.detail or ""):
         reply.detail = f"{reply.detail}; the server said: {words}"
 

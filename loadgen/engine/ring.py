@@ -30,7 +30,7 @@ _OWN = 0  # the token of asyncio's own descriptors; those of streams are never u
 # An answer in chunks ends with CRLF 0 CRLF CRLF and an event of one with LF LF CRLF, so that one byte tells most of them apart.
 _TELLING_BYTE = -4
 _CR = 13
-_SHORTEST = DATA_AT - _TELLING_BYTE
+_SHORTEST = DATA_AT + 20  # longer than the event [DONE], after which a server may leave the body open
 
 _GATHER_S = 0.00005  # so that one waking reads several streams also where there is no rest, as in an open loop
 

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from loadgen.engine.clock import monotonic_ns
 from loadgen.engine.connection import STALE_LIMIT_NS, Address, Connection
 from loadgen.engine.exchange import Exchange
+from loadgen.engine.open_bodies import OpenBodies
 from loadgen.engine.record import Outcome
 from loadgen.engine.route import DIRECT, Route
 from loadgen.engine.tunnel import tunnel_request
@@ -76,11 +77,15 @@ class StampingTransport:
     """Carries one request at a time over its own connection to one address.
 
     A request lost within `stale_limit_ns` of its sending, and two round trips, on a kept connection is sent once more.
+    `open_bodies` is shared by all transports to one server.
     """
 
-    def __init__(self, address: Address, stale_limit_ns: int = STALE_LIMIT_NS) -> None:
+    def __init__(
+        self, address: Address, stale_limit_ns: int = STALE_LIMIT_NS, open_bodies: OpenBodies | None = None
+    ) -> None:
         self._address = address
         self._stale_limit_ns = stale_limit_ns
+        self._open_bodies = open_bodies or OpenBodies()
         self._connection: Connection | None = None
         self._connect_ns: int | None = None
         self._opening: asyncio.Task[None] | None = None
@@ -95,7 +100,7 @@ class StampingTransport:
         if self._connection is not None and not self._connection.closed:
             return
         try:
-            self._connection = await Connection.open(self._address, self._stale_limit_ns)
+            self._connection = await Connection.open(self._address, self._stale_limit_ns, self._open_bodies)
         except OSError as error:
             reason = str(error) if isinstance(error, ssl.SSLError) or not error.errno else os.strerror(error.errno)
             raise ConnectFailedError(f"cannot connect to {self._address.name}: {reason}") from error

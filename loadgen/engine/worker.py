@@ -13,6 +13,7 @@ import socket
 import struct
 import subprocess
 import sys
+from collections import defaultdict
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from loadgen.engine.connection import ask_for_kernel_stamps
 from loadgen.engine.driver import Driver, Progress
 from loadgen.engine.loop import make_loop
 from loadgen.engine.measurement import Outline, Pause, Share, measure
+from loadgen.engine.open_bodies import OpenBodies
 from loadgen.engine.throttle import Throttle
 from loadgen.errors import EngineError, LoadgenError
 
@@ -147,7 +149,14 @@ def _environment() -> dict[str, str]:
     return {**os.environ, **single, "PYTHONPATH": os.pathsep.join(paths)}
 
 
-async def _carry_out(share: Share, run: int, channel: Connection, orders: socket.socket, throttle: Throttle) -> Outline:
+async def _carry_out(
+    share: Share,
+    run: int,
+    channel: Connection,
+    orders: socket.socket,
+    throttle: Throttle,
+    open_bodies: OpenBodies,
+) -> Outline:
     """Measure `share`, the `run`-th, while listening for orders. Raises asyncio.CancelledError when the parent is gone."""
     loop = asyncio.get_running_loop()
     running = asyncio.current_task()
@@ -187,7 +196,7 @@ async def _carry_out(share: Share, run: int, channel: Connection, orders: socket
 
     loop.add_reader(orders, hear)
     try:
-        return await measure(share, channel.send, adopt, agree_on_start, throttle)
+        return await measure(share, channel.send, adopt, agree_on_start, throttle, open_bodies)
     finally:
         loop.remove_reader(orders)
 
@@ -195,15 +204,19 @@ async def _carry_out(share: Share, run: int, channel: Connection, orders: socket
 def serve(channel: Connection, orders: socket.socket) -> None:
     """The worker's life: one share after the other until the parent's side closes."""
     throttle = Throttle()
+    open_bodies: defaultdict[tuple[str, int], OpenBodies] = defaultdict(OpenBodies)  # by host and port
     for run in itertools.count(1):
         try:
             share: Share = channel.recv()
             if share.task.limits != throttle.limits:
                 throttle = Throttle(share.task.limits)
                 throttle.note_sent(_ENQUIRY_TOKENS, monotonic_ns())
+            bodies = open_bodies[share.task.target.host, share.task.target.port]
             try:
                 with asyncio.Runner(loop_factory=make_loop) as runner:
-                    answer: Outline | EngineError = runner.run(_carry_out(share, run, channel, orders, throttle))
+                    answer: Outline | EngineError = runner.run(
+                        _carry_out(share, run, channel, orders, throttle, bodies)
+                    )
             except EngineError as error:
                 answer = error
             except (EOFError, ConnectionError):

@@ -1,6 +1,6 @@
 """The HTTP client for questions next to the measurement: same headers, query and route as the measured requests.
 
-Imports engine's route and its neighbours. A reply is read up to a limit of bytes and of time, whatever the server sends.
+Imports engine and its neighbours. A reply is read up to a limit of bytes and of time, whatever the server sends.
 """
 
 import json
@@ -11,6 +11,7 @@ from typing import Any
 
 import httpx2
 
+from loadgen.engine.open_bodies import DONE_TAIL_BYTES, says_done
 from loadgen.engine.route import DIRECT, Route
 from loadgen.servers.pinned import PinnedTransport
 from loadgen.servers.secrets import redact
@@ -77,14 +78,17 @@ def fetch(
     limit_s: float = 30.0,
     max_bytes: int = MAX_REPLY_BYTES,
 ) -> Fetched:
-    """GET `url`, or POST `body` to it. Raise httpx2.HTTPError; what comes after the limits is left unread."""
+    """GET `url`, or POST `body` to it. Raise httpx2.HTTPError.
+
+    What comes after the limits, or after the `[DONE]` of a stream, is left unread: some servers leave the body open after it.
+    """
     until_s = time.monotonic() + limit_s
     headers = {} if body is None else {"Content-Type": "application/json"}
     content = bytearray()
     with client.stream("GET" if body is None else "POST", url, content=body, headers=headers) as response:
         for piece in response.iter_bytes():
             content += piece
-            if len(content) > max_bytes or time.monotonic() > until_s:
+            if len(content) > max_bytes or time.monotonic() > until_s or says_done(b"\n" + content[-DONE_TAIL_BYTES:]):
                 break
         return Fetched(response.status_code, bytes(content), response.headers.get("retry-after"))
 

@@ -193,6 +193,8 @@ CASES: list[Case] = [
     (CLOSED, {"client.skipped_events": {}}, "events_skipped", None),
     (CLOSED, {"client.content_types": {"none": 3}}, "content_type_other", "note"),
     (CLOSED, {"client.content_types": {}}, "content_type_other", None),
+    (CLOSED, {"client.open_body_requests": 1}, "body_left_open", "note"),
+    (CLOSED, {"client.open_body_requests": 0}, "body_left_open", None),
     (CLOSED, {"client.doctor": BROKEN_AT_8}, "client_error_known", "doubtful"),
     (CLOSED, {"client.host_busy_ratio": 0.6, "client.priority": "normal"}, "host_busy", "doubtful"),
     (CLOSED, {"server_account": ACCOUNT | {"requests_finished": 1020}}, "other_requests", "doubtful"),

@@ -471,3 +471,63 @@ class TestTls:
         (exchange,), _ = self.carry(authority[1], answering(CHUNKED_HEAD), requests=1)
         assert exchange.failure is Outcome.CONNECT_ERROR
         assert "certificate verify failed" in (exchange.detail or "")
+
+
+@pytest.mark.parametrize(
+    ("end", "head"),
+    [
+        ((chunk(EVENTS[-1]),), CHUNKED_HEAD),
+        ((chunk(EVENTS[-2]) + chunk(EVENTS[-1]),), CHUNKED_HEAD),
+        ((chunk(EVENTS[-2] + EVENTS[-1]),), CHUNKED_HEAD),
+        ((chunk(b"data: [DONE]"),), CHUNKED_HEAD),
+        ((chunk(b"data: [DONE]\r\n\r\n"),), CHUNKED_HEAD),
+        ((chunk(EVENTS[-1])[:12], chunk(EVENTS[-1])[12:]), CHUNKED_HEAD),
+        ((chunk(EVENTS[-1]), b"0\r\n"), CHUNKED_HEAD),
+        ((chunk(EVENTS[-1]) + chunk(b": ping\n\n"),), CHUNKED_HEAD),
+        ((EVENTS[-1],), HEAD + b"\r\n"),
+        ((b"data: [DONE]",), HEAD + b"Content-Length: 9999\r\n\r\n"),
+    ],
+)
+def test_a_body_left_open_after_done_costs_the_connection_only(end: tuple[bytes, ...], head: bytes) -> None:
+    framed = chunk if head is CHUNKED_HEAD else bytes
+
+    async def script(peer: Peer) -> None:
+        await peer.request()
+        await peer.send(head, *map(framed, EVENTS[:-1]), *end)
+        await peer.reader.read()  # until the client leaves
+
+    async def main() -> None:
+        async with serving(script) as wire:
+            transport = StampingTransport(resolve("http", "127.0.0.1", wire.port)[0])
+            for _ in range(2):
+                exchange = Exchange()
+                exchange.read_at_once = True  # as the first few of a run are
+                await transport.open()
+                await asyncio.wait_for(ask(transport, exchange), 5)
+                reply = read_reply(exchange)
+                assert (reply.outcome, reply.left_open) == (Outcome.OK, True), reply.detail
+            assert wire.connections == transport.opened == 2
+            transport.close()
+
+    run(main())
+
+
+def test_a_body_that_ends_late_keeps_its_connection() -> None:
+    async def script(peer: Peer) -> None:
+        while True:
+            await peer.request()
+            await peer.send(CHUNKED_HEAD, *map(chunk, EVENTS), pause_s=0.005)
+            await peer.send(LAST_CHUNK)
+
+    async def main() -> None:
+        async with serving(script) as wire:
+            transport = StampingTransport(resolve("http", "127.0.0.1", wire.port)[0])
+            for _ in range(2):
+                exchange = Exchange()
+                await transport.open()
+                await asyncio.wait_for(ask(transport, exchange), 5)
+                assert (exchange.complete, exchange.left_open_ns) == (True, None)
+            assert wire.connections == 1
+            transport.close()
+
+    run(main())
