@@ -62,6 +62,13 @@ LEGAL = {
     "crlf": Harmless(),
     "comments": Harmless(),
     "no-space": Harmless(),
+    "keep-alives": Harmless(findings=frozenset({"events_skipped"})),
+    "no-last-blank-line": Harmless(),
+    "numbered-chunks": Harmless(),
+    "zero-usage": Harmless(
+        None, "assumed", frozenset({"length_unknown", "tokens_assumed", "tokens_hidden"}), doubtful=True
+    ),
+    "open-body": Harmless(findings=frozenset({"body_left_open"})),
     "split-characters": Harmless(),
     "long-line": Harmless(),
     "two-choices": Harmless(2 * TOKENS, findings=frozenset({"output_length_off", "server_gaps_apart"}), doubtful=True),
@@ -79,6 +86,7 @@ FAILING = {
     "error-event": Failure("stream_error", "EngineCore encountered an issue", _LOG),
     "abort": Failure("stream_error", "finish_reason abort", _LOG),
     "no-finish": Failure("truncated", "the stream ended without a finish_reason", _CUT),
+    "content-after-finish": Failure("truncated", "the stream ended without a finish_reason", _CUT),
     "unfinished-choice": Failure("truncated", "without a finish_reason of 1 of its 2 choices", _CUT),
     "close": Failure("truncated", "the connection was lost within the answer", _CUT),
     "reset": Failure("truncated", "Connection reset by peer", _CUT),

@@ -63,6 +63,11 @@ EXPECTED = {
     "crlf": fine(),
     "comments": fine(),
     "no-space": fine(),
+    "keep-alives": fine(),
+    "no-last-blank-line": fine(),
+    "numbered-chunks": fine(),
+    "zero-usage": fine(counted_by=CountedBy.ASSUMED),
+    "open-body": fine(reopened=1),
     "split-characters": fine(),
     "long-line": fine(),
     "two-choices": fine(tokens=2 * TOKENS, chunks=2 * TOKENS),
@@ -74,6 +79,14 @@ EXPECTED = {
     "error-event": halfway(Outcome.STREAM_ERROR, "EngineCore encountered an issue"),
     "abort": Expected(Outcome.STREAM_ERROR, "finish_reason abort", finish_reason="abort"),
     "no-finish": halfway(Outcome.TRUNCATED, "the stream ended without a finish_reason"),
+    "content-after-finish": Expected(
+        Outcome.TRUNCATED,
+        "without a finish_reason",
+        tokens=TOKENS + 1,
+        chunks=TOKENS + 1,
+        counted_by=CountedBy.ASSUMED,
+        finish_reason=None,
+    ),
     "unfinished-choice": Expected(
         Outcome.TRUNCATED, "without a finish_reason", tokens=2 * TOKENS, chunks=2 * TOKENS, finish_reason=None
     ),

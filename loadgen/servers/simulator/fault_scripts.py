@@ -3,6 +3,7 @@
 A fault in the middle of an answer comes after half of its tokens. Where no moment is named, tokens go out when they are due.
 """
 
+import re
 import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -23,6 +24,7 @@ from loadgen.servers.simulator.timetable import AT_ONCE
 DONE = b"data: [DONE]\n\n"
 LONG_LINE_BYTES = 256 << 10
 _PIECE_BYTES = 64 << 10
+_USED = re.compile(rb'("(?:prompt|completion|total)_tokens":)\d+')
 _GROUP_TOKENS = 3
 
 
@@ -118,6 +120,31 @@ def comments(answer: StreamedAnswer) -> Script:
     return written(answer, _respelled(answer, b"data: ", b": keep-alive\n\n: data is next\ndata: "))
 
 
+def keep_alives(answer: StreamedAnswer) -> Script:
+    return written(answer, _respelled(answer, b"data: ", b"event: ping\ndata: {}\n\ndata: 7\n\ndata: "))
+
+
+def no_last_blank_line(answer: StreamedAnswer) -> Script:
+    return written(answer, _respelled(answer, DONE, DONE.rstrip()))
+
+
+def numbered_chunks(answer: StreamedAnswer) -> Script:
+    def given() -> Iterator[Step]:
+        for step in steps(answer):
+            index = b'"index":%d' % max(0, step.due)
+            yield step._replace(events=[one.replace(b'"index":0', index) for one in step.events])
+
+    return written(answer, given())
+
+
+def zero_usage(answer: StreamedAnswer) -> Script:
+    def given() -> Iterator[Step]:
+        for step in steps(answer):
+            yield step._replace(events=[_USED.sub(rb"\g<1>0", one) for one in step.events])
+
+    return written(answer, given())
+
+
 def no_space(answer: StreamedAnswer) -> Script:
     return written(answer, _respelled(answer, b"data: ", b"data:"))
 
@@ -167,6 +194,10 @@ def early_hints(answer: StreamedAnswer) -> Script:
     yield from plain(answer)
 
 
+def open_body(answer: StreamedAnswer) -> Script:
+    return written(answer, steps(answer), ending=Ending.SILENT, tail=b"")
+
+
 def closes_after(answer: StreamedAnswer) -> Script:
     return written(answer, steps(answer), ending=Ending.ANSWERED_AND_CLOSED)
 
@@ -186,6 +217,20 @@ def abort(answer: StreamedAnswer) -> Script:
 
 def no_finish(answer: StreamedAnswer) -> Script:
     return written(answer, steps(answer, answer.half))
+
+
+def content_after_finish(answer: StreamedAnswer) -> Script:
+    last = answer.output_tokens - 1
+
+    def given() -> Iterator[Step]:
+        for step in steps(answer):
+            if step.due == last:
+                *before, done = step.events
+                more = answer.encoder.content(range(1))
+                step = step._replace(events=[*before, more, done], tokens=step.tokens + 1)
+            yield step
+
+    return written(answer, given())
 
 
 def unfinished_choice(answer: StreamedAnswer) -> Script:
