@@ -17,6 +17,7 @@ Document = dict[str, Any]
 TOOL = "AIPerf"
 
 _KNOWN_BY = ("request_latency", "request_throughput", "time_to_first_token")
+_OF_0_1 = {"ttft": "time_to_first_token"}  # keys that 0.1 has under another name
 
 
 class Figure(Part):
@@ -90,6 +91,7 @@ class Export(Part):
 
     aiperf_version: str | None = None
     start_time: datetime | None = Field(default=None, strict=False)
+    end_time: datetime | None = Field(default=None, strict=False)
     was_cancelled: bool | None = None
     input_config: Config
     request_count: Figure | None = None
@@ -105,6 +107,17 @@ class Export(Part):
     request_latency: Figure | None = None
     total_isl: Figure | None = None
     total_osl: Figure | None = None
+    input_sequence_length: Figure | None = None
+    output_sequence_length: Figure | None = None
+
+    @property
+    def elapsed_s(self) -> float:
+        """How long it measured; where it does not say, from its start to its end."""
+        if (told := _avg(self.benchmark_duration)) is not None:
+            return told
+        if self.start_time is None or self.end_time is None:
+            return 0.0
+        return max(0.0, (self.end_time - self.start_time).total_seconds())
 
 
 def is_one(document: Any) -> bool:
@@ -123,7 +136,8 @@ def read(document: Any, written_at: datetime) -> tuple[str | None, list[ForeignR
     ok = max(0, int(_avg(export.request_count) or 0))
     planned = ok + max(0, int(_avg(export.error_request_count) or 0))
     shape = _shape(profiled, planned)
-    prompts, answers = _avg(export.total_isl), _avg(export.total_osl)
+    prompts = _total(export.total_isl, export.input_sequence_length, ok)
+    answers = _total(export.total_osl, export.output_sequence_length, ok)
     asked = [_asked(config.datasets, name) for name in ("isl", "osl")]
     began_at = export.start_time or written_at
     began_at = began_at if began_at.tzinfo else began_at.replace(tzinfo=UTC)
@@ -135,10 +149,12 @@ def read(document: Any, written_at: datetime) -> tuple[str | None, list[ForeignR
         endpoint="chat" if config.endpoint.type == "chat" else "completions",
         planned=planned,
         ok=ok,
-        elapsed_s=_avg(export.benchmark_duration) or 0.0,
+        elapsed_s=export.elapsed_s,
         input_tokens=asked[0] if asked[0] is not None else _mean(prompts, ok),
         output_tokens=asked[1] if asked[1] is not None else _mean(answers, ok) or 0,
-        figures=_figures(export, shape, ok) if ok else {},
+        figures=_figures(export, shape, ok) | {"total_tokens_per_s": _total_rate(export, prompts, answers)}
+        if ok
+        else {},
         prompt_total=prompts,
         output_total=answers,
         counted_by="usage" if config.endpoint.use_server_token_count else "tokenizer",
@@ -156,11 +172,17 @@ def read(document: Any, written_at: datetime) -> tuple[str | None, list[ForeignR
 def _records(document: Document) -> Document:
     """The metrics, which the first versions keep under `records`."""
     records = document.get("records")
-    return document | records if isinstance(records, dict) else document
+    if not isinstance(records, dict):
+        return document
+    renamed: Document = {_OF_0_1.get(str(key), str(key)): value for key, value in records.items()}
+    return document | renamed
 
 
 def _upgraded(document: Document) -> Document:
-    """An export of an earlier version in the form of 0.13: its `loadgen` and `input` sections as phases and datasets."""
+    """An export of an earlier version in the form of 0.13: its `loadgen` and `input` sections as phases and datasets.
+
+    Only what was given on its command line stands there; a rate without a pattern is Poisson, its default.
+    """
     config = document["input_config"]
     endpoint = config.get("endpoint") if isinstance(config, dict) else None
     names = endpoint.get("model_names") or config.get("model_names") if isinstance(endpoint, dict) else None
@@ -169,12 +191,13 @@ def _upgraded(document: Document) -> Document:
     load, given = (each if isinstance(each := config.get(key), dict) else {} for key in ("loadgen", "input"))
     prompt = each if isinstance(each := given.get("prompt"), dict) else {}
     lengths = {"isl": prompt.get("input_tokens"), "osl": prompt.get("output_tokens")}
-    rate_mode = load.get("request_rate_mode") or ("constant" if load.get("request_rate") is not None else "concurrency")
+    pattern = load.get("arrival_pattern") or load.get("request_rate_mode")  # 0.5 renamed it
     phase = {
-        "type": rate_mode,
+        "type": pattern or ("poisson" if load.get("request_rate") is not None else "concurrency"),
         "requests": load.get("request_count"),
         "concurrency": load.get("concurrency"),
         "rate": load.get("request_rate"),
+        "smoothness": load.get("arrival_smoothness"),
     }
     made = {
         "models": {"items": [{"name": name} for name in ([names] if isinstance(names, str) else names)]},
@@ -200,7 +223,6 @@ def _figures(export: Export, shape: LoadShape, ok: int) -> Document:
         e2e = None  # the whole answer at once: of its content's arrival nothing is known
     return {
         "output_tokens_per_s": _avg(export.output_token_throughput),
-        "total_tokens_per_s": _avg(export.total_token_throughput),
         "requests_per_s": _avg(export.request_throughput),
         "ttft_s": since_intended(shape, ttft),
         "ttft_from_send_s": ttft,
@@ -227,6 +249,21 @@ def _asked(datasets: list[Document], name: str) -> int | None:
     length = prompts.get(name) if isinstance(prompts, dict) else None
     mean = length.get("mean") if isinstance(length, dict) else None
     return round(mean) if isinstance(mean, int | float) and not isinstance(mean, bool) else None
+
+
+def _total(total: Figure | None, each: Figure | None, requests: int) -> float | None:
+    """Tokens of all requests together; from the mean of one where the sum is not told, as in 0.1."""
+    if (told := _avg(total)) is not None or (mean := _avg(each)) is None:
+        return told
+    return round(mean * requests)
+
+
+def _total_rate(export: Export, prompts: float | None, answers: float | None) -> float | None:
+    """Tokens in and out per second, which it tells from 0.4 on; before, over the time that its output rate is over."""
+    told, output = _avg(export.total_token_throughput), _avg(export.output_token_throughput)
+    if told is not None or output is None or prompts is None or not answers:
+        return told
+    return output * (prompts + answers) / answers
 
 
 def _avg(figure: Figure | None) -> float | None:

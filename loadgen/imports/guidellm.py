@@ -92,6 +92,7 @@ class Strategy(Part):
     type_: str = "unknown"
     streams: int | None = None
     rate: Number | None = None
+    initial_burst: bool = False
 
 
 class Backend(Part):
@@ -159,7 +160,7 @@ def read(document: Any, written_at: datetime) -> tuple[str | None, list[ForeignR
     environment = {"python": report.metadata.python_version, "platform": report.metadata.platform}
     told = zip(report.benchmarks, document["benchmarks"], strict=True)
     return report.metadata.guidellm_version, [
-        replace(_run(one, raw, lengths, environment), notes=tuple(notes)) for one, raw in told
+        replace(_run(one, raw, lengths, environment), notes=(*notes, *_notes(one))) for one, raw in told
     ]
 
 
@@ -181,8 +182,8 @@ def _run(one: Benchmark, raw: Document, asked: tuple[int | None, int | None], en
         input_tokens=asked[0] if asked[0] is not None else _rounded(prompts.mean),
         output_tokens=asked[1] if asked[1] is not None else _rounded(answers.mean) or 0,
         figures=_figures(one, shape) if ok else {},
-        prompt_total=prompts.total_sum,
-        output_total=answers.total_sum,
+        prompt_total=_rounded(prompts.total_sum),
+        output_total=_rounded(answers.total_sum),
         window_rule="without_warmup_and_cooldown" if cut else "whole_run",
         in_flight_mean=metrics.request_concurrency.successful.mean,
         environment={key: value for key, value in environment.items() if value is not None},
@@ -197,6 +198,14 @@ def _run(one: Benchmark, raw: Document, asked: tuple[int | None, int | None], en
             },
         },
     )
+
+
+def _notes(one: Benchmark) -> list[str]:
+    """What its load was that no load of ours is."""
+    strategy = one.config.strategy
+    if strategy.initial_burst and strategy.rate is not None:
+        return ["its first requests, as many as the rate has in a second, were sent at once (initial_burst)"]
+    return []
 
 
 def _figures(one: Benchmark, shape: LoadShape) -> Document:

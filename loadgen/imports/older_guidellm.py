@@ -1,9 +1,10 @@
 """Reports of GuideLLM before 0.8 in the form of 0.8. Pure; imports nothing of the project.
 
 0.2 and 0.3 keep the load under `args`, the server under `worker` and stamps as `first_token_time`; 0.4 to 0.6 have `args` for the
-report and stamps named `first_iteration`.
+report and stamps as 0.8 has them.
 """
 
+import json
 from typing import Any
 
 Document = dict[str, Any]
@@ -24,10 +25,13 @@ def upgraded(document: Document) -> Document:
     """The report with what 0.8 has, where the file has it under another name; all else as it is."""
     args = _dict(document.get("args"))
     report = {**document, "metadata": {"guidellm_version": None, **_dict(document.get("metadata"))}}
-    if not isinstance(document.get("config"), dict):
-        data = args.get("data")
-        report["config"] = {"spec": {"data": data if isinstance(data, list) else [data]}}
     benchmarks = document.get("benchmarks")
+    if not isinstance(document.get("config"), dict):
+        loader = (
+            _dict(_dict(benchmarks[0]).get("request_loader")) if isinstance(benchmarks, list) and benchmarks else {}
+        )
+        data = args.get("data", loader.get("data"))
+        report["config"] = {"spec": {"data": [_data(each) for each in (data if isinstance(data, list) else [data])]}}
     if isinstance(benchmarks, list):
         report["benchmarks"] = [_benchmark(each, args) if isinstance(each, dict) else each for each in benchmarks]
     return report
@@ -46,7 +50,7 @@ def _benchmark(one: Document, args: Document) -> Document:
     successful = _dict(kept).get("successful")
     requests = [_request(each) for each in successful] if isinstance(successful, list) else None
     if requests and backend["request_format"] is None:
-        backend["request_format"] = requests[0].get("request_type")
+        backend["request_format"] = _format(requests[0])
     strategy = config.get("strategy") or own_args.get("strategy") or profile
     metrics = dict(_dict(one.get("metrics")))
     metrics.setdefault("request_totals", one.get("request_totals") or stats.get("requests_made"))
@@ -55,6 +59,9 @@ def _benchmark(one: Document, args: Document) -> Document:
         metrics["request_totals"] = totals | {"total": sum(each for each in counted if isinstance(each, int))}
     began, ended = (one.get(key, stats.get(key)) for key in ("start_time", "end_time"))
     lasted = ended - began if isinstance(began, int | float) and isinstance(ended, int | float) else None
+    for edge in ("warmup", "cooldown"):  # before 0.4: so many requests, or so many seconds
+        if (left_out := own_args.get(f"{edge}_number") or own_args.get(f"{edge}_duration")) is not None:
+            config = {**config, edge: {"value": left_out}}
     return {
         **one,
         "config": {**config, "strategy": strategy, "backend": backend},
@@ -63,6 +70,29 @@ def _benchmark(one: Document, args: Document) -> Document:
         "start_time": began,
         "duration": one.get("duration", lasted),
     }
+
+
+def _data(told: Any) -> Any:
+    """What was asked for as synthetic data, `{"prompt_tokens": 32}` or `prompt_tokens=32,output_tokens=8`; else as it is."""
+    if not isinstance(told, str):
+        return told
+    if told.lstrip().startswith("{"):
+        try:
+            return json.loads(told)
+        except ValueError:
+            return told
+    pairs = [pair.partition("=") for pair in told.split(",")]
+    if not all(equals for _, equals, _ in pairs):
+        return told
+    return {key.strip(): int(value) if value.strip().isdecimal() else value.strip() for key, _, value in pairs}
+
+
+def _format(request: Document) -> Any:
+    """Which endpoint a request went to; 0.6 does not name it, but keeps what was sent."""
+    if (told := request.get("request_type")) is not None:
+        return told
+    sent = request.get("request_args")
+    return "chat" if isinstance(sent, str) and ('"messages"' in sent or "'messages'" in sent) else None
 
 
 def _request(one: Any) -> Document:
