@@ -177,6 +177,7 @@ async def measure(
         gc.disable()
         try:
             with woken_first() as priority:
+                spool.start()
                 start_at_ns = agree_on_start()
                 cpu_begun_s = time.process_time()
                 probe.start()

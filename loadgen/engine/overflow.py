@@ -10,15 +10,19 @@ import struct
 import tempfile
 from collections import deque
 from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, Future
 from contextlib import suppress
+from dataclasses import dataclass
 from io import FileIO
+from itertools import islice
 from pathlib import Path
 from typing import Any, Generic, TypeVar, cast
 
-from loadgen.load.disk import bulk_folder, no_room, release, write_all
+from loadgen.load.disk import bulk_folder, no_room, release
 
 MOST_BYTES_IN_MEMORY = 64 * 2**20
 _BATCH_BYTES = 256 * 2**10
+_ITEMS_AT_ONCE = 32  # of a thread's pieces: packed in 20 µs or so
 _MOST_BEHIND = 4
 _LENGTH = struct.Struct("Q")
 _HOLE = b"\0"  # what a released part reads as; marshal begins no list with it
@@ -26,23 +30,34 @@ _HOLE = b"\0"  # what a released part reads as; marshal begins no list with it
 Item = TypeVar("Item")
 
 
+@dataclass(frozen=True, slots=True)
+class Early:
+    """Where what has aged is written, and the thread that does it."""
+
+    path: Path
+    executor: Executor
+
+
 class Overflow(Generic[Item]):
     """Holds items that marshal knows how to write. They are given back once, in the order in which they came.
 
     When the file cannot be written, `on_full` is called once and `failure` says why; from then on everything stays in
-    memory, so that nothing is lost. With a `path` the file has a name, by which `left_behind` finds it when this process was killed.
+    memory, so that nothing is lost. With an `early` file what has aged is written there by a thread, for whoever comes after a
+    process that was killed (`LeftBehind`).
     """
 
-    def __init__(self, most_bytes: int, on_full: Callable[[], None], path: Path | None = None) -> None:
+    def __init__(self, most_bytes: int, on_full: Callable[[], None], early: "Early | None" = None) -> None:
         self._most_bytes = most_bytes
         self._on_full = on_full
-        self._path = path
+        self._early = early
         self._kept: deque[tuple[Item, int]] = deque()
         self._kept_bytes = 0
-        self._aged = self._marked = 0  # of the oldest in memory: to be written early; there at the last mark
-        self._writes_early = path is not None
+        self._marked = 0  # of the oldest in memory: those that were there at the last mark
+        self._under_way: Future[list[int]] | None = None  # the lengths of the pieces that a thread writes
+        self._writing = 0  # how many items those are
         self._file: FileIO | None = None
         self._lengths: list[int] = []  # of the pieces of the file
+        self._end = 0
         self.failure: str | None = None
 
     def add(self, item: Item, size_bytes: int) -> None:
@@ -55,39 +70,75 @@ class Overflow(Generic[Item]):
     @property
     def is_full(self) -> bool:
         """Whether more is in memory than should be."""
-        return self._holds_too_much or self._aged > 0
+        return self._kept_bytes > self._most_bytes + _BATCH_BYTES
 
     def mark(self) -> None:
         """Have what was in memory at the last mark written too, though there is room for it. To be called once a second or so."""
-        if self._writes_early:
-            self._aged, self._marked = self._marked, len(self._kept)
+        if self._early is None or self.failure is not None or (self._under_way is not None and not self._taken_up()):
+            return
+        aged, self._marked = self._marked, len(self._kept)
+        if aged:
+            items = [item for item, _ in islice(self._kept, aged)]
+            self._writing = aged
+            self._under_way = self._early.executor.submit(self._write_pieces, items)
 
     def relieve(self) -> None:
-        """Move a batch of the oldest to the file, if there are too many in memory or they have aged. To be called now and then.
+        """Move a batch of the oldest to the file, if there are too many in memory. To be called now and then.
 
         `add` does it only where that was not often enough: bytes of streams must not wait for it.
         """
+        if self._under_way is not None and not self._taken_up():
+            return
         if not self.is_full or self.failure is not None:
             return
-        must, most = self._holds_too_much, len(self._kept) if self._holds_too_much else self._aged
-        batch: list[tuple[Item, int]] = []
-        size = 0
-        while size < _BATCH_BYTES and len(batch) < most:
-            batch.append(self._kept.popleft())
-            size += batch[-1][1]
-        written = marshal.dumps([item for item, _ in batch])
+        size = count = 0
+        while size < _BATCH_BYTES and count < len(self._kept):
+            size += self._kept[count][1]
+            count += 1
         try:
-            self._append(written)
+            self._forget(count, [self._write([item for item, _ in islice(self._kept, count)], self._end)])
         except OSError as error:
-            self._kept.extendleft(reversed(batch))
-            self._aged, self._writes_early = 0, False
-            if must:
-                self.failure = str(no_room(error, "the answers of the run"))
-                self._on_full()
-            return
-        self._aged, self._marked = max(0, self._aged - len(batch)), max(0, self._marked - len(batch))
-        self._lengths.append(len(written))
-        self._kept_bytes -= size
+            self.failure = str(no_room(error, "the answers of the run"))
+            self._on_full()
+
+    def _taken_up(self, *, wait: bool = False) -> bool:
+        """Whether the thread has written what it was given, which is in the file from now on and no more in memory."""
+        assert self._under_way is not None
+        if not (wait or self._under_way.done()):
+            return False
+        under_way, self._under_way = self._under_way, None
+        try:
+            self._forget(self._writing, under_way.result())
+        except Exception:  # a disk without room for this is no reason to end the run
+            self._early = None
+        return True
+
+    def _forget(self, count: int, lengths: list[int]) -> None:
+        """The `count` oldest in memory are pieces of those lengths in the file."""
+        for _ in range(count):
+            self._kept_bytes -= self._kept.popleft()[1]
+        self._marked = max(0, self._marked - count)
+        self._lengths += lengths
+        self._end += sum(lengths) + _LENGTH.size * len(lengths)
+
+    def _write_pieces(self, items: list[Item]) -> list[int]:
+        """In the thread: short pieces, since nothing else of this process runs while one is packed."""
+        lengths: list[int] = []
+        for begin in range(0, len(items), _ITEMS_AT_ONCE):
+            end = self._end + sum(lengths) + _LENGTH.size * len(lengths)
+            lengths.append(self._write(items[begin : begin + _ITEMS_AT_ONCE], end))
+        return lengths
+
+    def _write(self, items: list[Item], at: int) -> int:
+        """Write a piece and return its length. Raises OSError."""
+        written = marshal.dumps(items)
+        if self._file is None:
+            self._file = self._opened()
+        rest = memoryview(_LENGTH.pack(len(written)) + written)
+        while rest:
+            count = os.pwrite(self._file.fileno(), rest, at)
+            at, rest = at + count, rest[count:]
+        return len(written)
 
     def newest_first(self) -> Iterator[Item]:
         """Every item without giving it up, the last one first; the file is read as far as it is asked for."""
@@ -102,6 +153,8 @@ class Overflow(Generic[Item]):
 
         What was read leaves the disk at once: the records that are made of it go to the same disk, which may be full.
         """
+        if self._under_way is not None:
+            self._taken_up(wait=True)
         if self._file is not None:
             for length, begin in zip(self._lengths, self._begins(), strict=True):
                 loaded = _loaded(os.pread(self._file.fileno(), length, begin))
@@ -113,13 +166,11 @@ class Overflow(Generic[Item]):
 
     def close(self) -> None:
         """Give the file back, also when nobody asked for what is in it."""
+        if self._under_way is not None:
+            self._taken_up(wait=True)
         if self._file is not None:
             self._file.close()
             self._file = None
-
-    @property
-    def _holds_too_much(self) -> bool:
-        return self._kept_bytes > self._most_bytes + _BATCH_BYTES
 
     def _begins(self) -> Iterator[int]:
         """Where each piece of the file begins, behind its length."""
@@ -128,15 +179,10 @@ class Overflow(Generic[Item]):
             yield begin + _LENGTH.size
             begin += _LENGTH.size + length
 
-    def _append(self, written: bytes) -> None:
-        if self._file is None:
-            self._file = self._opened()
-        write_all(self._file, _LENGTH.pack(len(written)) + written)
-
     def _opened(self) -> FileIO:
-        if self._path is not None:
+        if self._early is not None:
             with suppress(OSError):  # its folder is gone
-                return self._path.open("xb+", buffering=0)
+                return self._early.path.open("xb+", buffering=0)
         # Nameless: it goes with this object, however that ends.
         return tempfile.TemporaryFile(buffering=0, dir=bulk_folder())
 

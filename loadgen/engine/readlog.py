@@ -8,10 +8,9 @@ is touched but one number. After the run each answer finds its reads by the stre
 import sys
 from array import array
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 from loadgen.engine.exchange import Logged, stamp_of
-from loadgen.engine.overflow import MOST_BYTES_IN_MEMORY, Overflow
+from loadgen.engine.overflow import MOST_BYTES_IN_MEMORY, Early, Overflow
 from loadgen.engine.uring import (
     ANCILLARY_LENGTH_AT,
     COMPLETION,
@@ -43,9 +42,9 @@ class ReadLog:
         self._answers_read = 0
         self._batches: Overflow[Batch] = Overflow(MOST_BYTES_IN_MEMORY, lambda: None)
 
-    def keep_within(self, most_bytes: int, on_full: Callable[[], None], path: Path | None = None) -> None:
-        """Hold so much in memory and the rest in a file, at `path` if given; `on_full` is told once when that cannot be written."""
-        self._batches = Overflow(most_bytes, on_full, path)
+    def keep_within(self, most_bytes: int, on_full: Callable[[], None], early: Early | None = None) -> None:
+        """Hold so much in memory and the rest in a file, what has aged in that of `early`; `on_full` is told once when that cannot be written."""
+        self._batches = Overflow(most_bytes, on_full, early)
 
     def make_room_for(self, token: int) -> None:
         """Let `allowed` have a place for that stream."""

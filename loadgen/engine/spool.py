@@ -8,13 +8,14 @@ tens of milliseconds.
 from array import array
 from collections import deque
 from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
 from itertools import accumulate
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
 from loadgen.engine.exchange import STAMP, Exchange
-from loadgen.engine.overflow import MOST_BYTES_IN_MEMORY, LeftBehind, Overflow
+from loadgen.engine.overflow import MOST_BYTES_IN_MEMORY, Early, LeftBehind, Overflow
 from loadgen.engine.readlog import ReadLog, Regrouped
 from loadgen.engine.record import Outcome
 
@@ -43,11 +44,13 @@ class Spool:
         on_full: Callable[[], None] = lambda: None,
         log: ReadLog | None = None,
         folder: Path | None = None,
+        executor: Executor | None = None,
     ) -> None:
         self._fresh: deque[Exchange] = deque()
         self._fresh_bytes = 0
         self._most_bytes = most_bytes
-        responses, reads = _files(folder)
+        self._executor = executor
+        responses, reads = (None, None) if folder is None else (self._early(each) for each in _files(folder))
         self._packed: Overflow[Packed] = Overflow(most_bytes, on_full, responses)
         self._log = log
         if log is not None:
@@ -86,6 +89,16 @@ class Spool:
         if self._log is not None:
             self._log.relieve()
 
+    def _early(self, path: Path) -> Early:
+        if self._executor is None:
+            self._executor = ThreadPoolExecutor(1)
+        return Early(path, self._executor)
+
+    def start(self) -> None:
+        """Have the thread that writes early begin now, with the priority that this one has: later it would keep the loop waiting."""
+        if self._executor is not None:
+            self._executor.submit(int).result()
+
     def mark(self) -> None:
         """Have what is as old as the last mark written to the file. To be called once a second or so."""
         self._packed.mark()
@@ -94,6 +107,7 @@ class Spool:
 
     def drain(self) -> Iterator[Exchange]:
         """All of them; each is let go as the next one is asked for."""
+        self._end_writing()
         logged = None if self._log is None else self._log.drain()
         for exchange in self._all():
             if logged is not None and exchange.logged is not None:
@@ -102,9 +116,14 @@ class Spool:
 
     def close(self) -> None:
         """Give the files back, also when nobody asked for what is in them."""
+        self._end_writing()
         self._packed.close()
         if self._log is not None:
             self._log.close()
+
+    def _end_writing(self) -> None:
+        if self._executor is not None:
+            self._executor.shutdown()
 
     def _all(self) -> Iterator[Exchange]:
         for packed in self._packed.drain():
@@ -119,8 +138,6 @@ def left_behind(folder: Path) -> Iterator[Exchange]:
     Those that it had read back already are not among them.
     """
     responses, reads = _files(folder)
-    assert responses is not None
-    assert reads is not None
     batches = LeftBehind(reads)
     logged = Regrouped(iter(batches))
     for packed in LeftBehind(responses):
@@ -134,8 +151,8 @@ def left_behind(folder: Path) -> Iterator[Exchange]:
         yield exchange
 
 
-def _files(folder: Path | None) -> tuple[Path | None, Path | None]:
-    return (None, None) if folder is None else (folder / ".responses", folder / ".reads")
+def _files(folder: Path) -> tuple[Path, Path]:
+    return folder / ".responses", folder / ".reads"
 
 
 def _size(exchange: Exchange) -> int:

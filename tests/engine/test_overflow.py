@@ -71,16 +71,15 @@ def test_its_file_has_no_name_left(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 def test_a_full_disk_is_told_once_and_loses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[int] = []
-    append, calls = Overflow._append, iter(range(100))
+    write, calls = Overflow._write, iter(range(100))
 
-    def fill_up(overflow: Overflow[Item], written: bytes) -> None:
+    def fill_up(overflow: Overflow[Item], items: list[Item], at: int) -> int:
         if next(calls) < 2:
-            append(overflow, written)
-            return
-        append(overflow, written[:1000])  # part of a batch goes out before the disk is full
+            return write(overflow, items, at)
+        write(overflow, items[:1], at)  # part of a batch goes out before the disk is full
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Overflow, "_append", fill_up)
+    monkeypatch.setattr(Overflow, "_write", fill_up)
     overflow = filled(0, 400, told)
     assert told == [1]
     assert "No space left on device; free some space there" in (overflow.failure or "")

@@ -3,7 +3,10 @@
 import itertools
 import random
 from collections import defaultdict
+from collections.abc import Callable
+from concurrent.futures import Executor, Future
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -62,10 +65,10 @@ def test_a_full_disk_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[int] = []
     spool = Spool(0, on_full=lambda: told.append(1))
 
-    def refuse(written: bytes) -> None:
+    def refuse(items: list[object], at: int) -> int:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(spool._packed, "_append", refuse)
+    monkeypatch.setattr(spool._packed, "_write", refuse)
     for index in range(400):
         spool.add(exchange(index))
     assert told == [1]
@@ -178,10 +181,10 @@ def test_a_full_disk_of_the_log_is_told(monkeypatch: pytest.MonkeyPatch) -> None
     log = ReadLog()
     spool = Spool(0, on_full=lambda: told.append(1), log=log)
 
-    def refuse(written: bytes) -> None:
+    def refuse(items: list[object], at: int) -> int:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(log._batches, "_append", refuse)
+    monkeypatch.setattr(log._batches, "_write", refuse)
     streams = Streams(log, spool, 1)
     streams.play(400)
     assert told == [1]
@@ -191,13 +194,38 @@ def test_a_full_disk_of_the_log_is_told(monkeypatch: pytest.MonkeyPatch) -> None
     assert all(reads == streams.expected[index][0] for index, reads in by_index.items())
 
 
+class AtOnce(Executor):
+    """Does what it is given while it is given it."""
+
+    def submit(self, do: Callable[..., Any], /, *arguments: Any, **named: Any) -> "Future[Any]":
+        done: Future[Any] = Future()
+        try:
+            done.set_result(do(*arguments, **named))
+        except Exception as error:
+            done.set_exception(error)
+        return done
+
+
+def test_what_ages_is_written_while_more_comes(tmp_path: Path) -> None:
+    log = ReadLog()
+    spool = Spool(50_000, log=log, folder=tmp_path)  # also more than memory may hold
+    streams = Streams(log, spool, 1)
+    for _ in range(40):
+        streams.play(20)
+        spool.mark()
+    ended = list(spool.drain())
+    assert len(ended) > 100
+    for one in ended:
+        assert (one.reads, unpack_stamps(one.stamps)[0].tolist()) == streams.expected[one.index]
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_what_a_killed_process_leaves_behind_is_whole(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int
 ) -> None:
-    monkeypatch.setattr(overflow, "_BATCH_BYTES", 3_000)
+    monkeypatch.setattr(overflow, "_ITEMS_AT_ONCE", 5)
     log = ReadLog()
-    spool = Spool(10**9, log=log, folder=tmp_path)
+    spool = Spool(10**9, log=log, folder=tmp_path, executor=AtOnce())
     streams = Streams(log, spool, seed)
     found: set[int] = set()
 
@@ -213,8 +241,6 @@ def test_what_a_killed_process_leaves_behind_is_whole(
     for _ in range(10):
         streams.play(40)
         spool.mark()
-        while spool.is_behind:
-            spool.relieve()
         look()
     assert spool.failure is None
     before = len(found)
@@ -230,12 +256,12 @@ def test_what_a_killed_process_leaves_behind_is_whole(
 
 def test_a_disk_that_takes_nothing_early_fills_no_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     told: list[int] = []
-    spool = Spool(10**9, on_full=lambda: told.append(1), folder=tmp_path)
+    spool = Spool(10**9, on_full=lambda: told.append(1), folder=tmp_path, executor=AtOnce())
 
-    def refuse(written: bytes) -> None:
+    def refuse(items: list[object], at: int) -> int:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(spool._packed, "_append", refuse)
+    monkeypatch.setattr(spool._packed, "_write", refuse)
     for index in range(300):
         spool.add(exchange(index))
         spool.mark()
