@@ -5,9 +5,11 @@ nothing to fetch; durations are in seconds in the data, and drawn in millisecond
 left to the page, which knows whether it is light or dark.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
+
+from loadgen.report import palette
 
 Spec = dict[str, Any]
 
@@ -73,6 +75,36 @@ def legend(labels: Iterable[str], place_px: float = NARROW_PX) -> Spec:
     """A legend over the drawing, in as many columns as its longest label lets it have in a place so wide."""
     column_px = 6 * max(map(len, labels)) + 30  # letters of 11 px, and the symbol with the space around it
     return {"columns": max(1, min(4, int((place_px - 30) // column_px))), "labelLimit": 420, "symbolOpacity": 1}
+
+
+def nominal(field: str, domain: Sequence[str], outputs: Sequence[Any], *, has_legend: bool) -> Spec:
+    """Return an encoding by name, its values in the order given."""
+    return {
+        "field": field,
+        "type": "nominal",
+        "title": None,
+        "scale": {"domain": list(domain), "range": list(outputs)},
+        "legend": legend(domain) if has_legend else None,
+    }
+
+
+def shape_of(color: Spec) -> Spec:
+    """Return the encoding of shapes that goes with one of colours, a shape for each value."""
+    domain = color["scale"]["domain"]
+    return color | {"scale": {"domain": domain, "range": [palette.shape(i) for i in range(len(domain))]}}
+
+
+def points_by_verdict(rows: Sequence[Mapping[str, Any]], style: Spec, encoding: Spec) -> list[Spec]:
+    """Return layers of marks by the `status` of the rows: valid ones filled, doubtful ones hollow."""
+    return [
+        {
+            "transform": [{"filter": f"datum.status === '{status}'"}],
+            "mark": {"type": "point", "filled": status == "valid"} | style,
+            "encoding": encoding,
+        }
+        for status in ("valid", "doubtful")
+        if any(row["status"] == status for row in rows)
+    ]
 
 
 def to_milliseconds(*fields: str) -> list[dict[str, str]]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from loadgen.analysis.stats import wants_log
 from loadgen.report import palette
-from loadgen.report.charts import Chart, Spec, Table, frame, legend
+from loadgen.report.charts import Chart, Spec, Table, frame, nominal, points_by_verdict
 from loadgen.report.figures import Figure
 from loadgen.report.points import Axes, Document, Point, axes, points, spread_label
 from loadgen.report.readable import MISSING_FIGURE, figure, setting, shown_unit
@@ -126,25 +126,14 @@ def _ends(rows: list[Row], log: bool) -> tuple[float, float]:
     return floor, min(ceiling, max(far, highest * 1.04))
 
 
-def _nominal(field: str, domain: list[str], outputs: list[Any], with_legend: bool) -> Spec:
-    """An encoding by name, its values in the order given."""
-    return {
-        "field": field,
-        "type": "nominal",
-        "title": None,
-        "scale": {"domain": domain, "range": outputs},
-        "legend": legend(domain) if with_legend else None,
-    }
-
-
 def _spec(title: str, unit: str, along: Axes, rows: list[Row], scale: Spec) -> Spec:
     series = list(dict.fromkeys(row["series"] for row in rows))
     statistics = list(dict.fromkeys(row["statistic"] for row in rows))
     by_series, by_statistic = len(series) > 1, len(statistics) > 1
     colored = ("series", series) if by_series else ("statistic", statistics)
-    color = _nominal(*colored, outputs=list(palette.SERIES), with_legend=by_series or by_statistic)
-    dash = _nominal("statistic", statistics, [list(palette.SOLID), list(palette.DASHED)], by_statistic)
-    shape = _nominal("statistic", statistics, ["circle", "triangle-up"], by_statistic)
+    color = nominal(*colored, palette.SERIES, has_legend=by_series or by_statistic)
+    dash = nominal("statistic", statistics, [list(palette.SOLID), list(palette.DASHED)], has_legend=by_statistic)
+    shape = nominal("statistic", statistics, ["circle", "triangle-up"], has_legend=by_statistic)
 
     def y(field: str) -> Spec:
         axis = {"tickCount": 5, "format": ",~r"}
@@ -177,10 +166,7 @@ def _spec(title: str, unit: str, along: Axes, rows: list[Row], scale: Spec) -> S
         "encoding": across | {"y": y("bar_from"), "y2": {"field": "bar_to"}},
     }
     layers = [line, bars] if any("bar_from" in row for row in rows) else [line]
-    for status, filled in (("valid", True), ("doubtful", False)):
-        if any(row["status"] == status for row in rows):
-            style = {"type": "point", "filled": filled, "size": 60, "strokeWidth": 2, "opacity": 1}
-            layers.append({"transform": [{"filter": f"datum.status === '{status}'"}], "mark": style, "encoding": mark})
+    layers += points_by_verdict(rows, {"size": 60, "strokeWidth": 2, "opacity": 1}, mark)
     return frame(rows) | {"layer": layers}
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from loadgen.report import palette
-from loadgen.report.charts import Chart, Spec, Table, frame, legend
+from loadgen.report.charts import Chart, Spec, Table, frame, nominal, points_by_verdict, shape_of
 from loadgen.report.figures import PER_GPU, PER_USER, THROUGHPUT
 from loadgen.report.points import Document, axes, points
 from loadgen.report.readable import number, setting
@@ -77,7 +77,6 @@ def frontier(rows: Sequence[Row]) -> list[Row]:
 
 def _spec(rows: list[Row], edge: list[Row], label: str, load: str) -> Spec:
     series = list(dict.fromkeys(row["series"] for row in rows))
-    several = len(series) > 1
     x: Spec = {
         "field": "user",
         "title": "Output tokens/s per user (1/TPOT, median)",
@@ -91,9 +90,7 @@ def _spec(rows: list[Row], edge: list[Row], label: str, load: str) -> Spec:
     }
     x |= {"type": "quantitative", "axis": {"grid": False, "tickCount": 6, "format": ",~r"}}
     y |= {"type": "quantitative"}
-    color: Spec = {"field": "series", "type": "nominal", "title": None, "sort": None}
-    color |= {"scale": {"domain": series, "range": list(palette.SERIES)}, "legend": legend(series) if several else None}
-    shape = color | {"scale": {"domain": series, "range": [palette.shape(i) for i in range(len(series))]}}
+    color = nominal("series", series, palette.SERIES, has_legend=len(series) > 1)
     tooltip = [
         {"field": "series", "type": "nominal", "title": "line"},
         {"field": "load", "type": "nominal", "title": load},
@@ -109,13 +106,8 @@ def _spec(rows: list[Row], edge: list[Row], label: str, load: str) -> Spec:
         layers.append({"data": {"values": edge}, "mark": mark, "encoding": both | {"order": {"field": "user"}}})
     line = {"type": "line", "strokeWidth": 1.5, "opacity": 0.55}
     layers.append({"mark": line, "encoding": both | {"color": color, "order": {"field": "order"}}})
-    for status, filled in (("valid", True), ("doubtful", False)):
-        if any(row["status"] == status for row in rows):
-            style = {"type": "point", "filled": filled, "size": 70, "strokeWidth": 2, "opacity": 1}
-            encoding = both | {"color": color, "shape": shape, "tooltip": tooltip}
-            layers.append(
-                {"transform": [{"filter": f"datum.status === '{status}'"}], "mark": style, "encoding": encoding}
-            )
+    encoding = both | {"color": color, "shape": shape_of(color), "tooltip": tooltip}
+    layers += points_by_verdict(rows, {"size": 70, "strokeWidth": 2, "opacity": 1}, encoding)
     if len(rows) <= MOST_LABELS:
         text = {"type": "text", "align": "left", "dx": 8, "dy": -6, "fontSize": 11}
         layers.append({"mark": text, "encoding": both | {"text": {"field": "load", "type": "nominal"}}})

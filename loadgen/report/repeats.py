@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from loadgen.report import palette
-from loadgen.report.charts import Chart, Spec, Table, frame, legend
+from loadgen.report.charts import Chart, Spec, Table, frame, nominal, points_by_verdict, shape_of
 from loadgen.report.figures import Figure
 from loadgen.report.points import Document, axes, points
 from loadgen.report.readable import figure, setting, shown_unit
@@ -70,14 +70,7 @@ def _spec(marks: list[Row], boxes: list[Row], x_label: str, label: str) -> Spec:
     }
     x |= {"axis": {"labelAngle": 0, "grid": False}}
     offset: Spec = {"field": "series", "type": "nominal", "sort": None, "scale": {"domain": series}}
-    color: Spec = {
-        "field": "series",
-        "type": "nominal",
-        "title": None,
-        "scale": {"domain": series, "range": list(palette.SERIES)},
-    }
-    color |= {"legend": legend(series) if several else None}
-    shape = color | {"scale": {"domain": series, "range": [palette.shape(i) for i in range(len(series))]}}
+    color = nominal("series", series, palette.SERIES, has_legend=several)
     across: Spec = {"x": x, "xOffset": offset, "color": color}
 
     def y(field: str) -> Spec:
@@ -109,11 +102,6 @@ def _spec(marks: list[Row], boxes: list[Row], x_label: str, label: str) -> Spec:
         {"field": "status", "type": "nominal", "title": "verdict"},
         {"field": "run", "type": "nominal", "title": "run"},
     ]
-    for status, filled in (("valid", True), ("doubtful", False)):
-        if any(mark["status"] == status for mark in marks):
-            style = {"type": "point", "filled": filled, "size": 34, "strokeWidth": 1.5, "opacity": 0.9}
-            encoding = across | {"y": y("off"), "shape": shape, "tooltip": tooltip}
-            layers.append(
-                {"transform": [{"filter": f"datum.status === '{status}'"}], "mark": style, "encoding": encoding}
-            )
+    encoding = across | {"y": y("off"), "shape": shape_of(color), "tooltip": tooltip}
+    layers += points_by_verdict(marks, {"size": 34, "strokeWidth": 1.5, "opacity": 0.9}, encoding)
     return frame(marks) | {"layer": layers}

@@ -10,7 +10,7 @@ from typing import Any
 
 from loadgen.analysis.stats import wants_log
 from loadgen.report import palette
-from loadgen.report.charts import Chart, Spec, frame, labelled, legend
+from loadgen.report.charts import Chart, Spec, frame, labelled, nominal, points_by_verdict, shape_of
 from loadgen.report.comparison.cells import Cell, natural
 from loadgen.report.comparison.names import ShortNames
 from loadgen.report.comparison.table import ANSWERS
@@ -18,6 +18,7 @@ from loadgen.report.figures import Figure
 from loadgen.report.readable import MISSING_FIGURE, number, shown_unit
 
 LOG_X_FROM_RATIO = 8.0
+CROSS = "M-1,-1L1,1M1,-1L-1,1"  # of an invalid point
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,16 +158,10 @@ def _y(rows: Sequence[dict[str, Any]], figure: Figure, drawing: Drawing) -> Spec
 def _spec(chart: Chart, rows: list[dict[str, Any]], x: Spec, y_scale: Spec, drawing: Drawing) -> Spec:
     domain = list(drawing.names.shorts.values())
     many = len(domain) > 1
-    color: Spec = {
-        "field": "color",
-        "type": "nominal",
-        "title": None,
-        "scale": {"domain": domain, "range": [palette.SERIES[i % len(palette.SERIES)] for i in range(len(domain))]},
-        "legend": legend(domain) | {"title": drawing.names.common or None} if many else None,
-    }
-    shape: Spec = color | {
-        "scale": {"domain": domain, "range": [palette.shape(i) for i in range(len(domain))]},
-    }
+    outputs = [palette.SERIES[i % len(palette.SERIES)] for i in range(len(domain))]
+    color = nominal("color", domain, outputs, has_legend=many)
+    if many:
+        color["legend"] |= {"title": drawing.names.common or None}
 
     def y(field: str) -> Spec:
         axis = {"tickCount": 5, "format": ",~r"}
@@ -210,32 +205,17 @@ def _spec(chart: Chart, rows: list[dict[str, Any]], x: Spec, y_scale: Spec, draw
     if drawing.baseline:
         rule = {"type": "rule", "strokeDash": list(palette.DASHED), "strokeWidth": 1}
         layers.insert(0, {"data": {"values": [{"one": 1}]}, "mark": rule, "encoding": {"y": y("one")}})
-    for status, style in _STYLES.items():
-        if any(row["status"] == status for row in rows):
-            encoding = across | {"y": y("mark"), "tooltip": told}
-            if status != "invalid":
-                encoding |= {"shape": shape}
-            mark = {"type": "point", "size": 64, "strokeWidth": 2, "opacity": 1} | style
-            layers.append(
-                {"transform": [{"filter": f"datum.status === '{status}'"}], "mark": mark, "encoding": encoding}
-            )
+    style: Spec = {"size": 64, "strokeWidth": 2, "opacity": 1}
+    encoding = across | {"y": y("mark"), "tooltip": told}
+    layers += points_by_verdict(rows, style, encoding | {"shape": shape_of(color)})
+    if any(row["status"] == "invalid" for row in rows):
+        mark = {"type": "point", "filled": False, "shape": CROSS} | style
+        layers.append({"transform": [{"filter": "datum.status === 'invalid'"}], "mark": mark, "encoding": encoding})
     return frame(rows) | {"layer": layers}
 
 
 def _dash(lines: Sequence[str]) -> Spec:
     dashes = [list(palette.DASHES[position % len(palette.DASHES)]) for position in range(len(lines))]
-    scale = {"domain": list(lines), "range": dashes}
-    return {
-        "field": "rest",
-        "type": "nominal",
-        "title": None,
-        "scale": scale,
-        "legend": legend(lines) | {"orient": "bottom", "symbolType": "stroke", "symbolSize": 500},
-    }
-
-
-_STYLES: dict[str, Spec] = {
-    "valid": {"filled": True},
-    "doubtful": {"filled": False},
-    "invalid": {"filled": False, "shape": "M-1,-1L1,1M1,-1L-1,1"},
-}
+    dash = nominal("rest", lines, dashes, has_legend=True)
+    dash["legend"] |= {"orient": "bottom", "symbolType": "stroke", "symbolSize": 500}
+    return dash
