@@ -31,8 +31,10 @@ _STATES_FAILURE = (
 _FAILED_STATUS = ("error", "failed", "failure", "fail", "failed_precondition")
 _IN_CUT_JSON = re.compile(r'"(?:message|detail|error_message|error|msg)"\s*:\s*("(?:[^"\\]|\\.)*")')
 _DIGITS = re.compile(r"[0-9]{1,9}")
-_HTML_TITLE = re.compile(r"<title[^>]*>(.*?)</title>", re.IGNORECASE | re.DOTALL)
-_HTML_TAG = re.compile(r"<(script|style)\b.*?</\1>|<[^>]*>", re.IGNORECASE | re.DOTALL)
+_HTML_TITLE = re.compile(r"<title\b[^<>]*>([^<]*)</title", re.IGNORECASE)
+_HTML_HIDDEN = re.compile(r"<(script|style)\b", re.IGNORECASE)
+_HTML_HIDDEN_ENDS = {name: re.compile(rf"</{name}\b[^<>]*>", re.IGNORECASE) for name in ("script", "style")}
+_HTML_TAG = re.compile(r"<[^<>]*>")
 
 
 def words_of(body: bytes) -> str | None:
@@ -48,8 +50,19 @@ def words_of(body: bytes) -> str | None:
         return _tidy(str(parsed(cut.group(1)) or cut.group(1).strip('"')))
     if text[0] == "<":
         title = _HTML_TITLE.search(text)
-        return _tidy(html.unescape(title.group(1) if title is not None else _HTML_TAG.sub(" ", text)))
+        return _tidy(html.unescape(title[1] if title is not None else _HTML_TAG.sub(" ", _without_scripts(text))))
     return _tidy(text)
+
+
+def _without_scripts(page: str) -> str:
+    """A page of HTML without its scripts and styles, read once from its beginning to its end, whatever is not closed."""
+    kept: list[str] = []
+    at = 0
+    while (begins := _HTML_HIDDEN.search(page, at)) is not None:
+        kept.append(page[at : begins.start()])
+        ends = _HTML_HIDDEN_ENDS[begins[1].lower()].search(page, begins.end())
+        at = len(page) if ends is None else ends.end()
+    return " ".join([*kept, page[at:]])
 
 
 def sentence_in(document: Any, depth: int = 0) -> str | None:

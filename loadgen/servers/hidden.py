@@ -31,11 +31,11 @@ _SPECIAL_TOKENS = frozenset(
 _STORES = frozenset("redis database db mongo mongodb postgres postgresql mysql amqp broker rabbitmq pg sql".split())
 _PLACES = frozenset({"PWD", "OLDPWD"})  # of a shell: its working directories
 
-_ACCOUNT = re.compile(r"(\b[A-Za-z][A-Za-z0-9+.-]*://)[^\s/?#\"'<>]+@")
+_ACCOUNT = re.compile(r"(\b[A-Za-z][A-Za-z0-9+.-]{0,30}://)[^\s/?#\"'<>]+@")
 _IN_QUERY = re.compile(r"([?&;])([^=&\s?#;\"']+)=([^&\s#\"';]+)")
 _BEARER = re.compile(r"\b(Bearer\s+)([^\s\"',;…]{4,})", re.IGNORECASE)
 _BASIC = re.compile(r"\b(Authorization[\"']?\s*[:=]\s*[\"']?Basic\s+)([^\s\"',;…]+)", re.IGNORECASE)
-_NAMED = re.compile(r"([\"']?)\b([A-Za-z][\w.-]*)\1(\s*[=:]\s*)(\"[^\"]+\"|'[^']+'|[^\s\"',;&{}\[\]()…]+)")
+_NAMED = re.compile(r"([\"']?)(?<![\w.-])([\w.-]+)\1(\s*[=:]\s*)(\"[^\"]+\"|'[^']+'|[^\s\"',;&{}\[\]()…]+)")
 _OF_PROVIDERS = re.compile(r"\b(?:sk-|hf_|nvapi-|gh[pousr]_|xox[abp]-|AKIA)[A-Za-z0-9_-]{12,}")
 
 

@@ -55,6 +55,10 @@ def test_the_sentence_is_found_in_every_dialect(document: Any) -> None:
         (b'{"error":{"message":"cut \\"here\\"","param":', 'cut "here"'),
         (b"<html><head><title>502 Bad &amp; Gateway</title></head></html>", "502 Bad & Gateway"),
         (b"<html><body><h1>Busy</h1> try later</body></html>", "Busy try later"),
+        (b"<html><script>var x = '<b>';</script><STYLE>p {}</STYLE ><p>Busy", "Busy"),
+        (b"<p>Busy<script>var x", "Busy"),
+        (b"<p>Busy" + b"<title>" * 9_000, "Busy"),  # each would be searched to the end of the page
+        (b"<p>Busy" + b"<script>" * 7_900, "Busy"),
         (b'\xef\xbb\xbf{"detail":"Not Found"}', "Not Found"),
         (b'{"detail":"half \xe6\x97"}', "half \ufffd"),
         (b"two\r\nlines\x1b[31m", "two lines [31m"),
