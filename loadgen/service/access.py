@@ -149,10 +149,10 @@ class Gate:
             await self._app(scope, receive, send)
             return
         request = Request(scope, receive)
-        if len(request.headers.getlist("host")) > 1:
-            answer: Response | None = failure(
-                request, 400, "Not understood", "The request has more than one Host header."
-            )
+        hosts = len(request.headers.getlist("host"))
+        if hosts > 1 or (hosts == 0 and scope["http_version"] == "1.1"):
+            count = "more than one" if hosts else "no"
+            answer: Response | None = failure(request, 400, "Not understood", f"The request has {count} Host header.")
         elif scope["path"] == LOGIN and scope["method"] == "POST":
             answer = await self._log_in(request)
         else:
@@ -215,7 +215,7 @@ def _port(request: Request) -> int | None:
 
 def _is_loopback(host: str, port: int | None) -> bool:
     """Whether a Host header, as a whole, names this machine by a name that cannot stand for another, and this very port if any."""
-    found = _HOST.fullmatch(host)
+    found = _HOST.fullmatch(host.strip(" \t"))
     if found is None:
         return False
     if found["port"] and port is not None and int(found["port"]) != port:

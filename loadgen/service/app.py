@@ -7,7 +7,7 @@ import ipaddress
 import os
 import signal
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
 from types import FrameType
@@ -22,12 +22,20 @@ from loadgen.errors import UsageError
 from loadgen.service import api, jobs_page
 from loadgen.service.access import Access, Gate
 from loadgen.service.queue import FullError, Queue, TooLateError
-from loadgen.service.submission import TooLargeError
+from loadgen.service.submission import TooLargeError, limits_from, whole_numbers
 from loadgen.service.targets import ForbiddenTargetError, Targets
 from loadgen.service.tokens import Token
 from loadgen.store.queue_claim import ClaimLostError
 from loadgen.web.answers import document, failure
 from loadgen.web.app import HEADERS, create_app, serve
+from loadgen.web.connections import ConnectionLimits
+
+CONNECTION_VARIABLES = {
+    "max_connections": "LOADGEN_SERVICE_MAX_CONNECTIONS",
+    "max_head_s": "LOADGEN_SERVICE_MAX_HEAD_S",
+    "max_unread_s": "LOADGEN_SERVICE_MAX_UNREAD_S",
+}
+"""The environment variables that change what clients may take of the server."""
 
 _STATUSES: dict[type[Exception], tuple[int, str]] = {
     TooLargeError: (413, "Too large"),
@@ -94,16 +102,28 @@ def serve_service(
         )
     if token_env is not None:
         environ.pop(token_env, None)  # no job needs it
-    targets = Targets.of(allowed)
+    targets, limits = Targets.of(allowed), connection_limits(environ)
     with ExitStack() as stack:
         queue = None
         if token is not None:
+            limits_from(environ)  # a variable that is no number is named now, and not to whoever submits
             signal.signal(
                 signal.SIGTERM, _end
             )  # uvicorn hands it on: it must not keep the jobs from being ended in order
             queue = stack.enter_context(Queue(db_url, targets, tuple(allowed), environ))
         make_app = partial(create_service, access=Access(token, is_loopback), queue=queue)
-        serve(db_url, host, port, on_ready, make_app)
+        serve(db_url, host, port, on_ready, make_app, limits)
+
+
+def connection_limits(environ: Mapping[str, str]) -> ConnectionLimits:
+    """What clients may take of the server. Raises UsageError for a variable that is no whole number, or 0."""
+    given = whole_numbers(environ, CONNECTION_VARIABLES)
+    for field, value in given.items():
+        if value == 0:
+            raise UsageError(
+                f"the environment variable {CONNECTION_VARIABLES[field]} is 0, and nobody could connect: write 1 or more"
+            )
+    return ConnectionLimits(**given)
 
 
 def _end(number: int, frame: FrameType | None) -> None:

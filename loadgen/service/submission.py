@@ -27,6 +27,7 @@ MOST_BYTES = 64 * 1024
 MOST_DEPTH = 8
 MOST_RUNS = 2_000
 MOST_WORKERS = 64
+_MOST_DIGITS = 18
 _LIMITS = Limits(max_requests=200_000, max_prepared_bytes=2**28, max_response_tokens=100_000_000)
 LIMIT_VARIABLES = {
     "max_requests": "LOADGEN_SERVICE_MAX_REQUESTS",
@@ -78,6 +79,15 @@ class Submission:
             planned_runs=self.planned_runs,
             submitted_at=datetime.now(UTC).isoformat(),
         )
+
+
+def whole_numbers(environ: Mapping[str, str], variables: Mapping[str, str]) -> dict[str, int]:
+    """The numbers that the environment has for these fields, by the names of their variables. Raises UsageError."""
+    given = {field: environ[name] for field, name in variables.items() if name in environ}
+    for field, value in given.items():
+        if not (value.isascii() and value.isdigit() and 0 < len(value) <= _MOST_DIGITS):
+            raise UsageError(f"the environment variable {variables[field]} is {value!r}, which is no whole number")
+    return {field: int(value) for field, value in given.items()}
 
 
 def read_object(body: bytes) -> dict[str, Any]:
@@ -136,13 +146,7 @@ def submission_of(values: Mapping[str, Any], targets: Targets) -> Submission:
 
 def limits_from(environ: Mapping[str, str]) -> Limits:
     """What a run of a submission may take. Raises UsageError for a variable that is no whole number."""
-    given = {field: environ[name] for field, name in LIMIT_VARIABLES.items() if name in environ}
-    for field, value in given.items():
-        if not (value.isascii() and value.isdigit()):
-            raise UsageError(
-                f"the environment variable {LIMIT_VARIABLES[field]} is {value!r}, which is no whole number"
-            )
-    return replace(_LIMITS, **{field: int(value) for field, value in given.items()})
+    return replace(_LIMITS, **whole_numbers(environ, LIMIT_VARIABLES))
 
 
 def _check_size(spec: SweepSpec, origin: Origin) -> None:

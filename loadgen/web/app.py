@@ -8,6 +8,7 @@ import contextlib
 import socket
 import threading
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 import uvicorn
 from fastapi import FastAPI, Request, Response
@@ -18,9 +19,10 @@ from loadgen.errors import LoadgenError, NotFoundError, UsageError
 from loadgen.report import assets
 from loadgen.web import comparison, live, runs, static, sweeps
 from loadgen.web.answers import failure
+from loadgen.web.connections import DEFAULT_LIMITS, BoundedProtocol, ConnectionLimits
 from loadgen.web.database import Database
 
-_GOODBYE_S = 2
+_CLOSING_S = 4  # more than connections get for their responses
 
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; "
@@ -72,6 +74,7 @@ def serve(
     port: int,
     on_ready: Callable[[str], None] = lambda url: None,
     make_app: Callable[[str], FastAPI] = create_app,
+    limits: ConnectionLimits = DEFAULT_LIMITS,
 ) -> None:
     """Serve the dashboard until interrupted or terminated; `on_ready` is told its URL once a browser can be sent there.
 
@@ -84,10 +87,13 @@ def serve(
         on_ready(f"http://{shown}:{listener.getsockname()[1]}/")
         config = uvicorn.Config(
             make_app(db_url),
-            log_level="warning",
+            http=partial(BoundedProtocol, limits),  # type: ignore[arg-type]
+            ws="none",
+            log_level="error",  # what a client sends wrong is its own affair
             access_log=False,
             lifespan="off",
-            timeout_graceful_shutdown=_GOODBYE_S,  # for streams of events, which have no end of their own
+            timeout_keep_alive=limits.max_idle_s,
+            timeout_graceful_shutdown=_CLOSING_S,
         )
         with contextlib.suppress(KeyboardInterrupt):  # uvicorn hands it on once everything is closed
             uvicorn.Server(config).run(sockets=[listener])

@@ -1,11 +1,12 @@
 """The gate: who reads, who asks for something, and what other sites, wrong tokens and guesses come to."""
 
+import asyncio
 from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
 
-from loadgen.service.access import COOKIE, Access
+from loadgen.service.access import COOKIE, Access, Gate
 from loadgen.service.tokens import MOST_FAILURES
 from tests.service.conftest import BEARER, SPEC, TOKEN
 
@@ -71,7 +72,26 @@ def test_two_host_headers_are_refused(reader: TestClient) -> None:
     assert reader.get("/sweeps.json", headers=headers).status_code == 400
 
 
-@pytest.mark.parametrize("host", ["localhost", "LOCALHOST.", "127.0.0.1:8080", "[::1]:8080", "a.localhost"])
+@pytest.mark.parametrize(("version", "status"), [("1.1", 400), ("1.0", 403)])
+def test_without_a_host_header_a_request_is_refused(version: str, status: int) -> None:
+    """By itself in HTTP/1.1, and else as one by a name that is not this machine's."""
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    async def never(*_: object) -> Any:
+        raise AssertionError
+
+    gate = Gate(never, Access(None, loopback_reads=True), {})
+    scope = {"type": "http", "http_version": version, "method": "GET", "path": "/", "query_string": b"", "headers": []}
+    asyncio.run(gate(scope, never, send))
+    assert sent[0]["status"] == status
+
+
+@pytest.mark.parametrize(
+    "host", ["localhost", "LOCALHOST.", "127.0.0.1:8080", "[::1]:8080", "a.localhost", "localhost\t"]
+)
 def test_the_names_of_this_machine_read(reader: TestClient, host: str) -> None:
     assert reader.get("/sweeps.json", headers={"Host": host}).status_code == 200
 

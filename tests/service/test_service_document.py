@@ -1,14 +1,16 @@
 """docs/service.md and the API's own description say the same, and the description's examples are what it describes."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
 import pytest
 
+from loadgen.errors import UsageError
 from loadgen.report.live import QUIET_S
 from loadgen.service import examples
-from loadgen.service.app import openapi
+from loadgen.service.app import CONNECTION_VARIABLES, connection_limits, openapi
 from loadgen.service.documents import JobDocument, PresentRunDocument
 from loadgen.service.progress import PASSING
 from loadgen.service.queue import MOST_WAITING
@@ -16,6 +18,7 @@ from loadgen.service.submission import MOST_BYTES, MOST_RUNS, REFUSED_KEYS, subm
 from loadgen.service.targets import Targets
 from loadgen.service.tokens import FAILURES_WITHIN_S, MOST_FAILURES, SESSION_S, SHORTEST_TOKEN
 from loadgen.store.rows import JobStatus
+from loadgen.web.connections import ConnectionLimits
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENT = (ROOT / "docs" / "service.md").read_text()
@@ -111,3 +114,22 @@ def test_the_description_says_how_to_show_the_token() -> None:
     assert described["openapi"].startswith("3.")
     assert described["components"]["securitySchemes"]["token"] == {"type": "http", "scheme": "bearer"}
     assert described["security"] == [{"token": []}]
+
+
+def test_the_limits_of_connections_are_those_of_the_code() -> None:
+    limits = ConnectionLimits()
+    rows = [line for line in DOCUMENT.splitlines() if line.startswith(("| open connections", "| time", "| bytes"))]
+    for field, name in CONNECTION_VARIABLES.items():
+        (row,) = (row for row in rows if f"`{name}`" in row)
+        assert f"| {getattr(limits, field)}" in row
+    assert f"| {limits.max_head_bytes:,} |" in "".join(rows)
+    assert f"| {limits.max_idle_s} s |" in "".join(rows)
+    assert f"{limits.taken_bytes // 1024} KiB" in "".join(rows)
+
+
+def test_the_environment_changes_the_limits_of_connections() -> None:
+    changed = connection_limits({"LOADGEN_SERVICE_MAX_CONNECTIONS": "64", "LOADGEN_SERVICE_MAX_HEAD_S": "3"})
+    assert changed == replace(ConnectionLimits(), max_connections=64, max_head_s=3)
+    for value in ("0", "-1", "many", "1.5", "٣", "", "9" * 5_000):
+        with pytest.raises(UsageError, match="LOADGEN_SERVICE_MAX_UNREAD_S"):
+            connection_limits({"LOADGEN_SERVICE_MAX_UNREAD_S": value})
