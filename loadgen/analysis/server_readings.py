@@ -63,11 +63,22 @@ def why_unknown(readings: Sequence[Reading], span: Span, measured: Measured) -> 
     return _not_all_of_it(span, measured)
 
 
-def readings_document(readings: Sequence[Reading], measured: Measured) -> dict[str, Any] | None:
-    """The run document's `server_readings`: how the page could be read; None without a reading of a known engine."""
+def readings_document(readings: Sequence[Reading], measured: Measured, has_page: bool = False) -> dict[str, Any] | None:
+    """The run document's `server_readings`: how the page could be read; None without a page of a known engine.
+
+    `has_page` says that the server answered with a page before the run, whatever it is of.
+    """
     span = span_of(readings)
     if span is None:
-        return None
+        engines = [each for each in readings if names_in(each.values) is not None]
+        if not engines and (readings or not has_page):
+            return None
+        return {
+            "readings": len([each for each in engines if not each.is_check]),
+            "malformed_lines": max((each.malformed_lines for each in engines), default=0),
+            "unusable": [],
+            "unknown_because": "the page could not be read both before the run and in it",
+        }
     used = [reading for reading in span.readings if reading is span.begin or reading.at_ns > 0]
     return {
         "readings": len(span.readings),

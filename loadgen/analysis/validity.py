@@ -345,7 +345,7 @@ CHECKS: tuple[Check, ...] = (
     Check(
         code="server_account_unknown",
         limits=Limits(),
-        compares="a note when the server's counters fall between readings, its processes began at different times, it counted fewer requests than were answered (by over 10 % and more than one), or its page could not be read at the end",
+        compares="a note when the server's counters fall between readings, its processes began at different times, it counted fewer requests than were answered (by over 10 % and more than one), or its page could not be read before the run or at the end",
         reason="counters of one process never fall and it begins once, so the readings are of several or of one that was restarted, and a difference between them says nothing of this run",
         test=server.server_account_unknown,
     ),

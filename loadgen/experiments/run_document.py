@@ -114,7 +114,7 @@ def _add_server(summary: dict[str, Any], seen: Seen, measured: Measured | None, 
         return
     summary["server_account"] = stages.make("server_account", lambda: server_account(seen.readings, measured), None)
     summary["server_readings"] = stages.make(
-        "server_readings", lambda: readings_document(seen.readings, measured), None
+        "server_readings", lambda: readings_document(seen.readings, measured, seen.has_page), None
     )
     summary["gpu"] = stages.make(
         "gpu", lambda: gpu_account(seen.gpus, measured, seen.gpu_source, seen.gpus_chosen_by), None

@@ -31,12 +31,14 @@ class Seen:
     gpus: tuple[GpuSeries, ...]
     gpu_source: str | None
     gpus_chosen_by: str | None
+    has_page: bool = False  # of metrics, before the run
 
 
 class Watching:
     """A context manager around the measured part of a run; `seen()` after it has closed."""
 
     def __init__(self, facts: EndpointFacts, headers: Headers, route: Route):
+        self._has_page = facts.has_metrics
         self._telemetry = Telemetry(facts.metrics_url if facts.has_metrics else None, headers, route)
         self._gpus = GpuWatch(None if facts.simulated else facts.base_url)  # a simulator has none
         self._open = ExitStack()
@@ -72,6 +74,7 @@ class Watching:
             tuple(gpu_series(origin, gpu) for gpu in self._gpus.watched()),
             self._gpus.source,
             self._gpus.chosen_by,
+            self._has_page,
         )
 
 

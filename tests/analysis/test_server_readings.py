@@ -77,6 +77,26 @@ def test_readings_that_contradict_one_process_are_none(run: Measured, readings: 
     assert server_account(readings, run) is None
 
 
+@pytest.mark.parametrize(
+    ("readings", "has_page", "is_told"),
+    [
+        ([], True, True),
+        ([], False, False),
+        ([at(5, 20, 10), at(11, 80, 40)], True, True),
+        ([at(-1, 0, 0)], True, True),
+        ([Reading(-S, {}), Reading(11 * S, {})], True, False),  # a page of something else
+        ([Reading(-S, {"other:requests": 1.0}), Reading(11 * S, {"other:requests": 9.0})], True, False),
+    ],
+    ids=["never read", "no page", "not before", "not after", "another page", "another engine"],
+)
+def test_a_page_that_was_there_and_could_not_be_read_is_told(
+    run: Measured, readings: list[Reading], has_page: bool, is_told: bool
+) -> None:
+    document = readings_document(readings, run, has_page)
+    assert (document is not None and "could not be read" in document["unknown_because"]) is is_told
+    assert server_account(readings, run) is None
+
+
 def test_one_engine_of_several_that_falls_is_seen_under_a_sum_that_rises(run: Measured) -> None:
     readings = [
         Reading(-S, {TOKENS: 110.0}, counters={f'{TOKENS}{{e="0"}}': 100.0, f'{TOKENS}{{e="1"}}': 10.0}),
