@@ -57,6 +57,7 @@ def describe(bench: Bench, run: RunSpec, sent: Sent) -> MeasuredRun:
         stages.make(name, add, None)
     summary["cost"] = stages.make("cost", lambda: cost_of(bench.price, summary, recording, sent.warmup), None)
     _add_server(summary, seen, measured, stages)
+    summary["replies"] = None
     if bench.keep_replies:
         summary["replies"] = stages.make("replies", lambda: [reply.to_json() for reply in recording.replies], [])
     summary["prefix_cache_reset"] = sent.prefix_cache_reset

@@ -121,9 +121,9 @@ def group_document(sweeps: Sequence[tuple[SweepRow, Sequence[Document]]]) -> Doc
 
 
 def run_row(run: Document) -> Row:
-    """A run as one flat row: dotted keys, lists as JSON text, findings as their codes."""
+    """A run as one flat row: dotted keys, lists as JSON text, findings as their codes; without the text of replies."""
     row: Row = {}
-    _flatten(run, "", row)
+    _flatten({key: value for key, value in run.items() if key != "replies"}, "", row)
     row["verdict.findings"] = ",".join(finding["code"] for finding in run["verdict"]["findings"])
     return row
 

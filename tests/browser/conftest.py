@@ -20,6 +20,7 @@ from tests.report.documents import Document, fill, specs, sweep_row
 
 FIRST, SECOND, HOSTILE_ONE = "s261123-152901-4f2a", "s261123-160000-77aa", "s261124-101500-beef"
 HOSTILE = "</script><script>document.title='taken'</script>"
+HOSTILE_REPLY = "</pre><img src=x onerror=\"document.title='taken'\"><svg onload=\"document.title='taken'\">"
 SERVE = "from loadgen.web.app import serve; serve({url!r}, '127.0.0.1', 0, lambda url: print(url, flush=True))"
 FLAGS = [
     "--disable-gpu",
@@ -66,7 +67,8 @@ def measured(place: Path) -> dict[str, list[Document]]:
         found[sweep_id] = fill(place / "measured.db", sweep_row(sweep_id, planned, name), planned)
     planned = specs([ClosedLoop(1), Wave(4)], (32,), 8, 3, requests_per_slot=4, model=HOSTILE)
     row = sweep_row(HOSTILE_ONE, planned, HOSTILE, simulated=True)
-    found[HOSTILE_ONE] = fill(place / "measured.db", row, planned, statuses=["valid", "doubtful", "invalid"])
+    statuses, replies = ["valid", "doubtful", "invalid"], [HOSTILE, HOSTILE_REPLY]
+    found[HOSTILE_ONE] = fill(place / "measured.db", row, planned, statuses=statuses, replies=replies)
     return found
 
 

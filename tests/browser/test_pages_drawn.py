@@ -8,7 +8,7 @@ import pytest
 
 from loadgen.report.single_file import render_report
 from loadgen.store.repository import Store
-from tests.browser.conftest import FIRST, HOSTILE, HOSTILE_ONE, SECOND, settle
+from tests.browser.conftest import FIRST, HOSTILE, HOSTILE_ONE, HOSTILE_REPLY, SECOND, settle
 from tests.report.documents import Document
 
 pytestmark = [pytest.mark.browser, pytest.mark.loopback]
@@ -88,3 +88,21 @@ def test_without_scripts_the_figures_are_in_tables(
     page.get_by_label("Statistic", exact=True).select_option("p90")
     page.get_by_role("button", name="Show").click()
     assert "stat=p90" in page.url
+
+
+@pytest.mark.parametrize("place_of_it", ["dashboard", "report"])
+def test_a_reply_that_is_shown_does_nothing(
+    dashboard: str, measured: dict[str, list[Document]], place: Path, page: Any, place_of_it: str
+) -> None:
+    run_id = measured[HOSTILE_ONE][0]["run_id"]
+    url = f"{dashboard}runs/{run_id}"
+    if place_of_it == "report":
+        with Store.open(f"sqlite:///{place}/measured.db", read_only=True) as store:
+            (place / "reply.html").write_text(render_report(store, [run_id]), encoding="utf-8")
+        url = (place / "reply.html").as_uri()
+    page.goto(url)
+    settle(page)
+    for details in page.locator("details:has(pre.reply)").all():
+        details.evaluate("each => { each.open = true; }")
+    assert [each.inner_text() for each in page.locator("pre.reply").all()] == [HOSTILE, HOSTILE_REPLY]
+    assert page.title() != "taken"

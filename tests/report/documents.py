@@ -233,8 +233,12 @@ def fill(
     planned: Sequence[RunSpec],
     failures: float = 0.0,
     statuses: Sequence[str | None] = (),
+    replies: Sequence[str] = (),
 ) -> list[Document]:
-    """Write a sweep with all its runs to the database at `path`; `statuses` overrule the first verdicts."""
+    """Write a sweep with all its runs to the database at `path`; `statuses` overrule the first verdicts.
+
+    `replies` are the texts that each run has kept.
+    """
     documents = []
     with Store.open(f"sqlite:///{path}") as store:
         store.add_sweep(replace(sweep, status="running"))
@@ -242,6 +246,11 @@ def fill(
             status = statuses[number] if number < len(statuses) else None
             document, records = measured_run(spec, sweep.sweep_id, sweep.simulated, failures, status)
             samples = [ServerSample(0, {"vllm:num_requests_running": 3.0})]
+            if replies:
+                document["replies"] = [
+                    {"index": index, "outcome": "ok", "finish_reason": "stop", "text": text, "characters": len(text)}
+                    for index, text in enumerate(replies)
+                ]
             store.add_run(sweep.sweep_id, document, records, samples, outline=outlined(document, records))
             documents.append(document)
         store.set_sweep_status(sweep.sweep_id, sweep.status)

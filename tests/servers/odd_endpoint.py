@@ -21,6 +21,7 @@ class OddEndpoint:
     pages: dict[str, Refusal] = field(default_factory=dict)  # by path
     paths: tuple[str, ...] = ("/v1/chat/completions", "/v1/completions")
     headers: tuple[tuple[str, str], ...] = ()
+    stream: bytes | None = None  # the body of every stream, in place of two tokens
     asked: list[dict[str, Any]] = field(default_factory=list)  # the streamed bodies
     heard: list[str] = field(default_factory=list)  # every path with its query
 
@@ -53,6 +54,9 @@ def odd_endpoint(endpoint: OddEndpoint) -> Iterator[str]:
             self._stream(body)
 
         def _stream(self, body: dict[str, Any]) -> None:
+            if endpoint.stream is not None:
+                self._whole(200, endpoint.stream, "text/event-stream")
+                return
             events = []
             for number in range(2):
                 part: dict[str, Any] = {"delta": {"content": " a"}} if "messages" in body else {"text": " a"}
