@@ -17,7 +17,7 @@ from loadgen.load.price import Price
 from loadgen.load.spec import RunSpec
 from loadgen.report.readable import MISSING_FIGURE, dollars, number, plural, seconds
 from loadgen.servers.launcher.variant import Variant
-from loadgen.servers.profiles.checks import does_not_fit, max_model_len
+from loadgen.servers.profiles.checks import cannot_take, does_not_fit
 
 _SWEEPS_LOOKED_THROUGH = 100
 
@@ -44,10 +44,7 @@ class PlannedVariant:
         """Why the server cannot start, or cannot take the lengths that are asked; None where that is not known."""
         profile = self.variant.served.profile
         asked = max((run.input_tokens + run.output_tokens for run in self.runs if run.input_tokens), default=0)
-        longest = max_model_len(profile)
-        if longest is not None and asked > longest:
-            return f"{asked:,} tokens of input and output are more than max-model-len {longest:,}"
-        return does_not_fit(profile)
+        return cannot_take(profile, asked) or does_not_fit(profile)
 
     @property
     def estimated_s(self) -> float | None:

@@ -48,9 +48,14 @@ def overridden(name: str, changes: Mapping[str, object]) -> Architecture:
 
     ModelError: no such name, or a configuration that cannot be.
     """
+    return architecture(configuration(name, changes))
+
+
+def configuration(name: str, changes: Mapping[str, object]) -> Mapping[str, object]:
+    """The model's configuration, cut down to what matters here, with other values for some keys. ModelError: no such name."""
     config = _said(name)["config"]
     assert isinstance(config, dict)
-    return architecture(_changed(config, changes))
+    return _changed(config, changes)
 
 
 def _changed(config: Mapping[str, object], changes: Mapping[str, object]) -> dict[str, object]:

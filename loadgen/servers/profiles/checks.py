@@ -4,7 +4,7 @@ Imports `moe`, `errors` and its neighbours. A mistake in the file itself raises 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from loadgen.errors import ModelError
@@ -13,6 +13,7 @@ from loadgen.servers.hidden import secrets_of, without
 from loadgen.servers.profiles.command import arguments, argv, environment
 from loadgen.servers.profiles.layout import layout
 from loadgen.servers.profiles.lengths import wrong_lengths
+from loadgen.servers.profiles.max_length import known_context, refused_max_model_len, too_long
 from loadgen.servers.profiles.memory import Memory, memory
 from loadgen.servers.profiles.reading import ProfileFile
 from loadgen.servers.profiles.releases import fits
@@ -58,7 +59,7 @@ def findings(file: ProfileFile, vllm: Vllm | None, parsed: Parsed | None) -> lis
         found += _of_lengths(file)
     wrong_flags = any(finding.severity == "error" for finding in found)  # by which no memory can be reckoned
     if not profile.abstract:
-        found += [*_of_model(file), *([] if wrong_flags else _of_memory(file, vllm))]
+        found += [*_of_model(file), *([] if wrong_flags else [*_of_context(file), *_of_memory(file, vllm)])]
     return sorted(found, key=lambda finding: ("error", "unchecked", "note").index(finding.severity))
 
 
@@ -69,9 +70,9 @@ def gpus_of(profile: ServerProfile) -> int | None:
     return layout(arguments(profile)).parallelism.gpus
 
 
-def max_model_len(profile: ServerProfile) -> int | None:
-    """The longest sequence that the arguments allow; None where they do not say, or are not vLLM's."""
-    return layout(arguments(profile)).max_model_len if is_served_by_vllm(profile) else None
+def cannot_take(profile: ServerProfile, asked_tokens: int) -> str | None:
+    """Why a request of so many tokens is refused, by the arguments or the model's own maximum; None where neither is known."""
+    return too_long(profile, asked_tokens) if is_served_by_vllm(profile) else None
 
 
 def does_not_fit(profile: ServerProfile) -> str | None:
@@ -81,6 +82,8 @@ def does_not_fit(profile: ServerProfile) -> str | None:
     wrong = next(iter(wrong_lengths(arguments(profile)).items()), None)
     if wrong is not None:
         return " ".join(wrong)
+    if (refused := refused_max_model_len(profile)) is not None:
+        return refused
     try:
         fit = resources(profile, None)
     except ModelError as error:
@@ -94,6 +97,9 @@ def resources(profile: ServerProfile, release: str | None) -> Memory | None:
         return None
     flags = arguments(profile, release)
     served, laid_out = architecture_of(profile, flags), layout(flags)
+    own = known_context(profile, flags)
+    if laid_out.max_model_len is None and not laid_out.is_length_chosen and own is not None:
+        laid_out = replace(laid_out, max_model_len=own.default)
     draft = None if laid_out.draft_model is None else draft_of(laid_out.draft_model)
     return None if served is None else memory(served, laid_out, profile.needs.gpu_memory_gb, draft)
 
@@ -131,6 +137,11 @@ def _of_lengths(file: ProfileFile) -> list[Finding]:
         return []
     wrong = wrong_lengths(file.profile.arguments)
     return [Finding("error", f"{file.origin.name(f'arguments.{flag}')} {why}") for flag, why in wrong.items()]
+
+
+def _of_context(file: ProfileFile) -> list[Finding]:
+    refused = refused_max_model_len(file.profile) if is_served_by_vllm(file.profile) else None
+    return [] if refused is None else [Finding("error", refused)]
 
 
 def _of_memory(file: ProfileFile, vllm: Vllm | None) -> list[Finding]:

@@ -11,8 +11,9 @@ from pathlib import Path
 from loadgen.errors import ModelError
 from loadgen.inputs.origin import Origin
 from loadgen.moe.architecture import Architecture
+from loadgen.moe.context import Context, context
 from loadgen.moe.families import architecture
-from loadgen.moe.models import model, model_names, overridden
+from loadgen.moe.models import configuration, model, model_names, overridden
 from loadgen.servers.profiles.layout import overrides
 from loadgen.servers.profiles.schema import Argument, ServerProfile
 
@@ -44,6 +45,17 @@ def architecture_of(profile: ServerProfile, arguments: Mapping[str, Argument]) -
         return overridden(name, changes) if changes else model(name).architecture
     folder = folder_of(profile.model)
     return None if folder is None else _read(folder, changes)
+
+
+def context_of(profile: ServerProfile, arguments: Mapping[str, Argument]) -> Context | None:
+    """The lengths that the model's own configuration allows; None where it is not known. ModelError for an unknown name."""
+    changes = overrides(arguments)
+    name = profile.architecture or known_ids().get(profile.model)
+    if name is not None:
+        return context(configuration(name, changes))
+    folder = folder_of(profile.model)
+    said = None if folder is None else _configuration(folder)
+    return None if said is None else context({**said, **changes})
 
 
 def draft_of(name: str) -> Architecture | None:
@@ -102,6 +114,12 @@ def _other_than(expected: Architecture, folder: Path, name: str, origin: Origin)
 
 def _read(folder: Path, changes: Mapping[str, object]) -> Architecture | None:
     """The architecture that a folder's config.json describes; None where it has none."""
+    said = _configuration(folder)
+    return None if said is None else architecture({**said, **changes})
+
+
+def _configuration(folder: Path) -> Mapping[str, object] | None:
+    """The config.json of a folder; None where it has none that can be read."""
     path = folder / "config.json"
     try:
         said = json.loads(path.read_text(encoding="utf-8"))
@@ -109,4 +127,4 @@ def _read(folder: Path, changes: Mapping[str, object]) -> Architecture | None:
         return None
     if not isinstance(said, dict):
         raise ModelError(f"{path} is not a model's configuration.")
-    return architecture({**said, **changes})
+    return said

@@ -180,7 +180,7 @@ def test_a_length_is_judged_as_what_vllm_makes_of_it(folder: Path, flag: str, le
     if told is None:
         assert errors == []
     else:
-        assert [told in error for error in errors] == [True]
+        assert [told in error for error in errors if "own configuration" not in error] == [True]
 
 
 def test_a_length_that_the_engine_chooses_is_told_with_what_fits(folder: Path) -> None:
