@@ -108,23 +108,23 @@ def run(
 def status(context: typer.Context, as_json: Json = False, quiet: Quiet = False, verbose: Verbose = False) -> None:
     """Say which server is running, and since when."""
     from loadgen.servers.launcher.place import state_folder
-    from loadgen.servers.launcher.processes import strays
-    from loadgen.servers.launcher.running import standing
+    from loadgen.servers.launcher.running import standing, unrecorded
     from loadgen.servers.launcher.state import read_state
 
     state = read_state(state_folder())
-    left = strays(state_folder()) if state is None else []
-    stands = standing(state) if state is not None else "broken" if left else "none"
+    left = unrecorded(state_folder(), state)
+    stands = "broken" if left else "none" if state is None else standing(state)
     if as_json:
         show_json({"schema_version": 1, "status": stands, "server": None if state is None else _document(state)})
         return
-    if state is None:
+    if left:
         echo(
-            f"a server is running that is not on record: server.json is lost or garbled, and {len(left)} of its processes "
-            "carry its mark; `loadgen serve down` ends them"
-            if left
-            else "no server is running"
+            "a server is running that is not on record: server.json is lost, garbled or another server's, and "
+            f"its mark was found on {len(left)} of its processes; `loadgen serve down` ends them"
         )
+        return
+    if state is None:
+        echo("no server is running")
         return
     where, log = f"at {state.url}", f"\n  its log: {state.log}" if state.log else ""
     match stands:
@@ -178,14 +178,14 @@ def down(context: typer.Context, quiet: Quiet = False, verbose: Verbose = False)
     stopped = stop()
     if stopped.strays:
         terminal.note(
-            f"server.json in the state folder is lost, garbled or old; {stopped.strays} processes of a server "
-            "were found by their mark and have ended"
+            "server.json in the state folder is lost, garbled or another server's; a server was found by its mark and has "
+            f"ended; processes: {stopped.strays}"
         )
-    elif stopped.profile is None:
-        terminal.note("no server is running")
-    elif stopped.was_external:
+    if stopped.was_external:
         terminal.note(f"{stopped.profile} is forgotten; it is not ours to end")
-    else:
+    elif stopped.profile is None and not stopped.strays:
+        terminal.note("no server is running")
+    elif stopped.profile is not None:
         terminal.note(f"{stopped.profile} has ended, and nothing of it is left")
 
 

@@ -27,8 +27,9 @@ def owned_folder() -> Iterator[Path]:
         folder = Path(name)
         unlocked = folder / f"{_LOCK}.new"
         with unlocked.open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            unlocked.rename(folder / _LOCK)  # who finds it finds it locked
+            with suppress(OSError):  # a file system without locks: the folder counts as one of an earlier release
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                unlocked.rename(folder / _LOCK)  # who finds it finds it locked
             yield folder
 
 
@@ -48,20 +49,25 @@ def _removed(folder: Path) -> bool:
             return False
         lock = os.open(folder / _LOCK, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
     except FileNotFoundError:
-        if _now_s() - _newest_s(folder) < _ABANDONED_S:
-            return False
-        shutil.rmtree(folder, ignore_errors=True)
-        return not folder.exists()
+        return _now_s() - _newest_s(folder) >= _ABANDONED_S and _emptied(folder)
     except OSError:
         return False
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        shutil.rmtree(folder, ignore_errors=True)
-        return not folder.exists()
+        return _emptied(folder)
     except OSError:  # its owner lives
         return False
     finally:
         os.close(lock)
+
+
+def _emptied(folder: Path) -> bool:
+    """Remove a folder whose owner is gone, unless a run whose TMPDIR is in it still has a folder there."""
+    for inner in [path for path in folder.rglob(f"{_PREFIX}*") if path.is_dir() and not path.is_symlink()]:
+        if inner.exists() and not _removed(inner):
+            return False
+    shutil.rmtree(folder, ignore_errors=True)
+    return not folder.exists()
 
 
 def _newest_s(folder: Path) -> float:

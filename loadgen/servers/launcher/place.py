@@ -1,12 +1,16 @@
 """Where the launcher keeps its state: one folder per user, since a machine serves one measured server at a time.
 
-Standard library only: the supervisor imports it.
+Standard library and errors only: the supervisor imports it.
 """
 
 import os
-from contextlib import suppress
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
+
+from loadgen.errors import UsageError
 
 
 def state_folder() -> Path:
@@ -27,6 +31,19 @@ def lock_file(folder: Path) -> Path:
     return folder / "starting.lock"
 
 
+@contextmanager
+def writing(folder: Path) -> Iterator[None]:
+    """Raise UsageError, which names the state folder, for whatever cannot be written in it within the block."""
+    try:
+        yield
+    except OSError as error:
+        what = error.filename if isinstance(error.filename, str) and error.filename else folder
+        raise UsageError(
+            f"the state folder {folder} cannot be used: {what}: {error.strerror or error}; repair it, or name another with the "
+            "environment variable LOADGEN_STATE_DIR"
+        ) from error
+
+
 KEPT_LOGS = 50
 
 
@@ -35,7 +52,9 @@ def remove_old_logs(logs: Path) -> None:
     found: list[tuple[float, Path]] = []
     for path in logs.glob("*.log"):
         with suppress(OSError):
-            found.append((path.lstat().st_mtime, path))
+            facts = path.lstat()
+            if not stat.S_ISDIR(facts.st_mode):  # which is not ours
+                found.append((facts.st_mtime, path))
     for _, path in sorted(found)[: max(0, len(found) - KEPT_LOGS + 1)]:
         with suppress(OSError):
             path.unlink()

@@ -106,19 +106,45 @@ def family(mark: str, supervisor: int, started: int) -> list[Process]:
 
 
 def strays(folder: Path) -> list[Process]:
-    """Every living process of servers that were started from this state folder, whatever is on record there."""
+    """Every living process of servers that were started from this state folder, whatever is on record there.
+
+    The folder may be spelled in another way by now. Processes with other mounts, such as a container's, mean another folder
+    by the same path.
+    """
     processes = table()
-    members = {pid for pid in processes if _carries(pid, str(folder), FOLDER)}
+    wanted, mounts = os.path.realpath(os.fsencode(folder)), _mounts("self")
+    marked = {
+        pid
+        for pid in processes
+        if (named := _variable(pid, FOLDER)) and os.path.realpath(named) == wanted and _mounts(pid) == mounts
+    }
+    sessions = {processes[pid].session for pid in marked}
+    own = {session for session in sessions if session and (session in marked or session not in processes)}
+    members = marked | {pid for pid, one in processes.items() if one.session in own}
     members |= descendants(members, processes)
     return [processes[pid] for pid in sorted(members) if pid != os.getpid()]
 
 
-def _carries(pid: int, mark: str, variable: str = MARK) -> bool:
+def _carries(pid: int, mark: str) -> bool:
+    return bool(mark) and _variable(pid, MARK) == mark.encode()
+
+
+def _variable(pid: int, name: str) -> bytes | None:
+    """The value of an environment variable that the process began with; None if it has none, or may not be looked at."""
     try:
         environment = (_PROC / str(pid) / "environ").read_bytes()
     except OSError:
-        return False
-    return f"{variable}={mark}".encode() in environment.split(b"\0")
+        return None
+    beginning = f"{name}=".encode()
+    return next((each[len(beginning) :] for each in environment.split(b"\0") if each.startswith(beginning)), None)
+
+
+def _mounts(pid: int | str) -> str | None:
+    """What tells one set of mounts from another; None if it may not be looked at."""
+    try:
+        return str((_PROC / str(pid) / "ns" / "mnt").readlink())
+    except OSError:
+        return None
 
 
 def end(find: Callable[[], list[Process]], *, grace_s: float, reap: Callable[[], None] = lambda: None) -> bool:

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from loadgen.load.spec import Endpoint
 from loadgen.servers.endpoint import Headers
 from loadgen.servers.launcher.place import state_folder
+from loadgen.servers.launcher.processes import Process, strays
 from loadgen.servers.launcher.state import ServerState, read_state
 
 Standing = Literal["none", "starting", "running", "ended", "broken"]
@@ -50,6 +51,13 @@ def standing(state: ServerState) -> Standing:
     if state.supervisor in family and state.phase == "starting":
         return "starting"
     return "running" if state.phase == "ready" and state.server in family else "broken"
+
+
+def unrecorded(folder: Path, state: ServerState | None) -> list[Process]:
+    """The living processes of a server that the state of this folder does not tell of: it is lost, garbled or another server's."""
+    if state is not None and not state.is_external and standing(state) != "ended":
+        return []
+    return strays(folder)
 
 
 def as_running(state: ServerState) -> RunningServer:

@@ -1,5 +1,6 @@
 """Start what a launch asks for, and wait until it answers a request."""
 
+import errno
 import fcntl
 import os
 import sys
@@ -16,12 +17,12 @@ from loadgen.servers.launcher.diagnosis import diagnose
 from loadgen.servers.launcher.failure import FailureKind, StartFailure
 from loadgen.servers.launcher.launch import Launch
 from loadgen.servers.launcher.log_progress import stage
-from loadgen.servers.launcher.place import lock_file, new_log, state_file, state_folder, write_private
+from loadgen.servers.launcher.place import lock_file, new_log, state_file, state_folder, write_private, writing
 from loadgen.servers.launcher.private_log import overwrite
-from loadgen.servers.launcher.processes import is_alive, strays
+from loadgen.servers.launcher.processes import is_alive
 from loadgen.servers.launcher.provenance import launch_record
 from loadgen.servers.launcher.readiness import Asking, NotReady, Refused, ask
-from loadgen.servers.launcher.running import RunningServer, as_running, key_headers, standing
+from loadgen.servers.launcher.running import RunningServer, as_running, key_headers, standing, unrecorded
 from loadgen.servers.launcher.state import ServerState, now, read_state, write_state
 from loadgen.servers.launcher.supervised import Supervised
 
@@ -80,8 +81,11 @@ def start(launch: Launch, *, say: Say, keeps_lifeline: bool = False, folder: Pat
 @contextmanager
 def _starting(folder: Path) -> Iterator[None]:
     """One start at a time. The lock goes with the process that holds it, however that ends."""
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with lock_file(folder).open("w") as lock:
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        # Without waiting for a FIFO's other end, should it be one.
+        lock = os.open(lock_file(folder), os.O_RDWR | os.O_CREAT | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
+    try:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
@@ -89,15 +93,17 @@ def _starting(folder: Path) -> Iterator[None]:
                 "another `loadgen serve` is starting a server at this moment; wait until it is done"
             ) from error
         yield
+    finally:
+        os.close(lock)
 
 
 def _running(launch: Launch, folder: Path) -> RunningServer | None:
     """The same server, when it runs and answers already. Raises UsageError when another one is in its place."""
     state = _settled(folder)
-    if state is None and launch.kind != "external" and (left := strays(folder)):
+    if launch.kind != "external" and (left := unrecorded(folder, state)):
         raise UsageError(
-            f"a server is running that is not on record: {state_file(folder)} is lost or garbled, and {len(left)} "
-            "processes carry its mark; end them with `loadgen serve down`"
+            f"a server is running that is not on record: {state_file(folder)} is lost, garbled or another server's, and "
+            f"its mark was found on {len(left)} of its processes; end them with `loadgen serve down`"
         )
     if state is None or (stands := standing(state)) == "ended":
         return None
@@ -152,18 +158,23 @@ def _look_at(launch: Launch, folder: Path) -> RunningServer:
         ready_at=now(),
         facts=launch_record(launch, answered, "", started_at, 0.0),
     )
-    write_state(folder, state)
+    with writing(folder):
+        write_state(folder, state)
     return as_running(state)
 
 
 def _state_of(launch: Launch, folder: Path) -> ServerState:
+    with writing(folder):
+        if state_file(folder).is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(state_file(folder)))
+        log = new_log(folder, launch.profile_name)
     return ServerState(
         profile=launch.profile_name,
         url=launch.url,
         model=launch.model,
         endpoint=launch.endpoint,
         fingerprint=launch.fingerprint,
-        log=str(new_log(folder, launch.profile_name)),
+        log=str(log),
         started_at=now(),
         mark=uuid.uuid4().hex,
         grace_s=launch.stop_grace_s,

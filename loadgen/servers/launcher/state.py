@@ -5,14 +5,20 @@ The supervisor writes it while it lives, for it knows first what became of the s
 
 import json
 import os
+import stat
 import tempfile
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, get_args
+from urllib.parse import urlsplit
 
 from loadgen.servers.launcher.place import state_file
 from loadgen.servers.launcher.processes import Process, boot_id, family
+
+_MAX_BYTES = 16 * 1024 * 1024  # of server.json
+_MAX_NUMBER = 2**63  # of a process id and of clock ticks
+_MAX_GRACE_S = 86_400.0
 
 Phase = Literal["starting", "ready", "ended"]
 HowEnded = Literal["asked", "abandoned", "died"]
@@ -93,13 +99,36 @@ class ServerState:
         state = cls(
             **{
                 **document,
-                "cleanup": tuple(document["cleanup"]),
+                "cleanup": tuple(_list(document["cleanup"])),
                 "ended": None if ended is None else Ended(**ended),
             }
         )
         if state.phase not in get_args(Phase):
             raise ValueError(f"no phase of a server: {state.phase}")
+        _check_types(state)
         return state
+
+
+def _list(value: object) -> list[Any]:
+    if not isinstance(value, list):
+        raise TypeError("not a list")
+    return value
+
+
+def _check_types(state: ServerState) -> None:
+    """Raise TypeError unless each field has its type: the file may be of another release, or edited."""
+    numbers = (state.supervisor, state.supervisor_started, *([] if state.server is None else [state.server]))
+    optional = [text for text in (state.log, state.ready_at) if text is not None]
+    texts = (state.profile, state.url, state.model, state.endpoint, state.fingerprint, state.started_at, state.mark)
+    if not (
+        all(type(number) is int and 0 <= number < _MAX_NUMBER for number in numbers)
+        and all(isinstance(text, str) for text in (*texts, state.boot, *state.cleanup, *optional))
+        and type(state.grace_s) in (int, float)
+        and 0 <= state.grace_s <= _MAX_GRACE_S
+        and isinstance(state.facts, dict)
+    ):
+        raise TypeError("a field of the state of a server has another type")
+    _ = urlsplit(state.url).port  # raises ValueError for what is no URL
 
 
 def now() -> str:
@@ -123,7 +152,17 @@ def write_state(folder: Path, state: ServerState) -> None:
 def read_state(folder: Path) -> ServerState | None:
     """The stored state; None where there is none or nothing that this release can read."""
     try:
-        document = json.loads(state_file(folder).read_text())
-        return ServerState.from_json(document)
-    except (OSError, ValueError, TypeError, KeyError):
+        return ServerState.from_json(json.loads(_read_text(state_file(folder))))
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
         return None
+
+
+def _read_text(path: Path) -> str:
+    """The text of a regular file of a sane size. Raises OSError for anything else, without waiting, and UnicodeDecodeError."""
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError(f"{path} is not a regular file")
+        content = file.read(_MAX_BYTES + 1)
+    if len(content) > _MAX_BYTES:
+        raise OSError(f"{path} is longer than {_MAX_BYTES} bytes")
+    return content.decode()

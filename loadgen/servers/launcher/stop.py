@@ -5,11 +5,11 @@ import signal
 import subprocess
 import time
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from loadgen.errors import ServerError
-from loadgen.servers.launcher.place import state_folder
+from loadgen.servers.launcher.place import state_folder, writing
 from loadgen.servers.launcher.processes import end, is_alive, strays
 from loadgen.servers.launcher.running import standing
 from loadgen.servers.launcher.state import ServerState, read_state, write_state
@@ -39,8 +39,9 @@ def stop(folder: Path | None = None) -> Stopped:
     if state is None or standing(state) == "ended":
         return _stop_strays(folder)
     if state.is_external:
-        write_state(folder, state.with_end("asked"))
-        return Stopped(state.profile, was_external=True)
+        with writing(folder):
+            write_state(folder, state.with_end("asked"))
+        return replace(_stop_strays(folder), profile=state.profile, was_external=True)
     _ask_supervisor(state)
     if not end(state.family, grace_s=state.grace_s):
         left = ", ".join(str(one.pid) for one in state.family())
@@ -48,7 +49,8 @@ def stop(folder: Path | None = None) -> Stopped:
     after = read_state(folder)
     if after is None or after.phase != "ended":  # its supervisor had been killed
         _clean_up(state)
-        write_state(folder, state.with_end("asked"))
+        with writing(folder):
+            write_state(folder, state.with_end("asked"))
     return Stopped(state.profile)
 
 

@@ -6,6 +6,7 @@ never-listens   lives, and answers nothing
 refuses         answers every request for tokens with 404
 broken          answers every request for tokens with 500
 ignores-term    as it says
+hidden-child    leaves a process in its session that has no environment and whose parent is gone, and tells its id
 grandchild      leaves a process in a session of its own, whose parent is gone, and tells its id
 """
 
@@ -24,6 +25,12 @@ os.setsid()
 if os.fork(): os._exit(0)
 print(f"grandchild {os.getpid()}", flush=True)
 time.sleep(600)
+"""
+HIDDEN = """
+import os, sys
+if os.fork(): os._exit(0)
+print(f"grandchild {os.getpid()}", flush=True)
+os.execve(sys.executable, [sys.executable, "-c", "import time; time.sleep(600)"], {})
 """
 
 
@@ -74,6 +81,8 @@ def main() -> None:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
     if "grandchild" in BEHAVIOUR:
         subprocess.run([sys.executable, "-c", GRANDCHILD], check=True)
+    if "hidden-child" in BEHAVIOUR:
+        subprocess.run([sys.executable, "-c", HIDDEN], check=True)
     if "dies" in BEHAVIOUR:
         sys.stderr.write("Traceback (most recent call last):\nValueError: the moon is in the wrong phase\n")
         sys.exit(3)
