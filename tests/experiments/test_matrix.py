@@ -94,6 +94,7 @@ def test_the_spellings_of_one_combination_are_the_same_combination() -> None:
         ({"hf-overrides.num_experts": [64, 512]}, [None, "it does not fit (bf16, one GPU)"]),
         ({"hf-overrides": [{"num_hidden_layers": 8}, {"num_hidden_layers": 200}]}, [None, "it does not fit"]),
         ({"max-model-len": ["4k", "40M", "auto"]}, [None, "not one sequence fits", None]),
+        ({"max-model-len": ["4k", "5k", "auto"]}, [None, "5,000 is more than the 4,096 tokens of the model's own", None]),
         ({"max-model-len": [64, "71", 72, "1.5K"]}, ["72 tokens of input", "72 tokens of input", None, "max-model-len is"]),
         ({"tensor-parallel-size": [3]}, ["cannot be split evenly"]),
     ],

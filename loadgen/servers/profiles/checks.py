@@ -82,13 +82,11 @@ def does_not_fit(profile: ServerProfile) -> str | None:
     wrong = next(iter(wrong_lengths(arguments(profile)).items()), None)
     if wrong is not None:
         return " ".join(wrong)
-    if (refused := refused_max_model_len(profile)) is not None:
-        return refused
     try:
         fit = resources(profile, None)
     except ModelError as error:
         return str(error)
-    return None if fit is None else fit.problem
+    return (None if fit is None else fit.problem) or refused_max_model_len(profile)
 
 
 def resources(profile: ServerProfile, release: str | None) -> Memory | None:
