@@ -12,6 +12,7 @@ from loadgen.experiments.bench import MeasuredRun
 from loadgen.experiments.events import DatabaseBroughtBack, OnEvent, SavingDelayed
 from loadgen.experiments.rescue import rescue, rescue_results
 from loadgen.experiments.stop import Stop
+from loadgen.store import guard
 from loadgen.store.failures import UnavailableError
 from loadgen.store.identity import ReplacedError
 from loadgen.store.recovery import bring_back
@@ -67,13 +68,15 @@ class Keeper:
     def keep(self, run: MeasuredRun, position: int, planned: int) -> dict[str, Any]:
         """Save a run and return its document as it was stored. Raises `UnsavedError`, which names it and the file that it is in, when its database did not take it."""
         run_id = str(run.document["run_id"])
-        self.documents.append(run.document)
+        self.documents.append(guard.guarded(run.document))
 
         def write() -> None:
             # A connection that was lost as a transaction ended leaves open whether it did.
             if not (attempts and self._store.has_run(run_id)):
                 attempts.append(run_id)
-                self._store.add_run(self._sweep.sweep_id, run.document, run.records, run.samples, run.gpus, run.outline)
+                self.documents[-1] = self._store.add_run(
+                    self._sweep.sweep_id, run.document, run.records, run.samples, run.gpus, run.outline
+                )
             if not self._store.has_run(run_id):
                 raise StoreError(f"The database {self._store.place} has lost what was just written to it: check it.")
 
@@ -83,6 +86,10 @@ class Keeper:
         except Exception as error:
             raise self._lost(run, f"run {position} of {planned} ({run_id})", error) from error
         return self.documents[-1]
+
+    def set_search(self, search: dict[str, Any]) -> None:
+        """Store what the search has found so far. Raises `StoreError` when its database did not take it in time."""
+        self._persist(lambda: self._store.set_search(self._sweep.sweep_id, search))
 
     def set_status(self, status: SweepStatus, planned_runs: int | None = None) -> None:
         """Say how the sweep stands. Raises `UnsavedError`, which names the file with its results, when its database did not take that."""

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -117,7 +118,7 @@ def run_sweep(
     What stops it before the first run is raised (UsageError, ServerError, StoreError); what stops it later is told by the
     result's `failure`, next to the runs that ended.
     """
-    headers = spec.secret_headers(environ)
+    headers, within_s = spec.secret_headers(environ), save_within_s(environ)
     if not spec.is_simulated and serving is None:
         spec = with_model(spec, environ, addresses)
     dataset = read_dataset_of(spec)
@@ -180,7 +181,7 @@ def run_sweep(
         else:
             check_same_server(unfinished, server)
             store.set_sweep_status(sweep_id, "running")
-        keeper = Keeper(store, store.sweep(sweep_id), stop, on_event, save_within_s(environ))
+        keeper = Keeper(store, store.sweep(sweep_id), stop, on_event, within_s)
         on_event(
             SweepStarted(
                 sweep_id,
@@ -217,7 +218,7 @@ def run_sweep(
                     )
 
                     def document_of(run: RunSpec, position: int) -> dict[str, Any]:
-                        keep_search(store, sweep_id, search, running=True)
+                        keep_search(keeper.set_search, search, running=True)
                         if run.hash in ended:
                             return ended[run.hash]
                         if turn is not None and not turn.has(run, spec):
@@ -226,13 +227,13 @@ def run_sweep(
                         return _one(bench, keeper, run, position, planned_runs, repeat=run.seed - spec.seed)
 
                     planned_runs = _follow(chosen, document_of)
-                    keep_search(store, sweep_id, search)
+                    keep_search(keeper.set_search, search)
                 finally:
                     stop.attach(None)
         except LoadgenError as error:
             cut_short = error
             with suppress(StoreError):  # the failure that ended the sweep is the one to report
-                keep_search(store, sweep_id, search)
+                keep_search(partial(store.set_search, sweep_id), search)
         except BaseException as error:
             close(store, sweep_id, "interrupted" if isinstance(error, KeyboardInterrupt) else "failed")
             raise

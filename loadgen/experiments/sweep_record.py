@@ -3,7 +3,7 @@
 Imports load, servers, store and errors.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -151,10 +151,10 @@ def _described(server: dict[str, Any]) -> str:
     return f"{server['name']}{version} ({server['dialect']} dialect)"
 
 
-def keep_search(store: Store, sweep_id: str, search: Search | None, *, running: bool = False) -> None:
-    """Store what the search has found so far; a killed one keeps what it knew before its last run."""
+def keep_search(write: Callable[[dict[str, Any]], None], search: Search | None, *, running: bool = False) -> None:
+    """Have `write` store what the search has found so far; a killed one keeps what it knew before its last run."""
     if search is not None and (search.made or search.trouble is not None):
-        store.set_search(sweep_id, search.to_json(running=running))
+        write(search.to_json(running=running))
 
 
 def close(store: Store, sweep_id: str, status: SweepStatus) -> None:

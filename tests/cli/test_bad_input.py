@@ -190,3 +190,12 @@ def test_too_few_open_files_are_told_before_anything_is_sent_or_stored(
     )
     assert simulator.truth()["requests"] == []
     assert subprocess.run([*command[:3], "list"], capture_output=True, text=True).stdout == ""
+
+
+def test_a_time_to_save_within_that_is_none_leaves_no_sweep_behind(
+    cli: Cli, point: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LOADGEN_SAVE_WITHIN_S", "soon")
+    said = cli("run", *point, "--requests", "4")
+    assert (said.code, "LOADGEN_SAVE_WITHIN_S" in said.err) == (2, True)
+    assert cli("list", "--json").json["sweeps"] == []

@@ -1,6 +1,7 @@
 """A run that was measured is kept, whatever happens to its database: it waits, comes back, or goes to a file that is named."""
 
 import json
+import math
 import os
 import re
 import shutil
@@ -58,10 +59,11 @@ class Sweep:
         )
         self.keep("r1")
 
-    def keep(self, run_id: str) -> None:
-        document = self._make_document(run_id, "s1")
+    def keep(self, run_id: str, **figures: Any) -> dict[str, Any]:
+        document = self._make_document(run_id, "s1") | figures
         document["spec"]["hash"] = f"hash of {run_id}"
-        self.keeper.keep(MeasuredRun(document, self.records, {}, (), (), None, None), int(run_id[1:]), 3)
+        run = MeasuredRun(document, self.records, {}, (), (), None, None)
+        return self.keeper.keep(run, position=int(run_id[1:]), planned=3)
 
 
 @pytest.fixture
@@ -274,6 +276,22 @@ def test_a_locked_database_is_waited_for_and_the_user_is_told_once(sweep: Sweep)
     (told,) = sweep.events
     assert isinstance(told, SavingDelayed)
     assert "locked" in told.reason
+
+
+def test_what_a_search_has_found_waits_for_a_locked_database_too(sweep: Sweep) -> None:
+    locker = sqlite3.connect(sweep.path, isolation_level=None)
+    locker.execute("BEGIN IMMEDIATE")
+    sweep.clock.then = lambda now_s: locker.execute("ROLLBACK") if locker.in_transaction and now_s > 9 else None  # type: ignore[assignment]
+    sweep.keeper.set_search({"ended": "running"})
+    locker.close()
+    assert sweep.store.sweep("s1").search == {"ended": "running"}
+
+
+def test_a_run_is_handed_on_as_it_was_stored(sweep: Sweep) -> None:
+    kept = sweep.keep("r2", requests_per_s=math.nan)
+    assert kept["requests_per_s"] is None
+    assert kept["verdict"] == sweep.store.run("r2")["verdict"]
+    assert "figure_not_finite" in {finding["code"] for finding in kept["verdict"]["findings"]}
 
 
 def test_a_lock_that_stays_ends_in_a_file(sweep: Sweep) -> None:
