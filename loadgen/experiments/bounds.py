@@ -62,14 +62,19 @@ def check_bounds(given: Mapping[str, object], origin: Origin) -> None:
         for name, value in _values(given[key]):
             if not bounds.least <= value <= bounds.most:
                 inner = f" {name}" if name else ""
-                raise UsageError(f"{origin.name(key)}{inner} is {value:,.12g}; give {bounds}")
+                raise UsageError(f"{origin.name(key)}{inner} is {_shown(value)}; give {bounds}")
+
+
+def _shown(value: float) -> str:
+    is_long = isinstance(value, int) and abs(value) > 10**30  # and may be no float at all
+    return f"a number of {len(str(value))} digits" if is_long else f"{value:,.12g}"
 
 
 def _values(given: object) -> Iterator[tuple[str, float]]:
     """The numbers of a value, a list or a mapping, with the name of each in a mapping."""
     if isinstance(given, Mapping):
-        yield from ((str(name), float(value)) for name, value in given.items())
+        yield from ((str(name), value) for name, value in given.items())
     elif isinstance(given, list | tuple):
-        yield from (("", float(value)) for value in given)
+        yield from (("", value) for value in given)
     elif isinstance(given, int | float):
-        yield "", float(given)
+        yield "", given

@@ -27,6 +27,10 @@ OPEN = {key: value for key, value in POINT.items() if key != "concurrency"} | {"
         (POINT | {"request_timeout_s": "nan"}, "--request-timeout-s"),
         (POINT | {"request_timeout_s": "1e-300"}, "--request-timeout-s"),
         (POINT | {"output_tokens": "99999999999"}, "--output-tokens is 99,999,999,999; give 1 to 100,000,000 tokens"),
+        (
+            POINT | {"output_tokens": "9" * 400},
+            "--output-tokens is a number of 400 digits; give 1 to 100,000,000 tokens",
+        ),
         (POINT | {"output_tokens": "8,99999999999"}, "--output-tokens is 99,999,999,999"),
         (POINT | {"input_tokens": "1" + "0" * 30}, "--input-tokens"),
         (POINT | {"concurrency": "99999999999"}, "--concurrency"),
