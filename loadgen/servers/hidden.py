@@ -8,6 +8,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
+from urllib.parse import unquote_plus
 
 HIDDEN = "…"
 _SHORTEST_SECRET = 6  # in running text; shorter values are ordinary words
@@ -33,6 +34,8 @@ _PLACES = frozenset({"PWD", "OLDPWD"})  # of a shell: its working directories
 
 _ACCOUNT = re.compile(r"(\b[A-Za-z][A-Za-z0-9+.-]{0,30}://)[^\s/?#\"'<>]+@")
 _IN_QUERY = re.compile(r"([?&;])([^=&\s?#;\"']+)=([^&\s#\"';]+)")
+_LAST_IN_QUERY = re.compile(r"(^|[-_.])code$|key$|token$", re.IGNORECASE)  # where nothing else ends so
+_LONG_RANDOM = re.compile(r"(?=.*\d)(?=.*[A-Za-z])[A-Za-z0-9+/=_.~-]{24,}")
 _BEARER = re.compile(r"\b(Bearer\s+)([^\s\"',;…]{4,})", re.IGNORECASE)
 _BASIC = re.compile(r"\b(Authorization[\"']?\s*[:=]\s*[\"']?Basic\s+)([^\s\"',;…]+)", re.IGNORECASE)
 _NAMED = re.compile(r"([\"']?)(?<![\w.-])([\w.-]+)\1(\s*[=:]\s*)(\"[^\"]+\"|'[^']+'|[^\s\"',;&{}\[\]()…]+)")
@@ -58,6 +61,16 @@ def is_secret(name: str) -> bool:
         return bool(_STORES.intersection(words))
     return joined.endswith(("apikeys", "dbpass", "userpass", "dbpw", "userpw", "rootpw", "adminpw")) or last.endswith(
         "pwd"
+    )
+
+
+def is_secret_parameter(name: str, value: str) -> bool:
+    """Whether a parameter of a query, as it is written, holds a secret: by its name, or by a long random value."""
+    meant = unquote_plus(name)
+    return (
+        is_secret(meant)
+        or _LAST_IN_QUERY.search(meant) is not None
+        or _LONG_RANDOM.fullmatch(unquote_plus(value)) is not None
     )
 
 
@@ -94,7 +107,7 @@ def shown_text(text: str) -> str:
         except ValueError:
             pass
     text = _ACCOUNT.sub(rf"\1{HIDDEN}@", text)
-    text = _IN_QUERY.sub(lambda match: f"{match[1]}{match[2]}={HIDDEN if is_secret(match[2]) else match[3]}", text)
+    text = _IN_QUERY.sub(_without_parameter, text)
     text = _BASIC.sub(rf"\1{HIDDEN}", _BEARER.sub(rf"\1{HIDDEN}", text))
     text = _NAMED.sub(_without_value, text)
     return _OF_PROVIDERS.sub(HIDDEN, text)
@@ -138,6 +151,11 @@ def _hidden(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: _hidden(inner) for key, inner in value.items()}
     return [_hidden(each) for each in value] if isinstance(value, list | tuple) else HIDDEN
+
+
+def _without_parameter(match: re.Match[str]) -> str:
+    before, name, value = match.groups()
+    return f"{before}{name}={HIDDEN if is_secret_parameter(name, value) else value}"
 
 
 def _without_value(match: re.Match[str]) -> str:
@@ -189,6 +207,6 @@ def _of_text(text: str) -> Iterator[str]:
             pass
     for account in re.finditer(r"://([^\s/?#\"'<>]+)@", text):
         yield account[1].partition(":")[2] or account[1]
-    yield from (match[3] for match in _IN_QUERY.finditer(text) if is_secret(match[2]))
+    yield from (match[3] for match in _IN_QUERY.finditer(text) if is_secret_parameter(match[2], match[3]))
     yield from (match[2] for match in _BEARER.finditer(text))
     yield from (match[4].strip("\"'") for match in _NAMED.finditer(text) if is_secret(match[2]))

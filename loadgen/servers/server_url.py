@@ -9,15 +9,13 @@ from urllib.parse import SplitResult, unquote_plus, urlsplit
 
 from loadgen.errors import UsageError
 from loadgen.load.spec import Endpoint
-from loadgen.servers.hidden import is_secret
+from loadgen.servers.hidden import is_secret_parameter
 from loadgen.servers.secrets import REDACTED
 
 PATHS: dict[Endpoint, str] = {"completions": "/completions", "chat": "/chat/completions"}
 
 _OTHER_ENDPOINTS = ("/responses", "/embeddings", "/messages")
 _API_VERSION = re.compile(r"/v\d+[a-z0-9.]*(/|$)|/deployments/[^/]+$")  # a base path that is the API's own
-_ALSO_SECRET = re.compile(r"(^|[-_.])code$|key$|token$", re.IGNORECASE)  # in a query, where nothing else ends so
-_LONG_RANDOM = re.compile(r"(?=.*\d)(?=.*[A-Za-z])[A-Za-z0-9+/=_.~-]{24,}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,9 +75,7 @@ def query_secrets(query: str) -> tuple[tuple[str, str], ...]:
     """The parameters of a query that may be secrets, as they are written and as they are meant."""
     written = [each.partition("=")[::2] for each in query.split("&")]
     pairs = [*written, *((unquote_plus(name), unquote_plus(value)) for name, value in written)]
-    return tuple(
-        dict.fromkeys((name, value) for name, value in pairs if value and _is_secret(unquote_plus(name), value))
-    )
+    return tuple(dict.fromkeys((name, value) for name, value in pairs if value and is_secret_parameter(name, value)))
 
 
 def api_urls(base_url: str) -> tuple[str, str]:
@@ -117,12 +113,4 @@ def _split(url: str) -> SplitResult:
 
 def _redacted_parameter(parameter: str) -> str:
     name, equals, value = parameter.partition("=")
-    return f"{name}{equals}{REDACTED}" if value and _is_secret(unquote_plus(name), value) else parameter
-
-
-def _is_secret(name: str, value: str) -> bool:
-    return (
-        is_secret(name)
-        or _ALSO_SECRET.search(name) is not None
-        or _LONG_RANDOM.fullmatch(unquote_plus(value)) is not None
-    )
+    return f"{name}{equals}{REDACTED}" if value and is_secret_parameter(name, value) else parameter
