@@ -3,6 +3,7 @@
 Imports load's bodies, engine's route and usage, and its neighbours.
 """
 
+from dataclasses import dataclass, field
 from typing import Any
 
 import httpx2
@@ -20,35 +21,33 @@ _REFUSED = (400, 422)
 _MAX_REPLY_BYTES = 1 << 20
 
 
+@dataclass(frozen=True, slots=True)
 class ReportedTokens:
     """Asks for a few output tokens after a prompt. Callable: text -> prompt tokens, None where the reply does not say."""
 
-    def __init__(
-        self,
-        facts: EndpointFacts,
-        model: str,
-        endpoint: Endpoint,
-        headers: Headers,
-        timeout_s: float = 30.0,
-        route: Route = DIRECT,
-    ):
-        self._facts = facts
-        self._model = model
-        self._endpoint = endpoint
-        self._headers = headers
-        self._timeout_s = timeout_s
-        self._route = route
+    facts: EndpointFacts
+    model: str
+    endpoint: Endpoint
+    headers: Headers = field(repr=False)
+    timeout_s: float = 30.0
+    route: Route = DIRECT
 
     def __call__(self, text: str) -> int | None:
         """The prompt tokens that the server reports for `text`."""
-        facts, url = self._facts, self._facts.completions_url(self._endpoint)
-        with open_client(self._headers, self._timeout_s, self._route) as client:
+        url = self.facts.completions_url(self.endpoint)
+        with open_client(self.headers, self.timeout_s, self.route) as client:
             for output_tokens in _OUTPUT_TOKENS:
                 body = encode_body(
-                    self._endpoint, facts.dialect, self._model, text, output_tokens, (), adaptation=facts.adaptation
+                    self.endpoint,
+                    self.facts.dialect,
+                    self.model,
+                    text,
+                    output_tokens,
+                    (),
+                    adaptation=self.facts.adaptation,
                 )
                 try:
-                    fetched = fetch(client, url, body, limit_s=self._timeout_s, max_bytes=_MAX_REPLY_BYTES)
+                    fetched = fetch(client, url, body, limit_s=self.timeout_s, max_bytes=_MAX_REPLY_BYTES)
                 except httpx2.HTTPError:
                     return None
                 if fetched.status not in _REFUSED:
