@@ -96,8 +96,15 @@ def read(page: str) -> Page:
     return Page(tuple(found["counter"]), tuple(found["gauge"]), tuple(found["histogram"]), identity, tuple(malformed))
 
 
+def is_markup(page: str) -> bool:
+    """Whether it is a page for a browser, such as a login, which gives no figures whatever its text is."""
+    return page.lstrip("\ufeff \t\r\n").startswith("<")
+
+
 def _lines(page: str) -> Iterator[str]:
     """The lines of families that engines call their own, and of the process's start."""
+    if is_markup(page):
+        return
     for line in page.removeprefix("\ufeff").split("\n"):
         line = line.strip()
         if line.startswith(PREFIXES) or line.startswith(START_TIME) or line.startswith("#"):

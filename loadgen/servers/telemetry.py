@@ -184,7 +184,8 @@ class Telemetry:
         took_s = time.monotonic() - began_s
         if not is_check:
             self._quickest_s = min(self._quickest_s, took_s)
-        packed = zlib.compress("\n".join(_KEPT_LINE.findall(page)).encode(errors="replace"), 1)
+        kept = [] if exposition.is_markup(page) else _KEPT_LINE.findall(page)
+        packed = zlib.compress("\n".join(kept).encode(errors="replace"), 1)
         ended = page.endswith("\n") or page.rstrip().endswith("# EOF")
         self._pages.append(_Page(at + timedelta(seconds=took_s / 2), packed, ended, is_check))
         return True

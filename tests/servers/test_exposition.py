@@ -130,6 +130,17 @@ def test_when_a_process_began_is_no_figure() -> None:
     assert (told.values, told.identity) == ({}, {"process_start_time_seconds": 5.0, 'vllm:made_created{e="0"}': 7.0})
 
 
-@pytest.mark.parametrize("page", ["", "<html>vllm:busy 1</html>", "{", "\x00" * 1000, "#" * 1000, "# TYPE\n# TYPE x\n"])
+@pytest.mark.parametrize(
+    "page",
+    [
+        "",
+        "<html>vllm:busy 1</html>",
+        "\ufeff\n <!doctype html>\nvllm:busy 1\n",
+        "{",
+        "\x00" * 1000,
+        "#" * 1000,
+        "# TYPE\n# TYPE x\n",
+    ],
+)
 def test_a_page_that_is_something_else_gives_nothing(page: str) -> None:
     assert summed(read(page)) == Values({})
