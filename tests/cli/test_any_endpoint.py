@@ -170,5 +170,11 @@ def test_a_model_that_is_not_listed_is_measured_with_a_note(cli: Cli, model: str
 def test_a_base_path_without_a_list_is_measured(cli: Cli) -> None:
     endpoint = OddEndpoint(paths=("/api/paas/v4/chat/completions",))
     with odd_endpoint(endpoint) as url:
-        measured(cli, f"{url}/api/paas/v4/chat/completions", "--model", "m")
-        measured(cli, f"{url}/api/paas/v4", "--model", "m", "--endpoint", "chat")
+        base = f"{url}/api/paas/v4"
+        for given, flags in ((f"{base}/chat/completions", ()), (base, ("--endpoint", "chat"))):
+            endpoint.heard.clear()
+            document = measured(cli, given, "--model", "m", *flags)
+            assert document["spec"]["endpoint"] == "chat"
+            assert document["ttft_s"]["n"] == 8
+            assert "model_not_listed" in codes(document)
+            assert set(endpoint.heard[-8:]) == {"/api/paas/v4/chat/completions"}
