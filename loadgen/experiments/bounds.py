@@ -66,8 +66,12 @@ def check_bounds(given: Mapping[str, object], origin: Origin) -> None:
 
 
 def _shown(value: float) -> str:
-    is_long = isinstance(value, int) and abs(value) > 10**30  # and may be no float at all
-    return f"a number of {len(str(value))} digits" if is_long else f"{value:,.12g}"
+    if not (isinstance(value, int) and abs(value) > 10**30):  # which may be no float at all
+        return f"{value:,.12g}"
+    try:
+        return f"a number of {len(str(value))} digits"
+    except ValueError:  # of more digits than Python writes out
+        return "a number of thousands of digits"
 
 
 def _values(given: object) -> Iterator[tuple[str, float]]:

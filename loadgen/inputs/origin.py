@@ -14,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 
 from loadgen.errors import UsageError
 
+_MAX_SHOWN_CHARACTERS = 100
 _MAY_BE_SECRET = ("header", "url", "api_key_env")  # whose values are not repeated in a message
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -73,7 +74,7 @@ class Origin:
                 raise UsageError(self._missing(model, steps))
             case "value_error":
                 raise UsageError(f"{self.name(key)} {error['msg'].removeprefix('Value error, ')}")
-        shown = "" if steps and steps[0] in _MAY_BE_SECRET else f", not {error['input']}"
+        shown = "" if steps and steps[0] in _MAY_BE_SECRET else f", not {_cut(error['input'])}"
         raise UsageError(f"{self.name(key)} {_problem(error['type'], error['msg'])}{shown}")
 
     def _nearest_known(self, steps: tuple[str, ...]) -> str:
@@ -94,6 +95,14 @@ class Origin:
         near = get_close_matches(key.split(".")[-1].replace("-", "_"), known, n=1)
         hint = f"; did you mean '{near[0]}'?" if near else f"; the keys are {', '.join(known)}"
         return f"unknown key {self.name(key)}{hint}"
+
+
+def _cut(value: object) -> str:
+    try:
+        text = str(value)
+    except ValueError:  # of thousands of digits
+        return "such a long number"
+    return text if len(text) <= _MAX_SHOWN_CHARACTERS else f"{text[:_MAX_SHOWN_CHARACTERS]}…"
 
 
 def _keys_at(model: type[BaseModel], steps: tuple[str, ...]) -> list[str]:

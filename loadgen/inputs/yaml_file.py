@@ -37,8 +37,11 @@ def read_yaml(path: Path, kind: str, *, example: str) -> YamlFile:
     except yaml.MarkedYAMLError as error:
         where = f" line {error.problem_mark.line + 1}" if error.problem_mark else ""
         raise UsageError(f"{path.name}{where} is not YAML: {error.problem or error.context}") from error
+    except RecursionError as error:
+        raise UsageError(f"{path.name} nests too deeply to be read; write it with fewer levels") from error
     except (yaml.YAMLError, ValueError) as error:
-        raise UsageError(f"{path.name} is not YAML: {' '.join(str(error).split())}") from error
+        what, _, _ = " ".join(str(error).split()).partition("; use sys.")  # Python's advice to programmers
+        raise UsageError(f"{path.name} is not YAML: {what}") from error
     if root is None:
         raise UsageError(f"{path.name} is empty; write keys into it, such as '{example}'")
     if not isinstance(root, yaml.MappingNode):

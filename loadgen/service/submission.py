@@ -28,6 +28,8 @@ MOST_DEPTH = 8
 MOST_RUNS = 2_000
 MOST_WORKERS = 64
 _MOST_DIGITS = 18
+_MOST_DIGITS_SENT = 100
+_MOST_CHARACTERS = 2_000
 _LIMITS = Limits(max_requests=200_000, max_prepared_bytes=2**28, max_response_tokens=100_000_000)
 LIMIT_VARIABLES = {
     "max_requests": "LOADGEN_SERVICE_MAX_REQUESTS",
@@ -93,14 +95,15 @@ def whole_numbers(environ: Mapping[str, str], variables: Mapping[str, str]) -> d
 def read_object(body: bytes) -> dict[str, Any]:
     """The JSON object in a body. Raises UsageError for anything else, for a key given twice and for what nests too deeply."""
     try:
-        value = json.loads(body, object_pairs_hook=_once, parse_constant=_no_constant)
+        value = json.loads(body, object_pairs_hook=_once, parse_constant=_no_constant, parse_int=_integer)
     except RecursionError:
         raise UsageError(_too_deep()) from None
     except UnicodeDecodeError:
         raise UsageError("the request is not text in UTF-8") from None
+    except json.JSONDecodeError as error:
+        raise UsageError(f"the request is not JSON: {error.msg[:1].lower()}{error.msg[1:]}") from None
     except ValueError as error:
-        said = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
-        raise UsageError(f"the request is not JSON: {said[:1].lower()}{said[1:]}") from None
+        raise UsageError(f"the request is not JSON: {error}") from None
     if _is_deeper(value, MOST_DEPTH):
         raise UsageError(_too_deep())
     if not isinstance(value, dict):
@@ -163,12 +166,17 @@ def _check_size(spec: SweepSpec, origin: Origin) -> None:
 
 def _check_text(value: Any, origin: Origin, key: str = "") -> None:
     """Texts end up on pages and terminals, and in the database."""
-    if isinstance(value, str) and unprintable(value) is not None:
-        raise UsageError(f"{origin.name(key)} holds a character that cannot be shown")
+    if isinstance(value, str):
+        if unprintable(value) is not None:
+            raise UsageError(f"{origin.name(key)} holds a character that cannot be shown")
+        if len(value) > _MOST_CHARACTERS:
+            raise UsageError(f"{origin.name(key)} has {len(value):,} characters; write at most {_MOST_CHARACTERS:,}")
     if isinstance(value, Mapping):
         for name, inner in value.items():
             if unprintable(name) is not None:
                 raise UsageError("the request has a key with a character that cannot be shown")
+            if len(name) > _MOST_CHARACTERS:
+                raise UsageError(f"the request has a key of {len(name):,} characters, and no spec does")
             _check_text(inner, origin, key or name)
     if isinstance(value, list):
         for inner in value:
@@ -186,6 +194,12 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _no_constant(name: str) -> Any:
     raise ValueError(f"{name} is no number")
+
+
+def _integer(text: str) -> int:
+    if len(text) > _MOST_DIGITS_SENT:
+        raise ValueError(f"it has a number of {len(text):,} digits")
+    return int(text)
 
 
 def _is_deeper(value: Any, depth: int) -> bool:

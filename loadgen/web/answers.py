@@ -12,6 +12,8 @@ from fastapi.responses import HTMLResponse
 from loadgen.report.pages import ErrorPage, Page
 from loadgen.report.rendering import render
 
+_MAX_MESSAGE_CHARACTERS = 1_000
+
 
 def html(page: Page, status: int = 200) -> Response:
     """A page."""
@@ -26,6 +28,8 @@ def document(value: dict[str, Any], status: int = 200) -> Response:
 
 def failure(request: Request, status: int, title: str, message: str) -> Response:
     """What went wrong, in the form that was asked for."""
+    if len(message) > _MAX_MESSAGE_CHARACTERS:  # of a value that it repeats
+        message = f"{message[:_MAX_MESSAGE_CHARACTERS]}…"
     if request.url.path.startswith("/api/") or request.url.path.endswith(".json"):
         return document({"schema_version": 1, "error": message}, status)
     return html(ErrorPage(title, message), status)

@@ -51,6 +51,10 @@ OPEN = {key: value for key, value in POINT.items() if key != "concurrency"} | {"
         (OPEN | {"ramp_to": "1e300"}, "--ramp-to"),
         (OPEN | {"burstiness": "1e-300"}, "--burstiness"),
         (OPEN | {"max_in_flight": "1" + "0" * 30}, "--max-in-flight"),
+        (POINT | {"requests": "9" * 400}, "--requests is a number of 400 digits"),
+        (POINT | {"concurrency": 16**5000}, "--concurrency is a number of thousands of digits"),
+        (POINT | {"concurrency": 10**4000}, "--concurrency is a number of 4001 digits"),
+        (POINT | {"concurrency": [1, -(10**4000)]}, "--concurrency"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )

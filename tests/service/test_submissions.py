@@ -50,6 +50,24 @@ def test_a_spec_becomes_a_job() -> None:
         ({"workers": 1_000, "concurrency": 1_000}, "more than 64"),
         ({"requests": True}, "must not be true"),
         ({"rate": 1e308, "concurrency": None, "requests": 10**15}, "."),
+        (
+            {"requests": 10**400},
+            "'requests' in the request is a number of 401 digits; give 1 to 1,000,000,000 requests",
+        ),
+        ({"concurrency": [1, 10**4000]}, "'concurrency' in the request is a number of 4001 digits"),
+        ({"slo": {"ttft_s": 10**400}}, "'slo' in the request must be a number"),
+        ({"name": "x" * 2_001}, "'name' in the request has 2,001 characters; write at most 2,000"),
+        ({"slo": {"x" * 2_001: 1}}, "a key of 2,001 characters"),
+        ({"concurrency": "١٦"}, "must be a whole number"),
+        ({"concurrency": [[1]]}, "must be a whole number"),
+        ({"concurrency": [None]}, "must be a whole number"),
+        ({"concurrency": []}, "must list at least one value"),
+        ({"concurrency": -1}, "must be at least 1"),
+        ({"concurrency": 1.5}, "must be a whole number"),
+        ({"repeats": -1}, "must be at least 1"),
+        ({"seed": 10**30}, "must be less than"),
+        ({"seed": 10**5000}, "not such a long number$"),
+        ({"seed": "x" * 1_000}, "not x{100}…$"),
     ],
 )
 def test_what_cannot_be_carried_out_is_told_as_the_command_line_tells_it(change: dict[str, Any], sentence: str) -> None:
@@ -156,6 +174,22 @@ def test_a_body_that_is_no_plain_object_is_one_sentence(body: bytes) -> None:
         read_object(body)
     assert str(refused.value).startswith("the request")
     assert len(str(refused.value)) < 200
+
+
+@pytest.mark.parametrize(
+    ("body", "sentence"),
+    [
+        (b'{"a": NaN}', "NaN is no number"),
+        (b'{"a": -Infinity}', "-Infinity is no number"),
+        (b'{"a": ' + b"9" * 101 + b"}", "it has a number of 101 digits"),
+        (b'{"requests": 1, "re\\u0071uests": 2}', "it says 'requests' twice"),
+        (b"", "expecting value"),
+        (b"a: &a [x]\nb: [*a, *a]", "expecting value"),
+    ],
+)
+def test_why_it_is_not_json_is_named(body: bytes, sentence: str) -> None:
+    with pytest.raises(UsageError, match=f"the request is not JSON: {sentence}"):
+        read_object(body)
 
 
 def test_a_plain_object_is_read() -> None:
