@@ -1,6 +1,5 @@
 """`loadgen run` and `loadgen sweep`: from flags to a sweep, and its result to the terminal."""
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -8,8 +7,7 @@ import typer
 
 from loadgen.cli import options
 from loadgen.cli.terminal import Terminal, show, show_json, stdout
-from loadgen.errors import ExitCode, StoreError, UsageError
-from loadgen.experiments.interrupts import interrupts
+from loadgen.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
     from loadgen.experiments.wanted import Part
@@ -226,22 +224,12 @@ def _measure(
 def _measure_one(
     terminal: Terminal, store: "Store", part: "Part", *, as_json: bool, single: bool, resume: bool
 ) -> None:
+    from loadgen.cli.measured_sweep import measured_sweep
     from loadgen.cli.outcome import show_run, show_sweep
-    from loadgen.cli.progress import SweepProgress
-    from loadgen.experiments.stop import Stop
-    from loadgen.experiments.sweep import run_sweep
     from loadgen.report.export import run_document, sweep_document
 
-    stop = Stop()
-    with SweepProgress(terminal, resume=resume) as progress, interrupts(stop, progress.say):
-        result = run_sweep(part.spec, store, os.environ, stop, progress, resume=resume, serving=part.serving)
-    try:
-        row = store.sweep(result.sweep_id)
-    except StoreError:
-        if result.failure is not None:  # which says more
-            raise result.failure from None
-        raise
-    documents = list(result.documents)
+    measured = measured_sweep(terminal, store, part, resume=resume)
+    result, row, documents = measured.result, measured.row, measured.documents
     if as_json and single and documents:
         show_json(run_document(row, documents[0]))
     elif as_json:

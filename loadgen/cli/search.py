@@ -1,15 +1,13 @@
 """`loadgen search`: the highest rate or concurrency that meets an SLO, as a sweep whose runs follow from one another."""
 
-import os
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from loadgen.cli import options
 from loadgen.cli.measure import given
 from loadgen.cli.terminal import Terminal, show, show_json, stdout
-from loadgen.errors import ExitCode, StoreError, UsageError
-from loadgen.experiments.interrupts import interrupts
+from loadgen.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
     from loadgen.experiments.search import Search
@@ -165,23 +163,13 @@ def _plan(terminal: Terminal, spec: "SweepSpec", wanted: "Search", *, as_json: b
 
 
 def _search(terminal: Terminal, store: "Store", part: "Part", wanted: "Search", *, as_json: bool, resume: bool) -> None:
+    from loadgen.cli.measured_sweep import measured_sweep
     from loadgen.cli.outcome import show_sweep
-    from loadgen.cli.progress import SweepProgress
-    from loadgen.experiments.stop import Stop
-    from loadgen.experiments.sweep import run_sweep
     from loadgen.report.export import sweep_document
     from loadgen.report.search_result import search_sentences
 
-    spec, stop = part.spec, Stop()
-    with SweepProgress(terminal, resume=resume) as progress, interrupts(stop, progress.say):
-        result = run_sweep(spec, store, os.environ, stop, progress, resume=resume, search=wanted, serving=part.serving)
-    try:
-        row = store.sweep(result.sweep_id)
-    except StoreError:
-        if result.failure is not None:  # which says more
-            raise result.failure from None
-        raise
-    documents: list[dict[str, Any]] = list(result.documents)
+    measured = measured_sweep(terminal, store, part, resume=resume, search=wanted)
+    result, row, documents = measured.result, measured.row, measured.documents
     if as_json:
         found = row.search or wanted.to_json()
         show_json(sweep_document(row, documents) | {"search": found | {"sentence": search_sentences(found)}})

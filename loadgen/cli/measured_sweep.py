@@ -1,0 +1,45 @@
+"""One sweep or search, run with its progress on stderr: what came of it, and its row in the database."""
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from loadgen.cli.progress import SweepProgress
+from loadgen.cli.terminal import Terminal
+from loadgen.errors import StoreError
+from loadgen.experiments.interrupts import interrupts
+from loadgen.experiments.stop import Stop
+from loadgen.experiments.sweep import SweepResult, run_sweep
+from loadgen.store.rows import SweepRow
+
+if TYPE_CHECKING:
+    from loadgen.experiments.search import Search
+    from loadgen.experiments.wanted import Part
+    from loadgen.store.repository import Store
+
+
+@dataclass(frozen=True, slots=True)
+class MeasuredSweep:
+    """The result of a sweep, as it ended and as it is stored."""
+
+    result: SweepResult
+    row: SweepRow
+    documents: list[dict[str, Any]]
+
+
+def measured_sweep(
+    terminal: Terminal, store: "Store", part: "Part", *, resume: bool, search: "Search | None" = None
+) -> MeasuredSweep:
+    """Run it. Raises what ended it if the sweep is not on record; else that stays in `result.failure`."""
+    stop = Stop()
+    with SweepProgress(terminal, resume=resume) as progress, interrupts(stop, progress.say):
+        result = run_sweep(
+            part.spec, store, os.environ, stop, progress, resume=resume, search=search, serving=part.serving
+        )
+    try:
+        row = store.sweep(result.sweep_id)
+    except StoreError:
+        if result.failure is not None:  # which says more
+            raise result.failure from None
+        raise
+    return MeasuredSweep(result, row, list(result.documents))
