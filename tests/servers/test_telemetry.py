@@ -1,7 +1,9 @@
 """A server's counters and gauges: what is read of its page, and when."""
 
+import gzip
 import threading
 import time
+import zlib
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -13,6 +15,7 @@ from loadgen.analysis.engine_names import VLLM
 from loadgen.servers import telemetry
 from loadgen.servers.simulator import SimulatorOptions, SimulatorProcess
 from loadgen.servers.telemetry import Telemetry, parse, scrape
+from tests.servers.http_server import listening
 
 PAGE = """\
 # HELP python_info x
@@ -127,6 +130,63 @@ def test_a_page_without_an_end_is_given_up(unreadable: str, monkeypatch: pytest.
     with Telemetry(f"{unreadable}/endless") as readings:
         pass
     assert readings.scrapes() == []
+
+
+SMALL = b"# TYPE vllm:generation_tokens_total counter\nvllm:generation_tokens_total 70\n"
+BIG = SMALL + b"".join(b'other_total{a="%d"} %d\n' % (number, number) for number in range(50_000))
+ASKED = {"vllm:generation_tokens_total": 70.0}
+GZIP = {"Content-Encoding": "gzip"}
+
+
+@pytest.mark.loopback
+@pytest.mark.parametrize(
+    ("status", "headers", "body", "values"),
+    [
+        (200, {}, SMALL, ASKED),
+        (200, {"Content-Type": "application/json"}, SMALL, ASKED),
+        (200, {"Content-Type": "text/html"}, SMALL, ASKED),
+        (200, GZIP, gzip.compress(SMALL), ASKED),
+        (200, GZIP, gzip.compress(BIG), ASKED),
+        (200, {"Content-Encoding": "deflate"}, zlib.compress(SMALL), ASKED),
+        (200, GZIP, SMALL, None),
+        (200, {}, gzip.compress(SMALL), {}),
+        (200, {}, BIG, ASKED),
+        (200, {}, SMALL.replace(b"\n", b"\r\n"), ASKED),
+        (200, {}, SMALL.rstrip(), ASKED),
+        (200, {}, SMALL.replace(b"70", b"70 1796025764000"), ASKED),
+        (200, {}, SMALL.replace(b"70", b'70 # {trace_id="a} #"} 0.02 1.79e9') + b"# EOF\n", ASKED),
+        (200, {}, SMALL + SMALL, ASKED),
+        (200, {}, SMALL + SMALL.replace(b"70", b"71"), {}),
+        (200, {}, SMALL.decode().encode("utf-16"), {}),
+        (200, {}, bytes(range(256)) * 9, {}),
+        (200, {}, b"<!doctype html>\n" + SMALL, {}),
+        (200, {}, b"", {}),
+        (204, {}, b"", None),
+        (302, {"Location": "/elsewhere"}, SMALL, None),
+        (401, {}, SMALL, None),
+        (503, {}, SMALL, None),
+        (200, {"Content-Length": "100000"}, SMALL, None),
+    ],
+)
+def test_a_page_gives_what_it_says_or_nothing(
+    status: int, headers: dict[str, str], body: bytes, values: dict[str, float] | None
+) -> None:
+    class Page(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(status)
+            for name, value in headers.items():
+                self.send_header(name, value)
+            self.end_headers()
+            with suppress(OSError):
+                self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:
+            return
+
+    with listening(Page) as url, Telemetry(f"{url}/metrics") as readings:
+        pass
+    found = [reading.values for reading in readings.scrapes()]
+    assert found == ([] if values is None else [values, values])
 
 
 def test_without_a_page_there_are_no_scrapes() -> None:
