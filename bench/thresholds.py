@@ -7,7 +7,8 @@ A base load and the same with one deviation take turns on one server: base, thre
 told against the mean of the base runs before and after it, and so is the base itself, for its spread; a change within two
 standard errors by that spread is put in brackets. The file is written after each run. `--points` names the groups to be measured: callers, lengths, failures, pauses,
 prefix (closed loop), far, near (open loop, far from and near to what the server can do), loads (nothing but the base at other
-numbers of callers, for what lies between the server's own TTFT and ours).
+numbers of callers, for what lies between the server's own TTFT and ours), repeats (nothing but the base at three numbers of callers,
+for how far repeats lie apart by themselves and how late the client's loop is; give it ten --repeats or more).
 """
 
 import argparse
@@ -37,6 +38,7 @@ from rich.console import Console
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from bench.deviations import FIGURES, digest, show
+from bench.repeat_spread import repeat_spread, show_spread
 from loadgen.analysis.measured import measure as lay_out
 from loadgen.analysis.server_account import server_account
 from loadgen.analysis.server_readings import Reading
@@ -66,7 +68,7 @@ from loadgen.servers.telemetry import scrape
 
 HISTORY = Path(__file__).resolve().parent / "thresholds.jsonl"
 CLOSED, OPEN = ("callers", "lengths", "failures", "pauses", "prefix"), ("far", "near")
-GROUPS = (*CLOSED, *OPEN, "loads")
+GROUPS = (*CLOSED, *OPEN, "loads", "repeats")
 BETWEEN_BASES = 3
 # Rates, as shares of the most that the server was seen to complete; it is given more callers until that gains less than a tenth.
 FAR_RATIO, NEAR_RATIO = 0.4, 0.95
@@ -261,6 +263,9 @@ def carry_out(work: Work) -> dict[str, Any]:
         "output_tokens_mean": summary["lengths"]["output_tokens"]["mean"],
         "send_delay_mean_s": summary["client"]["measured_send_delay_s"]["mean"],
         "coalesced_ratio": summary["client"]["coalesced_ratio"],
+        "chunk_gap_p50_s": summary["chunk_gap_s"]["p50"],
+        "loop_lag_p95_s": summary["client"]["loop_lag_s"]["p95"],
+        "loop_lag_max_s": summary["client"]["loop_lag_s"]["max"],
         "cpu_ratio": summary["client"]["cpu_ratio"],
         "cached_ratio": account.get("prefix_cache_hit_ratio"),
         "server_ttft_mean_s": account.get("ttft_mean_s") if account.get("first_tokens") == account.get("client_first_tokens") else None,
@@ -274,7 +279,7 @@ def _with_surroundings(summary: dict[str, Any]) -> dict[str, Any]:
 
 
 @contextmanager
-def serving(url: str) -> Iterator[str]:
+def serving(url: str, at_once: bool) -> Iterator[str]:
     """The URL to measure; for the word `simulator`, that of one which lives as long as the block."""
     if url != "simulator":
         yield url
@@ -283,6 +288,8 @@ def serving(url: str) -> Iterator[str]:
         ttft_s=0.02, gap_s=0.005, ttft_per_prompt_token_s=1e-5, ttft_per_running_s=2e-4, gap_per_running_s=5e-5,
         jitter_ratio=0.1,
     )  # fmt: skip
+    if at_once:
+        options = SimulatorOptions(ttft_s=0.3, gap_s=0.0, jitter_ratio=0.1)
     with SimulatorProcess(options) as simulator:
         yield simulator.url
 
@@ -356,6 +363,12 @@ class Session:
                 pace = min(self._pace["asked"] * callers / self._options.concurrency, self._pace["saturated"])
                 work = replace(self._base, shape=ClosedLoop(callers), requests=self._enough(callers, pace))
                 self._keep("loads", repeat, f"{callers} callers", work)
+
+        if "repeats" in groups:
+            for callers in (1, max(2, self._options.concurrency // 4), self._options.concurrency):
+                pace = self._pace["asked"] * callers / self._options.concurrency
+                work = replace(self._base, shape=ClosedLoop(callers), requests=self._enough(callers, pace))
+                self._keep("repeats", repeat, f"{callers} callers", work)
 
     @property
     def time_is_up(self) -> bool:
@@ -454,6 +467,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--output-tokens", type=int, default=64)
     parser.add_argument("--seconds", type=float, default=6.0, help="of a run in the closed loop")
     parser.add_argument("--repeats", type=int, default=2)
+    parser.add_argument("--at-once", action="store_true", help="have the simulator send each reply at once")
     parser.add_argument("--budget-s", type=float, default=530.0, help="no run begins after that")
     parser.add_argument("--note", default="", help="what else should be known of the server and the host")
     parser.add_argument("--show", help="the tables of such a file, and no measurement")
@@ -471,11 +485,15 @@ def main() -> None:
     if options.show:
         shown = json.loads(Path(options.show).read_text())
         show(shown, console)
+        show_spread(repeat_spread(shown["runs"]), console)
         if options.keep:
             with HISTORY.open("a") as history:
-                history.write(json.dumps(_short(digest(shown))) + "\n")
+                history.write(json.dumps(_short({**digest(shown), "repeats": repeat_spread(shown["runs"])})) + "\n")
         return
-    with serving(options.url) as url, ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+    with (
+        serving(options.url, options.at_once) as url,
+        ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool,
+    ):
         facts = probe(url, options.model, ())
         if facts.dialect != "vllm":
             raise SystemExit("thresholds: prompts of exact length need a server that takes token ids, as vLLM does")
@@ -497,6 +515,7 @@ def main() -> None:
             session.go_round(repeat)
         session.save()
     show(session.document, console)
+    show_spread(repeat_spread(session.document["runs"]), console)
     if session.time_is_up:
         console.print("The time was over before every run was made; what is missing has fewer repeats.")
 
