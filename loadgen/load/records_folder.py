@@ -62,7 +62,9 @@ def _removed(folder: Path) -> bool:
 
 
 def _emptied(folder: Path) -> bool:
-    """Remove a folder whose owner is gone, unless a run whose TMPDIR is in it still has a folder there."""
+    """Remove a folder whose owner is gone, unless something is mounted in it or a living run, whose TMPDIR is in it, has a folder there."""
+    if any(os.path.ismount(path) for path in folder.rglob("*")):
+        return False
     for inner in [path for path in folder.rglob(f"{_PREFIX}*") if path.is_dir() and not path.is_symlink()]:
         if inner.exists() and not _removed(inner):
             return False

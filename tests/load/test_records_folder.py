@@ -142,6 +142,16 @@ def test_a_lock_that_is_no_file_of_ours_keeps_the_folder(place: Path, make: Call
     assert folder.exists()
 
 
+def test_what_is_mounted_in_the_folder_of_a_dead_process_is_not_emptied(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = abandoned(place / "loadgen-records-dead")
+    (folder / "mounted").mkdir()
+    monkeypatch.setattr("os.path.ismount", lambda path: Path(path).name == "mounted")
+    assert remove_leftovers(place) == 0
+    assert (folder / "data").exists()
+
+
 def test_a_file_system_without_locks_does_not_refuse_the_run(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def no_locks(*_: object) -> None:
         raise OSError(errno.ENOLCK, "No locks available")
