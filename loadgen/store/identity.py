@@ -13,7 +13,6 @@ from pathlib import Path
 from loadgen.errors import StoreError
 
 _SMALLEST_BYTES = 512  # of an SQLite database that has any table
-_HEADER = b"SQLite format 3\0"
 _CHECKED_FOR_S = 1.0  # at most; a database of a few hundred megabytes takes so long
 _LOOK_AGAIN_S = 0.1
 _STEPS_AT_ONCE = 10_000  # of SQLite's, between two looks at the time
@@ -75,11 +74,15 @@ class FileIdentity:
 
     def _has_header(self) -> bool:
         """Whether it begins as an SQLite database does; the log may hide from every reader that it does not."""
+        # By SQLite, for a plain close of the file would release all locks that this process has on it.
         try:
-            with self.path.open("rb") as file:
-                return file.read(len(_HEADER)) == _HEADER
-        except OSError:
+            with closing(_alone(self.path)) as alone:
+                alone.execute("PRAGMA schema_version").fetchone()
+        except sqlite3.OperationalError:
             return True  # the write that follows fails as well, and says why
+        except sqlite3.DatabaseError:
+            return False
+        return True
 
     def _has_tables(self) -> bool:
         """Whether our tables are still in it, looked at again for as long as somebody may be copying the log into it."""
@@ -106,7 +109,12 @@ class FileIdentity:
 def _has_our_tables(path: Path) -> bool:
     """Whether the file without its log is a database of loadgen."""
     try:
-        with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro&immutable=1", uri=True)) as alone:
+        with closing(_alone(path)) as alone:
             return alone.execute("SELECT version_num FROM alembic_version").fetchone() is not None
     except sqlite3.Error:
         return False
+
+
+def _alone(path: Path) -> sqlite3.Connection:
+    """The file without its log."""
+    return sqlite3.connect(f"{path.as_uri()}?mode=ro&immutable=1", uri=True)

@@ -6,6 +6,8 @@ import os
 import re
 import shutil
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -348,3 +350,24 @@ def test_a_time_to_save_within_that_is_none(given: str) -> None:
 def test_five_minutes_by_default() -> None:
     assert save_within_s({}) == 300.0
     assert save_within_s({"LOADGEN_SAVE_WITHIN_S": "0"}) == 0.0
+
+
+OPEN_AND_CLOSE = """
+import sqlite3, sys
+connection = sqlite3.connect(sys.argv[1])
+connection.execute("SELECT count(*) FROM sweep").fetchone()
+connection.close()
+"""
+
+
+@pytest.mark.loopback
+def test_looking_at_the_file_of_a_database_in_use_keeps_its_locks(sweep: Sweep) -> None:
+    """The locks of a process on a file go when it closes that file anywhere; the log then goes with the next who closes."""
+    log = sweep.path.with_name(f"{sweep.path.name}-wal")
+    sweep.keep("r2")
+    assert sweep.store.has_run("r2")
+    assert log.exists()
+    subprocess.run([sys.executable, "-c", OPEN_AND_CLOSE, str(sweep.path)], check=True)
+    assert log.exists()
+    sweep.keep("r3")
+    assert stored(sweep.path) == ["r1", "r2", "r3"]
