@@ -36,7 +36,7 @@ def import_results(
 ) -> None:
     """Take results that were measured elsewhere into the database, from the JSON of sweeps and runs.
 
-    Results of vllm bench serve, GuideLLM, AIPerf and inference-perf are taken too, marked as measured by another client. For example: loadgen import results/*.json
+    Results of vllm bench serve, GuideLLM, AIPerf, genai-perf and inference-perf are taken too, marked as measured by another client. For example: loadgen import results/*.json
     """
     from loadgen.imports.importing import read_sweep
     from loadgen.store.repository import Store

@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from loadgen.errors import UsageError
-from loadgen.imports import aiperf, guidellm, inference_perf, own, vllm_bench
+from loadgen.imports import aiperf, genai_perf, guidellm, inference_perf, own, vllm_bench
 from loadgen.imports.file import ResultFile, read_file, shown
 from loadgen.imports.foreign import ForeignRun, sweep_of
 from loadgen.store.rows import ImportMark, SweepRow
@@ -37,7 +37,8 @@ class ForeignFormat:
 
 
 FORMATS = tuple(
-    ForeignFormat(each.TOOL, each.is_one, each.read) for each in (vllm_bench, guidellm, aiperf, inference_perf)
+    ForeignFormat(each.TOOL, each.is_one, each.read)
+    for each in (vllm_bench, guidellm, genai_perf, aiperf, inference_perf)  # genai-perf's look like AIPerf's too
 )
 
 

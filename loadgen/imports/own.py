@@ -18,6 +18,7 @@ Document = dict[str, Any]
 
 SCHEMA_VERSION = 1
 _EXPECTED = "expected is what `loadgen export ID --format json` writes"
+_OTHERS = "a result of vllm bench serve, GuideLLM, AIPerf, genai-perf or inference-perf"
 # Counted or made by the database that a file came from, and made anew by the one that it goes to.
 _OF_THE_DATABASE = ("imported", "valid", "doubtful", "invalid")
 
@@ -69,7 +70,7 @@ def _whole(document: Any) -> Document:
             return _of_one_run(document)
         if "group_id" in document and "sweeps" in document:
             raise UsageError("is a group of sweeps: export and import each of its sweeps")
-    raise UsageError(f"is JSON, but no result of loadgen: {_EXPECTED}")
+    raise UsageError(f"is JSON, but no result of loadgen: {_EXPECTED}, or {_OTHERS}")
 
 
 def _of_one_run(document: Document) -> Document:
