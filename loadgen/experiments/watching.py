@@ -86,13 +86,14 @@ def samples(origin: datetime, scrapes: Sequence[Scrape]) -> tuple[ServerSample, 
 
 
 def _reading(origin: datetime, scrape: Scrape) -> Reading:
+    told = scrape.told
     return Reading(
         _since(origin, scrape.at),
-        scrape.values,
-        unusable=scrape.unusable,
-        counters=scrape.counters,
-        identity=scrape.identity,
-        malformed_lines=scrape.malformed_lines,
+        told.values,
+        unusable=told.unusable,
+        counters=told.counters,
+        identity=told.identity,
+        malformed_lines=told.malformed_lines,
         is_check=scrape.is_check,
     )
 

@@ -10,8 +10,8 @@ import re
 import threading
 import time
 import zlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from types import TracebackType
 
@@ -48,12 +48,13 @@ class Scrape:
     """
 
     at: datetime
-    values: dict[str, float]
-    unusable: frozenset[str] = frozenset()
-    counters: Mapping[str, float] = field(default_factory=dict)
-    identity: Mapping[str, float] = field(default_factory=dict)
-    malformed_lines: int = 0
+    told: exposition.Values
     is_check: bool = False
+
+    @property
+    def values(self) -> dict[str, float]:
+        """The series that it has, without those of which there is no usable number."""
+        return self.told.values
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,18 +137,7 @@ class Telemetry:
             read.append(exposition.read(text if number in with_buckets else _without_buckets(text)))
         stale = exposition.stale_gauges(read)
         told = [exposition.summed(each, model, stale) for each in read]
-        return [
-            Scrape(
-                page.at,
-                values.values,
-                unusable=values.unusable,
-                counters=values.counters,
-                identity=values.identity,
-                malformed_lines=values.malformed_lines,
-                is_check=page.is_check,
-            )
-            for page, values in zip(whole, told, strict=True)
-        ]
+        return [Scrape(page.at, values, page.is_check) for page, values in zip(whole, told, strict=True)]
 
     def _watch(self) -> None:
         while not self._ended.wait(self.interval_s):

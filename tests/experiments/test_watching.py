@@ -6,6 +6,7 @@ import pytest
 
 from loadgen.engine.record import MISSING
 from loadgen.experiments.watching import gpu_series, samples
+from loadgen.servers.exposition import Values
 from loadgen.servers.gpu import WatchedGpu
 from loadgen.servers.gpu_reading import GpuDevice, GpuReading
 from loadgen.servers.telemetry import Scrape
@@ -18,7 +19,9 @@ def at(seconds: float) -> datetime:
 
 
 def test_scrapes_become_samples_and_empty_ones_nothing() -> None:
-    taken = samples(ORIGIN, [Scrape(at(-0.5), {"a": 1.0}), Scrape(at(1), {}), Scrape(at(2.25), {"a": 3.0})])
+    taken = samples(
+        ORIGIN, [Scrape(at(-0.5), Values({"a": 1.0})), Scrape(at(1), Values({})), Scrape(at(2.25), Values({"a": 3.0}))]
+    )
     assert [(each.at_ns, each.values) for each in taken] == [(-500_000_000, {"a": 1.0}), (2_250_000_000, {"a": 3.0})]
 
 
