@@ -34,6 +34,7 @@ class PostgresServer:
     password: str
     as_owner: tuple[str, ...]
     bin: Path
+    folder: Path
 
     def url(self, database: str, password: str | None = None) -> str:
         """The URL of a database as loadgen takes it."""
@@ -51,6 +52,30 @@ class PostgresServer:
         where = [f"host=127.0.0.1 port={self.port} user=loadgen dbname={database} password={self.password}"]
         done = subprocess.run([*command, *where], capture_output=True, text=True, timeout=60, check=True)
         return done.stdout.strip()
+
+    def stop(self, mode: str = "fast") -> None:
+        """End it, its sessions first (`fast`) or as a crash would (`immediate`)."""
+        self._control("-m", mode, "stop")
+
+    def start(self) -> None:
+        """Start it again, on the same port with the same data."""
+        options = f"-p {self.port} -c listen_addresses=127.0.0.1 -c unix_socket_directories='' -c fsync=off"
+        self._control("-o", options, "-l", str(self.folder / "log"), "start")
+
+    def call(self, *command: str) -> None:
+        """Run one of its programs as its owner."""
+        done = subprocess.run(
+            [*self.as_owner, *command],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=120,
+            cwd=self.folder,
+        )
+        assert done.returncode == 0, f"{command[0]}: {done.stderr}"
+
+    def _control(self, *arguments: str) -> None:
+        self.call(str(self.bin / "pg_ctl"), "-D", str(self.folder / "data"), "-w", *arguments)
 
 
 @contextmanager
@@ -73,21 +98,15 @@ def _server(folder: Path, binaries: Path) -> Iterator[PostgresServer]:
     word.write_text(password)
     if as_owner:
         os.chown(word, owner.pw_uid, owner.pw_gid)
-    data = folder / "data"
-
-    def call(*command: str) -> None:
-        done = subprocess.run([*as_owner, *command], capture_output=True, text=True, timeout=120, cwd=folder)
-        assert done.returncode == 0, f"{command[0]}: {done.stdout}{done.stderr}"
-
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    call(
-        *(str(binaries / "initdb"), "-D", str(data), "-U", "loadgen", "--pwfile", str(word), "-A", "scram-sha-256"),
-        *("-E", "UTF8", "--locale=C.UTF-8", "--no-sync"),
+    made = PostgresServer(port, password, as_owner, binaries, folder)
+    made.call(
+        *(str(binaries / "initdb"), "-D", str(folder / "data"), "-U", "loadgen", "--pwfile", str(word)),
+        *("-A", "scram-sha-256", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync"),
     )
-    options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories='' -c fsync=off"
-    call(str(binaries / "pg_ctl"), "-D", str(data), "-o", options, "-l", str(folder / "log"), "-w", "start")
+    made.start()
     try:
-        yield PostgresServer(port, password, as_owner, binaries)
+        yield made
     finally:
-        call(str(binaries / "pg_ctl"), "-D", str(data), "-m", "immediate", "-w", "stop")
+        made.stop("immediate")

@@ -19,6 +19,10 @@ from typer.testing import CliRunner
 from loadgen.cli.app import app
 from loadgen.engine.record import Records
 from loadgen.errors import NotFoundError, StoreError
+from loadgen.experiments.bench import MeasuredRun
+from loadgen.experiments.events import SavingDelayed
+from loadgen.experiments.keeping import Keeper
+from loadgen.experiments.stop import Stop
 from loadgen.service.access import Access
 from loadgen.service.app import create_service
 from loadgen.service.queue import Queue
@@ -234,3 +238,35 @@ def test_a_sweep_is_measured_into_it_and_looked_at(empty: str, tmp_path: Path, m
             assert page.status_code == 200
             assert "on PostgreSQL" in page.text or runs[0]["run_id"] in page.text
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("mode", ["fast", "immediate"])
+def test_a_server_that_restarts_while_a_run_is_saved_has_it_once(
+    empty: str, postgres: PostgresServer, make_sweep: Any, make_document: Any, records: Records, mode: str
+) -> None:
+    waited_s: list[float] = []
+
+    def start_after_a_while(seconds: float) -> None:
+        waited_s.append(seconds)
+        if sum(waited_s) > 20 and not running.is_set():
+            postgres.start()
+            running.set()
+
+    running = threading.Event()
+    events: list[Any] = []
+    with Store.open(empty) as store:
+        store.add_sweep(make_sweep("s1"))
+        keeper = Keeper(
+            store, store.sweep("s1"), Stop(), events.append, now_s=lambda: sum(waited_s), sleep=start_after_a_while
+        )
+        for position, run_id in enumerate(("r1", "r2", "r3"), 1):
+            document = make_document(run_id, "s1")
+            document["spec"]["hash"] = f"hash of {run_id}"
+            if position == 2:
+                postgres.stop(mode)
+            keeper.keep(MeasuredRun(document, records, {}, (), (), None, None), position, 3)
+        keeper.set_status("finished")
+        assert [run["run_id"] for run in store.runs("s1")] == ["r1", "r2", "r3"]
+        assert all(len(store.records(run_id)) == 3 for run_id in ("r1", "r2", "r3"))
+    assert 20 < sum(waited_s) < 35
+    assert [type(event) for event in events] == [SavingDelayed]
