@@ -78,7 +78,7 @@ def fetch(
     limit_s: float = 30.0,
     max_bytes: int = MAX_REPLY_BYTES,
 ) -> Fetched:
-    """GET `url`, or POST `body` to it. Raise httpx2.HTTPError.
+    """GET `url`, or POST `body` to it. Raise httpx2.TransportError, also where the body is not compressed as it says.
 
     What comes after the limits, or after the `[DONE]` of a stream, is left unread: some servers leave the body open after it.
     """
@@ -86,10 +86,14 @@ def fetch(
     headers = {} if body is None else {"Content-Type": "application/json"}
     content = bytearray()
     with client.stream("GET" if body is None else "POST", url, content=body, headers=headers) as response:
-        for piece in response.iter_bytes():
-            content += piece
-            if len(content) > max_bytes or time.monotonic() > until_s or says_done(b"\n" + content[-DONE_TAIL_BYTES:]):
-                break
+        try:
+            for piece in response.iter_bytes():
+                content += piece
+                is_over = len(content) > max_bytes or time.monotonic() > until_s
+                if is_over or says_done(b"\n" + content[-DONE_TAIL_BYTES:]):
+                    break
+        except httpx2.DecodingError as error:
+            raise httpx2.RemoteProtocolError(f"the body cannot be decompressed: {error}") from error
         return Fetched(response.status_code, bytes(content), response.headers.get("retry-after"))
 
 

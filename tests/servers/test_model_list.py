@@ -86,6 +86,15 @@ SURROUNDINGS: list[tuple[dict[str, Refusal], str | None]] = [
 
 
 @pytest.mark.loopback
+def test_an_endpoint_whose_other_pages_are_not_compressed_as_they_say_is_found() -> None:
+    endpoint = OddEndpoint(headers=(("Content-Encoding", "gzip"),))
+    with odd_endpoint(endpoint) as url:
+        facts = probe(url, "m", (), endpoint="chat")
+    assert facts.completions_url("chat") == f"{url}/v1/chat/completions"
+    assert facts.model_list_problem is not None
+
+
+@pytest.mark.loopback
 @pytest.mark.parametrize(("pages", "problem"), SURROUNDINGS, ids=range(len(SURROUNDINGS)))
 def test_an_endpoint_that_works_is_found_whatever_surrounds_it(pages: dict[str, Refusal], problem: str | None) -> None:
     endpoint = OddEndpoint(pages=pages)

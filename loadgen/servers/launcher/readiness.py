@@ -44,7 +44,7 @@ def ask(
     try:
         with open_client(headers, timeout_s, route) as client:
             answer = client.post(target, json=_body(model, endpoint))
-    except httpx2.TransportError as error:
+    except (httpx2.TransportError, httpx2.DecodingError) as error:
         raise NotReady(f"{target} does not answer a request: {type(error).__name__}") from error
     if answer.status_code == 200 and _is_answer(answer.content):
         return facts
