@@ -1,6 +1,6 @@
 """A first question that is asked again: of what, how often, and for how long. The clock is the test's own."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
@@ -8,6 +8,7 @@ import httpx2
 import pytest
 
 from loadgen.servers.asking import ASK_AGAIN_LIMIT_S, MAX_TIMEOUTS, Asker, UnansweredError
+from loadgen.servers.client import fetch
 
 Step = int | tuple[int, str] | type[Exception]  # a status, one with a Retry-After, or what goes wrong
 
@@ -100,3 +101,34 @@ def test_a_retry_after_is_obeyed() -> None:
     clock = Clock()
     assert asked([(503, at), 200], clock) == (200, 2)
     assert 25 < clock.now_s <= 30
+
+
+class LeftOpen(httpx2.SyncByteStream):
+    """A body of which nothing comes after its pieces, and which does not end."""
+
+    def __init__(self, *pieces: bytes) -> None:
+        self._pieces = pieces
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield from self._pieces
+        raise httpx2.ReadTimeout("no response")
+
+
+@pytest.mark.parametrize(
+    ("pieces", "is_whole"),
+    [
+        ((b'data: {"choices":[]}\n\n', b"data: [DONE]\n\n"), True),
+        ((b'data: {"choices":[]}\n\ndata: [DO', b"NE]\n\n"), True),
+        ((b"data: [DONE]",), True),
+        ((b'data: {"choices":[]}\n\n',), False),
+        ((b'{"text":"data: [DONE]"}',), False),
+    ],
+)
+def test_a_question_is_answered_at_done_although_the_body_stays_open(pieces: tuple[bytes, ...], is_whole: bool) -> None:
+    transport = httpx2.MockTransport(lambda request: httpx2.Response(200, stream=LeftOpen(*pieces)))
+    with httpx2.Client(transport=transport) as client:
+        if is_whole:
+            assert fetch(client, "http://server/v1/completions", b"{}").content == b"".join(pieces)
+        else:
+            with pytest.raises(httpx2.ReadTimeout):
+                fetch(client, "http://server/v1/completions", b"{}")
