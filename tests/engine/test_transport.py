@@ -15,6 +15,7 @@ import pytest
 from loadgen.engine.connection import STALE_LIMIT_NS, ask_for_kernel_stamps
 from loadgen.engine.exchange import Exchange, Logged, unpack_stamps
 from loadgen.engine.loop import StreamLoop, make_loop
+from loadgen.engine.open_bodies import OpenBodies
 from loadgen.engine.readlog import ReadLog
 from loadgen.engine.record import Outcome
 from loadgen.engine.reply import Reply, read_reply
@@ -508,6 +509,47 @@ def test_a_body_left_open_after_done_costs_the_connection_only(end: tuple[bytes,
                 assert (reply.outcome, reply.left_open) == (Outcome.OK, True), reply.detail
             assert wire.connections == transport.opened == 2
             transport.close()
+
+    run(main())
+
+
+def test_the_event_done_by_itself_is_seen_where_reads_go_by_in_the_log() -> None:
+    async def script(peer: Peer) -> None:
+        await peer.request()
+        await peer.send(CHUNKED_HEAD, *map(chunk, EVENTS))
+        await peer.reader.read()
+
+    async def main() -> None:
+        async with serving(script) as wire:
+            transport, exchange = StampingTransport(resolve("http", "127.0.0.1", wire.port)[0]), Exchange()
+            await transport.open()
+            await asyncio.wait_for(ask(transport, exchange), 5)
+            assert read_reply(exchange).left_open
+            transport.close()
+
+    run(main())
+
+
+def test_what_one_open_body_teaches_holds_for_those_that_went_by_in_the_log() -> None:
+    async def script(peer: Peer) -> None:
+        await peer.request()
+        await peer.send(CHUNKED_HEAD, *map(chunk, EVENTS[:-1]), chunk(EVENTS[-1]) + chunk(b": some words\n\n"))
+        await peer.reader.read()
+
+    async def main() -> None:
+        async with serving(script) as wire:
+            bodies, exchanges = OpenBodies(), [Exchange(), Exchange()]
+            exchanges[0].read_at_once = True
+            address = resolve("http", "127.0.0.1", wire.port)[0]
+            transports = [StampingTransport(address, open_bodies=bodies) for _ in exchanges]
+            for transport in transports:
+                await transport.open()
+            asked = map(ask, transports, exchanges)
+            await asyncio.wait_for(asyncio.gather(*asked), 5)
+            assert [read_reply(exchange).left_open for exchange in exchanges] == [True, True]
+            assert bodies.left_open == 2
+            for transport in transports:
+                transport.close()
 
     run(main())
 
