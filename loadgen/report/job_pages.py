@@ -139,7 +139,9 @@ def _present(job: JobRow, progress: JobProgress) -> str:
     if job.status != "running":
         return ""
     if run is None:
-        return "waiting for the server's first reply" if job.sweep_id is None else ""
+        if job.sweep_id is None:
+            return "waiting for the server's first reply"
+        return "" if progress.progress_at is None or progress.quiet_s else "between two runs"
     of = "at most " if progress.at_most else ""
     lengths = f"{number(run.input_tokens)} in, {number(run.output_tokens)} out"
     phase = run.phase

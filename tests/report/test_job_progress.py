@@ -81,9 +81,9 @@ def test_the_time_left_is_shown_only_if_it_is_known(document: dict[str, Any], ag
         ({**RUN, "done_ratio": None}, "Run 3 of 9: concurrency 4, 16 in, 32 out: measuring"),
         ({**RUN, "input_tokens": None}, "Run 3 of 9: concurrency 4, – in, 32 out: measuring, 25.0 %"),
         ({"position": 1}, "Run 1 of 9: , – in, – out: "),
-        (None, ""),
-        ("odd", ""),
-        ({}, ""),
+        (None, "between two runs"),
+        ("odd", "between two runs"),
+        ({}, "between two runs"),
     ],
 )
 def test_the_present_run_is_shown_as_far_as_it_is_reported(run: Any, present: str) -> None:
