@@ -11,6 +11,7 @@ from loadgen.cli.plan import plan_document, plan_table, total_s
 from loadgen.cli.tables import plain_table
 from loadgen.errors import StoreError
 from loadgen.experiments.cost_estimate import estimated_usd
+from loadgen.experiments.disk_estimate import most_spool_bytes, sum_database_bytes
 from loadgen.experiments.spec import resolve
 from loadgen.experiments.wanted import Part
 from loadgen.load.price import Price
@@ -103,6 +104,8 @@ def group_plan_document(planned: Sequence[PlannedVariant]) -> dict[str, Any]:
         "estimated_s": _sum(each.estimated_s for each in planned),
         "gpu_hours": _sum(each.gpu_hours for each in planned),
         "estimated_usd": _sum(each.estimated_usd for each in planned),
+        "estimated_spool_bytes": most_spool_bytes([run for each in planned for run in each.runs]),
+        "estimated_database_bytes": sum_database_bytes([run for each in planned for run in each.runs]),
         "sweeps": [each.to_json() for each in planned],
     }
 

@@ -171,7 +171,7 @@ def given(context: typer.Context) -> dict[str, object]:
 
 
 def _plan(terminal: Terminal, values: dict[str, object], file: Path | None, *, as_json: bool) -> None:
-    from loadgen.cli.plan import earlier_durations, plan_document, plan_table
+    from loadgen.cli.plan import earlier_durations, plan_document, plan_table, short_room
     from loadgen.experiments.spec import resolve
     from loadgen.experiments.wanted import read_wanted
     from loadgen.servers.launcher.running import running_server
@@ -192,6 +192,8 @@ def _plan(terminal: Terminal, values: dict[str, object], file: Path | None, *, a
     spec = parts[0].spec
     runs = resolve(spec)
     for note in runs[0].file_notes:
+        terminal.note(note)
+    for note in short_room(runs, terminal.db):
         terminal.note(note)
     took_s = earlier_durations(terminal.db, runs)
     if as_json:

@@ -9,15 +9,25 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from loadgen.cli.progress import said_of_room
 from loadgen.errors import StoreError
 from loadgen.experiments.cost_estimate import estimated_usd
+from loadgen.experiments.disk_estimate import (
+    database_bytes,
+    most_spool_bytes,
+    short_places,
+    spool_bytes,
+    sum_database_bytes,
+)
 from loadgen.experiments.estimate import limit_waits_s, stated_s, thinking_s
+from loadgen.experiments.events import RoomIsShort
 from loadgen.experiments.size import body_bytes
 from loadgen.experiments.spec import grid_hash, warmup_requests
 from loadgen.load.price import Price
 from loadgen.load.schedule import planned_requests
 from loadgen.load.spec import RunSpec
-from loadgen.report.readable import MISSING_FIGURE, dollars, number, plural, seconds
+from loadgen.report.readable import MISSING_FIGURE, dollars, number, plural, seconds, size
+from loadgen.store.place import sqlite_path
 
 _SWEEPS_LOOKED_THROUGH = 20
 
@@ -66,7 +76,8 @@ def _lengths(runs: Sequence[RunSpec], took_s: Mapping[str, float]) -> list[_Leng
 def plan_document(runs: Sequence[RunSpec], took_s: Mapping[str, float], price: Price | None = None) -> dict[str, Any]:
     """The plan as JSON. `estimated_s` is null where nothing is known beforehand; warm-up and preparation are not in it.
 
-    `estimated_usd` is null without a price, and where what is paid is not known beforehand.
+    `estimated_spool_bytes` is of temporary files, of the run that needs most; null, like `estimated_database_bytes`, where the server decides
+    how many requests there are. `estimated_usd` is null without a price, and where what is paid is not known beforehand.
     `thinking_s` is how long each caller's users think, which is the least that a run of conversations takes; `limit_wait_s` how
     long a limit per minute makes a run last at the least, after those before it.
     """
@@ -76,6 +87,8 @@ def plan_document(runs: Sequence[RunSpec], took_s: Mapping[str, float], price: P
         "spec_hash": grid_hash(runs),
         "estimated_s": total_s(runs, took_s),
         "estimated_usd": _total_usd(runs, took_s, price),
+        "estimated_spool_bytes": most_spool_bytes(runs),
+        "estimated_database_bytes": sum_database_bytes(runs),
         "runs": [
             run.to_json()
             | {
@@ -86,6 +99,8 @@ def plan_document(runs: Sequence[RunSpec], took_s: Mapping[str, float], price: P
                 "planned_warmup_requests": warmup_requests(run),
                 "estimated_s": length.estimated_s,
                 "estimated_usd": _estimated_usd(run, length, price),
+                "estimated_spool_bytes": spool_bytes(run),
+                "estimated_database_bytes": database_bytes(run),
                 "thinking_s": length.thinking_s,
                 "limit_wait_s": length.limit_wait_s,
             }
@@ -143,7 +158,19 @@ def plan_table(runs: Sequence[RunSpec], took_s: Mapping[str, float], price: Pric
     else:
         told = "how long depends on the server: no run like these is on record"
     cost = "" if price is None else f"; {_cost_told(runs, took_s, price)}"
-    return Group(table, Text(f"{summary}; {told}{cost}. Nothing was sent."))
+    return Group(table, Text(f"{summary}; {told}{cost}. {_disk_told(runs)} Nothing was sent."))
+
+
+def short_room(runs: Sequence[RunSpec], db: str) -> list[str]:
+    """A sentence for each disk that may fill up."""
+    return [said_of_room(RoomIsShort(*short)) for short in short_places(runs, sqlite_path(db))]
+
+
+def _disk_told(runs: Sequence[RunSpec]) -> str:
+    spool, database = most_spool_bytes(runs), sum_database_bytes(runs)
+    if spool is None or database is None:
+        return "How much disk is needed depends on the server."
+    return f"At most about {size(spool)} of temporary files at a time, and {size(database)} of the database."
 
 
 def _estimated_usd(run: RunSpec, length: _Length, price: Price | None) -> float | None:

@@ -20,6 +20,7 @@ from loadgen.experiments.events import (
     NothingToResume,
     PhaseStarted,
     PromptsNotFitted,
+    RoomIsShort,
     RunEnded,
     RunProgressed,
     SavingDelayed,
@@ -32,7 +33,7 @@ from loadgen.experiments.events import (
 )
 from loadgen.experiments.live import LiveState
 from loadgen.experiments.prompt_fitting import FITTING_LIMIT_S
-from loadgen.report.readable import milliseconds, number, plural, seconds
+from loadgen.report.readable import milliseconds, number, plural, seconds, size
 from loadgen.report.served import server_name
 
 _PLAIN_EVERY_S = 10.0
@@ -48,6 +49,14 @@ def said_of_saving(event: SavingDelayed | DatabaseBroughtBack) -> str:
             )
         case DatabaseBroughtBack():
             return f"the database {event.place} was deleted or moved during the sweep: a copy of it, complete, is there again"
+
+
+def said_of_room(event: RoomIsShort) -> str:
+    """Where the disk may fill up, in one sentence."""
+    return (
+        f"the disk may fill up: {event.what} may need {size(event.needed_bytes)} in {event.folder}, where "
+        f"{size(event.free_bytes)} are free; a run that fills it is cut short or waited with, and not lost"
+    )
 
 
 class SweepProgress:
@@ -110,6 +119,8 @@ class SweepProgress:
             case FilesRead():
                 for note in event.notes:
                     self.say(note)
+            case RoomIsShort():  # also when quiet
+                self._console.print(said_of_room(event), soft_wrap=True)
             case SweepStarted():
                 self._started(event)
             case NothingToResume():  # also when quiet: what follows was measured before

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 from loadgen.engine.driver import Progress
@@ -50,6 +51,16 @@ class FilesRead:
     """The sweep's dataset or trace has been read; `notes` are sentences on what of it is not used."""
 
     notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RoomIsShort:
+    """`what` may need up to `needed_bytes` in `folder`, where fewer are free; the sweep begins all the same."""
+
+    what: str
+    folder: Path
+    needed_bytes: int
+    free_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +169,7 @@ Event = (
     | WayChosen
     | AskedAgain
     | FilesRead
+    | RoomIsShort
     | SweepStarted
     | NothingToResume
     | PhaseStarted

@@ -16,12 +16,14 @@ from loadgen.engine.tokenizer import Tokenizer
 from loadgen.engine.workers import Workers
 from loadgen.errors import EngineError, ExitCode, Interrupted, LoadgenError, ServerError, StoreError
 from loadgen.experiments.bench import Bench, server_document
+from loadgen.experiments.disk_estimate import short_places
 from loadgen.experiments.doctor import attached, host_hash
 from loadgen.experiments.events import (
     FilesRead,
     NothingToResume,
     OnEvent,
     PhaseStarted,
+    RoomIsShort,
     RunEnded,
     ServerNotStarted,
     SweepStarted,
@@ -127,6 +129,8 @@ def run_sweep(
         Tokenizer(spec.tokenizer)  # whether there is one, before anything is sent
     if notes := runs[0].file_notes:
         on_event(FilesRead(notes))
+    for short in short_places(runs, store.path):
+        on_event(RoomIsShort(*short))
     trace = None if spec.trace is None else read_trace(Path(spec.trace))
     variant = None if serving is None else serving.variant
     group_id = None if turn is None else turn.group_id

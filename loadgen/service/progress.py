@@ -17,6 +17,7 @@ from loadgen.experiments.events import (
     NothingToResume,
     PhaseStarted,
     PromptsNotFitted,
+    RoomIsShort,
     RunEnded,
     RunProgressed,
     SavingDelayed,
@@ -59,6 +60,11 @@ def told(event: Event) -> Told | None:
             return {"event": "progress", **asdict(event.progress)}
         case SavingDelayed():
             return {"event": "note", "message": f"saving the run is tried again: {event.reason}"}
+        case RoomIsShort():
+            return {
+                "event": "note",
+                "message": f"{event.what} may need {event.needed_bytes:,} bytes, and {event.free_bytes:,} are free",
+            }
         case DatabaseBroughtBack():
             return {
                 "event": "note",
