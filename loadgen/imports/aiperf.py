@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import Field
 
-from loadgen.imports.foreign import ForeignRun, closed_loop, of_figures, scalars, since_intended
+from loadgen.imports.foreign import ForeignRun, closed_loop, of_figures, scalars, since_intended, unreadable_load
 from loadgen.imports.lenient import read_leniently
 from loadgen.imports.words import Number, Part
 from loadgen.load.spec import LoadShape, OpenLoop, Wave
@@ -17,6 +17,7 @@ Document = dict[str, Any]
 TOOL = "AIPerf"
 
 _KNOWN_BY = ("request_latency", "request_throughput", "time_to_first_token")
+_AT_A_RATE = ("constant", "poisson", "gamma")
 _OF_0_1 = {"ttft": "time_to_first_token"}  # keys that 0.1 has under another name
 
 
@@ -192,13 +193,15 @@ def _upgraded(document: Document) -> Document:
     prompt = each if isinstance(each := given.get("prompt"), dict) else {}
     lengths = {"isl": prompt.get("input_tokens"), "osl": prompt.get("output_tokens")}
     pattern = load.get("arrival_pattern") or load.get("request_rate_mode")  # 0.5 renamed it
-    phase = {
-        "type": pattern or ("poisson" if load.get("request_rate") is not None else "concurrency"),
-        "requests": load.get("request_count"),
-        "concurrency": load.get("concurrency"),
-        "rate": load.get("request_rate"),
-        "smoothness": load.get("arrival_smoothness"),
+    own_names = {
+        "requests": "request_count",
+        "concurrency": "concurrency",
+        "rate": "request_rate",
+        "smoothness": "arrival_smoothness",
     }
+    phase = {name: load[key] for name, key in own_names.items() if key in load}
+    at_a_rate = load.get("request_rate") is not None or ("request_rate" in load and load.get("concurrency") is None)
+    phase["type"] = pattern or ("poisson" if at_a_rate else "concurrency")
     made = {
         "models": {"items": [{"name": name} for name in ([names] if isinstance(names, str) else names)]},
         "endpoint": {
@@ -233,13 +236,22 @@ def _figures(export: Export, shape: LoadShape, ok: int) -> Document:
 
 
 def _shape(phases: list[Phase], requests: int) -> LoadShape:
+    """The load of the last phase. UsageError where it names a kind of load and its number cannot be read."""
     phase = phases[-1] if phases else None
-    if phase is not None and phase.rate is not None:
-        if phase.type == "gamma" and phase.smoothness is not None:
+    if phase is None:
+        return Wave(max(1, requests))
+    if phase.type in _AT_A_RATE and not phase.rate:
+        raise unreadable_load(TOOL, phase.type, "rate")
+    if phase.rate:
+        if phase.type == "gamma" and phase.smoothness:
             return OpenLoop(float(phase.rate), "gamma", burstiness=float(phase.smoothness))
         return OpenLoop(float(phase.rate), "constant" if phase.type == "constant" else "poisson")
-    if phase is not None and phase.concurrency:
+    if phase.concurrency:
         return closed_loop(phase.concurrency)
+    if phase.type.startswith("concurrency"):
+        if "concurrency" in phase.model_fields_set:
+            raise unreadable_load(TOOL, phase.type, "concurrency")
+        return closed_loop(1)  # its default
     return Wave(max(1, requests))
 
 

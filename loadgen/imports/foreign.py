@@ -17,6 +17,7 @@ import numpy as np
 from loadgen.analysis.metrics import METRICS
 from loadgen.analysis.stats import distribution, samples_needed
 from loadgen.analysis.validity import judge_foreign
+from loadgen.errors import UsageError
 from loadgen.load.spec import ClosedLoop, LoadShape, OpenLoop, RunSpec, Wave
 
 Document = dict[str, Any]
@@ -56,6 +57,7 @@ def sweep_of(
     tool: str, version: str | None, name: str, runs: Sequence[ForeignRun], *, simulated: bool = False
 ) -> Document:
     """The document of a sweep of these `runs`; its ids are made of its content, so that a file is imported once."""
+    runs = [_without_negatives(run) for run in runs]
     content = json.dumps([run.words for run in runs], sort_keys=True).encode()
     began_at = min(run.started_at for run in runs)
     name_of_it = f"{began_at:%y%m%d-%H%M%S}-{hashlib.sha256(content).hexdigest()[:_ID_DIGITS]}"
@@ -90,6 +92,11 @@ def sweep_of(
         "imported": {"tool": tool, "tool_version": version},
         "runs": documents,
     }
+
+
+def unreadable_load(tool: str, load: str, lacking: str) -> UsageError:
+    """What to raise where a file names a kind of load and its number cannot be read: another load would be claimed."""
+    return UsageError(f"looks like a result of {tool} and has no {lacking} that can be read for its load '{load}'")
 
 
 def of_values(values: Sequence[float]) -> Document:
@@ -129,6 +136,32 @@ def scalars(document: Document, depth: int = 3) -> Document:
 def since_intended(run_shape: LoadShape, from_send: Document | None) -> Document | None:
     """What was counted from the sending, where that is when ours counts from too: not in an open loop, which counts from due."""
     return None if isinstance(run_shape, OpenLoop) else from_send
+
+
+def _without_negatives(run: ForeignRun) -> ForeignRun:
+    """The run with null for each figure below 0, which no time, rate or count is, and a note of it."""
+    notes: list[str] = []
+
+    def checked(name: str, value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: checked(f"{name}.{key}", inner) for key, inner in value.items()}
+        if isinstance(value, int | float) and value < 0:
+            notes.append(f"{name} is {value:g}, less than 0, and is null")
+            return None
+        return value
+
+    figures = checked("figures", run.figures)
+    cleaned = replace(
+        run,
+        figures=figures,
+        elapsed_s=checked("elapsed_s", run.elapsed_s) or 0.0,
+        input_tokens=checked("input_tokens", run.input_tokens),
+        output_tokens=checked("output_tokens", run.output_tokens) or 0,
+        prompt_total=checked("tokens.prompt", run.prompt_total),
+        output_total=checked("tokens.output", run.output_total),
+        in_flight_mean=checked("concurrency.mean", run.in_flight_mean),
+    )
+    return replace(cleaned, notes=(*run.notes, *(note.removeprefix("figures.") for note in notes)))
 
 
 def _spec(run: ForeignRun) -> RunSpec:

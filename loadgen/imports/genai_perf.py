@@ -25,13 +25,11 @@ def read(document: Any, written_at: datetime) -> tuple[str | None, list[ForeignR
     """Its version, which the file does not tell, and the run. Raises pydantic's ValidationError."""
     config = document["input_config"]
     given, load = _dict(config.get("input")), _dict(config["perf_analyzer"].get("stimulus"))
-    rate = load.get("request_rate")
-    made = {
+    made: Document = {
         "endpoint": {"type": "chat", **_dict(config.get("endpoint")), "model_names": config.get("model_names")},
         "loadgen": {
-            "concurrency": load.get("concurrency"),
-            "request_rate": rate,
-            "arrival_pattern": None if rate is None else "constant",  # perf_analyzer's default
+            **{key: load[key] for key in ("concurrency", "request_rate") if key in load},
+            "arrival_pattern": "constant" if "request_rate" in load else None,  # perf_analyzer's default
         },
         "input": {
             "prompt": {"input_tokens": given.get("synthetic_tokens"), "output_tokens": given.get("output_tokens")},

@@ -9,7 +9,15 @@ from typing import Any
 
 from pydantic import Field
 
-from loadgen.imports.foreign import ForeignRun, closed_loop, of_figures, of_values, scalars, since_intended
+from loadgen.imports.foreign import (
+    ForeignRun,
+    closed_loop,
+    of_figures,
+    of_values,
+    scalars,
+    since_intended,
+    unreadable_load,
+)
 from loadgen.imports.lenient import read_leniently
 from loadgen.imports.older_guidellm import is_older, upgraded
 from loadgen.imports.words import Number, Part
@@ -17,6 +25,7 @@ from loadgen.load.spec import LoadShape, OpenLoop, Wave
 
 Document = dict[str, Any]
 TOOL = "GuideLLM"
+_OPEN = ("constant", "poisson", "async")  # loads at a rate
 
 
 class Stamps(Part):
@@ -205,6 +214,8 @@ def _notes(one: Benchmark) -> list[str]:
     strategy = one.config.strategy
     if strategy.initial_burst and strategy.rate is not None:
         return ["its first requests, as many as the rate has in a second, were sent at once (initial_burst)"]
+    if strategy.type_ not in (*_OPEN, "synchronous", "concurrent", "throughput"):
+        return [f"its load '{strategy.type_}' is not known here and is shown as one wave"]
     return []
 
 
@@ -258,11 +269,16 @@ def _seconds(told: Statistics) -> Document:
 
 
 def _shape(strategy: Strategy, requests: int) -> LoadShape:
-    if strategy.rate is not None and strategy.type_ in ("constant", "poisson", "async"):
+    """The load; what is neither callers nor a rate is shown as all requests at once. UsageError where its number is missing."""
+    if strategy.type_ in _OPEN:
+        if not strategy.rate:
+            raise unreadable_load(TOOL, strategy.type_, "rate")
         return OpenLoop(float(strategy.rate), "poisson" if strategy.type_ == "poisson" else "constant")
     if strategy.type_ == "synchronous":
         return closed_loop(1)
-    if strategy.type_ == "concurrent" and strategy.streams:
+    if strategy.type_ == "concurrent":
+        if not strategy.streams:
+            raise unreadable_load(TOOL, strategy.type_, "number of streams")
         return closed_loop(strategy.streams)
     return Wave(max(1, requests))
 

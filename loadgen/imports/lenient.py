@@ -15,19 +15,20 @@ _MAX_REPAIRS = 1000
 def read_leniently(model: type[Model], document: Any) -> tuple[Model, list[str]]:
     """`document` as `model`. A number that is written as a word is taken; what else does not fit is null, with a note.
 
-    Changes `document` accordingly. Raises the first ValidationError when something is wrong that must be there.
+    Changes `document` accordingly. Raises the ValidationError of what must be there and cannot be read.
     """
     notes: list[str] = []
-    first: ValidationError | None = None
+    seen: list[tuple[tuple[int | str, ...], ValidationError]] = []
     for _ in range(_MAX_REPAIRS):
         try:
             return model.model_validate(document), notes
         except ValidationError as error:
-            first = first or error
-            if not _repair(document, error.errors(include_url=False)[0]["loc"], notes):
-                raise first from None
-    assert first is not None
-    raise first
+            place = error.errors(include_url=False)[0]["loc"]
+            seen.append((place, error))
+            if not _repair(document, place, notes):
+                break
+    place = seen[-1][0]
+    raise next(error for inner, error in seen if inner[: len(place)] == place)  # what first went wrong there
 
 
 def _repair(document: Any, steps: tuple[int | str, ...], notes: list[str]) -> bool:

@@ -9,7 +9,15 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from loadgen.imports.foreign import ForeignRun, closed_loop, of_figures, of_values, scalars, since_intended
+from loadgen.imports.foreign import (
+    ForeignRun,
+    closed_loop,
+    of_figures,
+    of_values,
+    scalars,
+    since_intended,
+    unreadable_load,
+)
 from loadgen.imports.lenient import read_leniently
 from loadgen.imports.words import Number, Part
 from loadgen.load.rows import number_of
@@ -81,7 +89,15 @@ def is_ours(document: Any) -> bool:
 def read(document: Any, written_at: datetime) -> tuple[str | None, list[ForeignRun]]:
     """Its version, which the file does not tell, and the runs. Raises pydantic's ValidationError."""
     results = document if isinstance(document, list) else [document]
-    return None, [_run(each, *read_leniently(Result, each), written_at) for each in results]
+    return None, [_read(each, written_at) for each in results]
+
+
+def _read(document: Any, written_at: datetime) -> ForeignRun:
+    asked = document.get("request_rate")
+    result, notes = read_leniently(Result, document)
+    if asked is not None and result.request_rate is None:
+        raise unreadable_load(TOOL, str(asked), "request rate")
+    return _run(document, result, notes, written_at)
 
 
 def _run(document: Document, result: Result, notes: list[str], written_at: datetime) -> ForeignRun:

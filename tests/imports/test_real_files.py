@@ -286,3 +286,75 @@ def test_several_benchmarks_are_several_runs(tmp_path: Path, name: str) -> None:
     assert [run["repeat"] for run in found.runs] == [0, 1, 2]
     assert isinstance(read_damaged(tmp_path, document | {"benchmarks": []}), str)
     assert isinstance(read_damaged(tmp_path, document | {"benchmarks": [None]}), str)
+
+
+STRATEGY = ("benchmarks", 0, "config", "strategy")
+OLDER_STRATEGY = ("benchmarks", 0, "args", "strategy")
+
+
+@pytest.mark.parametrize("value", [None, "fast", [], float("nan"), 0])
+@pytest.mark.parametrize(
+    ("name", "place", "lacking"),
+    [
+        ("guidellm-0.2.1-constant.json", (*OLDER_STRATEGY, "rate"), "no rate that can be read for its load 'constant'"),
+        ("guidellm-0.3.1-faults.json", (*OLDER_STRATEGY, "streams"), "no number of streams"),
+        ("guidellm-0.6.1-concurrent.json", (*STRATEGY, "streams"), "no number of streams"),
+        ("aiperf-0.1.1-rate.json", ("input_config", "loadgen", "request_rate"), "no rate that can be read"),
+        ("aiperf-0.8.0-gamma.json", ("input_config", "loadgen", "request_rate"), "no rate that can be read"),
+        ("aiperf-0.2.0.json", ("input_config", "loadgen", "concurrency"), "no concurrency that can be read"),
+        ("genai-perf-0.0.16.json", ("input_config", "perf_analyzer", "stimulus", "concurrency"), "no concurrency"),
+    ],
+)
+def test_no_other_load_is_claimed(tmp_path: Path, name: str, place: tuple[Any, ...], lacking: str, value: Any) -> None:
+    said = read_damaged(tmp_path, put(json.loads((DATA / name).read_text()), place, value))
+    assert isinstance(said, str)
+    assert lacking in said
+
+
+@pytest.mark.parametrize("value", ["fast", [], {}])
+def test_a_request_rate_that_is_no_number_is_not_taken_for_infinity(tmp_path: Path, value: Any) -> None:
+    document = json.loads((DATA / "vllm-0.9.2-faults.json").read_text())
+    said = read_damaged(tmp_path, document | {"request_rate": value})
+    assert "no request rate that can be read" in str(said)
+
+
+def test_a_load_that_is_not_known_is_named(tmp_path: Path) -> None:
+    document = json.loads((DATA / "guidellm-0.6.1-concurrent.json").read_text())
+    found = read_damaged(tmp_path, put(document, (*STRATEGY, "type_"), "replay"))
+    assert isinstance(found, FoundSweep)
+    assert found.runs[0]["spec"]["shape"]["kind"] == "wave"
+    assert found.notes == ("its load 'replay' is not known here and is shown as one wave",)
+
+
+def test_aiperf_without_a_load_has_one_caller(tmp_path: Path) -> None:
+    document = json.loads((DATA / "aiperf-0.2.0.json").read_text())
+    del document["input_config"]["loadgen"]["concurrency"]
+    found = read_damaged(tmp_path, document)
+    assert isinstance(found, FoundSweep)
+    assert found.runs[0]["spec"]["load_label"] == "concurrency 1"
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "null"),
+    [
+        ("vllm-0.11.0-plain.json", {"output_throughput": -5.0}, "output_tokens_per_s"),
+        ("vllm-0.11.0-plain.json", {"request_throughput": -1}, "requests_per_s"),
+        ("aiperf-0.2.0.json", {"request_throughput": {"unit": "requests/sec", "avg": -3.0}}, "requests_per_s"),
+    ],
+)
+def test_a_figure_below_nothing_is_null(tmp_path: Path, name: str, change: Document, null: str) -> None:
+    found = read_damaged(tmp_path, json.loads((DATA / name).read_text()) | change)
+    assert isinstance(found, FoundSweep)
+    assert found.runs[0][null] is None
+    assert [
+        note for note in found.notes if note.startswith(f"{null} is -") and note.endswith("less than 0, and is null")
+    ]
+
+
+def test_a_statistic_below_nothing_is_null(tmp_path: Path) -> None:
+    document = json.loads((DATA / "vllm-0.11.0-plain.json").read_text()) | {"mean_ttft_ms": -5.0, "duration": -1.0}
+    found = read_damaged(tmp_path, document)
+    assert isinstance(found, FoundSweep)
+    assert (found.runs[0]["ttft_s"]["mean"], found.runs[0]["elapsed_s"]) == (None, 0.0)
+    assert found.runs[0]["ttft_s"]["p50"] == pytest.approx(0.0515, abs=0.0001)
+    assert "ttft_s.mean is -0.005, less than 0, and is null" in found.notes
