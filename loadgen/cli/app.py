@@ -98,11 +98,18 @@ def _main(given: list[str]) -> int:
             "out of memory: free some, or ask for fewer or shorter requests; what ended before is saved", ExitCode.USAGE
         )
     except Exception as error:
+        if isinstance(error, UnicodeEncodeError) and (word := _no_text(given)) is not None:
+            return _failed(f"{word} is not text in UTF-8; write it in that encoding", ExitCode.USAGE)
         if {"-v", "--verbose"} & set(given):
             traceback.print_exc()
             return ExitCode.UNEXPECTED
         said = f"{type(error).__name__}: {error}".splitlines()[0]
         return _failed(f"unexpected failure: {said} (run again with -v for the traceback)", ExitCode.UNEXPECTED)
+
+
+def _no_text(words: Sequence[str]) -> str | None:
+    """The first word that is no text, such as a name in another encoding; a file may have one, anything else may not."""
+    return next((word for word in words if any("\ud800" <= each <= "\udfff" for each in word)), None)
 
 
 def _usage(error: TyperException) -> str:

@@ -199,3 +199,10 @@ def test_a_time_to_save_within_that_is_none_leaves_no_sweep_behind(
     said = cli("run", *point, "--requests", "4")
     assert (said.code, "LOADGEN_SAVE_WITHIN_S" in said.err) == (2, True)
     assert cli("list", "--json").json["sweeps"] == []
+
+
+@pytest.mark.parametrize("words", [("show", "x\udcff"), ("run", *POINT, "--concurrency", "1", "--image", "x\udcff")])
+def test_a_word_that_is_no_text_is_refused(cli: Cli, point: tuple[str, ...], words: tuple[str, ...]) -> None:
+    assert cli("run", *point, "--requests", "4").code in (0, 3)
+    said = cli(*words)
+    assert (said.code, said.err) == (2, "loadgen: x\ufffd is not text in UTF-8; write it in that encoding\n")
