@@ -39,8 +39,10 @@ def sides(terminal: "Terminal", a: str, b: str | None) -> list[tuple[Side, Side]
 
 
 def is_file(given: str) -> bool:
-    """Whether `given` names a result file and not an id."""
-    return given != "latest" and (given.lower().endswith(".json") or "/" in given or Path(given).is_file())
+    """Whether `given` names a result file and not an id or a name, which may have a slash as models' names do."""
+    if given == "latest":
+        return False
+    return given.lower().endswith(".json") or given.startswith(("/", "./", "../")) or Path(given).is_file()
 
 
 def _of_file(path: Path) -> Side:

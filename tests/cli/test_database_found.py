@@ -117,7 +117,9 @@ def test_no_sweep_at_all_names_it_too(cli: Cli, tmp_path: Path) -> None:
     assert str(tmp_path / "loadgen.db") in cli("show", "latest").err
 
 
-@pytest.mark.parametrize("name", ["baseline", "smoke", "run 7", "g-is-no-group", "r2d2", "ünï", "s261123"])
+@pytest.mark.parametrize(
+    "name", ["baseline", "smoke", "run 7", "vendor/model-x", "g-is-no-group", "r2d2", "ünï", "s261123"]
+)
 def test_a_unique_name_is_an_id(cli: Cli, name: str) -> None:
     put("loadgen.db", A, name)
     put("loadgen.db", B, "another")
