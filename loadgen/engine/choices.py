@@ -1,4 +1,4 @@
-"""Whether chunks that count their `index` up are several answers or the numbered chunks of one. Pure."""
+"""Whether chunks whose `index` counts up are several replies or the numbered chunks of one. Pure."""
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
@@ -12,10 +12,10 @@ def only_index(choice: Mapping[str, Any]) -> int:
 
 
 def is_numbered(content_indices: Sequence[int], finished: Mapping[int, str | None], ends: bool) -> bool:
-    """Whether one answer came, whose chunks are numbered: no two content chunks share an index, and not each index ends.
+    """Whether the chunks are of one reply and are numbered: no two content chunks share an index, and not every index ends.
 
-    `content_indices` are those of the chunks with content, in order; `finished` has the finish_reason of each index that
-    came; `ends` says that one came with the last content or after it.
+    `content_indices` are those of the chunks with content, in order; `finished` has the finish_reason of each index;
+    `ends` is whether a finish_reason came with the last content or after it.
     """
     reasons = [reason for reason in finished.values() if reason is not None]
     if len(finished) < 2 or any(later <= earlier for earlier, later in pairwise(content_indices)):

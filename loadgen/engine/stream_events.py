@@ -17,9 +17,8 @@ DONE = b"[DONE]"
 _KEEP_ALIVE_TYPES = frozenset({"ping", "pong", "heartbeat", "keepalive", "keep-alive", "keep_alive", "noop"})
 _CARRIES = ("choices", "usage", "metrics", "time_info")
 
-_decode_json = json.JSONDecoder(
-    strict=False
-).raw_decode  # half the cost of json.loads, which guesses the encoding first
+# Half the cost of json.loads, which guesses the encoding first.
+_decode_json = json.JSONDecoder(strict=False).raw_decode
 
 
 class NotAsPromisedError(Exception):

@@ -27,7 +27,7 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class TokenCounts:
-    """Tokens by chunk, who counted them, and the sum, of which `hidden_tokens` did not arrive (-1: nobody can tell)."""
+    """Tokens by chunk, who counted them, and the sum, including `hidden_tokens` that did not arrive (-1: unknown)."""
 
     by_chunk: list[int]
     counted_by: CountedBy

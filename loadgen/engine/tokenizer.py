@@ -69,9 +69,8 @@ def count_by_tokenizer(reply: Reply, tokenizer: Tokenizer) -> None:
     counted = sum(counts)
     # An assumed count that is not one a chunk is the server's own sum.
     told = reply.output_tokens if reply.output_tokens != len(counts) else None
-    if (
-        reply.hidden_tokens == UNKNOWN_TOKENS and counted
-    ):  # that sum says nothing of what arrived, which is what we count
+    if reply.hidden_tokens == UNKNOWN_TOKENS and counted:
+        # The server's sum does not describe what arrived, which is what is counted here.
         reply.hidden_tokens = max(0, (told or 0) - counted)
         reply.arrival_tokens, reply.counted_by = counts, CountedBy.TOKENIZER
         reply.output_tokens = counted + reply.hidden_tokens

@@ -1,4 +1,4 @@
-"""What a server says of the tokens of one request, in the spellings that were met. Pure; imports nothing of the project."""
+"""The token counts that a server reports for one request, in all known spellings. Pure; imports nothing of the project."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -8,7 +8,7 @@ _MAX_TOKENS = 2**31
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Token counts as the server told them; None where it did not. `output_tokens` include `reasoning_tokens`."""
+    """Token counts as the server reported them; None where it did not. `output_tokens` include `reasoning_tokens`."""
 
     prompt_tokens: int | None = None
     output_tokens: int | None = None

@@ -34,7 +34,7 @@ def owned_folder() -> Iterator[Path]:
 
 
 def remove_leftovers(place: Path) -> int:
-    """Remove this user's folders in `place` whose owner is gone; answers how many."""
+    """Remove this user's folders in `place` whose owner is gone; return how many were removed."""
     try:
         found = list(place.glob(f"{_PREFIX}*"))
     except OSError:

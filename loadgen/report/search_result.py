@@ -1,6 +1,6 @@
 """What a search found, from the `search` of its sweep's document: in sentences, and as the first tile of a page.
 
-Imports only labels and number formatting of `report`.
+Imports only facts, labels and number formatting of `report`.
 """
 
 from typing import Any

@@ -30,9 +30,8 @@ SHORTEST_INTERVAL_S, LONGEST_INTERVAL_S = (
 )  # a run of some seconds wants several readings; Prometheus asks no less often
 _LONGEST_READING_S = 5.0  # a page that does not end by then must not hold up the run
 _LONGEST_PAGE_BYTES = 2**25  # an engine's page has some ten thousand; what goes on beyond that is no page of metrics
-_QUICK_S = (
-    0.2  # a page that comes as quickly as that is read twice more around a run, and asked for again when it fails
-)
+# A page that comes as quickly as this is read twice more around a run, and asked for again when it fails.
+_QUICK_S = 0.2
 _CHECKS, _TRIES, _PAUSE_S = 2, 3, 0.2
 _KEPT_LINE = re.compile(
     rf"^\ufeff?[ \t]*(?:#[ \t]*TYPE[ \t]+)?(?:{'|'.join((*exposition.PREFIXES, exposition.START_TIME))}).*$",
