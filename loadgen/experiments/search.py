@@ -126,6 +126,10 @@ class Search:
         self._tried: dict[float, Tried] = {}
         self._probes: list[Probe] = []
 
+    def ask(self, spec: SweepSpec) -> None:
+        """Make the runs of `spec` from now on: the spec that began the search, completed by what its server told."""
+        self._run_of = _runs_of(spec)
+
     def runs(self) -> Generator[RunSpec, Document, None]:
         """Every run in turn; raises UsageError for a load that cannot be prepared."""
         while self.trouble is None and self.made < self.terms.max_runs and (load := self._next()) is not None:
@@ -248,6 +252,10 @@ class Search:
 
 def search_of(spec: SweepSpec, terms: SearchTerms) -> Search:
     """The search over the one load that `spec` has a low and a high end of."""
+    return Search(terms, _runs_of(spec), whole=spec.concurrency is not None, slo=spec.slo)
+
+
+def _runs_of(spec: SweepSpec) -> RunOf:
     whole = spec.concurrency is not None
 
     def run_of(load: float, repeat: int) -> RunSpec:
@@ -255,4 +263,4 @@ def search_of(spec: SweepSpec, terms: SearchTerms) -> Search:
         (run,) = resolve(spec.model_copy(update={**loads, "seed": spec.seed + repeat}))
         return run
 
-    return Search(terms, run_of, whole=whole, slo=spec.slo)
+    return run_of

@@ -123,6 +123,8 @@ def run_sweep(
     headers, within_s = spec.secret_headers(environ), save_within_s(environ)
     if not spec.is_simulated and serving is None:
         spec = with_model(spec, environ, addresses)
+        if search is not None:
+            search.ask(spec)
     dataset = read_dataset_of(spec)
     runs = resolve(spec, dataset)
     if spec.tokenizer is not None:

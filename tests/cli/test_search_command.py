@@ -68,6 +68,15 @@ def test_its_result_is_kept_and_shown_everywhere(cli: Cli, laden: tuple[str, ...
     assert cli("show", "latest", "--json", "--db", "sqlite:///other.db").json["search"] == found
 
 
+def test_its_runs_ask_for_the_only_model_that_the_server_lists(cli: Cli, simulator: SimulatorProcess) -> None:
+    flags = ("--url", simulator.url, *LENGTHS, "--concurrency", "2:4", "--slo", "ttft_s=60", "--requests", "8")
+    said = cli("search", *flags, "--repeats", "1", "--json", "-q")
+    assert said.code in (0, 3), said.err
+    assert {run["spec"]["model"] for run in said.json["runs"]} == {"simulated-moe"}
+    again = cli("search", *flags, "--repeats", "1", "--resume", "--json", "-q")
+    assert [run["run_id"] for run in again.json["runs"]] == [run["run_id"] for run in said.json["runs"]]
+
+
 def test_a_grid_has_no_search(cli: Cli, point: tuple[str, ...]) -> None:
     assert cli("run", *point).code == 0
     document = cli("show", "latest", "--json").json
