@@ -35,6 +35,7 @@ _PLACES = frozenset({"PWD", "OLDPWD"})  # of a shell: its working directories
 _ACCOUNT = re.compile(r"(\b[A-Za-z][A-Za-z0-9+.-]{0,30}://)[^\s/?#\"'<>]+@")
 _IN_QUERY = re.compile(r"([?&;])([^=&\s?#;\"']+)=([^&\s#\"';]+)")
 _LAST_IN_QUERY = re.compile(r"(^|[-_.])code$|key$|token$", re.IGNORECASE)  # where nothing else ends so
+_MAY_BE_LONG = re.compile(r"(api[-_]?)?version|(model|deployment|engine)([-_]?(id|name))?", re.IGNORECASE)
 _LONG_RANDOM = re.compile(r"(?=.*\d)(?=.*[A-Za-z])[A-Za-z0-9+/=_.~-]{24,}")
 _BEARER = re.compile(r"\b(Bearer\s+)([^\s\"',;…]{4,})", re.IGNORECASE)
 _BASIC = re.compile(r"\b(Authorization[\"']?\s*[:=]\s*[\"']?Basic\s+)([^\s\"',;…]+)", re.IGNORECASE)
@@ -65,8 +66,13 @@ def is_secret(name: str) -> bool:
 
 
 def is_secret_parameter(name: str, value: str) -> bool:
-    """Whether a parameter of a query, as it is written, holds a secret: by its name, or by a long random value."""
+    """Whether a parameter of a query, as it is written, holds a secret: by its name, or by a long random value.
+
+    The name of a model may be as long, and is hidden nowhere: it stands in every result.
+    """
     meant = unquote_plus(name)
+    if _MAY_BE_LONG.fullmatch(meant):
+        return False
     return (
         is_secret(meant)
         or _LAST_IN_QUERY.search(meant) is not None

@@ -74,6 +74,8 @@ def test_what_cannot_be_sent_is_refused(given: str) -> None:
         ("key=", "key="),
         ("monkey=1", "monkey=[redacted]"),
         ("deployment=gpt-4o-mini-2024-07-18", "deployment=gpt-4o-mini-2024-07-18"),
+        ("model=meta-llama-3.1-70b-instruct-turbo", "model=meta-llama-3.1-70b-instruct-turbo"),
+        ("modelkey=meta-llama-3.1-70b-instruct-turbo", "modelkey=[redacted]"),
         ("", ""),
     ],
 )
