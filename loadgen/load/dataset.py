@@ -2,7 +2,7 @@
 
 An entry is an object with `prompt` (a text), `messages` (as the chat endpoint takes them) or `conversations` (as ShareGPT has
 them, of which the first human turn is asked). It may state the length of its reply, and fields of a request that are sent with
-it. Entries without a prompt are skipped and counted.
+it. Entries without a prompt, and lines that are not JSON, are skipped and counted.
 """
 
 import json
@@ -17,7 +17,7 @@ import numpy as np
 from loadgen.errors import UsageError
 from loadgen.load.content import DatasetSource
 from loadgen.load.dataset_keys import LENGTH_KEYS, PROMPT_KEYS, hint, is_left_out, is_sent
-from loadgen.load.rows import BLANK, Row, RowsFile, number_of, open_rows
+from loadgen.load.rows import NoValue, Row, RowsFile, number_of, open_rows
 from loadgen.load.seeds import stream
 from loadgen.load.spec import Endpoint
 from loadgen.load.workload import Prompt
@@ -98,8 +98,8 @@ def _nothing(file: RowsFile, skipped: int, first_skipped: str) -> str:
 
 
 def _entry(row: Row, endpoint: Endpoint, left_out: dict[str, None]) -> Entry:
-    if row.value is BLANK:
-        raise _OddRow("is empty")
+    if isinstance(row.value, NoValue):
+        raise _OddRow(row.value.why)
     if not isinstance(row.value, dict):
         raise _OddRow("is not a JSON object")
     entry = {key: value for key, value in row.value.items() if value is not None}  # null is as good as not there

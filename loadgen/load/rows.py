@@ -12,12 +12,9 @@ import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, NoReturn
+from typing import Any, NoReturn
 
 from loadgen.errors import UsageError
-
-BLANK: Final = object()
-"""The value of a row that has no text."""
 
 _PIECE_CHARACTERS = 1 << 20
 _CUT_CHARACTERS = 16  # an error this near the end of a piece may come from the cut
@@ -34,8 +31,15 @@ _PACKED = (
 
 
 @dataclass(frozen=True, slots=True)
+class NoValue:
+    """What a line without a JSON value has in place of one; `why` goes on after the line's place, as in `is empty`."""
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class Row:
-    """One value and its place in the file, such as `own.jsonl line 3`."""
+    """One value, or `NoValue`, and its place in the file, such as `own.jsonl line 3`."""
 
     place: str
     value: Any
@@ -70,7 +74,10 @@ class RowsFile:
         return text
 
     def rows(self) -> Iterator[Row]:
-        """Each value in turn; blank lines before the last value have `BLANK`. Raises UsageError with the place."""
+        """Each value in turn. A line that is not JSON, or is blank before the last value, has `NoValue`.
+
+        Raises UsageError, with the place, for JSON that cannot be taken as it is and for an array that is not JSON.
+        """
         try:
             with self.text() as text:
                 begins = text.read(_PIECE_CHARACTERS)
@@ -135,11 +142,13 @@ def _lines(file: RowsFile, text: io.TextIOWrapper) -> Iterator[Row]:
         if not line.strip():
             blank.append(number)
             continue
-        yield from (Row(f"{file.name} line {each}", BLANK) for each in blank)
+        yield from (Row(f"{file.name} line {each}", NoValue("is empty")) for each in blank)
         blank.clear()
         place = f"{file.name} line {number}"
         try:
             value = _DECODER.decode(file.checked(line, place).strip(_WHITE))
+        except json.JSONDecodeError as error:
+            value = NoValue(_not_json(error))
         except (ValueError, RecursionError) as error:
             _refuse(place, error)
         yield Row(place, value)
@@ -210,14 +219,16 @@ def _value(file: RowsFile, text: io.TextIOWrapper, piece: str, at: int, place: s
 
 def _refuse(place: str, error: Exception) -> NoReturn:
     if isinstance(error, json.JSONDecodeError):
-        raise UsageError(
-            f"{place} is not JSON: {error.msg.lower().removesuffix(' at')} at character {error.pos + 1}"
-        ) from error
+        raise UsageError(f"{place} {_not_json(error)}") from error
     if isinstance(error, RecursionError):
         raise UsageError(f"{place} is nested too deeply") from error
     if isinstance(error, UsageError):
         raise error
     raise UsageError(f"{place} {str(error).split(';')[0]}") from error
+
+
+def _not_json(error: json.JSONDecodeError) -> str:
+    return f"is not JSON: {error.msg.lower().removesuffix(' at')} at character {error.pos + 1}"
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

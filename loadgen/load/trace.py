@@ -1,7 +1,7 @@
 """Traces: when requests came elsewhere and how long they were, to be replayed. Imports `errors` and its own room.
 
 A trace is JSON Lines or one JSON array, or CSV with a heading where the file's name ends in .csv. Three sets of columns are
-known; others are ignored. A row that asks for nothing is skipped and counted. Nothing of a trace but moments and lengths is used: the prompts are made here.
+known; others are ignored. A row that asks for nothing, or is not JSON, is skipped and counted. Nothing of a trace but moments and lengths is used: the prompts are made here.
 """
 
 import csv
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from loadgen.errors import UsageError
 from loadgen.load.bulk import FileArray, spans
-from loadgen.load.rows import BLANK, Row, RowsFile, number_of, open_rows
+from loadgen.load.rows import NoValue, Row, RowsFile, number_of, open_rows
 from loadgen.load.spec import OpenLoop, TraceSource
 
 NS_PER_S = 1_000_000_000
@@ -130,8 +130,8 @@ class _OddRow(Exception):
 
 def _request(where: str, row: Any) -> tuple[float, int, int]:
     """(moment in seconds, prompt tokens, output tokens). Raises UsageError, and `_OddRow`."""
-    if row is BLANK:
-        raise _OddRow("is empty")
+    if isinstance(row, NoValue):
+        raise _OddRow(row.why)
     if not isinstance(row, dict):
         raise _OddRow("is not an object with the columns of one request")
     for moment, prompt, output, units_per_s in _COLUMNS:

@@ -11,7 +11,7 @@ import pytest
 
 from loadgen.errors import UsageError
 from loadgen.load import rows
-from loadgen.load.rows import BLANK, number_of, open_rows
+from loadgen.load.rows import NoValue, number_of, open_rows
 
 TWO = [{"prompt": "Größe \u2028 and \x85 and \x0b"}, {"prompt": "😀"}]
 LINES = "".join(json.dumps(each, ensure_ascii=False) + "\n" for each in TWO)
@@ -74,12 +74,17 @@ def test_a_line_that_is_a_list_makes_no_array_of_the_file(file: Path) -> None:
 
 def test_blank_lines_before_the_last_value_are_rows(file: Path) -> None:
     file.write_text("1\n\n \n2\n\n")
-    assert values(file) == [1, BLANK, BLANK, 2]
+    assert values(file) == [1, NoValue("is empty"), NoValue("is empty"), 2]
 
 
 def test_a_long_line(file: Path) -> None:
     file.write_text(json.dumps({"prompt": "x" * 5_000_000}) + "\n1\n")
     assert len(values(file)) == 2
+
+
+def test_a_line_that_is_not_json_has_no_value(file: Path) -> None:
+    file.write_bytes(b'{"a": 1}\n{"a": \n2\n')
+    assert values(file) == [{"a": 1}, NoValue("is not JSON: expecting value at character 6"), 2]
 
 
 WRONG: list[tuple[bytes, str]] = [
@@ -93,7 +98,6 @@ WRONG: list[tuple[bytes, str]] = [
     (b'[{"a": 1}\n{"b": 1}]', "own.jsonl entry 2 in line 2 is not JSON: a comma or the end of the array is missing"),
     (b'[{"a":\n1}]\nmore', "own.jsonl line 2 has more after the end of the array"),
     (b"[1, NaN]", "own.jsonl entry 2 in line 1 has NaN, which is not a number in JSON"),
-    (b'{\n  "a": 1\n}\n', "own.jsonl line 1 is not JSON: "),
     (gzip.compress(b"1"), " is compressed with gzip: unpack it with gunzip first"),
     (b"PAR1....PAR1", " is a Parquet file: write it as JSON Lines first"),
     (b"PK\x03\x04", " is a zip archive"),

@@ -75,7 +75,7 @@ def test_a_schedule_has_the_lengths_and_moments_of_its_trace(tmp_path: Path) -> 
         ("", "t.jsonl", "has no requests; write one on each line"),
         ("Timestamp,Request tokens,Response tokens\n", "t.csv", "has no requests"),
         ("{}\n", "t.jsonl", "t.jsonl line 1 does not have the columns of a request; known are offset_s, prompt_tokens"),
-        ("\nnonsense\n", "t.jsonl", "t.jsonl line 2 is not JSON: "),
+        ("nonsense\n{\n", "t.jsonl", "has no requests in any of its 2 rows: t.jsonl line 1 is not JSON: "),
         ("[1]\n", "t.jsonl", "t.jsonl entry 1 in line 1 is not an object"),
         (OWN.replace("4.5", '"soon"'), "t.jsonl", "t.jsonl line 1: offset_s must be a number, not soon"),
         (OWN.replace("4.5", "NaN"), "t.jsonl", "t.jsonl line 1 has NaN, which is not a number in JSON"),
@@ -97,6 +97,7 @@ def test_what_is_wrong_is_told_by_its_line(tmp_path: Path, text: str, name: str,
 
 ODD = (
     "",
+    '{"offset_s": 3, "prom',
     "null",
     "8",
     "[1]",
