@@ -11,8 +11,8 @@ from typing import Protocol
 
 from loadgen.engine.clock import monotonic_ns
 
-FIRST_WAIT_NS = 250_000_000
-"""How long the end of a body is waited for until a server has left one open."""
+FIRST_WAIT_NS = 1_000_000_000
+"""How long the end of a body is waited for until a server has left one open: longer than an overloaded server takes to write it."""
 
 _MIN_WAIT_NS = 10_000_000
 _WAITS = 4  # times the longest that a body of this server took to end
@@ -43,8 +43,9 @@ class OpenBodies:
     if none has ended. One timer serves all; it is not stopped when a body ends, which most do at once.
     """
 
-    def __init__(self, clock_ns: Callable[[], int] = monotonic_ns) -> None:
+    def __init__(self, clock_ns: Callable[[], int] = monotonic_ns, first_wait_ns: int = FIRST_WAIT_NS) -> None:
         self._clock_ns = clock_ns
+        self._first_wait_ns = first_wait_ns
         self._connections: set[OpenBody] = set()
         self._waiting: dict[OpenBody, int] = {}  # since when
         self._longest_ns: int | None = None  # that a body took to end after [DONE]
@@ -55,10 +56,10 @@ class OpenBodies:
     def wait_ns(self) -> int:
         """How long the end of a body is waited for."""
         if not self.left_open:
-            return FIRST_WAIT_NS
+            return self._first_wait_ns
         if self._longest_ns is None:
             return 0
-        return min(FIRST_WAIT_NS, max(_MIN_WAIT_NS, _WAITS * self._longest_ns))
+        return min(self._first_wait_ns, max(_MIN_WAIT_NS, _WAITS * self._longest_ns))
 
     def connected(self, body: OpenBody) -> None:
         """Know of a connection until it is `gone`."""

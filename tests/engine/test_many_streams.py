@@ -13,6 +13,7 @@ import pytest
 from loadgen.engine import readlog, uring
 from loadgen.engine.exchange import Exchange
 from loadgen.engine.loop import StreamLoop
+from loadgen.engine.open_bodies import OpenBodies
 from loadgen.engine.ring import RingSelector
 from loadgen.engine.spool import Spool
 from loadgen.engine.transport import StampingTransport, resolve
@@ -126,7 +127,8 @@ class Callers:
         self.left = iter(range(seed * 10**6, seed * 10**6 + REQUESTS))
         self.live: dict[int, Exchange] = {}
         address = resolve("http", "127.0.0.1", port)[0]
-        self.streams = [StampingTransport(address, 10**12) for _ in range(STREAMS)]
+        waits = OpenBodies(first_wait_ns=10**12)  # the server ends every body, on a busy machine late
+        self.streams = [StampingTransport(address, 10**12, waits) for _ in range(STREAMS)]
         self.ended = 0
         self.over = asyncio.Event()
 
