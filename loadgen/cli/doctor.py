@@ -18,7 +18,7 @@ _SYMBOLS = {"ok": ("✓", "green"), "warn": ("?", "yellow"), "bad": ("✗", "red
 def doctor(
     context: typer.Context,
     streams: Annotated[
-        str, typer.Option("--streams", metavar="N,N…", help="How many streams to look at (default: 1,64,256,1000).")
+        str, typer.Option("--streams", metavar="N,N…", help="How many streams to look at.")
     ] = "1,64,256,1000",
     as_json: options.Json = False,
     db: options.Database = None,
