@@ -23,6 +23,11 @@ class Said:
     err: str
 
     @property
+    def measured(self) -> bool:
+        """It measured and saved its runs; a busy host may have made one of them invalid."""
+        return self.code in (0, 3)
+
+    @property
     def json(self) -> Any:
         """Its standard output, which must be JSON and nothing else."""
         return json.loads(self.out)

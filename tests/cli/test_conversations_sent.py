@@ -91,7 +91,7 @@ def test_what_a_run_tells_of_its_conversations(cli: Cli, simulator: SimulatorPro
     server = ("--url", simulator.url, "--model", "simulated-moe")
     said = cli("run", *server, *TALK, "--think-time-s", "0.1", "--requests", "30", "--workers", "2", "--json")
     document = said.json
-    assert said.code == 0
+    assert said.measured
     assert document["client"]["workers"] == 2
     assert document["spec"]["workload"] == {"sessions": {"turns": 3, "think_time_s": 0.1}}
     assert document["lengths"]["prompt_tokens"]["asked"] is None

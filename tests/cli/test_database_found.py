@@ -79,7 +79,7 @@ def test_commands_read_and_write_the_one_upwards(cli: Cli, inner: Path, tmp_path
     put(str(tmp_path / "loadgen.db"), A, "above")
     assert A in cli("list").out
     said = cli("run", *point)
-    assert said.code == 0, said.err
+    assert said.measured, said.err
     assert f"database {tmp_path / 'loadgen.db'}" in said.err.splitlines()[0]
     assert "new database" not in said.err
     assert "--db" not in said.err

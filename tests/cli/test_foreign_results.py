@@ -95,7 +95,7 @@ def test_a_foreign_run_has_no_records_to_write_as_vllm_bench(cli: Cli, sweep: di
 
 @pytest.mark.loopback
 def test_a_sweep_goes_out_as_vllm_bench_and_does_not_come_back(cli: Cli, point: tuple[str, ...]) -> None:
-    assert cli("sweep", *point, "--concurrency", "1,2").code == 0
+    assert cli("sweep", *point, "--concurrency", "1,2").measured
     plain = [json.loads(line) for line in cli("export", "latest", "--format", "vllm-bench").out.splitlines()]
     assert [result["max_concurrency"] for result in plain] == [1, 2]
     assert all(result["simulated"] and result["completed"] == result["num_prompts"] for result in plain)

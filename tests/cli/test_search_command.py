@@ -25,7 +25,7 @@ def laden() -> Iterator[tuple[str, ...]]:
 def test_it_finds_the_edge_and_keeps_every_run(cli: Cli, laden: tuple[str, ...]) -> None:
     flags = (*laden, *BOUNDS, "--goodput-ratio", "0.8", "--repeats", "2", "--requests", "24")
     said = cli("search", *flags, "--json", "-q")
-    assert said.code == 0, said.err
+    assert said.measured, said.err
     found = said.json["search"]
     assert (found["load"], found["ended"]) == ("concurrency", "edge")
     assert (found["highest_met"]["load"], found["lowest_not_met"]["load"]) == (4, 5)
@@ -37,7 +37,7 @@ def test_it_finds_the_edge_and_keeps_every_run(cli: Cli, laden: tuple[str, ...])
     assert (sweep.status, sweep.runs) == ("finished", sweep.planned_runs)
     assert sweep.runs == len(said.json["runs"])
     again = cli("search", *flags, "--resume")
-    assert again.code == 0, again.err
+    assert again.measured, again.err
     assert " ".join(found["sentence"].split()) in " ".join(again.out.split())
     with Store.open("sqlite:///loadgen.db", read_only=True) as store:
         assert [each.sweep_id for each in store.sweeps()] == [sweep.sweep_id]
@@ -46,7 +46,7 @@ def test_it_finds_the_edge_and_keeps_every_run(cli: Cli, laden: tuple[str, ...])
 def test_its_result_is_kept_and_shown_everywhere(cli: Cli, laden: tuple[str, ...]) -> None:
     flags = (*laden, *BOUNDS, "--goodput-ratio", "0.8", "--repeats", "2", "--requests", "24")
     ended = cli("search", *flags)
-    assert ended.code == 0, ended.err
+    assert ended.measured, ended.err
     found = cli("show", "latest", "--json").json["search"]
     assert found["slo"] == {"ttft_s": 0.18}
     assert [probe["load"] for probe in found["probes"][:3]] == [2, 4, 8]
@@ -71,14 +71,14 @@ def test_its_result_is_kept_and_shown_everywhere(cli: Cli, laden: tuple[str, ...
 def test_its_runs_ask_for_the_only_model_that_the_server_lists(cli: Cli, simulator: SimulatorProcess) -> None:
     flags = ("--url", simulator.url, *LENGTHS, "--concurrency", "2:4", "--slo", "ttft_s=60", "--requests", "8")
     said = cli("search", *flags, "--repeats", "1", "--json", "-q")
-    assert said.code in (0, 3), said.err
+    assert said.measured, said.err
     assert {run["spec"]["model"] for run in said.json["runs"]} == {"simulated-moe"}
     again = cli("search", *flags, "--repeats", "1", "--resume", "--json", "-q")
     assert [run["run_id"] for run in again.json["runs"]] == [run["run_id"] for run in said.json["runs"]]
 
 
 def test_a_grid_has_no_search(cli: Cli, point: tuple[str, ...]) -> None:
-    assert cli("run", *point).code == 0
+    assert cli("run", *point).measured
     document = cli("show", "latest", "--json").json
     assert "search" in document
     assert document["search"] is None
