@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from loadgen.engine.measurement import Task
-from loadgen.engine.record import Outcome
-from loadgen.engine.target import Target
+from loadgen.engine.records.record import Outcome
+from loadgen.engine.wire.target import Target
 from loadgen.engine.workers import Workers
 from loadgen.load.schedule import build
 from loadgen.load.spec import ClosedLoop, RunSpec

@@ -28,14 +28,15 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from bench import clients
 from bench.engine import build_programs
 from loadgen.analysis.client_error import ClientError, Sighting, client_error, sightings
-from loadgen.engine import connection, measurement
-from loadgen.engine.clock import monotonic_ns
-from loadgen.engine.columns import in_schedule_order, read_columns
-from loadgen.engine.loop import make_loop
+from loadgen.engine import measurement
+from loadgen.engine.drive.throttle import Throttle
+from loadgen.engine.eventloop.clock import monotonic_ns
+from loadgen.engine.eventloop.loop import make_loop
 from loadgen.engine.measurement import Share, Task
-from loadgen.engine.record import Priority, Recording
-from loadgen.engine.target import Target
-from loadgen.engine.throttle import Throttle
+from loadgen.engine.records.columns import in_schedule_order, read_columns
+from loadgen.engine.records.record import Priority, Recording
+from loadgen.engine.wire import connection
+from loadgen.engine.wire.target import Target
 from loadgen.load.schedule import build
 from loadgen.load.spec import ClosedLoop, RunSpec
 

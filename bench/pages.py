@@ -33,12 +33,12 @@ from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from loadgen.analysis.checks.validity import judge
 from loadgen.analysis.measured import measure
-from loadgen.analysis.outline import outline
+from loadgen.analysis.outline.outline import outline
 from loadgen.analysis.summary import summarise
-from loadgen.analysis.validity import judge
-from loadgen.engine.record import ClientFacts, CountedBy, Outcome, Recording, Records
-from loadgen.engine.texts import Texts
+from loadgen.engine.records.record import ClientFacts, CountedBy, Outcome, Recording, Records
+from loadgen.engine.records.texts import Texts
 from loadgen.load.spec import ClosedLoop, RunSpec
 from loadgen.servers.environment import environment
 from loadgen.store.repository import Store

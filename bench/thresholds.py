@@ -39,21 +39,21 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from bench.deviations import FIGURES, digest, show
 from bench.repeat_spread import repeat_spread, show_spread
+from loadgen.analysis.checks.validity import judge
 from loadgen.analysis.measured import measure as lay_out
-from loadgen.analysis.server_account import server_account
-from loadgen.analysis.server_readings import Reading
+from loadgen.analysis.server.account import server_account
+from loadgen.analysis.server.readings import Reading
 from loadgen.analysis.summary import summarise
-from loadgen.analysis.validity import judge
-from loadgen.engine.alarm import Alarm, make_alarm
-from loadgen.engine.clock import monotonic_ns
-from loadgen.engine.columns import in_schedule_order, read_columns
-from loadgen.engine.driver import Driver
-from loadgen.engine.exchange import Exchange
-from loadgen.engine.loop import make_loop
+from loadgen.engine.drive.driver import Driver
+from loadgen.engine.drive.throttle import Throttle
+from loadgen.engine.eventloop.alarm import Alarm, make_alarm
+from loadgen.engine.eventloop.clock import monotonic_ns
+from loadgen.engine.eventloop.loop import make_loop
 from loadgen.engine.measurement import Share, Task, measure
-from loadgen.engine.record import Recording
-from loadgen.engine.target import Target
-from loadgen.engine.throttle import Throttle
+from loadgen.engine.records.columns import in_schedule_order, read_columns
+from loadgen.engine.records.exchange import Exchange
+from loadgen.engine.records.record import Recording
+from loadgen.engine.wire.target import Target
 from loadgen.load.arrivals import offsets_ns, requests_within
 from loadgen.load.bodies import BodyFile
 from loadgen.load.disk import bulk_folder

@@ -10,7 +10,7 @@ import numpy as np
 from loadgen.analysis.distributions import distribution_of
 from loadgen.analysis.measured import Measured
 from loadgen.analysis.stats import FloatArray, distribution
-from loadgen.engine.record import MISSING, Bool, ClientFacts, Records
+from loadgen.engine.records.record import MISSING, Bool, ClientFacts, Records
 
 
 def client_facts(measured: Measured, client: ClientFacts) -> dict[str, Any]:

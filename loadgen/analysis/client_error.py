@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from loadgen.analysis.stats import distribution
-from loadgen.engine.record import Int64, Outcome, Records
+from loadgen.engine.records.record import Int64, Outcome, Records
 
 # Tokens that the server wrote closer together than this were as good as joined by itself.
 APART_NS = 100_000

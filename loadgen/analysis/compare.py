@@ -9,8 +9,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from loadgen.analysis.metric import Metric
-from loadgen.analysis.metrics import METRICS
+from loadgen.analysis.figures.metric import Metric
+from loadgen.analysis.figures.metrics import METRICS
 from loadgen.analysis.stats import PERCENTILES, Change, change
 from loadgen.errors import UsageError
 

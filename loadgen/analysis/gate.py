@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from loadgen.analysis.compare import ComparedFigure, ComparedPoint, Comparison
-from loadgen.analysis.metrics import METRICS
+from loadgen.analysis.figures.metrics import METRICS
 
 Document = dict[str, Any]
 Outcome = Literal["passed", "failed", "inconclusive"]

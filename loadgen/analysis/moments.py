@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from loadgen.engine.record import MISSING, Int64
+from loadgen.engine.records.record import MISSING, Int64
 
 _BINS = 4_096
 _MOMENTS_AT_ONCE = 2**19

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from loadgen.engine.record import Bool, Int32, Int64
+from loadgen.engine.records.record import Bool, Int32, Int64
 
 _NEVER = int(np.iinfo(np.int64).max)
 

@@ -14,18 +14,18 @@ from typing import Any
 import numpy as np
 
 from loadgen.analysis.client import client_facts
-from loadgen.analysis.conversations import by_turn, mean_thinking
 from loadgen.analysis.distributions import distribution_of
+from loadgen.analysis.figures.conversations import by_turn, mean_thinking
+from loadgen.analysis.figures.metric import Metric
+from loadgen.analysis.figures.metrics import METHOD_VERSION, METRICS
+from loadgen.analysis.figures.rate_limits import rate_limit_facts
 from loadgen.analysis.measured import Measured, measure
-from loadgen.analysis.metric import Metric
-from loadgen.analysis.metrics import METHOD_VERSION, METRICS
 from loadgen.analysis.moments import Extent, most_open
-from loadgen.analysis.rate_limits import rate_limit_facts
 from loadgen.analysis.stages import STRICT, Stages
 from loadgen.analysis.stats import FloatArray
 from loadgen.analysis.window import Window
-from loadgen.engine.pieces import pieces
-from loadgen.engine.record import MISSING, Bool, CountedBy, Int32, Int64, Outcome, Recording
+from loadgen.engine.records.pieces import pieces
+from loadgen.engine.records.record import MISSING, Bool, CountedBy, Int32, Int64, Outcome, Recording
 from loadgen.load.spec import OpenLoop, RunSpec
 
 FAILURES_SHOWN = 5

@@ -17,8 +17,8 @@ import numpy as np
 
 from loadgen.analysis.moments import Extent
 from loadgen.analysis.slots import Slots
-from loadgen.engine.pieces import pieces
-from loadgen.engine.record import MISSING, Bool, Int64, Outcome, Records
+from loadgen.engine.records.pieces import pieces
+from loadgen.engine.records.record import MISSING, Bool, Int64, Outcome, Records
 from loadgen.load.spec import ClosedLoop, OpenLoop, RunSpec
 
 WindowRule = Literal["steady_state", "whole_run"]

@@ -128,7 +128,7 @@ def _check(confidence: float, smallest_change_ratio: float) -> None:
 
 
 def _metrics(given: str | None) -> list[str]:
-    from loadgen.analysis.metrics import METRICS
+    from loadgen.analysis.figures.metrics import METRICS
 
     known = [metric.key for metric in METRICS if metric.better is not None]
     keys = [key.strip() for key in given.split(",")] if given is not None else []

@@ -27,7 +27,7 @@ def doctor(
 ) -> None:
     """Look at this host and measure the client's own error on it, against a simulator whose truth is known."""
     numbers = _numbers(streams)
-    from loadgen.experiments.doctor import examine, exit_code
+    from loadgen.doctor.doctor import examine, exit_code
 
     terminal = Terminal.of(context, db, quiet, verbose)
     with terminal.open_to_write() as store:

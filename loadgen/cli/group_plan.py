@@ -12,13 +12,13 @@ from loadgen.cli.tables import plain_table
 from loadgen.errors import StoreError
 from loadgen.experiments.cost_estimate import estimated_usd
 from loadgen.experiments.disk_estimate import most_spool_bytes, sum_database_bytes
-from loadgen.experiments.spec import resolve
 from loadgen.experiments.wanted import Part
 from loadgen.load.price import Price
 from loadgen.load.spec import RunSpec
 from loadgen.report.readable import MISSING_FIGURE, dollars, number, plural, seconds
 from loadgen.servers.launcher.variant import Variant
 from loadgen.servers.profiles.checks import cannot_take, does_not_fit
+from loadgen.spec.sweep_spec import resolve
 
 _SWEEPS_LOOKED_THROUGH = 100
 

@@ -11,7 +11,7 @@ from loadgen.cli.terminal import Terminal, show_json, warn
 from loadgen.errors import ExitCode, LoadgenError
 
 if TYPE_CHECKING:
-    from loadgen.imports.importing import FoundSweep
+    from loadgen.importers.importing import FoundSweep
     from loadgen.store.repository import Store
 
 
@@ -38,7 +38,7 @@ def import_results(
 
     Results of vllm bench serve, GuideLLM, AIPerf, genai-perf and inference-perf are taken too, marked as measured by another client. For example: loadgen import results/*.json
     """
-    from loadgen.imports.importing import read_sweep
+    from loadgen.importers.importing import read_sweep
     from loadgen.store.repository import Store
 
     terminal = Terminal.of(context, db, quiet, verbose)
@@ -73,7 +73,7 @@ def import_results(
 def _import(store: "Store", path: Path, found: "FoundSweep") -> dict[str, Any]:
     """Store what was found, unless it is there; what became of it."""
     from loadgen.errors import StoreError
-    from loadgen.imports.file import shown
+    from loadgen.importers.file import shown
 
     mark = found.sweep.imported
     assert mark is not None

@@ -172,9 +172,9 @@ def given(context: typer.Context) -> dict[str, object]:
 
 def _plan(terminal: Terminal, values: dict[str, object], file: Path | None, *, as_json: bool) -> None:
     from loadgen.cli.plan import earlier_durations, plan_document, plan_table, short_room
-    from loadgen.experiments.spec import resolve
     from loadgen.experiments.wanted import read_wanted
     from loadgen.servers.launcher.running import running_server
+    from loadgen.spec.sweep_spec import resolve
 
     wanted = read_wanted(values, file)
     parts = wanted.parts() if wanted.names_server else (wanted.on_running(running_server()),)
@@ -228,7 +228,7 @@ def _measure_one(
 ) -> None:
     from loadgen.cli.measured_sweep import measured_sweep
     from loadgen.cli.outcome import show_run, show_sweep
-    from loadgen.report.export import run_document, sweep_document
+    from loadgen.report.export.export import run_document, sweep_document
 
     measured = measured_sweep(terminal, store, part, resume=resume)
     result, row, documents = measured.result, measured.row, measured.documents

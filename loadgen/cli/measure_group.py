@@ -13,7 +13,7 @@ from loadgen.errors import ExitCode
 from loadgen.experiments.group import run_group
 from loadgen.experiments.interrupts import interrupts
 from loadgen.experiments.stop import Stop
-from loadgen.report.export import group_document
+from loadgen.report.export.export import group_document
 
 if TYPE_CHECKING:
     from loadgen.experiments.wanted import Part

@@ -7,8 +7,8 @@ from rich.console import Console
 
 from loadgen.cli import tables
 from loadgen.cli.server_tables import server_account
-from loadgen.report.facts import import_line
-from loadgen.report.search_result import search_sentences
+from loadgen.report.words.facts import import_line
+from loadgen.report.words.search_result import search_sentences
 from loadgen.store.rows import SweepRow
 
 

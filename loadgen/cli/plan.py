@@ -21,12 +21,12 @@ from loadgen.experiments.disk_estimate import (
 )
 from loadgen.experiments.estimate import limit_waits_s, stated_s, thinking_s
 from loadgen.experiments.events import RoomIsShort
-from loadgen.experiments.size import body_bytes
-from loadgen.experiments.spec import grid_hash, warmup_requests
 from loadgen.load.price import Price
 from loadgen.load.schedule import planned_requests
 from loadgen.load.spec import RunSpec
 from loadgen.report.readable import MISSING_FIGURE, dollars, number, plural, seconds, size
+from loadgen.spec.size import body_bytes
+from loadgen.spec.sweep_spec import grid_hash, warmup_requests
 from loadgen.store.place import sqlite_path
 
 _SWEEPS_LOOKED_THROUGH = 20

@@ -12,7 +12,7 @@ from loadgen.cli.terminal import Terminal, show, show_json
 from loadgen.errors import UsageError
 
 if TYPE_CHECKING:
-    from loadgen.report.drawing import DrawingFormat
+    from loadgen.report.charts.drawing import DrawingFormat
 
 
 def plot(
@@ -47,7 +47,7 @@ def plot(
 
     For example: loadgen plot pareto latest -o pareto.pdf
     """
-    from loadgen.report import plots
+    from loadgen.report.charts import plots
 
     terminal = Terminal.of(context, db, quiet, verbose)
     if listed:
@@ -61,8 +61,8 @@ def plot(
     path = output or Path(f"{chart}.svg")
     form = _format(path)
 
-    from loadgen.report.drawing import draw
-    from loadgen.report.subjects import about, gather
+    from loadgen.report.charts.drawing import draw
+    from loadgen.report.select.subjects import about, gather
 
     with terminal.open() as store:
         subject = gather(store, [full_id(store, each) for each in ids or ["latest"]])
@@ -73,7 +73,7 @@ def plot(
 
 
 def _format(path: Path) -> "DrawingFormat":
-    from loadgen.report.drawing import FORMATS
+    from loadgen.report.charts.drawing import FORMATS
 
     ending = path.suffix.lower().removeprefix(".")
     form = next((each for each in FORMATS if each == ending), None)
@@ -85,8 +85,8 @@ def _format(path: Path) -> "DrawingFormat":
 def _list(as_json: bool) -> None:
     from rich.table import Table
 
+    from loadgen.report.charts.plots import PLOTS
     from loadgen.report.figures import FIGURES
-    from loadgen.report.plots import PLOTS
 
     if as_json:
         charts = [{"name": each.name, "of": each.of, "tells": each.tells, "metric": each.metric} for each in PLOTS]

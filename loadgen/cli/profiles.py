@@ -165,9 +165,9 @@ def _of_simulator(file: "ProfileFile") -> list["Finding"]:
 
 def _of_sweep(file: "ProfileFile") -> list["Finding"]:
     """Whether the grid that it comes with can be measured."""
-    from loadgen.experiments.profile_sweep import profile_sweep
-    from loadgen.experiments.spec import resolve
     from loadgen.servers.profiles.checks import Finding
+    from loadgen.spec.profile_sweep import profile_sweep
+    from loadgen.spec.sweep_spec import resolve
 
     if not file.profile.sweep or file.profile.abstract:
         return []

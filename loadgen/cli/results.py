@@ -14,7 +14,7 @@ from loadgen.cli.terminal import Terminal, show_json, stdout, write_bytes
 from loadgen.errors import UsageError
 
 if TYPE_CHECKING:
-    from loadgen.report.export import Format
+    from loadgen.report.export.export import Format
     from loadgen.store.repository import Store
     from loadgen.store.rows import SweepRow
 
@@ -30,7 +30,7 @@ def list_sweeps(
 ) -> None:
     """List the sweeps on record, newest first."""
     from loadgen.cli.tables import sweeps_table
-    from loadgen.report.sweep_figures import sweeps_document
+    from loadgen.report.pages.sweep_figures import sweeps_document
 
     terminal = Terminal.of(context, db, quiet, verbose)
     with terminal.open() as store:
@@ -58,7 +58,7 @@ def show(
     """Show a sweep's table, those of a group, or every figure of a run."""
     from loadgen.cli.outcome import show_run, show_sweep
     from loadgen.cli.tables import failure_line
-    from loadgen.report.export import run_document, sweep_document
+    from loadgen.report.export.export import run_document, sweep_document
 
     terminal = Terminal.of(context, db, quiet, verbose)
     with terminal.open() as store:
@@ -114,7 +114,7 @@ def export(
     form = next((each for each in _FORMATS if each == format), None)
     if form is None:
         raise UsageError(f"--format must be {', '.join(_FORMATS[:-1])} or {_FORMATS[-1]}, not {format}")
-    from loadgen.report.export import export as exported
+    from loadgen.report.export.export import export as exported
 
     terminal = Terminal.of(context, db, quiet, verbose)
     with terminal.open() as store:
@@ -153,7 +153,7 @@ def report(
     from urllib.parse import parse_qs
 
     from loadgen.report.comparison.view import read_view
-    from loadgen.report.single_file import render_report
+    from loadgen.report.pages.single_file import render_report
 
     terminal = Terminal.of(context, db, quiet, verbose)
     with terminal.open() as store:
@@ -167,7 +167,7 @@ def report(
 
 def _show_group(store: "Store", group_id: str, *, as_json: bool) -> None:
     from loadgen.cli.outcome import show_group
-    from loadgen.report.export import group_document
+    from loadgen.report.export.export import group_document
 
     sweeps = [(sweep, store.runs(sweep.sweep_id)) for sweep in store.group(group_id)]
     if as_json:

@@ -11,8 +11,8 @@ from loadgen.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
     from loadgen.experiments.search import Search
-    from loadgen.experiments.spec import SweepSpec
     from loadgen.experiments.wanted import Part
+    from loadgen.spec.sweep_spec import SweepSpec
     from loadgen.store.repository import Store
 
 _TERMS = ("goodput_ratio", "tolerance_ratio", "repeats", "max_runs")
@@ -88,10 +88,10 @@ def search(
     --input-tokens 128 --output-tokens 64
     """
     from loadgen.experiments.search import Search, SearchTerms, search_of
-    from loadgen.experiments.spec import resolve
     from loadgen.experiments.sweep_record import sweep_hash
     from loadgen.experiments.wanted import read_wanted
     from loadgen.servers.launcher.running import running_server
+    from loadgen.spec.sweep_spec import resolve
     from loadgen.store.repository import Store
 
     terminal = Terminal.of(context, db, quiet, verbose)
@@ -144,7 +144,7 @@ def _values(values: dict[str, object]) -> dict[str, object]:
 
 def _plan(terminal: Terminal, spec: "SweepSpec", wanted: "Search", *, as_json: bool) -> None:
     from loadgen.cli.plan import earlier_durations, plan_document, plan_table
-    from loadgen.experiments.spec import resolve
+    from loadgen.spec.sweep_spec import resolve
 
     key = "concurrency" if spec.concurrency else "rate"
     loads = [round(load) if spec.concurrency else load for load in wanted.doubling()]
@@ -165,8 +165,8 @@ def _plan(terminal: Terminal, spec: "SweepSpec", wanted: "Search", *, as_json: b
 def _search(terminal: Terminal, store: "Store", part: "Part", wanted: "Search", *, as_json: bool, resume: bool) -> None:
     from loadgen.cli.measured_sweep import measured_sweep
     from loadgen.cli.outcome import show_sweep
-    from loadgen.report.export import sweep_document
-    from loadgen.report.search_result import search_sentences
+    from loadgen.report.export.export import sweep_document
+    from loadgen.report.words.search_result import search_sentences
 
     measured = measured_sweep(terminal, store, part, resume=resume, search=wanted)
     result, row, documents = measured.result, measured.row, measured.documents

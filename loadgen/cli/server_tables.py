@@ -6,7 +6,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 
 from loadgen.cli.tables import plain_table
-from loadgen.report.server_facts import account_facts, account_table, gpu_facts
+from loadgen.report.words.server_facts import account_facts, account_table, gpu_facts
 
 
 def server_account(document: dict[str, Any]) -> RenderableType | None:

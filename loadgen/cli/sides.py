@@ -46,7 +46,7 @@ def is_file(given: str) -> bool:
 
 
 def _of_file(path: Path) -> Side:
-    from loadgen.imports.importing import read_sweep
+    from loadgen.importers.importing import read_sweep
 
     found = read_sweep(path)
     mark = None if found.sweep.imported is None else asdict(found.sweep.imported)

@@ -13,7 +13,6 @@ from loadgen.cli.progress import SweepProgress
 from loadgen.cli.terminal import Terminal, show_json, stdout
 from loadgen.errors import ExitCode, UsageError
 from loadgen.experiments.events import NothingToResume
-from loadgen.experiments.spec import resolve
 from loadgen.experiments.sweep_record import sweep_hash
 from loadgen.experiments.wanted import read_wanted
 from loadgen.load.spec import RunSpec
@@ -22,6 +21,7 @@ from loadgen.service.client import JobError, ServiceClient, sweep_row
 from loadgen.service.documents import JobDocument
 from loadgen.service.progress import heard
 from loadgen.service.submission import REFUSED_KEYS
+from loadgen.spec.sweep_spec import resolve
 
 
 def submit(

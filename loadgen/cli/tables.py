@@ -11,11 +11,12 @@ from rich.text import Text
 
 from loadgen.analysis.point_findings import findings_of
 from loadgen.load.content import Workload
-from loadgen.report.facts import doctor_line, import_line, limits_line, reply_label, turn_table
+from loadgen.report.charts.sweep_charts import gap_metric, highest
 from loadgen.report.labels import metric_label
-from loadgen.report.list_lines import FigureCells, figure_cells
+from loadgen.report.pages.list_lines import FigureCells, figure_cells
+from loadgen.report.pages.points_table import ok_of_planned, worst_status
+from loadgen.report.pages.sweep_figures import sweep_figures
 from loadgen.report.points import load_value, pool, spread_label, usable_runs
-from loadgen.report.points_table import ok_of_planned, worst_status
 from loadgen.report.readable import (
     MISSING_FIGURE,
     ago,
@@ -27,7 +28,8 @@ from loadgen.report.readable import (
     plural,
     shown_unit,
 )
-from loadgen.report.remote import (
+from loadgen.report.words.facts import doctor_line, import_line, limits_line, reply_label, turn_table
+from loadgen.report.words.remote import (
     cost_line,
     is_far,
     is_unverified,
@@ -37,10 +39,8 @@ from loadgen.report.remote import (
     usd_per_million,
     way_line,
 )
-from loadgen.report.served import DUMMY_WEIGHTS, failure_kind, has_dummy_weights, served_line, server_name
-from loadgen.report.server_facts import cached_percent, energy_per_output_token_j
-from loadgen.report.sweep_charts import gap_metric, highest
-from loadgen.report.sweep_figures import sweep_figures
+from loadgen.report.words.served import DUMMY_WEIGHTS, failure_kind, has_dummy_weights, served_line, server_name
+from loadgen.report.words.server_facts import cached_percent, energy_per_output_token_j
 from loadgen.store import plain
 from loadgen.store.rows import RunFigures, SweepRow
 
@@ -174,7 +174,7 @@ def findings(documents: Sequence[Document]) -> RenderableType | None:
 
 def run_table(document: Document) -> RenderableType:
     """Every figure of one run."""
-    from loadgen.analysis.metrics import METRICS
+    from loadgen.analysis.figures.metrics import METRICS
 
     distributions = plain_table()
     distributions.add_column("ms")

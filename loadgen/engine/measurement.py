@@ -11,24 +11,24 @@ from pathlib import Path
 
 import numpy as np
 
-from loadgen.engine.clock import WallClock, monotonic_ns
-from loadgen.engine.columns import ColumnFiles, Unwritten
-from loadgen.engine.connection import STALE_LIMIT_NS
-from loadgen.engine.driver import Driver, Progress
-from loadgen.engine.limits import make_room
-from loadgen.engine.loop import StreamLoop
-from loadgen.engine.open_bodies import OpenBodies
-from loadgen.engine.priority import woken_first
-from loadgen.engine.probe import LoopProbe
-from loadgen.engine.record import ClientFacts, Int64, Records
-from loadgen.engine.recorder import Recorder
-from loadgen.engine.rest import Rest
-from loadgen.engine.sample import SampledReply
-from loadgen.engine.spool import Spool
-from loadgen.engine.target import Target
-from loadgen.engine.throttle import Throttle
-from loadgen.engine.tokenizer import Tokenizer
-from loadgen.engine.transport import ConnectFailedError, StampingTransport, first_that_answers, resolve
+from loadgen.engine.capture.recorder import Recorder
+from loadgen.engine.capture.sample import SampledReply
+from loadgen.engine.capture.spool import Spool
+from loadgen.engine.capture.tokenizer import Tokenizer
+from loadgen.engine.drive.driver import Driver, Progress
+from loadgen.engine.drive.throttle import Throttle
+from loadgen.engine.eventloop.clock import WallClock, monotonic_ns
+from loadgen.engine.eventloop.limits import make_room
+from loadgen.engine.eventloop.loop import StreamLoop
+from loadgen.engine.eventloop.priority import woken_first
+from loadgen.engine.eventloop.probe import LoopProbe
+from loadgen.engine.eventloop.rest import Rest
+from loadgen.engine.records.columns import ColumnFiles, Unwritten
+from loadgen.engine.records.record import ClientFacts, Int64, Records
+from loadgen.engine.wire.connection import STALE_LIMIT_NS
+from loadgen.engine.wire.open_bodies import OpenBodies
+from loadgen.engine.wire.target import Target
+from loadgen.engine.wire.transport import ConnectFailedError, StampingTransport, first_that_answers, resolve
 from loadgen.errors import EngineError
 from loadgen.load.disk import bulk_folder
 from loadgen.load.rate_limits import UNLIMITED, RateLimits

@@ -10,14 +10,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from loadgen.engine.clock import WallClock, monotonic_ns
-from loadgen.engine.columns import ColumnFiles, whole_rows
-from loadgen.engine.driver import Progress
+from loadgen.engine.capture.recorder import Recorder, unknown_request
+from loadgen.engine.capture.spool import left_behind
+from loadgen.engine.capture.tokenizer import Tokenizer
+from loadgen.engine.drive.driver import Progress
+from loadgen.engine.eventloop.clock import WallClock, monotonic_ns
 from loadgen.engine.measurement import Outline, OwnPart, Share
-from loadgen.engine.record import MISSING, ClientFacts, Outcome, Records
-from loadgen.engine.recorder import Recorder, unknown_request
-from loadgen.engine.spool import left_behind
-from loadgen.engine.tokenizer import Tokenizer
+from loadgen.engine.records.columns import ColumnFiles, whole_rows
+from loadgen.engine.records.record import MISSING, ClientFacts, Outcome, Records
 
 _ROWS_AT_ONCE = 1_000
 SALVAGED = ".salvaged"

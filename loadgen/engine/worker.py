@@ -17,13 +17,13 @@ from collections import defaultdict
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from loadgen.engine.clock import monotonic_ns
-from loadgen.engine.connection import ask_for_kernel_stamps
-from loadgen.engine.driver import Driver, Progress
-from loadgen.engine.loop import make_loop
+from loadgen.engine.drive.driver import Driver, Progress
+from loadgen.engine.drive.throttle import Throttle
+from loadgen.engine.eventloop.clock import monotonic_ns
+from loadgen.engine.eventloop.loop import make_loop
 from loadgen.engine.measurement import Outline, Pause, Share, measure
-from loadgen.engine.open_bodies import OpenBodies
-from loadgen.engine.throttle import Throttle
+from loadgen.engine.wire.connection import ask_for_kernel_stamps
+from loadgen.engine.wire.open_bodies import OpenBodies
 from loadgen.errors import EngineError, LoadgenError
 
 READY = "ready"

@@ -14,13 +14,13 @@ from typing import get_args
 
 import numpy as np
 
-from loadgen.engine.clock import WallClock, monotonic_ns
-from loadgen.engine.columns import in_schedule_order, read_columns
-from loadgen.engine.driver import Progress
+from loadgen.engine.capture.sample import drawn
+from loadgen.engine.drive.driver import Progress
+from loadgen.engine.eventloop.clock import WallClock, monotonic_ns
 from loadgen.engine.measurement import Outline, Pause, Share, Task
-from loadgen.engine.record import ClientFacts, Priority, ReadsBy, Recording, ReplyFacts
+from loadgen.engine.records.columns import in_schedule_order, read_columns
+from loadgen.engine.records.record import ClientFacts, Priority, ReadsBy, Recording, ReplyFacts
 from loadgen.engine.salvage import SALVAGED, Lost, salvage
-from loadgen.engine.sample import drawn
 from loadgen.engine.worker import READY, Message, Worker, WorkerDiedError
 from loadgen.errors import LoadgenError
 from loadgen.load.disk import no_room

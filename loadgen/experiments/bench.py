@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from typing import Any
 
-from loadgen.analysis.gpu import GpuSeries
-from loadgen.engine.record import Records
-from loadgen.engine.route import DIRECT, Route
+from loadgen.analysis.server.gpu import GpuSeries
+from loadgen.engine.records.record import Records
+from loadgen.engine.wire.route import DIRECT, Route
 from loadgen.engine.workers import Workers
 from loadgen.experiments.events import OnEvent
 from loadgen.experiments.stop import Stop

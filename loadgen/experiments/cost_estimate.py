@@ -1,9 +1,9 @@
 """What a run should cost, before anything is sent. Imports `load` and its neighbours. Estimates, never measurements."""
 
-from loadgen.experiments.spec import warmup_requests
 from loadgen.load.price import Price
 from loadgen.load.schedule import planned_requests
 from loadgen.load.spec import RunSpec
+from loadgen.spec.sweep_spec import warmup_requests
 
 
 def estimated_usd(run: RunSpec, price: Price, estimated_s: float | None) -> float | None:

@@ -8,10 +8,10 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from loadgen.experiments.size import body_bytes
 from loadgen.load.disk import bulk_folder
 from loadgen.load.schedule import planned_requests
 from loadgen.load.spec import RunSpec
+from loadgen.spec.size import body_bytes
 
 _CHUNK_BYTES = 400  # of a response: one token's event with its framing, stamp and place
 _RECORD_BYTES, _ARRIVAL_BYTES = 300, 30  # of a request and of each of its chunks: by worker, and in order

@@ -7,9 +7,9 @@ import math
 from collections.abc import Sequence
 from fractions import Fraction
 
-from loadgen.experiments.spec import warmup_requests
 from loadgen.load.schedule import planned_requests
 from loadgen.load.spec import OpenLoop, RunSpec
+from loadgen.spec.sweep_spec import warmup_requests
 
 
 def stated_s(run: RunSpec) -> float | None:

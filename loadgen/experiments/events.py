@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from loadgen.engine.driver import Progress
+from loadgen.engine.drive.driver import Progress
 from loadgen.load.spec import RunSpec
 from loadgen.servers.launcher.failure import StartFailure
 from loadgen.servers.launcher.running import RunningServer

@@ -5,10 +5,9 @@ Imports load, servers, errors and its neighbours. Only a refusal of the endpoint
 
 from collections.abc import Mapping
 
-from loadgen.engine.route import Route
+from loadgen.engine.wire.route import Route
 from loadgen.errors import LoadgenError, UsageError
 from loadgen.experiments.events import AskedAgain, OnEvent
-from loadgen.experiments.spec import SweepSpec
 from loadgen.servers.asking import ASK_AGAIN_LIMIT_S
 from loadgen.servers.client import Fetched, Headers
 from loadgen.servers.counting import enquire
@@ -16,6 +15,7 @@ from loadgen.servers.endpoint import EndpointFacts, error_text, list_models
 from loadgen.servers.model_list import did_you_mean, names_shown
 from loadgen.servers.secrets import redact
 from loadgen.servers.server_url import parse_url
+from loadgen.spec.sweep_spec import SweepSpec
 
 _MAX_QUESTION_S = 30.0  # of one question, so that a silent server is asked twice
 

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from loadgen.errors import EngineError, ExitCode, Interrupted, LoadgenError, StoreError, UsageError
 from loadgen.experiments.events import GroupStarted, OnEvent
 from loadgen.experiments.ids import new_id
-from loadgen.experiments.spec import resolve
 from loadgen.experiments.stop import Stop
 from loadgen.experiments.sweep import SweepResult, run_sweep
 from loadgen.experiments.sweep_record import close, sweep_hash
@@ -21,6 +20,7 @@ from loadgen.load.spec import canonical_hash
 from loadgen.servers.launcher.failure import StartFailure
 from loadgen.servers.launcher.running import running_server
 from loadgen.servers.launcher.variant import Variant
+from loadgen.spec.sweep_spec import resolve
 from loadgen.store.claim import claimed
 from loadgen.store.repository import Store
 

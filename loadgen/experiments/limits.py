@@ -6,8 +6,8 @@ Imports load, engine and servers.
 from collections.abc import Sequence
 from urllib.parse import urlsplit
 
-from loadgen.engine.limits import check_before_start
-from loadgen.engine.route import DIRECT, Route
+from loadgen.engine.eventloop.limits import check_before_start
+from loadgen.engine.wire.route import DIRECT, Route
 from loadgen.experiments.parallel import workers_for
 from loadgen.load.schedule import planned_requests
 from loadgen.load.spec import RunSpec

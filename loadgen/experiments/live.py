@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
-from loadgen.engine.driver import Progress
+from loadgen.engine.drive.driver import Progress
 from loadgen.experiments.estimate import TimeLeft
 from loadgen.experiments.events import (
     AFTER_MEASURING,
@@ -24,8 +24,8 @@ from loadgen.experiments.events import (
     ServerStarting,
     SweepStarted,
 )
-from loadgen.experiments.spec import warmup_requests
 from loadgen.load.schedule import planned_requests
+from loadgen.spec.sweep_spec import warmup_requests
 
 WINDOW_S = 10.0
 """Over how long the present rate and time to first token are taken. Chosen: long enough to read, short enough to follow."""

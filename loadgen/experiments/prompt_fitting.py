@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from loadgen.engine.record import Outcome, Records
-from loadgen.engine.route import DIRECT, Route
+from loadgen.engine.records.record import Outcome, Records
+from loadgen.engine.wire.route import DIRECT, Route
 from loadgen.load.length_fit import (
     LengthFit,
     LengthSample,

@@ -9,11 +9,11 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
-from loadgen.analysis.rate_limits import TOO_MANY_REQUESTS
-from loadgen.engine.driver import Progress
+from loadgen.analysis.figures.rate_limits import TOO_MANY_REQUESTS
+from loadgen.engine.drive.driver import Progress
 from loadgen.engine.measurement import Task
-from loadgen.engine.record import MISSING, Outcome, Recording
-from loadgen.engine.target import Target
+from loadgen.engine.records.record import MISSING, Outcome, Recording
+from loadgen.engine.wire.target import Target
 from loadgen.errors import EngineError, Interrupted, LoadgenError, ServerError, UsageError
 from loadgen.experiments.bench import Bench, MeasuredRun
 from loadgen.experiments.events import Phase, PhaseStarted, PromptsNotFitted, RunProgressed
@@ -21,8 +21,6 @@ from loadgen.experiments.ids import new_id
 from loadgen.experiments.parallel import workers_for
 from loadgen.experiments.prompt_fitting import BoundedCounter, after_warmup
 from loadgen.experiments.run_document import Sent, describe
-from loadgen.experiments.size import check_size, longest
-from loadgen.experiments.spec import warmup_requests
 from loadgen.experiments.watching import Watching
 from loadgen.load.prompts import Counts
 from loadgen.load.schedule import build, planned_requests
@@ -32,6 +30,8 @@ from loadgen.servers.endpoint import TokenCounter
 from loadgen.servers.host_load import HostLoad
 from loadgen.servers.prefix_cache import reset_prefix_cache
 from loadgen.servers.secrets import redact
+from loadgen.spec.size import check_size, longest
+from loadgen.spec.sweep_spec import warmup_requests
 
 _WARMUP_SEED = 2**32  # far from the seeds of repeats: what warms a run up is drawn otherwise than the run itself
 _SPARE_RATIO = 1.5  # requests prepared for a run by duration, over what its warm-up says it can use

@@ -6,18 +6,18 @@ A run that was measured is never lost: a part that cannot be made is left unknow
 from dataclasses import dataclass
 from typing import Any
 
-from loadgen.analysis.cost import cost_of
-from loadgen.analysis.gpu import gpu_account
+from loadgen.analysis.checks.validity import judge
+from loadgen.analysis.figures.cost import cost_of
 from loadgen.analysis.measured import Measured
 from loadgen.analysis.measured import measure as lay_out
-from loadgen.analysis.outline import outline
-from loadgen.analysis.server_account import server_account
-from loadgen.analysis.server_readings import readings_document
+from loadgen.analysis.outline.outline import outline
+from loadgen.analysis.server.account import server_account
+from loadgen.analysis.server.gpu import gpu_account
+from loadgen.analysis.server.readings import readings_document
 from loadgen.analysis.stages import Stages
 from loadgen.analysis.summary import summarise, unknown
-from loadgen.analysis.validity import judge
 from loadgen.analysis.verdict import Verdict, with_finding
-from loadgen.engine.record import Recording
+from loadgen.engine.records.record import Recording
 from loadgen.experiments.bench import Bench, MeasuredRun
 from loadgen.experiments.prompt_fitting import fitted_by
 from loadgen.experiments.watching import Seen, Watching

@@ -11,13 +11,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from loadgen.engine.record import Outcome
-from loadgen.engine.tokenizer import Tokenizer
+from loadgen.doctor.doctor import attached, host_hash
+from loadgen.engine.capture.tokenizer import Tokenizer
+from loadgen.engine.records.record import Outcome
 from loadgen.engine.workers import Workers
 from loadgen.errors import EngineError, ExitCode, Interrupted, LoadgenError, ServerError, StoreError
 from loadgen.experiments.bench import Bench, server_document
 from loadgen.experiments.disk_estimate import short_places
-from loadgen.experiments.doctor import attached, host_hash
 from loadgen.experiments.events import (
     FilesRead,
     NothingToResume,
@@ -38,8 +38,6 @@ from loadgen.experiments.prompt_fitting import length_fit_of
 from loadgen.experiments.run import measure
 from loadgen.experiments.search import Search
 from loadgen.experiments.serving import Serving, death_of
-from loadgen.experiments.size import longest
-from loadgen.experiments.spec import SweepSpec, read_dataset_of, resolve
 from loadgen.experiments.stop import Stop
 from loadgen.experiments.sweep_record import (
     Entry,
@@ -58,6 +56,8 @@ from loadgen.servers.launcher.failure import StartFailure
 from loadgen.servers.launcher.running import RunningServer
 from loadgen.servers.server_url import parse_url
 from loadgen.servers.simulator import SimulatorOptions, SimulatorProcess
+from loadgen.spec.size import longest
+from loadgen.spec.sweep_spec import SweepSpec, read_dataset_of, resolve
 from loadgen.store.claim import claimed
 from loadgen.store.repository import Store
 

@@ -13,7 +13,6 @@ from typing import Any
 from loadgen.errors import StoreError, UsageError
 from loadgen.experiments.ids import new_id
 from loadgen.experiments.search import Search
-from loadgen.experiments.spec import SweepSpec, grid_hash
 from loadgen.experiments.turn import Turn
 from loadgen.load.spec import RunSpec, canonical_hash
 from loadgen.servers.environment import environment
@@ -21,6 +20,7 @@ from loadgen.servers.launcher.failure import FailureKind, StartFailure
 from loadgen.servers.launcher.launch import Launch
 from loadgen.servers.launcher.provenance import launch_facts
 from loadgen.servers.launcher.variant import Variant
+from loadgen.spec.sweep_spec import SweepSpec, grid_hash
 from loadgen.store.repository import Store
 from loadgen.store.rows import SweepRow, SweepStatus
 

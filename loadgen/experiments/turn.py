@@ -4,8 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from loadgen.experiments.spec import SweepSpec
 from loadgen.load.spec import RunSpec
+from loadgen.spec.sweep_spec import SweepSpec
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,16 +13,16 @@ from typing import Annotated
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from loadgen.errors import UsageError
-from loadgen.experiments.profile_sweep import sweep_on
 from loadgen.experiments.serving import Serving
-from loadgen.experiments.spec import SweepSpec, make_spec, resolve
-from loadgen.experiments.specfile import SERVERS, read_keys
 from loadgen.experiments.sweep_record import sweep_hash
 from loadgen.inputs.origin import Origin
 from loadgen.servers.launcher.from_profile import OURS, Overrides
 from loadgen.servers.launcher.running import RunningServer
 from loadgen.servers.launcher.variant import Variant
 from loadgen.servers.profiles.schema import Argument, FlagName
+from loadgen.spec.profile_sweep import sweep_on
+from loadgen.spec.specfile import SERVERS, read_keys
+from loadgen.spec.sweep_spec import SweepSpec, make_spec, resolve
 from loadgen.store.repository import Store
 
 _NO_SERVER = (

@@ -11,13 +11,13 @@ from types import TracebackType
 
 import numpy as np
 
-from loadgen.analysis.gpu import GpuSeries
-from loadgen.analysis.server_readings import Reading
-from loadgen.engine.record import MISSING
-from loadgen.engine.route import Route
+from loadgen.analysis.server.gpu import GpuSeries
+from loadgen.analysis.server.readings import Reading
+from loadgen.engine.records.record import MISSING
+from loadgen.engine.wire.route import Route
 from loadgen.servers.endpoint import EndpointFacts, Headers
-from loadgen.servers.gpu import GpuWatch, WatchedGpu
-from loadgen.servers.gpu_reading import GpuReading
+from loadgen.servers.gpu.reading import GpuReading
+from loadgen.servers.gpu.watch import GpuWatch, WatchedGpu
 from loadgen.servers.telemetry import Scrape, Telemetry
 from loadgen.store.rows import ServerSample
 

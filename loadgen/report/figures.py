@@ -7,9 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from loadgen.analysis.metric import Metric
-from loadgen.analysis.metrics import METRICS
-from loadgen.analysis.served_gpus import gpu_count
+from loadgen.analysis.figures.metric import Metric
+from loadgen.analysis.figures.metrics import METRICS
+from loadgen.analysis.server.served_gpus import gpu_count
 
 Document = dict[str, Any]
 STATISTICS = ("p50", "p90", "p95", "p99", "mean", "min", "max")

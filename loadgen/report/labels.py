@@ -6,8 +6,8 @@ May import load and analysis.
 from collections.abc import Mapping
 from typing import Any
 
-from loadgen.analysis.metric import Metric
-from loadgen.analysis.metrics import METRICS
+from loadgen.analysis.figures.metric import Metric
+from loadgen.analysis.figures.metrics import METRICS
 from loadgen.report.readable import setting
 
 _NAMES = {metric.key: metric.label for metric in METRICS}

@@ -11,8 +11,8 @@ from typing import Any
 
 import httpx2
 
-from loadgen.engine.open_bodies import DONE_TAIL_BYTES, says_done
-from loadgen.engine.route import DIRECT, Route
+from loadgen.engine.wire.open_bodies import DONE_TAIL_BYTES, says_done
+from loadgen.engine.wire.route import DIRECT, Route
 from loadgen.servers.pinned import PinnedTransport
 from loadgen.servers.secrets import redact
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from loadgen.engine.route import DIRECT, Route
+from loadgen.engine.wire.route import DIRECT, Route
 from loadgen.load.adaptation import Adaptation, FieldChange
 from loadgen.load.spec import Endpoint
 from loadgen.load.workload import ChunkCounts, Dialect, Prompt, encode_body

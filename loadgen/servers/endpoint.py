@@ -12,8 +12,8 @@ from typing import Any
 
 import httpx2
 
-from loadgen.engine.route import DIRECT, Route
-from loadgen.engine.server_words import words_of
+from loadgen.engine.capture.server_words import words_of
+from loadgen.engine.wire.route import DIRECT, Route
 from loadgen.errors import ServerError, UsageError
 from loadgen.load.adaptation import Adaptation, is_sent
 from loadgen.load.spec import Endpoint

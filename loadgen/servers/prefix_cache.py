@@ -8,7 +8,7 @@ import time
 
 import httpx2
 
-from loadgen.engine.route import DIRECT, Route
+from loadgen.engine.wire.route import DIRECT, Route
 from loadgen.servers.endpoint import EndpointFacts, Headers, open_client
 
 _TRIES, _PAUSE_S = 5, 0.1  # the blocks of an answer that has just ended are let go a moment after its last byte

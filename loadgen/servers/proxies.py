@@ -15,7 +15,7 @@ import re
 from collections.abc import Mapping
 from urllib.parse import unquote, urlsplit
 
-from loadgen.engine.route import Proxy
+from loadgen.engine.wire.route import Proxy
 from loadgen.errors import UsageError
 
 _PORTS = {"http": 80, "https": 443}

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from loadgen.engine.sse import SseParser
+from loadgen.engine.capture.sse import SseParser
 
 LENGTH_FIELDS = ("max_tokens", "max_completion_tokens", "max_output_tokens", "max_new_tokens")
 """The names under which the longest reply is asked for, the likeliest first."""

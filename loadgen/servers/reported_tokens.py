@@ -8,8 +8,8 @@ from typing import Any
 
 import httpx2
 
-from loadgen.engine.route import DIRECT, Route
-from loadgen.engine.usage import read_usage, usage_of
+from loadgen.engine.capture.usage import read_usage, usage_of
+from loadgen.engine.wire.route import DIRECT, Route
 from loadgen.load.spec import Endpoint
 from loadgen.load.workload import encode_body
 from loadgen.servers.client import Headers, fetch, open_client

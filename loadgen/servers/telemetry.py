@@ -17,7 +17,7 @@ from types import TracebackType
 
 import httpx2
 
-from loadgen.engine.route import DIRECT, Route
+from loadgen.engine.wire.route import DIRECT, Route
 from loadgen.servers import exposition
 from loadgen.servers.endpoint import Headers, open_client
 

@@ -15,7 +15,7 @@ from fastapi import HTTPException, Request, Response
 from fastapi.responses import RedirectResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from loadgen.report.job_pages import LoginPage
+from loadgen.report.pages.job_pages import LoginPage
 from loadgen.service.body import read_body
 from loadgen.service.tokens import SESSION_S, Failures, Sessions, Token
 from loadgen.web.answers import failure, html

@@ -14,8 +14,8 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import StreamingResponse
 
 from loadgen.errors import LoadgenError, NotFoundError, StoreError
-from loadgen.report.export import Format, export, run_document, sweep_document
-from loadgen.report.sweep_figures import sweeps_document
+from loadgen.report.export.export import Format, export, run_document, sweep_document
+from loadgen.report.pages.sweep_figures import sweeps_document
 from loadgen.service import examples
 from loadgen.service.body import read_body
 from loadgen.service.documents import JobDocument, job_document, job_documents

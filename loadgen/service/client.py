@@ -12,7 +12,7 @@ from urllib.parse import quote, urlsplit
 
 import httpx2
 
-from loadgen.engine.route import Route
+from loadgen.engine.wire.route import Route
 from loadgen.errors import ExitCode, LoadgenError, ServerError, StoreError, UsageError
 from loadgen.servers.endpoint import open_client
 from loadgen.servers.proxies import proxy_for

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from loadgen.report.job_progress import job_figures
+from loadgen.report.pages.job_progress import job_figures
 from loadgen.store.rows import JobRow, JobStanding, JobStatus
 
 

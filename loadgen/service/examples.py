@@ -6,8 +6,8 @@ Imports `experiments` (the keys of a spec) and its neighbours. Documents of swee
 
 from typing import Any
 
-from loadgen.experiments.spec import SweepSpec
 from loadgen.service.submission import REFUSED_KEYS
+from loadgen.spec.sweep_spec import SweepSpec
 
 Operation = dict[str, Any]
 

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse
 
 from loadgen.errors import NotFoundError
-from loadgen.report.job_pages import LoginPage, jobs_page
+from loadgen.report.pages.job_pages import LoginPage, jobs_page
 from loadgen.service.access import LOGIN, LOGOUT, Access
 from loadgen.service.documents import job_documents
 from loadgen.service.queue import Queue

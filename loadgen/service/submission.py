@@ -14,12 +14,12 @@ from urllib.parse import urlsplit
 
 from loadgen.errors import UsageError
 from loadgen.experiments.ids import new_id
-from loadgen.experiments.size import Limits, check_planned
-from loadgen.experiments.spec import SweepSpec, make_spec, resolve
 from loadgen.experiments.sweep_record import sweep_hash
 from loadgen.inputs.origin import Origin
 from loadgen.servers.server_url import query_secrets
 from loadgen.service.targets import ForbiddenTargetError, Targets
+from loadgen.spec.size import Limits, check_planned
+from loadgen.spec.sweep_spec import SweepSpec, make_spec, resolve
 from loadgen.store.plain import unprintable
 from loadgen.store.rows import JobRow
 

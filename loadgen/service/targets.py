@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from loadgen.errors import ExitCode, LoadgenError, ServerError, UsageError
-from loadgen.experiments.spec import SIMULATOR
 from loadgen.servers.endpoint import normalise_url
+from loadgen.spec.sweep_spec import SIMULATOR
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network

@@ -14,7 +14,7 @@ import struct
 
 import numpy as np
 
-from loadgen.engine.record import Bool, Int16, Int32, Int64
+from loadgen.engine.records.record import Bool, Int16, Int32, Int64
 from loadgen.errors import StoreError
 
 VERSION = 1

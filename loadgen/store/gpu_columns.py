@@ -12,7 +12,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from loadgen.engine.record import Int64
+from loadgen.engine.records.record import Int64
 from loadgen.errors import StoreError
 
 VERSION = 1

@@ -17,9 +17,9 @@ from sqlalchemy import Table, and_, insert, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
-from loadgen.analysis.gpu import GpuSeries
-from loadgen.engine.record import Records
-from loadgen.engine.rows import joined
+from loadgen.analysis.server.gpu import GpuSeries
+from loadgen.engine.records.record import Records
+from loadgen.engine.records.rows import joined
 from loadgen.errors import NotFoundError, StoreError
 from loadgen.load.spec import canonical_hash
 from loadgen.store import failures, gpu_columns, guard, outlines, plain, request_rows, run_figures, schema, tables

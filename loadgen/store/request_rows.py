@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from loadgen.engine.pieces import let_go
-from loadgen.engine.ragged import starts
-from loadgen.engine.record import MISSING, CountedBy, Outcome, Records
-from loadgen.engine.texts import Texts
+from loadgen.engine.records.pieces import let_go
+from loadgen.engine.records.ragged import starts
+from loadgen.engine.records.record import MISSING, CountedBy, Outcome, Records
+from loadgen.engine.records.texts import Texts
 from loadgen.store import arrivals, plain
 
 # Column by column: type, and the value which stands for NULL (None: there is none, the column is never NULL).

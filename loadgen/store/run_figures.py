@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from loadgen.analysis.served_gpus import served_gpus
+from loadgen.analysis.server.served_gpus import served_gpus
 from loadgen.store import plain, tables
 from loadgen.store.rows import RunFigures
 

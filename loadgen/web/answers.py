@@ -9,8 +9,8 @@ from typing import Any
 from fastapi import Request, Response
 from fastapi.responses import HTMLResponse
 
-from loadgen.report.pages import ErrorPage, Page
-from loadgen.report.rendering import render
+from loadgen.report.pages.pages import ErrorPage, Page
+from loadgen.report.pages.rendering import render
 
 _MAX_MESSAGE_CHARACTERS = 1_000
 

@@ -16,7 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.gzip import GZipMiddleware
 
 from loadgen.errors import LoadgenError, NotFoundError, UsageError
-from loadgen.report import assets
+from loadgen.report.pages import assets
 from loadgen.web import comparison, live, runs, static, sweeps
 from loadgen.web.answers import failure
 from loadgen.web.connections import DEFAULT_LIMITS, BoundedProtocol, ConnectionLimits

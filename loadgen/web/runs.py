@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 
 from fastapi import APIRouter, Response
 
-from loadgen.report.export import run_document
-from loadgen.report.outlines import outline_of
-from loadgen.report.pages import run_page
+from loadgen.report.export.export import run_document
+from loadgen.report.pages.pages import run_page
+from loadgen.report.select.outlines import outline_of
 from loadgen.web.answers import document, html
 from loadgen.web.database import Reading
 

@@ -5,7 +5,7 @@ May import report.
 
 from fastapi import APIRouter, HTTPException, Request, Response
 
-from loadgen.report import assets
+from loadgen.report.pages import assets
 
 router = APIRouter(prefix="/static")
 

@@ -12,11 +12,11 @@ from fastapi import APIRouter, Depends, Request, Response
 from loadgen.errors import UsageError
 from loadgen.report.comparison.selection import filtered
 from loadgen.report.comparison.view import Filters, check_words, read_filters
-from loadgen.report.export import sweep_document
-from loadgen.report.live import live_view
-from loadgen.report.pages import sweep_page
-from loadgen.report.sweep_figures import sweeps_document
-from loadgen.report.sweeps_list import sweeps_page
+from loadgen.report.export.export import sweep_document
+from loadgen.report.pages.live import live_view
+from loadgen.report.pages.pages import sweep_page
+from loadgen.report.pages.sweep_figures import sweeps_document
+from loadgen.report.pages.sweeps_list import sweeps_page
 from loadgen.web.answers import document, html
 from loadgen.web.database import Database, Reading
 from loadgen.web.live import progress_of

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from loadgen.analysis.summary import summarise
-from loadgen.engine.record import ClientFacts, CountedBy, Outcome, Recording, Records, RequestRecord
+from loadgen.engine.records.record import ClientFacts, CountedBy, Outcome, Recording, Records, RequestRecord
 from loadgen.load.spec import ClosedLoop, LoadShape, RunSpec
 
 # What a server with counters says of a run that it knows everything about.

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from loadgen.analysis import distributions, moments
 from loadgen.analysis.summary import summarise
-from loadgen.engine import pieces
-from loadgen.engine.record import CountedBy, Outcome
-from loadgen.engine.rows import joined
+from loadgen.engine.records import pieces
+from loadgen.engine.records.record import CountedBy, Outcome
+from loadgen.engine.records.rows import joined
 from loadgen.load.content import Sessions, Workload
 from loadgen.load.spec import ClosedLoop, LoadShape, OpenLoop, Wave
 from tests.analysis.conftest import make_lockstep, make_recording, make_row, make_spec

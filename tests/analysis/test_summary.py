@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from loadgen.analysis.metrics import METRICS
+from loadgen.analysis.figures.metrics import METRICS
 from loadgen.analysis.summary import summarise
-from loadgen.engine.record import CountedBy, Outcome, Recording, RequestRecord
+from loadgen.engine.records.record import CountedBy, Outcome, Recording, RequestRecord
 from loadgen.load.spec import ClosedLoop, OpenLoop, RunSpec, Wave
 
 Rows = Callable[..., list[RequestRecord]]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from loadgen.analysis.window import measured_window
-from loadgen.engine.record import Outcome, Recording, RequestRecord
+from loadgen.engine.records.record import Outcome, Recording, RequestRecord
 from loadgen.load.spec import ClosedLoop, OpenLoop, RunSpec, Wave
 
 Rows = Callable[..., list[RequestRecord]]

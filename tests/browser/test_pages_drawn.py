@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from loadgen.report.single_file import render_report
+from loadgen.report.pages.single_file import render_report
 from loadgen.store.repository import Store
 from tests.browser.conftest import FIRST, HOSTILE, HOSTILE_ONE, HOSTILE_REPLY, SECOND, settle
 from tests.report.documents import Document

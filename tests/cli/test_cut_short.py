@@ -12,7 +12,7 @@ import numpy as np
 import psutil
 import pytest
 
-from loadgen.engine.record import MISSING, Outcome
+from loadgen.engine.records.record import MISSING, Outcome
 from loadgen.errors import StoreError
 from loadgen.servers.simulator import SimulatorOptions, SimulatorProcess
 from loadgen.servers.telemetry import scrape

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from loadgen.engine import columns, workers
-from loadgen.engine.record import Records
+from loadgen.engine import workers
+from loadgen.engine.records import columns
+from loadgen.engine.records.record import Records
 from loadgen.experiments import disk_estimate
 from loadgen.servers.simulator import SimulatorProcess
 from loadgen.store.repository import Store

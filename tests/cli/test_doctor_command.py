@@ -7,19 +7,19 @@ from typing import Any
 import pytest
 
 from loadgen.cli.doctor import doctor
+from loadgen.doctor import calibration, host_checks
+from loadgen.doctor.calibration import Level
 from loadgen.errors import ExitCode
-from loadgen.experiments import calibration, host_checks
-from loadgen.experiments.calibration import Level
 from tests.cli.conftest import Cli
-from tests.experiments.test_doctor import LEVEL, MANY
+from tests.doctor.test_doctor import LEVEL, MANY
 
 
 @pytest.fixture
 def levels(monkeypatch: pytest.MonkeyPatch) -> list[Level]:
     """What the doctor will find, instead of measuring."""
     found = [LEVEL]
-    monkeypatch.setattr("loadgen.experiments.doctor.calibrate", lambda streams, on_level: found)
-    monkeypatch.setattr("loadgen.experiments.doctor.check_host", lambda streams: [host_checks.of_stamps(True)])
+    monkeypatch.setattr("loadgen.doctor.doctor.calibrate", lambda streams, on_level: found)
+    monkeypatch.setattr("loadgen.doctor.doctor.check_host", lambda streams: [host_checks.of_stamps(True)])
     return found
 
 

@@ -5,10 +5,11 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
-from loadgen.analysis import summary, validity
+from loadgen.analysis import summary
+from loadgen.analysis.checks import validity
 from loadgen.experiments import run_document
 from loadgen.experiments.watching import Watching
-from loadgen.servers.gpu import GpuWatch
+from loadgen.servers.gpu.watch import GpuWatch
 from loadgen.store.repository import Store
 from loadgen.web.app import create_app
 from tests.cli.conftest import Cli

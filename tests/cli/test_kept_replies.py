@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from loadgen.engine.sample import MAX_CHARACTERS
+from loadgen.engine.capture.sample import MAX_CHARACTERS
 from tests.cli.conftest import Cli
 from tests.servers.odd_endpoint import OddEndpoint, listed, odd_endpoint
 

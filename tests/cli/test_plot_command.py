@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from loadgen.load.spec import ClosedLoop
-from loadgen.report.plots import PLOTS
+from loadgen.report.charts.plots import PLOTS
 from tests.cli.conftest import Cli
 from tests.report.documents import Document, fill, specs, sweep_row
 

@@ -4,7 +4,7 @@ import pytest
 
 from loadgen.cli import progress
 from loadgen.cli.terminal import Terminal
-from loadgen.engine.driver import Progress
+from loadgen.engine.drive.driver import Progress
 from loadgen.experiments.events import PhaseStarted, PromptsNotFitted, RunProgressed, SweepStarted
 from loadgen.load.spec import ClosedLoop, RunSpec
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
-from loadgen.engine.record import Outcome
+from loadgen.engine.records.record import Outcome
 from loadgen.servers.simulator import SimulatorProcess
 from loadgen.store.repository import Store
 from loadgen.web.app import create_app

@@ -12,8 +12,8 @@ from loadgen.cli.outcome import show_group, show_run, show_sweep
 from loadgen.cli.tables import findings, run_facts, run_line, sweep_table, sweep_title, sweeps_table
 from loadgen.load.spec import ClosedLoop, OpenLoop
 from tests.report.documents import Document, measured_run, specs, sweep_row
-from tests.report.test_sweep_figures import DOUBTFUL
-from tests.report.test_sweep_figures import run as listed_run
+from tests.report.pages.test_sweep_figures import DOUBTFUL
+from tests.report.pages.test_sweep_figures import run as listed_run
 
 NOW = datetime(2026, 11, 26, tzinfo=UTC)
 PLANNED = specs([ClosedLoop(2), ClosedLoop(4)], repeats=2)

@@ -13,10 +13,10 @@ import numpy as np
 import psutil
 import pytest
 
-from loadgen.engine.driver import Progress
+from loadgen.engine.drive.driver import Progress
 from loadgen.engine.measurement import Task
-from loadgen.engine.record import MISSING, CountedBy, Outcome, Recording
-from loadgen.engine.target import Target
+from loadgen.engine.records.record import MISSING, CountedBy, Outcome, Recording
+from loadgen.engine.wire.target import Target
 from loadgen.engine.workers import Workers
 from loadgen.errors import EngineError
 from loadgen.load.schedule import build

@@ -10,9 +10,9 @@ import psutil
 import pytest
 
 from loadgen.engine import salvage as salvage_module
-from loadgen.engine.driver import Progress
+from loadgen.engine.drive.driver import Progress
 from loadgen.engine.measurement import Share
-from loadgen.engine.record import MISSING, Outcome, Records
+from loadgen.engine.records.record import MISSING, Outcome, Records
 from loadgen.engine.worker import Worker
 from loadgen.engine.workers import Workers
 from loadgen.errors import EngineError, UsageError

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from loadgen.engine.driver import Progress
+from loadgen.engine.drive.driver import Progress
 from loadgen.errors import StoreError
 from loadgen.experiments import live_record
 from loadgen.experiments.events import (

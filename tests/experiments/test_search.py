@@ -8,9 +8,9 @@ import pytest
 
 from loadgen.errors import UsageError
 from loadgen.experiments.search import Search, SearchTerms, search_of
-from loadgen.experiments.spec import make_spec
 from loadgen.inputs.origin import Origin
 from loadgen.load.spec import ClosedLoop, OpenLoop, RunSpec
+from loadgen.spec.sweep_spec import make_spec
 
 Document = dict[str, Any]
 

@@ -4,11 +4,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from loadgen.engine.record import MISSING
+from loadgen.engine.records.record import MISSING
 from loadgen.experiments.watching import gpu_series, samples
 from loadgen.servers.exposition import Values
-from loadgen.servers.gpu import WatchedGpu
-from loadgen.servers.gpu_reading import GpuDevice, GpuReading
+from loadgen.servers.gpu.reading import GpuDevice, GpuReading
+from loadgen.servers.gpu.watch import WatchedGpu
 from loadgen.servers.telemetry import Scrape
 
 ORIGIN = datetime(2026, 11, 26, 12, tzinfo=UTC)

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from loadgen.engine.driver import Driver
-from loadgen.engine.target import Target
+from loadgen.engine.drive.driver import Driver
+from loadgen.engine.wire.target import Target
 from loadgen.load.schedule import Schedule
 from loadgen.load.spec import ClosedLoop, LoadShape, OpenLoop, Wave
 from loadgen.load.streams import streams

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from loadgen.engine.record import MISSING, CountedBy, Outcome, Records
+from loadgen.engine.records.record import MISSING, CountedBy, Outcome, Records
 from loadgen.errors import ExitCode
 from loadgen.store.repository import Store
 from tests.real.command import Loadgen

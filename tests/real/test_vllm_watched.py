@@ -7,7 +7,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from loadgen.analysis.engine_names import VLLM
+from loadgen.analysis.server.engine_names import VLLM
 from loadgen.servers.telemetry import parse
 from loadgen.store.repository import Store
 from tests.real.command import Loadgen

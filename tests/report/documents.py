@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 
+from loadgen.analysis.checks.validity import judge
 from loadgen.analysis.measured import measure
-from loadgen.analysis.outline import outline
+from loadgen.analysis.outline.outline import outline
 from loadgen.analysis.summary import summarise
-from loadgen.analysis.validity import judge
-from loadgen.engine.record import ClientFacts, CountedBy, Outcome, Recording, Records, RequestRecord
+from loadgen.engine.records.record import ClientFacts, CountedBy, Outcome, Recording, Records, RequestRecord
 from loadgen.load.spec import ClosedLoop, LoadShape, OpenLoop, RunSpec, Wave, canonical_hash
 from loadgen.store.repository import Store
 from loadgen.store.rows import ServerSample, SweepRow, SweepStatus

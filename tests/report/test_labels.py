@@ -5,12 +5,12 @@ from datetime import UTC, datetime
 
 from rich.console import Console
 
-from loadgen.analysis.metrics import METRICS
+from loadgen.analysis.figures.metrics import METRICS
 from loadgen.cli.tables import run_table
 from loadgen.load.spec import ClosedLoop
 from loadgen.report.labels import metric_label
-from loadgen.report.pages import run_page
-from loadgen.report.rendering import render
+from loadgen.report.pages.pages import run_page
+from loadgen.report.pages.rendering import render
 from tests.report.documents import measured_run, outlined, specs
 
 SLO = (("ttft_s", 0.5), ("tpot_s", 0.0505), ("e2e_latency_s", 12.0))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from loadgen.engine.route import Proxy
+from loadgen.engine.wire.route import Proxy
 from loadgen.errors import UsageError
 from loadgen.servers.proxies import proxy_for
 

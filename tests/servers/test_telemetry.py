@@ -11,7 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from loadgen.analysis.engine_names import VLLM
+from loadgen.analysis.server.engine_names import VLLM
 from loadgen.servers import telemetry
 from loadgen.servers.simulator import SimulatorOptions, SimulatorProcess
 from loadgen.servers.telemetry import Telemetry, parse, scrape

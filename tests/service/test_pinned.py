@@ -6,12 +6,12 @@ from typing import Any
 import httpx2
 import pytest
 
-from loadgen.engine.route import Proxy, Route
-from loadgen.engine.transport import ConnectFailedError, resolve
-from loadgen.experiments.spec import SweepSpec
+from loadgen.engine.wire.route import Proxy, Route
+from loadgen.engine.wire.transport import ConnectFailedError, resolve
 from loadgen.servers.endpoint import open_client, probe
 from loadgen.servers.pinned import PinnedTransport
 from loadgen.servers.simulator import SimulatorOptions, SimulatorProcess
+from loadgen.spec.sweep_spec import SweepSpec
 
 NAME = "rebound.example"
 

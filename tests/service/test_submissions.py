@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from loadgen.errors import UsageError
-from loadgen.experiments.spec import SweepSpec
 from loadgen.service.documents import JobDocument, job_document
 from loadgen.service.submission import REFUSED_KEYS, read_object, submission_of
 from loadgen.service.targets import ForbiddenTargetError, Targets
+from loadgen.spec.sweep_spec import SweepSpec
 
 TARGETS = Targets.of(["http://a.example:8000", "https://b.example=B_KEY"])
 GOOD: dict[str, Any] = {

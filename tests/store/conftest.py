@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from sqlalchemy import create_engine
 
-from loadgen.engine.record import CountedBy, Outcome, Records, RequestRecord
+from loadgen.engine.records.record import CountedBy, Outcome, Records, RequestRecord
 from loadgen.load.spec import ClosedLoop, LoadShape, OpenLoop, RunSpec, Wave
 from loadgen.store.repository import Store
 from loadgen.store.rows import SweepRow, SweepStatus

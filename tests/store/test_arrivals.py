@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadgen.engine.record import MISSING
+from loadgen.engine.records.record import MISSING
 from loadgen.errors import StoreError
 from loadgen.store import arrivals
 

@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-from loadgen.engine.record import Records
+from loadgen.engine.records.record import Records
 from loadgen.store.repository import Store
 
 # Kills itself with SIGKILL at a chosen point of its second add_run.
 PROGRAM = """
 import json, os, signal, sys
 from sqlalchemy import Engine, event
-from loadgen.engine.record import Records
+from loadgen.engine.records.record import Records
 from loadgen.store.repository import Store
 
 url, point, document = sys.argv[1], sys.argv[2], json.loads(sys.argv[3])

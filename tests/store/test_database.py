@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, event
 
-from loadgen.engine.record import Records
+from loadgen.engine.records.record import Records
 from loadgen.errors import NotFoundError, StoreError
 from loadgen.store.repository import Store
 

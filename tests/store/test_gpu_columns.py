@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from loadgen.engine.record import Int64
+from loadgen.engine.records.record import Int64
 from loadgen.errors import StoreError
 from loadgen.store.gpu_columns import decode, encode
 

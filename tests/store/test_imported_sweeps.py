@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from loadgen.engine.record import Records
+from loadgen.engine.records.record import Records
 from loadgen.errors import StoreError
 from loadgen.store.repository import Store
 from loadgen.store.rows import ImportMark

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from sqlalchemy import event
 
-from loadgen.engine.record import Records
+from loadgen.engine.records.record import Records
 from loadgen.errors import NotFoundError, StoreError
 from loadgen.store.jobs import Jobs
 from loadgen.store.progress import SweepsProgress

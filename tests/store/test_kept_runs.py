@@ -15,7 +15,7 @@ from typing import Any, cast
 
 import pytest
 
-from loadgen.engine.record import Records
+from loadgen.engine.records.record import Records
 from loadgen.errors import StoreError, UsageError
 from loadgen.experiments.bench import MeasuredRun
 from loadgen.experiments.events import DatabaseBroughtBack, Event, SavingDelayed

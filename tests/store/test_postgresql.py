@@ -17,7 +17,7 @@ from sqlalchemy import create_engine
 from typer.testing import CliRunner
 
 from loadgen.cli.app import app
-from loadgen.engine.record import Records
+from loadgen.engine.records.record import Records
 from loadgen.errors import NotFoundError, StoreError
 from loadgen.experiments.bench import MeasuredRun
 from loadgen.experiments.events import SavingDelayed

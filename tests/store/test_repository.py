@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from loadgen.analysis.gpu import GpuSeries
-from loadgen.engine.record import MISSING, Records
+from loadgen.analysis.server.gpu import GpuSeries
+from loadgen.engine.records.record import MISSING, Records
 from loadgen.errors import ExitCode, NotFoundError, StoreError
 from loadgen.load.spec import OpenLoop, RunSpec, Wave
 from loadgen.store.repository import Store

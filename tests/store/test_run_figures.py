@@ -13,7 +13,7 @@ from alembic.operations import Operations
 from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine, text
 
-from loadgen.engine.record import Records
+from loadgen.engine.records.record import Records
 from loadgen.store import schema
 from loadgen.store.repository import Store
 from loadgen.store.run_figures import read_figures

@@ -8,7 +8,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from loadgen.load.spec import ClosedLoop
-from loadgen.report import assets
+from loadgen.report.pages import assets
 from loadgen.web.app import create_app
 from tests.report.documents import Document, fill, specs, sweep_row
 

@@ -12,7 +12,7 @@ from sqlalchemy.engine import Engine
 
 from loadgen.load.spec import ClosedLoop
 from loadgen.report.comparison.view import Filters
-from loadgen.report.sweeps_list import LINES_A_PAGE, sweeps_page
+from loadgen.report.pages.sweeps_list import LINES_A_PAGE, sweeps_page
 from loadgen.store.repository import Store
 from loadgen.store.rows import SweepRow
 from loadgen.web.app import create_app

@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from loadgen.analysis.stats import wants_log
-from loadgen.report import palette
-from loadgen.report.charts import Chart, Spec, frame, labelled, nominal, points_by_verdict, shape_of
+from loadgen.report.charts import palette
+from loadgen.report.charts.chart import Chart, Spec, frame, labelled, nominal, points_by_verdict, shape_of
 from loadgen.report.comparison.cells import Cell, natural
 from loadgen.report.comparison.names import ShortNames
 from loadgen.report.comparison.table import ANSWERS

@@ -9,7 +9,7 @@ from dataclasses import fields
 from typing import Any
 
 from loadgen.analysis.compare import question
-from loadgen.analysis.served_gpus import gpu_count
+from loadgen.analysis.server.served_gpus import gpu_count
 from loadgen.load.content import Workload
 from loadgen.load.spec import RunSpec
 from loadgen.report.points import INPUT_TOKENS, LOAD, OTHERS, OUTPUT_TOKENS, Dimension, Document

@@ -5,7 +5,7 @@ May import the rest of report. The shapes are those that Vega draws, as paths in
 
 from dataclasses import dataclass
 
-from loadgen.report import palette
+from loadgen.report.charts import palette
 from loadgen.report.comparison.compared import Compared
 
 _PATHS = {

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import loadgen
-from loadgen.report.charts import Chart
+from loadgen.report.charts.chart import Chart
 from loadgen.report.comparison.cells import Cell
 from loadgen.report.comparison.chart import Drawing, charts
 from loadgen.report.comparison.compared import Compared, compared
@@ -20,11 +20,11 @@ from loadgen.report.comparison.selection import Chosen, Selection
 from loadgen.report.comparison.table import ANSWERS, CellTable, cell_table, rows
 from loadgen.report.comparison.uncompared import sentence, uncompared
 from loadgen.report.comparison.view import NO_BASELINE, STATISTICS, View
-from loadgen.report.facts import import_line
 from loadgen.report.figures import FIGURES, Figure
-from loadgen.report.foreign import foreign_client
 from loadgen.report.points import LOAD, LOAD_LABELS, Dimension, Document, shape_kind
-from loadgen.report.served import has_dummy_weights
+from loadgen.report.words.facts import import_line
+from loadgen.report.words.foreign import foreign_client
+from loadgen.report.words.served import has_dummy_weights
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from loadgen.analysis.compare import REASONS
 from loadgen.report.comparison.cells import Axes, Cell, x_text
 from loadgen.report.comparison.names import ShortNames
-from loadgen.report.csv_table import columns_of, csv_text
+from loadgen.report.export.csv_table import columns_of, csv_text
 from loadgen.report.figures import Figure
 from loadgen.report.points import spread_label
 from loadgen.report.readable import MISSING_FIGURE, number, shown_unit

@@ -3,8 +3,8 @@
 import os
 from collections.abc import Mapping, Sequence
 
-from loadgen.servers.gpu import open_source, visible
-from loadgen.servers.gpu_reading import GpuDevice
+from loadgen.servers.gpu.reading import GpuDevice
+from loadgen.servers.gpu.watch import open_source, visible
 
 
 def gpus() -> list[GpuDevice]:

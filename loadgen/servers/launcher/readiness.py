@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx2
 
-from loadgen.engine.route import Route
+from loadgen.engine.wire.route import Route
 from loadgen.errors import LoadgenError, ServerError, UsageError
 from loadgen.load.spec import Endpoint
 from loadgen.servers.endpoint import EndpointFacts, Headers, error_text, open_client, probe

@@ -8,7 +8,7 @@ import time
 from collections import deque
 from heapq import heappop, heappush
 
-from loadgen.engine.alarm import make_alarm
+from loadgen.engine.eventloop.alarm import make_alarm
 from loadgen.servers.simulator.connection import Connection
 from loadgen.servers.simulator.exposition import Counters
 from loadgen.servers.simulator.options import SimulatorOptions

@@ -13,7 +13,7 @@ from loadgen.report.comparison.page import comparison_page, flat_rows
 from loadgen.report.comparison.selection import MOST_SWEEPS, Selection, select
 from loadgen.report.comparison.table import as_csv
 from loadgen.report.comparison.view import Filters, View
-from loadgen.report.rendering import render
+from loadgen.report.pages.rendering import render
 from loadgen.store.repository import Store
 from tests.report.documents import Document, fill, specs, sweep_row
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from loadgen.load.spec import ClosedLoop, OpenLoop, RunSpec
-from loadgen.report import palette
+from loadgen.report.charts import palette
 from loadgen.report.comparison.cells import natural
 from loadgen.report.comparison.compared import Compared, compared
 from loadgen.report.comparison.matrix import percent

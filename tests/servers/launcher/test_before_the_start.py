@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from loadgen.servers.gpu_reading import GpuDevice
+from loadgen.servers.gpu.reading import GpuDevice
 from loadgen.servers.launcher import preflight
 from loadgen.servers.launcher.engines import find_program, release_of
 from loadgen.servers.launcher.failure import FailureKind, StartFailure

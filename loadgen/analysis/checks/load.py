@@ -1,0 +1,436 @@
+"""Checks on what was asked of the server and what came of it: outcomes, numbers, lengths, concurrency and rate.
+
+Imports load and its own room. Each is pure: the spec, the summary and the limits in; an observation, or None, out.
+"""
+
+from typing import Any
+
+from loadgen.analysis.checks.rate_limits import was_held
+from loadgen.analysis.figures.rate_limits import TOO_MANY_REQUESTS
+from loadgen.analysis.stats import samples_needed
+from loadgen.analysis.verdict import Limits, Observation, Summary
+from loadgen.analysis.window import FEWEST_REQUESTS
+from loadgen.engine.records.record import Outcome
+from loadgen.load.content import notes_of_skipped
+from loadgen.load.spec import ClosedLoop, OpenLoop, RunSpec, Wave
+
+_FAILURES = tuple(
+    kind.label for kind in Outcome if kind not in (Outcome.OK, Outcome.CANCELLED, Outcome.DROPPED)
+)  # the server's answers, or the lack of one; the other two are the client's own doing
+
+# A run that the user stopped is too short for whatever reason; more of the same would be the wrong thing to ask for.
+_LET_IT_END = "let the run come to its end"
+
+FOREIGN_FAILURE = (
+    "failed"  # of a run that another client measured, whose result does not tell what became of the request
+)
+
+_FAILURE_HINTS = {
+    FOREIGN_FAILURE: "look into the server's log and that of the client that measured it",
+    "http_error": "read the server's own words above and its log; a 4xx is about the request, a 5xx about the server",
+    "connect_error": "see that the server is still alive, and whether it takes this many connections at once",
+    "timeout": "lower the load, or allow more time with --request-timeout-s",
+    "truncated": "the server cut its answers short: read its log, and look for a proxy in between that limits time or size",
+    "stream_error": "the server reported an error inside its answer: read its log",
+    "bad_response": "see that --url leads to an OpenAI-compatible server and not to a proxy's own page",
+    "cancelled": _LET_IT_END,
+    "dropped": _LET_IT_END,
+}
+
+
+def no_ok_requests(spec: RunSpec, summary: Summary, limits: Limits) -> Observation | None:
+    """Nothing ended well, so that there is nothing to measure."""
+    outcomes = summary["outcomes"]
+    if outcomes["ok"]:
+        return None
+    failed = {label: n for label, n in outcomes.items() if label not in ("planned", "ok") and n}
+    if not failed:
+        return Observation("invalid", "No request was planned.", "ask for some with --requests or --duration-s")
+    return Observation(
+        "invalid",
+        f"None of the {outcomes['planned']:,} requests ended ok: {_listed(failed)}{_in_their_words(summary, failed)}.",
+        _hint(summary, failed),
+    )
+
+
+def errors(spec: RunSpec, summary: Summary, limits: Limits) -> Observation | None:
+    """Too many of the requests that came to an end failed."""
+    outcomes = summary["outcomes"]
+    failed = {label: n for label in (*_FAILURES, FOREIGN_FAILURE) if (n := outcomes.get(label))}
+    ended = outcomes["ok"] + sum(failed.values())
+    if not outcomes["ok"] or not failed:
+        return None  # no_ok_requests speaks of the former
+    ok_ratio = outcomes["ok"] / ended
+    severity = limits.below(ok_ratio) or "note"
+    return Observation(
+        severity,
+        f"{sum(failed.values()):,} of {ended:,} requests failed: {_listed(failed)}{_in_their_words(summary, failed)}.",
+        _hint(summary, failed),
+        1 - ok_ratio,
+    )
+
+
+def interrupted(spec: RunSpec, summary: Summary, limits: Limits) -> Observation | None:
+    """The user ended the run early, the server would have no more of it, or the client could not go on."""
+    if not summary["interrupted"]:
+        return None
+    outcomes = summary["outcomes"]
+    trouble = summary["client"].get("failure")
+    given_up = "given up in flight" if trouble is None else "given up or lost"
+    left = {given_up: outcomes["cancelled"], "never sent": outcomes["dropped"]}
+    told = ", ".join(f"{n:,} {what}" for what, n in left.items() if n)
+    # A closed loop of a given duration plans only what it sends, so there is no number that it was meant to reach.
+    of = "" if _finds_its_number(spec) else f" of {outcomes['planned']:,}"
+    refusal = None if summary["rate_limits"] is None else summary["rate_limits"]["refusal"]
+    reason = refusal or trouble
+    who, why = ("The user stopped the run", "") if reason is None else ("The run was stopped", f": {reason}")
+    again = "run it again to its end" if refusal is None else "run it again when the server takes requests once more"
+    return Observation(
+        "doubtful",
+        f"{who} when {outcomes['ok']:,}{of} requests had ended ok{'; ' if told else ''}{told}{why}.",
+        f"{again}; sweep --resume repeats what is missing",
+    )
+
+
+def cancelled(spec: RunSpec, summary: Summary, limits: Limits) -> Observation | None:
+    """Requests cut off by the end of the run; the steady state ends before that, a whole run does not."""
+    outcomes = summary["outcomes"]
+    sent = outcomes["planned"] - outcomes["dropped"]
+    if summary["interrupted"] or summary["window"]["rule"] != "whole_run" or not outcomes["ok"]:
+        return None
+    severity = limits.above(outcomes["cancelled"] / sent)
+    if severity is None:
+        return None
+    return Observation(
+        severity,
+        f"{outcomes['cancelled']:,} of {sent:,} requests were cut off by the end of the run; the long ones among them are missing.",
+        "make the run longer than its longest request",
+        outcomes["cancelled"] / sent,
+    )
+
+
+def dropped(spec: RunSpec, summary: Summary, limits: Limits) -> Observation | None:
+    """Requests that were planned and never sent, though nobody stopped the run."""
+    outcomes = summary["outcomes"]
+    if summary["interrupted"] or not outcomes["ok"]:
+        return None
+    severity = limits.above(outcomes["dropped"] / outcomes["planned"])
+    if severity is None:
+        return None
+    why, hint = "", "lower the rate or the concurrency, or give the client a machine of its own"
+    if _limits_in_flight(spec):
+        why = ": they were due while as many were in flight as --max-in-flight allows"
+        hint = "lower the rate, or raise --max-in-flight; the figures are those of the requests that found a place"
+    elif spec.workload.sessions is not None:
+        why = ": an earlier turn of their conversation had failed"
+        hint = "see why requests fail: each of them takes the rest of its conversation along"
+    elif was_held(summary):
+        why = ": a limit held them back until the time was up"
+        hint = "lower the rate to what the limit lets through"
+    return Observation(
+        severity,
+        f"{outcomes['dropped']:,} of {outcomes['planned']:,} planned requests were never sent{why}.",
+        hint,
+        outcomes["dropped"] / outcomes["planned"],
+    )
+
+
+def too_few_requests(spec: RunSpec, summary: Summary, limits: Limits) -> Observation | None:
+    """Percentiles that were refused, or so few requests that even the median says little."""
+    ttft = summary["ttft_s"]
+    n = ttft["n"]
+    if not summary["outcomes"]["ok"]:
+        return None
+    refused = [p for p in (90, 95, 99) if ttft[f"p{p}"] is None]
+    if not refused:
+        return None
+    few = None if isinstance(spec.shape, Wave) else limits.below(n)
+    wanted = samples_needed(refused[-1])
+    if summary["interrupted"]:
+        hint = _LET_IT_END
+    elif isinstance(spec.shape, Wave):
+        hint = "a wave has as many requests as its size; the pooled repeats say more"
+    elif spec.duration_s is not None:
+        hint = f"run for about {spec.duration_s * wanted / max(n, 1):,.0f} s (--duration-s) for a p{refused[-1]}"
+    else:
+        turns = spec.workload.turns
+        edges = 2 * spec.shape.concurrency * turns if isinstance(spec.shape, ClosedLoop) else 0
+        hint = f"use --requests {-(-(wanted + edges) // turns) * turns} for a p{refused[-1]}"
+    names, need = _and([f"p{p}" for p in refused]), _and([f"{samples_needed(p):,}" for p in refused])
+    measured = f"{n:,} {'request was' if n == 1 else 'requests were'} measured"
+    given = "is not given" if len(refused) == 1 else "are not given"
+    return Observation(
+        few or "note",
+        f"{measured}: of the per-request figures, {names} would need {need} requests and {given}.",
+        hint,
+        badness=-n,
+    )
+
+
+def input_length_off(spec: RunSpec, summary: Summary, limits: Limits) -> Observation | None:
+    """The server read prompts of another length than asked: true figures, but not of that length."""
+    length = summary["lengths"]["prompt_tokens"]
+    off_ratio = _off_ratio(length)
+    if off_ratio is None:
+        return None
+    severity = limits.above(off_ratio)
+    if severity is None:
+        return None
+    least = length.get("min_tokens")
+    if least is not None and least > length["asked"]:
+        return Observation(
+            severity,
+            f"{_off_message('Prompts', length)} {_NOT_COMPARABLE} The server adds {length['template_tokens']:,.4g} tokens to every "
+            f"prompt, so that none can have fewer than {least:,}.",
+            f"ask for --input-tokens {least} or more",
+            off_ratio,
+        )
+    return Observation(
+        severity,
+        f"{_off_message('Prompts', length)} {_NOT_COMPARABLE}",
+        _INPUT_HINTS.get(length.get("fitted_by"), _OTHER_INPUT_HINT),
+        off_ratio,
+    )
+
+
+_NOT_COMPARABLE = "The figures are of the lengths that came and not comparable with others at the length asked."
+_INPUT_HINTS: dict[Any, str] = {
+    "usage": "warm up with more requests (--warmup-requests): what the server reports of them corrects the prompts",
+    "assumed": "warm up with some requests (--warmup-requests): what the server reports of them corrects the prompts",
+    "uncounted": "the prompt tokens that the server reports do not grow with the prompt: do not rely on them",
+}
+_OTHER_INPUT_HINT = (
+    "use --endpoint completions with a server that takes token ids, or one with /tokenize, for exact lengths; "
+    "a chat template adds tokens"
+)
+
+
+def output_length_off(spec: RunSpec, summary: Summary, limits: Limits) -> Observation | None:
+    """The server generated answers of another length than asked; any that differs is worth a doubt."""
+    length = summary["lengths"]["output_tokens"]
+    off_ratio = _off_ratio(length)
+    if off_ratio is None:
+        return None
+    severity = limits.above(off_ratio) or ("doubtful" if length["requests_off"] else None)
+    if severity is None:
+        return None
+    longer = length["mean"] > length["asked"]
+    if not length.get("can_be_asked", True) and not longer:
+        return Observation(
+            "note",
+            f"{_off_message('Answers', length)} This server cannot be asked to go on past the end that the model finds, and every "
+            "figure is of the lengths that came.",
+            "compare gaps, TPOT and tokens per second, which are per token; end-to-end latency is that of answers of this length",
+            off_ratio,
+        )
+    return Observation(
+        severity,
+        f"{_off_message('Answers', length)} {_NOT_COMPARABLE}",
+        "the server does not keep to max_tokens, or answers with several choices: look at its settings"
+        if longer
+        else "the model may stop by itself on a server without ignore_eos, or reach its longest context: ask for fewer --output-tokens",
+        off_ratio,
+    )
+
+
+def length_unknown(spec: RunSpec, summary: Summary, limits: Limits) -> Observation | None:
+    """The server never said how long the prompts or answers were."""
+    if not summary["outcomes"]["ok"]:
+        return None
+    unknown = [
+        name
+        for key, name in (("prompt_tokens", "prompts"), ("output_tokens", "answers"))
+        if summary["lengths"][key]["mean"] is None
+    ]
+    if not unknown:
+        return None
+    return Observation(
+        "note",
+        f"The server did not say how many tokens its {' and '.join(unknown)} had, so asked and achieved lengths cannot be compared.",
+        "use a server that reports usage in its streams (stream_options.include_usage)",
+    )
+
+
+def total_throughput_unknown(spec: RunSpec, summary: Summary, limits: Limits) -> Observation | None:
+    """Output throughput is known and total throughput is not, for want of the prompts' lengths."""
+    if summary["output_tokens_per_s"] is None or summary["total_tokens_per_s"] is not None:
+        return None
+    outcomes, length = summary["outcomes"], summary["lengths"]["prompt_tokens"]
+    if not outcomes["ok"]:
+        return None
+    if length["mean"] is None:
+        why = "the server did not say of every ok request how many tokens its prompt had"
+        hint = "use a server that reports usage in its streams (stream_options.include_usage)"
+    elif length["requests_off"] is None:
+        why = "nobody said how many tokens the prompts of requests had that failed in their answers"
+        hint = "see why requests fail"
+    else:
+        why = (
+            "nobody said how many tokens the prompts of requests had that failed in their answers, "
+            f"and {length['requests_off']:,} of {outcomes['ok']:,} ok ones had another number than asked"
+        )
+        hint = "see why requests fail, or ask for prompts of exact length: --endpoint completions with a server that takes token ids, or one with /tokenize"
+    return Observation("note", f"Total throughput is not given: {why}.", hint)
+
+
+def prompts_repeated(spec: RunSpec, summary: Summary, limits: Limits) -> Observation | None:
+    """A dataset's prompts were sent more than once, so that the server may have had them in its cache."""
+    dataset, planned = spec.workload.dataset, summary["outcomes"]["planned"]
+    if dataset is None or planned <= dataset.prompts or not summary["outcomes"]["ok"]:
+        return None
+    again = planned - dataset.prompts
+    return Observation(
+        "doubtful",
+        f"{again:,} of {planned:,} requests had a prompt that was sent before: {dataset.name} has {dataset.prompts:,}.",
+        f"use --requests {dataset.prompts} or a larger dataset, or switch the server's prefix cache off",
+        again / planned,
+    )
+
+
+def rows_skipped(spec: RunSpec, summary: Summary, limits: Limits) -> Observation | None:
+    """Rows of the dataset or the trace had nothing to send."""
+    trace = spec.shape.trace if isinstance(spec.shape, OpenLoop) else None
+    source = next((each for each in (spec.workload.dataset, trace) if each is not None and each.skipped_rows), None)
+    if source is None:
+        return None
+    return Observation(
+        "note",
+        f"{notes_of_skipped(source.name, source.skipped_rows, source.first_skipped)[0]}.",
+        f"mend or remove those rows of {source.name}, if they should be sent",
+    )
+
+
+def concurrency_not_reached(spec: RunSpec, summary: Summary, limits: Limits) -> Observation | None:
+    """Fewer requests were in flight than asked: on average in the steady state, at the peak in a whole run."""
+    concurrency = summary["concurrency"]
+    asked = concurrency["asked"]
+    steady = summary["window"]["rule"] == "steady_state"
+    reached = concurrency["mean"] if steady else concurrency["peak"]
+    thinking = concurrency.get("thinking_mean") or 0.0  # a conversation takes its caller's place while its user thinks
+    if steady and reached is not None:
+        reached += thinking
+    if asked is None or reached is None or not summary["outcomes"]["ok"]:
+        return None
+    severity = limits.below(reached / asked)
+    if severity is None:
+        return None
+    outcomes = summary["outcomes"]
+    planned = outcomes["planned"]
+    if summary["interrupted"] and planned - outcomes["dropped"] < asked:
+        return None  # there was no time to reach it, which `interrupted` says
+    if was_held(summary):
+        severity, hint = (
+            "doubtful",
+            "a limit held requests back, see held_by_limit: ask for as many callers as it keeps busy",
+        )
+    elif planned < asked:
+        hint = f"ask for more requests than the concurrency: --requests {4 * asked * spec.workload.turns}"
+    elif isinstance(spec.shape, Wave):
+        hint = "the first answers ended before the last request was sent: ask for longer answers, or give the client a machine of its own"
+    else:
+        hint = "requests end faster than the client sends new ones, or connections fail: ask for longer answers, or give the client a machine of its own"
+    how = "on average in the window" if steady else "at the peak"
+    what = "requests were in flight" if spec.workload.sessions is None else "conversations were going on"
+    message = f"{reached:,.4g} {what} {how}, where {asked:,} were asked."
+    return Observation(severity, message, hint, 1 - reached / asked)
+
+
+def rate_not_reached(spec: RunSpec, summary: Summary, limits: Limits) -> Observation | None:
+    """The client sent more slowly than the schedule of an open loop asked."""
+    offered, sent = summary["rates"]["offered_per_s"], summary["rates"]["sent_per_s"]
+    if not isinstance(spec.shape, OpenLoop) or offered is None or sent is None:
+        return None
+    if _limits_in_flight(spec) and summary["outcomes"]["dropped"]:
+        return None  # which `dropped` tells
+    severity = limits.below(sent / offered)
+    if severity is None:
+        return None
+    hint = "give the client a machine of its own, or lower --rate"
+    if was_held(summary):
+        severity, hint = (
+            "doubtful",
+            "a limit held requests back, see held_by_limit: lower --rate to what it lets through",
+        )
+    return Observation(
+        severity,
+        f"Requests were sent at {sent:,.4g} per second, where the schedule has {offered:,.4g}.",
+        hint,
+        1 - sent / offered,
+    )
+
+
+def no_steady_state(spec: RunSpec, summary: Summary, limits: Limits) -> Observation | None:
+    """A closed loop too short for a steady state: its start and its end are in the figures."""
+    if not isinstance(spec.shape, ClosedLoop) or summary["window"]["rule"] == "steady_state":
+        return None
+    if not summary["outcomes"]["ok"]:
+        return None
+    concurrency, turns = spec.shape.concurrency, spec.workload.turns
+    longer = (
+        f"--requests {max(4 * concurrency, 2 * concurrency + FEWEST_REQUESTS) * turns} or more"
+        if spec.duration_s is None
+        else "a longer --duration-s"
+    )
+    return Observation(
+        "note",
+        "The run was too short for a steady state, so the whole of it was measured: the first wave against an idle server and the drain are in its figures.",
+        _LET_IT_END if summary["interrupted"] else f"use {longer}",
+    )
+
+
+def schedule_exhausted(spec: RunSpec, summary: Summary, limits: Limits) -> Observation | None:
+    """A run for a duration had too few requests prepared."""
+    if not summary["client"]["schedule_exhausted"]:
+        return None
+    return Observation(
+        "note",
+        f"The prepared requests were used up before the {spec.duration_s or 0:g} s asked; the run is shorter, its figures are whole.",
+        "say how many requests to send with --requests",
+    )
+
+
+def _off_ratio(length: dict[str, Any]) -> float | None:
+    """The mean's distance from the asked length, as a share of it."""
+    if length["mean"] is None or length["asked"] is None:
+        return None
+    return float(abs(length["mean"] - length["asked"]) / length["asked"])
+
+
+def _off_message(what: str, length: dict[str, Any]) -> str:
+    return (
+        f"{what} had {length['mean']:,.6g} tokens on average ({length['min']:,} to {length['max']:,}) "
+        f"where {length['asked']:,.6g} were asked; {length['requests_off']:,} differed."
+    )
+
+
+def _and(words: list[str]) -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    return " and ".join(part for part in (", ".join(words[:-1]), words[-1]) if part)
+
+
+def _listed(counts: dict[str, int]) -> str:
+    return ", ".join(f"{n:,} {label}" for label, n in sorted(counts.items(), key=lambda item: -item[1]))
+
+
+def _hint(summary: Summary, failed: dict[str, int]) -> str:
+    """What to do about the commonest failure; what the user stopped counts only where nothing else failed."""
+    if summary["failures"] and summary["failures"][0]["http_status"] == TOO_MANY_REQUESTS:
+        return (
+            "the server limits its clients: give --requests-per-minute or --tokens-per-minute a little below its limit"
+        )
+    return _FAILURE_HINTS[max(failed, key=lambda label: (label in _FAILURES, failed[label]))]
+
+
+def _finds_its_number(spec: RunSpec) -> bool:
+    """Whether the number of requests comes of running, and not of the spec."""
+    return isinstance(spec.shape, ClosedLoop) and spec.duration_s is not None
+
+
+def _limits_in_flight(spec: RunSpec) -> bool:
+    return isinstance(spec.shape, OpenLoop) and spec.shape.max_in_flight is not None
+
+
+def _in_their_words(summary: Summary, failed: dict[str, int]) -> str:
+    """The own sentence of the commonest of the `failed`, if it left one, to go before the full stop."""
+    told = next((one["detail"] for one in summary["failures"] if one["detail"] and one["outcome"] in failed), None)
+    return "" if told is None else f"; most often: {told.rstrip('.')}"

@@ -1,0 +1,372 @@
+"""THE definitions: every figure that a run is judged by, in one table that drives the JSON, the tables, the pages and the docs.
+
+Imports load, engine and its own room. To change what a figure means is to raise METHOD_VERSION and to say so in
+CHANGELOG under "Measurement changes".
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from loadgen.analysis.distributions import sum_of
+from loadgen.analysis.figures.gaps import chunk_gaps_s, token_gaps_s
+from loadgen.analysis.figures.metric import Metric
+from loadgen.analysis.figures.paper import PaperFigures, paper_figures
+from loadgen.analysis.figures.provider_time import PROVIDER_METRICS
+from loadgen.analysis.figures.rate_limits import limit_wait_s
+from loadgen.analysis.measured import Measured
+from loadgen.analysis.stats import FloatArray
+from loadgen.engine.records.record import Bool, Int64, Outcome
+
+METHOD_VERSION = 3
+
+
+def ttft_s(measured: Measured) -> FloatArray:
+    """Seconds, one a request, in the order of the schedule."""
+    return _since(measured, measured.first_ns, measured.records.start_ns)
+
+
+def ttft_from_send_s(measured: Measured) -> FloatArray:
+    """Seconds, one a request, in the order of the schedule."""
+    return _since(measured, measured.first_ns, measured.records.sent_ns)
+
+
+def e2e_latency_s(measured: Measured) -> FloatArray:
+    """Seconds, one a request, in the order of the schedule."""
+    return _since(measured, measured.last_ns, measured.records.start_ns)
+
+
+def tpot_s(measured: Measured) -> FloatArray:
+    """Seconds a token, one for each request of two tokens or more in two chunks or more; empty when their number is not known."""
+    rows = _with_tpot(measured)
+    span_s = (measured.last_ns[rows] - measured.first_ns[rows]) / 1e9
+    # Choices are made side by side, so that the time of one of them is the time of all.
+    return span_s / (measured.seen_tokens[rows] / measured.choices[rows] - 1)
+
+
+def chunk_gap_s(measured: Measured) -> FloatArray:
+    """Seconds, one for each chunk after the first of each request."""
+    return chunk_gaps_s(measured.records, measured.answered)
+
+
+def token_gap_s(measured: Measured) -> FloatArray:
+    """Seconds, one for each token after the first chunk of each request; empty when any chunk's tokens are assumed."""
+    if not measured.chunks_known:
+        return np.empty(0)
+    return token_gaps_s(measured.records, measured.answered)
+
+
+def tokens_per_chunk(measured: Measured) -> FloatArray:
+    """Tokens, one value for each content chunk of the requests that `chunk_gap_s` is made from; empty when any are assumed."""
+    if not measured.chunks_known:
+        return np.empty(0)
+    records = measured.records
+    chosen = np.repeat(measured.answered, np.diff(records.arrival_start))
+    return records.arrival_tokens[chosen].astype(np.float64)
+
+
+def output_tokens_per_s(measured: Measured) -> float | None:
+    """Tokens that arrived in the window, whoever carried them, per second of it; None when their number is not known.
+
+    Where a server told only the sum of an answer, it is spread evenly over the answer's chunks.
+    """
+    tokens = window_output_tokens(measured)
+    return None if tokens is None else _per_s(measured, tokens)
+
+
+def total_tokens_per_s(measured: Measured) -> float | None:
+    """Output tokens as above, and the prompts of the requests first answered in the window; None when either is not known.
+
+    Servers count a prompt at the end of its answer, so of a request that failed on the way nobody told it: then it counts as
+    asked, provided that every ok request's prompt was exactly as asked.
+    """
+    output_tokens = window_output_tokens(measured)
+    if output_tokens is None:
+        return None
+    prompt_tokens = 0
+    for piece in measured.pieces():
+        prefilled = (piece.arrivals > 0) & measured.window.holds(piece.first_ns)
+        told, asked = piece.records.prompt_tokens[prefilled], piece.records.prompt_tokens_asked[prefilled]
+        if (told < 0).any() and not measured.prompts_as_asked:
+            return None
+        prompt_tokens += int(np.where(told < 0, asked, told).sum(dtype=np.int64))
+    return _per_s(measured, prompt_tokens + output_tokens)
+
+
+def requests_per_s(measured: Measured) -> float | None:
+    """Ok requests that ended in the window, per second of it."""
+    return _per_s(measured, measured.count(lambda piece: piece.ok & piece.in_window))
+
+
+def goodput_per_s(measured: Measured) -> float | None:
+    """Ok requests of the window that exceeded no limit of the SLO, per second; None without an SLO or when it cannot be judged.
+
+    A request of a single token has no TPOT and so cannot exceed a limit on it.
+    """
+    good = _good_requests(measured)
+    return None if good is None else _per_s(measured, good)
+
+
+def goodput_ratio(measured: Measured) -> float | None:
+    """The same requests as a share (0..1) of all that the server had the time to answer in the window, failed ones included.
+
+    Cancelled and dropped requests are the client's own doing and are left out. None without any request to judge.
+    """
+    ours = (Outcome.CANCELLED, Outcome.DROPPED)
+    good = _good_requests(measured)
+    judged = measured.count(lambda piece: piece.in_window & ~np.isin(piece.records.outcome, ours))
+    return None if good is None or judged == 0 else good / judged
+
+
+def _good_requests(measured: Measured) -> int | None:
+    """How many requests of the window met every limit of the SLO; None without an SLO or when it cannot be judged."""
+    limits = dict(measured.spec.slo)
+    if not limits or ("tpot_s" in limits and not measured.totals_known):
+        return None
+
+    def within_limits(piece: Measured) -> Bool:
+        good = piece.answered.copy()
+        for key, limit_s in limits.items():
+            rows = np.flatnonzero(_with_tpot(piece) if key == "tpot_s" else piece.answered)
+            good[rows[_SLO_METRICS[key](piece) > limit_s]] = False
+        return good
+
+    return measured.count(within_limits)
+
+
+def _since(measured: Measured, moment_ns: Int64, begin_ns: Int64) -> FloatArray:
+    rows = measured.answered
+    return (moment_ns[rows] - begin_ns[rows]) / 1e9
+
+
+def _with_tpot(measured: Measured) -> Bool:
+    """The rows which have a TPOT. All tokens in one chunk share one stamp, which says nothing of the time between them."""
+    if not measured.totals_known:
+        return np.zeros(len(measured.records), np.bool_)
+    choices = measured.choices
+    rows: Bool = measured.answered & (measured.seen_tokens >= 2 * choices) & (measured.arrivals >= 2 * choices)
+    return rows
+
+
+def window_output_tokens(measured: Measured) -> float | None:
+    """Output tokens that arrived in the window, whoever carried them; None when their number is not known."""
+    if not measured.totals_known:
+        return None
+    tokens = sum(
+        int(piece.records.arrival_tokens[measured.window.holds(piece.records.arrival_ns)].sum(dtype=np.int64))
+        for piece in measured.pieces()
+    )
+    return tokens + sum_of(map(_spread, measured.pieces()))
+
+
+def _spread(measured: Measured) -> FloatArray:
+    """What to add to the tokens of each row whose chunks were taken for one each, to make each worth its share of the sum."""
+    records = measured.records
+    rows = np.flatnonzero((measured.seen_tokens >= 0) & ~measured.counted & (measured.arrivals > 0))
+    if not len(rows):
+        return np.empty(0)
+    before = np.concatenate([[0], np.cumsum(measured.window.holds(records.arrival_ns))])
+    chunks_inside = before[records.arrival_start[rows + 1]] - before[records.arrival_start[rows]]
+    worth = measured.seen_tokens[rows] / measured.arrivals[rows]
+    added: FloatArray = chunks_inside * (worth - 1)
+    return added
+
+
+def _per_s(measured: Measured, count: float) -> float | None:
+    length_s = measured.window.length_s
+    return None if length_s is None else count / length_s
+
+
+def _paper(figure: Callable[[PaperFigures], float | None]) -> Callable[[Measured], float | None]:
+    def compute(measured: Measured) -> float | None:
+        figures = paper_figures(measured)
+        return None if figures is None else figure(figures)
+
+    return compute
+
+
+_SLO_METRICS = {"ttft_s": ttft_s, "tpot_s": tpot_s, "e2e_latency_s": e2e_latency_s}
+
+_REQUESTS = "ok requests that ended in the window"
+_ARRIVALS = "arrivals in the window, of any request"
+_WAVE = "the whole wave, all ok"
+
+METRICS: tuple[Metric, ...] = (
+    Metric(
+        key="ttft_s",
+        label="TTFT",
+        unit="s",
+        kind="distribution",
+        better="lower",
+        formula="first content arrival − start",
+        window=_REQUESTS,
+        doc="Time to first token: the first chunk with generated content (text, reasoning or tool call) since the request's start; a role-only chunk is not content.",
+        compute=ttft_s,
+    ),
+    Metric(
+        key="ttft_from_send_s",
+        label="TTFT from send",
+        unit="s",
+        kind="distribution",
+        better="lower",
+        formula="first content arrival − sent",
+        window=_REQUESTS,
+        doc="The same from the moment of sending, for comparison with tools that count so; in the open loop it hides what a late send cost.",
+        compute=ttft_from_send_s,
+    ),
+    Metric(
+        key="chunk_gap_s",
+        label="Chunk gap",
+        unit="s",
+        kind="distribution",
+        better="lower",
+        formula="arrival of a content chunk − arrival of the one before it",
+        window=_REQUESTS,
+        doc="Time between successive content chunks of one answer, however many tokens each carried.",
+        compute=chunk_gap_s,
+    ),
+    Metric(
+        key="token_gap_s",
+        label="Token gap",
+        unit="s",
+        kind="distribution",
+        better="lower",
+        formula="k tokens after a gap g → k gaps of g/k; none for the first chunk's tokens",
+        window=_REQUESTS,
+        doc="Time between successive tokens of one answer; empty when the tokens of any chunk are assumed.",
+        compute=token_gap_s,
+    ),
+    Metric(
+        key="tokens_per_chunk",
+        label="Tokens per chunk",
+        unit="tokens",
+        kind="distribution",
+        better=None,
+        formula="tokens that a content chunk carried",
+        window=_REQUESTS,
+        doc="How many tokens the server put into one chunk, one value a chunk; empty when the tokens of any chunk are assumed. Where it is 1 throughout, chunk gap and token gap are the same.",
+        compute=tokens_per_chunk,
+    ),
+    Metric(
+        key="tpot_s",
+        label="TPOT",
+        unit="s",
+        kind="distribution",
+        better="lower",
+        formula="(last content arrival − first content arrival)/(output tokens/choices − 1)",
+        window=_REQUESTS,
+        doc="Time per output token, one value a request: none under two tokens or two chunks, empty when the number of tokens is assumed.",
+        compute=tpot_s,
+    ),
+    Metric(
+        key="e2e_latency_s",
+        label="End-to-end latency",
+        unit="s",
+        kind="distribution",
+        better="lower",
+        formula="last content arrival − start",
+        window=_REQUESTS,
+        doc="The whole answer, from the request's start to its last content.",
+        compute=e2e_latency_s,
+    ),
+    Metric(
+        key="output_tokens_per_s",
+        label="Output throughput",
+        unit="tokens/s",
+        kind="scalar",
+        better="higher",
+        formula="output tokens that arrived in the window/window length",
+        window=_ARRIVALS,
+        doc="Tokens generated per second by the whole server; a token counts when it arrived, even if its request failed later.",
+        compute=output_tokens_per_s,
+    ),
+    Metric(
+        key="total_tokens_per_s",
+        label="Total throughput",
+        unit="tokens/s",
+        kind="scalar",
+        better="higher",
+        formula="(those output tokens + prompt tokens of requests first answered in the window)/window length",
+        window=_ARRIVALS,
+        doc="Tokens read and generated per second; a prompt counts at its request's first content, when its prefill is over, whatever became of the request.",
+        compute=total_tokens_per_s,
+    ),
+    Metric(
+        key="requests_per_s",
+        label="Requests completed",
+        unit="requests/s",
+        kind="scalar",
+        better="higher",
+        formula="ok requests that ended in the window/window length",
+        window=_REQUESTS,
+        doc="Requests finished well per second.",
+        compute=requests_per_s,
+    ),
+    Metric(
+        key="goodput_per_s",
+        label="Goodput",
+        unit="requests/s",
+        kind="scalar",
+        better="higher",
+        formula="ok requests that ended in the window and exceeded no limit of the SLO/window length",
+        window=_REQUESTS,
+        doc="Requests finished per second within every limit of the SLO; null without an SLO.",
+        compute=goodput_per_s,
+    ),
+    Metric(
+        key="goodput_ratio",
+        label="Goodput share",
+        unit="ratio",
+        kind="scalar",
+        better="higher",
+        formula="ok requests that ended in the window and exceeded no limit of the SLO/requests of the window",
+        window="requests of the window, failed ones too, without cancelled and dropped ones",
+        doc="The share of requests within every limit of the SLO, a failed one counting as outside; null without an SLO.",
+        compute=goodput_ratio,
+    ),
+    Metric(
+        key="limit_wait_s",
+        label="Limit wait",
+        unit="s",
+        kind="distribution",
+        better=None,
+        formula="when a limit per minute or a Retry-After let the request go − when it was ready to be sent",
+        window="requests of the window that were sent",
+        doc="How long requests were held back, by --requests-per-minute, --tokens-per-minute or the server's Retry-After, 0 for those that were not; empty where there was no limit and nothing waited.",
+        compute=limit_wait_s,
+    ),
+    *PROVIDER_METRICS,
+    Metric(
+        key="paper.ttft_s",
+        label="TTFT of the batch (paper)",
+        unit="s",
+        kind="scalar",
+        better="lower",
+        formula="last of the requests' first content arrivals − first send",
+        window=_WAVE,
+        doc="The streaming equivalent of the paper's TTFT, which is the time of the same batch with an output of one token.",
+        compute=_paper(lambda figures: figures.ttft_s),
+    ),
+    Metric(
+        key="paper.itl_s",
+        label="ITL (paper, Eq. 1)",
+        unit="s",
+        kind="scalar",
+        better="lower",
+        formula="(E2E − paper.ttft_s)/(output tokens of the wave − 1), E2E = last content arrival − first send",
+        window=_WAVE,
+        doc="The paper's inter-token latency: the batch's decode time shared among all its tokens, B times below what one user sees.",
+        compute=_paper(lambda figures: figures.itl_s),
+    ),
+    Metric(
+        key="paper.throughput_tokens_per_s",
+        label="Throughput (paper, Eq. 2)",
+        unit="tokens/s",
+        kind="scalar",
+        better="higher",
+        formula="(prompt tokens + output tokens of the wave)/E2E",
+        window=_WAVE,
+        doc="The paper's throughput: prompt and output tokens of the batch over its end-to-end time.",
+        compute=_paper(lambda figures: figures.throughput_tokens_per_s),
+    ),
+)

@@ -1,0 +1,123 @@
+"""What a provider says of its own time, beside ours: the `time_info` that Cerebras sends at the end of each answer, in seconds.
+
+Imports engine and its own room. The provider's clock measures spans within itself, ours what reaches this host; between the two
+lie the network, the provider's front end, and whatever it does not count.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from loadgen.analysis.figures.metric import Metric
+from loadgen.analysis.measured import Measured
+from loadgen.analysis.stats import FloatArray
+
+_LOOKED_AT = (
+    8  # a provider that says it of none of the first answers says it of none; to ask each of a million takes seconds
+)
+_REQUESTS = "ok requests that ended in the window and of which the provider told it"
+
+
+def _told_s(measured: Measured, *keys: str) -> FloatArray:
+    """The sum of these spans for each answered request, NaN where any was not told."""
+    rows = np.flatnonzero(measured.answered)
+    timing = measured.records.server_timing
+    if all(timing[row] is None for row in rows[:_LOOKED_AT].tolist()):
+        return np.full(len(rows), np.nan)
+    return np.array([_sum_s(timing[row], keys) for row in rows.tolist()], dtype=np.float64)
+
+
+def _sum_s(timing: object, keys: tuple[str, ...]) -> float:
+    values = [timing.get(key) for key in keys] if isinstance(timing, dict) else [None]
+    numbers = [
+        value for value in values if isinstance(value, int | float) and not isinstance(value, bool) and value >= 0
+    ]
+    return float(sum(numbers)) if len(numbers) == len(values) else float("nan")
+
+
+def _known(values_s: FloatArray) -> FloatArray:
+    return values_s[np.isfinite(values_s)]
+
+
+def _span(key: str) -> Callable[[Measured], FloatArray]:
+    return lambda measured: _known(_told_s(measured, key))
+
+
+def _ttft_less(*keys: str) -> Callable[[Measured], FloatArray]:
+    def compute(measured: Measured) -> FloatArray:
+        rows = measured.answered
+        return _known((measured.first_ns[rows] - measured.records.sent_ns[rows]) / 1e9 - _told_s(measured, *keys))
+
+    return compute
+
+
+def _e2e_less_total_s(measured: Measured) -> FloatArray:
+    rows = measured.answered
+    return _known((measured.last_ns[rows] - measured.records.sent_ns[rows]) / 1e9 - _told_s(measured, "total_time"))
+
+
+def _metric(key: str, label: str, formula: str, doc: str, compute: Callable[[Measured], FloatArray]) -> Metric:
+    return Metric(
+        key=f"provider_time.{key}",
+        label=label,
+        unit="s",
+        kind="distribution",
+        better=None,
+        formula=formula,
+        window=_REQUESTS,
+        doc=doc,
+        compute=compute,
+    )
+
+
+PROVIDER_METRICS: tuple[Metric, ...] = (
+    _metric(
+        "queue_s",
+        "Queue (provider)",
+        "`time_info.queue_time`",
+        "How long a request waited, by the provider's own account; null where it gives none, as all of `provider_time` is.",
+        _span("queue_time"),
+    ),
+    _metric(
+        "prompt_s",
+        "Prompt (provider)",
+        "`time_info.prompt_time`",
+        "How long the provider says that it read the prompt.",
+        _span("prompt_time"),
+    ),
+    _metric(
+        "completion_s",
+        "Completion (provider)",
+        "`time_info.completion_time`",
+        "How long the provider says that it made the answer's tokens.",
+        _span("completion_time"),
+    ),
+    _metric(
+        "total_s",
+        "Total (provider)",
+        "`time_info.total_time`",
+        "How long the provider says that the request took within it; more than the three parts where it does not count all of them.",
+        _span("total_time"),
+    ),
+    _metric(
+        "ttft_less_queue_s",
+        "TTFT less queue",
+        "first content arrival − sent − `time_info.queue_time`",
+        "Our TTFT from send without the provider's queue: network, front end, prompt and first token.",
+        _ttft_less("queue_time"),
+    ),
+    _metric(
+        "ttft_less_queue_and_prompt_s",
+        "TTFT less queue and prompt",
+        "first content arrival − sent − `time_info.queue_time` − `time_info.prompt_time`",
+        "What is left of our TTFT from send besides queue and prompt: `client.network_rtt_s` and more, since the provider's front end and the first token are in it.",
+        _ttft_less("queue_time", "prompt_time"),
+    ),
+    _metric(
+        "e2e_less_total_s",
+        "End-to-end less total",
+        "last content arrival − sent − `time_info.total_time`",
+        "What lies outside of the provider's own account of the whole request: the network, above all.",
+        _e2e_less_total_s,
+    ),
+)

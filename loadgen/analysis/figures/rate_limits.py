@@ -1,0 +1,50 @@
+"""What limits per minute and the Retry-After of a 429 made of a run: how long its requests were held back.
+
+Imports load, engine and its own room.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from loadgen.analysis.measured import Measured
+from loadgen.analysis.stats import FloatArray
+from loadgen.engine.records.record import MISSING
+from loadgen.load.rate_limits import UNLIMITED
+
+TOO_MANY_REQUESTS = 429
+
+
+def limit_wait_s(measured: Measured) -> FloatArray:
+    """Seconds, one for each request of the window that was sent; empty where there was no limit and nothing waited."""
+    if measured.spec.rate_limits == UNLIMITED and not measured.some_waited:
+        return np.empty(0)
+    records = measured.records
+    waited_s: FloatArray = records.limit_wait_ns[measured.in_window & (records.sent_ns != MISSING)] / 1e9
+    return waited_s
+
+
+def rate_limit_facts(measured: Measured, refusal: str | None) -> dict[str, Any] | None:
+    """The `rate_limits` of a run document: counts and the sum over the whole run, the ratio over its window.
+
+    `wait_ratio` is the time that requests were held back over that and their time in flight together. None where there was
+    no limit, no 429 and no wait.
+    """
+    refused = measured.count(lambda piece: piece.records.http_status == TOO_MANY_REQUESTS)
+    if measured.spec.rate_limits == UNLIMITED and not measured.some_waited and not refused:
+        return None
+    waited_ns = in_flight_ns = wait_total_ns = 0
+    for piece in measured.pieces():
+        records = piece.records
+        rows = piece.in_window & (records.sent_ns != MISSING) & (records.end_ns != MISSING)
+        waited_ns += int(records.limit_wait_ns[rows].sum())
+        in_flight_ns += int((records.end_ns[rows] - records.sent_ns[rows]).sum())
+        wait_total_ns += int(records.limit_wait_ns.sum())
+    together_ns = waited_ns + in_flight_ns
+    return {
+        "held_requests": measured.count(lambda piece: piece.records.limit_wait_ns != 0),
+        "wait_total_s": wait_total_ns / 1e9,
+        "wait_ratio": waited_ns / together_ns if together_ns > 0 else None,
+        "refused_requests": refused,
+        "refusal": refusal,
+    }

@@ -1,0 +1,1 @@
+"""A run reduced to what its charts need."""

@@ -1,0 +1,47 @@
+"""The outline of a run: what pages draw of it, small however long it was. How its latencies are distributed, its course over time,
+and some of its requests, the slowest and the failed among them.
+
+Imports load, engine and its own room. Made once, when the run is saved: a page never reads all requests. Figures are not made of
+it; they come of every value, in `summary`.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+from loadgen.analysis.figures.metric import Metric
+from loadgen.analysis.figures.metrics import METRICS
+from loadgen.analysis.measured import Measured
+from loadgen.analysis.outline.distribution import distribution_outline
+from loadgen.analysis.outline.over_time import over_time_outline
+from loadgen.analysis.outline.requests import requests_outline
+from loadgen.analysis.stats import FloatArray
+
+OUTLINE_VERSION = 1
+OUTLINED = ("ttft_s", "chunk_gap_s", "token_gap_s", "tpot_s", "e2e_latency_s")
+
+
+def outline(measured: Measured, figures: Mapping[str, Any]) -> dict[str, Any]:
+    """The outline of a run as JSON. `figures` is its document or summary, whose percentiles say where each tail begins.
+
+    `{"version", "distributions": {metric key: … (`distribution_outline`)}, "requests": {column: [one value a request]}
+    (`requests_outline`), "over_time": {…} (`over_time_outline`) | null}`. A metric without any value is left out.
+    """
+    distributions = {}
+    for metric in METRICS:
+        if metric.key in OUTLINED:
+            found = distribution_outline(_values(metric, measured), figures.get(metric.key))
+            if found is not None:
+                distributions[metric.key] = found
+    return {
+        "version": OUTLINE_VERSION,
+        "distributions": distributions,
+        "requests": requests_outline(measured),
+        "over_time": over_time_outline(measured),
+    }
+
+
+def _values(metric: Metric, measured: Measured) -> Callable[[], Iterable[FloatArray]]:
+    def values() -> Iterator[FloatArray]:
+        return (metric.samples(piece) for piece in measured.pieces())
+
+    return values

@@ -1,0 +1,132 @@
+"""Some requests of a run, to be drawn one by one: all of a short run; of a long one whole callers, or the failed, the slowest and an
+even pick of the rest.
+
+Imports load, engine and its own room. Goes through the run piece by piece.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from loadgen.analysis.measured import Measured
+from loadgen.engine.records.record import MISSING, Int64, Outcome, RequestRecord
+from loadgen.load.spec import ClosedLoop
+
+REQUESTS = 1_000
+SLOWEST = 10
+
+
+def requests_outline(measured: Measured) -> dict[str, Any]:
+    """Columns of equal length, one entry a request, in order of start; and `sent` and `never_sent`, counted over the whole run.
+
+    Columns: `index`, `slot`, `outcome`, `due_ns`, `start_ns`, `sent_ns`, `first_content_ns`, `last_content_ns`, `end_ns`, `limit_wait_ns`,
+    and of the server's own account `server_queue_s`, `server_prefill_s`. A moment that never came is null.
+    """
+    sent, rows = _chosen(measured)
+    columns: dict[str, list[Any]] = {name: [] for name in COLUMNS}
+    for row in rows:
+        request = measured.records[row]
+        for name, value in _values(request).items():
+            columns[name].append(value)
+    return {"sent": sent, "never_sent": len(measured.records) - sent, **columns}
+
+
+def _values(request: RequestRecord) -> dict[str, Any]:
+    arrivals_ns = request.arrival_ns
+    timing = request.server_timing or {}
+    return {
+        "index": request.index,
+        "slot": request.slot,
+        "outcome": request.outcome.label,
+        "due_ns": request.due_ns,
+        "start_ns": request.start_ns,
+        "sent_ns": request.sent_ns,
+        "first_content_ns": int(arrivals_ns[0]) if len(arrivals_ns) else None,
+        "last_content_ns": int(arrivals_ns[-1]) if len(arrivals_ns) else None,
+        "end_ns": request.end_ns,
+        "limit_wait_ns": request.limit_wait_ns,
+        "server_queue_s": _seconds(timing.get("queue_time")),
+        "server_prefill_s": _seconds(timing.get("prompt_time")),
+    }
+
+
+COLUMNS = (
+    "index",
+    "slot",
+    "outcome",
+    "due_ns",
+    "start_ns",
+    "sent_ns",
+    "first_content_ns",
+    "last_content_ns",
+    "end_ns",
+    "limit_wait_ns",
+    "server_queue_s",
+    "server_prefill_s",
+)
+
+
+def _seconds(told: object) -> float | None:
+    is_number = isinstance(told, int | float) and not isinstance(told, bool)
+    return float(told) if is_number and told >= 0 else None  # type: ignore[arg-type, operator]
+
+
+def _chosen(measured: Measured) -> tuple[int, list[int]]:
+    """How many requests were sent, and the rows to draw in order of start."""
+    if isinstance(measured.spec.shape, ClosedLoop):
+        sent, rows = _whole_callers(measured)
+    else:
+        sent, rows = _remarkable(measured)
+    start_ns = measured.records.start_ns[rows]
+    return sent, [int(row) for row in rows[np.argsort(start_ns, kind="stable")][:REQUESTS]]
+
+
+def _sent_rows(measured: Measured) -> Iterator[tuple[Measured, Int64, int]]:
+    """(a piece, the places in it of requests that were sent, the row at which it begins)."""
+    begin = 0
+    for piece in measured.pieces():
+        yield piece, np.flatnonzero(piece.records.start_ns != MISSING), begin
+        begin += len(piece.records)
+
+
+def _whole_callers(measured: Measured) -> tuple[int, Int64]:
+    counts: dict[int, int] = {}
+    for piece, places, _ in _sent_rows(measured):
+        for slot, count in zip(*np.unique(piece.records.slot[places], return_counts=True), strict=True):
+            counts[int(slot)] = counts.get(int(slot), 0) + int(count)
+    sent = sum(counts.values())
+    slots = np.array(sorted(counts), np.int64)
+    if sent > REQUESTS:
+        room = max(1, int(REQUESTS * len(slots) / sent))
+        slots = slots[np.unique(np.linspace(0, len(slots) - 1, room).round().astype(np.int64))]
+    kept, room_left = [np.empty(0, np.int64)], REQUESTS
+    for piece, places, begin in _sent_rows(measured):
+        rows = begin + places[np.isin(piece.records.slot[places], slots)][:room_left]
+        room_left -= len(rows)
+        kept.append(rows)
+    return sent, np.concatenate(kept)
+
+
+def _remarkable(measured: Measured) -> tuple[int, Int64]:
+    sent = 0
+    failed, slowest, slowest_ns = [np.empty(0, np.int64)], np.empty(0, np.int64), np.empty(0, np.int64)
+    for piece, places, begin in _sent_rows(measured):
+        records = piece.records
+        sent += len(places)
+        room = REQUESTS // 2 - sum(map(len, failed))
+        failed.append(begin + places[records.outcome[places] != Outcome.OK][:room])
+        ended_ns = np.where(records.end_ns[places] == MISSING, records.start_ns[places], records.end_ns[places])
+        lasted_ns = np.concatenate([slowest_ns, ended_ns - records.start_ns[places]])
+        rows = np.concatenate([slowest, begin + places])
+        longest = np.argsort(lasted_ns, kind="stable")[-SLOWEST:]
+        slowest, slowest_ns = rows[longest], lasted_ns[longest]
+    special = np.union1d(np.concatenate(failed), slowest)
+    room = REQUESTS - len(special)
+    ranks = np.arange(sent) if sent <= REQUESTS else np.linspace(0, sent - 1, room).round().astype(np.int64)
+    even, seen = [np.empty(0, np.int64)], 0
+    for _, places, begin in _sent_rows(measured):
+        within = ranks[(ranks >= seen) & (ranks < seen + len(places))] - seen
+        even.append(begin + places[within])
+        seen += len(places)
+    return sent, np.union1d(special, np.concatenate(even))

@@ -1,0 +1,1 @@
+"""What the server and its GPUs reported during a run."""

@@ -1,0 +1,90 @@
+"""`loadgen doctor`: the host, then the engine against a known truth, and one line that says how far to trust it here.
+
+Imports load, engine, servers, analysis and its own room. `host_hash` names the machine that a result is true of.
+"""
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from loadgen.doctor.calibration import DEFAULT_STREAMS, Level, calibrate
+from loadgen.doctor.host_checks import HostCheck, check_host
+from loadgen.errors import ExitCode
+from loadgen.load.spec import canonical_hash
+from loadgen.servers.environment import environment
+
+_HOST_KEYS = ("host", "cpu_model", "cpu_count", "kernel")
+
+
+def host_hash() -> str:
+    """Names this machine as far as the client's error depends on it: name, processors and kernel."""
+    known = environment()
+    return canonical_hash({key: known[key] for key in _HOST_KEYS})
+
+
+def examine(
+    streams: Sequence[int] = DEFAULT_STREAMS, on_step: Callable[[str], None] = lambda step: None
+) -> dict[str, Any]:
+    """The doctor's document. `on_step` hears what is being looked at. Raises what `calibrate` raises."""
+    on_step("looking at this host")
+    checks = check_host(max(streams))
+    levels = calibrate(streams, lambda number: on_step(f"the engine against the simulator at {_streams(number)}"))
+    return document_of(checks, levels)
+
+
+def document_of(checks: Sequence[HostCheck], levels: Sequence[Level]) -> dict[str, Any]:
+    """The host's lines and the levels as one document, with the summary line."""
+    known = environment()
+    return {
+        "schema_version": 1,
+        "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "loadgen_version": known["loadgen_version"],
+        "git_commit": known["git_commit"],
+        "host_hash": host_hash(),
+        "host": {key: known[key] for key in _HOST_KEYS},
+        "summary": summary_line(levels),
+        "kept": not any(level.broken for level in levels),
+        "checks": [check.to_json() for check in checks],
+        "levels": [level.to_json() for level in levels],
+    }
+
+
+def exit_code(document: dict[str, Any]) -> ExitCode:
+    """4 when the client broke its promise at some number of streams; what the host's lines warn of alone is no failure."""
+    return ExitCode.OK if document["kept"] else ExitCode.GATE_FAILED
+
+
+def summary_line(levels: Sequence[Level]) -> str:
+    """Fit to be put into a paper: the client's error at the most streams at which it kept its promise."""
+    kept = [level for level in levels if not level.broken]
+    shown = max(kept or levels, key=lambda level: level.streams)
+    figures = [f"TTFT {_worst(shown)}", f"gap p99 {_ms(shown.error.gap_p99_error_s)}", f"{shown.stamp_source} stamps"]
+    line = f"client error at {_streams(shown.streams)}: {', '.join(figures)}"
+    broken = [level.streams for level in levels if level.broken]
+    return line if not broken else f"{line}; not to be trusted at {', '.join(f'{each:,}' for each in broken)} streams"
+
+
+def attached(document: dict[str, Any] | None) -> dict[str, Any] | None:
+    """What a run keeps of the doctor's last document for its host; None where there is none."""
+    if document is None:
+        return None
+    kept = ("streams", "ttft_error_p50_s", "ttft_error_p99_s", "gap_p99_error_s", "broken")
+    return {
+        **{key: document[key] for key in ("measured_at", "loadgen_version", "summary")},
+        "levels": [{key: level[key] for key in kept} for level in document["levels"]],
+    }
+
+
+def _worst(level: Level) -> str:
+    error = level.error
+    if error.ttft_error_p99_s is not None:
+        return f"p99 {_ms(error.ttft_error_p99_s)}"
+    return f"p50 {_ms(error.ttft_error_p50_s)}"
+
+
+def _ms(value_s: float | None) -> str:
+    return "not known" if value_s is None else f"{abs(value_s) * 1e3:.2g} ms"
+
+
+def _streams(number: int) -> str:
+    return "1 stream" if number == 1 else f"{number:,} streams"

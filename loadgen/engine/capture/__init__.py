@@ -1,0 +1,1 @@
+"""From the bytes of a response to a record: event streams, replies, token counts."""

@@ -1,0 +1,96 @@
+"""Requests that the throttle holds back: in the order in which they came, let go by an alarm as soon as it allows."""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+
+from loadgen.engine.drive.throttle import Throttle
+from loadgen.engine.eventloop.alarm import Alarm, make_alarm
+from loadgen.engine.eventloop.clock import monotonic_ns
+from loadgen.engine.records.exchange import Exchange
+
+_SENDS_AT_ONCE = 8  # then the streams are read: the first of those that went out may have been answered
+
+
+class Held:
+    """The queue before the throttle. `send` is called for each request when it may go, with the moment taken there.
+
+    `limit_wait_ns` of a request is then how long the throttle held it back. What the client lost beyond that, by ringing late,
+    is not in it: that is send delay. `on_time_up` is called once `until_ns` has come while requests wait; 0: never.
+    """
+
+    def __init__(
+        self,
+        throttle: Throttle,
+        tokens_of: Callable[[int], int],
+        send: Callable[[Exchange], None],
+        on_time_up: Callable[[], None],
+    ) -> None:
+        self._throttle = throttle
+        self._tokens_of = tokens_of
+        self._send = send
+        self._on_time_up = on_time_up
+        self._queue: deque[tuple[Exchange, int]] = deque()  # and since when each waits
+        self._free_ns = 0  # when the last one that was let go could go: those behind it wait at least as long
+        self._alarm: Alarm | None = None
+        self.until_ns = 0
+
+    def __len__(self) -> int:
+        return len(self._queue)
+
+    def ask(self, exchange: Exchange) -> None:
+        """Send `exchange` now if the throttle allows it and none waits, else when its turn has come."""
+        now_ns = monotonic_ns()
+        if not self._queue and self._throttle.free_at_ns(self._tokens_of(exchange.index)) <= now_ns:
+            self._send(exchange)
+            return
+        self._queue.append((exchange, now_ns))
+        if len(self._queue) == 1:
+            self._set_alarm()
+
+    def let_go(self) -> list[Exchange]:
+        """All that wait, in order, for the caller to make something else of; none waits any more."""
+        now_ns = monotonic_ns()
+        found = []
+        for exchange, since_ns in self._queue:
+            exchange.limit_wait_ns = now_ns - since_ns
+            found.append(exchange)
+        self._queue.clear()
+        return found
+
+    def close(self) -> None:
+        """Release the alarm."""
+        if self._alarm is not None:
+            self._alarm.close()
+            self._alarm = None
+
+    def _ring(self) -> None:
+        for _ in range(_SENDS_AT_ONCE):
+            if not self._queue:
+                break
+            now_ns = monotonic_ns()
+            exchange, since_ns = self._queue[0]
+            free_ns = self._free_at_ns(exchange)
+            if self.until_ns and self.until_ns <= min(now_ns, free_ns):
+                self._on_time_up()
+                break
+            if free_ns > now_ns:
+                break
+            self._queue.popleft()
+            self._free_ns = free_ns
+            exchange.limit_wait_ns = max(0, free_ns - since_ns)
+            self._send(exchange)
+        self._set_alarm()
+
+    def _free_at_ns(self, exchange: Exchange) -> int:
+        return max(self._free_ns, self._throttle.free_at_ns(self._tokens_of(exchange.index)))
+
+    def _set_alarm(self) -> None:
+        if not self._queue:
+            if self._alarm is not None:
+                self._alarm.set(0)
+            return
+        if self._alarm is None:
+            self._alarm = make_alarm(asyncio.get_running_loop(), self._ring)
+        due_ns = max(self._free_at_ns(self._queue[0][0]), 1)
+        self._alarm.set(min(due_ns, self.until_ns) if self.until_ns else due_ns)

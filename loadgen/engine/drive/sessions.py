@@ -1,0 +1,175 @@
+"""The conversations of a closed loop: what each has said so far, and when its next turn is due.
+
+A turn is due when the one before has ended and its user has thought. In between its body is made: the answer is read a little
+at a time, between the reads of other streams, the most urgent first, so that nothing is encoded when the turn is due unless
+there was no time to think. The driver sends; this tells it what and when.
+"""
+
+import asyncio
+import heapq
+import time
+from collections.abc import Callable, Generator, Iterator
+
+from loadgen.engine.capture.reply_text import reply_text
+from loadgen.engine.eventloop.alarm import Alarm, make_alarm
+from loadgen.engine.eventloop.clock import monotonic_ns
+from loadgen.engine.records.exchange import Exchange, unpack_stamps
+from loadgen.load.conversation import history_after, with_history
+from loadgen.load.schedule import Schedule
+
+_NS_PER_S = 1_000_000_000
+_SENDS_AT_ONCE = 8  # then the streams are read: the first of those that went out may have been answered
+EARLIER_TURN_FAILED = "an earlier turn of its conversation failed"
+
+
+class Sessions:
+    """Who is thinking. `len()` is how many conversations are between two turns.
+
+    `ask` is called with each later turn when it is due, `drop` with each that will never be, and `leave` with the slot of a
+    caller whose conversation broke off after `goes_on` had said otherwise. `on_fault` hears of a fault of ours.
+    """
+
+    def __init__(
+        self,
+        schedule: Schedule,
+        *,
+        ask: Callable[[Exchange], None],
+        drop: Callable[[Exchange, str], None],
+        leave: Callable[[int], None],
+        on_fault: Callable[[Exception], None],
+    ) -> None:
+        self._schedule = schedule
+        self._turns = schedule.turns
+        self._ask = ask
+        self._drop = drop
+        self._leave = leave
+        self._on_fault = on_fault
+        self._bodies: dict[int, bytes] = {}  # of later turns, from when they are known until they have been answered
+        self._reading: list[
+            tuple[int, int, int, Generator[None, None, str | None]]
+        ] = []  # a heap: when due, index, slot
+        self._thinking: list[tuple[int, int, int]] = []  # a heap of the same
+        self._next: dict[int, int] = {}  # by session, of those begun and not over: the turn that follows
+        self._alarm: Alarm | None = None
+        self._reads_soon = False
+        self._over = False
+
+    def __len__(self) -> int:
+        return len(self._reading) + len(self._thinking)
+
+    def body(self, index: int) -> bytes:
+        """What that request sends."""
+        return self._bodies.get(index) or self._schedule.bodies[index]
+
+    def goes_on(self, exchange: Exchange, failed: bool, until_ns: int) -> bool:
+        """Whether the caller of a request that has ended is kept by its conversation, which then goes on by itself.
+
+        A turn that would be due at `until_ns` or later is left unsent, and its caller thinks to the end; 0: never.
+        """
+        index = exchange.index
+        session = index // self._turns
+        body = self._bodies.pop(index, None) or self._schedule.bodies[index]
+        if (index + 1) % self._turns == 0:
+            self._next.pop(session, None)
+            return False
+        self._next[session] = index + 1
+        if self._over:
+            return False
+        if failed:
+            self._break_off(index)
+            return False
+        due_ns = _ended_ns(exchange)
+        if self._schedule.think_ns is not None:
+            due_ns += int(self._schedule.think_ns[index + 1])
+        if until_ns and due_ns >= until_ns:
+            return True
+        self._bodies[index + 1] = body  # the history of the turn to come, until that is known in full
+        heapq.heappush(self._reading, (due_ns, index + 1, exchange.slot, reply_text(exchange.reads)))
+        self._read_soon()
+        return True
+
+    def let_go(self) -> None:
+        """Nobody thinks any longer, and no conversation goes on; what is left of them is `unsent`."""
+        self._over = True
+        self._reading.clear()
+        self._thinking.clear()
+        self._set_alarm()
+
+    def unsent(self) -> Iterator[int]:
+        """The turns left of every conversation that was begun and is not over; for when the run is."""
+        for following in self._next.values():
+            yield from range(following, self._end(following))
+
+    def close(self) -> None:
+        """Release the alarm."""
+        if self._alarm is not None:
+            self._alarm.close()
+            self._alarm = None
+
+    def _read_soon(self) -> None:
+        if self._reading and not self._reads_soon:
+            self._reads_soon = True
+            asyncio.get_running_loop().call_soon(self._read_some)
+
+    def _read_some(self) -> None:
+        """One step of the most urgent answer."""
+        self._reads_soon = False
+        if not self._reading:
+            return
+        try:
+            due_ns, index, slot, steps = self._reading[0]
+            try:
+                next(steps)
+            except StopIteration as whole:
+                heapq.heappop(self._reading)
+                self._has_been_read(due_ns, index, slot, whole.value)
+        except Exception as error:
+            self._on_fault(error)
+            return
+        self._read_soon()
+
+    def _has_been_read(self, due_ns: int, index: int, slot: int, reply: str | None) -> None:
+        before = self._bodies.pop(index)
+        if reply is None:
+            self._break_off(index - 1)
+            self._leave(slot)
+            return
+        self._bodies[index] = with_history(self._schedule.bodies[index], history_after(before, reply))
+        heapq.heappush(self._thinking, (due_ns, index, slot))
+        self._ring()
+
+    def _ring(self) -> None:
+        try:
+            for _ in range(_SENDS_AT_ONCE):
+                if not self._thinking or self._thinking[0][0] > monotonic_ns():
+                    break
+                _, index, slot = heapq.heappop(self._thinking)
+                self._ask(Exchange(index, slot))
+            self._set_alarm()
+        except Exception as error:
+            self._on_fault(error)
+
+    def _set_alarm(self) -> None:
+        if self._alarm is None:
+            if not self._thinking:
+                return
+            self._alarm = make_alarm(asyncio.get_running_loop(), self._ring)
+        self._alarm.set(max(self._thinking[0][0], 1) if self._thinking else 0)
+
+    def _break_off(self, index: int) -> None:
+        """The turns after `index` will never be."""
+        self._next.pop(index // self._turns, None)
+        for later in range(index + 1, self._end(index)):
+            self._drop(Exchange(later), EARLIER_TURN_FAILED)
+
+    def _end(self, index: int) -> int:
+        return (index // self._turns + 1) * self._turns
+
+
+def _ended_ns(exchange: Exchange) -> int:
+    """When the last byte came, on the monotonic clock: now where there is no stamp, and never more than a second ago."""
+    if exchange.gave_up_ns is not None or not exchange.stamps:
+        return exchange.gave_up_ns or monotonic_ns()
+    wall_ns, _ = unpack_stamps(exchange.stamps[-1:])
+    ago_ns = min(max(0, time.time_ns() - int(wall_ns[0])), _NS_PER_S)
+    return monotonic_ns() - ago_ns  # in this order: what passes between the two clocks makes it late and never early

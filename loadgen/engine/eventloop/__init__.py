@@ -1,0 +1,1 @@
+"""The event loop that receives bytes with kernel timestamps, its clock and its timers."""

@@ -1,0 +1,129 @@
+"""What waits for bytes on many streams and serves them at once, between two turns of asyncio. Linux only.
+
+A selector of an asyncio loop that keeps its streams to itself. A stream is served without a trip through asyncio's queues: on
+a busy machine that trip costs more than the read. asyncio gets its turn as soon as anything of its own is due. This one asks
+epoll which streams have bytes and lets each read its own; ring.py has one that lets the kernel receive.
+"""
+
+import os
+import select
+import selectors
+import socket
+import time
+from typing import Protocol
+
+from loadgen.engine.eventloop.readlog import ReadLog
+from loadgen.engine.eventloop.rest import Rest
+from loadgen.engine.records.record import ReadsBy
+
+Events = list[tuple[selectors.SelectorKey, int]]
+
+_AT_ONCE = 64  # streams served between two looks: after so many an alarm that has become due is seen
+
+
+class Reader(Protocol):
+    """One stream, as a selector sees it. None of these may raise."""
+
+    def readable(self) -> None:
+        """There are bytes, or the end: read them."""
+
+    def arrived(self, received: bytes, stamp: bytes | None) -> None:
+        """These bytes were received, none at the end; `stamp` is the kernel's, 16 bytes, if it gave one."""
+
+    def writable(self) -> None:
+        """There is room to send more, or the connection broke."""
+
+    def lost(self, error: OSError) -> None:
+        """The connection broke."""
+
+
+class StreamSelector(selectors.EpollSelector):
+    """`rest` says when to rest between two looks; `asked` is set when something is scheduled: asyncio must have its turn."""
+
+    name: ReadsBy = "epoll"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._epoll = select.epoll.fromfd(os.dup(self.fileno()))  # another handle on the same set
+        self._readers: dict[int, Reader] = {}
+        self.rest: Rest | None = None
+        self.asked = False
+
+    @property
+    def log(self) -> ReadLog | None:
+        """Where the reads of plain answers go, if streams can be read without being looked at."""
+        return None
+
+    def watch(self, sock: socket.socket, reader: Reader) -> int:
+        """Serve `reader` whenever `sock` has bytes, or its end; returns the stream's token in `log`, where there is one."""
+        self._readers[sock.fileno()] = reader
+        self._epoll.register(sock.fileno(), select.EPOLLIN)
+        return 0
+
+    def unwatch(self, sock: socket.socket) -> None:
+        """Undo `watch`; before the socket is closed."""
+        if self._readers.pop(sock.fileno(), None) is not None:
+            self._epoll.unregister(sock.fileno())
+
+    def watch_for_room(self, sock: socket.socket) -> None:
+        """Tell the reader of `sock` once when more can be sent."""
+        self._epoll.modify(sock.fileno(), select.EPOLLIN | select.EPOLLOUT)
+
+    def select(self, timeout: float | None = None) -> Events:
+        """Serve streams until something of asyncio's own is ready or was asked for, or the time is over."""
+        self.asked = False
+        until_s = None if timeout is None else time.monotonic() + timeout
+        wait_s = timeout
+        rest_s = self.rest.now_s if self.rest is not None else 0.0
+        while True:
+            served, others = self._serve(wait_s, rest_s if wait_s is None else min(rest_s, wait_s))
+            now_s = time.monotonic()
+            if self.rest is not None:
+                rest_s = self.rest.after(served, now_s)
+            if others or self.asked or not (served or rest_s):
+                return others
+            wait_s = None if until_s is None else until_s - now_s
+            if wait_s is not None and wait_s <= 0:
+                return others
+
+    def _serve(self, wait_s: float | None, rest_s: float) -> tuple[int, Events]:
+        """Rest if told so, or else wait, and serve what is ready: (how many reads, what is asyncio's)."""
+        if rest_s and self.rest is not None:
+            from_s = time.monotonic()
+            time.sleep(rest_s)
+            self.rest.woken(from_s, time.monotonic())
+            wait_s = 0
+        served = 0
+        others: Events = []
+        while True:
+            ready = self._epoll.poll(wait_s, _AT_ONCE)
+            for fd, events in ready:
+                reader = self._readers.get(fd)
+                if reader is None:
+                    self._note(fd, events, others)
+                    continue
+                if events & select.EPOLLOUT:
+                    self._epoll.modify(fd, select.EPOLLIN)
+                    reader.writable()
+                if events & ~select.EPOLLOUT and fd in self._readers:
+                    reader.readable()
+            served += len(ready)
+            if others or self.asked or len(ready) < _AT_ONCE:
+                return served, others
+            wait_s = 0
+
+    def _note(self, fd: int, events: int, others: Events) -> None:
+        try:
+            key = self.get_map()[fd]
+        except KeyError:  # a stream that the callback of another one has just closed
+            return
+        mask = (selectors.EVENT_READ if events & ~select.EPOLLOUT else 0) | (
+            selectors.EVENT_WRITE if events & ~select.EPOLLIN else 0
+        )
+        if mask & key.events:
+            others.append((key, mask & key.events))
+
+    def close(self) -> None:
+        """Give both handles up."""
+        self._epoll.close()
+        super().close()

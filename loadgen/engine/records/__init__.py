@@ -1,0 +1,1 @@
+"""What a request leaves behind: outcomes, timestamps and texts, in columns."""

@@ -1,0 +1,187 @@
+"""Records in files: written piece by piece by the process that measured, mapped by the one that reads them.
+
+A column is one file of its raw values, or of its texts as `Texts` packs them, which costs neither process a copy. Who goes
+through all rows lets go of them from time to time: a mapped page that was looked at counts as memory of the process until then.
+What a full disk does not take stays in memory, so that no record is lost: the end of a column, as `rest`.
+"""
+
+import itertools
+import mmap
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from io import FileIO
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from loadgen.engine.records.pieces import let_go
+from loadgen.engine.records.record import Records
+from loadgen.engine.records.rows import NUMBERS, OF_ARRIVALS, OF_ROWS, TEXTS, joined, take
+from loadgen.engine.records.texts import Texts
+from loadgen.load.bulk import pieces_of
+from loadgen.load.disk import write_all
+
+_ARRIVAL_START = "arrival_start"
+_START_OF = {name: f"{name}_start" for name in TEXTS}  # the file that says where each text of a column begins
+_STARTS = (_ARRIVAL_START, *_START_OF.values())
+_ROWS_AT_ONCE = 1_024  # with a thousand arrivals each, some 60 MB; more at once was not faster
+
+Unwritten = Mapping[str, bytes]
+"""The end of each column that the disk did not take, by the name of its file."""
+
+ALL_WRITTEN: Unwritten = MappingProxyType({})
+
+
+class ColumnFile:
+    """One column, written piece by piece: in its file as far as the disk takes it, the end of it in `kept`."""
+
+    def __init__(self, path: Path) -> None:
+        self.kept = bytearray()
+        self._size = 0
+        self._file: FileIO | None = None
+        try:
+            self._file = path.open("wb", buffering=0)
+        except OSError:
+            return
+
+    def write(self, piece: bytes) -> None:
+        """Add a piece."""
+        if self._file is None:
+            self.kept += piece
+            return
+        try:
+            write_all(self._file, piece)
+        except OSError:
+            if self._file.seek(0, os.SEEK_END) > self._size:
+                self._file.truncate(self._size)
+            self.close()
+            self.kept += piece
+            return
+        self._size += len(piece)
+
+    def close(self) -> None:
+        """Write nothing more to the file."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+
+class ColumnFiles:
+    """Writes pieces of one set of records into `folder`. A context manager."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._files: dict[str, ColumnFile] = {}
+        self._ends = dict.fromkeys(_STARTS, 0)
+
+    def __enter__(self) -> "ColumnFiles":
+        self._files = {name: ColumnFile(self._folder / name) for name in (*NUMBERS, *TEXTS, *_STARTS)}
+        for name in _STARTS:
+            self._files[name].write(np.zeros(1, np.int64).tobytes())
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for file in self._files.values():
+            file.close()
+
+    @property
+    def rest(self) -> Unwritten:
+        """What the disk did not take of the columns."""
+        return {name: bytes(file.kept) for name, file in self._files.items() if file.kept}
+
+    def append(self, piece: Records) -> None:
+        """Write the rows of `piece` after those before."""
+        for name in NUMBERS:
+            self._files[name].write(getattr(piece, name).tobytes())
+        self._append_starts(_ARRIVAL_START, piece.arrival_start)
+        for name in TEXTS:
+            texts = Texts.of(getattr(piece, name))
+            self._files[name].write(texts.content.tobytes())
+            self._append_starts(_START_OF[name], texts.start)
+
+    def _append_starts(self, name: str, start: NDArray[np.int64]) -> None:
+        self._files[name].write((start[1:] + self._ends[name]).tobytes())
+        self._ends[name] += int(start[-1])
+
+
+def read_columns(folder: Path, rest: Unwritten = ALL_WRITTEN) -> Records:
+    """The records in `folder`, mapped and read-only: the files may be removed, not changed, while they are used.
+
+    `rest` is what the disk did not take of them. Raises OSError.
+    """
+
+    def column(name: str, dtype: np.dtype[Any]) -> NDArray[Any]:
+        if name not in rest:
+            return _mapped(folder / name, dtype)
+        kept = np.frombuffer(rest[name], dtype)
+        return np.concatenate([_mapped(folder / name, dtype), kept])
+
+    columns: dict[str, Any] = {name: column(name, dtype) for name, dtype in NUMBERS.items()}
+    for name in TEXTS:
+        start = column(_START_OF[name], np.dtype(np.int64))
+        columns[name] = Texts(start, column(name, np.dtype(np.uint8)))
+    return Records(**columns, arrival_start=column(_ARRIVAL_START, np.dtype(np.int64)))
+
+
+def whole_rows(folder: Path) -> Records:
+    """The rows of which every column is in `folder`, where a process wrote that was killed; its last piece may lack some."""
+    numbers = {name: _mapped(folder / name, dtype) for name, dtype in NUMBERS.items()}
+    start = _mapped(folder / _ARRIVAL_START, np.dtype(np.int64))
+    texts_start = {name: _mapped(folder / _START_OF[name], np.dtype(np.int64)) for name in TEXTS}
+    texts = {name: _mapped(folder / name, np.dtype(np.uint8)) for name in TEXTS}
+    rows = min(len(column) for name, column in numbers.items() if name in OF_ROWS)
+    arrivals = min(len(numbers[name]) for name in OF_ARRIVALS)
+    rows = min(
+        rows,
+        int(np.searchsorted(start, arrivals, side="right")) - 1,
+        *(int(np.searchsorted(texts_start[name], len(texts[name]), side="right")) - 1 for name in TEXTS),
+    )
+    rows = max(0, rows)
+    if rows == 0:
+        return Records.from_rows([])
+    columns: dict[str, Any] = {name: numbers[name][:rows] for name in OF_ROWS}
+    columns |= {name: numbers[name][: start[rows]] for name in OF_ARRIVALS}
+    columns |= {name: Texts(texts_start[name][: rows + 1], texts[name]) for name in TEXTS}
+    return Records(**columns, arrival_start=start[: rows + 1])
+
+
+def in_schedule_order(parts: Sequence[Records], folder: Path) -> Records:
+    """All rows of all `parts` as one, in the order of the schedule, in files in `folder` as far as the disk takes them."""
+    bounds = np.cumsum([0, *(len(part) for part in parts)])
+    with ColumnFiles(folder) as files:
+        for wanted in _next_rows(parts):
+            shares = np.split(wanted, np.searchsorted(wanted, bounds[1:-1]))
+            zipped = zip(parts, shares, bounds[:-1], strict=True)
+            piece = joined([take(part, share - before) for part, share, before in zipped])
+            files.append(take(piece, np.argsort(piece.index, kind="stable")))
+            for part in parts:
+                let_go(part)
+    return read_columns(folder, files.rest)
+
+
+def _next_rows(parts: Sequence[Records]) -> Iterator[NDArray[np.int64]]:
+    """Where in all parts the next rows of the schedule lie, a few at a time; as they lie, so that each file is read forwards."""
+    row_of = np.zeros(1 + max((int(index.max()) for index in _indexes(parts)), default=-1), np.int32)
+    rows = 0
+    for index in _indexes(parts):
+        row_of[index] = np.arange(rows + 1, rows + 1 + len(index), dtype=np.int32)  # 0 stands for none
+        rows += len(index)
+    for begin in range(0, len(row_of), _ROWS_AT_ONCE):
+        found = row_of[begin : begin + _ROWS_AT_ONCE]
+        yield np.sort(found[found > 0]).astype(np.int64) - 1
+
+
+def _indexes(parts: Sequence[Records]) -> Iterator[NDArray[np.int32]]:
+    return itertools.chain.from_iterable(pieces_of(part.index) for part in parts)
+
+
+def _mapped(path: Path, dtype: np.dtype[Any]) -> NDArray[Any]:
+    if not path.exists() or path.stat().st_size == 0:
+        return np.empty(0, dtype)  # nothing cannot be mapped, and a column of nothing may have no file on a full disk
+    with path.open("rb") as file:
+        mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    # Not np.memmap, whose slices cost ten times as much.
+    return np.ndarray(len(mapped) // dtype.itemsize, dtype, mapped)

@@ -1,0 +1,1 @@
+"""HTTP over sockets: connections, routes and the framing of responses."""

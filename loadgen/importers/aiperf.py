@@ -1,0 +1,286 @@
+"""Exports of AIPerf (0.1 to 0.13): `profile_export_aiperf.json`, one run. Imports errors, load and this room.
+
+It counts from the start of a request to its content chunks; tokens are counted by its own tokenizer unless told otherwise.
+"""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from pydantic import Field
+
+from loadgen.importers.foreign import ForeignRun, closed_loop, of_figures, scalars, since_intended, unreadable_load
+from loadgen.importers.lenient import read_leniently
+from loadgen.importers.words import Number, Part
+from loadgen.load.spec import LoadShape, OpenLoop, Wave
+
+Document = dict[str, Any]
+TOOL = "AIPerf"
+
+_KNOWN_BY = ("request_latency", "request_throughput", "time_to_first_token")
+_AT_A_RATE = ("constant", "poisson", "gamma")
+_OF_0_1 = {"ttft": "time_to_first_token"}  # keys that 0.1 has under another name
+
+
+class Figure(Part):
+    """One metric with its unit."""
+
+    unit: str | None = None
+    avg: Number | None = None
+    min: Number | None = None
+    max: Number | None = None
+    p50: Number | None = None
+    p90: Number | None = None
+    p95: Number | None = None
+    p99: Number | None = None
+    count: int | None = None
+
+    @property
+    def in_s(self) -> Document:
+        """The statistics in seconds, by our names."""
+        factor = {"ms": 1e-3, "sec": 1.0, "s": 1.0, "us": 1e-6, "ns": 1e-9}.get(self.unit or "")
+        names = (
+            ("mean", self.avg),
+            *((name, getattr(self, name)) for name in ("min", "p50", "p90", "p95", "p99", "max")),
+        )
+        return {name: None if value is None or factor is None else value * factor for name, value in names}
+
+
+class Phase(Part):
+    """One phase of its load."""
+
+    kind: str = "profiling"
+    type: str
+    requests: int | None = None
+    concurrency: int | None = None
+    rate: Number | None = None
+    smoothness: Number | None = None
+
+
+class Named(Part):
+    """A model by its name."""
+
+    name: str
+
+
+class Models(Part):
+    """The models that were asked."""
+
+    items: list[Named] = Field(min_length=1)
+
+
+class Endpoint(Part):
+    """What was spoken to."""
+
+    urls: list[str] = Field(min_length=1)
+    type: str
+    streaming: bool = False
+    use_server_token_count: bool = False
+    per_chunk_usage: bool = False
+
+
+class Config(Part):
+    """What was asked of it."""
+
+    models: Models
+    endpoint: Endpoint
+    phases: list[Phase] = Field(min_length=1)
+    datasets: list[Document] = Field(default_factory=list)
+
+
+class Export(Part):
+    """The whole export."""
+
+    aiperf_version: str | None = None
+    start_time: datetime | None = Field(default=None, strict=False)
+    end_time: datetime | None = Field(default=None, strict=False)
+    was_cancelled: bool | None = None
+    input_config: Config
+    request_count: Figure | None = None
+    error_request_count: Figure | None = None
+    benchmark_duration: Figure | None = None
+    request_throughput: Figure | None = None
+    output_token_throughput: Figure | None = None
+    total_token_throughput: Figure | None = None
+    effective_concurrency: Figure | None = None
+    time_to_first_token: Figure | None = None
+    inter_token_latency: Figure | None = None
+    inter_chunk_latency: Figure | None = None
+    request_latency: Figure | None = None
+    total_isl: Figure | None = None
+    total_osl: Figure | None = None
+    input_sequence_length: Figure | None = None
+    output_sequence_length: Figure | None = None
+
+    @property
+    def elapsed_s(self) -> float:
+        """How long it measured; where it does not say, from its start to its end."""
+        if (told := _avg(self.benchmark_duration)) is not None:
+            return told
+        if self.start_time is None or self.end_time is None:
+            return 0.0
+        return max(0.0, (self.end_time - self.start_time).total_seconds())
+
+
+def is_one(document: Any) -> bool:
+    """Whether a document looks like an export of it."""
+    if not isinstance(document, dict) or "input_config" not in document:
+        return False
+    return "aiperf_version" in document or any(isinstance(_records(document).get(key), dict) for key in _KNOWN_BY)
+
+
+def read(document: Any, written_at: datetime) -> tuple[str | None, list[ForeignRun]]:
+    """Its version and the run. Raises pydantic's ValidationError."""
+    document = _upgraded(document)
+    export, notes = read_leniently(Export, document)
+    config = export.input_config
+    profiled = [phase for phase in config.phases if phase.kind == "profiling"]
+    ok = max(0, int(_avg(export.request_count) or 0))
+    planned = ok + max(0, int(_avg(export.error_request_count) or 0))
+    shape = _shape(profiled, planned)
+    prompts = _total(export.total_isl, export.input_sequence_length, ok)
+    answers = _total(export.total_osl, export.output_sequence_length, ok)
+    asked = [_asked(config.datasets, name) for name in ("isl", "osl")]
+    began_at = export.start_time or written_at
+    began_at = began_at if began_at.tzinfo else began_at.replace(tzinfo=UTC)
+    run = ForeignRun(
+        started_at=began_at.replace(microsecond=0),
+        model=config.models.items[0].name,
+        url=config.endpoint.urls[0],
+        shape=shape,
+        endpoint="chat" if config.endpoint.type == "chat" else "completions",
+        planned=planned,
+        ok=ok,
+        elapsed_s=export.elapsed_s,
+        input_tokens=asked[0] if asked[0] is not None else _mean(prompts, ok),
+        output_tokens=asked[1] if asked[1] is not None else _mean(answers, ok) or 0,
+        figures=_figures(export, shape, ok) | {"total_tokens_per_s": _total_rate(export, prompts, answers)}
+        if ok
+        else {},
+        prompt_total=prompts,
+        output_total=answers,
+        counted_by="usage" if config.endpoint.use_server_token_count else "tokenizer",
+        in_flight_mean=_avg(export.effective_concurrency),
+        words={
+            key: scalars(value)
+            for key, value in document.items()
+            if isinstance(value, dict) and "unit" in value and "avg" in value
+        },
+        notes=tuple(notes),
+    )
+    return export.aiperf_version, [run]
+
+
+def _records(document: Document) -> Document:
+    """The metrics, which the first versions keep under `records`."""
+    records = document.get("records")
+    if not isinstance(records, dict):
+        return document
+    renamed: Document = {_OF_0_1.get(str(key), str(key)): value for key, value in records.items()}
+    return document | renamed
+
+
+def _upgraded(document: Document) -> Document:
+    """An export of an earlier version in the form of 0.13: its `loadgen` and `input` sections as phases and datasets.
+
+    Only what was given on its command line stands there; a rate without a pattern is Poisson, its default.
+    """
+    config = document["input_config"]
+    endpoint = config.get("endpoint") if isinstance(config, dict) else None
+    names = endpoint.get("model_names") or config.get("model_names") if isinstance(endpoint, dict) else None
+    if not names or "models" in config or not isinstance(endpoint, dict):
+        return _records(document)
+    load, given = (each if isinstance(each := config.get(key), dict) else {} for key in ("loadgen", "input"))
+    prompt = each if isinstance(each := given.get("prompt"), dict) else {}
+    lengths = {"isl": prompt.get("input_tokens"), "osl": prompt.get("output_tokens")}
+    pattern = load.get("arrival_pattern") or load.get("request_rate_mode")  # 0.5 renamed it
+    own_names = {
+        "requests": "request_count",
+        "concurrency": "concurrency",
+        "rate": "request_rate",
+        "smoothness": "arrival_smoothness",
+    }
+    phase = {name: load[key] for name, key in own_names.items() if key in load}
+    at_a_rate = load.get("request_rate") is not None or ("request_rate" in load and load.get("concurrency") is None)
+    phase["type"] = pattern or ("poisson" if at_a_rate else "concurrency")
+    made = {
+        "models": {"items": [{"name": name} for name in ([names] if isinstance(names, str) else names)]},
+        "endpoint": {
+            **endpoint,
+            "urls": endpoint.get("urls") or ([endpoint["url"]] if endpoint.get("url") else ["not told"]),
+            "type": endpoint.get("type") or "chat",
+        },
+        "phases": [phase],
+        "datasets": [{"prompts": lengths}],
+    }
+    return _records(document) | {"input_config": made}
+
+
+def _figures(export: Export, shape: LoadShape, ok: int) -> Document:
+    ttft, e2e, gap = (
+        None if figure is None else of_figures(figure.count, figure.in_s, samples=ok)
+        for figure in (export.time_to_first_token, export.request_latency, export.inter_chunk_latency)
+    )
+    itl = export.inter_token_latency
+    by_chunk = export.input_config.endpoint.per_chunk_usage  # then it leaves out all tokens of the first chunk, not one
+    if not export.input_config.endpoint.streaming:
+        e2e = None  # the whole answer at once: of its content's arrival nothing is known
+    return {
+        "output_tokens_per_s": _avg(export.output_token_throughput),
+        "requests_per_s": _avg(export.request_throughput),
+        "ttft_s": since_intended(shape, ttft),
+        "ttft_from_send_s": ttft,
+        "chunk_gap_s": gap,
+        "tpot_s": None if itl is None or by_chunk else of_figures(itl.count, itl.in_s, samples=ok),
+        "e2e_latency_s": since_intended(shape, e2e),
+    }
+
+
+def _shape(phases: list[Phase], requests: int) -> LoadShape:
+    """The load of the last phase. UsageError where it names a kind of load and its number cannot be read."""
+    phase = phases[-1] if phases else None
+    if phase is None:
+        return Wave(max(1, requests))
+    if phase.type in _AT_A_RATE and not phase.rate:
+        raise unreadable_load(TOOL, phase.type, "rate")
+    if phase.rate:
+        if phase.type == "gamma" and phase.smoothness:
+            return OpenLoop(float(phase.rate), "gamma", burstiness=float(phase.smoothness))
+        return OpenLoop(float(phase.rate), "constant" if phase.type == "constant" else "poisson")
+    if phase.concurrency:
+        return closed_loop(phase.concurrency)
+    if phase.type.startswith("concurrency"):
+        if "concurrency" in phase.model_fields_set:
+            raise unreadable_load(TOOL, phase.type, "concurrency")
+        return closed_loop(1)  # its default
+    return Wave(max(1, requests))
+
+
+def _asked(datasets: list[Document], name: str) -> int | None:
+    """Tokens asked of prompts (`isl`) or answers (`osl`), where they were made to measure."""
+    prompts = datasets[0].get("prompts") if len(datasets) == 1 else None
+    length = prompts.get(name) if isinstance(prompts, dict) else None
+    mean = length.get("mean") if isinstance(length, dict) else None
+    return round(mean) if isinstance(mean, int | float) and not isinstance(mean, bool) else None
+
+
+def _total(total: Figure | None, each: Figure | None, requests: int) -> float | None:
+    """Tokens of all requests together; from the mean of one where the sum is not told, as in 0.1."""
+    if (told := _avg(total)) is not None or (mean := _avg(each)) is None:
+        return told
+    return round(mean * requests)
+
+
+def _total_rate(export: Export, prompts: float | None, answers: float | None) -> float | None:
+    """Tokens in and out per second, which it tells from 0.4 on; before, over the time that its output rate is over."""
+    told, output = _avg(export.total_token_throughput), _avg(export.output_token_throughput)
+    if told is not None or output is None or prompts is None or not answers:
+        return told
+    return output * (prompts + answers) / answers
+
+
+def _avg(figure: Figure | None) -> float | None:
+    return None if figure is None else figure.avg
+
+
+def _mean(total: float | None, requests: int) -> int | None:
+    return None if total is None or not requests else round(total / requests)

@@ -1,0 +1,149 @@
+"""How a latency is distributed over several runs, side by side: for each run, what share of its values was no longer.
+
+May import the rest of report. Lines are drawn through the quantiles of a run's outline. Of a run that was imported without one only the
+percentiles in its document are known: those are marks, with straight lines between.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from loadgen.report.charts import palette
+from loadgen.report.charts.chart import STROKES, Chart, Spec, Table, frame, legend
+from loadgen.report.charts.sweep_charts import slo_limit
+from loadgen.report.figures import Figure
+from loadgen.report.points import LOAD, Axes, Document, axes, varies
+from loadgen.report.readable import milliseconds, number
+
+Row = dict[str, Any]
+MOST_RUNS = 48
+MOST_ON_A_PAGE = 12
+LOG_FROM_RATIO = 3.0
+SHORTEST_S = 1e-5  # where a logarithmic axis begins: two tokens in one read are 0 apart
+ON_RECORD = (("min", 0.0), ("p50", 0.5), ("p90", 0.9), ("p95", 0.95), ("p99", 0.99), ("max", 1.0))
+
+
+def one_of_each(runs: Sequence[Document], most: int = MOST_ON_A_PAGE) -> list[Document]:
+    """The first run of each load point that is not invalid, of at most so many points, evenly picked."""
+    first: dict[tuple[str, str], Document] = {}
+    for run in runs:
+        if run["verdict"]["status"] != "invalid":
+            first.setdefault((run["sweep_id"], run["spec"]["point_hash"]), run)
+    return _evenly(list(first.values()), most)
+
+
+def cdf_chart(
+    runs: Sequence[Document],
+    of: Figure,
+    open_outline: Callable[[Document], Document | None],
+    names: Mapping[str, str] | None = None,
+) -> Chart | None:
+    """None where no run that is not invalid has the figure."""
+    along = axes(runs, names)
+    usable = [run for run in runs if run["verdict"]["status"] != "invalid" and of.read(run, "p50") is not None]
+    usable.sort(key=along.rank)
+    drawn = _evenly(usable, MOST_RUNS)
+    rows: list[Row] = []
+    marks: list[Row] = []
+    for run in drawn:
+        outlined = (open_outline(run) or {"distributions": {}})["distributions"].get(of.key)
+        known = outlined["quantiles"] if outlined else _on_record(run, of)
+        place = {"line": line_name(run, along, runs), "run": run["run_id"]}
+        lines = [
+            place | {"ms": float(f"{max(value_s, SHORTEST_S) * 1000:.5g}"), "share": round(share * 100, 5)}
+            for share, value_s in known
+        ]
+        rows += lines
+        marks += [] if outlined else lines
+    if not rows:
+        return None
+    words = ["How many per cent of the values took no longer than that."]
+    if len(usable) > len(drawn):
+        words.append(f"{len(drawn)} of {len(usable)} runs, evenly picked.")
+    if any(row["ms"] <= SHORTEST_S * 1000 for row in rows):
+        words.append(f"Shorter ones than {milliseconds(SHORTEST_S)} ms are drawn there.")
+    if marks:
+        words.append("Marks: percentiles on record, of runs that came without their requests.")
+    if any(run["verdict"]["status"] == "doubtful" for run in drawn):
+        words.append("?: doubtful.")
+    limit_s = slo_limit(of.key, drawn)
+    title = f"{of.label}, cumulative"
+    return Chart(
+        f"cdf_{of.key}", title, "ms", " ".join(words), _spec(rows, marks, limit_s), _table(drawn, of, along, runs)
+    )
+
+
+def line_name(run: Document, along: Axes, runs: Sequence[Document]) -> str:
+    """The load and whatever else was varied; a question mark where the run is doubtful."""
+    words = [run["spec"]["load_label"]] if varies(LOAD, runs) else []
+    if along.x is not LOAD and varies(along.x, runs):
+        words.append(along.x.text(run))
+    words += [text] if (text := along.series_text(run)) else []
+    name = " · ".join(words) or run["spec"]["load_label"]
+    return f"{name} ?" if run["verdict"]["status"] == "doubtful" else name
+
+
+def _on_record(run: Document, of: Figure) -> list[tuple[float, float]]:
+    read = ((share, of.read(run, statistic)) for statistic, share in ON_RECORD)
+    return [(share, value) for share, value in read if value is not None]
+
+
+def _evenly(runs: list[Document], most: int) -> list[Document]:
+    if len(runs) <= most:
+        return runs
+    return [runs[round(step * (len(runs) - 1) / (most - 1))] for step in range(most)]
+
+
+def _table(drawn: Sequence[Document], of: Figure, along: Axes, runs: Sequence[Document]) -> Table:
+    texts = [
+        (
+            line_name(run, along, runs),
+            str(run["repeat"]),
+            number(run[of.key]["n"]),
+            *(milliseconds(of.read(run, statistic)) for statistic, _ in ON_RECORD),
+        )
+        for run in drawn
+    ]
+    return Table(("run", "repeat", "values", *(f"{name} (ms)" for name, _ in ON_RECORD)), tuple(texts))
+
+
+def _spec(rows: list[Row], marks: list[Row], limit_s: float | None) -> Spec:
+    lines = list(dict.fromkeys(row["line"] for row in rows))
+    values = [row["ms"] for row in rows]
+    log = max(values) / min(values) >= LOG_FROM_RATIO
+    colors = [palette.SERIES[number % len(palette.SERIES)] for number in range(len(lines))]
+    dashes = [list(palette.DASHES[number // len(palette.SERIES) % len(palette.DASHES)]) for number in range(len(lines))]
+    x: Spec = {"type": "quantitative", "title": None, "axis": {"format": ",~r", "tickCount": 6, "labelOverlap": True}}
+    x |= {"scale": {"type": "log", "nice": False} if log else {"zero": False, "nice": False}}
+    y: Spec = {"field": "share", "type": "quantitative", "title": "% of the values", "scale": {"domain": [0, 100]}}
+    y |= {"axis": {"tickCount": 5}}
+    color: Spec = {"field": "line", "type": "nominal", "title": None, "scale": {"domain": lines, "range": colors}}
+    color |= {"legend": legend(lines) | STROKES if len(lines) > 1 else None}
+    dash = color | {"scale": {"domain": lines, "range": dashes}}
+    tooltip = [
+        {"field": "line", "type": "nominal", "title": "run"},
+        {"field": "run", "type": "nominal", "title": "id"},
+        {"field": "ms", "title": "ms", "format": ",.4~r"},
+        {"field": "share", "title": "% no longer", "format": ".6~r"},
+    ]
+    both: Spec = {"x": x | {"field": "ms"}, "y": y, "color": color}
+    line = {"type": "line", "strokeWidth": 1.75, "interpolate": "linear"}
+    layers: list[Spec] = [
+        {
+            "mark": line,
+            "encoding": both
+            | {"strokeDash": dash, "detail": {"field": "run"}, "order": {"field": "share"}, "tooltip": tooltip},
+        }
+    ]
+    if marks:
+        point = {"type": "point", "filled": True, "size": 40, "opacity": 1}
+        layers.append({"data": {"values": marks}, "mark": point, "encoding": both | {"tooltip": tooltip}})
+    if limit_s is not None and min(values) < limit_s * 1000 < max(values):
+        limit: Spec = {"data": {"values": [{"ms": limit_s * 1000, "text": "SLO"}]}}
+        rule = {"type": "rule", "strokeWidth": 1.5, "strokeDash": list(palette.DASHED)}
+        text = {"type": "text", "align": "left", "dx": 4, "y": 8, "fontSize": 11, "fontWeight": "bold"}
+        at_limit = {"x": x | {"field": "ms"}}
+        layers += [
+            limit | {"mark": rule, "encoding": at_limit},
+            limit | {"mark": text, "encoding": at_limit | {"text": {"field": "text"}}},
+        ]
+    return frame(rows) | {"layer": layers}

@@ -1,0 +1,112 @@
+"""What all charts share: a Vega-Lite specification with its caption and the table behind it.
+
+Imports nothing of the project but the palette and the readable forms. A specification is a plain dict, data inside, with
+nothing to fetch; durations are in seconds in the data, and drawn in milliseconds. Colours of text, axes and ground are
+left to the page, which knows whether it is light or dark.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from loadgen.report.charts import palette
+
+Spec = dict[str, Any]
+
+SCHEMA = "https://vega.github.io/schema/vega-lite/v6.json"  # names the language; nothing is read from there
+HEIGHT_PX = 250
+STROKES: Spec = {"symbolType": "stroke", "symbolSize": 240}  # of a legend whose lines differ in their dashes
+NARROW_PX = 340  # of a chart in a column of a page, and on a phone
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """The figures behind a chart, as text: what is drawn, for who wants to read or copy it."""
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """One figure of a page. `spec` is None when there is nothing to draw; `caption` then says why."""
+
+    key: str
+    title: str
+    unit: str
+    caption: str
+    spec: Spec | None
+    table: Table | None = None
+
+
+def frame(values: list[dict[str, Any]], height_px: float = HEIGHT_PX) -> Spec:
+    """The part that every specification begins with: as wide as its place, `values` inside."""
+    return {
+        "$schema": SCHEMA,
+        "data": {"values": values},
+        "width": "container",
+        "height": height_px,
+        "autosize": {"type": "fit-x", "contains": "padding"},
+    }
+
+
+def simulated(chart: Chart, word: str = "SIMULATED") -> Chart:
+    """The chart of simulated runs: SIMULATED in its title, and in the drawing, which is saved without the page around it."""
+    title = f"{chart.title} ({word})"
+    drawn = None if chart.spec is None else chart.spec | {"title": f"{word} · {heading(chart)}"}
+    return replace(chart, title=title, spec=drawn)
+
+
+def heading(chart: Chart) -> str:
+    """What stands over a drawing without a page around it: the title, and the unit where there is one."""
+    return f"{chart.title} ({chart.unit})" if chart.unit else chart.title
+
+
+def labelled(charts: Iterable[Chart], runs: Iterable[Mapping[str, Any]]) -> tuple[Chart, ...]:
+    """The charts of these runs, marked where all of them, or some, were simulated."""
+    marks = {bool(run["simulated"]) for run in runs}
+    if True not in marks:
+        return tuple(charts)
+    word = "partly SIMULATED" if False in marks else "SIMULATED"
+    return tuple(simulated(chart, word) for chart in charts)
+
+
+def legend(labels: Iterable[str], place_px: float = NARROW_PX) -> Spec:
+    """A legend over the drawing, in as many columns as its longest label lets it have in a place so wide."""
+    column_px = 6 * max(map(len, labels)) + 30  # letters of 11 px, and the symbol with the space around it
+    return {"columns": max(1, min(4, int((place_px - 30) // column_px))), "labelLimit": 420, "symbolOpacity": 1}
+
+
+def nominal(field: str, domain: Sequence[str], outputs: Sequence[Any], *, has_legend: bool) -> Spec:
+    """Return an encoding by name, its values in the order given."""
+    return {
+        "field": field,
+        "type": "nominal",
+        "title": None,
+        "scale": {"domain": list(domain), "range": list(outputs)},
+        "legend": legend(domain) if has_legend else None,
+    }
+
+
+def shape_of(color: Spec) -> Spec:
+    """Return the encoding of shapes that goes with one of colours, a shape for each value."""
+    domain = color["scale"]["domain"]
+    return color | {"scale": {"domain": domain, "range": [palette.shape(i) for i in range(len(domain))]}}
+
+
+def points_by_verdict(rows: Sequence[Mapping[str, Any]], style: Spec, encoding: Spec) -> list[Spec]:
+    """Return layers of marks by the `status` of the rows: valid ones filled, doubtful ones hollow."""
+    return [
+        {
+            "transform": [{"filter": f"datum.status === '{status}'"}],
+            "mark": {"type": "point", "filled": status == "valid"} | style,
+            "encoding": encoding,
+        }
+        for status in ("valid", "doubtful")
+        if any(row["status"] == status for row in rows)
+    ]
+
+
+def to_milliseconds(*fields: str) -> list[dict[str, str]]:
+    """Transforms that add FIELD_ms for each FIELD_s."""
+    return [{"calculate": f"datum.{name}_s * 1000", "as": f"{name}_ms"} for name in fields]

@@ -1,0 +1,120 @@
+"""A figure over two things that were varied at once, such as the batch and the prompt's length: one cell each.
+
+May import the rest of report. Every cell has its figure in writing; the darker, the greater.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from loadgen.analysis.stats import wants_log
+from loadgen.report.charts import palette
+from loadgen.report.charts.chart import Chart, Spec, Table, frame
+from loadgen.report.figures import Figure
+from loadgen.report.points import Document, axes, points
+from loadgen.report.readable import MISSING_FIGURE, figure, setting, shown_unit
+
+Row = dict[str, Any]
+CELL_PX = 36
+_WHITE_FROM = 0.55  # the share of the scale from which on white is easier to read on a cell than ink
+
+
+def heat_map(
+    runs: Sequence[Document], of: Figure, statistic: str, names: Mapping[str, str] | None = None
+) -> Chart | None:
+    """Columns along x, one row for whatever else was varied. None without two of each, or where no run has the figure.
+
+    A point of invalid runs alone has a cell that says so.
+    """
+    along = axes(runs, names)
+    columns = sorted({float(along.x.read(run)) for run in runs})
+    lines = list(dict.fromkeys(along.series_text(run) for run in sorted(runs, key=along.rank)))
+    if len(columns) < 2 or len(lines) < 2:
+        return None
+    cells: dict[tuple[str, float], Row] = {}
+    for point in points(runs, along):
+        pooled = point.pooled(lambda run: of.read(run, statistic))
+        if pooled is not None:
+            cells[point.series, point.x] = {"value": pooled.mean, "runs": pooled.runs, "status": point.status}
+    if not cells:
+        return None
+    values = [cell["value"] for cell in cells.values()]
+    log = wants_log(values)
+    usable = {
+        (along.series_text(run), float(along.x.read(run))): run["verdict"]["status"] != "invalid"
+        for run in sorted(runs, key=lambda run: run["verdict"]["status"] != "invalid")
+    }
+    rows = [
+        _row(*place, cells.get(place), is_usable, of.unit, _share(cells.get(place), values, log))
+        for place, is_usable in usable.items()
+    ]
+    words = [f"Darker is {'more' if of.better != 'lower' else 'longer' if of.unit == 's' else 'more'}."]
+    words += ["The scale is logarithmic."] if log else []
+    words += ["Means over repeats."] if any(row["runs"] > 1 for row in rows) else []
+    words += ["?: doubtful."] if any(row["status"] == "doubtful" for row in rows) else []
+    words += ["–: not known, or too few values."] if any(row["status"] == "unknown" for row in rows) else []
+    spec = _spec(rows, [setting(column) for column in columns], lines, along.x_label, of.name(statistic))
+    shown = {(row["line"], row["column"]): row["text"] for row in rows}
+    table = Table(
+        (along.series_label or "", *(f"{along.x_label} {setting(column)}" for column in columns)),
+        tuple((line, *(shown.get((line, setting(column)), MISSING_FIGURE) for column in columns)) for line in lines),
+    )
+    return Chart(
+        f"heat_map_{of.key}", f"{of.name(statistic)}, heat map", shown_unit(of.unit), " ".join(words), spec, table
+    )
+
+
+def _row(line: str, column: float, cell: Row | None, is_usable: bool, unit: str, share: float) -> Row:
+    status = cell["status"] if cell is not None else "unknown" if is_usable else "invalid"
+    text = "invalid" if status == "invalid" else figure(None if cell is None else cell["value"], unit)
+    said = {"line": line, "column": setting(column), "text": f"{text} ?" if status == "doubtful" else text}
+    return said | {"status": status, "share": round(share, 4), "runs": 0 if cell is None else cell["runs"]}
+
+
+def _share(cell: Row | None, values: Sequence[float], log: bool) -> float:
+    """Where the cell lies between the least value and the greatest, 0 to 1."""
+    low, high = min(values), max(values)
+    if cell is None or low == high:
+        return 0.0
+    value = cell["value"]
+    return math.log(value / low) / math.log(high / low) if log else (value - low) / (high - low)
+
+
+def _spec(rows: list[Row], columns: list[str], lines: list[str], x_label: str, label: str) -> Spec:
+    x: Spec = {
+        "field": "column",
+        "type": "ordinal",
+        "title": x_label,
+        "scale": {"domain": columns, "paddingInner": 0.03},
+    }
+    y: Spec = {"field": "line", "type": "ordinal", "title": None, "scale": {"domain": lines, "paddingInner": 0.05}}
+    x |= {"axis": {"labelAngle": 0, "domain": False, "ticks": False, "grid": False}}
+    y |= {"axis": {"labelLimit": 240, "grid": False}}
+    fill: Spec = {"field": "share", "type": "quantitative", "legend": None}
+    fill |= {"scale": {"domain": [0, 1], "range": list(palette.SEQUENCE)}}
+    tooltip = [
+        {"field": "column", "type": "nominal", "title": x_label},
+        {"field": "line", "type": "nominal", "title": "of"},
+        {"field": "text", "type": "nominal", "title": label},
+        {"field": "runs", "title": "runs"},
+        {"field": "status", "type": "nominal", "title": "verdict"},
+    ]
+    ink: Spec = {"condition": {"test": f"datum.share > {_WHITE_FROM}", "value": "#ffffff"}, "value": palette.CELL_INK}
+    cells: list[Spec] = [
+        {
+            "transform": [{"filter": "datum.runs > 0"}],
+            "mark": {"type": "rect", "cornerRadius": 2},
+            "encoding": {"x": x, "y": y, "color": fill, "tooltip": tooltip},
+        },
+        {
+            "transform": [{"filter": "datum.runs > 0"}],
+            "mark": {"type": "text", "fontSize": 11},
+            "encoding": {"x": x, "y": y, "text": {"field": "text"}, "color": ink, "tooltip": tooltip},
+        },
+        {
+            "transform": [{"filter": "datum.runs === 0"}],
+            "mark": {"type": "text", "fontSize": 11, "fontStyle": "italic"},
+            "encoding": {"x": x, "y": y, "text": {"field": "text"}, "tooltip": tooltip},
+        },
+    ]
+    return frame(rows, CELL_PX * len(lines)) | {"layer": cells}

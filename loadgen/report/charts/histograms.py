@@ -1,0 +1,120 @@
+"""How a latency is distributed over a run: a histogram, its percentiles, and the values of its tail.
+
+May import the rest of report. Drawn from the run's outline; the caption counts the values of the tail that are not drawn.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from loadgen.report.charts import palette
+from loadgen.report.charts.chart import Chart, Spec, frame, to_milliseconds
+from loadgen.report.readable import milliseconds, plural
+
+
+def distribution_chart(
+    key: str, title: str, outlined: Mapping[str, Any] | None, figures: Mapping[str, float | None]
+) -> Chart:
+    """A histogram with the percentiles of the run's document over it and the values of the tail under it.
+
+    `outlined` is the metric's part of the run's outline (`analysis.outline_distribution`), `figures` its distribution in the
+    document: n, mean, min, p50 … max.
+    """
+    if outlined is None:
+        return Chart(key, title, "ms", "No value: nothing in the measured window has one.", None)
+    edges_s, log = outlined["edges_s"], outlined["log"]
+    far = outlined["tail_from"]
+    words = [f"{plural(outlined['n'], 'value')}."]
+    if outlined["below"]:
+        words.append(f"{outlined['below']:,} under {milliseconds(edges_s[0])} ms are in the first bar.")
+    tail_s, tail_n = outlined["tail_s"], outlined["tail_n"]
+    if far is None:
+        words.append("Too few values for a percentile above the median.")
+    elif tail_n > len(tail_s):
+        words.append(f"Ticks below: values over {far}, {len(tail_s)} of {tail_n:,}.")
+    elif tail_n:
+        words.append(f"Ticks below: each value over {far}.")
+
+    marks = [
+        {
+            "value_s": value_s,
+            "text": f"{name} {milliseconds(value_s)}",
+            "line": line,  # one above the other, so that close percentiles stay readable
+            "align": "right" if _place(value_s, edges_s[0], edges_s[-1], log) > 0.75 else "left",
+        }
+        for line, name in enumerate(("p50", far))
+        if name is not None and (value_s := figures.get(name)) is not None
+    ]
+    bars = [
+        {"from_s": from_s, "to_s": to_s, "values": values}
+        for from_s, to_s, values in zip(edges_s[:-1], edges_s[1:], outlined["counts"], strict=True)
+        if values
+    ]
+    return Chart(key, title, "ms", " ".join(words), _histogram(bars, marks, tail_s, log))
+
+
+def _place(value: float, low: float, high: float, log: bool) -> float:
+    """Where a value lies on the axis, 0 at its low end and 1 at its high one."""
+    if log:
+        return math.log(max(value, low) / low) / math.log(high / low)
+    return (value - low) / (high - low)
+
+
+def _histogram(bars: list[dict[str, Any]], marks: list[dict[str, Any]], tail_s: Sequence[float], log: bool) -> Spec:
+    x = {
+        "type": "quantitative",
+        "title": None,
+        "scale": {"type": "log", "nice": False} if log else {"zero": False, "nice": False},
+        "axis": {"grid": False, "format": ",~r", "tickCount": 6, "labelOverlap": True},
+    }
+    at_value = {"x": x | {"field": "value_ms"}}
+    stroke = {"color": palette.SERIES[1], "strokeDash": list(palette.DASHED), "strokeWidth": 1.5}
+    layers: list[Spec] = [
+        {
+            "transform": to_milliseconds("from", "to"),
+            "mark": {"type": "rect", "color": palette.SERIES[0], "opacity": 0.8},
+            "encoding": {
+                "x": x | {"field": "from_ms"},
+                "x2": {"field": "to_ms"},
+                "y": {"field": "values", "type": "quantitative", "title": "values", "axis": {"tickCount": 4}},
+                "y2": {"datum": 0},
+                "tooltip": [
+                    {"field": "from_ms", "title": "from (ms)", "format": ",.4~r"},
+                    {"field": "to_ms", "title": "to (ms)", "format": ",.4~r"},
+                    {"field": "values", "title": "values", "format": ","},
+                ],
+            },
+        },
+        {
+            "data": {"values": marks},
+            "transform": to_milliseconds("value"),
+            "mark": {"type": "rule"} | stroke,
+            "encoding": at_value,
+        },
+    ]
+    layers += [
+        {
+            "data": {"values": [mark]},
+            "transform": to_milliseconds("value"),
+            "mark": {
+                "type": "text",
+                "align": mark["align"],
+                "dx": -4 if mark["align"] == "right" else 4,
+                "y": -6 - 13 * mark["line"],
+                "fontSize": 11,
+            },
+            "encoding": at_value | {"text": {"field": "text"}},
+        }
+        for mark in marks
+    ]
+    if tail_s:
+        tick = {"type": "tick", "color": palette.SERIES[1], "thickness": 1, "size": 8, "yOffset": 6, "opacity": 0.7}
+        layers.append(
+            {
+                "data": {"values": [{"value_s": value_s} for value_s in tail_s]},
+                "transform": to_milliseconds("value"),
+                "mark": tick,
+                "encoding": at_value | {"y": {"datum": 0, "type": "quantitative"}},
+            }
+        )
+    return frame(bars, 200) | {"layer": layers}

@@ -1,0 +1,183 @@
+"""A figure along the load: a line for each of whatever else was varied, with what the repeats say around each mark.
+
+May import the rest of report. A point is the mean over its repeats, its bar the 95 % interval of that mean, or the range of the
+repeats when there are only two.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from loadgen.analysis.stats import wants_log
+from loadgen.report.charts import palette
+from loadgen.report.charts.chart import Chart, Spec, Table, frame, nominal, points_by_verdict
+from loadgen.report.figures import Figure
+from loadgen.report.points import Axes, Document, Point, axes, points, spread_label
+from loadgen.report.readable import MISSING_FIGURE, figure, setting, shown_unit
+
+Row = dict[str, Any]
+LOG_X_FROM_RATIO = 8.0
+FARTHEST_LIMIT = 2.0  # a limit beyond so many times the axis would press the lines flat
+
+
+def load_rows(drawn: Sequence[Point], name: str, read: Callable[[Document], float | None]) -> list[Row]:
+    """One row a point that has the figure, in the metric's own unit; without repeats `low` and `high` are absent."""
+    rows = []
+    for point in drawn:
+        pooled = point.pooled(read)
+        if pooled is None:
+            continue
+        row: Row = {
+            "x": point.x,
+            "series": point.series,
+            "statistic": name,
+            "value": pooled.mean,
+            "runs": pooled.runs,
+            "status": point.status,
+        }
+        if pooled.low is not None and pooled.high is not None:
+            row |= {"low": max(pooled.low, 0.0), "high": pooled.high}
+        rows.append(row)
+    return rows
+
+
+def load_chart(
+    key: str, title: str, unit: str, words: list[str], along: Axes, rows: list[Row], limit: float | None = None
+) -> Chart:
+    """The chart of these rows (`load_rows`). `limit`, in the metric's own unit, is that of an SLO: a line across, where it is near."""
+    if not rows:
+        return Chart(key, title, shown_unit(unit), "No usable run has this figure.", None)
+    log = unit == "s" and wants_log([row["value"] for row in rows])
+    floor, ceiling = _ends(rows, log)
+    if limit is not None:
+        ceiling = max(ceiling, limit * 1.08) if limit <= FARTHEST_LIMIT * ceiling else ceiling
+        seen = floor < limit < ceiling
+        words.append(
+            f"The SLO's limit is {figure(limit, unit)} {shown_unit(unit)}{'' if seen else ', beyond the edge'}."
+        )
+    if any(row["high"] > ceiling or row["low"] < floor for row in rows if "low" in row):
+        words.append("Longer bars are cut off at the edge; the table has them whole.")
+    scale = {"type": "log" if log else "linear", "nice": False, "domain": [_shown(floor, unit), _shown(ceiling, unit)]}
+    spec = _spec(title, shown_unit(unit), along, [_drawn(row, unit, floor, ceiling) for row in rows], scale)
+    if limit is not None and floor < limit < ceiling:
+        spec["layer"] = [*_limit_line(_shown(limit, unit), scale), *spec["layer"]]
+    return Chart(key, title, shown_unit(unit), " ".join(words), spec, _table(unit, along, rows))
+
+
+def figure_chart(
+    runs: Sequence[Document], of: Figure, statistic: str, names: Mapping[str, str] | None = None
+) -> Chart | None:
+    """Any figure along the load; None where no run has it."""
+    along = axes(runs, names)
+    rows = load_rows(points(runs, along), "", lambda run: of.read(run, statistic))
+    return load_chart(of.key, of.name(statistic), of.unit, [], along, rows) if rows else None
+
+
+def _limit_line(shown: float, scale: Spec) -> list[Spec]:
+    line: Spec = {"data": {"values": [{"limit": shown, "text": "SLO"}]}}
+    y = {"field": "limit", "type": "quantitative", "title": None, "scale": scale}
+    rule = {"type": "rule", "strokeWidth": 1.5, "strokeDash": list(palette.DASHED)}
+    text = {"type": "text", "align": "left", "x": 4, "dy": -7, "fontSize": 11, "fontWeight": "bold"}
+    return [
+        line | {"mark": rule, "encoding": {"y": y}},
+        line | {"mark": text, "encoding": {"y": y, "text": {"field": "text"}}},
+    ]
+
+
+def _shown(value: float, unit: str) -> float:
+    return value * {"s": 1000, "ratio": 100}.get(unit, 1)
+
+
+def _drawn(row: Row, unit: str, floor: float, ceiling: float) -> Row:
+    """The row with what is drawn of it beside its figures: `mark`, `bar_from` and `bar_to` in the unit of the axis."""
+    shown = {"mark": _shown(row["value"], unit)}
+    if "low" in row:
+        shown["from"], shown["to"] = _shown(row["low"], unit), _shown(row["high"], unit)
+        shown["bar_from"] = _shown(max(row["low"], floor), unit)
+        shown["bar_to"] = _shown(min(row["high"], ceiling), unit)
+    return row | shown
+
+
+def _table(unit: str, along: Axes, rows: list[Row]) -> Table:
+    columns = [along.x_label]
+    if along.series:
+        columns.append(along.series_label)
+    named = any(row["statistic"] for row in rows)
+    if named:
+        columns.append("statistic")
+    columns += [f"mean ({shown_unit(unit)})", spread_label(row["runs"] for row in rows), "runs"]
+    texts = []
+    for row in rows:
+        text = [setting(row["x"])]
+        if along.series:
+            text.append(row["series"])
+        if named:
+            text.append(row["statistic"])
+        interval = f"{figure(row['low'], unit)} … {figure(row['high'], unit)}" if "low" in row else MISSING_FIGURE
+        texts.append((*text, figure(row["value"], unit), interval, str(row["runs"])))
+    return Table(tuple(columns), tuple(texts))
+
+
+def _ends(rows: list[Row], log: bool) -> tuple[float, float]:
+    """The ends of the y axis, so that the values fill it: intervals wider than that, as few repeats give, are cut off."""
+    values = [row["value"] for row in rows]
+    highest = max(values) or 1.0
+    floor, ceiling = (min(values) / 1.6, highest * 1.6) if log else (0.0, highest * 1.25)
+    far = max((row["high"] for row in rows if "high" in row), default=highest)
+    return floor, min(ceiling, max(far, highest * 1.04))
+
+
+def _spec(title: str, unit: str, along: Axes, rows: list[Row], scale: Spec) -> Spec:
+    series = list(dict.fromkeys(row["series"] for row in rows))
+    statistics = list(dict.fromkeys(row["statistic"] for row in rows))
+    by_series, by_statistic = len(series) > 1, len(statistics) > 1
+    colored = ("series", series) if by_series else ("statistic", statistics)
+    color = nominal(*colored, palette.SERIES, has_legend=by_series or by_statistic)
+    dash = nominal("statistic", statistics, [list(palette.SOLID), list(palette.DASHED)], has_legend=by_statistic)
+    shape = nominal("statistic", statistics, ["circle", "triangle-up"], has_legend=by_statistic)
+
+    def y(field: str) -> Spec:
+        axis = {"tickCount": 5, "format": ",~r"}
+        return {"field": field, "type": "quantitative", "title": None, "scale": scale, "axis": axis}
+
+    def told(field: str, name: str, kind: str = "quantitative") -> Spec:
+        return {"field": field, "type": kind, "title": name} | ({"format": ",.4~r"} if kind == "quantitative" else {})
+
+    spread = spread_label(row["runs"] for row in rows)
+    tooltip = [told("x", along.x_label)]
+    tooltip += [told("series", along.series_label, "nominal")] if along.series else []
+    tooltip += [told("statistic", "statistic", "nominal")] if statistics != [""] else []
+    tooltip += [
+        told("mark", f"{title} ({unit})"),
+        told("from", f"{spread}, from"),
+        told("to", f"{spread}, to"),
+        told("runs", "runs"),
+    ]
+    tooltip += [told("status", "verdict", "nominal")]
+
+    across = {"x": _x(along, rows), "color": color, "detail": {"field": "series"}}
+    mark = across | {"y": y("mark"), "shape": shape, "tooltip": tooltip}
+    line: Spec = {
+        "mark": {"type": "line", "strokeWidth": 2},
+        "encoding": across | {"y": y("mark"), "strokeDash": dash},
+    }
+    bars: Spec = {
+        "transform": [{"filter": "isValid(datum.bar_from)"}],
+        "mark": {"type": "rule", "strokeWidth": 1.5},
+        "encoding": across | {"y": y("bar_from"), "y2": {"field": "bar_to"}},
+    }
+    layers = [line, bars] if any("bar_from" in row for row in rows) else [line]
+    layers += points_by_verdict(rows, {"size": 60, "strokeWidth": 2, "opacity": 1}, mark)
+    return frame(rows) | {"layer": layers}
+
+
+def _x(along: Axes, rows: list[Row]) -> Spec:
+    values = sorted({row["x"] for row in rows})
+    spread = len(values) > 1 and values[0] > 0 and values[-1] / values[0] >= LOG_X_FROM_RATIO
+    scale: Spec = {"type": "log", "base": 2, "nice": False} if spread else {"zero": False}
+    return {
+        "field": "x",
+        "type": "quantitative",
+        "title": along.x_label,
+        "scale": scale | {"padding": 12},
+        "axis": {"values": values, "format": ",~r", "labelOverlap": True, "grid": False},
+    }

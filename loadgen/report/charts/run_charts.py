@@ -1,0 +1,56 @@
+"""The charts of one run: how its latencies are distributed, and when each of its requests waited and was answered.
+
+May import analysis and the rest of report.
+"""
+
+from collections.abc import Sequence
+
+from loadgen.analysis.figures.metrics import METRICS
+from loadgen.analysis.outline.outline import OUTLINED
+from loadgen.analysis.server.gpu import GpuSeries
+from loadgen.report.charts.chart import Chart, simulated
+from loadgen.report.charts.histograms import distribution_chart
+from loadgen.report.charts.over_time import over_time_chart
+from loadgen.report.charts.sweep_charts import gap_metric
+from loadgen.report.charts.timeline import timeline_chart
+from loadgen.report.points import Document, shape_kind
+from loadgen.store.rows import ServerSample
+
+WITHOUT_REQUESTS = Chart(
+    "timeline",
+    "Distributions and timeline",
+    "",
+    "Not drawn: an imported result has no requests, only the figures that were made of them.",
+    None,
+)
+
+
+def run_charts(
+    run: Document, outline: Document | None, samples: Sequence[ServerSample] = (), gpus: Sequence[GpuSeries] = ()
+) -> tuple[tuple[Chart, ...], Chart, Chart | None]:
+    """The distributions of a run's page, in order, its timeline, and its course over time where there is one.
+
+    Without an `outline` a sentence stands in their place.
+    """
+    if outline is None:
+        return (), WITHOUT_REQUESTS, None
+    labels = {metric.key: metric.label for metric in METRICS}
+    charts = [
+        distribution_chart(key, labels[key], outline["distributions"].get(key), run.get(key) or {})
+        for key in OUTLINED
+        if key != _needless_gap(run)
+    ]
+    timeline = timeline_chart(outline["requests"], run.get("window"), by_slot=shape_kind(run) == "closed_loop")
+    over_time = over_time_chart(run.get("window"), outline["over_time"], samples, gpus)
+    if run["simulated"]:
+        over_time = None if over_time is None else simulated(over_time)
+        return tuple(map(simulated, charts)), simulated(timeline), over_time
+    return tuple(charts), timeline, over_time
+
+
+def _needless_gap(run: Document) -> str | None:
+    """The gap whose chart would say nothing: of tokens where they are not known, of chunks where each is one token."""
+    if gap_metric([run]) == "chunk_gap_s":
+        return "token_gap_s"
+    tokens = run.get("tokens_per_chunk") or {}
+    return "chunk_gap_s" if tokens.get("min") == tokens.get("max") == 1 else None

@@ -1,0 +1,1 @@
+"""Results as CSV, JSON, Parquet and the formats of other tools."""

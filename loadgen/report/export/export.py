@@ -1,0 +1,191 @@
+"""Measurements in other programs' forms: JSON documents, CSV and Parquet tables.
+
+May import engine, store, errors and the rest of report. A missing figure is null in JSON and Parquet, empty in CSV.
+"""
+
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from importlib import import_module
+from types import NoneType
+from typing import Any, Literal
+
+from loadgen.analysis.point_findings import point_documents
+from loadgen.engine.records.record import Records
+from loadgen.errors import NotFoundError, UsageError
+from loadgen.report.export.csv_table import columns_of, csv_text
+from loadgen.report.export.vllm_bench import vllm_bench_result
+from loadgen.report.points import Document
+from loadgen.store.repository import Store
+from loadgen.store.rows import SweepRow
+
+Format = Literal["json", "csv", "parquet", "vllm-bench"]
+Row = dict[str, Any]
+
+REQUEST_COLUMNS = (
+    "index",
+    "slot",
+    "http_status",
+    "due_ns",
+    "start_ns",
+    "sent_ns",
+    "first_byte_ns",
+    "end_ns",
+    "connect_ns",
+    "limit_wait_ns",
+    "prompt_tokens_asked",
+    "output_tokens_asked",
+    "prompt_tokens",
+    "output_tokens",
+    "finish_reason",
+    "detail",
+)
+
+
+def export(store: Store, found_id: str, form: Format, requests: bool = False) -> bytes:
+    """A sweep, a group of them or a run, by id or unique beginning, as a file's content.
+
+    JSON is the run document, the sweep with its runs, or the group with its sweeps; tables have one row a run, with dotted columns. `requests` asks
+    for one row a request instead, with its arrivals' stamps relative to t = 0. Raises `NotFoundError`, and `UsageError`
+    for Parquet without pyarrow and for the requests of an imported run.
+    `vllm-bench` is one line a run, as `vllm bench serve` appends results to a file, and detailed with `requests`.
+    """
+    if found_id.startswith("g"):
+        sweeps = [(sweep, store.runs(sweep.sweep_id)) for sweep in store.group(found_id)]
+        runs, whole = [run for _, runs in sweeps for run in runs], group_document(sweeps)
+    else:
+        sweep, runs = find(store, found_id)
+        whole = (
+            run_document(store.sweep(runs[0]["sweep_id"]), runs[0]) if sweep is None else sweep_document(sweep, runs)
+        )
+    if form == "vllm-bench":
+        results = (vllm_bench_result(run, _needed_records(store, run), detailed=requests) for run in runs)
+        return "".join(json.dumps(result, allow_nan=False) + "\n" for result in results).encode()
+    if requests:
+        rows = [row for run in runs for row in request_rows(run, _needed_records(store, run))]
+        return _write(rows, form, {"schema_version": 1, "requests": rows})
+    return _write([run_row(run) for run in runs], form, whole)
+
+
+def find(store: Store, found_id: str) -> tuple[SweepRow | None, list[Document]]:
+    """The sweep with its runs, or (None, [run]), that this id or unique beginning names. Raises `NotFoundError`."""
+    try:
+        sweep = store.sweep(found_id)
+    except NotFoundError as no_sweep:
+        try:
+            return None, [store.run(found_id)]
+        except NotFoundError as no_run:
+            if found_id.startswith("r"):
+                raise no_run from None
+            raise no_sweep from None
+    return sweep, store.runs(sweep.sweep_id)
+
+
+def sweep_document(sweep: SweepRow, runs: Sequence[Document]) -> Document:
+    """A sweep as one document: what is known of it, and the documents of its runs in the order in which they ran.
+
+    `runs` holds the documents; the number of them is for the reader to count. `points` has what the repeats of one load point show
+    together.
+    """
+    return {"schema_version": 1, **_known(sweep), "points": point_documents(runs), "runs": list(runs)}
+
+
+def run_document(sweep: SweepRow, run: Document) -> Document:
+    """A run that goes out alone: its document, with what is known of its sweep under `sweep`."""
+    return {**run, "sweep": _known(sweep)}
+
+
+def _known(sweep: SweepRow) -> Document:
+    known = asdict(sweep)
+    del known["runs"]
+    return known
+
+
+def _needed_records(store: Store, run: Document) -> Records:
+    if run.get("imported"):
+        raise UsageError(
+            f"the run {run['run_id']} was imported from {run['imported']['file']}, and an imported result has no requests: "
+            "export it without --requests, or from the database into which it was measured"
+        )
+    return store.records(run["run_id"])
+
+
+def group_document(sweeps: Sequence[tuple[SweepRow, Sequence[Document]]]) -> Document:
+    """A group as one document: its sweeps, each with the documents of its runs."""
+    return {
+        "schema_version": 1,
+        "group_id": sweeps[0][0].group_id,
+        "sweeps": [sweep_document(sweep, runs) for sweep, runs in sweeps],
+    }
+
+
+def run_row(run: Document) -> Row:
+    """A run as one flat row: dotted keys, lists as JSON text, findings as their codes; without the text of replies."""
+    row: Row = {}
+    _flatten({key: value for key, value in run.items() if key != "replies"}, "", row)
+    row["verdict.findings"] = ",".join(finding["code"] for finding in run["verdict"]["findings"])
+    return row
+
+
+def _flatten(document: Document, prefix: str, row: Row) -> None:
+    for key, value in document.items():
+        if isinstance(value, dict):
+            _flatten(value, f"{prefix}{key}.", row)
+        else:
+            row[f"{prefix}{key}"] = json.dumps(value, ensure_ascii=False) if isinstance(value, list) else value
+
+
+def request_rows(run: Document, records: Records) -> list[Row]:
+    """One flat row a request of `run`, in the order of the schedule; its arrivals as lists of nanoseconds, token counts and choices."""
+    rows = []
+    for number in range(len(records)):
+        request = records[number]
+        row: Row = {"run_id": run["run_id"], "simulated": run["simulated"]}
+        row |= {"outcome": request.outcome.label, "counted_by": request.counted_by.label}
+        row |= {name: getattr(request, name) for name in REQUEST_COLUMNS}
+        row |= {"arrival_ns": request.arrival_ns.tolist(), "arrival_tokens": request.arrival_tokens.tolist()}
+        row["arrival_choice"] = request.arrival_choice.tolist()
+        rows.append(row)
+    return rows
+
+
+def _write(rows: list[Row], form: Format, whole: Document) -> bytes:
+    match form:
+        case "json":
+            return (json.dumps(whole, ensure_ascii=False, allow_nan=False, indent=2) + "\n").encode()
+        case "csv":
+            return csv_text(rows, columns_of(rows)).encode("utf-8", "replace")
+        case "parquet":
+            return _parquet(rows)
+        case "vllm-bench":
+            raise AssertionError("made by its own module")
+
+
+def _parquet(rows: Sequence[Row]) -> bytes:
+    try:
+        pyarrow, parquet = import_module("pyarrow"), import_module("pyarrow.parquet")  # optional, so never at the top
+    except ImportError:
+        raise UsageError("Parquet needs the package pyarrow: pip install pyarrow, or export as csv.") from None
+    columns = {name: _column(pyarrow, [row.get(name) for row in rows]) for name in columns_of(rows)}
+    written = io.BytesIO()
+    parquet.write_table(pyarrow.table(columns), written)
+    return written.getvalue()
+
+
+def _column(pyarrow: Any, values: list[Any]) -> Any:
+    """A column of one type: as the values are, else as float64, else as text (a number in one run and a word in another)."""
+    if all(type(value) in (int, float, NoneType) for value in values) and any(type(value) is float for value in values):
+        return pyarrow.array([None if value is None else float(value) for value in values], pyarrow.float64())
+    try:
+        return pyarrow.array(values)
+    except (pyarrow.ArrowInvalid, pyarrow.ArrowTypeError, OverflowError, UnicodeEncodeError):
+        return pyarrow.array([_text(value) for value in values], pyarrow.string())
+
+
+def _text(value: object) -> str | None:
+    """The value as its CSV or JSON has it; half a character becomes a question mark."""
+    if value is None:
+        return None
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return text.encode("utf-8", "replace").decode()

@@ -1,0 +1,1 @@
+"""HTML pages, for the dashboard and as single files."""

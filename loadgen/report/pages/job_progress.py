@@ -1,0 +1,128 @@
+"""How far a job is: its runs, the one that is being measured, and the time, from its row and what its process reported last.
+
+May import store's rows and `live`. The page of jobs and its JSON are both made from this. What is not known is None.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from math import isfinite
+from typing import Any
+
+from loadgen.report.pages.live import QUIET_S, reported
+from loadgen.store.rows import JobRow, JobStanding, ProgressRow
+
+
+@dataclass(frozen=True, slots=True)
+class PresentRun:
+    """The run that is being measured: its number in the grid, its load, and how far it is in its present phase."""
+
+    position: int
+    load_label: str
+    input_tokens: int | None
+    output_tokens: int | None
+    phase: str
+    elapsed_s: float | None
+    done_ratio: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class JobProgress:
+    """How far a job is. `elapsed_s` is that of its latest attempt; `left_s` is an estimate of the process that measures it.
+
+    `at_most` means that `planned_runs` is only a bound, as in a search, which ends when it has its answer.
+    """
+
+    planned_runs: int
+    at_most: bool
+    elapsed_s: float | None
+    left_s: float | None
+    progress_at: str | None  # when the process reported last; None: it has not, or the job is not running
+    quiet_s: float  # how long ago that was, 0 while reports come as they should
+    present_run: PresentRun | None
+
+
+def job_progress(job: JobRow, standing: JobStanding, now: datetime) -> JobProgress:
+    """How far `job` is at the time `now`."""
+    row = _of_this_attempt(job, standing.progress)
+    document = reported(row)
+    runs = document.get("runs") or {}
+    since_s = None if row is None else _between_s(row.updated_at, now)
+    is_quiet = since_s is not None and since_s > QUIET_S
+    left_s = _figure(document.get("left_s"))
+    return JobProgress(
+        planned_runs=int(_figure(runs.get("planned")) or job.planned_runs),
+        at_most=bool(runs.get("at_most")),
+        elapsed_s=_between_s(job.started_at, now if job.ended_at is None else _time(job.ended_at)),
+        left_s=None if left_s is None or since_s is None or is_quiet else max(0.0, left_s - since_s),
+        progress_at=None if row is None else row.updated_at,
+        quiet_s=since_s if since_s is not None and is_quiet else 0.0,
+        present_run=_present_run(document),
+    )
+
+
+def job_figures(job: JobRow, standing: JobStanding, now: datetime) -> dict[str, Any]:
+    """What a job's JSON says of its standing and progress."""
+    progress = job_progress(job, standing, now)
+    return {
+        "queue_position": standing.queue_position,
+        "waits_for_job_id": standing.waits_for_job_id,
+        "ended_runs": standing.ended_runs,
+        "cut_short_runs": standing.cut_short_runs,
+        "valid_runs": standing.valid_runs,
+        "doubtful_runs": standing.doubtful_runs,
+        "invalid_runs": standing.invalid_runs,
+        "planned_runs_at_most": progress.at_most,
+        "elapsed_s": progress.elapsed_s,
+        "left_s": progress.left_s,
+        "progress_at": progress.progress_at,
+        "present_run": None if progress.present_run is None else asdict(progress.present_run),
+    }
+
+
+def _present_run(document: Mapping[str, Any]) -> PresentRun | None:
+    run = document.get("run")
+    if not isinstance(run, Mapping):
+        return None
+    position, input_tokens, output_tokens = (
+        None if (value := _figure(run.get(name))) is None else int(value)
+        for name in ("position", "input_tokens", "output_tokens")
+    )
+    if position is None:
+        return None
+    return PresentRun(
+        position=position,
+        load_label=str(run.get("load_label", "")),
+        input_tokens=input_tokens,
+        output_tokens=output_tokens,
+        phase=str(run.get("phase", "")),
+        elapsed_s=_figure(run.get("elapsed_s")),
+        done_ratio=_figure(run.get("done_ratio")),
+    )
+
+
+def _of_this_attempt(job: JobRow, row: ProgressRow | None) -> ProgressRow | None:
+    """The report, unless a killed process of an earlier attempt left it."""
+    if row is None or job.status != "running":
+        return None
+    started, reported_at = _time(job.started_at), _time(row.updated_at)
+    return None if started is not None and reported_at is not None and reported_at < started else row
+
+
+def _figure(value: object) -> float | None:
+    """A number that a process reported; None if it is none."""
+    return value if isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value) else None
+
+
+def _between_s(start: str | None, end: datetime | None) -> float | None:
+    """Seconds from one time to another; never below 0, since two machines' clocks may differ."""
+    begin = _time(start)
+    return None if begin is None or end is None else max(0.0, (end - begin).total_seconds())
+
+
+def _time(at: str | None) -> datetime | None:
+    try:
+        time = None if at is None else datetime.fromisoformat(at)
+    except ValueError:
+        return None
+    return time if time is None or time.tzinfo else time.replace(tzinfo=UTC)

@@ -1,0 +1,289 @@
+"""One context per page: everything that a template may say, as text and charts, ready to print.
+
+May import load, engine, store, analysis and the rest of report. Templates decide nothing: a page's context holds what is
+shown, in the order in which it is shown.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime
+
+import loadgen
+from loadgen.analysis.server.gpu import GpuSeries
+from loadgen.analysis.verdict import MergedFinding
+from loadgen.report.charts.chart import Chart, Table
+from loadgen.report.charts.further_charts import further_charts
+from loadgen.report.charts.run_charts import run_charts
+from loadgen.report.charts.sweep_charts import gap_metric, reading_note, sweep_charts
+from loadgen.report.comparison.page import ComparisonPage
+from loadgen.report.pages.job_pages import JobsPage, LoginPage
+from loadgen.report.pages.live import LiveView
+from loadgen.report.pages.points_table import PointsTable, points_table
+from loadgen.report.pages.sweeps_list import SweepsPage
+from loadgen.report.points import Document, axes
+from loadgen.report.readable import ago, moment, number, plural
+from loadgen.report.words import facts, server_facts
+from loadgen.report.words.facts import Facts, FigureLine, Highlight, RunLine
+from loadgen.report.words.foreign import foreign_client, foreign_name, foreign_table
+from loadgen.report.words.remote import is_unverified
+from loadgen.report.words.search_result import search_highlight
+from loadgen.report.words.served import has_dummy_weights, launch_command, served_line, server_name, without_command
+from loadgen.store.rows import ServerSample, SweepRow
+
+
+@dataclass(frozen=True, slots=True)
+class SweepPage:
+    """One sweep with its load points, its charts, its runs and its environment."""
+
+    title: str
+    sweep_id: str
+    name: str
+    model: str
+    server_name: str
+    served: str  # from which profile, where loadgen started the server
+    group_id: str
+    siblings: tuple[tuple[str, str], ...]  # the other sweeps of the group that can be gone to: (id, name)
+    start_failure: str
+    url: str
+    created: str
+    created_ago: str
+    progress: str
+    status: str
+    running: bool
+    simulated: bool
+    dummy_weights: bool
+    imported: str
+    foreign: str
+    valid: int
+    doubtful: int
+    invalid: int
+    highlights: tuple[Highlight, ...]
+    charts: tuple[Chart, ...]
+    reading_note: str
+    points: PointsTable | None  # None before the first run has ended
+    columns: tuple[tuple[str, str], ...]
+    lines: tuple[RunLine, ...]
+    findings: tuple[MergedFinding, ...]
+    command: str  # that started the server
+    spec: Facts
+    server: Facts
+    environment: Facts
+    unverified: bool = False  # some run's server did not have to prove who it is
+    live: LiveView | None = None  # while it is measured
+    linked_runs: frozenset[str] | None = None  # in a report: the runs which it holds; None: every run has a page
+    draws: bool = True
+    version: str = loadgen.__version__
+
+
+@dataclass(frozen=True, slots=True)
+class RunPage:
+    """One run with its distributions, its timeline, its figures and the client's account of itself."""
+
+    title: str
+    run_id: str
+    sweep_id: str
+    repeat: int
+    load_label: str
+    model: str
+    server_name: str
+    served: str
+    url: str
+    started: str
+    started_ago: str
+    status: str
+    simulated: bool
+    dummy_weights: bool
+    imported: str
+    foreign: str
+    interrupted: bool
+    replies: Facts
+    findings: tuple[MergedFinding, ...]
+    highlights: tuple[Highlight, ...]
+    charts: tuple[Chart, ...]
+    timeline: Chart
+    over_time: Chart | None
+    statistics: tuple[str, ...]
+    distributions: tuple[FigureLine, ...]
+    turns: Table | None
+    scalars: tuple[FigureLine, ...]
+    outcomes: Table
+    lengths: Table
+    load: Facts
+    client: Facts
+    account: Table | None
+    account_facts: Facts
+    gpu: Facts
+    command: str
+    spec: Facts
+    server: Facts
+    environment: Facts
+    words: Table | None = None  # of the other client, where one measured
+    unverified: bool = False  # the server did not have to prove who it is
+    sweep_linked: bool = True
+    draws: bool = True
+    version: str = loadgen.__version__
+
+
+@dataclass(frozen=True, slots=True)
+class ReportPage:
+    """Sweeps and runs in one file."""
+
+    title: str
+    created: str
+    contents: tuple[tuple[str, str], ...]  # (anchor, text)
+    sweeps: tuple[SweepPage, ...]
+    runs: tuple[RunPage, ...]
+    comparison: ComparisonPage | None = None  # of all of them, before the rest
+    linked: frozenset[str] = frozenset()  # the sweeps that the comparison leads to
+    draws: bool = True
+    version: str = loadgen.__version__
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorPage:
+    """What went wrong, in a sentence."""
+
+    title: str
+    message: str
+    draws: bool = False
+    version: str = loadgen.__version__
+
+
+Page = ComparisonPage | SweepsPage | SweepPage | RunPage | ReportPage | JobsPage | LoginPage | ErrorPage
+
+TEMPLATES: dict[type[Page], str] = {
+    ComparisonPage: "comparison.html",
+    SweepsPage: "sweeps.html",
+    SweepPage: "sweep.html",
+    RunPage: "run.html",
+    ReportPage: "report.html",
+    JobsPage: "jobs.html",
+    LoginPage: "login.html",
+    ErrorPage: "error.html",
+}
+
+
+def sweep_page(
+    sweep: SweepRow,
+    runs: Sequence[Document],
+    now: datetime | None,
+    linked_runs: frozenset[str] | None = None,
+    siblings: Sequence[SweepRow] = (),
+    open_outline: Callable[[str], Document | None] = lambda run_id: None,
+    live: LiveView | None = None,
+) -> SweepPage:
+    """One sweep and the documents of its runs. Without a `now`, moments are absolute: for a page that is kept.
+
+    `siblings` are the sweeps of its group that can be gone to from there; `open_outline` gives the outline of a run, by its id;
+    `live` is how it stands while it is measured.
+    """
+    name = sweep.name or sweep.sweep_id
+    return SweepPage(
+        title=name,
+        sweep_id=sweep.sweep_id,
+        name=name,
+        model=str(sweep.server.get("model") or ""),
+        server_name=server_name(sweep.server),
+        served=served_line(sweep.server),
+        group_id=sweep.group_id or "",
+        siblings=tuple((each.sweep_id, each.name) for each in siblings if each.sweep_id != sweep.sweep_id),
+        start_failure="" if sweep.start_failure is None else str(sweep.start_failure["sentence"]),
+        url=str(sweep.server.get("url") or ""),
+        created=moment(sweep.created_at),
+        created_ago=ago(sweep.created_at, now),
+        progress=f"{number(sweep.runs)} of {plural(sweep.planned_runs, 'run')}",
+        status=sweep.status,
+        running=sweep.status == "running",
+        simulated=sweep.simulated,
+        dummy_weights=has_dummy_weights(sweep.server),
+        imported=_imported(sweep),
+        foreign=foreign_client(sweep),
+        valid=sweep.valid,
+        doubtful=sweep.doubtful,
+        invalid=sweep.invalid,
+        highlights=search_highlight(sweep.search) + facts.sweep_highlights(runs),
+        charts=(*sweep_charts(runs), *further_charts(runs, open_outline=open_outline)) if runs else (),
+        reading_note=reading_note(runs) if runs else "",
+        points=points_table(runs) if runs else None,
+        columns=(*facts.run_columns(gap_metric(runs)), *server_facts.extra_columns(runs)),
+        lines=_run_lines(runs) if runs else (),
+        findings=facts.findings(runs),
+        command=launch_command(sweep.server),
+        spec=facts.pairs(sweep.spec),
+        server=facts.pairs(without_command(sweep.server)),
+        environment=facts.environment_facts(sweep.environment),
+        unverified=any(map(is_unverified, runs)),
+        live=live,
+        linked_runs=linked_runs,
+    )
+
+
+def _run_lines(runs: Sequence[Document]) -> tuple[RunLine, ...]:
+    gap = gap_metric(runs)
+    lines = (
+        (facts.run_line(run, gap), server_facts.extra_cells(run, runs)) for run in sorted(runs, key=axes(runs).rank)
+    )
+    return tuple(replace(line, cells=line.cells + cells) for line, cells in lines)
+
+
+def run_page(
+    run: Document,
+    outline: Document | None,
+    now: datetime | None,
+    sweep_linked: bool = True,
+    samples: Sequence[ServerSample] = (),
+    gpus: Sequence[GpuSeries] = (),
+) -> RunPage:
+    """One run: its document, its outline (None where it was imported without one), and what was read of its server.
+
+    `now` as for a sweep.
+    """
+    spec = run["spec"]
+    charts, timeline, over_time = run_charts(run, outline, samples, gpus)
+    return RunPage(
+        title=f"{spec['load_label']}, repeat {run['repeat']}",
+        run_id=run["run_id"],
+        sweep_id=run["sweep_id"],
+        repeat=run["repeat"],
+        load_label=f"{spec['load_label']} · {number(spec['input_tokens'])} in · {spec['output_tokens']:,} out",
+        model=spec["model"],
+        server_name=server_name(run["server"]),
+        served=served_line(run["server"]),
+        url=str(run["server"]["url"] or ""),
+        started=moment(run["started_at"]),
+        started_ago=ago(run["started_at"], now),
+        status=run["verdict"]["status"],
+        simulated=run["simulated"],
+        dummy_weights=has_dummy_weights(run["server"]),
+        imported=facts.import_line(run.get("imported")),
+        foreign=foreign_name(run.get("foreign")),
+        interrupted=run["interrupted"],
+        findings=facts.findings([run]),
+        replies=facts.reply_texts(run),
+        highlights=facts.run_highlights(run),
+        charts=charts,
+        timeline=timeline,
+        over_time=over_time,
+        statistics=facts.STATISTICS,
+        distributions=facts.distribution_figures(run),
+        turns=facts.turn_table(run),
+        scalars=facts.scalar_figures(run),
+        outcomes=facts.outcome_table(run),
+        lengths=facts.length_table(run),
+        load=facts.load_facts(run),
+        client=facts.client_facts(run),
+        account=server_facts.account_table(run),
+        account_facts=server_facts.account_facts(run),
+        gpu=server_facts.gpu_facts(run),
+        command=launch_command(run["server"]),
+        spec=facts.pairs(spec),
+        server=facts.pairs(without_command(run["server"])),
+        environment=facts.environment_facts(run["environment"]),
+        words=foreign_table(run),
+        unverified=is_unverified(run),
+        sweep_linked=sweep_linked,
+    )
+
+
+def _imported(sweep: SweepRow) -> str:
+    return "" if sweep.imported is None else facts.import_line(asdict(sweep.imported))

@@ -1,0 +1,50 @@
+"""Templates to HTML: one Jinja environment, strict about names and escaping everything that comes from outside.
+
+May import the rest of report. Each page template gets one variable, `page`: a context of `pages`.
+"""
+
+import json
+from functools import cache
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from loadgen.report import readable
+from loadgen.report.pages import assets
+from loadgen.report.pages.pages import TEMPLATES, Page
+
+
+def json_block(value: Any) -> Markup:
+    """`value` as JSON which may stand inside a script element: no `<`, so neither `</script` nor `<!--` can occur."""
+    text = json.dumps(value, separators=(",", ":"), allow_nan=False, ensure_ascii=False)
+    return Markup(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))
+
+
+@cache
+def environment() -> Environment:
+    """The Jinja environment of every page."""
+    made = Environment(
+        loader=FileSystemLoader(assets.templates_directory()),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.filters["json_block"] = json_block
+    made.filters["number"] = readable.number
+    made.filters["plural"] = readable.plural
+    made.globals["style"] = assets.static("style.css")
+    made.globals["charts_script"] = assets.static("charts.js")
+    made.globals["compare_script"] = assets.static("compare.js")
+    made.globals["list_script"] = assets.static("list.js")
+    made.globals["live_script"] = assets.static("live.js")
+    made.globals["theme_script"] = assets.static("theme.js")
+    made.globals["icon"] = assets.static("icon.svg")
+    return made
+
+
+def render(page: Page) -> str:
+    """One page as a whole HTML document."""
+    template = environment().get_template(TEMPLATES[type(page)])
+    return template.render(page=page, vega=assets.vega() if page.draws else None)

@@ -1,0 +1,1 @@
+"""Which runs a page, chart or export is about."""

@@ -1,0 +1,79 @@
+"""What a drawing is of: runs from the store, by ids of any kind, with what was kept beside them, and all of that in words.
+
+May import analysis, store and the rest of report.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from loadgen.analysis.server.gpu import GpuSeries
+from loadgen.report.charts.sweep_charts import reading_note
+from loadgen.report.export.export import find
+from loadgen.report.points import Document
+from loadgen.report.readable import number
+from loadgen.report.select.outlines import outline_of
+from loadgen.report.words.served import server_name
+from loadgen.store.repository import Store
+from loadgen.store.rows import ServerSample, SweepRow
+
+
+@dataclass(frozen=True, slots=True)
+class OneRun:
+    """A run with what was kept beside its document. `outline` is None where it was imported without one."""
+
+    document: Document
+    outline: Document | None = None
+    samples: Sequence[ServerSample] = ()
+    gpus: Sequence[GpuSeries] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What is to be drawn: the documents of runs, the names of their sweeps by id, and how to get at the rest of a run."""
+
+    runs: tuple[Document, ...]
+    names: Mapping[str, str]
+    open_run: Callable[[Document], OneRun] = field(default=OneRun)
+
+
+def gather(store: Store, ids: Sequence[str]) -> Subject:
+    """The runs of these sweeps, groups and runs, each once, in this order. Raises NotFoundError."""
+    runs: dict[str, Document] = {}
+    for given in ids:
+        for each in [sweep.sweep_id for sweep in store.group(given)] if given.startswith("g") else [given]:
+            runs |= {run["run_id"]: run for run in find(store, each)[1]}
+    sweeps = [store.sweep(sweep_id) for sweep_id in dict.fromkeys(run["sweep_id"] for run in runs.values())]
+
+    def open_run(run: Document) -> OneRun:
+        run_id = run["run_id"]
+        return OneRun(run, outline_of(store, run), store.samples(run_id), store.gpus(run_id))
+
+    return Subject(tuple(runs.values()), sweep_names(sweeps), open_run)
+
+
+def sweep_names(sweeps: Sequence[SweepRow]) -> dict[str, str]:
+    """What to call each sweep among the others, by id: its name, with the id where two share one; SIMULATED beside real ones."""
+    names = {sweep.sweep_id: sweep.name or sweep.sweep_id for sweep in sweeps}
+    shared = {name for name in names.values() if list(names.values()).count(name) > 1}
+    mixed = len({sweep.simulated for sweep in sweeps}) > 1
+    return {
+        sweep.sweep_id: names[sweep.sweep_id]
+        + (f" ({sweep.sweep_id})" if names[sweep.sweep_id] in shared else "")
+        + (" (SIMULATED)" if mixed and sweep.simulated else "")
+        for sweep in sweeps
+    }
+
+
+def about(subject: Subject, has_bars: bool = True) -> tuple[str, ...]:
+    """What a drawing is of, in lines: models and servers, the run or the sweep, and how to read marks and bars of several runs.
+
+    Several sweeps are named where their lines are.
+    """
+    served = dict.fromkeys(f"{run['spec']['model']} on {server_name(run['server'])}" for run in subject.runs)
+    if len(subject.runs) == 1:
+        (run,) = subject.runs
+        spec = run["spec"]
+        lengths = f"{number(spec['input_tokens'])} in · {spec['output_tokens']:,} out"
+        return (*served, f"{spec['load_label']} · {lengths} · repeat {run['repeat']} · {run['run_id']}")
+    swept = [f"{name} · {sweep_id}" for sweep_id, name in subject.names.items()] if len(subject.names) == 1 else []
+    return ("; ".join(served), *swept, reading_note(subject.runs, subject.names) if has_bars else "")

@@ -1,0 +1,1 @@
+"""Facts of runs and sweeps in words."""

@@ -1,0 +1,402 @@
+"""Run documents taken apart for people: highlights, figures, findings, outcomes, and facts as pairs.
+
+May import load, analysis and the rest of report. Reads documents alone, and takes every key that the contract does not
+promise as possibly absent.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from loadgen.analysis.figures.metrics import METRICS
+from loadgen.analysis.point_findings import findings_of
+from loadgen.analysis.verdict import MergedFinding
+from loadgen.report.charts.chart import Table
+from loadgen.report.charts.sweep_charts import gap_metric, highest, statistic
+from loadgen.report.labels import metric_label
+from loadgen.report.points import FEWEST_FOR_INTERVAL, Document, Point, axes, points
+from loadgen.report.readable import (
+    MISSING_FIGURE,
+    figure,
+    flat,
+    milliseconds,
+    moment,
+    number,
+    percent,
+    plural,
+    seconds,
+    shown_unit,
+    size,
+)
+from loadgen.report.words.foreign import foreign_name
+from loadgen.report.words.remote import cost_line, round_trip_line, round_trip_note, usd_per_million, way_line
+
+COMMIT_DIGITS = 12
+STATISTICS = ("n", "mean", "min", "p50", "p90", "p95", "p99", "max")
+
+_WOKEN = {"realtime": "in real time", "raised": "raised", "normal": "normal"}
+
+Facts = tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Highlight:
+    """One figure at the head of a page."""
+
+    label: str
+    value: str
+    unit: str
+    note: str
+    status: str = ""  # the verdict on it, where the page says none of the whole
+
+
+@dataclass(frozen=True, slots=True)
+class FigureLine:
+    """A metric's row in a table of figures, with the definition that stands behind it."""
+
+    label: str
+    unit: str
+    formula: str
+    cells: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RunLine:
+    """A run's row in the table of its sweep."""
+
+    run_id: str
+    repeat: int
+    status: str
+    simulated: bool
+    cells: tuple[str, ...]
+
+
+RUN_COLUMNS = (
+    ("load", ""),
+    ("in", "tokens"),
+    ("out", "tokens"),
+    ("TTFT p50", "ms"),
+    ("TTFT high", "ms"),
+    ("gap p50", "ms"),
+    ("gap high", "ms"),
+    ("TPOT p50", "ms"),
+    ("output", "tokens/s"),
+    ("requests", "/s"),
+    ("ok", "of planned"),
+)
+
+
+def run_columns(gap: str) -> tuple[tuple[str, str], ...]:
+    """`RUN_COLUMNS` with the gap by its full name, of tokens or of chunks."""
+    name = "token gap" if gap == "token_gap_s" else "chunk gap"
+    return tuple((heading.replace("gap", name), unit) for heading, unit in RUN_COLUMNS)
+
+
+def run_line(run: Document, gap: str) -> RunLine:
+    """The row of a run under `RUN_COLUMNS`; `gap` is the metric of all rows (`gap_metric`)."""
+
+    def ms(metric: str, name: str) -> str:
+        return milliseconds(statistic(metric, name)(run))
+
+    return RunLine(
+        run_id=run["run_id"],
+        repeat=run["repeat"],
+        status=run["verdict"]["status"],
+        simulated=run["simulated"],
+        cells=(
+            run["spec"]["load_label"],
+            number(run["spec"]["input_tokens"]),
+            number(run["spec"]["output_tokens"]),
+            ms("ttft_s", "p50"),
+            _high(run, "ttft_s"),
+            ms(gap, "p50"),
+            _high(run, gap),
+            ms("tpot_s", "p50"),
+            number(run.get("output_tokens_per_s")),
+            number(run.get("requests_per_s")),
+            f"{run['outcomes'].get('ok', 0):,} / {run['outcomes']['planned']:,}",
+        ),
+    )
+
+
+def _high(run: Document, metric: str) -> str:
+    """The highest percentile that there is, by its name: `112 p95`."""
+    name = highest(metric, [run])
+    return MISSING_FIGURE if name is None else f"{milliseconds(statistic(metric, name)(run))} {name}"
+
+
+def findings(runs: Sequence[Document]) -> tuple[MergedFinding, ...]:
+    """The findings of the runs and of their load points, each code once, worst first."""
+    return tuple(findings_of(runs))
+
+
+def reply_label(reply: Document) -> str:
+    """Which reply this is and how it ended: `reply 7, stop`, `reply 9, timeout, first 2,000 of 5,123 characters`."""
+    ended = reply["outcome"].replace("_", " ") if reply["outcome"] != "ok" else reply["finish_reason"] or "ok"
+    shown, all_of_it = len(reply["text"]), reply["characters"]
+    cut = f", first {shown:,} of {all_of_it:,} characters" if shown < all_of_it else ""
+    return f"reply {reply['index']:,}, {ended}{cut}"
+
+
+def reply_texts(run: Document) -> Facts:
+    """The replies of the run that were kept with their text; empty where none was."""
+    return tuple((reply_label(reply), reply["text"] or "(no text)") for reply in run.get("replies") or ())
+
+
+def distribution_figures(run: Document) -> tuple[FigureLine, ...]:
+    """Every distribution metric of the run, one line each, under `STATISTICS`; those without any value are left out."""
+    lines = []
+    for metric in METRICS:
+        values = look_up(run, metric.key)
+        if metric.kind != "distribution" or not isinstance(values, dict) or values.get("mean") is None:
+            continue
+        cells = tuple(
+            number(values.get("n")) if name == "n" else figure(values.get(name), metric.unit) for name in STATISTICS
+        )
+        lines.append(FigureLine(metric.label, shown_unit(metric.unit), metric.formula, cells))
+    return tuple(lines)
+
+
+def scalar_figures(run: Document) -> tuple[FigureLine, ...]:
+    """Every metric of one number that the run has."""
+    return tuple(
+        FigureLine(metric_label(metric, run), shown_unit(metric.unit), metric.formula, (figure(value, metric.unit),))
+        for metric in METRICS
+        if metric.kind == "scalar" and isinstance(value := look_up(run, metric.key), int | float)
+    )
+
+
+def look_up(run: Document, key: str) -> object:
+    """The value under a dotted key; None when any part of the way is absent."""
+    found: object = run
+    for part in key.split("."):
+        found = found.get(part) if isinstance(found, dict) else None
+    return found
+
+
+def outcome_table(run: Document) -> Table:
+    """How the planned requests ended: outcome, number, share. Outcomes that nobody met are left out, `ok` never."""
+    planned = run["outcomes"]["planned"]
+    rows = [("planned", number(planned), "")]
+    rows += [
+        (name.replace("_", " "), number(count), percent(count / planned if planned else None))
+        for name, count in run["outcomes"].items()
+        if name != "planned" and (count or name == "ok")
+    ]
+    return Table(("outcome", "requests", "share"), tuple(rows))
+
+
+def length_table(run: Document) -> Table:
+    """Lengths asked and achieved, in tokens."""
+    names = ("asked", "mean", "min", "max")
+    rows = []
+    for key, label in (("prompt_tokens", "prompt"), ("output_tokens", "output")):
+        lengths = (run.get("lengths") or {}).get(key) or {}
+        rows.append((label, *(number(lengths.get(name)) for name in names)))
+    return Table(("tokens", *names), tuple(rows))
+
+
+def turn_table(run: Document) -> Table | None:
+    """TTFT and prompt by turn of the conversations; None where each request stands by itself.
+
+    Beside the median stands the highest percentile that every turn has, or else the slowest.
+    """
+    turns = run.get("by_turn")  # a run of an earlier version has none
+    if not turns:
+        return None
+    waits = [turn["ttft_s"] for turn in turns]
+    high = next((name for name in ("p99", "p95", "p90") if all(wait[name] is not None for wait in waits)), "max")
+    return Table(
+        ("turn", "requests", "prompt tokens", "TTFT p50, ms", f"TTFT {high}, ms"),
+        tuple(
+            (
+                number(turn["turn"]),
+                number(turn["requests"]),
+                number(turn["prompt_tokens_mean"]),
+                milliseconds(turn["ttft_s"]["p50"]),
+                milliseconds(turn["ttft_s"][high]),
+            )
+            for turn in turns
+        ),
+    )
+
+
+def client_facts(run: Document) -> Facts:
+    """What the client says of itself: the ground of the verdict."""
+    if foreign := run.get("foreign"):
+        return (("measured by", foreign_name(foreign)), ("stamps, lags and delays", "not told"))
+    client = run.get("client") or {}
+
+    def spread(key: str) -> str:
+        values = client.get(key) or {}
+        if not values.get("n"):
+            return MISSING_FIGURE
+        high = next((name for name in ("p99", "p95", "p90") if values.get(name) is not None), "max")
+        return f"p50 {milliseconds(values.get('p50'))} ms, {high} {milliseconds(values.get(high))} ms"
+
+    return (
+        (
+            "arrival stamps",
+            {"kernel": "kernel (as the bytes came in)", "read": "at the read"}.get(
+                str(client.get("stamp_source")), MISSING_FIGURE
+            ),
+        ),
+        ("woken", _WOKEN.get(str(client.get("priority")), MISSING_FIGURE)),
+        ("loop lag", spread("loop_lag_s")),
+        ("send delay", spread("send_delay_s")),
+        ("way", way_line(run) or "direct, plain HTTP"),
+        ("network round trip", round_trip_line(run)),
+        ("connecting", spread("connect_s")),
+        ("coalesced arrivals", percent(client.get("coalesced_ratio"))),
+        ("coalesced first contents", percent(client.get("first_content_coalesced_ratio"))),
+        (
+            "processor",
+            f"{percent(client.get('cpu_ratio'))} of {number(client.get('workers'))} worker(s), {seconds(client.get('cpu_s'))}",
+        ),
+        ("host busy", percent(client.get("host_busy_ratio"))),
+        ("content events", number(client.get("events"))),
+        (
+            "reads",
+            f"{number(client.get('reads'))}" + (f" by {client['reads_by']}" if client.get("reads_by") else ""),
+        ),
+        (
+            "connections",
+            f"{number(client.get('connections_opened'))} opened, {number(client.get('connections_reopened'))} again",
+        ),
+        ("clock step", f"{milliseconds(client.get('clock_step_s'))} ms"),
+        ("peak memory", size(client.get("peak_rss_bytes"))),
+        ("doctor on this host", doctor_line(run) or "not run: see loadgen doctor"),
+        ("tokens counted by", str((run.get("tokens") or {}).get("counted_by") or MISSING_FIGURE).replace("_", " ")),
+    )
+
+
+def doctor_line(run: Document) -> str:
+    """What the doctor last found on the run's host, and when; empty where it had not been run."""
+    doctor = (run.get("client") or {}).get("doctor")
+    return "" if not doctor else f"{doctor['summary']} ({moment(doctor['measured_at'])})"
+
+
+def import_line(mark: Document | None) -> str:
+    """Where an imported result came from, and when; empty for one that was measured into this database."""
+    if not mark:
+        return ""
+    who = foreign_name({"tool": mark.get("tool"), "version": mark.get("tool_version")})
+    by = f", measured by {who}" if who else ""
+    return f"from {mark['file']}{by}, {moment(mark['imported_at'])}, sha256 {mark['sha256']}"
+
+
+def limits_line(run: Document) -> str:
+    """What limits made of the run: who waited, for how long, and who was refused; empty where there was neither."""
+    limits = run.get("rate_limits")
+    if not limits:
+        return ""
+    held = limits["held_requests"]
+    waited = f", {seconds(limits['wait_total_s'] / held)} on average" if held else ""
+    refused = f"; {limits['refused_requests']:,} answered 429" if limits["refused_requests"] else ""
+    return f"{plural(held, 'request')} held back{waited}{refused}"
+
+
+def load_facts(run: Document) -> Facts:
+    """What was asked of the server beside what it came to."""
+    window, rates, concurrency = run.get("window") or {}, run.get("rates") or {}, run.get("concurrency") or {}
+    start_s, end_s = window.get("start_s"), window.get("end_s")
+    stretch = MISSING_FIGURE if start_s is None or end_s is None else f"{start_s:.2f} s … {end_s:.2f} s"
+    return (
+        ("load", run["spec"]["load_label"]),
+        ("measured window", f"{str(window.get('rule', MISSING_FIGURE)).replace('_', ' ')}, {stretch}"),
+        ("requests in the window", number(window.get("requests"))),
+        ("in flight", f"{number(concurrency.get('mean'))} on average, {number(concurrency.get('peak'))} at most"),
+        ("offered rate", _per_s(rates.get("offered_per_s"))),
+        ("sent rate", _per_s(rates.get("sent_per_s"))),
+        ("completed rate", _per_s(rates.get("completed_per_s"))),
+        ("limits", limits_line(run) or "none"),
+        ("whole run took", seconds(run.get("elapsed_s"))),
+        *((("cost", cost),) if (cost := cost_line(run)) else ()),
+    )
+
+
+def _per_s(rate: float | None) -> str:
+    return MISSING_FIGURE if rate is None else f"{number(rate)} /s"
+
+
+def pairs(document: Document | None) -> Facts:
+    """Any nested document as facts."""
+    return tuple(flat(document or {}))
+
+
+def environment_facts(environment: Document | None) -> Facts:
+    """What a run ran on, as people read it: memory with a prefix, the commit cut short, and what nobody could tell as such."""
+    known = dict(environment or {})
+    for key in [name for name in known if name.endswith("_bytes")]:
+        known[key] = size(known[key])
+    commit = known.get("git_commit")
+    if commit:
+        known["git_commit"] = commit[:COMMIT_DIGITS] + (
+            "+" if commit.endswith("+") and len(commit) > COMMIT_DIGITS else ""
+        )
+    return tuple((key, "not known" if text == MISSING_FIGURE else text) for key, text in flat(known))
+
+
+def run_highlights(run: Document) -> tuple[Highlight, ...]:
+    """The head of a run's page."""
+    gap = gap_metric([run])
+    outcomes = run["outcomes"]
+    ttft_note = "; ".join(filter(None, (_tail_note(run, "ttft_s"), round_trip_note(run))))
+    return (
+        Highlight("TTFT, median", milliseconds(statistic("ttft_s", "p50")(run)), "ms", ttft_note),
+        Highlight(
+            "Token gap, median" if gap == "token_gap_s" else "Chunk gap, median",
+            milliseconds(statistic(gap, "p50")(run)),
+            "ms",
+            _tail_note(run, gap),
+        ),
+        Highlight(
+            "Output",
+            number(run.get("output_tokens_per_s")),
+            "tokens/s",
+            f"{number(run.get('requests_per_s'))} requests/s",
+        ),
+        Highlight("Answered", f"{outcomes.get('ok', 0):,}", f"of {outcomes['planned']:,}", "requests ended ok"),
+    )
+
+
+def _tail_note(run: Document, metric: str) -> str:
+    name = highest(metric, [run])
+    return "too few for percentiles" if name is None else f"{name} {milliseconds(statistic(metric, name)(run))} ms"
+
+
+def sweep_highlights(runs: Sequence[Document]) -> tuple[Highlight, ...]:
+    """The head of a sweep's page: its best load points by their means over the repeats, and where they were."""
+    measured = points(runs, axes(runs)) if runs else []
+    gap = gap_metric([run for point in measured for run in point.runs])
+    gap_name = "token gap" if gap == "token_gap_s" else "chunk gap"
+    found = (
+        _best("Highest output", measured, lambda run: run.get("output_tokens_per_s"), "tokens/s", highest=True),
+        _best("Lowest median TTFT", measured, statistic("ttft_s", "p50"), "s"),
+        _best(f"Lowest median {gap_name}", measured, statistic(gap, "p50"), "s"),
+        _best("Lowest cost of a million output tokens", measured, usd_per_million, "$"),
+    )
+    return tuple(highlight for highlight in found if highlight is not None)
+
+
+def _best(
+    name: str,
+    measured: Sequence[Point],
+    read: Callable[[Document], float | None],
+    unit: str,
+    highest: bool = False,
+) -> Highlight | None:
+    """The point with the best mean of a figure, never the luckiest repeat; None when no point has it."""
+    known = [(pooled, point) for point in measured if (pooled := point.pooled(read)) is not None]
+    if not known:
+        return None
+    pooled, point = (max if highest else min)(known, key=lambda pair: pair[0].mean)
+    words = [_where(point.runs[0])]
+    if pooled.half_spread is not None:
+        what = "half the range" if pooled.runs < FEWEST_FOR_INTERVAL else "95 %"
+        words.append(f"± {figure(pooled.half_spread, unit)} ({what} of {pooled.runs} repeats)")
+    return Highlight(name, figure(pooled.mean, unit), shown_unit(unit), " · ".join(words), point.status)
+
+
+def _where(run: Document) -> str:
+    spec = run["spec"]
+    return f"{spec['load_label']}, {number(spec['input_tokens'])} in, {spec['output_tokens']:,} out"

@@ -1,0 +1,43 @@
+"""Runs that another client measured, as pages and tables tell it. May import store and the rest of report."""
+
+from loadgen.report.charts.chart import Table
+from loadgen.report.points import Document
+from loadgen.report.readable import MISSING_FIGURE, flat
+from loadgen.store.rows import SweepRow
+
+_FOREIGN_STATISTICS = (  # as the other clients name them
+    *("count", "mean", "avg", "min", "median", "p50", "p90", "p95", "p99", "max"),
+)
+
+
+def foreign_name(foreign: Document | None) -> str:
+    """The other client that measured, with its version where that is known; empty for what loadgen measured."""
+    return " ".join(str(foreign[key]) for key in ("tool", "version") if foreign.get(key)) if foreign else ""
+
+
+def foreign_table(run: Document) -> Table | None:
+    """The other client's figures in its own words and units: a row each, with a column for each statistic; None where it is ours."""
+    figures = (run.get("foreign") or {}).get("figures")
+    if not figures:
+        return None
+    grouped: dict[str, Document] = {}
+    for key, text in flat(figures):
+        group, _, name = key.rpartition(".")
+        single = not group
+        grouped.setdefault(key if single else group, {})["" if single else name] = text
+    common = [name for name in _FOREIGN_STATISTICS if sum(name in each for each in grouped.values()) > 1]
+    rows = []
+    for group, values in grouped.items():
+        if any(name in common for name in values):
+            rows.append((group, values.get("unit", ""), *(values.get(name, MISSING_FIGURE) for name in common)))
+        else:
+            rows += [
+                (f"{group}.{name}" if name else group, text, *("" for _ in common)) for name, text in values.items()
+            ]
+    return Table(("figure", "unit or value", *common), tuple(rows))
+
+
+def foreign_client(sweep: SweepRow) -> str:
+    """The other client that measured a sweep; empty for what loadgen measured."""
+    mark = sweep.imported
+    return "" if mark is None else foreign_name({"tool": mark.tool, "version": mark.tool_version})

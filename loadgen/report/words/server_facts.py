@@ -1,0 +1,160 @@
+"""The server's own account of a run beside the client's, and what its GPUs took, for people.
+
+May import analysis and the rest of report. Reads documents alone; a run of an earlier version lacks most of it.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from loadgen.report.charts.chart import Table
+from loadgen.report.points import Document
+from loadgen.report.readable import MISSING_FIGURE, milliseconds, number, percent, plural, setting, size
+from loadgen.report.words.facts import Facts
+
+_TIMES = (("ttft_s", "TTFT from send"), ("step_gap_s", "gap"), ("e2e_latency_s", "end-to-end"))
+_PHASES = (("queue_s", "queue"), ("prefill_s", "prefill"), ("decode_s", "decode"))
+_SHOWN = ("p50", "p90", "p95", "p99")
+
+_CHOSEN = {
+    "processes": "those that run the server's processes",
+    "CUDA_VISIBLE_DEVICES": "those that its CUDA_VISIBLE_DEVICES names",
+    "all": "all of this machine: which are the server's cannot be told",
+}
+
+
+def account_table(run: Document) -> Table | None:
+    """Figures that both sides have, side by side; None where the server told nothing.
+
+    The server's percentiles are known by the buckets of its histograms, as between two bounds. Both sides count the whole run, but for
+    the tokens per second.
+    """
+    account = run.get("server_account") or {}
+    if not account.get("engine"):
+        return None
+    rows = [
+        ("output tokens", number(account["output_tokens"]), number(account["client_output_tokens"])),
+        ("output tokens/s", _exact(account["output_tokens_per_s"]), _exact(account["client_output_tokens_per_s"])),
+    ]
+    for key, name in _TIMES:
+        theirs, ours = account["times"].get(key), account["client_times"].get(key) or {}
+        if theirs is None or not theirs["n"]:
+            continue
+        rows.append((f"{name} mean, ms", milliseconds(theirs["mean"]), milliseconds(ours.get("mean"))))
+        rows += [
+            (f"{name} {which}, ms", bounds(theirs[which]), milliseconds(ours.get(which)))
+            for which in _SHOWN
+            if theirs[which] is not None and ours
+        ]
+    for key, name in _PHASES:
+        if (theirs := account["times"].get(key)) is not None and theirs["n"]:
+            rows.append((f"{name} mean, ms", milliseconds(theirs["mean"]), MISSING_FIGURE))
+    return Table(("whole run", f"server ({account['engine']})", "client"), tuple(rows))
+
+
+def bounds(ends_s: Sequence[float | None]) -> str:
+    """Two bounds in milliseconds: `20 to 40`, `over 2,560,000`."""
+    low_s, high_s = ends_s
+    low = setting((low_s or 0.0) * 1000)
+    return f"over {low}" if high_s is None else f"{low} to {setting(high_s * 1000)}"
+
+
+def _exact(rate: float | None) -> str:
+    """Four digits: the two sides are to be compared to a tenth of a per cent."""
+    return number(rate, 4)
+
+
+def account_facts(run: Document) -> Facts:
+    """What only the server knows: its queue, its cache, its drafts. Empty where it told nothing."""
+    account = run.get("server_account") or {}
+    if not account.get("engine"):
+        return ()
+    speculation = account["speculation"]
+    facts = [
+        ("running", _through(account["running_requests"])),
+        ("waiting", _through(account["waiting_requests"])),
+        ("KV cache in use", _through(account["kv_cache_usage_ratio"], percent)),
+        ("preemptions", number(account["preemptions"])),
+        ("prompt tokens cached", percent(account["prefix_cache_hit_ratio"])),
+        ("prefix cache", _RESET[run.get("prefix_cache_reset")]),
+    ]
+    if speculation is not None:
+        by_position = ", ".join(percent(share) for share in speculation["acceptance_by_position"])
+        facts += [
+            ("drafts", f"{number(speculation['drafts'])} of {number(speculation['draft_tokens'])} tokens"),
+            ("accepted", f"{percent(speculation['acceptance_ratio'])}; by position {by_position or MISSING_FIGURE}"),
+            ("tokens per draft", number(speculation["tokens_per_draft"])),
+        ]
+    return tuple(facts)
+
+
+_RESET = {
+    True: "emptied before the run",
+    False: "would not be emptied before the run",
+    None: "not emptied before the run: the server does not let us",
+}
+
+
+def _through(told: dict[str, Any] | None, write: Any = number) -> str:
+    if told is None:
+        return MISSING_FIGURE
+    return f"{write(told['mean'])} on average, {write(told['max'])} at most, by {plural(told['n'], 'reading')}"
+
+
+def gpu_facts(run: Document) -> Facts:
+    """Energy and power over the measured window, and each GPU's clocks; empty without a GPU."""
+    gpu = run.get("gpu")
+    if not gpu:
+        return ()
+    facts = [
+        (
+            "GPUs",
+            f"{len(gpu['devices'])} × {gpu['devices'][0]['name']}; {_CHOSEN.get(gpu['chosen_by'], MISSING_FIGURE)}",
+        ),
+        ("energy", energy_line(gpu)),
+        ("power", f"{number(gpu['power_mean_w'])} W on average, {number(gpu['power_max_w'])} W at most"),
+    ]
+    for device in gpu["devices"]:
+        words = [
+            f"{number(device['power_mean_w'])} W",
+            f"SM {number(device['sm_clock_mean_mhz'])} MHz, memory {number(device['memory_clock_mean_mhz'])} MHz",
+            f"{percent(device['utilization_mean_ratio'])} in use",
+            f"{size(device['memory_used_max_bytes'])} taken",
+            f"{number(device['temperature_max_c'])} °C at most",
+        ]
+        words += [f"{why} in {percent(share)} of the readings" for why, share in device["throttled_ratio"].items()]
+        facts.append((f"GPU {device['index']}", "; ".join(words)))
+    return tuple(facts)
+
+
+def energy_line(gpu: Document) -> str:
+    """`1,234 J; 0.31 J a token, 40 J a request (by the GPUs' own counter)`."""
+    if gpu["energy_j"] is None:
+        return MISSING_FIGURE
+    how = "the GPUs' own counter" if gpu["energy_by"] == "counter" else "integration of the power read"
+    each = f"{number(gpu['energy_per_output_token_j'])} J a token, {number(gpu['energy_per_request_j'])} J a request"
+    return f"{number(gpu['energy_j'])} J; {each} (by {how}, over the measured window)"
+
+
+def energy_per_output_token_j(run: Document) -> float | None:
+    """Joules; None where it was not measured."""
+    found: float | None = (run.get("gpu") or {}).get("energy_per_output_token_j")
+    return found
+
+
+def cached_percent(run: Document) -> float | None:
+    """Prompt tokens out of the server's prefix cache, in per cent; None where the server does not tell."""
+    ratio: float | None = (run.get("server_account") or {}).get("prefix_cache_hit_ratio")
+    return None if ratio is None else ratio * 100
+
+
+_EXTRA = ((("cached", "% of prompt"), cached_percent), (("energy", "J/token"), energy_per_output_token_j))
+
+
+def extra_columns(runs: Sequence[Document]) -> tuple[tuple[str, str], ...]:
+    """Headings and units of the columns that only some sweeps have: prompt tokens out of the cache, energy per output token."""
+    return tuple(heading for heading, read in _EXTRA if any(read(run) for run in runs))
+
+
+def extra_cells(run: Document, runs: Sequence[Document]) -> tuple[str, ...]:
+    """The run's cells under `extra_columns(runs)`."""
+    return tuple(number(read(run)) for _, read in _EXTRA if any(read(each) for each in runs))

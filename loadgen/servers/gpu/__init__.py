@@ -1,0 +1,1 @@
+"""Readings of the GPUs on this host."""

@@ -1,0 +1,1 @@
+"""What a user may ask for: the keys of a sweep, and their checks."""

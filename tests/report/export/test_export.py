@@ -1,0 +1,105 @@
+"""Exports: the documents themselves, and tables whose cells say the same."""
+
+import csv
+import io
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from loadgen.errors import NotFoundError, UsageError
+from loadgen.load.spec import ClosedLoop
+from loadgen.report.export.export import export
+from loadgen.store.repository import Store
+from tests.report.documents import Document, fill, specs, sweep_row
+
+SWEEP = "s261123-152901-4f2a"
+
+
+@pytest.fixture
+def filled(tmp_path: Path) -> Iterator[tuple[Store, list[Document]]]:
+    planned = specs([ClosedLoop(1), ClosedLoop(4)], (32,), 4, requests_per_slot=4)
+    documents = fill(tmp_path / "measured.db", sweep_row(SWEEP, planned), planned, failures=0.1)
+    with Store.open(f"sqlite:///{tmp_path}/measured.db", read_only=True) as store:
+        yield store, documents
+
+
+def table(content: bytes) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(content.decode())))
+
+
+def test_json_is_the_document_of_a_run_and_a_sweep_holds_its_runs(filled: tuple[Store, list[Document]]) -> None:
+    store, documents = filled
+    run = json.loads(export(store, documents[1]["run_id"], "json"))
+    sweep_of_run = run.pop("sweep")
+    assert run == documents[1]
+    sweep = json.loads(export(store, SWEEP[:4], "json"))
+    assert (sweep["schema_version"], sweep["sweep_id"], sweep["runs"]) == (1, SWEEP, documents)
+    assert sweep_of_run.items() <= sweep.items()
+
+
+def test_csv_has_a_row_for_each_run_with_dotted_columns(filled: tuple[Store, list[Document]]) -> None:
+    store, documents = filled
+    rows = table(export(store, SWEEP, "csv"))
+    assert [row["run_id"] for row in rows] == [document["run_id"] for document in documents]
+    for row, document in zip(rows, documents, strict=True):
+        assert float(row["ttft_s.p50"]) == document["ttft_s"]["p50"]
+        assert row["ttft_s.p99"] == ""  # refused: empty, not 0
+        assert row["spec.shape.concurrency"] == str(document["spec"]["shape"]["concurrency"])
+        assert row["verdict.findings"].split(",") == [each["code"] for each in document["verdict"]["findings"]]
+
+
+def test_requests_are_one_row_each_with_their_arrivals(filled: tuple[Store, list[Document]]) -> None:
+    store, documents = filled
+    run_id = documents[0]["run_id"]
+    rows = table(export(store, run_id, "csv", requests=True))
+    records = store.records(run_id)
+    assert len(rows) == len(records) == documents[0]["outcomes"]["planned"]
+    for number, row in enumerate(rows):
+        assert row["outcome"] == records[number].outcome.label
+        assert [int(stamp) for stamp in row["arrival_ns"].split()] == records[number].arrival_ns.tolist()
+    failed = next(row for row in rows if row["outcome"] == "http_error")
+    assert (failed["output_tokens"], failed["arrival_ns"]) == ("", "")
+
+
+def test_all_requests_of_a_sweep_name_their_run(filled: tuple[Store, list[Document]]) -> None:
+    store, documents = filled
+    requests = json.loads(export(store, SWEEP, "json", requests=True))["requests"]
+    assert {row["run_id"] for row in requests} == {document["run_id"] for document in documents}
+
+
+@pytest.mark.parametrize("simulated", [True, False])
+def test_each_row_tells_whether_it_was_simulated(tmp_path: Path, simulated: bool) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet")
+    planned = specs([ClosedLoop(1)], (32,), 4, requests_per_slot=4)
+    fill(tmp_path / "measured.db", sweep_row(SWEEP, planned, simulated=simulated), planned)
+    with Store.open(f"sqlite:///{tmp_path}/measured.db", read_only=True) as store:
+        for requests in (True, False):
+            rows = table(export(store, SWEEP, "csv", requests))
+            assert {row["simulated"] for row in rows} == {str(simulated)}
+            read = parquet.read_table(io.BytesIO(export(store, SWEEP, "parquet", requests))).to_pylist()
+            assert {row["simulated"] for row in read} == {simulated}
+
+
+def test_an_unknown_id_is_named(filled: tuple[Store, list[Document]]) -> None:
+    with pytest.raises(NotFoundError, match="s-none"):
+        export(filled[0], "s-none", "json")
+    with pytest.raises(NotFoundError, match="run 'r-none'"):
+        export(filled[0], "r-none", "json")
+
+
+def test_parquet_without_pyarrow_says_what_to_install(
+    filled: tuple[Store, list[Document]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(UsageError, match="pip install pyarrow"):
+        export(filled[0], SWEEP, "parquet")
+
+
+def test_parquet_holds_the_same_table(filled: tuple[Store, list[Document]]) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet")
+    store, documents = filled
+    read = parquet.read_table(io.BytesIO(export(store, SWEEP, "parquet"))).to_pylist()
+    assert [row["ttft_s.p50"] for row in read] == [document["ttft_s"]["p50"] for document in documents]

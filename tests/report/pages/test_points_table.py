@@ -1,0 +1,71 @@
+"""The table of load points: means over the repeats that are not invalid, and the verdict on each point."""
+
+from typing import Any
+
+import pytest
+
+from loadgen.load.spec import ClosedLoop
+from loadgen.report.pages.points_table import PointLine, points_table
+from tests.report.documents import Document, measured_run, specs
+
+COLUMNS = ("load", "in", "out", "ttft", "gap", "tpot", "output", "requests", "ok", "repeats")
+
+
+def repeats(throughputs: list[float], statuses: list[str], **changed: Any) -> list[Document]:
+    """The repeats of one load point."""
+    planned = specs([ClosedLoop(4)], (32,), 4, repeats=len(throughputs), requests_per_slot=4)
+    runs = [measured_run(spec, "s1", status=status)[0] for spec, status in zip(planned, statuses, strict=True)]
+    for run, throughput in zip(runs, throughputs, strict=True):
+        run |= {"output_tokens_per_s": throughput, **changed}
+    return runs
+
+
+def cell(line: PointLine, name: str) -> tuple[str, str]:
+    found = line.cells[COLUMNS.index(name)]
+    return found.value, found.spread
+
+
+@pytest.mark.parametrize(
+    ("throughputs", "statuses", "output", "counted", "verdict", "all_invalid"),
+    [
+        ([100.0], ["valid"], ("100", ""), "1", "valid", False),
+        ([100.0, 104.0], ["valid"] * 2, ("102", "2.00"), "2", "valid", False),
+        ([100.0, 110.0, 120.0], ["valid"] * 3, ("110", "24.8"), "3", "doubtful", False),  # the repeats differ
+        ([100.0, 900.0], ["valid", "invalid"], ("100", ""), "1 of 2", "invalid", False),
+        ([100.0, 102.0], ["doubtful", "valid"], ("101", "1.00"), "2", "doubtful", False),
+        ([100.0, 200.0], ["invalid"] * 2, ("150", "50.0"), "0 of 2", "invalid", True),
+    ],
+)
+def test_a_point_is_the_mean_of_its_repeats_that_are_not_invalid(
+    throughputs: list[float],
+    statuses: list[str],
+    output: tuple[str, str],
+    counted: str,
+    verdict: str,
+    all_invalid: bool,
+) -> None:
+    (line,) = points_table(repeats(throughputs, statuses)).lines
+    assert cell(line, "output") == output
+    assert cell(line, "repeats") == (counted, "")
+    assert (line.status, line.all_invalid) == (verdict, all_invalid)
+    assert cell(line, "load") == ("concurrency 4", "")
+
+
+def test_points_stand_in_the_order_of_the_charts_with_their_lengths() -> None:
+    planned = specs([ClosedLoop(16), ClosedLoop(1)], (64, 32), 4, requests_per_slot=4)
+    table = points_table([measured_run(spec, "s1")[0] for spec in planned])
+    shown = [(cell(line, "in")[0], cell(line, "load")[0]) for line in table.lines]
+    expected = [("32", "concurrency 1"), ("32", "concurrency 16"), ("64", "concurrency 1"), ("64", "concurrency 16")]
+    assert shown == expected
+    assert all(len(line.cells) == len(table.columns) == len(COLUMNS) for line in table.lines)
+    assert table.note == ""
+
+
+def test_a_figure_that_no_repeat_has_is_a_dash_and_requests_that_failed_are_counted() -> None:
+    runs = repeats([100.0, 100.0], ["valid"] * 2, ttft_s=None, requests_per_s=None)
+    runs[0]["outcomes"] |= {"planned": 32, "ok": 30}
+    runs[1]["outcomes"] |= {"planned": 32, "ok": 32}
+    (line,) = points_table(runs).lines
+    assert cell(line, "ttft") == ("–", "")
+    assert cell(line, "requests") == ("–", "")
+    assert cell(line, "ok") == ("62 of 64", "")

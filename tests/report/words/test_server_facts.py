@@ -1,0 +1,136 @@
+"""The server's own account and its GPUs, as people read them."""
+
+from typing import Any
+
+import pytest
+
+from loadgen.report.words import server_facts
+from loadgen.report.words.server_facts import (
+    account_facts,
+    account_table,
+    bounds,
+    extra_cells,
+    extra_columns,
+    gpu_facts,
+)
+
+P = ("p50", "p90", "p95", "p99")
+
+
+def account() -> dict[str, Any]:
+    told = {"n": 200, "mean": 0.021, "p50": [0.02, 0.04], "p90": [0.04, None], "p95": None, "p99": None}
+    return {
+        "engine": "vLLM",
+        "output_tokens": 4096,
+        "client_output_tokens": 4096,
+        "output_tokens_per_s": 1234.4,
+        "client_output_tokens_per_s": 1235.6,
+        "prefix_cache_hit_ratio": 0.25,
+        "preemptions": 3,
+        "running_requests": {"n": 2, "mean": 15.5, "max": 16.0},
+        "waiting_requests": None,
+        "kv_cache_usage_ratio": {"n": 1, "mean": 0.41, "max": 0.5},
+        "speculation": None,
+        "times": {"ttft_s": told, "queue_s": told | {"mean": 0.002}},
+        "client_times": {"ttft_s": {"n": 200, "mean": 0.025, "p50": 0.024, "p90": 0.05, "p95": 0.06, "p99": None}},
+    }
+
+
+def gpu() -> dict[str, Any]:
+    device = {
+        "index": 2,
+        "name": "NVIDIA H100",
+        "power_mean_w": 412.0,
+        "sm_clock_mean_mhz": 1980.0,
+        "memory_clock_mean_mhz": 2619.0,
+        "utilization_mean_ratio": 0.97,
+        "memory_used_max_bytes": 72 << 30,
+        "temperature_max_c": 61,
+        "throttled_ratio": {"power cap": 0.25},
+    }
+    return {
+        "chosen_by": "processes",
+        "energy_j": 1234.0,
+        "energy_by": "counter",
+        "energy_per_output_token_j": 0.31,
+        "energy_per_request_j": 40.0,
+        "power_mean_w": 412.0,
+        "power_max_w": 690.0,
+        "devices": [device],
+    }
+
+
+def test_figures_of_both_sides_stand_side_by_side() -> None:
+    table = account_table({"server_account": account()})
+    assert table is not None
+    assert table.columns == ("whole run", "server (vLLM)", "client")
+    assert table.rows == (
+        ("output tokens", "4,096", "4,096"),
+        ("output tokens/s", "1,234", "1,236"),
+        ("TTFT from send mean, ms", "21.0", "25.0"),
+        ("TTFT from send p50, ms", "20 to 40", "24.0"),
+        ("TTFT from send p90, ms", "over 40", "50.0"),
+        ("queue mean, ms", "2.00", "–"),
+    )
+
+
+def test_what_only_the_server_knows() -> None:
+    told = dict(account_facts({"server_account": account(), "prefix_cache_reset": True}))
+    assert told["running"] == "15.5 on average, 16.0 at most, by 2 readings"
+    assert told["waiting"] == "–"
+    assert told["KV cache in use"] == "41.0 % on average, 50.0 % at most, by 1 reading"
+    assert told["prompt tokens cached"] == "25.0 %"
+    assert told["prefix cache"] == "emptied before the run"
+    assert "drafts" not in told
+    speculation = {
+        "drafts": 100,
+        "draft_tokens": 300,
+        "accepted_tokens": 150,
+        "acceptance_ratio": 0.5,
+        "tokens_per_draft": 2.5,
+    }
+    speculating = account() | {"speculation": speculation | {"acceptance_by_position": [0.8, 0.5, 0.2]}}
+    told = dict(account_facts({"server_account": speculating}))
+    assert told["accepted"] == "50.0 %; by position 80.0 %, 50.0 %, 20.0 %"
+    assert told["tokens per draft"] == "2.50"
+
+
+def test_gpus_with_their_energy() -> None:
+    told = dict(gpu_facts({"gpu": gpu()}))
+    assert told["GPUs"] == "1 × NVIDIA H100; those that run the server's processes"
+    assert (
+        told["energy"]
+        == "1,234 J; 0.310 J a token, 40.0 J a request (by the GPUs' own counter, over the measured window)"
+    )
+    assert told["power"] == "412 W on average, 690 W at most"
+    assert "power cap in 25.0 % of the readings" in told["GPU 2"]
+    assert dict(gpu_facts({"gpu": gpu() | {"energy_j": None}}))["energy"] == "–"
+
+
+@pytest.mark.parametrize("run", [{}, {"server_account": None, "gpu": None}, {"server_account": {"ttft_mean_s": 0.1}}])
+def test_runs_of_earlier_versions_and_silent_servers_tell_nothing(run: dict[str, Any]) -> None:
+    assert account_table(run) is None
+    assert account_facts(run) == ()
+    assert gpu_facts(run) == ()
+
+
+def test_columns_that_only_some_sweeps_have() -> None:
+    plain = {"server_account": account() | {"prefix_cache_hit_ratio": 0.0}, "gpu": None}
+    measured = {"server_account": account(), "gpu": gpu()}
+    assert extra_columns([plain]) == ()
+    assert extra_columns([plain, measured]) == (("cached", "% of prompt"), ("energy", "J/token"))
+    assert extra_cells(plain, [plain, measured]) == ("0", "–")
+    assert extra_cells(measured, [plain, measured]) == ("25.0", "0.310")
+
+
+def test_bounds_are_told_without_more_digits_than_they_have() -> None:
+    assert bounds([0.0, 0.001]) == "0 to 1"
+    assert bounds([2560.0, None]) == "over 2,560,000"
+
+
+def test_every_way_of_choosing_gpus_has_its_words() -> None:
+    from typing import get_args
+
+    from loadgen.servers.gpu.watch import ChosenBy
+
+    assert set(server_facts._CHOSEN) == set(get_args(ChosenBy))
