@@ -18,7 +18,7 @@ from loadgen.load.spec import RunSpec
 from loadgen.report.readable import MISSING_FIGURE, dollars, number, plural, seconds
 from loadgen.servers.launcher.variant import Variant
 from loadgen.servers.profiles.checks import cannot_take, does_not_fit
-from loadgen.spec.sweep_spec import resolve
+from loadgen.spec.runs import resolve
 
 _SWEEPS_LOOKED_THROUGH = 100
 

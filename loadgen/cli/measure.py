@@ -174,7 +174,7 @@ def _plan(terminal: Terminal, values: dict[str, object], file: Path | None, *, a
     from loadgen.cli.plan import earlier_durations, plan_document, plan_table, short_room
     from loadgen.experiments.wanted import read_wanted
     from loadgen.servers.launcher.running import running_server
-    from loadgen.spec.sweep_spec import resolve
+    from loadgen.spec.runs import resolve
 
     wanted = read_wanted(values, file)
     parts = wanted.parts() if wanted.names_server else (wanted.on_running(running_server()),)

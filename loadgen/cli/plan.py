@@ -25,8 +25,8 @@ from loadgen.load.price import Price
 from loadgen.load.schedule import planned_requests
 from loadgen.load.spec import RunSpec
 from loadgen.report.readable import MISSING_FIGURE, dollars, number, plural, seconds, size
+from loadgen.spec.runs import grid_hash, resolved_warmup_requests
 from loadgen.spec.size import body_bytes
-from loadgen.spec.sweep_spec import grid_hash, warmup_requests
 from loadgen.store.place import sqlite_path
 
 _SWEEPS_LOOKED_THROUGH = 20
@@ -96,7 +96,7 @@ def plan_document(runs: Sequence[RunSpec], took_s: Mapping[str, float], price: P
                 "load_label": run.load_label,
                 "planned_requests": planned_requests(run),
                 "body_bytes": body_bytes(run),
-                "planned_warmup_requests": warmup_requests(run),
+                "planned_warmup_requests": resolved_warmup_requests(run),
                 "estimated_s": length.estimated_s,
                 "estimated_usd": _estimated_usd(run, length, price),
                 "estimated_spool_bytes": spool_bytes(run),
@@ -125,7 +125,7 @@ def plan_table(runs: Sequence[RunSpec], took_s: Mapping[str, float], price: Pric
             run.load_label,
             f"{number(run.input_tokens)} → {run.output_tokens:,}",
             number(requests) if requests is not None else f"for {run.duration_s:g} s",
-            number(warmup_requests(run)),
+            number(resolved_warmup_requests(run)),
             str(run.seed),
             _about(length),
             *([] if price is None else [dollars(_estimated_usd(run, length, price))]),

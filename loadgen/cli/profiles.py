@@ -167,7 +167,7 @@ def _of_sweep(file: "ProfileFile") -> list["Finding"]:
     """Whether the grid that it comes with can be measured."""
     from loadgen.servers.profiles.checks import Finding
     from loadgen.spec.profile_sweep import profile_sweep
-    from loadgen.spec.sweep_spec import resolve
+    from loadgen.spec.runs import resolve
 
     if not file.profile.sweep or file.profile.abstract:
         return []

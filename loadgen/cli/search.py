@@ -91,7 +91,7 @@ def search(
     from loadgen.experiments.sweep_record import sweep_hash
     from loadgen.experiments.wanted import read_wanted
     from loadgen.servers.launcher.running import running_server
-    from loadgen.spec.sweep_spec import resolve
+    from loadgen.spec.runs import resolve
     from loadgen.store.repository import Store
 
     terminal = Terminal.of(context, db, quiet, verbose)
@@ -144,7 +144,7 @@ def _values(values: dict[str, object]) -> dict[str, object]:
 
 def _plan(terminal: Terminal, spec: "SweepSpec", wanted: "Search", *, as_json: bool) -> None:
     from loadgen.cli.plan import earlier_durations, plan_document, plan_table
-    from loadgen.spec.sweep_spec import resolve
+    from loadgen.spec.runs import resolve
 
     key = "concurrency" if spec.concurrency else "rate"
     loads = [round(load) if spec.concurrency else load for load in wanted.doubling()]

@@ -21,7 +21,7 @@ from loadgen.service.client import JobError, ServiceClient, sweep_row
 from loadgen.service.documents import JobDocument
 from loadgen.service.progress import heard
 from loadgen.service.submission import REFUSED_KEYS
-from loadgen.spec.sweep_spec import resolve
+from loadgen.spec.runs import resolve
 
 
 def submit(

@@ -3,7 +3,7 @@
 from loadgen.load.price import Price
 from loadgen.load.schedule import planned_requests
 from loadgen.load.spec import RunSpec
-from loadgen.spec.sweep_spec import warmup_requests
+from loadgen.spec.runs import resolved_warmup_requests
 
 
 def estimated_usd(run: RunSpec, price: Price, estimated_s: float | None) -> float | None:
@@ -17,7 +17,7 @@ def estimated_usd(run: RunSpec, price: Price, estimated_s: float | None) -> floa
         return None
     answer = run.output_tokens * run.workload.choices
     measured = price.of_tokens_usd(requests * _mean_prompt_tokens(run), requests * answer)
-    warmup = warmup_requests(run)
+    warmup = resolved_warmup_requests(run)
     return measured + price.of_tokens_usd(warmup * run.input_tokens, warmup * answer)
 
 

@@ -9,7 +9,7 @@ from fractions import Fraction
 
 from loadgen.load.schedule import planned_requests
 from loadgen.load.spec import OpenLoop, RunSpec
-from loadgen.spec.sweep_spec import warmup_requests
+from loadgen.spec.runs import resolved_warmup_requests
 
 
 def stated_s(run: RunSpec) -> float | None:
@@ -62,7 +62,7 @@ def _minutes_worth(run: RunSpec) -> Fraction:
     planned, limits = planned_requests(run), run.rate_limits
     if planned is None:
         return Fraction(0)
-    requests = planned + warmup_requests(run)
+    requests = planned + resolved_warmup_requests(run)
     tokens = requests * ((run.input_tokens or 0) + run.output_tokens)  # prompts of a dataset are not known here
     asked = ((requests, limits.requests_per_minute), (tokens, limits.tokens_per_minute))
     return max((Fraction(units, most) for units, most in asked if most is not None), default=Fraction(0))

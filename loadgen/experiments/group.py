@@ -20,7 +20,7 @@ from loadgen.load.spec import canonical_hash
 from loadgen.servers.launcher.failure import StartFailure
 from loadgen.servers.launcher.running import running_server
 from loadgen.servers.launcher.variant import Variant
-from loadgen.spec.sweep_spec import resolve
+from loadgen.spec.runs import resolve
 from loadgen.store.claim import claimed
 from loadgen.store.repository import Store
 

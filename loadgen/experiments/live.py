@@ -25,7 +25,7 @@ from loadgen.experiments.events import (
     SweepStarted,
 )
 from loadgen.load.schedule import planned_requests
-from loadgen.spec.sweep_spec import warmup_requests
+from loadgen.spec.runs import resolved_warmup_requests
 
 WINDOW_S = 10.0
 """Over how long the present rate and time to first token are taken. Chosen: long enough to read, short enough to follow."""
@@ -152,7 +152,7 @@ class LiveState:
         if present is None:
             return None
         run = present.run
-        planned = planned_requests(run) if present.phase != "warming up" else warmup_requests(run)
+        planned = planned_requests(run) if present.phase != "warming up" else resolved_warmup_requests(run)
         return {
             "position": present.position,
             "load_label": run.load_label,

@@ -30,8 +30,8 @@ from loadgen.servers.endpoint import TokenCounter
 from loadgen.servers.host_load import HostLoad
 from loadgen.servers.prefix_cache import reset_prefix_cache
 from loadgen.servers.secrets import redact
+from loadgen.spec.runs import resolved_warmup_requests
 from loadgen.spec.size import check_size, longest
-from loadgen.spec.sweep_spec import warmup_requests
 
 _WARMUP_SEED = 2**32  # far from the seeds of repeats: what warms a run up is drawn otherwise than the run itself
 _SPARE_RATIO = 1.5  # requests prepared for a run by duration, over what its warm-up says it can use
@@ -62,19 +62,19 @@ def measure(bench: Bench, run: RunSpec, position: int, repeat: int) -> MeasuredR
             counts = BoundedCounter(counter, lambda: bench.on_event(PromptsNotFitted(run)))
         phase("preparing")
         warmup: Recording | None = None
-        if warmup_requests(run) > 0:
-            callers = min(warmup_requests(run), run.concurrency or warmup_requests(run))
+        if resolved_warmup_requests(run) > 0:
+            callers = min(resolved_warmup_requests(run), run.concurrency or resolved_warmup_requests(run))
             warmup_run = replace(
                 run,
                 shape=ClosedLoop(callers),
-                requests=warmup_requests(run),
+                requests=resolved_warmup_requests(run),
                 duration_s=None,
                 seed=run.seed + _WARMUP_SEED,
                 workload=replace(run.workload, sessions=None),
             )
             schedule = build(
                 warmup_run,
-                warmup_requests(run),
+                resolved_warmup_requests(run),
                 f"{prompt_seed}/warmup",
                 bench.facts.dialect,
                 counts,

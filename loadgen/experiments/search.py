@@ -11,7 +11,8 @@ from typing import Any, Literal
 from loadgen.analysis.stats import mean_interval
 from loadgen.errors import UsageError
 from loadgen.load.spec import RunSpec
-from loadgen.spec.sweep_spec import SweepSpec, resolve
+from loadgen.spec.runs import resolve
+from loadgen.spec.sweep_spec import SweepSpec
 
 Document = dict[str, Any]
 Answer = Literal["met", "missed", "cant_tell"]

@@ -56,8 +56,9 @@ from loadgen.servers.launcher.failure import StartFailure
 from loadgen.servers.launcher.running import RunningServer
 from loadgen.servers.server_url import parse_url
 from loadgen.servers.simulator import SimulatorOptions, SimulatorProcess
+from loadgen.spec.runs import read_dataset_of, resolve
 from loadgen.spec.size import longest
-from loadgen.spec.sweep_spec import SweepSpec, read_dataset_of, resolve
+from loadgen.spec.sweep_spec import SweepSpec
 from loadgen.store.claim import claimed
 from loadgen.store.repository import Store
 

@@ -20,7 +20,8 @@ from loadgen.servers.launcher.failure import FailureKind, StartFailure
 from loadgen.servers.launcher.launch import Launch
 from loadgen.servers.launcher.provenance import launch_facts
 from loadgen.servers.launcher.variant import Variant
-from loadgen.spec.sweep_spec import SweepSpec, grid_hash
+from loadgen.spec.runs import grid_hash
+from loadgen.spec.sweep_spec import SweepSpec
 from loadgen.store.repository import Store
 from loadgen.store.rows import SweepRow, SweepStatus
 

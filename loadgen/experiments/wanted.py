@@ -20,9 +20,10 @@ from loadgen.servers.launcher.from_profile import OURS, Overrides
 from loadgen.servers.launcher.running import RunningServer
 from loadgen.servers.launcher.variant import Variant
 from loadgen.servers.profiles.schema import Argument, FlagName
+from loadgen.spec.parse import SERVERS, make_spec, read_keys
 from loadgen.spec.profile_sweep import sweep_on
-from loadgen.spec.specfile import SERVERS, read_keys
-from loadgen.spec.sweep_spec import SweepSpec, make_spec, resolve
+from loadgen.spec.runs import resolve
+from loadgen.spec.sweep_spec import SweepSpec
 from loadgen.store.repository import Store
 
 _NO_SERVER = (

@@ -18,8 +18,10 @@ from loadgen.experiments.sweep_record import sweep_hash
 from loadgen.inputs.origin import Origin
 from loadgen.servers.server_url import query_secrets
 from loadgen.service.targets import ForbiddenTargetError, Targets
-from loadgen.spec.size import Limits, check_planned
-from loadgen.spec.sweep_spec import SweepSpec, make_spec, resolve
+from loadgen.spec.parse import make_spec
+from loadgen.spec.runs import resolve
+from loadgen.spec.size import SizeLimits, check_planned
+from loadgen.spec.sweep_spec import SweepSpec
 from loadgen.store.plain import unprintable
 from loadgen.store.rows import JobRow
 
@@ -30,7 +32,7 @@ MOST_WORKERS = 64
 _MOST_DIGITS = 18
 _MOST_DIGITS_SENT = 100
 _MOST_CHARACTERS = 2_000
-_LIMITS = Limits(max_requests=200_000, max_prepared_bytes=2**28, max_response_tokens=100_000_000)
+_LIMITS = SizeLimits(max_requests=200_000, max_prepared_bytes=2**28, max_response_tokens=100_000_000)
 LIMIT_VARIABLES = {
     "max_requests": "LOADGEN_SERVICE_MAX_REQUESTS",
     "max_prepared_bytes": "LOADGEN_SERVICE_MAX_PREPARED_BYTES",
@@ -147,7 +149,7 @@ def submission_of(values: Mapping[str, Any], targets: Targets) -> Submission:
     return Submission(said, spec, target.name, sweep_hash(runs), len(runs))
 
 
-def limits_from(environ: Mapping[str, str]) -> Limits:
+def limits_from(environ: Mapping[str, str]) -> SizeLimits:
     """What a run of a submission may take. Raises UsageError for a variable that is no whole number."""
     return replace(_LIMITS, **whole_numbers(environ, LIMIT_VARIABLES))
 

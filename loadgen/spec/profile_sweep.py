@@ -6,7 +6,8 @@ from loadgen.errors import UsageError
 from loadgen.inputs.origin import Origin
 from loadgen.servers.profiles.reading import ProfileFile
 from loadgen.servers.profiles.schema import ServerProfile
-from loadgen.spec.sweep_spec import SweepSpec, make_spec
+from loadgen.spec.parse import make_spec
+from loadgen.spec.sweep_spec import SweepSpec
 
 _LOADS = ("concurrency", "rate", "wave", "trace")
 _OF_A_LOAD = ("arrivals", "burstiness", "ramp_to", "ramp_strategy", "max_in_flight", "time_scale")

@@ -1,4 +1,4 @@
-"""How large a run may be: everything that will be sent is on disk before t = 0. Imports `load` and `errors`."""
+"""How large a run may be: everything that will be sent is on disk before t = 0."""
 
 from dataclasses import dataclass
 
@@ -6,25 +6,25 @@ from loadgen.errors import UsageError
 from loadgen.load.images import url_bytes
 from loadgen.load.lengths import bounds
 from loadgen.load.schedule import planned_requests
-from loadgen.load.spec import OpenLoop, RunSpec
+from loadgen.load.spec import OpenLoop, RunSpec, Wave
 
-MOST_REQUESTS = 2_000_000
-MOST_BODY_BYTES = 2**30
+MAX_REQUESTS = 2_000_000
+MAX_BODY_BYTES = 2**30
 _BYTES_PER_TOKEN = 6  # a token id with its comma, or a short word with its space
 _BYTES_PER_BODY = 300  # everything of a body but its prompt
 _BYTES_PER_GROUP = 1_500  # the random source of a group's prefix
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class SizeLimits:
     """The most of a run that may be prepared, its warm-up included, and received."""
 
-    max_requests: int = MOST_REQUESTS
-    max_prepared_bytes: int = MOST_BODY_BYTES
+    max_requests: int = MAX_REQUESTS
+    max_prepared_bytes: int = MAX_BODY_BYTES
     max_response_tokens: int | None = None  # None: as many as the disk takes
 
 
-LOCAL = Limits()
+LOCAL = SizeLimits()
 
 
 def body_bytes(run: RunSpec) -> int:
@@ -46,7 +46,7 @@ def longest(run: RunSpec) -> tuple[int, int]:
     return run.workload.turns * prompt + (run.workload.turns - 1) * answer, answer
 
 
-def check_planned(run: RunSpec, limits: Limits = LOCAL) -> None:
+def check_planned(run: RunSpec, limits: SizeLimits = LOCAL) -> None:
     """Refuse, before anything is sent, a run without a request and one that is too large to prepare. Raises UsageError."""
     if isinstance(run.shape, OpenLoop) and run.duration_s is not None:
         # Before the arrivals themselves are drawn, since so many could not even be counted.
@@ -63,7 +63,7 @@ def check_planned(run: RunSpec, limits: Limits = LOCAL) -> None:
         _check_received(run, requests, limits)
 
 
-def _check_beside(run: RunSpec, limits: Limits) -> None:
+def _check_beside(run: RunSpec, limits: SizeLimits) -> None:
     """Refuse a warm-up or shared prefixes that are too large to prepare. Raises UsageError."""
     warmup = run.warmup_requests or 0
     most = f"the most is {limits.max_requests:,} or {limits.max_prepared_bytes / 2**30:g} GiB prepared beforehand"
@@ -77,7 +77,7 @@ def _check_beside(run: RunSpec, limits: Limits) -> None:
         raise UsageError(f"--prefix-groups is {prefix.groups:,}, and {most}: ask for fewer")
 
 
-def _check_received(run: RunSpec, requests: int, limits: Limits) -> None:
+def _check_received(run: RunSpec, requests: int, limits: SizeLimits) -> None:
     most = limits.max_response_tokens
     tokens = (requests + (run.warmup_requests or 0)) * run.output_tokens * run.workload.choices
     if most is not None and tokens > most:
@@ -87,7 +87,7 @@ def _check_received(run: RunSpec, requests: int, limits: Limits) -> None:
         )
 
 
-def check_size(run: RunSpec, requests: int, limits: Limits = LOCAL) -> None:
+def check_size(run: RunSpec, requests: int, limits: SizeLimits = LOCAL) -> None:
     """Refuse so many requests of `run` when they, or their bodies, are too many.
 
     Raises UsageError.
@@ -103,3 +103,18 @@ def check_size(run: RunSpec, requests: int, limits: Limits = LOCAL) -> None:
         f"{needed_bytes / 2**30:,.1f} GiB prepared beforehand, and the most is {limits.max_requests:,} requests or "
         f"{limits.max_prepared_bytes / 2**30:g} GiB: ask for fewer with --requests"
     )
+
+
+def check_fits_the_minute(run: RunSpec) -> None:
+    """Refuse a run of which a single request, or wave, exceeds a rate limit. Raises UsageError."""
+    together = run.shape.size if isinstance(run.shape, Wave) else 1
+    what = run.load_label if together > 1 else "a request"
+    if run.requests_per_minute is not None and together > run.requests_per_minute:
+        raise UsageError(f"{what} is more than --requests-per-minute {run.requests_per_minute} lets go at once")
+    prompt_tokens, answer_tokens = longest(run)
+    tokens = together * (prompt_tokens + run.workload.choices * answer_tokens)
+    if run.tokens_per_minute is not None and tokens > run.tokens_per_minute:
+        raise UsageError(
+            f"{what} of {tokens:,} tokens, prompt and answer together, is more than --tokens-per-minute {run.tokens_per_minute} "
+            "lets go at once; ask for shorter ones"
+        )

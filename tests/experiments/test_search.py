@@ -10,7 +10,7 @@ from loadgen.errors import UsageError
 from loadgen.experiments.search import Search, SearchTerms, search_of
 from loadgen.inputs.origin import Origin
 from loadgen.load.spec import ClosedLoop, OpenLoop, RunSpec
-from loadgen.spec.sweep_spec import make_spec
+from loadgen.spec.parse import make_spec
 
 Document = dict[str, Any]
 

@@ -7,7 +7,8 @@ import pytest
 from loadgen.errors import UsageError
 from loadgen.inputs.origin import Origin
 from loadgen.spec.bounds import BOUNDS
-from loadgen.spec.sweep_spec import SweepSpec, make_spec
+from loadgen.spec.parse import make_spec
+from loadgen.spec.sweep_spec import SweepSpec
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "cli.md"
 POINT = {"url": "http://h:1", "model": "m", "concurrency": "1", "input_tokens": "8", "output_tokens": "8"}

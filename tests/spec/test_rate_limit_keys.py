@@ -6,7 +6,7 @@ from loadgen.errors import UsageError
 from loadgen.experiments.parallel import workers_for
 from loadgen.load.rate_limits import RateLimits
 from loadgen.load.spec import RunSpec
-from loadgen.spec.sweep_spec import resolve
+from loadgen.spec.runs import resolve
 from tests.spec.test_sweep_spec import OPEN, spec
 
 

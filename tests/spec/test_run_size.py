@@ -10,8 +10,8 @@ from loadgen.errors import UsageError
 from loadgen.experiments.run import _requests_for_duration
 from loadgen.load.content import Images, Workload
 from loadgen.load.spec import ClosedLoop, OpenLoop, RunSpec
-from loadgen.spec.size import MOST_REQUESTS, check_planned, check_size
-from loadgen.spec.sweep_spec import resolve
+from loadgen.spec.runs import resolve
+from loadgen.spec.size import MAX_REQUESTS, check_planned, check_size
 from tests.spec.test_sweep_spec import spec
 
 CLOSED = RunSpec("http://h", "m", ClosedLoop(64), 8, 4, requests=100)
@@ -58,7 +58,7 @@ def test_an_open_loop_without_an_arrival_is_refused_when_it_is_planned() -> None
 @pytest.mark.parametrize(
     ("run", "requests"),
     [
-        (CLOSED, MOST_REQUESTS + 1),
+        (CLOSED, MAX_REQUESTS + 1),
         (replace(CLOSED, input_tokens=100_000), 2_000),
         (replace(CLOSED, workload=Workload(images=Images(1024, 1024))), 300),
     ],

@@ -5,8 +5,8 @@ import pytest
 from loadgen.errors import UsageError
 from loadgen.load.content import Sessions
 from loadgen.load.spec import RunSpec
+from loadgen.spec.runs import resolve
 from loadgen.spec.size import longest
-from loadgen.spec.sweep_spec import resolve
 from tests.spec.test_sweep_spec import OPEN, spec
 
 CHAT: dict[str, object] = {"endpoint": "chat", "turns": "4"}

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from loadgen.errors import UsageError
-from loadgen.spec.specfile import read_keys
-from loadgen.spec.sweep_spec import make_spec, resolve
+from loadgen.spec.parse import make_spec, read_keys
+from loadgen.spec.runs import resolve
 
 GOOD = """\
 url: http://127.0.0.1:8000/v1

@@ -9,7 +9,9 @@ import pytest
 from loadgen.errors import UsageError
 from loadgen.inputs.origin import Origin
 from loadgen.load.spec import ClosedLoop, OpenLoop, Ramp, RunSpec, Wave
-from loadgen.spec.sweep_spec import SweepSpec, grid_hash, make_spec, resolve, warmup_requests
+from loadgen.spec.parse import make_spec
+from loadgen.spec.runs import grid_hash, resolve, resolved_warmup_requests
+from loadgen.spec.sweep_spec import SweepSpec
 
 GIVEN: dict[str, object] = {
     "url": "http://127.0.0.1:8000",
@@ -73,7 +75,7 @@ def test_requests_by_default(changes: dict[str, object], requests: int | None) -
     ],
 )
 def test_warmup_by_default(changes: dict[str, object], requests: int) -> None:
-    assert warmup_requests(resolve(spec(**changes))[0]) == requests
+    assert resolved_warmup_requests(resolve(spec(**changes))[0]) == requests
 
 
 def test_a_file_and_flags_of_the_same_meaning_have_the_same_hash() -> None:

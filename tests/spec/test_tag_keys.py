@@ -3,7 +3,7 @@
 import pytest
 
 from loadgen.errors import UsageError
-from loadgen.spec.sweep_spec import grid_hash, resolve
+from loadgen.spec.runs import grid_hash, resolve
 from tests.spec.test_sweep_spec import spec
 
 

@@ -11,7 +11,7 @@ from loadgen.servers.profiles import argv, load_profile, profile_names
 from loadgen.servers.profiles.checks import findings
 from loadgen.servers.profiles.reading import read_profile
 from loadgen.spec.profile_sweep import profile_sweep
-from loadgen.spec.sweep_spec import resolve
+from loadgen.spec.runs import resolve
 
 ROOT = Path(__file__).resolve().parents[3]
 PROMISED = """
