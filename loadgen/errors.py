@@ -1,6 +1,6 @@
 """The exception tree and the exit codes: what can go wrong, and what the shell is told.
 
-Imports nothing of the project. Each message is one sentence which says what failed, with which value, and what to do.
+Each message is one sentence which says what failed, with which value, and what to do.
 """
 
 from enum import IntEnum

@@ -1,6 +1,6 @@
 """Distributions that are known by counts of buckets alone, as a Prometheus histogram tells them.
 
-Imports `stats`. Knows no domain word. Invariant: nothing finer is said than the buckets allow; a percentile is two bounds.
+Knows no domain word. Invariant: nothing finer is said than the buckets allow; a percentile is two bounds.
 """
 
 import math

@@ -1,7 +1,4 @@
-"""What the client knows of itself, as the `client` part of a run document: the material of half the checks.
-
-Imports engine and its own room.
-"""
+"""What the client knows of itself, as the `client` part of a run document: the material of half the checks."""
 
 from typing import Any
 

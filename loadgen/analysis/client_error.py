@@ -1,6 +1,6 @@
 """How far the client's stamps are from the truth, where the truth is known: the figures of `loadgen doctor` and of the bench.
 
-Imports engine and its own room. Moments are nanoseconds on one monotonic clock; figures are seconds.
+Moments are nanoseconds on one monotonic clock; figures are seconds.
 """
 
 from collections.abc import Mapping

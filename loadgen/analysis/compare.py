@@ -1,6 +1,6 @@
 """Two sets of runs, A before and B after: at each load point of both, each figure is better, worse or inconclusive.
 
-Imports errors and its own room. The run is the replicate: a figure of a run, be it a rate or a percentile, is one value, and
+The run is the replicate: a figure of a run, be it a rate or a percentile, is one value, and
 intervals are made over runs. Runs that are invalid take no part. What was asked must be alike, or the answer is refused.
 """
 

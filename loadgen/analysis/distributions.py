@@ -1,7 +1,7 @@
 """The distribution and the sum of values that come in pieces: to the last bit what NumPy makes of them in one array.
 
 However many they are, they take the same memory: beyond `_MOST_IN_MEMORY` they lie in a temporary file, which is read a few
-times. A full disk costs memory instead, never the run. Imports load and its own room.
+times. A full disk costs memory instead, never the run.
 """
 
 import math

@@ -1,6 +1,6 @@
 """Whether B may pass where no figure may be worse than A: passed, failed, or inconclusive with the reasons.
 
-Imports only `compare`. A figure passes when its whole interval excludes a worsening beyond the smallest change that counts.
+A figure passes when its whole interval excludes a worsening beyond the smallest change that counts.
 """
 
 from collections.abc import Sequence

@@ -1,6 +1,6 @@
 """The facts of one run laid out for the formulas: its records, its window, and the edges of each answer.
 
-Imports load and engine. Computes nothing that a person would read; `metrics` does. All of a run's rows at once would take as
+Computes nothing that a person would read; `metrics` does. All of a run's rows at once would take as
 much memory as the run was long, so figures are made piece by piece: `Measured.pieces`.
 """
 

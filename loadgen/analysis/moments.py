@@ -1,4 +1,4 @@
-"""What is to be known of many moments, found piece by piece whatever their number. Imports engine's types alone.
+"""What is to be known of many moments, found piece by piece whatever their number.
 
 Moments are whole nanoseconds. What is asked for more than once is given by a function, which makes the pieces anew.
 """

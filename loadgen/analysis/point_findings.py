@@ -1,4 +1,4 @@
-"""What only the repeats of one load point together can show: that they differ. Imports its own room.
+"""What only the repeats of one load point together can show: that they differ.
 
 A finding of a point changes no run's verdict.
 """

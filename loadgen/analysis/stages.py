@@ -1,7 +1,4 @@
-"""The parts of a run document, made one by one: a fault in one of them costs that part alone, and a finding names it.
-
-Imports its own room.
-"""
+"""The parts of a run document, made one by one: a fault in one of them costs that part alone, and a finding names it."""
 
 import traceback
 from collections.abc import Callable

@@ -1,6 +1,6 @@
 """From a recording to the measured part of the run document: plain JSON values, as DESIGN's contract of a run names them.
 
-Imports load, engine and its own room. Invariants: a missing figure is None; latencies come from ok requests alone; the
+Invariants: a missing figure is None; latencies come from ok requests alone; the
 outcomes sum to what was planned.
 """
 

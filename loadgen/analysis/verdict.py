@@ -1,6 +1,6 @@
 """What a check can say, what all of them say together, and what several runs' verdicts have in common.
 
-Imports nothing of the project but load. Invariants: a verdict is as bad as its worst finding, and a note leaves it valid.
+Invariants: a verdict is as bad as its worst finding, and a note leaves it valid.
 """
 
 import re

@@ -1,6 +1,6 @@
 """The measured window: which stretch of a run, and which of its requests, the figures speak of.
 
-Imports load, engine and its own room. docs/method.md gives the rule and its reasons in full; in short:
+docs/method.md gives the rule and its reasons in full; in short:
 
 - closed loop: the steady state, from the moment when every slot has finished its first request to the moment when the
   last request was sent. Both edges are moments at which a request ended, so that completions are counted fairly even when

@@ -1,4 +1,4 @@
-"""A Rich console that renders no control character of the text given to it. Imports Rich, which takes its time."""
+"""A Rich console that renders no control character of the text given to it."""
 
 from collections.abc import Iterable
 

@@ -1,4 +1,4 @@
-"""A comparison as tables for a terminal. Imports analysis, report and Rich."""
+"""A comparison as tables for a terminal."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""Files that users name: written whole or not at all. Imports errors."""
+"""Files that users name: written whole or not at all."""
 
 import os
 import secrets

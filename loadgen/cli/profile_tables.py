@@ -1,4 +1,4 @@
-"""Profiles as tables for people. Imports `report.readable` and Rich; takes the documents that `--json` prints."""
+"""Profiles as tables for people."""
 
 import shlex
 from collections.abc import Iterator, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""What the server says of a run itself, and its GPUs, as tables for a terminal. Imports report and Rich; prints nothing itself."""
+"""What the server says of a run itself, and its GPUs, as tables for a terminal."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Results as tables for a terminal of 80 columns and more. Imports report, analysis and Rich; prints nothing itself."""
+"""Results as tables for a terminal of 80 columns and more."""
 
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime

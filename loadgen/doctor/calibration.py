@@ -1,6 +1,6 @@
 """The engine against the simulator, whose truth is known: the client's own error at some numbers of streams.
 
-Imports load, engine, servers and analysis. The simulator stamps each token as it hands it to the kernel, so its own lateness
+The simulator stamps each token as it hands it to the kernel, so its own lateness
 is in the truth as well as in what is seen, and is not counted against the client.
 """
 

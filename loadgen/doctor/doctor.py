@@ -1,6 +1,6 @@
 """`loadgen doctor`: the host, then the engine against a known truth, and one line that says how far to trust it here.
 
-Imports load, engine, servers, analysis and its own room. `host_hash` names the machine that a result is true of.
+`host_hash` names the machine that a result is true of.
 """
 
 from collections.abc import Callable, Sequence

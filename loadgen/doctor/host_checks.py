@@ -1,6 +1,6 @@
 """What on this host can spoil a measurement: stamps, clocks, governor, limits, priority, other load, memory.
 
-Imports engine, servers and analysis. Each look gives one line: ok, warn or bad, with the remedy. Nothing is changed for good.
+Each look gives one line: ok, warn or bad, with the remedy. Nothing is changed for good.
 """
 
 import resource

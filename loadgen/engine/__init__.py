@@ -1,1 +1,1 @@
-"""The hot path: send, stamp, record. Imports only `load` and `errors`, and no pydantic, SQLAlchemy, FastAPI or YAML."""
+"""The hot path: send, stamp, record."""

@@ -1,4 +1,4 @@
-"""What stays the same through a sweep, and what a run is when it has been measured. Imports load, engine, servers, analysis and store's rows."""
+"""What stays the same through a sweep, and what a run is when it has been measured."""
 
 from dataclasses import dataclass
 from typing import Any

@@ -1,4 +1,4 @@
-"""What a run should cost, before anything is sent. Imports `load` and its neighbours. Estimates, never measurements."""
+"""What a run should cost, before anything is sent. Estimates, never measurements."""
 
 from loadgen.load.price import Price
 from loadgen.load.schedule import planned_requests

@@ -1,6 +1,6 @@
 """How many bytes a sweep will need on disk: temporary files while a run lasts, and the database. Estimates, never measurements.
 
-Imports `load` and its neighbours. Against six runs on the simulator and the streams recorded of vLLM, of short and long replies,
+Against six runs on the simulator and the streams recorded of vLLM, of short and long replies,
 chat, long prompts and three choices, they were 1.0 to 2 times what was needed; servers with several tokens a chunk need less.
 """
 

@@ -1,7 +1,4 @@
-"""How long runs will take: what their specs say, and what their like took before. Estimates, never measurements.
-
-Imports `load` and `spec`.
-"""
+"""How long runs will take: what their specs say, and what their like took before. Estimates, never measurements."""
 
 import math
 from collections.abc import Sequence

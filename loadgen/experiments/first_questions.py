@@ -1,6 +1,6 @@
 """What a sweep asks before it sends anything that counts: the server, its models, and which body the endpoint takes.
 
-Imports load, servers, errors and its neighbours. Only a refusal of the endpoint itself ends a sweep here.
+Only a refusal of the endpoint itself ends a sweep here.
 """
 
 from collections.abc import Mapping

@@ -1,6 +1,6 @@
 """A group: the same sweep over several variants of a server, each started for it; one stored sweep a variant.
 
-Imports store, servers, errors and its neighbours. One variant that fails does not cost the others; whatever goes wrong, the
+One variant that fails does not cost the others; whatever goes wrong, the
 runs that ended are in the store, and no server is left.
 """
 

@@ -1,4 +1,4 @@
-"""Names of sweeps, their groups and runs: readable, sortable by time, unique by chance. Imports no room."""
+"""Names of sweeps, their groups and runs: readable, sortable by time, unique by chance."""
 
 import secrets
 from datetime import UTC, datetime

@@ -1,7 +1,4 @@
-"""Saves what a sweep measures, whatever its database is doing: it waits, asks again, and at last writes to a file.
-
-Imports `store`, errors and its neighbours.
-"""
+"""Saves what a sweep measures, whatever its database is doing: it waits, asks again, and at last writes to a file."""
 
 import time
 from collections.abc import Callable, Mapping

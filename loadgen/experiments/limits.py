@@ -1,7 +1,4 @@
-"""Before a sweep begins: has this host files and ports enough for the most streams of any of its runs?
-
-Imports load, engine and servers.
-"""
+"""Before a sweep begins: has this host files and ports enough for the most streams of any of its runs?"""
 
 from collections.abc import Sequence
 from urllib.parse import urlsplit

@@ -1,6 +1,6 @@
 """How a sweep stands while it runs, from the events that it tells: for its row in the store and for the terminal.
 
-Imports `load` and its neighbours. What is seen of a run before its end is a glance: the rate of what ended in the last
+What is seen of a run before its end is a glance: the rate of what ended in the last
 seconds, and the times to the first token of the few requests that are watched. Its figures come after it, from all requests.
 """
 

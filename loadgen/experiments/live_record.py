@@ -1,4 +1,4 @@
-"""Keeps on record how a sweep stands while it runs, for whoever watches from elsewhere. Imports store and its neighbours.
+"""Keeps on record how a sweep stands while it runs, for whoever watches from elsewhere.
 
 It must cost the sweep nothing: a thread of its own writes the one row, about once a second, waits for no lock and leaves it at
 that when the database is busy, full or gone. Whatever goes wrong here, the sweep goes on.

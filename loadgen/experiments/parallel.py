@@ -1,4 +1,4 @@
-"""How many measuring processes a run needs. Imports `load`."""
+"""How many measuring processes a run needs."""
 
 import math
 import os

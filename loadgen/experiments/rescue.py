@@ -1,7 +1,4 @@
-"""Where a run goes that its database does not take: its document to a JSON file, all of it to a database of its own.
-
-Imports `load`, `servers` (the state folder), `store` and errors.
-"""
+"""Where a run goes that its database does not take: its document to a JSON file, all of it to a database of its own."""
 
 import os
 import secrets

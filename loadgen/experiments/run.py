@@ -1,6 +1,6 @@
 """One run from its spec to its document: prepare, warm up, measure, summarise, judge. Saving is the sweep's affair.
 
-Imports load, engine, servers, store's rows and analysis. Everything slow or parsed happens before t = 0 or after the end.
+Everything slow or parsed happens before t = 0 or after the end.
 """
 
 from contextlib import ExitStack

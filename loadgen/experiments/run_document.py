@@ -1,4 +1,4 @@
-"""From what a run recorded to its document. Imports load, engine, servers, analysis and its neighbours.
+"""From what a run recorded to its document.
 
 A run that was measured is never lost: a part that cannot be made is left unknown, and a finding of the run names it.
 """

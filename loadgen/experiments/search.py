@@ -1,6 +1,6 @@
 """The highest load that meets an SLO: which run to make next, by what came of those before. Sends nothing.
 
-Imports `load`, `analysis`, `errors` and `spec`. Doubling from the low end until a load does not meet the SLO, then bisection between the
+Doubling from the low end until a load does not meet the SLO, then bisection between the
 highest that did and the lowest that did not; then both are repeated until the interval over their runs decides.
 """
 

@@ -1,6 +1,6 @@
 """The server that a sweep runs on, where loadgen starts it: taken as it runs, or started for the sweep and ended with it.
 
-Imports `servers` and `events`. What a sweep has started is gone when it ends, however it ends: the server's supervisor sees
+What a sweep has started is gone when it ends, however it ends: the server's supervisor sees
 to that even when this process is killed.
 """
 

@@ -1,4 +1,4 @@
-"""The user's wish to stop: once to drain and save, twice to end now and save what finished. Imports `engine`."""
+"""The user's wish to stop: once to drain and save, twice to end now and save what finished."""
 
 from loadgen.engine.workers import Workers
 

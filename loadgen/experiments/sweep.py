@@ -1,6 +1,6 @@
 """A sweep: one server, every run of a grid, each saved as it ends.
 
-Imports load, engine, servers, store and errors. Whatever goes wrong, the runs that ended are in the store.
+Whatever goes wrong, the runs that ended are in the store.
 """
 
 import time

@@ -1,7 +1,4 @@
-"""A sweep as the store has it: by what it is recognised, how it is put on record, and whether a server is the one it began on.
-
-Imports load, servers, store and errors.
-"""
+"""A sweep as the store has it: by what it is recognised, how it is put on record, and whether a server is the one it began on."""
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress

@@ -1,6 +1,6 @@
 """What a command wants measured, and on which servers: at a URL, on profiles that are named, or on the server that is running.
 
-Imports `inputs`, `servers`, `store`, `errors` and its neighbours. Starts nothing.
+Starts nothing.
 """
 
 from collections.abc import Callable, Mapping

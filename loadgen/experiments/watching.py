@@ -1,6 +1,6 @@
 """The server watched through a run from outside: its own page of metrics, and its GPUs where it is on this machine.
 
-Imports engine, servers, analysis and store's rows. What was seen comes on the run's own time axis, whose origin is known only afterwards.
+What was seen comes on the run's own time axis, whose origin is known only afterwards.
 """
 
 from collections.abc import Sequence

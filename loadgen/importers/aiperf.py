@@ -1,4 +1,4 @@
-"""Exports of AIPerf (0.1 to 0.13): `profile_export_aiperf.json`, one run. Imports errors, load and this room.
+"""Exports of AIPerf (0.1 to 0.13): `profile_export_aiperf.json`, one run.
 
 It counts from the start of a request to its content chunks; tokens are counted by its own tokenizer unless told otherwise.
 """

@@ -1,6 +1,6 @@
 """What must be in a sweep's JSON for tables, pages and comparisons to be made of it: keys, types, and nothing more.
 
-Imports load, analysis and this room. Keys that a later version added are let through untouched; those that an earlier version
+Keys that a later version added are let through untouched; those that an earlier version
 did not write yet have a default here.
 """
 

@@ -1,4 +1,4 @@
-"""A file of JSON from somewhere: read whole, hashed, and safe to walk through and to store. Imports errors and store.
+"""A file of JSON from somewhere: read whole, hashed, and safe to walk through and to store.
 
 Whatever its format: it is not too large, its numbers are finite and fit a database, its depth is bounded, and its keys are words.
 """

@@ -1,6 +1,6 @@
 """Runs that another client measured: from what its importer read to a sweep's document of ours, marked as foreign.
 
-Imports load, analysis and this room. Of another client's figures only those become ours which mean the same; the rest stay under
+Of another client's figures only those become ours which mean the same; the rest stay under
 `foreign.figures`, in that client's own words and units. What its file does not tell is null.
 """
 

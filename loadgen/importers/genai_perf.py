@@ -1,4 +1,4 @@
-"""Exports of genai-perf (0.0.16, AIPerf's predecessor): `profile_export_genai_perf.json`, one run. Imports errors, load and this room.
+"""Exports of genai-perf (0.0.16, AIPerf's predecessor): `profile_export_genai_perf.json`, one run.
 
 Its figures are named and defined as AIPerf's, so that the file is read as one of those. It tells neither when it ran nor for how
 long, and leaves failed requests out without counting them.

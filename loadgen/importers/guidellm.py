@@ -1,4 +1,4 @@
-"""Reports of GuideLLM (0.2 to 0.8) as JSON: one run for each benchmark. Imports errors, load and this room.
+"""Reports of GuideLLM (0.2 to 0.8) as JSON: one run for each benchmark.
 
 Latencies are made of its requests' own stamps, by our definitions; its sums are taken where it kept a sample of them alone.
 """

@@ -1,4 +1,4 @@
-"""From a file to a sweep that the store takes, marked with where it came from. Imports errors, store and this room.
+"""From a file to a sweep that the store takes, marked with where it came from.
 
 Which format a file has is decided here, by what its document looks like: ours, or that of another client.
 """

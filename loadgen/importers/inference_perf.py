@@ -1,4 +1,4 @@
-"""Lifecycle reports of inference-perf (0.7): `stage_N_lifecycle_metrics.json` or the summary, one run. Imports errors, load and this room.
+"""Lifecycle reports of inference-perf (0.7): `stage_N_lifecycle_metrics.json` or the summary, one run.
 
 The file tells neither model, server nor date. Its token gaps and TPOT are made of tokens that the client counted anew, and are left
 in its own words.

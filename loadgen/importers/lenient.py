@@ -1,4 +1,4 @@
-"""Another client's document as a model, with a note on each figure that could not be read. Imports load and this room."""
+"""Another client's document as a model, with a note on each figure that could not be read."""
 
 from typing import Any, TypeVar
 

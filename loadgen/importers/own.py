@@ -1,4 +1,4 @@
-"""loadgen's own JSON: from a sweep's or a run's document to what the store takes. Imports errors, store and this room.
+"""loadgen's own JSON: from a sweep's or a run's document to what the store takes.
 
 Other clients' results come here too, once `foreign.py` has made such a document of them.
 """

@@ -1,4 +1,4 @@
-"""What stands in a run's JSON beside its own figures: the server's account of it, its GPUs, what it cost. Imports this room."""
+"""What stands in a run's JSON beside its own figures: the server's account of it, its GPUs, what it cost."""
 
 from typing import Annotated
 

@@ -1,4 +1,4 @@
-"""Results of `vllm bench serve` (2024 to 0.32), with and without --save-detailed, one or several in a file. Imports errors, load and this room.
+"""Results of `vllm bench serve` (2024 to 0.32), with and without --save-detailed, one or several in a file.
 
 Where it counts: from before the connection is taken to each chunk that has a choice, with text or without. For completions of
 vLLM that is what ours is; in chat the first chunk carries the role alone, so that nothing which begins or ends there is taken.

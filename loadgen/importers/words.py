@@ -1,4 +1,4 @@
-"""The kinds of value that a sweep's JSON is made of. Imports store."""
+"""The kinds of value that a sweep's JSON is made of."""
 
 import re
 from datetime import datetime

@@ -1,6 +1,6 @@
 """Where each value came from (a flag, or a line of a file), so that a message can name it as the user wrote it.
 
-Imports only `errors`. A value inside others is named by the keys that lead to it with dots between, such as `needs.gpus`;
+A value inside others is named by the keys that lead to it with dots between, such as `needs.gpus`;
 a number stands for a place in a list, counted from 0.
 """
 

@@ -1,4 +1,4 @@
-"""A YAML file that is a mapping: its values, and the line of every key in it at any depth. Imports `errors` and `origin`."""
+"""A YAML file that is a mapping: its values, and the line of every key in it at any depth."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

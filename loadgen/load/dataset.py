@@ -1,4 +1,4 @@
-"""A user's own prompts, from a file of JSON Lines or one JSON array. Imports `errors` and its own room.
+"""A user's own prompts, from a file of JSON Lines or one JSON array.
 
 An entry is an object with `prompt` (a text), `messages` (as the chat endpoint takes them) or `conversations` (as ShareGPT has
 them, of which the first human turn is asked). It may state the length of its reply, and fields of a request that are sent with

@@ -1,4 +1,4 @@
-"""Images of a stated size as a chat message carries them: PNG files in base64 within a URL. Imports nothing of the project.
+"""Images of a stated size as a chat message carries them: PNG files in base64 within a URL.
 
 Noise, so that no two are alike and no server can have one in its cache. Noise does not compress, so it is stored as it is: a
 file is as large as its pixels, and that size is known before one is made.

@@ -1,4 +1,4 @@
-"""How long each prompt and each answer is to be. Imports `bulk` and `seeds`."""
+"""How long each prompt and each answer is to be."""
 
 import math
 

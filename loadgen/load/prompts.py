@@ -1,6 +1,6 @@
 """The prompts of a run, one after the other, as its workload says: of the lengths asked, with shared beginnings, with images.
 
-Imports `workload`, `fitted_text`, `images`, `seeds` and the spec. All text depends on the prompt seed, and who shares which prefix on the
+All text depends on the prompt seed, and who shares which prefix on the
 numeric one.
 """
 

@@ -1,4 +1,4 @@
-"""Rows of a user's file: JSON values with their places, or text. Imports `errors`.
+"""Rows of a user's file: JSON values with their places, or text.
 
 A file is text in UTF-8, or in UTF-16 or UTF-32 with a byte order mark. It holds one JSON value a line, or is one JSON array,
 which is read piece by piece. Only a line feed, a carriage return or both end a line.

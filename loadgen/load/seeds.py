@@ -1,4 +1,4 @@
-"""One stream of random numbers per source of randomness, so that none disturbs another. Imports nothing of the project."""
+"""One stream of random numbers per source of randomness, so that none disturbs another."""
 
 from typing import Literal
 

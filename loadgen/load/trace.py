@@ -1,4 +1,4 @@
-"""Traces: when requests came elsewhere and how long they were, to be replayed. Imports `errors` and its own room.
+"""Traces: when requests came elsewhere and how long they were, to be replayed.
 
 A trace is JSON Lines or one JSON array, or CSV with a heading where the file's name ends in .csv. Three sets of columns are
 known; others are ignored. A row that asks for nothing, or is not JSON, is skipped and counted. Nothing of a trace but moments and lengths is used: the prompts are made here.

@@ -1,1 +1,1 @@
-"""What a Mixture-of-Experts model is made of: sizes, parameters and bytes, from its configuration alone. Imports no other room."""
+"""What a Mixture-of-Experts model is made of: sizes, parameters and bytes, from its configuration alone."""

@@ -1,6 +1,6 @@
 """The sizes of a decoder-only transformer, dense or with experts, under one name each whatever its family calls them.
 
-Imports nothing of the project. Sizes are counts of elements, never bytes. A *matrix* is what quantisation and tensor
+Sizes are counts of elements, never bytes. A *matrix* is what quantisation and tensor
 parallelism act on; a *vector* is a norm's weight or a bias, which stays as it is and lies whole on every GPU.
 """
 

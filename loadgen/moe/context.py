@@ -1,4 +1,4 @@
-"""The longest sequence that a model's own configuration allows, as vLLM 0.32 derives it. Imports nothing of the project.
+"""The longest sequence that a model's own configuration allows, as vLLM 0.32 derives it.
 
 Read in vllm/config/model.py (`_get_and_verify_max_len`) and transformers_utils/model_arch_config_convertor.py.
 """

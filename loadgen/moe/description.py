@@ -1,4 +1,4 @@
-"""What a model is, in rows for people to read. Imports errors (through its neighbours) alone."""
+"""What a model is, in rows for people to read."""
 
 from loadgen.moe.architecture import Architecture, GroupedQueryAttention
 from loadgen.moe.memory import kv_cache_bytes_per_token, weight_bytes

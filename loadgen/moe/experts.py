@@ -1,7 +1,4 @@
-"""How many experts a step reads: the reason why a sparse model's decoding is not as cheap as its active parameters say.
-
-Imports errors alone.
-"""
+"""How many experts a step reads: the reason why a sparse model's decoding is not as cheap as its active parameters say."""
 
 from loadgen.errors import ModelError
 

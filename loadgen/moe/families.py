@@ -1,6 +1,6 @@
 """From a model's own configuration, the `config.json` of its repository as a dict, to its Architecture.
 
-Imports errors alone. A size that is not said is never guessed: the class that would fill it in differs between releases
+A size that is not said is never guessed: the class that would fill it in differs between releases
 (`Qwen3MoeConfig()` has 24 layers, Qwen3-30B-A3B has 48). Optional are only keys whose absence means one thing in the family.
 The rules which layers are sparse, and where norms and biases are, were read in transformers 5.19 (`models/*/modeling_*.py`)
 and vLLM 0.32 (`model_executor/models`), and the counts compared with theirs (tests/moe/test_parameters.py).

@@ -1,4 +1,4 @@
-"""Bytes of a model's weights and of its KV cache, on the fullest GPU. Imports errors (through placement) alone.
+"""Bytes of a model's weights and of its KV cache, on the fullest GPU.
 
 Not in here: activations, CUDA graphs, what the allocator wastes, the vision part of a multimodal model, and the second,
 rearranged copy of MLA's kv_b matrix that vLLM 0.32 keeps (layers/attention/mla_attention.py).

@@ -1,6 +1,6 @@
 """The models of the study, as the real figures of their configurations: `configs/NAME.json`, each with its sources.
 
-Imports errors alone. A file holds the model's id, its `config.json` cut down to the keys that matter here, the counts that
+A file holds the model's id, its `config.json` cut down to the keys that matter here, the counts that
 its card gives, and where each figure was seen. A figure that could not be verified is left out.
 """
 

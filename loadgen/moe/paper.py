@@ -1,4 +1,4 @@
-"""Table 1 of the paper MoE-Inference-Bench beside the real configurations. Imports errors (through its neighbours) alone.
+"""Table 1 of the paper MoE-Inference-Bench beside the real configurations.
 
 The paper's figures are copied as they stand, mistakes included; nothing else in loadgen is computed from them.
 """

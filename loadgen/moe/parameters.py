@@ -1,6 +1,6 @@
 """How many parameters a model has, by the kind of layer: in all, active for one token, and on one GPU.
 
-Imports errors (through placement) alone. The counts in all are those of the checkpoint, element for element.
+The counts in all are those of the checkpoint, element for element.
 """
 
 import math

@@ -1,6 +1,6 @@
 """How vLLM lays a model out over GPUs: which layers a pipeline stage has, and which share of a layer one GPU.
 
-Imports errors alone. Read in vLLM 0.32.
+Read in vLLM 0.32.
 """
 
 from dataclasses import dataclass

@@ -1,6 +1,6 @@
 """The figures that a chart can draw of a run: its metrics, and those per GPU, per user and per token that follow from them.
 
-May import analysis. A figure that a run does not have is None, never 0.
+A figure that a run does not have is None, never 0.
 """
 
 from collections.abc import Callable

@@ -1,7 +1,4 @@
-"""What a figure is called beside its value, where the name depends on the run.
-
-May import load and analysis.
-"""
+"""What a figure is called beside its value, where the name depends on the run."""
 
 from collections.abc import Mapping
 from typing import Any

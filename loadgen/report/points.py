@@ -1,6 +1,6 @@
 """Runs pooled to load points: what varies over a sweep, and each point's mean over its repeats.
 
-May import load, analysis and errors. An invalid run never enters a point; a doubtful one marks its point doubtful.
+An invalid run never enters a point; a doubtful one marks its point doubtful.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence

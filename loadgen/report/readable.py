@@ -1,6 +1,6 @@
 """Figures as people read them: milliseconds, thousands separated, a dash where there is no figure.
 
-Imports nothing of the project. Every function takes None and answers a dash: a missing figure is never shown as 0.
+Every function takes None and answers a dash: a missing figure is never shown as 0.
 """
 
 from datetime import UTC, datetime

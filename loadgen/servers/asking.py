@@ -1,4 +1,4 @@
-"""One question asked again while the server is busy or starting, within a stated time. Imports its neighbour `client`.
+"""One question asked again while the server is busy or starting, within a stated time.
 
 503, 429 and the like, a timeout, and a connection lost without a response are asked again. Everything else is a response.
 """

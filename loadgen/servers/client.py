@@ -1,6 +1,6 @@
 """The HTTP client for questions next to the measurement: same headers, query and route as the measured requests.
 
-Imports engine and its neighbours. A reply is read up to a limit of bytes and of time, whatever the server sends.
+A reply is read up to a limit of bytes and of time, whatever the server sends.
 """
 
 import json

@@ -1,6 +1,6 @@
 """The first questions: which fields an endpoint takes, what it can tell of the tokens in each chunk, and of its prompts.
 
-Imports load, engine's route and its neighbours. It is asked for a few tokens before anything is measured, so that a field which it
+It is asked for a few tokens before anything is measured, so that a field which it
 refuses is met here and not in the run; what it refuses is changed or left out, for all requests alike.
 """
 

@@ -1,6 +1,6 @@
 """One server's HTTP face: where it is, what it serves, which dialect it speaks. The control plane: nothing here is ever timed.
 
-Imports `load`, `engine`'s route, `errors` and its neighbours. Secrets come in as headers and in the route, stay in memory, and
+Secrets come in as headers and in the route, stay in memory, and
 appear in no message, also when the server repeats them. The endpoint is what is judged: a list of models that is missing, refused or
 odd is a note, and only an endpoint that nothing answers is an error.
 """

@@ -1,6 +1,6 @@
 """What a run ran on: host, kernel, processor, memory, versions, git commit. Facts for the record, none of them a secret.
 
-Imports no room. A fact that cannot be had is None.
+A fact that cannot be had is None.
 """
 
 import platform

@@ -1,6 +1,6 @@
 """What of a server's arguments, variables and words may be shown: keys, tokens and passwords are hidden by one set of rules.
 
-Imports nothing of the project. A secret is known by the name that it stands under, or by its form: `user:password@` of an address,
+A secret is known by the name that it stands under, or by its form: `user:password@` of an address,
 `?api_key=` of a query, `Bearer KEY`. What is known by its name is hidden by its value as well, wherever else it stands.
 """
 

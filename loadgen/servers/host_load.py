@@ -1,4 +1,4 @@
-"""How busy this host's processors are, and how much of it is neither the client's doing nor the server's. Imports its neighbour `local_server`."""
+"""How busy this host's processors are, and how much of it is neither the client's doing nor the server's."""
 
 from collections.abc import Iterable
 from contextlib import suppress

@@ -1,4 +1,4 @@
-"""Is the server on this machine, and which processes are it? Imports nothing of the project.
+"""Is the server on this machine, and which processes are it?
 
 A server is known by the socket that listens where we send to: its process, what that has started, and what shares its process
 group, since an engine's workers are children of one of its front ends or stand beside it. Processes of other users do not show.

@@ -1,6 +1,6 @@
 """A client's connections to addresses that were settled before: no name is looked up, so none can come to mean another host.
 
-Imports no room. The client of httpx2 has no such setting; its connection pool takes whatever opens its connections.
+The client of httpx2 has no such setting; its connection pool takes whatever opens its connections.
 """
 
 import ssl

@@ -1,4 +1,4 @@
-"""The server's prefix cache emptied between runs, where the server lets us. Imports engine's route and its neighbour `endpoint`.
+"""The server's prefix cache emptied between runs, where the server lets us.
 
 vLLM has POST /reset_prefix_cache only when it was started with VLLM_SERVER_DEV_MODE=1 (entrypoints/serve/dev/cache/api_router.py
 in 0.32), and answers 404 otherwise. It says `{"success": false}` while running requests hold blocks.

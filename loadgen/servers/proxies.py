@@ -1,6 +1,6 @@
 """Which proxy the environment names for a server, by the rules that curl and httpx share. Pure: the environment is handed in.
 
-Imports `errors` and `engine`'s description of a proxy. What a variable holds is never repeated in a message: it may have a password.
+What a variable holds is never repeated in a message: it may have a password.
 
 - `http_proxy` and `https_proxy` go by the scheme of the server's URL, `all_proxy` stands in for either; the lower case of a
   name goes before its upper case.

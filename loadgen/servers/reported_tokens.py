@@ -1,7 +1,4 @@
-"""How many tokens a server reports for a prompt: one short request, whose usage is read. Nothing here is timed.
-
-Imports load's bodies, engine's route and usage, and its neighbours.
-"""
+"""How many tokens a server reports for a prompt: one short request, whose usage is read. Nothing here is timed."""
 
 from dataclasses import dataclass, field
 from typing import Any

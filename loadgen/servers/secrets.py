@@ -1,6 +1,6 @@
 """What must not be repeated: the values of the headers that we send, wherever a server or a library puts them into words.
 
-Imports no room. A server's error text may echo the request's headers; what we print and store of it goes through `redact`.
+A server's error text may echo the request's headers; what we print and store of it goes through `redact`.
 """
 
 import json

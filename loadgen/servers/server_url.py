@@ -1,6 +1,6 @@
 """The URL of a server as users paste it: its base, its query, and the endpoint that its path names.
 
-Imports load's spec and errors. The value of a query parameter may be a key: `redacted_url` gives the text that may be shown and stored.
+The value of a query parameter may be a key: `redacted_url` gives the text that may be shown and stored.
 """
 
 import re

@@ -1,6 +1,6 @@
 """A server's own counters, gauges and histograms of time, read from its Prometheus page before, through and after a run.
 
-Imports only `engine`'s route and its neighbour `endpoint`. Runs in the parent, never in the measuring process. A page is only fetched while a run goes on
+Runs in the parent, never in the measuring process. A page is only fetched while a run goes on
 and parsed after it: building the page keeps the server's own event loop from sending tokens for milliseconds (a vLLM page is
 60 kB), so that no more of its time is asked for than `LARGEST_SHARE`. No failure here ever costs a run: a page that cannot be had
 or read gives no figures.

@@ -1,5 +1,5 @@
 """The service: sweeps that others ask for over HTTP, measured here one after the other, and the guards that this needs.
 
-May import every room but cli. It never measures by itself: each job is a process of its own, which runs the same sweep that
+It never measures by itself: each job is a process of its own, which runs the same sweep that
 the command line runs.
 """

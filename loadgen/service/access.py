@@ -1,6 +1,6 @@
 """The gate in front of every page and of the API: who may read, who may ask for something, and how one says who one is.
 
-Imports `web` (how it answers) and its neighbours. A program shows the token with each request, as a bearer; a browser shows
+A program shows the token with each request, as a bearer; a browser shows
 it once, at /login, and gets a cookie which no script can read and which no other site can make it send. What changes
 something is refused besides unless it comes from a page of ours, or from a program.
 """

@@ -1,6 +1,6 @@
 """The API under /api/v1: send a sweep, follow it, cancel it, resume it, and take the results.
 
-Imports `report` (documents and exports), `store`, `web` and its neighbours. Who may ask is the gate's affair (`access`).
+Who may ask is the gate's affair (`access`).
 """
 
 import asyncio

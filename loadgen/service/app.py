@@ -1,6 +1,6 @@
 """The dashboard with the service behind it: its routes, its gate and its answers to what goes wrong; and how it is started.
 
-Imports `web` and its neighbours. Without a token it is the read-only dashboard alone, on this machine alone.
+Without a token it is the read-only dashboard alone, on this machine alone.
 """
 
 import ipaddress

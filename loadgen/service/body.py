@@ -1,4 +1,4 @@
-"""A request's body, of which no more is read than may be there, and no longer than it may take. Imports nothing of the project."""
+"""A request's body, of which no more is read than may be there, and no longer than it may take."""
 
 import asyncio
 

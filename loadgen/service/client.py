@@ -1,6 +1,6 @@
 """The other side of the API: send a sweep to a service, follow its job, and take its results.
 
-Imports `servers` (a client that goes through the environment's proxy), `store`'s rows, errors and its neighbours. The token
+The token
 lives in memory alone, and is in no message.
 """
 

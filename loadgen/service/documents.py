@@ -1,4 +1,4 @@
-"""A job as the API tells of it. Imports `report`, `store` and pydantic, whose models are the API's description of it."""
+"""A job as the API tells of it."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime

@@ -1,6 +1,6 @@
 """What the API's description says of each operation besides its types: what may be sent, and what comes back.
 
-Imports `experiments` (the keys of a spec) and its neighbours. Documents of sweeps and runs are those of docs/method.md and
+Documents of sweeps and runs are those of docs/method.md and
 `loadgen export`, which are not repeated here.
 """
 

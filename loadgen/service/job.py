@@ -1,6 +1,6 @@
 """The process of one job: `python -m loadgen.service.job`, which runs a sweep as the command line does and tells its service.
 
-Imports `experiments`, `store`, errors and its neighbours. What it is to do comes as the first line of its standard input, so
+What it is to do comes as the first line of its standard input, so
 that no secret stands among its arguments; the rest of that stream is a lifeline, whose end means that the service is gone:
 then it ends at once and saves what has finished. What it tells goes to standard output, an event a line.
 """

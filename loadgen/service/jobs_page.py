@@ -1,7 +1,4 @@
-"""The page of the jobs, its twin in JSON, its buttons, and the form to log in.
-
-Imports `report`, `store`, `web` and its neighbours.
-"""
+"""The page of the jobs, its twin in JSON, its buttons, and the form to log in."""
 
 from datetime import UTC, datetime
 

@@ -1,6 +1,6 @@
 """One service works on the queue of a database: how it becomes the one, stays it, and notices that it no longer is.
 
-Imports `store`, errors. A claim is taken over when its owner's process has ended, or when it was not renewed for as long as
+A claim is taken over when its owner's process has ended, or when it was not renewed for as long as
 claims last while this process watched. Renewals come from a thread, and go on until the last job is saved.
 """
 

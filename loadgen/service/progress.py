@@ -1,6 +1,6 @@
 """How a job goes, as events that travel: from its process to the service as lines of JSON, and on to whoever follows it.
 
-Imports `experiments` and `engine`'s count of requests. Runs are named by their position in the grid, which whoever has the
+Runs are named by their position in the grid, which whoever has the
 spec can write out himself.
 """
 

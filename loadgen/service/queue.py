@@ -1,6 +1,6 @@
 """The queue: jobs in the store, one at a time for each target, each in a process of its own.
 
-Imports `store`, errors and its neighbours. The store is what counts: a service that is killed finds its queue there again, and
+The store is what counts: a service that is killed finds its queue there again, and
 a job that was being measured is marked as interrupted once its process is gone, which ends itself when its service does.
 One service works on the queue of a database (`ownership`).
 """

@@ -1,6 +1,6 @@
 """What somebody sent, as the job that it asks for: read within limits, checked by the same rules as a spec file.
 
-Imports `experiments`, `inputs`, `store` and errors. Nothing here contacts a server, reads a file or waits.
+Nothing here contacts a server, reads a file or waits.
 """
 
 import json

@@ -1,6 +1,6 @@
 """Where a service may send requests: what its owner has listed, at addresses that are public or listed too.
 
-Imports `experiments` (the word for the simulator), `servers` (the spelling of a URL) and errors. A name that is listed says
+A name that is listed says
 which server is meant, and its owner may be somebody else: what it resolves to is looked at as well, so that no name can lead
 to this machine, to its neighbours or to a cloud's metadata. The addresses found are the ones to connect to.
 """

@@ -1,6 +1,6 @@
 """Who may ask for something: the token, the sessions of those who logged in with it, and a limit on guesses.
 
-Imports errors alone. Of the token only a digest is kept, of a session only a digest too, and neither is ever shown.
+Of the token only a digest is kept, of a session only a digest too, and neither is ever shown.
 """
 
 import hashlib

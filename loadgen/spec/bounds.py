@@ -1,6 +1,6 @@
 """The least and the most that a key of a spec may be: beyond it a value is a mistake, and is refused before anything is sent.
 
-Imports `errors` and `inputs`. What types already refuse (negative counts, NaN, infinity) is not repeated here.
+What types already refuse (negative counts, NaN, infinity) is not repeated here.
 """
 
 from collections.abc import Iterator, Mapping

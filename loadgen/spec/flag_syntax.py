@@ -1,4 +1,4 @@
-"""How lists and pairs are written in a flag, beside how YAML has them. Imports nothing of the project."""
+"""How lists and pairs are written in a flag, beside how YAML has them."""
 
 
 def as_list(value: object) -> object:

@@ -1,4 +1,4 @@
-"""The sweep that a server profile comes with, and what is asked otherwise. Imports `servers.profiles`, `spec`, `inputs` and `errors`."""
+"""The sweep that a server profile comes with, and what is asked otherwise."""
 
 from collections.abc import Mapping
 

@@ -1,4 +1,4 @@
 """The database of what was measured: sweeps, runs, requests, server samples, GPU readings, environments.
 
-Facts go in once and are never changed; only a sweep's status is. Imports only `engine`, `load`, `analysis` and `errors`.
+Facts go in once and are never changed; only a sweep's status is.
 """

@@ -1,8 +1,8 @@
 """The arrivals of one request as one BLOB, and back, bit for bit.
 
-Imports `engine.record` for its types and `errors`. Layout, little-endian:
+Layout, little-endian:
 
-    version u8 | stamp width u8 (4, 8) | token width u8 (0, 1, 4) | flags u8 | count u32
+version u8 | stamp width u8 (4, 8) | token width u8 (0, 1, 4) | flags u8 | count u32
     first stamp i64 (when count > 0) | count - 1 differences of stamps | tokens | coalesced, one bit each | choices i16
 
 A token width of 0 says that each arrival carried one token. Flag 1 says that some arrival was coalesced, flag 2 that some

@@ -1,4 +1,4 @@
-"""Who is at work on a sweep, or a job: one process at a time. Imports `errors`.
+"""Who is at work on a sweep, or a job: one process at a time.
 
 The claim is a socket in Linux's abstract namespace, named after it, which the kernel takes back however its holder
 ends; nothing is stored that a `kill -9` would leave behind. It is seen within one machine (and one network namespace) only,

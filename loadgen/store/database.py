@@ -1,4 +1,4 @@
-"""From a database URL to an SQLAlchemy engine: paths, read-only opening, SQLite's settings. Imports `errors`.
+"""From a database URL to an SQLAlchemy engine: paths, read-only opening, SQLite's settings.
 
 SQLite: write-ahead log, so that readers and the one writer do not wait for each other; synchronous=NORMAL, which loses
 nothing when a process is killed; a writing transaction takes its lock when it begins, so that two writers queue instead of

@@ -1,4 +1,4 @@
-"""What a database says when it fails, as one sentence of ours. Imports `errors`."""
+"""What a database says when it fails, as one sentence of ours."""
 
 import json
 import sqlite3

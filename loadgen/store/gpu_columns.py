@@ -1,6 +1,6 @@
 """The readings of one GPU as one BLOB, and back, bit for bit.
 
-Imports `engine.record` for its types and `errors`. Layout: version u8, then compressed by zlib: count u32, number of columns u8, for each
+Layout: version u8, then compressed by zlib: count u32, number of columns u8, for each
 its name (length u8, ASCII) and its values as differences of int64, little-endian. Differences wrap around, so that any value survives.
 What a GPU tells changes little from one reading to the next: an hour at ten a second, 36,000 readings of nine columns, came to
 0.3 MB instead of 2.6 (power and energy as a random walk, the clocks nearly still).

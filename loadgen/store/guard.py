@@ -1,6 +1,6 @@
 """Documents made storable: whatever a figure turned out to be, the run is kept, and what had to be left out is named.
 
-Imports `analysis` and this room. A number that is not finite, or a value that JSON does not have, becomes null.
+A number that is not finite, or a value that JSON does not have, becomes null.
 """
 
 from collections.abc import Iterable

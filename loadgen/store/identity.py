@@ -1,4 +1,4 @@
-"""Whether the file at a path is still the database that was opened there. Imports `errors`.
+"""Whether the file at a path is still the database that was opened there.
 
 A process that has a file open goes on writing into it when somebody deletes it, moves it or puts another in its place: it
 would take a run for saved that is nowhere.

@@ -1,4 +1,4 @@
-"""The jobs of the service, in a store: what was asked for, in which order, and what became of it. Imports `errors` and this room.
+"""The jobs of the service, in a store: what was asked for, in which order, and what became of it.
 
 Every change is one transaction that looks at the job's status first, so that two who want to change a job do not undo each
 other: the second is told that it came too late. A service changes nothing once another works on the queue.

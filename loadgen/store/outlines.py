@@ -1,4 +1,4 @@
-"""The outline of a run as one BLOB, and back. Imports `errors` and this room.
+"""The outline of a run as one BLOB, and back.
 
 Layout: version u8, then JSON compressed by zlib: numbers of one column after the other, of which a third is left.
 """

@@ -1,4 +1,4 @@
-"""A database URL as it may be shown: without its password. Imports nothing of the project."""
+"""A database URL as it may be shown: without its password."""
 
 import re
 from pathlib import Path

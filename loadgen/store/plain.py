@@ -1,6 +1,6 @@
 """Values from outside, made fit for any database: text without broken characters, JSON without NaN.
 
-Imports nothing of the project. A server may send a lone surrogate, a NUL or a NaN; a run must not be lost to it.
+A server may send a lone surrogate, a NUL or a NaN; a run must not be lost to it.
 """
 
 import json

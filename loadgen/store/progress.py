@@ -1,4 +1,4 @@
-"""How the sweeps that are being measured stand, in a store. Imports `errors` and this room.
+"""How the sweeps that are being measured stand, in a store.
 
 What is written here is for who watches and lost without harm, so that it never waits for a lock: a database that is busy is
 told of as a `StoreError` at once.

@@ -1,4 +1,4 @@
-"""The row that names the one service which works on the jobs of a database. Imports `errors`, `servers` and this room.
+"""The row that names the one service which works on the jobs of a database.
 
 A row and not a lock: it holds wherever the database itself can be written, however its path or URL is spelled, and it names
 its owner. Whether an owner is alive is told by its renewals alone, so the clocks of two machines are never compared.

@@ -1,7 +1,4 @@
-"""An SQLite database whose file was deleted or moved while it was in use: all of it is still there as long as it is open.
-
-Imports `errors` and this room.
-"""
+"""An SQLite database whose file was deleted or moved while it was in use: all of it is still there as long as it is open."""
 
 import errno
 import os

@@ -1,4 +1,4 @@
-"""The store: the only code that opens a database session. Imports `engine`, `load`, `analysis`, `errors` and this room.
+"""The store: the only code that opens a database session.
 
 Each method is one transaction. A run is there with all its requests and samples, or it is not there at all. Run documents
 come back as they went in; those of an imported sweep carry its mark as `imported`, and have no requests. Every failure is a

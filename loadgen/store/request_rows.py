@@ -1,6 +1,6 @@
 """`Records` as rows of the `request` table, and back, exactly.
 
-Imports `engine.record` and this room. MISSING moments, unknown counts, a slot never given and a status never read are NULL.
+MISSING moments, unknown counts, a slot never given and a status never read are NULL.
 """
 
 from collections.abc import Iterator, Sequence

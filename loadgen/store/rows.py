@@ -1,7 +1,4 @@
-"""What the store takes and gives besides run documents and `Records`: plain rows, without SQLAlchemy.
-
-Imports nothing of the project.
-"""
+"""What the store takes and gives besides run documents and `Records`: plain rows, without SQLAlchemy."""
 
 from dataclasses import dataclass
 from typing import Any, Literal

@@ -1,4 +1,4 @@
-"""How many runs a sweep has, by verdict, counting the latest attempt at each. Imports this package's tables."""
+"""How many runs a sweep has, by verdict, counting the latest attempt at each."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The figures of a run that the list of sweeps shows, in a narrow table: run documents are long. Imports `analysis` and this room.
+"""The figures of a run that the list of sweeps shows, in a narrow table: run documents are long.
 
 They are copied from the run document when it is stored. A figure that is missing, or is no finite number, is NULL.
 """

@@ -1,4 +1,4 @@
-"""Is the schema of this database ours, and of this version? Creates and migrates it. Imports `errors` and this room.
+"""Is the schema of this database ours, and of this version? Creates and migrates it.
 
 Alembic is imported only when there is something to migrate: opening a database for one query should not pay for it.
 """

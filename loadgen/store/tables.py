@@ -1,4 +1,4 @@
-"""The tables, as typed SQLAlchemy models. Imports nothing of the project.
+"""The tables, as typed SQLAlchemy models.
 
 One word per thing: a column is called like the field of the run document or of `Records` that it holds. Moments are `_ns`
 relative to the run's origin, and a moment or a count that nobody knows is NULL. All types are portable between SQLite and

@@ -1,4 +1,1 @@
-"""The dashboard: what was measured, in a browser. Reads the store; never writes a measurement.
-
-May import report, store, analysis, engine, load and errors.
-"""
+"""The dashboard: what was measured, in a browser. Reads the store; never writes a measurement."""

@@ -1,6 +1,6 @@
 """How the dashboard answers: a page for people, its twin in JSON for programs, a sentence when it cannot.
 
-May import report. Documents go out as they are stored; no NaN leaves the house.
+Documents go out as they are stored; no NaN leaves the house.
 """
 
 import json

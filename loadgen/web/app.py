@@ -1,6 +1,6 @@
 """The application: its routes together, its headers, its errors, and the server that runs it.
 
-May import report, store, errors and the rest of web. Every answer forbids the browser to fetch anything from elsewhere
+Every answer forbids the browser to fetch anything from elsewhere
 and to run any script but ours; FastAPI's own documentation pages, which load theirs from a network, are left out.
 """
 

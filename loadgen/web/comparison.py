@@ -1,7 +1,4 @@
-"""The comparison: the page, its twin in JSON, and its figures as CSV, all from the address alone.
-
-May import report, store and the rest of web.
-"""
+"""The comparison: the page, its twin in JSON, and its figures as CSV, all from the address alone."""
 
 from dataclasses import replace
 from typing import Annotated, Any

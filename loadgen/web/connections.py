@@ -1,6 +1,6 @@
 """The connections of the HTTP server, bounded: how many, and how long and how large a client may leave one of them waiting.
 
-Imports nothing of the project. uvicorn bounds only the time between two requests of a connection.
+uvicorn bounds only the time between two requests of a connection.
 """
 
 import asyncio

@@ -1,7 +1,4 @@
-"""A run, as a page and as JSON.
-
-May import report, store and the rest of web.
-"""
+"""A run, as a page and as JSON."""
 
 from datetime import UTC, datetime
 

@@ -1,7 +1,4 @@
-"""The stylesheet and the scripts, from this machine alone. Their URLs change with their text, so browsers keep them for ever.
-
-May import report.
-"""
+"""The stylesheet and the scripts, from this machine alone. Their URLs change with their text, so browsers keep them for ever."""
 
 from fastapi import APIRouter, HTTPException, Request, Response
 

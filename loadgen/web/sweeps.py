@@ -1,7 +1,4 @@
-"""The list of sweeps, and a sweep, each as a page and as JSON.
-
-May import report, store, errors and the rest of web.
-"""
+"""The list of sweeps, and a sweep, each as a page and as JSON."""
 
 from dataclasses import fields
 from datetime import UTC, datetime

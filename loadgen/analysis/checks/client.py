@@ -1,6 +1,6 @@
 """Checks on the instrument itself: stamps, reads, sends, processor, clock, and how tokens were counted.
 
-Imports load and its own room. Each is pure: the spec, the summary and the limits in; an observation, or None, out.
+Each is pure: the spec, the summary and the limits in; an observation, or None, out.
 """
 
 from typing import Literal

@@ -1,6 +1,6 @@
 """Checks on what the endpoint said before the run: a model that it does not list, fields that it refused, a question that went unanswered.
 
-Imports load and its own room. Each is pure: the spec, the summary and the limits in; an observation, or None, out.
+Each is pure: the spec, the summary and the limits in; an observation, or None, out.
 """
 
 from typing import Any

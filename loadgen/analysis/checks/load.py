@@ -1,6 +1,6 @@
 """Checks on what was asked of the server and what came of it: outcomes, numbers, lengths, concurrency and rate.
 
-Imports load and its own room. Each is pure: the spec, the summary and the limits in; an observation, or None, out.
+Each is pure: the spec, the summary and the limits in; an observation, or None, out.
 """
 
 from typing import Any

@@ -1,6 +1,6 @@
 """The check on what a limit held back, and what other checks ask about it.
 
-Imports load and its own room. Pure: the spec, the summary and the limits in; an observation, or None, out.
+Pure: the spec, the summary and the limits in; an observation, or None, out.
 """
 
 from loadgen.analysis.verdict import Limits, Observation, Summary

@@ -1,6 +1,6 @@
 """Checks on what the replies themselves say: how they ended, what stood between their chunks, and how usage fits what arrived.
 
-Imports load and its own room. Each is pure: the spec, the summary and the limits in; an observation, or None, out.
+Each is pure: the spec, the summary and the limits in; an observation, or None, out.
 """
 
 from loadgen.analysis.verdict import Limits, Observation, Summary

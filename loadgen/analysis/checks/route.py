@@ -1,6 +1,6 @@
 """Checks on what lies between the client and the server: a proxy, and a certificate that nobody verified.
 
-Imports load and its own room. Each is pure: the spec, the summary and the limits in; an observation, or None, out.
+Each is pure: the spec, the summary and the limits in; an observation, or None, out.
 """
 
 from loadgen.analysis.verdict import Limits, Observation, Summary

@@ -1,6 +1,6 @@
 """Checks on what is around a run: other requests at the server, its prefix cache, its own clock, and this host.
 
-Imports load and its own room. Each is pure: the spec, the summary and the limits in; an observation, or None, out.
+Each is pure: the spec, the summary and the limits in; an observation, or None, out.
 """
 
 from typing import Any

@@ -1,6 +1,6 @@
 """May the figures be believed? The closed list of checks, and the verdict that they give.
 
-Imports load and its own room. Every limit stands here, once, with its reason; docs/method.md repeats the table and a test
+Every limit stands here, once, with its reason; docs/method.md repeats the table and a test
 holds the two together.
 """
 

@@ -1,7 +1,5 @@
 """Conversations in the records of a run: which request is which turn, and who was thinking when.
 
-Imports engine and its own room.
-
 Request i of the schedule is turn i mod `turns` of conversation i // `turns`, both counted from 0.
 """
 

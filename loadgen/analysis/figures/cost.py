@@ -1,6 +1,6 @@
 """What a run cost, and what a million output tokens did, by the price that was given. US dollars.
 
-Imports load, engine and its own room. By tokens: what the server's usage tells of every ok request of the run, whether or not the
+By tokens: what the server's usage tells of every ok request of the run, whether or not the
 window has it, as a provider would charge it. By time: the run's whole duration; a million tokens at the throughput of the window.
 """
 

@@ -1,6 +1,6 @@
 """Gaps between the arrivals of one answer: per chunk as received, and per token when the tokens are known.
 
-Imports NumPy and the column types of engine. No gap ever spans two requests, nor two choices of one request: answers that
+No gap ever spans two requests, nor two choices of one request: answers that
 are made side by side have gaps of their own.
 """
 

@@ -1,4 +1,4 @@
-"""One figure of a run: what it is called, from what it is made, and how. Imports its own room."""
+"""One figure of a run: what it is called, from what it is made, and how."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,6 +1,6 @@
 """THE definitions: every figure that a run is judged by, in one table that drives the JSON, the tables, the pages and the docs.
 
-Imports load, engine and its own room. To change what a figure means is to raise METHOD_VERSION and to say so in
+To change what a figure means is to raise METHOD_VERSION and to say so in
 CHANGELOG under "Measurement changes".
 """
 

@@ -1,6 +1,6 @@
 """The figures of the MoE-Inference-Bench paper (§3.4) on one wave. Never mixed with the measures of `metrics`.
 
-Imports load and engine. The paper times a whole batch from its submission, twice: once with an output of one token, which
+The paper times a whole batch from its submission, twice: once with an output of one token, which
 is its TTFT, and once in full. Streaming tells the first apart in the same run: the batch "with one token" is over when the
 last of its requests has its first token. That is an equivalent of the paper's TTFT, not the same experiment.
 """

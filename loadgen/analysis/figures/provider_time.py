@@ -1,6 +1,6 @@
 """What a provider says of its own time, beside ours: the `time_info` that Cerebras sends at the end of each answer, in seconds.
 
-Imports engine and its own room. The provider's clock measures spans within itself, ours what reaches this host; between the two
+The provider's clock measures spans within itself, ours what reaches this host; between the two
 lie the network, the provider's front end, and whatever it does not count.
 """
 

@@ -1,7 +1,4 @@
-"""What limits per minute and the Retry-After of a 429 made of a run: how long its requests were held back.
-
-Imports load, engine and its own room.
-"""
+"""What limits per minute and the Retry-After of a 429 made of a run: how long its requests were held back."""
 
 from typing import Any
 

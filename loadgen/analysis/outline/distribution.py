@@ -1,6 +1,6 @@
 """How one latency is distributed over a run, small enough to be drawn: bars of a histogram, quantiles, the values of its tail.
 
-Imports its own room. Values come in pieces and are gone through three times, so that they take the same memory however many
+Values come in pieces and are gone through three times, so that they take the same memory however many
 they are; every value is in exactly one bar. Up to `EXACT` values the quantiles are those of all of them, beyond that they are
 read from a histogram of `FINE_BINS` bins, each a few thousandths wide.
 """

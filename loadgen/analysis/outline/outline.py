@@ -1,7 +1,7 @@
 """The outline of a run: what pages draw of it, small however long it was. How its latencies are distributed, its course over time,
 and some of its requests, the slowest and the failed among them.
 
-Imports load, engine and its own room. Made once, when the run is saved: a page never reads all requests. Figures are not made of
+Made once, when the run is saved: a page never reads all requests. Figures are not made of
 it; they come of every value, in `summary`.
 """
 

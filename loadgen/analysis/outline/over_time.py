@@ -1,6 +1,6 @@
 """The course of a run in at most `STEPS` steps: tokens, ends and failures of each, and how many requests were in flight.
 
-Imports engine and its own room. Requests in flight are looked at `MOMENTS_A_STEP` times a step, so that a short peak
+Requests in flight are looked at `MOMENTS_A_STEP` times a step, so that a short peak
 is kept, and none is made of callers whose requests only follow each other.
 """
 

@@ -1,7 +1,7 @@
 """Some requests of a run, to be drawn one by one: all of a short run; of a long one whole callers, or the failed, the slowest and an
 even pick of the rest.
 
-Imports load, engine and its own room. Goes through the run piece by piece.
+Goes through the run piece by piece.
 """
 
 from collections.abc import Iterator

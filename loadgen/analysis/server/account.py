@@ -1,6 +1,6 @@
 """What the server's own counters and histograms say of a run, beside what the client knows of it.
 
-Imports engine and its own room. Of a server whose names are not known (`engine_names`) nothing is said. Durations in seconds.
+Of a server whose names are not known (`engine_names`) nothing is said. Durations in seconds.
 """
 
 from collections.abc import Sequence

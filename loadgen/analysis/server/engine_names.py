@@ -1,4 +1,4 @@
-"""What each engine calls its counters, gauges and histograms. Imports nothing of the project.
+"""What each engine calls its counters, gauges and histograms.
 
 vLLM's names were read in its sources of 0.26 and 0.32 (v1/metrics/loggers.py, v1/spec_decode/metrics.py) and on recorded pages, and
 are the simulator's; up to 0.10 `time_per_output_token_seconds` stood for `inter_token_latency_seconds`. SGLang's are those of its

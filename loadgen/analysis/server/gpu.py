@@ -1,6 +1,6 @@
 """What the server's GPUs took to answer: power, clocks, and energy over the measured window, by readings of their driver.
 
-Imports engine and its own room. Columns are the driver's own integers, with MISSING for what it did not tell; figures are in watts and
+Columns are the driver's own integers, with MISSING for what it did not tell; figures are in watts and
 joules. Sums are over the GPUs, and None as soon as one of them lacks the figure.
 """
 

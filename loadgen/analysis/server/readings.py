@@ -1,6 +1,6 @@
 """May the readings of a server's page of metrics be taken for one server's account of the run?
 
-Imports engine and its own room. Counters of one process never fall, and it began once; what contradicts that makes the account unknown.
+Counters of one process never fall, and it began once; what contradicts that makes the account unknown.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

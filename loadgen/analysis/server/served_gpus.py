@@ -1,4 +1,4 @@
-"""The GPUs that a server ran on, as far as a run document knows them. Imports nothing of the project."""
+"""The GPUs that a server ran on, as far as a run document knows them."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -1,6 +1,6 @@
 """What the system lends a run: open files and local ports, counted before anything is sent.
 
-Imports errors alone. A stream is one connection, which takes one open file of its process and one local port towards the
+A stream is one connection, which takes one open file of its process and one local port towards the
 server's address. Linux tells both; where it does not, nothing is checked and the connections fail by themselves.
 """
 

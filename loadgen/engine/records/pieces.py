@@ -1,4 +1,4 @@
-"""Records a few rows at a time: to go through a run takes the same memory however long it was. Imports its own room."""
+"""Records a few rows at a time: to go through a run takes the same memory however long it was."""
 
 from collections.abc import Iterator
 from typing import Any

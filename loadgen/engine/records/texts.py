@@ -1,4 +1,4 @@
-"""A column of texts, or of JSON values, as bytes end to end: no row takes an object of its own. Imports NumPy and `ragged`."""
+"""A column of texts, or of JSON values, as bytes end to end: no row takes an object of its own."""
 
 import marshal
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""How long the network takes there and back, by the kernel's own account of a connection (`TCP_INFO`). Imports nothing of the project.
+"""How long the network takes there and back, by the kernel's own account of a connection (`TCP_INFO`).
 
 The kernel times each segment that it has acknowledged, the opening's among them, so that nothing need be sent for it, nothing that
 the client is late by is in it, and the way is the very one that the requests take. Of its figures the least is read: a peer may

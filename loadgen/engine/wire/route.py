@@ -1,6 +1,6 @@
 """The way to a server: through which proxy, to which addresses, and whose certificates are believed. Pure data and the TLS context made of it.
 
-Imports nothing of the project. A proxy's password lives in memory alone: it is in no repr, no message and no record.
+A proxy's password lives in memory alone: it is in no repr, no message and no record.
 """
 
 import base64

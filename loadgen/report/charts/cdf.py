@@ -1,6 +1,6 @@
 """How a latency is distributed over several runs, side by side: for each run, what share of its values was no longer.
 
-May import the rest of report. Lines are drawn through the quantiles of a run's outline. Of a run that was imported without one only the
+Lines are drawn through the quantiles of a run's outline. Of a run that was imported without one only the
 percentiles in its document are known: those are marks, with straight lines between.
 """
 

@@ -1,6 +1,6 @@
 """What all charts share: a Vega-Lite specification with its caption and the table behind it.
 
-Imports nothing of the project but the palette and the readable forms. A specification is a plain dict, data inside, with
+A specification is a plain dict, data inside, with
 nothing to fetch; durations are in seconds in the data, and drawn in milliseconds. Colours of text, axes and ground are
 left to the page, which knows whether it is light or dark.
 """

@@ -1,6 +1,6 @@
 """A chart as a file that stands by itself: SVG, PDF or PNG, on white, with its title, what it is of, and its caption.
 
-May import charts. vl-convert draws without a browser, a network or the machine's fonts: its own Liberation Sans is as wide as Arial.
+vl-convert draws without a browser, a network or the machine's fonts: its own Liberation Sans is as wide as Arial.
 The pages draw the same specifications by static/charts.js, in the colours of static/style.css; those of its light scheme stand here.
 """
 

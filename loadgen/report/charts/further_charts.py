@@ -1,6 +1,6 @@
 """What else a sweep's page draws: charts that need something to have been varied, limited or repeated, each only where it was.
 
-May import the rest of report. Works on run documents, and on outlines for distributions.
+Works on run documents, and on outlines for distributions.
 """
 
 from collections.abc import Callable, Mapping, Sequence

@@ -1,6 +1,6 @@
 """Goodput along the load: the requests that met every limit of the SLO, beside all that were completed.
 
-May import the rest of report. Runs without an SLO take no part.
+Runs without an SLO take no part.
 """
 
 from collections.abc import Mapping, Sequence

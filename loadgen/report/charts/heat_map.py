@@ -1,6 +1,6 @@
 """A figure over two things that were varied at once, such as the batch and the prompt's length: one cell each.
 
-May import the rest of report. Every cell has its figure in writing; the darker, the greater.
+Every cell has its figure in writing; the darker, the greater.
 """
 
 import math

@@ -1,6 +1,6 @@
 """How a latency is distributed over a run: a histogram, its percentiles, and the values of its tail.
 
-May import the rest of report. Drawn from the run's outline; the caption counts the values of the tail that are not drawn.
+Drawn from the run's outline; the caption counts the values of the tail that are not drawn.
 """
 
 import math

@@ -1,6 +1,6 @@
 """A figure along the load: a line for each of whatever else was varied, with what the repeats say around each mark.
 
-May import the rest of report. A point is the mean over its repeats, its bar the 95 % interval of that mean, or the range of the
+A point is the mean over its repeats, its bar the 95 % interval of that mean, or the range of the
 repeats when there are only two.
 """
 

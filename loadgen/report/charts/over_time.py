@@ -1,6 +1,6 @@
 """A run over time, on one time axis: output tokens per second, requests in flight and at the server, its KV cache, its GPUs' power.
 
-May import engine, analysis, store's rows and the rest of report. What the client knows comes from the run's outline; what the server
+What the client knows comes from the run's outline; what the server
 told, from its readings, of which at most `MOMENTS` are drawn: of more, the means of as many stretches of equal length.
 """
 

@@ -1,6 +1,6 @@
 """The colours, dashes and shapes of every chart.
 
-Imports nothing. Colours are Okabe and Ito's, which stay apart for the common kinds of colour blindness; nothing is told
+Colours are Okabe and Ito's, which stay apart for the common kinds of colour blindness; nothing is told
 by colour alone. The pages' own colours live in static/style.css.
 """
 

@@ -1,6 +1,6 @@
 """Panels one below the other over one time axis: lines of different units, none of which shares a scale with another.
 
-May import the rest of report. Such a drawing cannot be told to be as wide as its place, so that who draws it gives each panel its
+Such a drawing cannot be told to be as wide as its place, so that who draws it gives each panel its
 width: the place's, less `usermeta.beside_px` for the numbers beside the axis.
 """
 

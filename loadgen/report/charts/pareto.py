@@ -1,6 +1,6 @@
 """Throughput against latency: what a GPU gives in all, against what each of its users gets.
 
-May import the rest of report. One mark a load point; no point is better in both than one on the frontier.
+One mark a load point; no point is better in both than one on the frontier.
 """
 
 from collections.abc import Mapping, Sequence

@@ -1,6 +1,6 @@
 """Every chart by name, for `loadgen plot`: what each is of, and how it is made from runs.
 
-May import the rest of report. A plot of runs takes any number of them, of one sweep or several; a
+A plot of runs takes any number of them, of one sweep or several; a
 plot of one run is drawn from its outline, which an imported result may not have.
 """
 

@@ -1,6 +1,6 @@
 """How far repeats of one load point lie apart, in per cent of their median: each a mark, and from five on a box over them.
 
-May import the rest of report. In per cent, so that points of any load can be compared. A box is from the first quartile to the third (type 7, as every percentile here), its line the median,
+In per cent, so that points of any load can be compared. A box is from the first quartile to the third (type 7, as every percentile here), its line the median,
 and its whiskers reach the least and the greatest repeat: none is taken for an outlier and hidden.
 """
 

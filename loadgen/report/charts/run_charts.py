@@ -1,7 +1,4 @@
-"""The charts of one run: how its latencies are distributed, and when each of its requests waited and was answered.
-
-May import analysis and the rest of report.
-"""
+"""The charts of one run: how its latencies are distributed, and when each of its requests waited and was answered."""
 
 from collections.abc import Sequence
 

@@ -1,6 +1,6 @@
 """The charts of a sweep: TTFT, the gap and the output throughput along whatever the sweep varied.
 
-May import load, analysis and the rest of report. Works on run documents alone. Invalid runs are left out; a point is the
+Works on run documents alone. Invalid runs are left out; a point is the
 mean over its repeats, its bar the 95 % interval of that mean, or the range of the repeats when there are only two.
 """
 

@@ -1,6 +1,6 @@
 """When each request of a run waited and was answered, drawn line by line.
 
-May import the rest of report. The requests are those of the run's outline; the caption counts the others.
+The requests are those of the run's outline; the caption counts the others.
 """
 
 from collections.abc import Mapping

@@ -1,6 +1,6 @@
 """The cells of a comparison: runs of one question at one place of the drawing, pooled, and judged against the baseline's cell.
 
-May import analysis and the rest of report. A cell never mixes what was asked: whatever differs besides what was chosen tells cells
+A cell never mixes what was asked: whatever differs besides what was chosen tells cells
 apart too (`Axes.rest`). Invalid runs have cells of their own.
 """
 

@@ -1,6 +1,6 @@
 """The charts of a comparison: one for each figure and each part, all of one figure on the same axes.
 
-May import analysis and the rest of report. A mark is the mean over the repeats of a point, its bar as in a sweep's charts. Valid
+A mark is the mean over the repeats of a point, its bar as in a sweep's charts. Valid
 points are filled, doubtful ones hollow, invalid ones, where they are asked for, a cross; colours have shapes of their own.
 """
 

@@ -1,4 +1,4 @@
-"""A view with all its blanks filled, and the cells of its figures. May import store's rows, analysis and the rest of report."""
+"""A view with all its blanks filled, and the cells of its figures."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace

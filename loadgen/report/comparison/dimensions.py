@@ -1,6 +1,6 @@
 """What runs can differ in, besides the load: the model, the server, how it was started, what it runs on, when, and their tags.
 
-May import analysis and the rest of report. Of a server that loadgen did not start most of it is not known, and reads as a dash.
+Of a server that loadgen did not start most of it is not known, and reads as a dash.
 """
 
 import re

@@ -1,6 +1,6 @@
 """The one legend of a comparison: colours with their shapes, and the dashes that tell lines of one colour apart.
 
-May import the rest of report. The shapes are those that Vega draws, as paths in a square from -1 to 1.
+The shapes are those that Vega draws, as paths in a square from -1 to 1.
 """
 
 from dataclasses import dataclass

@@ -1,6 +1,6 @@
 """The matrix at the head of a comparison: each figure at each load, as a change against the baseline.
 
-May import analysis and the rest of report. It reads what the cells already say; nothing is computed a second time.
+It reads what the cells already say; nothing is computed a second time.
 """
 
 from collections.abc import Iterable, Sequence

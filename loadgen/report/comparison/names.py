@@ -1,4 +1,4 @@
-"""The names of what is compared, cut to what differs between them; what they have in common is shown once. Imports nothing.
+"""The names of what is compared, cut to what differs between them; what they have in common is shown once.
 
 `mixtral-dummy, 1024 in, 256 out` and `olmoe-dummy, 1024 in, 256 out` are `mixtral-dummy` and `olmoe-dummy`, in common
 `…, 1024 in, 256 out`. Parts are compared first, then the words of a part, then the pieces of a long word.

@@ -1,4 +1,4 @@
-"""What must be known of a comparison's charts and answers, in sentences. May import analysis and the rest of report."""
+"""What must be known of a comparison's charts and answers, in sentences."""
 
 from loadgen.analysis.compare import is_one_figure, unlike
 from loadgen.report.comparison.compared import Compared

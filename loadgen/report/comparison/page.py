@@ -1,7 +1,4 @@
-"""The page of a comparison: what was chosen, what can be chosen, a figure after the other, and what must be known of them.
-
-May import store's rows, analysis and the rest of report.
-"""
+"""The page of a comparison: what was chosen, what can be chosen, a figure after the other, and what must be known of them."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace

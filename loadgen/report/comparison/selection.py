@@ -1,7 +1,4 @@
-"""The runs that a comparison is of: of the ids in its address, or of the sweeps that its filters let through.
-
-May import store and the rest of report.
-"""
+"""The runs that a comparison is of: of the ids in its address, or of the sweeps that its filters let through."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass

@@ -1,6 +1,6 @@
 """The table behind a figure of a comparison: as people read it, as CSV, and as rows for programs.
 
-May import the rest of report. Every cell has a row, those that are not drawn too.
+Every cell has a row, those that are not drawn too.
 """
 
 from collections.abc import Iterable, Sequence

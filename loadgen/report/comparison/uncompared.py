@@ -1,4 +1,4 @@
-"""What has no column in the matrix of a comparison, and why. May import analysis and the rest of report."""
+"""What has no column in the matrix of a comparison, and why."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace

@@ -1,6 +1,6 @@
 """What a comparison shows, as its address says it: read from a query, and written as one, so that a link shows the same again.
 
-Imports errors and nothing else of the project. Names in the address are checked here as far as they can be without the runs.
+Names in the address are checked here as far as they can be without the runs.
 """
 
 from collections.abc import Iterable, Mapping, Sequence

@@ -1,6 +1,6 @@
 """Measurements in other programs' forms: JSON documents, CSV and Parquet tables.
 
-May import engine, store, errors and the rest of report. A missing figure is null in JSON and Parquet, empty in CSV.
+A missing figure is null in JSON and Parquet, empty in CSV.
 """
 
 import io

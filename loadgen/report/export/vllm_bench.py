@@ -1,6 +1,6 @@
 """Runs as `vllm bench serve --save-result` (0.32) writes its own: its keys, its formulas and its units, of our records.
 
-May import engine and the rest of report. Over all requests from the first sent to the last ended, not over our window; latencies
+Over all requests from the first sent to the last ended, not over our window; latencies
 count from the sending. What vllm bench knows and our records do not is null.
 """
 

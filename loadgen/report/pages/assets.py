@@ -1,6 +1,6 @@
 """The files that pages are made of: templates, the stylesheet, our own script, and Vega's bundle. Nothing from a network.
 
-Imports nothing of the project. In a wheel the templates lie beside the package's code; in a checkout at its root.
+In a wheel the templates lie beside the package's code; in a checkout at its root.
 """
 
 import hashlib

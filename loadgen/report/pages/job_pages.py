@@ -1,7 +1,4 @@
-"""The page of the service's jobs, and the form to log in: a context each.
-
-May import store and the rest of report, but for `pages`.
-"""
+"""The page of the service's jobs, and the form to log in: a context each."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass

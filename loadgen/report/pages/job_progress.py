@@ -1,6 +1,6 @@
 """How far a job is: its runs, the one that is being measured, and the time, from its row and what its process reported last.
 
-May import store's rows and `live`. The page of jobs and its JSON are both made from this. What is not known is None.
+The page of jobs and its JSON are both made from this. What is not known is None.
 """
 
 from collections.abc import Mapping

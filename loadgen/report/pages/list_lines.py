@@ -1,7 +1,4 @@
-"""The rows of the list of sweeps: one for each sweep, and one above those of a group.
-
-May import store's rows and the rest of report.
-"""
+"""The rows of the list of sweeps: one for each sweep, and one above those of a group."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence

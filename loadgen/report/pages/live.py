@@ -1,6 +1,6 @@
 """What a page says of a sweep while it is measured: words and two small courses, from its row of progress.
 
-May import store's rows and `readable`. The row is a glance of what goes on, not a result: the run's figures come after it.
+The row is a glance of what goes on, not a result: the run's figures come after it.
 """
 
 from collections.abc import Callable, Mapping, Sequence

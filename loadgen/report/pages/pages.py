@@ -1,6 +1,6 @@
 """One context per page: everything that a template may say, as text and charts, ready to print.
 
-May import load, engine, store, analysis and the rest of report. Templates decide nothing: a page's context holds what is
+Templates decide nothing: a page's context holds what is
 shown, in the order in which it is shown.
 """
 

@@ -1,6 +1,6 @@
 """The table of a sweep's load points: one row a point, its figures as means over the repeats that are not invalid.
 
-May import analysis and the rest of report. The terminal's table judges a point by the same functions.
+The terminal's table judges a point by the same functions.
 """
 
 from collections.abc import Callable, Sequence

@@ -1,6 +1,6 @@
 """Templates to HTML: one Jinja environment, strict about names and escaping everything that comes from outside.
 
-May import the rest of report. Each page template gets one variable, `page`: a context of `pages`.
+Each page template gets one variable, `page`: a context of `pages`.
 """
 
 import json

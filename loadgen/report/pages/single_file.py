@@ -1,7 +1,4 @@
-"""`loadgen report`: sweeps and runs in one HTML file that needs nothing but a browser.
-
-May import store and the rest of report.
-"""
+"""`loadgen report`: sweeps and runs in one HTML file that needs nothing but a browser."""
 
 from collections.abc import Sequence
 from dataclasses import replace

@@ -1,6 +1,6 @@
 """What the list of sweeps shows of each sweep's figures: its best load point, and the GPUs of the server.
 
-May import analysis, store's rows and the rest of report. The figures are those of the sweep's own page: means over the repeats of a
+The figures are those of the sweep's own page: means over the repeats of a
 point that are not invalid.
 """
 

@@ -1,7 +1,4 @@
-"""The list of sweeps as a page: which of them are asked for, a page of them at a time, each to be ticked for a comparison.
-
-May import store's rows and the rest of report.
-"""
+"""The list of sweeps as a page: which of them are asked for, a page of them at a time, each to be ticked for a comparison."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence

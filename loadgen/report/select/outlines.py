@@ -1,7 +1,4 @@
-"""The outline of a stored run: as it was stored with it, or made now of its requests for a run that an older loadgen stored.
-
-May import load, analysis, store and the rest of report.
-"""
+"""The outline of a stored run: as it was stored with it, or made now of its requests for a run that an older loadgen stored."""
 
 from dataclasses import fields
 

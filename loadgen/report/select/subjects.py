@@ -1,7 +1,4 @@
-"""What a drawing is of: runs from the store, by ids of any kind, with what was kept beside them, and all of that in words.
-
-May import analysis, store and the rest of report.
-"""
+"""What a drawing is of: runs from the store, by ids of any kind, with what was kept beside them, and all of that in words."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field

@@ -1,6 +1,6 @@
 """Run documents taken apart for people: highlights, figures, findings, outcomes, and facts as pairs.
 
-May import load, analysis and the rest of report. Reads documents alone, and takes every key that the contract does not
+Reads documents alone, and takes every key that the contract does not
 promise as possibly absent.
 """
 

@@ -1,4 +1,4 @@
-"""Runs that another client measured, as pages and tables tell it. May import store and the rest of report."""
+"""Runs that another client measured, as pages and tables tell it."""
 
 from loadgen.report.charts.chart import Table
 from loadgen.report.points import Document

@@ -1,6 +1,6 @@
 """What lay between client and server, and what was paid, in a line each: of run documents alone.
 
-Imports only its neighbour `readable`. Every key may be absent: a run of an earlier version has none of them.
+Every key may be absent: a run of an earlier version has none of them.
 """
 
 from collections.abc import Sequence

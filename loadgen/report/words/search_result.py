@@ -1,7 +1,4 @@
-"""What a search found, from the `search` of its sweep's document: in sentences, and as the first tile of a page.
-
-Imports only facts, labels and number formatting of `report`.
-"""
+"""What a search found, from the `search` of its sweep's document: in sentences, and as the first tile of a page."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The server of a run document in words: what it is, from which profile, started how. Imports store and the rest of report."""
+"""The server of a run document in words: what it is, from which profile, started how."""
 
 import shlex
 from typing import Any

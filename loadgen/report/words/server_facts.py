@@ -1,6 +1,6 @@
 """The server's own account of a run beside the client's, and what its GPUs took, for people.
 
-May import analysis and the rest of report. Reads documents alone; a run of an earlier version lacks most of it.
+Reads documents alone; a run of an earlier version lacks most of it.
 """
 
 from collections.abc import Sequence

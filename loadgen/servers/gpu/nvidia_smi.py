@@ -1,6 +1,6 @@
 """GPU readings by the command `nvidia-smi`, where nvidia-ml-py is not installed: the same driver, five times a second.
 
-Imports its neighbour `gpu_reading`. The command repeats itself and prints a line for each GPU; it knows no counter of energy.
+The command repeats itself and prints a line for each GPU; it knows no counter of energy.
 """
 
 import subprocess

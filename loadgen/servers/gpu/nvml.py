@@ -1,6 +1,6 @@
 """NVIDIA's management library, through its own Python package nvidia-ml-py (`pip install 'loadgen[gpu]'`).
 
-Imports its neighbour `gpu_reading`. The package is asked for only here, and may be absent, as may the driver behind it.
+The package is asked for only here, and may be absent, as may the driver behind it.
 """
 
 import threading

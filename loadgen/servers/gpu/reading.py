@@ -1,4 +1,4 @@
-"""What is read of a GPU, in the units of its driver, and what a source of readings can do. Imports nothing of the project."""
+"""What is read of a GPU, in the units of its driver, and what a source of readings can do."""
 
 import threading
 from collections.abc import Iterator, Sequence

@@ -1,6 +1,6 @@
 """The GPUs of a server on this machine, watched through a run: power, clocks, memory, use, temperature, what holds them down.
 
-Imports its neighbours `local_server`, `nvml` and `nvidia_smi`. Runs in a thread of the parent. Where there is no NVIDIA GPU, or its driver
+Runs in a thread of the parent. Where there is no NVIDIA GPU, or its driver
 cannot be asked, there is nothing to tell; no failure here ever costs a run.
 """
 

@@ -1,7 +1,4 @@
-"""Server profiles: what is served, with what, and what it needs.
-
-Imports `inputs`, `load`, `moe`, `errors` and its neighbours; starts nothing.
-"""
+"""Server profiles: what is served, with what, and what it needs."""
 
 from loadgen.servers.profiles.command import argv, environment
 from loadgen.servers.profiles.reading import load_profile, profile_names

@@ -1,6 +1,6 @@
 """What can be told of a profile before it is served: whether it fits, whether its model is meant, whether vLLM takes its flags.
 
-Imports `moe`, `errors` and its neighbours. A mistake in the file itself raises while it is read; here are findings.
+A mistake in the file itself raises while it is read; here are findings.
 """
 
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""From a profile to the command that starts its server. Imports `errors` and its neighbours."""
+"""From a profile to the command that starts its server."""
 
 import json
 import sys

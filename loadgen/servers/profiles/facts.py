@@ -1,4 +1,4 @@
-"""All that is known of a profile and of the model behind it, as one document. Imports `moe`, `errors` and its neighbours.
+"""All that is known of a profile and of the model behind it, as one document.
 
 Counts are of parameters, sizes in bytes. A figure that cannot be, such as a layout that does not come out even, is None.
 """

@@ -1,4 +1,4 @@
-"""The spellings of an engine's argument, brought to one: `max_model_len`, `hf-overrides.key`, JSON in quotes. Imports its neighbours.
+"""The spellings of an engine's argument, brought to one: `max_model_len`, `hf-overrides.key`, JSON in quotes.
 
 vLLM takes `--hf-overrides.text_config.key 4` for `--hf-overrides '{"text_config": {"key": 4}}'`, but of both together only the
 dotted ones. In one spelling they merge, whichever file, flag or matrix each came from.

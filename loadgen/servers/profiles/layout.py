@@ -1,6 +1,6 @@
 """How a profile's arguments lay its model out: over which GPUs, in which precision, for how much context.
 
-Imports `moe`, `errors` and its neighbours. Flags are vLLM's; where one is not given, its default is used, and None where that
+Flags are vLLM's; where one is not given, its default is used, and None where that
 depends on the model.
 """
 

@@ -1,4 +1,4 @@
-"""Whole numbers as vLLM's parser reads them (0.32, utils/argparse_utils.py). Imports nothing of the project.
+"""Whole numbers as vLLM's parser reads them (0.32, utils/argparse_utils.py).
 
 `32k` is 32,000 and `32K` is 32,768: lower case is decimal, upper case binary, and a fraction may stand before a lower-case
 letter only.

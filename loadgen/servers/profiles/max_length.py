@@ -1,6 +1,6 @@
 """The longest sequence that a profile's server takes: by its arguments, and by the model's own configuration.
 
-Imports `moe`, `errors` and its neighbours. For profiles that vLLM serves; looks at the environment for its permission.
+For profiles that vLLM serves; looks at the environment for its permission.
 """
 
 import os

@@ -1,7 +1,7 @@
-"""Whether a model fits the GPUs that a profile asks for, before anybody waits for the start. Imports `moe` and its neighbours.
+"""Whether a model fits the GPUs that a profile asks for, before anybody waits for the start.
 
-    what vLLM may use = gpu_memory_gb · 10⁹ · gpu-memory-utilization
-    KV cache          = that − weights − draft's weights − reserve
+what vLLM may use = gpu_memory_gb · 10⁹ · gpu-memory-utilization
+    KV cache = that − weights − draft's weights − reserve
 
 on the fullest GPU. It fits when the KV cache holds one sequence of max-model-len. The reserve is an estimate for what the
 arithmetic does not know: activations, CUDA graphs, communication buffers, the vision part of a multimodal model.

@@ -1,4 +1,4 @@
-"""One mapping over another, as `extends` and `for_releases` mean it. Imports nothing of the project."""
+"""One mapping over another, as `extends` and `for_releases` mean it."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,7 +1,4 @@
-"""From files to profiles: where they lie, what `extends` means, and which mistakes no single value shows.
-
-Imports `inputs`, `errors` and its neighbours.
-"""
+"""From files to profiles: where they lie, what `extends` means, and which mistakes no single value shows."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

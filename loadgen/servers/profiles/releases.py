@@ -1,4 +1,4 @@
-"""Which releases of an engine a profile fits: sets of versions as Python packages write them. Imports no other module of the project."""
+"""Which releases of an engine a profile fits: sets of versions as Python packages write them."""
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.version import InvalidVersion, Version

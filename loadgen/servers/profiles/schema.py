@@ -1,4 +1,4 @@
-"""What a server profile says. Imports `load` (the name of an endpoint) and `errors`; files are the affair of `reading`.
+"""What a server profile says.
 
 A profile is the server's side of an experiment: what to start, or where it already is, and what it needs. Lengths are in
 tokens, memory is in GB of 10⁹ bytes.

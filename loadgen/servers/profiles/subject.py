@@ -1,6 +1,6 @@
 """The model that a profile serves: its architecture, and whether the name given for it is one that there is.
 
-Imports `moe`, `errors` and its neighbours. Looks at the working directory for models that are folders.
+Looks at the working directory for models that are folders.
 """
 
 import json

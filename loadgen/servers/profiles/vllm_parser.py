@@ -1,6 +1,6 @@
 """Commands before the argument parser of an installed vLLM, in that vLLM's own Python: no engine is started, no GPU needed.
 
-Imports `errors` and its neighbours. The import of vLLM takes many seconds, so all commands go into one process.
+The import of vLLM takes many seconds, so all commands go into one process.
 """
 
 import json

@@ -1,7 +1,4 @@
-"""What a simulated server is asked to be. Pure data, checked when it is made.
-
-Imports `load`'s limits per minute and `errors`.
-"""
+"""What a simulated server is asked to be. Pure data, checked when it is made."""
 
 import json
 from dataclasses import asdict, dataclass

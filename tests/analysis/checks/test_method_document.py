@@ -73,7 +73,7 @@ def test_the_sources_of_token_counts_are_the_codes() -> None:
 
 def test_a_source_that_nothing_produces_is_not_promised() -> None:
     """A source that the engine never names is told with just that remark, and one that it names without it."""
-    engine = "".join(path.read_text(encoding="utf-8") for path in ENGINE.glob("*.py") if path.name != "record.py")
+    engine = "".join(path.read_text(encoding="utf-8") for path in ENGINE.rglob("*.py") if path.name != "record.py")
     told = {line.split("`")[1]: line for line in section("Tokens").splitlines() if line.startswith("- `")}
     for source in CountedBy:
         assert (f"CountedBy.{source.name}" in engine) != ("nothing produces it yet" in told[source.label])
