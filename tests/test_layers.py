@@ -36,11 +36,19 @@ INNER_ORDER: dict[str, tuple[tuple[str, ...], ...]] = {
         ("salvage", "worker"),
         ("workers",),
     ),
+    "cli": (
+        ("console",),
+        ("flags", "tables"),
+        ("progress",),
+        ("commands",),
+        ("app",),
+        ("__main__",),
+    ),
 }
 VAGUE_NAMES = {"util", "utils", "common", "helper", "helpers", "base", "manager", "managers", "misc"}
 MAX_FILE_LINES = 600
 MAX_FILES_IN_A_FOLDER = 20
-STILL_LONG = {"cli", "experiments", "load", "servers/launcher", "store"}
+STILL_LONG = {"experiments", "load", "servers/launcher", "store"}
 # What the measuring process must not carry: each costs start-up time and memory, and none sends a request.
 HEAVY = {"pydantic", "sqlalchemy", "alembic", "fastapi", "yaml", "rich", "typer", "jinja2", "vl_convert"}
 

@@ -9,22 +9,22 @@ from collections.abc import Sequence
 import typer
 from typer.exceptions import Abort, Exit, TyperException
 
-from loadgen.cli import output
-from loadgen.cli.compare import compare
-from loadgen.cli.dashboard import dashboard
-from loadgen.cli.doctor import doctor
-from loadgen.cli.help_screen import Command, Group
-from loadgen.cli.imports import import_results
-from loadgen.cli.measure import run, sweep
-from loadgen.cli.options import Database, Quiet, Verbose, Version
-from loadgen.cli.other_tools import command_counterpart, counterpart
-from loadgen.cli.plot import plot
-from loadgen.cli.profiles import profiles
-from loadgen.cli.results import export, list_sweeps, report, show
-from loadgen.cli.search import search
-from loadgen.cli.serve import serve
-from loadgen.cli.simulate import simulate
-from loadgen.cli.terminal import Globals, warn
+from loadgen.cli.commands.compare import compare
+from loadgen.cli.commands.dashboard import dashboard
+from loadgen.cli.commands.doctor import doctor
+from loadgen.cli.commands.import_results import import_results
+from loadgen.cli.commands.measure import run, sweep
+from loadgen.cli.commands.plot import plot
+from loadgen.cli.commands.profiles import profiles
+from loadgen.cli.commands.results import export, list_sweeps, report, show
+from loadgen.cli.commands.search import search
+from loadgen.cli.commands.serve import serve
+from loadgen.cli.commands.simulate import simulate
+from loadgen.cli.console import streams
+from loadgen.cli.console.terminal import Globals, warn
+from loadgen.cli.flags.help_screen import Command, Group
+from loadgen.cli.flags.options import Database, Quiet, Verbose, Version
+from loadgen.cli.flags.other_tools import command_counterpart, counterpart
 from loadgen.errors import ExitCode, LoadgenError, NotFoundError, OutputError
 
 app = typer.Typer(
@@ -66,7 +66,7 @@ def _globals(
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code. Every failure is one line on stderr."""
-    with output.prepared():
+    with streams.prepared():
         return _main(list(sys.argv[1:] if arguments is None else arguments))
 
 
@@ -83,7 +83,7 @@ def _main(given: list[str]) -> int:
         return ended.code if isinstance(ended.code, int) else ExitCode.OK
     except LoadgenError as error:
         if isinstance(error, OutputError):
-            output.discard_stdout()
+            streams.discard_stdout()
         return _failed(error.with_place if isinstance(error, NotFoundError) else str(error), error.exit_code)
     except TyperException as error:
         return _failed(_usage(error), ExitCode.USAGE) if error.format_message() else ExitCode.USAGE
@@ -91,7 +91,7 @@ def _main(given: list[str]) -> int:
         return _interrupted()
     except BrokenPipeError:
         # Whoever read our output has seen enough. Nothing may be flushed to it any more, not even at exit.
-        output.discard_stdout()
+        streams.discard_stdout()
         return ExitCode.OK
     except MemoryError:
         return _failed(

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from loadgen.cli.terminal import Globals
+from loadgen.cli.console.terminal import Globals
 from loadgen.errors import EngineError
 from loadgen.servers.simulator import SimulatorProcess
 from tests.cli.conftest import Cli

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from loadgen.cli.default_database import DEFAULT_DB, default_db
+from loadgen.cli.console.default_database import DEFAULT_DB, default_db
 from loadgen.load.spec import ClosedLoop
 from loadgen.store.repository import Store
 from tests.cli.conftest import Cli

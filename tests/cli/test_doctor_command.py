@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from loadgen.cli.doctor import doctor
+from loadgen.cli.commands.doctor import doctor
 from loadgen.doctor import calibration, host_checks
 from loadgen.doctor.calibration import Level
 from loadgen.errors import ExitCode

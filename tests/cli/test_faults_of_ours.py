@@ -99,7 +99,7 @@ def test_what_is_left_of_a_result_is_shown_everywhere(
 
 
 def test_a_fault_of_the_display_costs_no_run(cli: Cli, point: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("loadgen.cli.progress.SweepProgress.__call__", fail)
+    monkeypatch.setattr("loadgen.cli.progress.sweep.SweepProgress.__call__", fail)
     said = cli("sweep", *point, "--repeats", "2")
     assert said.code == 1
     assert "an unforeseen value" in said.err

@@ -7,7 +7,7 @@ import pytest
 import typer
 
 from loadgen.cli.app import app
-from loadgen.cli.other_tools import COUNTERPARTS, counterpart, table
+from loadgen.cli.flags.other_tools import COUNTERPARTS, counterpart, table
 from tests.cli.conftest import Cli
 from tests.cli.test_cli_document import COMMANDS, flags_of
 

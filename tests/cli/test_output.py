@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from loadgen.cli import output
-from loadgen.cli.output import CheckedOutput, TextOutput, clean, clean_json, one_line
+from loadgen.cli.console import streams
+from loadgen.cli.console.clean_console import clean_console
+from loadgen.cli.console.streams import CheckedOutput, TextOutput, clean, clean_json, one_line
 from loadgen.errors import OutputError
 from loadgen.load.spec import ClosedLoop
 from tests.cli.conftest import Cli
@@ -54,9 +55,9 @@ def test_any_text_can_be_written_in_any_encoding(encoding: str, monkeypatch: pyt
     raw = io.BytesIO()
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding=encoding))
     monkeypatch.setattr(sys, "stderr", io.TextIOWrapper(io.BytesIO(), encoding=encoding))
-    with output.prepared():
+    with streams.prepared():
         sys.stdout.write("→ ✓ ü 🙂 \x1b[1m \ud800\n")
-        output.console(width=60).print("[x] → \x1b[1m")
+        clean_console(width=60).print("[x] → \x1b[1m")
         sys.stdout.flush()
     written = raw.getvalue().decode(encoding)
     assert "\x1b" not in written

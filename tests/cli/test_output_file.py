@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from loadgen.cli.output_file import write_file
+from loadgen.cli.console.output_file import write_file
 from loadgen.errors import UsageError
 
 BOUNDED = """
 import resource, signal, sys
 from pathlib import Path
-from loadgen.cli.output_file import write_file
+from loadgen.cli.console.output_file import write_file
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
 write_file(Path(sys.argv[1]), b"n" * 5000)
@@ -58,7 +58,7 @@ def test_a_device_is_written_to_and_never_replaced() -> None:
 
 
 def test_a_pipe_is_written_to_by_its_name(tmp_path: Path) -> None:
-    program = "from pathlib import Path; from loadgen.cli.output_file import write_file; "
+    program = "from pathlib import Path; from loadgen.cli.console.output_file import write_file; "
     program += "write_file(Path('/dev/stdout'), b'all of it')"
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, check=False)
     assert (ended.stdout, ended.stderr) == (b"all of it", b"")

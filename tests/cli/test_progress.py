@@ -2,8 +2,8 @@
 
 import pytest
 
-from loadgen.cli import progress
-from loadgen.cli.terminal import Terminal
+from loadgen.cli.console.terminal import Terminal
+from loadgen.cli.progress import sweep as progress
 from loadgen.engine.drive.driver import Progress
 from loadgen.experiments.events import PhaseStarted, PromptsNotFitted, RunProgressed, SweepStarted
 from loadgen.load.spec import ClosedLoop, RunSpec

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from loadgen.cli.terminal import Terminal
+from loadgen.cli.console.terminal import Terminal
 from tests.cli.conftest import Cli
 
 FLAGS = ("--model", "m", "--concurrency", "2", "--input-tokens", "8", "--output-tokens", "2", "--requests", "12")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from loadgen.cli.group_plan import group_plan, group_plan_document
+from loadgen.cli.tables.group_plan import group_plan, group_plan_document
 from loadgen.errors import UsageError
 from loadgen.experiments.wanted import Part, read_wanted
 from loadgen.servers.launcher.from_profile import Overrides

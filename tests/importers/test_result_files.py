@@ -12,8 +12,8 @@ import pytest
 from rich.console import Console
 
 from loadgen.analysis.compare import compare
-from loadgen.cli import tables
-from loadgen.cli.outcome import show_run, show_sweep
+from loadgen.cli.tables import sweep as tables
+from loadgen.cli.tables.outcome import show_run, show_sweep
 from loadgen.errors import UsageError
 from loadgen.importers import file, own
 from loadgen.importers.importing import read_sweep

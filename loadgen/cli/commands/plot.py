@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from loadgen.cli import options
-from loadgen.cli.ids import full_id
-from loadgen.cli.output_file import write_file
-from loadgen.cli.terminal import Terminal, show, show_json
+from loadgen.cli.commands.ids import full_id
+from loadgen.cli.console.output_file import write_file
+from loadgen.cli.console.terminal import Terminal, show, show_json
+from loadgen.cli.flags import options
 from loadgen.errors import UsageError
 
 if TYPE_CHECKING:

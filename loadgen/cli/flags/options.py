@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 import loadgen
-from loadgen.cli.terminal import echo
+from loadgen.cli.console.terminal import echo
 
 
 def _print_version(wanted: bool) -> None:

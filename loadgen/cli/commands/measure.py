@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from loadgen.cli import options
-from loadgen.cli.terminal import Terminal, show, show_json, stdout
+from loadgen.cli.console.terminal import Terminal, show, show_json, stdout
+from loadgen.cli.flags import options
 from loadgen.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
@@ -150,7 +150,7 @@ def sweep(
     if plan:
         _plan(terminal, values, spec, as_json=as_json)
     elif service is not None:
-        from loadgen.cli.submit import submit
+        from loadgen.cli.commands.submit import submit
 
         submit(
             terminal,
@@ -171,15 +171,19 @@ def given(context: typer.Context) -> dict[str, object]:
 
 
 def _plan(terminal: Terminal, values: dict[str, object], file: Path | None, *, as_json: bool) -> None:
-    from loadgen.cli.plan import earlier_durations, plan_document, plan_table, short_room
+    from loadgen.cli.progress.sweep import said_of_room
+    from loadgen.cli.tables.plan import earlier_durations, plan_document, plan_table
+    from loadgen.experiments.disk_estimate import short_places
+    from loadgen.experiments.events import RoomIsShort
     from loadgen.experiments.wanted import read_wanted
     from loadgen.servers.launcher.running import running_server
     from loadgen.spec.runs import resolve
+    from loadgen.store.place import sqlite_path
 
     wanted = read_wanted(values, file)
     parts = wanted.parts() if wanted.names_server else (wanted.on_running(running_server()),)
     if wanted.variants is not None:
-        from loadgen.cli.group_plan import group_plan, group_plan_document, group_plan_table
+        from loadgen.cli.tables.group_plan import group_plan, group_plan_document, group_plan_table
 
         planned = group_plan(terminal.db, parts, interleave=wanted.interleave)
         for note in planned[0].runs[0].file_notes:
@@ -193,8 +197,8 @@ def _plan(terminal: Terminal, values: dict[str, object], file: Path | None, *, a
     runs = resolve(spec)
     for note in runs[0].file_notes:
         terminal.note(note)
-    for note in short_room(runs, terminal.db):
-        terminal.note(note)
+    for short in short_places(runs, sqlite_path(terminal.db)):
+        terminal.note(said_of_room(RoomIsShort(*short)))
     took_s = earlier_durations(terminal.db, runs)
     if as_json:
         show_json(plan_document(runs, took_s, spec.price_list))
@@ -216,7 +220,7 @@ def _measure(
             server = running_server()
             parts = (wanted.on_running(server, store if resume else None, takes_grid=not single),)
         if wanted.is_group:
-            from loadgen.cli.measure_group import measure_group
+            from loadgen.cli.commands.measure_group import measure_group
 
             measure_group(terminal, store, parts, as_json=as_json, interleave=wanted.interleave, resume=resume)
         else:
@@ -226,8 +230,8 @@ def _measure(
 def _measure_one(
     terminal: Terminal, store: "Store", part: "Part", *, as_json: bool, single: bool, resume: bool
 ) -> None:
-    from loadgen.cli.measured_sweep import measured_sweep
-    from loadgen.cli.outcome import show_run, show_sweep
+    from loadgen.cli.commands.measured_sweep import measured_sweep
+    from loadgen.cli.tables.outcome import show_run, show_sweep
     from loadgen.report.export.export import run_document, sweep_document
 
     measured = measured_sweep(terminal, store, part, resume=resume)

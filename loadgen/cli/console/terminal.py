@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from loadgen.cli import output
-from loadgen.cli.default_database import default_db
-from loadgen.cli.output import clean_json, one_line, rich_file
+from loadgen.cli.console.default_database import default_db
+from loadgen.cli.console.streams import clean_json, one_line, rich_file
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -122,13 +121,17 @@ def write_bytes(content: bytes) -> None:
 
 def stdout() -> "Console":
     """A Rich console on stdout."""
-    console = output.console()
-    return console if console.is_terminal else output.console(width=_pipe_width())
+    from loadgen.cli.console.clean_console import clean_console
+
+    console = clean_console()
+    return console if console.is_terminal else clean_console(width=_pipe_width())
 
 
 def stderr() -> "Console":
     """A Rich console on stderr."""
-    return output.console(stderr=True)
+    from loadgen.cli.console.clean_console import clean_console
+
+    return clean_console(stderr=True)
 
 
 def show(renderable: "RenderableType") -> None:

@@ -1,11 +1,12 @@
-"""A Rich console that renders no control character of the text given to it."""
+"""A Rich console that renders no control character of the text given to it. Import it late: Rich is slow to load."""
 
+import sys
 from collections.abc import Iterable
 
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 
-from loadgen.cli.output import clean
+from loadgen.cli.console.streams import clean, rich_file
 
 
 class CleanConsole(Console):
@@ -18,3 +19,9 @@ class CleanConsole(Console):
                 yield segment
             else:
                 yield Segment(clean(segment.text), segment.style)
+
+
+def clean_console(*, stderr: bool = False, width: int | None = None) -> CleanConsole:
+    """Return a console on stdout or stderr; square brackets in a name are text, not Rich's markup."""
+    file = rich_file(sys.stderr if stderr else sys.stdout)
+    return CleanConsole(file=file, stderr=stderr, width=width, highlight=False, markup=False)

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from loadgen.cli.outcome import show_group
-from loadgen.cli.progress import SweepProgress
-from loadgen.cli.terminal import Terminal, show_json, stdout, warn
+from loadgen.cli.console.terminal import Terminal, show_json, stdout, warn
+from loadgen.cli.progress.sweep import SweepProgress
+from loadgen.cli.tables.outcome import show_group
 from loadgen.errors import ExitCode
 from loadgen.experiments.group import run_group
 from loadgen.experiments.interrupts import interrupts

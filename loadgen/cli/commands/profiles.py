@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from loadgen.cli import options
-from loadgen.cli.help_screen import Command, Group
-from loadgen.cli.terminal import Terminal, show_json, stdout
+from loadgen.cli.console.terminal import Terminal, show_json, stdout
+from loadgen.cli.flags import options
+from loadgen.cli.flags.help_screen import Command, Group
 from loadgen.errors import ExitCode, LoadgenError, UsageError
 from loadgen.report.readable import plural
 
@@ -49,7 +49,7 @@ def list_profiles(as_json: options.Json = False) -> None:
     if as_json:
         show_json({"schema_version": 1, "profiles": [_row(file) for file in files]})
         return
-    from loadgen.cli.profile_tables import listing
+    from loadgen.cli.tables.profile import listing
 
     stdout().print(listing([_row(file) for file in files]))
 
@@ -67,7 +67,7 @@ def show_profile(name: ProfileName, vllm: VllmPath = None, as_json: options.Json
     if as_json:
         show_json({"schema_version": 1, **document})
         return
-    from loadgen.cli.profile_tables import whole
+    from loadgen.cli.tables.profile import whole
 
     for part in whole(document):
         stdout().print(part)
@@ -146,7 +146,7 @@ def _of_simulator(file: "ProfileFile") -> list["Finding"]:
     """Whether `loadgen simulate` takes the flags of a simulated server."""
     from typer.exceptions import TyperException
 
-    from loadgen.cli.simulate import simulate
+    from loadgen.cli.commands.simulate import simulate
     from loadgen.servers.profiles.checks import Finding
     from loadgen.servers.profiles.command import argv
 
@@ -183,7 +183,7 @@ def _report(results: Sequence[dict[str, Any]], installed: "Vllm | None", as_json
         engine = None if installed is None else {"executable": str(installed.executable), "release": installed.release}
         show_json({"schema_version": 1, "vllm": engine, "profiles": list(results)})
         return
-    from loadgen.cli.profile_tables import checked
+    from loadgen.cli.tables.profile import checked
 
     console = stdout()
     console.print(checked(results, SYMBOLS))

@@ -6,7 +6,7 @@ from types import TracebackType
 
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from loadgen.cli.terminal import Terminal, stderr
+from loadgen.cli.console.terminal import Terminal, stderr
 
 _PLAIN_EVERY_S = 10.0
 

@@ -4,8 +4,8 @@ from typing import Annotated
 
 import typer
 
-from loadgen.cli.options import Database, Quiet, Verbose
-from loadgen.cli.terminal import Terminal
+from loadgen.cli.console.terminal import Terminal
+from loadgen.cli.flags.options import Database, Quiet, Verbose
 
 
 def dashboard(

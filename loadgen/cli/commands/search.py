@@ -4,9 +4,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from loadgen.cli import options
-from loadgen.cli.measure import given
-from loadgen.cli.terminal import Terminal, show, show_json, stdout
+from loadgen.cli.commands.measure import given
+from loadgen.cli.console.terminal import Terminal, show, show_json, stdout
+from loadgen.cli.flags import options
 from loadgen.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
@@ -143,7 +143,7 @@ def _values(values: dict[str, object]) -> dict[str, object]:
 
 
 def _plan(terminal: Terminal, spec: "SweepSpec", wanted: "Search", *, as_json: bool) -> None:
-    from loadgen.cli.plan import earlier_durations, plan_document, plan_table
+    from loadgen.cli.tables.plan import earlier_durations, plan_document, plan_table
     from loadgen.spec.runs import resolve
 
     key = "concurrency" if spec.concurrency else "rate"
@@ -163,8 +163,8 @@ def _plan(terminal: Terminal, spec: "SweepSpec", wanted: "Search", *, as_json: b
 
 
 def _search(terminal: Terminal, store: "Store", part: "Part", wanted: "Search", *, as_json: bool, resume: bool) -> None:
-    from loadgen.cli.measured_sweep import measured_sweep
-    from loadgen.cli.outcome import show_sweep
+    from loadgen.cli.commands.measured_sweep import measured_sweep
+    from loadgen.cli.tables.outcome import show_sweep
     from loadgen.report.export.export import sweep_document
     from loadgen.report.words.search_result import search_sentences
 

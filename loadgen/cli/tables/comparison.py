@@ -8,7 +8,7 @@ from rich.text import Text
 
 from loadgen.analysis.compare import REASONS, ComparedFigure, ComparedPoint, Comparison
 from loadgen.analysis.stats import Change
-from loadgen.cli.tables import plain_table, sweep_title
+from loadgen.cli.tables.sweep import plain_table, sweep_title
 from loadgen.report.labels import metric_label
 from loadgen.report.readable import MISSING_FIGURE, figure, number, percent, plural, shown_unit
 

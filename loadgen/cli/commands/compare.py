@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from loadgen.cli import options
-from loadgen.cli.sides import sides
-from loadgen.cli.terminal import Terminal, show_json, stdout
+from loadgen.cli.commands.sides import sides
+from loadgen.cli.console.terminal import Terminal, show_json, stdout
+from loadgen.cli.flags import options
 from loadgen.errors import GateError, UsageError
 
 _SHOWN = 3  # figures named in the sentence of a gate
@@ -70,7 +70,7 @@ def compare(
     """
     from loadgen.analysis.compare import compare as compared
     from loadgen.analysis.gate import gate
-    from loadgen.cli.comparison import show_comparison
+    from loadgen.cli.tables.comparison import show_comparison
 
     _check(confidence, smallest_change_ratio)
     if allow_inconclusive and not fail_if_worse:

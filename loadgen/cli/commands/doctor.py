@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from loadgen.cli import options
-from loadgen.cli.terminal import Terminal, show_json, stdout
+from loadgen.cli.console.terminal import Terminal, show_json, stdout
+from loadgen.cli.flags import options
 from loadgen.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:

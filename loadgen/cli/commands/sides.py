@@ -5,11 +5,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from loadgen.cli.ids import full_id
+from loadgen.cli.commands.ids import full_id
 from loadgen.errors import UsageError
 
 if TYPE_CHECKING:
-    from loadgen.cli.terminal import Terminal
+    from loadgen.cli.console.terminal import Terminal
     from loadgen.store.repository import Store
 
 Side = tuple[str, list[dict[str, Any]]]  # an id and its run documents

@@ -7,8 +7,8 @@ from typing import Any
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from loadgen.cli.plan import plan_document, plan_table, total_s
-from loadgen.cli.tables import plain_table
+from loadgen.cli.tables.plan import plan_document, plan_table, total_s
+from loadgen.cli.tables.sweep import plain_table
 from loadgen.errors import StoreError
 from loadgen.experiments.cost_estimate import estimated_usd
 from loadgen.experiments.disk_estimate import most_spool_bytes, sum_database_bytes

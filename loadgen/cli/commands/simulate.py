@@ -4,8 +4,8 @@ from typing import Annotated, cast
 
 import typer
 
-from loadgen.cli.options import Quiet, Verbose
-from loadgen.cli.terminal import Terminal, echo
+from loadgen.cli.console.terminal import Terminal, echo
+from loadgen.cli.flags.options import Quiet, Verbose
 
 _MODEL_OF_SERVICE = "Model of service"
 

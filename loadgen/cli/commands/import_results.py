@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from loadgen.cli import options
-from loadgen.cli.terminal import Terminal, show_json, warn
+from loadgen.cli.console.terminal import Terminal, show_json, warn
+from loadgen.cli.flags import options
 from loadgen.errors import ExitCode, LoadgenError
 
 if TYPE_CHECKING:

@@ -7,10 +7,10 @@ from typing import Any
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.text import Text
 
-from loadgen.cli.search_progress import Probes
-from loadgen.cli.start_progress import StartProgress
-from loadgen.cli.tables import run_line
-from loadgen.cli.terminal import Terminal, stderr
+from loadgen.cli.console.terminal import Terminal, stderr
+from loadgen.cli.progress.search import Probes
+from loadgen.cli.progress.start import StartProgress
+from loadgen.cli.tables.sweep import run_line
 from loadgen.experiments.events import (
     AskedAgain,
     DatabaseBroughtBack,

@@ -9,12 +9,9 @@ import re
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import Any, TextIO
 
 from loadgen.errors import OutputError
-
-if TYPE_CHECKING:
-    from rich.console import Console
 
 # Control characters but tab and line feed, marks of writing direction, separators that terminals take for line ends, surrogates.
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -122,14 +119,6 @@ def discard_stdout() -> None:
 def rich_file(stream: Any) -> Any:
     """Where Rich may write to, past the replacement of control characters; None before `prepared`."""
     return getattr(stream, "rich_proxied_file", None)
-
-
-def console(*, stderr: bool = False, width: int | None = None) -> "Console":
-    """A Rich console whose text is clean; square brackets in a name are themselves, not Rich's markup."""
-    from loadgen.cli.clean_console import CleanConsole
-
-    file = rich_file(sys.stderr if stderr else sys.stdout)
-    return CleanConsole(file=file, stderr=stderr, width=width, highlight=False, markup=False)
 
 
 def _output(stream: TextIO | None, descriptor: int) -> TextOutput:

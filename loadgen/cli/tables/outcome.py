@@ -5,8 +5,8 @@ from typing import Any
 
 from rich.console import Console
 
-from loadgen.cli import tables
-from loadgen.cli.server_tables import server_account
+from loadgen.cli.tables import sweep as tables
+from loadgen.cli.tables.server import server_account
 from loadgen.report.words.facts import import_line
 from loadgen.report.words.search_result import search_sentences
 from loadgen.store.rows import SweepRow

@@ -5,7 +5,7 @@ from typing import Any
 from rich.console import Group, RenderableType
 from rich.table import Table
 
-from loadgen.cli.tables import plain_table
+from loadgen.cli.tables.sweep import plain_table
 from loadgen.report.words.server_facts import account_facts, account_table, gpu_facts
 
 

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from loadgen.cli.help_screen import Command, Group
-from loadgen.cli.options import Json, Quiet, Verbose
-from loadgen.cli.terminal import Terminal, echo, show_json, write_bytes
+from loadgen.cli.console.terminal import Terminal, echo, show_json, write_bytes
+from loadgen.cli.flags.help_screen import Command, Group
+from loadgen.cli.flags.options import Json, Quiet, Verbose
 from loadgen.errors import ServerError, UsageError
 
 if TYPE_CHECKING:
@@ -197,7 +197,7 @@ def _launch(profile: str, port: int | None, model: str | None, argument: list[st
 
 
 def _start(terminal: Terminal, launch: "Launch", *, keeps_lifeline: bool) -> "Started":
-    from loadgen.cli.start_progress import StartProgress
+    from loadgen.cli.progress.start import StartProgress
     from loadgen.servers.launcher.start import start
 
     with StartProgress(terminal, launch.profile_name) as progress:

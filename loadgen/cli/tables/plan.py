@@ -9,25 +9,21 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from loadgen.cli.progress import said_of_room
 from loadgen.errors import StoreError
 from loadgen.experiments.cost_estimate import estimated_usd
 from loadgen.experiments.disk_estimate import (
     database_bytes,
     most_spool_bytes,
-    short_places,
     spool_bytes,
     sum_database_bytes,
 )
 from loadgen.experiments.estimate import limit_waits_s, stated_s, thinking_s
-from loadgen.experiments.events import RoomIsShort
 from loadgen.load.price import Price
 from loadgen.load.schedule import planned_requests
 from loadgen.load.spec import RunSpec
 from loadgen.report.readable import MISSING_FIGURE, dollars, number, plural, seconds, size
 from loadgen.spec.runs import grid_hash, resolved_warmup_requests
 from loadgen.spec.size import body_bytes
-from loadgen.store.place import sqlite_path
 
 _SWEEPS_LOOKED_THROUGH = 20
 
@@ -159,11 +155,6 @@ def plan_table(runs: Sequence[RunSpec], took_s: Mapping[str, float], price: Pric
         told = "how long depends on the server: no run like these is on record"
     cost = "" if price is None else f"; {_cost_told(runs, took_s, price)}"
     return Group(table, Text(f"{summary}; {told}{cost}. {_disk_told(runs)} Nothing was sent."))
-
-
-def short_room(runs: Sequence[RunSpec], db: str) -> list[str]:
-    """A sentence for each disk that may fill up."""
-    return [said_of_room(RoomIsShort(*short)) for short in short_places(runs, sqlite_path(db))]
 
 
 def _disk_told(runs: Sequence[RunSpec]) -> str:

@@ -4,8 +4,8 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from loadgen.cli.progress import SweepProgress
-from loadgen.cli.terminal import Terminal
+from loadgen.cli.console.terminal import Terminal
+from loadgen.cli.progress.sweep import SweepProgress
 from loadgen.errors import StoreError
 from loadgen.experiments.interrupts import interrupts
 from loadgen.experiments.stop import Stop

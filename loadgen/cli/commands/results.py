@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from loadgen.cli import options
-from loadgen.cli.ids import full_id
-from loadgen.cli.output_file import write_file
-from loadgen.cli.terminal import Terminal, show_json, stdout, write_bytes
+from loadgen.cli.commands.ids import full_id
+from loadgen.cli.console.output_file import write_file
+from loadgen.cli.console.terminal import Terminal, show_json, stdout, write_bytes
+from loadgen.cli.flags import options
 from loadgen.errors import UsageError
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def list_sweeps(
     verbose: options.Verbose = False,
 ) -> None:
     """List the sweeps on record, newest first."""
-    from loadgen.cli.tables import sweeps_table
+    from loadgen.cli.tables.sweep import sweeps_table
     from loadgen.report.pages.sweep_figures import sweeps_document
 
     terminal = Terminal.of(context, db, quiet, verbose)
@@ -56,8 +56,8 @@ def show(
     verbose: options.Verbose = False,
 ) -> None:
     """Show a sweep's table, those of a group, or every figure of a run."""
-    from loadgen.cli.outcome import show_run, show_sweep
-    from loadgen.cli.tables import failure_line
+    from loadgen.cli.tables.outcome import show_run, show_sweep
+    from loadgen.cli.tables.sweep import failure_line
     from loadgen.report.export.export import run_document, sweep_document
 
     terminal = Terminal.of(context, db, quiet, verbose)
@@ -166,7 +166,7 @@ def report(
 
 
 def _show_group(store: "Store", group_id: str, *, as_json: bool) -> None:
-    from loadgen.cli.outcome import show_group
+    from loadgen.cli.tables.outcome import show_group
     from loadgen.report.export.export import group_document
 
     sweeps = [(sweep, store.runs(sweep.sweep_id)) for sweep in store.group(group_id)]

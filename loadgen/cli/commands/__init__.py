@@ -1,0 +1,1 @@
+"""The commands: each parses, calls, prints, and ends with an exit code."""

@@ -1,0 +1,1 @@
+"""Standard output and error, and what one command knows of its surroundings."""

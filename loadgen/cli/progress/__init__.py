@@ -1,0 +1,1 @@
+"""How a sweep or the start of a server goes, on stderr."""

@@ -1,0 +1,1 @@
+"""Results, plans and profiles as tables for a terminal."""
