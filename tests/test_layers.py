@@ -44,6 +44,17 @@ INNER_ORDER: dict[str, tuple[tuple[str, ...], ...]] = {
         ("app",),
         ("__main__",),
     ),
+    "report": (
+        ("format",),
+        ("labels",),
+        ("points",),
+        ("figures",),
+        ("words",),
+        ("select",),
+        ("charts", "export"),
+        ("comparison",),
+        ("pages",),
+    ),
 }
 VAGUE_NAMES = {"util", "utils", "common", "helper", "helpers", "base", "manager", "managers", "misc"}
 MAX_FILE_LINES = 600

@@ -5,7 +5,7 @@ from typing import Any
 
 from loadgen.analysis.figures.metric import Metric
 from loadgen.analysis.figures.metrics import METRICS
-from loadgen.report.readable import setting
+from loadgen.report.format import setting
 
 _NAMES = {metric.key: metric.label for metric in METRICS}
 

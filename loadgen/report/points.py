@@ -8,10 +8,18 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from loadgen.analysis.stats import mean_interval
+from loadgen.report.format import setting
 from loadgen.report.labels import limits_label
-from loadgen.report.readable import setting
 
 Document = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Figures as text: those behind a chart, for who wants to read or copy them, or a table by itself."""
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
 
 
 @dataclass(frozen=True, slots=True)

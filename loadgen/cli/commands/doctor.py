@@ -86,7 +86,7 @@ def _levels(document: dict[str, Any]) -> "RenderableType":
     from rich.table import Table
     from rich.text import Text
 
-    from loadgen.report.readable import milliseconds, number, percent
+    from loadgen.report.format import milliseconds, number, percent
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 0, 0, 1), header_style="bold")
     for header in (

@@ -93,7 +93,7 @@ def _import(store: "Store", path: Path, found: "FoundSweep") -> dict[str, Any]:
 
 
 def _told(each: dict[str, Any]) -> str:
-    from loadgen.report.readable import plural
+    from loadgen.report.format import plural
 
     simulated = " SIMULATED" if each["simulated"] else ""
     what = f"{each['sweep_id']} ({each['name']}{simulated}, {plural(each['runs'], 'run')}) from {each['file']}"

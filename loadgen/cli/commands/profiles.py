@@ -10,7 +10,7 @@ from loadgen.cli.console.terminal import Terminal, show_json, stdout
 from loadgen.cli.flags import options
 from loadgen.cli.flags.help_screen import Command, Group
 from loadgen.errors import ExitCode, LoadgenError, UsageError
-from loadgen.report.readable import plural
+from loadgen.report.format import plural
 
 if TYPE_CHECKING:
     from loadgen.servers.profiles.checks import Finding

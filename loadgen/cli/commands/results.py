@@ -181,7 +181,7 @@ def _stopped(sweep: "SweepRow") -> str:
 
 
 def _list_runs(terminal: Terminal, documents: list[dict[str, Any]]) -> None:
-    from loadgen.report.readable import number
+    from loadgen.report.format import number
 
     terminal.note("its runs, for 'loadgen show':")
     for document in documents:

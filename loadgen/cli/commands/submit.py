@@ -16,7 +16,7 @@ from loadgen.experiments.events import NothingToResume
 from loadgen.experiments.sweep_record import sweep_hash
 from loadgen.experiments.wanted import read_wanted
 from loadgen.load.spec import RunSpec
-from loadgen.report.readable import ordinal
+from loadgen.report.format import ordinal
 from loadgen.service.client import JobError, ServiceClient, sweep_row
 from loadgen.service.documents import JobDocument
 from loadgen.service.progress import heard

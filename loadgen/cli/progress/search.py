@@ -5,7 +5,7 @@ from typing import Any
 from rich.text import Text
 
 from loadgen.experiments.search import met_by
-from loadgen.report.readable import percent
+from loadgen.report.format import percent
 
 Document = dict[str, Any]
 

@@ -33,7 +33,7 @@ from loadgen.experiments.events import (
 )
 from loadgen.experiments.live import LiveState
 from loadgen.experiments.prompt_fitting import FITTING_LIMIT_S
-from loadgen.report.readable import milliseconds, number, plural, seconds, size
+from loadgen.report.format import milliseconds, number, plural, seconds, size
 from loadgen.report.words.served import server_name
 
 _PLAIN_EVERY_S = 10.0

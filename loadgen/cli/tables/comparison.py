@@ -9,8 +9,8 @@ from rich.text import Text
 from loadgen.analysis.compare import REASONS, ComparedFigure, ComparedPoint, Comparison
 from loadgen.analysis.stats import Change
 from loadgen.cli.tables.sweep import plain_table, sweep_title
+from loadgen.report.format import MISSING_FIGURE, figure, number, percent, plural, shown_unit
 from loadgen.report.labels import metric_label
-from loadgen.report.readable import MISSING_FIGURE, figure, number, percent, plural, shown_unit
 
 Document = dict[str, Any]
 Side = tuple[str, Sequence[Document]]

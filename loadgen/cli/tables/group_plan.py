@@ -15,7 +15,7 @@ from loadgen.experiments.disk_estimate import most_spool_bytes, sum_database_byt
 from loadgen.experiments.wanted import Part
 from loadgen.load.price import Price
 from loadgen.load.spec import RunSpec
-from loadgen.report.readable import MISSING_FIGURE, dollars, number, plural, seconds
+from loadgen.report.format import MISSING_FIGURE, dollars, number, plural, seconds
 from loadgen.servers.launcher.variant import Variant
 from loadgen.servers.profiles.checks import cannot_take, does_not_fit
 from loadgen.spec.runs import resolve

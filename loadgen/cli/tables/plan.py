@@ -21,7 +21,7 @@ from loadgen.experiments.estimate import limit_waits_s, stated_s, thinking_s
 from loadgen.load.price import Price
 from loadgen.load.schedule import planned_requests
 from loadgen.load.spec import RunSpec
-from loadgen.report.readable import MISSING_FIGURE, dollars, number, plural, seconds, size
+from loadgen.report.format import MISSING_FIGURE, dollars, number, plural, seconds, size
 from loadgen.spec.runs import grid_hash, resolved_warmup_requests
 from loadgen.spec.size import body_bytes
 

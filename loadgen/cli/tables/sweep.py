@@ -11,13 +11,8 @@ from rich.text import Text
 
 from loadgen.analysis.point_findings import findings_of
 from loadgen.load.content import Workload
-from loadgen.report.charts.sweep_charts import gap_metric, highest
-from loadgen.report.labels import metric_label
-from loadgen.report.pages.list_lines import FigureCells, figure_cells
-from loadgen.report.pages.points_table import ok_of_planned, worst_status
-from loadgen.report.pages.sweep_figures import sweep_figures
-from loadgen.report.points import load_value, pool, spread_label, usable_runs
-from loadgen.report.readable import (
+from loadgen.report.figures import gap_metric, highest
+from loadgen.report.format import (
     MISSING_FIGURE,
     ago,
     dollars,
@@ -28,6 +23,11 @@ from loadgen.report.readable import (
     plural,
     shown_unit,
 )
+from loadgen.report.labels import metric_label
+from loadgen.report.pages.list_lines import FigureCells, figure_cells
+from loadgen.report.pages.points_table import ok_of_planned, worst_status
+from loadgen.report.pages.sweep_figures import sweep_figures
+from loadgen.report.points import load_value, pool, spread_label, usable_runs
 from loadgen.report.words.facts import doctor_line, import_line, limits_line, reply_label, turn_table
 from loadgen.report.words.remote import (
     cost_line,

@@ -8,11 +8,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from loadgen.report.charts import palette
-from loadgen.report.charts.chart import STROKES, Chart, Spec, Table, frame, legend
-from loadgen.report.charts.sweep_charts import slo_limit
-from loadgen.report.figures import Figure
-from loadgen.report.points import LOAD, Axes, Document, axes, varies
-from loadgen.report.readable import milliseconds, number
+from loadgen.report.charts.chart import STROKES, Chart, Spec, frame, legend
+from loadgen.report.figures import Figure, slo_limit
+from loadgen.report.format import milliseconds, number
+from loadgen.report.points import LOAD, Axes, Document, Table, axes, varies
 
 Row = dict[str, Any]
 MOST_RUNS = 48

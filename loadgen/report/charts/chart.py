@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from loadgen.report.charts import palette
+from loadgen.report.points import Table
 
 Spec = dict[str, Any]
 
@@ -17,14 +18,6 @@ SCHEMA = "https://vega.github.io/schema/vega-lite/v6.json"  # names the language
 HEIGHT_PX = 250
 STROKES: Spec = {"symbolType": "stroke", "symbolSize": 240}  # of a legend whose lines differ in their dashes
 NARROW_PX = 340  # of a chart in a column of a page, and on a phone
-
-
-@dataclass(frozen=True, slots=True)
-class Table:
-    """The figures behind a chart, as text: what is drawn, for who wants to read or copy it."""
-
-    columns: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
 
 
 @dataclass(frozen=True, slots=True)

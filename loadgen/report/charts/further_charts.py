@@ -12,8 +12,7 @@ from loadgen.report.charts.goodput import goodput_chart
 from loadgen.report.charts.heat_map import heat_map
 from loadgen.report.charts.pareto import pareto_chart
 from loadgen.report.charts.repeats import FEWEST_FOR_BOX, repeats_chart
-from loadgen.report.charts.sweep_charts import gap_metric
-from loadgen.report.figures import FIGURES
+from loadgen.report.figures import FIGURES, gap_metric
 from loadgen.report.points import INPUT_TOKENS, OUTPUT_TOKENS, Document, varies
 
 

@@ -9,10 +9,10 @@ from typing import Any
 
 from loadgen.analysis.stats import wants_log
 from loadgen.report.charts import palette
-from loadgen.report.charts.chart import Chart, Spec, Table, frame
+from loadgen.report.charts.chart import Chart, Spec, frame
 from loadgen.report.figures import Figure
-from loadgen.report.points import Document, axes, points
-from loadgen.report.readable import MISSING_FIGURE, figure, setting, shown_unit
+from loadgen.report.format import MISSING_FIGURE, figure, setting, shown_unit
+from loadgen.report.points import Document, Table, axes, points
 
 Row = dict[str, Any]
 CELL_PX = 36

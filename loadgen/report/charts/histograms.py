@@ -9,7 +9,7 @@ from typing import Any
 
 from loadgen.report.charts import palette
 from loadgen.report.charts.chart import Chart, Spec, frame, to_milliseconds
-from loadgen.report.readable import milliseconds, plural
+from loadgen.report.format import milliseconds, plural
 
 
 def distribution_chart(

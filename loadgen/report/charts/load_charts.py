@@ -9,10 +9,10 @@ from typing import Any
 
 from loadgen.analysis.stats import wants_log
 from loadgen.report.charts import palette
-from loadgen.report.charts.chart import Chart, Spec, Table, frame, nominal, points_by_verdict
+from loadgen.report.charts.chart import Chart, Spec, frame, nominal, points_by_verdict
 from loadgen.report.figures import Figure
-from loadgen.report.points import Axes, Document, Point, axes, points, spread_label
-from loadgen.report.readable import MISSING_FIGURE, figure, setting, shown_unit
+from loadgen.report.format import MISSING_FIGURE, figure, setting, shown_unit
+from loadgen.report.points import Axes, Document, Point, Table, axes, points, spread_label
 
 Row = dict[str, Any]
 LOG_X_FROM_RATIO = 8.0

@@ -16,7 +16,7 @@ from loadgen.engine.records.record import MISSING
 from loadgen.report.charts.chart import Chart
 from loadgen.report.charts.panels import Band, Line, Panel, stacked
 from loadgen.report.charts.timeline import window_edges
-from loadgen.report.readable import number, plural
+from loadgen.report.format import number, plural
 from loadgen.store.rows import ServerSample
 
 MOMENTS = 400

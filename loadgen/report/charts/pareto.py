@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from loadgen.report.charts import palette
-from loadgen.report.charts.chart import Chart, Spec, Table, frame, nominal, points_by_verdict, shape_of
+from loadgen.report.charts.chart import Chart, Spec, frame, nominal, points_by_verdict, shape_of
 from loadgen.report.figures import PER_GPU, PER_USER, THROUGHPUT
-from loadgen.report.points import Document, axes, points
-from loadgen.report.readable import number, setting
+from loadgen.report.format import number, setting
+from loadgen.report.points import Document, Table, axes, points
 
 Row = dict[str, Any]
 MOST_LABELS = 30  # more would cover each other

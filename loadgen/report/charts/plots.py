@@ -17,8 +17,8 @@ from loadgen.report.charts.load_charts import figure_chart
 from loadgen.report.charts.pareto import pareto_chart
 from loadgen.report.charts.repeats import repeats_chart
 from loadgen.report.charts.run_charts import run_charts
-from loadgen.report.charts.sweep_charts import gap_metric, sweep_charts
-from loadgen.report.figures import FIGURES, STATISTICS, THROUGHPUT, Figure
+from loadgen.report.charts.sweep_charts import sweep_charts
+from loadgen.report.figures import FIGURES, STATISTICS, THROUGHPUT, Figure, gap_metric
 from loadgen.report.points import Document
 from loadgen.report.select.subjects import Subject
 

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from loadgen.report.charts import palette
-from loadgen.report.charts.chart import Chart, Spec, Table, frame, nominal, points_by_verdict, shape_of
+from loadgen.report.charts.chart import Chart, Spec, frame, nominal, points_by_verdict, shape_of
 from loadgen.report.figures import Figure
-from loadgen.report.points import Document, axes, points
-from loadgen.report.readable import figure, setting, shown_unit
+from loadgen.report.format import figure, setting, shown_unit
+from loadgen.report.points import Document, Table, axes, points
 
 Row = dict[str, Any]
 FEWEST_FOR_BOX = 5  # quartiles of fewer are guesses between neighbours

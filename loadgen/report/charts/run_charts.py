@@ -8,8 +8,8 @@ from loadgen.analysis.server.gpu import GpuSeries
 from loadgen.report.charts.chart import Chart, simulated
 from loadgen.report.charts.histograms import distribution_chart
 from loadgen.report.charts.over_time import over_time_chart
-from loadgen.report.charts.sweep_charts import gap_metric
 from loadgen.report.charts.timeline import timeline_chart
+from loadgen.report.figures import gap_metric
 from loadgen.report.points import Document, shape_kind
 from loadgen.store.rows import ServerSample
 

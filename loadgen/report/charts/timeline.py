@@ -8,7 +8,7 @@ from typing import Any
 
 from loadgen.report.charts import palette
 from loadgen.report.charts.chart import Chart, Spec, frame, legend
-from loadgen.report.readable import plural
+from loadgen.report.format import plural
 
 HELD = "held back"
 QUEUED = "in the server's queue"

@@ -12,8 +12,8 @@ from typing import Any
 from loadgen.analysis.compare import Answer, Reason, answer_of, are_paired, asked_alike, is_one_figure
 from loadgen.analysis.stats import Change, change
 from loadgen.report.figures import Figure
+from loadgen.report.format import setting
 from loadgen.report.points import Dimension, Document, Pooled, pool
-from loadgen.report.readable import setting
 
 _NUMBER = re.compile(r"(\d+(?:\.\d+)?)")
 _THOUSANDS = re.compile(r"(?<=\d),(?=\d{3})")

@@ -15,7 +15,7 @@ from loadgen.report.comparison.cells import Cell, natural
 from loadgen.report.comparison.names import ShortNames
 from loadgen.report.comparison.table import ANSWERS
 from loadgen.report.figures import Figure
-from loadgen.report.readable import MISSING_FIGURE, number, shown_unit
+from loadgen.report.format import MISSING_FIGURE, number, shown_unit
 
 LOG_X_FROM_RATIO = 8.0
 CROSS = "M-1,-1L1,1M1,-1L-1,1"  # of an invalid point

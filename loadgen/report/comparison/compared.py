@@ -5,13 +5,12 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from loadgen.errors import UsageError
-from loadgen.report.charts.sweep_charts import gap_metric
 from loadgen.report.comparison.cells import Axes, Cell, cells, natural
 from loadgen.report.comparison.dimensions import default_color, default_x, dimensions, rest, varying
 from loadgen.report.comparison.names import ShortNames, short_names
 from loadgen.report.comparison.selection import Selection
 from loadgen.report.comparison.view import NO_BASELINE, View, check_choice
-from loadgen.report.figures import FIGURES, Figure
+from loadgen.report.figures import FIGURES, Figure, gap_metric
 from loadgen.report.points import Dimension, Document
 
 BaselineSource = Literal["asked", "none_asked", "oldest_sweep", "first", "one_only"]

@@ -12,8 +12,8 @@ from loadgen.analysis.compare import question
 from loadgen.analysis.server.served_gpus import gpu_count
 from loadgen.load.content import Workload
 from loadgen.load.spec import RunSpec
+from loadgen.report.format import MISSING_FIGURE
 from loadgen.report.points import INPUT_TOKENS, LOAD, OTHERS, OUTPUT_TOKENS, Dimension, Document
-from loadgen.report.readable import MISSING_FIGURE
 from loadgen.servers.profiles.flag_syntax import flat, short_name
 
 Tags = Mapping[str, Sequence[str]]  # of each sweep, by its id

@@ -10,7 +10,7 @@ from loadgen.report.comparison.cells import Cell, natural, x_text
 from loadgen.report.comparison.compared import Compared
 from loadgen.report.comparison.table import ANSWERS, because
 from loadgen.report.comparison.uncompared import Line, is_comparable, line_of, title
-from loadgen.report.readable import MISSING_FIGURE
+from loadgen.report.format import MISSING_FIGURE
 
 MAX_COLORS = 6  # besides the baseline
 CHOSEN_BY_DEFAULT = {"oldest_sweep": "the oldest sweep", "first": "the first"}

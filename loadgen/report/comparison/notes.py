@@ -5,7 +5,7 @@ from loadgen.report.comparison.compared import Compared
 from loadgen.report.comparison.selection import Selection
 from loadgen.report.comparison.uncompared import is_comparable
 from loadgen.report.comparison.view import View
-from loadgen.report.readable import plural
+from loadgen.report.format import plural
 
 
 def notes(view: View, selection: Selection, made: Compared) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from loadgen.analysis.compare import Unlike, asked_otherwise
 from loadgen.report.comparison.cells import Cell, Place
 from loadgen.report.comparison.names import ShortNames
-from loadgen.report.readable import number
+from loadgen.report.format import number
 
 MAX_NAMES = 8
 MAX_FIELDS = 3

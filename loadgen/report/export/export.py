@@ -13,10 +13,11 @@ from typing import Any, Literal
 
 from loadgen.analysis.point_findings import point_documents
 from loadgen.engine.records.record import Records
-from loadgen.errors import NotFoundError, UsageError
+from loadgen.errors import UsageError
 from loadgen.report.export.csv_table import columns_of, csv_text
 from loadgen.report.export.vllm_bench import vllm_bench_result
 from loadgen.report.points import Document
+from loadgen.report.select.subjects import find
 from loadgen.store.repository import Store
 from loadgen.store.rows import SweepRow
 
@@ -66,20 +67,6 @@ def export(store: Store, found_id: str, form: Format, requests: bool = False) ->
         rows = [row for run in runs for row in request_rows(run, _needed_records(store, run))]
         return _write(rows, form, {"schema_version": 1, "requests": rows})
     return _write([run_row(run) for run in runs], form, whole)
-
-
-def find(store: Store, found_id: str) -> tuple[SweepRow | None, list[Document]]:
-    """The sweep with its runs, or (None, [run]), that this id or unique beginning names. Raises `NotFoundError`."""
-    try:
-        sweep = store.sweep(found_id)
-    except NotFoundError as no_sweep:
-        try:
-            return None, [store.run(found_id)]
-        except NotFoundError as no_run:
-            if found_id.startswith("r"):
-                raise no_run from None
-            raise no_sweep from None
-    return sweep, store.runs(sweep.sweep_id)
 
 
 def sweep_document(sweep: SweepRow, runs: Sequence[Document]) -> Document:

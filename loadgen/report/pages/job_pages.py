@@ -6,8 +6,8 @@ from datetime import datetime
 
 import loadgen
 from loadgen.errors import ExitCode
+from loadgen.report.format import ago, moment, number, ordinal, percent, plural, seconds
 from loadgen.report.pages.job_progress import JobProgress, job_progress
-from loadgen.report.readable import ago, moment, number, ordinal, percent, plural, seconds
 from loadgen.store.rows import JobRow, JobStanding
 
 SIMULATOR = "simulator"  # the target of jobs on the embedded one

@@ -9,9 +9,9 @@ from urllib.parse import quote, urlencode
 
 from loadgen.report.comparison.selection import tags_of
 from loadgen.report.comparison.view import Filters
+from loadgen.report.format import MISSING_FIGURE, ago, milliseconds, moment, number, plural
 from loadgen.report.pages.live import live_line
 from loadgen.report.pages.sweep_figures import SweepFigures, gpus_line
-from loadgen.report.readable import MISSING_FIGURE, ago, milliseconds, moment, number, plural
 from loadgen.report.words.facts import import_line
 from loadgen.report.words.foreign import foreign_client
 from loadgen.report.words.served import failure_kind, has_dummy_weights, server_name

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from loadgen.report.readable import milliseconds, number, percent, plural, seconds, setting
+from loadgen.report.format import milliseconds, number, percent, plural, seconds, setting
 from loadgen.store.rows import ProgressRow
 
 COURSE_WIDTH, COURSE_HEIGHT = 300, 40

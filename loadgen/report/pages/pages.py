@@ -11,17 +11,18 @@ from datetime import datetime
 import loadgen
 from loadgen.analysis.server.gpu import GpuSeries
 from loadgen.analysis.verdict import MergedFinding
-from loadgen.report.charts.chart import Chart, Table
+from loadgen.report.charts.chart import Chart
 from loadgen.report.charts.further_charts import further_charts
 from loadgen.report.charts.run_charts import run_charts
-from loadgen.report.charts.sweep_charts import gap_metric, reading_note, sweep_charts
+from loadgen.report.charts.sweep_charts import sweep_charts
 from loadgen.report.comparison.page import ComparisonPage
+from loadgen.report.figures import gap_metric, reading_note
+from loadgen.report.format import ago, moment, number, plural
 from loadgen.report.pages.job_pages import JobsPage, LoginPage
 from loadgen.report.pages.live import LiveView
 from loadgen.report.pages.points_table import PointsTable, points_table
 from loadgen.report.pages.sweeps_list import SweepsPage
-from loadgen.report.points import Document, axes
-from loadgen.report.readable import ago, moment, number, plural
+from loadgen.report.points import Document, Table, axes
 from loadgen.report.words import facts, server_facts
 from loadgen.report.words.facts import Facts, FigureLine, Highlight, RunLine
 from loadgen.report.words.foreign import foreign_client, foreign_name, foreign_table

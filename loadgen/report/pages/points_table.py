@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from loadgen.analysis.point_findings import repeats_differ
-from loadgen.report.charts.sweep_charts import gap_metric, statistic
+from loadgen.report.figures import gap_metric, statistic
+from loadgen.report.format import milliseconds, number
 from loadgen.report.points import (
     INPUT_TOKENS,
     OUTPUT_TOKENS,
@@ -19,7 +20,6 @@ from loadgen.report.points import (
     spread_label,
     usable_runs,
 )
-from loadgen.report.readable import milliseconds, number
 
 _WORST_LAST = ("valid", "doubtful", "invalid")
 _SHOWN = (INPUT_TOKENS.key, OUTPUT_TOKENS.key, "kind", "arrivals")  # in columns; the load's label has the last two

@@ -10,7 +10,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from loadgen.report import readable
+from loadgen.report import format
 from loadgen.report.pages import assets
 from loadgen.report.pages.pages import TEMPLATES, Page
 
@@ -32,8 +32,8 @@ def environment() -> Environment:
         lstrip_blocks=True,
     )
     made.filters["json_block"] = json_block
-    made.filters["number"] = readable.number
-    made.filters["plural"] = readable.plural
+    made.filters["number"] = format.number
+    made.filters["plural"] = format.plural
     made.globals["style"] = assets.static("style.css")
     made.globals["charts_script"] = assets.static("charts.js")
     made.globals["compare_script"] = assets.static("compare.js")

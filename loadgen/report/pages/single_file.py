@@ -7,11 +7,11 @@ from datetime import UTC, datetime
 from loadgen.report.comparison.page import comparison_page
 from loadgen.report.comparison.selection import select
 from loadgen.report.comparison.view import View
-from loadgen.report.export.export import find
+from loadgen.report.format import moment
 from loadgen.report.pages.pages import ReportPage, RunPage, SweepPage, run_page, sweep_page
 from loadgen.report.pages.rendering import render
-from loadgen.report.readable import moment
 from loadgen.report.select.outlines import outline_of
+from loadgen.report.select.subjects import find
 from loadgen.store.repository import Store
 from loadgen.store.rows import SweepRow
 

@@ -4,10 +4,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from loadgen.analysis.server.gpu import GpuSeries
-from loadgen.report.charts.sweep_charts import reading_note
-from loadgen.report.export.export import find
+from loadgen.errors import NotFoundError
+from loadgen.report.figures import reading_note
+from loadgen.report.format import number
 from loadgen.report.points import Document
-from loadgen.report.readable import number
 from loadgen.report.select.outlines import outline_of
 from loadgen.report.words.served import server_name
 from loadgen.store.repository import Store
@@ -31,6 +31,20 @@ class Subject:
     runs: tuple[Document, ...]
     names: Mapping[str, str]
     open_run: Callable[[Document], OneRun] = field(default=OneRun)
+
+
+def find(store: Store, found_id: str) -> tuple[SweepRow | None, list[Document]]:
+    """The sweep with its runs, or (None, [run]), that this id or unique beginning names. Raises `NotFoundError`."""
+    try:
+        sweep = store.sweep(found_id)
+    except NotFoundError as no_sweep:
+        try:
+            return None, [store.run(found_id)]
+        except NotFoundError as no_run:
+            if found_id.startswith("r"):
+                raise no_run from None
+            raise no_sweep from None
+    return sweep, store.runs(sweep.sweep_id)
 
 
 def gather(store: Store, ids: Sequence[str]) -> Subject:

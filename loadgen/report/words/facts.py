@@ -10,11 +10,8 @@ from dataclasses import dataclass
 from loadgen.analysis.figures.metrics import METRICS
 from loadgen.analysis.point_findings import findings_of
 from loadgen.analysis.verdict import MergedFinding
-from loadgen.report.charts.chart import Table
-from loadgen.report.charts.sweep_charts import gap_metric, highest, statistic
-from loadgen.report.labels import metric_label
-from loadgen.report.points import FEWEST_FOR_INTERVAL, Document, Point, axes, points
-from loadgen.report.readable import (
+from loadgen.report.figures import gap_metric, highest, statistic
+from loadgen.report.format import (
     MISSING_FIGURE,
     figure,
     flat,
@@ -27,6 +24,8 @@ from loadgen.report.readable import (
     shown_unit,
     size,
 )
+from loadgen.report.labels import metric_label
+from loadgen.report.points import FEWEST_FOR_INTERVAL, Document, Point, Table, axes, points
 from loadgen.report.words.foreign import foreign_name
 from loadgen.report.words.remote import cost_line, round_trip_line, round_trip_note, usd_per_million, way_line
 

@@ -1,8 +1,7 @@
 """Runs that another client measured, as pages and tables tell it."""
 
-from loadgen.report.charts.chart import Table
-from loadgen.report.points import Document
-from loadgen.report.readable import MISSING_FIGURE, flat
+from loadgen.report.format import MISSING_FIGURE, flat
+from loadgen.report.points import Document, Table
 from loadgen.store.rows import SweepRow
 
 _FOREIGN_STATISTICS = (  # as the other clients name them

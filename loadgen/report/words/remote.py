@@ -6,7 +6,7 @@ Every key may be absent: a run of an earlier version has none of them.
 from collections.abc import Sequence
 from typing import Any
 
-from loadgen.report.readable import MISSING_FIGURE, dollars, milliseconds, number, plural
+from loadgen.report.format import MISSING_FIGURE, dollars, milliseconds, number, plural
 
 Document = dict[str, Any]
 

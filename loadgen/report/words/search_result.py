@@ -2,8 +2,8 @@
 
 from typing import Any
 
+from loadgen.report.format import number, percent, plural
 from loadgen.report.labels import limits_label
-from loadgen.report.readable import number, percent, plural
 from loadgen.report.words.facts import Highlight
 
 Document = dict[str, Any]

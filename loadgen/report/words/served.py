@@ -3,7 +3,7 @@
 import shlex
 from typing import Any
 
-from loadgen.report.readable import plural
+from loadgen.report.format import plural
 from loadgen.store.rows import SweepRow
 
 Server = dict[str, Any]

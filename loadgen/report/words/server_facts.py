@@ -6,9 +6,8 @@ Reads documents alone; a run of an earlier version lacks most of it.
 from collections.abc import Sequence
 from typing import Any
 
-from loadgen.report.charts.chart import Table
-from loadgen.report.points import Document
-from loadgen.report.readable import MISSING_FIGURE, milliseconds, number, percent, plural, setting, size
+from loadgen.report.format import MISSING_FIGURE, milliseconds, number, percent, plural, setting, size
+from loadgen.report.points import Document, Table
 from loadgen.report.words.facts import Facts
 
 _TIMES = (("ttft_s", "TTFT from send"), ("step_gap_s", "gap"), ("e2e_latency_s", "end-to-end"))

@@ -8,7 +8,8 @@ import vl_convert
 
 from loadgen.load.spec import ClosedLoop
 from loadgen.report.charts.chart import Chart
-from loadgen.report.charts.sweep_charts import gap_metric, reading_note, sweep_charts
+from loadgen.report.charts.sweep_charts import sweep_charts
+from loadgen.report.figures import gap_metric, reading_note
 from tests.report.documents import Document, measured_run, specs
 
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from loadgen.report.format import ordinal
 from loadgen.report.pages.job_pages import JobLine, jobs_page
 from loadgen.report.pages.job_progress import job_figures, job_progress
-from loadgen.report.readable import ordinal
 from loadgen.store.rows import JobRow, JobStanding, ProgressRow
 
 NOW = datetime(2026, 11, 23, 15, 30, 0, tzinfo=UTC)

@@ -13,8 +13,8 @@ from jinja2 import nodes
 from loadgen.analysis.figures.metrics import METRICS
 from loadgen.load.content import Sessions, Workload
 from loadgen.load.spec import ClosedLoop, OpenLoop, Wave
-from loadgen.report.charts.sweep_charts import gap_metric
 from loadgen.report.comparison.page import ComparisonPage
+from loadgen.report.figures import gap_metric
 from loadgen.report.pages import assets
 from loadgen.report.pages.live import LiveView
 from loadgen.report.pages.pages import (

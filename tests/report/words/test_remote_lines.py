@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from loadgen.report.readable import dollars
+from loadgen.report.format import dollars
 from loadgen.report.words.remote import cost_line, is_far, paid_usd, round_trip_line, round_trip_note, way_line
 
 FAR: dict[str, Any] = {

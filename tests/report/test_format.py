@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from loadgen.report.readable import (
+from loadgen.report.format import (
     ago,
     figure,
     flat,
