@@ -1,12 +1,33 @@
-"""How long runs will take: what their specs say, and what their like took before. Estimates, never measurements."""
+"""What runs will need: time, money, disk space and worker processes. Estimates, never measurements."""
 
 import math
+import os
 from collections.abc import Sequence
 from fractions import Fraction
+from pathlib import Path
 
+from loadgen.load.disk import bulk_folder
+from loadgen.load.price import Price
+from loadgen.load.rate_limits import UNLIMITED
 from loadgen.load.schedule import planned_requests
+from loadgen.load.shards import most_workers
 from loadgen.load.spec import OpenLoop, RunSpec
 from loadgen.spec.runs import resolved_warmup_requests
+from loadgen.spec.size import body_bytes
+
+EVENTS_PER_S_PER_WORKER = 50_000
+"""Chosen below what a core carries: at 4,000 streams an event took 13.5 µs of processor time, so that 74,000 a second fill it,
+and bytes that wait for a reader are joined under one stamp."""
+
+TOKENS_PER_S_PER_STREAM = 100
+"""What a caller is taken to receive, where only the number of callers is known: a fast server's pace, not a measurement."""
+
+# Against six runs on the simulator and the recorded streams of vLLM (short and long replies, chat, long prompts, three choices)
+# the estimates of bytes were 1.0 to 2 times what was needed; servers with several tokens a chunk need less.
+_CHUNK_BYTES = 400  # of a response: one token's event with its framing, stamp and place
+_RECORD_BYTES, _ARRIVAL_BYTES = 300, 30  # of a request and of each of its chunks: by worker, and in order
+_RUN_STORED_BYTES = 40_000  # its document, its outline and a few samples
+_REQUEST_STORED_BYTES, _ARRIVAL_STORED_BYTES = 160, 8
 
 
 def stated_s(run: RunSpec) -> float | None:
@@ -113,3 +134,104 @@ class TimeLeft:
                 following = scaled_s(run, present, expected)
             total += max(following, least_s)
         return total
+
+
+def estimated_usd(run: RunSpec, price: Price, estimated_s: float | None) -> float | None:
+    """By tokens: every request and warm-up request with the lengths asked, so that it is the most where answers may end
+    before; None where a length or the number of requests is not known. By time: `estimated_s`, without the warm-up.
+    """
+    if price.is_by_time:
+        return None if estimated_s is None else price.of_time_usd(estimated_s)
+    requests = planned_requests(run)
+    if requests is None or run.input_tokens is None or run.workload.images is not None:
+        return None
+    answer = run.output_tokens * run.workload.choices
+    measured = price.of_tokens_usd(requests * _mean_prompt_tokens(run), requests * answer)
+    warmup = resolved_warmup_requests(run)
+    return measured + price.of_tokens_usd(warmup * run.input_tokens, warmup * answer)
+
+
+def _mean_prompt_tokens(run: RunSpec) -> float:
+    """Of a conversation: turn k of N has k prompts and the k − 1 answers between them."""
+    assert run.input_tokens is not None
+    earlier_turns = (run.workload.turns - 1) / 2
+    return run.input_tokens + earlier_turns * (run.input_tokens + run.output_tokens)
+
+
+def spool_bytes(run: RunSpec) -> int | None:
+    """What lies in temporary files at most while a run lasts; None where the number of requests depends on the server."""
+    requests = planned_requests(run)
+    if requests is None:
+        return None
+    each = body_bytes(run) + _RECORD_BYTES + _tokens(run) * (_CHUNK_BYTES + _ARRIVAL_BYTES)
+    return requests * each
+
+
+def database_bytes(run: RunSpec) -> int | None:
+    """What a run takes of the database; None where the number of requests depends on the server."""
+    requests = planned_requests(run)
+    if requests is None:
+        return None
+    return _RUN_STORED_BYTES + requests * (_REQUEST_STORED_BYTES + _tokens(run) * _ARRIVAL_STORED_BYTES)
+
+
+def most_spool_bytes(runs: Sequence[RunSpec]) -> int | None:
+    """Of the run that needs most, since they come one after another; None where that of one is not known."""
+    known = [each for run in runs if (each := spool_bytes(run)) is not None]
+    return max(known, default=0) if len(known) == len(runs) else None
+
+
+def sum_database_bytes(runs: Sequence[RunSpec]) -> int | None:
+    """Of all runs; None where that of one is not known."""
+    known = [each for run in runs if (each := database_bytes(run)) is not None]
+    return sum(known) if len(known) == len(runs) else None
+
+
+def short_places(runs: Sequence[RunSpec], database: Path | None) -> list[tuple[str, Path, int, int]]:
+    """(what, its folder, the bytes that it needs, those free) for the temporary files and the database where room is short."""
+    needed = [("the temporary files of a run", bulk_folder(), _known_max(runs))]
+    if database is not None:
+        needed.append(("the database", database.parent, sum(database_bytes(run) or 0 for run in runs)))
+    found = [(what, folder, most, _free_bytes(folder)) for what, folder, most in needed]
+    return [(what, folder, most, free) for what, folder, most, free in found if free is not None and free < most]
+
+
+def _known_max(runs: Sequence[RunSpec]) -> int:
+    return max((spool_bytes(run) or 0 for run in runs), default=0)
+
+
+def _tokens(run: RunSpec) -> int:
+    return run.output_tokens * run.workload.choices
+
+
+def _free_bytes(folder: Path) -> int | None:
+    try:
+        found = os.statvfs(folder)
+    except OSError:
+        return None
+    return found.f_bavail * found.f_frsize
+
+
+def events_per_s(run: RunSpec) -> float:
+    """The events a second that `run` asks for: one for each output token of each choice."""
+    if isinstance(run.shape, OpenLoop):
+        return run.shape.peak_rate_per_s * run.output_tokens * run.workload.choices
+    assert run.concurrency is not None
+    return run.concurrency * TOKENS_PER_S_PER_STREAM * run.workload.choices
+
+
+def workers_for(run: RunSpec, cores: int | None = None) -> int:
+    """Workers of `run`: as it says, else by its events, and a core less than the machine has, for the rest of the work.
+
+    One under a limit per minute, which workers that share nothing cannot keep between them.
+
+    `cores`: those that this process may use, found out when None.
+    """
+    if run.workers is not None:
+        return run.workers
+    if run.rate_limits != UNLIMITED:
+        return 1
+    cores = cores or len(os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1))
+    needed = math.ceil(events_per_s(run) / EVENTS_PER_S_PER_WORKER)
+    most = most_workers(run.shape, run.requests or 1_000_000)
+    return max(1, min(needed, cores - 1, most))

@@ -10,12 +10,10 @@ from dataclasses import dataclass
 
 from loadgen.errors import EngineError, ExitCode, Interrupted, LoadgenError, StoreError, UsageError
 from loadgen.experiments.events import GroupStarted, OnEvent
-from loadgen.experiments.ids import new_id
 from loadgen.experiments.stop import Stop
 from loadgen.experiments.sweep import SweepResult, run_sweep
-from loadgen.experiments.sweep_record import close, sweep_hash
-from loadgen.experiments.turn import Turn
-from loadgen.experiments.wanted import Part
+from loadgen.experiments.sweep_record import GroupMember, close, new_id, sweep_hash
+from loadgen.experiments.sweep_request import PlannedSweep
 from loadgen.load.spec import canonical_hash
 from loadgen.servers.launcher.failure import StartFailure
 from loadgen.servers.launcher.running import running_server
@@ -59,7 +57,7 @@ class GroupResult:
 
 
 def run_group(
-    parts: Sequence[Part],
+    parts: Sequence[PlannedSweep],
     store: Store,
     environ: Mapping[str, str],
     stop: Stop,
@@ -94,7 +92,7 @@ def run_group(
             if at in failures:
                 continue
             terms = {"hash": group_hash, "position": at, "variants": len(parts), "interleave": interleave}
-            turn = Turn(group_id, terms, claims.hold, repeats)
+            turn = GroupMember(group_id, terms, claims.hold, repeats)
             again = resume or at in results
             try:
                 results[at] = run_sweep(
@@ -120,7 +118,7 @@ def run_group(
     return GroupResult(group_id, tuple(results.values()), failed, stopped_by)
 
 
-def _turns(parts: Sequence[Part], interleave: bool) -> Iterator[tuple[int, frozenset[int] | None]]:
+def _turns(parts: Sequence[PlannedSweep], interleave: bool) -> Iterator[tuple[int, frozenset[int] | None]]:
     """Which part comes to its turn, and for which of its repeats: a, b, or interleaved a, b, a, b."""
     if not interleave:
         yield from ((at, None) for at in range(len(parts)))
@@ -129,7 +127,7 @@ def _turns(parts: Sequence[Part], interleave: bool) -> Iterator[tuple[int, froze
         yield from ((at, frozenset({repeat})) for at, part in enumerate(parts) if repeat < part.spec.repeats)
 
 
-def _variant(part: Part) -> Variant:
+def _variant(part: PlannedSweep) -> Variant:
     assert part.serving is not None, "a part of a group runs on a profile"
     return part.serving.variant
 

@@ -1,12 +1,14 @@
-"""How a sweep stands while it runs, from the events that it tells: for its row in the store and for the terminal.
+"""The progress of a sweep while it runs: from its events, for the terminal and for its row in the store.
 
-What is seen of a run before its end is a glance: the rate of what ended in the last
-seconds, and the times to the first token of the few requests that are watched. Its figures come after it, from all requests.
+What is shown of a run before its end is a preview: the rate of the requests that ended in the last seconds, and the times to
+first token of the few requests that are watched. Its figures come afterwards, from all requests.
 """
 
+import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from statistics import median
 from typing import Any
@@ -16,6 +18,7 @@ from loadgen.experiments.estimate import TimeLeft
 from loadgen.experiments.events import (
     AFTER_MEASURING,
     Event,
+    OnEvent,
     PhaseStarted,
     RunEnded,
     RunProgressed,
@@ -26,13 +29,18 @@ from loadgen.experiments.events import (
 )
 from loadgen.load.schedule import planned_requests
 from loadgen.spec.runs import resolved_warmup_requests
+from loadgen.store.progress import SweepsProgress
+from loadgen.store.repository import Store
 
 WINDOW_S = 10.0
 """Over how long the present rate and time to first token are taken. Chosen: long enough to read, short enough to follow."""
 
 TRAIL_STEP_S = 2.0
 TRAIL_STEPS = 150  # five minutes
-_MOST_TTFTS = 1_000
+_MAX_TTFTS = 1_000
+
+PERIOD_S = 1.0  # between two writes of a sweep's row
+_JOIN_TIMEOUT_S = 2.0  # the longest that a sweep's end waits for a disk that does not answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +66,7 @@ class LiveState:
         self._server_stage: str | None = None
         self._progress: Progress | None = None
         self._counted: deque[tuple[float, int]] = deque()  # (seconds since t = 0, requests ended)
-        self._ttfts: deque[tuple[float, float]] = deque(maxlen=_MOST_TTFTS)  # (moment, time to first token)
+        self._ttfts: deque[tuple[float, float]] = deque(maxlen=_MAX_TTFTS)  # (moment, time to first token)
         self._trail: deque[tuple[float | None, float | None]] = deque(maxlen=TRAIL_STEPS)  # (rate, time to first token)
         self._trail_at_s: float | None = None
         self._outcomes: Counter[str] = Counter()
@@ -198,3 +206,72 @@ class LiveState:
         self._trail.extend([(None, None)] * min(passed - 1, TRAIL_STEPS))
         ttft = self.ttft
         self._trail.append((self.rate_per_s, None if ttft is None else ttft.p50_s))
+
+
+@contextmanager
+def on_record(store: Store, on_event: OnEvent, sweep_id: str | None = None) -> Iterator[OnEvent]:
+    """What is to hear the events of a sweep in place of `on_event`, which it tells them first. What `on_event` raises is raised at the end.
+
+    `sweep_id` is that of a sweep which is gone on with; a new one names itself.
+    """
+    rows = SweepsProgress(store)
+    state = LiveState()
+    writer = _Writer(rows.put, rows.remove)
+    writer.sweep_id = sweep_id
+    noted_at_s = -PERIOD_S
+    fault: Exception | None = None
+
+    def hear(event: Event) -> None:
+        nonlocal noted_at_s, fault
+        try:
+            on_event(event)
+        except OSError:  # whoever watched is gone, such as a terminal that was closed
+            pass
+        except Exception as error:  # it must not cost a run that is being measured
+            fault = fault or error
+        with suppress(Exception):  # of whatever kind: a fault of ours here is none of the measurement
+            state.hear(event)
+            if isinstance(event, SweepStarted):
+                writer.sweep_id = event.sweep_id
+            if not isinstance(event, RunProgressed) or time.monotonic() - noted_at_s >= PERIOD_S / 2:
+                noted_at_s = time.monotonic()
+                writer.latest = state.document()
+
+    writer.start()
+    try:
+        yield hear
+    finally:
+        writer.end()
+    if fault is not None:
+        raise fault
+
+
+class _Writer(threading.Thread):
+    """Writes `latest` over the row of `sweep_id`, and removes the row at the end.
+
+    It costs the sweep nothing: it waits for no lock, and skips a write while the database is busy, full or gone.
+    """
+
+    def __init__(self, put: Callable[[str, dict[str, Any]], None], remove: Callable[[str], None]) -> None:
+        super().__init__(name="sweep progress", daemon=True)
+        self._put, self._remove = put, remove
+        self._ended = threading.Event()
+        self.sweep_id: str | None = None
+        self.latest: dict[str, Any] | None = None
+
+    def run(self) -> None:
+        written: dict[str, Any] | None = None
+        while not self._ended.wait(PERIOD_S):
+            document = self.latest
+            if document is not None and document is not written and self.sweep_id is not None:
+                with suppress(Exception):
+                    self._put(self.sweep_id, document)
+                    written = document
+        if self.sweep_id is not None:
+            with suppress(Exception):  # a row that stays is known to be old: its sweep is not running
+                self._remove(self.sweep_id)
+
+    def end(self) -> None:
+        """Stop writing."""
+        self._ended.set()
+        self.join(_JOIN_TIMEOUT_S)

@@ -15,13 +15,13 @@ from loadgen.engine.measurement import Task
 from loadgen.engine.records.record import MISSING, Outcome, Recording
 from loadgen.engine.wire.target import Target
 from loadgen.errors import EngineError, Interrupted, LoadgenError, ServerError, UsageError
-from loadgen.experiments.bench import Bench, MeasuredRun
+from loadgen.experiments.context import MeasuredRun, SweepContext
+from loadgen.experiments.estimate import workers_for
 from loadgen.experiments.events import Phase, PhaseStarted, PromptsNotFitted, RunProgressed
-from loadgen.experiments.ids import new_id
-from loadgen.experiments.parallel import workers_for
 from loadgen.experiments.prompt_fitting import BoundedCounter, after_warmup
 from loadgen.experiments.run_document import Sent, describe
-from loadgen.experiments.watching import Watching
+from loadgen.experiments.server_monitor import ServerMonitor
+from loadgen.experiments.sweep_record import new_id
 from loadgen.load.prompts import Counts
 from loadgen.load.schedule import build, planned_requests
 from loadgen.load.spec import ClosedLoop, RunSpec
@@ -37,7 +37,7 @@ _WARMUP_SEED = 2**32  # far from the seeds of repeats: what warms a run up is dr
 _SPARE_RATIO = 1.5  # requests prepared for a run by duration, over what its warm-up says it can use
 
 
-def measure(bench: Bench, run: RunSpec, position: int, repeat: int) -> MeasuredRun:
+def measure(bench: SweepContext, run: RunSpec, position: int, repeat: int) -> MeasuredRun:
     """Carry out `run`, number `position` of its sweep.
 
     From its first measured request on `bench.stop.keeping` is set, for the caller to clear when the run is saved.
@@ -119,7 +119,7 @@ def measure(bench: Bench, run: RunSpec, position: int, repeat: int) -> MeasuredR
     prefix_cache_reset = reset_prefix_cache(bench.facts, bench.headers, bench.route)
     phase("measuring")
     host_load = HostLoad(bench.facts.base_url)
-    with Watching(bench.facts, bench.headers, bench.route) as watching:
+    with ServerMonitor(bench.facts, bench.headers, bench.route) as watching:
         task = Task(
             _target(bench, run),
             schedule,
@@ -147,7 +147,7 @@ def _longest_prompt(run: RunSpec) -> int | None:
     return None if run.input_tokens is None or run.workload.images is not None else longest(run)[0]
 
 
-def _target(bench: Bench, run: RunSpec) -> Target:
+def _target(bench: SweepContext, run: RunSpec) -> Target:
     parts = urlsplit(bench.facts.completions_url(run.endpoint))
     assert parts.hostname is not None
     return Target(
@@ -160,7 +160,7 @@ def _target(bench: Bench, run: RunSpec) -> Target:
     )
 
 
-def _send(bench: Bench, task: Task, host_load: HostLoad | None = None) -> Recording:
+def _send(bench: SweepContext, task: Task, host_load: HostLoad | None = None) -> Recording:
     """Carry out `task`. A measured run has a `host_load`, which is sampled while it sends, and is to be kept."""
     if bench.stop.requested:
         raise Interrupted("stopped before the run began")
@@ -181,7 +181,7 @@ def _send(bench: Bench, task: Task, host_load: HostLoad | None = None) -> Record
         bench.stop.sending = False
 
 
-def _check_warmup(bench: Bench, recording: Recording) -> None:
+def _check_warmup(bench: SweepContext, recording: Recording) -> None:
     """Stop early, with the server's own words, when it can answer none of our requests."""
     if bench.stop.requested:
         raise Interrupted("stopped while warming up")

@@ -18,9 +18,9 @@ from loadgen.analysis.stages import Stages
 from loadgen.analysis.summary import summarise, unknown
 from loadgen.analysis.verdict import Verdict, with_finding
 from loadgen.engine.records.record import Recording
-from loadgen.experiments.bench import Bench, MeasuredRun
+from loadgen.experiments.context import MeasuredRun, SweepContext
 from loadgen.experiments.prompt_fitting import fitted_by
-from loadgen.experiments.watching import Seen, Watching
+from loadgen.experiments.server_monitor import Seen, ServerMonitor
 from loadgen.load.prompts import Counts
 from loadgen.load.spec import RunSpec
 from loadgen.servers.environment import environment
@@ -40,11 +40,11 @@ class Sent:
     warmup: Recording | None
     counts: Counts
     prefix_cache_reset: bool | None
-    watching: Watching
+    watching: ServerMonitor
     host_load: HostLoad
 
 
-def describe(bench: Bench, run: RunSpec, sent: Sent) -> MeasuredRun:
+def describe(bench: SweepContext, run: RunSpec, sent: Sent) -> MeasuredRun:
     """The run as it goes to the store, whatever cannot be made of what it recorded."""
     stages, recording = Stages(), sent.recording
     seen = stages.make("server", lambda: sent.watching.seen(recording.origin_at, run.model), _NOTHING_SEEN)
@@ -92,7 +92,7 @@ def describe(bench: Bench, run: RunSpec, sent: Sent) -> MeasuredRun:
     )
 
 
-def _add_client(summary: dict[str, Any], bench: Bench, sent: Sent) -> None:
+def _add_client(summary: dict[str, Any], bench: SweepContext, sent: Sent) -> None:
     summary["client"] |= {
         "failure": sent.recording.failure,
         "doctor": bench.doctor,
@@ -103,7 +103,7 @@ def _add_client(summary: dict[str, Any], bench: Bench, sent: Sent) -> None:
     }
 
 
-def _add_lengths(summary: dict[str, Any], bench: Bench, run: RunSpec, sent: Sent) -> None:
+def _add_lengths(summary: dict[str, Any], bench: SweepContext, run: RunSpec, sent: Sent) -> None:
     summary["lengths"]["output_tokens"]["can_be_asked"] = bench.facts.takes_lengths
     summary["lengths"]["prompt_tokens"] |= fitted_by(sent.counts, run, bench.facts)
 
@@ -122,7 +122,7 @@ def _add_server(summary: dict[str, Any], seen: Seen, measured: Measured | None, 
     )
 
 
-def _way(bench: Bench) -> dict[str, Any]:
+def _way(bench: SweepContext) -> dict[str, Any]:
     """What lay between the client and the server, as the run document's `client` has it."""
     by_tls = bench.facts.api_url.startswith("https:")
     return {

@@ -16,8 +16,8 @@ from loadgen.engine.capture.tokenizer import Tokenizer
 from loadgen.engine.records.record import Outcome
 from loadgen.engine.workers import Workers
 from loadgen.errors import EngineError, ExitCode, Interrupted, LoadgenError, ServerError, StoreError
-from loadgen.experiments.bench import Bench, server_document
-from loadgen.experiments.disk_estimate import short_places
+from loadgen.experiments.context import SweepContext, server_document
+from loadgen.experiments.estimate import short_places
 from loadgen.experiments.events import (
     FilesRead,
     NothingToResume,
@@ -29,26 +29,25 @@ from loadgen.experiments.events import (
     SweepStarted,
     WayChosen,
 )
-from loadgen.experiments.first_questions import ask_first, with_model
-from loadgen.experiments.ids import new_id
-from loadgen.experiments.keeping import Keeper, save_within_s
-from loadgen.experiments.limits import check_limits
-from loadgen.experiments.live_record import on_record
+from loadgen.experiments.live import on_record
 from loadgen.experiments.prompt_fitting import length_fit_of
 from loadgen.experiments.run import measure
+from loadgen.experiments.saving import Keeper, save_within_s
 from loadgen.experiments.search import Search
+from loadgen.experiments.server_checks import ask_first, check_limits, with_model
 from loadgen.experiments.serving import Serving, death_of
 from loadgen.experiments.stop import Stop
 from loadgen.experiments.sweep_record import (
     Entry,
+    GroupMember,
     check_same_server,
     close,
     ended_runs,
     keep_search,
+    new_id,
     recorded_failure,
     sweep_hash,
 )
-from loadgen.experiments.turn import Turn
 from loadgen.load.spec import RunSpec
 from loadgen.load.trace import read_trace
 from loadgen.servers.endpoint import check_lengths, is_alive, probe
@@ -107,7 +106,7 @@ def run_sweep(
     resume: bool = False,
     search: Search | None = None,
     serving: Serving | None = None,
-    turn: Turn | None = None,
+    turn: GroupMember | None = None,
     goes_on_with: str | None = None,
     addresses: tuple[str, ...] = (),
 ) -> SweepResult:
@@ -207,7 +206,7 @@ def run_sweep(
                 stop.attach(workers)
                 try:
                     doctor = attached(store.doctor_result(host_hash()))
-                    bench = Bench(
+                    bench = SweepContext(
                         sweep_id,
                         facts,
                         headers,
@@ -276,7 +275,7 @@ def _follow(chosen: Chosen, document_of: Callable[[RunSpec, int], dict[str, Any]
         return position
 
 
-def _one(bench: Bench, keeper: Keeper, run: RunSpec, position: int, planned: int, repeat: int) -> dict[str, Any]:
+def _one(bench: SweepContext, keeper: Keeper, run: RunSpec, position: int, planned: int, repeat: int) -> dict[str, Any]:
     started_ns = time.monotonic_ns()
     try:
         try:
@@ -308,12 +307,12 @@ def _one(bench: Bench, keeper: Keeper, run: RunSpec, position: int, planned: int
     return document
 
 
-def _server_died(bench: Bench, document: dict[str, Any]) -> bool:
+def _server_died(bench: SweepContext, document: dict[str, Any]) -> bool:
     broken = sum(document["outcomes"][outcome.label] for outcome in (Outcome.CONNECT_ERROR, Outcome.TRUNCATED))
     return broken > 0 and not is_alive(bench.facts.base_url, bench.headers, route=bench.route)
 
 
-def _death(bench: Bench, run: RunSpec, position: int, planned: int) -> ServerError:
+def _death(bench: SweepContext, run: RunSpec, position: int, planned: int) -> ServerError:
     """What is known of the server's end, and how to go on."""
     launched = bench.launched
     ended = None if launched is None else death_of(launched)

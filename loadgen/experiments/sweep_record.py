@@ -1,16 +1,15 @@
-"""A sweep as the store has it: by what it is recognised, how it is put on record, and whether a server is the one it began on."""
+"""A sweep as the store has it: its id and hash, its row, and whether a server is the one that it began on."""
 
+import secrets
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from loadgen.errors import StoreError, UsageError
-from loadgen.experiments.ids import new_id
 from loadgen.experiments.search import Search
-from loadgen.experiments.turn import Turn
 from loadgen.load.spec import RunSpec, canonical_hash
 from loadgen.servers.environment import environment
 from loadgen.servers.launcher.failure import FailureKind, StartFailure
@@ -21,6 +20,28 @@ from loadgen.spec.runs import grid_hash
 from loadgen.spec.sweep_spec import SweepSpec
 from loadgen.store.repository import Store
 from loadgen.store.rows import SweepRow, SweepStatus
+
+
+def new_id(kind: Literal["s", "r", "g", "j"]) -> str:
+    """A sweep's (`s261123-152901-4f2a`), a run's (`r261123-152907-91bc`) a group's or a job's id: UTC date and time, then 16 random bits.
+
+    A job's has 32, since many may be sent within a second.
+    """
+    return f"{kind}{datetime.now(UTC):%y%m%d-%H%M%S}-{secrets.token_hex(4 if kind == 'j' else 2)}"
+
+
+@dataclass(frozen=True, slots=True)
+class GroupMember:
+    """`terms` go to the record of the sweep; `hold` claims the sweep of an id for as long as the group lasts; `repeats` None: all."""
+
+    group_id: str
+    terms: dict[str, Any]
+    hold: Callable[[str], None]
+    repeats: frozenset[int] | None = None
+
+    def has(self, run: RunSpec, spec: SweepSpec) -> bool:
+        """Whether this run of the sweep is to happen now."""
+        return self.repeats is None or run.seed - spec.seed in self.repeats
 
 
 def sweep_hash(runs: Sequence[RunSpec], variant: Variant | None = None, search: Search | None = None) -> str:
@@ -58,7 +79,7 @@ class Entry:
     spec_hash: str
     planned_runs: int
     variant: Variant | None
-    turn: Turn | None
+    turn: GroupMember | None
 
     def begin(self, store: Store, sweep_id: str, server: dict[str, Any]) -> None:
         """Put it on record, on a server that has answered."""

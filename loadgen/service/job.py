@@ -15,8 +15,7 @@ from typing import Any, TextIO
 
 from loadgen.errors import ExitCode, Interrupted, LoadgenError
 from loadgen.experiments.events import Event, SweepStarted
-from loadgen.experiments.interrupts import interrupts
-from loadgen.experiments.stop import Stop
+from loadgen.experiments.stop import Stop, interrupts
 from loadgen.experiments.sweep import run_sweep
 from loadgen.service.progress import Told, told
 from loadgen.service.submission import submission_of

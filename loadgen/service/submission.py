@@ -13,8 +13,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from loadgen.errors import UsageError
-from loadgen.experiments.ids import new_id
-from loadgen.experiments.sweep_record import sweep_hash
+from loadgen.experiments.sweep_record import new_id, sweep_hash
 from loadgen.inputs.origin import Origin
 from loadgen.servers.server_url import query_secrets
 from loadgen.service.targets import ForbiddenTargetError, Targets

@@ -12,7 +12,7 @@ import pytest
 from loadgen.engine import workers
 from loadgen.engine.records import columns
 from loadgen.engine.records.record import Records
-from loadgen.experiments import disk_estimate
+from loadgen.experiments import estimate
 from loadgen.servers.simulator import SimulatorProcess
 from loadgen.store.repository import Store
 from tests.cli.conftest import Cli
@@ -62,7 +62,7 @@ def test_it_holds_what_was_needed(
 def test_a_disk_with_less_than_that_is_named_and_the_sweep_begins(
     cli: Cli, point: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(disk_estimate, "_free_bytes", lambda folder: 20_000)
+    monkeypatch.setattr(estimate, "_free_bytes", lambda folder: 20_000)
     said = cli("run", *point, "-q", "--json")
     assert said.measured, said.err
     assert said.json["outcomes"]["ok"] == 8

@@ -8,7 +8,7 @@ from fastapi.testclient import TestClient
 from loadgen.analysis import summary
 from loadgen.analysis.checks import validity
 from loadgen.experiments import run_document
-from loadgen.experiments.watching import Watching
+from loadgen.experiments.server_monitor import ServerMonitor
 from loadgen.servers.gpu.watch import GpuWatch
 from loadgen.store.repository import Store
 from loadgen.web.app import create_app
@@ -48,7 +48,7 @@ STAGES: tuple[tuple[Any, str, str], ...] = (
     (run_document, "readings_document", "server_readings"),
     (run_document, "gpu_account", "gpu"),
     (run_document, "_add_client", "client"),
-    (Watching, "seen", "server"),
+    (ServerMonitor, "seen", "server"),
     (GpuWatch, "__exit__", "server"),
 )
 

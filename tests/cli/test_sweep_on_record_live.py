@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from loadgen.experiments import live_record
+from loadgen.experiments import live
 from loadgen.servers.simulator import SimulatorOptions, SimulatorProcess
 from loadgen.store.progress import SweepsProgress
 from loadgen.store.repository import Store
@@ -21,7 +21,7 @@ def test_rate_and_time_to_the_first_token_are_there_while_it_runs(cli: Cli, monk
         seen.append(self.of([sweep_id])[sweep_id].document)
 
     monkeypatch.setattr(SweepsProgress, "put", look)
-    monkeypatch.setattr(live_record, "PERIOD_S", 0.05)
+    monkeypatch.setattr(live, "PERIOD_S", 0.05)
     with SimulatorProcess(SimulatorOptions(ttft_s=0.2, gap_s=0.01)) as simulator:
         where = ("--url", simulator.url, "--model", "simulated-moe", "--input-tokens", "8", "--output-tokens", "8")
         assert cli("run", *where, "--concurrency", "2", "--duration-s", "3").measured

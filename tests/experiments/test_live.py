@@ -8,7 +8,7 @@ import pytest
 
 from loadgen.engine.drive.driver import Progress
 from loadgen.errors import StoreError
-from loadgen.experiments import live_record
+from loadgen.experiments import live
 from loadgen.experiments.events import (
     Event,
     PhaseStarted,
@@ -18,8 +18,7 @@ from loadgen.experiments.events import (
     ServerStarting,
     SweepStarted,
 )
-from loadgen.experiments.live import TRAIL_STEP_S, TRAIL_STEPS, LiveState
-from loadgen.experiments.live_record import on_record
+from loadgen.experiments.live import TRAIL_STEP_S, TRAIL_STEPS, LiveState, on_record
 from loadgen.load.spec import ClosedLoop, RunSpec
 from loadgen.store.progress import SweepsProgress
 from loadgen.store.repository import Store
@@ -128,7 +127,7 @@ def test_a_server_that_starts_is_told_until_it_answers() -> None:
 
 @pytest.fixture
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.setattr(live_record, "PERIOD_S", 0.01)
+    monkeypatch.setattr(live, "PERIOD_S", 0.01)
     with Store.open(f"sqlite:///{tmp_path}/measured.db") as opened:
         opened.add_sweep(sweep_row("s1", specs([ClosedLoop(2)]), status="running"))
         yield opened

@@ -7,7 +7,7 @@ import pytest
 
 from loadgen.cli.tables.group_plan import group_plan, group_plan_document
 from loadgen.errors import UsageError
-from loadgen.experiments.wanted import Part, read_wanted
+from loadgen.experiments.sweep_request import PlannedSweep, read_request
 from loadgen.servers.launcher.from_profile import Overrides
 from loadgen.servers.launcher.variant import Variant
 
@@ -19,9 +19,9 @@ def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-def parts(profile: str, arguments: object) -> tuple[Part, ...]:
+def parts(profile: str, arguments: object) -> tuple[PlannedSweep, ...]:
     Path("spec.yaml").write_text(json.dumps({"matrix": {"profile": profile, "arguments": arguments}} | LOAD))
-    return read_wanted({}, Path("spec.yaml")).parts()
+    return read_request({}, Path("spec.yaml")).sweeps()
 
 
 def planned(profile: str, arguments: object) -> list[dict[str, object]]:

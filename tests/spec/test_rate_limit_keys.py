@@ -3,7 +3,7 @@
 import pytest
 
 from loadgen.errors import UsageError
-from loadgen.experiments.parallel import workers_for
+from loadgen.experiments.estimate import workers_for
 from loadgen.load.rate_limits import RateLimits
 from loadgen.load.spec import RunSpec
 from loadgen.spec.runs import resolve

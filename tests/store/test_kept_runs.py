@@ -17,9 +17,9 @@ import pytest
 
 from loadgen.engine.records.record import Records
 from loadgen.errors import StoreError, UsageError
-from loadgen.experiments.bench import MeasuredRun
+from loadgen.experiments.context import MeasuredRun
 from loadgen.experiments.events import DatabaseBroughtBack, Event, SavingDelayed
-from loadgen.experiments.keeping import Keeper, UnsavedError, save_within_s
+from loadgen.experiments.saving import Keeper, UnsavedError, save_within_s
 from loadgen.experiments.stop import Stop
 from loadgen.store.failures import UnavailableError
 from loadgen.store.repository import Store

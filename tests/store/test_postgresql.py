@@ -19,9 +19,9 @@ from typer.testing import CliRunner
 from loadgen.cli.app import app
 from loadgen.engine.records.record import Records
 from loadgen.errors import NotFoundError, StoreError
-from loadgen.experiments.bench import MeasuredRun
+from loadgen.experiments.context import MeasuredRun
 from loadgen.experiments.events import SavingDelayed
-from loadgen.experiments.keeping import Keeper
+from loadgen.experiments.saving import Keeper
 from loadgen.experiments.stop import Stop
 from loadgen.service.access import Access
 from loadgen.service.app import create_service

@@ -10,7 +10,7 @@ from loadgen.cli.flags import options
 from loadgen.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
-    from loadgen.experiments.wanted import Part
+    from loadgen.experiments.sweep_request import PlannedSweep
     from loadgen.store.repository import Store
 
 _NOT_OF_THE_SPEC = {"spec", "plan", "resume", "service", "service_token_env", "as_json", "db", "quiet", "verbose"}
@@ -173,15 +173,15 @@ def given(context: typer.Context) -> dict[str, object]:
 def _plan(terminal: Terminal, values: dict[str, object], file: Path | None, *, as_json: bool) -> None:
     from loadgen.cli.progress.sweep import said_of_room
     from loadgen.cli.tables.plan import earlier_durations, plan_document, plan_table
-    from loadgen.experiments.disk_estimate import short_places
+    from loadgen.experiments.estimate import short_places
     from loadgen.experiments.events import RoomIsShort
-    from loadgen.experiments.wanted import read_wanted
+    from loadgen.experiments.sweep_request import read_request
     from loadgen.servers.launcher.running import running_server
     from loadgen.spec.runs import resolve
     from loadgen.store.place import sqlite_path
 
-    wanted = read_wanted(values, file)
-    parts = wanted.parts() if wanted.names_server else (wanted.on_running(running_server()),)
+    wanted = read_request(values, file)
+    parts = wanted.sweeps() if wanted.names_server else (wanted.on_running(running_server()),)
     if wanted.variants is not None:
         from loadgen.cli.tables.group_plan import group_plan, group_plan_document, group_plan_table
 
@@ -210,11 +210,11 @@ def _measure(
     terminal: Terminal, values: dict[str, object], file: Path | None, *, as_json: bool, single: bool, resume: bool
 ) -> None:
     """Run what is wanted, show what came of it, and end with its exit code."""
-    from loadgen.experiments.wanted import read_wanted
+    from loadgen.experiments.sweep_request import read_request
     from loadgen.servers.launcher.running import running_server
 
-    wanted = read_wanted(values, file)
-    parts = wanted.parts() if wanted.names_server else ()
+    wanted = read_request(values, file)
+    parts = wanted.sweeps() if wanted.names_server else ()
     with terminal.open_to_write() as store:
         if not parts:
             server = running_server()
@@ -228,7 +228,7 @@ def _measure(
 
 
 def _measure_one(
-    terminal: Terminal, store: "Store", part: "Part", *, as_json: bool, single: bool, resume: bool
+    terminal: Terminal, store: "Store", part: "PlannedSweep", *, as_json: bool, single: bool, resume: bool
 ) -> None:
     from loadgen.cli.commands.measured_sweep import measured_sweep
     from loadgen.cli.tables.outcome import show_run, show_sweep

@@ -11,17 +11,22 @@ from loadgen.cli.progress.sweep import SweepProgress
 from loadgen.cli.tables.outcome import show_group
 from loadgen.errors import ExitCode
 from loadgen.experiments.group import run_group
-from loadgen.experiments.interrupts import interrupts
-from loadgen.experiments.stop import Stop
+from loadgen.experiments.stop import Stop, interrupts
 from loadgen.report.export.export import group_document
 
 if TYPE_CHECKING:
-    from loadgen.experiments.wanted import Part
+    from loadgen.experiments.sweep_request import PlannedSweep
     from loadgen.store.repository import Store
 
 
 def measure_group(
-    terminal: Terminal, store: "Store", parts: "Sequence[Part]", *, as_json: bool, interleave: bool, resume: bool
+    terminal: Terminal,
+    store: "Store",
+    parts: "Sequence[PlannedSweep]",
+    *,
+    as_json: bool,
+    interleave: bool,
+    resume: bool,
 ) -> None:
     """Run the group, show it, and end with its exit code."""
     stop = Stop()

@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING, Any
 from loadgen.cli.console.terminal import Terminal
 from loadgen.cli.progress.sweep import SweepProgress
 from loadgen.errors import StoreError
-from loadgen.experiments.interrupts import interrupts
-from loadgen.experiments.stop import Stop
+from loadgen.experiments.stop import Stop, interrupts
 from loadgen.experiments.sweep import SweepResult, run_sweep
 from loadgen.store.rows import SweepRow
 
 if TYPE_CHECKING:
     from loadgen.experiments.search import Search
-    from loadgen.experiments.wanted import Part
+    from loadgen.experiments.sweep_request import PlannedSweep
     from loadgen.store.repository import Store
 
 
@@ -28,7 +27,7 @@ class MeasuredSweep:
 
 
 def measured_sweep(
-    terminal: Terminal, store: "Store", part: "Part", *, resume: bool, search: "Search | None" = None
+    terminal: Terminal, store: "Store", part: "PlannedSweep", *, resume: bool, search: "Search | None" = None
 ) -> MeasuredSweep:
     """Run it. Raises what ended it if the sweep is not on record; else that stays in `result.failure`."""
     stop = Stop()

@@ -11,7 +11,7 @@ from loadgen.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
     from loadgen.experiments.search import Search
-    from loadgen.experiments.wanted import Part
+    from loadgen.experiments.sweep_request import PlannedSweep
     from loadgen.spec.sweep_spec import SweepSpec
     from loadgen.store.repository import Store
 
@@ -89,13 +89,13 @@ def search(
     """
     from loadgen.experiments.search import Search, SearchTerms, search_of
     from loadgen.experiments.sweep_record import sweep_hash
-    from loadgen.experiments.wanted import read_wanted
+    from loadgen.experiments.sweep_request import read_request
     from loadgen.servers.launcher.running import running_server
     from loadgen.spec.runs import resolve
     from loadgen.store.repository import Store
 
     terminal = Terminal.of(context, db, quiet, verbose)
-    wanted = read_wanted(_values(given(context)))
+    wanted = read_request(_values(given(context)))
 
     def search_on(spec: "SweepSpec") -> Search:
         if not spec.slo:
@@ -104,9 +104,9 @@ def search(
         assert ends is not None
         return search_of(spec, SearchTerms(ends[0], ends[1], goodput_ratio, tolerance_ratio, repeats, max_runs))
 
-    def part(store: Store | None) -> "Part":
+    def part(store: Store | None) -> "PlannedSweep":
         if wanted.names_server:
-            return wanted.parts()[0]
+            return wanted.sweeps()[0]
         return wanted.on_running(
             running_server(),
             store,
@@ -162,7 +162,9 @@ def _plan(terminal: Terminal, spec: "SweepSpec", wanted: "Search", *, as_json: b
     )
 
 
-def _search(terminal: Terminal, store: "Store", part: "Part", wanted: "Search", *, as_json: bool, resume: bool) -> None:
+def _search(
+    terminal: Terminal, store: "Store", part: "PlannedSweep", wanted: "Search", *, as_json: bool, resume: bool
+) -> None:
     from loadgen.cli.commands.measured_sweep import measured_sweep
     from loadgen.cli.tables.outcome import show_sweep
     from loadgen.report.export.export import sweep_document

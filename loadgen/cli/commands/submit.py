@@ -14,7 +14,7 @@ from loadgen.cli.tables.outcome import show_sweep
 from loadgen.errors import ExitCode, UsageError
 from loadgen.experiments.events import NothingToResume
 from loadgen.experiments.sweep_record import sweep_hash
-from loadgen.experiments.wanted import read_wanted
+from loadgen.experiments.sweep_request import read_request
 from loadgen.load.spec import RunSpec
 from loadgen.report.format import ordinal
 from loadgen.service.client import JobError, ServiceClient, sweep_row
@@ -35,13 +35,13 @@ def submit(
     resume: bool,
 ) -> None:
     """Send it, follow it, show what came of it, and end with the exit code that it would have had here."""
-    wanted = read_wanted({key: value for key, value in values.items() if value not in ([], ())}, file)
+    wanted = read_request({key: value for key, value in values.items() if value not in ([], ())}, file)
     for key, reason in REFUSED_KEYS.items():
         if wanted.values.get(key) or (wanted.variants is not None and key in ("profile", "matrix")):
             raise UsageError(f"{wanted.origin.name(key)} does not go with --service: it {reason}")
     if not wanted.names_server:
         raise UsageError("--service needs --url, which says which server is to be measured from there")
-    runs = resolve(wanted.parts()[0].spec)
+    runs = resolve(wanted.sweeps()[0].spec)
     with ServiceClient(service, os.environ, token_env) as client:
         with SweepProgress(terminal, resume=resume) as progress:
             job = _begin(client, wanted.values, sweep_hash(runs), progress, resume=resume)

@@ -10,9 +10,8 @@ from rich.text import Text
 from loadgen.cli.tables.plan import plan_document, plan_table, total_s
 from loadgen.cli.tables.sweep import plain_table
 from loadgen.errors import StoreError
-from loadgen.experiments.cost_estimate import estimated_usd
-from loadgen.experiments.disk_estimate import most_spool_bytes, sum_database_bytes
-from loadgen.experiments.wanted import Part
+from loadgen.experiments.estimate import estimated_usd, most_spool_bytes, sum_database_bytes
+from loadgen.experiments.sweep_request import PlannedSweep
 from loadgen.load.price import Price
 from loadgen.load.spec import RunSpec
 from loadgen.report.format import MISSING_FIGURE, dollars, number, plural, seconds
@@ -84,7 +83,7 @@ class PlannedVariant:
         }
 
 
-def group_plan(db: str, parts: Sequence[Part], *, interleave: bool) -> list[PlannedVariant]:
+def group_plan(db: str, parts: Sequence[PlannedSweep], *, interleave: bool) -> list[PlannedVariant]:
     """What is to happen on each server."""
     planned = []
     for part in parts:

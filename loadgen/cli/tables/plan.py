@@ -10,14 +10,16 @@ from rich.table import Table
 from rich.text import Text
 
 from loadgen.errors import StoreError
-from loadgen.experiments.cost_estimate import estimated_usd
-from loadgen.experiments.disk_estimate import (
+from loadgen.experiments.estimate import (
     database_bytes,
+    estimated_usd,
+    limit_waits_s,
     most_spool_bytes,
     spool_bytes,
+    stated_s,
     sum_database_bytes,
+    thinking_s,
 )
-from loadgen.experiments.estimate import limit_waits_s, stated_s, thinking_s
 from loadgen.load.price import Price
 from loadgen.load.schedule import planned_requests
 from loadgen.load.spec import RunSpec

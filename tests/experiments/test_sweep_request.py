@@ -7,7 +7,7 @@ import pytest
 from loadgen.errors import Interrupted, LoadgenError, ServerError, UsageError
 from loadgen.experiments.group import Failed, GroupResult, _turns
 from loadgen.experiments.sweep import SweepResult
-from loadgen.experiments.wanted import Part, Wanted, read_wanted
+from loadgen.experiments.sweep_request import PlannedSweep, SweepRequest, read_request
 from loadgen.servers.launcher.failure import FailureKind, StartFailure
 
 PROFILE = """
@@ -38,13 +38,13 @@ def profiles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def only(wanted: Wanted) -> Part:
-    (part,) = wanted.parts()
+def only(wanted: SweepRequest) -> PlannedSweep:
+    (part,) = wanted.sweeps()
     return part
 
 
 def test_a_profile_alone_is_its_grid_on_its_server() -> None:
-    spec = only(read_wanted({"profile": "a"})).spec
+    spec = only(read_request({"profile": "a"})).spec
     assert (spec.url, spec.model, spec.endpoint) == ("http://127.0.0.1:8123", "simulated-moe", "chat")
     assert (spec.concurrency, spec.input_tokens, spec.repeats) == ([1, 16], [128, 1024], 2)
     assert spec.requests_per_minute == 600
@@ -63,14 +63,14 @@ def test_a_profile_alone_is_its_grid_on_its_server() -> None:
     ],
 )
 def test_what_is_asked_takes_the_place_of_the_grid(given: dict[str, object], kept: dict[str, object]) -> None:
-    spec = only(read_wanted({"profile": "a", **given})).spec
+    spec = only(read_request({"profile": "a", **given})).spec
     assert {key: getattr(spec, key) for key in kept} == kept
 
 
 def test_a_price_by_the_hour_counts_the_gpus_of_the_profile(profiles: Path) -> None:
     paid = "price: {usd_per_gpu_hour: 3}\nneeds: {gpus: 4, gpu_memory_gb: 80}\n"
     (profiles / "paid.yaml").write_text("extends: a\ndescription: paid\nlauncher: local\n" + paid)
-    assert only(read_wanted({"profile": "paid"})).spec.price == {"usd_per_gpu_hour": 3, "gpus": 4}
+    assert only(read_request({"profile": "paid"})).spec.price == {"usd_per_gpu_hour": 3, "gpus": 4}
 
 
 def test_a_header_that_the_server_wants_must_be_given(profiles: Path) -> None:
@@ -81,33 +81,33 @@ def test_a_header_that_the_server_wants_must_be_given(profiles: Path) -> None:
     with pytest.raises(
         UsageError, match="the server of far wants the header X-Team; give it with --header X-Team=VALUE"
     ):
-        read_wanted({"profile": "far"}).parts()
-    assert only(read_wanted({"profile": "far", "header": ["x-team=blue"]})).spec.header == {"x-team": "blue"}
+        read_request({"profile": "far"}).sweeps()
+    assert only(read_request({"profile": "far", "header": ["x-team=blue"]})).spec.header == {"x-team": "blue"}
 
 
 def test_a_mistake_in_the_grid_is_named_by_its_line_and_one_in_a_flag_by_the_flag(profiles: Path) -> None:
     (profiles / "a.yaml").write_text(PROFILE.replace("repeats: 2", "repeats: 0"))
     with pytest.raises(UsageError, match=r"^\'repeats\' in a\.yaml line 14 "):
-        read_wanted({"profile": "a"}).parts()
+        read_request({"profile": "a"}).sweeps()
     with pytest.raises(UsageError, match=r"^--repeats "):
-        read_wanted({"profile": "a", "repeats": "-1"}).parts()
+        read_request({"profile": "a", "repeats": "-1"}).sweeps()
 
 
 def test_a_flag_that_names_a_server_goes_before_all_of_the_file(tmp_path: Path) -> None:
     file = tmp_path / "spec.yaml"
     file.write_text("url: http://x\nmodel: m\nconcurrency: 1\ninput_tokens: 8\noutput_tokens: 8\n")
-    assert only(read_wanted({}, file)).spec.model == "m"
-    spec = only(read_wanted({"profile": "a"}, file)).spec
+    assert only(read_request({}, file)).spec.model == "m"
+    spec = only(read_request({"profile": "a"}, file)).spec
     assert (spec.url, spec.model, spec.concurrency) == ("http://127.0.0.1:8123", "simulated-moe", [1])
     file.write_text("profile: [a, b]\nconcurrency: 1\n")
-    assert [part.spec.concurrency for part in read_wanted({}, file).parts()] == [[1], [1]]
-    assert read_wanted({"url": "http://x"}, file).variants is None
+    assert [part.spec.concurrency for part in read_request({}, file).sweeps()] == [[1], [1]]
+    assert read_request({"url": "http://x"}, file).variants is None
 
 
 def test_a_matrix_has_every_combination_and_null_takes_away(tmp_path: Path) -> None:
     file = tmp_path / "spec.yaml"
     file.write_text("matrix: {profile: 'a,b', arguments: {x: [1, null], y: [[1, 2], [3]]}}\n")
-    wanted = read_wanted({}, file)
+    wanted = read_request({}, file)
     assert wanted.variants is not None
     assert [variant.label for variant in wanted.variants][:3] == [
         "a with x 1, y [1, 2]",
@@ -117,11 +117,11 @@ def test_a_matrix_has_every_combination_and_null_takes_away(tmp_path: Path) -> N
     assert len(wanted.variants) == 8
     file.write_text("matrix: {profile: a, arguments: {x: [1, 1]}}\n")
     with pytest.raises(UsageError, match=r"^'matrix' in spec\.yaml line 1 lists a with x 1 twice"):
-        read_wanted({}, file)
+        read_request({}, file)
 
 
 def test_all_of_a_part_in_one_start_or_interleaved() -> None:
-    parts = read_wanted({"profile": "a,b", "repeats": "2"}).parts()
+    parts = read_request({"profile": "a,b", "repeats": "2"}).sweeps()
     assert list(_turns(parts, False)) == [(0, None), (1, None)]
     each = [(0, {0}), (1, {0}), (0, {1}), (1, {1})]
     assert [(at, set(repeats or ())) for at, repeats in _turns(parts, True)] == each

@@ -1,13 +1,16 @@
-"""What a sweep asks before it sends anything that counts: the server, its models, and which body the endpoint takes.
+"""What a sweep finds out before it sends anything that counts: host limits, models, and what the endpoint takes."""
 
-Only a refusal of the endpoint itself ends a sweep here.
-"""
+from collections.abc import Mapping, Sequence
+from urllib.parse import urlsplit
 
-from collections.abc import Mapping
-
-from loadgen.engine.wire.route import Route
+from loadgen.engine.eventloop.limits import check_before_start
+from loadgen.engine.wire.route import DIRECT, Route
 from loadgen.errors import LoadgenError, UsageError
+from loadgen.experiments.estimate import workers_for
 from loadgen.experiments.events import AskedAgain, OnEvent
+from loadgen.load.schedule import planned_requests
+from loadgen.load.spec import RunSpec
+from loadgen.load.streams import streams
 from loadgen.servers.asking import ASK_AGAIN_LIMIT_S
 from loadgen.servers.client import Fetched, Headers
 from loadgen.servers.counting import enquire
@@ -71,3 +74,16 @@ def _refused(facts: EndpointFacts, spec: SweepSpec, refusal: Fetched, secrets: H
         other = "chat" if spec.endpoint == "completions" else "completions"
         return UsageError(f"{url} refuses requests ({words}); check --url and --model, or try --endpoint {other}")
     return UsageError(f"{url} refuses a request for two tokens ({words})")
+
+
+def check_limits(facts: EndpointFacts, runs: Sequence[RunSpec], route: Route = DIRECT) -> None:
+    """Raises HostLimitError, with the remedy, when some run of `runs` asks for more connections than the host allows."""
+    parts = urlsplit(facts.base_url)
+    assert parts.hostname is not None
+    host, port = parts.hostname, parts.port or (443 if parts.scheme == "https" else 80)
+    if route.addresses:
+        host = route.addresses[0]
+    if route.proxy is not None:
+        host, port = route.proxy.host, route.proxy.port
+    for wanted, processes in {(streams(run.shape, planned_requests(run)), workers_for(run)) for run in runs}:
+        check_before_start(wanted, processes, host, port)

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from loadgen.engine.records.record import MISSING
-from loadgen.experiments.watching import gpu_series, samples
+from loadgen.experiments.server_monitor import gpu_series, samples
 from loadgen.servers.exposition import Values
 from loadgen.servers.gpu.reading import GpuDevice, GpuReading
 from loadgen.servers.gpu.watch import WatchedGpu

@@ -19,7 +19,7 @@ from loadgen.store.rows import ServerSample
 
 
 @dataclass(frozen=True, slots=True)
-class Bench:
+class SweepContext:
     """What stays the same through a sweep."""
 
     sweep_id: str

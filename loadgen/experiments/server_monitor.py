@@ -34,7 +34,7 @@ class Seen:
     has_page: bool = False  # of metrics, before the run
 
 
-class Watching:
+class ServerMonitor:
     """A context manager around the measured part of a run; `seen()` after it has closed."""
 
     def __init__(self, facts: EndpointFacts, headers: Headers, route: Route):
@@ -44,7 +44,7 @@ class Watching:
         self._open = ExitStack()
         self._fault: Exception | None = None
 
-    def __enter__(self) -> "Watching":
+    def __enter__(self) -> "ServerMonitor":
         with ExitStack() as opened:
             opened.enter_context(self._gpus)
             opened.enter_context(self._telemetry)

@@ -65,7 +65,7 @@ class _Servers(BaseModel):
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class PlannedSweep:
     """One sweep of those that are wanted. `serving` None: the server is at the spec's URL."""
 
     spec: SweepSpec
@@ -73,7 +73,7 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class SweepRequest:
     """`values` by keys of a spec, and where each came from. `variants` None: no profile is named, and perhaps a URL."""
 
     values: Mapping[str, object]
@@ -91,11 +91,11 @@ class Wanted:
         """Whether there is more than one server, or one is started more than once."""
         return self.interleave or (self.variants is not None and len(self.variants) > 1)
 
-    def parts(self) -> tuple[Part, ...]:
+    def sweeps(self) -> tuple[PlannedSweep, ...]:
         """One sweep for each profile that is named, or the one at the URL. Raises UsageError."""
         if self.variants is None:
-            return (Part(make_spec(self.values, self.origin)),)
-        parts = tuple(Part(self.on(variant), Serving(variant)) for variant in self.variants)
+            return (PlannedSweep(make_spec(self.values, self.origin)),)
+        parts = tuple(PlannedSweep(self.on(variant), Serving(variant)) for variant in self.variants)
         if self.interleave and all(part.spec.repeats < 2 for part in parts):
             raise UsageError(
                 f"{self.origin.name('interleave')} needs --repeats of 2 or more, between which servers are started anew"
@@ -113,7 +113,7 @@ class Wanted:
         *,
         takes_grid: bool = True,
         hash_of: HashOf | None = None,
-    ) -> Part:
+    ) -> PlannedSweep:
         """What is wanted, on the server that is running, or where a `store` is given, to go on in, on the server that a sweep of it began on.
 
         Raises UsageError when there is no such server, and when a sweep began on another than is running.
@@ -122,7 +122,7 @@ class Wanted:
         part = None
         if server is not None:
             variant = Variant.of_running(server)
-            part = Part(self.on(variant, takes_grid=takes_grid), Serving(variant, takes_running=True))
+            part = PlannedSweep(self.on(variant, takes_grid=takes_grid), Serving(variant, takes_running=True))
             spec_hash = hash_of(part.spec, variant)
             if store is None or store.resumable(spec_hash) or store.finished(spec_hash):
                 return part
@@ -140,7 +140,7 @@ class Wanted:
             )
         return elsewhere
 
-    def _began(self, store: Store, takes_grid: bool, hash_of: HashOf) -> tuple[str, Part] | None:
+    def _began(self, store: Store, takes_grid: bool, hash_of: HashOf) -> tuple[str, PlannedSweep] | None:
         """The newest sweep that began with what is wanted here on a profile, and what goes on with it."""
         for sweep in store.sweeps():
             is_of_group, has_no_run = sweep.group_id is not None, sweep.start_failure is not None
@@ -148,7 +148,7 @@ class Wanted:
                 continue
             try:
                 variant = Variant.from_json(sweep.spec)
-                part = Part(self.on(variant, takes_grid=takes_grid), Serving(variant, takes_running=True))
+                part = PlannedSweep(self.on(variant, takes_grid=takes_grid), Serving(variant, takes_running=True))
                 is_it = hash_of(part.spec, variant) == sweep.spec_hash
             except UsageError:  # its profile is gone, or has another grid by now
                 continue
@@ -157,7 +157,7 @@ class Wanted:
         return None
 
 
-def read_wanted(flags: Mapping[str, object], path: Path | None = None) -> Wanted:
+def read_request(flags: Mapping[str, object], path: Path | None = None) -> SweepRequest:
     """What flags and, where they are silent, a file want. Raises UsageError."""
     values, origin = read_keys(flags, path)
     for key in values.keys() - SweepSpec.model_fields.keys() - _Servers.model_fields.keys():
@@ -171,7 +171,7 @@ def read_wanted(flags: Mapping[str, object], path: Path | None = None) -> Wanted
     variants = _variants(servers, origin)
     if servers.interleave and variants is None:
         raise UsageError(f"{origin.name('interleave')} needs --profile, whose server is started anew for each repeat")
-    return Wanted(values, origin, variants, servers.interleave)
+    return SweepRequest(values, origin, variants, servers.interleave)
 
 
 def _variants(servers: _Servers, origin: Origin) -> tuple[Variant, ...] | None:
