@@ -17,7 +17,8 @@ from loadgen.engine.records.record import Outcome
 from loadgen.engine.wire.target import Target
 from loadgen.engine.workers import Workers
 from loadgen.load.schedule import build
-from loadgen.load.spec import ClosedLoop, RunSpec
+from loadgen.load.shapes import ClosedLoop
+from loadgen.load.spec import RunSpec
 
 HERE = Path(__file__).resolve().parent
 BUILT = HERE / "built"

@@ -38,7 +38,8 @@ from loadgen.engine.records.record import Priority, Recording
 from loadgen.engine.wire import connection
 from loadgen.engine.wire.target import Target
 from loadgen.load.schedule import build
-from loadgen.load.spec import ClosedLoop, RunSpec
+from loadgen.load.shapes import ClosedLoop
+from loadgen.load.spec import RunSpec
 
 WAVES = 10
 

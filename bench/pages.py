@@ -39,7 +39,8 @@ from loadgen.analysis.outline.outline import outline
 from loadgen.analysis.summary import summarise
 from loadgen.engine.records.record import ClientFacts, CountedBy, Outcome, Recording, Records
 from loadgen.engine.records.texts import Texts
-from loadgen.load.spec import ClosedLoop, RunSpec
+from loadgen.load.shapes import ClosedLoop
+from loadgen.load.spec import RunSpec
 from loadgen.servers.environment import environment
 from loadgen.store.repository import Store
 from loadgen.store.rows import SweepRow

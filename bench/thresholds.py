@@ -54,12 +54,13 @@ from loadgen.engine.records.columns import in_schedule_order, read_columns
 from loadgen.engine.records.exchange import Exchange
 from loadgen.engine.records.record import Recording
 from loadgen.engine.wire.target import Target
-from loadgen.load.arrivals import offsets_ns, requests_within
-from loadgen.load.bodies import BodyFile
+from loadgen.load.body import ChunkCounts, encode_body
+from loadgen.load.bulk import BodyFile
 from loadgen.load.disk import bulk_folder
+from loadgen.load.prompts import generator, token_prompt
 from loadgen.load.schedule import Schedule
-from loadgen.load.spec import ClosedLoop, OpenLoop, RunSpec
-from loadgen.load.workload import ChunkCounts, encode_body, generator, token_prompt
+from loadgen.load.shapes import ClosedLoop, OpenLoop
+from loadgen.load.spec import RunSpec
 from loadgen.servers.counting import chunk_counts_to_ask, chunk_counts_told
 from loadgen.servers.endpoint import EndpointFacts, probe
 from loadgen.servers.environment import environment
@@ -209,7 +210,7 @@ def schedule_of(work: Work) -> Schedule:
         bodies=BodyFile.write(map(body, range(work.requests))),
         prompt_tokens=prompt_tokens,
         output_tokens=output_tokens,
-        offsets_ns=offsets_ns(work.shape, work.requests, 0) if isinstance(work.shape, OpenLoop) else None,
+        offsets_ns=work.shape.offsets_ns(work.requests, 0),
     )
 
 
@@ -379,7 +380,9 @@ class Session:
         if family == "closed":
             return replace(self._base, requests=self._enough(self._options.concurrency, self._pace["asked"]))
         shape = OpenLoop(self._pace["saturated"] * (FAR_RATIO if family == "far" else NEAR_RATIO))
-        return replace(self._base, shape=shape, requests=requests_within(shape, OPEN_LONGER * self._options.seconds, 0))
+        return replace(
+            self._base, shape=shape, requests=shape.process.requests_within(OPEN_LONGER * self._options.seconds, 0)
+        )
 
     def _enough(self, callers: int, pace: float) -> int:
         seconds: float = self._options.seconds

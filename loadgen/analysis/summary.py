@@ -26,7 +26,8 @@ from loadgen.analysis.stats import FloatArray
 from loadgen.analysis.window import Window
 from loadgen.engine.records.pieces import pieces
 from loadgen.engine.records.record import MISSING, Bool, CountedBy, Int32, Int64, Outcome, Recording
-from loadgen.load.spec import OpenLoop, RunSpec
+from loadgen.load.shapes import OpenLoop
+from loadgen.load.spec import RunSpec
 
 FAILURES_SHOWN = 5
 _TOKENS = ("prompt", "output", "hidden", "hidden_requests", "contradicted_requests", "counted_by")

@@ -19,7 +19,8 @@ from loadgen.analysis.moments import Extent
 from loadgen.analysis.slots import Slots
 from loadgen.engine.records.pieces import pieces
 from loadgen.engine.records.record import MISSING, Bool, Int64, Outcome, Records
-from loadgen.load.spec import ClosedLoop, OpenLoop, RunSpec
+from loadgen.load.shapes import ClosedLoop, OpenLoop
+from loadgen.load.spec import RunSpec
 
 WindowRule = Literal["steady_state", "whole_run"]
 

@@ -18,7 +18,8 @@ from loadgen.engine.records.record import Priority, Recording, StampSource
 from loadgen.engine.wire.target import Target
 from loadgen.engine.workers import Workers
 from loadgen.load.schedule import build
-from loadgen.load.spec import ClosedLoop, RunSpec
+from loadgen.load.shapes import ClosedLoop
+from loadgen.load.spec import RunSpec
 from loadgen.servers.simulator import SimulatorOptions, SimulatorProcess
 
 DEFAULT_STREAMS = (1, 64, 256, 1000)

@@ -33,8 +33,8 @@ from loadgen.errors import EngineError
 from loadgen.load.disk import bulk_folder
 from loadgen.load.rate_limits import UNLIMITED, RateLimits
 from loadgen.load.schedule import Schedule
-from loadgen.load.shards import Rows, shard, shard_rows, shard_shape
-from loadgen.load.spec import ClosedLoop, LoadShape, OpenLoop
+from loadgen.load.shapes import ClosedLoop, LoadShape, OpenLoop
+from loadgen.load.shards import Rows, shard, shard_rows
 
 PROGRESS_PERIOD_S = 0.25
 RELIEF_PERIOD_S = 0.005  # a quarter of a megabyte each: 50 MB/s, or 150,000 events/s
@@ -108,7 +108,7 @@ class OwnPart:
         rows = shard_rows(task.shape, len(task.schedule), worker, workers, task.schedule.turns)
         schedule = task.schedule if workers == 1 else shard(task.schedule, rows)
         unplanned = task.duration_s is not None and isinstance(task.shape, ClosedLoop)
-        return cls(rows, schedule, shard_shape(task.shape, worker, workers), worker, workers, unplanned)
+        return cls(rows, schedule, task.shape.share(worker, workers), worker, workers, unplanned)
 
     def in_whole_schedule(self, piece: Records) -> Records:
         """The same records by their places in the whole schedule, and by callers of the whole load."""

@@ -25,7 +25,6 @@ from loadgen.engine.worker import READY, Message, Worker, WorkerDiedError
 from loadgen.errors import LoadgenError
 from loadgen.load.disk import no_room
 from loadgen.load.records_folder import owned_folder
-from loadgen.load.shards import most_workers
 
 _START_MARGIN_NS = 20_000_000  # from the word to the moment: to be heard by all of them, with room to spare
 _ORDERED = "ordered"  # the folder of all records in the order of the schedule
@@ -57,7 +56,7 @@ class Workers:
         Raises EngineError when a worker dies or cannot carry it out before anything is sent; the next run has new ones. When one
         dies later the others send nothing more, and what all of them had measured is returned, with that as its `failure`.
         """
-        count = min(task.workers, most_workers(task.shape, len(task.schedule), task.schedule.turns))
+        count = min(task.workers, task.shape.max_workers(len(task.schedule), task.schedule.turns))
         for worker in [each for each in self._workers if not each.is_alive]:
             worker.close()
             self._workers.remove(worker)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+from loadgen.analysis.figures.cost import Price
 from loadgen.analysis.server.gpu import GpuSeries
 from loadgen.engine.records.record import Records
 from loadgen.engine.wire.route import DIRECT, Route
@@ -11,7 +12,6 @@ from loadgen.experiments.events import OnEvent
 from loadgen.experiments.stop import Stop
 from loadgen.load.dataset import Dataset
 from loadgen.load.length_fit import LengthFit
-from loadgen.load.price import Price
 from loadgen.load.trace import Trace
 from loadgen.servers.endpoint import EndpointFacts, Headers
 from loadgen.servers.launcher.running import RunningServer

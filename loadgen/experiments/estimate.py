@@ -6,12 +6,11 @@ from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 
+from loadgen.analysis.figures.cost import Price
 from loadgen.load.disk import bulk_folder
-from loadgen.load.price import Price
 from loadgen.load.rate_limits import UNLIMITED
-from loadgen.load.schedule import planned_requests
-from loadgen.load.shards import most_workers
-from loadgen.load.spec import OpenLoop, RunSpec
+from loadgen.load.shapes import OpenLoop
+from loadgen.load.spec import RunSpec
 from loadgen.spec.runs import resolved_warmup_requests
 from loadgen.spec.size import body_bytes
 
@@ -41,7 +40,7 @@ def stated_s(run: RunSpec) -> float | None:
 
 def steps(run: RunSpec) -> float:
     """Token steps that a run takes one after the other: its rounds of concurrent requests, each of `output_tokens`."""
-    planned = planned_requests(run)
+    planned = run.planned_requests()
     requests = planned if planned is not None else run.concurrency or 1
     rounds = requests / (run.concurrency or 1)
     return max(1.0, rounds) * run.output_tokens
@@ -52,7 +51,7 @@ def thinking_s(run: RunSpec) -> float:
 
     0 where each request stands by itself, and where the duration is stated, which contains them.
     """
-    sessions, planned = run.workload.sessions, planned_requests(run)
+    sessions, planned = run.workload.sessions, run.planned_requests()
     if sessions is None or planned is None:
         return 0.0
     conversations = max(1.0, planned / sessions.turns / (run.concurrency or 1))
@@ -77,7 +76,7 @@ def limit_waits_s(runs: Sequence[RunSpec]) -> list[float]:
 
 def _minutes_worth(run: RunSpec) -> Fraction:
     """How many minutes' worth of what the limits allow a run sends: 2 for 120 requests of at most 60 per minute."""
-    planned, limits = planned_requests(run), run.rate_limits
+    planned, limits = run.planned_requests(), run.rate_limits
     if planned is None:
         return Fraction(0)
     requests = planned + resolved_warmup_requests(run)
@@ -142,7 +141,7 @@ def estimated_usd(run: RunSpec, price: Price, estimated_s: float | None) -> floa
     """
     if price.is_by_time:
         return None if estimated_s is None else price.of_time_usd(estimated_s)
-    requests = planned_requests(run)
+    requests = run.planned_requests()
     if requests is None or run.input_tokens is None or run.workload.images is not None:
         return None
     answer = run.output_tokens * run.workload.choices
@@ -160,7 +159,7 @@ def _mean_prompt_tokens(run: RunSpec) -> float:
 
 def spool_bytes(run: RunSpec) -> int | None:
     """What lies in temporary files at most while a run lasts; None where the number of requests depends on the server."""
-    requests = planned_requests(run)
+    requests = run.planned_requests()
     if requests is None:
         return None
     each = body_bytes(run) + _RECORD_BYTES + _tokens(run) * (_CHUNK_BYTES + _ARRIVAL_BYTES)
@@ -169,7 +168,7 @@ def spool_bytes(run: RunSpec) -> int | None:
 
 def database_bytes(run: RunSpec) -> int | None:
     """What a run takes of the database; None where the number of requests depends on the server."""
-    requests = planned_requests(run)
+    requests = run.planned_requests()
     if requests is None:
         return None
     return _RUN_STORED_BYTES + requests * (_REQUEST_STORED_BYTES + _tokens(run) * _ARRIVAL_STORED_BYTES)
@@ -233,5 +232,5 @@ def workers_for(run: RunSpec, cores: int | None = None) -> int:
         return 1
     cores = cores or len(os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1))
     needed = math.ceil(events_per_s(run) / EVENTS_PER_S_PER_WORKER)
-    most = most_workers(run.shape, run.requests or 1_000_000)
+    most = run.shape.max_workers(run.requests or 1_000_000)
     return max(1, min(needed, cores - 1, most))

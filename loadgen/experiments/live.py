@@ -27,7 +27,6 @@ from loadgen.experiments.events import (
     ServerStarting,
     SweepStarted,
 )
-from loadgen.load.schedule import planned_requests
 from loadgen.spec.runs import resolved_warmup_requests
 from loadgen.store.progress import SweepsProgress
 from loadgen.store.repository import Store
@@ -160,7 +159,7 @@ class LiveState:
         if present is None:
             return None
         run = present.run
-        planned = planned_requests(run) if present.phase != "warming up" else resolved_warmup_requests(run)
+        planned = run.planned_requests() if present.phase != "warming up" else resolved_warmup_requests(run)
         return {
             "position": present.position,
             "load_label": run.load_label,

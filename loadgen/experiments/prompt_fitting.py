@@ -14,6 +14,8 @@ import numpy as np
 from loadgen.engine.records.record import Outcome, Records
 from loadgen.engine.wire.route import DIRECT, Route
 from loadgen.load.length_fit import (
+    COMMON_WORDS,
+    WORDS,
     LengthFit,
     LengthSample,
     assumed,
@@ -21,12 +23,10 @@ from loadgen.load.length_fit import (
     fit_of_all_words,
     fit_of_common_words,
 )
-from loadgen.load.prompts import Counts
+from loadgen.load.prompts import Counts, CountTokens
 from loadgen.load.rate_limits import UNLIMITED
 from loadgen.load.schedule import Schedule
 from loadgen.load.spec import RunSpec
-from loadgen.load.words import COMMON_WORDS, WORDS
-from loadgen.load.workload import CountTokens
 from loadgen.servers.endpoint import EndpointFacts, Headers
 from loadgen.servers.reported_tokens import ReportedTokens
 

@@ -23,8 +23,9 @@ from loadgen.experiments.run_document import Sent, describe
 from loadgen.experiments.server_monitor import ServerMonitor
 from loadgen.experiments.sweep_record import new_id
 from loadgen.load.prompts import Counts
-from loadgen.load.schedule import build, planned_requests
-from loadgen.load.spec import ClosedLoop, RunSpec
+from loadgen.load.schedule import build
+from loadgen.load.shapes import ClosedLoop
+from loadgen.load.spec import RunSpec
 from loadgen.servers.counting import chunk_counts_to_ask
 from loadgen.servers.endpoint import TokenCounter
 from loadgen.servers.host_load import HostLoad
@@ -100,7 +101,7 @@ def measure(bench: SweepContext, run: RunSpec, position: int, repeat: int) -> Me
             if run.workload.images is None:
                 counts = after_warmup(counts, schedule, warmup.records)
             phase("preparing")
-        requests = planned_requests(run)
+        requests = run.planned_requests()
         if requests is None:
             requests = _requests_for_duration(run, warmup)
         schedule = build(

@@ -8,9 +8,7 @@ from loadgen.engine.wire.route import DIRECT, Route
 from loadgen.errors import LoadgenError, UsageError
 from loadgen.experiments.estimate import workers_for
 from loadgen.experiments.events import AskedAgain, OnEvent
-from loadgen.load.schedule import planned_requests
 from loadgen.load.spec import RunSpec
-from loadgen.load.streams import streams
 from loadgen.servers.asking import ASK_AGAIN_LIMIT_S
 from loadgen.servers.client import Fetched, Headers
 from loadgen.servers.counting import enquire
@@ -85,5 +83,5 @@ def check_limits(facts: EndpointFacts, runs: Sequence[RunSpec], route: Route = D
         host = route.addresses[0]
     if route.proxy is not None:
         host, port = route.proxy.host, route.proxy.port
-    for wanted, processes in {(streams(run.shape, planned_requests(run)), workers_for(run)) for run in runs}:
+    for wanted, processes in {(run.shape.connections(run.planned_requests()), workers_for(run)) for run in runs}:
         check_before_start(wanted, processes, host, port)

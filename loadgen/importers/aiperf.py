@@ -11,7 +11,7 @@ from pydantic import Field
 from loadgen.importers.foreign import ForeignRun, closed_loop, of_figures, scalars, since_intended, unreadable_load
 from loadgen.importers.lenient import read_leniently
 from loadgen.importers.words import Number, Part
-from loadgen.load.spec import LoadShape, OpenLoop, Wave
+from loadgen.load.shapes import LoadShape, OpenLoop, Wave
 
 Document = dict[str, Any]
 TOOL = "AIPerf"

@@ -18,7 +18,8 @@ from loadgen.analysis.checks.validity import judge_foreign
 from loadgen.analysis.figures.metrics import METRICS
 from loadgen.analysis.stats import distribution, samples_needed
 from loadgen.errors import UsageError
-from loadgen.load.spec import ClosedLoop, LoadShape, OpenLoop, RunSpec, Wave
+from loadgen.load.shapes import ClosedLoop, LoadShape, OpenLoop, Wave
+from loadgen.load.spec import RunSpec
 
 Document = dict[str, Any]
 

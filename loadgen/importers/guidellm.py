@@ -21,7 +21,7 @@ from loadgen.importers.foreign import (
 from loadgen.importers.lenient import read_leniently
 from loadgen.importers.older_guidellm import is_older, upgraded
 from loadgen.importers.words import Number, Part
-from loadgen.load.spec import LoadShape, OpenLoop, Wave
+from loadgen.load.shapes import LoadShape, OpenLoop, Wave
 
 Document = dict[str, Any]
 TOOL = "GuideLLM"

@@ -12,7 +12,7 @@ from pydantic import Field
 from loadgen.importers.foreign import ForeignRun, of_figures, scalars
 from loadgen.importers.lenient import read_leniently
 from loadgen.importers.words import Number, Part
-from loadgen.load.spec import OpenLoop, Wave
+from loadgen.load.shapes import OpenLoop, Wave
 
 Document = dict[str, Any]
 TOOL = "inference-perf"

@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from loadgen.importers.file import where
-from loadgen.load.rows import number_of
+from loadgen.load.file_rows import number_of
 
 Model = TypeVar("Model", bound=BaseModel)
 

@@ -20,8 +20,9 @@ from loadgen.importers.foreign import (
 )
 from loadgen.importers.lenient import read_leniently
 from loadgen.importers.words import Number, Part
-from loadgen.load.rows import number_of
-from loadgen.load.spec import LoadShape, OpenLoop, Ramp, Wave
+from loadgen.load.arrivals import Ramp
+from loadgen.load.file_rows import number_of
+from loadgen.load.shapes import LoadShape, OpenLoop, Wave
 
 Document = dict[str, Any]
 TOOL = "vllm bench"

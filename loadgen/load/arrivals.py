@@ -1,20 +1,22 @@
-"""When requests are meant to arrive: pure functions from (shape, how many, seed) to offsets.
+"""Arrival processes: when the requests of an open loop are due, drawn from a seed. Pure; no clock is read here.
 
-An offset is an integer count of nanoseconds from t = 0. Nothing here looks at a clock.
-
-A process is drawn at one arrival per unit of time and then stretched: arrival number x of it happens at the moment at which
-the rate, summed from t = 0, has come to x. So every process can have a constant rate or a ramp.
+A process is drawn at one arrival per unit of time and then stretched: arrival x is due when the rate, integrated from
+t = 0, reaches x. So every process can have a constant rate or a ramp. Offsets are integer nanoseconds from t = 0.
 """
 
 import itertools
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from loadgen.load.bulk import FileArray
-from loadgen.load.spec import OpenLoop, Ramp
+
+Arrivals = Literal["constant", "poisson", "gamma", "trace"]
+RampStrategy = Literal["linear", "exponential"]
 
 NS_PER_S = 1_000_000_000
 _ARRIVALS_STREAM = 1  # each source of randomness has its own stream of the seed; prompts never disturb arrivals
@@ -24,73 +26,102 @@ Float64 = NDArray[np.float64]
 Int64 = NDArray[np.int64]
 
 
-def offsets_ns(shape: OpenLoop, requests: int, seed: int) -> NDArray[np.int64]:
-    """Intended send times of `requests` arrivals, ascending, int64 nanoseconds from t = 0.
+@dataclass(frozen=True, slots=True)
+class Ramp:
+    """A rate that goes to `to_per_s` in `over_s` seconds: by the same amount each second, or by the same factor."""
+
+    to_per_s: float
+    over_s: float
+    strategy: RampStrategy = "linear"
+
+    def mean_rate_per_s(self, start_per_s: float) -> float:
+        """The mean rate over the ramp that begins at `start_per_s`."""
+        if self.strategy == "linear":
+            return (start_per_s + self.to_per_s) / 2
+        return (self.to_per_s - start_per_s) / math.log(self.to_per_s / start_per_s)
+
+    def times_s(self, start_per_s: float, arrivals: Float64) -> Float64:
+        """The times, in seconds, at which a rate that follows the ramp from `start_per_s` has summed up to `arrivals`.
+
+        Linear, r(t) = a + (b − a)t/T, sums up to at + (b − a)t²/2T; exponential, r(t) = a(b/a)^(t/T), to
+        (r(t) − a)T/ln(b/a). Both are solved for t here. After T the rate stays at b.
+        """
+        within = self.mean_rate_per_s(start_per_s) * self.over_s
+        on_the_ramp = np.minimum(arrivals, within)
+        if self.strategy == "linear":
+            # The root in the form that stays exact where the slope is small.
+            slope = (self.to_per_s - start_per_s) / self.over_s
+            root = np.sqrt(np.maximum(start_per_s**2 + 2 * slope * on_the_ramp, 0.0))
+            times_s = 2 * on_the_ramp / (start_per_s + root)
+        else:
+            growth = math.log(self.to_per_s / start_per_s)
+            times_s = self.over_s / growth * np.log1p(on_the_ramp * growth / (start_per_s * self.over_s))
+        after: Float64 = (arrivals - on_the_ramp) / self.to_per_s
+        return times_s + after
+
+
+@dataclass(frozen=True, slots=True)
+class ArrivalProcess:
+    """Arrivals at `rate_per_s`, which is where a `ramp` begins; `burstiness` is the shape of gamma arrivals.
 
     At a constant rate: constant has request i at i / rate; poisson has independent exponential gaps of mean 1 / rate, the
     first one included; gamma has gamma-distributed gaps of the same mean and of shape `burstiness`, so that their
     coefficient of variation is 1/sqrt(burstiness), and 1 is poisson.
     """
-    return FileArray.write(np.int64, _first(requests, _pieces_ns(shape, seed)))
+
+    rate_per_s: float
+    arrivals: Arrivals = "poisson"
+    burstiness: float | None = None
+    ramp: Ramp | None = None
+
+    @property
+    def mean_rate_per_s(self) -> float:
+        """Arrivals per second over the whole, on average."""
+        return self.rate_per_s if self.ramp is None else self.ramp.mean_rate_per_s(self.rate_per_s)
+
+    @property
+    def peak_rate_per_s(self) -> float:
+        """The highest rate at any time."""
+        return self.rate_per_s if self.ramp is None else max(self.rate_per_s, self.ramp.to_per_s)
+
+    def offsets_ns(self, requests: int, seed: int) -> Int64:
+        """The due times of `requests` arrivals, ascending, int64 nanoseconds from t = 0."""
+        return FileArray.write(np.int64, _first(requests, self._chunks_ns(seed)))
+
+    def requests_within(self, duration_s: float, seed: int) -> int:
+        """How many arrivals with that seed fall in [0, duration_s)."""
+        end_ns = round(duration_s * NS_PER_S)
+        within = 0
+        for chunk in self._chunks_ns(seed):
+            within += int(np.searchsorted(chunk, end_ns))
+            if chunk[-1] >= end_ns:
+                break
+        return within
+
+    def _chunks_ns(self, seed: int) -> Iterator[Int64]:
+        """Arrivals without end, chunk by chunk."""
+        for units in self._at_unit_rate(seed):
+            offsets_s = units / self.rate_per_s if self.ramp is None else self.ramp.times_s(self.rate_per_s, units)
+            yield np.rint(offsets_s * NS_PER_S).astype(np.int64)
+
+    def _at_unit_rate(self, seed: int) -> Iterator[Float64]:
+        """Arrivals at a mean of one per unit of time, without end, equal to the last bit to a single draw of all of them."""
+        rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(_ARRIVALS_STREAM,)))
+        last = 0.0
+        for first in itertools.count(0, _ARRIVALS_AT_ONCE):
+            if self.arrivals == "constant":
+                yield np.arange(first, first + _ARRIVALS_AT_ONCE, dtype=np.float64)
+                continue
+            if self.burstiness is None:
+                gaps = rng.standard_exponential(_ARRIVALS_AT_ONCE)
+            else:
+                gaps = rng.standard_gamma(self.burstiness, _ARRIVALS_AT_ONCE) / self.burstiness
+            gaps[0] += last
+            units = np.cumsum(gaps)
+            last = units[-1]
+            yield units
 
 
-def requests_within(shape: OpenLoop, duration_s: float, seed: int) -> int:
-    """How many arrivals of the same shape and seed fall in [0, duration_s)."""
-    end_ns = round(duration_s * NS_PER_S)
-    within = 0
-    for piece in _pieces_ns(shape, seed):
-        within += int(np.searchsorted(piece, end_ns))
-        if piece[-1] >= end_ns:
-            break
-    return within
-
-
-def _first(requests: int, pieces: Iterator[Int64]) -> Iterator[Int64]:
+def _first(requests: int, chunks: Iterator[Int64]) -> Iterator[Int64]:
     for begin in range(0, requests, _ARRIVALS_AT_ONCE):
-        yield next(pieces)[: requests - begin]
-
-
-def _pieces_ns(shape: OpenLoop, seed: int) -> Iterator[Int64]:
-    """Arrivals without end, some after the other."""
-    for units in _at_unit_rate(shape, seed):
-        offsets_s = units / shape.rate_per_s if shape.ramp is None else _along(shape.ramp, shape.rate_per_s, units)
-        yield np.rint(offsets_s * NS_PER_S).astype(np.int64)
-
-
-def _at_unit_rate(shape: OpenLoop, seed: int) -> Iterator[Float64]:
-    """Arrivals at a mean of one per unit of time, without end: as one draw of all of them would have them, to the last bit."""
-    rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(_ARRIVALS_STREAM,)))
-    last = 0.0
-    for first in itertools.count(0, _ARRIVALS_AT_ONCE):
-        if shape.arrivals == "constant":
-            yield np.arange(first, first + _ARRIVALS_AT_ONCE, dtype=np.float64)
-            continue
-        if shape.burstiness is None:
-            gaps = rng.standard_exponential(_ARRIVALS_AT_ONCE)
-        else:
-            gaps = rng.standard_gamma(shape.burstiness, _ARRIVALS_AT_ONCE) / shape.burstiness
-        gaps[0] += last
-        units = np.cumsum(gaps)
-        last = units[-1]
-        yield units
-
-
-def _along(ramp: Ramp, start_per_s: float, arrivals: Float64) -> Float64:
-    """The moments, in seconds, at which a rate that follows `ramp` from `start_per_s` has summed up to `arrivals`.
-
-    Linear, r(t) = a + (b − a)t/T, sums up to at + (b − a)t²/2T; exponential, r(t) = a(b/a)^(t/T), to
-    (r(t) − a)T/ln(b/a). Both are solved for t here. After T the rate stays at b.
-    """
-    end_per_s, over_s = ramp.to_per_s, ramp.over_s
-    within = ramp.mean_rate_per_s(start_per_s) * over_s
-    on_the_ramp = np.minimum(arrivals, within)
-    if ramp.strategy == "linear":
-        # The root in the form that stays exact where the slope is small.
-        slope = (end_per_s - start_per_s) / over_s
-        root = np.sqrt(np.maximum(start_per_s**2 + 2 * slope * on_the_ramp, 0.0))
-        moments_s = 2 * on_the_ramp / (start_per_s + root)
-    else:
-        growth = math.log(end_per_s / start_per_s)
-        moments_s = over_s / growth * np.log1p(on_the_ramp * growth / (start_per_s * over_s))
-    after: Float64 = (arrivals - on_the_ramp) / end_per_s
-    return moments_s + after
+        yield next(chunks)[: requests - begin]

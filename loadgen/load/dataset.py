@@ -15,12 +15,12 @@ from typing import Any
 import numpy as np
 
 from loadgen.errors import UsageError
-from loadgen.load.content import DatasetSource
+from loadgen.load.body import Prompt
 from loadgen.load.dataset_keys import LENGTH_KEYS, PROMPT_KEYS, hint, is_left_out, is_sent
-from loadgen.load.rows import NoValue, Row, RowsFile, number_of, open_rows
-from loadgen.load.seeds import stream
+from loadgen.load.file_rows import NoValue, Row, RowsFile, number_of, open_rows
+from loadgen.load.sampling import stream
 from loadgen.load.spec import Endpoint
-from loadgen.load.workload import Prompt
+from loadgen.load.workload import DatasetSource
 
 _HUMAN = ("human", "user")
 _WITHOUT_CONTENT = ("tool_calls", "function_call", "refusal", "audio", "reasoning_content", "reasoning")

@@ -1,4 +1,5 @@
-"""How many tokens a text costs on a server that reports usage and has no `/tokenize`: a line through what it reported.
+"""How many tokens a text costs on a server that reports usage and has no `/tokenize`: a line through what it reported,
+and texts of the lengths asked by that line.
 
 Pure. Texts are words with single spaces between them, so that a text is a number of words and a number of characters.
 """
@@ -9,7 +10,37 @@ from typing import Any, Literal
 
 import numpy as np
 
-from loadgen.load.words import COMMON_WORDS, WORDS
+WORDS = tuple(
+    (
+        "able about above account act after again air all also and animal answer area arm ask back bank base bird blue boat body "
+        "book both box bread bridge bring build call camp car care case cat cause cell change child city class clear cloud coast "
+        "cold color come common corn cost could count cover cross dark day deep desk dog door draw dream drive dry earth east eat "
+        "edge end engine even every eye face fact fall farm fast field fine fire first fish floor flow follow food foot form four "
+        "free fresh front full garden gate give glass gold good grain grass great green ground group grow half hand hard harbor "
+        "head hear heat help high hill hold home horse hot hour house ice idea inch iron island join keep key kind king lake land "
+        "large last late law lead leaf learn left letter level lift light line list little live long look low lunch machine made "
+        "main map mark market meal mean metal middle mile milk mind mine model moon more morning most mother move much music name "
+        "near need night north note number ocean office oil old only open orange order other over page paint paper park part pass "
+        "path pay people piece place plain plan plant play point port power press quick quiet rain reach read red rest rice ride "
+        "right ring rise river road rock room root round rule run salt sand school sea seat second seed ship shop short show side "
+        "sign silver simple sing sky sleep slow small snow soft song sound south space speak spring stand star start state steel "
+        "step stone store story street strong sugar sum summer sun table tail take talk tall teach ten test thing three time tire "
+        "top town track trade train travel tree true turn two under unit valley value view visit voice wait walk wall warm watch "
+        "water wave way week well west wheel white wide wind winter wire wood word work world write yard year yellow young zone"
+    ).split()
+)
+"""Words of three to seven letters, most of which are one token each in the vocabularies in use."""
+
+COMMON_WORDS = tuple(
+    (
+        "the of and to in is that for it as was with be by on not he this are or from at which but have an they you were "
+        "their one all we can there been if more when will would so no other its may these them than some time into only "
+        "do first any now such like over me"
+    ).split()
+)
+"""The most frequent words of English: a token each, or nearly so, even in small vocabularies."""
+
+_SPACE = " "
 
 Unit = Literal["words", "characters"]
 Source = Literal["assumed", "usage", "uncounted"]
@@ -179,3 +210,57 @@ def _line(unit: Unit, samples: Sequence[LengthSample]) -> LengthFit | None:
 
 def _misses(fit: LengthFit, samples: Sequence[LengthSample]) -> list[float]:
     return [abs(sample.tokens - fit.tokens_of_size(sample.size(fit.unit))) for sample in samples]
+
+
+class FittedTexts:
+    """Makes texts by `fit`, each unlike the others.
+
+    What one text is too long or too short by, the next one makes up for. The words are drawn as from a deck of cards, so
+    that all are used equally often: a run costs what the vocabulary costs on average.
+    """
+
+    def __init__(self, fit: LengthFit, rng: np.random.Generator):
+        self._fit = fit
+        self._rng = rng
+        self._deck: list[int] = []
+        self._owed_tokens = 0.0
+
+    def text(self, length: int, prefix: str | None = None) -> str:
+        """A text of about `length` tokens, of one word at least after `prefix`, which stands first and counts."""
+        wanted = self._fit.size_of_tokens(length + self._owed_tokens)
+        before = [] if prefix is None else prefix.split()
+        words = self._of_words(wanted, before) if self._fit.unit == "words" else self._of_characters(wanted, before)
+        text = _SPACE.join([*before, *words])
+        owed = self._owed_tokens + length - self._fit.tokens_of_size(self._fit.size_of(text))
+        # Where the template alone is too long, nothing can be made up for.
+        limit = max(1.0, self._fit.tokens_per_word)
+        self._owed_tokens = min(limit, max(-limit, owed))
+        return text
+
+    def _of_words(self, wanted: float, before: list[str]) -> list[str]:
+        return [self._draw() for _ in range(max(1, round(wanted) - len(before)))]
+
+    def _of_characters(self, wanted: float, before: list[str]) -> list[str]:
+        """Drawn words, and last those of the vocabulary that come closest to `wanted` characters."""
+        lengths = sorted({len(word) for word in self._fit.vocabulary})
+        left = wanted - sum(len(word) + 1 for word in before) + 1  # the first word has no space before it
+        words: list[str] = []
+        while left > 2 * (lengths[-1] + 1):
+            words.append(self._draw())
+            left -= len(words[-1]) + 1
+        while True:
+            closest = min(lengths, key=lambda length: abs(left - length - 1))
+            if words and abs(left - closest - 1) >= abs(left):
+                return words
+            words.append(self._draw(closest))
+            left -= closest + 1
+
+    def _draw(self, characters: int | None = None) -> str:
+        """The next word of the deck, or any of that many characters."""
+        vocabulary = self._fit.vocabulary
+        if characters is not None:
+            alike = [word for word in vocabulary if len(word) == characters]
+            return alike[int(self._rng.integers(len(alike)))]
+        if not self._deck:
+            self._deck = self._rng.permutation(len(vocabulary)).tolist()
+        return vocabulary[self._deck.pop()]

@@ -1,26 +1,84 @@
-"""The prompts of a run, one after the other, as its workload says: of the lengths asked, with shared beginnings, with images.
+"""The prompts of a run as its workload asks: of the lengths asked, with shared prefixes, with images.
 
-All text depends on the prompt seed, and who shares which prefix on the
-numeric one.
+All text depends on the prompt seed, a string unique to a run, so that no two runs share a prefix that the server may have
+cached; which prompts share a prefix depends on the numeric seed, as arrivals and lengths do.
 """
 
+import hashlib
+import string
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from loadgen.load.body import Dialect, Prompt
 from loadgen.load.bulk import items
-from loadgen.load.content import Images, SharedPrefix
-from loadgen.load.fitted_text import FittedTexts
 from loadgen.load.images import data_url
-from loadgen.load.length_fit import LengthFit
-from loadgen.load.seeds import stream
+from loadgen.load.length_fit import WORDS, FittedTexts, LengthFit
+from loadgen.load.sampling import stream
 from loadgen.load.spec import RunSpec
-from loadgen.load.workload import CountTokens, Dialect, Prompt, generator, text_prompt, token_prompt
+from loadgen.load.workload import Images, SharedPrefix
+
+CountTokens = Callable[[str], int | None]
+"""How many prompt tokens the server makes of a text, its chat template included; None: it is not asked any more."""
 
 Counts = CountTokens | LengthFit | None
 """What tells the tokens of a text: the server's tokenizer, a fit of what it reported, or nothing."""
+
+# Every vocabulary in use has ordinary tokens here: special and byte tokens sit below 300 or at the far end.
+FIRST_SAFE_TOKEN_ID = 300
+LAST_SAFE_TOKEN_ID = 1999
+
+_FIT_ATTEMPTS = 16
+
+
+def generator(prompt_seed: str) -> np.random.Generator:
+    """The random source of a run's prompts: any string, different strings give unrelated streams."""
+    return np.random.default_rng(int.from_bytes(hashlib.sha256(prompt_seed.encode()).digest(), "big"))
+
+
+def token_prompt(length: int, rng: np.random.Generator) -> list[int]:
+    """A prompt of exactly `length` token ids, uniform over the safe range."""
+    ids: list[int] = rng.integers(FIRST_SAFE_TOKEN_ID, LAST_SAFE_TOKEN_ID + 1, size=length).tolist()
+    return ids
+
+
+def text_prompt(
+    length: int, rng: np.random.Generator, count_tokens: CountTokens | None = None, prefix: str | None = None
+) -> str:
+    """Plain words of about `length` tokens; with `count_tokens`, of exactly that length where the tokenizer allows it.
+
+    `prefix` stands before them and counts. A length below the template's own, or the prefix's, gives a single word. The
+    closest text of a bounded number of attempts is returned.
+    """
+    before = prefix.split() if prefix else []
+
+    def text() -> str:
+        return " ".join([*before, *words])
+
+    words = [str(word) for word in rng.choice(WORDS, max(1, length - len(before)))]
+    if count_tokens is None:
+        return text()
+    closest, closest_miss = words, None
+    for _ in range(_FIT_ATTEMPTS):
+        counted = count_tokens(text())
+        if counted is None:
+            return text()
+        miss = counted - length
+        if closest_miss is None or abs(miss) < abs(closest_miss):
+            closest, closest_miss = words, miss
+        if miss == 0 or (miss > 0 and len(words) == 1):
+            break
+        if miss > 0:
+            tokens_per_word = max(1.0, counted / (len(before) + len(words)))
+            words = words[: max(1, len(words) - max(1, int(miss / tokens_per_word)))]
+        else:
+            # Letters are nearly always one token each, so they close a small gap without overshooting it.
+            letters = list(string.ascii_lowercase)
+            words = [*words, *(str(word) for word in rng.choice(letters, -miss))]
+    words = closest
+    return text()
 
 
 def prompts(

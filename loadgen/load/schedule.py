@@ -9,19 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from loadgen.load.adaptation import Adaptation
-from loadgen.load.arrivals import NS_PER_S, offsets_ns, requests_within
-from loadgen.load.bodies import BodyFile
-from loadgen.load.bulk import FileArray, items, let_go, pieces_of, spans
+from loadgen.load.arrivals import NS_PER_S
+from loadgen.load.body import NO_FIELDS, Adaptation, ChunkCounts, Dialect, Prompt, encode_body
+from loadgen.load.bulk import BodyFile, FileArray, items, let_go, pieces_of, spans
 from loadgen.load.dataset import Dataset, Entry
-from loadgen.load.lengths import lengths
 from loadgen.load.prompts import Counts, prompts
-from loadgen.load.seeds import stream
-from loadgen.load.spec import OpenLoop, RunSpec, Wave
+from loadgen.load.sampling import lengths, stream
+from loadgen.load.spec import RunSpec
 from loadgen.load.trace import Trace
-from loadgen.load.workload import NO_FIELDS, ChunkCounts, Dialect, Prompt, encode_body
-
-__all__ = ["Dialect", "Schedule", "build", "planned_requests"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,17 +64,6 @@ class Schedule:
             self.bodies.let_go()
 
 
-def planned_requests(spec: RunSpec) -> int | None:
-    """How many requests the spec asks for; None for a closed loop bounded by its duration, which depends on the server."""
-    match spec.shape:
-        case Wave(size=size):
-            return size
-        case OpenLoop() if spec.duration_s is not None:
-            return requests_within(spec.shape, spec.duration_s, spec.seed)
-        case _:
-            return spec.requests
-
-
 def build(
     spec: RunSpec,
     requests: int,
@@ -117,11 +101,10 @@ def build(
         assert spec.input_tokens is not None, "only a dataset's prompts have no stated length"
         input_tokens = lengths(spec.input_tokens, spread, requests, spec.seed, "input_tokens")
         asked = prompts(spec, input_tokens, prompt_seed, dialect, counts)
-    offsets = None
-    if isinstance(spec.shape, OpenLoop) and spec.shape.trace is not None and trace is not None:
-        offsets = trace.offsets_ns(spec.shape.trace.time_scale, requests)
-    elif isinstance(spec.shape, OpenLoop):
-        offsets = offsets_ns(spec.shape, requests, spec.seed)
+    if trace is not None and spec.shape.trace is not None:
+        offsets: NDArray[np.int64] | None = trace.offsets_ns(spec.shape.trace.time_scale, requests)
+    else:
+        offsets = spec.shape.offsets_ns(requests, spec.seed)
     bodies = BodyFile.write(
         encode_body(
             spec.endpoint, dialect, spec.model, prompt, answer_tokens, chunk_counts, choices, adaptation, further

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from loadgen.load.bulk import FileArray, let_go, spans
 from loadgen.load.schedule import Schedule
-from loadgen.load.spec import ClosedLoop, LoadShape, OpenLoop, Wave
+from loadgen.load.shapes import LoadShape
 
 Places = TypeVar("Places", int, NDArray[np.int64])
 
@@ -69,41 +69,12 @@ class _Chosen(Sequence[bytes]):
         return self._bodies[self._rows.at(index)]
 
 
-def most_workers(shape: LoadShape, requests: int, turns: int = 1) -> int:
-    """The most workers that such a run can be dealt out to: each needs a caller, or in the open loop a request and a place.
-
-    Each `turns` requests are one conversation, which no two workers share.
-    """
-    match shape:
-        case ClosedLoop(concurrency=callers) | Wave(size=callers):
-            return min(callers, requests // turns)
-        case OpenLoop(max_in_flight=places):
-            return max(1, requests if places is None else min(places, requests))
-
-
 def shard_rows(shape: LoadShape, requests: int, worker: int, workers: int, turns: int = 1) -> Rows:
     """Which requests of the schedule are those of `worker`.
 
-    Arrivals are dealt out in turn. The callers of a closed loop or a wave are too, and each takes the same number of
-    requests with it, give or take one: a worker with more callers has more requests. Conversations of `turns` requests stay whole.
+    Conversations of `turns` requests stay whole and go to the lanes of the shape in turn.
     """
-    lanes = (
-        workers if isinstance(shape, OpenLoop) else shape.concurrency if isinstance(shape, ClosedLoop) else shape.size
-    )
-    return Rows(requests, worker, workers, lanes, turns)
-
-
-def shard_shape(shape: LoadShape, worker: int, workers: int) -> LoadShape:
-    """The part of the load that `worker` carries."""
-    match shape:
-        case ClosedLoop(concurrency=concurrency):
-            return replace(shape, concurrency=len(range(worker, concurrency, workers)))
-        case Wave(size=size):
-            return replace(shape, size=len(range(worker, size, workers)))
-        case OpenLoop(rate_per_s=rate_per_s, ramp=ramp, max_in_flight=places):
-            slower = None if ramp is None else replace(ramp, to_per_s=ramp.to_per_s / workers)
-            fewer = None if places is None else len(range(worker, places, workers))
-            return replace(shape, rate_per_s=rate_per_s / workers, ramp=slower, max_in_flight=fewer)
+    return Rows(requests, worker, workers, shape.lanes(workers), turns)
 
 
 def shard(schedule: Schedule, rows: Rows) -> Schedule:

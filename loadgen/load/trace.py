@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from loadgen.errors import UsageError
 from loadgen.load.bulk import FileArray, spans
-from loadgen.load.rows import NoValue, Row, RowsFile, number_of, open_rows
-from loadgen.load.spec import OpenLoop, TraceSource
+from loadgen.load.file_rows import NoValue, Row, RowsFile, number_of, open_rows
+from loadgen.load.shapes import OpenLoop, TraceSource
 
 NS_PER_S = 1_000_000_000
 

@@ -1,131 +1,164 @@
-"""What is asked: prompts of a stated length in tokens, each unlike all others, and the JSON bodies that carry them.
+"""What the requests of a run are made of besides their lengths: a shared prefix, images, a dataset, sessions.
 
-Prompts are drawn from a seed of their own (a string, unique to a run), so that two runs never share a prefix which the
-server may have cached, while arrivals and lengths stay the same for the same numeric seed.
+Pure data, imports nothing of the project. Everything left out means independent prompts of exactly the lengths asked.
 """
 
-import hashlib
-import json
-import string
-from collections.abc import Callable, Mapping
-from types import MappingProxyType
-from typing import Any, Literal
-
-import numpy as np
-
-from loadgen.load.adaptation import Adaptation, adapt
-from loadgen.load.spec import Endpoint
-from loadgen.load.words import WORDS
-
-Dialect = Literal["vllm", "openai", "cerebras"]
-"""What the server understands: `vllm` takes token ids as prompt, and `ignore_eos`; `openai` neither. `cerebras` is as `openai`,
-refuses every field that it does not know, and calls the longest answer of a chat `max_completion_tokens` alone."""
-
-ChunkCounts = Literal["token_ids", "usage"]
-"""A means by which a server tells the tokens of each chunk: `return_token_ids`, or `continuous_usage_stats`."""
-
-Prompt = str | list[int] | list[dict[str, Any]]
-"""A text, token ids (completions), or messages (chat, where a text becomes the one message of a user)."""
-
-CountTokens = Callable[[str], int | None]
-"""How many prompt tokens the server makes of a text, its chat template included; None: it is not asked any more."""
-
-# Every vocabulary in use has ordinary tokens here: special and byte tokens sit below 300 or at the far end.
-FIRST_SAFE_TOKEN_ID = 300
-LAST_SAFE_TOKEN_ID = 1999
-
-NO_FIELDS: Mapping[str, Any] = MappingProxyType({})
-
-_FIT_ATTEMPTS = 16
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any
 
 
-def generator(prompt_seed: str) -> np.random.Generator:
-    """The random source of a run's prompts: any string, different strings give unrelated streams."""
-    return np.random.default_rng(int.from_bytes(hashlib.sha256(prompt_seed.encode()).digest(), "big"))
+@dataclass(frozen=True, slots=True)
+class SharedPrefix:
+    """Each prompt begins with one of `groups` beginnings of `tokens` tokens, as users of one system prompt do.
 
-
-def token_prompt(length: int, rng: np.random.Generator) -> list[int]:
-    """A prompt of exactly `length` token ids, uniform over the safe range."""
-    ids: list[int] = rng.integers(FIRST_SAFE_TOKEN_ID, LAST_SAFE_TOKEN_ID + 1, size=length).tolist()
-    return ids
-
-
-def text_prompt(
-    length: int, rng: np.random.Generator, count_tokens: CountTokens | None = None, prefix: str | None = None
-) -> str:
-    """Plain words of about `length` tokens; with `count_tokens`, of exactly that length where the tokenizer allows it.
-
-    `prefix` stands before them and counts. A length below the template's own, or the prefix's, gives a single word. The
-    closest text of a bounded number of attempts is returned.
+    The prefix counts as part of the prompt's length.
     """
-    before = prefix.split() if prefix else []
 
-    def text() -> str:
-        return " ".join([*before, *words])
+    tokens: int
+    groups: int = 1
 
-    words = [str(word) for word in rng.choice(WORDS, max(1, length - len(before)))]
-    if count_tokens is None:
-        return text()
-    closest, closest_miss = words, None
-    for _ in range(_FIT_ATTEMPTS):
-        counted = count_tokens(text())
-        if counted is None:
-            return text()
-        miss = counted - length
-        if closest_miss is None or abs(miss) < abs(closest_miss):
-            closest, closest_miss = words, miss
-        if miss == 0 or (miss > 0 and len(words) == 1):
-            break
-        if miss > 0:
-            tokens_per_word = max(1.0, counted / (len(before) + len(words)))
-            words = words[: max(1, len(words) - max(1, int(miss / tokens_per_word)))]
-        else:
-            # Letters are nearly always one token each, so they close a small gap without overshooting it.
-            letters = list(string.ascii_lowercase)
-            words = [*words, *(str(word) for word in rng.choice(letters, -miss))]
-    words = closest
-    return text()
+    @property
+    def label(self) -> str:
+        """For a person."""
+        return f"{self.tokens:,} tokens shared" + (f" in {self.groups:,} groups" if self.groups > 1 else "")
 
 
-def encode_body(
-    endpoint: Endpoint,
-    dialect: Dialect,
-    model: str,
-    prompt: Prompt,
-    output_tokens: int,
-    chunk_counts: tuple[ChunkCounts, ...],
-    choices: int = 1,
-    adaptation: Adaptation = (),
-    fields: Mapping[str, Any] = NO_FIELDS,
-) -> bytes:
-    """The JSON body of one streaming request, greedy, of exactly `output_tokens` where the dialect can ask for it.
+@dataclass(frozen=True, slots=True)
+class Images:
+    """`per_request` images of noise in each prompt, each unlike all others; sizes in pixels."""
 
-    `chunk_counts` are the means by which the server is asked to tell the tokens of each chunk. Several `choices`, each of
-    `output_tokens`, are sampled: greedy ones would be the same, and vLLM refuses them. `adaptation` is what the endpoint refused
-    to take in that form.
-    `fields` are sent as they are, instead of loadgen's own where both have one.
+    width: int
+    height: int
+    per_request: int = 1
+
+    @property
+    def label(self) -> str:
+        """For a person."""
+        several = f"{self.per_request} images" if self.per_request > 1 else "an image"
+        return f"{several} of {self.width}x{self.height}"
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetSource:
+    """Prompts of the user's own: the name of their file, the hash of its content, how many, and bytes a prompt in it.
+
+    `skipped_rows` had no prompt, the first of them for the reason in `first_skipped`; `left_out_keys` were not sent.
     """
-    longest = "max_completion_tokens" if dialect == "cerebras" and endpoint == "chat" else "max_tokens"
-    body: dict[str, Any] = {
-        "model": model,
-        longest: output_tokens,
-        "temperature": 0 if choices == 1 else 1,
-        "stream": True,
-        "stream_options": {"include_usage": True},
-    }
-    if choices > 1:
-        body["n"] = choices
-    if dialect == "vllm":
-        body["ignore_eos"] = True
-    if "token_ids" in chunk_counts:
-        body["return_token_ids"] = True
-    if "usage" in chunk_counts:
-        body["stream_options"]["continuous_usage_stats"] = True
-    body |= fields
-    adapt(body, adaptation)
-    if endpoint == "completions":
-        body["prompt"] = prompt
-    else:
-        # Last, where `conversation` puts in what was said before.
-        body["messages"] = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt
-    return json.dumps(body, separators=(",", ":"), ensure_ascii=False).encode()
+
+    name: str
+    hash: str
+    prompts: int
+    mean_bytes: int
+    skipped_rows: int = 0
+    first_skipped: str | None = None
+    left_out_keys: tuple[str, ...] = ()
+
+    @property
+    def label(self) -> str:
+        """For a person."""
+        skipped = f" ({self.skipped_rows:,} of its rows skipped)" if self.skipped_rows else ""
+        return f"{self.prompts:,} of {self.name}{skipped}"
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What of the file was not used, a sentence each."""
+        kept = ", ".join(self.left_out_keys)
+        left_out = (f"{self.name}: these keys of its entries are not sent: {kept}",) if kept else ()
+        return (*notes_of_skipped(self.name, self.skipped_rows, self.first_skipped), *left_out)
+
+    def to_json(self) -> dict[str, Any]:
+        """What was skipped or left out is there only where something was."""
+        document = asdict(self) | {"left_out_keys": list(self.left_out_keys)}
+        return {key: value for key, value in document.items() if value or key not in FILE_NOTES}
+
+
+FILE_NOTES = ("skipped_rows", "first_skipped", "left_out_keys")
+"""What a source reports of its reading: it follows from the file's content, whose hash names it, and is no part of a spec's hash."""
+
+
+def notes_of_skipped(name: str, rows: int, first: str | None) -> tuple[str, ...]:
+    """A sentence on the rows of a file that were skipped; none if there are none."""
+    if not rows:
+        return ()
+    count = "1 row was" if rows == 1 else f"{rows:,} rows were"
+    return (f"{count} skipped in {name}, the first because {first}",)
+
+
+@dataclass(frozen=True, slots=True)
+class Sessions:
+    """Conversations of `turns` requests, each with all that was said before; a user thinks for `think_time_s` on average.
+
+    Times to think are exponential, and constant only at 0.
+    """
+
+    turns: int
+    think_time_s: float = 0.0
+
+    @property
+    def label(self) -> str:
+        """For a person."""
+        thought = f", {self.think_time_s:g} s to think" if self.think_time_s else ""
+        return f"conversations of {self.turns:,} turns{thought}"
+
+    def cached_ratio(self, input_tokens: int, output_tokens: int, prefix_tokens: int = 0) -> float:
+        """The share (0..1) of a whole conversation's prompt tokens that were part of an earlier request or its answer.
+
+        `input_tokens` a turn adds and `output_tokens` its answer; `prefix_tokens` of the first turn are shared with other conversations.
+        """
+        pairs = self.turns * (self.turns - 1) // 2
+        again = pairs * (input_tokens + output_tokens)
+        return (again + prefix_tokens) / (self.turns * input_tokens + again)
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """What the requests of a run consist of. `range_ratio` r spreads both lengths evenly over ±r of what is asked.
+
+    `choices` are how many answers each asks for side by side, each of them of the output tokens asked.
+    """
+
+    range_ratio: float = 0.0
+    prefix: SharedPrefix | None = None
+    images: Images | None = None
+    dataset: DatasetSource | None = None
+    sessions: Sessions | None = None
+    choices: int = 1
+
+    def to_json(self) -> dict[str, Any]:
+        """Only what differs from independent prompts of exact length, so that the plain workload is an empty object."""
+        plain = {field.name: field.default for field in fields(self)}
+        document = {key: value for key, value in asdict(self).items() if value != plain[key]}
+        if self.dataset is not None:
+            document["dataset"] = self.dataset.to_json()
+        return document
+
+    @classmethod
+    def from_json(cls, document: dict[str, Any]) -> "Workload":
+        """The inverse of `to_json`."""
+        parts: dict[str, type[Any]] = {
+            "prefix": SharedPrefix,
+            "images": Images,
+            "dataset": DatasetSource,
+            "sessions": Sessions,
+        }
+        made = cls(**{key: parts[key](**value) if key in parts else value for key, value in document.items()})
+        if made.dataset is None:
+            return made
+        return replace(made, dataset=replace(made.dataset, left_out_keys=tuple(made.dataset.left_out_keys)))
+
+    @property
+    def turns(self) -> int:
+        """Requests of one conversation; 1 where each stands by itself."""
+        return 1 if self.sessions is None else self.sessions.turns
+
+    @property
+    def label(self) -> str:
+        """What is special about the prompts, for a person: `±20 % of length, an image of 512x512`; empty when nothing is."""
+        parts = [f"±{self.range_ratio * 100:g} % of length"] if self.range_ratio else []
+        others = (self.sessions, self.dataset, self.prefix, self.images)
+        answers = [f"{self.choices:,} choices each"] if self.choices > 1 else []
+        return ", ".join([*parts, *(part.label for part in others if part is not None), *answers])
+
+
+PLAIN = Workload()
+"""Independent prompts of exactly the lengths asked."""

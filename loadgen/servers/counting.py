@@ -11,9 +11,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from loadgen.engine.wire.route import DIRECT, Route
-from loadgen.load.adaptation import Adaptation, FieldChange
+from loadgen.load.body import Adaptation, ChunkCounts, Dialect, FieldChange, Prompt, encode_body
 from loadgen.load.spec import Endpoint
-from loadgen.load.workload import ChunkCounts, Dialect, Prompt, encode_body
 from loadgen.servers.asking import ASK_AGAIN_LIMIT_S, Asker, UnansweredError
 from loadgen.servers.client import Fetched, Headers, open_client
 from loadgen.servers.endpoint import EndpointFacts

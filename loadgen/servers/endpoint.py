@@ -15,9 +15,8 @@ import httpx2
 from loadgen.engine.capture.server_words import words_of
 from loadgen.engine.wire.route import DIRECT, Route
 from loadgen.errors import ServerError, UsageError
-from loadgen.load.adaptation import Adaptation, is_sent
+from loadgen.load.body import Adaptation, ChunkCounts, Dialect, is_sent
 from loadgen.load.spec import Endpoint
-from loadgen.load.workload import ChunkCounts, Dialect
 from loadgen.servers.client import Fetched, Headers, fetch, open_client, reason_of
 from loadgen.servers.model_list import ListedModel, names_shown, read_models
 from loadgen.servers.secrets import redact

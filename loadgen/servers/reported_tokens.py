@@ -7,8 +7,8 @@ import httpx2
 
 from loadgen.engine.capture.usage import read_usage, usage_of
 from loadgen.engine.wire.route import DIRECT, Route
+from loadgen.load.body import encode_body
 from loadgen.load.spec import Endpoint
-from loadgen.load.workload import encode_body
 from loadgen.servers.client import Headers, fetch, open_client
 from loadgen.servers.endpoint import EndpointFacts
 from loadgen.servers.refusals import documents_of

@@ -6,7 +6,7 @@ import ssl
 from loadgen.engine.wire.route import Route
 from loadgen.errors import UsageError
 from loadgen.inputs.origin import Origin
-from loadgen.load.lengths import bounds
+from loadgen.load.sampling import bounds
 from loadgen.spec.bounds import BOUNDS, check_bounds
 from loadgen.spec.keys import RateLimitKeys, RouteKeys
 from loadgen.spec.sweep_spec import SLO_METRICS, SweepSpec

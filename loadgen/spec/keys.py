@@ -7,10 +7,10 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, BeforeValidator, Field
 
+from loadgen.analysis.figures.cost import Price
 from loadgen.engine.wire.route import Route
-from loadgen.load.content import Images, Sessions, SharedPrefix, Workload
 from loadgen.load.dataset import Dataset
-from loadgen.load.price import Price
+from loadgen.load.workload import Images, Sessions, SharedPrefix, Workload
 from loadgen.servers.proxies import proxy_for
 from loadgen.servers.server_url import query_secrets
 from loadgen.spec.flag_syntax import as_pairs
@@ -103,7 +103,7 @@ class RouteKeys(BaseModel):
 
 
 class PriceKeys(BaseModel):
-    """The price of the server: a mapping by the field names of `load.price.Price`."""
+    """The price of the server: a mapping by the field names of `Price`."""
 
     price: Annotated[dict[str, Amount], BeforeValidator(as_pairs), Field(default_factory=dict)]
 

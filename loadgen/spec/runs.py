@@ -6,17 +6,14 @@ from itertools import product
 from pathlib import Path
 
 from loadgen.errors import UsageError
-from loadgen.load.content import Sessions
+from loadgen.load.arrivals import Ramp
 from loadgen.load.dataset import Dataset, read_dataset
-from loadgen.load.spec import ClosedLoop, LoadShape, OpenLoop, Ramp, RunSpec, Wave, canonical_hash
+from loadgen.load.shapes import ClosedLoop, LoadShape, OpenLoop, Wave
+from loadgen.load.spec import RunSpec, canonical_hash
 from loadgen.load.trace import Trace, read_trace
 from loadgen.servers.server_url import redacted_url
 from loadgen.spec.size import check_fits_the_minute, check_planned
 from loadgen.spec.sweep_spec import SweepSpec
-
-_MAX_WARMUP_OPEN_LOOP = 64
-_MIN_REQUESTS = 32
-_SESSIONS_PER_CALLER = 4  # the first and the last lie outside the steady state
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,11 +80,7 @@ def resolved_warmup_requests(run: RunSpec) -> int:
     """How many requests warm a run up: as asked, else one wave of its own concurrency (a second's worth in the open loop)."""
     if run.warmup_requests is not None:
         return run.warmup_requests
-    match run.shape:
-        case OpenLoop():
-            return max(1, min(_MAX_WARMUP_OPEN_LOOP, round(run.shape.mean_rate_per_s)))
-        case _:
-            return run.concurrency or 1
+    return run.shape.default_warmup_requests
 
 
 def _grid(spec: SweepSpec) -> list[_Load]:
@@ -131,30 +124,13 @@ def _open_loop(spec: SweepSpec, rate_per_s: float) -> OpenLoop:
     over_s = spec.duration_s
     if over_s is None:
         mean_per_s = Ramp(spec.ramp_to, 1.0, spec.ramp_strategy).mean_rate_per_s(rate_per_s)
-        over_s = (spec.requests or _requests_of_open_loop(mean_per_s)) / mean_per_s
+        over_s = (spec.requests or OpenLoop(mean_per_s).default_requests()) / mean_per_s
     ramp = Ramp(spec.ramp_to, over_s, spec.ramp_strategy)
     return OpenLoop(rate_per_s, arrivals, spec.burstiness, ramp, max_in_flight=spec.max_in_flight)
 
 
-def _requests_of_open_loop(rate_per_s: float) -> int:
-    return max(32, round(30 * rate_per_s))
-
-
 def _requests(spec: SweepSpec, shape: LoadShape) -> int | None:
-    """Requests of one point: as asked, else enough for a steady state of eight rounds, or for half a minute of arrivals."""
+    """Requests of one point: as asked, else those that its shape has by default."""
     if spec.requests is not None or spec.duration_s is not None:
         return spec.requests
-    match shape:
-        case ClosedLoop(concurrency=concurrency) if spec.sessions is not None:
-            return _requests_of_sessions(spec.sessions, concurrency)
-        case ClosedLoop(concurrency=concurrency):
-            return max(32, 8 * concurrency)
-        case OpenLoop():
-            return _requests_of_open_loop(shape.mean_rate_per_s)
-        case Wave():
-            return None
-
-
-def _requests_of_sessions(sessions: Sessions, concurrency: int) -> int:
-    """Requests of a run by default: whole conversations, at least 32 requests and four conversations a caller."""
-    return sessions.turns * max(-(-_MIN_REQUESTS // sessions.turns), _SESSIONS_PER_CALLER * concurrency)
+    return shape.default_requests(1 if spec.sessions is None else spec.sessions.turns)

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 from loadgen.errors import UsageError
 from loadgen.load.images import url_bytes
-from loadgen.load.lengths import bounds
-from loadgen.load.schedule import planned_requests
-from loadgen.load.spec import OpenLoop, RunSpec, Wave
+from loadgen.load.sampling import bounds
+from loadgen.load.shapes import OpenLoop, Wave
+from loadgen.load.spec import RunSpec
 
 MAX_REQUESTS = 2_000_000
 MAX_BODY_BYTES = 2**30
@@ -51,7 +51,7 @@ def check_planned(run: RunSpec, limits: SizeLimits = LOCAL) -> None:
     if isinstance(run.shape, OpenLoop) and run.duration_s is not None:
         # Before the arrivals themselves are drawn, since so many could not even be counted.
         check_size(run, round(run.shape.mean_rate_per_s * run.duration_s), limits)
-    requests = planned_requests(run)
+    requests = run.planned_requests()
     if requests == 0 and isinstance(run.shape, OpenLoop):
         raise UsageError(
             f"no arrival falls within {run.duration_s:g} s at {run.load_label} (seed {run.seed}): "

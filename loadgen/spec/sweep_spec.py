@@ -7,7 +7,8 @@ from pydantic import BeforeValidator, ConfigDict, Field
 
 from loadgen.engine.capture.sample import MAX_REPLIES
 from loadgen.errors import UsageError
-from loadgen.load.spec import Arrivals, Endpoint, RampStrategy
+from loadgen.load.arrivals import Arrivals, RampStrategy
+from loadgen.load.spec import Endpoint
 from loadgen.servers.client import Headers
 from loadgen.servers.server_url import redacted_url
 from loadgen.spec.flag_syntax import as_list, as_pairs

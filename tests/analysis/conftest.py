@@ -9,7 +9,8 @@ import pytest
 
 from loadgen.analysis.summary import summarise
 from loadgen.engine.records.record import ClientFacts, CountedBy, Outcome, Recording, Records, RequestRecord
-from loadgen.load.spec import ClosedLoop, LoadShape, RunSpec
+from loadgen.load.shapes import ClosedLoop, LoadShape
+from loadgen.load.spec import RunSpec
 
 # What a server with counters says of a run that it knows everything about.
 ACCOUNT = {

@@ -7,7 +7,7 @@ import pytest
 
 from loadgen.analysis.compare import ComparedFigure, compare
 from loadgen.errors import UsageError
-from loadgen.load.spec import ClosedLoop
+from loadgen.load.shapes import ClosedLoop
 from tests.report.documents import measured_run, specs
 
 Document = dict[str, Any]

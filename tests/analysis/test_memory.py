@@ -13,8 +13,8 @@ from loadgen.analysis.summary import summarise
 from loadgen.engine.records import pieces
 from loadgen.engine.records.record import CountedBy, Outcome
 from loadgen.engine.records.rows import joined
-from loadgen.load.content import Sessions, Workload
-from loadgen.load.spec import ClosedLoop, LoadShape, OpenLoop, Wave
+from loadgen.load.shapes import ClosedLoop, LoadShape, OpenLoop, Wave
+from loadgen.load.workload import Sessions, Workload
 from tests.analysis.conftest import make_lockstep, make_recording, make_row, make_spec
 
 

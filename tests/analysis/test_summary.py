@@ -11,7 +11,8 @@ import pytest
 from loadgen.analysis.figures.metrics import METRICS
 from loadgen.analysis.summary import summarise
 from loadgen.engine.records.record import CountedBy, Outcome, Recording, RequestRecord
-from loadgen.load.spec import ClosedLoop, OpenLoop, RunSpec, Wave
+from loadgen.load.shapes import ClosedLoop, OpenLoop, Wave
+from loadgen.load.spec import RunSpec
 
 Rows = Callable[..., list[RequestRecord]]
 Row = Callable[..., RequestRecord]

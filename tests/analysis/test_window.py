@@ -7,7 +7,8 @@ import pytest
 
 from loadgen.analysis.window import measured_window
 from loadgen.engine.records.record import Outcome, Recording, RequestRecord
-from loadgen.load.spec import ClosedLoop, OpenLoop, RunSpec, Wave
+from loadgen.load.shapes import ClosedLoop, OpenLoop, Wave
+from loadgen.load.spec import RunSpec
 
 Rows = Callable[..., list[RequestRecord]]
 Row = Callable[..., RequestRecord]

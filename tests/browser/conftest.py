@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from loadgen.load.spec import ClosedLoop, Wave
+from loadgen.load.shapes import ClosedLoop, Wave
 from tests.report.documents import Document, fill, specs, sweep_row
 
 FIRST, SECOND, HOSTILE_ONE = "s261123-152901-4f2a", "s261123-160000-77aa", "s261124-101500-beef"

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from loadgen.load.spec import ClosedLoop
+from loadgen.load.shapes import ClosedLoop
 from tests.browser.conftest import serious, serving
 from tests.report.documents import fill, server, specs, sweep_row
 

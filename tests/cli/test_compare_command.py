@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from loadgen.load.spec import ClosedLoop
+from loadgen.load.shapes import ClosedLoop
 from loadgen.store.repository import Store
 from tests.cli.conftest import Cli
 from tests.report.documents import fill, measured_run, specs, sweep_row

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from loadgen.cli.console.default_database import DEFAULT_DB, default_db
-from loadgen.load.spec import ClosedLoop
+from loadgen.load.shapes import ClosedLoop
 from loadgen.store.repository import Store
 from tests.cli.conftest import Cli
 from tests.report.documents import fill, specs, sweep_row

@@ -12,7 +12,7 @@ from loadgen.cli.console import streams
 from loadgen.cli.console.clean_console import clean_console
 from loadgen.cli.console.streams import CheckedOutput, TextOutput, clean, clean_json, one_line
 from loadgen.errors import OutputError
-from loadgen.load.spec import ClosedLoop
+from loadgen.load.shapes import ClosedLoop
 from tests.cli.conftest import Cli
 from tests.report.documents import fill, specs, sweep_row
 

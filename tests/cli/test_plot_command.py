@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from loadgen.load.spec import ClosedLoop
+from loadgen.load.shapes import ClosedLoop
 from loadgen.report.charts.plots import PLOTS
 from tests.cli.conftest import Cli
 from tests.report.documents import Document, fill, specs, sweep_row

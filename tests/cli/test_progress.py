@@ -6,7 +6,8 @@ from loadgen.cli.console.terminal import Terminal
 from loadgen.cli.progress import sweep as progress
 from loadgen.engine.drive.driver import Progress
 from loadgen.experiments.events import PhaseStarted, PromptsNotFitted, RunProgressed, SweepStarted
-from loadgen.load.spec import ClosedLoop, RunSpec
+from loadgen.load.shapes import ClosedLoop
+from loadgen.load.spec import RunSpec
 
 RUN = RunSpec("http://h", "m", ClosedLoop(2), 8, 4, requests=10)
 SERVER = {"simulated": False, "model": "m", "name": "vLLM", "version": None, "url": "http://h"}

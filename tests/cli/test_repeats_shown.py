@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from loadgen.load.spec import ClosedLoop
+from loadgen.load.shapes import ClosedLoop
 from loadgen.store.repository import Store
 from tests.cli.conftest import Cli
 from tests.report.documents import measured_run, outlined, specs, sweep_row

@@ -10,7 +10,7 @@ from rich.console import Console, RenderableType
 
 from loadgen.cli.tables.outcome import show_group, show_run, show_sweep
 from loadgen.cli.tables.sweep import findings, run_facts, run_line, sweep_table, sweep_title, sweeps_table
-from loadgen.load.spec import ClosedLoop, OpenLoop
+from loadgen.load.shapes import ClosedLoop, OpenLoop
 from tests.report.documents import Document, measured_run, specs, sweep_row
 from tests.report.pages.test_sweep_figures import DOUBTFUL
 from tests.report.pages.test_sweep_figures import run as listed_run

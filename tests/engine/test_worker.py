@@ -20,7 +20,8 @@ from loadgen.engine.wire.target import Target
 from loadgen.engine.workers import Workers
 from loadgen.errors import EngineError
 from loadgen.load.schedule import build
-from loadgen.load.spec import ClosedLoop, LoadShape, OpenLoop, RunSpec, Wave
+from loadgen.load.shapes import ClosedLoop, LoadShape, OpenLoop, Wave
+from loadgen.load.spec import RunSpec
 from loadgen.servers.simulator.options import SimulatorOptions
 from loadgen.servers.simulator.process import SimulatorProcess
 

@@ -16,7 +16,7 @@ from loadgen.engine.records.record import MISSING, Outcome, Records
 from loadgen.engine.worker import Worker
 from loadgen.engine.workers import Workers
 from loadgen.errors import EngineError, UsageError
-from loadgen.load.spec import ClosedLoop, OpenLoop, Wave
+from loadgen.load.shapes import ClosedLoop, OpenLoop, Wave
 from loadgen.servers.simulator.options import SimulatorOptions
 from loadgen.servers.simulator.process import SimulatorProcess
 from tests.engine.test_worker import task

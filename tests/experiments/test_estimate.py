@@ -14,8 +14,9 @@ from loadgen.experiments.estimate import (
     thinking_s,
     workers_for,
 )
-from loadgen.load.content import Sessions, Workload
-from loadgen.load.spec import ClosedLoop, OpenLoop, RunSpec
+from loadgen.load.shapes import ClosedLoop, OpenLoop
+from loadgen.load.spec import RunSpec
+from loadgen.load.workload import Sessions, Workload
 
 
 def closed(concurrency: int, seed: int = 0, requests: int = 40) -> RunSpec:

@@ -8,10 +8,8 @@ import numpy as np
 import pytest
 
 from loadgen.experiments.prompt_fitting import fit_by_questions
-from loadgen.load.fitted_text import FittedTexts
-from loadgen.load.length_fit import LengthFit, LengthSample, assumed, corrected
-from loadgen.load.words import COMMON_WORDS, WORDS
-from loadgen.load.workload import generator
+from loadgen.load.length_fit import COMMON_WORDS, WORDS, FittedTexts, LengthFit, LengthSample, assumed, corrected
+from loadgen.load.prompts import generator
 
 Count = Callable[[str], int]
 

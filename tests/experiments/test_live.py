@@ -19,7 +19,8 @@ from loadgen.experiments.events import (
     SweepStarted,
 )
 from loadgen.experiments.live import TRAIL_STEP_S, TRAIL_STEPS, LiveState, on_record
-from loadgen.load.spec import ClosedLoop, RunSpec
+from loadgen.load.shapes import ClosedLoop
+from loadgen.load.spec import RunSpec
 from loadgen.store.progress import SweepsProgress
 from loadgen.store.repository import Store
 from tests.report.documents import specs, sweep_row

@@ -6,7 +6,8 @@ import pytest
 
 from loadgen.experiments.prompt_fitting import FITTING_LIMIT_S, BoundedCounter
 from loadgen.load.schedule import build
-from loadgen.load.spec import ClosedLoop, RunSpec
+from loadgen.load.shapes import ClosedLoop
+from loadgen.load.spec import RunSpec
 from loadgen.servers.endpoint import TokenCounter, probe
 from loadgen.servers.simulator import SimulatorOptions, SimulatorProcess
 

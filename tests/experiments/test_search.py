@@ -9,7 +9,8 @@ import pytest
 from loadgen.errors import UsageError
 from loadgen.experiments.search import Search, SearchTerms, search_of
 from loadgen.inputs.origin import Origin
-from loadgen.load.spec import ClosedLoop, OpenLoop, RunSpec
+from loadgen.load.shapes import ClosedLoop, OpenLoop
+from loadgen.load.spec import RunSpec
 from loadgen.spec.parse import make_spec
 
 Document = dict[str, Any]

@@ -17,7 +17,8 @@ from loadgen.cli.tables.outcome import show_run, show_sweep
 from loadgen.errors import UsageError
 from loadgen.importers import file, own
 from loadgen.importers.importing import read_sweep
-from loadgen.load.spec import ClosedLoop, LoadShape, OpenLoop, Ramp
+from loadgen.load.arrivals import Ramp
+from loadgen.load.shapes import ClosedLoop, LoadShape, OpenLoop
 from loadgen.report.export.export import run_document, run_row, sweep_document
 from loadgen.report.pages.pages import run_page, sweep_page
 from loadgen.report.pages.rendering import render

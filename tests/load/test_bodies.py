@@ -11,7 +11,7 @@ import pytest
 
 from loadgen.errors import UsageError
 from loadgen.load import bulk
-from loadgen.load.bodies import BodyFile
+from loadgen.load.bulk import BodyFile
 
 
 @pytest.fixture(autouse=True)

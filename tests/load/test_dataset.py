@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 
 from loadgen.errors import UsageError
-from loadgen.load.content import Workload
 from loadgen.load.dataset import read_dataset
 from loadgen.load.schedule import build
-from loadgen.load.spec import ClosedLoop, Endpoint, RunSpec
+from loadgen.load.shapes import ClosedLoop
+from loadgen.load.spec import Endpoint, RunSpec
+from loadgen.load.workload import Workload
 
 
 def written(folder: Path, *lines: object) -> Path:

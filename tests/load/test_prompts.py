@@ -10,11 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from loadgen.load.content import Images, SharedPrefix, Workload
+from loadgen.load.body import Dialect
 from loadgen.load.images import data_url, png, url_bytes
-from loadgen.load.lengths import bounds, lengths
-from loadgen.load.schedule import Dialect, build
-from loadgen.load.spec import ClosedLoop, Endpoint, RunSpec
+from loadgen.load.sampling import bounds, lengths
+from loadgen.load.schedule import build
+from loadgen.load.shapes import ClosedLoop
+from loadgen.load.spec import Endpoint, RunSpec
+from loadgen.load.workload import Images, SharedPrefix, Workload
 
 SPEC = RunSpec("http://h", "m", ClosedLoop(4), input_tokens=48, output_tokens=8, requests=20)
 SHARED = replace(SPEC, workload=Workload(prefix=SharedPrefix(tokens=32, groups=4)))

@@ -5,10 +5,12 @@ from dataclasses import replace
 
 import pytest
 
-from loadgen.load.content import Workload
-from loadgen.load.schedule import build, planned_requests
-from loadgen.load.spec import ClosedLoop, OpenLoop, RunSpec, Wave
-from loadgen.load.workload import FIRST_SAFE_TOKEN_ID, LAST_SAFE_TOKEN_ID, ChunkCounts, generator, text_prompt
+from loadgen.load.body import ChunkCounts
+from loadgen.load.prompts import FIRST_SAFE_TOKEN_ID, LAST_SAFE_TOKEN_ID, generator, text_prompt
+from loadgen.load.schedule import build
+from loadgen.load.shapes import ClosedLoop, OpenLoop, Wave
+from loadgen.load.spec import RunSpec
+from loadgen.load.workload import Workload
 
 SPEC = RunSpec("http://127.0.0.1:1/v1", "m", ClosedLoop(4), input_tokens=48, output_tokens=7, requests=20)
 
@@ -17,10 +19,10 @@ ASKED: tuple[ChunkCounts, ...] = ("token_ids", "usage")
 
 
 def test_planned_requests_follows_the_shape() -> None:
-    assert planned_requests(SPEC) == 20
-    assert planned_requests(replace(SPEC, shape=Wave(9), requests=None)) == 9
-    assert planned_requests(replace(SPEC, shape=OpenLoop(10.0, "constant"), requests=None, duration_s=3.0)) == 30
-    assert planned_requests(replace(SPEC, requests=None, duration_s=3.0)) is None
+    assert SPEC.planned_requests() == 20
+    assert replace(SPEC, shape=Wave(9), requests=None).planned_requests() == 9
+    assert replace(SPEC, shape=OpenLoop(10.0, "constant"), requests=None, duration_s=3.0).planned_requests() == 30
+    assert replace(SPEC, requests=None, duration_s=3.0).planned_requests() is None
 
 
 def test_token_prompts_are_exact_safe_and_share_no_prefix() -> None:

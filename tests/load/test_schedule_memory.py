@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 
 from loadgen.load import arrivals, bulk
-from loadgen.load.content import Sessions, SharedPrefix, Workload
+from loadgen.load.arrivals import Ramp
 from loadgen.load.schedule import build
-from loadgen.load.spec import ClosedLoop, OpenLoop, Ramp, RunSpec
+from loadgen.load.shapes import ClosedLoop, OpenLoop
+from loadgen.load.spec import RunSpec
+from loadgen.load.workload import Sessions, SharedPrefix, Workload
 
 CLOSED = RunSpec("http://127.0.0.1:1/v1", "m", ClosedLoop(4), input_tokens=6, output_tokens=7, requests=20)
 SPREAD = Workload(range_ratio=0.5)
@@ -43,8 +45,8 @@ def test_arrivals_in_pieces_are_those_of_one_draw() -> None:
     shape, requests = OpenLoop(7.0), 10_000
     draw = np.random.default_rng(np.random.SeedSequence(5, spawn_key=(1,)))
     whole = np.rint(np.cumsum(draw.standard_exponential(requests)) / 7.0 * 1e9)
-    assert arrivals.offsets_ns(shape, requests, 5).tolist() == whole.tolist()
-    assert arrivals.requests_within(shape, 1000.0, 5) == int(np.searchsorted(whole, 1e12))
+    assert shape.offsets_ns(requests, 5).tolist() == whole.tolist()
+    assert shape.process.requests_within(1000.0, 5) == int(np.searchsorted(whole, 1e12))
 
 
 @pytest.mark.parametrize("shape", [ClosedLoop(4), OpenLoop(10.0)])

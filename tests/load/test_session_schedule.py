@@ -7,10 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadgen.load.content import Sessions, SharedPrefix, Workload
 from loadgen.load.schedule import build
-from loadgen.load.shards import most_workers, shard, shard_rows
-from loadgen.load.spec import ClosedLoop, RunSpec
+from loadgen.load.shapes import ClosedLoop
+from loadgen.load.shards import shard, shard_rows
+from loadgen.load.spec import RunSpec
+from loadgen.load.workload import Sessions, SharedPrefix, Workload
 
 SPEC = RunSpec("http://127.0.0.1:1/v1", "m", ClosedLoop(4), 20, 7, endpoint="chat", requests=40)
 TALK = replace(SPEC, workload=Workload(sessions=Sessions(4, 2.0), prefix=SharedPrefix(10)))
@@ -49,7 +50,7 @@ def test_nobody_thinks_by_default() -> None:
 @given(st.integers(1, 20), st.integers(1, 6), st.integers(1, 5), st.integers(1, 6))
 def test_workers_share_no_conversation(callers: int, rounds: int, turns: int, workers: int) -> None:
     requests = callers * rounds * turns
-    workers = min(workers, most_workers(ClosedLoop(callers), requests, turns))
+    workers = min(workers, ClosedLoop(callers).max_workers(requests, turns))
     dealt = [list(shard_rows(ClosedLoop(callers), requests, worker, workers, turns)) for worker in range(workers)]
     assert sorted(row for rows in dealt for row in rows) == list(range(requests))
     for rows in dealt:

@@ -16,7 +16,8 @@ from loadgen.analysis.measured import measure
 from loadgen.analysis.outline.outline import outline
 from loadgen.analysis.summary import summarise
 from loadgen.engine.records.record import ClientFacts, CountedBy, Outcome, Recording, Records, RequestRecord
-from loadgen.load.spec import ClosedLoop, LoadShape, OpenLoop, RunSpec, Wave, canonical_hash
+from loadgen.load.shapes import ClosedLoop, LoadShape, OpenLoop, Wave
+from loadgen.load.spec import RunSpec, canonical_hash
 from loadgen.store.repository import Store
 from loadgen.store.rows import ServerSample, SweepRow, SweepStatus
 

@@ -7,7 +7,7 @@ from rich.console import Console
 
 from loadgen.analysis.figures.metrics import METRICS
 from loadgen.cli.tables.sweep import run_table
-from loadgen.load.spec import ClosedLoop
+from loadgen.load.shapes import ClosedLoop
 from loadgen.report.labels import metric_label
 from loadgen.report.pages.pages import run_page
 from loadgen.report.pages.rendering import render

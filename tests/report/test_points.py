@@ -2,7 +2,7 @@
 
 import pytest
 
-from loadgen.load.spec import ClosedLoop, LoadShape, OpenLoop, Wave
+from loadgen.load.shapes import ClosedLoop, LoadShape, OpenLoop, Wave
 from loadgen.report.points import axes, points, pool, spread_label
 from tests.report.documents import Document, measured_run, specs
 

@@ -5,9 +5,8 @@ from typing import Any
 
 import pytest
 
-from loadgen.load.adaptation import FieldChange
+from loadgen.load.body import Dialect, FieldChange
 from loadgen.load.spec import Endpoint
-from loadgen.load.workload import Dialect
 from loadgen.servers.counting import MAX_QUESTIONS, Enquiry, enquire
 from loadgen.servers.endpoint import EndpointFacts
 from loadgen.servers.refusals import read_refusal

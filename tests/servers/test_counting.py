@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from loadgen.load.body import ChunkCounts, Dialect
 from loadgen.load.spec import Endpoint
-from loadgen.load.workload import ChunkCounts, Dialect
 from loadgen.servers.asking import ASK_AGAIN_LIMIT_S
 from loadgen.servers.counting import LONG_PROMPT_TOKENS, chunk_counts_to_ask, chunk_counts_told, enquire
 from loadgen.servers.endpoint import EndpointFacts, probe

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
-from loadgen.load.spec import ClosedLoop
+from loadgen.load.shapes import ClosedLoop
 from loadgen.service.documents import JobDocument
 from loadgen.service.examples import JOB_EXAMPLE
 from loadgen.service.queue import MOST_WAITING, Queue

@@ -8,8 +8,9 @@ import pytest
 from loadgen.engine.records.record import ClientFacts, CountedBy, Outcome, Recording, Records, RequestRecord
 from loadgen.errors import UsageError
 from loadgen.experiments.run import _requests_for_duration
-from loadgen.load.content import Images, Workload
-from loadgen.load.spec import ClosedLoop, OpenLoop, RunSpec
+from loadgen.load.shapes import ClosedLoop, OpenLoop
+from loadgen.load.spec import RunSpec
+from loadgen.load.workload import Images, Workload
 from loadgen.spec.runs import resolve
 from loadgen.spec.size import MAX_REQUESTS, check_planned, check_size
 from tests.spec.test_sweep_spec import spec

@@ -3,8 +3,8 @@
 import pytest
 
 from loadgen.errors import UsageError
-from loadgen.load.content import Sessions
 from loadgen.load.spec import RunSpec
+from loadgen.load.workload import Sessions
 from loadgen.spec.runs import resolve
 from loadgen.spec.size import longest
 from tests.spec.test_sweep_spec import OPEN, spec

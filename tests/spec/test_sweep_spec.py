@@ -8,7 +8,9 @@ import pytest
 
 from loadgen.errors import UsageError
 from loadgen.inputs.origin import Origin
-from loadgen.load.spec import ClosedLoop, OpenLoop, Ramp, RunSpec, Wave
+from loadgen.load.arrivals import Ramp
+from loadgen.load.shapes import ClosedLoop, OpenLoop, Wave
+from loadgen.load.spec import RunSpec
 from loadgen.spec.parse import make_spec
 from loadgen.spec.runs import grid_hash, resolve, resolved_warmup_requests
 from loadgen.spec.sweep_spec import SweepSpec

@@ -10,7 +10,8 @@ import pytest
 from sqlalchemy import create_engine
 
 from loadgen.engine.records.record import CountedBy, Outcome, Records, RequestRecord
-from loadgen.load.spec import ClosedLoop, LoadShape, OpenLoop, RunSpec, Wave
+from loadgen.load.shapes import ClosedLoop, LoadShape, OpenLoop, Wave
+from loadgen.load.spec import RunSpec
 from loadgen.store.repository import Store
 from loadgen.store.rows import SweepRow, SweepStatus
 from tests.store.postgresql import MISSING, PostgresServer, programs, server

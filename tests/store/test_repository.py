@@ -13,7 +13,8 @@ import pytest
 from loadgen.analysis.server.gpu import GpuSeries
 from loadgen.engine.records.record import MISSING, Records
 from loadgen.errors import ExitCode, NotFoundError, StoreError
-from loadgen.load.spec import OpenLoop, RunSpec, Wave
+from loadgen.load.shapes import OpenLoop, Wave
+from loadgen.load.spec import RunSpec
 from loadgen.store.repository import Store
 from loadgen.store.rows import ServerSample
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from fastapi.testclient import TestClient
 
-from loadgen.load.spec import ClosedLoop
+from loadgen.load.shapes import ClosedLoop
 from loadgen.web.app import create_app
 from tests.report.documents import fill, specs, sweep_row
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from fastapi.testclient import TestClient
 
-from loadgen.load.spec import ClosedLoop
+from loadgen.load.shapes import ClosedLoop
 from loadgen.report.pages import assets
 from loadgen.web.app import create_app
 from tests.report.documents import Document, fill, specs, sweep_row

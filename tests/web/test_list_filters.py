@@ -10,7 +10,7 @@ from fastapi.testclient import TestClient
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
-from loadgen.load.spec import ClosedLoop
+from loadgen.load.shapes import ClosedLoop
 from loadgen.report.comparison.view import Filters
 from loadgen.report.pages.sweeps_list import LINES_A_PAGE, sweeps_page
 from loadgen.store.repository import Store

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
-from loadgen.load.spec import ClosedLoop
+from loadgen.load.shapes import ClosedLoop
 from loadgen.report.pages.live import live_view
 from loadgen.store.progress import SweepsProgress
 from loadgen.store.repository import Store

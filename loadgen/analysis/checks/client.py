@@ -7,7 +7,8 @@ from typing import Literal
 
 from loadgen.analysis.stats import PERCENTILES, Distribution
 from loadgen.analysis.verdict import Limits, Observation, Summary
-from loadgen.load.spec import ClosedLoop, OpenLoop, RunSpec
+from loadgen.load.shapes import ClosedLoop, OpenLoop
+from loadgen.load.spec import RunSpec
 
 # From here on the event loop's lag shows in what is stamped at the read; measured, see "Disturbances" in docs/method.md.
 LATE_READ_S = 0.3e-3

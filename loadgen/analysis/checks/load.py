@@ -11,8 +11,9 @@ from loadgen.analysis.stats import samples_needed
 from loadgen.analysis.verdict import Limits, Observation, Summary
 from loadgen.analysis.window import FEWEST_REQUESTS
 from loadgen.engine.records.record import Outcome
-from loadgen.load.content import notes_of_skipped
-from loadgen.load.spec import ClosedLoop, OpenLoop, RunSpec, Wave
+from loadgen.load.shapes import ClosedLoop, OpenLoop, Wave
+from loadgen.load.spec import RunSpec
+from loadgen.load.workload import notes_of_skipped
 
 _FAILURES = tuple(
     kind.label for kind in Outcome if kind not in (Outcome.OK, Outcome.CANCELLED, Outcome.DROPPED)

@@ -5,7 +5,8 @@ Pure: the spec, the summary and the limits in; an observation, or None, out.
 
 from loadgen.analysis.verdict import Limits, Observation, Summary
 from loadgen.load.rate_limits import UNLIMITED
-from loadgen.load.spec import OpenLoop, RunSpec
+from loadgen.load.shapes import OpenLoop
+from loadgen.load.spec import RunSpec
 
 
 def held_by_limit(spec: RunSpec, summary: Summary, limits: Limits) -> Observation | None:

@@ -9,7 +9,8 @@ from typing import Any
 from loadgen.analysis.checks.surroundings import UNACCOUNTED_S
 from loadgen.analysis.stats import PERCENTILES
 from loadgen.analysis.verdict import Limits, Observation, Summary
-from loadgen.load.spec import OpenLoop, RunSpec
+from loadgen.load.shapes import OpenLoop
+from loadgen.load.spec import RunSpec
 
 # Above a bucket's bound we may be by what a front end takes, as for the means of TTFT (`server_ttft_apart`).
 BEYOND_RATIO = 0.3

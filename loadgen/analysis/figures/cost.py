@@ -1,9 +1,10 @@
-"""What a run cost, and what a million output tokens did, by the price that was given. US dollars.
+"""What a server costs by its price, and with it a run and a million output tokens. US dollars.
 
 By tokens: what the server's usage tells of every ok request of the run, whether or not the
 window has it, as a provider would charge it. By time: the run's whole duration; a million tokens at the throughput of the window.
 """
 
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -11,9 +12,40 @@ import numpy as np
 from loadgen.analysis.verdict import Summary
 from loadgen.engine.records.pieces import pieces
 from loadgen.engine.records.record import MISSING, CountedBy, Outcome, Recording, Records
-from loadgen.load.price import Price
 
 _MILLION = 1_000_000
+_HOUR_S = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """US dollars. Either per million tokens, of which an unnamed side is free, or per hour of each of `gpus` GPUs."""
+
+    usd_per_million_input_tokens: float | None = None
+    usd_per_million_output_tokens: float | None = None
+    usd_per_gpu_hour: float | None = None
+    gpus: int = 1
+
+    @property
+    def is_by_time(self) -> bool:
+        """Whether time is paid, whatever is asked in it."""
+        return self.usd_per_gpu_hour is not None
+
+    def of_tokens_usd(self, input_tokens: float, output_tokens: float) -> float:
+        """What so many tokens cost by the list."""
+        per_input, per_output = self.usd_per_million_input_tokens, self.usd_per_million_output_tokens
+        return ((per_input or 0.0) * input_tokens + (per_output or 0.0) * output_tokens) / _MILLION
+
+    def of_time_usd(self, duration_s: float) -> float:
+        """What the GPUs cost in that time."""
+        return (self.usd_per_gpu_hour or 0.0) * self.gpus * duration_s / _HOUR_S
+
+    def to_json(self) -> dict[str, Any]:
+        """What was given; the number of GPUs only where they are paid."""
+        document = {key: value for key, value in asdict(self).items() if value is not None}
+        if not self.is_by_time:
+            del document["gpus"]
+        return document
 
 
 def cost_of(

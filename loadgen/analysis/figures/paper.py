@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from loadgen.analysis.measured import Measured
 from loadgen.engine.records.record import MISSING
-from loadgen.load.spec import Wave
+from loadgen.load.shapes import Wave
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ import numpy as np
 
 from loadgen.analysis.measured import Measured
 from loadgen.engine.records.record import MISSING, Int64, Outcome, RequestRecord
-from loadgen.load.spec import ClosedLoop
+from loadgen.load.shapes import ClosedLoop
 
 REQUESTS = 1_000
 SLOWEST = 10

@@ -7,12 +7,12 @@ from typing import Any
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from loadgen.analysis.figures.cost import Price
 from loadgen.cli.tables.plan import plan_document, plan_table, total_s
 from loadgen.cli.tables.sweep import plain_table
 from loadgen.errors import StoreError
 from loadgen.experiments.estimate import estimated_usd, most_spool_bytes, sum_database_bytes
 from loadgen.experiments.sweep_request import PlannedSweep
-from loadgen.load.price import Price
 from loadgen.load.spec import RunSpec
 from loadgen.report.format import MISSING_FIGURE, dollars, number, plural, seconds
 from loadgen.servers.launcher.variant import Variant

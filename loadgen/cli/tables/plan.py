@@ -9,6 +9,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from loadgen.analysis.figures.cost import Price
 from loadgen.errors import StoreError
 from loadgen.experiments.estimate import (
     database_bytes,
@@ -20,8 +21,6 @@ from loadgen.experiments.estimate import (
     sum_database_bytes,
     thinking_s,
 )
-from loadgen.load.price import Price
-from loadgen.load.schedule import planned_requests
 from loadgen.load.spec import RunSpec
 from loadgen.report.format import MISSING_FIGURE, dollars, number, plural, seconds, size
 from loadgen.spec.runs import grid_hash, resolved_warmup_requests
@@ -92,7 +91,7 @@ def plan_document(runs: Sequence[RunSpec], took_s: Mapping[str, float], price: P
             | {
                 "hash": run.hash,
                 "load_label": run.load_label,
-                "planned_requests": planned_requests(run),
+                "planned_requests": run.planned_requests(),
                 "body_bytes": body_bytes(run),
                 "planned_warmup_requests": resolved_warmup_requests(run),
                 "estimated_s": length.estimated_s,
@@ -117,7 +116,7 @@ def plan_table(runs: Sequence[RunSpec], took_s: Mapping[str, float], price: Pric
         table.add_column(header, justify="right", no_wrap=True)
     lengths = _lengths(runs, took_s)
     for position, (run, length) in enumerate(zip(runs, lengths, strict=True), start=1):
-        requests = planned_requests(run)
+        requests = run.planned_requests()
         table.add_row(
             str(position),
             run.load_label,
@@ -128,9 +127,9 @@ def plan_table(runs: Sequence[RunSpec], took_s: Mapping[str, float], price: Pric
             _about(length),
             *([] if price is None else [dollars(_estimated_usd(run, length, price))]),
         )
-    known = [requests for run in runs if (requests := planned_requests(run)) is not None]
+    known = [requests for run in runs if (requests := run.planned_requests()) is not None]
     largest_bytes = max(body_bytes(run) for run in runs)
-    tokens = sum((planned_requests(run) or 0) * run.output_tokens * run.workload.choices for run in runs)
+    tokens = sum((run.planned_requests() or 0) * run.output_tokens * run.workload.choices for run in runs)
     summary = f"{plural(len(runs), 'run')}, {plural(sum(known), 'request')}, {plural(tokens, 'output token')}"
     if len(known) < len(runs):
         summary += " besides the runs by duration"

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from loadgen.analysis.point_findings import findings_of
-from loadgen.load.content import Workload
+from loadgen.load.workload import Workload
 from loadgen.report.figures import gap_metric, highest
 from loadgen.report.format import (
     MISSING_FIGURE,

@@ -25,7 +25,7 @@ from loadgen.engine.records.record import (
     StampSource,
 )
 from loadgen.load.schedule import Schedule
-from loadgen.load.spec import ClosedLoop, LoadShape, OpenLoop
+from loadgen.load.shapes import ClosedLoop, LoadShape, OpenLoop
 
 KERNEL_SHARE = 0.99
 """A run counts as stamped by the kernel when at least this share of its reads was; a socket's very first read may lack it."""

@@ -25,8 +25,7 @@ from loadgen.engine.records.record import Outcome
 from loadgen.engine.wire.target import Target, request_head
 from loadgen.engine.wire.transport import CONNECT_LIMIT_S, ConnectFailedError
 from loadgen.load.schedule import Schedule
-from loadgen.load.spec import ClosedLoop, LoadShape, OpenLoop, Wave
-from loadgen.load.streams import streams
+from loadgen.load.shapes import ClosedLoop, LoadShape, OpenLoop, Wave
 
 NS_PER_S = 1_000_000_000
 _SENDS_AT_ONCE = 8  # about half a millisecond
@@ -243,7 +242,7 @@ class Driver:
     @property
     def streams(self) -> int:
         """How many connections are opened before t = 0."""
-        return streams(self._shape, len(self._schedule) // self._turns)
+        return self._shape.connections(len(self._schedule) // self._turns)
 
     @property
     def _time_is_up(self) -> bool:

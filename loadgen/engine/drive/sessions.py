@@ -14,7 +14,7 @@ from loadgen.engine.capture.reply_text import reply_text
 from loadgen.engine.eventloop.alarm import Alarm, make_alarm
 from loadgen.engine.eventloop.clock import monotonic_ns
 from loadgen.engine.records.exchange import Exchange, unpack_stamps
-from loadgen.load.conversation import history_after, with_history
+from loadgen.load.body import history_after, with_history
 from loadgen.load.schedule import Schedule
 
 _NS_PER_S = 1_000_000_000

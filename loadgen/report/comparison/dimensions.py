@@ -10,8 +10,8 @@ from typing import Any
 
 from loadgen.analysis.compare import question
 from loadgen.analysis.server.served_gpus import gpu_count
-from loadgen.load.content import Workload
 from loadgen.load.spec import RunSpec
+from loadgen.load.workload import Workload
 from loadgen.report.format import MISSING_FIGURE
 from loadgen.report.points import INPUT_TOKENS, LOAD, OTHERS, OUTPUT_TOKENS, Dimension, Document
 from loadgen.servers.profiles.flag_syntax import flat, short_name

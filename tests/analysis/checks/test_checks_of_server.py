@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from loadgen.analysis.checks.validity import judge, limits_of
-from loadgen.load.content import Workload
-from loadgen.load.spec import ClosedLoop, OpenLoop, RunSpec, Wave
+from loadgen.load.shapes import ClosedLoop, OpenLoop, Wave
+from loadgen.load.spec import RunSpec
+from loadgen.load.workload import Workload
 from tests.analysis.conftest import ACCOUNT, make_spec
 
 SPEC: RunSpec = make_spec(ClosedLoop(8), requests=2048)

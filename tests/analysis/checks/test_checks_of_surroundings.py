@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from loadgen.analysis.checks.validity import judge, limits_of
-from loadgen.load.content import SharedPrefix, Workload
-from loadgen.load.spec import ClosedLoop, RunSpec
+from loadgen.load.shapes import ClosedLoop
+from loadgen.load.spec import RunSpec
+from loadgen.load.workload import SharedPrefix, Workload
 from tests.analysis.conftest import ACCOUNT, make_spec
 
 SPEC: RunSpec = make_spec(ClosedLoop(8), requests=2048)

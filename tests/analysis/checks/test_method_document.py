@@ -20,7 +20,7 @@ from loadgen.engine.records.exchange import Exchange
 from loadgen.engine.records.record import CountedBy, Outcome, Priority
 from loadgen.engine.wire.connection import STALE_LIMIT_NS
 from loadgen.load.schedule import Schedule
-from loadgen.load.spec import ClosedLoop, OpenLoop, Wave
+from loadgen.load.shapes import ClosedLoop, OpenLoop, Wave
 
 ROOT = Path(__file__).resolve().parents[3]
 DOCUMENT = (ROOT / "docs" / "method.md").read_text(encoding="utf-8")

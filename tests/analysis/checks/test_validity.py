@@ -13,8 +13,9 @@ from loadgen.analysis.checks.validity import CHECKS, judge
 from loadgen.analysis.summary import summarise
 from loadgen.analysis.verdict import Finding, Verdict, merge_findings
 from loadgen.engine.records.record import CountedBy, Outcome, Recording, RequestRecord
-from loadgen.load.content import DatasetSource, Workload
-from loadgen.load.spec import ClosedLoop, OpenLoop, RunSpec, Wave
+from loadgen.load.shapes import ClosedLoop, OpenLoop, Wave
+from loadgen.load.spec import RunSpec
+from loadgen.load.workload import DatasetSource, Workload
 from tests.analysis.conftest import ACCOUNT
 
 Rows = Callable[..., list[RequestRecord]]

@@ -10,8 +10,9 @@ from loadgen.analysis.checks.validity import judge
 from loadgen.analysis.summary import summarise
 from loadgen.analysis.window import measured_window
 from loadgen.engine.records.record import Outcome, RequestRecord
-from loadgen.load.content import Sessions, Workload
-from loadgen.load.spec import ClosedLoop, RunSpec
+from loadgen.load.shapes import ClosedLoop
+from loadgen.load.spec import RunSpec
+from loadgen.load.workload import Sessions, Workload
 from tests.analysis.conftest import ACCOUNT, make_recording, make_row, make_spec
 
 

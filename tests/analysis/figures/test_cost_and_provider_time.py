@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from loadgen.analysis.figures.cost import cost_of
+from loadgen.analysis.figures.cost import Price, cost_of
 from loadgen.analysis.summary import summarise
 from loadgen.engine.records.record import CountedBy, Outcome, Recording, RequestRecord
-from loadgen.load.price import Price
-from loadgen.load.spec import RunSpec, Wave
+from loadgen.load.shapes import Wave
+from loadgen.load.spec import RunSpec
 
 Row = Callable[..., RequestRecord]
 SpecOf = Callable[..., RunSpec]

@@ -10,7 +10,8 @@ from loadgen.analysis.figures.metric import Metric
 from loadgen.analysis.figures.metrics import METRICS
 from loadgen.analysis.measured import Measured, measure
 from loadgen.engine.records.record import CountedBy, Outcome, Recording, RequestRecord
-from loadgen.load.spec import ClosedLoop, LoadShape, OpenLoop, RunSpec, Wave
+from loadgen.load.shapes import ClosedLoop, LoadShape, OpenLoop, Wave
+from loadgen.load.spec import RunSpec
 
 Rows = Callable[..., list[RequestRecord]]
 Row = Callable[..., RequestRecord]

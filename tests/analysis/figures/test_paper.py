@@ -8,7 +8,8 @@ import pytest
 from loadgen.analysis.figures.paper import paper_figures
 from loadgen.analysis.measured import measure
 from loadgen.engine.records.record import CountedBy, Outcome, Recording, RequestRecord
-from loadgen.load.spec import ClosedLoop, RunSpec, Wave
+from loadgen.load.shapes import ClosedLoop, Wave
+from loadgen.load.spec import RunSpec
 
 Row = Callable[..., RequestRecord]
 SpecOf = Callable[..., RunSpec]

@@ -21,7 +21,8 @@ from loadgen.analysis.summary import summarise
 from loadgen.engine.records import pieces
 from loadgen.engine.records.record import Outcome, Records
 from loadgen.engine.records.rows import joined
-from loadgen.load.spec import ClosedLoop, LoadShape, OpenLoop, RunSpec, Wave
+from loadgen.load.shapes import ClosedLoop, LoadShape, OpenLoop, Wave
+from loadgen.load.spec import RunSpec
 from tests.analysis.conftest import make_lockstep, make_recording, make_row, make_spec
 
 SHAPES = [ClosedLoop(50), OpenLoop(1000.0), Wave(50)]

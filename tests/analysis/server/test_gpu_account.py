@@ -8,7 +8,7 @@ import pytest
 from loadgen.analysis.measured import Measured, measure
 from loadgen.analysis.server.gpu import THROTTLES, GpuSeries, energy, gpu_account
 from loadgen.engine.records.record import MISSING
-from loadgen.load.spec import ClosedLoop
+from loadgen.load.shapes import ClosedLoop
 from tests.analysis.conftest import make_lockstep, make_recording, make_spec
 
 S = 1_000_000_000

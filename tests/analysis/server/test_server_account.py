@@ -9,7 +9,7 @@ from loadgen.analysis.server.account import server_account as account_of
 from loadgen.analysis.server.engine_names import ENGINES, LLAMA_CPP, SGLANG, VLLM, EngineNames, names_in
 from loadgen.analysis.server.readings import Reading
 from loadgen.engine.records.record import Outcome, RequestRecord
-from loadgen.load.spec import ClosedLoop
+from loadgen.load.shapes import ClosedLoop
 from tests.analysis.conftest import make_lockstep, make_recording, make_row, make_spec
 
 S = 10**9

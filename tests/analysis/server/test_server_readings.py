@@ -8,7 +8,7 @@ from loadgen.analysis.measured import Measured, measure
 from loadgen.analysis.server.account import server_account
 from loadgen.analysis.server.engine_names import LLAMA_CPP, VLLM
 from loadgen.analysis.server.readings import Reading, readings_document
-from loadgen.load.spec import ClosedLoop
+from loadgen.load.shapes import ClosedLoop
 from tests.analysis.conftest import make_lockstep, make_recording, make_spec
 
 S = 10**9

@@ -12,7 +12,7 @@ from loadgen.engine.eventloop.clock import WallClock, monotonic_ns
 from loadgen.engine.records.exchange import Exchange, stamp_now
 from loadgen.engine.records.record import Outcome, Records
 from loadgen.load.schedule import Schedule
-from loadgen.load.spec import Wave
+from loadgen.load.shapes import Wave
 from tests.engine.fake_wire import CHUNKED_HEAD, LAST_CHUNK, chunk, event
 
 

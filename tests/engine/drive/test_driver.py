@@ -17,7 +17,7 @@ from loadgen.engine.records.record import Outcome
 from loadgen.engine.wire.target import Target
 from loadgen.engine.wire.transport import ConnectFailedError
 from loadgen.load.schedule import Schedule
-from loadgen.load.spec import ClosedLoop, LoadShape, OpenLoop, Wave
+from loadgen.load.shapes import ClosedLoop, LoadShape, OpenLoop, Wave
 from tests.engine.virtual_time import VirtualLoop, run_virtually
 
 OK = b"HTTP/1.1 200 OK\r\n"

@@ -13,7 +13,8 @@ from loadgen.engine.records.record import CountedBy, Outcome, Recording, Request
 from loadgen.engine.wire.target import Target
 from loadgen.engine.workers import Workers
 from loadgen.load.schedule import build
-from loadgen.load.spec import ClosedLoop, Endpoint, RunSpec
+from loadgen.load.shapes import ClosedLoop
+from loadgen.load.spec import Endpoint, RunSpec
 from loadgen.servers.endpoint import PATHS
 from loadgen.servers.simulator import SimulatorOptions, SimulatorProcess
 from loadgen.servers.simulator.faults import FAULTS

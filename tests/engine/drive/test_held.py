@@ -12,7 +12,7 @@ from loadgen.engine.drive.throttle import Throttle
 from loadgen.engine.records.exchange import Exchange
 from loadgen.engine.records.record import Outcome
 from loadgen.load.rate_limits import RateLimits
-from loadgen.load.spec import ClosedLoop, OpenLoop, Wave
+from loadgen.load.shapes import ClosedLoop, OpenLoop, Wave
 from tests.engine.drive.test_driver import OK, Run
 
 TEN_S = 10.1  # the window of a minute of ten seconds, with its margin

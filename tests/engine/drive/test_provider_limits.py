@@ -14,7 +14,8 @@ from loadgen.engine.wire.target import Target
 from loadgen.engine.workers import Workers
 from loadgen.load.rate_limits import UNLIMITED, RateLimits
 from loadgen.load.schedule import build
-from loadgen.load.spec import ClosedLoop, LoadShape, OpenLoop, RunSpec, Wave
+from loadgen.load.shapes import ClosedLoop, LoadShape, OpenLoop, Wave
+from loadgen.load.spec import RunSpec
 from loadgen.servers.simulator import SimulatorOptions, SimulatorProcess
 
 pytestmark = pytest.mark.loopback

@@ -14,7 +14,7 @@ from loadgen.engine.records.record import Outcome
 from loadgen.engine.wire.transport import ConnectFailedError
 from loadgen.load.rate_limits import RateLimits
 from loadgen.load.schedule import Schedule
-from loadgen.load.spec import ClosedLoop
+from loadgen.load.shapes import ClosedLoop
 from tests.engine.capture.test_reply_text import words
 from tests.engine.drive.test_driver import Run, void
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from loadgen.load.spec import ClosedLoop
+from loadgen.load.shapes import ClosedLoop
 from loadgen.report.charts.cdf import MOST_RUNS, cdf_chart, one_of_each
 from loadgen.report.charts.chart import Chart
 from loadgen.report.charts.further_charts import further_charts

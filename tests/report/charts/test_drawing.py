@@ -7,7 +7,7 @@ import xml.etree.ElementTree as ElementTree
 import pytest
 
 from loadgen.errors import UsageError
-from loadgen.load.spec import ClosedLoop
+from loadgen.load.shapes import ClosedLoop
 from loadgen.report.charts.chart import Chart, labelled, legend
 from loadgen.report.charts.drawing import INK, LIGHT, LINE, PAPER, PNG_SCALE, SOFT, draw, standing_alone
 from loadgen.report.charts.sweep_charts import sweep_charts

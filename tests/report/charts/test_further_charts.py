@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from loadgen.analysis.server.served_gpus import gpu_count
-from loadgen.load.spec import ClosedLoop, RunSpec
+from loadgen.load.shapes import ClosedLoop
+from loadgen.load.spec import RunSpec
 from loadgen.report.charts.chart import Chart
 from loadgen.report.charts.further_charts import further_charts
 from loadgen.report.charts.goodput import COMPLETED, GOOD, goodput_chart

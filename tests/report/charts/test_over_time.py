@@ -8,7 +8,7 @@ import pytest
 
 from loadgen.analysis.server.gpu import GpuSeries
 from loadgen.engine.records.record import MISSING
-from loadgen.load.spec import ClosedLoop
+from loadgen.load.shapes import ClosedLoop
 from loadgen.report.charts.chart import Chart
 from loadgen.report.charts.drawing import draw
 from loadgen.report.charts.over_time import MOMENTS, over_time_chart, thinned

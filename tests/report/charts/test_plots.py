@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from loadgen.errors import UsageError
-from loadgen.load.spec import ClosedLoop
+from loadgen.load.shapes import ClosedLoop
 from loadgen.report.charts.drawing import draw
 from loadgen.report.charts.plots import PLOTS, plot
 from loadgen.report.select.subjects import Subject, about, gather, sweep_names

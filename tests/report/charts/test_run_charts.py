@@ -12,7 +12,8 @@ from loadgen.analysis.outline.distribution import TAIL_VALUES, distribution_outl
 from loadgen.analysis.outline.requests import REQUESTS, requests_outline
 from loadgen.analysis.stats import FloatArray, distribution
 from loadgen.engine.records.record import MISSING, Outcome, Records
-from loadgen.load.spec import ClosedLoop, OpenLoop, RunSpec, Wave
+from loadgen.load.shapes import ClosedLoop, OpenLoop, Wave
+from loadgen.load.spec import RunSpec
 from loadgen.report.charts.chart import Chart
 from loadgen.report.charts.histograms import distribution_chart
 from loadgen.report.charts.run_charts import run_charts

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import vl_convert
 
-from loadgen.load.spec import ClosedLoop
+from loadgen.load.shapes import ClosedLoop
 from loadgen.report.charts.chart import Chart
 from loadgen.report.charts.sweep_charts import sweep_charts
 from loadgen.report.figures import gap_metric, reading_note

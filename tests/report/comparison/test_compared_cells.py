@@ -7,7 +7,7 @@ import pytest
 
 from loadgen.analysis.compare import compare
 from loadgen.errors import NotFoundError, UsageError
-from loadgen.load.spec import ClosedLoop
+from loadgen.load.shapes import ClosedLoop
 from loadgen.report.comparison.compared import Compared, compared
 from loadgen.report.comparison.page import comparison_page, flat_rows
 from loadgen.report.comparison.selection import MOST_SWEEPS, Selection, select

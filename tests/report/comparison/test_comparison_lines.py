@@ -5,7 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from loadgen.load.spec import ClosedLoop, OpenLoop, RunSpec
+from loadgen.load.shapes import ClosedLoop, OpenLoop
+from loadgen.load.spec import RunSpec
 from loadgen.report.charts import palette
 from loadgen.report.comparison.cells import natural
 from loadgen.report.comparison.compared import Compared, compared

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from loadgen.load.spec import ClosedLoop, RunSpec, Wave
+from loadgen.load.shapes import ClosedLoop, Wave
+from loadgen.load.spec import RunSpec
 from loadgen.report.comparison.compared import compared
 from loadgen.report.comparison.matrix import MAX_COLORS
 from loadgen.report.comparison.page import comparison_page

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from loadgen.errors import NotFoundError, UsageError
-from loadgen.load.spec import ClosedLoop
+from loadgen.load.shapes import ClosedLoop
 from loadgen.report.export.export import export
 from loadgen.store.repository import Store
 from tests.report.documents import Document, fill, specs, sweep_row

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from loadgen.load.spec import ClosedLoop
+from loadgen.load.shapes import ClosedLoop
 from loadgen.report.comparison.view import Filters
 from loadgen.report.pages.list_lines import GroupLine
 from loadgen.report.pages.rendering import render

@@ -11,8 +11,8 @@ import vl_convert
 from jinja2 import nodes
 
 from loadgen.analysis.figures.metrics import METRICS
-from loadgen.load.content import Sessions, Workload
-from loadgen.load.spec import ClosedLoop, OpenLoop, Wave
+from loadgen.load.shapes import ClosedLoop, OpenLoop, Wave
+from loadgen.load.workload import Sessions, Workload
 from loadgen.report.comparison.page import ComparisonPage
 from loadgen.report.figures import gap_metric
 from loadgen.report.pages import assets

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from loadgen.load.spec import ClosedLoop
+from loadgen.load.shapes import ClosedLoop
 from loadgen.report.pages.points_table import PointLine, points_table
 from tests.report.documents import Document, measured_run, specs
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from loadgen.errors import NotFoundError
-from loadgen.load.spec import ClosedLoop
+from loadgen.load.shapes import ClosedLoop
 from loadgen.report.comparison.view import View
 from loadgen.report.pages import assets
 from loadgen.report.pages.single_file import render_report

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from loadgen.load.spec import ClosedLoop, OpenLoop
+from loadgen.load.shapes import ClosedLoop, OpenLoop
 from loadgen.report.format import number
 from loadgen.report.pages.sweep_figures import SweepFigures, best_point, sweep_figures, sweeps_document
 from loadgen.report.words.facts import sweep_highlights

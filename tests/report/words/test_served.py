@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from html import unescape
 from typing import Any
 
-from loadgen.load.spec import ClosedLoop
+from loadgen.load.shapes import ClosedLoop
 from loadgen.report.pages.pages import run_page, sweep_page
 from loadgen.report.pages.rendering import render
 from loadgen.report.pages.sweeps_list import sweeps_page

@@ -1,12 +1,27 @@
-"""How long each prompt and each answer is to be."""
+"""Random numbers by the seed of a run, one stream per source so that none disturbs another, and lengths drawn from them."""
 
 import math
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from loadgen.load.bulk import FileArray, spans
-from loadgen.load.seeds import Source, stream
+
+Source = Literal["input_tokens", "output_tokens", "prefix_groups", "dataset_order", "think_time"]
+
+_STREAMS: dict[Source, int] = {
+    "input_tokens": 11,  # the numbers below belong to the arrivals
+    "output_tokens": 12,
+    "prefix_groups": 13,
+    "dataset_order": 14,
+    "think_time": 15,
+}
+
+
+def stream(seed: int, source: Source) -> np.random.Generator:
+    """The random numbers of one source for a run's numeric seed: the same on every server and every machine."""
+    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(_STREAMS[source],)))
 
 
 def bounds(tokens: int, range_ratio: float) -> tuple[int, int]:

@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadgen.load.conversation import history_after, with_history
-from loadgen.load.workload import Prompt, encode_body
+from loadgen.load.body import Prompt, encode_body, history_after, with_history
 
 
 def body(prompt: Prompt, model: str = "m") -> bytes:

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from loadgen.errors import UsageError
-from loadgen.load import rows
-from loadgen.load.rows import NoValue, number_of, open_rows
+from loadgen.load import file_rows
+from loadgen.load.file_rows import NoValue, number_of, open_rows
 
 TWO = [{"prompt": "Größe \u2028 and \x85 and \x0b"}, {"prompt": "😀"}]
 LINES = "".join(json.dumps(each, ensure_ascii=False) + "\n" for each in TWO)
@@ -53,7 +53,7 @@ def test_an_array_is_read_piece_by_piece(file: Path, monkeypatch: pytest.MonkeyP
     items = [{"a": [1.5, -2e3, True, None, 'x\\"\u00e9😀' * 5]}, 12345678, "word", None, [], {}, 1.25]
     for indent in (None, 1):
         file.write_text(json.dumps(items, indent=indent))
-        monkeypatch.setattr(rows, "_PIECE_CHARACTERS", piece)
+        monkeypatch.setattr(file_rows, "_PIECE_CHARACTERS", piece)
         assert values(file) == items
 
 

@@ -6,8 +6,7 @@ import pytest
 from loadgen.engine.drive.driver import Driver
 from loadgen.engine.wire.target import Target
 from loadgen.load.schedule import Schedule
-from loadgen.load.spec import ClosedLoop, LoadShape, OpenLoop, Wave
-from loadgen.load.streams import streams
+from loadgen.load.shapes import ClosedLoop, LoadShape, OpenLoop, Wave
 
 
 @pytest.mark.parametrize(
@@ -31,8 +30,8 @@ def test_the_driver_opens_as_many_as_were_counted(shape: LoadShape, requests: in
         make_stream=lambda: pytest.fail("opened"),
         on_finished=lambda exchange: pytest.fail("finished"),
     )
-    assert streams(shape, requests) == driver.streams == expected
+    assert shape.connections(requests) == driver.streams == expected
 
 
 def test_without_a_number_of_requests_the_shape_decides() -> None:
-    assert streams(ClosedLoop(16)) == 16
+    assert ClosedLoop(16).connections() == 16

@@ -1,0 +1,122 @@
+"""The JSON body of a request: encoding, the fields that an endpoint refuses, and the messages of earlier turns. Pure."""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, Literal
+
+from loadgen.load.spec import Endpoint
+
+Dialect = Literal["vllm", "openai", "cerebras"]
+"""What the server understands: `vllm` takes token ids as prompt, and `ignore_eos`; `openai` neither. `cerebras` is as `openai`,
+refuses every field that it does not know, and calls the longest answer of a chat `max_completion_tokens` alone."""
+
+ChunkCounts = Literal["token_ids", "usage"]
+"""A means by which a server tells the tokens of each chunk: `return_token_ids`, or `continuous_usage_stats`."""
+
+Prompt = str | list[int] | list[dict[str, Any]]
+"""A text, token ids (completions), or messages (chat, where a text becomes the one message of a user)."""
+
+NO_FIELDS: Mapping[str, Any] = MappingProxyType({})
+
+_MESSAGES = (
+    b'"messages":['  # first met as the key itself: within a JSON text each quote would have a backslash before it
+)
+_END = b"]}"
+
+
+@dataclass(frozen=True, slots=True)
+class FieldChange:
+    """A field that is sent under another name, or left out."""
+
+    field: str
+    sent_as: str | None = None  # None: left out
+
+    def to_json(self) -> dict[str, Any]:
+        """One entry of `server.adapted_fields` in the run document."""
+        return {"field": self.field, "sent_as": self.sent_as}
+
+
+Adaptation = tuple[FieldChange, ...]
+"""The changes to every body; empty where the endpoint takes the usual one."""
+
+
+def adapt(body: dict[str, Any], adaptation: Iterable[FieldChange]) -> None:
+    """Change `body` in place. A change of a field that it does not have does nothing."""
+    for change in adaptation:
+        outer, _, inner = change.field.rpartition(".")
+        holder = body.get(outer, {}) if outer else body
+        if inner not in holder:
+            continue
+        value = holder.pop(inner)
+        if change.sent_as is not None:
+            holder[change.sent_as] = value
+        if outer and not holder:
+            del body[outer]
+
+
+def is_sent(field: str, adaptation: Iterable[FieldChange]) -> bool:
+    """Whether `field` is sent at all, under whatever name."""
+    outer = field.rpartition(".")[0]
+    return not any(change.sent_as is None and change.field in (field, outer) for change in adaptation)
+
+
+def encode_body(
+    endpoint: Endpoint,
+    dialect: Dialect,
+    model: str,
+    prompt: Prompt,
+    output_tokens: int,
+    chunk_counts: tuple[ChunkCounts, ...],
+    choices: int = 1,
+    adaptation: Adaptation = (),
+    fields: Mapping[str, Any] = NO_FIELDS,
+) -> bytes:
+    """The JSON body of one streaming request, greedy, of exactly `output_tokens` where the dialect can ask for it.
+
+    `chunk_counts` are the means by which the server is asked to tell the tokens of each chunk. Several `choices`, each of
+    `output_tokens`, are sampled: greedy ones would be the same, and vLLM refuses them. `adaptation` is what the endpoint refused
+    to take in that form.
+    `fields` are sent as they are, instead of loadgen's own where both have one.
+    """
+    longest = "max_completion_tokens" if dialect == "cerebras" and endpoint == "chat" else "max_tokens"
+    body: dict[str, Any] = {
+        "model": model,
+        longest: output_tokens,
+        "temperature": 0 if choices == 1 else 1,
+        "stream": True,
+        "stream_options": {"include_usage": True},
+    }
+    if choices > 1:
+        body["n"] = choices
+    if dialect == "vllm":
+        body["ignore_eos"] = True
+    if "token_ids" in chunk_counts:
+        body["return_token_ids"] = True
+    if "usage" in chunk_counts:
+        body["stream_options"]["continuous_usage_stats"] = True
+    body |= fields
+    adapt(body, adaptation)
+    if endpoint == "completions":
+        body["prompt"] = prompt
+    else:
+        # Last, where `conversation` puts in what was said before.
+        body["messages"] = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt
+    return json.dumps(body, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def with_history(body: bytes, history: bytes) -> bytes:
+    """The `body` of a turn behind the messages before it, which are as `history_after` gives them."""
+    place = body.index(_MESSAGES) + len(_MESSAGES)
+    return b"%b%b%b" % (body[:place], history, body[place:])
+
+
+def history_after(body: bytes, reply: str) -> bytes:
+    """All messages of `body`, as it was sent, and the `reply` to it; ends with a comma, for the message that is to follow.
+
+    Half a character, which a server may send as a lone surrogate, becomes a question mark: no server reads it back.
+    """
+    place = body.index(_MESSAGES) + len(_MESSAGES)
+    answer = json.dumps({"role": "assistant", "content": reply}, separators=(",", ":"), ensure_ascii=False)
+    return b"%b,%b," % (body[place : -len(_END)], answer.encode("utf-8", "replace"))
