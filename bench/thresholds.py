@@ -46,9 +46,9 @@ from loadgen.analysis.server.readings import Reading
 from loadgen.analysis.summary import summarise
 from loadgen.engine.drive.driver import Driver
 from loadgen.engine.drive.throttle import Throttle
-from loadgen.engine.eventloop.alarm import Alarm, make_alarm
 from loadgen.engine.eventloop.clock import monotonic_ns
 from loadgen.engine.eventloop.loop import make_loop
+from loadgen.engine.eventloop.timer import Timer, make_timer
 from loadgen.engine.measurement import Share, Task, measure
 from loadgen.engine.records.columns import in_schedule_order, read_columns
 from loadgen.engine.records.exchange import Exchange
@@ -142,7 +142,7 @@ class Pauses:
         self._pause_ns = pause_ns
         self._send = send
         self._queue: deque[tuple[Exchange, int]] = deque()
-        self._alarm: Alarm | None = None
+        self._timer: Timer | None = None
         self.until_ns = 0
 
     def __len__(self) -> int:
@@ -150,11 +150,11 @@ class Pauses:
 
     def ask(self, exchange: Exchange) -> None:
         """Send it when the pause is over."""
-        if self._alarm is None:
-            self._alarm = make_alarm(asyncio.get_running_loop(), self._ring)
+        if self._timer is None:
+            self._timer = make_timer(asyncio.get_running_loop(), self._on_timer)
         self._queue.append((exchange, monotonic_ns() + self._pause_ns))
         if len(self._queue) == 1:
-            self._alarm.set(self._queue[0][1])
+            self._timer.set(self._queue[0][1])
 
     def let_go(self) -> list[Exchange]:
         """All that wait."""
@@ -163,15 +163,18 @@ class Pauses:
         return found
 
     def close(self) -> None:
-        """Release the alarm."""
-        if self._alarm is not None:
-            self._alarm.close()
+        """Release the timer."""
+        if self._timer is not None:
+            self._timer.close()
 
-    def _ring(self) -> None:
-        assert self._alarm is not None
+    def _on_timer(self) -> None:
+        assert self._timer is not None
         while self._queue and self._queue[0][1] <= monotonic_ns():
             self._send(self._queue.popleft()[0])
-        self._alarm.set(self._queue[0][1] if self._queue else 0)
+        if self._queue:
+            self._timer.set(self._queue[0][1])
+        else:
+            self._timer.cancel()
 
 
 def some(share: float, number: int) -> NDArray[np.bool_]:

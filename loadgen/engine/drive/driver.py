@@ -18,8 +18,8 @@ from loadgen.engine.drive.glance import Glance
 from loadgen.engine.drive.held import Held
 from loadgen.engine.drive.sessions import Sessions
 from loadgen.engine.drive.throttle import MOST_RETRY_AFTER_S, Throttle, wait_asked_s
-from loadgen.engine.eventloop.alarm import make_alarm
 from loadgen.engine.eventloop.clock import monotonic_ns
+from loadgen.engine.eventloop.timer import make_timer
 from loadgen.engine.records.exchange import Exchange, max_reply_bytes
 from loadgen.engine.records.record import Outcome
 from loadgen.engine.wire.target import Target, request_head
@@ -279,23 +279,23 @@ class Driver:
                 index, self._next = self._next, self._next + 1
                 self._ask(Exchange(index, due_ns=self.origin_ns + int(offsets[index])))
             if self._next < len(self._schedule) and not self._draining:
-                alarm.set(self.origin_ns + int(offsets[self._next]))
+                timer.set(self.origin_ns + int(offsets[self._next]))
             else:
-                alarm.set(0)
+                timer.cancel()
                 self._perhaps_over()
 
-        alarm = make_alarm(loop, send_what_is_due)
+        timer = make_timer(loop, send_what_is_due)
         send_what_is_due()
         await self._over.wait()
-        alarm.close()
+        timer.close()
 
     async def _until(self, moment_ns: int) -> None:
         """Return just after that moment of the monotonic clock, or at once when told to send nothing."""
         reached = asyncio.Event()
-        alarm = make_alarm(asyncio.get_running_loop(), reached.set)
-        alarm.set(moment_ns)
+        timer = make_timer(asyncio.get_running_loop(), reached.set)
+        timer.set(moment_ns)
         await reached.wait()
-        alarm.close()
+        timer.close()
 
     def _wire(self, index: int) -> bytes:
         body = self._sessions.body(index)

@@ -1,12 +1,12 @@
-"""Requests that the throttle holds back: in the order in which they came, let go by an alarm as soon as it allows."""
+"""Requests that the throttle holds back: in the order in which they came, let go by a timer as soon as it allows."""
 
 import asyncio
 from collections import deque
 from collections.abc import Callable
 
 from loadgen.engine.drive.throttle import Throttle
-from loadgen.engine.eventloop.alarm import Alarm, make_alarm
 from loadgen.engine.eventloop.clock import monotonic_ns
+from loadgen.engine.eventloop.timer import Timer, make_timer
 from loadgen.engine.records.exchange import Exchange
 
 _SENDS_AT_ONCE = 8  # then the streams are read: the first of those that went out may have been answered
@@ -15,7 +15,7 @@ _SENDS_AT_ONCE = 8  # then the streams are read: the first of those that went ou
 class Held:
     """The queue before the throttle. `send` is called for each request when it may go, with the moment taken there.
 
-    `limit_wait_ns` of a request is then how long the throttle held it back. What the client lost beyond that, by ringing late,
+    `limit_wait_ns` of a request is then how long the throttle held it back. What the client lost beyond that, by a late timer,
     is not in it: that is send delay. `on_time_up` is called once `until_ns` has come while requests wait; 0: never.
     """
 
@@ -32,7 +32,7 @@ class Held:
         self._on_time_up = on_time_up
         self._queue: deque[tuple[Exchange, int]] = deque()  # and since when each waits
         self._free_ns = 0  # when the last one that was let go could go: those behind it wait at least as long
-        self._alarm: Alarm | None = None
+        self._timer: Timer | None = None
         self.until_ns = 0
 
     def __len__(self) -> int:
@@ -46,7 +46,7 @@ class Held:
             return
         self._queue.append((exchange, now_ns))
         if len(self._queue) == 1:
-            self._set_alarm()
+            self._set_timer()
 
     def let_go(self) -> list[Exchange]:
         """All that wait, in order, for the caller to make something else of; none waits any more."""
@@ -59,12 +59,12 @@ class Held:
         return found
 
     def close(self) -> None:
-        """Release the alarm."""
-        if self._alarm is not None:
-            self._alarm.close()
-            self._alarm = None
+        """Release the timer."""
+        if self._timer is not None:
+            self._timer.close()
+            self._timer = None
 
-    def _ring(self) -> None:
+    def _on_timer(self) -> None:
         for _ in range(_SENDS_AT_ONCE):
             if not self._queue:
                 break
@@ -80,17 +80,17 @@ class Held:
             self._free_ns = free_ns
             exchange.limit_wait_ns = max(0, free_ns - since_ns)
             self._send(exchange)
-        self._set_alarm()
+        self._set_timer()
 
     def _free_at_ns(self, exchange: Exchange) -> int:
         return max(self._free_ns, self._throttle.free_at_ns(self._tokens_of(exchange.index)))
 
-    def _set_alarm(self) -> None:
+    def _set_timer(self) -> None:
         if not self._queue:
-            if self._alarm is not None:
-                self._alarm.set(0)
+            if self._timer is not None:
+                self._timer.cancel()
             return
-        if self._alarm is None:
-            self._alarm = make_alarm(asyncio.get_running_loop(), self._ring)
-        due_ns = max(self._free_at_ns(self._queue[0][0]), 1)
-        self._alarm.set(min(due_ns, self.until_ns) if self.until_ns else due_ns)
+        if self._timer is None:
+            self._timer = make_timer(asyncio.get_running_loop(), self._on_timer)
+        due_ns = self._free_at_ns(self._queue[0][0])
+        self._timer.set(min(due_ns, self.until_ns) if self.until_ns else due_ns)

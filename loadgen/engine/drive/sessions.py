@@ -11,8 +11,8 @@ import time
 from collections.abc import Callable, Generator, Iterator
 
 from loadgen.engine.capture.reply_text import reply_text
-from loadgen.engine.eventloop.alarm import Alarm, make_alarm
 from loadgen.engine.eventloop.clock import monotonic_ns
+from loadgen.engine.eventloop.timer import Timer, make_timer
 from loadgen.engine.records.exchange import Exchange, unpack_stamps
 from loadgen.load.body import history_after, with_history
 from loadgen.load.schedule import Schedule
@@ -50,7 +50,7 @@ class Sessions:
         ] = []  # a heap: when due, index, slot
         self._thinking: list[tuple[int, int, int]] = []  # a heap of the same
         self._next: dict[int, int] = {}  # by session, of those begun and not over: the turn that follows
-        self._alarm: Alarm | None = None
+        self._timer: Timer | None = None
         self._reads_soon = False
         self._over = False
 
@@ -93,7 +93,7 @@ class Sessions:
         self._over = True
         self._reading.clear()
         self._thinking.clear()
-        self._set_alarm()
+        self._set_timer()
 
     def unsent(self) -> Iterator[int]:
         """The turns left of every conversation that was begun and is not over; for when the run is."""
@@ -101,10 +101,10 @@ class Sessions:
             yield from range(following, self._end(following))
 
     def close(self) -> None:
-        """Release the alarm."""
-        if self._alarm is not None:
-            self._alarm.close()
-            self._alarm = None
+        """Release the timer."""
+        if self._timer is not None:
+            self._timer.close()
+            self._timer = None
 
     def _read_soon(self) -> None:
         if self._reading and not self._reads_soon:
@@ -136,25 +136,28 @@ class Sessions:
             return
         self._bodies[index] = with_history(self._schedule.bodies[index], history_after(before, reply))
         heapq.heappush(self._thinking, (due_ns, index, slot))
-        self._ring()
+        self._on_timer()
 
-    def _ring(self) -> None:
+    def _on_timer(self) -> None:
         try:
             for _ in range(_SENDS_AT_ONCE):
                 if not self._thinking or self._thinking[0][0] > monotonic_ns():
                     break
                 _, index, slot = heapq.heappop(self._thinking)
                 self._ask(Exchange(index, slot))
-            self._set_alarm()
+            self._set_timer()
         except Exception as error:
             self._on_fault(error)
 
-    def _set_alarm(self) -> None:
-        if self._alarm is None:
+    def _set_timer(self) -> None:
+        if self._timer is None:
             if not self._thinking:
                 return
-            self._alarm = make_alarm(asyncio.get_running_loop(), self._ring)
-        self._alarm.set(max(self._thinking[0][0], 1) if self._thinking else 0)
+            self._timer = make_timer(asyncio.get_running_loop(), self._on_timer)
+        if self._thinking:
+            self._timer.set(self._thinking[0][0])
+        else:
+            self._timer.cancel()
 
     def _break_off(self, index: int) -> None:
         """The turns after `index` will never be."""

@@ -18,7 +18,7 @@ from loadgen.engine.records.record import ReadsBy
 
 Events = list[tuple[selectors.SelectorKey, int]]
 
-_AT_ONCE = 64  # streams served between two looks: after so many an alarm that has become due is seen
+_AT_ONCE = 64  # streams served between two looks: after so many a timer that has become due is seen
 
 
 class Reader(Protocol):

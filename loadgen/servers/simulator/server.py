@@ -291,7 +291,7 @@ def _key(variable: str | None) -> str | None:
 
 
 def _new_loop() -> asyncio.AbstractEventLoop:
-    """The quickest loop that keeps time: without a timerfd the alarm is the loop's own timer, and uvloop's is coarse."""
+    """The quickest loop that keeps time: without a timerfd the timer is the loop's own, and uvloop's is coarse."""
     loop: asyncio.AbstractEventLoop = uvloop.new_event_loop() if sys.platform == "linux" else asyncio.new_event_loop()
     return loop
 

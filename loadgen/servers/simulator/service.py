@@ -1,4 +1,4 @@
-"""The service itself: which requests are running, what is due when, and the one alarm that wakes it.
+"""The service itself: which requests are running, what is due when, and the one timer that wakes it.
 
 Each write happens at, or just after, its due time on the absolute schedule of `timetable`; the stamp of each is kept.
 """
@@ -8,7 +8,7 @@ import time
 from collections import deque
 from heapq import heappop, heappush
 
-from loadgen.engine.eventloop.alarm import make_alarm
+from loadgen.engine.eventloop.timer import make_timer
 from loadgen.servers.simulator.connection import Connection
 from loadgen.servers.simulator.exposition import Counters
 from loadgen.servers.simulator.options import SimulatorOptions
@@ -16,7 +16,7 @@ from loadgen.servers.simulator.script import Ending, Script, Write
 from loadgen.servers.simulator.timetable import Timetable
 from loadgen.servers.simulator.truth import TruthRecord
 
-_WRITES_A_RING = 256  # then the sockets have their turn, however late the schedule is
+_WRITES_AT_ONCE = 256  # then the sockets have their turn, however late the schedule is
 
 
 class Answer:
@@ -88,12 +88,12 @@ class Answer:
 
 
 class Service:
-    """Admits answers, first come first served, and sends what is due whenever the alarm rings."""
+    """Admits answers, first come first served, and sends what is due whenever the timer fires."""
 
     def __init__(self, options: SimulatorOptions, loop: asyncio.AbstractEventLoop) -> None:
         self.counters = Counters()
         self._options = options
-        self._alarm = make_alarm(loop, self._ring)
+        self._timer = make_timer(loop, self._on_timer)
         self._due: list[
             tuple[int, int, Answer, Timetable]
         ] = []  # a heap; answers whose client hung up stay until they are due
@@ -137,12 +137,12 @@ class Service:
 
     def close(self) -> None:
         """Nothing more will be sent."""
-        self._alarm.close()
+        self._timer.close()
 
-    def _ring(self) -> None:
-        """Send everything that is due, then set the alarm for what comes next."""
+    def _on_timer(self) -> None:
+        """Send everything that is due, then set the timer for what comes next."""
         due, counters = self._due, self.counters
-        for _ in range(_WRITES_A_RING):
+        for _ in range(_WRITES_AT_ONCE):
             if not due or due[0][0] > time.monotonic_ns():
                 break
             due_ns, ordinal, answer, timetable = heappop(due)
@@ -161,7 +161,7 @@ class Service:
                 _count_request(counters, answer)
                 self._release(answer, due_ns)
             answer.end()
-        self._set_alarm()
+        self._set_timer()
 
     def _start(self, answer: Answer, start_ns: int) -> None:
         record = answer.record
@@ -173,7 +173,7 @@ class Service:
         entry = (timetable.due_ns(answer.due_token), answer.ordinal, answer, timetable)
         heappush(self._due, entry)
         if self._due[0] is entry:
-            self._set_alarm()
+            self._set_timer()
 
     def _release(self, answer: Answer, freed_ns: int) -> None:
         """Give its place to whoever waits longest; the newcomer's schedule counts from the moment it was freed."""
@@ -182,8 +182,11 @@ class Service:
             following = self._waiting.popleft()
             self._start(following, max(freed_ns, following.record.arrival_ns))
 
-    def _set_alarm(self) -> None:
-        self._alarm.set(self._due[0][0] if self._due else 0)
+    def _set_timer(self) -> None:
+        if self._due:
+            self._timer.set(self._due[0][0])
+        else:
+            self._timer.cancel()
 
 
 def _count_step(counters: Counters, answer: Answer, is_first: bool) -> None:

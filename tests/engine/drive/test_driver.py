@@ -11,7 +11,7 @@ from loadgen.engine.drive import driver as driver_module
 from loadgen.engine.drive import held as held_module
 from loadgen.engine.drive import sessions as sessions_module
 from loadgen.engine.drive.driver import Driver
-from loadgen.engine.eventloop import alarm as alarm_module
+from loadgen.engine.eventloop.timer import LoopTimer
 from loadgen.engine.records.exchange import Exchange
 from loadgen.engine.records.record import Outcome
 from loadgen.engine.wire.target import Target
@@ -92,7 +92,7 @@ class Run:
         loop = VirtualLoop()
         for module in (driver_module, held_module, sessions_module):
             monkeypatch.setattr(module, "monotonic_ns", lambda: loop.monotonic_ns() + 1_000)
-            monkeypatch.setattr(module, "make_alarm", lambda loop, ring: VirtualAlarm(loop, ring))
+            monkeypatch.setattr(module, "make_timer", VirtualTimer)
         self.seen: list[bytes] = []
         schedule = schedule or Schedule(
             bodies=tuple(b'{"n":%d}' % index for index in range(requests)),
@@ -130,15 +130,14 @@ class Run:
         return [one.failure for one in self.exchanges]
 
 
-class VirtualAlarm(alarm_module.LoopAlarm):
+class VirtualTimer(LoopTimer):
     """The loop's own timer on virtual time."""
 
     def set(self, due_ns: int) -> None:
-        self.close()
+        self.cancel()
         assert isinstance(self._loop, VirtualLoop)
-        if due_ns:
-            delay_s = max(0.0, (due_ns - self._loop.monotonic_ns()) / 1e9)
-            self._handle = self._loop.call_later(delay_s, self._ring)
+        delay_s = max(0.0, (due_ns - self._loop.monotonic_ns()) / 1e9)
+        self._handle = self._loop.call_later(delay_s, self._on_timer)
 
 
 def test_a_closed_loop_keeps_its_callers_busy_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -184,29 +184,32 @@ def test_what_finds_no_place_is_dropped_when_it_is_let_go_and_does_not_use_up_th
     assert run.sent_s[3] == pytest.approx(3.0, abs=1e-3)
 
 
-class HandAlarm:
-    """Rings when the test says so."""
+class HandTimer:
+    """Fires when the test says so."""
 
-    def __init__(self, ring: Callable[[], None]) -> None:
-        self.ring = ring
+    def __init__(self, on_timer: Callable[[], None]) -> None:
+        self.fire = on_timer
         self.due_ns = 0
 
     def set(self, due_ns: int) -> None:
         self.due_ns = due_ns
+
+    def cancel(self) -> None:
+        self.due_ns = 0
 
     def close(self) -> None:
         pass
 
 
 class ByHand:
-    """The queue alone, with a clock and an alarm of the test's own. Request i has `tokens[i]`."""
+    """The queue alone, with a clock and a timer of the test's own. Request i has `tokens[i]`."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, throttle: Throttle, tokens: list[int]) -> None:
         self.now_s = 0.0
         self.sent: list[Exchange] = []
-        self.alarms: list[HandAlarm] = []
+        self.timers: list[HandTimer] = []
         monkeypatch.setattr(held_module, "monotonic_ns", lambda: round(self.now_s * 1e9))
-        monkeypatch.setattr(held_module, "make_alarm", self._make_alarm)
+        monkeypatch.setattr(held_module, "make_timer", self._make_timer)
         monkeypatch.setattr(asyncio, "get_running_loop", lambda: None)
         self.held = Held(throttle, lambda index: tokens[index], self._send, lambda: None)
         self._throttle, self._tokens = throttle, tokens
@@ -215,9 +218,9 @@ class ByHand:
         self.now_s = now_s
         return self
 
-    def _make_alarm(self, loop: None, ring: Callable[[], None]) -> HandAlarm:
-        self.alarms.append(HandAlarm(ring))
-        return self.alarms[-1]
+    def _make_timer(self, loop: None, on_timer: Callable[[], None]) -> HandTimer:
+        self.timers.append(HandTimer(on_timer))
+        return self.timers[-1]
 
     def _send(self, exchange: Exchange) -> None:
         self._throttle.note_sent(self._tokens[exchange.index], round(self.now_s * 1e9))
@@ -229,10 +232,10 @@ def test_what_the_client_is_late_by_is_no_wait_for_the_limit(monkeypatch: pytest
     throttle.pause_until(5 * 10**9)
     queue = ByHand(monkeypatch, throttle, [2])
     queue.at(1.0).held.ask(Exchange(0))
-    assert queue.alarms[0].due_ns == 5 * 10**9
-    queue.at(5.2).alarms[0].ring()
+    assert queue.timers[0].due_ns == 5 * 10**9
+    queue.at(5.2).timers[0].fire()
     assert [one.limit_wait_ns for one in queue.sent] == [4 * 10**9]
-    assert queue.alarms[0].due_ns == 0, "it is silent when nobody waits"
+    assert queue.timers[0].due_ns == 0, "it is silent when nobody waits"
 
 
 def test_nobody_overtakes_and_who_stood_behind_waited_as_long(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -240,6 +243,6 @@ def test_nobody_overtakes_and_who_stood_behind_waited_as_long(monkeypatch: pytes
     for index in range(3):  # the last one would fit at once
         queue.at(float(index)).held.ask(Exchange(index))
     assert [one.index for one in queue.sent] == [0]
-    queue.at(TEN_S).alarms[0].ring()
+    queue.at(TEN_S).timers[0].fire()
     assert [one.index for one in queue.sent] == [0, 1, 2]
     assert [one.limit_wait_ns / 1e9 for one in queue.sent] == pytest.approx([0, TEN_S - 1, TEN_S - 2])
