@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from loadgen.cli.tables.group_plan import group_plan, group_plan_document
 from loadgen.errors import UsageError
+from loadgen.experiments.plan import plan_group
 from loadgen.experiments.sweep_request import PlannedSweep, read_request
 from loadgen.servers.launcher.from_profile import Overrides
 from loadgen.servers.launcher.variant import Variant
@@ -25,7 +25,7 @@ def parts(profile: str, arguments: object) -> tuple[PlannedSweep, ...]:
 
 
 def planned(profile: str, arguments: object) -> list[dict[str, object]]:
-    document = group_plan_document(group_plan("sqlite:///none.db", parts(profile, arguments), interleave=False))
+    document = plan_group("sqlite:///none.db", parts(profile, arguments), interleave=False).to_json()
     return list(document["sweeps"])
 
 

@@ -172,9 +172,10 @@ def given(context: typer.Context) -> dict[str, object]:
 
 def _plan(terminal: Terminal, values: dict[str, object], file: Path | None, *, as_json: bool) -> None:
     from loadgen.cli.progress.sweep import said_of_room
-    from loadgen.cli.tables.plan import earlier_durations, plan_document, plan_table
+    from loadgen.cli.tables.plan import group_plan_table, plan_table
     from loadgen.experiments.estimate import short_places
     from loadgen.experiments.events import RoomIsShort
+    from loadgen.experiments.plan import plan_group, plan_sweep
     from loadgen.experiments.sweep_request import read_request
     from loadgen.servers.launcher.running import running_server
     from loadgen.spec.runs import resolve
@@ -183,15 +184,13 @@ def _plan(terminal: Terminal, values: dict[str, object], file: Path | None, *, a
     wanted = read_request(values, file)
     parts = wanted.sweeps() if wanted.names_server else (wanted.on_running(running_server()),)
     if wanted.variants is not None:
-        from loadgen.cli.tables.group_plan import group_plan, group_plan_document, group_plan_table
-
-        planned = group_plan(terminal.db, parts, interleave=wanted.interleave)
-        for note in planned[0].runs[0].file_notes:
+        group = plan_group(terminal.db, parts, interleave=wanted.interleave)
+        for note in group.servers[0].sweep.specs[0].file_notes:
             terminal.note(note)
         if as_json:
-            show_json(group_plan_document(planned))
+            show_json(group.to_json())
         else:
-            show(group_plan_table(planned))
+            show(group_plan_table(group))
         return
     spec = parts[0].spec
     runs = resolve(spec)
@@ -199,11 +198,11 @@ def _plan(terminal: Terminal, values: dict[str, object], file: Path | None, *, a
         terminal.note(note)
     for short in short_places(runs, sqlite_path(terminal.db)):
         terminal.note(said_of_room(RoomIsShort(*short)))
-    took_s = earlier_durations(terminal.db, runs)
+    plan = plan_sweep(terminal.db, runs, spec.price_list)
     if as_json:
-        show_json(plan_document(runs, took_s, spec.price_list))
+        show_json(plan.to_json())
     else:
-        show(plan_table(runs, took_s, spec.price_list))
+        show(plan_table(plan))
 
 
 def _measure(

@@ -143,7 +143,8 @@ def _values(values: dict[str, object]) -> dict[str, object]:
 
 
 def _plan(terminal: Terminal, spec: "SweepSpec", wanted: "Search", *, as_json: bool) -> None:
-    from loadgen.cli.tables.plan import earlier_durations, plan_document, plan_table
+    from loadgen.cli.tables.plan import plan_table
+    from loadgen.experiments.plan import plan_sweep
     from loadgen.spec.runs import resolve
 
     key = "concurrency" if spec.concurrency else "rate"
@@ -151,11 +152,11 @@ def _plan(terminal: Terminal, spec: "SweepSpec", wanted: "Search", *, as_json: b
     runs = resolve(spec.model_copy(update={key: loads}))
     for note in runs[0].file_notes:
         terminal.note(note)
-    took_s = earlier_durations(terminal.db, runs)
+    plan = plan_sweep(terminal.db, runs)
     if as_json:
-        show_json(plan_document(runs, took_s) | {"search": wanted.terms.to_json()})
+        show_json(plan.to_json() | {"search": wanted.terms.to_json()})
         return
-    show(plan_table(runs, took_s))
+    show(plan_table(plan))
     show(
         f"These follow one another until one misses the SLO; bisection and repeats come after. "
         f"At most {wanted.terms.max_runs} runs in all."

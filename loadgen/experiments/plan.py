@@ -1,0 +1,302 @@
+"""What a sweep or a group would do, and what it would take: runs, time, money and disk space. Sends and starts nothing.
+
+A figure that is not known beforehand is None, and null in JSON.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from loadgen.analysis.figures.cost import Price
+from loadgen.errors import StoreError
+from loadgen.experiments.estimate import (
+    database_bytes,
+    estimated_usd,
+    limit_waits_s,
+    most_spool_bytes,
+    spool_bytes,
+    stated_s,
+    sum_database_bytes,
+    thinking_s,
+)
+from loadgen.experiments.sweep_request import PlannedSweep
+from loadgen.load.spec import RunSpec
+from loadgen.servers.launcher.variant import Variant
+from loadgen.servers.profiles.checks import cannot_take, does_not_fit
+from loadgen.spec.runs import grid_hash, resolve, resolved_warmup_requests
+from loadgen.spec.size import body_bytes
+from loadgen.store.repository import Store
+from loadgen.store.rows import SweepRow
+
+_MAX_SWEEPS_READ = 20
+_MAX_SWEEPS_READ_PER_VARIANT = 100
+
+
+@dataclass(frozen=True, slots=True)
+class RunPlan:
+    """One run. `estimated_s` excludes preparation and warm-up."""
+
+    run: RunSpec
+    estimated_s: float | None
+    estimated_usd: float | None  # None also without a price
+    thinking_s: float  # how long the users of each caller think in all
+    limit_wait_s: float  # how long rate limits make the run last, after the runs before it
+
+    @property
+    def least_s(self) -> float:
+        """The least that the run takes, whatever the server does."""
+        return max(self.thinking_s, self.limit_wait_s)
+
+    @property
+    def requests(self) -> int | None:
+        """Planned requests; None if the server decides how many there are."""
+        return self.run.planned_requests()
+
+    @property
+    def warmup_requests(self) -> int:
+        """Requests of the warm-up."""
+        return resolved_warmup_requests(self.run)
+
+    def to_json(self) -> dict[str, Any]:
+        """One entry of `runs` in a plan."""
+        return self.run.to_json() | {
+            "hash": self.run.hash,
+            "load_label": self.run.load_label,
+            "planned_requests": self.requests,
+            "body_bytes": body_bytes(self.run),
+            "planned_warmup_requests": self.warmup_requests,
+            "estimated_s": self.estimated_s,
+            "estimated_usd": self.estimated_usd,
+            "estimated_spool_bytes": spool_bytes(self.run),
+            "estimated_database_bytes": database_bytes(self.run),
+            "thinking_s": self.thinking_s,
+            "limit_wait_s": self.limit_wait_s,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class SweepPlan:
+    """The runs of one sweep, in order."""
+
+    runs: tuple[RunPlan, ...]
+    price: Price | None
+
+    @classmethod
+    def of(cls, runs: Sequence[RunSpec], took_s: Mapping[str, float], price: Price | None = None) -> "SweepPlan":
+        """Plan `runs`; `took_s` has the durations of earlier runs by point hash, `price` the price of the server."""
+        return cls(
+            tuple(_run_plan(run, wait_s, took_s, price) for run, wait_s in zip(runs, limit_waits_s(runs), strict=True)),
+            price,
+        )
+
+    @property
+    def specs(self) -> list[RunSpec]:
+        """The runs by their specs."""
+        return [each.run for each in self.runs]
+
+    @property
+    def estimated_s(self) -> float | None:
+        """Seconds that all runs take, without preparation and warm-ups."""
+        return _sum(each.estimated_s for each in self.runs)
+
+    @property
+    def estimated_usd(self) -> float | None:
+        """Dollars that all runs cost; None also without a price."""
+        return _sum(each.estimated_usd for each in self.runs)
+
+    @property
+    def estimated_spool_bytes(self) -> int | None:
+        """Temporary files of the run that needs most of them."""
+        return most_spool_bytes(self.specs)
+
+    @property
+    def estimated_database_bytes(self) -> int | None:
+        """Database space of all runs."""
+        return sum_database_bytes(self.specs)
+
+    def to_json(self) -> dict[str, Any]:
+        """The plan as `sweep --plan --json` shows it."""
+        return {
+            "schema_version": 1,
+            "spec_hash": grid_hash(self.specs),
+            "estimated_s": self.estimated_s,
+            "estimated_usd": self.estimated_usd,
+            "estimated_spool_bytes": self.estimated_spool_bytes,
+            "estimated_database_bytes": self.estimated_database_bytes,
+            "runs": [each.to_json() for each in self.runs],
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class ServerPlan:
+    """One server of a group, and the sweep on it. `start_s` is how long its last start took."""
+
+    variant: Variant
+    starts: int
+    sweep: SweepPlan
+    took_s: Mapping[str, float]  # durations of earlier runs on this variant, by point hash
+    start_s: float | None
+
+    @property
+    def gpus(self) -> int:
+        """GPUs that the server occupies; 0 for a server that loadgen does not start."""
+        needs = self.variant.served.profile.needs
+        return 0 if needs is None else needs.gpus
+
+    @property
+    def problem(self) -> str | None:
+        """Why the server cannot start, or cannot serve the lengths of the sweep; None if no reason is known."""
+        profile = self.variant.served.profile
+        lengths = (run.input_tokens + run.output_tokens for run in self.sweep.specs if run.input_tokens)
+        return cannot_take(profile, max(lengths, default=0)) or does_not_fit(profile)
+
+    @property
+    def estimated_s(self) -> float | None:
+        """Seconds of all starts and runs, without warm-ups."""
+        measuring_s = self.sweep.estimated_s
+        return None if measuring_s is None or self.start_s is None else measuring_s + self.starts * self.start_s
+
+    @property
+    def gpu_hours(self) -> float | None:
+        """GPUs times hours."""
+        if self.gpus == 0:
+            return 0.0
+        return None if self.estimated_s is None else self.gpus * self.estimated_s / 3600
+
+    @property
+    def estimated_usd(self) -> float | None:
+        """Dollars: starts included if the price is per GPU hour."""
+        price = self.sweep.price
+        if price is None:
+            return None
+        if price.is_by_time:
+            return None if self.estimated_s is None else price.of_time_usd(self.estimated_s)
+        return self.sweep.estimated_usd
+
+    def to_json(self) -> dict[str, Any]:
+        """One entry of `sweeps` in the plan of a group."""
+        return self.sweep.to_json() | {
+            **self.variant.to_json(),
+            "label": self.variant.label,
+            "starts": self.starts,
+            "start_s": self.start_s,
+            "gpus": self.gpus,
+            "problem": self.problem,
+            "estimated_s": self.estimated_s,
+            "gpu_hours": self.gpu_hours,
+            "estimated_usd": self.estimated_usd,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class GroupPlan:
+    """The servers of a group, in order."""
+
+    servers: tuple[ServerPlan, ...]
+
+    @property
+    def starts(self) -> int:
+        """Starts of all servers."""
+        return sum(each.starts for each in self.servers)
+
+    @property
+    def estimated_s(self) -> float | None:
+        """Seconds of all starts and runs, without warm-ups."""
+        return _sum(each.estimated_s for each in self.servers)
+
+    @property
+    def gpu_hours(self) -> float | None:
+        """GPU hours of all servers."""
+        return _sum(each.gpu_hours for each in self.servers)
+
+    @property
+    def estimated_usd(self) -> float | None:
+        """Dollars of all servers."""
+        return _sum(each.estimated_usd for each in self.servers)
+
+    def to_json(self) -> dict[str, Any]:
+        """The plan as `sweep --plan --json` shows it over profiles."""
+        specs = [run for each in self.servers for run in each.sweep.specs]
+        return {
+            "schema_version": 1,
+            "starts": self.starts,
+            "estimated_s": self.estimated_s,
+            "gpu_hours": self.gpu_hours,
+            "estimated_usd": self.estimated_usd,
+            "estimated_spool_bytes": most_spool_bytes(specs),
+            "estimated_database_bytes": sum_database_bytes(specs),
+            "sweeps": [each.to_json() for each in self.servers],
+        }
+
+
+def plan_sweep(db: str, runs: Sequence[RunSpec], price: Price | None = None) -> SweepPlan:
+    """Plan `runs`, with the durations of runs like them in the database at `db`."""
+    return SweepPlan.of(runs, earlier_durations(db, runs), price)
+
+
+def plan_group(db: str, sweeps: Sequence[PlannedSweep], *, interleave: bool) -> GroupPlan:
+    """Plan `sweeps`, each on the profile that it names, with the durations of runs like them on the same variants."""
+    servers = []
+    for sweep in sweeps:
+        assert sweep.serving is not None, "a group runs on profiles"
+        variant, runs = sweep.serving.variant, resolve(sweep.spec)
+        took_s, start_s = _earlier_on(db, variant, runs)
+        plan = SweepPlan.of(runs, took_s, sweep.spec.price_list)
+        servers.append(ServerPlan(variant, sweep.spec.repeats if interleave else 1, plan, took_s, start_s))
+    return GroupPlan(tuple(servers))
+
+
+def earlier_durations(db: str, runs: Sequence[RunSpec]) -> dict[str, float]:
+    """Return the seconds that the newest stored run of each load point took, by point hash; empty without a database."""
+    took_s: dict[str, float] = {}
+    try:
+        with Store.open(db, read_only=True) as store:
+            for sweep in store.sweeps()[:_MAX_SWEEPS_READ]:
+                if sweep.imported is None:  # the durations of another machine say nothing of this one
+                    _add_durations(took_s, store, sweep, runs)
+    except StoreError:
+        return {}
+    return took_s
+
+
+def _sum(values: Iterable[float | None]) -> float | None:
+    """Return the sum of `values`, None if any of them is."""
+    found = list(values)
+    known = [value for value in found if value is not None]
+    return sum(known) if len(known) == len(found) else None
+
+
+def _run_plan(run: RunSpec, wait_s: float, took_s: Mapping[str, float], price: Price | None) -> RunPlan:
+    stated = stated_s(run)
+    known_s = stated if stated is not None else took_s.get(run.point.hash)
+    estimated_s = None if known_s is None else max(known_s, wait_s)
+    usd = None if price is None else estimated_usd(run, price, estimated_s)
+    return RunPlan(run, estimated_s, usd, thinking_s(run), wait_s)
+
+
+def _earlier_on(db: str, variant: Variant, runs: Sequence[RunSpec]) -> tuple[dict[str, float], float | None]:
+    """Return the durations of the newest runs like `runs` on `variant`, by point hash, and that of its last start."""
+    took_s: dict[str, float] = {}
+    start_s: float | None = 0.0 if variant.profile.launcher == "external" else None
+    try:
+        with Store.open(db, read_only=True) as store:
+            for sweep in store.sweeps()[:_MAX_SWEEPS_READ_PER_VARIANT]:
+                if _is_on(sweep, variant):
+                    start_s = start_s if start_s is not None else sweep.server["launch"].get("startup_s")
+                    _add_durations(took_s, store, sweep, runs)
+    except StoreError:
+        return {}, start_s
+    return took_s, start_s
+
+
+def _is_on(sweep: SweepRow, variant: Variant) -> bool:
+    same_overrides = sweep.spec.get("overrides", {}) == variant.overrides.to_json()
+    return sweep.server.get("profile") == variant.name and same_overrides
+
+
+def _add_durations(took_s: dict[str, float], store: Store, sweep: SweepRow, runs: Sequence[RunSpec]) -> None:
+    """Add the durations of the sweep's runs at the points of `runs`, unless `took_s` has newer ones."""
+    points = {run.point.hash for run in runs}
+    for document in store.runs(sweep.sweep_id):
+        if document["spec"]["point_hash"] in points and not document["interrupted"]:
+            took_s.setdefault(document["spec"]["point_hash"], document["elapsed_s"])
