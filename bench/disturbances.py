@@ -99,10 +99,10 @@ def disturbed(disturbance: Disturbance, port: int) -> Recording:
         stalls = asyncio.ensure_future(_stall(disturbance)) if disturbance.stall_ms else None
         try:
             share = Share(task, 0, 1, folder)
-            outline = await measurement.measure(share, lambda said: None, lambda driver: None, monotonic_ns, Throttle())
+            report = await measurement.measure(share, lambda said: None, lambda driver: None, monotonic_ns, Throttle())
             ordered = folder / "ordered"
             ordered.mkdir()
-            return Recording(in_schedule_order([read_columns(folder)], ordered), outline.client, outline.origin_at)
+            return Recording(in_schedule_order([read_columns(folder)], ordered), report.client, report.origin_at)
         finally:
             if stalls is not None:
                 stalls.cancel()

@@ -37,8 +37,8 @@ from loadgen.analysis.checks.validity import judge
 from loadgen.analysis.measured import measure
 from loadgen.analysis.outline.outline import outline
 from loadgen.analysis.summary import summarise
+from loadgen.engine.records.ragged import Texts
 from loadgen.engine.records.record import ClientFacts, CountedBy, Outcome, Recording, Records
-from loadgen.engine.records.texts import Texts
 from loadgen.load.shapes import ClosedLoop
 from loadgen.load.spec import RunSpec
 from loadgen.servers.environment import environment

@@ -235,7 +235,7 @@ def carry_out(work: Work) -> dict[str, Any]:
         counted_before = scrape(work.facts.metrics_url) if work.facts.has_metrics else {}
         with asyncio.Runner(loop_factory=make_loop) as runner:
             share = Share(task, 0, 1, folder)
-            outline = runner.run(measure(share, lambda said: None, adopt, monotonic_ns, Throttle()))
+            report = runner.run(measure(share, lambda said: None, adopt, monotonic_ns, Throttle()))
         counted_after = scrape(work.facts.metrics_url) if work.facts.has_metrics else {}
         (folder / "ordered").mkdir()
         records = in_schedule_order([read_columns(folder)], folder / "ordered")
@@ -247,14 +247,14 @@ def carry_out(work: Work) -> dict[str, Any]:
             round(work.output_tokens),
             requests=work.requests,
         )
-        summary = summarise(spec, Recording(records, outline.client, outline.origin_at))
+        summary = summarise(spec, Recording(records, report.client, report.origin_at))
         readings = [Reading(-1, counted_before), Reading(2**62, counted_after)]
         account = server_account(readings, lay_out(spec, records)) or {}
         summary["server_account"] = account
     return {
         "requests": summary["outcomes"]["planned"],
         "ok": summary["outcomes"]["ok"],
-        "wall_s": outline.client.wall_s,
+        "wall_s": report.client.wall_s,
         "measured": summary["window"]["requests"],
         "output_tokens_per_s": summary["output_tokens_per_s"],
         "requests_per_s": summary["requests_per_s"],

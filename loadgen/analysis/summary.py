@@ -24,8 +24,8 @@ from loadgen.analysis.moments import Extent, most_open
 from loadgen.analysis.stages import STRICT, Stages
 from loadgen.analysis.stats import FloatArray
 from loadgen.analysis.window import Window
-from loadgen.engine.records.pieces import pieces
 from loadgen.engine.records.record import MISSING, Bool, CountedBy, Int32, Int64, Outcome, Recording
+from loadgen.engine.records.rows import pieces
 from loadgen.load.shapes import OpenLoop
 from loadgen.load.spec import RunSpec
 

@@ -17,8 +17,8 @@ import numpy as np
 
 from loadgen.analysis.moments import Extent
 from loadgen.analysis.slots import Slots
-from loadgen.engine.records.pieces import pieces
 from loadgen.engine.records.record import MISSING, Bool, Int64, Outcome, Records
+from loadgen.engine.records.rows import pieces
 from loadgen.load.shapes import ClosedLoop, OpenLoop
 from loadgen.load.spec import RunSpec
 

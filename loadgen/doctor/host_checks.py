@@ -17,7 +17,7 @@ import psutil
 from loadgen.analysis.checks.client import RAISE_PRIORITY
 from loadgen.analysis.checks.validity import limits_of
 from loadgen.engine.eventloop.clock import WallClock
-from loadgen.engine.eventloop.limits import WIDEN, check_open_files, check_ports, ports_to
+from loadgen.engine.eventloop.host_limits import WIDEN, check_open_files, check_ports, ports_to
 from loadgen.engine.eventloop.priority import woken_first
 from loadgen.engine.wire.connection import ANCILLARY_BYTES, SO_TIMESTAMPNS_NEW, ask_for_kernel_stamps
 from loadgen.errors import HostLimitError

@@ -18,11 +18,11 @@ from loadgen.engine.capture.tokenizer import Tokenizer
 from loadgen.engine.drive.driver import Driver, Progress
 from loadgen.engine.drive.throttle import Throttle
 from loadgen.engine.eventloop.clock import WallClock, monotonic_ns
-from loadgen.engine.eventloop.limits import make_room
+from loadgen.engine.eventloop.host_limits import make_room
 from loadgen.engine.eventloop.loop import StreamLoop
+from loadgen.engine.eventloop.poll_pacer import PollPacer
 from loadgen.engine.eventloop.priority import woken_first
 from loadgen.engine.eventloop.probe import LoopProbe
-from loadgen.engine.eventloop.rest import Rest
 from loadgen.engine.records.columns import ColumnFiles, Unwritten
 from loadgen.engine.records.record import ClientFacts, Int64, Records
 from loadgen.engine.wire.connection import STALE_LIMIT_NS
@@ -71,8 +71,8 @@ class Share:
 
 
 @dataclass(frozen=True, slots=True)
-class Outline:
-    """What a worker reports over its channel; the records are in the share's folder, apart from the `rest`."""
+class WorkerReport:
+    """What a worker reports over its channel; the records are in the share's folder, apart from what is `unwritten`."""
 
     client: ClientFacts
     origin_at: str
@@ -80,7 +80,7 @@ class Outline:
     failure: str | None
     refusal: str | None
     replies: tuple[SampledReply, ...]  # by their index in the whole schedule
-    rest: Unwritten  # of the records, where the disk was full
+    unwritten: Unwritten  # of the records, where the disk was full
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +124,7 @@ async def measure(
     agree_on_start: Callable[[], int],
     throttle: Throttle,
     open_bodies: OpenBodies | None = None,
-) -> Outline:
+) -> WorkerReport:
     """Carry out one share in this process. `orders` is called with the driver once, to wire up drain and stop.
 
     `throttle` remembers what earlier runs of this process sent, `open_bodies` what they learned of the server. `agree_on_start` is called once everything is connected, and may block; it returns t = 0 on the monotonic clock.
@@ -182,7 +182,7 @@ async def measure(
                 cpu_begun_s = time.process_time()
                 probe.start()
                 if isinstance(loop, StreamLoop) and not isinstance(shape, OpenLoop):
-                    loop.rest_between(Rest(driver.streams))
+                    loop.rest_between(PollPacer(driver.streams))
                 try:
                     await driver.run(start_at_ns)
                 except Exception as error:  # a fault of ours: what was measured until then is kept
@@ -205,13 +205,13 @@ async def measure(
         try:
             for piece in recorder.pieces(spool.drain()):
                 files.append(part.in_whole_schedule(piece))
-                _let_go(schedules)
+                _release_pages(schedules)
                 await asyncio.sleep(0)  # a parent that has gone is noticed in between
         except OSError as error:  # what was read before is kept
             unreadable = f"the responses cannot be read back from {bulk_folder()}: {error.strerror}; check that disk"
         except Exception as error:
             unreadable = f"the responses cannot all be read ({error!r}), which is a fault in loadgen: report it"
-    return Outline(
+    return WorkerReport(
         client=ClientFacts(
             stamp_source=recorder.stamps.source,
             workers=1,
@@ -235,7 +235,7 @@ async def measure(
         failure=fault or spool.failure or unreadable,
         refusal=driver.refusal,
         replies=tuple(_in_schedule(recorder.sampled_replies, part.rows)),
-        rest=files.rest,
+        unwritten=files.unwritten,
     )
 
 
@@ -259,10 +259,10 @@ async def _report(driver: Driver, say: Callable[[Progress | Pause], None], sched
     while True:
         await asyncio.sleep(PROGRESS_PERIOD_S)
         say(driver.progress())
-        _let_go(schedules)
+        _release_pages(schedules)
 
 
-def _let_go(schedules: Iterable[Schedule]) -> None:
+def _release_pages(schedules: Iterable[Schedule]) -> None:
     for schedule in schedules:
         schedule.let_go()
 

@@ -15,7 +15,7 @@ from loadgen.engine.capture.spool import left_behind
 from loadgen.engine.capture.tokenizer import Tokenizer
 from loadgen.engine.drive.driver import Progress
 from loadgen.engine.eventloop.clock import WallClock, monotonic_ns
-from loadgen.engine.measurement import Outline, OwnPart, Share
+from loadgen.engine.measurement import OwnPart, Share, WorkerReport
 from loadgen.engine.records.columns import ColumnFiles, whole_rows
 from loadgen.engine.records.record import MISSING, ClientFacts, Outcome, Records
 
@@ -34,7 +34,7 @@ class Lost:
     how: str
 
 
-def salvage(lost: Lost, wall_clock: WallClock) -> Outline:
+def salvage(lost: Lost, wall_clock: WallClock) -> WorkerReport:
     """Put the records that are left into the folder `SALVAGED`, with one row for each request that was planned. Raises OSError."""
     share, part = lost.share, OwnPart.of(lost.share)
     task = share.task
@@ -53,7 +53,7 @@ def salvage(lost: Lost, wall_clock: WallClock) -> Outline:
                 opened += int(np.count_nonzero(piece.connect_ns != MISSING))
         for piece in _unknown(lost, part, known):
             files.append(part.in_whole_schedule(piece))
-    return Outline(
+    return WorkerReport(
         client=ClientFacts(
             stamp_source=recorder.stamps.source,
             workers=1,
@@ -71,7 +71,7 @@ def salvage(lost: Lost, wall_clock: WallClock) -> Outline:
         failure=lost.how,
         refusal=None,
         replies=(),
-        rest=files.rest,
+        unwritten=files.unwritten,
     )
 
 

@@ -21,7 +21,7 @@ from loadgen.engine.drive.driver import Driver, Progress
 from loadgen.engine.drive.throttle import Throttle
 from loadgen.engine.eventloop.clock import monotonic_ns
 from loadgen.engine.eventloop.loop import make_loop
-from loadgen.engine.measurement import Outline, Pause, Share, measure
+from loadgen.engine.measurement import Pause, Share, WorkerReport, measure
 from loadgen.engine.wire.connection import ask_for_kernel_stamps
 from loadgen.engine.wire.open_bodies import OpenBodies
 from loadgen.errors import EngineError, LoadgenError
@@ -38,7 +38,7 @@ class WorkerDiedError(EngineError):
         self.how = how
 
 
-Message = Progress | Pause | Outline | LoadgenError | str
+Message = Progress | Pause | WorkerReport | LoadgenError | str
 _GOODBYE_S = 5.0
 _THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 _DRAIN, _STOP, _PAUSE = 0, 1, 2
@@ -102,7 +102,7 @@ class Worker:
         self._order(_STOP)
 
     def pause(self, until_ns: int) -> None:
-        """Send nothing in the present run before that moment of the monotonic clock."""
+        """Send nothing in the present run before that time of the monotonic clock."""
         self._order(_PAUSE, until_ns)
 
     def close(self) -> None:
@@ -156,7 +156,7 @@ async def _carry_out(
     orders: socket.socket,
     throttle: Throttle,
     open_bodies: OpenBodies,
-) -> Outline:
+) -> WorkerReport:
     """Measure `share`, the `run`-th, while listening for orders. Raises asyncio.CancelledError when the parent is gone."""
     loop = asyncio.get_running_loop()
     running = asyncio.current_task()
@@ -214,7 +214,7 @@ def serve(channel: Connection, orders: socket.socket) -> None:
             bodies = open_bodies[share.task.target.host, share.task.target.port]
             try:
                 with asyncio.Runner(loop_factory=make_loop) as runner:
-                    answer: Outline | EngineError = runner.run(
+                    answer: WorkerReport | EngineError = runner.run(
                         _carry_out(share, run, channel, orders, throttle, bodies)
                     )
             except EngineError as error:

@@ -1,4 +1,4 @@
-"""The measuring processes of a sweep, from the parent's side: a task is dealt out, started at one moment, and put together.
+"""The measuring processes of a sweep, from the parent's side: a task is dealt out, started at the same time, and put together.
 
 The workers share nothing. Each connects and says so; when all have, they are given the same t = 0 of the monotonic clock,
 which all processes of a host share. Records come home in files.
@@ -17,7 +17,7 @@ import numpy as np
 from loadgen.engine.capture.sample import drawn
 from loadgen.engine.drive.driver import Progress
 from loadgen.engine.eventloop.clock import WallClock, monotonic_ns
-from loadgen.engine.measurement import Outline, Pause, Share, Task
+from loadgen.engine.measurement import Pause, Share, Task, WorkerReport
 from loadgen.engine.records.columns import in_schedule_order, read_columns
 from loadgen.engine.records.record import ClientFacts, Priority, ReadsBy, Recording, ReplyFacts
 from loadgen.engine.salvage import SALVAGED, Lost, salvage
@@ -26,10 +26,10 @@ from loadgen.errors import LoadgenError
 from loadgen.load.disk import no_room
 from loadgen.load.records_folder import owned_folder
 
-_START_MARGIN_NS = 20_000_000  # from the word to the moment: to be heard by all of them, with room to spare
+_START_MARGIN_NS = 20_000_000  # from the order to t = 0: time for all of them to receive it, with a margin
 _ORDERED = "ordered"  # the folder of all records in the order of the schedule
 _PRIORITIES: tuple[Priority, ...] = ("normal", "raised", "realtime")
-_WAYS_TO_READ: tuple[ReadsBy, ...] = get_args(ReadsBy)  # from the cheapest
+_READS_BY: tuple[ReadsBy, ...] = get_args(ReadsBy)  # from the cheapest
 
 
 class Workers:
@@ -69,22 +69,22 @@ class Workers:
             try:
                 for share, worker in zip(shares, self._active, strict=True):
                     worker.send(share)
-                outlines = gathering.gather()
+                reports = gathering.gather()
             except BaseException:
-                self._let_go_of_the_unfinished()
+                self._kill_unfinished()
                 raise
-            self._let_go_of_the_unfinished()
+            self._kill_unfinished()
             folders = gathering.folders
-            parts = [read_columns(each, outline.rest) for each, outline in zip(folders, outlines, strict=True)]
+            parts = [read_columns(each, report.unwritten) for each, report in zip(folders, reports, strict=True)]
             records = in_schedule_order(parts, folder / _ORDERED)
         return Recording(
             records=records,
-            client=_together([outline.client for outline in outlines]),
-            origin_at=outlines[0].origin_at,
-            interrupted=any(outline.interrupted for outline in outlines),
-            failure=next((outline.failure for outline in outlines if outline.failure), None),
-            replies=drawn([reply for outline in outlines for reply in outline.replies], task.keep_replies),
-            refusal=next((outline.refusal for outline in outlines if outline.refusal), None),
+            client=_together([report.client for report in reports]),
+            origin_at=reports[0].origin_at,
+            interrupted=any(report.interrupted for report in reports),
+            failure=next((report.failure for report in reports if report.failure), None),
+            replies=drawn([reply for report in reports for reply in report.replies], task.keep_replies),
+            refusal=next((report.refusal for report in reports if report.refusal), None),
         )
 
     def drain(self) -> None:
@@ -103,7 +103,7 @@ class Workers:
             worker.close()
         self._workers, self._active = [], []
 
-    def _let_go_of_the_unfinished(self) -> None:
+    def _kill_unfinished(self) -> None:
         for worker in [each for each in self._active if each.busy]:
             worker.kill()
             self._workers.remove(worker)
@@ -120,7 +120,7 @@ class _Gathering:
         self._shares = shares
         self._on_progress = on_progress
         self._clock = WallClock()  # for the stamps of a worker that dies
-        self._outlines: dict[int, Outline] = {}
+        self._reports: dict[int, WorkerReport] = {}
         self._lost: dict[int, Lost] = {}
         self._heard: dict[int, Progress] = {}
         self._ready = 0
@@ -134,10 +134,10 @@ class _Gathering:
             for number, share in enumerate(self._shares)
         ]
 
-    def gather(self) -> list[Outline]:
+    def gather(self) -> list[WorkerReport]:
         """What each worker reports, or what is left of it. Raises EngineError when one dies or gives up before the start."""
         by_channel = {worker.channel: number for number, worker in enumerate(self._workers)}
-        while len(self._outlines) + len(self._lost) < len(self._workers):
+        while len(self._reports) + len(self._lost) < len(self._workers):
             waiting = [each for each, number in by_channel.items() if not self._has_ended(number)]
             for channel in connection.wait(waiting):
                 number = by_channel[channel]  # type: ignore[index]  # only connections were waited for
@@ -151,11 +151,11 @@ class _Gathering:
                     self._take(number, message)
             self._clock.sample()
         for number, lost in self._lost.items():
-            self._outlines[number] = salvage(lost, self._clock)
-        return [self._outlines[number] for number in range(len(self._workers))]
+            self._reports[number] = salvage(lost, self._clock)
+        return [self._reports[number] for number in range(len(self._workers))]
 
     def _has_ended(self, number: int) -> bool:
-        return number in self._outlines or number in self._lost
+        return number in self._reports or number in self._lost
 
     def _take(self, number: int, message: Message) -> None:
         if isinstance(message, LoadgenError):
@@ -163,9 +163,9 @@ class _Gathering:
                 self._workers[number].busy = False
                 raise message
             self._lose(number, str(message))
-        elif isinstance(message, Outline):
+        elif isinstance(message, WorkerReport):
             self._workers[number].busy = False
-            self._outlines[number] = message
+            self._reports[number] = message
             if message.failure is not None:
                 self._drain()
         elif isinstance(message, Pause):
@@ -241,7 +241,7 @@ def _together(facts: Sequence[ClientFacts]) -> ClientFacts:
         busiest_cpu_s=max(cpu_s) if len(cpu_s) == len(facts) else None,
         wall_s=max(each.wall_s for each in facts),
         reads=sum(each.reads for each in facts),
-        reads_by=max((each.reads_by for each in facts), key=_WAYS_TO_READ.index),
+        reads_by=max((each.reads_by for each in facts), key=_READS_BY.index),
         priority=min((each.priority for each in facts), key=_PRIORITIES.index),
         loop_lag_ns=np.concatenate([each.loop_lag_ns for each in facts]),
         network_rtt_ns=np.concatenate([each.network_rtt_ns for each in facts]),

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from urllib.parse import urlsplit
 
-from loadgen.engine.eventloop.limits import check_before_start
+from loadgen.engine.eventloop.host_limits import check_before_start
 from loadgen.engine.wire.route import DIRECT, Route
 from loadgen.errors import LoadgenError, UsageError
 from loadgen.experiments.estimate import workers_for

@@ -3,8 +3,6 @@
 from collections import deque
 from dataclasses import dataclass
 
-NS_PER_S = 1_000_000_000
-
 
 @dataclass(frozen=True, slots=True)
 class RateLimits:

@@ -14,11 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from loadgen.errors import UsageError
+from loadgen.load.arrivals import NS_PER_S
 from loadgen.load.bulk import FileArray, spans
 from loadgen.load.file_rows import NoValue, Row, RowsFile, number_of, open_rows
 from loadgen.load.shapes import OpenLoop, TraceSource
-
-NS_PER_S = 1_000_000_000
 
 # Columns of moment, prompt and answer, and how many of the moment's units make a second.
 _COLUMNS = (

@@ -10,10 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from loadgen.engine.records.pieces import let_go
-from loadgen.engine.records.ragged import starts
+from loadgen.engine.records.ragged import Texts, starts
 from loadgen.engine.records.record import MISSING, CountedBy, Outcome, Records
-from loadgen.engine.records.texts import Texts
+from loadgen.engine.records.rows import release_pages
 from loadgen.store import arrivals, plain
 
 # Column by column: type, and the value which stands for NULL (None: there is none, the column is never NULL).
@@ -48,7 +47,7 @@ def to_rows(records: Records, run_number: int) -> Iterator[dict[str, Any]]:
     """One mapping of column to value per request, in the order of `records`, made as they are asked for."""
     for begin in range(0, len(records), _ROWS_AT_ONCE):  # the whole as Python objects would be several times its size
         yield from _rows_within(records, run_number, begin, min(begin + _ROWS_AT_ONCE, len(records)))
-        let_go(records)
+        release_pages(records)
 
 
 def _rows_within(records: Records, run_number: int, first: int, last: int) -> Iterator[dict[str, Any]]:

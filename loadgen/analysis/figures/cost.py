@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from loadgen.analysis.verdict import Summary
-from loadgen.engine.records.pieces import pieces
 from loadgen.engine.records.record import MISSING, CountedBy, Outcome, Recording, Records
+from loadgen.engine.records.rows import pieces
 
 _MILLION = 1_000_000
 _HOUR_S = 3600.0

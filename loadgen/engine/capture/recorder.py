@@ -1,4 +1,4 @@
-"""Exchanges into records: stamps become moments on the run's own axis, bytes become replies. After the run, never in it."""
+"""Exchanges into records: stamps become timestamps on the run's own axis, bytes become replies. After the run, never in it."""
 
 import itertools
 import json
@@ -30,7 +30,7 @@ from loadgen.load.shapes import ClosedLoop, LoadShape, OpenLoop
 KERNEL_SHARE = 0.99
 """A run counts as stamped by the kernel when at least this share of its reads was; a socket's very first read may lack it."""
 
-_SHORTEST_SECRET = 6  # shorter header values are ordinary words, and hiding them would garble messages
+_MIN_SECRET_LENGTH = 6  # shorter header values are ordinary words, and hiding them would garble messages
 _DETAIL_CHARACTERS = 300
 _RECORDS_PER_PIECE = 1000
 _MAX_FINISH_REASONS = 50  # words of the server; more than this are not words
@@ -84,7 +84,7 @@ class Recorder:
         self._sample = ReplySample(keep_replies)
         self._reads = self._stamped_at_read = 0
         self.replies = ReplyFacts()
-        self._secrets = [secret for secret in secrets if len(secret) >= _SHORTEST_SECRET]
+        self._secrets = [secret for secret in secrets if len(secret) >= _MIN_SECRET_LENGTH]
 
     def pieces(self, exchanges: Iterable[Exchange]) -> Iterator[Records]:
         """The records a few at a time, in the order given: that in which they ended, at least within each slot.
@@ -187,11 +187,11 @@ class Recorder:
         wall_ns, at_read = unpack_stamps(exchange.stamps)
         self._reads += len(exchange.stamps)
         self._stamped_at_read += at_read
-        moments = self._wall_clock.to_monotonic(wall_ns) - self._origin_ns
+        read_ns = self._wall_clock.to_monotonic(wall_ns) - self._origin_ns
         reply = self._reply(exchange)
         self._note(reply, int(self._schedule.output_tokens[exchange.index]))
         arrival_reads = np.array(reply.arrival_reads, dtype=np.int64)
-        arrival_ns = moments[arrival_reads] if len(arrival_reads) else np.empty(0, np.int64)
+        arrival_ns = read_ns[arrival_reads] if len(arrival_reads) else np.empty(0, np.int64)
         arrival_choice = np.array(reply.arrival_choices, dtype=np.int16)
 
         sent_ns = None if exchange.sent_ns is None else exchange.sent_ns - self._origin_ns
@@ -199,7 +199,7 @@ class Recorder:
         if exchange.gave_up_ns is not None:
             end_ns: int | None = exchange.gave_up_ns - self._origin_ns
         else:
-            end_ns = int(moments[-1]) if len(moments) else None
+            end_ns = int(read_ns[-1]) if len(read_ns) else None
         if exchange.slot >= 0 and not isinstance(self._shape, OpenLoop):
             due_ns = slot_free_ns.get(exchange.slot, 0) if isinstance(self._shape, ClosedLoop) else 0
             if self._schedule.think_ns is not None:
@@ -217,11 +217,11 @@ class Recorder:
             detail=reply.detail,
             finish_reason=reply.finish_reason,
             due_ns=due_ns,
-            # The open loop counts from the intended moment (coordinated omission); a caller of a closed loop has no
+            # The open loop counts from the intended time (coordinated omission); a caller of a closed loop has no
             # intention before its slot is free, and what the client then loses is its own: it is send delay, not latency.
             start_ns=due_ns if isinstance(self._shape, OpenLoop) else sent_ns,
             sent_ns=sent_ns,
-            first_byte_ns=int(moments[0]) if len(moments) else None,
+            first_byte_ns=int(read_ns[0]) if len(read_ns) else None,
             end_ns=end_ns,
             connect_ns=exchange.connect_ns,
             limit_wait_ns=exchange.limit_wait_ns,

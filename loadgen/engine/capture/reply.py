@@ -1,7 +1,7 @@
 """What an answer said: raw reads of one exchange into its outcome, its content arrivals and its token counts.
 
 Runs after the response has ended, off the critical path, for every event of a run: it is kept cheap. Pure: no clock, no
-socket. A read is named by its position, and becomes a moment only when the stamps are known.
+socket. A read is named by its position, and becomes a timestamp only when the stamps are known.
 """
 
 from dataclasses import dataclass, field

@@ -14,7 +14,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
-from loadgen.engine.eventloop.overflow import MOST_BYTES_IN_MEMORY, Early, LeftBehind, Overflow
+from loadgen.engine.eventloop.overflow import MAX_BYTES_IN_MEMORY, Early, LeftBehind, Overflow
 from loadgen.engine.eventloop.readlog import ReadLog, Regrouped
 from loadgen.engine.records.exchange import STAMP, Exchange
 from loadgen.engine.records.record import Outcome
@@ -40,7 +40,7 @@ class Spool:
 
     def __init__(
         self,
-        most_bytes: int = MOST_BYTES_IN_MEMORY,
+        most_bytes: int = MAX_BYTES_IN_MEMORY,
         on_full: Callable[[], None] = lambda: None,
         log: ReadLog | None = None,
         folder: Path | None = None,

@@ -24,10 +24,10 @@ from loadgen.engine.records.exchange import Exchange, max_reply_bytes
 from loadgen.engine.records.record import Outcome
 from loadgen.engine.wire.target import Target, request_head
 from loadgen.engine.wire.transport import CONNECT_LIMIT_S, ConnectFailedError
+from loadgen.load.arrivals import NS_PER_S
 from loadgen.load.schedule import Schedule
 from loadgen.load.shapes import ClosedLoop, LoadShape, OpenLoop, Wave
 
-NS_PER_S = 1_000_000_000
 _SENDS_AT_ONCE = 8  # about half a millisecond
 _SENDS_APART_NS = 1_000_000
 CONNECTS_AT_ONCE = 64  # more would overflow a server's backlog, and SYN retries cost a second

@@ -14,10 +14,10 @@ from loadgen.engine.capture.reply_text import reply_text
 from loadgen.engine.eventloop.clock import monotonic_ns
 from loadgen.engine.eventloop.timer import Timer, make_timer
 from loadgen.engine.records.exchange import Exchange, unpack_stamps
+from loadgen.load.arrivals import NS_PER_S
 from loadgen.load.body import history_after, with_history
 from loadgen.load.schedule import Schedule
 
-_NS_PER_S = 1_000_000_000
 _SENDS_AT_ONCE = 8  # then the streams are read: the first of those that went out may have been answered
 EARLIER_TURN_FAILED = "an earlier turn of its conversation failed"
 
@@ -174,5 +174,5 @@ def _ended_ns(exchange: Exchange) -> int:
     if exchange.gave_up_ns is not None or not exchange.stamps:
         return exchange.gave_up_ns or monotonic_ns()
     wall_ns, _ = unpack_stamps(exchange.stamps[-1:])
-    ago_ns = min(max(0, time.time_ns() - int(wall_ns[0])), _NS_PER_S)
+    ago_ns = min(max(0, time.time_ns() - int(wall_ns[0])), NS_PER_S)
     return monotonic_ns() - ago_ns  # in this order: what passes between the two clocks makes it late and never early

@@ -11,7 +11,8 @@ import httptools
 
 from loadgen.engine.records.exchange import Exchange, unpack_stamps
 from loadgen.engine.wire.framing import ResponseParser
-from loadgen.load.rate_limits import NS_PER_S, UNLIMITED, RateLimits, Window
+from loadgen.load.arrivals import NS_PER_S
+from loadgen.load.rate_limits import UNLIMITED, RateLimits, Window
 
 MOST_RETRY_AFTER_S = 300.0
 """Longer than any limit per minute asks for: a provider that asks for more will not serve this run. Chosen."""

@@ -41,7 +41,7 @@ class _Course:
         self._walls_ns, self._drifts_ns = (rows - rows[0]).T.astype(np.float64, order="C")
 
     def offset_ns(self, wall_ns: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Wall minus monotonic clock at each moment."""
+        """Wall minus monotonic clock at each time."""
         drift_ns = np.interp(wall_ns - self._first_wall_ns, self._walls_ns, self._drifts_ns)
         offset: NDArray[np.int64] = self._first_offset_ns + np.rint(drift_ns).astype(np.int64)
         return offset
@@ -70,7 +70,7 @@ class WallClock:
         return monotonic
 
     def to_utc(self, monotonic: int) -> str:
-        """A monotonic moment as UTC in ISO 8601, by the first offset."""
+        """A monotonic timestamp as UTC in ISO 8601, by the first offset."""
         wall_ns = monotonic + self._offsets_ns[0]
         return datetime.fromtimestamp(wall_ns / 1e9, UTC).isoformat(timespec="milliseconds")
 

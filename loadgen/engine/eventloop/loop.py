@@ -5,8 +5,8 @@ import select
 import socket
 from typing import Any
 
+from loadgen.engine.eventloop.poll_pacer import PollPacer
 from loadgen.engine.eventloop.readlog import ReadLog
-from loadgen.engine.eventloop.rest import Rest
 from loadgen.engine.eventloop.selector import Reader, StreamSelector
 from loadgen.engine.records.record import ReadsBy
 
@@ -40,14 +40,14 @@ class StreamLoop(asyncio.SelectorEventLoop):
         """Tell the reader of `sock` once when more can be sent."""
         self._streams.watch_for_room(sock)
 
-    def rest_between(self, rest: Rest | None) -> None:
+    def rest_between(self, rest: PollPacer | None) -> None:
         """Rest between two looks at the streams as `rest` says; None ends that."""
-        self._streams.rest = rest
+        self._streams.pacer = rest
 
     def note_unstamped(self) -> None:
         """A read came without a kernel stamp."""
-        if self._streams.rest is not None:
-            self._streams.rest.unstamped()
+        if self._streams.pacer is not None:
+            self._streams.pacer.note_unstamped()
 
     def call_soon(self, *args: Any, **context: Any) -> asyncio.Handle:  # type: ignore[override]  # passed on as they are
         """As asyncio's; a stream's callback that schedules something gives asyncio its turn."""

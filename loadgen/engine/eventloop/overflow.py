@@ -20,7 +20,7 @@ from typing import Any, Generic, TypeVar, cast
 
 from loadgen.load.disk import bulk_folder, no_room, release
 
-MOST_BYTES_IN_MEMORY = 64 * 2**20
+MAX_BYTES_IN_MEMORY = 64 * 2**20
 _BATCH_BYTES = 256 * 2**10
 _ITEMS_AT_ONCE = 32  # of a thread's pieces: packed in 20 µs or so
 _MOST_BEHIND = 4

@@ -9,7 +9,7 @@ import sys
 from array import array
 from collections.abc import Callable, Iterator
 
-from loadgen.engine.eventloop.overflow import MOST_BYTES_IN_MEMORY, Early, Overflow
+from loadgen.engine.eventloop.overflow import MAX_BYTES_IN_MEMORY, Early, Overflow
 from loadgen.engine.eventloop.uring import (
     ANCILLARY_LENGTH_AT,
     COMPLETION,
@@ -27,7 +27,7 @@ Reads = tuple[list[bytes], list[bytes]]
 """(what each read brought, its stamp)."""
 
 _BATCH_OVERHEAD_BYTES = 300
-_MOST_ANSWERS_READ = 20
+_MAX_RESPONSES_READ = 20
 
 
 class ReadLog:
@@ -40,7 +40,7 @@ class ReadLog:
         self.place = 1
         self.allowed = array("q")
         self._answers_read = 0
-        self._batches: Overflow[Batch] = Overflow(MOST_BYTES_IN_MEMORY, lambda: None)
+        self._batches: Overflow[Batch] = Overflow(MAX_BYTES_IN_MEMORY, lambda: None)
 
     def keep_within(self, most_bytes: int, on_full: Callable[[], None], early: Early | None = None) -> None:
         """Hold so much in memory and the rest in a file, what has aged in that of `early`; `on_full` is told once when that cannot be written."""
@@ -77,7 +77,7 @@ class ReadLog:
     @property
     def is_of_use(self) -> bool:
         """Whether answers of this server are plain: to read one while others go on takes as long as all that came meanwhile."""
-        return self._answers_read < _MOST_ANSWERS_READ
+        return self._answers_read < _MAX_RESPONSES_READ
 
     def reads_of(self, logged: Logged) -> Reads:
         """The reads of one answer, while others go on."""

@@ -30,7 +30,7 @@ _OWN = 0  # the token of asyncio's own descriptors; those of streams are never u
 # An answer in chunks ends with CRLF 0 CRLF CRLF and an event of one with LF LF CRLF, so that one byte tells most of them apart.
 _TELLING_BYTE = -4
 _CR = 13
-_SHORTEST = DATA_AT + 20  # longer than the event [DONE], after which a server may leave the body open
+_MIN_PLAIN_BYTES = DATA_AT + 20  # longer than the event [DONE], after which a server may leave the body open
 
 _GATHER_S = 0.00005  # so that one waking reads several streams also where there is no rest, as in an open loop
 
@@ -89,7 +89,7 @@ class RingSelector(StreamSelector):
         self._senders.add(token)
         self._ring.poll(sock.fileno(), select.POLLOUT, token | _ROOM)
 
-    def _serve(self, wait_s: float | None, rest_s: float) -> tuple[int, Events]:
+    def _serve(self, wait_s: float | None, pause_s: float) -> tuple[int, Events]:
         ring, streams = self._ring, self._streams
         if not self._own_is_watched:
             ring.poll(self.fileno(), select.POLLIN, _OWN)
@@ -102,7 +102,7 @@ class RingSelector(StreamSelector):
                 if len(completions) < AT_ONCE * COMPLETION.size:
                     break
         else:
-            gather_s = max(rest_s, _GATHER_S)
+            gather_s = max(pause_s, _GATHER_S)
             if wait_s is not None:
                 gather_s = min(gather_s, wait_s)
             served = self._take(ring.wait(len(streams) + 1, gather_s, wait_s))
@@ -120,7 +120,7 @@ class RingSelector(StreamSelector):
             if flags & HAS_BUFFER:
                 left = allowed[token] - length + DATA_AT
                 end = (flags >> BUFFER_SHIFT) * BUFFER_BYTES + length
-                if left > 0 and length >= _SHORTEST and pool[end + _TELLING_BYTE] != _CR:
+                if left > 0 and length >= _MIN_PLAIN_BYTES and pool[end + _TELLING_BYTE] != _CR:
                     allowed[token] = left
                     plain.append(pool[end - length : end])
                 else:
@@ -135,8 +135,8 @@ class RingSelector(StreamSelector):
         log.place = begin + len(completions) // COMPLETION.size
         if plain:
             log.append(begin, taken_ns, completions, looked_at, b"".join(plain))
-            if self.rest is not None and not plain[0][ANCILLARY_LENGTH_AT]:
-                self.rest.unstamped()
+            if self.pacer is not None and not plain[0][ANCILLARY_LENGTH_AT]:
+                self.pacer.note_unstamped()
         reads = len(plain) + len(looked_at)
         self._ring.give_back(reads)
         return reads

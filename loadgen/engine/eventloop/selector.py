@@ -12,8 +12,8 @@ import socket
 import time
 from typing import Protocol
 
+from loadgen.engine.eventloop.poll_pacer import PollPacer
 from loadgen.engine.eventloop.readlog import ReadLog
-from loadgen.engine.eventloop.rest import Rest
 from loadgen.engine.records.record import ReadsBy
 
 Events = list[tuple[selectors.SelectorKey, int]]
@@ -46,7 +46,7 @@ class StreamSelector(selectors.EpollSelector):
         super().__init__()
         self._epoll = select.epoll.fromfd(os.dup(self.fileno()))  # another handle on the same set
         self._readers: dict[int, Reader] = {}
-        self.rest: Rest | None = None
+        self.pacer: PollPacer | None = None
         self.asked = False
 
     @property
@@ -74,24 +74,24 @@ class StreamSelector(selectors.EpollSelector):
         self.asked = False
         until_s = None if timeout is None else time.monotonic() + timeout
         wait_s = timeout
-        rest_s = self.rest.now_s if self.rest is not None else 0.0
+        pause_s = self.pacer.pause_s if self.pacer is not None else 0.0
         while True:
-            served, others = self._serve(wait_s, rest_s if wait_s is None else min(rest_s, wait_s))
+            served, others = self._serve(wait_s, pause_s if wait_s is None else min(pause_s, wait_s))
             now_s = time.monotonic()
-            if self.rest is not None:
-                rest_s = self.rest.after(served, now_s)
-            if others or self.asked or not (served or rest_s):
+            if self.pacer is not None:
+                pause_s = self.pacer.pause_after(served, now_s)
+            if others or self.asked or not (served or pause_s):
                 return others
             wait_s = None if until_s is None else until_s - now_s
             if wait_s is not None and wait_s <= 0:
                 return others
 
-    def _serve(self, wait_s: float | None, rest_s: float) -> tuple[int, Events]:
+    def _serve(self, wait_s: float | None, pause_s: float) -> tuple[int, Events]:
         """Rest if told so, or else wait, and serve what is ready: (how many reads, what is asyncio's)."""
-        if rest_s and self.rest is not None:
+        if pause_s and self.pacer is not None:
             from_s = time.monotonic()
-            time.sleep(rest_s)
-            self.rest.woken(from_s, time.monotonic())
+            time.sleep(pause_s)
+            self.pacer.note_pause(from_s, time.monotonic())
             wait_s = 0
         served = 0
         others: Events = []

@@ -2,7 +2,7 @@
 
 A column is one file of its raw values, or of its texts as `Texts` packs them, which costs neither process a copy. Who goes
 through all rows lets go of them from time to time: a mapped page that was looked at counts as memory of the process until then.
-What a full disk does not take stays in memory, so that no record is lost: the end of a column, as `rest`.
+What a full disk does not take stays in memory, so that no record is lost: the end of a column, as `unwritten`.
 """
 
 import itertools
@@ -17,10 +17,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from loadgen.engine.records.pieces import let_go
+from loadgen.engine.records.ragged import Texts
 from loadgen.engine.records.record import Records
-from loadgen.engine.records.rows import NUMBERS, OF_ARRIVALS, OF_ROWS, TEXTS, joined, take
-from loadgen.engine.records.texts import Texts
+from loadgen.engine.records.rows import NUMBERS, OF_ARRIVALS, OF_ROWS, TEXTS, joined, release_pages, take
 from loadgen.load.bulk import pieces_of
 from loadgen.load.disk import write_all
 
@@ -88,7 +87,7 @@ class ColumnFiles:
             file.close()
 
     @property
-    def rest(self) -> Unwritten:
+    def unwritten(self) -> Unwritten:
         """What the disk did not take of the columns."""
         return {name: bytes(file.kept) for name, file in self._files.items() if file.kept}
 
@@ -107,16 +106,16 @@ class ColumnFiles:
         self._ends[name] += int(start[-1])
 
 
-def read_columns(folder: Path, rest: Unwritten = ALL_WRITTEN) -> Records:
+def read_columns(folder: Path, unwritten: Unwritten = ALL_WRITTEN) -> Records:
     """The records in `folder`, mapped and read-only: the files may be removed, not changed, while they are used.
 
-    `rest` is what the disk did not take of them. Raises OSError.
+    `unwritten` is what the disk did not take of them. Raises OSError.
     """
 
     def column(name: str, dtype: np.dtype[Any]) -> NDArray[Any]:
-        if name not in rest:
+        if name not in unwritten:
             return _mapped(folder / name, dtype)
-        kept = np.frombuffer(rest[name], dtype)
+        kept = np.frombuffer(unwritten[name], dtype)
         return np.concatenate([_mapped(folder / name, dtype), kept])
 
     columns: dict[str, Any] = {name: column(name, dtype) for name, dtype in NUMBERS.items()}
@@ -158,8 +157,8 @@ def in_schedule_order(parts: Sequence[Records], folder: Path) -> Records:
             piece = joined([take(part, share - before) for part, share, before in zipped])
             files.append(take(piece, np.argsort(piece.index, kind="stable")))
             for part in parts:
-                let_go(part)
-    return read_columns(folder, files.rest)
+                release_pages(part)
+    return read_columns(folder, files.unwritten)
 
 
 def _next_rows(parts: Sequence[Records]) -> Iterator[NDArray[np.int64]]:

@@ -26,13 +26,13 @@ def max_reply_bytes(request_bytes: int, output_tokens: int) -> int:
 
 
 def stamp_of(wall_ns: int) -> bytes:
-    """A stamp for that moment of the wall clock, marked as taken at the read."""
+    """A stamp for that time of the wall clock, marked as taken at the read."""
     seconds, nanoseconds = divmod(wall_ns, 1_000_000_000)
     return STAMP.pack(seconds, nanoseconds | READ_MARK)
 
 
 def stamp_now() -> bytes:
-    """A stamp for this very moment, marked as taken at the read."""
+    """A stamp for now, marked as taken at the read."""
     return stamp_of(time.time_ns())
 
 
@@ -50,7 +50,7 @@ Logged = tuple[int, int, int]
 
 
 class Exchange:
-    """What happened to one planned request. `reads[i]` arrived with `stamps[i]`; monotonic moments are absolute here.
+    """What happened to one planned request. `reads[i]` arrived with `stamps[i]`; monotonic timestamps are absolute here.
 
     While the run lasts the reads after the first one may be in the log of all streams (readlog.py), where `logged` finds them;
     unless the answer is `read_at_once`.

@@ -1,7 +1,7 @@
 """What is known of each request after a run: facts in columns, no ratios.
 
-Stamps are integer nanoseconds on the monotonic clock, relative to the run's origin (t = 0). `MISSING` stands for a moment
-that never came; no figure is ever made from it. Token counts of -1 mean that nobody told us.
+Stamps are integer nanoseconds on the monotonic clock, relative to the run's origin (t = 0). `MISSING` stands for a timestamp
+that is not known; no figure is ever made from it. Token counts of -1 mean that nobody told us.
 """
 
 from collections import Counter
@@ -134,7 +134,7 @@ class Records:
     def __getitem__(self, row: int) -> RequestRecord:
         begin, end = int(self.arrival_start[row]), int(self.arrival_start[row + 1])
 
-        def moment(column: Int64) -> int | None:
+        def timestamp(column: Int64) -> int | None:
             value = int(column[row])
             return None if value == MISSING else value
 
@@ -149,12 +149,12 @@ class Records:
             http_status=int(self.http_status[row]) or None,
             detail=self.detail[row],
             finish_reason=self.finish_reason[row],
-            due_ns=moment(self.due_ns),
-            start_ns=moment(self.start_ns),
-            sent_ns=moment(self.sent_ns),
-            first_byte_ns=moment(self.first_byte_ns),
-            end_ns=moment(self.end_ns),
-            connect_ns=moment(self.connect_ns),
+            due_ns=timestamp(self.due_ns),
+            start_ns=timestamp(self.start_ns),
+            sent_ns=timestamp(self.sent_ns),
+            first_byte_ns=timestamp(self.first_byte_ns),
+            end_ns=timestamp(self.end_ns),
+            connect_ns=timestamp(self.connect_ns),
             limit_wait_ns=int(self.limit_wait_ns[row]),
             prompt_tokens_asked=count(self.prompt_tokens_asked),
             output_tokens_asked=int(self.output_tokens_asked[row]),
@@ -173,7 +173,7 @@ class Records:
     def from_rows(cls, rows: list[RequestRecord]) -> "Records":
         """Columns from single rows, as given; the inverse of indexing."""
 
-        def moments(name: str) -> Int64:
+        def timestamps(name: str) -> Int64:
             values = (getattr(row, name) for row in rows)
             return np.array([MISSING if value is None else value for value in values], dtype=np.int64)
 
@@ -190,13 +190,13 @@ class Records:
             slot=counts("slot"),
             outcome=np.array([row.outcome for row in rows], dtype=np.int8),
             http_status=np.array([row.http_status or 0 for row in rows], dtype=np.int16),
-            due_ns=moments("due_ns"),
-            start_ns=moments("start_ns"),
-            sent_ns=moments("sent_ns"),
-            first_byte_ns=moments("first_byte_ns"),
-            end_ns=moments("end_ns"),
-            connect_ns=moments("connect_ns"),
-            limit_wait_ns=moments("limit_wait_ns"),
+            due_ns=timestamps("due_ns"),
+            start_ns=timestamps("start_ns"),
+            sent_ns=timestamps("sent_ns"),
+            first_byte_ns=timestamps("first_byte_ns"),
+            end_ns=timestamps("end_ns"),
+            connect_ns=timestamps("connect_ns"),
+            limit_wait_ns=timestamps("limit_wait_ns"),
             prompt_tokens_asked=counts("prompt_tokens_asked"),
             output_tokens_asked=counts("output_tokens_asked"),
             prompt_tokens=counts("prompt_tokens"),

@@ -7,7 +7,7 @@ import socket
 from loadgen.engine.wire.route import Proxy
 
 _READ_BYTES = 4096
-_MOST_HEAD_BYTES = 65_536
+_MAX_HEAD_BYTES = 65_536
 _END_OF_HEAD = b"\r\n\r\n"
 _CREDENTIALS_WANTED = 407
 
@@ -32,7 +32,7 @@ async def ask_for_tunnel(loop: asyncio.AbstractEventLoop, sock: socket.socket, r
         if not received:
             raise ConnectionResetError("the proxy closed the connection before it opened a way through")
         head += received
-        if len(head) > _MOST_HEAD_BYTES:
+        if len(head) > _MAX_HEAD_BYTES:
             raise ConnectionError("the proxy's answer to CONNECT has no end")
     version, _, rest = head.partition(b" ")
     code = rest[:3]

@@ -4,7 +4,8 @@ import math
 from collections.abc import Callable
 from typing import Literal, Protocol
 
-from loadgen.load.rate_limits import NS_PER_S, RateLimits, Window
+from loadgen.load.arrivals import NS_PER_S
+from loadgen.load.rate_limits import RateLimits, Window
 from loadgen.servers.simulator.generation import Generation, Refusal
 
 Limited = Literal["requests", "tokens"]

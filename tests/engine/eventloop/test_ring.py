@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from loadgen.engine.eventloop.loop import StreamLoop, make_loop
-from loadgen.engine.eventloop.rest import Rest
+from loadgen.engine.eventloop.poll_pacer import PollPacer
 from loadgen.engine.eventloop.ring import RingSelector
 from loadgen.engine.eventloop.uring import BUFFER_BYTES, BUFFERS, Uring
 from loadgen.engine.records.exchange import unpack_stamps
@@ -202,7 +202,7 @@ def test_asyncio_keeps_its_turn_while_streams_rest(loop: StreamLoop) -> None:
     ours, theirs = pair()
     seen = Seen()
     loop.watch(ours, seen)
-    loop.rest_between(Rest(1))
+    loop.rest_between(PollPacer(1))
     heard: list[bytes] = []
     one, other = socket.socketpair()
     loop.add_reader(one, lambda: heard.append(one.recv(100)))

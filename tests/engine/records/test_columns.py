@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from loadgen.engine.records.columns import ColumnFiles, in_schedule_order, read_columns, whole_rows
-from loadgen.engine.records.pieces import let_go
 from loadgen.engine.records.record import CountedBy, Outcome, Records, RequestRecord
+from loadgen.engine.records.rows import release_pages
 
 
 def row(index: int) -> RequestRecord:
@@ -100,10 +100,10 @@ def test_pages_that_were_looked_at_are_given_back_and_come_again(tmp_path: Path)
 
     before = [getattr(records, field.name)[7] for field in fields(Records)]
     assert looked_at_kib() > 0
-    let_go(records)
+    release_pages(records)
     assert looked_at_kib() == 0
     assert [getattr(records, field.name)[7] for field in fields(Records)] == before
-    let_go(Records.from_rows([row(0)]))  # which has nothing mapped
+    release_pages(Records.from_rows([row(0)]))  # which has nothing mapped
 
 
 def test_putting_rows_in_order_takes_a_few_bytes_a_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

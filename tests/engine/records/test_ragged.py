@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadgen.engine.records.texts import Texts
+from loadgen.engine.records.ragged import Texts
 
 VALUE = (
     st.none()

@@ -15,7 +15,7 @@ from typing import Any
 from loadgen.errors import HostLimitError
 
 SPARE_DESCRIPTORS = 64  # what the process itself keeps open: the interpreter, its loop, the pipes to its parent
-MOST_PORTS = 65535 - 1024 + 1  # the widest range there can be without the privileged ones
+MAX_PORTS = 65535 - 1024 + 1  # the widest range there can be without the privileged ones
 WIDEN = 'sysctl -w net.ipv4.ip_local_port_range="1024 65535"'
 
 _IPV4 = Path("/proc/sys/net/ipv4")
@@ -72,8 +72,8 @@ def check_ports(streams: int, sockaddr: tuple[Any, ...], ports: Ports | None) ->
     if ports is None or streams <= ports.free:
         return
     where = f"{streams:,} streams to {sockaddr[0]} port {sockaddr[1]} need as many local ports"
-    if streams > MOST_PORTS:
-        raise HostLimitError(f"{where}, and one address has at most {MOST_PORTS:,}: ask for fewer, from more machines")
+    if streams > MAX_PORTS:
+        raise HostLimitError(f"{where}, and one address has at most {MAX_PORTS:,}: ask for fewer, from more machines")
     raise HostLimitError(
         f"{where}, and {ports.free:,} of {ports.first} to {ports.last} are free: widen the range with `{WIDEN}`, "
         "or wait a minute for closed connections to be forgotten"

@@ -6,8 +6,8 @@ from contextlib import closing
 
 import pytest
 
-from loadgen.engine.eventloop import limits
-from loadgen.engine.eventloop.limits import Ports, check_open_files, check_ports, kernel_hex, ports_taken, ports_to
+from loadgen.engine.eventloop import host_limits
+from loadgen.engine.eventloop.host_limits import Ports, check_open_files, check_ports, kernel_hex, ports_taken, ports_to
 from loadgen.errors import ExitCode, HostLimitError
 
 SERVER = ("10.0.0.5", 8000)
@@ -20,7 +20,7 @@ ROWS = [
 
 
 def test_open_files_that_suffice() -> None:
-    check_open_files(100, 100 + limits.SPARE_DESCRIPTORS)
+    check_open_files(100, 100 + host_limits.SPARE_DESCRIPTORS)
     check_open_files(1_000_000, resource.RLIM_INFINITY)
 
 
@@ -64,7 +64,7 @@ def test_addresses_as_the_kernel_writes_them() -> None:
 
 
 @pytest.mark.loopback
-@pytest.mark.skipif(not limits._TABLES[0].exists(), reason="the system does not tell its connections")
+@pytest.mark.skipif(not host_limits._TABLES[0].exists(), reason="the system does not tell its connections")
 def test_a_live_connection_takes_one_port() -> None:
     with closing(socket.create_server(("127.0.0.1", 0))) as server:
         address = server.getsockname()
