@@ -27,21 +27,24 @@ def distribution_of(pieces: Iterable[FloatArray]) -> Distribution:
     with _kept(pieces) as values:
         if len(values) <= _MOST_IN_MEMORY:
             return distribution(values.read(0, len(values)))
-        places = {f"p{p}": (len(values) - 1) * (p / 100) for p in PERCENTILES}
+        places = {p: (len(values) - 1) * (p / 100) for p in PERCENTILES}
         ranks = sorted({math.floor(place) + step for place in places.values() for step in (0, 1)})
         found = dict(zip(ranks, _order_statistics(values, ranks), strict=True))
 
-        def interpolated(place: float) -> float:
+        def interpolated(percentile: int) -> float:
+            place = places[percentile]
             rank = math.floor(place)
-            return float(
-                np.quantile([found[rank], found[rank + 1]], place - rank)
-            )  # rounded as NumPy's percentiles are
+            # rounded as NumPy's percentiles are
+            return float(np.quantile([found[rank], found[rank + 1]], place - rank))
 
         return {
             "n": len(values),
             "mean": float(_sum(values, 0, len(values)) / len(values)),
             "min": min(float(piece.min()) for piece in values.pieces()),
-            **{name: interpolated(place) for name, place in places.items()},
+            "p50": interpolated(50),
+            "p90": interpolated(90),
+            "p95": interpolated(95),
+            "p99": interpolated(99),
             "max": max(float(piece.max()) for piece in values.pieces()),
         }
 

@@ -8,16 +8,33 @@ samples are expected beyond it.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from typing_extensions import TypedDict
 
 FloatArray = NDArray[np.float64]
-Distribution = dict[str, float | None]
+PercentileName = Literal["p50", "p90", "p95", "p99"]
 
 PERCENTILES = (50, 90, 95, 99)
+PERCENTILE_NAMES: tuple[PercentileName, ...] = ("p50", "p90", "p95", "p99")
+TAIL_NAMES = PERCENTILE_NAMES[1:]
 SAMPLES_BEYOND = 10
 LOG_FROM_RATIO = 30.0  # from this ratio of largest to smallest on, values want a logarithmic axis
+
+
+class Distribution(TypedDict):
+    """Values in the unit of the key that holds them. What needs more values than there are is null."""
+
+    n: int | None  # number of values; null in results of other clients that do not report it
+    mean: float | None
+    min: float | None
+    p50: float | None  # median
+    p90: float | None  # null with fewer than 100 values
+    p95: float | None  # null with fewer than 200 values
+    p99: float | None  # null with fewer than 1,000 values
+    max: float | None
 
 
 def samples_needed(percentile: int) -> int:
@@ -39,9 +56,24 @@ def distribution(values: FloatArray) -> Distribution:
         "n": n,
         "mean": float(values.mean()) if n else None,
         "min": float(values.min()) if n else None,
-        **{f"p{p}": given.get(p) for p in PERCENTILES},
+        "p50": given.get(50),
+        "p90": given.get(90),
+        "p95": given.get(95),
+        "p99": given.get(99),
         "max": float(values.max()) if n else None,
     }
+
+
+def highest_percentile(
+    values: Distribution | None, names: Sequence[PercentileName] = PERCENTILE_NAMES
+) -> PercentileName | None:
+    """Return the name of the highest percentile among `names` that is given, None if none is.
+
+    Never the maximum, which a single outlier makes.
+    """
+    if values is None:
+        return None
+    return next((name for name in reversed(PERCENTILE_NAMES) if name in names and values[name] is not None), None)
 
 
 def wants_log(values: Sequence[float]) -> bool:

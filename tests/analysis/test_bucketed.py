@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loadgen.analysis.bucketed import Bucketed, between
-from loadgen.analysis.stats import PERCENTILES, distribution
+from loadgen.analysis.stats import PERCENTILE_NAMES, PERCENTILES, distribution
 
 UPPER = (0.01, 0.1, 1.0, math.inf)
 
@@ -26,8 +26,8 @@ def bucketed(values: list[float]) -> Bucketed:
 def test_the_bounds_hold_the_percentile_of_the_values(values: list[float]) -> None:
     told, true = bucketed(values), distribution(np.array(values))
     assert told.n == true["n"]
-    for percentile in PERCENTILES:
-        bounds, exact = told.bounds(percentile), true[f"p{percentile}"]
+    for percentile, name in zip(PERCENTILES, PERCENTILE_NAMES, strict=True):
+        bounds, exact = told.bounds(percentile), true[name]
         assert (bounds is None) == (exact is None)
         if bounds is not None and exact is not None:
             low, high = bounds

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from loadgen.analysis import distributions
 from loadgen.analysis.distributions import distribution_of, sum_of
-from loadgen.analysis.stats import FloatArray, distribution
+from loadgen.analysis.stats import PERCENTILE_NAMES, PERCENTILES, FloatArray, distribution
 from loadgen.load.disk import write_all
 
 
@@ -47,8 +47,8 @@ def test_a_distribution_is_the_same_to_the_last_bit(count: int, scale: float) ->
 def test_whatever_the_values_are(some: list[float], pieces: int) -> None:
     values = np.array(some * (1001 // len(some) + 1))
     found = distribution_of(split(values, pieces))
-    for percentile in (50, 90, 95, 99):
-        assert found[f"p{percentile}"] == np.percentile(values, percentile)
+    for percentile, name in zip(PERCENTILES, PERCENTILE_NAMES, strict=True):
+        assert found[name] == np.percentile(values, percentile)
 
 
 def test_many_values_take_no_more_memory_than_few() -> None:

@@ -5,7 +5,7 @@ Each is pure: the spec, the summary and the limits in; an observation, or None, 
 
 from typing import Literal
 
-from loadgen.analysis.stats import PERCENTILES, Distribution
+from loadgen.analysis.stats import Distribution, highest_percentile
 from loadgen.analysis.verdict import Limits, Observation, Summary
 from loadgen.load.shapes import ClosedLoop, OpenLoop
 from loadgen.load.spec import RunSpec
@@ -196,8 +196,8 @@ def _woken_sooner(summary: Summary) -> str:
 
 def _tail(values: Distribution) -> tuple[str, float | None]:
     """The highest percentile that was not refused, with its name. Never the maximum, which one hiccup makes."""
-    given = [(f"p{p}", values[f"p{p}"]) for p in sorted(PERCENTILES, reverse=True) if values[f"p{p}"] is not None]
-    return given[0] if given else ("p50", None)
+    name = highest_percentile(values)
+    return ("p50", None) if name is None else (name, values[name])
 
 
 def _ms(duration_s: float) -> str:

@@ -6,12 +6,12 @@ read from a histogram of `FINE_BINS` bins, each a few thousandths wide.
 """
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
 
-from loadgen.analysis.stats import FloatArray, wants_log
+from loadgen.analysis.stats import TAIL_NAMES, Distribution, FloatArray, highest_percentile, wants_log
 
 TAIL_VALUES = 300
 FEWEST_BINS, MOST_BINS = 12, 60
@@ -24,7 +24,7 @@ _TAIL = [1 - step / 10**power for power in range(3, 9) for step in range(9, 0, -
 
 
 def distribution_outline(
-    pieces: Callable[[], Iterable[FloatArray]], figures: Mapping[str, float | None] | None
+    pieces: Callable[[], Iterable[FloatArray]], figures: Distribution | None
 ) -> dict[str, Any] | None:
     """Outline of the values in seconds that each call of `pieces` gives anew; None when there is none.
 
@@ -33,8 +33,8 @@ def distribution_outline(
     and are counted into the first bar, "tail_from": "p99" | "p95" | "p90" | null, "tail_n": how many lie over it,
     "tail_s": at most `TAIL_VALUES` of those, evenly by rank, the longest always, "quantiles": [[p, seconds], …] from [0, min] to [1, max]}`.
     """
-    tail_from = next((name for name in ("p99", "p95", "p90") if (figures or {}).get(name) is not None), None)
-    tail_from_s = None if tail_from is None else (figures or {}).get(tail_from)
+    tail_from = highest_percentile(figures, TAIL_NAMES)
+    tail_from_s = None if figures is None or tail_from is None else figures[tail_from]
     n, shortest_s, longest_s, above_zero_s = 0, math.inf, -math.inf, math.inf
     tail: list[FloatArray] = []
     for values in _finite(pieces):

@@ -7,14 +7,13 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from loadgen.analysis.stats import Distribution, PercentileName
 from loadgen.report.charts import palette
 from loadgen.report.charts.chart import Chart, Spec, frame, to_milliseconds
 from loadgen.report.format import milliseconds, plural
 
 
-def distribution_chart(
-    key: str, title: str, outlined: Mapping[str, Any] | None, figures: Mapping[str, float | None]
-) -> Chart:
+def distribution_chart(key: str, title: str, outlined: Mapping[str, Any] | None, figures: Distribution | None) -> Chart:
     """A histogram with the percentiles of the run's document over it and the values of the tail under it.
 
     `outlined` is the metric's part of the run's outline (`analysis.outline_distribution`), `figures` its distribution in the
@@ -23,7 +22,7 @@ def distribution_chart(
     if outlined is None:
         return Chart(key, title, "ms", "No value: nothing in the measured window has one.", None)
     edges_s, log = outlined["edges_s"], outlined["log"]
-    far = outlined["tail_from"]
+    far: PercentileName | None = outlined["tail_from"]
     words = [f"{plural(outlined['n'], 'value')}."]
     if outlined["below"]:
         words.append(f"{outlined['below']:,} under {milliseconds(edges_s[0])} ms are in the first bar.")
@@ -35,6 +34,7 @@ def distribution_chart(
     elif tail_n:
         words.append(f"Ticks below: each value over {far}.")
 
+    marked: list[PercentileName] = ["p50"] if far is None else ["p50", far]
     marks = [
         {
             "value_s": value_s,
@@ -42,8 +42,8 @@ def distribution_chart(
             "line": line,  # one above the other, so that close percentiles stay readable
             "align": "right" if _place(value_s, edges_s[0], edges_s[-1], log) > 0.75 else "left",
         }
-        for line, name in enumerate(("p50", far))
-        if name is not None and (value_s := figures.get(name)) is not None
+        for line, name in enumerate(marked)
+        if figures is not None and (value_s := figures[name]) is not None
     ]
     bars = [
         {"from_s": from_s, "to_s": to_s, "values": values}

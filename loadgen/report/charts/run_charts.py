@@ -33,7 +33,7 @@ def run_charts(
         return (), WITHOUT_REQUESTS, None
     labels = {metric.key: metric.label for metric in METRICS}
     charts = [
-        distribution_chart(key, labels[key], outline["distributions"].get(key), run.get(key) or {})
+        distribution_chart(key, labels[key], outline["distributions"].get(key), run.get(key))
         for key in OUTLINED
         if key != _needless_gap(run)
     ]

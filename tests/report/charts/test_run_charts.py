@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from loadgen.analysis.measured import measure
 from loadgen.analysis.outline.distribution import TAIL_VALUES, distribution_outline
 from loadgen.analysis.outline.requests import REQUESTS, requests_outline
-from loadgen.analysis.stats import FloatArray, distribution
+from loadgen.analysis.stats import Distribution, FloatArray, distribution
 from loadgen.engine.records.record import MISSING, Outcome, Records
 from loadgen.load.shapes import ClosedLoop, OpenLoop, Wave
 from loadgen.load.spec import RunSpec
@@ -21,7 +21,7 @@ from loadgen.report.charts.timeline import timeline_chart, timeline_rows
 from tests.report.documents import Document, measured_run, outlined, recording, specs
 
 
-def chart_of(key: str, title: str, values: FloatArray, figures: dict[str, float | None]) -> Chart:
+def chart_of(key: str, title: str, values: FloatArray, figures: Distribution) -> Chart:
     return distribution_chart(key, title, distribution_outline(lambda: [values], figures), figures)
 
 
@@ -47,7 +47,7 @@ def test_without_a_value_there_is_nothing_to_draw_and_a_reason() -> None:
 
 def test_the_tail_is_thinned_and_its_longest_value_stays() -> None:
     values = np.concatenate([np.full(100_000, 0.01), np.linspace(0.5, 0.9, 900), [7.0]])
-    chart = chart_of("token_gap_s", "Token gap", values, distribution(values) | {"p99": 0.01})
+    chart = chart_of("token_gap_s", "Token gap", values, {**distribution(values), "p99": 0.01})
     assert chart.spec is not None
     tail = [row["value_s"] for row in chart.spec["layer"][-1]["data"]["values"]]
     assert len(tail) == TAIL_VALUES

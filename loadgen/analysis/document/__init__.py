@@ -1,0 +1,6 @@
+"""The contract: the JSON of a run and of a sweep. docs/run-document.md is made from these types by scripts/run_document.py.
+
+A type's docstring and the comments beside its fields say what each key means. Units are in the keys: `_s` seconds, `_ns` nanoseconds,
+`_at` UTC in ISO 8601, `_bytes`, `_tokens`, `_requests`, `_per_s` rates, `_ratio` shares from 0 to 1. A figure that is not known is
+null, never 0. A key that may be absent (`NotRequired`) is one that earlier versions did not write, or that other clients do not know.
+"""
