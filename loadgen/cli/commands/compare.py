@@ -8,6 +8,7 @@ import typer
 from loadgen.cli.commands.sides import sides
 from loadgen.cli.console.terminal import Terminal, show_json, stdout
 from loadgen.cli.flags import options
+from loadgen.cli.flags.signature import command
 from loadgen.errors import GateError, UsageError
 
 _SHOWN = 3  # figures named in the sentence of a gate
@@ -15,8 +16,9 @@ if TYPE_CHECKING:
     from loadgen.analysis.gate import Gate
 
 
+@command()
 def compare(
-    context: typer.Context,
+    terminal: Terminal,
     a: Annotated[
         str,
         typer.Argument(
@@ -60,9 +62,6 @@ def compare(
         ),
     ] = False,
     as_json: options.Json = False,
-    db: options.Database = None,
-    quiet: options.Quiet = False,
-    verbose: options.Verbose = False,
 ) -> None:
     """Compare B with A, metric by metric: better, worse or inconclusive.
 
@@ -76,7 +75,6 @@ def compare(
     if allow_inconclusive and not fail_if_worse:
         raise UsageError("--allow-inconclusive needs --fail-if-worse, whose result it changes")
     keys = _metrics(metrics)
-    terminal = Terminal.of(context, db, quiet, verbose)
     pairs = sides(terminal, a, b)
     comparisons, documents = [], []
     for (id_a, runs_a), (id_b, runs_b) in pairs:

@@ -5,11 +5,12 @@ from typing import Annotated
 import typer
 
 from loadgen.cli.console.terminal import Terminal
-from loadgen.cli.flags.options import Database, Quiet, Verbose
+from loadgen.cli.flags.signature import command
 
 
+@command()
 def dashboard(
-    context: typer.Context,
+    terminal: Terminal,
     host: Annotated[str, typer.Option("--host", metavar="ADDRESS", help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[
         int,
@@ -33,9 +34,6 @@ def dashboard(
             help="A server, or an address, that such sweeps may measure; may be repeated. URL=NAME: with the key in that variable.",
         ),
     ] = None,
-    db: Database = None,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
 ) -> None:
     """Serve the results as pages, until Ctrl-C; with a token, take sweeps from others and measure them one after the other.
 
@@ -43,7 +41,6 @@ def dashboard(
     """
     from loadgen.service.app import serve_service
 
-    terminal = Terminal.of(context, db, quiet, verbose)
     does = "dashboard of" if token_env is None else "dashboard and service over"
     existed = terminal.has_database
 

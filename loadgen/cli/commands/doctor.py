@@ -6,6 +6,7 @@ import typer
 
 from loadgen.cli.console.terminal import Terminal, show_json, stdout
 from loadgen.cli.flags import options
+from loadgen.cli.flags.signature import command
 from loadgen.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
@@ -15,21 +16,18 @@ _MAX_STREAMS = 1_000_000
 _SYMBOLS = {"ok": ("✓", "green"), "warn": ("?", "yellow"), "bad": ("✗", "red")}
 
 
+@command()
 def doctor(
-    context: typer.Context,
+    terminal: Terminal,
     streams: Annotated[
         str, typer.Option("--streams", metavar="N,N…", help="How many streams to look at.")
     ] = "1,64,256,1000",
     as_json: options.Json = False,
-    db: options.Database = None,
-    quiet: options.Quiet = False,
-    verbose: options.Verbose = False,
 ) -> None:
     """Look at this host and measure the client's own error on it, against a simulator whose truth is known."""
     numbers = _numbers(streams)
     from loadgen.doctor.doctor import examine, exit_code
 
-    terminal = Terminal.of(context, db, quiet, verbose)
     with terminal.open_to_write() as store:
         document = examine(numbers, terminal.note)
         store.add_doctor_result(document)

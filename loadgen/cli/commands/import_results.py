@@ -8,6 +8,7 @@ import typer
 
 from loadgen.cli.console.terminal import Terminal, show_json, warn
 from loadgen.cli.flags import options
+from loadgen.cli.flags.signature import command
 from loadgen.errors import ExitCode, LoadgenError
 
 if TYPE_CHECKING:
@@ -15,8 +16,9 @@ if TYPE_CHECKING:
     from loadgen.store.repository import Store
 
 
+@command()
 def import_results(
-    context: typer.Context,
+    terminal: Terminal,
     files: Annotated[
         list[Path],
         typer.Argument(
@@ -30,9 +32,6 @@ def import_results(
         ),
     ] = False,
     as_json: options.Json = False,
-    db: options.Database = None,
-    quiet: options.Quiet = False,
-    verbose: options.Verbose = False,
 ) -> None:
     """Take results that were measured elsewhere into the database, from the JSON of sweeps and runs.
 
@@ -41,7 +40,6 @@ def import_results(
     from loadgen.importers.importing import read_sweep
     from loadgen.store.repository import Store
 
-    terminal = Terminal.of(context, db, quiet, verbose)
     imported: list[dict[str, Any]] = []
     refused = False
     store: Store | None = None

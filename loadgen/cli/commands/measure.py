@@ -7,154 +7,52 @@ import typer
 
 from loadgen.cli.console.terminal import Terminal, show, show_json, stdout
 from loadgen.cli.flags import options
+from loadgen.cli.flags.measuring import lists_given
+from loadgen.cli.flags.signature import command
 from loadgen.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
     from loadgen.experiments.sweep_request import PlannedSweep
     from loadgen.store.repository import Store
 
-_NOT_OF_THE_SPEC = {"spec", "plan", "resume", "service", "service_token_env", "as_json", "db", "quiet", "verbose"}
-_LISTS = ("concurrency", "rate", "wave", "time_scale", "input_tokens", "output_tokens")
 
-
-def run(
-    context: typer.Context,
-    url: options.Url = None,
-    model: options.Model = None,
-    endpoint: options.EndpointKind = None,
-    concurrency: options.Concurrency = None,
-    rate: options.Rate = None,
-    wave: options.Wave = None,
-    trace: options.Trace = None,
-    time_scale: options.TimeScale = None,
-    arrivals: options.ArrivalProcess = None,
-    burstiness: options.Burstiness = None,
-    ramp_to: options.RampTo = None,
-    ramp_strategy: options.RampStrategy = None,
-    max_in_flight: options.MaxInFlight = None,
-    requests_per_minute: options.RequestsPerMinute = None,
-    tokens_per_minute: options.TokensPerMinute = None,
-    requests: options.Requests = None,
-    duration_s: options.DurationS = None,
-    input_tokens: options.InputTokens = None,
-    output_tokens: options.OutputTokens = None,
-    dataset: options.Dataset = None,
-    range_ratio: options.RangeRatio = None,
-    prefix_tokens: options.PrefixTokens = None,
-    prefix_groups: options.PrefixGroups = None,
-    image: options.Image = None,
-    images_per_request: options.ImagesPerRequest = None,
-    choices: options.Choices = None,
-    turns: options.Turns = None,
-    think_time_s: options.ThinkTime = None,
-    warmup_requests: options.WarmupRequests = None,
-    seed: options.Seed = None,
-    workers: options.Workers = None,
-    slo: options.Slo = None,
-    api_key_env: options.ApiKeyEnv = None,
-    header: options.Header = None,
-    ca_file: options.CaFile = None,
-    insecure: options.Insecure = None,
-    price: options.Price = None,
-    request_timeout_s: options.RequestTimeout = None,
-    max_reply_bytes: options.MaxReplyBytes = None,
-    tokenizer: options.Tokenizer = None,
-    keep_replies: options.KeepReplies = None,
-    name: options.Name = None,
-    tag: options.Tag = None,
-    as_json: options.Json = False,
-    db: options.Database = None,
-    quiet: options.Quiet = False,
-    verbose: options.Verbose = False,
-) -> None:
+@command(measures="run")
+def run(terminal: Terminal, as_json: options.Json = False, **keys: object) -> None:
     """Measure one load point.
 
     For example: loadgen run --url http://127.0.0.1:8000 --model NAME --concurrency 16 --input-tokens 128 --output-tokens 64
     """
-    values = given(context)
-    for key in _LISTS:
-        if "," in str(values.get(key, "")):
-            raise UsageError(
-                f"--{key.replace('_', '-')} takes one value here, not {values[key]}; measure a list with 'loadgen sweep'"
-            )
-    _measure(Terminal.of(context, db, quiet, verbose), values, None, as_json=as_json, single=True, resume=False)
+    for flag, value in lists_given(keys):
+        raise UsageError(f"{flag.option} takes one value here, not {value}; measure a list with 'loadgen sweep'")
+    _measure(terminal, keys, None, as_json=as_json, single=True, resume=False)
 
 
+@command(measures="sweep")
 def sweep(
-    context: typer.Context,
+    terminal: Terminal,
     spec: options.SpecFile = None,
-    url: options.Url = None,
-    profile: options.Profiles = None,
-    interleave: options.Interleave = None,
-    model: options.Model = None,
-    endpoint: options.EndpointKind = None,
-    concurrency: options.Concurrencies = None,
-    rate: options.Rates = None,
-    wave: options.Waves = None,
-    trace: options.Trace = None,
-    time_scale: options.TimeScales = None,
-    arrivals: options.ArrivalProcess = None,
-    burstiness: options.Burstiness = None,
-    ramp_to: options.RampTo = None,
-    ramp_strategy: options.RampStrategy = None,
-    max_in_flight: options.MaxInFlight = None,
-    requests_per_minute: options.RequestsPerMinute = None,
-    tokens_per_minute: options.TokensPerMinute = None,
-    requests: options.Requests = None,
-    duration_s: options.DurationS = None,
-    input_tokens: options.InputTokensList = None,
-    output_tokens: options.OutputTokensList = None,
-    dataset: options.Dataset = None,
-    range_ratio: options.RangeRatio = None,
-    prefix_tokens: options.PrefixTokens = None,
-    prefix_groups: options.PrefixGroups = None,
-    image: options.Image = None,
-    images_per_request: options.ImagesPerRequest = None,
-    choices: options.Choices = None,
-    turns: options.Turns = None,
-    think_time_s: options.ThinkTime = None,
-    repeats: options.Repeats = None,
-    warmup_requests: options.WarmupRequests = None,
-    seed: options.Seed = None,
-    workers: options.Workers = None,
-    slo: options.Slo = None,
-    api_key_env: options.ApiKeyEnv = None,
-    header: options.Header = None,
-    ca_file: options.CaFile = None,
-    insecure: options.Insecure = None,
-    price: options.Price = None,
-    request_timeout_s: options.RequestTimeout = None,
-    max_reply_bytes: options.MaxReplyBytes = None,
-    tokenizer: options.Tokenizer = None,
-    keep_replies: options.KeepReplies = None,
-    name: options.Name = None,
-    tag: options.Tag = None,
     plan: options.Plan = False,
     resume: options.Resume = False,
     service: options.Service = None,
     service_token_env: options.ServiceTokenEnv = "LOADGEN_TOKEN",
     as_json: options.Json = False,
-    db: options.Database = None,
-    quiet: options.Quiet = False,
-    verbose: options.Verbose = False,
+    **keys: object,
 ) -> None:
     """Measure a grid of load points, from flags with comma lists or from a YAML file, on a server or on several profiles.
 
     For example: loadgen sweep --url http://127.0.0.1:8000 --model NAME --concurrency 1,16,64 --input-tokens 128,1024
     --output-tokens 64 --repeats 3
     """
-    values = given(context)
-    terminal = Terminal.of(context, db, quiet, verbose)
     if spec is not None and spec.parts[:1] in (("http:",), ("https:",)):  # a path has lost a slash of its address
         raise UsageError(f"{spec} is no spec file; the server's address is given with --url")
     if plan:
-        _plan(terminal, values, spec, as_json=as_json)
+        _plan(terminal, keys, spec, as_json=as_json)
     elif service is not None:
         from loadgen.cli.commands.submit import submit
 
         submit(
             terminal,
-            values,
+            keys,
             spec,
             service=service,
             token_env=service_token_env,
@@ -162,12 +60,7 @@ def sweep(
             resume=resume,
         )
     else:
-        _measure(terminal, values, spec, as_json=as_json, single=False, resume=resume)
-
-
-def given(context: typer.Context) -> dict[str, object]:
-    """The flags of the spec that were given, by key; those that only this command knows are left out."""
-    return {key: value for key, value in context.params.items() if key not in _NOT_OF_THE_SPEC and value is not None}
+        _measure(terminal, keys, spec, as_json=as_json, single=False, resume=resume)
 
 
 def _plan(terminal: Terminal, values: dict[str, object], file: Path | None, *, as_json: bool) -> None:

@@ -9,14 +9,16 @@ from loadgen.cli.commands.ids import full_id
 from loadgen.cli.console.output_file import write_file
 from loadgen.cli.console.terminal import Terminal, show, show_json
 from loadgen.cli.flags import options
+from loadgen.cli.flags.signature import command
 from loadgen.errors import UsageError
 
 if TYPE_CHECKING:
     from loadgen.report.charts.drawing import DrawingFormat
 
 
+@command()
 def plot(
-    context: typer.Context,
+    terminal: Terminal,
     chart: Annotated[
         str | None, typer.Argument(metavar="CHART", help="Which chart; --list names them.", show_default=False)
     ] = None,
@@ -39,9 +41,6 @@ def plot(
     width_px: Annotated[int, typer.Option("--width-px", metavar="N", help="How wide it is drawn, in pixels.")] = 720,
     listed: Annotated[bool, typer.Option("--list", metavar="", help="List the charts, and draw none.")] = False,
     as_json: options.Json = False,
-    db: options.Database = None,
-    quiet: options.Quiet = False,
-    verbose: options.Verbose = False,
 ) -> None:
     """Draw one chart as SVG, PDF or PNG, without a network.
 
@@ -49,7 +48,6 @@ def plot(
     """
     from loadgen.report.charts import plots
 
-    terminal = Terminal.of(context, db, quiet, verbose)
     if listed:
         _list(as_json)
         return

@@ -9,6 +9,7 @@ import typer
 from loadgen.cli.console.terminal import Terminal, show_json, stdout
 from loadgen.cli.flags import options
 from loadgen.cli.flags.help_screen import Command, Group
+from loadgen.cli.flags.signature import command
 from loadgen.errors import ExitCode, LoadgenError, UsageError
 from loadgen.report.format import plural
 
@@ -74,21 +75,19 @@ def show_profile(name: ProfileName, vllm: VllmPath = None, as_json: options.Json
 
 
 @profiles.command("check", cls=Command)
+@command(takes_db=False)
 def check_profiles(
-    context: typer.Context,
+    terminal: Terminal,
     names: ProfileNames = None,
     vllm: VllmPath = None,
     strict: Strict = False,
     as_json: options.Json = False,
-    quiet: options.Quiet = False,
-    verbose: options.Verbose = False,
 ) -> None:
     """Check profiles: keys, model, memory, grid, and the flags by the parser of an installed vLLM. No GPU is needed."""
     from loadgen.servers.profiles.checks import commands
     from loadgen.servers.profiles.reading import profile_names
     from loadgen.servers.profiles.vllm_parser import find_vllm, parse
 
-    terminal = Terminal.of(context, None, quiet, verbose)
     installed = find_vllm(vllm)
     files, broken = _read(names or list(profile_names(abstract=True)))
     parsed = None

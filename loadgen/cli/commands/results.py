@@ -11,6 +11,7 @@ from loadgen.cli.commands.ids import full_id
 from loadgen.cli.console.output_file import write_file
 from loadgen.cli.console.terminal import Terminal, show_json, stdout, write_bytes
 from loadgen.cli.flags import options
+from loadgen.cli.flags.signature import command
 from loadgen.errors import UsageError
 
 if TYPE_CHECKING:
@@ -21,18 +22,15 @@ if TYPE_CHECKING:
 _FORMATS: tuple["Format", ...] = ("json", "csv", "parquet", "vllm-bench")
 
 
+@command()
 def list_sweeps(
-    context: typer.Context,
+    terminal: Terminal,
     as_json: options.Json = False,
-    db: options.Database = None,
-    quiet: options.Quiet = False,
-    verbose: options.Verbose = False,
 ) -> None:
     """List the sweeps on record, newest first."""
     from loadgen.cli.tables.sweep import sweeps_table
     from loadgen.report.pages.sweep_figures import sweeps_document
 
-    terminal = Terminal.of(context, db, quiet, verbose)
     with terminal.open() as store:
         sweeps, runs = store.sweeps(), store.run_figures()
     if as_json:
@@ -47,20 +45,17 @@ def list_sweeps(
         terminal.note(f"no sweep in {terminal.shown_db} yet; 'loadgen sweep --help' says how to make one")
 
 
+@command()
 def show(
-    context: typer.Context,
+    terminal: Terminal,
     id: options.AnyId,
     as_json: options.Json = False,
-    db: options.Database = None,
-    quiet: options.Quiet = False,
-    verbose: options.Verbose = False,
 ) -> None:
     """Show a sweep's table, those of a group, or every figure of a run."""
     from loadgen.cli.tables.outcome import show_run, show_sweep
     from loadgen.cli.tables.sweep import failure_line
     from loadgen.report.export.export import run_document, sweep_document
 
-    terminal = Terminal.of(context, db, quiet, verbose)
     with terminal.open() as store:
         found = full_id(store, id)
         if found.startswith("g"):
@@ -89,8 +84,9 @@ def show(
         terminal.note(f"sweep {sweep.sweep_id} ({sweep.status}) has no finished run of its {sweep.planned_runs}")
 
 
+@command()
 def export(
-    context: typer.Context,
+    terminal: Terminal,
     id: options.AnyId,
     format: Annotated[
         str, typer.Option("--format", metavar="json|csv|parquet|vllm-bench", help="What to write.")
@@ -106,9 +102,6 @@ def export(
     output: Annotated[
         Path | None, typer.Option("-o", "--output", metavar="FILE", help="Write here instead of to stdout.")
     ] = None,
-    db: options.Database = None,
-    quiet: options.Quiet = False,
-    verbose: options.Verbose = False,
 ) -> None:
     """Write a sweep or a run as JSON, CSV or Parquet, or as vllm bench serve writes its results."""
     form = next((each for each in _FORMATS if each == format), None)
@@ -116,7 +109,6 @@ def export(
         raise UsageError(f"--format must be {', '.join(_FORMATS[:-1])} or {_FORMATS[-1]}, not {format}")
     from loadgen.report.export.export import export as exported
 
-    terminal = Terminal.of(context, db, quiet, verbose)
     with terminal.open() as store:
         content = exported(store, full_id(store, id), form, requests=requests)
     if output is not None:
@@ -128,8 +120,9 @@ def export(
         write_bytes(content)
 
 
+@command()
 def report(
-    context: typer.Context,
+    terminal: Terminal,
     ids: options.AnyIds,
     output: Annotated[Path, typer.Option("-o", "--output", metavar="FILE", help="The page to write.")] = Path(
         "report.html"
@@ -145,9 +138,6 @@ def report(
             help="How to compare, as the address of the comparison page has it: 'color=precision&stat=p99'.",
         ),
     ] = None,
-    db: options.Database = None,
-    quiet: options.Quiet = False,
-    verbose: options.Verbose = False,
 ) -> None:
     """Write sweeps and runs as one HTML file which needs no network."""
     from urllib.parse import parse_qs
@@ -155,7 +145,6 @@ def report(
     from loadgen.report.comparison.view import read_view
     from loadgen.report.pages.single_file import render_report
 
-    terminal = Terminal.of(context, db, quiet, verbose)
     with terminal.open() as store:
         said = read_view(parse_qs(view or "", keep_blank_values=True)) if compare or view is not None else None
         if said is not None and (said.ids or said.filters.any):

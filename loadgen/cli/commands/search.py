@@ -1,12 +1,14 @@
 """`loadgen search`: the highest rate or concurrency that meets an SLO, as a sweep whose runs follow from one another."""
 
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import typer
 
-from loadgen.cli.commands.measure import given
 from loadgen.cli.console.terminal import Terminal, show, show_json, stdout
 from loadgen.cli.flags import options
+from loadgen.cli.flags.measuring import lists_given
+from loadgen.cli.flags.signature import command
 from loadgen.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
@@ -15,72 +17,19 @@ if TYPE_CHECKING:
     from loadgen.spec.sweep_spec import SweepSpec
     from loadgen.store.repository import Store
 
-_TERMS = ("goodput_ratio", "tolerance_ratio", "repeats", "max_runs")
 
-
+@command(measures="search")
 def search(
-    context: typer.Context,
-    url: options.Url = None,
-    model: options.Model = None,
-    endpoint: options.EndpointKind = None,
-    concurrency: Annotated[
-        str | None,
-        typer.Option("--concurrency", metavar="LOW:HIGH", help="Closed loop: search from LOW to HIGH callers."),
-    ] = None,
-    rate: Annotated[
-        str | None,
-        typer.Option("--rate", metavar="LOW:HIGH", help="Open loop: search from LOW to HIGH requests per second."),
-    ] = None,
-    slo: options.Slo = None,
-    goodput_ratio: Annotated[
-        float, typer.Option("--goodput-ratio", metavar="X", help="Share of requests that must meet every limit.")
-    ] = 0.99,
-    tolerance_ratio: Annotated[
-        float,
-        typer.Option("--tolerance-ratio", metavar="X", help="Distance between the two loads of the edge, as a share."),
-    ] = 0.05,
-    repeats: Annotated[
-        int, typer.Option("--repeats", metavar="N", help="Maximum runs of one load, near the edge.")
-    ] = 3,
-    max_runs: Annotated[int, typer.Option("--max-runs", metavar="N", help="Maximum runs in all.")] = 20,
-    arrivals: options.ArrivalProcess = None,
-    burstiness: options.Burstiness = None,
-    max_in_flight: options.MaxInFlight = None,
-    requests_per_minute: options.RequestsPerMinute = None,
-    tokens_per_minute: options.TokensPerMinute = None,
-    requests: options.Requests = None,
-    duration_s: options.DurationS = None,
-    input_tokens: options.InputTokens = None,
-    output_tokens: options.OutputTokens = None,
-    dataset: options.Dataset = None,
-    range_ratio: options.RangeRatio = None,
-    prefix_tokens: options.PrefixTokens = None,
-    prefix_groups: options.PrefixGroups = None,
-    image: options.Image = None,
-    images_per_request: options.ImagesPerRequest = None,
-    choices: options.Choices = None,
-    turns: options.Turns = None,
-    think_time_s: options.ThinkTime = None,
-    warmup_requests: options.WarmupRequests = None,
-    seed: options.Seed = None,
-    workers: options.Workers = None,
-    api_key_env: options.ApiKeyEnv = None,
-    header: options.Header = None,
-    ca_file: options.CaFile = None,
-    insecure: options.Insecure = None,
-    price: options.Price = None,
-    request_timeout_s: options.RequestTimeout = None,
-    max_reply_bytes: options.MaxReplyBytes = None,
-    tokenizer: options.Tokenizer = None,
-    keep_replies: options.KeepReplies = None,
-    name: options.Name = None,
-    tag: options.Tag = None,
+    terminal: Terminal,
+    *,
+    goodput_ratio: float,
+    tolerance_ratio: float,
+    repeats: int,
+    max_runs: int,
     plan: options.Plan = False,
     resume: options.Resume = False,
     as_json: options.Json = False,
-    db: options.Database = None,
-    quiet: options.Quiet = False,
-    verbose: options.Verbose = False,
+    **keys: object,
 ) -> None:
     """Find the highest rate or concurrency that meets an SLO.
 
@@ -94,8 +43,7 @@ def search(
     from loadgen.spec.runs import resolve
     from loadgen.store.repository import Store
 
-    terminal = Terminal.of(context, db, quiet, verbose)
-    wanted = read_request(_values(given(context)))
+    wanted = read_request(_values(keys))
 
     def search_on(spec: "SweepSpec") -> Search:
         if not spec.slo:
@@ -125,9 +73,9 @@ def search(
         _search(terminal, store, chosen, search_on(chosen.spec), as_json=as_json, resume=resume)
 
 
-def _values(values: dict[str, object]) -> dict[str, object]:
+def _values(keys: Mapping[str, object]) -> dict[str, object]:
     """The keys of the spec whose one load has two values, the ends of the search. Raises UsageError."""
-    values = {key: value for key, value in values.items() if key not in _TERMS}
+    values = dict(keys)
     for key in ("concurrency", "rate"):
         if key in values:
             ends = str(values[key]).split(":")
@@ -136,9 +84,8 @@ def _values(values: dict[str, object]) -> dict[str, object]:
             values[key] = ",".join(ends)
     if not {"concurrency", "rate"} & values.keys():
         raise UsageError("no load is given: say --concurrency LOW:HIGH or --rate LOW:HIGH")
-    for key in ("input_tokens", "output_tokens"):
-        if "," in str(values.get(key, "")):
-            raise UsageError(f"--{key.replace('_', '-')} takes one value here, not {values[key]}")
+    for flag, value in lists_given(keys):
+        raise UsageError(f"{flag.option} takes one value here, not {value}")
     return values
 
 

@@ -8,7 +8,8 @@ import typer
 
 from loadgen.cli.console.terminal import Terminal, echo, show_json, write_bytes
 from loadgen.cli.flags.help_screen import Command, Group
-from loadgen.cli.flags.options import Json, Quiet, Verbose
+from loadgen.cli.flags.options import Json
+from loadgen.cli.flags.signature import command
 from loadgen.errors import ServerError, UsageError
 
 if TYPE_CHECKING:
@@ -47,36 +48,32 @@ Arguments = Annotated[
 
 
 @serve.command("up", cls=Command)
+@command(takes_db=False)
 def up(
-    context: typer.Context,
+    terminal: Terminal,
     profile: ProfileName,
     port: Port = None,
     model: ModelPath = None,
     argument: Arguments = None,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
 ) -> None:
     """Start a server and return when it has answered a request."""
-    terminal = Terminal.of(context, None, quiet, verbose)
     started = _start(terminal, _launch(profile, port, model, argument), keeps_lifeline=False)
     _say_ready(terminal, started)
     terminal.note("  `loadgen serve down` ends it" if started.server.log else "  `loadgen serve down` forgets it")
 
 
 @serve.command("run", cls=Command)
+@command(takes_db=False)
 def run(
-    context: typer.Context,
+    terminal: Terminal,
     profile: ProfileName,
     port: Port = None,
     model: ModelPath = None,
     argument: Arguments = None,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
 ) -> None:
     """Start a server in the foreground, with its log on stderr, until Ctrl-C."""
     from loadgen.servers.launcher.follow import follow
 
-    terminal = Terminal.of(context, None, quiet, verbose)
     launch = _launch(profile, port, model, argument)
     if launch.kind == "external":
         raise UsageError(f"{launch.profile_name} is not ours to run; `loadgen serve up {profile}` records it")
@@ -105,7 +102,8 @@ def run(
 
 
 @serve.command("status", cls=Command)
-def status(context: typer.Context, as_json: Json = False, quiet: Quiet = False, verbose: Verbose = False) -> None:
+@command(takes_db=False)
+def status(terminal: Terminal, as_json: Json = False) -> None:
     """Say which server is running, and since when."""
     from loadgen.servers.launcher.place import state_folder
     from loadgen.servers.launcher.running import standing, unrecorded
@@ -142,14 +140,13 @@ def status(context: typer.Context, as_json: Json = False, quiet: Quiet = False, 
 
 
 @serve.command("logs", cls=Command)
+@command(takes_db=False)
 def logs(
-    context: typer.Context,
+    terminal: Terminal,
     follows: Annotated[
         bool,
         typer.Option("-f", "--follow", metavar="", help="Go on with what is added, until the server ends or Ctrl-C."),
     ] = False,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
 ) -> None:
     """Show the log of the server that was started last."""
     from loadgen.servers.launcher.follow import follow
@@ -170,11 +167,11 @@ def logs(
 
 
 @serve.command("down", cls=Command)
-def down(context: typer.Context, quiet: Quiet = False, verbose: Verbose = False) -> None:
+@command(takes_db=False)
+def down(terminal: Terminal) -> None:
     """End the server, and all that belongs to it."""
     from loadgen.servers.launcher.stop import stop
 
-    terminal = Terminal.of(context, None, quiet, verbose)
     stopped = stop()
     if stopped.strays:
         terminal.note(

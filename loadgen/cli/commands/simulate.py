@@ -5,13 +5,14 @@ from typing import Annotated, cast
 import typer
 
 from loadgen.cli.console.terminal import Terminal, echo
-from loadgen.cli.flags.options import Quiet, Verbose
+from loadgen.cli.flags.signature import command
 
 _MODEL_OF_SERVICE = "Model of service"
 
 
+@command(takes_db=False)
 def simulate(
-    context: typer.Context,
+    terminal: Terminal,
     host: Annotated[str, typer.Option("--host", metavar="ADDRESS", help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option("--port", metavar="N", help="Port to listen on; 0 takes any free one.")] = 8000,
     model: Annotated[
@@ -130,15 +131,12 @@ def simulate(
             help="Misbehave, in every K-th request; may be repeated. The word 'list' shows the names.",
         ),
     ] = None,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
 ) -> None:
     """Serve a simulated model whose timing is known, until Ctrl-C."""
     from loadgen.servers.simulator import SimulatorOptions, serve
     from loadgen.servers.simulator.faults import FAULTS
     from loadgen.servers.simulator.options import Provider, Tells
 
-    terminal = Terminal.of(context, None, quiet, verbose)
     if fault and "list" in fault:
         for one in FAULTS.values():
             echo(f"{one.name:<18} {one.does}")
