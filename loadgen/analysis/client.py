@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from loadgen.analysis.distributions import distribution_of
+from loadgen.analysis.figures.figure import Figure
 from loadgen.analysis.measured import Measured
 from loadgen.analysis.stats import FloatArray, distribution
 from loadgen.engine.records.record import MISSING, Bool, ClientFacts, Records
@@ -73,3 +74,17 @@ def _first_content_coalesced_ratio(measured: Measured) -> float | None:
         shared += int(np.count_nonzero(piece.records.arrival_coalesced[piece.records.arrival_start[several] + 1]))
     answered = measured.count(lambda piece: piece.answered)
     return shared / answered if answered else None
+
+
+CLIENT_FIGURES = (
+    Figure(
+        key="network_rtt_s",
+        label="Network round trip",
+        unit="s",
+        kind="distribution",
+        better=None,
+        formula="the least round trip of each connection, by the kernel",
+        path="client.network_rtt_s",
+        is_drawn=False,
+    ),
+)

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from loadgen.analysis.figures.metric import Metric
+from loadgen.analysis.figures.figure import Figure
 from loadgen.analysis.figures.metrics import METRICS
 from loadgen.analysis.stats import PERCENTILES, Change, change
 from loadgen.errors import UsageError
@@ -58,7 +58,7 @@ class ComparedFigure:
     `part` names the percentile of a distribution, None for a scalar. `reason` says why it is inconclusive, else None.
     """
 
-    metric: Metric
+    metric: Figure
     part: str | None
     a: float
     b: float
@@ -327,7 +327,7 @@ def _point(
     return ComparedPoint(tuple(a), tuple(b), paired, tuple(figures))
 
 
-def _parts(a: Group, b: Group, metrics: Sequence[str]) -> Iterator[tuple[Metric, str | None]]:
+def _parts(a: Group, b: Group, metrics: Sequence[str]) -> Iterator[tuple[Figure, str | None]]:
     """The figures that every run of both sides has: scalars, and of a distribution the median and the highest percentile.
 
     A metric of which neither more nor less is better has no place. Unless `metrics` asks for them: TTFT from send is left out, and so is the chunk gap where there is a token gap.
@@ -357,7 +357,7 @@ def _parts_of(key: str, run: Document) -> list[str]:
     return [part for part in _PARTS if run.get(key) is not None and run[key][part] is not None]
 
 
-def _value(metric: Metric, part: str | None, run: Document) -> float:
+def _value(metric: Figure, part: str | None, run: Document) -> float:
     entry = metric.of(run)
     value: float = entry if part is None else entry[part]
     return value

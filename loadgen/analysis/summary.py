@@ -16,7 +16,7 @@ import numpy as np
 from loadgen.analysis.client import client_facts
 from loadgen.analysis.distributions import distribution_of
 from loadgen.analysis.figures.conversations import by_turn, mean_thinking
-from loadgen.analysis.figures.metric import Metric
+from loadgen.analysis.figures.figure import Figure
 from loadgen.analysis.figures.metrics import METHOD_VERSION, METRICS
 from loadgen.analysis.figures.rate_limits import rate_limit_facts
 from loadgen.analysis.measured import Measured, measure
@@ -101,7 +101,7 @@ def unknown(spec: RunSpec, recording: Recording) -> dict[str, Any]:
     }
 
 
-def _figures(measured: Callable[[], Measured], first: Metric, stages: Stages) -> Any:
+def _figures(measured: Callable[[], Measured], first: Figure, stages: Stages) -> Any:
     """The metrics of METRICS at the top-level key of `first`: one figure, or nested objects, None when nothing in them is known."""
     top, _, rest = first.key.partition(".")
     if not rest:
@@ -118,10 +118,10 @@ def _figures(measured: Callable[[], Measured], first: Metric, stages: Stages) ->
     return None if _all_none(figures) else figures
 
 
-def _figure(metric: Metric, measured: Callable[[], Measured]) -> Any:
+def _figure(metric: Figure, measured: Callable[[], Measured]) -> Any:
     if metric.kind == "distribution":
         return distribution_of(map(metric.samples, measured().pieces()))
-    return metric.compute(measured())
+    return metric.computed(measured())
 
 
 def _all_none(value: Any) -> bool:

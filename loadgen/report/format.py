@@ -47,6 +47,11 @@ def figure(value: float | None, unit: str) -> str:
             return number(value)
 
 
+def cell(value: float | None, unit: str) -> str:
+    """`value` under a heading that has its `shown_unit`: `figure` without the sign of per cent."""
+    return figure(value, unit).removesuffix(" %")
+
+
 def shown_unit(unit: str) -> str:
     """The unit which `figure` writes its values in."""
     return {"s": "ms", "ratio": "%"}.get(unit, unit)

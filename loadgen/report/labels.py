@@ -3,14 +3,14 @@
 from collections.abc import Mapping
 from typing import Any
 
-from loadgen.analysis.figures.metric import Metric
+from loadgen.analysis.figures.figure import Figure
 from loadgen.analysis.figures.metrics import METRICS
 from loadgen.report.format import setting
 
 _NAMES = {metric.key: metric.label for metric in METRICS}
 
 
-def metric_label(metric: Metric, run: Mapping[str, Any]) -> str:
+def metric_label(metric: Figure, run: Mapping[str, Any]) -> str:
     """The metric's label; goodput never without the SLO that it was judged by: `Goodput (TTFT ≤ 500 ms, TPOT ≤ 50 ms)`."""
     slo = run["spec"].get("slo") or {}
     if metric.key not in ("goodput_per_s", "goodput_ratio") or not slo:

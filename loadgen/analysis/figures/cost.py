@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from loadgen.analysis.figures.figure import Figure
 from loadgen.analysis.verdict import Summary
 from loadgen.engine.records.record import MISSING, CountedBy, Outcome, Recording, Records
 from loadgen.engine.records.rows import pieces
@@ -108,3 +109,16 @@ def _paid_tokens(records: Records) -> tuple[int | None, int | None, int]:
         output_tokens += int(outputs.sum(dtype=np.int64))
         uncounted += int(np.count_nonzero(~ok & (piece.sent_ns != MISSING) & (piece.outcome != Outcome.HTTP_ERROR)))
     return input_tokens if inputs_told else None, output_tokens if outputs_told else None, uncounted
+
+
+COST_FIGURES = (
+    Figure(
+        key="usd_per_million_output_tokens",
+        label="Cost per million output tokens",
+        unit="$",
+        kind="scalar",
+        better="lower",
+        formula="by the price that was given",
+        path="cost.usd_per_million_output_tokens",
+    ),
+)

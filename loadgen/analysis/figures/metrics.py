@@ -9,8 +9,8 @@ from collections.abc import Callable
 import numpy as np
 
 from loadgen.analysis.distributions import sum_of
+from loadgen.analysis.figures.figure import Figure
 from loadgen.analysis.figures.gaps import chunk_gaps_s, token_gaps_s
-from loadgen.analysis.figures.metric import Metric
 from loadgen.analysis.figures.paper import PaperFigures, paper_figures
 from loadgen.analysis.figures.provider_time import PROVIDER_METRICS
 from loadgen.analysis.figures.rate_limits import limit_wait_s
@@ -191,8 +191,8 @@ _REQUESTS = "ok requests that ended in the window"
 _ARRIVALS = "arrivals in the window, of any request"
 _WAVE = "the whole wave, all ok"
 
-METRICS: tuple[Metric, ...] = (
-    Metric(
+METRICS: tuple[Figure, ...] = (
+    Figure(
         key="ttft_s",
         label="TTFT",
         unit="s",
@@ -203,7 +203,7 @@ METRICS: tuple[Metric, ...] = (
         doc="Time to first token: the first chunk with generated content (text, reasoning or tool call) since the request's start; a role-only chunk is not content.",
         compute=ttft_s,
     ),
-    Metric(
+    Figure(
         key="ttft_from_send_s",
         label="TTFT from send",
         unit="s",
@@ -214,7 +214,7 @@ METRICS: tuple[Metric, ...] = (
         doc="The same from the moment of sending, for comparison with tools that count so; in the open loop it hides what a late send cost.",
         compute=ttft_from_send_s,
     ),
-    Metric(
+    Figure(
         key="chunk_gap_s",
         label="Chunk gap",
         unit="s",
@@ -225,7 +225,7 @@ METRICS: tuple[Metric, ...] = (
         doc="Time between successive content chunks of one answer, however many tokens each carried.",
         compute=chunk_gap_s,
     ),
-    Metric(
+    Figure(
         key="token_gap_s",
         label="Token gap",
         unit="s",
@@ -236,7 +236,7 @@ METRICS: tuple[Metric, ...] = (
         doc="Time between successive tokens of one answer; empty when the tokens of any chunk are assumed.",
         compute=token_gap_s,
     ),
-    Metric(
+    Figure(
         key="tokens_per_chunk",
         label="Tokens per chunk",
         unit="tokens",
@@ -247,7 +247,7 @@ METRICS: tuple[Metric, ...] = (
         doc="How many tokens the server put into one chunk, one value a chunk; empty when the tokens of any chunk are assumed. Where it is 1 throughout, chunk gap and token gap are the same.",
         compute=tokens_per_chunk,
     ),
-    Metric(
+    Figure(
         key="tpot_s",
         label="TPOT",
         unit="s",
@@ -258,7 +258,7 @@ METRICS: tuple[Metric, ...] = (
         doc="Time per output token, one value a request: none under two tokens or two chunks, empty when the number of tokens is assumed.",
         compute=tpot_s,
     ),
-    Metric(
+    Figure(
         key="e2e_latency_s",
         label="End-to-end latency",
         unit="s",
@@ -269,7 +269,7 @@ METRICS: tuple[Metric, ...] = (
         doc="The whole answer, from the request's start to its last content.",
         compute=e2e_latency_s,
     ),
-    Metric(
+    Figure(
         key="output_tokens_per_s",
         label="Output throughput",
         unit="tokens/s",
@@ -280,7 +280,7 @@ METRICS: tuple[Metric, ...] = (
         doc="Tokens generated per second by the whole server; a token counts when it arrived, even if its request failed later.",
         compute=output_tokens_per_s,
     ),
-    Metric(
+    Figure(
         key="total_tokens_per_s",
         label="Total throughput",
         unit="tokens/s",
@@ -291,7 +291,7 @@ METRICS: tuple[Metric, ...] = (
         doc="Tokens read and generated per second; a prompt counts at its request's first content, when its prefill is over, whatever became of the request.",
         compute=total_tokens_per_s,
     ),
-    Metric(
+    Figure(
         key="requests_per_s",
         label="Requests completed",
         unit="requests/s",
@@ -302,7 +302,7 @@ METRICS: tuple[Metric, ...] = (
         doc="Requests finished well per second.",
         compute=requests_per_s,
     ),
-    Metric(
+    Figure(
         key="goodput_per_s",
         label="Goodput",
         unit="requests/s",
@@ -313,7 +313,7 @@ METRICS: tuple[Metric, ...] = (
         doc="Requests finished per second within every limit of the SLO; null without an SLO.",
         compute=goodput_per_s,
     ),
-    Metric(
+    Figure(
         key="goodput_ratio",
         label="Goodput share",
         unit="ratio",
@@ -324,7 +324,7 @@ METRICS: tuple[Metric, ...] = (
         doc="The share of requests within every limit of the SLO, a failed one counting as outside; null without an SLO.",
         compute=goodput_ratio,
     ),
-    Metric(
+    Figure(
         key="limit_wait_s",
         label="Limit wait",
         unit="s",
@@ -336,7 +336,7 @@ METRICS: tuple[Metric, ...] = (
         compute=limit_wait_s,
     ),
     *PROVIDER_METRICS,
-    Metric(
+    Figure(
         key="paper.ttft_s",
         label="TTFT of the batch (paper)",
         unit="s",
@@ -347,7 +347,7 @@ METRICS: tuple[Metric, ...] = (
         doc="The streaming equivalent of the paper's TTFT, which is the time of the same batch with an output of one token.",
         compute=_paper(lambda figures: figures.ttft_s),
     ),
-    Metric(
+    Figure(
         key="paper.itl_s",
         label="ITL (paper, Eq. 1)",
         unit="s",
@@ -358,7 +358,7 @@ METRICS: tuple[Metric, ...] = (
         doc="The paper's inter-token latency: the batch's decode time shared among all its tokens, B times below what one user sees.",
         compute=_paper(lambda figures: figures.itl_s),
     ),
-    Metric(
+    Figure(
         key="paper.throughput_tokens_per_s",
         label="Throughput (paper, Eq. 2)",
         unit="tokens/s",

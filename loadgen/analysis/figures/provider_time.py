@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from loadgen.analysis.figures.metric import Metric
+from loadgen.analysis.figures.figure import Figure
 from loadgen.analysis.measured import Measured
 from loadgen.analysis.stats import FloatArray
 
@@ -56,8 +56,8 @@ def _e2e_less_total_s(measured: Measured) -> FloatArray:
     return _known((measured.last_ns[rows] - measured.records.sent_ns[rows]) / 1e9 - _told_s(measured, "total_time"))
 
 
-def _metric(key: str, label: str, formula: str, doc: str, compute: Callable[[Measured], FloatArray]) -> Metric:
-    return Metric(
+def _metric(key: str, label: str, formula: str, doc: str, compute: Callable[[Measured], FloatArray]) -> Figure:
+    return Figure(
         key=f"provider_time.{key}",
         label=label,
         unit="s",
@@ -70,7 +70,7 @@ def _metric(key: str, label: str, formula: str, doc: str, compute: Callable[[Mea
     )
 
 
-PROVIDER_METRICS: tuple[Metric, ...] = (
+PROVIDER_METRICS: tuple[Figure, ...] = (
     _metric(
         "queue_s",
         "Queue (provider)",

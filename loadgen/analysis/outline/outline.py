@@ -8,7 +8,7 @@ it; they come of every value, in `summary`.
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from loadgen.analysis.figures.metric import Metric
+from loadgen.analysis.figures.figure import Figure
 from loadgen.analysis.figures.metrics import METRICS
 from loadgen.analysis.measured import Measured
 from loadgen.analysis.outline.distribution import distribution_outline
@@ -40,7 +40,7 @@ def outline(measured: Measured, figures: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _values(metric: Metric, measured: Measured) -> Callable[[], Iterable[FloatArray]]:
+def _values(metric: Figure, measured: Measured) -> Callable[[], Iterable[FloatArray]]:
     def values() -> Iterator[FloatArray]:
         return (metric.samples(piece) for piece in measured.pieces())
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from loadgen.analysis.bucketed import Bucketed, between
 from loadgen.analysis.distributions import distribution_of, sum_of
+from loadgen.analysis.figures.figure import Figure
 from loadgen.analysis.figures.gaps import chunk_gaps_s
 from loadgen.analysis.measured import Measured
 from loadgen.analysis.server.engine_names import EngineNames
@@ -189,3 +190,17 @@ def _whole(count: float | None) -> int | None:
 def _ratio(part: float | None, whole: float | None) -> float | None:
     """The share; None where the part is more than the whole."""
     return part / whole if part is not None and whole and part <= whole else None
+
+
+ACCOUNT_FIGURES = (
+    Figure(
+        key="prefix_cache_hit_ratio",
+        label="Prompt tokens cached",
+        unit="ratio",
+        kind="scalar",
+        better="higher",
+        formula="prompt tokens out of the server's prefix cache/prompt tokens, by its own counters",
+        path="server_account.prefix_cache_hit_ratio",
+        is_drawn=False,
+    ),
+)

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from loadgen.analysis.figures.figure import Figure
 from loadgen.analysis.figures.metrics import window_output_tokens
 from loadgen.analysis.measured import Measured
 from loadgen.analysis.stats import FloatArray
@@ -146,3 +147,16 @@ def _power_max_w(series: Sequence[GpuSeries], start_ns: int, end_ns: int) -> flo
 def _sum(devices: Sequence[Mapping[str, Any]], name: str) -> float | None:
     values = [device[name] for device in devices]
     return None if None in values else float(sum(values))
+
+
+GPU_FIGURES = (
+    Figure(
+        key="energy_per_output_token_j",
+        label="Energy per output token",
+        unit="J",
+        kind="scalar",
+        better="lower",
+        formula="energy of the server's GPUs in the window/output tokens in the window",
+        path="gpu.energy_per_output_token_j",
+    ),
+)

@@ -83,16 +83,16 @@ def _format(path: Path) -> "DrawingFormat":
 def _list(as_json: bool) -> None:
     from rich.table import Table
 
+    from loadgen.analysis.figure_table import DRAWN
     from loadgen.report.charts.plots import PLOTS
-    from loadgen.report.figures import FIGURES
 
     if as_json:
         charts = [{"name": each.name, "of": each.of, "tells": each.tells, "metric": each.metric} for each in PLOTS]
-        show_json({"schema_version": 1, "charts": charts, "metrics": list(FIGURES)})
+        show_json({"schema_version": 1, "charts": charts, "metrics": list(DRAWN)})
         return
     table = Table("chart", "of", "tells", "--metric", box=None, pad_edge=False)
     for each in PLOTS:
         of = "runs, sweeps" if each.of == "runs" else "one run"
         table.add_row(each.name, of, each.tells, f"default {each.metric}" if each.metric else "")
     show(table)
-    show(f"\nmetrics: {', '.join(FIGURES)}")
+    show(f"\nmetrics: {', '.join(DRAWN)}")

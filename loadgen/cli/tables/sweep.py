@@ -9,9 +9,23 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from loadgen.analysis.figures.figure import Figure
 from loadgen.analysis.point_findings import findings_of
 from loadgen.load.workload import Workload
-from loadgen.report.figures import gap_metric, highest
+from loadgen.report.figures import (
+    CACHED_RATIO,
+    COST_PER_MILLION,
+    ENERGY_PER_TOKEN,
+    GOODPUT_RATIO,
+    NETWORK_RTT,
+    REQUESTS_PER_S,
+    THROUGHPUT,
+    TOKENS_PER_CHUNK,
+    TPOT,
+    TTFT,
+    gap_figure,
+    highest,
+)
 from loadgen.report.format import (
     MISSING_FIGURE,
     ago,
@@ -23,6 +37,7 @@ from loadgen.report.format import (
     plural,
     shown_unit,
 )
+from loadgen.report.format import cell as cell_text
 from loadgen.report.labels import metric_label
 from loadgen.report.pages.list_lines import FigureCells, figure_cells
 from loadgen.report.pages.points_table import ok_of_planned, worst_status
@@ -35,12 +50,9 @@ from loadgen.report.words.remote import (
     is_unverified,
     paid_usd,
     round_trip_line,
-    round_trip_s,
-    usd_per_million,
     way_line,
 )
 from loadgen.report.words.served import DUMMY_WEIGHTS, failure_kind, has_dummy_weights, served_line, server_name
-from loadgen.report.words.server_facts import cached_percent, energy_per_output_token_j
 from loadgen.store import plain
 from loadgen.store.rows import RunFigures, SweepRow
 
@@ -64,35 +76,38 @@ def sweep_table(documents: Sequence[Document], width: int) -> RenderableType:
     wide = width >= WIDE
     kinds = {runs[0]["spec"]["shape"]["kind"] for runs in points}
     load_header = _LOADS[next(iter(kinds))] if len(kinds) == 1 else "load"
-    gap = gap_metric(documents)
+    gap = gap_figure(documents)
     columns: list[tuple[str, Cell]] = [
         (f"\n{load_header}", lambda runs: _load(runs, spelled=len(kinds) > 1)),
         ("tokens\nin", lambda runs: Text(number(runs[0]["spec"]["input_tokens"]))),
         ("\nout", lambda runs: Text(f"{runs[0]['spec']['output_tokens']:,}")),
-        ("TTFT\np50", _pooled(_figure("ttft_s", "p50"), milliseconds)),
-        *_high("TTFT", lambda runs: "ttft_s", points, wide),
-        *([("network\nRTT", _pooled(round_trip_s, milliseconds))] if wide and any(map(is_far, documents)) else []),
-        ("gap\np50", _pooled(_figure(gap, "p50"), milliseconds)),
-        *_high("gap", lambda runs: gap, points, wide),
+        ("TTFT\np50", _pooled(TTFT.read, milliseconds)),
+        *_high("TTFT", TTFT, points, wide),
+        *([("network\nRTT", _pooled(NETWORK_RTT.read, milliseconds))] if wide and any(map(is_far, documents)) else []),
+        ("gap\np50", _pooled(gap.read, milliseconds)),
+        *_high("gap", gap, points, wide),
     ]
     if wide:
-        columns.append(("TPOT\np50", _pooled(_figure("tpot_s", "p50"), milliseconds)))
-        if any((_tokens_per_chunk(run) or 1) > 1 for run in documents):  # else chunks and tokens are the same
-            columns.append(("tokens\n/chunk", _pooled(_tokens_per_chunk, number)))
-    columns.append(("output\ntokens/s", _pooled(lambda run: run["output_tokens_per_s"], number)))
+        columns.append(("TPOT\np50", _pooled(TPOT.read, milliseconds)))
+        if any(
+            (TOKENS_PER_CHUNK.read(run, "mean") or 1) > 1 for run in documents
+        ):  # else chunks and tokens are the same
+            columns.append(("tokens\n/chunk", _pooled(TOKENS_PER_CHUNK.reader("mean"), number)))
+    columns.append(("output\ntokens/s", _pooled(THROUGHPUT.read, number)))
     if wide and repeated:
-        columns.append(("\n±", _half_spread(lambda run: run["output_tokens_per_s"])))
-    columns.append(("requests\n/s" if wide else "req.\n/s", _pooled(lambda run: run["requests_per_s"], number)))
+        columns.append(("\n±", _half_spread(THROUGHPUT.read)))
+    columns.append(("requests\n/s" if wide else "req.\n/s", _pooled(REQUESTS_PER_S.read, number)))
     if any(run["spec"].get("slo") for run in documents):
-        columns.append(("good\n%", _pooled(_goodput_percent, number)))
+        columns.append(("good\n%", _pooled(GOODPUT_RATIO.read, bare_percent)))
     if any(run.get("cost") for run in documents):
-        columns.append(("$/million\noutput" if wide else "$/M\nout", _pooled(usd_per_million, number)))
-    columns += [("cached\n%", _pooled(cached_percent, number))] if any(map(cached_percent, documents)) else []
-    energy = energy_per_output_token_j
-    columns += [("J\n/token", _pooled(energy, number))] if wide and any(map(energy, documents)) else []
+        columns.append(("$/million\noutput" if wide else "$/M\nout", _pooled(COST_PER_MILLION.read, number)))
+    if any(map(CACHED_RATIO.read, documents)):
+        columns.append(("cached\n%", _pooled(CACHED_RATIO.read, bare_percent)))
+    if wide and any(map(ENERGY_PER_TOKEN.read, documents)):
+        columns.append(("J\n/token", _pooled(ENERGY_PER_TOKEN.read, number)))
     columns.append(("\nok", _ok))
     columns.append(("", lambda runs: _worst_verdict(runs, spelled=wide)))
-    legend = f"milliseconds; gap: {'token gap' if gap == 'token_gap_s' else 'chunk gap'}"
+    legend = f"milliseconds; gap: {gap.label.lower()}"
     if any(header.endswith("\nhigh") for header, _ in columns):
         legend += "; high: the highest percentile that is given"
     if any(header.startswith("cached\n") for header, _ in columns):
@@ -346,7 +361,7 @@ def run_line(document: Document) -> Text:
     symbol, style = VERDICTS[document["verdict"]["status"]]
     text = Text(f"{symbol} ", style=style)
     text.append(f"{spec['load_label']}, {number(spec['input_tokens'])} → {spec['output_tokens']:,}", style="default")
-    figures = [f"TTFT {milliseconds(_figure('ttft_s', 'p50')(document))} ms"]
+    figures = [f"TTFT {milliseconds(TTFT.read(document))} ms"]
     figures.append(f"{number(document['output_tokens_per_s'])} tokens/s")
     failed = document["outcomes"]["planned"] - document["outcomes"]["ok"]
     if failed:
@@ -377,24 +392,9 @@ def _points(documents: Sequence[Document]) -> list[list[Document]]:
     return sorted(groups.values(), key=rank)
 
 
-def _figure(metric: str, part: str) -> Read:
-    def read(document: Document) -> float | None:
-        entry = document[metric]
-        value: float | None = None if entry is None else entry[part]
-        return value
-
-    return read
-
-
-def _tokens_per_chunk(document: Document) -> float | None:
-    entry = document.get("tokens_per_chunk") or {}
-    mean: float | None = entry.get("mean")
-    return mean
-
-
-def _goodput_percent(document: Document) -> float | None:
-    ratio: float | None = document.get("goodput_ratio")  # a run of an earlier version has none
-    return None if ratio is None else ratio * 100
+def bare_percent(ratio: float | None) -> str:
+    """A ratio as per cent, under a heading with the sign."""
+    return cell_text(ratio, "ratio")
 
 
 def _pooled(read: Read, write: Callable[[float | None], str]) -> Cell:
@@ -409,9 +409,7 @@ def _pooled(read: Read, write: Callable[[float | None], str]) -> Cell:
     return cell
 
 
-def _high(
-    name: str, metric_of: Callable[[Sequence[Document]], str], points: Sequence[Sequence[Document]], wide: bool
-) -> list[tuple[str, Cell]]:
+def _high(name: str, figure: Figure, points: Sequence[Sequence[Document]], wide: bool) -> list[tuple[str, Cell]]:
     """The column of the highest percentile that all usable repeats of a point have; none where no point has any.
 
     Its heading names the percentile. Where the points differ, each cell names its own, or, for want of width, all show the
@@ -419,7 +417,7 @@ def _high(
     """
 
     def found(runs: Sequence[Document]) -> str | None:
-        return highest(metric_of(runs), usable_runs(runs) or runs)
+        return highest(figure, usable_runs(runs) or runs)
 
     given = {percentile for runs in points if (percentile := found(runs)) is not None}
     if not given:
@@ -430,7 +428,7 @@ def _high(
         percentile = found(runs)
         if percentile is None:
             return Text(MISSING_FIGURE)
-        text = _pooled(_figure(metric_of(runs), shared or percentile), milliseconds)(runs)
+        text = _pooled(figure.reader(shared or percentile), milliseconds)(runs)
         return text if shared else text.append(f" {percentile}", style="dim")
 
     return [(f"{name}\n{shared or 'high'}", cell)]

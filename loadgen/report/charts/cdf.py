@@ -7,9 +7,10 @@ percentiles in its document are known: those are marks, with straight lines betw
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from loadgen.analysis.figures.figure import Figure
 from loadgen.report.charts import palette
 from loadgen.report.charts.chart import STROKES, Chart, Spec, frame, legend
-from loadgen.report.figures import Figure, slo_limit
+from loadgen.report.figures import slo_limit
 from loadgen.report.format import milliseconds, number
 from loadgen.report.points import LOAD, Axes, Document, Table, axes, varies
 
@@ -64,7 +65,7 @@ def cdf_chart(
         words.append("Marks: percentiles on record, of runs that came without their requests.")
     if any(run["verdict"]["status"] == "doubtful" for run in drawn):
         words.append("?: doubtful.")
-    limit_s = slo_limit(of.key, drawn)
+    limit_s = slo_limit(of, drawn)
     title = f"{of.label}, cumulative"
     return Chart(
         f"cdf_{of.key}", title, "ms", " ".join(words), _spec(rows, marks, limit_s), _table(drawn, of, along, runs)

@@ -12,7 +12,7 @@ from loadgen.report.charts.goodput import goodput_chart
 from loadgen.report.charts.heat_map import heat_map
 from loadgen.report.charts.pareto import pareto_chart
 from loadgen.report.charts.repeats import FEWEST_FOR_BOX, repeats_chart
-from loadgen.report.figures import FIGURES, gap_metric
+from loadgen.report.figures import THROUGHPUT, TTFT, gap_figure
 from loadgen.report.points import INPUT_TOKENS, OUTPUT_TOKENS, Document, varies
 
 
@@ -28,9 +28,9 @@ def further_charts(
     charts = [pareto_chart(runs, names), goodput_chart(runs, names)]
     charts += _cumulative(runs, names, open_outline)
     if _most_repeats(runs) >= FEWEST_FOR_BOX:
-        charts += [repeats_chart(runs, FIGURES[key], "p50", names) for key in ("output_tokens_per_s", "ttft_s")]
+        charts += [repeats_chart(runs, figure, "p50", names) for figure in (THROUGHPUT, TTFT)]
     if any(varies(length, runs) for length in (INPUT_TOKENS, OUTPUT_TOKENS)):
-        charts += [heat_map(runs, FIGURES[key], "p50", names) for key in ("output_tokens_per_s", "ttft_s")]
+        charts += [heat_map(runs, figure, "p50", names) for figure in (THROUGHPUT, TTFT)]
     return labelled([chart for chart in charts if chart is not None], runs)
 
 
@@ -41,8 +41,8 @@ def _cumulative(
     outlines = {run["run_id"]: open_outline(run["run_id"]) for run in chosen}
     if not any(outlines.values()):
         return []  # the percentiles alone are in the other charts
-    keys = ("ttft_s", gap_metric(runs))
-    charts = (cdf_chart(chosen, FIGURES[key], lambda run: outlines[run["run_id"]], names) for key in keys)
+    figures = (TTFT, gap_figure(runs))
+    charts = (cdf_chart(chosen, figure, lambda run: outlines[run["run_id"]], names) for figure in figures)
     told = "" if len(chosen) == len(runs) else " A run of each point."
     return [None if chart is None else replace(chart, caption=chart.caption + told) for chart in charts]
 

@@ -7,10 +7,10 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from loadgen.analysis.figures.figure import Figure
 from loadgen.analysis.stats import wants_log
 from loadgen.report.charts import palette
 from loadgen.report.charts.chart import Chart, Spec, frame
-from loadgen.report.figures import Figure
 from loadgen.report.format import MISSING_FIGURE, figure, setting, shown_unit
 from loadgen.report.points import Document, Table, axes, points
 

@@ -7,11 +7,12 @@ repeats when there are only two.
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from loadgen.analysis.figures.figure import Figure
 from loadgen.analysis.stats import wants_log
 from loadgen.report.charts import palette
 from loadgen.report.charts.chart import Chart, Spec, frame, nominal, points_by_verdict
-from loadgen.report.figures import Figure
-from loadgen.report.format import MISSING_FIGURE, figure, setting, shown_unit
+from loadgen.report.format import MISSING_FIGURE, setting, shown_unit
+from loadgen.report.format import figure as shown
 from loadgen.report.points import Axes, Document, Point, Table, axes, points, spread_label
 
 Row = dict[str, Any]
@@ -41,18 +42,28 @@ def load_rows(drawn: Sequence[Point], name: str, read: Callable[[Document], floa
 
 
 def load_chart(
-    key: str, title: str, unit: str, words: list[str], along: Axes, rows: list[Row], limit: float | None = None
+    figure: Figure,
+    rows: list[Row],
+    *,
+    along: Axes,
+    notes: Sequence[str] = (),
+    title: str | None = None,
+    limit: float | None = None,
 ) -> Chart:
-    """The chart of these rows (`load_rows`). `limit`, in the metric's own unit, is that of an SLO: a line across, where it is near."""
+    """The chart of these rows of a figure (`load_rows`), which its `notes` explain; without a `title` the figure's label is it.
+
+    `limit`, in the figure's own unit, is that of an SLO: a line across, where it is near.
+    """
+    title, unit, words = title or figure.label, figure.unit, list(notes)
     if not rows:
-        return Chart(key, title, shown_unit(unit), "No usable run has this figure.", None)
+        return Chart(figure.key, title, shown_unit(unit), "No usable run has this figure.", None)
     log = unit == "s" and wants_log([row["value"] for row in rows])
     floor, ceiling = _ends(rows, log)
     if limit is not None:
         ceiling = max(ceiling, limit * 1.08) if limit <= FARTHEST_LIMIT * ceiling else ceiling
         seen = floor < limit < ceiling
         words.append(
-            f"The SLO's limit is {figure(limit, unit)} {shown_unit(unit)}{'' if seen else ', beyond the edge'}."
+            f"The SLO's limit is {shown(limit, unit)} {shown_unit(unit)}{'' if seen else ', beyond the edge'}."
         )
     if any(row["high"] > ceiling or row["low"] < floor for row in rows if "low" in row):
         words.append("Longer bars are cut off at the edge; the table has them whole.")
@@ -60,7 +71,7 @@ def load_chart(
     spec = _spec(title, shown_unit(unit), along, [_drawn(row, unit, floor, ceiling) for row in rows], scale)
     if limit is not None and floor < limit < ceiling:
         spec["layer"] = [*_limit_line(_shown(limit, unit), scale), *spec["layer"]]
-    return Chart(key, title, shown_unit(unit), " ".join(words), spec, _table(unit, along, rows))
+    return Chart(figure.key, title, shown_unit(unit), " ".join(words), spec, _table(unit, along, rows))
 
 
 def figure_chart(
@@ -69,7 +80,7 @@ def figure_chart(
     """Any figure along the load; None where no run has it."""
     along = axes(runs, names)
     rows = load_rows(points(runs, along), "", lambda run: of.read(run, statistic))
-    return load_chart(of.key, of.name(statistic), of.unit, [], along, rows) if rows else None
+    return load_chart(of, rows, along=along, title=of.name(statistic)) if rows else None
 
 
 def _limit_line(shown: float, scale: Spec) -> list[Spec]:
@@ -112,8 +123,8 @@ def _table(unit: str, along: Axes, rows: list[Row]) -> Table:
             text.append(row["series"])
         if named:
             text.append(row["statistic"])
-        interval = f"{figure(row['low'], unit)} … {figure(row['high'], unit)}" if "low" in row else MISSING_FIGURE
-        texts.append((*text, figure(row["value"], unit), interval, str(row["runs"])))
+        interval = f"{shown(row['low'], unit)} … {shown(row['high'], unit)}" if "low" in row else MISSING_FIGURE
+        texts.append((*text, shown(row["value"], unit), interval, str(row["runs"])))
     return Table(tuple(columns), tuple(texts))
 
 

@@ -6,9 +6,10 @@ One mark a load point; no point is better in both than one on the frontier.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from loadgen.analysis.figure_table import PER_GPU, PER_USER
 from loadgen.report.charts import palette
 from loadgen.report.charts.chart import Chart, Spec, frame, nominal, points_by_verdict, shape_of
-from loadgen.report.figures import PER_GPU, PER_USER, THROUGHPUT
+from loadgen.report.figures import THROUGHPUT
 from loadgen.report.format import number, setting
 from loadgen.report.points import Document, Table, axes, points
 
@@ -24,12 +25,12 @@ def pareto_chart(runs: Sequence[Document], names: Mapping[str, str] | None = Non
     """
     along = axes(runs, names)
     drawn = points(runs, along)
-    per_gpu = all(PER_GPU.read(run, "p50") is not None for point in drawn for run in point.runs)
+    per_gpu = all(PER_GPU.read(run) is not None for point in drawn for run in point.runs)
     of_server = PER_GPU if per_gpu else THROUGHPUT
     rows: list[Row] = []
     for point in drawn:
-        user = point.pooled(lambda run: PER_USER.read(run, "p50"))
-        server = point.pooled(lambda run: of_server.read(run, "p50"))
+        user = point.pooled(PER_USER.read)
+        server = point.pooled(of_server.read)
         if user is not None and server is not None and server.mean > 0:
             text = setting(point.x)
             rows.append(

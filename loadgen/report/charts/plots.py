@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from loadgen.analysis.figure_table import DRAWN
+from loadgen.analysis.figures.figure import STATISTICS, Figure
 from loadgen.errors import UsageError
 from loadgen.report.charts.cdf import cdf_chart
 from loadgen.report.charts.chart import Chart, labelled
@@ -18,7 +20,7 @@ from loadgen.report.charts.pareto import pareto_chart
 from loadgen.report.charts.repeats import repeats_chart
 from loadgen.report.charts.run_charts import run_charts
 from loadgen.report.charts.sweep_charts import sweep_charts
-from loadgen.report.figures import FIGURES, STATISTICS, THROUGHPUT, Figure, gap_metric
+from loadgen.report.figures import THROUGHPUT, TOKEN_GAP, gap_figure
 from loadgen.report.points import Document
 from loadgen.report.select.subjects import Subject
 
@@ -64,9 +66,9 @@ class Plot:
         if self.metric is None and (metric is not None or statistic is not None):
             able = ", ".join(each.name for each in PLOTS if each.metric is not None)
             raise UsageError(f"'{self.name}' draws what it draws: a metric can be chosen for {able}")
-        figure = FIGURES.get(metric or self.metric or THROUGHPUT.key)
+        figure = DRAWN.get(metric or self.metric or THROUGHPUT.key)
         if figure is None:
-            raise UsageError(f"there is no metric '{metric}'; there are {', '.join(FIGURES)}")
+            raise UsageError(f"there is no metric '{metric}'; there are {', '.join(DRAWN)}")
         if statistic is not None and (statistic not in STATISTICS or not figure.is_distribution):
             has = ", ".join(STATISTICS) if figure.is_distribution else "no statistics, one number a run"
             raise UsageError(f"{figure.key} has no '{statistic}': it has {has}")
@@ -94,8 +96,8 @@ def _of_run(*keys: str) -> Make:
 
 def _cdf(key: str) -> Make:
     def make(subject: Subject, wish: Wish) -> Chart | None:
-        found = gap_metric(subject.runs) if key == "token_gap_s" else key
-        chart = cdf_chart(subject.runs, FIGURES[found], lambda run: subject.open_run(run).outline, subject.names)
+        figure = gap_figure(subject.runs) if key == TOKEN_GAP.key else DRAWN[key]
+        chart = cdf_chart(subject.runs, figure, lambda run: subject.open_run(run).outline, subject.names)
         return _labelled(chart, subject)
 
     return make

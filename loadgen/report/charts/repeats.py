@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from loadgen.analysis.figures.figure import Figure
 from loadgen.report.charts import palette
 from loadgen.report.charts.chart import Chart, Spec, frame, nominal, points_by_verdict, shape_of
-from loadgen.report.figures import Figure
 from loadgen.report.format import figure, setting, shown_unit
 from loadgen.report.points import Document, Table, axes, points
 

@@ -2,14 +2,14 @@
 
 from collections.abc import Sequence
 
-from loadgen.analysis.figures.metrics import METRICS
+from loadgen.analysis.figure_table import FIGURES
 from loadgen.analysis.outline.outline import OUTLINED
 from loadgen.analysis.server.gpu import GpuSeries
 from loadgen.report.charts.chart import Chart, simulated
 from loadgen.report.charts.histograms import distribution_chart
 from loadgen.report.charts.over_time import over_time_chart
 from loadgen.report.charts.timeline import timeline_chart
-from loadgen.report.figures import gap_metric
+from loadgen.report.figures import CHUNK_GAP, TOKEN_GAP, gap_figure
 from loadgen.report.points import Document, shape_kind
 from loadgen.store.rows import ServerSample
 
@@ -31,9 +31,8 @@ def run_charts(
     """
     if outline is None:
         return (), WITHOUT_REQUESTS, None
-    labels = {metric.key: metric.label for metric in METRICS}
     charts = [
-        distribution_chart(key, labels[key], outline["distributions"].get(key), run.get(key))
+        distribution_chart(key, FIGURES[key].label, outline["distributions"].get(key), run.get(key))
         for key in OUTLINED
         if key != _needless_gap(run)
     ]
@@ -47,7 +46,7 @@ def run_charts(
 
 def _needless_gap(run: Document) -> str | None:
     """The gap whose chart would say nothing: of tokens where they are not known, of chunks where each is one token."""
-    if gap_metric([run]) == "chunk_gap_s":
-        return "token_gap_s"
+    if gap_figure([run]) is CHUNK_GAP:
+        return TOKEN_GAP.key
     tokens = run.get("tokens_per_chunk") or {}
-    return "chunk_gap_s" if tokens.get("min") == tokens.get("max") == 1 else None
+    return CHUNK_GAP.key if tokens.get("min") == tokens.get("max") == 1 else None

@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from loadgen.analysis.compare import Answer, Reason, answer_of, are_paired, asked_alike, is_one_figure
+from loadgen.analysis.figures.figure import Figure
 from loadgen.analysis.stats import Change, change
-from loadgen.report.figures import Figure
 from loadgen.report.format import setting
 from loadgen.report.points import Dimension, Document, Pooled, pool
 

@@ -8,13 +8,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from loadgen.analysis.figures.figure import Figure
 from loadgen.analysis.stats import wants_log
 from loadgen.report.charts import palette
 from loadgen.report.charts.chart import Chart, Spec, frame, labelled, nominal, points_by_verdict, shape_of
 from loadgen.report.comparison.cells import Cell, natural
 from loadgen.report.comparison.names import ShortNames
 from loadgen.report.comparison.table import ANSWERS
-from loadgen.report.figures import Figure
 from loadgen.report.format import MISSING_FIGURE, number, shown_unit
 
 LOG_X_FROM_RATIO = 8.0

@@ -4,13 +4,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from loadgen.analysis.figure_table import DRAWN
+from loadgen.analysis.figures.figure import Figure
 from loadgen.errors import UsageError
 from loadgen.report.comparison.cells import Axes, Cell, cells, natural
 from loadgen.report.comparison.dimensions import default_color, default_x, dimensions, rest, varying
 from loadgen.report.comparison.names import ShortNames, short_names
 from loadgen.report.comparison.selection import Selection
 from loadgen.report.comparison.view import NO_BASELINE, View, check_choice
-from loadgen.report.figures import FIGURES, Figure, gap_metric
+from loadgen.report.figures import ENERGY_PER_TOKEN, gap_figure
 from loadgen.report.points import Dimension, Document
 
 BaselineSource = Literal["asked", "none_asked", "oldest_sweep", "first", "one_only"]
@@ -42,7 +44,7 @@ def compared(view: View, selection: Selection) -> Compared:
         if getattr(view, name):
             check_choice(name, getattr(view, name), known)
     for key in view.y:
-        check_choice("y", key, FIGURES)
+        check_choice("y", key, DRAWN)
     differing = varying(known, runs)
     x = view.x or default_x(differing)
     color = view.color or default_color(known, differing, runs)
@@ -55,7 +57,7 @@ def compared(view: View, selection: Selection) -> Compared:
     filled = replace(view, x=x, y=y, color=color, facet=facet, baseline=baseline)
     if filled.show == "ratio" and not baseline:
         raise UsageError("show is ratio, which needs a baseline: choose one")
-    figures = tuple((FIGURES[key], tuple(cells(runs, axes, FIGURES[key], view.stat, colors, baseline))) for key in y)
+    figures = tuple((DRAWN[key], tuple(cells(runs, axes, DRAWN[key], view.stat, colors, baseline))) for key in y)
     return Compared(
         view=filled,
         axes=axes,
@@ -69,11 +71,11 @@ def compared(view: View, selection: Selection) -> Compared:
 
 def _usual(runs: Sequence[Document]) -> tuple[str, ...]:
     """The figures that a comparison begins with: those that some run has."""
-    usual = ["output_tokens_per_s", "ttft_s", gap_metric(runs), "tpot_s", "e2e_latency_s"]
+    usual = ["output_tokens_per_s", "ttft_s", gap_figure(runs).key, "tpot_s", "e2e_latency_s"]
     if any((run["spec"].get("slo") or {}) for run in runs):
         usual.append("goodput_per_s")
-    if any(FIGURES["energy_per_output_token_j"].read(run, "p50") is not None for run in runs):
-        usual.append("energy_per_output_token_j")
+    if any(ENERGY_PER_TOKEN.read(run) is not None for run in runs):
+        usual.append(ENERGY_PER_TOKEN.key)
     return tuple(usual)
 
 

@@ -5,6 +5,8 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import loadgen
+from loadgen.analysis.figure_table import DRAWN
+from loadgen.analysis.figures.figure import Figure
 from loadgen.report.charts.chart import Chart
 from loadgen.report.comparison.cells import Cell
 from loadgen.report.comparison.chart import Drawing, charts
@@ -17,7 +19,6 @@ from loadgen.report.comparison.selection import Chosen, Selection
 from loadgen.report.comparison.table import ANSWERS, CellTable, cell_table, rows
 from loadgen.report.comparison.uncompared import sentence, uncompared
 from loadgen.report.comparison.view import NO_BASELINE, STATISTICS, View
-from loadgen.report.figures import FIGURES, Figure
 from loadgen.report.points import LOAD, LOAD_LABELS, Dimension, Document, shape_kind
 from loadgen.report.words.facts import import_line
 from loadgen.report.words.foreign import foreign_client
@@ -127,7 +128,7 @@ def comparison_page(view: View, selection: Selection) -> ComparisonPage:
         x=_choices(made.known, full.x, differ | {"load"}, numeric_of=runs),
         y=tuple(
             Choice(key, figure.label, key in full.y)
-            for key, figure in FIGURES.items()
+            for key, figure in DRAWN.items()
             if key in full.y or any(figure.read(run, full.stat) is not None for run in runs)
         ),
         stat=tuple(Choice(name, name, name == full.stat) for name in STATISTICS),

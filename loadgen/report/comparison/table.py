@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from loadgen.analysis.compare import REASONS
+from loadgen.analysis.figures.figure import Figure
 from loadgen.report.comparison.cells import Axes, Cell, x_text
 from loadgen.report.comparison.names import ShortNames
 from loadgen.report.export.csv_table import columns_of, csv_text
-from loadgen.report.figures import Figure
 from loadgen.report.format import MISSING_FIGURE, number, shown_unit
 from loadgen.report.format import figure as shown
 from loadgen.report.points import spread_label

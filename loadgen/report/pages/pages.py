@@ -16,7 +16,7 @@ from loadgen.report.charts.further_charts import further_charts
 from loadgen.report.charts.run_charts import run_charts
 from loadgen.report.charts.sweep_charts import sweep_charts
 from loadgen.report.comparison.page import ComparisonPage
-from loadgen.report.figures import gap_metric, reading_note
+from loadgen.report.figures import gap_figure, reading_note
 from loadgen.report.format import ago, moment, number, plural
 from loadgen.report.pages.job_pages import JobsPage, LoginPage
 from loadgen.report.pages.live import LiveView
@@ -206,7 +206,7 @@ def sweep_page(
         charts=(*sweep_charts(runs), *further_charts(runs, open_outline=open_outline)) if runs else (),
         reading_note=reading_note(runs) if runs else "",
         points=points_table(runs) if runs else None,
-        columns=(*facts.run_columns(gap_metric(runs)), *server_facts.extra_columns(runs)),
+        columns=(*facts.run_columns(gap_figure(runs)), *server_facts.extra_columns(runs)),
         lines=_run_lines(runs) if runs else (),
         findings=facts.findings(runs),
         command=launch_command(sweep.server),
@@ -220,7 +220,7 @@ def sweep_page(
 
 
 def _run_lines(runs: Sequence[Document]) -> tuple[RunLine, ...]:
-    gap = gap_metric(runs)
+    gap = gap_figure(runs)
     lines = (
         (facts.run_line(run, gap), server_facts.extra_cells(run, runs)) for run in sorted(runs, key=axes(runs).rank)
     )

@@ -6,8 +6,9 @@ The terminal's table judges a point by the same functions.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from loadgen.analysis.figures.figure import Figure
 from loadgen.analysis.point_findings import repeats_differ
-from loadgen.report.figures import gap_metric, statistic
+from loadgen.report.figures import REQUESTS_PER_S, THROUGHPUT, TPOT, TTFT, gap_figure
 from loadgen.report.format import milliseconds, number
 from loadgen.report.points import (
     INPUT_TOKENS,
@@ -55,14 +56,14 @@ def points_table(runs: Sequence[Document]) -> PointsTable:
     """Return the table of the load points of a sweep's runs."""
     along = axes(runs)
     found = load_points(runs, along)
-    gap = gap_metric(runs)
+    gap = gap_figure(runs)
     return PointsTable(
         columns=(
             ("load", ""),
             ("in", "tokens"),
             ("out", "tokens"),
             ("TTFT p50", "ms"),
-            ("token gap p50" if gap == "token_gap_s" else "chunk gap p50", "ms"),
+            (f"{gap.label.lower()} p50", "ms"),
             ("TPOT p50", "ms"),
             ("output", "tokens/s"),
             ("requests", "/s"),
@@ -85,7 +86,7 @@ def ok_of_planned(runs: Sequence[Document]) -> tuple[int, int]:
     return sum(run["outcomes"].get("ok", 0) for run in runs), sum(run["outcomes"]["planned"] for run in runs)
 
 
-def _line(point: Point, along: Axes, gap: str) -> PointLine:
+def _line(point: Point, along: Axes, gap: Figure) -> PointLine:
     spec, usable = point.runs[0]["spec"], usable_runs(point.runs)
     shown = Point(point.x, point.series, tuple(usable) or point.runs)
 
@@ -102,11 +103,11 @@ def _line(point: Point, along: Axes, gap: str) -> PointLine:
             Cell(_load(point.runs[0], along)),
             Cell(number(spec["input_tokens"])),
             Cell(number(spec["output_tokens"])),
-            cell(statistic("ttft_s", "p50"), milliseconds, spread=True),
-            cell(statistic(gap, "p50"), milliseconds, spread=False),
-            cell(statistic("tpot_s", "p50"), milliseconds, spread=False),
-            cell(lambda run: run.get("output_tokens_per_s"), number, spread=True),
-            cell(lambda run: run.get("requests_per_s"), number, spread=False),
+            cell(TTFT.read, milliseconds, spread=True),
+            cell(gap.read, milliseconds, spread=False),
+            cell(TPOT.read, milliseconds, spread=False),
+            cell(THROUGHPUT.read, number, spread=True),
+            cell(REQUESTS_PER_S.read, number, spread=False),
             Cell(f"{ok:,}" if ok == planned else f"{ok:,} of {planned:,}"),
             Cell(f"{len(usable)}" if len(usable) == len(point.runs) else f"{len(usable)} of {len(point.runs)}"),
         ),

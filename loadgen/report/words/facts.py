@@ -4,13 +4,14 @@ Reads documents alone, and takes every key that the contract does not
 promise as possibly absent.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from loadgen.analysis.figures.figure import Figure
 from loadgen.analysis.figures.metrics import METRICS
 from loadgen.analysis.point_findings import findings_of
 from loadgen.analysis.verdict import MergedFinding
-from loadgen.report.figures import gap_metric, highest, statistic
+from loadgen.report.figures import COST_PER_MILLION, THROUGHPUT, TPOT, TTFT, gap_figure, highest
 from loadgen.report.format import (
     MISSING_FIGURE,
     figure,
@@ -27,7 +28,7 @@ from loadgen.report.format import (
 from loadgen.report.labels import metric_label
 from loadgen.report.points import FEWEST_FOR_INTERVAL, Document, Point, Table, axes, points
 from loadgen.report.words.foreign import foreign_name
-from loadgen.report.words.remote import cost_line, round_trip_line, round_trip_note, usd_per_million, way_line
+from loadgen.report.words.remote import cost_line, round_trip_line, round_trip_note, way_line
 
 COMMIT_DIGITS = 12
 STATISTICS = ("n", "mean", "min", "p50", "p90", "p95", "p99", "max")
@@ -84,17 +85,14 @@ RUN_COLUMNS = (
 )
 
 
-def run_columns(gap: str) -> tuple[tuple[str, str], ...]:
+def run_columns(gap: Figure) -> tuple[tuple[str, str], ...]:
     """`RUN_COLUMNS` with the gap by its full name, of tokens or of chunks."""
-    name = "token gap" if gap == "token_gap_s" else "chunk gap"
+    name = gap.label.lower()
     return tuple((heading.replace("gap", name), unit) for heading, unit in RUN_COLUMNS)
 
 
-def run_line(run: Document, gap: str) -> RunLine:
-    """The row of a run under `RUN_COLUMNS`; `gap` is the metric of all rows (`gap_metric`)."""
-
-    def ms(metric: str, name: str) -> str:
-        return milliseconds(statistic(metric, name)(run))
+def run_line(run: Document, gap: Figure) -> RunLine:
+    """The row of a run under `RUN_COLUMNS`; `gap` is that of all rows (`gap_figure`)."""
 
     return RunLine(
         run_id=run["run_id"],
@@ -105,11 +103,11 @@ def run_line(run: Document, gap: str) -> RunLine:
             run["spec"]["load_label"],
             number(run["spec"]["input_tokens"]),
             number(run["spec"]["output_tokens"]),
-            ms("ttft_s", "p50"),
-            _high(run, "ttft_s"),
-            ms(gap, "p50"),
+            milliseconds(TTFT.read(run)),
+            _high(run, TTFT),
+            milliseconds(gap.read(run)),
             _high(run, gap),
-            ms("tpot_s", "p50"),
+            milliseconds(TPOT.read(run)),
             number(run.get("output_tokens_per_s")),
             number(run.get("requests_per_s")),
             f"{run['outcomes'].get('ok', 0):,} / {run['outcomes']['planned']:,}",
@@ -117,10 +115,10 @@ def run_line(run: Document, gap: str) -> RunLine:
     )
 
 
-def _high(run: Document, metric: str) -> str:
+def _high(run: Document, of: Figure) -> str:
     """The highest percentile that there is, by its name: `112 p95`."""
-    name = highest(metric, [run])
-    return MISSING_FIGURE if name is None else f"{milliseconds(statistic(metric, name)(run))} {name}"
+    name = highest(of, [run])
+    return MISSING_FIGURE if name is None else f"{milliseconds(of.read(run, name))} {name}"
 
 
 def findings(runs: Sequence[Document]) -> tuple[MergedFinding, ...]:
@@ -145,7 +143,7 @@ def distribution_figures(run: Document) -> tuple[FigureLine, ...]:
     """Every distribution metric of the run, one line each, under `STATISTICS`; those without any value are left out."""
     lines = []
     for metric in METRICS:
-        values = look_up(run, metric.key)
+        values = metric.of(run)
         if metric.kind != "distribution" or not isinstance(values, dict) or values.get("mean") is None:
             continue
         cells = tuple(
@@ -160,16 +158,8 @@ def scalar_figures(run: Document) -> tuple[FigureLine, ...]:
     return tuple(
         FigureLine(metric_label(metric, run), shown_unit(metric.unit), metric.formula, (figure(value, metric.unit),))
         for metric in METRICS
-        if metric.kind == "scalar" and isinstance(value := look_up(run, metric.key), int | float)
+        if metric.kind == "scalar" and isinstance(value := metric.of(run), int | float)
     )
-
-
-def look_up(run: Document, key: str) -> object:
-    """The value under a dotted key; None when any part of the way is absent."""
-    found: object = run
-    for part in key.split("."):
-        found = found.get(part) if isinstance(found, dict) else None
-    return found
 
 
 def outcome_table(run: Document) -> Table:
@@ -337,14 +327,14 @@ def environment_facts(environment: Document | None) -> Facts:
 
 def run_highlights(run: Document) -> tuple[Highlight, ...]:
     """The head of a run's page."""
-    gap = gap_metric([run])
+    gap = gap_figure([run])
     outcomes = run["outcomes"]
-    ttft_note = "; ".join(filter(None, (_tail_note(run, "ttft_s"), round_trip_note(run))))
+    ttft_note = "; ".join(filter(None, (_tail_note(run, TTFT), round_trip_note(run))))
     return (
-        Highlight("TTFT, median", milliseconds(statistic("ttft_s", "p50")(run)), "ms", ttft_note),
+        Highlight("TTFT, median", milliseconds(TTFT.read(run)), "ms", ttft_note),
         Highlight(
-            "Token gap, median" if gap == "token_gap_s" else "Chunk gap, median",
-            milliseconds(statistic(gap, "p50")(run)),
+            f"{gap.label}, median",
+            milliseconds(gap.read(run)),
             "ms",
             _tail_note(run, gap),
         ),
@@ -358,21 +348,20 @@ def run_highlights(run: Document) -> tuple[Highlight, ...]:
     )
 
 
-def _tail_note(run: Document, metric: str) -> str:
-    name = highest(metric, [run])
-    return "too few for percentiles" if name is None else f"{name} {milliseconds(statistic(metric, name)(run))} ms"
+def _tail_note(run: Document, of: Figure) -> str:
+    name = highest(of, [run])
+    return "too few for percentiles" if name is None else f"{name} {milliseconds(of.read(run, name))} ms"
 
 
 def sweep_highlights(runs: Sequence[Document]) -> tuple[Highlight, ...]:
     """The head of a sweep's page: its best load points by their means over the repeats, and where they were."""
     measured = points(runs, axes(runs)) if runs else []
-    gap = gap_metric([run for point in measured for run in point.runs])
-    gap_name = "token gap" if gap == "token_gap_s" else "chunk gap"
+    gap = gap_figure([run for point in measured for run in point.runs])
     found = (
-        _best("Highest output", measured, lambda run: run.get("output_tokens_per_s"), "tokens/s", highest=True),
-        _best("Lowest median TTFT", measured, statistic("ttft_s", "p50"), "s"),
-        _best(f"Lowest median {gap_name}", measured, statistic(gap, "p50"), "s"),
-        _best("Lowest cost of a million output tokens", measured, usd_per_million, "$"),
+        _best("Highest output", measured, THROUGHPUT, highest=True),
+        _best("Lowest median TTFT", measured, TTFT),
+        _best(f"Lowest median {gap.label.lower()}", measured, gap),
+        _best("Lowest cost of a million output tokens", measured, COST_PER_MILLION),
     )
     return tuple(highlight for highlight in found if highlight is not None)
 
@@ -380,20 +369,19 @@ def sweep_highlights(runs: Sequence[Document]) -> tuple[Highlight, ...]:
 def _best(
     name: str,
     measured: Sequence[Point],
-    read: Callable[[Document], float | None],
-    unit: str,
+    of: Figure,
     highest: bool = False,
 ) -> Highlight | None:
     """The point with the best mean of a figure, never the luckiest repeat; None when no point has it."""
-    known = [(pooled, point) for point in measured if (pooled := point.pooled(read)) is not None]
+    known = [(pooled, point) for point in measured if (pooled := point.pooled(of.read)) is not None]
     if not known:
         return None
     pooled, point = (max if highest else min)(known, key=lambda pair: pair[0].mean)
     words = [_where(point.runs[0])]
     if pooled.half_spread is not None:
         what = "half the range" if pooled.runs < FEWEST_FOR_INTERVAL else "95 %"
-        words.append(f"± {figure(pooled.half_spread, unit)} ({what} of {pooled.runs} repeats)")
-    return Highlight(name, figure(pooled.mean, unit), shown_unit(unit), " · ".join(words), point.status)
+        words.append(f"± {figure(pooled.half_spread, of.unit)} ({what} of {pooled.runs} repeats)")
+    return Highlight(name, figure(pooled.mean, of.unit), shown_unit(of.unit), " · ".join(words), point.status)
 
 
 def _where(run: Document) -> str:

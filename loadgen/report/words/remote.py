@@ -6,6 +6,7 @@ Every key may be absent: a run of an earlier version has none of them.
 from collections.abc import Sequence
 from typing import Any
 
+from loadgen.report.figures import NETWORK_RTT
 from loadgen.report.format import MISSING_FIGURE, dollars, milliseconds, number, plural
 
 Document = dict[str, Any]
@@ -14,21 +15,14 @@ FAR_S = 0.5e-3
 """From this round trip on a server is shown as a distant one: below it, on this host or its switch, nobody's TTFT is moved. Chosen."""
 
 
-def round_trip_s(run: Document) -> float | None:
-    """The median over the connections of the least round trip of each; None where the kernel told none."""
-    told = (run.get("client") or {}).get("network_rtt_s") or {}
-    median_s: float | None = told.get("p50")
-    return median_s
-
-
 def is_far(run: Document) -> bool:
     """Whether the network is a part of the TTFT that one can see."""
-    return (round_trip_s(run) or 0.0) >= FAR_S
+    return (NETWORK_RTT.read(run) or 0.0) >= FAR_S
 
 
 def round_trip_note(run: Document) -> str:
     """`network 23.1 ms`, to stand beside a TTFT; empty for a server nearby."""
-    return f"network {milliseconds(round_trip_s(run))} ms" if is_far(run) else ""
+    return f"network {milliseconds(NETWORK_RTT.read(run))} ms" if is_far(run) else ""
 
 
 def round_trip_line(run: Document) -> str:
@@ -72,12 +66,6 @@ def cost_line(run: Document) -> str:
     if cost["uncounted_requests"]:
         words += f"; {plural(cost['uncounted_requests'], 'unfinished request')} not counted"
     return words
-
-
-def usd_per_million(run: Document) -> float | None:
-    """What a million output tokens of the run cost."""
-    usd: float | None = (run.get("cost") or {}).get("usd_per_million_output_tokens")
-    return usd
 
 
 def paid_usd(runs: Sequence[Document]) -> float | None:

@@ -6,7 +6,8 @@ Reads documents alone; a run of an earlier version lacks most of it.
 from collections.abc import Sequence
 from typing import Any
 
-from loadgen.report.format import MISSING_FIGURE, milliseconds, number, percent, plural, setting, size
+from loadgen.report.figures import CACHED_RATIO, ENERGY_PER_TOKEN
+from loadgen.report.format import MISSING_FIGURE, cell, milliseconds, number, percent, plural, setting, size
 from loadgen.report.points import Document, Table
 from loadgen.report.words.facts import Facts
 
@@ -134,26 +135,14 @@ def energy_line(gpu: Document) -> str:
     return f"{number(gpu['energy_j'])} J; {each} (by {how}, over the measured window)"
 
 
-def energy_per_output_token_j(run: Document) -> float | None:
-    """Joules; None where it was not measured."""
-    found: float | None = (run.get("gpu") or {}).get("energy_per_output_token_j")
-    return found
-
-
-def cached_percent(run: Document) -> float | None:
-    """Prompt tokens out of the server's prefix cache, in per cent; None where the server does not tell."""
-    ratio: float | None = (run.get("server_account") or {}).get("prefix_cache_hit_ratio")
-    return None if ratio is None else ratio * 100
-
-
-_EXTRA = ((("cached", "% of prompt"), cached_percent), (("energy", "J/token"), energy_per_output_token_j))
+_EXTRA = ((("cached", "% of prompt"), CACHED_RATIO), (("energy", "J/token"), ENERGY_PER_TOKEN))
 
 
 def extra_columns(runs: Sequence[Document]) -> tuple[tuple[str, str], ...]:
     """Headings and units of the columns that only some sweeps have: prompt tokens out of the cache, energy per output token."""
-    return tuple(heading for heading, read in _EXTRA if any(read(run) for run in runs))
+    return tuple(heading for heading, of in _EXTRA if any(of.read(run) for run in runs))
 
 
 def extra_cells(run: Document, runs: Sequence[Document]) -> tuple[str, ...]:
     """The run's cells under `extra_columns(runs)`."""
-    return tuple(number(read(run)) for _, read in _EXTRA if any(read(each) for each in runs))
+    return tuple(cell(of.read(run), of.unit) for _, of in _EXTRA if any(of.read(each) for each in runs))

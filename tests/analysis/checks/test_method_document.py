@@ -7,7 +7,7 @@ import numpy as np
 
 from loadgen.analysis.checks.validity import CHECKS
 from loadgen.analysis.client_error import APART_NS, PROMISE
-from loadgen.analysis.figures.metric import Metric
+from loadgen.analysis.figures.figure import Figure
 from loadgen.analysis.figures.metrics import METHOD_VERSION, METRICS
 from loadgen.analysis.stats import samples_needed
 from loadgen.analysis.verdict import Check
@@ -37,7 +37,7 @@ def table(title: str) -> list[str]:
     return lines[2:]
 
 
-def metric_row(metric: Metric) -> str:
+def metric_row(metric: Figure) -> str:
     better = f"{metric.better} is better" if metric.better else "neither is better"
     return f"| `{metric.key}` | {metric.label} | {metric.unit} | {metric.formula} | {metric.window} | {better} |"
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from loadgen.analysis.figures.metric import Metric
+from loadgen.analysis.figures.figure import Figure
 from loadgen.analysis.figures.metrics import METRICS
 from loadgen.analysis.measured import Measured, measure
 from loadgen.engine.records.record import CountedBy, Outcome, Recording, RequestRecord
@@ -17,64 +17,64 @@ Rows = Callable[..., list[RequestRecord]]
 Row = Callable[..., RequestRecord]
 SpecOf = Callable[..., RunSpec]
 RecordingOf = Callable[..., Recording]
-Figure = Callable[..., list[float] | float | None]
+Compute = Callable[..., list[float] | float | None]
 
 BY_KEY = {metric.key: metric for metric in METRICS}
 
 
 @pytest.fixture
-def figure(spec_of: SpecOf, recording_of: RecordingOf) -> Figure:
+def figure(spec_of: SpecOf, recording_of: RecordingOf) -> Compute:
     """A metric by its key over some rows: samples as a list, or the scalar."""
 
     def compute(
         key: str, rows: list[RequestRecord], shape: LoadShape | None = None, **spec: object
     ) -> list[float] | float | None:
-        value = BY_KEY[key].compute(measure(spec_of(shape or Wave(len(rows)), **spec), recording_of(rows).records))
+        value = BY_KEY[key].computed(measure(spec_of(shape or Wave(len(rows)), **spec), recording_of(rows).records))
         return value.tolist() if isinstance(value, np.ndarray) else value
 
     return compute
 
 
-def test_a_role_only_chunk_is_the_first_byte_and_not_the_first_token(row: Row, figure: Figure) -> None:
+def test_a_role_only_chunk_is_the_first_byte_and_not_the_first_token(row: Row, figure: Compute) -> None:
     rows = [row([(0.220, 1), (0.230, 1)], first_byte_ns=20_000_000)]
     assert figure("ttft_s", rows) == pytest.approx([0.220])
 
 
-def test_three_messages_in_one_read_share_one_stamp(row: Row, figure: Figure) -> None:
+def test_three_messages_in_one_read_share_one_stamp(row: Row, figure: Compute) -> None:
     rows = [row([(0.1, 1), (0.3, 1), (0.3, 1), (0.3, 1)], coalesced=[False, False, True, True])]
     assert figure("chunk_gap_s", rows) == pytest.approx([0.2, 0.0, 0.0])
     assert figure("tpot_s", rows) == pytest.approx([0.2 / 3])
 
 
-def test_the_open_loop_counts_from_the_intended_time(row: Row, figure: Figure) -> None:
+def test_the_open_loop_counts_from_the_intended_time(row: Row, figure: Compute) -> None:
     rows = [row([(1.5, 1), (2.0, 1)], due_s=1.0, start_s=1.0, sent_s=1.2)]
     assert figure("ttft_s", rows, OpenLoop(1.0)) == pytest.approx([0.5])
     assert figure("ttft_from_send_s", rows, OpenLoop(1.0)) == pytest.approx([0.3])
     assert figure("e2e_latency_s", rows, OpenLoop(1.0)) == pytest.approx([1.0])
 
 
-def test_tpot_divides_by_tokens_and_not_by_chunks(row: Row, figure: Figure) -> None:
+def test_tpot_divides_by_tokens_and_not_by_chunks(row: Row, figure: Compute) -> None:
     assert figure("tpot_s", [row([(0.1, 1), (0.7, 3)])]) == pytest.approx([0.2])
 
 
-def test_tpot_of_choices_side_by_side_is_the_time_of_one(row: Row, figure: Figure) -> None:
+def test_tpot_of_choices_side_by_side_is_the_time_of_one(row: Row, figure: Compute) -> None:
     arrivals = [(0.1, 1), (0.1, 1), (0.3, 2), (0.3, 2)]
     assert figure("tpot_s", [row(arrivals, choices=[0, 1, 0, 1])]) == pytest.approx([0.1])
     assert figure("tpot_s", [row([(0.1, 1), (0.3, 1)], choices=[0, 1])]) == []
 
 
-def test_tokens_per_chunk_has_a_value_a_chunk_unless_any_is_assumed(row: Row, figure: Figure) -> None:
+def test_tokens_per_chunk_has_a_value_a_chunk_unless_any_is_assumed(row: Row, figure: Compute) -> None:
     rows = [row([(0.1, 1), (0.2, 3)]), row([(0.1, 2)]), row([(0.1, 9)], outcome=Outcome.TIMEOUT)]
     assert figure("tokens_per_chunk", rows) == [1, 3, 2]
     assert figure("tokens_per_chunk", [*rows, row([(0.1, 1)], counted_by=CountedBy.ASSUMED)]) == []
 
 
-def test_tpot_needs_two_tokens_at_two_moments(row: Row, figure: Figure) -> None:
+def test_tpot_needs_two_tokens_at_two_moments(row: Row, figure: Compute) -> None:
     assert figure("tpot_s", [row([(0.1, 1)]), row([(0.1, 4)]), row([(0.1, 1), (0.3, 1)])]) == pytest.approx([0.2])
 
 
 @pytest.mark.parametrize("outcome", [outcome for outcome in Outcome if outcome is not Outcome.OK])
-def test_a_failure_is_never_a_latency(row: Row, figure: Figure, outcome: Outcome) -> None:
+def test_a_failure_is_never_a_latency(row: Row, figure: Compute, outcome: Outcome) -> None:
     rows = [row([(0.1, 1), (0.2, 1)]), row([(0.001, 1), (0.002, 1)], outcome=outcome)]
     for key in ("ttft_s", "ttft_from_send_s", "chunk_gap_s", "token_gap_s", "tpot_s", "e2e_latency_s"):
         samples = figure(key, rows)
@@ -83,7 +83,7 @@ def test_a_failure_is_never_a_latency(row: Row, figure: Figure, outcome: Outcome
         assert samples[0] >= 0.1 - 1e-12
 
 
-def test_assumed_tokens_make_no_figure(row: Row, figure: Figure) -> None:
+def test_assumed_tokens_make_no_figure(row: Row, figure: Compute) -> None:
     rows = [row([(0.1, 1), (0.2, 1)]), row([(0.1, 1), (0.2, 1)], counted_by=CountedBy.ASSUMED)]
     assert figure("token_gap_s", rows) == []
     assert figure("tpot_s", rows) == []
@@ -92,7 +92,7 @@ def test_assumed_tokens_make_no_figure(row: Row, figure: Figure) -> None:
     assert figure("chunk_gap_s", rows) == pytest.approx([0.1, 0.1])
 
 
-def test_an_assumed_failure_does_not_spoil_the_others(row: Row, figure: Figure) -> None:
+def test_an_assumed_failure_does_not_spoil_the_others(row: Row, figure: Compute) -> None:
     rows = [
         row([(0.1, 1), (0.2, 1)]),
         row([(0.1, 1)], counted_by=CountedBy.ASSUMED, output_tokens=1, outcome=Outcome.TRUNCATED),
@@ -101,7 +101,7 @@ def test_an_assumed_failure_does_not_spoil_the_others(row: Row, figure: Figure) 
     assert figure("output_tokens_per_s", rows) == pytest.approx(3 / 0.2)
 
 
-def test_a_sum_without_chunks_gives_tpot_and_throughput_but_no_token_gap(row: Row, figure: Figure) -> None:
+def test_a_sum_without_chunks_gives_tpot_and_throughput_but_no_token_gap(row: Row, figure: Compute) -> None:
     rows = [row([(0.1, 1), (0.3, 1)], counted_by=CountedBy.ASSUMED, output_tokens=5)]
     assert figure("token_gap_s", rows) == []
     assert figure("tpot_s", rows) == pytest.approx([0.05])
@@ -109,7 +109,7 @@ def test_a_sum_without_chunks_gives_tpot_and_throughput_but_no_token_gap(row: Ro
     assert figure("total_tokens_per_s", rows) == pytest.approx((8 + 5) / 0.3)
 
 
-def test_a_sum_without_chunks_is_spread_over_the_chunks_in_the_window(row: Row, figure: Figure) -> None:
+def test_a_sum_without_chunks_is_spread_over_the_chunks_in_the_window(row: Row, figure: Compute) -> None:
     """Answers of four tokens in two chunks, at the half and at the end of each second."""
     rows = [
         row([(i + 0.5, 1), (i + 1.0, 1)], sent_s=float(i), counted_by=CountedBy.ASSUMED, output_tokens=4)
@@ -118,7 +118,7 @@ def test_a_sum_without_chunks_is_spread_over_the_chunks_in_the_window(row: Row, 
     assert figure("output_tokens_per_s", rows, ClosedLoop(1)) == pytest.approx(4.0)
 
 
-def test_throughput_counts_tokens_by_their_stamps_whoever_carried_them(row: Row, figure: Figure) -> None:
+def test_throughput_counts_tokens_by_their_stamps_whoever_carried_them(row: Row, figure: Compute) -> None:
     """A closed loop of one: the window is (1, 11]; the request that ends at 12 has its first token inside it."""
     rows = [row([(i + 0.5, 3), (i + 1.0, 1)], sent_s=float(i)) for i in range(12)]
     rows[4] = row([(4.5, 3)], sent_s=4.0, end_s=5.0, outcome=Outcome.TIMEOUT)
@@ -128,19 +128,19 @@ def test_throughput_counts_tokens_by_their_stamps_whoever_carried_them(row: Row,
     assert figure("requests_per_s", rows, ClosedLoop(1)) == pytest.approx(9 / 10)
 
 
-def test_throughput_of_ragged_lockstep_is_true(lockstep: Rows, figure: Figure) -> None:
+def test_throughput_of_ragged_lockstep_is_true(lockstep: Rows, figure: Compute) -> None:
     rows = lockstep(16, 4)
     assert figure("output_tokens_per_s", rows, ClosedLoop(16)) == pytest.approx(32.0, rel=1e-2)
     assert figure("requests_per_s", rows, ClosedLoop(16)) == pytest.approx(16.0, rel=1e-2)
 
 
-def test_an_unknown_prompt_leaves_the_total_unknown(row: Row, figure: Figure) -> None:
+def test_an_unknown_prompt_leaves_the_total_unknown(row: Row, figure: Compute) -> None:
     rows = [row([(0.1, 1), (0.2, 1)], prompt_tokens=None)]
     assert figure("total_tokens_per_s", rows) is None
     assert figure("output_tokens_per_s", rows) == pytest.approx(10.0)
 
 
-def test_a_failed_requests_prompt_counts_as_asked_where_all_others_were(row: Row, figure: Figure) -> None:
+def test_a_failed_requests_prompt_counts_as_asked_where_all_others_were(row: Row, figure: Compute) -> None:
     """A server counts a prompt at the end of its answer, which a failed request never saw."""
     failed = row([(0.1, 1)], prompt_tokens=None, prompt_tokens_asked=5, outcome=Outcome.TIMEOUT)
     rows = [row([(0.1, 1), (0.2, 1)]), failed]
@@ -149,7 +149,7 @@ def test_a_failed_requests_prompt_counts_as_asked_where_all_others_were(row: Row
     assert figure("total_tokens_per_s", [rows[0], told]) == pytest.approx((3 + 8 + 9) / 0.2)
 
 
-def test_a_failed_requests_prompt_stays_unknown_where_others_were_not_as_asked(row: Row, figure: Figure) -> None:
+def test_a_failed_requests_prompt_stays_unknown_where_others_were_not_as_asked(row: Row, figure: Compute) -> None:
     failed = row([(0.1, 1)], prompt_tokens=None, outcome=Outcome.TIMEOUT)
     off = row([(0.1, 1), (0.2, 1)], prompt_tokens=9)
     assert figure("total_tokens_per_s", [row([(0.1, 1), (0.2, 1)]), off, failed]) is None
@@ -157,7 +157,7 @@ def test_a_failed_requests_prompt_stays_unknown_where_others_were_not_as_asked(r
     assert figure("total_tokens_per_s", [failed, row([(0.2, 1)], outcome=Outcome.TRUNCATED)]) is None
 
 
-def test_goodput_asks_for_every_limit(row: Row, figure: Figure) -> None:
+def test_goodput_asks_for_every_limit(row: Row, figure: Compute) -> None:
     rows = [
         row([(0.1, 1), (0.2, 1)]),  # good
         row([(0.3, 1), (0.4, 1)]),  # late to begin
@@ -171,19 +171,19 @@ def test_goodput_asks_for_every_limit(row: Row, figure: Figure) -> None:
     assert figure("goodput_per_s", rows) is None
 
 
-def test_goodput_cannot_be_judged_by_a_tpot_that_nobody_knows(row: Row, figure: Figure) -> None:
+def test_goodput_cannot_be_judged_by_a_tpot_that_nobody_knows(row: Row, figure: Compute) -> None:
     rows = [row([(0.1, 1), (1.0, 1)], counted_by=CountedBy.ASSUMED)]
     assert figure("goodput_per_s", rows, slo=(("tpot_s", 0.1),)) is None
     assert figure("goodput_per_s", rows, slo=(("ttft_s", 0.1),)) == pytest.approx(1.0)
 
 
 @pytest.mark.parametrize("metric", METRICS, ids=lambda metric: metric.key)
-def test_nothing_measured_gives_no_figure(row: Row, spec_of: SpecOf, recording_of: RecordingOf, metric: Metric) -> None:
+def test_nothing_measured_gives_no_figure(row: Row, spec_of: SpecOf, recording_of: RecordingOf, metric: Figure) -> None:
     dropped = row([], sent_s=None, due_s=0.0, slot=-1, outcome=Outcome.DROPPED, prompt_tokens=None, output_tokens=None)
     for rows in ([], [dropped]):
         for shape in (ClosedLoop(1), OpenLoop(1.0), Wave(1)):
             measured: Measured = measure(spec_of(shape, slo=(("ttft_s", 1.0),)), recording_of(rows).records)
-            value = metric.compute(measured)
+            value = metric.computed(measured)
             assert len(value) == 0 if isinstance(value, np.ndarray) else value is None
             assert isinstance(value, np.ndarray) == (metric.kind == "distribution")
 
@@ -201,7 +201,7 @@ def test_units_are_in_the_names() -> None:
 
 
 def test_a_failed_request_counts_against_the_goodput_share_and_a_cancelled_one_does_not(
-    row: Row, figure: Figure
+    row: Row, figure: Compute
 ) -> None:
     good = row([(0.1, 1), (1.0, 1)])
     slow = row([(0.6, 1), (1.0, 1)])

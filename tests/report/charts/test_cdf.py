@@ -4,11 +4,11 @@ from typing import Any
 
 import pytest
 
+from loadgen.analysis.figure_table import FIGURES
 from loadgen.load.shapes import ClosedLoop
 from loadgen.report.charts.cdf import MOST_RUNS, cdf_chart, one_of_each
 from loadgen.report.charts.chart import Chart
 from loadgen.report.charts.further_charts import further_charts
-from loadgen.report.figures import FIGURES
 from tests.report.documents import Document, measured_run, outlined, specs
 
 TTFT = FIGURES["ttft_s"]

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from loadgen.analysis.figure_table import FIGURES, PER_GPU, PER_USER
 from loadgen.analysis.server.served_gpus import gpu_count
 from loadgen.load.shapes import ClosedLoop
 from loadgen.load.spec import RunSpec
@@ -14,7 +15,6 @@ from loadgen.report.charts.heat_map import heat_map
 from loadgen.report.charts.pareto import frontier, pareto_chart
 from loadgen.report.charts.repeats import repeats_chart
 from loadgen.report.charts.sweep_charts import sweep_charts
-from loadgen.report.figures import FIGURES, PER_GPU, PER_USER
 from tests.report.documents import Document, measured_run, specs
 
 THROUGHPUT, TTFT = FIGURES["output_tokens_per_s"], FIGURES["ttft_s"]

@@ -9,7 +9,7 @@ import vl_convert
 from loadgen.load.shapes import ClosedLoop
 from loadgen.report.charts.chart import Chart
 from loadgen.report.charts.sweep_charts import sweep_charts
-from loadgen.report.figures import gap_metric, reading_note
+from loadgen.report.figures import CHUNK_GAP, TOKEN_GAP, gap_figure, reading_note
 from tests.report.documents import Document, measured_run, specs
 
 
@@ -72,17 +72,17 @@ def test_unknown_tokens_turn_the_token_gap_into_the_chunk_gap() -> None:
     runs = grid(repeats=1)
     for run in runs:
         run["token_gap_s"] = None
-    assert gap_metric(runs) == "chunk_gap_s"
+    assert gap_figure(runs) is CHUNK_GAP
     assert sweep_charts(runs)[1].title == "Chunk gap"
 
 
 def test_one_run_of_unknown_tokens_makes_it_the_chunk_gap_of_all() -> None:
     runs = grid(repeats=1)
-    assert gap_metric(runs) == "token_gap_s"
+    assert gap_figure(runs) is TOKEN_GAP
     runs[0]["token_gap_s"] = None
-    assert gap_metric(runs) == "chunk_gap_s"
+    assert gap_figure(runs) is CHUNK_GAP
     runs[0]["chunk_gap_s"] = None  # one token an answer: it has no gaps at all
-    assert gap_metric(runs) == "token_gap_s"
+    assert gap_figure(runs) is TOKEN_GAP
 
 
 def test_invalid_runs_are_not_in_the_data_and_doubtful_ones_are_marked() -> None:
