@@ -46,7 +46,7 @@ class SweepContext:
 class MeasuredRun:
     """A run as it goes to the store."""
 
-    document: dict[str, Any]
+    document: Any
     records: Records
     outline: dict[str, Any] | None
     samples: tuple[ServerSample, ...]

@@ -99,7 +99,7 @@ class RunEnded:
 
     position: int
     run: RunSpec
-    document: dict[str, Any]
+    document: Any
     took_s: float  # warm-up and preparation included
 
 

@@ -291,7 +291,7 @@ def _earlier_on(db: str, variant: Variant, runs: Sequence[RunSpec]) -> tuple[dic
 
 def _is_on(sweep: SweepRow, variant: Variant) -> bool:
     same_overrides = sweep.spec.get("overrides", {}) == variant.overrides.to_json()
-    return sweep.server.get("profile") == variant.name and same_overrides
+    return bool(sweep.server.get("profile") == variant.name and same_overrides)
 
 
 def _add_durations(took_s: dict[str, float], store: Store, sweep: SweepRow, runs: Sequence[RunSpec]) -> None:

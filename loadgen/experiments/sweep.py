@@ -84,7 +84,7 @@ class SweepResult:
 
     sweep_id: str
     planned_runs: int
-    documents: tuple[dict[str, Any], ...]
+    documents: tuple[Any, ...]
     failure: LoadgenError | None
 
     @property

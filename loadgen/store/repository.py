@@ -214,7 +214,7 @@ class Store:
         newest = {sweep.spec_hash: sweep for sweep in reversed(self._sweep_rows(tables.Sweep.group_id == found))}
         return list(newest.values())
 
-    def runs(self, sweep_id: str) -> list[dict[str, Any]]:
+    def runs(self, sweep_id: str) -> list[Any]:
         """The run documents of the sweep (id or unique beginning), in the order they ran. Reads no request.
 
         A run that was cut short and repeated later counts with its latest attempt alone; the earlier one is still found by
@@ -233,7 +233,7 @@ class Store:
             found = run_figures.stored(session, *theirs, tables.Run.run_number.in_(latest_attempts(*theirs)))
         return [run for run in found if wanted is None or run.sweep_id in wanted]
 
-    def run(self, run_id: str) -> dict[str, Any]:
+    def run(self, run_id: str) -> Any:
         """The document of that run (id or unique beginning). Raises `NotFoundError`."""
         with self._read() as session:
             found = _resolve(session, "run", tables.Run.run_id, run_id)
@@ -516,7 +516,7 @@ def _resolve(session: Session, kind: str, column: Any, given: str) -> str:
     )
 
 
-def _documents(session: Session, *conditions: Any) -> list[dict[str, Any]]:
+def _documents(session: Session, *conditions: Any) -> list[Any]:
     query = (
         select(tables.Run.document, tables.Environment.document, tables.Sweep.imported)
         .join(tables.Environment, tables.Run.environment_hash == tables.Environment.environment_hash)

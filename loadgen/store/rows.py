@@ -28,17 +28,17 @@ class SweepRow:
 
     sweep_id: str
     name: str
-    spec: dict[str, Any]  # the resolved spec
+    spec: Any  # the resolved spec
     spec_hash: str  # of the resolved spec: what a resume looks for
     planned_runs: int
     status: SweepStatus
     simulated: bool
     created_at: str  # UTC, ISO 8601
-    environment: dict[str, Any]
-    server: dict[str, Any]
+    environment: Any
+    server: Any
     group_id: str | None = None
-    start_failure: dict[str, Any] | None = None
-    search: dict[str, Any] | None = None  # what `loadgen search` found, by `Search.to_json`; None: no search
+    start_failure: Any = None
+    search: Any = None  # what `loadgen search` found, by `Search.to_json`; None: no search
     imported: ImportMark | None = None  # None: measured into this database
     runs: int = 0
     valid: int = 0

@@ -10,7 +10,7 @@ from loadgen.errors import UsageError
 from loadgen.load.shapes import ClosedLoop
 from tests.report.documents import measured_run, specs
 
-Document = dict[str, Any]
+Document = Any
 (BASIS,) = (measured_run(spec, "s1")[0] for spec in specs([ClosedLoop(4)]))
 
 

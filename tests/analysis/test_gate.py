@@ -10,7 +10,7 @@ from loadgen.analysis.compare import compare
 from loadgen.analysis.gate import Gate, gate
 from tests.analysis.test_compare import run
 
-Document = dict[str, Any]
+Document = Any
 RATE = ("output_tokens_per_s",)
 
 

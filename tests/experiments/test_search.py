@@ -13,7 +13,7 @@ from loadgen.load.shapes import ClosedLoop, OpenLoop
 from loadgen.load.spec import RunSpec
 from loadgen.spec.parse import make_spec
 
-Document = dict[str, Any]
+Document = Any
 
 
 def answered(ratio: float | None, *invalid: str) -> Document:

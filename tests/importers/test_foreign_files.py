@@ -14,7 +14,7 @@ from loadgen.importers.importing import FoundSweep, read_sweep
 
 DATA = Path(__file__).resolve().parent / "data"
 FILES = sorted(path.name for path in DATA.glob("*.json"))
-Document = dict[str, Any]
+Document = Any
 
 
 def found(name: str) -> FoundSweep:

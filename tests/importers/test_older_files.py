@@ -8,7 +8,7 @@ import pytest
 
 from loadgen.importers.importing import FoundSweep, read_sweep
 
-Document = dict[str, Any]
+Document = Any
 
 BENCH_2025: Document = {
     "date": "20250301-120000", "endpoint_type": "vllm", "model_id": "m/x", "tokenizer_id": "m/x", "num_prompts": 200,

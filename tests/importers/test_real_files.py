@@ -19,7 +19,7 @@ from loadgen.importers.importing import FoundSweep, read_sweep
 
 DATA = Path(__file__).resolve().parent / "data" / "real"
 FILES = sorted(path.name for path in DATA.glob("*.json"))
-Document = dict[str, Any]
+Document = Any
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,7 @@ from tests.report.documents import measured_run, specs, sweep_row
 from tests.report.words.test_remote_lines import COST
 from tests.report.words.test_server_facts import account, gpu
 
-Document = dict[str, Any]
+Document = Any
 SWEEP = "s261123-152901-4f2a"
 NOW = datetime(2026, 11, 26, tzinfo=UTC)
 

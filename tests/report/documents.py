@@ -21,7 +21,7 @@ from loadgen.load.spec import RunSpec, canonical_hash
 from loadgen.store.repository import Store
 from loadgen.store.rows import ServerSample, SweepRow, SweepStatus
 
-Document = dict[str, Any]
+Document = Any
 
 
 def outlined(document: Document, records: Records) -> Document:

@@ -36,7 +36,7 @@ def same_requests(**fields: Any) -> Records:
 
 
 @pytest.fixture
-def run() -> dict[str, Any]:
+def run() -> Any:
     (spec,) = specs([OpenLoop(20.0)], (32,), 16, 1)
     return measured_run(spec, "s261126-210338-0000")[0]
 
