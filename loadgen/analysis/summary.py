@@ -26,7 +26,6 @@ from loadgen.analysis.stats import FloatArray
 from loadgen.analysis.window import Window
 from loadgen.engine.records.record import MISSING, Bool, CountedBy, Int32, Int64, Outcome, Recording
 from loadgen.engine.records.rows import pieces
-from loadgen.load.shapes import OpenLoop
 from loadgen.load.spec import RunSpec
 
 FAILURES_SHOWN = 5
@@ -252,7 +251,7 @@ def _rates(measured: Measured) -> dict[str, float | None]:
     """
     records, length_s = measured.records, measured.window.length_s
     completed = measured.count(lambda piece: piece.ok & piece.in_window)
-    if isinstance(measured.spec.shape, OpenLoop):
+    if measured.spec.shape.latency_start == "due":
         offered_per_s = _arrival_rate(piece.due_ns for piece in pieces(records))
         sent_per_s = _arrival_rate(piece.sent_ns for piece in pieces(records))
     else:

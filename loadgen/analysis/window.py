@@ -19,7 +19,6 @@ from loadgen.analysis.moments import Extent
 from loadgen.analysis.slots import Slots
 from loadgen.engine.records.record import MISSING, Bool, Int64, Outcome, Records
 from loadgen.engine.records.rows import pieces
-from loadgen.load.shapes import ClosedLoop, OpenLoop
 from loadgen.load.spec import RunSpec
 
 WindowRule = Literal["steady_state", "whole_run"]
@@ -59,8 +58,8 @@ class Window:
 
 def measured_window(spec: RunSpec, records: Records) -> Window:
     """The window of a run of `spec`, by the rule of its load shape."""
-    if isinstance(spec.shape, ClosedLoop):
-        steady = _steady_state(records, spec.shape.concurrency, spec.workload.turns)
+    if spec.shape.has_steady_state and spec.shape.callers is not None:
+        steady = _steady_state(records, spec.shape.callers, spec.workload.turns)
         if steady is not None:
             return steady
     return _whole_run(spec, records)
@@ -94,13 +93,13 @@ def _whole_run(spec: RunSpec, records: Records) -> Window:
 
     An open loop's lasts at least one mean interval beyond its last intended arrival.
     """
-    is_open = isinstance(spec.shape, OpenLoop)
-    begun = Extent.of((piece.due_ns if is_open else piece.sent_ns) for piece in pieces(records))
+    from_due = spec.shape.latency_start == "due"
+    begun = Extent.of((piece.due_ns if from_due else piece.sent_ns) for piece in pieces(records))
     arrived = Extent.of(piece.arrival_ns for piece in pieces(records))
     if begun is None or arrived is None:
         return Window("whole_run", None, None)
     end_ns = arrived.last_ns
-    if is_open and begun.moments > 1:
+    if from_due and begun.moments > 1:
         # n arrivals span n − 1 intervals. Counted over those alone, a quick server would complete more than it was offered.
         end_ns = max(end_ns, begun.first_ns + round(begun.length_ns * begun.moments / (begun.moments - 1)))
     return Window("whole_run", begun.first_ns, end_ns)

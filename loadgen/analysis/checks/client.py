@@ -7,7 +7,6 @@ from typing import Literal
 
 from loadgen.analysis.stats import Distribution, highest_percentile
 from loadgen.analysis.verdict import Limits, Observation, Summary
-from loadgen.load.shapes import ClosedLoop, OpenLoop
 from loadgen.load.spec import RunSpec
 
 # From here on the event loop's lag shows in what is stamped at the read; measured, see "Disturbances" in docs/method.md.
@@ -84,7 +83,7 @@ def send_delay(spec: RunSpec, summary: Summary, limits: Limits) -> Observation |
     A closed loop's slot stands idle for it: its mean is compared with the mean end-to-end latency.
     """
     delays = summary["client"]["measured_send_delay_s"]
-    if isinstance(spec.shape, ClosedLoop):
+    if spec.shape.has_steady_state:
         name, delay_s = "mean", delays["mean"]
         of, touched_s, what = "mean", summary["e2e_latency_s"]["mean"], "end-to-end latency"
     else:
@@ -95,7 +94,7 @@ def send_delay(spec: RunSpec, summary: Summary, limits: Limits) -> Observation |
     severity = limits.above(delay_s / touched_s)
     if severity is None:
         return None
-    if not isinstance(spec.shape, OpenLoop):
+    if spec.shape.latency_start == "sent":
         severity = "doubtful"
     return Observation(
         severity,

@@ -11,7 +11,6 @@ from loadgen.analysis.stats import samples_needed
 from loadgen.analysis.verdict import Limits, Observation, Summary
 from loadgen.analysis.window import FEWEST_REQUESTS
 from loadgen.engine.records.record import Outcome
-from loadgen.load.shapes import ClosedLoop, OpenLoop, Wave
 from loadgen.load.spec import RunSpec
 from loadgen.load.workload import notes_of_skipped
 
@@ -81,7 +80,7 @@ def interrupted(spec: RunSpec, summary: Summary, limits: Limits) -> Observation 
     left = {given_up: outcomes["cancelled"], "never sent": outcomes["dropped"]}
     told = ", ".join(f"{n:,} {what}" for what, n in left.items() if n)
     # A closed loop of a given duration plans only what it sends, so there is no number that it was meant to reach.
-    of = "" if _finds_its_number(spec) else f" of {outcomes['planned']:,}"
+    of = "" if spec.shape.is_unplanned(spec.duration_s) else f" of {outcomes['planned']:,}"
     refusal = None if summary["rate_limits"] is None else summary["rate_limits"]["refusal"]
     reason = refusal or trouble
     who, why = ("The user stopped the run", "") if reason is None else ("The run was stopped", f": {reason}")
@@ -119,7 +118,7 @@ def dropped(spec: RunSpec, summary: Summary, limits: Limits) -> Observation | No
     if severity is None:
         return None
     why, hint = "", "lower the rate or the concurrency, or give the client a machine of its own"
-    if _limits_in_flight(spec):
+    if spec.shape.max_in_flight is not None:
         why = ": they were due while as many were in flight as --max-in-flight allows"
         hint = "lower the rate, or raise --max-in-flight; the figures are those of the requests that found a place"
     elif spec.workload.sessions is not None:
@@ -145,17 +144,17 @@ def too_few_requests(spec: RunSpec, summary: Summary, limits: Limits) -> Observa
     refused = [p for p in (90, 95, 99) if ttft[f"p{p}"] is None]
     if not refused:
         return None
-    few = None if isinstance(spec.shape, Wave) else limits.below(n)
+    few = None if spec.shape.batch_size is not None else limits.below(n)
     wanted = samples_needed(refused[-1])
     if summary["interrupted"]:
         hint = _LET_IT_END
-    elif isinstance(spec.shape, Wave):
+    elif spec.shape.batch_size is not None:
         hint = "a wave has as many requests as its size; the pooled repeats say more"
     elif spec.duration_s is not None:
         hint = f"run for about {spec.duration_s * wanted / max(n, 1):,.0f} s (--duration-s) for a p{refused[-1]}"
     else:
         turns = spec.workload.turns
-        edges = 2 * spec.shape.concurrency * turns if isinstance(spec.shape, ClosedLoop) else 0
+        edges = 2 * (spec.concurrency or 0) * turns if spec.shape.has_steady_state else 0
         hint = f"use --requests {-(-(wanted + edges) // turns) * turns} for a p{refused[-1]}"
     names, need = _and([f"p{p}" for p in refused]), _and([f"{samples_needed(p):,}" for p in refused])
     measured = f"{n:,} {'request was' if n == 1 else 'requests were'} measured"
@@ -290,8 +289,9 @@ def prompts_repeated(spec: RunSpec, summary: Summary, limits: Limits) -> Observa
 
 def rows_skipped(spec: RunSpec, summary: Summary, limits: Limits) -> Observation | None:
     """Rows of the dataset or the trace had nothing to send."""
-    trace = spec.shape.trace if isinstance(spec.shape, OpenLoop) else None
-    source = next((each for each in (spec.workload.dataset, trace) if each is not None and each.skipped_rows), None)
+    source = next(
+        (each for each in (spec.workload.dataset, spec.shape.trace) if each is not None and each.skipped_rows), None
+    )
     if source is None:
         return None
     return Observation(
@@ -326,7 +326,7 @@ def concurrency_not_reached(spec: RunSpec, summary: Summary, limits: Limits) -> 
         )
     elif planned < asked:
         hint = f"ask for more requests than the concurrency: --requests {4 * asked * spec.workload.turns}"
-    elif isinstance(spec.shape, Wave):
+    elif spec.shape.batch_size is not None:
         hint = "the first answers ended before the last request was sent: ask for longer answers, or give the client a machine of its own"
     else:
         hint = "requests end faster than the client sends new ones, or connections fail: ask for longer answers, or give the client a machine of its own"
@@ -339,9 +339,9 @@ def concurrency_not_reached(spec: RunSpec, summary: Summary, limits: Limits) -> 
 def rate_not_reached(spec: RunSpec, summary: Summary, limits: Limits) -> Observation | None:
     """The client sent more slowly than the schedule of an open loop asked."""
     offered, sent = summary["rates"]["offered_per_s"], summary["rates"]["sent_per_s"]
-    if not isinstance(spec.shape, OpenLoop) or offered is None or sent is None:
+    if offered is None or sent is None:
         return None
-    if _limits_in_flight(spec) and summary["outcomes"]["dropped"]:
+    if spec.shape.max_in_flight is not None and summary["outcomes"]["dropped"]:
         return None  # which `dropped` tells
     severity = limits.below(sent / offered)
     if severity is None:
@@ -362,11 +362,11 @@ def rate_not_reached(spec: RunSpec, summary: Summary, limits: Limits) -> Observa
 
 def no_steady_state(spec: RunSpec, summary: Summary, limits: Limits) -> Observation | None:
     """A closed loop too short for a steady state: its start and its end are in the figures."""
-    if not isinstance(spec.shape, ClosedLoop) or summary["window"]["rule"] == "steady_state":
+    if not spec.shape.has_steady_state or summary["window"]["rule"] == "steady_state":
         return None
     if not summary["outcomes"]["ok"]:
         return None
-    concurrency, turns = spec.shape.concurrency, spec.workload.turns
+    concurrency, turns = spec.concurrency or 0, spec.workload.turns
     longer = (
         f"--requests {max(4 * concurrency, 2 * concurrency + FEWEST_REQUESTS) * turns} or more"
         if spec.duration_s is None
@@ -420,15 +420,6 @@ def _hint(summary: Summary, failed: dict[str, int]) -> str:
             "the server limits its clients: give --requests-per-minute or --tokens-per-minute a little below its limit"
         )
     return _FAILURE_HINTS[max(failed, key=lambda label: (label in _FAILURES, failed[label]))]
-
-
-def _finds_its_number(spec: RunSpec) -> bool:
-    """Whether the number of requests comes of running, and not of the spec."""
-    return isinstance(spec.shape, ClosedLoop) and spec.duration_s is not None
-
-
-def _limits_in_flight(spec: RunSpec) -> bool:
-    return isinstance(spec.shape, OpenLoop) and spec.shape.max_in_flight is not None
 
 
 def _in_their_words(summary: Summary, failed: dict[str, int]) -> str:

@@ -5,7 +5,6 @@ Pure: the spec, the summary and the limits in; an observation, or None, out.
 
 from loadgen.analysis.verdict import Limits, Observation, Summary
 from loadgen.load.rate_limits import UNLIMITED
-from loadgen.load.shapes import OpenLoop
 from loadgen.load.spec import RunSpec
 
 
@@ -15,6 +14,7 @@ def held_by_limit(spec: RunSpec, summary: Summary, limits: Limits) -> Observatio
     if not was_held(summary) or facts["wait_ratio"] is None:
         return None
     held, ratio = facts["held_requests"], facts["wait_ratio"]
+    from_due = spec.shape.latency_start == "due"
     own = spec.rate_limits != UNLIMITED
     parts = ([f"for the limit of {spec.rate_limits.label}"] if own else []) + (
         ["as the server asked by Retry-After"] if facts["refused_requests"] else []
@@ -24,9 +24,9 @@ def held_by_limit(spec: RunSpec, summary: Summary, limits: Limits) -> Observatio
         f"{held:,} of {summary['outcomes']['planned']:,} requests waited {' and '.join(parts)}, "
         f"{facts['wait_total_s'] / held:,.3g} s each on average, which makes {ratio:.1%} of the time of all requests: "
         f"what was in flight, and how many were sent, is not the server's doing"
-        f"{latencies if isinstance(spec.shape, OpenLoop) else ''}."
+        f"{latencies if from_due else ''}."
     )
-    read = "read TTFT from send, or " if isinstance(spec.shape, OpenLoop) else ""
+    read = "read TTFT from send, or " if from_due else ""
     hint = (
         f"{read}ask for no more load than the limit lets through"
         if own

@@ -9,7 +9,6 @@ from typing import Any
 from loadgen.analysis.checks.surroundings import UNACCOUNTED_S
 from loadgen.analysis.stats import PERCENTILES
 from loadgen.analysis.verdict import Limits, Observation, Summary
-from loadgen.load.shapes import OpenLoop
 from loadgen.load.spec import RunSpec
 
 # Above a bucket's bound we may be by what a front end takes, as for the means of TTFT (`server_ttft_apart`).
@@ -112,7 +111,7 @@ def preempted(spec: RunSpec, summary: Summary, limits: Limits) -> Observation | 
 def queued_at_server(spec: RunSpec, summary: Summary, limits: Limits) -> Observation | None:
     """Callers of a closed loop or a wave waited in the server's own queue: it ran fewer at once than were asked."""
     running, waiting = (_account(summary).get(name) for name in ("running_requests", "waiting_requests"))
-    if not running or not waiting or waiting["n"] < FEWEST_READINGS or isinstance(spec.shape, OpenLoop):
+    if not running or not waiting or waiting["n"] < FEWEST_READINGS or spec.concurrency is None:
         return None
     at_server = running["mean"] + waiting["mean"]
     ratio = waiting["mean"] / at_server if at_server else 0.0

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 from loadgen.analysis.measured import Measured
 from loadgen.engine.records.record import MISSING
-from loadgen.load.shapes import Wave
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +28,7 @@ def paper_figures(measured: Measured) -> PaperFigures | None:
     content, and the tokens of each are known.
     """
     records = measured.records
-    if not isinstance(measured.spec.shape, Wave) or len(records) == 0 or not measured.answered.all():
+    if measured.spec.shape.batch_size is None or len(records) == 0 or not measured.answered.all():
         return None
     if not measured.totals_known or (records.prompt_tokens < 0).any():
         return None

@@ -11,7 +11,6 @@ import numpy as np
 
 from loadgen.analysis.measured import Measured
 from loadgen.engine.records.record import MISSING, Int64, Outcome, RequestRecord
-from loadgen.load.shapes import ClosedLoop
 
 REQUESTS = 1_000
 SLOWEST = 10
@@ -74,7 +73,7 @@ def _seconds(told: object) -> float | None:
 
 def _chosen(measured: Measured) -> tuple[int, list[int]]:
     """How many requests were sent, and the rows to draw in order of start."""
-    if isinstance(measured.spec.shape, ClosedLoop):
+    if measured.spec.shape.has_steady_state:
         sent, rows = _whole_callers(measured)
     else:
         sent, rows = _remarkable(measured)
