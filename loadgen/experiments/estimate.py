@@ -9,7 +9,6 @@ from pathlib import Path
 from loadgen.analysis.figures.cost import Price
 from loadgen.load.disk import bulk_folder
 from loadgen.load.rate_limits import UNLIMITED
-from loadgen.load.shapes import OpenLoop
 from loadgen.load.spec import RunSpec
 from loadgen.spec.runs import resolved_warmup_requests
 from loadgen.spec.size import body_bytes
@@ -33,7 +32,7 @@ def stated_s(run: RunSpec) -> float | None:
     """The duration that the spec itself states; None where it depends on the server's speed."""
     if run.duration_s is not None:
         return run.duration_s
-    if isinstance(run.shape, OpenLoop) and run.requests is not None:
+    if run.shape.mean_rate_per_s is not None and run.requests is not None:
         return run.requests / run.shape.mean_rate_per_s
     return None
 
@@ -213,7 +212,7 @@ def _free_bytes(folder: Path) -> int | None:
 
 def events_per_s(run: RunSpec) -> float:
     """The events a second that `run` asks for: one for each output token of each choice."""
-    if isinstance(run.shape, OpenLoop):
+    if run.shape.peak_rate_per_s is not None:
         return run.shape.peak_rate_per_s * run.output_tokens * run.workload.choices
     assert run.concurrency is not None
     return run.concurrency * TOKENS_PER_S_PER_STREAM * run.workload.choices

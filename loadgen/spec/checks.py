@@ -9,9 +9,8 @@ from loadgen.inputs.origin import Origin
 from loadgen.load.sampling import bounds
 from loadgen.spec.bounds import BOUNDS, check_bounds
 from loadgen.spec.keys import RateLimitKeys, RouteKeys
-from loadgen.spec.sweep_spec import SLO_METRICS, SweepSpec
+from loadgen.spec.sweep_spec import LOADS, SLO_METRICS, SweepSpec
 
-_LOADS = ("concurrency", "rate", "wave", "trace")
 _OUR_HEADERS = ("content-length", "transfer-encoding", "connection", "x-request-id")  # framing, and the id of a request
 _VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
@@ -45,9 +44,10 @@ def check(spec: SweepSpec, origin: Origin) -> None:
 
 def _load_key(spec: SweepSpec, origin: Origin) -> str:
     """Return the one key that gives the load."""
-    loads = [key for key in _LOADS if getattr(spec, key) is not None]
+    loads = [key for key in LOADS if getattr(spec, key) is not None]
     if not loads:
-        raise UsageError("no load is given: say --concurrency N, --rate R, --wave N or --trace FILE")
+        *others, last = (load.option for load in LOADS.values())
+        raise UsageError(f"no load is given: say {', '.join(others)} or {last}")
     if len(loads) > 1:
         raise UsageError(f"{origin.name(loads[0])} and {origin.name(loads[1])} exclude each other; give one of them")
     return loads[0]
@@ -57,9 +57,9 @@ def _check_lengths(spec: SweepSpec, origin: Origin) -> None:
     """Lengths are given by their keys, or by a trace or dataset."""
     name = origin.name
     if spec.trace is not None:
-        for key in ("input_tokens", "output_tokens", "range_ratio", "prefix_tokens", "dataset"):
+        for key in LOADS["trace"].excluded:
             if key in spec.model_fields_set:
-                raise UsageError(f"{name(key)} does not go with {name('trace')}, which has the length of each request")
+                raise UsageError(f"{name(key)} does not go with {name('trace')}, {LOADS['trace'].why}")
         return
     for key in ("input_tokens", "output_tokens"):
         if getattr(spec, key) is None and not (key == "input_tokens" and spec.dataset is not None):
@@ -72,9 +72,9 @@ def _check_amount(spec: SweepSpec, origin: Origin) -> None:
     if spec.requests is not None and spec.duration_s is not None:
         raise UsageError(f"{name('requests')} and {name('duration_s')} exclude each other; give one of them")
     if spec.wave is not None:
-        for key in ("requests", "duration_s"):
+        for key in LOADS["wave"].excluded:
             if getattr(spec, key) is not None:
-                raise UsageError(f"{name(key)} does not go with {name('wave')}: a wave is exactly its size in requests")
+                raise UsageError(f"{name(key)} does not go with {name('wave')}: {LOADS['wave'].why}")
 
 
 def _check_arrivals(spec: SweepSpec, origin: Origin, load: str) -> None:
@@ -83,7 +83,7 @@ def _check_arrivals(spec: SweepSpec, origin: Origin, load: str) -> None:
     for key in ("arrivals", "burstiness", "ramp_to", "ramp_strategy"):
         if spec.rate is None and key in spec.model_fields_set:
             raise UsageError(f"{name(key)} needs --rate; requests of {name(load)} have no arrival process")
-    if spec.max_in_flight is not None and load not in ("rate", "trace"):
+    if spec.max_in_flight is not None and LOADS[load].has_callers:
         raise UsageError(
             f"{name('max_in_flight')} needs --rate or --trace: {name(load)} says by itself how many requests are in flight"
         )
@@ -117,7 +117,7 @@ def _check_callers(spec: SweepSpec, origin: Origin) -> None:
         raise UsageError(
             f"{name('duration_s')} needs a warm-up, which tells how many requests to prepare; leave {name('warmup_requests')} out"
         )
-    callers = min([*(spec.concurrency or ()), *(spec.wave or ())], default=None)
+    callers = min((shape.callers for shape in spec.shapes if shape.callers is not None), default=None)
     if spec.workers is not None and callers is not None and spec.workers > callers:
         raise UsageError(
             f"{name('workers')} is {spec.workers}, more than {callers} callers can be dealt out to; "
@@ -171,8 +171,8 @@ def _check_sessions(spec: SweepSpec, origin: Origin) -> None:
         if spec.think_time_s is not None:
             raise UsageError(f"{name('think_time_s')} needs --turns of 2 or more, between which a user thinks")
         return
-    for load in ("rate", "wave", "trace"):
-        if getattr(spec, load) is not None:
+    for load in LOADS:
+        if load != "concurrency" and getattr(spec, load) is not None:
             raise UsageError(
                 f"{name('turns')} does not go with {name(load)}: a turn follows the answer before it, so that conversations "
                 "need callers; give --concurrency"

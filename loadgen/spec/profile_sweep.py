@@ -7,15 +7,12 @@ from loadgen.inputs.origin import Origin
 from loadgen.servers.profiles.reading import ProfileFile
 from loadgen.servers.profiles.schema import ServerProfile
 from loadgen.spec.parse import make_spec
-from loadgen.spec.sweep_spec import SweepSpec
+from loadgen.spec.sweep_spec import LOADS, SweepSpec
 
-_LOADS = ("concurrency", "rate", "wave", "trace")
 _OF_A_LOAD = ("arrivals", "burstiness", "ramp_to", "ramp_strategy", "max_in_flight", "time_scale")
 # What a key that is asked for takes the place of in a profile's grid, beside its own: the two would exclude each other.
 _TAKES_THE_PLACE_OF: dict[str, tuple[str, ...]] = {
-    **dict.fromkeys(_LOADS, (*_LOADS, *_OF_A_LOAD)),
-    "wave": (*_LOADS, *_OF_A_LOAD, "requests", "duration_s"),
-    "trace": (*_LOADS, *_OF_A_LOAD, "input_tokens", "output_tokens", "range_ratio", "prefix_tokens", "dataset"),
+    **{key: (*LOADS, *_OF_A_LOAD, *load.excluded) for key, load in LOADS.items()},
     "requests": ("duration_s",),
     "duration_s": ("requests",),
     "dataset": ("input_tokens",),

@@ -6,9 +6,8 @@ from itertools import product
 from pathlib import Path
 
 from loadgen.errors import UsageError
-from loadgen.load.arrivals import Ramp
 from loadgen.load.dataset import Dataset, read_dataset
-from loadgen.load.shapes import ClosedLoop, LoadShape, OpenLoop, Wave
+from loadgen.load.shapes import LoadShape
 from loadgen.load.spec import RunSpec, canonical_hash
 from loadgen.load.trace import Trace, read_trace
 from loadgen.servers.server_url import redacted_url
@@ -85,15 +84,10 @@ def resolved_warmup_requests(run: RunSpec) -> int:
 
 def _grid(spec: SweepSpec) -> list[_Load]:
     """Every combination of lengths and loads."""
-    shapes: list[LoadShape] = [
-        *(ClosedLoop(concurrency) for concurrency in spec.concurrency or ()),
-        *(_open_loop(spec, rate) for rate in spec.rate or ()),
-        *(Wave(size) for size in spec.wave or ()),
-    ]
     assert spec.output_tokens is not None
     return [
         _Load(shape, _requests(spec, shape), spec.duration_s, input_tokens, output_tokens)
-        for input_tokens, output_tokens, shape in product(spec.input_tokens or (None,), spec.output_tokens, shapes)
+        for input_tokens, output_tokens, shape in product(spec.input_tokens or (None,), spec.output_tokens, spec.shapes)
     ]
 
 
@@ -114,19 +108,6 @@ def _replays(spec: SweepSpec, trace: Trace) -> list[_Load]:
         shape = replace(trace.replay(time_scale, requests), max_in_flight=spec.max_in_flight)
         loads.append(_Load(shape, requests, None, prompt_tokens, output_tokens))
     return loads
-
-
-def _open_loop(spec: SweepSpec, rate_per_s: float) -> OpenLoop:
-    """The open loop that begins at `rate_per_s`. A ramp lasts as long as the run, or until all its requests have arrived."""
-    arrivals = spec.arrival_process
-    if spec.ramp_to is None:
-        return OpenLoop(rate_per_s, arrivals, spec.burstiness, max_in_flight=spec.max_in_flight)
-    over_s = spec.duration_s
-    if over_s is None:
-        mean_per_s = Ramp(spec.ramp_to, 1.0, spec.ramp_strategy).mean_rate_per_s(rate_per_s)
-        over_s = (spec.requests or OpenLoop(mean_per_s).default_requests()) / mean_per_s
-    ramp = Ramp(spec.ramp_to, over_s, spec.ramp_strategy)
-    return OpenLoop(rate_per_s, arrivals, spec.burstiness, ramp, max_in_flight=spec.max_in_flight)
 
 
 def _requests(spec: SweepSpec, shape: LoadShape) -> int | None:

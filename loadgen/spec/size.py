@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from loadgen.errors import UsageError
 from loadgen.load.images import url_bytes
 from loadgen.load.sampling import bounds
-from loadgen.load.shapes import OpenLoop, Wave
 from loadgen.load.spec import RunSpec
 
 MAX_REQUESTS = 2_000_000
@@ -48,11 +47,11 @@ def longest(run: RunSpec) -> tuple[int, int]:
 
 def check_planned(run: RunSpec, limits: SizeLimits = LOCAL) -> None:
     """Refuse, before anything is sent, a run without a request and one that is too large to prepare. Raises UsageError."""
-    if isinstance(run.shape, OpenLoop) and run.duration_s is not None:
+    if run.shape.mean_rate_per_s is not None and run.duration_s is not None:
         # Before the arrivals themselves are drawn, since so many could not even be counted.
         check_size(run, round(run.shape.mean_rate_per_s * run.duration_s), limits)
     requests = run.planned_requests()
-    if requests == 0 and isinstance(run.shape, OpenLoop):
+    if requests == 0 and run.duration_s is not None:
         raise UsageError(
             f"no arrival falls within {run.duration_s:g} s at {run.load_label} (seed {run.seed}): "
             "ask for a longer --duration-s or a higher --rate"
@@ -107,7 +106,7 @@ def check_size(run: RunSpec, requests: int, limits: SizeLimits = LOCAL) -> None:
 
 def check_fits_the_minute(run: RunSpec) -> None:
     """Refuse a run of which a single request, or wave, exceeds a rate limit. Raises UsageError."""
-    together = run.shape.size if isinstance(run.shape, Wave) else 1
+    together = run.shape.batch_size or 1
     what = run.load_label if together > 1 else "a request"
     if run.requests_per_minute is not None and together > run.requests_per_minute:
         raise UsageError(f"{what} is more than --requests-per-minute {run.requests_per_minute} lets go at once")

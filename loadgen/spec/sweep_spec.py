@@ -1,13 +1,15 @@
 """What a sweep is asked to do, from flags or a file. One model for both: a key of the file is a flag with underscores."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field
 
 from loadgen.engine.capture.sample import MAX_REPLIES
 from loadgen.errors import UsageError
-from loadgen.load.arrivals import Arrivals, RampStrategy
+from loadgen.load.arrivals import Arrivals, Ramp, RampStrategy
+from loadgen.load.shapes import ClosedLoop, LoadShape, OpenLoop, Wave
 from loadgen.load.spec import Endpoint
 from loadgen.servers.client import Headers
 from loadgen.servers.server_url import redacted_url
@@ -26,6 +28,34 @@ def _unless_auto(value: object) -> object:
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 WholeList = Annotated[list[Whole] | None, BeforeValidator(as_list)]
 PositiveList = Annotated[list[Positive] | None, BeforeValidator(as_list)]
+
+
+@dataclass(frozen=True, slots=True)
+class LoadKey:
+    """A key that gives the load of a sweep. It excludes `excluded` keys, for the reason `why`."""
+
+    option: str
+    has_callers: bool = False  # a request waits for a caller, instead of being due at a time set in advance
+    excluded: tuple[str, ...] = ()
+    why: str = ""
+
+
+LOADS: Mapping[str, LoadKey] = {
+    "concurrency": LoadKey("--concurrency N", has_callers=True),
+    "rate": LoadKey("--rate R"),
+    "wave": LoadKey(
+        "--wave N",
+        has_callers=True,
+        excluded=("requests", "duration_s"),
+        why="a wave is exactly its size in requests",
+    ),
+    "trace": LoadKey(
+        "--trace FILE",
+        excluded=("input_tokens", "output_tokens", "range_ratio", "prefix_tokens", "dataset"),
+        why="which has the length of each request",
+    ),
+}
+"""The keys of a load, exactly one of which is given; `SweepSpec.shapes` makes the load shapes of all but the trace."""
 
 
 class SweepSpec(WorkloadKeys, RateLimitKeys, SessionKeys, RouteKeys, PriceKeys, TagKeys):
@@ -72,6 +102,26 @@ class SweepSpec(WorkloadKeys, RateLimitKeys, SessionKeys, RouteKeys, PriceKeys, 
     def arrival_process(self) -> Arrivals:
         """The process of a rate: as asked, else gamma where a burstiness is given."""
         return self.arrivals or ("poisson" if self.burstiness is None else "gamma")
+
+    @property
+    def shapes(self) -> list[LoadShape]:
+        """The load shapes of the grid, in order; none for a trace, whose shapes follow from the file."""
+        return [
+            *(ClosedLoop(concurrency) for concurrency in self.concurrency or ()),
+            *(self._open_loop(rate_per_s) for rate_per_s in self.rate or ()),
+            *(Wave(size) for size in self.wave or ()),
+        ]
+
+    def _open_loop(self, rate_per_s: float) -> OpenLoop:
+        """The open loop that begins at `rate_per_s`. A ramp lasts as long as the run, or until all its requests have arrived."""
+        ramp = None
+        if self.ramp_to is not None:
+            over_s = self.duration_s
+            if over_s is None:
+                mean_per_s = Ramp(self.ramp_to, 1.0, self.ramp_strategy).mean_rate_per_s(rate_per_s)
+                over_s = (self.requests or OpenLoop(mean_per_s).default_requests()) / mean_per_s
+            ramp = Ramp(self.ramp_to, over_s, self.ramp_strategy)
+        return OpenLoop(rate_per_s, self.arrival_process, self.burstiness, ramp, max_in_flight=self.max_in_flight)
 
     def to_json(self) -> dict[str, Any]:
         """The spec for the record: of headers the names alone, since their values may be secrets; what an open loop needs, for an open loop only."""
