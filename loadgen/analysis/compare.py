@@ -13,6 +13,7 @@ from loadgen.analysis.figures.figure import Figure
 from loadgen.analysis.figures.metrics import METRICS
 from loadgen.analysis.stats import PERCENTILES, Change, change
 from loadgen.errors import UsageError
+from loadgen.load.shapes import value_in_json
 
 Document = dict[str, Any]
 Answer = Literal["better", "worse", "cant_tell"]
@@ -35,7 +36,6 @@ _MAY_DIFFER = {
     *("url", "seed", "header_names", "api_key_env", "workers", "request_timeout_s", "max_reply_bytes", "slo"),
     *("hash", "point_hash", "load_label", "schedule_hash"),
 }
-_LOADS = ("concurrency", "size", "rate_per_s")
 _GOODPUT = "goodput"
 
 
@@ -244,8 +244,7 @@ def _flat(document: Document, prefix: str = "") -> Iterator[tuple[str, Any]]:
 
 def _load(run: Document) -> tuple[Any, ...]:
     spec = run["spec"]
-    load = next((spec["shape"][name] for name in _LOADS if name in spec["shape"]), None)
-    return spec["shape"]["kind"], load, spec["input_tokens"], spec["output_tokens"]
+    return spec["shape"]["kind"], value_in_json(spec["shape"]), spec["input_tokens"], spec["output_tokens"]
 
 
 # Figures go with the lengths that came: beyond the smallest change worth telling they are not of the same question.

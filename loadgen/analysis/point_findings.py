@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from loadgen.analysis.verdict import WORST_FIRST, MergedFinding, merge_findings
+from loadgen.load.shapes import shape_class
 
 REPEATS_DIFFER = "repeats_differ"
 MAX_SPREAD_RATIO = 0.10  # greatest/least − 1; docs/method.md has the reason
@@ -92,4 +93,4 @@ def _figure(run: Document) -> float | None:
 
 
 def _is_open(run: Document) -> bool:
-    return bool(run["spec"]["shape"]["kind"] == "open_loop")
+    return shape_class(run["spec"]["shape"]).latency_start == "due"

@@ -33,7 +33,7 @@ from loadgen.errors import EngineError
 from loadgen.load.disk import bulk_folder
 from loadgen.load.rate_limits import UNLIMITED, RateLimits
 from loadgen.load.schedule import Schedule
-from loadgen.load.shapes import ClosedLoop, LoadShape, OpenLoop
+from loadgen.load.shapes import LoadShape
 from loadgen.load.shards import Rows, shard, shard_rows
 
 PROGRESS_PERIOD_S = 0.25
@@ -107,7 +107,7 @@ class OwnPart:
         task, worker, workers = share.task, share.worker, share.workers
         rows = shard_rows(task.shape, len(task.schedule), worker, workers, task.schedule.turns)
         schedule = task.schedule if workers == 1 else shard(task.schedule, rows)
-        unplanned = task.duration_s is not None and isinstance(task.shape, ClosedLoop)
+        unplanned = task.shape.is_unplanned(task.duration_s)
         return cls(rows, schedule, task.shape.share(worker, workers), worker, workers, unplanned)
 
     def in_whole_schedule(self, piece: Records) -> Records:
@@ -181,7 +181,7 @@ async def measure(
                 start_at_ns = agree_on_start()
                 cpu_begun_s = time.process_time()
                 probe.start()
-                if isinstance(loop, StreamLoop) and not isinstance(shape, OpenLoop):
+                if isinstance(loop, StreamLoop) and shape.latency_start == "sent":
                     loop.rest_between(PollPacer(driver.streams))
                 try:
                     await driver.run(start_at_ns)

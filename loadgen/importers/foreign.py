@@ -18,7 +18,7 @@ from loadgen.analysis.checks.validity import judge_foreign
 from loadgen.analysis.figures.metrics import METRICS
 from loadgen.analysis.stats import distribution, samples_needed
 from loadgen.errors import UsageError
-from loadgen.load.shapes import ClosedLoop, LoadShape, OpenLoop, Wave
+from loadgen.load.shapes import ClosedLoop, LoadShape
 from loadgen.load.spec import RunSpec
 
 Document = dict[str, Any]
@@ -136,7 +136,7 @@ def scalars(document: Document, depth: int = 3) -> Document:
 
 def since_intended(run_shape: LoadShape, from_send: Document | None) -> Document | None:
     """What was counted from the sending, where that is when ours counts from too: not in an open loop, which counts from due."""
-    return None if isinstance(run_shape, OpenLoop) else from_send
+    return None if run_shape.latency_start == "due" else from_send
 
 
 def _without_negatives(run: ForeignRun) -> ForeignRun:
@@ -173,7 +173,7 @@ def _spec(run: ForeignRun) -> RunSpec:
         input_tokens=run.input_tokens,
         output_tokens=run.output_tokens,
         endpoint="chat" if run.endpoint == "chat" else "completions",
-        requests=None if isinstance(run.shape, Wave) else run.planned,
+        requests=None if run.shape.batch_size is not None else run.planned,
     )
 
 
@@ -214,7 +214,7 @@ def _run(tool: str, version: str | None, run: ForeignRun, spec: RunSpec, simulat
         "window": {"rule": run.window_rule, "start_s": None, "end_s": None, "requests": run.ok},
         "concurrency": {"asked": spec.concurrency, "mean": run.in_flight_mean, "peak": None},
         "rates": {
-            "offered_per_s": run.shape.rate_per_s if isinstance(run.shape, OpenLoop) else None,
+            "offered_per_s": run.shape.offered_per_s,
             "sent_per_s": None,
             "completed_per_s": run.figures.get("requests_per_s"),
         },

@@ -238,8 +238,8 @@ def _figures(one: Benchmark, shape: LoadShape) -> Document:
         told = metrics.time_to_first_token_ms.successful
         ttft = of_figures(told.count, _seconds(told))
         return {**rates, "ttft_s": since_intended(shape, ttft), "ttft_from_send_s": ttft}
-    open_loop = isinstance(shape, OpenLoop)
-    due = [stamps.targeted_start if open_loop else start for start, _, _, stamps, _ in rows]
+    from_due = shape.latency_start == "due"
+    due = [stamps.targeted_start if from_due else start for start, _, _, stamps, _ in rows]
     found = {
         **rates,
         "ttft_from_send_s": of_values([first - start for start, first, *_ in rows]),

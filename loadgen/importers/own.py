@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from loadgen.errors import UsageError
 from loadgen.importers.contract import Sweep
 from loadgen.importers.file import shown, where
+from loadgen.load.shapes import SHAPES
 from loadgen.store import plain
 from loadgen.store.rows import SweepRow
 
@@ -122,8 +123,8 @@ def measured_by(document: Document) -> tuple[str | None, str | None]:
 def first(error: ValidationError, expected: str) -> str:
     """The first thing that is wrong, as what a sentence says after the file's name; `expected` is what should be there."""
     found = error.errors(include_url=False)[0]
-    shapes = ("closed_loop", "open_loop", "wave")  # by which pydantic says which kind of load it looked at
-    place = where(tuple(part for part in found["loc"] if part not in (*shapes, "int", "float")))
+    tried = (*SHAPES, "int", "float")  # pydantic names the kind of value that it looked for
+    place = where(tuple(part for part in found["loc"] if part not in tried))
     if found["type"] == "missing":
         return f"lacks {place}: {expected}"
     said = found["msg"].removeprefix("Value error, ").replace("Input should be", "must be")

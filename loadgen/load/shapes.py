@@ -130,9 +130,8 @@ class LoadShape(ABC):
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Self:
-        """The inverse of `to_json`."""
-        names = {field.name for field in fields(cls)}  # type: ignore[arg-type]
-        return cls(**{key: value for key, value in document.items() if key in names})
+        """The inverse of `to_json`; what this version does not know is left out."""
+        return cls(**_known(cls, document))
 
 
 class _CallerShape(LoadShape):
@@ -347,19 +346,34 @@ class OpenLoop(LoadShape):
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Self:
-        parts: dict[str, type[Any]] = {"ramp": Ramp, "trace": TraceSource}
-        known = {field.name for field in fields(cls)}
-        read = {key: parts[key](**value) if key in parts else value for key, value in document.items() if key in known}
-        return cls(**read)
+        parts = {"ramp": Ramp, "trace": TraceSource}
+        known = _known(cls, document)
+        return cls(**known | {key: part(**_known(part, known[key])) for key, part in parts.items() if known.get(key)})
+
+
+def _known(part: type[Any], document: Mapping[str, Any]) -> dict[str, Any]:
+    names = {field.name for field in fields(part)}
+    return {key: value for key, value in document.items() if key in names}
 
 
 SHAPES: dict[str, type[LoadShape]] = {shape.kind: shape for shape in (ClosedLoop, OpenLoop, Wave)}
 """Every load shape by its `kind`."""
 
 
-def shape_from_json(document: Mapping[str, Any]) -> LoadShape:
-    """The shape that `to_json` wrote. Raises KeyError for a kind that this version does not know."""
+def shape_class(document: Mapping[str, Any]) -> type[LoadShape]:
+    """The class of the shape that `to_json` wrote. Raises KeyError for a kind that this version does not know."""
     kind = document["kind"]
     if kind not in SHAPES:
         raise KeyError(f"a load shape of kind {kind!r} is not one that this version knows")
-    return SHAPES[kind].from_json(document)
+    return SHAPES[kind]
+
+
+def shape_from_json(document: Mapping[str, Any]) -> LoadShape:
+    """The shape that `to_json` wrote. Raises KeyError for a kind that this version does not know."""
+    return shape_class(document).from_json(document)
+
+
+def value_in_json(document: Mapping[str, Any]) -> float:
+    """The `value` of the shape that `to_json` wrote. Raises KeyError for a kind that this version does not know."""
+    value: float = document[shape_class(document).value_key]
+    return value

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from loadgen.analysis.stats import mean_interval
+from loadgen.load.shapes import shape_class, value_in_json
 from loadgen.report.format import setting
 from loadgen.report.labels import limits_label
 
@@ -44,12 +45,7 @@ class Dimension:
 
 def load_value(document: Document) -> float:
     """The one number of a load shape: concurrency, wave size, or offered rate in requests per second."""
-    shape = document["spec"]["shape"]
-    for name in ("concurrency", "size", "rate_per_s"):
-        if name in shape:
-            value: float = shape[name]
-            return value
-    raise KeyError(f"a load shape of kind {shape.get('kind')!r} has no number that this version knows")
+    return value_in_json(document["spec"]["shape"])
 
 
 def shape_kind(document: Document) -> str:
@@ -58,13 +54,13 @@ def shape_kind(document: Document) -> str:
     return kind
 
 
-LOAD_LABELS = {
-    "closed_loop": "Concurrency",
-    "open_loop": "Offered rate (requests/s)",
-    "wave": "Wave size (requests)",
-}
-
 LOAD = Dimension("load", "Load", "load {}", load_value)
+
+
+def load_label(runs: Iterable[Document]) -> str:
+    """What the load of these runs is called on an axis: as their one kind of shape is, else `Load`."""
+    shapes = {shape_class(run["spec"]["shape"]) for run in runs if run["spec"].get("shape")}
+    return next(iter(shapes)).axis_label if len(shapes) == 1 else LOAD.label
 
 
 def _ramp(ramp: Document | None) -> str:
@@ -127,8 +123,7 @@ def axes(runs: Sequence[Document], names: Mapping[str, str] | None = None) -> Ax
     throughout each sweep, such as its model, is left to the name.
     """
     x = next((dimension for dimension in (LOAD, INPUT_TOKENS, OUTPUT_TOKENS) if varies(dimension, runs)), LOAD)
-    kinds = {shape_kind(run) for run in runs}
-    label = LOAD_LABELS.get(next(iter(kinds)), LOAD.label) if x is LOAD and len(kinds) == 1 else x.label
+    label = load_label(runs) if x is LOAD else x.label
     lines = tuple(dimension for dimension in OTHERS if dimension is not x and varies(dimension, runs))
     sweep_ids = dict.fromkeys(run["sweep_id"] for run in runs)
     if len(sweep_ids) > 1:

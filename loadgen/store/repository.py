@@ -21,6 +21,7 @@ from loadgen.analysis.server.gpu import GpuSeries
 from loadgen.engine.records.record import Records
 from loadgen.engine.records.rows import joined
 from loadgen.errors import NotFoundError, StoreError
+from loadgen.load.shapes import shape_from_json
 from loadgen.load.spec import canonical_hash
 from loadgen.store import failures, gpu_columns, guard, outlines, plain, request_rows, run_figures, schema, tables
 from loadgen.store.claim import is_abandoned
@@ -397,7 +398,7 @@ def _content(sweep: SweepRow, runs: Sequence[dict[str, Any]]) -> Any:
 
 
 def _run_row(sweep_id: str, document: dict[str, Any], environment_hash: str) -> tables.Run:
-    spec, shape = document["spec"], document["spec"]["shape"]
+    spec, shape = document["spec"], shape_from_json(document["spec"]["shape"])
     return tables.Run(
         run_id=document["run_id"],
         sweep_id=sweep_id,
@@ -411,9 +412,9 @@ def _run_row(sweep_id: str, document: dict[str, Any], environment_hash: str) -> 
         simulated=document["simulated"],
         model=plain.text(spec["model"]),
         endpoint=spec["endpoint"],
-        shape_kind=shape["kind"],
-        concurrency=shape.get("concurrency", shape.get("size")),
-        rate_per_s=shape.get("rate_per_s"),
+        shape_kind=shape.kind,
+        concurrency=shape.callers,
+        rate_per_s=shape.offered_per_s,
         input_tokens=spec["input_tokens"],
         output_tokens=spec["output_tokens"],
         seed=spec["seed"],

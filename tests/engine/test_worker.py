@@ -214,7 +214,7 @@ _PARENT = """
 import sys, time
 from tests.engine.test_worker import task
 from loadgen.engine.workers import Workers
-from loadgen.load.spec import ClosedLoop
+from loadgen.load.shapes import ClosedLoop
 worker = Workers()
 worker.run(task(int(sys.argv[1]), ClosedLoop(1), 1))
 print(worker.pids[0], flush=True)

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from loadgen.analysis.figures.figure import Figure
 from loadgen.analysis.point_findings import findings_of
+from loadgen.load.shapes import shape_class
 from loadgen.load.workload import Workload
 from loadgen.report.figures import (
     CACHED_RATIO,
@@ -65,7 +66,6 @@ _SEVERITIES = {"invalid": VERDICTS["invalid"], "doubtful": VERDICTS["doubtful"],
 WIDE = 100  # columns from which the table shows everything
 _LIST_WITH_FIGURES, _LIST_WITH_GPUS = 120, 150  # columns from which the list of sweeps shows these
 
-_LOADS = {"closed_loop": "conc.", "open_loop": "rate/s", "wave": "wave"}
 _STATUS_STYLE = {"finished": "", "running": "cyan", "interrupted": "yellow", "stopped": "yellow", "failed": "red"}
 
 
@@ -74,11 +74,11 @@ def sweep_table(documents: Sequence[Document], width: int) -> RenderableType:
     points = _points(documents)
     repeated = any(len(runs) > 1 for runs in points)
     wide = width >= WIDE
-    kinds = {runs[0]["spec"]["shape"]["kind"] for runs in points}
-    load_header = _LOADS[next(iter(kinds))] if len(kinds) == 1 else "load"
+    shapes = {shape_class(runs[0]["spec"]["shape"]) for runs in points}
+    load_header = next(iter(shapes)).column_label if len(shapes) == 1 else "load"
     gap = gap_figure(documents)
     columns: list[tuple[str, Cell]] = [
-        (f"\n{load_header}", lambda runs: _load(runs, spelled=len(kinds) > 1)),
+        (f"\n{load_header}", lambda runs: _load(runs, spelled=len(shapes) > 1)),
         ("tokens\nin", lambda runs: Text(number(runs[0]["spec"]["input_tokens"]))),
         ("\nout", lambda runs: Text(f"{runs[0]['spec']['output_tokens']:,}")),
         ("TTFT\np50", _pooled(TTFT.read, milliseconds)),

@@ -25,7 +25,7 @@ from loadgen.engine.records.record import (
     StampSource,
 )
 from loadgen.load.schedule import Schedule
-from loadgen.load.shapes import ClosedLoop, LoadShape, OpenLoop
+from loadgen.load.shapes import LoadShape
 
 KERNEL_SHARE = 0.99
 """A run counts as stamped by the kernel when at least this share of its reads was; a socket's very first read may lack it."""
@@ -77,7 +77,7 @@ class Recorder:
         keep_replies: int = 0,
     ) -> None:
         self._schedule = schedule
-        self._shape = shape
+        self._from_due = shape.latency_start == "due"
         self._origin_ns = origin_ns
         self._wall_clock = wall_clock
         self._tokenizer = tokenizer
@@ -200,8 +200,8 @@ class Recorder:
             end_ns: int | None = exchange.gave_up_ns - self._origin_ns
         else:
             end_ns = int(read_ns[-1]) if len(read_ns) else None
-        if exchange.slot >= 0 and not isinstance(self._shape, OpenLoop):
-            due_ns = slot_free_ns.get(exchange.slot, 0) if isinstance(self._shape, ClosedLoop) else 0
+        if exchange.slot >= 0 and not self._from_due:
+            due_ns = slot_free_ns.get(exchange.slot, 0)
             if self._schedule.think_ns is not None:
                 due_ns += int(self._schedule.think_ns[exchange.index])
             if exchange.left_open_ns is not None:
@@ -219,7 +219,7 @@ class Recorder:
             due_ns=due_ns,
             # The open loop counts from the intended time (coordinated omission); a caller of a closed loop has no
             # intention before its slot is free, and what the client then loses is its own: it is send delay, not latency.
-            start_ns=due_ns if isinstance(self._shape, OpenLoop) else sent_ns,
+            start_ns=due_ns if self._from_due else sent_ns,
             sent_ns=sent_ns,
             first_byte_ns=int(read_ns[0]) if len(read_ns) else None,
             end_ns=end_ns,

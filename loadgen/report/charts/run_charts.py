@@ -5,12 +5,13 @@ from collections.abc import Sequence
 from loadgen.analysis.figure_table import FIGURES
 from loadgen.analysis.outline.outline import OUTLINED
 from loadgen.analysis.server.gpu import GpuSeries
+from loadgen.load.shapes import shape_class
 from loadgen.report.charts.chart import Chart, simulated
 from loadgen.report.charts.histograms import distribution_chart
 from loadgen.report.charts.over_time import over_time_chart
 from loadgen.report.charts.timeline import timeline_chart
 from loadgen.report.figures import CHUNK_GAP, TOKEN_GAP, gap_figure
-from loadgen.report.points import Document, shape_kind
+from loadgen.report.points import Document
 from loadgen.store.rows import ServerSample
 
 WITHOUT_REQUESTS = Chart(
@@ -36,7 +37,9 @@ def run_charts(
         for key in OUTLINED
         if key != _needless_gap(run)
     ]
-    timeline = timeline_chart(outline["requests"], run.get("window"), by_slot=shape_kind(run) == "closed_loop")
+    timeline = timeline_chart(
+        outline["requests"], run.get("window"), by_slot=shape_class(run["spec"]["shape"]).has_steady_state
+    )
     over_time = over_time_chart(run.get("window"), outline["over_time"], samples, gpus)
     if run["simulated"]:
         over_time = None if over_time is None else simulated(over_time)

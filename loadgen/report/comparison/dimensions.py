@@ -10,6 +10,7 @@ from typing import Any
 
 from loadgen.analysis.compare import question
 from loadgen.analysis.server.served_gpus import gpu_count
+from loadgen.load.shapes import SHAPES
 from loadgen.load.spec import RunSpec
 from loadgen.load.workload import Workload
 from loadgen.report.format import MISSING_FIGURE
@@ -100,7 +101,8 @@ _SERVER = (
 # What `question` holds that a dimension of a better name tells already.
 _ASKED_ALREADY = {
     *("model", "endpoint", "input_tokens", "output_tokens", "simulated"),
-    *(f"shape.{name}" for name in ("kind", "concurrency", "size", "rate_per_s", "arrivals", "max_in_flight")),
+    *(f"shape.{name}" for name in ("kind", "arrivals", "max_in_flight")),
+    *(f"shape.{shape.value_key}" for shape in SHAPES.values()),
 }
 
 

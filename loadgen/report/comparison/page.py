@@ -19,7 +19,7 @@ from loadgen.report.comparison.selection import Chosen, Selection
 from loadgen.report.comparison.table import ANSWERS, CellTable, cell_table, rows
 from loadgen.report.comparison.uncompared import sentence, uncompared
 from loadgen.report.comparison.view import NO_BASELINE, STATISTICS, View
-from loadgen.report.points import LOAD, LOAD_LABELS, Dimension, Document, shape_kind
+from loadgen.report.points import LOAD, Dimension, Document, load_label
 from loadgen.report.words.facts import import_line
 from loadgen.report.words.foreign import foreign_client
 from loadgen.report.words.served import has_dummy_weights
@@ -202,8 +202,7 @@ def _baselines(view: View, made: Compared) -> tuple[Choice, ...]:
 
 
 def _x_label(x: Dimension, runs: Sequence[Document]) -> str:
-    kinds = {shape_kind(run) for run in runs if run["spec"].get("shape")}
-    return LOAD_LABELS.get(next(iter(kinds)), x.label) if x.key == LOAD.key and len(kinds) == 1 else x.label
+    return load_label(runs) if x.key == LOAD.key else x.label
 
 
 def _choices(

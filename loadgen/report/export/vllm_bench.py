@@ -11,6 +11,7 @@ import numpy as np
 
 import loadgen
 from loadgen.engine.records.record import MISSING, CountedBy, Outcome, Records
+from loadgen.load.shapes import shape_from_json
 from loadgen.report.points import Document
 
 MADE_BY = "exported_by"  # among the result's own keys, where `--metadata` puts words of the user
@@ -107,8 +108,8 @@ def _request(records: Records, row: int, is_ok: bool) -> Document:
 
 def _traffic(shape: Document) -> Document:
     """The load in its words. A burstiness of constant arrivals is without bound, which no number says."""
-    if shape["kind"] != "open_loop":
-        limit = shape["concurrency"] if shape["kind"] == "closed_loop" else None
+    if (callers := (asked := shape_from_json(shape)).callers) is not None:
+        limit = callers if asked.batch_size is None else None
         return {"request_rate": "inf", "burstiness": 1.0, "max_concurrency": limit}
     burstiness = {"poisson": 1.0, "gamma": shape.get("burstiness")}.get(shape["arrivals"])
     traffic: Document = {"request_rate": shape["rate_per_s"], "burstiness": burstiness, "max_concurrency": None}
