@@ -7,7 +7,7 @@ import typer
 
 from loadgen.cli.console.terminal import Terminal, show, show_json, stdout
 from loadgen.cli.flags import options
-from loadgen.cli.flags.measuring import lists_given
+from loadgen.cli.flags.measuring import flags_of, lists_given
 from loadgen.cli.flags.signature import command
 from loadgen.errors import ExitCode, UsageError
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from loadgen.store.repository import Store
 
 
-@command(measures="run")
+@command(flags_of("run"))
 def run(terminal: Terminal, as_json: options.Json = False, **keys: object) -> None:
     """Measure one load point.
 
@@ -27,7 +27,7 @@ def run(terminal: Terminal, as_json: options.Json = False, **keys: object) -> No
     _measure(terminal, keys, None, as_json=as_json, single=True, resume=False)
 
 
-@command(measures="sweep")
+@command(flags_of("sweep"))
 def sweep(
     terminal: Terminal,
     spec: options.SpecFile = None,

@@ -7,7 +7,7 @@ import typer
 
 from loadgen.cli.console.terminal import Terminal, show, show_json, stdout
 from loadgen.cli.flags import options
-from loadgen.cli.flags.measuring import lists_given
+from loadgen.cli.flags.measuring import flags_of, lists_given
 from loadgen.cli.flags.signature import command
 from loadgen.errors import ExitCode, UsageError
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from loadgen.store.repository import Store
 
 
-@command(measures="search")
+@command(flags_of("search"))
 def search(
     terminal: Terminal,
     *,

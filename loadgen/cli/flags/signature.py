@@ -1,29 +1,54 @@
-"""The signature of a command: the parameters of its function, the rows of the table of flags, and what every command takes."""
+"""The signature of a command: the parameters of its function, rows of a table of flags, and what every command takes."""
 
 import functools
 import inspect
-from collections.abc import Callable
-from typing import get_args
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, get_args
 
 import typer
 from typer.models import ArgumentInfo
 
 from loadgen.cli.console.terminal import Terminal
-from loadgen.cli.flags.measuring import flags_of
 from loadgen.cli.flags.options import Database, Quiet, Verbose
 
 _Function = Callable[..., None]
 
 
-def command(*, measures: str | None = None, takes_db: bool = True) -> Callable[[_Function], _Function]:
+@dataclass(frozen=True, slots=True)
+class Flag:
+    """One row of a table of flags: `input_tokens` is `--input-tokens`. A flag without a `metavar` is a switch."""
+
+    name: str
+    metavar: str
+    help: str
+    panel: str | None = None
+    type: Any = str | None
+    default: Any = None
+
+    @property
+    def option(self) -> str:
+        """As it is written: `--input-tokens`."""
+        return f"--{self.name.replace('_', '-')}"
+
+    @property
+    def parameter(self) -> inspect.Parameter:
+        """The parameter that Typer makes the option from."""
+        option = typer.Option(
+            self.default, self.option, metavar=self.metavar, help=self.help, rich_help_panel=self.panel
+        )
+        return inspect.Parameter(self.name, inspect.Parameter.KEYWORD_ONLY, default=option, annotation=self.type)
+
+
+def command(flags: Sequence[Flag] = (), *, takes_db: bool = True) -> Callable[[_Function], _Function]:
     """Make a function a command. Its first parameter is the `Terminal`, made of --db (unless not `takes_db`), -q and -v.
 
-    `measures` is the command's name in the table of flags, whose rows stand after the function's arguments and before its own options.
-    A row that the function names is passed by that name; of the others those that were given are passed as keys of a spec.
+    `flags` stand after the function's arguments and before its own options. A flag that the function names is passed by that name; of
+    the others, those that were given or have a default are passed on in its `**keys`.
     """
 
     def decorate(function: _Function) -> _Function:
-        rows = {flag.name: flag.parameter(measures) for flag in flags_of(measures)} if measures else {}
+        rows = {flag.name: flag.parameter for flag in flags}
         named = [each for each in _parameters(function) if each.kind is not inspect.Parameter.VAR_KEYWORD][1:]
         keys = rows.keys() - {each.name for each in named}
         own = [each for each in named if each.name not in rows]
@@ -38,15 +63,12 @@ def command(*, measures: str | None = None, takes_db: bool = True) -> Callable[[
             function(terminal, **passed, **given)
 
         shared = [each for each in _parameters(_shared) if takes_db or each.name != "db"]
+        options = [*rows.values(), *(each for each in own if not _is_argument(each)), *shared]
         parameters = [
-            *filter(_is_argument, own),
-            *rows.values(),
-            *(each for each in own if not _is_argument(each)),
-            *shared,
+            each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in (*filter(_is_argument, own), *options)
         ]
         context = inspect.Parameter("context", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context)
-        keywords = [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in parameters]
-        call.__signature__ = inspect.Signature([context, *keywords])  # type: ignore[attr-defined]
+        call.__signature__ = inspect.Signature([context, *parameters])  # type: ignore[attr-defined]
         return call
 
     return decorate

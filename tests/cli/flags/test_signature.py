@@ -19,7 +19,7 @@ def called(*words: str) -> tuple[Terminal, dict[str, object]]:
     """What a command that names `repeats` and a flag of its own is called with for `words`."""
     calls: list[tuple[Terminal, dict[str, object]]] = []
 
-    @command(measures="search")
+    @command(flags_of("search"))
     def searched(
         terminal: Terminal, *, repeats: int, plan: Annotated[bool, typer.Option("--plan")] = False, **keys: object
     ) -> None:
