@@ -19,7 +19,7 @@ from loadgen.engine.drive.driver import Driver, Progress
 from loadgen.engine.drive.throttle import Throttle
 from loadgen.engine.eventloop.clock import WallClock, monotonic_ns
 from loadgen.engine.eventloop.host_limits import make_room
-from loadgen.engine.eventloop.loop import StreamLoop
+from loadgen.engine.eventloop.loop import watcher_of
 from loadgen.engine.eventloop.poll_pacer import PollPacer
 from loadgen.engine.eventloop.priority import woken_first
 from loadgen.engine.eventloop.probe import LoopProbe
@@ -146,8 +146,8 @@ async def measure(
         transports.append(StampingTransport(address, task.stale_limit_ns, open_bodies))
         return transports[-1]
 
-    log = loop.log if isinstance(loop, StreamLoop) else None
-    spool = Spool(on_full=lambda: driver.drain(), log=log, folder=share.folder)
+    watcher = watcher_of(loop)
+    spool = Spool(on_full=lambda: driver.drain(), log=watcher.log, folder=share.folder)
     driver = Driver(
         target,
         schedule,
@@ -181,8 +181,8 @@ async def measure(
                 start_at_ns = agree_on_start()
                 cpu_begun_s = time.process_time()
                 probe.start()
-                if isinstance(loop, StreamLoop) and shape.latency_start == "sent":
-                    loop.rest_between(PollPacer(driver.streams))
+                if shape.latency_start == "sent":
+                    watcher.pace(PollPacer(driver.streams))
                 try:
                     await driver.run(start_at_ns)
                 except Exception as error:  # a fault of ours: what was measured until then is kept
@@ -219,7 +219,7 @@ async def measure(
             cpu_s=cpu_s,
             wall_s=(driver.finished_ns - driver.origin_ns) / 1e9,
             reads=recorder.stamps.reads,
-            reads_by=loop.reads_by if isinstance(loop, StreamLoop) else "asyncio",
+            reads_by=watcher.reads_by,
             loop_lag_ns=loop_lag_ns,
             network_rtt_ns=round_trips_ns,
             clock_step_ns=wall_clock.largest_step_ns,

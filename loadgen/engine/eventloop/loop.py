@@ -1,9 +1,9 @@
-"""The event loop of a measuring process: asyncio, with a selector that also serves streams (selector.py)."""
+"""The event loop of a measuring process, and who serves the streams on it: the loop's selector (selector.py) or asyncio."""
 
 import asyncio
 import select
 import socket
-from typing import Any
+from typing import Any, Protocol
 
 from loadgen.engine.eventloop.poll_pacer import PollPacer
 from loadgen.engine.eventloop.readlog import ReadLog
@@ -12,52 +12,87 @@ from loadgen.engine.records.record import ReadsBy
 
 
 class StreamLoop(asyncio.SelectorEventLoop):
-    """An asyncio loop that also serves streams, by `watch`."""
+    """An asyncio loop that also serves streams: those that its selector, `streams`, watches."""
 
     def __init__(self, selector: StreamSelector) -> None:
-        self._streams = selector
+        self.streams = selector
         super().__init__(selector)
-
-    @property
-    def reads_by(self) -> ReadsBy:
-        """The means by which streams are read: `io_uring` or `epoll`."""
-        return self._streams.name
-
-    @property
-    def log(self) -> ReadLog | None:
-        """Where the reads of plain answers go, if this loop has such a log."""
-        return self._streams.log
-
-    def watch(self, sock: socket.socket, reader: Reader) -> int:
-        """Serve `reader` whenever `sock` has bytes, or its end, to be read; returns the stream's token in `log`."""
-        return self._streams.watch(sock, reader)
-
-    def unwatch(self, sock: socket.socket) -> None:
-        """Undo `watch`; before the socket is closed."""
-        self._streams.unwatch(sock)
-
-    def watch_for_room(self, sock: socket.socket) -> None:
-        """Tell the reader of `sock` once when more can be sent."""
-        self._streams.watch_for_room(sock)
-
-    def rest_between(self, rest: PollPacer | None) -> None:
-        """Rest between two looks at the streams as `rest` says; None ends that."""
-        self._streams.pacer = rest
-
-    def note_unstamped(self) -> None:
-        """A read came without a kernel stamp."""
-        if self._streams.pacer is not None:
-            self._streams.pacer.note_unstamped()
 
     def call_soon(self, *args: Any, **context: Any) -> asyncio.Handle:  # type: ignore[override]  # passed on as they are
         """As asyncio's; a stream's callback that schedules something gives asyncio its turn."""
-        self._streams.asked = True
+        self.streams.asked = True
         return super().call_soon(*args, **context)
 
     def call_at(self, *args: Any, **context: Any) -> asyncio.TimerHandle:  # type: ignore[override]  # passed on as they are
         """As asyncio's; a stream's callback that schedules something gives asyncio its turn."""
-        self._streams.asked = True
+        self.streams.asked = True
         return super().call_at(*args, **context)
+
+
+class Watcher(Protocol):
+    """Serves streams: `StreamSelector` between two turns of asyncio, or `AsyncioWatcher` in asyncio's own."""
+
+    @property
+    def reads_by(self) -> ReadsBy:
+        """The means by which streams are read."""
+
+    @property
+    def log(self) -> ReadLog | None:
+        """Where the reads of plain responses go, if they can be read without being looked at."""
+
+    def watch(self, sock: socket.socket, reader: Reader) -> int:
+        """Serve `reader` whenever `sock` has bytes, or its end, to be read; return the stream's token in `log`."""
+
+    def unwatch(self, sock: socket.socket) -> None:
+        """Undo `watch`; to be called before the socket is closed."""
+
+    def watch_for_room(self, sock: socket.socket) -> None:
+        """Call the reader's `writable` once when more can be sent."""
+
+    def pace(self, pacer: PollPacer) -> None:
+        """Pause between two polls as `pacer` decides, if this watcher polls."""
+
+    def note_unstamped(self) -> None:
+        """Count a read that came without a kernel stamp."""
+
+
+class AsyncioWatcher:
+    """Any loop: asyncio calls the readers. It never pauses."""
+
+    reads_by: ReadsBy = "asyncio"
+    log = None
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._readers: dict[int, Reader] = {}
+
+    def watch(self, sock: socket.socket, reader: Reader) -> int:
+        self._readers[sock.fileno()] = reader
+        self._loop.add_reader(sock, reader.readable)
+        return 0
+
+    def unwatch(self, sock: socket.socket) -> None:
+        del self._readers[sock.fileno()]
+        self._loop.remove_writer(sock)
+        self._loop.remove_reader(sock)
+
+    def watch_for_room(self, sock: socket.socket) -> None:
+        self._loop.add_writer(sock, self._on_room, sock)
+
+    def _on_room(self, sock: socket.socket) -> None:
+        self._loop.remove_writer(sock)
+        self._readers[sock.fileno()].writable()
+
+    def pace(self, pacer: PollPacer) -> None:
+        pass
+
+    def note_unstamped(self) -> None:
+        pass
+
+
+def watcher_of(loop: asyncio.AbstractEventLoop) -> Watcher:
+    """Return who serves streams on `loop`."""
+    return loop.streams if isinstance(loop, StreamLoop) else AsyncioWatcher(loop)
 
 
 def make_loop() -> asyncio.AbstractEventLoop:

@@ -32,13 +32,13 @@ _TELLING_BYTE = -4
 _CR = 13
 _MIN_PLAIN_BYTES = DATA_AT + 20  # longer than the event [DONE], after which a server may leave the body open
 
-_GATHER_S = 0.00005  # so that one waking reads several streams also where there is no rest, as in an open loop
+_GATHER_S = 0.00005  # so that one wake-up reads several streams also where there is no pause, as in an open loop
 
 
 class RingSelector(StreamSelector):
     """As its parent, without asking which stream has bytes. Raises OSError where the system has no io_uring."""
 
-    name: ReadsBy = "io_uring"
+    reads_by: ReadsBy = "io_uring"
 
     def __init__(self) -> None:
         self._ring = Uring()
@@ -135,8 +135,8 @@ class RingSelector(StreamSelector):
         log.place = begin + len(completions) // COMPLETION.size
         if plain:
             log.append(begin, taken_ns, completions, looked_at, b"".join(plain))
-            if self.pacer is not None and not plain[0][ANCILLARY_LENGTH_AT]:
-                self.pacer.note_unstamped()
+            if not plain[0][ANCILLARY_LENGTH_AT]:
+                self.note_unstamped()
         reads = len(plain) + len(looked_at)
         self._ring.give_back(reads)
         return reads

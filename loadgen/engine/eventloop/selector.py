@@ -38,9 +38,9 @@ class Reader(Protocol):
 
 
 class StreamSelector(selectors.EpollSelector):
-    """`rest` says when to rest between two looks; `asked` is set when something is scheduled: asyncio must have its turn."""
+    """Pauses between two polls as its `pacer` decides. `asked` is set when something is scheduled: asyncio must have its turn."""
 
-    name: ReadsBy = "epoll"
+    reads_by: ReadsBy = "epoll"
 
     def __init__(self) -> None:
         super().__init__()
@@ -69,6 +69,15 @@ class StreamSelector(selectors.EpollSelector):
         """Tell the reader of `sock` once when more can be sent."""
         self._epoll.modify(sock.fileno(), select.EPOLLIN | select.EPOLLOUT)
 
+    def pace(self, pacer: PollPacer) -> None:
+        """Pause between two polls as `pacer` decides."""
+        self.pacer = pacer
+
+    def note_unstamped(self) -> None:
+        """Count a read that came without a kernel stamp."""
+        if self.pacer is not None:
+            self.pacer.note_unstamped()
+
     def select(self, timeout: float | None = None) -> Events:
         """Serve streams until something of asyncio's own is ready or was asked for, or the time is over."""
         self.asked = False
@@ -87,7 +96,7 @@ class StreamSelector(selectors.EpollSelector):
                 return others
 
     def _serve(self, wait_s: float | None, pause_s: float) -> tuple[int, Events]:
-        """Rest if told so, or else wait, and serve what is ready: (how many reads, what is asyncio's)."""
+        """Pause for `pause_s`, or else wait, and serve what is ready: (how many reads, what is asyncio's)."""
         if pause_s and self.pacer is not None:
             from_s = time.monotonic()
             time.sleep(pause_s)

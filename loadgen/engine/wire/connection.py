@@ -20,7 +20,7 @@ from typing import Any
 import httptools
 
 from loadgen.engine.eventloop.clock import monotonic_ns
-from loadgen.engine.eventloop.loop import StreamLoop
+from loadgen.engine.eventloop.loop import watcher_of
 from loadgen.engine.eventloop.readlog import ReadLog
 from loadgen.engine.records.exchange import Exchange, stamp_now
 from loadgen.engine.wire.framing import ResponseParser
@@ -144,6 +144,7 @@ class Connection:
         "_tunnel",
         "_unsent",
         "_used",
+        "_watcher",
         "closed",
         "connect_ns",
         "stale",
@@ -175,14 +176,11 @@ class Connection:
         self.connect_ns = connect_ns
         self.closed = False
         self.stale = False
-        self._log: ReadLog | None = None
-        self._token = self._plain_from = 0
+        self._plain_from = 0
         self._looks_again = False
-        if isinstance(loop, StreamLoop):
-            self._token = loop.watch(sock, self)
-            self._log = loop.log if tunnel is None else None
-        else:
-            loop.add_reader(sock, self.readable)
+        self._watcher = watcher_of(loop)
+        self._token = self._watcher.watch(sock, self)
+        self._log = self._watcher.log if tunnel is None else None
 
     @classmethod
     async def open(
@@ -236,7 +234,7 @@ class Connection:
             return
         if sent < len(wire):
             self._unsent = memoryview(wire)[sent:]
-            self._watch_for_room()
+            self._watcher.watch_for_room(self._socket)
 
     def least_round_trip_ns(self) -> int | None:
         """The least time there and back that the kernel knows of; None when it knows none, or the connection is closed."""
@@ -249,21 +247,8 @@ class Connection:
             self._open_bodies.gone(self)
             self._end_plain()
             self._exchange = None
-            self._unwatch()
+            self._watcher.unwatch(self._socket)
             self._socket.close()
-
-    def _watch_for_room(self) -> None:
-        if isinstance(self._loop, StreamLoop):
-            self._loop.watch_for_room(self._socket)
-        else:
-            self._loop.add_writer(self._socket, self.writable)
-
-    def _unwatch(self) -> None:
-        if isinstance(self._loop, StreamLoop):
-            self._loop.unwatch(self._socket)
-        else:
-            self._loop.remove_writer(self._socket)
-            self._loop.remove_reader(self._socket)
 
     def _is_kept_alive(self, exchange: Exchange) -> bool:
         """Whether the whole answer in `exchange` leaves the connection open."""
@@ -294,9 +279,7 @@ class Connection:
             sent = len(self._unsent)
         self._unsent = self._unsent[sent:] if sent < len(self._unsent) else None
         if self._unsent is not None:
-            self._watch_for_room()
-        elif not isinstance(self._loop, StreamLoop):
-            self._loop.remove_writer(self._socket)
+            self._watcher.watch_for_room(self._socket)
 
     def readable(self) -> None:
         """There are bytes, or the end: read them."""
@@ -327,7 +310,10 @@ class Connection:
         if received:
             reads = exchange.reads
             reads.append(received)
-            exchange.stamps.append(stamp or self._own_stamp())
+            if stamp is None:
+                self._watcher.note_unstamped()
+                stamp = stamp_now()
+            exchange.stamps.append(stamp)
             exchange.room_bytes -= len(received)
             if exchange.room_bytes < 0:
                 self._fail("the answer has no end")
@@ -380,11 +366,6 @@ class Connection:
         if exchange.logged is not None and self._log is not None:
             tail = self._log.tail_of(exchange.logged, DONE_TAIL_BYTES) + tail
         return (tail if len(tail) >= DONE_TAIL_BYTES else reads[0] + tail)[-DONE_TAIL_BYTES:]
-
-    def _own_stamp(self) -> bytes:
-        if isinstance(self._loop, StreamLoop):
-            self._loop.note_unstamped()
-        return stamp_now()
 
     def _begin(self, first: bytes) -> None:
         """Choose how to find the end, from the head; the usual stream needs no parser."""

@@ -184,7 +184,7 @@ def test_every_byte_is_found_in_its_own_answer(monkeypatch: pytest.MonkeyPatch, 
         loop = StreamLoop(RingSelector())
     except OSError as error:
         pytest.skip(f"no io_uring of Linux 6.12 or newer here: {error}")
-    spool = Spool(most_bytes, log=loop.log)
+    spool = Spool(most_bytes, log=loop.streams.log)
     with server() as port, asyncio.Runner(loop_factory=lambda: loop) as runner:
         runner.get_loop()
         callers = Callers(loop, port, spool, seed=buffers)

@@ -84,7 +84,7 @@ def turn_until(loop: StreamLoop, arrived: Callable[[], bool]) -> None:
 def test_each_send_is_a_read_with_its_own_stamp(loop: StreamLoop) -> None:
     ours, theirs = pair()
     seen = Seen()
-    loop.watch(ours, seen)
+    loop.streams.watch(ours, seen)
     turn(loop)  # the kernel begins to stamp a moment after the first socket asks
     for number in range(5):
         theirs.send(b"event %d" % number)
@@ -97,20 +97,20 @@ def test_each_send_is_a_read_with_its_own_stamp(loop: StreamLoop) -> None:
     moments_ns, at_read = unpack_stamps(stamps)
     assert at_read == 0
     assert all(later - earlier > 5e6 for earlier, later in itertools.pairwise(moments_ns))
-    loop.unwatch(ours)
+    loop.streams.unwatch(ours)
     ours.close()
 
 
 def test_a_read_longer_than_a_buffer_comes_whole_and_in_order(loop: StreamLoop) -> None:
     ours, theirs = pair()
     seen = Seen()
-    loop.watch(ours, seen)
+    loop.streams.watch(ours, seen)
     sent = bytes(range(256)) * (BUFFER_BYTES // 64)
     theirs.sendall(sent)
     turn_until(loop, lambda: sum(map(len, seen.reads)) == len(sent))
     assert b"".join(seen.reads) == sent
     assert len(seen.reads) > 1
-    loop.unwatch(ours)
+    loop.streams.unwatch(ours)
 
 
 def test_more_than_all_buffers_hold_is_read_all_the_same(loop: StreamLoop) -> None:
@@ -118,7 +118,7 @@ def test_more_than_all_buffers_hold_is_read_all_the_same(loop: StreamLoop) -> No
     seen = [Seen() for _ in streams]
     for (ours, _), each in zip(streams, seen, strict=True):
         ours.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
-        loop.watch(ours, each)
+        loop.streams.watch(ours, each)
     turn(loop)
     sent = b"0123456789abcdef" * (
         BUFFERS * BUFFER_BYTES // 16 // 2
@@ -133,15 +133,15 @@ def test_more_than_all_buffers_hold_is_read_all_the_same(loop: StreamLoop) -> No
     assert [b"".join(each.reads) == sent for each in seen] == [True] * 4
     assert [each.errors for each in seen] == [[]] * 4
     for ours, _ in streams:
-        loop.unwatch(ours)
+        loop.streams.unwatch(ours)
 
 
 def test_the_peer_sees_the_end_of_a_stream_that_is_unwatched_and_closed(loop: StreamLoop) -> None:
     ours, theirs = pair()
     seen = Seen()
-    loop.watch(ours, seen)
+    loop.streams.watch(ours, seen)
     turn(loop)
-    loop.unwatch(ours)
+    loop.streams.unwatch(ours)
     ours.close()
     turn(loop)
     theirs.settimeout(1)
@@ -155,36 +155,36 @@ def test_a_stream_given_up_at_once_takes_no_bytes_of_the_one_that_gets_its_numbe
     ours, theirs = pair()
     theirs.send(b"already here")
     given_up, seen = Seen(), Seen()
-    loop.watch(first, given_up)
-    loop.unwatch(first)
+    loop.streams.watch(first, given_up)
+    loop.streams.unwatch(first)
     first.close()
     ours = socket.socket(fileno=os.dup2(ours.detach(), number))
-    loop.watch(ours, seen)
+    loop.streams.watch(ours, seen)
     turn_until(loop, lambda: bool(seen.reads))
     assert (given_up.reads, b"".join(seen.reads)) == ([], b"already here")
-    loop.unwatch(ours)
+    loop.streams.unwatch(ours)
 
 
 def test_a_reset_is_told_as_one(loop: StreamLoop) -> None:
     ours, theirs = pair()
     seen = Seen()
-    loop.watch(ours, seen)
+    loop.streams.watch(ours, seen)
     turn(loop)
     theirs.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
     theirs.close()
     turn_until(loop, lambda: bool(seen.errors))
     assert [error.errno for error in seen.errors] == [104]
-    loop.unwatch(ours)
+    loop.streams.unwatch(ours)
 
 
 def test_room_to_send_is_told_once_for_each_time_of_asking(loop: StreamLoop) -> None:
     ours, theirs = pair()
     seen = Seen()
-    loop.watch(ours, seen)
+    loop.streams.watch(ours, seen)
     with contextlib.suppress(BlockingIOError):
         while True:
             ours.send(bytes(1 << 20))
-    loop.watch_for_room(ours)
+    loop.streams.watch_for_room(ours)
     turn(loop)
     assert seen.rooms == 0
     theirs.settimeout(0.2)
@@ -195,14 +195,14 @@ def test_room_to_send_is_told_once_for_each_time_of_asking(loop: StreamLoop) -> 
     assert seen.rooms == 1
     turn(loop)
     assert seen.rooms == 1
-    loop.unwatch(ours)
+    loop.streams.unwatch(ours)
 
 
-def test_asyncio_keeps_its_turn_while_streams_rest(loop: StreamLoop) -> None:
+def test_asyncio_keeps_its_turn_while_the_streams_pause(loop: StreamLoop) -> None:
     ours, theirs = pair()
     seen = Seen()
-    loop.watch(ours, seen)
-    loop.rest_between(PollPacer(1))
+    loop.streams.watch(ours, seen)
+    loop.streams.pace(PollPacer(1))
     heard: list[bytes] = []
     one, other = socket.socketpair()
     loop.add_reader(one, lambda: heard.append(one.recv(100)))
@@ -214,7 +214,7 @@ def test_asyncio_keeps_its_turn_while_streams_rest(loop: StreamLoop) -> None:
     turn_until(loop, lambda: len(b"".join(seen.reads)) == 39)
     assert b"".join(seen.reads) == b"to the stream" * 3
     loop.remove_reader(one)
-    loop.unwatch(ours)
+    loop.streams.unwatch(ours)
 
 
 def test_without_io_uring_streams_are_read_through_epoll(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -224,14 +224,14 @@ def test_without_io_uring_streams_are_read_through_epoll(monkeypatch: pytest.Mon
     monkeypatch.setattr(Uring, "__init__", forbidden)
     made = make_loop()
     assert isinstance(made, StreamLoop)
-    assert made.reads_by == "epoll"
+    assert made.streams.reads_by == "epoll"
     made.close()
 
 
 def test_the_rings_tail_runs_over_its_sixteen_bits(loop: StreamLoop) -> None:
     ours, theirs = pair()
     seen = Seen()
-    loop.watch(ours, seen)
+    loop.streams.watch(ours, seen)
     turn(loop)
     reads = (1 << 16) + 3 * BUFFERS
 
@@ -245,4 +245,4 @@ def test_the_rings_tail_runs_over_its_sixteen_bits(loop: StreamLoop) -> None:
     turn_until(loop, lambda: sum(map(len, seen.reads)) == 6 * reads)
     joined = b"".join(seen.reads)
     assert joined == b"".join(b"%06d" % number for number in range(reads))
-    loop.unwatch(ours)
+    loop.streams.unwatch(ours)

@@ -61,8 +61,8 @@ async def ask(transport: StampingTransport, exchange: Exchange, body: bytes = b"
     await ended.wait()
     loop = asyncio.get_running_loop()
     assert isinstance(loop, StreamLoop)
-    if exchange.logged is not None and loop.log is not None:
-        exchange.reads[1:1], exchange.stamps[1:1] = loop.log.reads_of(exchange.logged)
+    if exchange.logged is not None and loop.streams.log is not None:
+        exchange.reads[1:1], exchange.stamps[1:1] = loop.streams.log.reads_of(exchange.logged)
         exchange.logged = None
 
 
