@@ -179,7 +179,7 @@ class Callers:
 @pytest.mark.parametrize("most_bytes", [0, 10**9], ids=["in files", "in memory"])
 def test_every_byte_is_found_in_its_own_answer(monkeypatch: pytest.MonkeyPatch, buffers: int, most_bytes: int) -> None:
     monkeypatch.setattr(uring, "BUFFERS", buffers)
-    monkeypatch.setattr(readlog, "_MOST_ANSWERS_READ", REQUESTS)
+    monkeypatch.setattr(readlog, "_MAX_RESPONSES_READ", REQUESTS)
     try:
         loop = StreamLoop(RingSelector())
     except OSError as error:
