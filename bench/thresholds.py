@@ -136,7 +136,7 @@ class Work:
 
 
 class Pauses:
-    """Lets each request go so long after its time, as `engine.held.Held` does for a limit, but tells of no wait: it is send delay."""
+    """Lets each request go so long after its time, as `engine.drive.throttle_queue.ThrottleQueue` does for a limit, but tells of no wait: it is send delay."""
 
     def __init__(self, pause_ns: int, send: Callable[[Exchange], None]) -> None:
         self._pause_ns = pause_ns
@@ -156,7 +156,7 @@ class Pauses:
         if len(self._queue) == 1:
             self._timer.set(self._queue[0][1])
 
-    def let_go(self) -> list[Exchange]:
+    def take_all(self) -> list[Exchange]:
         """All that wait."""
         found = [exchange for exchange, _ in self._queue]
         self._queue.clear()
@@ -227,7 +227,7 @@ def carry_out(work: Work) -> dict[str, Any]:
 
     def adopt(driver: Driver) -> None:
         if work.pause_s:
-            setattr(driver, "_held", Pauses(round(work.pause_s * 1e9), driver._send))  # noqa: B010  (not ours to assign)
+            setattr(driver, "_queue", Pauses(round(work.pause_s * 1e9), driver._send))  # noqa: B010  (not ours to assign)
             driver._throttle.engaged = True
 
     with tempfile.TemporaryDirectory(prefix="loadgen-records-", dir=bulk_folder()) as name:

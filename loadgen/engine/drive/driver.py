@@ -14,10 +14,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from loadgen.engine.drive.glance import Glance
-from loadgen.engine.drive.held import Held
-from loadgen.engine.drive.sessions import Sessions
-from loadgen.engine.drive.throttle import MOST_RETRY_AFTER_S, Throttle, wait_asked_s
+from loadgen.engine.drive.conversations import Conversations
+from loadgen.engine.drive.live_ttft import LiveTtft
+from loadgen.engine.drive.throttle import MAX_RETRY_AFTER_S, Throttle, wait_asked_s
+from loadgen.engine.drive.throttle_queue import ThrottleQueue
 from loadgen.engine.eventloop.clock import monotonic_ns
 from loadgen.engine.eventloop.timer import make_timer
 from loadgen.engine.records.exchange import Exchange, max_reply_bytes
@@ -101,10 +101,10 @@ class Driver:
         self._max_reply_bytes = max_reply_bytes
         self._head = request_head(target)
         self._throttle = throttle or Throttle()
-        self._held = Held(self._throttle, self._tokens_of, self._send, self._time_is_up_for_the_held)
+        self._queue = ThrottleQueue(self._throttle, self._tokens_of, self._send, self._time_is_up_for_the_held)
         self._on_pause = on_pause
         self._turns = schedule.turns
-        self._sessions = Sessions(
+        self._conversations = Conversations(
             schedule, ask=self._ask, drop=self._drop, leave=self._conversation_over, on_fault=self._break_off
         )
         self._before_start = 0  # requests that wait for t = 0, which the throttle puts off
@@ -115,7 +115,7 @@ class Driver:
         self._last_send_ns = 0
         self._in_flight: dict[int, tuple[Exchange, int]] = {}  # by index, in the order of starting: and when that was
         self._time_limit: asyncio.TimerHandle | None = None
-        self._glance = Glance()
+        self._live_ttft = LiveTtft()
         self._connecting: asyncio.Future[list[None]] | None = None
         self._next = 0
         self._draining = False
@@ -171,7 +171,7 @@ class Driver:
             await self._until(start_at_ns)
         self.origin_ns = monotonic_ns() if start_at_ns is None else start_at_ns
         if self._duration_s is not None:
-            self._held.until_ns = self.origin_ns + round(self._duration_s * NS_PER_S)
+            self._queue.until_ns = self.origin_ns + round(self._duration_s * NS_PER_S)
         match self._shape:
             case ClosedLoop() | Wave():
                 for slot in range(len(self._streams)):
@@ -192,7 +192,7 @@ class Driver:
     def drain(self) -> None:
         """Send nothing more; `run` returns when what is in flight has ended."""
         self._draining = self.interrupted = True
-        self._sessions.let_go()
+        self._conversations.cancel_all()
         self._give_back_the_held("the run was stopped before")
         self._perhaps_over()
 
@@ -203,7 +203,7 @@ class Driver:
     def stop(self) -> None:
         """Give up what is in flight; `run` returns at once."""
         self._draining = self.interrupted = True
-        self._sessions.let_go()
+        self._conversations.cancel_all()
         if self._connecting is not None:
             self._connecting.cancel()
         for exchange, _ in list(self._in_flight.values()):
@@ -213,8 +213,8 @@ class Driver:
 
     def close(self) -> None:
         """Close every connection."""
-        self._held.close()
-        self._sessions.close()
+        self._queue.close()
+        self._conversations.close()
         for stream in self._streams:
             stream.close()
 
@@ -229,9 +229,9 @@ class Driver:
             self.done,
             self.failed,
             self.in_flight,
-            len(self._held) or self._before_start,
-            len(self._sessions),
-            self._glance.take(self._in_flight),
+            len(self._queue) or self._before_start,
+            len(self._conversations),
+            self._live_ttft.take(self._in_flight),
         )
 
     @property
@@ -298,7 +298,7 @@ class Driver:
         timer.close()
 
     def _wire(self, index: int) -> bytes:
-        body = self._sessions.body(index)
+        body = self._conversations.body(index)
         return self._head % (index, len(body), body)
 
     def _tokens_of(self, index: int) -> int:
@@ -308,7 +308,7 @@ class Driver:
     def _ask(self, exchange: Exchange) -> None:
         """Send it, as soon as the throttle lets it go."""
         if self._throttle.engaged:
-            self._held.ask(exchange)
+            self._queue.ask(exchange)
         else:
             self._send(exchange)
 
@@ -334,7 +334,7 @@ class Driver:
             len(wire), int(self._schedule.output_tokens[index])
         )
         exchange.read_at_once = self._turns > 1  # the next turn repeats what this one is answered
-        self._glance.offer(exchange)
+        self._live_ttft.offer(exchange)
         self._in_flight[index] = exchange, monotonic_ns()
         self.sent += 1
         self.peak_in_flight = max(self.peak_in_flight, len(self._in_flight))
@@ -357,7 +357,7 @@ class Driver:
             self._on_finished(exchange)
             if isinstance(self._shape, OpenLoop):
                 self._free.append(exchange.slot)
-            elif self._turns == 1 or not self._sessions.goes_on(exchange, failed, self._held.until_ns):
+            elif self._turns == 1 or not self._conversations.goes_on(exchange, failed, self._queue.until_ns):
                 self._next_when_others_were_read(exchange.slot)
         except Exception as error:
             self._break_off(error)
@@ -399,10 +399,10 @@ class Driver:
         wait_s = wait_asked_s(exchange)
         if wait_s is None:
             return
-        if wait_s > MOST_RETRY_AFTER_S:
+        if wait_s > MAX_RETRY_AFTER_S:
             self.refusal = (
                 f"the server answered 429 and asks, by Retry-After, for no further request within {wait_s:,.0f} s; "
-                f"{MOST_RETRY_AFTER_S:g} s is the longest that a run waits"
+                f"{MAX_RETRY_AFTER_S:g} s is the longest that a run waits"
             )
             self.drain()
         else:
@@ -416,7 +416,7 @@ class Driver:
 
     def _give_back_the_held(self, why: str) -> None:
         """What waits is not sent: an open loop's was due and is dropped, a caller's has not been asked for yet."""
-        for exchange in self._held.let_go():
+        for exchange in self._queue.take_all():
             if isinstance(self._shape, OpenLoop):
                 self._drop(exchange, why)
             elif exchange.index % self._turns == 0:
@@ -457,8 +457,8 @@ class Driver:
         if (
             not self._in_flight
             and not self._waiting
-            and not self._held
-            and not self._sessions
+            and not self._queue
+            and not self._conversations
             and (nothing_to_send or not isinstance(self._shape, OpenLoop))
         ):
             self._over.set()
@@ -466,7 +466,7 @@ class Driver:
     def _hand_on_after(self, fault: Exception) -> None:
         """What is in flight when a fault of ours ends the run was sent, and its answer is not waited for."""
         self.interrupted = True
-        self._sessions.let_go()
+        self._conversations.cancel_all()
         for exchange, _ in list(self._in_flight.values()):
             exchange.failure, exchange.detail = Outcome.CANCELLED, f"given up after a fault in loadgen: {fault!r}"
             exchange.gave_up_ns = monotonic_ns()
@@ -480,7 +480,7 @@ class Driver:
         """A planned request that never went out is an outcome too."""
         if self._unplanned:
             return
-        for index in (*self._sessions.unsent(), *range(self._next, len(self._schedule))):
+        for index in (*self._conversations.unsent(), *range(self._next, len(self._schedule))):
             self._drop(Exchange(index), "the run was stopped before")
 
     def _drop(self, exchange: Exchange, why: str) -> None:

@@ -14,7 +14,7 @@ from loadgen.engine.wire.framing import ResponseParser
 from loadgen.load.arrivals import NS_PER_S
 from loadgen.load.rate_limits import UNLIMITED, RateLimits, Window
 
-MOST_RETRY_AFTER_S = 300.0
+MAX_RETRY_AFTER_S = 300.0
 """Longer than any limit per minute asks for: a provider that asks for more will not serve this run. Chosen."""
 
 # What one request may take longer to the provider than another: two that were sent a minute apart may arrive in less. Chosen.

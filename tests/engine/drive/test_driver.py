@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from loadgen.engine.drive import conversations as conversations_module
 from loadgen.engine.drive import driver as driver_module
-from loadgen.engine.drive import held as held_module
-from loadgen.engine.drive import sessions as sessions_module
+from loadgen.engine.drive import throttle_queue as queue_module
 from loadgen.engine.drive.driver import Driver
 from loadgen.engine.eventloop.timer import LoopTimer
 from loadgen.engine.records.exchange import Exchange
@@ -90,7 +90,7 @@ class Run:
         **options: Any,
     ) -> None:
         loop = VirtualLoop()
-        for module in (driver_module, held_module, sessions_module):
+        for module in (driver_module, queue_module, conversations_module):
             monkeypatch.setattr(module, "monotonic_ns", lambda: loop.monotonic_ns() + 1_000)
             monkeypatch.setattr(module, "make_timer", VirtualTimer)
         self.seen: list[bytes] = []

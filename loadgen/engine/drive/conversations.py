@@ -22,7 +22,7 @@ _SENDS_AT_ONCE = 8  # then the streams are read: the first of those that went ou
 EARLIER_TURN_FAILED = "an earlier turn of its conversation failed"
 
 
-class Sessions:
+class Conversations:
     """Who is thinking. `len()` is how many conversations are between two turns.
 
     `ask` is called with each later turn when it is due, `drop` with each that will never be, and `leave` with the slot of a
@@ -88,7 +88,7 @@ class Sessions:
         self._read_soon()
         return True
 
-    def let_go(self) -> None:
+    def cancel_all(self) -> None:
         """Nobody thinks any longer, and no conversation goes on; what is left of them is `unsent`."""
         self._over = True
         self._reading.clear()

@@ -12,7 +12,7 @@ from loadgen.engine.records.exchange import Exchange
 _SENDS_AT_ONCE = 8  # then the streams are read: the first of those that went out may have been answered
 
 
-class Held:
+class ThrottleQueue:
     """The queue before the throttle. `send` is called for each request when it may go, with the moment taken there.
 
     `limit_wait_ns` of a request is then how long the throttle held it back. What the client lost beyond that, by a late timer,
@@ -48,7 +48,7 @@ class Held:
         if len(self._queue) == 1:
             self._set_timer()
 
-    def let_go(self) -> list[Exchange]:
+    def take_all(self) -> list[Exchange]:
         """All that wait, in order, for the caller to make something else of; none waits any more."""
         now_ns = monotonic_ns()
         found = []

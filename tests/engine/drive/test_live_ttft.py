@@ -2,7 +2,7 @@
 
 import time
 
-from loadgen.engine.drive.glance import MOST_WATCHED, Glance
+from loadgen.engine.drive.live_ttft import MAX_WATCHED, LiveTtft
 from loadgen.engine.eventloop.clock import monotonic_ns
 from loadgen.engine.records.exchange import Exchange, stamp_of
 
@@ -23,7 +23,7 @@ def receive(exchange: Exchange, read: bytes, ago_s: float) -> None:
 
 
 def seen_of(exchange: Exchange) -> float | None:
-    glance = Glance()
+    glance = LiveTtft()
     glance.offer(exchange)
     seen = glance.take({exchange.index})
     assert glance.take({exchange.index}) == ()  # each is told once
@@ -58,12 +58,12 @@ def test_a_refusal_has_no_first_token() -> None:
 
 
 def test_a_few_are_watched_and_the_next_one_when_one_of_them_has_ended() -> None:
-    glance, exchanges = Glance(), [sent(index) for index in range(MOST_WATCHED + 2)]
+    glance, exchanges = LiveTtft(), [sent(index) for index in range(MAX_WATCHED + 2)]
     for exchange in exchanges[:-1]:
         glance.offer(exchange)
-    assert [each.read_at_once for each in exchanges] == [True] * MOST_WATCHED + [False, False]
+    assert [each.read_at_once for each in exchanges] == [True] * MAX_WATCHED + [False, False]
     receive(exchanges[0], HEAD + EVENT, 0.5)
-    in_flight = set(range(1, MOST_WATCHED + 1))
+    in_flight = set(range(1, MAX_WATCHED + 1))
     assert len(glance.take(in_flight)) == 1  # also of the one that has ended meanwhile
     glance.offer(exchanges[-1])
     assert exchanges[-1].read_at_once

@@ -5,10 +5,10 @@ from collections.abc import Callable
 
 import pytest
 
-from loadgen.engine.drive import held as held_module
+from loadgen.engine.drive import throttle_queue as queue_module
 from loadgen.engine.drive.driver import Driver
-from loadgen.engine.drive.held import Held
 from loadgen.engine.drive.throttle import Throttle
+from loadgen.engine.drive.throttle_queue import ThrottleQueue
 from loadgen.engine.records.exchange import Exchange
 from loadgen.engine.records.record import Outcome
 from loadgen.load.rate_limits import RateLimits
@@ -208,10 +208,10 @@ class ByHand:
         self.now_s = 0.0
         self.sent: list[Exchange] = []
         self.timers: list[HandTimer] = []
-        monkeypatch.setattr(held_module, "monotonic_ns", lambda: round(self.now_s * 1e9))
-        monkeypatch.setattr(held_module, "make_timer", self._make_timer)
+        monkeypatch.setattr(queue_module, "monotonic_ns", lambda: round(self.now_s * 1e9))
+        monkeypatch.setattr(queue_module, "make_timer", self._make_timer)
         monkeypatch.setattr(asyncio, "get_running_loop", lambda: None)
-        self.held = Held(throttle, lambda index: tokens[index], self._send, lambda: None)
+        self.held = ThrottleQueue(throttle, lambda index: tokens[index], self._send, lambda: None)
         self._throttle, self._tokens = throttle, tokens
 
     def at(self, now_s: float) -> "ByHand":

@@ -11,12 +11,12 @@ from collections.abc import Container
 from loadgen.engine.eventloop.clock import monotonic_ns
 from loadgen.engine.records.exchange import Exchange, unpack_stamps
 
-MOST_WATCHED = 4  # in flight at once: every event of theirs costs what one did before there was a log for all
+MAX_WATCHED = 4  # in flight at once: every event of theirs costs what one did before there was a log for all
 _BLANK_LINE = b"\r\n\r\n"
 
 
-class Glance:
-    """Watches at most `MOST_WATCHED` requests in flight, the next one as one of them ends."""
+class LiveTtft:
+    """Watches at most `MAX_WATCHED` requests in flight, the next one as one of them ends."""
 
     def __init__(self) -> None:
         self._watched: list[Exchange] = []
@@ -24,7 +24,7 @@ class Glance:
 
     def offer(self, exchange: Exchange) -> None:
         """Watch a request that is about to be sent, if not enough are watched."""
-        if len(self._watched) < MOST_WATCHED:
+        if len(self._watched) < MAX_WATCHED:
             exchange.read_at_once = True
             self._watched.append(exchange)
 
