@@ -11,7 +11,7 @@ from loadgen.cli.flags.other_tools import COUNTERPARTS, counterpart, table
 from tests.cli.conftest import Cli
 from tests.cli.test_cli_document import COMMANDS, flags_of
 
-DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "options-of-other-tools.md"
+DOCUMENT = Path(__file__).resolve().parents[3] / "docs" / "options-of-other-tools.md"
 OURS = set().union(*(flags_of(name) for name in COMMANDS))
 OF_MEASURING = flags_of("run") | flags_of("sweep") | flags_of("search")
 

@@ -11,7 +11,7 @@ from fastapi.testclient import TestClient
 from loadgen.web.app import create_app
 from tests.cli.conftest import Cli
 
-DATA = Path(__file__).resolve().parents[1] / "imports" / "data"
+DATA = Path(__file__).resolve().parents[2] / "importers" / "data"
 FILES = sorted(path.name for path in DATA.glob("*.json"))
 
 
