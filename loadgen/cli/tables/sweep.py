@@ -1,6 +1,7 @@
 """Results as tables for a terminal of 80 columns and more."""
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -9,20 +10,11 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from loadgen.analysis.figures.figure import Figure
 from loadgen.analysis.point_findings import findings_of
 from loadgen.load.shapes import shape_class
 from loadgen.load.workload import Workload
 from loadgen.report.figures import (
-    CACHED_RATIO,
-    COST_PER_MILLION,
-    ENERGY_PER_TOKEN,
-    GOODPUT_RATIO,
-    NETWORK_RTT,
-    REQUESTS_PER_S,
     THROUGHPUT,
-    TOKENS_PER_CHUNK,
-    TPOT,
     TTFT,
     gap_figure,
     highest,
@@ -38,27 +30,25 @@ from loadgen.report.format import (
     plural,
     shown_unit,
 )
-from loadgen.report.format import cell as cell_text
 from loadgen.report.labels import metric_label
 from loadgen.report.pages.list_lines import FigureCells, figure_cells
-from loadgen.report.pages.points_table import ok_of_planned, worst_status
 from loadgen.report.pages.sweep_figures import sweep_figures
 from loadgen.report.points import load_value, pool, spread_label, usable_runs
+from loadgen.report.words.columns import Column, columns
 from loadgen.report.words.facts import doctor_line, import_line, limits_line, reply_label, turn_table
 from loadgen.report.words.remote import (
     cost_line,
-    is_far,
     is_unverified,
     paid_usd,
     round_trip_line,
     way_line,
 )
 from loadgen.report.words.served import DUMMY_WEIGHTS, failure_kind, has_dummy_weights, served_line, server_name
+from loadgen.report.words.sweep_tables import ok_of_planned, worst_status
 from loadgen.store import plain
 from loadgen.store.rows import RunFigures, SweepRow
 
 Document = dict[str, Any]
-Read = Callable[[Document], float | None]
 Cell = Callable[[Sequence[Document]], Text]
 
 VERDICTS = {"valid": ("✓", "green"), "doubtful": ("?", "yellow"), "invalid": ("✗", "red")}
@@ -76,51 +66,31 @@ def sweep_table(documents: Sequence[Document], width: int) -> RenderableType:
     wide = width >= WIDE
     shapes = {shape_class(runs[0]["spec"]["shape"]) for runs in points}
     load_header = next(iter(shapes)).column_label if len(shapes) == 1 else "load"
-    gap = gap_figure(documents)
-    columns: list[tuple[str, Cell]] = [
+    shown = [column for column in columns(documents) if (column.terminal if wide else column.narrow)]
+    cells: list[tuple[str, Cell]] = [
         (f"\n{load_header}", lambda runs: _load(runs, spelled=len(shapes) > 1)),
         ("tokens\nin", lambda runs: Text(number(runs[0]["spec"]["input_tokens"]))),
         ("\nout", lambda runs: Text(f"{runs[0]['spec']['output_tokens']:,}")),
-        ("TTFT\np50", _pooled(TTFT.read, milliseconds)),
-        *_high("TTFT", TTFT, points, wide),
-        *([("network\nRTT", _pooled(NETWORK_RTT.read, milliseconds))] if wide and any(map(is_far, documents)) else []),
-        ("gap\np50", _pooled(gap.read, milliseconds)),
-        *_high("gap", gap, points, wide),
     ]
-    if wide:
-        columns.append(("TPOT\np50", _pooled(TPOT.read, milliseconds)))
-        if any(
-            (TOKENS_PER_CHUNK.read(run, "mean") or 1) > 1 for run in documents
-        ):  # else chunks and tokens are the same
-            columns.append(("tokens\n/chunk", _pooled(TOKENS_PER_CHUNK.reader("mean"), number)))
-    columns.append(("output\ntokens/s", _pooled(THROUGHPUT.read, number)))
-    if wide and repeated:
-        columns.append(("\n±", _half_spread(THROUGHPUT.read)))
-    columns.append(("requests\n/s" if wide else "req.\n/s", _pooled(REQUESTS_PER_S.read, number)))
-    if any(run["spec"].get("slo") for run in documents):
-        columns.append(("good\n%", _pooled(GOODPUT_RATIO.read, bare_percent)))
-    if any(run.get("cost") for run in documents):
-        columns.append(("$/million\noutput" if wide else "$/M\nout", _pooled(COST_PER_MILLION.read, number)))
-    if any(map(CACHED_RATIO.read, documents)):
-        columns.append(("cached\n%", _pooled(CACHED_RATIO.read, bare_percent)))
-    if wide and any(map(ENERGY_PER_TOKEN.read, documents)):
-        columns.append(("J\n/token", _pooled(ENERGY_PER_TOKEN.read, number)))
-    columns.append(("\nok", _ok))
-    columns.append(("", lambda runs: _worst_verdict(runs, spelled=wide)))
-    legend = f"milliseconds; gap: {gap.label.lower()}"
-    if any(header.endswith("\nhigh") for header, _ in columns):
+    for column in shown:
+        cells.append((column.terminal if wide else column.narrow, _pooled(column)))
+        if column.high:
+            cells += _high(column, points, wide)
+        if column.figure is THROUGHPUT and wide and repeated:
+            cells.append(("\n±", _half_spread(column)))
+    cells.append(("\nok", _ok))
+    cells.append(("", lambda runs: _worst_verdict(runs, spelled=wide)))
+    legend = f"milliseconds; gap: {gap_figure(documents).label.lower()}"
+    if any(header.endswith("\nhigh") for header, _ in cells):
         legend += "; high: the highest percentile that is given"
-    if any(header.startswith("cached\n") for header, _ in columns):
-        legend += "; cached: prompt tokens out of the server's prefix cache"
-    if any(header.startswith("good\n") for header, _ in columns):
-        legend += "; good: requests within the SLO"
+    legend += "".join(f"; {column.note}" for column in reversed(shown) if column.note)
     if paid := paid_usd(documents):
         legend += f"; cost: {dollars(paid)} in all, warm-ups included"
     if repeated:
         spread = spread_label(len(usable_runs(runs)) for runs in points).removesuffix(" of repeats")
         legend += "; means over repeats" + (f", ± half their {spread}" if wide else "")
     table = plain_table(caption=legend, caption_justify="left", caption_style="dim")
-    for header, _ in columns:
+    for header, _ in cells:
         table.add_column(header, justify="right" if header else "left", no_wrap=True)
     previous: object = None
     for runs in points:
@@ -128,7 +98,7 @@ def sweep_table(documents: Sequence[Document], width: int) -> RenderableType:
         if previous not in (None, lengths):
             table.add_row()
         previous = lengths
-        table.add_row(*(cell(runs) for _, cell in columns))
+        table.add_row(*(cell(runs) for _, cell in cells))
     return table
 
 
@@ -392,24 +362,18 @@ def _points(documents: Sequence[Document]) -> list[list[Document]]:
     return sorted(groups.values(), key=rank)
 
 
-def bare_percent(ratio: float | None) -> str:
-    """A ratio as per cent, under a heading with the sign."""
-    return cell_text(ratio, "ratio")
-
-
-def _pooled(read: Read, write: Callable[[float | None], str]) -> Cell:
+def _pooled(column: Column) -> Cell:
     """A cell: the mean over the usable repeats; where all are invalid their mean is struck out."""
 
     def cell(runs: Sequence[Document]) -> Text:
-        usable = usable_runs(runs)
-        pooled = pool([read(run) for run in usable or runs])
-        text = write(None if pooled is None else pooled.mean)
-        return Text(text, style="" if usable or pooled is None else "strike dim")
+        pooled = column.pooled(runs)
+        text = column.text(None if pooled is None else pooled.mean)
+        return Text(text, style="" if usable_runs(runs) or pooled is None else "strike dim")
 
     return cell
 
 
-def _high(name: str, figure: Figure, points: Sequence[Sequence[Document]], wide: bool) -> list[tuple[str, Cell]]:
+def _high(column: Column, points: Sequence[Sequence[Document]], wide: bool) -> list[tuple[str, Cell]]:
     """The column of the highest percentile that all usable repeats of a point have; none where no point has any.
 
     Its heading names the percentile. Where the points differ, each cell names its own, or, for want of width, all show the
@@ -417,7 +381,7 @@ def _high(name: str, figure: Figure, points: Sequence[Sequence[Document]], wide:
     """
 
     def found(runs: Sequence[Document]) -> str | None:
-        return highest(figure, usable_runs(runs) or runs)
+        return highest(column.figure, usable_runs(runs) or runs)
 
     given = {percentile for runs in points if (percentile := found(runs)) is not None}
     if not given:
@@ -428,18 +392,18 @@ def _high(name: str, figure: Figure, points: Sequence[Sequence[Document]], wide:
         percentile = found(runs)
         if percentile is None:
             return Text(MISSING_FIGURE)
-        text = _pooled(figure.reader(shared or percentile), milliseconds)(runs)
+        text = _pooled(replace(column, statistic=shared or percentile))(runs)
         return text if shared else text.append(f" {percentile}", style="dim")
 
-    return [(f"{name}\n{shared or 'high'}", cell)]
+    return [(f"{column.high}\n{shared or 'high'}", cell)]
 
 
-def _half_spread(read: Read) -> Cell:
+def _half_spread(column: Column) -> Cell:
     """Half of what `spread_label` names: of the mean's interval, or under three repeats of their range."""
 
     def cell(runs: Sequence[Document]) -> Text:
-        pooled = pool([read(run) for run in usable_runs(runs)])
-        return Text(number(None if pooled is None else pooled.half_spread), style="dim")
+        pooled = pool([column.read(run) for run in usable_runs(runs)])
+        return Text(column.text(None if pooled is None else pooled.half_spread), style="dim")
 
     return cell
 

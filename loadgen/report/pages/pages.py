@@ -5,7 +5,7 @@ shown, in the order in which it is shown.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from datetime import datetime
 
 import loadgen
@@ -16,19 +16,19 @@ from loadgen.report.charts.further_charts import further_charts
 from loadgen.report.charts.run_charts import run_charts
 from loadgen.report.charts.sweep_charts import sweep_charts
 from loadgen.report.comparison.page import ComparisonPage
-from loadgen.report.figures import gap_figure, reading_note
+from loadgen.report.figures import reading_note
 from loadgen.report.format import ago, moment, number, plural
 from loadgen.report.pages.job_pages import JobsPage, LoginPage
 from loadgen.report.pages.live import LiveView
-from loadgen.report.pages.points_table import PointsTable, points_table
 from loadgen.report.pages.sweeps_list import SweepsPage
-from loadgen.report.points import Document, Table, axes
+from loadgen.report.points import Document, Table
 from loadgen.report.words import facts, server_facts
-from loadgen.report.words.facts import Facts, FigureLine, Highlight, RunLine
+from loadgen.report.words.facts import Facts, FigureLine, Highlight
 from loadgen.report.words.foreign import foreign_client, foreign_name, foreign_table
 from loadgen.report.words.remote import is_unverified
 from loadgen.report.words.search_result import search_highlight
 from loadgen.report.words.served import has_dummy_weights, launch_command, served_line, server_name, without_command
+from loadgen.report.words.sweep_tables import PointsTable, RunsTable, points_table, runs_table
 from loadgen.store.rows import ServerSample, SweepRow
 
 
@@ -62,8 +62,7 @@ class SweepPage:
     charts: tuple[Chart, ...]
     reading_note: str
     points: PointsTable | None  # None before the first run has ended
-    columns: tuple[tuple[str, str], ...]
-    lines: tuple[RunLine, ...]
+    runs: RunsTable | None  # likewise
     findings: tuple[MergedFinding, ...]
     command: str  # that started the server
     spec: Facts
@@ -206,8 +205,7 @@ def sweep_page(
         charts=(*sweep_charts(runs), *further_charts(runs, open_outline=open_outline)) if runs else (),
         reading_note=reading_note(runs) if runs else "",
         points=points_table(runs) if runs else None,
-        columns=(*facts.run_columns(gap_figure(runs)), *server_facts.extra_columns(runs)),
-        lines=_run_lines(runs) if runs else (),
+        runs=runs_table(runs) if runs else None,
         findings=facts.findings(runs),
         command=launch_command(sweep.server),
         spec=facts.pairs(sweep.spec),
@@ -217,14 +215,6 @@ def sweep_page(
         live=live,
         linked_runs=linked_runs,
     )
-
-
-def _run_lines(runs: Sequence[Document]) -> tuple[RunLine, ...]:
-    gap = gap_figure(runs)
-    lines = (
-        (facts.run_line(run, gap), server_facts.extra_cells(run, runs)) for run in sorted(runs, key=axes(runs).rank)
-    )
-    return tuple(replace(line, cells=line.cells + cells) for line, cells in lines)
 
 
 def run_page(

@@ -11,8 +11,8 @@ from typing import Any
 
 from loadgen.analysis.server.served_gpus import served_gpus
 from loadgen.report.format import MISSING_FIGURE, plural
-from loadgen.report.pages.points_table import worst_status
 from loadgen.report.points import Document, pool
+from loadgen.report.words.sweep_tables import worst_status
 from loadgen.store.rows import RunFigures, SweepRow
 
 

@@ -11,7 +11,7 @@ from loadgen.analysis.figures.figure import Figure
 from loadgen.analysis.figures.metrics import METRICS
 from loadgen.analysis.point_findings import findings_of
 from loadgen.analysis.verdict import MergedFinding
-from loadgen.report.figures import COST_PER_MILLION, THROUGHPUT, TPOT, TTFT, gap_figure, highest
+from loadgen.report.figures import COST_PER_MILLION, THROUGHPUT, TTFT, gap_figure, highest
 from loadgen.report.format import (
     MISSING_FIGURE,
     figure,
@@ -57,68 +57,6 @@ class FigureLine:
     unit: str
     formula: str
     cells: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class RunLine:
-    """A run's row in the table of its sweep."""
-
-    run_id: str
-    repeat: int
-    status: str
-    simulated: bool
-    cells: tuple[str, ...]
-
-
-RUN_COLUMNS = (
-    ("load", ""),
-    ("in", "tokens"),
-    ("out", "tokens"),
-    ("TTFT p50", "ms"),
-    ("TTFT high", "ms"),
-    ("gap p50", "ms"),
-    ("gap high", "ms"),
-    ("TPOT p50", "ms"),
-    ("output", "tokens/s"),
-    ("requests", "/s"),
-    ("ok", "of planned"),
-)
-
-
-def run_columns(gap: Figure) -> tuple[tuple[str, str], ...]:
-    """`RUN_COLUMNS` with the gap by its full name, of tokens or of chunks."""
-    name = gap.label.lower()
-    return tuple((heading.replace("gap", name), unit) for heading, unit in RUN_COLUMNS)
-
-
-def run_line(run: Document, gap: Figure) -> RunLine:
-    """The row of a run under `RUN_COLUMNS`; `gap` is that of all rows (`gap_figure`)."""
-
-    return RunLine(
-        run_id=run["run_id"],
-        repeat=run["repeat"],
-        status=run["verdict"]["status"],
-        simulated=run["simulated"],
-        cells=(
-            run["spec"]["load_label"],
-            number(run["spec"]["input_tokens"]),
-            number(run["spec"]["output_tokens"]),
-            milliseconds(TTFT.read(run)),
-            _high(run, TTFT),
-            milliseconds(gap.read(run)),
-            _high(run, gap),
-            milliseconds(TPOT.read(run)),
-            number(run.get("output_tokens_per_s")),
-            number(run.get("requests_per_s")),
-            f"{run['outcomes'].get('ok', 0):,} / {run['outcomes']['planned']:,}",
-        ),
-    )
-
-
-def _high(run: Document, of: Figure) -> str:
-    """The highest percentile that there is, by its name: `112 p95`."""
-    name = highest(of, [run])
-    return MISSING_FIGURE if name is None else f"{milliseconds(of.read(run, name))} {name}"
 
 
 def findings(runs: Sequence[Document]) -> tuple[MergedFinding, ...]:

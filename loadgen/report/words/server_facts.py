@@ -6,8 +6,7 @@ Reads documents alone; a run of an earlier version lacks most of it.
 from collections.abc import Sequence
 from typing import Any
 
-from loadgen.report.figures import CACHED_RATIO, ENERGY_PER_TOKEN
-from loadgen.report.format import MISSING_FIGURE, cell, milliseconds, number, percent, plural, setting, size
+from loadgen.report.format import MISSING_FIGURE, milliseconds, number, percent, plural, setting, size
 from loadgen.report.points import Document, Table
 from loadgen.report.words.facts import Facts
 
@@ -133,16 +132,3 @@ def energy_line(gpu: Document) -> str:
     how = "the GPUs' own counter" if gpu["energy_by"] == "counter" else "integration of the power read"
     each = f"{number(gpu['energy_per_output_token_j'])} J a token, {number(gpu['energy_per_request_j'])} J a request"
     return f"{number(gpu['energy_j'])} J; {each} (by {how}, over the measured window)"
-
-
-_EXTRA = ((("cached", "% of prompt"), CACHED_RATIO), (("energy", "J/token"), ENERGY_PER_TOKEN))
-
-
-def extra_columns(runs: Sequence[Document]) -> tuple[tuple[str, str], ...]:
-    """Headings and units of the columns that only some sweeps have: prompt tokens out of the cache, energy per output token."""
-    return tuple(heading for heading, of in _EXTRA if any(of.read(run) for run in runs))
-
-
-def extra_cells(run: Document, runs: Sequence[Document]) -> tuple[str, ...]:
-    """The run's cells under `extra_columns(runs)`."""
-    return tuple(cell(of.read(run), of.unit) for _, of in _EXTRA if any(of.read(each) for each in runs))

@@ -14,7 +14,6 @@ from loadgen.analysis.figures.metrics import METRICS
 from loadgen.load.shapes import ClosedLoop, OpenLoop, Wave
 from loadgen.load.workload import Sessions, Workload
 from loadgen.report.comparison.page import ComparisonPage
-from loadgen.report.figures import CHUNK_GAP, TOKEN_GAP, gap_figure
 from loadgen.report.pages import assets
 from loadgen.report.pages.live import LiveView
 from loadgen.report.pages.pages import (
@@ -29,7 +28,6 @@ from loadgen.report.pages.pages import (
 )
 from loadgen.report.pages.rendering import environment, json_block, render
 from loadgen.report.pages.sweeps_list import SweepsPage, sweeps_page
-from loadgen.report.words.facts import RUN_COLUMNS, run_columns, run_line
 from tests.report.documents import Document, measured_run, outlined, specs, sweep_row
 
 NOW = datetime(2026, 11, 23, 15, 32, 1, tzinfo=UTC)
@@ -315,19 +313,6 @@ def test_the_surroundings_are_told_as_people_read_them(commit: str | None, shown
     assert dict(a_sweep_page().environment)["memory_bytes"] == "128 GiB"
 
 
-def test_the_row_of_a_run_has_the_highest_percentile_that_there_is() -> None:
-    (run, *_) = grid()
-    column = [name for name, _ in RUN_COLUMNS].index("TTFT high")
-    run["ttft_s"] |= {"p90": 0.1, "p95": 0.112, "p99": None}
-    assert run_line(run, gap_figure([run])).cells[column] == "112 p95"
-    run["ttft_s"] |= {"p90": None, "p95": None}
-    assert run_line(run, gap_figure([run])).cells[column] == "–"
-
-
-def test_cells_and_columns_agree() -> None:
-    assert all(len(line.cells) == len(RUN_COLUMNS) for line in a_sweep_page().lines)
-
-
 def test_pages_name_no_place_outside_this_machine() -> None:
     for page in every_page():
         if isinstance(page, SweepsPage | SweepPage | RunPage | ErrorPage):
@@ -339,9 +324,3 @@ def test_static_files_are_looked_up_by_name_and_never_by_path() -> None:
     with pytest.raises(KeyError):
         assets.static("../layout.html")
     assert Path(assets.templates_directory() / "layout.html").exists()
-
-
-def test_the_heading_says_whose_gap_it_is() -> None:
-    assert ("token gap p50", "ms") in run_columns(TOKEN_GAP)
-    assert ("chunk gap high", "ms") in run_columns(CHUNK_GAP)
-    assert ("token gap p50", "ms") in a_sweep_page().columns

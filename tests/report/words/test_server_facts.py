@@ -9,8 +9,6 @@ from loadgen.report.words.server_facts import (
     account_facts,
     account_table,
     bounds,
-    extra_cells,
-    extra_columns,
     gpu_facts,
 )
 
@@ -112,15 +110,6 @@ def test_runs_of_earlier_versions_and_silent_servers_tell_nothing(run: dict[str,
     assert account_table(run) is None
     assert account_facts(run) == ()
     assert gpu_facts(run) == ()
-
-
-def test_columns_that_only_some_sweeps_have() -> None:
-    plain = {"server_account": account() | {"prefix_cache_hit_ratio": 0.0}, "gpu": None}
-    measured = {"server_account": account(), "gpu": gpu()}
-    assert extra_columns([plain]) == ()
-    assert extra_columns([plain, measured]) == (("cached", "% of prompt"), ("energy", "J/token"))
-    assert extra_cells(plain, [plain, measured]) == ("0", "–")
-    assert extra_cells(measured, [plain, measured]) == ("25.0", "0.310")
 
 
 def test_bounds_are_told_without_more_digits_than_they_have() -> None:

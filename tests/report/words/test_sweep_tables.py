@@ -1,11 +1,11 @@
-"""The table of load points: means over the repeats that are not invalid, and the verdict on each point."""
+"""A sweep's tables: load points, means over the repeats that are not invalid, each with its verdict; and runs."""
 
 from typing import Any
 
 import pytest
 
 from loadgen.load.shapes import ClosedLoop
-from loadgen.report.pages.points_table import PointLine, points_table
+from loadgen.report.words.sweep_tables import PointLine, RunsTable, points_table, runs_table
 from tests.report.documents import Document, measured_run, specs
 
 COLUMNS = ("load", "in", "out", "ttft", "gap", "tpot", "output", "requests", "ok", "repeats")
@@ -69,3 +69,37 @@ def test_a_figure_that_no_repeat_has_is_a_dash_and_requests_that_failed_are_coun
     assert cell(line, "ttft") == ("–", "")
     assert cell(line, "requests") == ("–", "")
     assert cell(line, "ok") == ("62 of 64", "")
+
+
+def in_column(table: RunsTable, heading: str) -> list[str]:
+    """The cells of the runs under a heading."""
+    assert all(len(line.cells) == len(table.columns) for line in table.lines)
+    column = [name for name, _ in table.columns].index(heading)
+    return [line.cells[column] for line in table.lines]
+
+
+def test_the_row_of_a_run_has_the_highest_percentile_that_there_is() -> None:
+    (run,) = repeats([100.0], ["valid"])
+    run["ttft_s"] |= {"p90": 0.1, "p95": 0.112, "p99": None}
+    assert in_column(runs_table([run]), "TTFT high") == ["112 p95"]
+    run["ttft_s"] |= {"p90": None, "p95": None}
+    assert in_column(runs_table([run]), "TTFT high") == ["–"]
+
+
+@pytest.mark.parametrize(("token_gap_p50_s", "name"), [(0.01, "token gap"), (None, "chunk gap")])
+def test_the_heading_says_whose_gap_it_is(token_gap_p50_s: float | None, name: str) -> None:
+    (run,) = repeats([100.0], ["valid"])
+    run["token_gap_s"] |= {"p50": token_gap_p50_s}
+    assert (f"{name} p50", "ms") in points_table([run]).columns
+    assert {(f"{name} p50", "ms"), (f"{name} high", "ms")} <= set(runs_table([run]).columns)
+
+
+def test_columns_that_only_some_sweeps_have() -> None:
+    plain, measured = repeats([100.0, 100.0], ["valid"] * 2)
+    plain |= {"server_account": {"prefix_cache_hit_ratio": 0.0}}
+    assert runs_table([plain]).columns[-1] == ("ok", "of planned")
+    measured |= {"server_account": {"prefix_cache_hit_ratio": 0.25}, "gpu": {"energy_per_output_token_j": 0.31}}
+    table = runs_table([plain, measured])
+    assert table.columns[-2:] == (("cached", "% of prompt"), ("energy", "J/token"))
+    assert in_column(table, "cached") == ["0", "25.0"]
+    assert in_column(table, "energy") == ["–", "0.310"]

@@ -1,0 +1,155 @@
+"""THE table of columns: the figures in a sweep's tables, each a column of load points, of runs, and of the table in a terminal.
+
+To add a column is to add a row to `_COLUMNS`.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from loadgen.analysis.figures.figure import Figure
+from loadgen.report.figures import (
+    CACHED_RATIO,
+    CHUNK_GAP,
+    COST_PER_MILLION,
+    ENERGY_PER_TOKEN,
+    GOODPUT_RATIO,
+    NETWORK_RTT,
+    REQUESTS_PER_S,
+    THROUGHPUT,
+    TOKENS_PER_CHUNK,
+    TPOT,
+    TTFT,
+    gap_figure,
+)
+from loadgen.report.format import cell
+from loadgen.report.points import Document, Pooled, pool, usable_runs
+from loadgen.report.words.remote import is_far
+
+
+def _always(runs: Sequence[Document]) -> bool:
+    return True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Column:
+    """One figure in the tables of a sweep. An empty heading leaves it out of that table."""
+
+    figure: Figure
+    statistic: str = "p50"
+    of_points: str = ""  # heading in a page's table of load points
+    of_runs: str = ""  # heading in a page's table of runs
+    unit: str = ""  # under the headings of a page
+    terminal: str = ""  # heading in a terminal, on two lines
+    narrow: str = ""  # the same where there is little room
+    high: str = ""  # in the tables of runs and in a terminal, the highest percentile follows under this name
+    has_spread: bool = False  # beside its mean in the table of load points
+    is_shown: Callable[[Sequence[Document]], bool] = _always
+    note: str = ""  # that explains it, under the table in a terminal
+
+    def text(self, value: float | None) -> str:
+        """Return a value of the figure as a cell."""
+        return cell(value, self.figure.unit)
+
+    def read(self, run: Document) -> float | None:
+        """Return what a run has in this column."""
+        return self.figure.read(run, self.statistic)
+
+    def pooled(self, runs: Sequence[Document]) -> Pooled | None:
+        """Return what a load point has: of its usable repeats, or of all where none is usable."""
+        return pool([self.read(run) for run in usable_runs(runs) or runs])
+
+
+def _any(figure: Figure) -> Callable[[Sequence[Document]], bool]:
+    return lambda runs: any(map(figure.read, runs))
+
+
+_COLUMNS = (
+    Column(
+        figure=TTFT,
+        of_points="TTFT p50",
+        of_runs="TTFT p50",
+        unit="ms",
+        terminal="TTFT\np50",
+        narrow="TTFT\np50",
+        high="TTFT",
+        has_spread=True,
+    ),
+    Column(
+        figure=NETWORK_RTT,
+        terminal="network\nRTT",
+        is_shown=lambda runs: any(map(is_far, runs)),
+    ),
+    Column(  # or the gap between tokens
+        figure=CHUNK_GAP,
+        of_points="{} p50",
+        of_runs="{} p50",
+        unit="ms",
+        terminal="gap\np50",
+        narrow="gap\np50",
+        high="gap",
+    ),
+    Column(figure=TPOT, of_points="TPOT p50", of_runs="TPOT p50", unit="ms", terminal="TPOT\np50"),
+    Column(  # where it is 1, chunks and tokens are the same
+        figure=TOKENS_PER_CHUNK,
+        statistic="mean",
+        terminal="tokens\n/chunk",
+        is_shown=lambda runs: any((TOKENS_PER_CHUNK.read(run, "mean") or 1) > 1 for run in runs),
+    ),
+    Column(
+        figure=THROUGHPUT,
+        of_points="output",
+        of_runs="output",
+        unit="tokens/s",
+        terminal="output\ntokens/s",
+        narrow="output\ntokens/s",
+        has_spread=True,
+    ),
+    Column(
+        figure=REQUESTS_PER_S,
+        of_points="requests",
+        of_runs="requests",
+        unit="/s",
+        terminal="requests\n/s",
+        narrow="req.\n/s",
+    ),
+    Column(
+        figure=GOODPUT_RATIO,
+        terminal="good\n%",
+        narrow="good\n%",
+        is_shown=lambda runs: any(run["spec"].get("slo") for run in runs),
+        note="good: requests within the SLO",
+    ),
+    Column(
+        figure=COST_PER_MILLION,
+        terminal="$/million\noutput",
+        narrow="$/M\nout",
+        is_shown=lambda runs: any(run.get("cost") for run in runs),
+    ),
+    Column(
+        figure=CACHED_RATIO,
+        of_runs="cached",
+        unit="% of prompt",
+        terminal="cached\n%",
+        narrow="cached\n%",
+        is_shown=_any(CACHED_RATIO),
+        note="cached: prompt tokens out of the server's prefix cache",
+    ),
+    Column(
+        figure=ENERGY_PER_TOKEN,
+        of_runs="energy",
+        unit="J/token",
+        terminal="J\n/token",
+        is_shown=_any(ENERGY_PER_TOKEN),
+    ),
+)
+
+
+def columns(runs: Sequence[Document]) -> tuple[Column, ...]:
+    """Return the columns that these runs have, in order; the gap is that of chunks or of tokens, whichever all can be shown by."""
+    gap = gap_figure(runs)
+    return tuple(_of_gap(each, gap) if each.figure is CHUNK_GAP else each for each in _COLUMNS if each.is_shown(runs))
+
+
+def _of_gap(column: Column, gap: Figure) -> Column:
+    name = gap.label.lower()
+    return replace(column, figure=gap, of_points=column.of_points.format(name), of_runs=column.of_runs.format(name))
