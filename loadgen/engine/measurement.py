@@ -23,6 +23,7 @@ from loadgen.engine.eventloop.loop import watcher_of
 from loadgen.engine.eventloop.poll_pacer import PollPacer
 from loadgen.engine.eventloop.priority import woken_first
 from loadgen.engine.eventloop.probe import LoopProbe
+from loadgen.engine.eventloop.spill_queue import SpillQueues
 from loadgen.engine.records.columns import ColumnFiles, Unwritten
 from loadgen.engine.records.record import ClientFacts, Int64, Records
 from loadgen.engine.wire.connection import STALE_LIMIT_NS
@@ -147,7 +148,8 @@ async def measure(
         return transports[-1]
 
     watcher = watcher_of(loop)
-    spool = Spool(on_full=lambda: driver.drain(), log=watcher.log, folder=share.folder)
+    queues = SpillQueues(on_full=lambda: driver.drain(), folder=share.folder)
+    spool = Spool(queues, watcher.log)
     driver = Driver(
         target,
         schedule,
@@ -164,7 +166,7 @@ async def measure(
     make_room(driver.streams, address.sockaddr)
     schedules = (task.schedule, schedule)
     reporter = loop.create_task(_report(driver, say, schedules))
-    reliever = loop.create_task(_relieve(spool))
+    reliever = loop.create_task(_relieve(spool, queues))
     fault: str | None = None
     try:
         await driver.wait_for_room()
@@ -177,7 +179,7 @@ async def measure(
         gc.disable()
         try:
             with woken_first() as priority:
-                spool.start()
+                queues.start_thread()
                 start_at_ns = agree_on_start()
                 cpu_begun_s = time.process_time()
                 probe.start()
@@ -198,6 +200,7 @@ async def measure(
         reliever.cancel()
         driver.close()
         open_bodies.close()
+        queues.end_thread()
     say(driver.progress())
     recorder = Recorder(schedule, shape, driver.origin_ns, wall_clock, target.secrets, tokenizer, task.keep_replies)
     unreadable: str | None = None
@@ -232,7 +235,7 @@ async def measure(
         ),
         origin_at=wall_clock.to_utc(driver.origin_ns),
         interrupted=driver.interrupted or unreadable is not None,
-        failure=fault or spool.failure or unreadable,
+        failure=fault or queues.failure or unreadable,
         refusal=driver.refusal,
         replies=tuple(_in_schedule(recorder.sampled_replies, part.rows)),
         unwritten=files.unwritten,
@@ -267,11 +270,13 @@ def _release_pages(schedules: Iterable[Schedule]) -> None:
         schedule.let_go()
 
 
-async def _relieve(spool: Spool) -> None:
+async def _relieve(spool: Spool, queues: SpillQueues) -> None:
     marked_ns = monotonic_ns()
     while True:
-        await asyncio.sleep(RELIEF_PERIOD_S if spool.is_behind else _NO_RELIEF_PERIOD_S)
+        is_behind = spool.is_behind or queues.is_full
+        await asyncio.sleep(RELIEF_PERIOD_S if is_behind else _NO_RELIEF_PERIOD_S)
         if monotonic_ns() - marked_ns > _MARK_PERIOD_NS:
             marked_ns = monotonic_ns()
-            spool.mark()
-        spool.relieve()
+            queues.mark()
+        spool.pack()
+        queues.relieve()

@@ -7,9 +7,9 @@ is touched but one number. After the run each answer finds its reads by the stre
 
 import sys
 from array import array
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
-from loadgen.engine.eventloop.overflow import MAX_BYTES_IN_MEMORY, Early, Overflow
+from loadgen.engine.eventloop.spill_queue import SpillQueue
 from loadgen.engine.eventloop.uring import (
     ANCILLARY_LENGTH_AT,
     COMPLETION,
@@ -19,9 +19,9 @@ from loadgen.engine.eventloop.uring import (
 )
 from loadgen.engine.records.exchange import Logged, stamp_of
 
-Batch = tuple[int, int, bytes, list[int], bytes]
-"""(place of its first completion, wall-clock ns when they were taken, the completions, the places of reads that are not plain,
-the plain ones as they lay in their buffers, end to end)."""
+Batch = tuple[tuple[int, int, list[int]], bytes, bytes]
+"""((place of its first completion, wall-clock ns when they were taken, the places of reads that are not plain), the completions,
+the plain reads as they lay in their buffers, end to end)."""
 
 Reads = tuple[list[bytes], list[bytes]]
 """(what each read brought, its stamp)."""
@@ -33,18 +33,15 @@ _MAX_RESPONSES_READ = 20
 class ReadLog:
     """`place` is the number of the completion that is being served; it counts from 1 through all that the ring completes.
 
-    `allowed[token]` is how many more bytes a stream may receive without being looked at: above 0 while its answer is plain.
+    `allowed[token]` is how many more bytes a stream may receive without being looked at: above 0 while its response is plain.
+    `batches` is the queue that holds the reads.
     """
 
     def __init__(self) -> None:
         self.place = 1
         self.allowed = array("q")
-        self._answers_read = 0
-        self._batches: Overflow[Batch] = Overflow(MAX_BYTES_IN_MEMORY, lambda: None)
-
-    def keep_within(self, most_bytes: int, on_full: Callable[[], None], early: Early | None = None) -> None:
-        """Hold so much in memory and the rest in a file, what has aged in that of `early`; `on_full` is told once when that cannot be written."""
-        self._batches = Overflow(most_bytes, on_full, early)
+        self.batches: SpillQueue[Batch] = SpillQueue()
+        self._responses_read = 0
 
     def make_room_for(self, token: int) -> None:
         """Let `allowed` have a place for that stream."""
@@ -54,39 +51,21 @@ class ReadLog:
     def append(self, place: int, taken_ns: int, completions: bytes, looked_at: list[int], plain: bytes) -> None:
         """Keep the plain reads among `completions`, which begin at `place` and were taken at `taken_ns` of the wall clock."""
         size_bytes = len(plain) + len(completions) + _BATCH_OVERHEAD_BYTES
-        self._batches.add((place, taken_ns, completions, looked_at, plain), size_bytes)
-
-    @property
-    def failure(self) -> str | None:
-        """Why the file could not be written, if so."""
-        return self._batches.failure
-
-    @property
-    def is_full(self) -> bool:
-        """Whether more is in memory than should be."""
-        return self._batches.is_full
-
-    def mark(self) -> None:
-        """Have what has aged written too: see `Overflow`."""
-        self._batches.mark()
-
-    def relieve(self) -> None:
-        """Move some of the oldest to the file, if need be."""
-        self._batches.relieve()
+        self.batches.add(((place, taken_ns, looked_at), completions, plain), size_bytes)
 
     @property
     def is_of_use(self) -> bool:
         """Whether answers of this server are plain: to read one while others go on takes as long as all that came meanwhile."""
-        return self._answers_read < _MAX_RESPONSES_READ
+        return self._responses_read < _MAX_RESPONSES_READ
 
     def reads_of(self, logged: Logged) -> Reads:
         """The reads of one answer, while others go on."""
-        self._answers_read += 1
+        self._responses_read += 1
         token, begin, end = logged
         found: list[Batch] = []
-        for batch in self._batches.newest_first():
+        for batch in self.batches.newest_first():
             found.append(batch)
-            if batch[0] <= begin:
+            if batch[0][0] <= begin:
                 break
         reads = [
             (stamp, received)
@@ -100,22 +79,18 @@ class ReadLog:
         """The last reads of one answer, as many as make so many bytes, if there are."""
         token, begin, end = logged
         tail = b""
-        for batch in self._batches.newest_first():
-            if token.to_bytes(8, sys.byteorder) in batch[2]:
+        for batch in self.batches.newest_first():
+            if token.to_bytes(8, sys.byteorder) in batch[1]:
                 for place, owner, _, received in reversed(list(_plain_reads(batch))):
                     if owner == token and begin <= place < end:
                         tail = received + tail
-            if len(tail) >= least or batch[0] <= begin:
+            if len(tail) >= least or batch[0][0] <= begin:
                 break
         return tail
 
     def drain(self) -> "Regrouped":
         """All reads, to be asked for by answer."""
-        return Regrouped(self._batches.drain())
-
-    def close(self) -> None:
-        """Give the file back, also when nobody asked for what is in it."""
-        self._batches.close()
+        return Regrouped(self.batches.drain())
 
 
 class Regrouped:
@@ -156,13 +131,13 @@ class Regrouped:
                 waiting[token].append(read)
             else:
                 waiting[token] = [read]
-        self.first_place = self.first_place or batch[0]
-        self._regrouped_to = batch[0] + len(batch[2]) // COMPLETION.size
+        self.first_place = self.first_place or batch[0][0]
+        self._regrouped_to = batch[0][0] + len(batch[1]) // COMPLETION.size
 
 
 def _plain_reads(batch: Batch) -> Iterator[tuple[int, int, bytes, bytes]]:
     """(place, token, stamp, what was received) of each plain read."""
-    first, taken_ns, completions, looked_at, plain = batch
+    (first, taken_ns, looked_at), completions, plain = batch
     without = set(looked_at)
     at = 0
     for place, (token, length, flags) in enumerate(COMPLETION.iter_unpack(completions), first):

@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from loadgen.engine.capture.spool import Spool, left_behind
-from loadgen.engine.eventloop import overflow
+from loadgen.engine.eventloop import spill_queue
 from loadgen.engine.eventloop.readlog import ReadLog
+from loadgen.engine.eventloop.spill_queue import SpillQueues
 from loadgen.engine.eventloop.uring import (
     ANCILLARY_LENGTH_AT,
     BUFFER_SHIFT,
@@ -39,13 +40,19 @@ def facts(one: Exchange) -> list[object]:
     return [getattr(one, name) for name in Exchange.__slots__]
 
 
+def relieve(spool: Spool, queues: SpillQueues) -> None:
+    spool.pack()
+    queues.relieve()
+
+
 @pytest.mark.parametrize("most_bytes", [0, 500_000, 10**9])
 def test_what_goes_in_comes_out_in_order(most_bytes: int) -> None:
-    spool = Spool(most_bytes)
+    queues = SpillQueues(most_bytes)
+    spool = Spool(queues)
     before = [exchange(index) for index in range(300)]
     for one in before:
         spool.add(one)
-        spool.relieve()
+        relieve(spool, queues)
     assert (spool._packed._file is not None) == (most_bytes < 10**9)
     after = list(spool.drain())
     assert [facts(one) for one in after] == [facts(one) for one in before]
@@ -53,7 +60,7 @@ def test_what_goes_in_comes_out_in_order(most_bytes: int) -> None:
 
 
 def test_memory_holds_no_more_than_it_may_though_nobody_relieves_it() -> None:
-    spool = Spool(500_000)
+    spool = Spool(SpillQueues(500_000))
     for index in range(1000):
         spool.add(exchange(index))
         assert spool._fresh_bytes < 1_100_000
@@ -63,7 +70,8 @@ def test_memory_holds_no_more_than_it_may_though_nobody_relieves_it() -> None:
 
 def test_a_full_disk_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[int] = []
-    spool = Spool(0, on_full=lambda: told.append(1))
+    queues = SpillQueues(0, lambda: told.append(1))
+    spool = Spool(queues)
 
     def refuse(items: list[object], at: int) -> int:
         raise OSError(28, "No space left on device")
@@ -72,15 +80,15 @@ def test_a_full_disk_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     for index in range(400):
         spool.add(exchange(index))
     assert told == [1]
-    assert "No space left on device; free some space there" in (spool.failure or "")
+    assert "No space left on device; free some space there" in (queues.failure or "")
     assert [one.index for one in spool.drain()] == list(range(400))
 
 
 class Streams:
     """Plays a ring whose completions come in batches, and connections that send one answer after the other."""
 
-    def __init__(self, log: ReadLog, spool: Spool, seed: int) -> None:
-        self.log, self.spool, self.chance = log, spool, random.Random(seed)
+    def __init__(self, log: ReadLog, queues: SpillQueues, seed: int) -> None:
+        self.log, self.queues, self.spool, self.chance = log, queues, Spool(queues, log), random.Random(seed)
         self.expected: dict[int, tuple[list[bytes], list[int]]] = {}
         self.open: dict[int, Exchange] = {}
         self.begun: dict[int, int] = {}
@@ -91,7 +99,7 @@ class Streams:
     def play(self, batches: int) -> None:
         for _ in range(batches):
             self.batch([self.chance.randrange(1, 9) for _ in range(self.chance.randrange(1, 60))])
-            self.spool.relieve()
+            relieve(self.spool, self.queues)
 
     def batch(self, tokens: list[int]) -> None:
         begin = self.log.place
@@ -152,16 +160,15 @@ class Streams:
 @pytest.mark.parametrize("seed", range(3))
 def test_each_answer_gets_its_own_reads_back_from_the_log(most_bytes: int, seed: int) -> None:
     log = ReadLog()
-    spool = Spool(most_bytes, log=log)
-    streams = Streams(log, spool, seed)
+    streams = Streams(log, SpillQueues(most_bytes), seed)
     streams.play(400)
-    assert (log._batches._file is not None) == (most_bytes == 0)
+    assert (log.batches._file is not None) == (most_bytes == 0)
     later = {token: log.reads_of((token, streams.begun[token], log.place)) for token in streams.open}
     for token, (reads, stamps) in later.items():
         one = streams.open[token]
         assert one.reads + reads == streams.expected[one.index][0]
         assert unpack_stamps(one.stamps + stamps)[0].tolist() == streams.expected[one.index][1]
-    ended = list(spool.drain())
+    ended = list(streams.spool.drain())
     assert len(ended) > 100
     for one in ended:
         assert (one.reads, unpack_stamps(one.stamps)[0].tolist()) == streams.expected[one.index]
@@ -179,17 +186,17 @@ def test_a_read_without_a_stamp_has_that_of_the_moment_when_it_was_taken() -> No
 def test_a_full_disk_of_the_log_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[int] = []
     log = ReadLog()
-    spool = Spool(0, on_full=lambda: told.append(1), log=log)
+    queues = SpillQueues(0, lambda: told.append(1))
+    streams = Streams(log, queues, 1)
 
     def refuse(items: list[object], at: int) -> int:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(log._batches, "_write", refuse)
-    streams = Streams(log, spool, 1)
+    monkeypatch.setattr(log.batches, "_write", refuse)
     streams.play(400)
     assert told == [1]
-    assert "No space left on device" in (spool.failure or "")
-    by_index = defaultdict(list, {one.index: one.reads for one in spool.drain()})
+    assert "No space left on device" in (queues.failure or "")
+    by_index = defaultdict(list, {one.index: one.reads for one in streams.spool.drain()})
     assert by_index
     assert all(reads == streams.expected[index][0] for index, reads in by_index.items())
 
@@ -208,12 +215,12 @@ class AtOnce(Executor):
 
 def test_what_ages_is_written_while_more_comes(tmp_path: Path) -> None:
     log = ReadLog()
-    spool = Spool(50_000, log=log, folder=tmp_path)  # also more than memory may hold
-    streams = Streams(log, spool, 1)
+    queues = SpillQueues(50_000, folder=tmp_path)  # also more than memory may hold
+    streams = Streams(log, queues, 1)
     for _ in range(40):
         streams.play(20)
-        spool.mark()
-    ended = list(spool.drain())
+        queues.mark()
+    ended = list(streams.spool.drain())
     assert len(ended) > 100
     for one in ended:
         assert (one.reads, unpack_stamps(one.stamps)[0].tolist()) == streams.expected[one.index]
@@ -223,10 +230,10 @@ def test_what_ages_is_written_while_more_comes(tmp_path: Path) -> None:
 def test_what_a_killed_process_leaves_behind_is_whole(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int
 ) -> None:
-    monkeypatch.setattr(overflow, "_ITEMS_AT_ONCE", 5)
+    monkeypatch.setattr(spill_queue, "_ITEMS_AT_ONCE", 5)
     log = ReadLog()
-    spool = Spool(10**9, log=log, folder=tmp_path, executor=AtOnce())
-    streams = Streams(log, spool, seed)
+    queues = SpillQueues(10**9, folder=tmp_path, executor=AtOnce())
+    streams = Streams(log, queues, seed)
     found: set[int] = set()
 
     def look() -> int:
@@ -240,12 +247,12 @@ def test_what_a_killed_process_leaves_behind_is_whole(
     assert look() == 0
     for _ in range(10):
         streams.play(40)
-        spool.mark()
+        queues.mark()
         look()
-    assert spool.failure is None
+    assert queues.failure is None
     before = len(found)
     assert before > 100
-    for number, _ in enumerate(spool.drain()):  # read back, and each part of the files given back after that
+    for number, _ in enumerate(streams.spool.drain()):  # read back, and each part of the files given back after that
         if number % 20 == 0:
             look()
     assert len(found) == before
@@ -256,7 +263,8 @@ def test_what_a_killed_process_leaves_behind_is_whole(
 
 def test_a_disk_that_takes_nothing_early_fills_no_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     told: list[int] = []
-    spool = Spool(10**9, on_full=lambda: told.append(1), folder=tmp_path, executor=AtOnce())
+    queues = SpillQueues(10**9, lambda: told.append(1), tmp_path, AtOnce())
+    spool = Spool(queues)
 
     def refuse(items: list[object], at: int) -> int:
         raise OSError(28, "No space left on device")
@@ -264,7 +272,7 @@ def test_a_disk_that_takes_nothing_early_fills_no_run(monkeypatch: pytest.Monkey
     monkeypatch.setattr(spool._packed, "_write", refuse)
     for index in range(300):
         spool.add(exchange(index))
-        spool.mark()
-        spool.relieve()
-    assert (told, spool.failure) == ([], None)
+        queues.mark()
+        relieve(spool, queues)
+    assert (told, queues.failure) == ([], None)
     assert [one.index for one in spool.drain()] == list(range(300))

@@ -14,6 +14,7 @@ from loadgen.engine.capture.spool import Spool
 from loadgen.engine.eventloop import readlog, uring
 from loadgen.engine.eventloop.loop import StreamLoop
 from loadgen.engine.eventloop.ring import RingSelector
+from loadgen.engine.eventloop.spill_queue import SpillQueues
 from loadgen.engine.records.exchange import Exchange
 from loadgen.engine.wire.open_bodies import OpenBodies
 from loadgen.engine.wire.transport import StampingTransport, resolve
@@ -122,8 +123,9 @@ def server() -> Iterator[int]:
 class Callers:
     """Send one request after the other, some from within the end of the one before; give up a few of them."""
 
-    def __init__(self, loop: StreamLoop, port: int, spool: Spool, seed: int) -> None:
-        self.loop, self.spool, self.draw = loop, spool, random.Random(seed)
+    def __init__(self, loop: StreamLoop, port: int, queues: SpillQueues, seed: int) -> None:
+        self.loop, self.queues, self.draw = loop, queues, random.Random(seed)
+        self.spool = Spool(queues, loop.streams.log)
         self.left = iter(range(seed * 10**6, seed * 10**6 + REQUESTS))
         self.live: dict[int, Exchange] = {}
         address = resolve("http", "127.0.0.1", port)[0]
@@ -163,7 +165,8 @@ class Callers:
         async def relieve() -> None:
             while True:
                 await asyncio.sleep(0.002)
-                self.spool.relieve()
+                self.spool.pack()
+                self.queues.relieve()
 
         relieving = asyncio.ensure_future(relieve())
         for slot in range(STREAMS):
@@ -184,13 +187,13 @@ def test_every_byte_is_found_in_its_own_answer(monkeypatch: pytest.MonkeyPatch, 
         loop = StreamLoop(RingSelector())
     except OSError as error:
         pytest.skip(f"no io_uring of Linux 6.12 or newer here: {error}")
-    spool = Spool(most_bytes, log=loop.streams.log)
+    queues = SpillQueues(most_bytes)
     with server() as port, asyncio.Runner(loop_factory=lambda: loop) as runner:
         runner.get_loop()
-        callers = Callers(loop, port, spool, seed=buffers)
+        callers = Callers(loop, port, queues, seed=buffers)
         runner.run(callers.run())
         through_the_log = 0
-        for exchange in spool.drain():
+        for exchange in callers.spool.drain():
             through_the_log += exchange.logged is not None
             said, received = answer(exchange.index), b"".join(exchange.reads)
             assert len(exchange.reads) == len(exchange.stamps)
