@@ -34,6 +34,10 @@ _PLANS = {
     "conversations": ("--concurrency", "4", "--turns", "3", "--think-time-s", "1", "--endpoint", "chat"),
 }
 _WHOLE = ("closed", "waves", "trace", "grid", "search", "gpus", "fault-errors", "interrupted", "aiperf-profile")
+_ALIKE = {  # whose pages have nothing that those of another sweep lack
+    *("closed-again", "closed-slower", "search-none", "workers", "dataset", "constant", "overload", "prefix", "image"),
+    *("fault-keep-alives", "fault-merged", "tells-usage", "profiles: slow", "broken: quick", "vllm-bench-appended"),
+}
 
 
 def printed(db: str) -> dict[str, str]:
@@ -42,11 +46,13 @@ def printed(db: str) -> dict[str, str]:
         sweeps = store.sweeps()
         last_run = {sweep.sweep_id: runs[-1]["run_id"] for sweep in sweeps if (runs := store.runs(sweep.sweep_id))}
     ids = {sweep.name or sweep.sweep_id: sweep.sweep_id for sweep in sweeps}
+    ids_shown = [found for name, found in ids.items() if name not in _ALIKE]
+    last_run = {found: run for found, run in last_run.items() if found in ids_shown}
     groups = sorted({sweep.group_id for sweep in sweeps if sweep.group_id})
     with _terminal():
         return {
             **_commands(db, ids, last_run, groups),
-            **_pages(db, list(ids.values()), last_run, groups),
+            **_pages(db, ids_shown, last_run, groups),
             **_reports(db, ids, last_run, groups),
             **_charts(db, ids, last_run),
         }
