@@ -1,4 +1,4 @@
-"""What stays the same through a sweep, and what a run is when it has been measured."""
+"""What the runs of a sweep share, and what a measured run consists of."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -7,9 +7,6 @@ from loadgen.analysis.figures.cost import Price
 from loadgen.analysis.server.gpu import GpuSeries
 from loadgen.engine.records.record import Records
 from loadgen.engine.wire.route import DIRECT, Route
-from loadgen.engine.workers import Workers
-from loadgen.experiments.events import OnEvent
-from loadgen.experiments.stop import Stop
 from loadgen.load.dataset import Dataset
 from loadgen.load.length_fit import LengthFit
 from loadgen.load.trace import Trace
@@ -20,22 +17,19 @@ from loadgen.store.rows import ServerSample
 
 @dataclass(frozen=True, slots=True)
 class SweepContext:
-    """What stays the same through a sweep."""
+    """What the runs of one sweep share: the server as it was found, and what their requests and documents are made from."""
 
     sweep_id: str
     facts: EndpointFacts
-    headers: Headers
-    workers: Workers
-    stop: Stop
-    on_event: OnEvent
-    dataset: Dataset | None = None
-    doctor: dict[str, Any] | None = None  # what the doctor last found on this host, as runs keep it
-    trace: Trace | None = None
+    headers: Headers = ()
     route: Route = DIRECT
+    launched: RunningServer | None = None  # None: loadgen did not start the server
+    dataset: Dataset | None = None
+    trace: Trace | None = None
+    length_fit: LengthFit | None = None  # makes texts of a stated length where the server has no /tokenize
     price: Price | None = None
-    launched: RunningServer | None = None  # where loadgen has started the server
-    length_fit: LengthFit | None = None  # by which texts are made where the server has no /tokenize
-    keep_replies: int = 0  # of each run, with their text
+    doctor: dict[str, Any] | None = None  # the last result of `loadgen doctor` on this host, as runs keep it
+    keep_replies: int = 0  # replies of each run that are kept with their text
 
     def server(self, model: str) -> dict[str, Any]:
         """The run document's `server`."""
@@ -44,15 +38,15 @@ class SweepContext:
 
 @dataclass(frozen=True, slots=True)
 class MeasuredRun:
-    """A run as it goes to the store."""
+    """A run as it is stored."""
 
     document: Any
     records: Records
     outline: dict[str, Any] | None
     samples: tuple[ServerSample, ...]
     gpus: tuple[GpuSeries, ...]
-    failure: str | None  # what ended it before its end, where that was the client
-    refusal: str | None  # the same, where that was the server
+    failure: str | None  # why the client cut it short
+    refusal: str | None  # why the server cut it short
 
 
 def server_document(facts: EndpointFacts, model: str, launched: RunningServer | None) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from loadgen.errors import EngineError, ExitCode, Interrupted, LoadgenError, Sto
 from loadgen.experiments.events import GroupStarted, OnEvent
 from loadgen.experiments.stop import Stop
 from loadgen.experiments.sweep import SweepResult, run_sweep
-from loadgen.experiments.sweep_record import GroupMember, close, new_id, sweep_hash
+from loadgen.experiments.sweep_record import GroupMember, Resume, close, new_id, sweep_hash
 from loadgen.experiments.sweep_request import PlannedSweep
 from loadgen.load.spec import canonical_hash
 from loadgen.servers.launcher.failure import StartFailure
@@ -96,10 +96,7 @@ def run_group(
             again = resume or at in results
             try:
                 results[at] = run_sweep(
-                    *(parts[at].spec, store, environ, stop, on_event),
-                    resume=again,
-                    serving=parts[at].serving,
-                    turn=turn,
+                    *(parts[at], store, environ, stop, on_event), resume=Resume() if again else None, member=turn
                 )
                 failure = results[at].failure
             except LoadgenError as error:

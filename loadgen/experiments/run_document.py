@@ -1,9 +1,9 @@
-"""From what a run recorded to its document.
+"""From what a run recorded to its document, wherever the records come from.
 
 A run that was measured is never lost: a part that cannot be made is left unknown, and a finding of the run names it.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from loadgen.analysis.checks.validity import judge
@@ -30,51 +30,72 @@ _NOTHING_SEEN = Seen((), (), (), None, None)
 
 
 @dataclass(frozen=True, slots=True)
-class Sent:
-    """A run that has been sent, with all that was noted around it."""
+class SentRun:
+    """A run that has been sent, and what was noted around it; without a `monitor`, nothing was seen of the server."""
 
     run_id: str
     repeat: int
     schedule_hash: str
     recording: Recording
-    warmup: Recording | None
-    counts: Counts
-    prefix_cache_reset: bool | None
-    watching: ServerMonitor
-    host_load: HostLoad
+    warmup: Recording | None = None
+    counts: Counts = None
+    prefix_cache_reset: bool | None = None
+    monitor: ServerMonitor | None = None
+    host_load: HostLoad = field(default_factory=HostLoad)
+
+    def seen(self, model: str) -> Seen:
+        """What was seen of the server and of `model` on it. Raises what went wrong at the end of watching it."""
+        return _NOTHING_SEEN if self.monitor is None else self.monitor.seen(self.recording.origin_at, model)
 
 
-def describe(bench: SweepContext, run: RunSpec, sent: Sent) -> MeasuredRun:
-    """The run as it goes to the store, whatever cannot be made of what it recorded."""
+def document_of(context: SweepContext, run: RunSpec, sent: SentRun) -> MeasuredRun:
+    """Return the run as it is stored, with a finding for each part that could not be made."""
     stages, recording = Stages(), sent.recording
-    seen = stages.make("server", lambda: sent.watching.seen(recording.origin_at, run.model), _NOTHING_SEEN)
+    seen = stages.make("server", lambda: sent.seen(run.model), _NOTHING_SEEN)
     summary = stages.make("figures", lambda: summarise(run, recording, stages), unknown(run, recording))
     measured = stages.make("measured", lambda: lay_out(run, recording.records), None)
-    for name, add in (
-        ("client", lambda: _add_client(summary, bench, sent)),
-        ("lengths", lambda: _add_lengths(summary, bench, run, sent)),
-    ):
-        stages.make(name, add, None)
-    summary["cost"] = stages.make("cost", lambda: cost_of(bench.price, summary, recording, sent.warmup), None)
+    stages.make("client", lambda: _add_client(summary, context, sent), None)
+    stages.make("lengths", lambda: _add_lengths(summary, context, run, sent), None)
+    summary["cost"] = stages.make("cost", lambda: cost_of(context.price, summary, recording, sent.warmup), None)
     _add_server(summary, seen, measured, stages)
     summary["replies"] = None
-    if bench.keep_replies:
+    if context.keep_replies:
         summary["replies"] = stages.make("replies", lambda: [reply.to_json() for reply in recording.replies], [])
     summary["prefix_cache_reset"] = sent.prefix_cache_reset
-    server = bench.server(run.model)
+    server = context.server(run.model)
     # Without checks nothing speaks against the figures but that they were not judged, which the finding says.
     verdict = stages.make("verdict", lambda: judge(run, summary | {"server": server}, stages), Verdict("doubtful", ()))
     drawn = None if measured is None else stages.make("outline", lambda: outline(measured, summary), None)
     surroundings: dict[str, Any] = stages.make("environment", environment, {"host": {}})
-    found = stages.finding
+    found = stages.finding  # after all stages
     document = {
+        **_identity(context, run, sent),
+        "server": server,
+        "environment": surroundings,
+        **summary,
+        "verdict": verdict.to_json() if found is None else with_finding(verdict.to_json(), found),
+    }
+    return MeasuredRun(
+        document=document,
+        records=recording.records,
+        outline=drawn,
+        samples=seen.samples,
+        gpus=seen.gpus,
+        failure=recording.failure,
+        refusal=recording.refusal,
+    )
+
+
+def _identity(context: SweepContext, run: RunSpec, sent: SentRun) -> dict[str, Any]:
+    """Which run it is, when it began and what it was asked to do."""
+    return {
         "schema_version": 1,
         "run_id": sent.run_id,
-        "sweep_id": bench.sweep_id,
+        "sweep_id": context.sweep_id,
         "repeat": sent.repeat,
-        "started_at": recording.origin_at,
-        "elapsed_s": recording.client.wall_s,
-        "simulated": bench.facts.simulated,
+        "started_at": sent.recording.origin_at,
+        "elapsed_s": sent.recording.client.wall_s,
+        "simulated": context.facts.simulated,
         "spec": run.to_json()
         | {
             "hash": run.hash,
@@ -82,34 +103,27 @@ def describe(bench: SweepContext, run: RunSpec, sent: Sent) -> MeasuredRun:
             "load_label": run.load_label,
             "schedule_hash": sent.schedule_hash,
         },
-        "server": server,
-        "environment": surroundings,
-        **summary,
-        "verdict": verdict.to_json() if found is None else with_finding(verdict.to_json(), found),
     }
-    return MeasuredRun(
-        document, recording.records, drawn, seen.samples, seen.gpus, recording.failure, recording.refusal
-    )
 
 
-def _add_client(summary: dict[str, Any], bench: SweepContext, sent: Sent) -> None:
+def _add_client(summary: dict[str, Any], context: SweepContext, sent: SentRun) -> None:
     summary["client"] |= {
         "failure": sent.recording.failure,
-        "doctor": bench.doctor,
+        "doctor": context.doctor,
         "host_busy_ratio": sent.host_load.busy_ratio,
         "server_on_host": sent.host_load.server_on_host,
         "others_busy_ratio": sent.host_load.others_busy_ratio,
-        **_way(bench),
+        **_route(context),
     }
 
 
-def _add_lengths(summary: dict[str, Any], bench: SweepContext, run: RunSpec, sent: Sent) -> None:
-    summary["lengths"]["output_tokens"]["can_be_asked"] = bench.facts.takes_lengths
-    summary["lengths"]["prompt_tokens"] |= fitted_by(sent.counts, run, bench.facts)
+def _add_lengths(summary: dict[str, Any], context: SweepContext, run: RunSpec, sent: SentRun) -> None:
+    summary["lengths"]["output_tokens"]["can_be_asked"] = context.facts.takes_lengths
+    summary["lengths"]["prompt_tokens"] |= fitted_by(sent.counts, run, context.facts)
 
 
 def _add_server(summary: dict[str, Any], seen: Seen, measured: Measured | None, stages: Stages) -> None:
-    """What was seen of the server itself; nothing when the records could not be laid out."""
+    """Add what was seen of the server itself; nothing if the records could not be laid out."""
     if measured is None:
         summary |= {"server_account": None, "server_readings": None, "gpu": None}
         return
@@ -122,10 +136,10 @@ def _add_server(summary: dict[str, Any], seen: Seen, measured: Measured | None, 
     )
 
 
-def _way(bench: SweepContext) -> dict[str, Any]:
-    """What lay between the client and the server, as the run document's `client` has it."""
-    by_tls = bench.facts.api_url.startswith("https:")
+def _route(context: SweepContext) -> dict[str, Any]:
+    """What was between the client and the server, as the run document's `client` has it."""
+    by_tls = context.facts.api_url.startswith("https:")
     return {
-        "proxy": bench.route.proxy is not None,
-        "tls": None if not by_tls else "unverified" if bench.route.insecure else "verified",
+        "proxy": context.route.proxy is not None,
+        "tls": None if not by_tls else "unverified" if context.route.insecure else "verified",
     }

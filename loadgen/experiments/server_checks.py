@@ -1,18 +1,22 @@
-"""What a sweep finds out before it sends anything that counts: host limits, models, and what the endpoint takes."""
+"""What a sweep finds out before it sends anything that counts: lengths, host limits, and what the endpoint takes."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from loadgen.engine.eventloop.host_limits import check_before_start
-from loadgen.engine.wire.route import DIRECT, Route
+from loadgen.engine.wire.route import Route
 from loadgen.errors import LoadgenError, UsageError
 from loadgen.experiments.estimate import workers_for
-from loadgen.experiments.events import AskedAgain, OnEvent
+from loadgen.experiments.events import AskedAgain, OnEvent, WayChosen
+from loadgen.experiments.preparation import PreparedSweep
+from loadgen.experiments.prompt_fitting import length_fit_of
+from loadgen.load.length_fit import LengthFit
 from loadgen.load.spec import RunSpec
 from loadgen.servers.asking import ASK_AGAIN_LIMIT_S
 from loadgen.servers.client import Fetched, Headers
 from loadgen.servers.counting import enquire
-from loadgen.servers.endpoint import EndpointFacts, error_text, list_models
+from loadgen.servers.endpoint import EndpointFacts, check_lengths, error_text, probe
 from loadgen.servers.model_list import did_you_mean, names_shown
 from loadgen.servers.secrets import redact
 from loadgen.servers.server_url import parse_url
@@ -21,25 +25,36 @@ from loadgen.spec.sweep_spec import SweepSpec
 _MAX_QUESTION_S = 30.0  # of one question, so that a silent server is asked twice
 
 
-def with_model(spec: SweepSpec, environ: Mapping[str, str], addresses: tuple[str, ...] = ()) -> SweepSpec:
-    """`spec` with the only model that its server lists, where it names none. Raise UsageError when there is not just one."""
-    if spec.model:
-        return spec
-    base_url, route = parse_url(spec.url).base, spec.route_to(spec.url, environ, addresses)
-    headers = spec.secret_headers(environ)
-    names = list_models(base_url, headers, route=route)
-    if len(names) > 1:
-        shown = redact(names_shown(names), (*headers, *route.secrets))
-        raise UsageError(
-            f"--model is missing and {base_url} serves {len(names)} models: {shown}; choose one with --model NAME"
-        )
-    return spec.model_copy(update={"model": names[0]})
+@dataclass(frozen=True, slots=True)
+class ExaminedServer:
+    """A server that a sweep can be sent to. `length_fit` makes texts of a stated length where it has no tokenizer."""
+
+    facts: EndpointFacts
+    route: Route
+    length_fit: LengthFit | None
 
 
-def ask_first(
+def examine(prepared: PreparedSweep, url: str, environ: Mapping[str, str], on_event: OnEvent) -> ExaminedServer:
+    """Find out what the server at `url` is, and whether it and this host can take the runs.
+
+    Raises ServerError, UsageError, and HostLimitError with the remedy.
+    """
+    spec, headers = prepared.spec, prepared.headers
+    route = spec.route_to(url, environ, prepared.sweep.addresses)
+    url = parse_url(url).base
+    on_event(WayChosen(url, None if route.proxy is None else route.proxy.name, route.insecure))
+    facts = probe(url, spec.model, headers, route=route, endpoint=spec.endpoint)
+    for run in prepared.runs:
+        check_lengths(facts, *prepared.longest(run))
+    _check_host_limits(facts, prepared.runs, route)
+    facts = _ask_first(facts, spec, headers, route, on_event)
+    return ExaminedServer(facts, route, length_fit_of(facts, prepared.runs, headers, route))
+
+
+def _ask_first(
     facts: EndpointFacts, spec: SweepSpec, headers: Headers, route: Route, on_event: OnEvent
 ) -> EndpointFacts:
-    """`facts` with what the endpoint takes and tells. Raise UsageError when it refuses every body of ours."""
+    """Return `facts` with what the endpoint takes and reports. Raises UsageError when it refuses every body of ours."""
     limit_s = min(ASK_AGAIN_LIMIT_S, spec.request_timeout_s)
     found = enquire(
         facts,
@@ -74,8 +89,8 @@ def _refused(facts: EndpointFacts, spec: SweepSpec, refusal: Fetched, secrets: H
     return UsageError(f"{url} refuses a request for two tokens ({words})")
 
 
-def check_limits(facts: EndpointFacts, runs: Sequence[RunSpec], route: Route = DIRECT) -> None:
-    """Raises HostLimitError, with the remedy, when some run of `runs` asks for more connections than the host allows."""
+def _check_host_limits(facts: EndpointFacts, runs: Sequence[RunSpec], route: Route) -> None:
+    """Raise HostLimitError, with the remedy, when a run needs more connections than the host allows."""
     parts = urlsplit(facts.base_url)
     assert parts.hostname is not None
     host, port = parts.hostname, parts.port or (443 if parts.scheme == "https" else 80)

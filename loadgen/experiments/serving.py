@@ -18,6 +18,8 @@ from loadgen.servers.launcher.state import Ended, read_state
 from loadgen.servers.launcher.stop import stop
 from loadgen.servers.launcher.supervised import Supervised
 from loadgen.servers.launcher.variant import Variant
+from loadgen.servers.simulator import SimulatorOptions, SimulatorProcess
+from loadgen.spec.sweep_spec import SweepSpec
 
 _NOTICED_WITHIN_S = 3.0  # a supervisor notes the death of its server at once, and then clears up what is left of it
 _LOOK_AGAIN_S = 0.05
@@ -59,6 +61,24 @@ class Serving:
                 stop()
 
 
+@contextmanager
+def server_of(
+    spec: SweepSpec, serving: Serving | None, on_event: OnEvent
+) -> Iterator[tuple[str, RunningServer | None]]:
+    """Yield the URL to measure, and the server if loadgen started it. The embedded simulator ends with the block.
+
+    Raises StartFailure, and UsageError while another server is running.
+    """
+    if serving is not None:
+        with serving.server(on_event) as launched:
+            yield launched.url, launched
+    elif spec.is_simulated:
+        with SimulatorProcess(_simulated(spec.model)) as simulator:
+            yield simulator.url, None
+    else:
+        yield spec.url, None
+
+
 def _end(supervised: Supervised) -> None:
     """End the server and wait for it; who interrupts that waits once more, for it is ended all the same."""
     try:
@@ -85,3 +105,16 @@ def _clear_away(variant: Variant) -> None:
     state = read_state(state_folder())
     if state is not None and state.profile == variant.name and standing(state) == "broken":
         stop()
+
+
+def _simulated(model: str) -> SimulatorOptions:
+    """A prefill that grows with the prompt and steps that grow with the batch, so that throughput saturates as on a real server."""
+    return SimulatorOptions(
+        model=model,
+        ttft_s=0.030,
+        gap_s=0.008,
+        ttft_per_prompt_token_s=0.0001,
+        ttft_per_running_s=0.001,
+        gap_per_running_s=0.00025,
+        jitter_ratio=0.1,
+    )

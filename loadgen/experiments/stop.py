@@ -22,6 +22,15 @@ class Stop:
         """From now on interrupts go to these workers; None when they have ended."""
         self._workers = workers
 
+    @contextmanager
+    def attached_to(self, workers: Workers) -> Iterator[None]:
+        """Pass interrupts on to `workers` for the length of the block."""
+        self.attach(workers)
+        try:
+            yield
+        finally:
+            self.attach(None)
+
     @property
     def attached(self) -> bool:
         """Whether there are workers to pass an interrupt on to."""

@@ -1,22 +1,21 @@
-"""A sweep: one server, every run of a grid, each saved as it ends.
+"""A sweep: one server, every run of a grid or a search, each saved as it ends.
 
-Whatever goes wrong, the runs that ended are in the store.
+`run_sweep` prepares the runs, looks for the sweep on record, starts and examines the server, puts the sweep on record,
+measures the runs that are left and closes the record. Whatever goes wrong, the runs that ended are in the store.
 """
 
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from loadgen.doctor.doctor import attached, host_hash
-from loadgen.engine.capture.tokenizer import Tokenizer
 from loadgen.engine.records.record import Outcome
 from loadgen.engine.workers import Workers
 from loadgen.errors import EngineError, ExitCode, Interrupted, LoadgenError, ServerError, StoreError
-from loadgen.experiments.context import SweepContext, server_document
+from loadgen.experiments.context import MeasuredRun, SweepContext
 from loadgen.experiments.estimate import short_places
 from loadgen.experiments.events import (
     FilesRead,
@@ -27,60 +26,38 @@ from loadgen.experiments.events import (
     RunEnded,
     ServerNotStarted,
     SweepStarted,
-    WayChosen,
 )
 from loadgen.experiments.live import on_record
-from loadgen.experiments.prompt_fitting import length_fit_of
-from loadgen.experiments.run import measure
-from loadgen.experiments.saving import Keeper, save_within_s
+from loadgen.experiments.preparation import PreparedSweep, prepare
+from loadgen.experiments.run import Sender, measure
+from loadgen.experiments.saving import Keeper
 from loadgen.experiments.search import Search
-from loadgen.experiments.server_checks import ask_first, check_limits, with_model
-from loadgen.experiments.serving import Serving, death_of
+from loadgen.experiments.server_checks import ExaminedServer, examine
+from loadgen.experiments.serving import Serving, death_of, server_of
 from loadgen.experiments.stop import Stop
 from loadgen.experiments.sweep_record import (
-    Entry,
     GroupMember,
+    Resume,
     check_same_server,
     close,
     ended_runs,
     keep_search,
     new_id,
     recorded_failure,
-    sweep_hash,
 )
+from loadgen.experiments.sweep_request import PlannedSweep
 from loadgen.load.spec import RunSpec
-from loadgen.load.trace import read_trace
-from loadgen.servers.endpoint import check_lengths, is_alive, probe
+from loadgen.servers.endpoint import is_alive
 from loadgen.servers.launcher.failure import StartFailure
 from loadgen.servers.launcher.running import RunningServer
-from loadgen.servers.server_url import parse_url
-from loadgen.servers.simulator import SimulatorOptions, SimulatorProcess
-from loadgen.spec.runs import read_dataset_of, resolve
-from loadgen.spec.size import longest
-from loadgen.spec.sweep_spec import SweepSpec
 from loadgen.store.claim import claimed
 from loadgen.store.repository import Store
-
-Chosen = Generator[RunSpec, dict[str, Any], None]  # yields a run, is sent its document
-
-
-# What the embedded simulator imitates: prefill that grows with the prompt, and steps that grow with the batch, so that
-# throughput saturates and latency rises as on a real server.
-def _simulated(model: str) -> SimulatorOptions:
-    return SimulatorOptions(
-        model=model,
-        ttft_s=0.030,
-        gap_s=0.008,
-        ttft_per_prompt_token_s=0.0001,
-        ttft_per_running_s=0.001,
-        gap_per_running_s=0.00025,
-        jitter_ratio=0.1,
-    )
+from loadgen.store.rows import SweepRow
 
 
 @dataclass(frozen=True, slots=True)
 class SweepResult:
-    """What became of a sweep. `failure` is what ended it early, None when every planned run ended."""
+    """The result of a sweep. `failure` is what ended it early, None when every planned run ended."""
 
     sweep_id: str
     planned_runs: int
@@ -89,7 +66,7 @@ class SweepResult:
 
     @property
     def exit_code(self) -> ExitCode:
-        """What the shell is told."""
+        """The exit code of the command."""
         if self.failure is not None:
             return self.failure.exit_code
         invalid = any(document["verdict"]["status"] == "invalid" for document in self.documents)
@@ -97,244 +74,247 @@ class SweepResult:
 
 
 def run_sweep(
-    spec: SweepSpec,
+    sweep: PlannedSweep,
     store: Store,
     environ: Mapping[str, str],
     stop: Stop,
     on_event: OnEvent,
     *,
-    resume: bool = False,
+    resume: Resume | None = None,
     search: Search | None = None,
-    serving: Serving | None = None,
-    turn: GroupMember | None = None,
-    goes_on_with: str | None = None,
-    addresses: tuple[str, ...] = (),
+    member: GroupMember | None = None,
 ) -> SweepResult:
-    """Measure every run of `spec` that is not on record yet, in order; with a `search`, between the two loads of `spec`, the runs that it chooses.
+    """Measure every run of `sweep` that is not on record yet; with a `search`, the runs that it chooses between the two loads of the spec.
 
-    With `serving`, on a server that loadgen starts; one that does not start is a sweep without runs, and the result's `failure`.
-    With `turn` it is one of a group. With `addresses` the server is reached there and nowhere else (see `Route`).
-
-    With `resume`, a grid that has no unfinished sweep and a finished one sends nothing: the result is the finished sweep's.
-    `goes_on_with` is the id of the sweep to resume, where it must be that one and no other of the same grid.
-    What stops it before the first run is raised (UsageError, ServerError, StoreError); what stops it later is told by the
-    result's `failure`, next to the runs that ended.
+    A server that loadgen is to start and that does not start is a sweep without runs, and the result's `failure`. `member`
+    is the sweep's place in a group. With `resume`, runs of an unfinished sweep on record are kept, and of a finished one
+    nothing is sent: its result is returned.
+    Raises UsageError, ServerError or StoreError for what stops it before the first run; what stops it later is the result's
+    `failure`, next to the runs that ended.
     """
-    headers, within_s = spec.secret_headers(environ), save_within_s(environ)
-    if not spec.is_simulated and serving is None:
-        spec = with_model(spec, environ, addresses)
-        if search is not None:
-            search.ask(spec)
-    dataset = read_dataset_of(spec)
-    runs = resolve(spec, dataset)
-    if spec.tokenizer is not None:
-        Tokenizer(spec.tokenizer)  # whether there is one, before anything is sent
-    if notes := runs[0].file_notes:
-        on_event(FilesRead(notes))
-    for short in short_places(runs, store.path):
-        on_event(RoomIsShort(*short))
-    trace = None if spec.trace is None else read_trace(Path(spec.trace))
-    variant = None if serving is None else serving.variant
-    group_id = None if turn is None else turn.group_id
-    spec_hash = sweep_hash(runs, variant, search)
-    planned_runs = len(runs) if search is None else search.terms.max_runs
-    chosen = _in_order(runs) if search is None else search.runs()
-    unfinished = store.resumable(spec_hash, group_id, goes_on_with) if resume else None
-    if resume and unfinished is None and (finished := store.finished(spec_hash, group_id, goes_on_with)) is not None:
-        on_event(NothingToResume(finished.sweep_id))
-        documents = store.runs(finished.sweep_id)
-        if search is not None:  # which learns anew what it found then
-            by_hash = {each["spec"]["hash"]: each for each in documents}
-            _follow(chosen, lambda run, position: by_hash[run.hash])
-        return SweepResult(finished.sweep_id, finished.planned_runs, tuple(documents), recorded_failure(finished))
-    if unfinished is not None and turn is not None:
-        ended = ended_runs(store, unfinished)
-        if all(run.hash in ended for run in runs if turn.has(run, spec)):  # its server is not needed
-            return SweepResult(unfinished.sweep_id, planned_runs, tuple(ended.values()), failure=None)
-    terms = {} if search is None else {"search": search.terms.to_json()}
-    entry = Entry(spec, terms, spec_hash, planned_runs, variant, turn)
-    with ExitStack() as stack:
-        on_event = stack.enter_context(on_record(store, on_event, None if unfinished is None else unfinished.sweep_id))
-        try:
-            url, launched = stack.enter_context(_server(spec, serving, on_event))
-        except StartFailure as failure:
-            if unfinished is not None or serving is None:
-                raise
-            sweep_id = entry.not_started(store, serving.variant.launch(), failure)
-            on_event(ServerNotStarted(serving.variant.label, sweep_id, failure))
-            return SweepResult(sweep_id, planned_runs, (), failure)
-        route = spec.route_to(url, environ, addresses)
-        url = parse_url(url).base
-        on_event(WayChosen(url, None if route.proxy is None else route.proxy.name, route.insecure))
-        facts = probe(url, spec.model, headers, route=route, endpoint=spec.endpoint)
-        for run in runs:
-            input_tokens, output_tokens = longest(run) if trace is None else trace.longest(run.requests or len(trace))
-            if dataset is not None:
-                output_tokens = max(output_tokens, dataset.longest_output_tokens)
-            check_lengths(facts, input_tokens, output_tokens)
-        check_limits(facts, runs, route)
-        facts = ask_first(facts, spec, headers, route, on_event)
-        length_fit = length_fit_of(facts, runs, headers, route)
-        server = server_document(facts, spec.model, launched)
-        sweep_id = new_id("s") if unfinished is None else unfinished.sweep_id
-        if turn is None:
-            stack.enter_context(claimed(sweep_id))
-        else:
-            turn.hold(sweep_id)
-        ended = ended_runs(store, unfinished)
+    prepared = prepare(sweep, environ, search=search, member=member)
+    _report_inputs(prepared, store, on_event)
+    unfinished: SweepRow | None = None
+    if resume is not None:
+        unfinished = store.resumable(prepared.entry.spec_hash, prepared.group_id, resume.sweep_id)
         if unfinished is None:
-            entry.begin(store, sweep_id, server)
+            result = _finished_before(prepared, store, resume, on_event)
         else:
-            check_same_server(unfinished, server)
-            store.set_sweep_status(sweep_id, "running")
-        keeper = Keeper(store, store.sweep(sweep_id), stop, on_event, within_s)
-        on_event(
-            SweepStarted(
-                sweep_id,
-                unfinished is not None,
-                server,
-                tuple(runs),
-                kept=len(ended),
-                most_runs=None if search is None else planned_runs,
-                needed_ratio=None if search is None else search.terms.goodput_ratio,
-            )
-        )
-        cut_short: LoadgenError | None = None
-        waiting: list[RunSpec] = []  # for a later turn
+            result = _nothing_due(prepared, store, unfinished)
+        if result is not None:
+            return result
+    with ExitStack() as stack:
+        sweep_id = None if unfinished is None else unfinished.sweep_id
+        on_event = stack.enter_context(on_record(store, on_event, sweep_id))
         try:
-            with Workers() as workers:
-                stop.attach(workers)
-                try:
-                    doctor = attached(store.doctor_result(host_hash()))
-                    bench = SweepContext(
-                        sweep_id,
-                        facts,
-                        headers,
-                        workers,
-                        stop,
-                        on_event,
-                        dataset,
-                        doctor,
-                        trace,
-                        route,
-                        spec.price_list,
-                        launched,
-                        length_fit,
-                        spec.keep_replies,
-                    )
-
-                    def document_of(run: RunSpec, position: int) -> dict[str, Any]:
-                        keep_search(keeper.set_search, search, running=True)
-                        if run.hash in ended:
-                            return ended[run.hash]
-                        if turn is not None and not turn.has(run, spec):
-                            waiting.append(run)
-                            return {}
-                        return _one(bench, keeper, run, position, planned_runs, repeat=run.seed - spec.seed)
-
-                    planned_runs = _follow(chosen, document_of)
-                    keep_search(keeper.set_search, search)
-                finally:
-                    stop.attach(None)
-        except LoadgenError as error:
-            cut_short = error
-            with suppress(StoreError):  # the failure that ended the sweep is the one to report
-                keep_search(partial(store.set_search, sweep_id), search)
-        except BaseException as error:
-            close(store, sweep_id, "interrupted" if isinstance(error, KeyboardInterrupt) else "failed")
-            raise
-        match cut_short:
-            case None if waiting:
-                pass
-            case None:
-                try:
-                    keeper.set_status("finished", planned_runs)
-                except StoreError as error:
-                    cut_short = error
-            case Interrupted():
-                close(store, sweep_id, "interrupted")
-            case _:
-                close(store, sweep_id, "failed")
-    return SweepResult(sweep_id, planned_runs, keeper.results(), cut_short)
-
-
-def _in_order(runs: list[RunSpec]) -> Chosen:
-    for run in runs:  # noqa: UP028 (`yield from` would hand the documents on to the list)
-        yield run
-
-
-def _follow(chosen: Chosen, document_of: Callable[[RunSpec, int], dict[str, Any]]) -> int:
-    """Ask for each chosen run's document, by its position from 1, and hand it to the choice of the next. Answers how many."""
-    position = 0
-    try:
-        run = next(chosen)
-        while True:
-            position += 1
-            run = chosen.send(document_of(run, position))
-    except StopIteration:
-        return position
-
-
-def _one(bench: SweepContext, keeper: Keeper, run: RunSpec, position: int, planned: int, repeat: int) -> dict[str, Any]:
-    started_ns = time.monotonic_ns()
-    try:
-        try:
-            measured = measure(bench, run, position, repeat)
-        except ServerError as error:
-            if is_alive(bench.facts.base_url, bench.headers, route=bench.route):
+            url, launched = stack.enter_context(server_of(prepared.spec, sweep.serving, on_event))
+        except StartFailure as failure:
+            if unfinished is not None or sweep.serving is None:
                 raise
-            raise _death(bench, run, position, planned) from error
-        bench.on_event(PhaseStarted(position, run, "saving"))
-        document = measured.document | {"server_died": _server_died(bench, measured.document)}
+            return _not_started(prepared, sweep.serving, store, failure, on_event)
+        server = examine(prepared, url, environ, on_event)
+        context = _begin(prepared, server, launched, store, unfinished, stack)
+        ended = ended_runs(store, unfinished)
+        keeper = Keeper(store, store.sweep(context.sweep_id), stop, on_event, prepared.save_within_s)
+        on_event(_started(prepared, context, resumed=unfinished is not None, kept=len(ended)))
+        return _measure_runs(prepared, context, store, keeper, stop, on_event, ended)
+
+
+def _report_inputs(prepared: PreparedSweep, store: Store, on_event: OnEvent) -> None:
+    """Report what of the files is not used, and disks that may fill up."""
+    if notes := prepared.runs[0].file_notes:
+        on_event(FilesRead(notes))
+    for short in short_places(prepared.runs, store.path):
+        on_event(RoomIsShort(*short))
+
+
+def _finished_before(prepared: PreparedSweep, store: Store, resume: Resume, on_event: OnEvent) -> SweepResult | None:
+    """The result of the sweep on record that has nothing left to do, None if there is none."""
+    finished = store.finished(prepared.entry.spec_hash, prepared.group_id, resume.sweep_id)
+    if finished is None:
+        return None
+    on_event(NothingToResume(finished.sweep_id))
+    documents = store.runs(finished.sweep_id)
+    if prepared.search is not None:  # which learns again what it found
+        for _, run in prepared.order({each["spec"]["hash"]: each for each in documents}):
+            raise StoreError(f"the sweep {finished.sweep_id} lacks the run at {run.load_label}")
+    return SweepResult(finished.sweep_id, finished.planned_runs, tuple(documents), recorded_failure(finished))
+
+
+def _nothing_due(prepared: PreparedSweep, store: Store, unfinished: SweepRow) -> SweepResult | None:
+    """The result of a member of a group that needs no server now, None if it does."""
+    if prepared.member is None:
+        return None
+    ended = ended_runs(store, unfinished)
+    if any(prepared.is_due(run) and run.hash not in ended for run in prepared.runs):
+        return None
+    return SweepResult(unfinished.sweep_id, prepared.entry.planned_runs, tuple(ended.values()), failure=None)
+
+
+def _not_started(
+    prepared: PreparedSweep, serving: Serving, store: Store, failure: StartFailure, on_event: OnEvent
+) -> SweepResult:
+    """Record the sweep of a server that did not start."""
+    sweep_id = prepared.entry.not_started(store, serving.variant.launch(), failure)
+    on_event(ServerNotStarted(serving.variant.label, sweep_id, failure))
+    return SweepResult(sweep_id, prepared.entry.planned_runs, (), failure)
+
+
+def _begin(
+    prepared: PreparedSweep,
+    server: ExaminedServer,
+    launched: RunningServer | None,
+    store: Store,
+    unfinished: SweepRow | None,
+    stack: ExitStack,
+) -> SweepContext:
+    """Claim the sweep and put it on record, or mark the `unfinished` one as running again.
+
+    Raises UsageError when another process holds it, or when it began on another server.
+    """
+    spec, member = prepared.spec, prepared.member
+    context = SweepContext(
+        sweep_id=new_id("s") if unfinished is None else unfinished.sweep_id,
+        facts=server.facts,
+        headers=prepared.headers,
+        route=server.route,
+        launched=launched,
+        dataset=prepared.dataset,
+        trace=prepared.trace,
+        length_fit=server.length_fit,
+        price=spec.price_list,
+        keep_replies=spec.keep_replies,
+    )
+    if member is None:
+        stack.enter_context(claimed(context.sweep_id))
+    else:
+        member.hold(context.sweep_id)
+    if unfinished is None:
+        prepared.entry.begin(store, context.sweep_id, context.server(spec.model))
+    else:
+        check_same_server(unfinished, context.server(spec.model))
+        store.set_sweep_status(context.sweep_id, "running")
+    return context
+
+
+def _started(prepared: PreparedSweep, context: SweepContext, *, resumed: bool, kept: int) -> SweepStarted:
+    search = prepared.search
+    return SweepStarted(
+        sweep_id=context.sweep_id,
+        resumed=resumed,
+        server=context.server(prepared.spec.model),
+        runs=prepared.runs,
+        kept=kept,
+        most_runs=None if search is None else prepared.entry.planned_runs,
+        needed_ratio=None if search is None else search.terms.goodput_ratio,
+    )
+
+
+def _measure_runs(
+    prepared: PreparedSweep,
+    context: SweepContext,
+    store: Store,
+    keeper: Keeper,
+    stop: Stop,
+    on_event: OnEvent,
+    ended: Mapping[str, dict[str, Any]],
+) -> SweepResult:
+    """Measure the runs that are left, and record how the sweep ended."""
+    order = prepared.order(ended)
+    planned_runs = prepared.entry.planned_runs
+    failure: LoadgenError | None = None
+    try:
+        with Workers() as workers, stop.attached_to(workers):
+            context = replace(context, doctor=attached(store.doctor_result(host_hash())))
+            sender = Sender(workers, stop, on_event)
+            for position, run in order:
+                keep_search(keeper.set_search, prepared.search, running=True)
+                order.take(
+                    _measure_one(
+                        context,
+                        sender,
+                        keeper,
+                        run,
+                        position=position,
+                        planned=planned_runs,
+                        repeat=run.seed - prepared.spec.seed,
+                    )
+                )
+            planned_runs = order.position
+            keep_search(keeper.set_search, prepared.search)
+    except LoadgenError as error:
+        failure = error
+        with suppress(StoreError):  # the failure that ended the sweep is the one to report
+            keep_search(partial(store.set_search, context.sweep_id), prepared.search)
+    except BaseException as error:
+        close(store, context.sweep_id, "interrupted" if isinstance(error, KeyboardInterrupt) else "failed")
+        raise
+    match failure:
+        case None if order.postponed:
+            pass
+        case None:
+            try:
+                keeper.set_status("finished", planned_runs)
+            except StoreError as error:
+                failure = error
+        case Interrupted():
+            close(store, context.sweep_id, "interrupted")
+        case _:
+            close(store, context.sweep_id, "failed")
+    return SweepResult(context.sweep_id, planned_runs, keeper.results(), failure)
+
+
+def _measure_one(
+    context: SweepContext, sender: Sender, keeper: Keeper, run: RunSpec, *, position: int, planned: int, repeat: int
+) -> dict[str, Any]:
+    """Measure `run`, number `position` of `planned`, and save it; return its document as it was stored.
+
+    Raises what keeps the next run from being measured.
+    """
+    started_ns = time.monotonic_ns()
+    which = f"run {position} of {planned}"
+    try:
+        try:
+            measured = measure(context, sender, run, position=position, repeat=repeat)
+        except ServerError as error:
+            if is_alive(context.facts.base_url, context.headers, route=context.route):
+                raise
+            raise _death(context, f"{which} ({run.load_label})") from error
+        sender.on_event(PhaseStarted(position, run, "saving"))
+        document = measured.document | {"server_died": _server_died(context, measured.document)}
         document = keeper.keep(replace(measured, document=document), position, planned)
     finally:
-        bench.stop.keeping = False
-    bench.on_event(RunEnded(position, run, document, (time.monotonic_ns() - started_ns) / 1e9))
+        sender.stop.keeping = False
+    sender.on_event(RunEnded(position, run, document, (time.monotonic_ns() - started_ns) / 1e9))
     if document["server_died"]:
-        raise _death(bench, run, position, planned)
-    if measured.failure is not None:
-        raise EngineError(
-            f"run {position} of {planned} was cut short: {measured.failure}; what it had measured is saved"
-        )
-    if measured.refusal is not None:
-        raise ServerError(
-            f"run {position} of {planned} was cut short: {measured.refusal}; what it had measured is saved"
-        )
-    if bench.stop.requested:
-        raise Interrupted(
-            f"interrupted in run {position} of {planned}; what ended is saved: repeat the command with --resume to go on"
-        )
+        raise _death(context, f"{which} ({run.load_label})")
+    _check_whole(measured, which)
+    if sender.stop.requested:
+        raise Interrupted(f"interrupted in {which}; what ended is saved: repeat the command with --resume to go on")
     return document
 
 
-def _server_died(bench: SweepContext, document: dict[str, Any]) -> bool:
+def _check_whole(measured: MeasuredRun, which: str) -> None:
+    """Raise EngineError or ServerError for a run that was cut short."""
+    if measured.failure is not None:
+        raise EngineError(f"{which} was cut short: {measured.failure}; what it had measured is saved")
+    if measured.refusal is not None:
+        raise ServerError(f"{which} was cut short: {measured.refusal}; what it had measured is saved")
+
+
+def _server_died(context: SweepContext, document: dict[str, Any]) -> bool:
     broken = sum(document["outcomes"][outcome.label] for outcome in (Outcome.CONNECT_ERROR, Outcome.TRUNCATED))
-    return broken > 0 and not is_alive(bench.facts.base_url, bench.headers, route=bench.route)
+    return broken > 0 and not is_alive(context.facts.base_url, context.headers, route=context.route)
 
 
-def _death(bench: SweepContext, run: RunSpec, position: int, planned: int) -> ServerError:
-    """What is known of the server's end, and how to go on."""
-    launched = bench.launched
+def _death(context: SweepContext, which: str) -> ServerError:
+    """What is known of how the server ended, and how to go on; `which` names the run."""
+    launched = context.launched
     ended = None if launched is None else death_of(launched)
-    what = f"the server at {bench.facts.base_url} died"
+    what = f"the server at {context.facts.base_url} died"
     if launched is not None and ended is not None:
         what = f"{launched.profile} {ended.sentence}"
     next_step = "start the server again and repeat the command with --resume"
     if launched is not None and launched.log is not None:
         next_step = f"repeat the command with --resume, which starts it again; its log: {launched.log}"
-    return ServerError(
-        f"{what} during run {position} of {planned} ({run.load_label}); every run that ended is saved: {next_step}"
-    )
-
-
-@contextmanager
-def _server(spec: SweepSpec, serving: Serving | None, on_event: OnEvent) -> Iterator[tuple[str, RunningServer | None]]:
-    """The URL to measure, and what loadgen has started there. The embedded simulator lives as long as the sweep does."""
-    if serving is not None:
-        with serving.server(on_event) as launched:
-            yield launched.url, launched
-    elif spec.is_simulated:
-        with SimulatorProcess(_simulated(spec.model)) as simulator:
-            yield simulator.url, None
-    else:
-        yield spec.url, None
+    return ServerError(f"{what} during {which}; every run that ended is saved: {next_step}")

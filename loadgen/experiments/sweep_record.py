@@ -44,6 +44,13 @@ class GroupMember:
         return self.repeats is None or run.seed - spec.seed in self.repeats
 
 
+@dataclass(frozen=True, slots=True)
+class Resume:
+    """Continue the newest unfinished sweep of the same runs; with `sweep_id`, that one and no other."""
+
+    sweep_id: str | None = None
+
+
 def sweep_hash(runs: Sequence[RunSpec], variant: Variant | None = None, search: Search | None = None) -> str:
     """What a sweep is recognised by when it is resumed: its runs, the variant of the server, and what is searched."""
     terms = [*([] if search is None else [search.terms.to_json()]), *([] if variant is None else [variant.identity])]
@@ -71,15 +78,15 @@ def has_ended(document: dict[str, Any]) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
-    """A sweep that is to be put on record. `search_terms` are empty for a grid."""
+class SweepEntry:
+    """A sweep that is to be put on record. `search_terms` is empty for a grid."""
 
     spec: SweepSpec
     search_terms: dict[str, Any]
     spec_hash: str
     planned_runs: int
     variant: Variant | None
-    turn: GroupMember | None
+    member: GroupMember | None
 
     def begin(self, store: Store, sweep_id: str, server: dict[str, Any]) -> None:
         """Put it on record, on a server that has answered."""
@@ -103,8 +110,10 @@ class Entry:
         store.add_sweep(
             SweepRow(
                 sweep_id=sweep_id,
-                name=": ".join([self.spec.name, label] if self.turn and self.spec.name else [self.spec.name or label]),
-                spec=self.spec.to_json() | terms | ({} if self.turn is None else {"group": self.turn.terms}),
+                name=": ".join(
+                    [self.spec.name, label] if self.member and self.spec.name else [self.spec.name or label]
+                ),
+                spec=self.spec.to_json() | terms | ({} if self.member is None else {"group": self.member.terms}),
                 spec_hash=self.spec_hash,
                 planned_runs=self.planned_runs,
                 status=status,
@@ -112,7 +121,7 @@ class Entry:
                 created_at=datetime.now(UTC).isoformat(),
                 environment=environment(),
                 server=server,
-                group_id=None if self.turn is None else self.turn.group_id,
+                group_id=None if self.member is None else self.member.group_id,
                 start_failure=None if failure is None else _failure_document(failure),
             )
         )
@@ -177,5 +186,6 @@ def keep_search(write: Callable[[dict[str, Any]], None], search: Search | None, 
 
 
 def close(store: Store, sweep_id: str, status: SweepStatus) -> None:
+    """Record how a sweep ended that was cut short, if the store takes it."""
     with suppress(StoreError):  # the failure that brought us here is the one to tell
         store.set_sweep_status(sweep_id, status)

@@ -66,10 +66,11 @@ class _Servers(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class PlannedSweep:
-    """One sweep of those that are wanted. `serving` None: the server is at the spec's URL."""
+    """One sweep of those that are requested. `serving` None: the server is at the URL of the spec."""
 
     spec: SweepSpec
     serving: Serving | None = None
+    addresses: tuple[str, ...] = ()  # the only ones at which to reach the server, if any are given; see `Route`
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,8 @@ from loadgen.errors import ExitCode, Interrupted, LoadgenError
 from loadgen.experiments.events import Event, SweepStarted
 from loadgen.experiments.stop import Stop, interrupts
 from loadgen.experiments.sweep import run_sweep
+from loadgen.experiments.sweep_record import Resume
+from loadgen.experiments.sweep_request import PlannedSweep
 from loadgen.service.progress import Told, told
 from loadgen.service.submission import submission_of
 from loadgen.service.targets import Targets
@@ -72,14 +74,12 @@ def _measure(task: dict[str, Any]) -> tuple[ExitCode, str | None]:
 
         with interrupts(stop, lambda note: _tell({"event": "note", "message": note})):
             result = run_sweep(
-                submission.spec,
+                PlannedSweep(submission.spec, addresses=target.addresses),
                 store,
                 os.environ,
                 stop,
                 on_event,
-                resume=job.sweep_id is not None,
-                goes_on_with=job.sweep_id,
-                addresses=target.addresses,
+                resume=None if job.sweep_id is None else Resume(job.sweep_id),
             )
     return result.exit_code, None if result.failure is None else str(result.failure)
 

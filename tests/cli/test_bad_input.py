@@ -126,7 +126,7 @@ def test_a_path_that_serves_nothing_leaves_no_sweep(cli: Cli, point: tuple[str, 
 def test_latest_is_a_sweep_with_runs(cli: Cli, point: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
     good = cli("run", *point, "--json").json["sweep_id"]
 
-    def fails(*_: object) -> None:
+    def fails(*_: object, **__: object) -> None:
         raise EngineError("no run today")
 
     with monkeypatch.context() as broken:

@@ -7,7 +7,7 @@ import pytest
 
 from loadgen.engine.records.record import ClientFacts, CountedBy, Outcome, Recording, Records, RequestRecord
 from loadgen.errors import UsageError
-from loadgen.experiments.run import _requests_for_duration
+from loadgen.experiments.run import requests_for_duration
 from loadgen.load.shapes import ClosedLoop, OpenLoop
 from loadgen.load.spec import RunSpec
 from loadgen.load.workload import Images, Workload
@@ -77,6 +77,6 @@ def test_an_open_loop_too_long_to_count_is_refused_at_once() -> None:
 
 def test_a_closed_loop_by_duration_prepares_what_its_warmup_says_up_to_what_fits() -> None:
     run = replace(CLOSED, requests=None, duration_s=10.0)
-    assert _requests_for_duration(run, warmed_up(0.5)) == 64 * 20 * 1.5 + 64
+    assert requests_for_duration(run, warmed_up(0.5)) == 64 * 20 * 1.5 + 64
     with pytest.raises(UsageError, match="--requests"):
-        _requests_for_duration(run, warmed_up(0.0001))
+        requests_for_duration(run, warmed_up(0.0001))

@@ -9,6 +9,7 @@ from loadgen.cli.progress.sweep import SweepProgress
 from loadgen.errors import StoreError
 from loadgen.experiments.stop import Stop, interrupts
 from loadgen.experiments.sweep import SweepResult, run_sweep
+from loadgen.experiments.sweep_record import Resume
 from loadgen.store.rows import SweepRow
 
 if TYPE_CHECKING:
@@ -32,9 +33,7 @@ def measured_sweep(
     """Run it. Raises what ended it if the sweep is not on record; else that stays in `result.failure`."""
     stop = Stop()
     with SweepProgress(terminal, resume=resume) as progress, interrupts(stop, progress.say):
-        result = run_sweep(
-            part.spec, store, os.environ, stop, progress, resume=resume, search=search, serving=part.serving
-        )
+        result = run_sweep(part, store, os.environ, stop, progress, resume=Resume() if resume else None, search=search)
     try:
         row = store.sweep(result.sweep_id)
     except StoreError:
