@@ -15,7 +15,9 @@ from loadgen.engine.capture.recorder import Recorder
 from loadgen.engine.capture.sample import SampledReply
 from loadgen.engine.capture.spool import Spool
 from loadgen.engine.capture.tokenizer import Tokenizer
-from loadgen.engine.drive.driver import Driver, Progress
+from loadgen.engine.drive.closed_loop import ClosedLoopDriver
+from loadgen.engine.drive.driver import Driver, Plan, Progress, Wiring
+from loadgen.engine.drive.open_loop import OpenLoopDriver
 from loadgen.engine.drive.throttle import Throttle
 from loadgen.engine.eventloop.clock import WallClock, monotonic_ns
 from loadgen.engine.eventloop.host_limits import make_room
@@ -118,6 +120,11 @@ class OwnPart:
         return piece
 
 
+def driver_class(shape: LoadShape) -> type[Driver]:
+    """What drives a load of that shape: callers, or due times."""
+    return OpenLoopDriver if shape.callers is None else ClosedLoopDriver
+
+
 async def measure(
     share: Share,
     say: Callable[[Progress | Pause], None],
@@ -150,20 +157,23 @@ async def measure(
     watcher = watcher_of(loop)
     queues = SpillQueues(on_full=lambda: driver.drain(), folder=share.folder)
     spool = Spool(queues, watcher.log)
-    driver = Driver(
+    plan = Plan(
         target,
         schedule,
         shape,
-        make_stream=make_stream,
-        on_finished=spool.add,
         duration_s=task.duration_s,
         request_timeout_s=task.request_timeout_s,
         max_reply_bytes=task.max_reply_bytes,
+    )
+    wiring = Wiring(
+        make_stream=make_stream,
+        on_finished=spool.add,
         throttle=throttle,
         on_pause=lambda until_ns: say(Pause(until_ns)),
     )
+    driver = driver_class(shape)(plan, wiring)
     orders(driver)
-    make_room(driver.streams, address.sockaddr)
+    make_room(driver.connections, address.sockaddr)
     schedules = (task.schedule, schedule)
     reporter = loop.create_task(_report(driver, say, schedules))
     reliever = loop.create_task(_relieve(spool, queues))
@@ -184,7 +194,7 @@ async def measure(
                 cpu_begun_s = time.process_time()
                 probe.start()
                 if shape.latency_start == "sent":
-                    watcher.pace(PollPacer(driver.streams))
+                    watcher.pace(PollPacer(driver.connections))
                 try:
                     await driver.run(start_at_ns)
                 except Exception as error:  # a fault of ours: what was measured until then is kept

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from loadgen.engine.drive.driver import Driver
+from loadgen.engine.drive.driver import Plan, Wiring
+from loadgen.engine.measurement import driver_class
 from loadgen.engine.wire.target import Target
 from loadgen.load.schedule import Schedule
 from loadgen.load.shapes import ClosedLoop, LoadShape, OpenLoop, Wave
@@ -23,14 +24,10 @@ from loadgen.load.shapes import ClosedLoop, LoadShape, OpenLoop, Wave
 def test_the_driver_opens_as_many_as_were_counted(shape: LoadShape, requests: int, expected: int) -> None:
     lengths = np.ones(requests, np.int32)
     schedule = Schedule(bodies=(b"{}",) * requests, prompt_tokens=lengths, output_tokens=lengths, offsets_ns=None)
-    driver = Driver(
-        Target("http", "127.0.0.1", 9, "/"),
-        schedule,
-        shape,
-        make_stream=lambda: pytest.fail("opened"),
-        on_finished=lambda exchange: pytest.fail("finished"),
-    )
-    assert shape.connections(requests) == driver.streams == expected
+    plan = Plan(Target("http", "127.0.0.1", 9, "/"), schedule, shape)
+    wiring = Wiring(lambda: pytest.fail("opened"), lambda exchange: pytest.fail("finished"))
+    driver = driver_class(shape)(plan, wiring)
+    assert shape.connections(requests) == driver.connections == expected
 
 
 def test_without_a_number_of_requests_the_shape_decides() -> None:

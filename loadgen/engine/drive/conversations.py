@@ -11,8 +11,7 @@ import time
 from collections.abc import Callable, Generator, Iterator
 
 from loadgen.engine.capture.reply_text import reply_text
-from loadgen.engine.eventloop.clock import monotonic_ns
-from loadgen.engine.eventloop.timer import Timer, make_timer
+from loadgen.engine.eventloop.timer import Clock, Timer
 from loadgen.engine.records.exchange import Exchange, unpack_stamps
 from loadgen.load.arrivals import NS_PER_S
 from loadgen.load.body import history_after, with_history
@@ -37,6 +36,7 @@ class Conversations:
         drop: Callable[[Exchange, str], None],
         leave: Callable[[int], None],
         on_fault: Callable[[Exception], None],
+        clock: Clock,
     ) -> None:
         self._schedule = schedule
         self._turns = schedule.turns
@@ -44,6 +44,8 @@ class Conversations:
         self._drop = drop
         self._leave = leave
         self._on_fault = on_fault
+        self._clock = clock
+        self._now_ns = clock.now_ns
         self._bodies: dict[int, bytes] = {}  # of later turns, from when they are known until they have been answered
         self._reading: list[
             tuple[int, int, int, Generator[None, None, str | None]]
@@ -78,7 +80,7 @@ class Conversations:
         if failed:
             self._break_off(index)
             return False
-        due_ns = _ended_ns(exchange)
+        due_ns = self._ended_ns(exchange)
         if self._schedule.think_ns is not None:
             due_ns += int(self._schedule.think_ns[index + 1])
         if until_ns and due_ns >= until_ns:
@@ -141,7 +143,7 @@ class Conversations:
     def _on_timer(self) -> None:
         try:
             for _ in range(_SENDS_AT_ONCE):
-                if not self._thinking or self._thinking[0][0] > monotonic_ns():
+                if not self._thinking or self._thinking[0][0] > self._now_ns():
                     break
                 _, index, slot = heapq.heappop(self._thinking)
                 self._ask(Exchange(index, slot))
@@ -153,7 +155,7 @@ class Conversations:
         if self._timer is None:
             if not self._thinking:
                 return
-            self._timer = make_timer(asyncio.get_running_loop(), self._on_timer)
+            self._timer = self._clock.make_timer(self._on_timer)
         if self._thinking:
             self._timer.set(self._thinking[0][0])
         else:
@@ -168,11 +170,12 @@ class Conversations:
     def _end(self, index: int) -> int:
         return (index // self._turns + 1) * self._turns
 
-
-def _ended_ns(exchange: Exchange) -> int:
-    """When the last byte came, on the monotonic clock: now where there is no stamp, and never more than a second ago."""
-    if exchange.gave_up_ns is not None or not exchange.stamps:
-        return exchange.gave_up_ns or monotonic_ns()
-    wall_ns, _ = unpack_stamps(exchange.stamps[-1:])
-    ago_ns = min(max(0, time.time_ns() - int(wall_ns[0])), NS_PER_S)
-    return monotonic_ns() - ago_ns  # in this order: what passes between the two clocks makes it late and never early
+    def _ended_ns(self, exchange: Exchange) -> int:
+        """When the last byte came, on the monotonic clock: now where there is no stamp, and never more than a second ago."""
+        if exchange.gave_up_ns is not None or not exchange.stamps:
+            return exchange.gave_up_ns or self._now_ns()
+        wall_ns, _ = unpack_stamps(exchange.stamps[-1:])
+        ago_ns = min(max(0, time.time_ns() - int(wall_ns[0])), NS_PER_S)
+        return (
+            self._now_ns() - ago_ns
+        )  # in this order: what passes between the two clocks makes it late and never early

@@ -8,7 +8,7 @@ its requests, after it.
 import time
 from collections.abc import Container
 
-from loadgen.engine.eventloop.clock import monotonic_ns
+from loadgen.engine.eventloop.timer import SYSTEM_CLOCK, Clock
 from loadgen.engine.records.exchange import Exchange, unpack_stamps
 
 MAX_WATCHED = 4  # in flight at once: every event of theirs costs what one did before there was a log for all
@@ -18,7 +18,8 @@ _BLANK_LINE = b"\r\n\r\n"
 class LiveTtft:
     """Watches at most `MAX_WATCHED` requests in flight, the next one as one of them ends."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock = SYSTEM_CLOCK) -> None:
+        self._now_ns = clock.now_ns
         self._watched: list[Exchange] = []
         self._told: set[int] = set()  # by index, of those whose first token was seen
 
@@ -32,7 +33,7 @@ class LiveTtft:
         """Seconds to the first event of each answer that has brought one since the last look; `in_flight` are indices."""
         if not self._watched:
             return ()
-        wall_less_monotonic_ns = time.time_ns() - monotonic_ns()
+        wall_less_monotonic_ns = time.time_ns() - self._now_ns()
         seen: list[float] = []
         for exchange in self._watched:
             if exchange.index not in self._told and (first_ns := _first_event_ns(exchange)) is not None:

@@ -1,12 +1,10 @@
 """Requests that the throttle holds back: in the order in which they came, let go by a timer as soon as it allows."""
 
-import asyncio
 from collections import deque
 from collections.abc import Callable
 
 from loadgen.engine.drive.throttle import Throttle
-from loadgen.engine.eventloop.clock import monotonic_ns
-from loadgen.engine.eventloop.timer import Timer, make_timer
+from loadgen.engine.eventloop.timer import SYSTEM_CLOCK, Clock, Timer
 from loadgen.engine.records.exchange import Exchange
 
 _SENDS_AT_ONCE = 8  # then the streams are read: the first of those that went out may have been answered
@@ -23,13 +21,17 @@ class ThrottleQueue:
         self,
         throttle: Throttle,
         tokens_of: Callable[[int], int],
+        *,
         send: Callable[[Exchange], None],
         on_time_up: Callable[[], None],
+        clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         self._throttle = throttle
         self._tokens_of = tokens_of
         self._send = send
         self._on_time_up = on_time_up
+        self._clock = clock
+        self._now_ns = clock.now_ns
         self._queue: deque[tuple[Exchange, int]] = deque()  # and since when each waits
         self._free_ns = 0  # when the last one that was let go could go: those behind it wait at least as long
         self._timer: Timer | None = None
@@ -40,7 +42,7 @@ class ThrottleQueue:
 
     def ask(self, exchange: Exchange) -> None:
         """Send `exchange` now if the throttle allows it and none waits, else when its turn has come."""
-        now_ns = monotonic_ns()
+        now_ns = self._now_ns()
         if not self._queue and self._throttle.free_at_ns(self._tokens_of(exchange.index)) <= now_ns:
             self._send(exchange)
             return
@@ -50,7 +52,7 @@ class ThrottleQueue:
 
     def take_all(self) -> list[Exchange]:
         """All that wait, in order, for the caller to make something else of; none waits any more."""
-        now_ns = monotonic_ns()
+        now_ns = self._now_ns()
         found = []
         for exchange, since_ns in self._queue:
             exchange.limit_wait_ns = now_ns - since_ns
@@ -68,7 +70,7 @@ class ThrottleQueue:
         for _ in range(_SENDS_AT_ONCE):
             if not self._queue:
                 break
-            now_ns = monotonic_ns()
+            now_ns = self._now_ns()
             exchange, since_ns = self._queue[0]
             free_ns = self._free_at_ns(exchange)
             if self.until_ns and self.until_ns <= min(now_ns, free_ns):
@@ -91,6 +93,6 @@ class ThrottleQueue:
                 self._timer.cancel()
             return
         if self._timer is None:
-            self._timer = make_timer(asyncio.get_running_loop(), self._on_timer)
+            self._timer = self._clock.make_timer(self._on_timer)
         due_ns = self._free_at_ns(self._queue[0][0])
         self._timer.set(min(due_ns, self.until_ns) if self.until_ns else due_ns)

@@ -11,6 +11,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Protocol
 
 _CLOCK_MONOTONIC = 1
@@ -92,3 +93,15 @@ class LoopTimer:
 def make_timer(loop: asyncio.AbstractEventLoop, on_timer: Callable[[], None]) -> Timer:
     """The best timer of this system."""
     return TimerFd(loop, on_timer) if sys.platform == "linux" else LoopTimer(loop, on_timer)
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """The monotonic time in nanoseconds, and timers on it that call back: the system's, or those of a test."""
+
+    now_ns: Callable[[], int]
+    make_timer: Callable[[Callable[[], None]], Timer]
+
+
+SYSTEM_CLOCK = Clock(time.monotonic_ns, lambda on_timer: make_timer(asyncio.get_running_loop(), on_timer))
+"""The clock of this system, with timers of the running event loop."""

@@ -38,9 +38,9 @@ def conversations(sessions: int, turns: int, think_s: Callable[[int], float] = l
 class Talk(Run):
     """Conversations driven; request i is answered with `i!` after a second unless told otherwise."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, callers: int, schedule: Schedule, **options: Any) -> None:
+    def __init__(self, callers: int, schedule: Schedule, **options: Any) -> None:
         options.setdefault("answer", lambda index: words(f"{index}!"))
-        super().__init__(monkeypatch, ClosedLoop(callers), len(schedule), schedule=schedule, **options)
+        super().__init__(ClosedLoop(callers), len(schedule), schedule=schedule, **options)
 
     @property
     def asked(self) -> list[list[str]]:
@@ -49,8 +49,8 @@ class Talk(Run):
         return [[message["content"] for message in body["messages"]] for body in bodies]
 
 
-def test_each_turn_sends_what_was_really_said_before(monkeypatch: pytest.MonkeyPatch) -> None:
-    talk = Talk(monkeypatch, 1, conversations(2, 3))
+def test_each_turn_sends_what_was_really_said_before() -> None:
+    talk = Talk(1, conversations(2, 3))
     first = [["0?"], ["0?", "0!", "1?"], ["0?", "0!", "1?", "1!", "2?"]]
     assert talk.asked == [*first, ["3?"], ["3?", "3!", "4?"], ["3?", "3!", "4?", "4!", "5?"]]
     last = json.loads(talk.seen[2].split(b"\r\n\r\n", 1)[1])
@@ -59,29 +59,29 @@ def test_each_turn_sends_what_was_really_said_before(monkeypatch: pytest.MonkeyP
     assert lengths == [len(wire.split(b"\r\n\r\n", 1)[1]) for wire in talk.seen]
 
 
-def test_a_turn_is_due_when_its_user_has_thought(monkeypatch: pytest.MonkeyPatch) -> None:
-    talk = Talk(monkeypatch, 1, conversations(2, 3, lambda index: 0.5 * index))
+def test_a_turn_is_due_when_its_user_has_thought() -> None:
+    talk = Talk(1, conversations(2, 3, lambda index: 0.5 * index))
     # Answers take a second; a new conversation begins when the one before has ended.
     assert talk.sent_s == pytest.approx([0, 1.5, 3.5, 4.5, 7.5, 11], abs=1e-5)
     assert talk.failures == [None] * 6
 
 
-def test_a_caller_keeps_its_conversation_and_its_connection(monkeypatch: pytest.MonkeyPatch) -> None:
-    talk = Talk(monkeypatch, 2, conversations(4, 2, lambda index: 1.0 if index < 2 else 0.1))
+def test_a_caller_keeps_its_conversation_and_its_connection() -> None:
+    talk = Talk(2, conversations(4, 2, lambda index: 1.0 if index < 2 else 0.1))
     slots = [one.slot for one in talk.exchanges]
     assert all(slots[2 * session] == slots[2 * session + 1] for session in range(4))
     assert talk.driver.peak_in_flight == 2
     assert talk.streams == 2
 
 
-def test_a_failed_turn_takes_the_rest_of_its_conversation_along(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_turn_takes_the_rest_of_its_conversation_along() -> None:
     def service_s(index: int) -> float | Exception:
         return ConnectFailedError("refused") if index == 5 else 1.0
 
     def answer(index: int) -> bytes:
         return UNAVAILABLE if index == 0 else words("cut", finish_reason=None) if index == 9 else words("ok")
 
-    talk = Talk(monkeypatch, 1, conversations(4, 4, lambda index: 1.0), service_s=service_s, answer=answer)
+    talk = Talk(1, conversations(4, 4, lambda index: 1.0), service_s=service_s, answer=answer)
     lost = Outcome.DROPPED
     assert talk.failures == [
         *(None, lost, lost, lost),  # an outcome of the answer, which the record finds in its bytes
@@ -93,9 +93,8 @@ def test_a_failed_turn_takes_the_rest_of_its_conversation_along(monkeypatch: pyt
     assert [one.index for one in talk.exchanges] == list(range(16))
 
 
-def test_a_turn_that_times_out_ends_its_conversation(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_turn_that_times_out_ends_its_conversation() -> None:
     talk = Talk(
-        monkeypatch,
         1,
         conversations(2, 2),
         service_s=lambda index: 60.0 if index == 0 else 1.0,
@@ -105,18 +104,17 @@ def test_a_turn_that_times_out_ends_its_conversation(monkeypatch: pytest.MonkeyP
     assert talk.sent_s[2] == pytest.approx(5.0, abs=1e-5)
 
 
-def test_the_end_of_the_time_ends_conversations_where_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
-    talk = Talk(monkeypatch, 1, conversations(20, 2, lambda index: 1.0), duration_s=4.5)
+def test_the_end_of_the_time_ends_conversations_where_they_are() -> None:
+    talk = Talk(1, conversations(20, 2, lambda index: 1.0), duration_s=4.5)
     assert talk.sent_s == pytest.approx([0, 2, 3], abs=1e-5)  # the next would be due at 5: it was never planned
     assert talk.failures == [None] * 3
     assert not talk.driver.schedule_exhausted
 
 
 @pytest.mark.parametrize("stop", [Driver.drain, Driver.stop])
-def test_a_stopped_run_accounts_for_every_turn(monkeypatch: pytest.MonkeyPatch, stop: Callable[[Driver], None]) -> None:
+def test_a_stopped_run_accounts_for_every_turn(stop: Callable[[Driver], None]) -> None:
     # At 1.5 s the first caller thinks, the second waits for its answer, and two conversations have not begun.
     talk = Talk(
-        monkeypatch,
         2,
         conversations(4, 3, lambda index: 1.0),
         service_s=lambda index: 1.0 if index == 0 else 1.8,
@@ -130,18 +128,17 @@ def test_a_stopped_run_accounts_for_every_turn(monkeypatch: pytest.MonkeyPatch, 
     }
 
 
-def test_a_limit_holds_turns_back_like_any_request(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_limit_holds_turns_back_like_any_request() -> None:
     limits = RateLimits(requests_per_minute=2, minute_s=10.0)
-    talk = Talk(monkeypatch, 1, conversations(2, 2, lambda index: 1.0), throttle=Throttle(limits))
+    talk = Talk(1, conversations(2, 2, lambda index: 1.0), throttle=Throttle(limits))
     assert talk.sent_s == pytest.approx([0, 2, 10.1, 12.1], abs=1e-4)
     assert [one.limit_wait_ns / 1e9 for one in talk.exchanges] == pytest.approx([0, 0, 7.1, 0], abs=1e-4)
     assert len(talk.asked[3]) == 3
 
 
 @pytest.mark.parametrize("thought_s", [0.0, 1.0])
-def test_a_drained_run_forgets_what_waits_for_a_limit(monkeypatch: pytest.MonkeyPatch, thought_s: float) -> None:
+def test_a_drained_run_forgets_what_waits_for_a_limit(thought_s: float) -> None:
     talk = Talk(
-        monkeypatch,
         2,
         conversations(3, 2, lambda index: thought_s),
         throttle=Throttle(RateLimits(requests_per_minute=2, minute_s=100.0)),
@@ -150,9 +147,8 @@ def test_a_drained_run_forgets_what_waits_for_a_limit(monkeypatch: pytest.Monkey
     assert talk.failures == [None, Outcome.DROPPED, None, *[Outcome.DROPPED] * 3]
 
 
-def test_answers_that_end_together_are_read_in_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_answers_that_end_together_are_read_in_turns() -> None:
     talk = Talk(
-        monkeypatch,
         50,
         conversations(50, 2),
         answer=lambda index: words(*["word "] * 200),
@@ -161,10 +157,9 @@ def test_answers_that_end_together_are_read_in_turns(monkeypatch: pytest.MonkeyP
     assert all(body[1] == "word " * 200 for body in talk.asked[50:])
 
 
-def test_a_fault_of_ours_ends_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_fault_of_ours_ends_the_run() -> None:
     with pytest.raises(ZeroDivisionError):
         Talk(
-            monkeypatch,
             1,
             conversations(1, 2, lambda index: 1.0),
             service_s=lambda index: ZeroDivisionError("a bug") if index == 1 else 1.0,

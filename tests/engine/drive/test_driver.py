@@ -7,11 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from loadgen.engine.drive import conversations as conversations_module
-from loadgen.engine.drive import driver as driver_module
-from loadgen.engine.drive import throttle_queue as queue_module
-from loadgen.engine.drive.driver import Driver
-from loadgen.engine.eventloop.timer import LoopTimer
+from loadgen.engine.drive.driver import Driver, Plan, Wiring
+from loadgen.engine.drive.throttle import Throttle
+from loadgen.engine.eventloop.timer import Clock, LoopTimer
+from loadgen.engine.measurement import driver_class
 from loadgen.engine.records.exchange import Exchange
 from loadgen.engine.records.record import Outcome
 from loadgen.engine.wire.target import Target
@@ -76,7 +75,6 @@ class Run:
 
     def __init__(
         self,
-        monkeypatch: pytest.MonkeyPatch,
         shape: LoadShape,
         requests: int,
         service_s: Callable[[int], float | Exception] = lambda index: 1.0,
@@ -87,12 +85,12 @@ class Run:
         answer: Callable[[int], bytes] = lambda index: OK,
         schedule: Schedule | None = None,
         finished: list[Exchange] | None = None,
+        throttle: Throttle | None = None,
+        on_pause: Callable[[int], None] = lambda until_ns: None,
         **options: Any,
     ) -> None:
         loop = VirtualLoop()
-        for module in (driver_module, queue_module, conversations_module):
-            monkeypatch.setattr(module, "monotonic_ns", lambda: loop.monotonic_ns() + 1_000)
-            monkeypatch.setattr(module, "make_timer", VirtualTimer)
+        clock = Clock(lambda: loop.monotonic_ns() + 1_000, lambda on_timer: VirtualTimer(loop, on_timer))
         self.seen: list[bytes] = []
         schedule = schedule or Schedule(
             bodies=tuple(b'{"n":%d}' % index for index in range(requests)),
@@ -107,7 +105,9 @@ class Run:
             return ScriptedStream(loop, service_s, self.seen, answer)
 
         finished = [] if finished is None else finished
-        self.driver = Driver(target, schedule, shape, make_stream=make_stream, on_finished=finished.append, **options)
+        plan = Plan(target, schedule, shape, **options)
+        wiring = Wiring(make_stream, finished.append, throttle or Throttle(), on_pause, clock)
+        self.driver = driver_class(shape)(plan, wiring)
 
         async def main() -> None:
             if before is not None:
@@ -140,24 +140,24 @@ class VirtualTimer(LoopTimer):
         self._handle = self._loop.call_later(delay_s, self._on_timer)
 
 
-def test_a_closed_loop_keeps_its_callers_busy_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
-    run = Run(monkeypatch, ClosedLoop(2), 6, lambda index: 2.0 if index == 0 else 1.0)
+def test_a_closed_loop_keeps_its_callers_busy_and_no_more() -> None:
+    run = Run(ClosedLoop(2), 6, lambda index: 2.0 if index == 0 else 1.0)
     assert run.sent_s == pytest.approx([0, 0, 1, 2, 2, 3])
     assert run.driver.peak_in_flight == 2
     by_slot = [[one.index for one in run.exchanges if one.slot == slot] for slot in (0, 1)]
     assert sorted(map(len, by_slot)) == [3, 3]
     assert by_slot[0][0] == 0
     assert run.streams == 2
-    assert run.driver.done == 6
+    assert run.driver.progress().done == 6
 
 
-def test_a_wave_is_sent_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    run = Run(monkeypatch, Wave(5), 5)
+def test_a_wave_is_sent_at_once() -> None:
+    run = Run(Wave(5), 5)
     assert run.sent_s == pytest.approx([0] * 5)
     assert run.driver.peak_in_flight == 5
 
 
-def test_answers_that_end_together_are_followed_a_few_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_answers_that_end_together_are_followed_a_few_at_a_time() -> None:
     turns: list[int] = []
     seen_s: list[float] = []
 
@@ -169,60 +169,59 @@ def test_answers_that_end_together_are_followed_a_few_at_a_time(monkeypatch: pyt
             seen_s.append(len(turns))
         return 1.0
 
-    run = Run(monkeypatch, ClosedLoop(40), 80, service_s)
+    run = Run(ClosedLoop(40), 80, service_s)
     assert run.sent_s == pytest.approx([0] * 40 + [1] * 40)
     assert run.failures == [None] * 80
     assert seen_s[0] == 0
     assert seen_s[-1] == 1, "the loop had a turn before the last of them was sent"
 
 
-def test_an_open_loop_sends_when_it_is_due_whatever_is_in_flight(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_open_loop_sends_when_it_is_due_whatever_is_in_flight() -> None:
     offsets_s = [0.0, 0.1, 0.2, 5.0]
-    run = Run(monkeypatch, OpenLoop(1.0, "constant"), 4, lambda index: 3.0, offsets_s)
+    run = Run(OpenLoop(1.0, "constant"), 4, lambda index: 3.0, offsets_s)
     assert run.sent_s == pytest.approx(offsets_s, abs=1e-5)
     assert [(one.due_ns or 0) / 1e9 for one in run.exchanges] == pytest.approx(offsets_s, abs=1e-5)
     assert run.driver.peak_in_flight == 3
 
 
-def test_an_open_loop_opens_another_stream_when_all_are_busy(monkeypatch: pytest.MonkeyPatch) -> None:
-    run = Run(monkeypatch, OpenLoop(1.0, "constant"), 40, lambda index: 100.0, [0.1 * index for index in range(40)])
+def test_an_open_loop_opens_another_stream_when_all_are_busy() -> None:
+    run = Run(OpenLoop(1.0, "constant"), 40, lambda index: 100.0, [0.1 * index for index in range(40)])
     assert run.streams == 40
-    assert run.driver.done == 40
+    assert run.driver.progress().done == 40
 
 
-def test_a_request_due_while_as_many_are_in_flight_as_may_be_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_request_due_while_as_many_are_in_flight_as_may_be_is_dropped() -> None:
     shape = OpenLoop(10.0, "constant", max_in_flight=2)
-    run = Run(monkeypatch, shape, 5, lambda index: 0.25, offsets_s=[0.0, 0.1, 0.2, 0.3, 0.5])
+    run = Run(shape, 5, lambda index: 0.25, offsets_s=[0.0, 0.1, 0.2, 0.3, 0.5])
     assert run.failures == [None, None, Outcome.DROPPED, None, None]
     assert run.exchanges[2].detail == "never sent: as many were in flight as --max-in-flight allows"
     assert (run.exchanges[2].due_ns or 0) / 1e9 == pytest.approx(0.2, abs=1e-5)
-    assert (run.driver.peak_in_flight, run.driver.sent, run.streams) == (2, 4, 2)
+    assert (run.driver.peak_in_flight, run.driver.progress().sent, run.streams) == (2, 4, 2)
 
 
-def test_a_duration_ends_the_sending_not_the_requests(monkeypatch: pytest.MonkeyPatch) -> None:
-    run = Run(monkeypatch, ClosedLoop(1), 100, lambda index: 1.0, duration_s=3.5)
+def test_a_duration_ends_the_sending_not_the_requests() -> None:
+    run = Run(ClosedLoop(1), 100, lambda index: 1.0, duration_s=3.5)
     assert run.sent_s == pytest.approx([0, 1, 2, 3])
     assert run.failures == [None] * 4
     assert not run.driver.schedule_exhausted
-    assert Run(monkeypatch, ClosedLoop(1), 2, duration_s=3.5).driver.schedule_exhausted
+    assert Run(ClosedLoop(1), 2, duration_s=3.5).driver.schedule_exhausted
 
 
-def test_a_timeout_is_an_outcome(monkeypatch: pytest.MonkeyPatch) -> None:
-    run = Run(monkeypatch, ClosedLoop(1), 3, lambda index: 60.0 if index == 1 else 1.0, request_timeout_s=5.0)
+def test_a_timeout_is_an_outcome() -> None:
+    run = Run(ClosedLoop(1), 3, lambda index: 60.0 if index == 1 else 1.0, request_timeout_s=5.0)
     assert run.failures == [None, Outcome.TIMEOUT, None]
     assert run.sent_s == pytest.approx([0, 1, 6])
     assert "within 5 s" in (run.exchanges[1].detail or "")
 
 
-def test_a_refused_connection_is_an_outcome(monkeypatch: pytest.MonkeyPatch) -> None:
-    run = Run(monkeypatch, ClosedLoop(1), 2, lambda index: ConnectFailedError("cannot connect: refused"))
+def test_a_refused_connection_is_an_outcome() -> None:
+    run = Run(ClosedLoop(1), 2, lambda index: ConnectFailedError("cannot connect: refused"))
     assert run.failures == [Outcome.CONNECT_ERROR] * 2
-    assert run.driver.failed == 2
+    assert run.driver.progress().failed == 2
 
 
-def test_drain_sends_nothing_more_and_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_drain_sends_nothing_more_and_waits() -> None:
     run = Run(
-        monkeypatch,
         ClosedLoop(2),
         10,
         meanwhile=lambda driver: void(asyncio.get_running_loop().call_later(1.5, driver.drain)),
@@ -233,9 +232,8 @@ def test_drain_sends_nothing_more_and_waits(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.mark.parametrize("shape", [ClosedLoop(2), OpenLoop(1.0, "constant")])
-def test_stop_gives_up_what_is_in_flight(monkeypatch: pytest.MonkeyPatch, shape: LoadShape) -> None:
+def test_stop_gives_up_what_is_in_flight(shape: LoadShape) -> None:
     run = Run(
-        monkeypatch,
         shape,
         6,
         lambda index: 1.0 if index < 2 else 100.0,
@@ -246,17 +244,16 @@ def test_stop_gives_up_what_is_in_flight(monkeypatch: pytest.MonkeyPatch, shape:
     assert [one is None for one in run.sent_s] == [False] * 4 + [True] * 2
 
 
-def test_a_request_that_was_due_as_the_run_stopped_is_accounted_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_request_that_was_due_as_the_run_stopped_is_accounted_for() -> None:
     def stop_soon(driver: Driver) -> None:
         asyncio.get_running_loop().call_soon(driver.stop)
 
-    run = Run(monkeypatch, OpenLoop(1.0, "constant"), 5, offsets_s=[0.0] * 5, meanwhile=stop_soon)
+    run = Run(OpenLoop(1.0, "constant"), 5, offsets_s=[0.0] * 5, meanwhile=stop_soon)
     assert [one.index for one in run.exchanges] == list(range(5))
 
 
-def test_every_planned_request_has_exactly_one_exchange(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_planned_request_has_exactly_one_exchange() -> None:
     run = Run(
-        monkeypatch,
         OpenLoop(10.0, "constant"),
         30,
         lambda index: ConnectFailedError("lost") if index % 3 == 0 else 0.5,
@@ -266,11 +263,11 @@ def test_every_planned_request_has_exactly_one_exchange(monkeypatch: pytest.Monk
     assert [one.index for one in run.exchanges] == list(range(30))
 
 
-def test_a_fault_of_ours_is_raised_and_not_blamed_on_anybody(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_fault_of_ours_is_raised_and_not_blamed_on_anybody() -> None:
     with pytest.raises(ZeroDivisionError):
-        Run(monkeypatch, ClosedLoop(2), 6, lambda index: ZeroDivisionError("a bug") if index == 2 else 1.0)
+        Run(ClosedLoop(2), 6, lambda index: ZeroDivisionError("a bug") if index == 2 else 1.0)
     with pytest.raises(ZeroDivisionError):
-        Run(monkeypatch, OpenLoop(1.0, "constant"), 3, lambda index: ZeroDivisionError("a bug"), offsets_s=[0, 1, 2])
+        Run(OpenLoop(1.0, "constant"), 3, lambda index: ZeroDivisionError("a bug"), offsets_s=[0, 1, 2])
     sent: list[int] = []
 
     def third_breaks(index: int) -> float | Exception:
@@ -279,7 +276,6 @@ def test_a_fault_of_ours_is_raised_and_not_blamed_on_anybody(monkeypatch: pytest
 
     with pytest.raises(ZeroDivisionError):  # at once, and not when the last of the hundred would have been sent
         Run(
-            monkeypatch,
             OpenLoop(1.0, "constant"),
             100,
             third_breaks,
@@ -289,13 +285,10 @@ def test_a_fault_of_ours_is_raised_and_not_blamed_on_anybody(monkeypatch: pytest
 
 
 @pytest.mark.parametrize(("shape", "requests"), [(ClosedLoop(2), 6), (OpenLoop(1.0, "constant"), 6), (Wave(6), 6)])
-def test_a_fault_of_ours_leaves_every_request_accounted_for(
-    monkeypatch: pytest.MonkeyPatch, shape: LoadShape, requests: int
-) -> None:
+def test_a_fault_of_ours_leaves_every_request_accounted_for(shape: LoadShape, requests: int) -> None:
     finished: list[Exchange] = []
     with pytest.raises(ZeroDivisionError):
         Run(
-            monkeypatch,
             shape,
             requests,
             lambda index: ZeroDivisionError("a bug") if index == 3 else 1.0 + index % 2,
@@ -316,7 +309,6 @@ def test_stop_ends_connecting(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(ScriptedStream, "open", hang)
     run = Run(
-        monkeypatch,
         ClosedLoop(2),
         4,
         before=lambda driver: void(asyncio.get_running_loop().call_later(1.0, driver.stop)),
@@ -325,23 +317,23 @@ def test_stop_ends_connecting(monkeypatch: pytest.MonkeyPatch) -> None:
     assert run.failures == [Outcome.DROPPED] * 4
 
 
-def test_a_users_headers_take_the_place_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_users_headers_take_the_place_of_ours() -> None:
     target = Target(
         "http", "server", 80, "/v1/completions", (("host", "virtual.example"), ("Authorization", "Bearer key-123"))
     )
-    (wire,) = Run(monkeypatch, ClosedLoop(1), 1, target=target).seen
+    (wire,) = Run(ClosedLoop(1), 1, target=target).seen
     assert [line for line in wire.split(b"\r\n") if line.lower().startswith(b"host:")] == [b"host: virtual.example"]
     assert set(target.secrets) == {"virtual.example", "Bearer key-123", "key-123"}
 
 
-def test_a_percent_sign_in_a_header_is_sent_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_percent_sign_in_a_header_is_sent_as_it_is() -> None:
     target = Target("http", "server", 80, "/v1/completions", (("X-Share", "100%d"),))
-    (wire,) = Run(monkeypatch, ClosedLoop(1), 1, target=target).seen
+    (wire,) = Run(ClosedLoop(1), 1, target=target).seen
     assert b"\r\nX-Share: 100%d\r\n" in wire
 
 
-def test_requests_are_what_the_schedule_says(monkeypatch: pytest.MonkeyPatch) -> None:
-    run = Run(monkeypatch, ClosedLoop(1), 2)
+def test_requests_are_what_the_schedule_says() -> None:
+    run = Run(ClosedLoop(1), 2)
     (head, body), (second, _) = (wire.split(b"\r\n\r\n") for wire in run.seen)
     lines = head.split(b"\r\n")
     assert lines[0] == b"POST /v1/completions HTTP/1.1"
