@@ -87,7 +87,7 @@ def disturbed(disturbance: Disturbance, port: int) -> Recording:
     if disturbance.stamps == "read":
         setattr(connection, "ask_for_kernel_stamps", lambda sock: None)  # noqa: B010  (not ours to assign, says mypy)
     if disturbance.priority == "normal":
-        setattr(measurement, "woken_first", _not_woken_first)  # noqa: B010
+        setattr(measurement, "raised_priority", _normal_priority)  # noqa: B010
     spec = RunSpec("http://127.0.0.1", "truth", ClosedLoop(disturbance.streams), 32, clients.TOKENS)
     task = Task(
         Target("http", "127.0.0.1", port, "/v1/completions"),
@@ -99,7 +99,13 @@ def disturbed(disturbance: Disturbance, port: int) -> Recording:
         stalls = asyncio.ensure_future(_stall(disturbance)) if disturbance.stall_ms else None
         try:
             share = Share(task, 0, 1, folder)
-            report = await measurement.measure(share, lambda said: None, lambda driver: None, monotonic_ns, Throttle())
+            report = await measurement.measure_share(
+                share,
+                lambda said: None,
+                adopt=lambda driver: None,
+                agree_on_start=monotonic_ns,
+                throttle=Throttle(),
+            )
             ordered = folder / "ordered"
             ordered.mkdir()
             return Recording(in_schedule_order([read_columns(folder)], ordered), report.client, report.origin_at)
@@ -124,7 +130,7 @@ async def _stall(disturbance: Disturbance) -> None:
 
 
 @contextlib.contextmanager
-def _not_woken_first() -> Iterator[Priority]:
+def _normal_priority() -> Iterator[Priority]:
     yield "normal"
 
 

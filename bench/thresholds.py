@@ -49,7 +49,7 @@ from loadgen.engine.drive.throttle import Throttle
 from loadgen.engine.eventloop.clock import monotonic_ns
 from loadgen.engine.eventloop.loop import make_loop
 from loadgen.engine.eventloop.timer import Timer, make_timer
-from loadgen.engine.measurement import Share, Task, measure
+from loadgen.engine.measurement import Share, Task, measure_share
 from loadgen.engine.records.columns import in_schedule_order, read_columns
 from loadgen.engine.records.exchange import Exchange
 from loadgen.engine.records.record import Recording
@@ -235,7 +235,9 @@ def carry_out(work: Work) -> dict[str, Any]:
         counted_before = scrape(work.facts.metrics_url) if work.facts.has_metrics else {}
         with asyncio.Runner(loop_factory=make_loop) as runner:
             share = Share(task, 0, 1, folder)
-            report = runner.run(measure(share, lambda said: None, adopt, monotonic_ns, Throttle()))
+            report = runner.run(
+                measure_share(share, lambda said: None, adopt=adopt, agree_on_start=monotonic_ns, throttle=Throttle())
+            )
         counted_after = scrape(work.facts.metrics_url) if work.facts.has_metrics else {}
         (folder / "ordered").mkdir()
         records = in_schedule_order([read_columns(folder)], folder / "ordered")

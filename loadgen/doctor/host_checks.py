@@ -18,7 +18,7 @@ from loadgen.analysis.checks.client import RAISE_PRIORITY
 from loadgen.analysis.checks.validity import limits_of
 from loadgen.engine.eventloop.clock import WallClock
 from loadgen.engine.eventloop.host_limits import WIDEN, check_open_files, check_ports, ports_to
-from loadgen.engine.eventloop.priority import woken_first
+from loadgen.engine.eventloop.priority import raised_priority
 from loadgen.engine.wire.connection import ANCILLARY_BYTES, SO_TIMESTAMPNS_NEW, ask_for_kernel_stamps
 from loadgen.errors import HostLimitError
 from loadgen.servers.environment import environment
@@ -56,7 +56,7 @@ def check_host(streams: int) -> list[HostCheck]:
     psutil.cpu_percent()  # begins the interval which the next call ends
     step_s = watch_clocks(WATCHED_S)
     busy_ratio = psutil.cpu_percent() / 100
-    with woken_first() as priority:
+    with raised_priority() as priority:
         pass
     return [
         of_stamps(kernel_stamps_arrive()),

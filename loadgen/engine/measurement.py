@@ -21,14 +21,14 @@ from loadgen.engine.drive.open_loop import OpenLoopDriver
 from loadgen.engine.drive.throttle import Throttle
 from loadgen.engine.eventloop.clock import WallClock, monotonic_ns
 from loadgen.engine.eventloop.host_limits import make_room
-from loadgen.engine.eventloop.loop import watcher_of
+from loadgen.engine.eventloop.loop import Watcher, watcher_of
 from loadgen.engine.eventloop.poll_pacer import PollPacer
-from loadgen.engine.eventloop.priority import woken_first
+from loadgen.engine.eventloop.priority import raised_priority
 from loadgen.engine.eventloop.probe import LoopProbe
 from loadgen.engine.eventloop.spill_queue import SpillQueues
 from loadgen.engine.records.columns import ColumnFiles, Unwritten
-from loadgen.engine.records.record import ClientFacts, Int64, Records
-from loadgen.engine.wire.connection import STALE_LIMIT_NS
+from loadgen.engine.records.record import ClientFacts, Int64, Priority, Records
+from loadgen.engine.wire.connection import STALE_LIMIT_NS, Address
 from loadgen.engine.wire.open_bodies import OpenBodies
 from loadgen.engine.wire.target import Target
 from loadgen.engine.wire.transport import ConnectFailedError, StampingTransport, first_that_answers, resolve
@@ -125,42 +125,119 @@ def driver_class(shape: LoadShape) -> type[Driver]:
     return OpenLoopDriver if shape.callers is None else ClosedLoopDriver
 
 
-async def measure(
+@dataclass(frozen=True, slots=True)
+class _Sender:
+    """What sends a share: the driver, its connections and who watches them, and where finished exchanges are kept."""
+
+    driver: Driver
+    transports: list[StampingTransport]
+    watcher: Watcher
+    queues: SpillQueues
+    spool: Spool
+
+
+@dataclass(frozen=True, slots=True)
+class _Sent:
+    """What the client saw of itself while it sent. `fault` is a fault of loadgen that ended the run."""
+
+    wall_clock: WallClock
+    priority: Priority
+    cpu_s: float
+    loop_lag_ns: Int64
+    network_rtt_ns: Int64
+    fault: str | None
+
+
+async def measure_share(
     share: Share,
-    say: Callable[[Progress | Pause], None],
-    orders: Callable[[Driver], None],
+    report: Callable[[Progress | Pause], None],
+    *,
+    adopt: Callable[[Driver], None],
     agree_on_start: Callable[[], int],
     throttle: Throttle,
     open_bodies: OpenBodies | None = None,
 ) -> WorkerReport:
-    """Carry out one share in this process. `orders` is called with the driver once, to wire up drain and stop.
+    """Carry out one share in this process. `adopt` is called with the driver once, to wire up drain and stop.
 
-    `throttle` remembers what earlier runs of this process sent, `open_bodies` what they learned of the server. `agree_on_start` is called once everything is connected, and may block; it returns t = 0 on the monotonic clock.
+    `throttle` remembers what earlier runs of this process sent, `open_bodies` what they learned of the server. `agree_on_start`
+    is called once everything is connected, and may block; it returns t = 0 on the monotonic clock.
     Raises EngineError when the host name is unknown, HostLimitError when the system lends too few files or ports.
     """
-    task, target = share.task, share.task.target
-    loop = asyncio.get_running_loop()
+    task, part = share.task, OwnPart.of(share)
     tokenizer = None if task.tokenizer is None else Tokenizer(task.tokenizer)  # now: a failure later would lose the run
+    address = await _address(task.target)
+    open_bodies = open_bodies or OpenBodies()
+    sender = _sender(share, part, report, address=address, throttle=throttle, open_bodies=open_bodies)
+    driver = sender.driver
+    adopt(driver)
+    make_room(driver.connections, address.sockaddr)
+    schedules = (task.schedule, part.schedule)
+    background = [
+        asyncio.create_task(_report_progress(driver, report, schedules)),
+        asyncio.create_task(_relieve(sender.spool, sender.queues)),
+    ]
     try:
-        address = await first_that_answers(resolve(target.scheme, target.host, target.port, target.route))
+        await driver.wait_for_room()
+        await driver.open()
+        sent = await _send(sender, part.shape, agree_on_start)
+    finally:
+        for each in background:
+            each.cancel()
+        driver.close()
+        open_bodies.close()
+        sender.queues.end_thread()
+    report(driver.progress())
+    recorder = Recorder(
+        part.schedule,
+        part.shape,
+        driver.origin_ns,
+        sent.wall_clock,
+        secrets=task.target.secrets,
+        tokenizer=tokenizer,
+        keep_replies=task.keep_replies,
+    )
+    unwritten, unreadable = await _record(sender.spool, recorder, part, folder=share.folder, schedules=schedules)
+    return WorkerReport(
+        client=_client_facts(sender, sent, recorder),
+        origin_at=sent.wall_clock.to_utc(driver.origin_ns),
+        interrupted=driver.interrupted or unreadable is not None,
+        failure=sent.fault or sender.queues.failure or unreadable,
+        refusal=driver.refusal,
+        replies=tuple(_in_schedule(recorder.sampled_replies, part.rows)),
+        unwritten=unwritten,
+    )
+
+
+async def _address(target: Target) -> Address:
+    try:
+        return await first_that_answers(resolve(target.scheme, target.host, target.port, target.route))
     except ConnectFailedError as error:
         raise EngineError(str(error)) from error
-    part = OwnPart.of(share)
-    schedule, shape = part.schedule, part.shape
+
+
+def _sender(
+    share: Share,
+    part: OwnPart,
+    report: Callable[[Progress | Pause], None],
+    *,
+    address: Address,
+    throttle: Throttle,
+    open_bodies: OpenBodies,
+) -> _Sender:
+    task = share.task
     transports: list[StampingTransport] = []
-    open_bodies = open_bodies or OpenBodies()
 
     def make_stream() -> StampingTransport:
         transports.append(StampingTransport(address, task.stale_limit_ns, open_bodies))
         return transports[-1]
 
-    watcher = watcher_of(loop)
+    watcher = watcher_of(asyncio.get_running_loop())
     queues = SpillQueues(on_full=lambda: driver.drain(), folder=share.folder)
     spool = Spool(queues, watcher.log)
     plan = Plan(
-        target,
-        schedule,
-        shape,
+        task.target,
+        part.schedule,
+        part.shape,
         duration_s=task.duration_s,
         request_timeout_s=task.request_timeout_s,
         max_reply_bytes=task.max_reply_bytes,
@@ -169,52 +246,55 @@ async def measure(
         make_stream=make_stream,
         on_finished=spool.add,
         throttle=throttle,
-        on_pause=lambda until_ns: say(Pause(until_ns)),
+        on_pause=lambda until_ns: report(Pause(until_ns)),
     )
-    driver = driver_class(shape)(plan, wiring)
-    orders(driver)
-    make_room(driver.connections, address.sockaddr)
-    schedules = (task.schedule, schedule)
-    reporter = loop.create_task(_report(driver, say, schedules))
-    reliever = loop.create_task(_relieve(spool, queues))
+    driver = driver_class(part.shape)(plan, wiring)
+    return _Sender(driver, transports, watcher, queues, spool)
+
+
+async def _send(sender: _Sender, shape: LoadShape, agree_on_start: Callable[[], int]) -> _Sent:
+    """Run the driver from the time agreed on, without the garbage collector and with the best priority there is."""
+    driver = sender.driver
+    round_trips_before = _round_trips_ns(sender.transports)
+    wall_clock = WallClock()
+    probe = LoopProbe(asyncio.get_running_loop(), wall_clock)
     fault: str | None = None
+    gc.collect()
+    gc.freeze()
+    gc.disable()
     try:
-        await driver.wait_for_room()
-        await driver.open()
-        round_trips_before = _round_trips_ns(transports)
-        wall_clock = WallClock()
-        probe = LoopProbe(loop, wall_clock)
-        gc.collect()
-        gc.freeze()
-        gc.disable()
-        try:
-            with woken_first() as priority:
-                queues.start_thread()
-                start_at_ns = agree_on_start()
-                cpu_begun_s = time.process_time()
-                probe.start()
-                if shape.latency_start == "sent":
-                    watcher.pace(PollPacer(driver.connections))
-                try:
-                    await driver.run(start_at_ns)
-                except Exception as error:  # a fault of ours: what was measured until then is kept
-                    fault = f"the measuring process failed ({error!r}), which is a fault in loadgen: report it"
-                cpu_s = time.process_time() - cpu_begun_s
-        finally:
-            loop_lag_ns = probe.stop()
-            gc.enable()
-            gc.unfreeze()
-        round_trips_ns = _least_each(round_trips_before, _round_trips_ns(transports))
+        with raised_priority() as priority:
+            sender.queues.start_thread()
+            start_at_ns = agree_on_start()
+            cpu_begun_s = time.process_time()
+            probe.start()
+            if shape.latency_start == "sent":
+                sender.watcher.pace(PollPacer(driver.connections))
+            try:
+                await driver.run(start_at_ns)
+            except Exception as error:  # a fault of ours: what was measured until then is kept
+                fault = f"the measuring process failed ({error!r}), which is a fault in loadgen: report it"
+            cpu_s = time.process_time() - cpu_begun_s
     finally:
-        reporter.cancel()
-        reliever.cancel()
-        driver.close()
-        open_bodies.close()
-        queues.end_thread()
-    say(driver.progress())
-    recorder = Recorder(schedule, shape, driver.origin_ns, wall_clock, target.secrets, tokenizer, task.keep_replies)
+        loop_lag_ns = probe.stop()
+        gc.enable()
+        gc.unfreeze()
+    return _Sent(
+        wall_clock=wall_clock,
+        priority=priority,
+        cpu_s=cpu_s,
+        loop_lag_ns=loop_lag_ns,
+        network_rtt_ns=_least_each(round_trips_before, _round_trips_ns(sender.transports)),
+        fault=fault,
+    )
+
+
+async def _record(
+    spool: Spool, recorder: Recorder, part: OwnPart, *, folder: Path, schedules: Iterable[Schedule]
+) -> tuple[Unwritten, str | None]:
+    """Write the records into `folder`: (what the disk did not take of them, why not all could be read)."""
     unreadable: str | None = None
-    with ColumnFiles(share.folder) as files:
+    with ColumnFiles(folder) as files:
         try:
             for piece in recorder.pieces(spool.drain()):
                 files.append(part.in_whole_schedule(piece))
@@ -224,31 +304,28 @@ async def measure(
             unreadable = f"the responses cannot be read back from {bulk_folder()}: {error.strerror}; check that disk"
         except Exception as error:
             unreadable = f"the responses cannot all be read ({error!r}), which is a fault in loadgen: report it"
-    return WorkerReport(
-        client=ClientFacts(
-            stamp_source=recorder.stamps.source,
-            workers=1,
-            priority=priority,
-            cpu_s=cpu_s,
-            wall_s=(driver.finished_ns - driver.origin_ns) / 1e9,
-            reads=recorder.stamps.reads,
-            reads_by=watcher.reads_by,
-            loop_lag_ns=loop_lag_ns,
-            network_rtt_ns=round_trips_ns,
-            clock_step_ns=wall_clock.largest_step_ns,
-            connections_opened=sum(transport.opened for transport in transports),
-            connections_reopened=sum(max(0, transport.opened - 1) for transport in transports),
-            peak_in_flight=driver.peak_in_flight,
-            peak_rss_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
-            replies=recorder.replies,
-            schedule_exhausted=driver.schedule_exhausted,
-        ),
-        origin_at=wall_clock.to_utc(driver.origin_ns),
-        interrupted=driver.interrupted or unreadable is not None,
-        failure=fault or queues.failure or unreadable,
-        refusal=driver.refusal,
-        replies=tuple(_in_schedule(recorder.sampled_replies, part.rows)),
-        unwritten=files.unwritten,
+    return files.unwritten, unreadable
+
+
+def _client_facts(sender: _Sender, sent: _Sent, recorder: Recorder) -> ClientFacts:
+    driver, transports = sender.driver, sender.transports
+    return ClientFacts(
+        stamp_source=recorder.stamps.source,
+        workers=1,
+        priority=sent.priority,
+        cpu_s=sent.cpu_s,
+        wall_s=(driver.finished_ns - driver.origin_ns) / 1e9,
+        reads=recorder.stamps.reads,
+        reads_by=sender.watcher.reads_by,
+        loop_lag_ns=sent.loop_lag_ns,
+        network_rtt_ns=sent.network_rtt_ns,
+        clock_step_ns=sent.wall_clock.largest_step_ns,
+        connections_opened=sum(transport.opened for transport in transports),
+        connections_reopened=sum(max(0, transport.opened - 1) for transport in transports),
+        peak_in_flight=driver.peak_in_flight,
+        peak_rss_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        replies=recorder.replies,
+        schedule_exhausted=driver.schedule_exhausted,
     )
 
 
@@ -268,10 +345,12 @@ def _least_each(before: Sequence[int | None], after: Sequence[int | None]) -> In
     return np.array([min(each) for each in known if each], dtype=np.int64)
 
 
-async def _report(driver: Driver, say: Callable[[Progress | Pause], None], schedules: Iterable[Schedule]) -> None:
+async def _report_progress(
+    driver: Driver, report: Callable[[Progress | Pause], None], schedules: Iterable[Schedule]
+) -> None:
     while True:
         await asyncio.sleep(PROGRESS_PERIOD_S)
-        say(driver.progress())
+        report(driver.progress())
         _release_pages(schedules)
 
 

@@ -21,7 +21,7 @@ from loadgen.engine.drive.driver import Driver, Progress
 from loadgen.engine.drive.throttle import Throttle
 from loadgen.engine.eventloop.clock import monotonic_ns
 from loadgen.engine.eventloop.loop import make_loop
-from loadgen.engine.measurement import Pause, Share, WorkerReport, measure
+from loadgen.engine.measurement import Pause, Share, WorkerReport, measure_share
 from loadgen.engine.wire.connection import ask_for_kernel_stamps
 from loadgen.engine.wire.open_bodies import OpenBodies
 from loadgen.errors import EngineError, LoadgenError
@@ -196,7 +196,14 @@ async def _carry_out(
 
     loop.add_reader(orders, hear)
     try:
-        return await measure(share, channel.send, adopt, agree_on_start, throttle, open_bodies)
+        return await measure_share(
+            share,
+            channel.send,
+            adopt=adopt,
+            agree_on_start=agree_on_start,
+            throttle=throttle,
+            open_bodies=open_bodies,
+        )
     finally:
         loop.remove_reader(orders)
 

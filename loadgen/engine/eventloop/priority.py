@@ -15,7 +15,7 @@ _RAISED_NICENESS = -10
 
 
 @contextlib.contextmanager
-def woken_first() -> Iterator[Priority]:
+def raised_priority() -> Iterator[Priority]:
     """Within the block this process has the best priority that the system allows it; the block is told which."""
     priority: Priority = "normal"
     niceness = os.getpriority(os.PRIO_PROCESS, 0)

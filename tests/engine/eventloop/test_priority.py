@@ -4,12 +4,12 @@ import os
 
 import pytest
 
-from loadgen.engine.eventloop.priority import woken_first
+from loadgen.engine.eventloop.priority import raised_priority
 
 
 def test_within_the_block_the_scheduler_prefers_us_and_afterwards_no_more() -> None:
     before = os.sched_getscheduler(0), os.getpriority(os.PRIO_PROCESS, 0)
-    with woken_first() as priority:
+    with raised_priority() as priority:
         if priority == "realtime":
             assert os.sched_getscheduler(0) == os.SCHED_RR
         elif priority == "raised":
@@ -23,5 +23,5 @@ def test_what_the_system_refuses_is_done_without(monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr(os, "sched_setscheduler", refuse)
     monkeypatch.setattr(os, "setpriority", refuse)
-    with woken_first() as priority:
+    with raised_priority() as priority:
         assert priority == "normal"

@@ -99,3 +99,16 @@ def test_what_was_read_leaves_the_disk(tmp_path: Path, monkeypatch: pytest.Monke
         next(reading)
     assert os.fstat(descriptor).st_blocks < 0.7 * before
     queue.close()
+
+
+def test_many_small_items_and_short_writes(monkeypatch: pytest.MonkeyPatch) -> None:
+    pwritev = os.pwritev
+    monkeypatch.setattr(os, "pwritev", lambda file, parts, at: pwritev(file, [parts[0], parts[1][:3]], at))
+    queue: SpillQueue[tuple[int, bytes, bytes]] = SpillQueue(0)
+    items = [(number, b"%d" % number, b"") for number in range(2000)]
+    for small in items:
+        queue.add(small, 300)
+        queue.relieve()
+    assert queue._file is not None
+    assert list(queue.newest_first()) == items[::-1]
+    assert list(queue.drain()) == items
