@@ -4,11 +4,12 @@ from collections.abc import Mapping, Sequence
 
 from loadgen.analysis.figure_table import FIGURES
 from loadgen.analysis.figures.figure import Figure
-from loadgen.report.points import FEWEST_FOR_INTERVAL, Document, Point, axes, points
+from loadgen.report.points import MIN_FOR_INTERVAL, Document, Point, axes, points
 
 TAILS = ("p99", "p95", "p90")
 TTFT, TPOT, THROUGHPUT = FIGURES["ttft_s"], FIGURES["tpot_s"], FIGURES["output_tokens_per_s"]
 CHUNK_GAP, TOKEN_GAP = FIGURES["chunk_gap_s"], FIGURES["token_gap_s"]
+E2E_LATENCY = FIGURES["e2e_latency_s"]
 REQUESTS_PER_S = FIGURES["requests_per_s"]
 GOODPUT, GOODPUT_RATIO = FIGURES["goodput_per_s"], FIGURES["goodput_ratio"]
 ENERGY_PER_TOKEN = FIGURES["energy_per_output_token_j"]
@@ -54,7 +55,7 @@ def reading_note(runs: Sequence[Document], names: Mapping[str, str] | None = Non
     words = []
     repeats = [len(point.runs) for point in drawn if len(point.runs) > 1]
     if repeats:
-        few, many = min(repeats) < FEWEST_FOR_INTERVAL, max(repeats) >= FEWEST_FOR_INTERVAL
+        few, many = min(repeats) < MIN_FOR_INTERVAL, max(repeats) >= MIN_FOR_INTERVAL
         bars = []
         if many:
             bars.append("the 95 % interval of that mean")

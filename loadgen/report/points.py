@@ -133,7 +133,7 @@ def axes(runs: Sequence[Document], names: Mapping[str, str] | None = None) -> Ax
     return Axes(x, label, lines)
 
 
-FEWEST_FOR_INTERVAL = 3  # with two, Student's t is 12.7: the interval says nothing and covers the whole chart
+MIN_FOR_INTERVAL = 3  # with two, Student's t is 12.7: the interval says nothing and covers the whole chart
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +160,7 @@ def pool(values: Sequence[float | None]) -> Pooled | None:
     if not known:
         return None
     low, high = None, None
-    if len(known) >= FEWEST_FOR_INTERVAL:
+    if len(known) >= MIN_FOR_INTERVAL:
         low, high = mean_interval(known) or (None, None)
     elif len(known) > 1:
         low, high = min(known), max(known)
@@ -170,11 +170,11 @@ def pool(values: Sequence[float | None]) -> Pooled | None:
 def spread_label(repeats: Iterable[int]) -> str:
     """What `low` to `high` is called over points of so many repeats: the interval, the range, or each where it holds."""
     counts = [count for count in repeats if count > 1]
-    if all(count >= FEWEST_FOR_INTERVAL for count in counts):
+    if all(count >= MIN_FOR_INTERVAL for count in counts):
         return "95 % interval"
-    if all(count < FEWEST_FOR_INTERVAL for count in counts):
+    if all(count < MIN_FOR_INTERVAL for count in counts):
         return "range of repeats"
-    return f"95 % interval (range under {FEWEST_FOR_INTERVAL} runs)"
+    return f"95 % interval (range under {MIN_FOR_INTERVAL} runs)"
 
 
 @dataclass(frozen=True, slots=True)

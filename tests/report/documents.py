@@ -4,7 +4,7 @@ Everything derived is derived by the analysis itself, so that pages are tested o
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,9 @@ from loadgen.analysis.summary import summarise
 from loadgen.engine.records.record import ClientFacts, CountedBy, Outcome, Recording, Records, RequestRecord
 from loadgen.load.shapes import ClosedLoop, LoadShape, OpenLoop, Wave
 from loadgen.load.spec import RunSpec, canonical_hash
+from loadgen.report.charts.chart import Chart
+from loadgen.report.charts.plots import sweep_page_charts
+from loadgen.report.select.run_selection import OneRun, RunSelection
 from loadgen.store.repository import Store
 from loadgen.store.rows import ServerSample, SweepRow, SweepStatus
 
@@ -256,3 +259,9 @@ def fill(
             documents.append(document)
         store.set_sweep_status(sweep.sweep_id, sweep.status)
     return documents
+
+
+def page_charts(runs: Sequence[Document], outlines: Mapping[str, Document] | None = None) -> tuple[Chart, ...]:
+    """The charts of a sweep's page, with the outlines of its runs by id."""
+    known = outlines or {}
+    return sweep_page_charts(RunSelection(tuple(runs), {}, lambda run: OneRun(run, known.get(run["run_id"]))))

@@ -60,12 +60,12 @@ def plot(
     form = _format(path)
 
     from loadgen.report.charts.drawing import draw
-    from loadgen.report.select.subjects import about, gather
+    from loadgen.report.select.run_selection import about, gather
 
     with terminal.open() as store:
-        subject = gather(store, [full_id(store, each) for each in ids or ["latest"]])
-        drawn = wanted.draw(subject, metric, statistic)
-    content = draw(drawn, form, about(subject, wanted.has_bars), width_px)
+        selection = gather(store, [full_id(store, each) for each in ids or ["latest"]])
+        drawn = wanted.draw(selection, metric, statistic)
+    content = draw(drawn, form, about(selection, wanted.has_bars), width_px)
     write_file(path, content)
     terminal.note(f"wrote {path}")
 

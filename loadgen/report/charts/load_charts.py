@@ -11,6 +11,7 @@ from loadgen.analysis.figures.figure import Figure
 from loadgen.analysis.stats import wants_log
 from loadgen.report.charts import palette
 from loadgen.report.charts.chart import Chart, Spec, frame, nominal, points_by_verdict
+from loadgen.report.figures import THROUGHPUT, slo_limit, tail
 from loadgen.report.format import MISSING_FIGURE, setting, shown_unit
 from loadgen.report.format import figure as shown
 from loadgen.report.points import Axes, Document, Point, Table, axes, points, spread_label
@@ -75,12 +76,32 @@ def load_chart(
 
 
 def figure_chart(
-    runs: Sequence[Document], of: Figure, statistic: str, names: Mapping[str, str] | None = None
+    runs: Sequence[Document], of: Figure, statistic: str, names: Mapping[str, str] | None = None, *, note: str = ""
 ) -> Chart | None:
     """Any figure along the load; None where no run has it."""
     along = axes(runs, names)
-    rows = load_rows(points(runs, along), "", lambda run: of.read(run, statistic))
-    return load_chart(of, rows, along=along, title=of.name(statistic)) if rows else None
+    rows = load_rows(points(runs, along), "", of.reader(statistic))
+    notes = [note] if note else []
+    return load_chart(of, rows, along=along, title=of.name(statistic), notes=notes) if rows else None
+
+
+def latency_chart(runs: Sequence[Document], of: Figure, names: Mapping[str, str] | None = None) -> Chart:
+    """A latency's median and the highest percentile that there is, along the load; with the limit on it, where the runs share one."""
+    along = axes(runs, names)
+    drawn = points(runs, along)
+    high = tail(of, drawn) if drawn else None
+    rows = [row for name in ("p50", high) if name is not None for row in load_rows(drawn, name, of.reader(name))]
+    notes = []
+    if rows and high != "p99":
+        shown = f"{high} is drawn where there are enough" if high else "only the median is shown"
+        notes.append(f"p99 needs 1,000 values in a run; {shown}.")
+    return load_chart(of, rows, along=along, notes=notes, limit=slo_limit(of, runs))
+
+
+def throughput_chart(runs: Sequence[Document], names: Mapping[str, str] | None = None) -> Chart:
+    """The output throughput along the load."""
+    along = axes(runs, names)
+    return load_chart(THROUGHPUT, load_rows(points(runs, along), "", THROUGHPUT.read), along=along)
 
 
 def _limit_line(shown: float, scale: Spec) -> list[Spec]:

@@ -20,7 +20,7 @@ from loadgen.report.format import number, plural
 from loadgen.store.rows import ServerSample
 
 MOMENTS = 400
-FEWEST_READINGS = 3  # fewer make no line
+MIN_READINGS = 3  # fewer make no line
 SHORTEST_RATE_S = 0.1  # tokens are counted over no shorter a time: they arrive in bursts, a step of the model at once
 Float = NDArray[np.float64]
 
@@ -76,7 +76,7 @@ def _requests(
     if names is not None:
         for word, name in (("running", names.running), ("waiting", names.waiting)):
             moments_s, values = _gauge(samples, name)
-            if len(moments_s) >= FEWEST_READINGS:
+            if len(moments_s) >= MIN_READINGS:
                 lines.append(Line(word, moments_s, values))
         words.append(
             f"In flight as the client knows it; running and waiting by the server, which was read {plural(len(samples), 'time')}."
@@ -86,7 +86,7 @@ def _requests(
 
 def _cache(samples: Sequence[ServerSample], names: EngineNames) -> Panel | None:
     at_s, ratio = _gauge(samples, names.kv_cache_usage)
-    if len(at_s) < FEWEST_READINGS:
+    if len(at_s) < MIN_READINGS:
         return None
     return Panel("KV cache in use (%)", "%", (Line("KV cache", at_s, ratio * 100),))
 
@@ -95,7 +95,7 @@ def _power(gpus: Sequence[GpuSeries]) -> Panel | None:
     lines = []
     for gpu in gpus:
         known = gpu.columns["power_mw"] != MISSING
-        if np.count_nonzero(known) >= FEWEST_READINGS:
+        if np.count_nonzero(known) >= MIN_READINGS:
             at_s, power_w = gpu.columns["at_ns"][known] / 1e9, gpu.columns["power_mw"][known] / 1000
             lines.append(Line(f"GPU {gpu.device['index']}", *thinned(at_s, power_w)))
     return Panel(f"Power (W), {gpus[0].device['name']}", "W", tuple(lines)) if lines else None

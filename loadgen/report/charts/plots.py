@@ -1,39 +1,65 @@
-"""Every chart by name, for `loadgen plot`: what each is of, and how it is made from runs.
+"""THE table of charts: what each is of, how it is made from runs, and what a page has of it. `loadgen plot` and the pages read it.
 
-A plot of runs takes any number of them, of one sweep or several; a
-plot of one run is drawn from its outline, which an imported result may not have.
+A plot of runs takes any number of them, of one sweep or several; a plot of one run is drawn from its outline, which an imported
+result may not have. To add a chart is to add a row to `PLOTS`, and its name to `SWEEP_PAGE` if a sweep's page has it.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from loadgen.analysis.figure_table import DRAWN
 from loadgen.analysis.figures.figure import STATISTICS, Figure
 from loadgen.errors import UsageError
-from loadgen.report.charts.cdf import cdf_chart
+from loadgen.load.shapes import shape_class
+from loadgen.report.charts.cdf import cdf_chart, one_of_each
 from loadgen.report.charts.chart import Chart, labelled
 from loadgen.report.charts.goodput import goodput_chart
 from loadgen.report.charts.heat_map import heat_map
-from loadgen.report.charts.load_charts import figure_chart
+from loadgen.report.charts.histograms import distribution_chart
+from loadgen.report.charts.load_charts import figure_chart, latency_chart, throughput_chart
+from loadgen.report.charts.over_time import over_time_chart
 from loadgen.report.charts.pareto import pareto_chart
-from loadgen.report.charts.repeats import repeats_chart
-from loadgen.report.charts.run_charts import run_charts
-from loadgen.report.charts.sweep_charts import sweep_charts
-from loadgen.report.figures import THROUGHPUT, TOKEN_GAP, gap_figure
-from loadgen.report.points import Document
-from loadgen.report.select.subjects import Subject
+from loadgen.report.charts.repeats import MIN_FOR_BOX, repeats_chart
+from loadgen.report.charts.timeline import timeline_chart
+from loadgen.report.figures import (
+    CHUNK_GAP,
+    E2E_LATENCY,
+    ENERGY_PER_TOKEN,
+    THROUGHPUT,
+    TOKEN_GAP,
+    TOKENS_PER_CHUNK,
+    TPOT,
+    TTFT,
+    gap_figure,
+)
+from loadgen.report.points import INPUT_TOKENS, OUTPUT_TOKENS, Document, varies
+from loadgen.report.select.run_selection import OneRun, RunSelection
+
+WITHOUT_REQUESTS = Chart(
+    "timeline",
+    "Distributions and timeline",
+    "",
+    "Not drawn: an imported result has no requests, only the figures that were made of them.",
+    None,
+)
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class PlotOptions:
     """Which figure a chart is to draw, of those that can draw any, and which statistic of it."""
 
-    figure: Figure
+    figure: Figure = THROUGHPUT
     statistic: str = "p50"
 
 
-Make = Callable[[Subject, Wish], Chart | None]  # None: these runs have nothing that it could show
+Make = Callable[[RunSelection, PlotOptions], Chart | None]  # None: these runs have nothing that it could show
+OnPage = Callable[[RunSelection, Make], Iterable[Chart | None]]
+
+
+def _once(selection: RunSelection, make: Make) -> Iterable[Chart | None]:
+    yield make(selection, PlotOptions())
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,23 +72,30 @@ class Plot:
     make: Make
     has_bars: bool = False  # its marks are means with bars over repeats, which must be told
     metric: str | None = None  # of a chart that draws whichever is asked: the one that it draws unasked
+    on_page: OnPage = _once  # what a page has of it
 
-    def draw(self, subject: Subject, metric: str | None = None, statistic: str | None = None) -> Chart:
+    def draw(self, selection: RunSelection, metric: str | None = None, statistic: str | None = None) -> Chart:
         """The chart of these runs, of `metric` and its `statistic` where it draws any.
 
         Raises UsageError where the runs have nothing to show, there are several for a chart of one, or it has no such metric.
         """
-        if self.of == "run" and len(subject.runs) != 1:
-            example = f"'loadgen plot {self.name} {subject.runs[0]['run_id']}'" if subject.runs else "its id"
+        if self.of == "run" and len(selection.runs) != 1:
+            example = f"'loadgen plot {self.name} {selection.runs[0]['run_id']}'" if selection.runs else "its id"
             raise UsageError(
-                f"'{self.name}' draws one run, and these are {len(subject.runs)}: name one, as in {example}"
+                f"'{self.name}' draws one run, and these are {len(selection.runs)}: name one, as in {example}"
             )
-        chart = self.make(subject, self._wish(metric, statistic))
+        options = self._options(metric, statistic)
+        chart = self.make(selection, options) if selection.runs else None
         if chart is None:
             raise UsageError(f"'{self.name}' has nothing to draw of these runs: it tells {self.tells}")
-        return chart
+        return _marked(chart, selection)
 
-    def _wish(self, metric: str | None, statistic: str | None) -> Wish:
+    def page_charts(self, selection: RunSelection) -> list[Chart]:
+        """What a page of these runs has of it; nothing where they have nothing to show."""
+        charts = self.on_page(selection, self.make) if selection.runs else ()
+        return [_marked(chart, selection) for chart in charts if chart is not None]
+
+    def _options(self, metric: str | None, statistic: str | None) -> PlotOptions:
         if self.metric is None and (metric is not None or statistic is not None):
             able = ", ".join(each.name for each in PLOTS if each.metric is not None)
             raise UsageError(f"'{self.name}' draws what it draws: a metric can be chosen for {able}")
@@ -72,90 +105,176 @@ class Plot:
         if statistic is not None and (statistic not in STATISTICS or not figure.is_distribution):
             has = ", ".join(STATISTICS) if figure.is_distribution else "no statistics, one number a run"
             raise UsageError(f"{figure.key} has no '{statistic}': it has {has}")
-        return Wish(figure, statistic or "p50")
+        return PlotOptions(figure, statistic or "p50")
 
 
-def _of_sweep(*keys: str) -> Make:
-    def make(subject: Subject, wish: Wish) -> Chart | None:
-        charts = sweep_charts(subject.runs, subject.names) if subject.runs else ()
-        return next((chart for chart in charts if chart.key in keys), None)
-
-    return make
+def _marked(chart: Chart, selection: RunSelection) -> Chart:
+    """The chart, marked where runs were simulated; not the sentence that stands in the place of charts."""
+    return chart if chart is WITHOUT_REQUESTS else labelled([chart], selection.runs)[0]
 
 
-def _of_run(*keys: str) -> Make:
-    def make(subject: Subject, wish: Wish) -> Chart | None:
-        run = subject.open_run(subject.runs[0])
-        distributions, timeline, over_time = run_charts(run.document, run.outline, run.samples, run.gpus)
-        if run.outline is None:
-            return timeline  # the sentence that stands in the place of all of them
-        return next((chart for chart in (*distributions, timeline, over_time) if chart and chart.key in keys), None)
-
-    return make
+FigureOf = Callable[[Sequence[Document]], Figure]
 
 
-def _cdf(key: str) -> Make:
-    def make(subject: Subject, wish: Wish) -> Chart | None:
-        figure = gap_figure(subject.runs) if key == TOKEN_GAP.key else DRAWN[key]
-        chart = cdf_chart(subject.runs, figure, lambda run: subject.open_run(run).outline, subject.names)
-        return _labelled(chart, subject)
+def _only(figure: Figure) -> FigureOf:
+    return lambda runs: figure
 
-    return make
+
+def _latency(figure_of: FigureOf) -> Make:
+    return lambda selection, options: latency_chart(selection.runs, figure_of(selection.runs), selection.names)
+
+
+def _energy(selection: RunSelection, options: PlotOptions) -> Chart | None:
+    note = "Energy of the server's GPUs over the measured window."
+    return figure_chart(selection.runs, ENERGY_PER_TOKEN, options.statistic, selection.names, note=note)
 
 
 def _by_documents(chart: Callable[[Sequence[Document], Mapping[str, str]], Chart | None]) -> Make:
-    def make(subject: Subject, wish: Wish) -> Chart | None:
-        return _labelled(chart(subject.runs, subject.names), subject)
-
-    return make
+    return lambda selection, options: chart(selection.runs, selection.names)
 
 
 def _by_figure(chart: Callable[[Sequence[Document], Figure, str, Mapping[str, str]], Chart | None]) -> Make:
-    def make(subject: Subject, wish: Wish) -> Chart | None:
-        return _labelled(chart(subject.runs, wish.figure, wish.statistic, subject.names), subject)
+    return lambda selection, options: chart(selection.runs, options.figure, options.statistic, selection.names)
+
+
+def _throughput_and_ttft(is_shown: Callable[[Sequence[Document]], bool]) -> OnPage:
+    def on_page(selection: RunSelection, make: Make) -> Iterable[Chart | None]:
+        if is_shown(selection.runs):
+            yield from (make(selection, PlotOptions(figure)) for figure in (THROUGHPUT, TTFT))
+
+    return on_page
+
+
+def _lengths_vary(runs: Sequence[Document]) -> bool:
+    return any(varies(length, runs) for length in (INPUT_TOKENS, OUTPUT_TOKENS))
+
+
+def _repeats_fill_a_box(runs: Sequence[Document]) -> bool:
+    points = Counter((run["sweep_id"], run["spec"]["point_hash"]) for run in runs)
+    return max(points.values(), default=0) >= MIN_FOR_BOX
+
+
+def _cumulative(figure_of: FigureOf) -> Make:
+    def make(selection: RunSelection, options: PlotOptions) -> Chart | None:
+        figure = figure_of(selection.runs)
+        return cdf_chart(selection.runs, figure, lambda run: selection.open_run(run).outline, selection.names)
 
     return make
 
 
-def _labelled(chart: Chart | None, subject: Subject) -> Chart | None:
-    return None if chart is None else labelled([chart], subject.runs)[0]
+def _of_each_point(figure_of: FigureOf) -> OnPage:
+    """A run of each point, of a dozen at most; nothing where none has an outline, since other charts have the percentiles."""
+
+    def on_page(selection: RunSelection, make: Make) -> Iterable[Chart | None]:
+        chosen = one_of_each(selection.runs)
+        outlines = {run["run_id"]: selection.open_run(run).outline for run in chosen}
+        if not any(outlines.values()):
+            return
+        figure = figure_of(selection.runs)
+        chart = cdf_chart(chosen, figure, lambda run: outlines[run["run_id"]], selection.names)
+        if chart is not None:
+            told = "" if len(chosen) == len(selection.runs) else " A run of each point."
+            yield replace(chart, caption=chart.caption + told)
+
+    return on_page
+
+
+def _of_run(chart: Callable[[OneRun, Document], Chart | None]) -> Make:
+    """The chart of a run and its outline, without which a sentence stands in its place."""
+
+    def make(selection: RunSelection, options: PlotOptions) -> Chart | None:
+        run = selection.open_run(selection.runs[0])
+        return WITHOUT_REQUESTS if run.outline is None else chart(run, run.outline)
+
+    return make
+
+
+def _histogram(figure: Figure, run: Document, outline: Document) -> Chart:
+    return distribution_chart(figure.key, figure.label, outline["distributions"].get(figure.key), figure.of(run))
+
+
+def _histogram_of(figure: Figure) -> Make:
+    return _of_run(lambda run, outline: _histogram(figure, run.document, outline))
+
+
+def _gaps(run: Document) -> list[Figure]:
+    """The gaps whose histograms say something: not of tokens where they are unknown, nor of chunks where each is one token."""
+    if gap_figure([run]) is CHUNK_GAP:
+        return [CHUNK_GAP]
+    each_is_one_token = TOKENS_PER_CHUNK.read(run, "min") == TOKENS_PER_CHUNK.read(run, "max") == 1
+    return [TOKEN_GAP] if each_is_one_token else [CHUNK_GAP, TOKEN_GAP]
+
+
+def _each_gap(selection: RunSelection, make: Make) -> Iterable[Chart | None]:
+    yield from (_histogram_of(gap)(selection, PlotOptions()) for gap in _gaps(selection.runs[0]))
+
+
+def _timeline(run: OneRun, outline: Document) -> Chart:
+    by_caller = shape_class(run.document["spec"]["shape"]).has_steady_state
+    return timeline_chart(outline["requests"], run.document.get("window"), by_slot=by_caller)
+
+
+def _over_time(run: OneRun, outline: Document) -> Chart | None:
+    return over_time_chart(run.document.get("window"), outline["over_time"], run.samples, run.gpus)
 
 
 PLOTS: tuple[Plot, ...] = (
-    Plot("ttft", "runs", "time to first token along the load", _of_sweep("ttft_s"), True),
-    Plot(
-        "gap",
-        "runs",
-        "the time between tokens, or chunks, along the load",
-        _of_sweep("token_gap_s", "chunk_gap_s"),
-        True,
-    ),
-    Plot("throughput", "runs", "output tokens per second along the load", _of_sweep("output_tokens_per_s"), True),
-    Plot("energy", "runs", "joules per output token along the load", _of_sweep("energy_per_output_token_j"), True),
-    Plot("load", "runs", "any metric along the load", _by_figure(figure_chart), True, "tpot_s"),
+    Plot("ttft", "runs", "time to first token along the load", _latency(_only(TTFT)), True),
+    Plot("gap", "runs", "the time between tokens, or chunks, along the load", _latency(gap_figure), True),
+    Plot("throughput", "runs", "output tokens per second along the load", _by_documents(throughput_chart), True),
+    Plot("energy", "runs", "joules per output token along the load", _energy, True),
+    Plot("load", "runs", "any metric along the load", _by_figure(figure_chart), True, TPOT.key),
     Plot("pareto", "runs", "throughput of a GPU against what each of its users gets", _by_documents(pareto_chart)),
     Plot("goodput", "runs", "requests per second that met the SLO along the load", _by_documents(goodput_chart), True),
     Plot(
-        "heat-map", "runs", "a metric over load and length together", _by_figure(heat_map), metric="output_tokens_per_s"
+        "heat-map",
+        "runs",
+        "a metric over load and length together",
+        _by_figure(heat_map),
+        metric=THROUGHPUT.key,
+        on_page=_throughput_and_ttft(_lengths_vary),
     ),
     Plot(
         "repeats",
         "runs",
         "how far three repeats or more lie apart",
         _by_figure(repeats_chart),
-        metric="output_tokens_per_s",
+        metric=THROUGHPUT.key,
+        on_page=_throughput_and_ttft(_repeats_fill_a_box),
     ),
-    Plot("ttft-cdf", "runs", "time to first token of each run, cumulative", _cdf("ttft_s")),
-    Plot("gap-cdf", "runs", "the time between tokens, or chunks, of each run, cumulative", _cdf("token_gap_s")),
-    Plot("tpot-cdf", "runs", "the time per output token of each run, cumulative", _cdf("tpot_s")),
-    Plot("e2e-cdf", "runs", "the time of whole answers of each run, cumulative", _cdf("e2e_latency_s")),
-    Plot("ttft-histogram", "run", "how time to first token is distributed", _of_run("ttft_s")),
-    Plot("gap-histogram", "run", "how the time between tokens is distributed", _of_run("token_gap_s", "chunk_gap_s")),
-    Plot("tpot-histogram", "run", "how the time per output token is distributed", _of_run("tpot_s")),
-    Plot("e2e-histogram", "run", "how the time of whole answers is distributed", _of_run("e2e_latency_s")),
-    Plot("timeline", "run", "when each request waited and was answered", _of_run("timeline")),
-    Plot("over-time", "run", "tokens/s, requests, KV cache and power on one time axis", _of_run("over_time")),
+    Plot(
+        "ttft-cdf",
+        "runs",
+        "time to first token of each run, cumulative",
+        _cumulative(_only(TTFT)),
+        on_page=_of_each_point(_only(TTFT)),
+    ),
+    Plot(
+        "gap-cdf",
+        "runs",
+        "the time between tokens, or chunks, of each run, cumulative",
+        _cumulative(gap_figure),
+        on_page=_of_each_point(gap_figure),
+    ),
+    Plot("tpot-cdf", "runs", "the time per output token of each run, cumulative", _cumulative(_only(TPOT))),
+    Plot("e2e-cdf", "runs", "the time of whole answers of each run, cumulative", _cumulative(_only(E2E_LATENCY))),
+    Plot("ttft-histogram", "run", "how time to first token is distributed", _histogram_of(TTFT)),
+    Plot(
+        "gap-histogram",
+        "run",
+        "how the time between tokens is distributed",
+        _of_run(lambda run, outline: _histogram(_gaps(run.document)[0], run.document, outline)),
+        on_page=_each_gap,
+    ),
+    Plot("tpot-histogram", "run", "how the time per output token is distributed", _histogram_of(TPOT)),
+    Plot("e2e-histogram", "run", "how the time of whole answers is distributed", _histogram_of(E2E_LATENCY)),
+    Plot("timeline", "run", "when each request waited and was answered", _of_run(_timeline)),
+    Plot("over-time", "run", "tokens/s, requests, KV cache and power on one time axis", _of_run(_over_time)),
 )
+SWEEP_PAGE = (
+    *("ttft", "gap", "throughput", "energy", "pareto", "goodput", "ttft-cdf", "gap-cdf", "repeats", "heat-map"),
+)
+HISTOGRAMS = ("ttft-histogram", "gap-histogram", "tpot-histogram", "e2e-histogram")
 
 
 def plot(name: str) -> Plot:
@@ -164,3 +283,21 @@ def plot(name: str) -> Plot:
         if each.name == name:
             return each
     raise UsageError(f"there is no chart '{name}'; there are {', '.join(each.name for each in PLOTS)}")
+
+
+def sweep_page_charts(selection: RunSelection) -> tuple[Chart, ...]:
+    """The charts of a sweep's page, in order."""
+    return tuple(chart for name in SWEEP_PAGE for chart in plot(name).page_charts(selection))
+
+
+def run_page_charts(run: OneRun) -> tuple[tuple[Chart, ...], Chart, Chart | None]:
+    """The distributions of a run's page, in order, its timeline, and its course over time where there is one.
+
+    Without an outline a sentence stands in their place.
+    """
+    if run.outline is None:
+        return (), WITHOUT_REQUESTS, None
+    selection = RunSelection((run.document,), {}, lambda _: run)
+    distributions = tuple(chart for name in HISTOGRAMS for chart in plot(name).page_charts(selection))
+    (timeline,), over_time = plot("timeline").page_charts(selection), plot("over-time").page_charts(selection)
+    return distributions, timeline, over_time[0] if over_time else None

@@ -16,8 +16,8 @@ from loadgen.report.format import figure, setting, shown_unit
 from loadgen.report.points import Document, Table, axes, points
 
 Row = dict[str, Any]
-FEWEST_FOR_BOX = 5  # quartiles of fewer are guesses between neighbours
-FEWEST = 3
+MIN_FOR_BOX = 5  # quartiles of fewer are guesses between neighbours
+MIN_REPEATS = 3
 
 
 def repeats_chart(
@@ -30,7 +30,7 @@ def repeats_chart(
     texts: list[tuple[str, ...]] = []
     for point in points(runs, along):
         known = [(run, value) for run in point.runs if (value := of.read(run, statistic)) is not None]
-        if len(known) < FEWEST:
+        if len(known) < MIN_REPEATS:
             continue
         spread = [float(each) for each in np.quantile([value for _, value in known], (0, 0.25, 0.5, 0.75, 1))]
         median = spread[2]
@@ -40,7 +40,7 @@ def repeats_chart(
         for run, value in known:
             what = {"repeat": run["repeat"], "run": run["run_id"], "status": run["verdict"]["status"]}
             marks.append(place | what | {"off": (value / median - 1) * 100, "text": figure(value, of.unit)})
-        if len(known) >= FEWEST_FOR_BOX:
+        if len(known) >= MIN_FOR_BOX:
             edges = zip(("least", "q1", "median", "q3", "greatest"), spread, strict=True)
             boxes.append(place | {name: (value / median - 1) * 100 for name, value in edges})
         told = (figure(value, of.unit) for value in spread)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from loadgen.report.comparison.dimensions import Tags
 from loadgen.report.comparison.view import Filters, View
 from loadgen.report.points import Document
-from loadgen.report.select.subjects import sweep_names
+from loadgen.report.select.run_selection import sweep_names
 from loadgen.store.repository import Store
 from loadgen.store.rows import SweepRow
 

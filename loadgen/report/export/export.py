@@ -17,7 +17,7 @@ from loadgen.errors import UsageError
 from loadgen.report.export.csv_table import columns_of, csv_text
 from loadgen.report.export.vllm_bench import vllm_bench_result
 from loadgen.report.points import Document
-from loadgen.report.select.subjects import find
+from loadgen.report.select.run_selection import find
 from loadgen.store.repository import Store
 from loadgen.store.rows import SweepRow
 

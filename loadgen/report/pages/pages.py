@@ -7,14 +7,13 @@ shown, in the order in which it is shown.
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from functools import cache
 
 import loadgen
 from loadgen.analysis.server.gpu import GpuSeries
 from loadgen.analysis.verdict import MergedFinding
 from loadgen.report.charts.chart import Chart
-from loadgen.report.charts.further_charts import further_charts
-from loadgen.report.charts.run_charts import run_charts
-from loadgen.report.charts.sweep_charts import sweep_charts
+from loadgen.report.charts.plots import run_page_charts, sweep_page_charts
 from loadgen.report.comparison.page import ComparisonPage
 from loadgen.report.figures import reading_note
 from loadgen.report.format import ago, moment, number, plural
@@ -22,6 +21,7 @@ from loadgen.report.pages.job_pages import JobsPage, LoginPage
 from loadgen.report.pages.live import LiveView
 from loadgen.report.pages.sweeps_list import SweepsPage
 from loadgen.report.points import Document, Table
+from loadgen.report.select.run_selection import OneRun, RunSelection
 from loadgen.report.words import facts, server_facts
 from loadgen.report.words.facts import Facts, FigureLine, Highlight
 from loadgen.report.words.foreign import foreign_client, foreign_name, foreign_table
@@ -178,6 +178,7 @@ def sweep_page(
     `live` is how it stands while it is measured.
     """
     name = sweep.name or sweep.sweep_id
+    outlines = cache(open_outline)  # several charts are drawn of one
     return SweepPage(
         title=name,
         sweep_id=sweep.sweep_id,
@@ -202,7 +203,7 @@ def sweep_page(
         doubtful=sweep.doubtful,
         invalid=sweep.invalid,
         highlights=search_highlight(sweep.search) + facts.sweep_highlights(runs),
-        charts=(*sweep_charts(runs), *further_charts(runs, open_outline=open_outline)) if runs else (),
+        charts=sweep_page_charts(RunSelection(tuple(runs), {}, lambda run: OneRun(run, outlines(run["run_id"])))),
         reading_note=reading_note(runs) if runs else "",
         points=points_table(runs) if runs else None,
         runs=runs_table(runs) if runs else None,
@@ -230,7 +231,7 @@ def run_page(
     `now` as for a sweep.
     """
     spec = run["spec"]
-    charts, timeline, over_time = run_charts(run, outline, samples, gpus)
+    charts, timeline, over_time = run_page_charts(OneRun(run, outline, samples, gpus))
     return RunPage(
         title=f"{spec['load_label']}, repeat {run['repeat']}",
         run_id=run["run_id"],

@@ -11,7 +11,7 @@ from loadgen.report.format import moment
 from loadgen.report.pages.pages import ReportPage, RunPage, SweepPage, run_page, sweep_page
 from loadgen.report.pages.rendering import render
 from loadgen.report.select.outlines import outline_of
-from loadgen.report.select.subjects import find
+from loadgen.report.select.run_selection import find
 from loadgen.store.repository import Store
 from loadgen.store.rows import SweepRow
 

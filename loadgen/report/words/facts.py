@@ -26,7 +26,7 @@ from loadgen.report.format import (
     size,
 )
 from loadgen.report.labels import metric_label
-from loadgen.report.points import FEWEST_FOR_INTERVAL, Document, Point, Table, axes, points
+from loadgen.report.points import MIN_FOR_INTERVAL, Document, Point, Table, axes, points
 from loadgen.report.words.foreign import foreign_name
 from loadgen.report.words.remote import cost_line, round_trip_line, round_trip_note, way_line
 
@@ -317,7 +317,7 @@ def _best(
     pooled, point = (max if highest else min)(known, key=lambda pair: pair[0].mean)
     words = [_where(point.runs[0])]
     if pooled.half_spread is not None:
-        what = "half the range" if pooled.runs < FEWEST_FOR_INTERVAL else "95 %"
+        what = "half the range" if pooled.runs < MIN_FOR_INTERVAL else "95 %"
         words.append(f"± {figure(pooled.half_spread, of.unit)} ({what} of {pooled.runs} repeats)")
     return Highlight(name, figure(pooled.mean, of.unit), shown_unit(of.unit), " · ".join(words), point.status)
 

@@ -8,8 +8,7 @@ from loadgen.analysis.figure_table import FIGURES
 from loadgen.load.shapes import ClosedLoop
 from loadgen.report.charts.cdf import MOST_RUNS, cdf_chart, one_of_each
 from loadgen.report.charts.chart import Chart
-from loadgen.report.charts.further_charts import further_charts
-from tests.report.documents import Document, measured_run, outlined, specs
+from tests.report.documents import Document, measured_run, outlined, page_charts, specs
 
 TTFT = FIGURES["ttft_s"]
 
@@ -94,11 +93,11 @@ def test_a_page_draws_a_run_of_each_point_where_there_are_outlines(measured: Any
         len(one_of_each([run | {"spec": run["spec"] | {"point_hash": str(n)}} for n in range(40) for run in runs], 12))
         == 12
     )
-    charts = {chart.key: chart for chart in further_charts(runs, open_outline=outlines.get)}
+    charts = {chart.key: chart for chart in page_charts(runs, outlines)}
     assert set(drawn(charts["cdf_ttft_s"])) == {run["run_id"] for run in runs[:2]}
     assert "A run of each point." in charts["cdf_ttft_s"].caption
     assert "cdf_token_gap_s" in charts
-    assert not [chart for chart in further_charts(runs) if chart.key.startswith("cdf")]
+    assert not [chart for chart in page_charts(runs) if chart.key.startswith("cdf")]
 
 
 def test_values_of_zero_do_not_break_a_logarithmic_axis(measured: Any) -> None:

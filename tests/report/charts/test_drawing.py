@@ -10,7 +10,7 @@ from loadgen.errors import UsageError
 from loadgen.load.shapes import ClosedLoop
 from loadgen.report.charts.chart import Chart, labelled, legend
 from loadgen.report.charts.drawing import INK, LIGHT, LINE, PAPER, PNG_SCALE, SOFT, draw, standing_alone
-from loadgen.report.charts.sweep_charts import sweep_charts
+from loadgen.report.charts.load_charts import throughput_chart
 from loadgen.report.pages import assets
 from tests.report.documents import Document, measured_run, specs
 
@@ -23,7 +23,7 @@ def runs() -> list[Document]:
 
 @pytest.fixture(scope="module")
 def chart(runs: list[Document]) -> Chart:
-    return sweep_charts(runs)[2]
+    return labelled([throughput_chart(runs)], runs)[0]
 
 
 def lines(svg: bytes) -> list[str]:

@@ -12,7 +12,8 @@ from loadgen.load.shapes import ClosedLoop
 from loadgen.report.charts.chart import Chart
 from loadgen.report.charts.drawing import draw
 from loadgen.report.charts.over_time import MOMENTS, over_time_chart, thinned
-from loadgen.report.charts.run_charts import run_charts
+from loadgen.report.charts.plots import run_page_charts
+from loadgen.report.select.run_selection import OneRun
 from loadgen.store.rows import ServerSample
 from tests.report.documents import Document, measured_run, outlined, specs
 
@@ -123,7 +124,7 @@ def test_long_lines_are_means_of_stretches() -> None:
 
 def test_a_simulated_course_says_so(run: tuple[Document, Document]) -> None:
     document, outline = run
-    _, _, over_time = run_charts(document | {"simulated": True}, outline, SAMPLES)
+    _, _, over_time = run_page_charts(OneRun(document | {"simulated": True}, outline, SAMPLES))
     assert over_time is not None
     assert over_time.title == "Over time (SIMULATED)"
     assert over_time.spec is not None

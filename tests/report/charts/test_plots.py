@@ -10,7 +10,7 @@ from loadgen.errors import UsageError
 from loadgen.load.shapes import ClosedLoop
 from loadgen.report.charts.drawing import draw
 from loadgen.report.charts.plots import PLOTS, plot
-from loadgen.report.select.subjects import Subject, about, gather, sweep_names
+from loadgen.report.select.run_selection import RunSelection, about, gather, sweep_names
 from loadgen.store.repository import Store
 from tests.report.documents import Document, fill, specs, sweep_row
 
@@ -27,8 +27,8 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
         yield opened
 
 
-def lines_of(subject: Subject, name: str) -> set[str]:
-    chart = plot(name).draw(subject)
+def lines_of(selection: RunSelection, name: str) -> set[str]:
+    chart = plot(name).draw(selection)
     assert chart.spec is not None
     return {row["series"] for row in chart.spec["data"]["values"]}
 

@@ -16,8 +16,9 @@ from loadgen.load.shapes import ClosedLoop, OpenLoop, Wave
 from loadgen.load.spec import RunSpec
 from loadgen.report.charts.chart import Chart
 from loadgen.report.charts.histograms import distribution_chart
-from loadgen.report.charts.run_charts import run_charts
+from loadgen.report.charts.plots import run_page_charts
 from loadgen.report.charts.timeline import timeline_chart, timeline_rows
+from loadgen.report.select.run_selection import OneRun
 from tests.report.documents import Document, measured_run, outlined, recording, specs
 
 
@@ -34,7 +35,7 @@ def test_every_value_is_in_exactly_one_bar(values: list[float]) -> None:
 
 def test_an_imported_run_has_a_sentence_in_place_of_its_charts() -> None:
     document, _ = measured_run(specs([ClosedLoop(2)], (32,), 4, requests_per_slot=2)[0], "s1")
-    charts, timeline, over_time = run_charts(document, None)
+    charts, timeline, over_time = run_page_charts(OneRun(document))
     assert (charts, timeline.spec, over_time) == ((), None, None)
     assert "an imported result has no requests" in timeline.caption
 
@@ -67,7 +68,7 @@ def test_values_of_zero_on_a_logarithmic_axis_are_counted_and_said() -> None:
 def test_the_distributions_are_those_of_the_documents_own_figures() -> None:
     (spec,) = specs([ClosedLoop(4)], (32,), 8)
     document, records = measured_run(spec, "s1")
-    charts, timeline, over_time = run_charts(document, outlined(document, records))
+    charts, timeline, over_time = run_page_charts(OneRun(document, outlined(document, records)))
     assert over_time is not None
     assert over_time.spec is not None
     assert len(over_time.spec["vconcat"]) == 2  # nothing was read of its server
@@ -76,12 +77,12 @@ def test_the_distributions_are_those_of_the_documents_own_figures() -> None:
         assert chart.spec is not None
         assert sum(bar["values"] for bar in chart.spec["data"]["values"]) == document[chart.key]["n"]
     document["tokens_per_chunk"] |= {"max": 3}
-    assert [chart.key for chart in run_charts(document, outlined(document, records))[0]][1:3] == [
+    assert [chart.key for chart in run_page_charts(OneRun(document, outlined(document, records)))[0]][1:3] == [
         "chunk_gap_s",
         "token_gap_s",
     ]
     document["token_gap_s"] |= {"p50": None}
-    assert [chart.key for chart in run_charts(document, outlined(document, records))[0]][1:3] == [
+    assert [chart.key for chart in run_page_charts(OneRun(document, outlined(document, records)))[0]][1:3] == [
         "chunk_gap_s",
         "tpot_s",
     ]

@@ -8,9 +8,8 @@ import vl_convert
 
 from loadgen.load.shapes import ClosedLoop
 from loadgen.report.charts.chart import Chart
-from loadgen.report.charts.sweep_charts import sweep_charts
 from loadgen.report.figures import CHUNK_GAP, TOKEN_GAP, gap_figure, reading_note
-from tests.report.documents import Document, measured_run, specs
+from tests.report.documents import Document, measured_run, page_charts, specs
 
 
 def set_distribution(run: Document, metric: str, **values: float | None) -> None:
@@ -39,7 +38,7 @@ def rows(chart: Chart) -> list[dict[str, Any]]:
 
 
 def test_three_charts_in_order_with_a_table_behind_each() -> None:
-    charts = sweep_charts(grid())
+    charts = page_charts(grid())[:3]
     assert [chart.key for chart in charts] == ["ttft_s", "token_gap_s", "output_tokens_per_s"]
     assert all(chart.table is not None and chart.table.rows for chart in charts)
 
@@ -49,12 +48,12 @@ def test_the_highest_percentile_that_all_points_have_is_drawn_beside_the_median(
     for run in runs:
         set_distribution(run, "ttft_s", p90=0.2)
     set_distribution(runs[0], "ttft_s", p90=0.2, p95=0.3, p99=0.4)
-    ttft = sweep_charts(runs)[0]
+    ttft = page_charts(runs)[0]
     assert {row["statistic"] for row in rows(ttft)} == {"p50", "p90"}
     assert "p90 is drawn" in ttft.caption
     for run in runs:
         set_distribution(run, "ttft_s", p90=0.2, p95=0.3, p99=0.4)
-    ttft = sweep_charts(runs)[0]
+    ttft = page_charts(runs)[0]
     assert {row["statistic"] for row in rows(ttft)} == {"p50", "p99"}
     assert ttft.caption == ""
 
@@ -63,7 +62,7 @@ def test_without_any_percentile_above_it_the_median_stands_alone_and_the_chart_s
     runs = grid(repeats=1)
     for run in runs:
         set_distribution(run, "ttft_s")
-    ttft = sweep_charts(runs)[0]
+    ttft = page_charts(runs)[0]
     assert {row["statistic"] for row in rows(ttft)} == {"p50"}
     assert "only the median" in ttft.caption
 
@@ -73,7 +72,7 @@ def test_unknown_tokens_turn_the_token_gap_into_the_chunk_gap() -> None:
     for run in runs:
         run["token_gap_s"] = None
     assert gap_figure(runs) is CHUNK_GAP
-    assert sweep_charts(runs)[1].title == "Chunk gap"
+    assert page_charts(runs)[1].title == "Chunk gap"
 
 
 def test_one_run_of_unknown_tokens_makes_it_the_chunk_gap_of_all() -> None:
@@ -87,7 +86,7 @@ def test_one_run_of_unknown_tokens_makes_it_the_chunk_gap_of_all() -> None:
 
 def test_invalid_runs_are_not_in_the_data_and_doubtful_ones_are_marked() -> None:
     runs = grid(repeats=1, statuses=("invalid", "doubtful"))
-    throughput = rows(sweep_charts(runs)[2])
+    throughput = rows(page_charts(runs)[2])
     assert [(row["x"], row["status"]) for row in throughput] == [(4.0, "doubtful"), (16.0, "valid")]
     note = reading_note(runs)
     assert "Hollow marks are doubtful." in note
@@ -96,7 +95,7 @@ def test_invalid_runs_are_not_in_the_data_and_doubtful_ones_are_marked() -> None
 
 def test_a_sweep_of_invalid_runs_alone_draws_nothing_and_says_so() -> None:
     runs = grid(repeats=1, statuses=("invalid",) * 3)
-    assert [(chart.spec, chart.caption) for chart in sweep_charts(runs)] == [
+    assert [(chart.spec, chart.caption) for chart in page_charts(runs)] == [
         (None, "No usable run has this figure.")
     ] * 3
 
@@ -105,7 +104,7 @@ def test_an_interval_wider_than_the_chart_is_cut_in_the_drawing_and_whole_in_the
     runs = grid(repeats=3)
     for run in runs:
         run["output_tokens_per_s"] = (50.0, 50.0, 125.0)[run["repeat"]]
-    chart = sweep_charts(runs)[2]
+    chart = page_charts(runs)[2]
     assert {(row["bar_from"], row["bar_to"]) for row in rows(chart)} == {(0.0, 75 * 1.25)}
     assert "cut off" in chart.caption
     assert chart.table is not None
@@ -120,7 +119,7 @@ def test_two_repeats_are_drawn_as_their_range() -> None:
     runs = grid(repeats=2)
     for run in runs:
         run["output_tokens_per_s"] = 80.0 if run["repeat"] else 70.0
-    chart = sweep_charts(runs)[2]
+    chart = page_charts(runs)[2]
     assert {(row["bar_from"], row["bar_to"]) for row in rows(chart)} == {(70.0, 80.0)}
     assert "cut off" not in chart.caption
     assert chart.table is not None
@@ -140,7 +139,7 @@ def test_a_wide_range_of_latencies_gets_a_logarithmic_axis() -> None:
     runs = grid(repeats=1)
     for run, p50 in zip(runs, (0.01, 0.1, 1.0), strict=True):
         set_distribution(run, "ttft_s", p50=p50)
-    spec = sweep_charts(runs)[0].spec
+    spec = page_charts(runs)[0].spec
     assert spec is not None
     scale = spec["layer"][0]["encoding"]["y"]["scale"]
     assert scale["type"] == "log"
@@ -149,7 +148,7 @@ def test_a_wide_range_of_latencies_gets_a_logarithmic_axis() -> None:
 
 def test_seconds_in_the_data_milliseconds_on_the_axis() -> None:
     runs = grid(repeats=1)
-    ttft = sweep_charts(runs)[0]
+    ttft = page_charts(runs)[0]
     assert rows(ttft)[0]["value"] == runs[0]["ttft_s"]["p50"]
     assert rows(ttft)[0]["mark"] == pytest.approx(1000 * runs[0]["ttft_s"]["p50"])
     assert ttft.unit == "ms"
@@ -160,7 +159,7 @@ def test_seconds_in_the_data_milliseconds_on_the_axis() -> None:
 @pytest.mark.parametrize("number", range(3))
 def test_vega_draws_every_point(number: int) -> None:
     runs = grid(repeats=2, statuses=("doubtful",))
-    spec = sweep_charts(runs)[number].spec
+    spec = page_charts(runs)[number].spec
     assert spec is not None
     svg = vl_convert.vegalite_to_svg(json.dumps(spec | {"width": 300}), allowed_base_urls=[])
     assert svg.count('aria-roledescription="point"') == len(spec["data"]["values"])

@@ -25,7 +25,7 @@ class OneRun:
 
 
 @dataclass(frozen=True, slots=True)
-class Subject:
+class RunSelection:
     """What is to be drawn: the documents of runs, the names of their sweeps by id, and how to get at the rest of a run."""
 
     runs: tuple[Document, ...]
@@ -47,7 +47,7 @@ def find(store: Store, found_id: str) -> tuple[SweepRow | None, list[Document]]:
     return sweep, store.runs(sweep.sweep_id)
 
 
-def gather(store: Store, ids: Sequence[str]) -> Subject:
+def gather(store: Store, ids: Sequence[str]) -> RunSelection:
     """The runs of these sweeps, groups and runs, each once, in this order. Raises NotFoundError."""
     runs: dict[str, Document] = {}
     for given in ids:
@@ -59,7 +59,7 @@ def gather(store: Store, ids: Sequence[str]) -> Subject:
         run_id = run["run_id"]
         return OneRun(run, outline_of(store, run), store.samples(run_id), store.gpus(run_id))
 
-    return Subject(tuple(runs.values()), sweep_names(sweeps), open_run)
+    return RunSelection(tuple(runs.values()), sweep_names(sweeps), open_run)
 
 
 def sweep_names(sweeps: Sequence[SweepRow]) -> dict[str, str]:
@@ -75,16 +75,16 @@ def sweep_names(sweeps: Sequence[SweepRow]) -> dict[str, str]:
     }
 
 
-def about(subject: Subject, has_bars: bool = True) -> tuple[str, ...]:
+def about(selection: RunSelection, has_bars: bool = True) -> tuple[str, ...]:
     """What a drawing is of, in lines: models and servers, the run or the sweep, and how to read marks and bars of several runs.
 
     Several sweeps are named where their lines are.
     """
-    served = dict.fromkeys(f"{run['spec']['model']} on {server_name(run['server'])}" for run in subject.runs)
-    if len(subject.runs) == 1:
-        (run,) = subject.runs
+    served = dict.fromkeys(f"{run['spec']['model']} on {server_name(run['server'])}" for run in selection.runs)
+    if len(selection.runs) == 1:
+        (run,) = selection.runs
         spec = run["spec"]
         lengths = f"{number(spec['input_tokens'])} in · {spec['output_tokens']:,} out"
         return (*served, f"{spec['load_label']} · {lengths} · repeat {run['repeat']} · {run['run_id']}")
-    swept = [f"{name} · {sweep_id}" for sweep_id, name in subject.names.items()] if len(subject.names) == 1 else []
-    return ("; ".join(served), *swept, reading_note(subject.runs, subject.names) if has_bars else "")
+    swept = [f"{name} · {sweep_id}" for sweep_id, name in selection.names.items()] if len(selection.names) == 1 else []
+    return ("; ".join(served), *swept, reading_note(selection.runs, selection.names) if has_bars else "")

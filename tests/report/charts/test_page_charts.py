@@ -9,13 +9,11 @@ from loadgen.analysis.server.served_gpus import gpu_count
 from loadgen.load.shapes import ClosedLoop
 from loadgen.load.spec import RunSpec
 from loadgen.report.charts.chart import Chart
-from loadgen.report.charts.further_charts import further_charts
 from loadgen.report.charts.goodput import COMPLETED, GOOD, goodput_chart
 from loadgen.report.charts.heat_map import heat_map
 from loadgen.report.charts.pareto import frontier, pareto_chart
 from loadgen.report.charts.repeats import repeats_chart
-from loadgen.report.charts.sweep_charts import sweep_charts
-from tests.report.documents import Document, measured_run, specs
+from tests.report.documents import Document, measured_run, page_charts, specs
 
 THROUGHPUT, TTFT = FIGURES["output_tokens_per_s"], FIGURES["ttft_s"]
 GPUS = [{"name": "NVIDIA H100"}] * 8
@@ -95,7 +93,7 @@ def test_the_limit_of_the_slo_is_a_line_where_it_is_near_and_words_where_it_is_n
     for run in runs:
         run["spec"] |= {"slo": {"ttft_s": limit_s}}
         run["ttft_s"] |= {"p50": 0.08, "p90": None, "p95": None, "p99": None}
-    ttft = sweep_charts(runs)[0]
+    ttft = page_charts(runs)[0]
     assert ttft.spec is not None
     drawn = [layer for layer in ttft.spec["layer"] if "data" in layer]
     assert bool(drawn) is is_drawn
@@ -151,7 +149,7 @@ def test_repeats_are_marks_around_their_median_and_from_five_on_a_box() -> None:
 
 
 def keys(runs: list[Document]) -> list[str]:
-    return [chart.key for chart in further_charts(runs)]
+    return [chart.key for chart in page_charts(runs)][3:]
 
 
 def test_a_page_has_each_chart_only_where_it_has_something_to_say() -> None:
@@ -162,7 +160,7 @@ def test_a_page_has_each_chart_only_where_it_has_something_to_say() -> None:
 
 
 def test_simulated_runs_are_marked_in_every_drawing() -> None:
-    for chart in further_charts([run | {"simulated": True} for run in grid(repeats=5)]):
+    for chart in page_charts([run | {"simulated": True} for run in grid(repeats=5)]):
         assert chart.spec is not None
         assert chart.spec["title"].startswith("SIMULATED · ")
 
