@@ -59,7 +59,7 @@ INNER_ORDER: dict[str, tuple[tuple[str, ...], ...]] = {
 VAGUE_NAMES = {"util", "utils", "common", "helper", "helpers", "base", "manager", "managers", "misc"}
 MAX_FILE_LINES = 600
 MAX_FILES_IN_A_FOLDER = 20
-STILL_LONG = {"servers/launcher", "store"}
+STILL_LONG = {"store"}
 # What the measuring process must not carry: each costs start-up time and memory, and none sends a request.
 HEAVY = {"pydantic", "sqlalchemy", "alembic", "fastapi", "yaml", "rich", "typer", "jinja2", "vl_convert"}
 

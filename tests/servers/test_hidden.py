@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from loadgen.servers.hidden import is_secret, secrets_of, shown, shown_text, shown_words, without
-from loadgen.servers.launcher.private_log import overwrite
+from loadgen.servers.launcher.log import overwrite
 
 SECRET = """
     api-key api_keys APIKEY apiKey x-api-key OPENAI_API_KEY NGC_API_KEY AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY key

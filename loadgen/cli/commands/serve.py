@@ -72,7 +72,7 @@ def run(
     argument: Arguments = None,
 ) -> None:
     """Start a server in the foreground, with its log on stderr, until Ctrl-C."""
-    from loadgen.servers.launcher.follow import follow
+    from loadgen.servers.launcher.log import follow
 
     launch = _launch(profile, port, model, argument)
     if launch.kind == "external":
@@ -149,7 +149,7 @@ def logs(
     ] = False,
 ) -> None:
     """Show the log of the server that was started last."""
-    from loadgen.servers.launcher.follow import follow
+    from loadgen.servers.launcher.log import follow
     from loadgen.servers.launcher.place import state_folder
     from loadgen.servers.launcher.running import standing
     from loadgen.servers.launcher.state import read_state

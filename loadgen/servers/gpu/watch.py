@@ -4,8 +4,9 @@ Runs in a thread of the parent. Where there is no NVIDIA GPU, or its driver
 cannot be asked, there is nothing to tell; no failure here ever costs a run.
 """
 
+import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -110,3 +111,18 @@ def visible(devices: Sequence[GpuDevice], value: str | None) -> list[GpuDevice]:
             break
         found += fitting
     return found
+
+
+def installed_gpus() -> list[GpuDevice]:
+    """All GPUs of this machine; none without a GPU or a driver that can be asked."""
+    try:
+        source = open_source()
+    except Exception:  # a driver may fail in any way it likes
+        return []
+    return [] if source is None else source.devices()
+
+
+def visible_with(environment: Mapping[str, str], devices: Sequence[GpuDevice]) -> list[GpuDevice]:
+    """Those that a server with these additions to our environment would see, by CUDA_VISIBLE_DEVICES."""
+    named = {**os.environ, **environment}.get("CUDA_VISIBLE_DEVICES")
+    return list(devices) if named is None else visible(devices, named)

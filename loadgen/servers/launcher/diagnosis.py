@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from loadgen.servers.launcher.failure import FailureKind
-from loadgen.servers.launcher.log_lines import Line, lines
+from loadgen.servers.launcher.log import LogLine, log_lines
 
 _NO_ERRORS = ("DEBUG", "INFO", "WARNING")
 _MOST_LINES = 5000  # from the end
@@ -194,7 +194,7 @@ _PASSED_ON = re.compile(
 
 def diagnose(log: str, model: str | None = None) -> Reason | None:
     """The reason that the log gives; None when nothing in it looks like one. `model` is named where the log does not."""
-    said = [line for line in lines(log) if line.level not in _NO_ERRORS][-_MOST_LINES:]
+    said = [line for line in log_lines(log) if line.level not in _NO_ERRORS][-_MOST_LINES:]
     texts = [line.text for line in said]
     following = [*texts[1:], ""]
     for rule in _RULES:
@@ -212,7 +212,7 @@ def _naming(model: str | None, words: str) -> str:
     )
 
 
-def _last_error(said: list[Line]) -> Reason | None:
+def _last_error(said: list[LogLine]) -> Reason | None:
     """The last exception, else the last line that is called an error, passed on ones left out."""
     named = [line.text for line in said if _EXCEPTION.match(line.text) and not _PASSED_ON.search(line.text)]
     called = [

@@ -9,9 +9,9 @@ from urllib.parse import urlsplit
 
 import psutil
 
+from loadgen.servers.gpu.watch import installed_gpus, visible_with
 from loadgen.servers.launcher.engines import find_program
 from loadgen.servers.launcher.failure import FailureKind, StartFailure
-from loadgen.servers.launcher.gpus import gpus, seen_by
 from loadgen.servers.launcher.launch import Launch
 from loadgen.servers.local_server import processes_of
 
@@ -27,8 +27,8 @@ def check(launch: Launch) -> None:
 def _check_gpus(launch: Launch) -> None:
     if launch.gpus == 0:
         return
-    found = gpus()
-    seen = seen_by(launch.environment, found)
+    found = installed_gpus()
+    seen = visible_with(launch.environment, found)
     if len(seen) >= launch.gpus:
         return
     needed = f"{launch.gpus} GPU{'s' if launch.gpus > 1 else ''}"

@@ -16,9 +16,8 @@ from loadgen.servers.launcher import preflight
 from loadgen.servers.launcher.diagnosis import diagnose
 from loadgen.servers.launcher.failure import FailureKind, StartFailure
 from loadgen.servers.launcher.launch import Launch
-from loadgen.servers.launcher.log_progress import stage
+from loadgen.servers.launcher.log import overwrite, stage
 from loadgen.servers.launcher.place import lock_file, new_log, state_file, state_folder, write_private, writing
-from loadgen.servers.launcher.private_log import overwrite
 from loadgen.servers.launcher.processes import is_alive
 from loadgen.servers.launcher.provenance import launch_record
 from loadgen.servers.launcher.readiness import Asking, NotReady, Refused, ask

@@ -9,14 +9,13 @@ from pathlib import Path
 import pytest
 
 from loadgen.servers.gpu.reading import GpuDevice
+from loadgen.servers.gpu.watch import visible_with
 from loadgen.servers.launcher import preflight
 from loadgen.servers.launcher.engines import find_program, release_of
 from loadgen.servers.launcher.failure import FailureKind, StartFailure
-from loadgen.servers.launcher.gpus import seen_by
-from loadgen.servers.launcher.model_identity import model_identity
 from loadgen.servers.launcher.place import new_log, state_folder
 from loadgen.servers.launcher.processes import Process, descendants, process
-from loadgen.servers.launcher.provenance import engine_says
+from loadgen.servers.launcher.provenance import engine_says, model_identity
 from loadgen.servers.launcher.state import ServerState, read_state, write_state
 from tests.servers.launcher.launches import fake_launch
 
@@ -31,7 +30,7 @@ H100 = [
 def test_hidden_gpus_do_not_count(chosen: str | None, count: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     additions = {} if chosen is None else {"CUDA_VISIBLE_DEVICES": chosen}
-    assert len(seen_by(additions, H100)) == count
+    assert len(visible_with(additions, H100)) == count
 
 
 @pytest.mark.parametrize(
@@ -45,7 +44,7 @@ def test_hidden_gpus_do_not_count(chosen: str | None, count: int, monkeypatch: p
 def test_too_few_gpus_are_told_before_all_else(
     found: list[GpuDevice], hidden: str | None, said: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(preflight, "gpus", lambda: found)
+    monkeypatch.setattr(preflight, "installed_gpus", lambda: found)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     environment = {} if hidden is None else {"CUDA_VISIBLE_DEVICES": hidden}
     launch = replace(fake_launch(), gpus=4, argv=("no-such-program",), environment=environment)

@@ -7,7 +7,7 @@ import pytest
 
 from loadgen.servers.launcher.diagnosis import diagnose
 from loadgen.servers.launcher.failure import FailureKind, StartFailure
-from loadgen.servers.launcher.log_lines import Line, lines
+from loadgen.servers.launcher.log import LogLine, log_lines
 
 SAMPLES = Path(__file__).with_name("samples")
 DOCUMENT = Path(__file__).resolve().parents[3] / "docs" / "servers.md"
@@ -94,12 +94,12 @@ def test_columns_colours_and_carriage_returns_are_taken_off() -> None:
         "\x1b[0;36m(EngineCore pid=7)\x1b[0;0m INFO 11-26 17:00:00 [core.py:134] hello\r\n"
         "shards:  50%\rshards: 100%\nINFO:     Started\n(VllmWorker rank=0 pid=2) plain\n\n"
     )
-    assert list(lines(log)) == [
-        Line("INFO", "hello"),
-        Line("", "shards:  50%"),
-        Line("", "shards: 100%"),
-        Line("INFO", "Started"),
-        Line("", "plain"),
+    assert list(log_lines(log)) == [
+        LogLine("INFO", "hello"),
+        LogLine("", "shards:  50%"),
+        LogLine("", "shards: 100%"),
+        LogLine("INFO", "Started"),
+        LogLine("", "plain"),
     ]
 
 

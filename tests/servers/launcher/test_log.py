@@ -2,7 +2,7 @@
 
 import pytest
 
-from loadgen.servers.launcher.log_progress import stage
+from loadgen.servers.launcher.log import stage
 
 
 @pytest.mark.parametrize(
