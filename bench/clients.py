@@ -16,6 +16,7 @@ from loadgen.engine.measurement import Task
 from loadgen.engine.records.record import Outcome
 from loadgen.engine.wire.target import Target
 from loadgen.engine.workers import Workers
+from loadgen.load.body import RequestForm
 from loadgen.load.schedule import build
 from loadgen.load.shapes import ClosedLoop
 from loadgen.load.spec import RunSpec
@@ -118,7 +119,11 @@ def run_ours(pattern: str, streams: int, requests: int, truth_file: Path) -> Fig
     spec = RunSpec("http://127.0.0.1", "truth", ClosedLoop(streams), 32, TOKENS, requests=requests)
     with serving(pattern, truth_file) as server, Workers() as worker:
         target = Target("http", "127.0.0.1", server.port, "/v1/completions")
-        recording = worker.run(Task(target, build(spec, requests, "bench", "vllm", None, ("token_ids",)), spec.shape))
+        recording = worker.run(
+            Task(
+                target, build(spec, requests, prompt_seed="bench", form=RequestForm("vllm", ("token_ids",))), spec.shape
+            )
+        )
     records, client = recording.records, recording.client
     rows = np.flatnonzero(records.outcome == Outcome.OK)
     sent = {int(records.index[row]): int(records.sent_ns[row]) for row in rows}

@@ -37,6 +37,7 @@ from loadgen.engine.records.columns import in_schedule_order, read_columns
 from loadgen.engine.records.record import Priority, Recording
 from loadgen.engine.wire import connection
 from loadgen.engine.wire.target import Target
+from loadgen.load.body import RequestForm
 from loadgen.load.schedule import build
 from loadgen.load.shapes import ClosedLoop
 from loadgen.load.spec import RunSpec
@@ -91,7 +92,7 @@ def disturbed(disturbance: Disturbance, port: int) -> Recording:
     spec = RunSpec("http://127.0.0.1", "truth", ClosedLoop(disturbance.streams), 32, clients.TOKENS)
     task = Task(
         Target("http", "127.0.0.1", port, "/v1/completions"),
-        build(spec, WAVES * disturbance.streams, "disturbed", "vllm"),
+        build(spec, WAVES * disturbance.streams, prompt_seed="disturbed", form=RequestForm("vllm")),
         spec.shape,
     )
 

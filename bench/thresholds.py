@@ -54,7 +54,7 @@ from loadgen.engine.records.columns import in_schedule_order, read_columns
 from loadgen.engine.records.exchange import Exchange
 from loadgen.engine.records.record import Recording
 from loadgen.engine.wire.target import Target
-from loadgen.load.body import ChunkCounts, encode_body
+from loadgen.load.body import ChunkCounts, RequestForm, encode_body
 from loadgen.load.bulk import BodyFile
 from loadgen.load.disk import bulk_folder
 from loadgen.load.prompts import generator, token_prompt
@@ -207,7 +207,13 @@ def schedule_of(work: Work) -> Schedule:
             return REFUSED_BODY
         before = prefix if shares[row] else []
         prompt = before + token_prompt(int(prompt_tokens[row]) - len(before), rng)
-        return encode_body("completions", "vllm", work.model, prompt, int(output_tokens[row]), work.chunk_counts)
+        return encode_body(
+            RequestForm("vllm", work.chunk_counts),
+            endpoint="completions",
+            model=work.model,
+            prompt=prompt,
+            output_tokens=int(output_tokens[row]),
+        )
 
     return Schedule(
         bodies=BodyFile.write(map(body, range(work.requests))),

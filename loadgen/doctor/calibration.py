@@ -17,6 +17,7 @@ from loadgen.engine.measurement import Task
 from loadgen.engine.records.record import Priority, Recording, StampSource
 from loadgen.engine.wire.target import Target
 from loadgen.engine.workers import Workers
+from loadgen.load.body import RequestForm
 from loadgen.load.schedule import build
 from loadgen.load.shapes import ClosedLoop
 from loadgen.load.spec import RunSpec
@@ -95,10 +96,12 @@ def _level(workers: Workers, streams: int) -> Level:
     with SimulatorProcess(SimulatorOptions(model=_MODEL, ttft_s=work.ttft_s, gap_s=work.gap_s)) as simulator:
         target = Target("http", simulator.options.host, simulator.port, "/v1/completions")
         asked = RunSpec(simulator.url, _MODEL, ClosedLoop(streams), _INPUT_TOKENS, work.output_tokens)
-        warmup = build(asked, streams, f"doctor/{streams}/warmup", "vllm", None, ("token_ids",))
+        warmup = build(asked, streams, prompt_seed=f"doctor/{streams}/warmup", form=RequestForm("vllm", ("token_ids",)))
         workers.run(Task(target, warmup, asked.shape))
         simulator.reset_truth()
-        schedule = build(asked, work.requests, f"doctor/{streams}", "vllm", None, ("token_ids",))
+        schedule = build(
+            asked, work.requests, prompt_seed=f"doctor/{streams}", form=RequestForm("vllm", ("token_ids",))
+        )
         recording = workers.run(Task(target, schedule, asked.shape))
         truth = simulator.truth()
     return level_of(streams, recording, truth)

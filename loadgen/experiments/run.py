@@ -25,6 +25,7 @@ from loadgen.experiments.run_document import SentRun, document_of
 from loadgen.experiments.server_monitor import ServerMonitor
 from loadgen.experiments.stop import Stop
 from loadgen.experiments.sweep_record import new_id
+from loadgen.load.body import RequestForm
 from loadgen.load.prompts import Counts
 from loadgen.load.schedule import Schedule, build
 from loadgen.load.shapes import ClosedLoop
@@ -94,12 +95,14 @@ class Attempt:
             run,
             requests,
             prompt_seed=f"{prompt_seed}/warmup" if is_warmup else prompt_seed,
-            dialect=facts.dialect,
+            form=RequestForm(
+                facts.dialect,
+                chunk_counts_to_ask(facts.chunk_counts, _longest_prompt(self.run)),
+                adaptation=facts.adaptation,
+            ),
             counts=counts,
-            chunk_counts=chunk_counts_to_ask(facts.chunk_counts, _longest_prompt(self.run)),
             dataset=context.dataset,
             trace=None if is_warmup else context.trace,
-            adaptation=facts.adaptation,
         )
 
     def task(self, schedule: Schedule, run: RunSpec, *, keep_replies: int = 0) -> Task:

@@ -62,25 +62,35 @@ def is_sent(field: str, adaptation: Iterable[FieldChange]) -> bool:
     return not any(change.sent_as is None and change.field in (field, outer) for change in adaptation)
 
 
+@dataclass(frozen=True, slots=True)
+class RequestForm:
+    """How requests are written for a server.
+
+    `chunk_counts` are the means by which the server is asked to report the tokens of each chunk; `adaptation` changes every
+    body alike, where the endpoint refuses a field.
+    """
+
+    dialect: Dialect
+    chunk_counts: tuple[ChunkCounts, ...] = ()
+    adaptation: Adaptation = ()
+
+
 def encode_body(
+    form: RequestForm,
+    *,
     endpoint: Endpoint,
-    dialect: Dialect,
     model: str,
     prompt: Prompt,
     output_tokens: int,
-    chunk_counts: tuple[ChunkCounts, ...],
     choices: int = 1,
-    adaptation: Adaptation = (),
     fields: Mapping[str, Any] = NO_FIELDS,
 ) -> bytes:
-    """The JSON body of one streaming request, greedy, of exactly `output_tokens` where the dialect can ask for it.
+    """Return the JSON body of one streaming request, greedy, of exactly `output_tokens` where the dialect can ask for it.
 
-    `chunk_counts` are the means by which the server is asked to tell the tokens of each chunk. Several `choices`, each of
-    `output_tokens`, are sampled: greedy ones would be the same, and vLLM refuses them. `adaptation` is what the endpoint refused
-    to take in that form.
+    Several `choices`, each of `output_tokens`, are sampled: greedy ones would be the same, and vLLM refuses them.
     `fields` are sent as they are, instead of loadgen's own where both have one.
     """
-    longest = "max_completion_tokens" if dialect == "cerebras" and endpoint == "chat" else "max_tokens"
+    longest = "max_completion_tokens" if form.dialect == "cerebras" and endpoint == "chat" else "max_tokens"
     body: dict[str, Any] = {
         "model": model,
         longest: output_tokens,
@@ -90,14 +100,14 @@ def encode_body(
     }
     if choices > 1:
         body["n"] = choices
-    if dialect == "vllm":
+    if form.dialect == "vllm":
         body["ignore_eos"] = True
-    if "token_ids" in chunk_counts:
+    if "token_ids" in form.chunk_counts:
         body["return_token_ids"] = True
-    if "usage" in chunk_counts:
+    if "usage" in form.chunk_counts:
         body["stream_options"]["continuous_usage_stats"] = True
     body |= fields
-    adapt(body, adaptation)
+    adapt(body, form.adaptation)
     if endpoint == "completions":
         body["prompt"] = prompt
     else:

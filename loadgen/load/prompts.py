@@ -84,6 +84,7 @@ def text_prompt(
 def prompts(
     spec: RunSpec,
     input_tokens: NDArray[np.int32],
+    *,
     prompt_seed: str,
     dialect: Dialect,
     counts: Counts = None,

@@ -29,7 +29,7 @@ def bounds(tokens: int, range_ratio: float) -> tuple[int, int]:
     return max(1, math.floor(tokens * (1 - range_ratio))), math.ceil(tokens * (1 + range_ratio))
 
 
-def lengths(tokens: int, range_ratio: float, requests: int, seed: int, source: Source) -> NDArray[np.int32]:
+def lengths(tokens: int, range_ratio: float, *, requests: int, seed: int, source: Source) -> NDArray[np.int32]:
     """`requests` lengths in tokens, int32 of shape (requests,), each whole number within the bounds equally likely."""
     shortest, longest = bounds(tokens, range_ratio)
     rng = stream(seed, source)

@@ -10,13 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from loadgen.load.arrivals import NS_PER_S
-from loadgen.load.body import NO_FIELDS, Adaptation, ChunkCounts, Dialect, Prompt, encode_body
+from loadgen.load.body import NO_FIELDS, Prompt, RequestForm, encode_body
 from loadgen.load.bulk import BodyFile, FileArray, items, let_go, pieces_of, spans
 from loadgen.load.dataset import Dataset, Entry
 from loadgen.load.prompts import Counts, prompts
 from loadgen.load.sampling import lengths, stream
 from loadgen.load.spec import RunSpec
 from loadgen.load.trace import Trace
+from loadgen.load.workload import Workload
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,68 +68,82 @@ class Schedule:
 def build(
     spec: RunSpec,
     requests: int,
+    *,
     prompt_seed: str,
-    dialect: Dialect,
+    form: RequestForm,
     counts: Counts = None,
-    chunk_counts: tuple[ChunkCounts, ...] = (),
     dataset: Dataset | None = None,
     trace: Trace | None = None,
-    adaptation: Adaptation = (),
 ) -> Schedule:
-    """The schedule of `requests` requests of `spec`.
+    """The schedule of `requests` requests of `spec`, written in `form`.
 
     Arrivals and lengths depend on `spec.seed` alone, prompts on `prompt_seed` alone. Completions in the vllm dialect are
-    asked with exact token ids; everything else with text, fitted by `counts`. With `dataset`,
-    the prompts are its own, in an order that depends on `spec.seed`. `chunk_counts` are the means by which the server is
-    asked to tell the tokens of each chunk. With `trace`, arrivals and lengths are those of its first requests, whatever
-    the seed. `adaptation` changes every body alike.
+    asked with exact token ids; everything else with text, fitted by `counts`. With `dataset`, the prompts are its own, in an
+    order that depends on `spec.seed`. With `trace`, arrivals and lengths are those of its first requests, whatever the seed.
     Raises UsageError when the disk has no room for the bodies.
     """
-    spread = spec.workload.range_ratio
-    turns, choices, images = spec.workload.turns, spec.workload.choices, spec.workload.images
-    input_tokens = _unknown(requests)  # of a dataset only the server can tell
-    output_tokens = lengths(spec.output_tokens, spread, requests, spec.seed, "output_tokens")
+    workload, seed = spec.workload, spec.seed
+    input_tokens, output_tokens = _lengths(spec, requests, dataset, trace)
     asked: Iterable[Prompt]
     fields: Iterable[Mapping[str, Any]] = repeat(NO_FIELDS, requests)
     if dataset is not None:
-        fields = (entry.fields for entry in dataset.drawn(requests, spec.seed))
-        asked = (entry.prompt for entry in dataset.drawn(requests, spec.seed))
-        output_tokens = _own_lengths(dataset.drawn(requests, spec.seed), output_tokens)
-    elif trace is not None:
-        input_tokens, output_tokens = trace.prompt_tokens[:requests], trace.output_tokens[:requests]
-        asked = prompts(spec, input_tokens, prompt_seed, dialect, counts)
+        fields = (entry.fields for entry in dataset.drawn(requests, seed))
+        asked = (entry.prompt for entry in dataset.drawn(requests, seed))
     else:
-        assert spec.input_tokens is not None, "only a dataset's prompts have no stated length"
-        input_tokens = lengths(spec.input_tokens, spread, requests, spec.seed, "input_tokens")
-        asked = prompts(spec, input_tokens, prompt_seed, dialect, counts)
+        asked = prompts(spec, input_tokens, prompt_seed=prompt_seed, dialect=form.dialect, counts=counts)
+    bodies = BodyFile.write(
+        encode_body(
+            form,
+            endpoint=spec.endpoint,
+            model=spec.model,
+            prompt=prompt,
+            output_tokens=reply_tokens,
+            choices=workload.choices,
+            fields=further,
+        )
+        for prompt, reply_tokens, further in zip(asked, items(output_tokens), fields, strict=True)
+    )
     if trace is not None and spec.shape.trace is not None:
         offsets: NDArray[np.int64] | None = trace.offsets_ns(spec.shape.trace.time_scale, requests)
     else:
-        offsets = spec.shape.offsets_ns(requests, spec.seed)
-    bodies = BodyFile.write(
-        encode_body(
-            spec.endpoint, dialect, spec.model, prompt, answer_tokens, chunk_counts, choices, adaptation, further
-        )
-        for prompt, answer_tokens, further in zip(asked, items(output_tokens), fields, strict=True)
-    )
-    # What an image is worth in tokens is the server's affair, and what an earlier answer is worth as a part of a prompt.
-    untold = ((np.arange(begin, end) % turns > 0) | (images is not None) for begin, end in spans(requests))
-    told = pieces_of(input_tokens)
+        offsets = spec.shape.offsets_ns(requests, seed)
     return Schedule(
         bodies=bodies,
-        prompt_tokens=FileArray.write(
-            np.int32, (np.where(rows, np.int32(-1), each) for rows, each in zip(untold, told, strict=True))
+        prompt_tokens=_known_lengths(input_tokens, workload),
+        output_tokens=FileArray.write(
+            np.int32, (piece * np.int32(workload.choices) for piece in pieces_of(output_tokens))
         ),
-        output_tokens=FileArray.write(np.int32, (piece * np.int32(choices) for piece in pieces_of(output_tokens))),
         offsets_ns=offsets,
-        turns=turns,
+        turns=workload.turns,
         think_ns=_think_ns(spec, requests),
-        choices=choices,
+        choices=workload.choices,
     )
 
 
-def _unknown(requests: int) -> NDArray[np.int32]:
-    return np.broadcast_to(np.int32(-1), requests)
+def _lengths(
+    spec: RunSpec, requests: int, dataset: Dataset | None, trace: Trace | None
+) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """The tokens of each prompt, -1 where only the server can tell, and of each choice of its reply."""
+    if dataset is None and trace is not None:
+        return trace.prompt_tokens[:requests], trace.output_tokens[:requests]
+    spread, seed = spec.workload.range_ratio, spec.seed
+    output_tokens = lengths(spec.output_tokens, spread, requests=requests, seed=seed, source="output_tokens")
+    if dataset is not None:
+        own = _own_lengths(dataset.drawn(requests, seed), output_tokens)
+        return np.broadcast_to(np.int32(-1), requests), own
+    assert spec.input_tokens is not None, "only a dataset's prompts have no stated length"
+    input_tokens = lengths(spec.input_tokens, spread, requests=requests, seed=seed, source="input_tokens")
+    return input_tokens, output_tokens
+
+
+def _known_lengths(input_tokens: NDArray[np.int32], workload: Workload) -> NDArray[np.int32]:
+    """The tokens of each prompt; -1 for one with images or an earlier reply, whose tokens only the server can count."""
+    has_images, turns = workload.images is not None, workload.turns
+    unknown = ((np.arange(begin, end) % turns > 0) | has_images for begin, end in spans(len(input_tokens)))
+    return FileArray.write(
+        np.int32,
+        (np.where(rows, np.int32(-1), each) for rows, each in zip(unknown, pieces_of(input_tokens), strict=True)),
+    )
 
 
 def _own_lengths(entries: Iterator[Entry], otherwise: NDArray[np.int32]) -> NDArray[np.int32]:

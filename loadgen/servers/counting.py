@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from loadgen.engine.wire.route import DIRECT, Route
-from loadgen.load.body import Adaptation, ChunkCounts, Dialect, FieldChange, Prompt, encode_body
+from loadgen.load.body import Adaptation, ChunkCounts, Dialect, FieldChange, Prompt, RequestForm, encode_body
 from loadgen.load.spec import Endpoint
 from loadgen.servers.asking import ASK_AGAIN_LIMIT_S, Asker, UnansweredError
 from loadgen.servers.client import Fetched, Headers, open_client
@@ -179,7 +179,13 @@ class _Enquirer:
         prompt: Prompt = list(_PROMPT_IDS) if self._sends_ids else _PROMPT
         asks: tuple[ChunkCounts, ...] = () if self._dialect == "cerebras" else ("token_ids", "usage")
         changes = self._adaptation()
-        return encode_body(self._endpoint, self._dialect, self._model, prompt, self._tokens, asks, adaptation=changes)
+        return encode_body(
+            RequestForm(self._dialect, asks, changes),
+            endpoint=self._endpoint,
+            model=self._model,
+            prompt=prompt,
+            output_tokens=self._tokens,
+        )
 
     def _adaptation(self) -> Adaptation:
         """The changes, with one for an outer field in place of those that leave nothing in it."""

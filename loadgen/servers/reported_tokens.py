@@ -7,7 +7,7 @@ import httpx2
 
 from loadgen.engine.capture.usage import read_usage, usage_of
 from loadgen.engine.wire.route import DIRECT, Route
-from loadgen.load.body import encode_body
+from loadgen.load.body import RequestForm, encode_body
 from loadgen.load.spec import Endpoint
 from loadgen.servers.client import Headers, fetch, open_client
 from loadgen.servers.endpoint import EndpointFacts
@@ -35,13 +35,11 @@ class ReportedTokens:
         with open_client(self.headers, self.timeout_s, self.route) as client:
             for output_tokens in _OUTPUT_TOKENS:
                 body = encode_body(
-                    self.endpoint,
-                    self.facts.dialect,
-                    self.model,
-                    text,
-                    output_tokens,
-                    (),
-                    adaptation=self.facts.adaptation,
+                    RequestForm(self.facts.dialect, (), self.facts.adaptation),
+                    endpoint=self.endpoint,
+                    model=self.model,
+                    prompt=text,
+                    output_tokens=output_tokens,
                 )
                 try:
                     fetched = fetch(client, url, body, limit_s=self.timeout_s, max_bytes=_MAX_REPLY_BYTES)

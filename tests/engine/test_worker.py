@@ -19,6 +19,7 @@ from loadgen.engine.records.record import MISSING, CountedBy, Outcome, Recording
 from loadgen.engine.wire.target import Target
 from loadgen.engine.workers import Workers
 from loadgen.errors import EngineError
+from loadgen.load.body import RequestForm
 from loadgen.load.schedule import build
 from loadgen.load.shapes import ClosedLoop, LoadShape, OpenLoop, Wave
 from loadgen.load.spec import RunSpec
@@ -42,7 +43,9 @@ def worker() -> Iterator[Workers]:
 
 def task(port: int, shape: LoadShape, requests: int, output_tokens: int = 5, **options: Any) -> Task:
     spec = RunSpec("http://127.0.0.1/v1", "simulated-moe", shape, input_tokens=8, output_tokens=output_tokens)
-    schedule = build(spec, requests, f"test/{time.monotonic_ns()}", "vllm", None, ("token_ids",))
+    schedule = build(
+        spec, requests, prompt_seed=f"test/{time.monotonic_ns()}", form=RequestForm("vllm", ("token_ids",))
+    )
     return Task(Target("http", "127.0.0.1", port, "/v1/completions"), schedule, shape, **options)
 
 

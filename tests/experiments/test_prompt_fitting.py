@@ -5,6 +5,7 @@ import time
 import pytest
 
 from loadgen.experiments.prompt_fitting import FITTING_LIMIT_S, BoundedCounter
+from loadgen.load.body import RequestForm
 from loadgen.load.schedule import build
 from loadgen.load.shapes import ClosedLoop
 from loadgen.load.spec import RunSpec
@@ -42,6 +43,12 @@ def test_500_chat_prompts_are_prepared_in_seconds() -> None:
         facts = probe(simulator.url, run.model, ())
         began_s = time.monotonic()
         with TokenCounter(facts, run.model, "chat", ()) as count:
-            schedule = build(run, 500, "seed", facts.dialect, BoundedCounter(count, lambda: None))
+            schedule = build(
+                run,
+                500,
+                prompt_seed="seed",
+                form=RequestForm(facts.dialect),
+                counts=BoundedCounter(count, lambda: None),
+            )
         assert len(schedule) == 500
         assert time.monotonic() - began_s < 10

@@ -6,11 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadgen.load.body import Prompt, encode_body, history_after, with_history
+from loadgen.load.body import Prompt, RequestForm, encode_body, history_after, with_history
 
 
 def body(prompt: Prompt, model: str = "m") -> bytes:
-    return encode_body("chat", "vllm", model, prompt, 7, ("token_ids", "usage"))
+    return encode_body(
+        RequestForm("vllm", ("token_ids", "usage")), endpoint="chat", model=model, prompt=prompt, output_tokens=7
+    )
 
 
 @given(st.lists(st.tuples(st.text(), st.text()), min_size=1, max_size=4), st.text(), st.text())

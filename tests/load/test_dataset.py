@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from loadgen.errors import UsageError
+from loadgen.load.body import RequestForm
 from loadgen.load.dataset import read_dataset
 from loadgen.load.schedule import build
 from loadgen.load.shapes import ClosedLoop
@@ -25,7 +26,7 @@ def asked(path: Path, endpoint: Endpoint, requests: int, seed: int = 0) -> list[
     dataset = read_dataset(path, endpoint)
     workload = Workload(dataset=dataset.source)
     spec = RunSpec("http://h", "m", ClosedLoop(1), None, 9, endpoint, requests=requests, seed=seed, workload=workload)
-    schedule = build(spec, requests, "x", "vllm", dataset=dataset)
+    schedule = build(spec, requests, prompt_seed="x", form=RequestForm("vllm"), dataset=dataset)
     assert set(schedule.prompt_tokens.tolist()) == {-1}
     bodies = [json.loads(body) for body in schedule.bodies]
     assert [body["max_tokens"] for body in bodies] == schedule.output_tokens.tolist()

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from loadgen.load.body import Dialect
+from loadgen.load.body import Dialect, RequestForm
 from loadgen.load.images import data_url, png, url_bytes
 from loadgen.load.sampling import bounds, lengths
 from loadgen.load.schedule import build
@@ -24,7 +24,7 @@ PICTURED = replace(SPEC, endpoint="chat", workload=Workload(images=Images(16, 8,
 
 
 def bodies(spec: RunSpec, prompt_seed: str = "x", dialect: Dialect = "vllm") -> list[dict[str, Any]]:
-    return [json.loads(body) for body in build(spec, 20, prompt_seed, dialect).bodies]
+    return [json.loads(body) for body in build(spec, 20, prompt_seed=prompt_seed, form=RequestForm(dialect)).bodies]
 
 
 def test_shared_prefixes_of_token_ids_are_exact_and_the_rest_is_unique() -> None:
@@ -54,7 +54,9 @@ def test_shared_prefixes_of_text_are_fitted_to_the_whole_length(endpoint: Endpoi
     def count_tokens(text: str) -> int:  # a template of 9, words in pieces of three letters
         return 9 + sum(-(-len(word) // 3) for word in text.split())
 
-    schedule = build(replace(SHARED, endpoint=endpoint), 20, "x", "openai", count_tokens)
+    schedule = build(
+        replace(SHARED, endpoint=endpoint), 20, prompt_seed="x", form=RequestForm("openai"), counts=count_tokens
+    )
     documents = [json.loads(body) for body in schedule.bodies]
     texts = [one["messages"][0]["content"] if endpoint == "chat" else one["prompt"] for one in documents]
     assert {count_tokens(text) for text in texts} == {48}
@@ -66,17 +68,17 @@ def test_shared_prefixes_of_text_are_fitted_to_the_whole_length(endpoint: Endpoi
 def test_lengths_are_spread_evenly_within_their_bounds_and_follow_the_seed() -> None:
     assert bounds(100, 0.25) == (75, 125)
     assert bounds(1, 0.5) == (1, 2)
-    drawn = lengths(100, 0.25, 20_000, 3, "input_tokens")
+    drawn = lengths(100, 0.25, requests=20_000, seed=3, source="input_tokens")
     assert (drawn.min(), drawn.max()) == (75, 125)
     assert np.bincount(drawn)[75:].min() > 300  # 392 expected of each
-    assert drawn.tolist() == lengths(100, 0.25, 20_000, 3, "input_tokens").tolist()
-    assert drawn.tolist() != lengths(100, 0.25, 20_000, 4, "input_tokens").tolist()
-    assert drawn.tolist() != lengths(100, 0.25, 20_000, 3, "output_tokens").tolist()
-    assert set(lengths(100, 0.0, 5, 3, "input_tokens").tolist()) == {100}
+    assert drawn.tolist() == lengths(100, 0.25, requests=20_000, seed=3, source="input_tokens").tolist()
+    assert drawn.tolist() != lengths(100, 0.25, requests=20_000, seed=4, source="input_tokens").tolist()
+    assert drawn.tolist() != lengths(100, 0.25, requests=20_000, seed=3, source="output_tokens").tolist()
+    assert set(lengths(100, 0.0, requests=5, seed=3, source="input_tokens").tolist()) == {100}
 
 
 def test_each_request_asks_for_its_own_length() -> None:
-    schedule = build(replace(SPEC, workload=Workload(range_ratio=0.5)), 20, "x", "vllm")
+    schedule = build(replace(SPEC, workload=Workload(range_ratio=0.5)), 20, prompt_seed="x", form=RequestForm("vllm"))
     documents = [json.loads(body) for body in schedule.bodies]
     assert [len(one["prompt"]) for one in documents] == schedule.prompt_tokens.tolist()
     assert [one["max_tokens"] for one in documents] == schedule.output_tokens.tolist()
@@ -121,7 +123,7 @@ def test_images_are_parts_of_the_message_and_each_is_new() -> None:
 
 
 def test_only_the_server_can_tell_what_an_image_is_worth() -> None:
-    assert set(build(PICTURED, 3, "x", "vllm").prompt_tokens.tolist()) == {-1}
+    assert set(build(PICTURED, 3, prompt_seed="x", form=RequestForm("vllm")).prompt_tokens.tolist()) == {-1}
 
 
 @pytest.mark.parametrize("spec", [SHARED, PICTURED, replace(SPEC, workload=Workload(range_ratio=0.5))])

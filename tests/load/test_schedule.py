@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from loadgen.load.body import ChunkCounts
+from loadgen.load.body import ChunkCounts, RequestForm
 from loadgen.load.prompts import FIRST_SAFE_TOKEN_ID, LAST_SAFE_TOKEN_ID, generator, text_prompt
 from loadgen.load.schedule import build
 from loadgen.load.shapes import ClosedLoop, OpenLoop, Wave
@@ -26,7 +26,11 @@ def test_planned_requests_follows_the_shape() -> None:
 
 
 def test_token_prompts_are_exact_safe_and_share_no_prefix() -> None:
-    bodies = [json.loads(body) for seed in ("a", "b") for body in build(SPEC, 20, seed, "vllm", None, ASKED).bodies]
+    bodies = [
+        json.loads(body)
+        for seed in ("a", "b")
+        for body in build(SPEC, 20, prompt_seed=seed, form=RequestForm("vllm", ASKED)).bodies
+    ]
     prompts = [body["prompt"] for body in bodies]
     assert {len(prompt) for prompt in prompts} == {48}
     assert min(map(min, prompts)) >= FIRST_SAFE_TOKEN_ID
@@ -37,19 +41,22 @@ def test_token_prompts_are_exact_safe_and_share_no_prefix() -> None:
 
 
 def test_several_choices_are_sampled_and_their_tokens_add_up() -> None:
-    schedule = build(replace(SPEC, workload=Workload(choices=3)), 2, "a", "vllm")
+    schedule = build(replace(SPEC, workload=Workload(choices=3)), 2, prompt_seed="a", form=RequestForm("vllm"))
     body = json.loads(schedule.bodies[0])
     assert (body["n"], body["max_tokens"], body["temperature"]) == (3, 7, 1)
     assert (schedule.choices, schedule.output_tokens.tolist()) == (3, [21, 21])
-    single = json.loads(build(SPEC, 2, "a", "vllm").bodies[0])
+    single = json.loads(build(SPEC, 2, prompt_seed="a", form=RequestForm("vllm")).bodies[0])
     assert "n" not in single
     assert single["temperature"] == 0
 
 
 def test_prompts_follow_their_own_seed_and_arrivals_the_numeric_one() -> None:
     spec = replace(SPEC, shape=OpenLoop(5.0))
-    here, there = build(spec, 10, "here", "vllm"), build(spec, 10, "there", "vllm")
-    assert here.hash == build(spec, 10, "here", "vllm").hash
+    here, there = (
+        build(spec, 10, prompt_seed="here", form=RequestForm("vllm")),
+        build(spec, 10, prompt_seed="there", form=RequestForm("vllm")),
+    )
+    assert here.hash == build(spec, 10, prompt_seed="here", form=RequestForm("vllm")).hash
     assert here.bodies != there.bodies
     assert here.offsets_ns is not None
     assert there.offsets_ns is not None
@@ -57,7 +64,7 @@ def test_prompts_follow_their_own_seed_and_arrivals_the_numeric_one() -> None:
 
 
 def test_the_openai_dialect_gets_text_and_no_private_fields() -> None:
-    body = json.loads(build(SPEC, 1, "x", "openai").bodies[0])
+    body = json.loads(build(SPEC, 1, prompt_seed="x", form=RequestForm("openai")).bodies[0])
     assert len(body["prompt"].split()) == 48
     assert "ignore_eos" not in body
     assert "return_token_ids" not in body
@@ -65,7 +72,8 @@ def test_the_openai_dialect_gets_text_and_no_private_fields() -> None:
 
 def test_a_server_is_asked_for_the_counts_that_it_can_tell() -> None:
     plain, ids, running = (
-        json.loads(build(SPEC, 1, "x", "vllm", None, counts).bodies[0]) for counts in (ASKED[:0], ASKED[:1], ASKED[1:])
+        json.loads(build(SPEC, 1, prompt_seed="x", form=RequestForm("vllm", counts)).bodies[0])
+        for counts in (ASKED[:0], ASKED[:1], ASKED[1:])
     )
     assert "return_token_ids" not in plain
     assert plain["stream_options"] == {"include_usage": True}
@@ -74,7 +82,7 @@ def test_a_server_is_asked_for_the_counts_that_it_can_tell() -> None:
 
 
 def test_chat_carries_one_user_message() -> None:
-    body = json.loads(build(replace(SPEC, endpoint="chat"), 1, "x", "vllm").bodies[0])
+    body = json.loads(build(replace(SPEC, endpoint="chat"), 1, prompt_seed="x", form=RequestForm("vllm")).bodies[0])
     assert [message["role"] for message in body["messages"]] == ["user"]
     assert "prompt" not in body
 

@@ -8,6 +8,7 @@ import pytest
 
 from loadgen.load import arrivals, bulk
 from loadgen.load.arrivals import Ramp
+from loadgen.load.body import RequestForm
 from loadgen.load.schedule import build
 from loadgen.load.shapes import ClosedLoop, OpenLoop
 from loadgen.load.spec import RunSpec
@@ -30,10 +31,10 @@ SPREAD = Workload(range_ratio=0.5)
     ],
 )
 def test_pieces_of_a_schedule_are_the_whole(spec: RunSpec, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = build(spec, 100, "x", "vllm")
+    whole = build(spec, 100, prompt_seed="x", form=RequestForm("vllm"))
     monkeypatch.setattr(bulk, "_ENTRIES_AT_ONCE", 7)
     monkeypatch.setattr(arrivals, "_ARRIVALS_AT_ONCE", 9)
-    pieces = build(spec, 100, "x", "vllm")
+    pieces = build(spec, 100, prompt_seed="x", form=RequestForm("vllm"))
     assert pieces.hash == whole.hash
     assert list(pieces.bodies) == list(whole.bodies)
     for name in ("prompt_tokens", "output_tokens", "offsets_ns", "think_ns"):
@@ -60,7 +61,7 @@ def test_a_long_schedule_takes_no_more_memory_than_a_short_one(
     def peak_bytes(requests: int) -> int:
         tracemalloc.start()
         try:
-            assert len(build(spec, requests, "x", "vllm").hash) == 16
+            assert len(build(spec, requests, prompt_seed="x", form=RequestForm("vllm")).hash) == 16
             return tracemalloc.get_traced_memory()[1]
         finally:
             tracemalloc.stop()

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from loadgen.load.body import RequestForm
 from loadgen.load.schedule import build
 from loadgen.load.shapes import ClosedLoop
 from loadgen.load.shards import shard, shard_rows
@@ -18,7 +19,7 @@ TALK = replace(SPEC, workload=Workload(sessions=Sessions(4, 2.0), prefix=SharedP
 
 
 def test_a_later_turn_adds_a_message_of_its_own() -> None:
-    schedule = build(TALK, 40, "x", "vllm")
+    schedule = build(TALK, 40, prompt_seed="x", form=RequestForm("vllm"))
     texts = [json.loads(body)["messages"][0]["content"].split() for body in schedule.bodies]
     assert schedule.turns == 4
     assert {len(text) for text in texts} == {20}
@@ -29,22 +30,33 @@ def test_a_later_turn_adds_a_message_of_its_own() -> None:
 
 
 def test_times_to_think_are_exponential_and_the_seeds() -> None:
-    think_ns = build(TALK, 8000, "x", "vllm").think_ns
+    think_ns = build(TALK, 8000, prompt_seed="x", form=RequestForm("vllm")).think_ns
     assert think_ns is not None
     assert set(think_ns[::4].tolist()) == {0}
     later_s = think_ns.reshape(-1, 4)[:, 1:].ravel() / 1e9
     assert later_s.mean() == pytest.approx(2.0, rel=0.05)
     assert later_s.std() == pytest.approx(2.0, rel=0.08)
-    elsewhere, otherwise = build(TALK, 8000, "y", "openai"), build(replace(TALK, seed=1), 8000, "x", "vllm")
+    elsewhere, otherwise = (
+        build(TALK, 8000, prompt_seed="y", form=RequestForm("openai")),
+        build(replace(TALK, seed=1), 8000, prompt_seed="x", form=RequestForm("vllm")),
+    )
     assert elsewhere.think_ns is not None
     assert otherwise.think_ns is not None
     assert elsewhere.think_ns.tolist() == think_ns.tolist() != otherwise.think_ns.tolist()
-    assert otherwise.hash != build(TALK, 8000, "x", "vllm").hash
+    assert otherwise.hash != build(TALK, 8000, prompt_seed="x", form=RequestForm("vllm")).hash
 
 
 def test_nobody_thinks_by_default() -> None:
-    assert build(replace(TALK, workload=Workload(sessions=Sessions(4))), 8, "x", "vllm").think_ns is None
-    assert (build(SPEC, 8, "x", "vllm").turns, build(SPEC, 8, "x", "vllm").think_ns) == (1, None)
+    assert (
+        build(
+            replace(TALK, workload=Workload(sessions=Sessions(4))), 8, prompt_seed="x", form=RequestForm("vllm")
+        ).think_ns
+        is None
+    )
+    assert (
+        build(SPEC, 8, prompt_seed="x", form=RequestForm("vllm")).turns,
+        build(SPEC, 8, prompt_seed="x", form=RequestForm("vllm")).think_ns,
+    ) == (1, None)
 
 
 @given(st.integers(1, 20), st.integers(1, 6), st.integers(1, 5), st.integers(1, 6))
@@ -61,7 +73,7 @@ def test_workers_share_no_conversation(callers: int, rounds: int, turns: int, wo
 
 
 def test_a_worker_has_the_times_of_its_own_turns() -> None:
-    schedule = build(TALK, 40, "x", "vllm")
+    schedule = build(TALK, 40, prompt_seed="x", form=RequestForm("vllm"))
     assert schedule.think_ns is not None
     part = shard(schedule, shard_rows(TALK.shape, 40, 1, 2, 4))
     assert part.turns == 4

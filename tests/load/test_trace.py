@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from loadgen.errors import UsageError
+from loadgen.load.body import RequestForm
 from loadgen.load.schedule import build
 from loadgen.load.spec import RunSpec
 from loadgen.load.trace import Trace, read_trace
@@ -59,14 +60,14 @@ def test_a_replay_is_scaled_and_cut(tmp_path: Path) -> None:
 def test_a_schedule_has_the_lengths_and_moments_of_its_trace(tmp_path: Path) -> None:
     trace = trace_of(tmp_path, OWN)
     spec = RunSpec("http://127.0.0.1:1/v1", "m", trace.replay(2.0, 3), 20, 2, requests=3)
-    schedule = build(spec, 3, "x", "vllm", trace=trace)
+    schedule = build(spec, 3, prompt_seed="x", form=RequestForm("vllm"), trace=trace)
     assert schedule.offsets_ns is not None
     assert schedule.offsets_ns.tolist() == [0, 1_000_000_000, 5_000_000_000]
     assert schedule.prompt_tokens.tolist() == [10, 20, 30]
     assert schedule.output_tokens.tolist() == [1, 2, 3]
     bodies = [body.decode() for body in schedule.bodies]
     assert [f'"max_tokens":{tokens},' in body for body, tokens in zip(bodies, (1, 2, 3), strict=True)] == [True] * 3
-    assert build(replace(spec, seed=4), 3, "x", "vllm", trace=trace).hash == schedule.hash
+    assert build(replace(spec, seed=4), 3, prompt_seed="x", form=RequestForm("vllm"), trace=trace).hash == schedule.hash
 
 
 @pytest.mark.parametrize(

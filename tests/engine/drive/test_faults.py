@@ -12,6 +12,7 @@ from loadgen.engine.measurement import Task
 from loadgen.engine.records.record import CountedBy, Outcome, Recording, RequestRecord
 from loadgen.engine.wire.target import Target
 from loadgen.engine.workers import Workers
+from loadgen.load.body import RequestForm
 from loadgen.load.schedule import build
 from loadgen.load.shapes import ClosedLoop
 from loadgen.load.spec import Endpoint, RunSpec
@@ -132,7 +133,9 @@ def task(
     shape = ClosedLoop(1)
     spec = RunSpec("http://127.0.0.1/v1", "simulated-moe", shape, input_tokens=input_tokens, output_tokens=TOKENS)
     spec = RunSpec(**{**{name: getattr(spec, name) for name in RunSpec.__slots__}, "endpoint": endpoint})
-    schedule = build(spec, requests, f"test/{time.monotonic_ns()}", "vllm", None, ("token_ids",))
+    schedule = build(
+        spec, requests, prompt_seed=f"test/{time.monotonic_ns()}", form=RequestForm("vllm", ("token_ids",))
+    )
     target = Target("http", "127.0.0.1", port, f"/v1{PATHS[endpoint]}", (("X-Fault", fault),))
     return Task(
         target, schedule, shape, request_timeout_s=timeout_s, stale_limit_ns=STALE_LIMIT_NS, max_reply_bytes=1 << 20

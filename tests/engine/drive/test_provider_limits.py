@@ -12,6 +12,7 @@ from loadgen.engine.measurement import Task
 from loadgen.engine.records.record import MISSING, Outcome
 from loadgen.engine.wire.target import Target
 from loadgen.engine.workers import Workers
+from loadgen.load.body import RequestForm
 from loadgen.load.rate_limits import UNLIMITED, RateLimits
 from loadgen.load.schedule import build
 from loadgen.load.shapes import ClosedLoop, LoadShape, OpenLoop, Wave
@@ -45,7 +46,9 @@ def server(limits: RateLimits = UNLIMITED, **options: Any) -> SimulatorProcess:
 
 def task(port: int, shape: LoadShape, requests: int, **options: Any) -> Task:
     spec = RunSpec("http://127.0.0.1/v1", "simulated-moe", shape, input_tokens=8, output_tokens=3)
-    schedule = build(spec, requests, f"test/{time.monotonic_ns()}", "vllm", None, ("token_ids",))
+    schedule = build(
+        spec, requests, prompt_seed=f"test/{time.monotonic_ns()}", form=RequestForm("vllm", ("token_ids",))
+    )
     return Task(Target("http", "127.0.0.1", port, "/v1/completions"), schedule, shape, **options)
 
 
