@@ -5,7 +5,7 @@ from typing import Any
 
 import httpx2
 
-from loadgen.engine.capture.usage import read_usage, usage_of
+from loadgen.engine.capture.token_counts import read_usage, usage_of
 from loadgen.engine.wire.route import DIRECT, Route
 from loadgen.load.body import RequestForm, encode_body
 from loadgen.load.spec import Endpoint

@@ -9,20 +9,17 @@ from typing import Any
 
 import httptools
 
-from loadgen.engine.capture.choices import is_numbered, only_index
+from loadgen.engine.capture.choices import GIVEN_UP, Choices, goes_on, only_index
 from loadgen.engine.capture.chunk_content import content_bytes, is_reasoning, text_of
 from loadgen.engine.capture.server_words import MAX_WORDS_CHARACTERS, parsed, sentence_in, states_failure, words_of
 from loadgen.engine.capture.sse import Event, SseParser
 from loadgen.engine.capture.stream_events import DONE, Failure, NotAsPromisedError, Skipped, read_event
-from loadgen.engine.capture.token_counts import Seen, count_tokens
-from loadgen.engine.capture.usage import read_usage, usage_of
+from loadgen.engine.capture.token_counts import Seen, count_tokens, read_usage, usage_of
 from loadgen.engine.records.exchange import Exchange
 from loadgen.engine.records.record import CountedBy, Outcome
 from loadgen.engine.wire.framing import ResponseParser
 
 _MAX_CHOICES = 2**15  # what a record's column holds
-GIVEN_UP = ("abort", "error")  # finish reasons by which a server says that it did not finish
-_GOES_ON = ("null", "none")  # a finish reason of servers that write no JSON null
 
 _BEFORE_A_LINE = b"\xef\xbb\xbf\r\n"
 _LINE_STARTS = (b":", b"data", b"event", b"id", b"retry")  # of an event stream; pieces of them are rare enough
@@ -181,7 +178,7 @@ class _Stream:
         self._reply = reply
         self._keep_texts = keep_texts
         self._asked = asked
-        self._finished: dict[int, str | None] = {}  # finish_reason by choice, None of one that goes on
+        self._choices = Choices()
         self._from_token_ids: list[int | None] = []
         self._from_usage: list[int | None] = []
         self._usage_so_far: dict[int, int] = {}  # by choice: servers count each on its own until the end
@@ -191,8 +188,6 @@ class _Stream:
         self._total_is_whole = False  # the last usage came after the choices, so that it counts all of them
         self._reasoning_tokens = 0
         self._text_bytes: list[int] = []  # by arrival
-        self._last_reason: str | None = None
-        self._ends_at = 0  # how many arrivals there were with the last finish_reason
         self._has_reasoning = False
         self.done = False
         self.failure: str | None = None
@@ -215,9 +210,9 @@ class _Stream:
                 except NotAsPromisedError:
                     self.words = self.words or "(the last event is cut)"
         if stream.stray and self.failure is None:
-            self.failure = failure_words(b"\n".join(stream.stray), has_ended=self._last_reason is not None)
+            self.failure = failure_words(b"\n".join(stream.stray), has_ended=self._choices.last_reason is not None)
         if (
-            not self._finished
+            not self._choices.finished
             and self.failure is None
             and parser.parts
             and not parser.parts[0][1].lstrip(_BEFORE_A_LINE).startswith(_LINE_STARTS)
@@ -272,17 +267,12 @@ class _Stream:
             # where the choice ends is a total, which tells of no token here.
             is_running = usage_began or tokens_used == 1 or goes_on(finish_reason)
             carries = size > 0 or tokens_listed or (tokens_used and tokens_listed is None and is_running)
-            if not goes_on(finish_reason):
-                self._finished[index] = self._last_reason = str(finish_reason)
-                self._ends_at = len(reply.arrival_reads) + bool(carries)
-            elif carries or index not in self._finished:
-                self._finished[index] = None  # what comes after a finish_reason takes it back
+            self._choices.take(index, finish_reason, carries=bool(carries))
             if carries:
                 self.words, self.failed_in_words = None, False
                 self._text_bytes.append(size)
                 self._has_reasoning = self._has_reasoning or is_reasoning(choice)
                 reply.arrival_reads.append(read_index)
-                reply.arrival_choices.append(index)
                 self._from_token_ids.append(tokens_listed)
                 self._from_usage.append(tokens_used)
                 if self._keep_texts:
@@ -324,9 +314,8 @@ class _Stream:
 
     def finish(self) -> None:
         """Set the reply's finish_reason if all choices have theirs, those asked for and those that came."""
-        reasons = [reason for _, reason in sorted(self._finished.items()) if reason is not None]
-        choices = max(self._asked, len(self._finished))
-        given_up = next((reason for reason in reasons if reason in GIVEN_UP), None)
+        reasons, given_up = self._choices.reasons, self._choices.given_up
+        choices = max(self._asked, len(self._choices.finished))
         if len(reasons) == choices or given_up is not None:
             self._reply.finish_reason = given_up or ", ".join(dict.fromkeys(reasons))
         if choices > 1:
@@ -334,34 +323,29 @@ class _Stream:
 
     def count_tokens(self) -> None:
         """Tokens of each arrival from the best source that covers them all; chunks that are numbered are of one choice."""
-        reply = self._reply
-        ends = self._last_reason is not None and self._ends_at == len(reply.arrival_reads)
-        if self._asked == 1 and (len(self._finished) == 1 or is_numbered(reply.arrival_choices, self._finished, ends)):
-            self._finished = {0: self._last_reason if ends else None}
-            reply.arrival_choices = [0] * len(reply.arrival_choices)
-        elif len(self._finished) > 1:
+        reply, choices = self._reply, self._choices
+        reply.arrival_choices = choices.content_indices
+        if self._asked == 1 and (len(choices.finished) == 1 or choices.are_numbered_chunks):
+            choices.finished = {0: choices.last_reason if choices.ends else None}
+            reply.arrival_choices = [0] * len(choices.content_indices)
+        elif len(choices.finished) > 1:
             if self._asked > 1 and self._usage_runs and self._usage_so_far and not self._total_is_whole:
                 reply.output_tokens = sum(self._usage_so_far.values())
             elif not self._total_is_whole:
                 reply.output_tokens = None
             if self._asked == 1:
-                places = {index: place for place, index in enumerate(sorted(self._finished))}
+                places = {index: place for place, index in enumerate(sorted(choices.finished))}
                 reply.arrival_choices = [places[index] for index in reply.arrival_choices]
         seen = Seen(
             from_token_ids=self._from_token_ids,
             from_usage=self._from_usage,
             text_bytes=self._text_bytes,
             has_reasoning=self._has_reasoning,
-            choices=max(1, len(self._finished)),
+            choices=max(1, len(choices.finished)),
         )
         counts = count_tokens(seen, reply.output_tokens, self._reasoning_tokens)
         reply.arrival_tokens, reply.counted_by = counts.by_chunk, counts.counted_by
         reply.output_tokens, reply.hidden_tokens = counts.output_tokens, counts.hidden_tokens
-
-
-def goes_on(finish_reason: object) -> bool:
-    """Whether a chunk's finish_reason says that its choice goes on."""
-    return not finish_reason or str(finish_reason).lower() in _GOES_ON
 
 
 def failure_words(body: bytes, *, has_ended: bool = False) -> str | None:

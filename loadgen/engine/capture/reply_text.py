@@ -1,4 +1,4 @@
-"""What an answer said, as text, for the next turn of its conversation; read a little at a time, while other streams are served.
+"""What a reply said, as text, for the next turn of its conversation; read a little at a time, while other streams are served.
 
 `reply` reads the same bytes after the run, for the record. Pure: no clock, no socket.
 """
@@ -7,9 +7,8 @@ from collections.abc import Generator, Iterator, Sequence
 
 import httptools
 
-from loadgen.engine.capture.choices import is_numbered, only_index
+from loadgen.engine.capture.choices import Choices, only_index
 from loadgen.engine.capture.chunk_content import content_bytes, said_in
-from loadgen.engine.capture.reply import GIVEN_UP, goes_on
 from loadgen.engine.capture.sse import Event, SseParser
 from loadgen.engine.capture.stream_events import DONE, Failure, NotAsPromisedError, read_event
 from loadgen.engine.wire.framing import ResponseParser
@@ -23,9 +22,7 @@ def reply_text(reads: Sequence[bytes]) -> Generator[None, None, str | None]:
     Yields after every few events, for the caller to do something else.
     """
     said: list[tuple[int, str]] = []  # index of the choice, text
-    finished: dict[int, str | None] = {}
-    carried: list[int] = []  # the index of each chunk with content, reasoning included
-    ends = False
+    ended = Choices()
     try:
         for number, event in enumerate(_events(reads), start=1):
             if event.data.strip() != DONE:
@@ -36,23 +33,14 @@ def reply_text(reads: Sequence[bytes]) -> Generator[None, None, str | None]:
                 for choice in choices if isinstance(choices, list) else ():
                     index = only_index(choice)
                     said.append((index, said_in(choice)))
-                    if content_bytes(choice):
-                        carried.append(index)
-                        ends = False
-                    reason = choice.get("finish_reason")
-                    if not goes_on(reason):
-                        finished[index] = reason
-                        ends = True
-                    elif content_bytes(choice) or index not in finished:
-                        finished[index] = None
+                    ended.take(index, choice.get("finish_reason"), carries=content_bytes(choice) > 0)
             if number % EVENTS_A_STEP == 0:
                 yield
-        numbered = is_numbered(carried, finished, ends)
-        first = min(finished, default=0)
     except (httptools.HttpParserError, NotAsPromisedError, ValueError, AttributeError, TypeError):
         return None
-    if not ends or not carried or any(reason in GIVEN_UP for reason in finished.values()):
+    if not ended.ends or not ended.content_indices or ended.given_up is not None:
         return None
+    numbered, first = ended.are_numbered_chunks, min(ended.finished, default=0)
     return "".join(text for index, text in said if numbered or index == first)
 
 

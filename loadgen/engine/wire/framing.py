@@ -64,11 +64,3 @@ class ResponseParser:
     def may_end_by_close(self) -> bool:
         """Whether a closed connection is a proper end of this message: its head is here and states no length."""
         return self.status > 0 and not self._has_length
-
-
-def unframe(reads: list[bytes]) -> ResponseParser:
-    """The answer in `reads`, as far as they go. Raises httptools.HttpParserError."""
-    parser = ResponseParser()
-    for read in reads:
-        parser.feed(read)
-    return parser

@@ -13,8 +13,8 @@ from loadgen.analysis.stats import samples_needed
 from loadgen.analysis.verdict import Check
 from loadgen.analysis.window import FEWEST_REQUESTS
 from loadgen.doctor import calibration
+from loadgen.engine.capture.choices import GIVEN_UP
 from loadgen.engine.capture.recorder import KERNEL_SHARE, Recorder
-from loadgen.engine.capture.reply import GIVEN_UP
 from loadgen.engine.eventloop.clock import WallClock
 from loadgen.engine.records.exchange import Exchange
 from loadgen.engine.records.record import CountedBy, Outcome, Priority

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from loadgen.engine.capture.reply import Reply, read_reply
 from loadgen.engine.records.exchange import Exchange
 from loadgen.engine.records.record import Outcome
-from loadgen.engine.wire.framing import unframe
+from loadgen.engine.wire.framing import ResponseParser
 from tests.engine.fake_wire import CHUNKED_HEAD, LAST_CHUNK, chunk
 
 FOLDER = Path(__file__).parent / "streams"
@@ -30,10 +30,12 @@ def recorded(name: str) -> tuple[int, Timed]:
     """(choices asked, the events of the body with the time at which each was whole)."""
     document: dict[str, Any] = json.loads((FOLDER / f"{name}.json").read_text())
     reads = document["reads"]
-    parts = unframe([read["bytes"].encode() for read in reads]).parts
+    parser = ResponseParser()
+    for read in reads:
+        parser.feed(read["bytes"].encode())
     events = [
         (reads[index]["at_us"], one + b"\n\n")
-        for index, part in parts
+        for index, part in parser.parts
         for one in part.removesuffix(b"\n\n").split(b"\n\n")
     ]
     return document["request"].get("n", 1), events
