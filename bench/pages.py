@@ -125,9 +125,9 @@ def made_run(spec: RunSpec, arrivals: int) -> Made:
     client = ClientFacts(
         stamp_source="kernel", workers=1, cpu_s=wall_s / 10, wall_s=wall_s, reads=len(records.arrival_ns)
     )
-    summary = summarise(spec, Recording(records, client, HERE))
+    summary: Any = summarise(spec, Recording(records, client, HERE))
     summary["client"] |= {"doctor": None, "host_busy_ratio": None, "proxy": False, "tls": None}
-    document = {
+    document: Any = {
         "schema_version": 1,
         "run_id": "",
         "sweep_id": "",

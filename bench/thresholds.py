@@ -255,7 +255,7 @@ def carry_out(work: Work) -> dict[str, Any]:
             round(work.output_tokens),
             requests=work.requests,
         )
-        summary = summarise(spec, Recording(records, report.client, report.origin_at))
+        summary: Any = summarise(spec, Recording(records, report.client, report.origin_at))
         readings = [Reading(-1, counted_before), Reading(2**62, counted_after)]
         account = server_account(readings, lay_out(spec, records)) or {}
         summary["server_account"] = account
@@ -286,7 +286,7 @@ def carry_out(work: Work) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _with_surroundings(summary: dict[str, Any]) -> dict[str, Any]:
+def _with_surroundings(summary: Any) -> Any:
     return summary | {"client": summary["client"] | {"doctor": None, "host_busy_ratio": None}}
 
 

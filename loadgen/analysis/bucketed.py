@@ -7,9 +7,9 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
 
-from loadgen.analysis.stats import PERCENTILES, samples_needed
+from loadgen.analysis.document.server import BucketedDistribution
+from loadgen.analysis.stats import samples_needed
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +52,19 @@ class Bucketed:
                 return number
         return len(self.counts) - 1
 
-    def to_json(self) -> dict[str, Any]:
+    def _bounds(self, percentile: int) -> list[float | None] | None:
+        bounds = self.bounds(percentile)
+        return None if bounds is None else list(bounds)
+
+    def to_json(self) -> BucketedDistribution:
         """`n`, `mean`, each percentile as [low, high], and the buckets; an end that there is not is null."""
         return {
             "n": self.n,
             "mean": self.mean,
-            **{f"p{p}": None if (found := self.bounds(p)) is None else list(found) for p in PERCENTILES},
+            "p50": self._bounds(50),
+            "p90": self._bounds(90),
+            "p95": self._bounds(95),
+            "p99": self._bounds(99),
             "upper": [None if math.isinf(bound) else bound for bound in self.upper],
             "counts": list(self.counts),
         }

@@ -1,17 +1,16 @@
 """What the client knows of itself, as the `client` part of a run document: the material of half the checks."""
 
-from typing import Any
-
 import numpy as np
 
 from loadgen.analysis.distributions import distribution_of
+from loadgen.analysis.document.run import ClientAccount
 from loadgen.analysis.figures.figure import Figure
 from loadgen.analysis.measured import Measured
 from loadgen.analysis.stats import FloatArray, distribution
 from loadgen.engine.records.record import MISSING, Bool, ClientFacts, Records
 
 
-def client_facts(measured: Measured, client: ClientFacts) -> dict[str, Any]:
+def client_facts(measured: Measured, client: ClientFacts) -> ClientAccount:
     """Plain JSON values. Delays and lags in seconds; `cpu_ratio` is the share of one core that the busiest worker used."""
     arrivals = len(measured.records.arrival_ns)
     coalesced = sum(int(np.count_nonzero(piece.records.arrival_coalesced)) for piece in measured.pieces())

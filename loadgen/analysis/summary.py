@@ -9,12 +9,23 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache, partial
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from loadgen.analysis.client import client_facts
 from loadgen.analysis.distributions import distribution_of
+from loadgen.analysis.document.run import (
+    FailureDocument,
+    InFlight,
+    LengthFigures,
+    Lengths,
+    OutsideWindow,
+    RequestRates,
+    Summary,
+    TokenSums,
+    WindowDocument,
+)
 from loadgen.analysis.figures.conversations import by_turn, mean_thinking
 from loadgen.analysis.figures.figure import Figure
 from loadgen.analysis.figures.metrics import METHOD_VERSION, METRICS
@@ -42,7 +53,7 @@ LengthsOf = Callable[[Measured], Int32]
 """A length of each row in tokens, −1 where nobody knows it."""
 
 
-def summarise(spec: RunSpec, recording: Recording, stages: Stages = STRICT) -> dict[str, Any]:
+def summarise(spec: RunSpec, recording: Recording, stages: Stages = STRICT) -> Summary:
     """Every measured figure of one run of `spec`, under the keys of the run document. Durations in seconds.
 
     What cannot be made is as `unknown` has it.
@@ -67,20 +78,22 @@ def summarise(spec: RunSpec, recording: Recording, stages: Stages = STRICT) -> d
         "client": lambda: client_facts(measured(), client),
     }
     summary = unknown(spec, recording)
-    return summary | {name: stages.make(name, make, summary.get(name)) for name, make in parts.items()}
+    made = {name: stages.make(name, make, summary.get(name)) for name, make in parts.items()}
+    return cast(Summary, {**summary, **made})
 
 
-def unknown(spec: RunSpec, recording: Recording) -> dict[str, Any]:
+def unknown(spec: RunSpec, recording: Recording) -> Summary:
     """The summary of a run of which nothing can be made but how its requests ended."""
     by_kind = {kind.label: int(np.count_nonzero(recording.records.outcome == kind)) for kind in Outcome}
-    return {
+    figures = dict.fromkeys((metric.key.partition(".")[0] for metric in METRICS), None)
+    summary: dict[str, object] = {
         "method_version": METHOD_VERSION,
         "interrupted": recording.interrupted,
         "outcomes": {"planned": len(recording.records), **by_kind},
         "failures": [],
         "finish_reasons": {},
         "cut_at_length_requests": None,
-        **{metric.key.partition(".")[0]: None for metric in METRICS},
+        **figures,
         "by_turn": None,
         "tokens": dict.fromkeys(_TOKENS),
         "window": {"rule": "whole_run", "start_s": None, "end_s": None, "requests": None},
@@ -98,6 +111,7 @@ def unknown(spec: RunSpec, recording: Recording) -> dict[str, Any]:
             "coalesced_ratio": None,
         },
     }
+    return cast(Summary, summary)
 
 
 def _figures(measured: Callable[[], Measured], first: Figure, stages: Stages) -> Any:
@@ -139,7 +153,7 @@ def _outcomes(measured: Measured) -> dict[str, int]:
     return {"planned": int(counts.sum()), **{kind.label: int(counts[kind]) for kind in Outcome}}
 
 
-def _failures(measured: Measured) -> list[dict[str, Any]]:
+def _failures(measured: Measured) -> list[FailureDocument]:
     """The commonest failures, most frequent first; those that differ in numbers and ids alone are one, in the words of its first."""
     kinds: Counter[tuple[int, int, str]] = Counter()
     words: dict[tuple[int, int, str], str | None] = {}
@@ -157,7 +171,7 @@ def _failures(measured: Measured) -> list[dict[str, Any]]:
     ]
 
 
-def _tokens(measured: Measured) -> dict[str, Any]:
+def _tokens(measured: Measured) -> TokenSums:
     """Sums over all ok requests of the run; `counted_by` is the worst source among them of tokens by chunk."""
     sources = [int(piece.records.counted_by[piece.ok].max()) for piece in measured.pieces() if piece.ok.any()]
     prompt, output = _known(measured, _prompt_tokens), _known(measured, _output_tokens)
@@ -182,7 +196,7 @@ def _output_tokens(measured: Measured) -> Int32:
     return np.where(measured.totalled, measured.records.output_tokens, np.int32(-1))
 
 
-def _window(measured: Measured) -> dict[str, Any]:
+def _window(measured: Measured) -> WindowDocument:
     """The window on the run's clock, and how many ok requests it holds."""
     window = measured.window
     return {
@@ -193,7 +207,7 @@ def _window(measured: Measured) -> dict[str, Any]:
     }
 
 
-def _outside(measured: Measured, *, before: bool) -> dict[str, Any] | None:
+def _outside(measured: Measured, *, before: bool) -> OutsideWindow | None:
     """What the steady state leaves out on one side: ok requests and their TTFT. None when the whole run is measured."""
     window = measured.window
     if window.rule == "whole_run" or window.start_ns is None or window.end_ns is None:
@@ -215,7 +229,7 @@ def _outside(measured: Measured, *, before: bool) -> dict[str, Any] | None:
     }
 
 
-def _concurrency(measured: Measured) -> dict[str, Any]:
+def _concurrency(measured: Measured) -> InFlight:
     """Requests in flight, from sent to ended: time average over the window, peak over the run; who was thinking, on average."""
     turns = measured.spec.workload.turns
 
@@ -242,7 +256,7 @@ def _mean_in_flight(in_flight: Iterable[tuple[Int64, Int64]], window: Window) ->
     return together_ns / 1e9 / window.length_s
 
 
-def _rates(measured: Measured) -> dict[str, float | None]:
+def _rates(measured: Measured) -> RequestRates:
     """Requests per second: offered (open loop), sent, and completed ok.
 
     In the open loop the first two are those of the arrivals themselves, (n − 1)/(last − first), so that the time of the
@@ -272,7 +286,7 @@ def _arrival_rate(moments_ns: Iterable[Int64]) -> float | None:
     return (extent.moments - 1) / (extent.length_ns / 1e9)
 
 
-def _lengths(measured: Measured) -> dict[str, dict[str, float | None]]:
+def _lengths(measured: Measured) -> Lengths:
     """Asked and achieved lengths over the ok requests of the run; `requests_off` differ from what each was asked."""
     return {
         "prompt_tokens": _length(measured, lambda piece: piece.records.prompt_tokens_asked, _prompt_tokens),
@@ -280,7 +294,7 @@ def _lengths(measured: Measured) -> dict[str, dict[str, float | None]]:
     }
 
 
-def _length(measured: Measured, asked: LengthsOf, achieved: LengthsOf) -> dict[str, float | None]:
+def _length(measured: Measured, asked: LengthsOf, achieved: LengthsOf) -> LengthFigures:
     """`asked` is the mean of what was asked; None, like `requests_off`, where only the server can tell a length."""
     stated, told = _known(measured, asked), _known(measured, achieved)
     off = measured.count(lambda piece: piece.ok & (achieved(piece) != asked(piece)))

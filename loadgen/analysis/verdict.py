@@ -4,15 +4,14 @@ Invariants: a verdict is as bad as its worst finding, and a note leaves it valid
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TypeVar
 
+from loadgen.analysis.document.run import FindingDocument, JudgedSummary, Severity, Status, VerdictDocument
 from loadgen.load.spec import RunSpec
 
-Severity = Literal["note", "doubtful", "invalid"]
-Status = Literal["valid", "doubtful", "invalid"]
-Summary = dict[str, Any]  # what `summary.summarise` returns
+Known = TypeVar("Known")
 
 WORST_FIRST: tuple[Severity, ...] = ("invalid", "doubtful", "note")
 
@@ -33,7 +32,7 @@ class Observation:
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class Thresholds:
     """From where on a figure makes a run doubtful, and from where on invalid; None where it never does."""
 
     doubtful: float | None = None
@@ -52,15 +51,22 @@ class Limits:
         return "doubtful" if self.doubtful is not None and value > self.doubtful else None
 
 
+def made(figure: Known | None) -> Known:
+    """Return the figure that a check needs. Raise ValueError if it could not be made: the verdict then names the check."""
+    if figure is None:
+        raise ValueError("a figure of it is unknown")
+    return figure
+
+
 @dataclass(frozen=True, slots=True)
 class Check:
     """One entry of the closed list of checks: its name, its limits with their reason, and the test itself."""
 
     code: str
-    limits: Limits
-    compares: str  # what the limits are compared with, and which way
-    reason: str  # why these limits; says so where no measurement stands behind them
-    test: Callable[[RunSpec, Summary, Limits], Observation | None]
+    thresholds: Thresholds
+    compares: str  # what the thresholds are compared with, and which way
+    reason: str  # why these thresholds; says so where no measurement stands behind them
+    test: Callable[[RunSpec, JudgedSummary, Thresholds], Observation | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +79,7 @@ class Finding:
     hint: str
     badness: float = 0.0  # more is worse, among the findings of one code
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> FindingDocument:
         """One entry of `findings` in the run document."""
         return {
             "code": self.code,
@@ -91,12 +97,12 @@ class Verdict:
     status: Status
     findings: tuple[Finding, ...]
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> VerdictDocument:
         """The `verdict` of the run document."""
         return {"status": self.status, "findings": [finding.to_json() for finding in self.findings]}
 
 
-def with_finding(verdict: Mapping[str, Any], finding: Finding) -> dict[str, Any]:
+def with_finding(verdict: VerdictDocument, finding: Finding) -> VerdictDocument:
     """The verdict (as in a run document) with one more finding, and as bad as the worst of them."""
     findings = [*verdict["findings"], finding.to_json()]
     severities = [_severity(each) for each in findings]
@@ -128,9 +134,9 @@ class MergedFinding:
         return f"worst of {self.of:,} runs" if self.runs == self.of else f"worst of {self.runs:,}, of {self.of:,} runs"
 
 
-def merge_findings(verdicts: Sequence[Mapping[str, Any]]) -> list[MergedFinding]:
+def merge_findings(verdicts: Sequence[VerdictDocument]) -> list[MergedFinding]:
     """The findings of the verdicts (as in run documents), each code once: worst first, else in the order in which they came."""
-    by_code: dict[str, list[Mapping[str, Any]]] = {}
+    by_code: dict[str, list[FindingDocument]] = {}
     for verdict in verdicts:
         for finding in verdict["findings"]:
             by_code.setdefault(finding["code"], []).append(finding)
@@ -138,7 +144,7 @@ def merge_findings(verdicts: Sequence[Mapping[str, Any]]) -> list[MergedFinding]
     return sorted(merged, key=lambda finding: WORST_FIRST.index(finding.severity))
 
 
-def _merge(code: str, found: Sequence[Mapping[str, Any]], of: int) -> MergedFinding:
+def _merge(code: str, found: Sequence[FindingDocument], of: int) -> MergedFinding:
     worst = min(found, key=lambda each: (WORST_FIRST.index(_severity(each)), -each.get("badness", 0.0)))
     asked = _numbers_apart(worst.get("hint") or "")[0]
     hints = [hint for each in found if _numbers_apart(hint := each.get("hint") or "")[0] == asked]
@@ -153,9 +159,8 @@ def _merge(code: str, found: Sequence[Mapping[str, Any]], of: int) -> MergedFind
     )
 
 
-def _severity(finding: Mapping[str, Any]) -> Severity:
-    severity: Severity = finding.get("severity", "doubtful")
-    return severity
+def _severity(finding: FindingDocument) -> Severity:
+    return finding.get("severity", "doubtful")
 
 
 def _numbers_apart(text: str) -> tuple[str, list[float]]:

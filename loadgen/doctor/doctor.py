@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from loadgen.analysis.document.run import DoctorLevel, DoctorNote
 from loadgen.doctor.calibration import DEFAULT_STREAMS, Level, calibrate
 from loadgen.doctor.host_checks import HostCheck, check_host
 from loadgen.errors import ExitCode
@@ -64,14 +65,25 @@ def summary_line(levels: Sequence[Level]) -> str:
     return line if not broken else f"{line}; not to be trusted at {', '.join(f'{each:,}' for each in broken)} streams"
 
 
-def attached(document: dict[str, Any] | None) -> dict[str, Any] | None:
+def attached(document: dict[str, Any] | None) -> DoctorNote | None:
     """What a run keeps of the doctor's last document for its host; None where there is none."""
     if document is None:
         return None
-    kept = ("streams", "ttft_error_p50_s", "ttft_error_p99_s", "gap_p99_error_s", "broken")
+    levels: list[DoctorLevel] = [
+        {
+            "streams": level["streams"],
+            "ttft_error_p50_s": level["ttft_error_p50_s"],
+            "ttft_error_p99_s": level["ttft_error_p99_s"],
+            "gap_p99_error_s": level["gap_p99_error_s"],
+            "broken": level["broken"],
+        }
+        for level in document["levels"]
+    ]
     return {
-        **{key: document[key] for key in ("measured_at", "loadgen_version", "summary")},
-        "levels": [{key: level[key] for key in kept} for level in document["levels"]],
+        "measured_at": document["measured_at"],
+        "loadgen_version": document["loadgen_version"],
+        "summary": document["summary"],
+        "levels": levels,
     }
 
 

@@ -15,7 +15,7 @@ from typing import Any, Literal
 import psutil
 
 from loadgen.analysis.checks.client import RAISE_PRIORITY
-from loadgen.analysis.checks.validity import limits_of
+from loadgen.analysis.checks.validity import thresholds_of
 from loadgen.engine.eventloop.clock import WallClock
 from loadgen.engine.eventloop.host_limits import WIDEN, check_open_files, check_ports, ports_to
 from loadgen.engine.eventloop.priority import raised_priority
@@ -122,7 +122,7 @@ def of_clock_source(source: str | None) -> HostCheck:
 def of_clock_steps(step_s: float) -> HostCheck:
     """By the limits of the verdict's check `clock_step`."""
     message = f"wall and monotonic clock moved apart by at most {step_s * 1e6:.3g} µs between two samples"
-    severity = limits_of("clock_step").above(step_s)
+    severity = thresholds_of("clock_step").above(step_s)
     if severity is None:
         return HostCheck("clock steps", "ok", message)
     hint = "let the time service slew the clock and not step it"

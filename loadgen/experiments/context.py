@@ -1,8 +1,10 @@
 """What the runs of a sweep share, and what a measured run consists of."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
+from loadgen.analysis.document.run import DoctorNote
+from loadgen.analysis.document.server import ServerDocument
 from loadgen.analysis.figures.cost import Price
 from loadgen.analysis.server.gpu import GpuSeries
 from loadgen.engine.records.record import Records
@@ -28,10 +30,10 @@ class SweepContext:
     trace: Trace | None = None
     length_fit: LengthFit | None = None  # makes texts of a stated length where the server has no /tokenize
     price: Price | None = None
-    doctor: dict[str, Any] | None = None  # the last result of `loadgen doctor` on this host, as runs keep it
+    doctor: DoctorNote | None = None  # the last result of `loadgen doctor` on this host, as runs keep it
     keep_replies: int = 0  # replies of each run that are kept with their text
 
-    def server(self, model: str) -> dict[str, Any]:
+    def server(self, model: str) -> ServerDocument:
         """The run document's `server`."""
         return server_document(self.facts, model, self.launched)
 
@@ -49,6 +51,6 @@ class MeasuredRun:
     refusal: str | None  # why the server cut it short
 
 
-def server_document(facts: EndpointFacts, model: str, launched: RunningServer | None) -> dict[str, Any]:
+def server_document(facts: EndpointFacts, model: str, launched: RunningServer | None) -> ServerDocument:
     """What a server says of itself, and how it was started where that was loadgen's doing."""
-    return facts.to_json(model) | ({} if launched is None else launched.to_json())
+    return cast(ServerDocument, facts.to_json(model) | ({} if launched is None else launched.to_json()))

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from loadgen.analysis.document.server import ServerDocument
 from loadgen.engine.drive.driver import Progress
 from loadgen.load.spec import RunSpec
 from loadgen.servers.launcher.failure import StartFailure
@@ -20,7 +21,7 @@ class SweepStarted:
 
     sweep_id: str
     resumed: bool
-    server: dict[str, Any]
+    server: ServerDocument
     runs: tuple[RunSpec, ...]
     kept: int
     most_runs: int | None = None  # of a search, whose runs follow from one another: `runs` are the ends of it

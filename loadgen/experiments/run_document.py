@@ -4,9 +4,10 @@ A run that was measured is never lost: a part that cannot be made is left unknow
 """
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from loadgen.analysis.checks.validity import judge
+from loadgen.analysis.document.run import LengthFigures, Summary
 from loadgen.analysis.figures.cost import cost_of
 from loadgen.analysis.measured import Measured
 from loadgen.analysis.measured import measure as lay_out
@@ -16,7 +17,7 @@ from loadgen.analysis.server.gpu import gpu_account
 from loadgen.analysis.server.readings import readings_document
 from loadgen.analysis.stages import Stages
 from loadgen.analysis.summary import summarise, unknown
-from loadgen.analysis.verdict import Verdict, with_finding
+from loadgen.analysis.verdict import Verdict, made, with_finding
 from loadgen.engine.records.record import Recording
 from loadgen.experiments.context import MeasuredRun, SweepContext
 from loadgen.experiments.prompt_fitting import fitted_by
@@ -64,7 +65,7 @@ def document_of(context: SweepContext, run: RunSpec, sent: SentRun) -> MeasuredR
     summary["prefix_cache_reset"] = sent.prefix_cache_reset
     server = context.server(run.model)
     # Without checks nothing speaks against the figures but that they were not judged, which the finding says.
-    verdict = stages.make("verdict", lambda: judge(run, summary | {"server": server}, stages), Verdict("doubtful", ()))
+    verdict = stages.make("verdict", lambda: judge(run, {**summary, "server": server}, stages), Verdict("doubtful", ()))
     drawn = None if measured is None else stages.make("outline", lambda: outline(measured, summary), None)
     surroundings: dict[str, Any] = stages.make("environment", environment, {"host": {}})
     found = stages.finding  # after all stages
@@ -106,23 +107,26 @@ def _identity(context: SweepContext, run: RunSpec, sent: SentRun) -> dict[str, A
     }
 
 
-def _add_client(summary: dict[str, Any], context: SweepContext, sent: SentRun) -> None:
+def _add_client(summary: Summary, context: SweepContext, sent: SentRun) -> None:
+    by_tls = context.facts.api_url.startswith("https:")
     summary["client"] |= {
         "failure": sent.recording.failure,
         "doctor": context.doctor,
         "host_busy_ratio": sent.host_load.busy_ratio,
         "server_on_host": sent.host_load.server_on_host,
         "others_busy_ratio": sent.host_load.others_busy_ratio,
-        **_route(context),
+        "proxy": context.route.proxy is not None,
+        "tls": None if not by_tls else "unverified" if context.route.insecure else "verified",
     }
 
 
-def _add_lengths(summary: dict[str, Any], context: SweepContext, run: RunSpec, sent: SentRun) -> None:
-    summary["lengths"]["output_tokens"]["can_be_asked"] = context.facts.takes_lengths
-    summary["lengths"]["prompt_tokens"] |= fitted_by(sent.counts, run, context.facts)
+def _add_lengths(summary: Summary, context: SweepContext, run: RunSpec, sent: SentRun) -> None:
+    lengths = made(summary["lengths"])
+    lengths["output_tokens"]["can_be_asked"] = context.facts.takes_lengths
+    lengths["prompt_tokens"].update(cast(LengthFigures, fitted_by(sent.counts, run, context.facts)))
 
 
-def _add_server(summary: dict[str, Any], seen: Seen, measured: Measured | None, stages: Stages) -> None:
+def _add_server(summary: Summary, seen: Seen, measured: Measured | None, stages: Stages) -> None:
     """Add what was seen of the server itself; nothing if the records could not be laid out."""
     if measured is None:
         summary |= {"server_account": None, "server_readings": None, "gpu": None}
@@ -134,12 +138,3 @@ def _add_server(summary: dict[str, Any], seen: Seen, measured: Measured | None, 
     summary["gpu"] = stages.make(
         "gpu", lambda: gpu_account(seen.gpus, measured, seen.gpu_source, seen.gpus_chosen_by), None
     )
-
-
-def _route(context: SweepContext) -> dict[str, Any]:
-    """What was between the client and the server, as the run document's `client` has it."""
-    by_tls = context.facts.api_url.startswith("https:")
-    return {
-        "proxy": context.route.proxy is not None,
-        "tls": None if not by_tls else "unverified" if context.route.insecure else "verified",
-    }

@@ -8,9 +8,11 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from types import TracebackType
+from typing import cast
 
 import numpy as np
 
+from loadgen.analysis.document.server import GpuIdentity
 from loadgen.analysis.server.gpu import GpuSeries
 from loadgen.analysis.server.readings import Reading
 from loadgen.engine.records.record import MISSING
@@ -104,7 +106,7 @@ def gpu_series(origin: datetime, gpu: WatchedGpu) -> GpuSeries:
     for position, name in enumerate(GpuReading._fields):
         values = [reading[position] for _, reading in gpu.readings]
         columns[name] = np.array([MISSING if value is None else value for value in values], np.int64)
-    return GpuSeries(asdict(gpu.device), columns)
+    return GpuSeries(cast(GpuIdentity, asdict(gpu.device)), columns)
 
 
 def _since(origin: datetime, at: datetime) -> int:

@@ -6,8 +6,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
+from loadgen.analysis.document.server import LaunchDocument, ServerDocument
 from loadgen.errors import StoreError, UsageError
 from loadgen.experiments.search import Search
 from loadgen.load.spec import RunSpec, canonical_hash
@@ -88,7 +89,7 @@ class SweepEntry:
     variant: Variant | None
     member: GroupMember | None
 
-    def begin(self, store: Store, sweep_id: str, server: dict[str, Any]) -> None:
+    def begin(self, store: Store, sweep_id: str, server: ServerDocument) -> None:
         """Put it on record, on a server that has answered."""
         self._add(store, sweep_id, server, "running", None)
 
@@ -103,7 +104,7 @@ class SweepEntry:
         return sweep_id
 
     def _add(
-        self, store: Store, sweep_id: str, server: dict[str, Any], status: SweepStatus, failure: StartFailure | None
+        self, store: Store, sweep_id: str, server: ServerDocument, status: SweepStatus, failure: StartFailure | None
     ) -> None:
         label = f"{self.spec.model} on {server['name']}" if self.variant is None else self.variant.label
         terms = self.search_terms | ({} if self.variant is None else self.variant.to_json())
@@ -117,7 +118,7 @@ class SweepEntry:
                 spec_hash=self.spec_hash,
                 planned_runs=self.planned_runs,
                 status=status,
-                simulated=server["simulated"],
+                simulated=bool(server["simulated"]),
                 created_at=datetime.now(UTC).isoformat(),
                 environment=environment(),
                 server=server,
@@ -132,7 +133,7 @@ def _failure_document(failure: StartFailure) -> dict[str, Any]:
     return {"kind": str(failure.kind), "sentence": failure.sentence, "log": log}
 
 
-def _unanswered(launch: Launch, model: str) -> dict[str, Any]:
+def _unanswered(launch: Launch, model: str) -> ServerDocument:
     """The `server` of a sweep without runs: what was to be started, and null for what only an answer tells."""
     return {
         "url": launch.url,
@@ -144,11 +145,11 @@ def _unanswered(launch: Launch, model: str) -> dict[str, Any]:
         "max_model_len": None,
         "chunk_counts": [],
         "profile": launch.profile_name,
-        "launch": launch_facts(launch),
+        "launch": cast(LaunchDocument, launch_facts(launch)),
     }
 
 
-def check_same_server(unfinished: SweepRow, now: dict[str, Any]) -> None:
+def check_same_server(unfinished: SweepRow, now: ServerDocument) -> None:
     """Runs of one sweep are compared with each other, so all of them are of one server. Raises UsageError."""
     before = unfinished.server
     if any(before[key] != now[key] for key in ("name", "version", "dialect")):
@@ -166,7 +167,7 @@ def check_same_server(unfinished: SweepRow, now: dict[str, Any]) -> None:
         )
 
 
-def _command(server: dict[str, Any]) -> list[str] | None:
+def _command(server: ServerDocument) -> list[str] | None:
     """How the server was started; None where loadgen did not."""
     launch = server.get("launch")
     if launch is None:
@@ -174,7 +175,7 @@ def _command(server: dict[str, Any]) -> list[str] | None:
     return [*launch["argv"], *(f"{name}={value}" for name, value in launch["environment"].items())]
 
 
-def _described(server: dict[str, Any]) -> str:
+def _described(server: ServerDocument) -> str:
     version = f" {server['version']}" if server["version"] else ""
     return f"{server['name']}{version} ({server['dialect']} dialect)"
 

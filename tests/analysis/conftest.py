@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from loadgen.analysis.summary import summarise
 from loadgen.engine.records.record import ClientFacts, CountedBy, Outcome, Recording, Records, RequestRecord
 from loadgen.load.shapes import ClosedLoop, LoadShape
 from loadgen.load.spec import RunSpec
+from tests.analysis.summaries import summarise
 
 # What a server with counters says of a run that it knows everything about.
 ACCOUNT = {
@@ -122,7 +122,7 @@ def lockstep() -> Callable[..., list[RequestRecord]]:
 
 
 @pytest.fixture(scope="session")
-def healthy() -> dict[str, Any]:
+def healthy() -> Any:
     """The summary of a run with nothing to say against it: a closed loop of eight, TTFT 0.5 s. Copy it to change it."""
     lag_ns = np.full(2000, 50_000, np.int64)
     recording = make_recording(make_lockstep(8, 256), loop_lag_ns=lag_ns)

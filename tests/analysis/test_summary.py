@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from loadgen.analysis.figures.metrics import METRICS
-from loadgen.analysis.summary import summarise
 from loadgen.engine.records.record import CountedBy, Outcome, Recording, RequestRecord
 from loadgen.load.shapes import ClosedLoop, OpenLoop, Wave
 from loadgen.load.spec import RunSpec
+from tests.analysis.summaries import summarise
 
 Rows = Callable[..., list[RequestRecord]]
 Row = Callable[..., RequestRecord]

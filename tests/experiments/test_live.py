@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from loadgen.analysis.document.server import ServerDocument
 from loadgen.engine.drive.driver import Progress
 from loadgen.errors import StoreError
 from loadgen.experiments import live
@@ -26,7 +27,8 @@ from loadgen.store.repository import Store
 from tests.report.documents import specs, sweep_row
 
 RUN = RunSpec("http://h", "m", ClosedLoop(2), 8, 4, requests=100)
-STARTED = SweepStarted("s1", False, {"simulated": True}, (RUN, RUN), kept=0)
+SERVER: ServerDocument = {"url": "http://h", "model": "m", "name": None, "version": None, "simulated": True}
+STARTED = SweepStarted("s1", False, SERVER, (RUN, RUN), kept=0)
 
 
 class Clock:

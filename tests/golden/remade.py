@@ -25,14 +25,14 @@ _SURROUNDINGS = ("failure", "doctor", "host_busy_ratio", "server_on_host", "othe
 _FITTED = ("fitted_by", "template_tokens", "tokens_per_word", "min_tokens")
 
 
-def remade(store: Store, run_id: str, recorded: dict[str, Any]) -> dict[str, Any]:
+def remade(store: Store, run_id: str, recorded: dict[str, Any]) -> Any:
     """What of the run's document comes from its requests and `recorded`, its verdict over the stored document, and its outline."""
     document = store.run(run_id)
     spec = _spec(document["spec"])
     recording = _recording(store, run_id, recorded)
     measured = measure(spec, recording.records)
     readings = [_reading(each) for each in recorded["readings"]]
-    summary = summarise(spec, recording)
+    summary: Any = summarise(spec, recording)
     summary["client"] |= {key: document["client"][key] for key in _SURROUNDINGS}
     asked = summary["lengths"]
     asked["output_tokens"]["can_be_asked"] = document["lengths"]["output_tokens"]["can_be_asked"]

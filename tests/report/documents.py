@@ -14,7 +14,6 @@ import numpy as np
 from loadgen.analysis.checks.validity import judge
 from loadgen.analysis.measured import measure
 from loadgen.analysis.outline.outline import outline
-from loadgen.analysis.summary import summarise
 from loadgen.engine.records.record import ClientFacts, CountedBy, Outcome, Recording, Records, RequestRecord
 from loadgen.load.shapes import ClosedLoop, LoadShape, OpenLoop, Wave
 from loadgen.load.spec import RunSpec, canonical_hash
@@ -23,6 +22,7 @@ from loadgen.report.charts.plots import sweep_page_charts
 from loadgen.report.select.run_selection import OneRun, RunSelection
 from loadgen.store.repository import Store
 from loadgen.store.rows import ServerSample, SweepRow, SweepStatus
+from tests.analysis.summaries import summarise
 
 Document = Any
 
@@ -159,7 +159,7 @@ def measured_run(
     """A run's document and records. `status` overrules the analysis' verdict, for pages that must show each."""
     brought = recording(spec, failures)
     summary = summarise(spec, brought)
-    verdict = judge(spec, summary).to_json()
+    verdict: Any = judge(spec, summary).to_json()
     if status is not None:
         finding = {"code": "for_the_test", "message": f"Made {status} by hand.", "hint": "Nothing to do."}
         verdict = {"status": status, "findings": [] if status == "valid" else [finding]}

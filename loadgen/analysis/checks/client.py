@@ -1,12 +1,13 @@
 """Checks on the instrument itself: stamps, reads, sends, processor, clock, and how tokens were counted.
 
-Each is pure: the spec, the summary and the limits in; an observation, or None, out.
+Each is pure: the spec, the summary and the thresholds in; an observation, or None, out.
 """
 
 from typing import Literal
 
+from loadgen.analysis.document.run import JudgedSummary
 from loadgen.analysis.stats import Distribution, highest_percentile
-from loadgen.analysis.verdict import Limits, Observation, Summary
+from loadgen.analysis.verdict import Observation, Thresholds, made
 from loadgen.load.spec import RunSpec
 
 # From here on the event loop's lag shows in what is stamped at the read; measured, see "Disturbances" in docs/method.md.
@@ -26,13 +27,13 @@ RAISE_PRIORITY = "run loadgen as a user who may raise its priority (ulimit -r 1,
 Lateness = Literal["late", "not late", "cannot tell"]
 
 
-def stamp_source_read(spec: RunSpec, summary: Summary, limits: Limits) -> Observation | None:
+def stamp_source_read(spec: RunSpec, summary: JudgedSummary, thresholds: Thresholds) -> Observation | None:
     """Arrivals were stamped when read, so the client's own lateness is in them."""
     client = summary["client"]
     if client["stamp_source"] == "kernel" or not client["reads"]:
         return None  # or nothing ever came that could be stamped
-    name, lag_s = _tail(client["loop_lag_s"])
-    severity = None if lag_s is None else limits.above(lag_s)
+    name, lag_s = _tail(made(client["loop_lag_s"]))
+    severity = None if lag_s is None else thresholds.above(lag_s)
     known = "an unknown time" if lag_s is None else f"{_ms(lag_s)} ({name})"
     return Observation(
         severity or "note",
@@ -43,32 +44,34 @@ def stamp_source_read(spec: RunSpec, summary: Summary, limits: Limits) -> Observ
     )
 
 
-def coalesced(spec: RunSpec, summary: Summary, limits: Limits) -> Observation | None:
+def coalesced(spec: RunSpec, summary: JudgedSummary, thresholds: Thresholds) -> Observation | None:
     """Several arrivals shared one read and so one stamp. Only a client that was late makes that worse than a doubt."""
     client = summary["client"]
     return _joined(
         summary,
-        limits,
+        thresholds,
         client["coalesced_ratio"],
         f"of the {client['events']:,} arrivals shared their stamp with one before them: the shortest gaps are too short and the longest too long.",
         "the gaps then show its writes, not its tokens",
     )
 
 
-def first_content_coalesced(spec: RunSpec, summary: Summary, limits: Limits) -> Observation | None:
+def first_content_coalesced(spec: RunSpec, summary: JudgedSummary, thresholds: Thresholds) -> Observation | None:
     """First contents that share a later one's stamp: their TTFT holds the client's delay, if it was the client's."""
     return _joined(
         summary,
-        limits,
+        thresholds,
         summary["client"]["first_content_coalesced_ratio"],
         "of the measured requests have a first content that shares its stamp with the next: their TTFT is an upper bound.",
         "TTFT is then that of the first several tokens",
     )
 
 
-def _joined(summary: Summary, limits: Limits, ratio: float | None, what: str, if_the_server: str) -> Observation | None:
+def _joined(
+    summary: JudgedSummary, thresholds: Thresholds, ratio: float | None, what: str, if_the_server: str
+) -> Observation | None:
     """`ratio` of something shares its stamp. Worse than a doubt only when it is known that the client was late."""
-    severity = None if ratio is None else limits.above(ratio)
+    severity = None if ratio is None else thresholds.above(ratio)
     if ratio is None or severity is None:
         return None
     late = _lateness(summary)
@@ -76,22 +79,22 @@ def _joined(summary: Summary, limits: Limits, ratio: float | None, what: str, if
     return Observation(severity if late == "late" else "doubtful", f"{ratio:.1%} {what}", hint, ratio)
 
 
-def send_delay(spec: RunSpec, summary: Summary, limits: Limits) -> Observation | None:
+def send_delay(spec: RunSpec, summary: JudgedSummary, thresholds: Thresholds) -> Observation | None:
     """Requests went out late by a share that matters of what it touches.
 
     The open loop's TTFT contains the delay, and a wave is spread out by it: its tail is compared with the median TTFT.
     A closed loop's slot stands idle for it: its mean is compared with the mean end-to-end latency.
     """
-    delays = summary["client"]["measured_send_delay_s"]
+    delays = made(summary["client"]["measured_send_delay_s"])
     if spec.shape.has_steady_state:
         name, delay_s = "mean", delays["mean"]
-        of, touched_s, what = "mean", summary["e2e_latency_s"]["mean"], "end-to-end latency"
+        of, touched_s, what = "mean", made(summary["e2e_latency_s"])["mean"], "end-to-end latency"
     else:
         name, delay_s = _tail(delays)
-        of, touched_s, what = "median", summary["ttft_s"]["p50"], "TTFT"
+        of, touched_s, what = "median", made(summary["ttft_s"])["p50"], "TTFT"
     if delay_s is None or touched_s is None or touched_s <= 0 or delay_s <= LATE_SEND_S:
         return None
-    severity = limits.above(delay_s / touched_s)
+    severity = thresholds.above(delay_s / touched_s)
     if severity is None:
         return None
     if spec.shape.latency_start == "sent":
@@ -104,11 +107,11 @@ def send_delay(spec: RunSpec, summary: Summary, limits: Limits) -> Observation |
     )
 
 
-def client_busy(spec: RunSpec, summary: Summary, limits: Limits) -> Observation | None:
+def client_busy(spec: RunSpec, summary: JudgedSummary, thresholds: Thresholds) -> Observation | None:
     """The workers had hardly any processor time to spare."""
     ratio = summary["client"]["cpu_ratio"]
-    severity = None if ratio is None else limits.above(ratio)
-    if severity is None:
+    severity = None if ratio is None else thresholds.above(ratio)
+    if ratio is None or severity is None:
         return None
     workers = summary["client"]["workers"]
     return Observation(
@@ -119,10 +122,10 @@ def client_busy(spec: RunSpec, summary: Summary, limits: Limits) -> Observation 
     )
 
 
-def clock_step(spec: RunSpec, summary: Summary, limits: Limits) -> Observation | None:
+def clock_step(spec: RunSpec, summary: JudgedSummary, thresholds: Thresholds) -> Observation | None:
     """The wall clock jumped during the run, and with it the stamps, which are taken from it whoever takes them."""
-    step_s = summary["client"]["clock_step_s"]
-    severity = limits.above(step_s)
+    step_s = made(summary["client"]["clock_step_s"])
+    severity = thresholds.above(step_s)
     if severity is None:
         return None
     return Observation(
@@ -133,7 +136,7 @@ def clock_step(spec: RunSpec, summary: Summary, limits: Limits) -> Observation |
     )
 
 
-def tokens_assumed(spec: RunSpec, summary: Summary, limits: Limits) -> Observation | None:
+def tokens_assumed(spec: RunSpec, summary: JudgedSummary, thresholds: Thresholds) -> Observation | None:
     """Nobody said how many tokens each chunk carries, or not even each answer, so figures that need it are not given."""
     tokens = summary["tokens"]
     if tokens["counted_by"] != "assumed":
@@ -157,14 +160,14 @@ def tokens_assumed(spec: RunSpec, summary: Summary, limits: Limits) -> Observati
     )
 
 
-def _lateness(summary: Summary) -> Lateness:
+def _lateness(summary: JudgedSummary) -> Lateness:
     """Was the client late to read? Denied only by the largest lag of all: one stall can join what it delayed.
 
     Late is what could hide the smallest time that matters: 2 ms, or the median gap between chunks where that is shorter, but not one
     below 0.3 ms: those are between the writes of a server that has its whole reply at once.
     """
-    lags = summary["client"]["loop_lag_s"]
-    gap_s = summary["chunk_gap_s"]["p50"]
+    lags = made(summary["client"]["loop_lag_s"])
+    gap_s = made(summary["chunk_gap_s"])["p50"]
     late_from_s = LATE_LOOP_S if gap_s is None or gap_s < LATE_READ_S else min(LATE_LOOP_S, gap_s)
     _, usual_s = _tail(lags)
     cpu_ratio = summary["client"]["cpu_ratio"]
@@ -173,7 +176,7 @@ def _lateness(summary: Summary) -> Lateness:
     return "not late" if lags["max"] is not None and lags["max"] < late_from_s else "cannot tell"
 
 
-def _joined_hint(summary: Summary, late: Lateness, what_is_shown: str) -> str:
+def _joined_hint(summary: JudgedSummary, late: Lateness, what_is_shown: str) -> str:
     """What to do about arrivals that share a stamp; `what_is_shown` holds if it was the server that joined them."""
     match late:
         case "late":
@@ -183,12 +186,12 @@ def _joined_hint(summary: Summary, late: Lateness, what_is_shown: str) -> str:
         case "not late":
             return f"the client was not late, so the server probably sends several events at once; {what_is_shown}"
         case "cannot tell":
-            lag_s = summary["client"]["loop_lag_s"]["max"]
+            lag_s = made(summary["client"]["loop_lag_s"])["max"]
             seen = "" if lag_s is None else f" (its loop was late by {_ms(lag_s)} at the most)"
             return f"cannot tell whether the client or the server joined them{seen}: give the client a machine of its own and see whether it recurs"
 
 
-def _woken_sooner(summary: Summary) -> str:
+def _woken_sooner(summary: JudgedSummary) -> str:
     """The beginning of a late client's hint, where the system could wake it sooner than it did."""
     return f"{RAISE_PRIORITY}, " if summary["client"]["priority"] == "normal" else ""
 

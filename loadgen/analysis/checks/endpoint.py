@@ -1,19 +1,18 @@
 """Checks on what the endpoint said before the run: a model that it does not list, fields that it refused, a question that went unanswered.
 
-Each is pure: the spec, the summary and the limits in; an observation, or None, out.
+Each is pure: the spec, the summary and the thresholds in; an observation, or None, out.
 """
 
-from typing import Any
-
-from loadgen.analysis.verdict import Limits, Observation, Summary
+from loadgen.analysis.document.run import JudgedSummary
+from loadgen.analysis.verdict import Observation, Thresholds
 from loadgen.load.spec import RunSpec
 
 _LENGTHS = ("max_tokens", "max_completion_tokens")
 
 
-def model_not_listed(spec: RunSpec, summary: Summary, limits: Limits) -> Observation | None:
+def model_not_listed(spec: RunSpec, summary: JudgedSummary, thresholds: Thresholds) -> Observation | None:
     """The server's list of models does not confirm the model; the endpoint served it all the same."""
-    problem = _server(summary).get("model_list_problem")
+    problem = summary["server"].get("model_list_problem")
     if not problem:
         return None
     return Observation(
@@ -23,9 +22,9 @@ def model_not_listed(spec: RunSpec, summary: Summary, limits: Limits) -> Observa
     )
 
 
-def fields_adapted(spec: RunSpec, summary: Summary, limits: Limits) -> Observation | None:
+def fields_adapted(spec: RunSpec, summary: JudgedSummary, thresholds: Thresholds) -> Observation | None:
     """The endpoint refused fields of the usual body, and every request was sent without them or with others."""
-    changes = _server(summary).get("adapted_fields") or []
+    changes = summary["server"].get("adapted_fields") or []
     if not changes:
         return None
     words = [f"{change['field']} {_sent(change['sent_as'])}" for change in changes]
@@ -38,9 +37,9 @@ def fields_adapted(spec: RunSpec, summary: Summary, limits: Limits) -> Observati
     )
 
 
-def first_question_unanswered(spec: RunSpec, summary: Summary, limits: Limits) -> Observation | None:
+def first_question_unanswered(spec: RunSpec, summary: JudgedSummary, thresholds: Thresholds) -> Observation | None:
     """What the endpoint takes and how it counts could not be found out before the run."""
-    problem = _server(summary).get("first_question_problem")
+    problem = summary["server"].get("first_question_problem")
     if not problem or not summary["outcomes"]["ok"]:  # without an ok request nothing was measured that could be unknown
         return None
     return Observation(
@@ -64,7 +63,3 @@ _EFFECTS = (
 
 def _sent(sent_as: str | None) -> str:
     return "was left out" if sent_as is None else f"was sent as {sent_as}"
-
-
-def _server(summary: Summary) -> dict[str, Any]:
-    return summary.get("server") or {}

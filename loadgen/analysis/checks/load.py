@@ -1,14 +1,13 @@
 """Checks on what was asked of the server and what came of it: outcomes, numbers, lengths, concurrency and rate.
 
-Each is pure: the spec, the summary and the limits in; an observation, or None, out.
+Each is pure: the spec, the summary and the thresholds in; an observation, or None, out.
 """
 
-from typing import Any
-
 from loadgen.analysis.checks.rate_limits import was_held
+from loadgen.analysis.document.run import JudgedSummary, LengthFigures
 from loadgen.analysis.figures.rate_limits import TOO_MANY_REQUESTS
-from loadgen.analysis.stats import samples_needed
-from loadgen.analysis.verdict import Limits, Observation, Summary
+from loadgen.analysis.stats import PERCENTILE_NAMES, PERCENTILES, samples_needed
+from loadgen.analysis.verdict import Observation, Thresholds, made
 from loadgen.analysis.window import FEWEST_REQUESTS
 from loadgen.engine.records.record import Outcome
 from loadgen.load.spec import RunSpec
@@ -38,7 +37,7 @@ _FAILURE_HINTS = {
 }
 
 
-def no_ok_requests(spec: RunSpec, summary: Summary, limits: Limits) -> Observation | None:
+def no_ok_requests(spec: RunSpec, summary: JudgedSummary, thresholds: Thresholds) -> Observation | None:
     """Nothing ended well, so that there is nothing to measure."""
     outcomes = summary["outcomes"]
     if outcomes["ok"]:
@@ -53,7 +52,7 @@ def no_ok_requests(spec: RunSpec, summary: Summary, limits: Limits) -> Observati
     )
 
 
-def errors(spec: RunSpec, summary: Summary, limits: Limits) -> Observation | None:
+def errors(spec: RunSpec, summary: JudgedSummary, thresholds: Thresholds) -> Observation | None:
     """Too many of the requests that came to an end failed."""
     outcomes = summary["outcomes"]
     failed = {label: n for label in (*_FAILURES, FOREIGN_FAILURE) if (n := outcomes.get(label))}
@@ -61,7 +60,7 @@ def errors(spec: RunSpec, summary: Summary, limits: Limits) -> Observation | Non
     if not outcomes["ok"] or not failed:
         return None  # no_ok_requests speaks of the former
     ok_ratio = outcomes["ok"] / ended
-    severity = limits.below(ok_ratio) or "note"
+    severity = thresholds.below(ok_ratio) or "note"
     return Observation(
         severity,
         f"{sum(failed.values()):,} of {ended:,} requests failed: {_listed(failed)}{_in_their_words(summary, failed)}.",
@@ -70,7 +69,7 @@ def errors(spec: RunSpec, summary: Summary, limits: Limits) -> Observation | Non
     )
 
 
-def interrupted(spec: RunSpec, summary: Summary, limits: Limits) -> Observation | None:
+def interrupted(spec: RunSpec, summary: JudgedSummary, thresholds: Thresholds) -> Observation | None:
     """The user ended the run early, the server would have no more of it, or the client could not go on."""
     if not summary["interrupted"]:
         return None
@@ -92,13 +91,13 @@ def interrupted(spec: RunSpec, summary: Summary, limits: Limits) -> Observation 
     )
 
 
-def cancelled(spec: RunSpec, summary: Summary, limits: Limits) -> Observation | None:
+def cancelled(spec: RunSpec, summary: JudgedSummary, thresholds: Thresholds) -> Observation | None:
     """Requests cut off by the end of the run; the steady state ends before that, a whole run does not."""
     outcomes = summary["outcomes"]
     sent = outcomes["planned"] - outcomes["dropped"]
     if summary["interrupted"] or summary["window"]["rule"] != "whole_run" or not outcomes["ok"]:
         return None
-    severity = limits.above(outcomes["cancelled"] / sent)
+    severity = thresholds.above(outcomes["cancelled"] / sent)
     if severity is None:
         return None
     return Observation(
@@ -109,12 +108,12 @@ def cancelled(spec: RunSpec, summary: Summary, limits: Limits) -> Observation | 
     )
 
 
-def dropped(spec: RunSpec, summary: Summary, limits: Limits) -> Observation | None:
+def dropped(spec: RunSpec, summary: JudgedSummary, thresholds: Thresholds) -> Observation | None:
     """Requests that were planned and never sent, though nobody stopped the run."""
     outcomes = summary["outcomes"]
     if summary["interrupted"] or not outcomes["ok"]:
         return None
-    severity = limits.above(outcomes["dropped"] / outcomes["planned"])
+    severity = thresholds.above(outcomes["dropped"] / outcomes["planned"])
     if severity is None:
         return None
     why, hint = "", "lower the rate or the concurrency, or give the client a machine of its own"
@@ -135,16 +134,16 @@ def dropped(spec: RunSpec, summary: Summary, limits: Limits) -> Observation | No
     )
 
 
-def too_few_requests(spec: RunSpec, summary: Summary, limits: Limits) -> Observation | None:
+def too_few_requests(spec: RunSpec, summary: JudgedSummary, thresholds: Thresholds) -> Observation | None:
     """Percentiles that were refused, or so few requests that even the median says little."""
-    ttft = summary["ttft_s"]
-    n = ttft["n"]
+    ttft = made(summary["ttft_s"])
+    n = made(ttft["n"])
     if not summary["outcomes"]["ok"]:
         return None
-    refused = [p for p in (90, 95, 99) if ttft[f"p{p}"] is None]
+    refused = [p for p, name in zip(PERCENTILES, PERCENTILE_NAMES, strict=True) if p > 50 and ttft[name] is None]
     if not refused:
         return None
-    few = None if spec.shape.batch_size is not None else limits.below(n)
+    few = None if spec.shape.batch_size is not None else thresholds.below(n)
     wanted = samples_needed(refused[-1])
     if summary["interrupted"]:
         hint = _LET_IT_END
@@ -167,17 +166,17 @@ def too_few_requests(spec: RunSpec, summary: Summary, limits: Limits) -> Observa
     )
 
 
-def input_length_off(spec: RunSpec, summary: Summary, limits: Limits) -> Observation | None:
+def input_length_off(spec: RunSpec, summary: JudgedSummary, thresholds: Thresholds) -> Observation | None:
     """The server read prompts of another length than asked: true figures, but not of that length."""
-    length = summary["lengths"]["prompt_tokens"]
+    length = made(summary["lengths"])["prompt_tokens"]
     off_ratio = _off_ratio(length)
     if off_ratio is None:
         return None
-    severity = limits.above(off_ratio)
+    severity = thresholds.above(off_ratio)
     if severity is None:
         return None
     least = length.get("min_tokens")
-    if least is not None and least > length["asked"]:
+    if least is not None and least > made(length["asked"]):
         return Observation(
             severity,
             f"{_off_message('Prompts', length)} {_NOT_COMPARABLE} The server adds {length['template_tokens']:,.4g} tokens to every "
@@ -194,7 +193,7 @@ def input_length_off(spec: RunSpec, summary: Summary, limits: Limits) -> Observa
 
 
 _NOT_COMPARABLE = "The figures are of the lengths that came and not comparable with others at the length asked."
-_INPUT_HINTS: dict[Any, str] = {
+_INPUT_HINTS: dict[str | None, str] = {
     "usage": "warm up with more requests (--warmup-requests): what the server reports of them corrects the prompts",
     "assumed": "warm up with some requests (--warmup-requests): what the server reports of them corrects the prompts",
     "uncounted": "the prompt tokens that the server reports do not grow with the prompt: do not rely on them",
@@ -205,16 +204,16 @@ _OTHER_INPUT_HINT = (
 )
 
 
-def output_length_off(spec: RunSpec, summary: Summary, limits: Limits) -> Observation | None:
+def output_length_off(spec: RunSpec, summary: JudgedSummary, thresholds: Thresholds) -> Observation | None:
     """The server generated answers of another length than asked; any that differs is worth a doubt."""
-    length = summary["lengths"]["output_tokens"]
+    length = made(summary["lengths"])["output_tokens"]
     off_ratio = _off_ratio(length)
     if off_ratio is None:
         return None
-    severity = limits.above(off_ratio) or ("doubtful" if length["requests_off"] else None)
+    severity = thresholds.above(off_ratio) or ("doubtful" if length["requests_off"] else None)
     if severity is None:
         return None
-    longer = length["mean"] > length["asked"]
+    longer = made(length["mean"]) > made(length["asked"])
     if not length.get("can_be_asked", True) and not longer:
         return Observation(
             "note",
@@ -233,14 +232,15 @@ def output_length_off(spec: RunSpec, summary: Summary, limits: Limits) -> Observ
     )
 
 
-def length_unknown(spec: RunSpec, summary: Summary, limits: Limits) -> Observation | None:
+def length_unknown(spec: RunSpec, summary: JudgedSummary, thresholds: Thresholds) -> Observation | None:
     """The server never said how long the prompts or answers were."""
     if not summary["outcomes"]["ok"]:
         return None
+    lengths = made(summary["lengths"])
     unknown = [
         name
-        for key, name in (("prompt_tokens", "prompts"), ("output_tokens", "answers"))
-        if summary["lengths"][key]["mean"] is None
+        for length, name in ((lengths["prompt_tokens"], "prompts"), (lengths["output_tokens"], "answers"))
+        if length["mean"] is None
     ]
     if not unknown:
         return None
@@ -251,11 +251,11 @@ def length_unknown(spec: RunSpec, summary: Summary, limits: Limits) -> Observati
     )
 
 
-def total_throughput_unknown(spec: RunSpec, summary: Summary, limits: Limits) -> Observation | None:
+def total_throughput_unknown(spec: RunSpec, summary: JudgedSummary, thresholds: Thresholds) -> Observation | None:
     """Output throughput is known and total throughput is not, for want of the prompts' lengths."""
     if summary["output_tokens_per_s"] is None or summary["total_tokens_per_s"] is not None:
         return None
-    outcomes, length = summary["outcomes"], summary["lengths"]["prompt_tokens"]
+    outcomes, length = summary["outcomes"], made(summary["lengths"])["prompt_tokens"]
     if not outcomes["ok"]:
         return None
     if length["mean"] is None:
@@ -273,7 +273,7 @@ def total_throughput_unknown(spec: RunSpec, summary: Summary, limits: Limits) ->
     return Observation("note", f"Total throughput is not given: {why}.", hint)
 
 
-def prompts_repeated(spec: RunSpec, summary: Summary, limits: Limits) -> Observation | None:
+def prompts_repeated(spec: RunSpec, summary: JudgedSummary, thresholds: Thresholds) -> Observation | None:
     """A dataset's prompts were sent more than once, so that the server may have had them in its cache."""
     dataset, planned = spec.workload.dataset, summary["outcomes"]["planned"]
     if dataset is None or planned <= dataset.prompts or not summary["outcomes"]["ok"]:
@@ -287,7 +287,7 @@ def prompts_repeated(spec: RunSpec, summary: Summary, limits: Limits) -> Observa
     )
 
 
-def rows_skipped(spec: RunSpec, summary: Summary, limits: Limits) -> Observation | None:
+def rows_skipped(spec: RunSpec, summary: JudgedSummary, thresholds: Thresholds) -> Observation | None:
     """Rows of the dataset or the trace had nothing to send."""
     source = next(
         (each for each in (spec.workload.dataset, spec.shape.trace) if each is not None and each.skipped_rows), None
@@ -301,7 +301,7 @@ def rows_skipped(spec: RunSpec, summary: Summary, limits: Limits) -> Observation
     )
 
 
-def concurrency_not_reached(spec: RunSpec, summary: Summary, limits: Limits) -> Observation | None:
+def concurrency_not_reached(spec: RunSpec, summary: JudgedSummary, thresholds: Thresholds) -> Observation | None:
     """Fewer requests were in flight than asked: on average in the steady state, at the peak in a whole run."""
     concurrency = summary["concurrency"]
     asked = concurrency["asked"]
@@ -312,7 +312,7 @@ def concurrency_not_reached(spec: RunSpec, summary: Summary, limits: Limits) -> 
         reached += thinking
     if asked is None or reached is None or not summary["outcomes"]["ok"]:
         return None
-    severity = limits.below(reached / asked)
+    severity = thresholds.below(reached / asked)
     if severity is None:
         return None
     outcomes = summary["outcomes"]
@@ -336,14 +336,14 @@ def concurrency_not_reached(spec: RunSpec, summary: Summary, limits: Limits) -> 
     return Observation(severity, message, hint, 1 - reached / asked)
 
 
-def rate_not_reached(spec: RunSpec, summary: Summary, limits: Limits) -> Observation | None:
+def rate_not_reached(spec: RunSpec, summary: JudgedSummary, thresholds: Thresholds) -> Observation | None:
     """The client sent more slowly than the schedule of an open loop asked."""
     offered, sent = summary["rates"]["offered_per_s"], summary["rates"]["sent_per_s"]
     if offered is None or sent is None:
         return None
     if spec.shape.max_in_flight is not None and summary["outcomes"]["dropped"]:
         return None  # which `dropped` tells
-    severity = limits.below(sent / offered)
+    severity = thresholds.below(sent / offered)
     if severity is None:
         return None
     hint = "give the client a machine of its own, or lower --rate"
@@ -360,7 +360,7 @@ def rate_not_reached(spec: RunSpec, summary: Summary, limits: Limits) -> Observa
     )
 
 
-def no_steady_state(spec: RunSpec, summary: Summary, limits: Limits) -> Observation | None:
+def no_steady_state(spec: RunSpec, summary: JudgedSummary, thresholds: Thresholds) -> Observation | None:
     """A closed loop too short for a steady state: its start and its end are in the figures."""
     if not spec.shape.has_steady_state or summary["window"]["rule"] == "steady_state":
         return None
@@ -379,7 +379,7 @@ def no_steady_state(spec: RunSpec, summary: Summary, limits: Limits) -> Observat
     )
 
 
-def schedule_exhausted(spec: RunSpec, summary: Summary, limits: Limits) -> Observation | None:
+def schedule_exhausted(spec: RunSpec, summary: JudgedSummary, thresholds: Thresholds) -> Observation | None:
     """A run for a duration had too few requests prepared."""
     if not summary["client"]["schedule_exhausted"]:
         return None
@@ -390,14 +390,14 @@ def schedule_exhausted(spec: RunSpec, summary: Summary, limits: Limits) -> Obser
     )
 
 
-def _off_ratio(length: dict[str, Any]) -> float | None:
+def _off_ratio(length: LengthFigures) -> float | None:
     """The mean's distance from the asked length, as a share of it."""
     if length["mean"] is None or length["asked"] is None:
         return None
     return float(abs(length["mean"] - length["asked"]) / length["asked"])
 
 
-def _off_message(what: str, length: dict[str, Any]) -> str:
+def _off_message(what: str, length: LengthFigures) -> str:
     return (
         f"{what} had {length['mean']:,.6g} tokens on average ({length['min']:,} to {length['max']:,}) "
         f"where {length['asked']:,.6g} were asked; {length['requests_off']:,} differed."
@@ -413,7 +413,7 @@ def _listed(counts: dict[str, int]) -> str:
     return ", ".join(f"{n:,} {label}" for label, n in sorted(counts.items(), key=lambda item: -item[1]))
 
 
-def _hint(summary: Summary, failed: dict[str, int]) -> str:
+def _hint(summary: JudgedSummary, failed: dict[str, int]) -> str:
     """What to do about the commonest failure; what the user stopped counts only where nothing else failed."""
     if summary["failures"] and summary["failures"][0]["http_status"] == TOO_MANY_REQUESTS:
         return (
@@ -422,7 +422,7 @@ def _hint(summary: Summary, failed: dict[str, int]) -> str:
     return _FAILURE_HINTS[max(failed, key=lambda label: (label in _FAILURES, failed[label]))]
 
 
-def _in_their_words(summary: Summary, failed: dict[str, int]) -> str:
+def _in_their_words(summary: JudgedSummary, failed: dict[str, int]) -> str:
     """The own sentence of the commonest of the `failed`, if it left one, to go before the full stop."""
     told = next((one["detail"] for one in summary["failures"] if one["detail"] and one["outcome"] in failed), None)
     return "" if told is None else f"; most often: {told.rstrip('.')}"

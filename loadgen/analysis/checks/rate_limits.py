@@ -1,17 +1,18 @@
 """The check on what a limit held back, and what other checks ask about it.
 
-Pure: the spec, the summary and the limits in; an observation, or None, out.
+Pure: the spec, the summary and the thresholds in; an observation, or None, out.
 """
 
-from loadgen.analysis.verdict import Limits, Observation, Summary
+from loadgen.analysis.document.run import JudgedSummary
+from loadgen.analysis.verdict import Observation, Thresholds
 from loadgen.load.rate_limits import UNLIMITED
 from loadgen.load.spec import RunSpec
 
 
-def held_by_limit(spec: RunSpec, summary: Summary, limits: Limits) -> Observation | None:
+def held_by_limit(spec: RunSpec, summary: JudgedSummary, thresholds: Thresholds) -> Observation | None:
     """A limit of the user's, or the server's Retry-After, kept requests waiting, so that the load was lighter than asked."""
     facts = summary["rate_limits"]
-    if not was_held(summary) or facts["wait_ratio"] is None:
+    if facts is None or not facts["held_requests"] or facts["wait_ratio"] is None:
         return None
     held, ratio = facts["held_requests"], facts["wait_ratio"]
     from_due = spec.shape.latency_start == "due"
@@ -32,9 +33,10 @@ def held_by_limit(spec: RunSpec, summary: Summary, limits: Limits) -> Observatio
         if own
         else f"{read}give --requests-per-minute or --tokens-per-minute a little below the server's own limit"
     )
-    return Observation(limits.above(ratio) or "note", message, hint, ratio)
+    return Observation(thresholds.above(ratio) or "note", message, hint, ratio)
 
 
-def was_held(summary: Summary) -> bool:
+def was_held(summary: JudgedSummary) -> bool:
     """Whether any request of the run waited for a limit or a Retry-After."""
-    return summary["rate_limits"] is not None and summary["rate_limits"]["held_requests"] > 0
+    facts = summary["rate_limits"]
+    return facts is not None and facts["held_requests"] > 0

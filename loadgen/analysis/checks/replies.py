@@ -1,22 +1,23 @@
 """Checks on what the replies themselves say: how they ended, what stood between their chunks, and how usage fits what arrived.
 
-Each is pure: the spec, the summary and the limits in; an observation, or None, out.
+Each is pure: the spec, the summary and the thresholds in; an observation, or None, out.
 """
 
-from loadgen.analysis.verdict import Limits, Observation, Summary
+from loadgen.analysis.document.run import JudgedSummary
+from loadgen.analysis.verdict import Observation, Thresholds, made
 from loadgen.load.spec import RunSpec
 
 _FILTERED = "content_filter"
 
 
-def tokens_hidden(spec: RunSpec, summary: Summary, limits: Limits) -> Observation | None:
+def tokens_hidden(spec: RunSpec, summary: JudgedSummary, thresholds: Thresholds) -> Observation | None:
     """Usage counts tokens that did not arrive, or fewer than did."""
     tokens, ok = summary["tokens"], summary["outcomes"]["ok"]
-    contradicted, hidden = tokens["contradicted_requests"], tokens["hidden_requests"]
+    contradicted, hidden = made(tokens["contradicted_requests"]), made(tokens["hidden_requests"])
     if not ok or not (contradicted or hidden):
         return None
     ratio = (contradicted + hidden) / ok
-    severity = limits.above(ratio) or "note"
+    severity = thresholds.above(ratio) or "note"
     if contradicted:
         return Observation(
             severity,
@@ -35,27 +36,27 @@ def tokens_hidden(spec: RunSpec, summary: Summary, limits: Limits) -> Observatio
     )
 
 
-def content_filtered(spec: RunSpec, summary: Summary, limits: Limits) -> Observation | None:
+def content_filtered(spec: RunSpec, summary: JudgedSummary, thresholds: Thresholds) -> Observation | None:
     """A content filter ended answers."""
     reasons, ok = summary["finish_reasons"], summary["outcomes"]["ok"]
     filtered = sum(n for reason, n in reasons.items() if _FILTERED in reason.split(", "))
     if not filtered or not ok:
         return None
     return Observation(
-        limits.above(filtered / ok) or "note",
+        thresholds.above(filtered / ok) or "note",
         f"A content filter of the server ended {filtered:,} of {ok:,} ok requests.",
         "ask with other prompts (--dataset), or switch the filter off",
         filtered / ok,
     )
 
 
-def cut_at_length(spec: RunSpec, summary: Summary, limits: Limits) -> Observation | None:
+def cut_at_length(spec: RunSpec, summary: JudgedSummary, thresholds: Thresholds) -> Observation | None:
     """The server ended answers with `length` before the length asked."""
     cut, ok = summary["cut_at_length_requests"], summary["outcomes"]["ok"]
     if not cut or not ok:
         return None
     return Observation(
-        limits.above(cut / ok) or "note",
+        thresholds.above(cut / ok) or "note",
         f"{cut:,} of {ok:,} ok requests ended with finish_reason length before the {spec.output_tokens:,} tokens asked: "
         "the server has a limit of its own.",
         "ask for fewer --output-tokens, or raise the server's limit (its longest context, or its most tokens)",
@@ -63,7 +64,7 @@ def cut_at_length(spec: RunSpec, summary: Summary, limits: Limits) -> Observatio
     )
 
 
-def events_skipped(spec: RunSpec, summary: Summary, limits: Limits) -> Observation | None:
+def events_skipped(spec: RunSpec, summary: JudgedSummary, thresholds: Thresholds) -> Observation | None:
     """Events without a reply stood in the streams."""
     skipped = summary["client"]["skipped_events"]
     if not skipped:
@@ -78,7 +79,7 @@ def events_skipped(spec: RunSpec, summary: Summary, limits: Limits) -> Observati
     )
 
 
-def content_type_other(spec: RunSpec, summary: Summary, limits: Limits) -> Observation | None:
+def content_type_other(spec: RunSpec, summary: JudgedSummary, thresholds: Thresholds) -> Observation | None:
     """Good event streams had another content type."""
     types = summary["client"]["content_types"]
     if not types:
@@ -91,7 +92,7 @@ def content_type_other(spec: RunSpec, summary: Summary, limits: Limits) -> Obser
     )
 
 
-def body_left_open(spec: RunSpec, summary: Summary, limits: Limits) -> Observation | None:
+def body_left_open(spec: RunSpec, summary: JudgedSummary, thresholds: Thresholds) -> Observation | None:
     """The server ended streams with `[DONE]` and never ended their bodies."""
     left_open, ok = summary["client"]["open_body_requests"], summary["outcomes"]["ok"]
     if not left_open or not ok:

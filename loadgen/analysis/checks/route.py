@@ -1,13 +1,14 @@
 """Checks on what lies between the client and the server: a proxy, and a certificate that nobody verified.
 
-Each is pure: the spec, the summary and the limits in; an observation, or None, out.
+Each is pure: the spec, the summary and the thresholds in; an observation, or None, out.
 """
 
-from loadgen.analysis.verdict import Limits, Observation, Summary
+from loadgen.analysis.document.run import JudgedSummary
+from loadgen.analysis.verdict import Observation, Thresholds
 from loadgen.load.spec import RunSpec
 
 
-def proxied(spec: RunSpec, summary: Summary, limits: Limits) -> Observation | None:
+def proxied(spec: RunSpec, summary: JudgedSummary, thresholds: Thresholds) -> Observation | None:
     """A proxy stood between: what it takes, and what it holds back, is in every figure."""
     client = summary["client"]
     if not client.get("proxy"):
@@ -20,7 +21,7 @@ def proxied(spec: RunSpec, summary: Summary, limits: Limits) -> Observation | No
     )
 
 
-def tls_not_verified(spec: RunSpec, summary: Summary, limits: Limits) -> Observation | None:
+def tls_not_verified(spec: RunSpec, summary: JudgedSummary, thresholds: Thresholds) -> Observation | None:
     """Nobody knows who was measured."""
     if summary["client"].get("tls") != "unverified":
         return None

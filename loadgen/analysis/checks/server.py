@@ -1,14 +1,13 @@
 """Checks of our figures against the server's own account, and on what happened inside it: its queue, its cache, its GPUs.
 
-Each is pure: the spec, the summary and the limits in; an observation, or None, out. Where the server
+Each is pure: the spec, the summary and the thresholds in; an observation, or None, out. Where the server
 counted other requests than ours, or ours failed, its figures say nothing of ours, and no check speaks.
 """
 
-from typing import Any
-
-from loadgen.analysis.checks.surroundings import UNACCOUNTED_S
-from loadgen.analysis.stats import PERCENTILES
-from loadgen.analysis.verdict import Limits, Observation, Summary
+from loadgen.analysis.checks.surroundings import UNACCOUNTED_S, account_of
+from loadgen.analysis.document.run import JudgedSummary
+from loadgen.analysis.stats import PERCENTILE_NAMES
+from loadgen.analysis.verdict import Observation, Thresholds, made
 from loadgen.load.spec import RunSpec
 
 # Above a bucket's bound we may be by what a front end takes, as for the means of TTFT (`server_ttft_apart`).
@@ -19,14 +18,14 @@ _NAMES = {"ttft_s": "TTFT from send", "step_gap_s": "chunk gap"}
 _POWER_CAP = "power cap"
 
 
-def output_tokens_apart(spec: RunSpec, summary: Summary, limits: Limits) -> Observation | None:
+def output_tokens_apart(spec: RunSpec, summary: JudgedSummary, thresholds: Thresholds) -> Observation | None:
     """The server generated more tokens, or fewer, than we counted, although all its requests were ours and ended ok."""
-    account = _account(summary)
+    account = account_of(summary)
     theirs, ours = account.get("output_tokens"), account.get("client_output_tokens")
     if theirs is None or not ours or not _only_ours(spec, summary):
         return None
     apart_ratio = abs(theirs - ours) / ours
-    severity = limits.above(apart_ratio)
+    severity = thresholds.above(apart_ratio)
     if severity is None:
         return None
     return Observation(
@@ -37,29 +36,29 @@ def output_tokens_apart(spec: RunSpec, summary: Summary, limits: Limits) -> Obse
     )
 
 
-def outside_server_buckets(spec: RunSpec, summary: Summary, limits: Limits) -> Observation | None:
+def outside_server_buckets(spec: RunSpec, summary: JudgedSummary, thresholds: Thresholds) -> Observation | None:
     """A percentile of our TTFT or gap lies outside the bucket in which the server has the same percentile.
 
     No first token can reach us before the server made it, so that TTFT below its bucket is an error of one of the two clocks. Above it, and
     on both sides of a gap's, lies what its front end and the network do.
     """
-    account = _account(summary)
+    account = account_of(summary)
     if not _only_ours(spec, summary) or account.get("first_tokens") != account.get("client_first_tokens"):
         return None
     early, late = None, None
     for key, name in _NAMES.items():
         theirs, ours = (account.get("times") or {}).get(key), (account.get("client_times") or {}).get(key)
-        if not theirs or not ours or abs(theirs["n"] - ours["n"]) > 0.01 * theirs["n"]:
+        if not theirs or not ours or abs(theirs["n"] - made(ours["n"])) > 0.01 * theirs["n"]:
             continue  # chunks of several tokens have other gaps
-        for percentile in PERCENTILES:
-            bounds, ours_s = theirs[f"p{percentile}"], ours[f"p{percentile}"]
+        for percentile in PERCENTILE_NAMES:
+            bounds, ours_s = theirs[percentile], ours[percentile]
             if bounds is None or ours_s is None:
                 continue
-            low_s, high_s = bounds
+            low_s, high_s = made(bounds[0]), bounds[1]
             told = (
-                f"The server's p{percentile} of {name} lies {_range(low_s, high_s)}, and ours is {ours_s * 1e3:.4g} ms"
+                f"The server's {percentile} of {name} lies {_range(low_s, high_s)}, and ours is {ours_s * 1e3:.4g} ms"
             )
-            if key == "ttft_s" and limits.above(low_s - ours_s) is not None:
+            if key == "ttft_s" and thresholds.above(low_s - ours_s) is not None:
                 early = max(early or (0.0, ""), (low_s - ours_s, told))
             beyond_s, bound_s = max((low_s - ours_s, low_s), (ours_s - (high_s or ours_s), high_s or ours_s))
             if beyond_s > UNACCOUNTED_S and beyond_s > BEYOND_RATIO * bound_s:
@@ -75,14 +74,14 @@ def outside_server_buckets(spec: RunSpec, summary: Summary, limits: Limits) -> O
     return Observation("note", f"{late[1]}.", hint, late[0])
 
 
-def server_gaps_apart(spec: RunSpec, summary: Summary, limits: Limits) -> Observation | None:
+def server_gaps_apart(spec: RunSpec, summary: JudgedSummary, thresholds: Thresholds) -> Observation | None:
     """The time from first to last tokens, summed over all answers, is not what the engine's steps took."""
-    account = _account(summary)
+    account = account_of(summary)
     theirs_s, ours_s = account.get("step_gap_total_s"), account.get("client_chunk_gap_total_s")
     if not theirs_s or ours_s is None or not _only_ours(spec, summary):
         return None
     apart_ratio = (ours_s - theirs_s) / theirs_s
-    if limits.above(abs(apart_ratio)) is None:
+    if thresholds.above(abs(apart_ratio)) is None:
         return None
     return Observation(
         "note",
@@ -93,12 +92,12 @@ def server_gaps_apart(spec: RunSpec, summary: Summary, limits: Limits) -> Observ
     )
 
 
-def preempted(spec: RunSpec, summary: Summary, limits: Limits) -> Observation | None:
+def preempted(spec: RunSpec, summary: JudgedSummary, thresholds: Thresholds) -> Observation | None:
     """The server had to put requests aside for want of KV cache, and to compute them again."""
-    preemptions = _account(summary).get("preemptions")
+    preemptions = account_of(summary).get("preemptions")
     if not preemptions:
         return None
-    sent = _account(summary)["requests_sent"]
+    sent = made(account_of(summary)["requests_sent"])
     return Observation(
         "note",
         f"The server preempted requests {preemptions:,} times while it answered {sent:,}: its KV cache was too small for this load, and what it "
@@ -108,14 +107,15 @@ def preempted(spec: RunSpec, summary: Summary, limits: Limits) -> Observation | 
     )
 
 
-def queued_at_server(spec: RunSpec, summary: Summary, limits: Limits) -> Observation | None:
+def queued_at_server(spec: RunSpec, summary: JudgedSummary, thresholds: Thresholds) -> Observation | None:
     """Callers of a closed loop or a wave waited in the server's own queue: it ran fewer at once than were asked."""
-    running, waiting = (_account(summary).get(name) for name in ("running_requests", "waiting_requests"))
+    account = account_of(summary)
+    running, waiting = account.get("running_requests"), account.get("waiting_requests")
     if not running or not waiting or waiting["n"] < FEWEST_READINGS or spec.concurrency is None:
         return None
     at_server = running["mean"] + waiting["mean"]
     ratio = waiting["mean"] / at_server if at_server else 0.0
-    if limits.above(ratio) is None:
+    if thresholds.above(ratio) is None:
         return None
     return Observation(
         "note",
@@ -126,12 +126,13 @@ def queued_at_server(spec: RunSpec, summary: Summary, limits: Limits) -> Observa
     )
 
 
-def gpu_throttled(spec: RunSpec, summary: Summary, limits: Limits) -> Observation | None:
+def gpu_throttled(spec: RunSpec, summary: JudgedSummary, thresholds: Thresholds) -> Observation | None:
     """A GPU's clocks were held down: by heat, its board or its supply, or by its limit of power."""
-    devices = (summary.get("gpu") or {}).get("devices", ())
+    gpu = summary.get("gpu")
+    devices = [] if gpu is None else gpu["devices"]
     held = [(share, why, device["index"]) for device in devices for why, share in device["throttled_ratio"].items()]
-    broken = [each for each in held if each[1] != _POWER_CAP and limits.above(each[0]) is not None]
-    capped = [each for each in held if each[1] == _POWER_CAP and limits.above(each[0]) is not None]
+    broken = [each for each in held if each[1] != _POWER_CAP and thresholds.above(each[0]) is not None]
+    capped = [each for each in held if each[1] == _POWER_CAP and thresholds.above(each[0]) is not None]
     if not broken and not capped:
         return None
     share, why, index = max(broken or capped)
@@ -141,9 +142,10 @@ def gpu_throttled(spec: RunSpec, summary: Summary, limits: Limits) -> Observatio
     return Observation("note", message, "nothing is wrong, but another limit of power gives other figures", share)
 
 
-def server_account_unknown(spec: RunSpec, summary: Summary, limits: Limits) -> Observation | None:
+def server_account_unknown(spec: RunSpec, summary: JudgedSummary, thresholds: Thresholds) -> Observation | None:
     """The server's page contradicts itself, or what came from it: no figure of it is one server's account."""
-    why = (summary.get("server_readings") or {}).get("unknown_because")
+    readings = summary.get("server_readings")
+    why = None if readings is None else readings["unknown_because"]
     if why is None:
         return None
     return Observation(
@@ -153,12 +155,12 @@ def server_account_unknown(spec: RunSpec, summary: Summary, limits: Limits) -> O
     )
 
 
-def server_figures_unusable(spec: RunSpec, summary: Summary, limits: Limits) -> Observation | None:
+def server_figures_unusable(spec: RunSpec, summary: JudgedSummary, thresholds: Thresholds) -> Observation | None:
     """Figures on the server's page were no finite numbers, or their lines could not be read."""
-    readings = summary.get("server_readings") or {}
-    names, lines = readings.get("unusable") or [], readings.get("malformed_lines") or 0
-    if not names and not lines:
+    readings = summary.get("server_readings")
+    if readings is None or (not readings["unusable"] and not readings["malformed_lines"]):
         return None
+    names, lines = readings["unusable"], readings["malformed_lines"]
     more = f" and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else ""
     parts = [f"no usable number for {', '.join(names[:MAX_NAMED])}{more}"] if names else []
     parts += [f"{lines} line{'s' if lines > 1 else ''} that cannot be read"] if lines else []
@@ -170,9 +172,9 @@ def server_figures_unusable(spec: RunSpec, summary: Summary, limits: Limits) -> 
     )
 
 
-def _only_ours(spec: RunSpec, summary: Summary) -> bool:
+def _only_ours(spec: RunSpec, summary: JudgedSummary) -> bool:
     """Whether the server's figures are of our requests alone, all of which it answered."""
-    account, outcomes = _account(summary), summary["outcomes"]
+    account, outcomes = account_of(summary), summary["outcomes"]
     answered: int = outcomes["ok"]
     if answered + outcomes["dropped"] != outcomes["planned"]:
         return False
@@ -182,7 +184,3 @@ def _only_ours(spec: RunSpec, summary: Summary) -> bool:
 
 def _range(low_s: float, high_s: float | None) -> str:
     return f"above {low_s * 1e3:g} ms" if high_s is None else f"between {low_s * 1e3:g} and {high_s * 1e3:g} ms"
-
-
-def _account(summary: Summary) -> dict[str, Any]:
-    return summary.get("server_account") or {}

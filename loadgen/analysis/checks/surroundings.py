@@ -1,11 +1,11 @@
 """Checks on what is around a run: other requests at the server, its prefix cache, its own clock, and this host.
 
-Each is pure: the spec, the summary and the limits in; an observation, or None, out.
+Each is pure: the spec, the summary and the thresholds in; an observation, or None, out.
 """
 
-from typing import Any
-
-from loadgen.analysis.verdict import Limits, Observation, Summary
+from loadgen.analysis.document.run import JudgedSummary
+from loadgen.analysis.document.server import ServerAccount
+from loadgen.analysis.verdict import Observation, Thresholds, made
 from loadgen.load.spec import RunSpec
 
 # Between the server's own TTFT and ours lie its HTTP front end, the network and the client; less than this is usual there: with up
@@ -15,14 +15,14 @@ UNACCOUNTED_S = 5e-3
 OTHERS_BUSY_RATIO = 0.1
 
 
-def other_requests(spec: RunSpec, summary: Summary, limits: Limits) -> Observation | None:
+def other_requests(spec: RunSpec, summary: JudgedSummary, thresholds: Thresholds) -> Observation | None:
     """The server finished more requests than this run sent: somebody else used it meanwhile. vLLM counts each choice as one."""
-    account, choices = _account(summary), spec.workload.choices
+    account, choices = account_of(summary), spec.workload.choices
     finished, sent = account.get("requests_finished"), account.get("requests_sent")
     if finished is None or not sent or summary["client"].get("failure"):  # which leaves open how many were sent
         return None
     others_ratio = (finished - choices * sent) / (choices * sent)
-    severity = limits.above(others_ratio)
+    severity = thresholds.above(others_ratio)
     if severity is None:
         return None
     of_choices = f" of {choices} choices each" if choices > 1 else ""
@@ -34,7 +34,7 @@ def other_requests(spec: RunSpec, summary: Summary, limits: Limits) -> Observati
     )
 
 
-def foreign_client(spec: RunSpec, summary: Summary, limits: Limits) -> Observation | None:
+def foreign_client(spec: RunSpec, summary: JudgedSummary, thresholds: Thresholds) -> Observation | None:
     """Another client measured this run: what it did to its own figures nobody here can tell."""
     foreign = summary.get("foreign")
     if not foreign:
@@ -47,9 +47,9 @@ def foreign_client(spec: RunSpec, summary: Summary, limits: Limits) -> Observati
     )
 
 
-def prefix_cache_hits(spec: RunSpec, summary: Summary, limits: Limits) -> Observation | None:
+def prefix_cache_hits(spec: RunSpec, summary: JudgedSummary, thresholds: Thresholds) -> Observation | None:
     """More prompt tokens came out of the server's prefix cache than the workload shares: their prefill was not measured."""
-    hit_ratio = _account(summary).get("prefix_cache_hit_ratio")
+    hit_ratio = account_of(summary).get("prefix_cache_hit_ratio")
     if hit_ratio is None:
         return None
     prefix, sessions = spec.workload.prefix, spec.workload.sessions
@@ -60,7 +60,7 @@ def prefix_cache_hits(spec: RunSpec, summary: Summary, limits: Limits) -> Observ
         shared_ratio = sessions.cached_ratio(spec.input_tokens, spec.output_tokens, prefix_tokens)
     # Each choice looks its prompt up, and may find that of the first.
     shared_ratio = (shared_ratio + spec.workload.choices - 1) / spec.workload.choices
-    severity = limits.above(hit_ratio - shared_ratio)
+    severity = thresholds.above(hit_ratio - shared_ratio)
     if severity is None:
         return None
     asked = f", where the workload shares {shared_ratio:.1%}" if shared_ratio else ""
@@ -72,14 +72,14 @@ def prefix_cache_hits(spec: RunSpec, summary: Summary, limits: Limits) -> Observ
     )
 
 
-def server_ttft_apart(spec: RunSpec, summary: Summary, limits: Limits) -> Observation | None:
+def server_ttft_apart(spec: RunSpec, summary: JudgedSummary, thresholds: Thresholds) -> Observation | None:
     """The server's own mean TTFT is shorter than ours by a share that matters: something between the two takes time."""
-    account = _account(summary)
+    account = account_of(summary)
     theirs_s, ours_s = account.get("ttft_mean_s"), account.get("client_ttft_mean_s")
     if theirs_s is None or not ours_s or account["first_tokens"] != account["client_first_tokens"]:
         return None  # of other requests than ours the server's mean says nothing
     apart_s = ours_s - theirs_s
-    if apart_s < UNACCOUNTED_S or limits.above(apart_s / ours_s) is None:
+    if apart_s < UNACCOUNTED_S or thresholds.above(apart_s / ours_s) is None:
         return None
     return Observation(
         "note",
@@ -90,11 +90,11 @@ def server_ttft_apart(spec: RunSpec, summary: Summary, limits: Limits) -> Observ
     )
 
 
-def host_busy(spec: RunSpec, summary: Summary, limits: Limits) -> Observation | None:
+def host_busy(spec: RunSpec, summary: JudgedSummary, thresholds: Thresholds) -> Observation | None:
     """The processors of the client's host were busy, and the client, or the server on the same host, waits for its turn."""
     client = summary["client"]
     ratio, others_ratio = client.get("host_busy_ratio"), client.get("others_busy_ratio")
-    severity = None if ratio is None else limits.above(ratio)
+    severity = None if ratio is None else thresholds.above(ratio)
     if ratio is None or severity is None:
         return None
     if client.get("server_on_host") and others_ratio is not None and others_ratio > OTHERS_BUSY_RATIO:
@@ -115,12 +115,14 @@ def host_busy(spec: RunSpec, summary: Summary, limits: Limits) -> Observation | 
     )
 
 
-def client_error_known(spec: RunSpec, summary: Summary, limits: Limits) -> Observation | None:
+def client_error_known(spec: RunSpec, summary: JudgedSummary, thresholds: Thresholds) -> Observation | None:
     """On this host the doctor found the client's error above its promise, at no more streams than were in flight here."""
     doctor = summary["client"].get("doctor")
     peak = summary["concurrency"]["peak"]
-    broken: list[dict[str, Any]] = [level for level in (doctor or {}).get("levels", ()) if level["broken"]]
-    met = [level for level in broken if level["streams"] <= peak]
+    broken = [] if doctor is None else [level for level in doctor.get("levels", ()) if level["broken"]]
+    if not broken:
+        return None
+    met = [level for level in broken if level["streams"] <= made(peak)]
     if not met:
         return None
     worst = max(met, key=lambda level: level["streams"])
@@ -132,5 +134,6 @@ def client_error_known(spec: RunSpec, summary: Summary, limits: Limits) -> Obser
     )
 
 
-def _account(summary: Summary) -> dict[str, Any]:
+def account_of(summary: JudgedSummary) -> ServerAccount:
+    """Return the server's account of the run, empty if there is none."""
     return summary.get("server_account") or {}

@@ -129,8 +129,8 @@ class LengthFigures(TypedDict):
 class Lengths(TypedDict):
     """Lengths of prompts and of replies."""
 
-    prompt_tokens: NotRequired[LengthFigures | None]
-    output_tokens: NotRequired[LengthFigures | None]
+    prompt_tokens: NotRequired[LengthFigures]
+    output_tokens: NotRequired[LengthFigures]
 
 
 class DoctorLevel(TypedDict):
@@ -276,8 +276,8 @@ class Summary(TypedDict):
     window: WindowDocument
     first_wave: NotRequired[OutsideWindow | None]  # before the window
     drain: NotRequired[OutsideWindow | None]  # after the window
-    concurrency: NotRequired[InFlight | None]
-    rates: NotRequired[RequestRates | None]
+    concurrency: NotRequired[InFlight]
+    rates: NotRequired[RequestRates]
     rate_limits: NotRequired[RateLimitAccount | None]  # null without a limit, a 429 and a wait
     lengths: NotRequired[Lengths | None]
     client: ClientAccount

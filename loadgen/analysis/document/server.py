@@ -135,7 +135,16 @@ class Speculation(TypedDict):
     acceptance_by_position: list[float]  # share of the drafts
 
 
-class ServerAccount(TypedDict):
+class AccountRates(TypedDict):
+    """Output tokens per second by the server's counter and by the client's arrivals, over one stretch of time."""
+
+    output_tokens_per_s: NotRequired[float | None]
+    client_output_tokens_per_s: NotRequired[float | None]
+    rate_start_s: NotRequired[float | None]  # on the run's clock
+    rate_end_s: NotRequired[float | None]  # on the run's clock
+
+
+class ServerAccount(AccountRates):
     """What the server's own counters say of the run; `client_` figures are the client's of the same requests."""
 
     engine: NotRequired[str | None]
@@ -145,10 +154,6 @@ class ServerAccount(TypedDict):
     output_tokens: NotRequired[float | None]
     client_output_tokens: NotRequired[float | None]
     prompt_tokens: NotRequired[float | None]
-    output_tokens_per_s: NotRequired[float | None]
-    client_output_tokens_per_s: NotRequired[float | None]
-    rate_start_s: NotRequired[float | None]  # the stretch of both rates, on the run's clock
-    rate_end_s: NotRequired[float | None]
     prefix_cache_hit_ratio: NotRequired[float | None]
     preemptions: NotRequired[float | None]  # requests put aside for lack of KV cache
     running_requests: NotRequired[GaugeFigures | None]
@@ -174,8 +179,8 @@ class ServerReadings(TypedDict):
     unknown_because: Words | None  # why there is no account; null where there is one
 
 
-class GpuFigures(TypedDict):
-    """One GPU over the window."""
+class GpuIdentity(TypedDict):
+    """Which GPU it is."""
 
     index: int
     uuid: NotRequired[str]
@@ -183,6 +188,11 @@ class GpuFigures(TypedDict):
     memory_bytes: NotRequired[int | None]
     power_limit_w: NotRequired[float | None]
     driver: NotRequired[str | None]
+
+
+class GpuFigures(GpuIdentity):
+    """One GPU over the window."""
+
     readings: NotRequired[int]
     interval_s: NotRequired[float | None]  # median between two readings
     energy_j: NotRequired[float | None]

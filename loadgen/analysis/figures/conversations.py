@@ -3,11 +3,10 @@
 Request i of the schedule is turn i mod `turns` of conversation i // `turns`, both counted from 0.
 """
 
-from typing import Any
-
 import numpy as np
 
 from loadgen.analysis.distributions import distribution_of
+from loadgen.analysis.document.run import TurnFigures
 from loadgen.analysis.measured import Measured
 from loadgen.analysis.stats import FloatArray
 from loadgen.analysis.window import Window
@@ -40,7 +39,7 @@ def mean_thinking(records: Records, turns: int, window: Window) -> float | None:
     return thought_ns / 1e9 / window.length_s
 
 
-def by_turn(measured: Measured) -> list[dict[str, Any]] | None:
+def by_turn(measured: Measured) -> list[TurnFigures] | None:
     """TTFT in seconds and the mean prompt in tokens, turn by turn from 1, of the requests whose latencies are reported.
 
     None where each request stands by itself; a mean is None where the server did not count every prompt of the turn.
@@ -49,7 +48,7 @@ def by_turn(measured: Measured) -> list[dict[str, Any]] | None:
     return None if turns == 1 else [_of_turn(measured, turn) for turn in range(turns)]
 
 
-def _of_turn(measured: Measured, turn: int) -> dict[str, Any]:
+def _of_turn(measured: Measured, turn: int) -> TurnFigures:
     def rows(piece: Measured) -> Bool:
         of_turn: Bool = piece.records.index % measured.spec.workload.turns == turn
         return piece.answered & of_turn

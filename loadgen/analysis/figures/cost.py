@@ -5,12 +5,12 @@ window has it, as a provider would charge it. By time: the run's whole duration;
 """
 
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
+from loadgen.analysis.document.run import CostDocument, PriceDocument, Summary
 from loadgen.analysis.figures.figure import Figure
-from loadgen.analysis.verdict import Summary
 from loadgen.engine.records.record import MISSING, CountedBy, Outcome, Recording, Records
 from loadgen.engine.records.rows import pieces
 
@@ -51,7 +51,7 @@ class Price:
 
 def cost_of(
     price: Price | None, summary: Summary, recording: Recording, warmup: Recording | None
-) -> dict[str, Any] | None:
+) -> CostDocument | None:
     """The `cost` of a run document; None without a price.
 
     `usd` is that of the run, `warmup_usd` of its warm-up, which is paid too; None where the tokens are not known.
@@ -70,7 +70,7 @@ def cost_of(
         warmup_usd = 0.0 if warmup is None else _usd(price, *_paid_tokens(warmup.records)[:2])
         per_million = usd / output_tokens * _MILLION if usd is not None and output_tokens else None
     return {
-        "price": price.to_json(),
+        "price": cast(PriceDocument, price.to_json()),
         "usd": usd,
         "warmup_usd": warmup_usd,
         "usd_per_million_output_tokens": per_million,

@@ -1,9 +1,8 @@
 """What limits per minute and the Retry-After of a 429 made of a run: how long its requests were held back."""
 
-from typing import Any
-
 import numpy as np
 
+from loadgen.analysis.document.run import RateLimitAccount
 from loadgen.analysis.measured import Measured
 from loadgen.analysis.stats import FloatArray
 from loadgen.engine.records.record import MISSING
@@ -21,7 +20,7 @@ def limit_wait_s(measured: Measured) -> FloatArray:
     return waited_s
 
 
-def rate_limit_facts(measured: Measured, refusal: str | None) -> dict[str, Any] | None:
+def rate_limit_facts(measured: Measured, refusal: str | None) -> RateLimitAccount | None:
     """The `rate_limits` of a run document: counts and the sum over the whole run, the ratio over its window.
 
     `wait_ratio` is the time that requests were held back over that and their time in flight together. None where there was

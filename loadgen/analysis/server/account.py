@@ -4,12 +4,12 @@ Of a server whose names are not known (`engine_names`) nothing is said. Duration
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
 from loadgen.analysis.bucketed import Bucketed, between
 from loadgen.analysis.distributions import distribution_of, sum_of
+from loadgen.analysis.document.server import AccountRates, GaugeFigures, ServerAccount, Speculation
 from loadgen.analysis.figures.figure import Figure
 from loadgen.analysis.figures.gaps import chunk_gaps_s
 from loadgen.analysis.measured import Measured
@@ -27,7 +27,7 @@ class _Moved(dict[str, float]):
         return None if name is None else self.get(name)
 
 
-def server_account(readings: Sequence[Reading], measured: Measured) -> dict[str, Any] | None:
+def server_account(readings: Sequence[Reading], measured: Measured) -> ServerAccount | None:
     """How far the counters moved from the last reading before t = 0 to the last of all, and what the client saw of the same.
 
     None without a reading on both sides, or when anything speaks against one server's account (`server_readings`). A figure that
@@ -98,13 +98,18 @@ def _client_output_tokens(measured: Measured) -> int | None:
     return tokens
 
 
-def _rates(span: Span, moved: _Moved, measured: Measured) -> dict[str, Any]:
+def _rates(span: Span, moved: _Moved, measured: Measured) -> AccountRates:
     """Output tokens per second by the server's counter and by our arrivals, over one and the same stretch.
 
     A whole run: all of its tokens over its window. A steady state: between the first reading in the window and the last, counted by
     both sides, so that nothing is interpolated.
     """
-    none = dict.fromkeys(("output_tokens_per_s", "client_output_tokens_per_s", "rate_start_s", "rate_end_s"))
+    none: AccountRates = {
+        "output_tokens_per_s": None,
+        "client_output_tokens_per_s": None,
+        "rate_start_s": None,
+        "rate_end_s": None,
+    }
     window, names = measured.window, span.names
     if window.start_ns is None or window.end_ns is None or window.length_s is None:
         return none
@@ -140,7 +145,7 @@ def _inside(readings: Sequence[Reading], measured: Measured) -> list[Reading]:
     return [reading for reading in readings if start_ns < reading.at_ns <= end_ns]
 
 
-def _through(readings: Sequence[Reading], measured: Measured, name: str) -> dict[str, float] | None:
+def _through(readings: Sequence[Reading], measured: Measured, name: str) -> GaugeFigures | None:
     """Mean and largest value of a gauge over the readings in the window, and how many those were.
 
     None without any, and where one of them has it without a usable number.
@@ -152,13 +157,13 @@ def _through(readings: Sequence[Reading], measured: Measured, name: str) -> dict
     return {"n": len(values), "mean": sum(values) / len(values), "max": max(values)}
 
 
-def _share_through(readings: Sequence[Reading], measured: Measured, name: str) -> dict[str, float] | None:
+def _share_through(readings: Sequence[Reading], measured: Measured, name: str) -> GaugeFigures | None:
     """The same of a share: None where it goes over 1, so that it is in some other unit."""
     found = _through(readings, measured, name)
     return None if found is None or found["max"] > 1 + 1e-6 else found
 
 
-def _speculation(moved: _Moved, names: EngineNames) -> dict[str, Any] | None:
+def _speculation(moved: _Moved, names: EngineNames) -> Speculation | None:
     """Drafts and what became of them; None where the server does not speculate.
 
     `tokens_per_draft` is 1 + accepted/drafts: each draft also yields the token that the model itself adds.

@@ -6,10 +6,10 @@ joules. Sums are over the GPUs, and None as soon as one of them lacks the figure
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
+from loadgen.analysis.document.server import GpuAccount, GpuFigures, GpuIdentity
 from loadgen.analysis.figures.figure import Figure
 from loadgen.analysis.figures.metrics import window_output_tokens
 from loadgen.analysis.measured import Measured
@@ -34,7 +34,7 @@ THROTTLES: dict[str, int] = {
 class GpuSeries:
     """One GPU's readings through a run. `device` says which it is; the columns are of one length, `at_ns` from t = 0 among them."""
 
-    device: dict[str, Any]
+    device: GpuIdentity
     columns: Mapping[str, Int64]
 
     def within(self, start_ns: int, end_ns: int) -> Bool:
@@ -45,7 +45,7 @@ class GpuSeries:
 
 def gpu_account(
     series: Sequence[GpuSeries], measured: Measured, source: str | None, chosen_by: str | None
-) -> dict[str, Any] | None:
+) -> GpuAccount | None:
     """The run document's `gpu`: over the measured window, by device and in sum. None without a GPU, a window or a reading in it."""
     start_ns, end_ns = measured.window.start_ns, measured.window.end_ns
     if start_ns is None or end_ns is None or measured.window.length_s is None:
@@ -53,7 +53,7 @@ def gpu_account(
     devices = [_device(each, start_ns, end_ns) for each in series if each.within(start_ns, end_ns).any()]
     if not devices or len(devices) < len(series):
         return None
-    energy_j, tokens = _sum(devices, "energy_j"), window_output_tokens(measured)
+    energy_j, tokens = _sum([device["energy_j"] for device in devices]), window_output_tokens(measured)
     requests = measured.count(lambda piece: piece.ok & piece.in_window)
     return {
         "source": source,
@@ -62,13 +62,13 @@ def gpu_account(
         "energy_by": devices[0]["energy_by"],
         "energy_per_output_token_j": energy_j / tokens if energy_j is not None and tokens else None,
         "energy_per_request_j": energy_j / requests if energy_j is not None and requests else None,
-        "power_mean_w": _sum(devices, "power_mean_w"),
+        "power_mean_w": _sum([device["power_mean_w"] for device in devices]),
         "power_max_w": _power_max_w(series, start_ns, end_ns),
         "devices": devices,
     }
 
 
-def _device(gpu: GpuSeries, start_ns: int, end_ns: int) -> dict[str, Any]:
+def _device(gpu: GpuSeries, start_ns: int, end_ns: int) -> GpuFigures:
     inside = gpu.within(start_ns, end_ns)
 
     def told(name: str) -> FloatArray:
@@ -144,9 +144,9 @@ def _power_max_w(series: Sequence[GpuSeries], start_ns: int, end_ns: int) -> flo
     return float(total.max()) / 1000
 
 
-def _sum(devices: Sequence[Mapping[str, Any]], name: str) -> float | None:
-    values = [device[name] for device in devices]
-    return None if None in values else float(sum(values))
+def _sum(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return float(sum(known)) if len(known) == len(values) else None
 
 
 GPU_FIGURES = (

@@ -5,10 +5,10 @@ Counters of one process never fall, and it began once; what contradicts that mak
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
+from loadgen.analysis.document.server import ServerReadings
 from loadgen.analysis.measured import Measured
 from loadgen.analysis.server.engine_names import EngineNames, names_in
 from loadgen.engine.records.record import MISSING, CountedBy
@@ -63,7 +63,7 @@ def why_unknown(readings: Sequence[Reading], span: Span, measured: Measured) -> 
     return _not_all_of_it(span, measured)
 
 
-def readings_document(readings: Sequence[Reading], measured: Measured, has_page: bool = False) -> dict[str, Any] | None:
+def readings_document(readings: Sequence[Reading], measured: Measured, has_page: bool = False) -> ServerReadings | None:
     """The run document's `server_readings`: how the page could be read; None without a page of a known engine.
 
     `has_page` says that the server answered with a page before the run, whatever it is of.

@@ -188,7 +188,7 @@ class SweepProgress:
         self._runs = event.most_runs or len(event.runs)
         self._probes = None if event.needed_ratio is None else Probes(event.needed_ratio)
         at_most = "" if event.most_runs is None else "at most "
-        server: dict[str, Any] = event.server
+        server: Any = event.server
         label = "SIMULATED " if server["simulated"] else ""
         self.say(f"{label}{server['model']} on {server_name(server)} at {server['url']}")
         kept = f", {event.kept} of them finished before" if event.resumed else ""

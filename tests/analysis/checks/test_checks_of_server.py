@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from loadgen.analysis.checks.validity import judge, limits_of
+from loadgen.analysis.checks.validity import judge, thresholds_of
 from loadgen.load.shapes import ClosedLoop, OpenLoop, Wave
 from loadgen.load.spec import RunSpec
 from loadgen.load.workload import Workload
@@ -33,7 +33,7 @@ def ours(ttft_ms: float = 500, gap_ms: float = 500, n: int = 2048) -> dict[str, 
     }
 
 
-def found(healthy: dict[str, Any], code: str, spec: RunSpec = SPEC, gpu: Any = None, **account: Any) -> Any:
+def found(healthy: Any, code: str, spec: RunSpec = SPEC, gpu: Any = None, **account: Any) -> Any:
     """The finding of that code on the healthy run, when its server says this; None without it."""
     summary = copy.deepcopy(healthy)
     sent = summary["outcomes"]["planned"]
@@ -53,11 +53,11 @@ def severity(*arguments: Any, **account: Any) -> str | None:
     ("theirs", "expected"),
     [(10_000, None), (10_100, None), (9_899, "doubtful"), (10_101, "doubtful"), (11_001, "invalid"), (0, "invalid")],
 )
-def test_output_tokens_that_two_sides_count_apart(healthy: dict[str, Any], theirs: int, expected: str | None) -> None:
+def test_output_tokens_that_two_sides_count_apart(healthy: Any, theirs: int, expected: str | None) -> None:
     assert severity(healthy, "output_tokens_apart", output_tokens=theirs, client_output_tokens=10_000) == expected
 
 
-def test_output_tokens_are_not_compared_where_others_or_failures_have_a_share(healthy: dict[str, Any]) -> None:
+def test_output_tokens_are_not_compared_where_others_or_failures_have_a_share(healthy: Any) -> None:
     counted = {"output_tokens": 20_000, "client_output_tokens": 10_000}
     assert severity(healthy, "output_tokens_apart", **counted, requests_finished=2049) is None
     failed = copy.deepcopy(healthy)
@@ -65,7 +65,7 @@ def test_output_tokens_are_not_compared_where_others_or_failures_have_a_share(he
     assert severity(failed, "output_tokens_apart", **counted, requests_finished=2047) is None
 
 
-def test_three_choices_are_three_of_the_servers_requests(healthy: dict[str, Any]) -> None:
+def test_three_choices_are_three_of_the_servers_requests(healthy: Any) -> None:
     spec = replace(SPEC, workload=Workload(choices=3))
     counted = {"output_tokens": 20_000, "client_output_tokens": 10_000}
     assert severity(healthy, "output_tokens_apart", spec, **counted, requests_finished=3 * 2048) == "invalid"
@@ -76,7 +76,7 @@ def test_three_choices_are_three_of_the_servers_requests(healthy: dict[str, Any]
     ("ttft_ms", "expected"), [(500, None), (399.1, None), (398.9, "doubtful"), (601, None), (779, None), (781, "note")]
 )
 def test_a_ttft_below_the_servers_bucket_is_impossible_and_above_it_worth_a_note(
-    healthy: dict[str, Any], ttft_ms: float, expected: str | None
+    healthy: Any, ttft_ms: float, expected: str | None
 ) -> None:
     seen = found(healthy, "outside_server_buckets", times=times(), client_times=ours(ttft_ms=ttft_ms))
     assert (None if seen is None else seen.severity) == expected
@@ -85,14 +85,12 @@ def test_a_ttft_below_the_servers_bucket_is_impossible_and_above_it_worth_a_note
 
 
 @pytest.mark.parametrize(("gap_ms", "expected"), [(500, None), (290, None), (270, "note"), (779, None), (790, "note")])
-def test_a_gap_outside_the_servers_bucket_is_worth_a_note(
-    healthy: dict[str, Any], gap_ms: float, expected: str | None
-) -> None:
+def test_a_gap_outside_the_servers_bucket_is_worth_a_note(healthy: Any, gap_ms: float, expected: str | None) -> None:
     account = {"times": times(), "client_times": ours(gap_ms=gap_ms)}
     assert severity(healthy, "outside_server_buckets", **account) == expected
 
 
-def test_nothing_lies_beyond_a_bucket_without_an_end_or_within_what_a_front_end_takes(healthy: dict[str, Any]) -> None:
+def test_nothing_lies_beyond_a_bucket_without_an_end_or_within_what_a_front_end_takes(healthy: Any) -> None:
     for told, client in (
         (times(ttft_ms=(400, None)), ours(ttft_ms=9000)),
         (times(gap_ms=(0, 2)), ours(gap_ms=6.9)),  # 4.9 ms beyond
@@ -100,7 +98,7 @@ def test_nothing_lies_beyond_a_bucket_without_an_end_or_within_what_a_front_end_
         assert severity(healthy, "outside_server_buckets", times=told, client_times=client) is None
 
 
-def test_percentiles_of_other_requests_or_of_merged_chunks_are_not_compared(healthy: dict[str, Any]) -> None:
+def test_percentiles_of_other_requests_or_of_merged_chunks_are_not_compared(healthy: Any) -> None:
     apart = {"times": times(), "client_times": ours(ttft_ms=100)}
     assert severity(healthy, "outside_server_buckets", **apart, first_tokens=2047) is None
     merged = {"times": times(), "client_times": ours(gap_ms=5000, n=1024)}
@@ -110,15 +108,15 @@ def test_percentiles_of_other_requests_or_of_merged_chunks_are_not_compared(heal
 @pytest.mark.parametrize(
     ("ours_s", "expected"), [(100, None), (109.9, None), (111, "note"), (89, "note"), (0.0, "note")]
 )
-def test_gaps_whose_sum_is_not_the_servers(healthy: dict[str, Any], ours_s: float, expected: str | None) -> None:
-    limit = limits_of("server_gaps_apart").doubtful
+def test_gaps_whose_sum_is_not_the_servers(healthy: Any, ours_s: float, expected: str | None) -> None:
+    limit = thresholds_of("server_gaps_apart").doubtful
     assert limit == 0.1
     account = {"step_gap_total_s": 100.0, "client_chunk_gap_total_s": ours_s}
     assert severity(healthy, "server_gaps_apart", **account) == expected
 
 
 @pytest.mark.parametrize(("preemptions", "expected"), [(None, None), (0, None), (1, "note"), (9000, "note")])
-def test_preemptions_are_told(healthy: dict[str, Any], preemptions: int | None, expected: str | None) -> None:
+def test_preemptions_are_told(healthy: Any, preemptions: int | None, expected: str | None) -> None:
     assert severity(healthy, "preempted", preemptions=preemptions) == expected
 
 
@@ -132,7 +130,7 @@ def test_preemptions_are_told(healthy: dict[str, Any], preemptions: int | None, 
         (9.0, OpenLoop(8.0), None),
     ],
 )
-def test_a_queue_in_the_server(healthy: dict[str, Any], waiting: float, shape: Any, expected: str | None) -> None:
+def test_a_queue_in_the_server(healthy: Any, waiting: float, shape: Any, expected: str | None) -> None:
     for n, told in ((3, expected), (2, None)):
         account = {
             "running_requests": {"n": n, "mean": 4.0, "max": 5.0},
@@ -157,12 +155,12 @@ def gpu(**throttled: float) -> dict[str, Any]:
         (gpu(power_cap=0.9), "note"),
     ],
 )
-def test_a_gpu_that_was_held_down(healthy: dict[str, Any], told: Any, expected: str | None) -> None:
+def test_a_gpu_that_was_held_down(healthy: Any, told: Any, expected: str | None) -> None:
     seen = found(healthy, "gpu_throttled", gpu=told)
     assert (None if seen is None else seen.severity) == expected
     assert seen is None or "GPU 3 was held down" in seen.message
 
 
-def test_a_server_that_tells_nothing_is_not_suspected(healthy: dict[str, Any]) -> None:
+def test_a_server_that_tells_nothing_is_not_suspected(healthy: Any) -> None:
     summary = copy.deepcopy(healthy)
     assert judge(SPEC, summary).findings == judge(SPEC, summary | {"server_account": dict.fromkeys(ACCOUNT)}).findings

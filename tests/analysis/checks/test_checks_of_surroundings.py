@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from loadgen.analysis.checks.validity import judge, limits_of
+from loadgen.analysis.checks.validity import judge, thresholds_of
 from loadgen.load.shapes import ClosedLoop
 from loadgen.load.spec import RunSpec
 from loadgen.load.workload import SharedPrefix, Workload
@@ -15,7 +15,7 @@ from tests.analysis.conftest import ACCOUNT, make_spec
 SPEC: RunSpec = make_spec(ClosedLoop(8), requests=2048)
 
 
-def found(healthy: dict[str, Any], code: str, account: dict[str, Any] | None = None, **client: Any) -> Any:
+def found(healthy: Any, code: str, account: dict[str, Any] | None = None, **client: Any) -> Any:
     """(severity, message) of that code in the verdict on the healthy run with these changes; None without it."""
     summary = copy.deepcopy(healthy)
     summary["server_account"] = None if account is None else ACCOUNT | account
@@ -32,30 +32,30 @@ def severity(*arguments: Any, **client: Any) -> str | None:
 @pytest.mark.parametrize(
     ("finished", "expected"), [(999, None), (1000, None), (1010, None), (1011, "doubtful"), (1101, "invalid")]
 )
-def test_other_requests(healthy: dict[str, Any], finished: int, expected: str | None) -> None:
+def test_other_requests(healthy: Any, finished: int, expected: str | None) -> None:
     assert severity(healthy, "other_requests", {"requests_finished": finished}) == expected
 
 
-def test_a_server_without_counters_is_not_suspected(healthy: dict[str, Any]) -> None:
+def test_a_server_without_counters_is_not_suspected(healthy: Any) -> None:
     unknown = dict.fromkeys(ACCOUNT)
     for code in ("other_requests", "prefix_cache_hits", "server_ttft_apart"):
         assert severity(healthy, code, unknown) is None
         assert severity(healthy, code, None) is None
 
 
-def test_prefix_cache_hits(healthy: dict[str, Any]) -> None:
-    limits = limits_of("prefix_cache_hits")
-    assert limits.doubtful is not None
-    assert limits.invalid is not None
+def test_prefix_cache_hits(healthy: Any) -> None:
+    thresholds = thresholds_of("prefix_cache_hits")
+    assert thresholds.doubtful is not None
+    assert thresholds.invalid is not None
     for ratio, expected in (
-        (limits.doubtful, None),
-        (limits.doubtful + 0.001, "doubtful"),
-        (limits.invalid + 0.001, "invalid"),
+        (thresholds.doubtful, None),
+        (thresholds.doubtful + 0.001, "doubtful"),
+        (thresholds.invalid + 0.001, "invalid"),
     ):
         assert severity(healthy, "prefix_cache_hits", {"prefix_cache_hit_ratio": ratio}) == expected
 
 
-def test_a_prefix_that_the_workload_shares_may_be_cached(healthy: dict[str, Any]) -> None:
+def test_a_prefix_that_the_workload_shares_may_be_cached(healthy: Any) -> None:
     shared = replace(SPEC, input_tokens=100, workload=Workload(prefix=SharedPrefix(50)))
     for ratio, expected in ((0.5, []), (0.6, ["prefix_cache_hits"])):
         summary = copy.deepcopy(healthy)
@@ -73,7 +73,7 @@ def test_a_prefix_that_the_workload_shares_may_be_cached(healthy: dict[str, Any]
     ],
 )
 def test_each_choice_is_one_of_the_servers_requests(
-    healthy: dict[str, Any], finished: int, hit_ratio: float, expected: set[str]
+    healthy: Any, finished: int, hit_ratio: float, expected: set[str]
 ) -> None:
     """And two of three may find the prompt of the first in its cache."""
     account = ACCOUNT | {"requests_finished": finished, "requests_sent": 1000, "prefix_cache_hit_ratio": hit_ratio}
@@ -87,13 +87,13 @@ def test_each_choice_is_one_of_the_servers_requests(
     [(0.071, 0.1, None), (0.069, 0.1, "note"), (0.001, 0.0059, None), (0.2, 0.1, None), (0.0, 0.0, None)],
 )
 def test_a_ttft_that_the_server_does_not_know_of(
-    healthy: dict[str, Any], theirs_s: float, ours_s: float, expected: str | None
+    healthy: Any, theirs_s: float, ours_s: float, expected: str | None
 ) -> None:
     account = {"ttft_mean_s": theirs_s, "client_ttft_mean_s": ours_s}
     assert severity(healthy, "server_ttft_apart", account) == expected
 
 
-def test_the_servers_mean_over_other_requests_is_not_compared(healthy: dict[str, Any]) -> None:
+def test_the_servers_mean_over_other_requests_is_not_compared(healthy: Any) -> None:
     assert severity(healthy, "server_ttft_apart", {"ttft_mean_s": 0.01, "first_tokens": 999}) is None
 
 
@@ -102,14 +102,14 @@ def test_the_servers_mean_over_other_requests_is_not_compared(healthy: dict[str,
     [(0.95, "normal", "doubtful"), (0.45, "normal", None), (0.95, "realtime", None), (None, "normal", None)],
 )
 def test_a_busy_host_matters_to_a_client_that_waits_for_its_turn(
-    healthy: dict[str, Any], ratio: float | None, priority: str, expected: str | None
+    healthy: Any, ratio: float | None, priority: str, expected: str | None
 ) -> None:
     assert severity(healthy, "host_busy", None, host_busy_ratio=ratio, priority=priority) == expected
 
 
 @pytest.mark.parametrize(("streams", "expected"), [(8, "doubtful"), (9, None)])
 def test_what_the_doctor_found_is_held_against_runs_of_as_many_streams(
-    healthy: dict[str, Any], streams: int, expected: str | None
+    healthy: Any, streams: int, expected: str | None
 ) -> None:
     levels = [{"streams": 1, "broken": []}, {"streams": streams, "broken": ["TTFT error p99 9 ms, promised 0.2 ms"]}]
     seen = found(healthy, "client_error_known", None, doctor={"levels": levels})
@@ -129,7 +129,7 @@ def test_what_the_doctor_found_is_held_against_runs_of_as_many_streams(
     ],
 )
 def test_a_server_on_a_busy_host_is_not_protected_by_the_clients_priority(
-    healthy: dict[str, Any],
+    healthy: Any,
     priority: str,
     ratio: float,
     others_ratio: float | None,

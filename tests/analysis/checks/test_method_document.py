@@ -44,7 +44,7 @@ def metric_row(metric: Figure) -> str:
 
 def check_row(check: Check) -> str:
     doubtful, invalid = (
-        "–" if limit is None else f"{limit:g}" for limit in (check.limits.doubtful, check.limits.invalid)
+        "–" if limit is None else f"{limit:g}" for limit in (check.thresholds.doubtful, check.thresholds.invalid)
     )
     return f"| `{check.code}` | {check.compares} | {doubtful} | {invalid} | {check.reason} |"
 

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 
 from loadgen.analysis.checks.validity import CHECKS, judge
-from loadgen.analysis.summary import summarise
 from loadgen.analysis.verdict import Finding, Verdict, merge_findings
 from loadgen.engine.records.record import CountedBy, Outcome, Recording, RequestRecord
 from loadgen.load.shapes import ClosedLoop, OpenLoop, Wave
 from loadgen.load.spec import RunSpec
 from loadgen.load.workload import DatasetSource, Workload
 from tests.analysis.conftest import ACCOUNT
+from tests.analysis.summaries import summarise
 
 Rows = Callable[..., list[RequestRecord]]
 Row = Callable[..., RequestRecord]
@@ -226,7 +226,7 @@ CASES: list[Case] = [
 ]  # fmt: skip
 
 
-def changed(summary: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+def changed(summary: Any, changes: dict[str, Any]) -> Any:
     """A copy of the summary with some dotted entries replaced."""
     copied = copy.deepcopy(summary)
     for key, value in changes.items():
@@ -239,14 +239,14 @@ def changed(summary: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
     return copied
 
 
-def test_a_healthy_run_is_valid_without_a_word(spec_of: SpecOf, healthy: dict[str, Any]) -> None:
-    assert judge(spec_of(**CLOSED), healthy).to_json() == {"status": "valid", "findings": []}
+def test_a_healthy_run_is_valid_without_a_word(spec_of: SpecOf, healthy: Any) -> None:
+    assert judge(spec_of(**CLOSED), healthy) == Verdict("valid", ())
 
 
 @pytest.mark.parametrize(("fields", "changes", "code", "severity"), CASES)
 def test_a_check_fires_where_it_should(
     spec_of: SpecOf,
-    healthy: dict[str, Any],
+    healthy: Any,
     fields: dict[str, Any],
     changes: dict[str, Any],
     code: str,
@@ -278,7 +278,7 @@ def test_a_check_fires_where_it_should(
     ],
 )  # fmt: skip
 def test_that_the_client_was_late_is_denied_only_by_its_largest_lag(
-    spec_of: SpecOf, healthy: dict[str, Any], changes: dict[str, Any], said: str, status: str
+    spec_of: SpecOf, healthy: Any, changes: dict[str, Any], said: str, status: str
 ) -> None:
     verdict = judge(spec_of(**CLOSED), changed(healthy, {"client.coalesced_ratio": 0.5} | changes))
     assert [(finding.code, finding.severity) for finding in verdict.findings] == [("coalesced", status)]
@@ -287,7 +287,7 @@ def test_that_the_client_was_late_is_denied_only_by_its_largest_lag(
 
 @pytest.mark.parametrize(("priority", "asked"), [("normal", True), ("raised", False), ("realtime", False)])
 def test_a_late_client_that_waits_its_turn_is_told_how_to_be_woken_sooner(
-    spec_of: SpecOf, healthy: dict[str, Any], priority: str, asked: bool
+    spec_of: SpecOf, healthy: Any, priority: str, asked: bool
 ) -> None:
     late = {"client.coalesced_ratio": 0.5, "client.priority": priority}
     sent_late = {"client.priority": priority, "client.measured_send_delay_s.mean": 15e-3}
@@ -298,7 +298,7 @@ def test_a_late_client_that_waits_its_turn_is_told_how_to_be_woken_sooner(
     assert "ulimit" not in finding.hint
 
 
-def test_whoever_held_requests_back_is_named(spec_of: SpecOf, healthy: dict[str, Any]) -> None:
+def test_whoever_held_requests_back_is_named(spec_of: SpecOf, healthy: Any) -> None:
     (own,) = judge(spec_of(**LIMITED), changed(healthy, held(0.5))).findings
     assert own.message == (
         "100 of 2,048 requests waited for the limit of at most 60 requests per minute, 2.5 s each on average, "
@@ -310,16 +310,14 @@ def test_whoever_held_requests_back_is_named(spec_of: SpecOf, healthy: dict[str,
     assert theirs.hint.startswith("read TTFT from send, or give --requests-per-minute")
 
 
-def test_a_server_that_will_have_no_more_ends_the_run_and_not_the_user(
-    spec_of: SpecOf, healthy: dict[str, Any]
-) -> None:
+def test_a_server_that_will_have_no_more_ends_the_run_and_not_the_user(spec_of: SpecOf, healthy: Any) -> None:
     changes = {"interrupted": True} | held(0.0, requests=0, refusal="the server has enough")
     (finding,) = judge(spec_of(**CLOSED), changed(healthy, changes)).findings
     assert finding.message.startswith("The run was stopped when 2,048 of 2,048 requests had ended ok")
     assert finding.message.endswith(": the server has enough.")
 
 
-def test_a_server_that_limits_its_clients_is_told_apart(spec_of: SpecOf, healthy: dict[str, Any]) -> None:
+def test_a_server_that_limits_its_clients_is_told_apart(spec_of: SpecOf, healthy: Any) -> None:
     refused = {"outcome": "http_error", "http_status": 429, "detail": "HTTP 429: slow down", "requests": 100}
     changes = {"outcomes.ok": 1948, "outcomes.http_error": 100, "failures": [refused]}
     (finding,) = judge(spec_of(**CLOSED), changed(healthy, changes)).findings
@@ -334,7 +332,7 @@ def test_codes_are_unique() -> None:
     assert len({check.code for check in CHECKS}) == len(CHECKS)
 
 
-def test_the_status_is_that_of_the_worst_finding(spec_of: SpecOf, healthy: dict[str, Any]) -> None:
+def test_the_status_is_that_of_the_worst_finding(spec_of: SpecOf, healthy: Any) -> None:
     note = {"outcomes.ok": 2040, "outcomes.timeout": 8}
     doubtful = note | {"interrupted": True}
     invalid = doubtful | {"concurrency.mean": 1.0}
@@ -356,7 +354,7 @@ def test_a_refused_p99_alone_leaves_a_run_valid(lockstep: Rows, spec_of: SpecOf,
     )
 
 
-def test_a_single_refused_percentile_is_told_in_the_singular(spec_of: SpecOf, healthy: dict[str, Any]) -> None:
+def test_a_single_refused_percentile_is_told_in_the_singular(spec_of: SpecOf, healthy: Any) -> None:
     (finding,) = judge(spec_of(**CLOSED), changed(healthy, {"ttft_s.n": 500, "ttft_s.p99": None})).findings
     assert finding.message.endswith("p99 would need 1,000 requests and is not given.")
 
@@ -385,7 +383,7 @@ def test_a_single_refused_percentile_is_told_in_the_singular(spec_of: SpecOf, he
 )  # fmt: skip
 def test_of_two_findings_with_a_figure_the_worse_one_is_known(
     spec_of: SpecOf,
-    healthy: dict[str, Any],
+    healthy: Any,
     fields: dict[str, Any],
     code: str,
     milder: dict[str, Any],
@@ -453,9 +451,7 @@ def test_what_the_user_stopped_is_held_against_nobody(
     assert set(others) == {"let the run come to its end"}
 
 
-def test_a_stopped_loop_of_a_given_duration_was_meant_to_reach_no_number(
-    spec_of: SpecOf, healthy: dict[str, Any]
-) -> None:
+def test_a_stopped_loop_of_a_given_duration_was_meant_to_reach_no_number(spec_of: SpecOf, healthy: Any) -> None:
     changes = {"interrupted": True, "outcomes.cancelled": 3}
     (finding,) = judge(spec_of(**LASTING), changed(healthy, changes)).findings
     assert finding.message == "The user stopped the run when 2,048 requests had ended ok; 3 given up in flight."

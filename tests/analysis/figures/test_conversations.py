@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 
 from loadgen.analysis.checks.validity import judge
-from loadgen.analysis.summary import summarise
 from loadgen.analysis.window import measured_window
 from loadgen.engine.records.record import Outcome, RequestRecord
 from loadgen.load.shapes import ClosedLoop
 from loadgen.load.spec import RunSpec
 from loadgen.load.workload import Sessions, Workload
 from tests.analysis.conftest import ACCOUNT, make_recording, make_row, make_spec
+from tests.analysis.summaries import summarise
 
 
 def talk(callers: int, turns: int, **fields: Any) -> RunSpec:
@@ -31,7 +31,7 @@ def one_caller(sessions: int, turns: int, *, late_s: float = 0.0, answer_s: floa
     return rows
 
 
-def codes(spec: RunSpec, summary: dict[str, Any]) -> dict[str, str]:
+def codes(spec: RunSpec, summary: Any) -> dict[str, str]:
     summary = copy.deepcopy(summary)
     summary["client"] |= {"doctor": None, "host_busy_ratio": None}
     summary.setdefault("server_account", None)

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from loadgen.analysis.figures.cost import Price, cost_of
-from loadgen.analysis.summary import summarise
 from loadgen.engine.records.record import CountedBy, Outcome, Recording, RequestRecord
 from loadgen.load.shapes import Wave
 from loadgen.load.spec import RunSpec
+from tests.analysis.summaries import summarise
 
 Row = Callable[..., RequestRecord]
 SpecOf = Callable[..., RunSpec]

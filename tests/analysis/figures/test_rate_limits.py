@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from loadgen.analysis.summary import summarise
 from loadgen.engine.records.record import Outcome, Recording, RequestRecord
 from loadgen.load.shapes import ClosedLoop, OpenLoop, Wave
 from loadgen.load.spec import RunSpec
+from tests.analysis.summaries import summarise
 
 Row = Callable[..., RequestRecord]
 SpecOf = Callable[..., RunSpec]

@@ -17,13 +17,13 @@ from loadgen.analysis.outline.outline import OUTLINED, outline
 from loadgen.analysis.outline.over_time import STEPS
 from loadgen.analysis.outline.requests import REQUESTS
 from loadgen.analysis.stats import distribution
-from loadgen.analysis.summary import summarise
 from loadgen.engine.records import rows as records_rows
 from loadgen.engine.records.record import Outcome, Records
 from loadgen.engine.records.rows import joined
 from loadgen.load.shapes import ClosedLoop, LoadShape, OpenLoop, Wave
 from loadgen.load.spec import RunSpec
 from tests.analysis.conftest import make_lockstep, make_recording, make_row, make_spec
+from tests.analysis.summaries import summarise
 
 SHAPES = [ClosedLoop(50), OpenLoop(1000.0), Wave(50)]
 
@@ -32,7 +32,7 @@ def lockstep() -> Records:
     return make_recording(make_lockstep(50, 20)).records
 
 
-def figures_of(spec: RunSpec, records: Records) -> dict[str, Any]:
+def figures_of(spec: RunSpec, records: Records) -> Any:
     return summarise(spec, replace(make_recording(make_lockstep(2, 2)), records=records))
 
 

@@ -85,7 +85,7 @@ def test_the_figures_are_of_the_window_and_of_all_gpus(measured: Measured) -> No
         memory_used_bytes=7,
     )
     second = gpu(1, power_mw=200_000, throttle_reasons=lambda s: np.where(s < 5, 0x05, 0x20))
-    told = gpu_account([first, second], measured, "nvml", "processes")
+    told: Any = gpu_account([first, second], measured, "nvml", "processes")
     assert told is not None
     assert (told["source"], told["chosen_by"], told["energy_by"]) == ("nvml", "processes", "power")
     assert told["energy_j"] == pytest.approx(8 * 500, rel=0.01)
@@ -105,7 +105,7 @@ def test_the_figures_are_of_the_window_and_of_all_gpus(measured: Measured) -> No
 
 
 def test_energy_is_not_told_of_a_part_of_the_gpus(measured: Measured) -> None:
-    told = gpu_account([gpu(0, power_mw=300_000), gpu(1)], measured, "nvml", "all")
+    told: Any = gpu_account([gpu(0, power_mw=300_000), gpu(1)], measured, "nvml", "all")
     assert told is not None
     assert told["energy_j"] is None
     assert told["energy_per_output_token_j"] is None

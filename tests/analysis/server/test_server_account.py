@@ -20,7 +20,7 @@ def histogram(name: str, counts: dict[str, float], total: float) -> dict[str, fl
     return {f'{name}_bucket{{le="{bound}"}}': count for bound, count in counts.items()} | {f"{name}_sum": total}
 
 
-def server_account(readings: list[tuple[int, dict[str, float]]], measured: Measured) -> dict[str, Any] | None:
+def server_account(readings: list[tuple[int, dict[str, float]]], measured: Measured) -> Any:
     """The account by readings of (second, values)."""
     return account_of([Reading(at_ns, values) for at_ns, values in readings], measured)
 

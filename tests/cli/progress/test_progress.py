@@ -2,6 +2,7 @@
 
 import pytest
 
+from loadgen.analysis.document.server import ServerDocument
 from loadgen.cli.console.terminal import Terminal
 from loadgen.cli.progress import sweep as progress
 from loadgen.engine.drive.driver import Progress
@@ -10,7 +11,7 @@ from loadgen.load.shapes import ClosedLoop
 from loadgen.load.spec import RunSpec
 
 RUN = RunSpec("http://h", "m", ClosedLoop(2), 8, 4, requests=10)
-SERVER = {"simulated": False, "model": "m", "name": "vLLM", "version": None, "url": "http://h"}
+SERVER: ServerDocument = {"simulated": False, "model": "m", "name": "vLLM", "version": None, "url": "http://h"}
 
 
 def test_a_failure_is_one_of_the_requests_that_ended(
