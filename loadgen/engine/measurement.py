@@ -37,7 +37,7 @@ from loadgen.load.disk import bulk_folder
 from loadgen.load.rate_limits import UNLIMITED, RateLimits
 from loadgen.load.schedule import Schedule
 from loadgen.load.shapes import LoadShape
-from loadgen.load.shards import Rows, shard, shard_rows
+from loadgen.load.shards import ShardRows, shard, shard_rows
 
 PROGRESS_PERIOD_S = 0.25
 RELIEF_PERIOD_S = 0.005  # a quarter of a megabyte each: 50 MB/s, or 150,000 events/s
@@ -97,7 +97,7 @@ class Pause:
 class OwnPart:
     """The requests and the load that are a share's own."""
 
-    rows: Rows
+    rows: ShardRows
     schedule: Schedule
     shape: LoadShape
     worker: int
@@ -329,7 +329,7 @@ def _client_facts(sender: _Sender, sent: _Sent, recorder: Recorder) -> ClientFac
     )
 
 
-def _in_schedule(replies: Sequence[SampledReply], rows: Rows) -> Iterator[SampledReply]:
+def _in_schedule(replies: Sequence[SampledReply], rows: ShardRows) -> Iterator[SampledReply]:
     for reply in replies:
         yield replace(reply, index=int(rows.at(np.array([reply.index], np.int64))[0]))
 
@@ -356,7 +356,7 @@ async def _report_progress(
 
 def _release_pages(schedules: Iterable[Schedule]) -> None:
     for schedule in schedules:
-        schedule.let_go()
+        schedule.release_pages()
 
 
 async def _relieve(spool: Spool, queues: SpillQueues) -> None:

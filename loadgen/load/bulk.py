@@ -1,6 +1,6 @@
-"""Bulky data of a run in files without a name: bytes, and columns of numbers, which every process of this host can open.
+"""Bulky data of a run in unnamed temporary files, which every process of this host can open: columns of numbers, and bodies.
 
-A column is mapped: it takes memory only where it was looked at, and until it is let go of.
+A column is memory-mapped: it takes memory only where it was read, until its pages are released.
 """
 
 import mmap
@@ -23,9 +23,9 @@ _ENTRIES_AT_ONCE = 2**15
 
 
 class BulkFile:
-    """A file to be read by its `descriptor`. It goes when the object that was given when it was written does.
+    """A file to be read by its `descriptor`. It is deleted when the object that wrote it is garbage-collected.
 
-    A copy sent to another process of this host opens the same file, and must get there before that.
+    A pickled copy, in another process of this host, opens the same file, and must be unpickled before that.
     """
 
     def __init__(self, path: str) -> None:
@@ -36,13 +36,13 @@ class BulkFile:
     @classmethod
     @contextmanager
     def written(cls) -> Iterator[tuple[BinaryIO, "BulkFile"]]:
-        """Where to write, and what to read from when that is done. Raises UsageError when the disk has no room."""
+        """Yield the file to write to, and the same file for reading afterwards. Raises UsageError when the disk is full."""
         try:
             descriptor, path = tempfile.mkstemp(prefix="loadgen-requests-", dir=bulk_folder())
             with os.fdopen(descriptor, "wb", buffering=_BUFFER_BYTES) as out:
                 file = cls(path)
                 if sys.platform == "linux":
-                    # Without a name, the file goes with this process however that ends; another one opens it through ours.
+                    # An unnamed file goes away with this process however that ends; other processes open it through ours.
                     Path(path).unlink()
                     file._path = f"/proc/{os.getpid()}/fd/{file.descriptor}"
                 else:
@@ -56,16 +56,16 @@ class BulkFile:
 
 
 class FileArray(np.ndarray[Any, np.dtype[Any]]):
-    """A column of numbers in a file, read-only. A copy sent to another process of this host maps the same file.
+    """A read-only column of numbers in a file. A pickled copy, in another process of this host, maps the same file.
 
-    What is made of it, a slice or a sum, is an array like any other.
+    Slices, and results of arithmetic, are ordinary arrays.
     """
 
     _file: BulkFile | None = None
 
     @classmethod
     def write(cls, dtype: DTypeLike, pieces: Iterable[NDArray[Any]]) -> "FileArray":
-        """The entries of all `pieces`, written as they are made. Raises UsageError when the disk has no room for them."""
+        """Write the entries of all `pieces` as they are made. Raises UsageError when the disk is full."""
         with BulkFile.written() as (out, file):
             for piece in pieces:
                 out.write(piece.astype(dtype, copy=False).tobytes())
@@ -73,9 +73,9 @@ class FileArray(np.ndarray[Any, np.dtype[Any]]):
 
     @classmethod
     def of(cls, file: BulkFile, dtype: DTypeLike) -> "FileArray":
-        """What `file` holds, to its end."""
+        """Return the column that `file` holds."""
         entries = os.fstat(file.descriptor).st_size // np.dtype(dtype).itemsize
-        # Nothing cannot be mapped. Not np.memmap, whose slices cost ten times as much.
+        # mmap rejects empty files. Not np.memmap, whose slices cost ten times as much.
         content = mmap.mmap(file.descriptor, 0, access=mmap.ACCESS_READ) if entries else b""
         array = cls(entries, dtype, content)
         array._file = file
@@ -85,37 +85,37 @@ class FileArray(np.ndarray[Any, np.dtype[Any]]):
         return super().__reduce__() if self._file is None else (FileArray.of, (self._file, self.dtype))
 
 
-def let_go(array: NDArray[Any]) -> None:
-    """Give back the pages of a mapped array, which come again from its file when they are looked at; another one stays."""
+def release_pages(array: NDArray[Any]) -> None:
+    """Release the resident pages of a memory-mapped array; a no-op for other arrays."""
     base: Any = array.base
     if isinstance(base, mmap.mmap):
         base.madvise(mmap.MADV_DONTNEED)
 
 
 def spans(entries: int) -> Iterator[tuple[int, int]]:
-    """(the first, the one after the last) of some entries after the other."""
+    """Yield `(begin, end)` ranges that cover `entries`, a chunk at a time."""
     for begin in range(0, entries, _ENTRIES_AT_ONCE):
         yield begin, min(begin + _ENTRIES_AT_ONCE, entries)
 
 
-def pieces_of(array: NDArray[Any]) -> Iterator[NDArray[Any]]:
-    """All entries in order, some at a time; each piece is let go of before the next."""
+def chunks_of(array: NDArray[Any]) -> Iterator[NDArray[Any]]:
+    """Yield all entries in order, a chunk at a time; the pages of a chunk are released before the next."""
     for begin, end in spans(len(array)):
         yield array[begin:end]
-        let_go(array)
+        release_pages(array)
 
 
 def items(array: NDArray[np.integer[Any]]) -> Iterator[int]:
-    """All entries in order, one by one."""
-    for piece in pieces_of(array):
+    """Yield all entries in order, one by one."""
+    for piece in chunks_of(array):
         yield from piece.tolist()
 
 
 class BodyFile(Sequence[bytes]):
     """n bodies end to end in a file, body i at `start[i]` to `start[i + 1]`; `start` is int64 of shape (n + 1,).
 
-    A copy sent to another process of this host reads the same file. A body is read anew each time it is asked for, 0.6 µs for
-    a short one: a mapped file would cost 0.25 µs less, and everything that was looked at would count as this process's memory.
+    A pickled copy, in another process of this host, reads the same file. A body is read from the file at each access, 0.6 µs
+    for a short one: a mapped file would take 0.25 µs less, but all that was read would count as memory of this process.
     """
 
     def __init__(self, file: BulkFile, start: NDArray[np.int64]) -> None:
@@ -125,7 +125,7 @@ class BodyFile(Sequence[bytes]):
 
     @classmethod
     def write(cls, bodies: Iterable[bytes]) -> "BodyFile":
-        """Write `bodies` as they are made. Raises UsageError when the disk has no room for them."""
+        """Write `bodies` as they are made. Raises UsageError when the disk is full."""
         with BulkFile.written() as (out, file), BulkFile.written() as (starts, start_file):
             start = 0
             starts.write(start.to_bytes(8, "little"))
@@ -135,9 +135,9 @@ class BodyFile(Sequence[bytes]):
                 starts.write(start.to_bytes(8, "little"))
         return cls(file, FileArray.of(start_file, "<i8"))
 
-    def let_go(self) -> None:
-        """Give back what memory it took to find bodies."""
-        let_go(self._start)
+    def release_pages(self) -> None:
+        """Release the memory that it took to find bodies."""
+        release_pages(self._start)
 
     def __len__(self) -> int:
         return len(self._start) - 1
@@ -158,7 +158,7 @@ class BodyFile(Sequence[bytes]):
     def __iter__(self) -> Iterator[bytes]:
         for begin, end in spans(len(self)):
             yield from (self[index] for index in range(begin, end))
-            self.let_go()
+            self.release_pages()
 
     def __reduce__(self) -> tuple[type["BodyFile"], tuple[BulkFile, NDArray[np.int64]]]:
         return BodyFile, (self._file, self._start)

@@ -17,8 +17,8 @@ import numpy as np
 from loadgen.errors import UsageError
 from loadgen.load.body import Prompt
 from loadgen.load.dataset_keys import LENGTH_KEYS, PROMPT_KEYS, hint, is_left_out, is_sent
-from loadgen.load.file_rows import NoValue, Row, RowsFile, number_of, open_rows
-from loadgen.load.sampling import stream
+from loadgen.load.file_rows import NoValue, Row, RowsFile, SkippedRow, number_of, open_rows
+from loadgen.load.sampling import random_stream
 from loadgen.load.spec import Endpoint
 from loadgen.load.workload import DatasetSource
 
@@ -46,7 +46,7 @@ class Dataset:
 
     def drawn(self, requests: int, seed: int) -> Iterator[Entry]:
         """`requests` of them in an order of chance: none comes a second time before all have come once."""
-        rng = stream(seed, "dataset_order")
+        rng = random_stream(seed, "dataset_order")
         for begin in range(0, requests, len(self.entries)):
             for place in rng.permutation(len(self.entries))[: requests - begin].tolist():
                 yield self.entries[place]
@@ -55,10 +55,6 @@ class Dataset:
     def longest_output_tokens(self) -> int:
         """The longest reply that an entry asks for; 0 where none says."""
         return max(entry.output_tokens or 0 for entry in self.entries)
-
-
-class _OddRow(Exception):
-    """A row without a prompt; its message says why."""
 
 
 def read_dataset(path: Path, endpoint: Endpoint) -> Dataset:
@@ -73,7 +69,7 @@ def read_dataset(path: Path, endpoint: Endpoint) -> Dataset:
     for row in file.rows():
         try:
             entries.append(_entry(row, endpoint, left_out))
-        except _OddRow as why:
+        except SkippedRow as why:
             skipped += 1
             first_skipped = first_skipped or f"{row.place} {why}"
     if not entries:
@@ -99,9 +95,9 @@ def _nothing(file: RowsFile, skipped: int, first_skipped: str) -> str:
 
 def _entry(row: Row, endpoint: Endpoint, left_out: dict[str, None]) -> Entry:
     if isinstance(row.value, NoValue):
-        raise _OddRow(row.value.why)
+        raise SkippedRow(row.value.why)
     if not isinstance(row.value, dict):
-        raise _OddRow("is not a JSON object")
+        raise SkippedRow("is not a JSON object")
     entry = {key: value for key, value in row.value.items() if value is not None}  # null is as good as not there
     sent: dict[str, Any] = {}
     for key, value in entry.items():
@@ -130,7 +126,7 @@ def _prompt(entry: dict[str, Any], place: str, endpoint: Endpoint) -> Prompt:
     if not given:
         present = next((key for key in PROMPT_KEYS if key in entry), None)
         what = f"an empty '{present}'" if present else "neither 'prompt' nor 'messages' nor 'conversations'"
-        raise _OddRow(f"has {what}")
+        raise SkippedRow(f"has {what}")
     value = entry[given[0]]
     match given[0]:
         case "prompt":
@@ -143,23 +139,23 @@ def _prompt(entry: dict[str, Any], place: str, endpoint: Endpoint) -> Prompt:
 
 def _text(prompt: object) -> str:
     if not isinstance(prompt, str):
-        raise _OddRow(f"has a 'prompt' that is not a text: {_shown(prompt)}")
+        raise SkippedRow(f"has a 'prompt' that is not a text: {_shown(prompt)}")
     if not prompt.strip():
-        raise _OddRow("has an empty 'prompt'")
+        raise SkippedRow("has an empty 'prompt'")
     return prompt
 
 
 def _messages(messages: object, place: str, endpoint: Endpoint) -> list[dict[str, Any]]:
     """Messages as they are; null or missing content goes with tool calls and the like."""
     if not isinstance(messages, list) or not all(isinstance(one, dict) for one in messages):
-        raise _OddRow("has 'messages' that are not a list of objects")
+        raise SkippedRow("has 'messages' that are not a list of objects")
     for one in messages:
         if not isinstance(one.get("role"), str):
-            raise _OddRow("has a message without a 'role'")
+            raise SkippedRow("has a message without a 'role'")
         if one.get("content") is None and not any(one.get(key) for key in _WITHOUT_CONTENT):
-            raise _OddRow("has a message with neither 'content' nor 'tool_calls'")
+            raise SkippedRow("has a message with neither 'content' nor 'tool_calls'")
     if not any(one["role"] == "user" and _has_content(one.get("content")) for one in messages):
-        raise _OddRow("has no message of a user with a content")
+        raise SkippedRow("has no message of a user with a content")
     if endpoint != "chat":
         raise UsageError(f"{place} has 'messages', which only a chat takes: say --endpoint chat")
     return messages
@@ -176,7 +172,7 @@ def _first_human_turn(turns: object, key: str) -> str:
             text = turn.get("value", turn.get("content"))
             if isinstance(text, str) and text.strip():
                 return text
-    raise _OddRow(f"has no human turn with a text in its '{key}'")
+    raise SkippedRow(f"has no human turn with a text in its '{key}'")
 
 
 def _output_tokens(entry: dict[str, Any], place: str) -> int | None:

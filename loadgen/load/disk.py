@@ -14,9 +14,9 @@ _KEEP_SIZE, _PUNCH_HOLE = 0x01, 0x02  # <linux/falloc.h>
 
 
 def bulk_folder() -> Path:
-    """A folder for temporary files, on a disk where there is one: the usual one, else /var/tmp, when that lies in memory.
+    """Return a folder for temporary files: the usual one, or /var/tmp if the usual one lies in memory.
 
-    Who sets TMPDIR has decided already.
+    An explicit TMPDIR wins.
     """
     usual = Path(tempfile.gettempdir())
     if "TMPDIR" in os.environ or _file_system(usual) not in _IN_MEMORY:
@@ -33,7 +33,7 @@ def write_all(file: FileIO, piece: bytes) -> None:
 
 
 def release(descriptor: int, begin: int, length: int) -> None:
-    """Give the disk blocks of a part of an open file back, where the file system can do that; the part then reads as zeros."""
+    """Free the disk blocks of a part of an open file, if the file system can; the part then reads as zeros."""
     if sys.platform != "linux":
         return
     libc = ctypes.CDLL(None)
@@ -44,7 +44,7 @@ def release(descriptor: int, begin: int, length: int) -> None:
 
 
 def no_room(error: OSError, what: str) -> UsageError:
-    """What to tell when `what` could not be written there."""
+    """Return the error to raise when `what` could not be written there."""
     return UsageError(
         f"{what} cannot be written to {bulk_folder()}: {error.strerror}; free some space there, or name another "
         "folder with the environment variable TMPDIR"
@@ -52,7 +52,7 @@ def no_room(error: OSError, what: str) -> UsageError:
 
 
 def _file_system(folder: Path) -> str:
-    """The kind of file system that holds `folder`; empty where the system does not tell."""
+    """Return the kind of file system that holds `folder`; empty if unknown."""
     try:
         lines = Path("/proc/self/mounts").read_text().splitlines()
     except OSError:

@@ -90,6 +90,10 @@ class RowsFile:
             raise UsageError(f"the {self.kind} {self.path} is not text in {self.encoding.upper()}") from error
 
 
+class SkippedRow(Exception):
+    """A row that is not used and not wrong; its message goes on after the row's place, as in `is empty`."""
+
+
 def open_rows(path: Path, kind: str) -> RowsFile:
     """The file at `path`. Raises UsageError when it cannot be read or is packed."""
     try:

@@ -16,7 +16,7 @@ from loadgen.load.body import Dialect, Prompt
 from loadgen.load.bulk import items
 from loadgen.load.images import data_url
 from loadgen.load.length_fit import WORDS, FittedTexts, LengthFit
-from loadgen.load.sampling import stream
+from loadgen.load.sampling import random_stream
 from loadgen.load.spec import RunSpec
 from loadgen.load.workload import Images, SharedPrefix
 
@@ -127,7 +127,9 @@ def _groups(prefix: SharedPrefix | None, sessions: int, seed: int) -> NDArray[np
     """The group of each conversation, which may be a single request: all as large as each other, or one larger, in an order of chance."""
     if prefix is None or prefix.groups == 1:
         return np.broadcast_to(np.int32(0), sessions)
-    return stream(seed, "prefix_groups").permutation(np.arange(sessions, dtype=np.int32) % np.int32(prefix.groups))
+    return random_stream(seed, "prefix_groups").permutation(
+        np.arange(sessions, dtype=np.int32) % np.int32(prefix.groups)
+    )
 
 
 def _with_images(text: str, images: Images, rng: np.random.Generator) -> list[dict[str, Any]]:

@@ -23,7 +23,7 @@ class RateLimits:
 UNLIMITED = RateLimits()
 
 
-class Window:
+class SlidingWindow:
     """At most `most` units in any `length_ns`, counted from the moment at which each was noted."""
 
     def __init__(self, most: int, length_ns: int) -> None:

@@ -19,20 +19,20 @@ _STREAMS: dict[Source, int] = {
 }
 
 
-def stream(seed: int, source: Source) -> np.random.Generator:
+def random_stream(seed: int, source: Source) -> np.random.Generator:
     """The random numbers of one source for a run's numeric seed: the same on every server and every machine."""
     return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(_STREAMS[source],)))
 
 
-def bounds(tokens: int, range_ratio: float) -> tuple[int, int]:
+def length_bounds(tokens: int, range_ratio: float) -> tuple[int, int]:
     """The shortest and the longest of lengths of `tokens` ± `range_ratio`, as `--random-range-ratio` of vllm bench has them."""
     return max(1, math.floor(tokens * (1 - range_ratio))), math.ceil(tokens * (1 + range_ratio))
 
 
 def lengths(tokens: int, range_ratio: float, *, requests: int, seed: int, source: Source) -> NDArray[np.int32]:
     """`requests` lengths in tokens, int32 of shape (requests,), each whole number within the bounds equally likely."""
-    shortest, longest = bounds(tokens, range_ratio)
-    rng = stream(seed, source)
+    shortest, longest = length_bounds(tokens, range_ratio)
+    rng = random_stream(seed, source)
 
     def draw(number: int) -> NDArray[np.int32]:
         if shortest == longest:

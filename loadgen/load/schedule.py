@@ -1,4 +1,4 @@
-"""What and when, joined: the whole timeline of a run as data, complete before t = 0."""
+"""The whole timeline of a run as data, complete before t = 0: what is sent, and when."""
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from loadgen.load.arrivals import NS_PER_S
 from loadgen.load.body import NO_FIELDS, Prompt, RequestForm, encode_body
-from loadgen.load.bulk import BodyFile, FileArray, items, let_go, pieces_of, spans
+from loadgen.load.bulk import BodyFile, FileArray, chunks_of, items, release_pages, spans
 from loadgen.load.dataset import Dataset, Entry
 from loadgen.load.prompts import Counts, prompts
-from loadgen.load.sampling import lengths, stream
+from loadgen.load.sampling import lengths, random_stream
 from loadgen.load.spec import RunSpec
 from loadgen.load.trace import Trace
 from loadgen.load.workload import Workload
@@ -22,15 +22,14 @@ from loadgen.load.workload import Workload
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """n requests in the order in which they are to go out.
+    """n requests in the order in which they are sent.
 
-    `bodies` are encoded JSON. `prompt_tokens` and `output_tokens` are what each asks for, int32 of shape (n,);
-    -1 where only the server can tell. Each asks for `choices` answers side by side, and `output_tokens` are those of all.
-    `offsets_ns` are intended arrivals from t = 0, int64 of shape (n,), for the open loop; None where requests wait for a
-    free caller instead.
-    Each `turns` requests on end are one conversation. The body of a later turn holds the message that it adds alone: what was
-    said before goes in when it is known. `think_ns`, int64 of shape (n,), is the time from the end of the turn before to
-    the moment at which a request is due, 0 for a first turn; None where all are.
+    `bodies` are encoded JSON. `prompt_tokens` and `output_tokens` are what each asks for, int32 of shape (n,); -1 where only
+    the server can tell. Each asks for `choices` completions, and `output_tokens` are those of all.
+    `offsets_ns` are due times from t = 0, int64 of shape (n,), for an open loop; None if requests wait for a free caller.
+    Each `turns` consecutive requests are one conversation. The body of a later turn holds only the message that it adds:
+    earlier messages are inserted when they are known. `think_ns`, int64 of shape (n,), is the time from the end of the
+    previous turn until a request is due, 0 for a first turn; None if all are 0.
     """
 
     bodies: Sequence[bytes]
@@ -46,23 +45,23 @@ class Schedule:
 
     @property
     def hash(self) -> str:
-        """16 hexadecimal digits over every byte that will be sent, but for answers sent back, and every intended moment."""
+        """16 hexadecimal digits over every byte to be sent, except for replies sent back, and every due time."""
         digest = hashlib.sha256()
         for body in self.bodies:
             digest.update(body)
-        for moments_ns in (self.offsets_ns, self.think_ns):
-            if moments_ns is not None:
-                for piece in pieces_of(moments_ns):
+        for times_ns in (self.offsets_ns, self.think_ns):
+            if times_ns is not None:
+                for piece in chunks_of(times_ns):
                     digest.update(piece.tobytes())
         return digest.hexdigest()[:16]
 
-    def let_go(self) -> None:
-        """Give back the memory of what was looked at and lies in files."""
+    def release_pages(self) -> None:
+        """Release the resident memory of what lies in files."""
         for column in (self.prompt_tokens, self.output_tokens, self.offsets_ns, self.think_ns):
             if column is not None:
-                let_go(column)
+                release_pages(column)
         if isinstance(self.bodies, BodyFile):
-            self.bodies.let_go()
+            self.bodies.release_pages()
 
 
 def build(
@@ -111,7 +110,7 @@ def build(
         bodies=bodies,
         prompt_tokens=_known_lengths(input_tokens, workload),
         output_tokens=FileArray.write(
-            np.int32, (piece * np.int32(workload.choices) for piece in pieces_of(output_tokens))
+            np.int32, (piece * np.int32(workload.choices) for piece in chunks_of(output_tokens))
         ),
         offsets_ns=offsets,
         turns=workload.turns,
@@ -142,17 +141,17 @@ def _known_lengths(input_tokens: NDArray[np.int32], workload: Workload) -> NDArr
     unknown = ((np.arange(begin, end) % turns > 0) | has_images for begin, end in spans(len(input_tokens)))
     return FileArray.write(
         np.int32,
-        (np.where(rows, np.int32(-1), each) for rows, each in zip(unknown, pieces_of(input_tokens), strict=True)),
+        (np.where(rows, np.int32(-1), each) for rows, each in zip(unknown, chunks_of(input_tokens), strict=True)),
     )
 
 
 def _own_lengths(entries: Iterator[Entry], otherwise: NDArray[np.int32]) -> NDArray[np.int32]:
-    """The length of the answer that each entry asks for, and where it says none that of `otherwise`."""
+    """The reply length that each entry asks for, or that of `otherwise` if it asks for none."""
     return FileArray.write(
         np.int32,
         (
             np.array([entry.output_tokens or tokens for tokens, entry in zip(piece.tolist(), entries, strict=False)])
-            for piece in pieces_of(otherwise)
+            for piece in chunks_of(otherwise)
         ),
     )
 
@@ -162,7 +161,7 @@ def _think_ns(spec: RunSpec, requests: int) -> NDArray[np.int64] | None:
     sessions = spec.workload.sessions
     if sessions is None or sessions.think_time_s == 0:
         return None
-    rng, mean_s, turns = stream(spec.seed, "think_time"), sessions.think_time_s, sessions.turns
+    rng, mean_s, turns = random_stream(spec.seed, "think_time"), sessions.think_time_s, sessions.turns
 
     def pieces() -> Iterator[NDArray[np.float64]]:
         for begin, end in spans(requests):

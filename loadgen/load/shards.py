@@ -1,4 +1,4 @@
-"""One schedule dealt out to several workers, which share nothing: pure."""
+"""One schedule divided among workers that share nothing. Pure."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -7,7 +7,7 @@ from typing import Any, TypeVar, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from loadgen.load.bulk import FileArray, let_go, spans
+from loadgen.load.bulk import FileArray, release_pages, spans
 from loadgen.load.schedule import Schedule
 from loadgen.load.shapes import LoadShape
 
@@ -15,8 +15,8 @@ Places = TypeVar("Places", int, NDArray[np.int64])
 
 
 @dataclass(frozen=True, slots=True)
-class Rows:
-    """The positions in the schedule of `requests` of those that are `worker`'s, ascending; counted out, none of them kept.
+class ShardRows:
+    """The positions in a schedule of `requests` of those that are `worker`'s, ascending; computed, not stored.
 
     Conversations of `turns` requests go to `lanes` in turn, and lane l to worker l mod `workers`.
     """
@@ -48,9 +48,9 @@ class Rows:
 
 
 class _Chosen(Sequence[bytes]):
-    """Some of the bodies of a schedule, none of them copied."""
+    """Some of the bodies of a schedule, without copying them."""
 
-    def __init__(self, bodies: Sequence[bytes], rows: Rows) -> None:
+    def __init__(self, bodies: Sequence[bytes], rows: ShardRows) -> None:
         self._bodies = bodies
         self._rows = rows
 
@@ -69,15 +69,15 @@ class _Chosen(Sequence[bytes]):
         return self._bodies[self._rows.at(index)]
 
 
-def shard_rows(shape: LoadShape, requests: int, worker: int, workers: int, turns: int = 1) -> Rows:
+def shard_rows(shape: LoadShape, requests: int, worker: int, workers: int, turns: int = 1) -> ShardRows:
     """Which requests of the schedule are those of `worker`.
 
     Conversations of `turns` requests stay whole and go to the lanes of the shape in turn.
     """
-    return Rows(requests, worker, workers, shape.lanes(workers), turns)
+    return ShardRows(requests, worker, workers, shape.lanes(workers), turns)
 
 
-def shard(schedule: Schedule, rows: Rows) -> Schedule:
+def shard(schedule: Schedule, rows: ShardRows) -> Schedule:
     """The requests at `rows` as a schedule of their own."""
     return replace(
         schedule,
@@ -89,12 +89,12 @@ def shard(schedule: Schedule, rows: Rows) -> Schedule:
     )
 
 
-def _chosen(column: NDArray[Any], rows: Rows) -> NDArray[Any]:
-    """A file of its own, so that to look one up costs what it does in the whole."""
+def _chosen(column: NDArray[Any], rows: ShardRows) -> NDArray[Any]:
+    """Those entries in a file of their own, so that a lookup costs no more than in the whole."""
 
     def pieces() -> Iterator[NDArray[Any]]:
         for begin, end in spans(len(rows)):
             yield column[rows.at(np.arange(begin, end))]
-            let_go(column)
+            release_pages(column)
 
     return FileArray.write(column.dtype, pieces())

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from loadgen.errors import UsageError
 from loadgen.load.arrivals import NS_PER_S
 from loadgen.load.bulk import FileArray, spans
-from loadgen.load.file_rows import NoValue, Row, RowsFile, number_of, open_rows
+from loadgen.load.file_rows import NoValue, Row, RowsFile, SkippedRow, number_of, open_rows
 from loadgen.load.shapes import OpenLoop, TraceSource
 
 # Columns of moment, prompt and answer, and how many of the moment's units make a second.
@@ -26,7 +26,7 @@ _COLUMNS = (
     ("Timestamp", "Request tokens", "Response tokens", 1.0),  # BurstGPT
 )
 _NOTHING = ("", "nan", "null", "none", "na", "n/a")  # what tables write where a value is missing
-_LONGEST = int(np.iinfo(np.int32).max)
+_MAX_TOKENS = int(np.iinfo(np.int32).max)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ def read_trace(path: Path) -> Trace:
     for row in _table(file) if path.suffix.lower() == ".csv" else file.rows():
         try:
             rows.append(_request(row.place, row.value))
-        except _OddRow as why:
+        except SkippedRow as why:
             skipped += 1
             first_skipped = first_skipped or f"{row.place} {why}"
     if not rows:
@@ -123,28 +123,24 @@ def _table(file: RowsFile) -> Iterator[Row]:
         raise UsageError(f"the trace {file.path} is not text in {file.encoding.upper()}") from error
 
 
-class _OddRow(Exception):
-    """A row that asks for nothing; its message says why."""
-
-
 def _request(where: str, row: Any) -> tuple[float, int, int]:
-    """(moment in seconds, prompt tokens, output tokens). Raises UsageError, and `_OddRow`."""
+    """(moment in seconds, prompt tokens, output tokens). Raises UsageError, and `SkippedRow`."""
     if isinstance(row, NoValue):
-        raise _OddRow(row.why)
+        raise SkippedRow(row.why)
     if not isinstance(row, dict):
-        raise _OddRow("is not an object with the columns of one request")
+        raise SkippedRow("is not an object with the columns of one request")
     for moment, prompt, output, units_per_s in _COLUMNS:
         if moment in row and prompt in row and output in row:
             at_s, prompt_tokens, output_tokens = (_number(where, key, row[key]) for key in (moment, prompt, output))
             lengths = _length(where, prompt, prompt_tokens), _length(where, output, output_tokens)
             return at_s / units_per_s, *lengths
     known = "; ".join(", ".join(columns[:3]) for columns in _COLUMNS)
-    raise _OddRow(f"does not have the columns of a request; known are {known}")
+    raise SkippedRow(f"does not have the columns of a request; known are {known}")
 
 
 def _number(where: str, column: str, value: Any) -> float:
     if value is None or (isinstance(value, str) and value.strip().lower() in _NOTHING):
-        raise _OddRow(f"has nothing at {column}")
+        raise SkippedRow(f"has nothing at {column}")
     number = number_of(value)
     if number is None:
         raise UsageError(f"{where}: {column} must be a number, not {value}")
@@ -153,7 +149,7 @@ def _number(where: str, column: str, value: Any) -> float:
 
 def _length(where: str, column: str, number: float) -> int:
     if number == 0:
-        raise _OddRow(f"has 0 at {column}")
-    if not 1 <= number <= _LONGEST or number != int(number):
+        raise SkippedRow(f"has 0 at {column}")
+    if not 1 <= number <= _MAX_TOKENS or number != int(number):
         raise UsageError(f"{where}: {column} must be a whole number of at least 1, not {number:g}")
     return int(number)

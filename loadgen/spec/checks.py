@@ -6,7 +6,7 @@ import ssl
 from loadgen.engine.wire.route import Route
 from loadgen.errors import UsageError
 from loadgen.inputs.origin import Origin
-from loadgen.load.sampling import bounds
+from loadgen.load.sampling import length_bounds
 from loadgen.spec.bounds import BOUNDS, check_bounds
 from loadgen.spec.keys import RateLimitKeys, RouteKeys
 from loadgen.spec.sweep_spec import LOADS, SLO_METRICS, SweepSpec
@@ -138,7 +138,7 @@ def _check_workload(spec: SweepSpec, origin: Origin) -> None:
     if spec.image is not None and spec.endpoint != "chat":
         raise UsageError(f"{name('image')} needs --endpoint chat, since images are parts of a chat message")
     if spec.prefix_tokens is not None and spec.input_tokens is not None:
-        shortest = bounds(min(spec.input_tokens), spec.range_ratio)[0]
+        shortest = length_bounds(min(spec.input_tokens), spec.range_ratio)[0]
         if spec.prefix_tokens >= shortest:
             raise UsageError(
                 f"{name('prefix_tokens')} is {spec.prefix_tokens} and counts as part of the prompt, which has "

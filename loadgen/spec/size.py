@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from loadgen.errors import UsageError
 from loadgen.load.images import url_bytes
-from loadgen.load.sampling import bounds
+from loadgen.load.sampling import length_bounds
 from loadgen.load.spec import RunSpec
 
 MAX_REQUESTS = 2_000_000
@@ -41,7 +41,7 @@ def longest(run: RunSpec) -> tuple[int, int]:
     The prompt of a conversation's last turn holds all turns, without what a chat template adds to each.
     """
     ratio = run.workload.range_ratio
-    prompt, answer = bounds(run.input_tokens or 1, ratio)[1], bounds(run.output_tokens, ratio)[1]
+    prompt, answer = length_bounds(run.input_tokens or 1, ratio)[1], length_bounds(run.output_tokens, ratio)[1]
     return run.workload.turns * prompt + (run.workload.turns - 1) * answer, answer
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from loadgen.load import bulk
-from loadgen.load.bulk import FileArray, items, let_go, pieces_of
+from loadgen.load.bulk import FileArray, chunks_of, items, release_pages
 
 
 @pytest.mark.parametrize("pieces", [[], [[]], [[1, -2], [], [3]]])
@@ -43,11 +43,11 @@ def test_who_goes_through_a_column_holds_a_piece_of_it() -> None:
 
     column = FileArray.write(np.int64, (np.full(100_000, number) for number in range(40)))
     before = resident_bytes()
-    assert sum(int(piece.sum()) for piece in pieces_of(column)) == 100_000 * sum(range(40))
+    assert sum(int(piece.sum()) for piece in chunks_of(column)) == 100_000 * sum(range(40))
     assert resident_bytes() - before < 8_000_000
     assert int(column.sum()) == 100_000 * sum(range(40))
     assert resident_bytes() - before > 24_000_000
-    let_go(column)
+    release_pages(column)
     assert resident_bytes() - before < 8_000_000
     assert column[-1] == 39
 
@@ -55,4 +55,4 @@ def test_who_goes_through_a_column_holds_a_piece_of_it() -> None:
 def test_pieces_are_all_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bulk, "_ENTRIES_AT_ONCE", 3)
     for entries in range(8):
-        assert [entry for piece in pieces_of(np.arange(entries)) for entry in piece] == list(range(entries))
+        assert [entry for piece in chunks_of(np.arange(entries)) for entry in piece] == list(range(entries))

@@ -12,7 +12,7 @@ import pytest
 
 from loadgen.load.body import Dialect, RequestForm
 from loadgen.load.images import data_url, png, url_bytes
-from loadgen.load.sampling import bounds, lengths
+from loadgen.load.sampling import length_bounds, lengths
 from loadgen.load.schedule import build
 from loadgen.load.shapes import ClosedLoop
 from loadgen.load.spec import Endpoint, RunSpec
@@ -66,8 +66,8 @@ def test_shared_prefixes_of_text_are_fitted_to_the_whole_length(endpoint: Endpoi
 
 
 def test_lengths_are_spread_evenly_within_their_bounds_and_follow_the_seed() -> None:
-    assert bounds(100, 0.25) == (75, 125)
-    assert bounds(1, 0.5) == (1, 2)
+    assert length_bounds(100, 0.25) == (75, 125)
+    assert length_bounds(1, 0.5) == (1, 2)
     drawn = lengths(100, 0.25, requests=20_000, seed=3, source="input_tokens")
     assert (drawn.min(), drawn.max()) == (75, 125)
     assert np.bincount(drawn)[75:].min() > 300  # 392 expected of each

@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadgen.load.rate_limits import RateLimits, Window
+from loadgen.load.rate_limits import RateLimits, SlidingWindow
 
 
 def test_there_is_room_until_the_window_is_full_and_again_when_the_oldest_has_left_it() -> None:
-    window = Window(3, length_ns=100)
+    window = SlidingWindow(3, length_ns=100)
     assert window.free_at_ns(3) == 0
     window.note(1, 10)
     window.note(2, 40)
@@ -21,7 +21,7 @@ def test_there_is_room_until_the_window_is_full_and_again_when_the_oldest_has_le
 
 
 def test_what_fits_in_no_window_goes_alone() -> None:
-    window = Window(5, length_ns=100)
+    window = SlidingWindow(5, length_ns=100)
     assert window.free_at_ns(9) == 0
     window.note(9, 7)
     assert window.free_at_ns(1) == 107
@@ -34,7 +34,7 @@ def test_what_fits_in_no_window_goes_alone() -> None:
 )
 def test_no_window_ever_holds_more_and_none_waits_longer_than_it_must(most: int, asked: list[tuple[int, int]]) -> None:
     """Against the plain definition: the sum over everything of the last 100 ns."""
-    window, sent, now_ns = Window(most, length_ns=100), deque[tuple[int, int]](), 0
+    window, sent, now_ns = SlidingWindow(most, length_ns=100), deque[tuple[int, int]](), 0
 
     def held_by(moment_ns: int) -> int:
         return sum(units for then_ns, units in sent if moment_ns - 100 < then_ns <= moment_ns)

@@ -12,7 +12,7 @@ import httptools
 from loadgen.engine.records.exchange import Exchange, unpack_stamps
 from loadgen.engine.wire.framing import ResponseParser
 from loadgen.load.arrivals import NS_PER_S
-from loadgen.load.rate_limits import UNLIMITED, RateLimits, Window
+from loadgen.load.rate_limits import UNLIMITED, RateLimits, SlidingWindow
 
 MAX_RETRY_AFTER_S = 300.0
 """Longer than any limit per minute asks for: a provider that asks for more will not serve this run. Chosen."""
@@ -29,8 +29,8 @@ class Throttle:
         self.limits = limits
         length_ns = round(limits.minute_s * NS_PER_S) + _MARGIN_NS
         requests, tokens = limits.requests_per_minute, limits.tokens_per_minute
-        self._requests = None if requests is None else Window(requests, length_ns)
-        self._tokens = None if tokens is None else Window(tokens, length_ns)
+        self._requests = None if requests is None else SlidingWindow(requests, length_ns)
+        self._tokens = None if tokens is None else SlidingWindow(tokens, length_ns)
         self._paused_until_ns = 0
         self.engaged = limits != UNLIMITED
 

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from loadgen.engine.records.ragged import Texts
 from loadgen.engine.records.record import Records
 from loadgen.engine.records.rows import NUMBERS, OF_ARRIVALS, OF_ROWS, TEXTS, joined, release_pages, take
-from loadgen.load.bulk import pieces_of
+from loadgen.load.bulk import chunks_of
 from loadgen.load.disk import write_all
 
 _ARRIVAL_START = "arrival_start"
@@ -174,7 +174,7 @@ def _next_rows(parts: Sequence[Records]) -> Iterator[NDArray[np.int64]]:
 
 
 def _indexes(parts: Sequence[Records]) -> Iterator[NDArray[np.int32]]:
-    return itertools.chain.from_iterable(pieces_of(part.index) for part in parts)
+    return itertools.chain.from_iterable(chunks_of(part.index) for part in parts)
 
 
 def _mapped(path: Path, dtype: np.dtype[Any]) -> NDArray[Any]:

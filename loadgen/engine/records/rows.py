@@ -94,4 +94,4 @@ def release_pages(records: Records) -> None:
     texts = [column for name in TEXTS if isinstance(column := getattr(records, name), Texts)]
     columns = [records.arrival_start, *(getattr(records, name) for name in NUMBERS)]
     for column in (*columns, *(part for each in texts for part in (each.start, each.content))):
-        bulk.let_go(column)
+        bulk.release_pages(column)

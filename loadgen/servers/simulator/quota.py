@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Literal, Protocol
 
 from loadgen.load.arrivals import NS_PER_S
-from loadgen.load.rate_limits import RateLimits, Window
+from loadgen.load.rate_limits import RateLimits, SlidingWindow
 from loadgen.servers.simulator.generation import Generation, Refusal
 
 Limited = Literal["requests", "tokens"]
@@ -55,7 +55,7 @@ class Quota:
     def __init__(
         self,
         limits: RateLimits,
-        count: Callable[[int, int], Allowance] = Window,
+        count: Callable[[int, int], Allowance] = SlidingWindow,
         refusal: Callable[[int, Limited], Refusal] = too_many_requests,
     ) -> None:
         length_ns = round(limits.minute_s * NS_PER_S)
