@@ -12,8 +12,8 @@ import pytest
 from rich.console import Console
 
 from loadgen.analysis.compare import compare
-from loadgen.cli.tables import sweep as tables
 from loadgen.cli.tables.outcome import show_run, show_sweep
+from loadgen.cli.tables.sweeps import sweeps_table
 from loadgen.errors import UsageError
 from loadgen.importers import file, own
 from loadgen.importers.importing import read_sweep
@@ -250,7 +250,7 @@ def look_at_all_of_it(sweep: SweepRow, runs: list[Document]) -> None:
     """Everything that is ever made of a stored sweep without its requests."""
     console = Unseen(width=120)
     show_sweep(console, sweep, runs)
-    console.print(tables.sweeps_table([sweep], NOW))
+    console.print(sweeps_table([sweep], NOW))
     sweep_page(sweep, runs, NOW)
     sweeps_page([sweep], NOW)
     for run in runs:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from rich.console import Console
 
 from loadgen.analysis.figures.metrics import METRICS
-from loadgen.cli.tables.sweep import run_table
+from loadgen.cli.tables.run import run_table
 from loadgen.load.shapes import ClosedLoop
 from loadgen.report.labels import metric_label
 from loadgen.report.pages.pages import run_page

@@ -28,7 +28,7 @@ def list_sweeps(
     as_json: options.Json = False,
 ) -> None:
     """List the sweeps on record, newest first."""
-    from loadgen.cli.tables.sweep import sweeps_table
+    from loadgen.cli.tables.sweeps import sweeps_table
     from loadgen.report.pages.sweep_figures import sweeps_document
 
     with terminal.open() as store:

@@ -10,7 +10,7 @@ from rich.text import Text
 from loadgen.cli.console.terminal import Terminal, stderr
 from loadgen.cli.progress.search import Probes
 from loadgen.cli.progress.start import StartProgress
-from loadgen.cli.tables.sweep import run_line
+from loadgen.cli.tables.run import run_line
 from loadgen.experiments.events import (
     AskedAgain,
     DatabaseBroughtBack,

@@ -1,18 +1,18 @@
 """A comparison as tables for a terminal."""
 
 from collections.abc import Sequence
-from typing import Any
 
 from rich.console import Console, RenderableType
 from rich.text import Text
 
 from loadgen.analysis.compare import REASONS, ComparedFigure, ComparedPoint, Comparison
 from loadgen.analysis.stats import Change
-from loadgen.cli.tables.sweep import plain_table, sweep_title
+from loadgen.cli.tables.style import plain_table
+from loadgen.cli.tables.sweep import sweep_title
 from loadgen.report.format import MISSING_FIGURE, figure, number, percent, plural, shown_unit
 from loadgen.report.labels import metric_label
+from loadgen.report.points import Document
 
-Document = dict[str, Any]
 Side = tuple[str, Sequence[Document]]
 
 _ANSWERS = {"better": ("better", "green"), "worse": ("worse", "red"), "cant_tell": ("inconclusive", "dim")}

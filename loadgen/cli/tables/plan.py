@@ -1,12 +1,10 @@
 """`sweep --plan` as tables: what would run, and on which servers, for about how long and at what cost."""
 
-from rich import box
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from loadgen.analysis.figures.cost import Price
-from loadgen.cli.tables.sweep import plain_table
+from loadgen.cli.tables.style import plain_table
 from loadgen.experiments.plan import GroupPlan, RunPlan, ServerPlan, SweepPlan
 from loadgen.report.format import MISSING_FIGURE, dollars, number, plural, seconds, size
 from loadgen.spec.size import body_bytes
@@ -14,7 +12,7 @@ from loadgen.spec.size import body_bytes
 
 def plan_table(plan: SweepPlan) -> RenderableType:
     """The plan for people, in the order in which it would run."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), header_style="bold")
+    table = plain_table(padding=(0, 1, 0, 1))
     table.add_column("run", justify="right")
     table.add_column("load")
     headers = ["tokens in → out", "requests", "warm-up", "seed", "about"]

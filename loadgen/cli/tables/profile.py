@@ -5,10 +5,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import yaml
-from rich import box
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
+
+from loadgen.cli.tables.style import facts_table, plain_table
 
 GB = 10**9
 BILLION = 10**9
@@ -207,16 +208,11 @@ def _gb(count: int) -> str:
 
 
 def _pairs(rows: Sequence[tuple[str, str]]) -> RenderableType:
-    table = Table.grid(padding=(0, 2))
-    table.add_column(style="dim", no_wrap=True)
-    table.add_column()
-    for label, value in rows:
-        table.add_row(label, Text(value))
-    return table
+    return facts_table((label, Text(value)) for label, value in rows)
 
 
 def _table(*headers: str, numbers_from: int = 99) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
+    table = plain_table(padding=(0, 1, 0, 0))
     for at, header in enumerate(headers):
         table.add_column(header, justify="right" if at >= numbers_from else "left", no_wrap=at == 0)
     return table

@@ -9,7 +9,9 @@ import pytest
 from rich.console import Console, RenderableType
 
 from loadgen.cli.tables.outcome import show_group, show_run, show_sweep
-from loadgen.cli.tables.sweep import findings, run_facts, run_line, sweep_table, sweep_title, sweeps_table
+from loadgen.cli.tables.run import run_facts, run_line
+from loadgen.cli.tables.sweep import findings, sweep_table, sweep_title
+from loadgen.cli.tables.sweeps import sweeps_table
 from loadgen.load.shapes import ClosedLoop, OpenLoop
 from tests.report.documents import Document, measured_run, specs, sweep_row
 from tests.report.pages.test_sweep_figures import DOUBTFUL
