@@ -28,10 +28,11 @@ from loadgen.engine.eventloop.probe import LoopProbe
 from loadgen.engine.eventloop.spill_queue import SpillQueues
 from loadgen.engine.records.columns import ColumnFiles, Unwritten
 from loadgen.engine.records.record import ClientFacts, Int64, Priority, Records
-from loadgen.engine.wire.connection import STALE_LIMIT_NS, Address
+from loadgen.engine.wire.address import Address, ConnectFailedError, resolve
+from loadgen.engine.wire.connection import STALE_LIMIT_NS
 from loadgen.engine.wire.open_bodies import OpenBodies
 from loadgen.engine.wire.target import Target
-from loadgen.engine.wire.transport import ConnectFailedError, StampingTransport, first_that_answers, resolve
+from loadgen.engine.wire.transport import StampingTransport, first_that_answers
 from loadgen.errors import EngineError
 from loadgen.load.disk import bulk_folder
 from loadgen.load.rate_limits import UNLIMITED, RateLimits

@@ -6,8 +6,8 @@ from typing import Any
 import httpx2
 import pytest
 
+from loadgen.engine.wire.address import ConnectFailedError, resolve
 from loadgen.engine.wire.route import Proxy, Route
-from loadgen.engine.wire.transport import ConnectFailedError, resolve
 from loadgen.servers.endpoint import open_client, probe
 from loadgen.servers.pinned import PinnedTransport
 from loadgen.servers.simulator import SimulatorOptions, SimulatorProcess

@@ -9,7 +9,8 @@ from loadgen.engine.drive.live_ttft import LiveTtft
 from loadgen.engine.eventloop.timer import Clock
 from loadgen.engine.records.exchange import Exchange, max_reply_bytes
 from loadgen.engine.records.record import Outcome
-from loadgen.engine.wire.transport import CONNECT_LIMIT_S, ConnectFailedError
+from loadgen.engine.wire.address import ConnectFailedError
+from loadgen.engine.wire.transport import CONNECT_LIMIT_S
 from loadgen.load.arrivals import NS_PER_S
 
 CONNECTS_AT_ONCE = 64  # more would overflow a server's backlog, and SYN retries cost a second

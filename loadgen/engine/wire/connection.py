@@ -10,12 +10,9 @@ While bytes arrive it does almost nothing: take them, append, look for the end o
 """
 
 import asyncio
-import contextlib
 import socket
 import ssl
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any
 
 import httptools
 
@@ -23,14 +20,12 @@ from loadgen.engine.eventloop.clock import monotonic_ns
 from loadgen.engine.eventloop.loop import watcher_of
 from loadgen.engine.eventloop.readlog import ReadLog
 from loadgen.engine.records.exchange import Exchange, stamp_now
+from loadgen.engine.wire.address import Address
 from loadgen.engine.wire.framing import ResponseParser
 from loadgen.engine.wire.open_bodies import DONE_TAIL_BYTES, OpenBodies, says_done
-from loadgen.engine.wire.round_trip import least_round_trip_ns
+from loadgen.engine.wire.socket_options import ANCILLARY_BYTES, READ_BYTES, ask_for_kernel_stamps, least_round_trip_ns
+from loadgen.engine.wire.tls import TlsLayer
 from loadgen.engine.wire.tunnel import ask_for_tunnel
-
-SO_TIMESTAMPNS_NEW = 64  # asm-generic/socket.h; the socket module does not name it. Half the bytes of SO_TIMESTAMPING
-READ_BYTES = 8192  # more costs: Python allocates all of it for every read. What is left comes with the next one
-ANCILLARY_BYTES = 32
 
 # The two spellings in use. Only a head can hold these bytes: JSON has no raw line end. Any other spelling goes to the parser.
 _CHUNKED_LOWER, _CHUNKED_TITLE = b"\r\ntransfer-encoding: chunked\r\n", b"\r\nTransfer-Encoding: chunked\r\n"
@@ -46,78 +41,6 @@ STALE_LIMIT_NS = 5_000_000
 
 OnEnd = Callable[[str | None], None]
 """Told once for each request: None when its answer is whole, otherwise what went wrong."""
-
-
-@dataclass(frozen=True, slots=True)
-class Address:
-    """Where to connect: a resolved socket address, and the name to verify when `tls` is set.
-
-    It may be a proxy's, `proxy_name`; `tunnel_request` is then what asks it for a way through, where it must be asked.
-    """
-
-    family: socket.AddressFamily
-    sockaddr: tuple[Any, ...]
-    server_name: str
-    tls: ssl.SSLContext | None = None
-    proxy_name: str | None = None
-    tunnel_request: bytes | None = field(default=None, repr=False)  # which may hold a password
-
-    @property
-    def name(self) -> str:
-        """`host:port`, for people."""
-        if self.proxy_name is not None:
-            return f"{self.server_name} through the proxy {self.proxy_name}"
-        return f"{self.server_name}:{self.sockaddr[1]}"
-
-
-def ask_for_kernel_stamps(sock: socket.socket) -> None:
-    """Ask for software receive stamps. Elsewhere than on Linux nothing happens: reads are stamped at the read, and said so.
-
-    The kernel begins to stamp for the whole host a moment after the first socket asks, and ends with the last one.
-    """
-    with contextlib.suppress(OSError):
-        sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS_NEW, 1)
-
-
-class TlsTunnel:
-    """TLS in memory over somebody else's socket, so that the socket's stamps survive encryption."""
-
-    def __init__(self, context: ssl.SSLContext, server_name: str) -> None:
-        self._incoming = ssl.MemoryBIO()
-        self._outgoing = ssl.MemoryBIO()
-        self._object = context.wrap_bio(self._incoming, self._outgoing, server_hostname=server_name)
-
-    async def handshake(self, loop: asyncio.AbstractEventLoop, sock: socket.socket) -> None:
-        """Agree on keys over the connected `sock`. Raises ssl.SSLError or ConnectionError."""
-        while True:
-            try:
-                self._object.do_handshake()
-                break
-            except ssl.SSLWantReadError:
-                await loop.sock_sendall(sock, self._outgoing.read())
-                received = await loop.sock_recv(sock, READ_BYTES)
-                if not received:
-                    raise ConnectionResetError("the server closed the connection during the TLS handshake") from None
-                self._incoming.write(received)
-        await loop.sock_sendall(sock, self._outgoing.read())
-
-    def encrypt(self, plain: bytes) -> bytes:
-        """`plain` as TLS records."""
-        self._object.write(plain)
-        return self._outgoing.read()
-
-    def decrypt(self, received: bytes) -> tuple[bytes, bool]:
-        """(the plain bytes that `received` completes, whether the peer has said goodbye)."""
-        self._incoming.write(received)
-        parts = []
-        try:
-            while part := self._object.read(READ_BYTES):
-                parts.append(part)
-        except ssl.SSLWantReadError:
-            return b"".join(parts), False
-        except ssl.SSLZeroReturnError:
-            pass
-        return b"".join(parts), True
 
 
 class Connection:
@@ -140,8 +63,8 @@ class Connection:
         "_sent_ns",
         "_socket",
         "_stale_limit_ns",
+        "_tls",
         "_token",
-        "_tunnel",
         "_unsent",
         "_used",
         "_watcher",
@@ -154,7 +77,7 @@ class Connection:
         self,
         loop: asyncio.AbstractEventLoop,
         sock: socket.socket,
-        tunnel: TlsTunnel | None,
+        tls: TlsLayer | None,
         connect_ns: int,
         stale_limit_ns: int,
         open_bodies: OpenBodies,
@@ -162,7 +85,7 @@ class Connection:
         self._loop = loop
         self._socket = sock
         self._recvmsg = sock.recvmsg
-        self._tunnel = tunnel
+        self._tls = tls
         self._exchange: Exchange | None = None
         self._on_end: OnEnd | None = None
         self._framing: ResponseParser | None = None
@@ -180,7 +103,7 @@ class Connection:
         self._looks_again = False
         self._watcher = watcher_of(loop)
         self._token = self._watcher.watch(sock, self)
-        self._log = self._watcher.log if tunnel is None else None
+        self._log = self._watcher.log if tls is None else None
 
     @classmethod
     async def open(
@@ -197,14 +120,14 @@ class Connection:
             await loop.sock_connect(sock, address.sockaddr)
             if address.tunnel_request is not None:
                 await ask_for_tunnel(loop, sock, address.tunnel_request)
-            tunnel = None
+            tls = None
             if address.tls is not None:
-                tunnel = TlsTunnel(address.tls, address.server_name)
-                await tunnel.handshake(loop, sock)
+                tls = TlsLayer(address.tls, address.server_name)
+                await tls.handshake(loop, sock)
         except BaseException:
             sock.close()
             raise
-        return cls(loop, sock, tunnel, monotonic_ns() - begun_ns, stale_limit_ns, open_bodies or OpenBodies())
+        return cls(loop, sock, tls, monotonic_ns() - begun_ns, stale_limit_ns, open_bodies or OpenBodies())
 
     def send(self, wire: bytes, exchange: Exchange, on_end: OnEnd) -> None:
         """Send `wire` and gather its whole answer into `exchange`; then, or when that fails, call `on_end`.
@@ -221,8 +144,8 @@ class Connection:
             return
         sent = 0
         try:
-            if self._tunnel is not None:
-                wire = self._tunnel.encrypt(wire)
+            if self._tls is not None:
+                wire = self._tls.encrypt(wire)
             self._sent_ns = monotonic_ns()
             if exchange.sent_ns is None:  # a second attempt does not restart the clock
                 exchange.sent_ns = self._sent_ns
@@ -296,9 +219,9 @@ class Connection:
         """These bytes were received, none at the end, with the kernel's stamp if it gave one."""
         exchange = self._exchange
         goodbye = not received
-        if self._tunnel is not None and received:
+        if self._tls is not None and received:
             try:
-                received, goodbye = self._tunnel.decrypt(received)
+                received, goodbye = self._tls.decrypt(received)
             except ssl.SSLError as error:
                 self.lost(error)
                 return

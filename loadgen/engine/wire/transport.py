@@ -6,54 +6,17 @@ connection that the server has closed in between is opened again, and the time t
 
 import asyncio
 import os
-import socket
 import ssl
 from collections.abc import Callable
 
 from loadgen.engine.eventloop.clock import monotonic_ns
 from loadgen.engine.records.exchange import Exchange
 from loadgen.engine.records.record import Outcome
-from loadgen.engine.wire.connection import STALE_LIMIT_NS, Address, Connection
+from loadgen.engine.wire.address import Address, ConnectFailedError
+from loadgen.engine.wire.connection import STALE_LIMIT_NS, Connection
 from loadgen.engine.wire.open_bodies import OpenBodies
-from loadgen.engine.wire.route import DIRECT, Route
-from loadgen.engine.wire.tunnel import tunnel_request
 
 CONNECT_LIMIT_S = 10.0
-
-
-class ConnectFailedError(Exception):
-    """No connection: an unknown name, nobody listening, a certificate that does not hold. The message is the reason."""
-
-
-def resolve(scheme: str, host: str, port: int, route: Route = DIRECT) -> list[Address]:
-    """The addresses of `host`, or of the proxy on the way, looked up once, in the order to try; the proxy looks up the host.
-
-    Where the route has addresses, these are the addresses, and nothing is looked up.
-    Raises ConnectFailedError when the name is unknown, and when the authorities of the route cannot be read.
-    """
-    proxy = route.proxy
-    asked_host, asked_port = (host, port) if proxy is None else (proxy.host, proxy.port)
-    try:
-        found = [
-            entry
-            for each in route.addresses or (asked_host,)
-            for entry in socket.getaddrinfo(
-                each, asked_port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST if route.addresses else 0
-            )
-        ]
-    except OSError as error:
-        what = asked_host if proxy is None else f"the proxy {asked_host}"
-        raise ConnectFailedError(f"cannot resolve {what}: {error.strerror or error}") from error
-    tls, through = None, None
-    if scheme == "https":
-        try:
-            tls = route.tls_context()
-        except OSError as error:
-            raise ConnectFailedError(f"the authorities in {route.ca_file} cannot be read: {error}") from error
-        tls.set_alpn_protocols(["http/1.1"])
-        through = None if proxy is None else tunnel_request(host, port, proxy)
-    name = None if proxy is None else proxy.name
-    return [Address(family, sockaddr, host, tls, name, through) for family, _, _, _, sockaddr in found]
 
 
 async def first_that_answers(addresses: list[Address]) -> Address:

@@ -11,7 +11,7 @@ import pytest
 from loadgen.engine.drive.driver import Driver
 from loadgen.engine.drive.throttle import Throttle
 from loadgen.engine.records.record import Outcome
-from loadgen.engine.wire.transport import ConnectFailedError
+from loadgen.engine.wire.address import ConnectFailedError
 from loadgen.load.rate_limits import RateLimits
 from loadgen.load.schedule import Schedule
 from loadgen.load.shapes import ClosedLoop

@@ -13,8 +13,8 @@ from loadgen.engine.eventloop.timer import Clock, LoopTimer
 from loadgen.engine.measurement import driver_class
 from loadgen.engine.records.exchange import Exchange
 from loadgen.engine.records.record import Outcome
+from loadgen.engine.wire.address import ConnectFailedError
 from loadgen.engine.wire.target import Target
-from loadgen.engine.wire.transport import ConnectFailedError
 from loadgen.load.schedule import Schedule
 from loadgen.load.shapes import ClosedLoop, LoadShape, OpenLoop, Wave
 from tests.engine.virtual_time import VirtualLoop, run_virtually

@@ -16,8 +16,9 @@ from loadgen.engine.eventloop.loop import StreamLoop
 from loadgen.engine.eventloop.ring import RingSelector
 from loadgen.engine.eventloop.spill_queue import SpillQueues
 from loadgen.engine.records.exchange import Exchange
+from loadgen.engine.wire.address import resolve
 from loadgen.engine.wire.open_bodies import OpenBodies
-from loadgen.engine.wire.transport import StampingTransport, resolve
+from loadgen.engine.wire.transport import StampingTransport
 from tests.engine.fake_wire import CHUNKED_HEAD, HEAD, LAST_CHUNK, chunk, event
 
 pytestmark = pytest.mark.loopback

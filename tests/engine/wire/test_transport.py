@@ -20,9 +20,11 @@ from loadgen.engine.eventloop.selector import StreamSelector
 from loadgen.engine.eventloop.uring import BUFFER_BYTES, DATA_AT
 from loadgen.engine.records.exchange import Exchange, Logged, unpack_stamps
 from loadgen.engine.records.record import Outcome
-from loadgen.engine.wire.connection import STALE_LIMIT_NS, ask_for_kernel_stamps
+from loadgen.engine.wire.address import ConnectFailedError, resolve
+from loadgen.engine.wire.connection import STALE_LIMIT_NS
 from loadgen.engine.wire.open_bodies import OpenBodies
-from loadgen.engine.wire.transport import ConnectFailedError, StampingTransport, first_that_answers, resolve
+from loadgen.engine.wire.socket_options import ask_for_kernel_stamps
+from loadgen.engine.wire.transport import StampingTransport, first_that_answers
 from tests.engine.fake_wire import CHUNKED_HEAD, EVENTS, HEAD, LAST_CHUNK, Peer, Script, Wire, chunk, event, serving
 
 Result = TypeVar("Result")
