@@ -15,7 +15,7 @@ from loadgen.experiments.events import DatabaseBroughtBack, OnEvent, SavingDelay
 from loadgen.experiments.stop import Stop
 from loadgen.load.disk import bulk_folder
 from loadgen.servers.launcher.place import state_folder
-from loadgen.store import guard, plain
+from loadgen.store import plain
 from loadgen.store.failures import UnavailableError
 from loadgen.store.identity import ReplacedError
 from loadgen.store.recovery import bring_back
@@ -71,7 +71,7 @@ class Keeper:
     def keep(self, run: MeasuredRun, position: int, planned: int) -> dict[str, Any]:
         """Save a run and return its document as it was stored. Raises `UnsavedError`, which names it and the file that it is in, when its database did not take it."""
         run_id = str(run.document["run_id"])
-        self.documents.append(guard.guarded(run.document))
+        self.documents.append(plain.guarded(run.document))
 
         def write() -> None:
             # A connection that was lost as a transaction ended leaves open whether it did.
@@ -201,7 +201,7 @@ def _write_results(store: Store, sweep: SweepRow, documents: Sequence[dict[str, 
     sweep_document = asdict(sweep) | {"status": "interrupted"}
     del sweep_document["runs"]
     text = plain.write_json(
-        {"schema_version": 1, **sweep_document, "runs": [guard.guarded(each) for each in documents]}
+        {"schema_version": 1, **sweep_document, "runs": [plain.guarded(each) for each in documents]}
     )
 
     def write_document(path: Path) -> None:

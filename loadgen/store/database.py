@@ -20,7 +20,7 @@ from sqlalchemy.pool import NullPool, QueuePool
 
 from loadgen.errors import NotFoundError, StoreError
 from loadgen.store import plain
-from loadgen.store.place import shown_url
+from loadgen.store.urls import shown_url
 
 BUSY_TIMEOUT_S = 30.0  # how long to wait for another writer before giving up; `?timeout=S` in the URL changes it
 

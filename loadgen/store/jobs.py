@@ -18,7 +18,7 @@ from loadgen.store import plain, queue_claim, tables
 from loadgen.store.progress import SweepsProgress
 from loadgen.store.repository import Store
 from loadgen.store.rows import JobRow, JobStanding, JobStatus, QueueOwner, SweepRow
-from loadgen.store.run_counts import STATUSES, run_counts
+from loadgen.store.run_figures import STATUSES, run_counts
 
 _NO_RUNS = JobStanding()
 

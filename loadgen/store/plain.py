@@ -6,8 +6,13 @@ A server may send a lone surrogate, a NUL or a NaN; a run must not be lost to it
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
+
+from loadgen.analysis.verdict import Finding, with_finding
+
+NOT_STORABLE = "figure_not_finite"
+_MAX_NAMED = 5
 
 
 def text(value: str) -> str:
@@ -81,3 +86,23 @@ def write_json(document: object) -> str:
         return json.dumps(document, separators=(",", ":"), allow_nan=False)
     except (TypeError, ValueError, RecursionError):
         return json.dumps(storable(document)[0], separators=(",", ":"), allow_nan=False)
+
+
+def guarded(document: dict[str, Any], left_out: Iterable[str] = ()) -> dict[str, Any]:
+    """A run document that any database takes, with a finding that names each figure left out, here or `left_out` before."""
+    clean: dict[str, Any]
+    clean, places = storable(document)
+    places = [*places, *left_out]
+    if not places:
+        return clean
+    named = ", ".join(places[:_MAX_NAMED]) + (
+        f" and {len(places) - _MAX_NAMED} more" if len(places) > _MAX_NAMED else ""
+    )
+    finding = Finding(
+        NOT_STORABLE,
+        "doubtful",
+        f"Not a finite number, and therefore unknown: {named}.",
+        "this is a fault in loadgen or in what the server reports: look at the stored requests before using these figures",
+        badness=float(len(places)),
+    )
+    return clean | {"verdict": with_finding(clean["verdict"], finding)}

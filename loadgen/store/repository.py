@@ -23,12 +23,12 @@ from loadgen.engine.records.rows import joined
 from loadgen.errors import NotFoundError, StoreError
 from loadgen.load.shapes import shape_from_json
 from loadgen.load.spec import canonical_hash
-from loadgen.store import failures, gpu_columns, guard, outlines, plain, request_rows, run_figures, schema, tables
+from loadgen.store import blobs, failures, plain, request_rows, run_figures, schema, tables
 from loadgen.store.claim import is_abandoned
 from loadgen.store.database import Database, connect
 from loadgen.store.identity import FileIdentity
 from loadgen.store.rows import ImportMark, RunFigures, ServerSample, SweepRow, SweepStatus
-from loadgen.store.run_counts import STATUSES, latest_attempts, run_counts
+from loadgen.store.run_figures import STATUSES, latest_attempts, run_counts
 
 INSERT: dict[str, Callable[..., Any]] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 _MAX_VALUES = 5_000  # in one query; SQLite and PostgreSQL refuse more than about 32,000
@@ -107,7 +107,7 @@ class Store:
         Its requests and samples stayed where it was measured. Raises `StoreError` when another content has its id, or that
         of one of its runs.
         """
-        runs = [guard.guarded(document) for document in runs]
+        runs = [plain.guarded(document) for document in runs]
         for stored in self._sweep_rows(tables.Sweep.sweep_id == sweep.sweep_id):
             if _content(stored, self.runs(sweep.sweep_id)) == _content(sweep, runs):
                 return False
@@ -142,12 +142,12 @@ class Store:
         gpus: Sequence[GpuSeries] = (),
         outline: dict[str, Any] | None = None,
     ) -> dict[str, Any]:
-        """Store a run which has ended, in one transaction. Returns its document as stored: see `guard`.
+        """Store a run which has ended, in one transaction. Returns its document as stored: see `plain.guarded`.
 
         Raises `NotFoundError` for an unknown sweep.
         """
         outline, left_out = plain.storable(outline, "outline")
-        document = guard.guarded(document, left_out)
+        document = plain.guarded(document, left_out)
         with self._write() as session:
             _stored_sweep(session, sweep_id)
             run = _add_run(session, sweep_id, document)
@@ -161,7 +161,7 @@ class Store:
             if gpus:
                 session.execute(insert(cast(Table, tables.GpuReadings.__table__)), _gpu_rows(run.run_number, gpus))
             if outline is not None:
-                session.add(tables.RunOutline(run_number=run.run_number, outline=outlines.encode(outline)))
+                session.add(tables.RunOutline(run_number=run.run_number, outline=blobs.encode_outline(outline)))
         return document
 
     def add_doctor_result(self, document: dict[str, Any]) -> None:
@@ -231,7 +231,7 @@ class Store:
         wanted = None if sweep_ids is None else set(sweep_ids)
         theirs = [] if wanted is None or len(wanted) > _MAX_VALUES else [tables.Run.sweep_id.in_(wanted)]
         with self._read() as session:
-            found = run_figures.stored(session, *theirs, tables.Run.run_number.in_(latest_attempts(*theirs)))
+            found = run_figures.stored_figures(session, *theirs, tables.Run.run_number.in_(latest_attempts(*theirs)))
         return [run for run in found if wanted is None or run.sweep_id in wanted]
 
     def run(self, run_id: str) -> Any:
@@ -267,7 +267,7 @@ class Store:
             number = _run_number(session, run_id)
             query = select(stored.device, stored.readings).where(stored.run_number == number)
             rows = session.execute(query.order_by(stored.gpu_number)).all()
-        return [GpuSeries(device, gpu_columns.decode(readings)) for device, readings in rows]
+        return [GpuSeries(device, blobs.decode_readings(readings)) for device, readings in rows]
 
     def outline(self, run_id: str) -> dict[str, Any] | None:
         """The outline of that run (id or unique beginning); None where none was stored with it."""
@@ -275,7 +275,7 @@ class Store:
             number = _run_number(session, run_id)
             query = select(tables.RunOutline.outline).where(tables.RunOutline.run_number == number)
             found = session.scalars(query).first()
-        return None if found is None else outlines.decode(found)
+        return None if found is None else blobs.decode_outline(found)
 
     def _holds(self, run_id: str) -> bool:
         with self._read() as session:
@@ -442,7 +442,7 @@ def _gpu_rows(run_number: int, gpus: Sequence[GpuSeries]) -> list[dict[str, Any]
             "run_number": run_number,
             "gpu_number": number,
             "device": plain.storable(gpu.device)[0],
-            "readings": gpu_columns.encode(gpu.columns),
+            "readings": blobs.encode_readings(gpu.columns),
         }
         for number, gpu in enumerate(gpus)
     ]

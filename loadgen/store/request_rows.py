@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from loadgen.engine.records.ragged import Texts, starts
 from loadgen.engine.records.record import MISSING, CountedBy, Outcome, Records
 from loadgen.engine.records.rows import release_pages
-from loadgen.store import arrivals, plain
+from loadgen.store import blobs, plain
 
 # Column by column: type, and the value which stands for NULL (None: there is none, the column is never NULL).
 _NUMBERS: dict[str, tuple[type[np.signedinteger[Any]], int | None]] = {
@@ -66,7 +66,7 @@ def _rows_within(records: Records, run_number: int, first: int, last: int) -> It
     for row_number, (row, (begin, end)) in enumerate(
         zip(zip(*columns.values(), strict=True), spans, strict=True), start=first
     ):
-        blob = arrivals.encode(
+        blob = blobs.encode_arrivals(
             records.arrival_ns[begin:end],
             records.arrival_tokens[begin:end],
             records.arrival_coalesced[begin:end],
@@ -87,7 +87,7 @@ def from_rows(rows: Sequence[Sequence[Any]]) -> Records:
         name: np.array([null if value is None else value for value in columns[name]], dtype)
         for name, (dtype, null) in _NUMBERS.items()
     }
-    parts = [arrivals.decode(blob) for blob in columns["arrivals"]]
+    parts = [blobs.decode_arrivals(blob) for blob in columns["arrivals"]]
     return Records(
         **numbers,
         outcome=np.array([_OUTCOME_OF[label] for label in columns["outcome"]], np.int8),

@@ -1,19 +1,20 @@
-"""The figures of a run that the list of sweeps shows, in a narrow table: run documents are long.
+"""What lists show of runs without their documents, which are long: figures from a narrow table, and counts by verdict.
 
-They are copied from the run document when it is stored. A figure that is missing, or is no finite number, is NULL.
+The figures are copied from the run document when it is stored. A figure that is missing, or is no finite number, is NULL.
 """
 
 import math
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import case, func, select
 from sqlalchemy.orm import Session
 
 from loadgen.analysis.server.served_gpus import served_gpus
 from loadgen.store import plain, tables
 from loadgen.store.rows import RunFigures
 
+STATUSES = ("valid", "doubtful", "invalid")
 _OF_RUN = (*("sweep_id", "point_hash", "verdict_status", "interrupted", "shape_kind", "input_tokens", "output_tokens"),)
 _COPIED = (*("load_label", "output_tokens_per_s", "ttft_p50_s", "e2e_latency_p50_s", "gpu_count", "gpu_names"),)
 
@@ -33,7 +34,7 @@ def read_figures(document: Any) -> dict[str, Any]:
     }
 
 
-def stored(session: Session, *conditions: Any) -> list[RunFigures]:
+def stored_figures(session: Session, *conditions: Any) -> list[RunFigures]:
     """The runs that the conditions let through, in the order they ran."""
     columns = [
         *(getattr(tables.Run, name) for name in _OF_RUN),
@@ -41,6 +42,25 @@ def stored(session: Session, *conditions: Any) -> list[RunFigures]:
     ]
     query = select(*columns).select_from(tables.Run).outerjoin(tables.RunFigures).where(*conditions)
     return [RunFigures(*row) for row in session.execute(query.order_by(tables.Run.run_number))]
+
+
+def run_counts(*conditions: Any) -> Any:
+    """A select of `sweep_id`, `runs`, `cut_short` and one column for each verdict; the conditions select whole sweeps."""
+    status = tables.Run.verdict_status
+    counts = select(
+        tables.Run.sweep_id,
+        func.count().label("runs"),
+        func.sum(case((tables.Run.interrupted, 1), else_=0)).label("cut_short"),
+        *(func.sum(case((status == word, 1), else_=0)).label(word) for word in STATUSES),
+    )
+    latest = counts.where(*conditions, tables.Run.run_number.in_(latest_attempts(*conditions)))
+    return latest.group_by(tables.Run.sweep_id)
+
+
+def latest_attempts(*conditions: Any) -> Any:
+    """The run numbers of the last attempt at each planned run of each sweep that the conditions select."""
+    latest = select(func.max(tables.Run.run_number)).where(*conditions)
+    return latest.group_by(tables.Run.sweep_id, tables.Run.spec_hash)
 
 
 def _inside(run: Mapping[str, Any], part: str, key: str) -> Any:

@@ -110,7 +110,7 @@ class RunFigures(Entity):
 
 
 class Request(Entity):
-    """One request of a run: the columns of `engine.record.Records`, its arrivals as one BLOB (see `arrivals.py`)."""
+    """One request of a run: the columns of `engine.record.Records`, its arrivals as one BLOB (see `blobs.py`)."""
 
     __tablename__ = "request"
 
@@ -151,7 +151,7 @@ class ServerSample(Entity):
 
 
 class GpuReadings(Entity):
-    """The readings of one of the server's GPUs through a run, as one BLOB of columns (see `gpu_columns.py`)."""
+    """The readings of one of the server's GPUs through a run, as one BLOB of columns (see `blobs.py`)."""
 
     __tablename__ = "gpu_readings"
 
@@ -162,7 +162,7 @@ class GpuReadings(Entity):
 
 
 class RunOutline(Entity):
-    """What pages draw of a run, as one compressed BLOB (see `outlines.py`). Of runs stored by an older loadgen there is none."""
+    """What pages draw of a run, as one compressed BLOB (see `blobs.py`). Of runs stored by an older loadgen there is none."""
 
     __tablename__ = "run_outline"
 

@@ -72,7 +72,7 @@ def _plan(terminal: Terminal, values: dict[str, object], file: Path | None, *, a
     from loadgen.experiments.sweep_request import read_request
     from loadgen.servers.launcher.running import running_server
     from loadgen.spec.runs import resolve
-    from loadgen.store.place import sqlite_path
+    from loadgen.store.urls import sqlite_path
 
     wanted = read_request(values, file)
     parts = wanted.sweeps() if wanted.names_server else (wanted.on_running(running_server()),)

@@ -3,8 +3,8 @@
 import pytest
 
 from loadgen.errors import StoreError
-from loadgen.store.place import shown_url
 from loadgen.store.repository import Store
+from loadgen.store.urls import shown_url
 
 
 @pytest.mark.parametrize(
