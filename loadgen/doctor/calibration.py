@@ -6,12 +6,13 @@ is in the truth as well as in what is seen, and is not counted against the clien
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from loadgen.analysis.client_error import ClientError, Sighting, broken_promises, client_error, sightings
+from loadgen.analysis.document.doctor import DoctorLevelDocument
 from loadgen.analysis.stats import distribution, samples_needed
 from loadgen.engine.measurement import Task
 from loadgen.engine.records.record import Priority, Recording, StampSource
@@ -50,11 +51,26 @@ class Level:
     clock_step_s: float
     broken: tuple[str, ...]  # what is worse than promised, in words
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> DoctorLevelDocument:
         """One entry of `levels` in the doctor's document; the fields of `error` stand among the others."""
-        document = asdict(self)
-        error: dict[str, Any] = document.pop("error")
-        return error | document | {"broken": list(self.broken)}
+        return {
+            "requests": self.requests,
+            "ttft_error_p50_s": self.error.ttft_error_p50_s,
+            "ttft_error_p99_s": self.error.ttft_error_p99_s,
+            "gap_p99_error_s": self.error.gap_p99_error_s,
+            "joined_ratio": self.error.joined_ratio,
+            "streams": self.streams,
+            "ok": self.ok,
+            "events": self.events,
+            "events_per_s": self.events_per_s,
+            "stamp_source": self.stamp_source,
+            "priority": self.priority,
+            "coalesced_ratio": self.coalesced_ratio,
+            "cpu_ratio": self.cpu_ratio,
+            "loop_lag_p99_s": self.loop_lag_p99_s,
+            "clock_step_s": self.clock_step_s,
+            "broken": list(self.broken),
+        }
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,8 +5,8 @@
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from typing import Any
 
+from loadgen.analysis.document.doctor import DoctorDocument, ExaminedHost
 from loadgen.analysis.document.run import DoctorLevel, DoctorNote
 from loadgen.doctor.calibration import DEFAULT_STREAMS, Level, calibrate
 from loadgen.doctor.host_checks import HostCheck, check_host
@@ -14,18 +14,15 @@ from loadgen.errors import ExitCode
 from loadgen.load.spec import canonical_hash
 from loadgen.servers.environment import environment
 
-_HOST_KEYS = ("host", "cpu_model", "cpu_count", "kernel")
-
 
 def host_hash() -> str:
     """Names this machine as far as the client's error depends on it: name, processors and kernel."""
-    known = environment()
-    return canonical_hash({key: known[key] for key in _HOST_KEYS})
+    return canonical_hash(_host())
 
 
 def examine(
     streams: Sequence[int] = DEFAULT_STREAMS, on_step: Callable[[str], None] = lambda step: None
-) -> dict[str, Any]:
+) -> DoctorDocument:
     """The doctor's document. `on_step` hears what is being looked at. Raises what `calibrate` raises."""
     on_step("looking at this host")
     checks = check_host(max(streams))
@@ -33,7 +30,7 @@ def examine(
     return document_of(checks, levels)
 
 
-def document_of(checks: Sequence[HostCheck], levels: Sequence[Level]) -> dict[str, Any]:
+def document_of(checks: Sequence[HostCheck], levels: Sequence[Level]) -> DoctorDocument:
     """The host's lines and the levels as one document, with the summary line."""
     known = environment()
     return {
@@ -42,7 +39,7 @@ def document_of(checks: Sequence[HostCheck], levels: Sequence[Level]) -> dict[st
         "loadgen_version": known["loadgen_version"],
         "git_commit": known["git_commit"],
         "host_hash": host_hash(),
-        "host": {key: known[key] for key in _HOST_KEYS},
+        "host": _host(),
         "summary": summary_line(levels),
         "kept": not any(level.broken for level in levels),
         "checks": [check.to_json() for check in checks],
@@ -50,7 +47,17 @@ def document_of(checks: Sequence[HostCheck], levels: Sequence[Level]) -> dict[st
     }
 
 
-def exit_code(document: dict[str, Any]) -> ExitCode:
+def _host() -> ExaminedHost:
+    known = environment()
+    return {
+        "host": known["host"],
+        "cpu_model": known["cpu_model"],
+        "cpu_count": known["cpu_count"],
+        "kernel": known["kernel"],
+    }
+
+
+def exit_code(document: DoctorDocument) -> ExitCode:
     """4 when the client broke its promise at some number of streams; what the host's lines warn of alone is no failure."""
     return ExitCode.OK if document["kept"] else ExitCode.GATE_FAILED
 
@@ -65,7 +72,7 @@ def summary_line(levels: Sequence[Level]) -> str:
     return line if not broken else f"{line}; not to be trusted at {', '.join(f'{each:,}' for each in broken)} streams"
 
 
-def attached(document: dict[str, Any] | None) -> DoctorNote | None:
+def attached(document: DoctorDocument | None) -> DoctorNote | None:
     """What a run keeps of the doctor's last document for its host; None where there is none."""
     if document is None:
         return None

@@ -8,14 +8,15 @@ import socket
 import time
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import psutil
 
 from loadgen.analysis.checks.client import RAISE_PRIORITY
 from loadgen.analysis.checks.validity import thresholds_of
+from loadgen.analysis.document.doctor import HostCheckDocument
 from loadgen.engine.eventloop.clock import WallClock
 from loadgen.engine.eventloop.host_limits import WIDEN, check_open_files, check_ports, ports_to
 from loadgen.engine.eventloop.priority import raised_priority
@@ -46,9 +47,9 @@ class HostCheck:
     message: str
     hint: str = ""
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> HostCheckDocument:
         """One entry of `checks` in the doctor's document."""
-        return asdict(self)
+        return {"name": self.name, "status": self.status, "message": self.message, "hint": self.hint}
 
 
 def check_host(streams: int) -> list[HostCheck]:

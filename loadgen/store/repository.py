@@ -17,6 +17,7 @@ from sqlalchemy import Table, and_, insert, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
+from loadgen.analysis.document.doctor import DoctorDocument
 from loadgen.analysis.server.gpu import GpuSeries
 from loadgen.engine.records.record import Records
 from loadgen.engine.records.rows import joined
@@ -164,7 +165,7 @@ class Store:
                 session.add(tables.RunOutline(run_number=run.run_number, outline=blobs.encode_outline(outline)))
         return document
 
-    def add_doctor_result(self, document: dict[str, Any]) -> None:
+    def add_doctor_result(self, document: DoctorDocument) -> None:
         """Store what the doctor found on the host that the document names."""
         with self._write() as session:
             session.add(
@@ -173,7 +174,7 @@ class Store:
                 )
             )
 
-    def doctor_result(self, host_hash: str) -> dict[str, Any] | None:
+    def doctor_result(self, host_hash: str) -> DoctorDocument | None:
         """The doctor's latest document of that host; None where there is none."""
         result = tables.DoctorResult
         query = select(result.document).where(result.host_hash == host_hash)

@@ -303,7 +303,8 @@ def test_a_failure_of_the_store_is_a_matter_of_configuration() -> None:
 def test_the_doctors_latest_result_of_a_host(store: Store) -> None:
     assert store.doctor_result("here") is None
     for host, summary in (("here", "first"), ("here", "second"), ("there", "third")):
-        store.add_doctor_result({"host_hash": host, "measured_at": "2026-11-24T14:00:00+00:00", "summary": summary})
+        document: Any = {"host_hash": host, "measured_at": "2026-11-24T14:00:00+00:00", "summary": summary}
+        store.add_doctor_result(document)
     found = store.doctor_result("here")
     assert found is not None
     assert found["summary"] == "second"

@@ -6,8 +6,9 @@ Colours are Rich's affair: it obeys NO_COLOR and leaves pipes plain.
 import json
 import os
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -139,7 +140,7 @@ def show(renderable: "RenderableType") -> None:
     stdout().print(renderable)
 
 
-def show_json(document: dict[str, Any]) -> None:
+def show_json(document: Mapping[str, object]) -> None:
     """A result for programs: one document. A NaN would be a mistake of ours and is refused."""
     sys.stdout.write(clean_json(json.dumps(document, indent=2, allow_nan=False, ensure_ascii=False)) + "\n")
 
