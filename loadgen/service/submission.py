@@ -5,7 +5,7 @@ Nothing here contacts a server, reads a file or waits.
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -155,8 +155,7 @@ def limits_from(environ: Mapping[str, str]) -> SizeLimits:
 
 def _check_size(spec: SweepSpec, origin: Origin) -> None:
     """Before the grid is written out: whether it is one that a queue can take."""
-    loads: list[Sequence[object] | None] = [spec.concurrency, spec.rate, spec.wave]
-    count = spec.repeats * sum(len(each) for each in loads if each is not None)
+    count = spec.repeats * len(spec.shapes)
     for lengths in (spec.input_tokens, spec.output_tokens):
         count *= len(lengths or (None,))
     if count > MOST_RUNS:
