@@ -32,7 +32,7 @@ from loadgen.engine.wire.address import Address, ConnectFailedError, resolve
 from loadgen.engine.wire.connection import STALE_LIMIT_NS
 from loadgen.engine.wire.open_bodies import OpenBodies
 from loadgen.engine.wire.target import Target
-from loadgen.engine.wire.transport import StampingTransport, first_that_answers
+from loadgen.engine.wire.transport import StampingTransport, first_reachable
 from loadgen.errors import EngineError
 from loadgen.load.disk import bulk_folder
 from loadgen.load.rate_limits import UNLIMITED, RateLimits
@@ -95,7 +95,7 @@ class Pause:
 
 
 @dataclass(frozen=True, slots=True)
-class OwnPart:
+class Shard:
     """The requests and the load that are a share's own."""
 
     rows: ShardRows
@@ -106,7 +106,7 @@ class OwnPart:
     unplanned: bool  # how many are sent is found out by running
 
     @classmethod
-    def of(cls, share: Share) -> "OwnPart":
+    def of(cls, share: Share) -> "Shard":
         """Deal it out of the whole task."""
         task, worker, workers = share.task, share.worker, share.workers
         rows = shard_rows(task.shape, len(task.schedule), worker, workers, task.schedule.turns)
@@ -164,15 +164,15 @@ async def measure_share(
     is called once everything is connected, and may block; it returns t = 0 on the monotonic clock.
     Raises EngineError when the host name is unknown, HostLimitError when the system lends too few files or ports.
     """
-    task, part = share.task, OwnPart.of(share)
+    task, own = share.task, Shard.of(share)
     tokenizer = None if task.tokenizer is None else Tokenizer(task.tokenizer)  # now: a failure later would lose the run
     address = await _address(task.target)
     open_bodies = open_bodies or OpenBodies()
-    sender = _sender(share, part, report, address=address, throttle=throttle, open_bodies=open_bodies)
+    sender = _sender(share, own, report, address=address, throttle=throttle, open_bodies=open_bodies)
     driver = sender.driver
     adopt(driver)
     make_room(driver.connections, address.sockaddr)
-    schedules = (task.schedule, part.schedule)
+    schedules = (task.schedule, own.schedule)
     background = [
         asyncio.create_task(_report_progress(driver, report, schedules)),
         asyncio.create_task(_relieve(sender.spool, sender.queues)),
@@ -180,7 +180,7 @@ async def measure_share(
     try:
         await driver.wait_for_room()
         await driver.open()
-        sent = await _send(sender, part.shape, agree_on_start)
+        sent = await _send(sender, own.shape, agree_on_start)
     finally:
         for each in background:
             each.cancel()
@@ -189,36 +189,36 @@ async def measure_share(
         sender.queues.end_thread()
     report(driver.progress())
     recorder = Recorder(
-        part.schedule,
-        part.shape,
+        own.schedule,
+        own.shape,
         driver.origin_ns,
         sent.wall_clock,
         secrets=task.target.secrets,
         tokenizer=tokenizer,
         keep_replies=task.keep_replies,
     )
-    unwritten, unreadable = await _record(sender.spool, recorder, part, folder=share.folder, schedules=schedules)
+    unwritten, unreadable = await _record(sender.spool, recorder, own, folder=share.folder, schedules=schedules)
     return WorkerReport(
         client=_client_facts(sender, sent, recorder),
         origin_at=sent.wall_clock.to_utc(driver.origin_ns),
         interrupted=driver.interrupted or unreadable is not None,
         failure=sent.fault or sender.queues.failure or unreadable,
         refusal=driver.refusal,
-        replies=tuple(_in_schedule(recorder.sampled_replies, part.rows)),
+        replies=tuple(_in_schedule(recorder.sampled_replies, own.rows)),
         unwritten=unwritten,
     )
 
 
 async def _address(target: Target) -> Address:
     try:
-        return await first_that_answers(resolve(target.scheme, target.host, target.port, target.route))
+        return await first_reachable(resolve(target.scheme, target.host, target.port, target.route))
     except ConnectFailedError as error:
         raise EngineError(str(error)) from error
 
 
 def _sender(
     share: Share,
-    part: OwnPart,
+    own: Shard,
     report: Callable[[Progress | Pause], None],
     *,
     address: Address,
@@ -237,8 +237,8 @@ def _sender(
     spool = Spool(queues, watcher.log)
     plan = Plan(
         task.target,
-        part.schedule,
-        part.shape,
+        own.schedule,
+        own.shape,
         duration_s=task.duration_s,
         request_timeout_s=task.request_timeout_s,
         max_reply_bytes=task.max_reply_bytes,
@@ -249,7 +249,7 @@ def _sender(
         throttle=throttle,
         on_pause=lambda until_ns: report(Pause(until_ns)),
     )
-    driver = driver_class(part.shape)(plan, wiring)
+    driver = driver_class(own.shape)(plan, wiring)
     return _Sender(driver, transports, watcher, queues, spool)
 
 
@@ -285,20 +285,20 @@ async def _send(sender: _Sender, shape: LoadShape, agree_on_start: Callable[[], 
         priority=priority,
         cpu_s=cpu_s,
         loop_lag_ns=loop_lag_ns,
-        network_rtt_ns=_least_each(round_trips_before, _round_trips_ns(sender.transports)),
+        network_rtt_ns=_min_each(round_trips_before, _round_trips_ns(sender.transports)),
         fault=fault,
     )
 
 
 async def _record(
-    spool: Spool, recorder: Recorder, part: OwnPart, *, folder: Path, schedules: Iterable[Schedule]
+    spool: Spool, recorder: Recorder, own: Shard, *, folder: Path, schedules: Iterable[Schedule]
 ) -> tuple[Unwritten, str | None]:
     """Write the records into `folder`: (what the disk did not take of them, why not all could be read)."""
     unreadable: str | None = None
     with ColumnFiles(folder) as files:
         try:
             for piece in recorder.pieces(spool.drain()):
-                files.append(part.in_whole_schedule(piece))
+                files.append(own.in_whole_schedule(piece))
                 _release_pages(schedules)
                 await asyncio.sleep(0)  # a parent that has gone is noticed in between
         except OSError as error:  # what was read before is kept
@@ -336,10 +336,10 @@ def _in_schedule(replies: Sequence[SampledReply], rows: ShardRows) -> Iterator[S
 
 
 def _round_trips_ns(transports: Sequence[StampingTransport]) -> list[int | None]:
-    return [transport.least_round_trip_ns() for transport in transports]
+    return [transport.min_round_trip_ns() for transport in transports]
 
 
-def _least_each(before: Sequence[int | None], after: Sequence[int | None]) -> Int64:
+def _min_each(before: Sequence[int | None], after: Sequence[int | None]) -> Int64:
     """The least of each connection, before the run and after it; those that were opened meanwhile have but the latter."""
     pairs = zip_longest(before, after)
     known = ([each for each in pair if each is not None] for pair in pairs)

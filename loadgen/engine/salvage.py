@@ -15,7 +15,7 @@ from loadgen.engine.capture.spool import left_behind
 from loadgen.engine.capture.tokenizer import Tokenizer
 from loadgen.engine.drive.driver import Progress
 from loadgen.engine.eventloop.clock import WallClock, monotonic_ns
-from loadgen.engine.measurement import OwnPart, Share, WorkerReport
+from loadgen.engine.measurement import Shard, Share, WorkerReport
 from loadgen.engine.records.columns import ColumnFiles, whole_rows
 from loadgen.engine.records.record import MISSING, ClientFacts, Outcome, Records
 
@@ -25,34 +25,34 @@ SALVAGED = ".salvaged"
 
 
 @dataclass(frozen=True, slots=True)
-class Lost:
-    """A measuring process that is gone: what it was to do, what was last heard of it, and how it ended, in words."""
+class LostWorker:
+    """A measuring process that is gone: what it was to do, its last progress, and how it ended, in words."""
 
     share: Share
     start_at_ns: int
-    heard: Progress | None
+    progress: Progress | None
     how: str
 
 
-def salvage(lost: Lost, wall_clock: WallClock) -> WorkerReport:
+def salvage(lost: LostWorker, wall_clock: WallClock) -> WorkerReport:
     """Put the records that are left into the folder `SALVAGED`, with one row for each request that was planned. Raises OSError."""
-    share, part = lost.share, OwnPart.of(lost.share)
+    share, shard = lost.share, Shard.of(lost.share)
     task = share.task
     tokenizer = None if task.tokenizer is None else Tokenizer(task.tokenizer)
-    recorder = Recorder(part.schedule, part.shape, lost.start_at_ns, wall_clock, task.target.secrets, tokenizer)
+    recorder = Recorder(shard.schedule, shard.shape, lost.start_at_ns, wall_clock, task.target.secrets, tokenizer)
     folder = share.folder / SALVAGED
     folder.mkdir()
-    known = np.zeros(len(part.schedule), np.bool_)
+    known = np.zeros(len(shard.schedule), np.bool_)
     opened = 0
     with ColumnFiles(folder) as files:
         with suppress(Exception):  # whatever is wrong with what is left, the requests after it are unknown
-            for piece in _left(share, part, recorder):
+            for piece in _left(share, shard, recorder):
                 own = piece.index.copy()
-                files.append(part.in_whole_schedule(piece))
+                files.append(shard.in_whole_schedule(piece))
                 known[own] = True
                 opened += int(np.count_nonzero(piece.connect_ns != MISSING))
-        for piece in _unknown(lost, part, known):
-            files.append(part.in_whole_schedule(piece))
+        for piece in _unknown(lost, shard, known):
+            files.append(shard.in_whole_schedule(piece))
     return WorkerReport(
         client=ClientFacts(
             stamp_source=recorder.stamps.source,
@@ -62,7 +62,7 @@ def salvage(lost: Lost, wall_clock: WallClock) -> WorkerReport:
             reads=recorder.stamps.reads,
             clock_step_ns=wall_clock.largest_step_ns,
             connections_opened=opened,
-            peak_in_flight=0 if lost.heard is None else lost.heard.in_flight,
+            peak_in_flight=0 if lost.progress is None else lost.progress.in_flight,
             peak_rss_bytes=None,
             replies=recorder.replies,
         ),
@@ -75,26 +75,26 @@ def salvage(lost: Lost, wall_clock: WallClock) -> WorkerReport:
     )
 
 
-def _left(share: Share, part: OwnPart, recorder: Recorder) -> Iterator[Records]:
-    """The records that had been made, and those of responses that were written and not read; by their places in the own part."""
+def _left(share: Share, shard: Shard, recorder: Recorder) -> Iterator[Records]:
+    """The records that had been made, and those of responses that were written and not read; by their places in the shard."""
     made = whole_rows(share.folder)
-    own = np.searchsorted(part.rows.at(np.arange(len(part.schedule))), made.index)
-    yield replace(made, index=own.astype(np.int32), slot=np.where(made.slot < 0, made.slot, made.slot // part.workers))
+    own = np.searchsorted(shard.rows.at(np.arange(len(shard.schedule))), made.index)
+    yield replace(made, index=own.astype(np.int32), slot=np.where(made.slot < 0, made.slot, made.slot // shard.workers))
     known = set(own.tolist())
     yield from recorder.pieces(each for each in left_behind(share.folder) if each.index not in known)
 
 
-def _unknown(lost: Lost, part: OwnPart, known: NDArray[np.bool_]) -> Iterator[Records]:
+def _unknown(lost: LostWorker, shard: Shard, known: NDArray[np.bool_]) -> Iterator[Records]:
     """A row for each request of which nothing is left. They were sent in the order of the schedule, the earliest of them first."""
-    sent = 0 if lost.heard is None else max(0, lost.heard.sent - int(np.count_nonzero(known)))
+    sent = 0 if lost.progress is None else max(0, lost.progress.sent - int(np.count_nonzero(known)))
     missing = np.flatnonzero(~known)
-    if part.unplanned:
+    if shard.unplanned:
         missing = missing[:sent]
     for begin in range(0, len(missing), _ROWS_AT_ONCE):
         yield Records.from_rows(
             [
                 unknown_request(
-                    part.schedule,
+                    shard.schedule,
                     int(index),
                     Outcome.CANCELLED if number < sent else Outcome.DROPPED,
                     f"its response was lost: {lost.how}" if number < sent else f"not known to be sent: {lost.how}",

@@ -39,11 +39,11 @@ class WorkerDiedError(EngineError):
 
 
 Message = Progress | Pause | WorkerReport | LoadgenError | str
-_GOODBYE_S = 5.0
+_EXIT_TIMEOUT_S = 5.0
 _THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 _DRAIN, _STOP, _PAUSE = 0, 1, 2
 _ORDER = struct.Struct("BIq")  # what to do, in which run (one that comes late must not hit the next), until when
-_ENQUIRY_TOKENS = 64  # the most that the one request may have had by which the server was asked what it counts
+_PROBE_TOKENS = 64  # the most that the one request may have had by which the server was asked what it counts
 
 
 class Worker:
@@ -110,7 +110,7 @@ class Worker:
         self.channel.close()
         self._orders.close()
         try:
-            self._process.wait(_GOODBYE_S)
+            self._process.wait(_EXIT_TIMEOUT_S)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
@@ -127,7 +127,7 @@ class Worker:
             raise self._died() from error
 
     def _died(self) -> WorkerDiedError:
-        code = self._process.wait(_GOODBYE_S)
+        code = self._process.wait(_EXIT_TIMEOUT_S)
         if code >= 0:
             return WorkerDiedError(f"the measuring process ended unexpectedly (exit code {code})")
         name = signal.Signals(-code).name if -code in signal.valid_signals() else f"signal {-code}"
@@ -149,9 +149,51 @@ def _environment() -> dict[str, str]:
     return {**os.environ, **single, "PYTHONPATH": os.pathsep.join(paths)}
 
 
+class _Orders:
+    """The orders for the `run`-th run: each goes to its driver, at once or as soon as there is one."""
+
+    def __init__(self, orders: socket.socket, run: int) -> None:
+        self._orders = orders
+        self._run = run
+        self._received: list[tuple[int, int]] = []
+        self._driver: Driver | None = None
+        self._task = asyncio.current_task()
+
+    def adopt(self, driver: Driver) -> None:
+        """Give `driver` the orders that have come, and those to come."""
+        self._driver = driver
+        for order, until_ns in self._received:
+            _apply(order, driver, until_ns)
+
+    def on_readable(self) -> None:
+        """Read one order. At the end of the stream, which is that of the parent, the task of the run is cancelled."""
+        message = self._orders.recv(_ORDER.size, socket.MSG_WAITALL)
+        if len(message) < _ORDER.size:
+            asyncio.get_running_loop().remove_reader(self._orders)
+            assert self._task is not None
+            self._task.cancel()
+            return
+        order, meant_for, until_ns = _ORDER.unpack(message)
+        if meant_for != self._run:
+            return
+        self._received.append((order, until_ns))
+        if self._driver is not None:
+            _apply(order, self._driver, until_ns)
+
+
+def _apply(order: int, driver: Driver, until_ns: int) -> None:
+    if order == _DRAIN:
+        driver.drain()
+    elif order == _STOP:
+        driver.stop()
+    else:
+        driver.pause(until_ns)
+
+
 async def _carry_out(
     share: Share,
     run: int,
+    *,
     channel: Connection,
     orders: socket.socket,
     throttle: Throttle,
@@ -159,47 +201,19 @@ async def _carry_out(
 ) -> WorkerReport:
     """Measure `share`, the `run`-th, while listening for orders. Raises asyncio.CancelledError when the parent is gone."""
     loop = asyncio.get_running_loop()
-    running = asyncio.current_task()
-    assert running is not None
-    heard: list[tuple[int, int]] = []
-    drivers: list[Driver] = []
-
-    def obey(driver: Driver, order: int, until_ns: int) -> None:
-        if order == _DRAIN:
-            driver.drain()
-        elif order == _STOP:
-            driver.stop()
-        else:
-            driver.pause(until_ns)
-
-    def hear() -> None:
-        message = orders.recv(_ORDER.size, socket.MSG_WAITALL)
-        if len(message) < _ORDER.size:
-            loop.remove_reader(orders)
-            running.cancel()
-            return
-        order, meant_for, until_ns = _ORDER.unpack(message)
-        if meant_for == run:
-            heard.append((order, until_ns))
-            for driver in drivers:
-                obey(driver, order, until_ns)
-
-    def adopt(driver: Driver) -> None:
-        drivers.append(driver)
-        for order, until_ns in heard:
-            obey(driver, order, until_ns)
+    received = _Orders(orders, run)
 
     def agree_on_start() -> int:
         channel.send(READY)
         start_at_ns: int = channel.recv()
         return start_at_ns
 
-    loop.add_reader(orders, hear)
+    loop.add_reader(orders, received.on_readable)
     try:
         return await measure_share(
             share,
             channel.send,
-            adopt=adopt,
+            adopt=received.adopt,
             agree_on_start=agree_on_start,
             throttle=throttle,
             open_bodies=open_bodies,
@@ -217,22 +231,22 @@ def serve(channel: Connection, orders: socket.socket) -> None:
             share: Share = channel.recv()
             if share.task.limits != throttle.limits:
                 throttle = Throttle(share.task.limits)
-                throttle.note_sent(_ENQUIRY_TOKENS, monotonic_ns())
+                throttle.note_sent(_PROBE_TOKENS, monotonic_ns())
             bodies = open_bodies[share.task.target.host, share.task.target.port]
             try:
                 with asyncio.Runner(loop_factory=make_loop) as runner:
-                    answer: WorkerReport | EngineError = runner.run(
-                        _carry_out(share, run, channel, orders, throttle, bodies)
+                    message: WorkerReport | EngineError = runner.run(
+                        _carry_out(share, run, channel=channel, orders=orders, throttle=throttle, open_bodies=bodies)
                     )
             except EngineError as error:
-                answer = error
+                message = error
             except (EOFError, ConnectionError):
                 raise
-            except Exception as error:  # a fault of ours: told in one sentence, and the process lives on
-                answer = EngineError(
+            except Exception as error:  # a fault of ours: reported in one sentence, and the process lives on
+                message = EngineError(
                     f"the measuring process failed ({error!r}), which is a fault in loadgen: report it"
                 )
-            channel.send(answer)
+            channel.send(message)
         except (EOFError, ConnectionError, asyncio.CancelledError):
             return
 

@@ -20,7 +20,7 @@ from loadgen.engine.eventloop.clock import WallClock, monotonic_ns
 from loadgen.engine.measurement import Pause, Share, Task, WorkerReport
 from loadgen.engine.records.columns import in_schedule_order, read_columns
 from loadgen.engine.records.record import ClientFacts, Priority, ReadsBy, Recording, ReplyFacts
-from loadgen.engine.salvage import SALVAGED, Lost, salvage
+from loadgen.engine.salvage import SALVAGED, LostWorker, salvage
 from loadgen.engine.worker import READY, Message, Worker, WorkerDiedError
 from loadgen.errors import LoadgenError
 from loadgen.load.disk import no_room
@@ -79,7 +79,7 @@ class Workers:
             records = in_schedule_order(parts, folder / _ORDERED)
         return Recording(
             records=records,
-            client=_together([report.client for report in reports]),
+            client=_combined([report.client for report in reports]),
             origin_at=reports[0].origin_at,
             interrupted=any(report.interrupted for report in reports),
             failure=next((report.failure for report in reports if report.failure), None),
@@ -121,8 +121,8 @@ class _Gathering:
         self._on_progress = on_progress
         self._clock = WallClock()  # for the stamps of a worker that dies
         self._reports: dict[int, WorkerReport] = {}
-        self._lost: dict[int, Lost] = {}
-        self._heard: dict[int, Progress] = {}
+        self._lost: dict[int, LostWorker] = {}
+        self._progress: dict[int, Progress] = {}
         self._ready = 0
         self._start_at_ns: int | None = None
 
@@ -180,14 +180,14 @@ class _Gathering:
                         worker.send_start(self._start_at_ns)
         else:
             assert isinstance(message, Progress)
-            self._heard[number] = message
-            self._on_progress(_sum(list(self._heard.values())))
-            self._heard[number] = replace(message, ttft_s=())  # which has been told
+            self._progress[number] = message
+            self._on_progress(_sum(list(self._progress.values())))
+            self._progress[number] = replace(message, ttft_s=())  # reported already
 
     def _lose(self, number: int, how: str) -> None:
         """Go on without that worker, to the end of what the others have in flight; it stays busy, and ends with the run."""
         assert self._start_at_ns is not None
-        self._lost[number] = Lost(self._shares[number], self._start_at_ns, self._heard.get(number), how)
+        self._lost[number] = LostWorker(self._shares[number], self._start_at_ns, self._progress.get(number), how)
         self._drain()
 
     def _drain(self) -> None:
@@ -212,21 +212,21 @@ def _records_folder(count: int) -> Iterator[Path]:
         yield folder
 
 
-def _sum(told: Sequence[Progress]) -> Progress:
+def _sum(progress: Sequence[Progress]) -> Progress:
     return Progress(
-        elapsed_s=max(each.elapsed_s for each in told),
-        planned=sum(each.planned for each in told),
-        sent=sum(each.sent for each in told),
-        done=sum(each.done for each in told),
-        failed=sum(each.failed for each in told),
-        in_flight=sum(each.in_flight for each in told),
-        held=sum(each.held for each in told),
-        thinking=sum(each.thinking for each in told),
-        ttft_s=tuple(chain.from_iterable(each.ttft_s for each in told)),
+        elapsed_s=max(each.elapsed_s for each in progress),
+        planned=sum(each.planned for each in progress),
+        sent=sum(each.sent for each in progress),
+        done=sum(each.done for each in progress),
+        failed=sum(each.failed for each in progress),
+        in_flight=sum(each.in_flight for each in progress),
+        held=sum(each.held for each in progress),
+        thinking=sum(each.thinking for each in progress),
+        ttft_s=tuple(chain.from_iterable(each.ttft_s for each in progress)),
     )
 
 
-def _together(facts: Sequence[ClientFacts]) -> ClientFacts:
+def _combined(facts: Sequence[ClientFacts]) -> ClientFacts:
     """What the client knows of itself as one: sums, and the worst of what cannot be summed."""
     replies = ReplyFacts()
     for each in facts:

@@ -12,7 +12,7 @@ from typing import Any
 
 import httpx2
 
-from loadgen.engine.capture.server_words import words_of
+from loadgen.engine.capture.server_message import message_of
 from loadgen.engine.wire.route import DIRECT, Route
 from loadgen.errors import ServerError, UsageError
 from loadgen.load.body import Adaptation, ChunkCounts, Dialect, is_sent
@@ -239,7 +239,7 @@ def error_text(body: bytes, headers: Headers = ()) -> str:
 
     The values of `headers`, those that were sent, are hidden, before the text is cut and so could be cut as well.
     """
-    text = " ".join(redact(words_of(body) or "", headers).split())
+    text = " ".join(redact(message_of(body) or "", headers).split())
     return text if len(text) <= 300 else text[:299] + "…"
 
 

@@ -11,7 +11,13 @@ import httptools
 
 from loadgen.engine.capture.choices import GIVEN_UP, Choices, goes_on, only_index
 from loadgen.engine.capture.chunk_content import content_bytes, is_reasoning, text_of
-from loadgen.engine.capture.server_words import MAX_WORDS_CHARACTERS, parsed, sentence_in, states_failure, words_of
+from loadgen.engine.capture.server_message import (
+    MAX_MESSAGE_CHARACTERS,
+    message_of,
+    parsed_json,
+    sentence_in,
+    states_failure,
+)
 from loadgen.engine.capture.sse import Event, SseParser
 from loadgen.engine.capture.stream_events import DONE, Failure, NotAsPromisedError, Skipped, read_event
 from loadgen.engine.capture.token_counts import Seen, count_tokens, read_usage, usage_of
@@ -116,7 +122,7 @@ def _settle(
     tokens_asked: int,
 ) -> None:
     """Give the reply its one outcome; the first that applies, in this order. A failure carries the server's own words."""
-    words = _server_words(parser, stream)
+    message = _server_message(parser, stream)
     gave_up = exchange.failure in (Outcome.TIMEOUT, Outcome.CANCELLED) and stream is not None and stream.done
     if exchange.failure is not None and not (gave_up and reply.finish_reason is not None and broken is None):
         reply.outcome, reply.detail = exchange.failure, exchange.detail
@@ -128,18 +134,18 @@ def _settle(
         lost = exchange.detail or "the connection was lost before the answer"
         reply.outcome, reply.detail = Outcome.CONNECT_ERROR, lost
     elif parser.status != 200:
-        reply.outcome, reply.detail = Outcome.HTTP_ERROR, _error_text(parser, words)
+        reply.outcome, reply.detail = Outcome.HTTP_ERROR, _error_text(parser, message)
     elif stream is None:
-        if words is not None:
-            reply.outcome, reply.detail = Outcome.STREAM_ERROR, words
+        if message is not None:
+            reply.outcome, reply.detail = Outcome.STREAM_ERROR, message
         else:
             kind = parser.header(b"content-type").decode(errors="replace") or "no content type"
             reply.outcome, reply.detail = Outcome.BAD_RESPONSE, f"asked for an event stream, got {kind}"
     elif reply.finish_reason in GIVEN_UP:
         given_up = f"the server ended it with finish_reason {reply.finish_reason}"
         reply.outcome, reply.detail = Outcome.STREAM_ERROR, given_up
-    elif reply.finish_reason is None and words is not None and stream.failed_in_words:
-        reply.outcome, reply.detail = Outcome.STREAM_ERROR, words
+    elif reply.finish_reason is None and message is not None and stream.is_failure_message:
+        reply.outcome, reply.detail = Outcome.STREAM_ERROR, message
     elif reply.finish_reason is None:
         ending = "the stream ended" if whole else exchange.detail or "the connection was lost"
         reply.outcome, reply.detail = Outcome.TRUNCATED, f"{ending} without a finish_reason{stream.unfinished}"
@@ -151,20 +157,20 @@ def _settle(
         none = f"no token of the {tokens_asked:,} asked came, with finish_reason {reply.finish_reason}{told}"
         reply.outcome, reply.detail = Outcome.BAD_RESPONSE, none
     reply.left_open = reply.outcome is Outcome.OK and (gave_up or exchange.left_open_ns is not None)
-    if reply.outcome is not Outcome.OK and words is not None and words not in (reply.detail or ""):
-        reply.detail = f"{reply.detail}; the server said: {words}"
+    if reply.outcome is not Outcome.OK and message is not None and message not in (reply.detail or ""):
+        reply.detail = f"{reply.detail}; the server said: {message}"
 
 
-def _server_words(parser: ResponseParser, stream: "_Stream | None") -> str | None:
+def _server_message(parser: ResponseParser, stream: "_Stream | None") -> str | None:
     """The server's own sentence, where the reply holds one."""
     if stream is not None:
-        return stream.failure or stream.words
+        return stream.failure or stream.message
     if not parser.parts:
         return None
     body = b"".join(part for _, part in parser.parts)
     if parser.status != 200:
-        return words_of(body)
-    return failure_words(body)
+        return message_of(body)
+    return failure_message(body)
 
 
 class _Stream:
@@ -191,8 +197,8 @@ class _Stream:
         self._has_reasoning = False
         self.done = False
         self.failure: str | None = None
-        self.words: str | None = None
-        self.failed_in_words = False
+        self.message: str | None = None
+        self.is_failure_message = False
         self.unfinished = ""  # how many of several choices have no finish_reason, the rest of a sentence
 
     def read(self, parser: ResponseParser, whole: bool) -> None:
@@ -208,9 +214,9 @@ class _Stream:
                 try:
                     take_event(event, read_index)
                 except NotAsPromisedError:
-                    self.words = self.words or "(the last event is cut)"
+                    self.message = self.message or "(the last event is cut)"
         if stream.stray and self.failure is None:
-            self.failure = failure_words(b"\n".join(stream.stray), has_ended=self._choices.last_reason is not None)
+            self.failure = failure_message(b"\n".join(stream.stray), has_ended=self._choices.last_reason is not None)
         if (
             not self._choices.finished
             and self.failure is None
@@ -230,15 +236,15 @@ class _Stream:
         if isinstance(document, dict):
             self._take(document, read_index)
         elif isinstance(document, Failure):
-            self.failure = document.words[:MAX_WORDS_CHARACTERS]
+            self.failure = document.message[:MAX_MESSAGE_CHARACTERS]
         else:
             self._skip(document)
 
     def _skip(self, event: Skipped) -> None:
         skipped = self._reply.skipped
         skipped[event.kind] = skipped.get(event.kind, 0) + 1
-        if event.words is not None:
-            self.words, self.failed_in_words = event.words, event.kind == "no_choices"
+        if event.message is not None:
+            self.message, self.is_failure_message = event.message, event.kind == "no_choices"
 
     def _take(self, document: dict[str, Any], read_index: int) -> None:
         reply = self._reply
@@ -269,7 +275,7 @@ class _Stream:
             carries = size > 0 or tokens_listed or (tokens_used and tokens_listed is None and is_running)
             self._choices.take(index, finish_reason, carries=bool(carries))
             if carries:
-                self.words, self.failed_in_words = None, False
+                self.message, self.is_failure_message = None, False
                 self._text_bytes.append(size)
                 self._has_reasoning = self._has_reasoning or is_reasoning(choice)
                 reply.arrival_reads.append(read_index)
@@ -348,7 +354,7 @@ class _Stream:
         reply.output_tokens, reply.hidden_tokens = counts.output_tokens, counts.hidden_tokens
 
 
-def failure_words(body: bytes, *, has_ended: bool = False) -> str | None:
+def failure_message(body: bytes, *, has_ended: bool = False) -> str | None:
     """The server's sentence in a body that is no event stream, if it is JSON that reports a failure.
 
     Next to a reply that `has_ended` with a finish_reason, a sentence alone reports none.
@@ -357,20 +363,20 @@ def failure_words(body: bytes, *, has_ended: bool = False) -> str | None:
     if not begin.startswith((b"{", b"[")):
         return None
     for text in (begin, *begin.splitlines()):
-        document = parsed(text)
+        document = parsed_json(text)
         for one in document if isinstance(document, list) else [document]:
-            if isinstance(one, dict) and (states_failure(one) or (not has_ended and _is_only_words(one))):
+            if isinstance(one, dict) and (states_failure(one) or (not has_ended and _is_only_message(one))):
                 return sentence_in(one)
     return None
 
 
-def _is_only_words(document: dict[str, Any]) -> bool:
+def _is_only_message(document: dict[str, Any]) -> bool:
     return not document.get("choices") and any(document.get(key) for key in ("message", "detail", "msg"))
 
 
-def _error_text(parser: ResponseParser, words: str | None) -> str:
+def _error_text(parser: ResponseParser, message: str | None) -> str:
     location = next((value for name, value in parser.headers if name.lower() == b"location"), None)
     if 300 <= parser.status < 400 and location is not None:
-        target = location[:MAX_WORDS_CHARACTERS].decode(errors="replace")
+        target = location[:MAX_MESSAGE_CHARACTERS].decode(errors="replace")
         return f"HTTP {parser.status}: redirected to {target}, which is not followed: give that as --url"
-    return f"HTTP {parser.status}: {words}" if words else f"HTTP {parser.status}"
+    return f"HTTP {parser.status}: {message}" if message else f"HTTP {parser.status}"

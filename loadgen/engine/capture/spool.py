@@ -13,7 +13,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
-from loadgen.engine.eventloop.readlog import ReadLog, Regrouped
+from loadgen.engine.eventloop.read_log import ReadLog, Regrouped
 from loadgen.engine.eventloop.spill_queue import LeftBehind, SpillQueue, SpillQueues
 from loadgen.engine.records.exchange import STAMP, Exchange
 from loadgen.engine.records.record import Outcome

@@ -23,7 +23,7 @@ class SseParser:
     """Feed it pieces of the stream; each call returns the events which that piece completed."""
 
     def __init__(self) -> None:
-        self._rest: list[bytes] = []  # pieces of a line that has not ended
+        self._remainder: list[bytes] = []  # pieces of a line that has not ended
         self._data: list[bytes] = []
         self._type = ""
         self._at_start = True
@@ -34,7 +34,7 @@ class SseParser:
         """The events completed by `piece`, in order. An event is complete at the blank line which ends it."""
         # The usual case, one whole event of one data line, in one step.
         if (
-            not self._rest
+            not self._remainder
             and not self._data
             and not self._type
             and not self._at_start
@@ -49,12 +49,14 @@ class SseParser:
         if not piece:
             return events
         if not self._at_start and not self._after_cr and b"\n" not in piece and b"\r" not in piece:
-            self._rest.append(piece)  # to join a line anew with each of its pieces would cost the square of its length
+            self._remainder.append(
+                piece
+            )  # to join a line anew with each of its pieces would cost the square of its length
             return events
-        text = b"".join([*self._rest, piece])
+        text = b"".join([*self._remainder, piece])
         if self._at_start:
             if len(text) < len(_BOM) and _BOM.startswith(text):
-                self._rest = [text]
+                self._remainder = [text]
                 return events
             text = text.removeprefix(_BOM)
             self._at_start = False
@@ -64,8 +66,8 @@ class SseParser:
         self._after_cr = text.endswith(b"\r")
         if b"\r" in text:
             text = text.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-        *lines, rest = text.split(b"\n")
-        self._rest = [rest] if rest else []
+        *lines, remainder = text.split(b"\n")
+        self._remainder = [remainder] if remainder else []
         for line in lines:
             self._line(line, events)
         return events
@@ -73,10 +75,10 @@ class SseParser:
     def end(self) -> list[Event]:
         """The last event, where the stream has ended in good order without the blank line that completes it."""
         events: list[Event] = []
-        rest = b"".join(self._rest)
-        self._rest = []
-        if rest:
-            self._line(rest, events)
+        remainder = b"".join(self._remainder)
+        self._remainder = []
+        if remainder:
+            self._line(remainder, events)
         self._line(b"", events)
         return events
 

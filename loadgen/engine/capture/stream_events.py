@@ -8,7 +8,7 @@ import json
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from loadgen.engine.capture.server_words import sentence_in, states_failure, words_of
+from loadgen.engine.capture.server_message import message_of, sentence_in, states_failure
 from loadgen.engine.capture.sse import Event
 
 SkippedKind = Literal["empty", "not_an_object", "no_choices", "keep_alive"]
@@ -27,17 +27,17 @@ class NotAsPromisedError(Exception):
 
 @dataclass(slots=True)
 class Skipped:
-    """An event that carries no reply. `words` is its text where that may be a message of the server."""
+    """An event that carries no reply. `message` is its text where that may be a message of the server."""
 
     kind: SkippedKind
-    words: str | None = None
+    message: str | None = None
 
 
 @dataclass(slots=True)
 class Failure:
     """An event by which the server reports that the request failed, in its own words."""
 
-    words: str
+    message: str
 
 
 Read = dict[str, Any] | Skipped | Failure
@@ -68,20 +68,20 @@ def read_event(event: Event) -> Read:
     if any(document.get(key) for key in _CARRIES) or choices == []:
         return document
     kind: SkippedKind = "keep_alive" if event.type.lower() in _KEEP_ALIVE_TYPES else "no_choices"
-    return Skipped(kind, sentence_in(document) if kind == "no_choices" and _may_be_words(document) else None)
+    return Skipped(kind, sentence_in(document) if kind == "no_choices" and _may_be_message(document) else None)
 
 
 def _read_otherwise(event: Event, text: str) -> Read:
     """An event that is not one JSON value as it stands."""
     stripped = text.strip().lstrip("\ufeff")
     if event.type == "error":
-        return Failure(words_of(event.data) or "an error without a message")
+        return Failure(message_of(event.data) or "an error without a message")
     if not stripped:
         return Skipped("empty")
     if event.type.lower() in _KEEP_ALIVE_TYPES:
         return Skipped("keep_alive")
     if not stripped.startswith("{"):
-        return Skipped("not_an_object", None if stripped.startswith((":", "[")) else words_of(event.data))
+        return Skipped("not_an_object", None if stripped.startswith((":", "[")) else message_of(event.data))
     try:
         document = json.loads(stripped, strict=False)
     except (ValueError, RecursionError):
@@ -100,5 +100,5 @@ def _no_object(event: Event, value: Any, text: str) -> Skipped | Failure:
     return Skipped("not_an_object", value.strip() or None if isinstance(value, str) else None)
 
 
-def _may_be_words(document: dict[str, Any]) -> bool:
+def _may_be_message(document: dict[str, Any]) -> bool:
     return any(isinstance(document.get(key), str | list | dict) for key in ("message", "detail", "msg", "errors"))

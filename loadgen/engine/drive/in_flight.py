@@ -156,7 +156,7 @@ class InFlight:
     def _ended(self, exchange: Exchange) -> None:
         del self._started[exchange.index]
         self.done += 1
-        failed = exchange.failure is not None or not exchange.answered_200
+        failed = exchange.failure is not None or not exchange.has_status_200
         if failed:
             self.failed += 1
         self._on_ended(exchange, failed)

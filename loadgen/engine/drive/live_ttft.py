@@ -48,7 +48,7 @@ class LiveTtft:
 
 def _first_event_ns(exchange: Exchange) -> int | None:
     """When the first bytes after the head came, on the wall clock; None before, and for an answer that is no 200."""
-    if not exchange.answered_200:
+    if not exchange.has_status_200:
         return None
     first = exchange.reads[0]
     at = 1 if first.find(_BLANK_LINE) == len(first) - len(_BLANK_LINE) else 0  # the head may come by itself

@@ -57,7 +57,7 @@ class Throttle:
 
 def wait_asked_s(exchange: Exchange) -> float | None:
     """How long the answer of `exchange` asks for silence, if it does."""
-    if exchange.answered_200 or not exchange.reads:
+    if exchange.has_status_200 or not exchange.reads:
         return None
     wall_ns, _ = unpack_stamps(exchange.stamps[-1:])
     return retry_after_s(exchange.reads, int(wall_ns[0]) / NS_PER_S if len(wall_ns) else None)

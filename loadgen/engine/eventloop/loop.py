@@ -6,7 +6,7 @@ import socket
 from typing import Any, Protocol
 
 from loadgen.engine.eventloop.poll_pacer import PollPacer
-from loadgen.engine.eventloop.readlog import ReadLog
+from loadgen.engine.eventloop.read_log import ReadLog
 from loadgen.engine.eventloop.selector import Reader, StreamSelector
 from loadgen.engine.records.record import ReadsBy
 

@@ -8,7 +8,7 @@ import time
 from errno import ECANCELED, ENOBUFS
 from os import strerror
 
-from loadgen.engine.eventloop.readlog import ReadLog
+from loadgen.engine.eventloop.read_log import ReadLog
 from loadgen.engine.eventloop.selector import Events, Reader, StreamSelector
 from loadgen.engine.eventloop.uring import (
     ANCILLARY_LENGTH_AT,

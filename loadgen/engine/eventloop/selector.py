@@ -13,7 +13,7 @@ import time
 from typing import Protocol
 
 from loadgen.engine.eventloop.poll_pacer import PollPacer
-from loadgen.engine.eventloop.readlog import ReadLog
+from loadgen.engine.eventloop.read_log import ReadLog
 from loadgen.engine.records.record import ReadsBy
 
 Events = list[tuple[selectors.SelectorKey, int]]

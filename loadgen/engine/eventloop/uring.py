@@ -22,7 +22,7 @@ _REGISTER_PBUF_RING = 22
 _OP_POLL_ADD, _OP_RECVMSG, _OP_ASYNC_CANCEL = 6, 10, 14
 _SQE_BUFFER_SELECT, _SQE_SKIP_SUCCESS = 1 << 5, 1 << 6
 _RECV_MULTISHOT = 1 << 1
-_NOT_ANSWERED = (1 << 64) - 1
+_NO_COMPLETION = (1 << 64) - 1
 
 _PARAMS = struct.Struct("=10I10I10I")  # ten facts, the offsets of the submission ring, those of the completion ring
 _SQE = struct.Struct("=BBHiQQIIQ24x")
@@ -92,15 +92,15 @@ class Uring:
 
     def cancel(self, token: int) -> None:
         """From the next `wait` on what goes by `token` is given up; until then it keeps its file open."""
-        self._submit(_SQE.pack(_OP_ASYNC_CANCEL, _SQE_SKIP_SUCCESS, 0, -1, 0, token, 0, 0, _NOT_ANSWERED))
+        self._submit(_SQE.pack(_OP_ASYNC_CANCEL, _SQE_SKIP_SUCCESS, 0, -1, 0, token, 0, 0, _NO_COMPLETION))
 
     def submit(self) -> None:
         """Ask for everything now that would be asked for with the next `wait`."""
         if self._unsubmitted:
             self._unsubmitted -= self._call(_ENTER, self._fd, self._unsubmitted, 0, 0, 0)
 
-    def wait(self, least: int, gather_s: float, timeout_s: float | None) -> bytes:
-        """Whatever completed, each a COMPLETION: all within `gather_s`, at most `least` of them, or else the first that comes.
+    def wait(self, min_completions: int, gather_s: float, timeout_s: float | None) -> bytes:
+        """Whatever completed, each a COMPLETION: all within `gather_s`, at most `min_completions` of them, or else the first that comes.
 
         Empty when nothing came in `timeout_s` (None: no such limit) or a signal did. Without a wait (`timeout_s` 0) the kernel
         does `AT_ONCE` things at a time.
@@ -111,11 +111,11 @@ class Uring:
             self._timeout[0], self._timeout[1] = divmod(int(timeout_s * 1e9), 1_000_000_000)
             timeout = self._timeout_address
             if timeout_s <= 0:
-                least = 0
+                min_completions = 0
         _GETEVENTS_ARG.pack_into(self._argument, 0, 0, 0, int(gather_s * 1e6), timeout)
         flags = _ENTER_GETEVENTS | _ENTER_EXT_ARG
         submitted = self._syscall(
-            _ENTER, self._fd, self._unsubmitted, least, flags, self._argument_address, _GETEVENTS_ARG.size
+            _ENTER, self._fd, self._unsubmitted, min_completions, flags, self._argument_address, _GETEVENTS_ARG.size
         )
         if submitted > 0:  # below 0: nothing in time, or a signal
             self._unsubmitted -= submitted

@@ -14,7 +14,7 @@ from loadgen.engine.records.record import Outcome
 
 STAMP = struct.Struct("2q")
 READ_MARK = 1 << 40
-_UNPLANNED_ANSWER_BYTES = 64 << 20  # where nobody says how long the answer may be
+_MAX_UNPLANNED_RESPONSE_BYTES = 64 << 20  # where nobody says how long the answer may be
 _REPLY_BYTES = 8 << 20  # a server that ignores max_tokens sends thousands of tokens more, and keep-alives
 _BYTES_PER_REQUEST_BYTE = 4  # servers repeat the prompt, or the ids of its tokens
 _BYTES_PER_OUTPUT_TOKEN = 16 << 10  # forty times a chunk with all that is asked of it
@@ -52,7 +52,7 @@ Logged = tuple[int, int, int]
 class Exchange:
     """What happened to one planned request. `reads[i]` arrived with `stamps[i]`; monotonic timestamps are absolute here.
 
-    While the run lasts the reads after the first one may be in the log of all streams (readlog.py), where `logged` finds them;
+    While the run lasts the reads after the first one may be in the log of all streams (read_log.py), where `logged` finds them;
     unless the answer is `read_at_once`.
 
     `complete` says that the answer ended as its framing promised. `failure` names an outcome that the engine itself
@@ -93,12 +93,12 @@ class Exchange:
         self.stamps: list[bytes] = []
         self.logged: Logged | None = None
         self.read_at_once = False
-        self.room_bytes = _UNPLANNED_ANSWER_BYTES
+        self.room_bytes = _MAX_UNPLANNED_RESPONSE_BYTES
         self.complete = False
         self.failure: Outcome | None = None
         self.detail: str | None = None
 
     @property
-    def answered_200(self) -> bool:
+    def has_status_200(self) -> bool:
         """Whether the answer began with that status, as far as a glance can tell; the reply is read later."""
         return bool(self.reads) and self.reads[0][9:12] == b"200"

@@ -4,7 +4,7 @@ While bytes arrive it does almost nothing: take them, append, look for the end o
 
 - The usual stream is chunked. Its last bytes are CRLF 0 CRLF CRLF, which JSON inside LF-delimited events cannot contain, so
   four compared bytes a read are enough. The framing is verified when the answer is parsed, after the run. Where the loop
-  keeps a log, reads in the midst of such an answer go by there (readlog.py), and only those come here that may be its last.
+  keeps a log, reads in the midst of such an answer go by there (read_log.py), and only those come here that may be its last.
 - Anything else (content-length, until close, CRLF-delimited events, a head in pieces) goes through httptools at once.
 - A stream that says `[DONE]` is complete; the end of its body is waited for as long as open_bodies.py says.
 """
@@ -18,12 +18,12 @@ import httptools
 
 from loadgen.engine.eventloop.clock import monotonic_ns
 from loadgen.engine.eventloop.loop import watcher_of
-from loadgen.engine.eventloop.readlog import ReadLog
+from loadgen.engine.eventloop.read_log import ReadLog
 from loadgen.engine.records.exchange import Exchange, stamp_now
 from loadgen.engine.wire.address import Address
 from loadgen.engine.wire.framing import ResponseParser
 from loadgen.engine.wire.open_bodies import DONE_TAIL_BYTES, OpenBodies, says_done
-from loadgen.engine.wire.socket_options import ANCILLARY_BYTES, READ_BYTES, ask_for_kernel_stamps, least_round_trip_ns
+from loadgen.engine.wire.socket_options import ANCILLARY_BYTES, READ_BYTES, ask_for_kernel_stamps, min_round_trip_ns
 from loadgen.engine.wire.tls import TlsLayer
 from loadgen.engine.wire.tunnel import ask_for_tunnel
 
@@ -159,9 +159,9 @@ class Connection:
             self._unsent = memoryview(wire)[sent:]
             self._watcher.watch_for_room(self._socket)
 
-    def least_round_trip_ns(self) -> int | None:
+    def min_round_trip_ns(self) -> int | None:
         """The least time there and back that the kernel knows of; None when it knows none, or the connection is closed."""
-        return None if self.closed else least_round_trip_ns(self._socket)
+        return None if self.closed else min_round_trip_ns(self._socket)
 
     def close(self) -> None:
         """Close the socket; what was in flight on it is lost, and nobody is told."""
@@ -370,7 +370,7 @@ class Connection:
         exchange.complete = True
         self._exchange = None
         self._used = True
-        if exchange.answered_200:
+        if exchange.has_status_200:
             self._open_bodies.ended(self)
         if self._unsent is not None or not self._is_kept_alive(exchange):
             self.close()

@@ -28,15 +28,15 @@ def ask_for_kernel_stamps(sock: socket.socket) -> None:
         sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS_NEW, 1)
 
 
-def least_round_trip_ns(sock: socket.socket) -> int | None:
+def min_round_trip_ns(sock: socket.socket) -> int | None:
     """The least round trip that the kernel has seen of this connection, in its last five minutes; None where it does not tell."""
     if not hasattr(socket, "TCP_INFO"):
         return None
     try:
-        told = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _AT + _FIELD.size)
+        info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _AT + _FIELD.size)
     except OSError:  # closed, or of a system that knows the option by name alone
         return None
-    if len(told) < _AT + _FIELD.size:
+    if len(info) < _AT + _FIELD.size:
         return None
-    (least_us,) = _FIELD.unpack_from(told, _AT)
-    return None if least_us in (0, _UNKNOWN) else least_us * 1000
+    (min_us,) = _FIELD.unpack_from(info, _AT)
+    return None if min_us in (0, _UNKNOWN) else min_us * 1000

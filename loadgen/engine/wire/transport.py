@@ -19,7 +19,7 @@ from loadgen.engine.wire.open_bodies import OpenBodies
 CONNECT_LIMIT_S = 10.0
 
 
-async def first_that_answers(addresses: list[Address]) -> Address:
+async def first_reachable(addresses: list[Address]) -> Address:
     """The first address that a connection can be opened to; the last of them when there is none, to fail by its reason.
 
     A name may stand for an IPv6 address that nobody listens on and an IPv4 one that somebody does.
@@ -83,9 +83,9 @@ class StampingTransport:
         self._on_end = None
         self.close()
 
-    def least_round_trip_ns(self) -> int | None:
+    def min_round_trip_ns(self) -> int | None:
         """The least time there and back over the present connection; None without one, or where the kernel does not tell."""
-        return None if self._connection is None else self._connection.least_round_trip_ns()
+        return None if self._connection is None else self._connection.min_round_trip_ns()
 
     def close(self) -> None:
         """Close the connection."""

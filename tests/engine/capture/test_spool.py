@@ -12,7 +12,7 @@ import pytest
 
 from loadgen.engine.capture.spool import Spool, left_behind
 from loadgen.engine.eventloop import spill_queue
-from loadgen.engine.eventloop.readlog import ReadLog
+from loadgen.engine.eventloop.read_log import ReadLog
 from loadgen.engine.eventloop.spill_queue import SpillQueues
 from loadgen.engine.eventloop.uring import (
     ANCILLARY_LENGTH_AT,

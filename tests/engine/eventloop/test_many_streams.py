@@ -11,7 +11,7 @@ from itertools import pairwise
 import pytest
 
 from loadgen.engine.capture.spool import Spool
-from loadgen.engine.eventloop import readlog, uring
+from loadgen.engine.eventloop import read_log, uring
 from loadgen.engine.eventloop.loop import StreamLoop
 from loadgen.engine.eventloop.ring import RingSelector
 from loadgen.engine.eventloop.spill_queue import SpillQueues
@@ -183,7 +183,7 @@ class Callers:
 @pytest.mark.parametrize("most_bytes", [0, 10**9], ids=["in files", "in memory"])
 def test_every_byte_is_found_in_its_own_answer(monkeypatch: pytest.MonkeyPatch, buffers: int, most_bytes: int) -> None:
     monkeypatch.setattr(uring, "BUFFERS", buffers)
-    monkeypatch.setattr(readlog, "_MAX_RESPONSES_READ", REQUESTS)
+    monkeypatch.setattr(read_log, "_MAX_RESPONSES_READ", REQUESTS)
     try:
         loop = StreamLoop(RingSelector())
     except OSError as error:

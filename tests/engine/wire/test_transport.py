@@ -14,7 +14,7 @@ import pytest
 
 from loadgen.engine.capture.reply import Reply, read_reply
 from loadgen.engine.eventloop.loop import StreamLoop, make_loop
-from loadgen.engine.eventloop.readlog import ReadLog
+from loadgen.engine.eventloop.read_log import ReadLog
 from loadgen.engine.eventloop.ring import RingSelector
 from loadgen.engine.eventloop.selector import StreamSelector
 from loadgen.engine.eventloop.uring import BUFFER_BYTES, DATA_AT
@@ -24,7 +24,7 @@ from loadgen.engine.wire.address import ConnectFailedError, resolve
 from loadgen.engine.wire.connection import STALE_LIMIT_NS
 from loadgen.engine.wire.open_bodies import OpenBodies
 from loadgen.engine.wire.socket_options import ask_for_kernel_stamps
-from loadgen.engine.wire.transport import StampingTransport, first_that_answers
+from loadgen.engine.wire.transport import StampingTransport, first_reachable
 from tests.engine.fake_wire import CHUNKED_HEAD, EVENTS, HEAD, LAST_CHUNK, Peer, Script, Wire, chunk, event, serving
 
 Result = TypeVar("Result")
@@ -260,7 +260,7 @@ def test_a_name_of_several_addresses_is_served_by_the_one_that_answers(monkeypat
                 (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", wire.port)),
             ]
             monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
-            address = await first_that_answers(resolve("http", "dual.example", wire.port))
+            address = await first_reachable(resolve("http", "dual.example", wire.port))
             return str(address.sockaddr[0])
 
     assert run(main()) == "127.0.0.1"

@@ -80,9 +80,9 @@ def test_stamps_of_the_kernel_survive_proxy_and_encryption(authority: Authority)
                 transport.start(wire_bytes, exchange, ended_with(ended))
                 async with asyncio.timeout(5):
                     await ended.wait()
-            assert (transport.least_round_trip_ns() or 1) < 10_000_000
+            assert (transport.min_round_trip_ns() or 1) < 10_000_000
             transport.close()
-            assert transport.least_round_trip_ns() is None
+            assert transport.min_round_trip_ns() is None
         return exchanges
 
     with proxying() as proxy, _keeper():
@@ -153,7 +153,7 @@ class TestWhoIsBelieved:
                 found = resolve("https", host, wire.port, route)
                 transport = StampingTransport(next(each for each in found if each.family is socket.AF_INET))
                 await transport.open()
-                stands = transport.least_round_trip_ns() is not None
+                stands = transport.min_round_trip_ns() is not None
                 transport.close()
                 return stands
 

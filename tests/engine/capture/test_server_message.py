@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from loadgen.engine.capture.server_words import sentence_in, states_failure, words_of
+from loadgen.engine.capture.server_message import message_of, sentence_in, states_failure
 
 SENTENCE = "The prompt is longer than the 512 tokens that fit."
 
@@ -41,9 +41,9 @@ SENTENCE = "The prompt is longer than the 512 tokens that fit."
 )
 def test_the_sentence_is_found_in_every_dialect(document: Any) -> None:
     assert sentence_in(document) == SENTENCE
-    assert words_of(json.dumps(document).encode()) == SENTENCE
-    assert words_of(json.dumps(document, indent=2).encode()) == SENTENCE
-    assert words_of(b"data: " + json.dumps(document).encode() + b"\n\ndata: [DONE]\n\n") == SENTENCE
+    assert message_of(json.dumps(document).encode()) == SENTENCE
+    assert message_of(json.dumps(document, indent=2).encode()) == SENTENCE
+    assert message_of(b"data: " + json.dumps(document).encode() + b"\n\ndata: [DONE]\n\n") == SENTENCE
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_the_sentence_is_found_in_every_dialect(document: Any) -> None:
     ],
 )
 def test_a_body_of_any_kind_gives_its_words(body: bytes, words: str | None) -> None:
-    assert words_of(body) == words
+    assert message_of(body) == words
 
 
 @pytest.mark.parametrize(
@@ -112,4 +112,4 @@ def test_other_objects_are_none(document: dict[str, Any]) -> None:
 
 
 def test_an_escape_that_json_does_not_have_is_kept_as_it_stands() -> None:
-    assert words_of(rb'{"error": {"message": "no \x in C:\models", "cut') == r"no \x in C:\models"
+    assert message_of(rb'{"error": {"message": "no \x in C:\models", "cut') == r"no \x in C:\models"

@@ -9,7 +9,7 @@ import json
 import re
 from typing import Any
 
-MAX_WORDS_CHARACTERS = 4000  # secrets are hidden in it before it is cut to the length shown
+MAX_MESSAGE_CHARACTERS = 4000  # secrets are hidden in it before it is cut to the length shown
 
 _MAX_DEPTH = 6
 # The first of these that leads to a sentence. Containers come first: what stands beside them is often a bare status.
@@ -37,17 +37,17 @@ _HTML_HIDDEN_ENDS = {name: re.compile(rf"</{name}\b[^<>]*>", re.IGNORECASE) for 
 _HTML_TAG = re.compile(r"<[^<>]*>")
 
 
-def words_of(body: bytes) -> str | None:
+def message_of(body: bytes) -> str | None:
     """The server's own sentence in the body of a failing reply; None when it says nothing."""
-    text = body[: 16 * MAX_WORDS_CHARACTERS].decode("utf-8", "replace").lstrip("\ufeff").strip()
+    text = body[: 16 * MAX_MESSAGE_CHARACTERS].decode("utf-8", "replace").lstrip("\ufeff").strip()
     if not text:
         return None
     for candidate in (text, *_event_data(text)):
-        document = parsed(candidate)
+        document = parsed_json(candidate)
         if isinstance(document, dict | list) and (sentence := sentence_in(document)) is not None:
             return sentence
     if text[0] in "{[" and (cut := _IN_CUT_JSON.search(text)) is not None:
-        return _tidy(str(parsed(cut.group(1)) or cut.group(1).strip('"')))
+        return _tidy(str(parsed_json(cut.group(1)) or cut.group(1).strip('"')))
     if text[0] == "<":
         title = _HTML_TITLE.search(text)
         return _tidy(html.unescape(title[1] if title is not None else _HTML_TAG.sub(" ", _without_scripts(text))))
@@ -70,7 +70,7 @@ def sentence_in(document: Any, depth: int = 0) -> str | None:
     if depth > _MAX_DEPTH or document is None or isinstance(document, bool):
         return None
     if isinstance(document, str):
-        inner = parsed(document) if document.lstrip()[:1] in ("{", "[") else None  # a gateway quotes its upstream
+        inner = parsed_json(document) if document.lstrip()[:1] in ("{", "[") else None  # a gateway quotes its upstream
         nested = sentence_in(inner, depth + 1) if isinstance(inner, dict | list) else None
         return nested or _tidy(document)
     if isinstance(document, list):
@@ -118,7 +118,7 @@ def _event_data(text: str) -> list[str]:
     return [line[5:].strip() for line in text.splitlines()[:64] if line.startswith("data:")]
 
 
-def parsed(text: str | bytes) -> Any:
+def parsed_json(text: str | bytes) -> Any:
     """The JSON value of a text; None when it is none."""
     try:
         return json.loads(text, strict=False)
@@ -128,5 +128,5 @@ def parsed(text: str | bytes) -> Any:
 
 def _tidy(text: str) -> str | None:
     """In one line, without control characters, and no longer than anybody reads; None when nothing is left."""
-    line = " ".join("".join(each if each.isprintable() else " " for each in text[:MAX_WORDS_CHARACTERS]).split())
+    line = " ".join("".join(each if each.isprintable() else " " for each in text[:MAX_MESSAGE_CHARACTERS]).split())
     return line or None

@@ -75,7 +75,7 @@ class ReadLog:
         ]
         return [received for _, received in reads], [stamp for stamp, _ in reads]
 
-    def tail_of(self, logged: Logged, least: int) -> bytes:
+    def tail_of(self, logged: Logged, min_bytes: int) -> bytes:
         """The last reads of one answer, as many as make so many bytes, if there are."""
         token, begin, end = logged
         tail = b""
@@ -84,7 +84,7 @@ class ReadLog:
                 for place, owner, _, received in reversed(list(_plain_reads(batch))):
                     if owner == token and begin <= place < end:
                         tail = received + tail
-            if len(tail) >= least or batch[0][0] <= begin:
+            if len(tail) >= min_bytes or batch[0][0] <= begin:
                 break
         return tail
 
