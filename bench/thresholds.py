@@ -61,7 +61,7 @@ from loadgen.load.prompts import generator, token_prompt
 from loadgen.load.schedule import Schedule
 from loadgen.load.shapes import ClosedLoop, OpenLoop
 from loadgen.load.spec import RunSpec
-from loadgen.servers.counting import chunk_counts_to_ask, chunk_counts_told
+from loadgen.servers.counting import chunk_counts_to_ask, enquire
 from loadgen.servers.endpoint import EndpointFacts, probe
 from loadgen.servers.environment import environment
 from loadgen.servers.simulator import SimulatorOptions, SimulatorProcess
@@ -511,7 +511,7 @@ def main() -> None:
         facts = probe(url, options.model, ())
         if facts.dialect != "vllm":
             raise SystemExit("thresholds: prompts of exact length need a server that takes token ids, as vLLM does")
-        facts = replace(facts, chunk_counts=chunk_counts_told(facts, options.model, "completions", ()))
+        facts = replace(facts, chunk_counts=enquire(facts, options.model, "completions", ()).chunk_counts)
         known = environment()
         header = {
             "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),

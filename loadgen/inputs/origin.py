@@ -21,7 +21,7 @@ Model = TypeVar("Model", bound=BaseModel)
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class FileLine:
     """A line of a file, counted from 1."""
 
     path: Path
@@ -35,7 +35,7 @@ class Place:
 class Origin:
     """The place of every key that came from a file. Others came from flags, or must come from `file` where that is named."""
 
-    places: Mapping[str, Place] = field(default_factory=dict)
+    places: Mapping[str, FileLine] = field(default_factory=dict)
     file: Path | None = None  # that alone can say the keys; None: a flag can as well
 
     def name(self, key: str) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 import yaml
 
 from loadgen.errors import UsageError
-from loadgen.inputs.origin import Place
+from loadgen.inputs.origin import FileLine
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +16,7 @@ class YamlFile:
 
     path: Path
     values: dict[str, object]  # null is None
-    places: dict[str, Place]
+    places: dict[str, FileLine]
 
 
 def read_yaml(path: Path, kind: str, *, example: str) -> YamlFile:
@@ -51,7 +51,7 @@ def read_yaml(path: Path, kind: str, *, example: str) -> YamlFile:
         if key in lines:
             raise UsageError(f"{path.name} says '{key}' twice, in lines {lines[key]} and {line}")
         lines[key] = line
-    places = {key: Place(path, line) for key, line in lines.items()}
+    places = {key: FileLine(path, line) for key, line in lines.items()}
     return YamlFile(path, {str(key): value for key, value in values.items()}, places)
 
 

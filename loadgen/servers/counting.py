@@ -102,13 +102,6 @@ def enquire(
         return _Enquirer(asker, facts, model, endpoint).enquire()
 
 
-def chunk_counts_told(
-    facts: EndpointFacts, model: str, endpoint: Endpoint, headers: Headers, timeout_s: float = 60.0
-) -> tuple[ChunkCounts, ...]:
-    """The `chunk_counts` of `enquire`."""
-    return enquire(facts, model, endpoint, headers, timeout_s).chunk_counts
-
-
 def chunk_counts_to_ask(told: tuple[ChunkCounts, ...], prompt_tokens: int | None) -> tuple[ChunkCounts, ...]:
     """What to ask for with prompts of at most `prompt_tokens`, None where nobody can tell.
 

@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from loadgen.report.pages.job_pages import LoginPage
 from loadgen.service.body import read_body
-from loadgen.service.tokens import SESSION_S, Failures, Sessions, Token
+from loadgen.service.tokens import SESSION_S, Failures, LoginSessions, Token
 from loadgen.web.answers import failure, html
 
 COOKIE = "loadgen_session"
@@ -33,7 +33,7 @@ class Access:
 
     token: Token | None
     loopback_reads: bool
-    sessions: Sessions = field(default_factory=Sessions)
+    sessions: LoginSessions = field(default_factory=LoginSessions)
     failures: Failures = field(default_factory=Failures)
 
     def refusal(self, request: Request) -> Response | None:
@@ -135,7 +135,7 @@ class Access:
         return answer
 
 
-class Gate:
+class AccessMiddleware:
     """The middleware that asks `Access` first. What is refused has the headers that every answer has."""
 
     def __init__(self, app: ASGIApp, access: Access, headers: dict[str, str]) -> None:

@@ -25,7 +25,7 @@ from loadgen.store.jobs import Jobs
 from loadgen.store.repository import Store
 from loadgen.store.rows import JobRow, JobStanding
 from loadgen.web.answers import document
-from loadgen.web.database import Database
+from loadgen.web.database import DashboardStore
 
 PREFIX = "/api/v1"
 router = APIRouter(prefix=PREFIX)
@@ -47,7 +47,7 @@ class NotServingError(LoadgenError):
 
 def _reading(request: Request) -> Iterator[Store]:
     """The store, for one request. Raises StoreError; that there is no database (any more) is one."""
-    database: Database = request.app.state.database
+    database: DashboardStore = request.app.state.database
     try:
         opened = database.open()
     except NotFoundError as absent:

@@ -20,7 +20,7 @@ from fastapi.openapi.utils import get_openapi
 import loadgen
 from loadgen.errors import UsageError
 from loadgen.service import api, jobs_page
-from loadgen.service.access import Access, Gate
+from loadgen.service.access import Access, AccessMiddleware
 from loadgen.service.queue import FullError, Queue, TooLateError
 from loadgen.service.submission import TooLargeError, limits_from, whole_numbers
 from loadgen.service.targets import ForbiddenTargetError, Targets
@@ -61,7 +61,7 @@ def create_service(db_url: str, access: Access, queue: Queue | None) -> FastAPI:
         app.add_exception_handler(kind, _answer(status, title))
     app.add_exception_handler(UsageError, _cannot)
     app.add_exception_handler(RequestValidationError, _bad_query)
-    app.add_middleware(Gate, access=access, headers=HEADERS)
+    app.add_middleware(AccessMiddleware, access=access, headers=HEADERS)
     return app
 
 

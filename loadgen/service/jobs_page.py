@@ -13,7 +13,7 @@ from loadgen.service.queue import Queue
 from loadgen.store.jobs import Jobs
 from loadgen.store.repository import Store
 from loadgen.web.answers import document, html
-from loadgen.web.database import Database
+from loadgen.web.database import DashboardStore
 
 router = APIRouter()
 _ON_A_PAGE = 50
@@ -88,7 +88,7 @@ def logout(request: Request) -> Response:
 
 def _opened(request: Request) -> Store | None:
     """The store; None where there is none yet. Raises StoreError, also for one that was there and is gone."""
-    database: Database = request.app.state.database
+    database: DashboardStore = request.app.state.database
     try:
         return database.open()
     except NotFoundError:

@@ -38,7 +38,7 @@ class ForbiddenTargetError(LoadgenError):
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class JobTarget:
     """A server that jobs may measure. `name` is what its queue is called by; without `addresses` it is the simulator."""
 
     name: str
@@ -107,16 +107,16 @@ class Targets:
         """From what was given with --allow-target. Raises UsageError."""
         return cls(tuple(Rule.of(text) for text in texts))
 
-    def named(self, url: str) -> Target:
+    def named(self, url: str) -> JobTarget:
         """The target at `url`, not looked up yet. Raises ForbiddenTargetError when it is not listed."""
         if url == SIMULATOR:
-            return Target(SIMULATOR, ())
+            return JobTarget(SIMULATOR, ())
         return self._listed(url)[0]
 
-    def checked(self, url: str, look_up: LookUp | None = None) -> Target:
+    def checked(self, url: str, look_up: LookUp | None = None) -> JobTarget:
         """The target at `url` with the addresses to connect to. Raises ForbiddenTargetError for any that must not be reached, ServerError when there is none."""
         if url == SIMULATOR:
-            return Target(SIMULATOR, ())
+            return JobTarget(SIMULATOR, ())
         target, host, port = self._listed(url)
         try:
             found = list(dict.fromkeys((look_up or _look_up)(host, port)))
@@ -131,9 +131,9 @@ class Targets:
                 )
         if not found:
             raise ServerError(f"{target.name} has no address")
-        return Target(target.name, tuple(found), target.key_env)
+        return JobTarget(target.name, tuple(found), target.key_env)
 
-    def _listed(self, url: str) -> tuple[Target, str, int]:
+    def _listed(self, url: str) -> tuple[JobTarget, str, int]:
         parts = urlsplit(url)
         host, port = _canonical(parts.hostname or ""), parts.port or _PORTS[parts.scheme]
         fitting = [rule for rule in self.rules if rule.means(parts.scheme, host, port, parts.path)]
@@ -144,7 +144,7 @@ class Targets:
             )
         key_env = next((rule.key_env for rule in fitting if rule.key_env is not None), None)
         name = f"127.0.0.1:{port}" if host in _LOOPBACK_NAMES else shown
-        return Target(name, (), key_env), host, port
+        return JobTarget(name, (), key_env), host, port
 
     def _lists(self, address: Address, host: str, port: int) -> bool:
         """Whether the address itself is listed, for that port. A whole network never means what only a mistake would ask for."""

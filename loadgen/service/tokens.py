@@ -46,7 +46,7 @@ class Token:
         return hmac.compare_digest(self._digest, _digest(given))
 
 
-class Sessions:
+class LoginSessions:
     """Those who logged in with a browser, in this process's memory: a restart logs everybody out."""
 
     def __init__(self) -> None:

@@ -37,7 +37,7 @@ class Jobs:
         """Put a job at the end of the queue."""
         with self._changes() as session:
             session.add(
-                tables.Job(
+                tables.JobTable(
                     **_columns(job),
                     queued_number=_next_place(session),
                 )
@@ -48,9 +48,9 @@ class Jobs:
         with self._store._read() as session:
             fitting = list(
                 session.scalars(
-                    select(tables.Job)
-                    .where(tables.Job.job_id.startswith(job_id, autoescape=True))
-                    .order_by(tables.Job.job_id)
+                    select(tables.JobTable)
+                    .where(tables.JobTable.job_id.startswith(job_id, autoescape=True))
+                    .order_by(tables.JobTable.job_id)
                     .limit(2)
                 )
             )
@@ -60,20 +60,20 @@ class Jobs:
 
     def newest(self, *, limit: int, before: str | None = None, spec_hash: str | None = None) -> list[JobRow]:
         """At most `limit` jobs, the newest first; with `before`, those older than that job. Raises `NotFoundError`."""
-        query = select(tables.Job).order_by(tables.Job.job_number.desc()).limit(limit)
+        query = select(tables.JobTable).order_by(tables.JobTable.job_number.desc()).limit(limit)
         with self._store._read() as session:
             if before is not None:
-                query = query.where(tables.Job.job_number < _stored(session, before).job_number)
+                query = query.where(tables.JobTable.job_number < _stored(session, before).job_number)
             if spec_hash is not None:
-                query = query.where(tables.Job.spec_hash == spec_hash)
+                query = query.where(tables.JobTable.spec_hash == spec_hash)
             return [_row(job) for job in session.scalars(query)]
 
     def of_status(self, status: JobStatus) -> list[JobRow]:
         """All jobs of that status, in the order of the queue."""
         query = (
-            select(tables.Job)
-            .where(tables.Job.status == status)
-            .order_by(tables.Job.queued_number, tables.Job.job_number)
+            select(tables.JobTable)
+            .where(tables.JobTable.status == status)
+            .order_by(tables.JobTable.queued_number, tables.JobTable.job_number)
         )
         with self._store._read() as session:
             return [_row(job) for job in session.scalars(query)]
@@ -103,7 +103,12 @@ class Jobs:
     def count(self, status: JobStatus) -> int:
         """How many jobs of that status there are."""
         with self._store._read() as session:
-            return session.scalar(select(func.count()).select_from(tables.Job).where(tables.Job.status == status)) or 0
+            return (
+                session.scalar(
+                    select(func.count()).select_from(tables.JobTable).where(tables.JobTable.status == status)
+                )
+                or 0
+            )
 
     def change(self, job_id: str, now: Sequence[JobStatus], **columns: Any) -> JobRow | None:
         """Set these columns of the job of exactly that id if its status is one of `now`; None, and no change, if it is not.
@@ -142,7 +147,7 @@ class Jobs:
 
 def _places(session: Session) -> dict[str, dict[str, Any]]:
     """Of each queued job its place in the queue of its server and the job right before it, as fields of a standing."""
-    job = tables.Job
+    job = tables.JobTable
     query = select(job.job_id, job.name, job.status, job.target).where(job.status.in_(("running", "queued")))
     order = (case((job.status == "running", 0), else_=1), job.queued_number, job.job_number)
     places: dict[str, dict[str, Any]] = {}
@@ -158,12 +163,12 @@ def _places(session: Session) -> dict[str, dict[str, Any]]:
 
 def _runs(session: Session, sweep_ids: Sequence[str]) -> dict[str, JobStanding]:
     """By sweep, a standing that says what its runs came to so far."""
-    counted = run_counts(tables.Run.sweep_id.in_(sweep_ids)).subquery()
+    counted = run_counts(tables.RunTable.sweep_id.in_(sweep_ids)).subquery()
     counts = [func.coalesce(counted.c[name], 0) for name in ("runs", "cut_short", *STATUSES)]
     query = (
-        select(tables.Sweep.sweep_id, tables.Sweep.simulated, *counts)
-        .outerjoin(counted, counted.c.sweep_id == tables.Sweep.sweep_id)
-        .where(tables.Sweep.sweep_id.in_(sweep_ids))
+        select(tables.SweepTable.sweep_id, tables.SweepTable.simulated, *counts)
+        .outerjoin(counted, counted.c.sweep_id == tables.SweepTable.sweep_id)
+        .where(tables.SweepTable.sweep_id.in_(sweep_ids))
     )
     return {
         sweep_id: JobStanding(
@@ -183,16 +188,16 @@ def _columns(job: JobRow) -> dict[str, Any]:
     return columns | {"name": plain.text(job.name)}
 
 
-def _row(job: tables.Job) -> JobRow:
+def _row(job: tables.JobTable) -> JobRow:
     return JobRow(**{name: getattr(job, name) for name in JobRow.__dataclass_fields__})
 
 
 def _next_place(session: Session) -> int:
-    return cast(int, session.scalar(select(func.coalesce(func.max(tables.Job.queued_number), 0)))) + 1
+    return cast(int, session.scalar(select(func.coalesce(func.max(tables.JobTable.queued_number), 0)))) + 1
 
 
-def _stored(session: Session, job_id: str, *, lock: bool = False) -> tables.Job:
-    query = select(tables.Job).where(tables.Job.job_id == job_id)
+def _stored(session: Session, job_id: str, *, lock: bool = False) -> tables.JobTable:
+    query = select(tables.JobTable).where(tables.JobTable.job_id == job_id)
     job = session.scalar(query.with_for_update() if lock else query)  # SQLite's writers have the whole database anyway
     if job is None:
         raise NotFoundError(_unknown(job_id, several=False))

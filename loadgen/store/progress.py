@@ -25,20 +25,20 @@ class SweepsProgress:
         """How that sweep stands now, in place of what was said before. Raises `StoreError`, also when the database is busy."""
         row = {"updated_at": datetime.now(UTC).isoformat(), "document": document}
         with self._store._hasty() as session:
-            add = INSERT[session.get_bind().dialect.name](tables.SweepProgress).values(sweep_id=sweep_id, **row)
+            add = INSERT[session.get_bind().dialect.name](tables.SweepProgressTable).values(sweep_id=sweep_id, **row)
             session.execute(add.on_conflict_do_update(index_elements=["sweep_id"], set_=row))
 
     def remove(self, sweep_id: str) -> None:
         """The sweep is not being measured any more. Raises `StoreError`, also when the database is busy."""
         with self._store._hasty() as session:
-            session.execute(delete(tables.SweepProgress).where(tables.SweepProgress.sweep_id == sweep_id))
+            session.execute(delete(tables.SweepProgressTable).where(tables.SweepProgressTable.sweep_id == sweep_id))
 
     def of(self, sweep_ids: Sequence[str]) -> dict[str, ProgressRow]:
         """What is known of those sweeps, by their ids. Of one whose process was killed, it is what was said last."""
         if not sweep_ids:
             return {}
         with self._store._read() as session:
-            query = select(tables.SweepProgress).where(tables.SweepProgress.sweep_id.in_(sweep_ids))
+            query = select(tables.SweepProgressTable).where(tables.SweepProgressTable.sweep_id.in_(sweep_ids))
             return {
                 row.sweep_id: ProgressRow(row.sweep_id, row.updated_at, row.document) for row in session.scalars(query)
             }

@@ -93,14 +93,14 @@ class QueueClaim:
             if _stored(session) != instead_of:
                 return False
             if instead_of is not None:
-                session.execute(delete(tables.QueueClaim))
+                session.execute(delete(tables.QueueClaimTable))
             return self._add(session)
 
     def renew(self) -> None:
         """Say that the owner is alive. Raises `ClaimLostError` if another one owns the queue."""
         with self._store._write() as session:
             check(session, self._owner)
-            claim = session.get(tables.QueueClaim, _ONLY)
+            claim = session.get(tables.QueueClaimTable, _ONLY)
             if claim is None:  # in a database that was restored from a copy
                 self._add(session)
             else:
@@ -109,13 +109,15 @@ class QueueClaim:
     def release(self) -> None:
         """Delete it if it is the owner's."""
         with self._store._write() as session:
-            session.execute(delete(tables.QueueClaim).where(tables.QueueClaim.owner_id == self._owner.owner_id))
+            session.execute(
+                delete(tables.QueueClaimTable).where(tables.QueueClaimTable.owner_id == self._owner.owner_id)
+            )
 
     def _add(self, session: Session) -> bool:
         now = _now(session)
         values = {"claim_number": _ONLY, **asdict(self._owner), "claimed_at": now, "heartbeat_at": now}
-        add = INSERT[session.get_bind().dialect.name](tables.QueueClaim).values(**values)
-        return bool(session.scalar(add.on_conflict_do_nothing().returning(tables.QueueClaim.claim_number)))
+        add = INSERT[session.get_bind().dialect.name](tables.QueueClaimTable).values(**values)
+        return bool(session.scalar(add.on_conflict_do_nothing().returning(tables.QueueClaimTable.claim_number)))
 
 
 def _check_one_name(path: Path) -> None:
@@ -138,7 +140,7 @@ def _check_one_name(path: Path) -> None:
 
 
 def _stored(session: Session, *, lock: bool = True) -> ClaimRow | None:
-    query = select(tables.QueueClaim)
+    query = select(tables.QueueClaimTable)
     row = session.scalar(query.with_for_update() if lock else query)  # SQLite's writers have the whole database anyway
     if row is None:
         return None

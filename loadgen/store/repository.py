@@ -109,7 +109,7 @@ class Store:
         of one of its runs.
         """
         runs = [plain.guarded(document) for document in runs]
-        for stored in self._sweep_rows(tables.Sweep.sweep_id == sweep.sweep_id):
+        for stored in self._sweep_rows(tables.SweepTable.sweep_id == sweep.sweep_id):
             if _content(stored, self.runs(sweep.sweep_id)) == _content(sweep, runs):
                 return False
             raise StoreError(
@@ -154,29 +154,29 @@ class Store:
             run = _add_run(session, sweep_id, document)
             rows = request_rows.to_rows(records, run.run_number)
             while batch := list(islice(rows, _ROWS_AT_ONCE)):
-                session.execute(insert(cast(Table, tables.Request.__table__)), batch)
+                session.execute(insert(cast(Table, tables.RequestTable.__table__)), batch)
             if samples:
                 session.execute(
-                    insert(cast(Table, tables.ServerSample.__table__)), _sample_rows(run.run_number, samples)
+                    insert(cast(Table, tables.ServerSampleTable.__table__)), _sample_rows(run.run_number, samples)
                 )
             if gpus:
-                session.execute(insert(cast(Table, tables.GpuReadings.__table__)), _gpu_rows(run.run_number, gpus))
+                session.execute(insert(cast(Table, tables.GpuReadingsTable.__table__)), _gpu_rows(run.run_number, gpus))
             if outline is not None:
-                session.add(tables.RunOutline(run_number=run.run_number, outline=blobs.encode_outline(outline)))
+                session.add(tables.RunOutlineTable(run_number=run.run_number, outline=blobs.encode_outline(outline)))
         return document
 
     def add_doctor_result(self, document: DoctorDocument) -> None:
         """Store what the doctor found on the host that the document names."""
         with self._write() as session:
             session.add(
-                tables.DoctorResult(
+                tables.DoctorResultTable(
                     host_hash=document["host_hash"], measured_at=document["measured_at"], document=document
                 )
             )
 
     def doctor_result(self, host_hash: str) -> DoctorDocument | None:
         """The doctor's latest document of that host; None where there is none."""
-        result = tables.DoctorResult
+        result = tables.DoctorResultTable
         query = select(result.document).where(result.host_hash == host_hash)
         with self._read() as session:
             return session.scalars(query.order_by(result.doctor_number.desc()).limit(1)).first()
@@ -188,8 +188,8 @@ class Store:
     def sweep(self, sweep_id: str) -> SweepRow:
         """The sweep of that id, or of that beginning of an id when only one fits. Raises `NotFoundError`."""
         with self._read() as session:
-            found = _resolve(session, "sweep", tables.Sweep.sweep_id, sweep_id)
-        return self._sweep_rows(tables.Sweep.sweep_id == found)[0]
+            found = _resolve(session, "sweep", tables.SweepTable.sweep_id, sweep_id)
+        return self._sweep_rows(tables.SweepTable.sweep_id == found)[0]
 
     def resumable(self, spec_hash: str, group_id: str | None = None, sweep_id: str | None = None) -> SweepRow | None:
         """The newest sweep of that resolved spec which did not finish, in that group or in none; or `sweep_id` alone.
@@ -197,14 +197,14 @@ class Store:
         An imported one is never gone on with, here and in `finished`: it was measured elsewhere.
         "running" counts, since its process may have been killed; a sweep whose server did not start has nothing to go on with.
         """
-        only = [] if sweep_id is None else [tables.Sweep.sweep_id == sweep_id]
-        unfinished = tables.Sweep.status != "finished"
-        return self._newest(spec_hash, group_id, unfinished, tables.Sweep.start_failure.is_(None), *only)
+        only = [] if sweep_id is None else [tables.SweepTable.sweep_id == sweep_id]
+        unfinished = tables.SweepTable.status != "finished"
+        return self._newest(spec_hash, group_id, unfinished, tables.SweepTable.start_failure.is_(None), *only)
 
     def finished(self, spec_hash: str, group_id: str | None = None, sweep_id: str | None = None) -> SweepRow | None:
         """The newest sweep of that resolved spec which finished, in that group or in none; or `sweep_id` alone."""
-        only = [] if sweep_id is None else [tables.Sweep.sweep_id == sweep_id]
-        return self._newest(spec_hash, group_id, tables.Sweep.status == "finished", *only)
+        only = [] if sweep_id is None else [tables.SweepTable.sweep_id == sweep_id]
+        return self._newest(spec_hash, group_id, tables.SweepTable.status == "finished", *only)
 
     def group(self, group_id: str) -> list[SweepRow]:
         """The sweeps of the group (id or unique beginning), the oldest first. Raises `NotFoundError`.
@@ -212,8 +212,8 @@ class Store:
         Of several attempts at one variant only the latest counts: those before it did not start.
         """
         with self._read() as session:
-            found = _resolve(session, "group", tables.Sweep.group_id, group_id)
-        newest = {sweep.spec_hash: sweep for sweep in reversed(self._sweep_rows(tables.Sweep.group_id == found))}
+            found = _resolve(session, "group", tables.SweepTable.group_id, group_id)
+        newest = {sweep.spec_hash: sweep for sweep in reversed(self._sweep_rows(tables.SweepTable.group_id == found))}
         return list(newest.values())
 
     def runs(self, sweep_id: str) -> list[Any]:
@@ -223,27 +223,29 @@ class Store:
         its own id.
         """
         with self._read() as session:
-            found = _resolve(session, "sweep", tables.Sweep.sweep_id, sweep_id)
-            theirs = tables.Run.sweep_id == found
-            return _documents(session, theirs, tables.Run.run_number.in_(latest_attempts(theirs)))
+            found = _resolve(session, "sweep", tables.SweepTable.sweep_id, sweep_id)
+            theirs = tables.RunTable.sweep_id == found
+            return _documents(session, theirs, tables.RunTable.run_number.in_(latest_attempts(theirs)))
 
     def run_figures(self, sweep_ids: Sequence[str] | None = None) -> list[RunFigures]:
         """The runs of these sweeps (full ids; default all), chosen as by `runs`, with the figures that a list shows. One query."""
         wanted = None if sweep_ids is None else set(sweep_ids)
-        theirs = [] if wanted is None or len(wanted) > _MAX_VALUES else [tables.Run.sweep_id.in_(wanted)]
+        theirs = [] if wanted is None or len(wanted) > _MAX_VALUES else [tables.RunTable.sweep_id.in_(wanted)]
         with self._read() as session:
-            found = run_figures.stored_figures(session, *theirs, tables.Run.run_number.in_(latest_attempts(*theirs)))
+            found = run_figures.stored_figures(
+                session, *theirs, tables.RunTable.run_number.in_(latest_attempts(*theirs))
+            )
         return [run for run in found if wanted is None or run.sweep_id in wanted]
 
     def run(self, run_id: str) -> Any:
         """The document of that run (id or unique beginning). Raises `NotFoundError`."""
         with self._read() as session:
-            found = _resolve(session, "run", tables.Run.run_id, run_id)
-            return _documents(session, tables.Run.run_id == found)[0]
+            found = _resolve(session, "run", tables.RunTable.run_id, run_id)
+            return _documents(session, tables.RunTable.run_id == found)[0]
 
     def records(self, run_id: str) -> Records:
         """The requests of that run (id or unique beginning), exactly as they were added. Raises `NotFoundError`."""
-        request = cast(Table, tables.Request.__table__)
+        request = cast(Table, tables.RequestTable.__table__)
         with self._read() as session:
             number = _run_number(session, run_id)
             query = select(*(request.c[name] for name in request_rows.COLUMNS))
@@ -254,7 +256,7 @@ class Store:
 
     def samples(self, run_id: str) -> list[ServerSample]:
         """What the server said of itself through that run (id or unique beginning), in the order added."""
-        sample = tables.ServerSample
+        sample = tables.ServerSampleTable
         with self._read() as session:
             number = _run_number(session, run_id)
             query = select(sample.at_ns, sample.values).where(sample.run_number == number)
@@ -263,7 +265,7 @@ class Store:
 
     def gpus(self, run_id: str) -> list[GpuSeries]:
         """The readings of the server's GPUs through that run (id or unique beginning), exactly as they were added."""
-        stored = tables.GpuReadings
+        stored = tables.GpuReadingsTable
         with self._read() as session:
             number = _run_number(session, run_id)
             query = select(stored.device, stored.readings).where(stored.run_number == number)
@@ -274,13 +276,13 @@ class Store:
         """The outline of that run (id or unique beginning); None where none was stored with it."""
         with self._read() as session:
             number = _run_number(session, run_id)
-            query = select(tables.RunOutline.outline).where(tables.RunOutline.run_number == number)
+            query = select(tables.RunOutlineTable.outline).where(tables.RunOutlineTable.run_number == number)
             found = session.scalars(query).first()
         return None if found is None else blobs.decode_outline(found)
 
     def _holds(self, run_id: str) -> bool:
         with self._read() as session:
-            return session.scalar(select(tables.Run.run_id).where(tables.Run.run_id == run_id)) is not None
+            return session.scalar(select(tables.RunTable.run_id).where(tables.RunTable.run_id == run_id)) is not None
 
     def _note_identity(self) -> None:
         if self._database.path is not None and not self._read_only:
@@ -291,7 +293,7 @@ class Store:
                 self._identity = FileIdentity.of(self._database.path)
 
     def _newest(self, spec_hash: str, group_id: str | None, *conditions: Any) -> SweepRow | None:
-        in_group = tables.Sweep.group_id.is_(None) if group_id is None else tables.Sweep.group_id == group_id
+        in_group = tables.SweepTable.group_id.is_(None) if group_id is None else tables.SweepTable.group_id == group_id
         found = self._sweep_rows(_measured_here(spec_hash), in_group, *conditions)
         return found[0] if found else None
 
@@ -312,14 +314,18 @@ class Store:
 
     def _stored_sweeps(self, *conditions: Any) -> list[SweepRow]:
         # Without this, looking at one sweep would count the runs of all.
-        asked = [tables.Run.sweep_id.in_(select(tables.Sweep.sweep_id).where(*conditions))] if conditions else []
+        asked = (
+            [tables.RunTable.sweep_id.in_(select(tables.SweepTable.sweep_id).where(*conditions))] if conditions else []
+        )
         counted = run_counts(*asked).subquery()
         query = (
-            select(tables.Sweep, tables.Environment.document, *(counted.c[name] for name in ("runs", *STATUSES)))
-            .join(tables.Environment)
-            .outerjoin(counted, counted.c.sweep_id == tables.Sweep.sweep_id)
+            select(
+                tables.SweepTable, tables.EnvironmentTable.document, *(counted.c[name] for name in ("runs", *STATUSES))
+            )
+            .join(tables.EnvironmentTable)
+            .outerjoin(counted, counted.c.sweep_id == tables.SweepTable.sweep_id)
             .where(*conditions)
-            .order_by(tables.Sweep.created_at.desc(), tables.Sweep.sweep_id.desc())
+            .order_by(tables.SweepTable.created_at.desc(), tables.SweepTable.sweep_id.desc())
         )
         with self._read() as session:
             return [_sweep_row(*row) for row in session.execute(query)]
@@ -355,14 +361,14 @@ class Store:
 
 
 def _measured_here(spec_hash: str) -> Any:
-    return and_(tables.Sweep.spec_hash == spec_hash, tables.Sweep.imported.is_(None))
+    return and_(tables.SweepTable.spec_hash == spec_hash, tables.SweepTable.imported.is_(None))
 
 
 def _add_sweep(session: Session, sweep: SweepRow) -> None:
-    if session.get(tables.Sweep, sweep.sweep_id) is not None:
+    if session.get(tables.SweepTable, sweep.sweep_id) is not None:
         raise StoreError(f"The sweep {sweep.sweep_id} is stored already: give the new one another id.")
     session.add(
-        tables.Sweep(
+        tables.SweepTable(
             sweep_id=sweep.sweep_id,
             name=plain.text(sweep.name),
             spec=plain.storable(sweep.spec)[0],
@@ -382,13 +388,16 @@ def _add_sweep(session: Session, sweep: SweepRow) -> None:
     session.flush()
 
 
-def _add_run(session: Session, sweep_id: str, document: dict[str, Any]) -> tables.Run:
-    if session.scalar(select(tables.Run.run_number).where(tables.Run.run_id == document["run_id"])) is not None:
+def _add_run(session: Session, sweep_id: str, document: dict[str, Any]) -> tables.RunTable:
+    if (
+        session.scalar(select(tables.RunTable.run_number).where(tables.RunTable.run_id == document["run_id"]))
+        is not None
+    ):
         raise StoreError(f"The run {document['run_id']} is stored already: give the new one another id.")
     run = _run_row(sweep_id, document, _keep_environment(session, document["environment"]))
     session.add(run)
     session.flush()
-    session.add(tables.RunFigures(run_number=run.run_number, **run_figures.read_figures(document)))
+    session.add(tables.RunFiguresTable(run_number=run.run_number, **run_figures.read_figures(document)))
     return run
 
 
@@ -398,9 +407,9 @@ def _content(sweep: SweepRow, runs: Sequence[dict[str, Any]]) -> Any:
     return plain.printable([asdict(bare), [{**run, "imported": None} for run in runs]])
 
 
-def _run_row(sweep_id: str, document: dict[str, Any], environment_hash: str) -> tables.Run:
+def _run_row(sweep_id: str, document: dict[str, Any], environment_hash: str) -> tables.RunTable:
     spec, shape = document["spec"], shape_from_json(document["spec"]["shape"])
-    return tables.Run(
+    return tables.RunTable(
         run_id=document["run_id"],
         sweep_id=sweep_id,
         spec_hash=spec["hash"],
@@ -450,7 +459,7 @@ def _gpu_rows(run_number: int, gpus: Sequence[GpuSeries]) -> list[dict[str, Any]
 
 
 def _sweep_row(
-    sweep: tables.Sweep,
+    sweep: tables.SweepTable,
     environment: dict[str, Any],
     runs: int | None,
     valid: int | None,
@@ -482,14 +491,14 @@ def _sweep_row(
 def _keep_environment(session: Session, environment: dict[str, Any]) -> str:
     environment = plain.storable(environment)[0]
     environment_hash = canonical_hash(environment)
-    add = INSERT[session.get_bind().dialect.name](tables.Environment)
+    add = INSERT[session.get_bind().dialect.name](tables.EnvironmentTable)
     # Two sweeps that start at once on one machine may both find it absent.
     session.execute(add.values(environment_hash=environment_hash, document=environment).on_conflict_do_nothing())
     return environment_hash
 
 
-def _stored_sweep(session: Session, sweep_id: str) -> tables.Sweep:
-    sweep = session.get(tables.Sweep, sweep_id)
+def _stored_sweep(session: Session, sweep_id: str) -> tables.SweepTable:
+    sweep = session.get(tables.SweepTable, sweep_id)
     if sweep is None:
         raise NotFoundError(
             f"There is no sweep {sweep_id!r} in the database: `loadgen list` shows those there are.",
@@ -520,12 +529,12 @@ def _resolve(session: Session, kind: str, column: Any, given: str) -> str:
 
 def _documents(session: Session, *conditions: Any) -> list[Any]:
     query = (
-        select(tables.Run.document, tables.Environment.document, tables.Sweep.imported)
-        .join(tables.Environment, tables.Run.environment_hash == tables.Environment.environment_hash)
-        .join(tables.Sweep, tables.Run.sweep_id == tables.Sweep.sweep_id)
+        select(tables.RunTable.document, tables.EnvironmentTable.document, tables.SweepTable.imported)
+        .join(tables.EnvironmentTable, tables.RunTable.environment_hash == tables.EnvironmentTable.environment_hash)
+        .join(tables.SweepTable, tables.RunTable.sweep_id == tables.SweepTable.sweep_id)
         .where(*conditions)
     )
-    rows = session.execute(query.order_by(tables.Run.run_number)).all()
+    rows = session.execute(query.order_by(tables.RunTable.run_number)).all()
     if not all(isinstance(each, dict) for document, environment, _ in rows for each in (document, environment)):
         raise StoreError(
             f"The database {session.info.get('place')} is damaged: restore it from a copy, or pass another --db."
@@ -537,5 +546,5 @@ def _documents(session: Session, *conditions: Any) -> list[Any]:
 
 
 def _run_number(session: Session, run_id: str) -> int:
-    found = _resolve(session, "run", tables.Run.run_id, run_id)
-    return session.scalars(select(tables.Run.run_number).where(tables.Run.run_id == found)).one()
+    found = _resolve(session, "run", tables.RunTable.run_id, run_id)
+    return session.scalars(select(tables.RunTable.run_number).where(tables.RunTable.run_id == found)).one()

@@ -37,30 +37,30 @@ def read_figures(document: Any) -> dict[str, Any]:
 def stored_figures(session: Session, *conditions: Any) -> list[RunFigures]:
     """The runs that the conditions let through, in the order they ran."""
     columns = [
-        *(getattr(tables.Run, name) for name in _OF_RUN),
-        *(getattr(tables.RunFigures, name) for name in _COPIED),
+        *(getattr(tables.RunTable, name) for name in _OF_RUN),
+        *(getattr(tables.RunFiguresTable, name) for name in _COPIED),
     ]
-    query = select(*columns).select_from(tables.Run).outerjoin(tables.RunFigures).where(*conditions)
-    return [RunFigures(*row) for row in session.execute(query.order_by(tables.Run.run_number))]
+    query = select(*columns).select_from(tables.RunTable).outerjoin(tables.RunFiguresTable).where(*conditions)
+    return [RunFigures(*row) for row in session.execute(query.order_by(tables.RunTable.run_number))]
 
 
 def run_counts(*conditions: Any) -> Any:
     """A select of `sweep_id`, `runs`, `cut_short` and one column for each verdict; the conditions select whole sweeps."""
-    status = tables.Run.verdict_status
+    status = tables.RunTable.verdict_status
     counts = select(
-        tables.Run.sweep_id,
+        tables.RunTable.sweep_id,
         func.count().label("runs"),
-        func.sum(case((tables.Run.interrupted, 1), else_=0)).label("cut_short"),
+        func.sum(case((tables.RunTable.interrupted, 1), else_=0)).label("cut_short"),
         *(func.sum(case((status == word, 1), else_=0)).label(word) for word in STATUSES),
     )
-    latest = counts.where(*conditions, tables.Run.run_number.in_(latest_attempts(*conditions)))
-    return latest.group_by(tables.Run.sweep_id)
+    latest = counts.where(*conditions, tables.RunTable.run_number.in_(latest_attempts(*conditions)))
+    return latest.group_by(tables.RunTable.sweep_id)
 
 
 def latest_attempts(*conditions: Any) -> Any:
     """The run numbers of the last attempt at each planned run of each sweep that the conditions select."""
-    latest = select(func.max(tables.Run.run_number)).where(*conditions)
-    return latest.group_by(tables.Run.sweep_id, tables.Run.spec_hash)
+    latest = select(func.max(tables.RunTable.run_number)).where(*conditions)
+    return latest.group_by(tables.RunTable.sweep_id, tables.RunTable.spec_hash)
 
 
 def _inside(run: Mapping[str, Any], part: str, key: str) -> Any:

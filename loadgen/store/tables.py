@@ -30,7 +30,7 @@ class Entity(DeclarativeBase):
     }
 
 
-class Environment(Entity):
+class EnvironmentTable(Entity):
     """What a run ran on. One row however many runs shared it, named by the hash of its content."""
 
     __tablename__ = "environment"
@@ -39,7 +39,7 @@ class Environment(Entity):
     document: Mapped[dict[str, Any]]
 
 
-class Sweep(Entity):
+class SweepTable(Entity):
     """Load points on one server. `status`, `planned_runs` and `search` change while it is measured, and nothing after."""
 
     __tablename__ = "sweep"
@@ -61,7 +61,7 @@ class Sweep(Entity):
     search: Mapped[dict[str, Any] | None]  # what a search found; NULL: it was no search, or an older loadgen's
 
 
-class Run(Entity):
+class RunTable(Entity):
     """One load point, one schedule, one verdict: the columns that lists filter by, and the whole run document.
 
     `run_number` counts up in the order in which runs were stored. The document's `environment` is null here and kept in
@@ -95,7 +95,7 @@ class Run(Entity):
     document: Mapped[dict[str, Any]]
 
 
-class RunFigures(Entity):
+class RunFiguresTable(Entity):
     """The figures of a run that the list of sweeps shows: documents are long. A run stored without them has no row here."""
 
     __tablename__ = "run_figures"
@@ -109,7 +109,7 @@ class RunFigures(Entity):
     gpu_names: Mapped[list[str] | None]  # one for each GPU; each model once if which were used is unknown
 
 
-class Request(Entity):
+class RequestTable(Entity):
     """One request of a run: the columns of `engine.record.Records`, its arrivals as one BLOB (see `blobs.py`)."""
 
     __tablename__ = "request"
@@ -139,7 +139,7 @@ class Request(Entity):
     arrivals: Mapped[bytes]
 
 
-class ServerSample(Entity):
+class ServerSampleTable(Entity):
     """What the server said of itself at one moment of a run."""
 
     __tablename__ = "server_sample"
@@ -150,7 +150,7 @@ class ServerSample(Entity):
     values: Mapped[dict[str, Any]]
 
 
-class GpuReadings(Entity):
+class GpuReadingsTable(Entity):
     """The readings of one of the server's GPUs through a run, as one BLOB of columns (see `blobs.py`)."""
 
     __tablename__ = "gpu_readings"
@@ -161,7 +161,7 @@ class GpuReadings(Entity):
     readings: Mapped[bytes]
 
 
-class RunOutline(Entity):
+class RunOutlineTable(Entity):
     """What pages draw of a run, as one compressed BLOB (see `blobs.py`). Of runs stored by an older loadgen there is none."""
 
     __tablename__ = "run_outline"
@@ -170,7 +170,7 @@ class RunOutline(Entity):
     outline: Mapped[bytes]
 
 
-class DoctorResult(Entity):
+class DoctorResultTable(Entity):
     """What `loadgen doctor` found on one host: the client's error there. The latest of a host is attached to its runs."""
 
     __tablename__ = "doctor_result"
@@ -182,7 +182,7 @@ class DoctorResult(Entity):
     document: Mapped[dict[str, Any]]
 
 
-class Job(Entity):
+class JobTable(Entity):
     """A sweep that somebody asked the service for. The queue is those of status "queued", in the order of `queued_number`."""
 
     __tablename__ = "job"
@@ -207,7 +207,7 @@ class Job(Entity):
     cancel_requested: Mapped[bool]
 
 
-class QueueClaim(Entity):
+class QueueClaimTable(Entity):
     """The service that works on the jobs: one row at most, renewed every few seconds, and gone when its service ends in order."""
 
     __tablename__ = "queue_claim"
@@ -223,7 +223,7 @@ class QueueClaim(Entity):
     heartbeat_at: Mapped[str]  # by the clock of a PostgreSQL server, else of the service's machine
 
 
-class SweepProgress(Entity):
+class SweepProgressTable(Entity):
     """How a sweep stands that is being measured: a row that is written over about once a second, and gone when it ends."""
 
     __tablename__ = "sweep_progress"

@@ -20,7 +20,7 @@ from loadgen.report.pages import assets
 from loadgen.web import comparison, live, runs, static, sweeps
 from loadgen.web.answers import failure
 from loadgen.web.connections import DEFAULT_LIMITS, BoundedProtocol, ConnectionLimits
-from loadgen.web.database import Database
+from loadgen.web.database import DashboardStore
 
 _CLOSING_S = 4  # more than connections get for their responses
 
@@ -35,7 +35,7 @@ HEADERS = {
 def create_app(db_url: str) -> FastAPI:
     """The dashboard over the database at `db_url`, which need not exist yet."""
     app = FastAPI(title="loadgen", docs_url=None, redoc_url=None, openapi_url=None)
-    app.state.database = Database(db_url)
+    app.state.database = DashboardStore(db_url)
     app.state.looks, app.state.watchers = live.Looks(app.state.database), 0
     for group in (live.router, sweeps.router, runs.router, comparison.router, static.router):
         app.include_router(group)

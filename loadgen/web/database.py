@@ -18,7 +18,7 @@ from loadgen.store.urls import shown_url
 
 
 @dataclass(slots=True)
-class Database:
+class DashboardStore:
     """Where the measurements are."""
 
     url: str
@@ -64,7 +64,7 @@ class Database:
 
 def reading(request: Request) -> Iterator[Store]:
     """The store, for one request. Raises `StoreError`."""
-    database: Database = request.app.state.database
+    database: DashboardStore = request.app.state.database
     with database.open() as store:
         yield store
 

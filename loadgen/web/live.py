@@ -22,7 +22,7 @@ from loadgen.store.progress import SweepsProgress
 from loadgen.store.repository import Store
 from loadgen.store.rows import ProgressRow, SweepRow
 from loadgen.web.answers import failure
-from loadgen.web.database import Database
+from loadgen.web.database import DashboardStore
 
 router = APIRouter()
 MOST_WATCHERS = 32  # whoever is turned away loads the page again now and then
@@ -42,7 +42,7 @@ class Look:
 class Looks:
     """The latest look at each sweep, which all who watch it share."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: DashboardStore) -> None:
         self._database = database
         self._latest: dict[str, tuple[float, asyncio.Task[Look]]] = {}
 
@@ -83,7 +83,7 @@ async def events(sweep_id: str, request: Request) -> Response:
     )
 
 
-def _look(database: Database, sweep_id: str) -> Look:
+def _look(database: DashboardStore, sweep_id: str) -> Look:
     with Store.open(database.url, read_only=True) as store:
         sweep = store.sweep(sweep_id)
         return Look(sweep, progress_of(store, sweep) if sweep.status == "running" else None)

@@ -15,7 +15,7 @@ from loadgen.report.pages.pages import sweep_page
 from loadgen.report.pages.sweep_figures import sweeps_document
 from loadgen.report.pages.sweeps_list import sweeps_page
 from loadgen.web.answers import document, html
-from loadgen.web.database import Database, Reading
+from loadgen.web.database import DashboardStore, Reading
 from loadgen.web.live import progress_of
 
 router = APIRouter()
@@ -33,7 +33,7 @@ Asked = Annotated[Filters, Depends(_filters)]
 @router.get("/")
 def sweeps(request: Request, filters: Asked) -> Response:
     """The sweeps that the filters in the address let through, newest first, a page of them at a time."""
-    database: Database = request.app.state.database
+    database: DashboardStore = request.app.state.database
     rows, empty_because = database.sweeps()
     number = request.query_params.get("page") or "1"
     if not (number.isascii() and number.isdigit() and 1 <= len(number) <= 9):
@@ -53,7 +53,7 @@ def sweeps(request: Request, filters: Asked) -> Response:
 @router.get("/sweeps.json")
 def sweeps_json(request: Request, filters: Asked) -> Response:
     """All sweeps that the filters let through, newest first, without their runs."""
-    database: Database = request.app.state.database
+    database: DashboardStore = request.app.state.database
     rows, _ = database.sweeps()
     listed = filtered(rows, filters)
     return document(sweeps_document(listed, database.run_figures(listed)))

@@ -6,7 +6,7 @@ import pytest
 from pydantic import BaseModel, ConfigDict
 
 from loadgen.errors import UsageError
-from loadgen.inputs.origin import Origin, Place
+from loadgen.inputs.origin import FileLine, Origin
 from loadgen.inputs.yaml_file import read_yaml
 
 NESTED = """\
@@ -92,7 +92,7 @@ def test_an_alias_is_followed_once_and_a_circle_is_none(path: Path) -> None:
 
 
 def test_an_origin_of_a_part_names_its_keys_alone() -> None:
-    origin = Origin({"sweep": Place(Path("p.yaml"), 1), "sweep.rate": Place(Path("p.yaml"), 2)}, Path("p.yaml"))
+    origin = Origin({"sweep": FileLine(Path("p.yaml"), 1), "sweep.rate": FileLine(Path("p.yaml"), 2)}, Path("p.yaml"))
     assert origin.under("sweep").name("rate") == "'rate' in p.yaml line 2"
     assert origin.under("sweep").name("wave") == "'wave' in p.yaml"
     assert origin.without({"sweep"}).places == {}

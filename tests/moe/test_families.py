@@ -4,7 +4,6 @@ import pytest
 
 from loadgen.errors import ExitCode, ModelError
 from loadgen.moe.architecture import Experts, GroupedQueryAttention, LatentAttention
-from loadgen.moe.description import describe
 from loadgen.moe.families import architecture
 from loadgen.moe.models import model, model_names
 
@@ -104,12 +103,3 @@ def test_an_unknown_model_is_named_with_those_that_are_known() -> None:
 def test_each_committed_configuration_tells_its_sources(name: str) -> None:
     assert model(name).sources
     assert "/" in model(name).id
-
-
-def test_a_description_is_rows_of_words() -> None:
-    rows = dict(describe(model("deepseek-v2-lite").architecture))
-    assert rows["parameters"] == "15,706,484,224"
-    assert rows["layers"] == "27, of which 1 dense"
-    assert rows["attention"] == "MLA, 16 heads, latent of 512 + 64"
-    assert rows["experts"] == "6 of 64 with FFN size 1,408, 2 shared of 2,816 in all"
-    assert dict(describe(model("qwen3-4b").architecture))["experts"] == "none"

@@ -11,7 +11,7 @@ import pytest
 from loadgen.load.body import ChunkCounts, Dialect
 from loadgen.load.spec import Endpoint
 from loadgen.servers.asking import ASK_AGAIN_LIMIT_S
-from loadgen.servers.counting import LONG_PROMPT_TOKENS, chunk_counts_to_ask, chunk_counts_told, enquire
+from loadgen.servers.counting import LONG_PROMPT_TOKENS, chunk_counts_to_ask, enquire
 from loadgen.servers.endpoint import EndpointFacts, probe
 from loadgen.servers.simulator import SimulatorOptions, SimulatorProcess
 from loadgen.servers.simulator.options import Tells
@@ -28,7 +28,7 @@ Counts = tuple[ChunkCounts, ...]
 def test_what_a_server_tells_is_found_out(endpoint: Endpoint, tells: Tells, told: Counts) -> None:
     with SimulatorProcess(SimulatorOptions(ttft_s=0, gap_s=0, tells=tells)) as simulator:
         facts = probe(simulator.url, "simulated-moe", ())
-        assert chunk_counts_told(facts, "simulated-moe", endpoint, ()) == told
+        assert enquire(facts, "simulated-moe", endpoint, ()).chunk_counts == told
 
 
 @contextmanager
@@ -72,7 +72,7 @@ def facts_of(url: str, dialect: Dialect) -> EndpointFacts:
 def test_a_field_that_is_refused_is_left_out(refused: set[str], told: Counts, status: int) -> None:
     heard: list[dict[str, Any]] = []
     with strict(refused, status, heard) as url:
-        assert chunk_counts_told(facts_of(url, "openai"), "m", "completions", ()) == told
+        assert enquire(facts_of(url, "openai"), "m", "completions", ()).chunk_counts == told
     assert heard[0]["max_tokens"] == 2
     assert not (refused & set(heard[-1]) and told)
 
@@ -92,7 +92,7 @@ def test_a_usage_in_the_last_chunk_alone_does_not_run() -> None:
             return
 
     with listening(Handler) as url:
-        assert chunk_counts_told(facts_of(url, "openai"), "m", "completions", ()) == ()
+        assert enquire(facts_of(url, "openai"), "m", "completions", ()).chunk_counts == ()
 
 
 @pytest.mark.loopback

@@ -5,7 +5,7 @@ import pytest
 from loadgen.errors import UsageError
 from loadgen.load.rate_limits import RateLimits
 from loadgen.servers.simulator import SimulatorOptions
-from loadgen.servers.simulator.generation import Generation, Refusal
+from loadgen.servers.simulator.generation import Generation, SimulatedRefusal
 from loadgen.servers.simulator.quota import Bucket, Quota
 
 S = 1_000_000_000
@@ -29,7 +29,7 @@ def test_what_is_beyond_the_minute_is_refused_until_there_is_room() -> None:
     quota.admit(asking(), 0)
     quota.admit(asking(), 10 * S)
     for arrival_ns in (19_500_000_000, 20 * S):
-        with pytest.raises(Refusal) as caught:
+        with pytest.raises(SimulatedRefusal) as caught:
             quota.admit(asking(), arrival_ns)
         assert (caught.value.status, caught.value.kind) == (429, "RateLimitError")
         assert caught.value.retry_after_s == (41 if arrival_ns < 20 * S else 40), "whole seconds, and rather one more"
@@ -39,7 +39,7 @@ def test_what_is_beyond_the_minute_is_refused_until_there_is_room() -> None:
 def test_tokens_are_those_of_the_prompt_and_of_every_choice() -> None:
     quota = Quota(RateLimits(tokens_per_minute=22))
     quota.admit(asking(choices=2), 0)
-    with pytest.raises(Refusal):
+    with pytest.raises(SimulatedRefusal):
         quota.admit(asking(choices=3), S)
     quota.admit(asking(choices=2), S)
 

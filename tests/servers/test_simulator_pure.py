@@ -8,7 +8,7 @@ import pytest
 from loadgen.errors import UsageError
 from loadgen.servers.simulator.dialect import StreamEncoder, whole_answer
 from loadgen.servers.simulator.exposition import Counters, expose
-from loadgen.servers.simulator.generation import Generation, Refusal, parse_generation, parse_tokenize
+from loadgen.servers.simulator.generation import Generation, SimulatedRefusal, parse_generation, parse_tokenize
 from loadgen.servers.simulator.options import SimulatorOptions
 from loadgen.servers.simulator.timetable import Timetable
 from loadgen.servers.simulator.vocabulary import ANSWER_WORDS, answer_text, chat_ids, text_ids
@@ -193,7 +193,7 @@ def test_continuous_usage_needs_include_usage() -> None:
     ],
 )
 def test_refusals_are_those_of_vllm(raw: bytes, status: int, param: str | None, said: str) -> None:
-    with pytest.raises(Refusal) as refused:
+    with pytest.raises(SimulatedRefusal) as refused:
         parse_generation(raw, False, OPTIONS)
     error = refused.value.to_json()["error"]
     assert list(error) == ["message", "type", "param", "code"]
@@ -203,7 +203,7 @@ def test_refusals_are_those_of_vllm(raw: bytes, status: int, param: str | None, 
 
 @pytest.mark.parametrize("messages", [None, [], ["hello"], [{"role": "user", "content": 5}]])
 def test_chat_without_messages_is_refused(messages: object) -> None:
-    with pytest.raises(Refusal, match="message"):
+    with pytest.raises(SimulatedRefusal, match="message"):
         parse_generation(chat_body(messages=messages), True, OPTIONS)
 
 
@@ -216,7 +216,7 @@ def test_tokenize_counts_as_the_endpoints_do() -> None:
     assert parse_tokenize(raw, OPTIONS) == parse_generation(raw, True, OPTIONS).prompt_ids
     assert len(parse_tokenize(chat_body(messages=messages, add_generation_prompt=False), OPTIONS)) == 10
     assert parse_tokenize(body(), OPTIONS) == parse_generation(body(), False, OPTIONS).prompt_ids
-    with pytest.raises(Refusal, match="prompt or messages"):
+    with pytest.raises(SimulatedRefusal, match="prompt or messages"):
         parse_tokenize(body(prompt=[1, 2]), OPTIONS)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
-from loadgen.service.access import COOKIE, Access, Gate
+from loadgen.service.access import COOKIE, Access, AccessMiddleware
 from loadgen.service.tokens import MOST_FAILURES
 from tests.service.conftest import BEARER, SPEC, TOKEN
 
@@ -83,7 +83,7 @@ def test_without_a_host_header_a_request_is_refused(version: str, status: int) -
     async def never(*_: object) -> Any:
         raise AssertionError
 
-    gate = Gate(never, Access(None, loopback_reads=True), {})
+    gate = AccessMiddleware(never, Access(None, loopback_reads=True), {})
     scope = {"type": "http", "http_version": version, "method": "GET", "path": "/", "query_string": b"", "headers": []}
     asyncio.run(gate(scope, never, send))
     assert sent[0]["status"] == status

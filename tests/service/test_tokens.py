@@ -4,7 +4,7 @@ import pytest
 
 from loadgen.errors import UsageError
 from loadgen.service import tokens
-from loadgen.service.tokens import Failures, Sessions, Token
+from loadgen.service.tokens import Failures, LoginSessions, Token
 
 GOOD = "0123456789abcdef"
 
@@ -26,7 +26,7 @@ def test_a_poor_token_is_refused_and_not_repeated(held: str | None) -> None:
 def test_sessions_begin_end_and_run_out(monkeypatch: pytest.MonkeyPatch) -> None:
     now_s = [0.0]
     monkeypatch.setattr("loadgen.service.tokens.time.monotonic", lambda: now_s[0])
-    sessions = Sessions()
+    sessions = LoginSessions()
     one, other = sessions.begin(), sessions.begin()
     sessions.end(one)
     assert (sessions.has(one), sessions.has(other), sessions.has(None), sessions.has("guess")) == (
@@ -40,7 +40,7 @@ def test_sessions_begin_end_and_run_out(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_so_many_sessions_and_no_more() -> None:
-    sessions = Sessions()
+    sessions = LoginSessions()
     first = sessions.begin()
     for _ in range(tokens.MOST_SESSIONS):
         sessions.begin()

@@ -18,7 +18,7 @@ from loadgen.store.progress import SweepsProgress
 from loadgen.store.repository import Store
 from loadgen.web import live
 from loadgen.web.app import create_app
-from loadgen.web.database import Database
+from loadgen.web.database import DashboardStore
 from tests.report.documents import specs, sweep_row
 
 SWEEP = "s261123-152901-4f2a"
@@ -53,7 +53,7 @@ def after_each_look(monkeypatch: pytest.MonkeyPatch, *steps: Callable[[], object
     """What happens between one look at the store and the next."""
     look, left = live._look, list(steps)
 
-    def look_and_go_on(database: Database, sweep_id: str) -> live.Look:
+    def look_and_go_on(database: DashboardStore, sweep_id: str) -> live.Look:
         seen = look(database, sweep_id)
         if left:
             left.pop(0)()
@@ -128,7 +128,7 @@ def test_only_so_many_may_watch(client: TestClient, store: Store) -> None:
 
 
 def test_who_leaves_makes_room(store: Store, tmp_path: Path) -> None:
-    state = SimpleNamespace(looks=live.Looks(Database(f"sqlite:///{tmp_path}/measured.db")), watchers=0)
+    state = SimpleNamespace(looks=live.Looks(DashboardStore(f"sqlite:///{tmp_path}/measured.db")), watchers=0)
 
     async def leave() -> None:
         request: Any = SimpleNamespace(app=SimpleNamespace(state=state))
@@ -163,7 +163,7 @@ def test_all_who_watch_share_a_look(store: Store, tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(live, "_SHARED_S", 60.0)
     looked: list[int] = []
     after_each_look(monkeypatch, *[lambda: looked.append(1)] * 9)
-    looks = live.Looks(Database(f"sqlite:///{tmp_path}/measured.db"))
+    looks = live.Looks(DashboardStore(f"sqlite:///{tmp_path}/measured.db"))
 
     async def watch() -> None:
         seen = await asyncio.gather(*(looks.at(SWEEP) for _ in range(5)))

@@ -14,7 +14,7 @@ from loadgen.errors import ExitCode, LoadgenError, UsageError
 from loadgen.report.format import plural
 
 if TYPE_CHECKING:
-    from loadgen.servers.profiles.checks import Finding
+    from loadgen.servers.profiles.checks import ProfileFinding
     from loadgen.servers.profiles.reading import ProfileFile
     from loadgen.servers.profiles.vllm_parser import Parsed, Vllm
 
@@ -141,12 +141,12 @@ def _result(file: "ProfileFile", installed: "Vllm | None", parsed: "Parsed | Non
     return {"name": file.profile.name, "status": status, "findings": told}
 
 
-def _of_simulator(file: "ProfileFile") -> list["Finding"]:
+def _of_simulator(file: "ProfileFile") -> list["ProfileFinding"]:
     """Whether `loadgen simulate` takes the flags of a simulated server."""
     from typer.exceptions import TyperException
 
     from loadgen.cli.commands.simulate import simulate
-    from loadgen.servers.profiles.checks import Finding
+    from loadgen.servers.profiles.checks import ProfileFinding
     from loadgen.servers.profiles.command import argv
 
     if file.profile.launcher != "simulator" or file.profile.abstract:
@@ -158,13 +158,13 @@ def _of_simulator(file: "ProfileFile") -> list["Finding"]:
         typer.main.get_command(command).make_context("simulate", words[words.index("simulate") + 1 :])
     except TyperException as error:
         said = " ".join(error.format_message().split())
-        return [Finding("error", f"{file.origin.name('arguments')}: `loadgen simulate` says: {said}")]
+        return [ProfileFinding("error", f"{file.origin.name('arguments')}: `loadgen simulate` says: {said}")]
     return []
 
 
-def _of_sweep(file: "ProfileFile") -> list["Finding"]:
+def _of_sweep(file: "ProfileFile") -> list["ProfileFinding"]:
     """Whether the grid that it comes with can be measured."""
-    from loadgen.servers.profiles.checks import Finding
+    from loadgen.servers.profiles.checks import ProfileFinding
     from loadgen.spec.profile_sweep import profile_sweep
     from loadgen.spec.runs import resolve
 
@@ -173,7 +173,7 @@ def _of_sweep(file: "ProfileFile") -> list["Finding"]:
     try:
         resolve(profile_sweep(file))
     except LoadgenError as error:
-        return [Finding("error", str(error))]
+        return [ProfileFinding("error", str(error))]
     return []
 
 

@@ -22,14 +22,14 @@ class NotReady(LoadgenError):
     """The server does not answer yet, or not at this moment; its words say how."""
 
 
-class Refused(ServerError):
+class RequestRefused(ServerError):
     """The server answers, and will not take such a request: waiting does not help."""
 
 
 def ask(
     url: str, model: str, endpoint: Endpoint, headers: Headers, timeout_s: float = _REQUEST_LIMIT_S
 ) -> EndpointFacts:
-    """Send one request for one token. Answers what the server says of itself; raises NotReady or Refused.
+    """Send one request for one token. Answers what the server says of itself; raises NotReady or RequestRefused.
 
     A proxy that the environment names for the URL is used, as by the runs.
     """
@@ -37,7 +37,7 @@ def ask(
         route = Route(proxy_for(url, os.environ))
         facts = probe(url, model, headers, route=route)
     except UsageError as error:
-        raise Refused(str(error)) from error
+        raise RequestRefused(str(error)) from error
     except ServerError as error:
         raise NotReady(str(error)) from error
     target = facts.completions_url(endpoint)
@@ -49,7 +49,7 @@ def ask(
     if answer.status_code == 200 and _is_answer(answer.content):
         return facts
     said = f"{target} answers a request with {answer.status_code}: {error_text(answer.content, headers)}"
-    raise NotReady(said) if answer.status_code in _NOT_YET else Refused(said)
+    raise NotReady(said) if answer.status_code in _NOT_YET else RequestRefused(said)
 
 
 def _body(model: str, endpoint: Endpoint) -> dict[str, Any]:
@@ -85,7 +85,7 @@ class Asking:
                 return
             except NotReady as error:
                 self.problem = str(error)
-            except Refused as error:
+            except RequestRefused as error:
                 self.refusal = str(error)
                 return
             self._given_up.wait(_TRY_AGAIN_S)

@@ -20,7 +20,7 @@ from loadgen.servers.launcher.log import overwrite, stage
 from loadgen.servers.launcher.place import lock_file, new_log, state_file, state_folder, write_private, writing
 from loadgen.servers.launcher.processes import is_alive
 from loadgen.servers.launcher.provenance import launch_record
-from loadgen.servers.launcher.readiness import Asking, NotReady, Refused, ask
+from loadgen.servers.launcher.readiness import Asking, NotReady, RequestRefused, ask
 from loadgen.servers.launcher.running import RunningServer, as_running, key_headers, standing, unrecorded
 from loadgen.servers.launcher.state import ServerState, now, read_state, write_state
 from loadgen.servers.launcher.supervised import Supervised
@@ -117,7 +117,7 @@ def _running(launch: Launch, folder: Path) -> RunningServer | None:
         )
     try:
         ask(state.url, state.model, launch.endpoint, key_headers(launch.api_key_env), _ANSWER_LIMIT_S)
-    except (NotReady, Refused) as error:
+    except (NotReady, RequestRefused) as error:
         raise ServerError(
             f"{state.profile} is running and does not answer ({error}); end it with `loadgen serve down`"
         ) from error
@@ -143,7 +143,7 @@ def _look_at(launch: Launch, folder: Path) -> RunningServer:
     started_at = now()
     try:
         answered = ask(launch.url, launch.model, launch.endpoint, key_headers(launch.api_key_env))
-    except (NotReady, Refused) as error:
+    except (NotReady, RequestRefused) as error:
         raise StartFailure(FailureKind.REFUSED_REQUEST, f"{launch.profile_name} does not answer: {error}") from error
     state = ServerState(
         profile=launch.profile_name,

@@ -26,7 +26,7 @@ Severity = Literal["error", "unchecked", "note"]
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class ProfileFinding:
     """One sentence about a profile."""
 
     severity: Severity
@@ -47,13 +47,13 @@ def commands(files: Sequence[ProfileFile], release: str) -> dict[str, list[str]]
     }
 
 
-def findings(file: ProfileFile, vllm: Vllm | None, parsed: Parsed | None) -> list[Finding]:
+def findings(file: ProfileFile, vllm: Vllm | None, parsed: Parsed | None) -> list[ProfileFinding]:
     """All that there is to say, mistakes first. An abstract profile is not whole: of it only the flags are looked at."""
     profile = file.profile
     if profile.unservable is not None:
-        return [Finding("note", f"cannot be served: {profile.unservable}")]
+        return [ProfileFinding("note", f"cannot be served: {profile.unservable}")]
     if (unknown := _unknown_architecture(file)) is not None:
-        return [Finding("error", unknown)]
+        return [ProfileFinding("error", unknown)]
     found = _of_parser(file, vllm, parsed)
     if all(finding.severity != "error" for finding in found):
         found += _of_lengths(file)
@@ -112,7 +112,7 @@ def _unknown_architecture(file: ProfileFile) -> str | None:
     return None
 
 
-def _of_model(file: ProfileFile) -> list[Finding]:
+def _of_model(file: ProfileFile) -> list[ProfileFinding]:
     profile, origin = file.profile, file.origin
     if not is_served_by_vllm(profile):
         return []
@@ -122,27 +122,29 @@ def _of_model(file: ProfileFile) -> list[Finding]:
         if draft is not None:
             sentences.append(wrong_draft(draft, origin))
     except ModelError as error:
-        return [Finding("error", f"{origin.name('model')}: {error}")]
-    found = [Finding("error", sentence) for sentence in sentences if sentence is not None]
+        return [ProfileFinding("error", f"{origin.name('model')}: {error}")]
+    found = [ProfileFinding("error", sentence) for sentence in sentences if sentence is not None]
     if is_path(profile.model) and folder_of(profile.model) is None:
-        found.append(Finding("unchecked", f"{origin.name('model')} is {profile.model}, a folder that is not here"))
+        found.append(
+            ProfileFinding("unchecked", f"{origin.name('model')} is {profile.model}, a folder that is not here")
+        )
     return found
 
 
-def _of_lengths(file: ProfileFile) -> list[Finding]:
+def _of_lengths(file: ProfileFile) -> list[ProfileFinding]:
     """Lengths and counts that vLLM's parser would refuse, also where no vLLM is installed."""
     if not is_served_by_vllm(file.profile):
         return []
     wrong = wrong_lengths(file.profile.arguments)
-    return [Finding("error", f"{file.origin.name(f'arguments.{flag}')} {why}") for flag, why in wrong.items()]
+    return [ProfileFinding("error", f"{file.origin.name(f'arguments.{flag}')} {why}") for flag, why in wrong.items()]
 
 
-def _of_context(file: ProfileFile) -> list[Finding]:
+def _of_context(file: ProfileFile) -> list[ProfileFinding]:
     refused = refused_max_model_len(file.profile) if is_served_by_vllm(file.profile) else None
-    return [] if refused is None else [Finding("error", refused)]
+    return [] if refused is None else [ProfileFinding("error", refused)]
 
 
-def _of_memory(file: ProfileFile, vllm: Vllm | None) -> list[Finding]:
+def _of_memory(file: ProfileFile, vllm: Vllm | None) -> list[ProfileFinding]:
     profile, origin = file.profile, file.origin
     if not is_served_by_vllm(profile) or profile.needs is None or not profile.needs.gpus:
         return []
@@ -154,28 +156,28 @@ def _of_memory(file: ProfileFile, vllm: Vllm | None) -> list[Finding]:
             sentence = (
                 f"{origin.name('needs.gpus')} is {profile.needs.gpus}, and the arguments spread the model over {gpus}"
             )
-            found.append(Finding("error", sentence))
+            found.append(ProfileFinding("error", sentence))
         fit = resources(profile, release)
     except ModelError as error:
-        return [*found, Finding("error", str(error))]
+        return [*found, ProfileFinding("error", str(error))]
     if fit is None:
         return [
             *found,
-            Finding("unchecked", "whether it fits the memory: its model or its precision is not known here"),
+            ProfileFinding("unchecked", "whether it fits the memory: its model or its precision is not known here"),
         ]
     if fit.problem is not None:
-        return [*found, Finding("error", fit.problem)]
-    return [*found, *([] if fit.remark is None else [Finding("note", fit.remark)])]
+        return [*found, ProfileFinding("error", fit.problem)]
+    return [*found, *([] if fit.remark is None else [ProfileFinding("note", fit.remark)])]
 
 
-def _of_parser(file: ProfileFile, vllm: Vllm | None, parsed: Parsed | None) -> list[Finding]:
+def _of_parser(file: ProfileFile, vllm: Vllm | None, parsed: Parsed | None) -> list[ProfileFinding]:
     profile = file.profile
     if not is_served_by_vllm(profile) or vllm is None or parsed is None:
         return []
     if not fits(vllm.release, profile.releases):
         sentence = f"by the parser: the profile is for vLLM {profile.releases}, and {vllm.release} is installed"
-        return [Finding("unchecked", sentence)]
+        return [ProfileFinding("unchecked", sentence)]
     given, variables = arguments(profile, vllm.release), environment(profile, vllm.release)
     wrong = wrong_arguments(given, variables, parsed.complaints.get(profile.name), parsed, file.origin)
     secrets = [*secrets_of(given), *secrets_of(variables)]
-    return [Finding("error", without(sentence, secrets)) for sentence in wrong]
+    return [ProfileFinding("error", without(sentence, secrets)) for sentence in wrong]

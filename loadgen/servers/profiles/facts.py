@@ -10,9 +10,9 @@ from loadgen.moe.architecture import Architecture, GroupedQueryAttention
 from loadgen.moe.experts import expected_distinct_experts
 from loadgen.moe.memory import KvPrecision, Precision, kv_cache_bytes_per_token, weight_bytes
 from loadgen.moe.models import model
-from loadgen.moe.paper import TABLE_1, compared
 from loadgen.moe.parameters import active_parameters, parameters
 from loadgen.moe.placement import Parallelism
+from loadgen.moe.table1 import TABLE_1, compare_with_paper
 from loadgen.servers.hidden import shown, shown_words
 from loadgen.servers.profiles.checks import is_served_by_vllm, resources
 from loadgen.servers.profiles.command import arguments, argv, environment
@@ -170,6 +170,6 @@ def _paper(name: str | None) -> dict[str, Any] | None:
                 "agrees": figure.agrees,
                 "difference_ratio": round(figure.difference_ratio, 3),
             }
-            for figure in compared(row)
+            for figure in compare_with_paper(row)
         ],
     }

@@ -16,7 +16,7 @@ import sys
 from typing import Any, NoReturn
 
 
-class Refused(Exception):
+class ArgumentsRefused(Exception):
     """What vLLM's parser would have printed before it exits."""
 
 
@@ -43,7 +43,7 @@ def examined(commands: dict[str, list[str]]) -> dict[str, Any]:
     from vllm.utils.argparse_utils import FlexibleArgumentParser
 
     def refuse(_: object, message: str) -> NoReturn:
-        raise Refused(message)
+        raise ArgumentsRefused(message)
 
     FlexibleArgumentParser.error = refuse
     parser = FlexibleArgumentParser(prog="vllm")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import loadgen
 from loadgen.errors import UsageError
-from loadgen.inputs.origin import Origin, Place
+from loadgen.inputs.origin import FileLine, Origin
 from loadgen.inputs.yaml_file import read_yaml
 from loadgen.servers.profiles.flag_syntax import canonical
 from loadgen.servers.profiles.merging import merged
@@ -74,17 +74,17 @@ def _is_abstract(path: Path) -> bool:
     return _read(path)[0].get("abstract") is True
 
 
-def _read(path: Path) -> tuple[dict[str, object], dict[str, Place]]:
+def _read(path: Path) -> tuple[dict[str, object], dict[str, FileLine]]:
     file = read_yaml(path, "server profile", example="extends: mixtral-8x7b")
     return file.values, file.places
 
 
-def _resolved(path: Path, extending: tuple[Path, ...]) -> tuple[dict[str, object], dict[str, Place]]:
+def _resolved(path: Path, extending: tuple[Path, ...]) -> tuple[dict[str, object], dict[str, FileLine]]:
     """The file's keys over those of the profile that it extends, nulls gone, arguments of vLLM in one spelling."""
     layers = list(_layers(path, extending))
     engine = next((values["engine"] for values, _ in reversed(layers) if "engine" in values), "vllm")
     resolved: dict[str, object] = {}
-    all_places: dict[str, Place] = {}
+    all_places: dict[str, FileLine] = {}
     for values, places in layers:
         for key in _NOT_INHERITED:
             resolved.pop(key, None)
@@ -95,7 +95,7 @@ def _resolved(path: Path, extending: tuple[Path, ...]) -> tuple[dict[str, object
     return resolved, all_places
 
 
-def _layers(path: Path, extending: tuple[Path, ...]) -> Iterator[tuple[dict[str, object], dict[str, Place]]]:
+def _layers(path: Path, extending: tuple[Path, ...]) -> Iterator[tuple[dict[str, object], dict[str, FileLine]]]:
     """The keys of each file, the one that is extended first."""
     values, places = _read(path)
     parent = values.pop("extends", None)
@@ -137,9 +137,9 @@ def _canonical(arguments: dict[str, object]) -> dict[str, object]:
     return canonical(arguments)
 
 
-def _with_one_spelling(places: dict[str, Place]) -> dict[str, Place]:
+def _with_one_spelling(places: dict[str, FileLine]) -> dict[str, FileLine]:
     """The places by the names that `canonical` gives as well."""
-    further: dict[str, Place] = {}
+    further: dict[str, FileLine] = {}
     for key, place in places.items():
         start, found, name = key.partition("arguments.")
         if found:

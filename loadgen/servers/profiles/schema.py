@@ -58,7 +58,7 @@ class Needs(_Part):
     gpu_memory_gb: Annotated[float, Field(gt=0)] | None = None  # of each
 
 
-class Limits(_Part):
+class ProfileLimits(_Part):
     """What a provider lets one client send."""
 
     requests_per_minute: Whole | None = None
@@ -71,7 +71,7 @@ class Readiness(_Part):
     timeout_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 900.0
 
 
-class Price(_Part):
+class ProfilePrice(_Part):
     """By the hour of one GPU, or by tokens."""
 
     usd_per_gpu_hour: Money | None = None
@@ -104,9 +104,9 @@ class ServerProfile(_Part):
     endpoint: Endpoint = "completions"
     api_key_env: str | None = None
     header_names: tuple[str, ...] = ()  # whose values only the user can give
-    limits: Limits | None = None
+    limits: ProfileLimits | None = None
     sweep: dict[str, object] = Field(default_factory=dict)  # the grid that is measured where nobody asks for another
-    price: Price | None = None
+    price: ProfilePrice | None = None
     unservable: str | None = None  # why nothing here can serve it, and what can
     notes: str | None = None
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from loadgen.servers.simulator.generation import Generation, Refusal, parse_generation, parse_object
+from loadgen.servers.simulator.generation import Generation, SimulatedRefusal, parse_generation, parse_object
 from loadgen.servers.simulator.options import SimulatorOptions
 from loadgen.servers.simulator.quota import Bucket, Limited, Quota
 
@@ -55,13 +55,15 @@ _QUOTA_MESSAGES: dict[Limited, tuple[str, str]] = {
 
 
 def check_key(headers: Mapping[str, str], key: str | None) -> None:
-    """Raises `Refusal` (401) for a request without the key, where there is one."""
+    """Raises `SimulatedRefusal` (401) for a request without the key, where there is one."""
     if key is not None and headers.get("authorization") != f"Bearer {key}":
-        raise Refusal("Wrong API Key", "api_key", status=401, kind="invalid_request_error", code="wrong_api_key")
+        raise SimulatedRefusal(
+            "Wrong API Key", "api_key", status=401, kind="invalid_request_error", code="wrong_api_key"
+        )
 
 
 def parse(body: bytes, chat: bool, options: SimulatorOptions, ordinal: int) -> Generation:
-    """What request number `ordinal` asks for, and how long its answer will be. Raises `Refusal`."""
+    """What request number `ordinal` asks for, and how long its answer will be. Raises `SimulatedRefusal`."""
     document = parse_object(body)
     known = _SHARED + (_CHAT if chat else _COMPLETIONS)
     strangers = [f"body.{key}" for key in document if key not in known]
@@ -73,10 +75,10 @@ def parse(body: bytes, chat: bool, options: SimulatorOptions, ordinal: int) -> G
         raise _wrong(message, "validation_error", "wrong_api_format")
     if document.get("model") != options.model:
         message = f"Model {document.get('model')} does not exist or you do not have access to it."
-        raise Refusal(message, "model", status=404, kind="not_found_error", code="model_not_found")
+        raise SimulatedRefusal(message, "model", status=404, kind="not_found_error", code="model_not_found")
     try:
         generation = parse_generation(body, chat, options)
-    except Refusal as refusal:
+    except SimulatedRefusal as refusal:
         raise _wrong(refusal.message, refusal.param or "validation_error", "wrong_api_format") from refusal
     room_tokens = options.max_model_len - len(generation.prompt_ids)
     is_bounded = any(document.get(key) is not None for key in ("max_completion_tokens", "max_tokens"))
@@ -109,7 +111,7 @@ def limit_headers(quota: Quota, options: SimulatorOptions, now_ns: int) -> dict[
     }
 
 
-def error(refusal: Refusal) -> dict[str, Any]:
+def error(refusal: SimulatedRefusal) -> dict[str, Any]:
     """The document of an error: flat, with a word as its code."""
     return {"message": refusal.message, "type": refusal.kind, "param": refusal.param, "code": refusal.code or "error"}
 
@@ -133,10 +135,12 @@ def _own_end(options: SimulatorOptions, ordinal: int) -> int | None:
     )
 
 
-def _too_many(retry_after_s: int, limited: Limited) -> Refusal:
+def _too_many(retry_after_s: int, limited: Limited) -> SimulatedRefusal:
     message, code = _QUOTA_MESSAGES[limited]
-    return Refusal(message, "quota", status=429, kind="too_many_requests_error", retry_after_s=retry_after_s, code=code)
+    return SimulatedRefusal(
+        message, "quota", status=429, kind="too_many_requests_error", retry_after_s=retry_after_s, code=code
+    )
 
 
-def _wrong(message: str, param: str, code: str) -> Refusal:
-    return Refusal(message, param, kind="invalid_request_error", code=code)
+def _wrong(message: str, param: str, code: str) -> SimulatedRefusal:
+    return SimulatedRefusal(message, param, kind="invalid_request_error", code=code)

@@ -50,7 +50,7 @@ def ask_for_stamps(listener: socket.socket) -> None:
         listener.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPING, _RX_SOFTWARE | _SOFTWARE)
 
 
-class Connection:
+class ClientConnection:
     """Reads requests one after the other and hands each to `handle` when the one before has been answered.
 
     The handler calls `send` any number of times and then `done`, `leave` or `reset`. `on_hang_up`, if set meanwhile, is told
@@ -83,8 +83,8 @@ class Connection:
         self,
         loop: asyncio.AbstractEventLoop,
         accepted: socket.socket,
-        handle: Callable[["Connection", HttpRequest], None],
-        on_close: Callable[["Connection"], None],
+        handle: Callable[["ClientConnection", HttpRequest], None],
+        on_close: Callable[["ClientConnection"], None],
         fault_of: Callable[[str, str, dict[str, str]], Fault | None],
     ) -> None:
         accepted.setblocking(False)

@@ -16,7 +16,7 @@ _DEFAULT_OUTPUT_TOKENS = 16
 _MOST_CHOICES = 128
 
 
-class Refusal(Exception):
+class SimulatedRefusal(Exception):
     """A request that is answered with an error document instead of tokens."""
 
     def __init__(
@@ -67,7 +67,7 @@ class Generation:
 
 
 def parse_object(body: bytes) -> dict[str, Any]:
-    """The JSON object in `body`, or a `Refusal`."""
+    """The JSON object in `body`, or a `SimulatedRefusal`."""
     try:
         document = json.loads(body)
     except json.JSONDecodeError as error:
@@ -78,21 +78,21 @@ def parse_object(body: bytes) -> dict[str, Any]:
             "input": "<dict of 0 items>",
             "ctx": {"error": error.msg},
         }
-        raise Refusal(f"1 validation error:\n  {problem}", f"body.{error.pos}", kind="Bad Request") from error
+        raise SimulatedRefusal(f"1 validation error:\n  {problem}", f"body.{error.pos}", kind="Bad Request") from error
     except (UnicodeDecodeError, RecursionError) as error:
-        raise Refusal("There was an error parsing the body", kind="Bad Request") from error
+        raise SimulatedRefusal("There was an error parsing the body", kind="Bad Request") from error
     if not isinstance(document, dict):
-        raise Refusal("1 validation error:\n  Input should be a valid dictionary", "body", kind="Bad Request")
+        raise SimulatedRefusal("1 validation error:\n  Input should be a valid dictionary", "body", kind="Bad Request")
     return document
 
 
 def parse_generation(body: bytes, chat: bool, options: SimulatorOptions) -> Generation:
-    """The body of /v1/chat/completions (`chat`) or of /v1/completions; raises `Refusal` for what vLLM refuses."""
+    """The body of /v1/chat/completions (`chat`) or of /v1/completions; raises `SimulatedRefusal` for what vLLM refuses."""
     document = parse_object(body)
     stream = document.get("stream") or False
     stream_options = document.get("stream_options") or {}
     if not isinstance(stream, bool) or not isinstance(stream_options, dict):
-        raise Refusal("stream must be a boolean and stream_options an object", "stream", kind="Bad Request")
+        raise SimulatedRefusal("stream must be a boolean and stream_options an object", "stream", kind="Bad Request")
     if stream_options and not stream:
         raise _wrong("Stream options can only be defined when `stream=True`.", "stream_options")
     check_model(document, options)
@@ -100,7 +100,7 @@ def parse_generation(body: bytes, chat: bool, options: SimulatorOptions) -> Gene
     if type(choices) is not int or not 1 <= choices <= _MOST_CHOICES:
         raise _wrong(f"n must be a whole number from 1 to {_MOST_CHOICES}.", "n", choices)
     if choices > 1 and document.get("temperature") == 0:
-        raise Refusal(f"n must be 1 when using greedy sampling, got {choices}.")
+        raise SimulatedRefusal(f"n must be 1 when using greedy sampling, got {choices}.")
     prompt_ids = _chat_prompt(document) if chat else _text_prompt(document)
     room_tokens = options.max_model_len - len(prompt_ids)
     if room_tokens < 1:
@@ -137,11 +137,11 @@ def parse_tokenize(body: bytes, options: SimulatorOptions) -> list[int]:
 
 
 def check_model(document: dict[str, Any], options: SimulatorOptions) -> None:
-    """Raises `Refusal` (404) for a model which is not the one served; none named means the one served."""
+    """Raises `SimulatedRefusal` (404) for a model which is not the one served; none named means the one served."""
     model = document.get("model")
     if model not in (None, options.model):
         message = f"The model `{model}` does not exist. Valid aliases: {options.model}."
-        raise Refusal(message, "model", status=404, kind="NotFoundError")
+        raise SimulatedRefusal(message, "model", status=404, kind="NotFoundError")
 
 
 def _asked_tokens(document: dict[str, Any], chat: bool) -> int:
@@ -151,7 +151,7 @@ def _asked_tokens(document: dict[str, Any], chat: bool) -> int:
     if asked is None:
         return _DEFAULT_OUTPUT_TOKENS
     if type(asked) is not int:
-        raise Refusal(f"1 validation error:\n  Input should be a valid integer, got {asked!r}", "max_tokens")
+        raise SimulatedRefusal(f"1 validation error:\n  Input should be a valid integer, got {asked!r}", "max_tokens")
     if asked < 1:
         raise _wrong(f"max_tokens must be at least 1, got {asked}.", "max_tokens", asked)
     return asked
@@ -169,7 +169,7 @@ def _text_prompt(document: dict[str, Any]) -> list[int]:
         raise _wrong("prompt must be one string or one list of token ids.", "prompt")
     for token_id in (min(prompt), max(prompt)):
         if not 0 <= token_id < VOCABULARY_TOKENS:
-            raise Refusal(f"Token id {token_id} is out of vocabulary")
+            raise SimulatedRefusal(f"Token id {token_id} is out of vocabulary")
     return prompt
 
 
@@ -192,7 +192,7 @@ def _content_text(content: object) -> str:
     return " ".join(_IMAGE_TEXT if "image_url" in part else str(part.get("text", "")) for part in content)
 
 
-def _wrong(message: str, param: str, value: object = None) -> Refusal:
+def _wrong(message: str, param: str, value: object = None) -> SimulatedRefusal:
     """A refusal in vLLM's way of naming the parameter and, where it has one, the value."""
     suffix = f"(parameter={param})" if value is None else f"(parameter={param}, value={value})"
-    return Refusal(f"{message} {suffix}", param)
+    return SimulatedRefusal(f"{message} {suffix}", param)

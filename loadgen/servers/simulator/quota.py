@@ -6,7 +6,7 @@ from typing import Literal, Protocol
 
 from loadgen.load.arrivals import NS_PER_S
 from loadgen.load.rate_limits import RateLimits, SlidingWindow
-from loadgen.servers.simulator.generation import Generation, Refusal
+from loadgen.servers.simulator.generation import Generation, SimulatedRefusal
 
 Limited = Literal["requests", "tokens"]
 
@@ -44,9 +44,9 @@ class Bucket:
         return min(self._most, self._left + (now_ns - self._at_ns) / self._ns_each)
 
 
-def too_many_requests(retry_after_s: int, limited: Limited = "requests") -> Refusal:
+def too_many_requests(retry_after_s: int, limited: Limited = "requests") -> SimulatedRefusal:
     """A 429 that asks its client to come again after so many seconds, in vLLM's form."""
-    return Refusal("Too many requests", status=429, kind="RateLimitError", retry_after_s=retry_after_s)
+    return SimulatedRefusal("Too many requests", status=429, kind="RateLimitError", retry_after_s=retry_after_s)
 
 
 class Quota:
@@ -56,7 +56,7 @@ class Quota:
         self,
         limits: RateLimits,
         count: Callable[[int, int], Allowance] = SlidingWindow,
-        refusal: Callable[[int, Limited], Refusal] = too_many_requests,
+        refusal: Callable[[int, Limited], SimulatedRefusal] = too_many_requests,
     ) -> None:
         length_ns = round(limits.minute_s * NS_PER_S)
         requests, tokens = limits.requests_per_minute, limits.tokens_per_minute
@@ -65,7 +65,7 @@ class Quota:
         self._refusal = refusal
 
     def admit(self, generation: Generation, arrival_ns: int) -> None:
-        """Count a request that has just arrived. Raises `Refusal` with the time until there is room for it."""
+        """Count a request that has just arrived. Raises `SimulatedRefusal` with the time until there is room for it."""
         asked: list[tuple[Allowance, int, Limited]] = []
         if self.requests is not None:
             asked.append((self.requests, 1, "requests"))

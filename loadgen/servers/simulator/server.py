@@ -19,7 +19,7 @@ import loadgen.servers.simulator.cerebras as cerebras
 import loadgen.servers.simulator.cerebras_stream as cerebras_stream
 from loadgen.errors import UsageError
 from loadgen.servers.simulator.cerebras_stream import CerebrasEncoder
-from loadgen.servers.simulator.connection import Connection, HttpRequest, ask_for_stamps
+from loadgen.servers.simulator.connection import ClientConnection, HttpRequest, ask_for_stamps
 from loadgen.servers.simulator.dialect import (
     JSON,
     OWNER,
@@ -33,7 +33,7 @@ from loadgen.servers.simulator.dialect import (
 )
 from loadgen.servers.simulator.exposition import CONTENT_TYPE, expose
 from loadgen.servers.simulator.faults import FAULTS, HEADER, STALE_CLOSE, Fault, FaultPlan
-from loadgen.servers.simulator.generation import Refusal, parse_generation, parse_tokenize
+from loadgen.servers.simulator.generation import SimulatedRefusal, parse_generation, parse_tokenize
 from loadgen.servers.simulator.options import SimulatorOptions
 from loadgen.servers.simulator.quota import Quota
 from loadgen.servers.simulator.script import StreamedAnswer, plain, whole
@@ -67,9 +67,9 @@ class Simulator:
         self._quota = cerebras.quota_of(options) if self._is_cerebras else Quota(options.rate_limits)
         self._asked = 0
         self._truth = Truth(options.truth_requests)
-        self._connections: set[Connection] = set()
+        self._connections: set[ClientConnection] = set()
         self._created_s = _now_s()
-        self._routes: dict[str, tuple[str, Callable[[Connection, HttpRequest], None]]] = {
+        self._routes: dict[str, tuple[str, Callable[[ClientConnection, HttpRequest], None]]] = {
             "/v1/completions": ("POST", lambda connection, request: self._generate(connection, request, False)),
             "/v1/chat/completions": ("POST", lambda connection, request: self._generate(connection, request, True)),
             "/tokenize": ("POST", self._tokenize),
@@ -104,7 +104,7 @@ class Simulator:
                 self._loop.call_later(_ACCEPT_PAUSE_S, self._loop.add_reader, self._listener.fileno(), self._accept)
                 return
             self._connections.add(
-                Connection(self._loop, accepted, self._handle, self._connections.discard, self._fault_of)
+                ClientConnection(self._loop, accepted, self._handle, self._connections.discard, self._fault_of)
             )
 
     def _fault_of(self, method: str, path: str, headers: dict[str, str]) -> Fault | None:
@@ -113,7 +113,7 @@ class Simulator:
             return None
         return self._faults.next() or FAULTS.get(headers.get(HEADER, ""))
 
-    def _handle(self, connection: Connection, request: HttpRequest) -> None:
+    def _handle(self, connection: ClientConnection, request: HttpRequest) -> None:
         route = self._routes.get(request.path)
         if route is None:
             self._respond(connection, 404, encode({"detail": "Not Found"}))
@@ -128,14 +128,14 @@ class Simulator:
             if method == "POST" and request.path != "/truth/reset":
                 _check_content_type(request)
             answer(connection, request)
-        except Refusal as refusal:
+        except SimulatedRefusal as refusal:
             retry_after = None if refusal.retry_after_s is None else str(refusal.retry_after_s)
             document = cerebras.error(refusal) if self._is_cerebras else refusal.to_json()
             self._respond(connection, refusal.status, encode(document), retry_after=retry_after)
 
     def _respond(
         self,
-        connection: Connection,
+        connection: ClientConnection,
         status: int,
         body: bytes,
         content_type: str | None = JSON,
@@ -159,7 +159,7 @@ class Simulator:
             return {}
         return cerebras.limit_headers(self._quota, self._options, time.monotonic_ns())
 
-    def _generate(self, connection: Connection, request: HttpRequest, chat: bool) -> None:
+    def _generate(self, connection: ClientConnection, request: HttpRequest, chat: bool) -> None:
         if self._is_cerebras:
             generation = cerebras.parse(request.body, chat, self._options, self._asked)
             self._asked += 1
@@ -205,28 +205,28 @@ class Simulator:
         self._truth.add(record, request.kernel_stamped)
         self._service.admit(answer)
 
-    def _tokenize(self, connection: Connection, request: HttpRequest) -> None:
+    def _tokenize(self, connection: ClientConnection, request: HttpRequest) -> None:
         ids = parse_tokenize(request.body, self._options)
         self._respond(connection, 200, encode(tokenized(ids, self._options)))
 
-    def _models(self, connection: Connection, request: HttpRequest) -> None:
+    def _models(self, connection: ClientConnection, request: HttpRequest) -> None:
         if self._is_cerebras:
             document = cerebras.models(self._options, self._created_s, OWNER)
         else:
             document = models(self._options, self._created_s)
         self._respond(connection, 200, encode(document))
 
-    def _metrics(self, connection: Connection, request: HttpRequest) -> None:
+    def _metrics(self, connection: ClientConnection, request: HttpRequest) -> None:
         service = self._service
         text = expose(
             service.counters, service.running, service.waiting, service.kv_cache_usage_ratio, self._options.model
         )
         self._respond(connection, 200, text.encode(), CONTENT_TYPE)
 
-    def _tell_truth(self, connection: Connection, request: HttpRequest) -> None:
+    def _tell_truth(self, connection: ClientConnection, request: HttpRequest) -> None:
         self._respond(connection, 200, encode(self._truth.to_json()))
 
-    def _reset_truth(self, connection: Connection, request: HttpRequest) -> None:
+    def _reset_truth(self, connection: ClientConnection, request: HttpRequest) -> None:
         self._truth.reset()
         self._respond(connection, 200, encode({"reset": True}))
 
@@ -307,7 +307,7 @@ def _check_content_type(request: HttpRequest) -> None:
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type != JSON:
         message = "1 validation error:\n  Unsupported Media Type: Only 'application/json' is allowed"
-        raise Refusal(message, kind="Bad Request")
+        raise SimulatedRefusal(message, kind="Bad Request")
 
 
 def _now_s() -> int:

@@ -9,7 +9,7 @@ from collections import deque
 from heapq import heappop, heappush
 
 from loadgen.engine.eventloop.timer import make_timer
-from loadgen.servers.simulator.connection import Connection
+from loadgen.servers.simulator.connection import ClientConnection
 from loadgen.servers.simulator.exposition import Counters
 from loadgen.servers.simulator.options import SimulatorOptions
 from loadgen.servers.simulator.script import Ending, Script, Write
@@ -40,7 +40,7 @@ class Answer:
         "sent_tokens",
     )
 
-    def __init__(self, record: TruthRecord, script: Script, connection: Connection, choices: int = 1) -> None:
+    def __init__(self, record: TruthRecord, script: Script, connection: ClientConnection, choices: int = 1) -> None:
         self.record = record
         self.choices = choices
         self.ordinal = 0

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from loadgen.errors import UsageError
-from loadgen.servers.profiles.checks import Finding, commands, findings
+from loadgen.servers.profiles.checks import ProfileFinding, commands, findings
 from loadgen.servers.profiles.reading import ProfileFile, read_profile
 from loadgen.servers.profiles.vllm_parser import Parsed, Vllm, find_vllm, python_of
 
@@ -47,7 +47,7 @@ def read(folder: Path, text: str) -> ProfileFile:
     return read_profile(str(path))
 
 
-def said(folder: Path, text: str, vllm: Vllm | None = VLLM, parsed: Parsed | None = PARSED) -> list[Finding]:
+def said(folder: Path, text: str, vllm: Vllm | None = VLLM, parsed: Parsed | None = PARSED) -> list[ProfileFinding]:
     return findings(read(folder, text), vllm, parsed)
 
 
@@ -95,7 +95,7 @@ def test_what_the_parser_itself_says_is_told_with_its_place(folder: Path) -> Non
 def test_a_profile_for_other_releases_is_not_passed_silently(folder: Path) -> None:
     text = GOOD.replace(">=0.26", "<0.27").replace("seed: 0", "no-such-flag: 1")
     assert said(folder, text) == [
-        Finding("unchecked", "by the parser: the profile is for vLLM <0.27, and 0.32.0 is installed")
+        ProfileFinding("unchecked", "by the parser: the profile is for vLLM <0.27, and 0.32.0 is installed")
     ]
     assert commands([read(folder, text)], "0.32.0") == {}
     assert commands([read(folder, text)], "0.26.0") != {}
@@ -137,7 +137,7 @@ def test_without_a_vllm_the_rest_is_looked_at(folder: Path) -> None:
 
 def test_what_cannot_be_served_says_why(folder: Path) -> None:
     text = "description: d\nmodel: m\nunservable: no code for it\n"
-    assert said(folder, text) == [Finding("note", "cannot be served: no code for it")]
+    assert said(folder, text) == [ProfileFinding("note", "cannot be served: no code for it")]
 
 
 def test_the_python_of_a_command_is_found(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from loadgen.moe.architecture import Architecture
 from loadgen.moe.models import model
-from loadgen.moe.parameters import MATRICES_OF_A_FFN, active_parameters, parameters
+from loadgen.moe.parameters import active_parameters, parameters
 
 BILLION = 10**9
 
@@ -27,11 +27,6 @@ class PaperRow:
     active: str
     with_vision: bool = False  # its sizes include a vision part, ours are of the language model
 
-    @property
-    def implied_routed(self) -> int:
-        """Parameters of the routed experts alone if these dimensions were true: layers · experts · 3 · hidden · FFN."""
-        return self.layers * self.experts * MATRICES_OF_A_FFN * self.hidden_size * self.ffn_size
-
 
 TABLE_1 = (
     PaperRow("Mixtral 8x7B", "mixtral-8x7b", 32, 4096, 14336, 8, 2, "47", "12.9"),
@@ -48,7 +43,7 @@ FIGURE_1 = ("mixtral-8x7b", "olmoe-1b-7b", "qwen1.5-moe-a2.7b")  # its models; t
 
 
 @dataclass(frozen=True, slots=True)
-class Compared:
+class PaperComparison:
     """One figure of the paper and the real one, in the same unit. `agrees` is None where they are not of the same thing."""
 
     label: str
@@ -63,7 +58,7 @@ class Compared:
         return self.paper / self.real - 1
 
 
-def compared(row: PaperRow) -> tuple[Compared, ...]:
+def compare_with_paper(row: PaperRow) -> tuple[PaperComparison, ...]:
     """Each figure of a row beside the real one: the five dimensions, then total and active parameters in billions.
 
     A dimension agrees when it is equal. A size agrees when it is less than one unit of the paper's last digit away, so
@@ -73,7 +68,7 @@ def compared(row: PaperRow) -> tuple[Compared, ...]:
     return (*_dimensions(row, architecture), *_sizes(row, architecture))
 
 
-def _dimensions(row: PaperRow, architecture: Architecture) -> tuple[Compared, ...]:
+def _dimensions(row: PaperRow, architecture: Architecture) -> tuple[PaperComparison, ...]:
     experts = architecture.experts
     assert experts is not None
     pairs = (
@@ -83,10 +78,10 @@ def _dimensions(row: PaperRow, architecture: Architecture) -> tuple[Compared, ..
         ("experts", row.experts, experts.experts),
         ("experts per token", row.top_k, experts.top_k),
     )
-    return tuple(Compared(label, paper, real, None, paper == real) for label, paper, real in pairs)
+    return tuple(PaperComparison(label, paper, real, None, paper == real) for label, paper, real in pairs)
 
 
-def _sizes(row: PaperRow, architecture: Architecture) -> tuple[Compared, ...]:
+def _sizes(row: PaperRow, architecture: Architecture) -> tuple[PaperComparison, ...]:
     active = active_parameters(architecture)
     total = parameters(architecture).total
     return (
@@ -95,7 +90,7 @@ def _sizes(row: PaperRow, architecture: Architecture) -> tuple[Compared, ...]:
     )
 
 
-def _size(label: str, paper: str, real: int, countings: tuple[int, ...], with_vision: bool) -> Compared:
+def _size(label: str, paper: str, real: int, countings: tuple[int, ...], with_vision: bool) -> PaperComparison:
     decimals = len(paper.partition(".")[2])
     near = any(abs(counted / BILLION - float(paper)) < 10.0**-decimals for counted in countings)
-    return Compared(label, float(paper), real / BILLION, decimals, None if with_vision else near)
+    return PaperComparison(label, float(paper), real / BILLION, decimals, None if with_vision else near)
