@@ -22,7 +22,7 @@ from loadgen.engine.records.exchange import Exchange, Logged, unpack_stamps
 from loadgen.engine.records.record import Outcome
 from loadgen.engine.wire.address import ConnectFailedError, resolve
 from loadgen.engine.wire.connection import STALE_LIMIT_NS
-from loadgen.engine.wire.open_bodies import OpenBodies
+from loadgen.engine.wire.open_bodies import FIRST_WAIT_NS, OpenBodies
 from loadgen.engine.wire.socket_options import ask_for_kernel_stamps
 from loadgen.engine.wire.transport import StampingTransport, first_reachable
 from tests.engine.fake_wire import CHUNKED_HEAD, EVENTS, HEAD, LAST_CHUNK, Peer, Script, Wire, chunk, event, serving
@@ -476,6 +476,11 @@ class TestTls:
         assert "certificate verify failed" in (exchange.detail or "")
 
 
+def soon_left() -> OpenBodies:
+    """Waits for the end of a body for a tenth of the usual time."""
+    return OpenBodies(first_wait_ns=FIRST_WAIT_NS // 10)
+
+
 @pytest.mark.parametrize(
     ("end", "head"),
     [
@@ -501,7 +506,7 @@ def test_a_body_left_open_after_done_costs_the_connection_only(end: tuple[bytes,
 
     async def main() -> None:
         async with serving(script) as wire:
-            transport = StampingTransport(resolve("http", "127.0.0.1", wire.port)[0])
+            transport = StampingTransport(resolve("http", "127.0.0.1", wire.port)[0], open_bodies=soon_left())
             for _ in range(2):
                 exchange = Exchange()
                 exchange.read_at_once = True  # as the first few of a run are
@@ -523,7 +528,8 @@ def test_the_event_done_by_itself_is_seen_where_reads_go_by_in_the_log() -> None
 
     async def main() -> None:
         async with serving(script) as wire:
-            transport, exchange = StampingTransport(resolve("http", "127.0.0.1", wire.port)[0]), Exchange()
+            address, exchange = resolve("http", "127.0.0.1", wire.port)[0], Exchange()
+            transport = StampingTransport(address, open_bodies=soon_left())
             await transport.open()
             await asyncio.wait_for(ask(transport, exchange), 5)
             assert read_reply(exchange).left_open
@@ -540,7 +546,7 @@ def test_what_one_open_body_teaches_holds_for_those_that_went_by_in_the_log() ->
 
     async def main() -> None:
         async with serving(script) as wire:
-            bodies, exchanges = OpenBodies(), [Exchange(), Exchange()]
+            bodies, exchanges = soon_left(), [Exchange(), Exchange()]
             exchanges[0].read_at_once = True
             address = resolve("http", "127.0.0.1", wire.port)[0]
             transports = [StampingTransport(address, open_bodies=bodies) for _ in exchanges]
