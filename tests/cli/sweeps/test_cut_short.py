@@ -4,7 +4,9 @@ import signal
 import sqlite3
 import subprocess
 import time
+import urllib.request
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ import pytest
 from loadgen.engine.records.record import MISSING, Outcome
 from loadgen.errors import StoreError
 from loadgen.servers.simulator import SimulatorOptions, SimulatorProcess
-from loadgen.servers.telemetry import scrape
+from loadgen.servers.telemetry import parse
 from loadgen.store.repository import Store
 from tests.cli.conftest import Cli
 
@@ -32,7 +34,7 @@ def wait_until(condition: Callable[[], bool], process: "subprocess.Popen[str]") 
     while not condition():
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline
-        time.sleep(0.01)
+        time.sleep(0.02)
 
 
 def stored_runs() -> list[dict[str, Any]]:
@@ -41,6 +43,16 @@ def stored_runs() -> list[dict[str, Any]]:
             return [document for sweep in store.sweeps() for document in store.runs(sweep.sweep_id)]
     except StoreError:
         return []  # the command has not made it yet
+
+
+def count_of_runs() -> int:
+    """How many are stored, for a question asked often: reading them takes from the command what it measures with."""
+    try:
+        with closing(sqlite3.connect("file:loadgen.db?mode=ro", uri=True)) as database:
+            (count,) = database.execute("SELECT count(*) FROM run").fetchone()
+            return int(count)
+    except sqlite3.OperationalError:
+        return 0  # the command has not made it yet
 
 
 def sent_and_cut(document: dict[str, Any]) -> int:
@@ -55,14 +67,23 @@ def flags(url: str, *more: str) -> tuple[str, ...]:
     return (*server, "--concurrency", "2", "--warmup-requests", "1", *more)
 
 
+def metric(simulator: SimulatorProcess, name: str) -> float:
+    with urllib.request.urlopen(f"{simulator.url}/metrics") as page:
+        return parse(page.read().decode()).get(name, 0.0)
+
+
 def answered(simulator: SimulatorProcess) -> float:
-    return scrape(f"{simulator.url}/metrics").get("vllm:request_success_total", 0.0)
+    return metric(simulator, "vllm:request_success_total")
+
+
+def running(simulator: SimulatorProcess) -> float:
+    return metric(simulator, "vllm:num_requests_running")
 
 
 def test_killed_and_resumed(cli: Cli, start: Start, simulator: SimulatorProcess) -> None:
     grid = flags(simulator.url, "--output-tokens", "64", "--requests", "12", "--repeats", "5")
     process = start("sweep", *grid)
-    wait_until(lambda: len(stored_runs()) >= 2, process)
+    wait_until(lambda: count_of_runs() >= 2, process)
     process.kill()
     process.wait()
     assert cli("list", "--json").json["sweeps"][0]["status"] == "stopped"
@@ -108,7 +129,7 @@ def test_a_finished_sweep_is_shown_and_not_measured_again(cli: Cli, simulator: S
 
 def test_another_grid_is_not_resumed(cli: Cli, start: Start, simulator: SimulatorProcess) -> None:
     process = start("sweep", *flags(simulator.url, "--output-tokens", "64", "--requests", "12", "--repeats", "3"))
-    wait_until(lambda: len(stored_runs()) >= 1, process)
+    wait_until(lambda: count_of_runs() >= 1, process)
     process.kill()
     process.wait()
     said = cli("sweep", *flags(simulator.url, "--output-tokens", "2", "--requests", "12"), "--resume", "--json")
@@ -119,7 +140,7 @@ def test_another_grid_is_not_resumed(cli: Cli, start: Start, simulator: Simulato
 def test_a_sweep_that_still_runs_is_not_resumed(cli: Cli, start: Start, simulator: SimulatorProcess) -> None:
     grid = flags(simulator.url, "--output-tokens", "64", "--requests", "12", "--repeats", "50")
     process = start("sweep", *grid)
-    wait_until(lambda: len(stored_runs()) >= 1, process)
+    wait_until(lambda: count_of_runs() >= 1, process)
     said = cli("sweep", *grid, "--resume")
     assert (said.code, said.out) == (2, "")
     assert said.err.startswith("loadgen: the sweep s")
@@ -133,7 +154,7 @@ def test_a_sweep_goes_on_with_the_server_that_it_began_on_only(cli: Cli, start: 
     with SimulatorProcess(SimulatorOptions(ttft_s=0.01, gap_s=0.003)) as simulator:
         grid = flags(simulator.url, "--output-tokens", "20", "--requests", "8", "--repeats", "20")
         process = start("sweep", *grid)
-        wait_until(lambda: len(stored_runs()) >= 1, process)
+        wait_until(lambda: count_of_runs() >= 1, process)
         process.kill()
         process.wait()
         with sqlite3.connect("loadgen.db") as database:
@@ -173,7 +194,7 @@ def test_interrupted_twice_it_ends_at_once_and_keeps_what_finished(cli: Cli, sta
     with SimulatorProcess(SimulatorOptions(ttft_s=0.01, gap_s=1.0)) as simulator:
         run = flags(simulator.url, "--output-tokens", "60", "--requests", "4", "--warmup-requests", "0")
         process = start("run", *run, "--json")
-        wait_until(lambda: scrape(f"{simulator.url}/metrics").get("vllm:num_requests_running") == 2, process)
+        wait_until(lambda: running(simulator) == 2, process)
         process.send_signal(signal.SIGINT)
         time.sleep(0.1)
         process.send_signal(signal.SIGINT)
@@ -197,7 +218,7 @@ def test_interrupted_before_anything_was_measured(
         process = start("run", *flags(simulator.url, "--output-tokens", "2"))
         awaited = 1 + answered(simulator) if "every" in faults[0] else 0
         wait_until(lambda: answered(simulator) >= awaited, process)
-        wait_until(lambda: scrape(f"{simulator.url}/metrics").get("vllm:num_requests_running") == 1, process)
+        wait_until(lambda: running(simulator) == 1, process)
         process.send_signal(signal.SIGINT)
         time.sleep(0.1)
         process.send_signal(signal.SIGINT)
@@ -212,7 +233,7 @@ def test_a_termination_signal_ends_it_at_once(start: Start) -> None:
     with SimulatorProcess(SimulatorOptions(ttft_s=0.01, gap_s=1.0)) as simulator:
         run = flags(simulator.url, "--output-tokens", "60", "--requests", "4", "--warmup-requests", "0")
         process = start("run", *run)
-        wait_until(lambda: scrape(f"{simulator.url}/metrics").get("vllm:num_requests_running") == 2, process)
+        wait_until(lambda: running(simulator) == 2, process)
         process.terminate()
         process.communicate(timeout=LIMIT_S)
     assert process.returncode == 130
@@ -222,7 +243,7 @@ def test_a_termination_signal_ends_it_at_once(start: Start) -> None:
 def test_the_measuring_process_is_killed(cli: Cli, start: Start, simulator: SimulatorProcess) -> None:
     grid = flags(simulator.url, "--output-tokens", "64", "--requests", "150", "--repeats", "3")
     process = start("sweep", *grid, "--json")
-    wait_until(lambda: len(stored_runs()) >= 1, process)
+    wait_until(lambda: count_of_runs() >= 1, process)
     before = answered(simulator)
     wait_until(lambda: answered(simulator) >= before + 60, process)
     (worker,) = psutil.Process(process.pid).children()
@@ -252,7 +273,7 @@ def test_the_server_dies_and_the_sweep_goes_on_later(cli: Cli, start: Start) -> 
         port = simulator.port
         grid = flags(simulator.url, "--output-tokens", "20", "--requests", "20", "--repeats", "3")
         process = start("sweep", *grid)
-        wait_until(lambda: len(stored_runs()) == 1, process)
+        wait_until(lambda: count_of_runs() == 1, process)
         before = answered(simulator)
         wait_until(lambda: answered(simulator) >= before + 5, process)
         simulator._started().kill()
