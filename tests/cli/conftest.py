@@ -1,6 +1,7 @@
 """The command line in this process and in one of its own, a quick simulator, and a sweep on record."""
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -34,6 +35,7 @@ class Said:
 
 
 Cli = Callable[..., Said]
+VARIABLES = ("LOADGEN_DB", "NO_COLOR", "COLUMNS", "FORCE_COLOR")
 
 
 @pytest.fixture(autouse=True)
@@ -42,7 +44,7 @@ def _own_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("LOADGEN_STATE_DIR", str(tmp_path / "state"))
     monkeypatch.setenv("HOME", str(tmp_path))  # beyond which no database is looked for
-    for name in ("LOADGEN_DB", "NO_COLOR", "COLUMNS", "FORCE_COLOR"):
+    for name in VARIABLES:
         monkeypatch.delenv(name, raising=False)
 
 
@@ -66,7 +68,17 @@ def simulator() -> Iterator[SimulatorProcess]:
         yield process
 
 
-@pytest.fixture
+def run_in(folder: Path, *arguments: str) -> Said:
+    """Run a command in a process of its own, for what several tests look at."""
+    environment = {**os.environ, "LOADGEN_STATE_DIR": str(folder / "state"), "HOME": str(folder)}
+    for name in VARIABLES:
+        environment.pop(name, None)
+    command = [sys.executable, "-m", "loadgen.cli", *arguments]
+    ended = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    return Said(ended.returncode, ended.stdout, ended.stderr)
+
+
+@pytest.fixture(scope="session")
 def point(simulator: SimulatorProcess) -> tuple[str, ...]:
     """Flags of a small load point on it."""
     server = ("--url", simulator.url, "--model", "simulated-moe", "--concurrency", "2")

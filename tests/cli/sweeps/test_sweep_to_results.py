@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from loadgen.engine.records.record import Outcome
 from loadgen.servers.simulator import SimulatorProcess
 from loadgen.store.repository import Store
 from loadgen.web.app import create_app
-from tests.cli.conftest import Cli, Said
+from tests.cli.conftest import Cli, Said, run_in
 
 pytestmark = pytest.mark.loopback
 
@@ -123,10 +124,20 @@ def test_warmup_and_measured_prompts_are_all_different(cli: Cli, simulator: Simu
     assert len({document["spec"]["schedule_hash"] for document in documents}) == 2
 
 
+@pytest.fixture(scope="module")
+def measured_once(tmp_path_factory: pytest.TempPathFactory, point: tuple[str, ...]) -> tuple[Said, Path]:
+    """Two points, two repeats, and the folder of their database."""
+    folder = tmp_path_factory.mktemp("sweep")
+    load = ("--concurrency", "1,2", "--repeats", "2", "--name", "evening")
+    return run_in(folder, "sweep", *point, *load, "--json"), folder
+
+
 @pytest.fixture
-def sweep(cli: Cli, point: tuple[str, ...]) -> Said:
-    """Two points, two repeats."""
-    return cli("sweep", *point, "--concurrency", "1,2", "--repeats", "2", "--name", "evening", "--json")
+def sweep(measured_once: tuple[Said, Path], tmp_path: Path) -> Said:
+    """What `measured_once` said; its database is here."""
+    said, folder = measured_once
+    shutil.copy(folder / "loadgen.db", tmp_path)
+    return said
 
 
 def test_json_of_a_sweep(sweep: Said) -> None:
