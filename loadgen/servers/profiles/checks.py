@@ -33,6 +33,25 @@ class ProfileFinding:
     message: str
 
 
+@dataclass(frozen=True, slots=True)
+class CheckedProfile:
+    """A profile, or the name of a file that is none, with all that was found."""
+
+    name: str
+    findings: tuple[ProfileFinding, ...]
+
+    @property
+    def status(self) -> Literal["ok", "unchecked", "error"]:
+        """As bad as the worst finding; a note leaves it ok."""
+        severities = {finding.severity for finding in self.findings}
+        return "error" if "error" in severities else "unchecked" if "unchecked" in severities else "ok"
+
+    def to_json(self) -> dict[str, object]:
+        """One entry of `profiles` in `profiles check --json`."""
+        found = [{"severity": finding.severity, "message": finding.message} for finding in self.findings]
+        return {"name": self.name, "status": self.status, "findings": found}
+
+
 def is_served_by_vllm(profile: ServerProfile) -> bool:
     """Whether its arguments are those of `vllm serve`."""
     return profile.engine == "vllm" and profile.launcher in ("local", "compose") and profile.unservable is None

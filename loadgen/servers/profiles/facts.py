@@ -3,7 +3,7 @@
 Counts are of parameters, sizes in bytes. A figure that cannot be, such as a layout that does not come out even, is None.
 """
 
-from typing import Any
+from typing import Any, NotRequired, TypedDict, cast, final
 
 from loadgen.errors import ModelError
 from loadgen.moe.architecture import Architecture, GroupedQueryAttention
@@ -22,6 +22,139 @@ from loadgen.servers.profiles.reading import ProfileFile
 from loadgen.servers.profiles.schema import ServerProfile
 from loadgen.servers.profiles.subject import architecture_of
 
+
+class ShownProfile(TypedDict):
+    """The profile resolved, without keys at their default; secrets are hidden. The keys beside these are those of `ServerProfile`."""
+
+    path: str
+    name: str
+    description: NotRequired[str]
+    unservable: NotRequired[str]  # why nothing here can serve it
+    sweep: NotRequired[dict[str, object]]  # the default grid
+    notes: NotRequired[str]
+
+
+@final
+class NoMemoryFacts(TypedDict):
+    """Why the memory is not known."""
+
+    problem: str
+
+
+@final
+class MemoryFacts(TypedDict):
+    """What lies in the memory of the fullest GPU."""
+
+    layout: str
+    usable_bytes: int
+    weights_bytes: int
+    draft_weights_bytes: int
+    reserve_bytes: int
+    kv_cache_bytes: int
+    kv_cache_bytes_per_token: int
+    sequences_of_max_model_len: float | None
+    problem: str | None
+    remark: str | None
+
+
+class ExpertFacts(TypedDict):
+    """The experts of one layer."""
+
+    experts: int
+    top_k: int
+    ffn_size: int
+    shared_experts: int
+    shared_ffn_size: int
+
+
+class ParameterCounts(TypedDict):
+    """Parameters in all, and those that one token uses."""
+
+    total: int
+    active: int
+
+
+class AllParameters(ParameterCounts):
+    """The parameters of a model."""
+
+    active_without_embedding: int
+
+
+class CardFacts(TypedDict):
+    """Parameters as the model's card states them."""
+
+    total: str
+    active: str
+
+
+class GpuShare(TypedDict):
+    """Bytes on the fullest GPU of one layout, by precision; None if the model cannot be laid out so."""
+
+    tensor: int
+    pipeline: int
+    data: int
+    experts_spread: bool
+    weights_bytes: dict[str, int | None]
+    kv_cache_bytes_per_token: dict[str, int | None]
+
+
+class PaperFigure(TypedDict):
+    """One figure of the paper's table beside the real one. `agrees` None: the paper counts a vision part."""
+
+    label: str
+    paper: float
+    real: float
+    agrees: bool | None
+    difference_ratio: float
+
+
+class PaperRow(TypedDict):
+    """The paper's row of a model."""
+
+    title: str
+    figures: list[PaperFigure]
+
+
+class ArchitectureFacts(TypedDict):
+    """Sizes, parameters by kind of layer, and the experts that a step reads."""
+
+    family: str
+    layers: int
+    dense_layers: int
+    dense_ffn_size: int | None
+    hidden_size: int
+    vocabulary: int
+    attention: dict[str, str | int]
+    experts: ExpertFacts | None
+    parameters: AllParameters
+    parameters_by_kind: dict[str, ParameterCounts]
+    distinct_experts_per_step: dict[str, float]  # by sequences in a step
+
+
+class ModelFacts(ArchitectureFacts):
+    """What is known of a model."""
+
+    name: str | None
+    card: CardFacts | None
+    sources: list[str]
+    notes: list[str]
+    per_gpu: list[GpuShare]
+    paper_table_1: PaperRow | None
+
+
+class ProfileFacts(TypedDict):
+    """A profile, its command, its memory and its model."""
+
+    profile: ShownProfile
+    request_model: str
+    weights: str
+    release: str | None  # of the engine
+    argv: list[str] | None  # None: loadgen does not start it
+    environment: dict[str, str] | None
+    memory: MemoryFacts | NoMemoryFacts | None
+    model: ModelFacts | None  # None: the architecture is not known
+
+
 BATCHES = (1, 4, 16, 32, 64, 128)
 PRECISIONS: tuple[Precision, ...] = ("bf16", "fp8", "int4")
 KV_PRECISIONS: tuple[KvPrecision, ...] = ("bf16", "fp8")
@@ -37,12 +170,14 @@ LAYOUTS = (
 )
 
 
-def facts(file: ProfileFile, release: str | None) -> dict[str, Any]:
+def facts(file: ProfileFile, release: str | None) -> ProfileFacts:
     """The profile resolved, its command for this release of the engine, its memory, and its model."""
     profile = file.profile
     starts = profile.unservable is None and profile.launcher != "external" and not profile.abstract
     return {
-        "profile": {"path": str(file.path), **shown(profile.model_dump(mode="json", exclude_defaults=True))},
+        "profile": cast(
+            ShownProfile, {"path": str(file.path), **shown(profile.model_dump(mode="json", exclude_defaults=True))}
+        ),
         "request_model": profile.request_model,
         "weights": profile.weights,
         "release": release,
@@ -53,7 +188,7 @@ def facts(file: ProfileFile, release: str | None) -> dict[str, Any]:
     }
 
 
-def _memory(profile: ServerProfile, release: str | None) -> dict[str, Any] | None:
+def _memory(profile: ServerProfile, release: str | None) -> MemoryFacts | NoMemoryFacts | None:
     try:
         fit = resources(profile, release)
     except ModelError as error:
@@ -61,7 +196,7 @@ def _memory(profile: ServerProfile, release: str | None) -> dict[str, Any] | Non
     return None if fit is None else _memory_facts(fit)
 
 
-def _memory_facts(fit: Memory) -> dict[str, Any]:
+def _memory_facts(fit: Memory) -> MemoryFacts:
     return {
         "layout": fit.layout.label,
         "usable_bytes": fit.usable,
@@ -76,7 +211,7 @@ def _memory_facts(fit: Memory) -> dict[str, Any]:
     }
 
 
-def _model(profile: ServerProfile, release: str | None) -> dict[str, Any] | None:
+def _model(profile: ServerProfile, release: str | None) -> ModelFacts | None:
     """What is known of the architecture; None where it is not known."""
     served = architecture_of(profile, arguments(profile, release))
     if served is None:
@@ -88,13 +223,13 @@ def _model(profile: ServerProfile, release: str | None) -> dict[str, Any] | None
         "card": None if named is None else {"total": named.card_total, "active": named.card_active},
         "sources": [] if named is None else list(named.sources),
         "notes": [] if named is None else list(named.notes),
-        **architecture_facts(served),
+        **_architecture(served),
         "per_gpu": [_per_gpu(served, over) for over in ((own, *LAYOUTS) if own not in LAYOUTS else LAYOUTS)],
         "paper_table_1": _paper(profile.architecture),
     }
 
 
-def architecture_facts(served: Architecture) -> dict[str, Any]:
+def _architecture(served: Architecture) -> ArchitectureFacts:
     """Sizes, parameters by kind of layer, and the experts that a step reads."""
     every, active, experts = parameters(served), active_parameters(served), served.experts
     return {
@@ -126,15 +261,15 @@ def architecture_facts(served: Architecture) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _attention(served: Architecture) -> dict[str, Any]:
+def _attention(served: Architecture) -> dict[str, str | int]:
     attention = served.attention
-    sizes: dict[str, Any] = {"kind": attention.kind, "heads": attention.heads}
+    sizes: dict[str, str | int] = {"kind": attention.kind, "heads": attention.heads}
     if isinstance(attention, GroupedQueryAttention):
         return sizes | {"kv_heads": attention.kv_heads, "head_size": attention.head_size}
     return sizes | {"kv_rank": attention.kv_rank, "rope_size": attention.rope_size}
 
 
-def _per_gpu(served: Architecture, over: Parallelism) -> dict[str, Any]:
+def _per_gpu(served: Architecture, over: Parallelism) -> GpuShare:
     """Bytes on the fullest GPU of one layout; None where the model cannot be laid out so."""
 
     def or_none(count: Any, *of: Any) -> int | None:
@@ -155,7 +290,7 @@ def _per_gpu(served: Architecture, over: Parallelism) -> dict[str, Any]:
     }
 
 
-def _paper(name: str | None) -> dict[str, Any] | None:
+def _paper(name: str | None) -> PaperRow | None:
     """The paper's row of the model, each figure beside the real one; None where the paper has no row."""
     row = next((row for row in TABLE_1 if row.name == name), None)
     if row is None:
