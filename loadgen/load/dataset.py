@@ -45,7 +45,7 @@ class Dataset:
     entries: tuple[Entry, ...]
 
     def drawn(self, requests: int, seed: int) -> Iterator[Entry]:
-        """`requests` of them in an order of chance: none comes a second time before all have come once."""
+        """Yield `requests` entries in random order; none comes a second time before all have come once."""
         rng = random_stream(seed, "dataset_order")
         for begin in range(0, requests, len(self.entries)):
             for place in rng.permutation(len(self.entries))[: requests - begin].tolist():
@@ -53,7 +53,7 @@ class Dataset:
 
     @property
     def longest_output_tokens(self) -> int:
-        """The longest reply that an entry asks for; 0 where none says."""
+        """The longest reply that an entry asks for; 0 if none does."""
         return max(entry.output_tokens or 0 for entry in self.entries)
 
 

@@ -21,10 +21,10 @@ from loadgen.load.spec import RunSpec
 from loadgen.load.workload import Images, SharedPrefix
 
 CountTokens = Callable[[str], int | None]
-"""How many prompt tokens the server makes of a text, its chat template included; None: it is not asked any more."""
+"""Counts the prompt tokens of a text as the server does, its chat template included; None once it no longer asks."""
 
 Counts = CountTokens | LengthFit | None
-"""What tells the tokens of a text: the server's tokenizer, a fit of what it reported, or nothing."""
+"""How the tokens of a text are known: the server's tokenizer, a fit of what it reported, or not at all."""
 
 # Every vocabulary in use has ordinary tokens here: special and byte tokens sit below 300 or at the far end.
 FIRST_SAFE_TOKEN_ID = 300
@@ -34,12 +34,12 @@ _FIT_ATTEMPTS = 16
 
 
 def generator(prompt_seed: str) -> np.random.Generator:
-    """The random source of a run's prompts: any string, different strings give unrelated streams."""
+    """Return the random source of a run's prompts; different strings give unrelated ones."""
     return np.random.default_rng(int.from_bytes(hashlib.sha256(prompt_seed.encode()).digest(), "big"))
 
 
 def token_prompt(length: int, rng: np.random.Generator) -> list[int]:
-    """A prompt of exactly `length` token ids, uniform over the safe range."""
+    """Return a prompt of exactly `length` token ids, uniform over the safe range."""
     ids: list[int] = rng.integers(FIRST_SAFE_TOKEN_ID, LAST_SAFE_TOKEN_ID + 1, size=length).tolist()
     return ids
 
@@ -47,7 +47,7 @@ def token_prompt(length: int, rng: np.random.Generator) -> list[int]:
 def text_prompt(
     length: int, rng: np.random.Generator, count_tokens: CountTokens | None = None, prefix: str | None = None
 ) -> str:
-    """Plain words of about `length` tokens; with `count_tokens`, of exactly that length where the tokenizer allows it.
+    """Return plain words of about `length` tokens; with `count_tokens`, of exactly that length if the tokenizer allows it.
 
     `prefix` stands before them and counts. A length below the template's own, or the prefix's, gives a single word. The
     closest text of a bounded number of attempts is returned.
@@ -89,9 +89,9 @@ def prompts(
     dialect: Dialect,
     counts: Counts = None,
 ) -> Iterator[Prompt]:
-    """One prompt for each of `input_tokens`, which is int32 of shape (n,), fitted by `counts` where it is a text.
+    """Yield one prompt for each of `input_tokens`, int32 of shape (n,); texts are fitted by `counts`.
 
-    Of a conversation, what a user adds at each turn; its first turn alone begins with a shared prefix.
+    Of a conversation, a prompt is what the user adds at each turn; only the first turn begins with a shared prefix.
     """
     rng = generator(prompt_seed)
     prefix, images = spec.workload.prefix, spec.workload.images
@@ -117,14 +117,14 @@ def prompts(
 
 
 def _texts(counts: Counts, rng: np.random.Generator) -> Callable[[int, str | None], str]:
-    """What makes a text of a length in tokens, after a prefix."""
+    """Return what makes a text of a length in tokens, after a prefix."""
     if isinstance(counts, LengthFit):
         return FittedTexts(counts, rng).text
     return lambda length, prefix: text_prompt(length, rng, counts, prefix)
 
 
 def _groups(prefix: SharedPrefix | None, sessions: int, seed: int) -> NDArray[np.int32]:
-    """The group of each conversation, which may be a single request: all as large as each other, or one larger, in an order of chance."""
+    """The group of each conversation, which may be a single request, in random order; sizes differ by at most one."""
     if prefix is None or prefix.groups == 1:
         return np.broadcast_to(np.int32(0), sessions)
     return random_stream(seed, "prefix_groups").permutation(

@@ -1,4 +1,4 @@
-"""What a provider lets one client send, and the sliding window that keeps to it. Pure: every moment is handed in."""
+"""What a provider lets one client send, and the sliding window that keeps to it. Pure: it reads no clock."""
 
 from collections import deque
 from dataclasses import dataclass
@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class RateLimits:
-    """The most in any `minute_s` seconds; None: no such limit. A request's tokens are those of its prompt and those asked."""
+    """The maximum in any `minute_s` seconds; None: no such limit. The tokens of a request are its prompt's and those asked."""
 
     requests_per_minute: int | None = None
     tokens_per_minute: int | None = None
-    minute_s: float = 60.0  # another length is for tests, which cannot wait for a minute
+    minute_s: float = 60.0  # shorter in tests
 
     @property
     def label(self) -> str:
@@ -24,16 +24,16 @@ UNLIMITED = RateLimits()
 
 
 class SlidingWindow:
-    """At most `most` units in any `length_ns`, counted from the moment at which each was noted."""
+    """At most `most` units in any `length_ns`, counted from when each was noted."""
 
     def __init__(self, most: int, length_ns: int) -> None:
         self._most = most
         self._length_ns = length_ns
-        self._noted: deque[tuple[int, int]] = deque()  # (moment, units), oldest first
+        self._noted: deque[tuple[int, int]] = deque()  # (time, units), oldest first
         self._units = 0
 
     def free_at_ns(self, units: int) -> int:
-        """From when on there is room for `units`; 0 when there always was. More than fit at all have room when it is empty."""
+        """Return from when on there is room for `units`; 0 if there always was. More than fit at all have room when it is empty."""
         too_many = self._units + min(units, self._most) - self._most
         free_ns = 0
         for noted_ns, gone in self._noted:
@@ -44,7 +44,7 @@ class SlidingWindow:
         return free_ns
 
     def note(self, units: int, now_ns: int) -> None:
-        """`units` go now, whether there is room or not; what has left the window by now is forgotten."""
+        """Note that `units` go now, whether there is room or not, and forget what has left the window."""
         while self._noted and self._noted[0][0] + self._length_ns <= now_ns:
             self._units -= self._noted.popleft()[1]
         self._noted.append((now_ns, units))

@@ -21,7 +21,7 @@ _ABANDONED_S = 86_400.0  # a folder without a lock: of an earlier release, or of
 
 @contextmanager
 def owned_folder() -> Iterator[Path]:
-    """A new folder that is removed at the end, and at the next start of a run if this process does not come to that. Raises OSError."""
+    """Yield a new folder that is removed at the end, or at the next start of a run if this process dies first. Raises OSError."""
     remove_leftovers(bulk_folder())
     with tempfile.TemporaryDirectory(prefix=_PREFIX, dir=bulk_folder(), ignore_cleanup_errors=True) as name:
         folder = Path(name)
@@ -29,7 +29,7 @@ def owned_folder() -> Iterator[Path]:
         with unlocked.open("w") as lock:
             with suppress(OSError):  # a file system without locks: the folder counts as one of an earlier release
                 fcntl.flock(lock, fcntl.LOCK_EX)
-                unlocked.rename(folder / _LOCK)  # who finds it finds it locked
+                unlocked.rename(folder / _LOCK)  # never visible unlocked
             yield folder
 
 

@@ -94,7 +94,7 @@ class RunSpec:
 
     @property
     def rate_limits(self) -> RateLimits:
-        """What the provider lets its client send."""
+        """The rate limits of the client."""
         return RateLimits(self.requests_per_minute, self.tokens_per_minute)
 
     @property

@@ -1,7 +1,8 @@
-"""Traces: when requests came elsewhere and how long they were, to be replayed.
+"""Traces to replay: when requests arrived elsewhere, and how long they were.
 
-A trace is JSON Lines or one JSON array, or CSV with a heading where the file's name ends in .csv. Three sets of columns are
-known; others are ignored. A row that asks for nothing, or is not JSON, is skipped and counted. Nothing of a trace but moments and lengths is used: the prompts are made here.
+A trace is JSON Lines, one JSON array, or CSV with a header if the file's name ends in .csv. Three sets of columns are known;
+others are ignored. A row that asks for nothing, or is not JSON, is skipped and counted. Only times and lengths of a trace are
+used: prompts are generated.
 """
 
 import csv
@@ -19,7 +20,7 @@ from loadgen.load.bulk import FileArray, spans
 from loadgen.load.file_rows import NoValue, Row, RowsFile, SkippedRow, number_of, open_rows
 from loadgen.load.shapes import OpenLoop, TraceSource
 
-# Columns of moment, prompt and answer, and how many of the moment's units make a second.
+# Columns of time, prompt and reply, and how many units of that time make a second.
 _COLUMNS = (
     ("offset_s", "prompt_tokens", "output_tokens", 1.0),
     ("timestamp", "input_length", "output_length", 1000.0),  # Mooncake
@@ -31,7 +32,7 @@ _MAX_TOKENS = int(np.iinfo(np.int32).max)
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """n requests in the order of their moments: `offsets_s` from the first one, float64; lengths in tokens, int32."""
+    """n requests in order of arrival: `offsets_s` from the first one, float64; lengths in tokens, int32."""
 
     name: str
     hash: str
@@ -124,14 +125,14 @@ def _table(file: RowsFile) -> Iterator[Row]:
 
 
 def _request(where: str, row: Any) -> tuple[float, int, int]:
-    """(moment in seconds, prompt tokens, output tokens). Raises UsageError, and `SkippedRow`."""
+    """Return (time in seconds, prompt tokens, output tokens). Raises UsageError and SkippedRow."""
     if isinstance(row, NoValue):
         raise SkippedRow(row.why)
     if not isinstance(row, dict):
         raise SkippedRow("is not an object with the columns of one request")
-    for moment, prompt, output, units_per_s in _COLUMNS:
-        if moment in row and prompt in row and output in row:
-            at_s, prompt_tokens, output_tokens = (_number(where, key, row[key]) for key in (moment, prompt, output))
+    for time, prompt, output, units_per_s in _COLUMNS:
+        if time in row and prompt in row and output in row:
+            at_s, prompt_tokens, output_tokens = (_number(where, key, row[key]) for key in (time, prompt, output))
             lengths = _length(where, prompt, prompt_tokens), _length(where, output, output_tokens)
             return at_s / units_per_s, *lengths
     known = "; ".join(", ".join(columns[:3]) for columns in _COLUMNS)

@@ -22,7 +22,7 @@ EARLIER_TURN_FAILED = "an earlier turn of its conversation failed"
 
 
 class Conversations:
-    """Who is thinking. `len()` is how many conversations are between two turns.
+    """Conversations between two turns; `len()` is their number.
 
     `ask` is called with each later turn when it is due, `drop` with each that will never be, and `leave` with the slot of a
     caller whose conversation broke off after `goes_on` had said otherwise. `on_fault` hears of a fault of ours.
@@ -60,7 +60,7 @@ class Conversations:
         return len(self._reading) + len(self._thinking)
 
     def body(self, index: int) -> bytes:
-        """What that request sends."""
+        """Return the body of a request."""
         return self._bodies.get(index) or self._schedule.bodies[index]
 
     def goes_on(self, exchange: Exchange, failed: bool, until_ns: int) -> bool:
@@ -91,14 +91,14 @@ class Conversations:
         return True
 
     def cancel_all(self) -> None:
-        """Nobody thinks any longer, and no conversation goes on; what is left of them is `unsent`."""
+        """Let no conversation go on; what is left of them is `unsent`."""
         self._over = True
         self._reading.clear()
         self._thinking.clear()
         self._set_timer()
 
     def unsent(self) -> Iterator[int]:
-        """The turns left of every conversation that was begun and is not over; for when the run is."""
+        """Yield the turns left of every conversation that was begun and is not over; for when the run is."""
         for following in self._next.values():
             yield from range(following, self._end(following))
 

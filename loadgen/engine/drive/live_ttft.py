@@ -1,8 +1,8 @@
-"""Times to the first token as they can be seen while a run goes on: of a few requests at a time, at no cost to the others.
+"""Times to first token while a run goes on, of a few requests at a time and at no cost to the others.
 
-Where reads go by in the log of all streams, nobody knows of one answer until its end. So a few requests keep their reads by
-themselves; they are looked at between the reads of others, a few times a second. What is reported of a run comes from all of
-its requests, after it.
+Reads that go to the log of all connections are known by request only when the response has ended. So a few requests keep their
+own reads, which are looked at between the reads of others, a few times a second. The figures of a run come from all of its
+requests, after it.
 """
 
 import time

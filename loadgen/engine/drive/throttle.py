@@ -1,6 +1,6 @@
 """When the next request may go out: by a provider's limits per minute, and by the Retry-After of a 429.
 
-A throttle outlives the runs of a sweep, as the provider's minute does. Pure: every moment is handed in, on the monotonic clock.
+A throttle outlives the runs of a sweep, as the provider's minute does. Pure: every time is passed in, on the monotonic clock.
 """
 
 from collections.abc import Iterable
@@ -23,7 +23,7 @@ _TOO_MANY_REQUESTS = 429
 
 
 class Throttle:
-    """Says from when on a request may go. `engaged` is False until there is anything that could hold one back."""
+    """Tells from when on a request may be sent. `engaged` is False until something could hold one back."""
 
     def __init__(self, limits: RateLimits = UNLIMITED) -> None:
         self.limits = limits
@@ -35,7 +35,7 @@ class Throttle:
         self.engaged = limits != UNLIMITED
 
     def free_at_ns(self, tokens: int, requests: int = 1) -> int:
-        """From when on `requests` of so many `tokens` in all may go out together; 0 when they always could."""
+        """Return from when on `requests` with `tokens` in all may be sent together; 0 if they always could."""
         return max(
             self._paused_until_ns,
             0 if self._requests is None else self._requests.free_at_ns(requests),
@@ -43,20 +43,20 @@ class Throttle:
         )
 
     def note_sent(self, tokens: int, now_ns: int) -> None:
-        """A request of `tokens` goes out now."""
+        """Note that a request of `tokens` is sent now."""
         if self._requests is not None:
             self._requests.note(1, now_ns)
         if self._tokens is not None:
             self._tokens.note(tokens, now_ns)
 
-    def pause_until(self, moment_ns: int) -> None:
-        """Nothing may go out before that moment."""
-        self._paused_until_ns = max(self._paused_until_ns, moment_ns)
+    def pause_until(self, time_ns: int) -> None:
+        """Send nothing before that time."""
+        self._paused_until_ns = max(self._paused_until_ns, time_ns)
         self.engaged = True
 
 
 def wait_asked_s(exchange: Exchange) -> float | None:
-    """How long the answer of `exchange` asks for silence, if it does."""
+    """Return for how long the response of `exchange` asks to send nothing, if it does."""
     if exchange.has_status_200 or not exchange.reads:
         return None
     wall_ns, _ = unpack_stamps(exchange.stamps[-1:])
@@ -64,7 +64,7 @@ def wait_asked_s(exchange: Exchange) -> float | None:
 
 
 def retry_after_s(reads: Iterable[bytes], arrived_at_s: float | None) -> float | None:
-    """How long a 429 asks to be left alone from now on; None for any other answer, and for one that does not say.
+    """Return how long a 429 asks to wait from now on; None for any other response, and for one that does not say.
 
     `arrived_at_s` is the wall clock, in seconds since 1970, for a date without the server's own `Date` beside it.
     """

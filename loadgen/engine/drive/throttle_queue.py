@@ -1,4 +1,4 @@
-"""Requests that the throttle holds back: in the order in which they came, let go by a timer as soon as it allows."""
+"""The queue before the throttle: requests leave it in the order in which they came, by a timer, as soon as they may."""
 
 from collections import deque
 from collections.abc import Callable
@@ -41,7 +41,7 @@ class ThrottleQueue:
         return len(self._queue)
 
     def ask(self, exchange: Exchange) -> None:
-        """Send `exchange` now if the throttle allows it and none waits, else when its turn has come."""
+        """Send `exchange` now if the throttle allows it and none waits, otherwise in its turn."""
         now_ns = self._now_ns()
         if not self._queue and self._throttle.free_at_ns(self._tokens_of(exchange.index)) <= now_ns:
             self._send(exchange)
@@ -51,7 +51,7 @@ class ThrottleQueue:
             self._set_timer()
 
     def take_all(self) -> list[Exchange]:
-        """All that wait, in order, for the caller to make something else of; none waits any more."""
+        """Remove and return all queued requests in order."""
         now_ns = self._now_ns()
         found = []
         for exchange, since_ns in self._queue:
