@@ -4,6 +4,10 @@ import os
 from collections.abc import Generator
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("any host", deadline=None)  # how long an example takes is the host's affair
+settings.load_profile("any host")
 
 REAL_TIERS = ("vllm", "browser", "wheel", "postgres")
 

@@ -60,7 +60,7 @@ def test_the_block_ends_the_process_and_frees_the_port() -> None:
         assert simulator.url == f"http://127.0.0.1:{port}"
         assert not has_ended(pid)
         leaving_s = time.monotonic()
-    assert time.monotonic() - leaving_s < 1
+    assert time.monotonic() - leaving_s < 2  # from then on it would have been killed
     assert has_ended(pid)
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", port), timeout=1)
@@ -69,7 +69,7 @@ def test_the_block_ends_the_process_and_frees_the_port() -> None:
 def test_a_process_that_died_is_said_to_not_answer() -> None:
     with SimulatorProcess() as simulator:
         os.kill(simulator.pid, signal.SIGKILL)
-        assert ends_within(simulator.pid, 2)
+        assert ends_within(simulator.pid, 20)
         with pytest.raises(ServerError, match="does not answer GET /truth"):
             simulator.truth()
 
@@ -96,4 +96,4 @@ def test_the_child_ends_with_its_parent() -> None:
         child = int(parent.stdout.readline())
         assert not has_ended(child)
         parent.kill()
-    assert ends_within(child, 2)
+    assert ends_within(child, 20)

@@ -44,7 +44,7 @@ def send(served: Served) -> str:
 
 
 def wait_for_followers(served: Served, count: int) -> None:
-    deadline_s = time.monotonic() + 30
+    deadline_s = time.monotonic() + 60
     while served.app.state.followers != count:
         assert time.monotonic() < deadline_s, f"{served.app.state.followers} follow, not {count}"
         time.sleep(0.05)

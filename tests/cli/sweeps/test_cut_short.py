@@ -24,7 +24,7 @@ from tests.cli.conftest import Cli
 pytestmark = pytest.mark.loopback
 
 DB = "sqlite:///loadgen.db"
-LIMIT_S = 30.0
+LIMIT_S = 60.0
 Start = Callable[..., "subprocess.Popen[str]"]
 
 

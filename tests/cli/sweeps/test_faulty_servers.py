@@ -194,7 +194,7 @@ def test_every_failure_once_among_answers_that_are_well(cli: Cli, endpoint: str)
     kinds = Counter(failure.outcome for failure in FAILING.values())
     first = len(FAILING) + 2
     faults = tuple(f"{fault}:every={first + position}" for position, fault in enumerate(FAILING))
-    options = SimulatorOptions(ttft_s=0.02, gap_s=0.001, faults=faults)
+    options = SimulatorOptions(ttft_s=0.1, gap_s=0.001, faults=faults)
     requests = 2 * len(FAILING)
     with SimulatorProcess(options) as simulator:
         said = cli(

@@ -21,7 +21,7 @@ def limited(requests_per_minute: int, minute_s: float) -> SimulatorProcess:
 
 
 def test_waits_that_the_server_asks_for_are_told_and_kept(cli: Cli) -> None:
-    with limited(12, minute_s=1.0) as simulator:
+    with limited(6, minute_s=1.0) as simulator:
         said = cli("run", "--url", simulator.url, "--model", "simulated-moe", *LOAD, "--json")
     document = said.json
     facts = document["rate_limits"]

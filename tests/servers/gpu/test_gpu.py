@@ -19,6 +19,7 @@ from loadgen.servers.gpu.nvidia_smi import NvidiaSmi
 from loadgen.servers.gpu.nvml import Nvml
 from loadgen.servers.gpu.reading import GpuDevice, GpuReading
 from loadgen.servers.gpu.watch import GpuWatch, chosen, open_source, visible
+from tests.servers.launcher.launches import wait_for
 
 URL = "http://127.0.0.1:1"
 UUIDS = ("GPU-2b8b7d4a-0f0e", "GPU-91c5a6aa-77d2")
@@ -276,8 +277,7 @@ def test_nvidia_smi_answers_a_question_in_one_go_or_not_at_all(no_smi: None) -> 
 
 def test_no_reading_process_is_left_behind(no_pynvml: None, smi: None) -> None:
     with GpuWatch(URL) as watch:
-        time.sleep(0.2)
-    assert len(watch.watched()[0].readings) > 1
+        wait_for(lambda: len(watch.watched()[0].readings) > 1)
     children = psutil.Process().children(recursive=True)
     assert [child for child in children if "nvidia-smi" in " ".join(child.cmdline())] == []
     assert subprocess.run(["nvidia-smi", "--query-gpu=index,uuid"], capture_output=True, check=True).stdout

@@ -61,7 +61,7 @@ def state_in(folder: Path) -> ServerState:
     return state
 
 
-def wait_for(condition: Callable[[], object], limit_s: float = 15.0) -> None:
+def wait_for(condition: Callable[[], object], limit_s: float = 60.0) -> None:
     deadline_s = time.monotonic() + limit_s
     while not condition():
         assert time.monotonic() < deadline_s, "waited in vain"
