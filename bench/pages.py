@@ -231,7 +231,7 @@ def add(store: Store, row: SweepRow, runs: list[Made]) -> None:
     store.add_sweep(row)
     number = int(row.sweep_id.split("-")[1])
     for position, made in enumerate(runs):
-        document = made.document | {"run_id": run_id(number, position), "sweep_id": row.sweep_id}
+        document: Any = made.document | {"run_id": run_id(number, position), "sweep_id": row.sweep_id}
         store.add_run(row.sweep_id, document, made.records, outline=made.outline)
 
 

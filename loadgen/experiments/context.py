@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, cast
 
-from loadgen.analysis.document.run import DoctorNote
+from loadgen.analysis.document.run import DoctorNote, RunDocument
 from loadgen.analysis.document.server import ServerDocument
 from loadgen.analysis.figures.cost import Price
 from loadgen.analysis.server.gpu import GpuSeries
@@ -42,7 +42,7 @@ class SweepContext:
 class MeasuredRun:
     """A run as it is stored."""
 
-    document: Any
+    document: RunDocument
     records: Records
     outline: dict[str, Any] | None
     samples: tuple[ServerSample, ...]

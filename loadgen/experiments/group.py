@@ -12,7 +12,7 @@ from loadgen.errors import EngineError, ExitCode, Interrupted, LoadgenError, Sto
 from loadgen.experiments.events import GroupStarted, OnEvent
 from loadgen.experiments.stop import Stop
 from loadgen.experiments.sweep import SweepResult, run_sweep
-from loadgen.experiments.sweep_record import GroupMember, Resume, close, new_id, sweep_hash
+from loadgen.experiments.sweep_record import GroupMember, GroupTerms, Resume, close, new_id, sweep_hash
 from loadgen.experiments.sweep_request import PlannedSweep
 from loadgen.load.spec import canonical_hash
 from loadgen.servers.launcher.failure import StartFailure
@@ -22,7 +22,7 @@ from loadgen.spec.runs import resolve
 from loadgen.store.claim import claimed
 from loadgen.store.repository import Store
 
-_STOPS = (Interrupted, StoreError, EngineError)  # what is no variant's own affair
+_STOPS = (Interrupted, StoreError, EngineError)  # failures that would meet the next variant too
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class GroupResult:
-    """What became of a group. `failures` are those of single variants, `stopped_by` is what ended the whole."""
+    """The result of a group. `failures` are those of single variants, `stopped_by` is what ended the whole group."""
 
     group_id: str
     sweeps: tuple[SweepResult, ...]
@@ -44,7 +44,7 @@ class GroupResult:
 
     @property
     def exit_code(self) -> ExitCode:
-        """What the shell is told. A server that is too large for its memory is a result, unless nothing was measured at all."""
+        """The exit code of the command. A server that is too large for its memory is a result, unless nothing was measured at all."""
         if self.stopped_by is not None:
             return self.stopped_by.exit_code
         for failed in self.failures:
@@ -57,7 +57,7 @@ class GroupResult:
 
 
 def run_group(
-    parts: Sequence[PlannedSweep],
+    sweeps: Sequence[PlannedSweep],
     store: Store,
     environ: Mapping[str, str],
     stop: Stop,
@@ -66,70 +66,77 @@ def run_group(
     interleave: bool = False,
     resume: bool = False,
 ) -> GroupResult:
-    """Measure each part on its own server, all of a part in one start, or with `interleave` one repeat of each in turn.
+    """Measure each sweep on its own server: all of it in one start, or with `interleave` one repeat of each in turn.
 
-    With `resume`, the newest group of the same parts is gone on with, and only the servers that it still needs are started.
-    Raises UsageError while a server is running, which none of these could be started beside.
+    With `resume`, the newest group of the same sweeps is continued, and only the servers that it still needs are started.
+    Raises UsageError while a server is running, next to which none of these could be started.
     """
-    hashes = [sweep_hash(resolve(part.spec), _variant(part)) for part in parts]
+    hashes = [sweep_hash(resolve(sweep.spec), _variant(sweep)) for sweep in sweeps]
     group_hash = canonical_hash([*hashes, interleave])
-    found = _began(store, group_hash) if resume else None
-    running = running_server()
-    if running is not None and not (found and all(store.finished(each, found) for each in hashes)):
-        raise UsageError(
-            f"{running.profile} is running at {running.url}, and each server of a group is started anew: "
-            "end it first with `loadgen serve down`"
-        )
-    for part in parts:
-        _variant(part).launch()  # whether each can be carried out here at all, before the first one takes its hours
+    found = _newest_group(store, group_hash) if resume else None
+    _check_no_server(store, hashes, found)
+    for sweep in sweeps:
+        _variant(sweep).launch()  # whether each can be started here at all, before the first one takes its hours
     group_id = found or new_id("g")
-    on_event(GroupStarted(group_id, found is not None, tuple(_variant(part).label for part in parts)))
+    on_event(GroupStarted(group_id, found is not None, tuple(_variant(sweep).label for sweep in sweeps)))
     results: dict[int, SweepResult] = {}
     failures: dict[int, LoadgenError] = {}
     stopped_by: LoadgenError | None = None
     with _Claims(store) as claims:
-        for at, repeats in _turns(parts, interleave):
+        for at, repeats in _starts(sweeps, interleave):
             if at in failures:
                 continue
-            terms = {"hash": group_hash, "position": at, "variants": len(parts), "interleave": interleave}
-            turn = GroupMember(group_id, terms, claims.hold, repeats)
-            again = resume or at in results
+            terms = GroupTerms(hash=group_hash, position=at, variants=len(sweeps), interleave=interleave)
+            member = GroupMember(group_id, terms, claims.hold, repeats)
+            again = Resume() if resume or at in results else None
             try:
-                results[at] = run_sweep(
-                    *(parts[at], store, environ, stop, on_event), resume=Resume() if again else None, member=turn
-                )
+                results[at] = run_sweep(sweeps[at], store, environ, stop, on_event, resume=again, member=member)
                 failure = results[at].failure
             except LoadgenError as error:
                 failure = error
             except KeyboardInterrupt:
-                label = _variant(parts[at]).label
-                failure = Interrupted(
-                    f"interrupted while the server of {label} was starting or ending; what ended is saved: repeat the command with --resume to go on"
-                )
+                failure = _interrupted(sweeps[at])
             if isinstance(failure, _STOPS):
                 stopped_by = failure
                 break
             if failure is not None:
                 failures[at] = failure
-    failed = tuple(Failed(_variant(parts[at]).label, error) for at, error in failures.items())
+    failed = tuple(Failed(_variant(sweeps[at]).label, error) for at, error in failures.items())
     return GroupResult(group_id, tuple(results.values()), failed, stopped_by)
 
 
-def _turns(parts: Sequence[PlannedSweep], interleave: bool) -> Iterator[tuple[int, frozenset[int] | None]]:
-    """Which part comes to its turn, and for which of its repeats: a, b, or interleaved a, b, a, b."""
+def _check_no_server(store: Store, hashes: Sequence[str], group_id: str | None) -> None:
+    """Raise UsageError while a server is running, unless all sweeps of the group on record are finished."""
+    running = running_server()
+    if running is not None and not (group_id and all(store.finished(each, group_id) for each in hashes)):
+        raise UsageError(
+            f"{running.profile} is running at {running.url}, and each server of a group is started anew: "
+            "end it first with `loadgen serve down`"
+        )
+
+
+def _starts(sweeps: Sequence[PlannedSweep], interleave: bool) -> Iterator[tuple[int, frozenset[int] | None]]:
+    """The starts of servers in order: of which sweep, and for which of its repeats (None: all)."""
     if not interleave:
-        yield from ((at, None) for at in range(len(parts)))
+        yield from ((at, None) for at in range(len(sweeps)))
         return
-    for repeat in range(max(part.spec.repeats for part in parts)):
-        yield from ((at, frozenset({repeat})) for at, part in enumerate(parts) if repeat < part.spec.repeats)
+    for repeat in range(max(sweep.spec.repeats for sweep in sweeps)):
+        yield from ((at, frozenset({repeat})) for at, sweep in enumerate(sweeps) if repeat < sweep.spec.repeats)
 
 
-def _variant(part: PlannedSweep) -> Variant:
-    assert part.serving is not None, "a part of a group runs on a profile"
-    return part.serving.variant
+def _variant(sweep: PlannedSweep) -> Variant:
+    assert sweep.serving is not None, "a sweep of a group runs on a profile"
+    return sweep.serving.variant
 
 
-def _began(store: Store, group_hash: str) -> str | None:
+def _interrupted(sweep: PlannedSweep) -> Interrupted:
+    return Interrupted(
+        f"interrupted while the server of {_variant(sweep).label} was starting or ending; what ended is saved: "
+        "repeat the command with --resume to go on"
+    )
+
+
+def _newest_group(store: Store, group_hash: str) -> str | None:
     """The newest group on record of that hash."""
     ours = (sweep for sweep in store.sweeps() if sweep.imported is None)
     return next((sweep.group_id for sweep in ours if sweep.spec.get("group", {}).get("hash") == group_hash), None)

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
+from loadgen.analysis.document.run import RunDocument
 from loadgen.engine.capture.tokenizer import Tokenizer
 from loadgen.errors import UsageError
 from loadgen.experiments.saving import save_within_s
@@ -23,7 +23,7 @@ from loadgen.spec.runs import read_dataset_of, resolve
 from loadgen.spec.size import longest
 from loadgen.spec.sweep_spec import SweepSpec
 
-RunChoice = Generator[RunSpec, dict[str, Any], None]
+RunChoice = Generator[RunSpec, RunDocument, None]
 """Yields a run and is sent its document."""
 
 
@@ -55,7 +55,7 @@ class PreparedSweep:
         """Whether `run` is to be measured by this start of the server."""
         return self.member is None or self.member.has(run, self.spec)
 
-    def order(self, ended: Mapping[str, dict[str, Any]]) -> "RunOrder":
+    def order(self, ended: Mapping[str, RunDocument]) -> "RunOrder":
         """The runs to be measured, in order; `ended` has the documents of those that are on record, by their hashes."""
         return RunOrder(in_order(self.runs) if self.search is None else self.search.runs(), ended, self.is_due)
 
@@ -89,7 +89,7 @@ def prepare(
     variant = None if sweep.serving is None else sweep.serving.variant
     entry = SweepEntry(
         spec=spec,
-        search_terms={} if search is None else {"search": search.terms.to_json()},
+        search_terms=None if search is None else search.terms.to_json(),
         spec_hash=sweep_hash(runs, variant, search),
         planned_runs=len(runs) if search is None else search.terms.max_runs,
         variant=variant,
@@ -139,7 +139,7 @@ class RunOrder:
     def __init__(
         self,
         choice: RunChoice,
-        ended: Mapping[str, dict[str, Any]],
+        ended: Mapping[str, RunDocument],
         is_due: Callable[[RunSpec], bool] = lambda run: True,
     ) -> None:
         self.position = 0  # of the last run that was chosen
@@ -147,22 +147,27 @@ class RunOrder:
         self._choice = choice
         self._ended = ended
         self._is_due = is_due
-        self._document: dict[str, Any] = {}
+        self._document: RunDocument | None = None
 
     def __iter__(self) -> Iterator[tuple[int, RunSpec]]:
         run = next(self._choice, None)
         while run is not None:
             self.position += 1
-            self._document = self._ended.get(run.hash, {})
-            if not self._document and self._is_due(run):
+            self._document = self._ended.get(run.hash)
+            if self._document is None and self._is_due(run):
                 yield self.position, run
-            elif not self._document:
-                self.postponed += 1
-            try:
-                run = self._choice.send(self._document)
-            except StopIteration:
-                return
+            run = self._next()
 
-    def take(self, document: dict[str, Any]) -> None:
+    def take(self, document: RunDocument) -> None:
         """Take the document of the run that was yielded last."""
         self._document = document
+
+    def _next(self) -> RunSpec | None:
+        """Send the document of the present run to the choice of the next one."""
+        if self._document is None:  # postponed
+            self.postponed += 1
+            return next(self._choice, None)
+        try:
+            return self._choice.send(self._document)
+        except StopIteration:
+            return None

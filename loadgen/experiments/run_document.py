@@ -4,10 +4,12 @@ A run that was measured is never lost: a part that cannot be made is left unknow
 """
 
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import cast
 
 from loadgen.analysis.checks.validity import judge
-from loadgen.analysis.document.run import LengthFigures, Summary
+from loadgen.analysis.document.run import LengthFigures, RunDocument, Summary
+from loadgen.analysis.document.server import EnvironmentDocument
+from loadgen.analysis.document.spec import SpecDocument
 from loadgen.analysis.figures.cost import cost_of
 from loadgen.analysis.measured import Measured
 from loadgen.analysis.measured import measure as lay_out
@@ -67,17 +69,26 @@ def document_of(context: SweepContext, run: RunSpec, sent: SentRun) -> MeasuredR
     # Without checks nothing speaks against the figures but that they were not judged, which the finding says.
     verdict = stages.make("verdict", lambda: judge(run, {**summary, "server": server}, stages), Verdict("doubtful", ()))
     drawn = None if measured is None else stages.make("outline", lambda: outline(measured, summary), None)
-    surroundings: dict[str, Any] = stages.make("environment", environment, {"host": {}})
+    nothing: EnvironmentDocument = {"host": {}}
+    surroundings = stages.make("environment", lambda: cast(EnvironmentDocument, environment()), nothing)
     found = stages.finding  # after all stages
     document = {
-        **_identity(context, run, sent),
+        "schema_version": 1,
+        "run_id": sent.run_id,
+        "sweep_id": context.sweep_id,
+        "repeat": sent.repeat,
+        "started_at": recording.origin_at,
+        "elapsed_s": recording.client.wall_s,
+        "simulated": context.facts.simulated,
+        "spec": _spec_document(run, sent.schedule_hash),
         "server": server,
         "environment": surroundings,
         **summary,
         "verdict": verdict.to_json() if found is None else with_finding(verdict.to_json(), found),
+        "server_died": False,  # as far as is known before it is asked
     }
     return MeasuredRun(
-        document=document,
+        document=cast(RunDocument, document),
         records=recording.records,
         outline=drawn,
         samples=seen.samples,
@@ -87,24 +98,10 @@ def document_of(context: SweepContext, run: RunSpec, sent: SentRun) -> MeasuredR
     )
 
 
-def _identity(context: SweepContext, run: RunSpec, sent: SentRun) -> dict[str, Any]:
-    """Which run it is, when it began and what it was asked to do."""
-    return {
-        "schema_version": 1,
-        "run_id": sent.run_id,
-        "sweep_id": context.sweep_id,
-        "repeat": sent.repeat,
-        "started_at": sent.recording.origin_at,
-        "elapsed_s": sent.recording.client.wall_s,
-        "simulated": context.facts.simulated,
-        "spec": run.to_json()
-        | {
-            "hash": run.hash,
-            "point_hash": run.point.hash,
-            "load_label": run.load_label,
-            "schedule_hash": sent.schedule_hash,
-        },
-    }
+def _spec_document(run: RunSpec, schedule_hash: str) -> SpecDocument:
+    """The spec, and the names by which it and its load point are found."""
+    names = {"hash": run.hash, "point_hash": run.point.hash, "load_label": run.load_label}
+    return cast(SpecDocument, run.to_json() | names | {"schedule_hash": schedule_hash})
 
 
 def _add_client(summary: Summary, context: SweepContext, sent: SentRun) -> None:

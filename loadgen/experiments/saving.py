@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
+from loadgen.analysis.document.run import RunDocument
+from loadgen.analysis.document.sweep import SearchDocument
 from loadgen.errors import LoadgenError, StoreError, UsageError
 from loadgen.experiments.context import MeasuredRun
 from loadgen.experiments.events import DatabaseBroughtBack, OnEvent, SavingDelayed
@@ -66,9 +67,9 @@ class Keeper:
         self._within_s = within_s
         self._now_s = now_s
         self._sleep = sleep
-        self.documents: list[dict[str, Any]] = []
+        self.documents: list[RunDocument] = []
 
-    def keep(self, run: MeasuredRun, position: int, planned: int) -> dict[str, Any]:
+    def keep(self, run: MeasuredRun, position: int, planned: int) -> RunDocument:
         """Save a run and return its document as it was stored. Raises `UnsavedError`, which names it and the file that it is in, when its database did not take it."""
         run_id = str(run.document["run_id"])
         self.documents.append(plain.guarded(run.document))
@@ -90,7 +91,7 @@ class Keeper:
             raise self._lost(run, f"run {position} of {planned} ({run_id})", error) from error
         return self.documents[-1]
 
-    def set_search(self, search: dict[str, Any]) -> None:
+    def set_search(self, search: SearchDocument) -> None:
         """Store what the search has found so far. Raises `StoreError` when its database did not take it in time."""
         self._persist(lambda: self._store.set_search(self._sweep.sweep_id, search))
 
@@ -103,7 +104,7 @@ class Keeper:
             where = "" if document is None else f" The results of its runs are in {document} too"
             raise UnsavedError(f"the sweep {self._sweep.sweep_id} is not marked as {status}: {error}{where}") from error
 
-    def results(self) -> tuple[dict[str, Any], ...]:
+    def results(self) -> tuple[RunDocument, ...]:
         """The documents of the sweep's runs in the order in which they ran, of those too that were not saved."""
         try:
             stored = self._store.runs(self._sweep.sweep_id)
@@ -172,7 +173,7 @@ class Keeper:
 
 
 def rescue(
-    store: Store, sweep: SweepRow, documents: Sequence[dict[str, Any]], unsaved: MeasuredRun
+    store: Store, sweep: SweepRow, documents: Sequence[RunDocument], unsaved: MeasuredRun
 ) -> tuple[Path | None, Path | None]:
     """Write the documents of the sweep's runs, the unsaved one among them, to a JSON file; and it with its requests to a database.
 
@@ -192,12 +193,12 @@ def rescue(
     return document, _first(store, f"{name}.db", write_database)
 
 
-def rescue_results(store: Store, sweep: SweepRow, documents: Sequence[dict[str, Any]]) -> Path | None:
+def rescue_results(store: Store, sweep: SweepRow, documents: Sequence[RunDocument]) -> Path | None:
     """Write the documents of the sweep's runs to a JSON file. Returns it; None when it could be written nowhere."""
     return _write_results(store, sweep, documents, f"loadgen-rescued-{sweep.sweep_id}-{secrets.token_hex(2)}.json")
 
 
-def _write_results(store: Store, sweep: SweepRow, documents: Sequence[dict[str, Any]], name: str) -> Path | None:
+def _write_results(store: Store, sweep: SweepRow, documents: Sequence[RunDocument], name: str) -> Path | None:
     sweep_document = asdict(sweep) | {"status": "interrupted"}
     del sweep_document["runs"]
     text = plain.write_json(

@@ -5,18 +5,24 @@ highest that did and the lowest that did not; then both are repeated until the i
 """
 
 from collections.abc import Callable, Generator, Mapping
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Literal
 
+from loadgen.analysis.document.run import FindingDocument, RunDocument
+from loadgen.analysis.document.sweep import (
+    SearchAnswer,
+    SearchDocument,
+    SearchedLoad,
+    SearchEnd,
+    SearchProbe,
+    SearchTermsDocument,
+)
 from loadgen.analysis.stats import mean_interval
 from loadgen.errors import UsageError
 from loadgen.load.spec import RunSpec
 from loadgen.spec.runs import resolve
 from loadgen.spec.sweep_spec import SweepSpec
 
-Document = dict[str, Any]
-Answer = Literal["met", "missed", "cant_tell"]
-Ended = Literal["edge", "all_met", "none_met", "max_runs", "undecided", "interrupted", "running"]
 RunOf = Callable[[float, int], RunSpec]  # of a load and the number of its repeat, from 0
 
 # What makes a run invalid because the server failed requests: an answer of its own. The second follows from the first alone.
@@ -46,9 +52,16 @@ class SearchTerms:
             if not 1 <= count <= _MAX_RUNS:
                 raise UsageError(f"{flag} must be at least 1 and at most {_MAX_RUNS:,}, not {count:,}")
 
-    def to_json(self) -> Document:
-        """A key per field."""
-        return asdict(self)
+    def to_json(self) -> SearchTermsDocument:
+        """The `terms` of a search."""
+        return SearchTermsDocument(
+            low=self.low,
+            high=self.high,
+            goodput_ratio=self.goodput_ratio,
+            tolerance_ratio=self.tolerance_ratio,
+            repeats=self.repeats,
+            max_runs=self.max_runs,
+        )
 
 
 @dataclass(slots=True)
@@ -65,7 +78,7 @@ class Tried:
         found = mean_interval(self.ratios)
         return None if found is None else (max(0.0, found[0]), min(1.0, found[1]))
 
-    def answer(self, goodput_ratio: float) -> Answer:
+    def answer(self, goodput_ratio: float) -> SearchAnswer:
         """By the interval where there is one; a single run speaks for itself."""
         if self.overloaded:
             return "missed"
@@ -74,13 +87,13 @@ class Tried:
             return "met"
         return "missed" if high < goodput_ratio else "cant_tell"
 
-    def to_json(self, goodput_ratio: float) -> Document:
+    def to_json(self, goodput_ratio: float) -> SearchedLoad:
         """One entry of a search's `loads`."""
         return {
             "load": self.load,
             "answer": self.answer(goodput_ratio),
             "goodput_ratio": sum(self.ratios) / len(self.ratios),
-            "interval": self.interval,
+            "interval": None if self.interval is None else [*self.interval],
             "runs": len(self.ratios),
             "overloaded": self.overloaded,
         }
@@ -96,22 +109,28 @@ class Probe:
     goodput_ratio: float | None
     answer: Literal["met", "missed"] | None
 
-    def to_json(self) -> Document:
+    def to_json(self) -> SearchProbe:
         """One entry of a search's `probes`."""
-        return asdict(self)
+        return SearchProbe(
+            run_id=self.run_id,
+            load=self.load,
+            repeat=self.repeat,
+            goodput_ratio=self.goodput_ratio,
+            answer=self.answer,
+        )
 
 
-def met_by(document: Document, goodput_ratio: float) -> bool | None:
+def met_by(document: RunDocument, goodput_ratio: float) -> bool | None:
     """Whether one run alone met the SLO for that share of its requests; None if it decides nothing."""
     invalid = _invalid_findings(document)
     if invalid.keys() & _OVERLOADED:
         return False
-    ratio = document["goodput_ratio"]
+    ratio = document.get("goodput_ratio")
     return None if invalid or ratio is None else bool(ratio >= goodput_ratio)
 
 
-def _invalid_findings(document: Document) -> dict[str, Document]:
-    return {each["code"]: each for each in document["verdict"]["findings"] if each["severity"] == "invalid"}
+def _invalid_findings(document: RunDocument) -> dict[str, FindingDocument]:
+    return {each["code"]: each for each in document["verdict"]["findings"] if each.get("severity") == "invalid"}
 
 
 class Search:
@@ -131,7 +150,7 @@ class Search:
         """Make the runs of `spec` from now on: the spec that began the search, completed by what its server told."""
         self._run_of = _runs_of(spec)
 
-    def runs(self) -> Generator[RunSpec, Document, None]:
+    def runs(self) -> Generator[RunSpec, RunDocument, None]:
         """Every run in turn; raises UsageError for a load that cannot be prepared."""
         while self.trouble is None and self.made < self.terms.max_runs and (load := self._next()) is not None:
             repeat = len(self._tried[load].ratios) if load in self._tried else 0
@@ -158,7 +177,7 @@ class Search:
         )
 
     @property
-    def ended(self) -> Ended:
+    def ended(self) -> SearchEnd:
         """How the search ended."""
         if self.trouble is not None:
             return "undecided"
@@ -175,7 +194,7 @@ class Search:
             loads.append(min(2 * loads[-1], self.terms.high))
         return loads
 
-    def to_json(self, *, running: bool = False) -> Document:
+    def to_json(self, *, running: bool = False) -> SearchDocument:
         """The `search` of the sweep's document: what was found and by which runs; `running` before it has ended."""
         target = self.terms.goodput_ratio
         met, not_met = self.highest_met, self.lowest_not_met
@@ -228,14 +247,14 @@ class Search:
         told = runs > 1 and tried.answer(self.terms.goodput_ratio) != "cant_tell"
         return tried.overloaded or told or runs >= self.terms.repeats
 
-    def _take(self, load: float, run: RunSpec, document: Document) -> None:
+    def _take(self, load: float, run: RunSpec, document: RunDocument) -> None:
         met = met_by(document, self.terms.goodput_ratio)
         answer: Literal["met", "missed"] | None = None if met is None else "met" if met else "missed"
         repeat = len(self._tried[load].ratios) if load in self._tried else 0
-        self._probes.append(Probe(document.get("run_id", ""), load, repeat, document["goodput_ratio"], answer))
+        self._probes.append(Probe(document.get("run_id", ""), load, repeat, document.get("goodput_ratio"), answer))
         invalid = _invalid_findings(document)
         overloaded = bool(invalid.keys() & _OVERLOADED)
-        ratio = document["goodput_ratio"]
+        ratio = document.get("goodput_ratio")
         other = next((each for code, each in invalid.items() if code not in _OVERLOADED | _FOLLOWS), None)
         if other is None and not overloaded:
             other = next(iter(invalid.values()), None)

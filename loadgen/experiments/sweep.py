@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
 
+from loadgen.analysis.document.run import RunDocument
 from loadgen.doctor.doctor import attached, host_hash
 from loadgen.engine.records.record import Outcome
 from loadgen.engine.workers import Workers
@@ -61,7 +61,7 @@ class SweepResult:
 
     sweep_id: str
     planned_runs: int
-    documents: tuple[Any, ...]
+    documents: tuple[RunDocument, ...]
     failure: LoadgenError | None
 
     @property
@@ -217,7 +217,7 @@ def _measure_runs(
     keeper: Keeper,
     stop: Stop,
     on_event: OnEvent,
-    ended: Mapping[str, dict[str, Any]],
+    ended: Mapping[str, RunDocument],
 ) -> SweepResult:
     """Measure the runs that are left, and record how the sweep ended."""
     order = prepared.order(ended)
@@ -266,7 +266,7 @@ def _measure_runs(
 
 def _measure_one(
     context: SweepContext, sender: Sender, keeper: Keeper, run: RunSpec, *, position: int, planned: int, repeat: int
-) -> dict[str, Any]:
+) -> RunDocument:
     """Measure `run`, number `position` of `planned`, and save it; return its document as it was stored.
 
     Raises what keeps the next run from being measured.
@@ -281,8 +281,8 @@ def _measure_one(
                 raise
             raise _death(context, f"{which} ({run.load_label})") from error
         sender.on_event(PhaseStarted(position, run, "saving"))
-        document = measured.document | {"server_died": _server_died(context, measured.document)}
-        document = keeper.keep(replace(measured, document=document), position, planned)
+        measured.document["server_died"] = _server_died(context, measured.document)
+        document = keeper.keep(measured, position, planned)
     finally:
         sender.stop.keeping = False
     sender.on_event(RunEnded(position, run, document, (time.monotonic_ns() - started_ns) / 1e9))
@@ -302,7 +302,7 @@ def _check_whole(measured: MeasuredRun, which: str) -> None:
         raise ServerError(f"{which} was cut short: {measured.refusal}; what it had measured is saved")
 
 
-def _server_died(context: SweepContext, document: dict[str, Any]) -> bool:
+def _server_died(context: SweepContext, document: RunDocument) -> bool:
     broken = sum(document["outcomes"][outcome.label] for outcome in (Outcome.CONNECT_ERROR, Outcome.TRUNCATED))
     return broken > 0 and not is_alive(context.facts.base_url, context.headers, route=context.route)
 

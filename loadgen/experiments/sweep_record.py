@@ -6,9 +6,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal, TypedDict, cast
 
+from loadgen.analysis.document.run import RunDocument
 from loadgen.analysis.document.server import LaunchDocument, ServerDocument
+from loadgen.analysis.document.sweep import SearchDocument, SearchTermsDocument, StartFailureDocument
 from loadgen.errors import StoreError, UsageError
 from loadgen.experiments.search import Search
 from loadgen.load.spec import RunSpec, canonical_hash
@@ -24,24 +26,33 @@ from loadgen.store.rows import SweepRow, SweepStatus
 
 
 def new_id(kind: Literal["s", "r", "g", "j"]) -> str:
-    """A sweep's (`s261123-152901-4f2a`), a run's (`r261123-152907-91bc`) a group's or a job's id: UTC date and time, then 16 random bits.
+    """Return the id of a new sweep (`s261123-152901-4f2a`), run, group or job: UTC date and time, then 16 random bits.
 
-    A job's has 32, since many may be sent within a second.
+    A job has 32, since many may be submitted within a second.
     """
     return f"{kind}{datetime.now(UTC):%y%m%d-%H%M%S}-{secrets.token_hex(4 if kind == 'j' else 2)}"
 
 
+class GroupTerms(TypedDict):
+    """The `group` of a sweep's spec on record."""
+
+    hash: str  # of the whole group
+    position: int  # of the sweep in it, from 0
+    variants: int  # sweeps of the group
+    interleave: bool
+
+
 @dataclass(frozen=True, slots=True)
 class GroupMember:
-    """`terms` go to the record of the sweep; `hold` claims the sweep of an id for as long as the group lasts; `repeats` None: all."""
+    """A sweep's place in a group of sweeps, and which of its repeats this start of its server is for."""
 
     group_id: str
-    terms: dict[str, Any]
-    hold: Callable[[str], None]
-    repeats: frozenset[int] | None = None
+    terms: GroupTerms
+    hold: Callable[[str], None]  # claims the sweep of an id until the group ends
+    repeats: frozenset[int] | None = None  # None: all
 
     def has(self, run: RunSpec, spec: SweepSpec) -> bool:
-        """Whether this run of the sweep is to happen now."""
+        """Whether `run` of the sweep is to be measured now."""
         return self.repeats is None or run.seed - spec.seed in self.repeats
 
 
@@ -53,37 +64,37 @@ class Resume:
 
 
 def sweep_hash(runs: Sequence[RunSpec], variant: Variant | None = None, search: Search | None = None) -> str:
-    """What a sweep is recognised by when it is resumed: its runs, the variant of the server, and what is searched."""
+    """Return what a sweep is recognised by when it is resumed: its runs, the variant of its server, and what is searched."""
     terms = [*([] if search is None else [search.terms.to_json()]), *([] if variant is None else [variant.identity])]
     return canonical_hash([grid_hash(runs), *terms]) if terms else grid_hash(runs)
 
 
 def recorded_failure(sweep: SweepRow) -> StartFailure | None:
     """Why the server of a stored sweep did not start, where it did not."""
-    failure = sweep.start_failure
+    failure: StartFailureDocument | None = sweep.start_failure
     if failure is None:
         return None
     log = None if failure["log"] is None else Path(failure["log"])
     return StartFailure(FailureKind(failure["kind"]), failure["sentence"], log)
 
 
-def ended_runs(store: Store, sweep: SweepRow | None) -> dict[str, dict[str, Any]]:
+def ended_runs(store: Store, sweep: SweepRow | None) -> dict[str, RunDocument]:
     """The documents of the full measurements of a sweep, by the hashes of their specs."""
-    documents = [] if sweep is None else store.runs(sweep.sweep_id)
+    documents: list[RunDocument] = [] if sweep is None else store.runs(sweep.sweep_id)
     return {each["spec"]["hash"]: each for each in documents if has_ended(each)}
 
 
-def has_ended(document: dict[str, Any]) -> bool:
+def has_ended(document: RunDocument) -> bool:
     """Whether a stored run is a full measurement, which `--resume` keeps: not cut short by the user or the server's death."""
     return not document["interrupted"] and not document["server_died"]
 
 
 @dataclass(frozen=True, slots=True)
 class SweepEntry:
-    """A sweep that is to be put on record. `search_terms` is empty for a grid."""
+    """A sweep that is to be put on record. `search_terms` is None for a grid."""
 
     spec: SweepSpec
-    search_terms: dict[str, Any]
+    search_terms: SearchTermsDocument | None
     spec_hash: str
     planned_runs: int
     variant: Variant | None
@@ -94,9 +105,9 @@ class SweepEntry:
         self._add(store, sweep_id, server, "running", None)
 
     def not_started(self, store: Store, launch: Launch, failure: StartFailure) -> str:
-        """Put it on record as one without runs, whose server did not come to answer. Answers its id.
+        """Put it on record as one without runs, whose server did not start. Return its id.
 
-        For want of memory, that is its result, and it is finished.
+        It is finished if the server lacked memory, which is its result; else failed.
         """
         sweep_id = new_id("s")
         server = _unanswered(launch, self.spec.model)
@@ -107,14 +118,12 @@ class SweepEntry:
         self, store: Store, sweep_id: str, server: ServerDocument, status: SweepStatus, failure: StartFailure | None
     ) -> None:
         label = f"{self.spec.model} on {server['name']}" if self.variant is None else self.variant.label
-        terms = self.search_terms | ({} if self.variant is None else self.variant.to_json())
+        names = [self.spec.name, label] if self.member and self.spec.name else [self.spec.name or label]
         store.add_sweep(
             SweepRow(
                 sweep_id=sweep_id,
-                name=": ".join(
-                    [self.spec.name, label] if self.member and self.spec.name else [self.spec.name or label]
-                ),
-                spec=self.spec.to_json() | terms | ({} if self.member is None else {"group": self.member.terms}),
+                name=": ".join(names),
+                spec=self._spec_document(),
                 spec_hash=self.spec_hash,
                 planned_runs=self.planned_runs,
                 status=status,
@@ -127,8 +136,19 @@ class SweepEntry:
             )
         )
 
+    def _spec_document(self) -> dict[str, Any]:
+        """The spec of the sweep on record: what is searched, the variant and the place in a group stand among its keys."""
+        document = self.spec.to_json()
+        if self.search_terms is not None:
+            document["search"] = self.search_terms
+        if self.variant is not None:
+            document |= self.variant.to_json()
+        if self.member is not None:
+            document["group"] = self.member.terms
+        return document
 
-def _failure_document(failure: StartFailure) -> dict[str, Any]:
+
+def _failure_document(failure: StartFailure) -> StartFailureDocument:
     log = None if failure.log_path is None else str(failure.log_path)
     return {"kind": str(failure.kind), "sentence": failure.sentence, "log": log}
 
@@ -180,8 +200,8 @@ def _described(server: ServerDocument) -> str:
     return f"{server['name']}{version} ({server['dialect']} dialect)"
 
 
-def keep_search(write: Callable[[dict[str, Any]], None], search: Search | None, *, running: bool = False) -> None:
-    """Have `write` store what the search has found so far; a killed one keeps what it knew before its last run."""
+def keep_search(write: Callable[[SearchDocument], None], search: Search | None, *, running: bool = False) -> None:
+    """Have `write` store what the search has found so far, so that a killed one keeps what it knew before its last run."""
     if search is not None and (search.made or search.trouble is not None):
         write(search.to_json(running=running))
 

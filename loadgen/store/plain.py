@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from loadgen.analysis.document.run import RunDocument
 from loadgen.analysis.verdict import Finding, with_finding
 
 NOT_STORABLE = "figure_not_finite"
@@ -88,9 +89,9 @@ def write_json(document: object) -> str:
         return json.dumps(storable(document)[0], separators=(",", ":"), allow_nan=False)
 
 
-def guarded(document: dict[str, Any], left_out: Iterable[str] = ()) -> dict[str, Any]:
+def guarded(document: RunDocument, left_out: Iterable[str] = ()) -> RunDocument:
     """A run document that any database takes, with a finding that names each figure left out, here or `left_out` before."""
-    clean: dict[str, Any]
+    clean: RunDocument
     clean, places = storable(document)
     places = [*places, *left_out]
     if not places:
@@ -105,4 +106,4 @@ def guarded(document: dict[str, Any], left_out: Iterable[str] = ()) -> dict[str,
         "this is a fault in loadgen or in what the server reports: look at the stored requests before using these figures",
         badness=float(len(places)),
     )
-    return clean | {"verdict": with_finding(clean["verdict"], finding)}
+    return {**clean, "verdict": with_finding(clean["verdict"], finding)}

@@ -18,6 +18,8 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from loadgen.analysis.document.doctor import DoctorDocument
+from loadgen.analysis.document.run import RunDocument
+from loadgen.analysis.document.sweep import SearchDocument
 from loadgen.analysis.server.gpu import GpuSeries
 from loadgen.engine.records.record import Records
 from loadgen.engine.records.rows import joined
@@ -102,7 +104,7 @@ class Store:
         with self._write() as session:
             _add_sweep(session, sweep)
 
-    def add_imported(self, sweep: SweepRow, runs: Sequence[dict[str, Any]]) -> bool:
+    def add_imported(self, sweep: SweepRow, runs: Sequence[Any]) -> bool:
         """Store a sweep that was measured elsewhere with all its runs, in one transaction. False: it is there already.
 
         Its requests and samples stayed where it was measured. Raises `StoreError` when another content has its id, or that
@@ -129,20 +131,20 @@ class Store:
             if planned_runs is not None:
                 sweep.planned_runs = planned_runs
 
-    def set_search(self, sweep_id: str, search: dict[str, Any]) -> None:
+    def set_search(self, sweep_id: str, search: SearchDocument) -> None:
         """Keep what the search of exactly that id has found so far. Raises `NotFoundError`."""
         with self._write() as session:
-            _stored_sweep(session, sweep_id).search = search
+            _stored_sweep(session, sweep_id).search = cast(dict[str, Any], search)
 
     def add_run(
         self,
         sweep_id: str,
-        document: dict[str, Any],
+        document: RunDocument,
         records: Records,
         samples: Sequence[ServerSample] = (),
         gpus: Sequence[GpuSeries] = (),
         outline: dict[str, Any] | None = None,
-    ) -> dict[str, Any]:
+    ) -> RunDocument:
         """Store a run which has ended, in one transaction. Returns its document as stored: see `plain.guarded`.
 
         Raises `NotFoundError` for an unknown sweep.
@@ -388,7 +390,7 @@ def _add_sweep(session: Session, sweep: SweepRow) -> None:
     session.flush()
 
 
-def _add_run(session: Session, sweep_id: str, document: dict[str, Any]) -> tables.RunTable:
+def _add_run(session: Session, sweep_id: str, document: Any) -> tables.RunTable:
     if (
         session.scalar(select(tables.RunTable.run_number).where(tables.RunTable.run_id == document["run_id"]))
         is not None

@@ -111,7 +111,10 @@ def test_the_trail_has_a_gap_where_nobody_said_anything_and_a_bounded_length() -
 def test_what_ended_is_counted_by_outcome_and_verdict() -> None:
     clock = Clock()
     state = measuring(clock)
-    document = {"outcomes": {"planned": 100, "ok": 98, "timeout": 2, "dropped": 0}, "verdict": {"status": "doubtful"}}
+    document: Any = {
+        "outcomes": {"planned": 100, "ok": 98, "timeout": 2, "dropped": 0},
+        "verdict": {"status": "doubtful"},
+    }
     state.hear(RunEnded(1, RUN, document, 12.0))
     told = state.document()
     assert told["runs"] == {"planned": 2, "at_most": False, "ended": 1}

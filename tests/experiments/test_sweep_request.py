@@ -1,11 +1,12 @@
 """Flags and files against a profile's grid, which servers they name, and how often each is started."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from loadgen.errors import Interrupted, LoadgenError, ServerError, UsageError
-from loadgen.experiments.group import Failed, GroupResult, _turns
+from loadgen.experiments.group import Failed, GroupResult, _starts
 from loadgen.experiments.sweep import SweepResult
 from loadgen.experiments.sweep_request import PlannedSweep, SweepRequest, read_request
 from loadgen.servers.launcher.failure import FailureKind, StartFailure
@@ -122,9 +123,9 @@ def test_a_matrix_has_every_combination_and_null_takes_away(tmp_path: Path) -> N
 
 def test_all_of_a_part_in_one_start_or_interleaved() -> None:
     parts = read_request({"profile": "a,b", "repeats": "2"}).sweeps()
-    assert list(_turns(parts, False)) == [(0, None), (1, None)]
+    assert list(_starts(parts, False)) == [(0, None), (1, None)]
     each = [(0, {0}), (1, {0}), (0, {1}), (1, {1})]
-    assert [(at, set(repeats or ())) for at, repeats in _turns(parts, True)] == each
+    assert [(at, set(repeats or ())) for at, repeats in _starts(parts, True)] == each
 
 
 def failure(kind: FailureKind) -> StartFailure:
@@ -148,7 +149,7 @@ def failure(kind: FailureKind) -> StartFailure:
 def test_the_exit_code_of_a_group(
     verdicts: list[str], failures: list[LoadgenError], stopped_by: LoadgenError | None, code: int
 ) -> None:
-    documents = tuple({"verdict": {"status": verdict}} for verdict in verdicts)
+    documents: Any = tuple({"verdict": {"status": verdict}} for verdict in verdicts)
     sweeps = (SweepResult("s1", len(documents), documents, None),)
     result = GroupResult("g1", sweeps, tuple(Failed("a", error) for error in failures), stopped_by)
     assert result.exit_code == code

@@ -19,7 +19,7 @@ from tests.store.postgresql import MISSING, PostgresServer, programs, server
 ENVIRONMENT = {"host": {"name": "bench-1"}, "cpu_count": 2, "cpu_governor": None, "packages": {"numpy": "2.4"}}
 
 MakeSweep = Callable[..., SweepRow]
-MakeDocument = Callable[..., dict[str, Any]]
+MakeDocument = Callable[..., Any]
 AddRun = Callable[..., str]
 
 

@@ -135,7 +135,8 @@ def test_the_runs_of_a_job_are_the_latest_attempt_at_each_of_its_sweep(
     store.add_sweep(make_sweep("s1"))
     for seed, verdict, interrupted in ((101, "valid", False), (102, "doubtful", False), (103, "invalid", True)):
         document = make_document(f"r{seed}", "s1", seed=seed, verdict=verdict)
-        store.add_run("s1", {**document, "interrupted": interrupted}, records)
+        document["interrupted"] = interrupted
+        store.add_run("s1", document, records)
     jobs = Jobs(store)
     jobs.add(job("j1", status="interrupted", sweep_id="s1"))
     jobs.add(job("j2", status="running"))

@@ -15,6 +15,8 @@ from typing import Any, cast
 
 import pytest
 
+from loadgen.analysis.document.run import RunDocument
+from loadgen.analysis.document.sweep import SearchDocument
 from loadgen.engine.records.record import Records
 from loadgen.errors import StoreError, UsageError
 from loadgen.experiments.context import MeasuredRun
@@ -61,7 +63,7 @@ class Sweep:
         )
         self.keep("r1")
 
-    def keep(self, run_id: str, **figures: Any) -> dict[str, Any]:
+    def keep(self, run_id: str, **figures: Any) -> RunDocument:
         document = self._make_document(run_id, "s1") | figures
         document["spec"]["hash"] = f"hash of {run_id}"
         run = MeasuredRun(document, self.records, {}, (), (), None, None)
@@ -284,7 +286,7 @@ def test_what_a_search_has_found_waits_for_a_locked_database_too(sweep: Sweep) -
     locker = sqlite3.connect(sweep.path, isolation_level=None)
     locker.execute("BEGIN IMMEDIATE")
     sweep.clock.then = lambda now_s: locker.execute("ROLLBACK") if locker.in_transaction and now_s > 9 else None  # type: ignore[assignment]
-    sweep.keeper.set_search({"ended": "running"})
+    sweep.keeper.set_search(cast(SearchDocument, {"ended": "running"}))
     locker.close()
     assert sweep.store.sweep("s1").search == {"ended": "running"}
 

@@ -24,7 +24,7 @@ class MeasuredSweep:
 
     result: SweepResult
     row: SweepRow
-    documents: list[dict[str, Any]]
+    documents: list[Any]
 
 
 def measured_sweep(

@@ -1,7 +1,7 @@
 """`loadgen search`: the highest rate or concurrency that meets an SLO, as a sweep whose runs follow from one another."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -121,8 +121,8 @@ def _search(
     measured = measured_sweep(terminal, store, part, resume=resume, search=wanted)
     result, row, documents = measured.result, measured.row, measured.documents
     if as_json:
-        found = row.search or wanted.to_json()
-        show_json(sweep_document(row, documents) | {"search": found | {"sentence": search_sentences(found)}})
+        found: Any = row.search or wanted.to_json()
+        show_json(sweep_document(row, documents) | {"search": {**found, "sentence": search_sentences(found)}})
     elif documents:
         show_sweep(stdout(), row, documents)
     if result.failure is not None:

@@ -1,13 +1,10 @@
 """How the progress of a search names its runs: which load they try, whether it is a repeat, and whether it met the SLO."""
 
-from typing import Any
-
 from rich.text import Text
 
+from loadgen.analysis.document.run import RunDocument
 from loadgen.experiments.search import met_by
 from loadgen.report.format import percent
-
-Document = dict[str, Any]
 
 
 class Probes:
@@ -24,7 +21,7 @@ class Probes:
             positions.append(position)
         return load_label if len(positions) == 1 else f"{load_label} again (run {len(positions)} of it)"
 
-    def judged(self, document: Document) -> Text:
+    def judged(self, document: RunDocument) -> Text:
         """` · met (100 %, need 99 %)`, and that it was a repeat."""
         met = met_by(document, self._needed_ratio)
         ratio = document["goodput_ratio"]
