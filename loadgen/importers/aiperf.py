@@ -8,12 +8,18 @@ from typing import Any
 
 from pydantic import Field
 
-from loadgen.importers.foreign import ForeignRun, closed_loop, of_figures, scalars, since_intended, unreadable_load
-from loadgen.importers.lenient import read_leniently
-from loadgen.importers.words import Number, Part
+from loadgen.importers.foreign import (
+    ForeignFigures,
+    ForeignRun,
+    closed_loop,
+    of_figures,
+    scalars,
+    since_intended,
+    unreadable_load,
+)
+from loadgen.importers.lenient import Json, Number, Part, read_leniently
 from loadgen.load.shapes import LoadShape, OpenLoop, Wave
 
-Document = dict[str, Any]
 TOOL = "AIPerf"
 
 _KNOWN_BY = ("request_latency", "request_throughput", "time_to_first_token")
@@ -35,7 +41,7 @@ class Figure(Part):
     count: int | None = None
 
     @property
-    def in_s(self) -> Document:
+    def in_s(self) -> dict[str, float | None]:
         """The statistics in seconds, by our names."""
         factor = {"ms": 1e-3, "sec": 1.0, "s": 1.0, "us": 1e-6, "ns": 1e-9}.get(self.unit or "")
         names = (
@@ -84,7 +90,7 @@ class Config(Part):
     models: Models
     endpoint: Endpoint
     phases: list[Phase] = Field(min_length=1)
-    datasets: list[Document] = Field(default_factory=list)
+    datasets: list[Json] = Field(default_factory=list)
 
 
 class Export(Part):
@@ -170,16 +176,16 @@ def read(document: Any, written_at: datetime) -> tuple[str | None, list[ForeignR
     return export.aiperf_version, [run]
 
 
-def _records(document: Document) -> Document:
+def _records(document: Json) -> Json:
     """The metrics, which the first versions keep under `records`."""
     records = document.get("records")
     if not isinstance(records, dict):
         return document
-    renamed: Document = {_OF_0_1.get(str(key), str(key)): value for key, value in records.items()}
+    renamed: Json = {_OF_0_1.get(str(key), str(key)): value for key, value in records.items()}
     return document | renamed
 
 
-def _upgraded(document: Document) -> Document:
+def _upgraded(document: Json) -> Json:
     """An export of an earlier version in the form of 0.13: its `loadgen` and `input` sections as phases and datasets.
 
     Only what was given on its command line stands there; a rate without a pattern is Poisson, its default.
@@ -215,7 +221,7 @@ def _upgraded(document: Document) -> Document:
     return _records(document) | {"input_config": made}
 
 
-def _figures(export: Export, shape: LoadShape, ok: int) -> Document:
+def _figures(export: Export, shape: LoadShape, ok: int) -> ForeignFigures:
     ttft, e2e, gap = (
         None if figure is None else of_figures(figure.count, figure.in_s, samples=ok)
         for figure in (export.time_to_first_token, export.request_latency, export.inter_chunk_latency)
@@ -255,7 +261,7 @@ def _shape(phases: list[Phase], requests: int) -> LoadShape:
     return Wave(max(1, requests))
 
 
-def _asked(datasets: list[Document], name: str) -> int | None:
+def _asked(datasets: list[Json], name: str) -> int | None:
     """Tokens asked of prompts (`isl`) or answers (`osl`), where they were made to measure."""
     prompts = datasets[0].get("prompts") if len(datasets) == 1 else None
     length = prompts.get(name) if isinstance(prompts, dict) else None

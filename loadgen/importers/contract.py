@@ -1,373 +1,168 @@
-"""What must be in a sweep's JSON for tables, pages and comparisons to be made of it: keys, types, and nothing more.
+"""What a sweep's JSON has to hold before it is stored: the types of `analysis.document`, read strictly, and what types cannot say.
 
-Keys that a later version added are let through untouched; those that an earlier version
-did not write yet have a default here.
+Keys that a later version added are let through untouched. Texts are held to what a terminal shows in one line, but for those that the
+types call free text.
 """
 
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import fields
-from typing import Annotated, Any, Literal
+from datetime import datetime
+from functools import cache
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, NotRequired, Union, cast, get_args, get_origin, get_type_hints
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, TypeAdapter
+from typing_extensions import TypedDict, is_typeddict
 
-from loadgen.analysis.figures.metrics import METRICS
-from loadgen.importers.surroundings import Account, Cost, Gpu
-from loadgen.importers.words import Distribution, Id, Line, Moment, Number, Part, Text
+from loadgen.analysis.document.run import RunDocument
+from loadgen.analysis.document.server import EnvironmentDocument, GpuAccount, ServerAccount
+from loadgen.analysis.document.spec import ShapeDocument, SpecDocument
+from loadgen.analysis.document.sweep import SweepDocument
+from loadgen.importers.lenient import Json
 from loadgen.load.spec import RunSpec
+from loadgen.store import plain
 
 SPEC_FIELDS = frozenset(field.name for field in fields(RunSpec))
 
-
-class Finding(Part):
-    """One finding of a verdict."""
-
-    code: Line
-    message: Text
-    hint: Text | None
-    severity: Literal["note", "doubtful", "invalid"] = "doubtful"
-    badness: Number = 0.0
-
-
-class Verdict(Part):
-    """The run's verdict."""
-
-    status: Literal["valid", "doubtful", "invalid"]
-    findings: list[Finding]
-
-
-class LaunchOverrides(Part):
-    """What the start changed of the server's profile."""
-
-    arguments: dict[str, Any] | None = None
-
-
-class NamedGpu(Part):
-    """A GPU that the server could see."""
-
-    name: Line
-
-
-class Launch(Part):
-    """How the server was started."""
-
-    overrides: LaunchOverrides | None = None
-    gpus: list[NamedGpu] | None = None
-    startup_s: Number | None = None
-
-
-class Server(Part):
-    """What was measured."""
-
-    profile: Line | None = None
-    launch: Launch | None = None
-
-    url: Line | None  # null where another client measured, whose file does not tell
-    model: Line
-    name: Line | None
-    version: Line | None
-    simulated: bool | None = None
-
-
-class Environment(Part):
-    """What it was measured on, as far as it is more than shown."""
-
-    host: dict[str, Any] = Field(default_factory=dict)
-    git_commit: Line | None = None
-
-    @model_validator(mode="before")
-    @classmethod
-    def _has_bytes(cls, given: Any) -> Any:
-        for key, value in given.items() if isinstance(given, Mapping) else ():
-            is_count = isinstance(value, int | float) or value is None
-            if key.endswith("_bytes") and not is_count:
-                raise ValueError(f"must have a number or null for {key}")
-        return given
-
-
-class Ramp(Part):
-    """A rate that changes over the run."""
-
-    to_per_s: Number
-    over_s: Number
-    strategy: Line
-
-
-class ClosedLoop(Part):
-    """So many callers."""
-
-    kind: Literal["closed_loop"]
-    concurrency: int
-
-
-class Wave(Part):
-    """So many requests at once."""
-
-    kind: Literal["wave"]
-    size: int
-
-
-class OpenLoop(Part):
-    """So many requests per second."""
-
-    kind: Literal["open_loop"]
-    rate_per_s: Number
-    arrivals: Line
-    ramp: Ramp | None = None
-    max_in_flight: int | None = None
-
-
-class Spec(Part):
-    """What was asked of a run."""
-
-    hash: Line
-    point_hash: Line
-    load_label: Line
-    url: Line | None
-    model: Line
-    endpoint: Line
-    shape: Annotated[ClosedLoop | Wave | OpenLoop, Field(discriminator="kind")]
-    input_tokens: int | None
-    output_tokens: int
-    seed: int
-    slo: dict[str, Number]
-
-    @model_validator(mode="before")
-    @classmethod
-    def _is_readable(cls, given: Any) -> Any:
-        """Whether our own reader of specs makes something of it, its words included."""
-        if isinstance(given, Mapping) and "shape" in given:
-            try:
-                spec = RunSpec.from_json({key: value for key, value in given.items() if key in SPEC_FIELDS})
-                _ = spec.load_label, spec.workload.label
-            except (TypeError, ValueError, KeyError, AttributeError):
-                raise ValueError("must be a spec that this loadgen knows") from None
-        return given
-
-
-class Tokens(Part):
-    """Sums over the run."""
-
-    prompt: Number | None
-    output: Number | None
-    counted_by: Line | None
-
-
-class Window(Part):
-    """What of the run was measured."""
-
-    rule: Line
-    start_s: Number | None
-    end_s: Number | None
-    requests: int | None
-
-
-class InFlight(Part):
-    """Requests in flight."""
-
-    mean: Number | None = None
-    peak: Number | None = None
-
-
-class Rates(Part):
-    """Requests per second."""
-
-    offered_per_s: Number | None = None
-    sent_per_s: Number | None = None
-    completed_per_s: Number | None = None
-
-
-class RateLimits(Part):
-    """What limits per minute made of the run."""
-
-    held_requests: int
-    wait_total_s: Number
-    refused_requests: int
-
-
-class Length(Part):
-    """Tokens asked and achieved."""
-
-    asked: Number | None
-    mean: Number | None
-    min: Number | None
-    max: Number | None
-    requests_off: int | None
-
-
-class Lengths(Part):
-    """Of prompts and of answers."""
-
-    prompt_tokens: Length | None = None
-    output_tokens: Length | None = None
-
-
-class Turn(Part):
-    """One turn of the conversations."""
-
-    turn: int
-    requests: int
-    prompt_tokens_mean: Number | None
-    ttft_s: Distribution
-
-
-class Doctor(Part):
-    """What the doctor had found on the client's host."""
-
-    summary: Text
-    measured_at: Line
-
-
-class Client(Part):
-    """The client's account of itself."""
-
-    stamp_source: Line | None
-    reads: int | None
-    coalesced_ratio: Number | None
-    first_content_coalesced_ratio: Number | None = None
-    failure: Line | None = None
-    workers: int | None = None
-    reads_by: Line | None = None
-    priority: Line | None = None
-    cpu_s: Number | None = None
-    cpu_ratio: Number | None = None
-    host_busy_ratio: Number | None = None
-    events: int | None = None
-    connections_opened: int | None = None
-    connections_reopened: int | None = None
-    clock_step_s: Number | None = None
-    peak_rss_bytes: Number | None = None
-    loop_lag_s: Distribution | None = None
-    send_delay_s: Distribution | None = None
-    connect_s: Distribution | None = None
-    network_rtt_s: Distribution | None = None
-    proxy: bool | None = None
-    tls: Line | None = None
-    doctor: Doctor | None = None
-
-
-class Foreign(Part):
-    """The other client that measured a run, and its figures in its own words."""
-
-    tool: Line
-    version: Line | None
-    figures: dict[str, Any]
-
-
-class Mark(Part):
-    """Where a sweep had been imported from before it was exported; only who measured it is taken along."""
-
-    tool: Line | None = None
-    tool_version: Line | None = None
-
-
-class Run(Part):
-    """A run document (DESIGN's contract of a run). Its metrics are those of `METRICS`, which are checked by their kind."""
-
-    model_config = ConfigDict(strict=True, extra="allow")
-
-    schema_version: Literal[1]
-    run_id: Id
-    sweep_id: Id
-    repeat: int
-    started_at: Moment
-    elapsed_s: Number
-    simulated: bool
-    interrupted: bool
-    server_died: bool
-    method_version: int
-    spec: Spec
-    server: Server
-    environment: Environment
-    outcomes: dict[str, int]
-    ttft_s: Distribution | None
-    chunk_gap_s: Distribution | None
-    token_gap_s: Distribution | None
-    tpot_s: Distribution | None
-    output_tokens_per_s: Number | None
-    requests_per_s: Number | None
-    tokens: Tokens
-    window: Window
-    client: Client
-    verdict: Verdict
-    by_turn: list[Turn] | None = None
-    concurrency: InFlight | None = None
-    rates: Rates | None = None
-    rate_limits: RateLimits | None = None
-    lengths: Lengths | None = None
-    cost: Cost | None = None
-    gpu: Gpu | None = None
-    server_account: Account | None = None
-    prefix_cache_reset: bool | None = None
-    foreign: Foreign | None = None
-
-    @model_validator(mode="before")
-    @classmethod
-    def _has_its_figures(cls, given: Any) -> Any:
-        if not isinstance(given, Mapping):
-            return given
-        for metric in METRICS:
-            entry: Any = given
-            for part in metric.key.split("."):
-                if entry is not None and not isinstance(entry, Mapping):
-                    raise ValueError(f"must have an object at {part} of {metric.key}")
-                entry = None if entry is None else entry.get(part)
-            if entry is None:
-                continue
-            if metric.kind == "distribution":
-                Distribution.model_validate(entry)
-            elif isinstance(entry, bool) or not isinstance(entry, int | float):
-                raise ValueError(f"must have a number or null for {metric.key}")
-        outcomes = given.get("outcomes")
-        if isinstance(outcomes, Mapping) and not {"planned", "ok"} <= outcomes.keys():
-            raise ValueError("must have planned and ok among its outcomes")
-        return given
-
-
-class SearchTerms(Part):
-    """What was searched for."""
-
-    goodput_ratio: Number
-    max_runs: int
-
-
-class SearchedLoad(Part):
-    """What the runs of one load of a search showed."""
-
-    load: Number
-    answer: Literal["met", "missed", "cant_tell"]
-    goodput_ratio: Number
-    interval: Annotated[list[Number], Field(min_length=2, max_length=2)] | None
-    runs: int
-    overloaded: bool
-
-
-class SearchResult(Part):
-    """What a search found."""
-
-    load: Literal["concurrency", "rate_per_s"]
-    slo: dict[Line, Number] = Field(default_factory=dict)
-    terms: SearchTerms
-    ended: Literal["edge", "all_met", "none_met", "max_runs", "undecided", "interrupted", "running"]
-    trouble: Text | None
-    highest_met: SearchedLoad | None
-    lowest_not_met: SearchedLoad | None
-
-
-class Sweep(Part):
-    """A sweep with its runs, as `export` and `sweep --json` write it."""
-
-    schema_version: Literal[1]
-    sweep_id: Id
-    name: Line
-    status: Literal["running", "stopped", "finished", "interrupted", "failed"]
-    created_at: Moment
-    simulated: bool
-    planned_runs: int
-    spec: dict[str, Any]
-    spec_hash: Line
-    server: Server
-    environment: Environment
-    group_id: Line | None = None
-    imported: Mark | None = None
-    search: SearchResult | None = None
-    runs: list[Run]
+_ID = re.compile(r"[sr][0-9a-z-]{2,60}")
+_MAX_LINE_CHARACTERS = 1000
+# What an account of a named engine has always had.
+_ACCOUNT_KEYS = (
+    *("output_tokens", "client_output_tokens", "output_tokens_per_s", "client_output_tokens_per_s"),
+    *("prefix_cache_hit_ratio", "preemptions", "running_requests", "waiting_requests", "kv_cache_usage_ratio"),
+    *("speculation", "times", "client_times"),
+)
+
+
+def checked(document: Json) -> SweepDocument:
+    """Return `document`, which is a sweep with its runs. Raise pydantic's ValidationError if it is not."""
+    _sweep().validate_python(document, strict=True)
+    return cast(SweepDocument, document)
+
+
+def _line(value: str) -> str:
+    if plain.unprintable(value) is not None:
+        raise ValueError("must have no control characters")
+    return value
+
+
+def _words(value: object) -> object:
+    if not isinstance(value, str):
+        raise ValueError("must be a text")
+    return value
+
+
+def _id(value: str) -> str:
+    if _ID.fullmatch(value) is None:
+        raise ValueError("must be an id like s261123-152901-4f2a")
+    return value
+
+
+def _timestamp(value: str) -> str:
+    try:
+        timestamp = datetime.fromisoformat(value)
+    except ValueError:
+        raise ValueError("must be a moment like 2026-11-23T15:29:01+00:00") from None
+    if not 2000 <= timestamp.year < 3000:
+        raise ValueError("must be a moment of this millennium")
+    return value
+
+
+def _readable_spec(given: Any) -> Any:
+    """Let through what our own reader of specs can read, labels included."""
+    if isinstance(given, Mapping) and "shape" in given:
+        try:
+            spec = RunSpec.from_json({key: value for key, value in given.items() if key in SPEC_FIELDS})
+            _ = spec.load_label, spec.workload.label
+        except (TypeError, ValueError, KeyError, AttributeError):
+            raise ValueError("must be a spec that this loadgen knows") from None
+    return given
+
+
+def _numbers_of_bytes(given: Any) -> Any:
+    for key, value in given.items() if isinstance(given, Mapping) else ():
+        is_count = isinstance(value, int | float) or value is None
+        if key.endswith("_bytes") and not is_count:
+            raise ValueError(f"must have a number or null for {key}")
+    return given
+
+
+def _whole_outcomes(given: Any) -> Any:
+    outcomes = given.get("outcomes") if isinstance(given, Mapping) else None
+    if isinstance(outcomes, Mapping) and not {"planned", "ok"} <= outcomes.keys():
+        raise ValueError("must have planned and ok among its outcomes")
+    return given
+
+
+def _whole_account(given: Any) -> Any:
+    """Let through an account of an engine that has its figures; an earlier version named no engine, and had fewer."""
+    if isinstance(given, Mapping) and given.get("engine"):
+        lacking = [key for key in _ACCOUNT_KEYS if key not in given]
+        if lacking:
+            raise ValueError(f"must have {min(lacking)}")
+    return given
+
+
+def _some_devices(given: Any) -> Any:
+    if isinstance(given, Mapping) and given.get("devices") == []:
+        raise ValueError("must have a device")
+    return given
+
+
+_CHECKS: dict[object, Callable[[Any], Any]] = {
+    SpecDocument: _readable_spec,
+    EnvironmentDocument: _numbers_of_bytes,
+    RunDocument: _whole_outcomes,
+    ServerAccount: _whole_account,
+    GpuAccount: _some_devices,
+}
+_TEXTS: dict[str, Any] = {
+    "words": Annotated[object, AfterValidator(_words)],  # lone surrogates and all
+    "id": Annotated[str, AfterValidator(_id)],
+    "timestamp": Annotated[str, AfterValidator(_timestamp)],
+}
+_LINE = Annotated[str, Field(max_length=_MAX_LINE_CHARACTERS), AfterValidator(_line)]
+
+
+@cache
+def _sweep() -> TypeAdapter[Any]:
+    return TypeAdapter(_checked(SweepDocument))
+
+
+def _checked(kind: Any) -> Any:
+    """Return the type `kind` of the document, with the checks of its texts and objects for pydantic."""
+    origin, parts = get_origin(kind), get_args(kind)
+    if kind is str:
+        return _LINE
+    if kind == ShapeDocument:
+        return Annotated[Union[tuple(map(_checked, parts))], Field(discriminator="kind")]  # noqa: UP007  # built of parts
+    if is_typeddict(kind):
+        return _checked_object(kind)
+    if origin is Annotated:
+        base, mark = parts
+        return Annotated[_checked(base), Field(min_length=2, max_length=2)] if mark == "two" else _TEXTS[mark]
+    if origin is NotRequired:
+        return NotRequired[_checked(parts[0])]
+    if origin in (Union, UnionType):
+        return Union[tuple(map(_checked, parts))]  # noqa: UP007  # built of parts
+    if origin is list:
+        return list[_checked(parts[0])]  # type: ignore[misc]  # built of a part
+    if origin is dict:
+        return dict[str, _checked(parts[1])]  # type: ignore[misc]  # built of a part
+    if kind in (int, float, bool, object, NoneType) or origin is Literal:
+        return kind
+    raise TypeError(f"{kind} has no rule here")
+
+
+@cache
+def _checked_object(kind: Any) -> Any:
+    hints = get_type_hints(kind, include_extras=True)
+    keys = {
+        key: _checked(hint)
+        if key in kind.__required_keys__ or get_origin(hint) is NotRequired
+        else NotRequired[_checked(hint)]
+        for key, hint in hints.items()
+    }
+    made = cast(Any, TypedDict)(kind.__name__, keys)
+    return made if kind not in _CHECKS else Annotated[made, BeforeValidator(_CHECKS[kind])]

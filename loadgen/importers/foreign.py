@@ -7,21 +7,26 @@ Of another client's figures only those become ours which mean the same; the rest
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from loadgen.analysis.checks.validity import judge_foreign
+from loadgen.analysis.document.run import RunDocument
+from loadgen.analysis.document.sweep import SweepDocument
+from loadgen.analysis.figures.figure import STATISTICS
 from loadgen.analysis.figures.metrics import METRICS
-from loadgen.analysis.stats import distribution, samples_needed
+from loadgen.analysis.stats import Distribution, distribution, samples_needed
 from loadgen.errors import UsageError
+from loadgen.importers.lenient import Json
 from loadgen.load.shapes import ClosedLoop, LoadShape
 from loadgen.load.spec import RunSpec
 
-Document = dict[str, Any]
+ForeignFigures = dict[str, Distribution | float | None]
+"""Figures of ours by key."""
 
 NO_METHOD = 0  # the `method_version` of figures that no version of ours made
 SIMULATED_MODEL = "simulated-moe"  # what the simulator calls its model unless told otherwise; files say no more of it
@@ -38,25 +43,25 @@ class ForeignRun:
     shape: LoadShape
     planned: int
     ok: int
-    words: Document
+    words: Json
     url: str | None = None
     endpoint: str = "completions"
     elapsed_s: float = 0.0
     input_tokens: int | None = None
     output_tokens: int = 0
-    figures: Document = field(default_factory=dict)
+    figures: ForeignFigures = field(default_factory=dict)
     prompt_total: float | None = None
     output_total: float | None = None
     counted_by: str | None = None
     window_rule: str = "whole_run"
     in_flight_mean: float | None = None
-    environment: Document = field(default_factory=dict)
+    environment: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()  # what the file has and could not be taken
 
 
 def sweep_of(
     tool: str, version: str | None, name: str, runs: Sequence[ForeignRun], *, simulated: bool = False
-) -> Document:
+) -> SweepDocument:
     """The document of a sweep of these `runs`; its ids are made of its content, so that a file is imported once."""
     runs = [_without_negatives(run) for run in runs]
     content = json.dumps([run.words for run in runs], sort_keys=True).encode()
@@ -69,10 +74,12 @@ def sweep_of(
         spec = _spec(run)
         repeat = repeats[spec.hash]
         repeats[spec.hash] += 1
-        ids = {"run_id": f"r{name_of_it}-{number}", "sweep_id": f"s{name_of_it}"}
-        documents.append({**ids, **_run(tool, version, run, replace(spec, seed=repeat), simulated)})
+        document = _run(tool, version, run=run, spec=replace(spec, seed=repeat), simulated=simulated)
+        documents.append(
+            cast(RunDocument, {"run_id": f"r{name_of_it}-{number}", "sweep_id": f"s{name_of_it}", **document})
+        )
     first = documents[0]
-    spec_told: Document = {
+    spec_told: dict[str, object] = {
         "measured_by": tool,
         "version": version,
         "runs": [run["spec"]["load_label"] for run in documents],
@@ -100,31 +107,40 @@ def unreadable_load(tool: str, load: str, lacking: str) -> UsageError:
     return UsageError(f"looks like a result of {tool} and has no {lacking} that can be read for its load '{load}'")
 
 
-def of_values(values: Sequence[float]) -> Document:
+def of_values(values: Sequence[float]) -> Distribution:
     """The distribution of one value each, by our own rules."""
-    return dict(distribution(np.array(values, np.float64)))
+    return distribution(np.array(values, np.float64))
 
 
-def of_figures(n: int | None, told: Document, samples: int | None = None) -> Document | None:
+def of_figures(n: int | None, told: Mapping[str, float | None], samples: int | None = None) -> Distribution | None:
     """A distribution of another client's figures, in our unit; None where it told none.
 
     `told` has any of mean, min, p50, p90, p95, p99 and max. Percentiles are refused as ours are, by `n`, or by the least number of
     `samples` where nobody wrote `n` down.
     """
-    names = ("mean", "min", "p50", "p90", "p95", "p99", "max")
-    figures = {name: told.get(name) for name in names}
     known = n if n is not None else samples
-    if known == 0 or all(value is None for value in figures.values()):
+    if known == 0 or all(told.get(name) is None for name in STATISTICS):
         return None
-    for percentile in (90, 95, 99):
-        if known is None or known < samples_needed(percentile):
-            figures[f"p{percentile}"] = None
-    return {"n": n, **figures}
+
+    def given(percentile: int) -> float | None:
+        is_refused = percentile > 50 and (known is None or known < samples_needed(percentile))
+        return None if is_refused else told.get(f"p{percentile}")
+
+    return {
+        "n": n,
+        "mean": told.get("mean"),
+        "min": told.get("min"),
+        "p50": given(50),
+        "p90": given(90),
+        "p95": given(95),
+        "p99": given(99),
+        "max": told.get("max"),
+    }
 
 
-def scalars(document: Document, depth: int = 3) -> Document:
+def scalars(document: Json, depth: int = 3) -> Json:
     """What is no list, as it is: numbers, words and nulls, `depth` objects deep."""
-    kept: Document = {}
+    kept: Json = {}
     for key, value in document.items():
         if isinstance(value, dict):
             if depth and (inner := scalars(value, depth - 1)):
@@ -134,7 +150,7 @@ def scalars(document: Document, depth: int = 3) -> Document:
     return kept
 
 
-def since_intended(run_shape: LoadShape, from_send: Document | None) -> Document | None:
+def since_intended(run_shape: LoadShape, from_send: Distribution | None) -> Distribution | None:
     """What was counted from the sending, where that is when ours counts from too: not in an open loop, which counts from due."""
     return None if run_shape.latency_start == "due" else from_send
 
@@ -177,8 +193,8 @@ def _spec(run: ForeignRun) -> RunSpec:
     )
 
 
-def _run(tool: str, version: str | None, run: ForeignRun, spec: RunSpec, simulated: bool) -> Document:
-    figures: Document = {}
+def _run(tool: str, version: str | None, run: ForeignRun, spec: RunSpec, simulated: bool) -> dict[str, object]:
+    figures: ForeignFigures = {}
     for metric in METRICS:
         place, _, name = metric.key.rpartition(".")
         if not place:

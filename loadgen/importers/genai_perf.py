@@ -10,8 +10,8 @@ from typing import Any
 
 from loadgen.importers import aiperf
 from loadgen.importers.foreign import ForeignRun
+from loadgen.importers.lenient import Json
 
-Document = dict[str, Any]
 TOOL = "genai-perf"
 
 
@@ -25,7 +25,7 @@ def read(document: Any, written_at: datetime) -> tuple[str | None, list[ForeignR
     """Its version, which the file does not tell, and the run. Raises pydantic's ValidationError."""
     config = document["input_config"]
     given, load = _dict(config.get("input")), _dict(config["perf_analyzer"].get("stimulus"))
-    made: Document = {
+    made: Json = {
         "endpoint": {"type": "chat", **_dict(config.get("endpoint")), "model_names": config.get("model_names")},
         "loadgen": {
             **{key: load[key] for key in ("concurrency", "request_rate") if key in load},
@@ -38,8 +38,9 @@ def read(document: Any, written_at: datetime) -> tuple[str | None, list[ForeignR
     _, (run,) = aiperf.read(document | {"input_config": made}, written_at)
     rate_per_s = run.figures.get("requests_per_s")
     notes = (*run.notes, "its failed requests are not in the file")
-    return None, [replace(run, elapsed_s=run.ok / rate_per_s if rate_per_s else 0.0, notes=notes)]
+    elapsed_s = run.ok / rate_per_s if isinstance(rate_per_s, int | float) and rate_per_s else 0.0
+    return None, [replace(run, elapsed_s=elapsed_s, notes=notes)]
 
 
-def _dict(value: Any) -> Document:
+def _dict(value: Any) -> Json:
     return value if isinstance(value, dict) else {}

@@ -3,6 +3,7 @@
 Latencies are made of its requests' own stamps, by our definitions; its sums are taken where it kept a sample of them alone.
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 from pydantic import Field
 
 from loadgen.importers.foreign import (
+    ForeignFigures,
     ForeignRun,
     closed_loop,
     of_figures,
@@ -18,12 +20,10 @@ from loadgen.importers.foreign import (
     since_intended,
     unreadable_load,
 )
-from loadgen.importers.lenient import read_leniently
+from loadgen.importers.lenient import Json, Number, Part, read_leniently
 from loadgen.importers.older_guidellm import is_older, upgraded
-from loadgen.importers.words import Number, Part
 from loadgen.load.shapes import LoadShape, OpenLoop, Wave
 
-Document = dict[str, Any]
 TOOL = "GuideLLM"
 _OPEN = ("constant", "poisson", "async")  # loads at a rate
 
@@ -151,7 +151,7 @@ class Report(Part):
     """A whole report."""
 
     metadata: Metadata
-    config: Document
+    config: Json
     benchmarks: list[Benchmark] = Field(min_length=1)
 
 
@@ -166,14 +166,15 @@ def read(document: Any, written_at: datetime) -> tuple[str | None, list[ForeignR
     document = upgraded(document)
     report, notes = read_leniently(Report, document)
     lengths = _lengths(report.config)
-    environment = {"python": report.metadata.python_version, "platform": report.metadata.platform}
+    told_of_host = {"python": report.metadata.python_version, "platform": report.metadata.platform}
+    environment = {key: value for key, value in told_of_host.items() if value is not None}
     told = zip(report.benchmarks, document["benchmarks"], strict=True)
     return report.metadata.guidellm_version, [
         replace(_run(one, raw, lengths, environment), notes=(*notes, *_notes(one))) for one, raw in told
     ]
 
 
-def _run(one: Benchmark, raw: Document, asked: tuple[int | None, int | None], environment: Document) -> ForeignRun:
+def _run(one: Benchmark, raw: Json, asked: tuple[int | None, int | None], environment: Mapping[str, str]) -> ForeignRun:
     metrics, config = one.metrics, one.config
     ok, total = metrics.request_totals.successful, metrics.request_totals.total
     shape = _shape(config.strategy, total)
@@ -195,7 +196,7 @@ def _run(one: Benchmark, raw: Document, asked: tuple[int | None, int | None], en
         output_total=_rounded(answers.total_sum),
         window_rule="without_warmup_and_cooldown" if cut else "whole_run",
         in_flight_mean=metrics.request_concurrency.successful.mean,
-        environment={key: value for key, value in environment.items() if value is not None},
+        environment=environment,
         words={
             "strategy": scalars(raw["config"]["strategy"]),
             **{
@@ -219,9 +220,9 @@ def _notes(one: Benchmark) -> list[str]:
     return []
 
 
-def _figures(one: Benchmark, shape: LoadShape) -> Document:
+def _figures(one: Benchmark, shape: LoadShape) -> ForeignFigures:
     metrics = one.metrics
-    rates = {
+    rates: ForeignFigures = {
         "output_tokens_per_s": metrics.output_tokens_per_second.successful.mean,
         "total_tokens_per_s": metrics.tokens_per_second.successful.mean,
         "requests_per_s": metrics.requests_per_second.successful.mean,
@@ -240,7 +241,7 @@ def _figures(one: Benchmark, shape: LoadShape) -> Document:
         return {**rates, "ttft_s": since_intended(shape, ttft), "ttft_from_send_s": ttft}
     from_due = shape.latency_start == "due"
     due = [stamps.targeted_start if from_due else start for start, _, _, stamps, _ in rows]
-    found = {
+    found: ForeignFigures = {
         **rates,
         "ttft_from_send_s": of_values([first - start for start, first, *_ in rows]),
         "tpot_s": of_values(
@@ -261,7 +262,7 @@ def _figures(one: Benchmark, shape: LoadShape) -> Document:
     return found
 
 
-def _seconds(told: Statistics) -> Document:
+def _seconds(told: Statistics) -> dict[str, float | None]:
     percentiles = told.percentiles or {}
     figures = {"mean": told.mean, "min": told.min, "p50": told.median, "max": told.max}
     figures |= {name: percentiles.get(name) for name in ("p90", "p95", "p99")}
@@ -283,7 +284,7 @@ def _shape(strategy: Strategy, requests: int) -> LoadShape:
     return Wave(max(1, requests))
 
 
-def _lengths(config: Document) -> tuple[int | None, int | None]:
+def _lengths(config: Json) -> tuple[int | None, int | None]:
     """Tokens asked of prompts and answers, where they were made to measure."""
     spec = config.get("spec")
     data = spec.get("data") if isinstance(spec, dict) else None

@@ -11,6 +11,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from loadgen.analysis.document.run import RunDocument
+from loadgen.analysis.document.sweep import SweepDocument
 from loadgen.errors import UsageError
 from loadgen.importers import aiperf, genai_perf, guidellm, inference_perf, own, vllm_bench
 from loadgen.importers.file import ResultFile, read_file, shown
@@ -23,7 +25,7 @@ class FoundSweep:
     """A sweep of a file, ready for `Store.add_imported`."""
 
     sweep: SweepRow
-    runs: list[dict[str, Any]]
+    runs: list[RunDocument]
     notes: tuple[str, ...] = ()  # what the file has and could not be taken
 
 
@@ -53,11 +55,11 @@ def read_sweep(path: Path, *, simulated: bool = False) -> FoundSweep:
     tool, version = own.measured_by(document)
     mark = ImportMark(file.name, file.sha256, datetime.now(UTC).isoformat(), tool, version)
     notes = [f"{place} is not a finite number and is null" for place in file.not_finite]
-    notes += [note for run in runs for note in (run.get("foreign") or {}).get("notes") or ()]
+    notes += [note for run in runs if (told := run.get("foreign")) is not None for note in told.get("notes", ())]
     return FoundSweep(replace(sweep, imported=mark), runs, tuple(dict.fromkeys(notes)))
 
 
-def _foreign(file: ResultFile, simulated: bool) -> dict[str, Any] | None:
+def _foreign(file: ResultFile, simulated: bool) -> SweepDocument | None:
     """Another client's results as a sweep's document of ours; None where they are none of those that are known."""
     if vllm_bench.is_ours(file.document):
         raise UsageError("was exported from loadgen in the form of vllm bench: export it as json, and import that")

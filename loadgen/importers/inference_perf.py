@@ -10,11 +10,9 @@ from typing import Any
 from pydantic import Field
 
 from loadgen.importers.foreign import ForeignRun, of_figures, scalars
-from loadgen.importers.lenient import read_leniently
-from loadgen.importers.words import Number, Part
+from loadgen.importers.lenient import Number, Part, read_leniently
 from loadgen.load.shapes import OpenLoop, Wave
 
-Document = dict[str, Any]
 TOOL = "inference-perf"
 
 

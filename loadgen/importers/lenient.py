@@ -2,14 +2,23 @@
 
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ConfigDict, StrictFloat, StrictInt, ValidationError
 
 from loadgen.importers.file import where
 from loadgen.load.file_rows import number_of
 
+Json = dict[str, Any]
+"""An object of another client's JSON."""
+Number = StrictInt | StrictFloat
 Model = TypeVar("Model", bound=BaseModel)
 
 _MAX_REPAIRS = 1000
+
+
+class Part(BaseModel):
+    """An object in the document: its types as they are, without conversion; keys that are not known are let through."""
+
+    model_config = ConfigDict(strict=True)
 
 
 def read_leniently(model: type[Model], document: Any) -> tuple[Model, list[str]]:

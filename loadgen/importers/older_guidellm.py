@@ -7,7 +7,7 @@ report and stamps as 0.8 has them.
 import json
 from typing import Any
 
-Document = dict[str, Any]
+from loadgen.importers.lenient import Json
 
 _TOTALS = ("successful", "errored", "incomplete")
 
@@ -21,7 +21,7 @@ def is_older(document: Any) -> bool:
     )
 
 
-def upgraded(document: Document) -> Document:
+def upgraded(document: Json) -> Json:
     """The report with what 0.8 has, where the file has it under another name; all else as it is."""
     args = _dict(document.get("args"))
     report = {**document, "metadata": {"guidellm_version": None, **_dict(document.get("metadata"))}}
@@ -37,7 +37,7 @@ def upgraded(document: Document) -> Document:
     return report
 
 
-def _benchmark(one: Document, args: Document) -> Document:
+def _benchmark(one: Json, args: Json) -> Json:
     config, own_args, worker, stats = (_dict(one.get(key)) for key in ("config", "args", "worker", "run_stats"))
     profile = _dict(own_args.get("profile"))
     backend = {
@@ -87,7 +87,7 @@ def _data(told: Any) -> Any:
     return {key.strip(): int(value) if value.strip().isdecimal() else value.strip() for key, _, value in pairs}
 
 
-def _format(request: Document) -> Any:
+def _format(request: Json) -> Any:
     """Which endpoint a request went to; 0.6 does not name it, but keeps what was sent."""
     if (told := request.get("request_type")) is not None:
         return told
@@ -95,7 +95,7 @@ def _format(request: Document) -> Any:
     return "chat" if isinstance(sent, str) and ('"messages"' in sent or "'messages'" in sent) else None
 
 
-def _request(one: Any) -> Document:
+def _request(one: Any) -> Json:
     """A request with its stamps where 0.8 has them."""
     request = _dict(one)
     timings = dict(_dict(_dict(request.get("info")).get("timings")))
@@ -116,5 +116,5 @@ def _request(one: Any) -> Document:
     return {**request, "info": {**_dict(request.get("info")), "timings": timings}, "output_tokens": tokens}
 
 
-def _dict(value: Any) -> Document:
+def _dict(value: Any) -> Json:
     return value if isinstance(value, dict) else {}

@@ -4,18 +4,19 @@ Other clients' results come here too, once `foreign.py` has made such a document
 """
 
 from collections import Counter
-from typing import Any
+from typing import Any, cast
 
 from pydantic import ValidationError
 
+from loadgen.analysis.document.run import RunDocument
+from loadgen.analysis.document.sweep import SearchDocument, SweepDocument
 from loadgen.errors import UsageError
-from loadgen.importers.contract import Sweep
+from loadgen.importers import contract
 from loadgen.importers.file import shown, where
+from loadgen.importers.lenient import Json
 from loadgen.load.shapes import SHAPES
 from loadgen.store import plain
 from loadgen.store.rows import SweepRow
-
-Document = dict[str, Any]
 
 SCHEMA_VERSION = 1
 _EXPECTED = "expected is what `loadgen export ID --format json` writes"
@@ -24,20 +25,23 @@ _OTHERS = "a result of vllm bench serve, GuideLLM, AIPerf, genai-perf or inferen
 _OF_THE_DATABASE = ("imported", "valid", "doubtful", "invalid")
 
 
-def measured(document: Any) -> tuple[SweepRow, list[Document]]:
+def measured(document: Any) -> tuple[SweepRow, list[RunDocument]]:
     """The sweep in a file's document, and the documents of its runs, hashes and all as they are.
 
     Raises UsageError with what is wrong, to be read after the file's name.
     """
-    sweep = _whole(document)
-    _check_version(sweep)
+    whole = _whole(document)
+    _check_version(whole)
     try:
-        Sweep.model_validate(sweep)
+        checked = contract.checked(whole)
     except ValidationError as error:
         raise UsageError(first(error, _EXPECTED)) from None
     # Names that would steer a terminal were refused above; a server's own words, such as in failures, are kept readable.
-    sweep = plain.printable(sweep)
-    runs = [{key: value for key, value in run.items() if key not in _OF_THE_DATABASE} for run in sweep["runs"]]
+    sweep: SweepDocument = plain.printable(checked)
+    runs = [
+        cast(RunDocument, {key: value for key, value in run.items() if key not in _OF_THE_DATABASE})
+        for run in sweep["runs"]
+    ]
     _check_belonging(sweep, runs)
     row = SweepRow(
         sweep_id=sweep["sweep_id"],
@@ -56,13 +60,15 @@ def measured(document: Any) -> tuple[SweepRow, list[Document]]:
     return row, runs
 
 
-def _search(sweep: Document) -> Document | None:
+def _search(sweep: SweepDocument) -> SearchDocument | None:
     """What a search found; an earlier loadgen wrote it without the limits, which stand in the spec."""
-    found: Document | None = sweep.get("search")
-    return None if found is None else {"slo": sweep["spec"].get("slo", {}), "probes": [], **found}
+    found = sweep.get("search")
+    if found is None:
+        return None
+    return cast(SearchDocument, {"slo": sweep["spec"].get("slo", {}), "probes": [], **found})
 
 
-def _whole(document: Any) -> Document:
+def _whole(document: Any) -> Json:
     """The sweep's document; of a run that came alone, with its sweep's facts beside it."""
     if isinstance(document, dict) and "schema_version" in document:
         if "sweep_id" in document and isinstance(document.get("runs"), list):
@@ -74,7 +80,7 @@ def _whole(document: Any) -> Document:
     raise UsageError(f"is JSON, but no result of loadgen: {_EXPECTED}, or {_OTHERS}")
 
 
-def _of_one_run(document: Document) -> Document:
+def _of_one_run(document: Json) -> Json:
     sweep = document.get("sweep")
     if not isinstance(sweep, dict):
         raise UsageError("is a run without its sweep, as loadgen once wrote it: export it again")
@@ -86,13 +92,13 @@ def _of_one_run(document: Document) -> Document:
     return {"schema_version": document["schema_version"], **sweep, "runs": [run]}
 
 
-def _check_version(sweep: Document) -> None:
+def _check_version(sweep: Json) -> None:
     version = sweep["schema_version"]
     if isinstance(version, int) and version > SCHEMA_VERSION:
         raise UsageError(f"has schema_version {version} and this loadgen reads {SCHEMA_VERSION}: upgrade loadgen")
 
 
-def _check_belonging(sweep: Document, runs: list[Document]) -> None:
+def _check_belonging(sweep: SweepDocument, runs: list[RunDocument]) -> None:
     """Whether the parts are of one whole which has ended. Raises UsageError."""
     sweep_id = sweep["sweep_id"]
     if sweep["status"] == "running":
@@ -114,9 +120,9 @@ def _check_belonging(sweep: Document, runs: list[Document]) -> None:
             raise UsageError(f"has {times} runs with the {what} {name}: each has its own")
 
 
-def measured_by(document: Document) -> tuple[str | None, str | None]:
+def measured_by(document: Any) -> tuple[str | None, str | None]:
     """Which other client measured it, and its version, by a document that `measured` took; None: loadgen did."""
-    mark = document.get("imported") or (document.get("sweep") or {}).get("imported") or {}
+    mark: Any = document.get("imported") or (document.get("sweep") or {}).get("imported") or {}
     return mark.get("tool"), mark.get("tool_version")
 
 

@@ -9,7 +9,9 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from loadgen.analysis.stats import Distribution
 from loadgen.importers.foreign import (
+    ForeignFigures,
     ForeignRun,
     closed_loop,
     of_figures,
@@ -18,13 +20,11 @@ from loadgen.importers.foreign import (
     since_intended,
     unreadable_load,
 )
-from loadgen.importers.lenient import read_leniently
-from loadgen.importers.words import Number, Part
+from loadgen.importers.lenient import Json, Number, Part, read_leniently
 from loadgen.load.arrivals import Ramp
 from loadgen.load.file_rows import number_of
 from loadgen.load.shapes import LoadShape, OpenLoop, Wave
 
-Document = dict[str, Any]
 TOOL = "vllm bench"
 
 _METRICS = ("ttft", "tpot", "itl", "e2el")
@@ -101,7 +101,7 @@ def _read(document: Any, written_at: datetime) -> ForeignRun:
     return _run(document, result, notes, written_at)
 
 
-def _run(document: Document, result: Result, notes: list[str], written_at: datetime) -> ForeignRun:
+def _run(document: Json, result: Result, notes: list[str], written_at: datetime) -> ForeignRun:
     shape = _shape(result)
     prompts, answers = result.total_input_tokens, result.total_output_tokens
     figures = _figures(result, document, shape, notes) if result.completed else {}
@@ -139,11 +139,11 @@ def _shape(result: Result) -> LoadShape:
     return Wave(result.num_prompts)
 
 
-def _figures(result: Result, document: Document, shape: LoadShape, notes: list[str]) -> Document:
+def _figures(result: Result, document: Json, shape: LoadShape, notes: list[str]) -> ForeignFigures:
     total = result.total_token_throughput
     if total is None and result.total_input_tokens is not None and result.total_output_tokens is not None:
         total = (result.total_input_tokens + result.total_output_tokens) / result.duration if result.duration else None
-    rates = {
+    rates: ForeignFigures = {
         "output_tokens_per_s": result.output_throughput,
         "total_tokens_per_s": total,
         "requests_per_s": result.request_throughput,
@@ -165,7 +165,7 @@ def _figures(result: Result, document: Document, shape: LoadShape, notes: list[s
     }
 
 
-def _of_requests(result: Result) -> tuple[Document, Document, Document, Document] | None:
+def _of_requests(result: Result) -> tuple[Distribution, Distribution, Distribution, Distribution] | None:
     """TTFT, TPOT, chunk gap and end-to-end latency by our own rules, of its lists; None where there are none."""
     ttfts, itls, latencies = result.ttfts, result.itls, result.latencies
     lengths, errors = result.output_lens, result.errors
@@ -187,7 +187,7 @@ def _of_requests(result: Result) -> tuple[Document, Document, Document, Document
     )
 
 
-def _told(result: Result, document: Document, name: str, notes: list[str]) -> Document | None:
+def _told(result: Result, document: Json, name: str, notes: list[str]) -> Distribution | None:
     """A metric as the plain file tells it, in seconds. How many gaps there were it does not say; at least one a request."""
     told = {}
     for ours, theirs in _STATISTICS:

@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from loadgen.importers.importing import FoundSweep, read_sweep
+from loadgen.importers import importing
 
 Document = Any
+read_sweep: Any = importing.read_sweep  # whose documents these tests look into as they like
 
 BENCH_2025: Document = {
     "date": "20250301-120000", "endpoint_type": "vllm", "model_id": "m/x", "tokenizer_id": "m/x", "num_prompts": 200,
@@ -20,7 +21,7 @@ BENCH_2025: Document = {
 LISTS: Document = {"ttfts": [0.03, 0.05], "itls": [[0.01, 0.01], [0.02]], "output_lens": [3, 2], "errors": ["", ""]}
 
 
-def imported(folder: Path, content: Any) -> FoundSweep:
+def imported(folder: Path, content: Any) -> Any:
     path = folder / "older.json"
     path.write_bytes(content if isinstance(content, bytes) else json.dumps(content).encode())
     return read_sweep(path)

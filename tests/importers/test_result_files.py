@@ -15,8 +15,7 @@ from loadgen.analysis.compare import compare
 from loadgen.cli.tables.outcome import show_run, show_sweep
 from loadgen.cli.tables.sweeps import sweeps_table
 from loadgen.errors import UsageError
-from loadgen.importers import file, own
-from loadgen.importers.importing import read_sweep
+from loadgen.importers import file, importing, own
 from loadgen.load.arrivals import Ramp
 from loadgen.load.shapes import ClosedLoop, LoadShape, OpenLoop
 from loadgen.report.export.export import run_document, run_row, sweep_document
@@ -29,6 +28,8 @@ from tests.report.words.test_remote_lines import COST
 from tests.report.words.test_server_facts import account, gpu
 
 Document = Any
+measured: Any = own.measured
+read_sweep: Any = importing.read_sweep  # whose documents these tests look into as they like
 SWEEP = "s261123-152901-4f2a"
 NOW = datetime(2026, 11, 26, tzinfo=UTC)
 
@@ -269,7 +270,7 @@ def test_whatever_is_changed_is_refused_or_can_be_shown(whole: Document, value: 
     taken = 0
     for place in places(one):
         try:
-            sweep, runs = own.measured(changed(one, place, value))
+            sweep, runs = measured(changed(one, place, value))
         except UsageError:
             continue
         taken += 1
@@ -285,7 +286,7 @@ def test_hostile_words_are_words_on_the_pages(whole: Document) -> None:
         value: object = "<script>alert(1)</script>"
         if place.endswith("findings"):
             value = [{"code": "<b>", "severity": "note", "message": "<i>", "hint": None}]
-        sweep, runs = own.measured(changed(whole, place, value))
+        sweep, runs = measured(changed(whole, place, value))
         html = render(sweep_page(sweep, runs, NOW)) + render(run_page(runs[0], None, NOW))
         assert [word for word in ("<script>alert", "<b>", "<i>") if word in html] == []
 

@@ -97,6 +97,7 @@ class EnvironmentDocument(TypedDict):
     memory_bytes: NotRequired[int | None]
     kernel: NotRequired[str | None]
     packages: NotRequired[dict[str, str]]  # versions by name
+    platform: NotRequired[str]  # of a client other than loadgen, in its own words
 
 
 Bounds = Annotated[list[float | None], "two"]

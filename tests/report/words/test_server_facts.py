@@ -30,7 +30,18 @@ def account() -> dict[str, Any]:
         "kv_cache_usage_ratio": {"n": 1, "mean": 0.41, "max": 0.5},
         "speculation": None,
         "times": {"ttft_s": told, "queue_s": told | {"mean": 0.002}},
-        "client_times": {"ttft_s": {"n": 200, "mean": 0.025, "p50": 0.024, "p90": 0.05, "p95": 0.06, "p99": None}},
+        "client_times": {
+            "ttft_s": {
+                "n": 200,
+                "mean": 0.025,
+                "min": 0.01,
+                "max": 0.07,
+                "p50": 0.024,
+                "p90": 0.05,
+                "p95": 0.06,
+                "p99": None,
+            }
+        },
     }
 
 
