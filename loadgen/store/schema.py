@@ -12,6 +12,7 @@ from loadgen.store.database import Database
 
 HEAD = "0014"  # the newest file of migrations/versions
 MIGRATIONS = Path(__file__).parent / "migrations"
+_NEWEST = MIGRATIONS / "newest.sql"
 _LOCK = 0x6C6F616467656E  # "loadgen": the one lock that it takes of a PostgreSQL server, while it makes its tables
 
 
@@ -68,6 +69,20 @@ def _known_revisions() -> set[str]:
 
 
 def _migrate(connection: Connection) -> None:
+    if connection.dialect.name == "sqlite" and _revision(connection) is None:
+        _make_tables(connection)
+    else:
+        _migrate_step_by_step(connection)
+
+
+def _make_tables(connection: Connection) -> None:
+    """Make at once what the migrations make of an empty SQLite database."""
+    for statement in filter(str.strip, _NEWEST.read_text(encoding="utf-8").split(";\n")):
+        connection.exec_driver_sql(statement)
+    connection.execute(text("INSERT INTO alembic_version VALUES (:revision)"), {"revision": HEAD})
+
+
+def _migrate_step_by_step(connection: Connection) -> None:
     from alembic import command
     from alembic.config import Config
 

@@ -32,7 +32,16 @@ def alter(url: str, *statements: str) -> None:
             connection.execute(statement)
 
 
-def test_the_migrations_make_the_tables_of_the_models(store: Store, any_url: str) -> None:
+def migrate_step_by_step(url: str) -> None:
+    """Bring an empty database to `HEAD` through every migration, in place of a new one's way."""
+    engine = create_engine(url.split("?")[0])
+    with engine.begin() as connection:
+        schema._migrate_step_by_step(connection)
+    engine.dispose()
+
+
+def test_the_migrations_make_the_tables_of_the_models(any_url: str) -> None:
+    migrate_step_by_step(any_url)
     engine = create_engine(any_url.split("?")[0])
     with engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
@@ -46,6 +55,16 @@ def test_the_constraints_have_the_names_of_the_models(sqlite_store: Store, url: 
         made = " ".join(sql for (sql,) in connection.execute("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL"))
     meant = {str(constraint.name) for table in Entity.metadata.tables.values() for constraint in table.constraints}
     assert set(re.findall(r"CONSTRAINT (\w+)", made)) - {"alembic_version_pkc"} == meant
+
+
+def test_a_new_database_has_what_the_migrations_make(sqlite_store: Store, url: str, tmp_path: Path) -> None:
+    def schema_of(path: Path) -> list[str]:
+        with closing(sqlite3.connect(path)) as connection:
+            made = connection.execute("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL ORDER BY rowid")
+            return [re.sub(r"\s+", " ", sql.replace("(\n", "(").replace("\n)", ")")) for (sql,) in made]
+
+    migrate_step_by_step(f"sqlite:///{tmp_path}/migrated.db")
+    assert schema_of(path_of(url)) == schema_of(tmp_path / "migrated.db")
 
 
 def test_head_is_the_newest_migration() -> None:
