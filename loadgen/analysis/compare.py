@@ -15,7 +15,7 @@ from loadgen.analysis.stats import PERCENTILES, Change, change
 from loadgen.errors import UsageError
 from loadgen.load.shapes import value_in_json
 
-Document = dict[str, Any]
+Document = Any
 Answer = Literal["better", "worse", "cant_tell"]
 Reason = Literal["too_few_runs", "either", "small", "zero", "asked_otherwise"]
 

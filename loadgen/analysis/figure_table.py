@@ -4,9 +4,8 @@ To add one is to add a row here or to a table named here, beside the code that c
 None, never 0.
 """
 
-from typing import Any
-
 from loadgen.analysis.client import CLIENT_FIGURES
+from loadgen.analysis.document.run import RunDocument
 from loadgen.analysis.figures.cost import COST_FIGURES
 from loadgen.analysis.figures.figure import Figure
 from loadgen.analysis.figures.metrics import METRICS
@@ -14,14 +13,16 @@ from loadgen.analysis.server.account import ACCOUNT_FIGURES
 from loadgen.analysis.server.gpu import GPU_FIGURES
 from loadgen.analysis.server.served_gpus import gpu_count
 
+TPOT = next(metric for metric in METRICS if metric.key == "tpot_s")
 
-def _per_gpu(run: dict[str, Any], statistic: str) -> float | None:
+
+def _per_gpu(run: RunDocument, statistic: str) -> float | None:
     tokens_per_s, gpus = run.get("output_tokens_per_s"), gpu_count(run)
     return None if tokens_per_s is None or not gpus else tokens_per_s / gpus
 
 
-def _per_user(run: dict[str, Any], statistic: str) -> float | None:
-    tpot_s = (run.get("tpot_s") or {}).get(statistic)
+def _per_user(run: RunDocument, statistic: str) -> float | None:
+    tpot_s = TPOT.read(run, statistic)
     return 1 / tpot_s if tpot_s else None
 
 

@@ -3,6 +3,7 @@
 Pure data, imports nothing of the project. Everything left out means independent prompts of exactly the lengths asked.
 """
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
@@ -133,7 +134,7 @@ class Workload:
         return document
 
     @classmethod
-    def from_json(cls, document: dict[str, Any]) -> "Workload":
+    def from_json(cls, document: Mapping[str, Any]) -> "Workload":
         """The inverse of `to_json`."""
         parts: dict[str, type[Any]] = {
             "prefix": SharedPrefix,

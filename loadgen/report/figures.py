@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 
+from loadgen.analysis.document.run import RunDocument
 from loadgen.analysis.figure_table import FIGURES
 from loadgen.analysis.figures.figure import Figure
-from loadgen.report.points import MIN_FOR_INTERVAL, Document, Point, axes, points
+from loadgen.report.points import MIN_FOR_INTERVAL, Point, axes, points
 
 TAILS = ("p99", "p95", "p90")
 TTFT, TPOT, THROUGHPUT = FIGURES["ttft_s"], FIGURES["tpot_s"], FIGURES["output_tokens_per_s"]
@@ -14,6 +15,7 @@ REQUESTS_PER_S = FIGURES["requests_per_s"]
 GOODPUT, GOODPUT_RATIO = FIGURES["goodput_per_s"], FIGURES["goodput_ratio"]
 ENERGY_PER_TOKEN = FIGURES["energy_per_output_token_j"]
 COST_PER_MILLION = FIGURES["usd_per_million_output_tokens"]
+TTFT_FROM_SEND = FIGURES["ttft_from_send_s"]
 NETWORK_RTT = FIGURES["network_rtt_s"]
 CACHED_RATIO = FIGURES["prefix_cache_hit_ratio"]
 TOKENS_PER_CHUNK = FIGURES["tokens_per_chunk"]
@@ -28,12 +30,12 @@ def tail(figure: Figure, drawn: Sequence[Point]) -> str | None:
     return None
 
 
-def highest(figure: Figure, runs: Sequence[Document]) -> str | None:
+def highest(figure: Figure, runs: Sequence[RunDocument]) -> str | None:
     """The highest percentile above the median that every one of the runs has, None where even p90 was refused."""
     return next((name for name in TAILS if all(figure.read(run, name) is not None for run in runs)), None)
 
 
-def gap_figure(runs: Sequence[Document]) -> Figure:
+def gap_figure(runs: Sequence[RunDocument]) -> Figure:
     """The gap that all these runs can be shown by: `TOKEN_GAP` when the tokens of each chunk are known, else `CHUNK_GAP`.
 
     The two are never mixed under one heading. Runs without any gap, such as those of one token, have no say.
@@ -43,13 +45,13 @@ def gap_figure(runs: Sequence[Document]) -> Figure:
     return TOKEN_GAP if known and all(known) else CHUNK_GAP
 
 
-def slo_limit(figure: Figure, runs: Sequence[Document]) -> float | None:
+def slo_limit(figure: Figure, runs: Sequence[RunDocument]) -> float | None:
     """The limit on this figure that all of these runs were judged by; None where they have none, or not the same."""
     limits = {(run["spec"].get("slo") or {}).get(figure.key) for run in runs}
     return limits.pop() if len(limits) == 1 else None
 
 
-def reading_note(runs: Sequence[Document], names: Mapping[str, str] | None = None) -> str:
+def reading_note(runs: Sequence[RunDocument], names: Mapping[str, str] | None = None) -> str:
     """How to read the charts of a sweep: what a mark, a bar and a hollow mark are. Empty for single valid runs."""
     drawn = points(runs, axes(runs, names))
     words = []

@@ -3,8 +3,8 @@
 Every function takes None and answers a dash: a missing figure is never shown as 0.
 """
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
 
 MISSING_FIGURE = "–"
 
@@ -131,7 +131,7 @@ def ordinal(count: int) -> str:
     return f"{count:,}{ {1: 'st', 2: 'nd', 3: 'rd'}.get(last, 'th') }"
 
 
-def flat(document: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+def flat(document: Mapping[str, object], prefix: str = "") -> list[tuple[str, str]]:
     """A nested document as (dotted key, text) pairs in its own order, for tables of facts; empty parts are left out."""
     pairs: list[tuple[str, str]] = []
     for key, value in document.items():

@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from loadgen.analysis.document.run import RunDocument
+from loadgen.analysis.document.spec import ShapeDocument
 from loadgen.analysis.stats import mean_interval
 from loadgen.load.shapes import shape_class, value_in_json
 from loadgen.report.format import setting
 from loadgen.report.labels import limits_label
-
-Document = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,25 +30,25 @@ class Dimension:
     key: str
     label: str
     short: str  # a format of one value
-    read: Callable[[Document], Any]
+    read: Callable[[RunDocument], Any]
 
     @property
     def label_in_prose(self) -> str:
         """The label within a sentence: flags and abbreviations as they are written."""
         return self.label if self.label[1:2].isupper() else self.label[:1].lower() + self.label[1:]
 
-    def text(self, document: Document) -> str:
+    def text(self, document: RunDocument) -> str:
         """The dimension's value in a legend."""
         value = self.read(document)
         return self.short.format(setting(value) if isinstance(value, int | float) else value)
 
 
-def load_value(document: Document) -> float:
+def load_value(document: RunDocument) -> float:
     """The one number of a load shape: concurrency, wave size, or offered rate in requests per second."""
     return value_in_json(document["spec"]["shape"])
 
 
-def shape_kind(document: Document) -> str:
+def shape_kind(document: RunDocument) -> str:
     """`closed_loop`, `open_loop` or `wave`."""
     kind: str = document["spec"]["shape"]["kind"]
     return kind
@@ -57,13 +57,14 @@ def shape_kind(document: Document) -> str:
 LOAD = Dimension("load", "Load", "load {}", load_value)
 
 
-def load_label(runs: Iterable[Document]) -> str:
+def load_label(runs: Iterable[RunDocument]) -> str:
     """What the load of these runs is called on an axis: as their one kind of shape is, else `Load`."""
     shapes = {shape_class(run["spec"]["shape"]) for run in runs if run["spec"].get("shape")}
     return next(iter(shapes)).axis_label if len(shapes) == 1 else LOAD.label
 
 
-def _ramp(ramp: Document | None) -> str:
+def _ramp(shape: ShapeDocument) -> str:
+    ramp = shape.get("ramp") if shape["kind"] == "open_loop" else None
     return "" if ramp is None else f"{ramp['strategy']} ramp to {ramp['to_per_s']:g}/s over {ramp['over_s']:g} s"
 
 
@@ -74,7 +75,7 @@ OTHERS = (
     OUTPUT_TOKENS,
     Dimension("kind", "Shape", "{}", lambda run: shape_kind(run).replace("_", " ")),
     Dimension("arrivals", "Arrivals", "{}", lambda run: run["spec"]["shape"].get("arrivals", "")),
-    Dimension("ramp", "Ramp", "{}", lambda run: _ramp(run["spec"]["shape"].get("ramp"))),
+    Dimension("ramp", "Ramp", "{}", lambda run: _ramp(run["spec"]["shape"])),
     Dimension(
         "max_in_flight",
         "max-in-flight",
@@ -88,7 +89,7 @@ OTHERS = (
 )
 
 
-def varies(dimension: Dimension, runs: Sequence[Document]) -> bool:
+def varies(dimension: Dimension, runs: Sequence[RunDocument]) -> bool:
     """Whether the runs have more than one value of the dimension."""
     return len({dimension.read(run) for run in runs}) > 1
 
@@ -101,11 +102,11 @@ class Axes:
     x_label: str
     series: tuple[Dimension, ...]
 
-    def series_text(self, document: Document) -> str:
+    def series_text(self, document: RunDocument) -> str:
         """The line that a run belongs to, in words; empty when there is only one."""
         return " · ".join(dimension.text(document) for dimension in self.series)
 
-    def rank(self, document: Document) -> tuple[Any, ...]:
+    def rank(self, document: RunDocument) -> tuple[Any, ...]:
         """Where a run stands in a table: by line, then along x. Numbers come before words, which stand for no number."""
         read = [*(dimension.read(document) for dimension in self.series), self.x.read(document)]
         return tuple((isinstance(value, str), value) for value in read)
@@ -116,7 +117,7 @@ class Axes:
         return ", ".join(dimension.label_in_prose for dimension in self.series)
 
 
-def axes(runs: Sequence[Document], names: Mapping[str, str] | None = None) -> Axes:
+def axes(runs: Sequence[RunDocument], names: Mapping[str, str] | None = None) -> Axes:
     """The load along x when it varies, else a length; whatever else varies makes the lines.
 
     `names` are those of sweeps by id. Where the runs are of several, each has lines of its own, and what is one and the same
@@ -183,31 +184,31 @@ class Point:
 
     x: float
     series: str
-    runs: tuple[Document, ...]
+    runs: tuple[RunDocument, ...]
 
     @property
     def status(self) -> Literal["valid", "doubtful"]:
         """Doubtful as soon as one of its repeats is not valid."""
         return "valid" if all(run["verdict"]["status"] == "valid" for run in self.runs) else "doubtful"
 
-    def pooled(self, read: Callable[[Document], float | None]) -> Pooled | None:
+    def pooled(self, read: Callable[[RunDocument], float | None]) -> Pooled | None:
         """A figure of the point over its repeats."""
         return pool([read(run) for run in self.runs])
 
 
-def points(runs: Sequence[Document], along: Axes) -> list[Point]:
+def points(runs: Sequence[RunDocument], along: Axes) -> list[Point]:
     """The points of a sweep without its invalid runs, by series and x, series in order of their values."""
     return load_points(usable_runs(runs), along)
 
 
-def usable_runs(runs: Sequence[Document]) -> list[Document]:
+def usable_runs(runs: Sequence[RunDocument]) -> list[RunDocument]:
     """Return the runs that are not invalid."""
     return [run for run in runs if run["verdict"]["status"] != "invalid"]
 
 
-def load_points(runs: Sequence[Document], along: Axes) -> list[Point]:
+def load_points(runs: Sequence[RunDocument], along: Axes) -> list[Point]:
     """Return the points of these runs, invalid ones included, in the order of `points`."""
-    groups: dict[tuple[str, str], list[Document]] = {}
+    groups: dict[tuple[str, str], list[RunDocument]] = {}
     for run in runs:
         groups.setdefault((along.series_text(run), run["spec"]["point_hash"]), []).append(run)
 

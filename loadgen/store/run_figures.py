@@ -21,7 +21,7 @@ _COPIED = (*("load_label", "output_tokens_per_s", "ttft_p50_s", "e2e_latency_p50
 
 def read_figures(document: Any) -> dict[str, Any]:
     """The columns of a run document, but for its number. Takes any JSON value: a damaged document has no figure."""
-    run = document if isinstance(document, dict) else {}
+    run: Any = document if isinstance(document, dict) else {}
     label = _inside(run, "spec", "load_label")
     count, names = served_gpus(run)
     return {

@@ -4,7 +4,7 @@ Documents go out as they are stored; no NaN leaves the house.
 """
 
 import json
-from typing import Any
+from collections.abc import Mapping
 
 from fastapi import Request, Response
 from fastapi.responses import HTMLResponse
@@ -20,7 +20,7 @@ def html(page: Page, status: int = 200) -> Response:
     return HTMLResponse(render(page), status)
 
 
-def document(value: dict[str, Any], status: int = 200) -> Response:
+def document(value: Mapping[str, object], status: int = 200) -> Response:
     """A JSON document."""
     text = json.dumps(value, ensure_ascii=False, allow_nan=False, indent=2)
     return Response(text + "\n", status, media_type="application/json")

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from loadgen.analysis.document.run import RunDocument
 from loadgen.analysis.measured import Measured
 from loadgen.analysis.stats import FloatArray
 
@@ -27,7 +28,7 @@ class Figure:
     path: str = ""  # where the run document has it, if not at `key`; dots go down into objects
     compute: Callable[[Measured], FloatArray | float | None] | None = None
     """The scalar of these records; of a distribution their samples, so that samples may be asked for piece by piece."""
-    derive: Callable[[dict[str, Any], str], float | None] | None = None
+    derive: Callable[[RunDocument, str], float | None] | None = None
     """Its value in a run document, of a distribution the statistic, for a figure that follows from others."""
     is_drawn: bool = True  # charts and comparisons offer it; else only tables have it
 
@@ -49,11 +50,11 @@ class Figure:
         value = self.computed(measured)
         return value if isinstance(value, np.ndarray) else np.empty(0)
 
-    def of(self, document: Mapping[str, Any]) -> Any:
+    def of(self, document: Mapping[str, object]) -> Any:
         """This figure's entry in a run document or summary: a distribution, a number, or None."""
         return look_up(document, self.path or self.key)
 
-    def read(self, document: dict[str, Any], statistic: str = "p50") -> float | None:
+    def read(self, document: RunDocument, statistic: str = "p50") -> float | None:
         """Its value in a run document; of a distribution the statistic. None where the run does not have it, never 0."""
         if self.derive is not None:
             return self.derive(document, statistic)
@@ -62,12 +63,12 @@ class Figure:
             entry = entry.get(statistic) if isinstance(entry, dict) else None
         return entry if isinstance(entry, int | float) else None
 
-    def reader(self, statistic: str = "p50") -> Callable[[dict[str, Any]], float | None]:
+    def reader(self, statistic: str = "p50") -> Callable[[RunDocument], float | None]:
         """Return the function that reads this statistic of it from a run document."""
         return lambda document: self.read(document, statistic)
 
 
-def look_up(document: Mapping[str, Any], path: str) -> Any:
+def look_up(document: Mapping[str, object], path: str) -> Any:
     """Return the value at a dotted path of a document; None when any part of the path is absent."""
     found: Any = document
     for part in path.split("."):

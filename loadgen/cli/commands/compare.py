@@ -13,6 +13,7 @@ from loadgen.errors import GateError, UsageError
 
 _SHOWN = 3  # figures named in the sentence of a gate
 if TYPE_CHECKING:
+    from loadgen.analysis.document.run import RunDocument
     from loadgen.analysis.gate import Gate
 
 
@@ -136,7 +137,7 @@ def _metrics(given: str | None) -> list[str]:
     return keys
 
 
-def _described(found: str, runs: list[dict[str, Any]]) -> dict[str, Any]:
+def _described(found: str, runs: "list[RunDocument]") -> dict[str, Any]:
     first = runs[0]
     marks = {"simulated": first["simulated"], "imported": first.get("imported")}
     return {"id": found, **marks, "server": first["server"], "runs": len(runs)}

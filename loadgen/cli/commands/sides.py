@@ -3,8 +3,9 @@
 from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, cast
 
+from loadgen.analysis.document.run import RunDocument
 from loadgen.cli.commands.ids import full_id
 from loadgen.errors import UsageError
 
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
     from loadgen.cli.console.terminal import Terminal
     from loadgen.store.repository import Store
 
-Side = tuple[str, list[dict[str, Any]]]  # an id and its run documents
+Side = tuple[str, list[RunDocument]]  # an id and its run documents
 
 
 def sides(terminal: "Terminal", a: str, b: str | None) -> list[tuple[Side, Side]]:
@@ -50,7 +51,7 @@ def _of_file(path: Path) -> Side:
 
     found = read_sweep(path)
     mark = None if found.sweep.imported is None else asdict(found.sweep.imported)
-    return found.sweep.sweep_id, [run | {"imported": mark} for run in found.runs]
+    return found.sweep.sweep_id, [cast("RunDocument", run | {"imported": mark}) for run in found.runs]
 
 
 def _of_group(store: "Store", found: str) -> list[tuple[Side, Side]]:

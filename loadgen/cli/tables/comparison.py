@@ -6,14 +6,14 @@ from rich.console import Console, RenderableType
 from rich.text import Text
 
 from loadgen.analysis.compare import REASONS, ComparedFigure, ComparedPoint, Comparison
+from loadgen.analysis.document.run import RunDocument
 from loadgen.analysis.stats import Change
 from loadgen.cli.tables.style import plain_table
 from loadgen.cli.tables.sweep import sweep_title
 from loadgen.report.format import MISSING_FIGURE, figure, number, percent, plural, shown_unit
 from loadgen.report.labels import metric_label
-from loadgen.report.points import Document
 
-Side = tuple[str, Sequence[Document]]
+Side = tuple[str, Sequence[RunDocument]]
 
 _ANSWERS = {"better": ("better", "green"), "worse": ("worse", "red"), "cant_tell": ("inconclusive", "dim")}
 

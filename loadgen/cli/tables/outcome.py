@@ -4,15 +4,15 @@ from collections.abc import Sequence
 
 from rich.console import Console
 
+from loadgen.analysis.document.run import RunDocument
 from loadgen.cli.tables.run import by_turn, replies, run_facts, run_table, server_account, verdict_line
 from loadgen.cli.tables.sweep import failure_line, findings, sweep_table, sweep_title
-from loadgen.report.points import Document
 from loadgen.report.words.facts import import_line
 from loadgen.report.words.search_result import search_sentences
 from loadgen.store.rows import SweepRow
 
 
-def show_sweep(console: Console, sweep: SweepRow, documents: Sequence[Document]) -> None:
+def show_sweep(console: Console, sweep: SweepRow, documents: Sequence[RunDocument]) -> None:
     """Title, where it came from if it was imported, what a search found, table, findings."""
     console.print(sweep_title(sweep, documents))
     if imported := import_line(documents[0].get("imported")):
@@ -23,7 +23,7 @@ def show_sweep(console: Console, sweep: SweepRow, documents: Sequence[Document])
     _print_findings(console, documents)
 
 
-def show_group(console: Console, sweeps: Sequence[tuple[SweepRow, Sequence[Document]]]) -> None:
+def show_group(console: Console, sweeps: Sequence[tuple[SweepRow, Sequence[RunDocument]]]) -> None:
     """Each sweep under the name of its variant; of a server that did not start, why."""
     for sweep, documents in sweeps:
         console.rule(sweep.name, align="left", style="dim")
@@ -36,7 +36,7 @@ def show_group(console: Console, sweeps: Sequence[tuple[SweepRow, Sequence[Docum
             console.print()
 
 
-def show_run(console: Console, document: Document) -> None:
+def show_run(console: Console, document: RunDocument) -> None:
     """Title and verdict, facts, every figure, the server's own account of it, findings."""
     title = sweep_title(None, [document])
     title.append(" · ")
@@ -55,7 +55,7 @@ def show_run(console: Console, document: Document) -> None:
     _print_findings(console, [document])
 
 
-def _print_findings(console: Console, documents: Sequence[Document]) -> None:
+def _print_findings(console: Console, documents: Sequence[RunDocument]) -> None:
     found = findings(documents)
     if found is not None:
         console.print(found)

@@ -1,14 +1,12 @@
 """One run: every figure, its facts, kept replies, turns, and the server's own account of it."""
 
-from collections.abc import Iterator
-
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from loadgen.analysis.document.run import RunDocument
 from loadgen.analysis.figures.metrics import METRICS
 from loadgen.cli.tables.style import VERDICTS, facts_table, plain_table
-from loadgen.load.workload import Workload
 from loadgen.report.figures import (
     TTFT,
 )
@@ -16,34 +14,26 @@ from loadgen.report.format import (
     figure,
     milliseconds,
     number,
-    percent,
-    plural,
     shown_unit,
 )
 from loadgen.report.labels import metric_label
-from loadgen.report.points import Document
-from loadgen.report.words.facts import doctor_line, import_line, limits_line, reply_label, turn_table
+from loadgen.report.words.facts import reply_label, turn_table
 from loadgen.report.words.remote import (
-    cost_line,
     is_unverified,
-    round_trip_line,
-    way_line,
 )
-from loadgen.report.words.served import DUMMY_WEIGHTS, has_dummy_weights, served_line
+from loadgen.report.words.run_summary import run_summary
 from loadgen.report.words.server_facts import account_facts, account_table, gpu_facts
 from loadgen.store import plain
 
-Fact = tuple[str, str | Text]
 
-
-def verdict_line(document: Document) -> Text:
+def verdict_line(document: RunDocument) -> Text:
     """`✓ valid`, in its colour."""
     status = document["verdict"]["status"]
     symbol, style = VERDICTS[status]
     return Text(f"{symbol} {status}", style=f"bold {style}")
 
 
-def run_line(document: Document) -> Text:
+def run_line(document: RunDocument) -> Text:
     """One finished run in one line, for the progress on stderr."""
     spec = document["spec"]
     symbol, style = VERDICTS[document["verdict"]["status"]]
@@ -58,65 +48,18 @@ def run_line(document: Document) -> Text:
     return text
 
 
-def run_facts(document: Document) -> RenderableType:
+def run_facts(document: RunDocument) -> RenderableType:
     """What a run was, in a few lines: load, lengths, outcomes, and what the client says of itself."""
-    return facts_table([*_asked(document), *_done(document), *_client(document)])
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="dim")
+    table.add_column()
+    for name, text in run_summary(document):
+        is_warning = name == "way" and is_unverified(document)
+        table.add_row(name, Text(text, style="red") if is_warning else text)
+    return table
 
 
-def _asked(document: Document) -> Iterator[Fact]:
-    spec, server = document["spec"], document["server"]
-    lengths = f"{number(spec['input_tokens'])} → {spec['output_tokens']:,} tokens"
-    yield "load", f"{spec['load_label']}, {lengths}, seed {spec['seed']}"
-    if served := served_line(server):
-        yield "server", served + (f"; {DUMMY_WEIGHTS}" if has_dummy_weights(server) else "")
-    if made_of := Workload.from_json(spec.get("workload", {})).label:
-        yield "prompts", made_of
-
-
-def _done(document: Document) -> Iterator[Fact]:
-    outcomes, tokens, window = document["outcomes"], document["tokens"], document["window"]
-    others = ", ".join(
-        f"{count:,} {label.replace('_', ' ')}"
-        for label, count in outcomes.items()
-        if count and label not in ("planned", "ok")
-    )
-    yield "requests", f"{outcomes['ok']:,} of {outcomes['planned']:,} ok" + (f"; {others}" if others else "")
-    counted = f"{number(tokens['output'])} output, {number(tokens['prompt'])} prompt"
-    yield "tokens", f"{counted}; counted by {(tokens['counted_by'] or 'nobody').replace('_', ' ')}"
-    lengths = document.get("lengths") or {}
-    for name, found in (
-        ("prompt lengths", lengths.get("prompt_tokens")),
-        ("answer lengths", lengths.get("output_tokens")),
-    ):
-        if found and found["requests_off"]:
-            bounds = f"{number(found['min'])} to {number(found['max'])}"
-            yield name, f"{number(found['mean'])} tokens on average ({bounds}) of {number(found['asked'])} asked"
-    if window["start_s"] is not None and window["end_s"] is not None:
-        rule = window["rule"].replace("_", " ")
-        held = "" if window["requests"] is None else f", {plural(window['requests'], 'request')}"
-        yield "window", f"{rule}, {window['start_s']:.2f} to {window['end_s']:.2f} s{held}"
-    if waits := limits_line(document):
-        yield "limits", waits
-
-
-def _client(document: Document) -> Iterator[Fact]:
-    client = document["client"]
-    if client["reads"]:
-        yield "stamps", f"by {client['stamp_source']}, {percent(client['coalesced_ratio'])} coalesced"
-    if route := way_line(document):
-        yield "way", Text(route, style="red" if is_unverified(document) else "")
-    if client.get("network_rtt_s"):
-        yield "network", f"round trip {round_trip_line(document)}"
-    for name, line in (
-        ("cost", cost_line(document)),
-        ("doctor", doctor_line(document)),
-        ("imported", import_line(document.get("imported"))),
-    ):
-        if line:
-            yield name, line
-
-
-def run_table(document: Document) -> RenderableType:
+def run_table(document: RunDocument) -> RenderableType:
     """Every figure of one run."""
     distributions = plain_table()
     distributions.add_column("ms")
@@ -140,7 +83,7 @@ def run_table(document: Document) -> RenderableType:
     return Group(distributions, scalars)
 
 
-def by_turn(document: Document) -> RenderableType | None:
+def by_turn(document: RunDocument) -> RenderableType | None:
     """Figures by turn of the conversations; None where each request stands by itself."""
     figures = turn_table(document)
     if figures is None:
@@ -153,7 +96,7 @@ def by_turn(document: Document) -> RenderableType | None:
     return table
 
 
-def replies(document: Document) -> RenderableType | None:
+def replies(document: RunDocument) -> RenderableType | None:
     """The replies kept with their text; None if none was."""
     kept = document.get("replies")
     if not kept:
@@ -161,7 +104,7 @@ def replies(document: Document) -> RenderableType | None:
     return facts_table((reply_label(reply), Text(plain.printable(reply["text"]) or "(no text)")) for reply in kept)
 
 
-def server_account(document: Document) -> RenderableType | None:
+def server_account(document: RunDocument) -> RenderableType | None:
     """The server's figures beside ours, what only it knows, and what its GPUs took; None if it reported nothing."""
     parts: list[RenderableType] = []
     figures = account_table(document)

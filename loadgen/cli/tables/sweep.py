@@ -7,6 +7,7 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from loadgen.analysis.document.run import RunDocument
 from loadgen.analysis.point_findings import findings_of
 from loadgen.cli.tables.style import VERDICTS, plain_table
 from loadgen.load.shapes import shape_class
@@ -21,7 +22,7 @@ from loadgen.report.format import (
     number,
     plural,
 )
-from loadgen.report.points import Document, load_value, pool, spread_label, usable_runs
+from loadgen.report.points import load_value, pool, spread_label, usable_runs
 from loadgen.report.words.columns import Column, columns
 from loadgen.report.words.remote import (
     is_unverified,
@@ -31,13 +32,13 @@ from loadgen.report.words.served import DUMMY_WEIGHTS, failure_kind, has_dummy_w
 from loadgen.report.words.sweep_tables import ok_of_planned, worst_status
 from loadgen.store.rows import SweepRow
 
-Cell = Callable[[Sequence[Document]], Text]
+Cell = Callable[[Sequence[RunDocument]], Text]
 
 _SEVERITIES = {"invalid": VERDICTS["invalid"], "doubtful": VERDICTS["doubtful"], "note": ("·", "dim")}
 WIDE = 100  # columns from which the table shows everything
 
 
-def sweep_table(documents: Sequence[Document], width: int) -> RenderableType:
+def sweep_table(documents: Sequence[RunDocument], width: int) -> RenderableType:
     """One row per load point: its figures as means over its repeats that are not invalid, its worst verdict."""
     points = _points(documents)
     repeated = any(len(runs) > 1 for runs in points)
@@ -80,7 +81,7 @@ def sweep_table(documents: Sequence[Document], width: int) -> RenderableType:
     return table
 
 
-def sweep_title(sweep: SweepRow | None, documents: Sequence[Document]) -> Text:
+def sweep_title(sweep: SweepRow | None, documents: Sequence[RunDocument]) -> Text:
     """What was measured: SIMULATED and IMPORTED first where it was, then model, server and how many runs."""
     first = documents[0]
     server, text = first["server"], Text()
@@ -117,7 +118,7 @@ def failure_line(sweep: SweepRow) -> Text | None:
     return Text(f"✗ {failure_kind(sweep)}: ", style="red").append(f"{failure['sentence']}{log}", style="default")
 
 
-def findings(documents: Sequence[Document]) -> RenderableType | None:
+def findings(documents: Sequence[RunDocument]) -> RenderableType | None:
     """Each kind of finding of runs and load points once, worst first, with how many runs have it and its hint."""
     merged = findings_of(documents)
     if not merged:
@@ -135,17 +136,17 @@ def findings(documents: Sequence[Document]) -> RenderableType | None:
     return table
 
 
-def _load(runs: Sequence[Document], *, spelled: bool) -> Text:
+def _load(runs: Sequence[RunDocument], *, spelled: bool) -> Text:
     return Text(runs[0]["spec"]["load_label"] if spelled else number(load_value(runs[0])))
 
 
-def _points(documents: Sequence[Document]) -> list[list[Document]]:
+def _points(documents: Sequence[RunDocument]) -> list[list[RunDocument]]:
     """Runs by load point, points in the order of lengths and load."""
-    groups: dict[str, list[Document]] = {}
+    groups: dict[str, list[RunDocument]] = {}
     for document in documents:
         groups.setdefault(document["spec"]["point_hash"], []).append(document)
 
-    def rank(runs: list[Document]) -> tuple[int, int, float]:
+    def rank(runs: list[RunDocument]) -> tuple[int, int, float]:
         spec = runs[0]["spec"]
         return spec["input_tokens"] or 0, spec["output_tokens"], load_value(runs[0])
 
@@ -155,7 +156,7 @@ def _points(documents: Sequence[Document]) -> list[list[Document]]:
 def _pooled(column: Column) -> Cell:
     """A cell: the mean over the usable repeats; where all are invalid their mean is struck out."""
 
-    def cell(runs: Sequence[Document]) -> Text:
+    def cell(runs: Sequence[RunDocument]) -> Text:
         pooled = column.pooled(runs)
         text = column.text(None if pooled is None else pooled.mean)
         return Text(text, style="" if usable_runs(runs) or pooled is None else "strike dim")
@@ -163,14 +164,14 @@ def _pooled(column: Column) -> Cell:
     return cell
 
 
-def _high(column: Column, points: Sequence[Sequence[Document]], wide: bool) -> list[tuple[str, Cell]]:
+def _high(column: Column, points: Sequence[Sequence[RunDocument]], wide: bool) -> list[tuple[str, Cell]]:
     """The column of the highest percentile that all usable repeats of a point have; none where no point has any.
 
     Its heading names the percentile. Where the points differ, each cell names its own, or, for want of width, all show the
     one that every point has which has any: with a p95 there is a p90.
     """
 
-    def found(runs: Sequence[Document]) -> str | None:
+    def found(runs: Sequence[RunDocument]) -> str | None:
         return highest(column.figure, usable_runs(runs) or runs)
 
     given = {percentile for runs in points if (percentile := found(runs)) is not None}
@@ -178,7 +179,7 @@ def _high(column: Column, points: Sequence[Sequence[Document]], wide: bool) -> l
         return []
     shared = None if wide and len(given) > 1 else min(given)
 
-    def cell(runs: Sequence[Document]) -> Text:
+    def cell(runs: Sequence[RunDocument]) -> Text:
         percentile = found(runs)
         if percentile is None:
             return Text(MISSING_FIGURE)
@@ -191,19 +192,19 @@ def _high(column: Column, points: Sequence[Sequence[Document]], wide: bool) -> l
 def _half_spread(column: Column) -> Cell:
     """Half of what `spread_label` names: of the mean's interval, or under three repeats of their range."""
 
-    def cell(runs: Sequence[Document]) -> Text:
+    def cell(runs: Sequence[RunDocument]) -> Text:
         pooled = pool([column.read(run) for run in usable_runs(runs)])
         return Text(column.text(None if pooled is None else pooled.half_spread), style="dim")
 
     return cell
 
 
-def _ok(runs: Sequence[Document]) -> Text:
+def _ok(runs: Sequence[RunDocument]) -> Text:
     ok, planned = ok_of_planned(runs)
     return Text(f"{ok:,}" if ok == planned else f"{ok:,}/{planned:,}", style="" if ok == planned else "red")
 
 
-def _worst_verdict(runs: Sequence[Document], spelled: bool) -> Text:
+def _worst_verdict(runs: Sequence[RunDocument], spelled: bool) -> Text:
     status = worst_status(runs)
     symbol, style = VERDICTS[status]
     return Text(f"{symbol} {status}" if spelled and status != "valid" else symbol, style=style)

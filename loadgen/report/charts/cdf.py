@@ -7,12 +7,14 @@ percentiles in its document are known: those are marks, with straight lines betw
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from loadgen.analysis.document.run import RunDocument
 from loadgen.analysis.figures.figure import Figure
 from loadgen.report.charts import palette
 from loadgen.report.charts.chart import STROKES, Chart, Spec, frame, legend
 from loadgen.report.figures import slo_limit
 from loadgen.report.format import milliseconds, number
-from loadgen.report.points import LOAD, Axes, Document, Table, axes, varies
+from loadgen.report.points import LOAD, Axes, Table, axes, varies
+from loadgen.report.select.outlines import Outline
 
 Row = dict[str, Any]
 MOST_RUNS = 48
@@ -22,9 +24,9 @@ SHORTEST_S = 1e-5  # where a logarithmic axis begins: two tokens in one read are
 ON_RECORD = (("min", 0.0), ("p50", 0.5), ("p90", 0.9), ("p95", 0.95), ("p99", 0.99), ("max", 1.0))
 
 
-def one_of_each(runs: Sequence[Document], most: int = MOST_ON_A_PAGE) -> list[Document]:
+def one_of_each(runs: Sequence[RunDocument], most: int = MOST_ON_A_PAGE) -> list[RunDocument]:
     """The first run of each load point that is not invalid, of at most so many points, evenly picked."""
-    first: dict[tuple[str, str], Document] = {}
+    first: dict[tuple[str, str], RunDocument] = {}
     for run in runs:
         if run["verdict"]["status"] != "invalid":
             first.setdefault((run["sweep_id"], run["spec"]["point_hash"]), run)
@@ -32,9 +34,9 @@ def one_of_each(runs: Sequence[Document], most: int = MOST_ON_A_PAGE) -> list[Do
 
 
 def cdf_chart(
-    runs: Sequence[Document],
+    runs: Sequence[RunDocument],
     of: Figure,
-    open_outline: Callable[[Document], Document | None],
+    open_outline: Callable[[RunDocument], Outline | None],
     names: Mapping[str, str] | None = None,
 ) -> Chart | None:
     """None where no run that is not invalid has the figure."""
@@ -45,7 +47,7 @@ def cdf_chart(
     rows: list[Row] = []
     marks: list[Row] = []
     for run in drawn:
-        outlined = (open_outline(run) or {"distributions": {}})["distributions"].get(of.key)
+        outlined = _outlined(open_outline(run), of)
         known = outlined["quantiles"] if outlined else _on_record(run, of)
         place = {"line": line_name(run, along, runs), "run": run["run_id"]}
         lines = [
@@ -72,7 +74,11 @@ def cdf_chart(
     )
 
 
-def line_name(run: Document, along: Axes, runs: Sequence[Document]) -> str:
+def _outlined(outline: Outline | None, of: Figure) -> Any:
+    return None if outline is None else outline["distributions"].get(of.key)
+
+
+def line_name(run: RunDocument, along: Axes, runs: Sequence[RunDocument]) -> str:
     """The load and whatever else was varied; a question mark where the run is doubtful."""
     words = [run["spec"]["load_label"]] if varies(LOAD, runs) else []
     if along.x is not LOAD and varies(along.x, runs):
@@ -82,23 +88,23 @@ def line_name(run: Document, along: Axes, runs: Sequence[Document]) -> str:
     return f"{name} ?" if run["verdict"]["status"] == "doubtful" else name
 
 
-def _on_record(run: Document, of: Figure) -> list[tuple[float, float]]:
+def _on_record(run: RunDocument, of: Figure) -> list[tuple[float, float]]:
     read = ((share, of.read(run, statistic)) for statistic, share in ON_RECORD)
     return [(share, value) for share, value in read if value is not None]
 
 
-def _evenly(runs: list[Document], most: int) -> list[Document]:
+def _evenly(runs: list[RunDocument], most: int) -> list[RunDocument]:
     if len(runs) <= most:
         return runs
     return [runs[round(step * (len(runs) - 1) / (most - 1))] for step in range(most)]
 
 
-def _table(drawn: Sequence[Document], of: Figure, along: Axes, runs: Sequence[Document]) -> Table:
+def _table(drawn: Sequence[RunDocument], of: Figure, along: Axes, runs: Sequence[RunDocument]) -> Table:
     texts = [
         (
             line_name(run, along, runs),
             str(run["repeat"]),
-            number(run[of.key]["n"]),
+            number(of.read(run, "n")),
             *(milliseconds(of.read(run, statistic)) for statistic, _ in ON_RECORD),
         )
         for run in drawn

@@ -5,16 +5,17 @@ Runs without an SLO take no part.
 
 from collections.abc import Mapping, Sequence
 
+from loadgen.analysis.document.run import RunDocument
 from loadgen.report.charts.chart import Chart
 from loadgen.report.charts.load_charts import load_chart, load_rows
 from loadgen.report.figures import GOODPUT, REQUESTS_PER_S
 from loadgen.report.labels import limits_label
-from loadgen.report.points import Document, axes, points
+from loadgen.report.points import axes, points
 
 GOOD, COMPLETED = "within the SLO", "completed"
 
 
-def goodput_chart(runs: Sequence[Document], names: Mapping[str, str] | None = None) -> Chart | None:
+def goodput_chart(runs: Sequence[RunDocument], names: Mapping[str, str] | None = None) -> Chart | None:
     """None where no run has a goodput. Where the two lines part, requests were answered too late to count."""
     judged = [run for run in runs if GOODPUT.read(run) is not None]
     along = axes(judged, names) if judged else None

@@ -7,12 +7,13 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from loadgen.analysis.document.run import RunDocument
 from loadgen.analysis.figures.figure import Figure
 from loadgen.analysis.stats import wants_log
 from loadgen.report.charts import palette
 from loadgen.report.charts.chart import Chart, Spec, frame
 from loadgen.report.format import MISSING_FIGURE, figure, setting, shown_unit
-from loadgen.report.points import Document, Table, axes, points
+from loadgen.report.points import Table, axes, points
 
 Row = dict[str, Any]
 CELL_PX = 36
@@ -20,7 +21,7 @@ _WHITE_FROM = 0.55  # the share of the scale from which on white is easier to re
 
 
 def heat_map(
-    runs: Sequence[Document], of: Figure, statistic: str, names: Mapping[str, str] | None = None
+    runs: Sequence[RunDocument], of: Figure, statistic: str, names: Mapping[str, str] | None = None
 ) -> Chart | None:
     """Columns along x, one row for whatever else was varied. None without two of each, or where no run has the figure.
 

@@ -7,6 +7,7 @@ repeats when there are only two.
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from loadgen.analysis.document.run import RunDocument
 from loadgen.analysis.figures.figure import Figure
 from loadgen.analysis.stats import wants_log
 from loadgen.report.charts import palette
@@ -14,14 +15,14 @@ from loadgen.report.charts.chart import Chart, Spec, frame, nominal, points_by_v
 from loadgen.report.figures import THROUGHPUT, slo_limit, tail
 from loadgen.report.format import MISSING_FIGURE, setting, shown_unit
 from loadgen.report.format import figure as shown
-from loadgen.report.points import Axes, Document, Point, Table, axes, points, spread_label
+from loadgen.report.points import Axes, Point, Table, axes, points, spread_label
 
 Row = dict[str, Any]
 LOG_X_FROM_RATIO = 8.0
 FARTHEST_LIMIT = 2.0  # a limit beyond so many times the axis would press the lines flat
 
 
-def load_rows(drawn: Sequence[Point], name: str, read: Callable[[Document], float | None]) -> list[Row]:
+def load_rows(drawn: Sequence[Point], name: str, read: Callable[[RunDocument], float | None]) -> list[Row]:
     """One row a point that has the figure, in the metric's own unit; without repeats `low` and `high` are absent."""
     rows = []
     for point in drawn:
@@ -76,7 +77,7 @@ def load_chart(
 
 
 def figure_chart(
-    runs: Sequence[Document], of: Figure, statistic: str, names: Mapping[str, str] | None = None, *, note: str = ""
+    runs: Sequence[RunDocument], of: Figure, statistic: str, names: Mapping[str, str] | None = None, *, note: str = ""
 ) -> Chart | None:
     """Any figure along the load; None where no run has it."""
     along = axes(runs, names)
@@ -85,7 +86,7 @@ def figure_chart(
     return load_chart(of, rows, along=along, title=of.name(statistic), notes=notes) if rows else None
 
 
-def latency_chart(runs: Sequence[Document], of: Figure, names: Mapping[str, str] | None = None) -> Chart:
+def latency_chart(runs: Sequence[RunDocument], of: Figure, names: Mapping[str, str] | None = None) -> Chart:
     """A latency's median and the highest percentile that there is, along the load; with the limit on it, where the runs share one."""
     along = axes(runs, names)
     drawn = points(runs, along)
@@ -98,7 +99,7 @@ def latency_chart(runs: Sequence[Document], of: Figure, names: Mapping[str, str]
     return load_chart(of, rows, along=along, notes=notes, limit=slo_limit(of, runs))
 
 
-def throughput_chart(runs: Sequence[Document], names: Mapping[str, str] | None = None) -> Chart:
+def throughput_chart(runs: Sequence[RunDocument], names: Mapping[str, str] | None = None) -> Chart:
     """The output throughput along the load."""
     along = axes(runs, names)
     return load_chart(THROUGHPUT, load_rows(points(runs, along), "", THROUGHPUT.read), along=along)

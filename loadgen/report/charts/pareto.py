@@ -6,19 +6,20 @@ One mark a load point; no point is better in both than one on the frontier.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from loadgen.analysis.document.run import RunDocument
 from loadgen.analysis.figure_table import PER_GPU, PER_USER
 from loadgen.report.charts import palette
 from loadgen.report.charts.chart import Chart, Spec, frame, nominal, points_by_verdict, shape_of
 from loadgen.report.figures import THROUGHPUT
 from loadgen.report.format import number, setting
-from loadgen.report.points import Document, Table, axes, points
+from loadgen.report.points import Table, axes, points
 
 Row = dict[str, Any]
 MOST_LABELS = 30  # more would cover each other
 ALIKE_RATIO = 0.01  # two marks this near in one are the same in it: runs differ by as much
 
 
-def pareto_chart(runs: Sequence[Document], names: Mapping[str, str] | None = None) -> Chart | None:
+def pareto_chart(runs: Sequence[RunDocument], names: Mapping[str, str] | None = None) -> Chart | None:
     """None where fewer than two points have both figures: users' speed needs a TPOT, so the tokens of each answer.
 
     Per GPU where the GPUs of every server are known, else per server for all, so that all marks are of one scale.

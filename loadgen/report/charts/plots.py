@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from loadgen.analysis.document.run import RunDocument
 from loadgen.analysis.figure_table import DRAWN
 from loadgen.analysis.figures.figure import STATISTICS, Figure
 from loadgen.errors import UsageError
@@ -34,7 +35,8 @@ from loadgen.report.figures import (
     TTFT,
     gap_figure,
 )
-from loadgen.report.points import INPUT_TOKENS, OUTPUT_TOKENS, Document, varies
+from loadgen.report.points import INPUT_TOKENS, OUTPUT_TOKENS, varies
+from loadgen.report.select.outlines import Outline
 from loadgen.report.select.run_selection import OneRun, RunSelection
 
 WITHOUT_REQUESTS = Chart(
@@ -113,7 +115,7 @@ def _marked(chart: Chart, selection: RunSelection) -> Chart:
     return chart if chart is WITHOUT_REQUESTS else labelled([chart], selection.runs)[0]
 
 
-FigureOf = Callable[[Sequence[Document]], Figure]
+FigureOf = Callable[[Sequence[RunDocument]], Figure]
 
 
 def _only(figure: Figure) -> FigureOf:
@@ -129,15 +131,15 @@ def _energy(selection: RunSelection, options: PlotOptions) -> Chart | None:
     return figure_chart(selection.runs, ENERGY_PER_TOKEN, options.statistic, selection.names, note=note)
 
 
-def _by_documents(chart: Callable[[Sequence[Document], Mapping[str, str]], Chart | None]) -> Make:
+def _by_documents(chart: Callable[[Sequence[RunDocument], Mapping[str, str]], Chart | None]) -> Make:
     return lambda selection, options: chart(selection.runs, selection.names)
 
 
-def _by_figure(chart: Callable[[Sequence[Document], Figure, str, Mapping[str, str]], Chart | None]) -> Make:
+def _by_figure(chart: Callable[[Sequence[RunDocument], Figure, str, Mapping[str, str]], Chart | None]) -> Make:
     return lambda selection, options: chart(selection.runs, options.figure, options.statistic, selection.names)
 
 
-def _throughput_and_ttft(is_shown: Callable[[Sequence[Document]], bool]) -> OnPage:
+def _throughput_and_ttft(is_shown: Callable[[Sequence[RunDocument]], bool]) -> OnPage:
     def on_page(selection: RunSelection, make: Make) -> Iterable[Chart | None]:
         if is_shown(selection.runs):
             yield from (make(selection, PlotOptions(figure)) for figure in (THROUGHPUT, TTFT))
@@ -145,11 +147,11 @@ def _throughput_and_ttft(is_shown: Callable[[Sequence[Document]], bool]) -> OnPa
     return on_page
 
 
-def _lengths_vary(runs: Sequence[Document]) -> bool:
+def _lengths_vary(runs: Sequence[RunDocument]) -> bool:
     return any(varies(length, runs) for length in (INPUT_TOKENS, OUTPUT_TOKENS))
 
 
-def _repeats_fill_a_box(runs: Sequence[Document]) -> bool:
+def _repeats_fill_a_box(runs: Sequence[RunDocument]) -> bool:
     points = Counter((run["sweep_id"], run["spec"]["point_hash"]) for run in runs)
     return max(points.values(), default=0) >= MIN_FOR_BOX
 
@@ -179,7 +181,7 @@ def _of_each_point(figure_of: FigureOf) -> OnPage:
     return on_page
 
 
-def _of_run(chart: Callable[[OneRun, Document], Chart | None]) -> Make:
+def _of_run(chart: Callable[[OneRun, Outline], Chart | None]) -> Make:
     """The chart of a run and its outline, without which a sentence stands in its place."""
 
     def make(selection: RunSelection, options: PlotOptions) -> Chart | None:
@@ -189,7 +191,7 @@ def _of_run(chart: Callable[[OneRun, Document], Chart | None]) -> Make:
     return make
 
 
-def _histogram(figure: Figure, run: Document, outline: Document) -> Chart:
+def _histogram(figure: Figure, run: RunDocument, outline: Outline) -> Chart:
     return distribution_chart(figure.key, figure.label, outline["distributions"].get(figure.key), figure.of(run))
 
 
@@ -197,7 +199,7 @@ def _histogram_of(figure: Figure) -> Make:
     return _of_run(lambda run, outline: _histogram(figure, run.document, outline))
 
 
-def _gaps(run: Document) -> list[Figure]:
+def _gaps(run: RunDocument) -> list[Figure]:
     """The gaps whose histograms say something: not of tokens where they are unknown, nor of chunks where each is one token."""
     if gap_figure([run]) is CHUNK_GAP:
         return [CHUNK_GAP]
@@ -209,12 +211,12 @@ def _each_gap(selection: RunSelection, make: Make) -> Iterable[Chart | None]:
     yield from (_histogram_of(gap)(selection, PlotOptions()) for gap in _gaps(selection.runs[0]))
 
 
-def _timeline(run: OneRun, outline: Document) -> Chart:
+def _timeline(run: OneRun, outline: Outline) -> Chart:
     by_caller = shape_class(run.document["spec"]["shape"]).has_steady_state
     return timeline_chart(outline["requests"], run.document.get("window"), by_slot=by_caller)
 
 
-def _over_time(run: OneRun, outline: Document) -> Chart | None:
+def _over_time(run: OneRun, outline: Outline) -> Chart | None:
     return over_time_chart(run.document.get("window"), outline["over_time"], run.samples, run.gpus)
 
 

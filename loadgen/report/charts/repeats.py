@@ -9,11 +9,12 @@ from typing import Any
 
 import numpy as np
 
+from loadgen.analysis.document.run import RunDocument
 from loadgen.analysis.figures.figure import Figure
 from loadgen.report.charts import palette
 from loadgen.report.charts.chart import Chart, Spec, frame, nominal, points_by_verdict, shape_of
 from loadgen.report.format import figure, setting, shown_unit
-from loadgen.report.points import Document, Table, axes, points
+from loadgen.report.points import Table, axes, points
 
 Row = dict[str, Any]
 MIN_FOR_BOX = 5  # quartiles of fewer are guesses between neighbours
@@ -21,7 +22,7 @@ MIN_REPEATS = 3
 
 
 def repeats_chart(
-    runs: Sequence[Document], of: Figure, statistic: str, names: Mapping[str, str] | None = None
+    runs: Sequence[RunDocument], of: Figure, statistic: str, names: Mapping[str, str] | None = None
 ) -> Chart | None:
     """None where no point has three repeats with the figure."""
     along = axes(runs, names)

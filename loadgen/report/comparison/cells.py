@@ -10,10 +10,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from loadgen.analysis.compare import Answer, Reason, answer_of, are_paired, asked_alike, is_one_figure
+from loadgen.analysis.document.run import RunDocument
 from loadgen.analysis.figures.figure import Figure
 from loadgen.analysis.stats import Change, change
 from loadgen.report.format import setting
-from loadgen.report.points import Dimension, Document, Pooled, pool
+from loadgen.report.points import Dimension, Pooled, pool
 
 _NUMBER = re.compile(r"(\d+(?:\.\d+)?)")
 _THOUSANDS = re.compile(r"(?<=\d),(?=\d{3})")
@@ -55,7 +56,7 @@ class Cell:
     """One point of a figure: its runs in the order in which they ran, and their mean; None where none has the figure."""
 
     place: Place
-    runs: tuple[Document, ...]
+    runs: tuple[RunDocument, ...]
     pooled: Pooled | None
     against_baseline: Ratio | None = None
 
@@ -78,7 +79,7 @@ class Cell:
         return any(run["simulated"] for run in self.runs)
 
 
-def place_of(run: Document, axes: Axes) -> Place:
+def place_of(run: RunDocument, axes: Axes) -> Place:
     """The place of a run in the drawing."""
     return Place(
         x=axes.x.read(run),
@@ -89,10 +90,10 @@ def place_of(run: Document, axes: Axes) -> Place:
 
 
 def cells(
-    runs: Sequence[Document], axes: Axes, figure: Figure, stat: str, colors: Sequence[str], baseline: str = ""
+    runs: Sequence[RunDocument], axes: Axes, figure: Figure, stat: str, colors: Sequence[str], baseline: str = ""
 ) -> list[Cell]:
     """The cells of a figure in order of facet, `colors`, the rest and x; with a `baseline`, one of them, each against its cell."""
-    groups: dict[tuple[Place, bool], list[Document]] = {}
+    groups: dict[tuple[Place, bool], list[RunDocument]] = {}
     for run in runs:
         groups.setdefault((place_of(run, axes), run["verdict"]["status"] == "invalid"), []).append(run)
     made = [

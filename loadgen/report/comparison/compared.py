@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from loadgen.analysis.document.run import RunDocument
 from loadgen.analysis.figure_table import DRAWN
 from loadgen.analysis.figures.figure import Figure
 from loadgen.errors import UsageError
@@ -13,7 +14,7 @@ from loadgen.report.comparison.names import ShortNames, short_names
 from loadgen.report.comparison.selection import Selection
 from loadgen.report.comparison.view import NO_BASELINE, View, check_choice
 from loadgen.report.figures import ENERGY_PER_TOKEN, gap_figure
-from loadgen.report.points import Dimension, Document
+from loadgen.report.points import Dimension
 
 BaselineSource = Literal["asked", "none_asked", "oldest_sweep", "first", "one_only"]
 
@@ -69,7 +70,7 @@ def compared(view: View, selection: Selection) -> Compared:
     )
 
 
-def _usual(runs: Sequence[Document]) -> tuple[str, ...]:
+def _usual(runs: Sequence[RunDocument]) -> tuple[str, ...]:
     """The figures that a comparison begins with: those that some run has."""
     usual = ["output_tokens_per_s", "ttft_s", gap_figure(runs).key, "tpot_s", "e2e_latency_s"]
     if any((run["spec"].get("slo") or {}) for run in runs):
@@ -79,19 +80,19 @@ def _usual(runs: Sequence[Document]) -> tuple[str, ...]:
     return tuple(usual)
 
 
-def _marked(color: Dimension, runs: Sequence[Document]) -> Dimension:
+def _marked(color: Dimension, runs: Sequence[RunDocument]) -> Dimension:
     """The dimension of the colours, in which what was simulated says so where other runs were not."""
     if color.key == "simulated" or len({bool(run["simulated"]) for run in runs}) == 1:
         return color
 
-    def read(run: Document) -> str:
+    def read(run: RunDocument) -> str:
         text = color.text(run)
         return f"{text} (SIMULATED)" if run["simulated"] and "SIMULATED" not in text else text
 
     return Dimension(color.key, color.label, "{}", read)
 
 
-def _colors(color: Dimension, runs: Sequence[Document]) -> tuple[str, ...]:
+def _colors(color: Dimension, runs: Sequence[RunDocument]) -> tuple[str, ...]:
     """Its values: sweeps in the order in which they were chosen, all else by size."""
     found = dict.fromkeys(color.text(run) for run in runs)
     return tuple(found if color.key == "sweep" else sorted(found, key=natural))

@@ -9,12 +9,14 @@ from dataclasses import fields
 from typing import Any
 
 from loadgen.analysis.compare import question
+from loadgen.analysis.document.run import RunDocument
+from loadgen.analysis.document.server import LaunchDocument
 from loadgen.analysis.server.served_gpus import gpu_count
 from loadgen.load.shapes import SHAPES
 from loadgen.load.spec import RunSpec
 from loadgen.load.workload import Workload
 from loadgen.report.format import MISSING_FIGURE
-from loadgen.report.points import INPUT_TOKENS, LOAD, OTHERS, OUTPUT_TOKENS, Dimension, Document
+from loadgen.report.points import INPUT_TOKENS, LOAD, OTHERS, OUTPUT_TOKENS, Dimension
 from loadgen.servers.profiles.flag_syntax import flat, short_name
 
 Tags = Mapping[str, Sequence[str]]  # of each sweep, by its id
@@ -32,11 +34,11 @@ _NAMES = ("sweep", "url", "client_host", "day", "tag")
 _COLOR_FIRST = ("model", "precision", "profile", "tp", "ep", "gpu", "engine", "version")
 
 
-def _launch(run: Document) -> Document:
+def _launch(run: RunDocument) -> LaunchDocument:
     return run["server"].get("launch") or {}
 
 
-def _argument(run: Document, name: str) -> Any:
+def _argument(run: RunDocument, name: str) -> Any:
     """What the server was started with, else what its engine says it took; None where neither is known."""
     launch = _launch(run)
     given = {**(launch.get("arguments") or {}), **((launch.get("overrides") or {}).get("arguments") or {})}.get(name)
@@ -49,24 +51,24 @@ def _argument(run: Document, name: str) -> Any:
     return int(found[1]) if found[1].isdigit() else found[1]
 
 
-def _precision(run: Document) -> Any:
+def _precision(run: RunDocument) -> Any:
     """The quantisation, else the type of the weights."""
     return _argument(run, "quantization") or _argument(run, "dtype")
 
 
-def _gpu_name(run: Document) -> str:
+def _gpu_name(run: RunDocument) -> str:
     return ", ".join(sorted({str(gpu["name"]) for gpu in _launch(run).get("gpus") or ()}))
 
 
-def _measured_by(run: Document) -> str:
+def _measured_by(run: RunDocument) -> str:
     mark = run.get("imported") or {}
     return str(mark["tool"]) if mark.get("tool") else "loadgen"
 
 
-def _dash(read: Callable[[Document], Any]) -> Callable[[Document], Any]:
+def _dash(read: Callable[[RunDocument], Any]) -> Callable[[RunDocument], Any]:
     """The same, a dash where nothing is known."""
 
-    def known(run: Document) -> Any:
+    def known(run: RunDocument) -> Any:
         try:
             value = read(run)
         except KeyError:  # a foreign run may not say
@@ -106,7 +108,7 @@ _ASKED_ALREADY = {
 }
 
 
-def dimensions(runs: Sequence[Document], names: Mapping[str, str], tags: Tags) -> dict[str, Dimension]:
+def dimensions(runs: Sequence[RunDocument], names: Mapping[str, str], tags: Tags) -> dict[str, Dimension]:
     """Every dimension that these runs have, by its key. `names` are those of their sweeps, by id.
 
     What they differ in besides is one too: an argument of a server's start as `arg.NAME`, and anything else that was asked as
@@ -123,7 +125,7 @@ _SPEC_FIELDS = {field.name for kind in (RunSpec, Workload) for field in fields(k
 Values = dict[str, dict[str, Any]]  # of each run, by its id: values by name
 
 
-def _arguments(runs: Sequence[Document]) -> tuple[str, Values]:
+def _arguments(runs: Sequence[RunDocument]) -> tuple[str, Values]:
     values = {run["run_id"]: flat(_launch(run).get("arguments") or {}) for run in runs}
     for named in values.values():
         for name in _HAVE_DIMENSIONS:
@@ -131,7 +133,7 @@ def _arguments(runs: Sequence[Document]) -> tuple[str, Values]:
     return "arg", values
 
 
-def _asked(runs: Sequence[Document]) -> tuple[str, Values]:
+def _asked(runs: Sequence[RunDocument]) -> tuple[str, Values]:
     def is_new(field: str) -> bool:
         return field not in _ASKED_ALREADY and not field.startswith("shape.ramp.")
 
@@ -147,7 +149,7 @@ def _differing(kind_and_values: tuple[str, Values]) -> Iterable[Dimension]:
             # Flags and keys are labelled as they are written, a nested argument by its own name.
             label = short_name(name, dict.fromkeys(names)) if kind == "arg" else _flag_or_key(name)
 
-            def read(run: Document, name: str = name) -> Any:
+            def read(run: RunDocument, name: str = name) -> Any:
                 value = values[run["run_id"]].get(name)
                 return value if isinstance(value, int | float | str | None) else str(value)
 
@@ -160,7 +162,7 @@ def _flag_or_key(field: str) -> str:
     return name.replace("_", "-") if name in _SPEC_FIELDS else field
 
 
-def varying(known: Mapping[str, Dimension], runs: Sequence[Document]) -> list[str]:
+def varying(known: Mapping[str, Dimension], runs: Sequence[RunDocument]) -> list[str]:
     """The keys of those in which the runs differ."""
     return [key for key, dimension in known.items() if len({str(dimension.read(run)) for run in runs}) > 1]
 
@@ -170,7 +172,7 @@ def default_x(differing: Sequence[str]) -> str:
     return next((each.key for each in (LOAD, INPUT_TOKENS, OUTPUT_TOKENS) if each.key in differing), LOAD.key)
 
 
-def default_color(known: Mapping[str, Dimension], differing: Sequence[str], runs: Sequence[Document]) -> str:
+def default_color(known: Mapping[str, Dimension], differing: Sequence[str], runs: Sequence[RunDocument]) -> str:
     """What tells the runs apart when nobody chose: the first of these that tells each sweep from each other one, else the sweep."""
     sweeps = len({known["sweep"].read(run) for run in runs})
     for key in _COLOR_FIRST:
@@ -179,7 +181,7 @@ def default_color(known: Mapping[str, Dimension], differing: Sequence[str], runs
     return "sweep"
 
 
-def rest(known: Mapping[str, Dimension], runs: Sequence[Document], chosen: Sequence[str]) -> tuple[Dimension, ...]:
+def rest(known: Mapping[str, Dimension], runs: Sequence[RunDocument], chosen: Sequence[str]) -> tuple[Dimension, ...]:
     """What else must be told apart so that no point mixes what was asked: the dimensions that differ within one place of `chosen`."""
     told = [known[key] for key in chosen]
     free: list[Dimension] = []

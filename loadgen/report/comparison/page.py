@@ -1,10 +1,11 @@
 """The page of a comparison: what was chosen, what can be chosen, a figure after the other, and what must be known of them."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import loadgen
+from loadgen.analysis.document.run import RunDocument
 from loadgen.analysis.figure_table import DRAWN
 from loadgen.analysis.figures.figure import Figure
 from loadgen.report.charts.chart import Chart
@@ -19,8 +20,8 @@ from loadgen.report.comparison.selection import Chosen, Selection
 from loadgen.report.comparison.table import ANSWERS, CellTable, cell_table, rows
 from loadgen.report.comparison.uncompared import sentence, uncompared
 from loadgen.report.comparison.view import NO_BASELINE, STATISTICS, View
-from loadgen.report.points import LOAD, Dimension, Document, load_label
-from loadgen.report.words.facts import import_line
+from loadgen.report.points import LOAD, Dimension, load_label
+from loadgen.report.words.facts import sweep_import_line
 from loadgen.report.words.foreign import foreign_client
 from loadgen.report.words.served import has_dummy_weights
 
@@ -118,7 +119,7 @@ def comparison_page(view: View, selection: Selection) -> ComparisonPage:
                 without=view.without(each.given).query() if view.ids else "",
                 simulated=each.sweep.simulated,
                 dummy_weights=has_dummy_weights(each.sweep.server),
-                imported="" if each.sweep.imported is None else import_line(asdict(each.sweep.imported)),
+                imported=sweep_import_line(each.sweep),
                 foreign=foreign_client(each.sweep),
             )
             for each in selection.chosen
@@ -201,12 +202,12 @@ def _baselines(view: View, made: Compared) -> tuple[Choice, ...]:
     return (Choice("", text, not view.baseline), none, *named)
 
 
-def _x_label(x: Dimension, runs: Sequence[Document]) -> str:
+def _x_label(x: Dimension, runs: Sequence[RunDocument]) -> str:
     return load_label(runs) if x.key == LOAD.key else x.label
 
 
 def _choices(
-    known: dict[str, Dimension], chosen: str, offered: set[str], numeric_of: Sequence[Document] = ()
+    known: dict[str, Dimension], chosen: str, offered: set[str], numeric_of: Sequence[RunDocument] = ()
 ) -> tuple[Choice, ...]:
     return tuple(
         Choice(key, dimension.label, key == chosen)

@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from loadgen.analysis.document.run import RunDocument
 from loadgen.report.comparison.dimensions import Tags
 from loadgen.report.comparison.view import Filters, View
-from loadgen.report.points import Document
 from loadgen.report.select.run_selection import sweep_names
 from loadgen.store.repository import Store
 from loadgen.store.rows import SweepRow
@@ -28,7 +28,7 @@ class Selection:
     """What was chosen, and its runs. `left_out` counts the sweeps that the filters let through beyond `MOST_SWEEPS`."""
 
     chosen: tuple[Chosen, ...]
-    runs: tuple[Document, ...]
+    runs: tuple[RunDocument, ...]
     names: dict[str, str]  # of each sweep, by id; no two are the same
     tags: Tags
     left_out: int = 0
@@ -65,7 +65,7 @@ def select(store: Store, view: View) -> Selection:
     left_out = 0
     sweeps: list[SweepRow] = []
     chosen: list[Chosen] = []
-    runs: dict[str, Document] = {}
+    runs: dict[str, RunDocument] = {}
     ids: Sequence[str] = view.ids
     listed: dict[str, SweepRow] = {}
     if not ids and view.filters.any:

@@ -5,18 +5,19 @@ A missing figure is null in JSON and Parquet, empty in CSV.
 
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from importlib import import_module
 from types import NoneType
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
+from loadgen.analysis.document.run import RunDocument
+from loadgen.analysis.document.sweep import GroupDocument, LoneRunDocument, PointDocument, SweepDocument, SweepFacts
 from loadgen.analysis.point_findings import point_documents
 from loadgen.engine.records.record import Records
 from loadgen.errors import UsageError
 from loadgen.report.export.csv_table import columns_of, csv_text
 from loadgen.report.export.vllm_bench import vllm_bench_result
-from loadgen.report.points import Document
 from loadgen.report.select.run_selection import find
 from loadgen.store.repository import Store
 from loadgen.store.rows import SweepRow
@@ -52,14 +53,7 @@ def export(store: Store, found_id: str, form: Format, requests: bool = False) ->
     for Parquet without pyarrow and for the requests of an imported run.
     `vllm-bench` is one line a run, as `vllm bench serve` appends results to a file, and detailed with `requests`.
     """
-    if found_id.startswith("g"):
-        sweeps = [(sweep, store.runs(sweep.sweep_id)) for sweep in store.group(found_id)]
-        runs, whole = [run for _, runs in sweeps for run in runs], group_document(sweeps)
-    else:
-        sweep, runs = find(store, found_id)
-        whole = (
-            run_document(store.sweep(runs[0]["sweep_id"]), runs[0]) if sweep is None else sweep_document(sweep, runs)
-        )
+    runs, whole = _found(store, found_id)
     if form == "vllm-bench":
         results = (vllm_bench_result(run, _needed_records(store, run), detailed=requests) for run in runs)
         return "".join(json.dumps(result, allow_nan=False) + "\n" for result in results).encode()
@@ -69,36 +63,52 @@ def export(store: Store, found_id: str, form: Format, requests: bool = False) ->
     return _write([run_row(run) for run in runs], form, whole)
 
 
-def sweep_document(sweep: SweepRow, runs: Sequence[Document]) -> Document:
+def _found(store: Store, found_id: str) -> tuple[list[RunDocument], GroupDocument | SweepDocument | LoneRunDocument]:
+    """The runs that an id names, and all of it as one document."""
+    if found_id.startswith("g"):
+        sweeps = [(sweep, store.runs(sweep.sweep_id)) for sweep in store.group(found_id)]
+        return [run for _, runs in sweeps for run in runs], group_document(sweeps)
+    sweep, runs = find(store, found_id)
+    if sweep is not None:
+        return runs, sweep_document(sweep, runs)
+    return runs, run_document(store.sweep(runs[0]["sweep_id"]), runs[0])
+
+
+def sweep_document(sweep: SweepRow, runs: Sequence[RunDocument]) -> SweepDocument:
     """A sweep as one document: what is known of it, and the documents of its runs in the order in which they ran.
 
     `runs` holds the documents; the number of them is for the reader to count. `points` has what the repeats of one load point show
     together.
     """
-    return {"schema_version": 1, **_known(sweep), "points": point_documents(runs), "runs": list(runs)}
+    return {
+        "schema_version": 1,
+        **_known(sweep),
+        "points": cast(list[PointDocument], point_documents(runs)),
+        "runs": list(runs),
+    }
 
 
-def run_document(sweep: SweepRow, run: Document) -> Document:
+def run_document(sweep: SweepRow, run: RunDocument) -> LoneRunDocument:
     """A run that goes out alone: its document, with what is known of its sweep under `sweep`."""
     return {**run, "sweep": _known(sweep)}
 
 
-def _known(sweep: SweepRow) -> Document:
+def _known(sweep: SweepRow) -> SweepFacts:
     known = asdict(sweep)
     del known["runs"]
-    return known
+    return cast(SweepFacts, known)
 
 
-def _needed_records(store: Store, run: Document) -> Records:
-    if run.get("imported"):
+def _needed_records(store: Store, run: RunDocument) -> Records:
+    if mark := run.get("imported"):
         raise UsageError(
-            f"the run {run['run_id']} was imported from {run['imported']['file']}, and an imported result has no requests: "
+            f"the run {run['run_id']} was imported from {mark['file']}, and an imported result has no requests: "
             "export it without --requests, or from the database into which it was measured"
         )
     return store.records(run["run_id"])
 
 
-def group_document(sweeps: Sequence[tuple[SweepRow, Sequence[Document]]]) -> Document:
+def group_document(sweeps: Sequence[tuple[SweepRow, Sequence[RunDocument]]]) -> GroupDocument:
     """A group as one document: its sweeps, each with the documents of its runs."""
     return {
         "schema_version": 1,
@@ -107,7 +117,7 @@ def group_document(sweeps: Sequence[tuple[SweepRow, Sequence[Document]]]) -> Doc
     }
 
 
-def run_row(run: Document) -> Row:
+def run_row(run: RunDocument) -> Row:
     """A run as one flat row: dotted keys, lists as JSON text, findings as their codes; without the text of replies."""
     row: Row = {}
     _flatten({key: value for key, value in run.items() if key != "replies"}, "", row)
@@ -115,7 +125,7 @@ def run_row(run: Document) -> Row:
     return row
 
 
-def _flatten(document: Document, prefix: str, row: Row) -> None:
+def _flatten(document: Mapping[str, object], prefix: str, row: Row) -> None:
     for key, value in document.items():
         if isinstance(value, dict):
             _flatten(value, f"{prefix}{key}.", row)
@@ -123,7 +133,7 @@ def _flatten(document: Document, prefix: str, row: Row) -> None:
             row[f"{prefix}{key}"] = json.dumps(value, ensure_ascii=False) if isinstance(value, list) else value
 
 
-def request_rows(run: Document, records: Records) -> list[Row]:
+def request_rows(run: RunDocument, records: Records) -> list[Row]:
     """One flat row a request of `run`, in the order of the schedule; its arrivals as lists of nanoseconds, token counts and choices."""
     rows = []
     for number in range(len(records)):
@@ -137,7 +147,7 @@ def request_rows(run: Document, records: Records) -> list[Row]:
     return rows
 
 
-def _write(rows: list[Row], form: Format, whole: Document) -> bytes:
+def _write(rows: list[Row], form: Format, whole: Mapping[str, object]) -> bytes:
     match form:
         case "json":
             return (json.dumps(whole, ensure_ascii=False, allow_nan=False, indent=2) + "\n").encode()

@@ -5,23 +5,41 @@ count from the sending. What vllm bench knows and our records do not is null.
 """
 
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
+from typing_extensions import TypedDict
 
 import loadgen
+from loadgen.analysis.document.run import RunDocument
+from loadgen.analysis.document.spec import ShapeDocument
 from loadgen.engine.records.record import MISSING, CountedBy, Outcome, Records
 from loadgen.load.shapes import shape_from_json
-from loadgen.report.points import Document
 
 MADE_BY = "exported_by"  # among the result's own keys, where `--metadata` puts words of the user
+
+
+class VllmRequest(TypedDict):
+    """A request as vllm bench sees one. Times in seconds; of one that failed 0 where it writes 0."""
+
+    error: str  # empty: it ended well
+    start: float | None  # when it was sent
+    ttft: float
+    itl: list[float]
+    latency: float
+    tpot: float | None
+    prompt_tokens: int | None
+    output_tokens: int | None
+
+
+Result = dict[str, object]
 
 _PERCENTILES = (50, 90, 95, 99)
 _BACKENDS = {"completions": "openai", "chat": "openai-chat"}
 _KNOWN = (CountedBy.TOKEN_IDS, CountedBy.USAGE, CountedBy.TOKENIZER)
 
 
-def vllm_bench_result(run: Document, records: Records, detailed: bool = False) -> Document:
+def vllm_bench_result(run: RunDocument, records: Records, detailed: bool = False) -> Result:
     """One result; `detailed` adds a value for each request, as `--save-detailed` does, but for the texts, which are not kept."""
     spec, shape = run["spec"], run["spec"]["shape"]
     ok = (records.outcome == Outcome.OK) & (np.diff(records.arrival_start) > 0)
@@ -30,7 +48,7 @@ def vllm_bench_result(run: Document, records: Records, detailed: bool = False) -
     sent, ended = records.sent_ns[records.sent_ns != MISSING], records.end_ns[records.end_ns != MISSING]
     duration_s = (int(ended.max()) - int(sent.min())) / 1e9 if len(sent) and len(ended) else None
     prompts, answers = _sum(good, "prompt_tokens"), _sum(good, "output_tokens")
-    result: Document = {
+    result: Result = {
         "date": datetime.fromisoformat(run["started_at"]).astimezone(UTC).strftime("%Y%m%d-%H%M%S"),
         "endpoint_type": _BACKENDS[spec["endpoint"]],
         "backend": _BACKENDS[spec["endpoint"]],
@@ -66,9 +84,9 @@ def vllm_bench_result(run: Document, records: Records, detailed: bool = False) -
             "generated_texts": None,
             "errors": [row["error"] for row in rows],
         }
-    values = {
+    values: dict[str, list[float] | None] = {
         "ttft": [row["ttft"] for row in good],
-        "tpot": None if answers is None else [row["tpot"] for row in good if row["output_tokens"] > 1],
+        "tpot": None if answers is None else [row["tpot"] for row in good if row["tpot"] is not None],
         "itl": [gap for row in good for gap in row["itl"]],
         "e2el": [row["latency"] for row in good],
     }
@@ -77,17 +95,19 @@ def vllm_bench_result(run: Document, records: Records, detailed: bool = False) -
     return result
 
 
-def _request(records: Records, row: int, is_ok: bool) -> Document:
+def _request(records: Records, row: int, is_ok: bool) -> VllmRequest:
     """A request as vllm bench sees one; of one that failed only its error, and 0 where it writes 0."""
     record = records[row]
     arrivals_s, start_s = record.arrival_ns / 1e9, None if record.sent_ns is None else record.sent_ns / 1e9
     known = record.counted_by in _KNOWN and record.output_tokens is not None
     if not is_ok or start_s is None:
         error = record.detail or record.outcome.label.replace("_", " ")
-        empty = {"ttft": 0.0, "itl": [], "latency": 0.0, "tpot": None}
         return {
-            **empty,
             "error": error,
+            "ttft": 0.0,
+            "itl": [],
+            "latency": 0.0,
+            "tpot": None,
             "start": start_s,
             "prompt_tokens": record.prompt_tokens_asked,
             "output_tokens": 0,
@@ -106,13 +126,14 @@ def _request(records: Records, row: int, is_ok: bool) -> Document:
     }
 
 
-def _traffic(shape: Document) -> Document:
+def _traffic(shape: ShapeDocument) -> Result:
     """The load in its words. A burstiness of constant arrivals is without bound, which no number says."""
-    if (callers := (asked := shape_from_json(shape)).callers) is not None:
-        limit = callers if asked.batch_size is None else None
+    if shape["kind"] != "open_loop":
+        asked = shape_from_json(shape)
+        limit = asked.callers if asked.batch_size is None else None
         return {"request_rate": "inf", "burstiness": 1.0, "max_concurrency": limit}
     burstiness = {"poisson": 1.0, "gamma": shape.get("burstiness")}.get(shape["arrivals"])
-    traffic: Document = {"request_rate": shape["rate_per_s"], "burstiness": burstiness, "max_concurrency": None}
+    traffic: Result = {"request_rate": shape["rate_per_s"], "burstiness": burstiness, "max_concurrency": None}
     if ramp := shape.get("ramp"):
         traffic |= {
             "request_rate": "inf",
@@ -123,30 +144,34 @@ def _traffic(shape: Document) -> Document:
     return traffic
 
 
-def _within(good: list[Document], slo: dict[str, float]) -> int | None:
+def _within(good: list[VllmRequest], slo: dict[str, float]) -> int | None:
     """Requests within every limit, from the sending and with a TPOT of 0 for a single token; None without limits."""
-    keys = {"ttft_s": "ttft", "tpot_s": "tpot", "e2e_latency_s": "latency"}
     if not slo or ("tpot_s" in slo and any(row["output_tokens"] is None for row in good)):
         return None
-    return sum(all((row[keys[key]] or 0.0) <= limit_s for key, limit_s in slo.items()) for row in good)
+    return sum(all(_limited_s(row)[key] <= limit_s for key, limit_s in slo.items()) for row in good)
 
 
-def _by_second(good: list[Document]) -> Document:
+def _limited_s(row: VllmRequest) -> dict[str, float]:
+    return {"ttft_s": row["ttft"], "tpot_s": row["tpot"] or 0.0, "e2e_latency_s": row["latency"]}
+
+
+def _by_second(good: list[VllmRequest]) -> Result:
     """Its peaks: chunks, which it calls tokens, and whoever was there at all, in seconds from the first start."""
     if not good:
         return {"max_output_tokens_per_s": 0.0, "max_concurrent_requests": 0}
-    first = min(row["start"] for row in good)
-    seconds = int(np.ceil(max(row["start"] + row["latency"] for row in good) - first)) + 1
+    starts = [row["start"] or 0.0 for row in good]  # one that ended well was sent
+    first = min(starts)
+    seconds = int(np.ceil(max(start + row["latency"] for start, row in zip(starts, good, strict=True)) - first)) + 1
     chunks, there = np.zeros(seconds), np.zeros(seconds + 1, np.int64)
-    for row in good:
-        begin = row["start"] - first
+    for start, row in zip(starts, good, strict=True):
+        begin = start - first
         moments = begin + row["ttft"] + np.concatenate([[0.0], np.cumsum(row["itl"])])
         np.add.at(chunks, np.minimum(moments.astype(np.int64), seconds - 1), 1)
         there[int(begin) : int(begin + row["latency"]) + 1] += 1
     return {"max_output_tokens_per_s": float(chunks.max()), "max_concurrent_requests": int(there.max())}
 
 
-def _statistics(name: str, values: list[float] | None) -> Document:
+def _statistics(name: str, values: list[float] | None) -> Result:
     """Mean, median, deviation and percentiles in milliseconds; null where there is no value, for which it writes 0."""
     keys = [f"mean_{name}_ms", f"median_{name}_ms", f"std_{name}_ms", *(f"p{p}_{name}_ms" for p in _PERCENTILES)]
     if not values:
@@ -156,10 +181,10 @@ def _statistics(name: str, values: list[float] | None) -> Document:
     return {key: float(figure) for key, figure in zip(keys, figures, strict=True)}
 
 
-def _sum(rows: list[Document], key: str) -> int | None:
+def _sum(rows: list[VllmRequest], key: Literal["prompt_tokens", "output_tokens"]) -> int | None:
     """Of the requests that ended well; None when one of them is not known."""
-    values = [row[key] for row in rows]
-    return None if any(value is None for value in values) else sum(values)
+    values = [value for row in rows if (value := row[key]) is not None]
+    return None if len(values) < len(rows) else sum(values)
 
 
 def _per(count: float | None, duration_s: float | None) -> float | None:

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 from itertools import takewhile
 from urllib.parse import quote, urlencode
@@ -12,7 +12,7 @@ from loadgen.report.comparison.view import Filters
 from loadgen.report.format import MISSING_FIGURE, ago, milliseconds, moment, number, plural
 from loadgen.report.pages.live import live_line
 from loadgen.report.pages.sweep_figures import SweepFigures, gpus_line
-from loadgen.report.words.facts import import_line
+from loadgen.report.words.facts import sweep_import_line
 from loadgen.report.words.foreign import foreign_client
 from loadgen.report.words.served import failure_kind, has_dummy_weights, server_name
 from loadgen.store.rows import ProgressRow, SweepRow
@@ -117,7 +117,7 @@ def sweep_line(
         has_runs=sweep.runs > 0,
         simulated=sweep.simulated,
         dummy_weights=has_dummy_weights(sweep.server),
-        imported="" if sweep.imported is None else import_line(asdict(sweep.imported)),
+        imported=sweep_import_line(sweep),
         foreign=foreign_client(sweep),
         valid=sweep.valid,
         doubtful=sweep.doubtful,

@@ -5,11 +5,12 @@ shown, in the order in which it is shown.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 
 import loadgen
+from loadgen.analysis.document.run import RunDocument
 from loadgen.analysis.server.gpu import GpuSeries
 from loadgen.analysis.verdict import MergedFinding
 from loadgen.report.charts.chart import Chart
@@ -20,11 +21,12 @@ from loadgen.report.format import ago, moment, number, plural
 from loadgen.report.pages.job_pages import JobsPage, LoginPage
 from loadgen.report.pages.live import LiveView
 from loadgen.report.pages.sweeps_list import SweepsPage
-from loadgen.report.points import Document, Table
+from loadgen.report.points import Table
+from loadgen.report.select.outlines import Outline
 from loadgen.report.select.run_selection import OneRun, RunSelection
 from loadgen.report.words import facts, server_facts
 from loadgen.report.words.facts import Facts, FigureLine, Highlight
-from loadgen.report.words.foreign import foreign_client, foreign_name, foreign_table
+from loadgen.report.words.foreign import foreign_client, foreign_table, foreign_tool
 from loadgen.report.words.remote import is_unverified
 from loadgen.report.words.search_result import search_highlight
 from loadgen.report.words.served import has_dummy_weights, launch_command, served_line, server_name, without_command
@@ -165,11 +167,11 @@ TEMPLATES: dict[type[Page], str] = {
 
 def sweep_page(
     sweep: SweepRow,
-    runs: Sequence[Document],
+    runs: Sequence[RunDocument],
     now: datetime | None,
     linked_runs: frozenset[str] | None = None,
     siblings: Sequence[SweepRow] = (),
-    open_outline: Callable[[str], Document | None] = lambda run_id: None,
+    open_outline: Callable[[str], Outline | None] = lambda run_id: None,
     live: LiveView | None = None,
 ) -> SweepPage:
     """One sweep and the documents of its runs. Without a `now`, moments are absolute: for a page that is kept.
@@ -197,7 +199,7 @@ def sweep_page(
         running=sweep.status == "running",
         simulated=sweep.simulated,
         dummy_weights=has_dummy_weights(sweep.server),
-        imported=_imported(sweep),
+        imported=facts.sweep_import_line(sweep),
         foreign=foreign_client(sweep),
         valid=sweep.valid,
         doubtful=sweep.doubtful,
@@ -219,8 +221,8 @@ def sweep_page(
 
 
 def run_page(
-    run: Document,
-    outline: Document | None,
+    run: RunDocument,
+    outline: Outline | None,
     now: datetime | None,
     sweep_linked: bool = True,
     samples: Sequence[ServerSample] = (),
@@ -248,7 +250,7 @@ def run_page(
         simulated=run["simulated"],
         dummy_weights=has_dummy_weights(run["server"]),
         imported=facts.import_line(run.get("imported")),
-        foreign=foreign_name(run.get("foreign")),
+        foreign=foreign_tool(run),
         interrupted=run["interrupted"],
         findings=facts.findings([run]),
         replies=facts.reply_texts(run),
@@ -275,7 +277,3 @@ def run_page(
         unverified=is_unverified(run),
         sweep_linked=sweep_linked,
     )
-
-
-def _imported(sweep: SweepRow) -> str:
-    return "" if sweep.imported is None else facts.import_line(asdict(sweep.imported))

@@ -11,7 +11,7 @@ from typing import Any
 
 from loadgen.analysis.server.served_gpus import served_gpus
 from loadgen.report.format import MISSING_FIGURE, plural
-from loadgen.report.points import Document, pool
+from loadgen.report.points import pool
 from loadgen.report.words.sweep_tables import worst_status
 from loadgen.store.rows import RunFigures, SweepRow
 
@@ -103,7 +103,7 @@ def _point(repeats: Sequence[RunFigures]) -> BestPoint:
     )
 
 
-def _document(run: RunFigures) -> Document:
+def _document(run: RunFigures) -> Any:
     """As much of the run document as the verdict on a load point takes."""
     return {
         "verdict": {"status": run.verdict_status},

@@ -3,12 +3,12 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from loadgen.analysis.document.run import RunDocument
 from loadgen.analysis.server.gpu import GpuSeries
 from loadgen.errors import NotFoundError
 from loadgen.report.figures import reading_note
 from loadgen.report.format import number
-from loadgen.report.points import Document
-from loadgen.report.select.outlines import outline_of
+from loadgen.report.select.outlines import Outline, outline_of
 from loadgen.report.words.served import server_name
 from loadgen.store.repository import Store
 from loadgen.store.rows import ServerSample, SweepRow
@@ -18,8 +18,8 @@ from loadgen.store.rows import ServerSample, SweepRow
 class OneRun:
     """A run with what was kept beside its document. `outline` is None where it was imported without one."""
 
-    document: Document
-    outline: Document | None = None
+    document: RunDocument
+    outline: Outline | None = None
     samples: Sequence[ServerSample] = ()
     gpus: Sequence[GpuSeries] = ()
 
@@ -28,12 +28,12 @@ class OneRun:
 class RunSelection:
     """What is to be drawn: the documents of runs, the names of their sweeps by id, and how to get at the rest of a run."""
 
-    runs: tuple[Document, ...]
+    runs: tuple[RunDocument, ...]
     names: Mapping[str, str]
-    open_run: Callable[[Document], OneRun] = field(default=OneRun)
+    open_run: Callable[[RunDocument], OneRun] = field(default=OneRun)
 
 
-def find(store: Store, found_id: str) -> tuple[SweepRow | None, list[Document]]:
+def find(store: Store, found_id: str) -> tuple[SweepRow | None, list[RunDocument]]:
     """The sweep with its runs, or (None, [run]), that this id or unique beginning names. Raises `NotFoundError`."""
     try:
         sweep = store.sweep(found_id)
@@ -49,13 +49,13 @@ def find(store: Store, found_id: str) -> tuple[SweepRow | None, list[Document]]:
 
 def gather(store: Store, ids: Sequence[str]) -> RunSelection:
     """The runs of these sweeps, groups and runs, each once, in this order. Raises NotFoundError."""
-    runs: dict[str, Document] = {}
+    runs: dict[str, RunDocument] = {}
     for given in ids:
         for each in [sweep.sweep_id for sweep in store.group(given)] if given.startswith("g") else [given]:
             runs |= {run["run_id"]: run for run in find(store, each)[1]}
     sweeps = [store.sweep(sweep_id) for sweep_id in dict.fromkeys(run["sweep_id"] for run in runs.values())]
 
-    def open_run(run: Document) -> OneRun:
+    def open_run(run: RunDocument) -> OneRun:
         run_id = run["run_id"]
         return OneRun(run, outline_of(store, run), store.samples(run_id), store.gpus(run_id))
 

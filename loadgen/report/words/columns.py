@@ -6,6 +6,7 @@ To add a column is to add a row to `_COLUMNS`.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+from loadgen.analysis.document.run import RunDocument
 from loadgen.analysis.figures.figure import Figure
 from loadgen.report.figures import (
     CACHED_RATIO,
@@ -22,11 +23,11 @@ from loadgen.report.figures import (
     gap_figure,
 )
 from loadgen.report.format import cell
-from loadgen.report.points import Document, Pooled, pool, usable_runs
+from loadgen.report.points import Pooled, pool, usable_runs
 from loadgen.report.words.remote import is_far
 
 
-def _always(runs: Sequence[Document]) -> bool:
+def _always(runs: Sequence[RunDocument]) -> bool:
     return True
 
 
@@ -43,23 +44,23 @@ class Column:
     narrow: str = ""  # the same where there is little room
     high: str = ""  # in the tables of runs and in a terminal, the highest percentile follows under this name
     has_spread: bool = False  # beside its mean in the table of load points
-    is_shown: Callable[[Sequence[Document]], bool] = _always
+    is_shown: Callable[[Sequence[RunDocument]], bool] = _always
     note: str = ""  # that explains it, under the table in a terminal
 
     def text(self, value: float | None) -> str:
         """Return a value of the figure as a cell."""
         return cell(value, self.figure.unit)
 
-    def read(self, run: Document) -> float | None:
+    def read(self, run: RunDocument) -> float | None:
         """Return what a run has in this column."""
         return self.figure.read(run, self.statistic)
 
-    def pooled(self, runs: Sequence[Document]) -> Pooled | None:
+    def pooled(self, runs: Sequence[RunDocument]) -> Pooled | None:
         """Return what a load point has: of its usable repeats, or of all where none is usable."""
         return pool([self.read(run) for run in usable_runs(runs) or runs])
 
 
-def _any(figure: Figure) -> Callable[[Sequence[Document]], bool]:
+def _any(figure: Figure) -> Callable[[Sequence[RunDocument]], bool]:
     return lambda runs: any(map(figure.read, runs))
 
 
@@ -144,7 +145,7 @@ _COLUMNS = (
 )
 
 
-def columns(runs: Sequence[Document]) -> tuple[Column, ...]:
+def columns(runs: Sequence[RunDocument]) -> tuple[Column, ...]:
     """Return the columns that these runs have, in order; the gap is that of chunks or of tokens, whichever all can be shown by."""
     gap = gap_figure(runs)
     return tuple(_of_gap(each, gap) if each.figure is CHUNK_GAP else each for each in _COLUMNS if each.is_shown(runs))

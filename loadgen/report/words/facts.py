@@ -4,12 +4,16 @@ Reads documents alone, and takes every key that the contract does not
 promise as possibly absent.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import cast
 
+from loadgen.analysis.document.run import ImportDocument, KeptReply, LengthFigures, RunDocument
+from loadgen.analysis.document.server import EnvironmentDocument
 from loadgen.analysis.figures.figure import Figure
 from loadgen.analysis.figures.metrics import METRICS
 from loadgen.analysis.point_findings import findings_of
+from loadgen.analysis.stats import TAIL_NAMES, Distribution, highest_percentile
 from loadgen.analysis.verdict import MergedFinding
 from loadgen.report.figures import COST_PER_MILLION, THROUGHPUT, TTFT, gap_figure, highest
 from loadgen.report.format import (
@@ -26,9 +30,10 @@ from loadgen.report.format import (
     size,
 )
 from loadgen.report.labels import metric_label
-from loadgen.report.points import MIN_FOR_INTERVAL, Document, Point, Table, axes, points
-from loadgen.report.words.foreign import foreign_name
+from loadgen.report.points import MIN_FOR_INTERVAL, Point, Table, axes, points
+from loadgen.report.words.foreign import foreign_name, foreign_tool
 from loadgen.report.words.remote import cost_line, round_trip_line, round_trip_note, way_line
+from loadgen.store.rows import SweepRow
 
 COMMIT_DIGITS = 12
 STATISTICS = ("n", "mean", "min", "p50", "p90", "p95", "p99", "max")
@@ -59,12 +64,12 @@ class FigureLine:
     cells: tuple[str, ...]
 
 
-def findings(runs: Sequence[Document]) -> tuple[MergedFinding, ...]:
+def findings(runs: Sequence[RunDocument]) -> tuple[MergedFinding, ...]:
     """The findings of the runs and of their load points, each code once, worst first."""
     return tuple(findings_of(runs))
 
 
-def reply_label(reply: Document) -> str:
+def reply_label(reply: KeptReply) -> str:
     """Which reply this is and how it ended: `reply 7, stop`, `reply 9, timeout, first 2,000 of 5,123 characters`."""
     ended = reply["outcome"].replace("_", " ") if reply["outcome"] != "ok" else reply["finish_reason"] or "ok"
     shown, all_of_it = len(reply["text"]), reply["characters"]
@@ -72,12 +77,12 @@ def reply_label(reply: Document) -> str:
     return f"reply {reply['index']:,}, {ended}{cut}"
 
 
-def reply_texts(run: Document) -> Facts:
+def reply_texts(run: RunDocument) -> Facts:
     """The replies of the run that were kept with their text; empty where none was."""
     return tuple((reply_label(reply), reply["text"] or "(no text)") for reply in run.get("replies") or ())
 
 
-def distribution_figures(run: Document) -> tuple[FigureLine, ...]:
+def distribution_figures(run: RunDocument) -> tuple[FigureLine, ...]:
     """Every distribution metric of the run, one line each, under `STATISTICS`; those without any value are left out."""
     lines = []
     for metric in METRICS:
@@ -91,7 +96,7 @@ def distribution_figures(run: Document) -> tuple[FigureLine, ...]:
     return tuple(lines)
 
 
-def scalar_figures(run: Document) -> tuple[FigureLine, ...]:
+def scalar_figures(run: RunDocument) -> tuple[FigureLine, ...]:
     """Every metric of one number that the run has."""
     return tuple(
         FigureLine(metric_label(metric, run), shown_unit(metric.unit), metric.formula, (figure(value, metric.unit),))
@@ -100,7 +105,7 @@ def scalar_figures(run: Document) -> tuple[FigureLine, ...]:
     )
 
 
-def outcome_table(run: Document) -> Table:
+def outcome_table(run: RunDocument) -> Table:
     """How the planned requests ended: outcome, number, share. Outcomes that nobody met are left out, `ok` never."""
     planned = run["outcomes"]["planned"]
     rows = [("planned", number(planned), "")]
@@ -112,17 +117,22 @@ def outcome_table(run: Document) -> Table:
     return Table(("outcome", "requests", "share"), tuple(rows))
 
 
-def length_table(run: Document) -> Table:
+def length_table(run: RunDocument) -> Table:
     """Lengths asked and achieved, in tokens."""
-    names = ("asked", "mean", "min", "max")
-    rows = []
-    for key, label in (("prompt_tokens", "prompt"), ("output_tokens", "output")):
-        lengths = (run.get("lengths") or {}).get(key) or {}
-        rows.append((label, *(number(lengths.get(name)) for name in names)))
-    return Table(("tokens", *names), tuple(rows))
+    lengths = run.get("lengths") or {}
+    sides = (("prompt", lengths.get("prompt_tokens")), ("output", lengths.get("output_tokens")))
+    return Table(
+        ("tokens", "asked", "mean", "min", "max"), tuple((label, *_lengths(of_side)) for label, of_side in sides)
+    )
 
 
-def turn_table(run: Document) -> Table | None:
+def _lengths(achieved: LengthFigures | None) -> tuple[str, ...]:
+    if achieved is None:
+        return (MISSING_FIGURE,) * 4
+    return tuple(map(number, (achieved["asked"], achieved["mean"], achieved["min"], achieved["max"])))
+
+
+def turn_table(run: RunDocument) -> Table | None:
     """TTFT and prompt by turn of the conversations; None where each request stands by itself.
 
     Beside the median stands the highest percentile that every turn has, or else the slowest.
@@ -131,35 +141,30 @@ def turn_table(run: Document) -> Table | None:
     if not turns:
         return None
     waits = [turn["ttft_s"] for turn in turns]
-    high = next((name for name in ("p99", "p95", "p90") if all(wait[name] is not None for wait in waits)), "max")
+    high = next((name for name in reversed(TAIL_NAMES) if all(wait[name] is not None for wait in waits)), None)
     return Table(
-        ("turn", "requests", "prompt tokens", "TTFT p50, ms", f"TTFT {high}, ms"),
+        ("turn", "requests", "prompt tokens", "TTFT p50, ms", f"TTFT {high or 'max'}, ms"),
         tuple(
             (
                 number(turn["turn"]),
                 number(turn["requests"]),
                 number(turn["prompt_tokens_mean"]),
                 milliseconds(turn["ttft_s"]["p50"]),
-                milliseconds(turn["ttft_s"][high]),
+                milliseconds(turn["ttft_s"]["max" if high is None else high]),
             )
             for turn in turns
         ),
     )
 
 
-def client_facts(run: Document) -> Facts:
+def client_facts(run: RunDocument) -> Facts:
     """What the client says of itself: the ground of the verdict."""
-    if foreign := run.get("foreign"):
-        return (("measured by", foreign_name(foreign)), ("stamps, lags and delays", "not told"))
-    client = run.get("client") or {}
-
-    def spread(key: str) -> str:
-        values = client.get(key) or {}
-        if not values.get("n"):
-            return MISSING_FIGURE
-        high = next((name for name in ("p99", "p95", "p90") if values.get(name) is not None), "max")
-        return f"p50 {milliseconds(values.get('p50'))} ms, {high} {milliseconds(values.get(high))} ms"
-
+    if run.get("foreign"):
+        return (
+            ("measured by", foreign_tool(run)),
+            ("stamps, lags and delays", "not told"),
+        )
+    client = run["client"]
     return (
         (
             "arrival stamps",
@@ -168,11 +173,11 @@ def client_facts(run: Document) -> Facts:
             ),
         ),
         ("woken", _WOKEN.get(str(client.get("priority")), MISSING_FIGURE)),
-        ("loop lag", spread("loop_lag_s")),
-        ("send delay", spread("send_delay_s")),
+        ("loop lag", _spread(client.get("loop_lag_s"))),
+        ("send delay", _spread(client.get("send_delay_s"))),
         ("way", way_line(run) or "direct, plain HTTP"),
         ("network round trip", round_trip_line(run)),
-        ("connecting", spread("connect_s")),
+        ("connecting", _spread(client.get("connect_s"))),
         ("coalesced arrivals", percent(client.get("coalesced_ratio"))),
         ("coalesced first contents", percent(client.get("first_content_coalesced_ratio"))),
         (
@@ -192,26 +197,42 @@ def client_facts(run: Document) -> Facts:
         ("clock step", f"{milliseconds(client.get('clock_step_s'))} ms"),
         ("peak memory", size(client.get("peak_rss_bytes"))),
         ("doctor on this host", doctor_line(run) or "not run: see loadgen doctor"),
-        ("tokens counted by", str((run.get("tokens") or {}).get("counted_by") or MISSING_FIGURE).replace("_", " ")),
+        ("tokens counted by", str(run["tokens"].get("counted_by") or MISSING_FIGURE).replace("_", " ")),
     )
 
 
-def doctor_line(run: Document) -> str:
+def _spread(values: Distribution | None) -> str:
+    if values is None or not values["n"]:
+        return MISSING_FIGURE
+    high = highest_percentile(values, TAIL_NAMES)
+    tail_s = values["max"] if high is None else values[high]
+    return f"p50 {milliseconds(values['p50'])} ms, {high or 'max'} {milliseconds(tail_s)} ms"
+
+
+def doctor_line(run: RunDocument) -> str:
     """What the doctor last found on the run's host, and when; empty where it had not been run."""
-    doctor = (run.get("client") or {}).get("doctor")
+    doctor = run["client"].get("doctor")
     return "" if not doctor else f"{doctor['summary']} ({moment(doctor['measured_at'])})"
 
 
-def import_line(mark: Document | None) -> str:
+def import_line(mark: ImportDocument | None) -> str:
     """Where an imported result came from, and when; empty for one that was measured into this database."""
     if not mark:
         return ""
-    who = foreign_name({"tool": mark.get("tool"), "version": mark.get("tool_version")})
+    who = foreign_name(mark.get("tool"), mark.get("tool_version"))
     by = f", measured by {who}" if who else ""
     return f"from {mark['file']}{by}, {moment(mark['imported_at'])}, sha256 {mark['sha256']}"
 
 
-def limits_line(run: Document) -> str:
+def sweep_import_line(sweep: SweepRow) -> str:
+    """Where an imported sweep came from, and when; empty for one that was measured into this database."""
+    mark = sweep.imported
+    if mark is None:
+        return ""
+    return import_line(cast(ImportDocument, asdict(mark)))
+
+
+def limits_line(run: RunDocument) -> str:
     """What limits made of the run: who waited, for how long, and who was refused; empty where there was neither."""
     limits = run.get("rate_limits")
     if not limits:
@@ -222,21 +243,21 @@ def limits_line(run: Document) -> str:
     return f"{plural(held, 'request')} held back{waited}{refused}"
 
 
-def load_facts(run: Document) -> Facts:
+def load_facts(run: RunDocument) -> Facts:
     """What was asked of the server beside what it came to."""
-    window, rates, concurrency = run.get("window") or {}, run.get("rates") or {}, run.get("concurrency") or {}
-    start_s, end_s = window.get("start_s"), window.get("end_s")
+    window, rates, concurrency = run["window"], run.get("rates") or {}, run.get("concurrency") or {}
+    start_s, end_s = window["start_s"], window["end_s"]
     stretch = MISSING_FIGURE if start_s is None or end_s is None else f"{start_s:.2f} s … {end_s:.2f} s"
     return (
         ("load", run["spec"]["load_label"]),
-        ("measured window", f"{str(window.get('rule', MISSING_FIGURE)).replace('_', ' ')}, {stretch}"),
-        ("requests in the window", number(window.get("requests"))),
+        ("measured window", f"{window['rule'].replace('_', ' ')}, {stretch}"),
+        ("requests in the window", number(window["requests"])),
         ("in flight", f"{number(concurrency.get('mean'))} on average, {number(concurrency.get('peak'))} at most"),
         ("offered rate", _per_s(rates.get("offered_per_s"))),
         ("sent rate", _per_s(rates.get("sent_per_s"))),
         ("completed rate", _per_s(rates.get("completed_per_s"))),
         ("limits", limits_line(run) or "none"),
-        ("whole run took", seconds(run.get("elapsed_s"))),
+        ("whole run took", seconds(run["elapsed_s"])),
         *((("cost", cost),) if (cost := cost_line(run)) else ()),
     )
 
@@ -245,25 +266,24 @@ def _per_s(rate: float | None) -> str:
     return MISSING_FIGURE if rate is None else f"{number(rate)} /s"
 
 
-def pairs(document: Document | None) -> Facts:
+def pairs(document: Mapping[str, object] | None) -> Facts:
     """Any nested document as facts."""
     return tuple(flat(document or {}))
 
 
-def environment_facts(environment: Document | None) -> Facts:
+def environment_facts(environment: EnvironmentDocument) -> Facts:
     """What a run ran on, as people read it: memory with a prefix, the commit cut short, and what nobody could tell as such."""
-    known = dict(environment or {})
-    for key in [name for name in known if name.endswith("_bytes")]:
-        known[key] = size(known[key])
-    commit = known.get("git_commit")
-    if commit:
+    known: dict[str, object] = {**environment}
+    if "memory_bytes" in environment:
+        known["memory_bytes"] = size(environment["memory_bytes"])
+    if commit := environment.get("git_commit"):
         known["git_commit"] = commit[:COMMIT_DIGITS] + (
             "+" if commit.endswith("+") and len(commit) > COMMIT_DIGITS else ""
         )
     return tuple((key, "not known" if text == MISSING_FIGURE else text) for key, text in flat(known))
 
 
-def run_highlights(run: Document) -> tuple[Highlight, ...]:
+def run_highlights(run: RunDocument) -> tuple[Highlight, ...]:
     """The head of a run's page."""
     gap = gap_figure([run])
     outcomes = run["outcomes"]
@@ -286,12 +306,12 @@ def run_highlights(run: Document) -> tuple[Highlight, ...]:
     )
 
 
-def _tail_note(run: Document, of: Figure) -> str:
+def _tail_note(run: RunDocument, of: Figure) -> str:
     name = highest(of, [run])
     return "too few for percentiles" if name is None else f"{name} {milliseconds(of.read(run, name))} ms"
 
 
-def sweep_highlights(runs: Sequence[Document]) -> tuple[Highlight, ...]:
+def sweep_highlights(runs: Sequence[RunDocument]) -> tuple[Highlight, ...]:
     """The head of a sweep's page: its best load points by their means over the repeats, and where they were."""
     measured = points(runs, axes(runs)) if runs else []
     gap = gap_figure([run for point in measured for run in point.runs])
@@ -322,6 +342,6 @@ def _best(
     return Highlight(name, figure(pooled.mean, of.unit), shown_unit(of.unit), " · ".join(words), point.status)
 
 
-def _where(run: Document) -> str:
+def _where(run: RunDocument) -> str:
     spec = run["spec"]
     return f"{spec['load_label']}, {number(spec['input_tokens'])} in, {spec['output_tokens']:,} out"

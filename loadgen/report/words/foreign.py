@@ -1,7 +1,8 @@
 """Runs that another client measured, as pages and tables tell it."""
 
+from loadgen.analysis.document.run import RunDocument
 from loadgen.report.format import MISSING_FIGURE, flat
-from loadgen.report.points import Document, Table
+from loadgen.report.points import Table
 from loadgen.store.rows import SweepRow
 
 _FOREIGN_STATISTICS = (  # as the other clients name them
@@ -9,18 +10,24 @@ _FOREIGN_STATISTICS = (  # as the other clients name them
 )
 
 
-def foreign_name(foreign: Document | None) -> str:
+def foreign_name(tool: str | None, version: str | None) -> str:
     """The other client that measured, with its version where that is known; empty for what loadgen measured."""
-    return " ".join(str(foreign[key]) for key in ("tool", "version") if foreign.get(key)) if foreign else ""
+    return " ".join(filter(None, (tool, version)))
 
 
-def foreign_table(run: Document) -> Table | None:
+def foreign_tool(run: RunDocument) -> str:
+    """The other client that measured a run; empty for what loadgen measured."""
+    foreign = run.get("foreign")
+    return foreign_name(foreign["tool"], foreign["version"]) if foreign else ""
+
+
+def foreign_table(run: RunDocument) -> Table | None:
     """The other client's figures in its own words and units: a row each, with a column for each statistic; None where it is ours."""
-    figures = (run.get("foreign") or {}).get("figures")
-    if not figures:
+    foreign = run.get("foreign")
+    if foreign is None or not foreign["figures"]:
         return None
-    grouped: dict[str, Document] = {}
-    for key, text in flat(figures):
+    grouped: dict[str, dict[str, str]] = {}
+    for key, text in flat(foreign["figures"]):
         group, _, name = key.rpartition(".")
         single = not group
         grouped.setdefault(key if single else group, {})["" if single else name] = text
@@ -39,4 +46,4 @@ def foreign_table(run: Document) -> Table | None:
 def foreign_client(sweep: SweepRow) -> str:
     """The other client that measured a sweep; empty for what loadgen measured."""
     mark = sweep.imported
-    return "" if mark is None else foreign_name({"tool": mark.tool, "version": mark.tool_version})
+    return "" if mark is None else foreign_name(mark.tool, mark.tool_version)

@@ -1,15 +1,12 @@
 """What a search found, from the `search` of its sweep's document: in sentences, and as the first tile of a page."""
 
-from typing import Any
-
+from loadgen.analysis.document.sweep import SearchDocument, SearchedLoad
 from loadgen.report.format import number, percent, plural
 from loadgen.report.labels import limits_label
 from loadgen.report.words.facts import Highlight
 
-Document = dict[str, Any]
 
-
-def search_sentences(search: Document) -> str:
+def search_sentences(search: SearchDocument) -> str:
     """The highest load that met the SLO, the lowest that did not, and how the search ended if that is not all."""
     met, not_met, terms = search["highest_met"], search["lowest_not_met"], search["terms"]
     slo = f"the SLO ({limits_label(search['slo'])}, for {percent(terms['goodput_ratio'])} of requests)"
@@ -39,7 +36,7 @@ def search_sentences(search: Document) -> str:
     return " ".join(sentences)
 
 
-def search_highlight(search: Document | None) -> tuple[Highlight, ...]:
+def search_highlight(search: SearchDocument | None) -> tuple[Highlight, ...]:
     """The tile with the answer of a search; none for a sweep that is no search."""
     if search is None:
         return ()
@@ -56,11 +53,11 @@ def search_highlight(search: Document | None) -> tuple[Highlight, ...]:
     return (Highlight("Highest load within the SLO", value, _unit(search), " · ".join(words)),)
 
 
-def _unit(search: Document) -> str:
+def _unit(search: SearchDocument) -> str:
     return "callers" if search["load"] == "concurrency" else "requests/s"
 
 
-def _tried(search: Document, tried: Document) -> str:
+def _tried(search: SearchDocument, tried: SearchedLoad) -> str:
     is_closed = search["load"] == "concurrency"
     load = f"concurrency {tried['load']:g}" if is_closed else f"{tried['load']:g} requests/s"
     figures = f"{percent(tried['goodput_ratio'])} of requests within it"

@@ -3,16 +3,17 @@
 Reads documents alone; a run of an earlier version lacks most of it.
 """
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
+from loadgen.analysis.document.run import RunDocument
+from loadgen.analysis.document.server import GaugeFigures, GpuAccount
+from loadgen.analysis.stats import PERCENTILE_NAMES
 from loadgen.report.format import MISSING_FIGURE, milliseconds, number, percent, plural, setting, size
-from loadgen.report.points import Document, Table
+from loadgen.report.points import Table
 from loadgen.report.words.facts import Facts
 
 _TIMES = (("ttft_s", "TTFT from send"), ("step_gap_s", "gap"), ("e2e_latency_s", "end-to-end"))
 _PHASES = (("queue_s", "queue"), ("prefill_s", "prefill"), ("decode_s", "decode"))
-_SHOWN = ("p50", "p90", "p95", "p99")
 
 _CHOSEN = {
     "processes": "those that run the server's processes",
@@ -21,28 +22,30 @@ _CHOSEN = {
 }
 
 
-def account_table(run: Document) -> Table | None:
+def account_table(run: RunDocument) -> Table | None:
     """Figures that both sides have, side by side; None where the server told nothing.
 
     The server's percentiles are known by the buckets of its histograms, as between two bounds. Both sides count the whole run, but for
     the tokens per second.
     """
-    account = run.get("server_account") or {}
-    if not account.get("engine"):
+    account = run.get("server_account")
+    if not account or not account.get("engine"):
         return None
     rows = [
         ("output tokens", number(account["output_tokens"]), number(account["client_output_tokens"])),
         ("output tokens/s", _exact(account["output_tokens_per_s"]), _exact(account["client_output_tokens_per_s"])),
     ]
     for key, name in _TIMES:
-        theirs, ours = account["times"].get(key), account["client_times"].get(key) or {}
+        theirs, ours = account["times"].get(key), account["client_times"].get(key)
         if theirs is None or not theirs["n"]:
             continue
-        rows.append((f"{name} mean, ms", milliseconds(theirs["mean"]), milliseconds(ours.get("mean"))))
+        rows.append(
+            (f"{name} mean, ms", milliseconds(theirs["mean"]), milliseconds(ours.get("mean") if ours else None))
+        )
         rows += [
-            (f"{name} {which}, ms", bounds(theirs[which]), milliseconds(ours.get(which)))
-            for which in _SHOWN
-            if theirs[which] is not None and ours
+            (f"{name} {which}, ms", bounds(ends_s), milliseconds(ours.get(which)))
+            for which in PERCENTILE_NAMES
+            if ours and (ends_s := theirs[which]) is not None
         ]
     for key, name in _PHASES:
         if (theirs := account["times"].get(key)) is not None and theirs["n"]:
@@ -62,10 +65,10 @@ def _exact(rate: float | None) -> str:
     return number(rate, 4)
 
 
-def account_facts(run: Document) -> Facts:
+def account_facts(run: RunDocument) -> Facts:
     """What only the server knows: its queue, its cache, its drafts. Empty where it told nothing."""
-    account = run.get("server_account") or {}
-    if not account.get("engine"):
+    account = run.get("server_account")
+    if not account or not account.get("engine"):
         return ()
     speculation = account["speculation"]
     facts = [
@@ -93,13 +96,13 @@ _RESET = {
 }
 
 
-def _through(told: dict[str, Any] | None, write: Any = number) -> str:
+def _through(told: GaugeFigures | None, write: Callable[[float | None], str] = number) -> str:
     if told is None:
         return MISSING_FIGURE
     return f"{write(told['mean'])} on average, {write(told['max'])} at most, by {plural(told['n'], 'reading')}"
 
 
-def gpu_facts(run: Document) -> Facts:
+def gpu_facts(run: RunDocument) -> Facts:
     """Energy and power over the measured window, and each GPU's clocks; empty without a GPU."""
     gpu = run.get("gpu")
     if not gpu:
@@ -107,7 +110,7 @@ def gpu_facts(run: Document) -> Facts:
     facts = [
         (
             "GPUs",
-            f"{len(gpu['devices'])} × {gpu['devices'][0]['name']}; {_CHOSEN.get(gpu['chosen_by'], MISSING_FIGURE)}",
+            f"{len(gpu['devices'])} × {gpu['devices'][0]['name']}; {_CHOSEN.get(str(gpu['chosen_by']), MISSING_FIGURE)}",
         ),
         ("energy", energy_line(gpu)),
         ("power", f"{number(gpu['power_mean_w'])} W on average, {number(gpu['power_max_w'])} W at most"),
@@ -125,7 +128,7 @@ def gpu_facts(run: Document) -> Facts:
     return tuple(facts)
 
 
-def energy_line(gpu: Document) -> str:
+def energy_line(gpu: GpuAccount) -> str:
     """`1,234 J; 0.31 J a token, 40 J a request (by the GPUs' own counter)`."""
     if gpu["energy_j"] is None:
         return MISSING_FIGURE

@@ -3,20 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from loadgen.analysis.document.run import RunDocument
 from loadgen.analysis.point_findings import repeats_differ
 from loadgen.report.figures import highest
 from loadgen.report.format import MISSING_FIGURE, number
-from loadgen.report.points import (
-    INPUT_TOKENS,
-    OUTPUT_TOKENS,
-    Axes,
-    Document,
-    Point,
-    axes,
-    load_points,
-    spread_label,
-    usable_runs,
-)
+from loadgen.report.points import INPUT_TOKENS, OUTPUT_TOKENS, Axes, Point, axes, load_points, spread_label, usable_runs
 from loadgen.report.words.columns import Column, columns
 
 _LOAD_AND_LENGTHS = (("load", ""), ("in", "tokens"), ("out", "tokens"))
@@ -69,7 +60,7 @@ class RunsTable:
     lines: tuple[RunLine, ...]
 
 
-def points_table(runs: Sequence[Document]) -> PointsTable:
+def points_table(runs: Sequence[RunDocument]) -> PointsTable:
     """Return the table of the load points of a sweep's runs."""
     along = axes(runs)
     found = load_points(runs, along)
@@ -86,7 +77,7 @@ def points_table(runs: Sequence[Document]) -> PointsTable:
     )
 
 
-def runs_table(runs: Sequence[Document]) -> RunsTable:
+def runs_table(runs: Sequence[RunDocument]) -> RunsTable:
     """Return the table of a sweep's runs. The columns that not every sweep has come last."""
     shown = [column for column in columns(runs) if column.of_runs]
     usual, others = [each for each in shown if each.of_points], [each for each in shown if not each.of_points]
@@ -98,13 +89,13 @@ def runs_table(runs: Sequence[Document]) -> RunsTable:
     )
 
 
-def worst_status(runs: Sequence[Document]) -> str:
+def worst_status(runs: Sequence[RunDocument]) -> str:
     """Return the verdict on a load point: that of its worst run, and doubtful if its repeats differ too much."""
     status = max((run["verdict"]["status"] for run in runs), key=_WORST_LAST.index)
     return "doubtful" if status == "valid" and repeats_differ(runs) is not None else str(status)
 
 
-def ok_of_planned(runs: Sequence[Document]) -> tuple[int, int]:
+def ok_of_planned(runs: Sequence[RunDocument]) -> tuple[int, int]:
     """Return how many requests of a load point's runs were ok, and how many were planned."""
     return sum(run["outcomes"].get("ok", 0) for run in runs), sum(run["outcomes"]["planned"] for run in runs)
 
@@ -127,7 +118,7 @@ def _point_line(point: Point, along: Axes, shown: Sequence[Column]) -> PointLine
     )
 
 
-def _point_cell(column: Column, runs: Sequence[Document]) -> PointCell:
+def _point_cell(column: Column, runs: Sequence[RunDocument]) -> PointCell:
     pooled = column.pooled(runs)
     half = None if pooled is None or not column.has_spread else pooled.half_spread
     return PointCell(column.text(None if pooled is None else pooled.mean), "" if half is None else column.text(half))
@@ -138,7 +129,7 @@ def _run_headings(column: Column) -> list[tuple[str, str]]:
     return [*heading, (column.of_runs.replace(column.statistic, "high"), column.unit)] if column.high else heading
 
 
-def _run_line(run: Document, usual: Sequence[Column], others: Sequence[Column]) -> RunLine:
+def _run_line(run: RunDocument, usual: Sequence[Column], others: Sequence[Column]) -> RunLine:
     ok, planned = ok_of_planned([run])
     return RunLine(
         run_id=run["run_id"],
@@ -154,7 +145,7 @@ def _run_line(run: Document, usual: Sequence[Column], others: Sequence[Column]) 
     )
 
 
-def _run_cells(run: Document, column: Column) -> list[str]:
+def _run_cells(run: RunDocument, column: Column) -> list[str]:
     cells = [column.text(column.read(run))]
     if column.high:
         name = highest(column.figure, [run])
@@ -162,7 +153,7 @@ def _run_cells(run: Document, column: Column) -> list[str]:
     return cells
 
 
-def _load_and_lengths(run: Document) -> tuple[str, str, str]:
+def _load_and_lengths(run: RunDocument) -> tuple[str, str, str]:
     spec = run["spec"]
     return spec["load_label"], number(spec["input_tokens"]), number(spec["output_tokens"])
 

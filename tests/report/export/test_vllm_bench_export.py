@@ -14,7 +14,7 @@ from loadgen.report.export.vllm_bench import vllm_bench_result
 from tests.analysis.conftest import make_row
 from tests.report.documents import measured_run, specs
 
-REAL: dict[str, Any] = json.loads(
+REAL: Any = json.loads(
     (Path(__file__).resolve().parents[2] / "importers" / "data" / "vllm-bench-detailed.json").read_text()
 )
 
@@ -41,8 +41,8 @@ def run() -> Any:
     return measured_run(spec, "s261126-210338-0000")[0]
 
 
-def test_its_figures_come_out_of_the_same_requests(run: dict[str, Any]) -> None:
-    found = vllm_bench_result(run, same_requests(), detailed=True)
+def test_its_figures_come_out_of_the_same_requests(run: Any) -> None:
+    found: Any = vllm_bench_result(run, same_requests(), detailed=True)
     for key in REAL:
         if key.endswith("_ms"):
             assert found[key] == pytest.approx(REAL[key], rel=1e-4), key
@@ -57,25 +57,25 @@ def test_its_figures_come_out_of_the_same_requests(run: dict[str, Any]) -> None:
     assert set(REAL) <= set(found)
 
 
-def test_every_key_of_the_plain_form_is_there(run: dict[str, Any]) -> None:
+def test_every_key_of_the_plain_form_is_there(run: Any) -> None:
     plain = json.loads((Path(__file__).resolve().parents[2] / "importers/data/vllm-bench-plain.json").read_text())
-    found = vllm_bench_result(run, same_requests())
+    found: Any = vllm_bench_result(run, same_requests())
     assert set(plain) <= set(found)
     assert not {"ttfts", "itls", "errors"} & set(found)
     assert (found["rtfx"], found["queue_times"], found["label"]) == (None, None, None)
 
 
-def test_what_nobody_counted_is_null(run: dict[str, Any]) -> None:
-    found = vllm_bench_result(run, same_requests(counted_by=CountedBy.ASSUMED))
+def test_what_nobody_counted_is_null(run: Any) -> None:
+    found: Any = vllm_bench_result(run, same_requests(counted_by=CountedBy.ASSUMED))
     keys = ("total_output_tokens", "output_throughput", "total_token_throughput", "mean_tpot_ms", "p99_tpot_ms")
     assert [found[key] for key in keys] == [None] * 5
     assert found["median_itl_ms"] == pytest.approx(REAL["median_itl_ms"], rel=1e-4)
 
 
-def test_failures_enter_no_figure(run: dict[str, Any]) -> None:
+def test_failures_enter_no_figure(run: Any) -> None:
     rows = [make_row([(1.0, 1), (2.0, 1)], output_tokens=2, prompt_tokens=3, end_s=2.0)]
     rows.append(make_row([(5.0, 1)], outcome=Outcome.TRUNCATED, detail="cut short", end_s=5.0))
-    found = vllm_bench_result(
+    found: Any = vllm_bench_result(
         run, Records.from_rows([replace(row, index=i) for i, row in enumerate(rows)]), detailed=True
     )
     assert (found["completed"], found["failed"], found["duration"]) == (1, 1, 5.0)
@@ -84,7 +84,7 @@ def test_failures_enter_no_figure(run: dict[str, Any]) -> None:
     assert (none["mean_ttft_ms"], none["max_concurrent_requests"]) == (None, 0)
 
 
-def test_goodput_counts_from_the_sending(run: dict[str, Any]) -> None:
+def test_goodput_counts_from_the_sending(run: Any) -> None:
     rows = [make_row([(t, 1), (t + 0.1, 1)], output_tokens=2, prompt_tokens=3, end_s=1.0) for t in (0.2, 0.4, 0.6)]
     records = Records.from_rows([replace(row, index=i) for i, row in enumerate(rows)])
     assert vllm_bench_result(run, records)["request_goodput"] is None
@@ -105,7 +105,7 @@ def test_goodput_counts_from_the_sending(run: dict[str, Any]) -> None:
         ),
     ],
 )
-def test_the_load_in_its_words(run: dict[str, Any], shape: Any, told: dict[str, Any]) -> None:
+def test_the_load_in_its_words(run: Any, shape: Any, told: Any) -> None:
     (spec,) = specs([shape], (32,), 16, 1)
     shaped = run | {"spec": run["spec"] | {"shape": spec.to_json()["shape"]}}
     assert vllm_bench_result(shaped, same_requests()).items() >= told.items()

@@ -7,11 +7,12 @@ import pytest
 from loadgen.report.format import dollars
 from loadgen.report.words.remote import cost_line, is_far, paid_usd, round_trip_line, round_trip_note, way_line
 
-FAR: dict[str, Any] = {
+FAR: Any = {
     "client": {"network_rtt_s": {"n": 2, "p50": 0.0231, "min": 0.0229}, "proxy": False, "tls": "verified"},
     "ttft_from_send_s": {"p50": 0.25},
 }
-COST: dict[str, Any] = {
+OLD: Any = {"client": {}}
+COST: Any = {
     "usd": 0.0123,
     "warmup_usd": 0.001,
     "usd_per_million_output_tokens": 4.5,
@@ -38,7 +39,7 @@ def test_a_round_trip_beside_its_ttft() -> None:
 
 
 def test_a_run_of_an_earlier_version_says_nothing() -> None:
-    assert (round_trip_line({}), way_line({}), cost_line({}), round_trip_note({}), paid_usd([{}])) == (
+    assert (round_trip_line(OLD), way_line(OLD), cost_line(OLD), round_trip_note(OLD), paid_usd([OLD])) == (
         "–",
         "",
         "",
@@ -49,14 +50,16 @@ def test_a_run_of_an_earlier_version_says_nothing() -> None:
 
 def test_the_way() -> None:
     assert way_line(FAR) == "TLS"
-    assert way_line({"client": {"proxy": True, "tls": "unverified"}}).endswith("CERTIFICATE NOT VERIFIED (--insecure)")
-    assert way_line({"client": {"proxy": False, "tls": None}}) == ""
+    assert way_line(OLD | {"client": {"proxy": True, "tls": "unverified"}}).endswith(
+        "CERTIFICATE NOT VERIFIED (--insecure)"
+    )
+    assert way_line(OLD | {"client": {"proxy": False, "tls": None}}) == ""
 
 
 def test_the_cost() -> None:
-    run = {"cost": COST}
+    run = OLD | {"cost": COST}
     assert cost_line(run) == "$0.0123, warm-up $0.00100; $4.50 per million output tokens (1,000 in, 2,000 out)"
     assert paid_usd([run, run]) == pytest.approx(0.0266)
-    assert paid_usd([run, {"cost": COST | {"usd": None}}]) is None
-    unfinished = {"cost": COST | {"uncounted_requests": 2, "input_tokens": None}}
+    assert paid_usd([run, run | {"cost": COST | {"usd": None}}]) is None
+    unfinished = run | {"cost": COST | {"uncounted_requests": 2, "input_tokens": None}}
     assert cost_line(unfinished).endswith("output tokens; 2 unfinished requests not counted")
