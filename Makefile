@@ -6,7 +6,7 @@ SETUP := .venv/.set-up
 DEV := .venv/.set-up-dev
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo dashboard bench bench-pages test test-real check untyped format vllm-cpu litellm-proxy stop clean
+.PHONY: help setup demo dashboard bench bench-pages test test-real check docs untyped format vllm-cpu litellm-proxy stop clean
 .DELETE_ON_ERROR:
 
 help: ## this screen
@@ -63,7 +63,10 @@ check: $(DEV) ## lint, format and types
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
-	MYPYPATH=scripts $(BIN)/mypy scripts/vllm_cpu.py scripts/litellm_proxy.py
+	MYPYPATH=scripts $(BIN)/mypy scripts/vllm_cpu.py scripts/litellm_proxy.py scripts/run_document.py scripts/untyped_keys.py
+
+docs: $(DEV) ## write docs/run-document.md anew from the types
+	@$(BIN)/python scripts/run_document.py
 
 untyped: $(DEV) ## how many keys are read from dictionaries without a type, by file
 	@$(BIN)/python scripts/untyped_keys.py
