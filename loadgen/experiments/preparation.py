@@ -17,7 +17,7 @@ from loadgen.load.trace import Trace, read_trace
 from loadgen.servers.client import Headers
 from loadgen.servers.endpoint import list_models
 from loadgen.servers.model_list import names_shown
-from loadgen.servers.secrets import redact
+from loadgen.servers.redaction import redact
 from loadgen.servers.server_url import parse_url
 from loadgen.spec.runs import read_dataset_of, resolve
 from loadgen.spec.size import longest

@@ -34,7 +34,7 @@ from loadgen.servers.counting import chunk_counts_to_ask
 from loadgen.servers.endpoint import TokenCounter
 from loadgen.servers.host_load import HostLoad
 from loadgen.servers.prefix_cache import reset_prefix_cache
-from loadgen.servers.secrets import redact
+from loadgen.servers.redaction import redact
 from loadgen.spec.runs import resolved_warmup_requests
 from loadgen.spec.size import check_size, longest
 

@@ -18,7 +18,7 @@ from loadgen.servers.client import Fetched, Headers
 from loadgen.servers.counting import enquire
 from loadgen.servers.endpoint import EndpointFacts, check_lengths, error_text, probe
 from loadgen.servers.model_list import did_you_mean, names_shown
-from loadgen.servers.secrets import redact
+from loadgen.servers.redaction import redact
 from loadgen.servers.server_url import parse_url
 from loadgen.spec.sweep_spec import SweepSpec
 

@@ -7,16 +7,17 @@ import json
 import os
 import ssl
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+import httpcore2
 import httpx2
 
 from loadgen.engine.wire.open_bodies import DONE_TAIL_BYTES, says_done
 from loadgen.engine.wire.route import DIRECT, Route
-from loadgen.servers.pinned import PinnedTransport
-from loadgen.servers.secrets import redact
+from loadgen.servers.redaction import redact
 
 Headers = tuple[tuple[str, str], ...]
 
@@ -123,3 +124,36 @@ def reason_of(error: BaseException, headers: Headers) -> str:
         cause = cause.__cause__ or cause.__context__
     text = redact(str(error).removeprefix("[Errno 111] "), headers)
     return text[0].lower() + text[1:] if text else type(error).__name__
+
+
+class PinnedTransport(httpx2.HTTPTransport):
+    """httpx2's transport, whose every connection goes to the first of `addresses` that answers. The URL still names the server.
+
+    The client of httpx2 has no such setting; its connection pool takes whatever opens its connections.
+    """
+
+    def __init__(self, addresses: tuple[str, ...], tls: ssl.SSLContext) -> None:
+        super().__init__(verify=tls, trust_env=False)
+        self._pool.close()
+        self._pool = httpcore2.ConnectionPool(ssl_context=tls, network_backend=_ToAddresses(addresses))
+
+
+class _ToAddresses(httpcore2.SyncBackend):
+    def __init__(self, addresses: tuple[str, ...]) -> None:
+        self._addresses = addresses
+
+    def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[httpcore2.SOCKET_OPTION] | None = None,
+    ) -> httpcore2.NetworkStream:
+        """A connection to one of the addresses in place of `host`. Raises the last one's failure when none answers."""
+        for address in self._addresses[:-1]:
+            try:
+                return super().connect_tcp(address, port, timeout, local_address, socket_options)
+            except (httpcore2.ConnectError, httpcore2.ConnectTimeout):
+                continue
+        return super().connect_tcp(self._addresses[-1], port, timeout, local_address, socket_options)

@@ -19,7 +19,7 @@ from loadgen.load.body import Adaptation, ChunkCounts, Dialect, is_sent
 from loadgen.load.spec import Endpoint
 from loadgen.servers.client import Fetched, Headers, fetch, open_client, reason_of
 from loadgen.servers.model_list import ListedModel, names_shown, read_models
-from loadgen.servers.secrets import redact
+from loadgen.servers.redaction import redact
 from loadgen.servers.server_url import PATHS, api_urls, is_host_of, normalise_url
 
 __all__ = [

@@ -9,8 +9,7 @@ from urllib.parse import SplitResult, unquote_plus, urlsplit
 
 from loadgen.errors import UsageError
 from loadgen.load.spec import Endpoint
-from loadgen.servers.hidden import is_secret_parameter
-from loadgen.servers.secrets import REDACTED
+from loadgen.servers.redaction import REDACTED, is_secret_parameter
 
 PATHS: dict[Endpoint, str] = {"completions": "/completions", "chat": "/chat/completions"}
 

@@ -2,7 +2,7 @@
 
 Runs in the parent, never in the measuring process. A page is only fetched while a run goes on
 and parsed after it: building the page keeps the server's own event loop from sending tokens for milliseconds (a vLLM page is
-60 kB), so that no more of its time is asked for than `LARGEST_SHARE`. No failure here ever costs a run: a page that cannot be had
+60 kB), so that no more of its time is asked for than `MAX_SHARE`. No failure here ever costs a run: a page that cannot be had
 or read gives no figures.
 """
 
@@ -23,13 +23,13 @@ from loadgen.servers.endpoint import Headers, open_client
 
 # A stall of s every I seconds touches a share of s/I of all gaps between tokens, and of all first tokens, whatever their length:
 # at 0.2 % a p99 stays what it is. docs/method.md tells what a page costs.
-LARGEST_SHARE = 0.002
-SHORTEST_INTERVAL_S, LONGEST_INTERVAL_S = (
+MAX_SHARE = 0.002
+MIN_INTERVAL_S, MAX_INTERVAL_S = (
     1.0,
     5.0,
 )  # a run of some seconds wants several readings; Prometheus asks no less often
-_LONGEST_READING_S = 5.0  # a page that does not end by then must not hold up the run
-_LONGEST_PAGE_BYTES = 2**25  # an engine's page has some ten thousand; what goes on beyond that is no page of metrics
+_MAX_READING_S = 5.0  # a page that does not end by then must not hold up the run
+_MAX_PAGE_BYTES = 2**25  # an engine's page has some ten thousand; what goes on beyond that is no page of metrics
 # A page that comes as quickly as this is read twice more around a run, and asked for again when it fails.
 _QUICK_S = 0.2
 _CHECKS, _TRIES, _PAUSE_S = 2, 3, 0.2
@@ -87,7 +87,7 @@ class Telemetry:
         self._headers = headers
         self._route = route
         self._pages: list[_Page] = []
-        self._quickest_s = LONGEST_INTERVAL_S
+        self._quickest_s = MAX_INTERVAL_S
         self._ended = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -113,7 +113,7 @@ class Telemetry:
     @property
     def interval_s(self) -> float:
         """How long it waits between two readings: by the quickest so far, which has the least of the network in it."""
-        return min(LONGEST_INTERVAL_S, max(SHORTEST_INTERVAL_S, self._quickest_s / LARGEST_SHARE))
+        return min(MAX_INTERVAL_S, max(MIN_INTERVAL_S, self._quickest_s / MAX_SHARE))
 
     def scrapes(self, origin: datetime | None = None, model: str | None = None) -> Sequence[Scrape]:
         """All `readings` but the checks."""
@@ -145,7 +145,7 @@ class Telemetry:
     def _check(self) -> None:
         """Look again, first over a new connection: what balances load may hand each connection, or each request, to another server."""
         assert self._url is not None
-        with open_client(self._headers, _LONGEST_READING_S, self._route) as another:
+        with open_client(self._headers, _MAX_READING_S, self._route) as another:
             self._read(another, is_check=True)
         for _ in range(_CHECKS - 1):
             self._read(is_check=True)
@@ -186,7 +186,7 @@ def _without_buckets(page: str) -> str:
 
 
 def _fetch(client: httpx2.Client, url: str) -> str | None:
-    deadline_s = time.monotonic() + _LONGEST_READING_S
+    deadline_s = time.monotonic() + _MAX_READING_S
     parts: list[bytes] = []
     size = 0
     try:
@@ -194,7 +194,7 @@ def _fetch(client: httpx2.Client, url: str) -> str | None:
             for part in answer.iter_bytes():
                 parts.append(part)
                 size += len(part)
-                if time.monotonic() > deadline_s or size > _LONGEST_PAGE_BYTES:
+                if time.monotonic() > deadline_s or size > _MAX_PAGE_BYTES:
                     return None
             return b"".join(parts).decode(errors="replace") if answer.status_code == 200 else None
     except Exception:  # not only of the network: a body may be wrongly compressed

@@ -5,6 +5,7 @@ it once, at /login, and gets a cookie which no script can read and which no othe
 something is refused besides unless it comes from a page of ours, or from a program.
 """
 
+import asyncio
 import ipaddress
 import re
 from dataclasses import dataclass, field
@@ -13,16 +14,17 @@ from urllib.parse import parse_qs, quote, urlsplit
 
 from fastapi import HTTPException, Request, Response
 from fastapi.responses import RedirectResponse
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from loadgen.report.pages.job_pages import LoginPage
-from loadgen.service.body import read_body
 from loadgen.service.tokens import SESSION_S, Failures, LoginSessions, Token
 from loadgen.web.answers import failure, html
 
 COOKIE = "loadgen_session"
 LOGIN, LOGOUT = "/login", "/logout"
-_MOST_FORM_BYTES = 4_096
+_MAX_FORM_BYTES = 4_096
+MAX_BODY_S = 30.0  # that a request's body may take to come
 _READING = ("GET", "HEAD", "OPTIONS")
 _HOST = re.compile(r"(?:\[(?P<address>[0-9A-Fa-f:.]+)\]|(?P<name>[0-9A-Za-z._-]+))(?::(?P<port>[0-9]{1,5}))?", re.ASCII)
 
@@ -166,7 +168,7 @@ class AccessMiddleware:
 
     async def _log_in(self, request: Request) -> Response:
         try:
-            body = await read_body(request, _MOST_FORM_BYTES)
+            body = await read_body(request, _MAX_FORM_BYTES)
         except HTTPException as slow:  # the application's own answers to errors are behind this gate
             return failure(request, slow.status_code, "Too slow", str(slow.detail))
         if body is None:
@@ -225,3 +227,22 @@ def _is_loopback(host: str, port: int | None) -> bool:
         return name == "localhost" or name.endswith(".localhost") or ipaddress.ip_address(name).is_loopback
     except ValueError:
         return False
+
+
+async def read_body(request: Request, most_bytes: int) -> bytes | None:
+    """The body; None when it has more than `most_bytes`, of which the rest is not read. Raises HTTPException(408)."""
+    told = request.headers.get("content-length", "")
+    if told.isdigit() and int(told) > most_bytes:
+        return None
+    body = bytearray()
+    try:
+        async with asyncio.timeout(MAX_BODY_S):
+            async for part in request.stream():
+                body += part
+                if len(body) > most_bytes:
+                    return None
+    except ClientDisconnect:  # nobody is there to read what this says
+        raise HTTPException(400, "The connection ended before the request did.") from None
+    except TimeoutError:
+        raise HTTPException(408, f"The request did not come to its end within {MAX_BODY_S:g} s.") from None
+    return bytes(body)

@@ -17,10 +17,10 @@ from loadgen.errors import LoadgenError, NotFoundError, StoreError
 from loadgen.report.export.export import Format, export, run_document, sweep_document
 from loadgen.report.pages.sweep_figures import sweeps_document
 from loadgen.service import examples
-from loadgen.service.body import read_body
+from loadgen.service.access import read_body
 from loadgen.service.documents import JobDocument, job_document, job_documents
 from loadgen.service.queue import FullError, Queue
-from loadgen.service.submission import MOST_BYTES, TooLargeError, read_object, submission_of
+from loadgen.service.submission import MAX_BYTES, TooLargeError, read_object, submission_of
 from loadgen.store.jobs import Jobs
 from loadgen.store.repository import Store
 from loadgen.store.rows import JobRow, JobStanding
@@ -30,7 +30,7 @@ from loadgen.web.database import DashboardStore
 PREFIX = "/api/v1"
 router = APIRouter(prefix=PREFIX)
 
-MOST_FOLLOWERS = 100
+MAX_FOLLOWERS = 100
 _LOOK_AGAIN_S = 0.25
 _HEARTBEAT_S = 15.0
 _MEDIA = {
@@ -75,9 +75,9 @@ async def submit(request: Request, queue: TakingJobs) -> Response:
     """Send a sweep: its spec as JSON, with the keys of a spec file. It is measured when its server's turn has come."""
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
         return document({"schema_version": 1, "error": "the request must be of the type application/json"}, 415)
-    body = await read_body(request, MOST_BYTES)
+    body = await read_body(request, MAX_BYTES)
     if body is None:
-        raise TooLargeError(f"the request has more than {MOST_BYTES:,} bytes, and no spec does")
+        raise TooLargeError(f"the request has more than {MAX_BYTES:,} bytes, and no spec does")
 
     def put() -> dict[str, Any]:
         return _document(request, queue.submit(submission_of(read_object(body), queue.targets)))
@@ -118,8 +118,8 @@ async def events(job_id: str, request: Request, queue: TakingJobs) -> Response:
     """How a job goes, as server-sent events, until it has ended. `Last-Event-ID` goes on where a stream broke off."""
     found = await run_in_threadpool(_job_of, request, job_id)
     state = request.app.state
-    if state.followers >= MOST_FOLLOWERS:
-        raise FullError(f"{MOST_FOLLOWERS} follow jobs already, and no more are taken: ask for the job itself")
+    if state.followers >= MAX_FOLLOWERS:
+        raise FullError(f"{MAX_FOLLOWERS} follow jobs already, and no more are taken: ask for the job itself")
     return StreamingResponse(
         _follow(request, queue, *found),
         media_type="text/event-stream",

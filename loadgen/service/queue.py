@@ -32,8 +32,8 @@ from loadgen.store.queue_claim import ClaimLostError, QueueClaim, this_process
 from loadgen.store.repository import Store
 from loadgen.store.rows import JobRow, JobStatus
 
-MOST_WAITING = 500
-_MOST_LOGS = 200
+MAX_WAITING = 500
+_MAX_LOGS = 200
 _LOOK_AGAIN_S = 1.0  # for what nobody tells of: a process of an earlier service that is about to end
 _SAVING_S = 60.0  # how long jobs may take to save what they have when the service ends
 _PROXY_VARIABLES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
@@ -97,8 +97,8 @@ class Queue:
         """Put it into the queue. Raises FullError, and StoreError."""
         job = submission.job()
         with self._lock, self._jobs() as jobs:
-            if jobs.count("queued") >= MOST_WAITING:
-                raise FullError(f"{MOST_WAITING} jobs are waiting already, and no more are taken: try again later")
+            if jobs.count("queued") >= MAX_WAITING:
+                raise FullError(f"{MAX_WAITING} jobs are waiting already, and no more are taken: try again later")
             jobs.add(job)
         self._changed()
         return job
@@ -224,7 +224,7 @@ class Queue:
         self._running[job.job_id] = running
         log = self._logs[job.job_id] = Log(begun.attempts)
         self._logs.move_to_end(job.job_id)
-        while len(self._logs) > _MOST_LOGS:
+        while len(self._logs) > _MAX_LOGS:
             self._logs.popitem(last=False)
         assert process.stdin is not None
         assert process.stdout is not None

@@ -24,13 +24,13 @@ from loadgen.spec.sweep_spec import SweepSpec
 from loadgen.store.plain import unprintable
 from loadgen.store.rows import JobRow
 
-MOST_BYTES = 64 * 1024
-MOST_DEPTH = 8
-MOST_RUNS = 2_000
-MOST_WORKERS = 64
-_MOST_DIGITS = 18
-_MOST_DIGITS_SENT = 100
-_MOST_CHARACTERS = 2_000
+MAX_BYTES = 64 * 1024
+MAX_DEPTH = 8
+MAX_RUNS = 2_000
+MAX_WORKERS = 64
+_MAX_DIGITS = 18
+_MAX_DIGITS_SENT = 100
+_MAX_CHARACTERS = 2_000
 _LIMITS = SizeLimits(max_requests=200_000, max_prepared_bytes=2**28, max_response_tokens=100_000_000)
 LIMIT_VARIABLES = {
     "max_requests": "LOADGEN_SERVICE_MAX_REQUESTS",
@@ -88,7 +88,7 @@ def whole_numbers(environ: Mapping[str, str], variables: Mapping[str, str]) -> d
     """The numbers that the environment has for these fields, by the names of their variables. Raises UsageError."""
     given = {field: environ[name] for field, name in variables.items() if name in environ}
     for field, value in given.items():
-        if not (value.isascii() and value.isdigit() and 0 < len(value) <= _MOST_DIGITS):
+        if not (value.isascii() and value.isdigit() and 0 < len(value) <= _MAX_DIGITS):
             raise UsageError(f"the environment variable {variables[field]} is {value!r}, which is no whole number")
     return {field: int(value) for field, value in given.items()}
 
@@ -105,7 +105,7 @@ def read_object(body: bytes) -> dict[str, Any]:
         raise UsageError(f"the request is not JSON: {error.msg[:1].lower()}{error.msg[1:]}") from None
     except ValueError as error:
         raise UsageError(f"the request is not JSON: {error}") from None
-    if _is_deeper(value, MOST_DEPTH):
+    if _is_deeper(value, MAX_DEPTH):
         raise UsageError(_too_deep())
     if not isinstance(value, dict):
         raise UsageError('the request must be a JSON object of keys like a spec file\'s, such as "model"')
@@ -158,10 +158,10 @@ def _check_size(spec: SweepSpec, origin: Origin) -> None:
     count = spec.repeats * len(spec.shapes)
     for lengths in (spec.input_tokens, spec.output_tokens):
         count *= len(lengths or (None,))
-    if count > MOST_RUNS:
-        raise UsageError(f"the request asks for {count:,} runs, and one job has at most {MOST_RUNS:,}: ask for fewer")
-    if spec.workers is not None and spec.workers > MOST_WORKERS:
-        raise UsageError(f"{origin.name('workers')} is {spec.workers}, more than {MOST_WORKERS}; leave it out")
+    if count > MAX_RUNS:
+        raise UsageError(f"the request asks for {count:,} runs, and one job has at most {MAX_RUNS:,}: ask for fewer")
+    if spec.workers is not None and spec.workers > MAX_WORKERS:
+        raise UsageError(f"{origin.name('workers')} is {spec.workers}, more than {MAX_WORKERS}; leave it out")
 
 
 def _check_text(value: Any, origin: Origin, key: str = "") -> None:
@@ -169,13 +169,13 @@ def _check_text(value: Any, origin: Origin, key: str = "") -> None:
     if isinstance(value, str):
         if unprintable(value) is not None:
             raise UsageError(f"{origin.name(key)} holds a character that cannot be shown")
-        if len(value) > _MOST_CHARACTERS:
-            raise UsageError(f"{origin.name(key)} has {len(value):,} characters; write at most {_MOST_CHARACTERS:,}")
+        if len(value) > _MAX_CHARACTERS:
+            raise UsageError(f"{origin.name(key)} has {len(value):,} characters; write at most {_MAX_CHARACTERS:,}")
     if isinstance(value, Mapping):
         for name, inner in value.items():
             if unprintable(name) is not None:
                 raise UsageError("the request has a key with a character that cannot be shown")
-            if len(name) > _MOST_CHARACTERS:
+            if len(name) > _MAX_CHARACTERS:
                 raise UsageError(f"the request has a key of {len(name):,} characters, and no spec does")
             _check_text(inner, origin, key or name)
     if isinstance(value, list):
@@ -197,7 +197,7 @@ def _no_constant(name: str) -> Any:
 
 
 def _integer(text: str) -> int:
-    if len(text) > _MOST_DIGITS_SENT:
+    if len(text) > _MAX_DIGITS_SENT:
         raise ValueError(f"it has a number of {len(text):,} digits")
     return int(text)
 
@@ -210,4 +210,4 @@ def _is_deeper(value: Any, depth: int) -> bool:
 
 
 def _too_deep() -> str:
-    return f"the request nests more than {MOST_DEPTH} levels deep, and no spec does"
+    return f"the request nests more than {MAX_DEPTH} levels deep, and no spec does"

@@ -13,11 +13,11 @@ from collections.abc import Mapping
 
 from loadgen.errors import UsageError
 
-SHORTEST_TOKEN = 16  # characters
+MIN_TOKEN_CHARACTERS = 16  # characters
 SESSION_S = 12 * 3600.0
-MOST_SESSIONS = 1_000
-MOST_FAILURES, FAILURES_WITHIN_S = 10, 60.0
-_MOST_ADDRESSES = 1_024
+MAX_SESSIONS = 1_000
+MAX_FAILURES, FAILURES_WITHIN_S = 10, 60.0
+_MAX_ADDRESSES = 1_024
 
 
 class Token:
@@ -34,9 +34,9 @@ class Token:
             raise UsageError(
                 f"the environment variable {name}, named by --token-env, is not set; make a token with `openssl rand -hex 32`"
             )
-        if len(secret) < SHORTEST_TOKEN or not secret.isascii() or not secret.isprintable() or " " in secret:
+        if len(secret) < MIN_TOKEN_CHARACTERS or not secret.isascii() or not secret.isprintable() or " " in secret:
             raise UsageError(
-                f"the environment variable {name} holds no token of at least {SHORTEST_TOKEN} plain characters; "
+                f"the environment variable {name} holds no token of at least {MIN_TOKEN_CHARACTERS} plain characters; "
                 "make one with `openssl rand -hex 32`"
             )
         return cls(secret)
@@ -57,7 +57,7 @@ class LoginSessions:
         """A new session's name, for a cookie."""
         name = secrets.token_urlsafe(32)
         with self._lock:
-            while len(self._until_s) >= MOST_SESSIONS:
+            while len(self._until_s) >= MAX_SESSIONS:
                 self._until_s.popitem(last=False)
             self._until_s[_digest(name)] = time.monotonic() + SESSION_S
         return name
@@ -86,16 +86,16 @@ class Failures:
     def add(self, address: str) -> None:
         """One more wrong token."""
         with self._lock:
-            while len(self._at_s) >= _MOST_ADDRESSES and address not in self._at_s:
+            while len(self._at_s) >= _MAX_ADDRESSES and address not in self._at_s:
                 self._at_s.popitem(last=False)
-            self._at_s.setdefault(address, deque(maxlen=MOST_FAILURES)).append(time.monotonic())
+            self._at_s.setdefault(address, deque(maxlen=MAX_FAILURES)).append(time.monotonic())
             self._at_s.move_to_end(address)
 
     def wait_s(self, address: str) -> float:
         """How long this address has to wait before its next token is looked at; 0 when it need not."""
         with self._lock:
             at_s = self._at_s.get(address)
-            if at_s is None or len(at_s) < MOST_FAILURES:
+            if at_s is None or len(at_s) < MAX_FAILURES:
                 return 0.0
             return max(0.0, at_s[0] + FAILURES_WITHIN_S - time.monotonic())
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from loadgen.errors import StoreError
 
-_SMALLEST_BYTES = 512  # of an SQLite database that has any table
+_MIN_BYTES = 512  # of an SQLite database that has any table
 _CHECKED_FOR_S = 1.0  # at most; a database of a few hundred megabytes takes so long
 _LOOK_AGAIN_S = 0.1
 _STEPS_AT_ONCE = 10_000  # of SQLite's, between two looks at the time
@@ -58,7 +58,7 @@ class FileIdentity:
                 f"The database {self.path} was replaced by another file while it was in use: put it back, or pass another --db.",
                 is_absent=False,
             )
-        if found.st_size < _SMALLEST_BYTES:
+        if found.st_size < _MIN_BYTES:
             raise ReplacedError(
                 f"The database {self.path} was emptied while it was in use: restore it from a copy, or pass another --db.",
                 is_absent=False,

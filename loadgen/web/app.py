@@ -11,13 +11,13 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 
 import uvicorn
-from fastapi import FastAPI, Request, Response
+from fastapi import APIRouter, FastAPI, Request, Response
 from starlette.exceptions import HTTPException
 from starlette.middleware.gzip import GZipMiddleware
 
 from loadgen.errors import LoadgenError, NotFoundError, UsageError
 from loadgen.report.pages import assets
-from loadgen.web import comparison, live, runs, static, sweeps
+from loadgen.web import comparison, live, results
 from loadgen.web.answers import failure
 from loadgen.web.connections import DEFAULT_LIMITS, BoundedProtocol, ConnectionLimits
 from loadgen.web.database import DashboardStore
@@ -32,12 +32,29 @@ HEADERS = {
 }
 
 
+_static = APIRouter(prefix="/static")
+
+
+@_static.get("/{name}")
+def static(name: str, request: Request) -> Response:
+    """The stylesheet or a script; 304 for who has this text already. Its URL changes with its text, so browsers keep it for ever."""
+    try:
+        asset = assets.vega() if name == assets.VEGA else assets.static(name)
+    except KeyError:
+        raise HTTPException(404) from None
+    tag = f'"{asset.tag}"'
+    headers = {"ETag": tag, "Cache-Control": "public, max-age=31536000, immutable"}
+    if request.headers.get("if-none-match") == tag:
+        return Response(status_code=304, headers=headers)
+    return Response(asset.text, media_type=asset.media_type, headers=headers)
+
+
 def create_app(db_url: str) -> FastAPI:
     """The dashboard over the database at `db_url`, which need not exist yet."""
     app = FastAPI(title="loadgen", docs_url=None, redoc_url=None, openapi_url=None)
     app.state.database = DashboardStore(db_url)
     app.state.looks, app.state.watchers = live.Looks(app.state.database), 0
-    for group in (live.router, sweeps.router, runs.router, comparison.router, static.router):
+    for group in (live.router, results.router, comparison.router, _static):
         app.include_router(group)
 
     # Streams of events are left as they are. A third of Vega's bundle is sent; a level above 5 costs more than it saves.

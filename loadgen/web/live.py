@@ -25,7 +25,7 @@ from loadgen.web.answers import failure
 from loadgen.web.database import DashboardStore
 
 router = APIRouter()
-MOST_WATCHERS = 32  # whoever is turned away loads the page again now and then
+MAX_WATCHERS = 32  # whoever is turned away loads the page again now and then
 PERIOD_S = 1.0
 _SHARED_S = 0.9 * PERIOD_S  # who comes a little later than another sees what it saw
 _HEARTBEAT_S = 10.0
@@ -73,8 +73,8 @@ async def events(sweep_id: str, request: Request) -> Response:
     503 while too many are watching; 404 for an unknown sweep.
     """
     state = request.app.state
-    if state.watchers >= MOST_WATCHERS:
-        refused = failure(request, 503, "Too many watch", f"{MOST_WATCHERS} are watching already: try again later.")
+    if state.watchers >= MAX_WATCHERS:
+        refused = failure(request, 503, "Too many watch", f"{MAX_WATCHERS} are watching already: try again later.")
         refused.headers["Retry-After"] = "10"
         return refused
     first = await state.looks.at(sweep_id)

@@ -126,7 +126,7 @@ def test_a_page_that_cannot_be_decoded_is_no_failure_of_the_run(unreadable: str)
 
 @pytest.mark.loopback
 def test_a_page_without_an_end_is_given_up(unreadable: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(telemetry, "_LONGEST_READING_S", 0.1)
+    monkeypatch.setattr(telemetry, "_MAX_READING_S", 0.1)
     with Telemetry(f"{unreadable}/endless") as readings:
         pass
     assert readings.scrapes() == []
@@ -209,8 +209,8 @@ def test_a_run_has_a_reading_before_and_after() -> None:
 
 @pytest.mark.loopback
 def test_buckets_are_kept_of_the_readings_around_the_run_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(telemetry, "SHORTEST_INTERVAL_S", 0.02)
-    monkeypatch.setattr(telemetry, "LARGEST_SHARE", 1.0)
+    monkeypatch.setattr(telemetry, "MIN_INTERVAL_S", 0.02)
+    monkeypatch.setattr(telemetry, "MAX_SHARE", 1.0)
     with SimulatorProcess(SimulatorOptions()) as simulator, Telemetry(f"{simulator.url}/metrics") as readings:
         time.sleep(0.3)
         origin = datetime.now(UTC)

@@ -7,7 +7,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from loadgen.service.access import COOKIE, Access, AccessMiddleware
-from loadgen.service.tokens import MOST_FAILURES
+from loadgen.service.tokens import MAX_FAILURES
 from tests.service.conftest import BEARER, SPEC, TOKEN
 
 WRONG = {"Authorization": "Bearer not-the-token-at-all"}
@@ -187,7 +187,7 @@ def test_made_up_and_broken_cookies_are_nobody(far_client: TestClient) -> None:
 
 def test_guesses_are_slowed_down_and_the_logged_in_go_on(far_client: TestClient) -> None:
     assert log_in(far_client).status_code == 303
-    for _ in range(MOST_FAILURES):
+    for _ in range(MAX_FAILURES):
         assert far_client.get("/api/v1/sweeps", headers=WRONG).status_code == 401
     waits = far_client.get("/api/v1/sweeps", headers=WRONG)
     assert waits.status_code == 429

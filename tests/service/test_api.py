@@ -14,8 +14,8 @@ from fastapi.testclient import TestClient
 from loadgen.load.shapes import ClosedLoop
 from loadgen.service.documents import JobDocument
 from loadgen.service.examples import JOB_EXAMPLE
-from loadgen.service.queue import MOST_WAITING, Queue
-from loadgen.service.submission import MOST_BYTES
+from loadgen.service.queue import MAX_WAITING, Queue
+from loadgen.service.submission import MAX_BYTES
 from loadgen.store.jobs import Jobs
 from loadgen.store.repository import Store
 from tests.report.documents import fill, specs, sweep_row
@@ -105,7 +105,7 @@ def test_what_is_refused_is_a_sentence_and_no_job(client: TestClient, spec: Any,
 
 
 def test_an_oversized_body_is_413_whatever_it_says_of_its_length(client: TestClient) -> None:
-    large = b'{"name": "' + b"x" * MOST_BYTES + b'"}'
+    large = b'{"name": "' + b"x" * MAX_BYTES + b'"}'
 
     def pieces() -> Iterator[bytes]:
         for _ in range(1_000):
@@ -136,8 +136,8 @@ def test_a_page_whose_address_makes_no_sense_says_so_as_it_does_without_the_serv
 
 
 def test_the_queue_takes_so_many_and_no_more(client: TestClient, db_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert MOST_WAITING >= 100
-    monkeypatch.setattr("loadgen.service.queue.MOST_WAITING", 2)
+    assert MAX_WAITING >= 100
+    monkeypatch.setattr("loadgen.service.queue.MAX_WAITING", 2)
     assert [send(client).status_code for _ in range(3)] == [202, 202, 429]
 
 

@@ -60,7 +60,7 @@ def test_who_leaves_is_noticed(served: Served) -> None:
 
 
 def test_so_many_follow_and_no_more(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("loadgen.service.api.MOST_FOLLOWERS", 1)
+    monkeypatch.setattr("loadgen.service.api.MAX_FOLLOWERS", 1)
     job_id = send(served)
     with httpx2.stream("GET", f"{served.url}/jobs/{job_id}/events", timeout=30) as answer:
         lines = answer.iter_lines()  # kept: to let go of it would close the stream
@@ -82,7 +82,7 @@ def test_a_follower_hears_of_the_end(served: Served, queue: Queue) -> None:
 
 
 def test_a_body_that_does_not_come_is_given_up(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("loadgen.service.body.LONGEST_S", 0.2)
+    monkeypatch.setattr("loadgen.service.access.MAX_BODY_S", 0.2)
     address = httpx2.URL(served.url)
     for path, kind in (("/api/v1/sweeps", "application/json"), ("/login", "application/x-www-form-urlencoded")):
         with socket.create_connection((address.host, address.port or 0)) as slow:

@@ -32,7 +32,7 @@ from tests.service.started import address_of
 
 pytestmark = pytest.mark.loopback
 
-LONGEST_WAIT_S = 90.0
+MAX_WAIT_S = 90.0
 SIM: dict[str, Any] = {"url": "simulator", "concurrency": 1, "input_tokens": 8, "output_tokens": 8, "requests": 4}
 Until = Callable[[JobRow], bool]
 
@@ -70,7 +70,7 @@ def job_of(db_url: str, job_id: str) -> JobRow:
 
 
 def wait_for(db_url: str, job_id: str, until: Until = lambda job: job.has_ended) -> JobRow:
-    deadline_s = time.monotonic() + LONGEST_WAIT_S
+    deadline_s = time.monotonic() + MAX_WAIT_S
     while not until(job := job_of(db_url, job_id)):
         assert time.monotonic() < deadline_s, f"still {job}"
         time.sleep(0.05)
@@ -191,7 +191,7 @@ def test_a_service_that_another_replaced_ends_its_jobs_and_takes_no_more(
         claim = QueueClaim(store, replace(this_process(), host_name="bench-2"))
         while not claim.take(claim.found()):  # unless it was just being renewed
             pass
-    process.wait(LONGEST_WAIT_S)
+    process.wait(MAX_WAIT_S)
     assert begun.lost is not None
     with pytest.raises(ClaimLostError, match="on bench-2 took them over"):
         send(begun, spec(simulator))
@@ -244,7 +244,7 @@ def test_a_service_that_is_killed_finds_its_jobs_again(db_url: str, simulator: S
         assert wait_for(db_url, waiting).status == "finished"
         resumed = httpx2.post(f"{address}/api/v1/jobs/{running}/resume", headers=BEARER)
         assert resumed.status_code == 202
-        followed = httpx2.get(f"{address}/api/v1/jobs/{running}/events", timeout=LONGEST_WAIT_S).text
+        followed = httpx2.get(f"{address}/api/v1/jobs/{running}/events", timeout=MAX_WAIT_S).text
         last = json.loads(followed.strip().rsplit("data: ", 1)[1])
         assert (last["status"], last["sweep_id"], last["exit_code"]) == ("finished", interrupted.sweep_id, 0)
         sweep = httpx2.get(f"{address}/api/v1/sweeps/{last['sweep_id']}").json()

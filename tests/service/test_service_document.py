@@ -13,10 +13,10 @@ from loadgen.service import examples
 from loadgen.service.app import CONNECTION_VARIABLES, connection_limits, openapi
 from loadgen.service.documents import JobDocument, PresentRunDocument
 from loadgen.service.progress import PASSING
-from loadgen.service.queue import MOST_WAITING
-from loadgen.service.submission import MOST_BYTES, MOST_RUNS, REFUSED_KEYS, submission_of
+from loadgen.service.queue import MAX_WAITING
+from loadgen.service.submission import MAX_BYTES, MAX_RUNS, REFUSED_KEYS, submission_of
 from loadgen.service.targets import Targets
-from loadgen.service.tokens import FAILURES_WITHIN_S, MOST_FAILURES, SESSION_S, SHORTEST_TOKEN
+from loadgen.service.tokens import FAILURES_WITHIN_S, MAX_FAILURES, MIN_TOKEN_CHARACTERS, SESSION_S
 from loadgen.store.rows import JobStatus
 from loadgen.web.connections import ConnectionLimits
 
@@ -75,11 +75,11 @@ def test_the_events_are_those_of_the_document() -> None:
 @pytest.mark.parametrize(
     "figure",
     [
-        f"{MOST_BYTES:,} bytes",
-        f"At most {MOST_WAITING} jobs",
-        f"at most {MOST_RUNS:,} runs",
-        f"at least {SHORTEST_TOKEN} characters",
-        f"After {MOST_FAILURES} wrong tokens within a minute",
+        f"{MAX_BYTES:,} bytes",
+        f"At most {MAX_WAITING} jobs",
+        f"at most {MAX_RUNS:,} runs",
+        f"at least {MIN_TOKEN_CHARACTERS} characters",
+        f"After {MAX_FAILURES} wrong tokens within a minute",
         f"{SESSION_S / 3600:.0f} hours",
     ],
 )

@@ -42,7 +42,7 @@ def test_sessions_begin_end_and_run_out(monkeypatch: pytest.MonkeyPatch) -> None
 def test_so_many_sessions_and_no_more() -> None:
     sessions = LoginSessions()
     first = sessions.begin()
-    for _ in range(tokens.MOST_SESSIONS):
+    for _ in range(tokens.MAX_SESSIONS):
         sessions.begin()
     assert not sessions.has(first)
 
@@ -51,7 +51,7 @@ def test_guesses_are_counted_by_address_and_forgotten(monkeypatch: pytest.Monkey
     now_s = [100.0]
     monkeypatch.setattr("loadgen.service.tokens.time.monotonic", lambda: now_s[0])
     failures = Failures()
-    for _ in range(tokens.MOST_FAILURES):
+    for _ in range(tokens.MAX_FAILURES):
         assert failures.wait_s("192.0.2.1") == 0
         failures.add("192.0.2.1")
     assert failures.wait_s("192.0.2.1") == tokens.FAILURES_WITHIN_S

@@ -121,7 +121,7 @@ def test_a_database_that_goes_away_ends_the_stream_with_a_sentence(
 
 
 def test_only_so_many_may_watch(client: TestClient, store: Store) -> None:
-    client.app.state.watchers = live.MOST_WATCHERS  # type: ignore[attr-defined]
+    client.app.state.watchers = live.MAX_WATCHERS  # type: ignore[attr-defined]
     answer = client.get(f"/sweeps/{SWEEP}/events")
     assert answer.status_code == 503
     assert answer.headers["retry-after"] == "10"

@@ -16,7 +16,7 @@ _REASONS = (
     "clocks_event_reasons.active",
     "clocks_throttle_reasons.active",
 )  # as drivers from 535 call it, and older ones
-_LONGEST_ANSWER_S = 20.0
+_MAX_ANSWER_S = 20.0
 _MIB = 1 << 20
 
 
@@ -73,7 +73,7 @@ def _command(query: str) -> list[str]:
 def _ask(query: str) -> list[str]:
     """The lines of one answer; none when the command is absent or refuses."""
     try:
-        answer = subprocess.run(_command(query), capture_output=True, text=True, timeout=_LONGEST_ANSWER_S, check=True)
+        answer = subprocess.run(_command(query), capture_output=True, text=True, timeout=_MAX_ANSWER_S, check=True)
     except (OSError, subprocess.SubprocessError):
         return []
     return [line for line in answer.stdout.splitlines() if line.strip()]

@@ -12,7 +12,7 @@ from typing import Any
 from loadgen.servers.gpu.reading import GpuDevice, GpuReading
 
 INTERVAL_S = 0.1  # the counters behind it move ten to fifty times a second
-_LARGEST_SHARE = 0.05  # of one processor, where a look takes long: it may be one that the server needs
+_MAX_SHARE = 0.05  # of one processor, where a look takes long: it may be one that the server needs
 
 
 class Nvml:
@@ -67,7 +67,7 @@ class Nvml:
             for index in indices:
                 yield index, self._read(self._handles[index])
             took_s = time.monotonic() - began_s
-            pause_s = max(INTERVAL_S - took_s, took_s / _LARGEST_SHARE)
+            pause_s = max(INTERVAL_S - took_s, took_s / _MAX_SHARE)
         for index in indices:  # so that the last stretch of a window is bracketed
             yield index, self._read(self._handles[index])
 

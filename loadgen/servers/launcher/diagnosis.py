@@ -12,8 +12,8 @@ from loadgen.servers.launcher.failure import FailureKind
 from loadgen.servers.launcher.log import LogLine, log_lines
 
 _NO_ERRORS = ("DEBUG", "INFO", "WARNING")
-_MOST_LINES = 5000  # from the end
-_LONGEST_REASON = 300  # characters of the server's own words in our sentence
+_MAX_LINES = 5000  # from the end
+_MAX_REASON_CHARACTERS = 300  # characters of the server's own words in our sentence
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +194,7 @@ _PASSED_ON = re.compile(
 
 def diagnose(log: str, model: str | None = None) -> Reason | None:
     """The reason that the log gives; None when nothing in it looks like one. `model` is named where the log does not."""
-    said = [line for line in log_lines(log) if line.level not in _NO_ERRORS][-_MOST_LINES:]
+    said = [line for line in log_lines(log) if line.level not in _NO_ERRORS][-_MAX_LINES:]
     texts = [line.text for line in said]
     following = [*texts[1:], ""]
     for rule in _RULES:
@@ -244,7 +244,7 @@ def _unknown_flags(rest: str) -> str:
 def _shortened(text: str) -> str:
     """In one line, without its last sentences where it is long."""
     words = " ".join(text.split()).rstrip(".")
-    if len(words) <= _LONGEST_REASON:
+    if len(words) <= _MAX_REASON_CHARACTERS:
         return words
-    sentence_end = words.rfind(". ", 0, _LONGEST_REASON)
-    return words[:sentence_end] if sentence_end > 0 else words[: _LONGEST_REASON - 1] + "…"
+    sentence_end = words.rfind(". ", 0, _MAX_REASON_CHARACTERS)
+    return words[:sentence_end] if sentence_end > 0 else words[: _MAX_REASON_CHARACTERS - 1] + "…"

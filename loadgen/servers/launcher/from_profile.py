@@ -8,15 +8,14 @@ from typing import Any
 import yaml
 
 from loadgen.errors import ModelError, UsageError
-from loadgen.servers.hidden import shown, shown_words
 from loadgen.servers.launcher.compose import PORT_INSIDE, composed, release
 from loadgen.servers.launcher.engines import find_program, release_of
 from loadgen.servers.launcher.launch import Launch
 from loadgen.servers.profiles.checks import gpus_of
 from loadgen.servers.profiles.command import arguments, argv, environment
 from loadgen.servers.profiles.flag_syntax import changed, flat, short_name, without
-from loadgen.servers.profiles.releases import fits
-from loadgen.servers.profiles.schema import ServerProfile
+from loadgen.servers.profiles.schema import ServerProfile, fits
+from loadgen.servers.redaction import shown, shown_words
 
 OURS = {"host": "the profile's host", "port": "--port", "served-model-name": "the profile's served_model_name"}
 """Arguments that are not to be overridden, and what says them."""

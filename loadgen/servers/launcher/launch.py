@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from loadgen.load.spec import Endpoint
-from loadgen.servers.hidden import secrets_of, shown, without
+from loadgen.servers.redaction import secrets_of, shown, without
 
 LaunchKind = Literal["local", "compose", "simulator", "external"]
 

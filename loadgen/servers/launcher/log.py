@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from loadgen.servers.hidden import longest_first
+from loadgen.servers.redaction import longest_first
 
 _COLOUR = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 _PROCESS = re.compile(r"^\([\w .:=-]+\)\s?")  # (EngineCore pid=104), (Worker_TP0 pid=7), (VllmWorker rank=0 pid=2)

@@ -11,9 +11,9 @@ from typing import Any
 
 from loadgen.servers.endpoint import EndpointFacts
 from loadgen.servers.gpu.watch import installed_gpus, visible_with
-from loadgen.servers.hidden import shown_words
 from loadgen.servers.launcher.launch import Launch
 from loadgen.servers.launcher.log import log_lines
+from loadgen.servers.redaction import shown_words
 
 _COVERS = (
     "config.json, generation_config.json, tokenizer files, the index, and name, size and header of each *.safetensors"
@@ -25,7 +25,7 @@ _WHOLE = (
     "tokenizer_config.json",
     "model.safetensors.index.json",
 )
-_LONGEST_HEADER = 100 * 2**20  # bytes; the format's own limit
+_MAX_HEADER_BYTES = 100 * 2**20  # bytes; the format's own limit
 
 # vLLM's own account of its settings, under the names that the record gives them.
 _ACCOUNTS = {
@@ -128,4 +128,4 @@ def _header(path: Path) -> bytes:
     """The JSON at the head of a safetensors file: names, types, shapes and places of its tensors."""
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
-        return file.read(min(length, _LONGEST_HEADER))
+        return file.read(min(length, _MAX_HEADER_BYTES))

@@ -6,12 +6,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from loadgen.servers.hidden import HIDDEN
 from loadgen.servers.launcher.from_profile import Overrides, changed_profile, launch_of
 from loadgen.servers.launcher.launch import Launch
 from loadgen.servers.launcher.running import RunningServer
 from loadgen.servers.profiles.reading import ProfileFile, read_profile
 from loadgen.servers.profiles.schema import ServerProfile
+from loadgen.servers.redaction import HIDDEN
 
 _SOURCE = "profile_source"
 

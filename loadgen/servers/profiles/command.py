@@ -6,9 +6,7 @@ from collections.abc import Mapping
 from functools import reduce
 
 from loadgen.errors import UsageError
-from loadgen.servers.profiles.merging import merged
-from loadgen.servers.profiles.releases import fits
-from loadgen.servers.profiles.schema import Argument, ForReleases, ServerProfile
+from loadgen.servers.profiles.schema import Argument, ForReleases, ServerProfile, fits, merged
 
 NO_COMMAND = ("external",)  # launchers that start nothing
 _SIMULATOR = (sys.executable, "-m", "loadgen.cli", "simulate")

@@ -13,7 +13,6 @@ from loadgen.moe.models import model
 from loadgen.moe.parameters import active_parameters, parameters
 from loadgen.moe.placement import Parallelism
 from loadgen.moe.table1 import TABLE_1, compare_with_paper
-from loadgen.servers.hidden import shown, shown_words
 from loadgen.servers.profiles.checks import is_served_by_vllm, resources
 from loadgen.servers.profiles.command import arguments, argv, environment
 from loadgen.servers.profiles.layout import layout
@@ -21,6 +20,7 @@ from loadgen.servers.profiles.memory import Memory
 from loadgen.servers.profiles.reading import ProfileFile
 from loadgen.servers.profiles.schema import ServerProfile
 from loadgen.servers.profiles.subject import architecture_of
+from loadgen.servers.redaction import shown, shown_words
 
 
 class ShownProfile(TypedDict):

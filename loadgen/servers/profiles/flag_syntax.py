@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from loadgen.servers.profiles.lengths import readable_int
-from loadgen.servers.profiles.merging import merged
+from loadgen.servers.profiles.schema import merged
 
 _SWITCHES = {"true": True, "false": False}
 

@@ -10,8 +10,7 @@ from loadgen.errors import UsageError
 from loadgen.inputs.origin import FileLine, Origin
 from loadgen.inputs.yaml_file import read_yaml
 from loadgen.servers.profiles.flag_syntax import canonical
-from loadgen.servers.profiles.merging import merged
-from loadgen.servers.profiles.schema import ServerProfile
+from loadgen.servers.profiles.schema import ServerProfile, merged
 
 _NOT_INHERITED = ("abstract", "description")  # each file speaks of itself
 _OUR_FLAGS = {"host": "host", "port": "port", "served-model-name": "served_model_name", "revision": "revision"}

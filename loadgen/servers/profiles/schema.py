@@ -4,12 +4,14 @@ A profile is the server's side of an experiment: what to start, or where it alre
 tokens, memory is in GB of 10⁹ bytes.
 """
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from packaging.version import InvalidVersion, Version
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from loadgen.load.spec import Endpoint
-from loadgen.servers.profiles.releases import checked_releases
 
 Launcher = Literal["local", "compose", "external", "simulator"]
 """How the server comes to be: a process here, a container, somebody else's affair, or our own simulator."""
@@ -19,7 +21,15 @@ Argument = bool | int | float | str | list[str | int | float] | dict[str, object
 
 Whole = Annotated[int, Field(ge=1)]
 Money = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Releases = Annotated[str, AfterValidator(checked_releases)]
+
+
+def _checked_releases(text: str) -> str:
+    """`text` as it is; ValueError where it is no set of versions."""
+    try:
+        SpecifierSet(text)
+    except InvalidSpecifier:
+        raise ValueError(f"must be a set of versions like '>=0.27' or '>=0.22,<0.27', not {text}") from None
+    return text
 
 
 def _as_text(value: object) -> object:
@@ -33,6 +43,7 @@ def _flag_name(name: str) -> str:
     return name
 
 
+Releases = Annotated[str, AfterValidator(_checked_releases)]
 FlagName = Annotated[str, AfterValidator(_flag_name)]
 Text = Annotated[str, BeforeValidator(_as_text)]
 
@@ -124,3 +135,29 @@ class ServerProfile(_Part):
     def weights(self) -> Literal["real", "dummy"]:
         """Whether the server makes its weights up: figures of speed may still hold, answers mean nothing."""
         return "dummy" if self.arguments.get("load-format") == "dummy" else "real"
+
+
+def fits(release: str, releases: str) -> bool:
+    """Whether a release is one of a set. What is behind its `+` does not matter, and development versions count too.
+
+    A release that is no version, as of a build from somebody's branch, fits only the set of all.
+    """
+    try:
+        version = Version(release)
+    except InvalidVersion:
+        return not releases
+    return SpecifierSet(releases).contains(version.public, prereleases=True)
+
+
+def merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """One mapping over another, as `extends` and `for_releases` mean it: key by key at any depth, None taking a key away; anything else replaces."""
+    result = dict(below)
+    for key, value in above.items():
+        under = result.get(key)
+        if value is None:
+            result.pop(key, None)
+        elif isinstance(value, dict):
+            result[key] = merged(under if isinstance(under, dict) else {}, value)
+        else:
+            result[key] = value
+    return result

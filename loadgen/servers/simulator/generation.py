@@ -13,7 +13,7 @@ from loadgen.servers.simulator.vocabulary import VOCABULARY_TOKENS, chat_ids, te
 IMAGE_TOKENS = 256
 _IMAGE_TEXT = " ".join(["<image>"] * IMAGE_TOKENS)
 _DEFAULT_OUTPUT_TOKENS = 16
-_MOST_CHOICES = 128
+_MAX_CHOICES = 128
 
 
 class SimulatedRefusal(Exception):
@@ -97,8 +97,8 @@ def parse_generation(body: bytes, chat: bool, options: SimulatorOptions) -> Gene
         raise _wrong("Stream options can only be defined when `stream=True`.", "stream_options")
     check_model(document, options)
     choices = 1 if document.get("n") is None else document["n"]
-    if type(choices) is not int or not 1 <= choices <= _MOST_CHOICES:
-        raise _wrong(f"n must be a whole number from 1 to {_MOST_CHOICES}.", "n", choices)
+    if type(choices) is not int or not 1 <= choices <= _MAX_CHOICES:
+        raise _wrong(f"n must be a whole number from 1 to {_MAX_CHOICES}.", "n", choices)
     if choices > 1 and document.get("temperature") == 0:
         raise SimulatedRefusal(f"n must be 1 when using greedy sampling, got {choices}.")
     prompt_ids = _chat_prompt(document) if chat else _text_prompt(document)

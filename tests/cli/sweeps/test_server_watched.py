@@ -38,8 +38,8 @@ def test_a_steady_state_is_counted_between_readings_and_its_queue_is_told(
     cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Eight callers, four of whom find a place: half of all requests wait."""
-    monkeypatch.setattr(telemetry, "SHORTEST_INTERVAL_S", 0.2)
-    monkeypatch.setattr(telemetry, "LARGEST_SHARE", 1.0)
+    monkeypatch.setattr(telemetry, "MIN_INTERVAL_S", 0.2)
+    monkeypatch.setattr(telemetry, "MAX_SHARE", 1.0)
     options = SimulatorOptions(ttft_s=0.005, gap_s=0.002, max_running=4)
     with SimulatorProcess(options) as server:
         where = ("--url", server.url, "--model", options.model)

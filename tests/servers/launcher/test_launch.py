@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from loadgen.errors import UsageError
-from loadgen.servers.hidden import shown_words
 from loadgen.servers.launcher import compose, from_profile
 from loadgen.servers.launcher.from_profile import Overrides, launch_of
 from loadgen.servers.profiles.schema import ServerProfile
+from loadgen.servers.redaction import shown_words
 from tests.servers.launcher.launches import fake_launch
 
 ROOT = Path(__file__).resolve().parents[3]

@@ -7,8 +7,7 @@ import pytest
 from loadgen.errors import UsageError
 from loadgen.servers.profiles import argv, environment
 from loadgen.servers.profiles.command import flag_words
-from loadgen.servers.profiles.releases import fits
-from loadgen.servers.profiles.schema import Argument, ForReleases, ServerProfile
+from loadgen.servers.profiles.schema import Argument, ForReleases, ServerProfile, fits
 
 PLAIN = ServerProfile(name="it", model="some/model")
 BY_RELEASE = PLAIN.model_copy(

@@ -4,8 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from loadgen.servers.hidden import is_secret, secrets_of, shown, shown_text, shown_words, without
+from loadgen.servers.endpoint import TokenCounter, error_text, probe
 from loadgen.servers.launcher.log import overwrite
+from loadgen.servers.redaction import is_secret, redact, secrets_of, shown, shown_text, shown_words, without
+from tests.servers.test_endpoint import VLLM, served
 
 SECRET = """
     api-key api_keys APIKEY apiKey x-api-key OPENAI_API_KEY NGC_API_KEY AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY key
@@ -112,3 +114,43 @@ def test_a_log_keeps_its_length_and_is_appended_to(tmp_path: Path) -> None:
         server.write(b"more\n")
     assert log.read_bytes() == b"args **********, **********\nmore\n"
     overwrite(tmp_path / "none.log", ["k3y-s3cret"])
+
+
+HEADERS = (("Authorization", "Bearer k3y-s3cret"), ("X-Team", "h3ader-s3cret"), ("X-Tier", "a"))
+
+
+@pytest.mark.parametrize(
+    ("text", "hidden"),
+    [
+        ("no quota for Bearer k3y-s3cret", "no quota for [redacted]"),
+        ("no quota for key k3y-s3cret.", "no quota for key [redacted]."),
+        ("{'x-team': 'h3ader-s3cret'}", "{'x-team': '[redacted]'}"),
+        ("a short value is a word", "a short value is a word"),
+    ],
+)
+def test_values_and_bare_keys_are_hidden(text: str, hidden: str) -> None:
+    assert redact(text, HEADERS) == hidden
+
+
+def test_a_value_is_hidden_in_its_json_form_too() -> None:
+    assert redact(r"{\"v\": \"pa\"}", (("X-Key", 'quo"ted'),)) == r"{\"v\": \"pa\"}"
+    assert redact(r'{"v": "quo\"ted"}', (("X-Key", 'quo"ted'),)) == '{"v": "[redacted]"}'
+
+
+def test_a_secret_that_the_cut_would_halve_leaves_nothing() -> None:
+    assert "k3y" not in error_text(b"x" * 290 + b"k3y-s3cret", HEADERS)
+
+
+@pytest.mark.loopback
+def test_what_a_server_says_of_itself_is_cleaned_before_it_is_kept() -> None:
+    echo = "for k3y-s3cret and h3ader-s3cret"
+    answers = VLLM | {
+        "/v1/models": (200, {"data": [{"id": "m", "owned_by": echo}]}),
+        "/version": (200, {"version": echo}),
+    }
+    with served(answers) as url:
+        facts = probe(url, "m", HEADERS)
+        answers["/tokenize"] = (429, {"error": {"message": echo}})
+        with TokenCounter(facts, "m", "chat", HEADERS) as count, pytest.raises(Exception, match="redacted") as caught:
+            count("hi")
+    assert "s3cret" not in f"{facts}{caught.value}"

@@ -1,5 +1,7 @@
 """What of a server's arguments, variables and words may be shown: keys, tokens and passwords are hidden by one set of rules.
 
+A server's error text may echo the headers that we send: what is printed and stored of it goes through `redact`.
+
 A secret is known by the name that it stands under, or by its form: `user:password@` of an address,
 `?api_key=` of a query, `Bearer KEY`. What is known by its name is hidden by its value as well, wherever else it stands.
 """
@@ -11,7 +13,8 @@ from typing import Any
 from urllib.parse import unquote_plus
 
 HIDDEN = "…"
-_SHORTEST_SECRET = 6  # in running text; shorter values are ordinary words
+REDACTED = "[redacted]"  # in place of the value of a header
+_MIN_SECRET_CHARACTERS = 6  # in running text; shorter values are ordinary words
 
 _BETWEEN = re.compile(r"[^A-Za-z0-9]+|(?<=[a-z0-9])(?=[A-Z])")
 _ANYWHERE = (
@@ -143,7 +146,7 @@ def longest_first(secrets: Iterable[str]) -> list[str]:
     """Those that are no ordinary words, as they are and as in a JSON text; none leaves the rest of another behind."""
     found = set(secrets)
     found |= {json.dumps(secret)[1:-1] for secret in found}
-    return sorted((secret for secret in found if len(secret) >= _SHORTEST_SECRET), key=len, reverse=True)
+    return sorted((secret for secret in found if len(secret) >= _MIN_SECRET_CHARACTERS), key=len, reverse=True)
 
 
 def _is_flag(word: str) -> bool:
@@ -216,3 +219,15 @@ def _of_text(text: str) -> Iterator[str]:
     yield from (match[3] for match in _IN_QUERY.finditer(text) if is_secret_parameter(match[2], match[3]))
     yield from (match[2] for match in _BEARER.finditer(text))
     yield from (match[4].strip("\"'") for match in _NAMED.finditer(text) if is_secret(match[2]))
+
+
+def redact(text: str, headers: Iterable[tuple[str, str]]) -> str:
+    """`text` with every header value, and what follows the scheme in one like `Bearer KEY`, replaced by `[redacted]`."""
+    found: set[str] = set()
+    for _, value in headers:
+        value = value.strip()
+        scheme, _, rest = value.partition(" ")
+        found |= {value, rest.strip() if scheme.isalpha() else ""}
+    for secret in longest_first(found):
+        text = text.replace(secret, REDACTED)
+    return text

@@ -1,4 +1,4 @@
-"""The list of sweeps, and a sweep, each as a page and as JSON."""
+"""The list of sweeps, a sweep, and a run, each as a page and as JSON."""
 
 from dataclasses import fields
 from datetime import UTC, datetime
@@ -9,11 +9,12 @@ from fastapi import APIRouter, Depends, Request, Response
 from loadgen.errors import UsageError
 from loadgen.report.comparison.selection import filtered
 from loadgen.report.comparison.view import Filters, check_words, read_filters
-from loadgen.report.export.export import sweep_document
+from loadgen.report.export.export import run_document, sweep_document
 from loadgen.report.pages.live import live_view
-from loadgen.report.pages.pages import sweep_page
+from loadgen.report.pages.pages import run_page, sweep_page
 from loadgen.report.pages.sweep_figures import sweeps_document
 from loadgen.report.pages.sweeps_list import sweeps_page
+from loadgen.report.select.outlines import outline_of
 from loadgen.web.answers import document, html
 from loadgen.web.database import DashboardStore, Reading
 from loadgen.web.live import progress_of
@@ -73,3 +74,17 @@ def sweep(sweep_id: str, store: Reading) -> Response:
     runs, now = store.runs(sweep_id), datetime.now(UTC)
     live = live_view(progress_of(store, found), now) if found.status == "running" else None
     return html(sweep_page(found, runs, now, siblings=siblings, open_outline=store.outline, live=live))
+
+
+@router.get("/runs/{run_id}.json")
+def run_json(run_id: str, store: Reading) -> Response:
+    """A run's document, with what is known of its sweep."""
+    found = store.run(run_id)
+    return document(run_document(store.sweep(found["sweep_id"]), found))
+
+
+@router.get("/runs/{run_id}")
+def run(run_id: str, store: Reading) -> Response:
+    """A run's page."""
+    found, samples, gpus = store.run(run_id), store.samples(run_id), store.gpus(run_id)
+    return html(run_page(found, outline_of(store, found), datetime.now(UTC), samples=samples, gpus=gpus))
