@@ -228,7 +228,7 @@ def _sender(
     task = share.task
     transports: list[StampingTransport] = []
 
-    def make_stream() -> StampingTransport:
+    def make_transport() -> StampingTransport:
         transports.append(StampingTransport(address, task.stale_limit_ns, open_bodies))
         return transports[-1]
 
@@ -244,7 +244,7 @@ def _sender(
         max_reply_bytes=task.max_reply_bytes,
     )
     wiring = Wiring(
-        make_stream=make_stream,
+        make_transport=make_transport,
         on_finished=spool.add,
         throttle=throttle,
         on_pause=lambda until_ns: report(Pause(until_ns)),

@@ -1,13 +1,25 @@
 """How many connections a load point opens, for whoever asks before the start and for the driver that opens them."""
 
+import json
+
 import numpy as np
 import pytest
 
 from loadgen.engine.drive.driver import Plan, Wiring
 from loadgen.engine.measurement import driver_class
 from loadgen.engine.wire.target import Target
+from loadgen.load.arrivals import Ramp
 from loadgen.load.schedule import Schedule
-from loadgen.load.shapes import ClosedLoop, LoadShape, OpenLoop, Wave
+from loadgen.load.shapes import (
+    SHAPES,
+    ClosedLoop,
+    LoadShape,
+    OpenLoop,
+    TraceSource,
+    Wave,
+    shape_from_json,
+    value_in_json,
+)
 
 
 @pytest.mark.parametrize(
@@ -32,3 +44,30 @@ def test_the_driver_opens_as_many_as_were_counted(shape: LoadShape, requests: in
 
 def test_without_a_number_of_requests_the_shape_decides() -> None:
     assert ClosedLoop(16).connections() == 16
+
+
+SAMPLES: list[LoadShape] = [
+    ClosedLoop(16),
+    Wave(32),
+    OpenLoop(2.0, "gamma", 0.5, Ramp(9.0, 4.0, "exponential"), max_in_flight=3),
+    OpenLoop(2.0, "trace", trace=TraceSource("t.csv", "ab", 0.5, skipped_rows=1, first_skipped="line 3 is empty")),
+]
+
+
+@pytest.mark.parametrize("shape", SAMPLES, ids=lambda shape: shape.label)
+def test_a_shape_reads_back_its_json(shape: LoadShape) -> None:
+    document = shape.to_json()
+    assert shape_from_json(json.loads(json.dumps(document))) == shape
+    assert value_in_json(document) == shape.value
+    assert shape_from_json(document | {"from_a_later_version": 1}) == shape
+
+
+def test_every_shape_has_a_sample_and_a_name_of_its_own() -> None:
+    assert {shape.kind for shape in SAMPLES} == set(SHAPES)
+    for name in ("value_key", "axis_label", "column_label"):
+        assert len({getattr(shape, name) for shape in SHAPES.values()}) == len(SHAPES)
+
+
+def test_a_kind_of_a_later_version_is_named() -> None:
+    with pytest.raises(KeyError, match="'zigzag'"):
+        shape_from_json({"kind": "zigzag"})

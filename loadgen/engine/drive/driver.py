@@ -12,7 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from loadgen.engine.drive.in_flight import InFlight, Stream
+from loadgen.engine.drive.in_flight import InFlight, Transport
 from loadgen.engine.drive.throttle import MAX_RETRY_AFTER_S, Throttle, wait_asked_s
 from loadgen.engine.drive.throttle_queue import ThrottleQueue
 from loadgen.engine.eventloop.timer import SYSTEM_CLOCK, Clock
@@ -62,12 +62,12 @@ class Plan:
 class Wiring:
     """What a driver works with.
 
-    `make_stream` makes one connection, which is opened before t = 0. `on_finished` is given every exchange as it ends, and
+    `make_transport` makes one connection, which is opened before t = 0. `on_finished` is given every exchange as it ends, and
     at last those that were never sent; it is called between the reads of others, so it must take microseconds.
     `throttle` holds requests back; `on_pause` is told until when a server has asked for silence.
     """
 
-    make_stream: Callable[[], Stream]
+    make_transport: Callable[[], Transport]
     on_finished: Callable[[Exchange], None]
     throttle: Throttle = field(default_factory=Throttle)
     on_pause: Callable[[int], None] = lambda until_ns: None
@@ -88,7 +88,7 @@ class Driver(ABC):
         self._clock = wiring.clock
         self._now_ns = wiring.clock.now_ns
         self._in_flight = InFlight(
-            make_stream=wiring.make_stream,
+            make_transport=wiring.make_transport,
             wire_of=self._wire,
             output_tokens_of=lambda index: int(plan.schedule.output_tokens[index]),
             on_ended=self._ended,

@@ -16,7 +16,7 @@ from loadgen.load.arrivals import NS_PER_S
 CONNECTS_AT_ONCE = 64  # more would overflow a server's backlog, and SYN retries cost a second
 
 
-class Stream(Protocol):
+class Transport(Protocol):
     """A connection that carries one request at a time: `StampingTransport`, or a script in tests."""
 
     async def open(self) -> None:
@@ -42,7 +42,7 @@ class InFlight:
     def __init__(
         self,
         *,
-        make_stream: Callable[[], Stream],
+        make_transport: Callable[[], Transport],
         wire_of: Callable[[int], bytes],
         output_tokens_of: Callable[[int], int],
         on_ended: Callable[[Exchange, bool], None],
@@ -51,7 +51,7 @@ class InFlight:
         max_reply_bytes: int | None,
         clock: Clock,
     ) -> None:
-        self._make_stream = make_stream
+        self._make_transport = make_transport
         self._wire_of = wire_of
         self._output_tokens_of = output_tokens_of
         self._on_ended = on_ended
@@ -60,7 +60,7 @@ class InFlight:
         self._timeout_ns = round(timeout_s * NS_PER_S)
         self._max_reply_bytes = max_reply_bytes
         self._now_ns = clock.now_ns
-        self._streams: list[Stream] = []
+        self._transports: list[Transport] = []
         self._first_wires: dict[int, bytes] = {}  # by index
         self._started: dict[int, tuple[Exchange, int]] = {}  # by index, in the order of starting, with the time of it
         self._time_limit: asyncio.TimerHandle | None = None
@@ -75,23 +75,23 @@ class InFlight:
     @property
     def connections(self) -> int:
         """How many connections there are, busy or not."""
-        return len(self._streams)
+        return len(self._transports)
 
     async def open(self, connections: int, first: Iterable[int]) -> None:
-        """Make and connect the streams, and encode the `first` requests.
+        """Make and open the connections, and encode the `first` requests.
 
         A connection that fails is tried again by the request that needs it.
         """
-        self._streams = [self._make_stream() for _ in range(connections)]
+        self._transports = [self._make_transport() for _ in range(connections)]
         self._first_wires = {index: self._wire_of(index) for index in first}
         gate = asyncio.Semaphore(CONNECTS_AT_ONCE)
 
-        async def connect(stream: Stream) -> None:
+        async def connect(transport: Transport) -> None:
             async with gate:
                 with contextlib.suppress(ConnectFailedError, TimeoutError):
-                    await asyncio.wait_for(stream.open(), min(CONNECT_LIMIT_S, self._timeout_s))
+                    await asyncio.wait_for(transport.open(), min(CONNECT_LIMIT_S, self._timeout_s))
 
-        self._connecting = asyncio.gather(*map(connect, self._streams))
+        self._connecting = asyncio.gather(*map(connect, self._transports))
         try:
             await self._connecting
         except asyncio.CancelledError:
@@ -99,9 +99,9 @@ class InFlight:
                 raise
 
     def add_connection(self) -> int:
-        """Make one more stream, which connects when it is used; return its slot."""
-        self._streams.append(self._make_stream())
-        return len(self._streams) - 1
+        """Make one more connection, which is opened when it is used; return its slot."""
+        self._transports.append(self._make_transport())
+        return len(self._transports) - 1
 
     def start(self, exchange: Exchange, *, read_at_once: bool = False) -> None:
         """Send a request over the connection of its slot. `read_at_once`: its reply is needed as soon as it has ended."""
@@ -116,7 +116,7 @@ class InFlight:
         if self._time_limit is None:
             self._watch_the_oldest()
         try:
-            self._streams[exchange.slot].start(wire, exchange, self._ended)
+            self._transports[exchange.slot].start(wire, exchange, self._ended)
         except Exception as error:
             self._on_fault(error)
 
@@ -133,8 +133,8 @@ class InFlight:
         for exchange, _ in list(self._started.values()):
             exchange.failure, exchange.detail = Outcome.CANCELLED, detail
             exchange.gave_up_ns = self._now_ns()
-            with contextlib.suppress(Exception):  # its stream, or `on_finished`, may be what failed
-                self._streams[exchange.slot].abandon()
+            with contextlib.suppress(Exception):  # its connection, or `on_finished`, may be what failed
+                self._transports[exchange.slot].abandon()
                 on_finished(exchange)
         self._started.clear()
 
@@ -150,8 +150,8 @@ class InFlight:
 
     def close(self) -> None:
         """Close every connection."""
-        for stream in self._streams:
-            stream.close()
+        for transport in self._transports:
+            transport.close()
 
     def _ended(self, exchange: Exchange) -> None:
         del self._started[exchange.index]
@@ -162,7 +162,7 @@ class InFlight:
         self._on_ended(exchange, failed)
 
     def _give_up(self, exchange: Exchange, failure: Outcome, detail: str) -> None:
-        self._streams[exchange.slot].abandon()
+        self._transports[exchange.slot].abandon()
         exchange.failure, exchange.detail, exchange.gave_up_ns = failure, detail, self._now_ns()
         self._ended(exchange)
 

@@ -71,7 +71,7 @@ def test_a_caller_keeps_its_conversation_and_its_connection() -> None:
     slots = [one.slot for one in talk.exchanges]
     assert all(slots[2 * session] == slots[2 * session + 1] for session in range(4))
     assert talk.driver.peak_in_flight == 2
-    assert talk.streams == 2
+    assert talk.connections == 2
 
 
 def test_a_failed_turn_takes_the_rest_of_its_conversation_along() -> None:

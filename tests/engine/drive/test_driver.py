@@ -23,7 +23,7 @@ OK = b"HTTP/1.1 200 OK\r\n"
 TARGET = Target("http", "server", 80, "/v1/completions", (("X-Team", "a"),))
 
 
-class ScriptedStream:
+class ScriptedTransport:
     """Answers after `service_s(index)` of virtual time; fails, or raises, with what the service returns instead."""
 
     def __init__(
@@ -98,15 +98,15 @@ class Run:
             output_tokens=np.full(requests, 1, np.int32),
             offsets_ns=None if offsets_s is None else np.array([round(s * 1e9) for s in offsets_s], np.int64),
         )
-        self.streams = 0
+        self.connections = 0
 
-        def make_stream() -> ScriptedStream:
-            self.streams += 1
-            return ScriptedStream(loop, service_s, self.seen, answer)
+        def make_transport() -> ScriptedTransport:
+            self.connections += 1
+            return ScriptedTransport(loop, service_s, self.seen, answer)
 
         finished = [] if finished is None else finished
         plan = Plan(target, schedule, shape, **options)
-        wiring = Wiring(make_stream, finished.append, throttle or Throttle(), on_pause, clock)
+        wiring = Wiring(make_transport, finished.append, throttle or Throttle(), on_pause, clock)
         self.driver = driver_class(shape)(plan, wiring)
 
         async def main() -> None:
@@ -147,7 +147,7 @@ def test_a_closed_loop_keeps_its_callers_busy_and_no_more() -> None:
     by_slot = [[one.index for one in run.exchanges if one.slot == slot] for slot in (0, 1)]
     assert sorted(map(len, by_slot)) == [3, 3]
     assert by_slot[0][0] == 0
-    assert run.streams == 2
+    assert run.connections == 2
     assert run.driver.progress().done == 6
 
 
@@ -186,7 +186,7 @@ def test_an_open_loop_sends_when_it_is_due_whatever_is_in_flight() -> None:
 
 def test_an_open_loop_opens_another_stream_when_all_are_busy() -> None:
     run = Run(OpenLoop(1.0, "constant"), 40, lambda index: 100.0, [0.1 * index for index in range(40)])
-    assert run.streams == 40
+    assert run.connections == 40
     assert run.driver.progress().done == 40
 
 
@@ -196,7 +196,7 @@ def test_a_request_due_while_as_many_are_in_flight_as_may_be_is_dropped() -> Non
     assert run.failures == [None, None, Outcome.DROPPED, None, None]
     assert run.exchanges[2].detail == "never sent: as many were in flight as --max-in-flight allows"
     assert (run.exchanges[2].due_ns or 0) / 1e9 == pytest.approx(0.2, abs=1e-5)
-    assert (run.driver.peak_in_flight, run.driver.progress().sent, run.streams) == (2, 4, 2)
+    assert (run.driver.peak_in_flight, run.driver.progress().sent, run.connections) == (2, 4, 2)
 
 
 def test_a_duration_ends_the_sending_not_the_requests() -> None:
@@ -304,10 +304,10 @@ def test_a_fault_of_ours_leaves_every_request_accounted_for(shape: LoadShape, re
 
 
 def test_stop_ends_connecting(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def hang(self: ScriptedStream) -> None:
+    async def hang(self: ScriptedTransport) -> None:
         await asyncio.sleep(1e6)
 
-    monkeypatch.setattr(ScriptedStream, "open", hang)
+    monkeypatch.setattr(ScriptedTransport, "open", hang)
     run = Run(
         ClosedLoop(2),
         4,
