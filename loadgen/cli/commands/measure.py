@@ -64,7 +64,7 @@ def sweep(
 
 
 def _plan(terminal: Terminal, values: dict[str, object], file: Path | None, *, as_json: bool) -> None:
-    from loadgen.cli.progress.sweep import said_of_room
+    from loadgen.cli.progress.sweep import room_message
     from loadgen.cli.tables.plan import group_plan_table, plan_table
     from loadgen.experiments.estimate import short_places
     from loadgen.experiments.events import RoomIsShort
@@ -90,7 +90,7 @@ def _plan(terminal: Terminal, values: dict[str, object], file: Path | None, *, a
     for note in runs[0].file_notes:
         terminal.note(note)
     for short in short_places(runs, sqlite_path(terminal.db)):
-        terminal.note(said_of_room(RoomIsShort(*short)))
+        terminal.note(room_message(RoomIsShort(*short)))
     plan = plan_sweep(terminal.db, runs, spec.price_list)
     if as_json:
         show_json(plan.to_json())
@@ -112,7 +112,7 @@ def _measure(
             server = running_server()
             parts = (wanted.on_running(server, store if resume else None, takes_grid=not single),)
         if wanted.is_group:
-            from loadgen.cli.commands.measure_group import measure_group
+            from loadgen.cli.commands.measuring import measure_group
 
             measure_group(terminal, store, parts, as_json=as_json, interleave=wanted.interleave, resume=resume)
         else:
@@ -122,7 +122,7 @@ def _measure(
 def _measure_one(
     terminal: Terminal, store: "Store", part: "PlannedSweep", *, as_json: bool, single: bool, resume: bool
 ) -> None:
-    from loadgen.cli.commands.measured_sweep import measured_sweep
+    from loadgen.cli.commands.measuring import measured_sweep
     from loadgen.cli.tables.outcome import show_run, show_sweep
     from loadgen.report.export.export import run_document, sweep_document
 

@@ -113,7 +113,7 @@ def _plan(terminal: Terminal, spec: "SweepSpec", wanted: "Search", *, as_json: b
 def _search(
     terminal: Terminal, store: "Store", part: "PlannedSweep", wanted: "Search", *, as_json: bool, resume: bool
 ) -> None:
-    from loadgen.cli.commands.measured_sweep import measured_sweep
+    from loadgen.cli.commands.measuring import measured_sweep
     from loadgen.cli.tables.outcome import show_sweep
     from loadgen.report.export.export import sweep_document
     from loadgen.report.words.search_result import search_sentences

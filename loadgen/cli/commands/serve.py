@@ -194,7 +194,7 @@ def _launch(profile: str, port: int | None, model: str | None, argument: list[st
 
 
 def _start(terminal: Terminal, launch: "Launch", *, keeps_lifeline: bool) -> "Started":
-    from loadgen.cli.progress.start import StartProgress
+    from loadgen.cli.progress.live_line import StartProgress
     from loadgen.servers.launcher.start import start
 
     with StartProgress(terminal, launch.profile_name) as progress:

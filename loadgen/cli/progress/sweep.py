@@ -1,16 +1,15 @@
 """How a sweep goes, on stderr: one live line and a line per finished run; plain lines where stderr is no terminal."""
 
-import time
-from types import TracebackType
 from typing import Any
 
-from rich.progress import BarColumn, Progress, TaskID, TextColumn
+from rich.progress import BarColumn, TaskID, TextColumn
 from rich.text import Text
 
-from loadgen.cli.console.terminal import Terminal, stderr
+from loadgen.cli.console.terminal import Terminal
+from loadgen.cli.progress.live_line import PLAIN_EVERY_S, LiveLine, StartProgress
 from loadgen.cli.progress.search import Probes
-from loadgen.cli.progress.start import StartProgress
 from loadgen.cli.tables.run import run_line
+from loadgen.engine.drive.driver import Progress
 from loadgen.experiments.events import (
     AskedAgain,
     DatabaseBroughtBack,
@@ -36,10 +35,8 @@ from loadgen.experiments.prompt_fitting import FITTING_LIMIT_S
 from loadgen.report.format import milliseconds, number, plural, seconds, size
 from loadgen.report.words.served import server_name
 
-_PLAIN_EVERY_S = 10.0
 
-
-def said_of_saving(event: SavingDelayed | DatabaseBroughtBack) -> str:
+def saving_message(event: SavingDelayed | DatabaseBroughtBack) -> str:
     """What is happening to the database, in one sentence."""
     match event:
         case SavingDelayed():
@@ -51,7 +48,7 @@ def said_of_saving(event: SavingDelayed | DatabaseBroughtBack) -> str:
             return f"the database {event.place} was deleted or moved during the sweep: a copy of it, complete, is there again"
 
 
-def said_of_room(event: RoomIsShort) -> str:
+def room_message(event: RoomIsShort) -> str:
     """Where the disk may fill up, in one sentence."""
     return (
         f"the disk may fill up: {event.what} may need {size(event.needed_bytes)} in {event.folder}, where "
@@ -59,23 +56,18 @@ def said_of_room(event: RoomIsShort) -> str:
     )
 
 
-class SweepProgress:
+class SweepProgress(LiveLine):
     """Shows events as they come; a context manager. Call it with each event."""
 
-    def __init__(self, terminal: Terminal, *, resume: bool) -> None:
-        self._terminal = terminal
+    def __init__(self, terminal: Terminal, *, resume: bool, plain_every_s: float = PLAIN_EVERY_S) -> None:
+        super().__init__(
+            terminal,
+            TextColumn("{task.description}", markup=False),
+            BarColumn(bar_width=16),
+            TextColumn("{task.fields[state]}", markup=False),
+            plain_every_s=plain_every_s,
+        )
         self._resume = resume
-        self._console = stderr()
-        self._live: Progress | None = None
-        if self._console.is_terminal and not terminal.quiet:
-            self._live = Progress(
-                TextColumn("{task.description}", markup=False),
-                BarColumn(bar_width=16),
-                TextColumn("{task.fields[state]}", markup=False),
-                console=self._console,
-                transient=True,
-                refresh_per_second=5,
-            )
         self._task: TaskID | None = None
         self._starting: StartProgress | None = None
         self._in_group = False
@@ -83,18 +75,6 @@ class SweepProgress:
         self._probes: Probes | None = None  # of a search
         self._state = LiveState()
         self._present: PhaseStarted | None = None
-        self._last_plain = time.monotonic()
-
-    def __enter__(self) -> "SweepProgress":
-        if self._live is not None:
-            self._live.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._live is not None:
-            self._live.stop()
 
     def __call__(self, event: Event) -> None:
         """Show one event."""
@@ -120,7 +100,7 @@ class SweepProgress:
                 for note in event.notes:
                     self.say(note)
             case RoomIsShort():  # also when quiet
-                self._console.print(said_of_room(event), soft_wrap=True)
+                self._console.print(room_message(event), soft_wrap=True)
             case SweepStarted():
                 self._started(event)
             case NothingToResume():  # also when quiet: what follows was measured before
@@ -141,7 +121,7 @@ class SweepProgress:
             case RunEnded():
                 self._ended(event)
             case SavingDelayed() | DatabaseBroughtBack():  # also when quiet
-                self._console.print(said_of_saving(event), soft_wrap=True)
+                self._console.print(saving_message(event), soft_wrap=True)
 
     def say(self, text: str | Text) -> None:
         """A line above the live one."""
@@ -176,7 +156,7 @@ class SweepProgress:
                     self.say(f"{event.label}: ending the server")
 
     def _line(self, description: str, state: str) -> None:
-        """The live line as it begins anew."""
+        """Reset the live line."""
         if self._live is None:
             return
         if self._task is None:
@@ -189,7 +169,7 @@ class SweepProgress:
         self._probes = None if event.needed_ratio is None else Probes(event.needed_ratio)
         at_most = "" if event.most_runs is None else "at most "
         server: Any = event.server
-        label = "SIMULATED " if server["simulated"] else ""
+        label = "SIMULATED " if server.get("simulated") else ""
         self.say(f"{label}{server['model']} on {server_name(server)} at {server['url']}")
         kept = f", {event.kept} of them finished before" if event.resumed else ""
         if self._resume and not event.resumed:
@@ -209,7 +189,7 @@ class SweepProgress:
 
     def _phase(self, event: PhaseStarted) -> None:
         if self._present is None or self._present.position != event.position:
-            self._last_plain = time.monotonic()
+            self._last_plain_s = self._clock()
         self._present = event
         where = self._where(event)
         if self._live is not None:
@@ -218,9 +198,18 @@ class SweepProgress:
             self.say(f"{where}: {event.phase}")
 
     def _progressed(self, event: RunProgressed) -> None:
-        progress, present = event.progress, self._present
+        present = self._present
         if present is None:
             return
+        state = self._state_of(event.progress, present)
+        if self._live is not None and self._task is not None:
+            self._live.update(self._task, total=1.0, completed=self._state.done_ratio, state=state)
+        elif self._plain_is_due():
+            self._last_plain_s = self._clock()
+            self.say(f"{self._where(present)}: {state}")
+
+    def _state_of(self, progress: Progress, present: PhaseStarted) -> str:
+        """`6/10 · 3.00 req/s · TTFT 200 ms, highest 300 · 2 s left`."""
         by_duration = present.run.duration_s is not None and present.phase == "measuring"
         counts = f"{progress.done:,}" if by_duration else f"{progress.done:,}/{progress.planned:,}"
         parts = [counts, f"{number(self._state.rate_per_s)} req/s"]
@@ -238,12 +227,7 @@ class SweepProgress:
             parts.append("all replies are in")
         elif (left_s := self._state.left_s) is not None:
             parts.append(f"{seconds(round(left_s))} left" if round(left_s) else "waiting for the last replies")
-        state = " · ".join(parts)
-        if self._live is not None and self._task is not None:
-            self._live.update(self._task, total=1.0, completed=self._state.done_ratio, state=state)
-        elif time.monotonic() - self._last_plain >= _PLAIN_EVERY_S:
-            self._last_plain = time.monotonic()
-            self.say(f"{self._where(present)}: {state}")
+        return " · ".join(parts)
 
     def _ended(self, event: RunEnded) -> None:
         line = Text(f"{event.position:>{len(str(self._runs))}}/{self._runs} ", style="dim")

@@ -4,32 +4,27 @@ import pytest
 
 from loadgen.analysis.document.server import ServerDocument
 from loadgen.cli.console.terminal import Terminal
-from loadgen.cli.progress import sweep as progress
+from loadgen.cli.progress.sweep import SweepProgress
 from loadgen.engine.drive.driver import Progress
 from loadgen.experiments.events import PhaseStarted, PromptsNotFitted, RunProgressed, SweepStarted
 from loadgen.load.shapes import ClosedLoop
 from loadgen.load.spec import RunSpec
 
+TERMINAL = Terminal("sqlite:///x.db", quiet=False, verbose=False)
 RUN = RunSpec("http://h", "m", ClosedLoop(2), 8, 4, requests=10)
 SERVER: ServerDocument = {"simulated": False, "model": "m", "name": "vLLM", "version": None, "url": "http://h"}
 
 
-def test_a_failure_is_one_of_the_requests_that_ended(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(progress, "_PLAIN_EVERY_S", 0.0)
-    with progress.SweepProgress(Terminal("sqlite:///x.db", quiet=False, verbose=False), resume=False) as shown:
+def test_a_failure_is_one_of_the_requests_that_ended(capsys: pytest.CaptureFixture[str]) -> None:
+    with SweepProgress(TERMINAL, resume=False, plain_every_s=0.0) as shown:
         shown(SweepStarted("s1", False, SERVER, (RUN,), kept=0))
         shown(PhaseStarted(1, RUN, "measuring"))
         shown(RunProgressed(Progress(elapsed_s=2.0, planned=10, sent=8, done=6, failed=4, in_flight=2)))
     assert "6/10 · 3.00 req/s · 4 failed" in capsys.readouterr().err
 
 
-def test_users_who_think_are_told_while_any_do(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(progress, "_PLAIN_EVERY_S", 0.0)
-    with progress.SweepProgress(Terminal("sqlite:///x.db", quiet=False, verbose=False), resume=False) as shown:
+def test_users_who_think_are_told_while_any_do(capsys: pytest.CaptureFixture[str]) -> None:
+    with SweepProgress(TERMINAL, resume=False, plain_every_s=0.0) as shown:
         shown(SweepStarted("s1", False, SERVER, (RUN,), kept=0))
         shown(PhaseStarted(1, RUN, "measuring"))
         for thinking in (3, 1, 0):
@@ -41,16 +36,13 @@ def test_users_who_think_are_told_while_any_do(
 
 
 def test_prompts_that_are_not_corrected_any_more_are_told(capsys: pytest.CaptureFixture[str]) -> None:
-    with progress.SweepProgress(Terminal("sqlite:///x.db", quiet=False, verbose=False), resume=False) as shown:
+    with SweepProgress(TERMINAL, resume=False) as shown:
         shown(PromptsNotFitted(RUN))
     assert "further prompts of this run are only about 8 tokens long" in " ".join(capsys.readouterr().err.split())
 
 
-def test_the_present_rate_and_times_to_the_first_token_are_told(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(progress, "_PLAIN_EVERY_S", 0.0)
-    with progress.SweepProgress(Terminal("sqlite:///x.db", quiet=False, verbose=False), resume=False) as shown:
+def test_the_present_rate_and_times_to_the_first_token_are_told(capsys: pytest.CaptureFixture[str]) -> None:
+    with SweepProgress(TERMINAL, resume=False, plain_every_s=0.0) as shown:
         shown(SweepStarted("s1", False, SERVER, (RUN,), kept=0))
         shown(PhaseStarted(1, RUN, "measuring"))
         shown(RunProgressed(Progress(1.0, planned=100, sent=8, done=6, failed=1, in_flight=2, ttft_s=(0.1, 0.3, 0.2))))
