@@ -33,7 +33,7 @@ from loadgen.engine.drive.throttle import Throttle
 from loadgen.engine.eventloop.clock import monotonic_ns
 from loadgen.engine.eventloop.loop import make_loop
 from loadgen.engine.measurement import Share, Task
-from loadgen.engine.records.columns import in_schedule_order, read_columns
+from loadgen.engine.records.column_files import in_schedule_order, read_columns
 from loadgen.engine.records.record import Priority, Recording
 from loadgen.engine.wire import connection
 from loadgen.engine.wire.target import Target

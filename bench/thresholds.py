@@ -50,7 +50,7 @@ from loadgen.engine.eventloop.clock import monotonic_ns
 from loadgen.engine.eventloop.loop import make_loop
 from loadgen.engine.eventloop.timer import Timer, make_timer
 from loadgen.engine.measurement import Share, Task, measure_share
-from loadgen.engine.records.columns import in_schedule_order, read_columns
+from loadgen.engine.records.column_files import in_schedule_order, read_columns
 from loadgen.engine.records.exchange import Exchange
 from loadgen.engine.records.record import Recording
 from loadgen.engine.wire.target import Target

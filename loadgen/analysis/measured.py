@@ -12,7 +12,7 @@ import numpy as np
 
 from loadgen.analysis.window import Window, measured_window
 from loadgen.engine.records.record import MISSING, Bool, CountedBy, Int32, Int64, Outcome, Records
-from loadgen.engine.records.rows import pieces
+from loadgen.engine.records.record_parts import pieces
 from loadgen.load.spec import RunSpec
 
 

@@ -36,7 +36,7 @@ from loadgen.analysis.stages import STRICT, Stages
 from loadgen.analysis.stats import FloatArray
 from loadgen.analysis.window import Window
 from loadgen.engine.records.record import MISSING, Bool, CountedBy, Int32, Int64, Outcome, Recording
-from loadgen.engine.records.rows import pieces
+from loadgen.engine.records.record_parts import pieces
 from loadgen.load.spec import RunSpec
 
 FAILURES_SHOWN = 5

@@ -18,7 +18,7 @@ import numpy as np
 from loadgen.analysis.moments import Extent
 from loadgen.analysis.slots import Slots
 from loadgen.engine.records.record import MISSING, Bool, Int64, Outcome, Records
-from loadgen.engine.records.rows import pieces
+from loadgen.engine.records.record_parts import pieces
 from loadgen.load.spec import RunSpec
 
 WindowRule = Literal["steady_state", "whole_run"]

@@ -26,7 +26,7 @@ from loadgen.engine.eventloop.poll_pacer import PollPacer
 from loadgen.engine.eventloop.priority import raised_priority
 from loadgen.engine.eventloop.probe import LoopProbe
 from loadgen.engine.eventloop.spill_queue import SpillQueues
-from loadgen.engine.records.columns import ColumnFiles, Unwritten
+from loadgen.engine.records.column_files import ColumnFiles, Unwritten
 from loadgen.engine.records.record import ClientFacts, Int64, Priority, Records
 from loadgen.engine.wire.address import Address, ConnectFailedError, resolve
 from loadgen.engine.wire.connection import STALE_LIMIT_NS
@@ -191,8 +191,8 @@ async def measure_share(
     recorder = Recorder(
         own.schedule,
         own.shape,
-        driver.origin_ns,
-        sent.wall_clock,
+        origin_ns=driver.origin_ns,
+        wall_clock=sent.wall_clock,
         secrets=task.target.secrets,
         tokenizer=tokenizer,
         keep_replies=task.keep_replies,

@@ -16,7 +16,7 @@ from loadgen.engine.capture.tokenizer import Tokenizer
 from loadgen.engine.drive.driver import Progress
 from loadgen.engine.eventloop.clock import WallClock, monotonic_ns
 from loadgen.engine.measurement import Shard, Share, WorkerReport
-from loadgen.engine.records.columns import ColumnFiles, whole_rows
+from loadgen.engine.records.column_files import ColumnFiles, whole_rows
 from loadgen.engine.records.record import MISSING, ClientFacts, Outcome, Records
 
 _ROWS_AT_ONCE = 1_000
@@ -39,7 +39,14 @@ def salvage(lost: LostWorker, wall_clock: WallClock) -> WorkerReport:
     share, shard = lost.share, Shard.of(lost.share)
     task = share.task
     tokenizer = None if task.tokenizer is None else Tokenizer(task.tokenizer)
-    recorder = Recorder(shard.schedule, shard.shape, lost.start_at_ns, wall_clock, task.target.secrets, tokenizer)
+    recorder = Recorder(
+        shard.schedule,
+        shard.shape,
+        origin_ns=lost.start_at_ns,
+        wall_clock=wall_clock,
+        secrets=task.target.secrets,
+        tokenizer=tokenizer,
+    )
     folder = share.folder / SALVAGED
     folder.mkdir()
     known = np.zeros(len(shard.schedule), np.bool_)

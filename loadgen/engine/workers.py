@@ -18,7 +18,7 @@ from loadgen.engine.capture.sample import drawn
 from loadgen.engine.drive.driver import Progress
 from loadgen.engine.eventloop.clock import WallClock, monotonic_ns
 from loadgen.engine.measurement import Pause, Share, Task, WorkerReport
-from loadgen.engine.records.columns import in_schedule_order, read_columns
+from loadgen.engine.records.column_files import in_schedule_order, read_columns
 from loadgen.engine.records.record import ClientFacts, Priority, ReadsBy, Recording, ReplyFacts
 from loadgen.engine.salvage import SALVAGED, LostWorker, salvage
 from loadgen.engine.worker import READY, Message, Worker, WorkerDiedError

@@ -22,7 +22,7 @@ from loadgen.analysis.document.run import RunDocument
 from loadgen.analysis.document.sweep import SearchDocument
 from loadgen.analysis.server.gpu import GpuSeries
 from loadgen.engine.records.record import Records
-from loadgen.engine.records.rows import joined
+from loadgen.engine.records.record_parts import joined
 from loadgen.errors import NotFoundError, StoreError
 from loadgen.load.shapes import shape_from_json
 from loadgen.load.spec import canonical_hash

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from loadgen.engine.records.ragged import Texts, starts
 from loadgen.engine.records.record import MISSING, CountedBy, Outcome, Records
-from loadgen.engine.records.rows import release_pages
+from loadgen.engine.records.record_parts import release_pages
 from loadgen.store import blobs, plain
 
 # Column by column: type, and the value which stands for NULL (None: there is none, the column is never NULL).

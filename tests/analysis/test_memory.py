@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from loadgen.analysis import distributions, moments
 from loadgen.analysis.summary import summarise
-from loadgen.engine.records import rows as records_rows
+from loadgen.engine.records import record_parts
 from loadgen.engine.records.record import CountedBy, Outcome
-from loadgen.engine.records.rows import joined
+from loadgen.engine.records.record_parts import joined
 from loadgen.load.shapes import ClosedLoop, LoadShape, OpenLoop, Wave
 from loadgen.load.workload import Sessions, Workload
 from tests.analysis.conftest import make_lockstep, make_recording, make_row, make_spec
@@ -23,7 +23,7 @@ def test_summarising_takes_the_same_memory_however_long_the_run(
     monkeypatch: pytest.MonkeyPatch, shape: LoadShape
 ) -> None:
     for module, name in (
-        (records_rows, "_ROWS_AT_ONCE"),
+        (record_parts, "_ROWS_AT_ONCE"),
         (distributions, "_MOST_IN_MEMORY"),
         (distributions, "_VALUES_AT_ONCE"),
         (moments, "_MOMENTS_AT_ONCE"),
@@ -66,8 +66,8 @@ def test_figures_made_in_pieces_are_those_of_all(
         for recording in (make_recording(rows), make_recording(make_lockstep(2, 12))):
             at_once = summarise(spec, recording)
             with monkeypatch.context() as patch:
-                patch.setattr(records_rows, "_ROWS_AT_ONCE", rows_at_once)
-                patch.setattr(records_rows, "_ARRIVALS_AT_ONCE", arrivals_at_once)
+                patch.setattr(record_parts, "_ROWS_AT_ONCE", rows_at_once)
+                patch.setattr(record_parts, "_ARRIVALS_AT_ONCE", arrivals_at_once)
                 assert summarise(spec, recording) == at_once
 
 

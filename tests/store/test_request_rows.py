@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from loadgen.engine.records.record import MISSING, CountedBy, Outcome, Records
-from loadgen.engine.records.rows import take
+from loadgen.engine.records.record_parts import take
 from loadgen.store.repository import Store
 
 INT32 = st.integers(0, 2**31 - 1)

@@ -11,7 +11,7 @@ from loadgen.analysis.measured import Measured
 from loadgen.analysis.stats import FloatArray
 from loadgen.analysis.window import Window
 from loadgen.engine.records.record import MISSING, Bool, Outcome, Records
-from loadgen.engine.records.rows import part, spans
+from loadgen.engine.records.record_parts import part, spans
 
 
 def mean_thinking(records: Records, turns: int, window: Window) -> float | None:

@@ -12,7 +12,7 @@ import numpy as np
 from loadgen.analysis.document.run import CostDocument, PriceDocument, Summary
 from loadgen.analysis.figures.figure import Figure
 from loadgen.engine.records.record import MISSING, CountedBy, Outcome, Recording, Records
-from loadgen.engine.records.rows import pieces
+from loadgen.engine.records.record_parts import pieces
 
 _MILLION = 1_000_000
 _HOUR_S = 3600.0

@@ -70,6 +70,7 @@ class Recorder:
         self,
         schedule: Schedule,
         shape: LoadShape,
+        *,
         origin_ns: int,
         wall_clock: WallClock,
         secrets: Iterable[str] = (),

@@ -20,7 +20,7 @@ from loadgen.engine.capture.server_message import (
 )
 from loadgen.engine.capture.sse import Event, SseParser
 from loadgen.engine.capture.stream_events import DONE, Failure, NotAsPromisedError, Skipped, read_event
-from loadgen.engine.capture.token_counts import Seen, count_tokens, read_usage, usage_of
+from loadgen.engine.capture.token_counts import Arrived, count_tokens, read_usage, usage_of
 from loadgen.engine.records.exchange import Exchange
 from loadgen.engine.records.record import CountedBy, Outcome
 from loadgen.engine.wire.framing import ResponseParser
@@ -342,14 +342,14 @@ class _Stream:
             if self._asked == 1:
                 places = {index: place for place, index in enumerate(sorted(choices.finished))}
                 reply.arrival_choices = [places[index] for index in reply.arrival_choices]
-        seen = Seen(
+        arrived = Arrived(
             from_token_ids=self._from_token_ids,
             from_usage=self._from_usage,
             text_bytes=self._text_bytes,
             has_reasoning=self._has_reasoning,
             choices=max(1, len(choices.finished)),
         )
-        counts = count_tokens(seen, reply.output_tokens, self._reasoning_tokens)
+        counts = count_tokens(arrived, reply.output_tokens, self._reasoning_tokens)
         reply.arrival_tokens, reply.counted_by = counts.by_chunk, counts.counted_by
         reply.output_tokens, reply.hidden_tokens = counts.output_tokens, counts.hidden_tokens
 

@@ -99,7 +99,7 @@ def test_from_when_latencies_count_is_as_told() -> None:
         exchange.sent_ns = exchange.gave_up_ns = 3_000_000
         body = np.ones(1, np.int32)
         schedule = Schedule(bodies=(b"{}",), prompt_tokens=body, output_tokens=body, offsets_ns=None)
-        (records,) = Recorder(schedule, shape, 0, wall_clock).pieces([exchange])
+        (records,) = Recorder(schedule, shape, origin_ns=0, wall_clock=wall_clock).pieces([exchange])
         starts[shape.kind] = records[0].start_ns
     assert starts == {"closed_loop": 3_000_000, "wave": 3_000_000, "open_loop": 1_000_000}
     assert "In a closed loop and in a wave they count from *sent*." in section("Stamps")

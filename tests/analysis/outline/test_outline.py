@@ -17,9 +17,9 @@ from loadgen.analysis.outline.outline import OUTLINED, outline
 from loadgen.analysis.outline.over_time import STEPS
 from loadgen.analysis.outline.requests import REQUESTS
 from loadgen.analysis.stats import distribution
-from loadgen.engine.records import rows as records_rows
+from loadgen.engine.records import record_parts
 from loadgen.engine.records.record import Outcome, Records
-from loadgen.engine.records.rows import joined
+from loadgen.engine.records.record_parts import joined
 from loadgen.load.shapes import ClosedLoop, LoadShape, OpenLoop, Wave
 from loadgen.load.spec import RunSpec
 from tests.analysis.conftest import make_lockstep, make_recording, make_row, make_spec
@@ -92,7 +92,7 @@ def test_in_pieces_it_is_what_it_is_in_one(monkeypatch: pytest.MonkeyPatch, shap
     spec = make_spec(shape)
     figures = figures_of(spec, records)
     whole = outline(measure(spec, records), figures)
-    monkeypatch.setattr(records_rows, "_ROWS_AT_ONCE", 171)
+    monkeypatch.setattr(record_parts, "_ROWS_AT_ONCE", 171)
     assert outline(measure(spec, records), figures) == whole
     assert len(json.dumps(whole)) < 200_000
     assert len(whole["requests"]["index"]) <= REQUESTS
@@ -138,7 +138,7 @@ def test_a_run_in_which_nothing_was_sent_has_no_course() -> None:
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_it_takes_the_same_memory_however_long_the_run(monkeypatch: pytest.MonkeyPatch, shape: LoadShape) -> None:
-    monkeypatch.setattr(records_rows, "_ROWS_AT_ONCE", 1000)
+    monkeypatch.setattr(record_parts, "_ROWS_AT_ONCE", 1000)
     monkeypatch.setattr(outline_distribution, "EXACT", 1000)
     spec, once = make_spec(shape), lockstep()
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from loadgen.engine import workers
-from loadgen.engine.records import columns
+from loadgen.engine.records import column_files
 from loadgen.engine.records.record import Records
 from loadgen.experiments import estimate
 from loadgen.servers.simulator import SimulatorProcess
@@ -42,7 +42,7 @@ def test_it_holds_what_was_needed(
     empty = stored_bytes()
     planned = cli("sweep", *flags, "--plan", "--json").json
     needed: list[int] = []
-    in_order = columns.in_schedule_order
+    in_order = column_files.in_schedule_order
 
     def add_up(parts: Sequence[Records], folder: Path) -> Records:
         records = in_order(parts, folder)

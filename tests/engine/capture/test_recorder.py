@@ -29,7 +29,7 @@ def record(*bodies: bytes, secrets: tuple[str, ...] = ()) -> tuple[Records, Stam
         exchange.stamps = [stamp_now() for _ in exchange.reads]
         exchange.complete = True
         exchanges.append(exchange)
-    recorder = Recorder(schedule, Wave(len(bodies)), 0, WallClock(), secrets)
+    recorder = Recorder(schedule, Wave(len(bodies)), origin_ns=0, wall_clock=WallClock(), secrets=secrets)
     (records,) = recorder.pieces(exchanges)
     return records, recorder.stamps
 
@@ -114,7 +114,7 @@ def test_arrivals_of_one_stamp_are_coalesced_however_they_were_read() -> None:
     ]
     exchange.stamps = [first, first, joined, joined, later]
     schedule = Schedule((b"{}",), np.ones(1, np.int32), np.ones(1, np.int32), None)
-    (records,) = Recorder(schedule, Wave(1), 0, WallClock()).pieces([exchange])
+    (records,) = Recorder(schedule, Wave(1), origin_ns=0, wall_clock=WallClock()).pieces([exchange])
     assert records[0].arrival_coalesced.tolist() == [False, False, True, False]
 
 
@@ -125,7 +125,7 @@ def test_choices_that_share_a_stamp_are_not_coalesced_with_each_other() -> None:
     exchange.reads = [CHUNKED_HEAD, *map(chunk, choices)]
     exchange.stamps = [stamp_now()] * len(exchange.reads)
     schedule = Schedule((b"{}",), np.ones(1, np.int32), np.ones(1, np.int32), None)
-    (records,) = Recorder(schedule, Wave(1), 0, WallClock()).pieces([exchange])
+    (records,) = Recorder(schedule, Wave(1), origin_ns=0, wall_clock=WallClock()).pieces([exchange])
     assert records[0].arrival_choice.tolist() == [0, 1, 0]
     assert records[0].arrival_coalesced.tolist() == [False, False, True]
 

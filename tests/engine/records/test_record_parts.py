@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loadgen.engine.records.record import Records
-from loadgen.engine.records.rows import joined, take
-from tests.engine.records.test_columns import assert_equal, row
+from loadgen.engine.records.record_parts import joined, take
+from tests.engine.records.test_column_files import assert_equal, row
 
 
 def records(indices: list[int]) -> Records:

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from loadgen.engine.records.columns import ColumnFiles, in_schedule_order, read_columns, whole_rows
+from loadgen.engine.records.column_files import ColumnFiles, in_schedule_order, read_columns, whole_rows
 from loadgen.engine.records.record import CountedBy, Outcome, Records, RequestRecord
-from loadgen.engine.records.rows import release_pages
+from loadgen.engine.records.record_parts import release_pages
 
 
 def row(index: int) -> RequestRecord:
@@ -70,7 +70,7 @@ def test_pieces_come_back_end_to_end(tmp_path: Path, pieces: list[list[int]]) ->
 def test_several_workers_rows_stand_in_the_order_of_the_schedule(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("loadgen.engine.records.columns._ROWS_AT_ONCE", 7)
+    monkeypatch.setattr("loadgen.engine.records.column_files._ROWS_AT_ONCE", 7)
     order = np.random.default_rng(1).permutation(60).tolist()
     parts = [written(tmp_path / str(k), [order[k::3][:5], order[k::3][5:]]) for k in range(3)]
     ordered = tmp_path / "ordered"
@@ -82,7 +82,7 @@ def test_several_workers_rows_stand_in_the_order_of_the_schedule(
 
 
 def test_requests_without_a_row_leave_no_gap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("loadgen.engine.records.columns._ROWS_AT_ONCE", 3)
+    monkeypatch.setattr("loadgen.engine.records.column_files._ROWS_AT_ONCE", 3)
     parts = [written(tmp_path / "0", [[40, 2, 38]]), written(tmp_path / "1", [[], [17, 1, 39]])]
     ordered = tmp_path / "ordered"
     ordered.mkdir()
