@@ -7,6 +7,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from loadgen.analysis.figures.cost import Price
+from loadgen.experiments.events import DiskSpaceShort
 from loadgen.load.disk import bulk_folder
 from loadgen.load.rate_limits import UNLIMITED
 from loadgen.load.spec import RunSpec
@@ -185,13 +186,17 @@ def sum_database_bytes(runs: Sequence[RunSpec]) -> int | None:
     return sum(known) if len(known) == len(runs) else None
 
 
-def short_places(runs: Sequence[RunSpec], database: Path | None) -> list[tuple[str, Path, int, int]]:
-    """(what, its folder, the bytes that it needs, those free) for the temporary files and the database where room is short."""
+def disks_too_small(runs: Sequence[RunSpec], database: Path | None) -> list[DiskSpaceShort]:
+    """Return the disks that may fill up: that of the temporary files, and that of the database at `database`."""
     needed = [("the temporary files of a run", bulk_folder(), _known_max(runs))]
     if database is not None:
         needed.append(("the database", database.parent, sum(database_bytes(run) or 0 for run in runs)))
     found = [(what, folder, most, _free_bytes(folder)) for what, folder, most in needed]
-    return [(what, folder, most, free) for what, folder, most, free in found if free is not None and free < most]
+    return [
+        DiskSpaceShort(what, folder, needed_bytes=most, free_bytes=free)
+        for what, folder, most, free in found
+        if free is not None and free < most
+    ]
 
 
 def _known_max(runs: Sequence[RunSpec]) -> int:

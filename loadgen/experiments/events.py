@@ -29,7 +29,7 @@ class SweepStarted:
 
 
 @dataclass(frozen=True, slots=True)
-class WayChosen:
+class RouteChosen:
     """How the server at `url` is about to be reached: through the `proxy` of that name, if any, and believing it to be itself or not."""
 
     url: str
@@ -55,7 +55,7 @@ class FilesRead:
 
 
 @dataclass(frozen=True, slots=True)
-class RoomIsShort:
+class DiskSpaceShort:
     """`what` may need up to `needed_bytes` in `folder`, where fewer are free; the sweep begins all the same."""
 
     what: str
@@ -113,7 +113,7 @@ class SavingDelayed:
 
 
 @dataclass(frozen=True, slots=True)
-class DatabaseBroughtBack:
+class DatabaseRestored:
     """Somebody deleted or moved the database at `place` during the sweep; a copy with all that was in it is there again."""
 
     place: str
@@ -167,10 +167,10 @@ Event = (
     | ServerReady
     | ServerEnding
     | ServerNotStarted
-    | WayChosen
+    | RouteChosen
     | AskedAgain
     | FilesRead
-    | RoomIsShort
+    | DiskSpaceShort
     | SweepStarted
     | NothingToResume
     | PhaseStarted
@@ -178,6 +178,6 @@ Event = (
     | RunProgressed
     | RunEnded
     | SavingDelayed
-    | DatabaseBroughtBack
+    | DatabaseRestored
 )
 OnEvent = Callable[[Event], None]

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from loadgen.errors import EngineError, ExitCode, Interrupted, LoadgenError, StoreError, UsageError
 from loadgen.experiments.events import GroupStarted, OnEvent
-from loadgen.experiments.stop import Stop
+from loadgen.experiments.interrupts import Stop
 from loadgen.experiments.sweep import SweepResult, run_sweep
 from loadgen.experiments.sweep_record import GroupMember, GroupTerms, Resume, close, new_id, sweep_hash
 from loadgen.experiments.sweep_request import PlannedSweep

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
+from loadgen.analysis.document.run import RunDocument
 from loadgen.engine.drive.driver import Progress
 from loadgen.experiments.estimate import TimeLeft
 from loadgen.experiments.events import (
@@ -95,12 +96,13 @@ class LiveState:
             case RunProgressed():
                 self._progressed(event.progress)
             case RunEnded():
+                document: RunDocument = event.document
                 self._ended_runs += 1
                 if self._time_left is not None:
                     self._time_left.ended(event.run, event.took_s)
-                counts = {label: count for label, count in event.document["outcomes"].items() if label != "planned"}
+                counts = {label: count for label, count in document["outcomes"].items() if label != "planned"}
                 self._outcomes.update({label: count for label, count in counts.items() if count})
-                self._verdicts[event.document["verdict"]["status"]] += 1
+                self._verdicts[document["verdict"]["status"]] += 1
                 self._present = self._progress = None
 
     @property

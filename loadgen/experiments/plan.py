@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from loadgen.analysis.document.run import RunDocument
 from loadgen.analysis.figures.cost import Price
 from loadgen.errors import StoreError
 from loadgen.experiments.estimate import (
@@ -297,6 +298,7 @@ def _is_on(sweep: SweepRow, variant: Variant) -> bool:
 def _add_durations(took_s: dict[str, float], store: Store, sweep: SweepRow, runs: Sequence[RunSpec]) -> None:
     """Add the durations of the sweep's runs at the points of `runs`, unless `took_s` has newer ones."""
     points = {run.point.hash for run in runs}
-    for document in store.runs(sweep.sweep_id):
+    documents: list[RunDocument] = store.runs(sweep.sweep_id)
+    for document in documents:
         if document["spec"]["point_hash"] in points and not document["interrupted"]:
             took_s.setdefault(document["spec"]["point_hash"], document["elapsed_s"])

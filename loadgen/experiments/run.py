@@ -17,13 +17,13 @@ from loadgen.engine.records.record import MISSING, Outcome, Recording
 from loadgen.engine.wire.target import Target
 from loadgen.engine.workers import Workers
 from loadgen.errors import EngineError, Interrupted, LoadgenError, ServerError, UsageError
-from loadgen.experiments.context import MeasuredRun, SweepContext
 from loadgen.experiments.estimate import workers_for
 from loadgen.experiments.events import OnEvent, Phase, PhaseStarted, PromptsNotFitted, RunProgressed
+from loadgen.experiments.interrupts import Stop
 from loadgen.experiments.prompt_fitting import BoundedCounter, after_warmup
 from loadgen.experiments.run_document import SentRun, document_of
 from loadgen.experiments.server_monitor import ServerMonitor
-from loadgen.experiments.stop import Stop
+from loadgen.experiments.sweep_context import MeasuredRun, SweepContext
 from loadgen.experiments.sweep_record import new_id
 from loadgen.load.body import RequestForm
 from loadgen.load.prompts import Counts

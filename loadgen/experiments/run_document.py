@@ -21,15 +21,15 @@ from loadgen.analysis.stages import Stages
 from loadgen.analysis.summary import summarise, unknown
 from loadgen.analysis.verdict import Verdict, made, with_finding
 from loadgen.engine.records.record import Recording
-from loadgen.experiments.context import MeasuredRun, SweepContext
 from loadgen.experiments.prompt_fitting import fitted_by
-from loadgen.experiments.server_monitor import Seen, ServerMonitor
+from loadgen.experiments.server_monitor import ServerMonitor, ServerObservations
+from loadgen.experiments.sweep_context import MeasuredRun, SweepContext
 from loadgen.load.prompts import Counts
 from loadgen.load.spec import RunSpec
 from loadgen.servers.environment import environment
 from loadgen.servers.host_load import HostLoad
 
-_NOTHING_SEEN = Seen((), (), (), None, None)
+_NOTHING_SEEN = ServerObservations((), (), (), None, None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ class SentRun:
     monitor: ServerMonitor | None = None
     host_load: HostLoad = field(default_factory=HostLoad)
 
-    def seen(self, model: str) -> Seen:
+    def seen(self, model: str) -> ServerObservations:
         """What was seen of the server and of `model` on it. Raises what went wrong at the end of watching it."""
         return _NOTHING_SEEN if self.monitor is None else self.monitor.seen(self.recording.origin_at, model)
 
@@ -123,7 +123,7 @@ def _add_lengths(summary: Summary, context: SweepContext, run: RunSpec, sent: Se
     lengths["prompt_tokens"].update(cast(LengthFigures, fitted_by(sent.counts, run, context.facts)))
 
 
-def _add_server(summary: Summary, seen: Seen, measured: Measured | None, stages: Stages) -> None:
+def _add_server(summary: Summary, seen: ServerObservations, measured: Measured | None, stages: Stages) -> None:
     """Add what was seen of the server itself; nothing if the records could not be laid out."""
     if measured is None:
         summary |= {"server_account": None, "server_readings": None, "gpu": None}

@@ -11,9 +11,9 @@ from pathlib import Path
 from loadgen.analysis.document.run import RunDocument
 from loadgen.analysis.document.sweep import SearchDocument
 from loadgen.errors import LoadgenError, StoreError, UsageError
-from loadgen.experiments.context import MeasuredRun
-from loadgen.experiments.events import DatabaseBroughtBack, OnEvent, SavingDelayed
-from loadgen.experiments.stop import Stop
+from loadgen.experiments.events import DatabaseRestored, OnEvent, SavingDelayed
+from loadgen.experiments.interrupts import Stop
+from loadgen.experiments.sweep_context import MeasuredRun
 from loadgen.load.disk import bulk_folder
 from loadgen.servers.launcher.place import state_folder
 from loadgen.store import plain
@@ -25,7 +25,7 @@ from loadgen.store.rows import SweepRow, SweepStatus
 
 SAVE_WITHIN_S = 300.0
 SAVE_WITHIN_VARIABLE = "LOADGEN_SAVE_WITHIN_S"
-_FIRST_WAIT_S, _LONGEST_WAIT_S = 0.5, 10.0
+_FIRST_WAIT_S, _MAX_WAIT_S = 0.5, 10.0
 _LOOK_S = 0.1  # how soon an interrupt is heard while waiting
 
 
@@ -107,7 +107,7 @@ class Keeper:
     def results(self) -> tuple[RunDocument, ...]:
         """The documents of the sweep's runs in the order in which they ran, of those too that were not saved."""
         try:
-            stored = self._store.runs(self._sweep.sweep_id)
+            stored: list[RunDocument] = self._store.runs(self._sweep.sweep_id)
         except StoreError:
             return tuple(self.documents)
         known = {each["run_id"] for each in stored}
@@ -140,7 +140,7 @@ class Keeper:
                 left_s = self._within_s - (self._now_s() - begun_s)
                 if left_s <= 0 or self._waits(min(wait_s, left_s), interrupts):
                     raise
-                wait_s = min(2 * wait_s, _LONGEST_WAIT_S)
+                wait_s = min(2 * wait_s, _MAX_WAIT_S)
                 self._store.reconnect_if_remote()
 
     def _waits(self, wait_s: float, interrupts: int) -> bool:
@@ -157,7 +157,7 @@ class Keeper:
             bring_back(self._store)
         except OSError as error:
             raise StoreError(f"{replaced} It cannot be written there again: {error.strerror or error}.") from error
-        self._on_event(DatabaseBroughtBack(self._store.place))
+        self._on_event(DatabaseRestored(self._store.place))
 
     def _lost(self, run: MeasuredRun, what: str, error: Exception) -> UnsavedError:
         document, database = rescue(self._store, self._sweep, self.documents, run)

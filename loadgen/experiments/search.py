@@ -65,7 +65,7 @@ class SearchTerms:
 
 
 @dataclass(slots=True)
-class Tried:
+class TriedLoad:
     """The runs of one load: the share of requests within the SLO of each, and whether the server failed so many that a run is invalid."""
 
     load: float
@@ -143,7 +143,7 @@ class Search:
         self.trouble: str | None = None  # why a run decided nothing, which ended the search
         self._run_of = run_of
         self._whole = whole
-        self._tried: dict[float, Tried] = {}
+        self._tried: dict[float, TriedLoad] = {}
         self._probes: list[Probe] = []
 
     def ask(self, spec: SweepSpec) -> None:
@@ -163,14 +163,14 @@ class Search:
         return sum(len(each.ratios) for each in self._tried.values())
 
     @property
-    def highest_met(self) -> Tried | None:
+    def highest_met(self) -> TriedLoad | None:
         """The highest load that met the SLO below any that did not."""
         not_met = self.lowest_not_met
         below = [each for each in self._met if not_met is None or each.load < not_met.load]
         return max(below, key=lambda each: each.load, default=None)
 
     @property
-    def lowest_not_met(self) -> Tried | None:
+    def lowest_not_met(self) -> TriedLoad | None:
         """The lowest load that missed the SLO, or of which it cannot be told."""
         return min(
             (each for each in self._tried.values() if each not in self._met), key=lambda each: each.load, default=None
@@ -211,7 +211,7 @@ class Search:
         }
 
     @property
-    def _met(self) -> list[Tried]:
+    def _met(self) -> list[TriedLoad]:
         return [each for each in self._tried.values() if each.answer(self.terms.goodput_ratio) == "met"]
 
     def _next(self) -> float | None:
@@ -242,7 +242,7 @@ class Search:
         middle = float((low + high) // 2) if self._whole else float(f"{(low + high) / 2:.3g}")
         return middle if low < middle < high else None
 
-    def _decided(self, tried: Tried) -> bool:
+    def _decided(self, tried: TriedLoad) -> bool:
         runs = len(tried.ratios)
         told = runs > 1 and tried.answer(self.terms.goodput_ratio) != "cant_tell"
         return tried.overloaded or told or runs >= self.terms.repeats
@@ -265,7 +265,7 @@ class Search:
                 f"the run at {run.load_label} cannot be judged by the SLO: its requests, or their tokens, are not known"
             )
         else:
-            tried = self._tried.setdefault(load, Tried(load, []))
+            tried = self._tried.setdefault(load, TriedLoad(load, []))
             tried.ratios.append(0.0 if ratio is None else ratio)
             tried.overloaded |= overloaded
 

@@ -8,7 +8,7 @@ from loadgen.engine.eventloop.host_limits import check_before_start
 from loadgen.engine.wire.route import Route
 from loadgen.errors import LoadgenError, UsageError
 from loadgen.experiments.estimate import workers_for
-from loadgen.experiments.events import AskedAgain, OnEvent, WayChosen
+from loadgen.experiments.events import AskedAgain, OnEvent, RouteChosen
 from loadgen.experiments.preparation import PreparedSweep
 from loadgen.experiments.prompt_fitting import length_fit_of
 from loadgen.load.length_fit import LengthFit
@@ -42,7 +42,7 @@ def examine(prepared: PreparedSweep, url: str, environ: Mapping[str, str], on_ev
     spec, headers = prepared.spec, prepared.headers
     route = spec.route_to(url, environ, prepared.sweep.addresses)
     url = parse_url(url).base
-    on_event(WayChosen(url, None if route.proxy is None else route.proxy.name, route.insecure))
+    on_event(RouteChosen(url, None if route.proxy is None else route.proxy.name, route.insecure))
     facts = probe(url, spec.model, headers, route=route, endpoint=spec.endpoint)
     for run in prepared.runs:
         check_lengths(facts, *prepared.longest(run))

@@ -25,7 +25,7 @@ from loadgen.store.rows import ServerSample
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class ServerObservations:
     """What was seen of the server through one run."""
 
     samples: tuple[ServerSample, ...]
@@ -61,7 +61,7 @@ class ServerMonitor:
         except Exception as fault:  # the run that was watched is over, and is not to be lost with this
             self._fault = fault
 
-    def seen(self, origin_at: str, model: str) -> Seen:
+    def seen(self, origin_at: str, model: str) -> ServerObservations:
         """All of it, relative to the run's origin (ISO 8601); of several models on one page, what is told of `model`.
 
         Raises what went wrong at the end of watching.
@@ -70,7 +70,7 @@ class ServerMonitor:
             raise self._fault
         origin = datetime.fromisoformat(origin_at)
         scrapes = self._telemetry.readings(origin, model)
-        return Seen(
+        return ServerObservations(
             samples(origin, [scrape for scrape in scrapes if not scrape.is_check]),
             tuple(_reading(origin, scrape) for scrape in scrapes),
             tuple(gpu_series(origin, gpu) for gpu in self._gpus.watched()),

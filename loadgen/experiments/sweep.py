@@ -15,18 +15,17 @@ from loadgen.doctor.doctor import attached, host_hash
 from loadgen.engine.records.record import Outcome
 from loadgen.engine.workers import Workers
 from loadgen.errors import EngineError, ExitCode, Interrupted, LoadgenError, ServerError, StoreError
-from loadgen.experiments.context import MeasuredRun, SweepContext
-from loadgen.experiments.estimate import short_places
+from loadgen.experiments.estimate import disks_too_small
 from loadgen.experiments.events import (
     FilesRead,
     NothingToResume,
     OnEvent,
     PhaseStarted,
-    RoomIsShort,
     RunEnded,
     ServerNotStarted,
     SweepStarted,
 )
+from loadgen.experiments.interrupts import Stop
 from loadgen.experiments.live import on_record
 from loadgen.experiments.preparation import PreparedSweep, prepare
 from loadgen.experiments.run import Sender, measure
@@ -34,7 +33,7 @@ from loadgen.experiments.saving import Keeper
 from loadgen.experiments.search import Search
 from loadgen.experiments.server_checks import ExaminedServer, examine
 from loadgen.experiments.serving import Serving, death_of, server_of
-from loadgen.experiments.stop import Stop
+from loadgen.experiments.sweep_context import MeasuredRun, SweepContext
 from loadgen.experiments.sweep_record import (
     GroupMember,
     Resume,
@@ -124,8 +123,8 @@ def _report_inputs(prepared: PreparedSweep, store: Store, on_event: OnEvent) -> 
     """Report what of the files is not used, and disks that may fill up."""
     if notes := prepared.runs[0].file_notes:
         on_event(FilesRead(notes))
-    for short in short_places(prepared.runs, store.path):
-        on_event(RoomIsShort(*short))
+    for short in disks_too_small(prepared.runs, store.path):
+        on_event(short)
 
 
 def _finished_before(prepared: PreparedSweep, store: Store, resume: Resume, on_event: OnEvent) -> SweepResult | None:
@@ -134,7 +133,7 @@ def _finished_before(prepared: PreparedSweep, store: Store, resume: Resume, on_e
     if finished is None:
         return None
     on_event(NothingToResume(finished.sweep_id))
-    documents = store.runs(finished.sweep_id)
+    documents: list[RunDocument] = store.runs(finished.sweep_id)
     if prepared.search is not None:  # which learns again what it found
         for _, run in prepared.order({each["spec"]["hash"]: each for each in documents}):
             raise StoreError(f"the sweep {finished.sweep_id} lacks the run at {run.load_label}")

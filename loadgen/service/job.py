@@ -15,7 +15,7 @@ from typing import Any, TextIO
 
 from loadgen.errors import ExitCode, Interrupted, LoadgenError
 from loadgen.experiments.events import Event, SweepStarted
-from loadgen.experiments.stop import Stop, interrupts
+from loadgen.experiments.interrupts import Stop, interrupts
 from loadgen.experiments.sweep import run_sweep
 from loadgen.experiments.sweep_record import Resume
 from loadgen.experiments.sweep_request import PlannedSweep

@@ -12,17 +12,17 @@ from typing import Any
 from loadgen.engine.drive.driver import Progress
 from loadgen.experiments.events import (
     AskedAgain,
-    DatabaseBroughtBack,
+    DatabaseRestored,
+    DiskSpaceShort,
     Event,
     NothingToResume,
     PhaseStarted,
     PromptsNotFitted,
-    RoomIsShort,
+    RouteChosen,
     RunEnded,
     RunProgressed,
     SavingDelayed,
     SweepStarted,
-    WayChosen,
 )
 from loadgen.load.spec import RunSpec
 
@@ -36,7 +36,7 @@ PASSING = ("phase", "progress")
 def told(event: Event) -> Told | None:
     """The event in words that travel; None for one that no job has."""
     match event:
-        case WayChosen():
+        case RouteChosen():
             return {"event": "way", "url": event.url, "insecure": event.insecure}
         case AskedAgain():
             return {"event": "asked_again", **asdict(event)}
@@ -60,12 +60,12 @@ def told(event: Event) -> Told | None:
             return {"event": "progress", **asdict(event.progress)}
         case SavingDelayed():
             return {"event": "note", "message": f"saving the run is tried again: {event.reason}"}
-        case RoomIsShort():
+        case DiskSpaceShort():
             return {
                 "event": "note",
                 "message": f"{event.what} may need {event.needed_bytes:,} bytes, and {event.free_bytes:,} are free",
             }
-        case DatabaseBroughtBack():
+        case DatabaseRestored():
             return {
                 "event": "note",
                 "message": f"the database {event.place} was deleted or moved: a copy of it is there again",
@@ -88,7 +88,7 @@ def heard(event: Told, runs: Sequence[RunSpec], document: dict[str, Any] | None)
     """
     match event:
         case {"event": "way"}:
-            return WayChosen(event["url"], None, event["insecure"])
+            return RouteChosen(event["url"], None, event["insecure"])
         case {"event": "asked_again"}:
             return AskedAgain(event["url"], event["why"], event["wait_s"], event["limit_s"])
         case {"event": "sweep"}:

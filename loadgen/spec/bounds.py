@@ -11,7 +11,7 @@ from loadgen.inputs.origin import Origin
 
 
 @dataclass(frozen=True, slots=True)
-class Bounds:
+class KeyBounds:
     """Both ends of what a key may be, and the unit that they are in."""
 
     least: float
@@ -23,36 +23,36 @@ class Bounds:
 
 
 _WEEK_S = 604_800.0
-_MOST_TOKENS = 100_000_000
-_RATE = Bounds(0.0001, 10_000_000, "requests per second")
-_TOKENS = Bounds(1, _MOST_TOKENS, "tokens")
+_MAX_TOKENS = 100_000_000
+_RATE = KeyBounds(0.0001, 10_000_000, "requests per second")
+_TOKENS = KeyBounds(1, _MAX_TOKENS, "tokens")
 
-BOUNDS: Mapping[str, Bounds] = {
-    "concurrency": Bounds(1, 1_000_000, "callers"),
-    "wave": Bounds(1, 1_000_000, "requests"),
+BOUNDS: Mapping[str, KeyBounds] = {
+    "concurrency": KeyBounds(1, 1_000_000, "callers"),
+    "wave": KeyBounds(1, 1_000_000, "requests"),
     "rate": _RATE,
     "ramp_to": _RATE,
-    "burstiness": Bounds(0.001, 1_000_000, "(a shape, without unit)"),
-    "time_scale": Bounds(0.000001, 1_000_000, "(a factor)"),
-    "max_in_flight": Bounds(1, 10_000_000, "requests"),
-    "requests_per_minute": Bounds(1, 1_000_000_000, "requests"),
-    "tokens_per_minute": Bounds(1, 1_000_000_000_000, "tokens"),
-    "requests": Bounds(1, 1_000_000_000, "requests"),
-    "duration_s": Bounds(0.001, _WEEK_S, "seconds"),
+    "burstiness": KeyBounds(0.001, 1_000_000, "(a shape, without unit)"),
+    "time_scale": KeyBounds(0.000001, 1_000_000, "(a factor)"),
+    "max_in_flight": KeyBounds(1, 10_000_000, "requests"),
+    "requests_per_minute": KeyBounds(1, 1_000_000_000, "requests"),
+    "tokens_per_minute": KeyBounds(1, 1_000_000_000_000, "tokens"),
+    "requests": KeyBounds(1, 1_000_000_000, "requests"),
+    "duration_s": KeyBounds(0.001, _WEEK_S, "seconds"),
     "input_tokens": _TOKENS,
     "output_tokens": _TOKENS,
     "prefix_tokens": _TOKENS,
-    "prefix_groups": Bounds(1, 1_000_000, "beginnings"),
-    "images_per_request": Bounds(1, 1_000, "images"),
-    "turns": Bounds(1, 10_000, "turns"),
-    "think_time_s": Bounds(0, 86_400, "seconds"),
-    "warmup_requests": Bounds(0, 1_000_000, "requests"),
-    "repeats": Bounds(1, 10_000, "repeats"),
-    "workers": Bounds(1, 1_024, "processes"),
-    "request_timeout_s": Bounds(0.001, _WEEK_S, "seconds"),
-    "max_reply_bytes": Bounds(1_024, 1_099_511_627_776, "bytes"),
-    "slo": Bounds(0.000001, _WEEK_S, "seconds"),
-    "price": Bounds(0, 1_000_000, "dollars, or GPUs"),
+    "prefix_groups": KeyBounds(1, 1_000_000, "beginnings"),
+    "images_per_request": KeyBounds(1, 1_000, "images"),
+    "turns": KeyBounds(1, 10_000, "turns"),
+    "think_time_s": KeyBounds(0, 86_400, "seconds"),
+    "warmup_requests": KeyBounds(0, 1_000_000, "requests"),
+    "repeats": KeyBounds(1, 10_000, "repeats"),
+    "workers": KeyBounds(1, 1_024, "processes"),
+    "request_timeout_s": KeyBounds(0.001, _WEEK_S, "seconds"),
+    "max_reply_bytes": KeyBounds(1_024, 1_099_511_627_776, "bytes"),
+    "slo": KeyBounds(0.000001, _WEEK_S, "seconds"),
+    "price": KeyBounds(0, 1_000_000, "dollars, or GPUs"),
 }
 
 

@@ -13,8 +13,17 @@ from loadgen.load.shapes import ClosedLoop, LoadShape, OpenLoop, Wave
 from loadgen.load.spec import Endpoint
 from loadgen.servers.client import Headers
 from loadgen.servers.server_url import redacted_url
-from loadgen.spec.flag_syntax import as_list, as_pairs
-from loadgen.spec.keys import PriceKeys, RateLimitKeys, RouteKeys, SessionKeys, TagKeys, Whole, WorkloadKeys
+from loadgen.spec.keys import (
+    PriceKeys,
+    RateLimitKeys,
+    RouteKeys,
+    SessionKeys,
+    TagKeys,
+    Whole,
+    WorkloadKeys,
+    as_list,
+    as_pairs,
+)
 
 SIMULATOR = "simulator"  # stands for the embedded simulator in place of a URL
 SIMULATOR_MODEL = "simulated-moe"

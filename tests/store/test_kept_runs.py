@@ -19,10 +19,10 @@ from loadgen.analysis.document.run import RunDocument
 from loadgen.analysis.document.sweep import SearchDocument
 from loadgen.engine.records.record import Records
 from loadgen.errors import StoreError, UsageError
-from loadgen.experiments.context import MeasuredRun
-from loadgen.experiments.events import DatabaseBroughtBack, Event, SavingDelayed
+from loadgen.experiments.events import DatabaseRestored, Event, SavingDelayed
+from loadgen.experiments.interrupts import Stop
 from loadgen.experiments.saving import Keeper, UnsavedError, save_within_s
-from loadgen.experiments.stop import Stop
+from loadgen.experiments.sweep_context import MeasuredRun
 from loadgen.store.failures import UnavailableError
 from loadgen.store.repository import Store
 from tests.store.conftest import MakeDocument, MakeSweep
@@ -116,7 +116,7 @@ def test_a_database_that_is_gone_comes_back_with_all_that_was_in_it(sweep: Sweep
     sweep.keeper.set_status("finished")
     sweep.store.close()
     assert stored(sweep.path) == ["r1", "r2", "r3"]
-    assert sweep.events == [DatabaseBroughtBack(str(sweep.path))]
+    assert sweep.events == [DatabaseRestored(str(sweep.path))]
     with closing(sqlite3.connect(sweep.path)) as database:
         assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
     moved = sweep.path.with_name("moved.db")

@@ -19,10 +19,10 @@ from typer.testing import CliRunner
 from loadgen.cli.app import app
 from loadgen.engine.records.record import Records
 from loadgen.errors import NotFoundError, StoreError
-from loadgen.experiments.context import MeasuredRun
 from loadgen.experiments.events import SavingDelayed
+from loadgen.experiments.interrupts import Stop
 from loadgen.experiments.saving import Keeper
-from loadgen.experiments.stop import Stop
+from loadgen.experiments.sweep_context import MeasuredRun
 from loadgen.service.access import Access
 from loadgen.service.app import create_service
 from loadgen.service.queue import Queue

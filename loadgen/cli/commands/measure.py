@@ -66,8 +66,7 @@ def sweep(
 def _plan(terminal: Terminal, values: dict[str, object], file: Path | None, *, as_json: bool) -> None:
     from loadgen.cli.progress.sweep import room_message
     from loadgen.cli.tables.plan import group_plan_table, plan_table
-    from loadgen.experiments.estimate import short_places
-    from loadgen.experiments.events import RoomIsShort
+    from loadgen.experiments.estimate import disks_too_small
     from loadgen.experiments.plan import plan_group, plan_sweep
     from loadgen.experiments.sweep_request import read_request
     from loadgen.servers.launcher.running import running_server
@@ -89,8 +88,8 @@ def _plan(terminal: Terminal, values: dict[str, object], file: Path | None, *, a
     runs = resolve(spec)
     for note in runs[0].file_notes:
         terminal.note(note)
-    for short in short_places(runs, sqlite_path(terminal.db)):
-        terminal.note(room_message(RoomIsShort(*short)))
+    for short in disks_too_small(runs, sqlite_path(terminal.db)):
+        terminal.note(room_message(short))
     plan = plan_sweep(terminal.db, runs, spec.price_list)
     if as_json:
         show_json(plan.to_json())

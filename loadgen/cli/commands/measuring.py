@@ -12,7 +12,7 @@ from loadgen.cli.progress.sweep import SweepProgress
 from loadgen.cli.tables.outcome import show_group
 from loadgen.errors import ExitCode, StoreError
 from loadgen.experiments.group import run_group
-from loadgen.experiments.stop import Stop, interrupts
+from loadgen.experiments.interrupts import Stop, interrupts
 from loadgen.experiments.sweep import SweepResult, run_sweep
 from loadgen.experiments.sweep_record import Resume
 from loadgen.report.export.export import group_document

@@ -12,14 +12,15 @@ from loadgen.cli.tables.run import run_line
 from loadgen.engine.drive.driver import Progress
 from loadgen.experiments.events import (
     AskedAgain,
-    DatabaseBroughtBack,
+    DatabaseRestored,
+    DiskSpaceShort,
     Event,
     FilesRead,
     GroupStarted,
     NothingToResume,
     PhaseStarted,
     PromptsNotFitted,
-    RoomIsShort,
+    RouteChosen,
     RunEnded,
     RunProgressed,
     SavingDelayed,
@@ -28,7 +29,6 @@ from loadgen.experiments.events import (
     ServerReady,
     ServerStarting,
     SweepStarted,
-    WayChosen,
 )
 from loadgen.experiments.live import LiveState
 from loadgen.experiments.prompt_fitting import FITTING_LIMIT_S
@@ -36,7 +36,7 @@ from loadgen.report.format import milliseconds, number, plural, seconds, size
 from loadgen.report.words.served import server_name
 
 
-def saving_message(event: SavingDelayed | DatabaseBroughtBack) -> str:
+def saving_message(event: SavingDelayed | DatabaseRestored) -> str:
     """What is happening to the database, in one sentence."""
     match event:
         case SavingDelayed():
@@ -44,11 +44,11 @@ def saving_message(event: SavingDelayed | DatabaseBroughtBack) -> str:
                 f"saving the run is tried again for up to {seconds(event.within_s)} (Ctrl-C writes it to a file instead): "
                 f"{event.reason}"
             )
-        case DatabaseBroughtBack():
+        case DatabaseRestored():
             return f"the database {event.place} was deleted or moved during the sweep: a copy of it, complete, is there again"
 
 
-def room_message(event: RoomIsShort) -> str:
+def room_message(event: DiskSpaceShort) -> str:
     """Where the disk may fill up, in one sentence."""
     return (
         f"the disk may fill up: {event.what} may need {size(event.needed_bytes)} in {event.folder}, where "
@@ -89,7 +89,7 @@ class SweepProgress(LiveLine):
                 if self._in_group:  # why is told at the end; this is for who watches
                     kind = event.failure.kind.replace("_", " ")
                     self.say(Text(f"✗ {event.label} did not start ({kind}); the others go on", style="red"))
-            case WayChosen():
+            case RouteChosen():
                 self._way(event)
             case AskedAgain():
                 self.say(
@@ -99,7 +99,7 @@ class SweepProgress(LiveLine):
             case FilesRead():
                 for note in event.notes:
                     self.say(note)
-            case RoomIsShort():  # also when quiet
+            case DiskSpaceShort():  # also when quiet
                 self._console.print(room_message(event), soft_wrap=True)
             case SweepStarted():
                 self._started(event)
@@ -120,7 +120,7 @@ class SweepProgress(LiveLine):
                 self._progressed(event)
             case RunEnded():
                 self._ended(event)
-            case SavingDelayed() | DatabaseBroughtBack():  # also when quiet
+            case SavingDelayed() | DatabaseRestored():  # also when quiet
                 self._console.print(saving_message(event), soft_wrap=True)
 
     def say(self, text: str | Text) -> None:
@@ -177,7 +177,7 @@ class SweepProgress(LiveLine):
         self.say(f"sweep {event.sweep_id}: {at_most}{plural(self._runs, 'run')}{kept}")
         self._line("", "")
 
-    def _way(self, event: WayChosen) -> None:
+    def _way(self, event: RouteChosen) -> None:
         if event.insecure:  # also when quiet
             self._console.print(
                 f"WARNING: --insecure: whoever answers at {event.url} is believed, and is sent the prompts and the key",

@@ -3,7 +3,7 @@
 from typing import cast
 
 from loadgen.engine.workers import Workers
-from loadgen.experiments.stop import Stop
+from loadgen.experiments.interrupts import Stop
 
 
 class Listener:

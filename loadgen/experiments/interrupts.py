@@ -62,7 +62,7 @@ class Stop:
 
 
 if TYPE_CHECKING:
-    from loadgen.experiments.stop import Stop
+    from loadgen.experiments.interrupts import Stop
 
 
 @contextmanager
