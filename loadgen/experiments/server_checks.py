@@ -13,7 +13,7 @@ from loadgen.experiments.preparation import PreparedSweep
 from loadgen.experiments.prompt_fitting import length_fit_of
 from loadgen.load.length_fit import LengthFit
 from loadgen.load.spec import RunSpec
-from loadgen.servers.asking import ASK_AGAIN_LIMIT_S
+from loadgen.servers.asking import ASK_AGAIN_LIMIT_S, RetryPolicy
 from loadgen.servers.client import Fetched, Headers
 from loadgen.servers.counting import enquire
 from loadgen.servers.endpoint import EndpointFacts, check_lengths, error_text, probe
@@ -63,8 +63,7 @@ def _ask_first(
         headers,
         min(_MAX_QUESTION_S, spec.request_timeout_s),
         route,
-        on_wait=lambda why, wait_s: on_event(AskedAgain(facts.base_url, why, wait_s, limit_s)),
-        limit_s=limit_s,
+        RetryPolicy(limit_s, lambda why, wait_s: on_event(AskedAgain(facts.base_url, why, wait_s, limit_s))),
     )
     if found.refusal is not None:
         raise _refused(facts, spec, found.refusal, (*headers, *route.secrets))

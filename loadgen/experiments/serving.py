@@ -82,9 +82,9 @@ def server_of(
 def _end(supervised: Supervised) -> None:
     """End the server and wait for it; who interrupts that waits once more, for it is ended all the same."""
     try:
-        supervised.let_go()
+        supervised.end_and_wait()
     except KeyboardInterrupt:
-        supervised.let_go()
+        supervised.end_and_wait()
         raise
 
 

@@ -21,24 +21,35 @@ MAX_TIMEOUTS = 3
 
 _ASK_AGAIN = (408, 425, 429, 502, 503, 504)
 _FIRST_PAUSE_S, _MAX_PAUSE_S = 0.5, 8.0
-_MAX_REPLY_BYTES = 1 << 20  # a thousand times what a few tokens need
+MAX_SHORT_REPLY_BYTES = 1 << 20  # a thousand times what a few tokens need
 
 
 class UnansweredError(Exception):
     """The question went unanswered; the text says why."""
 
 
+def _ignore(why: str, wait_s: float) -> None:
+    return
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """How long a question is asked again, and by which clock. `on_wait` is called with why and how long before each pause."""
+
+    limit_s: float = ASK_AGAIN_LIMIT_S  # of all questions together
+    on_wait: Callable[[str, float], None] = _ignore
+    clock_s: Callable[[], float] = time.monotonic
+    pause: Callable[[float], None] = time.sleep
+
+
 @dataclass(slots=True)
 class Asker:
-    """Posts bodies, all of them within one time limit. `on_wait` hears why and how long before each pause."""
+    """Posts bodies, all of them within the time of one policy."""
 
     client: httpx2.Client
     headers: Headers  # whose values are not repeated
     timeout_s: float  # of one question
-    on_wait: Callable[[str, float], None]
-    clock_s: Callable[[], float] = time.monotonic
-    pause: Callable[[float], None] = time.sleep
-    limit_s: float = ASK_AGAIN_LIMIT_S
+    retries: RetryPolicy = field(default_factory=RetryPolicy)
     _until_s: float | None = field(default=None, init=False)
     _unanswered: int = field(default=0, init=False)
 
@@ -47,12 +58,16 @@ class Asker:
         pause_s = _FIRST_PAUSE_S
         while True:
             if self._until_s is None:
-                self._until_s = self.clock_s() + self.limit_s
-            left_s = self._until_s - self.clock_s()
+                self._until_s = self.retries.clock_s() + self.retries.limit_s
+            left_s = self._until_s - self.retries.clock_s()
             wanted_s: float | None = None
             try:
                 fetched = fetch(
-                    self.client, url, body, limit_s=min(self.timeout_s, max(1.0, left_s)), max_bytes=_MAX_REPLY_BYTES
+                    self.client,
+                    url,
+                    body,
+                    limit_s=min(self.timeout_s, max(1.0, left_s)),
+                    max_bytes=MAX_SHORT_REPLY_BYTES,
                 )
                 if fetched.status not in _ASK_AGAIN:
                     return fetched
@@ -64,10 +79,10 @@ class Asker:
             except httpx2.HTTPError as error:
                 why, self._unanswered = reason_of(error, self.headers), self._unanswered + 1
             wait_s = pause_s if wanted_s is None else wanted_s
-            if self.clock_s() + wait_s >= self._until_s or self._unanswered >= MAX_TIMEOUTS:
+            if self.retries.clock_s() + wait_s >= self._until_s or self._unanswered >= MAX_TIMEOUTS:
                 raise UnansweredError(why)
-            self.on_wait(why, wait_s)
-            self.pause(wait_s)
+            self.retries.on_wait(why, wait_s)
+            self.retries.pause(wait_s)
             pause_s = min(2 * pause_s, _MAX_PAUSE_S)
 
 

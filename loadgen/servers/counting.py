@@ -5,18 +5,17 @@ refuses is met here and not in the run; what it refuses is changed or left out, 
 """
 
 import json
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
 from loadgen.engine.wire.route import DIRECT, Route
 from loadgen.load.body import Adaptation, ChunkCounts, Dialect, FieldChange, Prompt, RequestForm, encode_body
 from loadgen.load.spec import Endpoint
-from loadgen.servers.asking import ASK_AGAIN_LIMIT_S, Asker, UnansweredError
+from loadgen.servers.asking import Asker, RetryPolicy, UnansweredError
 from loadgen.servers.client import Fetched, Headers, open_client
 from loadgen.servers.endpoint import EndpointFacts
-from loadgen.servers.refusals import LENGTH_FIELDS, Refusal, documents_of, read_refusal
+from loadgen.servers.refusals import LENGTH_FIELDS, REFUSED_STATUSES, Refusal, documents_of, read_refusal
 from loadgen.servers.reported_tokens import prompt_tokens_in
 from loadgen.servers.server_url import PATHS, api_urls
 
@@ -29,7 +28,6 @@ MAX_QUESTIONS = 16
 _PROMPT = "Hello"  # one token in every vocabulary that we know of
 _PROMPT_IDS = [300, 301, 302, 303]  # several, so that a server which takes them for a text counts more
 _TOKENS, _MAX_TOKENS = 2, 64
-_REFUSED = (400, 422)  # the statuses by which servers refuse a field
 _CRASHED = (500, 501)  # the statuses of those that do not expect one
 _DENIED = (401, 402, 403, 404, 405)
 
@@ -74,10 +72,6 @@ class Enquiry:
         )
 
 
-def _silent(why: str, wait_s: float) -> None:
-    return
-
-
 def enquire(
     facts: EndpointFacts,
     model: str,
@@ -85,11 +79,7 @@ def enquire(
     headers: Headers,
     timeout_s: float = 30.0,
     route: Route = DIRECT,
-    *,
-    on_wait: Callable[[str, float], None] = _silent,
-    clock_s: Callable[[], float] = time.monotonic,
-    pause: Callable[[float], None] = time.sleep,
-    limit_s: float = ASK_AGAIN_LIMIT_S,
+    retries: RetryPolicy | None = None,
 ) -> Enquiry:
     """Ask the server for two tokens, with every field that it has not refused and by every means of counting.
 
@@ -98,7 +88,7 @@ def enquire(
     answers with another error, or not in time, is taken for what its dialect promises: the warm-up will say what is wrong.
     """
     with open_client(headers, timeout_s, route) as client:
-        asker = Asker(client, (*headers, *route.secrets), timeout_s, on_wait, clock_s, pause, limit_s)
+        asker = Asker(client, (*headers, *route.secrets), timeout_s, retries or RetryPolicy())
         return _Enquirer(asker, facts, model, endpoint).enquire()
 
 
@@ -147,7 +137,7 @@ class _Enquirer:
         except UnansweredError as error:
             return Enquiry(promised, problem=str(error))
         if _is_refused(fetched) or fetched.status in _DENIED:
-            is_own = fetched.status in (*_REFUSED, *_DENIED)
+            is_own = fetched.status in (*REFUSED_STATUSES, *_DENIED)
             problem = f"HTTP {fetched.status}"
             return Enquiry(promised, problem=problem, refusal=fetched if is_own else None)
         if fetched.status != 200:
@@ -282,7 +272,7 @@ class _Enquirer:
 
 def _is_refused(fetched: Fetched) -> bool:
     """Whether this is a refusal that another body may escape: by its status, or by its text with status 200."""
-    if fetched.status in (*_REFUSED, *_CRASHED):
+    if fetched.status in (*REFUSED_STATUSES, *_CRASHED):
         return True
     if fetched.status != 200:
         return False

@@ -18,14 +18,14 @@ from urllib.parse import unquote, urlsplit
 from loadgen.engine.wire.route import Proxy
 from loadgen.errors import UsageError
 
-_PORTS = {"http": 80, "https": 443}
+DEFAULT_PORTS = {"http": 80, "https": 443}
 _DEFAULT_PROXY_PORT = 80
 
 
 def proxy_for(url: str, environ: Mapping[str, str]) -> Proxy | None:
     """The proxy through which the server at `url` is to be reached, None for none. Raises UsageError for one we cannot speak to."""
     parts = urlsplit(url)
-    host, port = (parts.hostname or "").rstrip("."), parts.port or _PORTS[parts.scheme]
+    host, port = (parts.hostname or "").rstrip("."), parts.port or DEFAULT_PORTS[parts.scheme]
     named = next((name for name in _names(f"{parts.scheme}_proxy", "all_proxy") if environ.get(name, "").strip()), None)
     if named is None or _is_loopback(host):
         return None

@@ -15,6 +15,7 @@ from loadgen.engine.capture.sse import SseParser
 LENGTH_FIELDS = ("max_tokens", "max_completion_tokens", "max_output_tokens", "max_new_tokens")
 """The names under which the longest reply is asked for, the likeliest first."""
 
+REFUSED_STATUSES = (400, 422)  # by which servers refuse a field
 _MAX_DEPTH = 8
 _PLACE = ("param", "field", "parameter", "loc", "location", "path", "instancepath", "property")
 _LISTS_OF_PLACES = ("params", "fields", "parameters", "unknown_fields", "unsupported_fields", "unsupported_parameters")

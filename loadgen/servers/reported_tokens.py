@@ -9,13 +9,12 @@ from loadgen.engine.capture.token_counts import read_usage, usage_of
 from loadgen.engine.wire.route import DIRECT, Route
 from loadgen.load.body import RequestForm, encode_body
 from loadgen.load.spec import Endpoint
+from loadgen.servers.asking import MAX_SHORT_REPLY_BYTES
 from loadgen.servers.client import Headers, fetch, open_client
 from loadgen.servers.endpoint import EndpointFacts
-from loadgen.servers.refusals import documents_of
+from loadgen.servers.refusals import REFUSED_STATUSES, documents_of
 
 _OUTPUT_TOKENS = (2, 16)  # the second where the first is refused as too few
-_REFUSED = (400, 422)
-_MAX_REPLY_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +41,10 @@ class ReportedTokens:
                     output_tokens=output_tokens,
                 )
                 try:
-                    fetched = fetch(client, url, body, limit_s=self.timeout_s, max_bytes=_MAX_REPLY_BYTES)
+                    fetched = fetch(client, url, body, limit_s=self.timeout_s, max_bytes=MAX_SHORT_REPLY_BYTES)
                 except httpx2.HTTPError:
                     return None
-                if fetched.status not in _REFUSED:
+                if fetched.status not in REFUSED_STATUSES:
                     return prompt_tokens_in(fetched.content) if fetched.status == 200 else None
         return None
 

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from loadgen.errors import ExitCode, LoadgenError, ServerError, UsageError
 from loadgen.servers.endpoint import normalise_url
+from loadgen.servers.proxies import DEFAULT_PORTS
 from loadgen.spec.sweep_spec import SIMULATOR
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -20,7 +21,6 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 LookUp = Callable[[str, int], list[str]]
 """The addresses of a host. Raises OSError."""
 
-_PORTS = {"http": 80, "https": 443}
 _LOOPBACK_NAMES = ("localhost", "ip6-localhost")
 _LOOPBACK = (ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1/128"))
 _LINK_LOCAL = (ipaddress.ip_network("169.254.0.0/16"), ipaddress.ip_network("fe80::/10"))
@@ -82,7 +82,7 @@ class Rule:
             raise UsageError(f"--allow-target {text} is no host: write a URL, HOST, HOST:PORT, an address or a network")
         parts = urlsplit(normalise_url(text if has_scheme else f"http://{text}"))
         scheme, host = parts.scheme if has_scheme else None, _canonical(parts.hostname or "")
-        port = parts.port or (None if scheme is None else _PORTS[scheme])
+        port = parts.port or (None if scheme is None else DEFAULT_PORTS[scheme])
         return cls(scheme, host, port, parts.path, _networks_of(host), key_env or None)
 
     def means(self, scheme: str, host: str, port: int, path: str) -> bool:
@@ -135,7 +135,7 @@ class Targets:
 
     def _listed(self, url: str) -> tuple[JobTarget, str, int]:
         parts = urlsplit(url)
-        host, port = _canonical(parts.hostname or ""), parts.port or _PORTS[parts.scheme]
+        host, port = _canonical(parts.hostname or ""), parts.port or DEFAULT_PORTS[parts.scheme]
         fitting = [rule for rule in self.rules if rule.means(parts.scheme, host, port, parts.path)]
         shown = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         if not fitting:

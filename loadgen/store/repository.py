@@ -35,7 +35,6 @@ from loadgen.store.run_figures import STATUSES, latest_attempts, run_counts
 
 INSERT: dict[str, Callable[..., Any]] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 _MAX_VALUES = 5_000  # in one query; SQLite and PostgreSQL refuse more than about 32,000
-_ROWS_AT_ONCE = 5_000  # bounds the memory of a large run; larger batches were not faster
 
 
 class Store:
@@ -155,7 +154,7 @@ class Store:
             _stored_sweep(session, sweep_id)
             run = _add_run(session, sweep_id, document)
             rows = request_rows.to_rows(records, run.run_number)
-            while batch := list(islice(rows, _ROWS_AT_ONCE)):
+            while batch := list(islice(rows, request_rows.ROWS_AT_ONCE)):
                 session.execute(insert(cast(Table, tables.RequestTable.__table__)), batch)
             if samples:
                 session.execute(
@@ -253,7 +252,7 @@ class Store:
             query = select(*(request.c[name] for name in request_rows.COLUMNS))
             query = query.where(request.c.run_number == number).order_by(request.c.row_number)
             # A row of Python objects takes ten times what it does in columns.
-            pieces = session.execute(query.execution_options(yield_per=_ROWS_AT_ONCE)).partitions()
+            pieces = session.execute(query.execution_options(yield_per=request_rows.ROWS_AT_ONCE)).partitions()
             return joined([request_rows.from_rows(piece) for piece in pieces])
 
     def samples(self, run_id: str) -> list[ServerSample]:

@@ -64,5 +64,5 @@ def serving(profile: str, folder: Path) -> Iterator[RealServer]:
     try:
         yield RealServer(launch.url, launch.model, state)
     finally:
-        started.supervised.let_go()
+        started.supervised.end_and_wait()
         stop(folder)

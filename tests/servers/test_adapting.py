@@ -7,6 +7,7 @@ import pytest
 
 from loadgen.load.body import Dialect, FieldChange
 from loadgen.load.spec import Endpoint
+from loadgen.servers.asking import RetryPolicy
 from loadgen.servers.counting import MAX_QUESTIONS, Enquiry, enquire
 from loadgen.servers.endpoint import EndpointFacts
 from loadgen.servers.refusals import read_refusal
@@ -19,7 +20,7 @@ RENAMED = (LENGTH, OTHER_LENGTH)
 def asked_of(endpoint: OddEndpoint, kind: Endpoint = "chat", dialect: Dialect = "openai") -> Enquiry:
     with odd_endpoint(endpoint) as url:
         facts = EndpointFacts(url, f"{url}/v1", dialect, "server", None, (), None, False, False, False)
-        return enquire(facts, "m", kind, (), pause=lambda wait_s: None)
+        return enquire(facts, "m", kind, (), retries=RetryPolicy(pause=lambda wait_s: None))
 
 
 def named(fields: dict[str, Any]) -> Refuse:

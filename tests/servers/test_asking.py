@@ -7,7 +7,7 @@ from email.utils import format_datetime
 import httpx2
 import pytest
 
-from loadgen.servers.asking import ASK_AGAIN_LIMIT_S, MAX_TIMEOUTS, Asker, UnansweredError
+from loadgen.servers.asking import ASK_AGAIN_LIMIT_S, MAX_TIMEOUTS, Asker, RetryPolicy, UnansweredError
 from loadgen.servers.client import fetch
 
 Step = int | tuple[int, str] | type[Exception]  # a status, one with a Retry-After, or what goes wrong
@@ -45,7 +45,7 @@ def asked(steps: Iterable[Step], clock: Clock, limit_s: float = ASK_AGAIN_LIMIT_
         return httpx2.Response(status, headers={} if retry_after is None else {"Retry-After": retry_after})
 
     with httpx2.Client(transport=httpx2.MockTransport(handle)) as client:
-        asker = Asker(client, (), 5.0, clock.hear, clock, clock.pause, limit_s)
+        asker = Asker(client, (), 5.0, RetryPolicy(limit_s, clock.hear, clock, clock.pause))
         try:
             return asker.ask("http://h/v1/completions", b"{}").status, count
         except UnansweredError as error:

@@ -10,7 +10,7 @@ import pytest
 
 from loadgen.load.body import ChunkCounts, Dialect
 from loadgen.load.spec import Endpoint
-from loadgen.servers.asking import ASK_AGAIN_LIMIT_S
+from loadgen.servers.asking import ASK_AGAIN_LIMIT_S, RetryPolicy
 from loadgen.servers.counting import LONG_PROMPT_TOKENS, chunk_counts_to_ask, enquire
 from loadgen.servers.endpoint import EndpointFacts, probe
 from loadgen.servers.simulator import SimulatorOptions, SimulatorProcess
@@ -113,9 +113,9 @@ def test_a_server_in_trouble_is_taken_for_what_its_dialect_promises(dialect: Dia
             "m",
             "completions",
             (),
-            on_wait=lambda why, wait_s: waits.append((why, wait_s)),
-            clock_s=lambda: now_s,
-            pause=pause,
+            retries=RetryPolicy(
+                on_wait=lambda why, wait_s: waits.append((why, wait_s)), clock_s=lambda: now_s, pause=pause
+            ),
         )
     assert (found.chunk_counts, found.problem, found.refusal) == (told, "HTTP 503", None)
     assert len(heard) == len(waits) + 1

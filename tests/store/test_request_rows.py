@@ -111,7 +111,7 @@ def test_rows_that_fill_several_batches_stay_in_order(store: Store, add_run: Any
 def test_a_run_is_read_back_without_all_its_rows_as_objects(
     store: Store, add_run: Any, records: Records, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("loadgen.store.repository._ROWS_AT_ONCE", 100)
+    monkeypatch.setattr("loadgen.store.request_rows.ROWS_AT_ONCE", 100)
     few, many = 300, 1500
 
     def peak_bytes(rows: int) -> int:

@@ -96,7 +96,7 @@ def run(
     except KeyboardInterrupt:
         terminal.note(f"ending {started.server.profile} …")
     finally:
-        supervised.let_go()
+        supervised.end_and_wait()
     if ended and ended[0].get("how") != "asked":
         raise ServerError(f"{_ending(started.server)}; its log: {log}")
 

@@ -20,7 +20,7 @@ FOLDER = "LOADGEN_SERVER_STATE"
 """Another one, the state folder: by it the family is found when the state is lost."""
 
 _PROC = Path("/proc")
-_LOOK_AGAIN_S = 0.05
+LOOK_AGAIN_S = 0.05
 _KILL_LIMIT_S = 10.0  # a process that frees the memory of several GPUs needs some of it
 
 
@@ -185,4 +185,4 @@ def _looks(find: Callable[[], list[Process]], limit_s: float, reap: Callable[[],
             reap()
             yield find()
             return
-        time.sleep(_LOOK_AGAIN_S)
+        time.sleep(LOOK_AGAIN_S)

@@ -65,7 +65,7 @@ def start(launch: Launch, *, say: Say, keeps_lifeline: bool = False, folder: Pat
         try:
             _wait(launch, state, supervised, say)
         except BaseException:
-            supervised.let_go()
+            supervised.end_and_wait()
             _without_secrets(launch, state)
             raise
         _without_secrets(launch, state)

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from loadgen.servers.launcher.place import state_file
 from loadgen.servers.launcher.processes import Process, boot_id, family
 
+CLEANUP_LIMIT_S = 120.0  # how long the command that cleans up may take
 _MAX_BYTES = 16 * 1024 * 1024  # of server.json
 _MAX_NUMBER = 2**63  # of a process id and of clock ticks
 _MAX_GRACE_S = 86_400.0

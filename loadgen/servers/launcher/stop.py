@@ -10,14 +10,12 @@ from pathlib import Path
 
 from loadgen.errors import ServerError
 from loadgen.servers.launcher.place import state_folder, writing
-from loadgen.servers.launcher.processes import end, is_alive, strays
+from loadgen.servers.launcher.processes import LOOK_AGAIN_S, end, is_alive, strays
 from loadgen.servers.launcher.running import standing
-from loadgen.servers.launcher.state import ServerState, read_state, write_state
+from loadgen.servers.launcher.state import CLEANUP_LIMIT_S, ServerState, read_state, write_state
 
 _REST_S = 30.0  # what a supervisor takes beyond the server's own grace
-_CLEANUP_LIMIT_S = 120.0
 _STRAY_GRACE_S = 20.0  # of a server whose own is not known
-_LOOK_AGAIN_S = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,13 +67,13 @@ def _ask_supervisor(state: ServerState) -> None:
         return
     with suppress(ProcessLookupError):
         os.kill(state.supervisor, signal.SIGTERM)
-    limit_s = state.grace_s + _REST_S + (_CLEANUP_LIMIT_S if state.cleanup else 0)
+    limit_s = state.grace_s + _REST_S + (CLEANUP_LIMIT_S if state.cleanup else 0)
     deadline = time.monotonic() + limit_s
     while is_alive(state.supervisor, state.supervisor_started) and time.monotonic() < deadline:
-        time.sleep(_LOOK_AGAIN_S)
+        time.sleep(LOOK_AGAIN_S)
 
 
 def _clean_up(state: ServerState) -> None:
     if state.cleanup:
         with suppress(OSError, subprocess.SubprocessError):
-            subprocess.run(state.cleanup, capture_output=True, timeout=_CLEANUP_LIMIT_S, check=False)
+            subprocess.run(state.cleanup, capture_output=True, timeout=CLEANUP_LIMIT_S, check=False)

@@ -21,7 +21,7 @@ _END_MARGIN_S = 40.0  # beyond the server's own grace: the rest of the family, a
 
 
 class Supervised:
-    """A server that is starting under a supervisor. While this object holds the lifeline, the server may be ended by `let_go`."""
+    """A server that is starting under a supervisor. While this object holds the lifeline, the server may be ended by `end_and_wait`."""
 
     def __init__(self, folder: Path, launch: Launch, state: ServerState, *, keeps_lifeline: bool) -> None:
         self._grace_s = state.grace_s
@@ -78,7 +78,7 @@ class Supervised:
                 break
         raise ServerError("the server ended at the moment when it had become ready")
 
-    def let_go(self) -> None:
+    def end_and_wait(self) -> None:
         """Close the lifeline: before "ready", or when the supervisor was told to keep it, the server ends, which is waited for.
 
         Raises ServerError when it does not come to that.

@@ -22,11 +22,10 @@ from pathlib import Path
 from typing import Any
 
 from loadgen.servers.launcher.processes import MARK, Process, boot_id, descendants, end, process, table
-from loadgen.servers.launcher.state import HowEnded, ServerState, now, write_state
+from loadgen.servers.launcher.state import CLEANUP_LIMIT_S, HowEnded, ServerState, now, write_state
 
 _PR_SET_CHILD_SUBREAPER = 36
 _REST_GRACE_S = 3.0  # for what is left once the server's main process has ended
-_CLEANUP_LIMIT_S = 120.0
 
 
 class Supervisor:
@@ -139,7 +138,7 @@ class Supervisor:
                     stdin=subprocess.DEVNULL,
                     stdout=self._log,
                     stderr=self._log,
-                    timeout=_CLEANUP_LIMIT_S,
+                    timeout=CLEANUP_LIMIT_S,
                     check=False,
                 )
         code, name = _how(self._status)

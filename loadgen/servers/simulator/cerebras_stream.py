@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from loadgen.servers.simulator.dialect import (
+    DONE,
     FINGERPRINT,
     LAST_CHUNK,
     StreamEncoder,
@@ -23,8 +24,6 @@ from loadgen.servers.simulator.vocabulary import ANSWER_WORDS, answer_text
 
 HttpAnswer = Callable[[bytes], bytes]
 """A body as the whole response."""
-
-_DONE = b"data: [DONE]\n\n"
 
 
 class CerebrasEncoder(StreamEncoder):
@@ -73,7 +72,7 @@ class CerebrasEncoder(StreamEncoder):
             "usage": self.usage(),
             "time_info": time_info(record, first_ns, last_ns, self._head["created"]),
         }
-        return [*found, event(ending), _DONE]
+        return [*found, event(ending), DONE]
 
     def _event(self, index: int, delta: dict[str, str], text: str, finish_reason: str | None) -> bytes:
         choice: dict[str, Any] = {"delta": delta} if self.generation.chat else {"text": text}

@@ -17,6 +17,7 @@ from loadgen.servers.simulator.vocabulary import ANSWER_IDS, ANSWER_WORDS, answe
 
 OWNER = "loadgen-simulator"
 FINGERPRINT = f"loadgen-simulator-{loadgen.__version__}"
+DONE = b"data: [DONE]\n\n"  # the last event of a stream
 LAST_CHUNK = b"0\r\n\r\n"
 EVENT_STREAM = "text/event-stream; charset=utf-8"
 JSON = "application/json"
@@ -162,7 +163,7 @@ class StreamEncoder:
 
     def closing(self) -> list[bytes]:
         """The usage, where it was asked for, and [DONE]."""
-        found = [b"data: [DONE]\n\n"]
+        found = [DONE]
         if self.generation.include_usage:
             document = {**self._head, "choices": [], "usage": self.usage(), "system_fingerprint": FINGERPRINT}
             found.insert(0, event(document))

@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from loadgen.servers.simulator.dialect import (
+    DONE,
     EVENT_STREAM,
     JSON,
     LAST_CHUNK,
@@ -21,7 +22,6 @@ from loadgen.servers.simulator.quota import too_many_requests
 from loadgen.servers.simulator.script import Ending, Script, Step, StreamedAnswer, Write, plain, steps, whole, written
 from loadgen.servers.simulator.timetable import AT_ONCE
 
-DONE = b"data: [DONE]\n\n"
 LONG_LINE_BYTES = 256 << 10
 _PIECE_BYTES = 64 << 10
 _USED = re.compile(rb'("(?:prompt|completion|total)_tokens":)\d+')
