@@ -1,4 +1,4 @@
-"""Reports of GuideLLM before 0.8 in the form of 0.8. Pure; imports nothing of the project.
+"""Reports of GuideLLM before 0.8 in the form of 0.8. Pure.
 
 0.2 and 0.3 keep the load under `args`, the server under `worker` and stamps as `first_token_time`; 0.4 to 0.6 have `args` for the
 report and stamps as 0.8 has them.

@@ -1,6 +1,6 @@
 """What the requests of a run are made of besides their lengths: a shared prefix, images, a dataset, sessions.
 
-Pure data, imports nothing of the project. Everything left out means independent prompts of exactly the lengths asked.
+Pure data. Everything left out means independent prompts of exactly the lengths asked.
 """
 
 from collections.abc import Mapping

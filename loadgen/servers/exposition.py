@@ -1,4 +1,4 @@
-"""A page of metrics in Prometheus' text format or OpenMetrics, read line by line. Pure; imports nothing of the project.
+"""A page of metrics in Prometheus' text format or OpenMetrics, read line by line. Pure.
 
 A line that cannot be read costs itself alone, and the figure that it belongs to is then not usable. Nothing that is not a finite
 number becomes a figure.

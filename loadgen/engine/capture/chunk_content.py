@@ -1,4 +1,4 @@
-"""What was generated in one chunk of a reply: its text, and how much of it there is. Pure; imports nothing of the project.
+"""What was generated in one chunk of a reply: its text, and how much of it there is. Pure.
 
 A text may be a string or a list of typed parts, in which text, reasoning and refusals lie at any depth.
 """

@@ -96,7 +96,7 @@ def read_reply(exchange: Exchange, choices: int = 1, keep_texts: bool = False, t
         stream.count_tokens()
         stream.finish()
 
-    _settle(reply, exchange, parser, whole, broken, stream, tokens_asked)
+    _settle(reply, exchange, parser=parser, whole=whole, broken=broken, stream=stream, tokens_asked=tokens_asked)
     return reply
 
 
@@ -115,6 +115,7 @@ def _is_stream(parser: ResponseParser, reply: Reply) -> bool:
 def _settle(
     reply: Reply,
     exchange: Exchange,
+    *,
     parser: ResponseParser,
     whole: bool,
     broken: str | None,

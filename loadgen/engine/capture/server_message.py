@@ -1,4 +1,4 @@
-"""The sentence in which a server says what went wrong, wherever it put it. Pure; imports nothing of the project.
+"""The sentence in which a server says what went wrong, wherever it put it. Pure.
 
 Servers and gateways differ in the key (`error`, `message`, `detail` and others), in the nesting, and in the wrapping: a JSON
 document, an event stream that holds one, a page of HTML, plain text.

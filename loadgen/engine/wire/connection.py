@@ -34,13 +34,11 @@ _BLANK_LINE = b"\r\n\r\n"
 _LAST_CHUNK = b"\r\n0\r\n\r\n"
 _EVENT_END = b"}\n\n\r\n"  # of the usual event in a chunk of its own, after which nothing ends
 
-
 STALE_LIMIT_NS = 5_000_000
 """A kept connection lost within this time of the send, plus two round trips, was closed before the request reached it."""
 
-
 OnEnd = Callable[[str | None], None]
-"""Told once for each request: None when its answer is whole, otherwise what went wrong."""
+"""Called once for each request: with None when its response is whole, otherwise with what went wrong."""
 
 
 class Connection:
@@ -77,6 +75,7 @@ class Connection:
         self,
         loop: asyncio.AbstractEventLoop,
         sock: socket.socket,
+        *,
         tls: TlsLayer | None,
         connect_ns: int,
         stale_limit_ns: int,
@@ -92,15 +91,11 @@ class Connection:
         self._unsent: memoryview | None = None
         self._stale_limit_ns = stale_limit_ns + 2 * connect_ns
         self._open_bodies = open_bodies
-        self._is_done = False
         open_bodies.connected(self)
-        self._used = False
-        self._sent_ns = 0
+        self._is_done = self._used = self._looks_again = False
+        self._sent_ns = self._plain_from = 0
         self.connect_ns = connect_ns
-        self.closed = False
-        self.stale = False
-        self._plain_from = 0
-        self._looks_again = False
+        self.closed = self.stale = False
         self._watcher = watcher_of(loop)
         self._token = self._watcher.watch(sock, self)
         self._log = self._watcher.log if tls is None else None
@@ -127,7 +122,14 @@ class Connection:
         except BaseException:
             sock.close()
             raise
-        return cls(loop, sock, tls, monotonic_ns() - begun_ns, stale_limit_ns, open_bodies or OpenBodies())
+        return cls(
+            loop,
+            sock,
+            tls=tls,
+            connect_ns=monotonic_ns() - begun_ns,
+            stale_limit_ns=stale_limit_ns,
+            open_bodies=open_bodies or OpenBodies(),
+        )
 
     def send(self, wire: bytes, exchange: Exchange, on_end: OnEnd) -> None:
         """Send `wire` and gather its whole answer into `exchange`; then, or when that fails, call `on_end`.
@@ -343,9 +345,8 @@ class Connection:
             self._end()
         elif self._log is not None and self._exchange is not None and self._exchange.logged is not None:
             self._looks_again = True
-            self._loop.call_soon(
-                self._look_again, self._exchange, self._log
-            )  # the log has it when all that came is served
+            # The log has the end when all that came is served.
+            self._loop.call_soon(self._look_again, self._exchange, self._log)
         else:  # CRLF-delimited events, trailers, or an end that came in pieces: the parser knows
             self._framing = ResponseParser()
             self._feed()
