@@ -15,6 +15,7 @@ from typing_extensions import get_original_bases, is_typeddict
 from loadgen.analysis.document import run, server, spec, sweep
 from loadgen.analysis.figures.metrics import METRICS
 from loadgen.analysis.stats import Distribution
+from loadgen.load import arrivals, shapes
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "run-document.md"
 _OPENING = """\
@@ -30,12 +31,12 @@ _OPENING = """\
 - Times are on the run's clock, which begins with the run's first intended or sent request, unless they are named `_at`: these are UTC, ISO 8601.
 - [method.md](method.md) defines the figures, the window and the findings.
 """
-_PARTS: tuple[tuple[str, ModuleType | None, str], ...] = (
-    ("A run", run, "`RunDocument` is the document of a run."),
-    ("Distributions", None, ""),
-    ("What was asked", spec, "The `spec` of a run."),
-    ("The server and the client's host", server, "The `server`, `environment`, `server_account`, `server_readings` and `gpu` of a run."),
-    ("A sweep", sweep, "`SweepDocument` is a sweep with its runs, `LoneRunDocument` a run that is exported alone, `GroupDocument` a group."),
+_PARTS: tuple[tuple[str, tuple[ModuleType, ...], str], ...] = (
+    ("A run", (run,), "`RunDocument` is the document of a run."),
+    ("Distributions", (), ""),
+    ("What was asked", (spec, shapes, arrivals), "The `spec` of a run."),
+    ("The server and the client's host", (server,), "The `server`, `environment`, `server_account`, `server_readings` and `gpu` of a run."),
+    ("A sweep", (sweep,), "`SweepDocument` is a sweep with its runs, `LoneRunDocument` a run that is exported alone, `GroupDocument` a group."),
 )  # fmt: skip
 _UNITS = (
     ("_tokens_per_s", "tokens/s"),
@@ -60,9 +61,9 @@ _WORDS = {"str": "text", "Words": "text", "Id": "id", "Timestamp": "timestamp", 
 def page() -> str:
     """Return the page."""
     sections = [_OPENING]
-    for title, module, words in _PARTS:
+    for title, modules, words in _PARTS:
         sections.append(f"\n## {title}\n" + (f"\n{words}\n" if words else ""))
-        kinds = [Distribution] if module is None else _kinds(module)
+        kinds = [kind for module in modules for kind in _kinds(module)] or [Distribution]
         sections.extend(map(_section, kinds))
     return "".join(sections)
 
@@ -160,7 +161,7 @@ def _literal(name: str) -> str:
 
 
 def _shapes() -> str:
-    return " or ".join(_link(shape.__name__) for shape in spec.ShapeDocument.__args__)
+    return " or ".join(_link(shape.__name__) for shape in shapes.ShapeDocument.__args__)
 
 
 def main() -> None:

@@ -17,9 +17,10 @@ from typing_extensions import TypedDict, is_typeddict
 
 from loadgen.analysis.document.run import RunDocument
 from loadgen.analysis.document.server import EnvironmentDocument, GpuAccount, ServerAccount
-from loadgen.analysis.document.spec import ShapeDocument, SpecDocument
+from loadgen.analysis.document.spec import SpecDocument
 from loadgen.analysis.document.sweep import SweepDocument
 from loadgen.importers.lenient import Json
+from loadgen.load.shapes import ShapeDocument
 from loadgen.load.spec import RunSpec
 from loadgen.store import plain
 

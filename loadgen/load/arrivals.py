@@ -1,4 +1,4 @@
-"""Arrival processes: when the requests of an open loop are due, drawn from a seed. Pure; no clock is read here.
+"""Arrivals: when the requests of an open loop are due, drawn from a seed or as a trace has them. Pure; no clock is read here.
 
 A process is drawn at one arrival per unit of time and then stretched: arrival x is due when the rate, integrated from
 t = 0, reaches x. So every process can have a constant rate or a ramp. Offsets are integer nanoseconds from t = 0.
@@ -8,12 +8,14 @@ import itertools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal, NotRequired
 
 import numpy as np
 from numpy.typing import NDArray
+from typing_extensions import TypedDict
 
 from loadgen.load.bulk import FileArray
+from loadgen.load.workload import notes_of_skipped
 
 Arrivals = Literal["constant", "poisson", "gamma", "trace"]
 RampStrategy = Literal["linear", "exponential"]
@@ -24,6 +26,14 @@ _ARRIVALS_AT_ONCE = 4_096
 
 Float64 = NDArray[np.float64]
 Int64 = NDArray[np.int64]
+
+
+class RampDocument(TypedDict):
+    """A rate that changes over the run, beginning at `rate_per_s`."""
+
+    to_per_s: float  # requests per second at its end
+    over_s: float
+    strategy: str  # linear or exponential
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +68,35 @@ class Ramp:
             times_s = self.over_s / growth * np.log1p(on_the_ramp * growth / (start_per_s * self.over_s))
         after: Float64 = (arrivals - on_the_ramp) / self.to_per_s
         return times_s + after
+
+
+class TraceDocument(TypedDict):
+    """The trace that an open loop replays."""
+
+    name: str  # of its file, without the folder
+    hash: str  # of its content
+    time_scale: float  # factor on all its offsets
+    skipped_rows: NotRequired[int]  # rows that asked for nothing
+    first_skipped: NotRequired[Annotated[str, "words"] | None]  # why the first of them was skipped
+
+
+@dataclass(frozen=True, slots=True)
+class TraceSource:
+    """Which trace is replayed: the name of its file, the hash of its content, and the factor on all its offsets.
+
+    `skipped_rows` asked for nothing, the first of them for the reason in `first_skipped`.
+    """
+
+    name: str
+    hash: str
+    time_scale: float
+    skipped_rows: int = 0
+    first_skipped: str | None = None
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What of the file was not used, a sentence each."""
+        return notes_of_skipped(self.name, self.skipped_rows, self.first_skipped)
 
 
 @dataclass(frozen=True, slots=True)

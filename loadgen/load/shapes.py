@@ -1,15 +1,17 @@
 """Load shapes: who sends when. Each shape answers everything that the rest of loadgen asks about it. Pure data.
 
-A new shape is a class here and a row in `SHAPES`; `spec` says which keys ask for it.
+A new shape is a class here with the type of its JSON, in `SHAPES` and `ShapeDocument`, and a key in `spec.sweep_spec`.
 """
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, NotRequired, Self
 
-from loadgen.load.arrivals import ArrivalProcess, Arrivals, Int64, Ramp
-from loadgen.load.workload import FILE_NOTES, notes_of_skipped
+from typing_extensions import TypedDict
+
+from loadgen.load.arrivals import ArrivalProcess, Arrivals, Int64, Ramp, RampDocument, TraceDocument, TraceSource
+from loadgen.load.workload import FILE_NOTES
 
 _MIN_REQUESTS = 32  # of a run by default
 _ROUNDS = 8  # by default, of a closed loop: enough for a steady state
@@ -76,7 +78,7 @@ class LoadShape(ABC):
         return None
 
     @property
-    def trace(self) -> "TraceSource | None":
+    def trace(self) -> TraceSource | None:
         """The trace that is replayed."""
         return None
 
@@ -168,6 +170,13 @@ class _CallerShape(LoadShape):
         return part
 
 
+class ClosedLoopShape(TypedDict):
+    """Closed loop: N callers, each sending its next request when the previous one completes."""
+
+    kind: Literal["closed_loop"]
+    concurrency: int  # callers
+
+
 @dataclass(frozen=True, slots=True)
 class ClosedLoop(_CallerShape):
     """`concurrency` callers; each sends its next request when its last one has ended."""
@@ -201,6 +210,13 @@ class ClosedLoop(_CallerShape):
         return duration_s is not None
 
 
+class WaveShape(TypedDict):
+    """One batch: all requests at once, and no more."""
+
+    kind: Literal["wave"]
+    size: int  # requests
+
+
 @dataclass(frozen=True, slots=True)
 class Wave(_CallerShape):
     """Exactly `size` requests at once and no more: the batch of the MoE-Inference-Bench paper."""
@@ -231,23 +247,16 @@ class Wave(_CallerShape):
         return self.size
 
 
-@dataclass(frozen=True, slots=True)
-class TraceSource:
-    """Which trace is replayed: the name of its file, the hash of its content, and the factor on all its offsets.
+class OpenLoopShape(TypedDict):
+    """Open loop: requests arrive at a rate, whatever the server does."""
 
-    `skipped_rows` asked for nothing, the first of them for the reason in `first_skipped`.
-    """
-
-    name: str
-    hash: str
-    time_scale: float
-    skipped_rows: int = 0
-    first_skipped: str | None = None
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """What of the file was not used, a sentence each."""
-        return notes_of_skipped(self.name, self.skipped_rows, self.first_skipped)
+    kind: Literal["open_loop"]
+    rate_per_s: float  # requests per second, on average; with a ramp, at its start
+    arrivals: str  # poisson, constant, gamma or trace
+    burstiness: NotRequired[float | None]  # shape of gamma arrivals
+    ramp: NotRequired[RampDocument | None]
+    trace: NotRequired[TraceDocument | None]
+    max_in_flight: NotRequired[int | None]  # a request that is due while that many are in flight is dropped
 
 
 @dataclass(frozen=True, slots=True)
@@ -355,6 +364,9 @@ def _known(part: type[Any], document: Mapping[str, Any]) -> dict[str, Any]:
     names = {field.name for field in fields(part)}
     return {key: value for key, value in document.items() if key in names}
 
+
+ShapeDocument = ClosedLoopShape | WaveShape | OpenLoopShape
+"""The JSON of a load shape, told apart by its `kind`."""
 
 SHAPES: dict[str, type[LoadShape]] = {shape.kind: shape for shape in (ClosedLoop, OpenLoop, Wave)}
 """Every load shape by its `kind`."""

@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from loadgen.errors import UsageError
-from loadgen.load.arrivals import NS_PER_S
+from loadgen.load.arrivals import NS_PER_S, TraceSource
 from loadgen.load.bulk import FileArray, spans
 from loadgen.load.file_rows import NoValue, Row, RowsFile, SkippedRow, number_of, open_rows
-from loadgen.load.shapes import OpenLoop, TraceSource
+from loadgen.load.shapes import OpenLoop
 
 # Columns of time, prompt and reply, and how many units of that time make a second.
 _COLUMNS = (

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from loadgen.analysis.document.run import RunDocument
-from loadgen.analysis.document.spec import ShapeDocument
 from loadgen.analysis.stats import mean_interval
-from loadgen.load.shapes import shape_class, value_in_json
+from loadgen.load.shapes import ShapeDocument, shape_class, value_in_json
 from loadgen.report.format import setting
 from loadgen.report.labels import limits_label
 

@@ -1,6 +1,7 @@
 """How many connections a load point opens, for whoever asks before the start and for the driver that opens them."""
 
 import json
+from typing import get_args, get_type_hints
 
 import numpy as np
 import pytest
@@ -8,14 +9,14 @@ import pytest
 from loadgen.engine.drive.driver import Plan, Wiring
 from loadgen.engine.measurement import driver_class
 from loadgen.engine.wire.target import Target
-from loadgen.load.arrivals import Ramp
+from loadgen.load.arrivals import Ramp, TraceSource
 from loadgen.load.schedule import Schedule
 from loadgen.load.shapes import (
     SHAPES,
     ClosedLoop,
     LoadShape,
     OpenLoop,
-    TraceSource,
+    ShapeDocument,
     Wave,
     shape_from_json,
     value_in_json,
@@ -71,3 +72,11 @@ def test_every_shape_has_a_sample_and_a_name_of_its_own() -> None:
 def test_a_kind_of_a_later_version_is_named() -> None:
     with pytest.raises(KeyError, match="'zigzag'"):
         shape_from_json({"kind": "zigzag"})
+
+
+def test_every_shape_has_a_type_for_its_json() -> None:
+    kinds = [get_args(get_type_hints(each)["kind"]) for each in get_args(ShapeDocument)]
+    assert sorted(kinds) == sorted((kind,) for kind in SHAPES)
+    by_kind = {kind: each for (kind,), each in zip(kinds, get_args(ShapeDocument), strict=True)}
+    for shape in SAMPLES:
+        assert set(shape.to_json()) <= set(get_type_hints(by_kind[shape.kind]))

@@ -1,57 +1,11 @@
 """What was asked of a run."""
 
-from typing import Literal, NotRequired
+from typing import NotRequired
 
 from typing_extensions import TypedDict
 
 from loadgen.analysis.document.values import Words
-
-
-class ClosedLoopShape(TypedDict):
-    """Closed loop: N callers, each sending its next request when the previous one completes."""
-
-    kind: Literal["closed_loop"]
-    concurrency: int  # callers
-
-
-class WaveShape(TypedDict):
-    """One batch: all requests at once, and no more."""
-
-    kind: Literal["wave"]
-    size: int  # requests
-
-
-class RampDocument(TypedDict):
-    """A rate that changes over the run, beginning at `rate_per_s`."""
-
-    to_per_s: float  # requests per second at its end
-    over_s: float
-    strategy: str  # linear or exponential
-
-
-class TraceDocument(TypedDict):
-    """The trace that an open loop replays."""
-
-    name: str  # of its file, without the folder
-    hash: str  # of its content
-    time_scale: float  # factor on all its offsets
-    skipped_rows: NotRequired[int]  # rows that asked for nothing
-    first_skipped: NotRequired[Words | None]  # why the first of them was skipped
-
-
-class OpenLoopShape(TypedDict):
-    """Open loop: requests arrive at a rate, whatever the server does."""
-
-    kind: Literal["open_loop"]
-    rate_per_s: float  # requests per second, on average; with a ramp, at its start
-    arrivals: str  # poisson, constant, gamma or trace
-    burstiness: NotRequired[float | None]  # shape of gamma arrivals
-    ramp: NotRequired[RampDocument | None]
-    trace: NotRequired[TraceDocument | None]
-    max_in_flight: NotRequired[int | None]  # a request that is due while that many are in flight is dropped
-
-
-ShapeDocument = ClosedLoopShape | WaveShape | OpenLoopShape
+from loadgen.load.shapes import ShapeDocument
 
 
 class PrefixDocument(TypedDict):

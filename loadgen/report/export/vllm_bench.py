@@ -12,9 +12,8 @@ from typing_extensions import TypedDict
 
 import loadgen
 from loadgen.analysis.document.run import RunDocument
-from loadgen.analysis.document.spec import ShapeDocument
 from loadgen.engine.records.record import MISSING, CountedBy, Outcome, Records
-from loadgen.load.shapes import shape_from_json
+from loadgen.load.shapes import ShapeDocument, shape_from_json
 
 MADE_BY = "exported_by"  # among the result's own keys, where `--metadata` puts words of the user
 
