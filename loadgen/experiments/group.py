@@ -59,10 +59,10 @@ class GroupResult:
 def run_group(
     sweeps: Sequence[PlannedSweep],
     store: Store,
+    *,
     environ: Mapping[str, str],
     stop: Stop,
     on_event: OnEvent,
-    *,
     interleave: bool = False,
     resume: bool = False,
 ) -> GroupResult:
@@ -87,10 +87,12 @@ def run_group(
             if at in failures:
                 continue
             terms = GroupTerms(hash=group_hash, position=at, variants=len(sweeps), interleave=interleave)
-            member = GroupMember(group_id, terms, claims.hold, repeats)
+            member = GroupMember(group_id, terms, hold=claims.hold, repeats=repeats)
             again = Resume() if resume or at in results else None
             try:
-                results[at] = run_sweep(sweeps[at], store, environ, stop, on_event, resume=again, member=member)
+                results[at] = run_sweep(
+                    sweeps[at], store, environ=environ, stop=stop, on_event=on_event, resume=again, member=member
+                )
                 failure = results[at].failure
             except LoadgenError as error:
                 failure = error
@@ -102,7 +104,7 @@ def run_group(
             if failure is not None:
                 failures[at] = failure
     failed = tuple(Failed(_variant(sweeps[at]).label, error) for at, error in failures.items())
-    return GroupResult(group_id, tuple(results.values()), failed, stopped_by)
+    return GroupResult(group_id, tuple(results.values()), failures=failed, stopped_by=stopped_by)
 
 
 def _check_no_server(store: Store, hashes: Sequence[str], group_id: str | None) -> None:

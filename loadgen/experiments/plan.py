@@ -243,7 +243,8 @@ def plan_group(db: str, sweeps: Sequence[PlannedSweep], *, interleave: bool) -> 
         variant, runs = sweep.serving.variant, resolve(sweep.spec)
         took_s, start_s = _earlier_on(db, variant, runs)
         plan = SweepPlan.of(runs, took_s, sweep.spec.price_list)
-        servers.append(ServerPlan(variant, sweep.spec.repeats if interleave else 1, plan, took_s, start_s))
+        starts = sweep.spec.repeats if interleave else 1
+        servers.append(ServerPlan(variant, starts, sweep=plan, took_s=took_s, start_s=start_s))
     return GroupPlan(tuple(servers))
 
 
@@ -272,7 +273,7 @@ def _run_plan(run: RunSpec, wait_s: float, took_s: Mapping[str, float], price: P
     known_s = stated if stated is not None else took_s.get(run.point.hash)
     estimated_s = None if known_s is None else max(known_s, wait_s)
     usd = None if price is None else estimated_usd(run, price, estimated_s)
-    return RunPlan(run, estimated_s, usd, thinking_s(run), wait_s)
+    return RunPlan(run, estimated_s, estimated_usd=usd, thinking_s=thinking_s(run), limit_wait_s=wait_s)
 
 
 def _earlier_on(db: str, variant: Variant, runs: Sequence[RunSpec]) -> tuple[dict[str, float], float | None]:

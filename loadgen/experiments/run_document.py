@@ -29,7 +29,7 @@ from loadgen.load.spec import RunSpec
 from loadgen.servers.environment import environment
 from loadgen.servers.host_load import HostLoad
 
-_NOTHING_SEEN = ServerObservations((), (), (), None, None)
+_NOTHING_SEEN = ServerObservations(samples=(), readings=(), gpus=(), gpu_source=None, gpus_chosen_by=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +58,9 @@ def document_of(context: SweepContext, run: RunSpec, sent: SentRun) -> MeasuredR
     summary = stages.make("figures", lambda: summarise(run, recording, stages), unknown(run, recording))
     measured = stages.make("measured", lambda: lay_out(run, recording.records), None)
     stages.make("client", lambda: _add_client(summary, context, sent), None)
-    stages.make("lengths", lambda: _add_lengths(summary, context, run, sent), None)
+    stages.make("lengths", lambda: _add_lengths(summary, run, context=context, sent=sent), None)
     summary["cost"] = stages.make("cost", lambda: cost_of(context.price, summary, recording, sent.warmup), None)
-    _add_server(summary, seen, measured, stages)
+    _add_server(summary, seen, measured=measured, stages=stages)
     summary["replies"] = None
     if context.keep_replies:
         summary["replies"] = stages.make("replies", lambda: [reply.to_json() for reply in recording.replies], [])
@@ -117,13 +117,13 @@ def _add_client(summary: Summary, context: SweepContext, sent: SentRun) -> None:
     }
 
 
-def _add_lengths(summary: Summary, context: SweepContext, run: RunSpec, sent: SentRun) -> None:
+def _add_lengths(summary: Summary, run: RunSpec, *, context: SweepContext, sent: SentRun) -> None:
     lengths = made(summary["lengths"])
     lengths["output_tokens"]["can_be_asked"] = context.facts.takes_lengths
     lengths["prompt_tokens"].update(cast(LengthFigures, fitted_by(sent.counts, run, context.facts)))
 
 
-def _add_server(summary: Summary, seen: ServerObservations, measured: Measured | None, stages: Stages) -> None:
+def _add_server(summary: Summary, seen: ServerObservations, *, measured: Measured | None, stages: Stages) -> None:
     """Add what was seen of the server itself; nothing if the records could not be laid out."""
     if measured is None:
         summary |= {"server_account": None, "server_readings": None, "gpu": None}

@@ -79,7 +79,12 @@ class Keeper:
             if not (attempts and self._store.has_run(run_id)):
                 attempts.append(run_id)
                 self.documents[-1] = self._store.add_run(
-                    self._sweep.sweep_id, run.document, run.records, run.samples, run.gpus, run.outline
+                    self._sweep.sweep_id,
+                    run.document,
+                    run.records,
+                    samples=run.samples,
+                    gpus=run.gpus,
+                    outline=run.outline,
                 )
             if not self._store.has_run(run_id):
                 raise StoreError(f"The database {self._store.place} has lost what was just written to it: check it.")

@@ -251,7 +251,15 @@ class Search:
         met = met_by(document, self.terms.goodput_ratio)
         answer: Literal["met", "missed"] | None = None if met is None else "met" if met else "missed"
         repeat = len(self._tried[load].ratios) if load in self._tried else 0
-        self._probes.append(Probe(document.get("run_id", ""), load, repeat, document.get("goodput_ratio"), answer))
+        self._probes.append(
+            Probe(
+                document.get("run_id", ""),
+                load,
+                repeat=repeat,
+                goodput_ratio=document.get("goodput_ratio"),
+                answer=answer,
+            )
+        )
         invalid = _invalid_findings(document)
         overloaded = bool(invalid.keys() & _OVERLOADED)
         ratio = document.get("goodput_ratio")

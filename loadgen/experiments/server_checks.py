@@ -34,7 +34,9 @@ class ExaminedServer:
     length_fit: LengthFit | None
 
 
-def examine(prepared: PreparedSweep, url: str, environ: Mapping[str, str], on_event: OnEvent) -> ExaminedServer:
+def examine_server(
+    prepared: PreparedSweep, url: str, *, environ: Mapping[str, str], on_event: OnEvent
+) -> ExaminedServer:
     """Find out what the server at `url` is, and whether it and this host can take the runs.
 
     Raises ServerError, UsageError, and HostLimitError with the remedy.
@@ -47,12 +49,12 @@ def examine(prepared: PreparedSweep, url: str, environ: Mapping[str, str], on_ev
     for run in prepared.runs:
         check_lengths(facts, *prepared.longest(run))
     _check_host_limits(facts, prepared.runs, route)
-    facts = _ask_first(facts, spec, headers, route, on_event)
+    facts = _ask_first(facts, spec, headers=headers, route=route, on_event=on_event)
     return ExaminedServer(facts, route, length_fit_of(facts, prepared.runs, headers, route))
 
 
 def _ask_first(
-    facts: EndpointFacts, spec: SweepSpec, headers: Headers, route: Route, on_event: OnEvent
+    facts: EndpointFacts, spec: SweepSpec, *, headers: Headers, route: Route, on_event: OnEvent
 ) -> EndpointFacts:
     """Return `facts` with what the endpoint takes and reports. Raises UsageError when it refuses every body of ours."""
     limit_s = min(ASK_AGAIN_LIMIT_S, spec.request_timeout_s)
@@ -60,17 +62,17 @@ def _ask_first(
         facts,
         spec.model,
         spec.endpoint,
-        headers,
-        min(_MAX_QUESTION_S, spec.request_timeout_s),
-        route,
-        RetryPolicy(limit_s, lambda why, wait_s: on_event(AskedAgain(facts.base_url, why, wait_s, limit_s))),
+        headers=headers,
+        timeout_s=min(_MAX_QUESTION_S, spec.request_timeout_s),
+        route=route,
+        retries=RetryPolicy(limit_s, lambda why, wait_s: on_event(AskedAgain(facts.base_url, why, wait_s, limit_s))),
     )
     if found.refusal is not None:
-        raise _refused(facts, spec, found.refusal, (*headers, *route.secrets))
+        raise _refused(facts, spec, found.refusal, secrets=(*headers, *route.secrets))
     return found.facts(facts)
 
 
-def _refused(facts: EndpointFacts, spec: SweepSpec, refusal: Fetched, secrets: Headers) -> LoadgenError:
+def _refused(facts: EndpointFacts, spec: SweepSpec, refusal: Fetched, *, secrets: Headers) -> LoadgenError:
     """The endpoint's refusal in a sentence: its own words, and what to do."""
     status, said = refusal.status, error_text(refusal.content, secrets)
     words = f"HTTP {status}: {said}" if said else f"HTTP {status}"

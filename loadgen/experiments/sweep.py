@@ -31,7 +31,7 @@ from loadgen.experiments.preparation import PreparedSweep, prepare
 from loadgen.experiments.run import Sender, measure
 from loadgen.experiments.saving import Keeper
 from loadgen.experiments.search import Search
-from loadgen.experiments.server_checks import ExaminedServer, examine
+from loadgen.experiments.server_checks import ExaminedServer, examine_server
 from loadgen.experiments.serving import Serving, death_of, server_of
 from loadgen.experiments.sweep_context import MeasuredRun, SweepContext
 from loadgen.experiments.sweep_record import (
@@ -75,10 +75,10 @@ class SweepResult:
 def run_sweep(
     sweep: PlannedSweep,
     store: Store,
+    *,
     environ: Mapping[str, str],
     stop: Stop,
     on_event: OnEvent,
-    *,
     resume: Resume | None = None,
     search: Search | None = None,
     member: GroupMember | None = None,
@@ -97,7 +97,7 @@ def run_sweep(
     if resume is not None:
         unfinished = store.resumable(prepared.entry.spec_hash, prepared.group_id, resume.sweep_id)
         if unfinished is None:
-            result = _finished_before(prepared, store, resume, on_event)
+            result = _finished_before(prepared, store, resume=resume, on_event=on_event)
         else:
             result = _nothing_due(prepared, store, unfinished)
         if result is not None:
@@ -110,13 +110,14 @@ def run_sweep(
         except StartFailure as failure:
             if unfinished is not None or sweep.serving is None:
                 raise
-            return _not_started(prepared, sweep.serving, store, failure, on_event)
-        server = examine(prepared, url, environ, on_event)
-        context = _begin(prepared, server, launched, store, unfinished, stack)
+            return _not_started(prepared, store, failure, serving=sweep.serving, on_event=on_event)
+        server = examine_server(prepared, url, environ=environ, on_event=on_event)
+        context = _begin(prepared, server, store, launched=launched, unfinished=unfinished, stack=stack)
         ended = ended_runs(store, unfinished)
-        keeper = Keeper(store, store.sweep(context.sweep_id), stop, on_event, prepared.save_within_s)
+        row = store.sweep(context.sweep_id)
+        keeper = Keeper(store, row, stop=stop, on_event=on_event, within_s=prepared.save_within_s)
         on_event(_started(prepared, context, resumed=unfinished is not None, kept=len(ended)))
-        return _measure_runs(prepared, context, store, keeper, stop, on_event, ended)
+        return _measure_runs(prepared, context, store, keeper=keeper, stop=stop, on_event=on_event, ended=ended)
 
 
 def _report_inputs(prepared: PreparedSweep, store: Store, on_event: OnEvent) -> None:
@@ -127,7 +128,7 @@ def _report_inputs(prepared: PreparedSweep, store: Store, on_event: OnEvent) -> 
         on_event(short)
 
 
-def _finished_before(prepared: PreparedSweep, store: Store, resume: Resume, on_event: OnEvent) -> SweepResult | None:
+def _finished_before(prepared: PreparedSweep, store: Store, *, resume: Resume, on_event: OnEvent) -> SweepResult | None:
     """The result of the sweep on record that has nothing left to do, None if there is none."""
     finished = store.finished(prepared.entry.spec_hash, prepared.group_id, resume.sweep_id)
     if finished is None:
@@ -137,7 +138,7 @@ def _finished_before(prepared: PreparedSweep, store: Store, resume: Resume, on_e
     if prepared.search is not None:  # which learns again what it found
         for _, run in prepared.order({each["spec"]["hash"]: each for each in documents}):
             raise StoreError(f"the sweep {finished.sweep_id} lacks the run at {run.load_label}")
-    return SweepResult(finished.sweep_id, finished.planned_runs, tuple(documents), recorded_failure(finished))
+    return SweepResult(finished.sweep_id, finished.planned_runs, tuple(documents), failure=recorded_failure(finished))
 
 
 def _nothing_due(prepared: PreparedSweep, store: Store, unfinished: SweepRow) -> SweepResult | None:
@@ -151,19 +152,20 @@ def _nothing_due(prepared: PreparedSweep, store: Store, unfinished: SweepRow) ->
 
 
 def _not_started(
-    prepared: PreparedSweep, serving: Serving, store: Store, failure: StartFailure, on_event: OnEvent
+    prepared: PreparedSweep, store: Store, failure: StartFailure, *, serving: Serving, on_event: OnEvent
 ) -> SweepResult:
     """Record the sweep of a server that did not start."""
     sweep_id = prepared.entry.not_started(store, serving.variant.launch(), failure)
     on_event(ServerNotStarted(serving.variant.label, sweep_id, failure))
-    return SweepResult(sweep_id, prepared.entry.planned_runs, (), failure)
+    return SweepResult(sweep_id, prepared.entry.planned_runs, (), failure=failure)
 
 
 def _begin(
     prepared: PreparedSweep,
     server: ExaminedServer,
-    launched: RunningServer | None,
     store: Store,
+    *,
+    launched: RunningServer | None,
     unfinished: SweepRow | None,
     stack: ExitStack,
 ) -> SweepContext:
@@ -213,6 +215,7 @@ def _measure_runs(
     prepared: PreparedSweep,
     context: SweepContext,
     store: Store,
+    *,
     keeper: Keeper,
     stop: Stop,
     on_event: OnEvent,
@@ -232,8 +235,8 @@ def _measure_runs(
                     _measure_one(
                         context,
                         sender,
-                        keeper,
                         run,
+                        keeper=keeper,
                         position=position,
                         planned=planned_runs,
                         repeat=run.seed - prepared.spec.seed,
@@ -260,11 +263,11 @@ def _measure_runs(
             close(store, context.sweep_id, "interrupted")
         case _:
             close(store, context.sweep_id, "failed")
-    return SweepResult(context.sweep_id, planned_runs, keeper.results(), failure)
+    return SweepResult(context.sweep_id, planned_runs, keeper.results(), failure=failure)
 
 
 def _measure_one(
-    context: SweepContext, sender: Sender, keeper: Keeper, run: RunSpec, *, position: int, planned: int, repeat: int
+    context: SweepContext, sender: Sender, run: RunSpec, *, keeper: Keeper, position: int, planned: int, repeat: int
 ) -> RunDocument:
     """Measure `run`, number `position` of `planned`, and save it; return its document as it was stored.
 

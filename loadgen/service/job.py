@@ -76,9 +76,9 @@ def _measure(task: dict[str, Any]) -> tuple[ExitCode, str | None]:
             result = run_sweep(
                 PlannedSweep(submission.spec, addresses=target.addresses),
                 store,
-                os.environ,
-                stop,
-                on_event,
+                environ=os.environ,
+                stop=stop,
+                on_event=on_event,
                 resume=None if job.sweep_id is None else Resume(job.sweep_id),
             )
     return result.exit_code, None if result.failure is None else str(result.failure)

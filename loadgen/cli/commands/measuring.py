@@ -39,7 +39,15 @@ def measured_sweep(
     """Run it. Raises what ended it if the sweep is not on record; else that stays in `result.failure`."""
     stop = Stop()
     with SweepProgress(terminal, resume=resume) as progress, interrupts(stop, progress.say):
-        result = run_sweep(part, store, os.environ, stop, progress, resume=Resume() if resume else None, search=search)
+        result = run_sweep(
+            part,
+            store,
+            environ=os.environ,
+            stop=stop,
+            on_event=progress,
+            resume=Resume() if resume else None,
+            search=search,
+        )
     try:
         row = store.sweep(result.sweep_id)
     except StoreError:
@@ -61,7 +69,15 @@ def measure_group(
     """Run the group, show it, and end with its exit code."""
     stop = Stop()
     with SweepProgress(terminal, resume=resume) as progress, interrupts(stop, progress.say):
-        result = run_group(parts, store, os.environ, stop, progress, interleave=interleave, resume=resume)
+        result = run_group(
+            parts,
+            store,
+            environ=os.environ,
+            stop=stop,
+            on_event=progress,
+            interleave=interleave,
+            resume=resume,
+        )
     on_record = any(sweep.group_id == result.group_id for sweep in store.sweeps())
     if on_record:
         sweeps = [(sweep, store.runs(sweep.sweep_id)) for sweep in store.group(result.group_id)]
