@@ -89,7 +89,7 @@ def size(value_bytes: float | None) -> str:
     return f"{number(amount)} TiB"
 
 
-def moment(at: str | None) -> str:
+def timestamp(at: str | None) -> str:
     """An ISO 8601 moment as `2026-11-23 15:29:01 UTC`; anything else as it came."""
     if not at:
         return MISSING_FIGURE
@@ -104,7 +104,7 @@ def moment(at: str | None) -> str:
 def ago(at: str | None, now: datetime | None) -> str:
     """How long before `now` the ISO 8601 moment was, in one unit: `3 min ago`. Without a `now`, the moment itself."""
     if not at or now is None:
-        return moment(at)
+        return timestamp(at)
     try:
         parsed = datetime.fromisoformat(at)
     except ValueError:

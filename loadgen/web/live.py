@@ -17,7 +17,7 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import StreamingResponse
 
 from loadgen.errors import LoadgenError
-from loadgen.report.pages.live import LiveView, live_view
+from loadgen.report.pages.live_view import LiveView, live_view
 from loadgen.store.progress import SweepsProgress
 from loadgen.store.repository import Store
 from loadgen.store.rows import ProgressRow, SweepRow

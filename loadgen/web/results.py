@@ -10,11 +10,11 @@ from loadgen.errors import UsageError
 from loadgen.report.comparison.selection import filtered
 from loadgen.report.comparison.view import Filters, check_words, read_filters
 from loadgen.report.export.export import run_document, sweep_document
-from loadgen.report.pages.live import live_view
+from loadgen.report.pages.live_view import live_view
 from loadgen.report.pages.pages import run_page, sweep_page
 from loadgen.report.pages.sweep_figures import sweeps_document
 from loadgen.report.pages.sweeps_list import sweeps_page
-from loadgen.report.select.outlines import outline_of
+from loadgen.report.select.run_selection import outline_of
 from loadgen.web.answers import document, html
 from loadgen.web.database import DashboardStore, Reading
 from loadgen.web.live import progress_of

@@ -178,9 +178,9 @@ def measured_run(
             "point_hash": spec.point.hash,
             "load_label": spec.load_label,
         },
-        "server": server(simulated, spec.model),
         "environment": ENVIRONMENT,
         **summary,
+        "server": server(simulated, spec.model),
         "verdict": verdict,
     }
     return document, brought.records

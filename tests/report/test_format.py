@@ -9,13 +9,13 @@ from loadgen.report.format import (
     figure,
     flat,
     milliseconds,
-    moment,
     number,
     percent,
     plural,
     seconds,
     setting,
     size,
+    timestamp,
 )
 
 NOW = datetime(2026, 11, 23, 15, 30, 0, tzinfo=UTC)
@@ -46,7 +46,7 @@ def test_a_missing_figure_is_a_dash_in_every_form() -> None:
         percent(None),
         seconds(None),
         size(None),
-        moment(None),
+        timestamp(None),
         figure(None, "s"),
     } == {"–"}
 

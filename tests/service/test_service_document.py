@@ -8,7 +8,7 @@ from typing import Any, get_args
 import pytest
 
 from loadgen.errors import UsageError
-from loadgen.report.pages.live import QUIET_S
+from loadgen.report.pages.live_view import QUIET_S
 from loadgen.service import examples
 from loadgen.service.app import CONNECTION_VARIABLES, connection_limits, openapi
 from loadgen.service.documents import JobDocument, PresentRunDocument

@@ -13,7 +13,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from loadgen.load.shapes import ClosedLoop
-from loadgen.report.pages.live import live_view
+from loadgen.report.pages.live_view import live_view
 from loadgen.store.progress import SweepsProgress
 from loadgen.store.repository import Store
 from loadgen.web import live

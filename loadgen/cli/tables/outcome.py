@@ -7,7 +7,7 @@ from rich.console import Console
 from loadgen.analysis.document.run import RunDocument
 from loadgen.cli.tables.run import by_turn, replies, run_facts, run_table, server_account, verdict_line
 from loadgen.cli.tables.sweep import failure_line, findings, sweep_table, sweep_title
-from loadgen.report.words.facts import import_line
+from loadgen.report.words.run_facts import import_line
 from loadgen.report.words.search_result import search_sentences
 from loadgen.store.rows import SweepRow
 

@@ -17,10 +17,10 @@ from loadgen.report.format import (
     shown_unit,
 )
 from loadgen.report.labels import metric_label
-from loadgen.report.words.facts import reply_label, turn_table
 from loadgen.report.words.remote import (
     is_unverified,
 )
+from loadgen.report.words.run_facts import reply_label, turn_table
 from loadgen.report.words.run_summary import run_summary
 from loadgen.report.words.server_facts import account_facts, account_table, gpu_facts
 from loadgen.store import plain

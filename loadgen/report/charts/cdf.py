@@ -14,17 +14,17 @@ from loadgen.report.charts.chart import STROKES, Chart, Spec, frame, legend
 from loadgen.report.figures import slo_limit
 from loadgen.report.format import milliseconds, number
 from loadgen.report.points import LOAD, Axes, Table, axes, varies
-from loadgen.report.select.outlines import Outline
+from loadgen.report.select.run_selection import Outline
 
 Row = dict[str, Any]
-MOST_RUNS = 48
-MOST_ON_A_PAGE = 12
+MAX_RUNS = 48
+MAX_ON_A_PAGE = 12
 LOG_FROM_RATIO = 3.0
 SHORTEST_S = 1e-5  # where a logarithmic axis begins: two tokens in one read are 0 apart
 ON_RECORD = (("min", 0.0), ("p50", 0.5), ("p90", 0.9), ("p95", 0.95), ("p99", 0.99), ("max", 1.0))
 
 
-def one_of_each(runs: Sequence[RunDocument], most: int = MOST_ON_A_PAGE) -> list[RunDocument]:
+def one_of_each(runs: Sequence[RunDocument], most: int = MAX_ON_A_PAGE) -> list[RunDocument]:
     """The first run of each load point that is not invalid, of at most so many points, evenly picked."""
     first: dict[tuple[str, str], RunDocument] = {}
     for run in runs:
@@ -43,7 +43,7 @@ def cdf_chart(
     along = axes(runs, names)
     usable = [run for run in runs if run["verdict"]["status"] != "invalid" and of.read(run, "p50") is not None]
     usable.sort(key=along.rank)
-    drawn = _evenly(usable, MOST_RUNS)
+    drawn = _evenly(usable, MAX_RUNS)
     rows: list[Row] = []
     marks: list[Row] = []
     for run in drawn:

@@ -12,13 +12,15 @@ from loadgen.analysis.figures.figure import Figure
 from loadgen.analysis.stats import wants_log
 from loadgen.report.charts import palette
 from loadgen.report.charts.chart import Chart, Spec, frame, nominal, points_by_verdict
-from loadgen.report.figures import THROUGHPUT, slo_limit, tail
+from loadgen.report.figures import GOODPUT, REQUESTS_PER_S, THROUGHPUT, slo_limit, tail
 from loadgen.report.format import MISSING_FIGURE, setting, shown_unit
 from loadgen.report.format import figure as shown
+from loadgen.report.labels import limits_label
 from loadgen.report.points import Axes, Point, Table, axes, points, spread_label
 
 Row = dict[str, Any]
 LOG_X_FROM_RATIO = 8.0
+GOOD, COMPLETED = "within the SLO", "completed"  # the lines of goodput
 FARTHEST_LIMIT = 2.0  # a limit beyond so many times the axis would press the lines flat
 
 
@@ -103,6 +105,21 @@ def throughput_chart(runs: Sequence[RunDocument], names: Mapping[str, str] | Non
     """The output throughput along the load."""
     along = axes(runs, names)
     return load_chart(THROUGHPUT, load_rows(points(runs, along), "", THROUGHPUT.read), along=along)
+
+
+def goodput_chart(runs: Sequence[RunDocument], names: Mapping[str, str] | None = None) -> Chart | None:
+    """None where no run has a goodput. Where the two lines part, requests were answered too late to count."""
+    judged = [run for run in runs if GOODPUT.read(run) is not None]
+    along = axes(judged, names) if judged else None
+    if along is None:
+        return None
+    drawn = points(judged, along)
+    rows = load_rows(drawn, GOOD, GOODPUT.read)
+    rows += load_rows(drawn, COMPLETED, REQUESTS_PER_S.read)
+    limits = {limits_label(run["spec"]["slo"]) for run in judged}
+    words = [f"SLO: {limits.pop()}."] if len(limits) == 1 else ["Each line by the SLO of its runs."]
+    words.append("Where the lines part, answers came too late to count.")
+    return load_chart(GOODPUT, rows, along=along, notes=words)
 
 
 def _limit_line(shown: float, scale: Spec) -> list[Spec]:

@@ -13,7 +13,7 @@ from loadgen.report.charts.chart import SCHEMA, STROKES, Spec, legend
 
 BESIDE_PX = 56
 PANEL_PX = 110
-MOST_MARKS = 40
+MAX_MARKS = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,7 @@ def _panel(panel: Panel, edges_s: Sequence[float], is_last: bool) -> Spec:
     for line in panel.lines:
         rows = [row | {"line": line.name} for row in _rows(at_s=line.at_s, value=line.values)]
         mark: Spec = {"type": "line", "strokeWidth": 1.5, "interpolate": "step-after" if line.is_stepped else "linear"}
-        if len(rows) <= MOST_MARKS and not line.is_stepped:
+        if len(rows) <= MAX_MARKS and not line.is_stepped:
             mark["point"] = {"filled": True, "size": 22}  # so few are seen for what they are: readings, not a course
         encoding = {"x": x | {"field": "at_s"}, "y": y | {"field": "value"}, "color": color, "strokeDash": dash}
         layers.append({"data": {"values": rows}, "mark": mark, "encoding": encoding | {"tooltip": tooltip}})

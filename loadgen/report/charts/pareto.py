@@ -15,7 +15,7 @@ from loadgen.report.format import number, setting
 from loadgen.report.points import Table, axes, points
 
 Row = dict[str, Any]
-MOST_LABELS = 30  # more would cover each other
+MAX_LABELS = 30  # more would cover each other
 ALIKE_RATIO = 0.01  # two marks this near in one are the same in it: runs differ by as much
 
 
@@ -110,7 +110,7 @@ def _spec(rows: list[Row], edge: list[Row], label: str, load: str) -> Spec:
     layers.append({"mark": line, "encoding": both | {"color": color, "order": {"field": "order"}}})
     encoding = both | {"color": color, "shape": shape_of(color), "tooltip": tooltip}
     layers += points_by_verdict(rows, {"size": 70, "strokeWidth": 2, "opacity": 1}, encoding)
-    if len(rows) <= MOST_LABELS:
+    if len(rows) <= MAX_LABELS:
         text = {"type": "text", "align": "left", "dx": 8, "dy": -6, "fontSize": 11}
         layers.append({"mark": text, "encoding": both | {"text": {"field": "load", "type": "nominal"}}})
     return frame(rows, 300) | {"layer": layers}

@@ -16,11 +16,10 @@ from loadgen.errors import UsageError
 from loadgen.load.shapes import shape_class
 from loadgen.report.charts.cdf import cdf_chart, one_of_each
 from loadgen.report.charts.chart import Chart, labelled
-from loadgen.report.charts.goodput import goodput_chart
+from loadgen.report.charts.course import over_time_chart
 from loadgen.report.charts.heat_map import heat_map
 from loadgen.report.charts.histograms import distribution_chart
-from loadgen.report.charts.load_charts import figure_chart, latency_chart, throughput_chart
-from loadgen.report.charts.over_time import over_time_chart
+from loadgen.report.charts.load_charts import figure_chart, goodput_chart, latency_chart, throughput_chart
 from loadgen.report.charts.pareto import pareto_chart
 from loadgen.report.charts.repeats import MIN_FOR_BOX, repeats_chart
 from loadgen.report.charts.timeline import timeline_chart
@@ -36,8 +35,7 @@ from loadgen.report.figures import (
     gap_figure,
 )
 from loadgen.report.points import INPUT_TOKENS, OUTPUT_TOKENS, varies
-from loadgen.report.select.outlines import Outline
-from loadgen.report.select.run_selection import OneRun, RunSelection
+from loadgen.report.select.run_selection import OneRun, Outline, RunSelection
 
 WITHOUT_REQUESTS = Chart(
     "timeline",

@@ -1,7 +1,7 @@
 """The cells of a comparison: runs of one question at one place of the drawing, pooled, and judged against the baseline's cell.
 
 A cell never mixes what was asked: whatever differs besides what was chosen tells cells
-apart too (`Axes.rest`). Invalid runs have cells of their own.
+apart too (`CellAxes.remainder`). Invalid runs have cells of their own.
 """
 
 import re
@@ -21,13 +21,13 @@ _THOUSANDS = re.compile(r"(?<=\d),(?=\d{3})")
 
 
 @dataclass(frozen=True, slots=True)
-class Axes:
+class CellAxes:
     """What the drawing runs along, what its colours and its parts are, and what else tells its lines apart."""
 
     x: Dimension
     color: Dimension
     facet: Dimension | None
-    rest: tuple[Dimension, ...]
+    remainder: tuple[Dimension, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class Place:
     x: Any
     color: str
     facet: str
-    rest: str
+    remainder: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,18 +79,18 @@ class Cell:
         return any(run["simulated"] for run in self.runs)
 
 
-def place_of(run: RunDocument, axes: Axes) -> Place:
+def place_of(run: RunDocument, axes: CellAxes) -> Place:
     """The place of a run in the drawing."""
     return Place(
         x=axes.x.read(run),
         color=axes.color.text(run),
         facet="" if axes.facet is None else axes.facet.text(run),
-        rest=" · ".join(each.text(run) for each in axes.rest),
+        remainder=" · ".join(each.text(run) for each in axes.remainder),
     )
 
 
 def cells(
-    runs: Sequence[RunDocument], axes: Axes, figure: Figure, stat: str, colors: Sequence[str], baseline: str = ""
+    runs: Sequence[RunDocument], axes: CellAxes, figure: Figure, stat: str, colors: Sequence[str], baseline: str = ""
 ) -> list[Cell]:
     """The cells of a figure in order of facet, `colors`, the rest and x; with a `baseline`, one of them, each against its cell."""
     groups: dict[tuple[Place, bool], list[RunDocument]] = {}
@@ -110,7 +110,7 @@ def cells(
 
     def order(cell: Cell) -> tuple[Any, ...]:
         place = cell.place
-        return natural(place.facet), rank[place.color], natural(place.rest), natural(place.x)
+        return natural(place.facet), rank[place.color], natural(place.remainder), natural(place.x)
 
     return sorted(made, key=order)
 

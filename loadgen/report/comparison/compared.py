@@ -8,8 +8,8 @@ from loadgen.analysis.document.run import RunDocument
 from loadgen.analysis.figure_table import DRAWN
 from loadgen.analysis.figures.figure import Figure
 from loadgen.errors import UsageError
-from loadgen.report.comparison.cells import Axes, Cell, cells, natural
-from loadgen.report.comparison.dimensions import default_color, default_x, dimensions, rest, varying
+from loadgen.report.comparison.cells import Cell, CellAxes, cells, natural
+from loadgen.report.comparison.dimensions import default_color, default_x, dimensions, remainder, varying
 from loadgen.report.comparison.names import ShortNames, short_names
 from loadgen.report.comparison.selection import Selection
 from loadgen.report.comparison.view import NO_BASELINE, View, check_choice
@@ -24,7 +24,7 @@ class Compared:
     """A view with all its blanks filled, and the cells of each figure."""
 
     view: View
-    axes: Axes
+    axes: CellAxes
     colors: tuple[str, ...]
     figures: tuple[tuple[Figure, tuple[Cell, ...]], ...]
     known: dict[str, Dimension]
@@ -34,7 +34,7 @@ class Compared:
     @property
     def lines(self) -> tuple[str, ...]:
         """What tells lines of one colour apart, in order."""
-        return tuple(sorted({cell.place.rest for _, found in self.figures for cell in found}, key=natural))
+        return tuple(sorted({cell.place.remainder for _, found in self.figures for cell in found}, key=natural))
 
 
 def compared(view: View, selection: Selection) -> Compared:
@@ -51,7 +51,7 @@ def compared(view: View, selection: Selection) -> Compared:
     color = view.color or default_color(known, differing, runs)
     facet = view.facet if view.facet not in (x, color) else ""
     chosen = [key for key in (x, color, facet) if key]
-    axes = Axes(known[x], _marked(known[color], runs), known.get(facet), rest(known, runs, chosen))
+    axes = CellAxes(known[x], _marked(known[color], runs), known.get(facet), remainder(known, runs, chosen))
     y = view.y or _usual(runs)
     colors = _colors(axes.color, runs)
     baseline, source = _baseline(view, axes.color, colors, selection)

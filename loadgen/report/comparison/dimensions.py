@@ -181,7 +181,9 @@ def default_color(known: Mapping[str, Dimension], differing: Sequence[str], runs
     return "sweep"
 
 
-def rest(known: Mapping[str, Dimension], runs: Sequence[RunDocument], chosen: Sequence[str]) -> tuple[Dimension, ...]:
+def remainder(
+    known: Mapping[str, Dimension], runs: Sequence[RunDocument], chosen: Sequence[str]
+) -> tuple[Dimension, ...]:
     """What else must be told apart so that no point mixes what was asked: the dimensions that differ within one place of `chosen`."""
     told = [known[key] for key in chosen]
     free: list[Dimension] = []

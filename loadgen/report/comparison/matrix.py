@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from loadgen.report.comparison.cells import Cell, natural, x_text
 from loadgen.report.comparison.compared import Compared
 from loadgen.report.comparison.table import ANSWERS, because
-from loadgen.report.comparison.uncompared import Line, is_comparable, line_of, title
+from loadgen.report.comparison.uncompared import LineKey, is_comparable, line_of, title
 from loadgen.report.format import MISSING_FIGURE
 
 MAX_COLORS = 6  # besides the baseline
@@ -17,7 +17,7 @@ CHOSEN_BY_DEFAULT = {"oldest_sweep": "the oldest sweep", "first": "the first"}
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class MatrixField:
     """One field: `−63 % worse`, or a dash where the two cannot be compared."""
 
     text: str
@@ -26,12 +26,12 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
+class MatrixGroup:
     """The rows of one colour (of one part, of one line): a figure's name, and its change at each load."""
 
     title: str
     color: str  # in full
-    rows: tuple[tuple[str, tuple[Change, ...]], ...]
+    rows: tuple[tuple[str, tuple[MatrixField, ...]], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +42,11 @@ class Matrix:
     chosen_by_default: str  # what the baseline is among the colours; empty if the address names it
     x_label: str
     columns: tuple[str, ...]
-    groups: tuple[Group, ...]
+    groups: tuple[MatrixGroup, ...]
     left_out: int
 
 
-def comparable_lines(made: Compared) -> tuple[Line, ...]:
+def comparable_lines(made: Compared) -> tuple[LineKey, ...]:
     """Return the lines with a point that can be compared with the baseline's, colours in their order."""
     lines = {line_of(cell.place) for _, found in made.figures for cell in found if is_comparable(cell)}
     return tuple(sorted(lines, key=lambda line: (made.colors.index(line[0]), natural(line[1]), natural(line[2]))))
@@ -62,7 +62,7 @@ def matrix(made: Compared, x_label: str) -> Matrix | None:
     compared = (cell for _, found in made.figures for cell in found if cell.against_baseline is not None)
     columns = sorted({cell.place.x for cell in compared if line_of(cell.place) in shown}, key=natural)
     groups = tuple(
-        Group(
+        MatrixGroup(
             title=title(line, made.names),
             color=line[0],
             rows=tuple(
@@ -82,20 +82,20 @@ def matrix(made: Compared, x_label: str) -> Matrix | None:
     )
 
 
-def _changes(found: Iterable[Cell], line: Line, columns: Sequence[object]) -> Iterable[Change]:
+def _changes(found: Iterable[Cell], line: LineKey, columns: Sequence[object]) -> Iterable[MatrixField]:
     here = {cell.place.x: cell for cell in found if cell.against_baseline is not None and line_of(cell.place) == line}
     for column in columns:
         yield _change(here.get(column))
 
 
-def _change(cell: Cell | None) -> Change:
+def _change(cell: Cell | None) -> MatrixField:
     against = None if cell is None else cell.against_baseline
     if cell is None or against is None:
-        return Change(MISSING_FIGURE, "", "")
+        return MatrixField(MISSING_FIGURE, "", "")
     answer = "" if against.answer is None else ANSWERS[against.answer]
     if against.ratio is None:
-        return Change(answer or MISSING_FIGURE, answer, because(cell))
-    return Change(f"{percent(against.ratio)} {answer}".strip(), answer, because(cell))
+        return MatrixField(answer or MISSING_FIGURE, answer, because(cell))
+    return MatrixField(f"{percent(against.ratio)} {answer}".strip(), answer, because(cell))
 
 
 def percent(ratio: float) -> str:

@@ -22,8 +22,8 @@ def notes(view: View, selection: Selection, made: Compared) -> tuple[str, ...]:
     marks = {bool(run["simulated"]) for run in selection.runs}
     if marks == {True, False}:
         notes.append("Simulated runs stand beside real ones: their figures say nothing about a server.")
-    if made.axes.rest:
-        differ = ", ".join(each.label_in_prose for each in made.axes.rest)
+    if made.axes.remainder:
+        differ = ", ".join(each.label_in_prose for each in made.axes.remainder)
         notes.append(f"Lines of one colour differ in {differ}.")
     notes += _pooled_notes(made)
     if view.baseline:
@@ -54,10 +54,10 @@ def _pooled_notes(made: Compared) -> list[str]:
 
 def _unlike_notes(baseline: str, selection: Selection, made: Compared) -> list[str]:
     """Return in what the baseline's runs differ from those that are compared with them all the same."""
-    chosen = (made.axes.x, made.axes.color, made.axes.facet, *made.axes.rest)
+    chosen = (made.axes.x, made.axes.color, made.axes.facet, *made.axes.remainder)
     known = {each.key.removeprefix("asked.") for each in chosen if each is not None}
     bases = {
-        (cell.place.x, cell.place.facet, cell.place.rest): cell
+        (cell.place.x, cell.place.facet, cell.place.remainder): cell
         for _, found in made.figures[:1]
         for cell in found
         if cell.place.color == baseline
@@ -65,7 +65,7 @@ def _unlike_notes(baseline: str, selection: Selection, made: Compared) -> list[s
     fields: dict[str, None] = {}
     for _, found in made.figures[:1]:
         for cell in found:
-            base = bases.get((cell.place.x, cell.place.facet, cell.place.rest))
+            base = bases.get((cell.place.x, cell.place.facet, cell.place.remainder))
             if base is not None and is_comparable(cell):
                 fields |= dict.fromkeys(each.field for each in unlike(base.runs[0], cell.runs[0]))
     told = [field for field in fields if field not in known and field.split(".")[-1] not in known]

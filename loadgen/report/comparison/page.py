@@ -9,8 +9,8 @@ from loadgen.analysis.document.run import RunDocument
 from loadgen.analysis.figure_table import DRAWN
 from loadgen.analysis.figures.figure import Figure
 from loadgen.report.charts.chart import Chart
+from loadgen.report.comparison.cell_charts import Drawing, charts
 from loadgen.report.comparison.cells import Cell
-from loadgen.report.comparison.chart import Drawing, charts
 from loadgen.report.comparison.compared import Compared, compared
 from loadgen.report.comparison.dimensions import varying
 from loadgen.report.comparison.legend import Legend, Mark, legend_of, symbols
@@ -21,8 +21,8 @@ from loadgen.report.comparison.table import ANSWERS, CellTable, cell_table, rows
 from loadgen.report.comparison.uncompared import sentence, uncompared
 from loadgen.report.comparison.view import NO_BASELINE, STATISTICS, View
 from loadgen.report.points import LOAD, Dimension, load_label
-from loadgen.report.words.facts import sweep_import_line
-from loadgen.report.words.foreign import foreign_client
+from loadgen.report.words.foreign_client import foreign_client
+from loadgen.report.words.run_facts import sweep_import_line
 from loadgen.report.words.served import has_dummy_weights
 
 

@@ -10,7 +10,7 @@ from loadgen.report.select.run_selection import sweep_names
 from loadgen.store.repository import Store
 from loadgen.store.rows import SweepRow
 
-MOST_SWEEPS = 50  # whose runs are read at once
+MAX_SWEEPS = 50  # whose runs are read at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class Chosen:
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """What was chosen, and its runs. `left_out` counts the sweeps that the filters let through beyond `MOST_SWEEPS`."""
+    """What was chosen, and its runs. `left_out` counts the sweeps that the filters let through beyond `MAX_SWEEPS`."""
 
     chosen: tuple[Chosen, ...]
     runs: tuple[RunDocument, ...]
@@ -70,8 +70,8 @@ def select(store: Store, view: View) -> Selection:
     listed: dict[str, SweepRow] = {}
     if not ids and view.filters.any:
         found = [sweep for sweep in filtered(store.sweeps(), view.filters) if sweep.runs]
-        left_out = max(0, len(found) - MOST_SWEEPS)
-        listed = {sweep.sweep_id: sweep for sweep in found[:MOST_SWEEPS]}
+        left_out = max(0, len(found) - MAX_SWEEPS)
+        listed = {sweep.sweep_id: sweep for sweep in found[:MAX_SWEEPS]}
         ids = list(listed)
     for given in ids:
         if given.startswith("r"):

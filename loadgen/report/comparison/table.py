@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from loadgen.analysis.compare import REASONS
 from loadgen.analysis.figures.figure import Figure
-from loadgen.report.comparison.cells import Axes, Cell, x_text
+from loadgen.report.comparison.cells import Cell, CellAxes, x_text
 from loadgen.report.comparison.names import ShortNames
 from loadgen.report.export.csv_table import columns_of, csv_text
 from loadgen.report.format import MISSING_FIGURE, number, shown_unit
@@ -49,10 +49,10 @@ class CellTable:
 
 
 def cell_table(
-    figure: Figure, found: Sequence[Cell], *, axes: Axes, x_label: str, baseline: str, names: ShortNames
+    figure: Figure, found: Sequence[Cell], *, axes: CellAxes, x_label: str, baseline: str, names: ShortNames
 ) -> CellTable:
     """Return the table of a figure's cells, in their order, the colours by their short names."""
-    dimensions = [each for each in (axes.facet, axes.color, *axes.rest) if each is not None]
+    dimensions = [each for each in (axes.facet, axes.color, *axes.remainder) if each is not None]
     unit = shown_unit(figure.unit)
     columns = [*(each.label for each in dimensions), x_label, f"mean ({unit})" if unit else "mean"]
     columns.append(spread_label(cell.pooled.runs for cell in found if cell.pooled is not None))
@@ -66,12 +66,12 @@ def cell_table(
     )
 
 
-def _line(figure: Figure, cell: Cell, *, axes: Axes, baseline: str, names: ShortNames) -> TableLine:
+def _line(figure: Figure, cell: Cell, *, axes: CellAxes, baseline: str, names: ShortNames) -> TableLine:
     run, pooled, against = cell.runs[0], cell.pooled, cell.against_baseline
     color = cell.place.color
     cells = [] if axes.facet is None else [TableField(cell.place.facet, cell.place.facet)]
     cells.append(TableField(names[color], color, names.tooltip(color)))
-    cells += [TableField(text, text) for text in (each.text(run) for each in axes.rest)]
+    cells += [TableField(text, text) for text in (each.text(run) for each in axes.remainder)]
     cells.append(TableField(x_text(cell.place.x), str(cell.place.x)))
     if pooled is None:
         count = str(len(cell.runs))
@@ -110,7 +110,7 @@ def because(cell: Cell) -> str:
     return "; ".join(words)
 
 
-def rows(figure: Figure, stat: str, found: Iterable[Cell], axes: Axes, baseline: str) -> list[dict[str, Any]]:
+def rows(figure: Figure, stat: str, found: Iterable[Cell], axes: CellAxes, baseline: str) -> list[dict[str, Any]]:
     """One flat mapping a cell, figures in the metric's own unit, for CSV and JSON; what is not known is None."""
     made = []
     for cell in found:
@@ -121,7 +121,7 @@ def rows(figure: Figure, stat: str, found: Iterable[Cell], axes: Axes, baseline:
             "statistic": stat if figure.is_distribution else None,
             "unit": figure.unit,
         }
-        row |= {each.key: each.read(run) for each in (axes.facet, axes.color, *axes.rest) if each is not None}
+        row |= {each.key: each.read(run) for each in (axes.facet, axes.color, *axes.remainder) if each is not None}
         row |= {
             axes.x.key: cell.place.x,
             "mean": None if pooled is None else pooled.mean,

@@ -11,7 +11,7 @@ from loadgen.report.format import number
 MAX_NAMES = 8
 MAX_FIELDS = 3
 
-Line = tuple[str, str, str]  # colour, part, what else tells lines apart
+LineKey = tuple[str, str, str]  # colour, part, what else tells lines apart
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,15 +19,15 @@ class Uncompared:
     """Lines without a comparable point, and the reason that they share."""
 
     reason: str
-    lines: tuple[Line, ...]
+    lines: tuple[LineKey, ...]
 
 
-def line_of(place: Place) -> Line:
+def line_of(place: Place) -> LineKey:
     """Return the line that a cell stands on."""
-    return place.color, place.facet, place.rest
+    return place.color, place.facet, place.remainder
 
 
-def title(line: Line, names: ShortNames) -> str:
+def title(line: LineKey, names: ShortNames) -> str:
     """Return a line in words, its colour by the short name."""
     return " · ".join(filter(None, (names[line[0]], *line[1:])))
 
@@ -37,14 +37,14 @@ def is_comparable(cell: Cell) -> bool:
     return cell.against_baseline is not None and cell.against_baseline.reason != "asked_otherwise"
 
 
-def uncompared(found: Sequence[Cell], comparable: Sequence[Line], baseline: str) -> tuple[Uncompared, ...]:
+def uncompared(found: Sequence[Cell], comparable: Sequence[LineKey], baseline: str) -> tuple[Uncompared, ...]:
     """Return the lines of a figure's cells that are not `comparable`, by reason; the baseline's own are none of them."""
-    lines: dict[Line, list[Cell]] = {}
+    lines: dict[LineKey, list[Cell]] = {}
     for cell in found:
         if cell.place.color != baseline:
             lines.setdefault(line_of(cell.place), []).append(cell)
     bases = {cell.place: cell for cell in found if cell.place.color == baseline and cell.status != "invalid"}
-    reasons: dict[str, list[Line]] = {}
+    reasons: dict[str, list[LineKey]] = {}
     for line, cells in lines.items():
         if line not in comparable:
             reasons.setdefault(_reason(cells, bases, baseline), []).append(line)
@@ -67,7 +67,7 @@ def _reason(cells: Sequence[Cell], bases: Mapping[Place, Cell], baseline: str) -
             return f"not the same work: {_differences(fields)}"
     if pairs:
         return "no figure in common"
-    if {(base.facet, base.rest) for base in bases} & {(cell.place.facet, cell.place.rest) for cell in usable}:
+    if {(base.facet, base.remainder) for base in bases} & {(cell.place.facet, cell.place.remainder) for cell in usable}:
         return "no load in common"
     return "no point at the same load, lengths and the rest"
 

@@ -12,9 +12,9 @@ from urllib.parse import quote, urlencode
 from loadgen.errors import UsageError
 
 STATISTICS = ("p50", "p90", "p95", "p99", "mean")
-MOST_CHOSEN = 100  # ids in one address
+MAX_CHOSEN = 100  # ids in one address
 NO_BASELINE = "none"  # in the address; without the word the first colour is the baseline
-_LONGEST = 200  # characters of one value
+_MAX_CHARACTERS = 200  # characters of one value
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,8 +114,8 @@ def read_view(query: Mapping[str, Sequence[str]]) -> View:
     """The view of an address; each name with all its values. Raises UsageError in one sentence for a name or value that is none."""
     check_words(query, _KNOWN, "a comparison")
     ids = tuple(dict.fromkeys(_many(query, "in")))
-    if len(ids) > MOST_CHOSEN:
-        raise UsageError(f"the address names {len(ids)} sweeps or runs; a page holds {MOST_CHOSEN}")
+    if len(ids) > MAX_CHOSEN:
+        raise UsageError(f"the address names {len(ids)} sweeps or runs; a page holds {MAX_CHOSEN}")
     stat = _one(query, "stat") or "p50"
     _check("stat", stat, STATISTICS)
     show = _one(query, "show") or "value"
@@ -159,8 +159,8 @@ def _one(query: Mapping[str, Sequence[str]], name: str) -> str:
     values = query.get(name) or [""]
     if len(values) > 1:
         raise UsageError(f"the address says {name} twice; leave one of them out")
-    if len(values[0]) > _LONGEST:
-        raise UsageError(f"{name} is longer than {_LONGEST} characters")
+    if len(values[0]) > _MAX_CHARACTERS:
+        raise UsageError(f"{name} is longer than {_MAX_CHARACTERS} characters")
     return values[0].strip()
 
 

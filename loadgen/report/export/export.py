@@ -17,7 +17,7 @@ from loadgen.analysis.point_findings import point_documents
 from loadgen.engine.records.record import Records
 from loadgen.errors import UsageError
 from loadgen.report.export.csv_table import columns_of, csv_text
-from loadgen.report.export.vllm_bench import vllm_bench_result
+from loadgen.report.export.vllm_bench_result import vllm_bench_result
 from loadgen.report.select.run_selection import find
 from loadgen.store.repository import Store
 from loadgen.store.rows import SweepRow

@@ -6,7 +6,7 @@ from datetime import datetime
 
 import loadgen
 from loadgen.errors import ExitCode
-from loadgen.report.format import ago, moment, number, ordinal, percent, plural, seconds
+from loadgen.report.format import ago, number, ordinal, percent, plural, seconds, timestamp
 from loadgen.report.pages.job_progress import JobProgress, job_progress
 from loadgen.store.rows import JobRow, JobStanding
 
@@ -99,7 +99,7 @@ def _line(job: JobRow, standing: JobStanding, now: datetime, shown: Collection[s
         target=job.target,
         status="ending" if job.status == "running" and job.cancel_requested else job.status,
         kind=job.status,
-        submitted=moment(job.submitted_at),
+        submitted=timestamp(job.submitted_at),
         submitted_ago=ago(job.submitted_at, now),
         planned=plural(job.planned_runs, "run"),
         ended_runs=standing.ended_runs,

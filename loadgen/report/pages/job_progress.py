@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from math import isfinite
 from typing import Any
 
-from loadgen.report.pages.live import QUIET_S, reported
+from loadgen.report.pages.live_view import QUIET_S, reported
 from loadgen.store.rows import JobRow, JobStanding, ProgressRow
 
 

@@ -9,11 +9,11 @@ from urllib.parse import quote, urlencode
 
 from loadgen.report.comparison.selection import tags_of
 from loadgen.report.comparison.view import Filters
-from loadgen.report.format import MISSING_FIGURE, ago, milliseconds, moment, number, plural
-from loadgen.report.pages.live import live_line
+from loadgen.report.format import MISSING_FIGURE, ago, milliseconds, number, plural, timestamp
+from loadgen.report.pages.live_view import live_line
 from loadgen.report.pages.sweep_figures import SweepFigures, gpus_line
-from loadgen.report.words.facts import sweep_import_line
-from loadgen.report.words.foreign import foreign_client
+from loadgen.report.words.foreign_client import foreign_client
+from loadgen.report.words.run_facts import sweep_import_line
 from loadgen.report.words.served import failure_kind, has_dummy_weights, server_name
 from loadgen.store.rows import ProgressRow, SweepRow
 
@@ -81,7 +81,7 @@ class GroupLine:
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class ListEntry:
     """A sweep, or a group with its sweeps in the order measured."""
 
     group: GroupLine | None
@@ -106,7 +106,7 @@ def sweep_line(
         server=server_name(sweep.server),
         model=str(sweep.server.get("model") or ""),
         figures=figure_cells([figures[sweep.sweep_id]]),
-        created=moment(sweep.created_at),
+        created=timestamp(sweep.created_at),
         created_ago=ago(sweep.created_at, now),
         progress=f"{sweep.runs:,} / {sweep.planned_runs:,}",
         status=sweep.status,
@@ -140,7 +140,7 @@ def group_line(sweeps: Sequence[SweepRow], figures: Mapping[str, SweepFigures], 
         server=_named(server_name(sweep.server) for sweep in sweeps),
         model=_named(str(sweep.server.get("model") or "") for sweep in sweeps),
         figures=figure_cells([figures[sweep.sweep_id] for sweep in sweeps]),
-        created=moment(newest.created_at),
+        created=timestamp(newest.created_at),
         created_ago=ago(newest.created_at, now),
         progress=f"{runs:,} / {planned:,}",
         statuses=tuple(Counter("failed" if sweep.start_failure else sweep.status for sweep in sweeps).items()),

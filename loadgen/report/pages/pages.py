@@ -17,17 +17,16 @@ from loadgen.report.charts.chart import Chart
 from loadgen.report.charts.plots import run_page_charts, sweep_page_charts
 from loadgen.report.comparison.page import ComparisonPage
 from loadgen.report.figures import reading_note
-from loadgen.report.format import ago, moment, number, plural
+from loadgen.report.format import ago, number, plural, timestamp
 from loadgen.report.pages.job_pages import JobsPage, LoginPage
-from loadgen.report.pages.live import LiveView
+from loadgen.report.pages.live_view import LiveView
 from loadgen.report.pages.sweeps_list import SweepsPage
 from loadgen.report.points import Table
-from loadgen.report.select.outlines import Outline
-from loadgen.report.select.run_selection import OneRun, RunSelection
-from loadgen.report.words import facts, server_facts
-from loadgen.report.words.facts import Facts, FigureLine, Highlight
-from loadgen.report.words.foreign import foreign_client, foreign_table, foreign_tool
+from loadgen.report.select.run_selection import OneRun, Outline, RunSelection
+from loadgen.report.words import run_facts, server_facts
+from loadgen.report.words.foreign_client import foreign_client, foreign_table, foreign_tool
 from loadgen.report.words.remote import is_unverified
+from loadgen.report.words.run_facts import Facts, FigureLine, Highlight
 from loadgen.report.words.search_result import search_highlight
 from loadgen.report.words.served import has_dummy_weights, launch_command, served_line, server_name, without_command
 from loadgen.report.words.sweep_tables import PointsTable, RunsTable, points_table, runs_table
@@ -192,28 +191,28 @@ def sweep_page(
         siblings=tuple((each.sweep_id, each.name) for each in siblings if each.sweep_id != sweep.sweep_id),
         start_failure="" if sweep.start_failure is None else str(sweep.start_failure["sentence"]),
         url=str(sweep.server.get("url") or ""),
-        created=moment(sweep.created_at),
+        created=timestamp(sweep.created_at),
         created_ago=ago(sweep.created_at, now),
         progress=f"{number(sweep.runs)} of {plural(sweep.planned_runs, 'run')}",
         status=sweep.status,
         running=sweep.status == "running",
         simulated=sweep.simulated,
         dummy_weights=has_dummy_weights(sweep.server),
-        imported=facts.sweep_import_line(sweep),
+        imported=run_facts.sweep_import_line(sweep),
         foreign=foreign_client(sweep),
         valid=sweep.valid,
         doubtful=sweep.doubtful,
         invalid=sweep.invalid,
-        highlights=search_highlight(sweep.search) + facts.sweep_highlights(runs),
+        highlights=search_highlight(sweep.search) + run_facts.sweep_highlights(runs),
         charts=sweep_page_charts(RunSelection(tuple(runs), {}, lambda run: OneRun(run, outlines(run["run_id"])))),
         reading_note=reading_note(runs) if runs else "",
         points=points_table(runs) if runs else None,
         runs=runs_table(runs) if runs else None,
-        findings=facts.findings(runs),
+        findings=run_facts.findings(runs),
         command=launch_command(sweep.server),
-        spec=facts.pairs(sweep.spec),
-        server=facts.pairs(without_command(sweep.server)),
-        environment=facts.environment_facts(sweep.environment),
+        spec=run_facts.pairs(sweep.spec),
+        server=run_facts.pairs(without_command(sweep.server)),
+        environment=run_facts.environment_facts(sweep.environment),
         unverified=any(map(is_unverified, runs)),
         live=live,
         linked_runs=linked_runs,
@@ -244,35 +243,35 @@ def run_page(
         server_name=server_name(run["server"]),
         served=served_line(run["server"]),
         url=str(run["server"]["url"] or ""),
-        started=moment(run["started_at"]),
+        started=timestamp(run["started_at"]),
         started_ago=ago(run["started_at"], now),
         status=run["verdict"]["status"],
         simulated=run["simulated"],
         dummy_weights=has_dummy_weights(run["server"]),
-        imported=facts.import_line(run.get("imported")),
+        imported=run_facts.import_line(run.get("imported")),
         foreign=foreign_tool(run),
         interrupted=run["interrupted"],
-        findings=facts.findings([run]),
-        replies=facts.reply_texts(run),
-        highlights=facts.run_highlights(run),
+        findings=run_facts.findings([run]),
+        replies=run_facts.reply_texts(run),
+        highlights=run_facts.run_highlights(run),
         charts=charts,
         timeline=timeline,
         over_time=over_time,
-        statistics=facts.STATISTICS,
-        distributions=facts.distribution_figures(run),
-        turns=facts.turn_table(run),
-        scalars=facts.scalar_figures(run),
-        outcomes=facts.outcome_table(run),
-        lengths=facts.length_table(run),
-        load=facts.load_facts(run),
-        client=facts.client_facts(run),
+        statistics=run_facts.STATISTICS,
+        distributions=run_facts.distribution_figures(run),
+        turns=run_facts.turn_table(run),
+        scalars=run_facts.scalar_figures(run),
+        outcomes=run_facts.outcome_table(run),
+        lengths=run_facts.length_table(run),
+        load=run_facts.load_facts(run),
+        client=run_facts.client_facts(run),
         account=server_facts.account_table(run),
         account_facts=server_facts.account_facts(run),
         gpu=server_facts.gpu_facts(run),
         command=launch_command(run["server"]),
-        spec=facts.pairs(spec),
-        server=facts.pairs(without_command(run["server"])),
-        environment=facts.environment_facts(run["environment"]),
+        spec=run_facts.pairs(spec),
+        server=run_facts.pairs(without_command(run["server"])),
+        environment=run_facts.environment_facts(run["environment"]),
         words=foreign_table(run),
         unverified=is_unverified(run),
         sweep_linked=sweep_linked,

@@ -7,11 +7,10 @@ from datetime import UTC, datetime
 from loadgen.report.comparison.page import comparison_page
 from loadgen.report.comparison.selection import select
 from loadgen.report.comparison.view import View
-from loadgen.report.format import moment
+from loadgen.report.format import timestamp
 from loadgen.report.pages.pages import ReportPage, RunPage, SweepPage, run_page, sweep_page
 from loadgen.report.pages.rendering import render
-from loadgen.report.select.outlines import outline_of
-from loadgen.report.select.run_selection import find
+from loadgen.report.select.run_selection import find, outline_of
 from loadgen.store.repository import Store
 from loadgen.store.rows import SweepRow
 
@@ -39,7 +38,7 @@ def render_report(store: Store, ids: Sequence[str], view: View | None = None) ->
     return render(
         ReportPage(
             title=_title(sweeps, pages),
-            created=moment(datetime.now(UTC).isoformat()),
+            created=timestamp(datetime.now(UTC).isoformat()),
             contents=(
                 *((("comparison", "Comparison"),) if comparison is not None else ()),
                 *((page.sweep_id, f"Sweep {page.name}") for page in sweeps),

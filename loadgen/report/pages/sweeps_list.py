@@ -9,7 +9,7 @@ from types import MappingProxyType
 import loadgen
 from loadgen.report.comparison.selection import filtered, tags_of
 from loadgen.report.comparison.view import Filters
-from loadgen.report.pages.list_lines import Entry, folded, group_line, list_address, list_query, sweep_line
+from loadgen.report.pages.list_lines import ListEntry, folded, group_line, list_address, list_query, sweep_line
 from loadgen.report.pages.sweep_figures import sweep_figures
 from loadgen.store.rows import ProgressRow, RunFigures, SweepRow
 
@@ -32,7 +32,7 @@ class SweepsPage:
     """The list of sweeps, newest first. `empty_because` says why there is none."""
 
     title: str
-    entries: tuple[Entry, ...]
+    entries: tuple[ListEntry, ...]
     empty_because: str
     running: bool  # some sweep is: the page looks again by itself
     filters: Filters
@@ -73,7 +73,7 @@ def sweeps_page(
     return SweepsPage(
         title="Sweeps",
         entries=tuple(
-            Entry(
+            ListEntry(
                 group=group_line(group, figures, now, sizes[group[0].group_id]) if len(group) > 1 else None,
                 lines=tuple(lines[sweep.sweep_id] for sweep in group),
             )

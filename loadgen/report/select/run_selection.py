@@ -1,17 +1,23 @@
 """What a drawing is of: runs from the store, by ids of any kind, with what was kept beside them, and all of that in words."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from typing import Any
 
 from loadgen.analysis.document.run import RunDocument
+from loadgen.analysis.measured import measure
+from loadgen.analysis.outline.outline import outline
 from loadgen.analysis.server.gpu import GpuSeries
 from loadgen.errors import NotFoundError
+from loadgen.load.spec import RunSpec
 from loadgen.report.figures import reading_note
 from loadgen.report.format import number
-from loadgen.report.select.outlines import Outline, outline_of
 from loadgen.report.words.served import server_name
 from loadgen.store.repository import Store
 from loadgen.store.rows import ServerSample, SweepRow
+
+Outline = dict[str, Any]
+_SPEC_FIELDS = frozenset(field.name for field in fields(RunSpec))
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,3 +94,12 @@ def about(selection: RunSelection, has_bars: bool = True) -> tuple[str, ...]:
         return (*served, f"{spec['load_label']} · {lengths} · repeat {run['repeat']} · {run['run_id']}")
     swept = [f"{name} · {sweep_id}" for sweep_id, name in selection.names.items()] if len(selection.names) == 1 else []
     return ("; ".join(served), *swept, reading_note(selection.runs, selection.names) if has_bars else "")
+
+
+def outline_of(store: Store, run: RunDocument) -> Outline | None:
+    """The outline of a run, by its document; None where it was imported without one, since its requests stayed elsewhere."""
+    stored = store.outline(run["run_id"])
+    if stored is not None or run.get("imported"):
+        return stored
+    spec = RunSpec.from_json({key: value for key, value in run["spec"].items() if key in _SPEC_FIELDS})
+    return outline(measure(spec, store.records(run["run_id"])), run)

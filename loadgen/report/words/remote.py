@@ -39,7 +39,7 @@ def is_unverified(run: RunDocument) -> bool:
     return run["client"].get("tls") == "unverified"
 
 
-def way_line(run: RunDocument) -> str:
+def route_line(run: RunDocument) -> str:
     """Whether a proxy and TLS stood between; empty for plain HTTP without a proxy."""
     client = run["client"]
     words = ["through a proxy"] if client.get("proxy") else []

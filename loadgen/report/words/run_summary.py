@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from loadgen.analysis.document.run import RunDocument
 from loadgen.load.workload import Workload
 from loadgen.report.format import number, percent, plural
-from loadgen.report.words.facts import Facts, doctor_line, import_line, limits_line
-from loadgen.report.words.remote import cost_line, round_trip_line, way_line
+from loadgen.report.words.remote import cost_line, round_trip_line, route_line
+from loadgen.report.words.run_facts import Facts, doctor_line, import_line, limits_line
 from loadgen.report.words.served import DUMMY_WEIGHTS, has_dummy_weights, served_line
 
 Fact = tuple[str, str]
@@ -57,7 +57,7 @@ def _client(run: RunDocument) -> Iterator[Fact]:
     client = run["client"]
     if client["reads"]:
         yield "stamps", f"by {client['stamp_source']}, {percent(client['coalesced_ratio'])} coalesced"
-    if route := way_line(run):
+    if route := route_line(run):
         yield "way", route
     if client.get("network_rtt_s"):
         yield "network", f"round trip {round_trip_line(run)}"

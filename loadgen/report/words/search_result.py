@@ -3,7 +3,7 @@
 from loadgen.analysis.document.sweep import SearchDocument, SearchedLoad
 from loadgen.report.format import number, percent, plural
 from loadgen.report.labels import limits_label
-from loadgen.report.words.facts import Highlight
+from loadgen.report.words.run_facts import Highlight
 
 
 def search_sentences(search: SearchDocument) -> str:

@@ -10,7 +10,7 @@ from loadgen.analysis.document.server import GaugeFigures, GpuAccount
 from loadgen.analysis.stats import PERCENTILE_NAMES
 from loadgen.report.format import MISSING_FIGURE, milliseconds, number, percent, plural, setting, size
 from loadgen.report.points import Table
-from loadgen.report.words.facts import Facts
+from loadgen.report.words.run_facts import Facts
 
 _TIMES = (("ttft_s", "TTFT from send"), ("step_gap_s", "gap"), ("e2e_latency_s", "end-to-end"))
 _PHASES = (("queue_s", "queue"), ("prefill_s", "prefill"), ("decode_s", "decode"))

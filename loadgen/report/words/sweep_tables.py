@@ -8,7 +8,7 @@ from loadgen.analysis.point_findings import repeats_differ
 from loadgen.report.figures import highest
 from loadgen.report.format import MISSING_FIGURE, number
 from loadgen.report.points import INPUT_TOKENS, OUTPUT_TOKENS, Axes, Point, axes, load_points, spread_label, usable_runs
-from loadgen.report.words.columns import Column, columns
+from loadgen.report.words.sweep_columns import Column, columns
 
 _LOAD_AND_LENGTHS = (("load", ""), ("in", "tokens"), ("out", "tokens"))
 _WORST_LAST = ("valid", "doubtful", "invalid")

@@ -6,7 +6,7 @@ import pytest
 
 from loadgen.analysis.figure_table import FIGURES
 from loadgen.load.shapes import ClosedLoop
-from loadgen.report.charts.cdf import MOST_RUNS, cdf_chart, one_of_each
+from loadgen.report.charts.cdf import MAX_RUNS, cdf_chart, one_of_each
 from loadgen.report.charts.chart import Chart
 from tests.report.documents import Document, measured_run, outlined, page_charts, specs
 
@@ -79,11 +79,11 @@ def test_invalid_runs_are_left_out_and_doubtful_ones_have_a_question_mark(measur
 
 def test_of_very_many_runs_some_are_drawn_and_the_rest_counted(measured: Any) -> None:
     runs, _ = measured
-    many = [runs[number % 4] | {"run_id": f"r{number}"} for number in range(3 * MOST_RUNS)]
+    many = [runs[number % 4] | {"run_id": f"r{number}"} for number in range(3 * MAX_RUNS)]
     chart = cdf_chart(many, TTFT, lambda run: None)
-    assert len(drawn(chart)) == MOST_RUNS
+    assert len(drawn(chart)) == MAX_RUNS
     assert chart is not None
-    assert f"{MOST_RUNS} of {3 * MOST_RUNS} runs" in chart.caption
+    assert f"{MAX_RUNS} of {3 * MAX_RUNS} runs" in chart.caption
 
 
 def test_a_page_draws_a_run_of_each_point_where_there_are_outlines(measured: Any) -> None:

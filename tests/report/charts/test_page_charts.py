@@ -9,8 +9,8 @@ from loadgen.analysis.server.served_gpus import gpu_count
 from loadgen.load.shapes import ClosedLoop
 from loadgen.load.spec import RunSpec
 from loadgen.report.charts.chart import Chart
-from loadgen.report.charts.goodput import COMPLETED, GOOD, goodput_chart
 from loadgen.report.charts.heat_map import heat_map
+from loadgen.report.charts.load_charts import COMPLETED, GOOD, goodput_chart
 from loadgen.report.charts.pareto import frontier, pareto_chart
 from loadgen.report.charts.repeats import repeats_chart
 from tests.report.documents import Document, measured_run, page_charts, specs

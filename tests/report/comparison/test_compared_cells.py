@@ -10,7 +10,7 @@ from loadgen.errors import NotFoundError, UsageError
 from loadgen.load.shapes import ClosedLoop
 from loadgen.report.comparison.compared import Compared, compared
 from loadgen.report.comparison.page import comparison_page, flat_rows
-from loadgen.report.comparison.selection import MOST_SWEEPS, Selection, select
+from loadgen.report.comparison.selection import MAX_SWEEPS, Selection, select
 from loadgen.report.comparison.table import as_csv
 from loadgen.report.comparison.view import Filters, View
 from loadgen.report.pages.rendering import render
@@ -44,7 +44,7 @@ def test_colours_tell_the_sweeps_apart_and_the_rest_is_told_apart_too(place: str
     made = cells_of(place, BOTH)
     assert made.view.color == "model"
     assert made.colors == ("one", "two")
-    assert [each.key for each in made.axes.rest] == ["input_tokens"]
+    assert [each.key for each in made.axes.remainder] == ["input_tokens"]
     for _, found in made.figures:
         assert len(found) == 2 * 2 * 2
         for cell in found:
@@ -54,7 +54,7 @@ def test_colours_tell_the_sweeps_apart_and_the_rest_is_told_apart_too(place: str
 
 def test_a_facet_takes_the_place_of_the_rest(place: str) -> None:
     made = cells_of(place, View(ids=(A, B), facet="input_tokens", y=("ttft_s",)))
-    assert made.axes.rest == ()
+    assert made.axes.remainder == ()
     assert [cell.place.facet for cell in made.figures[0][1]] == ["32 in"] * 4 + ["64 in"] * 4
     page = comparison_page(made.view, chosen(place, BOTH))
     assert [chart.title for chart in page.sections[0].charts] == ["TTFT p50 · 32 in", "TTFT p50 · 64 in"]
@@ -116,7 +116,7 @@ def test_filters_choose_sweeps_and_runs_can_be_named_alone(place: str) -> None:
     assert chosen(place, View(filters=Filters(since="2100-01-01"))).runs == ()
     run_id = chosen(place, BOTH).runs[0]["run_id"]
     assert [run["run_id"] for run in chosen(place, View(ids=(run_id,))).runs] == [run_id]
-    assert MOST_SWEEPS > 2
+    assert MAX_SWEEPS > 2
 
 
 @pytest.mark.parametrize(

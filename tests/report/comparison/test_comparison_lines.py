@@ -28,7 +28,7 @@ def selection(*sweeps: list[Document]) -> Selection:
 
 def lines(made: Compared) -> list[tuple[str, str, int]]:
     """Colour, what else tells it apart, and runs, of each cell of the first figure."""
-    return [(cell.place.color, cell.place.rest, len(cell.runs)) for cell in made.figures[0][1]]
+    return [(cell.place.color, cell.place.remainder, len(cell.runs)) for cell in made.figures[0][1]]
 
 
 def test_the_same_question_asked_twice_is_one_point() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from loadgen.load.shapes import ClosedLoop
-from loadgen.report.pages.live import live_line, live_view
+from loadgen.report.pages.live_view import live_line, live_view
 from loadgen.report.pages.pages import sweep_page
 from loadgen.report.pages.rendering import render
 from loadgen.report.pages.sweeps_list import sweeps_page

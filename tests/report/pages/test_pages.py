@@ -15,7 +15,7 @@ from loadgen.load.shapes import ClosedLoop, OpenLoop, Wave
 from loadgen.load.workload import Sessions, Workload
 from loadgen.report.comparison.page import ComparisonPage
 from loadgen.report.pages import assets
-from loadgen.report.pages.live import LiveView
+from loadgen.report.pages.live_view import LiveView
 from loadgen.report.pages.pages import (
     TEMPLATES,
     ErrorPage,

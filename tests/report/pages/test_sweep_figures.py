@@ -9,7 +9,7 @@ import pytest
 from loadgen.load.shapes import ClosedLoop, OpenLoop
 from loadgen.report.format import number
 from loadgen.report.pages.sweep_figures import SweepFigures, best_point, sweep_figures, sweeps_document
-from loadgen.report.words.facts import sweep_highlights
+from loadgen.report.words.run_facts import sweep_highlights
 from loadgen.store.rows import RunFigures
 from tests.report.documents import measured_run, specs, sweep_row
 

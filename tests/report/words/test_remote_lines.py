@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from loadgen.report.format import dollars
-from loadgen.report.words.remote import cost_line, is_far, paid_usd, round_trip_line, round_trip_note, way_line
+from loadgen.report.words.remote import cost_line, is_far, paid_usd, round_trip_line, round_trip_note, route_line
 
 FAR: Any = {
     "client": {"network_rtt_s": {"n": 2, "p50": 0.0231, "min": 0.0229}, "proxy": False, "tls": "verified"},
@@ -39,7 +39,7 @@ def test_a_round_trip_beside_its_ttft() -> None:
 
 
 def test_a_run_of_an_earlier_version_says_nothing() -> None:
-    assert (round_trip_line(OLD), way_line(OLD), cost_line(OLD), round_trip_note(OLD), paid_usd([OLD])) == (
+    assert (round_trip_line(OLD), route_line(OLD), cost_line(OLD), round_trip_note(OLD), paid_usd([OLD])) == (
         "–",
         "",
         "",
@@ -49,11 +49,11 @@ def test_a_run_of_an_earlier_version_says_nothing() -> None:
 
 
 def test_the_way() -> None:
-    assert way_line(FAR) == "TLS"
-    assert way_line(OLD | {"client": {"proxy": True, "tls": "unverified"}}).endswith(
+    assert route_line(FAR) == "TLS"
+    assert route_line(OLD | {"client": {"proxy": True, "tls": "unverified"}}).endswith(
         "CERTIFICATE NOT VERIFIED (--insecure)"
     )
-    assert way_line(OLD | {"client": {"proxy": False, "tls": None}}) == ""
+    assert route_line(OLD | {"client": {"proxy": False, "tls": None}}) == ""
 
 
 def test_the_cost() -> None:

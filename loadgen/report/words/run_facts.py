@@ -21,18 +21,18 @@ from loadgen.report.format import (
     figure,
     flat,
     milliseconds,
-    moment,
     number,
     percent,
     plural,
     seconds,
     shown_unit,
     size,
+    timestamp,
 )
 from loadgen.report.labels import metric_label
 from loadgen.report.points import MIN_FOR_INTERVAL, Point, Table, axes, points
-from loadgen.report.words.foreign import foreign_name, foreign_tool
-from loadgen.report.words.remote import cost_line, round_trip_line, round_trip_note, way_line
+from loadgen.report.words.foreign_client import foreign_name, foreign_tool
+from loadgen.report.words.remote import cost_line, round_trip_line, round_trip_note, route_line
 from loadgen.store.rows import SweepRow
 
 COMMIT_DIGITS = 12
@@ -175,7 +175,7 @@ def client_facts(run: RunDocument) -> Facts:
         ("woken", _WOKEN.get(str(client.get("priority")), MISSING_FIGURE)),
         ("loop lag", _spread(client.get("loop_lag_s"))),
         ("send delay", _spread(client.get("send_delay_s"))),
-        ("way", way_line(run) or "direct, plain HTTP"),
+        ("way", route_line(run) or "direct, plain HTTP"),
         ("network round trip", round_trip_line(run)),
         ("connecting", _spread(client.get("connect_s"))),
         ("coalesced arrivals", percent(client.get("coalesced_ratio"))),
@@ -212,7 +212,7 @@ def _spread(values: Distribution | None) -> str:
 def doctor_line(run: RunDocument) -> str:
     """What the doctor last found on the run's host, and when; empty where it had not been run."""
     doctor = run["client"].get("doctor")
-    return "" if not doctor else f"{doctor['summary']} ({moment(doctor['measured_at'])})"
+    return "" if not doctor else f"{doctor['summary']} ({timestamp(doctor['measured_at'])})"
 
 
 def import_line(mark: ImportDocument | None) -> str:
@@ -221,7 +221,7 @@ def import_line(mark: ImportDocument | None) -> str:
         return ""
     who = foreign_name(mark.get("tool"), mark.get("tool_version"))
     by = f", measured by {who}" if who else ""
-    return f"from {mark['file']}{by}, {moment(mark['imported_at'])}, sha256 {mark['sha256']}"
+    return f"from {mark['file']}{by}, {timestamp(mark['imported_at'])}, sha256 {mark['sha256']}"
 
 
 def sweep_import_line(sweep: SweepRow) -> str:

@@ -84,8 +84,8 @@ def _row(cell: Cell, figure: Figure, drawing: Drawing) -> dict[str, Any] | None:
     row: dict[str, Any] = {
         "x": cell.place.x,
         "color": drawing.names[cell.place.color],
-        "line": f"{cell.place.color} · {cell.place.rest}" if cell.place.rest else cell.place.color,
-        "rest": cell.place.rest,
+        "line": f"{cell.place.color} · {cell.place.remainder}" if cell.place.remainder else cell.place.color,
+        "rest": cell.place.remainder,
         "status": cell.status,
         "runs": cell.pooled.runs,
         "why": " ".join(cell.reasons)[:300] or MISSING_FIGURE,

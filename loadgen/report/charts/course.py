@@ -1,7 +1,7 @@
 """A run over time, on one time axis: output tokens per second, requests in flight and at the server, its KV cache, its GPUs' power.
 
 What the client knows comes from the run's outline; what the server
-told, from its readings, of which at most `MOMENTS` are drawn: of more, the means of as many stretches of equal length.
+told, from its readings, of which at most `MAX_TIMESTAMPS` are drawn: of more, the means of as many stretches of equal length.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,7 +19,7 @@ from loadgen.report.charts.timeline import window_edges
 from loadgen.report.format import number, plural
 from loadgen.store.rows import ServerSample
 
-MOMENTS = 400
+MAX_TIMESTAMPS = 400
 MIN_READINGS = 3  # fewer make no line
 SHORTEST_RATE_S = 0.1  # tokens are counted over no shorter a time: they arrive in bursts, a step of the model at once
 Float = NDArray[np.float64]
@@ -75,9 +75,9 @@ def _requests(
         bands = (Band(at_s, course["in_flight_min"], course["in_flight_max"]),)
     if names is not None:
         for word, name in (("running", names.running), ("waiting", names.waiting)):
-            moments_s, values = _gauge(samples, name)
-            if len(moments_s) >= MIN_READINGS:
-                lines.append(Line(word, moments_s, values))
+            timestamps_s, values = _gauge(samples, name)
+            if len(timestamps_s) >= MIN_READINGS:
+                lines.append(Line(word, timestamps_s, values))
         words.append(
             f"In flight as the client knows it; running and waiting by the server, which was read {plural(len(samples), 'time')}."
         )
@@ -108,9 +108,9 @@ def _gauge(samples: Sequence[ServerSample], name: str) -> tuple[Float, Float]:
 
 
 def thinned(at_s: Float, values: Float) -> tuple[Float, Float]:
-    """The line as it is, or the means of `MOMENTS` stretches of it, each at the mean of its moments."""
-    if len(at_s) <= MOMENTS:
+    """The line as it is, or the means of `MAX_TIMESTAMPS` stretches of it, each at the mean of its moments."""
+    if len(at_s) <= MAX_TIMESTAMPS:
         return at_s, values
-    edges = np.linspace(0, len(at_s), MOMENTS + 1).round().astype(np.int64)
+    edges = np.linspace(0, len(at_s), MAX_TIMESTAMPS + 1).round().astype(np.int64)
     lengths = np.diff(edges)
     return np.add.reduceat(at_s, edges[:-1]) / lengths, np.add.reduceat(values, edges[:-1]) / lengths

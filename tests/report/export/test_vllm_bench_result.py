@@ -10,7 +10,7 @@ import pytest
 from loadgen.engine.records.record import CountedBy, Outcome, Records
 from loadgen.load.arrivals import Ramp
 from loadgen.load.shapes import ClosedLoop, OpenLoop, Wave
-from loadgen.report.export.vllm_bench import vllm_bench_result
+from loadgen.report.export.vllm_bench_result import vllm_bench_result
 from tests.analysis.conftest import make_row
 from tests.report.documents import measured_run, specs
 

@@ -12,7 +12,7 @@ from loadgen.report.format import milliseconds, number, percent, plural, seconds
 from loadgen.store.rows import ProgressRow
 
 COURSE_WIDTH, COURSE_HEIGHT = 300, 40
-_LEAST_STEPS = 30  # a course of fewer would be stretched to a wild one
+_MIN_STEPS = 30  # a course of fewer would be stretched to a wild one
 _SCHEMA_VERSION = 1
 QUIET_S = 15
 """Without a report for longer than this, prompts are being prepared, or the process hangs or is gone."""
@@ -152,7 +152,7 @@ def _course(values: Sequence[float | None], shown: Callable[[float], str], unit:
     known = [value for value in values if value is not None]
     if not known:
         return Course("", "")
-    top, steps = max(known), max(_LEAST_STEPS, len(values))
+    top, steps = max(known), max(_MIN_STEPS, len(values))
     parts: list[str] = []
     before: float | None = None
     for at, value in enumerate(values, start=steps - len(values)):

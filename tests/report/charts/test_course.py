@@ -10,8 +10,8 @@ from loadgen.analysis.server.gpu import GpuSeries
 from loadgen.engine.records.record import MISSING
 from loadgen.load.shapes import ClosedLoop
 from loadgen.report.charts.chart import Chart
+from loadgen.report.charts.course import MAX_TIMESTAMPS, over_time_chart, thinned
 from loadgen.report.charts.drawing import draw
-from loadgen.report.charts.over_time import MOMENTS, over_time_chart, thinned
 from loadgen.report.charts.plots import run_page_charts
 from loadgen.report.select.run_selection import OneRun
 from loadgen.store.rows import ServerSample
@@ -116,8 +116,8 @@ def test_every_panel_is_drawn_as_wide_as_the_file(run: tuple[Document, Document]
 
 
 def test_long_lines_are_means_of_stretches() -> None:
-    at_s, values = thinned(np.arange(4 * MOMENTS, dtype=np.float64), np.tile([0.0, 4.0], 2 * MOMENTS))
-    assert len(at_s) == len(values) == MOMENTS
+    at_s, values = thinned(np.arange(4 * MAX_TIMESTAMPS, dtype=np.float64), np.tile([0.0, 4.0], 2 * MAX_TIMESTAMPS))
+    assert len(at_s) == len(values) == MAX_TIMESTAMPS
     assert set(values) == {2.0}
     assert at_s[0] == 1.5
 
