@@ -4,10 +4,13 @@ import re
 import signal
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cache
+from typing import Any
 
 import typer
 from typer.exceptions import Abort, Exit, TyperException
+from typer.main import get_command
 
 from loadgen.cli.commands.compare import compare
 from loadgen.cli.commands.dashboard import dashboard
@@ -70,9 +73,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _main(list(sys.argv[1:] if arguments is None else arguments))
 
 
+@cache
+def _command() -> Callable[..., Any]:
+    """The commands as the framework calls them, made once in a process."""
+    return get_command(app)
+
+
 def _main(given: list[str]) -> int:
     try:
-        code = app(given, standalone_mode=False, prog_name="loadgen")
+        code = _command()(given, standalone_mode=False, prog_name="loadgen")
         sys.stdout.flush()
         if code == ExitCode.INTERRUPTED:  # the framework has caught the interrupt and hands on no more than this
             return _interrupted()

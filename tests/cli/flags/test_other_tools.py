@@ -8,7 +8,7 @@ import typer
 
 from loadgen.cli.app import app
 from loadgen.cli.flags.other_tools import COUNTERPARTS, counterpart, table
-from tests.cli.conftest import Cli
+from tests.cli.conftest import Cli, run_in
 from tests.cli.test_cli_document import COMMANDS, flags_of
 
 DOCUMENT = Path(__file__).resolve().parents[3] / "docs" / "options-of-other-tools.md"
@@ -97,8 +97,8 @@ def test_an_empty_word_is_no_spec_file(cli: Cli) -> None:
     assert (said.code, said.err) == (2, "loadgen: cannot read the spec file .: Is a directory\n")
 
 
-def test_completion_scripts_are_printed(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_completion_scripts_are_printed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION", "1")
-    said = cli("--show-completion", "bash")
+    said = run_in(tmp_path, "--show-completion", "bash")
     assert said.code == 0, said.err
     assert "_LOADGEN_COMPLETE" in said.out
