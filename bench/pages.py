@@ -35,7 +35,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from loadgen.analysis.checks.validity import judge
 from loadgen.analysis.measured import measure
-from loadgen.analysis.outline.outline import outline
+from loadgen.analysis.outline.outline import Outline, outline
 from loadgen.analysis.summary import summarise
 from loadgen.engine.records.ragged import Texts
 from loadgen.engine.records.record import ClientFacts, CountedBy, Outcome, Recording, Records
@@ -69,7 +69,7 @@ class Made:
     spec: RunSpec
     document: dict[str, Any]
     records: Records
-    outline: dict[str, Any]
+    outline: Outline
 
 
 def records_of(spec: RunSpec, arrivals: int, seed: int) -> Records:

@@ -5,17 +5,17 @@ intervals are made over runs. Runs that are invalid take no part. What was asked
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from loadgen.analysis.document.run import RunDocument
 from loadgen.analysis.figures.figure import Figure
 from loadgen.analysis.figures.metrics import METRICS
-from loadgen.analysis.stats import PERCENTILES, Change, change
+from loadgen.analysis.stats import PERCENTILE_NAMES, Change, change
 from loadgen.errors import UsageError
 from loadgen.load.shapes import value_in_json
 
-Document = Any
 Answer = Literal["better", "worse", "cant_tell"]
 Reason = Literal["too_few_runs", "either", "small", "zero", "asked_otherwise"]
 
@@ -66,7 +66,7 @@ class ComparedFigure:
     answer: Answer
     reason: Reason | None
 
-    def to_json(self) -> Document:
+    def to_json(self) -> dict[str, object]:
         """Plain values, the change's as `change_ratio`, `low`, `high` and `effect_size`."""
         return {
             "metric": self.metric.key,
@@ -88,16 +88,19 @@ class ComparedFigure:
 class ComparedPoint:
     """A load point that both sides have. `paired`: both have the same seeds, and run by run the same arrivals."""
 
-    a: tuple[Document, ...]
-    b: tuple[Document, ...]
+    a: tuple[RunDocument, ...]
+    b: tuple[RunDocument, ...]
     paired: bool
     figures: tuple[ComparedFigure, ...]
 
-    def to_json(self) -> Document:
+    def to_json(self) -> dict[str, object]:
         """What the point is, by the spec of A, and its figures."""
         spec = self.a[0]["spec"]
         return {
-            **{key: spec[key] for key in ("load_label", "shape", "input_tokens", "output_tokens")},
+            "load_label": spec["load_label"],
+            "shape": spec["shape"],
+            "input_tokens": spec["input_tokens"],
+            "output_tokens": spec["output_tokens"],
             "runs_a": [run["run_id"] for run in self.a],
             "runs_b": [run["run_id"] for run in self.b],
             "paired": self.paired,
@@ -111,10 +114,10 @@ class Comparison:
 
     points: tuple[ComparedPoint, ...]
     unlike: tuple[Unlike, ...]
-    only_a: tuple[Document, ...]
-    only_b: tuple[Document, ...]
-    invalid_a: tuple[Document, ...]
-    invalid_b: tuple[Document, ...]
+    only_a: tuple[RunDocument, ...]
+    only_b: tuple[RunDocument, ...]
+    invalid_a: tuple[RunDocument, ...]
+    invalid_b: tuple[RunDocument, ...]
     slo_differs: bool
     confidence: float
     smallest_change_ratio: float
@@ -123,7 +126,7 @@ class Comparison:
         """How many figures of all points are `answer`."""
         return sum(figure.answer == answer for point in self.points for figure in point.figures)
 
-    def to_json(self) -> Document:
+    def to_json(self) -> dict[str, object]:
         """The comparison as plain JSON values."""
         return {
             "confidence": self.confidence,
@@ -142,8 +145,8 @@ class Comparison:
 
 
 def compare(
-    a: Sequence[Document],
-    b: Sequence[Document],
+    a: Sequence[RunDocument],
+    b: Sequence[RunDocument],
     *,
     anyway: bool = False,
     metrics: Sequence[str] = (),
@@ -184,18 +187,18 @@ def compare(
     )
 
 
-Group = list[Document]
+Group = list[RunDocument]
 
 
-def _usable(runs: Sequence[Document]) -> Group:
+def _usable(runs: Sequence[RunDocument]) -> Group:
     return [run for run in runs if not _is_invalid(run)]
 
 
-def _is_invalid(run: Document) -> bool:
+def _is_invalid(run: RunDocument) -> bool:
     return bool(run["verdict"]["status"] == "invalid")
 
 
-def _by_question(runs: Sequence[Document]) -> dict[str, Group]:
+def _by_question(runs: Sequence[RunDocument]) -> dict[str, Group]:
     """Runs by all that was asked of them, in order of appearance."""
     groups: dict[str, Group] = {}
     for run in runs:
@@ -222,19 +225,19 @@ def _match(
     return sorted(pairs, key=lambda pair: order[id(pair[0])]), rest_a, rest_b
 
 
-def question(run: Document) -> Document:
+def question(run: RunDocument) -> dict[str, object]:
     """All that was asked of a run and how it was measured, flat; what a later version added reads null in an older run."""
     asked = {key: value for key, value in _flat(run["spec"]) if key.split(".")[0] not in _MAY_DIFFER}
-    client = run.get("client") or {}
+    client = run.get("client")
     return asked | {
         "simulated": run["simulated"],
         "method_version": run["method_version"],
-        "stamp_source": client.get("stamp_source"),
-        "proxy": bool(client.get("proxy")),
+        "stamp_source": client["stamp_source"] if client else None,
+        "proxy": bool(client and client.get("proxy")),
     }
 
 
-def _flat(document: Document, prefix: str = "") -> Iterator[tuple[str, Any]]:
+def _flat(document: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, object]]:
     for key, value in document.items():
         if isinstance(value, dict):
             yield from _flat(value, f"{prefix}{key}.")
@@ -242,13 +245,13 @@ def _flat(document: Document, prefix: str = "") -> Iterator[tuple[str, Any]]:
             yield f"{prefix}{key}", value
 
 
-def _load(run: Document) -> tuple[Any, ...]:
+def _load(run: RunDocument) -> tuple[object, ...]:
     spec = run["spec"]
     return spec["shape"]["kind"], value_in_json(spec["shape"]), spec["input_tokens"], spec["output_tokens"]
 
 
 # Figures go with the lengths that came: beyond the smallest change worth telling they are not of the same question.
-_ACHIEVED_LENGTHS = ("prompt_tokens", "output_tokens")
+_ACHIEVED_LENGTHS: tuple[Literal["prompt_tokens", "output_tokens"], ...] = ("prompt_tokens", "output_tokens")
 
 # In what runs of different servers and clients differ though the same was asked of them, and for how long.
 _OF_THE_SERVER = {
@@ -257,17 +260,17 @@ _OF_THE_SERVER = {
 }
 
 
-def asked_alike(a: Document, b: Document) -> bool:
+def asked_alike(a: RunDocument, b: RunDocument) -> bool:
     """Whether the same work was asked of both: lengths, load, endpoint, prompts. The model, and for how long, may differ."""
     return not any(asked_otherwise(a, b))
 
 
-def asked_otherwise(a: Document, b: Document) -> Iterator[Unlike]:
+def asked_otherwise(a: RunDocument, b: RunDocument) -> Iterator[Unlike]:
     """Yield the fields by which the two were asked for different work, or had other lengths."""
     return (each for each in unlike(a, b) if each.field not in _OF_THE_SERVER)
 
 
-def unlike(a: Document, b: Document) -> Iterator[Unlike]:
+def unlike(a: RunDocument, b: RunDocument) -> Iterator[Unlike]:
     """The fields in which two runs are not the same question, or had other lengths."""
     return _unlike_groups([a], [b])
 
@@ -294,21 +297,20 @@ def _achieved_otherwise(a: Group, b: Group) -> Iterator[Unlike]:
             yield Unlike(f"lengths.{key}.mean", round(first, 1), round(second, 1))
 
 
-def _achieved(run: Document, key: str) -> float | None:
+def _achieved(run: RunDocument, key: Literal["prompt_tokens", "output_tokens"]) -> float | None:
     """The mean length that came, where one was asked of every request."""
-    length = (run.get("lengths") or {}).get(key) or {}
-    mean: float | None = length.get("mean") if length.get("asked") is not None else None
-    return mean
+    lengths = run.get("lengths")
+    length = lengths.get(key) if lengths else None
+    return None if length is None or length["asked"] is None else length["mean"]
 
 
-def is_one_figure(key: str, a: Document, b: Document) -> bool:
+def is_one_figure(key: str, a: RunDocument, b: RunDocument) -> bool:
     """Whether a metric means the same of both runs: goodput does under the same limits alone."""
     return not key.startswith(_GOODPUT) or _slo(a) == _slo(b)
 
 
-def _slo(run: Document) -> Document:
-    slo: Document = run["spec"]["slo"]
-    return slo
+def _slo(run: RunDocument) -> dict[str, float]:
+    return run["spec"]["slo"]
 
 
 def _point(
@@ -332,7 +334,7 @@ def _parts(a: Group, b: Group, metrics: Sequence[str]) -> Iterator[tuple[Figure,
     A metric of which neither more nor less is better has no place. Unless `metrics` asks for them: TTFT from send is left out, and so is the chunk gap where there is a token gap.
     """
     runs = [*a, *b]
-    tokens_known = all(_parts_of("token_gap_s", run) for run in runs)
+    tokens_known = all(_parts_of(_TOKEN_GAP, run) for run in runs)
     for metric in (metric for metric in METRICS if metric.better is not None):
         if metric.key not in metrics if metrics else metric.key == "ttft_from_send_s":
             continue
@@ -341,28 +343,28 @@ def _parts(a: Group, b: Group, metrics: Sequence[str]) -> Iterator[tuple[Figure,
         if not is_one_figure(metric.key, a[0], b[0]):
             continue
         if metric.kind == "scalar":
-            if all(metric.of(run) is not None for run in runs):
+            if all(metric.read(run) is not None for run in runs):
                 yield metric, None
             continue
-        given = [part for part in _PARTS if all(part in _parts_of(metric.key, run) for run in runs)]
+        given = [part for part in PERCENTILE_NAMES if all(part in _parts_of(metric, run) for run in runs)]
         for part in dict.fromkeys((*given[:1], *given[-1:])):
             yield metric, part
 
 
-_PARTS = tuple(f"p{percentile}" for percentile in PERCENTILES)
+_TOKEN_GAP = next(metric for metric in METRICS if metric.key == "token_gap_s")
 
 
-def _parts_of(key: str, run: Document) -> list[str]:
-    return [part for part in _PARTS if run.get(key) is not None and run[key][part] is not None]
+def _parts_of(metric: Figure, run: RunDocument) -> list[str]:
+    return [part for part in PERCENTILE_NAMES if metric.read(run, part) is not None]
 
 
-def _value(metric: Figure, part: str | None, run: Document) -> float:
-    entry = metric.of(run)
-    value: float = entry if part is None else entry[part]
+def _value(metric: Figure, part: str | None, run: RunDocument) -> float:
+    value = metric.read(run, part or "p50")
+    assert value is not None, "every run has it"
     return value
 
 
-def are_paired(a: Sequence[Document], b: Sequence[Document]) -> bool:
+def are_paired(a: Sequence[RunDocument], b: Sequence[RunDocument]) -> bool:
     """Whether both sides have the same seeds, each once: run by run they then saw the same arrivals. Other clients tell no seed."""
     if any(run.get("foreign") for run in (*a, *b)):
         return False
@@ -370,9 +372,8 @@ def are_paired(a: Sequence[Document], b: Sequence[Document]) -> bool:
     return seeds_a == seeds_b and len(set(seeds_a)) == len(seeds_a)
 
 
-def _seed(run: Document) -> int:
-    seed: int = run["spec"]["seed"]
-    return seed
+def _seed(run: RunDocument) -> int:
+    return run["spec"]["seed"]
 
 
 def answer_of(
@@ -394,7 +395,7 @@ def _shown(value: Any) -> str:
     return "none" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _point_label(run: Document) -> str:
+def _point_label(run: RunDocument) -> str:
     lengths = ("–" if run["spec"][key] is None else str(run["spec"][key]) for key in ("input_tokens", "output_tokens"))
     return f"{run['spec']['load_label']}, {' → '.join(lengths)} tokens"
 

@@ -5,12 +5,13 @@ A figure passes when its whole interval excludes a worsening beyond the smallest
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from loadgen.analysis.compare import ComparedFigure, ComparedPoint, Comparison
+from loadgen.analysis.document.run import RunDocument
+from loadgen.analysis.figures.figure import Figure
 from loadgen.analysis.figures.metrics import METRICS
 
-Document = dict[str, Any]
 Outcome = Literal["passed", "failed", "inconclusive"]
 
 # Without --metrics, the figures that B must have wherever A has them.
@@ -32,7 +33,7 @@ class Gate:
             return "failed"
         return "inconclusive" if self.inconclusive or not self.judged else "passed"
 
-    def to_json(self) -> Document:
+    def to_json(self) -> dict[str, object]:
         """A key per field, and the outcome."""
         return {
             "outcome": self.outcome,
@@ -83,18 +84,17 @@ def _missing(point: ComparedPoint, metrics: Sequence[str]) -> list[str]:
         for metric in METRICS
         if metric.key in (metrics or _EXPECTED)
         and metric.key not in compared
-        and (metrics or all(_has(metric.of(run)) for run in point.a))
+        and (metrics or all(_has(metric, run) for run in point.a))
     ]
 
 
-def _has(entry: object) -> bool:
-    return entry is not None and not (isinstance(entry, dict) and not entry.get("n"))
+def _has(metric: Figure, run: RunDocument) -> bool:
+    return metric.read(run, "n") not in (None, 0) if metric.is_distribution else metric.read(run) is not None
 
 
 def _name(figure: ComparedFigure) -> str:
     return f"{figure.metric.label}{' ' + figure.part if figure.part else ''}"
 
 
-def _load(run: Document) -> str:
-    label: str = run["spec"]["load_label"]
-    return label
+def _load(run: RunDocument) -> str:
+    return run["spec"]["load_label"]

@@ -3,19 +3,18 @@
 A finding of a point changes no run's verdict.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
+from loadgen.analysis.document.run import RunDocument
+from loadgen.analysis.document.sweep import PointDocument
 from loadgen.analysis.verdict import WORST_FIRST, MergedFinding, merge_findings
 from loadgen.load.shapes import shape_class
 
 REPEATS_DIFFER = "repeats_differ"
 MAX_SPREAD_RATIO = 0.10  # greatest/least − 1; docs/method.md has the reason
 
-Document = Mapping[str, Any]
 
-
-def findings_of(runs: Sequence[Document]) -> list[MergedFinding]:
+def findings_of(runs: Sequence[RunDocument]) -> list[MergedFinding]:
     """The findings of the runs and of their load points, each code once, worst first."""
     merged = merge_findings([run["verdict"] for run in runs])
     differing = [finding for finding in map(repeats_differ, _points(runs)) if finding is not None]
@@ -25,9 +24,9 @@ def findings_of(runs: Sequence[Document]) -> list[MergedFinding]:
     return sorted(merged, key=lambda finding: WORST_FIRST.index(finding.severity))
 
 
-def point_documents(runs: Sequence[Document]) -> list[dict[str, Any]]:
+def point_documents(runs: Sequence[RunDocument]) -> list[PointDocument]:
     """Each load point of several repeats: its runs, how far they lie apart, and its findings as a run's verdict has them."""
-    found: list[dict[str, Any]] = []
+    found: list[PointDocument] = []
     for point in _points(runs):
         if len(point) < 2:
             continue
@@ -48,13 +47,13 @@ def point_documents(runs: Sequence[Document]) -> list[dict[str, Any]]:
     return found
 
 
-def repeats_differ(point: Sequence[Document]) -> tuple[float, Sequence[Document]] | None:
+def repeats_differ(point: Sequence[RunDocument]) -> tuple[float, Sequence[RunDocument]] | None:
     """How far the repeats of the point lie apart, where that is beyond the limit."""
     spread = _spread_ratio(point)
     return None if spread is None or spread <= MAX_SPREAD_RATIO else (spread, point)
 
 
-def _merged(spread: float, point: Sequence[Document], points: int) -> MergedFinding:
+def _merged(spread: float, point: Sequence[RunDocument], points: int) -> MergedFinding:
     name = "median end-to-end latency" if _is_open(point[0]) else "output tokens/s"
     usable = _usable(point)
     worst = f"; worst of {points:,} load points" if points > 1 else ""
@@ -69,28 +68,30 @@ def _merged(spread: float, point: Sequence[Document], points: int) -> MergedFind
     )
 
 
-def _points(runs: Sequence[Document]) -> list[list[Document]]:
-    points: dict[tuple[str, str], list[Document]] = {}
+def _points(runs: Sequence[RunDocument]) -> list[list[RunDocument]]:
+    points: dict[tuple[str, str], list[RunDocument]] = {}
     for run in runs:
         points.setdefault((run["sweep_id"], run["spec"]["point_hash"]), []).append(run)
     return list(points.values())
 
 
-def _usable(point: Sequence[Document]) -> list[Document]:
+def _usable(point: Sequence[RunDocument]) -> list[RunDocument]:
     return [run for run in point if run["verdict"]["status"] != "invalid" and not run.get("interrupted")]
 
 
-def _spread_ratio(point: Sequence[Document]) -> float | None:
+def _spread_ratio(point: Sequence[RunDocument]) -> float | None:
     """Greatest/least − 1 over the repeats that are whole and not invalid; None for fewer than two with the figure."""
     known = [value for run in _usable(point) if (value := _figure(run)) is not None and value > 0]
     return max(known) / min(known) - 1 if len(known) > 1 else None
 
 
-def _figure(run: Document) -> float | None:
+def _figure(run: RunDocument) -> float | None:
     """Throughput; in the open loop, whose throughput is the offered rate, the median end-to-end latency."""
-    found: float | None = (run.get("e2e_latency_s") or {}).get("p50") if _is_open(run) else run["output_tokens_per_s"]
-    return found
+    if not _is_open(run):
+        return run["output_tokens_per_s"]
+    latency = run.get("e2e_latency_s")
+    return None if latency is None else latency["p50"]
 
 
-def _is_open(run: Document) -> bool:
+def _is_open(run: RunDocument) -> bool:
     return shape_class(run["spec"]["shape"]).latency_start == "due"

@@ -1,11 +1,12 @@
 """What the runs of a sweep share, and what a measured run consists of."""
 
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import cast
 
 from loadgen.analysis.document.run import DoctorNote, RunDocument
 from loadgen.analysis.document.server import ServerDocument
 from loadgen.analysis.figures.cost import Price
+from loadgen.analysis.outline.outline import Outline
 from loadgen.analysis.server.gpu import GpuSeries
 from loadgen.engine.records.record import Records
 from loadgen.engine.wire.route import DIRECT, Route
@@ -44,7 +45,7 @@ class MeasuredRun:
 
     document: RunDocument
     records: Records
-    outline: dict[str, Any] | None
+    outline: Outline | None
     samples: tuple[ServerSample, ...]
     gpus: tuple[GpuSeries, ...]
     failure: str | None  # why the client cut it short

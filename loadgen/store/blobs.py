@@ -23,10 +23,10 @@ import json
 import struct
 import zlib
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 
+from loadgen.analysis.outline.outline import Outline
 from loadgen.engine.records.record import Bool, Int16, Int32, Int64
 from loadgen.errors import StoreError
 from loadgen.store import plain
@@ -137,17 +137,17 @@ def _readings(packed: bytes) -> dict[str, Int64]:
     return columns
 
 
-def encode_outline(outline: dict[str, Any]) -> bytes:
+def encode_outline(outline: Outline) -> bytes:
     """Pack an outline (`analysis.outline`)."""
     return bytes([VERSION]) + zlib.compress(plain.write_json(outline).encode())
 
 
-def decode_outline(blob: bytes) -> dict[str, Any]:
+def decode_outline(blob: bytes) -> Outline:
     """The inverse of `encode_outline`. Raises `StoreError` on a BLOB of another version, or a damaged one."""
     what = "The outline of a run is"
     _check_version(blob, what)
     try:
-        found: dict[str, Any] = json.loads(zlib.decompress(blob[1:]))
+        found: Outline = json.loads(zlib.decompress(blob[1:]))
     except (ValueError, zlib.error) as error:
         raise _damaged(blob, what) from error
     return found

@@ -20,6 +20,7 @@ from sqlalchemy.orm import Session
 from loadgen.analysis.document.doctor import DoctorDocument
 from loadgen.analysis.document.run import RunDocument
 from loadgen.analysis.document.sweep import SearchDocument
+from loadgen.analysis.outline.outline import Outline
 from loadgen.analysis.server.gpu import GpuSeries
 from loadgen.engine.records.record import Records
 from loadgen.engine.records.record_parts import joined
@@ -142,7 +143,7 @@ class Store:
         records: Records,
         samples: Sequence[ServerSample] = (),
         gpus: Sequence[GpuSeries] = (),
-        outline: dict[str, Any] | None = None,
+        outline: Outline | None = None,
     ) -> RunDocument:
         """Store a run which has ended, in one transaction. Returns its document as stored: see `plain.guarded`.
 
@@ -273,7 +274,7 @@ class Store:
             rows = session.execute(query.order_by(stored.gpu_number)).all()
         return [GpuSeries(device, blobs.decode_readings(readings)) for device, readings in rows]
 
-    def outline(self, run_id: str) -> dict[str, Any] | None:
+    def outline(self, run_id: str) -> Outline | None:
         """The outline of that run (id or unique beginning); None where none was stored with it."""
         with self._read() as session:
             number = _run_number(session, run_id)

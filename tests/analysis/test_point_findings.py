@@ -7,9 +7,7 @@ import pytest
 from loadgen.analysis.point_findings import findings_of, point_documents
 
 
-def run(
-    number: int, tokens_per_s: float | None, point: str = "p", kind: str = "closed_loop", **more: Any
-) -> dict[str, Any]:
+def run(number: int, tokens_per_s: float | None, point: str = "p", kind: str = "closed_loop", **more: Any) -> Any:
     return {
         "run_id": f"r{number}",
         "sweep_id": "s",
@@ -43,7 +41,7 @@ INVALID: dict[str, Any] = {"verdict": {"status": "invalid", "findings": []}}
         ([run(n, 1.0, kind="open_loop", e2e_latency_s={"p50": p50}) for n, p50 in enumerate((1.0, 1.5))], "50% in median"),
     ],
 )  # fmt: skip
-def test_repeats_that_differ_are_a_finding_of_the_point(runs: list[dict[str, Any]], told: str | None) -> None:
+def test_repeats_that_differ_are_a_finding_of_the_point(runs: list[Any], told: str | None) -> None:
     found = [finding for finding in findings_of(runs) if finding.code == "repeats_differ"]
     assert [told in finding.message for finding in found if told] == ([True] if told else [])
     assert len(found) == (told is not None)
@@ -52,6 +50,8 @@ def test_repeats_that_differ_are_a_finding_of_the_point(runs: list[dict[str, Any
 
 def test_each_point_says_how_far_its_repeats_lie_apart() -> None:
     runs = [run(0, 100.0), run(1, 105.0), run(2, 1.0, point="q"), run(3, 3.0, point="q"), run(4, 1.0, point="one")]
+    first: Any
+    second: Any
     first, second = point_documents(runs)
     assert (first["spread_ratio"], first["findings"], first["run_ids"]) == (pytest.approx(0.05), [], ["r0", "r1"])
     assert (second["spread_ratio"], second["findings"][0]["code"]) == (pytest.approx(2.0), "repeats_differ")

@@ -115,7 +115,7 @@ def test_an_hour_of_readings_is_small() -> None:
     assert len(blobs.encode_readings(columns)) < 400_000
 
 
-OUTLINE = {"version": 1, "requests": {"start_ns": [number * 1_234_567 for number in range(1000)]}}
+OUTLINE: Any = {"version": 1, "requests": {"start_ns": [number * 1_234_567 for number in range(1000)]}}
 
 
 def test_an_outline_comes_back_and_takes_less_room() -> None:

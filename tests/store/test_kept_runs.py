@@ -66,7 +66,7 @@ class Sweep:
     def keep(self, run_id: str, **figures: Any) -> RunDocument:
         document = self._make_document(run_id, "s1") | figures
         document["spec"]["hash"] = f"hash of {run_id}"
-        run = MeasuredRun(document, self.records, {}, (), (), None, None)
+        run = MeasuredRun(document, self.records, None, (), (), None, None)
         return self.keeper.keep(run, position=int(run_id[1:]), planned=3)
 
 

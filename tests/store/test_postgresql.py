@@ -264,7 +264,7 @@ def test_a_server_that_restarts_while_a_run_is_saved_has_it_once(
             document["spec"]["hash"] = f"hash of {run_id}"
             if position == 2:
                 postgres.stop(mode)
-            keeper.keep(MeasuredRun(document, records, {}, (), (), None, None), position, 3)
+            keeper.keep(MeasuredRun(document, records, None, (), (), None, None), position, 3)
         keeper.set_status("finished")
         assert [run["run_id"] for run in store.runs("s1")] == ["r1", "r2", "r3"]
         assert all(len(store.records(run_id)) == 3 for run_id in ("r1", "r2", "r3"))

@@ -7,11 +7,11 @@ read from a histogram of `FINE_BINS` bins, each a few thousandths wide.
 
 import math
 from collections.abc import Callable, Iterable
-from typing import Any
 
 import numpy as np
+from typing_extensions import TypedDict
 
-from loadgen.analysis.stats import TAIL_NAMES, Distribution, FloatArray, highest_percentile, wants_log
+from loadgen.analysis.stats import TAIL_NAMES, Distribution, FloatArray, PercentileName, highest_percentile, wants_log
 
 TAIL_VALUES = 300
 FEWEST_BINS, MOST_BINS = 12, 60
@@ -19,19 +19,31 @@ SHORTEST_S = 1e-5  # where a logarithmic axis begins when some values are 0: two
 EXACT = 2**16
 FINE_BINS = 2**13
 
+
+class DistributionOutline(TypedDict):
+    """How the values of one latency are distributed over a run."""
+
+    n: int
+    edges_s: list[float]  # of the bars, one more than there are
+    counts: list[int]  # of each bar
+    log: bool  # the edges are spaced logarithmically
+    below: int  # values under the first edge, counted into the first bar
+    tail_from: PercentileName | None  # the percentile over which the tail lies
+    tail_n: int  # values over it
+    tail_s: list[float]  # at most `TAIL_VALUES` of those, evenly by rank, the longest always
+    quantiles: list[list[float]]  # [p, seconds] from [0, min] to [1, max]
+
+
 _DENSE = [k / 100 for k in range(100)]
 _TAIL = [1 - step / 10**power for power in range(3, 9) for step in range(9, 0, -1)]  # 0.991, 0.992 … 0.999, 0.9991 …
 
 
 def distribution_outline(
     pieces: Callable[[], Iterable[FloatArray]], figures: Distribution | None
-) -> dict[str, Any] | None:
+) -> DistributionOutline | None:
     """Outline of the values in seconds that each call of `pieces` gives anew; None when there is none.
 
-    `figures` is the metric's distribution in the run's document: its highest percentile is where the tail begins. Answers
-    `{"n", "edges_s": [k + 1], "counts": [k], "log": whether the edges are spaced so, "below": how many lie under the first edge
-    and are counted into the first bar, "tail_from": "p99" | "p95" | "p90" | null, "tail_n": how many lie over it,
-    "tail_s": at most `TAIL_VALUES` of those, evenly by rank, the longest always, "quantiles": [[p, seconds], …] from [0, min] to [1, max]}`.
+    `figures` is the metric's distribution in the run's document: its highest percentile is where the tail begins.
     """
     tail_from = highest_percentile(figures, TAIL_NAMES)
     tail_from_s = None if figures is None or tail_from is None else figures[tail_from]

@@ -6,30 +6,36 @@ it; they come of every value, in `summary`.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any
+
+from typing_extensions import TypedDict
 
 from loadgen.analysis.figures.figure import Figure
 from loadgen.analysis.figures.metrics import METRICS
 from loadgen.analysis.measured import Measured
-from loadgen.analysis.outline.distribution import distribution_outline
-from loadgen.analysis.outline.over_time import over_time_outline
-from loadgen.analysis.outline.requests import requests_outline
+from loadgen.analysis.outline.distribution import DistributionOutline, distribution_outline
+from loadgen.analysis.outline.over_time import OverTimeOutline, over_time_outline
+from loadgen.analysis.outline.requests import RequestsOutline, requests_outline
 from loadgen.analysis.stats import FloatArray
 
 OUTLINE_VERSION = 1
 OUTLINED = ("ttft_s", "chunk_gap_s", "token_gap_s", "tpot_s", "e2e_latency_s")
 
 
-def outline(measured: Measured, figures: Mapping[str, Any]) -> dict[str, Any]:
-    """The outline of a run as JSON. `figures` is its document or summary, whose percentiles say where each tail begins.
+class Outline(TypedDict):
+    """What pages draw of a run."""
 
-    `{"version", "distributions": {metric key: … (`distribution_outline`)}, "requests": {column: [one value a request]}
-    (`requests_outline`), "over_time": {…} (`over_time_outline`) | null}`. A metric without any value is left out.
-    """
+    version: int
+    distributions: dict[str, DistributionOutline]  # by metric; one without any value is left out
+    requests: RequestsOutline
+    over_time: OverTimeOutline | None
+
+
+def outline(measured: Measured, figures: Mapping[str, object]) -> Outline:
+    """Return the outline of a run. `figures` is its document or summary, whose percentiles say where each tail begins."""
     distributions = {}
     for metric in METRICS:
         if metric.key in OUTLINED:
-            found = distribution_outline(_values(metric, measured), figures.get(metric.key))
+            found = distribution_outline(_values(metric, measured), metric.of(figures))
             if found is not None:
                 distributions[metric.key] = found
     return {

@@ -4,9 +4,8 @@ Requests in flight are looked at `MOMENTS_A_STEP` times a step, so that a short 
 is kept, and none is made of callers whose requests only follow each other.
 """
 
-from typing import Any
-
 import numpy as np
+from typing_extensions import TypedDict
 
 from loadgen.analysis.measured import Measured
 from loadgen.analysis.moments import Extent
@@ -18,12 +17,21 @@ MOMENTS_A_STEP = 32
 _SHORTEST_STEP_NS = 1_000_000
 
 
-def over_time_outline(measured: Measured) -> dict[str, Any] | None:
-    """`{"from_s", "step_s", "output_tokens", "completed", "failed", "in_flight_min", "in_flight_mean", "in_flight_max"}`: lists with
-    one value a step, tokens and requests of the step; None when nothing was sent.
+class OverTimeOutline(TypedDict):
+    """The course of a run: lists with one value a step."""
 
-    `output_tokens` is a list of nulls where their number is not known.
-    """
+    from_s: float  # on the run's clock
+    step_s: float
+    output_tokens: list[float | None]  # of the step; nulls where their number is not known
+    completed: list[int]  # requests
+    failed: list[int]  # requests
+    in_flight_min: list[int]
+    in_flight_mean: list[float]
+    in_flight_max: list[int]
+
+
+def over_time_outline(measured: Measured) -> OverTimeOutline | None:
+    """Return the course of a run; None when nothing was sent."""
     begun = Extent.of(piece.records.sent_ns for piece in measured.pieces())
     ended = Extent.of(piece.records.end_ns for piece in measured.pieces())
     if begun is None or ended is None:

@@ -5,9 +5,9 @@ Goes through the run piece by piece.
 """
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
+from typing_extensions import TypedDict
 
 from loadgen.analysis.measured import Measured
 from loadgen.engine.records.record import MISSING, Int64, Outcome, RequestRecord
@@ -16,54 +16,63 @@ REQUESTS = 1_000
 SLOWEST = 10
 
 
-def requests_outline(measured: Measured) -> dict[str, Any]:
-    """Columns of equal length, one entry a request, in order of start; and `sent` and `never_sent`, counted over the whole run.
+class RequestsOutline(TypedDict):
+    """Some requests of a run: columns of equal length, in order of start. A time that never came is null."""
 
-    Columns: `index`, `slot`, `outcome`, `due_ns`, `start_ns`, `sent_ns`, `first_content_ns`, `last_content_ns`, `end_ns`, `limit_wait_ns`,
-    and of the server's own account `server_queue_s`, `server_prefill_s`. A moment that never came is null.
-    """
+    sent: int  # over the whole run, as the next
+    never_sent: int
+    index: list[int]
+    slot: list[int]
+    outcome: list[str]
+    due_ns: list[int | None]
+    start_ns: list[int | None]
+    sent_ns: list[int | None]
+    first_content_ns: list[int | None]
+    last_content_ns: list[int | None]
+    end_ns: list[int | None]
+    limit_wait_ns: list[int]
+    server_queue_s: list[float | None]  # by the server's own account, as the next
+    server_prefill_s: list[float | None]
+
+
+def requests_outline(measured: Measured) -> RequestsOutline:
+    """Return the requests of a run that are drawn one by one."""
     sent, rows = _chosen(measured)
-    columns: dict[str, list[Any]] = {name: [] for name in COLUMNS}
-    for row in rows:
-        request = measured.records[row]
-        for name, value in _values(request).items():
-            columns[name].append(value)
-    return {"sent": sent, "never_sent": len(measured.records) - sent, **columns}
-
-
-def _values(request: RequestRecord) -> dict[str, Any]:
-    arrivals_ns = request.arrival_ns
-    timing = request.server_timing or {}
-    return {
-        "index": request.index,
-        "slot": request.slot,
-        "outcome": request.outcome.label,
-        "due_ns": request.due_ns,
-        "start_ns": request.start_ns,
-        "sent_ns": request.sent_ns,
-        "first_content_ns": int(arrivals_ns[0]) if len(arrivals_ns) else None,
-        "last_content_ns": int(arrivals_ns[-1]) if len(arrivals_ns) else None,
-        "end_ns": request.end_ns,
-        "limit_wait_ns": request.limit_wait_ns,
-        "server_queue_s": _seconds(timing.get("queue_time")),
-        "server_prefill_s": _seconds(timing.get("prompt_time")),
+    columns: RequestsOutline = {
+        "sent": sent,
+        "never_sent": len(measured.records) - sent,
+        "index": [],
+        "slot": [],
+        "outcome": [],
+        "due_ns": [],
+        "start_ns": [],
+        "sent_ns": [],
+        "first_content_ns": [],
+        "last_content_ns": [],
+        "end_ns": [],
+        "limit_wait_ns": [],
+        "server_queue_s": [],
+        "server_prefill_s": [],
     }
+    for row in rows:
+        _add(columns, measured.records[row])
+    return columns
 
 
-COLUMNS = (
-    "index",
-    "slot",
-    "outcome",
-    "due_ns",
-    "start_ns",
-    "sent_ns",
-    "first_content_ns",
-    "last_content_ns",
-    "end_ns",
-    "limit_wait_ns",
-    "server_queue_s",
-    "server_prefill_s",
-)
+def _add(columns: RequestsOutline, request: RequestRecord) -> None:
+    arrivals_ns, timing = request.arrival_ns, request.server_timing or {}
+    columns["index"].append(request.index)
+    columns["slot"].append(request.slot)
+    columns["outcome"].append(request.outcome.label)
+    columns["due_ns"].append(request.due_ns)
+    columns["start_ns"].append(request.start_ns)
+    columns["sent_ns"].append(request.sent_ns)
+    columns["first_content_ns"].append(int(arrivals_ns[0]) if len(arrivals_ns) else None)
+    columns["last_content_ns"].append(int(arrivals_ns[-1]) if len(arrivals_ns) else None)
+    columns["end_ns"].append(request.end_ns)
+    columns["limit_wait_ns"].append(request.limit_wait_ns)
+    columns["server_queue_s"].append(_seconds(timing.get("queue_time")))
+    columns["server_prefill_s"].append(_seconds(timing.get("prompt_time")))
 
 
 def _seconds(told: object) -> float | None:

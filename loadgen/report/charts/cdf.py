@@ -9,12 +9,12 @@ from typing import Any
 
 from loadgen.analysis.document.run import RunDocument
 from loadgen.analysis.figures.figure import Figure
+from loadgen.analysis.outline.outline import Outline
 from loadgen.report.charts import palette
 from loadgen.report.charts.chart import STROKES, Chart, Spec, frame, legend
 from loadgen.report.figures import slo_limit
 from loadgen.report.format import milliseconds, number
 from loadgen.report.points import LOAD, Axes, Table, axes, varies
-from loadgen.report.select.run_selection import Outline
 
 Row = dict[str, Any]
 MAX_RUNS = 48

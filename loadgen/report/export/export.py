@@ -12,7 +12,7 @@ from types import NoneType
 from typing import Any, Literal, cast
 
 from loadgen.analysis.document.run import RunDocument
-from loadgen.analysis.document.sweep import GroupDocument, LoneRunDocument, PointDocument, SweepDocument, SweepFacts
+from loadgen.analysis.document.sweep import GroupDocument, LoneRunDocument, SweepDocument, SweepFacts
 from loadgen.analysis.point_findings import point_documents
 from loadgen.engine.records.record import Records
 from loadgen.errors import UsageError
@@ -83,7 +83,7 @@ def sweep_document(sweep: SweepRow, runs: Sequence[RunDocument]) -> SweepDocumen
     return {
         "schema_version": 1,
         **_known(sweep),
-        "points": cast(list[PointDocument], point_documents(runs)),
+        "points": point_documents(runs),
         "runs": list(runs),
     }
 

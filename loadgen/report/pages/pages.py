@@ -11,6 +11,7 @@ from functools import cache
 
 import loadgen
 from loadgen.analysis.document.run import RunDocument
+from loadgen.analysis.outline.outline import Outline
 from loadgen.analysis.server.gpu import GpuSeries
 from loadgen.analysis.verdict import MergedFinding
 from loadgen.report.charts.chart import Chart
@@ -22,7 +23,7 @@ from loadgen.report.pages.job_pages import JobsPage, LoginPage
 from loadgen.report.pages.live_view import LiveView
 from loadgen.report.pages.sweeps_list import SweepsPage
 from loadgen.report.points import Table
-from loadgen.report.select.run_selection import OneRun, Outline, RunSelection
+from loadgen.report.select.run_selection import OneRun, RunSelection
 from loadgen.report.words import run_facts, server_facts
 from loadgen.report.words.foreign_client import foreign_client, foreign_table, foreign_tool
 from loadgen.report.words.remote import is_unverified

@@ -2,11 +2,10 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any
 
 from loadgen.analysis.document.run import RunDocument
 from loadgen.analysis.measured import measure
-from loadgen.analysis.outline.outline import outline
+from loadgen.analysis.outline.outline import Outline, outline
 from loadgen.analysis.server.gpu import GpuSeries
 from loadgen.errors import NotFoundError
 from loadgen.load.spec import RunSpec
@@ -16,7 +15,6 @@ from loadgen.report.words.served import server_name
 from loadgen.store.repository import Store
 from loadgen.store.rows import ServerSample, SweepRow
 
-Outline = dict[str, Any]
 _SPEC_FIELDS = frozenset(field.name for field in fields(RunSpec))
 
 

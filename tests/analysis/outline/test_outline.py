@@ -99,7 +99,7 @@ def test_in_pieces_it_is_what_it_is_in_one(monkeypatch: pytest.MonkeyPatch, shap
     assert whole["requests"]["sent"] == len(records)
 
 
-def run_of(records: Records, shape: LoadShape) -> dict[str, Any]:
+def run_of(records: Records, shape: LoadShape) -> Any:
     spec = make_spec(shape)
     return outline(measure(spec, records), figures_of(spec, records))
 

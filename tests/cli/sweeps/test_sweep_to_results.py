@@ -70,7 +70,8 @@ def test_a_run_shows_its_figures_and_is_on_record(cli: Cli, point: tuple[str, ..
     assert len(records) == 8
     assert outline is not None
     assert outline["distributions"]["ttft_s"]["n"] == document["ttft_s"]["n"]
-    assert sum(outline["over_time"]["output_tokens"]) == 64
+    assert outline["over_time"] is not None
+    assert sum(tokens or 0 for tokens in outline["over_time"]["output_tokens"]) == 64
     before, after = samples[0].values, samples[-1].values
     assert after["vllm:generation_tokens_total"] - before["vllm:generation_tokens_total"] == 64
     assert samples[0].at_ns < 0 < samples[-1].at_ns

@@ -7,7 +7,7 @@ import pytest
 
 from loadgen.analysis.compare import compare
 from loadgen.errors import NotFoundError, UsageError
-from loadgen.load.shapes import ClosedLoop
+from loadgen.load.shapes import ClosedLoop, value_in_json
 from loadgen.report.comparison.compared import Compared, compared
 from loadgen.report.comparison.page import comparison_page, flat_rows
 from loadgen.report.comparison.selection import MAX_SWEEPS, Selection, select
@@ -69,7 +69,7 @@ def test_ratios_and_answers_are_those_of_the_comparison(place: str) -> None:
     with Store.open(place, read_only=True) as store:
         told = compare(store.runs(A), store.runs(B), anyway=True, metrics=["ttft_s"])
     expected = {
-        (point.a[0]["spec"]["input_tokens"], point.a[0]["spec"]["shape"]["concurrency"]): point.figures[0]
+        (point.a[0]["spec"]["input_tokens"], value_in_json(point.a[0]["spec"]["shape"])): point.figures[0]
         for point in told.points
     }
     found = [cell for cell in made.figures[0][1] if cell.place.color == "two"]
