@@ -7,11 +7,13 @@ lives in memory alone, and is in no message.
 import json
 import time
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, cast
 from urllib.parse import quote, urlsplit
 
 import httpx2
 
+from loadgen.analysis.document.run import RunDocument
+from loadgen.analysis.document.sweep import SweepDocument
 from loadgen.engine.wire.route import Route
 from loadgen.errors import ExitCode, LoadgenError, ServerError, StoreError, UsageError
 from loadgen.servers.endpoint import open_client
@@ -72,13 +74,13 @@ class ServiceClient:
         found = self._ask("GET", f"jobs?spec_hash={quote(spec_hash)}")
         return [JobDocument(**each) for each in found["jobs"]]
 
-    def run(self, run_id: str) -> dict[str, Any]:
+    def run(self, run_id: str) -> RunDocument:
         """A run's document."""
-        return self._ask("GET", f"runs/{run_id}")
+        return cast(RunDocument, self._ask("GET", f"runs/{run_id}"))
 
-    def sweep(self, sweep_id: str) -> dict[str, Any]:
+    def sweep(self, sweep_id: str) -> SweepDocument:
         """A sweep's document, with those of its runs."""
-        return self._ask("GET", f"sweeps/{sweep_id}")
+        return cast(SweepDocument, self._ask("GET", f"sweeps/{sweep_id}"))
 
     def events(self, job_id: str, after: str | None) -> Iterator[tuple[str | None, str, dict[str, Any]]]:
         """(number, name, what it says) of each event after that number, until the stream ends.
@@ -141,17 +143,13 @@ class ServiceClient:
         raise UsageError(f"the service at {self.url} refuses it: {said}")
 
 
-def sweep_row(document: dict[str, Any]) -> SweepRow:
+def sweep_row(document: SweepDocument) -> SweepRow:
     """A sweep's document as the store would have it."""
-    known = {name: document[name] for name in SweepRow.__dataclass_fields__ if name in document and name != "runs"}
-    imported = known.get("imported")
-    return SweepRow(
-        **{
-            **known,
-            "imported": None if imported is None else ImportMark(**imported),
-            "runs": len(document["runs"]),
-        }
-    )
+    values: dict[str, Any] = {**document}
+    known = {name: values[name] for name in SweepRow.__dataclass_fields__ if name in values}
+    imported = values.get("imported")
+    mark = None if imported is None else ImportMark(**imported)
+    return SweepRow(**known | {"imported": mark, "runs": len(document["runs"])})
 
 
 def _events(lines: Iterator[str]) -> Iterator[tuple[str | None, str, dict[str, Any]]]:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
+from loadgen.analysis.document.run import RunDocument
 from loadgen.engine.drive.driver import Progress
 from loadgen.experiments.events import (
     AskedAgain,
@@ -81,7 +82,7 @@ def told(event: Event) -> Told | None:
     return None
 
 
-def heard(event: Told, runs: Sequence[RunSpec], document: dict[str, Any] | None) -> Event | None:
+def heard(event: Told, runs: Sequence[RunSpec], document: RunDocument | None) -> Event | None:
     """The event that was `told` of a job whose grid comes to `runs`; None for one that is not a sweep's.
 
     `document` is that of the run that a `run` event names.

@@ -1,7 +1,7 @@
 """`loadgen compare`: whether B is better or worse than A, or whether that cannot be told. Writes nothing to the database."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -137,7 +137,7 @@ def _metrics(given: str | None) -> list[str]:
     return keys
 
 
-def _described(found: str, runs: "list[RunDocument]") -> dict[str, Any]:
+def _described(found: str, runs: "list[RunDocument]") -> dict[str, object]:
     first = runs[0]
     marks = {"simulated": first["simulated"], "imported": first.get("imported")}
     return {"id": found, **marks, "server": first["server"], "runs": len(runs)}

@@ -1,8 +1,9 @@
 """`loadgen import`: results that were measured elsewhere, from files into the database."""
 
 import sys
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -10,10 +11,31 @@ from loadgen.cli.console.terminal import Terminal, show_json, warn
 from loadgen.cli.flags import options
 from loadgen.cli.flags.signature import command
 from loadgen.errors import ExitCode, LoadgenError
+from loadgen.report.format import plural
 
 if TYPE_CHECKING:
     from loadgen.importers.importing import FoundSweep
     from loadgen.store.repository import Store
+
+
+@dataclass(frozen=True, slots=True)
+class _Imported:
+    """What became of one file; one entry of `imported` in the JSON."""
+
+    file: str
+    sha256: str
+    sweep_id: str
+    name: str
+    simulated: bool
+    runs: int
+    was_there: bool
+
+    @property
+    def sentence(self) -> str:
+        """`imported s261123-152901-4f2a (NAME, 3 runs) from FILE`."""
+        simulated = " SIMULATED" if self.simulated else ""
+        what = f"{self.sweep_id} ({self.name}{simulated}, {plural(self.runs, 'run')}) from {self.file}"
+        return f"already there: {what}" if self.was_there else f"imported {what}"
 
 
 @command()
@@ -40,7 +62,7 @@ def import_results(
     from loadgen.importers.importing import read_sweep
     from loadgen.store.repository import Store
 
-    imported: list[dict[str, Any]] = []
+    imported: list[_Imported] = []
     refused = False
     store: Store | None = None
     try:
@@ -61,14 +83,14 @@ def import_results(
         if store is not None:
             store.close()
     if as_json:
-        show_json({"schema_version": 1, "imported": imported})
+        show_json({"schema_version": 1, "imported": [asdict(each) for each in imported]})
     else:
-        sys.stdout.writelines(f"{_told(each)}\n" for each in imported)
+        sys.stdout.writelines(f"{each.sentence}\n" for each in imported)
     if refused:
         raise typer.Exit(ExitCode.USAGE)
 
 
-def _import(store: "Store", path: Path, found: "FoundSweep") -> dict[str, Any]:
+def _import(store: "Store", path: Path, found: "FoundSweep") -> _Imported:
     """Store what was found, unless it is there; what became of it."""
     from loadgen.errors import StoreError
     from loadgen.importers.file import shown
@@ -79,20 +101,12 @@ def _import(store: "Store", path: Path, found: "FoundSweep") -> dict[str, Any]:
         is_new = store.add_imported(found.sweep, found.runs)
     except StoreError as error:
         raise StoreError(f"{shown(path)} was not imported: {error}") from error
-    return {
-        "file": shown(path),
-        "sha256": mark.sha256,
-        "sweep_id": found.sweep.sweep_id,
-        "name": found.sweep.name,
-        "simulated": found.sweep.simulated,
-        "runs": len(found.runs),
-        "was_there": not is_new,
-    }
-
-
-def _told(each: dict[str, Any]) -> str:
-    from loadgen.report.format import plural
-
-    simulated = " SIMULATED" if each["simulated"] else ""
-    what = f"{each['sweep_id']} ({each['name']}{simulated}, {plural(each['runs'], 'run')}) from {each['file']}"
-    return f"already there: {what}" if each["was_there"] else f"imported {what}"
+    return _Imported(
+        shown(path),
+        mark.sha256,
+        sweep_id=found.sweep.sweep_id,
+        name=found.sweep.name,
+        simulated=found.sweep.simulated,
+        runs=len(found.runs),
+        was_there=not is_new,
+    )

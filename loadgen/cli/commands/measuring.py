@@ -3,10 +3,11 @@
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import typer
 
+from loadgen.analysis.document.run import RunDocument
 from loadgen.cli.console.terminal import Terminal, show_json, stdout, warn
 from loadgen.cli.progress.sweep import SweepProgress
 from loadgen.cli.tables.outcome import show_group
@@ -30,7 +31,7 @@ class MeasuredSweep:
 
     result: SweepResult
     row: SweepRow
-    documents: list[Any]
+    documents: list[RunDocument]
 
 
 def measured_sweep(

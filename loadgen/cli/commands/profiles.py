@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -101,7 +101,7 @@ def check_profiles(
         raise typer.Exit(ExitCode.USAGE)
 
 
-def _row(file: "ProfileFile") -> dict[str, Any]:
+def _row(file: "ProfileFile") -> dict[str, object]:
     profile = file.profile
     return {
         "name": profile.name,

@@ -3,7 +3,7 @@
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,6 +15,7 @@ from loadgen.cli.flags.signature import command
 from loadgen.errors import UsageError
 
 if TYPE_CHECKING:
+    from loadgen.analysis.document.run import RunDocument
     from loadgen.report.export.export import Format
     from loadgen.store.repository import Store
     from loadgen.store.rows import SweepRow
@@ -169,7 +170,7 @@ def _stopped(sweep: "SweepRow") -> str:
     return f"{sweep.sweep_id} is stopped: its process ended without a word; repeat its command with --resume to go on"
 
 
-def _list_runs(terminal: Terminal, documents: list[dict[str, Any]]) -> None:
+def _list_runs(terminal: Terminal, documents: "list[RunDocument]") -> None:
     from loadgen.report.format import number
 
     terminal.note("its runs, for 'loadgen show':")

@@ -228,7 +228,7 @@ def _what_became(state: "ServerState") -> str:
     return f"{state.ended.sentence}, at {state.ended.at}"
 
 
-def _document(state: "ServerState") -> dict[str, Any]:
+def _document(state: "ServerState") -> dict[str, object]:
     """The server of `status --json`."""
     return {
         "profile": state.profile,

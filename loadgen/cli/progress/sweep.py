@@ -1,7 +1,5 @@
 """How a sweep goes, on stderr: one live line and a line per finished run; plain lines where stderr is no terminal."""
 
-from typing import Any
-
 from rich.progress import BarColumn, TaskID, TextColumn
 from rich.text import Text
 
@@ -168,7 +166,7 @@ class SweepProgress(LiveLine):
         self._runs = event.most_runs or len(event.runs)
         self._probes = None if event.needed_ratio is None else Probes(event.needed_ratio)
         at_most = "" if event.most_runs is None else "at most "
-        server: Any = event.server
+        server = event.server
         label = "SIMULATED " if server.get("simulated") else ""
         self.say(f"{label}{server['model']} on {server_name(server)} at {server['url']}")
         kept = f", {event.kept} of them finished before" if event.resumed else ""
