@@ -3,7 +3,7 @@
 A text may be a string or a list of typed parts, in which text, reasoning and refusals lie at any depth.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 _REASONING = ("reasoning", "reasoning_content", "thinking", "reasoning_details")  # names of the same thing, best first
@@ -13,7 +13,7 @@ _REASONING_TYPES = ("thinking", "reasoning", "redacted_thinking")
 _MAX_DEPTH = 4
 
 
-def content_bytes(choice: dict[str, Any]) -> int:
+def content_bytes(choice: Mapping[str, object]) -> int:
     """How many bytes of UTF-8 a choice carries of anything generated; 0 for a role alone, an empty delta or a call's id."""
     text = choice.get("text")
     if text and isinstance(text, str):
@@ -33,7 +33,7 @@ def content_bytes(choice: dict[str, Any]) -> int:
     return size + (_size(_calls_text(delta)) if delta.keys() & _CALLS else 0)
 
 
-def is_reasoning(choice: dict[str, Any]) -> bool:
+def is_reasoning(choice: Mapping[str, object]) -> bool:
     """Whether a choice carries reasoning, so that reasoning is not hidden from us."""
     delta = choice.get("delta")
     if not isinstance(delta, dict):
@@ -45,7 +45,7 @@ def is_reasoning(choice: dict[str, Any]) -> bool:
     return in_parts or bool(_reasoning(delta))
 
 
-def text_of(choice: dict[str, Any]) -> str:
+def text_of(choice: Mapping[str, object]) -> str:
     """Everything generated in a choice, as one text: reasoning, text, refusal, names and arguments of calls."""
     if text := choice.get("text"):
         return _text(text)
@@ -56,7 +56,7 @@ def text_of(choice: dict[str, Any]) -> str:
     return "".join(parts)
 
 
-def said_in(choice: dict[str, Any]) -> str:
+def said_in(choice: Mapping[str, object]) -> str:
     """The text of a chat's choice that is sent back in the next turn: no reasoning, no refusal and no call."""
     delta = choice.get("delta", choice.get("message"))
     return _text(delta.get("content"), with_reasoning=False) if isinstance(delta, dict) else ""
@@ -66,7 +66,7 @@ def _size(text: str) -> int:
     return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
 
 
-def _reasoning(delta: dict[str, Any]) -> str:
+def _reasoning(delta: Mapping[str, object]) -> str:
     """Some servers send the same reasoning under several names: the first that has any."""
     if delta.keys().isdisjoint(_REASONING):
         return ""
@@ -96,7 +96,7 @@ def _texts(value: Any, with_reasoning: bool, depth: int) -> Iterator[str]:
         yield str(value)
 
 
-def _calls_text(delta: dict[str, Any]) -> str:
+def _calls_text(delta: Mapping[str, object]) -> str:
     """Names and arguments in the calls of a delta; ids and types are the server's own, not the model's."""
     calls = delta.get("tool_calls")
     functions = [call.get("function") for call in calls if isinstance(call, dict)] if isinstance(calls, list) else []

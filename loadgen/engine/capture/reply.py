@@ -4,6 +4,7 @@ Runs after the response has ended, off the critical path, for every event of a r
 socket. A read is named by its position, and becomes a timestamp only when the stamps are known.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -247,7 +248,7 @@ class _Stream:
         if event.message is not None:
             self.message, self.is_failure_message = event.message, event.kind == "no_choices"
 
-    def _take(self, document: dict[str, Any], read_index: int) -> None:
+    def _take(self, document: Mapping[str, object], read_index: int) -> None:
         reply = self._reply
         timing = document.get("metrics") or document.get("time_info")
         if isinstance(timing, dict):
@@ -285,7 +286,7 @@ class _Stream:
                 if self._keep_texts:
                     reply.arrival_texts.append(text_of(choice))
 
-    def _take_usage(self, usage: dict[str, Any], choices: Any) -> int | None:
+    def _take_usage(self, usage: Mapping[str, object], choices: Any) -> int | None:
         """Tokens of this event by its usage, where that runs along with the chunks."""
         reply, told = self._reply, read_usage(usage)
         reply.prompt_tokens = reply.prompt_tokens if told.prompt_tokens is None else told.prompt_tokens
@@ -296,7 +297,7 @@ class _Stream:
             return self._used_since(choices, reply.output_tokens)
         return None
 
-    def _index(self, choice: dict[str, Any]) -> int:
+    def _index(self, choice: Mapping[str, object]) -> int:
         """Which of the answers to one prompt this is, from 0. Raises NotAsPromisedError on one that cannot be."""
         if self._asked == 1:
             return only_index(choice)
@@ -371,7 +372,7 @@ def failure_message(body: bytes, *, has_ended: bool = False) -> str | None:
     return None
 
 
-def _is_only_message(document: dict[str, Any]) -> bool:
+def _is_only_message(document: Mapping[str, object]) -> bool:
     return not document.get("choices") and any(document.get(key) for key in ("message", "detail", "msg"))
 
 

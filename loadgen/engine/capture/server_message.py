@@ -7,6 +7,7 @@ document, an event stream that holds one, a page of HTML, plain text.
 import html
 import json
 import re
+from collections.abc import Mapping
 from typing import Any
 
 MAX_MESSAGE_CHARACTERS = 4000  # secrets are hidden in it before it is cut to the length shown
@@ -87,7 +88,7 @@ def sentence_in(document: Any, depth: int = 0) -> str | None:
     return None
 
 
-def states_failure(document: dict[str, Any]) -> bool:
+def states_failure(document: Mapping[str, object]) -> bool:
     """Whether the object inside a 200 says that the request failed, in whichever of the usual ways."""
     if any(document.get(key) for key in _STATES_FAILURE):
         return True

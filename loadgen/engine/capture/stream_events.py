@@ -5,6 +5,7 @@ object and does not parse breaks the promise. Pure.
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -40,7 +41,7 @@ class Failure:
     message: str
 
 
-Read = dict[str, Any] | Skipped | Failure
+Read = dict[str, object] | Skipped | Failure
 
 
 def read_event(event: Event) -> Read:
@@ -100,5 +101,5 @@ def _no_object(event: Event, value: Any, text: str) -> Skipped | Failure:
     return Skipped("not_an_object", value.strip() or None if isinstance(value, str) else None)
 
 
-def _may_be_message(document: dict[str, Any]) -> bool:
+def _may_be_message(document: Mapping[str, object]) -> bool:
     return any(isinstance(document.get(key), str | list | dict) for key in ("message", "detail", "msg", "errors"))

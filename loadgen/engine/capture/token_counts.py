@@ -4,6 +4,7 @@ A source that the server's own sum contradicts is no source. A sum that is more 
 chunks that arrived, says nothing of what came.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -84,7 +85,7 @@ class Usage:
     reasoning_tokens: int = 0
 
 
-def read_usage(usage: dict[str, Any]) -> Usage:
+def read_usage(usage: Mapping[str, object]) -> Usage:
     """The counts in a usage object.
 
     Some servers count reasoning beside the completion and not in it, which their total shows.
@@ -103,7 +104,7 @@ def read_usage(usage: dict[str, Any]) -> Usage:
     return Usage(prompt, output, reasoning)
 
 
-def usage_of(document: dict[str, Any], choices: list[Any]) -> dict[str, Any] | None:
+def usage_of(document: Mapping[str, object], choices: list[Any]) -> Mapping[str, object] | None:
     """The usage object of a chunk, which some servers put into its choice."""
     usage = document.get("usage")
     if isinstance(usage, dict):

@@ -19,7 +19,16 @@ from numpy.typing import NDArray
 
 from loadgen.engine.records.ragged import Texts
 from loadgen.engine.records.record import Records
-from loadgen.engine.records.record_parts import NUMBERS, OF_ARRIVALS, OF_ROWS, TEXTS, joined, release_pages, take
+from loadgen.engine.records.record_parts import (
+    NUMBERS,
+    OF_ARRIVALS,
+    OF_ROWS,
+    TEXTS,
+    joined,
+    records_of,
+    release_pages,
+    take,
+)
 from loadgen.load.bulk import chunks_of
 from loadgen.load.disk import write_all
 
@@ -118,11 +127,18 @@ def read_columns(folder: Path, unwritten: Unwritten = ALL_WRITTEN) -> Records:
         kept = np.frombuffer(unwritten[name], dtype)
         return np.concatenate([_mapped(folder / name, dtype), kept])
 
-    columns: dict[str, Any] = {name: column(name, dtype) for name, dtype in NUMBERS.items()}
-    for name in TEXTS:
-        start = column(_START_OF[name], np.dtype(np.int64))
-        columns[name] = Texts(start, column(name, np.dtype(np.uint8)))
-    return Records(**columns, arrival_start=column(_ARRIVAL_START, np.dtype(np.int64)))
+    def numbers(name: str) -> NDArray[Any]:
+        return column(name, NUMBERS[name])
+
+    def starts(name: str) -> NDArray[np.int64]:
+        return column(name, np.dtype(np.int64))
+
+    return records_of(
+        rows=numbers,
+        arrivals=numbers,
+        texts=lambda name: Texts(starts(_START_OF[name]), column(name, np.dtype(np.uint8))),
+        arrival_start=starts(_ARRIVAL_START),
+    )
 
 
 def whole_rows(folder: Path) -> Records:
@@ -141,10 +157,12 @@ def whole_rows(folder: Path) -> Records:
     rows = max(0, rows)
     if rows == 0:
         return Records.from_rows([])
-    columns: dict[str, Any] = {name: numbers[name][:rows] for name in OF_ROWS}
-    columns |= {name: numbers[name][: start[rows]] for name in OF_ARRIVALS}
-    columns |= {name: Texts(texts_start[name][: rows + 1], texts[name]) for name in TEXTS}
-    return Records(**columns, arrival_start=start[: rows + 1])
+    return records_of(
+        rows=lambda name: numbers[name][:rows],
+        arrivals=lambda name: numbers[name][: start[rows]],
+        texts=lambda name: Texts(texts_start[name][: rows + 1], texts[name]),
+        arrival_start=start[: rows + 1],
+    )
 
 
 def in_schedule_order(parts: Sequence[Records], folder: Path) -> Records:

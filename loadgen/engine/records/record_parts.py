@@ -4,7 +4,7 @@ To go through a run a piece at a time takes the same memory however long it was.
 Columns are found by their names and kinds: those of arrivals begin with `arrival_`, and a list stands for a column of texts.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields
 from typing import Any
 
@@ -29,28 +29,46 @@ OF_ROWS = [name for name in NUMBERS if name not in OF_ARRIVALS]
 TEXTS = [field.name for field in fields(Records) if isinstance(getattr(_EMPTY, field.name), list)]
 
 
+def records_of(
+    *,
+    rows: Callable[[str], NDArray[Any]],
+    arrivals: Callable[[str], NDArray[Any]],
+    texts: Callable[[str], Sequence[Any]],
+    arrival_start: NDArray[np.int64],
+) -> Records:
+    """Records from what makes a column of each kind by its name."""
+    columns: dict[str, Any] = {name: rows(name) for name in OF_ROWS}
+    columns |= {name: arrivals(name) for name in OF_ARRIVALS}
+    columns |= {name: texts(name) for name in TEXTS}
+    return Records(**columns, arrival_start=arrival_start)
+
+
 def take(records: Records, rows: NDArray[np.int64]) -> Records:
     """The rows at those positions, in that order, with their arrivals."""
     begin = records.arrival_start[rows]
     counts = records.arrival_start[rows + 1] - begin
     theirs = positions(begin, counts)
-    columns: dict[str, Any] = {name: getattr(records, name)[rows] for name in OF_ROWS}
-    columns |= {name: getattr(records, name)[theirs] for name in OF_ARRIVALS}
-    columns |= {name: Texts.of(getattr(records, name)).take(rows) for name in TEXTS}
-    return Records(**columns, arrival_start=starts(counts))
+    return records_of(
+        rows=lambda name: getattr(records, name)[rows],
+        arrivals=lambda name: getattr(records, name)[theirs],
+        texts=lambda name: Texts.of(getattr(records, name)).take(rows),
+        arrival_start=starts(counts),
+    )
 
 
 def joined(parts: Sequence[Records]) -> Records:
     """All rows of all `parts`, end to end."""
-    columns: dict[str, Any] = {
-        name: np.concatenate([np.empty(0, dtype), *(getattr(part, name) for part in parts)])
-        for name, dtype in NUMBERS.items()
-    }
-    for name in TEXTS:
-        texts = [Texts.of(getattr(part, name)) for part in parts]
-        content = np.concatenate([np.empty(0, np.uint8), *(each.content for each in texts)])
-        columns[name] = Texts(_one_after_the_other([each.start for each in texts]), content)
-    return Records(**columns, arrival_start=_one_after_the_other([part.arrival_start for part in parts]))
+
+    def numbers(name: str) -> NDArray[Any]:
+        return np.concatenate([np.empty(0, NUMBERS[name]), *(getattr(part, name) for part in parts)])
+
+    def texts(name: str) -> Texts:
+        columns = [Texts.of(getattr(part, name)) for part in parts]
+        content = np.concatenate([np.empty(0, np.uint8), *(each.content for each in columns)])
+        return Texts(_one_after_the_other([each.start for each in columns]), content)
+
+    arrival_start = _one_after_the_other([part.arrival_start for part in parts])
+    return records_of(rows=numbers, arrivals=numbers, texts=texts, arrival_start=arrival_start)
 
 
 def _one_after_the_other(several: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
@@ -75,12 +93,17 @@ def spans(records: Records) -> Iterator[tuple[int, int]]:
 def part(records: Records, begin: int, end: int) -> Records:
     """The rows from `begin` to before `end`, none of them copied."""
     first, last = int(records.arrival_start[begin]), int(records.arrival_start[end])
-    columns: dict[str, Any] = {name: getattr(records, name)[begin:end] for name in OF_ROWS}
-    columns |= {name: getattr(records, name)[first:last] for name in OF_ARRIVALS}
-    for name in TEXTS:
-        column = getattr(records, name)
-        columns[name] = column.part(begin, end) if isinstance(column, Texts) else column[begin:end]
-    return Records(**columns, arrival_start=records.arrival_start[begin : end + 1] - first)
+
+    def texts(name: str) -> Sequence[Any]:
+        column: Sequence[Any] = getattr(records, name)
+        return column.part(begin, end) if isinstance(column, Texts) else column[begin:end]
+
+    return records_of(
+        rows=lambda name: getattr(records, name)[begin:end],
+        arrivals=lambda name: getattr(records, name)[first:last],
+        texts=texts,
+        arrival_start=records.arrival_start[begin : end + 1] - first,
+    )
 
 
 def pieces(records: Records) -> Iterator[Records]:
