@@ -35,7 +35,7 @@ LIMITS = {
     "gap_p99_error_ms": 1e3 * PROMISE.gap_p99_error_s,
     "coalesced_ratio": PROMISE.joined_ratio,
 }
-MOST_OVER_C, LEAST_UNDER_AIOHTTP, LEAST_UNDER_HTTPX2 = 1.5, 3.0, 10.0
+MAX_OVER_C, MIN_UNDER_AIOHTTP, LEAST_UNDER_HTTPX2 = 1.5, 3.0, 10.0
 
 
 def build_programs() -> None:
@@ -75,11 +75,11 @@ def judge(rows: list[Figures]) -> list[str]:
         if abs(value) > limit:
             broken.append(f"{name} is {value:.3f} at {ours.streams} streams, {ours.pattern}, the limit is {limit}")
     over_c = ours.cpu_us_per_event / by_name["C epoll"].cpu_us_per_event
-    if over_c > MOST_OVER_C:
+    if over_c > MAX_OVER_C:
         broken.append(
-            f"an event costs {over_c:.2f} times the C client's at {ours.streams} streams, {ours.pattern}, the limit is {MOST_OVER_C}"
+            f"an event costs {over_c:.2f} times the C client's at {ours.streams} streams, {ours.pattern}, the limit is {MAX_OVER_C}"
         )
-    for name, least in (("aiohttp", LEAST_UNDER_AIOHTTP), ("httpx2", LEAST_UNDER_HTTPX2)):
+    for name, least in (("aiohttp", MIN_UNDER_AIOHTTP), ("httpx2", LEAST_UNDER_HTTPX2)):
         if name not in by_name:
             continue
         ratio = by_name[name].cpu_us_per_event / ours.cpu_us_per_event

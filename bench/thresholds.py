@@ -73,7 +73,7 @@ GROUPS = (*CLOSED, *OPEN, "loads", "repeats")
 BETWEEN_BASES = 3
 # Rates, as shares of the most that the server was seen to complete; it is given more callers until that gains less than a tenth.
 FAR_RATIO, NEAR_RATIO = 0.4, 0.95
-MORE_CALLERS, LEAST_GAIN = (4, 8), 1.1
+MORE_CALLERS, MIN_GAIN = (4, 8), 1.1
 OPEN_LONGER = 1.2  # the runs at an intended rate: near saturation a queue takes a while to become what it will be
 REFUSED_BODY = b'{"prompt":'  # no JSON, which every server refuses at once
 
@@ -352,7 +352,7 @@ class Session:
             pace = done["ok"] / done["wall_s"]
             self._pace.setdefault("asked", done["requests_per_s"])
             gained, most = pace / (most or pace), max(most, pace)
-            if times > 1 and gained < LEAST_GAIN:
+            if times > 1 and gained < MIN_GAIN:
                 break
         self._pace["saturated"] = most
         self.document["requests_per_s"] = dict(self._pace)

@@ -28,7 +28,7 @@ REASONS: dict[Reason, str] = {
 }
 
 CONFIDENCE = 0.95
-SMALLEST_CHANGE_RATIO = 0.02
+MIN_CHANGE_RATIO = 0.02
 
 # What may differ between two runs of the same question: where the server is, how it is spoken to, the repeat, and names
 # made of the rest. The limits of an SLO concern goodput alone.
@@ -151,7 +151,7 @@ def compare(
     anyway: bool = False,
     metrics: Sequence[str] = (),
     confidence: float = CONFIDENCE,
-    smallest_change_ratio: float = SMALLEST_CHANGE_RATIO,
+    smallest_change_ratio: float = MIN_CHANGE_RATIO,
 ) -> Comparison:
     """Compare the run documents `b` with `a`, load point by load point; `metrics` limits it to those keys.
 
@@ -293,7 +293,7 @@ def _achieved_otherwise(a: Group, b: Group) -> Iterator[Unlike]:
             known = [mean for run in runs if (mean := _achieved(run, key)) is not None]
             means.append(sum(known) / len(known) if known else None)
         first, second = means
-        if first and second and abs(second / first - 1) > SMALLEST_CHANGE_RATIO:
+        if first and second and abs(second / first - 1) > MIN_CHANGE_RATIO:
             yield Unlike(f"lengths.{key}.mean", round(first, 1), round(second, 1))
 
 
@@ -377,7 +377,7 @@ def _seed(run: RunDocument) -> int:
 
 
 def answer_of(
-    better: Literal["lower", "higher"] | None, changed: Change | None, smallest: float = SMALLEST_CHANGE_RATIO
+    better: Literal["lower", "higher"] | None, changed: Change | None, smallest: float = MIN_CHANGE_RATIO
 ) -> tuple[Answer, Reason | None]:
     """What may be said of a change, by whether the whole of its interval lies beyond ±`smallest`, and why nothing may."""
     if changed is None:

@@ -1,6 +1,6 @@
 """The distribution and the sum of values that come in pieces: to the last bit what NumPy makes of them in one array.
 
-However many they are, they take the same memory: beyond `_MOST_IN_MEMORY` they lie in a temporary file, which is read a few
+However many they are, they take the same memory: beyond `_MAX_IN_MEMORY` they lie in a temporary file, which is read a few
 times. A full disk costs memory instead, never the run.
 """
 
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from loadgen.analysis.stats import PERCENTILES, Distribution, FloatArray, distribution
 from loadgen.load.disk import bulk_folder, write_all
 
-_MOST_IN_MEMORY = 2**18
+_MAX_IN_MEMORY = 2**18
 _VALUES_AT_ONCE = 2**17
 _DIGIT_BITS = 16
 
@@ -25,7 +25,7 @@ _DIGIT_BITS = 16
 def distribution_of(pieces: Iterable[FloatArray]) -> Distribution:
     """`stats.distribution` of all values of all `pieces`."""
     with _kept(pieces) as values:
-        if len(values) <= _MOST_IN_MEMORY:
+        if len(values) <= _MAX_IN_MEMORY:
             return distribution(values.read(0, len(values)))
         places = {p: (len(values) - 1) * (p / 100) for p in PERCENTILES}
         ranks = sorted({math.floor(place) + step for place in places.values() for step in (0, 1)})
@@ -91,7 +91,7 @@ def _kept(pieces: Iterable[FloatArray]) -> Iterator[_Values]:
         for piece in pieces:
             in_memory.write(piece.tobytes())
             count += len(piece)
-            if disk_is_full or in_memory.tell() <= 8 * _MOST_IN_MEMORY:
+            if disk_is_full or in_memory.tell() <= 8 * _MAX_IN_MEMORY:
                 continue
             try:
                 if file is None:

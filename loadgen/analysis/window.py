@@ -24,7 +24,7 @@ from loadgen.load.spec import RunSpec
 WindowRule = Literal["steady_state", "whole_run"]
 
 # The range of eight samples holds the true median with probability 1 − 2·2⁻⁸ = 99.2 %; fewer say little of anything.
-FEWEST_REQUESTS = 8
+MIN_REQUESTS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ def _steady_state(records: Records, concurrency: int, turns: int) -> Window | No
     inside = sum(
         int(np.count_nonzero(window.requests_of(piece) & (piece.outcome == Outcome.OK))) for piece in pieces(records)
     )
-    return window if inside >= max(concurrency, FEWEST_REQUESTS) else None
+    return window if inside >= max(concurrency, MIN_REQUESTS) else None
 
 
 def _carried(records: Records) -> Bool:

@@ -28,7 +28,7 @@ DEFAULT_STREAMS = (1, 64, 256, 1000)
 
 _MODEL, _INPUT_TOKENS = "calibration", 32
 _FEW_STREAMS = 16  # below this, short answers: a thousand requests of a second each would take minutes
-_LEAST_S = 11.0  # the loop's lag is looked at a hundred times a second, and its p99 needs a thousand looks
+_MIN_S = 11.0  # the loop's lag is looked at a hundred times a second, and its p99 needs a thousand looks
 _EVENTS_PER_S = 40_000  # what the simulator sends in time on half of a shared machine; it is the client that is tested
 _REQUESTS_FOR_P99 = samples_needed(99)
 
@@ -97,13 +97,13 @@ def calibrate(streams: Sequence[int], on_level: Callable[[int], None] = lambda s
 
 
 def _work(streams: int) -> _Work:
-    """Requests enough for a p99 of their TTFT, for at least `_LEAST_S`, at a pace that the simulator can keep."""
+    """Requests enough for a p99 of their TTFT, for at least `_MIN_S`, at a pace that the simulator can keep."""
     if streams < _FEW_STREAMS:
         output_tokens, ttft_s, gap_s = 2, 0.005, 0.005
     else:
         output_tokens, ttft_s, gap_s = 32, 0.05, max(0.01, streams / _EVENTS_PER_S)
     answer_s = ttft_s + (output_tokens - 1) * gap_s
-    waves = math.ceil(max(_REQUESTS_FOR_P99 / streams, _LEAST_S / answer_s))
+    waves = math.ceil(max(_REQUESTS_FOR_P99 / streams, _MIN_S / answer_s))
     return _Work(streams * waves, output_tokens, ttft_s, gap_s)
 
 

@@ -33,7 +33,7 @@ _QUICK_SOURCES = ("tsc", "kvm-clock", "arch_sys_counter", "hyperv_clocksource_ts
 _SOURCE = Path("/sys/devices/system/clocksource/clocksource0/current_clocksource")
 _OTHERS_BUSY_RATIO = 0.1  # chosen: a tenth of the machine is what a desktop at rest uses
 _FEW_PORTS = 10_000  # connections closed within a minute are still held; chosen
-_LEAST_MEMORY_BYTES = 1 << 30  # the largest schedule that a run may prepare
+_MIN_MEMORY_BYTES = 1 << 30  # the largest schedule that a run may prepare
 
 ANYWHERE = ("127.0.0.1", 9)  # an address to count ports towards when none is meant
 
@@ -192,7 +192,7 @@ def of_other_load(busy_ratio: float) -> HostCheck:
 def of_memory(available_bytes: int) -> HostCheck:
     """A run prepares all its prompts and keeps all its answers."""
     message = f"{available_bytes / (1 << 30):.1f} GiB available"
-    if available_bytes >= _LEAST_MEMORY_BYTES:
+    if available_bytes >= _MIN_MEMORY_BYTES:
         return HostCheck("memory", "ok", message)
     return HostCheck("memory", "warn", message, "a run may need 1 GiB for its prompts: free some, or keep runs small")
 

@@ -18,10 +18,10 @@ from typing import Any
 from loadgen.errors import UsageError
 from loadgen.store import plain
 
-LARGEST_BYTES = 64 * 1024 * 1024  # some 3,000 runs; as Python's objects, about ten times that
+MAX_BYTES = 64 * 1024 * 1024  # some 3,000 runs; as Python's objects, about ten times that
 DEEPEST = 40  # ours go down to 6
 GZIP = b"\x1f\x8b"  # the first bytes of a file that gzip compressed
-LARGEST_NUMBER = 2**63 - 1  # of a database's whole numbers; a duration in nanoseconds is far below
+MAX_NUMBER = 2**63 - 1  # of a database's whole numbers; a duration in nanoseconds is far below
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,15 +47,13 @@ def read_file(path: Path) -> ResultFile:
     """
     try:
         with path.open("rb") as stream:
-            content = stream.read(LARGEST_BYTES + 1)
+            content = stream.read(MAX_BYTES + 1)
             written_at = datetime.fromtimestamp(os.fstat(stream.fileno()).st_mtime, UTC)
     except OSError as error:
         raise UsageError(f"cannot read {shown(path)}: {(error.strerror or 'refused').lower()}") from error
     text = _decompressed(content, path) if content.startswith(GZIP) else content
-    if len(text) > LARGEST_BYTES:
-        raise UsageError(
-            f"{shown(path)} is larger than {LARGEST_BYTES // 2**20} MiB, which no sweep's result should be"
-        )
+    if len(text) > MAX_BYTES:
+        raise UsageError(f"{shown(path)} is larger than {MAX_BYTES // 2**20} MiB, which no sweep's result should be")
     try:
         document = _parsed(text)
         not_finite: list[str] = []
@@ -79,10 +77,10 @@ def where(place: tuple[str | int, ...]) -> str:
 
 
 def _decompressed(content: bytes, path: Path) -> bytes:
-    """What gzip compressed, up to one byte over `LARGEST_BYTES`. Raises UsageError."""
+    """What gzip compressed, up to one byte over `MAX_BYTES`. Raises UsageError."""
     try:
         with gzip.GzipFile(fileobj=io.BytesIO(content)) as stream:
-            return stream.read(LARGEST_BYTES + 1)
+            return stream.read(MAX_BYTES + 1)
     except EOFError:
         raise UsageError(f"{shown(path)} is a gzip file that was cut off: copy it again") from None
     except (zlib.error, gzip.BadGzipFile):
@@ -124,6 +122,6 @@ def _checked(value: Any, place: tuple[str | int, ...], not_finite: list[str]) ->
     if isinstance(value, float) and not math.isfinite(value):
         not_finite.append(where(place))
         return None
-    if isinstance(value, int | float) and abs(value) > LARGEST_NUMBER:
+    if isinstance(value, int | float) and abs(value) > MAX_NUMBER:
         raise ValueError(f"{where(place)} is too large a number")
     return value

@@ -18,7 +18,7 @@ from loadgen.load.disk import write_all
 
 @pytest.fixture(autouse=True)
 def few_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(distributions, "_MOST_IN_MEMORY", 1000)
+    monkeypatch.setattr(distributions, "_MAX_IN_MEMORY", 1000)
     monkeypatch.setattr(distributions, "_VALUES_AT_ONCE", 128)  # what NumPy itself sums at once
     monkeypatch.setattr(distributions, "_DIGIT_BITS", 8)
 

@@ -24,7 +24,7 @@ def test_summarising_takes_the_same_memory_however_long_the_run(
 ) -> None:
     for module, name in (
         (record_parts, "_ROWS_AT_ONCE"),
-        (distributions, "_MOST_IN_MEMORY"),
+        (distributions, "_MAX_IN_MEMORY"),
         (distributions, "_VALUES_AT_ONCE"),
         (moments, "_MOMENTS_AT_ONCE"),
     ):

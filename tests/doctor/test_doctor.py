@@ -59,7 +59,7 @@ def test_what_a_run_keeps() -> None:
 
 @pytest.mark.loopback
 def test_the_engine_against_the_simulator(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(calibration, "_LEAST_S", 0.1)
+    monkeypatch.setattr(calibration, "_MIN_S", 0.1)
     monkeypatch.setattr(calibration, "_REQUESTS_FOR_P99", 40)
     monkeypatch.setattr(host_checks, "WATCHED_S", 0.1)
     said: list[str] = []

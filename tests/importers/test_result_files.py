@@ -142,7 +142,7 @@ def test_what_is_no_result(write: Any, content: bytes, sentence: str) -> None:
 def test_files_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write: Any) -> None:
     assert refusal(tmp_path / "no.json") == "cannot read FILE: no such file or directory"
     assert refusal(tmp_path) == "cannot read FILE: is a directory"
-    monkeypatch.setattr(file, "LARGEST_BYTES", 2**20)
+    monkeypatch.setattr(file, "MAX_BYTES", 2**20)
     for content in (b" " * (2**20 + 1), gzip.compress(b" " * (2**20 + 1))):
         assert refusal(write(content)) == "FILE is larger than 1 MiB, which no sweep's result should be"
 

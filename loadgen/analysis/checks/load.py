@@ -8,7 +8,7 @@ from loadgen.analysis.document.run import JudgedSummary, LengthFigures
 from loadgen.analysis.figures.rate_limits import TOO_MANY_REQUESTS
 from loadgen.analysis.stats import PERCENTILE_NAMES, PERCENTILES, samples_needed
 from loadgen.analysis.verdict import Observation, Thresholds, made
-from loadgen.analysis.window import FEWEST_REQUESTS
+from loadgen.analysis.window import MIN_REQUESTS
 from loadgen.engine.records.record import Outcome
 from loadgen.load.spec import RunSpec
 from loadgen.load.workload import notes_of_skipped
@@ -368,7 +368,7 @@ def no_steady_state(spec: RunSpec, summary: JudgedSummary, thresholds: Threshold
         return None
     concurrency, turns = spec.concurrency or 0, spec.workload.turns
     longer = (
-        f"--requests {max(4 * concurrency, 2 * concurrency + FEWEST_REQUESTS) * turns} or more"
+        f"--requests {max(4 * concurrency, 2 * concurrency + MIN_REQUESTS) * turns} or more"
         if spec.duration_s is None
         else "a longer --duration-s"
     )

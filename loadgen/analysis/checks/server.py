@@ -13,7 +13,7 @@ from loadgen.load.spec import RunSpec
 # Above a bucket's bound we may be by what a front end takes, as for the means of TTFT (`server_ttft_apart`).
 BEYOND_RATIO = 0.3
 MAX_NAMED = 3
-FEWEST_READINGS = 3  # of a queue, which one reading may meet by chance
+MIN_READINGS = 3  # of a queue, which one reading may meet by chance
 _NAMES = {"ttft_s": "TTFT from send", "step_gap_s": "chunk gap"}
 _POWER_CAP = "power cap"
 
@@ -111,7 +111,7 @@ def queued_at_server(spec: RunSpec, summary: JudgedSummary, thresholds: Threshol
     """Callers of a closed loop or a wave waited in the server's own queue: it ran fewer at once than were asked."""
     account = account_of(summary)
     running, waiting = account.get("running_requests"), account.get("waiting_requests")
-    if not running or not waiting or waiting["n"] < FEWEST_READINGS or spec.concurrency is None:
+    if not running or not waiting or waiting["n"] < MIN_READINGS or spec.concurrency is None:
         return None
     at_server = running["mean"] + waiting["mean"]
     ratio = waiting["mean"] / at_server if at_server else 0.0

@@ -11,7 +11,7 @@ from loadgen.analysis.checks import client, endpoint, load, rate_limits, replies
 from loadgen.analysis.document.run import ForeignMark, JudgedSummary, Status
 from loadgen.analysis.stages import STRICT, Stages
 from loadgen.analysis.verdict import WORST_FIRST, Check, Finding, Thresholds, Verdict
-from loadgen.analysis.window import FEWEST_REQUESTS
+from loadgen.analysis.window import MIN_REQUESTS
 from loadgen.load.spec import RunSpec
 
 CHECKS: tuple[Check, ...] = (
@@ -52,7 +52,7 @@ CHECKS: tuple[Check, ...] = (
     ),
     Check(
         code="too_few_requests",
-        thresholds=Thresholds(doubtful=FEWEST_REQUESTS),
+        thresholds=Thresholds(doubtful=MIN_REQUESTS),
         compares="measured requests, below, except for a wave; a note when a percentile was refused",
         reason="the range of 8 samples holds the true median with probability 99.2 %",
         test=load.too_few_requests,

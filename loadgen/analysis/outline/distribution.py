@@ -14,8 +14,8 @@ from typing_extensions import TypedDict
 from loadgen.analysis.stats import TAIL_NAMES, Distribution, FloatArray, PercentileName, highest_percentile, wants_log
 
 TAIL_VALUES = 300
-FEWEST_BINS, MOST_BINS = 12, 60
-SHORTEST_S = 1e-5  # where a logarithmic axis begins when some values are 0: two events in one read share a stamp
+MIN_BINS, MAX_BINS = 12, 60
+MIN_S = 1e-5  # where a logarithmic axis begins when some values are 0: two events in one read share a stamp
 EXACT = 2**16
 FINE_BINS = 2**13
 
@@ -52,14 +52,14 @@ def distribution_outline(
     for values in _finite(pieces):
         n += len(values)
         shortest_s, longest_s = min(shortest_s, float(values.min())), max(longest_s, float(values.max()))
-        above_zero_s = min(above_zero_s, float(values[values > SHORTEST_S].min(initial=math.inf)))
+        above_zero_s = min(above_zero_s, float(values[values > MIN_S].min(initial=math.inf)))
         if tail_from_s is not None:
             tail.append(values[values > tail_from_s])
     if not n:
         return None
     over = np.sort(np.concatenate([np.empty(0), *tail]))
     low_s, high_s, log = _ends(shortest_s, longest_s, above_zero_s)
-    edges_s = _edges(low_s, high_s, log, min(MOST_BINS, max(FEWEST_BINS, round(2 * math.sqrt(n)))))
+    edges_s = _edges(low_s, high_s, log, min(MAX_BINS, max(MIN_BINS, round(2 * math.sqrt(n)))))
     counts, below = np.zeros(len(edges_s) - 1, np.int64), 0
     for values in _finite(pieces):
         counts += np.histogram(np.clip(values, low_s, high_s), edges_s)[0]
@@ -112,7 +112,7 @@ def _quantiles(pieces: Callable[[], Iterable[FloatArray]], n: int, low_s: float,
     if n <= EXACT:
         found = np.quantile(np.concatenate(list(_finite(pieces))), shares) if shares else np.empty(0)
     else:
-        floor_s = max(low_s, SHORTEST_S / 10)
+        floor_s = max(low_s, MIN_S / 10)
         edges_s = _edges(floor_s, max(high_s, 2 * floor_s), True, FINE_BINS)
         counts = np.zeros(FINE_BINS, np.int64)
         for values in _finite(pieces):

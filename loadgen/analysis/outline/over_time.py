@@ -14,7 +14,7 @@ from loadgen.engine.records.record import MISSING, Int64, Outcome
 
 STEPS = 400
 MOMENTS_A_STEP = 32
-_SHORTEST_STEP_NS = 1_000_000
+_MIN_STEP_NS = 1_000_000
 
 
 class OverTimeOutline(TypedDict):
@@ -38,7 +38,7 @@ def over_time_outline(measured: Measured) -> OverTimeOutline | None:
         return None
     from_ns = begun.first_ns
     span_ns = max(ended.last_ns - from_ns, 1)
-    steps = int(min(STEPS, max(1, span_ns // _SHORTEST_STEP_NS)))
+    steps = int(min(STEPS, max(1, span_ns // _MIN_STEP_NS)))
     moments = steps * MOMENTS_A_STEP
     moment_ns = span_ns / moments
 

@@ -20,7 +20,7 @@ Row = dict[str, Any]
 MAX_RUNS = 48
 MAX_ON_A_PAGE = 12
 LOG_FROM_RATIO = 3.0
-SHORTEST_S = 1e-5  # where a logarithmic axis begins: two tokens in one read are 0 apart
+MIN_S = 1e-5  # where a logarithmic axis begins: two tokens in one read are 0 apart
 ON_RECORD = (("min", 0.0), ("p50", 0.5), ("p90", 0.9), ("p95", 0.95), ("p99", 0.99), ("max", 1.0))
 
 
@@ -51,7 +51,7 @@ def cdf_chart(
         known = outlined["quantiles"] if outlined else _on_record(run, of)
         place = {"line": line_name(run, along, runs), "run": run["run_id"]}
         lines = [
-            place | {"ms": float(f"{max(value_s, SHORTEST_S) * 1000:.5g}"), "share": round(share * 100, 5)}
+            place | {"ms": float(f"{max(value_s, MIN_S) * 1000:.5g}"), "share": round(share * 100, 5)}
             for share, value_s in known
         ]
         rows += lines
@@ -61,8 +61,8 @@ def cdf_chart(
     words = ["How many per cent of the values took no longer than that."]
     if len(usable) > len(drawn):
         words.append(f"{len(drawn)} of {len(usable)} runs, evenly picked.")
-    if any(row["ms"] <= SHORTEST_S * 1000 for row in rows):
-        words.append(f"Shorter ones than {milliseconds(SHORTEST_S)} ms are drawn there.")
+    if any(row["ms"] <= MIN_S * 1000 for row in rows):
+        words.append(f"Shorter ones than {milliseconds(MIN_S)} ms are drawn there.")
     if marks:
         words.append("Marks: percentiles on record, of runs that came without their requests.")
     if any(run["verdict"]["status"] == "doubtful" for run in drawn):

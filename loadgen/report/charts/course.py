@@ -21,7 +21,7 @@ from loadgen.store.rows import ServerSample
 
 MAX_TIMESTAMPS = 400
 MIN_READINGS = 3  # fewer make no line
-SHORTEST_RATE_S = 0.1  # tokens are counted over no shorter a time: they arrive in bursts, a step of the model at once
+MIN_RATE_S = 0.1  # tokens are counted over no shorter a time: they arrive in bursts, a step of the model at once
 Float = NDArray[np.float64]
 
 
@@ -51,7 +51,7 @@ def over_time_chart(
 def _tokens(course: Mapping[str, Any] | None, words: list[str]) -> Panel | None:
     if course is None or None in course["output_tokens"]:
         return None
-    steps = max(1, round(SHORTEST_RATE_S / course["step_s"]))
+    steps = max(1, round(MIN_RATE_S / course["step_s"]))
     counts = np.array(course["output_tokens"], np.float64)
     begins = np.arange(0, len(counts), steps)
     lengths_s = np.diff([*begins, len(counts)]) * course["step_s"]

@@ -11,7 +11,7 @@ from loadgen.analysis.figures.figure import Figure
 from loadgen.analysis.figures.metrics import METHOD_VERSION, METRICS
 from loadgen.analysis.stats import samples_needed
 from loadgen.analysis.verdict import Check
-from loadgen.analysis.window import FEWEST_REQUESTS
+from loadgen.analysis.window import MIN_REQUESTS
 from loadgen.doctor import calibration
 from loadgen.engine.capture.choices import GIVEN_UP
 from loadgen.engine.capture.recorder import KERNEL_SHARE, Recorder
@@ -114,7 +114,7 @@ def test_every_priority_is_explained() -> None:
 def test_the_numbers_in_the_text_are_the_codes() -> None:
     needs = ", ".join(f"{samples_needed(p):,} for p{p}" for p in (90, 95, 99))
     assert needs in section("Percentiles")
-    assert f"or fewer than {FEWEST_REQUESTS}," in section("The measured window")
+    assert f"or fewer than {MIN_REQUESTS}," in section("The measured window")
     assert f"this is version {METHOD_VERSION}." in DOCUMENT
     assert f"At least {KERNEL_SHARE:.0%} of".replace("%", " %") in section("Stamps")
 
@@ -125,6 +125,6 @@ def test_the_doctors_promise_is_the_codes() -> None:
     assert f"| {PROMISE.gap_p99_error_s * 1e3:g} ms |" in told
     assert f"| {PROMISE.joined_ratio * 100:g} % |" in told
     assert f"more than {APART_NS / 1e6:g} ms apart" in told
-    assert f"at least {calibration._LEAST_S:g} s and {calibration._REQUESTS_FOR_P99:,} requests" in told
+    assert f"at least {calibration._MIN_S:g} s and {calibration._REQUESTS_FOR_P99:,} requests" in told
     assert f"Below {calibration._FEW_STREAMS} streams" in told
     assert f"more than {calibration._EVENTS_PER_S:,} tokens per second" in told
