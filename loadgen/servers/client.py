@@ -41,7 +41,7 @@ class Fetched:
             return None
 
     @property
-    def object(self) -> dict[str, Any]:
+    def object(self) -> dict[str, object]:
         """The JSON object in it, or an empty one for anything else."""
         value = self.json
         return value if isinstance(value, dict) else {}

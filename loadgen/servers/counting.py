@@ -5,7 +5,7 @@ refuses is met here and not in the run; what it refuses is changed or left out, 
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -298,7 +298,7 @@ def _told(stream: bytes) -> tuple[ChunkCounts, ...]:
     return tuple(told)
 
 
-def _documents(content: bytes) -> Iterator[dict[str, Any]]:
+def _documents(content: bytes) -> Iterator[Mapping[str, Any]]:
     for document in documents_of(content):
         if isinstance(document, dict) and isinstance(document.get("choices"), list):
             yield document

@@ -82,7 +82,7 @@ class EndpointFacts:
         """Whether it can be asked for replies of an exact length."""
         return self.dialect == "vllm" and all(is_sent(field, self.adaptation) for field in ("max_tokens", "ignore_eos"))
 
-    def to_json(self, model: str) -> dict[str, Any]:
+    def to_json(self, model: str) -> dict[str, object]:
         """The run document's `server`."""
         return {
             "url": self.base_url,
@@ -121,13 +121,13 @@ def probe(
             problem = f"it lists {redact(names_shown(names), secrets)}"
         owner, _, imitated = redact(_owner(models, chosen), secrets).partition("/")
         if is_cerebras := _CEREBRAS in (imitated, owner.lower()) or is_host_of(base_url, "cerebras.ai"):
-            version: dict[str, Any] = {}  # it has none of vLLM's own paths, and each question counts in its limits
+            version: dict[str, object] = {}  # it has none of vLLM's own paths, and each question counts in its limits
             metrics = None
         else:
             version = _optional(client, f"{base_url}/version", timeout_s).object
             metrics = _optional(client, f"{base_url}/metrics", timeout_s)
         simulated = owner == SIMULATOR_OWNER or version.get("simulator") is True
-        tokenize: dict[str, Any] = {}
+        tokenize: dict[str, object] = {}
         if not is_cerebras and (owner in _OWNERS or simulated or (not owner and version)):
             asked = json.dumps({"model": model, "prompt": "a"}).encode()
             tokenize = _optional(client, f"{base_url}/tokenize", timeout_s, asked).object
@@ -206,7 +206,7 @@ class TokenCounter:
 
     def __call__(self, text: str) -> int:
         """Tokens that the server will see for this prompt, chat template included. Raises ServerError."""
-        body: dict[str, Any] = {"model": self._model}
+        body: dict[str, object] = {"model": self._model}
         if self._endpoint == "chat":
             body |= {"messages": [{"role": "user", "content": text}], "add_generation_prompt": True}
         else:
@@ -352,7 +352,7 @@ def _endpoint_rank(client: httpx2.Client, api_url: str, endpoint: Endpoint, mode
 
     It is asked for one token in earnest, since some drop a connection over a body that lacks something.
     """
-    asked: dict[str, Any] = {"model": model, "max_tokens": 1}
+    asked: dict[str, object] = {"model": model, "max_tokens": 1}
     asked |= {"prompt": "Hello"} if endpoint == "completions" else {"messages": [{"role": "user", "content": "Hello"}]}
     try:
         fetched = fetch(client, api_url + PATHS[endpoint], json.dumps(asked).encode(), limit_s=timeout_s)
@@ -379,7 +379,7 @@ def _owner(models: tuple[ListedModel, ...], chosen: ListedModel | None) -> str:
     return owners.pop() if len(owners) == 1 else ""
 
 
-def _is_vllm(tokenize: dict[str, Any], metrics: Fetched | None) -> bool:
+def _is_vllm(tokenize: dict[str, object], metrics: Fetched | None) -> bool:
     """Whether the paths that vLLM has for itself are as vLLM's."""
     if metrics is not None and metrics.status == 200:
         return b"vllm:" in metrics.content
@@ -390,7 +390,7 @@ def _is_count(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def _version(document: dict[str, Any], secrets: Headers) -> str | None:
+def _version(document: dict[str, object], secrets: Headers) -> str | None:
     version = document.get("version")
     if not isinstance(version, str | int | float) or isinstance(version, bool):
         return None

@@ -57,7 +57,7 @@ def prompt_tokens_in(content: bytes) -> int | None:
     return next((count for count in reversed(counts) if count), None)
 
 
-def choices_of(document: dict[str, Any]) -> list[Any]:
+def choices_of(document: dict[str, object]) -> list[Any]:
     """The choices of a chunk; empty if it has no list of them."""
     choices = document.get("choices")
     return choices if isinstance(choices, list) else []

@@ -64,7 +64,7 @@ class TooLargeError(UsageError):
 class Submission:
     """A spec that can be carried out, and what its job is recognised by."""
 
-    values: dict[str, Any]
+    values: dict[str, object]
     spec: SweepSpec
     target: str
     spec_hash: str
@@ -93,7 +93,7 @@ def whole_numbers(environ: Mapping[str, str], variables: Mapping[str, str]) -> d
     return {field: int(value) for field, value in given.items()}
 
 
-def read_object(body: bytes) -> dict[str, Any]:
+def read_object(body: bytes) -> dict[str, object]:
     """The JSON object in a body. Raises UsageError for anything else, for a key given twice and for what nests too deeply."""
     try:
         value = json.loads(body, object_pairs_hook=_once, parse_constant=_no_constant, parse_int=_integer)
@@ -112,7 +112,7 @@ def read_object(body: bytes) -> dict[str, Any]:
     return value
 
 
-def submission_of(values: Mapping[str, Any], targets: Targets) -> Submission:
+def submission_of(values: Mapping[str, object], targets: Targets) -> Submission:
     """What these values of a spec ask for.
 
     Raises ForbiddenTargetError for a server or a key that is not listed, UsageError for all else that cannot be carried out.
@@ -183,8 +183,8 @@ def _check_text(value: Any, origin: Origin, key: str = "") -> None:
             _check_text(inner, origin, key)
 
 
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, object]:
+    found: dict[str, object] = {}
     for key, value in pairs:
         if key in found:
             raise ValueError(f"it says '{key}' twice")

@@ -8,7 +8,7 @@ and on Linux only: a sweep that another machine writes into a shared PostgreSQL 
 import platform
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -40,7 +40,7 @@ def held(name: str, otherwise: str) -> Iterator[None]:
         yield
 
 
-def is_abandoned(sweep_id: str, environment: dict[str, Any]) -> bool:
+def is_abandoned(sweep_id: str, environment: Mapping[str, Any]) -> bool:
     """Whether surely no process holds the sweep, which began in `environment`; on another machine nobody here can know.
 
     Asking takes nothing: a process that wants to claim the sweep at this moment still can.

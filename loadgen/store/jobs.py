@@ -7,7 +7,7 @@ other: the second is told that it came too late. A service changes nothing once 
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 from sqlalchemy import case, func, select
@@ -93,8 +93,9 @@ class Jobs:
             runs = _runs(session, sweep_ids) if sweep_ids else {}
         return [
             replace(
-                runs.get(job.sweep_id or "", _NO_RUNS),
-                **places.get(job.job_id, {}) if job.status == "queued" else {},
+                _in_place(
+                    runs.get(job.sweep_id or "", _NO_RUNS), places.get(job.job_id) if job.status == "queued" else None
+                ),
                 progress=progress.get(job.sweep_id or ""),
             )
             for job in jobs
@@ -145,19 +146,40 @@ class Jobs:
             yield session
 
 
-def _places(session: Session) -> dict[str, dict[str, Any]]:
-    """Of each queued job its place in the queue of its server and the job right before it, as fields of a standing."""
+@dataclass(frozen=True, slots=True)
+class _QueuePlace:
+    """A place in the queue of a server, and the job right before it; None if there is none."""
+
+    position: int
+    after: tuple[str, str, JobStatus] | None  # id, name and status
+
+
+def _in_place(standing: JobStanding, place: _QueuePlace | None) -> JobStanding:
+    if place is None:
+        return standing
+    job_id, name, status = place.after or (None, None, None)
+    return replace(
+        standing,
+        queue_position=place.position,
+        waits_for_job_id=job_id,
+        waits_for_name=name,
+        waits_for_status=status,
+    )
+
+
+def _places(session: Session) -> dict[str, _QueuePlace]:
+    """The place of each queued job in the queue of its server."""
     job = tables.JobTable
     query = select(job.job_id, job.name, job.status, job.target).where(job.status.in_(("running", "queued")))
     order = (case((job.status == "running", 0), else_=1), job.queued_number, job.job_number)
-    places: dict[str, dict[str, Any]] = {}
-    last: dict[str, dict[str, Any]] = {}  # by server: the job that came last so far, as what the next one waits for
+    places: dict[str, _QueuePlace] = {}
+    last: dict[str, tuple[str, str, JobStatus]] = {}  # by server: the job that came last so far
     waiting: Counter[str] = Counter()
     for job_id, name, status, target in session.execute(query.order_by(*order)):
         if status == "queued":
             waiting[target] += 1
-            places[job_id] = {"queue_position": waiting[target], **last.get(target, {})}
-        last[target] = {"waits_for_job_id": job_id, "waits_for_name": name, "waits_for_status": status}
+            places[job_id] = _QueuePlace(waiting[target], last.get(target))
+        last[target] = (job_id, name, status)
     return places
 
 
@@ -183,7 +205,7 @@ def _runs(session: Session, sweep_ids: Sequence[str]) -> dict[str, JobStanding]:
     }
 
 
-def _columns(job: JobRow) -> dict[str, Any]:
+def _columns(job: JobRow) -> dict[str, object]:
     columns = {name: getattr(job, name) for name in JobRow.__dataclass_fields__}
     return columns | {"name": plain.text(job.name)}
 

@@ -181,7 +181,8 @@ class Store:
         result = tables.DoctorResultTable
         query = select(result.document).where(result.host_hash == host_hash)
         with self._read() as session:
-            return session.scalars(query.order_by(result.doctor_number.desc()).limit(1)).first()
+            found = session.scalars(query.order_by(result.doctor_number.desc()).limit(1)).first()
+        return cast(DoctorDocument | None, found)
 
     def sweeps(self) -> list[SweepRow]:
         """All sweeps, newest first."""
@@ -436,7 +437,7 @@ def _run_row(sweep_id: str, document: dict[str, Any], environment_hash: str) -> 
     )
 
 
-def _sample_rows(run_number: int, samples: Sequence[ServerSample]) -> list[dict[str, Any]]:
+def _sample_rows(run_number: int, samples: Sequence[ServerSample]) -> list[dict[str, object]]:
     return [
         {
             "run_number": run_number,
@@ -448,7 +449,7 @@ def _sample_rows(run_number: int, samples: Sequence[ServerSample]) -> list[dict[
     ]
 
 
-def _gpu_rows(run_number: int, gpus: Sequence[GpuSeries]) -> list[dict[str, Any]]:
+def _gpu_rows(run_number: int, gpus: Sequence[GpuSeries]) -> list[dict[str, object]]:
     return [
         {
             "run_number": run_number,

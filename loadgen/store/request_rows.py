@@ -43,14 +43,14 @@ _COUNTED_BY = {int(source): source.label for source in CountedBy}
 _COUNTED_BY_OF = {label: number for number, label in _COUNTED_BY.items()}
 
 
-def to_rows(records: Records, run_number: int) -> Iterator[dict[str, Any]]:
+def to_rows(records: Records, run_number: int) -> Iterator[dict[str, object]]:
     """One mapping of column to value per request, in the order of `records`, made as they are asked for."""
     for begin in range(0, len(records), ROWS_AT_ONCE):  # the whole as Python objects would be several times its size
         yield from _rows_within(records, run_number, begin, min(begin + ROWS_AT_ONCE, len(records)))
         release_pages(records)
 
 
-def _rows_within(records: Records, run_number: int, first: int, last: int) -> Iterator[dict[str, Any]]:
+def _rows_within(records: Records, run_number: int, first: int, last: int) -> Iterator[dict[str, object]]:
     rows = slice(first, last)
     columns: dict[str, list[Any]] = {}
     for name, (_, null) in _NUMBERS.items():

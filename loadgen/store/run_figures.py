@@ -19,7 +19,7 @@ _OF_RUN = (*("sweep_id", "point_hash", "verdict_status", "interrupted", "shape_k
 _COPIED = (*("load_label", "output_tokens_per_s", "ttft_p50_s", "e2e_latency_p50_s", "gpu_count", "gpu_names"),)
 
 
-def read_figures(document: Any) -> dict[str, Any]:
+def read_figures(document: Any) -> dict[str, object]:
     """The columns of a run document, but for its number. Takes any JSON value: a damaged document has no figure."""
     run: Any = document if isinstance(document, dict) else {}
     label = _inside(run, "spec", "load_label")

@@ -11,6 +11,9 @@ from sqlalchemy import JSON, BigInteger, Double, ForeignKey, Index, MetaData
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import TypeEngine
 
+JsonObject = dict[str, Any]
+"""A document as a column holds it: whose keys it has is told by what reads it."""
+
 
 class Entity(DeclarativeBase):
     """The root of the models; constraints have names, so that a migration can speak of them."""
@@ -24,7 +27,7 @@ class Entity(DeclarativeBase):
         }
     )
     type_annotation_map: ClassVar[dict[Any, TypeEngine[Any]]] = {
-        dict[str, Any]: JSON(none_as_null=True),
+        JsonObject: JSON(none_as_null=True),
         list[str]: JSON(none_as_null=True),
         float: Double(),  # by default it differs between releases of SQLAlchemy
     }
@@ -36,7 +39,7 @@ class EnvironmentTable(Entity):
     __tablename__ = "environment"
 
     environment_hash: Mapped[str] = mapped_column(primary_key=True)
-    document: Mapped[dict[str, Any]]
+    document: Mapped[JsonObject]
 
 
 class SweepTable(Entity):
@@ -47,18 +50,18 @@ class SweepTable(Entity):
 
     sweep_id: Mapped[str] = mapped_column(primary_key=True)
     name: Mapped[str]
-    spec: Mapped[dict[str, Any]]
+    spec: Mapped[JsonObject]
     spec_hash: Mapped[str]
     planned_runs: Mapped[int]
     status: Mapped[str]
     simulated: Mapped[bool]
     created_at: Mapped[str]
     environment_hash: Mapped[str] = mapped_column(ForeignKey("environment.environment_hash"))
-    server: Mapped[dict[str, Any]]
-    imported: Mapped[dict[str, Any] | None]  # file, sha256, imported_at; NULL: measured into this database
+    server: Mapped[JsonObject]
+    imported: Mapped[JsonObject | None]  # file, sha256, imported_at; NULL: measured into this database
     group_id: Mapped[str | None]  # of sweeps over variants of a server, that were asked for together
-    start_failure: Mapped[dict[str, Any] | None]  # why the server did not start, where it did not
-    search: Mapped[dict[str, Any] | None]  # what a search found; NULL: it was no search, or an older loadgen's
+    start_failure: Mapped[JsonObject | None]  # why the server did not start, where it did not
+    search: Mapped[JsonObject | None]  # what a search found; NULL: it was no search, or an older loadgen's
 
 
 class RunTable(Entity):
@@ -92,7 +95,7 @@ class RunTable(Entity):
     seed: Mapped[int] = mapped_column(BigInteger)
     method_version: Mapped[int]
     environment_hash: Mapped[str] = mapped_column(ForeignKey("environment.environment_hash"))
-    document: Mapped[dict[str, Any]]
+    document: Mapped[JsonObject]
 
 
 class RunFiguresTable(Entity):
@@ -135,7 +138,7 @@ class RequestTable(Entity):
     counted_by: Mapped[str]
     finish_reason: Mapped[str | None]
     detail: Mapped[str | None]
-    server_timing: Mapped[dict[str, Any] | None]
+    server_timing: Mapped[JsonObject | None]
     arrivals: Mapped[bytes]
 
 
@@ -147,7 +150,7 @@ class ServerSampleTable(Entity):
     run_number: Mapped[int] = mapped_column(ForeignKey("run.run_number"), primary_key=True)
     sample_number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     at_ns: Mapped[int] = mapped_column(BigInteger)
-    values: Mapped[dict[str, Any]]
+    values: Mapped[JsonObject]
 
 
 class GpuReadingsTable(Entity):
@@ -157,7 +160,7 @@ class GpuReadingsTable(Entity):
 
     run_number: Mapped[int] = mapped_column(ForeignKey("run.run_number"), primary_key=True)
     gpu_number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)  # position among the GPUs watched
-    device: Mapped[dict[str, Any]]
+    device: Mapped[JsonObject]
     readings: Mapped[bytes]
 
 
@@ -179,7 +182,7 @@ class DoctorResultTable(Entity):
     doctor_number: Mapped[int] = mapped_column(primary_key=True)
     host_hash: Mapped[str]
     measured_at: Mapped[str]
-    document: Mapped[dict[str, Any]]
+    document: Mapped[JsonObject]
 
 
 class JobTable(Entity):
@@ -193,7 +196,7 @@ class JobTable(Entity):
     status: Mapped[str]
     target: Mapped[str]  # of which one job runs at a time
     name: Mapped[str]
-    values: Mapped[dict[str, Any]]  # the spec as it was sent
+    values: Mapped[JsonObject]  # the spec as it was sent
     spec_hash: Mapped[str]
     planned_runs: Mapped[int]
     sweep_id: Mapped[str | None]  # what it measures into, from the moment its server has answered
@@ -230,4 +233,4 @@ class SweepProgressTable(Entity):
 
     sweep_id: Mapped[str] = mapped_column(ForeignKey("sweep.sweep_id"), primary_key=True)
     updated_at: Mapped[str]
-    document: Mapped[dict[str, Any]]
+    document: Mapped[JsonObject]

@@ -10,7 +10,6 @@ import json
 from collections.abc import AsyncIterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from fastapi.concurrency import run_in_threadpool
@@ -114,7 +113,7 @@ async def _follow(request: Request, look: Look) -> AsyncIterator[str]:
         state.watchers -= 1
 
 
-def live_document(look: Look) -> dict[str, Any]:
+def live_document(look: Look) -> dict[str, object]:
     """What an event carries: the sweep's state, its progress as it was told, and `shown`, the words of the page."""
     row = look.progress
     return {
@@ -129,7 +128,7 @@ def live_document(look: Look) -> dict[str, Any]:
     }
 
 
-def shown(view: LiveView) -> dict[str, Any]:
+def shown(view: LiveView) -> dict[str, object]:
     """The fields that the page's script puts where they belong, by the names that the template gives them."""
     words = asdict(view)
     for name in ("rates", "ttfts"):
@@ -138,5 +137,5 @@ def shown(view: LiveView) -> dict[str, Any]:
     return words
 
 
-def _event(name: str, value: dict[str, Any]) -> str:
+def _event(name: str, value: dict[str, object]) -> str:
     return f"event: {name}\ndata: {json.dumps(value, ensure_ascii=False, allow_nan=False)}\n\n"

@@ -195,7 +195,7 @@ def test_continuous_usage_needs_include_usage() -> None:
 def test_refusals_are_those_of_vllm(raw: bytes, status: int, param: str | None, said: str) -> None:
     with pytest.raises(SimulatedRefusal) as refused:
         parse_generation(raw, False, OPTIONS)
-    error = refused.value.to_json()["error"]
+    error: Any = refused.value.to_json()["error"]
     assert list(error) == ["message", "type", "param", "code"]
     assert (error["code"], error["param"]) == (status, param)
     assert said in error["message"]
@@ -277,7 +277,7 @@ def test_an_answer_of_one_token_is_first_and_last() -> None:
 
 
 def test_whole_answers_have_vllms_shape() -> None:
-    completion = whole_answer(generation(stream=False), "cmpl-1", 1, "m")
+    completion: Any = whole_answer(generation(stream=False), "cmpl-1", 1, "m")
     tail = ["service_tier", "system_fingerprint", "usage"]
     transfer = ["kv_transfer_params", "ec_transfer_params", "metrics"]
     assert list(completion) == [*COMPLETION_CHUNK, *tail, *transfer]
@@ -292,7 +292,7 @@ def test_whole_answers_have_vllms_shape() -> None:
         "prompt_token_ids",
         "routed_experts",
     ]
-    chat = whole_answer(generation(chat=True, stream=False, return_token_ids=True), "chatcmpl-1", 1, "m")
+    chat: Any = whole_answer(generation(chat=True, stream=False, return_token_ids=True), "chatcmpl-1", 1, "m")
     assert list(chat) == [*COMPLETION_CHUNK, *tail, "prompt_logprobs", "prompt_token_ids", "prompt_text", *transfer]
     assert list(chat["choices"][0]) == [
         "index",

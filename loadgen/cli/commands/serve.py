@@ -1,6 +1,7 @@
 """`loadgen serve`: start a server from a profile, look at it, end it."""
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -82,7 +83,7 @@ def run(
     if supervised is None or log is None:  # it was running
         _say_ready(terminal, started)
         return
-    ended: list[dict[str, Any]] = []
+    ended: list[Mapping[str, Any]] = []
 
     def is_over() -> bool:
         ended.extend(event for event in supervised.events(0) if event["event"] in ("ended", "gone"))

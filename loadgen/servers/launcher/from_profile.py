@@ -27,7 +27,7 @@ class Overrides:
 
     port: int | None = None
     model: str | None = None
-    arguments: Mapping[str, Any] = field(default_factory=dict)  # keys of mappings dotted; None takes one away
+    arguments: Mapping[str, object] = field(default_factory=dict)  # keys of mappings dotted; None takes one away
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "arguments", flat(self.arguments))
@@ -35,12 +35,12 @@ class Overrides:
     @classmethod
     def parse(cls, port: int | None, model: str | None, arguments: Sequence[str]) -> "Overrides":
         """From the command line, each argument a `KEY=VALUE` whose value is read as in a profile. Raises UsageError."""
-        given: dict[str, Any] = {}
+        given: dict[str, object] = {}
         for text in arguments:
             given |= flat(dict([_argument(text)]))
         return cls(port, model, given)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """Only what is changed, keys and tokens hidden."""
         arguments = shown(self.arguments)
         found = {"port": self.port, "model": self.model, "arguments": arguments or None}
@@ -55,7 +55,8 @@ class Overrides:
     def label(self) -> str:
         """To stand behind the profile's name: ` with max-num-seqs 64 without enforce-eager`; empty where nothing is changed."""
         told = self.to_json()
-        given = dict(told.pop("arguments", {}))
+        told.pop("arguments", None)
+        given = dict(shown(self.arguments))
         set_to = ", ".join(
             f"{short_name(name, given)} {_shown(value)}"
             for name, value in {**told, **given}.items()
@@ -95,7 +96,7 @@ def launch_of(profile: ServerProfile, overrides: Overrides | None = None) -> Lau
 
 
 def _launch(
-    profile: ServerProfile, words: tuple[str, ...], additions: dict[str, str], resolved: dict[str, Any]
+    profile: ServerProfile, words: tuple[str, ...], additions: dict[str, str], resolved: Mapping[str, Any]
 ) -> Launch:
     return Launch(
         profile_name=profile.name,
@@ -126,7 +127,7 @@ def _external(profile: ServerProfile, overrides: Overrides) -> Launch:
 
 def changed_profile(profile: ServerProfile, overrides: Overrides) -> ServerProfile:
     """The profile as one start has it: other arguments, and as many GPUs as these need."""
-    update: dict[str, Any] = {}
+    update: dict[str, object] = {}
     if overrides.port is not None:
         update["port"] = overrides.port
     if overrides.model is not None:
@@ -163,7 +164,7 @@ def _installed_release(profile: ServerProfile) -> str | None:
     return release_of(program, "vllm") if program else None
 
 
-def _resolved(profile: ServerProfile, overrides: Overrides, found: str | None) -> dict[str, Any]:
+def _resolved(profile: ServerProfile, overrides: Overrides, found: str | None) -> dict[str, object]:
     """What the record says of the profile itself."""
     given = arguments(profile, found)
     return {

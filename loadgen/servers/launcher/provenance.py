@@ -7,7 +7,6 @@ import hashlib
 import os
 import re
 from pathlib import Path
-from typing import Any
 
 from loadgen.servers.endpoint import EndpointFacts
 from loadgen.servers.gpu.watch import installed_gpus, visible_with
@@ -38,7 +37,7 @@ _ACCOUNTS = {
 
 def launch_record(
     launch: Launch, answered: EndpointFacts, log: str, started_at: str, startup_s: float
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """All that is known of a server that has answered; keys and tokens are hidden throughout."""
     return launch_facts(launch) | {
         "engine": answered.name,
@@ -49,7 +48,7 @@ def launch_record(
     }
 
 
-def launch_facts(launch: Launch) -> dict[str, Any]:
+def launch_facts(launch: Launch) -> dict[str, object]:
     """What is known whether or not the server comes to answer. `arguments` and what else the profile resolves to come from `launch.resolved`."""
     is_local = launch.kind != "external"
     identity = model_identity(launch.model_source, launch.revision) if is_local else {}
@@ -78,7 +77,7 @@ def engine_says(log: str) -> dict[str, str]:
     return told
 
 
-def model_identity(source: str | None, revision: str | None) -> dict[str, Any]:
+def model_identity(source: str | None, revision: str | None) -> dict[str, str]:
     """`model_revision`, the commit of a model from the hub's cache; or `model_hash` of a folder and what it covers.
 
     Empty where neither can be had: no such folder, or nothing of it in the cache.

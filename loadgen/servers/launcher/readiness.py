@@ -3,7 +3,6 @@
 import json
 import os
 import threading
-from typing import Any
 
 import httpx2
 
@@ -52,8 +51,8 @@ def ask(
     raise NotReady(said) if answer.status_code in _NOT_YET else RequestRefused(said)
 
 
-def _body(model: str, endpoint: Endpoint) -> dict[str, Any]:
-    asked: dict[str, Any] = {"model": model, "max_tokens": 1}
+def _body(model: str, endpoint: Endpoint) -> dict[str, object]:
+    asked: dict[str, object] = {"model": model, "max_tokens": 1}
     if endpoint == "chat":
         return asked | {"messages": [{"role": "user", "content": "Hello"}]}
     return asked | {"prompt": "Hello"}

@@ -1,6 +1,7 @@
 """Which server is running: the one that `serve up` started, as long as its main process lives."""
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -26,9 +27,9 @@ class RunningServer:
     api_key_env: str | None
     started_at: str
     log: Path | None
-    facts: dict[str, Any]
+    facts: Mapping[str, Any]
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """What it adds to the run document's `server`."""
         return {"profile": self.profile, "launch": self.facts}
 

@@ -7,10 +7,11 @@ import json
 import os
 import stat
 import tempfile
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, TypedDict, get_args
 from urllib.parse import urlsplit
 
 from loadgen.servers.launcher.place import state_file
@@ -72,7 +73,7 @@ class ServerState:
     cleanup: tuple[str, ...] = ()
     ready_at: str | None = None
     ended: Ended | None = None
-    facts: dict[str, Any] = field(default_factory=dict)
+    facts: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def is_external(self) -> bool:
@@ -89,12 +90,12 @@ class ServerState:
         """The same, ended now."""
         return replace(self, phase="ended", ended=Ended(how, now(), exit_code, signal))
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """As it is stored."""
         return asdict(self)
 
     @classmethod
-    def from_json(cls, document: dict[str, Any]) -> "ServerState":
+    def from_json(cls, document: Any) -> "ServerState":
         """The inverse of `to_json`. Raises TypeError, ValueError or KeyError for anything else."""
         ended = document["ended"]
         state = cls(
@@ -108,6 +109,17 @@ class ServerState:
             raise ValueError(f"no phase of a server: {state.phase}")
         _check_types(state)
         return state
+
+
+class SupervisorOrder(TypedDict):
+    """The first line to a supervisor: what to start, and where its state and its log are."""
+
+    folder: str
+    state: dict[str, object]  # as `ServerState.to_json` has it
+    argv: list[str]
+    environment: dict[str, str]
+    log: str
+    keeps_lifeline: bool  # it ends its server when its standard input ends, also after "ready"
 
 
 def _list(value: object) -> list[Any]:

@@ -6,6 +6,7 @@ import select
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
@@ -13,7 +14,7 @@ from typing import IO, Any
 from loadgen.errors import ServerError
 from loadgen.servers.launcher.launch import Launch
 from loadgen.servers.launcher.processes import FOLDER, is_alive
-from loadgen.servers.launcher.state import ServerState
+from loadgen.servers.launcher.state import ServerState, SupervisorOrder
 
 _ANSWER_LIMIT_S = 20.0
 _LOOK_AGAIN_S = 0.01
@@ -39,7 +40,7 @@ class Supervised:
                 env={**os.environ, FOLDER: str(folder)},
             )
         self._process.wait()  # what was started is only the parent of the supervisor, which is nobody's child
-        order = {
+        order: SupervisorOrder = {
             "folder": str(folder),
             "state": state.to_json(),
             "argv": list(launch.argv),
@@ -49,7 +50,7 @@ class Supervised:
         }
         self._send(order)
 
-    def events(self, wait_s: float) -> list[dict[str, Any]]:
+    def events(self, wait_s: float) -> list[Mapping[str, Any]]:
         """What was told since the last look, waiting up to `wait_s` for something; `{"event": "gone"}` when it has ended."""
         assert self._process.stdout is not None
         if self._process.stdout.closed:
@@ -60,7 +61,7 @@ class Supervised:
             return []
         received = os.read(descriptor, 65536)
         *lines, self._buffer = (self._buffer + received).split(b"\n")
-        events: list[dict[str, Any]] = [json.loads(line) for line in lines]
+        events: list[Mapping[str, Any]] = [json.loads(line) for line in lines]
         for event in events:
             if event["event"] == "supervising":
                 self._identity = (event["pid"], event["started"])
@@ -68,7 +69,7 @@ class Supervised:
             events.append({"event": "gone"})
         return events
 
-    def ready(self, facts: dict[str, Any]) -> None:
+    def ready(self, facts: Mapping[str, object]) -> None:
         """Have the server recorded as ready. Raises ServerError when it ended at this very moment."""
         self._send({"ready": facts})
         while events := self.events(_ANSWER_LIMIT_S):
@@ -107,7 +108,7 @@ class Supervised:
             with suppress(BrokenPipeError):
                 pipe.close()
 
-    def _send(self, document: dict[str, Any]) -> None:
+    def _send(self, document: Mapping[str, object]) -> None:
         assert self._process.stdin is not None
         try:
             self._process.stdin.write(json.dumps(document).encode() + b"\n")

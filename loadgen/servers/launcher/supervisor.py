@@ -16,13 +16,14 @@ import select
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from loadgen.servers.launcher.processes import MARK, Process, boot_id, descendants, end, process, table
-from loadgen.servers.launcher.state import CLEANUP_LIMIT_S, HowEnded, ServerState, now, write_state
+from loadgen.servers.launcher.state import CLEANUP_LIMIT_S, HowEnded, ServerState, SupervisorOrder, now, write_state
 
 _PR_SET_CHILD_SUBREAPER = 36
 _REST_GRACE_S = 3.0  # for what is left once the server's main process has ended
@@ -31,7 +32,7 @@ _REST_GRACE_S = 3.0  # for what is left once the server's main process has ended
 class Supervisor:
     """One server from its start to its end. `lifeline` is read, `events` is written to."""
 
-    def __init__(self, order: dict[str, Any], lifeline: int, events: int) -> None:
+    def __init__(self, order: SupervisorOrder, lifeline: int, events: int) -> None:
         self._folder = Path(order["folder"])
         self._argv: list[str] = order["argv"]
         self._environment: dict[str, str] = order["environment"]
@@ -123,7 +124,7 @@ class Supervisor:
                     os.close(self._lifeline)
                     self._lifeline = None
 
-    def _heard(self, document: dict[str, Any]) -> None:
+    def _heard(self, document: Mapping[str, Any]) -> None:
         self._save(replace(self._state, phase="ready", ready_at=now(), facts=document["ready"]))
         self._tell("recorded")
 

@@ -44,9 +44,9 @@ class Variant:
         source = document.get(_SOURCE) or document["profile"]
         return cls.of(source, Overrides.from_json(document.get("overrides") or {}))
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """What the record of a sweep keeps of it."""
-        found: dict[str, Any] = {"profile": self.name}
+        found: dict[str, object] = {"profile": self.name}
         if self.source != self.name:
             found[_SOURCE] = self.source
         if changed := self.overrides.to_json():
@@ -54,7 +54,7 @@ class Variant:
         return found
 
     @property
-    def identity(self) -> dict[str, Any]:
+    def identity(self) -> dict[str, object]:
         """What two variants have in common only if they are the same: the profile by name, and what is changed of it."""
         return {"profile": self.name, "overrides": self.overrides.to_json()}
 
@@ -101,6 +101,6 @@ class Variant:
         return replace(launch, resolved={**launch.resolved, _SOURCE: self.source})
 
 
-def _as_now(overrides: Mapping[str, Any] | None) -> dict[str, Any]:
+def _as_now(overrides: Mapping[str, Any] | None) -> dict[str, object]:
     """What an older record says is changed, as it would be recorded today."""
     return Overrides.from_json(overrides or {}).to_json()

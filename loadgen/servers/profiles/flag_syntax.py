@@ -14,12 +14,12 @@ from loadgen.servers.profiles.schema import merged
 _SWITCHES = {"true": True, "false": False}
 
 
-def canonical(arguments: Mapping[str, Any]) -> dict[str, Any]:
+def canonical(arguments: Mapping[str, object]) -> dict[str, object]:
     """Dashes in flags, mappings in place of dotted keys and of JSON objects in quotes; a later argument changes an earlier one.
 
     None stays where it is: it takes away what an extended profile says.
     """
-    result: dict[str, Any] = {}
+    result: dict[str, object] = {}
     for name, value in arguments.items():
         flag, *keys = name.split(".")
         flag = flag.replace("_", "-")
@@ -29,20 +29,20 @@ def canonical(arguments: Mapping[str, Any]) -> dict[str, Any]:
     return result
 
 
-def flat(arguments: Mapping[str, Any]) -> dict[str, Any]:
+def flat(arguments: Mapping[str, object]) -> dict[str, object]:
     """The inverse: each key of a mapping as a dotted argument of its own. A mapping that is empty or has a dot in a key stays."""
-    result: dict[str, Any] = {}
+    result: dict[str, object] = {}
     for name, value in canonical(arguments).items():
         result |= _flattened(name, value)
     return result
 
 
-def changed(arguments: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+def changed(arguments: Mapping[str, object], changes: Mapping[str, object]) -> dict[str, object]:
     """The arguments with some changed: mappings key by key, None takes one away."""
     return merged(canonical(arguments), canonical(changes))
 
 
-def without(arguments: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+def without(arguments: Mapping[str, object], changes: Mapping[str, object]) -> dict[str, object]:
     """The arguments but for those that `changes` names, or a key of them, or a mapping that holds them."""
     given = flat(arguments)
     kept = {name: value for name, value in given.items() if not any(_overlap(name, other) for other in flat(changes))}
@@ -53,23 +53,23 @@ def _overlap(one: str, other: str) -> bool:
     return one == other or one.startswith(f"{other}.") or other.startswith(f"{one}.")
 
 
-def short_name(name: str, among: Mapping[str, Any] | None = None) -> str:
+def short_name(name: str, among: Mapping[str, object] | None = None) -> str:
     """The last key of a dotted argument, `num_experts_per_tok`, unless another of those `among` it ends alike."""
     last = name.rpartition(".")[2]
     alike = [other for other in among or () if other.rpartition(".")[2] == last]
     return last if len(alike) < 2 else name
 
 
-def _flattened(name: str, value: Any) -> dict[str, Any]:
+def _flattened(name: str, value: Any) -> dict[str, object]:
     if not isinstance(value, dict) or not value or any("." in str(key) or not str(key) for key in value):
         return {name: value}
-    result: dict[str, Any] = {}
+    result: dict[str, object] = {}
     for key, inner in value.items():
         result |= _flattened(f"{name}.{key}", inner)
     return result
 
 
-def _over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+def _over(below: Mapping[str, object], above: Mapping[str, object]) -> dict[str, object]:
     """As `merged`, but None stays."""
     result = dict(below)
     for key, value in above.items():
@@ -93,7 +93,7 @@ def _value_of_flag(value: Any) -> Any:
     return value
 
 
-def _value_of_key(keys: list[str], value: Any) -> dict[str, Any]:
+def _value_of_key(keys: list[str], value: Any) -> dict[str, object]:
     """`keys` as mappings within each other around the value, which is read as vLLM reads it."""
     *_, last = keys
     if last.endswith("+"):  # vLLM's mark of a list

@@ -7,7 +7,7 @@ depends on the model.
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, overload
+from typing import overload
 
 from loadgen.moe.memory import KvPrecision, Precision
 from loadgen.moe.placement import Parallelism
@@ -83,7 +83,7 @@ def overrides(arguments: Mapping[str, Argument]) -> Mapping[str, object]:
     return found if isinstance(found, dict) else {}
 
 
-def _precision(given: Mapping[str, Any]) -> Precision | None:
+def _precision(given: Mapping[str, object]) -> Precision | None:
     quantization = given.get("quantization")
     if quantization is not None:
         return _QUANTISED.get(str(quantization))

@@ -28,7 +28,7 @@ def main() -> None:
         json.dump(examined(json.load(sys.stdin)["commands"]), answer)
 
 
-def examined(commands: dict[str, list[str]]) -> dict[str, Any]:
+def examined(commands: dict[str, list[str]]) -> dict[str, object]:
     """What the parser says of each command, and what it knows."""
     import vllm.config
     import vllm.envs

@@ -150,7 +150,10 @@ def fits(release: str, releases: str) -> bool:
 
 
 def merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    """One mapping over another, as `extends` and `for_releases` mean it: key by key at any depth, None taking a key away; anything else replaces."""
+    """One mapping over another, as `extends` and `for_releases` mean it.
+
+    Mappings key by key at any depth, None taking a key away; anything else replaces.
+    """
     result = dict(below)
     for key, value in above.items():
         under = result.get(key)

@@ -10,7 +10,6 @@ refuses those that the compatibility page has named.
 import random
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
 from loadgen.servers.simulator.generation import Generation, SimulatedRefusal, parse_generation, parse_object
 from loadgen.servers.simulator.options import SimulatorOptions
@@ -111,12 +110,12 @@ def limit_headers(quota: Quota, options: SimulatorOptions, now_ns: int) -> dict[
     }
 
 
-def error(refusal: SimulatedRefusal) -> dict[str, Any]:
+def error(refusal: SimulatedRefusal) -> dict[str, object]:
     """The document of an error: flat, with a word as its code."""
     return {"message": refusal.message, "type": refusal.kind, "param": refusal.param, "code": refusal.code or "error"}
 
 
-def models(options: SimulatorOptions, created_s: int, owner: str) -> dict[str, Any]:
+def models(options: SimulatorOptions, created_s: int, owner: str) -> dict[str, object]:
     """The document of GET /v1/models; the owner says that it is simulated."""
     entry = {"id": options.model, "object": "model", "created": created_s, "owned_by": f"{owner}/cerebras"}
     return {"object": "list", "data": [entry]}

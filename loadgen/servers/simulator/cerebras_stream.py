@@ -5,7 +5,6 @@ The last chunk is encoded when all tokens have gone out, so that the times in it
 
 import time
 from collections.abc import Callable
-from typing import Any
 
 from loadgen.servers.simulator.dialect import (
     DONE,
@@ -38,8 +37,7 @@ class CerebrasEncoder(StreamEncoder):
         self._record = record
 
     def answering(self, generation: Generation) -> "CerebrasEncoder":
-        head = self._head
-        return CerebrasEncoder(generation, head["id"], head["created"], head["model"], self._record)
+        return CerebrasEncoder(generation, *self._named, self._record)
 
     def token(self, token: int) -> bytes:
         """Token `token` of every choice, framed; the end of the answer is not in it."""
@@ -70,12 +68,12 @@ class CerebrasEncoder(StreamEncoder):
             "choices": [],
             "system_fingerprint": FINGERPRINT,
             "usage": self.usage(),
-            "time_info": time_info(record, first_ns, last_ns, self._head["created"]),
+            "time_info": time_info(record, first_ns, last_ns, self._named[1]),
         }
         return [*found, event(ending), DONE]
 
     def _event(self, index: int, delta: dict[str, str], text: str, finish_reason: str | None) -> bytes:
-        choice: dict[str, Any] = {"delta": delta} if self.generation.chat else {"text": text}
+        choice: dict[str, object] = {"delta": delta} if self.generation.chat else {"text": text}
         if finish_reason is not None:
             choice["finish_reason"] = finish_reason
         return event({**self._head, "choices": [{**choice, "index": index}], "system_fingerprint": FINGERPRINT})
@@ -101,7 +99,7 @@ def whole(
     first_ns = time.monotonic_ns()
     yield Write(last, b"", 0)
     text = answer_text(generation.output_tokens)
-    said: dict[str, Any] = {"message": {"role": "assistant", "content": text}} if generation.chat else {"text": text}
+    said: dict[str, object] = {"message": {"role": "assistant", "content": text}} if generation.chat else {"text": text}
     document = {
         "id": completion_id,
         "choices": [

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from http import HTTPStatus
-from typing import Any
 
 import loadgen
 from loadgen.servers.simulator.generation import Generation
@@ -59,7 +58,7 @@ def usage_of(prompt_tokens: int, output_tokens: int) -> dict[str, int]:
     }
 
 
-def _choice(generation: Generation, tokens: range, index: int) -> dict[str, Any]:
+def _choice(generation: Generation, tokens: range, index: int) -> dict[str, object]:
     """Choice `index` of a chunk that carries `tokens`, none for an empty delta."""
     text = "".join(ANSWER_WORDS[token % len(ANSWER_WORDS)] for token in tokens)
     ids = [ANSWER_IDS[token % len(ANSWER_IDS)] for token in tokens] if generation.return_token_ids else None
@@ -95,11 +94,12 @@ _TAILS = {(chat, ids): _tails(chat, ids) for chat in (False, True) for ids in (F
 class StreamEncoder:
     """The events of one streamed answer: `opening`, the `content` of each token, `closing`; `token` frames them for the wire."""
 
-    __slots__ = ("_choices_prefix", "_head", "_prompt_tokens", "_tails", "generation")
+    __slots__ = ("_choices_prefix", "_head", "_named", "_prompt_tokens", "_tails", "generation")
 
     def __init__(self, generation: Generation, completion_id: str, created_s: int, model: str) -> None:
         kind = "chat.completion.chunk" if generation.chat else "text_completion"
-        self._head: dict[str, Any] = {"id": completion_id, "object": kind, "created": created_s, "model": model}
+        self._named = completion_id, created_s, model
+        self._head: dict[str, object] = {"id": completion_id, "object": kind, "created": created_s, "model": model}
         self._choices_prefix = b"data: " + encode(self._head)[:-1] + b',"choices":'
         self._prompt_tokens = len(generation.prompt_ids)
         self._tails = _TAILS[generation.chat, generation.return_token_ids]
@@ -107,7 +107,7 @@ class StreamEncoder:
 
     def answering(self, generation: Generation) -> "StreamEncoder":
         """The encoder of the same answer, had the request asked for `generation`."""
-        return StreamEncoder(generation, self._head["id"], self._head["created"], self._head["model"])
+        return StreamEncoder(generation, *self._named)
 
     def token(self, token: int) -> bytes:
         """All that goes out with token `token` (from 0) of every choice, as chunks; after the last, the end of the body."""
@@ -173,14 +173,14 @@ class StreamEncoder:
         """What the whole answer used, over all choices."""
         return usage_of(self._prompt_tokens, self.generation.choices * self.generation.output_tokens)
 
-    def _document(self, choices: list[dict[str, Any]], output_tokens: int) -> dict[str, Any]:
-        document: dict[str, Any] = {**self._head, "choices": choices}
+    def _document(self, choices: list[dict[str, object]], output_tokens: int) -> dict[str, object]:
+        document: dict[str, object] = {**self._head, "choices": choices}
         if self.generation.continuous_usage:
             document["usage"] = usage_of(self._prompt_tokens, output_tokens)
         return document
 
 
-def whole_answer(generation: Generation, completion_id: str, created_s: int, model: str) -> dict[str, Any]:
+def whole_answer(generation: Generation, completion_id: str, created_s: int, model: str) -> dict[str, object]:
     """The document of an answer that is not streamed."""
     prompt_ids = generation.prompt_ids if generation.return_token_ids else None
     ids = answer_ids(generation.output_tokens) if generation.return_token_ids else None
@@ -226,7 +226,7 @@ def whole_answer(generation: Generation, completion_id: str, created_s: int, mod
     }
 
 
-def models(options: SimulatorOptions, created_s: int) -> dict[str, Any]:
+def models(options: SimulatorOptions, created_s: int) -> dict[str, object]:
     """The document of GET /v1/models."""
     model = {
         "id": options.model,
@@ -241,11 +241,11 @@ def models(options: SimulatorOptions, created_s: int) -> dict[str, Any]:
     return {"object": "list", "data": [model]}
 
 
-def version() -> dict[str, Any]:
+def version() -> dict[str, object]:
     """The document of GET /version."""
     return {"version": loadgen.__version__, "simulator": True}
 
 
-def tokenized(ids: list[int], options: SimulatorOptions) -> dict[str, Any]:
+def tokenized(ids: list[int], options: SimulatorOptions) -> dict[str, object]:
     """The document of POST /tokenize."""
     return {"count": len(ids), "max_model_len": options.max_model_len, "tokens": ids, "token_strs": None}

@@ -5,7 +5,6 @@ Wording and error types are those of vLLM 0.32, so that a client meets here what
 
 import json
 from dataclasses import dataclass
-from typing import Any
 
 from loadgen.servers.simulator.options import SimulatorOptions
 from loadgen.servers.simulator.vocabulary import VOCABULARY_TOKENS, chat_ids, text_ids
@@ -37,7 +36,7 @@ class SimulatedRefusal(Exception):
         self.retry_after_s = retry_after_s
         self.code = code  # a word of a provider's; vLLM repeats the status
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """The error document."""
         return {"error": {"message": self.message, "type": self.kind, "param": self.param, "code": self.status}}
 
@@ -66,7 +65,7 @@ class Generation:
         return len(self.prompt_ids) + self.choices * (self.asked_tokens or self.output_tokens)
 
 
-def parse_object(body: bytes) -> dict[str, Any]:
+def parse_object(body: bytes) -> dict[str, object]:
     """The JSON object in `body`, or a `SimulatedRefusal`."""
     try:
         document = json.loads(body)
@@ -131,12 +130,13 @@ def parse_tokenize(body: bytes, options: SimulatorOptions) -> list[int]:
     check_model(document, options)
     if "messages" in document:
         return _chat_prompt(document)
-    if not isinstance(document.get("prompt"), str):
+    prompt = document.get("prompt")
+    if not isinstance(prompt, str):
         raise _wrong("Either prompt or messages must be provided.", "prompt")
-    return text_ids(document["prompt"])
+    return text_ids(prompt)
 
 
-def check_model(document: dict[str, Any], options: SimulatorOptions) -> None:
+def check_model(document: dict[str, object], options: SimulatorOptions) -> None:
     """Raises `SimulatedRefusal` (404) for a model which is not the one served; none named means the one served."""
     model = document.get("model")
     if model not in (None, options.model):
@@ -144,7 +144,7 @@ def check_model(document: dict[str, Any], options: SimulatorOptions) -> None:
         raise SimulatedRefusal(message, "model", status=404, kind="NotFoundError")
 
 
-def _asked_tokens(document: dict[str, Any], chat: bool) -> int:
+def _asked_tokens(document: dict[str, object], chat: bool) -> int:
     asked = document.get("max_completion_tokens") if chat else None
     if asked is None:
         asked = document.get("max_tokens")
@@ -157,7 +157,7 @@ def _asked_tokens(document: dict[str, Any], chat: bool) -> int:
     return asked
 
 
-def _text_prompt(document: dict[str, Any]) -> list[int]:
+def _text_prompt(document: dict[str, object]) -> list[int]:
     prompt = document.get("prompt")
     if isinstance(prompt, list) and len(prompt) == 1 and isinstance(prompt[0], str | list):
         prompt = prompt[0]  # a batch of one
@@ -173,7 +173,7 @@ def _text_prompt(document: dict[str, Any]) -> list[int]:
     return prompt
 
 
-def _chat_prompt(document: dict[str, Any]) -> list[int]:
+def _chat_prompt(document: dict[str, object]) -> list[int]:
     messages = document.get("messages")
     if not isinstance(messages, list) or not messages or not all(isinstance(message, dict) for message in messages):
         raise _wrong("messages must be a list of at least one message.", "messages")

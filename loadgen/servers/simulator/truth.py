@@ -2,7 +2,7 @@
 
 from array import array
 from collections import deque
-from typing import Any, Literal
+from typing import Literal
 
 
 class TruthRecord:
@@ -44,7 +44,7 @@ class TruthRecord:
         self.fault = fault
         self.sent_ns: array[int] = array("q")
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """Plain JSON values, one key per attribute."""
         return {
             "id": self.id,
@@ -77,6 +77,6 @@ class Truth:
         self._records.clear()
         self._stamp_source = "kernel"
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """The document that GET /truth answers with."""
         return {"stamp_source": self._stamp_source, "requests": [record.to_json() for record in self._records]}
