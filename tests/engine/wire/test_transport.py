@@ -43,10 +43,10 @@ def ring_loop() -> StreamLoop:
 
 
 @pytest.fixture(params=["io_uring", "epoll"], autouse=True)
-def way_to_read(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+def loop_that_reads(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every test here is about both."""
-    way = (lambda: StreamLoop(StreamSelector())) if request.param == "epoll" else ring_loop
-    monkeypatch.setitem(globals(), "make_loop", way)
+    loop = (lambda: StreamLoop(StreamSelector())) if request.param == "epoll" else ring_loop
+    monkeypatch.setitem(globals(), "make_loop", loop)
 
 
 def run(main: Coroutine[Any, Any, Result]) -> Result:
