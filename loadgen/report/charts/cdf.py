@@ -7,6 +7,8 @@ percentiles in its document are known: those are marks, with straight lines betw
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from typing_extensions import TypedDict
+
 from loadgen.analysis.document.run import RunDocument
 from loadgen.analysis.figures.figure import Figure
 from loadgen.analysis.outline.outline import Outline
@@ -16,7 +18,16 @@ from loadgen.report.figures import slo_limit
 from loadgen.report.format import milliseconds, number
 from loadgen.report.points import LOAD, Axes, Table, axes, varies
 
-Row = dict[str, Any]
+
+class CdfRow(TypedDict):
+    """A point of a run's line: how many per cent of the values took no longer than so many milliseconds."""
+
+    line: str
+    run: str
+    ms: float
+    share: float
+
+
 MAX_RUNS = 48
 MAX_ON_A_PAGE = 12
 LOG_FROM_RATIO = 3.0
@@ -44,14 +55,19 @@ def cdf_chart(
     usable = [run for run in runs if run["verdict"]["status"] != "invalid" and of.read(run, "p50") is not None]
     usable.sort(key=along.rank)
     drawn = _evenly(usable, MAX_RUNS)
-    rows: list[Row] = []
-    marks: list[Row] = []
+    rows: list[CdfRow] = []
+    marks: list[CdfRow] = []
     for run in drawn:
         outlined = _outlined(open_outline(run), of)
         known = outlined["quantiles"] if outlined else _on_record(run, of)
-        place = {"line": line_name(run, along, runs), "run": run["run_id"]}
-        lines = [
-            place | {"ms": float(f"{max(value_s, MIN_S) * 1000:.5g}"), "share": round(share * 100, 5)}
+        name = line_name(run, along, runs)
+        lines: list[CdfRow] = [
+            {
+                "line": name,
+                "run": run["run_id"],
+                "ms": float(f"{max(value_s, MIN_S) * 1000:.5g}"),
+                "share": round(share * 100, 5),
+            }
             for share, value_s in known
         ]
         rows += lines
@@ -112,7 +128,7 @@ def _table(drawn: Sequence[RunDocument], of: Figure, along: Axes, runs: Sequence
     return Table(("run", "repeat", "values", *(f"{name} (ms)" for name, _ in ON_RECORD)), tuple(texts))
 
 
-def _spec(rows: list[Row], marks: list[Row], limit_s: float | None) -> Spec:
+def _spec(rows: list[CdfRow], marks: list[CdfRow], limit_s: float | None) -> Spec:
     lines = list(dict.fromkeys(row["line"] for row in rows))
     values = [row["ms"] for row in rows]
     log = max(values) / min(values) >= LOG_FROM_RATIO

@@ -5,7 +5,7 @@ nothing to fetch; durations are in seconds in the data, and drawn in millisecond
 left to the page, which knows whether it is light or dark.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -32,7 +32,7 @@ class Chart:
     table: Table | None = None
 
 
-def frame(values: list[dict[str, Any]], height_px: float = HEIGHT_PX) -> Spec:
+def frame(values: Sequence[Mapping[str, object]], height_px: float = HEIGHT_PX) -> Spec:
     """The part that every specification begins with: as wide as its place, `values` inside."""
     return {
         "$schema": SCHEMA,
@@ -87,8 +87,8 @@ def shape_of(color: Spec) -> Spec:
     return color | {"scale": {"domain": domain, "range": [palette.shape(i) for i in range(len(domain))]}}
 
 
-def points_by_verdict(rows: Sequence[Mapping[str, Any]], style: Spec, encoding: Spec) -> list[Spec]:
-    """Return layers of marks by the `status` of the rows: valid ones filled, doubtful ones hollow."""
+def points_by_verdict(statuses: Collection[str], style: Spec, encoding: Spec) -> list[Spec]:
+    """Return layers of marks by the `status` of their rows: valid ones filled, doubtful ones hollow."""
     return [
         {
             "transform": [{"filter": f"datum.status === '{status}'"}],
@@ -96,7 +96,7 @@ def points_by_verdict(rows: Sequence[Mapping[str, Any]], style: Spec, encoding: 
             "encoding": encoding,
         }
         for status in ("valid", "doubtful")
-        if any(row["status"] == status for row in rows)
+        if status in statuses
     ]
 
 

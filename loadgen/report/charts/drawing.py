@@ -27,9 +27,10 @@ FONT = "Liberation Sans, Arial, Helvetica, sans-serif"
 _TEXT = {"labelColor": SOFT, "titleColor": SOFT, "labelFont": FONT, "titleFont": FONT}
 _LETTER_PX = 5.4  # of the caption's size, on average
 
+PADDING_PX = 14
 LIGHT: dict[str, Any] = {
     "background": PAPER,
-    "padding": 14,
+    "padding": PADDING_PX,
     "font": FONT,
     "title": {
         **{"color": INK, "font": FONT, "fontSize": 14, "anchor": "start", "frame": "bounds", "offset": 14},
@@ -79,10 +80,10 @@ def standing_alone(chart: Chart, spec: Spec, about: Sequence[str], width_px: int
         made["width"] = width_px  # the padding is in it
     _spread_legends(made, width_px)
     for panel in made.get("vconcat", ()):
-        panel["width"] = width_px - 2 * LIGHT["padding"] - made["usermeta"]["beside_px"]
+        panel["width"] = width_px - 2 * PADDING_PX - made["usermeta"]["beside_px"]
     title = made.get("title") or heading(chart)
     said = title if isinstance(title, str) else title["text"]
-    letters = int((width_px - 2 * LIGHT["padding"]) / _LETTER_PX)
+    letters = int((width_px - 2 * PADDING_PX) / _LETTER_PX)
     lines = [line for words in (*about, chart.caption) if words for line in textwrap.wrap(words, letters)]
     made["title"] = {"text": said, "subtitle": lines}
     return made

@@ -5,7 +5,8 @@ Every cell has its figure in writing; the darker, the greater.
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+
+from typing_extensions import TypedDict
 
 from loadgen.analysis.document.run import RunDocument
 from loadgen.analysis.figures.figure import Figure
@@ -15,7 +16,26 @@ from loadgen.report.charts.chart import Chart, Spec, frame
 from loadgen.report.format import MISSING_FIGURE, figure, setting, shown_unit
 from loadgen.report.points import Table, axes, points
 
-Row = dict[str, Any]
+
+class HeatCell(TypedDict):
+    """A load point's figure."""
+
+    value: float
+    runs: int
+    status: str
+
+
+class HeatRow(TypedDict):
+    """A place of the map, with or without a figure."""
+
+    line: str
+    column: str
+    text: str
+    status: str
+    share: float  # of the scale, 0 to 1
+    runs: int
+
+
 CELL_PX = 36
 _WHITE_FROM = 0.55  # the share of the scale from which on white is easier to read on a cell than ink
 
@@ -32,7 +52,7 @@ def heat_map(
     lines = list(dict.fromkeys(along.series_text(run) for run in sorted(runs, key=along.rank)))
     if len(columns) < 2 or len(lines) < 2:
         return None
-    cells: dict[tuple[str, float], Row] = {}
+    cells: dict[tuple[str, float], HeatCell] = {}
     for point in points(runs, along):
         pooled = point.pooled(lambda run: of.read(run, statistic))
         if pooled is not None:
@@ -65,14 +85,20 @@ def heat_map(
     )
 
 
-def _row(line: str, column: float, cell: Row | None, is_usable: bool, unit: str, share: float) -> Row:
+def _row(line: str, column: float, cell: HeatCell | None, is_usable: bool, unit: str, share: float) -> HeatRow:
     status = cell["status"] if cell is not None else "unknown" if is_usable else "invalid"
     text = "invalid" if status == "invalid" else figure(None if cell is None else cell["value"], unit)
-    said = {"line": line, "column": setting(column), "text": f"{text} ?" if status == "doubtful" else text}
-    return said | {"status": status, "share": round(share, 4), "runs": 0 if cell is None else cell["runs"]}
+    return {
+        "line": line,
+        "column": setting(column),
+        "text": f"{text} ?" if status == "doubtful" else text,
+        "status": status,
+        "share": round(share, 4),
+        "runs": 0 if cell is None else cell["runs"],
+    }
 
 
-def _share(cell: Row | None, values: Sequence[float], log: bool) -> float:
+def _share(cell: HeatCell | None, values: Sequence[float], log: bool) -> float:
     """Where the cell lies between the least value and the greatest, 0 to 1."""
     low, high = min(values), max(values)
     if cell is None or low == high:
@@ -81,7 +107,7 @@ def _share(cell: Row | None, values: Sequence[float], log: bool) -> float:
     return math.log(value / low) / math.log(high / low) if log else (value - low) / (high - low)
 
 
-def _spec(rows: list[Row], columns: list[str], lines: list[str], x_label: str, label: str) -> Spec:
+def _spec(rows: list[HeatRow], columns: list[str], lines: list[str], x_label: str, label: str) -> Spec:
     x: Spec = {
         "field": "column",
         "type": "ordinal",

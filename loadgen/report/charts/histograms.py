@@ -7,10 +7,21 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from typing_extensions import TypedDict
+
 from loadgen.analysis.stats import Distribution, PercentileName
 from loadgen.report.charts import palette
 from loadgen.report.charts.chart import Chart, Spec, frame, to_milliseconds
 from loadgen.report.format import milliseconds, plural
+
+
+class PercentileMark(TypedDict):
+    """A percentile over the histogram."""
+
+    value_s: float
+    text: str
+    line: int
+    align: str
 
 
 def distribution_chart(key: str, title: str, outlined: Mapping[str, Any] | None, figures: Distribution | None) -> Chart:
@@ -35,7 +46,7 @@ def distribution_chart(key: str, title: str, outlined: Mapping[str, Any] | None,
         words.append(f"Ticks below: each value over {far}.")
 
     marked: list[PercentileName] = ["p50"] if far is None else ["p50", far]
-    marks = [
+    marks: list[PercentileMark] = [
         {
             "value_s": value_s,
             "text": f"{name} {milliseconds(value_s)}",
@@ -45,7 +56,7 @@ def distribution_chart(key: str, title: str, outlined: Mapping[str, Any] | None,
         for line, name in enumerate(marked)
         if figures is not None and (value_s := figures[name]) is not None
     ]
-    bars = [
+    bars: list[dict[str, object]] = [
         {"from_s": from_s, "to_s": to_s, "values": values}
         for from_s, to_s, values in zip(edges_s[:-1], edges_s[1:], outlined["counts"], strict=True)
         if values
@@ -60,7 +71,7 @@ def _place(value: float, low: float, high: float, log: bool) -> float:
     return (value - low) / (high - low)
 
 
-def _histogram(bars: list[dict[str, Any]], marks: list[dict[str, Any]], tail_s: Sequence[float], log: bool) -> Spec:
+def _histogram(bars: list[dict[str, object]], marks: list[PercentileMark], tail_s: Sequence[float], log: bool) -> Spec:
     x = {
         "type": "quantitative",
         "title": None,

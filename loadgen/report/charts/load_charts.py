@@ -5,7 +5,9 @@ repeats when there are only two.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import NotRequired
+
+from typing_extensions import TypedDict
 
 from loadgen.analysis.document.run import RunDocument
 from loadgen.analysis.figures.figure import Figure
@@ -18,20 +20,33 @@ from loadgen.report.format import figure as shown
 from loadgen.report.labels import limits_label
 from loadgen.report.points import Axes, Point, Table, axes, points, spread_label
 
-Row = dict[str, Any]
+
+class LoadRow(TypedDict):
+    """A load point of a line, in the figure's own unit."""
+
+    x: float
+    series: str
+    statistic: str  # empty: the figure has one number a run
+    value: float  # mean over the repeats
+    runs: int
+    status: str
+    low: NotRequired[float]  # of repeats: what their bar shows
+    high: NotRequired[float]
+
+
 LOG_X_FROM_RATIO = 8.0
 GOOD, COMPLETED = "within the SLO", "completed"  # the lines of goodput
 FARTHEST_LIMIT = 2.0  # a limit beyond so many times the axis would press the lines flat
 
 
-def load_rows(drawn: Sequence[Point], name: str, read: Callable[[RunDocument], float | None]) -> list[Row]:
+def load_rows(drawn: Sequence[Point], name: str, read: Callable[[RunDocument], float | None]) -> list[LoadRow]:
     """One row a point that has the figure, in the metric's own unit; without repeats `low` and `high` are absent."""
     rows = []
     for point in drawn:
         pooled = point.pooled(read)
         if pooled is None:
             continue
-        row: Row = {
+        row: LoadRow = {
             "x": point.x,
             "series": point.series,
             "statistic": name,
@@ -47,7 +62,7 @@ def load_rows(drawn: Sequence[Point], name: str, read: Callable[[RunDocument], f
 
 def load_chart(
     figure: Figure,
-    rows: list[Row],
+    rows: list[LoadRow],
     *,
     along: Axes,
     notes: Sequence[str] = (),
@@ -72,7 +87,7 @@ def load_chart(
     if any(row["high"] > ceiling or row["low"] < floor for row in rows if "low" in row):
         words.append("Longer bars are cut off at the edge; the table has them whole.")
     scale = {"type": "log" if log else "linear", "nice": False, "domain": [_shown(floor, unit), _shown(ceiling, unit)]}
-    spec = _spec(title, shown_unit(unit), along, [_drawn(row, unit, floor, ceiling) for row in rows], scale)
+    spec = _spec(title, shown_unit(unit), along, rows, [_drawn(row, unit, floor, ceiling) for row in rows], scale)
     if limit is not None and floor < limit < ceiling:
         spec["layer"] = [*_limit_line(_shown(limit, unit), scale), *spec["layer"]]
     return Chart(figure.key, title, shown_unit(unit), " ".join(words), spec, _table(unit, along, rows))
@@ -137,17 +152,17 @@ def _shown(value: float, unit: str) -> float:
     return value * {"s": 1000, "ratio": 100}.get(unit, 1)
 
 
-def _drawn(row: Row, unit: str, floor: float, ceiling: float) -> Row:
+def _drawn(row: LoadRow, unit: str, floor: float, ceiling: float) -> dict[str, object]:
     """The row with what is drawn of it beside its figures: `mark`, `bar_from` and `bar_to` in the unit of the axis."""
     shown = {"mark": _shown(row["value"], unit)}
     if "low" in row:
         shown["from"], shown["to"] = _shown(row["low"], unit), _shown(row["high"], unit)
         shown["bar_from"] = _shown(max(row["low"], floor), unit)
         shown["bar_to"] = _shown(min(row["high"], ceiling), unit)
-    return row | shown
+    return {**row, **shown}
 
 
-def _table(unit: str, along: Axes, rows: list[Row]) -> Table:
+def _table(unit: str, along: Axes, rows: list[LoadRow]) -> Table:
     columns = [along.x_label]
     if along.series:
         columns.append(along.series_label)
@@ -167,7 +182,7 @@ def _table(unit: str, along: Axes, rows: list[Row]) -> Table:
     return Table(tuple(columns), tuple(texts))
 
 
-def _ends(rows: list[Row], log: bool) -> tuple[float, float]:
+def _ends(rows: list[LoadRow], log: bool) -> tuple[float, float]:
     """The ends of the y axis, so that the values fill it: intervals wider than that, as few repeats give, are cut off."""
     values = [row["value"] for row in rows]
     highest = max(values) or 1.0
@@ -176,7 +191,7 @@ def _ends(rows: list[Row], log: bool) -> tuple[float, float]:
     return floor, min(ceiling, max(far, highest * 1.04))
 
 
-def _spec(title: str, unit: str, along: Axes, rows: list[Row], scale: Spec) -> Spec:
+def _spec(title: str, unit: str, along: Axes, rows: list[LoadRow], drawn: list[dict[str, object]], scale: Spec) -> Spec:
     series = list(dict.fromkeys(row["series"] for row in rows))
     statistics = list(dict.fromkeys(row["statistic"] for row in rows))
     by_series, by_statistic = len(series) > 1, len(statistics) > 1
@@ -215,12 +230,12 @@ def _spec(title: str, unit: str, along: Axes, rows: list[Row], scale: Spec) -> S
         "mark": {"type": "rule", "strokeWidth": 1.5},
         "encoding": across | {"y": y("bar_from"), "y2": {"field": "bar_to"}},
     }
-    layers = [line, bars] if any("bar_from" in row for row in rows) else [line]
-    layers += points_by_verdict(rows, {"size": 60, "strokeWidth": 2, "opacity": 1}, mark)
-    return frame(rows) | {"layer": layers}
+    layers = [line, bars] if any("low" in row for row in rows) else [line]
+    layers += points_by_verdict({row["status"] for row in rows}, {"size": 60, "strokeWidth": 2, "opacity": 1}, mark)
+    return frame(drawn) | {"layer": layers}
 
 
-def _x(along: Axes, rows: list[Row]) -> Spec:
+def _x(along: Axes, rows: list[LoadRow]) -> Spec:
     values = sorted({row["x"] for row in rows})
     spread = len(values) > 1 and values[0] > 0 and values[-1] / values[0] >= LOG_X_FROM_RATIO
     scale: Spec = {"type": "log", "base": 2, "nice": False} if spread else {"zero": False}

@@ -4,7 +4,9 @@ One mark a load point; no point is better in both than one on the frontier.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import NotRequired
+
+from typing_extensions import TypedDict
 
 from loadgen.analysis.document.run import RunDocument
 from loadgen.analysis.figure_table import PER_GPU, PER_USER
@@ -14,7 +16,20 @@ from loadgen.report.figures import THROUGHPUT
 from loadgen.report.format import number, setting
 from loadgen.report.points import Table, axes, points
 
-Row = dict[str, Any]
+
+class ParetoRow(TypedDict):
+    """A load point: tokens per second for each user and of the server."""
+
+    series: str
+    load: str
+    user: float
+    server: float
+    runs: int
+    status: str
+    order: float
+    frontier: NotRequired[str]  # yes or no
+
+
 MAX_LABELS = 30  # more would cover each other
 ALIKE_RATIO = 0.01  # two marks this near in one are the same in it: runs differ by as much
 
@@ -28,15 +43,22 @@ def pareto_chart(runs: Sequence[RunDocument], names: Mapping[str, str] | None = 
     drawn = points(runs, along)
     per_gpu = all(PER_GPU.read(run) is not None for point in drawn for run in point.runs)
     of_server = PER_GPU if per_gpu else THROUGHPUT
-    rows: list[Row] = []
+    rows: list[ParetoRow] = []
     for point in drawn:
         user = point.pooled(PER_USER.read)
         server = point.pooled(of_server.read)
         if user is not None and server is not None and server.mean > 0:
             text = setting(point.x)
             rows.append(
-                {"series": point.series, "load": text, "user": user.mean, "server": server.mean}
-                | {"runs": server.runs, "status": point.status, "order": point.x}
+                {
+                    "series": point.series,
+                    "load": text,
+                    "user": user.mean,
+                    "server": server.mean,
+                    "runs": server.runs,
+                    "status": point.status,
+                    "order": point.x,
+                }
             )
     if len(rows) < 2:
         return None
@@ -67,17 +89,17 @@ def pareto_chart(runs: Sequence[RunDocument], names: Mapping[str, str] | None = 
     return Chart("pareto", "Throughput against speed", "tokens/s", " ".join(words), spec, table)
 
 
-def frontier(rows: Sequence[Row]) -> list[Row]:
+def frontier(rows: Sequence[ParetoRow]) -> list[ParetoRow]:
     """The rows that no other one beats, from left to right: another beats it with more of one and, but for 1 %, as much of the other."""
 
-    def beats(other: Row, row: Row) -> bool:
-        gains = [other[key] / row[key] for key in ("user", "server")]
+    def beats(other: ParetoRow, row: ParetoRow) -> bool:
+        gains = other["user"] / row["user"], other["server"] / row["server"]
         return bool(max(gains) > 1 + ALIKE_RATIO and min(gains) >= 1 - ALIKE_RATIO)
 
     return sorted((row for row in rows if not any(beats(other, row) for other in rows)), key=lambda row: row["user"])
 
 
-def _spec(rows: list[Row], edge: list[Row], label: str, load: str) -> Spec:
+def _spec(rows: list[ParetoRow], edge: list[ParetoRow], label: str, load: str) -> Spec:
     series = list(dict.fromkeys(row["series"] for row in rows))
     x: Spec = {
         "field": "user",
@@ -109,7 +131,7 @@ def _spec(rows: list[Row], edge: list[Row], label: str, load: str) -> Spec:
     line = {"type": "line", "strokeWidth": 1.5, "opacity": 0.55}
     layers.append({"mark": line, "encoding": both | {"color": color, "order": {"field": "order"}}})
     encoding = both | {"color": color, "shape": shape_of(color), "tooltip": tooltip}
-    layers += points_by_verdict(rows, {"size": 70, "strokeWidth": 2, "opacity": 1}, encoding)
+    layers += points_by_verdict({row["status"] for row in rows}, {"size": 70, "strokeWidth": 2, "opacity": 1}, encoding)
     if len(rows) <= MAX_LABELS:
         text = {"type": "text", "align": "left", "dx": 8, "dy": -6, "fontSize": 11}
         layers.append({"mark": text, "encoding": both | {"text": {"field": "load", "type": "nominal"}}})

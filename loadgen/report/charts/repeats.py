@@ -104,5 +104,7 @@ def _spec(marks: list[Row], boxes: list[Row], x_label: str, label: str) -> Spec:
         {"field": "run", "type": "nominal", "title": "run"},
     ]
     encoding = across | {"y": y("off"), "shape": shape_of(color), "tooltip": tooltip}
-    layers += points_by_verdict(marks, {"size": 34, "strokeWidth": 1.5, "opacity": 0.9}, encoding)
+    layers += points_by_verdict(
+        {row["status"] for row in marks}, {"size": 34, "strokeWidth": 1.5, "opacity": 0.9}, encoding
+    )
     return frame(marks) | {"layer": layers}

@@ -6,6 +6,8 @@ The requests are those of the run's outline; the caption counts the others.
 from collections.abc import Mapping
 from typing import Any
 
+from typing_extensions import TypedDict
+
 from loadgen.report.charts import palette
 from loadgen.report.charts.chart import Chart, Spec, frame, legend
 from loadgen.report.format import plural
@@ -44,7 +46,18 @@ def timeline_chart(requests: Mapping[str, Any], window: Mapping[str, Any] | None
     return Chart("timeline", "Timeline", "s", " ".join(words), _gantt(rows, window_edges(window), lanes, by_slot))
 
 
-def timeline_rows(requests: Mapping[str, Any], by_slot: bool) -> list[dict[str, Any]]:
+class Bar(TypedDict):
+    """A phase of a request."""
+
+    request: int
+    lane: int
+    outcome: str
+    phase: str
+    from_s: float
+    to_s: float
+
+
+def timeline_rows(requests: Mapping[str, Any], by_slot: bool) -> list[Bar]:
     """The bars of an outline's requests, in order of start: {"request", "lane", "phase", "from_s", "to_s", "outcome"}.
 
     An answered request has one before and one after its first content, and one before its sending where it was held back. The one
@@ -52,14 +65,22 @@ def timeline_rows(requests: Mapping[str, Any], by_slot: bool) -> list[dict[str, 
     """
     slots = {slot: lane for lane, slot in enumerate(sorted(set(requests["slot"])))}
     free_ns: list[int] = []
-    bars: list[dict[str, Any]] = []
+    bars: list[Bar] = []
     for number, index in enumerate(requests["index"]):
         request = {name: requests[name][number] for name in _COLUMNS}
         edges_ns, phases = _phases(request)
         lane = slots[request["slot"]] if by_slot else _first_free(free_ns, edges_ns[0], edges_ns[-1])
-        what = {"request": index, "lane": lane, "outcome": request["outcome"]}
         for phase, from_ns, to_ns in zip(phases, edges_ns[:-1], edges_ns[1:], strict=True):
-            bars.append(what | {"phase": phase, "from_s": from_ns / 1e9, "to_s": to_ns / 1e9})
+            bars.append(
+                {
+                    "request": index,
+                    "lane": lane,
+                    "outcome": request["outcome"],
+                    "phase": phase,
+                    "from_s": from_ns / 1e9,
+                    "to_s": to_ns / 1e9,
+                }
+            )
     return bars
 
 
@@ -105,7 +126,7 @@ def window_edges(window: Mapping[str, Any] | None) -> list[float]:
     return [float(edge) for edge in edges if edge is not None]
 
 
-def _gantt(rows: list[dict[str, Any]], edges: list[float], lanes: int, by_slot: bool) -> Spec:
+def _gantt(rows: list[Bar], edges: list[float], lanes: int, by_slot: bool) -> Spec:
     phases = {HELD: palette.HELD, QUEUED: palette.QUEUED, PREFILL: palette.PREFILL}
     phases |= {WAITING: palette.WAITING, DECODING: palette.DECODING}
     phases |= {name.replace("_", " "): color for name, color in palette.OUTCOMES.items()}

@@ -6,7 +6,9 @@ points are filled, doubtful ones hollow, invalid ones, where they are asked for,
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NotRequired
+
+from typing_extensions import TypedDict
 
 from loadgen.analysis.figures.figure import Figure
 from loadgen.analysis.stats import wants_log
@@ -19,6 +21,28 @@ from loadgen.report.format import MISSING_FIGURE, number, shown_unit
 
 LOG_X_FROM_RATIO = 8.0
 CROSS = "M-1,-1L1,1M1,-1L-1,1"  # of an invalid point
+
+
+# What is drawn of a cell, in the unit of the axis; `from` is a word of the language, so that a class cannot have it.
+CellRow = TypedDict(
+    "CellRow",
+    {
+        "x": Any,  # a number, or a word where the axis has words
+        "color": str,
+        "line": str,
+        "rest": str,
+        "status": str,
+        "runs": int,
+        "why": str,
+        "share": str,
+        "answer": str,
+        "mark": NotRequired[float],
+        "from": NotRequired[float],
+        "to": NotRequired[float],
+        "bar_from": NotRequired[float],
+        "bar_to": NotRequired[float],
+    },
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,11 +101,11 @@ def _caption(figure: Figure, drawing: Drawing) -> str:
     return f"{words}." if words else ""
 
 
-def _row(cell: Cell, figure: Figure, drawing: Drawing) -> dict[str, Any] | None:
+def _row(cell: Cell, figure: Figure, drawing: Drawing) -> CellRow | None:
     """What is drawn of a cell; None where it has nothing to draw."""
     if cell.pooled is None:
         return None
-    row: dict[str, Any] = {
+    row: CellRow = {
         "x": cell.place.x,
         "color": drawing.names[cell.place.color],
         "line": f"{cell.place.color} · {cell.place.remainder}" if cell.place.remainder else cell.place.color,
@@ -114,7 +138,7 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _x(rows: Sequence[tuple[Cell, dict[str, Any]]], drawing: Drawing) -> Spec:
+def _x(rows: Sequence[tuple[Cell, CellRow]], drawing: Drawing) -> Spec:
     values = list(dict.fromkeys(row["x"] for _, row in rows))
     if not all(map(_is_number, values)):
         words = [str(value) for value in sorted(values, key=natural)]
@@ -140,7 +164,7 @@ def _x(rows: Sequence[tuple[Cell, dict[str, Any]]], drawing: Drawing) -> Spec:
     }
 
 
-def _y(rows: Sequence[dict[str, Any]], figure: Figure, drawing: Drawing) -> Spec:
+def _y(rows: Sequence[CellRow], figure: Figure, drawing: Drawing) -> Spec:
     """One scale for all parts of a figure, filled by the marks; longer bars are cut off."""
     marks = [row["mark"] for row in rows]
     helps = figure.unit == "s" and not drawing.baseline and wants_log(marks)
@@ -155,7 +179,7 @@ def _y(rows: Sequence[dict[str, Any]], figure: Figure, drawing: Drawing) -> Spec
     return {"type": "log" if log else "linear", "nice": False, "domain": [floor, ceiling], "clamp": False}
 
 
-def _spec(chart: Chart, rows: list[dict[str, Any]], x: Spec, y_scale: Spec, drawing: Drawing) -> Spec:
+def _spec(chart: Chart, rows: list[CellRow], x: Spec, y_scale: Spec, drawing: Drawing) -> Spec:
     domain = list(drawing.names.shorts.values())
     many = len(domain) > 1
     outputs = [palette.SERIES[i % len(palette.SERIES)] for i in range(len(domain))]
@@ -207,7 +231,7 @@ def _spec(chart: Chart, rows: list[dict[str, Any]], x: Spec, y_scale: Spec, draw
         layers.insert(0, {"data": {"values": [{"one": 1}]}, "mark": rule, "encoding": {"y": y("one")}})
     style: Spec = {"size": 64, "strokeWidth": 2, "opacity": 1}
     encoding = across | {"y": y("mark"), "tooltip": told}
-    layers += points_by_verdict(rows, style, encoding | {"shape": shape_of(color)})
+    layers += points_by_verdict({row["status"] for row in rows}, style, encoding | {"shape": shape_of(color)})
     if any(row["status"] == "invalid" for row in rows):
         mark = {"type": "point", "filled": False, "shape": CROSS} | style
         layers.append({"transform": [{"filter": "datum.status === 'invalid'"}], "mark": mark, "encoding": encoding})

@@ -31,16 +31,16 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters["json_block"] = json_block
-    made.filters["number"] = format.number
-    made.filters["plural"] = format.plural
-    made.globals["style"] = assets.static("style.css")
-    made.globals["charts_script"] = assets.static("charts.js")
-    made.globals["compare_script"] = assets.static("compare.js")
-    made.globals["list_script"] = assets.static("list.js")
-    made.globals["live_script"] = assets.static("live.js")
-    made.globals["theme_script"] = assets.static("theme.js")
-    made.globals["icon"] = assets.static("icon.svg")
+    made.filters.update(json_block=json_block, number=format.number, plural=format.plural)
+    made.globals.update(
+        style=assets.static("style.css"),
+        charts_script=assets.static("charts.js"),
+        compare_script=assets.static("compare.js"),
+        list_script=assets.static("list.js"),
+        live_script=assets.static("live.js"),
+        theme_script=assets.static("theme.js"),
+        icon=assets.static("icon.svg"),
+    )
     return made
 
 

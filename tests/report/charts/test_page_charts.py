@@ -65,7 +65,8 @@ def test_the_pareto_chart_is_per_gpu_only_where_every_count_is_known() -> None:
 
 def test_the_frontier_is_what_nothing_beats_in_both() -> None:
     marks = [(10, 100), (20, 90), (15, 80), (20.1, 50), (40, 10), (5, 100.5)]
-    kept = frontier([{"user": float(user), "server": float(server)} for user, server in marks])
+    rows: Any = [{"user": float(user), "server": float(server)} for user, server in marks]
+    kept = frontier(rows)
     assert [(row["user"], row["server"]) for row in kept] == [(10, 100), (20, 90), (40, 10)]
 
 
