@@ -25,7 +25,7 @@ _MAX_OPEN_LOOP_WARMUP = 64
 class LoadShape(ABC):
     """A load shape. `callers`, `batch_size` and the like are None for shapes that do not have them.
 
-    `value` is the one number by which loads of a kind are compared; it stands in the JSON under `value_key`.
+    Loads of one kind are compared by one number, the field named by `value_key`: concurrency, wave size or requests per second.
     """
 
     __slots__ = ()
@@ -118,12 +118,6 @@ class LoadShape(ABC):
     @abstractmethod
     def share(self, worker: int, workers: int) -> Self:
         """The part of the load that `worker` of `workers` carries."""
-
-    @property
-    def value(self) -> float:
-        """The number of the shape: concurrency, wave size or requests per second."""
-        number: float = getattr(self, self.value_key)
-        return number
 
     def to_json(self) -> dict[str, Any]:
         """The shape as plain JSON values, its `kind` among them; what is None is left out."""
@@ -386,6 +380,6 @@ def shape_from_json(document: Mapping[str, Any]) -> LoadShape:
 
 
 def value_in_json(document: Mapping[str, Any]) -> float:
-    """The `value` of the shape that `to_json` wrote. Raises KeyError for a kind that this version does not know."""
+    """The number that `value_key` names, of the shape that `to_json` wrote. Raises KeyError for a kind that this version does not know."""
     value: float = document[shape_class(document).value_key]
     return value
