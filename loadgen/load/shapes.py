@@ -32,8 +32,8 @@ class LoadShape(ABC):
 
     kind: ClassVar[str]
     value_key: ClassVar[str]
-    axis_label: ClassVar[str]
-    column_label: ClassVar[str]
+    axis_label: ClassVar[str]  # of the number, with its unit
+    column_label: ClassVar[str]  # the same, as short as a table needs it
 
     latency_start: ClassVar[Literal["due", "sent"]]
     """Whether latencies start when a request is due, however late it was sent (no coordinated omission), or when it was

@@ -9,10 +9,10 @@ from collections.abc import Iterator
 
 from loadgen.engine.drive.conversations import Conversations
 from loadgen.engine.drive.driver import Driver, Plan, Wiring
+from loadgen.engine.drive.in_flight import SENDS_AT_ONCE
 from loadgen.engine.records.exchange import Exchange
 from loadgen.load.arrivals import NS_PER_S
 
-_SENDS_AT_ONCE = 8  # about half a millisecond
 _SENDS_APART_NS = 1_000_000
 
 
@@ -119,7 +119,7 @@ class ClosedLoopDriver(Driver):
             asyncio.get_running_loop().call_soon(self._send_some)
 
     def _send_some(self) -> None:
-        for _ in range(min(_SENDS_AT_ONCE, len(self._waiting))):
+        for _ in range(min(SENDS_AT_ONCE, len(self._waiting))):
             self._next_of_caller(self._waiting.popleft())
         self._last_send_ns = self._now_ns()
         if self._waiting:

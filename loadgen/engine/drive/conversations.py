@@ -11,20 +11,21 @@ import time
 from collections.abc import Callable, Generator, Iterator
 
 from loadgen.engine.capture.reply_text import reply_text
+from loadgen.engine.drive.in_flight import SENDS_AT_ONCE
 from loadgen.engine.eventloop.timer import Clock, Timer
 from loadgen.engine.records.exchange import Exchange, unpack_stamps
 from loadgen.load.arrivals import NS_PER_S
 from loadgen.load.body import history_after, with_history
 from loadgen.load.schedule import Schedule
 
-_SENDS_AT_ONCE = 8  # then the streams are read: the first of those that went out may have been answered
+ReplySteps = Generator[None, None, str | None]
 EARLIER_TURN_FAILED = "an earlier turn of its conversation failed"
 
 
 class Conversations:
     """Conversations between two turns; `len()` is their number.
 
-    `ask` is called with each later turn when it is due, `drop` with each that will never be, and `leave` with the slot of a
+    `ask` is called with each later turn when it is due, `drop` with each that will never be, and `leave` with a
     caller whose conversation broke off after `goes_on` had said otherwise. `on_fault` hears of a fault of ours.
     """
 
@@ -47,9 +48,7 @@ class Conversations:
         self._clock = clock
         self._now_ns = clock.now_ns
         self._bodies: dict[int, bytes] = {}  # of later turns, from when they are known until they have been answered
-        self._reading: list[
-            tuple[int, int, int, Generator[None, None, str | None]]
-        ] = []  # a heap: when due, index, slot
+        self._reading: list[tuple[int, int, int, ReplySteps]] = []  # a heap: when due, index, caller
         self._thinking: list[tuple[int, int, int]] = []  # a heap of the same
         self._next: dict[int, int] = {}  # by session, of those begun and not over: the turn that follows
         self._timer: Timer | None = None
@@ -114,39 +113,39 @@ class Conversations:
             asyncio.get_running_loop().call_soon(self._read_some)
 
     def _read_some(self) -> None:
-        """One step of the most urgent answer."""
+        """Take one step of the most urgent reply."""
         self._reads_soon = False
         if not self._reading:
             return
         try:
-            due_ns, index, slot, steps = self._reading[0]
+            due_ns, index, caller, steps = self._reading[0]
             try:
                 next(steps)
             except StopIteration as whole:
                 heapq.heappop(self._reading)
-                self._has_been_read(due_ns, index, slot, whole.value)
+                self._has_been_read(due_ns, index, caller, whole.value)
         except Exception as error:
             self._on_fault(error)
             return
         self._read_soon()
 
-    def _has_been_read(self, due_ns: int, index: int, slot: int, reply: str | None) -> None:
+    def _has_been_read(self, due_ns: int, index: int, caller: int, reply: str | None) -> None:
         before = self._bodies.pop(index)
         if reply is None:
             self._break_off(index - 1)
-            self._leave(slot)
+            self._leave(caller)
             return
         self._bodies[index] = with_history(self._schedule.bodies[index], history_after(before, reply))
-        heapq.heappush(self._thinking, (due_ns, index, slot))
+        heapq.heappush(self._thinking, (due_ns, index, caller))
         self._on_timer()
 
     def _on_timer(self) -> None:
         try:
-            for _ in range(_SENDS_AT_ONCE):
+            for _ in range(SENDS_AT_ONCE):
                 if not self._thinking or self._thinking[0][0] > self._now_ns():
                     break
-                _, index, slot = heapq.heappop(self._thinking)
-                self._ask(Exchange(index, slot))
+                _, index, caller = heapq.heappop(self._thinking)
+                self._ask(Exchange(index, caller))
             self._set_timer()
         except Exception as error:
             self._on_fault(error)
@@ -162,7 +161,7 @@ class Conversations:
             self._timer.cancel()
 
     def _break_off(self, index: int) -> None:
-        """The turns after `index` will never be."""
+        """Drop the turns after `index`."""
         self._next.pop(index // self._turns, None)
         for later in range(index + 1, self._end(index)):
             self._drop(Exchange(later), EARLIER_TURN_FAILED)

@@ -13,6 +13,7 @@ from loadgen.engine.wire.address import ConnectFailedError
 from loadgen.engine.wire.transport import CONNECT_LIMIT_S
 from loadgen.load.arrivals import NS_PER_S
 
+SENDS_AT_ONCE = 8  # about half a millisecond; then what arrived is read, for the first of them may have been answered
 CONNECTS_AT_ONCE = 64  # more would overflow a server's backlog, and SYN retries cost a second
 
 

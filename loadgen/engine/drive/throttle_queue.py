@@ -3,11 +3,10 @@
 from collections import deque
 from collections.abc import Callable
 
+from loadgen.engine.drive.in_flight import SENDS_AT_ONCE
 from loadgen.engine.drive.throttle import Throttle
 from loadgen.engine.eventloop.timer import SYSTEM_CLOCK, Clock, Timer
 from loadgen.engine.records.exchange import Exchange
-
-_SENDS_AT_ONCE = 8  # then the streams are read: the first of those that went out may have been answered
 
 
 class ThrottleQueue:
@@ -67,7 +66,7 @@ class ThrottleQueue:
             self._timer = None
 
     def _on_timer(self) -> None:
-        for _ in range(_SENDS_AT_ONCE):
+        for _ in range(SENDS_AT_ONCE):
             if not self._queue:
                 break
             now_ns = self._now_ns()
