@@ -112,8 +112,8 @@ def _main(given: list[str]) -> int:
         if {"-v", "--verbose"} & set(given):
             traceback.print_exc()
             return ExitCode.UNEXPECTED
-        said = f"{type(error).__name__}: {error}".splitlines()[0]
-        return _failed(f"unexpected failure: {said} (run again with -v for the traceback)", ExitCode.UNEXPECTED)
+        message = f"{type(error).__name__}: {error}".splitlines()[0]
+        return _failed(f"unexpected failure: {message} (run again with -v for the traceback)", ExitCode.UNEXPECTED)
 
 
 def _no_text(words: Sequence[str]) -> str | None:

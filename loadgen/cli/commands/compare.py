@@ -107,9 +107,9 @@ def _judge(found: "Gate", *, allow_inconclusive: bool) -> None:
     if found.outcome == "failed":
         raise GateError(f"gate failed: worse in {_few(found.worse)}")
     if found.outcome == "inconclusive" and not allow_inconclusive:
-        told = _few(found.inconclusive) if found.inconclusive else "no figure could be compared"
+        reason = _few(found.inconclusive) if found.inconclusive else "no figure could be compared"
         raise GateError(
-            f"gate inconclusive: {told}; measure both with --repeats 3 or more, limit it with --metrics, "
+            f"gate inconclusive: {reason}; measure both with --repeats 3 or more, limit it with --metrics, "
             "or pass --allow-inconclusive"
         )
 

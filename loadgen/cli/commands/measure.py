@@ -63,7 +63,7 @@ def sweep(
         _measure(terminal, keys, spec, as_json=as_json, single=False, resume=resume)
 
 
-def _plan(terminal: Terminal, values: dict[str, object], file: Path | None, *, as_json: bool) -> None:
+def _plan(terminal: Terminal, keys: dict[str, object], file: Path | None, *, as_json: bool) -> None:
     from loadgen.cli.progress.sweep import room_message
     from loadgen.cli.tables.plan import group_plan_table, plan_table
     from loadgen.experiments.estimate import disks_too_small
@@ -73,10 +73,10 @@ def _plan(terminal: Terminal, values: dict[str, object], file: Path | None, *, a
     from loadgen.spec.runs import resolve
     from loadgen.store.urls import sqlite_path
 
-    wanted = read_request(values, file)
-    parts = wanted.sweeps() if wanted.names_server else (wanted.on_running(running_server()),)
-    if wanted.variants is not None:
-        group = plan_group(terminal.db, parts, interleave=wanted.interleave)
+    request = read_request(keys, file)
+    sweeps = request.sweeps() if request.names_server else (request.on_running(running_server()),)
+    if request.variants is not None:
+        group = plan_group(terminal.db, sweeps, interleave=request.interleave)
         for note in group.servers[0].sweep.specs[0].file_notes:
             terminal.note(note)
         if as_json:
@@ -84,7 +84,7 @@ def _plan(terminal: Terminal, values: dict[str, object], file: Path | None, *, a
         else:
             show(group_plan_table(group))
         return
-    spec = parts[0].spec
+    spec = sweeps[0].spec
     runs = resolve(spec)
     for note in runs[0].file_notes:
         terminal.note(note)
@@ -98,34 +98,34 @@ def _plan(terminal: Terminal, values: dict[str, object], file: Path | None, *, a
 
 
 def _measure(
-    terminal: Terminal, values: dict[str, object], file: Path | None, *, as_json: bool, single: bool, resume: bool
+    terminal: Terminal, keys: dict[str, object], file: Path | None, *, as_json: bool, single: bool, resume: bool
 ) -> None:
     """Run what is wanted, show what came of it, and end with its exit code."""
     from loadgen.experiments.sweep_request import read_request
     from loadgen.servers.launcher.running import running_server
 
-    wanted = read_request(values, file)
-    parts = wanted.sweeps() if wanted.names_server else ()
+    request = read_request(keys, file)
+    sweeps = request.sweeps() if request.names_server else ()
     with terminal.open_to_write() as store:
-        if not parts:
+        if not sweeps:
             server = running_server()
-            parts = (wanted.on_running(server, store if resume else None, takes_grid=not single),)
-        if wanted.is_group:
+            sweeps = (request.on_running(server, store if resume else None, takes_grid=not single),)
+        if request.is_group:
             from loadgen.cli.commands.measuring import measure_group
 
-            measure_group(terminal, store, parts, as_json=as_json, interleave=wanted.interleave, resume=resume)
+            measure_group(terminal, store, sweeps, as_json=as_json, interleave=request.interleave, resume=resume)
         else:
-            _measure_one(terminal, store, parts[0], as_json=as_json, single=single, resume=resume)
+            _measure_one(terminal, store, sweeps[0], as_json=as_json, single=single, resume=resume)
 
 
 def _measure_one(
-    terminal: Terminal, store: "Store", part: "PlannedSweep", *, as_json: bool, single: bool, resume: bool
+    terminal: Terminal, store: "Store", planned: "PlannedSweep", *, as_json: bool, single: bool, resume: bool
 ) -> None:
     from loadgen.cli.commands.measuring import measured_sweep
     from loadgen.cli.tables.outcome import show_run, show_sweep
     from loadgen.report.export.export import run_document, sweep_document
 
-    measured = measured_sweep(terminal, store, part, resume=resume)
+    measured = measured_sweep(terminal, store, planned, resume=resume)
     result, row, documents = measured.result, measured.row, measured.documents
     if as_json and single and documents:
         show_json(run_document(row, documents[0]))

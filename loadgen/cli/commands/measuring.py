@@ -8,15 +8,14 @@ from typing import TYPE_CHECKING
 import typer
 
 from loadgen.analysis.document.run import RunDocument
-from loadgen.cli.console.terminal import Terminal, show_json, stdout, warn
+from loadgen.cli.commands.results import show_stored_group
+from loadgen.cli.console.terminal import Terminal, warn
 from loadgen.cli.progress.sweep import SweepProgress
-from loadgen.cli.tables.outcome import show_group
 from loadgen.errors import ExitCode, StoreError
 from loadgen.experiments.group import run_group
 from loadgen.experiments.interrupts import Stop, interrupts
 from loadgen.experiments.sweep import SweepResult, run_sweep
 from loadgen.experiments.sweep_record import Resume
-from loadgen.report.export.export import group_document
 from loadgen.store.rows import SweepRow
 
 if TYPE_CHECKING:
@@ -35,13 +34,13 @@ class MeasuredSweep:
 
 
 def measured_sweep(
-    terminal: Terminal, store: "Store", part: "PlannedSweep", *, resume: bool, search: "Search | None" = None
+    terminal: Terminal, store: "Store", planned: "PlannedSweep", *, resume: bool, search: "Search | None" = None
 ) -> MeasuredSweep:
     """Run it. Raises what ended it if the sweep is not on record; else that stays in `result.failure`."""
     stop = Stop()
     with SweepProgress(terminal, resume=resume) as progress, interrupts(stop, progress.say):
         result = run_sweep(
-            part,
+            planned,
             store,
             environ=os.environ,
             stop=stop,
@@ -61,7 +60,7 @@ def measured_sweep(
 def measure_group(
     terminal: Terminal,
     store: "Store",
-    parts: "Sequence[PlannedSweep]",
+    planned: "Sequence[PlannedSweep]",
     *,
     as_json: bool,
     interleave: bool,
@@ -71,7 +70,7 @@ def measure_group(
     stop = Stop()
     with SweepProgress(terminal, resume=resume) as progress, interrupts(stop, progress.say):
         result = run_group(
-            parts,
+            planned,
             store,
             environ=os.environ,
             stop=stop,
@@ -81,15 +80,11 @@ def measure_group(
         )
     on_record = any(sweep.group_id == result.group_id for sweep in store.sweeps())
     if on_record:
-        sweeps = [(sweep, store.runs(sweep.sweep_id)) for sweep in store.group(result.group_id)]
-        if as_json:
-            show_json(group_document(sweeps))
-        else:
-            show_group(stdout(), sweeps)
+        show_stored_group(store, result.group_id, as_json=as_json)
     for failed in result.failures:
-        said = str(failed.error)
-        named = said if said.startswith(f"{failed.label} ") else f"{failed.label}: {said}"
-        warn(named)
+        message = str(failed.error)
+        line = message if message.startswith(f"{failed.label} ") else f"{failed.label}: {message}"
+        warn(line)
     if result.stopped_by is not None:
         raise result.stopped_by
     if on_record and not as_json:

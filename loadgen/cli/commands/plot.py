@@ -55,7 +55,7 @@ def plot(
         raise UsageError("name a chart; 'loadgen plot --list' tells which there are")
     if as_json:
         raise UsageError("--json goes with --list: a drawing is written to a file")
-    wanted = plots.plot(chart)
+    kind = plots.plot(chart)
     path = output or Path(f"{chart}.svg")
     form = _format(path)
 
@@ -64,8 +64,8 @@ def plot(
 
     with terminal.open() as store:
         selection = gather(store, [full_id(store, each) for each in ids or ["latest"]])
-        drawn = wanted.draw(selection, metric, statistic)
-    content = draw(drawn, form, about(selection, wanted.has_bars), width_px)
+        drawn = kind.draw(selection, metric, statistic)
+    content = draw(drawn, form, about(selection, kind.has_bars), width_px)
     write_file(path, content)
     terminal.note(f"wrote {path}")
 

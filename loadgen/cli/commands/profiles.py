@@ -153,8 +153,8 @@ def _of_simulator(file: "ProfileFile") -> list["ProfileFinding"]:
     try:
         typer.main.get_command(command).make_context("simulate", words[words.index("simulate") + 1 :])
     except TyperException as error:
-        said = " ".join(error.format_message().split())
-        return [ProfileFinding("error", f"{file.origin.name('arguments')}: `loadgen simulate` says: {said}")]
+        message = " ".join(error.format_message().split())
+        return [ProfileFinding("error", f"{file.origin.name('arguments')}: `loadgen simulate` says: {message}")]
     return []
 
 

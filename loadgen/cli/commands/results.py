@@ -60,7 +60,7 @@ def show(
     with terminal.open() as store:
         found = full_id(store, id)
         if found.startswith("g"):
-            _show_group(store, found, as_json=as_json)
+            show_stored_group(store, found, as_json=as_json)
             return
         if found.startswith("r"):
             document = store.run(found)
@@ -147,15 +147,16 @@ def report(
     from loadgen.report.pages.single_file import render_report
 
     with terminal.open() as store:
-        said = read_view(parse_qs(view or "", keep_blank_values=True)) if compare or view is not None else None
-        if said is not None and (said.ids or said.filters.any):
+        parsed = read_view(parse_qs(view or "", keep_blank_values=True)) if compare or view is not None else None
+        if parsed is not None and (parsed.ids or parsed.filters.any):
             raise UsageError("--view says how to compare, and the ids beside it say what: leave 'in' and filters out")
-        page = render_report(store, [full_id(store, id) for id in ids], said)
+        page = render_report(store, [full_id(store, id) for id in ids], parsed)
     write_file(output, page.encode())
     terminal.note(f"wrote {output}")
 
 
-def _show_group(store: "Store", group_id: str, *, as_json: bool) -> None:
+def show_stored_group(store: "Store", group_id: str, *, as_json: bool) -> None:
+    """Show the sweeps of a group on stdout."""
     from loadgen.cli.tables.outcome import show_group
     from loadgen.report.export.export import group_document
 

@@ -43,7 +43,7 @@ def search(
     from loadgen.spec.runs import resolve
     from loadgen.store.repository import Store
 
-    wanted = read_request(_values(keys))
+    request = read_request(_values(keys))
 
     def search_on(spec: "SweepSpec") -> Search:
         if not spec.slo:
@@ -53,9 +53,9 @@ def search(
         return search_of(spec, SearchTerms(ends[0], ends[1], goodput_ratio, tolerance_ratio, repeats, max_runs))
 
     def part(store: Store | None) -> "PlannedSweep":
-        if wanted.names_server:
-            return wanted.sweeps()[0]
-        return wanted.on_running(
+        if request.names_server:
+            return request.sweeps()[0]
+        return request.on_running(
             running_server(),
             store,
             takes_grid=False,
@@ -66,7 +66,7 @@ def search(
         spec = part(None).spec
         _plan(terminal, spec, search_on(spec), as_json=as_json)
         return
-    if wanted.names_server:
+    if request.names_server:
         search_on(part(None).spec)  # what is wrong with it, before there is a database
     with terminal.open_to_write() as store:
         chosen = part(store if resume else None)
@@ -89,39 +89,39 @@ def _values(keys: Mapping[str, object]) -> dict[str, object]:
     return values
 
 
-def _plan(terminal: Terminal, spec: "SweepSpec", wanted: "Search", *, as_json: bool) -> None:
+def _plan(terminal: Terminal, spec: "SweepSpec", search: "Search", *, as_json: bool) -> None:
     from loadgen.cli.tables.plan import plan_table
     from loadgen.experiments.plan import plan_sweep
     from loadgen.spec.runs import resolve
 
     key = "concurrency" if spec.concurrency else "rate"
-    loads = [round(load) if spec.concurrency else load for load in wanted.doubling()]
+    loads = [round(load) if spec.concurrency else load for load in search.doubling()]
     runs = resolve(spec.model_copy(update={key: loads}))
     for note in runs[0].file_notes:
         terminal.note(note)
     plan = plan_sweep(terminal.db, runs)
     if as_json:
-        show_json(plan.to_json() | {"search": wanted.terms.to_json()})
+        show_json(plan.to_json() | {"search": search.terms.to_json()})
         return
     show(plan_table(plan))
     show(
         f"These follow one another until one misses the SLO; bisection and repeats come after. "
-        f"At most {wanted.terms.max_runs} runs in all."
+        f"At most {search.terms.max_runs} runs in all."
     )
 
 
 def _search(
-    terminal: Terminal, store: "Store", part: "PlannedSweep", wanted: "Search", *, as_json: bool, resume: bool
+    terminal: Terminal, store: "Store", planned: "PlannedSweep", search: "Search", *, as_json: bool, resume: bool
 ) -> None:
     from loadgen.cli.commands.measuring import measured_sweep
     from loadgen.cli.tables.outcome import show_sweep
     from loadgen.report.export.export import sweep_document
     from loadgen.report.words.search_result import search_sentences
 
-    measured = measured_sweep(terminal, store, part, resume=resume, search=wanted)
+    measured = measured_sweep(terminal, store, planned, resume=resume, search=search)
     result, row, documents = measured.result, measured.row, measured.documents
     if as_json:
-        found: Any = row.search or wanted.to_json()
+        found: Any = row.search or search.to_json()
         show_json(sweep_document(row, documents) | {"search": {**found, "sentence": search_sentences(found)}})
     elif documents:
         show_sweep(stdout(), row, documents)
@@ -129,5 +129,5 @@ def _search(
         raise result.failure
     if not as_json:
         terminal.note(f"saved as {result.sweep_id}; look closer with 'loadgen dashboard{terminal.db_flag}'")
-    if wanted.trouble is not None:
+    if search.trouble is not None:
         raise typer.Exit(ExitCode.INVALID_RUN)

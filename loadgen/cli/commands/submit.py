@@ -35,16 +35,16 @@ def submit(
     resume: bool,
 ) -> None:
     """Send it, follow it, show what came of it, and end with the exit code that it would have had here."""
-    wanted = read_request({key: value for key, value in values.items() if value not in ([], ())}, file)
+    request = read_request({key: value for key, value in values.items() if value not in ([], ())}, file)
     for key, reason in REFUSED_KEYS.items():
-        if wanted.values.get(key) or (wanted.variants is not None and key in ("profile", "matrix")):
-            raise UsageError(f"{wanted.origin.name(key)} does not go with --service: it {reason}")
-    if not wanted.names_server:
+        if request.values.get(key) or (request.variants is not None and key in ("profile", "matrix")):
+            raise UsageError(f"{request.origin.name(key)} does not go with --service: it {reason}")
+    if not request.names_server:
         raise UsageError("--service needs --url, which says which server is to be measured from there")
-    runs = resolve(wanted.sweeps()[0].spec)
+    runs = resolve(request.sweeps()[0].spec)
     with ServiceClient(service, os.environ, token_env) as client:
         with SweepProgress(terminal, resume=resume) as progress:
-            job = _begin(client, wanted.values, sweep_hash(runs), progress, resume=resume)
+            job = _begin(client, request.values, sweep_hash(runs), progress, resume=resume)
             job = _follow(client, job, runs, progress)
         _show(terminal, client, job, as_json=as_json)
     if job.exit_code is not None and job.exit_code not in (ExitCode.OK, ExitCode.INVALID_RUN):
@@ -77,15 +77,15 @@ def _follow(client: ServiceClient, job: JobDocument, runs: Sequence[RunSpec], pr
     """The job at its end. Ctrl-C cancels it: once after the answers on their way, twice at once; a third time only we leave."""
     after: str | None = None
     interrupts = 0
-    told = ""
+    shown_place = ""
     while job.ended_at is None:
         try:
             for number, name, value in client.events(job.job_id, after):
                 after = number or after
                 if name == "job":
                     job = JobDocument(**value)
-                    if (place := _place(job)) and place != told:
-                        told = place
+                    if (place := _queue_place(job)) and place != shown_place:
+                        shown_place = place
                         progress.say(place)
                 elif name == "note":
                     progress.say(value["message"])
@@ -103,7 +103,7 @@ def _follow(client: ServiceClient, job: JobDocument, runs: Sequence[RunSpec], pr
     return job
 
 
-def _place(job: JobDocument) -> str:
+def _queue_place(job: JobDocument) -> str:
     """What to say of a job that waits; nothing of one that is running, or that is the next to start."""
     if job.status != "queued" or job.waits_for_job_id is None or job.queue_position is None:
         return ""

@@ -9,8 +9,8 @@ import loadgen
 from loadgen.cli.console.terminal import echo
 
 
-def _print_version(wanted: bool) -> None:
-    if wanted:
+def _print_version(asked: bool) -> None:
+    if asked:
         echo(f"loadgen {loadgen.__version__}")
         raise typer.Exit
 

@@ -28,10 +28,10 @@ def _checks(document: DoctorDocument) -> RenderableType:
     table.add_column()
     for check in document["checks"]:
         symbol, style = _SYMBOLS[check["status"]]
-        said = Text(check["message"])
+        text = Text(check["message"])
         if check["hint"]:
-            said.append(f"\n{check['hint']}", style="dim")
-        table.add_row(Text(symbol, style=style), check["name"], said)
+            text.append(f"\n{check['hint']}", style="dim")
+        table.add_row(Text(symbol, style=style), check["name"], text)
     return table
 
 

@@ -56,10 +56,10 @@ def checked_table(results: Iterable[CheckedProfile]) -> RenderableType:
     table.add_column()
     for result in results:
         symbol, style = _SYMBOLS[result.status]
-        told = Text("\n").join(
+        lines = Text("\n").join(
             Text.assemble((_LEAD[finding.severity], "dim"), finding.message) for finding in result.findings
         )
-        table.add_row(Text(symbol, style=style), result.name, told)
+        table.add_row(Text(symbol, style=style), result.name, lines)
     return table
 
 
@@ -69,8 +69,8 @@ def profile_facts(document: ProfileFacts) -> Iterator[RenderableType]:
     yield Text.assemble((profile["name"], "bold"), f" · {profile.get('description', '')}")
     if profile.get("unservable"):
         yield Text(f"cannot be served: {profile['unservable']}", style="yellow")
-    said = {key: value for key, value in profile.items() if key not in _OWN_ROWS}
-    yield _pairs([(key, _plain(value)) for key, value in said.items()])
+    keys = {key: value for key, value in profile.items() if key not in _OWN_ROWS}
+    yield _pairs([(key, _plain(value)) for key, value in keys.items()])
     if document["argv"] is not None:
         yield Text("\ncommand", style="bold")
         yield Text(shlex.join(document["argv"]))
@@ -118,8 +118,10 @@ def _memory(memory: MemoryFacts | NoMemoryFacts) -> RenderableType:
     ]
     if memory["sequences_of_max_model_len"] is not None:
         rows.append(("sequences of max-model-len", f"{memory['sequences_of_max_model_len']:,}"))
-    told = [Text(said, style=style) for said, style in ((memory["problem"], "red"), (memory["remark"], "dim")) if said]
-    return Group(_pairs(rows), *told)
+    remarks = [
+        Text(text, style=style) for text, style in ((memory["problem"], "red"), (memory["remark"], "dim")) if text
+    ]
+    return Group(_pairs(rows), *remarks)
 
 
 def _model(model: ModelFacts) -> Iterator[RenderableType]:
