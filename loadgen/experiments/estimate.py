@@ -30,7 +30,7 @@ _REQUEST_STORED_BYTES, _ARRIVAL_STORED_BYTES = 160, 8
 
 
 def stated_s(run: RunSpec) -> float | None:
-    """The duration that the spec itself states; None where it depends on the server's speed."""
+    """Return the duration that the spec states; None if it depends on the server's speed."""
     if run.duration_s is not None:
         return run.duration_s
     if run.shape.mean_rate_per_s is not None and run.requests is not None:
@@ -39,7 +39,7 @@ def stated_s(run: RunSpec) -> float | None:
 
 
 def steps(run: RunSpec) -> float:
-    """Token steps that a run takes one after the other: its rounds of concurrent requests, each of `output_tokens`."""
+    """Return the token steps that a run takes in sequence: its rounds of concurrent requests, each of `output_tokens`."""
     planned = run.planned_requests()
     requests = planned if planned is not None else run.concurrency or 1
     rounds = requests / (run.concurrency or 1)
@@ -47,9 +47,9 @@ def steps(run: RunSpec) -> float:
 
 
 def thinking_s(run: RunSpec) -> float:
-    """Seconds for which each caller's users think in all, on average, while nothing of theirs is in flight.
+    """Return the seconds that the users of each caller think in all, on average, while no request of theirs is in flight.
 
-    0 where each request stands by itself, and where the duration is stated, which contains them.
+    0 if each request stands alone, and for a run by duration, which includes them.
     """
     sessions, planned = run.workload.sessions, run.planned_requests()
     if sessions is None or planned is None:
@@ -59,9 +59,9 @@ def thinking_s(run: RunSpec) -> float:
 
 
 def limit_waits_s(runs: Sequence[RunSpec]) -> list[float]:
-    """Seconds that the limits per minute make each run last at the least, when all of them run one after the other.
+    """Return the least seconds that each run lasts because of the rate limits, when all of them run in sequence.
 
-    A minute's worth goes out at once and the next one a minute later; how much of a minute one run leaves is the next one's.
+    A minute's worth is sent at once and the next one a minute later; the next run uses what one run leaves of a minute.
     Warm-ups count; a run whose number of requests depends on the server is taken to need none.
     """
     waits_s: list[float] = []
@@ -75,7 +75,7 @@ def limit_waits_s(runs: Sequence[RunSpec]) -> list[float]:
 
 
 def _minutes_worth(run: RunSpec) -> Fraction:
-    """How many minutes' worth of what the limits allow a run sends: 2 for 120 requests of at most 60 per minute."""
+    """Return the requests of a run in minutes' worth of its rate limits: 2 for 120 requests at 60 per minute."""
     planned, limits = run.planned_requests(), run.rate_limits
     if planned is None:
         return Fraction(0)
@@ -86,12 +86,12 @@ def _minutes_worth(run: RunSpec) -> Fraction:
 
 
 def scaled_s(run: RunSpec, like: RunSpec, took_s: float) -> float:
-    """What `run` should take where `like` took `took_s`: users think as they do, and all else goes with the steps."""
+    """Return the seconds of `run` if `like` took `took_s`: the time to think is its own, all else is in proportion to the steps."""
     return thinking_s(run) + max(0.0, took_s - thinking_s(like)) * steps(run) / steps(like)
 
 
 class TimeLeft:
-    """The time that is left of a sweep, from the runs that ended so far."""
+    """Estimates the time left of a sweep by the runs that ended so far."""
 
     def __init__(self, runs: Sequence[RunSpec]):
         self._runs = runs
@@ -101,13 +101,13 @@ class TimeLeft:
         self._answered_steps = 0.0
 
     def ended(self, run: RunSpec, took_s: float) -> None:
-        """`run` took `took_s`, warm-up included."""
+        """Take note that `run` took `took_s`, warm-up included."""
         self._took_s[run.point.hash] = took_s
         self._answering_s += max(0.0, took_s - thinking_s(run))
         self._answered_steps += steps(run)
 
     def of(self, run: RunSpec) -> float | None:
-        """What `run` should take: as its last repeat did, else as stated, else by the runs so far; None when nobody knows."""
+        """Return the seconds of `run`: as of its last repeat, else as stated, else by the runs so far; None if unknown."""
         if run.point.hash in self._took_s:
             return self._took_s[run.point.hash]
         stated = stated_s(run)
@@ -118,7 +118,7 @@ class TimeLeft:
         return thinking_s(run) + steps(run) * self._answering_s / self._answered_steps
 
     def left_s(self, position: int, elapsed_s: float, done_ratio: float) -> float | None:
-        """Seconds left when run number `position` (from 1) has gone on for `elapsed_s` and is done by `done_ratio`."""
+        """Return the seconds left when run number `position` (from 1) has taken `elapsed_s` and is done by `done_ratio`."""
         present = self._runs[position - 1]
         expected = elapsed_s / done_ratio if done_ratio > 0.1 else self.of(present)
         wait_s = self._waits_s[position - 1]
@@ -136,8 +136,10 @@ class TimeLeft:
 
 
 def estimated_usd(run: RunSpec, price: Price, estimated_s: float | None) -> float | None:
-    """By tokens: every request and warm-up request with the lengths asked, so that it is the most where answers may end
-    before; None where a length or the number of requests is not known. By time: `estimated_s`, without the warm-up.
+    """Return the cost of `run` in US dollars; None if it is unknown.
+
+    By tokens: every request and warm-up request at the lengths asked, which is the maximum if replies may end earlier. By
+    time: `estimated_s`, without the warm-up.
     """
     if price.is_by_time:
         return None if estimated_s is None else price.of_time_usd(estimated_s)
@@ -151,14 +153,14 @@ def estimated_usd(run: RunSpec, price: Price, estimated_s: float | None) -> floa
 
 
 def _mean_prompt_tokens(run: RunSpec) -> float:
-    """Of a conversation: turn k of N has k prompts and the k − 1 answers between them."""
+    """Return the mean over all turns of a conversation: turn k has k prompts and the k − 1 replies between them."""
     assert run.input_tokens is not None
     earlier_turns = (run.workload.turns - 1) / 2
     return run.input_tokens + earlier_turns * (run.input_tokens + run.output_tokens)
 
 
 def spool_bytes(run: RunSpec) -> int | None:
-    """What lies in temporary files at most while a run lasts; None where the number of requests depends on the server."""
+    """Return the most bytes of temporary files during a run; None if the number of requests depends on the server."""
     requests = run.planned_requests()
     if requests is None:
         return None
@@ -167,7 +169,7 @@ def spool_bytes(run: RunSpec) -> int | None:
 
 
 def database_bytes(run: RunSpec) -> int | None:
-    """What a run takes of the database; None where the number of requests depends on the server."""
+    """Return the bytes of a run in the database; None if the number of requests depends on the server."""
     requests = run.planned_requests()
     if requests is None:
         return None
@@ -175,13 +177,13 @@ def database_bytes(run: RunSpec) -> int | None:
 
 
 def most_spool_bytes(runs: Sequence[RunSpec]) -> int | None:
-    """Of the run that needs most, since they come one after another; None where that of one is not known."""
+    """Return `spool_bytes` of the run that needs most; None if those of any run are unknown."""
     known = [each for run in runs if (each := spool_bytes(run)) is not None]
     return max(known, default=0) if len(known) == len(runs) else None
 
 
 def sum_database_bytes(runs: Sequence[RunSpec]) -> int | None:
-    """Of all runs; None where that of one is not known."""
+    """Return `database_bytes` of all runs; None if those of any run are unknown."""
     known = [each for run in runs if (each := database_bytes(run)) is not None]
     return sum(known) if len(known) == len(runs) else None
 
@@ -216,7 +218,7 @@ def _free_bytes(folder: Path) -> int | None:
 
 
 def events_per_s(run: RunSpec) -> float:
-    """The events a second that `run` asks for: one for each output token of each choice."""
+    """Return the events per second that `run` asks for: one for each output token of each choice."""
     if run.shape.peak_rate_per_s is not None:
         return run.shape.peak_rate_per_s * run.output_tokens * run.workload.choices
     assert run.concurrency is not None
@@ -224,11 +226,9 @@ def events_per_s(run: RunSpec) -> float:
 
 
 def workers_for(run: RunSpec, cores: int | None = None) -> int:
-    """Workers of `run`: as it says, else by its events, and a core less than the machine has, for the rest of the work.
+    """Return the number of workers of `run`: as asked, else by its events, up to one core less than `cores`.
 
-    One under a limit per minute, which workers that share nothing cannot keep between them.
-
-    `cores`: those that this process may use, found out when None.
+    One under a rate limit, which workers that share nothing cannot keep together. `cores` None: those of this process.
     """
     if run.workers is not None:
         return run.workers

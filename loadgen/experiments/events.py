@@ -1,10 +1,11 @@
-"""What a sweep tells while it runs, for whoever shows it. Plain data; imports `load`, `engine` and `servers`."""
+"""Events of a running sweep, as plain data, for those that show or store its progress."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
+from loadgen.analysis.document.run import RunDocument
 from loadgen.analysis.document.server import ServerDocument
 from loadgen.engine.drive.driver import Progress
 from loadgen.load.spec import RunSpec
@@ -17,20 +18,20 @@ AFTER_MEASURING: tuple[Phase, ...] = ("reading the records", "saving")
 
 @dataclass(frozen=True, slots=True)
 class SweepStarted:
-    """The server has answered and the sweep is on record; `resumed` when it was before, with `kept` runs that had ended."""
+    """The server has answered and the sweep is on record. A `resumed` one was before, with `kept` runs that had ended."""
 
     sweep_id: str
     resumed: bool
     server: ServerDocument
     runs: tuple[RunSpec, ...]
     kept: int
-    most_runs: int | None = None  # of a search, whose runs follow from one another: `runs` are the ends of it
+    most_runs: int | None = None  # of a search; its `runs` are the two ends
     needed_ratio: float | None = None  # of a search: the share of requests that must meet the SLO
 
 
 @dataclass(frozen=True, slots=True)
 class RouteChosen:
-    """How the server at `url` is about to be reached: through the `proxy` of that name, if any, and believing it to be itself or not."""
+    """The server at `url` is about to be contacted: by the `proxy` of that name, if any; `insecure`: without verifying its certificate."""
 
     url: str
     proxy: str | None
@@ -39,7 +40,7 @@ class RouteChosen:
 
 @dataclass(frozen=True, slots=True)
 class AskedAgain:
-    """The server at `url` did not answer the first question, for the reason `why`; it is asked again after `wait_s`, for `limit_s` in all."""
+    """The server at `url` did not answer the first question (`why`). It is asked again after `wait_s`, for up to `limit_s` in all."""
 
     url: str
     why: str
@@ -49,14 +50,14 @@ class AskedAgain:
 
 @dataclass(frozen=True, slots=True)
 class FilesRead:
-    """The sweep's dataset or trace has been read; `notes` are sentences on what of it is not used."""
+    """The dataset or trace has been read; `notes` are sentences on what of it is not used."""
 
     notes: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class DiskSpaceShort:
-    """`what` may need up to `needed_bytes` in `folder`, where fewer are free; the sweep begins all the same."""
+    """`what` may need up to `needed_bytes` in `folder`, which has fewer free bytes; the sweep starts anyway."""
 
     what: str
     folder: Path
@@ -66,14 +67,14 @@ class DiskSpaceShort:
 
 @dataclass(frozen=True, slots=True)
 class NothingToResume:
-    """The sweep of this grid is finished already: nothing is sent, and its result is the one on record."""
+    """The sweep on record is finished: nothing is sent, and its result is returned."""
 
     sweep_id: str
 
 
 @dataclass(frozen=True, slots=True)
 class PhaseStarted:
-    """Run number `position` (from 1) has come to a new phase."""
+    """A new phase of run number `position` (from 1)."""
 
     position: int
     run: RunSpec
@@ -82,14 +83,14 @@ class PhaseStarted:
 
 @dataclass(frozen=True, slots=True)
 class PromptsNotFitted:
-    """The server counts tokens so slowly that the later prompts of `run` are only about as long as asked."""
+    """The server counts tokens slowly, so the later prompts of `run` only have about the length asked."""
 
     run: RunSpec
 
 
 @dataclass(frozen=True, slots=True)
 class RunProgressed:
-    """A sign of life from the worker, a few times a second while it sends."""
+    """Progress of a worker, a few times a second while it sends."""
 
     progress: Progress
 
@@ -100,13 +101,13 @@ class RunEnded:
 
     position: int
     run: RunSpec
-    document: Any
+    document: RunDocument
     took_s: float  # warm-up and preparation included
 
 
 @dataclass(frozen=True, slots=True)
 class SavingDelayed:
-    """The database does not take a run now, for that reason; it is asked again for up to `within_s` seconds."""
+    """The database does not take a run now (`reason`); saving is retried for up to `within_s` seconds."""
 
     reason: str
     within_s: float
@@ -114,14 +115,14 @@ class SavingDelayed:
 
 @dataclass(frozen=True, slots=True)
 class DatabaseRestored:
-    """Somebody deleted or moved the database at `place` during the sweep; a copy with all that was in it is there again."""
+    """The database at `place` was deleted or moved during the sweep; a copy with all of its content is there again."""
 
     place: str
 
 
 @dataclass(frozen=True, slots=True)
 class GroupStarted:
-    """Sweeps over variants of a server begin, or go on; `labels` are the variants'."""
+    """Sweeps over variants of a server begin, or are resumed; `labels` name the variants."""
 
     group_id: str
     resumed: bool
@@ -130,7 +131,7 @@ class GroupStarted:
 
 @dataclass(frozen=True, slots=True)
 class ServerStarting:
-    """The server of this variant has come to a stage of its start."""
+    """A new stage in the start of the server of this variant."""
 
     label: str
     stage: str
@@ -138,7 +139,7 @@ class ServerStarting:
 
 @dataclass(frozen=True, slots=True)
 class ServerReady:
-    """It answers; `was_running` when it did before."""
+    """The server answers; `was_running`: it did before."""
 
     label: str
     server: RunningServer
@@ -147,14 +148,14 @@ class ServerReady:
 
 @dataclass(frozen=True, slots=True)
 class ServerEnding:
-    """Its runs are over, and it is being ended."""
+    """The runs of the server are over, and it is being stopped."""
 
     label: str
 
 
 @dataclass(frozen=True, slots=True)
 class ServerNotStarted:
-    """It did not come to answer, which is on record now as the result of this sweep."""
+    """The server did not start, which is recorded as the result of this sweep."""
 
     label: str
     sweep_id: str

@@ -1,4 +1,4 @@
-"""What a command wants measured, and on which servers: at a URL, on profiles that are named, or on the server that is running.
+"""What a command asks to be measured, and on which servers: at a URL, on named profiles, or on the running server.
 
 Starts nothing.
 """
@@ -57,7 +57,7 @@ class _Matrix(BaseModel):
 
 
 class _Servers(BaseModel):
-    """The keys that stand beside those of a spec."""
+    """The keys besides those of a spec."""
 
     profile: Annotated[list[str] | None, BeforeValidator(_names)] = None
     matrix: _Matrix | None = None
@@ -75,7 +75,7 @@ class PlannedSweep:
 
 @dataclass(frozen=True, slots=True)
 class SweepRequest:
-    """`values` by keys of a spec, and where each came from. `variants` None: no profile is named, and perhaps a URL."""
+    """What is asked: `values` by keys of a spec, and where each came from. `variants` None: no profile is named."""
 
     values: Mapping[str, object]
     origin: Origin
@@ -84,27 +84,27 @@ class SweepRequest:
 
     @property
     def names_server(self) -> bool:
-        """Whether it says where to measure; else that is where a server is running."""
+        """Whether it names a server; else the running one is measured."""
         return self.variants is not None or "url" in self.values
 
     @property
     def is_group(self) -> bool:
-        """Whether there is more than one server, or one is started more than once."""
+        """Whether several servers are started, or one several times."""
         return self.interleave or (self.variants is not None and len(self.variants) > 1)
 
     def sweeps(self) -> tuple[PlannedSweep, ...]:
         """One sweep for each profile that is named, or the one at the URL. Raises UsageError."""
         if self.variants is None:
             return (PlannedSweep(make_spec(self.values, self.origin)),)
-        parts = tuple(PlannedSweep(self.on(variant), Serving(variant)) for variant in self.variants)
-        if self.interleave and all(part.spec.repeats < 2 for part in parts):
+        sweeps = tuple(PlannedSweep(self.on(variant), Serving(variant)) for variant in self.variants)
+        if self.interleave and all(sweep.spec.repeats < 2 for sweep in sweeps):
             raise UsageError(
                 f"{self.origin.name('interleave')} needs --repeats of 2 or more, between which servers are started anew"
             )
-        return parts
+        return sweeps
 
     def on(self, variant: Variant, *, takes_grid: bool = True) -> SweepSpec:
-        """What is wanted, on a variant of a server. Raises UsageError."""
+        """Return what is asked, for a variant of a server. Raises UsageError."""
         return sweep_on(variant.served, variant.url, self.values, self.origin, takes_grid=takes_grid)
 
     def on_running(
@@ -115,24 +115,24 @@ class SweepRequest:
         takes_grid: bool = True,
         hash_of: HashOf | None = None,
     ) -> PlannedSweep:
-        """What is wanted, on the server that is running, or where a `store` is given, to go on in, on the server that a sweep of it began on.
+        """Return the sweep on the running server; to resume one of `store`, the sweep on the server that it began on.
 
-        Raises UsageError when there is no such server, and when a sweep began on another than is running.
+        Raises UsageError when there is no such server, and when another server than that one is running.
         """
         hash_of = hash_of or _grid_hash
-        part = None
+        sweep = None
         if server is not None:
             variant = Variant.of_running(server)
-            part = PlannedSweep(self.on(variant, takes_grid=takes_grid), Serving(variant, takes_running=True))
-            spec_hash = hash_of(part.spec, variant)
+            sweep = PlannedSweep(self.on(variant, takes_grid=takes_grid), Serving(variant, takes_running=True))
+            spec_hash = hash_of(sweep.spec, variant)
             if store is None or store.resumable(spec_hash) or store.finished(spec_hash):
-                return part
-        began = None if store is None else self._began(store, takes_grid, hash_of)
-        if began is None:
-            if part is None:
+                return sweep
+        begun = None if store is None else self._begun(store, takes_grid, hash_of)
+        if begun is None:
+            if sweep is None:
                 raise UsageError(_NO_SERVER)
-            return part
-        sweep_id, elsewhere = began
+            return sweep
+        sweep_id, elsewhere = begun
         if server is not None:
             assert elsewhere.serving is not None
             raise UsageError(
@@ -141,25 +141,25 @@ class SweepRequest:
             )
         return elsewhere
 
-    def _began(self, store: Store, takes_grid: bool, hash_of: HashOf) -> tuple[str, PlannedSweep] | None:
-        """The newest sweep that began with what is wanted here on a profile, and what goes on with it."""
-        for sweep in store.sweeps():
-            is_of_group, has_no_run = sweep.group_id is not None, sweep.start_failure is not None
-            if "profile" not in sweep.spec or is_of_group or has_no_run or sweep.imported is not None:
+    def _begun(self, store: Store, takes_grid: bool, hash_of: HashOf) -> tuple[str, PlannedSweep] | None:
+        """Return the id of the newest sweep on record that is asked for here on some profile, and the sweep that resumes it."""
+        for row in store.sweeps():
+            is_of_group, has_no_run = row.group_id is not None, row.start_failure is not None
+            if "profile" not in row.spec or is_of_group or has_no_run or row.imported is not None:
                 continue
             try:
-                variant = Variant.from_json(sweep.spec)
-                part = PlannedSweep(self.on(variant, takes_grid=takes_grid), Serving(variant, takes_running=True))
-                is_it = hash_of(part.spec, variant) == sweep.spec_hash
+                variant = Variant.from_json(row.spec)
+                sweep = PlannedSweep(self.on(variant, takes_grid=takes_grid), Serving(variant, takes_running=True))
+                is_it = hash_of(sweep.spec, variant) == row.spec_hash
             except UsageError:  # its profile is gone, or has another grid by now
                 continue
             if is_it:
-                return sweep.sweep_id, part
+                return row.sweep_id, sweep
         return None
 
 
 def read_request(flags: Mapping[str, object], path: Path | None = None) -> SweepRequest:
-    """What flags and, where they are silent, a file want. Raises UsageError."""
+    """Read what flags and a file ask; flags take precedence. Raises UsageError."""
     values, origin = read_keys(flags, path)
     for key in values.keys() - SweepSpec.model_fields.keys() - _Servers.model_fields.keys():
         if near := get_close_matches(key, _Servers.model_fields, n=1):
