@@ -161,7 +161,6 @@ def test_no_module_imports_itself_in_a_circle() -> None:
     assert circle_in(graph) == []
 
 
-@pytest.mark.xfail(reason="the charts of report are still to be moved")
 def test_no_inner_packages_import_each_other() -> None:
     def place(module: str) -> str:
         return ".".join(module.split(".")[:3])
