@@ -5,9 +5,9 @@ Who may ask is the gate's affair (`access`).
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import suppress
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
@@ -79,12 +79,12 @@ async def submit(request: Request, queue: TakingJobs) -> Response:
     if body is None:
         raise TooLargeError(f"the request has more than {MAX_BYTES:,} bytes, and no spec does")
 
-    def put() -> dict[str, Any]:
+    def put() -> JobDocument:
         return _document(request, queue.submit(submission_of(read_object(body), queue.targets)))
 
     job = await run_in_threadpool(put)
-    answer = document(job, 202)
-    answer.headers["Location"] = f"{PREFIX}/jobs/{job['job_id']}"
+    answer = document(job.model_dump(), 202)
+    answer.headers["Location"] = f"{PREFIX}/jobs/{job.job_id}"
     return answer
 
 
@@ -92,25 +92,27 @@ async def submit(request: Request, queue: TakingJobs) -> Response:
 def jobs(store: Reading, limit: Limit = 50, before: str | None = None, spec_hash: str | None = None) -> Response:
     """The jobs, the newest first; with `before`, those older than that job; with `spec_hash`, those of that grid."""
     rows = Jobs(store).newest(limit=limit, before=before, spec_hash=spec_hash)
-    return document({"schema_version": 1, "jobs": job_documents(rows, Jobs(store).standings(rows))})
+    return document(
+        {"schema_version": 1, "jobs": [each.model_dump() for each in job_documents(rows, Jobs(store).standings(rows))]}
+    )
 
 
 @router.get("/jobs/{job_id}", response_model=JobDocument, **examples.JOB)
 def job(job_id: str, store: Reading) -> Response:
     """One job, by its id or the unique beginning of it."""
-    return document(job_document(*_with_standing(store, job_id)))
+    return document(job_document(*_with_standing(store, job_id)).model_dump())
 
 
 @router.post("/jobs/{job_id}/cancel", response_model=JobDocument, **examples.CANCEL)
 def cancel(job_id: str, request: Request, queue: TakingJobs) -> Response:
     """Take a job out of the queue, or end its measurement: it waits for the answers on their way; a second time, it does not."""
-    return document(_document(request, queue.cancel(job_id)))
+    return document(_document(request, queue.cancel(job_id)).model_dump())
 
 
 @router.post("/jobs/{job_id}/resume", status_code=202, response_model=JobDocument, **examples.RESUME)
 def resume(job_id: str, request: Request, queue: TakingJobs) -> Response:
     """Queue a job again that ended early. The runs that ended are kept."""
-    return document(_document(request, queue.resume(job_id)), 202)
+    return document(_document(request, queue.resume(job_id)).model_dump(), 202)
 
 
 @router.get("/jobs/{job_id}/events", response_class=StreamingResponse, **examples.EVENTS)
@@ -170,7 +172,7 @@ def _with_standing(store: Store, job_id: str) -> tuple[JobRow, JobStanding]:
     return job, jobs.standings([job])[0]
 
 
-def _document(request: Request, job: JobRow) -> dict[str, Any]:
+def _document(request: Request, job: JobRow) -> JobDocument:
     """The job that was just changed, as a document. A database that fails only now does not undo the change."""
     standing = None
     with suppress(StoreError):
@@ -186,7 +188,7 @@ async def _follow(request: Request, queue: Queue, job: JobRow, standing: JobStan
         attempt, _, number = request.headers.get("last-event-id", "").partition(".")
         told = (int(attempt), int(number)) if attempt.isdigit() and number.isdigit() else (0, 0)
         if not job.has_ended:
-            yield _event("job", job_document(job, standing))
+            yield _event("job", job_document(job, standing).model_dump())
         version, quiet_s = queue.version, 0.0
         while True:
             if await request.is_disconnected():
@@ -201,7 +203,7 @@ async def _follow(request: Request, queue: Queue, job: JobRow, standing: JobStan
                     words = {key: value for key, value in event.items() if key != "event"}
                     yield _event(event["event"], words, f"{log.attempt}.{number_}")
             if ended:
-                yield _event("job", job_document(job, standing))
+                yield _event("job", job_document(job, standing).model_dump())
                 return
             if queue.version != version:
                 version = queue.version
@@ -210,7 +212,7 @@ async def _follow(request: Request, queue: Queue, job: JobRow, standing: JobStan
                 if (job, standing.queue_position) != before:
                     quiet_s = 0.0
                     if not job.has_ended:
-                        yield _event("job", job_document(job, standing))
+                        yield _event("job", job_document(job, standing).model_dump())
                     continue
             await asyncio.sleep(_LOOK_AGAIN_S)
             quiet_s += _LOOK_AGAIN_S
@@ -223,6 +225,6 @@ async def _follow(request: Request, queue: Queue, job: JobRow, standing: JobStan
         state.followers -= 1
 
 
-def _event(name: str, value: dict[str, Any], number: str | None = None) -> str:
+def _event(name: str, value: Mapping[str, object], number: str | None = None) -> str:
     text = json.dumps(value, ensure_ascii=False, allow_nan=False)
     return f"{'' if number is None else f'id: {number}' + chr(10)}event: {name}\ndata: {text}\n\n"

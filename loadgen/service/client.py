@@ -7,7 +7,7 @@ lives in memory alone, and is in no message.
 import json
 import time
 from collections.abc import Iterator, Mapping
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 from urllib.parse import quote, urlsplit
 
 import httpx2
@@ -32,6 +32,14 @@ class JobError(LoadgenError):
     def __init__(self, message: str, exit_code: int) -> None:
         super().__init__(message)
         self.exit_code = ExitCode(exit_code)
+
+
+class JobEvent(NamedTuple):
+    """One event of a job, as its service reports it."""
+
+    number: str | None  # by which the stream goes on after it
+    name: str
+    value: Mapping[str, Any]
 
 
 class ServiceClient:
@@ -82,7 +90,7 @@ class ServiceClient:
         """A sweep's document, with those of its runs."""
         return cast(SweepDocument, self._ask("GET", f"sweeps/{sweep_id}"))
 
-    def events(self, job_id: str, after: str | None) -> Iterator[tuple[str | None, str, dict[str, Any]]]:
+    def events(self, job_id: str, after: str | None) -> Iterator[JobEvent]:
         """(number, name, what it says) of each event after that number, until the stream ends.
 
         A service that is gone for a while is waited for. Raises ServerError when it does not come back.
@@ -97,7 +105,7 @@ class ServiceClient:
                         self._refuse(answer)
                     for number, name, value in _events(answer.iter_lines()):
                         after, until_s = number or after, time.monotonic() + _PATIENCE_S
-                        yield number, name, value
+                        yield JobEvent(number, name, value)
                         if name == "job" and value["ended_at"] is not None:
                             return
             except (httpx2.TransportError, StoreError) as error:
@@ -108,7 +116,7 @@ class ServiceClient:
                     ) from error
             time.sleep(_AGAIN_S)
 
-    def _ask(self, method: str, path: str, body: bytes | None = None) -> dict[str, Any]:
+    def _ask(self, method: str, path: str, body: bytes | None = None) -> Mapping[str, Any]:
         headers = {} if body is None else {"Content-Type": "application/json"}
         try:
             answer = self._client.request(method, self._address(path), content=body, headers=headers)
@@ -121,7 +129,7 @@ class ServiceClient:
     def _address(self, path: str) -> str:
         return f"{self.url}/api/v1/{path}"
 
-    def _object(self, answer: httpx2.Response) -> dict[str, Any]:
+    def _object(self, answer: httpx2.Response) -> Mapping[str, Any]:
         try:
             value = answer.json()
         except ValueError:
@@ -145,14 +153,14 @@ class ServiceClient:
 
 def sweep_row(document: SweepDocument) -> SweepRow:
     """A sweep's document as the store would have it."""
-    values: dict[str, Any] = {**document}
+    values: Mapping[str, Any] = document
     known = {name: values[name] for name in SweepRow.__dataclass_fields__ if name in values}
     imported = values.get("imported")
     mark = None if imported is None else ImportMark(**imported)
     return SweepRow(**known | {"imported": mark, "runs": len(document["runs"])})
 
 
-def _events(lines: Iterator[str]) -> Iterator[tuple[str | None, str, dict[str, Any]]]:
+def _events(lines: Iterator[str]) -> Iterator[JobEvent]:
     """The events in the lines of a stream. One that is cut off in the middle is none."""
     fields: dict[str, str] = {}
     for line in lines:
@@ -160,7 +168,7 @@ def _events(lines: Iterator[str]) -> Iterator[tuple[str | None, str, dict[str, A
             name, _, value = line.partition(":")
             fields[name] = value.removeprefix(" ")
         elif "event" in fields:
-            yield fields.get("id"), fields["event"], json.loads(fields.get("data", "{}"))
+            yield JobEvent(fields.get("id"), fields["event"], json.loads(fields.get("data", "{}")))
             fields = {}
         else:
             fields = {}

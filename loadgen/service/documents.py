@@ -75,13 +75,13 @@ class JobDocument(BaseModel):
     present_run: PresentRunDocument | None = Field(default=None, description="what is being measured")
 
 
-def job_document(job: JobRow, standing: JobStanding | None) -> dict[str, Any]:
+def job_document(job: JobRow, standing: JobStanding | None) -> JobDocument:
     """The job as a document; without a standing, what the store would say of it is null."""
     known = {name: getattr(job, name) for name in JobRow.__dataclass_fields__ if name != "values"}
     figures = {} if standing is None else job_figures(job, standing, datetime.now(UTC))
-    return JobDocument(**known, **figures, spec=job.values).model_dump()
+    return JobDocument(**known, **figures, spec=dict(job.values))
 
 
-def job_documents(jobs: Sequence[JobRow], standings: Sequence[JobStanding]) -> list[dict[str, Any]]:
+def job_documents(jobs: Sequence[JobRow], standings: Sequence[JobStanding]) -> list[JobDocument]:
     """The documents of several jobs, in their order."""
     return [job_document(job, standing) for job, standing in zip(jobs, standings, strict=True)]

@@ -11,7 +11,7 @@ from loadgen.spec.sweep_spec import SweepSpec
 
 Operation = dict[str, Any]
 
-SPEC: dict[str, Any] = {
+SPEC: dict[str, object] = {
     "url": "http://127.0.0.1:8000",
     "model": "mixtral-8x7b",
     "concurrency": [1, 16, 64],
@@ -78,7 +78,7 @@ data: {"job_id": "j261126-204324-09af3c51", "status": "finished", "exit_code": 0
 """
 
 
-def spec_schema() -> dict[str, Any]:
+def spec_schema() -> Operation:
     """The schema of what may be sent: a spec's keys without those that are refused, each a number, a text or a list."""
     whole = SweepSpec.model_json_schema()
     keys = {key: value for key, value in whole["properties"].items() if key not in REFUSED_KEYS}
@@ -113,7 +113,7 @@ _NO_JOB = _error(404, "No such job", "There is no job 'j1' in the database.")
 _READING = {**_UNAUTHORISED, **_UNREADABLE}
 
 
-def _answers(description: str, example: Any, media: str = "application/json") -> dict[str, Any]:
+def _answers(description: str, example: Any, media: str = "application/json") -> Operation:
     return {"description": description, "content": {media: {"example": example}}}
 
 

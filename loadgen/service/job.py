@@ -11,6 +11,7 @@ import signal
 import sys
 import threading
 import traceback
+from collections.abc import Mapping
 from typing import Any, TextIO
 
 from loadgen.errors import ExitCode, Interrupted, LoadgenError
@@ -57,7 +58,7 @@ def main() -> int:
     return code
 
 
-def _measure(task: dict[str, Any]) -> tuple[ExitCode, str | None]:
+def _measure(task: Mapping[str, Any]) -> tuple[ExitCode, str | None]:
     targets = Targets.of(task["allowed"])
     stop = Stop()
     with Store.open(task["db_url"]) as store, held(claim_of(task["job_id"]), "this job is being measured already"):

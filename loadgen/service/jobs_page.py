@@ -52,7 +52,7 @@ def jobs_json(request: Request, before: str | None = None) -> Response:
     with opened as store:
         rows = Jobs(store).newest(limit=_ON_A_PAGE, before=before)
         jobs = job_documents(rows, Jobs(store).standings(rows))
-    return document({"schema_version": 1, "jobs": jobs})
+    return document({"schema_version": 1, "jobs": [job.model_dump() for job in jobs]})
 
 
 @router.post("/jobs/{job_id}/cancel")

@@ -4,9 +4,8 @@ What is written here is for who watches and lost without harm, so that it never 
 told of as a `StoreError` at once.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
 
 from sqlalchemy import delete, select
 
@@ -21,7 +20,7 @@ class SweepsProgress:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    def put(self, sweep_id: str, document: dict[str, Any]) -> None:
+    def put(self, sweep_id: str, document: Mapping[str, object]) -> None:
         """How that sweep stands now, in place of what was said before. Raises `StoreError`, also when the database is busy."""
         row = {"updated_at": datetime.now(UTC).isoformat(), "document": document}
         with self._store._hasty() as session:

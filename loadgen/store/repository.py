@@ -5,7 +5,7 @@ come back as they went in; those of an imported sweep carry its mark as `importe
 `StoreError` of one sentence.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
 from itertools import islice
@@ -404,13 +404,13 @@ def _add_run(session: Session, sweep_id: str, document: Any) -> tables.RunTable:
     return run
 
 
-def _content(sweep: SweepRow, runs: Sequence[dict[str, Any]]) -> Any:
+def _content(sweep: SweepRow, runs: Sequence[Mapping[str, Any]]) -> Any:
     """All that was measured of a sweep, without who counted it and where it came from."""
     bare = replace(sweep, imported=None, runs=0, valid=0, doubtful=0, invalid=0)
     return plain.printable([asdict(bare), [{**run, "imported": None} for run in runs]])
 
 
-def _run_row(sweep_id: str, document: dict[str, Any], environment_hash: str) -> tables.RunTable:
+def _run_row(sweep_id: str, document: Mapping[str, Any], environment_hash: str) -> tables.RunTable:
     spec, shape = document["spec"], shape_from_json(document["spec"]["shape"])
     return tables.RunTable(
         run_id=document["run_id"],
@@ -463,7 +463,7 @@ def _gpu_rows(run_number: int, gpus: Sequence[GpuSeries]) -> list[dict[str, obje
 
 def _sweep_row(
     sweep: tables.SweepTable,
-    environment: dict[str, Any],
+    environment: Mapping[str, Any],
     runs: int | None,
     valid: int | None,
     doubtful: int | None,
@@ -491,7 +491,7 @@ def _sweep_row(
     )
 
 
-def _keep_environment(session: Session, environment: dict[str, Any]) -> str:
+def _keep_environment(session: Session, environment: Mapping[str, Any]) -> str:
     environment = plain.storable(environment)[0]
     environment_hash = canonical_hash(environment)
     add = INSERT[session.get_bind().dialect.name](tables.EnvironmentTable)

@@ -1,5 +1,6 @@
 """What the store takes and gives besides run documents and `Records`: plain rows, without SQLAlchemy."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -80,7 +81,7 @@ class JobRow:
     status: JobStatus
     target: str  # of which one job runs at a time
     name: str
-    values: dict[str, Any]  # the spec as it was sent
+    values: Mapping[str, Any]  # the spec as it was sent
     spec_hash: str
     planned_runs: int
     submitted_at: str  # UTC, ISO 8601, as the others
@@ -130,7 +131,7 @@ class ProgressRow:
 
     sweep_id: str
     updated_at: str  # UTC, ISO 8601
-    document: dict[str, Any]
+    document: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)

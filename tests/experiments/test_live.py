@@ -1,6 +1,7 @@
 """How a sweep stands while it runs, from its events; and that keeping it on record cannot break the sweep."""
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -139,7 +140,7 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
         yield opened
 
 
-def wait_for_row(store: Store) -> dict[str, Any]:
+def wait_for_row(store: Store) -> Mapping[str, Any]:
     for _ in range(3000):
         if found := SweepsProgress(store).of(["s1"]):
             return found["s1"].document

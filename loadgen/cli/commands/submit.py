@@ -110,7 +110,7 @@ def _queue_place(job: JobDocument) -> str:
     return f"{ordinal(job.queue_position)} in the queue of {job.target}, after the job {job.waits_for_job_id}"
 
 
-def _events(client: ServiceClient, name: str, value: dict[str, Any], runs: Sequence[RunSpec]) -> Iterator[Any]:
+def _events(client: ServiceClient, name: str, value: Mapping[str, Any], runs: Sequence[RunSpec]) -> Iterator[Any]:
     document = client.run(value["run_id"]) if name == "run" else None
     if (event := heard({"event": name, **value}, runs, document)) is not None:
         yield event

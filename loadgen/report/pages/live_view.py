@@ -98,7 +98,7 @@ def live_line(row: ProgressRow | None) -> str:
     return " · ".join(parts)
 
 
-def reported(row: ProgressRow | None) -> dict[str, Any]:
+def reported(row: ProgressRow | None) -> Mapping[str, Any]:
     """What the row says; nothing where another loadgen wrote it in words that this one does not know."""
     if row is None or row.document.get("schema_version") != _SCHEMA_VERSION:
         return {}
