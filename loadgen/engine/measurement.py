@@ -41,8 +41,8 @@ from loadgen.load.shapes import LoadShape
 from loadgen.load.shards import ShardRows, shard, shard_rows
 
 PROGRESS_PERIOD_S = 0.25
-RELIEF_PERIOD_S = 0.005  # a quarter of a megabyte each: 50 MB/s, or 150,000 events/s
-_NO_RELIEF_PERIOD_S = 0.1  # while there is nothing to be written; looking costs as much as ten events
+_SPILL_PERIOD_S = 0.005  # a quarter of a megabyte each: 50 MB/s, or 150,000 events/s
+_NOTHING_TO_SPILL_PERIOD_S = 0.1  # while there is nothing to be written; looking costs as much as ten events
 
 _MARK_PERIOD_NS = 1_000_000_000  # what is older than one or two of them is not lost when the process is killed
 
@@ -175,7 +175,7 @@ async def measure_share(
     schedules = (task.schedule, own.schedule)
     background = [
         asyncio.create_task(_report_progress(driver, report, schedules)),
-        asyncio.create_task(_relieve(sender.spool, sender.queues)),
+        asyncio.create_task(_spill(sender.spool, sender.queues)),
     ]
     try:
         await driver.wait_for_room()
@@ -360,13 +360,14 @@ def _release_pages(schedules: Iterable[Schedule]) -> None:
         schedule.release_pages()
 
 
-async def _relieve(spool: Spool, queues: SpillQueues) -> None:
+async def _spill(spool: Spool, queues: SpillQueues) -> None:
+    """Keep the memory of the queues within its bounds, and what has aged in their files."""
     marked_ns = monotonic_ns()
     while True:
         is_behind = spool.is_behind or queues.is_full
-        await asyncio.sleep(RELIEF_PERIOD_S if is_behind else _NO_RELIEF_PERIOD_S)
+        await asyncio.sleep(_SPILL_PERIOD_S if is_behind else _NOTHING_TO_SPILL_PERIOD_S)
         if monotonic_ns() - marked_ns > _MARK_PERIOD_NS:
             marked_ns = monotonic_ns()
             queues.mark()
         spool.pack()
-        queues.relieve()
+        queues.spill()

@@ -56,7 +56,7 @@ def text_of(choice: Mapping[str, object]) -> str:
     return "".join(parts)
 
 
-def said_in(choice: Mapping[str, object]) -> str:
+def text_for_next_turn(choice: Mapping[str, object]) -> str:
     """The text of a chat's choice that is sent back in the next turn: no reasoning, no refusal and no call."""
     delta = choice.get("delta", choice.get("message"))
     return _text(delta.get("content"), with_reasoning=False) if isinstance(delta, dict) else ""

@@ -155,8 +155,8 @@ def _settle(
         ending = exchange.detail or "the connection was lost"
         reply.outcome, reply.detail = Outcome.TRUNCATED, f"{ending} before its end, after a finish_reason"
     elif tokens_asked > 0 and not reply.arrival_reads:
-        told = "" if not reply.output_tokens else f", although the server counted {reply.output_tokens:,}"
-        none = f"no token of the {tokens_asked:,} asked came, with finish_reason {reply.finish_reason}{told}"
+        counted = "" if not reply.output_tokens else f", although the server counted {reply.output_tokens:,}"
+        none = f"no token of the {tokens_asked:,} asked came, with finish_reason {reply.finish_reason}{counted}"
         reply.outcome, reply.detail = Outcome.BAD_RESPONSE, none
     reply.left_open = reply.outcome is Outcome.OK and (gave_up or exchange.left_open_ns is not None)
     if reply.outcome is not Outcome.OK and message is not None and message not in (reply.detail or ""):
@@ -288,10 +288,10 @@ class _Stream:
 
     def _take_usage(self, usage: Mapping[str, object], choices: Any) -> int | None:
         """Tokens of this event by its usage, where that runs along with the chunks."""
-        reply, told = self._reply, read_usage(usage)
-        reply.prompt_tokens = reply.prompt_tokens if told.prompt_tokens is None else told.prompt_tokens
-        reply.output_tokens = reply.output_tokens if told.output_tokens is None else told.output_tokens
-        self._reasoning_tokens = told.reasoning_tokens or self._reasoning_tokens
+        reply, reported = self._reply, read_usage(usage)
+        reply.prompt_tokens = reply.prompt_tokens if reported.prompt_tokens is None else reported.prompt_tokens
+        reply.output_tokens = reply.output_tokens if reported.output_tokens is None else reported.output_tokens
+        self._reasoning_tokens = reported.reasoning_tokens or self._reasoning_tokens
         self._total_is_whole = not choices
         if choices and self._usage_runs and reply.output_tokens is not None:
             return self._used_since(choices, reply.output_tokens)
@@ -309,7 +309,7 @@ class _Stream:
         raise NotAsPromisedError(f"a choice of an event has the index {index!r}")
 
     def _used_since(self, choices: list[Any], output_tokens: int) -> int | None:
-        """Tokens of this event by its running usage; None, from here on, where that cannot be told."""
+        """Tokens of this event by its running usage; None, from here on, once that is unknown."""
         index: int | None = None
         if len(choices) == 1 and isinstance(choices[0], dict):
             index = 0 if self._asked == 1 else self._index(choices[0])

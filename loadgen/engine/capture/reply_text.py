@@ -1,4 +1,4 @@
-"""What a reply said, as text, for the next turn of its conversation; read a little at a time, while other streams are served.
+"""The text of a reply, for the next turn of its conversation; read a little at a time, while other streams are served.
 
 `reply` reads the same bytes after the run, for the record. Pure: no clock, no socket.
 """
@@ -8,7 +8,7 @@ from collections.abc import Generator, Iterator, Sequence
 import httptools
 
 from loadgen.engine.capture.choices import Choices, only_index
-from loadgen.engine.capture.chunk_content import content_bytes, said_in
+from loadgen.engine.capture.chunk_content import content_bytes, text_for_next_turn
 from loadgen.engine.capture.sse import Event, SseParser
 from loadgen.engine.capture.stream_events import DONE, Failure, NotAsPromisedError, read_event
 from loadgen.engine.wire.framing import ResponseParser
@@ -21,7 +21,7 @@ def reply_text(reads: Sequence[bytes]) -> Generator[None, None, str | None]:
 
     Yields after every few events, for the caller to do something else.
     """
-    said: list[tuple[int, str]] = []  # index of the choice, text
+    texts: list[tuple[int, str]] = []  # index of the choice, text
     ended = Choices()
     try:
         for number, event in enumerate(_events(reads), start=1):
@@ -32,7 +32,7 @@ def reply_text(reads: Sequence[bytes]) -> Generator[None, None, str | None]:
                 choices = document.get("choices") if isinstance(document, dict) else None
                 for choice in choices if isinstance(choices, list) else ():
                     index = only_index(choice)
-                    said.append((index, said_in(choice)))
+                    texts.append((index, text_for_next_turn(choice)))
                     ended.take(index, choice.get("finish_reason"), carries=content_bytes(choice) > 0)
             if number % EVENTS_A_STEP == 0:
                 yield
@@ -41,7 +41,7 @@ def reply_text(reads: Sequence[bytes]) -> Generator[None, None, str | None]:
     if not ended.ends or not ended.content_indices or ended.given_up is not None:
         return None
     numbered, first = ended.are_numbered_chunks, min(ended.finished, default=0)
-    return "".join(text for index, text in said if numbered or index == first)
+    return "".join(text for index, text in texts if numbered or index == first)
 
 
 def _events(reads: Sequence[bytes]) -> Iterator[Event]:

@@ -45,7 +45,7 @@ def count_tokens(arrived: Arrived, total: int | None, reasoning_tokens: int) -> 
     if total == 0 and chunks:
         return TokenCounts([1] * chunks, CountedBy.ASSUMED, chunks, UNKNOWN_TOKENS)
     hidden = 0 if arrived.has_reasoning else reasoning_tokens
-    told = None if total is None else total - hidden
+    visible = None if total is None else total - hidden
     for source, counted_by in ((arrived.from_token_ids, CountedBy.TOKEN_IDS), (arrived.from_usage, CountedBy.USAGE)):
         counts = [count for count in source if count is not None]
         if counts and len(counts) == len(source):
@@ -54,15 +54,15 @@ def count_tokens(arrived: Arrived, total: int | None, reasoning_tokens: int) -> 
                 if missing == UNKNOWN_TOKENS:
                     return TokenCounts([1] * chunks, CountedBy.ASSUMED, sum(counts), UNKNOWN_TOKENS)
                 return TokenCounts([counts[0] - missing, *counts[1:]], counted_by, sum(counts), missing)
-            if hidden and told == sum(counts):
+            if hidden and visible == sum(counts):
                 return TokenCounts(counts, counted_by, total, hidden)
     ones = [1] * chunks
-    if total is None or told is None:
+    if total is None or visible is None:
         return TokenCounts(ones, CountedBy.ASSUMED, chunks or None)
-    if told == chunks:
+    if visible == chunks:
         return TokenCounts(ones, CountedBy.USAGE if chunks else CountedBy.ASSUMED, total, hidden)
     # A token has at least one byte of text, but for the one by which each choice ends.
-    possible = chunks <= told <= max(sum(arrived.text_bytes), chunks) + arrived.choices
+    possible = chunks <= visible <= max(sum(arrived.text_bytes), chunks) + arrived.choices
     return TokenCounts(ones, CountedBy.ASSUMED, total, hidden if possible else UNKNOWN_TOKENS)
 
 

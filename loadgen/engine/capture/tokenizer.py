@@ -52,7 +52,7 @@ class Tokenizer:
 
 
 def count_by_tokenizer(reply: Reply, tokenizer: Tokenizer) -> None:
-    """Give an answer whose chunks are assumed the tokenizer's counts, unless these contradict the sum that the server told.
+    """Give an answer whose chunks are assumed the tokenizer's counts, unless these contradict the sum that the server reported.
 
     A small difference is no contradiction: servers count the token that ends an answer and has no text, and a text need not
     be tokenised as it was generated. It goes to the last chunk, where that token came, and the sum stays the server's.
@@ -68,17 +68,17 @@ def count_by_tokenizer(reply: Reply, tokenizer: Tokenizer) -> None:
             counts[place] = tokens
     counted = sum(counts)
     # An assumed count that is not one a chunk is the server's own sum.
-    told = reply.output_tokens if reply.output_tokens != len(counts) else None
+    reported = reply.output_tokens if reply.output_tokens != len(counts) else None
     if reply.hidden_tokens == UNKNOWN_TOKENS and counted:
         # The server's sum does not describe what arrived, which is what is counted here.
-        reply.hidden_tokens = max(0, (told or 0) - counted)
+        reply.hidden_tokens = max(0, (reported or 0) - counted)
         reply.arrival_tokens, reply.counted_by = counts, CountedBy.TOKENIZER
         reply.output_tokens = counted + reply.hidden_tokens
         return
-    if told is not None:
-        told -= reply.hidden_tokens
-    missing = 0 if told is None else told - counted
-    if abs(missing) > max(len(choices), TOLERANCE_RATIO * (told or 0)) or counts[-1] + missing < 0 or not counted:
+    if reported is not None:
+        reported -= reply.hidden_tokens
+    missing = 0 if reported is None else reported - counted
+    if abs(missing) > max(len(choices), TOLERANCE_RATIO * (reported or 0)) or counts[-1] + missing < 0 or not counted:
         return
     counts[-1] += missing
     reply.arrival_tokens, reply.counted_by = counts, CountedBy.TOKENIZER

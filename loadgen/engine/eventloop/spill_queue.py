@@ -72,7 +72,7 @@ class SpillQueue(Generic[Item]):
         self._kept.append((item, size_bytes))
         self._kept_bytes += size_bytes
         if self._kept_bytes > _MAX_BEHIND * (self._max_bytes + _BATCH_BYTES):
-            self.relieve()
+            self.spill()
 
     @property
     def is_full(self) -> bool:
@@ -81,7 +81,7 @@ class SpillQueue(Generic[Item]):
 
     def mark(self) -> None:
         """Have the thread write what was in memory at the last mark too. To be called once a second or so."""
-        if self._early is None or self.failure is not None or (self._under_way is not None and not self._taken_up()):
+        if self._early is None or self.failure is not None or (self._under_way is not None and not self._collected()):
             return
         aged, self._marked = self._marked, len(self._kept)
         if aged:
@@ -89,12 +89,12 @@ class SpillQueue(Generic[Item]):
             self._writing = aged
             self._under_way = self._early.executor.submit(self._write_pieces, items)
 
-    def relieve(self) -> None:
+    def spill(self) -> None:
         """Move a batch of the oldest to the file if the queue is full. To be called now and then.
 
         `add` does it only where that was not often enough: bytes of streams must not wait for it.
         """
-        if self._under_way is not None and not self._taken_up():
+        if self._under_way is not None and not self._collected():
             return
         if not self.is_full or self.failure is not None:
             return
@@ -103,24 +103,24 @@ class SpillQueue(Generic[Item]):
             size += self._kept[count][1]
             count += 1
         try:
-            self._forget(count, [self._write([item for item, _ in islice(self._kept, count)], self._end)])
+            self._drop_oldest(count, [self._write([item for item, _ in islice(self._kept, count)], self._end)])
         except OSError as error:
             self.failure = str(no_room(error, "the answers of the run"))
             self._on_full()
 
-    def _taken_up(self, *, wait: bool = False) -> bool:
+    def _collected(self, *, wait: bool = False) -> bool:
         """Whether the thread has written what it was given, which is in the file from now on and no more in memory."""
         assert self._under_way is not None
         if not (wait or self._under_way.done()):
             return False
         under_way, self._under_way = self._under_way, None
         try:
-            self._forget(self._writing, under_way.result())
+            self._drop_oldest(self._writing, under_way.result())
         except Exception:  # a disk without room for this is no reason to end the run
             self._early = None
         return True
 
-    def _forget(self, count: int, lengths: list[tuple[int, int]]) -> None:
+    def _drop_oldest(self, count: int, lengths: list[tuple[int, int]]) -> None:
         """Drop the `count` oldest from memory, which are pieces of those lengths in the file."""
         for _ in range(count):
             self._kept_bytes -= self._kept.popleft()[1]
@@ -161,7 +161,7 @@ class SpillQueue(Generic[Item]):
         What was read leaves the disk at once: the records that are made of it go to the same disk, which may be full.
         """
         if self._under_way is not None:
-            self._taken_up(wait=True)
+            self._collected(wait=True)
         if self._file is not None:
             for (length, head), begin in zip(self._lengths, self._begins(), strict=True):
                 yield from _loaded(os.pread(self._file.fileno(), length, begin), head)
@@ -173,7 +173,7 @@ class SpillQueue(Generic[Item]):
     def close(self) -> None:
         """Close the file, also when nobody asked for what is in it."""
         if self._under_way is not None:
-            self._taken_up(wait=True)
+            self._collected(wait=True)
         if self._file is not None:
             self._file.close()
             self._file = None
@@ -240,10 +240,10 @@ class SpillQueues:
         for queue in self._queues:
             queue.mark()
 
-    def relieve(self) -> None:
+    def spill(self) -> None:
         """Move a batch of the oldest of each full queue to its file. To be called now and then."""
         for queue in self._queues:
-            queue.relieve()
+            queue.spill()
 
     def end_thread(self) -> None:
         """Wait for what the thread writes, and end it. Nothing may be marked any more."""

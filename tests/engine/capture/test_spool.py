@@ -40,9 +40,9 @@ def facts(one: Exchange) -> list[object]:
     return [getattr(one, name) for name in Exchange.__slots__]
 
 
-def relieve(spool: Spool, queues: SpillQueues) -> None:
+def pack_and_spill(spool: Spool, queues: SpillQueues) -> None:
     spool.pack()
-    queues.relieve()
+    queues.spill()
 
 
 @pytest.mark.parametrize("most_bytes", [0, 500_000, 10**9])
@@ -52,14 +52,14 @@ def test_what_goes_in_comes_out_in_order(most_bytes: int) -> None:
     before = [exchange(index) for index in range(300)]
     for one in before:
         spool.add(one)
-        relieve(spool, queues)
+        pack_and_spill(spool, queues)
     assert (spool._packed._file is not None) == (most_bytes < 10**9)
     after = list(spool.drain())
     assert [facts(one) for one in after] == [facts(one) for one in before]
     assert after[0].failure is Outcome.TIMEOUT
 
 
-def test_memory_holds_no_more_than_it_may_though_nobody_relieves_it() -> None:
+def test_memory_holds_no_more_than_it_may_though_nothing_spills_in_between() -> None:
     spool = Spool(SpillQueues(500_000))
     for index in range(1000):
         spool.add(exchange(index))
@@ -99,7 +99,7 @@ class Streams:
     def play(self, batches: int) -> None:
         for _ in range(batches):
             self.batch([self.chance.randrange(1, 9) for _ in range(self.chance.randrange(1, 60))])
-            relieve(self.spool, self.queues)
+            pack_and_spill(self.spool, self.queues)
 
     def batch(self, tokens: list[int]) -> None:
         begin = self.log.place
@@ -273,6 +273,6 @@ def test_a_disk_that_takes_nothing_early_fills_no_run(monkeypatch: pytest.Monkey
     for index in range(300):
         spool.add(exchange(index))
         queues.mark()
-        relieve(spool, queues)
+        pack_and_spill(spool, queues)
     assert (told, queues.failure) == ([], None)
     assert [one.index for one in spool.drain()] == list(range(300))

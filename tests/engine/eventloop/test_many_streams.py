@@ -163,18 +163,18 @@ class Callers:
             self.loop.call_soon(self.begin, exchange.slot)
 
     async def run(self) -> None:
-        async def relieve() -> None:
+        async def spill() -> None:
             while True:
                 await asyncio.sleep(0.002)
                 self.spool.pack()
-                self.queues.relieve()
+                self.queues.spill()
 
-        relieving = asyncio.ensure_future(relieve())
+        spilling = asyncio.ensure_future(spill())
         for slot in range(STREAMS):
             self.begin(slot)
         async with asyncio.timeout(60):
             await self.over.wait()
-        relieving.cancel()
+        spilling.cancel()
         for stream in self.streams:
             stream.close()
 

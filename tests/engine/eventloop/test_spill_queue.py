@@ -21,7 +21,7 @@ def filled(most_bytes: int, items: int, told: list[int] | None = None) -> SpillQ
     queue: SpillQueue[Item] = SpillQueue(most_bytes, lambda: (told if told is not None else []).append(1))
     for number in range(items):
         queue.add(item(number), SIZE_BYTES)
-        queue.relieve()
+        queue.spill()
     return queue
 
 
@@ -44,12 +44,12 @@ def test_memory_holds_no_more_than_it_may() -> None:
     queue: SpillQueue[Item] = SpillQueue(500_000, lambda: None)
     for number in range(1000):
         queue.add(item(number), SIZE_BYTES)
-        queue.relieve()
+        queue.spill()
         assert queue._kept_bytes < 1_100_000
     queue.close()
 
 
-def test_nothing_is_written_as_items_come_unless_nobody_relieves_it_for_long() -> None:
+def test_nothing_is_written_as_items_come_unless_it_is_not_spilled_for_long() -> None:
     queue: SpillQueue[Item] = SpillQueue(500_000, lambda: None)
     for number in range(1000):
         queue.add(item(number), SIZE_BYTES)
@@ -108,7 +108,7 @@ def test_many_small_items_and_short_writes(monkeypatch: pytest.MonkeyPatch) -> N
     items = [(number, b"%d" % number, b"") for number in range(2000)]
     for small in items:
         queue.add(small, 300)
-        queue.relieve()
+        queue.spill()
     assert queue._file is not None
     assert list(queue.newest_first()) == items[::-1]
     assert list(queue.drain()) == items
