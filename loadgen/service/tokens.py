@@ -9,7 +9,7 @@ import secrets
 import threading
 import time
 from collections import OrderedDict, deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from loadgen.errors import UsageError
 
@@ -49,7 +49,8 @@ class Token:
 class LoginSessions:
     """Those who logged in with a browser, in this process's memory: a restart logs everybody out."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock_s: Callable[[], float] = time.monotonic) -> None:
+        self._clock_s = clock_s
         self._until_s: OrderedDict[bytes, float] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -59,7 +60,7 @@ class LoginSessions:
         with self._lock:
             while len(self._until_s) >= MAX_SESSIONS:
                 self._until_s.popitem(last=False)
-            self._until_s[_digest(name)] = time.monotonic() + SESSION_S
+            self._until_s[_digest(name)] = self._clock_s() + SESSION_S
         return name
 
     def has(self, name: str | None) -> bool:
@@ -67,7 +68,7 @@ class LoginSessions:
         if name is None:
             return False
         with self._lock:
-            return self._until_s.get(_digest(name), 0.0) > time.monotonic()
+            return self._until_s.get(_digest(name), 0.0) > self._clock_s()
 
     def end(self, name: str | None) -> None:
         """Forget the session."""
@@ -79,7 +80,8 @@ class LoginSessions:
 class Failures:
     """Counts wrong tokens by the address that they came from, and says when one has to wait."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock_s: Callable[[], float] = time.monotonic) -> None:
+        self._clock_s = clock_s
         self._at_s: OrderedDict[str, deque[float]] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -88,7 +90,7 @@ class Failures:
         with self._lock:
             while len(self._at_s) >= _MAX_ADDRESSES and address not in self._at_s:
                 self._at_s.popitem(last=False)
-            self._at_s.setdefault(address, deque(maxlen=MAX_FAILURES)).append(time.monotonic())
+            self._at_s.setdefault(address, deque(maxlen=MAX_FAILURES)).append(self._clock_s())
             self._at_s.move_to_end(address)
 
     def wait_s(self, address: str) -> float:
@@ -97,7 +99,7 @@ class Failures:
             at_s = self._at_s.get(address)
             if at_s is None or len(at_s) < MAX_FAILURES:
                 return 0.0
-            return max(0.0, at_s[0] + FAILURES_WITHIN_S - time.monotonic())
+            return max(0.0, at_s[0] + FAILURES_WITHIN_S - self._clock_s())
 
 
 def _digest(text: str) -> bytes:

@@ -23,10 +23,9 @@ def test_a_poor_token_is_refused_and_not_repeated(held: str | None) -> None:
     assert not held or not held.strip() or held not in str(refused.value)
 
 
-def test_sessions_begin_end_and_run_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    now_s = [0.0]
-    monkeypatch.setattr("loadgen.service.tokens.time.monotonic", lambda: now_s[0])
-    sessions = LoginSessions()
+def test_sessions_begin_end_and_run_out() -> None:
+    now_s = 0.0
+    sessions = LoginSessions(lambda: now_s)
     one, other = sessions.begin(), sessions.begin()
     sessions.end(one)
     assert (sessions.has(one), sessions.has(other), sessions.has(None), sessions.has("guess")) == (
@@ -35,7 +34,7 @@ def test_sessions_begin_end_and_run_out(monkeypatch: pytest.MonkeyPatch) -> None
         False,
         False,
     )
-    now_s[0] = tokens.SESSION_S + 1
+    now_s = tokens.SESSION_S + 1
     assert not sessions.has(other)
 
 
@@ -47,16 +46,15 @@ def test_so_many_sessions_and_no_more() -> None:
     assert not sessions.has(first)
 
 
-def test_guesses_are_counted_by_address_and_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    now_s = [100.0]
-    monkeypatch.setattr("loadgen.service.tokens.time.monotonic", lambda: now_s[0])
-    failures = Failures()
+def test_guesses_are_counted_by_address_and_forgotten() -> None:
+    now_s = 100.0
+    failures = Failures(lambda: now_s)
     for _ in range(tokens.MAX_FAILURES):
         assert failures.wait_s("192.0.2.1") == 0
         failures.add("192.0.2.1")
     assert failures.wait_s("192.0.2.1") == tokens.FAILURES_WITHIN_S
     assert failures.wait_s("192.0.2.2") == 0
-    now_s[0] += tokens.FAILURES_WITHIN_S
+    now_s += tokens.FAILURES_WITHIN_S
     assert failures.wait_s("192.0.2.1") == 0
 
 

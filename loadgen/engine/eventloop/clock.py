@@ -7,6 +7,7 @@ between the two drifts by tens of microseconds within seconds, so it is sampled 
 import itertools
 import time
 from array import array
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 import numpy as np
@@ -50,14 +51,15 @@ class _Course:
 class WallClock:
     """The offset between wall and monotonic clock, sampled through a run. Call `sample` often; it costs 2 µs."""
 
-    def __init__(self) -> None:
+    def __init__(self, offset_sample: Callable[[], tuple[int, int]] = offset_sample) -> None:
+        self._offset_sample = offset_sample
         self._walls_ns, self._offsets_ns = array("q"), array("q")  # a sample each
         self._course: _Course | None = None  # of these samples, once asked for
         self.sample()
 
     def sample(self) -> None:
         """Take one more sample of the offset."""
-        wall_ns, offset_ns = offset_sample()
+        wall_ns, offset_ns = self._offset_sample()
         self._walls_ns.append(wall_ns)
         self._offsets_ns.append(offset_ns)
         self._course = None
