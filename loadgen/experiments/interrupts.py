@@ -4,7 +4,6 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
-from typing import TYPE_CHECKING
 
 from loadgen.engine.workers import Workers
 
@@ -14,12 +13,12 @@ class Stop:
 
     def __init__(self) -> None:
         self.requests = 0
-        self.sending = False  # whether the workers are at work, so that an order is heard
-        self.keeping = False  # whether there is a run to be saved, from its first request until it is in the store
+        self.sending = False  # whether the workers are sending, and take orders
+        self.keeping = False  # whether a run is to be saved: from its first measured request until it is in the store
         self._workers: Workers | None = None
 
     def attach(self, workers: Workers | None) -> None:
-        """From now on interrupts go to these workers; None when they have ended."""
+        """Pass interrupts on to `workers` from now on; None: there are no workers any more."""
         self._workers = workers
 
     @contextmanager
@@ -38,7 +37,7 @@ class Stop:
 
     @property
     def saving(self) -> bool:
-        """Whether a run has come back and is not saved yet: interrupts are counted, and nothing may be broken off."""
+        """Whether a run has ended and is not saved yet: interrupts are counted, and nothing is cancelled."""
         return self.keeping and not self.sending
 
     @property
@@ -47,12 +46,12 @@ class Stop:
         return self.requests > 0
 
     def request(self) -> None:
-        """One interrupt: the first drains, every later one ends the run at once."""
+        """Take an interrupt: the first drains the run, each later one ends it at once."""
         self.requests += 1
         self.renew()
 
     def renew(self) -> None:
-        """Say it again: an order given in the instant before a run began was meant for the one before."""
+        """Repeat the order to the workers: one given right before a run began was taken by the run before it."""
         if self._workers is None or self.requests == 0:
             return
         if self.requests == 1:
@@ -61,13 +60,11 @@ class Stop:
             self._workers.stop()
 
 
-if TYPE_CHECKING:
-    from loadgen.experiments.interrupts import Stop
-
-
 @contextmanager
 def interrupts(stop: Stop, say: Callable[[str], None]) -> Iterator[None]:
-    """Ctrl-C once drains, twice ends now; SIGTERM and SIGHUP end now. Before anything is sent each of them ends the command.
+    """Handle signals for the length of the block: Ctrl-C drains, a second one ends now; SIGTERM and SIGHUP end now.
+
+    Before anything is sent, each of them ends the command.
 
     From the first measured request until the run is saved nothing ends the command: that would lose the run. A SIGHUP that is
     ignored, as `nohup` has it, stays so.

@@ -45,7 +45,7 @@ _JOIN_TIMEOUT_S = 2.0  # the longest that a sweep's end waits for a disk that do
 
 @dataclass(frozen=True, slots=True)
 class Ttft:
-    """Times to the first token over the last seconds, of the requests that are watched."""
+    """Times to first token over the last seconds, of the watched requests."""
 
     p50_s: float
     max_s: float
@@ -53,7 +53,7 @@ class Ttft:
 
 
 class LiveState:
-    """Hears the events of a sweep; `now_s` is a monotonic clock."""
+    """The state of a sweep by its events; `now_s` is a monotonic clock."""
 
     def __init__(self, now_s: Callable[[], float] = time.monotonic) -> None:
         self._now_s = now_s
@@ -66,14 +66,14 @@ class LiveState:
         self._server_stage: str | None = None
         self._progress: Progress | None = None
         self._counted: deque[tuple[float, int]] = deque()  # (seconds since t = 0, requests ended)
-        self._ttfts: deque[tuple[float, float]] = deque(maxlen=_MAX_TTFTS)  # (moment, time to first token)
+        self._ttfts: deque[tuple[float, float]] = deque(maxlen=_MAX_TTFTS)  # (timestamp, time to first token)
         self._trail: deque[tuple[float | None, float | None]] = deque(maxlen=TRAIL_STEPS)  # (rate, time to first token)
         self._trail_at_s: float | None = None
         self._outcomes: Counter[str] = Counter()
         self._verdicts: Counter[str] = Counter()
 
-    def hear(self, event: Event) -> None:
-        """One event, in the order in which they are told."""
+    def take(self, event: Event) -> None:
+        """Take an event, in the order in which they happen."""
         match event:
             case ServerStarting():
                 self._server_stage = f"{event.label}: {event.stage}"
@@ -107,7 +107,7 @@ class LiveState:
 
     @property
     def rate_per_s(self) -> float | None:
-        """Requests that end per second, over the last seconds of the present run; None before its t = 0."""
+        """Requests per second that ended over the last seconds of the present run; None before its t = 0."""
         if len(self._counted) < 2:
             return None
         (from_s, before), (to_s, ended) = self._counted[0], self._counted[-1]
@@ -115,14 +115,14 @@ class LiveState:
 
     @property
     def ttft(self) -> Ttft | None:
-        """Times to the first token over the last seconds; None where none came."""
+        """Times to first token over the last seconds; None if there was none."""
         now_s = self._now_s()
         lately = [ttft_s for at_s, ttft_s in self._ttfts if now_s - at_s <= WINDOW_S]
         return Ttft(median(lately), max(lately), len(lately)) if lately else None
 
     @property
     def done_ratio(self) -> float:
-        """How much of the present phase is done, 0 to 1: by its requests, or by its duration where that bounds it."""
+        """The share of the present phase that is done: by its duration if that bounds it, else by its requests."""
         present, progress = self._present, self._progress
         if present is None or progress is None:
             return 0.0
@@ -132,7 +132,7 @@ class LiveState:
 
     @property
     def left_s(self) -> float | None:
-        """Seconds left of the whole sweep, as far as anybody can tell."""
+        """Seconds left of the whole sweep; None if unknown."""
         if self._time_left is None or self._present is None:
             return None
         phase = self._present.phase
@@ -140,7 +140,7 @@ class LiveState:
         return self._time_left.left_s(self._present.position, self._now_s() - self._run_since_s, ratio)
 
     def document(self) -> dict[str, Any]:
-        """All of it, as JSON has it. What is not known is null."""
+        """The state as JSON. What is not known is null."""
         return {
             "schema_version": 1,
             "runs": {"planned": self._planned_runs, "at_most": self._at_most, "ended": self._ended_runs},
@@ -196,7 +196,7 @@ class LiveState:
         self._follow(now_s)
 
     def _follow(self, now_s: float) -> None:
-        """One more step of the trail, and an empty one for each in which nobody said anything."""
+        """Add a step to the trail, and an empty one for each step without an event."""
         if self._trail_at_s is None:
             self._trail_at_s = now_s
             return
@@ -211,9 +211,9 @@ class LiveState:
 
 @contextmanager
 def on_record(store: Store, on_event: OnEvent, sweep_id: str | None = None) -> Iterator[OnEvent]:
-    """What is to hear the events of a sweep in place of `on_event`, which it tells them first. What `on_event` raises is raised at the end.
+    """Yield a listener that passes events on to `on_event` and keeps the state of the sweep in the store.
 
-    `sweep_id` is that of a sweep which is gone on with; a new one names itself.
+    What `on_event` raises is raised at the end. `sweep_id` is that of a resumed sweep; a new one is named by its events.
     """
     rows = SweepsProgress(store)
     state = LiveState()
@@ -222,16 +222,16 @@ def on_record(store: Store, on_event: OnEvent, sweep_id: str | None = None) -> I
     noted_at_s = -PERIOD_S
     fault: Exception | None = None
 
-    def hear(event: Event) -> None:
+    def take(event: Event) -> None:
         nonlocal noted_at_s, fault
         try:
             on_event(event)
-        except OSError:  # whoever watched is gone, such as a terminal that was closed
+        except OSError:  # the listener is gone, such as a terminal that was closed
             pass
         except Exception as error:  # it must not cost a run that is being measured
             fault = fault or error
         with suppress(Exception):  # of whatever kind: a fault of ours here is none of the measurement
-            state.hear(event)
+            state.take(event)
             if isinstance(event, SweepStarted):
                 writer.sweep_id = event.sweep_id
             if not isinstance(event, RunProgressed) or time.monotonic() - noted_at_s >= PERIOD_S / 2:
@@ -240,7 +240,7 @@ def on_record(store: Store, on_event: OnEvent, sweep_id: str | None = None) -> I
 
     writer.start()
     try:
-        yield hear
+        yield take
     finally:
         writer.end()
     if fault is not None:

@@ -26,7 +26,7 @@ from loadgen.store.rows import SweepRow, SweepStatus
 SAVE_WITHIN_S = 300.0
 SAVE_WITHIN_VARIABLE = "LOADGEN_SAVE_WITHIN_S"
 _FIRST_WAIT_S, _MAX_WAIT_S = 0.5, 10.0
-_LOOK_S = 0.1  # how soon an interrupt is heard while waiting
+_POLL_S = 0.1  # how soon an interrupt is noticed while waiting
 
 
 class UnsavedError(StoreError):
@@ -48,7 +48,7 @@ def save_within_s(environ: Mapping[str, str]) -> float:
 
 
 class Keeper:
-    """Saves the runs of one sweep. `documents` are those that it was given, saved or not."""
+    """Saves the runs of one sweep. `documents` has those of all runs that it was given, saved or not."""
 
     def __init__(
         self,
@@ -70,12 +70,15 @@ class Keeper:
         self.documents: list[RunDocument] = []
 
     def keep(self, run: MeasuredRun, position: int, planned: int) -> RunDocument:
-        """Save a run and return its document as it was stored. Raises `UnsavedError`, which names it and the file that it is in, when its database did not take it."""
+        """Save a run and return its document as it was stored.
+
+        Raises UnsavedError, which names the run and the file that it was written to, when the database does not take it.
+        """
         run_id = str(run.document["run_id"])
         self.documents.append(plain.guarded(run.document))
 
         def write() -> None:
-            # A connection that was lost as a transaction ended leaves open whether it did.
+            # A connection lost while a transaction was committed leaves open whether it was.
             if not (attempts and self._store.has_run(run_id)):
                 attempts.append(run_id)
                 self.documents[-1] = self._store.add_run(
@@ -97,11 +100,11 @@ class Keeper:
         return self.documents[-1]
 
     def set_search(self, search: SearchDocument) -> None:
-        """Store what the search has found so far. Raises `StoreError` when its database did not take it in time."""
+        """Store what the search has found so far. Raises StoreError when the database does not take it in time."""
         self._persist(lambda: self._store.set_search(self._sweep.sweep_id, search))
 
     def set_status(self, status: SweepStatus, planned_runs: int | None = None) -> None:
-        """Say how the sweep stands. Raises `UnsavedError`, which names the file with its results, when its database did not take that."""
+        """Store the status of the sweep. Raises UnsavedError, which names the file with its results, when the database does not take it."""
         try:
             self._persist(lambda: self._store.set_sweep_status(self._sweep.sweep_id, status, planned_runs))
         except StoreError as error:
@@ -110,7 +113,7 @@ class Keeper:
             raise UnsavedError(f"the sweep {self._sweep.sweep_id} is not marked as {status}: {error}{where}") from error
 
     def results(self) -> tuple[RunDocument, ...]:
-        """The documents of the sweep's runs in the order in which they ran, of those too that were not saved."""
+        """Return the documents of the runs in the order in which they ran, unsaved ones included."""
         try:
             stored: list[RunDocument] = self._store.runs(self._sweep.sweep_id)
         except StoreError:
@@ -123,7 +126,7 @@ class Keeper:
         )
 
     def _persist(self, write: Callable[[], None]) -> None:
-        """Do it, again and again while the database is unavailable, until the time is over or the user says to stop waiting."""
+        """Call `write`, and retry while the database is unavailable, until the time is over or the user interrupts."""
         begun_s, wait_s = self._now_s(), _FIRST_WAIT_S
         interrupts = None
         while True:
@@ -133,7 +136,7 @@ class Keeper:
                 except ReplacedError as replaced:
                     if not replaced.is_absent:
                         raise
-                    self._bring_back(replaced)
+                    self._restore(replaced)
                     write()
                 return
             except UnavailableError as error:
@@ -143,21 +146,21 @@ class Keeper:
                 elif self._stop.requests > interrupts:
                     raise
                 left_s = self._within_s - (self._now_s() - begun_s)
-                if left_s <= 0 or self._waits(min(wait_s, left_s), interrupts):
+                if left_s <= 0 or self._wait(min(wait_s, left_s), interrupts):
                     raise
                 wait_s = min(2 * wait_s, _MAX_WAIT_S)
                 self._store.reconnect_if_remote()
 
-    def _waits(self, wait_s: float, interrupts: int) -> bool:
-        """Wait, and report whether the user wants no more of it."""
+    def _wait(self, wait_s: float, interrupts: int) -> bool:
+        """Wait for `wait_s`; return whether the user interrupted."""
         until_s = self._now_s() + wait_s
         while (left_s := until_s - self._now_s()) > 0:
             if self._stop.requests > interrupts:
                 return True
-            self._sleep(min(_LOOK_S, left_s))
+            self._sleep(min(_POLL_S, left_s))
         return False
 
-    def _bring_back(self, replaced: ReplacedError) -> None:
+    def _restore(self, replaced: ReplacedError) -> None:
         try:
             bring_back(self._store)
         except OSError as error:
@@ -180,9 +183,9 @@ class Keeper:
 def rescue(
     store: Store, sweep: SweepRow, documents: Sequence[RunDocument], unsaved: MeasuredRun
 ) -> tuple[Path | None, Path | None]:
-    """Write the documents of the sweep's runs, the unsaved one among them, to a JSON file; and it with its requests to a database.
+    """Write the documents of the runs, the unsaved one included, to a JSON file, and that one with its requests to a database.
 
-    Returns the two files; None for one that could be written nowhere.
+    Return both files; None for one that could not be written anywhere.
     """
     name = f"loadgen-rescued-{unsaved.document['run_id']}"
 
@@ -199,7 +202,7 @@ def rescue(
 
 
 def rescue_results(store: Store, sweep: SweepRow, documents: Sequence[RunDocument]) -> Path | None:
-    """Write the documents of the sweep's runs to a JSON file. Returns it; None when it could be written nowhere."""
+    """Write the documents of the runs to a JSON file and return it; None if it could not be written anywhere."""
     return _write_results(store, sweep, documents, f"loadgen-rescued-{sweep.sweep_id}-{secrets.token_hex(2)}.json")
 
 
@@ -220,7 +223,7 @@ def _write_results(store: Store, sweep: SweepRow, documents: Sequence[RunDocumen
 
 
 def _first(store: Store, name: str, write: Callable[[Path], None]) -> Path | None:
-    """The first file that could be written, of those that come into question."""
+    """Write `name` into the first folder that takes it, and return the file; None if no folder does."""
     for folder in _folders(store):
         path = folder / name
         try:
@@ -228,7 +231,7 @@ def _first(store: Store, name: str, write: Callable[[Path], None]) -> Path | Non
             write(path)
         except FileExistsError:
             continue
-        except Exception:  # whatever stands against this place, the next one is tried
+        except Exception:  # whatever is wrong with this folder, the next one is tried
             for each in folder.glob(f"{name}*") if folder.is_dir() else ():
                 with suppress(OSError):
                     each.unlink()

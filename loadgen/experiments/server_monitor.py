@@ -1,6 +1,6 @@
-"""The server watched through a run from outside: its own page of metrics, and its GPUs where it is on this machine.
+"""Watches the server during a run: its metrics page, and its GPUs if it is on this host.
 
-What was seen comes on the run's own time axis, whose origin is known only afterwards.
+What is seen is put on the time axis of the run, whose origin is known only afterwards.
 """
 
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ from loadgen.store.rows import ServerSample
 
 @dataclass(frozen=True, slots=True)
 class ServerObservations:
-    """What was seen of the server through one run."""
+    """What was seen of the server during one run."""
 
     samples: tuple[ServerSample, ...]
     readings: tuple[Reading, ...]
@@ -37,7 +37,7 @@ class ServerObservations:
 
 
 class ServerMonitor:
-    """A context manager around the measured part of a run; `seen()` after it has closed."""
+    """A context manager around the measured part of a run; `seen` may be called after it."""
 
     def __init__(self, facts: EndpointFacts, headers: Headers, route: Route):
         self._has_page = facts.has_metrics
@@ -62,7 +62,7 @@ class ServerMonitor:
             self._fault = fault
 
     def seen(self, origin_at: str, model: str) -> ServerObservations:
-        """All of it, relative to the run's origin (ISO 8601); of several models on one page, what is told of `model`.
+        """Return all observations, relative to the origin of the run (ISO 8601); of several models on one page, those of `model`.
 
         Raises what went wrong at the end of watching.
         """
@@ -81,7 +81,7 @@ class ServerMonitor:
 
 
 def samples(origin: datetime, scrapes: Sequence[Scrape]) -> tuple[ServerSample, ...]:
-    """Scrapes on the run's own time axis: nanoseconds from t = 0, negative before it."""
+    """Return the scrapes on the time axis of the run: nanoseconds from t = 0, negative before it."""
     return tuple(
         ServerSample(at_ns=_since(origin, scrape.at), values=scrape.values) for scrape in scrapes if scrape.values
     )
@@ -101,7 +101,7 @@ def _reading(origin: datetime, scrape: Scrape) -> Reading:
 
 
 def gpu_series(origin: datetime, gpu: WatchedGpu) -> GpuSeries:
-    """One GPU's readings as columns on the run's own time axis."""
+    """Return the readings of one GPU as columns on the time axis of the run."""
     columns = {"at_ns": np.array([_since(origin, at) for at, _ in gpu.readings], np.int64)}
     for position, name in enumerate(GpuReading._fields):
         values = [reading[position] for _, reading in gpu.readings]

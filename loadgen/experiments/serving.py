@@ -1,7 +1,6 @@
-"""The server that a sweep runs on, where loadgen starts it: taken as it runs, or started for the sweep and ended with it.
+"""The server of a sweep: at a URL, running already, or started for the sweep and stopped with it.
 
-What a sweep has started is gone when it ends, however it ends: the server's supervisor sees
-to that even when this process is killed.
+A server that a sweep started never outlives it: its supervisor stops it even when this process is killed.
 """
 
 import time
@@ -22,19 +21,19 @@ from loadgen.servers.simulator import SimulatorOptions, SimulatorProcess
 from loadgen.spec.sweep_spec import SweepSpec
 
 _NOTICED_WITHIN_S = 3.0  # a supervisor notes the death of its server at once, and then clears up what is left of it
-_LOOK_AGAIN_S = 0.05
+_POLL_S = 0.05
 
 
 @dataclass(frozen=True, slots=True)
 class Serving:
-    """What a sweep runs on. `takes_running`: nobody named the profile, so that a server of this variant is measured as it runs."""
+    """The variant of a server that a sweep runs on. `takes_running`: a running server of this variant is measured as it is."""
 
     variant: Variant
     takes_running: bool = False
 
     @contextmanager
     def server(self, on_event: OnEvent) -> Iterator[RunningServer]:
-        """The server, answering. It is ended with the block if it was started here.
+        """Yield the server when it answers, and stop it after the block if it was started here.
 
         Raises StartFailure, and UsageError while another server is running.
         """
@@ -57,7 +56,7 @@ class Serving:
             if started.supervised is not None:
                 on_event(ServerEnding(name))
                 _end(started.supervised)
-            elif not started.was_running:  # somebody else's, which was recorded as the running one
+            elif not started.was_running:  # of another origin, which was recorded as the running one
                 stop()
 
 
@@ -80,7 +79,7 @@ def server_of(
 
 
 def _end(supervised: Supervised) -> None:
-    """End the server and wait for it; who interrupts that waits once more, for it is ended all the same."""
+    """Stop the server and wait for it; an interrupt meanwhile is raised after that."""
     try:
         supervised.end_and_wait()
     except KeyboardInterrupt:
@@ -89,7 +88,7 @@ def _end(supervised: Supervised) -> None:
 
 
 def death_of(server: RunningServer) -> Ended | None:
-    """How a server that answers no more ended; None where its supervisor did not see an end."""
+    """Return how a server that does not answer any more ended; None if its supervisor did not see it end."""
     deadline_s = time.monotonic() + _NOTICED_WITHIN_S
     while True:
         state = read_state(state_folder())
@@ -97,11 +96,11 @@ def death_of(server: RunningServer) -> Ended | None:
             return None
         if state.ended is not None or time.monotonic() > deadline_s:
             return state.ended
-        time.sleep(_LOOK_AGAIN_S)
+        time.sleep(_POLL_S)
 
 
 def _clear_away(variant: Variant) -> None:
-    """What is left of a server of this profile that died."""
+    """Remove what is left of a server of this profile that died."""
     state = read_state(state_folder())
     if state is not None and state.profile == variant.name and standing(state) == "broken":
         stop()

@@ -46,8 +46,8 @@ def progressed(elapsed_s: float, done: int, failed: int = 0, ttft_s: tuple[float
 
 def measuring(clock: Clock) -> LiveState:
     state = LiveState(clock)
-    state.hear(STARTED)
-    state.hear(PhaseStarted(1, RUN, "measuring"))
+    state.take(STARTED)
+    state.take(PhaseStarted(1, RUN, "measuring"))
     return state
 
 
@@ -64,7 +64,7 @@ def test_the_rate_is_that_of_the_last_seconds() -> None:
     assert state.document()["run"]["requests_per_s"] is None
     for second in range(1, 31):  # one a second, and after the twentieth second three
         clock.now_s += 1
-        state.hear(progressed(float(second), second if second <= 20 else 20 + 3 * (second - 20)))
+        state.take(progressed(float(second), second if second <= 20 else 20 + 3 * (second - 20)))
     assert state.rate_per_s == 3.0
     run = state.document()["run"]
     assert (run["requests"]["ended"], run["requests"]["planned"], run["done_ratio"]) == (50, 100, 0.5)
@@ -73,20 +73,20 @@ def test_the_rate_is_that_of_the_last_seconds() -> None:
 def test_the_warm_up_is_not_counted_with_the_run() -> None:
     clock = Clock()
     state = LiveState(clock)
-    state.hear(STARTED)
-    state.hear(PhaseStarted(1, RUN, "warming up"))
-    state.hear(progressed(5.0, 50, ttft_s=(0.5,)))
-    state.hear(PhaseStarted(1, RUN, "measuring"))
+    state.take(STARTED)
+    state.take(PhaseStarted(1, RUN, "warming up"))
+    state.take(progressed(5.0, 50, ttft_s=(0.5,)))
+    state.take(PhaseStarted(1, RUN, "measuring"))
     assert state.document()["run"]["requests_per_s"] is None
     assert state.ttft is None
-    state.hear(progressed(2.0, 4))
+    state.take(progressed(2.0, 4))
     assert state.rate_per_s == 2.0
 
 
 def test_times_to_the_first_token_are_forgotten_after_a_while() -> None:
     clock = Clock()
     state = measuring(clock)
-    state.hear(progressed(1.0, 1, ttft_s=(0.1, 0.3, 0.2)))
+    state.take(progressed(1.0, 1, ttft_s=(0.1, 0.3, 0.2)))
     assert state.document()["run"]["ttft_s"] == {"p50": 0.2, "max": 0.3, "n": 3}
     clock.now_s += 60
     assert state.document()["run"]["ttft_s"] is None
@@ -95,17 +95,17 @@ def test_times_to_the_first_token_are_forgotten_after_a_while() -> None:
 def test_the_trail_has_a_gap_where_nobody_said_anything_and_a_bounded_length() -> None:
     clock = Clock()
     state = measuring(clock)
-    state.hear(progressed(1.0, 1))
+    state.take(progressed(1.0, 1))
     clock.now_s += TRAIL_STEP_S
-    state.hear(progressed(3.0, 3, ttft_s=(0.5,)))
+    state.take(progressed(3.0, 3, ttft_s=(0.5,)))
     clock.now_s += 3 * TRAIL_STEP_S
-    state.hear(progressed(9.0, 9))
+    state.take(progressed(9.0, 9))
     trail = state.document()["trail"]
     assert trail["requests_per_s"] == [1.0, None, None, 1.0]
     assert trail["ttft_p50_s"] == [0.5, None, None, 0.5]
     for step in range(2 * TRAIL_STEPS):
         clock.now_s += TRAIL_STEP_S
-        state.hear(progressed(9.0 + TRAIL_STEP_S * (step + 1), 9))
+        state.take(progressed(9.0 + TRAIL_STEP_S * (step + 1), 9))
     assert len(state.document()["trail"]["requests_per_s"]) == TRAIL_STEPS
 
 
@@ -116,19 +116,19 @@ def test_what_ended_is_counted_by_outcome_and_verdict() -> None:
         "outcomes": {"planned": 100, "ok": 98, "timeout": 2, "dropped": 0},
         "verdict": {"status": "doubtful"},
     }
-    state.hear(RunEnded(1, RUN, document, 12.0))
+    state.take(RunEnded(1, RUN, document, 12.0))
     told = state.document()
     assert told["runs"] == {"planned": 2, "at_most": False, "ended": 1}
     assert (told["outcomes"], told["verdicts"], told["run"]) == ({"ok": 98, "timeout": 2}, {"doubtful": 1}, None)
-    state.hear(PhaseStarted(2, RUN, "measuring"))
+    state.take(PhaseStarted(2, RUN, "measuring"))
     assert state.left_s == pytest.approx(12.0)
 
 
 def test_a_server_that_starts_is_told_until_it_answers() -> None:
     state = LiveState(Clock())
-    state.hear(ServerStarting("tiny", "loading weights"))
+    state.take(ServerStarting("tiny", "loading weights"))
     assert state.document()["server_stage"] == "tiny: loading weights"
-    state.hear(ServerReady("tiny", None, False))  # type: ignore[arg-type]  # whose server nobody here looks at
+    state.take(ServerReady("tiny", None, False))  # type: ignore[arg-type]  # whose server nobody here looks at
     assert state.document()["server_stage"] is None
 
 
@@ -181,7 +181,7 @@ def test_a_fault_in_what_is_shown_harms_nobody(store: Store, monkeypatch: pytest
     def fail(self: LiveState, event: Event) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(LiveState, "hear", fail)
+    monkeypatch.setattr(LiveState, "take", fail)
     heard: list[Event] = []
     with on_record(store, heard.append) as tell:
         tell(STARTED)

@@ -76,7 +76,7 @@ class SweepProgress(LiveLine):
 
     def __call__(self, event: Event) -> None:
         """Show one event."""
-        self._state.hear(event)
+        self._state.take(event)
         match event:
             case GroupStarted():
                 self._group_started(event)
