@@ -29,8 +29,8 @@ from loadgen.experiments.events import (
     SweepStarted,
 )
 from loadgen.spec.runs import resolved_warmup_requests
-from loadgen.store.progress import SweepsProgress
 from loadgen.store.repository import Store
+from loadgen.store.sweep_progress import SweepsProgress
 
 WINDOW_S = 10.0
 """Over how long the present rate and time to first token are taken. Chosen: long enough to read, short enough to follow."""

@@ -14,8 +14,8 @@ from loadgen.experiments.sweep_request import PlannedSweep
 from loadgen.load.dataset import Dataset
 from loadgen.load.spec import RunSpec
 from loadgen.load.trace import Trace, read_trace
-from loadgen.servers.client import Headers
 from loadgen.servers.endpoint import list_models
+from loadgen.servers.http_client import Headers
 from loadgen.servers.model_list import names_shown
 from loadgen.servers.redaction import redact
 from loadgen.servers.server_url import parse_url

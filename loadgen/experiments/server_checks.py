@@ -14,9 +14,9 @@ from loadgen.experiments.prompt_fitting import length_fit_of
 from loadgen.load.length_fit import LengthFit
 from loadgen.load.spec import RunSpec
 from loadgen.servers.asking import ASK_AGAIN_LIMIT_S, RetryPolicy
-from loadgen.servers.client import Fetched, Headers
 from loadgen.servers.counting import enquire
 from loadgen.servers.endpoint import EndpointFacts, check_lengths, error_text, probe
+from loadgen.servers.http_client import Fetched, Headers
 from loadgen.servers.model_list import did_you_mean, names_shown
 from loadgen.servers.redaction import redact
 from loadgen.servers.server_url import parse_url

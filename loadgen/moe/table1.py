@@ -13,7 +13,7 @@ BILLION = 10**9
 
 
 @dataclass(frozen=True, slots=True)
-class PaperRow:
+class Table1Row:
     """One model as Table 1 has it. Sizes are in billions, with the digits that the paper gives."""
 
     title: str
@@ -29,15 +29,15 @@ class PaperRow:
 
 
 TABLE_1 = (
-    PaperRow("Mixtral 8x7B", "mixtral-8x7b", 32, 4096, 14336, 8, 2, "47", "12.9"),
-    PaperRow("Qwen 1.5 MoE", "qwen1.5-moe-a2.7b", 24, 2048, 5632, 60, 4, "14.3", "2.7"),
-    PaperRow("Qwen3-30B-A3B", "qwen3-30b-a3b", 48, 5120, 13824, 128, 8, "30.5", "3.3"),
-    PaperRow("DeepSeek V2 Lite", "deepseek-v2-lite", 27, 2048, 1408, 64, 6, "15.7", "2.4"),
-    PaperRow("Phi 3.5 MoE", "phi-3.5-moe", 32, 4096, 6400, 16, 2, "41.9", "6.6"),
-    PaperRow("OLMoE-1B-7B", "olmoe-1b-7b", 16, 2048, 8192, 64, 8, "7.2", "1.3"),
-    PaperRow("DeepSeek VL2 Tiny", "deepseek-vl2-tiny", 16, 1536, 8960, 8, 2, "3", "1.0", with_vision=True),
-    PaperRow("DeepSeek VL2 Small", "deepseek-vl2-small", 24, 2048, 11008, 8, 2, "16", "2.8", with_vision=True),
-    PaperRow("DeepSeek VL2", "deepseek-vl2", 32, 4096, 14336, 8, 2, "27", "4.5", with_vision=True),
+    Table1Row("Mixtral 8x7B", "mixtral-8x7b", 32, 4096, 14336, 8, 2, "47", "12.9"),
+    Table1Row("Qwen 1.5 MoE", "qwen1.5-moe-a2.7b", 24, 2048, 5632, 60, 4, "14.3", "2.7"),
+    Table1Row("Qwen3-30B-A3B", "qwen3-30b-a3b", 48, 5120, 13824, 128, 8, "30.5", "3.3"),
+    Table1Row("DeepSeek V2 Lite", "deepseek-v2-lite", 27, 2048, 1408, 64, 6, "15.7", "2.4"),
+    Table1Row("Phi 3.5 MoE", "phi-3.5-moe", 32, 4096, 6400, 16, 2, "41.9", "6.6"),
+    Table1Row("OLMoE-1B-7B", "olmoe-1b-7b", 16, 2048, 8192, 64, 8, "7.2", "1.3"),
+    Table1Row("DeepSeek VL2 Tiny", "deepseek-vl2-tiny", 16, 1536, 8960, 8, 2, "3", "1.0", with_vision=True),
+    Table1Row("DeepSeek VL2 Small", "deepseek-vl2-small", 24, 2048, 11008, 8, 2, "16", "2.8", with_vision=True),
+    Table1Row("DeepSeek VL2", "deepseek-vl2", 32, 4096, 14336, 8, 2, "27", "4.5", with_vision=True),
 )
 FIGURE_1 = ("mixtral-8x7b", "olmoe-1b-7b", "qwen1.5-moe-a2.7b")  # its models; the paper prints no numbers
 
@@ -58,7 +58,7 @@ class PaperComparison:
         return self.paper / self.real - 1
 
 
-def compare_with_paper(row: PaperRow) -> tuple[PaperComparison, ...]:
+def compare_with_paper(row: Table1Row) -> tuple[PaperComparison, ...]:
     """Each figure of a row beside the real one: the five dimensions, then total and active parameters in billions.
 
     A dimension agrees when it is equal. A size agrees when it is less than one unit of the paper's last digit away, so
@@ -68,7 +68,7 @@ def compare_with_paper(row: PaperRow) -> tuple[PaperComparison, ...]:
     return (*_dimensions(row, architecture), *_sizes(row, architecture))
 
 
-def _dimensions(row: PaperRow, architecture: Architecture) -> tuple[PaperComparison, ...]:
+def _dimensions(row: Table1Row, architecture: Architecture) -> tuple[PaperComparison, ...]:
     experts = architecture.experts
     assert experts is not None
     pairs = (
@@ -81,7 +81,7 @@ def _dimensions(row: PaperRow, architecture: Architecture) -> tuple[PaperCompari
     return tuple(PaperComparison(label, paper, real, None, paper == real) for label, paper, real in pairs)
 
 
-def _sizes(row: PaperRow, architecture: Architecture) -> tuple[PaperComparison, ...]:
+def _sizes(row: Table1Row, architecture: Architecture) -> tuple[PaperComparison, ...]:
     active = active_parameters(architecture)
     total = parameters(architecture).total
     return (

@@ -11,7 +11,7 @@ from email.utils import parsedate_to_datetime
 
 import httpx2
 
-from loadgen.servers.client import Fetched, Headers, fetch, reason_of
+from loadgen.servers.http_client import Fetched, Headers, fetch, reason_of
 
 ASK_AGAIN_LIMIT_S = 60.0
 """How long in all a busy or silent server is asked again; no longer than the timeout of a request."""

@@ -13,8 +13,8 @@ from loadgen.engine.wire.route import DIRECT, Route
 from loadgen.load.body import Adaptation, ChunkCounts, Dialect, FieldChange, Prompt, RequestForm, encode_body
 from loadgen.load.spec import Endpoint
 from loadgen.servers.asking import Asker, RetryPolicy, UnansweredError
-from loadgen.servers.client import Fetched, Headers, open_client
 from loadgen.servers.endpoint import EndpointFacts
+from loadgen.servers.http_client import Fetched, Headers, open_client
 from loadgen.servers.refusals import LENGTH_FIELDS, REFUSED_STATUSES, Refusal, documents_of, read_refusal
 from loadgen.servers.reported_tokens import prompt_tokens_in
 from loadgen.servers.server_url import PATHS, api_urls

@@ -17,7 +17,7 @@ from loadgen.engine.wire.route import DIRECT, Route
 from loadgen.errors import ServerError, UsageError
 from loadgen.load.body import Adaptation, ChunkCounts, Dialect, is_sent
 from loadgen.load.spec import Endpoint
-from loadgen.servers.client import Fetched, Headers, fetch, open_client, reason_of
+from loadgen.servers.http_client import Fetched, Headers, fetch, open_client, reason_of
 from loadgen.servers.model_list import ListedModel, names_shown, read_models
 from loadgen.servers.redaction import redact
 from loadgen.servers.server_url import PATHS, api_urls, is_host_of, normalise_url

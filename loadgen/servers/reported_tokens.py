@@ -10,8 +10,8 @@ from loadgen.engine.wire.route import DIRECT, Route
 from loadgen.load.body import RequestForm, encode_body
 from loadgen.load.spec import Endpoint
 from loadgen.servers.asking import MAX_SHORT_REPLY_BYTES
-from loadgen.servers.client import Headers, fetch, open_client
 from loadgen.servers.endpoint import EndpointFacts
+from loadgen.servers.http_client import Headers, fetch, open_client
 from loadgen.servers.refusals import REFUSED_STATUSES, documents_of
 
 _OUTPUT_TOKENS = (2, 16)  # the second where the first is refused as too few

@@ -25,7 +25,7 @@ from loadgen.store.jobs import Jobs
 from loadgen.store.repository import Store
 from loadgen.store.rows import JobRow, JobStanding
 from loadgen.web.answers import document
-from loadgen.web.database import DashboardStore
+from loadgen.web.dashboard_store import DashboardStore
 
 PREFIX = "/api/v1"
 router = APIRouter(prefix=PREFIX)

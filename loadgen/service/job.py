@@ -20,7 +20,7 @@ from loadgen.experiments.interrupts import Stop, interrupts
 from loadgen.experiments.sweep import run_sweep
 from loadgen.experiments.sweep_record import Resume
 from loadgen.experiments.sweep_request import PlannedSweep
-from loadgen.service.progress import Told, told
+from loadgen.service.job_events import Told, told
 from loadgen.service.submission import submission_of
 from loadgen.service.targets import Targets
 from loadgen.store.claim import held

@@ -13,7 +13,7 @@ from loadgen.service.queue import Queue
 from loadgen.store.jobs import Jobs
 from loadgen.store.repository import Store
 from loadgen.web.answers import document, html
-from loadgen.web.database import DashboardStore
+from loadgen.web.dashboard_store import DashboardStore
 
 router = APIRouter()
 _ON_A_PAGE = 50

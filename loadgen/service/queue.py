@@ -23,7 +23,7 @@ import loadgen
 from loadgen.errors import ExitCode, LoadgenError, NotFoundError, StoreError
 from loadgen.service import ownership
 from loadgen.service.job import claim_of
-from loadgen.service.progress import Log, Told
+from loadgen.service.job_events import Log, Told
 from loadgen.service.submission import Submission
 from loadgen.service.targets import Targets
 from loadgen.store.claim import is_held

@@ -11,7 +11,7 @@ from loadgen.errors import UsageError
 from loadgen.load.arrivals import Arrivals, Ramp, RampStrategy
 from loadgen.load.shapes import ClosedLoop, LoadShape, OpenLoop, Wave
 from loadgen.load.spec import Endpoint
-from loadgen.servers.client import Headers
+from loadgen.servers.http_client import Headers
 from loadgen.servers.server_url import redacted_url
 from loadgen.spec.keys import (
     PriceKeys,

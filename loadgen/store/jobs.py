@@ -15,10 +15,10 @@ from sqlalchemy.orm import Session
 
 from loadgen.errors import NotFoundError
 from loadgen.store import plain, queue_claim, tables
-from loadgen.store.progress import SweepsProgress
 from loadgen.store.repository import Store
 from loadgen.store.rows import JobRow, JobStanding, JobStatus, QueueOwner, SweepRow
 from loadgen.store.run_figures import STATUSES, run_counts
+from loadgen.store.sweep_progress import SweepsProgress
 
 _NO_RUNS = JobStanding()
 

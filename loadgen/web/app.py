@@ -20,7 +20,7 @@ from loadgen.report.pages import assets
 from loadgen.web import comparison, live, results
 from loadgen.web.answers import failure
 from loadgen.web.connections import DEFAULT_LIMITS, BoundedProtocol, ConnectionLimits
-from loadgen.web.database import DashboardStore
+from loadgen.web.dashboard_store import DashboardStore
 
 _CLOSING_S = 4  # more than connections get for their responses
 

@@ -11,7 +11,7 @@ from loadgen.report.comparison.selection import select
 from loadgen.report.comparison.table import as_csv
 from loadgen.report.comparison.view import NO_BASELINE, View, read_view
 from loadgen.web.answers import document, html
-from loadgen.web.database import Reading
+from loadgen.web.dashboard_store import Reading
 
 router = APIRouter()
 

@@ -17,11 +17,11 @@ from fastapi.responses import StreamingResponse
 
 from loadgen.errors import LoadgenError
 from loadgen.report.pages.live_view import LiveView, live_view
-from loadgen.store.progress import SweepsProgress
 from loadgen.store.repository import Store
 from loadgen.store.rows import ProgressRow, SweepRow
+from loadgen.store.sweep_progress import SweepsProgress
 from loadgen.web.answers import failure
-from loadgen.web.database import DashboardStore
+from loadgen.web.dashboard_store import DashboardStore
 
 router = APIRouter()
 MAX_WATCHERS = 32  # whoever is turned away loads the page again now and then

@@ -16,7 +16,7 @@ from loadgen.report.pages.sweep_figures import sweeps_document
 from loadgen.report.pages.sweeps_list import sweeps_page
 from loadgen.report.select.run_selection import outline_of
 from loadgen.web.answers import document, html
-from loadgen.web.database import DashboardStore, Reading
+from loadgen.web.dashboard_store import DashboardStore, Reading
 from loadgen.web.live import progress_of
 
 router = APIRouter()

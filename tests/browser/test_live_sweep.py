@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from loadgen.errors import NotFoundError
-from loadgen.store.progress import SweepsProgress
 from loadgen.store.repository import Store
+from loadgen.store.sweep_progress import SweepsProgress
 from tests.browser.conftest import serving, settle
 
 pytestmark = [pytest.mark.browser, pytest.mark.loopback]

@@ -23,8 +23,8 @@ from loadgen.experiments.events import (
 from loadgen.experiments.live import TRAIL_STEP_S, TRAIL_STEPS, LiveState, on_record
 from loadgen.load.shapes import ClosedLoop
 from loadgen.load.spec import RunSpec
-from loadgen.store.progress import SweepsProgress
 from loadgen.store.repository import Store
+from loadgen.store.sweep_progress import SweepsProgress
 from tests.report.documents import specs, sweep_row
 
 RUN = RunSpec("http://h", "m", ClosedLoop(2), 8, 4, requests=100)

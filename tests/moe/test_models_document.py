@@ -8,7 +8,7 @@ from loadgen.moe.experts import expected_distinct_experts
 from loadgen.moe.memory import kv_cache_bytes_per_token, weight_bytes
 from loadgen.moe.models import Model, model, model_names
 from loadgen.moe.parameters import MATRICES_OF_A_FFN, Parameters, active_parameters, parameters
-from loadgen.moe.table1 import BILLION, FIGURE_1, TABLE_1, PaperComparison, PaperRow, compare_with_paper
+from loadgen.moe.table1 import BILLION, FIGURE_1, TABLE_1, PaperComparison, Table1Row, compare_with_paper
 
 DOCUMENT = (Path(__file__).resolve().parents[2] / "docs" / "models.md").read_text(encoding="utf-8")
 KINDS = tuple(Parameters().by_kind())
@@ -64,16 +64,16 @@ def cell(figure: PaperComparison) -> str:
     return f"**{paper}**, really {real} ({figure.difference_ratio:+.0%})".replace("-", "−")
 
 
-def paper_row(of: PaperRow) -> str:
+def paper_row(of: Table1Row) -> str:
     return row(of.title, *(cell(figure) for figure in compare_with_paper(of)))
 
 
-def implied_routed(of: PaperRow) -> int:
+def implied_routed(of: Table1Row) -> int:
     """Parameters of the routed experts alone if the paper's dimensions were true: layers · experts · 3 · hidden · FFN."""
     return of.layers * of.experts * MATRICES_OF_A_FFN * of.hidden_size * of.ffn_size
 
 
-def implied_row(of: PaperRow) -> str:
+def implied_row(of: Table1Row) -> str:
     real = parameters(model(of.name).architecture).routed_experts
     return row(of.title, of.total, f"{implied_routed(of) / BILLION:,.1f}", f"{real / BILLION:.1f}")
 

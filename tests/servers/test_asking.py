@@ -8,7 +8,7 @@ import httpx2
 import pytest
 
 from loadgen.servers.asking import ASK_AGAIN_LIMIT_S, MAX_TIMEOUTS, Asker, RetryPolicy, UnansweredError
-from loadgen.servers.client import fetch
+from loadgen.servers.http_client import fetch
 
 Step = int | tuple[int, str] | type[Exception]  # a status, one with a Retry-After, or what goes wrong
 

@@ -7,8 +7,8 @@ import pytest
 
 from loadgen.errors import UsageError
 from loadgen.servers.simulator.dialect import StreamEncoder, whole_answer
-from loadgen.servers.simulator.exposition import Counters, expose
 from loadgen.servers.simulator.generation import Generation, SimulatedRefusal, parse_generation, parse_tokenize
+from loadgen.servers.simulator.metrics_page import Counters, expose
 from loadgen.servers.simulator.options import SimulatorOptions
 from loadgen.servers.simulator.timetable import Timetable
 from loadgen.servers.simulator.vocabulary import ANSWER_WORDS, answer_text, chat_ids, text_ids

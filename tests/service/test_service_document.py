@@ -12,7 +12,7 @@ from loadgen.report.pages.live_view import QUIET_S
 from loadgen.service import examples
 from loadgen.service.app import CONNECTION_VARIABLES, connection_limits, openapi
 from loadgen.service.documents import JobDocument, PresentRunDocument
-from loadgen.service.progress import PASSING
+from loadgen.service.job_events import PASSING
 from loadgen.service.queue import MAX_WAITING
 from loadgen.service.submission import MAX_BYTES, MAX_RUNS, REFUSED_KEYS, submission_of
 from loadgen.service.targets import Targets
@@ -22,7 +22,7 @@ from loadgen.web.connections import ConnectionLimits
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENT = (ROOT / "docs" / "service.md").read_text()
-PROGRESS = (ROOT / "loadgen" / "service" / "progress.py").read_text()
+PROGRESS = (ROOT / "loadgen" / "service" / "job_events.py").read_text()
 OPERATIONS = {
     f"{method.upper()} {path}": operation
     for path, methods in openapi()["paths"].items()

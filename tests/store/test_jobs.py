@@ -8,9 +8,9 @@ from sqlalchemy import event
 from loadgen.engine.records.record import Records
 from loadgen.errors import NotFoundError, StoreError
 from loadgen.store.jobs import Jobs
-from loadgen.store.progress import SweepsProgress
 from loadgen.store.repository import Store
 from loadgen.store.rows import JobRow, JobStanding
+from loadgen.store.sweep_progress import SweepsProgress
 from tests.store.conftest import MakeDocument, MakeSweep
 
 

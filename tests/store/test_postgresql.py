@@ -30,8 +30,8 @@ from loadgen.service.queue import Queue
 from loadgen.service.targets import Targets
 from loadgen.service.tokens import Token
 from loadgen.store import schema
-from loadgen.store.progress import SweepsProgress
 from loadgen.store.repository import Store
+from loadgen.store.sweep_progress import SweepsProgress
 from loadgen.web.app import create_app
 from tests.store.postgresql import PostgresServer
 

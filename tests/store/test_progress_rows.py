@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from loadgen.errors import StoreError
-from loadgen.store.progress import SweepsProgress
 from loadgen.store.repository import Store
+from loadgen.store.sweep_progress import SweepsProgress
 from tests.store.conftest import MakeSweep
 
 

@@ -14,11 +14,11 @@ from fastapi.testclient import TestClient
 
 from loadgen.load.shapes import ClosedLoop
 from loadgen.report.pages.live_view import live_view
-from loadgen.store.progress import SweepsProgress
 from loadgen.store.repository import Store
+from loadgen.store.sweep_progress import SweepsProgress
 from loadgen.web import live
 from loadgen.web.app import create_app
-from loadgen.web.database import DashboardStore
+from loadgen.web.dashboard_store import DashboardStore
 from tests.report.documents import specs, sweep_row
 
 SWEEP = "s261123-152901-4f2a"

@@ -15,7 +15,7 @@ from loadgen.report.format import plural
 
 if TYPE_CHECKING:
     from loadgen.servers.profiles.checks import CheckedProfile, ProfileFinding
-    from loadgen.servers.profiles.reading import ProfileFile
+    from loadgen.servers.profiles.profile_file import ProfileFile
     from loadgen.servers.profiles.vllm_parser import Parsed, Vllm
 
 NO_VLLM = (
@@ -43,7 +43,7 @@ Strict = Annotated[bool, typer.Option("--strict", metavar="", help="Fail also on
 @profiles.command("list", cls=Command)
 def list_profiles(as_json: options.Json = False) -> None:
     """List the profiles that can be served or reached."""
-    from loadgen.servers.profiles.reading import profile_names, read_profile
+    from loadgen.servers.profiles.profile_file import profile_names, read_profile
 
     files = [read_profile(name) for name in profile_names()]
     if as_json:
@@ -58,7 +58,7 @@ def list_profiles(as_json: options.Json = False) -> None:
 def show_profile(name: ProfileName, vllm: VllmPath = None, as_json: options.Json = False) -> None:
     """Show a profile resolved, its command, and the facts of its model."""
     from loadgen.servers.profiles.facts import facts
-    from loadgen.servers.profiles.reading import read_profile
+    from loadgen.servers.profiles.profile_file import read_profile
     from loadgen.servers.profiles.vllm_parser import find_vllm
 
     file = read_profile(name)
@@ -84,7 +84,7 @@ def check_profiles(
 ) -> None:
     """Check profiles: keys, model, memory, grid, and the flags by the parser of an installed vLLM. No GPU is needed."""
     from loadgen.servers.profiles.checks import commands
-    from loadgen.servers.profiles.reading import profile_names
+    from loadgen.servers.profiles.profile_file import profile_names
     from loadgen.servers.profiles.vllm_parser import find_vllm, parse
 
     installed = find_vllm(vllm)
@@ -119,7 +119,7 @@ def _row(file: "ProfileFile") -> dict[str, object]:
 def _read(names: Sequence[str]) -> tuple[list["ProfileFile"], list["CheckedProfile"]]:
     """The profiles that can be read, and what is wrong with the others."""
     from loadgen.servers.profiles.checks import CheckedProfile, ProfileFinding
-    from loadgen.servers.profiles.reading import read_profile
+    from loadgen.servers.profiles.profile_file import read_profile
 
     files, broken = [], []
     for name in names:

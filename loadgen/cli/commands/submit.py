@@ -17,9 +17,9 @@ from loadgen.experiments.sweep_record import sweep_hash
 from loadgen.experiments.sweep_request import read_request
 from loadgen.load.spec import RunSpec
 from loadgen.report.format import ordinal
-from loadgen.service.client import JobError, ServiceClient, sweep_row
 from loadgen.service.documents import JobDocument
-from loadgen.service.progress import heard
+from loadgen.service.job_events import heard
+from loadgen.service.service_client import JobError, ServiceClient, sweep_row
 from loadgen.service.submission import REFUSED_KEYS
 from loadgen.spec.runs import resolve
 

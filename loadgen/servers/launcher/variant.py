@@ -9,7 +9,7 @@ from typing import Any
 from loadgen.servers.launcher.from_profile import Overrides, changed_profile, launch_of
 from loadgen.servers.launcher.launch import Launch
 from loadgen.servers.launcher.running import RunningServer
-from loadgen.servers.profiles.reading import ProfileFile, read_profile
+from loadgen.servers.profiles.profile_file import ProfileFile, read_profile
 from loadgen.servers.profiles.schema import ServerProfile
 from loadgen.servers.redaction import HIDDEN
 

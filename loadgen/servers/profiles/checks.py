@@ -13,8 +13,8 @@ from loadgen.servers.profiles.command import arguments, argv, environment
 from loadgen.servers.profiles.layout import layout
 from loadgen.servers.profiles.lengths import wrong_lengths
 from loadgen.servers.profiles.max_length import known_context, refused_max_model_len, too_long
-from loadgen.servers.profiles.memory import Memory, memory
-from loadgen.servers.profiles.reading import ProfileFile
+from loadgen.servers.profiles.memory_fit import Memory, memory
+from loadgen.servers.profiles.profile_file import ProfileFile
 from loadgen.servers.profiles.schema import ServerProfile, fits
 from loadgen.servers.profiles.subject import architecture_of, draft_of, folder_of, is_path, wrong_draft, wrong_model
 from loadgen.servers.profiles.vllm_parser import Parsed, Vllm, wrong_arguments

@@ -16,8 +16,8 @@ from loadgen.moe.table1 import TABLE_1, compare_with_paper
 from loadgen.servers.profiles.checks import is_served_by_vllm, resources
 from loadgen.servers.profiles.command import arguments, argv, environment
 from loadgen.servers.profiles.layout import layout
-from loadgen.servers.profiles.memory import Memory
-from loadgen.servers.profiles.reading import ProfileFile
+from loadgen.servers.profiles.memory_fit import Memory
+from loadgen.servers.profiles.profile_file import ProfileFile
 from loadgen.servers.profiles.schema import ServerProfile
 from loadgen.servers.profiles.subject import architecture_of
 from loadgen.servers.redaction import shown, shown_words

@@ -19,7 +19,7 @@ import loadgen.servers.simulator.cerebras as cerebras
 import loadgen.servers.simulator.cerebras_stream as cerebras_stream
 from loadgen.errors import UsageError
 from loadgen.servers.simulator.cerebras_stream import CerebrasEncoder
-from loadgen.servers.simulator.connection import ClientConnection, HttpRequest, ask_for_stamps
+from loadgen.servers.simulator.client_connection import ClientConnection, HttpRequest, ask_for_stamps
 from loadgen.servers.simulator.dialect import (
     JSON,
     OWNER,
@@ -31,9 +31,9 @@ from loadgen.servers.simulator.dialect import (
     version,
     whole_answer,
 )
-from loadgen.servers.simulator.exposition import CONTENT_TYPE, expose
 from loadgen.servers.simulator.faults import FAULTS, HEADER, STALE_CLOSE, Fault, FaultPlan
 from loadgen.servers.simulator.generation import SimulatedRefusal, parse_generation, parse_tokenize
+from loadgen.servers.simulator.metrics_page import CONTENT_TYPE, expose
 from loadgen.servers.simulator.options import SimulatorOptions
 from loadgen.servers.simulator.quota import Quota
 from loadgen.servers.simulator.script import StreamedAnswer, plain, whole

@@ -9,8 +9,8 @@ from collections import deque
 from heapq import heappop, heappush
 
 from loadgen.engine.eventloop.timer import make_timer
-from loadgen.servers.simulator.connection import ClientConnection
-from loadgen.servers.simulator.exposition import Counters
+from loadgen.servers.simulator.client_connection import ClientConnection
+from loadgen.servers.simulator.metrics_page import Counters
 from loadgen.servers.simulator.options import SimulatorOptions
 from loadgen.servers.simulator.script import Ending, Script, Write
 from loadgen.servers.simulator.timetable import Timetable

@@ -6,8 +6,8 @@ import pytest
 
 from loadgen.experiments import live
 from loadgen.servers.simulator import SimulatorOptions, SimulatorProcess
-from loadgen.store.progress import SweepsProgress
 from loadgen.store.repository import Store
+from loadgen.store.sweep_progress import SweepsProgress
 from tests.cli.conftest import Cli
 
 pytestmark = pytest.mark.loopback

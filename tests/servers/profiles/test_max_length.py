@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from loadgen.servers.profiles.checks import cannot_take, does_not_fit, findings
-from loadgen.servers.profiles.reading import ProfileFile, read_profile
+from loadgen.servers.profiles.profile_file import ProfileFile, read_profile
 
 PROFILE = """\
 description: a model

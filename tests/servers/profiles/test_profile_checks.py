@@ -7,7 +7,7 @@ import pytest
 
 from loadgen.errors import UsageError
 from loadgen.servers.profiles.checks import ProfileFinding, commands, findings
-from loadgen.servers.profiles.reading import ProfileFile, read_profile
+from loadgen.servers.profiles.profile_file import ProfileFile, read_profile
 from loadgen.servers.profiles.vllm_parser import Parsed, Vllm, find_vllm, python_of
 
 GOOD = """\

@@ -6,7 +6,7 @@ import pytest
 
 from loadgen.errors import UsageError
 from loadgen.servers.profiles import load_profile, profile_names
-from loadgen.servers.profiles.reading import read_profile
+from loadgen.servers.profiles.profile_file import read_profile
 
 BASE = """\
 description: a model

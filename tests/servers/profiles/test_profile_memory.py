@@ -6,7 +6,7 @@ from loadgen.errors import ModelError
 from loadgen.moe.models import model
 from loadgen.moe.placement import Parallelism
 from loadgen.servers.profiles.layout import layout, overrides
-from loadgen.servers.profiles.memory import GB, RESERVE_BYTES, VISION_RESERVE_BYTES, Memory, memory
+from loadgen.servers.profiles.memory_fit import GB, RESERVE_BYTES, VISION_RESERVE_BYTES, Memory, memory
 
 MIXTRAL = model("mixtral-8x7b").architecture
 LONG = {"max-model-len": 4224, "max-num-seqs": 128}

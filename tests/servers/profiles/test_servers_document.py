@@ -3,8 +3,8 @@
 import re
 from pathlib import Path
 
-from loadgen.servers.profiles.memory import GB, RESERVE_BYTES, VISION_RESERVE_BYTES
-from loadgen.servers.profiles.reading import read_profile
+from loadgen.servers.profiles.memory_fit import GB, RESERVE_BYTES, VISION_RESERVE_BYTES
+from loadgen.servers.profiles.profile_file import read_profile
 from loadgen.servers.profiles.schema import ServerProfile
 
 ROOT = Path(__file__).resolve().parents[3]

@@ -9,7 +9,7 @@ import pytest
 from loadgen.moe.models import model
 from loadgen.servers.profiles import argv, load_profile, profile_names
 from loadgen.servers.profiles.checks import findings
-from loadgen.servers.profiles.reading import read_profile
+from loadgen.servers.profiles.profile_file import read_profile
 from loadgen.spec.profile_sweep import profile_sweep
 from loadgen.spec.runs import resolve
 
