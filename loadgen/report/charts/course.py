@@ -4,12 +4,13 @@ What the client knows comes from the run's outline; what the server
 told, from its readings, of which at most `MAX_TIMESTAMPS` are drawn: of more, the means of as many stretches of equal length.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from loadgen.analysis.document.run import WindowDocument
+from loadgen.analysis.outline.over_time import OverTimeOutline
 from loadgen.analysis.server.engine_names import EngineNames, names_in
 from loadgen.analysis.server.gpu import GpuSeries
 from loadgen.engine.records.record import MISSING
@@ -26,8 +27,8 @@ Float = NDArray[np.float64]
 
 
 def over_time_chart(
-    window: Mapping[str, Any] | None,
-    course: Mapping[str, Any] | None,
+    window: WindowDocument | None,
+    course: OverTimeOutline | None,
     samples: Sequence[ServerSample],
     gpus: Sequence[GpuSeries],
 ) -> Chart | None:
@@ -48,7 +49,7 @@ def over_time_chart(
     return Chart("over_time", "Over time", "", " ".join(words), stacked(drawn, edges))
 
 
-def _tokens(course: Mapping[str, Any] | None, words: list[str]) -> Panel | None:
+def _tokens(course: OverTimeOutline | None, words: list[str]) -> Panel | None:
     if course is None or None in course["output_tokens"]:
         return None
     steps = max(1, round(MIN_RATE_S / course["step_s"]))
@@ -65,7 +66,7 @@ def _tokens(course: Mapping[str, Any] | None, words: list[str]) -> Panel | None:
 
 
 def _requests(
-    course: Mapping[str, Any] | None, samples: Sequence[ServerSample], names: EngineNames | None, words: list[str]
+    course: OverTimeOutline | None, samples: Sequence[ServerSample], names: EngineNames | None, words: list[str]
 ) -> Panel | None:
     lines: list[Line] = []
     bands: tuple[Band, ...] = ()
