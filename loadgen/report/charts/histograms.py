@@ -4,11 +4,11 @@ Drawn from the run's outline; the caption counts the values of the tail that are
 """
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from typing_extensions import TypedDict
 
+from loadgen.analysis.outline.distribution import DistributionOutline
 from loadgen.analysis.stats import Distribution, PercentileName
 from loadgen.report.charts import palette
 from loadgen.report.charts.chart import Chart, Spec, frame, to_milliseconds
@@ -24,7 +24,9 @@ class PercentileMark(TypedDict):
     align: str
 
 
-def distribution_chart(key: str, title: str, outlined: Mapping[str, Any] | None, figures: Distribution | None) -> Chart:
+def distribution_chart(
+    key: str, title: str, outlined: DistributionOutline | None, figures: Distribution | None
+) -> Chart:
     """A histogram with the percentiles of the run's document over it and the values of the tail under it.
 
     `outlined` is the metric's part of the run's outline (`analysis.outline_distribution`), `figures` its distribution in the
@@ -33,7 +35,7 @@ def distribution_chart(key: str, title: str, outlined: Mapping[str, Any] | None,
     if outlined is None:
         return Chart(key, title, "ms", "No value: nothing in the measured window has one.", None)
     edges_s, log = outlined["edges_s"], outlined["log"]
-    far: PercentileName | None = outlined["tail_from"]
+    far = outlined["tail_from"]
     words = [f"{plural(outlined['n'], 'value')}."]
     if outlined["below"]:
         words.append(f"{outlined['below']:,} under {milliseconds(edges_s[0])} ms are in the first bar.")

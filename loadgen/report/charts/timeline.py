@@ -3,11 +3,10 @@
 The requests are those of the run's outline; the caption counts the others.
 """
 
-from collections.abc import Mapping
-from typing import Any
-
 from typing_extensions import TypedDict
 
+from loadgen.analysis.document.run import WindowDocument
+from loadgen.analysis.outline.requests import RequestsOutline
 from loadgen.report.charts import palette
 from loadgen.report.charts.chart import Chart, Spec, frame, legend
 from loadgen.report.format import plural
@@ -20,7 +19,7 @@ DECODING = "first to last token"
 HELD_FROM_NS = 1_000_000  # what is shorter is the sending itself
 
 
-def timeline_chart(requests: Mapping[str, Any], window: Mapping[str, Any] | None, by_slot: bool) -> Chart:
+def timeline_chart(requests: RequestsOutline, window: WindowDocument | None, by_slot: bool) -> Chart:
     """Each request as a bar, from when it was due over its first to its last content; failures in the colour of their outcome.
 
     `requests` are those of the outline (`analysis.outline_requests`). `by_slot` puts the requests of one caller on one line
@@ -57,8 +56,8 @@ class Bar(TypedDict):
     to_s: float
 
 
-def timeline_rows(requests: Mapping[str, Any], by_slot: bool) -> list[Bar]:
-    """The bars of an outline's requests, in order of start: {"request", "lane", "phase", "from_s", "to_s", "outcome"}.
+def timeline_rows(requests: RequestsOutline, by_slot: bool) -> list[Bar]:
+    """The bars of an outline's requests, in order of start.
 
     An answered request has one before and one after its first content, and one before its sending where it was held back. The one
     before is in two where the server told how long the request lay in its queue. Any other request has one.
@@ -67,15 +66,14 @@ def timeline_rows(requests: Mapping[str, Any], by_slot: bool) -> list[Bar]:
     free_ns: list[int] = []
     bars: list[Bar] = []
     for number, index in enumerate(requests["index"]):
-        request = {name: requests[name][number] for name in _COLUMNS}
-        edges_ns, phases = _phases(request)
-        lane = slots[request["slot"]] if by_slot else _first_free(free_ns, edges_ns[0], edges_ns[-1])
+        edges_ns, phases = _phases(requests, number)
+        lane = slots[requests["slot"][number]] if by_slot else _first_free(free_ns, edges_ns[0], edges_ns[-1])
         for phase, from_ns, to_ns in zip(phases, edges_ns[:-1], edges_ns[1:], strict=True):
             bars.append(
                 {
                     "request": index,
                     "lane": lane,
-                    "outcome": request["outcome"],
+                    "outcome": requests["outcome"][number],
                     "phase": phase,
                     "from_s": from_ns / 1e9,
                     "to_s": to_ns / 1e9,
@@ -84,30 +82,26 @@ def timeline_rows(requests: Mapping[str, Any], by_slot: bool) -> list[Bar]:
     return bars
 
 
-_COLUMNS = (
-    *("slot", "outcome", "start_ns", "sent_ns", "first_content_ns", "last_content_ns", "end_ns"),
-    *("limit_wait_ns", "server_queue_s"),
-)
-
-
-def _phases(request: Mapping[str, Any]) -> tuple[list[int], list[str]]:
+def _phases(requests: RequestsOutline, number: int) -> tuple[list[int], list[str]]:
     """The edges of a request's bars, and what each bar is, one fewer."""
-    start_ns, sent_ns, ended_ns = request["start_ns"], request["sent_ns"], request["end_ns"]
-    outcome, first_ns = request["outcome"], request["first_content_ns"]
-    if outcome != "ok" or first_ns is None:
+    start_ns, sent_ns, ended_ns = requests["start_ns"][number], requests["sent_ns"][number], requests["end_ns"][number]
+    first_ns, last_ns = requests["first_content_ns"][number], requests["last_content_ns"][number]
+    assert start_ns is not None, "an outline has requests that were sent"
+    outcome = requests["outcome"][number]
+    if outcome != "ok" or first_ns is None or last_ns is None:
         return [start_ns, start_ns if ended_ns is None else ended_ns], [outcome.replace("_", " ")]
-    begin_ns = start_ns if sent_ns is None else min(start_ns, sent_ns - (request["limit_wait_ns"] or 0))
+    begin_ns = start_ns if sent_ns is None else min(start_ns, sent_ns - (requests["limit_wait_ns"][number] or 0))
     edges_ns, phases = [begin_ns], []
     if sent_ns is not None and sent_ns - begin_ns >= HELD_FROM_NS:
         edges_ns.append(sent_ns)
         phases.append(HELD)
-    queue_s = request["server_queue_s"]
+    queue_s = requests["server_queue_s"][number]
     if queue_s is None:
         phases.append(WAITING)
     else:
         edges_ns.append(min(first_ns, edges_ns[-1] + round(queue_s * 1e9)))
         phases += [QUEUED, PREFILL]
-    return [*edges_ns, first_ns, request["last_content_ns"]], [*phases, DECODING]
+    return [*edges_ns, first_ns, last_ns], [*phases, DECODING]
 
 
 def _first_free(free_ns: list[int], start_ns: int, end_ns: int) -> int:
@@ -120,9 +114,9 @@ def _first_free(free_ns: list[int], start_ns: int, end_ns: int) -> int:
     return len(free_ns) - 1
 
 
-def window_edges(window: Mapping[str, Any] | None) -> list[float]:
+def window_edges(window: WindowDocument | None) -> list[float]:
     """The edges of the measured window in seconds; empty when there is none."""
-    edges = [(window or {}).get("start_s"), (window or {}).get("end_s")]
+    edges = [] if window is None else [window["start_s"], window["end_s"]]
     return [float(edge) for edge in edges if edge is not None]
 
 

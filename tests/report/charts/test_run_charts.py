@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from loadgen.analysis.document.run import WindowDocument
 from loadgen.analysis.measured import measure
 from loadgen.analysis.outline.distribution import TAIL_VALUES, distribution_outline
 from loadgen.analysis.outline.requests import REQUESTS, requests_outline
@@ -182,6 +183,7 @@ def test_requests_that_were_never_sent_are_counted_in_words() -> None:
     records = recording(spec).records
     records.start_ns[-3:] = MISSING
     records.outcome[-3:] = Outcome.DROPPED
-    chart = timeline_chart(requests_of(spec, records), {"start_s": 0.1, "end_s": 0.5}, by_slot=True)
+    window: WindowDocument = {"rule": "steady_state", "start_s": 0.1, "end_s": 0.5, "requests": 4}
+    chart = timeline_chart(requests_of(spec, records), window, by_slot=True)
     assert "3 requests were never sent." in chart.caption
     assert "measured window" in chart.caption
