@@ -121,7 +121,7 @@ def _measure(
 def _measure_one(
     terminal: Terminal, store: "Store", planned: "PlannedSweep", *, as_json: bool, single: bool, resume: bool
 ) -> None:
-    from loadgen.cli.commands.measuring import measured_sweep
+    from loadgen.cli.commands.measuring import measured_sweep, note_saved
     from loadgen.cli.tables.outcome import show_run, show_sweep
     from loadgen.report.export.export import run_document, sweep_document
 
@@ -138,8 +138,6 @@ def _measure_one(
     if result.failure is not None:
         raise result.failure
     if documents and not as_json:
-        flag = terminal.db_flag
-        terminal.note(f"saved as {result.sweep_id}; look closer with 'loadgen dashboard{flag}'")
-        terminal.note(f"or write one page with 'loadgen report {result.sweep_id}{flag} -o report.html'")
+        note_saved(terminal, result.sweep_id, "look closer", command="loadgen dashboard")
     if result.exit_code is not ExitCode.OK:
         raise typer.Exit(result.exit_code)

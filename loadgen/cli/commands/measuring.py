@@ -57,6 +57,13 @@ def measured_sweep(
     return MeasuredSweep(result, row, list(result.documents))
 
 
+def note_saved(terminal: Terminal, stored_id: str, purpose: str, *, command: str) -> None:
+    """Name the sweep or group on stderr, and the commands to type next: `command` for this `purpose`, and a report."""
+    flag = terminal.db_flag
+    terminal.note(f"saved as {stored_id}; {purpose} with '{command}{flag}'")
+    terminal.note(f"or write one page with 'loadgen report {stored_id}{flag} -o report.html'")
+
+
 def measure_group(
     terminal: Terminal,
     store: "Store",
@@ -88,8 +95,6 @@ def measure_group(
     if result.stopped_by is not None:
         raise result.stopped_by
     if on_record and not as_json:
-        flag = terminal.db_flag
-        terminal.note(f"saved as {result.group_id}; compare its sweeps with 'loadgen compare {result.group_id}{flag}'")
-        terminal.note(f"or write one page with 'loadgen report {result.group_id}{flag} -o report.html'")
+        note_saved(terminal, result.group_id, "compare its sweeps", command=f"loadgen compare {result.group_id}")
     if result.exit_code is not ExitCode.OK:
         raise typer.Exit(result.exit_code)

@@ -1,7 +1,7 @@
 """`loadgen serve`: start a server from a profile, look at it, end it."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,7 +10,7 @@ import typer
 from loadgen.cli.console.terminal import Terminal, echo, show_json, write_bytes
 from loadgen.cli.flags.help_screen import Command, Group
 from loadgen.cli.flags.options import Json
-from loadgen.cli.flags.signature import command
+from loadgen.cli.flags.signature import Flag, command
 from loadgen.errors import ServerError, UsageError
 
 if TYPE_CHECKING:
@@ -31,51 +31,34 @@ ProfileName = Annotated[
     str,
     typer.Argument(metavar="PROFILE", help="A server profile by name, or the path of its file.", show_default=False),
 ]
-Port = Annotated[int | None, typer.Option("--port", metavar="N", help="Listen there instead of on the profile's port.")]
-ModelPath = Annotated[
-    str | None,
-    typer.Option(
-        "--model", metavar="PATH|ID", help="Serve the model from there; requests keep the profile's name for it."
+_LAUNCH_FLAGS = (
+    Flag("port", "N", "Listen there instead of on the profile's port.", type=int | None),
+    Flag("model", "PATH|ID", "Serve the model from there; requests keep the profile's name for it."),
+    Flag(
+        "argument",
+        "K=V",
+        "Another value for an argument of the engine; may be repeated; without V: none.",
+        type=list[str] | None,
     ),
-]
-Arguments = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--argument",
-        metavar="K=V",
-        help="Another value for an argument of the engine; may be repeated; without V: none.",
-    ),
-]
+)
 
 
 @serve.command("up", cls=Command)
-@command(takes_db=False)
-def up(
-    terminal: Terminal,
-    profile: ProfileName,
-    port: Port = None,
-    model: ModelPath = None,
-    argument: Arguments = None,
-) -> None:
+@command(_LAUNCH_FLAGS, takes_db=False)
+def up(terminal: Terminal, profile: ProfileName, **overrides: Any) -> None:
     """Start a server and return when it has answered a request."""
-    started = _start(terminal, _launch(profile, port, model, argument), keeps_lifeline=False)
+    started = _start(terminal, _launch(profile, **overrides), keeps_lifeline=False)
     _say_ready(terminal, started)
     terminal.note("  `loadgen serve down` ends it" if started.server.log else "  `loadgen serve down` forgets it")
 
 
 @serve.command("run", cls=Command)
-@command(takes_db=False)
-def run(
-    terminal: Terminal,
-    profile: ProfileName,
-    port: Port = None,
-    model: ModelPath = None,
-    argument: Arguments = None,
-) -> None:
+@command(_LAUNCH_FLAGS, takes_db=False)
+def run(terminal: Terminal, profile: ProfileName, **overrides: Any) -> None:
     """Start a server in the foreground, with its log on stderr, until Ctrl-C."""
     from loadgen.servers.launcher.log import follow
 
-    launch = _launch(profile, port, model, argument)
+    launch = _launch(profile, **overrides)
     if launch.kind == "external":
         raise UsageError(f"{launch.profile_name} is not ours to run; `loadgen serve up {profile}` records it")
     started = _start(terminal, launch, keeps_lifeline=True)
@@ -187,11 +170,13 @@ def down(terminal: Terminal) -> None:
         terminal.note(f"{stopped.profile} has ended, and nothing of it is left")
 
 
-def _launch(profile: str, port: int | None, model: str | None, argument: list[str] | None) -> "Launch":
+def _launch(
+    profile: str, *, port: int | None = None, model: str | None = None, argument: Sequence[str] = ()
+) -> "Launch":
     from loadgen.servers.launcher.from_profile import Overrides
     from loadgen.servers.launcher.variant import Variant
 
-    return Variant.of(profile, Overrides.parse(port, model, argument or ())).launch()
+    return Variant.of(profile, Overrides.parse(port, model, argument)).launch()
 
 
 def _start(terminal: Terminal, launch: "Launch", *, keeps_lifeline: bool) -> "Started":

@@ -7,19 +7,10 @@ from rich.text import Text
 from loadgen.analysis.document.run import RunDocument
 from loadgen.analysis.figures.metrics import METRICS
 from loadgen.cli.tables.style import VERDICTS, facts_table, plain_table
-from loadgen.report.figures import (
-    TTFT,
-)
-from loadgen.report.format import (
-    figure,
-    milliseconds,
-    number,
-    shown_unit,
-)
+from loadgen.report.figures import TTFT
+from loadgen.report.format import figure, milliseconds, number, shown_unit
 from loadgen.report.labels import metric_label
-from loadgen.report.words.remote import (
-    is_unverified,
-)
+from loadgen.report.words.remote import is_unverified
 from loadgen.report.words.run_facts import reply_label, turn_table
 from loadgen.report.words.run_summary import run_summary
 from loadgen.report.words.server_facts import account_facts, account_table, gpu_facts
@@ -50,13 +41,10 @@ def run_line(document: RunDocument) -> Text:
 
 def run_facts(document: RunDocument) -> RenderableType:
     """What a run was, in a few lines: load, lengths, outcomes, and what the client says of itself."""
-    table = Table.grid(padding=(0, 2))
-    table.add_column(style="dim")
-    table.add_column()
-    for name, text in run_summary(document):
-        is_warning = name == "way" and is_unverified(document)
-        table.add_row(name, Text(text, style="red") if is_warning else text)
-    return table
+    way_style = "red" if is_unverified(document) else ""
+    return facts_table(
+        (name, Text(text, style=way_style if name == "way" else "")) for name, text in run_summary(document)
+    )
 
 
 def run_table(document: RunDocument) -> RenderableType:

@@ -7,9 +7,7 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from loadgen.cli.tables.style import VERDICTS, plain_table
-from loadgen.report.format import (
-    ago,
-)
+from loadgen.report.format import ago
 from loadgen.report.pages.list_lines import FigureCells, figure_cells
 from loadgen.report.pages.sweep_figures import sweep_figures
 from loadgen.report.words.served import DUMMY_WEIGHTS, failure_kind, has_dummy_weights
