@@ -58,6 +58,11 @@ class LoadShape(ABC):
         return None
 
     @property
+    def process(self) -> ArrivalProcess | None:
+        """When requests arrive by themselves."""
+        return None
+
+    @property
     def offered_per_s(self) -> float | None:
         """The rate of arrivals, at which a ramp begins."""
         return None

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from loadgen.analysis.document.run import RunDocument
 from loadgen.analysis.stats import mean_interval
-from loadgen.load.shapes import ShapeDocument, shape_class, value_in_json
+from loadgen.load.shapes import ShapeDocument, shape_class, shape_from_json, value_in_json
 from loadgen.report.format import setting
 from loadgen.report.labels import limits_label
 
@@ -63,8 +63,9 @@ def load_label(runs: Iterable[RunDocument]) -> str:
 
 
 def _ramp(shape: ShapeDocument) -> str:
-    ramp = shape.get("ramp") if shape["kind"] == "open_loop" else None
-    return "" if ramp is None else f"{ramp['strategy']} ramp to {ramp['to_per_s']:g}/s over {ramp['over_s']:g} s"
+    process = shape_from_json(shape).process
+    ramp = None if process is None else process.ramp
+    return "" if ramp is None else f"{ramp.strategy} ramp to {ramp.to_per_s:g}/s over {ramp.over_s:g} s"
 
 
 INPUT_TOKENS = Dimension("input_tokens", "Input tokens", "{} in", lambda run: run["spec"]["input_tokens"] or 0)

@@ -127,18 +127,19 @@ def _request(records: Records, row: int, is_ok: bool) -> VllmRequest:
 
 def _traffic(shape: ShapeDocument) -> Result:
     """The load in its words. A burstiness of constant arrivals is without bound, which no number says."""
-    if shape["kind"] != "open_loop":
-        asked = shape_from_json(shape)
+    asked = shape_from_json(shape)
+    process = asked.process
+    if process is None:
         limit = asked.callers if asked.batch_size is None else None
         return {"request_rate": "inf", "burstiness": 1.0, "max_concurrency": limit}
-    burstiness = {"poisson": 1.0, "gamma": shape.get("burstiness")}.get(shape["arrivals"])
-    traffic: Result = {"request_rate": shape["rate_per_s"], "burstiness": burstiness, "max_concurrency": None}
-    if ramp := shape.get("ramp"):
+    burstiness = {"poisson": 1.0, "gamma": process.burstiness}.get(process.arrivals)
+    traffic: Result = {"request_rate": process.rate_per_s, "burstiness": burstiness, "max_concurrency": None}
+    if process.ramp is not None:
         traffic |= {
             "request_rate": "inf",
-            "ramp_up_strategy": ramp["strategy"],
-            "ramp_up_start_rps": shape["rate_per_s"],
-            "ramp_up_end_rps": ramp["to_per_s"],
+            "ramp_up_strategy": process.ramp.strategy,
+            "ramp_up_start_rps": process.rate_per_s,
+            "ramp_up_end_rps": process.ramp.to_per_s,
         }
     return traffic
 
