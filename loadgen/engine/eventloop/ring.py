@@ -116,21 +116,24 @@ class RingSelector(StreamSelector):
         taken_ns = time.time_ns()
         plain: list[bytes] = []
         looked_at: list[int] = []
-        for place, (token, length, flags) in enumerate(COMPLETION.iter_unpack(completions), begin):
+        others = 0  # completions that brought no bytes; the three add up to the place, which costs more to count on
+        for token, length, flags in COMPLETION.iter_unpack(completions):
             if flags & HAS_BUFFER:
                 left = allowed[token] - length + DATA_AT
-                end = (flags >> BUFFER_SHIFT) * BUFFER_BYTES + length
-                if left > 0 and length >= _MIN_PLAIN_BYTES and pool[end + _TELLING_BYTE] != _CR:
+                at = (flags >> BUFFER_SHIFT) * BUFFER_BYTES
+                read = pool[at : at + length]
+                if left > 0 and length >= _MIN_PLAIN_BYTES and read[_TELLING_BYTE] != _CR:
                     allowed[token] = left
-                    plain.append(pool[end - length : end])
+                    plain.append(read)
                 else:
-                    log.place = place
-                    looked_at.append(place)
-                    self._look_at(token, end - length, length)
+                    log.place = begin + len(plain) + len(looked_at) + others
+                    looked_at.append(log.place)
+                    self._look_at(token, read)
                 if not flags & GOES_ON and length > DATA_AT:
                     self._go_on(token)
             else:
-                log.place = place
+                log.place = begin + len(plain) + len(looked_at) + others
+                others += 1
                 self._serve_other(token, length)
         log.place = begin + len(completions) // COMPLETION.size
         if plain:
@@ -141,13 +144,11 @@ class RingSelector(StreamSelector):
         self._ring.give_back(reads)
         return reads
 
-    def _look_at(self, token: int, at: int, length: int) -> None:
-        """Hand a read of `length` bytes with its head, at that place of the pool, to its reader."""
+    def _look_at(self, token: int, read: bytes) -> None:
+        """Hand a read, as it lies in its buffer, to its reader."""
         stream = self._streams.get(token)
         if stream is not None:
-            pool = self._ring.pool
-            stamp = pool[at + STAMP_AT : at + DATA_AT] if pool[at + ANCILLARY_LENGTH_AT] else None
-            stream.arrived(pool[at + DATA_AT : at + length], stamp)
+            stream.arrived(read[DATA_AT:], read[STAMP_AT:DATA_AT] if read[ANCILLARY_LENGTH_AT] else None)
 
     def _serve_other(self, token: int, result: int) -> None:
         """A completion that brings no bytes."""
