@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from statistics import median
-from typing import Any
 
 from loadgen.analysis.document.run import RunDocument
 from loadgen.engine.drive.driver import Progress
@@ -30,6 +29,7 @@ from loadgen.experiments.events import (
 )
 from loadgen.spec.runs import resolved_warmup_requests
 from loadgen.store.repository import Store
+from loadgen.store.rows import ProgressDocument, ProgressRun
 from loadgen.store.sweep_progress import SweepsProgress
 
 WINDOW_S = 10.0
@@ -139,7 +139,7 @@ class LiveState:
         ratio = self.done_ratio if phase == "measuring" else 1.0 if phase in AFTER_MEASURING else 0.0
         return self._time_left.left_s(self._present.position, self._now_s() - self._run_since_s, ratio)
 
-    def document(self) -> dict[str, Any]:
+    def document(self) -> ProgressDocument:
         """The state as JSON. What is not known is null."""
         return {
             "schema_version": 1,
@@ -156,7 +156,7 @@ class LiveState:
             },
         }
 
-    def _run(self) -> dict[str, Any] | None:
+    def _run(self) -> ProgressRun | None:
         present, progress, ttft = self._present, self._progress, self.ttft
         if present is None:
             return None
@@ -253,15 +253,15 @@ class _Writer(threading.Thread):
     It costs the sweep nothing: it waits for no lock, and skips a write while the database is busy, full or gone.
     """
 
-    def __init__(self, put: Callable[[str, dict[str, Any]], None], remove: Callable[[str], None]) -> None:
+    def __init__(self, put: Callable[[str, ProgressDocument], None], remove: Callable[[str], None]) -> None:
         super().__init__(name="sweep progress", daemon=True)
         self._put, self._remove = put, remove
         self._ended = threading.Event()
         self.sweep_id: str | None = None
-        self.latest: dict[str, Any] | None = None
+        self.latest: ProgressDocument | None = None
 
     def run(self) -> None:
-        written: dict[str, Any] | None = None
+        written: ProgressDocument | None = None
         while not self._ended.wait(PERIOD_S):
             document = self.latest
             if document is not None and document is not written and self.sweep_id is not None:

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from typing_extensions import TypedDict
+
 # "stopped" is stored of imported sweeps alone: so reads a running sweep whose process is gone from this machine without a word.
 SweepStatus = Literal["running", "stopped", "finished", "interrupted", "failed"]
 
@@ -125,13 +127,79 @@ class ClaimRow:
     heartbeat_at: str
 
 
+class ProgressRuns(TypedDict):
+    """Runs of a sweep."""
+
+    planned: int
+    at_most: bool  # `planned` is only a bound, as in a search
+    ended: int
+
+
+class ProgressRequests(TypedDict):
+    """Requests of the present phase."""
+
+    planned: int | None
+    sent: int
+    ended: int
+    failed: int
+    in_flight: int
+    held: int  # by a rate limit
+    thinking: int  # conversations between two turns
+
+
+class ProgressTtft(TypedDict):
+    """Times to first token over the last seconds, of the requests that are watched."""
+
+    p50: float
+    max: float
+    n: int
+
+
+class ProgressRun(TypedDict):
+    """The run that is being measured."""
+
+    position: int
+    load_label: str
+    input_tokens: int | None
+    output_tokens: int
+    phase: str
+    duration_s: float | None
+    elapsed_s: float
+    done_ratio: float  # of the phase
+    requests: ProgressRequests
+    requests_per_s: float | None  # that ended over the last `window_s`
+    ttft_s: ProgressTtft | None
+    window_s: float
+
+
+class ProgressTrail(TypedDict):
+    """The last minutes, a value each `step_s`."""
+
+    step_s: float
+    requests_per_s: list[float | None]
+    ttft_p50_s: list[float | None]
+
+
+class ProgressDocument(TypedDict, total=False):
+    """How a sweep that is being measured stands. What is not known is null."""
+
+    schema_version: int
+    runs: ProgressRuns
+    server_stage: str | None
+    run: ProgressRun | None
+    outcomes: dict[str, int]
+    verdicts: dict[str, int]
+    left_s: float | None
+    trail: ProgressTrail
+
+
 @dataclass(frozen=True, slots=True)
 class ProgressRow:
     """How a sweep that is being measured stands, as its process last had the time to say."""
 
     sweep_id: str
     updated_at: str  # UTC, ISO 8601
-    document: Mapping[str, Any]
+    document: ProgressDocument
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,14 +4,15 @@ What is written here is for who watches and lost without harm, so that it never 
 told of as a `StoreError` at once.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import cast
 
 from sqlalchemy import delete, select
 
 from loadgen.store import tables
 from loadgen.store.repository import INSERT, Store
-from loadgen.store.rows import ProgressRow
+from loadgen.store.rows import ProgressDocument, ProgressRow
 
 
 class SweepsProgress:
@@ -20,7 +21,7 @@ class SweepsProgress:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    def put(self, sweep_id: str, document: Mapping[str, object]) -> None:
+    def put(self, sweep_id: str, document: ProgressDocument) -> None:
         """How that sweep stands now, in place of what was said before. Raises `StoreError`, also when the database is busy."""
         row = {"updated_at": datetime.now(UTC).isoformat(), "document": document}
         with self._store._hasty() as session:
@@ -39,5 +40,6 @@ class SweepsProgress:
         with self._store._read() as session:
             query = select(tables.SweepProgressTable).where(tables.SweepProgressTable.sweep_id.in_(sweep_ids))
             return {
-                row.sweep_id: ProgressRow(row.sweep_id, row.updated_at, row.document) for row in session.scalars(query)
+                row.sweep_id: ProgressRow(row.sweep_id, row.updated_at, cast(ProgressDocument, row.document))
+                for row in session.scalars(query)
             }

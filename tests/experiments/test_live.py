@@ -1,7 +1,6 @@
 """How a sweep stands while it runs, from its events; and that keeping it on record cannot break the sweep."""
 
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +43,11 @@ def progressed(elapsed_s: float, done: int, failed: int = 0, ttft_s: tuple[float
     return RunProgressed(Progress(elapsed_s, 100, done + 2, done, failed, 2, ttft_s=ttft_s))
 
 
+def run_of(state: LiveState) -> Any:
+    """The run that is being measured, as its row has it."""
+    return state.document()["run"]
+
+
 def measuring(clock: Clock) -> LiveState:
     state = LiveState(clock)
     state.take(STARTED)
@@ -61,12 +65,12 @@ def test_before_anything_is_told_nothing_is_known() -> None:
 def test_the_rate_is_that_of_the_last_seconds() -> None:
     clock = Clock()
     state = measuring(clock)
-    assert state.document()["run"]["requests_per_s"] is None
+    assert run_of(state)["requests_per_s"] is None
     for second in range(1, 31):  # one a second, and after the twentieth second three
         clock.now_s += 1
         state.take(progressed(float(second), second if second <= 20 else 20 + 3 * (second - 20)))
     assert state.rate_per_s == 3.0
-    run = state.document()["run"]
+    run = run_of(state)
     assert (run["requests"]["ended"], run["requests"]["planned"], run["done_ratio"]) == (50, 100, 0.5)
 
 
@@ -77,7 +81,7 @@ def test_the_warm_up_is_not_counted_with_the_run() -> None:
     state.take(PhaseStarted(1, RUN, "warming up"))
     state.take(progressed(5.0, 50, ttft_s=(0.5,)))
     state.take(PhaseStarted(1, RUN, "measuring"))
-    assert state.document()["run"]["requests_per_s"] is None
+    assert run_of(state)["requests_per_s"] is None
     assert state.ttft is None
     state.take(progressed(2.0, 4))
     assert state.rate_per_s == 2.0
@@ -87,9 +91,9 @@ def test_times_to_the_first_token_are_forgotten_after_a_while() -> None:
     clock = Clock()
     state = measuring(clock)
     state.take(progressed(1.0, 1, ttft_s=(0.1, 0.3, 0.2)))
-    assert state.document()["run"]["ttft_s"] == {"p50": 0.2, "max": 0.3, "n": 3}
+    assert run_of(state)["ttft_s"] == {"p50": 0.2, "max": 0.3, "n": 3}
     clock.now_s += 60
-    assert state.document()["run"]["ttft_s"] is None
+    assert run_of(state)["ttft_s"] is None
 
 
 def test_the_trail_has_a_gap_where_nobody_said_anything_and_a_bounded_length() -> None:
@@ -140,7 +144,7 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
         yield opened
 
 
-def wait_for_row(store: Store) -> Mapping[str, Any]:
+def wait_for_row(store: Store) -> Any:
     for _ in range(3000):
         if found := SweepsProgress(store).of(["s1"]):
             return found["s1"].document

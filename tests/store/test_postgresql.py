@@ -5,7 +5,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -181,7 +180,7 @@ def test_a_sweep_that_is_measured_into_it_tells_how_it_stands(empty: str, tmp_pa
     load = ["--concurrency", "2,4", "--input-tokens", "8", "--output-tokens", "8", "--duration-s", "6"]
     command = [sys.executable, "-m", "loadgen.cli", "sweep", "--url", "simulator", *load, "--db", empty, "--quiet"]
     Store.open(empty).close()
-    told: list[Mapping[str, Any]] = []
+    told: list[Any] = []
     with (
         subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL) as sweep,
         Store.open(empty, read_only=True) as store,

@@ -22,7 +22,7 @@ from loadgen.web.dashboard_store import DashboardStore
 from tests.report.documents import specs, sweep_row
 
 SWEEP = "s261123-152901-4f2a"
-SAID: dict[str, Any] = {
+SAID: Any = {
     "schema_version": 1,
     "runs": {"planned": 2, "at_most": False, "ended": 0},
     "server_stage": "tiny: loading weights",
@@ -62,7 +62,7 @@ def after_each_look(monkeypatch: pytest.MonkeyPatch, *steps: Callable[[], object
     monkeypatch.setattr(live, "_look", look_and_go_on)
 
 
-def events_of(text: str) -> list[tuple[str, dict[str, Any]]]:
+def events_of(text: str) -> list[tuple[str, Any]]:
     blocks = [block for block in text.split("\n\n") if block.startswith("event: ")]
     return [(block.split("\n")[0][7:], json.loads(block.split("\ndata: ")[1])) for block in blocks]
 

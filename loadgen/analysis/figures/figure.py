@@ -19,7 +19,7 @@ class Figure:
 
     key: str  # its name everywhere
     label: str  # for people
-    unit: Literal["s", "tokens", "tokens/s", "requests/s", "ratio", "J", "$"]
+    unit: str  # s, ratio (0 to 1), or as it is shown
     kind: Literal["distribution", "scalar"]
     better: Literal["lower", "higher"] | None  # None: neither is
     formula: str

@@ -10,7 +10,7 @@ from math import isfinite
 from typing import Any
 
 from loadgen.report.pages.live_view import QUIET_S, reported
-from loadgen.store.rows import JobRow, JobStanding, ProgressRow
+from loadgen.store.rows import JobRow, JobStanding, ProgressDocument, ProgressRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ def job_progress(job: JobRow, standing: JobStanding, now: datetime) -> JobProgre
     """How far `job` is at the time `now`."""
     row = _of_this_attempt(job, standing.progress)
     document = reported(row)
-    runs = document.get("runs") or {}
+    runs: Mapping[str, object] = document.get("runs") or {}
     since_s = None if row is None else _between_s(row.updated_at, now)
     is_quiet = since_s is not None and since_s > QUIET_S
     left_s = _figure(document.get("left_s"))
@@ -80,7 +80,7 @@ def job_figures(job: JobRow, standing: JobStanding, now: datetime) -> dict[str, 
     }
 
 
-def _present_run(document: Mapping[str, Any]) -> PresentRun | None:
+def _present_run(document: ProgressDocument) -> PresentRun | None:
     run = document.get("run")
     if not isinstance(run, Mapping):
         return None

@@ -3,13 +3,12 @@
 The row is a glance of what goes on, not a result: the run's figures come after it.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from loadgen.report.format import milliseconds, number, percent, plural, seconds, setting
-from loadgen.store.rows import ProgressRow
+from loadgen.store.rows import ProgressDocument, ProgressRequests, ProgressRow, ProgressRun
 
 COURSE_WIDTH, COURSE_HEIGHT = 300, 40
 _MIN_STEPS = 30  # a course of fewer would be stretched to a wild one
@@ -51,36 +50,35 @@ class LiveView:
 def live_view(row: ProgressRow | None, now: datetime) -> LiveView:
     """The view of a sweep that is being measured; of dashes where its process has not said anything yet."""
     told = reported(row)
-    run = told.get("run") or {}
-    requests, ttft = run.get("requests") or {}, run.get("ttft_s") or {}
+    run, trail, left_s = told.get("run"), told.get("trail"), told.get("left_s")
+    requests, ttft = (None, None) if run is None else (run["requests"], run["ttft_s"])
     where, phase = _where(told), _phase(told)
-    window = f"last {setting(run.get('window_s', 10.0))} s"
-    trail = told.get("trail") or {}
-    step_s = float(trail.get("step_s", 2.0))
+    window = f"last {setting(10.0 if run is None else run['window_s'])} s"
+    step_s = 2.0 if trail is None else float(trail["step_s"])
     heard_s = 0.0 if row is None else (now - datetime.fromisoformat(row.updated_at)).total_seconds()
     return LiveView(
         said=f"{where}: {phase}",
         where=where,
         phase=phase,
-        done_ratio=min(1.0, max(0.0, float(run.get("done_ratio") or 0.0))),
-        done=_done(run, requests),
-        rate=number(run.get("requests_per_s")),
-        ttft=milliseconds(ttft.get("p50")),
+        done_ratio=min(1.0, max(0.0, 0.0 if run is None else run["done_ratio"])),
+        done="" if run is None else _done(run),
+        rate=number(run and run["requests_per_s"]),
+        ttft=milliseconds(ttft and ttft["p50"]),
         ttft_note=(
-            f"median, {window}; highest {milliseconds(ttft.get('max'))} ms; of {plural(ttft['n'], 'request')} watched"
+            f"median, {window}; highest {milliseconds(ttft['max'])} ms; of {plural(ttft['n'], 'request')} watched"
             if ttft
             else f"median, {window}"
         ),
-        in_flight=number(requests.get("in_flight")),
+        in_flight=number(requests and requests["in_flight"]),
         in_flight_note=_waiting(requests),
-        failed=number(requests.get("failed")),
+        failed=number(requests and requests["failed"]),
         outcomes=_outcomes(told),
-        left=seconds(None if told.get("left_s") is None else round(told["left_s"])),
+        left=seconds(None if left_s is None else round(left_s)),
         left_note=f"nothing new for {seconds(round(heard_s))}"
         if heard_s > QUIET_S
         else "estimated, of the whole sweep",
-        rates=_course(trail.get("requests_per_s", ()), number, "per second", step_s),
-        ttfts=_course(trail.get("ttft_p50_s", ()), milliseconds, "ms", step_s),
+        rates=_course(trail["requests_per_s"] if trail else (), number, "per second", step_s),
+        ttfts=_course(trail["ttft_p50_s"] if trail else (), milliseconds, "ms", step_s),
     )
 
 
@@ -93,21 +91,21 @@ def live_line(row: ProgressRow | None) -> str:
     if run is None:
         return _phase(told)
     parts = [run["load_label"], run["phase"] if run["phase"] != "measuring" else percent(run["done_ratio"])]
-    if told.get("left_s") is not None:
-        parts.append(f"{seconds(round(told['left_s']))} left")
+    if (left_s := told.get("left_s")) is not None:
+        parts.append(f"{seconds(round(left_s))} left")
     return " · ".join(parts)
 
 
-def reported(row: ProgressRow | None) -> Mapping[str, Any]:
+def reported(row: ProgressRow | None) -> ProgressDocument:
     """What the row says; nothing where another loadgen wrote it in words that this one does not know."""
     if row is None or row.document.get("schema_version") != _SCHEMA_VERSION:
         return {}
     return row.document
 
 
-def _where(told: Mapping[str, Any]) -> str:
-    run, runs = told.get("run"), told.get("runs") or {}
-    if not runs.get("planned"):
+def _where(told: ProgressDocument) -> str:
+    run, runs = told.get("run"), told.get("runs")
+    if not runs or not runs["planned"]:
         return "The sweep goes on"
     of = f"{'at most ' if runs['at_most'] else ''}{runs['planned']:,}"
     if run is None:
@@ -116,32 +114,31 @@ def _where(told: Mapping[str, Any]) -> str:
     return f"Run {run['position']:,} of {of}: {run['load_label']}, {lengths}"
 
 
-def _phase(told: Mapping[str, Any]) -> str:
+def _phase(told: ProgressDocument) -> str:
     if told.get("server_stage"):
         return str(told["server_stage"])
     run = told.get("run")
     return "between two runs" if told and run is None else "" if run is None else str(run["phase"])
 
 
-def _done(run: Mapping[str, Any], requests: Mapping[str, Any]) -> str:
-    if not requests:
-        return ""
+def _done(run: ProgressRun) -> str:
+    requests = run["requests"]
     ended = f"{requests['ended']:,}"
     if run["duration_s"] is not None and run["phase"] == "measuring":
         return f"{ended} requests ended, {setting(round(run['elapsed_s']))} of {setting(run['duration_s'])} s"
     return f"{ended} of {plural(requests['planned'], 'request')} ended" if requests["planned"] else f"{ended} ended"
 
 
-def _waiting(requests: Mapping[str, Any]) -> str:
+def _waiting(requests: ProgressRequests | None) -> str:
     parts = ["requests"]
-    if requests.get("held"):
+    if requests and requests.get("held"):
         parts.append(f"{requests['held']:,} held back by a limit")
-    if requests.get("thinking"):
+    if requests and requests.get("thinking"):
         parts.append(f"{plural(requests['thinking'], 'user')} thinking")
     return "; ".join(parts)
 
 
-def _outcomes(told: Mapping[str, Any]) -> str:
+def _outcomes(told: ProgressDocument) -> str:
     counts = {label.replace("_", " "): count for label, count in (told.get("outcomes") or {}).items()}
     said = ", ".join(f"{count:,} {label}" for label, count in counts.items())
     return f"in this run; runs before: {said}" if said else "in this run"

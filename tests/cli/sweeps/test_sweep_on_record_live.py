@@ -14,9 +14,10 @@ pytestmark = pytest.mark.loopback
 
 
 def test_rate_and_time_to_the_first_token_are_there_while_it_runs(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    put, seen = SweepsProgress.put, []
+    put = SweepsProgress.put
+    seen: list[Any] = []
 
-    def look(self: SweepsProgress, sweep_id: str, document: dict[str, Any]) -> None:
+    def look(self: SweepsProgress, sweep_id: str, document: Any) -> None:
         put(self, sweep_id, document)
         seen.append(self.of([sweep_id])[sweep_id].document)
 

@@ -12,7 +12,7 @@ from loadgen.report.pages.job_progress import job_figures, job_progress
 from loadgen.store.rows import JobRow, JobStanding, ProgressRow
 
 NOW = datetime(2026, 11, 23, 15, 30, 0, tzinfo=UTC)
-RUN: dict[str, Any] = {
+RUN: Any = {
     "position": 3,
     "load_label": "concurrency 4",
     "input_tokens": 16,
@@ -21,7 +21,7 @@ RUN: dict[str, Any] = {
     "elapsed_s": 6.5,
     "done_ratio": 0.25,
 }
-DOCUMENT: dict[str, Any] = {
+DOCUMENT: Any = {
     "schema_version": 1,
     "runs": {"planned": 9, "at_most": False, "ended": 2},
     "run": RUN,
@@ -41,7 +41,7 @@ JOB = JobRow(
 )
 
 
-def standing(document: dict[str, Any] = DOCUMENT, ago_s: float = 2.0, **figures: Any) -> JobStanding:
+def standing(document: Any = DOCUMENT, ago_s: float = 2.0, **figures: Any) -> JobStanding:
     reported = ProgressRow("s1", (NOW - timedelta(seconds=ago_s)).isoformat(), document)
     return JobStanding(**{"ended_runs": 2, "valid_runs": 1, "doubtful_runs": 1, "progress": reported, **figures})
 
@@ -70,7 +70,7 @@ def test_a_running_job_says_what_runs_now_and_how_long_it_takes() -> None:
         ({**DOCUMENT, "schema_version": 2}, 2.0, "45 s so far"),
     ],
 )
-def test_the_time_left_is_shown_only_if_it_is_known(document: dict[str, Any], ago_s: float, times: str) -> None:
+def test_the_time_left_is_shown_only_if_it_is_known(document: Any, ago_s: float, times: str) -> None:
     assert line(stands=standing(document, ago_s)).times == times
 
 
@@ -127,7 +127,7 @@ def test_a_job_whose_server_has_not_answered_says_so() -> None:
     ],
 )
 def test_a_job_that_is_not_running_shows_what_it_has(
-    status: Any, columns: dict[str, Any], figures: dict[str, Any], ended: str, times: str
+    status: Any, columns: Any, figures: Any, ended: str, times: str
 ) -> None:
     shown = line(replace(JOB, status=status, **columns), standing(progress=None, **figures))
     assert (shown.ended, shown.times, shown.present) == (ended, times, "")

@@ -16,7 +16,7 @@ from loadgen.store.rows import ProgressRow
 from tests.report.documents import specs, sweep_row
 
 NOW = datetime(2026, 11, 23, 15, 30, tzinfo=UTC)
-DOCUMENT: dict[str, Any] = {
+DOCUMENT: Any = {
     "schema_version": 1,
     "runs": {"planned": 6, "at_most": False, "ended": 2},
     "server_stage": None,
