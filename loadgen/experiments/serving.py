@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from loadgen.errors import UsageError
 from loadgen.experiments.events import OnEvent, ServerEnding, ServerReady, ServerStarting
 from loadgen.servers.launcher.place import state_folder
-from loadgen.servers.launcher.running import RunningServer, running_server, standing
+from loadgen.servers.launcher.running import RunningServer, running_server, status_of
 from loadgen.servers.launcher.start import start
 from loadgen.servers.launcher.state import Ended, read_state
 from loadgen.servers.launcher.stop import stop
@@ -102,7 +102,7 @@ def death_of(server: RunningServer) -> Ended | None:
 def _clear_away(variant: Variant) -> None:
     """Remove what is left of a server of this profile that died."""
     state = read_state(state_folder())
-    if state is not None and state.profile == variant.name and standing(state) == "broken":
+    if state is not None and state.profile == variant.name and status_of(state) == "broken":
         stop()
 
 

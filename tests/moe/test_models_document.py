@@ -4,10 +4,15 @@ from pathlib import Path
 
 import pytest
 
-from loadgen.moe.experts import expected_distinct_experts
 from loadgen.moe.memory import kv_cache_bytes_per_token, weight_bytes
 from loadgen.moe.models import Model, model, model_names
-from loadgen.moe.parameters import MATRICES_OF_A_FFN, Parameters, active_parameters, parameters
+from loadgen.moe.parameters import (
+    MATRICES_OF_A_FFN,
+    Parameters,
+    active_parameters,
+    expected_distinct_experts,
+    parameters,
+)
 from loadgen.moe.table1 import BILLION, FIGURE_1, TABLE_1, PaperComparison, Table1Row, compare_with_paper
 
 DOCUMENT = (Path(__file__).resolve().parents[2] / "docs" / "models.md").read_text(encoding="utf-8")

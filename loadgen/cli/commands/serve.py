@@ -90,12 +90,12 @@ def run(terminal: Terminal, profile: ProfileName, **overrides: Any) -> None:
 def status(terminal: Terminal, as_json: Json = False) -> None:
     """Say which server is running, and since when."""
     from loadgen.servers.launcher.place import state_folder
-    from loadgen.servers.launcher.running import standing, unrecorded
+    from loadgen.servers.launcher.running import status_of, unrecorded
     from loadgen.servers.launcher.state import read_state
 
     state = read_state(state_folder())
     left = unrecorded(state_folder(), state)
-    stands = "broken" if left else "none" if state is None else standing(state)
+    stands = "broken" if left else "none" if state is None else status_of(state)
     if as_json:
         show_json({"schema_version": 1, "status": stands, "server": None if state is None else _document(state)})
         return
@@ -135,7 +135,7 @@ def logs(
     """Show the log of the server that was started last."""
     from loadgen.servers.launcher.log import follow
     from loadgen.servers.launcher.place import state_folder
-    from loadgen.servers.launcher.running import standing
+    from loadgen.servers.launcher.running import status_of
     from loadgen.servers.launcher.state import read_state
 
     state = read_state(state_folder())
@@ -143,7 +143,7 @@ def logs(
         raise UsageError("there is no log: `loadgen serve up PROFILE` starts a server")
     followed = state
     try:
-        for piece in follow(Path(state.log), lambda: not follows or standing(followed) == "ended"):
+        for piece in follow(Path(state.log), lambda: not follows or status_of(followed) == "ended"):
             write_bytes(piece)
             sys.stdout.flush()
     except KeyboardInterrupt:

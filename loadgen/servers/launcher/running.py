@@ -12,7 +12,7 @@ from loadgen.servers.launcher.place import state_folder
 from loadgen.servers.launcher.processes import Process, strays
 from loadgen.servers.launcher.state import ServerState, read_state
 
-Standing = Literal["none", "starting", "running", "ended", "broken"]
+ServerStatus = Literal["none", "starting", "running", "ended", "broken"]
 """`broken`: the server is gone, or its start was, and processes of it are left."""
 
 
@@ -37,12 +37,12 @@ class RunningServer:
 def running_server(folder: Path | None = None) -> RunningServer | None:
     """The server that `serve up` or `serve run` has made ready, in this user's state folder; None when there is none."""
     state = read_state(folder or state_folder())
-    if state is None or standing(state) != "running":
+    if state is None or status_of(state) != "running":
         return None
     return as_running(state)
 
 
-def standing(state: ServerState) -> Standing:
+def status_of(state: ServerState) -> ServerStatus:
     """How the server of a state stands at this moment, whatever the state says: its supervisor may have been killed."""
     if state.is_external:
         return "ended" if state.phase == "ended" else "running"
@@ -56,7 +56,7 @@ def standing(state: ServerState) -> Standing:
 
 def unrecorded(folder: Path, state: ServerState | None) -> list[Process]:
     """The living processes of a server that the state of this folder does not tell of: it is lost, garbled or another server's."""
-    if state is not None and not state.is_external and standing(state) != "ended":
+    if state is not None and not state.is_external and status_of(state) != "ended":
         return []
     return strays(folder)
 

@@ -21,7 +21,7 @@ from loadgen.servers.launcher.place import lock_file, new_log, state_file, state
 from loadgen.servers.launcher.processes import is_alive
 from loadgen.servers.launcher.provenance import launch_record
 from loadgen.servers.launcher.readiness import Asking, NotReady, RequestRefused, ask
-from loadgen.servers.launcher.running import RunningServer, as_running, key_headers, standing, unrecorded
+from loadgen.servers.launcher.running import RunningServer, as_running, key_headers, status_of, unrecorded
 from loadgen.servers.launcher.state import ServerState, now, read_state, write_state
 from loadgen.servers.launcher.supervised import Supervised
 
@@ -104,7 +104,7 @@ def _running(launch: Launch, folder: Path) -> RunningServer | None:
             f"a server is running that is not on record: {state_file(folder)} is lost, garbled or another server's, and "
             f"its mark was found on {len(left)} of its processes; end them with `loadgen serve down`"
         )
-    if state is None or (stands := standing(state)) == "ended":
+    if state is None or (stands := status_of(state)) == "ended":
         return None
     if stands != "running":
         raise UsageError(
@@ -128,7 +128,7 @@ def _settled(folder: Path) -> ServerState | None:
     """The stored state, once a supervisor that is ending its server has done so."""
     state = read_state(folder)
     deadline = time.monotonic() + (state.grace_s if state else 0.0) + _CLEARING_S
-    while state is not None and standing(state) in ("starting", "broken") and time.monotonic() < deadline:
+    while state is not None and status_of(state) in ("starting", "broken") and time.monotonic() < deadline:
         if not is_alive(state.supervisor, state.supervisor_started):
             break
         time.sleep(_LOOK_EVERY_S)

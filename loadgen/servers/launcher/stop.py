@@ -11,7 +11,7 @@ from pathlib import Path
 from loadgen.errors import ServerError
 from loadgen.servers.launcher.place import state_folder, writing
 from loadgen.servers.launcher.processes import LOOK_AGAIN_S, end, is_alive, strays
-from loadgen.servers.launcher.running import standing
+from loadgen.servers.launcher.running import status_of
 from loadgen.servers.launcher.state import CLEANUP_LIMIT_S, ServerState, read_state, write_state
 
 _REST_S = 30.0  # what a supervisor takes beyond the server's own grace
@@ -34,7 +34,7 @@ def stop(folder: Path | None = None) -> Stopped:
     """
     folder = folder or state_folder()
     state = read_state(folder)
-    if state is None or standing(state) == "ended":
+    if state is None or status_of(state) == "ended":
         return _stop_strays(folder)
     if state.is_external:
         with writing(folder):

@@ -7,10 +7,9 @@ from typing import Any, NotRequired, TypedDict, cast, final
 
 from loadgen.errors import ModelError
 from loadgen.moe.architecture import Architecture, GroupedQueryAttention
-from loadgen.moe.experts import expected_distinct_experts
 from loadgen.moe.memory import KvPrecision, Precision, kv_cache_bytes_per_token, weight_bytes
 from loadgen.moe.models import model
-from loadgen.moe.parameters import active_parameters, parameters
+from loadgen.moe.parameters import active_parameters, expected_distinct_experts, parameters
 from loadgen.moe.placement import Parallelism
 from loadgen.moe.table1 import TABLE_1, compare_with_paper
 from loadgen.servers.profiles.checks import is_served_by_vllm, resources

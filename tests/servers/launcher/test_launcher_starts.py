@@ -14,7 +14,7 @@ import pytest
 
 from loadgen.errors import UsageError
 from loadgen.servers.launcher.failure import FailureKind, StartFailure
-from loadgen.servers.launcher.running import running_server, standing
+from loadgen.servers.launcher.running import running_server, status_of
 from loadgen.servers.launcher.start import start
 from loadgen.servers.launcher.stop import stop
 from tests.servers.launcher.launches import (
@@ -102,7 +102,7 @@ def test_a_server_that_dies_at_once_is_told_with_its_reason_and_log(folder: Path
     assert "Starting to load model" in failed.value.log_path.read_text()
     assert str(failed.value).endswith(f"; its log: {failed.value.log_path}")
     assert state_in(folder).family() == []
-    assert standing(state_in(folder)) == "ended"
+    assert status_of(state_in(folder)) == "ended"
 
 
 def test_a_program_that_cannot_be_executed_is_told(folder: Path, tmp_path: Path) -> None:
@@ -158,7 +158,7 @@ def test_what_a_dead_server_leaves_is_ended_by_its_supervisor(folder: Path) -> N
     state = state_in(folder)
     assert state.server is not None
     os.kill(state.server, signal.SIGKILL)
-    wait_for(lambda: standing(state_in(folder)) == "ended")
+    wait_for(lambda: status_of(state_in(folder)) == "ended")
     assert is_gone(grandchild_of(state))
     assert running_server(folder) is None
     ended = state_in(folder).ended
@@ -209,7 +209,7 @@ def test_a_start_is_ended_by_stop_from_another_process(folder: Path) -> None:
 def test_a_server_outlives_the_process_that_started_it(folder: Path) -> None:
     with starter(folder) as starting:
         assert starting.wait(15) == 0
-    assert standing(state_in(folder)) == "running"
+    assert status_of(state_in(folder)) == "running"
     assert running_server(folder) is not None
     assert stop(folder).profile == "fake"
 
@@ -220,7 +220,7 @@ def test_a_server_without_its_supervisor_is_found_and_ended(folder: Path) -> Non
     members = state.family()
     os.kill(state.supervisor, signal.SIGKILL)
     wait_for(lambda: is_gone(state.supervisor))
-    assert standing(state) == "running"
+    assert status_of(state) == "running"
     assert running_server(folder) is not None
     assert stop(folder).profile == "fake"
     assert all(is_gone(one.pid) for one in members)
@@ -234,7 +234,7 @@ def test_the_rest_of_a_server_that_lost_its_supervisor_and_died_is_found_and_end
     for pid in (state.supervisor, state.server):
         os.kill(pid, signal.SIGKILL)
     wait_for(lambda: is_gone(state.server or 0))
-    assert standing(state) == "broken"
+    assert status_of(state) == "broken"
     assert running_server(folder) is None
     with pytest.raises(UsageError, match=r"broken off.*`loadgen serve down`"):
         start(fake_launch(), say=quietly, folder=folder)
@@ -248,7 +248,7 @@ def test_a_reused_process_id_is_not_taken_for_the_server(folder: Path) -> None:
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, start_new_session=True) as stranger:
         reused = replace(state, supervisor=stranger.pid, server=stranger.pid, mark="another")
         assert reused.family() == []
-        assert standing(reused) == "ended"
+        assert status_of(reused) == "ended"
         stranger.communicate(b"\n")
     assert replace(state, boot="another start of the machine").family() == []
     assert state.family() != []
