@@ -301,13 +301,13 @@ def test_places_are_given_first_come_first_served() -> None:
 
 
 def test_company_slows_a_request_down() -> None:
-    options = SimulatorOptions(ttft_s=0.02, gap_s=0.001, gap_per_running_s=0.005)
+    options = SimulatorOptions(ttft_s=0.3, gap_s=0.001, gap_per_running_s=0.05)  # both are there for most of it
     with SimulatorProcess(options) as server, httpx2.Client(base_url=server.url, trust_env=False) as client:
         with ThreadPoolExecutor(2) as pool:
             list(pool.map(lambda _: client.post("/v1/completions", json=completion(stream=True)), range(2)))
         alone, accompanied = server.truth()["requests"]
-    assert (20 + 3 * 1) * MS <= alone["sent_ns"][-1] - alone["arrival_ns"] < (20 + 3 * 6) * MS
-    assert accompanied["sent_ns"][-1] - accompanied["arrival_ns"] >= (20 + 3 * 6) * MS
+    assert (300 + 3 * 1) * MS <= alone["sent_ns"][-1] - alone["arrival_ns"] < (300 + 3 * 51) * MS
+    assert accompanied["sent_ns"][-1] - accompanied["arrival_ns"] >= (300 + 3 * 51) * MS
 
 
 def test_the_truth_is_bounded_and_can_be_reset() -> None:

@@ -104,7 +104,7 @@ def test_limits_that_are_in_the_way_are_kept_without_a_single_429(
 
 def test_one_that_does_not_tells_of_each_refusal(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     options = SimulatorOptions(
-        model="twin", provider="cerebras", ttft_s=0.005, gap_s=0.001, requests_per_minute=10, minute_s=2.0
+        model="twin", provider="cerebras", ttft_s=0.005, gap_s=0.001, requests_per_minute=4, minute_s=1.0
     )
     with SimulatorProcess(options) as twin:
         said = cli(
