@@ -89,7 +89,7 @@ class WorkerReport:
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """Said by a worker that was told to be silent until then, on the monotonic clock: for the others to be silent too."""
+    """Sent by a worker whose server asked for silence until then, on the monotonic clock, so that the others pause too."""
 
     until_ns: int
 

@@ -1,6 +1,6 @@
 """What a measuring process that was killed had recorded: read from its files by the process that is left.
 
-A request of which nothing is left is no answer: as many as were reported sent count as cancelled, the others as dropped.
+Requests without a record count as cancelled up to the number reported as sent, the others as dropped.
 """
 
 from collections.abc import Iterator
@@ -92,7 +92,7 @@ def _left(share: Share, shard: Shard, recorder: Recorder) -> Iterator[Records]:
 
 
 def _unknown(lost: LostWorker, shard: Shard, known: NDArray[np.bool_]) -> Iterator[Records]:
-    """A row for each request of which nothing is left. They were sent in the order of the schedule, the earliest of them first."""
+    """Yield a row for each request without a record. Those reported as sent are the earliest in the schedule."""
     sent = 0 if lost.progress is None else max(0, lost.progress.sent - int(np.count_nonzero(known)))
     missing = np.flatnonzero(~known)
     if shard.unplanned:

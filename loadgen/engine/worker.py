@@ -31,7 +31,7 @@ READY = "ready"
 
 
 class WorkerDiedError(EngineError):
-    """The process of a worker has ended, of which nobody told it. `how`: in words, without what follows from it."""
+    """The process of a worker has ended unexpectedly. `how`: in words, without the consequences."""
 
     def __init__(self, how: str) -> None:
         super().__init__(f"{how}; nothing of this run was measured")
@@ -82,11 +82,11 @@ class Worker:
         self._tell(share)
 
     def send_start(self, start_at_ns: int) -> None:
-        """Say when t = 0 is, after it has said that it is ready."""
+        """Send t = 0, after the worker has reported that it is ready."""
         self._tell(start_at_ns)
 
     def receive(self) -> Message:
-        """The next thing that it says; blocks until there is one. Raises EngineError when it has died."""
+        """Return its next message; block until there is one. Raise WorkerDiedError when it has died."""
         try:
             message: Message = self.channel.recv()
         except (EOFError, ConnectionError) as error:
@@ -138,7 +138,7 @@ class Worker:
         try:
             self._orders.send(_ORDER.pack(order, self._run, until_ns))
         except ConnectionError:
-            return  # the worker has died; `run` is about to find out and say so
+            return  # the worker has died; `run` is about to notice
 
 
 def _environment() -> dict[str, str]:

@@ -1,6 +1,6 @@
 """The measuring processes of a sweep, from the parent's side: a task is dealt out, started at the same time, and put together.
 
-The workers share nothing. Each connects and says so; when all have, they are given the same t = 0 of the monotonic clock,
+The workers share nothing. Each connects and reports that it is ready; when all have, they are given the same t = 0 of the monotonic clock,
 which all processes of a host share. Records come home in files.
 """
 
@@ -111,7 +111,7 @@ class Workers:
 
 
 class _Gathering:
-    """Waits until all workers are ready, says when to start, and waits until all have ended. `folders` hold their records then."""
+    """Waits until all workers are ready, starts them, and waits until all have ended; then `folders` hold their records."""
 
     def __init__(
         self, workers: Sequence[Worker], shares: Sequence[Share], on_progress: Callable[[Progress], None]
@@ -176,7 +176,7 @@ class _Gathering:
             if self._ready == len(self._workers):
                 self._start_at_ns = monotonic_ns() + _START_MARGIN_NS
                 for worker in self._workers:
-                    with suppress(WorkerDiedError):  # which the next thing that it does not say shows
+                    with suppress(WorkerDiedError):  # which the next `receive` reports
                         worker.send_start(self._start_at_ns)
         else:
             assert isinstance(message, Progress)

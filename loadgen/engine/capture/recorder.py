@@ -63,7 +63,7 @@ class Recorder:
     """Turns the exchanges of one run into its records. `origin_ns` is t = 0 on the monotonic clock.
 
     `secrets` are texts, such as keys sent in headers, that must not be kept even when the server repeats them.
-    `tokenizer` counts the tokens of chunks of which the server does not say how many they carried.
+    `tokenizer` counts the tokens of chunks where the server does not report them.
     """
 
     def __init__(
@@ -163,7 +163,7 @@ class Recorder:
         return reply
 
     def _note(self, reply: Reply, output_tokens_asked: int) -> None:
-        """Count what the run document says of the replies as a whole."""
+        """Count what the run document reports about the replies as a whole."""
         facts = self.replies
         facts.skipped_events.update(reply.skipped)
         if reply.outcome is not Outcome.OK:
@@ -243,7 +243,7 @@ class Recorder:
 def unknown_request(
     schedule: Schedule, index: int, outcome: Outcome, detail: str, *, slot: int = -1, sent_ns: int | None = None
 ) -> RequestRecord:
-    """The record of a request of which no answer is known: never ok, and without a latency."""
+    """The record of a request without a known reply: never ok, and without a latency."""
     none = np.empty(0, np.int64)
     return RequestRecord(
         index=index,

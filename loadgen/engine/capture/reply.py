@@ -1,4 +1,4 @@
-"""What an answer said: raw reads of one exchange into its outcome, its content arrivals and its token counts.
+"""Parse a response: raw reads of one exchange into its outcome, its content arrivals and its token counts.
 
 Runs after the response has ended, off the critical path, for every event of a run: it is kept cheap. Pure: no clock, no
 socket. A read is named by its position, and becomes a timestamp only when the stamps are known.
@@ -39,7 +39,7 @@ class Reply:
 
     Arrivals are the content chunks: the read that completed each, its tokens, the choice that it belongs to and, where
     texts are kept, its text. One event that carries content of several choices is one arrival of each. `hidden_tokens` of
-    `output_tokens` did not arrive; -1 where nobody can tell how many did. `skipped` counts events without a reply by kind.
+    `output_tokens` did not arrive; -1 if that is unknown. `skipped` counts events without a reply by kind.
     """
 
     outcome: Outcome = Outcome.OK
@@ -178,7 +178,7 @@ def _server_message(parser: ResponseParser, stream: "_Stream | None") -> str | N
 class _Stream:
     """The events of one answer, gathered into its reply.
 
-    `done` says that the protocol's own end came, `failure` and `words` what the server said: that it failed, or what may be
+    `done` says that the protocol's own end came, `failure` and `message` what the server reported: that it failed, or what may be
     the reason if the answer has no good end.
     """
 

@@ -1,4 +1,4 @@
-"""The sentence in which a server says what went wrong, wherever it put it. Pure.
+"""The sentence in which a server reports what went wrong, wherever it put it. Pure.
 
 Servers and gateways differ in the key (`error`, `message`, `detail` and others), in the nesting, and in the wrapping: a JSON
 document, an event stream that holds one, a page of HTML, plain text.
@@ -39,7 +39,7 @@ _HTML_TAG = re.compile(r"<[^<>]*>")
 
 
 def message_of(body: bytes) -> str | None:
-    """The server's own sentence in the body of a failing reply; None when it says nothing."""
+    """The server's own sentence in the body of a failing reply; None if there is none."""
     text = body[: 16 * MAX_MESSAGE_CHARACTERS].decode("utf-8", "replace").lstrip("\ufeff").strip()
     if not text:
         return None
@@ -105,7 +105,7 @@ def states_failure(document: Mapping[str, object]) -> bool:
 
 
 def _is_failing_code(code: object) -> bool:
-    """Whether a code beside a message tells of a failure: a status from 400 on, or a word."""
+    """Whether a code next to a message reports a failure: a status from 400 on, or a word."""
     if isinstance(code, bool) or code is None:
         return False
     if isinstance(code, str) and not _DIGITS.fullmatch(code):

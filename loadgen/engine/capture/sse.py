@@ -51,7 +51,7 @@ class SseParser:
         if not self._at_start and not self._after_cr and b"\n" not in piece and b"\r" not in piece:
             self._remainder.append(
                 piece
-            )  # to join a line anew with each of its pieces would cost the square of its length
+            )  # joining a line again with each of its pieces would cost the square of its length
             return events
         text = b"".join([*self._remainder, piece])
         if self._at_start:

@@ -1,4 +1,4 @@
-"""Events of a reply's stream, told apart: those that carry the reply, those that report a failure, and those that carry neither.
+"""The kinds of events in a reply's stream: those that carry the reply, those that report a failure, and those that carry neither.
 
 What carries no reply is skipped and counted by its kind, as the standard of event streams asks. Only what begins as a JSON
 object and does not parse breaks the promise. Pure.

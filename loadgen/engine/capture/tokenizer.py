@@ -1,4 +1,4 @@
-"""The client's own tokenizer: how many tokens each chunk of an answer carried, where the server did not say.
+"""The client's own tokenizer: how many tokens each chunk of a reply carried, where the server does not report it.
 
 Needs the optional package `tokenizers`, which is imported when a tokenizer is asked for. Used after the run alone.
 """

@@ -47,7 +47,7 @@ def make_room(streams: int, sockaddr: tuple[Any, ...]) -> None:
 def check_before_start(streams: int, processes: int, host: str, port: int) -> None:
     """Whether `processes` workers of this host may open `streams` connections between them. Raises HostLimitError.
 
-    A host whose name nobody knows passes: that it cannot be reached is for others to say.
+    A host name that cannot be resolved passes: connecting reports it.
     """
     check_open_files(-(-streams // processes), resource.getrlimit(resource.RLIMIT_NOFILE)[1])
     try:
@@ -81,7 +81,7 @@ def check_ports(streams: int, sockaddr: tuple[Any, ...], ports: Ports | None) ->
 
 
 def ports_to(sockaddr: tuple[Any, ...]) -> Ports | None:
-    """The local ports that a connection to `sockaddr` may use; None where the system does not say.
+    """The local ports that a connection to `sockaddr` may use; None if the system does not report them.
 
     A port in use towards another address is free towards this one. A closed connection keeps its port for a minute
     (TIME_WAIT) unless the system reuses it, as Linux does on loopback from the start.

@@ -16,7 +16,7 @@ _RAISED_NICENESS = -10
 
 @contextlib.contextmanager
 def raised_priority() -> Iterator[Priority]:
-    """Within the block this process has the best priority that the system allows it; the block is told which."""
+    """Give this process the best priority that the system allows within the block; yield which."""
     priority: Priority = "normal"
     niceness = os.getpriority(os.PRIO_PROCESS, 0)
     if hasattr(os, "sched_setscheduler"):

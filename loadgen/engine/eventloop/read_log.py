@@ -76,7 +76,7 @@ class ReadLog:
         return [received for _, received in reads], [stamp for stamp, _ in reads]
 
     def tail_of(self, logged: Logged, min_bytes: int) -> bytes:
-        """The last reads of one answer, as many as make so many bytes, if there are."""
+        """The last reads of one response, at least `min_bytes` of them if there are."""
         token, begin, end = logged
         tail = b""
         for batch in self.batches.newest_first():

@@ -59,7 +59,7 @@ class RingSelector(StreamSelector):
     def watch(self, sock: socket.socket, reader: Reader) -> int:
         """Serve `reader` with whatever `sock` receives; returns the stream's token in `log`.
 
-        What arrives while `log` allows it is kept there, and the reader not told.
+        What arrives while `log` allows it is kept there, without a call to the reader.
         """
         self._next_token = token = self._next_token + 1
         fd = sock.fileno()
@@ -109,7 +109,7 @@ class RingSelector(StreamSelector):
         return served, ([] if self._own_is_watched else selectors.EpollSelector.select(self, 0))
 
     def _take(self, completions: bytes) -> int:
-        """Give every completion to whom it belongs; how many of them were reads."""
+        """Hand each completion to its reader or to the log; return how many were reads."""
         log, pool = self._log, self._ring.pool
         allowed = log.allowed
         begin = log.place

@@ -171,7 +171,7 @@ class SpillQueue(Generic[Item]):
             yield self._kept.popleft()[0]
 
     def close(self) -> None:
-        """Close the file, also when nobody asked for what is in it."""
+        """Close the file, whether or not it was read."""
         if self._under_way is not None:
             self._collected(wait=True)
         if self._file is not None:
@@ -254,7 +254,7 @@ class SpillQueues:
 class LeftBehind:
     """The items in the file of a process that is gone, as far as they were written; those that it had taken are not there.
 
-    `begins_with_hole` says whether it had taken any, once the first item has been asked for.
+    `begins_with_hole`: whether it had taken any; known once the first item has been read.
     """
 
     def __init__(self, path: Path) -> None:

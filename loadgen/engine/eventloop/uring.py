@@ -129,7 +129,7 @@ class Uring:
         return completions
 
     def give_back(self, buffers: int) -> None:
-        """Let the kernel use so many buffers again, the oldest of those that completions have named.
+        """Return that many buffers to the kernel, the oldest of those that completions have named.
 
         The kernel takes buffers in the order of their places, and completions name them in that order. So whoever gives them
         back in order puts each into the place that it came from, where it still stands: only the end of the ring moves.

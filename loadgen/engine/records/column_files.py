@@ -33,7 +33,7 @@ from loadgen.load.bulk import chunks_of
 from loadgen.load.disk import write_all
 
 _ARRIVAL_START = "arrival_start"
-_START_OF = {name: f"{name}_start" for name in TEXTS}  # the file that says where each text of a column begins
+_START_OF = {name: f"{name}_start" for name in TEXTS}  # the file with the start of each text of a column
 _STARTS = (_ARRIVAL_START, *_START_OF.values())
 _ROWS_AT_ONCE = 1_024  # with a thousand arrivals each, some 60 MB; more at once was not faster
 
@@ -142,7 +142,7 @@ def read_columns(folder: Path, unwritten: Unwritten = ALL_WRITTEN) -> Records:
 
 
 def whole_rows(folder: Path) -> Records:
-    """The rows of which every column is in `folder`, where a process wrote that was killed; its last piece may lack some."""
+    """The rows that are complete in `folder`, whose process was killed; its last piece may lack some columns."""
     numbers = {name: _mapped(folder / name, dtype) for name, dtype in NUMBERS.items()}
     start = _mapped(folder / _ARRIVAL_START, np.dtype(np.int64))
     texts_start = {name: _mapped(folder / _START_OF[name], np.dtype(np.int64)) for name in TEXTS}

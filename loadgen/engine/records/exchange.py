@@ -1,7 +1,7 @@
 """One request and its answer as raw bytes and raw stamps: all that is noted while bytes arrive.
 
 A stamp is the 16 bytes of the kernel's `struct timespec` on the wall clock: seconds and nanoseconds, two int64. A bit that no
-nanosecond reaches, `READ_MARK`, says that the stamp was taken at the read, because the kernel gave none.
+nanosecond reaches, `READ_MARK`, marks a stamp that was taken at the read, because the kernel gave none.
 """
 
 import struct
@@ -14,7 +14,7 @@ from loadgen.engine.records.record import Outcome
 
 STAMP = struct.Struct("2q")
 READ_MARK = 1 << 40
-_MAX_UNPLANNED_RESPONSE_BYTES = 64 << 20  # where nobody says how long the answer may be
+_MAX_UNPLANNED_RESPONSE_BYTES = 64 << 20  # where the length of the response is not known in advance
 _REPLY_BYTES = 8 << 20  # a server that ignores max_tokens sends thousands of tokens more, and keep-alives
 _BYTES_PER_REQUEST_BYTE = 4  # servers repeat the prompt, or the ids of its tokens
 _BYTES_PER_OUTPUT_TOKEN = 16 << 10  # forty times a chunk with all that is asked of it
@@ -100,5 +100,5 @@ class Exchange:
 
     @property
     def has_status_200(self) -> bool:
-        """Whether the answer began with that status, as far as a glance can tell; the reply is read later."""
+        """Whether the response begins with that status; it is parsed later."""
         return bool(self.reads) and self.reads[0][9:12] == b"200"

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 
 def starts(counts: ArrayLike) -> NDArray[np.int64]:
-    """`start`, int64 of shape (n + 1,), of n runs of so many entries each."""
+    """Return `start`, int64 of shape (n + 1,), of n runs with those numbers of entries."""
     sizes = np.asarray(counts, np.int64)
     start = np.zeros(len(sizes) + 1, np.int64)
     np.cumsum(sizes, out=start[1:])
@@ -27,7 +27,7 @@ def positions(begin: NDArray[np.int64], counts: NDArray[np.int64]) -> NDArray[np
 
 
 class Texts(Sequence[Any]):
-    """n values, each None or of JSON's types, made anew whenever one is asked for.
+    """n values, each None or of JSON's types, unpacked on each access.
 
     `start` is int64 of shape (n + 1,). `content[start[i]:start[i + 1]]`, of uint8, is value i packed; None takes no byte.
     """

@@ -1,7 +1,7 @@
 """What is known of each request after a run: facts in columns, no ratios.
 
 Stamps are integer nanoseconds on the monotonic clock, relative to the run's origin (t = 0). `MISSING` stands for a timestamp
-that is not known; no figure is ever made from it. Token counts of -1 mean that nobody told us.
+that is not known; no figure is ever made from it. Token counts of -1 are unknown.
 """
 
 from collections import Counter
@@ -46,12 +46,12 @@ class Outcome(IntEnum):
 
 
 class CountedBy(IntEnum):
-    """Who said how many tokens each chunk carried, best source first."""
+    """Where the token count of each chunk comes from, best source first."""
 
     TOKEN_IDS = 0  # the chunk listed its token ids
     USAGE = 1  # the server's usage agrees with what each chunk was taken to carry
     TOKENIZER = 2  # the client's own tokenizer
-    ASSUMED = 3  # one token a chunk, for want of anything better
+    ASSUMED = 3  # one token a chunk, when there is no better source
 
     @property
     def label(self) -> str:
@@ -86,7 +86,7 @@ class RequestRecord:
     arrival_choice: Int16
     arrival_coalesced: Bool
     limit_wait_ns: int = 0
-    hidden_tokens: int = 0  # -1: nobody can tell
+    hidden_tokens: int = 0  # -1: unknown
 
 
 @dataclass(slots=True)
@@ -113,15 +113,15 @@ class Records:
         Int64  # duration of opening its connection, TLS included, on the first request over it; MISSING on the others
     )
     limit_wait_ns: Int64  # how long a limit or a Retry-After held it back before it could be sent; 0: not at all
-    prompt_tokens_asked: Int32  # -1: only the server can tell
+    prompt_tokens_asked: Int32  # -1: only the server knows
     output_tokens_asked: Int32
     prompt_tokens: Int32  # as the server counted; -1 unknown
     output_tokens: Int32  # as counted by `counted_by`; -1 unknown
-    hidden_tokens: Int32  # of output_tokens, those that did not arrive; -1: nobody can tell how many did
+    hidden_tokens: Int32  # of output_tokens, those that did not arrive; -1: unknown
     counted_by: Int8  # a `CountedBy`
     finish_reason: Sequence[str | None]
     detail: Sequence[str | None]  # of a failure: one sentence
-    server_timing: Sequence[dict[str, Any] | None]  # what the server says of its own times, verbatim
+    server_timing: Sequence[dict[str, Any] | None]  # what the server reports about its own times, verbatim
     arrival_start: Int64
     arrival_ns: Int64
     arrival_tokens: Int32

@@ -76,9 +76,9 @@ def _one_after_the_other(several: Sequence[NDArray[np.int64]]) -> NDArray[np.int
 
 
 def spans(records: Records) -> Iterator[tuple[int, int]]:
-    """(its first row, the row after its last) of one piece after the other, each of at least one row.
+    """Yield `(begin, end)` ranges of rows that cover `records`, each of at least one row.
 
-    What was looked at of a piece is let go of before the next.
+    Pages of a piece are released before the next.
     """
     begin = 0
     while begin < len(records):
@@ -113,7 +113,7 @@ def pieces(records: Records) -> Iterator[Records]:
 
 
 def release_pages(records: Records) -> None:
-    """Give back the pages of mapped columns. They come again from their files when they are looked at; other columns stay."""
+    """Release the resident pages of memory-mapped columns; a no-op for other columns."""
     texts = [column for name in TEXTS if isinstance(column := getattr(records, name), Texts)]
     columns = [records.arrival_start, *(getattr(records, name) for name in NUMBERS)]
     for column in (*columns, *(part for each in texts for part in (each.start, each.content))):

@@ -134,7 +134,7 @@ class Connection:
     def send(self, wire: bytes, exchange: Exchange, on_end: OnEnd) -> None:
         """Send `wire` and gather its whole answer into `exchange`; then, or when that fails, call `on_end`.
 
-        Whatever arrived stays in `exchange`. A connection found closed by the server tells so at once.
+        Whatever arrived stays in `exchange`. A connection found closed by the server fails at once.
         """
         self._exchange = exchange
         self._on_end = on_end
@@ -166,7 +166,7 @@ class Connection:
         return None if self.closed else min_round_trip_ns(self._socket)
 
     def close(self) -> None:
-        """Close the socket; what was in flight on it is lost, and nobody is told."""
+        """Close the socket; what was in flight on it is lost, without a call to `on_end`."""
         if not self.closed:
             self.closed = True
             self._open_bodies.gone(self)
@@ -266,13 +266,13 @@ class Connection:
         on_end(None)
 
     def look_again(self) -> None:
-        """Look at what went by in the log: the stream may have said that it is over."""
+        """Look at what went by in the log: the stream may have sent its end."""
         if self._exchange is not None and self._plain_from:
             self._end_plain()
             self._perhaps_done(self._exchange)
 
     def _perhaps_done(self, exchange: Exchange, last: bytes = b"") -> None:
-        """Wait for the end of the body, if the stream has just said that it is over."""
+        """Wait for the end of the body, if the stream has just sent `[DONE]`."""
         if self._exchange is not exchange or self._is_done:
             return
         if len(last) >= DONE_TAIL_BYTES and b"[DONE]" not in last[-DONE_TAIL_BYTES:]:

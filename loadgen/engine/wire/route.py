@@ -25,7 +25,7 @@ class Proxy:
 
     @property
     def headers(self) -> tuple[tuple[str, str], ...]:
-        """What the proxy is told of us: `Proxy-Authorization`, where it wants that."""
+        """Headers for the proxy: `Proxy-Authorization`, if it wants that."""
         if self.user is None:
             return ()
         token = base64.b64encode(f"{self.user}:{self.password}".encode()).decode()

@@ -20,16 +20,16 @@ _UNKNOWN = 0xFFFF_FFFF
 
 
 def ask_for_kernel_stamps(sock: socket.socket) -> None:
-    """Ask for software receive stamps. Elsewhere than on Linux nothing happens: reads are stamped at the read, and said so.
+    """Ask for software receive stamps. A no-op elsewhere than on Linux: reads are then stamped at the read, and marked so.
 
-    The kernel begins to stamp for the whole host a moment after the first socket asks, and ends with the last one.
+    The kernel begins to stamp for the whole host shortly after the first socket asks, and ends with the last one.
     """
     with contextlib.suppress(OSError):
         sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS_NEW, 1)
 
 
 def min_round_trip_ns(sock: socket.socket) -> int | None:
-    """The least round trip that the kernel has seen of this connection, in its last five minutes; None where it does not tell."""
+    """The least round trip that the kernel has seen of this connection, in its last five minutes; None if it does not report it."""
     if not hasattr(socket, "TCP_INFO"):
         return None
     try:

@@ -43,7 +43,7 @@ def request_head(target: Target) -> bytes:
     """Everything of a request, as a format that takes its index, the length of its body and the body.
 
     Our headers and the user's, which take the place of ours of the same name. The request's own name in X-Request-Id finds it
-    again in the server's log. A proxy that passes plain HTTP on is told the whole URL (RFC 9112, 3.2.2), and who asks.
+    again in the server's log. A proxy that forwards plain HTTP gets the whole URL (RFC 9112, 3.2.2), and the credentials.
     """
     url = target.url
     asked = url.raw_path.decode()

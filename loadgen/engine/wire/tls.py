@@ -1,4 +1,4 @@
-"""TLS over a socket that somebody else reads, so that its kernel stamps survive encryption."""
+"""TLS in memory, apart from the socket, so that the kernel stamps of reads survive encryption."""
 
 import asyncio
 import socket
@@ -8,7 +8,7 @@ from loadgen.engine.wire.socket_options import READ_BYTES
 
 
 class TlsLayer:
-    """TLS in memory over somebody else's socket, so that the socket's stamps survive encryption."""
+    """TLS for a socket that its owner reads and writes."""
 
     def __init__(self, context: ssl.SSLContext, server_name: str) -> None:
         self._incoming = ssl.MemoryBIO()
@@ -35,7 +35,7 @@ class TlsLayer:
         return self._outgoing.read()
 
     def decrypt(self, received: bytes) -> tuple[bytes, bool]:
-        """(the plain bytes that `received` completes, whether the peer has said goodbye)."""
+        """(the plain bytes that `received` completes, whether the peer has closed the TLS connection)."""
         self._incoming.write(received)
         parts = []
         try:

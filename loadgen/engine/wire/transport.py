@@ -84,7 +84,7 @@ class StampingTransport:
         self.close()
 
     def min_round_trip_ns(self) -> int | None:
-        """The least time there and back over the present connection; None without one, or where the kernel does not tell."""
+        """The least time there and back over the present connection; None without one, or where the kernel does not report it."""
         return None if self._connection is None else self._connection.min_round_trip_ns()
 
     def close(self) -> None:
@@ -107,7 +107,7 @@ class StampingTransport:
         self._send(self._connection)
 
     def _send(self, connection: Connection) -> None:
-        if self._connect_ns is not None:  # the first request over a connection tells what opening it took
+        if self._connect_ns is not None:  # recorded with the first request over a connection
             self._exchange.connect_ns, self._connect_ns = self._connect_ns, None
         connection.send(self._wire, self._exchange, self._ended)
 
@@ -122,7 +122,7 @@ class StampingTransport:
                 self._opening = asyncio.ensure_future(self._open_and_send())
                 return
             reason = "the server closes connections before it answers"
-        # With bytes at hand the reply itself tells what went wrong; without any there was no answer at all.
+        # With bytes at hand the reply itself shows what went wrong; without any there was no response.
         if not self._exchange.reads:
             self._exchange.failure = Outcome.CONNECT_ERROR
         self._finish(reason)
