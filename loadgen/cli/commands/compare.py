@@ -1,14 +1,14 @@
 """`loadgen compare`: whether B is better or worse than A, or whether that cannot be told. Writes nothing to the database."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from loadgen.cli.commands.sides import sides
 from loadgen.cli.console.terminal import Terminal, show_json, stdout
 from loadgen.cli.flags import options
-from loadgen.cli.flags.signature import command
+from loadgen.cli.flags.signature import Flag, command
 from loadgen.errors import GateError, UsageError
 
 _SHOWN = 3  # figures named in the sentence of a gate
@@ -17,52 +17,38 @@ if TYPE_CHECKING:
     from loadgen.analysis.gate import Gate
 
 
-@command()
+_FLAGS = (
+    Flag("metrics", "KEY,KEY…", "Compare only these metrics (default: all that have a better direction)."),
+    Flag("confidence", "P", "Confidence level of the intervals.", type=float, default=0.95),
+    Flag("smallest_change_ratio", "X", "Smallest change that counts, as a share of A.", type=float, default=0.02),
+    Flag("anyway", "", "Compare although A and B were asked for different work.", type=bool, default=False),
+    Flag("fail_if_worse", "", "Exit with code 4 if any figure is worse, or may be: a gate for CI.", type=bool, default=False),
+    Flag("allow_inconclusive", "", "With --fail-if-worse: pass figures that cannot be judged.", type=bool, default=False),
+)  # fmt: skip
+ResultA = Annotated[
+    str,
+    typer.Argument(
+        metavar="A",
+        help="The result before: an id, a name, 'latest' or a result file; or a group, alone.",
+        show_default=False,
+    ),
+]
+ResultB = Annotated[
+    str | None, typer.Argument(metavar="[B]", help="The result after, given likewise.", show_default=False)
+]
+
+
+@command(_FLAGS)
 def compare(
     terminal: Terminal,
-    a: Annotated[
-        str,
-        typer.Argument(
-            metavar="A",
-            help="The result before: an id, a name, 'latest' or a result file; or a group, alone.",
-            show_default=False,
-        ),
-    ],
-    b: Annotated[
-        str | None,
-        typer.Argument(metavar="[B]", help="The result after, given likewise.", show_default=False),
-    ] = None,
-    metrics: Annotated[
-        str | None,
-        typer.Option(
-            "--metrics",
-            metavar="KEY,KEY…",
-            help="Compare only these metrics (default: all that have a better direction).",
-        ),
-    ] = None,
-    confidence: Annotated[
-        float, typer.Option("--confidence", metavar="P", help="Confidence level of the intervals.")
-    ] = 0.95,
-    smallest_change_ratio: Annotated[
-        float,
-        typer.Option("--smallest-change-ratio", metavar="X", help="Smallest change that counts, as a share of A."),
-    ] = 0.02,
-    anyway: Annotated[
-        bool, typer.Option("--anyway", metavar="", help="Compare although A and B were asked for different work.")
-    ] = False,
-    fail_if_worse: Annotated[
-        bool,
-        typer.Option(
-            "--fail-if-worse", metavar="", help="Exit with code 4 if any figure is worse, or may be: a gate for CI."
-        ),
-    ] = False,
-    allow_inconclusive: Annotated[
-        bool,
-        typer.Option(
-            "--allow-inconclusive", metavar="", help="With --fail-if-worse: pass figures that cannot be judged."
-        ),
-    ] = False,
+    a: ResultA,
+    b: ResultB = None,
+    *,
+    metrics: str | None,
+    fail_if_worse: bool,
+    allow_inconclusive: bool,
     as_json: options.Json = False,
+    **thresholds: Any,
 ) -> None:
     """Compare B with A, metric by metric: better, worse or inconclusive.
 
@@ -72,7 +58,7 @@ def compare(
     from loadgen.analysis.gate import gate
     from loadgen.cli.tables.comparison import show_comparison
 
-    _check(confidence, smallest_change_ratio)
+    _check(**thresholds)
     if allow_inconclusive and not fail_if_worse:
         raise UsageError("--allow-inconclusive needs --fail-if-worse, whose result it changes")
     keys = _metrics(metrics)
@@ -81,14 +67,7 @@ def compare(
     for (id_a, runs_a), (id_b, runs_b) in pairs:
         if id_a == id_b:
             raise UsageError(f"A and B are both {id_a}; name two results")
-        found = compared(
-            runs_a,
-            runs_b,
-            anyway=anyway,
-            metrics=keys,
-            confidence=confidence,
-            smallest_change_ratio=smallest_change_ratio,
-        )
+        found = compared(runs_a, runs_b, metrics=keys, **thresholds)
         comparisons.append(found)
         if as_json:
             described = {"a": _described(id_a, runs_a), "b": _described(id_b, runs_b)}
@@ -119,7 +98,7 @@ def _few(words: Sequence[str]) -> str:
     return "; ".join(words[:_SHOWN]) + more
 
 
-def _check(confidence: float, smallest_change_ratio: float) -> None:
+def _check(*, confidence: float, smallest_change_ratio: float, **_: object) -> None:
     if not 0.5 <= confidence < 1:
         raise UsageError(f"--confidence must be at least 0.5 and below 1, not {confidence:g}")
     if not 0 <= smallest_change_ratio < 1:
