@@ -7,7 +7,6 @@ is in the truth as well as in what is seen, and is not counted against the clien
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -23,6 +22,7 @@ from loadgen.load.schedule import build
 from loadgen.load.shapes import ClosedLoop
 from loadgen.load.spec import RunSpec
 from loadgen.servers.simulator import SimulatorOptions, SimulatorProcess
+from loadgen.servers.simulator.truth import TruthDocument
 
 DEFAULT_STREAMS = (1, 64, 256, 1000)
 
@@ -123,7 +123,7 @@ def _level(workers: Workers, streams: int) -> Level:
     return level_of(streams, recording, truth)
 
 
-def level_of(streams: int, recording: Recording, truth: dict[str, Any]) -> Level:
+def level_of(streams: int, recording: Recording, truth: TruthDocument) -> Level:
     """The level from what the client recorded and the simulator's document of GET /truth."""
     records, client = recording.records, recording.client
     seen = sightings(records)
@@ -150,10 +150,10 @@ def _failures(failed: int, requests: int) -> list[str]:
     return [f"{failed:,} of {requests:,} requests failed"] if failed else []
 
 
-def true_sightings(truth: dict[str, Any]) -> dict[int, Sighting]:
+def true_sightings(truth: TruthDocument) -> dict[int, Sighting]:
     """What the simulator saw, by the number that the driver put at the end of each request's id."""
     return {
-        int(request["request_id"].rpartition("-")[2]): Sighting(
+        int((request["request_id"] or "").rpartition("-")[2]): Sighting(
             request["arrival_ns"], np.array(request["sent_ns"], np.int64)
         )
         for request in truth["requests"]

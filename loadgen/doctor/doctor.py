@@ -5,9 +5,11 @@
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from typing import cast
 
 from loadgen.analysis.document.doctor import DoctorDocument, ExaminedHost
 from loadgen.analysis.document.run import DoctorLevel, DoctorNote
+from loadgen.analysis.document.server import EnvironmentDocument
 from loadgen.doctor.calibration import DEFAULT_STREAMS, Level, calibrate
 from loadgen.doctor.host_checks import HostCheck, check_host
 from loadgen.errors import ExitCode
@@ -32,7 +34,7 @@ def examine(
 
 def document_of(checks: Sequence[HostCheck], levels: Sequence[Level]) -> DoctorDocument:
     """The host's lines and the levels as one document, with the summary line."""
-    known = environment()
+    known = cast(EnvironmentDocument, environment())
     return {
         "schema_version": 1,
         "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -48,7 +50,7 @@ def document_of(checks: Sequence[HostCheck], levels: Sequence[Level]) -> DoctorD
 
 
 def _host() -> ExaminedHost:
-    known = environment()
+    known = cast(EnvironmentDocument, environment())
     return {
         "host": known["host"],
         "cpu_model": known["cpu_model"],

@@ -63,7 +63,7 @@ def check_host(streams: int) -> list[HostCheck]:
         of_stamps(kernel_stamps_arrive()),
         of_clock_source(_first_word(_SOURCE)),
         of_clock_steps(step_s),
-        of_governor(environment()["cpu_governor"]),
+        of_governor(environment().get("cpu_governor")),
         of_cores(psutil.cpu_count() or 1),
         of_priority(priority),
         of_limit("open files", lambda: check_open_files(streams, _hard_limit()), _said_of_files()),

@@ -10,7 +10,7 @@ from typing import Any
 
 from loadgen.importers import aiperf
 from loadgen.importers.foreign import ForeignRun
-from loadgen.importers.lenient import Json
+from loadgen.importers.lenient import Json, object_of
 
 TOOL = "genai-perf"
 
@@ -23,10 +23,11 @@ def is_one(document: Any) -> bool:
 
 def read(document: Any, written_at: datetime) -> tuple[str | None, list[ForeignRun]]:
     """Its version, which the file does not tell, and the run. Raises pydantic's ValidationError."""
-    config = document["input_config"]
-    given, load = _dict(config.get("input")), _dict(config["perf_analyzer"].get("stimulus"))
+    config = object_of(document.get("input_config"))
+    given = object_of(config.get("input"))
+    load = object_of(object_of(config.get("perf_analyzer")).get("stimulus"))
     made: Json = {
-        "endpoint": {"type": "chat", **_dict(config.get("endpoint")), "model_names": config.get("model_names")},
+        "endpoint": {"type": "chat", **object_of(config.get("endpoint")), "model_names": config.get("model_names")},
         "loadgen": {
             **{key: load[key] for key in ("concurrency", "request_rate") if key in load},
             "arrival_pattern": "constant" if "request_rate" in load else None,  # perf_analyzer's default
@@ -40,7 +41,3 @@ def read(document: Any, written_at: datetime) -> tuple[str | None, list[ForeignR
     notes = (*run.notes, "its failed requests are not in the file")
     elapsed_s = run.ok / rate_per_s if isinstance(rate_per_s, int | float) and rate_per_s else 0.0
     return None, [replace(run, elapsed_s=elapsed_s, notes=notes)]
-
-
-def _dict(value: Any) -> Json:
-    return value if isinstance(value, dict) else {}

@@ -20,7 +20,7 @@ from loadgen.importers.foreign import (
     since_intended,
     unreadable_load,
 )
-from loadgen.importers.lenient import Json, Number, Part, read_leniently
+from loadgen.importers.lenient import Json, Number, Part, object_of, read_leniently
 from loadgen.importers.older_guidellm import is_older, upgraded
 from loadgen.load.shapes import LoadShape, OpenLoop, Wave
 
@@ -168,7 +168,7 @@ def read(document: Any, written_at: datetime) -> tuple[str | None, list[ForeignR
     lengths = _lengths(report.config)
     told_of_host = {"python": report.metadata.python_version, "platform": report.metadata.platform}
     environment = {key: value for key, value in told_of_host.items() if value is not None}
-    told = zip(report.benchmarks, document["benchmarks"], strict=True)
+    told = zip(report.benchmarks, document.get("benchmarks", ()), strict=True)
     return report.metadata.guidellm_version, [
         replace(_run(one, raw, lengths, environment), notes=(*notes, *_notes(one))) for one, raw in told
     ]
@@ -198,13 +198,11 @@ def _run(one: Benchmark, raw: Json, asked: tuple[int | None, int | None], enviro
         in_flight_mean=metrics.request_concurrency.successful.mean,
         environment=environment,
         words={
-            "strategy": scalars(raw["config"]["strategy"]),
+            "strategy": scalars(object_of(object_of(raw.get("config")).get("strategy"))),
             **{
-                key: {name: value["successful"].get(name) for name in ("mean", "median", "min", "max", "count")}
-                for key, value in raw["metrics"].items()
-                if isinstance(value, dict)
-                and isinstance(value.get("successful"), dict)
-                and "mean" in value["successful"]
+                key: {name: of_ok.get(name) for name in ("mean", "median", "min", "max", "count")}
+                for key, value in object_of(raw.get("metrics")).items()
+                if "mean" in (of_ok := object_of(object_of(value).get("successful")))
             },
         },
     )

@@ -21,6 +21,11 @@ class Part(BaseModel):
     model_config = ConfigDict(strict=True)
 
 
+def object_of(value: Any) -> Json:
+    """Return the value if it is a JSON object, else an empty one."""
+    return value if isinstance(value, dict) else {}
+
+
 def read_leniently(model: type[Model], document: Any) -> tuple[Model, list[str]]:
     """`document` as `model`. A number that is written as a word is taken; what else does not fit is null, with a note.
 

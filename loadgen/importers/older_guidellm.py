@@ -7,7 +7,7 @@ report and stamps as 0.8 has them.
 import json
 from typing import Any
 
-from loadgen.importers.lenient import Json
+from loadgen.importers.lenient import Json, object_of
 
 _TOTALS = ("successful", "errored", "incomplete")
 
@@ -23,40 +23,43 @@ def is_older(document: Any) -> bool:
 
 def upgraded(document: Json) -> Json:
     """The report with what 0.8 has, where the file has it under another name; all else as it is."""
-    args = _dict(document.get("args"))
-    report = {**document, "metadata": {"guidellm_version": None, **_dict(document.get("metadata"))}}
+    args = object_of(document.get("args"))
+    report = {**document, "metadata": {"guidellm_version": None, **object_of(document.get("metadata"))}}
     benchmarks = document.get("benchmarks")
     if not isinstance(document.get("config"), dict):
         loader = (
-            _dict(_dict(benchmarks[0]).get("request_loader")) if isinstance(benchmarks, list) and benchmarks else {}
+            object_of(object_of(benchmarks[0]).get("request_loader"))
+            if isinstance(benchmarks, list) and benchmarks
+            else {}
         )
         data = args.get("data", loader.get("data"))
-        report["config"] = {"spec": {"data": [_data(each) for each in (data if isinstance(data, list) else [data])]}}
+        told = [_data(each) for each in (data if isinstance(data, list) else [data])]
+        report = report | {"config": {"spec": {"data": told}}}
     if isinstance(benchmarks, list):
-        report["benchmarks"] = [_benchmark(each, args) if isinstance(each, dict) else each for each in benchmarks]
+        made = [_benchmark(each, args) if isinstance(each, dict) else each for each in benchmarks]
+        report = report | {"benchmarks": made}
     return report
 
 
 def _benchmark(one: Json, args: Json) -> Json:
-    config, own_args, worker, stats = (_dict(one.get(key)) for key in ("config", "args", "worker", "run_stats"))
-    profile = _dict(own_args.get("profile"))
+    config, own_args, worker, stats = (object_of(one.get(key)) for key in ("config", "args", "worker", "run_stats"))
+    profile = object_of(own_args.get("profile"))
+    successful = object_of(one.get("requests")).get("successful")
+    requests = [_request(each) for each in successful] if isinstance(successful, list) else None
+    request_format = args.get("request_format") or args.get("request_type")
+    if requests and request_format is None:
+        request_format = _format(requests[0])
     backend = {
         "target": worker.get("backend_target") or args.get("target"),
         "model": worker.get("backend_model") or args.get("model"),
-        "request_format": args.get("request_format") or args.get("request_type"),
-        **{key: value for key, value in _dict(config.get("backend")).items() if value is not None},
+        "request_format": request_format,
+        **{key: value for key, value in object_of(config.get("backend")).items() if value is not None},
     }
-    kept = one.get("requests")
-    successful = _dict(kept).get("successful")
-    requests = [_request(each) for each in successful] if isinstance(successful, list) else None
-    if requests and backend["request_format"] is None:
-        backend["request_format"] = _format(requests[0])
     strategy = config.get("strategy") or own_args.get("strategy") or profile
-    metrics = dict(_dict(one.get("metrics")))
-    metrics.setdefault("request_totals", one.get("request_totals") or stats.get("requests_made"))
-    if isinstance(totals := metrics["request_totals"], dict) and totals.get("total") is None:
-        counted = [totals.get(name) for name in _TOTALS]
-        metrics["request_totals"] = totals | {"total": sum(each for each in counted if isinstance(each, int))}
+    metrics = object_of(one.get("metrics"))
+    totals = metrics.get("request_totals", one.get("request_totals") or stats.get("requests_made"))
+    if isinstance(totals, dict) and totals.get("total") is None:
+        totals = totals | {"total": sum(each for name in _TOTALS if isinstance(each := totals.get(name), int))}
     began, ended = (one.get(key, stats.get(key)) for key in ("start_time", "end_time"))
     lasted = ended - began if isinstance(began, int | float) and isinstance(ended, int | float) else None
     for edge in ("warmup", "cooldown"):  # before 0.4: so many requests, or so many seconds
@@ -65,7 +68,7 @@ def _benchmark(one: Json, args: Json) -> Json:
     return {
         **one,
         "config": {**config, "strategy": strategy, "backend": backend},
-        "metrics": metrics,
+        "metrics": metrics | {"request_totals": totals},
         "requests": {"successful": requests},
         "start_time": began,
         "duration": one.get("duration", lasted),
@@ -97,12 +100,12 @@ def _format(request: Json) -> Any:
 
 def _request(one: Any) -> Json:
     """A request with its stamps where 0.8 has them."""
-    request = _dict(one)
-    timings = dict(_dict(_dict(request.get("info")).get("timings")))
-    scheduled = _dict(request.get("scheduler_info"))
+    request = object_of(one)
+    timings = dict(object_of(object_of(request.get("info")).get("timings")))
+    scheduled = object_of(request.get("scheduler_info"))
     tokens = request.get("output_tokens")
     if tokens is None:
-        counts = _dict(request.get("output_metrics"))
+        counts = object_of(request.get("output_metrics"))
         tokens = counts.get("total_tokens") or counts.get("text_tokens")
     for name, older in (
         ("targeted_start", scheduled.get("targeted_start_time")),
@@ -113,8 +116,4 @@ def _request(one: Any) -> Json:
     ):
         if timings.get(name) is None:
             timings[name] = older
-    return {**request, "info": {**_dict(request.get("info")), "timings": timings}, "output_tokens": tokens}
-
-
-def _dict(value: Any) -> Json:
-    return value if isinstance(value, dict) else {}
+    return {**request, "info": {**object_of(request.get("info")), "timings": timings}, "output_tokens": tokens}

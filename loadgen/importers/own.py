@@ -89,11 +89,11 @@ def _of_one_run(document: Json) -> Json:
             f"is one run of the sweep {shown(sweep.get('sweep_id')):.80}: export and import the sweep, whole"
         )
     run = {key: value for key, value in document.items() if key != "sweep"}
-    return {"schema_version": document["schema_version"], **sweep, "runs": [run]}
+    return {"schema_version": document.get("schema_version"), **sweep, "runs": [run]}
 
 
 def _check_version(sweep: Json) -> None:
-    version = sweep["schema_version"]
+    version = sweep.get("schema_version")
     if isinstance(version, int) and version > SCHEMA_VERSION:
         raise UsageError(f"has schema_version {version} and this loadgen reads {SCHEMA_VERSION}: upgrade loadgen")
 

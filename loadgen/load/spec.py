@@ -5,6 +5,7 @@ Pure data. A `RunSpec` never holds a secret: an API key is named by its environm
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
@@ -13,6 +14,10 @@ from loadgen.load.shapes import LoadShape, shape_from_json
 from loadgen.load.workload import FILE_NOTES, PLAIN, Workload
 
 Endpoint = Literal["completions", "chat"]
+
+
+# Fields that a spec without them does not name in JSON.
+_LEFT_OUT = ("workload", "requests_per_minute", "tokens_per_minute", "max_reply_bytes")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,33 +55,32 @@ class RunSpec:
         `workload` is there only where it is more than independent prompts, and a limit only where there is one, so that the
         hashes of plain runs stay what they were.
         """
-        document = asdict(self)
-        document["shape"] = self.shape.to_json()
-        del document["workload"]
-        for key in ("requests_per_minute", "tokens_per_minute", "max_reply_bytes"):
-            if document[key] is None:
-                del document[key]
-        if workload := self.workload.to_json():
-            document["workload"] = workload
-        document["header_names"] = list(self.header_names)
-        document["slo"] = dict(self.slo)
-        return document
+        document = asdict(self) | {
+            "shape": self.shape.to_json(),
+            "header_names": list(self.header_names),
+            "slo": dict(self.slo),
+            "workload": self.workload.to_json() or None,
+        }
+        return {key: value for key, value in document.items() if value is not None or key not in _LEFT_OUT}
 
     @classmethod
-    def from_json(cls, document: dict[str, Any]) -> "RunSpec":
+    def from_json(cls, document: Mapping[str, Any]) -> "RunSpec":
         """The inverse of `to_json`."""
-        fields = dict(document)
-        fields["shape"] = shape_from_json(fields["shape"])
-        fields["header_names"] = tuple(fields["header_names"])
-        fields["slo"] = tuple(fields["slo"].items())
-        fields["workload"] = Workload.from_json(fields.get("workload", {}))
-        return cls(**fields)
+        others = dict(document)
+        return cls(
+            shape=shape_from_json(others.pop("shape")),
+            header_names=tuple(others.pop("header_names")),
+            slo=tuple(others.pop("slo").items()),
+            workload=Workload.from_json(others.pop("workload", {})),
+            **others,
+        )
 
     @property
     def hash(self) -> str:
         """16 hexadecimal digits that name this spec: equal specs, seed included, have equal hashes."""
         document = self.to_json()
-        for source in (document["shape"].get("trace"), document.get("workload", {}).get("dataset")):
+        for holder, name in (("shape", "trace"), ("workload", "dataset")):
+            source = document.get(holder, {}).get(name)
             for key in FILE_NOTES if source else ():
                 source.pop(key, None)
         return canonical_hash(document)

@@ -88,24 +88,24 @@ def heard(event: Told, runs: Sequence[RunSpec], document: RunDocument | None) ->
     `document` is that of the run that a `run` event names.
     """
     match event:
-        case {"event": "way"}:
-            return RouteChosen(event["url"], None, event["insecure"])
-        case {"event": "asked_again"}:
-            return AskedAgain(event["url"], event["why"], event["wait_s"], event["limit_s"])
-        case {"event": "sweep"}:
-            return SweepStarted(event["sweep_id"], event["resumed"], event["server"], tuple(runs), event["kept_runs"])
-        case {"event": "nothing_to_resume"}:
-            return NothingToResume(event["sweep_id"])
-        case {"event": "phase"}:
-            return PhaseStarted(event["position"], runs[event["position"] - 1], event["phase"])
-        case {"event": "prompts_not_fitted"}:
-            run = next((run for run in runs if run.load_label == event["load_label"]), None)
+        case {"event": "way", "url": url, "insecure": insecure}:
+            return RouteChosen(url, None, insecure)
+        case {"event": "asked_again", "url": url, "why": why, "wait_s": wait_s, "limit_s": limit_s}:
+            return AskedAgain(url, why, wait_s, limit_s)
+        case {"event": "sweep", "sweep_id": sweep_id, "resumed": resumed, "server": server, "kept_runs": kept_runs}:
+            return SweepStarted(sweep_id, resumed, server, tuple(runs), kept_runs)
+        case {"event": "nothing_to_resume", "sweep_id": sweep_id}:
+            return NothingToResume(sweep_id)
+        case {"event": "phase", "position": position, "phase": phase}:
+            return PhaseStarted(position, runs[position - 1], phase)
+        case {"event": "prompts_not_fitted", "load_label": load_label}:
+            run = next((run for run in runs if run.load_label == load_label), None)
             return None if run is None else PromptsNotFitted(run)
         case {"event": "progress"}:
             known = Progress.__dataclass_fields__
             return RunProgressed(Progress(**{key: value for key, value in event.items() if key in known}))
-        case {"event": "run"} if document is not None:
-            return RunEnded(event["position"], runs[event["position"] - 1], document, event["took_s"])
+        case {"event": "run", "position": position, "took_s": took_s} if document is not None:
+            return RunEnded(position, runs[position - 1], document, took_s)
     return None
 
 
@@ -123,8 +123,8 @@ class Log:
         """One more event."""
         with self._lock:
             self._number += 1
-            if event["event"] in PASSING:
-                self._passing[event["event"]] = (self._number, event)
+            if (name := event.get("event")) in PASSING:
+                self._passing[name] = (self._number, event)
             else:
                 self._lasting.append((self._number, event))
 

@@ -391,7 +391,7 @@ def _add_sweep(session: Session, sweep: SweepRow) -> None:
     session.flush()
 
 
-def _add_run(session: Session, sweep_id: str, document: Any) -> tables.RunTable:
+def _add_run(session: Session, sweep_id: str, document: RunDocument) -> tables.RunTable:
     if (
         session.scalar(select(tables.RunTable.run_number).where(tables.RunTable.run_id == document["run_id"]))
         is not None
@@ -410,7 +410,7 @@ def _content(sweep: SweepRow, runs: Sequence[Mapping[str, Any]]) -> Any:
     return plain.printable([asdict(bare), [{**run, "imported": None} for run in runs]])
 
 
-def _run_row(sweep_id: str, document: Mapping[str, Any], environment_hash: str) -> tables.RunTable:
+def _run_row(sweep_id: str, document: RunDocument, environment_hash: str) -> tables.RunTable:
     spec, shape = document["spec"], shape_from_json(document["spec"]["shape"])
     return tables.RunTable(
         run_id=document["run_id"],

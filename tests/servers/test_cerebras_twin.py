@@ -72,6 +72,7 @@ def test_its_stream_and_the_times_at_its_end(server: SimulatorProcess) -> None:
     times = last["time_info"]
     (truth,) = server.truth()["requests"]
     sent_ns = truth["sent_ns"]
+    assert truth["start_ns"] is not None
     assert times["queue_time"] == (truth["start_ns"] - truth["arrival_ns"]) / 1e9
     assert times["prompt_time"] == (sent_ns[0] - truth["start_ns"]) / 1e9 >= 0.02
     assert times["completion_time"] == (sent_ns[-1] - sent_ns[0]) / 1e9

@@ -7,10 +7,11 @@ import subprocess
 import sys
 import tempfile
 from types import TracebackType
-from typing import IO, Any
+from typing import IO
 
 from loadgen.errors import ServerError
 from loadgen.servers.simulator.options import SimulatorOptions
+from loadgen.servers.simulator.truth import TruthDocument
 
 _START_LIMIT_S = 20.0
 _STOP_LIMIT_S = 2.0
@@ -40,9 +41,9 @@ class SimulatorProcess:
         """The process id of the child."""
         return self._started().pid
 
-    def truth(self) -> dict[str, Any]:
+    def truth(self) -> TruthDocument:
         """What it really sent: the document of GET /truth."""
-        document: dict[str, Any] = json.loads(self._request("GET", "/truth"))
+        document: TruthDocument = json.loads(self._request("GET", "/truth"))
         return document
 
     def reset_truth(self) -> None:

@@ -4,6 +4,29 @@ from array import array
 from collections import deque
 from typing import Literal
 
+from typing_extensions import TypedDict
+
+
+class TruthRequest(TypedDict):
+    """One request of the truth. Stamps are nanoseconds on the monotonic clock of this host."""
+
+    id: str
+    request_id: str | None
+    arrival_ns: int
+    start_ns: int | None
+    stream: bool
+    fault: str | None
+    prompt_tokens: int
+    output_tokens: int
+    sent_ns: list[int]
+
+
+class TruthDocument(TypedDict):
+    """What GET /truth reports."""
+
+    stamp_source: Literal["kernel", "read"]
+    requests: list[TruthRequest]
+
 
 class TruthRecord:
     """One request. Stamps are nanoseconds on the monotonic clock of this host.
@@ -44,7 +67,7 @@ class TruthRecord:
         self.fault = fault
         self.sent_ns: array[int] = array("q")
 
-    def to_json(self) -> dict[str, object]:
+    def to_json(self) -> TruthRequest:
         """Plain JSON values, one key per attribute."""
         return {
             "id": self.id,
@@ -77,6 +100,6 @@ class Truth:
         self._records.clear()
         self._stamp_source = "kernel"
 
-    def to_json(self) -> dict[str, object]:
+    def to_json(self) -> TruthDocument:
         """The document that GET /truth answers with."""
         return {"stamp_source": self._stamp_source, "requests": [record.to_json() for record in self._records]}

@@ -19,6 +19,7 @@ from loadgen.load.spec import Endpoint, RunSpec
 from loadgen.servers.endpoint import PATHS
 from loadgen.servers.simulator import SimulatorOptions, SimulatorProcess
 from loadgen.servers.simulator.faults import FAULTS
+from loadgen.servers.simulator.truth import TruthRequest
 
 pytestmark = pytest.mark.loopback
 
@@ -144,7 +145,7 @@ def task(
 
 def measured(
     simulator: SimulatorProcess, worker: Workers, fault: str, endpoint: Endpoint = "completions"
-) -> tuple[RequestRecord, dict[str, Any]]:
+) -> tuple[RequestRecord, TruthRequest]:
     """One request, and the truth of it."""
     simulator.reset_truth()
     record = worker.run(task(simulator.port, fault, endpoint, 1)).records[0]
