@@ -1,4 +1,4 @@
-"""From a recording to the measured part of the run document: plain JSON values, as DESIGN's contract of a run names them.
+"""From a recording to the measured part of the run document: plain JSON values, typed by analysis.document.
 
 Invariants: a missing figure is None; latencies come from ok requests alone; the
 outcomes sum to what was planned.

@@ -58,7 +58,10 @@ def compared(view: View, selection: Selection) -> Compared:
     filled = replace(view, x=x, y=y, color=color, facet=facet, baseline=baseline)
     if filled.show == "ratio" and not baseline:
         raise UsageError("show is ratio, which needs a baseline: choose one")
-    figures = tuple((DRAWN[key], tuple(cells(runs, axes, DRAWN[key], view.stat, colors, baseline))) for key in y)
+    figures = tuple(
+        (DRAWN[key], tuple(cells(runs, axes, figure=DRAWN[key], stat=view.stat, colors=colors, baseline=baseline)))
+        for key in y
+    )
     return Compared(
         view=filled,
         axes=axes,
