@@ -1,6 +1,6 @@
 """What the system lends a run: open files and local ports, counted before anything is sent.
 
-A stream is one connection, which takes one open file of its process and one local port towards the
+A connection takes one open file of its process and one local port towards the
 server's address. Linux tells both; where it does not, nothing is checked and the connections fail by themselves.
 """
 
@@ -33,46 +33,46 @@ class Ports:
     free: int
 
 
-def make_room(streams: int, sockaddr: tuple[Any, ...]) -> None:
-    """Raise this process's soft limit of open files to the hard one, and see that `streams` fit to `sockaddr`.
+def make_room(connections: int, sockaddr: tuple[Any, ...]) -> None:
+    """Raise this process's soft limit of open files to the hard one, and check that `connections` to `sockaddr` are possible.
 
     Raises HostLimitError, which names the remedy, when files or ports are too few.
     """
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    check_open_files(streams, hard)
+    check_open_files(connections, hard)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    check_ports(streams, sockaddr, ports_to(sockaddr))
+    check_ports(connections, sockaddr, ports_to(sockaddr))
 
 
-def check_before_start(streams: int, processes: int, host: str, port: int) -> None:
-    """Whether `processes` workers of this host may open `streams` connections between them. Raises HostLimitError.
+def check_before_start(connections: int, processes: int, host: str, port: int) -> None:
+    """Whether `processes` workers of this host may open `connections` between them. Raises HostLimitError.
 
     A host name that cannot be resolved passes: connecting reports it.
     """
-    check_open_files(-(-streams // processes), resource.getrlimit(resource.RLIMIT_NOFILE)[1])
+    check_open_files(-(-connections // processes), resource.getrlimit(resource.RLIMIT_NOFILE)[1])
     try:
         sockaddr = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][4]
     except OSError:
         return
-    check_ports(streams, sockaddr, ports_to(sockaddr))
+    check_ports(connections, sockaddr, ports_to(sockaddr))
 
 
-def check_open_files(streams: int, hard: int) -> None:
-    """Raises HostLimitError when a hard limit of `hard` open files is too low for a process with `streams` connections."""
-    wanted = streams + SPARE_DESCRIPTORS
+def check_open_files(connections: int, hard: int) -> None:
+    """Raises HostLimitError when a hard limit of `hard` open files is too low for that many `connections` of a process."""
+    wanted = connections + SPARE_DESCRIPTORS
     if hard != resource.RLIM_INFINITY and hard < wanted:
         raise HostLimitError(
-            f"{streams:,} streams need {wanted:,} open files and the limit is {hard:,}: raise it with `ulimit -Hn {wanted}` "
+            f"{connections:,} streams need {wanted:,} open files and the limit is {hard:,}: raise it with `ulimit -Hn {wanted}` "
             f"(or LimitNOFILE, or docker's --ulimit nofile), or share them among more --workers"
         )
 
 
-def check_ports(streams: int, sockaddr: tuple[Any, ...], ports: Ports | None) -> None:
-    """Raises HostLimitError when fewer than `streams` local `ports` are free towards `sockaddr`."""
-    if ports is None or streams <= ports.free:
+def check_ports(connections: int, sockaddr: tuple[Any, ...], ports: Ports | None) -> None:
+    """Raises HostLimitError when fewer than `connections` local `ports` are free towards `sockaddr`."""
+    if ports is None or connections <= ports.free:
         return
-    where = f"{streams:,} streams to {sockaddr[0]} port {sockaddr[1]} need as many local ports"
-    if streams > MAX_PORTS:
+    where = f"{connections:,} streams to {sockaddr[0]} port {sockaddr[1]} need as many local ports"
+    if connections > MAX_PORTS:
         raise HostLimitError(f"{where}, and one address has at most {MAX_PORTS:,}: ask for fewer, from more machines")
     raise HostLimitError(
         f"{where}, and {ports.free:,} of {ports.first} to {ports.last} are free: widen the range with `{WIDEN}`, "
