@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from loadgen.analysis.document.run import RunDocument
+from loadgen.analysis.document.sweep import StartFailureDocument
 from loadgen.analysis.point_findings import findings_of
 from loadgen.cli.tables.style import VERDICTS, plain_table
 from loadgen.load.shapes import shape_class
@@ -99,7 +100,7 @@ def sweep_title(sweep: SweepRow | None, documents: Sequence[RunDocument]) -> Tex
 
 def failure_line(sweep: SweepRow) -> Text | None:
     """Why the sweep's server did not start, and where its log is; None where it did."""
-    failure = sweep.start_failure
+    failure: StartFailureDocument | None = sweep.start_failure
     if failure is None:
         return None
     log = f"; its log: {failure['log']}" if failure["log"] else ""

@@ -5,9 +5,9 @@ and its whiskers reach the least and the greatest repeat: none is taken for an o
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
+from typing_extensions import TypedDict
 
 from loadgen.analysis.document.run import RunDocument
 from loadgen.analysis.figures.figure import Figure
@@ -16,7 +16,19 @@ from loadgen.report.charts.chart import Chart, Spec, frame, nominal, points_by_v
 from loadgen.report.format import figure, setting, shown_unit
 from loadgen.report.points import Table, axes, points
 
-Row = dict[str, Any]
+
+class RepeatMark(TypedDict):
+    """One repeat of a load point."""
+
+    x: str
+    series: str
+    repeat: int
+    run: str
+    status: str
+    off: float  # per cent off the median
+    text: str
+
+
 MIN_FOR_BOX = 5  # quartiles of fewer are guesses between neighbours
 MIN_REPEATS = 3
 
@@ -26,8 +38,8 @@ def repeats_chart(
 ) -> Chart | None:
     """None where no point has three repeats with the figure."""
     along = axes(runs, names)
-    marks: list[Row] = []
-    boxes: list[Row] = []
+    marks: list[RepeatMark] = []
+    boxes: list[dict[str, object]] = []
     texts: list[tuple[str, ...]] = []
     for point in points(runs, along):
         known = [(run, value) for run in point.runs if (value := of.read(run, statistic)) is not None]
@@ -37,13 +49,23 @@ def repeats_chart(
         median = spread[2]
         if not median:
             continue  # nothing is a share of 0
-        place = {"x": setting(point.x), "series": point.series}
+        x = setting(point.x)
         for run, value in known:
-            what = {"repeat": run["repeat"], "run": run["run_id"], "status": run["verdict"]["status"]}
-            marks.append(place | what | {"off": (value / median - 1) * 100, "text": figure(value, of.unit)})
+            marks.append(
+                {
+                    "x": x,
+                    "series": point.series,
+                    "repeat": run["repeat"],
+                    "run": run["run_id"],
+                    "status": run["verdict"]["status"],
+                    "off": (value / median - 1) * 100,
+                    "text": figure(value, of.unit),
+                }
+            )
         if len(known) >= MIN_FOR_BOX:
             edges = zip(("least", "q1", "median", "q3", "greatest"), spread, strict=True)
-            boxes.append(place | {name: (value / median - 1) * 100 for name, value in edges})
+            shares = {name: (value / median - 1) * 100 for name, value in edges}
+            boxes.append({"x": x, "series": point.series, **shares})
         told = (figure(value, of.unit) for value in spread)
         texts.append((setting(point.x), *([point.series] if along.series else []), *told, str(len(known))))
     if not marks:
@@ -59,7 +81,7 @@ def repeats_chart(
     return Chart(f"repeats_{of.key}", f"{name}, repeat by repeat", "%", " ".join(words), spec, table)
 
 
-def _spec(marks: list[Row], boxes: list[Row], x_label: str, label: str) -> Spec:
+def _spec(marks: list[RepeatMark], boxes: list[dict[str, object]], x_label: str, label: str) -> Spec:
     series = list(dict.fromkeys(mark["series"] for mark in marks))
     several = len(series) > 1
     x: Spec = {

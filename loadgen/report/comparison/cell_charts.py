@@ -191,8 +191,9 @@ def _spec(chart: Chart, rows: list[CellRow], x: Spec, y_scale: Spec, drawing: Dr
         axis = {"tickCount": 5, "format": ",~r"}
         return {"field": field, "type": "quantitative", "title": None, "scale": y_scale, "axis": axis}
 
+    is_ordinal = x.get("type") == "ordinal"
     told: list[Spec] = [{"field": "line", "type": "nominal", "title": "runs of"}]
-    told.append({"field": "x", "title": drawing.x_label} | ({} if x["type"] == "ordinal" else {"format": ",~r"}))
+    told.append({"field": "x", "title": drawing.x_label} | ({} if is_ordinal else {"format": ",~r"}))
     told.append({"field": "mark", "title": chart.unit or "value", "format": ",.4~r"})
     if any("from" in row for row in rows):
         told += [
@@ -206,11 +207,11 @@ def _spec(chart: Chart, rows: list[CellRow], x: Spec, y_scale: Spec, drawing: Dr
         told.append({"field": "why", "title": "because"})
 
     across: Spec = {"x": x, "color": color, "detail": {"field": "line"}}
-    if x["type"] == "ordinal" and many:
+    if is_ordinal and many:
         across["xOffset"] = {"field": "color", "type": "nominal", "scale": {"domain": domain}}
     line = {"strokeDash": _dash(drawing.lines)} if len(drawing.lines) > 1 else {}
     layers: list[Spec] = []
-    if x["type"] == "quantitative":
+    if not is_ordinal:
         layers.append(
             {
                 "transform": [{"filter": "datum.status !== 'invalid'"}],

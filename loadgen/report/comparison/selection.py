@@ -66,6 +66,7 @@ def select(store: Store, view: View) -> Selection:
     sweeps: list[SweepRow] = []
     chosen: list[Chosen] = []
     runs: dict[str, RunDocument] = {}
+    documents: list[RunDocument]
     ids: Sequence[str] = view.ids
     listed: dict[str, SweepRow] = {}
     if not ids and view.filters.any:
@@ -75,7 +76,7 @@ def select(store: Store, view: View) -> Selection:
         ids = list(listed)
     for given in ids:
         if given.startswith("r"):
-            run = store.run(given)
+            run: RunDocument = store.run(given)
             sweep = store.sweep(run["sweep_id"])
             label = f"{sweep.name or sweep.sweep_id}, {run['spec']['load_label']}, repeat {run['repeat']}"
             chosen.append(Chosen(given, label, sweep, 1))

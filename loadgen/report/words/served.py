@@ -3,6 +3,7 @@
 import shlex
 
 from loadgen.analysis.document.server import ServerDocument
+from loadgen.analysis.document.sweep import StartFailureDocument
 from loadgen.report.format import plural
 from loadgen.store.rows import SweepRow
 
@@ -58,5 +59,5 @@ def without_command(server: ServerDocument) -> ServerDocument:
 
 def failure_kind(sweep: SweepRow) -> str:
     """Why the sweep's server did not start, in two or three words; empty where it did."""
-    failure = sweep.start_failure
+    failure: StartFailureDocument | None = sweep.start_failure
     return "" if failure is None else str(failure["kind"]).replace("_", " ").replace("gpu", "GPU").replace("kv", "KV")
