@@ -17,7 +17,7 @@ from loadgen.importers.foreign import (
     since_intended,
     unreadable_load,
 )
-from loadgen.importers.lenient import Json, Number, Part, read_leniently
+from loadgen.importers.lenient import Json, Number, Part, object_of, read_leniently
 from loadgen.load.shapes import LoadShape, OpenLoop, Wave
 
 TOOL = "AIPerf"
@@ -190,8 +190,8 @@ def _upgraded(document: Json) -> Json:
 
     Only what was given on its command line stands there; a rate without a pattern is Poisson, its default.
     """
-    config = document["input_config"]
-    endpoint = config.get("endpoint") if isinstance(config, dict) else None
+    config = object_of(document.get("input_config"))
+    endpoint = config.get("endpoint")
     names = endpoint.get("model_names") or config.get("model_names") if isinstance(endpoint, dict) else None
     if not names or "models" in config or not isinstance(endpoint, dict):
         return _records(document)
@@ -205,14 +205,14 @@ def _upgraded(document: Json) -> Json:
         "rate": "request_rate",
         "smoothness": "arrival_smoothness",
     }
-    phase = {name: load[key] for name, key in own_names.items() if key in load}
+    given_phase = {name: load[key] for name, key in own_names.items() if key in load}
     at_a_rate = load.get("request_rate") is not None or ("request_rate" in load and load.get("concurrency") is None)
-    phase["type"] = pattern or ("poisson" if at_a_rate else "concurrency")
+    phase = given_phase | {"type": pattern or ("poisson" if at_a_rate else "concurrency")}
     made = {
         "models": {"items": [{"name": name} for name in ([names] if isinstance(names, str) else names)]},
         "endpoint": {
             **endpoint,
-            "urls": endpoint.get("urls") or ([endpoint["url"]] if endpoint.get("url") else ["not told"]),
+            "urls": endpoint.get("urls") or [endpoint.get("url") or "not told"],
             "type": endpoint.get("type") or "chat",
         },
         "phases": [phase],

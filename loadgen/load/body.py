@@ -96,17 +96,13 @@ def encode_body(
         longest: output_tokens,
         "temperature": 0 if choices == 1 else 1,
         "stream": True,
-        "stream_options": {"include_usage": True},
+        "stream_options": {"include_usage": True}
+        | ({"continuous_usage_stats": True} if "usage" in form.chunk_counts else {}),
+        **({"n": choices} if choices > 1 else {}),
+        **({"ignore_eos": True} if form.dialect == "vllm" else {}),
+        **({"return_token_ids": True} if "token_ids" in form.chunk_counts else {}),
+        **fields,
     }
-    if choices > 1:
-        body["n"] = choices
-    if form.dialect == "vllm":
-        body["ignore_eos"] = True
-    if "token_ids" in form.chunk_counts:
-        body["return_token_ids"] = True
-    if "usage" in form.chunk_counts:
-        body["stream_options"]["continuous_usage_stats"] = True
-    body |= fields
     adapt(body, form.adaptation)
     if endpoint == "completions":
         body["prompt"] = prompt

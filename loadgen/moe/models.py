@@ -10,6 +10,9 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cache
 from importlib import resources
+from typing import NotRequired
+
+from typing_extensions import TypedDict
 
 from loadgen.errors import ModelError
 from loadgen.moe.architecture import Architecture
@@ -33,6 +36,25 @@ class Model:
     architecture: Architecture
 
 
+class Card(TypedDict):
+    """Parameters by the model's card, in its words."""
+
+    total: str
+    active: str
+
+
+class ModelFile(TypedDict):
+    """One file of configs/."""
+
+    model: str  # its id
+    revision: str | None
+    variants: NotRequired[list[str]]
+    card: Card
+    sources: list[str]
+    notes: NotRequired[list[str]]
+    config: dict[str, object]
+
+
 def model_names() -> tuple[str, ...]:
     return tuple(sorted(file.name.removesuffix(".json") for file in _CONFIGS.iterdir() if file.name.endswith(".json")))
 
@@ -40,7 +62,7 @@ def model_names() -> tuple[str, ...]:
 @cache
 def model(name: str) -> Model:
     """One model. ModelError: no such name."""
-    return _model(name, _said(name))
+    return _model(name, _read(name))
 
 
 def overridden(name: str, changes: Mapping[str, object]) -> Architecture:
@@ -53,9 +75,7 @@ def overridden(name: str, changes: Mapping[str, object]) -> Architecture:
 
 def configuration(name: str, changes: Mapping[str, object]) -> Mapping[str, object]:
     """The model's configuration, cut down to what matters here, with other values for some keys. ModelError: no such name."""
-    config = _said(name)["config"]
-    assert isinstance(config, dict)
-    return _changed(config, changes)
+    return _changed(_read(name)["config"], changes)
 
 
 def _changed(config: Mapping[str, object], changes: Mapping[str, object]) -> dict[str, object]:
@@ -67,32 +87,24 @@ def _changed(config: Mapping[str, object], changes: Mapping[str, object]) -> dic
     return changed
 
 
-def _said(name: str) -> Mapping[str, object]:
+def _read(name: str) -> ModelFile:
     if name not in model_names():
         near = get_close_matches(name, model_names(), n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(model_names())}."
         raise ModelError(f"There is no model {name!r}; {hint}")
-    said: dict[str, object] = json.loads((_CONFIGS / f"{name}.json").read_text(encoding="utf-8"))
-    return said
+    file: ModelFile = json.loads((_CONFIGS / f"{name}.json").read_text(encoding="utf-8"))
+    return file
 
 
-def _model(name: str, said: Mapping[str, object]) -> Model:
-    card, sources, notes, config = said["card"], said["sources"], said.get("notes", []), said["config"]
-    assert isinstance(card, dict)
-    assert isinstance(sources, list)
-    assert isinstance(notes, list)
-    assert isinstance(config, dict)
-    variants = said.get("variants", [])
-    assert isinstance(variants, list)
-    revision = said["revision"]
+def _model(name: str, file: ModelFile) -> Model:
     return Model(
         name=name,
-        id=str(said["model"]),
-        variants=tuple(variants),
-        revision=None if revision is None else str(revision),
-        card_total=card["total"],
-        card_active=card["active"],
-        sources=tuple(sources),
-        notes=tuple(notes),
-        architecture=architecture(config),
+        id=file["model"],
+        variants=tuple(file.get("variants", ())),
+        revision=file["revision"],
+        card_total=file["card"]["total"],
+        card_active=file["card"]["active"],
+        sources=tuple(file["sources"]),
+        notes=tuple(file.get("notes", ())),
+        architecture=architecture(file["config"]),
     )

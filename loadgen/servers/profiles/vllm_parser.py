@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 
+from typing_extensions import TypedDict
+
 from loadgen.errors import ServerError, UsageError
 from loadgen.inputs.origin import Origin
 from loadgen.servers.profiles.schema import Argument
@@ -43,6 +45,16 @@ class Parsed:
     quantizations: tuple[str, ...]
     variables: tuple[str, ...]
     complaints: Mapping[str, str]
+
+
+class _Answer(TypedDict):
+    """The same as the program in vLLM's Python prints it."""
+
+    flags: list[str]
+    keys: dict[str, list[str]]
+    quantizations: list[str]
+    variables: list[str]
+    complaints: dict[str, str]
 
 
 def find_vllm(given: Path | None = None) -> Vllm | None:
@@ -106,7 +118,7 @@ def parse(vllm: Vllm, commands: Mapping[str, Sequence[str]]) -> Parsed:
     if done.returncode != 0:
         last = next((line for line in reversed(done.stderr.splitlines()) if line.strip()), "it said nothing")
         raise ServerError(f"the argument parser of vLLM {vllm.release} at {vllm.executable} cannot be used: {last}")
-    answer = json.loads(done.stdout)
+    answer: _Answer = json.loads(done.stdout)
     return Parsed(
         flags=tuple(answer["flags"]),
         keys=answer["keys"],
