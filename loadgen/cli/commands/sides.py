@@ -5,15 +5,15 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from loadgen.analysis.document.run import RunDocument
 from loadgen.cli.commands.ids import full_id
 from loadgen.errors import UsageError
 
 if TYPE_CHECKING:
+    from loadgen.analysis.document.run import RunDocument
     from loadgen.cli.console.terminal import Terminal
     from loadgen.store.repository import Store
 
-Side = tuple[str, list[RunDocument]]  # an id and its run documents
+Side = tuple[str, "list[RunDocument]"]  # an id and its run documents
 
 
 def sides(terminal: "Terminal", a: str, b: str | None) -> list[tuple[Side, Side]]:
