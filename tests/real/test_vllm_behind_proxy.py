@@ -11,7 +11,7 @@ from tests.real.command import Loadgen
 from tests.real.reverse_proxy import reverse_proxy
 from tests.real.vllm_server import MODELS, RealServer, serving
 
-pytestmark = pytest.mark.vllm
+pytestmark = [pytest.mark.vllm, pytest.mark.alone]
 
 REQUESTS, INPUT_TOKENS, OUTPUT_TOKENS = 32, 32, 16
 ENDPOINTS = ("completions", "chat")

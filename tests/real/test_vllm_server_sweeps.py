@@ -119,6 +119,7 @@ def test_a_server_killed_in_a_sweep_is_started_again_to_finish_it(command: Comma
     assert len({run["server"]["launch"]["started_at"] for run in runs}) == 2
 
 
+@pytest.mark.alone
 def test_two_profiles_one_after_the_other(command: Command, tmp_path: Path) -> None:
     spec = tmp_path / "spec.yaml"
     spec.write_text(

@@ -16,7 +16,7 @@ from tests.real.vllm_server import RealServer
 
 NOTHING_HIDDEN = {"hidden": 0, "hidden_requests": 0, "contradicted_requests": 0}
 
-pytestmark = pytest.mark.vllm
+pytestmark = [pytest.mark.vllm, pytest.mark.alone]
 
 CONCURRENCY = (1, 4)
 INPUT_TOKENS = (32, 128)

@@ -13,7 +13,7 @@ from loadgen.store.repository import Store
 from tests.real.command import Loadgen
 from tests.real.vllm_server import RealServer, serving
 
-pytestmark = pytest.mark.vllm
+pytestmark = [pytest.mark.vllm, pytest.mark.alone]
 
 PLACES, CALLERS, REQUESTS, OUTPUT_TOKENS = 6, 8, 96, 128  # long enough for a reading or two on the way
 # Of 128 tokens each: fewer than six requests of up to 428 tokens need, so that some are preempted.
