@@ -20,17 +20,18 @@ class Nvml:
 
     name = "nvml"
 
-    def __init__(self, nvml: Any):
+    def __init__(self, nvml: Any, clock_s: Callable[[], float]):
         self._nvml = nvml
+        self._clock_s = clock_s
         self._handles = [nvml.nvmlDeviceGetHandleByIndex(index) for index in range(nvml.nvmlDeviceGetCount())]
 
     @classmethod
-    def open(cls) -> "Nvml | None":
+    def open(cls, clock_s: Callable[[], float] = time.monotonic) -> "Nvml | None":
         """None without the package, or without a driver that answers."""
         try:
             nvml = import_module("pynvml")
             nvml.nvmlInit()
-            return cls(nvml)
+            return cls(nvml, clock_s)
         except Exception:  # ImportError, and NVMLError in its many kinds, which is only known once the import succeeded
             return None
 
@@ -63,10 +64,10 @@ class Nvml:
         """One look at each of these GPUs every `INTERVAL_S`, or as often as keeps it below a twentieth of a processor."""
         pause_s = 0.0
         while not ended.wait(pause_s):
-            began_s = time.monotonic()
+            began_s = self._clock_s()
             for index in indices:
                 yield index, self._read(self._handles[index])
-            took_s = time.monotonic() - began_s
+            took_s = self._clock_s() - began_s
             pause_s = max(INTERVAL_S - took_s, took_s / _MAX_SHARE)
         for index in indices:  # so that the last stretch of a window is bracketed
             yield index, self._read(self._handles[index])
