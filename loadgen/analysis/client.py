@@ -13,7 +13,7 @@ from loadgen.engine.records.record import MISSING, Bool, ClientFacts, Records
 def client_facts(measured: Measured, client: ClientFacts) -> ClientAccount:
     """Plain JSON values. Delays and lags in seconds; `cpu_ratio` is the share of one core that the busiest worker used."""
     arrivals = len(measured.records.arrival_ns)
-    coalesced = sum(int(np.count_nonzero(piece.records.arrival_coalesced)) for piece in measured.pieces())
+    coalesced = measured.sum(lambda piece: piece.records.arrival_coalesced)
     return {
         "stamp_source": client.stamp_source,
         "workers": client.workers,
@@ -25,13 +25,13 @@ def client_facts(measured: Measured, client: ClientFacts) -> ClientAccount:
         "events": arrivals,
         "reads": client.reads,
         "loop_lag_s": distribution(client.loop_lag_ns / 1e9),
-        "send_delay_s": distribution_of(_send_delay_s(piece.records) for piece in measured.pieces()),
+        "send_delay_s": distribution_of(measured.samples(lambda piece: _send_delay_s(piece.records))),
         "measured_send_delay_s": distribution_of(
-            _send_delay_s(piece.records, piece.in_window) for piece in measured.pieces()
+            measured.samples(lambda piece: _send_delay_s(piece.records, piece.in_window))
         ),
         "coalesced_ratio": coalesced / arrivals if arrivals else None,
         "first_content_coalesced_ratio": _first_content_coalesced_ratio(measured),
-        "connect_s": distribution_of(_connect_s(piece.records) for piece in measured.pieces()),
+        "connect_s": distribution_of(measured.samples(lambda piece: _connect_s(piece.records))),
         "network_rtt_s": distribution(client.network_rtt_ns / 1e9) if len(client.network_rtt_ns) else None,
         "clock_step_s": client.clock_step_ns / 1e9,
         "connections_opened": client.connections_opened,

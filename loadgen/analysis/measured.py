@@ -10,6 +10,7 @@ from functools import cached_property
 
 import numpy as np
 
+from loadgen.analysis.stats import FloatArray
 from loadgen.analysis.window import Window, measured_window
 from loadgen.engine.records.record import MISSING, Bool, CountedBy, Int32, Int64, Outcome, Records
 from loadgen.engine.records.record_parts import pieces
@@ -111,6 +112,14 @@ class Measured(Answers):
     def count(self, chosen: Callable[["Measured"], Bool]) -> int:
         """How many rows there are that `chosen` says yes to, asked piece by piece."""
         return sum(int(np.count_nonzero(chosen(piece))) for piece in self.pieces())
+
+    def sum(self, of: Callable[["Measured"], Bool | Int32 | Int64]) -> int:
+        """Return the sum of the whole numbers that `of` makes of each piece."""
+        return sum(int(of(piece).sum(dtype=np.int64)) for piece in self.pieces())
+
+    def samples(self, of: Callable[["Measured"], FloatArray]) -> Iterator[FloatArray]:
+        """Return the values that `of` makes of each piece, a piece at a time."""
+        return map(of, self.pieces())
 
 
 def measure(spec: RunSpec, records: Records) -> Measured:

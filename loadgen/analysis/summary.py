@@ -133,7 +133,7 @@ def _figures(measured: Callable[[], Measured], first: Figure, stages: Stages) ->
 
 def _figure(metric: Figure, measured: Callable[[], Measured]) -> Any:
     if metric.kind == "distribution":
-        return distribution_of(map(metric.samples, measured().pieces()))
+        return distribution_of(measured().samples(metric.samples))
     return metric.computed(measured())
 
 
@@ -225,7 +225,7 @@ def _outside(measured: Measured, *, before: bool) -> OutsideWindow | None:
 
     return {
         "requests": measured.count(outside),
-        "ttft_s": distribution_of(map(waited_s, measured.pieces())),
+        "ttft_s": distribution_of(measured.samples(waited_s)),
     }
 
 

@@ -57,14 +57,11 @@ def _of_turn(measured: Measured, turn: int) -> TurnFigures:
         return (piece.first_ns[rows(piece)] - piece.records.start_ns[rows(piece)]) / 1e9
 
     requests = measured.count(rows)
-    prompts, told = 0, requests > 0
-    for piece in measured.pieces():
-        prompt_tokens = piece.records.prompt_tokens[rows(piece)]
-        prompts += int(prompt_tokens.sum(dtype=np.int64))
-        told &= not (prompt_tokens < 0).any()
+    prompts = measured.sum(lambda piece: piece.records.prompt_tokens[rows(piece)])
+    told = requests > 0 and not measured.count(lambda piece: rows(piece) & (piece.records.prompt_tokens < 0))
     return {
         "turn": turn + 1,
         "requests": requests,
         "prompt_tokens_mean": prompts / requests if told else None,
-        "ttft_s": distribution_of(map(ttft_s, measured.pieces())),
+        "ttft_s": distribution_of(measured.samples(ttft_s)),
     }

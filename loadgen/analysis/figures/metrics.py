@@ -16,7 +16,7 @@ from loadgen.analysis.figures.provider_time import PROVIDER_METRICS
 from loadgen.analysis.figures.rate_limits import limit_wait_s
 from loadgen.analysis.measured import Measured
 from loadgen.analysis.stats import FloatArray
-from loadgen.engine.records.record import Bool, Int64, Outcome
+from loadgen.engine.records.record import Bool, Int32, Int64, Outcome
 
 METHOD_VERSION = 3
 
@@ -83,14 +83,18 @@ def total_tokens_per_s(measured: Measured) -> float | None:
     output_tokens = window_output_tokens(measured)
     if output_tokens is None:
         return None
-    prompt_tokens = 0
-    for piece in measured.pieces():
-        prefilled = (piece.arrivals > 0) & measured.window.holds(piece.first_ns)
-        told, asked = piece.records.prompt_tokens[prefilled], piece.records.prompt_tokens_asked[prefilled]
-        if (told < 0).any() and not measured.prompts_as_asked:
-            return None
-        prompt_tokens += int(np.where(told < 0, asked, told).sum(dtype=np.int64))
-    return _per_s(measured, prompt_tokens + output_tokens)
+
+    def prefilled(piece: Measured) -> Bool:
+        return (piece.arrivals > 0) & measured.window.holds(piece.first_ns)
+
+    def prompt_tokens(piece: Measured) -> Int32:
+        told, asked = piece.records.prompt_tokens, piece.records.prompt_tokens_asked
+        return np.where(told < 0, asked, told)[prefilled(piece)]
+
+    unknown = measured.count(lambda piece: prefilled(piece) & (piece.records.prompt_tokens < 0))
+    if unknown and not measured.prompts_as_asked:
+        return None
+    return _per_s(measured, measured.sum(prompt_tokens) + output_tokens)
 
 
 def requests_per_s(measured: Measured) -> float | None:
@@ -152,11 +156,9 @@ def window_output_tokens(measured: Measured) -> float | None:
     """Output tokens that arrived in the window, whoever carried them; None when their number is not known."""
     if not measured.totals_known:
         return None
-    tokens = sum(
-        int(piece.records.arrival_tokens[measured.window.holds(piece.records.arrival_ns)].sum(dtype=np.int64))
-        for piece in measured.pieces()
-    )
-    return tokens + sum_of(map(_spread, measured.pieces()))
+    holds = measured.window.holds
+    tokens = measured.sum(lambda piece: piece.records.arrival_tokens[holds(piece.records.arrival_ns)])
+    return tokens + sum_of(measured.samples(_spread))
 
 
 def _spread(measured: Measured) -> FloatArray:

@@ -5,7 +5,7 @@ import numpy as np
 from loadgen.analysis.document.run import RateLimitAccount
 from loadgen.analysis.measured import Measured
 from loadgen.analysis.stats import FloatArray
-from loadgen.engine.records.record import MISSING
+from loadgen.engine.records.record import MISSING, Bool
 from loadgen.load.rate_limits import UNLIMITED
 
 TOO_MANY_REQUESTS = 429
@@ -29,17 +29,17 @@ def rate_limit_facts(measured: Measured, refusal: str | None) -> RateLimitAccoun
     refused = measured.count(lambda piece: piece.records.http_status == TOO_MANY_REQUESTS)
     if measured.spec.rate_limits == UNLIMITED and not measured.some_waited and not refused:
         return None
-    waited_ns = in_flight_ns = wait_total_ns = 0
-    for piece in measured.pieces():
-        records = piece.records
-        rows = piece.in_window & (records.sent_ns != MISSING) & (records.end_ns != MISSING)
-        waited_ns += int(records.limit_wait_ns[rows].sum())
-        in_flight_ns += int((records.end_ns[rows] - records.sent_ns[rows]).sum())
-        wait_total_ns += int(records.limit_wait_ns.sum())
+
+    def carried(piece: Measured) -> Bool:
+        rows: Bool = piece.in_window & (piece.records.sent_ns != MISSING) & (piece.records.end_ns != MISSING)
+        return rows
+
+    waited_ns = measured.sum(lambda piece: piece.records.limit_wait_ns[carried(piece)])
+    in_flight_ns = measured.sum(lambda piece: (piece.records.end_ns - piece.records.sent_ns)[carried(piece)])
     together_ns = waited_ns + in_flight_ns
     return {
         "held_requests": measured.count(lambda piece: piece.records.limit_wait_ns != 0),
-        "wait_total_s": wait_total_ns / 1e9,
+        "wait_total_s": measured.sum(lambda piece: piece.records.limit_wait_ns) / 1e9,
         "wait_ratio": waited_ns / together_ns if together_ns > 0 else None,
         "refused_requests": refused,
         "refusal": refusal,

@@ -16,7 +16,7 @@ from loadgen.analysis.measured import Measured
 from loadgen.analysis.server.engine_names import EngineNames
 from loadgen.analysis.server.readings import Reading, Span, span_of, why_unknown
 from loadgen.analysis.stats import FloatArray
-from loadgen.engine.records.record import MISSING
+from loadgen.engine.records.record import MISSING, Bool, Int64
 
 
 class _Moved(dict[str, float]):
@@ -42,7 +42,7 @@ def server_account(readings: Sequence[Reading], measured: Measured) -> ServerAcc
     moved = _Moved({name: after - begin.get(name, 0.0) for name, after in end.items() if name not in missing})
     times = {key: between(begin, end, name) for key, name in names.times.items() if f"{name}_bucket" not in missing}
     finished, ttft = _whole(moved.of(names.finished)), times.get("ttft_s")
-    waited_s = distribution_of(map(_client_ttft_s, measured.pieces()))
+    waited_s = distribution_of(measured.samples(_client_ttft_s))
     return {
         "engine": names.engine,
         "readings": len(told),
@@ -63,9 +63,9 @@ def server_account(readings: Sequence[Reading], measured: Measured) -> ServerAcc
         "client_first_tokens": waited_s["n"],
         "client_ttft_mean_s": waited_s["mean"],
         "step_gap_total_s": _total_s(times.get("step_gap_s")),
-        "client_chunk_gap_total_s": sum_of(map(_client_gaps_s, measured.pieces())),
+        "client_chunk_gap_total_s": sum_of(measured.samples(_client_gaps_s)),
         "times": {key: told.to_json() for key, told in times.items() if told is not None},
-        "client_times": {"ttft_s": waited_s, "step_gap_s": distribution_of(map(_client_gaps_s, measured.pieces()))},
+        "client_times": {"ttft_s": waited_s, "step_gap_s": distribution_of(measured.samples(_client_gaps_s))},
     }
 
 
@@ -90,12 +90,8 @@ def _client_output_tokens(measured: Measured) -> int | None:
     """All output tokens of the run, of failed requests as far as they arrived; None when their number is not known."""
     if not measured.totals_known:
         return None
-    tokens = 0
-    for piece in measured.pieces():
-        records, failed = piece.records, np.repeat(~piece.ok, piece.arrivals)
-        tokens += int(records.output_tokens[piece.ok].sum(dtype=np.int64))
-        tokens += int(records.arrival_tokens[failed].sum(dtype=np.int64))
-    return tokens
+    of_ok = measured.sum(lambda piece: piece.records.output_tokens[piece.ok])
+    return of_ok + measured.sum(lambda piece: piece.records.arrival_tokens[np.repeat(~piece.ok, piece.arrivals)])
 
 
 def _rates(span: Span, moved: _Moved, measured: Measured) -> AccountRates:
@@ -124,11 +120,11 @@ def _rates(span: Span, moved: _Moved, measured: Measured) -> AccountRates:
         start_ns, end_ns = inside[0].at_ns, inside[-1].at_ns
         counted = [each.values.get(names.output_tokens) for each in (inside[0], inside[-1])]
         theirs = None if counted[1] is None else counted[1] - (counted[0] or 0.0)
-        ours = 0
-        for piece in measured.pieces():
-            arrival_ns = piece.records.arrival_ns
-            within = (arrival_ns > start_ns) & (arrival_ns <= end_ns)
-            ours += int(piece.records.arrival_tokens[within].sum(dtype=np.int64))
+
+        def within(arrival_ns: Int64) -> Bool:
+            return (arrival_ns > start_ns) & (arrival_ns <= end_ns)
+
+        ours = measured.sum(lambda piece: piece.records.arrival_tokens[within(piece.records.arrival_ns)])
     span_s = (end_ns - start_ns) / 1e9
     return {
         "output_tokens_per_s": None if theirs is None else theirs / span_s,
