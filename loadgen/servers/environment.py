@@ -6,6 +6,7 @@ A fact that cannot be had is None.
 import platform
 import subprocess
 import sys
+from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -20,7 +21,7 @@ _PACKAGES = ("httpx2", "httptools", "uvloop", "numpy", "pydantic", "sqlalchemy",
 
 
 @cache
-def environment() -> dict[str, Any]:
+def environment() -> Mapping[str, Any]:
     """The run document's `environment`; read once in a process, since none of it changes while it lives."""
     return {
         "host": {

@@ -4,6 +4,7 @@ Documents of sweeps and runs are those of docs/method.md and
 `loadgen export`, which are not repeated here.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 from loadgen.service.submission import REFUSED_KEYS
@@ -20,7 +21,7 @@ SPEC: dict[str, object] = {
     "repeats": 3,
     "name": "nightly",
 }
-JOB_EXAMPLE: dict[str, Any] = {
+JOB_EXAMPLE: Mapping[str, Any] = {
     "schema_version": 1,
     "job_id": "j261126-204324-09af3c51",
     "status": "running",

@@ -134,7 +134,7 @@ class Store:
     def set_search(self, sweep_id: str, search: SearchDocument) -> None:
         """Keep what the search of exactly that id has found so far. Raises `NotFoundError`."""
         with self._write() as session:
-            _stored_sweep(session, sweep_id).search = cast(dict[str, Any], search)
+            _stored_sweep(session, sweep_id).search = cast(tables.JsonObject, search)
 
     def add_run(
         self,

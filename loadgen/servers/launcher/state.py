@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal, TypedDict, get_args
+from typing import Any, Literal, NotRequired, TypedDict, get_args
 from urllib.parse import urlsplit
 
 from loadgen.servers.launcher.place import state_file
@@ -120,6 +120,17 @@ class SupervisorOrder(TypedDict):
     environment: dict[str, str]
     log: str
     keeps_lifeline: bool  # it ends its server when its standard input ends, also after "ready"
+
+
+class SupervisorEvent(TypedDict):
+    """A line of a supervisor: what happened. Its reader adds `gone` where the pipe is closed."""
+
+    event: str
+    pid: NotRequired[int]  # of "supervising", its own
+    started: NotRequired[int]  # of "supervising", when it began
+    server: NotRequired[int]  # of "started", its id
+    reason: NotRequired[str]  # of "not_started"
+    how: NotRequired[HowEnded]  # of "ended"
 
 
 def _list(value: object) -> list[Any]:

@@ -9,12 +9,12 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from loadgen.errors import ServerError
 from loadgen.servers.launcher.launch import Launch
 from loadgen.servers.launcher.processes import FOLDER, is_alive
-from loadgen.servers.launcher.state import ServerState, SupervisorOrder
+from loadgen.servers.launcher.state import ServerState, SupervisorEvent, SupervisorOrder
 
 _ANSWER_LIMIT_S = 20.0
 _LOOK_AGAIN_S = 0.01
@@ -50,7 +50,7 @@ class Supervised:
         }
         self._send(order)
 
-    def events(self, wait_s: float) -> list[Mapping[str, Any]]:
+    def events(self, wait_s: float) -> list[SupervisorEvent]:
         """What was told since the last look, waiting up to `wait_s` for something; `{"event": "gone"}` when it has ended."""
         assert self._process.stdout is not None
         if self._process.stdout.closed:
@@ -61,7 +61,7 @@ class Supervised:
             return []
         received = os.read(descriptor, 65536)
         *lines, self._buffer = (self._buffer + received).split(b"\n")
-        events: list[Mapping[str, Any]] = [json.loads(line) for line in lines]
+        events: list[SupervisorEvent] = [json.loads(line) for line in lines]
         for event in events:
             if event["event"] == "supervising":
                 self._identity = (event["pid"], event["started"])
