@@ -18,7 +18,7 @@ from loadgen.load.spec import RunSpec
 
 
 @dataclass(frozen=True)
-class Answers:
+class MeasuredRows:
     """Rows of a run, and what follows from each of them alone. Arrays have one entry a row of `records`."""
 
     records: Records
@@ -94,7 +94,7 @@ class Answers:
 
 
 @dataclass(frozen=True)
-class Measured(Answers):
+class Measured(MeasuredRows):
     """One run, ready to be measured, or a piece of it. The facts that stand here are of the whole run in either case."""
 
     spec: RunSpec
@@ -127,7 +127,7 @@ def measure(spec: RunSpec, records: Records) -> Measured:
     window = measured_window(spec, records)
     some_ok, chunks_known, totals_known, as_asked, some_waited = False, True, True, True, False
     for piece in pieces(records):
-        rows = Answers(piece, window)
+        rows = MeasuredRows(piece, window)
         some_ok |= bool(rows.ok.any())
         chunks_known &= bool(rows.counted[rows.answered].all())
         totals_known &= bool((rows.seen_tokens >= 0)[rows.ok].all())

@@ -31,9 +31,9 @@ from loadgen.analysis.figures.figure import Figure
 from loadgen.analysis.figures.metrics import METHOD_VERSION, METRICS
 from loadgen.analysis.figures.rate_limits import rate_limit_facts
 from loadgen.analysis.measured import Measured, measure
-from loadgen.analysis.moments import Extent, most_open
 from loadgen.analysis.stages import STRICT, Stages
 from loadgen.analysis.stats import FloatArray
+from loadgen.analysis.timestamps import Extent, most_open
 from loadgen.analysis.window import Window
 from loadgen.engine.records.record import MISSING, Bool, CountedBy, Int32, Int64, Outcome, Recording
 from loadgen.engine.records.record_parts import pieces
@@ -283,7 +283,7 @@ def _arrival_rate(moments_ns: Iterable[Int64]) -> float | None:
     extent = Extent.of(moments_ns)
     if extent is None or extent.length_ns == 0:
         return None
-    return (extent.moments - 1) / (extent.length_ns / 1e9)
+    return (extent.count - 1) / (extent.length_ns / 1e9)
 
 
 def _lengths(measured: Measured) -> Lengths:

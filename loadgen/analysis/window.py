@@ -15,8 +15,8 @@ from typing import Literal
 
 import numpy as np
 
-from loadgen.analysis.moments import Extent
-from loadgen.analysis.slots import Slots
+from loadgen.analysis.callers import Callers
+from loadgen.analysis.timestamps import Extent
 from loadgen.engine.records.record import MISSING, Bool, Int64, Outcome, Records
 from loadgen.engine.records.record_parts import pieces
 from loadgen.load.spec import RunSpec
@@ -42,11 +42,11 @@ class Window:
             return None
         return (self.end_ns - self.start_ns) / 1e9
 
-    def holds(self, moments_ns: Int64) -> Bool:
+    def holds(self, timestamps_ns: Int64) -> Bool:
         """For each moment: does it lie in the window? A whole run holds all that ever happened in it."""
-        inside: Bool = moments_ns != MISSING
+        inside: Bool = timestamps_ns != MISSING
         if self.rule == "steady_state" and self.start_ns is not None and self.end_ns is not None:
-            inside &= (moments_ns > self.start_ns) & (moments_ns <= self.end_ns)
+            inside &= (timestamps_ns > self.start_ns) & (timestamps_ns <= self.end_ns)
         return inside
 
     def requests_of(self, records: Records) -> Bool:
@@ -67,15 +67,15 @@ def measured_window(spec: RunSpec, records: Records) -> Window:
 
 def _steady_state(records: Records, concurrency: int, turns: int) -> Window | None:
     """The steady state of a closed loop, or None: a slot that got no request, or fewer than `concurrency` ok requests in it."""
-    slots = Slots(max((int(piece.slot.max()) for piece in pieces(records)), default=-1) + 1)
+    callers = Callers(max((int(piece.slot.max()) for piece in pieces(records)), default=-1) + 1)
     for piece in pieces(records):
         carried = _carried(piece)
         last_turn = (piece.index[carried] + 1) % turns == 0
         ok = piece.outcome[carried] == Outcome.OK
-        slots.add(piece.slot[carried], piece.sent_ns[carried], piece.end_ns[carried], ok, last_turn)
-    if slots.used == 0 or slots.used < concurrency:
+        callers.add(piece.slot[carried], piece.sent_ns[carried], piece.end_ns[carried], ok, last_turn)
+    if callers.used == 0 or callers.used < concurrency:
         return None
-    window = Window("steady_state", slots.warm_ns, slots.dry_ns)
+    window = Window("steady_state", callers.warm_ns, callers.dry_ns)
     inside = sum(
         int(np.count_nonzero(window.requests_of(piece) & (piece.outcome == Outcome.OK))) for piece in pieces(records)
     )
@@ -99,7 +99,7 @@ def _whole_run(spec: RunSpec, records: Records) -> Window:
     if begun is None or arrived is None:
         return Window("whole_run", None, None)
     end_ns = arrived.last_ns
-    if from_due and begun.moments > 1:
+    if from_due and begun.count > 1:
         # n arrivals span n − 1 intervals. Counted over those alone, a quick server would complete more than it was offered.
-        end_ns = max(end_ns, begun.first_ns + round(begun.length_ns * begun.moments / (begun.moments - 1)))
+        end_ns = max(end_ns, begun.first_ns + round(begun.length_ns * begun.count / (begun.count - 1)))
     return Window("whole_run", begun.first_ns, end_ns)

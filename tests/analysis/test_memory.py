@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadgen.analysis import distributions, moments
+from loadgen.analysis import distributions, timestamps
 from loadgen.analysis.summary import summarise
 from loadgen.engine.records import record_parts
 from loadgen.engine.records.record import CountedBy, Outcome
@@ -26,7 +26,7 @@ def test_summarising_takes_the_same_memory_however_long_the_run(
         (record_parts, "_ROWS_AT_ONCE"),
         (distributions, "_MAX_IN_MEMORY"),
         (distributions, "_VALUES_AT_ONCE"),
-        (moments, "_MOMENTS_AT_ONCE"),
+        (timestamps, "_MAX_TIMESTAMPS"),
     ):
         monkeypatch.setattr(module, name, 1000)
     once = make_recording(make_lockstep(50, 20))
@@ -82,8 +82,8 @@ def test_the_peak_is_the_most_that_are_open_at_any_moment(
     most = max(sum(begin <= moment < begin + length for begin, length in spans) for moment in range(12))
     intervals = np.array([(begin, begin + length) for begin, length in spans], np.int64)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(moments, "_BINS", bins)
-        patch.setattr(moments, "_MOMENTS_AT_ONCE", moments_at_once)
-        assert moments.most_open(lambda: ((some[:, 0], some[:, 1]) for some in np.array_split(intervals, 2))) == most
+        patch.setattr(timestamps, "_BINS", bins)
+        patch.setattr(timestamps, "_MAX_TIMESTAMPS", moments_at_once)
+        assert timestamps.most_open(lambda: ((some[:, 0], some[:, 1]) for some in np.array_split(intervals, 2))) == most
     rows = [make_row(sent_s=begin, end_s=begin + length) for begin, length in spans]
     assert summarise(make_spec(Wave(len(rows))), make_recording(rows))["concurrency"]["peak"] == most

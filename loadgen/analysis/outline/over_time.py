@@ -8,8 +8,8 @@ import numpy as np
 from typing_extensions import TypedDict
 
 from loadgen.analysis.measured import Measured
-from loadgen.analysis.moments import Extent
 from loadgen.analysis.stats import FloatArray
+from loadgen.analysis.timestamps import Extent
 from loadgen.engine.records.record import MISSING, Int64, Outcome
 
 STEPS = 400

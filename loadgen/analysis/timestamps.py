@@ -1,6 +1,6 @@
-"""What is to be known of many moments, found piece by piece whatever their number.
+"""What is to be known of many timestamps, found piece by piece whatever their number.
 
-Moments are whole nanoseconds. What is asked for more than once is given by a function, which makes the pieces anew.
+Timestamps are whole nanoseconds. What is asked for more than once is given by a function, which makes the pieces anew.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from loadgen.engine.records.record import MISSING, Int64
 
 _BINS = 4_096
-_MOMENTS_AT_ONCE = 2**19
+_MAX_TIMESTAMPS = 2**19
 
 Intervals = Callable[[], Iterable[tuple[Int64, Int64]]]
 """(begins, ends) of some intervals after the other; none of them is MISSING."""
@@ -20,9 +20,9 @@ Intervals = Callable[[], Iterable[tuple[Int64, Int64]]]
 
 @dataclass(frozen=True, slots=True)
 class Extent:
-    """How many moments there are, and the first and the last of them."""
+    """How many timestamps there are, and the first and the last of them."""
 
-    moments: int
+    count: int
     first_ns: int
     last_ns: int
 
@@ -37,7 +37,7 @@ class Extent:
         if not parts:
             return None
         return cls(
-            sum(part.moments for part in parts),
+            sum(part.count for part in parts),
             min(part.first_ns for part in parts),
             max(part.last_ns for part in parts),
         )
@@ -51,7 +51,7 @@ class Extent:
 def most_open(intervals: Intervals) -> int:
     """The most intervals open at once; one that ends when another begins does not overlap it.
 
-    Time is cut into bins, which are counted first. Then one stretch of bins after the other is sorted, with as many moments
+    Time is cut into bins, which are counted first. Then one stretch of bins after the other is sorted, with as many timestamps
     as memory should hold, or a single bin.
     """
     extent = Extent.of(begins for begins, _ in intervals())
@@ -59,8 +59,10 @@ def most_open(intervals: Intervals) -> int:
         return 0
     width_ns = extent.length_ns // _BINS + 1
 
-    def bins(moments_ns: Int64) -> Int64:
-        return np.clip((moments_ns - extent.first_ns) // width_ns, 0, _BINS)  # the last is for ends after every begin
+    def bins(timestamps_ns: Int64) -> Int64:
+        return np.clip(
+            (timestamps_ns - extent.first_ns) // width_ns, 0, _BINS
+        )  # the last is for ends after every begin
 
     begun, ended = np.zeros((2, _BINS + 1), np.int64)
     for begins, ends in intervals():
@@ -72,9 +74,9 @@ def most_open(intervals: Intervals) -> int:
         some_begins: list[Int64] = []
         some_ends: list[Int64] = []
         for begins, ends in intervals():
-            for moments_ns, some in ((begins, some_begins), (ends, some_ends)):
-                place = bins(moments_ns)
-                some.append(moments_ns[(place >= low) & (place < high)])
+            for timestamps_ns, some in ((begins, some_begins), (ends, some_ends)):
+                place = bins(timestamps_ns)
+                some.append(timestamps_ns[(place >= low) & (place < high)])
         begins, ends = np.sort(np.concatenate(some_begins)), np.sort(np.concatenate(some_ends))
         open_then = np.arange(1, len(begins) + 1) - np.searchsorted(ends, begins, side="right")
         most = max(most, int(open_before[low] + open_then.max(initial=0)))
@@ -82,10 +84,10 @@ def most_open(intervals: Intervals) -> int:
 
 
 def _stretches(sizes: NDArray[np.int64]) -> Iterator[tuple[int, int]]:
-    """(first bin, bin after the last) of runs of bins that hold so many moments together, or of one that holds more."""
+    """(first bin, bin after the last) of runs of bins that hold so many timestamps together, or of one that holds more."""
     before = np.cumsum(sizes) - sizes
     low = 0
     while low < len(sizes):
-        high = int(np.searchsorted(before + sizes, before[low] + _MOMENTS_AT_ONCE, side="right"))
+        high = int(np.searchsorted(before + sizes, before[low] + _MAX_TIMESTAMPS, side="right"))
         yield low, max(high, low + 1)
         low = max(high, low + 1)

@@ -7,8 +7,8 @@ from loadgen.engine.records.record import Bool, Int32, Int64
 _NEVER = int(np.iinfo(np.int64).max)
 
 
-class Slots:
-    """`count` slots, and of each the earliest requests and the latest that were added."""
+class Callers:
+    """`count` callers, and of each the earliest requests and the latest that were added."""
 
     def __init__(self, count: int) -> None:
         self._first = _Earliest(count)
