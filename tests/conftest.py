@@ -12,15 +12,6 @@ settings.load_profile("any host")
 REAL_TIERS = ("vllm", "browser", "wheel", "postgres")
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests of one tier stay in one worker, which has the server that they share; those that start a vLLM each, by their file."""
-    for item in items:
-        tier = next(filter(item.get_closest_marker, REAL_TIERS), None)
-        if tier is not None:
-            item.add_marker(pytest.mark.xdist_group(item.path.stem if tier == "vllm" else tier))
-
-
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
