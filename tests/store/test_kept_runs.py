@@ -320,8 +320,8 @@ def test_a_commit_whose_acknowledgement_was_lost_is_not_repeated(sweep: Sweep, m
     add_run = Store.add_run
     calls: list[int] = []
 
-    def cut(store: Store, *arguments: Any) -> None:
-        add_run(store, *arguments)
+    def cut(store: Store, *arguments: Any, **named: Any) -> None:
+        add_run(store, *arguments, **named)
         calls.append(1)
         raise UnavailableError("the connection was cut")
 
@@ -335,7 +335,7 @@ def test_a_commit_whose_acknowledgement_was_lost_is_not_repeated(sweep: Sweep, m
     "failure", [StoreError("the document cannot be written"), OverflowError("int too large"), MemoryError()]
 )
 def test_no_failure_of_saving_costs_the_run(sweep: Sweep, monkeypatch: pytest.MonkeyPatch, failure: Exception) -> None:
-    def fail(*_: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise failure
 
     monkeypatch.setattr(Store, "add_run", fail)
