@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from loadgen.analysis.document.run import RunDocument
+from loadgen.analysis.document.server import ServerDocument
 from loadgen.analysis.figures.cost import Price
 from loadgen.errors import StoreError
 from loadgen.experiments.estimate import (
@@ -284,11 +285,17 @@ def _earlier_on(db: str, variant: Variant, runs: Sequence[RunSpec]) -> tuple[dic
         with Store.open(db, read_only=True) as store:
             for sweep in store.sweeps()[:_MAX_SWEEPS_READ_PER_VARIANT]:
                 if _is_on(sweep, variant):
-                    start_s = start_s if start_s is not None else sweep.server["launch"].get("startup_s")
+                    start_s = start_s if start_s is not None else _startup_s(sweep)
                     _add_durations(took_s, store, sweep, runs)
     except StoreError:
         return {}, start_s
     return took_s, start_s
+
+
+def _startup_s(sweep: SweepRow) -> float | None:
+    server: ServerDocument = sweep.server
+    launch = server.get("launch")
+    return None if launch is None else launch.get("startup_s")
 
 
 def _is_on(sweep: SweepRow, variant: Variant) -> bool:

@@ -170,7 +170,9 @@ def _asked(text: str, reported_tokens: Callable[[str], int | None]) -> LengthSam
 
 
 def _text_of(body: bytes) -> str | None:
-    """The text of a body that we made, None where its prompt is something else."""
-    document = json.loads(body)
-    prompt = document["prompt"] if "prompt" in document else document["messages"][-1]["content"]
-    return prompt if isinstance(prompt, str) else None
+    """Return the text of the last prompt of a body that we made, None if it is not a text."""
+    match json.loads(body):
+        case {"prompt": str(text)} | {"messages": [*_, {"content": str(text)}]}:
+            return text
+        case _:
+            return None

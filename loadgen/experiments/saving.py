@@ -207,8 +207,7 @@ def rescue_results(store: Store, sweep: SweepRow, documents: Sequence[RunDocumen
 
 
 def _write_results(store: Store, sweep: SweepRow, documents: Sequence[RunDocument], name: str) -> Path | None:
-    sweep_document = asdict(sweep) | {"status": "interrupted"}
-    del sweep_document["runs"]
+    sweep_document = {key: value for key, value in asdict(sweep).items() if key != "runs"} | {"status": "interrupted"}
     text = plain.write_json(
         {"schema_version": 1, **sweep_document, "runs": [plain.guarded(each) for each in documents]}
     )

@@ -138,14 +138,12 @@ class SweepEntry:
 
     def _spec_document(self) -> dict[str, Any]:
         """The spec of the sweep on record: what is searched, the variant and the place in a group stand among its keys."""
-        document = self.spec.to_json()
-        if self.search_terms is not None:
-            document["search"] = self.search_terms
-        if self.variant is not None:
-            document |= self.variant.to_json()
-        if self.member is not None:
-            document["group"] = self.member.terms
-        return document
+        return {
+            **self.spec.to_json(),
+            **({} if self.search_terms is None else {"search": self.search_terms}),
+            **({} if self.variant is None else self.variant.to_json()),
+            **({} if self.member is None else {"group": self.member.terms}),
+        }
 
 
 def _failure_document(failure: StartFailure) -> StartFailureDocument:
@@ -171,8 +169,8 @@ def _unanswered(launch: Launch, model: str) -> ServerDocument:
 
 def check_same_server(unfinished: SweepRow, now: ServerDocument) -> None:
     """Runs of one sweep are compared with each other, so all of them are of one server. Raises UsageError."""
-    before = unfinished.server
-    if any(before[key] != now[key] for key in ("name", "version", "dialect")):
+    before: ServerDocument = unfinished.server
+    if any(before.get(key) != now.get(key) for key in ("name", "version", "dialect")):
         raise UsageError(
             f"the sweep {unfinished.sweep_id} began on {_described(before)}, and {now['url']} is now {_described(now)}: "
             "start the server that it began on, or begin a new sweep without --resume"

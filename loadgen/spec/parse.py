@@ -42,8 +42,9 @@ def make_spec(values: Mapping[str, object], origin: Origin) -> SweepSpec:
             raise UsageError(f"{origin.name(key)} must not be {str(value).lower()}")
     if values.get("url") == SIMULATOR:
         values.setdefault("model", SIMULATOR_MODEL)
-    if "endpoint" not in values and isinstance(values.get("url"), str):
-        named = endpoint_named(str(values["url"]))
+    url = values.get("url")
+    if "endpoint" not in values and isinstance(url, str):
+        named = endpoint_named(url)
         values |= {} if named is None else {"endpoint": named}
     spec = origin.validated(SweepSpec, values)
     check(spec, origin)

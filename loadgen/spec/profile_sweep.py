@@ -56,12 +56,12 @@ def _of_the_server(profile: ServerProfile, url: str | None) -> dict[str, object]
         "endpoint": profile.endpoint,
     }
     if profile.api_key_env is not None:
-        values["api_key_env"] = profile.api_key_env
+        values |= {"api_key_env": profile.api_key_env}
     if profile.limits is not None:
         values |= profile.limits.model_dump(exclude_none=True)
     if profile.price is not None:
         price = profile.price.model_dump(exclude_none=True)
         if profile.needs is not None and "usd_per_gpu_hour" in price:
-            price["gpus"] = max(1, profile.needs.gpus)
-        values["price"] = price
+            price |= {"gpus": max(1, profile.needs.gpus)}
+        values |= {"price": price}
     return values

@@ -133,14 +133,14 @@ class SweepSpec(WorkloadKeys, RateLimitKeys, SessionKeys, RouteKeys, PriceKeys, 
         return OpenLoop(rate_per_s, self.arrival_process, self.burstiness, ramp, max_in_flight=self.max_in_flight)
 
     def to_json(self) -> dict[str, Any]:
-        """The spec for the record: of headers the names alone, since their values may be secrets; what an open loop needs, for an open loop only."""
+        """Return the spec for the record: of headers only the names, since their values may be secrets, and no unused keys."""
         unused = self.unused_keys | (set() if self.ramp_to is not None else {"ramp_strategy"})
         unused |= {key for key in ("price", "tag", "keep_replies") if not getattr(self, key)}
         document = self.model_dump(exclude={"header"} | unused, exclude_none=True)
         if self.rate is not None:
-            document["arrivals"] = self.arrival_process
-        document["url"] = redacted_url(self.url)
-        return document | {"header_names": sorted(name.lower() for name in self.header)}
+            document |= {"arrivals": self.arrival_process}
+        names = sorted(name.lower() for name in self.header)
+        return document | {"url": redacted_url(self.url), "header_names": names}
 
     def secret_headers(self, environ: Mapping[str, str]) -> Headers:
         """The headers to send, key included. Raises UsageError when the named variable is not set."""
