@@ -44,6 +44,7 @@ _UNITS = (
     ("_per_minute", "1/min"),
     ("_tokens", "tokens"),
     ("_requests", "requests"),
+    ("spread_ratio", "ratio"),
     ("_ratio", "0 to 1"),
     ("_bytes", "bytes"),
     ("_mhz", "MHz"),

@@ -5,7 +5,7 @@ A new shape is a class here with the type of its JSON, in `SHAPES` and `ShapeDoc
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any, ClassVar, Literal, NotRequired, Self
 
 from typing_extensions import TypedDict
@@ -131,8 +131,8 @@ class LoadShape(ABC):
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Self:
-        """The inverse of `to_json`; what this version does not know is left out."""
-        return cls(**_known(cls, document))
+        """The inverse of `to_json`. Raises TypeError for a key that this version does not know: the load would be another."""
+        return cls(**{key: value for key, value in document.items() if key != "kind"})
 
 
 class _CallerShape(LoadShape):
@@ -354,14 +354,9 @@ class OpenLoop(LoadShape):
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Self:
+        known = {key: value for key, value in document.items() if key != "kind"}
         parts = {"ramp": Ramp, "trace": TraceSource}
-        known = _known(cls, document)
-        return cls(**known | {key: part(**_known(part, known[key])) for key, part in parts.items() if known.get(key)})
-
-
-def _known(part: type[Any], document: Mapping[str, Any]) -> dict[str, Any]:
-    names = {field.name for field in fields(part)}
-    return {key: value for key, value in document.items() if key in names}
+        return cls(**known | {key: part(**known[key]) for key, part in parts.items() if key in known})
 
 
 ShapeDocument = ClosedLoopShape | WaveShape | OpenLoopShape

@@ -216,7 +216,7 @@ class KeptReply(TypedDict):
 
     index: int  # of its request in the schedule
     outcome: str
-    finish_reason: str | None
+    finish_reason: Words | None
     text: Words  # cut where it is long
     characters: int  # before it was cut
 
