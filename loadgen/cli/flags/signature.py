@@ -59,7 +59,8 @@ def command(flags: Sequence[Flag] = (), *, takes_db: bool = True) -> Callable[[_
         ) -> None:
             terminal = Terminal.of(context, db, quiet, verbose)
             passed = {name: value for name, value in values.items() if name not in keys}
-            given = {key: value for key, value in context.params.items() if key in keys and value is not None}
+            absent = (None, ())  # a flag that may be repeated is an empty tuple where it is not given
+            given = {key: value for key, value in context.params.items() if key in keys and value not in absent}
             function(terminal, **passed, **given)
 
         shared = [each for each in _parameters(_shared) if takes_db or each.name != "db"]

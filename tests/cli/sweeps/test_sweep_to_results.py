@@ -240,6 +240,13 @@ def test_a_spec_file(cli: Cli, simulator: SimulatorProcess, tmp_path: Path) -> N
     assert [run["outcomes"]["planned"] for run in said.json["runs"]] == [3]
 
 
+def test_what_a_spec_file_says_holds_where_a_repeatable_flag_is_absent(cli: Cli, tmp_path: Path) -> None:
+    spec = "url: http://127.0.0.1:9\nmodel: m\nconcurrency: 1\ninput_tokens: 8\noutput_tokens: 8\ntag: [nightly]\n"
+    (tmp_path / "s.yaml").write_text(f"{spec}header: {{X-Team: bench}}\n")
+    planned = cli("sweep", str(tmp_path / "s.yaml"), "--plan", "--json").json
+    assert planned["runs"][0]["header_names"] == ["x-team"]
+
+
 def test_the_embedded_simulator(cli: Cli) -> None:
     flags = ("--concurrency", "2", "--requests", "4", "--input-tokens", "8", "--output-tokens", "4")
     said = cli("sweep", "--url", "simulator", *flags)
