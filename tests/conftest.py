@@ -1,7 +1,8 @@
-"""What every test shares: in CI a real test must run, so a skip of one counts as a failure."""
+"""What every test shares: the longest go first, and in CI a real test must run, so a skip of one counts as a failure."""
 
 import os
 from collections.abc import Generator
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -9,7 +10,26 @@ from hypothesis import settings
 settings.register_profile("any host", deadline=None)  # how long an example takes is the host's affair
 settings.load_profile("any host")
 
+# Files whose tests take longest, the longest first: at the end of a run they would keep one worker busy and the others idle.
+LONGEST = (
+    "real/test_vllm_server_sweeps.py",
+    "service/test_queue.py",
+    "cli/sweeps/test_server_sweeps.py",
+    "cli/sweeps/test_cut_short.py",
+    "cli/sweeps/test_faulty_servers.py",
+    "cli/commands/test_service_sweeps.py",
+    "cli/sweeps/test_faults_of_ours.py",
+    "cli/sweeps/test_kept_replies.py",
+    "cli/sweeps/test_lengths_by_usage.py",
+    "golden/test_printed.py",
+)
 REAL_TIERS = ("vllm", "browser", "wheel", "postgres")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    root = Path(__file__).parent
+    rank = {root / file: place for place, file in enumerate(LONGEST)}
+    items.sort(key=lambda item: rank.get(item.path, len(rank)))
 
 
 @pytest.hookimpl(wrapper=True)
