@@ -34,7 +34,7 @@ from rich.table import Table
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from loadgen.analysis.checks.validity import judge
-from loadgen.analysis.measured import measure
+from loadgen.analysis.measured import measured_of
 from loadgen.analysis.outline.outline import Outline, outline
 from loadgen.analysis.summary import summarise
 from loadgen.engine.records.ragged import Texts
@@ -147,7 +147,7 @@ def made_run(spec: RunSpec, arrivals: int) -> Made:
     }
     document["lengths"]["output_tokens"]["can_be_asked"] = True
     document["verdict"] = judge(spec, document).to_json()
-    return Made(spec, document, records, outline(measure(spec, records), document))
+    return Made(spec, document, records, outline(measured_of(spec, records), document))
 
 
 def server(model: str) -> dict[str, Any]:

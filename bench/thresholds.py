@@ -40,7 +40,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from bench.deviations import FIGURES, digest, show
 from bench.repeat_spread import repeat_spread, show_spread
 from loadgen.analysis.checks.validity import judge
-from loadgen.analysis.measured import measure as lay_out
+from loadgen.analysis.measured import measured_of
 from loadgen.analysis.server.account import server_account
 from loadgen.analysis.server.readings import Reading
 from loadgen.analysis.summary import summarise
@@ -257,7 +257,7 @@ def carry_out(work: Work) -> dict[str, Any]:
         )
         summary: Any = summarise(spec, Recording(records, report.client, report.origin_at))
         readings = [Reading(-1, counted_before), Reading(2**62, counted_after)]
-        account = server_account(readings, lay_out(spec, records)) or {}
+        account = server_account(readings, measured_of(spec, records)) or {}
         summary["server_account"] = account
     return {
         "requests": summary["outcomes"]["planned"],

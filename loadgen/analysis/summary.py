@@ -30,7 +30,7 @@ from loadgen.analysis.figures.conversations import by_turn, mean_thinking
 from loadgen.analysis.figures.figure import Figure
 from loadgen.analysis.figures.metrics import METHOD_VERSION, METRICS
 from loadgen.analysis.figures.rate_limits import rate_limit_facts
-from loadgen.analysis.measured import Measured, measure
+from loadgen.analysis.measured import Measured, measured_of
 from loadgen.analysis.stages import STRICT, Stages
 from loadgen.analysis.stats import FloatArray
 from loadgen.analysis.timestamps import Extent, most_open
@@ -58,7 +58,7 @@ def summarise(spec: RunSpec, recording: Recording, stages: Stages = STRICT) -> S
 
     What cannot be made is as `unknown` has it.
     """
-    measured = cache(lambda: measure(spec, recording.records))  # asked for by each part, which fails by itself
+    measured = cache(lambda: measured_of(spec, recording.records))  # asked for by each part, which fails by itself
     client = recording.client
     parts: dict[str, Callable[[], Any]] = {
         "outcomes": lambda: _outcomes(measured()),

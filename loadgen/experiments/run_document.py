@@ -11,8 +11,7 @@ from loadgen.analysis.document.run import LengthFigures, RunDocument, Summary
 from loadgen.analysis.document.server import EnvironmentDocument
 from loadgen.analysis.document.spec import SpecDocument
 from loadgen.analysis.figures.cost import cost_of
-from loadgen.analysis.measured import Measured
-from loadgen.analysis.measured import measure as lay_out
+from loadgen.analysis.measured import Measured, measured_of
 from loadgen.analysis.outline.outline import outline
 from loadgen.analysis.server.account import server_account
 from loadgen.analysis.server.gpu import gpu_account
@@ -56,7 +55,7 @@ def document_of(context: SweepContext, run: RunSpec, sent: SentRun) -> MeasuredR
     stages, recording = Stages(), sent.recording
     seen = stages.make("server", lambda: sent.seen(run.model), _NOTHING_SEEN)
     summary = stages.make("figures", lambda: summarise(run, recording, stages), unknown(run, recording))
-    measured = stages.make("measured", lambda: lay_out(run, recording.records), None)
+    measured = stages.make("measured", lambda: measured_of(run, recording.records), None)
     stages.make("client", lambda: _add_client(summary, context, sent), None)
     stages.make("lengths", lambda: _add_lengths(summary, run, context=context, sent=sent), None)
     summary["cost"] = stages.make("cost", lambda: cost_of(context.price, summary, recording, sent.warmup), None)

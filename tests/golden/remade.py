@@ -11,7 +11,7 @@ import numpy as np
 
 from loadgen.analysis.checks.validity import judge
 from loadgen.analysis.figures.cost import Price, cost_of
-from loadgen.analysis.measured import measure
+from loadgen.analysis.measured import measured_of
 from loadgen.analysis.outline.outline import outline
 from loadgen.analysis.server.account import server_account
 from loadgen.analysis.server.gpu import gpu_account
@@ -30,7 +30,7 @@ def remade(store: Store, run_id: str, recorded: dict[str, Any]) -> Any:
     document = store.run(run_id)
     spec = _spec(document["spec"])
     recording = _recording(store, run_id, recorded)
-    measured = measure(spec, recording.records)
+    measured = measured_of(spec, recording.records)
     readings = [_reading(each) for each in recorded["readings"]]
     summary: Any = summarise(spec, recording)
     summary["client"] |= {key: document["client"][key] for key in _SURROUNDINGS}

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from loadgen.analysis.checks.validity import judge
-from loadgen.analysis.measured import measure
+from loadgen.analysis.measured import measured_of
 from loadgen.analysis.outline.outline import outline
 from loadgen.engine.records.record import ClientFacts, CountedBy, Outcome, Recording, Records, RequestRecord
 from loadgen.load.shapes import ClosedLoop, LoadShape, OpenLoop, Wave
@@ -31,7 +31,7 @@ def outlined(document: Document, records: Records) -> Document:
     """The outline of a run, as it is stored with it."""
     names = {field.name for field in fields(RunSpec)}
     spec = RunSpec.from_json({key: value for key, value in document["spec"].items() if key in names})
-    return outline(measure(spec, records), document)
+    return outline(measured_of(spec, records), document)
 
 
 ENVIRONMENT: Document = {

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 
 from loadgen.analysis.document.run import RunDocument
-from loadgen.analysis.measured import measure
+from loadgen.analysis.measured import measured_of
 from loadgen.analysis.outline.outline import Outline, outline
 from loadgen.analysis.server.gpu import GpuSeries
 from loadgen.errors import NotFoundError
@@ -100,4 +100,4 @@ def outline_of(store: Store, run: RunDocument) -> Outline | None:
     if stored is not None or run.get("imported"):
         return stored
     spec = RunSpec.from_json({key: value for key, value in run["spec"].items() if key in _SPEC_FIELDS})
-    return outline(measure(spec, store.records(run["run_id"])), run)
+    return outline(measured_of(spec, store.records(run["run_id"])), run)

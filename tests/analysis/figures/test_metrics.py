@@ -8,7 +8,7 @@ import pytest
 
 from loadgen.analysis.figures.figure import Figure
 from loadgen.analysis.figures.metrics import METRICS
-from loadgen.analysis.measured import Measured, measure
+from loadgen.analysis.measured import Measured, measured_of
 from loadgen.engine.records.record import CountedBy, Outcome, Recording, RequestRecord
 from loadgen.load.shapes import ClosedLoop, LoadShape, OpenLoop, Wave
 from loadgen.load.spec import RunSpec
@@ -29,7 +29,7 @@ def figure(spec_of: SpecOf, recording_of: RecordingOf) -> Compute:
     def compute(
         key: str, rows: list[RequestRecord], shape: LoadShape | None = None, **spec: object
     ) -> list[float] | float | None:
-        value = BY_KEY[key].computed(measure(spec_of(shape or Wave(len(rows)), **spec), recording_of(rows).records))
+        value = BY_KEY[key].computed(measured_of(spec_of(shape or Wave(len(rows)), **spec), recording_of(rows).records))
         return value.tolist() if isinstance(value, np.ndarray) else value
 
     return compute
@@ -182,7 +182,7 @@ def test_nothing_measured_gives_no_figure(row: Row, spec_of: SpecOf, recording_o
     dropped = row([], sent_s=None, due_s=0.0, slot=-1, outcome=Outcome.DROPPED, prompt_tokens=None, output_tokens=None)
     for rows in ([], [dropped]):
         for shape in (ClosedLoop(1), OpenLoop(1.0), Wave(1)):
-            measured: Measured = measure(spec_of(shape, slo=(("ttft_s", 1.0),)), recording_of(rows).records)
+            measured: Measured = measured_of(spec_of(shape, slo=(("ttft_s", 1.0),)), recording_of(rows).records)
             value = metric.computed(measured)
             assert len(value) == 0 if isinstance(value, np.ndarray) else value is None
             assert isinstance(value, np.ndarray) == (metric.kind == "distribution")

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from loadgen.analysis.figures.paper import paper_figures
-from loadgen.analysis.measured import measure
+from loadgen.analysis.measured import measured_of
 from loadgen.engine.records.record import CountedBy, Outcome, Recording, RequestRecord
 from loadgen.load.shapes import ClosedLoop, Wave
 from loadgen.load.spec import RunSpec
@@ -26,7 +26,7 @@ def wave(row: Row, **second: Any) -> list[RequestRecord]:
 
 
 def test_both_equations(row: Row, spec_of: SpecOf, recording_of: RecordingOf) -> None:
-    figures = paper_figures(measure(spec_of(Wave(2)), recording_of(wave(row)).records))
+    figures = paper_figures(measured_of(spec_of(Wave(2)), recording_of(wave(row)).records))
     assert figures is not None
     assert figures.ttft_s == pytest.approx(0.4)
     assert figures.itl_s == pytest.approx((2.0 - 0.4) / (2 * 3 - 1))
@@ -35,7 +35,7 @@ def test_both_equations(row: Row, spec_of: SpecOf, recording_of: RecordingOf) ->
 
 def test_a_sum_from_usage_is_good_enough(row: Row, spec_of: SpecOf, recording_of: RecordingOf) -> None:
     rows = wave(row, counted_by=CountedBy.ASSUMED, output_tokens=7)
-    figures = paper_figures(measure(spec_of(Wave(2)), recording_of(rows).records))
+    figures = paper_figures(measured_of(spec_of(Wave(2)), recording_of(rows).records))
     assert figures is not None
     assert figures.itl_s == pytest.approx(1.6 / 9)
 
@@ -52,15 +52,15 @@ def test_a_sum_from_usage_is_good_enough(row: Row, spec_of: SpecOf, recording_of
 def test_a_wave_with_a_hole_has_no_figures(
     row: Row, spec_of: SpecOf, recording_of: RecordingOf, second: dict[str, Any]
 ) -> None:
-    assert paper_figures(measure(spec_of(Wave(2)), recording_of(wave(row, **second)).records)) is None
+    assert paper_figures(measured_of(spec_of(Wave(2)), recording_of(wave(row, **second)).records)) is None
 
 
 def test_only_a_wave_has_them(row: Row, spec_of: SpecOf, recording_of: RecordingOf) -> None:
-    assert paper_figures(measure(spec_of(ClosedLoop(2)), recording_of(wave(row)).records)) is None
+    assert paper_figures(measured_of(spec_of(ClosedLoop(2)), recording_of(wave(row)).records)) is None
 
 
 def test_one_token_in_all_has_no_itl(row: Row, spec_of: SpecOf, recording_of: RecordingOf) -> None:
-    figures = paper_figures(measure(spec_of(Wave(1)), recording_of([row([(0.5, 1)])]).records))
+    figures = paper_figures(measured_of(spec_of(Wave(1)), recording_of([row([(0.5, 1)])]).records))
     assert figures is not None
     assert figures.itl_s is None
     assert figures.throughput_tokens_per_s == pytest.approx(9 / 0.5)

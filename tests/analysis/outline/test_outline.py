@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadgen.analysis.measured import measure
+from loadgen.analysis.measured import measured_of
 from loadgen.analysis.outline import distribution as outline_distribution
 from loadgen.analysis.outline.distribution import EXACT, distribution_outline, thin
 from loadgen.analysis.outline.outline import OUTLINED, outline
@@ -91,9 +91,9 @@ def test_in_pieces_it_is_what_it_is_in_one(monkeypatch: pytest.MonkeyPatch, shap
     records.outcome[::97] = Outcome.HTTP_ERROR
     spec = make_spec(shape)
     figures = figures_of(spec, records)
-    whole = outline(measure(spec, records), figures)
+    whole = outline(measured_of(spec, records), figures)
     monkeypatch.setattr(record_parts, "_ROWS_AT_ONCE", 171)
-    assert outline(measure(spec, records), figures) == whole
+    assert outline(measured_of(spec, records), figures) == whole
     assert len(json.dumps(whole)) < 200_000
     assert len(whole["requests"]["index"]) <= REQUESTS
     assert whole["requests"]["sent"] == len(records)
@@ -101,7 +101,7 @@ def test_in_pieces_it_is_what_it_is_in_one(monkeypatch: pytest.MonkeyPatch, shap
 
 def run_of(records: Records, shape: LoadShape) -> Any:
     spec = make_spec(shape)
-    return outline(measure(spec, records), figures_of(spec, records))
+    return outline(measured_of(spec, records), figures_of(spec, records))
 
 
 def test_its_course_counts_every_token_end_and_failure() -> None:
@@ -147,7 +147,7 @@ def test_it_takes_the_same_memory_however_long_the_run(monkeypatch: pytest.Monke
         figures = figures_of(spec, records)
         tracemalloc.start()
         try:
-            outline(measure(spec, records), figures)
+            outline(measured_of(spec, records), figures)
             return tracemalloc.get_traced_memory()[1]
         finally:
             tracemalloc.stop()

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from loadgen.analysis.measured import Measured, measure
+from loadgen.analysis.measured import Measured, measured_of
 from loadgen.analysis.server.gpu import THROTTLES, GpuSeries, energy, gpu_account
 from loadgen.engine.records.record import MISSING
 from loadgen.load.shapes import ClosedLoop
@@ -39,7 +39,7 @@ def gpu(index: int = 0, every_s: float = 0.1, until_s: float = 12.0, from_s: flo
 @pytest.fixture
 def measured() -> Measured:
     """Four callers, ten waves of a second with two tokens each: a steady state of 8 s, 64 tokens and 32 requests."""
-    return measure(make_spec(ClosedLoop(4), requests=40), make_recording(make_lockstep(4, 10)).records)
+    return measured_of(make_spec(ClosedLoop(4), requests=40), make_recording(make_lockstep(4, 10)).records)
 
 
 def test_the_counter_is_read_at_the_edges_of_the_window() -> None:

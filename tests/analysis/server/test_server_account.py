@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from loadgen.analysis.measured import Measured, measure
+from loadgen.analysis.measured import Measured, measured_of
 from loadgen.analysis.server.account import server_account as account_of
 from loadgen.analysis.server.engine_names import ENGINES, LLAMA_CPP, SGLANG, VLLM, EngineNames, names_in
 from loadgen.analysis.server.readings import Reading
@@ -56,7 +56,7 @@ def measured() -> Measured:
         make_row([(1.4, 1), (2.4, 1)], sent_s=1.0),
         make_row([(1.5, 1)], sent_s=1.0, end_s=2.0, outcome=Outcome.TIMEOUT, output_tokens=-1),
     ]
-    return measure(make_spec(requests=3), make_recording(rows).records)
+    return measured_of(make_spec(requests=3), make_recording(rows).records)
 
 
 def test_counters_are_told_by_how_far_they_moved(measured: Measured) -> None:
@@ -125,7 +125,7 @@ def test_a_run_measured_whole_has_all_tokens_over_its_window(measured: Measured)
 @pytest.fixture
 def steady() -> Measured:
     """Four callers, ten waves of a second with two tokens each: a steady state from 1 to 9 s."""
-    return measure(make_spec(ClosedLoop(4), requests=40), make_recording(make_lockstep(4, 10)).records)
+    return measured_of(make_spec(ClosedLoop(4), requests=40), make_recording(make_lockstep(4, 10)).records)
 
 
 def reading(at_s: float, tokens: float, running: float = 4.0, waiting: float = 0.0) -> tuple[int, dict[str, float]]:

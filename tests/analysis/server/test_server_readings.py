@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from loadgen.analysis.measured import Measured, measure
+from loadgen.analysis.measured import Measured, measured_of
 from loadgen.analysis.server.account import server_account
 from loadgen.analysis.server.engine_names import LLAMA_CPP, VLLM
 from loadgen.analysis.server.readings import Reading, readings_document
@@ -18,7 +18,7 @@ TOKENS, FINISHED = VLLM.output_tokens, str(VLLM.finished)
 @pytest.fixture
 def run() -> Measured:
     """Four callers, ten waves of a second with two tokens each: 40 requests and 80 tokens, ended at 10 s."""
-    return measure(make_spec(ClosedLoop(4), requests=40), make_recording(make_lockstep(4, 10)).records)
+    return measured_of(make_spec(ClosedLoop(4), requests=40), make_recording(make_lockstep(4, 10)).records)
 
 
 def at(second: float, tokens: float, finished: float, **more: Any) -> Reading:

@@ -23,8 +23,8 @@ def fail(*_: object, **__: object) -> Any:
 
 STAGES: tuple[tuple[Any, str, str], ...] = (
     (run_document, "summarise", "figures"),
-    (summary, "measure", "outcomes"),
-    (run_document, "lay_out", "measured"),
+    (summary, "measured_of", "outcomes"),
+    (run_document, "measured_of", "measured"),
     (summary, "_outcomes", "outcomes"),
     (summary, "_failures", "failures"),
     (summary, "_tokens", "tokens"),
@@ -72,7 +72,7 @@ def test_a_fault_costs_its_part_alone(
     assert cli("show", document["run_id"]).code == 0
 
 
-@pytest.mark.parametrize("name", ["summarise", "lay_out", "judge"])
+@pytest.mark.parametrize("name", ["summarise", "measured_of", "judge"])
 def test_what_is_left_of_a_result_is_shown_everywhere(
     cli: Cli, point: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loadgen.analysis.document.run import WindowDocument
-from loadgen.analysis.measured import measure
+from loadgen.analysis.measured import measured_of
 from loadgen.analysis.outline.distribution import TAIL_VALUES, distribution_outline
 from loadgen.analysis.outline.requests import REQUESTS, requests_outline
 from loadgen.analysis.stats import Distribution, FloatArray, distribution
@@ -91,7 +91,7 @@ def test_the_distributions_are_those_of_the_documents_own_figures() -> None:
 
 
 def requests_of(spec: RunSpec, records: Records) -> Document:
-    return requests_outline(measure(spec, records))
+    return requests_outline(measured_of(spec, records))
 
 
 def test_an_answered_request_waits_then_is_answered_and_a_failure_has_one_bar() -> None:
