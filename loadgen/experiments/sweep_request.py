@@ -15,7 +15,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from loadgen.errors import UsageError
 from loadgen.experiments.serving import Serving
 from loadgen.experiments.sweep_record import sweep_hash
-from loadgen.inputs.origin import Origin
+from loadgen.inputs import Origin
 from loadgen.servers.launcher.from_profile import OURS, Overrides
 from loadgen.servers.launcher.running import RunningServer
 from loadgen.servers.launcher.variant import Variant

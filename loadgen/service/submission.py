@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from loadgen.errors import UsageError
 from loadgen.experiments.sweep_record import new_id, sweep_hash
-from loadgen.inputs.origin import Origin
+from loadgen.inputs import Origin
 from loadgen.servers.server_url import query_secrets
 from loadgen.service.targets import ForbiddenTargetError, Targets
 from loadgen.spec.parse import make_spec

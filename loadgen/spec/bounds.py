@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from loadgen.errors import UsageError
-from loadgen.inputs.origin import Origin
+from loadgen.inputs import Origin
 
 
 @dataclass(frozen=True, slots=True)

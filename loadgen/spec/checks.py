@@ -5,7 +5,7 @@ import ssl
 
 from loadgen.engine.wire.route import Route
 from loadgen.errors import UsageError
-from loadgen.inputs.origin import Origin
+from loadgen.inputs import Origin
 from loadgen.load.sampling import length_bounds
 from loadgen.spec.bounds import BOUNDS, check_bounds
 from loadgen.spec.keys import RateLimitKeys, RouteKeys

@@ -4,8 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from loadgen.errors import UsageError
-from loadgen.inputs.origin import Origin
-from loadgen.inputs.yaml_file import read_yaml
+from loadgen.inputs import Origin, read_yaml
 from loadgen.servers.server_url import endpoint_named, normalise_url
 from loadgen.spec.checks import check
 from loadgen.spec.sweep_spec import SIMULATOR, SIMULATOR_MODEL, SweepSpec

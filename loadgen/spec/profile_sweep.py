@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from loadgen.errors import UsageError
-from loadgen.inputs.origin import Origin
+from loadgen.inputs import Origin
 from loadgen.servers.profiles.profile_file import ProfileFile
 from loadgen.servers.profiles.schema import ServerProfile
 from loadgen.spec.parse import make_spec

@@ -8,7 +8,7 @@ import pytest
 
 from loadgen.errors import UsageError
 from loadgen.experiments.search import Search, SearchTerms, search_of
-from loadgen.inputs.origin import Origin
+from loadgen.inputs import Origin
 from loadgen.load.shapes import ClosedLoop, OpenLoop
 from loadgen.load.spec import RunSpec
 from loadgen.spec.parse import make_spec

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from loadgen.errors import UsageError
-from loadgen.inputs.origin import Origin
+from loadgen.inputs import Origin
 from loadgen.spec.bounds import BOUNDS
 from loadgen.spec.parse import make_spec
 from loadgen.spec.sweep_spec import SweepSpec

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from loadgen.errors import UsageError
-from loadgen.inputs.origin import Origin
+from loadgen.inputs import Origin
 from loadgen.load.arrivals import Ramp
 from loadgen.load.shapes import ClosedLoop, OpenLoop, Wave
 from loadgen.load.spec import RunSpec

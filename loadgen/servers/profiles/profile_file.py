@@ -7,8 +7,7 @@ from pathlib import Path
 
 import loadgen
 from loadgen.errors import UsageError
-from loadgen.inputs.origin import FileLine, Origin
-from loadgen.inputs.yaml_file import read_yaml
+from loadgen.inputs import FileLine, Origin, read_yaml
 from loadgen.servers.profiles.flag_syntax import canonical
 from loadgen.servers.profiles.schema import ServerProfile, merged
 

@@ -9,7 +9,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from loadgen.errors import ModelError
-from loadgen.inputs.origin import Origin
+from loadgen.inputs import Origin
 from loadgen.moe.architecture import Architecture
 from loadgen.moe.context import Context, context
 from loadgen.moe.families import architecture

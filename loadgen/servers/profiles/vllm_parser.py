@@ -15,7 +15,7 @@ from pathlib import Path
 from typing_extensions import TypedDict
 
 from loadgen.errors import ServerError, UsageError
-from loadgen.inputs.origin import Origin
+from loadgen.inputs import Origin
 from loadgen.servers.profiles.schema import Argument
 
 LOCAL_VLLM = Path(".venv-vllm/bin/vllm")  # where `make vllm-cpu` puts it

@@ -6,8 +6,7 @@ import pytest
 from pydantic import BaseModel, ConfigDict
 
 from loadgen.errors import UsageError
-from loadgen.inputs.origin import FileLine, Origin
-from loadgen.inputs.yaml_file import read_yaml
+from loadgen.inputs import FileLine, Origin, read_yaml
 
 NESTED = """\
 needs:

@@ -1,15 +1,16 @@
-"""Where each value came from (a flag, or a line of a file), so that a message can name it as the user wrote it.
+"""What users write, in flags and in YAML files, and where each value stands, so that a message can name it as it was written.
 
 A value inside others is named by the keys that lead to it with dots between, such as `needs.gpus`;
 a number stands for a place in a list, counted from 0.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TypeVar, get_args
 
+import yaml
 from pydantic import BaseModel, ValidationError
 
 from loadgen.errors import UsageError
@@ -97,6 +98,15 @@ class Origin:
         return f"unknown key {self.name(key)}{hint}"
 
 
+@dataclass(frozen=True, slots=True)
+class YamlFile:
+    """A file that is a mapping. `places` has every key in it at any depth, as `Origin` names them, with dots between."""
+
+    path: Path
+    values: dict[str, object]  # null is None
+    places: dict[str, FileLine]
+
+
 def _cut(value: object) -> str:
     try:
         text = str(value)
@@ -129,3 +139,54 @@ def _problem(kind: str, message: str) -> str:
     if kind == "model_type" or kind.startswith("dict"):
         return "must be a mapping of keys to values"
     return message.replace("Input should be", "must be", 1).replace("greater than or equal to", "at least")
+
+
+def read_yaml(path: Path, kind: str, *, example: str) -> YamlFile:
+    """The mapping in `path`; `kind` is what messages call the file, `example` a line such as it might have.
+
+    Raises UsageError for a file that cannot be read, is not YAML, is not a mapping, or says a key twice.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"cannot read the {kind} {path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"the {kind} {path} is not text in UTF-8") from error
+    try:
+        loader = yaml.SafeLoader(text)
+        root = loader.get_single_node()
+        values = {} if root is None else loader.construct_document(root)
+    except yaml.MarkedYAMLError as error:
+        where = f" line {error.problem_mark.line + 1}" if error.problem_mark else ""
+        raise UsageError(f"{path.name}{where} is not YAML: {error.problem or error.context}") from error
+    except RecursionError as error:
+        raise UsageError(f"{path.name} nests too deeply to be read; write it with fewer levels") from error
+    except (yaml.YAMLError, ValueError) as error:
+        what, _, _ = " ".join(str(error).split()).partition("; use sys.")  # Python's advice to programmers
+        raise UsageError(f"{path.name} is not YAML: {what}") from error
+    if root is None:
+        raise UsageError(f"{path.name} is empty; write keys into it, such as '{example}'")
+    if not isinstance(root, yaml.MappingNode):
+        raise UsageError(f"{path.name} must be a mapping of keys like '{example}'")
+    lines: dict[str, int] = {}
+    for key, line in _keys(root, "", set()):
+        if key in lines:
+            raise UsageError(f"{path.name} says '{key}' twice, in lines {lines[key]} and {line}")
+        lines[key] = line
+    places = {key: FileLine(path, line) for key, line in lines.items()}
+    return YamlFile(path, {str(key): value for key, value in values.items()}, places)
+
+
+def _keys(node: yaml.Node, start: str, seen: set[int]) -> Iterator[tuple[str, int]]:
+    """Each key below `node`, and its line. What an alias repeats is gone through once, where it is written."""
+    if id(node) in seen:
+        return
+    seen.add(id(node))
+    if isinstance(node, yaml.MappingNode):
+        for key_node, value_node in node.value:
+            key = f"{start}{key_node.value}"
+            yield key, key_node.start_mark.line + 1
+            yield from _keys(value_node, f"{key}.", seen)
+    elif isinstance(node, yaml.SequenceNode):
+        for position, item in enumerate(node.value):
+            yield from _keys(item, f"{start}{position}.", seen)
