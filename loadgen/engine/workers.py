@@ -23,8 +23,7 @@ from loadgen.engine.records.record import ClientFacts, Priority, ReadsBy, Record
 from loadgen.engine.salvage import SALVAGED, LostWorker, salvage
 from loadgen.engine.worker import READY, Message, Worker, WorkerDiedError
 from loadgen.errors import LoadgenError
-from loadgen.load.disk import no_room
-from loadgen.load.records_folder import owned_folder
+from loadgen.load.disk import no_room, owned_folder
 
 _START_MARGIN_NS = 20_000_000  # from the order to t = 0: time for all of them to receive it, with a margin
 _ORDERED = "ordered"  # the folder of all records in the order of the schedule

@@ -4,8 +4,11 @@ All text depends on the prompt seed, a string unique to a run, so that no two ru
 cached; which prompts share a prefix depends on the numeric seed, as arrivals and lengths do.
 """
 
+import base64
 import hashlib
 import string
+import struct
+import zlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -14,7 +17,6 @@ from numpy.typing import NDArray
 
 from loadgen.load.body import Dialect, Prompt
 from loadgen.load.bulk import items
-from loadgen.load.images import data_url
 from loadgen.load.length_fit import WORDS, FittedTexts, LengthFit
 from loadgen.load.sampling import random_stream
 from loadgen.load.spec import RunSpec
@@ -31,6 +33,12 @@ FIRST_SAFE_TOKEN_ID = 300
 LAST_SAFE_TOKEN_ID = 1999
 
 _FIT_ATTEMPTS = 16
+
+_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_URL_PREFIX = "data:image/png;base64,"
+_BITS_PER_CHANNEL, _RGB = 8, 2
+_BYTES_AROUND_PIXELS = len(_SIGNATURE) + 3 * 12 + 13 + 11  # three chunks, the header's content, zlib's own bytes
+_STORED_RATIO = 1.0005  # deflate's stored blocks: five more bytes to each of 16 KiB or more
 
 
 def generator(prompt_seed: str) -> np.random.Generator:
@@ -139,3 +147,30 @@ def _with_images(text: str, images: Images, rng: np.random.Generator) -> list[di
         for _ in range(images.per_request)
     ]
     return [{"role": "user", "content": [*parts, {"type": "text", "text": text}]}]
+
+
+def png(width: int, height: int, rng: np.random.Generator) -> bytes:
+    """An RGB file of `width` × `height` pixels of noise, after the PNG specification (ISO/IEC 15948).
+
+    Noise, so that no server can have it in its cache. It does not compress, so it is stored as it is, which makes its size known.
+    """
+    rows = np.zeros((height, 1 + 3 * width), dtype=np.uint8)  # each row begins with its filter: 0, none
+    rows[:, 1:] = rng.integers(0, 256, size=(height, 3 * width), dtype=np.uint8)
+    header = struct.pack(">IIBBBBB", width, height, _BITS_PER_CHANNEL, _RGB, 0, 0, 0)
+    pixels = zlib.compress(rows.tobytes(), level=0)
+    return _SIGNATURE + _chunk(b"IHDR", header) + _chunk(b"IDAT", pixels) + _chunk(b"IEND", b"")
+
+
+def data_url(width: int, height: int, rng: np.random.Generator) -> str:
+    """A new image as a `data:` URL."""
+    return _URL_PREFIX + base64.b64encode(png(width, height, rng)).decode("ascii")
+
+
+def url_bytes(width: int, height: int) -> int:
+    """How long such a URL is, to a thousandth."""
+    file_bytes = _BYTES_AROUND_PIXELS + height * (1 + 3 * width) * _STORED_RATIO
+    return len(_URL_PREFIX) + round(file_bytes * 4 / 3)
+
+
+def _chunk(kind: bytes, content: bytes) -> bytes:
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from loadgen.errors import UsageError
-from loadgen.load.images import url_bytes
+from loadgen.load.prompts import url_bytes
 from loadgen.load.sampling import length_bounds
 from loadgen.load.spec import RunSpec
 

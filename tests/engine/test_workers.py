@@ -173,7 +173,7 @@ def test_a_run_leaves_no_file(
     simulator: SimulatorProcess, workers: Workers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TMPDIR", str(tmp_path))
-    monkeypatch.setattr("loadgen.load.records_folder.bulk_folder", lambda: tmp_path)
+    monkeypatch.setattr("loadgen.load.disk.bulk_folder", lambda: tmp_path)
     monkeypatch.setattr("loadgen.load.bulk.bulk_folder", lambda: tmp_path)
     planned = task(simulator.port, ClosedLoop(2), 4, workers=2)
     records = workers.run(planned).records
@@ -207,6 +207,6 @@ def test_a_folder_without_room_is_one_sentence_before_anything_is_sent(
     simulator: SimulatorProcess, workers: Workers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     planned = task(simulator.port, Wave(2), 2)
-    monkeypatch.setattr("loadgen.load.records_folder.bulk_folder", lambda: tmp_path / "gone")
+    monkeypatch.setattr("loadgen.load.disk.bulk_folder", lambda: tmp_path / "gone")
     with pytest.raises(UsageError, match="the records of the run cannot be written"):
         workers.run(planned)

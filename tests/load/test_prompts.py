@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from loadgen.load.body import Dialect, RequestForm
-from loadgen.load.images import data_url, png, url_bytes
+from loadgen.load.prompts import data_url, png, url_bytes
 from loadgen.load.sampling import length_bounds, lengths
 from loadgen.load.schedule import build
 from loadgen.load.shapes import ClosedLoop

@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from loadgen.load.records_folder import owned_folder, remove_leftovers
+from loadgen.load.disk import owned_folder, remove_leftovers
 
 HOLD = """
 import sys, time
-from loadgen.load.records_folder import owned_folder
+from loadgen.load.disk import owned_folder
 with owned_folder() as folder:
     (folder / "0").mkdir()
     (folder / "0" / "data").write_bytes(b"x" * 4096)
@@ -156,7 +156,7 @@ def test_a_file_system_without_locks_does_not_refuse_the_run(place: Path, monkey
     def no_locks(*_: object) -> None:
         raise OSError(errno.ENOLCK, "No locks available")
 
-    monkeypatch.setattr("loadgen.load.records_folder.fcntl.flock", no_locks)
+    monkeypatch.setattr("loadgen.load.disk.fcntl.flock", no_locks)
     with owned_folder() as folder:
         assert remove_leftovers(place) == 0
         assert folder.exists()
@@ -173,6 +173,6 @@ def test_a_folder_that_another_start_removes_meanwhile_is_no_error(
         whole(path)
         whole(path, ignore_errors=ignore_errors)
 
-    monkeypatch.setattr("loadgen.load.records_folder.shutil.rmtree", removed_twice)
+    monkeypatch.setattr("loadgen.load.disk.shutil.rmtree", removed_twice)
     assert remove_leftovers(place) == 1
     assert not folder.exists()
