@@ -18,9 +18,8 @@ from loadgen.analysis.checks.client import RAISE_PRIORITY
 from loadgen.analysis.checks.validity import thresholds_of
 from loadgen.analysis.document.doctor import HostCheckDocument
 from loadgen.engine.eventloop.clock import WallClock
-from loadgen.engine.eventloop.host_limits import WIDEN, check_open_files, check_ports, ports_to
-from loadgen.engine.eventloop.priority import raised_priority
-from loadgen.engine.wire.socket_options import ANCILLARY_BYTES, SO_TIMESTAMPNS_NEW, ask_for_kernel_stamps
+from loadgen.engine.eventloop.host import WIDEN, check_open_files, check_ports, ports_to, raised_priority
+from loadgen.engine.wire.sockets import ANCILLARY_BYTES, SO_TIMESTAMPNS_NEW, ask_for_kernel_stamps
 from loadgen.errors import HostLimitError
 from loadgen.servers.environment import environment
 

@@ -23,7 +23,7 @@ from loadgen.engine.eventloop.clock import monotonic_ns
 from loadgen.engine.eventloop.loop import make_loop
 from loadgen.engine.measurement import Pause, Share, WorkerReport, measure_share
 from loadgen.engine.wire.open_bodies import OpenBodies
-from loadgen.engine.wire.socket_options import ask_for_kernel_stamps
+from loadgen.engine.wire.sockets import ask_for_kernel_stamps
 from loadgen.errors import EngineError, LoadgenError
 
 READY = "ready"

@@ -7,8 +7,8 @@ import pytest
 
 from loadgen.doctor import host_checks
 from loadgen.doctor.host_checks import HostCheck
-from loadgen.engine.eventloop.host_limits import Ports
-from loadgen.engine.wire.socket_options import ask_for_kernel_stamps
+from loadgen.engine.eventloop.host import Ports
+from loadgen.engine.wire.sockets import ask_for_kernel_stamps
 from loadgen.errors import HostLimitError
 
 

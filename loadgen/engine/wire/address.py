@@ -5,8 +5,7 @@ import ssl
 from dataclasses import dataclass, field
 from typing import Any
 
-from loadgen.engine.wire.route import DIRECT, Route
-from loadgen.engine.wire.tunnel import tunnel_request
+from loadgen.engine.wire.route import DIRECT, Proxy, Route
 
 
 class ConnectFailedError(Exception):
@@ -33,6 +32,14 @@ class Address:
         if self.proxy_name is not None:
             return f"{self.server_name} through the proxy {self.proxy_name}"
         return f"{self.server_name}:{self.sockaddr[1]}"
+
+
+def tunnel_request(host: str, port: int, proxy: Proxy) -> bytes:
+    """The bytes that ask `proxy` for a connection to `host`."""
+    authority = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    lines = [f"CONNECT {authority} HTTP/1.1", f"Host: {authority}", "User-Agent: loadgen"]
+    lines += [f"{name}: {value}" for name, value in proxy.headers]
+    return ("\r\n".join(lines) + "\r\n\r\n").encode()
 
 
 def resolve(scheme: str, host: str, port: int, route: Route = DIRECT) -> list[Address]:

@@ -23,9 +23,7 @@ from loadgen.engine.records.exchange import Exchange, stamp_now
 from loadgen.engine.wire.address import Address
 from loadgen.engine.wire.framing import ResponseParser
 from loadgen.engine.wire.open_bodies import DONE_TAIL_BYTES, OpenBodies, says_done
-from loadgen.engine.wire.socket_options import ANCILLARY_BYTES, READ_BYTES, ask_for_kernel_stamps, min_round_trip_ns
-from loadgen.engine.wire.tls import TlsLayer
-from loadgen.engine.wire.tunnel import ask_for_tunnel
+from loadgen.engine.wire.sockets import ANCILLARY_BYTES, READ_BYTES, TlsLayer, connected_socket, min_round_trip_ns
 
 # The two spellings in use. Only a head can hold these bytes: JSON has no raw line end. Any other spelling goes to the parser.
 _CHUNKED_LOWER, _CHUNKED_TITLE = b"\r\ntransfer-encoding: chunked\r\n", b"\r\nTransfer-Encoding: chunked\r\n"
@@ -107,21 +105,7 @@ class Connection:
         """Connect to `address`, through its proxy and with TLS if it asks for them. Raises OSError (ssl.SSLError included)."""
         loop = asyncio.get_running_loop()
         begun_ns = monotonic_ns()
-        sock = socket.socket(address.family, socket.SOCK_STREAM)
-        try:
-            sock.setblocking(False)
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            ask_for_kernel_stamps(sock)
-            await loop.sock_connect(sock, address.sockaddr)
-            if address.tunnel_request is not None:
-                await ask_for_tunnel(loop, sock, address.tunnel_request)
-            tls = None
-            if address.tls is not None:
-                tls = TlsLayer(address.tls, address.server_name)
-                await tls.handshake(loop, sock)
-        except BaseException:
-            sock.close()
-            raise
+        sock, tls = await connected_socket(loop, address)
         return cls(
             loop,
             sock,

@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 import pytest
 
 from loadgen.engine.eventloop.loop import StreamLoop, make_loop
-from loadgen.engine.eventloop.poll_pacer import PollPacer
 from loadgen.engine.eventloop.ring import RingSelector
+from loadgen.engine.eventloop.selector import PollPacer
 from loadgen.engine.eventloop.uring import BUFFER_BYTES, BUFFERS, Uring
 from loadgen.engine.records.exchange import unpack_stamps
-from loadgen.engine.wire.socket_options import ask_for_kernel_stamps
+from loadgen.engine.wire.sockets import ask_for_kernel_stamps
 
 pytestmark = pytest.mark.loopback
 

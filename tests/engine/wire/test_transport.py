@@ -23,7 +23,7 @@ from loadgen.engine.records.record import Outcome
 from loadgen.engine.wire.address import ConnectFailedError, resolve
 from loadgen.engine.wire.connection import STALE_LIMIT_NS
 from loadgen.engine.wire.open_bodies import FIRST_WAIT_NS, OpenBodies
-from loadgen.engine.wire.socket_options import ask_for_kernel_stamps
+from loadgen.engine.wire.sockets import ask_for_kernel_stamps
 from loadgen.engine.wire.transport import StampingTransport, first_reachable
 from tests.engine.fake_wire import CHUNKED_HEAD, EVENTS, HEAD, LAST_CHUNK, Peer, Script, Wire, chunk, event, serving
 

@@ -13,12 +13,11 @@ from loadgen.engine.capture.reply import read_reply
 from loadgen.engine.eventloop.loop import make_loop
 from loadgen.engine.records.exchange import Exchange, unpack_stamps
 from loadgen.engine.records.record import Outcome
-from loadgen.engine.wire.address import ConnectFailedError, resolve
+from loadgen.engine.wire.address import ConnectFailedError, resolve, tunnel_request
 from loadgen.engine.wire.route import Proxy, Route
-from loadgen.engine.wire.socket_options import ask_for_kernel_stamps
+from loadgen.engine.wire.sockets import ask_for_kernel_stamps
 from loadgen.engine.wire.target import Target, request_head
 from loadgen.engine.wire.transport import StampingTransport
-from loadgen.engine.wire.tunnel import tunnel_request
 from tests.engine.fake_wire import CHUNKED_HEAD, EVENTS, LAST_CHUNK, Peer, Script, chunk, serving
 from tests.servers.relays import NAME, Authority, proxying
 
