@@ -136,7 +136,7 @@ class Work:
 
 
 class Pauses:
-    """Lets each request go so long after its time, as `engine.drive.throttle_queue.ThrottleQueue` does for a limit, but tells of no wait: it is send delay."""
+    """Lets each request go so long after its time, as `engine.drive.throttle.ThrottleQueue` does for a limit, but tells of no wait: it is send delay."""
 
     def __init__(self, pause_ns: int, send: Callable[[Exchange], None]) -> None:
         self._pause_ns = pause_ns

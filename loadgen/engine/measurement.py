@@ -19,12 +19,10 @@ from loadgen.engine.drive.closed_loop import ClosedLoopDriver
 from loadgen.engine.drive.driver import Driver, Plan, Progress, Wiring
 from loadgen.engine.drive.open_loop import OpenLoopDriver
 from loadgen.engine.drive.throttle import Throttle
-from loadgen.engine.eventloop.clock import WallClock, monotonic_ns
-from loadgen.engine.eventloop.host_limits import make_room
+from loadgen.engine.eventloop.clock import LoopProbe, WallClock, monotonic_ns
+from loadgen.engine.eventloop.host import make_room, raised_priority
 from loadgen.engine.eventloop.loop import Watcher, watcher_of
-from loadgen.engine.eventloop.poll_pacer import PollPacer
-from loadgen.engine.eventloop.priority import raised_priority
-from loadgen.engine.eventloop.probe import LoopProbe
+from loadgen.engine.eventloop.selector import PollPacer
 from loadgen.engine.eventloop.spill_queue import SpillQueues
 from loadgen.engine.records.column_files import ColumnFiles, Unwritten
 from loadgen.engine.records.record import ClientFacts, Int64, Priority, Records
@@ -48,19 +46,13 @@ _MARK_PERIOD_NS = 1_000_000_000  # what is older than one or two of them is not 
 
 
 @dataclass(frozen=True, slots=True)
-class Task:
+class Task(Plan):
     """One run, for one worker or several. `workers` is the most to be used; a run of fewer callers takes fewer."""
 
-    target: Target
-    schedule: Schedule
-    shape: LoadShape
-    duration_s: float | None = None
-    request_timeout_s: float = 600.0
     tokenizer: str | None = None  # counts the tokens of chunks where the server does not
     workers: int = 1
     limits: RateLimits = UNLIMITED  # which one worker alone can keep to
     stale_limit_ns: int = STALE_LIMIT_NS
-    max_reply_bytes: int | None = None  # None: what the lengths asked may need
     keep_replies: int = 0  # how many replies are kept with their text
 
 
@@ -101,8 +93,6 @@ class Shard:
     rows: ShardRows
     schedule: Schedule
     shape: LoadShape
-    worker: int
-    workers: int
     unplanned: bool  # how many are sent is found out by running
 
     @classmethod
@@ -111,13 +101,12 @@ class Shard:
         task, worker, workers = share.task, share.worker, share.workers
         rows = shard_rows(task.shape, len(task.schedule), worker, workers, task.schedule.turns)
         schedule = task.schedule if workers == 1 else shard(task.schedule, rows)
-        unplanned = task.shape.is_unplanned(task.duration_s)
-        return cls(rows, schedule, task.shape.share(worker, workers), worker, workers, unplanned)
+        return cls(rows, schedule, task.shape.share(worker, workers), task.shape.is_unplanned(task.duration_s))
 
     def in_whole_schedule(self, piece: Records) -> Records:
         """The same records by their places in the whole schedule, and by callers of the whole load."""
         piece.index = self.rows.at(piece.index.astype(np.int64)).astype(np.int32)
-        piece.slot = np.where(piece.slot < 0, piece.slot, piece.slot * self.workers + self.worker)
+        piece.slot = np.where(piece.slot < 0, piece.slot, piece.slot * self.rows.workers + self.rows.worker)
         return piece
 
 
@@ -235,21 +224,13 @@ def _sender(
     watcher = watcher_of(asyncio.get_running_loop())
     queues = SpillQueues(on_full=lambda: driver.drain(), folder=share.folder)
     spool = Spool(queues, watcher.log)
-    plan = Plan(
-        task.target,
-        own.schedule,
-        own.shape,
-        duration_s=task.duration_s,
-        request_timeout_s=task.request_timeout_s,
-        max_reply_bytes=task.max_reply_bytes,
-    )
     wiring = Wiring(
         make_transport=make_transport,
         on_finished=spool.add,
         throttle=throttle,
         on_pause=lambda until_ns: report(Pause(until_ns)),
     )
-    driver = driver_class(own.shape)(plan, wiring)
+    driver = driver_class(own.shape)(replace(task, schedule=own.schedule, shape=own.shape), wiring)
     return _Sender(driver, transports, watcher, queues, spool)
 
 
@@ -311,12 +292,12 @@ async def _record(
 def _client_facts(sender: _Sender, sent: _Sent, recorder: Recorder) -> ClientFacts:
     driver, transports = sender.driver, sender.transports
     return ClientFacts(
-        stamp_source=recorder.stamps.source,
+        stamp_source=recorder.stamp_source,
         workers=1,
         priority=sent.priority,
         cpu_s=sent.cpu_s,
         wall_s=(driver.finished_ns - driver.origin_ns) / 1e9,
-        reads=recorder.stamps.reads,
+        reads=recorder.reads,
         reads_by=sender.watcher.reads_by,
         loop_lag_ns=sent.loop_lag_ns,
         network_rtt_ns=sent.network_rtt_ns,

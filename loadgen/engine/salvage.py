@@ -62,11 +62,11 @@ def salvage(lost: LostWorker, wall_clock: WallClock) -> WorkerReport:
             files.append(shard.in_whole_schedule(piece))
     return WorkerReport(
         client=ClientFacts(
-            stamp_source=recorder.stamps.source,
+            stamp_source=recorder.stamp_source,
             workers=1,
             cpu_s=None,
             wall_s=(monotonic_ns() - lost.start_at_ns) / 1e9,
-            reads=recorder.stamps.reads,
+            reads=recorder.reads,
             clock_step_ns=wall_clock.largest_step_ns,
             connections_opened=opened,
             peak_in_flight=0 if lost.progress is None else lost.progress.in_flight,
@@ -86,7 +86,9 @@ def _left(share: Share, shard: Shard, recorder: Recorder) -> Iterator[Records]:
     """The records that had been made, and those of responses that were written and not read; by their places in the shard."""
     made = whole_rows(share.folder)
     own = np.searchsorted(shard.rows.at(np.arange(len(shard.schedule))), made.index)
-    yield replace(made, index=own.astype(np.int32), slot=np.where(made.slot < 0, made.slot, made.slot // shard.workers))
+    yield replace(
+        made, index=own.astype(np.int32), slot=np.where(made.slot < 0, made.slot, made.slot // shard.rows.workers)
+    )
     known = set(own.tolist())
     yield from recorder.pieces(each for each in left_behind(share.folder) if each.index not in known)
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from loadgen.engine.eventloop.host_limits import check_before_start
+from loadgen.engine.eventloop.host import check_before_start
 from loadgen.engine.wire.route import Route
 from loadgen.errors import LoadgenError, UsageError
 from loadgen.experiments.estimate import workers_for

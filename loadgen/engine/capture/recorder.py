@@ -4,7 +4,6 @@ import itertools
 import json
 import sys
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -46,17 +45,9 @@ def _cut(text: str | None) -> str | None:
     return text if text is None or len(text) <= _DETAIL_CHARACTERS else text[: _DETAIL_CHARACTERS - 1] + "…"
 
 
-@dataclass(frozen=True, slots=True)
-class StampFacts:
-    """How the reads of a run were stamped."""
-
-    reads: int
-    stamped_at_read: int
-
-    @property
-    def source(self) -> StampSource:
-        """`kernel` or `read`, for the run as a whole."""
-        return "kernel" if self.reads and self.stamped_at_read <= (1 - KERNEL_SHARE) * self.reads else "read"
+def stamp_source(reads: int, stamped_at_read: int) -> StampSource:
+    """Return what stamped a run as a whole of whose `reads` the kernel did not stamp `stamped_at_read`."""
+    return "kernel" if reads and stamped_at_read <= (1 - KERNEL_SHARE) * reads else "read"
 
 
 class Recorder:
@@ -83,7 +74,7 @@ class Recorder:
         self._wall_clock = wall_clock
         self._tokenizer = tokenizer
         self._sample = ReplySample(keep_replies)
-        self._reads = self._stamped_at_read = 0
+        self.reads = self._stamped_at_read = 0
         self.replies = ReplyFacts()
         self._secrets = [secret for secret in secrets if len(secret) >= _MIN_SECRET_LENGTH]
 
@@ -129,9 +120,9 @@ class Recorder:
         )
 
     @property
-    def stamps(self) -> StampFacts:
-        """How the reads were stamped of all that has been recorded so far."""
-        return StampFacts(self._reads, self._stamped_at_read)
+    def stamp_source(self) -> StampSource:
+        """How the reads were stamped of all that has been recorded so far, as a whole."""
+        return stamp_source(self.reads, self._stamped_at_read)
 
     @property
     def sampled_replies(self) -> tuple[SampledReply, ...]:
@@ -186,7 +177,7 @@ class Recorder:
 
     def _row(self, exchange: Exchange, slot_free_ns: dict[int, int]) -> RequestRecord:
         wall_ns, at_read = unpack_stamps(exchange.stamps)
-        self._reads += len(exchange.stamps)
+        self.reads += len(exchange.stamps)
         self._stamped_at_read += at_read
         read_ns = self._wall_clock.to_monotonic(wall_ns) - self._origin_ns
         reply = self._reply(exchange)

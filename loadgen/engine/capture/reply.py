@@ -10,8 +10,7 @@ from typing import Any
 
 import httptools
 
-from loadgen.engine.capture.choices import GIVEN_UP, Choices, goes_on, only_index
-from loadgen.engine.capture.chunk_content import content_bytes, is_reasoning, text_of
+from loadgen.engine.capture.chunks import GIVEN_UP, Choices, content_bytes, goes_on, is_reasoning, only_index, text_of
 from loadgen.engine.capture.server_message import (
     MAX_MESSAGE_CHARACTERS,
     message_of,

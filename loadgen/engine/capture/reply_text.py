@@ -7,8 +7,7 @@ from collections.abc import Generator, Iterator, Sequence
 
 import httptools
 
-from loadgen.engine.capture.choices import Choices, only_index
-from loadgen.engine.capture.chunk_content import content_bytes, text_for_next_turn
+from loadgen.engine.capture.chunks import Choices, content_bytes, only_index, text_for_next_turn
 from loadgen.engine.capture.sse import Event, SseParser
 from loadgen.engine.capture.stream_events import DONE, Failure, NotAsPromisedError, read_event
 from loadgen.engine.wire.framing import ResponseParser

@@ -13,8 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from loadgen.engine.drive.in_flight import InFlight, Transport
-from loadgen.engine.drive.throttle import MAX_RETRY_AFTER_S, Throttle, wait_asked_s
-from loadgen.engine.drive.throttle_queue import ThrottleQueue
+from loadgen.engine.drive.throttle import MAX_RETRY_AFTER_S, Throttle, ThrottleQueue, wait_asked_s
 from loadgen.engine.eventloop.timer import SYSTEM_CLOCK, Clock
 from loadgen.engine.records.exchange import Exchange
 from loadgen.engine.records.record import Outcome

@@ -4,6 +4,7 @@ The kernel stamps arrivals with CLOCK_REALTIME, which slews and may step; latenc
 between the two drifts by tens of microseconds within seconds, so it is sampled all through a run and interpolated.
 """
 
+import asyncio
 import itertools
 import time
 from array import array
@@ -13,9 +14,13 @@ from datetime import UTC, datetime
 import numpy as np
 from numpy.typing import NDArray
 
+from loadgen.engine.eventloop.timer import make_timer
+
 monotonic_ns = time.monotonic_ns
 
 _TRIES = 5
+_TICK_NS = 10_000_000
+_TICKS_PER_CLOCK_SAMPLE = 5  # one offset sample each 50 ms
 
 
 def offset_sample() -> tuple[int, int]:
@@ -80,3 +85,36 @@ class WallClock:
     def largest_step_ns(self) -> int:
         """The largest change of the offset between two neighbouring samples: a slew is small, a step is not."""
         return max((abs(b - a) for a, b in itertools.pairwise(self._offsets_ns)), default=0)
+
+
+class LoopProbe:
+    """Samples the wall clock from `start` to `stop`, and notes at each tick of 10 ms how late the event loop is.
+
+    With kernel stamps a late loop does not move a latency, but it delays sends and lets reads coalesce.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, wall_clock: WallClock) -> None:
+        self._wall_clock = wall_clock
+        self._lags_ns = array("q")  # an hour has 360,000
+        self._due_ns = 0
+        self._timer = make_timer(loop, self._on_timer)
+
+    def start(self) -> None:
+        """Begin now."""
+        self._due_ns = monotonic_ns() + _TICK_NS
+        self._timer.set(self._due_ns)
+
+    def stop(self) -> NDArray[np.int64]:
+        """End, and return the lag of every tick in nanoseconds."""
+        self._timer.close()
+        self._wall_clock.sample()
+        return np.array(self._lags_ns, dtype=np.int64)
+
+    def _on_timer(self) -> None:
+        now_ns = monotonic_ns()
+        self._lags_ns.append(now_ns - self._due_ns)
+        if len(self._lags_ns) % _TICKS_PER_CLOCK_SAMPLE == 0:
+            self._wall_clock.sample()
+        # The next tick keeps to the grid; those that a stall swallowed are one long lag, not many.
+        self._due_ns += max(1, (now_ns - self._due_ns) // _TICK_NS + 1) * _TICK_NS
+        self._timer.set(self._due_ns)

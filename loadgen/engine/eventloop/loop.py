@@ -3,11 +3,10 @@
 import asyncio
 import select
 import socket
-from typing import Any, Protocol
+from typing import Any
 
-from loadgen.engine.eventloop.poll_pacer import PollPacer
 from loadgen.engine.eventloop.read_log import ReadLog
-from loadgen.engine.eventloop.selector import Reader, StreamSelector
+from loadgen.engine.eventloop.selector import PollPacer, Reader, StreamSelector
 from loadgen.engine.records.record import ReadsBy
 
 
@@ -29,38 +28,11 @@ class StreamLoop(asyncio.SelectorEventLoop):
         return super().call_at(*args, **context)
 
 
-class Watcher(Protocol):
-    """Serves streams: `StreamSelector` between two turns of asyncio, or `AsyncioWatcher` in asyncio's own."""
-
-    @property
-    def reads_by(self) -> ReadsBy:
-        """The means by which streams are read."""
-
-    @property
-    def log(self) -> ReadLog | None:
-        """Where the reads of plain responses go, if they can be read without being looked at."""
-
-    def watch(self, sock: socket.socket, reader: Reader) -> int:
-        """Serve `reader` whenever `sock` has bytes, or its end, to be read; return the stream's token in `log`."""
-
-    def unwatch(self, sock: socket.socket) -> None:
-        """Undo `watch`; to be called before the socket is closed."""
-
-    def watch_for_room(self, sock: socket.socket) -> None:
-        """Call the reader's `writable` once when more can be sent."""
-
-    def pace(self, pacer: PollPacer) -> None:
-        """Pause between two polls as `pacer` decides, if this watcher polls."""
-
-    def note_unstamped(self) -> None:
-        """Count a read that came without a kernel stamp."""
-
-
 class AsyncioWatcher:
-    """Any loop: asyncio calls the readers. It never pauses."""
+    """As `StreamSelector`, on any loop: asyncio calls the readers. It never pauses."""
 
     reads_by: ReadsBy = "asyncio"
-    log = None
+    log: ReadLog | None = None
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
@@ -88,6 +60,10 @@ class AsyncioWatcher:
 
     def note_unstamped(self) -> None:
         pass
+
+
+Watcher = StreamSelector | AsyncioWatcher
+"""Serves streams: between two turns of asyncio, or in asyncio's own."""
 
 
 def watcher_of(loop: asyncio.AbstractEventLoop) -> Watcher:

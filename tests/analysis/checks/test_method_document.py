@@ -13,7 +13,7 @@ from loadgen.analysis.stats import samples_needed
 from loadgen.analysis.verdict import Check
 from loadgen.analysis.window import MIN_REQUESTS
 from loadgen.doctor import calibration
-from loadgen.engine.capture.choices import GIVEN_UP
+from loadgen.engine.capture.chunks import GIVEN_UP
 from loadgen.engine.capture.recorder import KERNEL_SHARE, Recorder
 from loadgen.engine.eventloop.clock import WallClock
 from loadgen.engine.records.exchange import Exchange

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from loadgen.engine.capture import recorder as recorder_module
-from loadgen.engine.capture.recorder import Recorder, StampFacts
+from loadgen.engine.capture.recorder import Recorder, stamp_source
 from loadgen.engine.capture.reply import Reply, read_reply
 from loadgen.engine.eventloop.clock import WallClock, monotonic_ns
 from loadgen.engine.records.exchange import Exchange, stamp_now
@@ -16,7 +16,7 @@ from loadgen.load.shapes import Wave
 from tests.engine.fake_wire import CHUNKED_HEAD, LAST_CHUNK, chunk, event
 
 
-def record(*bodies: bytes, secrets: tuple[str, ...] = ()) -> tuple[Records, StampFacts]:
+def record(*bodies: bytes, secrets: tuple[str, ...] = ()) -> tuple[Records, Recorder]:
     """One request for each body, each body in one read of its own."""
     schedule = Schedule(
         tuple(b"{}" for _ in bodies), np.ones(len(bodies), np.int32), np.ones(len(bodies), np.int32), None
@@ -31,7 +31,7 @@ def record(*bodies: bytes, secrets: tuple[str, ...] = ()) -> tuple[Records, Stam
         exchanges.append(exchange)
     recorder = Recorder(schedule, Wave(len(bodies)), origin_ns=0, wall_clock=WallClock(), secrets=secrets)
     (records,) = recorder.pieces(exchanges)
-    return records, recorder.stamps
+    return records, recorder
 
 
 GOOD = event("a", "length")
@@ -132,7 +132,7 @@ def test_choices_that_share_a_stamp_are_not_coalesced_with_each_other() -> None:
 
 def test_the_source_of_stamps_is_the_runs_own_share() -> None:
     _, at_read = record(GOOD)
-    assert (at_read.reads, at_read.source) == (3, "read")
-    assert StampFacts(1000, 9).source == "kernel"
-    assert StampFacts(1000, 11).source == "read"
-    assert StampFacts(0, 0).source == "read"
+    assert (at_read.reads, at_read.stamp_source) == (3, "read")
+    assert stamp_source(1000, 9) == "kernel"
+    assert stamp_source(1000, 11) == "read"
+    assert stamp_source(0, 0) == "read"

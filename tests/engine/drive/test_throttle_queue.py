@@ -6,8 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from loadgen.engine.drive.driver import Driver
-from loadgen.engine.drive.throttle import Throttle
-from loadgen.engine.drive.throttle_queue import ThrottleQueue
+from loadgen.engine.drive.throttle import Throttle, ThrottleQueue
 from loadgen.engine.eventloop.timer import Clock
 from loadgen.engine.records.exchange import Exchange
 from loadgen.engine.records.record import Outcome

@@ -2,7 +2,7 @@
 
 import pytest
 
-from loadgen.engine.eventloop.poll_pacer import PAUSE_S, PollPacer
+from loadgen.engine.eventloop.selector import PAUSE_S, PollPacer
 
 
 def pause_after_a_while(streams: int, gap_s: float, at_once: int = 1, for_s: float = 0.2) -> float:

@@ -1,13 +1,22 @@
-"""Open files and local ports, counted before anything is sent."""
+"""What the host lends a run: open files and local ports, counted before anything is sent, and being woken first."""
 
+import os
 import resource
 import socket
 from contextlib import closing
 
 import pytest
 
-from loadgen.engine.eventloop import host_limits
-from loadgen.engine.eventloop.host_limits import Ports, check_open_files, check_ports, kernel_hex, ports_taken, ports_to
+from loadgen.engine.eventloop import host
+from loadgen.engine.eventloop.host import (
+    Ports,
+    check_open_files,
+    check_ports,
+    kernel_hex,
+    ports_taken,
+    ports_to,
+    raised_priority,
+)
 from loadgen.errors import ExitCode, HostLimitError
 
 SERVER = ("10.0.0.5", 8000)
@@ -20,7 +29,7 @@ ROWS = [
 
 
 def test_open_files_that_suffice() -> None:
-    check_open_files(100, 100 + host_limits.SPARE_DESCRIPTORS)
+    check_open_files(100, 100 + host.SPARE_DESCRIPTORS)
     check_open_files(1_000_000, resource.RLIM_INFINITY)
 
 
@@ -64,7 +73,7 @@ def test_addresses_as_the_kernel_writes_them() -> None:
 
 
 @pytest.mark.loopback
-@pytest.mark.skipif(not host_limits._TABLES[0].exists(), reason="the system does not tell its connections")
+@pytest.mark.skipif(not host._TABLES[0].exists(), reason="the system does not tell its connections")
 def test_a_live_connection_takes_one_port() -> None:
     with closing(socket.create_server(("127.0.0.1", 0))) as server:
         address = server.getsockname()
@@ -74,3 +83,23 @@ def test_a_live_connection_takes_one_port() -> None:
     assert before is not None
     assert during is not None
     assert during.free == before.free - 1
+
+
+def test_within_the_block_the_scheduler_prefers_us_and_afterwards_no_more() -> None:
+    before = os.sched_getscheduler(0), os.getpriority(os.PRIO_PROCESS, 0)
+    with raised_priority() as priority:
+        if priority == "realtime":
+            assert os.sched_getscheduler(0) == os.SCHED_RR
+        elif priority == "raised":
+            assert os.getpriority(os.PRIO_PROCESS, 0) < before[1]
+    assert (os.sched_getscheduler(0), os.getpriority(os.PRIO_PROCESS, 0)) == before
+
+
+def test_what_the_system_refuses_is_done_without(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(os, "sched_setscheduler", refuse)
+    monkeypatch.setattr(os, "setpriority", refuse)
+    with raised_priority() as priority:
+        assert priority == "normal"
