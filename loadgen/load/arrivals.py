@@ -101,7 +101,7 @@ class TraceSource:
 
 @dataclass(frozen=True, slots=True)
 class ArrivalProcess:
-    """Arrivals at `rate_per_s`, which is where a `ramp` begins; `burstiness` is the shape of gamma arrivals.
+    """Arrivals at `rate_per_s`, which is where a `ramp` begins; `burstiness` is the shape of gamma arrivals alone.
 
     At a constant rate: constant has request i at i / rate; poisson has independent exponential gaps of mean 1 / rate, the
     first one included; gamma has gamma-distributed gaps of the same mean and of shape `burstiness`, so that their

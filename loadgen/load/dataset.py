@@ -6,9 +6,9 @@ it. Entries without a prompt, and lines that are not JSON, are skipped and count
 """
 
 import json
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -16,16 +16,47 @@ import numpy as np
 
 from loadgen.errors import UsageError
 from loadgen.load.body import Prompt
-from loadgen.load.dataset_keys import LENGTH_KEYS, PROMPT_KEYS, hint, is_left_out, is_sent
-from loadgen.load.file_rows import NoValue, Row, RowsFile, SkippedRow, number_of, open_rows
+from loadgen.load.file_rows import SURROGATE, NoValue, Row, RowsFile, SkippedRow, number_of, open_rows
 from loadgen.load.sampling import random_stream
 from loadgen.load.spec import Endpoint
 from loadgen.load.workload import DatasetSource
 
+_PROMPT_KEYS = ("prompt", "messages", "conversations", "conversation")
+_LENGTH_KEYS = ("output_tokens", "max_tokens", "max_completion_tokens")
+
+_OWN_KEYS = frozenset({"model", "stream", "stream_options", "return_token_ids"})
+"""Fields of a body that loadgen sets itself, whatever an entry has."""
+
+_SENT_KEYS = frozenset(
+    # Of OpenAI's completions and chat.
+    "audio best_of echo frequency_penalty function_call functions logit_bias logprobs modalities parallel_tool_calls "
+    "prediction presence_penalty prompt_cache_key prompt_cache_retention reasoning_effort response_format safety_identifier seed "
+    "service_tier stop store suffix temperature tool_choice tools top_logprobs top_p user verbosity web_search_options "
+    # Of vLLM and of servers that take the same fields.
+    "add_generation_prompt add_special_tokens allowed_token_ids bad_words cache_salt chat_template chat_template_kwargs "
+    "continue_final_message documents early_stopping ec_transfer_params enable_thinking guided_choice guided_decoding_backend "
+    "guided_grammar guided_json guided_regex guided_whitespace_pattern ignore_eos include_reasoning include_stop_str_in_output "
+    "kv_transfer_params length_penalty logits_processors lora_path media_io_kwargs min_p min_tokens mm_processor_kwargs nvext "
+    "priority prompt_embeds prompt_logprobs reasoning regex json_schema ebnf repetition_detection repetition_penalty request_id "
+    "rid separate_reasoning session_id session_params skip_special_tokens spaces_between_special_tokens stop_regex "
+    "stop_token_ids stream_reasoning structural_tag structured_outputs thinking thinking_budget thinking_token_budget top_a "
+    "top_k truncate_prompt_tokens truncation_side typical_p use_beam_search vllm_xargs".split()
+)
+"""Fields of a body that are sent as they are."""
+
+_LEFT_OUT_KEYS = frozenset(
+    "_id answer answers author avatar_url avatarurl category categories chosen comment completion conversation_hash "
+    "conversation_id created created_at custom_id dataset dataset_name date description difficulty domain expected_output extra "
+    "ground_truth hash id idx index info items label labels lang language license meta metadata model_name name note notes "
+    "num_turns number openai_moderation output prompt_id question_id rating redacted reference references rejected response "
+    "responses score scores skip_prompt_formatting solution source split state subject subset tag tags target task timestamp "
+    "title topic toxic turn type uid url uuid views".split()
+)
+"""What datasets say of their entries and no server needs: names, sources, expected answers, scores."""
+
 _HUMAN = ("human", "user")
 _WITHOUT_CONTENT = ("tool_calls", "function_call", "refusal", "audio", "reasoning_content", "reasoning")
 _MAX_TOKENS = int(np.iinfo(np.int32).max)
-_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,17 +132,17 @@ def _entry(row: Row, endpoint: Endpoint, left_out: dict[str, None]) -> Entry:
     entry = {key: value for key, value in row.value.items() if value is not None}  # null is as good as not there
     sent: dict[str, Any] = {}
     for key, value in entry.items():
-        if key in PROMPT_KEYS or key in LENGTH_KEYS:
+        if key in _PROMPT_KEYS or key in _LENGTH_KEYS:
             continue
         if key == "n":
             if number_of(value) != 1:
                 raise UsageError(f"{row.place}: 'n' cannot be {_shown(value)} there; leave it out and say --choices")
-        elif is_sent(key):
+        elif key in _SENT_KEYS or key.startswith("guided_"):
             sent[key] = value
-        elif is_left_out(key):
+        elif key in _OWN_KEYS or key.lower() in _LEFT_OUT_KEYS:
             left_out[key] = None
         else:
-            raise UsageError(f"{row.place} has the unknown key {_shown(key)}; {hint(key)}")
+            raise UsageError(f"{row.place} has the unknown key {_shown(key)}; {_hint(key)}")
     prompt, output_tokens = _prompt(entry, row.place, endpoint), _output_tokens(entry, row.place)
     _check_can_be_sent(prompt, row.place)
     if sent:
@@ -119,12 +150,24 @@ def _entry(row: Row, endpoint: Endpoint, left_out: dict[str, None]) -> Entry:
     return Entry(prompt, output_tokens, sent)
 
 
+def _hint(key: str) -> str:
+    """What to do about an unknown key."""
+    known = [*_PROMPT_KEYS, *_LENGTH_KEYS, *sorted(_SENT_KEYS)]
+    near = get_close_matches(key.lower().replace("-", "_"), known, n=1)
+    if near:
+        return f"did you mean '{near[0]}'?"
+    return (
+        f"an entry has {', '.join(_PROMPT_KEYS[:2])} or {_PROMPT_KEYS[2]}, {_LENGTH_KEYS[0]}, fields of a request such as "
+        "temperature or tools, and id, source and the like; rename or remove it"
+    )
+
+
 def _prompt(entry: dict[str, Any], place: str, endpoint: Endpoint) -> Prompt:
-    given = [key for key in PROMPT_KEYS if entry.get(key)]
+    given = [key for key in _PROMPT_KEYS if entry.get(key)]
     if len(given) > 1:
         raise UsageError(f"{place} has both '{given[0]}' and '{given[1]}'; leave one of them")
     if not given:
-        present = next((key for key in PROMPT_KEYS if key in entry), None)
+        present = next((key for key in _PROMPT_KEYS if key in entry), None)
         what = f"an empty '{present}'" if present else "neither 'prompt' nor 'messages' nor 'conversations'"
         raise SkippedRow(f"has {what}")
     value = entry[given[0]]
@@ -176,7 +219,7 @@ def _first_human_turn(turns: object, key: str) -> str:
 
 
 def _output_tokens(entry: dict[str, Any], place: str) -> int | None:
-    key = next((key for key in LENGTH_KEYS if key in entry), None)
+    key = next((key for key in _LENGTH_KEYS if key in entry), None)
     if key is None:
         return None
     tokens = number_of(entry[key])
@@ -191,7 +234,7 @@ def _check_can_be_sent(value: object, place: str) -> None:
         text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, allow_nan=False)
     except ValueError as error:
         raise UsageError(f"{place} has a number that is too large to be sent") from error
-    if not text.isascii() and (half := _SURROGATE.search(text)):
+    if not text.isascii() and (half := SURROGATE.search(text)):
         raise UsageError(
             f"{place} has half a character, \\u{ord(half.group()):04x} without its other half, which cannot be sent; "
             "remove it or write the whole character"

@@ -18,7 +18,7 @@ from loadgen.errors import UsageError
 
 _PIECE_CHARACTERS = 1 << 20
 _CUT_CHARACTERS = 16  # an error this near the end of a piece may come from the cut
-_SURROGATE = re.compile("[\ud800-\udfff]")
+SURROGATE = re.compile("[\ud800-\udfff]")
 _WHITE = " \t\n\r"
 _PACKED = (
     (b"\x1f\x8b", "compressed with gzip: unpack it with gunzip first"),
@@ -67,7 +67,7 @@ class RowsFile:
 
     def checked(self, text: str, place: str) -> str:
         """`text` as it is. Raises UsageError when the file's bytes there are no text."""
-        if not text.isascii() and (found := _SURROGATE.search(text)):
+        if not text.isascii() and (found := SURROGATE.search(text)):
             code = ord(found.group())
             what = f"byte 0x{code - 0xDC00:02x}" if 0xDC80 <= code <= 0xDCFF else f"half a character, \\u{code:04x}"
             raise UsageError(f"{place} is not text in {self.encoding.removesuffix('-sig').upper()}: it has {what}")

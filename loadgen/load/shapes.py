@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal, NotRequired, Self
 
 from typing_extensions import TypedDict
 
-from loadgen.load.arrivals import ArrivalProcess, Arrivals, Int64, Ramp, RampDocument, TraceDocument, TraceSource
+from loadgen.load.arrivals import ArrivalProcess, Int64, Ramp, RampDocument, TraceDocument, TraceSource
 from loadgen.load.workload import FILE_NOTES
 
 _MIN_REQUESTS = 32  # of a run by default
@@ -259,17 +259,12 @@ class OpenLoopShape(TypedDict):
 
 
 @dataclass(frozen=True, slots=True)
-class OpenLoop(LoadShape):
-    """Requests arrive at `rate_per_s` on average, whatever the server does; with a `ramp`, the rate begins there.
+class OpenLoop(ArrivalProcess, LoadShape):
+    """Requests arrive as the process says, whatever the server does; `trace` is there for a replay alone.
 
-    `burstiness` is the shape of gamma arrivals, and None for the other processes; `trace` is there for a replay alone.
     A request due while `max_in_flight` are in flight is dropped; None: there is no such limit.
     """
 
-    rate_per_s: float
-    arrivals: Arrivals = "poisson"
-    burstiness: float | None = None
-    ramp: Ramp | None = None
     trace: TraceSource | None = None
     max_in_flight: int | None = None
 
@@ -281,20 +276,11 @@ class OpenLoop(LoadShape):
 
     @property
     def process(self) -> ArrivalProcess:
-        """When requests arrive."""
-        return ArrivalProcess(self.rate_per_s, self.arrivals, self.burstiness, self.ramp)
+        return self
 
     @property
     def offered_per_s(self) -> float:
         return self.rate_per_s
-
-    @property
-    def mean_rate_per_s(self) -> float:
-        return self.process.mean_rate_per_s
-
-    @property
-    def peak_rate_per_s(self) -> float:
-        return self.process.peak_rate_per_s
 
     @property
     def label(self) -> str:
@@ -318,10 +304,7 @@ class OpenLoop(LoadShape):
         return max(_MIN_REQUESTS, round(_ARRIVALS_S * self.mean_rate_per_s))
 
     def planned_requests(self, requests: int | None, duration_s: float | None, seed: int) -> int | None:
-        return requests if duration_s is None else self.process.requests_within(duration_s, seed)
-
-    def offsets_ns(self, requests: int, seed: int) -> Int64:
-        return self.process.offsets_ns(requests, seed)
+        return requests if duration_s is None else self.requests_within(duration_s, seed)
 
     def connections(self, requests: int | None = None) -> int:
         """Two seconds of arrivals, or as many as may be in flight. A connection beyond them is opened when it is needed,

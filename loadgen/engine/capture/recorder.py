@@ -235,30 +235,15 @@ def unknown_request(
     schedule: Schedule, index: int, outcome: Outcome, detail: str, *, slot: int = -1, sent_ns: int | None = None
 ) -> RequestRecord:
     """The record of a request without a known reply: never ok, and without a latency."""
-    none = np.empty(0, np.int64)
     return RequestRecord(
         index=index,
         slot=slot,
         outcome=outcome,
-        http_status=None,
         detail=detail,
-        finish_reason=None,
         due_ns=None if schedule.offsets_ns is None else int(schedule.offsets_ns[index]),
-        start_ns=None,
         sent_ns=sent_ns,
-        first_byte_ns=None,
-        end_ns=None,
-        connect_ns=None,
         prompt_tokens_asked=int(schedule.prompt_tokens[index]),
         output_tokens_asked=int(schedule.output_tokens[index]),
-        prompt_tokens=None,
-        output_tokens=None,
-        counted_by=CountedBy.ASSUMED,
-        server_timing=None,
-        arrival_ns=none,
-        arrival_tokens=none.astype(np.int32),
-        arrival_choice=none.astype(np.int16),
-        arrival_coalesced=none.astype(np.bool_),
     )
 
 

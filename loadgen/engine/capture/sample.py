@@ -1,7 +1,7 @@
 """A few replies of a run kept with their text, for a person to see whether the server made sense. After the run, never in it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from zlib import crc32
 
 from loadgen.engine.capture.reply import Reply
@@ -23,13 +23,7 @@ class SampledReply:
 
     def to_json(self) -> dict[str, int | str | None]:
         """One entry of the run document's `replies`."""
-        return {
-            "index": self.index,
-            "outcome": self.outcome,
-            "finish_reason": self.finish_reason,
-            "text": self.text,
-            "characters": self.characters,
-        }
+        return asdict(self)
 
 
 class ReplySample:

@@ -12,7 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from loadgen.engine.drive.in_flight import InFlight, Transport
+from loadgen.engine.drive.in_flight import RequestsInFlight, Transport
 from loadgen.engine.drive.throttle import MAX_RETRY_AFTER_S, Throttle, ThrottleQueue, wait_asked_s
 from loadgen.engine.eventloop.timer import SYSTEM_CLOCK, Clock
 from loadgen.engine.records.exchange import Exchange
@@ -86,7 +86,7 @@ class Driver(ABC):
         self._on_pause = wiring.on_pause
         self._clock = wiring.clock
         self._now_ns = wiring.clock.now_ns
-        self._in_flight = InFlight(
+        self._in_flight = RequestsInFlight(
             make_transport=wiring.make_transport,
             wire_of=self._wire,
             output_tokens_of=lambda index: int(plan.schedule.output_tokens[index]),

@@ -33,7 +33,7 @@ class Transport(Protocol):
         """Close the connection."""
 
 
-class InFlight:
+class RequestsInFlight:
     """The requests that have started and not ended, one for each busy connection; `len()` is their number.
 
     `wire_of` gives the bytes of a request, `output_tokens_of` the length of its reply. `on_ended` is called with each exchange

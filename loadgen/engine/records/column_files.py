@@ -18,17 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from loadgen.engine.records.ragged import Texts
-from loadgen.engine.records.record import Records
-from loadgen.engine.records.record_parts import (
-    NUMBERS,
-    OF_ARRIVALS,
-    OF_ROWS,
-    TEXTS,
-    joined,
-    records_of,
-    release_pages,
-    take,
-)
+from loadgen.engine.records.record import NUMBERS, OF_ARRIVALS, OF_ROWS, TEXTS, Records
+from loadgen.engine.records.record_parts import joined, records_of, release_pages, take
 from loadgen.load.bulk import chunks_of
 from loadgen.load.disk import write_all
 

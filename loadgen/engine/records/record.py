@@ -8,7 +8,8 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import Any, Literal
+from functools import partial
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,34 +60,34 @@ class CountedBy(IntEnum):
         return self.name.lower()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RequestRecord:
-    """One row of `Records`, for code that wants to look at a single request. Units as there."""
+    """One row of `Records`. Units as there; None for what is not known."""
 
     index: int
-    slot: int
+    slot: int = -1
     outcome: Outcome
-    http_status: int | None
-    detail: str | None
-    finish_reason: str | None
-    due_ns: int | None
-    start_ns: int | None
-    sent_ns: int | None
-    first_byte_ns: int | None
-    end_ns: int | None
-    connect_ns: int | None
+    http_status: int | None = None
+    detail: str | None = None
+    finish_reason: str | None = None
+    due_ns: int | None = None
+    start_ns: int | None = None
+    sent_ns: int | None = None
+    first_byte_ns: int | None = None
+    end_ns: int | None = None
+    connect_ns: int | None = None
+    limit_wait_ns: int = 0
     prompt_tokens_asked: int | None
     output_tokens_asked: int
-    prompt_tokens: int | None
-    output_tokens: int | None
-    counted_by: CountedBy
-    server_timing: dict[str, Any] | None
-    arrival_ns: Int64
-    arrival_tokens: Int32
-    arrival_choice: Int16
-    arrival_coalesced: Bool
-    limit_wait_ns: int = 0
+    prompt_tokens: int | None = None
+    output_tokens: int | None = None
     hidden_tokens: int = 0  # -1: unknown
+    counted_by: CountedBy = CountedBy.ASSUMED
+    server_timing: dict[str, Any] | None = None
+    arrival_ns: Int64 = field(default_factory=partial(np.empty, 0, np.int64))
+    arrival_tokens: Int32 = field(default_factory=partial(np.empty, 0, np.int32))
+    arrival_choice: Int16 = field(default_factory=partial(np.empty, 0, np.int16))
+    arrival_coalesced: Bool = field(default_factory=partial(np.empty, 0, np.bool_))
 
 
 @dataclass(slots=True)
@@ -133,85 +134,40 @@ class Records:
 
     def __getitem__(self, row: int) -> RequestRecord:
         begin, end = int(self.arrival_start[row]), int(self.arrival_start[row + 1])
-
-        def timestamp(column: Int64) -> int | None:
-            value = int(column[row])
-            return None if value == MISSING else value
-
-        def count(column: Int32) -> int | None:
-            value = int(column[row])
-            return None if value < 0 else value
-
-        return RequestRecord(
-            index=int(self.index[row]),
-            slot=int(self.slot[row]),
-            outcome=Outcome(int(self.outcome[row])),
-            http_status=int(self.http_status[row]) or None,
-            detail=self.detail[row],
-            finish_reason=self.finish_reason[row],
-            due_ns=timestamp(self.due_ns),
-            start_ns=timestamp(self.start_ns),
-            sent_ns=timestamp(self.sent_ns),
-            first_byte_ns=timestamp(self.first_byte_ns),
-            end_ns=timestamp(self.end_ns),
-            connect_ns=timestamp(self.connect_ns),
-            limit_wait_ns=int(self.limit_wait_ns[row]),
-            prompt_tokens_asked=count(self.prompt_tokens_asked),
-            output_tokens_asked=int(self.output_tokens_asked[row]),
-            prompt_tokens=count(self.prompt_tokens),
-            output_tokens=count(self.output_tokens),
-            hidden_tokens=int(self.hidden_tokens[row]),
-            counted_by=CountedBy(int(self.counted_by[row])),
-            server_timing=self.server_timing[row],
-            arrival_ns=self.arrival_ns[begin:end],
-            arrival_tokens=self.arrival_tokens[begin:end],
-            arrival_choice=self.arrival_choice[begin:end],
-            arrival_coalesced=self.arrival_coalesced[begin:end],
-        )
+        values: dict[str, Any] = {name: int(getattr(self, name)[row]) for name in OF_ROWS}
+        values |= {name: None for name, unknown in _UNKNOWN.items() if values[name] == unknown}
+        values |= {"outcome": Outcome(values["outcome"]), "counted_by": CountedBy(values["counted_by"])}
+        values |= {name: getattr(self, name)[begin:end] for name in OF_ARRIVALS}
+        return RequestRecord(**values, **{name: getattr(self, name)[row] for name in TEXTS})
 
     @classmethod
     def from_rows(cls, rows: list[RequestRecord]) -> "Records":
         """Columns from single rows, as given; the inverse of indexing."""
-
-        def timestamps(name: str) -> Int64:
+        columns: dict[str, Any] = {}
+        for name in OF_ROWS:
             values = (getattr(row, name) for row in rows)
-            return np.array([MISSING if value is None else value for value in values], dtype=np.int64)
+            columns[name] = np.array([_UNKNOWN[name] if value is None else value for value in values], NUMBERS[name])
+        for name in OF_ARRIVALS:
+            parts = [np.empty(0, NUMBERS[name]), *(getattr(row, name) for row in rows)]
+            columns[name] = np.concatenate(parts).astype(NUMBERS[name], copy=False)
+        columns |= {name: [getattr(row, name) for row in rows] for name in TEXTS}
+        arrival_start = np.cumsum([0, *(len(row.arrival_ns) for row in rows)], dtype=np.int64)
+        return cls(**columns, arrival_start=arrival_start)
 
-        def counts(name: str) -> Int32:
-            values = (getattr(row, name) for row in rows)
-            return np.array([-1 if value is None else value for value in values], dtype=np.int32)
 
-        def joined(name: str, dtype: type[np.generic]) -> NDArray[Any]:
-            parts = [getattr(row, name) for row in rows]
-            return np.concatenate(parts).astype(dtype) if parts else np.empty(0, dtype)
+_COLUMNS = {name: hint for name, hint in get_type_hints(Records).items() if name != "arrival_start"}
+NUMBERS: dict[str, np.dtype[Any]] = {
+    name: np.dtype(get_args(get_args(hint)[1])[0]) for name, hint in _COLUMNS.items() if get_origin(hint) is np.ndarray
+}
+"""The type of each column of numbers."""
 
-        return cls(
-            index=counts("index"),
-            slot=counts("slot"),
-            outcome=np.array([row.outcome for row in rows], dtype=np.int8),
-            http_status=np.array([row.http_status or 0 for row in rows], dtype=np.int16),
-            due_ns=timestamps("due_ns"),
-            start_ns=timestamps("start_ns"),
-            sent_ns=timestamps("sent_ns"),
-            first_byte_ns=timestamps("first_byte_ns"),
-            end_ns=timestamps("end_ns"),
-            connect_ns=timestamps("connect_ns"),
-            limit_wait_ns=timestamps("limit_wait_ns"),
-            prompt_tokens_asked=counts("prompt_tokens_asked"),
-            output_tokens_asked=counts("output_tokens_asked"),
-            prompt_tokens=counts("prompt_tokens"),
-            output_tokens=counts("output_tokens"),
-            hidden_tokens=counts("hidden_tokens"),
-            counted_by=np.array([row.counted_by for row in rows], dtype=np.int8),
-            finish_reason=[row.finish_reason for row in rows],
-            detail=[row.detail for row in rows],
-            server_timing=[row.server_timing for row in rows],
-            arrival_start=np.cumsum([0, *(len(row.arrival_ns) for row in rows)], dtype=np.int64),
-            arrival_ns=joined("arrival_ns", np.int64),
-            arrival_tokens=joined("arrival_tokens", np.int32),
-            arrival_choice=joined("arrival_choice", np.int16),
-            arrival_coalesced=joined("arrival_coalesced", np.bool_),
-        )
+OF_ARRIVALS = [name for name in NUMBERS if name.startswith("arrival_")]
+OF_ROWS = [name for name in NUMBERS if name not in OF_ARRIVALS]
+TEXTS = [name for name in _COLUMNS if name not in NUMBERS]
+
+_TIMESTAMPS = ("due_ns", "start_ns", "sent_ns", "first_byte_ns", "end_ns", "connect_ns")
+_COUNTS = ("prompt_tokens_asked", "prompt_tokens", "output_tokens")
+_UNKNOWN = dict.fromkeys(_TIMESTAMPS, MISSING) | dict.fromkeys(_COUNTS, UNKNOWN_TOKENS) | {"http_status": 0}
 
 
 @dataclass(slots=True)

@@ -1,32 +1,20 @@
 """Rows of records: some of them picked, several sets put end to end, and all of them a few at a time.
 
 To go through a run a piece at a time takes the same memory however long it was.
-Columns are found by their names and kinds: those of arrivals begin with `arrival_`, and a list stands for a column of texts.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import fields
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from loadgen.engine.records.ragged import Texts, positions, starts
-from loadgen.engine.records.record import Records
+from loadgen.engine.records.record import NUMBERS, OF_ARRIVALS, OF_ROWS, TEXTS, Records
 from loadgen.load import bulk
 
 _ROWS_AT_ONCE = 16_384
 _ARRIVALS_AT_ONCE = 131_072  # 2 MB, and a few times that in what figures are made of
-
-_EMPTY = Records.from_rows([])
-NUMBERS = {
-    field.name: getattr(_EMPTY, field.name).dtype
-    for field in fields(Records)
-    if isinstance(getattr(_EMPTY, field.name), np.ndarray) and field.name != "arrival_start"
-}
-OF_ARRIVALS = [name for name in NUMBERS if name.startswith("arrival_")]
-OF_ROWS = [name for name in NUMBERS if name not in OF_ARRIVALS]
-TEXTS = [field.name for field in fields(Records) if isinstance(getattr(_EMPTY, field.name), list)]
 
 
 def records_of(
