@@ -35,7 +35,7 @@ from loadgen.engine.eventloop.loop import make_loop
 from loadgen.engine.measurement import Share, Task
 from loadgen.engine.records.column_files import in_schedule_order, read_columns
 from loadgen.engine.records.record import Priority, Recording
-from loadgen.engine.wire import connection
+from loadgen.engine.wire import sockets
 from loadgen.engine.wire.target import Target
 from loadgen.load.body import RequestForm
 from loadgen.load.schedule import build
@@ -86,7 +86,7 @@ DISTURBANCES = (
 def disturbed(disturbance: Disturbance, port: int) -> Recording:
     """The run in this process, with the disturbance."""
     if disturbance.stamps == "read":
-        setattr(connection, "ask_for_kernel_stamps", lambda sock: None)  # noqa: B010  (not ours to assign, says mypy)
+        setattr(sockets, "ask_for_kernel_stamps", lambda sock: None)  # noqa: B010  (not ours to assign, says mypy)
     if disturbance.priority == "normal":
         setattr(measurement, "raised_priority", _normal_priority)  # noqa: B010
     spec = RunSpec("http://127.0.0.1", "truth", ClosedLoop(disturbance.streams), 32, clients.TOKENS)

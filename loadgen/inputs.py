@@ -131,7 +131,6 @@ def _model_in(annotation: object) -> type[BaseModel] | None:
 
 
 def _problem(kind: str, message: str) -> str:
-    """pydantic's finding as the end of our sentence."""
     if kind.startswith("int"):
         return "must be a whole number"
     if kind.startswith("float") or kind == "finite_number":

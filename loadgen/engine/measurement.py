@@ -6,6 +6,7 @@ import resource
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import zip_longest
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from loadgen.engine.drive.open_loop import OpenLoopDriver
 from loadgen.engine.drive.throttle import Throttle
 from loadgen.engine.eventloop.clock import LoopProbe, WallClock, monotonic_ns
 from loadgen.engine.eventloop.host import make_room, raised_priority
-from loadgen.engine.eventloop.loop import Watcher, watcher_of
+from loadgen.engine.eventloop.loop import watcher_of
 from loadgen.engine.eventloop.selector import PollPacer
 from loadgen.engine.eventloop.spill_queue import SpillQueues
 from loadgen.engine.records.column_files import ColumnFiles, Unwritten
@@ -115,27 +116,96 @@ def driver_class(shape: LoadShape) -> type[Driver]:
     return OpenLoopDriver if shape.callers is None else ClosedLoopDriver
 
 
-@dataclass(frozen=True, slots=True)
 class _Sender:
-    """What sends a share: the driver, its connections and who watches them, and where finished exchanges are kept."""
-
-    driver: Driver
-    transports: list[StampingTransport]
-    watcher: Watcher
-    queues: SpillQueues
-    spool: Spool
-
-
-@dataclass(frozen=True, slots=True)
-class _Sent:
-    """What the client saw of itself while it sent. `fault` is a fault of loadgen that ended the run."""
+    """Sends a share, and knows what the client saw of itself meanwhile. `fault` is a fault of loadgen that ended the run."""
 
     wall_clock: WallClock
-    priority: Priority
-    cpu_s: float
-    loop_lag_ns: Int64
-    network_rtt_ns: Int64
-    fault: str | None
+    _priority: Priority
+    _cpu_s: float
+    _loop_lag_ns: Int64
+    _network_rtt_ns: Int64
+
+    def __init__(
+        self,
+        share: Share,
+        own: Shard,
+        report: Callable[[Progress | Pause], None],
+        *,
+        address: Address,
+        throttle: Throttle,
+        open_bodies: OpenBodies,
+    ) -> None:
+        task = share.task
+        self._make_transport = partial(StampingTransport, address, task.stale_limit_ns, open_bodies)
+        self._transports: list[StampingTransport] = []
+        self._watcher = watcher_of(asyncio.get_running_loop())
+        self.queues = SpillQueues(on_full=lambda: self.driver.drain(), folder=share.folder)
+        self.spool = Spool(self.queues, self._watcher.log)
+        wiring = Wiring(
+            make_transport=self._new_transport,
+            on_finished=self.spool.add,
+            throttle=throttle,
+            on_pause=lambda until_ns: report(Pause(until_ns)),
+        )
+        self.driver = driver_class(own.shape)(replace(task, schedule=own.schedule, shape=own.shape), wiring)
+        self._may_pause = own.shape.latency_start == "sent"
+        self.fault: str | None = None
+
+    def _new_transport(self) -> StampingTransport:
+        self._transports.append(self._make_transport())
+        return self._transports[-1]
+
+    async def send(self, agree_on_start: Callable[[], int]) -> None:
+        """Run the driver from the time agreed on, without the garbage collector and with the best priority there is."""
+        round_trips_before = self._round_trips_ns()
+        self.wall_clock = WallClock()
+        probe = LoopProbe(asyncio.get_running_loop(), self.wall_clock)
+        gc.collect()
+        gc.freeze()
+        gc.disable()
+        try:
+            with raised_priority() as self._priority:
+                self.queues.start_thread()
+                start_at_ns = agree_on_start()
+                cpu_begun_s = time.process_time()
+                probe.start()
+                if self._may_pause:
+                    self._watcher.pace(PollPacer(self.driver.connections))
+                try:
+                    await self.driver.run(start_at_ns)
+                except Exception as error:  # a fault of ours: what was measured until then is kept
+                    self.fault = f"the measuring process failed ({error!r}), which is a fault in loadgen: report it"
+                self._cpu_s = time.process_time() - cpu_begun_s
+        finally:
+            self._loop_lag_ns = probe.stop()
+            gc.enable()
+            gc.unfreeze()
+        self._network_rtt_ns = _min_each(round_trips_before, self._round_trips_ns())
+
+    def client_facts(self, recorder: Recorder) -> ClientFacts:
+        """What the client knows of itself, with what `recorder` has read."""
+        driver, opened = self.driver, [transport.opened for transport in self._transports]
+        return ClientFacts(
+            stamp_source=recorder.stamp_source,
+            workers=1,
+            priority=self._priority,
+            cpu_s=self._cpu_s,
+            wall_s=(driver.finished_ns - driver.origin_ns) / 1e9,
+            reads=recorder.reads,
+            reads_by=self._watcher.reads_by,
+            loop_lag_ns=self._loop_lag_ns,
+            network_rtt_ns=self._network_rtt_ns,
+            clock_step_ns=self.wall_clock.largest_step_ns,
+            connections_opened=sum(opened),
+            connections_reopened=sum(max(0, times - 1) for times in opened),
+            peak_in_flight=driver.peak_in_flight,
+            peak_rss_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+            replies=recorder.replies,
+            schedule_exhausted=driver.schedule_exhausted,
+        )
+
+    def _round_trips_ns(self) -> list[int | None]:
+        return [transport.min_round_trip_ns() for transport in self._transports]
 
 
 async def measure_share(
@@ -157,7 +227,7 @@ async def measure_share(
     tokenizer = None if task.tokenizer is None else Tokenizer(task.tokenizer)  # now: a failure later would lose the run
     address = await _address(task.target)
     open_bodies = open_bodies or OpenBodies()
-    sender = _sender(share, own, report, address=address, throttle=throttle, open_bodies=open_bodies)
+    sender = _Sender(share, own, report, address=address, throttle=throttle, open_bodies=open_bodies)
     driver = sender.driver
     adopt(driver)
     make_room(driver.connections, address.sockaddr)
@@ -169,7 +239,7 @@ async def measure_share(
     try:
         await driver.wait_for_room()
         await driver.open()
-        sent = await _send(sender, own.shape, agree_on_start)
+        await sender.send(agree_on_start)
     finally:
         for each in background:
             each.cancel()
@@ -181,17 +251,17 @@ async def measure_share(
         own.schedule,
         own.shape,
         origin_ns=driver.origin_ns,
-        wall_clock=sent.wall_clock,
+        wall_clock=sender.wall_clock,
         secrets=task.target.secrets,
         tokenizer=tokenizer,
         keep_replies=task.keep_replies,
     )
     unwritten, unreadable = await _record(sender.spool, recorder, own, folder=share.folder, schedules=schedules)
     return WorkerReport(
-        client=_client_facts(sender, sent, recorder),
-        origin_at=sent.wall_clock.to_utc(driver.origin_ns),
+        client=sender.client_facts(recorder),
+        origin_at=sender.wall_clock.to_utc(driver.origin_ns),
         interrupted=driver.interrupted or unreadable is not None,
-        failure=sent.fault or sender.queues.failure or unreadable,
+        failure=sender.fault or sender.queues.failure or unreadable,
         refusal=driver.refusal,
         replies=tuple(_in_schedule(recorder.sampled_replies, own.rows)),
         unwritten=unwritten,
@@ -203,72 +273,6 @@ async def _address(target: Target) -> Address:
         return await first_reachable(resolve(target.scheme, target.host, target.port, target.route))
     except ConnectFailedError as error:
         raise EngineError(str(error)) from error
-
-
-def _sender(
-    share: Share,
-    own: Shard,
-    report: Callable[[Progress | Pause], None],
-    *,
-    address: Address,
-    throttle: Throttle,
-    open_bodies: OpenBodies,
-) -> _Sender:
-    task = share.task
-    transports: list[StampingTransport] = []
-
-    def make_transport() -> StampingTransport:
-        transports.append(StampingTransport(address, task.stale_limit_ns, open_bodies))
-        return transports[-1]
-
-    watcher = watcher_of(asyncio.get_running_loop())
-    queues = SpillQueues(on_full=lambda: driver.drain(), folder=share.folder)
-    spool = Spool(queues, watcher.log)
-    wiring = Wiring(
-        make_transport=make_transport,
-        on_finished=spool.add,
-        throttle=throttle,
-        on_pause=lambda until_ns: report(Pause(until_ns)),
-    )
-    driver = driver_class(own.shape)(replace(task, schedule=own.schedule, shape=own.shape), wiring)
-    return _Sender(driver, transports, watcher, queues, spool)
-
-
-async def _send(sender: _Sender, shape: LoadShape, agree_on_start: Callable[[], int]) -> _Sent:
-    """Run the driver from the time agreed on, without the garbage collector and with the best priority there is."""
-    driver = sender.driver
-    round_trips_before = _round_trips_ns(sender.transports)
-    wall_clock = WallClock()
-    probe = LoopProbe(asyncio.get_running_loop(), wall_clock)
-    fault: str | None = None
-    gc.collect()
-    gc.freeze()
-    gc.disable()
-    try:
-        with raised_priority() as priority:
-            sender.queues.start_thread()
-            start_at_ns = agree_on_start()
-            cpu_begun_s = time.process_time()
-            probe.start()
-            if shape.latency_start == "sent":
-                sender.watcher.pace(PollPacer(driver.connections))
-            try:
-                await driver.run(start_at_ns)
-            except Exception as error:  # a fault of ours: what was measured until then is kept
-                fault = f"the measuring process failed ({error!r}), which is a fault in loadgen: report it"
-            cpu_s = time.process_time() - cpu_begun_s
-    finally:
-        loop_lag_ns = probe.stop()
-        gc.enable()
-        gc.unfreeze()
-    return _Sent(
-        wall_clock=wall_clock,
-        priority=priority,
-        cpu_s=cpu_s,
-        loop_lag_ns=loop_lag_ns,
-        network_rtt_ns=_min_each(round_trips_before, _round_trips_ns(sender.transports)),
-        fault=fault,
-    )
 
 
 async def _record(
@@ -289,35 +293,9 @@ async def _record(
     return files.unwritten, unreadable
 
 
-def _client_facts(sender: _Sender, sent: _Sent, recorder: Recorder) -> ClientFacts:
-    driver, transports = sender.driver, sender.transports
-    return ClientFacts(
-        stamp_source=recorder.stamp_source,
-        workers=1,
-        priority=sent.priority,
-        cpu_s=sent.cpu_s,
-        wall_s=(driver.finished_ns - driver.origin_ns) / 1e9,
-        reads=recorder.reads,
-        reads_by=sender.watcher.reads_by,
-        loop_lag_ns=sent.loop_lag_ns,
-        network_rtt_ns=sent.network_rtt_ns,
-        clock_step_ns=sent.wall_clock.largest_step_ns,
-        connections_opened=sum(transport.opened for transport in transports),
-        connections_reopened=sum(max(0, transport.opened - 1) for transport in transports),
-        peak_in_flight=driver.peak_in_flight,
-        peak_rss_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
-        replies=recorder.replies,
-        schedule_exhausted=driver.schedule_exhausted,
-    )
-
-
 def _in_schedule(replies: Sequence[SampledReply], rows: ShardRows) -> Iterator[SampledReply]:
     for reply in replies:
         yield replace(reply, index=int(rows.at(np.array([reply.index], np.int64))[0]))
-
-
-def _round_trips_ns(transports: Sequence[StampingTransport]) -> list[int | None]:
-    return [transport.min_round_trip_ns() for transport in transports]
 
 
 def _min_each(before: Sequence[int | None], after: Sequence[int | None]) -> Int64:

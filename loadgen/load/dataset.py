@@ -151,7 +151,6 @@ def _entry(row: Row, endpoint: Endpoint, left_out: dict[str, None]) -> Entry:
 
 
 def _hint(key: str) -> str:
-    """What to do about an unknown key."""
     known = [*_PROMPT_KEYS, *_LENGTH_KEYS, *sorted(_SENT_KEYS)]
     near = get_close_matches(key.lower().replace("-", "_"), known, n=1)
     if near:

@@ -64,7 +64,6 @@ def no_room(error: OSError, what: str) -> UsageError:
 
 
 def _file_system(folder: Path) -> str:
-    """Return the kind of file system that holds `folder`; empty if unknown."""
     try:
         lines = Path("/proc/self/mounts").read_text().splitlines()
     except OSError:

@@ -131,7 +131,6 @@ def _reasoning(delta: Mapping[str, object]) -> str:
 
 
 def _text(value: Any, with_reasoning: bool = True) -> str:
-    """The text of a content, be it a string or parts."""
     return value if isinstance(value, str) else "".join(_texts(value, with_reasoning, 0))
 
 

@@ -108,7 +108,6 @@ class Recorder:
         return row
 
     def _unreadable(self, exchange: Exchange, error: Exception) -> RequestRecord:
-        """The record of a request whose answer cannot be recorded."""
         detail = exchange.detail or f"the answer cannot be recorded: {error!r}"
         return unknown_request(
             self._schedule,

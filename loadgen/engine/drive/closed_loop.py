@@ -88,7 +88,6 @@ class ClosedLoopDriver(Driver):
         return self._conversations.body(index)
 
     def _next_of_caller(self, caller: int) -> None:
-        """The caller's next request, if it has one."""
         if self._draining:
             return
         if self._next == len(self._schedule):

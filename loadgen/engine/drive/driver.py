@@ -271,13 +271,11 @@ class Driver(ABC):
             self._send(exchange)
 
     def _start(self, exchange: Exchange, *, read_at_once: bool = False) -> None:
-        """Hand a request to its connection."""
         if self._throttle.engaged:
             self._throttle.note_sent(self._tokens_of(exchange.index), self._now_ns())
         self._in_flight.start(exchange, read_at_once=read_at_once)
 
     def _ended(self, exchange: Exchange, failed: bool) -> None:
-        """A request has ended, one way or another."""
         try:
             if failed:
                 self._heed(exchange)

@@ -151,7 +151,6 @@ class RingSelector(StreamSelector):
             stream.arrived(read[DATA_AT:], read[STAMP_AT:DATA_AT] if read[ANCILLARY_LENGTH_AT] else None)
 
     def _serve_other(self, token: int, result: int) -> None:
-        """A completion that brings no bytes."""
         if token == _OWN:
             self._own_is_watched = False
         elif token & _ROOM:

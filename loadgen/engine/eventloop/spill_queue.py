@@ -279,7 +279,6 @@ class LeftBehind:
 
 
 def _space(lengths: Sequence[tuple[int, int]]) -> int:
-    """The bytes that pieces of those lengths take in a file."""
     return sum(length for length, _ in lengths) + _LENGTHS.size * len(lengths)
 
 
@@ -298,7 +297,6 @@ def _write_at(descriptor: int, parts: Sequence[bytes], at: int) -> None:
 
 
 def _loaded(written: bytes, head: int) -> list[Any]:
-    """The items of a piece."""
     first, counts, sizes = marshal.loads(written[:head])
     parts = iter([written[begin:end] for begin, end in pairwise(accumulate(sizes, initial=head))])
     return [(facts, *islice(parts, count)) for facts, count in zip(first, counts, strict=True)]
