@@ -263,7 +263,7 @@ async def measure_share(
         interrupted=driver.interrupted or unreadable is not None,
         failure=sender.fault or sender.queues.failure or unreadable,
         refusal=driver.refusal,
-        replies=tuple(_in_schedule(recorder.sampled_replies, own.rows)),
+        replies=tuple(_in_schedule(recorder.sample.kept, own.rows)),
         unwritten=unwritten,
     )
 

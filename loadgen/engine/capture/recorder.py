@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 from loadgen.engine.capture.reply import Reply, read_reply
-from loadgen.engine.capture.sample import ReplySample, SampledReply, first_choice
+from loadgen.engine.capture.sample import ReplySample, first_choice
 from loadgen.engine.capture.tokenizer import Tokenizer, count_by_tokenizer
 from loadgen.engine.eventloop.clock import WallClock
 from loadgen.engine.records.exchange import Exchange, unpack_stamps
@@ -54,7 +54,7 @@ class Recorder:
     """Turns the exchanges of one run into its records. `origin_ns` is t = 0 on the monotonic clock.
 
     `secrets` are texts, such as keys sent in headers, that must not be kept even when the server repeats them.
-    `tokenizer` counts the tokens of chunks where the server does not report them.
+    `tokenizer` counts the tokens of chunks where the server does not report them. `sample` has the replies kept with their text.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class Recorder:
         self._origin_ns = origin_ns
         self._wall_clock = wall_clock
         self._tokenizer = tokenizer
-        self._sample = ReplySample(keep_replies)
+        self.sample = ReplySample(keep_replies)
         self.reads = self._stamped_at_read = 0
         self.replies = ReplyFacts()
         self._secrets = [secret for secret in secrets if len(secret) >= _MIN_SECRET_LENGTH]
@@ -123,13 +123,8 @@ class Recorder:
         """How the reads were stamped of all that has been recorded so far, as a whole."""
         return stamp_source(self.reads, self._stamped_at_read)
 
-    @property
-    def sampled_replies(self) -> tuple[SampledReply, ...]:
-        """The replies kept with their text."""
-        return self._sample.kept
-
     def _reply(self, exchange: Exchange) -> Reply:
-        wanted = self._sample.wants(exchange.index)
+        wanted = self.sample.wants(exchange.index)
         try:
             reply = read_reply(
                 exchange,
@@ -147,7 +142,7 @@ class Recorder:
         finish_reason = self._without_secrets(reply.finish_reason)
         reply.finish_reason = finish_reason and sys.intern(finish_reason)  # a few words, shared by a million requests
         if wanted:
-            self._sample.add(exchange.index, reply, self._without_secrets(first_choice(reply)) or "")
+            self.sample.add(exchange.index, reply, self._without_secrets(first_choice(reply)) or "")
         if reply.server_timing is not None and self._secrets:
             reply.server_timing = json.loads(self._without_secrets(json.dumps(reply.server_timing)) or "null")
         return reply

@@ -27,30 +27,27 @@ class SampledReply:
 
 
 class ReplySample:
-    """At most `size` replies, drawn evenly over a run: those whose index hashes lowest, in whatever order they come."""
+    """At most `size` replies, drawn evenly over a run: those whose index hashes lowest, in whatever order they come.
+
+    `kept` are in the order of the schedule.
+    """
 
     def __init__(self, size: int) -> None:
         self._size = size
-        self._kept: dict[int, SampledReply] = {}
+        self.kept: tuple[SampledReply, ...] = ()
 
     def wants(self, index: int) -> bool:
         """Whether the reply to this request would be kept by now."""
-        if len(self._kept) < self._size:
-            return self._size > 0
-        return self._size > 0 and rank(index) < rank(max(self._kept, key=rank))
+        if len(self.kept) < self._size:
+            return True
+        return self._size > 0 and rank(index) < max(rank(reply.index) for reply in self.kept)
 
     def add(self, index: int, reply: Reply, text: str) -> None:
         """Keep a reply that is wanted; `text` is free of secrets."""
-        if len(self._kept) >= self._size:
-            del self._kept[max(self._kept, key=rank)]
         outcome = Outcome(reply.outcome).label
         cut = text[:MAX_CHARACTERS]
-        self._kept[index] = SampledReply(index, outcome, reply.finish_reason, text=cut, characters=len(text))
-
-    @property
-    def kept(self) -> tuple[SampledReply, ...]:
-        """In the order of the schedule."""
-        return tuple(self._kept[index] for index in sorted(self._kept))
+        one = SampledReply(index, outcome, reply.finish_reason, text=cut, characters=len(text))
+        self.kept = drawn((*self.kept, one), self._size)
 
 
 def rank(index: int) -> int:
@@ -59,7 +56,7 @@ def rank(index: int) -> int:
 
 
 def drawn(replies: Sequence[SampledReply], size: int) -> tuple[SampledReply, ...]:
-    """The sample of the whole run from those of its workers."""
+    """The `size` of them that are drawn, as of the samples of several workers; in the order of the schedule."""
     lowest = sorted(replies, key=lambda reply: rank(reply.index))[:size]
     return tuple(sorted(lowest, key=lambda reply: reply.index))
 
