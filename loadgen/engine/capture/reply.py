@@ -186,16 +186,13 @@ class _Stream:
         self._keep_texts = keep_texts
         self._asked = asked
         self._choices = Choices()
-        self._from_token_ids: list[int | None] = []
-        self._from_usage: list[int | None] = []
+        self._arrived = Arrived()
         self._usage_so_far: dict[int, int] = {}  # by choice: servers count each on its own until the end
         self._usage_runs = (
             True  # every chunk so far brought its usage; a total that comes only at the end counts no chunk
         )
         self._total_is_whole = False  # the last usage came after the choices, so that it counts all of them
         self._reasoning_tokens = 0
-        self._text_bytes: list[int] = []  # by arrival
-        self._has_reasoning = False
         self.done = False
         self.failure: str | None = None
         self.message: str | None = None
@@ -248,7 +245,7 @@ class _Stream:
             self.message, self.is_failure_message = event.message, event.kind == "no_choices"
 
     def _take(self, document: Mapping[str, object], read_index: int) -> None:
-        reply = self._reply
+        reply, arrived = self._reply, self._arrived
         timing = document.get("metrics") or document.get("time_info")
         if isinstance(timing, dict):
             reply.server_timing = timing
@@ -277,11 +274,11 @@ class _Stream:
             self._choices.take(index, finish_reason, carries=bool(carries))
             if carries:
                 self.message, self.is_failure_message = None, False
-                self._text_bytes.append(size)
-                self._has_reasoning = self._has_reasoning or is_reasoning(choice)
+                arrived.text_bytes.append(size)
+                arrived.has_reasoning = arrived.has_reasoning or is_reasoning(choice)
                 reply.arrival_reads.append(read_index)
-                self._from_token_ids.append(tokens_listed)
-                self._from_usage.append(tokens_used)
+                arrived.from_token_ids.append(tokens_listed)
+                arrived.from_usage.append(tokens_used)
                 if self._keep_texts:
                     reply.arrival_texts.append(text_of(choice))
 
@@ -343,14 +340,8 @@ class _Stream:
             if self._asked == 1:
                 places = {index: place for place, index in enumerate(sorted(choices.finished))}
                 reply.arrival_choices = [places[index] for index in reply.arrival_choices]
-        arrived = Arrived(
-            from_token_ids=self._from_token_ids,
-            from_usage=self._from_usage,
-            text_bytes=self._text_bytes,
-            has_reasoning=self._has_reasoning,
-            choices=max(1, len(choices.finished)),
-        )
-        counts = count_tokens(arrived, reply.output_tokens, self._reasoning_tokens)
+        self._arrived.choices = max(1, len(choices.finished))
+        counts = count_tokens(self._arrived, reply.output_tokens, self._reasoning_tokens)
         reply.arrival_tokens, reply.counted_by = counts.by_chunk, counts.counted_by
         reply.output_tokens, reply.hidden_tokens = counts.output_tokens, counts.hidden_tokens
 

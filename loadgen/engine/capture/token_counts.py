@@ -5,12 +5,10 @@ chunks that arrived, says nothing of what came.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from loadgen.engine.records.record import UNKNOWN_TOKENS, CountedBy
-
-Counts = list[int | None]
 
 _MAX_TOKENS = 2**31
 
@@ -18,15 +16,15 @@ _MAX_TOKENS_WITHOUT_TEXT = 16
 """In a first chunk: marks of a template, which some servers count and do not send. More than that is hidden reasoning."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Arrived:
     """What arrived of a reply: by chunk the tokens that its ids and the running usage report, and the bytes of its text."""
 
-    from_token_ids: Counts
-    from_usage: Counts
-    text_bytes: list[int]
-    has_reasoning: bool
-    choices: int
+    from_token_ids: list[int | None] = field(default_factory=list)
+    from_usage: list[int | None] = field(default_factory=list)
+    text_bytes: list[int] = field(default_factory=list)
+    has_reasoning: bool = False
+    choices: int = 1
 
 
 @dataclass(frozen=True, slots=True)
