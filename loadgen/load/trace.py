@@ -7,7 +7,7 @@ used: prompts are generated.
 
 import csv
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,13 +34,10 @@ _MAX_TOKENS = int(np.iinfo(np.int32).max)
 class Trace:
     """n requests in order of arrival: `offsets_s` from the first one, float64; lengths in tokens, int32."""
 
-    name: str
-    hash: str
+    source: TraceSource  # as it stands in its file, at a scale of 1
     offsets_s: NDArray[np.float64]
     prompt_tokens: NDArray[np.int32]
     output_tokens: NDArray[np.int32]
-    skipped_rows: int = 0
-    first_skipped: str | None = None
 
     def __len__(self) -> int:
         return len(self.offsets_s)
@@ -70,11 +67,10 @@ class Trace:
         span_s = float(self.offsets_s[requests - 1]) * time_scale
         if span_s <= 0:
             raise UsageError(
-                f"the first {requests:,} requests of the trace {self.name} come all at one moment, so that they have no rate: "
+                f"the first {requests:,} requests of the trace {self.source.name} come all at one moment, so that they have no rate: "
                 "replay more of it with --requests, or send them with --wave"
             )
-        source = TraceSource(self.name, self.hash, time_scale, self.skipped_rows, self.first_skipped)
-        return OpenLoop((requests - 1) / span_s, "trace", trace=source)
+        return OpenLoop((requests - 1) / span_s, "trace", trace=replace(self.source, time_scale=time_scale))
 
 
 def read_trace(path: Path) -> Trace:
@@ -94,13 +90,10 @@ def read_trace(path: Path) -> Trace:
     columns = np.array(rows, dtype=np.float64)
     columns = columns[np.argsort(columns[:, 0], kind="stable")]
     return Trace(
-        name=file.name,
-        hash=file.hash,
+        source=TraceSource(file.name, file.hash, 1.0, skipped, first_skipped or None),
         offsets_s=columns[:, 0] - columns[0, 0],
         prompt_tokens=columns[:, 1].astype(np.int32),
         output_tokens=columns[:, 2].astype(np.int32),
-        skipped_rows=skipped,
-        first_skipped=first_skipped or None,
     )
 
 

@@ -95,7 +95,7 @@ def _replays(spec: SweepSpec, trace: Trace) -> list[_Load]:
     """The trace at each time scale. A duration is counted out in requests here, since the trace says when each is due."""
     if spec.requests is not None and spec.requests > len(trace):
         raise UsageError(
-            f"--requests is {spec.requests:,}, and the trace {trace.name} has {len(trace):,}; leave it out"
+            f"--requests is {spec.requests:,}, and the trace {trace.source.name} has {len(trace):,}; leave it out"
         )
     loads = []
     for time_scale in spec.time_scale or (1.0,):

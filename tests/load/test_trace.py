@@ -32,7 +32,7 @@ def trace_of(folder: Path, text: str, name: str = "burst.jsonl") -> Trace:
 )
 def test_each_set_of_columns_gives_the_same_trace(tmp_path: Path, text: str, name: str) -> None:
     trace = trace_of(tmp_path, text, name)
-    assert trace.name == name
+    assert trace.source.name == name
     assert trace.offsets_s.tolist() == [0.0, 0.5, 2.5]
     assert trace.prompt_tokens.tolist() == [10, 20, 30]
     assert trace.output_tokens.tolist() == [1, 2, 3]
@@ -112,10 +112,10 @@ ODD = (
 def test_a_row_that_asks_for_nothing_is_skipped_and_counted(tmp_path: Path, row: str) -> None:
     first, last = OWN.splitlines()[2:4]
     trace = trace_of(tmp_path, f"{first}\n{row}\n{last}\n\n")
-    assert (len(trace), trace.skipped_rows) == (2, 1)
-    assert (trace.first_skipped or "").startswith("burst.jsonl line 2 ")
+    assert (len(trace), trace.source.skipped_rows) == (2, 1)
+    assert (trace.source.first_skipped or "").startswith("burst.jsonl line 2 ")
     spec = RunSpec("http://h", "m", trace.replay(1.0, 2), 20, 2, requests=2)
-    assert spec.file_notes == (f"1 row was skipped in burst.jsonl, the first because {trace.first_skipped}",)
+    assert spec.file_notes == (f"1 row was skipped in burst.jsonl, the first because {trace.source.first_skipped}",)
     assert RunSpec.from_json(spec.to_json()) == spec
     assert replace(spec, shape=replace(trace, skipped_rows=0, first_skipped=None).replay(1.0, 2)).hash == spec.hash
 

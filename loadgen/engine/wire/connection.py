@@ -99,9 +99,7 @@ class Connection:
         self._log = self._watcher.log if tls is None else None
 
     @classmethod
-    async def open(
-        cls, address: Address, stale_limit_ns: int = STALE_LIMIT_NS, open_bodies: OpenBodies | None = None
-    ) -> "Connection":
+    async def open(cls, address: Address, stale_limit_ns: int, open_bodies: OpenBodies) -> "Connection":
         """Connect to `address`, through its proxy and with TLS if it asks for them. Raises OSError (ssl.SSLError included)."""
         loop = asyncio.get_running_loop()
         begun_ns = monotonic_ns()
@@ -112,7 +110,7 @@ class Connection:
             tls=tls,
             connect_ns=monotonic_ns() - begun_ns,
             stale_limit_ns=stale_limit_ns,
-            open_bodies=open_bodies or OpenBodies(),
+            open_bodies=open_bodies,
         )
 
     def send(self, wire: bytes, exchange: Exchange, on_end: OnEnd) -> None:
