@@ -16,7 +16,7 @@ import numpy as np
 
 from loadgen.errors import UsageError
 from loadgen.load.body import Prompt
-from loadgen.load.file_rows import SURROGATE, NoValue, Row, RowsFile, SkippedRow, number_of, open_rows
+from loadgen.load.file_rows import SURROGATE, Row, RowsFile, SkippedRow, number_of, open_rows, used_rows
 from loadgen.load.sampling import random_stream
 from loadgen.load.spec import Endpoint
 from loadgen.load.workload import DatasetSource
@@ -94,15 +94,8 @@ def read_dataset(path: Path, endpoint: Endpoint) -> Dataset:
     Raises UsageError, with file and line, for what cannot be read or sent as it is, and for a file without a prompt.
     """
     file = open_rows(path, "dataset")
-    entries: list[Entry] = []
-    skipped, first_skipped = 0, ""
     left_out: dict[str, None] = {}
-    for row in file.rows():
-        try:
-            entries.append(_entry(row, endpoint, left_out))
-        except SkippedRow as why:
-            skipped += 1
-            first_skipped = first_skipped or f"{row.place} {why}"
+    entries, skipped, first_skipped = used_rows(file.rows(), lambda row: _entry(row, endpoint, left_out))
     if not entries:
         raise UsageError(_nothing(file, skipped, first_skipped))
     source = DatasetSource(
@@ -111,13 +104,13 @@ def read_dataset(path: Path, endpoint: Endpoint) -> Dataset:
         prompts=len(entries),
         mean_bytes=round(file.size_bytes / len(entries)),
         skipped_rows=skipped,
-        first_skipped=first_skipped or None,
+        first_skipped=first_skipped,
         left_out_keys=tuple(sorted(left_out)),
     )
     return Dataset(source, tuple(entries))
 
 
-def _nothing(file: RowsFile, skipped: int, first_skipped: str) -> str:
+def _nothing(file: RowsFile, skipped: int, first_skipped: str | None) -> str:
     todo = "write one JSON object with a 'prompt' on each line"
     if not skipped:
         return f"the dataset {file.name} has no line; {todo}"
@@ -125,8 +118,6 @@ def _nothing(file: RowsFile, skipped: int, first_skipped: str) -> str:
 
 
 def _entry(row: Row, endpoint: Endpoint, left_out: dict[str, None]) -> Entry:
-    if isinstance(row.value, NoValue):
-        raise SkippedRow(row.value.why)
     if not isinstance(row.value, dict):
         raise SkippedRow("is not a JSON object")
     entry = {key: value for key, value in row.value.items() if value is not None}  # null is as good as not there

@@ -9,12 +9,14 @@ import io
 import json
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 from loadgen.errors import UsageError
+
+Made = TypeVar("Made")
 
 _PIECE_CHARACTERS = 1 << 20
 _CUT_CHARACTERS = 16  # an error this near the end of a piece may come from the cut
@@ -112,6 +114,21 @@ def open_rows(path: Path, kind: str) -> RowsFile:
         if head.startswith(magic):
             raise UsageError(f"the {kind} {path} is {what}")
     return RowsFile(path, kind, json.detect_encoding(head), digest, size_bytes)
+
+
+def used_rows(rows: Iterable[Row], read: Callable[[Row], Made]) -> tuple[list[Made], int, str | None]:
+    """(what `read` makes of each row that it does not skip, how many are skipped, the place of the first and the reason)."""
+    made: list[Made] = []
+    skipped, first = 0, None
+    for row in rows:
+        try:
+            if isinstance(row.value, NoValue):
+                raise SkippedRow(row.value.why)
+            made.append(read(row))
+        except SkippedRow as why:
+            skipped += 1
+            first = first or f"{row.place} {why}"
+    return made, skipped, first
 
 
 def number_of(value: Any) -> float | None:

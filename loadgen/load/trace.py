@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from loadgen.errors import UsageError
 from loadgen.load.arrivals import NS_PER_S, TraceSource
 from loadgen.load.bulk import FileArray, spans
-from loadgen.load.file_rows import NoValue, Row, RowsFile, SkippedRow, number_of, open_rows
+from loadgen.load.file_rows import Row, RowsFile, SkippedRow, number_of, open_rows, used_rows
 from loadgen.load.shapes import OpenLoop
 
 # Columns of time, prompt and reply, and how many units of that time make a second.
@@ -76,21 +76,15 @@ class Trace:
 def read_trace(path: Path) -> Trace:
     """The trace in `path`. Rows that ask for nothing are skipped. Raises UsageError, with the line, for what cannot be read."""
     file = open_rows(path, "trace")
-    rows: list[tuple[float, int, int]] = []
-    skipped, first_skipped = 0, ""
-    for row in _table(file) if path.suffix.lower() == ".csv" else file.rows():
-        try:
-            rows.append(_request(row.place, row.value))
-        except SkippedRow as why:
-            skipped += 1
-            first_skipped = first_skipped or f"{row.place} {why}"
+    found = _table(file) if path.suffix.lower() == ".csv" else file.rows()
+    rows, skipped, first_skipped = used_rows(found, lambda row: _request(row.place, row.value))
     if not rows:
         why_none = f" in any of its {skipped:,} rows: {first_skipped}" if skipped else ""
         raise UsageError(f"the trace {path} has no requests{why_none}; write one on each line")
     columns = np.array(rows, dtype=np.float64)
     columns = columns[np.argsort(columns[:, 0], kind="stable")]
     return Trace(
-        source=TraceSource(file.name, file.hash, 1.0, skipped, first_skipped or None),
+        source=TraceSource(file.name, file.hash, 1.0, skipped, first_skipped),
         offsets_s=columns[:, 0] - columns[0, 0],
         prompt_tokens=columns[:, 1].astype(np.int32),
         output_tokens=columns[:, 2].astype(np.int32),
@@ -119,8 +113,6 @@ def _table(file: RowsFile) -> Iterator[Row]:
 
 def _request(where: str, row: Any) -> tuple[float, int, int]:
     """Return (time in seconds, prompt tokens, output tokens). Raises UsageError and SkippedRow."""
-    if isinstance(row, NoValue):
-        raise SkippedRow(row.why)
     if not isinstance(row, dict):
         raise SkippedRow("is not an object with the columns of one request")
     for time, prompt, output, units_per_s in _COLUMNS:
