@@ -40,8 +40,8 @@ def test_each_set_of_columns_gives_the_same_trace(tmp_path: Path, text: str, nam
 
 def test_the_hash_follows_the_content_and_not_the_name(tmp_path: Path) -> None:
     here, there = trace_of(tmp_path, OWN), trace_of(tmp_path, OWN, "other.jsonl")
-    assert here.hash == there.hash
-    assert here.hash != trace_of(tmp_path, OWN.replace("30", "31")).hash
+    assert here.source.hash == there.source.hash
+    assert here.source.hash != trace_of(tmp_path, OWN.replace("30", "31")).source.hash
 
 
 def test_a_replay_is_scaled_and_cut(tmp_path: Path) -> None:
@@ -117,7 +117,8 @@ def test_a_row_that_asks_for_nothing_is_skipped_and_counted(tmp_path: Path, row:
     spec = RunSpec("http://h", "m", trace.replay(1.0, 2), 20, 2, requests=2)
     assert spec.file_notes == (f"1 row was skipped in burst.jsonl, the first because {trace.source.first_skipped}",)
     assert RunSpec.from_json(spec.to_json()) == spec
-    assert replace(spec, shape=replace(trace, skipped_rows=0, first_skipped=None).replay(1.0, 2)).hash == spec.hash
+    whole = replace(trace, source=replace(trace.source, skipped_rows=0, first_skipped=None))
+    assert replace(spec, shape=whole.replay(1.0, 2)).hash == spec.hash
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])

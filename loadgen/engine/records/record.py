@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
-from functools import partial
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import numpy as np
@@ -84,10 +83,10 @@ class RequestRecord:
     hidden_tokens: int = 0  # -1: unknown
     counted_by: CountedBy = CountedBy.ASSUMED
     server_timing: dict[str, Any] | None = None
-    arrival_ns: Int64 = field(default_factory=partial(np.empty, 0, np.int64))
-    arrival_tokens: Int32 = field(default_factory=partial(np.empty, 0, np.int32))
-    arrival_choice: Int16 = field(default_factory=partial(np.empty, 0, np.int16))
-    arrival_coalesced: Bool = field(default_factory=partial(np.empty, 0, np.bool_))
+    arrival_ns: Int64 = field(default_factory=lambda: np.empty(0, np.int64))
+    arrival_tokens: Int32 = field(default_factory=lambda: np.empty(0, np.int32))
+    arrival_choice: Int16 = field(default_factory=lambda: np.empty(0, np.int16))
+    arrival_coalesced: Bool = field(default_factory=lambda: np.empty(0, np.bool_))
 
 
 @dataclass(slots=True)
