@@ -35,7 +35,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from loadgen.analysis.checks.validity import judge
 from loadgen.analysis.measured import measured_of
-from loadgen.analysis.outline.outline import Outline, outline
+from loadgen.analysis.outline.run_outline import Outline, outline
 from loadgen.analysis.summary import summarise
 from loadgen.engine.records.ragged import Texts
 from loadgen.engine.records.record import ClientFacts, CountedBy, Outcome, Recording, Records

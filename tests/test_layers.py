@@ -46,11 +46,10 @@ INNER_ORDER: dict[str, tuple[tuple[str, ...], ...]] = {
     ),
     "report": (
         ("format",),
-        ("labels",),
         ("points",),
         ("figures",),
         ("words",),
-        ("select",),
+        ("run_selection",),
         ("charts", "export"),
         ("comparison",),
         ("pages",),

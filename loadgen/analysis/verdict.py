@@ -58,12 +58,12 @@ def made(figure: Known | None) -> Known:
     return figure
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
     """One entry of the closed list of checks: its name, its limits with their reason, and the test itself."""
 
     code: str
-    thresholds: Thresholds
+    thresholds: Thresholds = Thresholds()
     compares: str  # what the thresholds are compared with, and which way
     reason: str  # why these thresholds; says so where no measurement stands behind them
     test: Callable[[RunSpec, JudgedSummary, Thresholds], Observation | None]

@@ -12,7 +12,7 @@ from loadgen.analysis.document.server import EnvironmentDocument
 from loadgen.analysis.document.spec import SpecDocument
 from loadgen.analysis.figures.cost import cost_of
 from loadgen.analysis.measured import Measured, measured_of
-from loadgen.analysis.outline.outline import outline
+from loadgen.analysis.outline.run_outline import outline
 from loadgen.analysis.server.account import server_account
 from loadgen.analysis.server.gpu import gpu_account
 from loadgen.analysis.server.readings import readings_document

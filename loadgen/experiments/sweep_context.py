@@ -6,7 +6,7 @@ from typing import cast
 from loadgen.analysis.document.run import DoctorNote, RunDocument
 from loadgen.analysis.document.server import ServerDocument
 from loadgen.analysis.figures.cost import Price
-from loadgen.analysis.outline.outline import Outline
+from loadgen.analysis.outline.run_outline import Outline
 from loadgen.analysis.server.gpu import GpuSeries
 from loadgen.engine.records.record import Records
 from loadgen.engine.wire.route import DIRECT, Route

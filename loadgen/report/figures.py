@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from loadgen.analysis.document.run import RunDocument
 from loadgen.analysis.figure_table import FIGURES
 from loadgen.analysis.figures.figure import Figure
-from loadgen.report.points import MIN_FOR_INTERVAL, Point, axes, points
+from loadgen.report.points import MIN_FOR_INTERVAL, Point, axes, limits_label, points
 
 TAILS = ("p99", "p95", "p90")
 TTFT, TPOT, THROUGHPUT = FIGURES["ttft_s"], FIGURES["tpot_s"], FIGURES["output_tokens_per_s"]
@@ -43,6 +43,14 @@ def gap_figure(runs: Sequence[RunDocument]) -> Figure:
     with_gaps = [run for run in runs if CHUNK_GAP.read(run) is not None]
     known = [TOKEN_GAP.read(run) is not None for run in with_gaps]
     return TOKEN_GAP if known and all(known) else CHUNK_GAP
+
+
+def metric_label(metric: Figure, run: RunDocument) -> str:
+    """The metric's label; goodput never without the SLO that it was judged by: `Goodput (TTFT ≤ 500 ms, TPOT ≤ 50 ms)`."""
+    slo = run["spec"].get("slo") or {}
+    if metric not in (GOODPUT, GOODPUT_RATIO) or not slo:
+        return metric.label
+    return f"{metric.label} ({limits_label(slo)})"
 
 
 def slo_limit(figure: Figure, runs: Sequence[RunDocument]) -> float | None:

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from loadgen.analysis.document.run import RunDocument
+from loadgen.analysis.figures.metrics import METRICS
 from loadgen.analysis.stats import mean_interval
 from loadgen.load.shapes import ShapeDocument, shape_class, shape_from_json, value_in_json
 from loadgen.report.format import setting
-from loadgen.report.labels import limits_label
+
+_LABELS = {metric.key: metric.label for metric in METRICS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,11 @@ def _ramp(shape: ShapeDocument) -> str:
     process = shape_from_json(shape).process
     ramp = None if process is None else process.ramp
     return "" if ramp is None else f"{ramp.strategy} ramp to {ramp.to_per_s:g}/s over {ramp.over_s:g} s"
+
+
+def limits_label(slo: Mapping[str, float]) -> str:
+    """The limits of an SLO: `TTFT ≤ 500 ms, TPOT ≤ 50 ms`."""
+    return ", ".join(f"{_LABELS.get(key, key)} ≤ {setting(limit_s * 1000)} ms" for key, limit_s in slo.items())
 
 
 INPUT_TOKENS = Dimension("input_tokens", "Input tokens", "{} in", lambda run: run["spec"]["input_tokens"] or 0)

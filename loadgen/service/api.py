@@ -14,7 +14,7 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import StreamingResponse
 
 from loadgen.errors import LoadgenError, NotFoundError, StoreError
-from loadgen.report.export.export import Format, export, run_document, sweep_document
+from loadgen.report.export.results import Format, export, run_document, sweep_document
 from loadgen.report.pages.sweep_figures import sweeps_document
 from loadgen.service import examples
 from loadgen.service.access import read_body

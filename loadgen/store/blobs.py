@@ -26,7 +26,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from loadgen.analysis.outline.outline import Outline
+from loadgen.analysis.outline.run_outline import Outline
 from loadgen.engine.records.record import Bool, Int16, Int32, Int64
 from loadgen.errors import StoreError
 from loadgen.store import plain

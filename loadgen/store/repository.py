@@ -20,7 +20,7 @@ from sqlalchemy.orm import Session
 from loadgen.analysis.document.doctor import DoctorDocument
 from loadgen.analysis.document.run import RunDocument
 from loadgen.analysis.document.sweep import SearchDocument
-from loadgen.analysis.outline.outline import Outline
+from loadgen.analysis.outline.run_outline import Outline
 from loadgen.analysis.server.gpu import GpuSeries
 from loadgen.engine.records.record import Records
 from loadgen.engine.records.record_parts import joined

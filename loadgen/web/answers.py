@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from fastapi import Request, Response
 from fastapi.responses import HTMLResponse
 
-from loadgen.report.pages.pages import ErrorPage, Page
+from loadgen.report.pages.contexts import ErrorPage, Page
 from loadgen.report.pages.rendering import render
 
 _MAX_MESSAGE_CHARACTERS = 1_000

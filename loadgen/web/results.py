@@ -9,12 +9,12 @@ from fastapi import APIRouter, Depends, Request, Response
 from loadgen.errors import UsageError
 from loadgen.report.comparison.selection import filtered
 from loadgen.report.comparison.view import Filters, check_words, read_filters
-from loadgen.report.export.export import run_document, sweep_document
+from loadgen.report.export.results import run_document, sweep_document
+from loadgen.report.pages.contexts import run_page, sweep_page
 from loadgen.report.pages.live_view import live_view
-from loadgen.report.pages.pages import run_page, sweep_page
 from loadgen.report.pages.sweep_figures import sweeps_document
 from loadgen.report.pages.sweeps_list import sweeps_page
-from loadgen.report.select.run_selection import outline_of
+from loadgen.report.run_selection import outline_of
 from loadgen.web.answers import document, html
 from loadgen.web.dashboard_store import DashboardStore, Reading
 from loadgen.web.live import progress_of

@@ -19,7 +19,7 @@ from fastapi.testclient import TestClient
 from loadgen.cli.app import main
 from loadgen.errors import UsageError
 from loadgen.report.charts.plots import PLOTS
-from loadgen.report.select.run_selection import gather
+from loadgen.report.run_selection import gather
 from loadgen.store.repository import Store
 from loadgen.web.app import create_app
 from tests.golden import stored

@@ -12,7 +12,7 @@ import numpy as np
 from loadgen.analysis.checks.validity import judge
 from loadgen.analysis.figures.cost import Price, cost_of
 from loadgen.analysis.measured import measured_of
-from loadgen.analysis.outline.outline import outline
+from loadgen.analysis.outline.run_outline import outline
 from loadgen.analysis.server.account import server_account
 from loadgen.analysis.server.gpu import gpu_account
 from loadgen.analysis.server.readings import Reading, readings_document

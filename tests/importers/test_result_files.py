@@ -18,14 +18,14 @@ from loadgen.errors import UsageError
 from loadgen.importers import file, importing, own
 from loadgen.load.arrivals import Ramp
 from loadgen.load.shapes import ClosedLoop, LoadShape, OpenLoop
-from loadgen.report.export.export import run_document, run_row, sweep_document
-from loadgen.report.pages.pages import run_page, sweep_page
+from loadgen.report.export.results import run_document, run_row, sweep_document
+from loadgen.report.pages.contexts import run_page, sweep_page
 from loadgen.report.pages.rendering import render
 from loadgen.report.pages.sweeps_list import sweeps_page
 from loadgen.store.rows import SweepRow
 from tests.report.documents import measured_run, specs, sweep_row
 from tests.report.words.test_remote_lines import COST
-from tests.report.words.test_server_facts import account, gpu
+from tests.report.words.test_server_words import account, gpu
 
 Document = Any
 measured: Any = own.measured

@@ -13,13 +13,13 @@ import numpy as np
 
 from loadgen.analysis.checks.validity import judge
 from loadgen.analysis.measured import measured_of
-from loadgen.analysis.outline.outline import outline
+from loadgen.analysis.outline.run_outline import outline
 from loadgen.engine.records.record import ClientFacts, CountedBy, Outcome, Recording, Records, RequestRecord
 from loadgen.load.shapes import ClosedLoop, LoadShape, OpenLoop, Wave
 from loadgen.load.spec import RunSpec, canonical_hash
 from loadgen.report.charts.chart import Chart
 from loadgen.report.charts.plots import sweep_page_charts
-from loadgen.report.select.run_selection import OneRun, RunSelection
+from loadgen.report.run_selection import OneRun, RunSelection
 from loadgen.store.repository import Store
 from loadgen.store.rows import ServerSample, SweepRow, SweepStatus
 from tests.analysis.summaries import summarise

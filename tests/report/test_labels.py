@@ -8,8 +8,8 @@ from rich.console import Console
 from loadgen.analysis.figures.metrics import METRICS
 from loadgen.cli.tables.run import run_table
 from loadgen.load.shapes import ClosedLoop
-from loadgen.report.labels import metric_label
-from loadgen.report.pages.pages import run_page
+from loadgen.report.figures import metric_label
+from loadgen.report.pages.contexts import run_page
 from loadgen.report.pages.rendering import render
 from tests.report.documents import measured_run, outlined, specs
 

@@ -1,7 +1,4 @@
-"""Checks on the instrument itself: stamps, reads, sends, processor, clock, and how tokens were counted.
-
-Each is pure: the spec, the summary and the thresholds in; an observation, or None, out.
-"""
+"""Checks on the instrument itself: stamps, reads, sends, processor, clock, and how tokens were counted."""
 
 from typing import Literal
 

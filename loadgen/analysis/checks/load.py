@@ -1,111 +1,13 @@
-"""Checks on what was asked of the server and what came of it: outcomes, numbers, lengths, concurrency and rate.
+"""Checks on the load that was asked and what came of it: numbers, lengths, concurrency, rate and what a limit held back."""
 
-Each is pure: the spec, the summary and the thresholds in; an observation, or None, out.
-"""
-
-from loadgen.analysis.checks.rate_limits import was_held
+from loadgen.analysis.checks.outcomes import LET_IT_END
 from loadgen.analysis.document.run import JudgedSummary, LengthFigures
-from loadgen.analysis.figures.rate_limits import TOO_MANY_REQUESTS
 from loadgen.analysis.stats import PERCENTILE_NAMES, PERCENTILES, samples_needed
 from loadgen.analysis.verdict import Observation, Thresholds, made
 from loadgen.analysis.window import MIN_REQUESTS
-from loadgen.engine.records.record import Outcome
+from loadgen.load.rate_limits import UNLIMITED
 from loadgen.load.spec import RunSpec
 from loadgen.load.workload import notes_of_skipped
-
-_FAILURES = tuple(
-    kind.label for kind in Outcome if kind not in (Outcome.OK, Outcome.CANCELLED, Outcome.DROPPED)
-)  # the server's answers, or the lack of one; the other two are the client's own doing
-
-# A run that the user stopped is too short for whatever reason; more of the same would be the wrong thing to ask for.
-_LET_IT_END = "let the run come to its end"
-
-FOREIGN_FAILURE = (
-    "failed"  # of a run that another client measured, whose result does not tell what became of the request
-)
-
-_FAILURE_HINTS = {
-    FOREIGN_FAILURE: "look into the server's log and that of the client that measured it",
-    "http_error": "read the server's own words above and its log; a 4xx is about the request, a 5xx about the server",
-    "connect_error": "see that the server is still alive, and whether it takes this many connections at once",
-    "timeout": "lower the load, or allow more time with --request-timeout-s",
-    "truncated": "the server cut its answers short: read its log, and look for a proxy in between that limits time or size",
-    "stream_error": "the server reported an error inside its answer: read its log",
-    "bad_response": "see that --url leads to an OpenAI-compatible server and not to a proxy's own page",
-    "cancelled": _LET_IT_END,
-    "dropped": _LET_IT_END,
-}
-
-
-def no_ok_requests(spec: RunSpec, summary: JudgedSummary, thresholds: Thresholds) -> Observation | None:
-    """Nothing ended well, so that there is nothing to measure."""
-    outcomes = summary["outcomes"]
-    if outcomes["ok"]:
-        return None
-    failed = {label: n for label, n in outcomes.items() if label not in ("planned", "ok") and n}
-    if not failed:
-        return Observation("invalid", "No request was planned.", "ask for some with --requests or --duration-s")
-    return Observation(
-        "invalid",
-        f"None of the {outcomes['planned']:,} requests ended ok: {_listed(failed)}{_in_their_words(summary, failed)}.",
-        _hint(summary, failed),
-    )
-
-
-def errors(spec: RunSpec, summary: JudgedSummary, thresholds: Thresholds) -> Observation | None:
-    """Too many of the requests that came to an end failed."""
-    outcomes = summary["outcomes"]
-    failed = {label: n for label in (*_FAILURES, FOREIGN_FAILURE) if (n := outcomes.get(label))}
-    ended = outcomes["ok"] + sum(failed.values())
-    if not outcomes["ok"] or not failed:
-        return None  # no_ok_requests speaks of the former
-    ok_ratio = outcomes["ok"] / ended
-    severity = thresholds.below(ok_ratio) or "note"
-    return Observation(
-        severity,
-        f"{sum(failed.values()):,} of {ended:,} requests failed: {_listed(failed)}{_in_their_words(summary, failed)}.",
-        _hint(summary, failed),
-        1 - ok_ratio,
-    )
-
-
-def interrupted(spec: RunSpec, summary: JudgedSummary, thresholds: Thresholds) -> Observation | None:
-    """The user ended the run early, the server would have no more of it, or the client could not go on."""
-    if not summary["interrupted"]:
-        return None
-    outcomes = summary["outcomes"]
-    trouble = summary["client"].get("failure")
-    given_up = "given up in flight" if trouble is None else "given up or lost"
-    left = {given_up: outcomes["cancelled"], "never sent": outcomes["dropped"]}
-    told = ", ".join(f"{n:,} {what}" for what, n in left.items() if n)
-    # A closed loop of a given duration plans only what it sends, so there is no number that it was meant to reach.
-    of = "" if spec.shape.is_unplanned(spec.duration_s) else f" of {outcomes['planned']:,}"
-    refusal = None if summary["rate_limits"] is None else summary["rate_limits"]["refusal"]
-    reason = refusal or trouble
-    who, why = ("The user stopped the run", "") if reason is None else ("The run was stopped", f": {reason}")
-    again = "run it again to its end" if refusal is None else "run it again when the server takes requests once more"
-    return Observation(
-        "doubtful",
-        f"{who} when {outcomes['ok']:,}{of} requests had ended ok{'; ' if told else ''}{told}{why}.",
-        f"{again}; sweep --resume repeats what is missing",
-    )
-
-
-def cancelled(spec: RunSpec, summary: JudgedSummary, thresholds: Thresholds) -> Observation | None:
-    """Requests cut off by the end of the run; the steady state ends before that, a whole run does not."""
-    outcomes = summary["outcomes"]
-    sent = outcomes["planned"] - outcomes["dropped"]
-    if summary["interrupted"] or summary["window"]["rule"] != "whole_run" or not outcomes["ok"]:
-        return None
-    severity = thresholds.above(outcomes["cancelled"] / sent)
-    if severity is None:
-        return None
-    return Observation(
-        severity,
-        f"{outcomes['cancelled']:,} of {sent:,} requests were cut off by the end of the run; the long ones among them are missing.",
-        "make the run longer than its longest request",
-        outcomes["cancelled"] / sent,
-    )
 
 
 def dropped(spec: RunSpec, summary: JudgedSummary, thresholds: Thresholds) -> Observation | None:
@@ -123,7 +25,7 @@ def dropped(spec: RunSpec, summary: JudgedSummary, thresholds: Thresholds) -> Ob
     elif spec.workload.sessions is not None:
         why = ": an earlier turn of their conversation had failed"
         hint = "see why requests fail: each of them takes the rest of its conversation along"
-    elif was_held(summary):
+    elif _was_held(summary):
         why = ": a limit held them back until the time was up"
         hint = "lower the rate to what the limit lets through"
     return Observation(
@@ -146,7 +48,7 @@ def too_few_requests(spec: RunSpec, summary: JudgedSummary, thresholds: Threshol
     few = None if spec.shape.batch_size is not None else thresholds.below(n)
     wanted = samples_needed(refused[-1])
     if summary["interrupted"]:
-        hint = _LET_IT_END
+        hint = LET_IT_END
     elif spec.shape.batch_size is not None:
         hint = "a wave has as many requests as its size; the pooled repeats say more"
     elif spec.duration_s is not None:
@@ -319,7 +221,7 @@ def concurrency_not_reached(spec: RunSpec, summary: JudgedSummary, thresholds: T
     planned = outcomes["planned"]
     if summary["interrupted"] and planned - outcomes["dropped"] < asked:
         return None  # there was no time to reach it, which `interrupted` says
-    if was_held(summary):
+    if _was_held(summary):
         severity, hint = (
             "doubtful",
             "a limit held requests back, see held_by_limit: ask for as many callers as it keeps busy",
@@ -347,7 +249,7 @@ def rate_not_reached(spec: RunSpec, summary: JudgedSummary, thresholds: Threshol
     if severity is None:
         return None
     hint = "give the client a machine of its own, or lower --rate"
-    if was_held(summary):
+    if _was_held(summary):
         severity, hint = (
             "doubtful",
             "a limit held requests back, see held_by_limit: lower --rate to what it lets through",
@@ -358,6 +260,33 @@ def rate_not_reached(spec: RunSpec, summary: JudgedSummary, thresholds: Threshol
         hint,
         1 - sent / offered,
     )
+
+
+def held_by_limit(spec: RunSpec, summary: JudgedSummary, thresholds: Thresholds) -> Observation | None:
+    """A limit of the user's, or the server's Retry-After, kept requests waiting, so that the load was lighter than asked."""
+    facts = summary["rate_limits"]
+    if facts is None or not facts["held_requests"] or facts["wait_ratio"] is None:
+        return None
+    held, ratio = facts["held_requests"], facts["wait_ratio"]
+    from_due = spec.shape.latency_start == "due"
+    own = spec.rate_limits != UNLIMITED
+    parts = ([f"for the limit of {spec.rate_limits.label}"] if own else []) + (
+        ["as the server asked by Retry-After"] if facts["refused_requests"] else []
+    )
+    latencies = "; TTFT and end-to-end latency, which count from the intended moment, contain the wait"
+    message = (
+        f"{held:,} of {summary['outcomes']['planned']:,} requests waited {' and '.join(parts)}, "
+        f"{facts['wait_total_s'] / held:,.3g} s each on average, which makes {ratio:.1%} of the time of all requests: "
+        f"what was in flight, and how many were sent, is not the server's doing"
+        f"{latencies if from_due else ''}."
+    )
+    read = "read TTFT from send, or " if from_due else ""
+    hint = (
+        f"{read}ask for no more load than the limit lets through"
+        if own
+        else f"{read}give --requests-per-minute or --tokens-per-minute a little below the server's own limit"
+    )
+    return Observation(thresholds.above(ratio) or "note", message, hint, ratio)
 
 
 def no_steady_state(spec: RunSpec, summary: JudgedSummary, thresholds: Thresholds) -> Observation | None:
@@ -375,7 +304,7 @@ def no_steady_state(spec: RunSpec, summary: JudgedSummary, thresholds: Threshold
     return Observation(
         "note",
         "The run was too short for a steady state, so the whole of it was measured: the first wave against an idle server and the drain are in its figures.",
-        _LET_IT_END if summary["interrupted"] else f"use {longer}",
+        LET_IT_END if summary["interrupted"] else f"use {longer}",
     )
 
 
@@ -388,6 +317,12 @@ def schedule_exhausted(spec: RunSpec, summary: JudgedSummary, thresholds: Thresh
         f"The prepared requests were used up before the {spec.duration_s or 0:g} s asked; the run is shorter, its figures are whole.",
         "say how many requests to send with --requests",
     )
+
+
+def _was_held(summary: JudgedSummary) -> bool:
+    """Whether any request of the run waited for a limit or a Retry-After."""
+    facts = summary["rate_limits"]
+    return facts is not None and facts["held_requests"] > 0
 
 
 def _off_ratio(length: LengthFigures) -> float | None:
@@ -407,22 +342,3 @@ def _off_message(what: str, length: LengthFigures) -> str:
 def _and(words: list[str]) -> str:
     """`a`, `a and b`, `a, b and c`."""
     return " and ".join(part for part in (", ".join(words[:-1]), words[-1]) if part)
-
-
-def _listed(counts: dict[str, int]) -> str:
-    return ", ".join(f"{n:,} {label}" for label, n in sorted(counts.items(), key=lambda item: -item[1]))
-
-
-def _hint(summary: JudgedSummary, failed: dict[str, int]) -> str:
-    """What to do about the commonest failure; what the user stopped counts only where nothing else failed."""
-    if summary["failures"] and summary["failures"][0]["http_status"] == TOO_MANY_REQUESTS:
-        return (
-            "the server limits its clients: give --requests-per-minute or --tokens-per-minute a little below its limit"
-        )
-    return _FAILURE_HINTS[max(failed, key=lambda label: (label in _FAILURES, failed[label]))]
-
-
-def _in_their_words(summary: JudgedSummary, failed: dict[str, int]) -> str:
-    """The own sentence of the commonest of the `failed`, if it left one, to go before the full stop."""
-    told = next((one["detail"] for one in summary["failures"] if one["detail"] and one["outcome"] in failed), None)
-    return "" if told is None else f"; most often: {told.rstrip('.')}"

@@ -1,7 +1,4 @@
-"""Checks on what the replies themselves say: how they ended, what stood between their chunks, and how usage fits what arrived.
-
-Each is pure: the spec, the summary and the thresholds in; an observation, or None, out.
-"""
+"""Checks on what the replies themselves say: how they ended, what stood between their chunks, and how usage fits what arrived."""
 
 from loadgen.analysis.document.run import JudgedSummary
 from loadgen.analysis.verdict import Observation, Thresholds, made

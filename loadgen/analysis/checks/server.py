@@ -1,6 +1,6 @@
 """Checks of our figures against the server's own account, and on what happened inside it: its queue, its cache, its GPUs.
 
-Each is pure: the spec, the summary and the thresholds in; an observation, or None, out. Where the server
+Where the server
 counted other requests than ours, or ours failed, its figures say nothing of ours, and no check speaks.
 """
 

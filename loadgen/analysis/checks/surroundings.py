@@ -1,7 +1,4 @@
-"""Checks on what is around a run: other requests at the server, its prefix cache, its own clock, and this host.
-
-Each is pure: the spec, the summary and the thresholds in; an observation, or None, out.
-"""
+"""Checks on what is around a run: other requests at the server, its prefix cache, its own clock, and this host."""
 
 from loadgen.analysis.document.run import JudgedSummary
 from loadgen.analysis.document.server import ServerAccount

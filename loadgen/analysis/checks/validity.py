@@ -7,7 +7,7 @@ holds the two together.
 from collections.abc import Sequence
 from typing import cast
 
-from loadgen.analysis.checks import client, endpoint, load, rate_limits, replies, route, server, surroundings
+from loadgen.analysis.checks import client, endpoint, load, outcomes, replies, server, surroundings
 from loadgen.analysis.document.run import ForeignMark, JudgedSummary, Status
 from loadgen.analysis.stages import STRICT, Stages
 from loadgen.analysis.verdict import WORST_FIRST, Check, Finding, Thresholds, Verdict
@@ -17,31 +17,29 @@ from loadgen.load.spec import RunSpec
 CHECKS: tuple[Check, ...] = (
     Check(
         code="no_ok_requests",
-        thresholds=Thresholds(),
         compares="invalid when no request ended ok",
         reason="there is nothing to measure",
-        test=load.no_ok_requests,
+        test=outcomes.no_ok_requests,
     ),
     Check(
         code="errors",
         thresholds=Thresholds(doubtful=0.99, invalid=0.90),
         compares="ok/(ok + failed) requests, below; cancelled and dropped ones are not failures of the server; a note above",
         reason="a failed request frees its place early, and latencies are of ok requests alone, so that from 1 % on what is missing may be the p99; refused at once, 1 % moved a closed loop's figures by 0.2 % and 10 % by 0.7 %, and they thin out an open loop as a lower rate does (see `rate_not_reached`)",
-        test=load.errors,
+        test=outcomes.errors,
     ),
     Check(
         code="interrupted",
-        thresholds=Thresholds(),
         compares="doubtful when the user stopped the run, the server asked for a longer wait than a run is worth, or the client could not go on (`client.failure`)",
         reason="what was measured is not what was asked",
-        test=load.interrupted,
+        test=outcomes.interrupted,
     ),
     Check(
         code="cancelled",
         thresholds=Thresholds(doubtful=0.01),
         compares="cancelled/sent requests, above, when the whole run is measured; not when the user stopped the run",
         reason="what is cut off is the longest; from 1 % on it is missing from the p99",
-        test=load.cancelled,
+        test=outcomes.cancelled,
     ),
     Check(
         code="dropped",
@@ -73,28 +71,24 @@ CHECKS: tuple[Check, ...] = (
     ),
     Check(
         code="length_unknown",
-        thresholds=Thresholds(),
         compares="a note when the server did not count prompts or answers",
         reason="asked and achieved cannot be compared",
         test=load.length_unknown,
     ),
     Check(
         code="total_throughput_unknown",
-        thresholds=Thresholds(),
         compares="a note when output throughput is given and total throughput is not",
         reason="a failed request's prompt counts as asked only where every ok request's prompt was exactly as asked",
         test=load.total_throughput_unknown,
     ),
     Check(
         code="prompts_repeated",
-        thresholds=Thresholds(),
         compares="doubtful when a dataset has fewer prompts than were sent",
         reason="a fixed set of prompts and a prefix cache once inflated throughput 2.3 times and shortened TTFT 49 times",
         test=load.prompts_repeated,
     ),
     Check(
         code="rows_skipped",
-        thresholds=Thresholds(),
         compares="a note when rows of a dataset or a trace had nothing to send",
         reason="the load is that of the other rows",
         test=load.rows_skipped,
@@ -118,18 +112,16 @@ CHECKS: tuple[Check, ...] = (
         thresholds=Thresholds(doubtful=0.01),
         compares="time that requests were held back by a limit per minute or a Retry-After/(that + their time in flight), above; a note when any waited",
         reason="the load was lighter than asked by about that share, and an open loop's latencies contain the wait; a closed loop idle for 1 % had latencies 1 % shorter, for 10 % up to 9 %",
-        test=rate_limits.held_by_limit,
+        test=load.held_by_limit,
     ),
     Check(
         code="no_steady_state",
-        thresholds=Thresholds(),
         compares="a note when a closed loop was too short for a steady state",
         reason="a first wave against an idle server once raised a p99 4.2 times",
         test=load.no_steady_state,
     ),
     Check(
         code="schedule_exhausted",
-        thresholds=Thresholds(),
         compares="a note when a run for a duration ran out of prepared requests",
         reason="the run is shorter than asked, and otherwise whole",
         test=load.schedule_exhausted,
@@ -178,7 +170,6 @@ CHECKS: tuple[Check, ...] = (
     ),
     Check(
         code="tokens_assumed",
-        thresholds=Thresholds(),
         compares="a note when the tokens of any ok request's chunks are assumed",
         reason="a chunk is not a token, so figures made of tokens are left out rather than guessed",
         test=client.tokens_assumed,
@@ -206,28 +197,24 @@ CHECKS: tuple[Check, ...] = (
     ),
     Check(
         code="events_skipped",
-        thresholds=Thresholds(),
         compares="a note when events of the streams carried no reply",
         reason="keep-alives are legal, and no figure is made from them",
         test=replies.events_skipped,
     ),
     Check(
         code="content_type_other",
-        thresholds=Thresholds(),
         compares="a note when event streams had another content type",
         reason="what the body holds decides, and other clients may judge by the type",
         test=replies.content_type_other,
     ),
     Check(
         code="body_left_open",
-        thresholds=Thresholds(),
         compares="a note when the body of an ok request did not end after `[DONE]`",
         reason="`[DONE]` ends the stream by the protocol; what is lost is the connection, which has to be opened again",
         test=replies.body_left_open,
     ),
     Check(
         code="client_error_known",
-        thresholds=Thresholds(),
         compares="doubtful when the host's last `loadgen doctor` found the promise broken at no more streams than were in flight",
         reason="what the client got wrong against a known truth it gets wrong against any server",
         test=surroundings.client_error_known,
@@ -262,38 +249,33 @@ CHECKS: tuple[Check, ...] = (
     ),
     Check(
         code="model_not_listed",
-        thresholds=Thresholds(),
         compares="a note when the server's list of models is missing, cannot be read or has no such model",
         reason="the endpoint answered, and its list is not what is measured; aliases and deployments are often not listed",
         test=endpoint.model_not_listed,
     ),
     Check(
         code="fields_adapted",
-        thresholds=Thresholds(),
         compares="a note when the endpoint refused a field of the usual request, and it was renamed or left out",
         reason="all requests of the run were alike, and those of another server may differ in that field",
         test=endpoint.fields_adapted,
     ),
     Check(
         code="first_question_unanswered",
-        thresholds=Thresholds(),
         compares="a note when the question before the run got no usable reply",
         reason="how the server counts is then taken from its dialect",
         test=endpoint.first_question_unanswered,
     ),
     Check(
         code="proxied",
-        thresholds=Thresholds(),
         compares="a note when the requests went through a proxy",
         reason="what the proxy takes and holds back cannot be told from what the server does",
-        test=route.proxied,
+        test=endpoint.proxied,
     ),
     Check(
         code="tls_not_verified",
-        thresholds=Thresholds(),
         compares="a note when the server's certificate was not verified",
         reason="the figures may be of another server than the one that was meant",
-        test=route.tls_not_verified,
+        test=endpoint.tls_not_verified,
     ),
     Check(
         code="output_tokens_apart",
@@ -318,7 +300,6 @@ CHECKS: tuple[Check, ...] = (
     ),
     Check(
         code="preempted",
-        thresholds=Thresholds(),
         compares="a note when the server put any request aside for want of KV cache, by its counter",
         reason="what is put aside is computed again, so that its gaps hold a second prefill; it is the server's own doing at this load, and the figures are true of it",
         test=server.preempted,
@@ -339,21 +320,18 @@ CHECKS: tuple[Check, ...] = (
     ),
     Check(
         code="server_account_unknown",
-        thresholds=Thresholds(),
         compares="a note when the server's counters fall between readings, its processes began at different times, it counted fewer requests than were answered (by over 10 % and more than one), or its page could not be read before the run or at the end",
         reason="counters of one process never fall and it begins once, so the readings are of several or of one that was restarted, and a difference between them says nothing of this run",
         test=server.server_account_unknown,
     ),
     Check(
         code="server_figures_unusable",
-        thresholds=Thresholds(),
         compares="a note when figures on the server's page of metrics are not finite numbers, stand there twice with two values, or stand on lines that cannot be read",
         reason="such a figure is null, and the others are as good as ever",
         test=server.server_figures_unusable,
     ),
     Check(
         code="foreign_client",
-        thresholds=Thresholds(),
         compares="doubtful when another client measured and its result was imported",
         reason="nothing is known of that client's stamps, lags and delays, so that none of the checks above can be made but of what ended ok",
         test=surroundings.foreign_client,

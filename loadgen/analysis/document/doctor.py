@@ -4,9 +4,9 @@ from typing import Literal
 
 from typing_extensions import TypedDict
 
+from loadgen.analysis.document import Timestamp, Words
 from loadgen.analysis.document.run import DoctorLevel
 from loadgen.analysis.document.server import HostDocument
-from loadgen.analysis.document.values import Timestamp, Words
 
 
 class HostCheckDocument(TypedDict):

@@ -4,6 +4,7 @@ from typing import Literal, NotRequired
 
 from typing_extensions import TypedDict
 
+from loadgen.analysis.document import Id, Timestamp, Words
 from loadgen.analysis.document.server import (
     EnvironmentDocument,
     GpuAccount,
@@ -12,7 +13,6 @@ from loadgen.analysis.document.server import (
     ServerReadings,
 )
 from loadgen.analysis.document.spec import SpecDocument
-from loadgen.analysis.document.values import Id, Timestamp, Words
 from loadgen.analysis.stats import Distribution
 
 Severity = Literal["note", "doubtful", "invalid"]

@@ -4,7 +4,7 @@ from typing import Annotated, NotRequired
 
 from typing_extensions import TypedDict
 
-from loadgen.analysis.document.values import Timestamp, Words
+from loadgen.analysis.document import Timestamp, Words
 from loadgen.analysis.stats import Distribution
 
 

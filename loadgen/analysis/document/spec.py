@@ -4,7 +4,7 @@ from typing import NotRequired
 
 from typing_extensions import TypedDict
 
-from loadgen.analysis.document.values import Words
+from loadgen.analysis.document import Words
 from loadgen.load.shapes import ShapeDocument
 
 

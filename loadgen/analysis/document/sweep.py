@@ -4,9 +4,9 @@ from typing import Annotated, Literal, NotRequired
 
 from typing_extensions import TypedDict
 
+from loadgen.analysis.document import Id, Timestamp, Words
 from loadgen.analysis.document.run import FindingDocument, ImportDocument, RunDocument
 from loadgen.analysis.document.server import EnvironmentDocument, ServerDocument
-from loadgen.analysis.document.values import Id, Timestamp, Words
 
 SweepStatus = Literal["running", "stopped", "finished", "interrupted", "failed"]
 SearchAnswer = Literal["met", "missed", "cant_tell"]

@@ -4,19 +4,16 @@ To change what a figure means is to raise METHOD_VERSION and to say so in
 CHANGELOG under "Measurement changes".
 """
 
-from collections.abc import Callable
-
 import numpy as np
 
 from loadgen.analysis.distributions import sum_of
 from loadgen.analysis.figures.figure import Figure
-from loadgen.analysis.figures.gaps import chunk_gaps_s, token_gaps_s
-from loadgen.analysis.figures.paper import PaperFigures, paper_figures
+from loadgen.analysis.figures.paper import PAPER_METRICS
 from loadgen.analysis.figures.provider_time import PROVIDER_METRICS
 from loadgen.analysis.figures.rate_limits import limit_wait_s
 from loadgen.analysis.measured import Measured
 from loadgen.analysis.stats import FloatArray
-from loadgen.engine.records.record import Bool, Int32, Int64, Outcome
+from loadgen.engine.records.record import Bool, Int32, Int64, Outcome, Records
 
 METHOD_VERSION = 3
 
@@ -63,6 +60,40 @@ def tokens_per_chunk(measured: Measured) -> FloatArray:
     records = measured.records
     chosen = np.repeat(measured.answered, np.diff(records.arrival_start))
     return records.arrival_tokens[chosen].astype(np.float64)
+
+
+def chunk_gaps_s(records: Records, rows: Bool) -> FloatArray:
+    """Seconds between successive content chunks of each of the selected `rows`, end to end: arrivals − 1 a choice."""
+    owner = _owner(records)
+    return _gaps_s(records, owner, rows[owner])[0]
+
+
+def token_gaps_s(records: Records, rows: Bool) -> FloatArray:
+    """Seconds between successive tokens of each of the selected `rows`: k tokens after a gap g are k gaps of g/k.
+
+    The tokens of a choice's first chunk have no gap before them that we could know, and are left out. A chunk that
+    carried no token lends its time to the next one that does, so that time is neither lost nor counted twice.
+    """
+    owner = _owner(records)
+    gaps_s, tokens = _gaps_s(records, owner, rows[owner] & (records.arrival_tokens > 0))
+    return np.repeat(gaps_s / tokens, tokens)
+
+
+def _owner(records: Records) -> Int32:
+    """To which row each arrival belongs."""
+    return np.repeat(np.arange(len(records), dtype=np.int32), np.diff(records.arrival_start))
+
+
+def _gaps_s(records: Records, owner: Int32, chosen: Bool) -> tuple[FloatArray, Int32]:
+    """Gaps between neighbours among the `chosen` arrivals of the same owner and choice, and the tokens that ended each."""
+    stamps_ns, tokens = records.arrival_ns[chosen], records.arrival_tokens[chosen]
+    owners, choices = owner[chosen], records.arrival_choice[chosen]
+    same = owners[1:] == owners[:-1]
+    if choices.any():
+        order = np.lexsort((choices, owners))  # stable: within one choice the order of arrival stays
+        stamps_ns, owners, choices, tokens = stamps_ns[order], owners[order], choices[order], tokens[order]
+        same = (owners[1:] == owners[:-1]) & (choices[1:] == choices[:-1])
+    return np.diff(stamps_ns)[same] / 1e9, tokens[1:][same]
 
 
 def output_tokens_per_s(measured: Measured) -> float | None:
@@ -179,19 +210,10 @@ def _per_s(measured: Measured, count: float) -> float | None:
     return None if length_s is None else count / length_s
 
 
-def _paper(figure: Callable[[PaperFigures], float | None]) -> Callable[[Measured], float | None]:
-    def compute(measured: Measured) -> float | None:
-        figures = paper_figures(measured)
-        return None if figures is None else figure(figures)
-
-    return compute
-
-
 _SLO_METRICS = {"ttft_s": ttft_s, "tpot_s": tpot_s, "e2e_latency_s": e2e_latency_s}
 
 _REQUESTS = "ok requests that ended in the window"
 _ARRIVALS = "arrivals in the window, of any request"
-_WAVE = "the whole wave, all ok"
 
 METRICS: tuple[Figure, ...] = (
     Figure(
@@ -338,37 +360,5 @@ METRICS: tuple[Figure, ...] = (
         compute=limit_wait_s,
     ),
     *PROVIDER_METRICS,
-    Figure(
-        key="paper.ttft_s",
-        label="TTFT of the batch (paper)",
-        unit="s",
-        kind="scalar",
-        better="lower",
-        formula="last of the requests' first content arrivals − first send",
-        window=_WAVE,
-        doc="The streaming equivalent of the paper's TTFT, which is the time of the same batch with an output of one token.",
-        compute=_paper(lambda figures: figures.ttft_s),
-    ),
-    Figure(
-        key="paper.itl_s",
-        label="ITL (paper, Eq. 1)",
-        unit="s",
-        kind="scalar",
-        better="lower",
-        formula="(E2E − paper.ttft_s)/(output tokens of the wave − 1), E2E = last content arrival − first send",
-        window=_WAVE,
-        doc="The paper's inter-token latency: the batch's decode time shared among all its tokens, B times below what one user sees.",
-        compute=_paper(lambda figures: figures.itl_s),
-    ),
-    Figure(
-        key="paper.throughput_tokens_per_s",
-        label="Throughput (paper, Eq. 2)",
-        unit="tokens/s",
-        kind="scalar",
-        better="higher",
-        formula="(prompt tokens + output tokens of the wave)/E2E",
-        window=_WAVE,
-        doc="The paper's throughput: prompt and output tokens of the batch over its end-to-end time.",
-        compute=_paper(lambda figures: figures.throughput_tokens_per_s),
-    ),
+    *PAPER_METRICS,
 )

@@ -5,26 +5,22 @@ is its TTFT, and once in full. Streaming tells the first apart in the same run: 
 last of its requests has its first token. That is an equivalent of the paper's TTFT, not the same experiment.
 """
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from typing import Literal
 
+from loadgen.analysis.document.run import PaperFigures
+from loadgen.analysis.figures.figure import Figure
 from loadgen.analysis.measured import Measured
 from loadgen.engine.records.record import MISSING
 
-
-@dataclass(frozen=True, slots=True)
-class PaperFigures:
-    """TTFT and ITL in seconds, throughput in prompt and output tokens per second, of one wave."""
-
-    ttft_s: float
-    itl_s: float | None  # None when the whole wave made a single token
-    throughput_tokens_per_s: float
+_WAVE = "the whole wave, all ok"
 
 
 def paper_figures(measured: Measured) -> PaperFigures | None:
     """Eq. 1 and Eq. 2 with the tokens that were really read and made in place of B·In and B·Out.
 
     T0 is the first send and E2E the last arrival − T0. ITL = (E2E − TTFT)/(output tokens − 1);
-    throughput = (prompt tokens + output tokens)/E2E. None unless the load was a wave, every request of it ended ok with
+    throughput = (prompt tokens + output tokens)/E2E, ITL None when the wave made a single token. None unless the load was a wave, every request of it ended ok with
     content, and the tokens of each are known.
     """
     records = measured.records
@@ -40,8 +36,53 @@ def paper_figures(measured: Measured) -> PaperFigures | None:
     end_to_end_s = (int(measured.last_ns.max()) - start_ns) / 1e9
     if end_to_end_s <= 0:
         return None
-    return PaperFigures(
-        ttft_s=ttft_s,
-        itl_s=(end_to_end_s - ttft_s) / (output_tokens - 1) if output_tokens > 1 else None,
-        throughput_tokens_per_s=(prompt_tokens + output_tokens) / end_to_end_s,
-    )
+    return {
+        "ttft_s": ttft_s,
+        "itl_s": (end_to_end_s - ttft_s) / (output_tokens - 1) if output_tokens > 1 else None,
+        "throughput_tokens_per_s": (prompt_tokens + output_tokens) / end_to_end_s,
+    }
+
+
+def _of_paper(key: Literal["ttft_s", "itl_s", "throughput_tokens_per_s"]) -> Callable[[Measured], float | None]:
+    def compute(measured: Measured) -> float | None:
+        figures = paper_figures(measured)
+        return None if figures is None else figures[key]
+
+    return compute
+
+
+PAPER_METRICS: tuple[Figure, ...] = (
+    Figure(
+        key="paper.ttft_s",
+        label="TTFT of the batch (paper)",
+        unit="s",
+        kind="scalar",
+        better="lower",
+        formula="last of the requests' first content arrivals − first send",
+        window=_WAVE,
+        doc="The streaming equivalent of the paper's TTFT, which is the time of the same batch with an output of one token.",
+        compute=_of_paper("ttft_s"),
+    ),
+    Figure(
+        key="paper.itl_s",
+        label="ITL (paper, Eq. 1)",
+        unit="s",
+        kind="scalar",
+        better="lower",
+        formula="(E2E − paper.ttft_s)/(output tokens of the wave − 1), E2E = last content arrival − first send",
+        window=_WAVE,
+        doc="The paper's inter-token latency: the batch's decode time shared among all its tokens, B times below what one user sees.",
+        compute=_of_paper("itl_s"),
+    ),
+    Figure(
+        key="paper.throughput_tokens_per_s",
+        label="Throughput (paper, Eq. 2)",
+        unit="tokens/s",
+        kind="scalar",
+        better="higher",
+        formula="(prompt tokens + output tokens of the wave)/E2E",
+        window=_WAVE,
+        doc="The paper's throughput: prompt and output tokens of the batch over its end-to-end time.",
+        compute=_of_paper("throughput_tokens_per_s"),
+    ),
+)

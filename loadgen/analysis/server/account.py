@@ -11,7 +11,7 @@ from loadgen.analysis.bucketed import Bucketed, between
 from loadgen.analysis.distributions import distribution_of, sum_of
 from loadgen.analysis.document.server import AccountRates, GaugeFigures, ServerAccount, Speculation
 from loadgen.analysis.figures.figure import Figure
-from loadgen.analysis.figures.gaps import chunk_gaps_s
+from loadgen.analysis.figures.metrics import chunk_gaps_s
 from loadgen.analysis.measured import Measured
 from loadgen.analysis.server.engine_names import EngineNames
 from loadgen.analysis.server.readings import Reading, Span, span_of, why_unknown

@@ -123,7 +123,7 @@ def _measure_one(
 ) -> None:
     from loadgen.cli.commands.measuring import measured_sweep, note_saved
     from loadgen.cli.tables.outcome import show_run, show_sweep
-    from loadgen.report.export.export import run_document, sweep_document
+    from loadgen.report.export.results import run_document, sweep_document
 
     measured = measured_sweep(terminal, store, planned, resume=resume)
     result, row, documents = measured.result, measured.row, measured.documents

@@ -60,7 +60,7 @@ def plot(
     form = _format(path)
 
     from loadgen.report.charts.drawing import draw
-    from loadgen.report.select.run_selection import about, gather
+    from loadgen.report.run_selection import about, gather
 
     with terminal.open() as store:
         selection = gather(store, [full_id(store, each) for each in ids or ["latest"]])

@@ -16,7 +16,7 @@ from loadgen.errors import UsageError
 
 if TYPE_CHECKING:
     from loadgen.analysis.document.run import RunDocument
-    from loadgen.report.export.export import Format
+    from loadgen.report.export.results import Format
     from loadgen.store.repository import Store
     from loadgen.store.rows import SweepRow
 
@@ -55,7 +55,7 @@ def show(
     """Show a sweep's table, those of a group, or every figure of a run."""
     from loadgen.cli.tables.outcome import show_run, show_sweep
     from loadgen.cli.tables.sweep import failure_line
-    from loadgen.report.export.export import run_document, sweep_document
+    from loadgen.report.export.results import run_document, sweep_document
 
     with terminal.open() as store:
         found = full_id(store, id)
@@ -108,7 +108,7 @@ def export(
     form = next((each for each in _FORMATS if each == format), None)
     if form is None:
         raise UsageError(f"--format must be {', '.join(_FORMATS[:-1])} or {_FORMATS[-1]}, not {format}")
-    from loadgen.report.export.export import export as exported
+    from loadgen.report.export.results import export as exported
 
     with terminal.open() as store:
         content = exported(store, full_id(store, id), form, requests=requests)
@@ -158,7 +158,7 @@ def report(
 def show_stored_group(store: "Store", group_id: str, *, as_json: bool) -> None:
     """Show the sweeps of a group on stdout."""
     from loadgen.cli.tables.outcome import show_group
-    from loadgen.report.export.export import group_document
+    from loadgen.report.export.results import group_document
 
     sweeps = [(sweep, store.runs(sweep.sweep_id)) for sweep in store.group(group_id)]
     if as_json:

@@ -115,7 +115,7 @@ def _search(
 ) -> None:
     from loadgen.cli.commands.measuring import measured_sweep
     from loadgen.cli.tables.outcome import show_sweep
-    from loadgen.report.export.export import sweep_document
+    from loadgen.report.export.results import sweep_document
     from loadgen.report.words.search_result import search_sentences
 
     measured = measured_sweep(terminal, store, planned, resume=resume, search=search)

@@ -31,7 +31,7 @@ from loadgen.experiments.events import (
 from loadgen.experiments.live import LiveState
 from loadgen.experiments.prompt_fitting import FITTING_LIMIT_S
 from loadgen.report.format import milliseconds, number, plural, seconds, size
-from loadgen.report.words.served import server_name
+from loadgen.report.words.server import server_name
 
 
 def saving_message(event: SavingDelayed | DatabaseRestored) -> str:

@@ -10,8 +10,8 @@ from loadgen.analysis.document.run import RunDocument
 from loadgen.analysis.stats import Change
 from loadgen.cli.tables.style import plain_table
 from loadgen.cli.tables.sweep import sweep_title
+from loadgen.report.figures import metric_label
 from loadgen.report.format import MISSING_FIGURE, figure, number, percent, plural, shown_unit
-from loadgen.report.labels import metric_label
 
 Side = tuple[str, Sequence[RunDocument]]
 

@@ -7,13 +7,12 @@ from rich.text import Text
 from loadgen.analysis.document.run import RunDocument
 from loadgen.analysis.figures.metrics import METRICS
 from loadgen.cli.tables.style import VERDICTS, facts_table, plain_table
-from loadgen.report.figures import TTFT
+from loadgen.report.figures import TTFT, metric_label
 from loadgen.report.format import figure, milliseconds, number, shown_unit
-from loadgen.report.labels import metric_label
 from loadgen.report.words.remote import is_unverified
 from loadgen.report.words.run_facts import reply_label, turn_table
 from loadgen.report.words.run_summary import run_summary
-from loadgen.report.words.server_facts import account_facts, account_table, gpu_facts
+from loadgen.report.words.server import account_facts, account_table, gpu_facts
 from loadgen.store import plain
 
 

@@ -16,7 +16,7 @@ from loadgen.report.figures import THROUGHPUT, gap_figure, highest
 from loadgen.report.format import MISSING_FIGURE, dollars, number, plural
 from loadgen.report.points import load_value, pool, spread_label, usable_runs
 from loadgen.report.words.remote import is_unverified, paid_usd
-from loadgen.report.words.served import DUMMY_WEIGHTS, failure_kind, has_dummy_weights, server_name
+from loadgen.report.words.server import DUMMY_WEIGHTS, failure_kind, has_dummy_weights, server_name
 from loadgen.report.words.sweep_columns import Column, columns
 from loadgen.report.words.sweep_tables import ok_of_planned, worst_status
 from loadgen.store.rows import SweepRow

@@ -10,7 +10,7 @@ from loadgen.cli.tables.style import VERDICTS, plain_table
 from loadgen.report.format import ago
 from loadgen.report.pages.list_lines import FigureCells, figure_cells
 from loadgen.report.pages.sweep_figures import sweep_figures
-from loadgen.report.words.served import DUMMY_WEIGHTS, failure_kind, has_dummy_weights
+from loadgen.report.words.server import DUMMY_WEIGHTS, failure_kind, has_dummy_weights
 from loadgen.store.rows import RunFigures, SweepRow
 
 _LIST_WITH_FIGURES, _LIST_WITH_GPUS = 120, 150  # columns from which the list of sweeps shows these

@@ -11,7 +11,7 @@ from typing_extensions import TypedDict
 
 from loadgen.analysis.document.run import RunDocument
 from loadgen.analysis.figures.figure import Figure
-from loadgen.analysis.outline.outline import Outline
+from loadgen.analysis.outline.run_outline import Outline
 from loadgen.report.charts import palette
 from loadgen.report.charts.chart import STROKES, Chart, Spec, frame, legend
 from loadgen.report.figures import slo_limit

@@ -17,8 +17,7 @@ from loadgen.report.charts.chart import Chart, Spec, frame, nominal, points_by_v
 from loadgen.report.figures import GOODPUT, REQUESTS_PER_S, THROUGHPUT, slo_limit, tail
 from loadgen.report.format import MISSING_FIGURE, setting, shown_unit
 from loadgen.report.format import figure as shown
-from loadgen.report.labels import limits_label
-from loadgen.report.points import Axes, Point, Table, axes, points, spread_label
+from loadgen.report.points import Axes, Point, Table, axes, limits_label, points, spread_label
 
 
 class LoadRow(TypedDict):

@@ -12,7 +12,7 @@ from typing import Literal
 from loadgen.analysis.document.run import RunDocument
 from loadgen.analysis.figure_table import DRAWN
 from loadgen.analysis.figures.figure import STATISTICS, Figure
-from loadgen.analysis.outline.outline import Outline
+from loadgen.analysis.outline.run_outline import Outline
 from loadgen.errors import UsageError
 from loadgen.load.shapes import shape_class
 from loadgen.report.charts.cdf import cdf_chart, one_of_each
@@ -36,7 +36,7 @@ from loadgen.report.figures import (
     gap_figure,
 )
 from loadgen.report.points import INPUT_TOKENS, OUTPUT_TOKENS, varies
-from loadgen.report.select.run_selection import OneRun, RunSelection
+from loadgen.report.run_selection import OneRun, RunSelection
 
 WITHOUT_REQUESTS = Chart(
     "timeline",

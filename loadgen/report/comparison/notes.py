@@ -2,8 +2,8 @@
 
 from loadgen.analysis.compare import is_one_figure, unlike
 from loadgen.report.comparison.compared import Compared
+from loadgen.report.comparison.matrix import is_comparable
 from loadgen.report.comparison.selection import Selection
-from loadgen.report.comparison.uncompared import is_comparable
 from loadgen.report.comparison.view import View
 from loadgen.report.format import plural
 

@@ -14,16 +14,15 @@ from loadgen.report.comparison.cells import Cell
 from loadgen.report.comparison.compared import Compared, compared
 from loadgen.report.comparison.dimensions import varying
 from loadgen.report.comparison.legend import Legend, Mark, legend_of, symbols
-from loadgen.report.comparison.matrix import CHOSEN_BY_DEFAULT, Matrix, comparable_lines, matrix
+from loadgen.report.comparison.matrix import CHOSEN_BY_DEFAULT, Matrix, comparable_lines, matrix, sentence, uncompared
 from loadgen.report.comparison.notes import notes
 from loadgen.report.comparison.selection import Chosen, Selection
 from loadgen.report.comparison.table import ANSWERS, CellTable, cell_table, rows
-from loadgen.report.comparison.uncompared import sentence, uncompared
 from loadgen.report.comparison.view import NO_BASELINE, STATISTICS, View
 from loadgen.report.points import LOAD, Dimension, load_label
 from loadgen.report.words.foreign_client import foreign_client
 from loadgen.report.words.run_facts import sweep_import_line
-from loadgen.report.words.served import has_dummy_weights
+from loadgen.report.words.server import has_dummy_weights
 
 
 @dataclass(frozen=True, slots=True)

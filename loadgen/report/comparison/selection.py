@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from loadgen.analysis.document.run import RunDocument
 from loadgen.report.comparison.dimensions import Tags
 from loadgen.report.comparison.view import Filters, View
-from loadgen.report.select.run_selection import sweep_names
+from loadgen.report.run_selection import sweep_names
 from loadgen.store.repository import Store
 from loadgen.store.rows import SweepRow
 

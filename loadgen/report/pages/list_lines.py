@@ -14,7 +14,7 @@ from loadgen.report.pages.live_view import live_line
 from loadgen.report.pages.sweep_figures import SweepFigures, gpus_line
 from loadgen.report.words.foreign_client import foreign_client
 from loadgen.report.words.run_facts import sweep_import_line
-from loadgen.report.words.served import failure_kind, has_dummy_weights, server_name
+from loadgen.report.words.server import failure_kind, has_dummy_weights, server_name
 from loadgen.store.rows import ProgressRow, SweepRow
 
 _MAX_NAMED = 3  # servers, models or kinds of GPU in the row of a group

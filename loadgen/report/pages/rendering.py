@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 from loadgen.report import format
 from loadgen.report.pages import assets
-from loadgen.report.pages.pages import TEMPLATES, Page
+from loadgen.report.pages.contexts import TEMPLATES, Page
 
 
 def json_block(value: Any) -> Markup:

@@ -8,9 +8,9 @@ from loadgen.report.comparison.page import comparison_page
 from loadgen.report.comparison.selection import select
 from loadgen.report.comparison.view import View
 from loadgen.report.format import timestamp
-from loadgen.report.pages.pages import ReportPage, RunPage, SweepPage, run_page, sweep_page
+from loadgen.report.pages.contexts import ReportPage, RunPage, SweepPage, run_page, sweep_page
 from loadgen.report.pages.rendering import render
-from loadgen.report.select.run_selection import find, outline_of
+from loadgen.report.run_selection import find, outline_of
 from loadgen.store.repository import Store
 from loadgen.store.rows import SweepRow
 

@@ -15,7 +15,7 @@ from loadgen.analysis.figures.metrics import METRICS
 from loadgen.analysis.point_findings import findings_of
 from loadgen.analysis.stats import TAIL_NAMES, Distribution, highest_percentile
 from loadgen.analysis.verdict import MergedFinding
-from loadgen.report.figures import COST_PER_MILLION, THROUGHPUT, TTFT, gap_figure, highest
+from loadgen.report.figures import COST_PER_MILLION, THROUGHPUT, TTFT, gap_figure, highest, metric_label
 from loadgen.report.format import (
     MISSING_FIGURE,
     figure,
@@ -29,7 +29,6 @@ from loadgen.report.format import (
     size,
     timestamp,
 )
-from loadgen.report.labels import metric_label
 from loadgen.report.points import MIN_FOR_INTERVAL, Point, Table, axes, points
 from loadgen.report.words.foreign_client import foreign_name, foreign_tool
 from loadgen.report.words.remote import cost_line, round_trip_line, round_trip_note, route_line

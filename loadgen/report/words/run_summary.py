@@ -7,7 +7,7 @@ from loadgen.load.workload import Workload
 from loadgen.report.format import number, percent, plural
 from loadgen.report.words.remote import cost_line, round_trip_line, route_line
 from loadgen.report.words.run_facts import Facts, doctor_line, import_line, limits_line
-from loadgen.report.words.served import DUMMY_WEIGHTS, has_dummy_weights, served_line
+from loadgen.report.words.server import DUMMY_WEIGHTS, has_dummy_weights, served_line
 
 Fact = tuple[str, str]
 

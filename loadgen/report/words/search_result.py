@@ -2,7 +2,7 @@
 
 from loadgen.analysis.document.sweep import SearchDocument, SearchedLoad
 from loadgen.report.format import number, percent, plural
-from loadgen.report.labels import limits_label
+from loadgen.report.points import limits_label
 from loadgen.report.words.run_facts import Highlight
 
 

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from loadgen.analysis.measured import measured_of
 from loadgen.analysis.outline import distribution as outline_distribution
 from loadgen.analysis.outline.distribution import EXACT, distribution_outline, thin
-from loadgen.analysis.outline.outline import OUTLINED, outline
 from loadgen.analysis.outline.over_time import STEPS
 from loadgen.analysis.outline.requests import REQUESTS
+from loadgen.analysis.outline.run_outline import OUTLINED, outline
 from loadgen.analysis.stats import distribution
 from loadgen.engine.records import record_parts
 from loadgen.engine.records.record import Outcome, Records

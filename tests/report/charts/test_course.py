@@ -13,7 +13,7 @@ from loadgen.report.charts.chart import Chart
 from loadgen.report.charts.course import MAX_TIMESTAMPS, over_time_chart, thinned
 from loadgen.report.charts.drawing import draw
 from loadgen.report.charts.plots import run_page_charts
-from loadgen.report.select.run_selection import OneRun
+from loadgen.report.run_selection import OneRun
 from loadgen.store.rows import ServerSample
 from tests.report.documents import Document, measured_run, outlined, specs
 

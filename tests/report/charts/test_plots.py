@@ -10,7 +10,7 @@ from loadgen.errors import UsageError
 from loadgen.load.shapes import ClosedLoop
 from loadgen.report.charts.drawing import draw
 from loadgen.report.charts.plots import PLOTS, plot
-from loadgen.report.select.run_selection import RunSelection, about, gather, sweep_names
+from loadgen.report.run_selection import RunSelection, about, gather, sweep_names
 from loadgen.store.repository import Store
 from tests.report.documents import Document, fill, specs, sweep_row
 

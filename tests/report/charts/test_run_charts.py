@@ -19,7 +19,7 @@ from loadgen.report.charts.chart import Chart
 from loadgen.report.charts.histograms import distribution_chart
 from loadgen.report.charts.plots import run_page_charts
 from loadgen.report.charts.timeline import timeline_chart, timeline_rows
-from loadgen.report.select.run_selection import OneRun
+from loadgen.report.run_selection import OneRun
 from tests.report.documents import Document, measured_run, outlined, recording, specs
 
 

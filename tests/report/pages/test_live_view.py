@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from loadgen.load.shapes import ClosedLoop
+from loadgen.report.pages.contexts import sweep_page
 from loadgen.report.pages.live_view import live_line, live_view
-from loadgen.report.pages.pages import sweep_page
 from loadgen.report.pages.rendering import render
 from loadgen.report.pages.sweeps_list import sweeps_page
 from loadgen.store.rows import ProgressRow

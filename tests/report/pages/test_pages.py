@@ -15,8 +15,7 @@ from loadgen.load.shapes import ClosedLoop, OpenLoop, Wave
 from loadgen.load.workload import Sessions, Workload
 from loadgen.report.comparison.page import ComparisonPage
 from loadgen.report.pages import assets
-from loadgen.report.pages.live_view import LiveView
-from loadgen.report.pages.pages import (
+from loadgen.report.pages.contexts import (
     TEMPLATES,
     ErrorPage,
     Page,
@@ -26,6 +25,7 @@ from loadgen.report.pages.pages import (
     run_page,
     sweep_page,
 )
+from loadgen.report.pages.live_view import LiveView
 from loadgen.report.pages.rendering import environment, json_block, render
 from loadgen.report.pages.sweeps_list import SweepsPage, sweeps_page
 from tests.report.documents import Document, measured_run, outlined, specs, sweep_row

@@ -5,13 +5,13 @@ from dataclasses import dataclass, field, fields
 
 from loadgen.analysis.document.run import RunDocument
 from loadgen.analysis.measured import measured_of
-from loadgen.analysis.outline.outline import Outline, outline
+from loadgen.analysis.outline.run_outline import Outline, outline
 from loadgen.analysis.server.gpu import GpuSeries
 from loadgen.errors import NotFoundError
 from loadgen.load.spec import RunSpec
 from loadgen.report.figures import reading_note
 from loadgen.report.format import number
-from loadgen.report.words.served import server_name
+from loadgen.report.words.server import server_name
 from loadgen.store.repository import Store
 from loadgen.store.rows import ServerSample, SweepRow
 

@@ -1,11 +1,12 @@
-"""Measurements in other programs' forms: JSON documents, CSV and Parquet tables.
+"""Results as JSON documents, and as CSV and Parquet tables.
 
-A missing figure is null in JSON and Parquet, empty in CSV.
+A missing figure is null in JSON and Parquet, empty in CSV, which is safe to open in a spreadsheet.
 """
 
+import csv
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from importlib import import_module
 from types import NoneType
@@ -16,9 +17,8 @@ from loadgen.analysis.document.sweep import GroupDocument, LoneRunDocument, Swee
 from loadgen.analysis.point_findings import point_documents
 from loadgen.engine.records.record import Records
 from loadgen.errors import UsageError
-from loadgen.report.export.csv_table import columns_of, csv_text
 from loadgen.report.export.vllm_bench_result import vllm_bench_result
-from loadgen.report.select.run_selection import find
+from loadgen.report.run_selection import find
 from loadgen.store.repository import Store
 from loadgen.store.rows import SweepRow
 
@@ -186,3 +186,29 @@ def _text(value: object) -> str | None:
         return None
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     return text.encode("utf-8", "replace").decode()
+
+
+_BEGINS_A_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
+
+
+def columns_of(rows: Iterable[Mapping[str, object]]) -> list[str]:
+    """All keys, in the order in which they first come."""
+    return list(dict.fromkeys(key for row in rows for key in row))
+
+
+def csv_text(rows: Sequence[Mapping[str, object]], columns: Sequence[str]) -> str:
+    """The rows as CSV; null is empty, a list its items with spaces between. Texts get a quote before what begins a formula."""
+    written = io.StringIO(newline="")
+    table = csv.writer(written, lineterminator="\n")
+    table.writerow([plain(name) for name in columns])
+    for row in rows:
+        table.writerow([plain(row.get(name)) for name in columns])
+    return written.getvalue()
+
+
+def plain(value: object) -> object:
+    """The value as a cell that no spreadsheet takes for a formula; numbers stay numbers."""
+    if isinstance(value, list):
+        joined = " ".join(map(str, value))
+        return f"'{joined}" if value and isinstance(value[0], str) and joined.startswith(_BEGINS_A_FORMULA) else joined
+    return f"'{value}" if isinstance(value, str) and value.startswith(_BEGINS_A_FORMULA) else value

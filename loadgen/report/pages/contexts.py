@@ -11,7 +11,7 @@ from functools import cache
 
 import loadgen
 from loadgen.analysis.document.run import RunDocument
-from loadgen.analysis.outline.outline import Outline
+from loadgen.analysis.outline.run_outline import Outline
 from loadgen.analysis.server.gpu import GpuSeries
 from loadgen.analysis.verdict import MergedFinding
 from loadgen.report.charts.chart import Chart
@@ -23,13 +23,22 @@ from loadgen.report.pages.job_pages import JobsPage, LoginPage
 from loadgen.report.pages.live_view import LiveView
 from loadgen.report.pages.sweeps_list import SweepsPage
 from loadgen.report.points import Table
-from loadgen.report.select.run_selection import OneRun, RunSelection
-from loadgen.report.words import run_facts, server_facts
+from loadgen.report.run_selection import OneRun, RunSelection
+from loadgen.report.words import run_facts
 from loadgen.report.words.foreign_client import foreign_client, foreign_table, foreign_tool
 from loadgen.report.words.remote import is_unverified
 from loadgen.report.words.run_facts import Facts, FigureLine, Highlight
 from loadgen.report.words.search_result import search_highlight
-from loadgen.report.words.served import has_dummy_weights, launch_command, served_line, server_name, without_command
+from loadgen.report.words.server import (
+    account_facts,
+    account_table,
+    gpu_facts,
+    has_dummy_weights,
+    launch_command,
+    served_line,
+    server_name,
+    without_command,
+)
 from loadgen.report.words.sweep_tables import PointsTable, RunsTable, points_table, runs_table
 from loadgen.store.rows import ServerSample, SweepRow
 
@@ -266,9 +275,9 @@ def run_page(
         lengths=run_facts.length_table(run),
         load=run_facts.load_facts(run),
         client=run_facts.client_facts(run),
-        account=server_facts.account_table(run),
-        account_facts=server_facts.account_facts(run),
-        gpu=server_facts.gpu_facts(run),
+        account=account_table(run),
+        account_facts=account_facts(run),
+        gpu=gpu_facts(run),
         command=launch_command(run["server"]),
         spec=run_facts.pairs(spec),
         server=run_facts.pairs(without_command(run["server"])),

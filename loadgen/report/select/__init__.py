@@ -1,1 +1,0 @@
-"""Which runs a page, chart or export is about."""
