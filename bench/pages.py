@@ -146,7 +146,7 @@ def made_run(spec: RunSpec, arrivals: int) -> Made:
         **summary,
     }
     document["lengths"]["output_tokens"]["can_be_asked"] = True
-    document["verdict"] = judge(spec, document).to_json()
+    document["verdict"] = judge(spec, document)
     return Made(spec, document, records, outline(measured_of(spec, records), document))
 
 

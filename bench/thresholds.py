@@ -282,7 +282,7 @@ def carry_out(work: Work) -> dict[str, Any]:
         "cached_ratio": account.get("prefix_cache_hit_ratio"),
         "server_ttft_mean_s": account.get("ttft_mean_s") if account.get("first_tokens") == account.get("client_first_tokens") else None,
         "client_ttft_mean_s": account.get("client_ttft_mean_s"),
-        "findings": [finding.code for finding in judge(spec, _with_surroundings(summary)).findings],
+        "findings": [finding["code"] for finding in judge(spec, _with_surroundings(summary))["findings"]],
     }  # fmt: skip
 
 

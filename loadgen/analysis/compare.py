@@ -5,14 +5,16 @@ intervals are made over runs. Runs that are invalid take no part. What was asked
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from loadgen.analysis.document import leaves
 from loadgen.analysis.document.run import RunDocument
 from loadgen.analysis.figures.figure import Figure
 from loadgen.analysis.figures.metrics import METRICS
 from loadgen.analysis.stats import PERCENTILE_NAMES, Change, change
+from loadgen.analysis.verdict import is_invalid, some_of, usable_runs
 from loadgen.errors import UsageError
 from loadgen.load.shapes import value_in_json
 
@@ -159,7 +161,7 @@ def compare(
     Raises UsageError when either side has no run that is not invalid, when they share no load point, and, unless `anyway`,
     when what was asked or how it was measured is unlike.
     """
-    usable_a, usable_b = _usable(a), _usable(b)
+    usable_a, usable_b = usable_runs(a), usable_runs(b)
     for side, usable in (("A", usable_a), ("B", usable_b)):
         if not usable:
             raise UsageError(f"{side} has no run that is not invalid, so there is nothing to compare: measure it again")
@@ -179,8 +181,8 @@ def compare(
         unlike=tuple(differing),
         only_a=tuple(runs[0] for runs in only_a),
         only_b=tuple(runs[0] for runs in only_b),
-        invalid_a=tuple(run for run in a if _is_invalid(run)),
-        invalid_b=tuple(run for run in b if _is_invalid(run)),
+        invalid_a=tuple(run for run in a if is_invalid(run)),
+        invalid_b=tuple(run for run in b if is_invalid(run)),
         slo_differs=any(_slo(first[0]) != _slo(second[0]) for first, second in matched),
         confidence=confidence,
         smallest_change_ratio=smallest_change_ratio,
@@ -188,14 +190,6 @@ def compare(
 
 
 Group = list[RunDocument]
-
-
-def _usable(runs: Sequence[RunDocument]) -> Group:
-    return [run for run in runs if not _is_invalid(run)]
-
-
-def _is_invalid(run: RunDocument) -> bool:
-    return bool(run["verdict"]["status"] == "invalid")
 
 
 def _by_question(runs: Sequence[RunDocument]) -> dict[str, Group]:
@@ -227,7 +221,8 @@ def _match(
 
 def question(run: RunDocument) -> dict[str, object]:
     """All that was asked of a run and how it was measured, flat; what a later version added reads null in an older run."""
-    asked = {key: value for key, value in _flat(run["spec"]) if key.split(".")[0] not in _MAY_DIFFER}
+    told = ((key, value) for key, value in leaves(run["spec"]) if value is not None)
+    asked = {key: value for key, value in told if key.split(".")[0] not in _MAY_DIFFER}
     client = run.get("client")
     return asked | {
         "simulated": run["simulated"],
@@ -235,14 +230,6 @@ def question(run: RunDocument) -> dict[str, object]:
         "stamp_source": client["stamp_source"] if client else None,
         "proxy": bool(client and client.get("proxy")),
     }
-
-
-def _flat(document: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, object]]:
-    for key, value in document.items():
-        if isinstance(value, dict):
-            yield from _flat(value, f"{prefix}{key}.")
-        elif value is not None:
-            yield f"{prefix}{key}", value
 
 
 def _load(run: RunDocument) -> tuple[object, ...]:
@@ -342,7 +329,7 @@ def _parts(a: Group, b: Group, metrics: Sequence[str]) -> Iterator[tuple[Figure,
             continue
         if not is_one_figure(metric.key, a[0], b[0]):
             continue
-        if metric.kind == "scalar":
+        if not metric.is_distribution:
             if all(metric.read(run) is not None for run in runs):
                 yield metric, None
             continue
@@ -401,5 +388,4 @@ def _point_label(run: RunDocument) -> str:
 
 
 def _points_label(groups: Sequence[Group]) -> str:
-    labels = [_point_label(runs[0]) for runs in groups]
-    return "; ".join(labels[:3]) + (f" and {len(labels) - 3} more" if len(labels) > 3 else "")
+    return some_of([_point_label(runs[0]) for runs in groups], 3, "; ")

@@ -48,16 +48,17 @@ def gate(comparisons: Sequence[Comparison], metrics: Sequence[str] = ()) -> Gate
     worse, inconclusive, judged = [], [], 0
     for found in comparisons:
         for point in found.points:
+            load = point.a[0]["spec"]["load_label"]
             for figure in point.figures:
-                name = f"{_name(figure)} at {_load(point.a[0])}"
+                name = f"{figure.metric.name(figure.part or '')} at {load}"
                 if figure.answer == "worse":
                     worse.append(name)
                 elif (reason := _unjudged(figure, found.smallest_change_ratio)) is not None:
                     inconclusive.append(f"{name}: {reason}")
                 else:
                     judged += 1
-            inconclusive += [f"{label} at {_load(point.a[0])}: B lacks it" for label in _missing(point, metrics)]
-        inconclusive += [f"{_load(run)}: B has no valid run of it" for run in found.only_a]
+            inconclusive += [f"{label} at {load}: B lacks it" for label in _missing(point, metrics)]
+        inconclusive += [f"{run['spec']['load_label']}: B has no valid run of it" for run in found.only_a]
         if found.invalid_b:
             inconclusive.append(f"{len(found.invalid_b)} invalid run{'s' * (len(found.invalid_b) > 1)} of B left out")
     return Gate(tuple(worse), tuple(inconclusive), judged)
@@ -90,11 +91,3 @@ def _missing(point: ComparedPoint, metrics: Sequence[str]) -> list[str]:
 
 def _has(metric: Figure, run: RunDocument) -> bool:
     return metric.read(run, "n") not in (None, 0) if metric.is_distribution else metric.read(run) is not None
-
-
-def _name(figure: ComparedFigure) -> str:
-    return f"{figure.metric.label}{' ' + figure.part if figure.part else ''}"
-
-
-def _load(run: RunDocument) -> str:
-    return run["spec"]["load_label"]

@@ -17,6 +17,14 @@ from loadgen.engine.records.record_parts import pieces
 from loadgen.load.spec import RunSpec
 
 
+def totalled(records: Records) -> Bool:
+    """Of each row: whether its number of output tokens is known, and not a guess of one a chunk."""
+    # An assumed count that is not one a chunk is the server's own sum, which the chunks did not add up to.
+    told, assumed = records.output_tokens, records.counted_by == CountedBy.ASSUMED
+    known: Bool = (told >= 0) & (~assumed | (told != np.diff(records.arrival_start)))
+    return known
+
+
 @dataclass(frozen=True)
 class MeasuredRows:
     """Rows of a run, and what follows from each of them alone. Arrays have one entry a row of `records`."""
@@ -74,10 +82,7 @@ class MeasuredRows:
     @cached_property
     def totalled(self) -> Bool:
         """We know how many tokens it got in all: usage may tell the sum and leave the chunks to guess."""
-        # An assumed count that is not one a chunk is the server's own sum, which the chunks did not add up to.
-        told = self.records.output_tokens
-        totalled: Bool = (told >= 0) & (self.counted | (told != self.arrivals))
-        return totalled
+        return totalled(self.records)
 
     @cached_property
     def seen_tokens(self) -> Int32:

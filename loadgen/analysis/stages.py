@@ -5,7 +5,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from loadgen.analysis.verdict import Finding
+from loadgen.analysis.document.run import FindingDocument
+from loadgen.analysis.verdict import some_of
 
 NOT_MADE = "figures_not_made"
 _MAX_NAMED = 5
@@ -32,18 +33,18 @@ class Stages:
             return otherwise
 
     @property
-    def finding(self) -> Finding | None:
+    def finding(self) -> FindingDocument | None:
         """What could not be made and why; None when all could."""
         if not self._parts_of:
             return None
-        faults = [f"{_listed(parts)} ({fault})" for fault, parts in self._parts_of.items()]
-        return Finding(
-            NOT_MADE,
-            "doubtful",
-            f"Unknown because of a fault in loadgen: {_listed(faults, '; ')}.",
-            "report this sentence as a bug; the requests are stored, so that the other figures stand",
-            badness=float(sum(map(len, self._parts_of.values()))),
-        )
+        faults = [f"{some_of(parts, _MAX_NAMED)} ({fault})" for fault, parts in self._parts_of.items()]
+        return {
+            "code": NOT_MADE,
+            "severity": "doubtful",
+            "message": f"Unknown because of a fault in loadgen: {some_of(faults, _MAX_NAMED, '; ')}.",
+            "hint": "report this sentence as a bug; the requests are stored, so that the other figures stand",
+            "badness": float(sum(map(len, self._parts_of.values()))),
+        }
 
 
 STRICT = Stages(raises=True)
@@ -56,8 +57,3 @@ def _told(error: Exception) -> str:
     place = f", {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
     said = " ".join(str(error).split())[:_MAX_CHARACTERS]
     return f"{type(error).__name__}{': ' if said else ''}{said}{place}"
-
-
-def _listed(names: list[str], separator: str = ", ") -> str:
-    more = len(names) - _MAX_NAMED
-    return separator.join(names[:_MAX_NAMED]) + (f" and {more} more" if more > 0 else "")

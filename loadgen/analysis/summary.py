@@ -115,30 +115,22 @@ def unknown(spec: RunSpec, recording: Recording) -> Summary:
 
 
 def _figures(measured: Callable[[], Measured], first: Figure, stages: Stages) -> Any:
-    """The metrics of METRICS at the top-level key of `first`: one figure, or nested objects, None when nothing in them is known."""
+    """The metrics of METRICS at the top-level key of `first`: one figure, or an object of several, None when nothing in it is known."""
     top, _, rest = first.key.partition(".")
     if not rest:
         return _figure(first, measured)
-    figures: dict[str, Any] = {}
-    for metric in METRICS:
-        key, *path = metric.key.split(".")
-        if key != top:
-            continue
-        place = figures
-        for part in path[:-1]:
-            place = place.setdefault(part, {})
-        place[path[-1]] = stages.make(metric.key, partial(_figure, metric, measured), None)
-    return None if _all_none(figures) else figures
+    figures = {
+        metric.key.removeprefix(f"{top}."): stages.make(metric.key, partial(_figure, metric, measured), None)
+        for metric in METRICS
+        if metric.key.startswith(f"{top}.")
+    }
+    return None if all(part is None or _is_empty(part) for part in figures.values()) else figures
 
 
 def _figure(metric: Figure, measured: Callable[[], Measured]) -> Any:
-    if metric.kind == "distribution":
+    if metric.is_distribution:
         return distribution_of(measured().samples(metric.samples))
     return metric.computed(measured())
-
-
-def _all_none(value: Any) -> bool:
-    return isinstance(value, dict) and all(part is None or _is_empty(part) for part in value.values())
 
 
 def _is_empty(part: Any) -> bool:

@@ -4,11 +4,11 @@ Invariants: a verdict is as bad as its worst finding, and a note leaves it valid
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from loadgen.analysis.document.run import FindingDocument, JudgedSummary, Severity, Status, VerdictDocument
+from loadgen.analysis.document.run import FindingDocument, JudgedSummary, RunDocument, Severity, Status, VerdictDocument
 from loadgen.load.spec import RunSpec
 
 Known = TypeVar("Known")
@@ -51,6 +51,22 @@ class Thresholds:
         return "doubtful" if self.doubtful is not None and value > self.doubtful else None
 
 
+def some_of(names: Sequence[str], most: int, separator: str = ", ") -> str:
+    """The first `most` of the names, and how many more there are."""
+    more = len(names) - most
+    return separator.join(names[:most]) + (f" and {more} more" if more > 0 else "")
+
+
+def is_invalid(run: RunDocument) -> bool:
+    """Whether the verdict on a run is `invalid`."""
+    return run["verdict"]["status"] == "invalid"
+
+
+def usable_runs(runs: Sequence[RunDocument]) -> list[RunDocument]:
+    """Return the runs that are not invalid."""
+    return [run for run in runs if not is_invalid(run)]
+
+
 def made(figure: Known | None) -> Known:
     """Return the figure that a check needs. Raise ValueError if it could not be made: the verdict then names the check."""
     if figure is None:
@@ -69,47 +85,16 @@ class Check:
     test: Callable[[RunSpec, JudgedSummary, Thresholds], Observation | None]
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """What a check found in one run."""
-
-    code: str
-    severity: Severity
-    message: str
-    hint: str
-    badness: float = 0.0  # more is worse, among the findings of one code
-
-    def to_json(self) -> FindingDocument:
-        """One entry of `findings` in the run document."""
-        return {
-            "code": self.code,
-            "severity": self.severity,
-            "message": self.message,
-            "hint": self.hint,
-            "badness": self.badness,
-        }
+def verdict_of(findings: Iterable[FindingDocument], at_best: Status = "valid") -> VerdictDocument:
+    """The verdict that these findings make, worst first: as bad as the worst of them; a note leaves it as it is `at_best`."""
+    ordered = sorted(findings, key=lambda finding: WORST_FIRST.index(_severity(finding)))
+    worst = _severity(ordered[0]) if ordered else "note"
+    return {"status": at_best if worst == "note" else worst, "findings": ordered}
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """May the figures of a run be believed? Findings come worst first."""
-
-    status: Status
-    findings: tuple[Finding, ...]
-
-    def to_json(self) -> VerdictDocument:
-        """The `verdict` of the run document."""
-        return {"status": self.status, "findings": [finding.to_json() for finding in self.findings]}
-
-
-def with_finding(verdict: VerdictDocument, finding: Finding) -> VerdictDocument:
-    """The verdict (as in a run document) with one more finding, and as bad as the worst of them."""
-    findings = [*verdict["findings"], finding.to_json()]
-    severities = [_severity(each) for each in findings]
-    worst = next(severity for severity in WORST_FIRST if severity in severities)
-    order = {severity: number for number, severity in enumerate(WORST_FIRST)}
-    status = verdict["status"] if worst == "note" else worst
-    return {**verdict, "status": status, "findings": sorted(findings, key=lambda each: order[_severity(each)])}
+def with_finding(verdict: VerdictDocument, finding: FindingDocument) -> VerdictDocument:
+    """The verdict with one more finding, and as bad as the worst of them."""
+    return {**verdict, **verdict_of([*verdict["findings"], finding], at_best=verdict["status"])}
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import cast
 
 from loadgen.analysis.checks.validity import judge
-from loadgen.analysis.document.run import LengthFigures, RunDocument, Summary
+from loadgen.analysis.document.run import LengthFigures, RunDocument, Summary, VerdictDocument
 from loadgen.analysis.document.server import EnvironmentDocument
 from loadgen.analysis.document.spec import SpecDocument
 from loadgen.analysis.figures.cost import cost_of
@@ -18,7 +18,7 @@ from loadgen.analysis.server.gpu import gpu_account
 from loadgen.analysis.server.readings import readings_document
 from loadgen.analysis.stages import Stages
 from loadgen.analysis.summary import summarise, unknown
-from loadgen.analysis.verdict import Verdict, made, with_finding
+from loadgen.analysis.verdict import made, with_finding
 from loadgen.engine.records.record import Recording
 from loadgen.experiments.prompt_fitting import fitted_by
 from loadgen.experiments.server_monitor import ServerMonitor, ServerObservations
@@ -66,7 +66,8 @@ def document_of(context: SweepContext, run: RunSpec, sent: SentRun) -> MeasuredR
     summary["prefix_cache_reset"] = sent.prefix_cache_reset
     server = context.server(run.model)
     # Without checks nothing speaks against the figures but that they were not judged, which the finding says.
-    verdict = stages.make("verdict", lambda: judge(run, {**summary, "server": server}, stages), Verdict("doubtful", ()))
+    unjudged: VerdictDocument = {"status": "doubtful", "findings": []}
+    verdict = stages.make("verdict", lambda: judge(run, {**summary, "server": server}, stages), unjudged)
     drawn = None if measured is None else stages.make("outline", lambda: outline(measured, summary), None)
     nothing: EnvironmentDocument = {"host": {}}
     surroundings = stages.make("environment", lambda: cast(EnvironmentDocument, environment()), nothing)
@@ -83,7 +84,7 @@ def document_of(context: SweepContext, run: RunSpec, sent: SentRun) -> MeasuredR
         "server": server,
         "environment": surroundings,
         **summary,
-        "verdict": verdict.to_json() if found is None else with_finding(verdict.to_json(), found),
+        "verdict": verdict if found is None else with_finding(verdict, found),
         "server_died": False,  # as far as is known before it is asked
     }
     return MeasuredRun(

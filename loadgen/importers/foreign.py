@@ -236,7 +236,7 @@ def _run(tool: str, version: str | None, run: ForeignRun, spec: RunSpec, simulat
         },
         "lengths": None,
         "client": {"stamp_source": None, "reads": None, "coalesced_ratio": None},
-        "verdict": judge_foreign(tool, version, spec, outcomes).to_json(),
+        "verdict": judge_foreign(tool, version, spec, outcomes),
     }
 
 

@@ -6,6 +6,8 @@ Every function takes None and answers a dash: a missing figure is never shown as
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
+from loadgen.analysis.document import leaves
+
 MISSING_FIGURE = "–"
 
 
@@ -89,27 +91,30 @@ def size(value_bytes: float | None) -> str:
     return f"{number(amount)} TiB"
 
 
+def utc(at: str | None) -> datetime | None:
+    """An ISO 8601 time, in UTC where it names no zone; None for anything else."""
+    try:
+        parsed = None if at is None else datetime.fromisoformat(at)
+    except ValueError:
+        return None
+    return parsed if parsed is None else parsed.replace(tzinfo=UTC) if parsed.tzinfo is None else parsed.astimezone(UTC)
+
+
 def timestamp(at: str | None) -> str:
     """An ISO 8601 moment as `2026-11-23 15:29:01 UTC`; anything else as it came."""
     if not at:
         return MISSING_FIGURE
-    try:
-        parsed = datetime.fromisoformat(at)
-    except ValueError:
-        return at
-    parsed = parsed.replace(tzinfo=UTC) if parsed.tzinfo is None else parsed.astimezone(UTC)
-    return f"{parsed:%Y-%m-%d %H:%M:%S} UTC"
+    parsed = utc(at)
+    return at if parsed is None else f"{parsed:%Y-%m-%d %H:%M:%S} UTC"
 
 
 def ago(at: str | None, now: datetime | None) -> str:
     """How long before `now` the ISO 8601 moment was, in one unit: `3 min ago`. Without a `now`, the moment itself."""
     if not at or now is None:
         return timestamp(at)
-    try:
-        parsed = datetime.fromisoformat(at)
-    except ValueError:
+    parsed = utc(at)
+    if parsed is None:
         return at
-    parsed = parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
     elapsed_s = (now - parsed).total_seconds()
     if elapsed_s < 10:
         return "just now"
@@ -131,22 +136,20 @@ def ordinal(count: int) -> str:
     return f"{count:,}{ {1: 'st', 2: 'nd', 3: 'rd'}.get(last, 'th') }"
 
 
-def flat(document: Mapping[str, object], prefix: str = "") -> list[tuple[str, str]]:
+def flat(document: Mapping[str, object]) -> tuple[tuple[str, str], ...]:
     """A nested document as (dotted key, text) pairs in its own order, for tables of facts; empty parts are left out."""
-    pairs: list[tuple[str, str]] = []
-    for key, value in document.items():
-        name = f"{prefix}{key}"
-        match value:
-            case dict():
-                pairs += flat(value, f"{name}.")
-            case None:
-                pairs.append((name, MISSING_FIGURE))
-            case bool():
-                pairs.append((name, "yes" if value else "no"))
-            case list() | tuple():
-                pairs.append((name, ", ".join(str(item) for item in value) or MISSING_FIGURE))
-            case float():
-                pairs.append((name, f"{value:g}"))
-            case _:
-                pairs.append((name, str(value)))
-    return pairs
+    return tuple((key, _fact(value)) for key, value in leaves(document))
+
+
+def _fact(value: object) -> str:
+    match value:
+        case None:
+            return MISSING_FIGURE
+        case bool():
+            return "yes" if value else "no"
+        case list() | tuple():
+            return ", ".join(map(str, value)) or MISSING_FIGURE
+        case float():
+            return f"{value:g}"
+        case _:
+            return str(value)

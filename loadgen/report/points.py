@@ -10,6 +10,7 @@ from typing import Any, Literal
 from loadgen.analysis.document.run import RunDocument
 from loadgen.analysis.figures.metrics import METRICS
 from loadgen.analysis.stats import mean_interval
+from loadgen.analysis.verdict import usable_runs
 from loadgen.load.shapes import ShapeDocument, shape_class, shape_from_json, value_in_json
 from loadgen.report.format import setting
 
@@ -49,12 +50,6 @@ def load_value(document: RunDocument) -> float:
     return value_in_json(document["spec"]["shape"])
 
 
-def shape_kind(document: RunDocument) -> str:
-    """`closed_loop`, `open_loop` or `wave`."""
-    kind: str = document["spec"]["shape"]["kind"]
-    return kind
-
-
 LOAD = Dimension("load", "Load", "load {}", load_value)
 
 
@@ -80,7 +75,7 @@ OUTPUT_TOKENS = Dimension("output_tokens", "Output tokens", "{} out", lambda run
 OTHERS = (
     INPUT_TOKENS,
     OUTPUT_TOKENS,
-    Dimension("kind", "Shape", "{}", lambda run: shape_kind(run).replace("_", " ")),
+    Dimension("kind", "Shape", "{}", lambda run: run["spec"]["shape"]["kind"].replace("_", " ")),
     Dimension("arrivals", "Arrivals", "{}", lambda run: run["spec"]["shape"].get("arrivals", "")),
     Dimension("ramp", "Ramp", "{}", lambda run: _ramp(run["spec"]["shape"])),
     Dimension(
@@ -206,11 +201,6 @@ class Point:
 def points(runs: Sequence[RunDocument], along: Axes) -> list[Point]:
     """The points of a sweep without its invalid runs, by series and x, series in order of their values."""
     return load_points(usable_runs(runs), along)
-
-
-def usable_runs(runs: Sequence[RunDocument]) -> list[RunDocument]:
-    """Return the runs that are not invalid."""
-    return [run for run in runs if run["verdict"]["status"] != "invalid"]
 
 
 def load_points(runs: Sequence[RunDocument], along: Axes) -> list[Point]:

@@ -51,11 +51,16 @@ def find(store: Store, found_id: str) -> tuple[SweepRow | None, list[RunDocument
     return sweep, store.runs(sweep.sweep_id)
 
 
+def members(store: Store, given: str) -> list[str]:
+    """The ids of a group's sweeps; any other id as it is."""
+    return [sweep.sweep_id for sweep in store.group(given)] if given.startswith("g") else [given]
+
+
 def gather(store: Store, ids: Sequence[str]) -> RunSelection:
     """The runs of these sweeps, groups and runs, each once, in this order. Raises NotFoundError."""
     runs: dict[str, RunDocument] = {}
     for given in ids:
-        for each in [sweep.sweep_id for sweep in store.group(given)] if given.startswith("g") else [given]:
+        for each in members(store, given):
             runs |= {run["run_id"]: run for run in find(store, each)[1]}
     sweeps = [store.sweep(sweep_id) for sweep_id in dict.fromkeys(run["sweep_id"] for run in runs.values())]
 

@@ -9,8 +9,8 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from loadgen.analysis.document.run import RunDocument
-from loadgen.analysis.verdict import Finding, with_finding
+from loadgen.analysis.document.run import FindingDocument, RunDocument
+from loadgen.analysis.verdict import some_of, with_finding
 
 NOT_STORABLE = "figure_not_finite"
 _MAX_NAMED = 5
@@ -96,14 +96,11 @@ def guarded(document: RunDocument, left_out: Iterable[str] = ()) -> RunDocument:
     places = [*places, *left_out]
     if not places:
         return clean
-    named = ", ".join(places[:_MAX_NAMED]) + (
-        f" and {len(places) - _MAX_NAMED} more" if len(places) > _MAX_NAMED else ""
-    )
-    finding = Finding(
-        NOT_STORABLE,
-        "doubtful",
-        f"Not a finite number, and therefore unknown: {named}.",
-        "this is a fault in loadgen or in what the server reports: look at the stored requests before using these figures",
-        badness=float(len(places)),
-    )
+    finding: FindingDocument = {
+        "code": NOT_STORABLE,
+        "severity": "doubtful",
+        "message": f"Not a finite number, and therefore unknown: {some_of(places, _MAX_NAMED)}.",
+        "hint": "this is a fault in loadgen or in what the server reports: look at the stored requests before using these figures",
+        "badness": float(len(places)),
+    }
     return {**clean, "verdict": with_finding(clean["verdict"], finding)}

@@ -28,4 +28,4 @@ def test_the_page_is_what_the_types_say() -> None:
 def test_the_types_have_each_metric_as_what_it_is(metric: Figure) -> None:
     holder, _, key = metric.key.rpartition(".")
     hint = get_type_hints(_HOLDERS[holder])[key]
-    assert hint == (Distribution | None if metric.kind == "distribution" else float | None)
+    assert hint == (Distribution | None if metric.is_distribution else float | None)

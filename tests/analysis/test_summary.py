@@ -29,7 +29,7 @@ def test_it_has_every_field_of_the_contract(lockstep: Rows, spec_of: SpecOf, rec
     summary = summarise(spec_of(ClosedLoop(4)), recording_of(lockstep(4, 4)))
     assert {metric.key for metric in METRICS if "." not in metric.key} <= set(summary)
     for metric in METRICS:
-        if metric.kind == "distribution" and "." not in metric.key:
+        if metric.is_distribution and "." not in metric.key:
             assert set(metric.of(summary)) == DISTRIBUTION
     assert summary["paper"] is None
     assert summary["provider_time"] is None

@@ -51,7 +51,7 @@ def remade(store: Store, run_id: str, recorded: dict[str, Any]) -> Any:
         "replies": recorded["replies"] or document["replies"],
     }
     judged = judge(spec, parts | {"server": document["server"]})
-    return parts | {"verdict": judged.to_json(), "outline": outline(measured, parts)}
+    return parts | {"verdict": judged, "outline": outline(measured, parts)}
 
 
 def _spec(stored: dict[str, Any]) -> RunSpec:

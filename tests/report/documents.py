@@ -159,7 +159,7 @@ def measured_run(
     """A run's document and records. `status` overrules the analysis' verdict, for pages that must show each."""
     brought = recording(spec, failures)
     summary = summarise(spec, brought)
-    verdict: Any = judge(spec, summary).to_json()
+    verdict: Any = judge(spec, summary)
     if status is not None:
         finding = {"code": "for_the_test", "message": f"Made {status} by hand.", "hint": "Nothing to do."}
         verdict = {"status": status, "findings": [] if status == "valid" else [finding]}

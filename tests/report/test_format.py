@@ -89,11 +89,11 @@ def test_long_durations_and_sizes() -> None:
 
 def test_nested_facts_become_pairs_in_their_own_order() -> None:
     document = {"host": {"name": "a", "gpu": None}, "loud": True, "names": ["x", "y"], "none": [], "share": 0.25}
-    assert flat(document) == [
+    assert flat(document) == (
         ("host.name", "a"),
         ("host.gpu", "–"),
         ("loud", "yes"),
         ("names", "x, y"),
         ("none", "–"),
         ("share", "0.25"),
-    ]
+    )

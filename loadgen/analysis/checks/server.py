@@ -7,7 +7,7 @@ counted other requests than ours, or ours failed, its figures say nothing of our
 from loadgen.analysis.checks.surroundings import UNACCOUNTED_S, account_of
 from loadgen.analysis.document.run import JudgedSummary
 from loadgen.analysis.stats import PERCENTILE_NAMES
-from loadgen.analysis.verdict import Observation, Thresholds, made
+from loadgen.analysis.verdict import Observation, Thresholds, made, some_of
 from loadgen.load.spec import RunSpec
 
 # Above a bucket's bound we may be by what a front end takes, as for the means of TTFT (`server_ttft_apart`).
@@ -161,8 +161,7 @@ def server_figures_unusable(spec: RunSpec, summary: JudgedSummary, thresholds: T
     if readings is None or (not readings["unusable"] and not readings["malformed_lines"]):
         return None
     names, lines = readings["unusable"], readings["malformed_lines"]
-    more = f" and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else ""
-    parts = [f"no usable number for {', '.join(names[:MAX_NAMED])}{more}"] if names else []
+    parts = [f"no usable number for {some_of(names, MAX_NAMED)}"] if names else []
     parts += [f"{lines} line{'s' if lines > 1 else ''} that cannot be read"] if lines else []
     return Observation(
         "note",

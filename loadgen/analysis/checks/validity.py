@@ -4,13 +4,12 @@ Every limit stands here, once, with its reason; docs/method.md repeats the table
 holds the two together.
 """
 
-from collections.abc import Sequence
 from typing import cast
 
 from loadgen.analysis.checks import client, endpoint, load, outcomes, replies, server, surroundings
-from loadgen.analysis.document.run import ForeignMark, JudgedSummary, Status
+from loadgen.analysis.document.run import FindingDocument, ForeignMark, JudgedSummary, VerdictDocument
 from loadgen.analysis.stages import STRICT, Stages
-from loadgen.analysis.verdict import WORST_FIRST, Check, Finding, Thresholds, Verdict
+from loadgen.analysis.verdict import Check, Thresholds, verdict_of
 from loadgen.analysis.window import MIN_REQUESTS
 from loadgen.load.spec import RunSpec
 
@@ -350,32 +349,31 @@ def thresholds_of(code: str) -> Thresholds:
     return next(check.thresholds for check in CHECKS if check.code == code)
 
 
-def judge(spec: RunSpec, summary: JudgedSummary, stages: Stages = STRICT) -> Verdict:
+def judge(spec: RunSpec, summary: JudgedSummary, stages: Stages = STRICT) -> VerdictDocument:
     """The verdict on a run of `spec` from its summary: every check is made that can be, and every finding told."""
     judged = (
         stages.make(f"the check {check.code}", lambda check=check: _apply(check, spec, summary), None)  # type: ignore[misc]  # mypy has no type for the default
         for check in CHECKS
     )
-    findings = tuple(finding for finding in judged if finding is not None)
-    return Verdict(_status(findings), tuple(sorted(findings, key=lambda finding: WORST_FIRST.index(finding.severity))))
+    return verdict_of(finding for finding in judged if finding is not None)
 
 
-def judge_foreign(tool: str, version: str | None, spec: RunSpec, outcomes: dict[str, int]) -> Verdict:
+def judge_foreign(tool: str, version: str | None, spec: RunSpec, outcomes: dict[str, int]) -> VerdictDocument:
     """The verdict on a run which another client measured: never valid, and no worse than its outcomes make it."""
     mark: ForeignMark = {"tool": tool, "version": version, "figures": {}}
     summary = cast(JudgedSummary, {"outcomes": outcomes, "failures": [], "foreign": mark})  # all that is looked at
-    found = (_apply(check, spec, summary) for check in CHECKS if check.code in _OF_OUTCOMES)
-    findings = tuple(finding for finding in found if finding is not None)
-    return Verdict(_status(findings), tuple(sorted(findings, key=lambda finding: WORST_FIRST.index(finding.severity))))
+    judged = (_apply(check, spec, summary) for check in CHECKS if check.code in _OF_OUTCOMES)
+    return verdict_of(finding for finding in judged if finding is not None)
 
 
-def _apply(check: Check, spec: RunSpec, summary: JudgedSummary) -> Finding | None:
+def _apply(check: Check, spec: RunSpec, summary: JudgedSummary) -> FindingDocument | None:
     seen = check.test(spec, summary, check.thresholds)
-    return None if seen is None else Finding(check.code, seen.severity, seen.message, seen.hint, seen.badness)
-
-
-def _status(findings: Sequence[Finding]) -> Status:
-    severities = {finding.severity for finding in findings}
-    if "invalid" in severities:
-        return "invalid"
-    return "doubtful" if "doubtful" in severities else "valid"
+    if seen is None:
+        return None
+    return {
+        "code": check.code,
+        "severity": seen.severity,
+        "message": seen.message,
+        "hint": seen.hint,
+        "badness": seen.badness,
+    }

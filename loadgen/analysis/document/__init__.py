@@ -7,6 +7,7 @@ null, never 0. A key that may be absent (`NotRequired`) is one that earlier vers
 The kinds of text below mark what a text may hold; one of no kind stands in one line of a terminal. The importers hold texts to it.
 """
 
+from collections.abc import Iterator, Mapping
 from typing import Annotated
 
 Words = Annotated[str, "words"]
@@ -15,3 +16,12 @@ Id = Annotated[str, "id"]
 """The id of a sweep or a run, like s261123-152901-4f2a."""
 Timestamp = Annotated[str, "timestamp"]
 """UTC, ISO 8601."""
+
+
+def leaves(document: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, object]]:
+    """Yield (dotted key, value) of all in a nested document that is no object, in its own order."""
+    for key, value in document.items():
+        if isinstance(value, dict):
+            yield from leaves(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value

@@ -11,7 +11,8 @@ import numpy as np
 
 from loadgen.analysis.document.run import CostDocument, PriceDocument, Summary
 from loadgen.analysis.figures.figure import Figure
-from loadgen.engine.records.record import MISSING, CountedBy, Outcome, Recording, Records
+from loadgen.analysis.measured import totalled
+from loadgen.engine.records.record import MISSING, Outcome, Recording, Records
 from loadgen.engine.records.record_parts import pieces
 
 _MILLION = 1_000_000
@@ -97,11 +98,7 @@ def _paid_tokens(records: Records) -> tuple[int | None, int | None, int]:
     inputs_told = outputs_told = True
     for piece in pieces(records):
         ok = piece.outcome == Outcome.OK
-        arrivals = np.diff(piece.arrival_start)
-        # As in `measured`: an assumed count that is one a chunk is a guess, and any other the server's own sum.
-        told = (piece.output_tokens >= 0) & (
-            (piece.counted_by != CountedBy.ASSUMED) | (piece.output_tokens != arrivals)
-        )
+        told = totalled(piece)
         inputs, outputs = piece.prompt_tokens[ok], piece.output_tokens[ok]
         inputs_told &= not (inputs < 0).any()
         outputs_told &= bool(told[ok].all())

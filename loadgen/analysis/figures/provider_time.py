@@ -11,6 +11,7 @@ import numpy as np
 from loadgen.analysis.figures.figure import Figure
 from loadgen.analysis.measured import Measured
 from loadgen.analysis.stats import FloatArray
+from loadgen.engine.records.record import Int64
 
 _LOOKED_AT = (
     8  # a provider that says it of none of the first answers says it of none; to ask each of a million takes seconds
@@ -43,17 +44,13 @@ def _span(key: str) -> Callable[[Measured], FloatArray]:
     return lambda measured: _known(_told_s(measured, key))
 
 
-def _ttft_less(*keys: str) -> Callable[[Measured], FloatArray]:
+def _less(edge_ns: Callable[[Measured], Int64], *keys: str) -> Callable[[Measured], FloatArray]:
     def compute(measured: Measured) -> FloatArray:
         rows = measured.answered
-        return _known((measured.first_ns[rows] - measured.records.sent_ns[rows]) / 1e9 - _told_s(measured, *keys))
+        took_s = (edge_ns(measured)[rows] - measured.records.sent_ns[rows]) / 1e9
+        return _known(took_s - _told_s(measured, *keys))
 
     return compute
-
-
-def _e2e_less_total_s(measured: Measured) -> FloatArray:
-    rows = measured.answered
-    return _known((measured.last_ns[rows] - measured.records.sent_ns[rows]) / 1e9 - _told_s(measured, "total_time"))
 
 
 def _metric(key: str, label: str, formula: str, doc: str, compute: Callable[[Measured], FloatArray]) -> Figure:
@@ -104,20 +101,20 @@ PROVIDER_METRICS: tuple[Figure, ...] = (
         "TTFT less queue",
         "first content arrival − sent − `time_info.queue_time`",
         "Our TTFT from send without the provider's queue: network, front end, prompt and first token.",
-        _ttft_less("queue_time"),
+        _less(lambda measured: measured.first_ns, "queue_time"),
     ),
     _metric(
         "ttft_less_queue_and_prompt_s",
         "TTFT less queue and prompt",
         "first content arrival − sent − `time_info.queue_time` − `time_info.prompt_time`",
         "What is left of our TTFT from send besides queue and prompt: `client.network_rtt_s` and more, since the provider's front end and the first token are in it.",
-        _ttft_less("queue_time", "prompt_time"),
+        _less(lambda measured: measured.first_ns, "queue_time", "prompt_time"),
     ),
     _metric(
         "e2e_less_total_s",
         "End-to-end less total",
         "last content arrival − sent − `time_info.total_time`",
         "What lies outside of the provider's own account of the whole request: the network, above all.",
-        _e2e_less_total_s,
+        _less(lambda measured: measured.last_ns, "total_time"),
     ),
 )

@@ -58,7 +58,7 @@ def run_table(document: RunDocument) -> RenderableType:
     scalars.add_column(style="dim")
     for metric in METRICS:
         entry = metric.of(document)
-        if metric.kind == "distribution":
+        if metric.is_distribution:
             figures = entry or {}
             if metric.better is None and not figures.get("n"):
                 continue  # it describes what this run had none of

@@ -10,11 +10,12 @@ from rich.text import Text
 from loadgen.analysis.document.run import RunDocument
 from loadgen.analysis.document.sweep import StartFailureDocument
 from loadgen.analysis.point_findings import findings_of
+from loadgen.analysis.verdict import usable_runs
 from loadgen.cli.tables.style import VERDICTS, plain_table
 from loadgen.load.shapes import shape_class
 from loadgen.report.figures import THROUGHPUT, gap_figure, highest
 from loadgen.report.format import MISSING_FIGURE, dollars, number, plural
-from loadgen.report.points import load_value, pool, spread_label, usable_runs
+from loadgen.report.points import load_value, pool, spread_label
 from loadgen.report.words.remote import is_unverified, paid_usd
 from loadgen.report.words.server import DUMMY_WEIGHTS, failure_kind, has_dummy_weights, server_name
 from loadgen.report.words.sweep_columns import Column, columns

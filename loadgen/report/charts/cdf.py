@@ -12,6 +12,7 @@ from typing_extensions import TypedDict
 from loadgen.analysis.document.run import RunDocument
 from loadgen.analysis.figures.figure import Figure
 from loadgen.analysis.outline.run_outline import Outline
+from loadgen.analysis.verdict import usable_runs
 from loadgen.report.charts import palette
 from loadgen.report.charts.chart import STROKES, Chart, Spec, frame, legend
 from loadgen.report.figures import slo_limit
@@ -38,9 +39,8 @@ ON_RECORD = (("min", 0.0), ("p50", 0.5), ("p90", 0.9), ("p95", 0.95), ("p99", 0.
 def one_of_each(runs: Sequence[RunDocument], most: int = MAX_ON_A_PAGE) -> list[RunDocument]:
     """The first run of each load point that is not invalid, of at most so many points, evenly picked."""
     first: dict[tuple[str, str], RunDocument] = {}
-    for run in runs:
-        if run["verdict"]["status"] != "invalid":
-            first.setdefault((run["sweep_id"], run["spec"]["point_hash"]), run)
+    for run in usable_runs(runs):
+        first.setdefault((run["sweep_id"], run["spec"]["point_hash"]), run)
     return _evenly(list(first.values()), most)
 
 
@@ -52,7 +52,7 @@ def cdf_chart(
 ) -> Chart | None:
     """None where no run that is not invalid has the figure."""
     along = axes(runs, names)
-    usable = [run for run in runs if run["verdict"]["status"] != "invalid" and of.read(run, "p50") is not None]
+    usable = [run for run in usable_runs(runs) if of.read(run, "p50") is not None]
     usable.sort(key=along.rank)
     drawn = _evenly(usable, MAX_RUNS)
     rows: list[CdfRow] = []

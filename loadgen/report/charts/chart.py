@@ -16,6 +16,7 @@ Spec = dict[str, Any]
 
 SCHEMA = "https://vega.github.io/schema/vega-lite/v6.json"  # names the language; nothing is read from there
 HEIGHT_PX = 250
+LOG_LOADS_FROM_RATIO = 8.0  # of the largest load to the smallest
 STROKES: Spec = {"symbolType": "stroke", "symbolSize": 240}  # of a legend whose lines differ in their dashes
 NARROW_PX = 340  # of a chart in a column of a page, and on a phone
 
@@ -43,25 +44,19 @@ def frame(values: Sequence[Mapping[str, object]], height_px: float = HEIGHT_PX) 
     }
 
 
-def simulated(chart: Chart, word: str = "SIMULATED") -> Chart:
-    """The chart of simulated runs: SIMULATED in its title, and in the drawing, which is saved without the page around it."""
-    title = f"{chart.title} ({word})"
-    drawn = None if chart.spec is None else chart.spec | {"title": f"{word} · {heading(chart)}"}
-    return replace(chart, title=title, spec=drawn)
-
-
 def heading(chart: Chart) -> str:
     """What stands over a drawing without a page around it: the title, and the unit where there is one."""
     return f"{chart.title} ({chart.unit})" if chart.unit else chart.title
 
 
-def labelled(charts: Iterable[Chart], runs: Iterable[Mapping[str, Any]]) -> tuple[Chart, ...]:
-    """The charts of these runs, marked where all of them, or some, were simulated."""
+def labelled(chart: Chart, runs: Iterable[Mapping[str, Any]]) -> Chart:
+    """The chart of these runs; where all or some were simulated, its title says so, and the drawing, which may be saved alone."""
     marks = {bool(run["simulated"]) for run in runs}
     if True not in marks:
-        return tuple(charts)
+        return chart
     word = "partly SIMULATED" if False in marks else "SIMULATED"
-    return tuple(simulated(chart, word) for chart in charts)
+    drawn = None if chart.spec is None else chart.spec | {"title": f"{word} · {heading(chart)}"}
+    return replace(chart, title=f"{chart.title} ({word})", spec=drawn)
 
 
 def legend(labels: Iterable[str], place_px: float = NARROW_PX) -> Spec:
@@ -78,6 +73,25 @@ def nominal(field: str, domain: Sequence[str], outputs: Sequence[Any], *, has_le
         "title": None,
         "scale": {"domain": list(domain), "range": list(outputs)},
         "legend": legend(domain) if has_legend else None,
+    }
+
+
+def value_axis(field: str, scale: Spec) -> Spec:
+    """Return the encoding of a figure's values up the chart, whose title has their unit."""
+    axis = {"tickCount": 5, "format": ",~r"}
+    return {"field": field, "type": "quantitative", "title": None, "scale": scale, "axis": axis}
+
+
+def load_axis(label: str, values: Sequence[float], log: bool | None = None) -> Spec:
+    """Return the encoding of ascending loads along the chart, a tick at each; logarithmic as told, else where it helps."""
+    helps = len(values) > 1 and values[0] > 0 and values[-1] / values[0] >= LOG_LOADS_FROM_RATIO
+    scale: Spec = {"type": "log", "base": 2, "nice": False} if (helps if log is None else log) else {"zero": False}
+    return {
+        "field": "x",
+        "type": "quantitative",
+        "title": label,
+        "scale": scale | {"padding": 12},
+        "axis": {"values": values, "format": ",~r", "labelOverlap": True, "grid": False},
     }
 
 

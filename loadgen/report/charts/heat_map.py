@@ -11,18 +11,11 @@ from typing_extensions import TypedDict
 from loadgen.analysis.document.run import RunDocument
 from loadgen.analysis.figures.figure import Figure
 from loadgen.analysis.stats import wants_log
+from loadgen.analysis.verdict import is_invalid
 from loadgen.report.charts import palette
 from loadgen.report.charts.chart import Chart, Spec, frame
 from loadgen.report.format import MISSING_FIGURE, figure, setting, shown_unit
-from loadgen.report.points import Table, axes, points
-
-
-class HeatCell(TypedDict):
-    """A load point's figure."""
-
-    value: float
-    runs: int
-    status: str
+from loadgen.report.points import Pooled, Table, axes, points
 
 
 class HeatRow(TypedDict):
@@ -52,23 +45,24 @@ def heat_map(
     lines = list(dict.fromkeys(along.series_text(run) for run in sorted(runs, key=along.rank)))
     if len(columns) < 2 or len(lines) < 2:
         return None
-    cells: dict[tuple[str, float], HeatCell] = {}
+    cells: dict[tuple[str, float], tuple[Pooled, str]] = {}
     for point in points(runs, along):
         pooled = point.pooled(lambda run: of.read(run, statistic))
         if pooled is not None:
-            cells[point.series, point.x] = {"value": pooled.mean, "runs": pooled.runs, "status": point.status}
+            cells[point.series, point.x] = pooled, point.status
     if not cells:
         return None
-    values = [cell["value"] for cell in cells.values()]
+    values = [pooled.mean for pooled, _ in cells.values()]
     log = wants_log(values)
     usable = {
-        (along.series_text(run), float(along.x.read(run))): run["verdict"]["status"] != "invalid"
-        for run in sorted(runs, key=lambda run: run["verdict"]["status"] != "invalid")
+        (along.series_text(run), float(along.x.read(run))): not is_invalid(run)
+        for run in sorted(runs, key=is_invalid, reverse=True)
     }
-    rows = [
-        _row(*place, cells.get(place), is_usable, of.unit, _share(cells.get(place), values, log))
-        for place, is_usable in usable.items()
-    ]
+    rows = []
+    for (line, column), is_usable in usable.items():
+        pooled, status = cells.get((line, column), (None, "unknown" if is_usable else "invalid"))
+        share = 0.0 if pooled is None else _share(pooled.mean, min(values), max(values), log)
+        rows.append(_row(line, column, pooled=pooled, status=status, unit=of.unit, share=share))
     words = [f"Darker is {'more' if of.better != 'lower' else 'longer' if of.unit == 's' else 'more'}."]
     words += ["The scale is logarithmic."] if log else []
     words += ["Means over repeats."] if any(row["runs"] > 1 for row in rows) else []
@@ -85,25 +79,22 @@ def heat_map(
     )
 
 
-def _row(line: str, column: float, cell: HeatCell | None, is_usable: bool, unit: str, share: float) -> HeatRow:
-    status = cell["status"] if cell is not None else "unknown" if is_usable else "invalid"
-    text = "invalid" if status == "invalid" else figure(None if cell is None else cell["value"], unit)
+def _row(line: str, column: float, *, pooled: Pooled | None, status: str, unit: str, share: float) -> HeatRow:
+    text = "invalid" if status == "invalid" else figure(None if pooled is None else pooled.mean, unit)
     return {
         "line": line,
         "column": setting(column),
         "text": f"{text} ?" if status == "doubtful" else text,
         "status": status,
         "share": round(share, 4),
-        "runs": 0 if cell is None else cell["runs"],
+        "runs": 0 if pooled is None else pooled.runs,
     }
 
 
-def _share(cell: HeatCell | None, values: Sequence[float], log: bool) -> float:
-    """Where the cell lies between the least value and the greatest, 0 to 1."""
-    low, high = min(values), max(values)
-    if cell is None or low == high:
+def _share(value: float, low: float, high: float, log: bool) -> float:
+    """Where the value lies between the least and the greatest, 0 to 1."""
+    if low == high:
         return 0.0
-    value = cell["value"]
     return math.log(value / low) / math.log(high / low) if log else (value - low) / (high - low)
 
 

@@ -13,7 +13,7 @@ from loadgen.analysis.document.run import RunDocument
 from loadgen.analysis.figures.figure import Figure
 from loadgen.analysis.stats import wants_log
 from loadgen.report.charts import palette
-from loadgen.report.charts.chart import Chart, Spec, frame, nominal, points_by_verdict
+from loadgen.report.charts.chart import Chart, Spec, frame, load_axis, nominal, points_by_verdict, value_axis
 from loadgen.report.figures import GOODPUT, REQUESTS_PER_S, THROUGHPUT, slo_limit, tail
 from loadgen.report.format import MISSING_FIGURE, setting, shown_unit
 from loadgen.report.format import figure as shown
@@ -33,7 +33,6 @@ class LoadRow(TypedDict):
     high: NotRequired[float]
 
 
-LOG_X_FROM_RATIO = 8.0
 GOOD, COMPLETED = "within the SLO", "completed"  # the lines of goodput
 FARTHEST_LIMIT = 2.0  # a limit beyond so many times the axis would press the lines flat
 
@@ -199,10 +198,6 @@ def _spec(title: str, unit: str, along: Axes, rows: list[LoadRow], drawn: list[d
     dash = nominal("statistic", statistics, [list(palette.SOLID), list(palette.DASHED)], has_legend=by_statistic)
     shape = nominal("statistic", statistics, ["circle", "triangle-up"], has_legend=by_statistic)
 
-    def y(field: str) -> Spec:
-        axis = {"tickCount": 5, "format": ",~r"}
-        return {"field": field, "type": "quantitative", "title": None, "scale": scale, "axis": axis}
-
     def told(field: str, name: str, kind: str = "quantitative") -> Spec:
         return {"field": field, "type": kind, "title": name} | ({"format": ",.4~r"} if kind == "quantitative" else {})
 
@@ -218,30 +213,21 @@ def _spec(title: str, unit: str, along: Axes, rows: list[LoadRow], drawn: list[d
     ]
     tooltip += [told("status", "verdict", "nominal")]
 
-    across = {"x": _x(along, rows), "color": color, "detail": {"field": "series"}}
-    mark = across | {"y": y("mark"), "shape": shape, "tooltip": tooltip}
+    across = {
+        "x": load_axis(along.x_label, sorted({row["x"] for row in rows})),
+        "color": color,
+        "detail": {"field": "series"},
+    }
+    mark = across | {"y": value_axis("mark", scale), "shape": shape, "tooltip": tooltip}
     line: Spec = {
         "mark": {"type": "line", "strokeWidth": 2},
-        "encoding": across | {"y": y("mark"), "strokeDash": dash},
+        "encoding": across | {"y": value_axis("mark", scale), "strokeDash": dash},
     }
     bars: Spec = {
         "transform": [{"filter": "isValid(datum.bar_from)"}],
         "mark": {"type": "rule", "strokeWidth": 1.5},
-        "encoding": across | {"y": y("bar_from"), "y2": {"field": "bar_to"}},
+        "encoding": across | {"y": value_axis("bar_from", scale), "y2": {"field": "bar_to"}},
     }
     layers = [line, bars] if any("low" in row for row in rows) else [line]
     layers += points_by_verdict({row["status"] for row in rows}, {"size": 60, "strokeWidth": 2, "opacity": 1}, mark)
     return frame(drawn) | {"layer": layers}
-
-
-def _x(along: Axes, rows: list[LoadRow]) -> Spec:
-    values = sorted({row["x"] for row in rows})
-    spread = len(values) > 1 and values[0] > 0 and values[-1] / values[0] >= LOG_X_FROM_RATIO
-    scale: Spec = {"type": "log", "base": 2, "nice": False} if spread else {"zero": False}
-    return {
-        "field": "x",
-        "type": "quantitative",
-        "title": along.x_label,
-        "scale": scale | {"padding": 12},
-        "axis": {"values": values, "format": ",~r", "labelOverlap": True, "grid": False},
-    }

@@ -111,7 +111,7 @@ class Plot:
 
 def _marked(chart: Chart, selection: RunSelection) -> Chart:
     """The chart, marked where runs were simulated; not the sentence that stands in the place of charts."""
-    return chart if chart is WITHOUT_REQUESTS else labelled([chart], selection.runs)[0]
+    return chart if chart is WITHOUT_REQUESTS else labelled(chart, selection.runs)
 
 
 FigureOf = Callable[[Sequence[RunDocument]], Figure]

@@ -8,7 +8,7 @@ from typing_extensions import TypedDict
 from loadgen.analysis.document.run import WindowDocument
 from loadgen.analysis.outline.requests import RequestsOutline
 from loadgen.report.charts import palette
-from loadgen.report.charts.chart import Chart, Spec, frame, legend
+from loadgen.report.charts.chart import Chart, Spec, frame, nominal
 from loadgen.report.format import plural
 
 HELD = "held back"
@@ -140,13 +140,7 @@ def _gantt(rows: list[Bar], edges: list[float], lanes: int, by_slot: bool) -> Sp
         "scale": {"reverse": True, "nice": False, "domain": [0, lanes]},
         "axis": {"grid": False, "labels": False, "ticks": False},
     }
-    color: Spec = {
-        "field": "phase",
-        "type": "nominal",
-        "title": None,
-        "scale": {"domain": list(shown), "range": list(shown.values())},
-        "legend": legend(shown),
-    }
+    color = nominal("phase", list(shown), list(shown.values()), has_legend=True)
     bars: Spec = {
         "transform": [
             {"calculate": "datum.lane + 0.86", "as": "lane_end"},

@@ -13,13 +13,22 @@ from typing_extensions import TypedDict
 from loadgen.analysis.figures.figure import Figure
 from loadgen.analysis.stats import wants_log
 from loadgen.report.charts import palette
-from loadgen.report.charts.chart import Chart, Spec, frame, labelled, nominal, points_by_verdict, shape_of
+from loadgen.report.charts.chart import (
+    Chart,
+    Spec,
+    frame,
+    labelled,
+    load_axis,
+    nominal,
+    points_by_verdict,
+    shape_of,
+    value_axis,
+)
 from loadgen.report.comparison.cells import Cell, natural
 from loadgen.report.comparison.names import ShortNames
 from loadgen.report.comparison.table import ANSWERS
 from loadgen.report.format import MISSING_FIGURE, number, shown_unit
 
-LOG_X_FROM_RATIO = 8.0
 CROSS = "M-1,-1L1,1M1,-1L-1,1"  # of an invalid point
 
 
@@ -83,7 +92,7 @@ def charts(figure: Figure, stat: str, found: Sequence[Cell], drawing: Drawing) -
             chart = replace(chart, spec=_spec(chart, values, x_scale, y_scale, drawing))
         else:
             chart = replace(chart, caption=_why_empty(figure, stat))
-        made += labelled([chart], runs)
+        made.append(labelled(chart, runs))
     return made
 
 
@@ -152,16 +161,9 @@ def _x(rows: Sequence[tuple[Cell, CellRow]], drawing: Drawing) -> Spec:
             "axis": {"labelAngle": 0, "labelLimit": 150, "labelOverlap": True},
         }
     values.sort()
-    helps = len(values) > 1 and values[0] > 0 and values[-1] / values[0] >= LOG_X_FROM_RATIO
-    log = helps if drawing.log is None else "x" in drawing.log and values[0] > 0
-    scale: Spec = {"type": "log", "base": 2, "nice": False} if log else {"zero": False}
-    return {
-        "field": "x",
-        "type": "quantitative",
-        "title": drawing.x_label,
-        "scale": scale | {"padding": 12} | ({"domain": [values[0], values[-1]]} if len(values) > 1 else {}),
-        "axis": {"values": values, "format": ",~r", "labelOverlap": True, "grid": False},
-    }
+    axis = load_axis(drawing.x_label, values, None if drawing.log is None else "x" in drawing.log and values[0] > 0)
+    axis["scale"] |= {"domain": [values[0], values[-1]]} if len(values) > 1 else {}
+    return axis
 
 
 def _y(rows: Sequence[CellRow], figure: Figure, drawing: Drawing) -> Spec:
@@ -186,10 +188,6 @@ def _spec(chart: Chart, rows: list[CellRow], x: Spec, y_scale: Spec, drawing: Dr
     color = nominal("color", domain, outputs, has_legend=many)
     if many:
         color["legend"] |= {"title": drawing.names.common or None}
-
-    def y(field: str) -> Spec:
-        axis = {"tickCount": 5, "format": ",~r"}
-        return {"field": field, "type": "quantitative", "title": None, "scale": y_scale, "axis": axis}
 
     is_ordinal = x.get("type") == "ordinal"
     told: list[Spec] = [{"field": "line", "type": "nominal", "title": "runs of"}]
@@ -216,7 +214,7 @@ def _spec(chart: Chart, rows: list[CellRow], x: Spec, y_scale: Spec, drawing: Dr
             {
                 "transform": [{"filter": "datum.status !== 'invalid'"}],
                 "mark": {"type": "line", "strokeWidth": 2},
-                "encoding": across | {"y": y("mark")} | line,
+                "encoding": across | {"y": value_axis("mark", y_scale)} | line,
             }
         )
     if any("bar_from" in row for row in rows):
@@ -224,14 +222,16 @@ def _spec(chart: Chart, rows: list[CellRow], x: Spec, y_scale: Spec, drawing: Dr
             {
                 "transform": [{"filter": "isValid(datum.bar_from)"}],
                 "mark": {"type": "rule", "strokeWidth": 1.5, "clip": True},
-                "encoding": across | {"y": y("bar_from"), "y2": {"field": "bar_to"}},
+                "encoding": across | {"y": value_axis("bar_from", y_scale), "y2": {"field": "bar_to"}},
             }
         )
     if drawing.baseline:
         rule = {"type": "rule", "strokeDash": list(palette.DASHED), "strokeWidth": 1}
-        layers.insert(0, {"data": {"values": [{"one": 1}]}, "mark": rule, "encoding": {"y": y("one")}})
+        layers.insert(
+            0, {"data": {"values": [{"one": 1}]}, "mark": rule, "encoding": {"y": value_axis("one", y_scale)}}
+        )
     style: Spec = {"size": 64, "strokeWidth": 2, "opacity": 1}
-    encoding = across | {"y": y("mark"), "tooltip": told}
+    encoding = across | {"y": value_axis("mark", y_scale), "tooltip": told}
     layers += points_by_verdict({row["status"] for row in rows}, style, encoding | {"shape": shape_of(color)})
     if any(row["status"] == "invalid" for row in rows):
         mark = {"type": "point", "filled": False, "shape": CROSS} | style

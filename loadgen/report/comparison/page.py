@@ -4,7 +4,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import loadgen
 from loadgen.analysis.document.run import RunDocument
 from loadgen.analysis.figure_table import DRAWN
 from loadgen.analysis.figures.figure import Figure
@@ -18,7 +17,7 @@ from loadgen.report.comparison.matrix import CHOSEN_BY_DEFAULT, Matrix, comparab
 from loadgen.report.comparison.notes import notes
 from loadgen.report.comparison.selection import Chosen, Selection
 from loadgen.report.comparison.table import ANSWERS, CellTable, cell_table, rows
-from loadgen.report.comparison.view import NO_BASELINE, STATISTICS, View
+from loadgen.report.comparison.view import CHOICES, NO_BASELINE, STATISTICS, View
 from loadgen.report.points import LOAD, Dimension, load_label
 from loadgen.report.words.foreign_client import foreign_client
 from loadgen.report.words.run_facts import sweep_import_line
@@ -88,8 +87,6 @@ class ComparisonPage:
     symbols: dict[str, Mark]  # by colour
     sections: tuple[FigureSection, ...]
     query: str
-    draws: bool = True
-    version: str = loadgen.__version__
 
 
 def flat_rows(made: Compared) -> list[dict[str, Any]]:
@@ -107,7 +104,6 @@ def comparison_page(view: View, selection: Selection) -> ComparisonPage:
     sections = tuple(_section(view, made, figure, found, drawing) for figure, found in made.figures)
     legend = legend_of(made)
     differ = set(varying(made.known, runs))
-    fields = {"x", "y", "stat", "color", "facet", "baseline", "log", "show", "all"}
     return ComparisonPage(
         title=_title(selection.chosen),
         chosen=tuple(
@@ -143,7 +139,7 @@ def comparison_page(view: View, selection: Selection) -> ComparisonPage:
         log_y="y" in (full.log or ()),
         log_said=full.log is not None,
         all=full.all,
-        kept=tuple((name, value) for name, value in view.pairs() if name not in fields),
+        kept=tuple((name, value) for name, value in view.pairs() if name not in CHOICES),
         matrix=matrix(made, x_label),
         uncompared=_uncompared(made),
         legend=legend,

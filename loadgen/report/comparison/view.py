@@ -78,24 +78,8 @@ class View:
         return replace(self, ids=tuple(each for each in self.ids if each != found_id))
 
 
-_KNOWN = (
-    "in",
-    "q",
-    "profile",
-    "model",
-    "tag",
-    "since",
-    "until",
-    "x",
-    "y",
-    "stat",
-    "color",
-    "facet",
-    "log",
-    "baseline",
-    "show",
-    "all",
-)
+CHOICES = tuple(each.name for each in fields(View) if each.name not in ("ids", "filters"))
+_KNOWN = ("in", *(each.name for each in fields(Filters)), *CHOICES)
 
 
 def read_filters(query: Mapping[str, Sequence[str]]) -> Filters:
@@ -117,14 +101,14 @@ def read_view(query: Mapping[str, Sequence[str]]) -> View:
     if len(ids) > MAX_CHOSEN:
         raise UsageError(f"the address names {len(ids)} sweeps or runs; a page holds {MAX_CHOSEN}")
     stat = _one(query, "stat") or "p50"
-    _check("stat", stat, STATISTICS)
+    check_choice("stat", stat, STATISTICS)
     show = _one(query, "show") or "value"
-    _check("show", show, ("value", "ratio"))
+    check_choice("show", show, ("value", "ratio"))
     log: tuple[str, ...] | None = None
     if "log" in query:
         words = [word for word in _many(query, "log") if word != "none"]
         for word in words:
-            _check("log", word, ("x", "y", "none"))
+            check_choice("log", word, ("x", "y", "none"))
         log = tuple(sorted(set(words)))
     return View(
         ids=ids,
@@ -151,8 +135,12 @@ def check_words(query: Iterable[str], known: Sequence[str], page: str) -> None:
 
 
 def check_choice(name: str, value: str, known: Iterable[str]) -> None:
-    """Raises UsageError when `value` is none of `known`, which only the runs could tell."""
-    _check(name, value, tuple(known))
+    """Raises UsageError when `value` is none of `known`."""
+    names = tuple(known)
+    if value not in names:
+        near = get_close_matches(value, names, n=1)
+        hint = f"did you mean '{near[0]}'?" if near else f"choose from {', '.join(names[:12])}"
+        raise UsageError(f"{name} is '{value[:60]}', which is not among what can be chosen; {hint}")
 
 
 def _one(query: Mapping[str, Sequence[str]], name: str) -> str:
@@ -167,10 +155,3 @@ def _one(query: Mapping[str, Sequence[str]], name: str) -> str:
 def _many(query: Mapping[str, Sequence[str]], name: str) -> list[str]:
     """The values of a name, which may stand several times and hold lists with commas."""
     return [part.strip() for value in query.get(name, ()) for part in value.split(",") if part.strip()]
-
-
-def _check(name: str, value: str, known: Sequence[str]) -> None:
-    if value not in known:
-        near = get_close_matches(value, known, n=1)
-        hint = f"did you mean '{near[0]}'?" if near else f"choose from {', '.join(known[:12])}"
-        raise UsageError(f"{name} is '{value[:60]}', which is not among what can be chosen; {hint}")

@@ -12,6 +12,7 @@ from importlib import import_module
 from types import NoneType
 from typing import Any, Literal, cast
 
+from loadgen.analysis.document import leaves
 from loadgen.analysis.document.run import RunDocument
 from loadgen.analysis.document.sweep import GroupDocument, LoneRunDocument, SweepDocument, SweepFacts
 from loadgen.analysis.point_findings import point_documents
@@ -119,18 +120,12 @@ def group_document(sweeps: Sequence[tuple[SweepRow, Sequence[RunDocument]]]) -> 
 
 def run_row(run: RunDocument) -> Row:
     """A run as one flat row: dotted keys, lists as JSON text, findings as their codes; without the text of replies."""
-    row: Row = {}
-    _flatten({key: value for key, value in run.items() if key != "replies"}, "", row)
+    row: Row = {
+        key: json.dumps(value, ensure_ascii=False) if isinstance(value, list) else value
+        for key, value in leaves({key: value for key, value in run.items() if key != "replies"})
+    }
     row["verdict.findings"] = ",".join(finding["code"] for finding in run["verdict"]["findings"])
     return row
-
-
-def _flatten(document: Mapping[str, object], prefix: str, row: Row) -> None:
-    for key, value in document.items():
-        if isinstance(value, dict):
-            _flatten(value, f"{prefix}{key}.", row)
-        else:
-            row[f"{prefix}{key}"] = json.dumps(value, ensure_ascii=False) if isinstance(value, list) else value
 
 
 def request_rows(run: RunDocument, records: Records) -> list[Row]:

@@ -9,16 +9,16 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 
-import loadgen
 from loadgen.analysis.document.run import RunDocument
 from loadgen.analysis.outline.run_outline import Outline
+from loadgen.analysis.point_findings import findings_of
 from loadgen.analysis.server.gpu import GpuSeries
 from loadgen.analysis.verdict import MergedFinding
 from loadgen.report.charts.chart import Chart
 from loadgen.report.charts.plots import run_page_charts, sweep_page_charts
 from loadgen.report.comparison.page import ComparisonPage
 from loadgen.report.figures import reading_note
-from loadgen.report.format import ago, number, plural, timestamp
+from loadgen.report.format import ago, flat, number, plural, timestamp
 from loadgen.report.pages.job_pages import JobsPage, LoginPage
 from loadgen.report.pages.live_view import LiveView
 from loadgen.report.pages.sweeps_list import SweepsPage
@@ -49,7 +49,6 @@ class SweepPage:
 
     title: str
     sweep_id: str
-    name: str
     model: str
     server_name: str
     served: str  # from which profile, where loadgen started the server
@@ -82,8 +81,6 @@ class SweepPage:
     unverified: bool = False  # some run's server did not have to prove who it is
     live: LiveView | None = None  # while it is measured
     linked_runs: frozenset[str] | None = None  # in a report: the runs which it holds; None: every run has a page
-    draws: bool = True
-    version: str = loadgen.__version__
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,8 +128,6 @@ class RunPage:
     words: Table | None = None  # of the other client, where one measured
     unverified: bool = False  # the server did not have to prove who it is
     sweep_linked: bool = True
-    draws: bool = True
-    version: str = loadgen.__version__
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,8 +141,6 @@ class ReportPage:
     runs: tuple[RunPage, ...]
     comparison: ComparisonPage | None = None  # of all of them, before the rest
     linked: frozenset[str] = frozenset()  # the sweeps that the comparison leads to
-    draws: bool = True
-    version: str = loadgen.__version__
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,8 +149,6 @@ class ErrorPage:
 
     title: str
     message: str
-    draws: bool = False
-    version: str = loadgen.__version__
 
 
 Page = ComparisonPage | SweepsPage | SweepPage | RunPage | ReportPage | JobsPage | LoginPage | ErrorPage
@@ -172,6 +163,7 @@ TEMPLATES: dict[type[Page], str] = {
     LoginPage: "login.html",
     ErrorPage: "error.html",
 }
+WITH_CHARTS = (ComparisonPage, SweepPage, RunPage, ReportPage)
 
 
 def sweep_page(
@@ -188,12 +180,10 @@ def sweep_page(
     `siblings` are the sweeps of its group that can be gone to from there; `open_outline` gives the outline of a run, by its id;
     `live` is how it stands while it is measured.
     """
-    name = sweep.name or sweep.sweep_id
     outlines = cache(open_outline)  # several charts are drawn of one
     return SweepPage(
-        title=name,
+        title=sweep.name or sweep.sweep_id,
         sweep_id=sweep.sweep_id,
-        name=name,
         model=str(sweep.server.get("model") or ""),
         server_name=server_name(sweep.server),
         served=served_line(sweep.server),
@@ -218,10 +208,10 @@ def sweep_page(
         reading_note=reading_note(runs) if runs else "",
         points=points_table(runs) if runs else None,
         runs=runs_table(runs) if runs else None,
-        findings=run_facts.findings(runs),
+        findings=tuple(findings_of(runs)),
         command=launch_command(sweep.server),
-        spec=run_facts.pairs(sweep.spec),
-        server=run_facts.pairs(without_command(sweep.server)),
+        spec=flat(sweep.spec),
+        server=flat(without_command(sweep.server)),
         environment=run_facts.environment_facts(sweep.environment),
         unverified=any(map(is_unverified, runs)),
         live=live,
@@ -261,7 +251,7 @@ def run_page(
         imported=run_facts.import_line(run.get("imported")),
         foreign=foreign_tool(run),
         interrupted=run["interrupted"],
-        findings=run_facts.findings([run]),
+        findings=tuple(findings_of([run])),
         replies=run_facts.reply_texts(run),
         highlights=run_facts.run_highlights(run),
         charts=charts,
@@ -279,8 +269,8 @@ def run_page(
         account_facts=account_facts(run),
         gpu=gpu_facts(run),
         command=launch_command(run["server"]),
-        spec=run_facts.pairs(spec),
-        server=run_facts.pairs(without_command(run["server"])),
+        spec=flat(spec),
+        server=flat(without_command(run["server"])),
         environment=run_facts.environment_facts(run["environment"]),
         words=foreign_table(run),
         unverified=is_unverified(run),

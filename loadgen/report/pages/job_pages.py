@@ -4,7 +4,6 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-import loadgen
 from loadgen.errors import ExitCode
 from loadgen.report.format import ago, number, ordinal, percent, plural, seconds, timestamp
 from loadgen.report.pages.job_progress import JobProgress, job_progress
@@ -46,17 +45,14 @@ class JobLine:
 
 @dataclass(frozen=True, slots=True)
 class JobsPage:
-    """The jobs, newest first. `empty_because` says why there is none; `older_than` is where the next page begins."""
+    """The jobs, newest first. `older_than` is where the next page begins."""
 
     title: str
     lines: tuple[JobLine, ...]
-    empty_because: str
     takes_jobs: bool
     logged_in: bool
     older_than: str
     moving: bool  # some job waits or is measured: the page looks again by itself
-    draws: bool = False
-    version: str = loadgen.__version__
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +62,6 @@ class LoginPage:
     goes_to: str
     problem: str = ""
     title: str = "Log in"
-    draws: bool = False
-    version: str = loadgen.__version__
 
 
 def jobs_page(
@@ -77,7 +71,6 @@ def jobs_page(
     takes_jobs: bool,
     logged_in: bool,
     standings: Sequence[JobStanding] = (),
-    empty_because: str = "Nobody has sent a job yet.",
     older_than: str = "",
 ) -> JobsPage:
     """The list of `jobs`, in the order given, with the standing of each."""
@@ -87,7 +80,7 @@ def jobs_page(
         for job, standing in zip(jobs, standings, strict=True)
     )
     moving = any(not job.has_ended for job in jobs)
-    return JobsPage("Jobs", lines, empty_because, takes_jobs, logged_in, older_than, moving)
+    return JobsPage("Jobs", lines, takes_jobs, logged_in, older_than, moving)
 
 
 def _line(job: JobRow, standing: JobStanding, now: datetime, shown: Collection[str], *, can_change: bool) -> JobLine:

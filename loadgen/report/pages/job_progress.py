@@ -5,10 +5,11 @@ The page of jobs and its JSON are both made from this. What is not known is None
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from math import isfinite
 from typing import Any
 
+from loadgen.report.format import utc
 from loadgen.report.pages.live_view import QUIET_S, reported
 from loadgen.store.rows import JobRow, JobStanding, ProgressDocument, ProgressRow
 
@@ -53,7 +54,7 @@ def job_progress(job: JobRow, standing: JobStanding, now: datetime) -> JobProgre
     return JobProgress(
         planned_runs=int(_figure(runs.get("planned")) or job.planned_runs),
         at_most=bool(runs.get("at_most")),
-        elapsed_s=_between_s(job.started_at, now if job.ended_at is None else _time(job.ended_at)),
+        elapsed_s=_between_s(job.started_at, now if job.ended_at is None else utc(job.ended_at)),
         left_s=None if left_s is None or since_s is None or is_quiet else max(0.0, left_s - since_s),
         progress_at=None if row is None else row.updated_at,
         quiet_s=since_s if since_s is not None and is_quiet else 0.0,
@@ -105,7 +106,7 @@ def _of_this_attempt(job: JobRow, row: ProgressRow | None) -> ProgressRow | None
     """The report, unless a killed process of an earlier attempt left it."""
     if row is None or job.status != "running":
         return None
-    started, reported_at = _time(job.started_at), _time(row.updated_at)
+    started, reported_at = utc(job.started_at), utc(row.updated_at)
     return None if started is not None and reported_at is not None and reported_at < started else row
 
 
@@ -116,13 +117,5 @@ def _figure(value: object) -> float | None:
 
 def _between_s(start: str | None, end: datetime | None) -> float | None:
     """Seconds from one time to another; never below 0, since two machines' clocks may differ."""
-    begin = _time(start)
+    begin = utc(start)
     return None if begin is None or end is None else max(0.0, (end - begin).total_seconds())
-
-
-def _time(at: str | None) -> datetime | None:
-    try:
-        time = None if at is None else datetime.fromisoformat(at)
-    except ValueError:
-        return None
-    return time if time is None or time.tzinfo else time.replace(tzinfo=UTC)

@@ -7,6 +7,7 @@ from datetime import datetime
 from itertools import takewhile
 from urllib.parse import quote, urlencode
 
+from loadgen.analysis.verdict import some_of
 from loadgen.report.comparison.selection import tags_of
 from loadgen.report.comparison.view import Filters
 from loadgen.report.format import MISSING_FIGURE, ago, milliseconds, number, plural, timestamp
@@ -31,53 +32,47 @@ class FigureCells:
     gpus: str
 
 
-@dataclass(frozen=True, slots=True)
-class SweepLine:
-    """A sweep's row in the list."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListLine:
+    """What the rows of sweeps and of groups have in common."""
 
-    sweep_id: str
     name: str
     server: str
     model: str
     figures: FigureCells
-    created: str
+    created: str  # of a group, the latest
     created_ago: str
     progress: str
+    simulated: bool
+    dummy_weights: bool
+    valid: int
+    doubtful: int
+    invalid: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SweepLine(ListLine):
+    """A sweep's row in the list."""
+
+    sweep_id: str
     status: str
     start_failure: str  # its kind, where the server did not start
     live: str  # how it stands while it is measured; empty for any other, and where nothing is known
     group_id: str
     tags: tuple[tuple[str, str], ...]  # (tag, address of the list of those that have it)
     has_runs: bool
-    simulated: bool
-    dummy_weights: bool
     imported: str  # from where; empty for what was measured into this database
     foreign: str  # the other client that measured it; empty for what loadgen did
-    valid: int
-    doubtful: int
-    invalid: int
 
 
-@dataclass(frozen=True, slots=True)
-class GroupLine:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GroupLine(ListLine):
     """The row of a group, above those of its sweeps: sums, and ranges of their figures."""
 
     group_id: str
-    name: str
     sweeps: str  # how many: `3 sweeps`, or `2 of 3 sweeps` where the filters leave some out
     chosen: str  # what its box selects for a comparison; empty without a run
-    server: str
-    model: str
-    figures: FigureCells
-    created: str  # the latest
-    created_ago: str
-    progress: str
     statuses: tuple[tuple[str, int], ...]  # each with the number of sweeps
-    simulated: bool
-    dummy_weights: bool
-    valid: int
-    doubtful: int
-    invalid: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,9 +198,7 @@ def _gpus(figures: Sequence[SweepFigures]) -> str:
 
 def _named(texts: Iterable[str]) -> str:
     """Each of the texts once; of many, the first ones and how many more."""
-    found = list(dict.fromkeys(text for text in texts if text))
-    more = f" and {len(found) - _MAX_NAMED} more" if len(found) > _MAX_NAMED else ""
-    return ", ".join(found[:_MAX_NAMED]) + more
+    return some_of(list(dict.fromkeys(filter(None, texts))), _MAX_NAMED)
 
 
 def _common_name(names: Sequence[str]) -> str:

@@ -10,9 +10,10 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+import loadgen
 from loadgen.report import format
 from loadgen.report.pages import assets
-from loadgen.report.pages.contexts import TEMPLATES, Page
+from loadgen.report.pages.contexts import TEMPLATES, WITH_CHARTS, Page
 
 
 def json_block(value: Any) -> Markup:
@@ -33,6 +34,7 @@ def environment() -> Environment:
     )
     made.filters.update(json_block=json_block, number=format.number, plural=format.plural)
     made.globals.update(
+        version=loadgen.__version__,
         style=assets.static("style.css"),
         charts_script=assets.static("charts.js"),
         compare_script=assets.static("compare.js"),
@@ -47,4 +49,4 @@ def environment() -> Environment:
 def render(page: Page) -> str:
     """One page as a whole HTML document."""
     template = environment().get_template(TEMPLATES[type(page)])
-    return template.render(page=page, vega=assets.vega() if page.draws else None)
+    return template.render(page=page, vega=assets.vega() if isinstance(page, WITH_CHARTS) else None)

@@ -10,7 +10,7 @@ from loadgen.report.comparison.view import View
 from loadgen.report.format import timestamp
 from loadgen.report.pages.contexts import ReportPage, RunPage, SweepPage, run_page, sweep_page
 from loadgen.report.pages.rendering import render
-from loadgen.report.run_selection import find, outline_of
+from loadgen.report.run_selection import find, members, outline_of
 from loadgen.store.repository import Store
 from loadgen.store.rows import SweepRow
 
@@ -21,7 +21,7 @@ def render_report(store: Store, ids: Sequence[str], view: View | None = None) ->
     With a `view`, they are compared before the rest, as it says. Raises `NotFoundError`, and UsageError for a name in the view
     that these runs do not have.
     """
-    single_ids = [each for given in ids for each in _sweeps_of(store, given)]
+    single_ids = [each for given in ids for each in members(store, given)]
     found = [find(store, each) for each in single_ids]
     single = {run["run_id"]: run for sweep, runs in found if sweep is None for run in runs}
     whole = {sweep.sweep_id: (sweep, runs) for sweep, runs in found if sweep is not None}
@@ -41,7 +41,7 @@ def render_report(store: Store, ids: Sequence[str], view: View | None = None) ->
             created=timestamp(datetime.now(UTC).isoformat()),
             contents=(
                 *((("comparison", "Comparison"),) if comparison is not None else ()),
-                *((page.sweep_id, f"Sweep {page.name}") for page in sweeps),
+                *((page.sweep_id, f"Sweep {page.title}") for page in sweeps),
                 *((page.run_id, f"Run {page.title} ({page.run_id})") for page in pages),
             ),
             sweeps=sweeps,
@@ -55,11 +55,6 @@ def render_report(store: Store, ids: Sequence[str], view: View | None = None) ->
 def _beside(sweep: SweepRow, rows: Sequence[SweepRow]) -> list[SweepRow]:
     """Those of the same group, itself among them."""
     return [row for row in rows if row.group_id and row.group_id == sweep.group_id]
-
-
-def _sweeps_of(store: Store, given: str) -> list[str]:
-    """The ids of a group's sweeps; any other id as it is."""
-    return [sweep.sweep_id for sweep in store.group(given)] if given.startswith("g") else [given]
 
 
 def _title(sweeps: Sequence[SweepPage], runs: Sequence[RunPage]) -> str:

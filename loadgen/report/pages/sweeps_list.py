@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from types import MappingProxyType
 
-import loadgen
 from loadgen.report.comparison.selection import filtered, tags_of
 from loadgen.report.comparison.view import Filters
 from loadgen.report.pages.list_lines import ListEntry, folded, group_line, list_address, list_query, sweep_line
@@ -42,8 +41,6 @@ class SweepsPage:
     newer: str  # the address of the page before, and of the one after; empty where there is none
     older: str
     query: str  # the twin's
-    draws: bool = False
-    version: str = loadgen.__version__
 
 
 def sweeps_page(

@@ -4,7 +4,7 @@ Reads documents alone, and takes every key that the contract does not
 promise as possibly absent.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import cast
 
@@ -12,9 +12,7 @@ from loadgen.analysis.document.run import ImportDocument, KeptReply, LengthFigur
 from loadgen.analysis.document.server import EnvironmentDocument
 from loadgen.analysis.figures.figure import Figure
 from loadgen.analysis.figures.metrics import METRICS
-from loadgen.analysis.point_findings import findings_of
 from loadgen.analysis.stats import TAIL_NAMES, Distribution, highest_percentile
-from loadgen.analysis.verdict import MergedFinding
 from loadgen.report.figures import COST_PER_MILLION, THROUGHPUT, TTFT, gap_figure, highest, metric_label
 from loadgen.report.format import (
     MISSING_FIGURE,
@@ -63,11 +61,6 @@ class FigureLine:
     cells: tuple[str, ...]
 
 
-def findings(runs: Sequence[RunDocument]) -> tuple[MergedFinding, ...]:
-    """The findings of the runs and of their load points, each code once, worst first."""
-    return tuple(findings_of(runs))
-
-
 def reply_label(reply: KeptReply) -> str:
     """Which reply this is and how it ended: `reply 7, stop`, `reply 9, timeout, first 2,000 of 5,123 characters`."""
     ended = reply["outcome"].replace("_", " ") if reply["outcome"] != "ok" else reply["finish_reason"] or "ok"
@@ -86,7 +79,7 @@ def distribution_figures(run: RunDocument) -> tuple[FigureLine, ...]:
     lines = []
     for metric in METRICS:
         values = metric.of(run)
-        if metric.kind != "distribution" or not isinstance(values, dict) or values.get("mean") is None:
+        if not metric.is_distribution or not isinstance(values, dict) or values.get("mean") is None:
             continue
         cells = tuple(
             number(values.get("n")) if name == "n" else figure(values.get(name), metric.unit) for name in STATISTICS
@@ -100,7 +93,7 @@ def scalar_figures(run: RunDocument) -> tuple[FigureLine, ...]:
     return tuple(
         FigureLine(metric_label(metric, run), shown_unit(metric.unit), metric.formula, (figure(value, metric.unit),))
         for metric in METRICS
-        if metric.kind == "scalar" and isinstance(value := metric.of(run), int | float)
+        if not metric.is_distribution and isinstance(value := metric.of(run), int | float)
     )
 
 
@@ -263,11 +256,6 @@ def load_facts(run: RunDocument) -> Facts:
 
 def _per_s(rate: float | None) -> str:
     return MISSING_FIGURE if rate is None else f"{number(rate)} /s"
-
-
-def pairs(document: Mapping[str, object] | None) -> Facts:
-    """Any nested document as facts."""
-    return tuple(flat(document or {}))
 
 
 def environment_facts(environment: EnvironmentDocument) -> Facts:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from loadgen.analysis.document.run import RunDocument
 from loadgen.analysis.figures.figure import Figure
+from loadgen.analysis.verdict import usable_runs
 from loadgen.report.figures import (
     CACHED_RATIO,
     CHUNK_GAP,
@@ -23,7 +24,7 @@ from loadgen.report.figures import (
     gap_figure,
 )
 from loadgen.report.format import cell
-from loadgen.report.points import Pooled, pool, usable_runs
+from loadgen.report.points import Pooled, pool
 from loadgen.report.words.remote import is_far
 
 

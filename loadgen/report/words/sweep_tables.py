@@ -5,9 +5,10 @@ from dataclasses import dataclass
 
 from loadgen.analysis.document.run import RunDocument
 from loadgen.analysis.point_findings import repeats_differ
+from loadgen.analysis.verdict import usable_runs
 from loadgen.report.figures import highest
 from loadgen.report.format import MISSING_FIGURE, number
-from loadgen.report.points import INPUT_TOKENS, OUTPUT_TOKENS, Axes, Point, axes, load_points, spread_label, usable_runs
+from loadgen.report.points import INPUT_TOKENS, OUTPUT_TOKENS, Axes, Point, axes, load_points, spread_label
 from loadgen.report.words.sweep_columns import Column, columns
 
 _LOAD_AND_LENGTHS = (("load", ""), ("in", "tokens"), ("out", "tokens"))

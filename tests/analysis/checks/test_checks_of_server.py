@@ -40,13 +40,13 @@ def found(healthy: Any, code: str, spec: RunSpec = SPEC, gpu: Any = None, **acco
     known = {"requests_finished": sent, "requests_sent": sent, "first_tokens": sent, "client_first_tokens": sent}
     summary["server_account"] = ACCOUNT | known | account
     summary["gpu"] = gpu
-    findings = [finding for finding in judge(spec, summary).findings if finding.code == code]
+    findings = [finding for finding in judge(spec, summary)["findings"] if finding["code"] == code]
     return findings[0] if findings else None
 
 
 def severity(*arguments: Any, **account: Any) -> str | None:
     seen = found(*arguments, **account)
-    return None if seen is None else seen.severity
+    return None if seen is None else seen["severity"]
 
 
 @pytest.mark.parametrize(
@@ -79,9 +79,9 @@ def test_a_ttft_below_the_servers_bucket_is_impossible_and_above_it_worth_a_note
     healthy: Any, ttft_ms: float, expected: str | None
 ) -> None:
     seen = found(healthy, "outside_server_buckets", times=times(), client_times=ours(ttft_ms=ttft_ms))
-    assert (None if seen is None else seen.severity) == expected
+    assert (None if seen is None else seen["severity"]) == expected
     if seen is not None:
-        assert f"between 400 and 600 ms, and ours is {ttft_ms:g} ms" in seen.message
+        assert f"between 400 and 600 ms, and ours is {ttft_ms:g} ms" in seen["message"]
 
 
 @pytest.mark.parametrize(("gap_ms", "expected"), [(500, None), (290, None), (270, "note"), (779, None), (790, "note")])
@@ -157,10 +157,13 @@ def gpu(**throttled: float) -> dict[str, Any]:
 )
 def test_a_gpu_that_was_held_down(healthy: Any, told: Any, expected: str | None) -> None:
     seen = found(healthy, "gpu_throttled", gpu=told)
-    assert (None if seen is None else seen.severity) == expected
-    assert seen is None or "GPU 3 was held down" in seen.message
+    assert (None if seen is None else seen["severity"]) == expected
+    assert seen is None or "GPU 3 was held down" in seen["message"]
 
 
 def test_a_server_that_tells_nothing_is_not_suspected(healthy: Any) -> None:
     summary = copy.deepcopy(healthy)
-    assert judge(SPEC, summary).findings == judge(SPEC, summary | {"server_account": dict.fromkeys(ACCOUNT)}).findings
+    assert (
+        judge(SPEC, summary)["findings"]
+        == judge(SPEC, summary | {"server_account": dict.fromkeys(ACCOUNT)})["findings"]
+    )

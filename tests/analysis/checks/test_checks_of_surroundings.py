@@ -20,8 +20,8 @@ def found(healthy: Any, code: str, account: dict[str, Any] | None = None, **clie
     summary = copy.deepcopy(healthy)
     summary["server_account"] = None if account is None else ACCOUNT | account
     summary["client"] |= client
-    findings = [finding for finding in judge(SPEC, summary).findings if finding.code == code]
-    return (findings[0].severity, findings[0].message) if findings else None
+    findings = [finding for finding in judge(SPEC, summary)["findings"] if finding["code"] == code]
+    return (findings[0]["severity"], findings[0]["message"]) if findings else None
 
 
 def severity(*arguments: Any, **client: Any) -> str | None:
@@ -60,7 +60,7 @@ def test_a_prefix_that_the_workload_shares_may_be_cached(healthy: Any) -> None:
     for ratio, expected in ((0.5, []), (0.6, ["prefix_cache_hits"])):
         summary = copy.deepcopy(healthy)
         summary["server_account"] = ACCOUNT | {"prefix_cache_hit_ratio": ratio}
-        codes = [finding.code for finding in judge(shared, summary).findings]
+        codes = [finding["code"] for finding in judge(shared, summary)["findings"]]
         assert [code for code in codes if code == "prefix_cache_hits"] == expected
 
 
@@ -78,7 +78,9 @@ def test_each_choice_is_one_of_the_servers_requests(
     """And two of three may find the prompt of the first in its cache."""
     account = ACCOUNT | {"requests_finished": finished, "requests_sent": 1000, "prefix_cache_hit_ratio": hit_ratio}
     spec = replace(SPEC, workload=Workload(choices=3))
-    codes = {finding.code for finding in judge(spec, copy.deepcopy(healthy) | {"server_account": account}).findings}
+    codes = {
+        finding["code"] for finding in judge(spec, copy.deepcopy(healthy) | {"server_account": account})["findings"]
+    }
     assert codes & {"other_requests", "prefix_cache_hits"} == expected
 
 

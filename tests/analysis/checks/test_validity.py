@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from loadgen.analysis.checks.validity import CHECKS, judge
-from loadgen.analysis.verdict import Finding, Verdict, merge_findings
+from loadgen.analysis.verdict import merge_findings
 from loadgen.engine.records.record import CountedBy, Outcome, Recording, RequestRecord
 from loadgen.load.shapes import ClosedLoop, OpenLoop, Wave
 from loadgen.load.spec import RunSpec
@@ -239,8 +239,12 @@ def changed(summary: Any, changes: dict[str, Any]) -> Any:
     return copied
 
 
+def judged(spec: RunSpec, summary: Any) -> Any:
+    return judge(spec, summary)
+
+
 def test_a_healthy_run_is_valid_without_a_word(spec_of: SpecOf, healthy: Any) -> None:
-    assert judge(spec_of(**CLOSED), healthy) == Verdict("valid", ())
+    assert judged(spec_of(**CLOSED), healthy) == {"status": "valid", "findings": []}
 
 
 @pytest.mark.parametrize(("fields", "changes", "code", "severity"), CASES)
@@ -252,14 +256,14 @@ def test_a_check_fires_where_it_should(
     code: str,
     severity: str | None,
 ) -> None:
-    verdict = judge(spec_of(**fields), changed(healthy, changes))
-    found = [finding for finding in verdict.findings if finding.code == code]
-    assert [finding.severity for finding in found] == ([] if severity is None else [severity])
+    verdict = judged(spec_of(**fields), changed(healthy, changes))
+    found = [finding for finding in verdict["findings"] if finding["code"] == code]
+    assert [finding["severity"] for finding in found] == ([] if severity is None else [severity])
     for finding in found:
-        assert finding.message.endswith(".")
-        assert finding.hint
-        assert not {"None", "nan", "None."} & set(f"{finding.message} {finding.hint}".split()[1:])
-        flags = set(re.findall(r"--[a-z][a-z-]*", f"{finding.message} {finding.hint}"))
+        assert finding["message"].endswith(".")
+        assert finding["hint"]
+        assert not {"None", "nan", "None."} & set(f"{finding['message']} {finding['hint']}".split()[1:])
+        flags = set(re.findall(r"--[a-z][a-z-]*", f"{finding['message']} {finding['hint']}"))
         assert flags <= FLAGS, "a hint must name something that can be done"
 
 
@@ -280,9 +284,9 @@ def test_a_check_fires_where_it_should(
 def test_that_the_client_was_late_is_denied_only_by_its_largest_lag(
     spec_of: SpecOf, healthy: Any, changes: dict[str, Any], said: str, status: str
 ) -> None:
-    verdict = judge(spec_of(**CLOSED), changed(healthy, {"client.coalesced_ratio": 0.5} | changes))
-    assert [(finding.code, finding.severity) for finding in verdict.findings] == [("coalesced", status)]
-    assert said in verdict.findings[0].hint
+    verdict = judged(spec_of(**CLOSED), changed(healthy, {"client.coalesced_ratio": 0.5} | changes))
+    assert [(finding["code"], finding["severity"]) for finding in verdict["findings"]] == [("coalesced", status)]
+    assert said in verdict["findings"][0]["hint"]
 
 
 @pytest.mark.parametrize(("priority", "asked"), [("normal", True), ("raised", False), ("realtime", False)])
@@ -292,36 +296,36 @@ def test_a_late_client_that_waits_its_turn_is_told_how_to_be_woken_sooner(
     late = {"client.coalesced_ratio": 0.5, "client.priority": priority}
     sent_late = {"client.priority": priority, "client.measured_send_delay_s.mean": 15e-3}
     for changes in (late | LATE, sent_late, {"client.priority": priority} | READ | LATE):
-        (finding,) = judge(spec_of(**CLOSED), changed(healthy, changes)).findings
-        assert ("ulimit -r 1" in finding.hint) == asked
-    (finding,) = judge(spec_of(**CLOSED), changed(healthy, late)).findings
-    assert "ulimit" not in finding.hint
+        (finding,) = judged(spec_of(**CLOSED), changed(healthy, changes))["findings"]
+        assert ("ulimit -r 1" in finding["hint"]) == asked
+    (finding,) = judged(spec_of(**CLOSED), changed(healthy, late))["findings"]
+    assert "ulimit" not in finding["hint"]
 
 
 def test_whoever_held_requests_back_is_named(spec_of: SpecOf, healthy: Any) -> None:
-    (own,) = judge(spec_of(**LIMITED), changed(healthy, held(0.5))).findings
-    assert own.message == (
+    (own,) = judged(spec_of(**LIMITED), changed(healthy, held(0.5)))["findings"]
+    assert own["message"] == (
         "100 of 2,048 requests waited for the limit of at most 60 requests per minute, 2.5 s each on average, "
         "which makes 50.0% of the time of all requests: what was in flight, and how many were sent, is not the server's doing."
     )
-    (theirs,) = judge(spec_of(**OPEN), changed(healthy, held(0.5, refused_requests=3))).findings
-    assert "requests waited as the server asked by Retry-After, 2.5 s each" in theirs.message
-    assert "TTFT and end-to-end latency, which count from the intended moment, contain the wait" in theirs.message
-    assert theirs.hint.startswith("read TTFT from send, or give --requests-per-minute")
+    (theirs,) = judged(spec_of(**OPEN), changed(healthy, held(0.5, refused_requests=3)))["findings"]
+    assert "requests waited as the server asked by Retry-After, 2.5 s each" in theirs["message"]
+    assert "TTFT and end-to-end latency, which count from the intended moment, contain the wait" in theirs["message"]
+    assert theirs["hint"].startswith("read TTFT from send, or give --requests-per-minute")
 
 
 def test_a_server_that_will_have_no_more_ends_the_run_and_not_the_user(spec_of: SpecOf, healthy: Any) -> None:
     changes = {"interrupted": True} | held(0.0, requests=0, refusal="the server has enough")
-    (finding,) = judge(spec_of(**CLOSED), changed(healthy, changes)).findings
-    assert finding.message.startswith("The run was stopped when 2,048 of 2,048 requests had ended ok")
-    assert finding.message.endswith(": the server has enough.")
+    (finding,) = judged(spec_of(**CLOSED), changed(healthy, changes))["findings"]
+    assert finding["message"].startswith("The run was stopped when 2,048 of 2,048 requests had ended ok")
+    assert finding["message"].endswith(": the server has enough.")
 
 
 def test_a_server_that_limits_its_clients_is_told_apart(spec_of: SpecOf, healthy: Any) -> None:
     refused = {"outcome": "http_error", "http_status": 429, "detail": "HTTP 429: slow down", "requests": 100}
     changes = {"outcomes.ok": 1948, "outcomes.http_error": 100, "failures": [refused]}
-    (finding,) = judge(spec_of(**CLOSED), changed(healthy, changes)).findings
-    assert "give --requests-per-minute" in finding.hint
+    (finding,) = judged(spec_of(**CLOSED), changed(healthy, changes))["findings"]
+    assert "give --requests-per-minute" in finding["hint"]
 
 
 def test_every_check_has_a_case_that_fires() -> None:
@@ -336,27 +340,27 @@ def test_the_status_is_that_of_the_worst_finding(spec_of: SpecOf, healthy: Any) 
     note = {"outcomes.ok": 2040, "outcomes.timeout": 8}
     doubtful = note | {"interrupted": True}
     invalid = doubtful | {"concurrency.mean": 1.0}
-    statuses = [judge(spec_of(**CLOSED), changed(healthy, changes)).status for changes in (note, doubtful, invalid)]
+    statuses = [judged(spec_of(**CLOSED), changed(healthy, changes))["status"] for changes in (note, doubtful, invalid)]
     assert statuses == ["valid", "doubtful", "invalid"]
-    findings = judge(spec_of(**CLOSED), changed(healthy, invalid)).findings
-    assert [finding.severity for finding in findings] == ["invalid", "doubtful", "note"]
+    findings = judged(spec_of(**CLOSED), changed(healthy, invalid))["findings"]
+    assert [finding["severity"] for finding in findings] == ["invalid", "doubtful", "note"]
 
 
 def test_a_refused_p99_alone_leaves_a_run_valid(lockstep: Rows, spec_of: SpecOf, recording_of: RecordingOf) -> None:
     spec = spec_of(ClosedLoop(8), requests=64)
     recording = recording_of(lockstep(8, 8), loop_lag_ns=np.full(2000, 50_000, np.int64))
-    verdict = judge(spec, summarise(spec, recording))
-    assert verdict.status == "valid"
-    assert [finding.code for finding in verdict.findings] == ["too_few_requests"]
-    assert "--requests 1016" in verdict.findings[0].hint
-    assert verdict.findings[0].message == (
+    verdict = judged(spec, summarise(spec, recording))
+    assert verdict["status"] == "valid"
+    assert [finding["code"] for finding in verdict["findings"]] == ["too_few_requests"]
+    assert "--requests 1016" in verdict["findings"][0]["hint"]
+    assert verdict["findings"][0]["message"] == (
         "48 requests were measured: of the per-request figures, p90, p95 and p99 would need 100, 200 and 1,000 requests and are not given."
     )
 
 
 def test_a_single_refused_percentile_is_told_in_the_singular(spec_of: SpecOf, healthy: Any) -> None:
-    (finding,) = judge(spec_of(**CLOSED), changed(healthy, {"ttft_s.n": 500, "ttft_s.p99": None})).findings
-    assert finding.message.endswith("p99 would need 1,000 requests and is not given.")
+    (finding,) = judged(spec_of(**CLOSED), changed(healthy, {"ttft_s.n": 500, "ttft_s.p99": None}))["findings"]
+    assert finding["message"].endswith("p99 would need 1,000 requests and is not given.")
 
 
 @pytest.mark.parametrize(
@@ -390,7 +394,7 @@ def test_of_two_findings_with_a_figure_the_worse_one_is_known(
     worse: dict[str, Any],
 ) -> None:
     for order in ((milder, worse), (worse, milder)):
-        verdicts = [judge(spec_of(**fields), changed(healthy, changes)).to_json() for changes in order]
+        verdicts = [judged(spec_of(**fields), changed(healthy, changes)) for changes in order]
         expected = next(each for each in verdicts[order.index(worse)]["findings"] if each["code"] == code)
         merged = next(finding for finding in merge_findings(verdicts) if finding.code == code)
         assert (merged.message, merged.runs, merged.alike) == (expected["message"], 2, False)
@@ -402,9 +406,9 @@ def test_a_run_in_which_nothing_worked_gets_one_sentence_in_the_servers_words(
     refused = row([], end_s=0.1, outcome=Outcome.HTTP_ERROR, http_status=400, detail="HTTP 400: no such thing.")
     for shape in (ClosedLoop(1), OpenLoop(1.0), Wave(9)):
         spec = spec_of(shape)
-        verdict = judge(spec, summarise(spec, recording_of([refused] * 9)))
-        assert [finding.code for finding in verdict.findings] == ["no_ok_requests"]
-        assert verdict.findings[0].message == (
+        verdict = judged(spec, summarise(spec, recording_of([refused] * 9)))
+        assert [finding["code"] for finding in verdict["findings"]] == ["no_ok_requests"]
+        assert verdict["findings"][0]["message"] == (
             "None of the 9 requests ended ok: 9 http_error; most often: HTTP 400: no such thing."
         )
 
@@ -417,9 +421,9 @@ def test_a_total_throughput_that_is_not_given_is_explained(
     spec = spec_of(Wave(3))
     summary = summarise(spec, recording_of([failed, off, row([(0.5, 1), (1.0, 1)])]))
     assert summary["total_tokens_per_s"] is None
-    told = [finding for finding in judge(spec, summary).findings if finding.code == "total_throughput_unknown"]
-    assert [finding.severity for finding in told] == ["note"]
-    assert "1 of 2 ok ones had another number than asked" in told[0].message
+    told = [finding for finding in judged(spec, summary)["findings"] if finding["code"] == "total_throughput_unknown"]
+    assert [finding["severity"] for finding in told] == ["note"]
+    assert "1 of 2 ok ones had another number than asked" in told[0]["message"]
 
 
 @pytest.mark.parametrize(
@@ -440,21 +444,21 @@ def test_what_the_user_stopped_is_held_against_nobody(
     rows.append(row([], sent_s=0.1 * sent, end_s=0.1 * sent + 0.1, slot=7, outcome=Outcome.CANCELLED))
     rows += [row([], sent_s=None, slot=-1, outcome=Outcome.DROPPED)] * (64 - sent)
     spec = spec_of(**fields)
-    verdict = judge(spec, summarise(spec, recording_of(rows, interrupted=True)))
-    assert verdict.status == "doubtful"
-    told = {finding.code: finding for finding in verdict.findings}
+    verdict = judged(spec, summarise(spec, recording_of(rows, interrupted=True)))
+    assert verdict["status"] == "doubtful"
+    told = {finding["code"]: finding for finding in verdict["findings"]}
     assert set(told) - {"no_steady_state"} == {"interrupted", "too_few_requests"}
-    assert told["interrupted"].message == (
+    assert told["interrupted"]["message"] == (
         f"The user stopped the run when {sent - 1} of 64 requests had ended ok; 1 given up in flight, {64 - sent} never sent."
     )
-    others = [finding.hint for finding in verdict.findings if finding.code != "interrupted"]
+    others = [finding["hint"] for finding in verdict["findings"] if finding["code"] != "interrupted"]
     assert set(others) == {"let the run come to its end"}
 
 
 def test_a_stopped_loop_of_a_given_duration_was_meant_to_reach_no_number(spec_of: SpecOf, healthy: Any) -> None:
     changes = {"interrupted": True, "outcomes.cancelled": 3}
-    (finding,) = judge(spec_of(**LASTING), changed(healthy, changes)).findings
-    assert finding.message == "The user stopped the run when 2,048 requests had ended ok; 3 given up in flight."
+    (finding,) = judged(spec_of(**LASTING), changed(healthy, changes))["findings"]
+    assert finding["message"] == "The user stopped the run when 2,048 requests had ended ok; 3 given up in flight."
 
 
 def test_a_stopped_run_without_an_answer_blames_what_failed_and_else_nobody(
@@ -465,16 +469,16 @@ def test_a_stopped_run_without_an_answer_blames_what_failed_and_else_nobody(
     timeout = row([], end_s=0.1, outcome=Outcome.TIMEOUT, detail="no complete answer within 1 s")
     spec = spec_of(OpenLoop(1.0), requests=9)
 
-    def first_finding(rows: list[RequestRecord]) -> Finding:
-        return judge(spec, summarise(spec, recording_of(rows, interrupted=True))).findings[0]
+    def first_finding(rows: list[RequestRecord]) -> Any:
+        return judged(spec, summarise(spec, recording_of(rows, interrupted=True)))["findings"][0]
 
     finding = first_finding([given_up] * 2 + [unsent] * 7)
-    assert (finding.code, finding.hint) == ("no_ok_requests", "let the run come to its end")
+    assert (finding["code"], finding["hint"]) == ("no_ok_requests", "let the run come to its end")
     finding = first_finding([timeout] + [given_up] * 2 + [unsent] * 6)
-    assert (finding.code, "--request-timeout-s" in finding.hint) == ("no_ok_requests", True)
+    assert (finding["code"], "--request-timeout-s" in finding["hint"]) == ("no_ok_requests", True)
     finding = first_finding([row([(0.1, 1)]), timeout] + [given_up] * 2 + [unsent] * 5)
-    assert finding.code == "errors"
-    assert finding.message == "1 of 2 requests failed: 1 timeout; most often: no complete answer within 1 s."
+    assert finding["code"] == "errors"
+    assert finding["message"] == "1 of 2 requests failed: 1 timeout; most often: no complete answer within 1 s."
 
 
 def test_every_outcome_alone_can_be_judged(row: Row, spec_of: SpecOf, recording_of: RecordingOf) -> None:
@@ -485,17 +489,7 @@ def test_every_outcome_alone_can_be_judged(row: Row, spec_of: SpecOf, recording_
                 rows = [
                     row([], sent_s=sent_s, end_s=sent_s, slot=-1, outcome=outcome, counted_by=CountedBy.ASSUMED)
                 ] * 3
-                verdict = judge(spec, summarise(spec, recording_of(rows, wall_s=0.0)))
+                verdict = judged(spec, summarise(spec, recording_of(rows, wall_s=0.0)))
                 if outcome is not Outcome.OK:
-                    assert verdict.status == "invalid"
-    assert judge(spec_of(), summarise(spec_of(), recording_of([]))).status == "invalid"
-
-
-def test_findings_keep_their_words_in_json() -> None:
-    verdict = Verdict("doubtful", (Finding("errors", "doubtful", "A message.", "a hint", 0.25),))
-    assert verdict.to_json() == {
-        "status": "doubtful",
-        "findings": [
-            {"code": "errors", "severity": "doubtful", "message": "A message.", "hint": "a hint", "badness": 0.25}
-        ],
-    }
+                    assert verdict["status"] == "invalid"
+    assert judged(spec_of(), summarise(spec_of(), recording_of([])))["status"] == "invalid"

@@ -35,7 +35,9 @@ def codes(spec: RunSpec, summary: Any) -> dict[str, str]:
     summary = copy.deepcopy(summary)
     summary["client"] |= {"doctor": None, "host_busy_ratio": None}
     summary.setdefault("server_account", None)
-    return {finding.code: f"{finding.severity}: {finding.message}" for finding in judge(spec, summary).findings}
+    return {
+        finding["code"]: f"{finding['severity']}: {finding['message']}" for finding in judge(spec, summary)["findings"]
+    }
 
 
 def test_the_steady_state_opens_when_the_first_conversation_is_over() -> None:

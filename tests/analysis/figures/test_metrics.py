@@ -187,7 +187,7 @@ def test_nothing_measured_gives_no_figure(row: Row, spec_of: SpecOf, recording_o
             measured: Measured = measured_of(spec_of(shape, slo=(("ttft_s", 1.0),)), recording_of(rows).records)
             value = metric.computed(measured)
             assert len(value) == 0 if isinstance(value, np.ndarray) else value is None
-            assert isinstance(value, np.ndarray) == (metric.kind == "distribution")
+            assert isinstance(value, np.ndarray) == (metric.is_distribution)
 
 
 def test_only_the_papers_figure_is_called_itl() -> None:
@@ -215,8 +215,6 @@ def test_a_failed_request_counts_against_the_goodput_share_and_a_cancelled_one_d
     assert figure("goodput_ratio", [good]) is None
 
 
-Row = Callable[..., RequestRecord]
-RecordingOf = Callable[..., Recording]
 Answer = list[tuple[int, int]]  # (nanoseconds since the chunk before, tokens)
 
 

@@ -38,7 +38,7 @@ STAGES: tuple[tuple[Any, str, str], ...] = (
     (summary, "client_facts", "client"),
     (summary, "distribution_of", "ttft_s"),
     (validity, "_apply", "the check errors"),
-    (validity, "_status", "verdict"),
+    (validity, "verdict_of", "verdict"),
     (run_document, "judge", "verdict"),
     (run_document, "outline", "outline"),
     (run_document, "cost_of", "cost"),

@@ -23,7 +23,7 @@ def runs() -> list[Document]:
 
 @pytest.fixture(scope="module")
 def chart(runs: list[Document]) -> Chart:
-    return labelled([throughput_chart(runs)], runs)[0]
+    return labelled(throughput_chart(runs), runs)
 
 
 def lines(svg: bytes) -> list[str]:
@@ -101,8 +101,8 @@ def test_the_light_scheme_is_that_of_the_pages() -> None:
 def test_some_simulated_runs_among_real_ones_are_marked_as_such(runs: list[Document], chart: Chart) -> None:
     plain = Chart("x", "X", "ms", "", {"mark": "bar"})
     real = {"simulated": False}
-    assert labelled([plain], [real, real]) == (plain,)
-    (partly,) = labelled([plain], [real, *runs])
+    assert labelled(plain, [real, real]) == plain
+    partly = labelled(plain, [real, *runs])
     assert partly.spec is not None
     assert partly.spec["title"] == "partly SIMULATED · X (ms)"
 

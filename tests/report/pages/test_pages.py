@@ -117,7 +117,7 @@ def test_a_section_reads_only_what_its_context_has_and_all_of_what_is_only_for_i
     names = {field.name for field in fields(page)}
     read = read_attributes(template, variable)
     assert read <= names
-    shown_elsewhere = {"title", "draws", "version", "running"} | ({"simulated"} if variable == "comparison" else set())
+    shown_elsewhere = {"title", "running"} | ({"simulated"} if variable == "comparison" else set())
     assert names - read - shown_elsewhere == set()
 
 
@@ -218,7 +218,7 @@ def test_a_finding_that_several_runs_share_is_said_once() -> None:
 
 def test_a_run_page_shows_every_distribution_that_it_has_under_its_own_name() -> None:
     page = a_run_page()
-    labels = {metric.label for metric in METRICS if metric.kind == "distribution" and "." not in metric.key}
+    labels = {metric.label for metric in METRICS if metric.is_distribution and "." not in metric.key}
     labels -= {"Limit wait"}  # it had no limit, and its provider told nothing of its time
     assert {line.label for line in page.distributions} == labels
     assert all(len(line.cells) == len(page.statistics) for line in page.distributions)
