@@ -100,7 +100,7 @@ def ports_to(sockaddr: tuple[Any, ...]) -> Ports | None:
     loopback = sockaddr[0].startswith("127.") or sockaddr[0] == "::1"
     forgets = reuse == _REUSED or (reuse == _REUSED_ON_LOOPBACK and loopback)
     taken = ports_taken(lines, sockaddr, time_wait_counts=not forgets) | reserved
-    return Ports(first, last, sum(port not in taken for port in range(first, last + 1)))
+    return Ports(first, last, last - first + 1 - sum(first <= port <= last for port in taken))
 
 
 def ports_taken(lines: Iterable[str], sockaddr: tuple[Any, ...], *, time_wait_counts: bool) -> set[int]:
@@ -108,6 +108,8 @@ def ports_taken(lines: Iterable[str], sockaddr: tuple[Any, ...], *, time_wait_co
     address = f"{kernel_hex(sockaddr[0])}:{sockaddr[1]:04X}"
     taken = set()
     for line in lines:
+        if address not in line:  # most rows of a busy host
+            continue
         _, local, remote, state = line.split(maxsplit=4)[:4]
         if remote == address and (time_wait_counts or state != _TIME_WAIT):
             taken.add(int(local.rpartition(":")[2], 16))
