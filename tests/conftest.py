@@ -1,5 +1,6 @@
 """What every test shares: the longest go first, and in CI a real test must run, so a skip of one counts as a failure."""
 
+import gc
 import os
 from collections.abc import Generator
 from pathlib import Path
@@ -24,6 +25,17 @@ LONGEST = (
     "golden/test_printed.py",
 )
 REAL_TIERS = ("vllm", "browser", "wheel", "postgres")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Leave the tests and modules, half a million objects that stay, to no pass of the garbage collector."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

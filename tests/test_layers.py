@@ -5,7 +5,8 @@ import graphlib
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -62,6 +63,11 @@ MAX_FILES_IN_A_FOLDER = 20
 HEAVY = {"pydantic", "sqlalchemy", "alembic", "fastapi", "yaml", "rich", "typer", "jinja2", "vl_convert"}
 
 
+@cache
+def parsed(module: str) -> ast.Module:
+    return ast.parse(SOURCES[module].read_text())
+
+
 def module_name(path: Path) -> str:
     parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
@@ -75,10 +81,22 @@ def package_of(module: str) -> str:
     return parts[1] if len(parts) > 1 else "errors"  # the package itself imports as little as its leaf
 
 
-def imported(module: str, nodes: Iterator[ast.AST]) -> set[str]:
-    """The project's own modules that these nodes import, as `loadgen.package.module`."""
+def inside(tree: ast.AST, *, functions: bool) -> Iterator[ast.AST]:
+    """The nodes of a module; without `functions` those that count at import time, and what `if TYPE_CHECKING` holds."""
+    waiting = [tree]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.expr) or (isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and not functions):
+            continue
+        yield node
+        waiting.extend(ast.iter_child_nodes(node))
+
+
+@cache
+def imported(module: str, *, functions: bool = True) -> frozenset[str]:
+    """The project's own modules that a module imports, as `loadgen.package.module`; in its functions too, unless told not to."""
     found: set[str] = set()
-    for node in nodes:
+    for node in inside(parsed(module), functions=functions):
         if isinstance(node, ast.Import):
             found.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -90,10 +108,10 @@ def imported(module: str, nodes: Iterator[ast.AST]) -> set[str]:
             for alias in node.names:
                 inner = f"{origin}.{alias.name}"
                 found.update({inner, origin} if inner in SOURCES else {origin})
-    return {name for name in found if name.split(".")[0] == "loadgen"}
+    return frozenset(name for name in found if name.split(".")[0] == "loadgen")
 
 
-def circle_in(graph: Mapping[str, set[str]]) -> list[str]:
+def circle_in(graph: Mapping[str, Set[str]]) -> list[str]:
     """The nodes of one circle of the graph, none when there is no circle."""
     try:
         graphlib.TopologicalSorter(graph).prepare()
@@ -106,58 +124,46 @@ def test_a_circle_would_be_seen() -> None:
     assert circle_in({"a": {"b"}, "b": {"c"}, "c": {"a"}}) != []
 
 
-def at_import_time(tree: ast.Module) -> Iterator[ast.AST]:
-    """The nodes outside functions: what runs when the module is imported, and what `if TYPE_CHECKING` holds."""
-    waiting: list[ast.AST] = list(tree.body)
-    while waiting:
-        node = waiting.pop()
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
-            continue
-        yield node
-        waiting.extend(ast.iter_child_nodes(node))
-
-
 def inner_of(module: str) -> str:
     """The inner package or module of a package that a module is in or is: `wire` of loadgen.engine.wire.route."""
     return ".".join(module.split(".")[2:3])
-
-
-IMPORTED = {module: imported(module, ast.walk(ast.parse(path.read_text()))) for module, path in SOURCES.items()}
 
 
 def ranks(order: tuple[tuple[str, ...], ...]) -> dict[str, int]:
     return {name: rank for rank, names in enumerate(order) for name in names}
 
 
-@pytest.mark.parametrize("module", SOURCES)
-def test_a_package_imports_only_lower_ones(module: str) -> None:
+def test_a_package_imports_only_lower_ones() -> None:
     """Imports inside functions and under `if TYPE_CHECKING` count."""
-    rank, package = ranks(ORDER), package_of(module)
-    assert package in rank, f"{module} is in a package without a place in ORDER"
-    names = {name for name in IMPORTED[module] if package_of(name) != package}
-    upwards = {name for name in names if rank[package_of(name)] >= rank[package]}
-    assert not upwards, f"{module} imports {sorted(upwards)}, which {package} may not"
+    rank = ranks(ORDER)
+    assert [module for module in SOURCES if package_of(module) not in rank] == [], "these have no place in ORDER"
+    upwards = {
+        f"{module} imports {name}"
+        for module in SOURCES
+        for name in imported(module)
+        if package_of(name) != package_of(module) and rank[package_of(name)] >= rank[package_of(module)]
+    }
+    assert upwards == set()
 
 
-@pytest.mark.parametrize(
-    "module", [module for module in SOURCES if package_of(module) in INNER_ORDER and inner_of(module)]
-)
-def test_inside_a_package_too(module: str) -> None:
-    package, inner = package_of(module), inner_of(module)
+@pytest.mark.parametrize("package", INNER_ORDER)
+def test_inside_a_package_too(package: str) -> None:
     rank = ranks(INNER_ORDER[package])
-    assert inner in rank, f"{module} has no place in the order of {package}"
-    inside = {name for name in IMPORTED[module] if package_of(name) == package and inner_of(name) not in {"", inner}}
-    upwards = {name for name in inside if rank[inner_of(name)] >= rank[inner]}
-    assert not upwards, f"{module} imports {sorted(upwards)}, which stand no lower in {package}"
+    modules = [module for module in SOURCES if package_of(module) == package and inner_of(module)]
+    assert [module for module in modules if inner_of(module) not in rank] == [], "these have no place in INNER_ORDER"
+    upwards = {
+        f"{module} imports {name}"
+        for module in modules
+        for name in imported(module)
+        if package_of(name) == package and inner_of(name) not in {"", inner_of(module)}
+        if rank[inner_of(name)] >= rank[inner_of(module)]
+    }
+    assert upwards == set()
 
 
 def test_no_module_imports_itself_in_a_circle() -> None:
     """At import time or for its types, which are written under `if TYPE_CHECKING`."""
-    graph = {
-        module: imported(module, at_import_time(ast.parse(path.read_text()))) - {module}
-        for module, path in SOURCES.items()
-    }
-    assert circle_in(graph) == []
+    assert circle_in({module: imported(module, functions=False) - {module} for module in SOURCES}) == []
 
 
 def test_no_inner_packages_import_each_other() -> None:
@@ -165,8 +171,8 @@ def test_no_inner_packages_import_each_other() -> None:
         return ".".join(module.split(".")[:3])
 
     graph: dict[str, set[str]] = {}
-    for module, names in IMPORTED.items():
-        graph.setdefault(place(module), set()).update({place(name) for name in names} - {place(module)})
+    for module in SOURCES:
+        graph.setdefault(place(module), set()).update({place(name) for name in imported(module)} - {place(module)})
     assert circle_in(graph) == []
 
 
