@@ -10,6 +10,9 @@ from hypothesis import settings
 
 settings.register_profile("any host", deadline=None)  # how long an example takes is the host's affair
 settings.load_profile("any host")
+os.environ.setdefault(
+    "OPENBLAS_NUM_THREADS", "1"
+)  # NumPy's threads, which nothing here uses, spin while it is imported
 
 # Files whose tests take longest, the longest first: at the end of a run they would keep one worker busy and the others idle.
 LONGEST = (

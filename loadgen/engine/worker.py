@@ -53,14 +53,7 @@ class Worker:
         channel, their_channel = socket.socketpair()
         self._orders, their_orders = socket.socketpair()
         with their_channel, their_orders:
-            descriptors = (their_channel.fileno(), their_orders.fileno())
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "loadgen.engine.worker", *map(str, descriptors)],
-                pass_fds=descriptors,
-                stdin=subprocess.DEVNULL,
-                start_new_session=True,  # Ctrl-C is the parent's to judge: it drains or stops us
-                env=_environment(),
-            )
+            self._process = _start_process(their_channel, their_orders)
         self.channel = Connection(channel.detach())
         self._run = 0
         self.busy = False  # it has been given something and has not answered
@@ -139,6 +132,17 @@ class Worker:
             self._orders.send(_ORDER.pack(order, self._run, until_ns))
         except ConnectionError:
             return  # the worker has died; `run` is about to notice
+
+
+def _start_process(channel: socket.socket, orders: socket.socket) -> "subprocess.Popen[bytes]":
+    descriptors = (channel.fileno(), orders.fileno())
+    return subprocess.Popen(
+        [sys.executable, "-m", "loadgen.engine.worker", *map(str, descriptors)],
+        pass_fds=descriptors,
+        stdin=subprocess.DEVNULL,
+        start_new_session=True,  # Ctrl-C is the parent's to judge: it drains or stops us
+        env=_environment(),
+    )
 
 
 def _environment() -> dict[str, str]:
@@ -224,6 +228,12 @@ async def _carry_out(
 
 def serve(channel: Connection, orders: socket.socket) -> None:
     """The worker's life: one share after the other until the parent's side closes."""
+    with socket.socket() as keeper:
+        ask_for_kernel_stamps(keeper)  # from now on, so that the first read of the first run is stamped too
+        _serve(channel, orders)
+
+
+def _serve(channel: Connection, orders: socket.socket) -> None:
     throttle = Throttle()
     open_bodies: defaultdict[tuple[str, int], OpenBodies] = defaultdict(OpenBodies)  # by host and port
     for run in itertools.count(1):
@@ -252,6 +262,4 @@ def serve(channel: Connection, orders: socket.socket) -> None:
 
 
 if __name__ == "__main__":
-    with socket.socket() as keeper:
-        ask_for_kernel_stamps(keeper)  # from now on, so that the first read of the first run is stamped too
-        serve(Connection(int(sys.argv[1])), socket.socket(fileno=int(sys.argv[2])))
+    serve(Connection(int(sys.argv[1])), socket.socket(fileno=int(sys.argv[2])))

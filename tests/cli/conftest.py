@@ -12,7 +12,9 @@ from typing import Any
 import pytest
 
 from loadgen.cli.app import main
+from loadgen.engine import worker
 from loadgen.servers.simulator import SimulatorOptions, SimulatorProcess
+from tests.forked_workers import ForkedProcess
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +51,9 @@ def _own_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def cli(capfd: pytest.CaptureFixture[str]) -> Cli:
-    """Run a command in this process."""
+def cli(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Cli:
+    """Run a command in this process, with workers that are quick to start."""
+    monkeypatch.setattr(worker, "_start_process", ForkedProcess)
 
     def run(*arguments: str) -> Said:
         capfd.readouterr()
