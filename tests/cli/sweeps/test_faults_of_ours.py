@@ -1,5 +1,6 @@
 """A fault of ours in what is made of a run costs that part of the result, and never the run: its finding says what to report."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -7,8 +8,14 @@ from fastapi.testclient import TestClient
 
 from loadgen.analysis import summary
 from loadgen.analysis.checks import validity
-from loadgen.experiments import run_document
+from loadgen.cli.app import main
+from loadgen.experiments import run as run_steps
+from loadgen.experiments import run_document, sweep
+from loadgen.experiments.run_document import SentRun, document_of
 from loadgen.experiments.server_monitor import ServerMonitor
+from loadgen.experiments.sweep_context import MeasuredRun, SweepContext
+from loadgen.experiments.sweep_record import new_id
+from loadgen.load.spec import RunSpec
 from loadgen.servers.gpu.watch import GpuWatch
 from loadgen.store.repository import Store
 from loadgen.web.app import create_app
@@ -53,12 +60,38 @@ STAGES: tuple[tuple[Any, str, str], ...] = (
 )
 
 
+@pytest.fixture(scope="module")
+def sent(point: tuple[str, ...], tmp_path_factory: pytest.TempPathFactory) -> SentRun:
+    """A run that was sent once, from which documents may be made again and again."""
+    kept: list[SentRun] = []
+
+    def keep(context: SweepContext, run: RunSpec, sent: SentRun) -> MeasuredRun:
+        kept.append(sent)
+        return document_of(context, run, sent)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(run_steps, "document_of", keep)
+        main(("run", *point, "--quiet", "--db", f"sqlite:///{tmp_path_factory.mktemp('sent')}/loadgen.db"))
+    return kept[0]
+
+
 @pytest.mark.parametrize(("owner", "name", "part"), STAGES)
 def test_a_fault_costs_its_part_alone(
-    cli: Cli, point: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, owner: Any, name: str, part: str
+    cli: Cli,
+    point: tuple[str, ...],
+    sent: SentRun,
+    monkeypatch: pytest.MonkeyPatch,
+    owner: Any,
+    name: str,
+    part: str,
 ) -> None:
+    def sent_before(context: SweepContext, _: object, run: RunSpec, **place: int) -> MeasuredRun:
+        return document_of(context, run, replace(sent, run_id=new_id("r")))
+
     with monkeypatch.context() as broken:
         broken.setattr(owner, name, fail)
+        if owner is not GpuWatch:  # whose fault is met while the server is watched
+            broken.setattr(sweep, "measure", sent_before)
         said = cli("run", *point, "--json")
     assert said.measured, said.err
     document = said.json
