@@ -16,6 +16,7 @@ os.environ.setdefault(
 
 # Files whose tests take longest, the longest first: at the end of a run they would keep one worker busy and the others idle.
 LONGEST = (
+    "real/test_vllm_served.py",
     "real/test_vllm_server_sweeps.py",
     "service/test_queue.py",
     "cli/sweeps/test_server_sweeps.py",

@@ -1,10 +1,11 @@
-"""`loadgen serve` with a real vLLM on the CPU: up, a request, a second up, another refused, down, and nothing left."""
+"""`loadgen serve` with a real vLLM on the CPU: up, a request, a second up, another refused, a sweep, down, and nothing left."""
 
 import json
 import os
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import chdir
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,26 +19,35 @@ from tests.real.vllm_server import ROOT, free_port, skip_without_vllm
 
 pytestmark = pytest.mark.vllm
 
-Serve = Callable[..., "subprocess.CompletedProcess[str]"]
+Command = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 @pytest.fixture
-def serve(tmp_path: Path) -> Iterator[Serve]:
-    """`loadgen serve …` with a state of the test's own, from where the tiny profiles find engine and model."""
+def command(tmp_path: Path) -> Iterator[Command]:
+    """`loadgen …` with a state and a database of the test's own, from where the tiny profiles find engine and model."""
     skip_without_vllm()
 
     def run(*arguments: str) -> "subprocess.CompletedProcess[str]":
-        command = loadgen_command("serve", *arguments)
-        environment = os.environ | {"LOADGEN_STATE_DIR": str(tmp_path)}
+        environment = os.environ | {
+            "LOADGEN_STATE_DIR": str(tmp_path),
+            "LOADGEN_DB": f"sqlite:///{tmp_path}/loadgen.db",
+        }
+        words = loadgen_command(*arguments)
         return subprocess.run(
-            command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=400, check=False
+            words, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=400, check=False
         )
 
     yield run
     stop(tmp_path)
 
 
-def status(serve: Serve) -> dict[str, Any]:
+@pytest.fixture
+def serve(command: Command) -> Command:
+    """`loadgen serve …`."""
+    return partial(command, "serve")
+
+
+def status(serve: Command) -> dict[str, Any]:
     document: dict[str, Any] = json.loads(serve("status", "--json").stdout)
     return document
 
@@ -55,7 +65,9 @@ def in_group(group: int) -> list[int]:
 
 
 @pytest.mark.parametrize(("profile", "workers"), [("tiny-mixtral", 0), ("tiny-mixtral-tp2", 2)])
-def test_up_a_request_and_down_leave_nothing(serve: Serve, profile: str, workers: int) -> None:
+def test_up_a_request_a_sweep_and_down_leave_nothing(
+    command: Command, serve: Command, profile: str, workers: int
+) -> None:
     port = free_port()
     up = serve("up", profile, "--port", str(port))
     assert up.returncode == 0, up.stderr
@@ -91,6 +103,19 @@ def test_up_a_request_and_down_leave_nothing(serve: Serve, profile: str, workers
     assert f"{profile} is running at http://127.0.0.1:{port}" in other.stderr
     assert status(serve)["server"]["pid"] == server["pid"]
 
+    swept = command("sweep", "--json")  # over the grid of its profile
+    assert swept.returncode in (0, 3), (
+        swept.stderr
+    )  # whether a small run on a busy machine is valid is not the question
+    sweep = json.loads(swept.stdout)
+    assert (sweep["status"], len(sweep["runs"])) == ("finished", 4)
+    for run in sweep["runs"]:
+        assert run["outcomes"]["ok"] == run["outcomes"]["planned"]
+        assert run["server"]["profile"] == profile
+        assert run["server"]["launch"]["engine_version"] == run["server"]["version"]
+        assert run["server"]["launch"]["weights"] == "real"
+        assert run["server"]["launch"]["model_hash"] == launch["model_hash"]
+
     down = serve("down")
     assert (down.returncode, down.stderr) == (0, f"{profile} has ended, and nothing of it is left\n")
     assert in_group(group) == []
@@ -104,7 +129,7 @@ def test_up_a_request_and_down_leave_nothing(serve: Serve, profile: str, workers
         ("max-model-len=999999", "User-specified max_model_len (999999) is greater than"),
     ],
 )
-def test_a_start_that_fails_says_why(serve: Serve, tmp_path: Path, argument: str, said: str) -> None:
+def test_a_start_that_fails_says_why(serve: Command, tmp_path: Path, argument: str, said: str) -> None:
     failed = serve("up", "tiny-mixtral", "--port", str(free_port()), "--argument", argument, "-q")
     assert failed.returncode == 5
     assert failed.stderr.count("\n") == 1
@@ -114,7 +139,7 @@ def test_a_start_that_fails_says_why(serve: Serve, tmp_path: Path, argument: str
     assert status(serve)["server"]["processes"] == []
 
 
-def test_a_start_that_is_killed_leaves_no_vllm(serve: Serve, tmp_path: Path) -> None:
+def test_a_start_that_is_killed_leaves_no_vllm(serve: Command, tmp_path: Path) -> None:
     with chdir(ROOT):
         command = loadgen_command("serve", "up", "tiny-mixtral", "--port", str(free_port()))
         environment = os.environ | {"LOADGEN_STATE_DIR": str(tmp_path)}

@@ -1,4 +1,4 @@
-"""`loadgen sweep` on a real vLLM that loadgen has started: its default grid, its death in the middle, and going on after it."""
+"""`loadgen sweep` on a real vLLM that loadgen has started: its death in the middle, going on after it, and two starts in turn."""
 
 import os
 import signal
@@ -69,26 +69,6 @@ def in_group_of(state: ServerState) -> list[int]:
     """The living processes of the server's process group, and of its family."""
     grouped = {one.pid for one in table().values() if one.group == state.supervisor}
     return sorted(grouped | {one.pid for one in state.family()})
-
-
-@pytest.mark.parametrize("profile", ["tiny-mixtral", "tiny-mixtral-tp2"])
-def test_up_a_sweep_without_arguments_and_down(command: Command, tmp_path: Path, profile: str) -> None:
-    ended(command("serve", "up", profile, "--port", str(free_port())), 0)
-    state = server_in(tmp_path)
-    ended(command("sweep"), *MEASURED)
-    sweep = only_sweep(tmp_path)
-    assert (sweep.status, sweep.runs) == ("finished", 4)
-    with Store.open(database(tmp_path), read_only=True) as store:
-        runs = store.runs(sweep.sweep_id)
-    for run in runs:
-        assert run["outcomes"]["ok"] == run["outcomes"]["planned"]
-        assert run["server"]["profile"] == profile
-        launch = run["server"]["launch"]
-        assert launch["engine_version"] == run["server"]["version"]
-        assert launch["weights"] == "real"
-        assert launch["model_hash"]
-    ended(command("serve", "down"), 0)
-    assert in_group_of(state) == []
 
 
 def test_a_server_killed_in_a_sweep_is_started_again_to_finish_it(command: Command, tmp_path: Path) -> None:
