@@ -80,8 +80,13 @@ def _listening_elsewhere(port: int) -> list[int]:
         connections = psutil.net_connections("tcp")
     except psutil.Error:  # macOS asks for root
         return []
-    listening = [each for each in connections if each.status == psutil.CONN_LISTEN and each.pid is not None]
-    return sorted({each.pid for each in listening if each.laddr and each.laddr.port == port})
+    return sorted(
+        {
+            each.pid
+            for each in connections
+            if each.status == psutil.CONN_LISTEN and each.laddr and each.laddr.port == port and each.pid is not None
+        }
+    )
 
 
 def environment_value(processes: list[psutil.Process], name: str) -> str | None:
