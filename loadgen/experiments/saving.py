@@ -15,7 +15,7 @@ from loadgen.experiments.events import DatabaseRestored, OnEvent, SavingDelayed
 from loadgen.experiments.interrupts import Stop
 from loadgen.experiments.sweep_context import MeasuredRun
 from loadgen.load.disk import bulk_folder
-from loadgen.servers.launcher.place import state_folder
+from loadgen.servers.launcher.state import state_folder
 from loadgen.store import plain
 from loadgen.store.failures import UnavailableError
 from loadgen.store.identity import ReplacedError

@@ -10,10 +10,9 @@ from dataclasses import dataclass
 
 from loadgen.errors import UsageError
 from loadgen.experiments.events import OnEvent, ServerEnding, ServerReady, ServerStarting
-from loadgen.servers.launcher.place import state_folder
 from loadgen.servers.launcher.running import RunningServer, running_server, status_of
 from loadgen.servers.launcher.start import start
-from loadgen.servers.launcher.state import Ended, read_state
+from loadgen.servers.launcher.state import Ended, read_state, state_folder
 from loadgen.servers.launcher.stop import stop
 from loadgen.servers.launcher.supervised import Supervised
 from loadgen.servers.launcher.variant import Variant

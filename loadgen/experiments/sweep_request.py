@@ -16,9 +16,8 @@ from loadgen.errors import UsageError
 from loadgen.experiments.serving import Serving
 from loadgen.experiments.sweep_record import sweep_hash
 from loadgen.inputs import Origin
-from loadgen.servers.launcher.from_profile import OURS, Overrides
 from loadgen.servers.launcher.running import RunningServer
-from loadgen.servers.launcher.variant import Variant
+from loadgen.servers.launcher.variant import OURS, Overrides, Variant
 from loadgen.servers.profiles.schema import Argument, FlagName
 from loadgen.spec.parse import SERVERS, make_spec, read_keys
 from loadgen.spec.profile_sweep import sweep_on

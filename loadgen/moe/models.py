@@ -65,16 +65,11 @@ def model(name: str) -> Model:
     return _model(name, _read(name))
 
 
-def overridden(name: str, changes: Mapping[str, object]) -> Architecture:
-    """The model with other values for some keys of its configuration, as vLLM's `--hf-overrides` has them.
-
-    ModelError: no such name, or a configuration that cannot be.
-    """
-    return architecture(configuration(name, changes))
-
-
 def configuration(name: str, changes: Mapping[str, object]) -> Mapping[str, object]:
-    """The model's configuration, cut down to what matters here, with other values for some keys. ModelError: no such name."""
+    """The model's configuration, cut down to what matters here, with other values for some keys, as vLLM's `--hf-overrides` has them.
+
+    ModelError: no such name.
+    """
     return _changed(_read(name)["config"], changes)
 
 

@@ -8,8 +8,7 @@ import pytest
 from loadgen.errors import UsageError
 from loadgen.experiments.plan import plan_group
 from loadgen.experiments.sweep_request import PlannedSweep, read_request
-from loadgen.servers.launcher.from_profile import Overrides
-from loadgen.servers.launcher.variant import Variant
+from loadgen.servers.launcher.variant import Overrides, Variant
 
 LOAD = {"concurrency": 1, "requests": 4, "input_tokens": 64, "output_tokens": 8}
 

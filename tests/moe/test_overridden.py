@@ -3,12 +3,15 @@
 import pytest
 
 from loadgen.errors import ModelError
-from loadgen.moe.models import model, model_names, overridden
+from loadgen.moe.families import architecture
+from loadgen.moe.models import configuration, model, model_names
 from loadgen.moe.parameters import parameters
 
 
 def test_a_grid_point_of_mixtrals_skeleton() -> None:
-    grid = overridden("mixtral-8x7b", {"intermediate_size": 1792, "num_local_experts": 64, "num_experts_per_tok": 8})
+    grid = architecture(
+        configuration("mixtral-8x7b", {"intermediate_size": 1792, "num_local_experts": 64, "num_experts_per_tok": 8})
+    )
     assert grid.experts is not None
     assert (grid.experts.ffn_size, grid.experts.experts, grid.experts.top_k) == (1792, 64, 8)
     assert parameters(grid).routed_experts == 32 * 64 * 3 * 4096 * 1792
@@ -16,15 +19,17 @@ def test_a_grid_point_of_mixtrals_skeleton() -> None:
 
 
 def test_the_language_models_part_is_changed_key_by_key() -> None:
-    changed = overridden("deepseek-vl2-tiny", {"language_config": {"num_hidden_layers": 6}, "architectures": ["X"]})
+    changed = architecture(
+        configuration("deepseek-vl2-tiny", {"language_config": {"num_hidden_layers": 6}, "architectures": ["X"]})
+    )
     assert (changed.layers, changed.hidden_size) == (6, 1280)
 
 
 def test_what_cannot_be_is_refused() -> None:
     with pytest.raises(ModelError, match="more than there are"):
-        overridden("mixtral-8x7b", {"num_experts_per_tok": 9})
+        architecture(configuration("mixtral-8x7b", {"num_experts_per_tok": 9}))
     with pytest.raises(ModelError, match="no model 'mixtral-8x7'; did you mean 'mixtral-8x7b'"):
-        overridden("mixtral-8x7", {})
+        architecture(configuration("mixtral-8x7", {}))
 
 
 def test_no_two_models_have_an_id_in_common() -> None:

@@ -11,11 +11,11 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from loadgen.servers.launcher.from_profile import Overrides, launch_of
 from loadgen.servers.launcher.start import start
 from loadgen.servers.launcher.state import ServerState, read_state
 from loadgen.servers.launcher.stop import stop
-from loadgen.servers.profiles import load_profile
+from loadgen.servers.launcher.variant import Overrides, launch_of
+from loadgen.servers.profiles.profile_file import read_profile
 
 ROOT = Path(__file__).resolve().parents[2]
 MODELS = ("tiny-mixtral", "tiny-qwen3moe", "tiny-olmoe", "tiny-deepseekv2")
@@ -56,7 +56,7 @@ def serving(profile: str, folder: Path) -> Iterator[RealServer]:
     """The server of a profile on a free port, its state and log in `folder`; it ends with the block, or with this process."""
     skip_without_vllm()
     with chdir(ROOT):  # from where the tiny profiles find engine and model
-        launch = launch_of(load_profile(profile), Overrides(port=free_port()))
+        launch = launch_of(read_profile(profile).profile, Overrides(port=free_port()))
         started = start(launch, say=lambda stage: None, keeps_lifeline=True, folder=folder)
     state = read_state(folder)
     assert state is not None

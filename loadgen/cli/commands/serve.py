@@ -89,9 +89,8 @@ def run(terminal: Terminal, profile: ProfileName, **overrides: Any) -> None:
 @command(takes_db=False)
 def status(terminal: Terminal, as_json: Json = False) -> None:
     """Say which server is running, and since when."""
-    from loadgen.servers.launcher.place import state_folder
     from loadgen.servers.launcher.running import status_of, unrecorded
-    from loadgen.servers.launcher.state import read_state
+    from loadgen.servers.launcher.state import read_state, state_folder
 
     state = read_state(state_folder())
     left = unrecorded(state_folder(), state)
@@ -134,9 +133,8 @@ def logs(
 ) -> None:
     """Show the log of the server that was started last."""
     from loadgen.servers.launcher.log import follow
-    from loadgen.servers.launcher.place import state_folder
     from loadgen.servers.launcher.running import status_of
-    from loadgen.servers.launcher.state import read_state
+    from loadgen.servers.launcher.state import read_state, state_folder
 
     state = read_state(state_folder())
     if state is None or state.log is None or not Path(state.log).is_file():
@@ -173,8 +171,7 @@ def down(terminal: Terminal) -> None:
 def _launch(
     profile: str, *, port: int | None = None, model: str | None = None, argument: Sequence[str] = ()
 ) -> "Launch":
-    from loadgen.servers.launcher.from_profile import Overrides
-    from loadgen.servers.launcher.variant import Variant
+    from loadgen.servers.launcher.variant import Overrides, Variant
 
     return Variant.of(profile, Overrides.parse(port, model, argument)).launch()
 
@@ -201,8 +198,7 @@ def _say_ready(terminal: Terminal, started: "Started") -> None:
 
 
 def _ending(server: "RunningServer") -> str:
-    from loadgen.servers.launcher.place import state_folder
-    from loadgen.servers.launcher.state import read_state
+    from loadgen.servers.launcher.state import read_state, state_folder
 
     state = read_state(state_folder())
     return f"{server.profile} {'died' if state is None else _what_became(state)}"

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import loadgen
 from loadgen.errors import UsageError
-from loadgen.servers.launcher.place import state_folder
+from loadgen.servers.launcher.state import state_folder
 
 SERVICE = "vllm"
 PORT_INSIDE = 8000

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 import socket
 from contextlib import suppress
 from pathlib import Path
@@ -10,7 +11,6 @@ from urllib.parse import urlsplit
 import psutil
 
 from loadgen.servers.gpu.watch import installed_gpus, visible_with
-from loadgen.servers.launcher.engines import find_program
 from loadgen.servers.launcher.failure import FailureKind, StartFailure
 from loadgen.servers.launcher.launch import Launch
 from loadgen.servers.local_server import processes_of
@@ -40,7 +40,7 @@ def _check_gpus(launch: Launch) -> None:
 
 def _check_program(launch: Launch) -> None:
     program = launch.argv[0]
-    if find_program(program) is not None:
+    if shutil.which(program) is not None:
         return
     if launch.kind == "compose":
         raise StartFailure(

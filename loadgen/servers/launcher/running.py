@@ -8,9 +8,8 @@ from typing import Any, Literal
 
 from loadgen.load.spec import Endpoint
 from loadgen.servers.endpoint import Headers
-from loadgen.servers.launcher.place import state_folder
 from loadgen.servers.launcher.processes import Process, strays
-from loadgen.servers.launcher.state import ServerState, read_state
+from loadgen.servers.launcher.state import ServerState, read_state, state_folder
 
 ServerStatus = Literal["none", "starting", "running", "ended", "broken"]
 """`broken`: the server is gone, or its start was, and processes of it are left."""

@@ -13,16 +13,24 @@ from pathlib import Path
 
 from loadgen.errors import ServerError, UsageError
 from loadgen.servers.launcher import preflight
-from loadgen.servers.launcher.diagnosis import diagnose
-from loadgen.servers.launcher.failure import FailureKind, StartFailure
+from loadgen.servers.launcher.failure import FailureKind, StartFailure, diagnose
 from loadgen.servers.launcher.launch import Launch
 from loadgen.servers.launcher.log import overwrite, stage
-from loadgen.servers.launcher.place import lock_file, new_log, state_file, state_folder, write_private, writing
 from loadgen.servers.launcher.processes import is_alive
 from loadgen.servers.launcher.provenance import launch_record
 from loadgen.servers.launcher.readiness import Asking, NotReady, RequestRefused, ask
 from loadgen.servers.launcher.running import RunningServer, as_running, key_headers, status_of, unrecorded
-from loadgen.servers.launcher.state import ServerState, now, read_state, write_state
+from loadgen.servers.launcher.state import (
+    ServerState,
+    new_log,
+    now,
+    read_state,
+    state_file,
+    state_folder,
+    write_private,
+    write_state,
+    writing,
+)
 from loadgen.servers.launcher.supervised import Supervised
 
 _LOOK_EVERY_S = 0.1
@@ -83,7 +91,7 @@ def _starting(folder: Path) -> Iterator[None]:
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         # Without waiting for a FIFO's other end, should it be one.
-        lock = os.open(lock_file(folder), os.O_RDWR | os.O_CREAT | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
+        lock = os.open(folder / "starting.lock", os.O_RDWR | os.O_CREAT | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
     try:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -10,13 +10,22 @@ from typing import Literal
 from loadgen.errors import ModelError
 from loadgen.moe.models import model
 from loadgen.servers.profiles.command import arguments, argv, environment
+from loadgen.servers.profiles.flag_syntax import wrong_lengths
 from loadgen.servers.profiles.layout import layout
-from loadgen.servers.profiles.lengths import wrong_lengths
-from loadgen.servers.profiles.max_length import known_context, refused_max_model_len, too_long
 from loadgen.servers.profiles.memory_fit import Memory, memory
 from loadgen.servers.profiles.profile_file import ProfileFile
 from loadgen.servers.profiles.schema import ServerProfile, fits
-from loadgen.servers.profiles.subject import architecture_of, draft_of, folder_of, is_path, wrong_draft, wrong_model
+from loadgen.servers.profiles.subject import (
+    architecture_of,
+    draft_of,
+    folder_of,
+    is_path,
+    known_context,
+    nearly_known,
+    refused_max_model_len,
+    too_long,
+    wrong_model,
+)
 from loadgen.servers.profiles.vllm_parser import Parsed, Vllm, wrong_arguments
 from loadgen.servers.redaction import secrets_of, without
 
@@ -138,7 +147,7 @@ def _of_model(file: ProfileFile) -> list[ProfileFinding]:
         sentences = [wrong_model(profile, origin)]
         draft = layout(profile.arguments).draft_model
         if draft is not None:
-            sentences.append(wrong_draft(draft, origin))
+            sentences.append(nearly_known(draft, origin.name("arguments.speculative-config.model")))
     except ModelError as error:
         return [ProfileFinding("error", f"{origin.name('model')}: {error}")]
     found = [ProfileFinding("error", sentence) for sentence in sentences if sentence is not None]

@@ -11,8 +11,7 @@ from typing import overload
 
 from loadgen.moe.memory import KvPrecision, Precision
 from loadgen.moe.placement import Parallelism
-from loadgen.servers.profiles.flag_syntax import canonical
-from loadgen.servers.profiles.lengths import AUTO, length
+from loadgen.servers.profiles.flag_syntax import AUTO, canonical, length
 from loadgen.servers.profiles.schema import Argument
 
 # vLLM 0.26 takes 0.9 of the memory by itself, 0.32 takes 0.92: the smaller one is always there.

@@ -38,13 +38,8 @@ def profile_names(*, abstract: bool = False) -> tuple[str, ...]:
     return tuple(name for name in names if abstract or not _is_abstract(_path_of(name)))
 
 
-def load_profile(name_or_path: str) -> ServerProfile:
-    """A profile by name, or by the path of its file. Raises UsageError, one sentence with file and line."""
-    return read_profile(name_or_path).profile
-
-
 def read_profile(name_or_path: str) -> ProfileFile:
-    """The same, with the place of each key."""
+    """A profile by name, or by the path of its file, with the place of each key. Raises UsageError, one sentence with file and line."""
     path = _path_of(name_or_path)
     values, places = _resolved(path, ())
     if "name" in values:

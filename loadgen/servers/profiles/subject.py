@@ -1,9 +1,10 @@
-"""The model that a profile serves: its architecture, and whether the name given for it is one that there is.
+"""The model that a profile serves: its architecture, its longest sequence, and whether the name given for it is one that there is.
 
-Looks at the working directory for models that are folders.
+Looks at the working directory for models that are folders, and at the environment for the permission of longer sequences.
 """
 
 import json
+import os
 from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
@@ -13,9 +14,12 @@ from loadgen.inputs import Origin
 from loadgen.moe.architecture import Architecture
 from loadgen.moe.context import Context, context
 from loadgen.moe.families import architecture
-from loadgen.moe.models import configuration, model, model_names, overridden
-from loadgen.servers.profiles.layout import overrides
+from loadgen.moe.models import configuration, model, model_names
+from loadgen.servers.profiles.command import arguments, environment
+from loadgen.servers.profiles.layout import layout, overrides
 from loadgen.servers.profiles.schema import Argument, ServerProfile
+
+_PERMISSION = "VLLM_ALLOW_LONG_MAX_MODEL_LEN"
 
 
 def is_path(name: str) -> bool:
@@ -39,38 +43,29 @@ def architecture_of(profile: ServerProfile, arguments: Mapping[str, Argument]) -
 
     ModelError for a name that there is not, and for a configuration that is not understood.
     """
-    changes = overrides(arguments)
-    name = profile.architecture or known_ids().get(profile.model)
-    if name is not None:
-        return overridden(name, changes) if changes else model(name).architecture
-    folder = folder_of(profile.model)
-    return None if folder is None else _read(folder, changes)
+    served = _configuration_of(profile.architecture, profile.model, overrides(arguments))
+    return None if served is None else architecture(served)
 
 
-def context_of(profile: ServerProfile, arguments: Mapping[str, Argument]) -> Context | None:
-    """The lengths that the model's own configuration allows; None where it is not known. ModelError for an unknown name."""
-    changes = overrides(arguments)
-    name = profile.architecture or known_ids().get(profile.model)
-    if name is not None:
-        return context(configuration(name, changes))
-    folder = folder_of(profile.model)
-    said = None if folder is None else _configuration(folder)
-    return None if said is None else context({**said, **changes})
+def known_context(profile: ServerProfile, arguments: Mapping[str, Argument]) -> Context | None:
+    """The model's own lengths; None where its configuration is not known or not understood, which other checks say."""
+    try:
+        served = _configuration_of(profile.architecture, profile.model, overrides(arguments))
+    except ModelError:
+        return None
+    return None if served is None else context(served)
 
 
 def draft_of(name: str) -> Architecture | None:
     """The architecture of a draft model by its id or folder; None where nobody knows."""
-    known = known_ids().get(name)
-    if known is not None:
-        return model(known).architecture
-    folder = folder_of(name)
-    return None if folder is None else _read(folder, {})
+    served = _configuration_of(None, name, {})
+    return None if served is None else architecture(served)
 
 
 def wrong_model(profile: ServerProfile, origin: Origin) -> str | None:
     """Why the name of the model cannot be right; None where it may be."""
     if profile.architecture is None:
-        return _nearly_known(profile.model, origin.name("model"))
+        return nearly_known(profile.model, origin.name("model"))
     named = model(profile.architecture)
     folder = folder_of(profile.model)
     if folder is not None:
@@ -83,14 +78,8 @@ def wrong_model(profile: ServerProfile, origin: Origin) -> str | None:
     )
 
 
-def wrong_draft(name: str, origin: Origin) -> str | None:
-    """The same of the model that drafts."""
-    if folder_of(name) is not None:
-        return None
-    return _nearly_known(name, origin.name("arguments.speculative-config.model"))
-
-
-def _nearly_known(name: str, told: str) -> str | None:
+def nearly_known(name: str, told: str) -> str | None:
+    """Why the name of a model, which `told` says where it stands, is a mistyped id; None where it may be right."""
     known = known_ids()
     if name in known or is_path(name) or folder_of(name) is not None:
         return None
@@ -99,9 +88,10 @@ def _nearly_known(name: str, told: str) -> str | None:
 
 
 def _other_than(expected: Architecture, folder: Path, name: str, origin: Origin) -> str | None:
-    found = _read(folder, {})
-    if found is None:
+    said = _configuration(folder)
+    if said is None:
         return None
+    found = architecture(said)
     facts = ("family", "layers", "hidden_size", "experts", "dense_ffn_size", "attention")
     different = next((fact for fact in facts if getattr(found, fact) != getattr(expected, fact)), None)
     if different is None:
@@ -112,10 +102,14 @@ def _other_than(expected: Architecture, folder: Path, name: str, origin: Origin)
     )
 
 
-def _read(folder: Path, changes: Mapping[str, object]) -> Architecture | None:
-    """The architecture that a folder's config.json describes; None where it has none."""
-    said = _configuration(folder)
-    return None if said is None else architecture({**said, **changes})
+def _configuration_of(named: str | None, model_name: str, changes: Mapping[str, object]) -> Mapping[str, object] | None:
+    """The configuration of the model that is `named` here, else of its id or folder, with other values for some keys."""
+    name = named or known_ids().get(model_name)
+    if name is not None:
+        return configuration(name, changes)
+    folder = folder_of(model_name)
+    said = None if folder is None else _configuration(folder)
+    return None if said is None else {**said, **changes}
 
 
 def _configuration(folder: Path) -> Mapping[str, object] | None:
@@ -128,3 +122,35 @@ def _configuration(folder: Path) -> Mapping[str, object] | None:
     if not isinstance(said, dict):
         raise ModelError(f"{path} is not a model's configuration.")
     return said
+
+
+def too_long(profile: ServerProfile, asked: int) -> str | None:
+    """Why a request of `asked` tokens, input and output together, is refused; None if it is not, or nothing is known."""
+    flags = arguments(profile)
+    given = layout(flags).max_model_len
+    if given is not None:
+        return f"{asked:,} tokens of input and output are more than max-model-len {given:,}" if asked > given else None
+    own = known_context(profile, flags)
+    if own is None or asked <= own.default:
+        return None
+    more = "" if own.default == own.most else f", unless max-model-len asks for up to {own.most:,}"
+    return (
+        f"{asked:,} tokens of input and output are more than the {own.default:,} that the model takes{more} ({own.key})"
+    )
+
+
+def refused_max_model_len(profile: ServerProfile) -> str | None:
+    """Why vLLM refuses the max-model-len that is given: it is longer than the model's own; else None."""
+    flags = arguments(profile)
+    given, own = layout(flags).max_model_len, known_context(profile, flags)
+    if given is None or own is None or given <= own.most or _is_permitted(environment(profile)):
+        return None
+    return (
+        f"max-model-len {given:,} is more than the {own.most:,} tokens of the model's own configuration ({own.key}), which "
+        f"vLLM refuses; lower it, or set {_PERMISSION}=1 in environment"
+    )
+
+
+def _is_permitted(variables: Mapping[str, str]) -> bool:
+    value = variables.get(_PERMISSION, os.environ.get(_PERMISSION, ""))
+    return value.strip().lower() in ("1", "true")

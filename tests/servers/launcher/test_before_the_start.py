@@ -11,12 +11,11 @@ import pytest
 from loadgen.servers.gpu.reading import GpuDevice
 from loadgen.servers.gpu.watch import visible_with
 from loadgen.servers.launcher import preflight
-from loadgen.servers.launcher.engines import find_program, release_of
 from loadgen.servers.launcher.failure import FailureKind, StartFailure
-from loadgen.servers.launcher.place import new_log, state_folder
 from loadgen.servers.launcher.processes import Process, descendants, process
 from loadgen.servers.launcher.provenance import engine_says, model_identity
-from loadgen.servers.launcher.state import ServerState, read_state, write_state
+from loadgen.servers.launcher.state import ServerState, new_log, read_state, state_folder, write_state
+from loadgen.servers.launcher.variant import find_program, release_of
 from tests.servers.launcher.launches import fake_launch
 
 H100 = [

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from loadgen.servers.launcher.failure import FailureKind, StartFailure
-from loadgen.servers.launcher.from_profile import launch_of
 from loadgen.servers.launcher.launch import Launch
 from loadgen.servers.launcher.start import start
 from loadgen.servers.launcher.stop import stop
+from loadgen.servers.launcher.variant import launch_of
 from loadgen.servers.profiles.schema import ServerProfile
 from tests.servers.launcher.launches import FAKE, free_port, is_gone, state_in
 

@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from loadgen.servers.launcher.diagnosis import diagnose
-from loadgen.servers.launcher.failure import FailureKind, StartFailure
+from loadgen.servers.launcher.failure import FailureKind, StartFailure, diagnose
 from loadgen.servers.launcher.log import LogLine, log_lines
 
 SAMPLES = Path(__file__).with_name("samples")

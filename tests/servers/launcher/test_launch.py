@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from loadgen.errors import UsageError
-from loadgen.servers.launcher import compose, from_profile
-from loadgen.servers.launcher.from_profile import Overrides, launch_of
+from loadgen.servers.launcher import compose, variant
+from loadgen.servers.launcher.variant import Overrides, launch_of
 from loadgen.servers.profiles.schema import ServerProfile
 from loadgen.servers.redaction import shown_words
 from tests.servers.launcher.launches import fake_launch
@@ -37,7 +37,7 @@ def profile(**changes: object) -> ServerProfile:
 def _no_engine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("LOADGEN_STATE_DIR", str(tmp_path / "state"))
     monkeypatch.delenv("VLLM_TAG", raising=False)
-    monkeypatch.setattr(from_profile, "find_program", lambda name: None)
+    monkeypatch.setattr(variant, "find_program", lambda name: None)
 
 
 def test_a_profile_becomes_a_launch() -> None:
@@ -72,8 +72,8 @@ def test_the_command_line_changes_a_profile_and_that_is_recorded() -> None:
 
 
 def test_what_differs_between_releases_is_overridden_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(from_profile, "find_program", lambda name: Path("/opt/bin/vllm"))
-    monkeypatch.setattr(from_profile, "release_of", lambda program, distribution: "0.26.0")
+    monkeypatch.setattr(variant, "find_program", lambda name: Path("/opt/bin/vllm"))
+    monkeypatch.setattr(variant, "release_of", lambda program, distribution: "0.26.0")
     special = [{"releases": "<0.27", "arguments": {"quantization": "fp8", "max-model-len": 1024}}]
     launch = launch_of(profile(for_releases=special), Overrides.parse(None, None, ["max-model-len=99"]))
     assert launch.argv[0] == "/opt/bin/vllm"

@@ -4,9 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from loadgen.servers.launcher.from_profile import Overrides
 from loadgen.servers.launcher.running import RunningServer
-from loadgen.servers.launcher.variant import Variant
+from loadgen.servers.launcher.variant import Overrides, Variant
 
 PROFILE = "description: a simulator\nlauncher: simulator\nmodel: m\nport: 8123\narguments: {gap-s: 0.01}\n"
 CHANGED = Overrides(8200, None, {"gap-s": 0.002, "jitter-ratio": None})

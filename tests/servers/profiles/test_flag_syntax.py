@@ -2,8 +2,17 @@
 
 import pytest
 
-from loadgen.servers.profiles.flag_syntax import canonical, changed, flat, short_name, without
-from loadgen.servers.profiles.lengths import AUTO, length, readable_int, wrong_lengths
+from loadgen.servers.profiles.flag_syntax import (
+    AUTO,
+    canonical,
+    changed,
+    flat,
+    length,
+    readable_int,
+    short_name,
+    without,
+    wrong_lengths,
+)
 
 TOP_K = {"hf-overrides": {"num_experts_per_tok": 4}}
 

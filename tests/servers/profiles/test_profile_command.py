@@ -5,8 +5,7 @@ import sys
 import pytest
 
 from loadgen.errors import UsageError
-from loadgen.servers.profiles import argv, environment
-from loadgen.servers.profiles.command import flag_words
+from loadgen.servers.profiles.command import argv, environment, flag_words
 from loadgen.servers.profiles.schema import Argument, ForReleases, ServerProfile, fits
 
 PLAIN = ServerProfile(name="it", model="some/model")

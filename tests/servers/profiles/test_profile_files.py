@@ -5,8 +5,7 @@ from pathlib import Path
 import pytest
 
 from loadgen.errors import UsageError
-from loadgen.servers.profiles import load_profile, profile_names
-from loadgen.servers.profiles.profile_file import read_profile
+from loadgen.servers.profiles.profile_file import profile_names, read_profile
 
 BASE = """\
 description: a model
@@ -41,7 +40,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_mappings_merge_nulls_take_away_and_the_rest_replaces(folder: Path) -> None:
     (folder / "child.yaml").write_text(CHILD)
-    profile = load_profile("child")
+    profile = read_profile("child").profile
     assert profile.name == "child"
     assert profile.description == "the same over two GPUs"
     assert profile.model == "some/model"
@@ -68,22 +67,22 @@ def test_names_are_of_profiles_to_be_served(folder: Path) -> None:
     assert {"parent-of-tests", "child"} <= set(profile_names())
     assert "an-abstract-one" not in profile_names()
     assert "an-abstract-one" in profile_names(abstract=True)
-    assert load_profile("child").abstract is False
-    assert load_profile("child").arguments["seed"] == 0
+    assert read_profile("child").profile.abstract is False
+    assert read_profile("child").profile.arguments["seed"] == 0
 
 
 def test_the_working_directory_goes_before_what_came_with_loadgen(folder: Path) -> None:
     shipped = profile_names()[0]
     (folder / f"{shipped}.yaml").write_text(BASE)
-    assert load_profile(shipped).model == "some/model"
+    assert read_profile(shipped).profile.model == "some/model"
 
 
 def test_a_path_is_taken_as_it_is(folder: Path) -> None:
     elsewhere = folder.parent / "elsewhere.yaml"
     elsewhere.write_text(CHILD)
-    assert load_profile(str(elsewhere)).arguments["max-model-len"] == 4224
+    assert read_profile(str(elsewhere)).profile.arguments["max-model-len"] == 4224
     with pytest.raises(UsageError, match=r"cannot read the server profile .*absent\.yaml: No such file"):
-        load_profile("absent.yaml")
+        read_profile("absent.yaml")
 
 
 @pytest.mark.parametrize(
@@ -116,7 +115,7 @@ def test_a_path_is_taken_as_it_is(folder: Path) -> None:
 def test_mistakes_are_named_with_file_line_and_nearest_key(folder: Path, text: str, sentence: str) -> None:
     (folder / "it.yaml").write_text(text)
     with pytest.raises(UsageError) as caught:
-        load_profile("it")
+        read_profile("it")
     assert str(caught.value).startswith(sentence)
     assert "\n" not in str(caught.value)
 
@@ -125,11 +124,11 @@ def test_a_mistake_of_the_extended_file_is_told_with_that_files_line(folder: Pat
     (folder / "parent-of-tests.yaml").write_text(BASE + "lancher: local\n")
     (folder / "child.yaml").write_text(CHILD)
     with pytest.raises(UsageError, match=r"unknown key 'lancher' in parent-of-tests\.yaml line 9"):
-        load_profile("child")
+        read_profile("child")
 
 
 def test_a_name_that_is_not_there_is_told_with_the_nearest(folder: Path) -> None:
     with pytest.raises(UsageError, match="there is no server profile 'parent-of-tets'; did you mean 'parent-of-tests'"):
-        load_profile("parent-of-tets")
+        read_profile("parent-of-tets")
     with pytest.raises(UsageError, match="there is no server profile 'qqqq'; `loadgen profiles list` shows"):
-        load_profile("qqqq")
+        read_profile("qqqq")

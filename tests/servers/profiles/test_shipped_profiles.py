@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from loadgen.moe.models import model
-from loadgen.servers.profiles import argv, load_profile, profile_names
 from loadgen.servers.profiles.checks import findings
-from loadgen.servers.profiles.profile_file import read_profile
+from loadgen.servers.profiles.command import argv
+from loadgen.servers.profiles.profile_file import profile_names, read_profile
 from loadgen.spec.profile_sweep import profile_sweep
 from loadgen.spec.runs import resolve
 
@@ -48,7 +48,7 @@ def test_nothing_but_a_missing_folder_is_found_without_a_vllm(name: str) -> None
 def test_its_grid_can_be_measured(name: str) -> None:
     runs = resolve(profile_sweep(read_profile(name)))
     assert runs
-    assert {run.model for run in runs} == {load_profile(name).request_model}
+    assert {run.model for run in runs} == {read_profile(name).profile.request_model}
 
 
 @pytest.mark.parametrize("name", profile_names())
@@ -56,11 +56,11 @@ def test_it_says_what_the_paper_measured(name: str) -> None:
     if name.startswith(NOT_OF_THE_PAPER):
         return
     expected = "Reference|reference" if name.endswith("-dummy") else "[Tt]he paper"
-    assert re.search(expected, load_profile(name).notes or "")
+    assert re.search(expected, read_profile(name).profile.notes or "")
 
 
 def test_every_model_of_table_1_has_a_profile() -> None:
-    served = {load_profile(name).architecture for name in profile_names()}
+    served = {read_profile(name).profile.architecture for name in profile_names()}
     assert served >= {
         *("mixtral-8x7b", "qwen1.5-moe-a2.7b", "qwen3-30b-a3b", "deepseek-v2-lite", "phi-3.5-moe", "olmoe-1b-7b"),
         *("deepseek-vl2-tiny", "deepseek-vl2-small", "deepseek-vl2", "llama-4-scout"),
@@ -86,5 +86,5 @@ def test_every_model_of_table_1_has_a_profile() -> None:
     ],
 )
 def test_a_variant_is_its_flags(name: str, release: str, words: str) -> None:
-    assert words in shlex.join(argv(load_profile(name), release))
-    assert "--no-enable-prefix-caching" in argv(load_profile(name), release)
+    assert words in shlex.join(argv(read_profile(name).profile, release))
+    assert "--no-enable-prefix-caching" in argv(read_profile(name).profile, release)
