@@ -7,11 +7,19 @@ import pytest
 
 from loadgen.errors import UsageError
 from loadgen.servers.simulator.dialect import StreamEncoder, whole_answer
-from loadgen.servers.simulator.generation import Generation, SimulatedRefusal, parse_generation, parse_tokenize
+from loadgen.servers.simulator.generation import (
+    ANSWER_WORDS,
+    Generation,
+    SimulatedRefusal,
+    answer_text,
+    chat_ids,
+    parse_generation,
+    parse_tokenize,
+    text_ids,
+)
 from loadgen.servers.simulator.metrics_page import Counters, expose
 from loadgen.servers.simulator.options import SimulatorOptions
-from loadgen.servers.simulator.timetable import Timetable
-from loadgen.servers.simulator.vocabulary import ANSWER_WORDS, answer_text, chat_ids, text_ids
+from loadgen.servers.simulator.service import Timetable
 
 OPTIONS = SimulatorOptions(model="m", max_model_len=100)
 MS = 1_000_000
@@ -131,7 +139,7 @@ def test_a_word_is_a_token() -> None:
     assert len(chat_ids(["one two", "three"])) == 3 + 2 + 3 + 1 + 1
     assert len(chat_ids(["one two"], generation_prompt=False)) == 3 + 2
     assert all(word.split() == [word[1:]] for word in ANSWER_WORDS)
-    assert len(text_ids(answer_text(100))) == 100
+    assert len(text_ids(answer_text(range(100)))) == 100
 
 
 def test_a_request_is_read() -> None:
@@ -230,7 +238,7 @@ def test_completion_chunks_have_vllms_shape() -> None:
     assert [list(chunk["choices"][0]) for chunk in chunks] == [COMPLETION_CHOICE] * 3
     assert [chunk["choices"][0]["finish_reason"] for chunk in chunks] == [None, None, "length"]
     assert {chunk["object"] for chunk in chunks} == {"text_completion"}
-    assert "".join(chunk["choices"][0]["text"] for chunk in chunks) == answer_text(3)
+    assert "".join(chunk["choices"][0]["text"] for chunk in chunks) == answer_text(range(3))
 
 
 def test_chat_chunks_have_vllms_shape() -> None:
@@ -261,10 +269,14 @@ def test_usage_runs_along_when_asked() -> None:
 def test_token_ids_are_told_when_asked() -> None:
     chunks = events(generation(return_token_ids=True))
     assert [chunk["choices"][0]["prompt_token_ids"] for chunk in chunks] == [[5, 6, 7], None, None]
-    assert [chunk["choices"][0]["token_ids"] for chunk in chunks] == [[token] for token in text_ids(answer_text(3))]
+    assert [chunk["choices"][0]["token_ids"] for chunk in chunks] == [
+        [token] for token in text_ids(answer_text(range(3)))
+    ]
     chat = events(generation(chat=True, return_token_ids=True))
     assert chat[0]["prompt_token_ids"] == [5, 6, 7]
-    assert [chunk["choices"][0]["token_ids"] for chunk in chat[1:]] == [[token] for token in text_ids(answer_text(3))]
+    assert [chunk["choices"][0]["token_ids"] for chunk in chat[1:]] == [
+        [token] for token in text_ids(answer_text(range(3)))
+    ]
     assert events(generation())[0]["choices"][0]["token_ids"] is None
 
 

@@ -1,7 +1,7 @@
 """An OpenAI-compatible server on an absolute schedule, in vLLM's dialect, which keeps the truth of what it sent.
 
 It is the embedded default of demonstrations and the reference against which the client is judged. Runs no model.
- To the outside: `SimulatorOptions`, `serve`, `SimulatorProcess`.
+To the outside: `SimulatorOptions`, `serve`, `SimulatorProcess`.
 """
 
 from loadgen.servers.simulator.options import SimulatorOptions

@@ -44,8 +44,6 @@ _CHAT = (
     "prediction",
 )
 _COMPLETIONS = ("prompt", "max_tokens", "echo", "return_raw_tokens", "grammar_root")
-UNSUPPORTED = ("frequency_penalty", "logit_bias", "presence_penalty", "parallel_tool_calls", "service_tier")
-"""Of OpenAI's own fields, those that its compatibility page names."""
 
 _QUOTA_MESSAGES: dict[Limited, tuple[str, str]] = {
     "requests": ("Requests per minute limit exceeded - too many requests sent.", "request_quota_exceeded"),

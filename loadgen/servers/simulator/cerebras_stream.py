@@ -16,10 +16,9 @@ from loadgen.servers.simulator.dialect import (
     framed,
     usage_of,
 )
-from loadgen.servers.simulator.generation import Generation
+from loadgen.servers.simulator.generation import Generation, answer_text
 from loadgen.servers.simulator.script import Ending, Script, StreamedAnswer, Write
 from loadgen.servers.simulator.truth import TruthRecord
-from loadgen.servers.simulator.vocabulary import ANSWER_WORDS, answer_text
 
 HttpAnswer = Callable[[bytes], bytes]
 """A body as the whole response."""
@@ -53,7 +52,7 @@ class CerebrasEncoder(StreamEncoder):
         return [self._event(index, {"role": "assistant"}, "", None) for index in range(self.generation.choices)]
 
     def content(self, tokens: range, index: int = 0) -> bytes:
-        text = "".join(ANSWER_WORDS[token % len(ANSWER_WORDS)] for token in tokens)
+        text = answer_text(tokens)
         return self._event(index, {"content": text}, text, None)
 
     def closing(self) -> list[bytes]:
@@ -98,7 +97,7 @@ def whole(
     yield Write(0, b"", 0)
     first_ns = time.monotonic_ns()
     yield Write(last, b"", 0)
-    text = answer_text(generation.output_tokens)
+    text = answer_text(range(generation.output_tokens))
     said: dict[str, object] = {"message": {"role": "assistant", "content": text}} if generation.chat else {"text": text}
     document = {
         "id": completion_id,

@@ -57,28 +57,6 @@ class ClientConnection:
     when the connection ends before `done`. `fault_of` is asked once for each request, by its method, path and headers.
     """
 
-    __slots__ = (
-        "_ancillary",
-        "_arrived",
-        "_backlog",
-        "_body",
-        "_body_bytes",
-        "_closed",
-        "_closing",
-        "_current",
-        "_fault",
-        "_fault_of",
-        "_handle",
-        "_headers",
-        "_loop",
-        "_on_close",
-        "_parser",
-        "_socket",
-        "_url",
-        "answered_requests",
-        "on_hang_up",
-    )
-
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,

@@ -10,9 +10,8 @@ from email.utils import format_datetime
 from http import HTTPStatus
 
 import loadgen
-from loadgen.servers.simulator.generation import Generation
+from loadgen.servers.simulator.generation import ANSWER_WORDS, Generation, answer_ids, answer_text
 from loadgen.servers.simulator.options import SimulatorOptions
-from loadgen.servers.simulator.vocabulary import ANSWER_IDS, ANSWER_WORDS, answer_ids, answer_text
 
 OWNER = "loadgen-simulator"
 FINGERPRINT = f"loadgen-simulator-{loadgen.__version__}"
@@ -60,8 +59,8 @@ def usage_of(prompt_tokens: int, output_tokens: int) -> dict[str, int]:
 
 def _choice(generation: Generation, tokens: range, index: int) -> dict[str, object]:
     """Choice `index` of a chunk that carries `tokens`, none for an empty delta."""
-    text = "".join(ANSWER_WORDS[token % len(ANSWER_WORDS)] for token in tokens)
-    ids = [ANSWER_IDS[token % len(ANSWER_IDS)] for token in tokens] if generation.return_token_ids else None
+    text = answer_text(tokens)
+    ids = answer_ids(tokens) if generation.return_token_ids else None
     last = len(tokens) > 0 and tokens.stop >= generation.output_tokens
     finish_reason = generation.finish_reason if last else None
     if not generation.chat:
@@ -183,8 +182,8 @@ class StreamEncoder:
 def whole_answer(generation: Generation, completion_id: str, created_s: int, model: str) -> dict[str, object]:
     """The document of an answer that is not streamed."""
     prompt_ids = generation.prompt_ids if generation.return_token_ids else None
-    ids = answer_ids(generation.output_tokens) if generation.return_token_ids else None
-    text = answer_text(generation.output_tokens)
+    ids = answer_ids(range(generation.output_tokens)) if generation.return_token_ids else None
+    text = answer_text(range(generation.output_tokens))
     ending = {"logprobs": None, "finish_reason": "length", "stop_reason": None, "token_ids": ids}
     usage = {
         **usage_of(len(generation.prompt_ids), generation.choices * generation.output_tokens),

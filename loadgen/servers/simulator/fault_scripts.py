@@ -19,8 +19,18 @@ from loadgen.servers.simulator.dialect import (
     http_head,
 )
 from loadgen.servers.simulator.quota import too_many_requests
-from loadgen.servers.simulator.script import Ending, Script, Step, StreamedAnswer, Write, plain, steps, whole, written
-from loadgen.servers.simulator.timetable import AT_ONCE
+from loadgen.servers.simulator.script import (
+    AT_ONCE,
+    Ending,
+    Script,
+    Step,
+    StreamedAnswer,
+    Write,
+    plain,
+    steps,
+    whole,
+    written,
+)
 
 LONG_LINE_BYTES = 256 << 10
 _PIECE_BYTES = 64 << 10
@@ -28,9 +38,9 @@ _USED = re.compile(rb'("(?:prompt|completion|total)_tokens":)\d+')
 _GROUP_TOKENS = 3
 
 
-def _respelled(answer: StreamedAnswer, old: bytes, new: bytes, until: int | None = None) -> Iterator[Step]:
+def _respelled(answer: StreamedAnswer, old: bytes, new: bytes) -> Iterator[Step]:
     """The well-behaved steps with `old` replaced by `new` in every event; one of which nothing is left is none."""
-    for step in steps(answer, until):
+    for step in steps(answer):
         yield step._replace(events=[new_one for one in step.events if (new_one := one.replace(old, new))])
 
 

@@ -1,18 +1,64 @@
-"""From the JSON body of a request to what is asked of the model, or to the refusal that vLLM would answer with. Pure.
+"""From the JSON body of a request to what is asked of the model, or to the refusal that vLLM would answer with; and its tokens. Pure.
 
-Wording and error types are those of vLLM 0.32, so that a client meets here what it will meet there.
+Wording and error types are those of vLLM 0.32, so that a client meets here what it will meet there. One word is one token, so that
+every length can be checked by counting words.
 """
 
 import json
+import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from loadgen.servers.simulator.options import SimulatorOptions
-from loadgen.servers.simulator.vocabulary import VOCABULARY_TOKENS, chat_ids, text_ids
 
+VOCABULARY_TOKENS = 32_000  # Mixtral's
 IMAGE_TOKENS = 256
 _IMAGE_TEXT = " ".join(["<image>"] * IMAGE_TOKENS)
 _DEFAULT_OUTPUT_TOKENS = 16
 _MAX_CHOICES = 128
+_FIRST_WORD_ID = 16  # below it stand the ids of the chat template
+
+# What it writes: token k of every answer is word k, over and over. The leading space makes each a word of its own.
+ANSWER_WORDS = tuple(
+    " " + word
+    for word in (
+        "this answer is simulated and no model ran to make it the words repeat in a fixed order so that each token "
+        "has a length of its own while every count stays exact a server of known truth shows what the client adds"
+    ).split()
+)
+
+
+def word_id(word: str) -> int:
+    """The id of a word, the same in every process."""
+    return _FIRST_WORD_ID + zlib.crc32(word.encode("utf-8", "surrogatepass")) % (VOCABULARY_TOKENS - _FIRST_WORD_ID)
+
+
+ANSWER_IDS = tuple(word_id(word.strip()) for word in ANSWER_WORDS)
+
+
+def text_ids(text: str) -> list[int]:
+    """One id per word, words split at white space."""
+    return [word_id(word) for word in text.split()]
+
+
+def chat_ids(contents: Sequence[str], generation_prompt: bool = True) -> list[int]:
+    """The ids of a conversation: three of template for each message, its words, and one that asks for the answer."""
+    ids: list[int] = []
+    for content in contents:
+        ids += (1, 2, *text_ids(content), 3)
+    if generation_prompt:
+        ids.append(4)
+    return ids
+
+
+def answer_text(tokens: range) -> str:
+    """The text of these tokens of any answer, counted from 0."""
+    return "".join(ANSWER_WORDS[token % len(ANSWER_WORDS)] for token in tokens)
+
+
+def answer_ids(tokens: range) -> list[int]:
+    """Their ids."""
+    return [ANSWER_IDS[token % len(ANSWER_IDS)] for token in tokens]
 
 
 class SimulatedRefusal(Exception):

@@ -1,4 +1,8 @@
-"""The simulator in a process of its own, so that serving costs the measuring process nothing."""
+"""The simulator in a process of its own, so that serving costs the measuring process nothing.
+
+`main` is that process: it prints one line of JSON with its port when it listens, and ends when its standard input does: with its
+parent, that is, however that ended.
+"""
 
 import http.client
 import json
@@ -9,10 +13,12 @@ import tempfile
 from types import TracebackType
 from typing import IO
 
-from loadgen.errors import ServerError
+from loadgen.errors import LoadgenError, ServerError
 from loadgen.servers.simulator.options import SimulatorOptions
+from loadgen.servers.simulator.server import serve
 from loadgen.servers.simulator.truth import TruthDocument
 
+_CHILD = "import sys; from loadgen.servers.simulator.process import main; sys.exit(main(sys.argv[1]))"
 _START_LIMIT_S = 20.0
 _STOP_LIMIT_S = 2.0
 _REQUEST_LIMIT_S = 60.0
@@ -52,7 +58,7 @@ class SimulatorProcess:
 
     def __enter__(self) -> "SimulatorProcess":
         self._complaints = tempfile.TemporaryFile()
-        command = [sys.executable, "-m", "loadgen.servers.simulator", self.options.to_json()]
+        command = [sys.executable, "-c", _CHILD, self.options.to_json()]
         # A session of its own: Ctrl-C in the terminal is for the measuring process, which then drains against it.
         self._child = subprocess.Popen(
             command,
@@ -124,3 +130,18 @@ class SimulatorProcess:
         if self._child is None:
             raise ServerError("the simulator has not been started; use it as a context manager")
         return self._child
+
+
+def main(options: str) -> int:
+    """Serve in this process, as the child of a `SimulatorProcess`; `options` is JSON. Return the exit code."""
+
+    def tell_port(port: int) -> None:
+        sys.stdout.write(json.dumps({"port": port}) + "\n")
+        sys.stdout.flush()
+
+    try:
+        serve(SimulatorOptions.from_json(options), tell_port, lifeline_fd=sys.stdin.fileno())
+    except LoadgenError as error:
+        sys.stderr.write(f"{error}\n")
+        return int(error.exit_code)
+    return 0

@@ -21,8 +21,12 @@ class Ending(Enum):
     SILENT = auto()  # nothing: the connection stays open until the client leaves
 
 
+AT_ONCE = -1
+"""In the place of a token: the moment when the request starts."""
+
+
 class Write(NamedTuple):
-    """`data` goes out when token `due` is due (`timetable.AT_ONCE`: when the request starts) and completes `tokens` tokens."""
+    """`data` goes out when token `due` is due (`AT_ONCE`: when the request starts) and completes `tokens` tokens."""
 
     due: int
     data: bytes

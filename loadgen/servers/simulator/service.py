@@ -1,58 +1,77 @@
 """The service itself: which requests are running, what is due when, and the one timer that wakes it.
 
-Each write happens at, or just after, its due time on the absolute schedule of `timetable`; the stamp of each is kept.
+Each write happens at, or just after, its due time on the absolute schedule of its request, computed from the start of that: no due
+time depends on when an earlier token really went out, so lateness never accumulates. The stamp of each write is kept.
 """
 
 import asyncio
+import random
 import time
 from collections import deque
+from dataclasses import dataclass, field
 from heapq import heappop, heappush
 
 from loadgen.engine.eventloop.timer import make_timer
 from loadgen.servers.simulator.client_connection import ClientConnection
 from loadgen.servers.simulator.metrics_page import Counters
 from loadgen.servers.simulator.options import SimulatorOptions
-from loadgen.servers.simulator.script import Ending, Script, Write
-from loadgen.servers.simulator.timetable import Timetable
+from loadgen.servers.simulator.script import AT_ONCE, Ending, Script, Write
 from loadgen.servers.simulator.truth import TruthRecord
 
 _WRITES_AT_ONCE = 256  # then the sockets have their turn, however late the schedule is
 
 
+class Timetable:
+    """Due times of one request, in nanoseconds on the clock of `start_ns`."""
+
+    __slots__ = ("_delays", "_jitter_ns", "first_ns", "gap_ns", "start_ns")
+
+    def __init__(
+        self, options: SimulatorOptions, start_ns: int, prompt_tokens: int, running: int, ordinal: int
+    ) -> None:
+        """`running` counts the other requests in service at the start; `ordinal` numbers the requests, for the jitter."""
+        ttft_s = options.ttft_s + options.ttft_per_prompt_token_s * prompt_tokens + options.ttft_per_running_s * running
+        gap_s = options.gap_s + options.gap_per_running_s * running
+        self.gap_ns = round(gap_s * 1e9)
+        self._jitter_ns = options.jitter_ratio * self.gap_ns
+        self._delays: random.Random | None = None
+        if options.jitter_ratio:
+            self._delays = random.Random(f"{options.seed}:{ordinal}")
+            ttft_s += options.jitter_ratio * ttft_s * self._delays.random()
+        self.start_ns = start_ns
+        self.first_ns = start_ns + round(ttft_s * 1e9)
+
+    def due_ns(self, token: int) -> int:
+        """When token `token` (from 0) is due. With jitter each call draws: ask once for each write, in order."""
+        if token == AT_ONCE:
+            return self.start_ns
+        due = self.first_ns + token * self.gap_ns
+        if self._delays is not None and token:
+            due += int(self._jitter_ns * self._delays.random())
+        return due
+
+
+@dataclass(slots=True, eq=False)
 class Answer:
     """One request in service: what is left to send of it, and the connection to send it on.
 
     vLLM makes a request of each of its `choices`, and counts them so.
     """
 
-    __slots__ = (
-        "_connection",
-        "_ending",
-        "_next",
-        "_script",
-        "before_ns",
-        "choices",
-        "finished",
-        "first_ns",
-        "last_ns",
-        "ordinal",
-        "record",
-        "sent_tokens",
-    )
+    record: TruthRecord
+    script: Script
+    connection: ClientConnection
+    choices: int = 1
+    ordinal: int = 0
+    sent_tokens: int = 0
+    first_ns: int = 0  # the stamps of its first token, of the one before the last, and of the last
+    before_ns: int = 0
+    last_ns: int = 0
+    _ending: Ending | None = None
+    _next: Write | None = field(init=False)
 
-    def __init__(self, record: TruthRecord, script: Script, connection: ClientConnection, choices: int = 1) -> None:
-        self.record = record
-        self.choices = choices
-        self.ordinal = 0
-        self.sent_tokens = 0
-        self.first_ns = 0  # the stamps of its first token, of the one before the last, and of the last
-        self.before_ns = 0
-        self.last_ns = 0
-        self.finished = False
-        self._script = script
-        self._next: Write | None = next(script)
-        self._ending: Ending | None = None
-        self._connection = connection
+    def __post_init__(self) -> None:
+        self._next = next(self.script)
 
     @property
     def due_token(self) -> int | None:
@@ -67,24 +86,28 @@ class Answer:
             if write.tokens:
                 self.before_ns, self.last_ns = self.last_ns, time.monotonic_ns()
                 self.record.sent_ns.extend([self.last_ns] * (write.tokens if self.record.stream else 1))
-            self._connection.send(write.data)
+            self.connection.send(write.data)
         self.sent_tokens += write.tokens
         self._ending = write.ending
-        self.finished = write.ending in (Ending.ANSWERED, Ending.ANSWERED_AND_CLOSED)
-        self._next = next(self._script, None)
+        self._next = next(self.script, None)
         return write.tokens
+
+    @property
+    def finished(self) -> bool:
+        """Whether all of it was sent."""
+        return self._ending in (Ending.ANSWERED, Ending.ANSWERED_AND_CLOSED)
 
     def end(self) -> None:
         """Do with the connection what the script ends with."""
         match self._ending:
             case Ending.ANSWERED:
-                self._connection.done()
+                self.connection.done()
             case Ending.ANSWERED_AND_CLOSED:
-                self._connection.done(leave=True)
+                self.connection.done(leave=True)
             case Ending.CLOSED:
-                self._connection.leave()
+                self.connection.leave()
             case Ending.RESET:
-                self._connection.reset()
+                self.connection.reset()
 
 
 class Service:

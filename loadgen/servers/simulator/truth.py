@@ -2,6 +2,7 @@
 
 from array import array
 from collections import deque
+from dataclasses import dataclass, field
 from typing import Literal
 
 from typing_extensions import TypedDict
@@ -28,6 +29,7 @@ class TruthDocument(TypedDict):
     requests: list[TruthRequest]
 
 
+@dataclass(slots=True, eq=False)
 class TruthRecord:
     """One request. Stamps are nanoseconds on the monotonic clock of this host.
 
@@ -35,37 +37,15 @@ class TruthRecord:
     streamed it has the one stamp of its only write. A client that hung up, or a `fault` (its name), leaves fewer.
     """
 
-    __slots__ = (
-        "arrival_ns",
-        "fault",
-        "id",
-        "output_tokens",
-        "prompt_tokens",
-        "request_id",
-        "sent_ns",
-        "start_ns",
-        "stream",
-    )
-
-    def __init__(
-        self,
-        completion_id: str,
-        request_id: str | None,
-        arrival_ns: int,
-        prompt_tokens: int,
-        output_tokens: int,
-        stream: bool,
-        fault: str | None = None,
-    ) -> None:
-        self.id = completion_id
-        self.request_id = request_id
-        self.arrival_ns = arrival_ns
-        self.start_ns: int | None = None  # None while it waits for a place
-        self.prompt_tokens = prompt_tokens
-        self.output_tokens = output_tokens
-        self.stream = stream
-        self.fault = fault
-        self.sent_ns: array[int] = array("q")
+    id: str
+    request_id: str | None
+    arrival_ns: int
+    prompt_tokens: int
+    output_tokens: int
+    stream: bool
+    fault: str | None = None
+    start_ns: int | None = None  # None while it waits for a place
+    sent_ns: "array[int]" = field(default_factory=lambda: array("q"))
 
     def to_json(self) -> TruthRequest:
         """Plain JSON values, one key per attribute."""
