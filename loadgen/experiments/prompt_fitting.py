@@ -27,7 +27,8 @@ from loadgen.load.prompts import Counts, CountTokens
 from loadgen.load.rate_limits import UNLIMITED
 from loadgen.load.schedule import Schedule
 from loadgen.load.spec import RunSpec
-from loadgen.servers.endpoint import EndpointFacts, Headers
+from loadgen.servers.endpoint import EndpointFacts
+from loadgen.servers.http_client import Headers
 from loadgen.servers.reported_tokens import ReportedTokens
 
 _MAX_SAMPLES = 256

@@ -31,10 +31,10 @@ from loadgen.load.schedule import Schedule, build
 from loadgen.load.shapes import ClosedLoop
 from loadgen.load.spec import RunSpec
 from loadgen.servers.counting import chunk_counts_to_ask
-from loadgen.servers.endpoint import TokenCounter
+from loadgen.servers.endpoint import reset_prefix_cache
 from loadgen.servers.host_load import HostLoad
-from loadgen.servers.prefix_cache import reset_prefix_cache
 from loadgen.servers.redaction import redact
+from loadgen.servers.reported_tokens import token_counter
 from loadgen.spec.runs import resolved_warmup_requests
 from loadgen.spec.size import check_size, longest
 
@@ -154,7 +154,7 @@ def token_counts(attempt: Attempt) -> Iterator[Counts]:
     if not context.facts.has_tokenize:
         yield context.length_fit
         return
-    with TokenCounter(context.facts, run.model, run.endpoint, context.headers, route=context.route) as counter:
+    with token_counter(context.facts, run.model, run.endpoint, context.headers, route=context.route) as counter:
         yield BoundedCounter(counter, lambda: attempt.sender.on_event(PromptsNotFitted(run)))
 
 

@@ -13,7 +13,8 @@ from loadgen.engine.wire.route import DIRECT, Route
 from loadgen.load.dataset import Dataset
 from loadgen.load.length_fit import LengthFit
 from loadgen.load.trace import Trace
-from loadgen.servers.endpoint import EndpointFacts, Headers
+from loadgen.servers.endpoint import EndpointFacts
+from loadgen.servers.http_client import Headers
 from loadgen.servers.launcher.running import RunningServer
 from loadgen.store.rows import ServerSample
 

@@ -6,8 +6,8 @@ odd is a note, and only an endpoint that nothing answers is an error.
 """
 
 import json
+import time
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Any
 
 import httpx2
@@ -20,25 +20,13 @@ from loadgen.load.spec import Endpoint
 from loadgen.servers.http_client import Fetched, Headers, fetch, open_client, reason_of
 from loadgen.servers.model_list import ListedModel, names_shown, read_models
 from loadgen.servers.redaction import redact
-from loadgen.servers.server_url import PATHS, api_urls, is_host_of, normalise_url
-
-__all__ = [
-    "PATHS",
-    "EndpointFacts",
-    "Headers",
-    "TokenCounter",
-    "check_lengths",
-    "error_text",
-    "is_alive",
-    "list_models",
-    "normalise_url",
-    "open_client",
-    "probe",
-]
+from loadgen.servers.server_url import PATHS, api_urls, is_host_of
 
 _GATEWAY_ERRORS = (502, 503, 504)
 _PROXY_WANTS_CREDENTIALS = 407
 _MAX_VERSION_CHARACTERS = 100
+_TIMEOUT_S = 10.0
+_RESET_TRIES, _RESET_PAUSE_S = 5, 0.1  # blocks of a reply that has just ended are released a little after its last byte
 
 SIMULATOR_OWNER = "loadgen-simulator"  # alone, or before a slash and the provider that is imitated
 _OWNERS = {"vllm": "vLLM", SIMULATOR_OWNER: "loadgen simulator"}
@@ -186,52 +174,31 @@ def check_lengths(facts: EndpointFacts, input_tokens: int, output_tokens: int) -
         )
 
 
-class TokenCounter:
-    """Counts the tokens of a prompt by the server's own `/tokenize`. Callable: text -> tokens; a context manager."""
+def reset_prefix_cache(facts: EndpointFacts, headers: Headers = (), route: Route = DIRECT) -> bool | None:
+    """Empty the server's prefix cache: True when it says that it is empty, False when it would not be, None when that cannot be asked for.
 
-    def __init__(
-        self,
-        facts: EndpointFacts,
-        model: str,
-        endpoint: Endpoint,
-        headers: Headers,
-        timeout_s: float = 30.0,
-        route: Route = DIRECT,
-    ):
-        self._client = open_client(headers, timeout_s, route)
-        self._url = f"{facts.base_url}/tokenize"
-        self._model = model
-        self._endpoint = endpoint
-        self._headers = (*headers, *route.secrets)
-
-    def __call__(self, text: str) -> int:
-        """Tokens that the server will see for this prompt, chat template included. Raises ServerError."""
-        body: dict[str, object] = {"model": self._model}
-        if self._endpoint == "chat":
-            body |= {"messages": [{"role": "user", "content": text}], "add_generation_prompt": True}
-        else:
-            body |= {"prompt": text, "add_special_tokens": True}
-        try:
-            fetched = fetch(self._client, self._url, json.dumps(body).encode())
-        except httpx2.TransportError as error:
-            raise ServerError(f"{self._url} stopped answering: {reason_of(error, self._headers)}") from error
-        count = fetched.object.get("count")
-        if fetched.status != 200 or not isinstance(count, int):
-            said = error_text(fetched.content, self._headers)
-            raise ServerError(f"{self._url} answered {fetched.status} instead of a token count: {said}")
-        return count
-
-    def close(self) -> None:
-        """Close the connection."""
-        self._client.close()
-
-    def __enter__(self) -> "TokenCounter":
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
+    vLLM has POST /reset_prefix_cache only when it was started with VLLM_SERVER_DEV_MODE=1 (entrypoints/serve/dev/cache/api_router.py
+    in 0.32), and answers 404 otherwise. It says `{"success": false}` while running requests hold blocks.
+    """
+    if facts.dialect != "vllm":
+        return None
+    with open_client(headers, _TIMEOUT_S, route) as client:
+        for again in range(_RESET_TRIES):
+            if again:
+                time.sleep(_RESET_PAUSE_S)
+            try:
+                answer = client.post(f"{facts.base_url}/reset_prefix_cache")
+            except httpx2.HTTPError:
+                return None
+            if answer.status_code != 200:
+                return None
+            try:
+                success = answer.json()["success"]
+            except (ValueError, KeyError, TypeError):
+                return None  # something else lives at that path
+            if success is True:
+                return True
+    return False
 
 
 def error_text(body: bytes, headers: Headers = ()) -> str:

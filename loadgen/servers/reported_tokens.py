@@ -1,5 +1,8 @@
-"""How many tokens a server reports for a prompt: one short request, whose usage is read. Nothing here is timed."""
+"""How many tokens a server counts for a prompt: by its `/tokenize`, or by the usage of one short request. Nothing here is timed."""
 
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -7,14 +10,43 @@ import httpx2
 
 from loadgen.engine.capture.token_counts import read_usage, usage_of
 from loadgen.engine.wire.route import DIRECT, Route
+from loadgen.errors import ServerError
 from loadgen.load.body import RequestForm, encode_body
 from loadgen.load.spec import Endpoint
 from loadgen.servers.asking import MAX_SHORT_REPLY_BYTES
-from loadgen.servers.endpoint import EndpointFacts
-from loadgen.servers.http_client import Headers, fetch, open_client
+from loadgen.servers.endpoint import EndpointFacts, error_text
+from loadgen.servers.http_client import Headers, fetch, open_client, reason_of
 from loadgen.servers.refusals import REFUSED_STATUSES, documents_of
 
+_TOKENIZE_TIMEOUT_S = 30.0
 _OUTPUT_TOKENS = (2, 16)  # the second where the first is refused as too few
+
+
+@contextmanager
+def token_counter(
+    facts: EndpointFacts, model: str, endpoint: Endpoint, headers: Headers, *, route: Route = DIRECT
+) -> Iterator[Callable[[str], int]]:
+    """Yield what counts the tokens of a prompt by the server's own `/tokenize`, chat template included. It raises ServerError."""
+    url, secrets = f"{facts.base_url}/tokenize", (*headers, *route.secrets)
+
+    def count(text: str) -> int:
+        body: dict[str, object] = {"model": model}
+        if endpoint == "chat":
+            body |= {"messages": [{"role": "user", "content": text}], "add_generation_prompt": True}
+        else:
+            body |= {"prompt": text, "add_special_tokens": True}
+        try:
+            fetched = fetch(client, url, json.dumps(body).encode())
+        except httpx2.TransportError as error:
+            raise ServerError(f"{url} stopped answering: {reason_of(error, secrets)}") from error
+        tokens = fetched.object.get("count")
+        if fetched.status != 200 or not isinstance(tokens, int):
+            said = error_text(fetched.content, secrets)
+            raise ServerError(f"{url} answered {fetched.status} instead of a token count: {said}")
+        return tokens
+
+    with open_client(headers, _TOKENIZE_TIMEOUT_S, route) as client:
+        yield count
 
 
 @dataclass(frozen=True, slots=True)

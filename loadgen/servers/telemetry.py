@@ -19,7 +19,7 @@ import httpx2
 
 from loadgen.engine.wire.route import DIRECT, Route
 from loadgen.servers import exposition
-from loadgen.servers.endpoint import Headers, open_client
+from loadgen.servers.http_client import Headers, open_client
 
 # A stall of s every I seconds touches a share of s/I of all gaps between tokens, and of all first tokens, whatever their length:
 # at 0.2 % a p99 stays what it is. docs/method.md tells what a page costs.

@@ -16,7 +16,7 @@ from loadgen.analysis.document.run import RunDocument
 from loadgen.analysis.document.sweep import SweepDocument
 from loadgen.engine.wire.route import Route
 from loadgen.errors import ExitCode, LoadgenError, ServerError, StoreError, UsageError
-from loadgen.servers.endpoint import open_client
+from loadgen.servers.http_client import open_client
 from loadgen.servers.proxies import proxy_for
 from loadgen.service.documents import JobDocument
 from loadgen.store.rows import ImportMark, SweepRow

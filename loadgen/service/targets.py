@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from loadgen.errors import ExitCode, LoadgenError, ServerError, UsageError
-from loadgen.servers.endpoint import normalise_url
 from loadgen.servers.proxies import DEFAULT_PORTS
+from loadgen.servers.server_url import normalise_url
 from loadgen.spec.sweep_spec import SIMULATOR
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address

@@ -7,7 +7,8 @@ from loadgen.load.body import RequestForm
 from loadgen.load.schedule import build
 from loadgen.load.shapes import ClosedLoop
 from loadgen.load.spec import RunSpec
-from loadgen.servers.endpoint import TokenCounter, probe
+from loadgen.servers.endpoint import probe
+from loadgen.servers.reported_tokens import token_counter
 from loadgen.servers.simulator import SimulatorOptions, SimulatorProcess
 
 
@@ -40,7 +41,7 @@ def test_a_chat_prompt_takes_few_questions() -> None:
         run = RunSpec(simulator.url, "simulated-moe", ClosedLoop(4), 128, 8, endpoint="chat", requests=500)
         facts = probe(simulator.url, run.model, ())
         asked: list[str] = []
-        with TokenCounter(facts, run.model, "chat", ()) as count:
+        with token_counter(facts, run.model, "chat", ()) as count:
 
             def count_and_note(text: str) -> int:
                 asked.append(text)

@@ -11,15 +11,9 @@ from typing import Any
 import pytest
 
 from loadgen.errors import ServerError, UsageError
-from loadgen.servers.endpoint import (
-    EndpointFacts,
-    TokenCounter,
-    check_lengths,
-    error_text,
-    is_alive,
-    normalise_url,
-    probe,
-)
+from loadgen.servers.endpoint import EndpointFacts, check_lengths, error_text, is_alive, probe
+from loadgen.servers.reported_tokens import token_counter
+from loadgen.servers.server_url import normalise_url
 from tests.servers.http_server import listening
 
 Answers = dict[str, tuple[int, Any]]  # path -> status and JSON body
@@ -228,7 +222,7 @@ def test_tokens_are_counted_by_the_server(endpoint: Any, body: dict[str, Any]) -
     heard: list[tuple[str, dict[str, str], bytes]] = []
     with served(VLLM | {"/tokenize": (200, {"count": 7})}, heard) as url:
         facts = probe(url, "m", ())
-        with TokenCounter(facts, "m", endpoint, ()) as count:
+        with token_counter(facts, "m", endpoint, ()) as count:
             assert count("hi") == 7
     assert json.loads(heard[-1][2]) == body
 
@@ -239,7 +233,7 @@ def test_a_tokenizer_that_fails_says_why() -> None:
     with served(answers) as url:
         facts = probe(url, "m", ())
         answers["/tokenize"] = (400, {"error": {"message": "no template"}})
-        with TokenCounter(facts, "m", "chat", ()) as count, pytest.raises(ServerError, match=r"400 .*: no template"):
+        with token_counter(facts, "m", "chat", ()) as count, pytest.raises(ServerError, match=r"400 .*: no template"):
             count("hi")
 
 

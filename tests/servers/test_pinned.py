@@ -8,8 +8,8 @@ import pytest
 
 from loadgen.engine.wire.address import ConnectFailedError, resolve
 from loadgen.engine.wire.route import Proxy, Route
-from loadgen.servers.endpoint import open_client, probe
-from loadgen.servers.http_client import PinnedTransport
+from loadgen.servers.endpoint import probe
+from loadgen.servers.http_client import PinnedTransport, open_client
 from loadgen.servers.simulator import SimulatorOptions, SimulatorProcess
 from loadgen.spec.sweep_spec import SweepSpec
 

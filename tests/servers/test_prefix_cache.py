@@ -8,9 +8,8 @@ from typing import Any, ClassVar
 
 import pytest
 
-from loadgen.servers import prefix_cache
-from loadgen.servers.endpoint import EndpointFacts
-from loadgen.servers.prefix_cache import reset_prefix_cache
+from loadgen.servers import endpoint
+from loadgen.servers.endpoint import EndpointFacts, reset_prefix_cache
 from tests.servers.http_server import listening
 
 FACTS = EndpointFacts(
@@ -47,7 +46,7 @@ class Cache(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def cache(monkeypatch: pytest.MonkeyPatch) -> Iterator[EndpointFacts]:
-    monkeypatch.setattr(prefix_cache, "_PAUSE_S", 0.001)
+    monkeypatch.setattr(endpoint, "_RESET_PAUSE_S", 0.001)
     Cache.asked.clear()
     with listening(Cache) as url:
         yield replace(FACTS, base_url=url)

@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from loadgen.servers.endpoint import TokenCounter, error_text, probe
+from loadgen.servers.endpoint import error_text, probe
 from loadgen.servers.launcher.log import overwrite
 from loadgen.servers.redaction import is_secret, redact, secrets_of, shown, shown_text, shown_words, without
+from loadgen.servers.reported_tokens import token_counter
 from tests.servers.test_endpoint import VLLM, served
 
 SECRET = """
@@ -151,6 +152,6 @@ def test_what_a_server_says_of_itself_is_cleaned_before_it_is_kept() -> None:
     with served(answers) as url:
         facts = probe(url, "m", HEADERS)
         answers["/tokenize"] = (429, {"error": {"message": echo}})
-        with TokenCounter(facts, "m", "chat", HEADERS) as count, pytest.raises(Exception, match="redacted") as caught:
+        with token_counter(facts, "m", "chat", HEADERS) as count, pytest.raises(Exception, match="redacted") as caught:
             count("hi")
     assert "s3cret" not in f"{facts}{caught.value}"

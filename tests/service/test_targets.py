@@ -26,7 +26,7 @@ PUBLIC = "93.184.216.34"
     ],
 )
 def test_what_is_listed_may_be_measured(rule: str, url: str) -> None:
-    from loadgen.servers.endpoint import normalise_url
+    from loadgen.servers.server_url import normalise_url
 
     target = Targets.of([rule]).checked(normalise_url(url), says(PUBLIC))
     assert target.addresses == (PUBLIC,)

@@ -9,7 +9,8 @@ import httpx2
 from loadgen.engine.wire.route import Route
 from loadgen.errors import LoadgenError, ServerError, UsageError
 from loadgen.load.spec import Endpoint
-from loadgen.servers.endpoint import EndpointFacts, Headers, error_text, open_client, probe
+from loadgen.servers.endpoint import EndpointFacts, error_text, probe
+from loadgen.servers.http_client import Headers, open_client
 from loadgen.servers.proxies import proxy_for
 
 _TRY_AGAIN_S = 0.25

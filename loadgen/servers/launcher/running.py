@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from loadgen.load.spec import Endpoint
-from loadgen.servers.endpoint import Headers
+from loadgen.servers.http_client import Headers
 from loadgen.servers.launcher.processes import Process, strays
 from loadgen.servers.launcher.state import ServerState, read_state, state_folder
 

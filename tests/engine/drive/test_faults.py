@@ -16,7 +16,7 @@ from loadgen.load.body import RequestForm
 from loadgen.load.schedule import build
 from loadgen.load.shapes import ClosedLoop
 from loadgen.load.spec import Endpoint, RunSpec
-from loadgen.servers.endpoint import PATHS
+from loadgen.servers.server_url import PATHS
 from loadgen.servers.simulator import SimulatorOptions, SimulatorProcess
 from loadgen.servers.simulator.faults import FAULTS
 from loadgen.servers.simulator.truth import TruthRequest
