@@ -1,8 +1,9 @@
-"""Exports of AIPerf (0.1 to 0.13): `profile_export_aiperf.json`, one run.
+"""Exports of AIPerf (0.1 to 0.13), `profile_export_aiperf.json`, and of its predecessor genai-perf (0.0.16): one run.
 
 It counts from the start of a request to its content chunks; tokens are counted by its own tokenizer unless told otherwise.
 """
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -20,14 +21,14 @@ from loadgen.importers.foreign import (
 from loadgen.importers.lenient import Json, Number, Part, object_of, read_leniently
 from loadgen.load.shapes import LoadShape, OpenLoop, Wave
 
-TOOL = "AIPerf"
+TOOL, PREDECESSOR = "AIPerf", "genai-perf"
 
 _KNOWN_BY = ("request_latency", "request_throughput", "time_to_first_token")
 _AT_A_RATE = ("constant", "poisson", "gamma")
 _OF_0_1 = {"ttft": "time_to_first_token"}  # keys that 0.1 has under another name
 
 
-class Figure(Part):
+class Metric(Part):
     """One metric with its unit."""
 
     unit: str | None = None
@@ -101,21 +102,21 @@ class Export(Part):
     end_time: datetime | None = Field(default=None, strict=False)
     was_cancelled: bool | None = None
     input_config: Config
-    request_count: Figure | None = None
-    error_request_count: Figure | None = None
-    benchmark_duration: Figure | None = None
-    request_throughput: Figure | None = None
-    output_token_throughput: Figure | None = None
-    total_token_throughput: Figure | None = None
-    effective_concurrency: Figure | None = None
-    time_to_first_token: Figure | None = None
-    inter_token_latency: Figure | None = None
-    inter_chunk_latency: Figure | None = None
-    request_latency: Figure | None = None
-    total_isl: Figure | None = None
-    total_osl: Figure | None = None
-    input_sequence_length: Figure | None = None
-    output_sequence_length: Figure | None = None
+    request_count: Metric | None = None
+    error_request_count: Metric | None = None
+    benchmark_duration: Metric | None = None
+    request_throughput: Metric | None = None
+    output_token_throughput: Metric | None = None
+    total_token_throughput: Metric | None = None
+    effective_concurrency: Metric | None = None
+    time_to_first_token: Metric | None = None
+    inter_token_latency: Metric | None = None
+    inter_chunk_latency: Metric | None = None
+    request_latency: Metric | None = None
+    total_isl: Metric | None = None
+    total_osl: Metric | None = None
+    input_sequence_length: Metric | None = None
+    output_sequence_length: Metric | None = None
 
     @property
     def elapsed_s(self) -> float:
@@ -174,6 +175,38 @@ def read(document: Any, written_at: datetime) -> tuple[str | None, list[ForeignR
         notes=tuple(notes),
     )
     return export.aiperf_version, [run]
+
+
+def is_genai_perf(document: Any) -> bool:
+    """Whether a document looks like an export of genai-perf: its configuration has a part for perf_analyzer."""
+    config = document.get("input_config") if isinstance(document, dict) else None
+    return isinstance(config, dict) and isinstance(config.get("perf_analyzer"), dict)
+
+
+def read_genai_perf(document: Any, written_at: datetime) -> tuple[str | None, list[ForeignRun]]:
+    """Its version, which the file does not tell, and the run. Raises pydantic's ValidationError.
+
+    Its figures are named and defined as AIPerf's, so that the file is read as one of those. It tells neither when it ran nor for how
+    long, and leaves failed requests out without counting them.
+    """
+    config = object_of(document.get("input_config"))
+    given = object_of(config.get("input"))
+    load = object_of(object_of(config.get("perf_analyzer")).get("stimulus"))
+    made: Json = {
+        "endpoint": {"type": "chat", **object_of(config.get("endpoint")), "model_names": config.get("model_names")},
+        "loadgen": {
+            **{key: load[key] for key in ("concurrency", "request_rate") if key in load},
+            "arrival_pattern": "constant" if "request_rate" in load else None,  # perf_analyzer's default
+        },
+        "input": {
+            "prompt": {"input_tokens": given.get("synthetic_tokens"), "output_tokens": given.get("output_tokens")},
+        },
+    }
+    _, (run,) = read(document | {"input_config": made}, written_at)
+    rate_per_s = run.figures.get("requests_per_s")
+    notes = (*run.notes, "its failed requests are not in the file")
+    elapsed_s = run.ok / rate_per_s if isinstance(rate_per_s, int | float) and rate_per_s else 0.0
+    return None, [replace(run, elapsed_s=elapsed_s, notes=notes)]
 
 
 def _records(document: Json) -> Json:
@@ -269,7 +302,7 @@ def _asked(datasets: list[Json], name: str) -> int | None:
     return round(mean) if isinstance(mean, int | float) and not isinstance(mean, bool) else None
 
 
-def _total(total: Figure | None, each: Figure | None, requests: int) -> float | None:
+def _total(total: Metric | None, each: Metric | None, requests: int) -> float | None:
     """Tokens of all requests together; from the mean of one where the sum is not told, as in 0.1."""
     if (told := _avg(total)) is not None or (mean := _avg(each)) is None:
         return told
@@ -284,7 +317,7 @@ def _total_rate(export: Export, prompts: float | None, answers: float | None) ->
     return output * (prompts + answers) / answers
 
 
-def _avg(figure: Figure | None) -> float | None:
+def _avg(figure: Metric | None) -> float | None:
     return None if figure is None else figure.avg
 
 

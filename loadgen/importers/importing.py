@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from loadgen.analysis.document.run import RunDocument
 from loadgen.analysis.document.sweep import SweepDocument
 from loadgen.errors import UsageError
-from loadgen.importers import aiperf, genai_perf, guidellm, inference_perf, own, vllm_bench
+from loadgen.importers import aiperf, guidellm, inference_perf, own, vllm_bench
 from loadgen.importers.file import ResultFile, read_file, shown
 from loadgen.importers.foreign import ForeignRun, sweep_of
 from loadgen.store.rows import ImportMark, SweepRow
@@ -38,9 +38,12 @@ class ForeignFormat:
     read: Callable[[Any, datetime], tuple[str | None, list[ForeignRun]]]
 
 
-FORMATS = tuple(
-    ForeignFormat(each.TOOL, each.is_one, each.read)
-    for each in (vllm_bench, guidellm, genai_perf, aiperf, inference_perf)  # genai-perf's look like AIPerf's too
+FORMATS = (
+    ForeignFormat(vllm_bench.TOOL, vllm_bench.is_one, vllm_bench.read),
+    ForeignFormat(guidellm.TOOL, guidellm.is_one, guidellm.read),
+    ForeignFormat(aiperf.PREDECESSOR, aiperf.is_genai_perf, aiperf.read_genai_perf),  # which look like AIPerf's too
+    ForeignFormat(aiperf.TOOL, aiperf.is_one, aiperf.read),
+    ForeignFormat(inference_perf.TOOL, inference_perf.is_one, inference_perf.read),
 )
 
 

@@ -32,7 +32,7 @@ _SUFFIXES = ("_total", "_bucket", "_count", "_sum", "_created")
 
 Labels = tuple[tuple[str, str], ...]
 Key = tuple[str, Labels]
-Figure = tuple[str, Labels, float | None]  # name, labels in order, None for what is no finite number
+Sample = tuple[str, Labels, float | None]  # name, labels in order, None for what is no finite number
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +43,9 @@ class Page:
     could not be read, empty where not even that could be.
     """
 
-    counters: tuple[Figure, ...]
-    gauges: tuple[Figure, ...]
-    histograms: tuple[Figure, ...]
+    counters: tuple[Sample, ...]
+    gauges: tuple[Sample, ...]
+    histograms: tuple[Sample, ...]
     identity: Mapping[str, float]  # when the process, or a series of it, began
     malformed: tuple[str, ...]
 
@@ -64,7 +64,7 @@ class Values:
 def read(page: str) -> Page:
     """Everything of interest on the page; of a page that is something else, nothing."""
     kinds: dict[str, str] = {}
-    found: dict[str, list[Figure]] = {"counter": [], "gauge": [], "histogram": []}
+    found: dict[str, list[Sample]] = {"counter": [], "gauge": [], "histogram": []}
     identity: dict[str, float] = {}
     malformed: list[str] = []
     for line in _lines(page):
@@ -111,7 +111,7 @@ def _lines(page: str) -> Iterator[str]:
             yield line
 
 
-def _figure(line: str) -> Figure | None:
+def _figure(line: str) -> Sample | None:
     """One sample; None for a line that is none."""
     found = _SAMPLE.match(line)
     if found is None or _NUMBER.fullmatch(found["value"]) is None:
@@ -242,11 +242,11 @@ def stale_gauges(pages: Iterable[Page]) -> frozenset[Key]:
     )
 
 
-def _models(figures: Iterable[Figure]) -> set[str]:
+def _models(figures: Iterable[Sample]) -> set[str]:
     return {value for _, labels, _ in figures for label, value in labels if label in _MODEL_LABELS}
 
 
-def _distinct(figures: Iterable[Figure], only: str | None) -> dict[Key, float | None]:
+def _distinct(figures: Iterable[Sample], only: str | None) -> dict[Key, float | None]:
     """Each series once; None for one that the page has twice with two values."""
     found: dict[Key, float | None] = {}
     for name, labels, value in figures:

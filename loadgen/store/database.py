@@ -1,4 +1,4 @@
-"""From a database URL to an SQLAlchemy engine: paths, read-only opening, SQLite's settings.
+"""From a database URL to an SQLAlchemy engine: paths, read-only opening, SQLite's settings; and the URL as it may be shown.
 
 SQLite: write-ahead log, so that readers and the one writer do not wait for each other; synchronous=NORMAL, which loses
 nothing when a process is killed; a writing transaction takes its lock when it begins, so that two writers queue instead of
@@ -7,6 +7,7 @@ failing half-way. A reader opens the file anew each time, and so never creates, 
 
 import math
 import os
+import re
 import sqlite3
 import time
 from collections.abc import Callable
@@ -20,11 +21,12 @@ from sqlalchemy.pool import NullPool, QueuePool
 
 from loadgen.errors import NotFoundError, StoreError
 from loadgen.store import plain
-from loadgen.store.urls import shown_url
 
 BUSY_TIMEOUT_S = 30.0  # how long to wait for another writer before giving up; `?timeout=S` in the URL changes it
 
 _MAX_TIMEOUT_S = 86_400.0
+_HIDDEN = "***"
+_SECRET_OPTION = re.compile(r"((?:^|[?&\s])\w*(?:password|passphrase|secret|token)\w*=)[^&\s]*", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,3 +191,28 @@ def _write_ahead(connection: sqlite3.Connection, timeout_s: float) -> None:
 def _begin(connection: Connection) -> None:
     writes = connection.get_execution_options().get("loadgen_writes", False)
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def sqlite_path(url: str) -> Path | None:
+    """The file of an SQLite database; None for another kind, and for a URL that names no file."""
+    scheme, _, rest = url.partition(":///")
+    if scheme not in ("sqlite", "sqlite+pysqlite"):
+        return None
+    name = rest.partition("?")[0]
+    return None if name in ("", ":memory:") else Path(name).absolute()
+
+
+def shown_url(url: str) -> str:
+    """`url` without the password before its `@` and without any in its options, also where it is no legal URL."""
+    scheme, separator, rest = url.partition("://")
+    if not separator:
+        return _hide_options(f"{_HIDDEN}@{url.rpartition('@')[2]}" if "@" in url else url)
+    if rest.startswith("/"):  # a path, which may well have an `@`
+        return _hide_options(url)
+    account, at, address = rest.rpartition("@")  # the last one: a password may hold any character
+    user, colon, _ = account.partition(":")
+    return _hide_options(f"{scheme}://{user}{colon}{_HIDDEN if colon else ''}{at}{address}")
+
+
+def _hide_options(url: str) -> str:
+    return _SECRET_OPTION.sub(rf"\g<1>{_HIDDEN}", url)

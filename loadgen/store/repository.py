@@ -35,6 +35,11 @@ from loadgen.store.rows import ImportMark, RunFigures, ServerSample, SweepRow, S
 from loadgen.store.run_figures import STATUSES, latest_attempts, run_counts
 
 INSERT: dict[str, Callable[..., Any]] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
+# Those of a `SweepRow` that are columns of its table as they are.
+_SWEEP_COLUMNS = (
+    *("sweep_id", "name", "spec", "spec_hash", "planned_runs", "status", "simulated", "created_at"),
+    *("server", "group_id", "start_failure", "search"),
+)
 _MAX_VALUES = 5_000  # in one query; SQLite and PostgreSQL refuse more than about 32,000
 
 
@@ -370,24 +375,13 @@ def _measured_here(spec_hash: str) -> Any:
 def _add_sweep(session: Session, sweep: SweepRow) -> None:
     if session.get(tables.SweepTable, sweep.sweep_id) is not None:
         raise StoreError(f"The sweep {sweep.sweep_id} is stored already: give the new one another id.")
-    session.add(
-        tables.SweepTable(
-            sweep_id=sweep.sweep_id,
-            name=plain.text(sweep.name),
-            spec=plain.storable(sweep.spec)[0],
-            spec_hash=sweep.spec_hash,
-            planned_runs=sweep.planned_runs,
-            status=sweep.status,
-            simulated=sweep.simulated,
-            created_at=sweep.created_at,
-            environment_hash=_keep_environment(session, sweep.environment),
-            server=sweep.server,
-            group_id=sweep.group_id,
-            start_failure=sweep.start_failure,
-            search=sweep.search,
-            imported=None if sweep.imported is None else asdict(sweep.imported),
-        )
-    )
+    columns = {name: getattr(sweep, name) for name in _SWEEP_COLUMNS} | {
+        "name": plain.text(sweep.name),
+        "spec": plain.storable(sweep.spec)[0],
+        "environment_hash": _keep_environment(session, sweep.environment),
+        "imported": None if sweep.imported is None else asdict(sweep.imported),
+    }
+    session.add(tables.SweepTable(**columns))
     session.flush()
 
 
@@ -461,34 +455,12 @@ def _gpu_rows(run_number: int, gpus: Sequence[GpuSeries]) -> list[dict[str, obje
     ]
 
 
-def _sweep_row(
-    sweep: tables.SweepTable,
-    environment: Mapping[str, Any],
-    runs: int | None,
-    valid: int | None,
-    doubtful: int | None,
-    invalid: int | None,
-) -> SweepRow:
-    return SweepRow(
-        sweep_id=sweep.sweep_id,
-        name=sweep.name,
-        spec=sweep.spec,
-        spec_hash=sweep.spec_hash,
-        planned_runs=sweep.planned_runs,
-        status=cast(SweepStatus, sweep.status),
-        simulated=sweep.simulated,
-        created_at=sweep.created_at,
-        environment=environment,
-        server=sweep.server,
-        group_id=sweep.group_id,
-        start_failure=sweep.start_failure,
-        search=sweep.search,
-        imported=None if sweep.imported is None else ImportMark(**sweep.imported),
-        runs=runs or 0,
-        valid=valid or 0,
-        doubtful=doubtful or 0,
-        invalid=invalid or 0,
-    )
+def _sweep_row(sweep: tables.SweepTable, environment: Mapping[str, Any], *counts: int | None) -> SweepRow:
+    """`counts`: of runs, and of those with each of `STATUSES`."""
+    columns: dict[str, Any] = {name: getattr(sweep, name) for name in _SWEEP_COLUMNS}
+    columns |= {name: count or 0 for name, count in zip(("runs", *STATUSES), counts, strict=True)}
+    imported = None if sweep.imported is None else ImportMark(**sweep.imported)
+    return SweepRow(**columns, environment=environment, imported=imported)
 
 
 def _keep_environment(session: Session, environment: Mapping[str, Any]) -> str:

@@ -11,10 +11,10 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from loadgen.errors import NotFoundError, StoreError
+from loadgen.store.database import shown_url
 from loadgen.store.repository import Store
 from loadgen.store.rows import ProgressRow, RunFigures, SweepRow
 from loadgen.store.sweep_progress import SweepsProgress
-from loadgen.store.urls import shown_url
 
 
 @dataclass(slots=True)

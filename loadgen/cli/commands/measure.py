@@ -71,7 +71,7 @@ def _plan(terminal: Terminal, keys: dict[str, object], file: Path | None, *, as_
     from loadgen.experiments.sweep_request import read_request
     from loadgen.servers.launcher.running import running_server
     from loadgen.spec.runs import resolve
-    from loadgen.store.urls import sqlite_path
+    from loadgen.store.database import sqlite_path
 
     request = read_request(keys, file)
     sweeps = request.sweeps() if request.names_server else (request.on_running(running_server()),)

@@ -56,7 +56,7 @@ class Terminal:
     @property
     def shown_db(self) -> str:
         """The database's URL without a password."""
-        from loadgen.store.urls import shown_url
+        from loadgen.store.database import shown_url
 
         return shown_url(self.db)
 
@@ -86,7 +86,7 @@ class Terminal:
     @property
     def has_database(self) -> bool:
         """Whether the file of an SQLite database is there; PostgreSQL's is never new."""
-        from loadgen.store.urls import sqlite_path
+        from loadgen.store.database import sqlite_path
 
         path = sqlite_path(self.db)
         return path is None or path.exists()
