@@ -127,8 +127,8 @@ def _starts(sweeps: Sequence[PlannedSweep], interleave: bool) -> Iterator[tuple[
 
 
 def _variant(sweep: PlannedSweep) -> Variant:
-    assert sweep.serving is not None, "a sweep of a group runs on a profile"
-    return sweep.serving.variant
+    assert sweep.variant is not None, "a sweep of a group runs on a profile"
+    return sweep.variant
 
 
 def _interrupted(sweep: PlannedSweep) -> Interrupted:

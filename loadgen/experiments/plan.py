@@ -240,8 +240,8 @@ def plan_group(db: str, sweeps: Sequence[PlannedSweep], *, interleave: bool) -> 
     """Plan `sweeps`, each on the profile that it names, with the durations of runs like them on the same variants."""
     servers = []
     for sweep in sweeps:
-        assert sweep.serving is not None, "a group runs on profiles"
-        variant, runs = sweep.serving.variant, resolve(sweep.spec)
+        assert sweep.variant is not None, "a group runs on profiles"
+        variant, runs = sweep.variant, resolve(sweep.spec)
         took_s, start_s = _earlier_on(db, variant, runs)
         plan = SweepPlan.of(runs, took_s, sweep.spec.price_list)
         starts = sweep.spec.repeats if interleave else 1

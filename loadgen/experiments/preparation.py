@@ -1,27 +1,49 @@
-"""A sweep before its server is started or examined: its files are read, and its runs and their order are known."""
+"""What a sweep needs before its first run: its files, its runs and their order; its server, started or found; what that takes.
 
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+A server that a sweep started never outlives it: its supervisor stops it even when this process is killed.
+"""
+
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from loadgen.analysis.document.run import RunDocument
 from loadgen.engine.capture.tokenizer import Tokenizer
-from loadgen.errors import UsageError
+from loadgen.engine.eventloop.host import check_before_start
+from loadgen.engine.wire.route import Route
+from loadgen.errors import LoadgenError, UsageError
+from loadgen.experiments.estimate import workers_for
+from loadgen.experiments.events import AskedAgain, OnEvent, RouteChosen, ServerEnding, ServerReady, ServerStarting
+from loadgen.experiments.prompt_fitting import length_fit_of
 from loadgen.experiments.saving import save_within_s
 from loadgen.experiments.search import Search
 from loadgen.experiments.sweep_record import GroupMember, SweepEntry, sweep_hash
 from loadgen.experiments.sweep_request import PlannedSweep
 from loadgen.load.dataset import Dataset
+from loadgen.load.length_fit import LengthFit
 from loadgen.load.spec import RunSpec
 from loadgen.load.trace import Trace, read_trace
-from loadgen.servers.endpoint import list_models
-from loadgen.servers.http_client import Headers
-from loadgen.servers.model_list import names_shown
+from loadgen.servers.asking import ASK_AGAIN_LIMIT_S, RetryPolicy
+from loadgen.servers.counting import enquire
+from loadgen.servers.endpoint import EndpointFacts, check_lengths, error_text, list_models, probe
+from loadgen.servers.http_client import Fetched, Headers
+from loadgen.servers.launcher.running import RunningServer, running_server, status_of
+from loadgen.servers.launcher.start import start
+from loadgen.servers.launcher.state import read_state, state_folder
+from loadgen.servers.launcher.stop import stop
+from loadgen.servers.launcher.supervised import Supervised
+from loadgen.servers.launcher.variant import Variant
+from loadgen.servers.model_list import did_you_mean, names_shown
 from loadgen.servers.redaction import redact
 from loadgen.servers.server_url import parse_url
+from loadgen.servers.simulator import SimulatorOptions, SimulatorProcess
 from loadgen.spec.runs import read_dataset_of, resolve
 from loadgen.spec.size import longest
 from loadgen.spec.sweep_spec import SweepSpec
+
+_MAX_QUESTION_S = 30.0  # of one question, so that a silent server is asked twice
 
 RunChoice = Generator[RunSpec, RunDocument, None]
 """Yields a run and is sent its document."""
@@ -78,7 +100,7 @@ def prepare(
     """
     spec = sweep.spec
     headers, within_s = spec.secret_headers(environ), save_within_s(environ)
-    if not spec.is_simulated and sweep.serving is None:
+    if not spec.is_simulated and sweep.variant is None:
         spec = _with_model(spec, environ, sweep.addresses)
         if search is not None:
             search.ask(spec)
@@ -86,13 +108,12 @@ def prepare(
     runs = resolve(spec, dataset)
     if spec.tokenizer is not None:
         Tokenizer(spec.tokenizer)  # whether there is one, before anything is sent
-    variant = None if sweep.serving is None else sweep.serving.variant
     entry = SweepEntry(
         spec=spec,
         search_terms=None if search is None else search.terms.to_json(),
-        spec_hash=sweep_hash(runs, variant, search),
+        spec_hash=sweep_hash(runs, sweep.variant, search),
         planned_runs=len(runs) if search is None else search.terms.max_runs,
-        variant=variant,
+        variant=sweep.variant,
         member=member,
     )
     return PreparedSweep(
@@ -171,3 +192,152 @@ class RunOrder:
             return self._choice.send(self._document)
         except StopIteration:
             return None
+
+
+@contextmanager
+def server_of(prepared: PreparedSweep, on_event: OnEvent) -> Iterator[tuple[str, RunningServer | None]]:
+    """Yield the URL to measure, and the server if loadgen started it. The embedded simulator ends with the block.
+
+    Raises StartFailure, and UsageError while another server is running.
+    """
+    sweep, spec = prepared.sweep, prepared.spec
+    if sweep.variant is not None:
+        with _variant_served(sweep.variant, on_event, takes_running=sweep.takes_running) as launched:
+            yield launched.url, launched
+    elif spec.is_simulated:
+        with SimulatorProcess(_simulated(spec.model)) as simulator:
+            yield simulator.url, None
+    else:
+        yield spec.url, None
+
+
+@contextmanager
+def _variant_served(variant: Variant, on_event: OnEvent, *, takes_running: bool) -> Iterator[RunningServer]:
+    """Yield the server when it answers, and stop it after the block if it was started here."""
+    running = running_server()
+    if running is not None and takes_running and variant.is_of(running):
+        yield running
+        return
+    if variant.has_secrets:
+        raise UsageError(
+            f"{variant.name} was started with a key or token, which is not on record: start it again with `loadgen serve up`"
+        )
+    _clear_away(variant)
+    name, launch = variant.label, variant.launch()
+    started = start(launch, say=lambda stage: on_event(ServerStarting(name, stage)), keeps_lifeline=True)
+    on_event(ServerReady(name, started.server, started.was_running))
+    try:
+        yield started.server
+    finally:
+        if started.supervised is not None:
+            on_event(ServerEnding(name))
+            _end(started.supervised)
+        elif not started.was_running:  # of another origin, which was recorded as the running one
+            stop()
+
+
+def _end(supervised: Supervised) -> None:
+    """Stop the server and wait for it; an interrupt meanwhile is raised after that."""
+    try:
+        supervised.end_and_wait()
+    except KeyboardInterrupt:
+        supervised.end_and_wait()
+        raise
+
+
+def _clear_away(variant: Variant) -> None:
+    """Remove what is left of a server of this profile that died."""
+    state = read_state(state_folder())
+    if state is not None and state.profile == variant.name and status_of(state) == "broken":
+        stop()
+
+
+def _simulated(model: str) -> SimulatorOptions:
+    """A prefill that grows with the prompt and steps that grow with the batch, so that throughput saturates as on a real server."""
+    return SimulatorOptions(
+        model=model,
+        ttft_s=0.030,
+        gap_s=0.008,
+        ttft_per_prompt_token_s=0.0001,
+        ttft_per_running_s=0.001,
+        gap_per_running_s=0.00025,
+        jitter_ratio=0.1,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class ExaminedServer:
+    """A server that a sweep can be sent to. `length_fit` makes texts of a stated length where it has no tokenizer."""
+
+    facts: EndpointFacts
+    route: Route
+    length_fit: LengthFit | None
+
+
+def examine_server(
+    prepared: PreparedSweep, url: str, *, environ: Mapping[str, str], on_event: OnEvent
+) -> ExaminedServer:
+    """Find out what the server at `url` is, and whether it and this host can take the runs.
+
+    Raises ServerError, UsageError, and HostLimitError with the remedy.
+    """
+    spec, headers = prepared.spec, prepared.headers
+    route = spec.route_to(url, environ, prepared.sweep.addresses)
+    url = parse_url(url).base
+    on_event(RouteChosen(url, None if route.proxy is None else route.proxy.name, route.insecure))
+    facts = probe(url, spec.model, headers, route=route, endpoint=spec.endpoint)
+    for run in prepared.runs:
+        check_lengths(facts, *prepared.longest(run))
+    _check_host_limits(facts, prepared.runs, route)
+    facts = _ask_first(facts, spec, headers=headers, route=route, on_event=on_event)
+    return ExaminedServer(facts, route, length_fit_of(facts, prepared.runs, headers, route))
+
+
+def _ask_first(
+    facts: EndpointFacts, spec: SweepSpec, *, headers: Headers, route: Route, on_event: OnEvent
+) -> EndpointFacts:
+    """Return `facts` with what the endpoint takes and reports. Raises UsageError when it refuses every body of ours."""
+    limit_s = min(ASK_AGAIN_LIMIT_S, spec.request_timeout_s)
+    found = enquire(
+        facts,
+        spec.model,
+        spec.endpoint,
+        headers=headers,
+        timeout_s=min(_MAX_QUESTION_S, spec.request_timeout_s),
+        route=route,
+        retries=RetryPolicy(limit_s, lambda why, wait_s: on_event(AskedAgain(facts.base_url, why, wait_s, limit_s))),
+    )
+    if found.refusal is not None:
+        raise _refused(facts, spec, found.refusal, secrets=(*headers, *route.secrets))
+    return found.facts(facts)
+
+
+def _refused(facts: EndpointFacts, spec: SweepSpec, refusal: Fetched, *, secrets: Headers) -> LoadgenError:
+    """The endpoint's refusal in a sentence: its own words, and what to do."""
+    status, said = refusal.status, error_text(refusal.content, secrets)
+    words = f"HTTP {status}: {said}" if said else f"HTTP {status}"
+    url = facts.completions_url(spec.endpoint)
+    if status in (401, 403):
+        return UsageError(
+            f"{facts.base_url} refused the key ({words}); name the environment variable that holds it with --api-key-env"
+        )
+    if facts.models and spec.model not in facts.models:
+        listed = redact(names_shown(facts.models), secrets) + did_you_mean(spec.model, facts.models)
+        return UsageError(f"{url} does not serve the model '{spec.model}' ({words}); it lists {listed}")
+    if status in (404, 405):
+        other = "chat" if spec.endpoint == "completions" else "completions"
+        return UsageError(f"{url} refuses requests ({words}); check --url and --model, or try --endpoint {other}")
+    return UsageError(f"{url} refuses a request for two tokens ({words})")
+
+
+def _check_host_limits(facts: EndpointFacts, runs: Sequence[RunSpec], route: Route) -> None:
+    """Raise HostLimitError, with the remedy, when a run needs more connections than the host allows."""
+    parts = urlsplit(facts.base_url)
+    assert parts.hostname is not None
+    host, port = parts.hostname, parts.port or (443 if parts.scheme == "https" else 80)
+    if route.addresses:
+        host = route.addresses[0]
+    if route.proxy is not None:
+        host, port = route.proxy.host, route.proxy.port
+    for wanted, processes in {(run.shape.connections(run.planned_requests()), workers_for(run)) for run in runs}:
+        check_before_start(wanted, processes, host, port)

@@ -21,9 +21,8 @@ from loadgen.experiments.estimate import workers_for
 from loadgen.experiments.events import OnEvent, Phase, PhaseStarted, PromptsNotFitted, RunProgressed
 from loadgen.experiments.interrupts import Stop
 from loadgen.experiments.prompt_fitting import BoundedCounter, after_warmup
-from loadgen.experiments.run_document import SentRun, document_of
+from loadgen.experiments.run_document import MeasuredRun, SentRun, SweepContext, document_of
 from loadgen.experiments.server_monitor import ServerMonitor
-from loadgen.experiments.sweep_context import MeasuredRun, SweepContext
 from loadgen.experiments.sweep_record import new_id
 from loadgen.load.body import RequestForm
 from loadgen.load.prompts import Counts

@@ -1,4 +1,4 @@
-"""From what a run recorded to its document, wherever the records come from.
+"""A measured run, and its document from what it recorded, wherever the records come from.
 
 A run that was measured is never lost: a part that cannot be made is left unknown, and a finding of the run names it.
 """
@@ -7,28 +7,70 @@ from dataclasses import dataclass, field
 from typing import cast
 
 from loadgen.analysis.checks.validity import judge
-from loadgen.analysis.document.run import LengthFigures, RunDocument, Summary, VerdictDocument
-from loadgen.analysis.document.server import EnvironmentDocument
+from loadgen.analysis.document.run import DoctorNote, LengthFigures, RunDocument, Summary, VerdictDocument
+from loadgen.analysis.document.server import EnvironmentDocument, ServerDocument
 from loadgen.analysis.document.spec import SpecDocument
-from loadgen.analysis.figures.cost import cost_of
+from loadgen.analysis.figures.cost import Price, cost_of
 from loadgen.analysis.measured import Measured, measured_of
-from loadgen.analysis.outline.run_outline import outline
+from loadgen.analysis.outline.run_outline import Outline, outline
 from loadgen.analysis.server.account import server_account
-from loadgen.analysis.server.gpu import gpu_account
+from loadgen.analysis.server.gpu import GpuSeries, gpu_account
 from loadgen.analysis.server.readings import readings_document
 from loadgen.analysis.stages import Stages
 from loadgen.analysis.summary import summarise, unknown
 from loadgen.analysis.verdict import made, with_finding
-from loadgen.engine.records.record import Recording
+from loadgen.engine.records.record import Recording, Records
+from loadgen.engine.wire.route import DIRECT, Route
 from loadgen.experiments.prompt_fitting import fitted_by
 from loadgen.experiments.server_monitor import ServerMonitor, ServerObservations
-from loadgen.experiments.sweep_context import MeasuredRun, SweepContext
+from loadgen.load.dataset import Dataset
+from loadgen.load.length_fit import LengthFit
 from loadgen.load.prompts import Counts
 from loadgen.load.spec import RunSpec
+from loadgen.load.trace import Trace
+from loadgen.servers.endpoint import EndpointFacts
 from loadgen.servers.environment import environment
 from loadgen.servers.host_load import HostLoad
+from loadgen.servers.http_client import Headers
+from loadgen.servers.launcher.running import RunningServer
+from loadgen.store.rows import ServerSample
 
 _NOTHING_SEEN = ServerObservations(samples=(), readings=(), gpus=(), gpu_source=None, gpus_chosen_by=None)
+
+
+@dataclass(frozen=True, slots=True)
+class SweepContext:
+    """What the runs of one sweep share: the server as it was found, and what their requests and documents are made from."""
+
+    sweep_id: str
+    facts: EndpointFacts
+    headers: Headers = ()
+    route: Route = DIRECT
+    launched: RunningServer | None = None  # None: loadgen did not start the server
+    dataset: Dataset | None = None
+    trace: Trace | None = None
+    length_fit: LengthFit | None = None  # makes texts of a stated length where the server has no /tokenize
+    price: Price | None = None
+    doctor: DoctorNote | None = None  # the last result of `loadgen doctor` on this host, as runs keep it
+    keep_replies: int = 0  # replies of each run that are kept with their text
+
+    def server(self, model: str) -> ServerDocument:
+        """The run document's `server`: what it says of itself, and how it was started where that was loadgen's doing."""
+        launch = {} if self.launched is None else self.launched.to_json()
+        return cast(ServerDocument, self.facts.to_json(model) | launch)
+
+
+@dataclass(frozen=True, slots=True)
+class MeasuredRun:
+    """A run as it is stored."""
+
+    document: RunDocument
+    records: Records
+    outline: Outline | None
+    samples: tuple[ServerSample, ...]
+    gpus: tuple[GpuSeries, ...]
+    failure: str | None  # why the client cut it short
+    refusal: str | None  # why the server cut it short
 
 
 @dataclass(frozen=True, slots=True)

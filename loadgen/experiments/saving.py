@@ -13,7 +13,7 @@ from loadgen.analysis.document.sweep import SearchDocument
 from loadgen.errors import LoadgenError, StoreError, UsageError
 from loadgen.experiments.events import DatabaseRestored, OnEvent, SavingDelayed
 from loadgen.experiments.interrupts import Stop
-from loadgen.experiments.sweep_context import MeasuredRun
+from loadgen.experiments.run_document import MeasuredRun
 from loadgen.load.disk import bulk_folder
 from loadgen.servers.launcher.state import state_folder
 from loadgen.store import plain

@@ -27,13 +27,11 @@ from loadgen.experiments.events import (
 )
 from loadgen.experiments.interrupts import Stop
 from loadgen.experiments.live import on_record
-from loadgen.experiments.preparation import PreparedSweep, prepare
+from loadgen.experiments.preparation import ExaminedServer, PreparedSweep, examine_server, prepare, server_of
 from loadgen.experiments.run import Sender, measure
+from loadgen.experiments.run_document import MeasuredRun, SweepContext
 from loadgen.experiments.saving import Keeper
 from loadgen.experiments.search import Search
-from loadgen.experiments.server_checks import ExaminedServer, examine_server
-from loadgen.experiments.serving import Serving, death_of, server_of
-from loadgen.experiments.sweep_context import MeasuredRun, SweepContext
 from loadgen.experiments.sweep_record import (
     GroupMember,
     Resume,
@@ -49,9 +47,14 @@ from loadgen.load.spec import RunSpec
 from loadgen.servers.endpoint import is_alive
 from loadgen.servers.launcher.failure import StartFailure
 from loadgen.servers.launcher.running import RunningServer
+from loadgen.servers.launcher.state import Ended, read_state, state_folder
+from loadgen.servers.launcher.variant import Variant
 from loadgen.store.claim import claimed
 from loadgen.store.repository import Store
 from loadgen.store.rows import SweepRow
+
+# A supervisor notes the death of its server at once, and then clears up what is left of it.
+_DEATH_NOTICED_WITHIN_S, _POLL_S = 3.0, 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,11 +109,11 @@ def run_sweep(
         sweep_id = None if unfinished is None else unfinished.sweep_id
         on_event = stack.enter_context(on_record(store, on_event, sweep_id))
         try:
-            url, launched = stack.enter_context(server_of(prepared.spec, sweep.serving, on_event))
+            url, launched = stack.enter_context(server_of(prepared, on_event))
         except StartFailure as failure:
-            if unfinished is not None or sweep.serving is None:
+            if unfinished is not None or sweep.variant is None:
                 raise
-            return _not_started(prepared, store, failure, serving=sweep.serving, on_event=on_event)
+            return _not_started(prepared, store, failure, variant=sweep.variant, on_event=on_event)
         server = examine_server(prepared, url, environ=environ, on_event=on_event)
         context = _begin(prepared, server, store, launched=launched, unfinished=unfinished, stack=stack)
         ended = ended_runs(store, unfinished)
@@ -152,11 +155,11 @@ def _nothing_due(prepared: PreparedSweep, store: Store, unfinished: SweepRow) ->
 
 
 def _not_started(
-    prepared: PreparedSweep, store: Store, failure: StartFailure, *, serving: Serving, on_event: OnEvent
+    prepared: PreparedSweep, store: Store, failure: StartFailure, *, variant: Variant, on_event: OnEvent
 ) -> SweepResult:
     """Record the sweep of a server that did not start."""
-    sweep_id = prepared.entry.not_started(store, serving.variant.launch(), failure)
-    on_event(ServerNotStarted(serving.variant.label, sweep_id, failure))
+    sweep_id = prepared.entry.not_started(store, variant.launch(), failure)
+    on_event(ServerNotStarted(variant.label, sweep_id, failure))
     return SweepResult(sweep_id, prepared.entry.planned_runs, (), failure=failure)
 
 
@@ -312,7 +315,7 @@ def _server_died(context: SweepContext, document: RunDocument) -> bool:
 def _death(context: SweepContext, which: str) -> ServerError:
     """What is known of how the server ended, and how to go on; `which` names the run."""
     launched = context.launched
-    ended = None if launched is None else death_of(launched)
+    ended = None if launched is None else _death_of(launched)
     what = f"the server at {context.facts.base_url} died"
     if launched is not None and ended is not None:
         what = f"{launched.profile} {ended.sentence}"
@@ -320,3 +323,15 @@ def _death(context: SweepContext, which: str) -> ServerError:
     if launched is not None and launched.log is not None:
         next_step = f"repeat the command with --resume, which starts it again; its log: {launched.log}"
     return ServerError(f"{what} during {which}; every run that ended is saved: {next_step}")
+
+
+def _death_of(server: RunningServer) -> Ended | None:
+    """Return how a server that does not answer any more ended; None if its supervisor did not see it end."""
+    deadline_s = time.monotonic() + _DEATH_NOTICED_WITHIN_S
+    while True:
+        state = read_state(state_folder())
+        if state is None or state.started_at != server.started_at:
+            return None
+        if state.ended is not None or time.monotonic() > deadline_s:
+            return state.ended
+        time.sleep(_POLL_S)

@@ -13,7 +13,6 @@ from typing import Annotated
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from loadgen.errors import UsageError
-from loadgen.experiments.serving import Serving
 from loadgen.experiments.sweep_record import sweep_hash
 from loadgen.inputs import Origin
 from loadgen.servers.launcher.running import RunningServer
@@ -65,10 +64,11 @@ class _Servers(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class PlannedSweep:
-    """One sweep of those that are requested. `serving` None: the server is at the URL of the spec."""
+    """One sweep of those that are requested."""
 
     spec: SweepSpec
-    serving: Serving | None = None
+    variant: Variant | None = None  # that it runs on; None: the server is at the URL of the spec
+    takes_running: bool = False  # a running server of this variant is measured as it is
     addresses: tuple[str, ...] = ()  # the only ones at which to reach the server, if any are given; see `Route`
 
 
@@ -95,7 +95,7 @@ class SweepRequest:
         """One sweep for each profile that is named, or the one at the URL. Raises UsageError."""
         if self.variants is None:
             return (PlannedSweep(make_spec(self.values, self.origin)),)
-        sweeps = tuple(PlannedSweep(self.on(variant), Serving(variant)) for variant in self.variants)
+        sweeps = tuple(PlannedSweep(self.on(variant), variant) for variant in self.variants)
         if self.interleave and all(sweep.spec.repeats < 2 for sweep in sweeps):
             raise UsageError(
                 f"{self.origin.name('interleave')} needs --repeats of 2 or more, between which servers are started anew"
@@ -122,7 +122,7 @@ class SweepRequest:
         sweep = None
         if server is not None:
             variant = Variant.of_running(server)
-            sweep = PlannedSweep(self.on(variant, takes_grid=takes_grid), Serving(variant, takes_running=True))
+            sweep = PlannedSweep(self.on(variant, takes_grid=takes_grid), variant, takes_running=True)
             spec_hash = hash_of(sweep.spec, variant)
             if store is None or store.resumable(spec_hash) or store.finished(spec_hash):
                 return sweep
@@ -133,9 +133,9 @@ class SweepRequest:
             return sweep
         sweep_id, elsewhere = begun
         if server is not None:
-            assert elsewhere.serving is not None
+            assert elsewhere.variant is not None
             raise UsageError(
-                f"the sweep {sweep_id} began on {elsewhere.serving.variant.label}, and {server.profile} is running: "
+                f"the sweep {sweep_id} began on {elsewhere.variant.label}, and {server.profile} is running: "
                 "end it with `loadgen serve down`, or begin a new sweep without --resume"
             )
         return elsewhere
@@ -148,7 +148,7 @@ class SweepRequest:
                 continue
             try:
                 variant = Variant.from_json(row.spec)
-                sweep = PlannedSweep(self.on(variant, takes_grid=takes_grid), Serving(variant, takes_running=True))
+                sweep = PlannedSweep(self.on(variant, takes_grid=takes_grid), variant, takes_running=True)
                 is_it = hash_of(sweep.spec, variant) == row.spec_hash
             except UsageError:  # its profile is gone, or has another grid by now
                 continue

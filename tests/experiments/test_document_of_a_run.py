@@ -1,7 +1,6 @@
 """A document needs what was sent and recorded, and no server: so records of any origin become a stored run."""
 
-from loadgen.experiments.run_document import SentRun, document_of
-from loadgen.experiments.sweep_context import SweepContext
+from loadgen.experiments.run_document import SentRun, SweepContext, document_of
 from loadgen.load.shapes import ClosedLoop
 from loadgen.servers.endpoint import EndpointFacts
 from tests.analysis.conftest import make_lockstep, make_recording, make_spec

@@ -43,8 +43,8 @@ def test_the_gpus_of_a_combination_are_counted(arguments: object, gpus: list[int
     found = planned("olmoe-tp1", arguments)
     assert [each["gpus"] for each in found] == gpus
     for part, count in zip(parts("olmoe-tp1", arguments), gpus, strict=True):
-        assert part.serving is not None
-        assert part.serving.variant.launch().gpus == count
+        assert part.variant is not None
+        assert part.variant.launch().gpus == count
 
 
 def test_gpus_by_the_hour_are_those_of_the_combination(tmp_path: Path) -> None:
@@ -71,7 +71,7 @@ def test_a_profile_on_the_processor_takes_no_gpus() -> None:
 )
 def test_a_key_of_the_models_configuration_is_a_dimension_of_its_own(arguments: object) -> None:
     found = parts("olmoe-tp1", arguments)
-    variants = [part.serving.variant for part in found if part.serving is not None]
+    variants = [part.variant for part in found if part.variant is not None]
     assert [each.label for each in variants] == [
         "olmoe-tp1 with num_experts_per_tok 1",
         "olmoe-tp1 with num_experts_per_tok 4",

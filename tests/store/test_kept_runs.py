@@ -21,8 +21,8 @@ from loadgen.engine.records.record import Records
 from loadgen.errors import StoreError, UsageError
 from loadgen.experiments.events import DatabaseRestored, Event, SavingDelayed
 from loadgen.experiments.interrupts import Stop
+from loadgen.experiments.run_document import MeasuredRun
 from loadgen.experiments.saving import Keeper, UnsavedError, save_within_s
-from loadgen.experiments.sweep_context import MeasuredRun
 from loadgen.store.failures import UnavailableError
 from loadgen.store.repository import Store
 from tests.store.conftest import MakeDocument, MakeSweep

@@ -21,8 +21,8 @@ from loadgen.engine.records.record import Records
 from loadgen.errors import NotFoundError, StoreError
 from loadgen.experiments.events import SavingDelayed
 from loadgen.experiments.interrupts import Stop
+from loadgen.experiments.run_document import MeasuredRun
 from loadgen.experiments.saving import Keeper
-from loadgen.experiments.sweep_context import MeasuredRun
 from loadgen.service.access import Access
 from loadgen.service.app import create_service
 from loadgen.service.queue import Queue
