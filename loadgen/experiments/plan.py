@@ -233,7 +233,7 @@ class GroupPlan:
 
 def plan_sweep(db: str, runs: Sequence[RunSpec], price: Price | None = None) -> SweepPlan:
     """Plan `runs`, with the durations of runs like them in the database at `db`."""
-    return SweepPlan.of(runs, earlier_durations(db, runs), price)
+    return SweepPlan.of(runs, _earlier(db, runs, None)[0], price)
 
 
 def plan_group(db: str, sweeps: Sequence[PlannedSweep], *, interleave: bool) -> GroupPlan:
@@ -242,24 +242,11 @@ def plan_group(db: str, sweeps: Sequence[PlannedSweep], *, interleave: bool) -> 
     for sweep in sweeps:
         assert sweep.variant is not None, "a group runs on profiles"
         variant, runs = sweep.variant, resolve(sweep.spec)
-        took_s, start_s = _earlier_on(db, variant, runs)
+        took_s, start_s = _earlier(db, runs, variant)
         plan = SweepPlan.of(runs, took_s, sweep.spec.price_list)
         starts = sweep.spec.repeats if interleave else 1
         servers.append(ServerPlan(variant, starts, sweep=plan, took_s=took_s, start_s=start_s))
     return GroupPlan(tuple(servers))
-
-
-def earlier_durations(db: str, runs: Sequence[RunSpec]) -> dict[str, float]:
-    """Return the seconds that the newest stored run of each load point took, by point hash; empty without a database."""
-    took_s: dict[str, float] = {}
-    try:
-        with Store.open(db, read_only=True) as store:
-            for sweep in store.sweeps()[:_MAX_SWEEPS_READ]:
-                if sweep.imported is None:  # the durations of another machine say nothing of this one
-                    _add_durations(took_s, store, sweep, runs)
-    except StoreError:
-        return {}
-    return took_s
 
 
 def _sum(values: Iterable[float | None]) -> float | None:
@@ -277,14 +264,19 @@ def _run_plan(run: RunSpec, wait_s: float, took_s: Mapping[str, float], price: P
     return RunPlan(run, estimated_s, estimated_usd=usd, thinking_s=thinking_s(run), limit_wait_s=wait_s)
 
 
-def _earlier_on(db: str, variant: Variant, runs: Sequence[RunSpec]) -> tuple[dict[str, float], float | None]:
-    """Return the durations of the newest runs like `runs` on `variant`, by point hash, and that of its last start."""
+def _earlier(db: str, runs: Sequence[RunSpec], variant: Variant | None) -> tuple[dict[str, float], float | None]:
+    """The seconds that the newest stored run of each load point took, by point hash, and those of the last start of `variant`.
+
+    Only runs on `variant` count, if it is given; nothing is known without a database.
+    """
     took_s: dict[str, float] = {}
-    start_s: float | None = 0.0 if variant.profile.launcher == "external" else None
+    start_s: float | None = 0.0 if variant is not None and variant.profile.launcher == "external" else None
+    most = _MAX_SWEEPS_READ if variant is None else _MAX_SWEEPS_READ_PER_VARIANT
     try:
         with Store.open(db, read_only=True) as store:
-            for sweep in store.sweeps()[:_MAX_SWEEPS_READ_PER_VARIANT]:
-                if _is_on(sweep, variant):
+            for sweep in store.sweeps()[:most]:
+                # Without a variant: the durations of another machine say nothing of this one.
+                if sweep.imported is None if variant is None else _is_on(sweep, variant):
                     start_s = start_s if start_s is not None else _startup_s(sweep)
                     _add_durations(took_s, store, sweep, runs)
     except StoreError:

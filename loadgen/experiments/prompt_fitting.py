@@ -67,19 +67,6 @@ class BoundedCounter:
         return tokens
 
 
-class ShiftedCounter:
-    """Counts by `count`, and adds what the server's usage has beyond that: another template, or a system prompt of a gateway."""
-
-    def __init__(self, count: CountTokens, shift_tokens: int):
-        self._count = count
-        self._shift_tokens = shift_tokens
-
-    def __call__(self, text: str) -> int | None:
-        """The tokens that usage will report for `text`, or None where `count` counts no more."""
-        tokens = self._count(text)
-        return None if tokens is None else tokens + self._shift_tokens
-
-
 def length_fit_of(
     facts: EndpointFacts, runs: Sequence[RunSpec], headers: Headers, route: Route = DIRECT
 ) -> LengthFit | None:
@@ -157,7 +144,17 @@ def after_warmup(counts: Counts, schedule: Schedule, records: Records) -> Counts
     shift = round(float(np.mean(off)))
     asked = float(np.mean([sample.tokens for sample in samples])) - shift
     # More than that is no template: a count that has nothing to do with the prompt.
-    return ShiftedCounter(counts, shift) if _KEPT_RATIO * asked < abs(shift) <= asked else counts
+    return _shifted(counts, shift) if _KEPT_RATIO * asked < abs(shift) <= asked else counts
+
+
+def _shifted(count: CountTokens, shift_tokens: int) -> CountTokens:
+    """Count by `count`, and add what the server's usage has beyond that: another template, or a system prompt of a gateway."""
+
+    def counted(text: str) -> int | None:
+        tokens = count(text)
+        return None if tokens is None else tokens + shift_tokens
+
+    return counted
 
 
 def _decks(words: tuple[str, ...], repeats: int, rng: np.random.Generator) -> str:

@@ -120,15 +120,6 @@ class Attempt:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class PreparedRun:
-    """A run that is ready to be sent. `counts` tells the tokens of a text, as its prompts were made by."""
-
-    task: Task
-    warmup: Recording | None
-    counts: Counts
-
-
 def measure(context: SweepContext, sender: Sender, run: RunSpec, *, position: int, repeat: int) -> MeasuredRun:
     """Carry out `run`, number `position` of its sweep.
 
@@ -140,9 +131,9 @@ def measure(context: SweepContext, sender: Sender, run: RunSpec, *, position: in
     with token_counts(attempt) as counts:
         attempt.phase("preparing")
         warmup, counts = warm_up(attempt, counts)
-        prepared = prepare(attempt, counts, warmup)
-    sent = send(attempt, prepared)
-    del prepared  # its temporary files are not needed any more
+        task = prepare(attempt, counts, warmup)
+    sent = send(attempt, task, warmup, counts)
+    del task  # its temporary files are not needed any more
     return document_of(context, run, sent)
 
 
@@ -184,33 +175,33 @@ def warm_up(attempt: Attempt, counts: Counts) -> tuple[Recording | None, Counts]
     return recording, counts
 
 
-def prepare(attempt: Attempt, counts: Counts, warmup: Recording | None) -> PreparedRun:
+def prepare(attempt: Attempt, counts: Counts, warmup: Recording | None) -> Task:
     """Make the requests of the run. Raises UsageError when they are too many, or the disk has no room for them."""
     run, requests = attempt.run, attempt.run.planned_requests()
     if requests is None:
         requests = requests_for_duration(run, warmup)
     schedule = attempt.schedule(run, requests, counts)
-    return PreparedRun(attempt.task(schedule, run, keep_replies=attempt.context.keep_replies), warmup, counts)
+    return attempt.task(schedule, run, keep_replies=attempt.context.keep_replies)
 
 
-def send(attempt: Attempt, prepared: PreparedRun) -> SentRun:
-    """Send the requests, and watch the server and this host meanwhile."""
+def send(attempt: Attempt, task: Task, warmup: Recording | None, counts: Counts) -> SentRun:
+    """Send the requests, and watch the server and this host meanwhile. `counts`: the prompts were made by it."""
     context = attempt.context
-    schedule_hash = prepared.task.schedule.hash
+    schedule_hash = task.schedule.hash
     # After the warm-up, whose prompts would else be in it, and those of the run before.
     prefix_cache_reset = reset_prefix_cache(context.facts, context.headers, context.route)
     attempt.phase("measuring")
     host_load = HostLoad(context.facts.base_url)
     with ServerMonitor(context.facts, context.headers, context.route) as monitor:
-        recording = attempt.sender.send(prepared.task, host_load)
+        recording = attempt.sender.send(task, host_load)
         attempt.phase("reading the records")
     return SentRun(
         run_id=attempt.run_id,
         repeat=attempt.repeat,
         schedule_hash=schedule_hash,
         recording=recording,
-        warmup=prepared.warmup,
-        counts=prepared.counts,
+        warmup=warmup,
+        counts=counts,
         prefix_cache_reset=prefix_cache_reset,
         monitor=monitor,
         host_load=host_load,

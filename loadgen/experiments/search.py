@@ -5,8 +5,8 @@ highest that did and the lowest that did not; then both are repeated until the i
 """
 
 from collections.abc import Callable, Generator, Mapping
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import asdict, dataclass
+from typing import Literal, cast
 
 from loadgen.analysis.document.run import FindingDocument, RunDocument
 from loadgen.analysis.document.sweep import (
@@ -54,14 +54,7 @@ class SearchTerms:
 
     def to_json(self) -> SearchTermsDocument:
         """The `terms` of a search."""
-        return SearchTermsDocument(
-            low=self.low,
-            high=self.high,
-            goodput_ratio=self.goodput_ratio,
-            tolerance_ratio=self.tolerance_ratio,
-            repeats=self.repeats,
-            max_runs=self.max_runs,
-        )
+        return cast(SearchTermsDocument, asdict(self))
 
 
 @dataclass(slots=True)
@@ -99,27 +92,6 @@ class TriedLoad:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class Probe:
-    """One run of the search, judged by itself. `goodput_ratio` is None when the run decided nothing."""
-
-    run_id: str
-    load: float
-    repeat: int  # of this load, from 0
-    goodput_ratio: float | None
-    answer: Literal["met", "missed"] | None
-
-    def to_json(self) -> SearchProbe:
-        """One entry of a search's `probes`."""
-        return SearchProbe(
-            run_id=self.run_id,
-            load=self.load,
-            repeat=self.repeat,
-            goodput_ratio=self.goodput_ratio,
-            answer=self.answer,
-        )
-
-
 def met_by(document: RunDocument, goodput_ratio: float) -> bool | None:
     """Whether one run alone met the SLO for that share of its requests; None if it decides nothing."""
     invalid = _invalid_findings(document)
@@ -144,7 +116,7 @@ class Search:
         self._run_of = run_of
         self._whole = whole
         self._tried: dict[float, TriedLoad] = {}
-        self._probes: list[Probe] = []
+        self._probes: list[SearchProbe] = []
 
     def ask(self, spec: SweepSpec) -> None:
         """Make the runs of `spec` from now on: the spec that began the search, completed by what its server told."""
@@ -207,7 +179,7 @@ class Search:
             "highest_met": None if met is None else met.to_json(target),
             "lowest_not_met": None if not_met is None else not_met.to_json(target),
             "loads": [self._tried[load].to_json(target) for load in sorted(self._tried)],
-            "probes": [probe.to_json() for probe in self._probes],
+            "probes": [*self._probes],
         }
 
     @property
@@ -252,13 +224,13 @@ class Search:
         answer: Literal["met", "missed"] | None = None if met is None else "met" if met else "missed"
         repeat = len(self._tried[load].ratios) if load in self._tried else 0
         self._probes.append(
-            Probe(
-                document.get("run_id", ""),
-                load,
-                repeat=repeat,
-                goodput_ratio=document.get("goodput_ratio"),
-                answer=answer,
-            )
+            {
+                "run_id": document.get("run_id", ""),
+                "load": load,
+                "repeat": repeat,
+                "goodput_ratio": document.get("goodput_ratio"),
+                "answer": answer,
+            }
         )
         invalid = _invalid_findings(document)
         overloaded = bool(invalid.keys() & _OVERLOADED)

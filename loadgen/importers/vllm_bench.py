@@ -98,10 +98,6 @@ def _read(document: Any, written_at: datetime) -> ForeignRun:
     result, notes = read_leniently(Result, document)
     if asked is not None and result.request_rate is None:
         raise unreadable_load(TOOL, str(asked), "request rate")
-    return _run(document, result, notes, written_at)
-
-
-def _run(document: Json, result: Result, notes: list[str], written_at: datetime) -> ForeignRun:
     shape = _shape(result)
     prompts, answers = result.total_input_tokens, result.total_output_tokens
     figures = _figures(result, document, shape, notes) if result.completed else {}

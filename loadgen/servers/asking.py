@@ -28,16 +28,12 @@ class UnansweredError(Exception):
     """The question went unanswered; the text says why."""
 
 
-def _ignore(why: str, wait_s: float) -> None:
-    return
-
-
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
     """How long a question is asked again, and by which clock. `on_wait` is called with why and how long before each pause."""
 
     limit_s: float = ASK_AGAIN_LIMIT_S  # of all questions together
-    on_wait: Callable[[str, float], None] = _ignore
+    on_wait: Callable[[str, float], None] = lambda why, wait_s: None
     clock_s: Callable[[], float] = time.monotonic
     pause: Callable[[float], None] = time.sleep
 

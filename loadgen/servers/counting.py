@@ -5,9 +5,7 @@ refuses is met here and not in the run; what it refuses is changed or left out, 
 """
 
 import json
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 from loadgen.engine.wire.route import DIRECT, Route
 from loadgen.load.body import Adaptation, ChunkCounts, Dialect, FieldChange, Prompt, RequestForm, encode_body
@@ -288,7 +286,8 @@ def _speaks_of_model(fetched: Fetched) -> bool:
 
 def _told(stream: bytes) -> tuple[ChunkCounts, ...]:
     """The means that the chunks of an answer show."""
-    chunks = [document for document in _documents(stream) if document.get("choices")]
+    documents = [each for each in documents_of(stream) if isinstance(each, dict)]
+    chunks = [each for each in documents if isinstance(each.get("choices"), list) and each["choices"]]
     choices = [choice for document in chunks for choice in document["choices"] if isinstance(choice, dict)]
     told: list[ChunkCounts] = []
     if any(isinstance(choice.get("token_ids"), list) for choice in choices):
@@ -296,9 +295,3 @@ def _told(stream: bytes) -> tuple[ChunkCounts, ...]:
     if chunks and all(isinstance(document.get("usage"), dict) for document in chunks):
         told.append("usage")
     return tuple(told)
-
-
-def _documents(content: bytes) -> Iterator[Mapping[str, Any]]:
-    for document in documents_of(content):
-        if isinstance(document, dict) and isinstance(document.get("choices"), list):
-            yield document

@@ -49,27 +49,21 @@ class Fetched:
 
 def open_client(headers: Headers, timeout_s: float, route: Route = DIRECT) -> httpx2.Client:
     """A client for questions beside the measurement, with these headers on each request. It follows no redirect."""
-    query = route.query_pairs
+    tls, proxy, transport = _tls_context(route), None, None
     if route.addresses:
-        return httpx2.Client(
-            headers=dict(headers),
-            params=query,
-            timeout=timeout_s,
-            trust_env=False,
-            transport=PinnedTransport(route.addresses, _tls_context(route)),
-        )
-    proxy = None
-    if route.proxy is not None:
+        transport = PinnedTransport(route.addresses, tls)
+    elif route.proxy is not None:
         auth = None if route.proxy.user is None else (route.proxy.user, route.proxy.password)
         proxy = httpx2.Proxy(f"http://{route.proxy.name}", auth=auth)
     # The proxy variables have been read, for the measured requests too, where the route was made; here they are left alone.
     return httpx2.Client(
         headers=dict(headers),
-        params=query,
+        params=route.query_pairs,
         timeout=timeout_s,
         trust_env=False,
-        verify=_tls_context(route),
+        verify=tls,
         proxy=proxy,
+        transport=transport,
     )
 
 

@@ -79,7 +79,7 @@ def scrape(metrics_url: str, headers: Headers = (), timeout_s: float = 5.0) -> d
 class Telemetry:
     """A thread that fetches the page through a run: at the start, every `interval_s`, and at the end.
 
-    A context manager; `scrapes()` after it has closed.
+    A context manager; `readings()` after it has closed.
     """
 
     def __init__(self, metrics_url: str | None, headers: Headers = (), route: Route = DIRECT):
@@ -114,10 +114,6 @@ class Telemetry:
     def interval_s(self) -> float:
         """How long it waits between two readings: by the quickest so far, which has the least of the network in it."""
         return min(MAX_INTERVAL_S, max(MIN_INTERVAL_S, self._quickest_s / MAX_SHARE))
-
-    def scrapes(self, origin: datetime | None = None, model: str | None = None) -> Sequence[Scrape]:
-        """All `readings` but the checks."""
-        return [scrape for scrape in self.readings(origin, model) if not scrape.is_check]
 
     def readings(self, origin: datetime | None = None, model: str | None = None) -> Sequence[Scrape]:
         """All readings in order, parsed now, of `model` where the page tells several apart.

@@ -22,7 +22,9 @@ Outlines: version u8, then JSON compressed by zlib: numbers of one column after 
 import json
 import struct
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import cast
 
 import numpy as np
 
@@ -64,12 +66,8 @@ def encode_arrivals(arrival_ns: Int64, arrival_tokens: Int32, arrival_coalesced:
 
 def decode_arrivals(blob: bytes) -> tuple[Int64, Int32, Bool, Int16]:
     """The inverse of `encode_arrivals`. Raises `StoreError` on a BLOB of another version or of the wrong length."""
-    what = "The arrivals of a request are"
-    _check_version(blob, what)
-    try:
+    with _decoding(blob, "The arrivals of a request are"):
         return _arrivals(blob)
-    except (struct.error, ValueError) as error:
-        raise _damaged(blob, what) from error
 
 
 def _arrivals(blob: bytes) -> tuple[Int64, Int32, Bool, Int16]:
@@ -115,12 +113,8 @@ def encode_readings(columns: Mapping[str, Int64]) -> bytes:
 
 def decode_readings(blob: bytes) -> dict[str, Int64]:
     """The inverse of `encode_readings`. Raises `StoreError` on a BLOB of another version, or a damaged one."""
-    what = "The GPU readings of a run are"
-    _check_version(blob, what)
-    try:
+    with _decoding(blob, "The GPU readings of a run are"):
         return _readings(zlib.decompress(blob[1:]))
-    except (struct.error, ValueError, zlib.error) as error:
-        raise _damaged(blob, what) from error
 
 
 def _readings(packed: bytes) -> dict[str, Int64]:
@@ -144,21 +138,18 @@ def encode_outline(outline: Outline) -> bytes:
 
 def decode_outline(blob: bytes) -> Outline:
     """The inverse of `encode_outline`. Raises `StoreError` on a BLOB of another version, or a damaged one."""
-    what = "The outline of a run is"
-    _check_version(blob, what)
-    try:
-        found: Outline = json.loads(zlib.decompress(blob[1:]))
-    except (ValueError, zlib.error) as error:
-        raise _damaged(blob, what) from error
-    return found
+    with _decoding(blob, "The outline of a run is"):
+        return cast(Outline, json.loads(zlib.decompress(blob[1:])))
 
 
-def _check_version(blob: bytes, what: str) -> None:
+@contextmanager
+def _decoding(blob: bytes, what: str) -> Iterator[None]:
+    """Raise StoreError for a BLOB of another version, and for what cannot be decoded within the block."""
     if blob[:1] != bytes([VERSION]):
         raise StoreError(
             f"{what} in format {blob[0] if blob else 'none'}, and this loadgen reads format {VERSION}: upgrade loadgen."
         )
-
-
-def _damaged(blob: bytes, what: str) -> StoreError:
-    return StoreError(f"{what} damaged ({len(blob)} bytes): restore the database from a copy.")
+    try:
+        yield
+    except (struct.error, ValueError, zlib.error) as error:
+        raise StoreError(f"{what} damaged ({len(blob)} bytes): restore the database from a copy.") from error

@@ -14,7 +14,7 @@ import pytest
 from loadgen.analysis.server.engine_names import VLLM
 from loadgen.servers import telemetry
 from loadgen.servers.simulator import SimulatorOptions, SimulatorProcess
-from loadgen.servers.telemetry import Telemetry, parse, scrape
+from loadgen.servers.telemetry import Scrape, Telemetry, parse, scrape
 from tests.servers.http_server import listening
 
 PAGE = """\
@@ -48,6 +48,10 @@ sglang:token_usage{model_name="m"} 0.25
 # TYPE llamacpp:requests_processing gauge
 llamacpp:requests_processing 2
 """
+
+
+def readings_but_checks(watched: Telemetry, origin: datetime | None = None) -> list[Scrape]:
+    return [scrape for scrape in watched.readings(origin) if not scrape.is_check]
 
 
 def test_series_are_summed_over_labels_but_for_bounds_and_positions_and_nothing_else_is_kept() -> None:
@@ -121,7 +125,7 @@ def unreadable() -> Iterator[str]:
 def test_a_page_that_cannot_be_decoded_is_no_failure_of_the_run(unreadable: str) -> None:
     with Telemetry(f"{unreadable}/metrics") as readings:
         pass
-    assert readings.scrapes() == []
+    assert readings_but_checks(readings) == []
 
 
 @pytest.mark.loopback
@@ -129,7 +133,7 @@ def test_a_page_without_an_end_is_given_up(unreadable: str, monkeypatch: pytest.
     monkeypatch.setattr(telemetry, "_MAX_READING_S", 0.1)
     with Telemetry(f"{unreadable}/endless") as readings:
         pass
-    assert readings.scrapes() == []
+    assert readings_but_checks(readings) == []
 
 
 SMALL = b"# TYPE vllm:generation_tokens_total counter\nvllm:generation_tokens_total 70\n"
@@ -185,14 +189,14 @@ def test_a_page_gives_what_it_says_or_nothing(
 
     with listening(Page) as url, Telemetry(f"{url}/metrics") as readings:
         pass
-    found = [reading.values for reading in readings.scrapes()]
+    found = [reading.values for reading in readings_but_checks(readings)]
     assert found == ([] if values is None else [values, values])
 
 
 def test_without_a_page_there_are_no_scrapes() -> None:
     with Telemetry(None) as readings:
         pass
-    assert readings.scrapes() == []
+    assert readings_but_checks(readings) == []
 
 
 @pytest.mark.loopback
@@ -200,7 +204,7 @@ def test_a_run_has_a_reading_before_and_after() -> None:
     with SimulatorProcess(SimulatorOptions()) as simulator:
         with Telemetry(f"{simulator.url}/metrics") as readings:
             pass
-        before, after = readings.scrapes()
+        before, after = readings_but_checks(readings)
         now = scrape(f"{simulator.url}/metrics")
     assert before.at < after.at
     assert before.values["vllm:generation_tokens_total"] == 0
@@ -215,7 +219,7 @@ def test_buckets_are_kept_of_the_readings_around_the_run_alone(monkeypatch: pyte
         time.sleep(0.3)
         origin = datetime.now(UTC)
         time.sleep(0.3)
-    scrapes = readings.scrapes(origin)
+    scrapes = readings_but_checks(readings, origin)
     with_buckets = [scrape for scrape in scrapes if any("_bucket{" in name for name in scrape.values)]
     assert len(scrapes) > 5
     assert with_buckets == [[scrape for scrape in scrapes if scrape.at <= origin][-1], scrapes[-1]]

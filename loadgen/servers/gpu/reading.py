@@ -1,9 +1,7 @@
 """What is read of a GPU, in the units of its driver, and what a source of readings can do."""
 
-import threading
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,21 +31,3 @@ class GpuReading(NamedTuple):
     utilization_percent: int | None
     temperature_c: int | None
     throttle_reasons: int | None
-
-
-class GpuSource(Protocol):
-    """Where readings come from: NVML, or nvidia-smi."""
-
-    name: str
-
-    def devices(self) -> list[GpuDevice]:
-        """All GPUs of this machine."""
-
-    def processes(self, index: int) -> set[int]:
-        """Ids of the processes that compute on that GPU; empty where the driver does not tell."""
-
-    def readings(self, indices: Sequence[int], ended: threading.Event) -> Iterator[tuple[int, GpuReading]]:
-        """Looks at these GPUs in turn, at the source's own pace, until `ended` is set; blocks in between."""
-
-    def stop(self) -> None:
-        """End `readings` from another thread, if it waits for more than `ended`."""

@@ -15,8 +15,10 @@ from typing import Literal
 
 from loadgen.servers.gpu.nvidia_smi import NvidiaSmi
 from loadgen.servers.gpu.nvml import Nvml
-from loadgen.servers.gpu.reading import GpuDevice, GpuReading, GpuSource
+from loadgen.servers.gpu.reading import GpuDevice, GpuReading
 from loadgen.servers.local_server import environment_value, is_local, processes_of
+
+GpuSource = Nvml | NvidiaSmi
 
 ChosenBy = Literal["processes", "CUDA_VISIBLE_DEVICES", "all"]
 """How it was told which GPUs are the server's: they run its processes, its environment names them, or nobody can tell."""

@@ -46,7 +46,8 @@ def read_profile(name_or_path: str) -> ProfileFile:
         raise UsageError(f"unknown key 'name' in {places['name']}; a profile is called as its file is")
     origin = Origin(places, path)
     profile = origin.validated(ServerProfile, values | {"name": path.stem})
-    _check(profile, origin)
+    for sentence in _mistakes(profile, origin):
+        raise UsageError(sentence)
     return ProfileFile(profile, origin, path)
 
 
@@ -143,13 +144,8 @@ def _with_one_spelling(places: dict[str, FileLine]) -> dict[str, FileLine]:
     return further | places
 
 
-def _check(profile: ServerProfile, origin: Origin) -> None:
-    """Combinations that no single value shows to be wrong. Raises UsageError."""
-    for sentence in _mistakes(profile, origin):
-        raise UsageError(sentence)
-
-
 def _mistakes(profile: ServerProfile, origin: Origin) -> Iterator[str]:
+    """Combinations that no single value shows to be wrong."""
     name = origin.name
     if profile.abstract:  # which need not be whole
         return

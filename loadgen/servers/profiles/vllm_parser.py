@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 
-from typing_extensions import TypedDict
-
 from loadgen.errors import ServerError, UsageError
 from loadgen.inputs import Origin
 from loadgen.servers.profiles.schema import Argument
@@ -38,23 +36,13 @@ class Vllm:
 
 @dataclass(frozen=True, slots=True)
 class Parsed:
-    """What the parser said. `complaints` has the commands that it refused."""
+    """What the parser said, as parse_in_vllm.py prints it. `complaints` has the commands that it refused."""
 
-    flags: tuple[str, ...]
+    flags: Sequence[str]
     keys: Mapping[str, Sequence[str]]
-    quantizations: tuple[str, ...]
-    variables: tuple[str, ...]
+    quantizations: Sequence[str]
+    variables: Sequence[str]
     complaints: Mapping[str, str]
-
-
-class _Answer(TypedDict):
-    """The same as the program in vLLM's Python prints it."""
-
-    flags: list[str]
-    keys: dict[str, list[str]]
-    quantizations: list[str]
-    variables: list[str]
-    complaints: dict[str, str]
 
 
 def find_vllm(given: Path | None = None) -> Vllm | None:
@@ -118,14 +106,7 @@ def parse(vllm: Vllm, commands: Mapping[str, Sequence[str]]) -> Parsed:
     if done.returncode != 0:
         last = next((line for line in reversed(done.stderr.splitlines()) if line.strip()), "it said nothing")
         raise ServerError(f"the argument parser of vLLM {vllm.release} at {vllm.executable} cannot be used: {last}")
-    answer: _Answer = json.loads(done.stdout)
-    return Parsed(
-        flags=tuple(answer["flags"]),
-        keys=answer["keys"],
-        quantizations=tuple(answer["quantizations"]),
-        variables=tuple(answer["variables"]),
-        complaints=answer["complaints"],
-    )
+    return Parsed(**json.loads(done.stdout))
 
 
 def wrong_arguments(

@@ -2,23 +2,13 @@
 
 import math
 from collections.abc import Callable
-from typing import Literal, Protocol
+from typing import Literal
 
 from loadgen.load.arrivals import NS_PER_S
 from loadgen.load.rate_limits import RateLimits, SlidingWindow
 from loadgen.servers.simulator.generation import Generation, SimulatedRefusal
 
 Limited = Literal["requests", "tokens"]
-
-
-class Allowance(Protocol):
-    """A way to count: `Window`, or `Bucket`."""
-
-    def free_at_ns(self, units: int) -> int:
-        """From when on there is room for `units`."""
-
-    def note(self, units: int, now_ns: int) -> None:
-        """`units` go now."""
 
 
 class Bucket:
@@ -42,6 +32,10 @@ class Bucket:
     def left(self, now_ns: int) -> float:
         """How many units there are now; below 0 after one that was larger than all."""
         return min(self._most, self._left + (now_ns - self._at_ns) / self._ns_each)
+
+
+Allowance = SlidingWindow | Bucket
+"""A way to count."""
 
 
 def too_many_requests(retry_after_s: int, limited: Limited = "requests") -> SimulatedRefusal:
