@@ -18,7 +18,7 @@ from loadgen.analysis.server.readings import Reading
 from loadgen.engine.records.record import MISSING
 from loadgen.engine.wire.route import Route
 from loadgen.servers.endpoint import EndpointFacts
-from loadgen.servers.gpu.reading import GpuReading
+from loadgen.servers.gpu.sources import GpuReading
 from loadgen.servers.gpu.watch import GpuWatch, WatchedGpu
 from loadgen.servers.http_client import Headers
 from loadgen.servers.telemetry import Scrape, Telemetry

@@ -7,7 +7,7 @@ import pytest
 from loadgen.engine.records.record import MISSING
 from loadgen.experiments.server_monitor import gpu_series, samples
 from loadgen.servers.exposition import Values
-from loadgen.servers.gpu.reading import GpuDevice, GpuReading
+from loadgen.servers.gpu.sources import GpuDevice, GpuReading
 from loadgen.servers.gpu.watch import WatchedGpu
 from loadgen.servers.telemetry import Scrape
 

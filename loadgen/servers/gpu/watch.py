@@ -13,9 +13,7 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import Literal
 
-from loadgen.servers.gpu.nvidia_smi import NvidiaSmi
-from loadgen.servers.gpu.nvml import Nvml
-from loadgen.servers.gpu.reading import GpuDevice, GpuReading
+from loadgen.servers.gpu.sources import GpuDevice, GpuReading, NvidiaSmi, Nvml
 from loadgen.servers.local_server import environment_value, is_local, processes_of
 
 GpuSource = Nvml | NvidiaSmi

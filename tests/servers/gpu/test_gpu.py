@@ -13,11 +13,9 @@ from typing import Any
 import psutil
 import pytest
 
-from loadgen.servers.gpu import nvidia_smi, nvml
+from loadgen.servers.gpu import sources
 from loadgen.servers.gpu import watch as gpu
-from loadgen.servers.gpu.nvidia_smi import NvidiaSmi
-from loadgen.servers.gpu.nvml import Nvml
-from loadgen.servers.gpu.reading import GpuDevice, GpuReading
+from loadgen.servers.gpu.sources import GpuDevice, GpuReading, NvidiaSmi, Nvml
 from loadgen.servers.gpu.watch import GpuWatch, chosen, open_source, visible
 from tests.servers.launcher.launches import wait_for
 
@@ -207,7 +205,7 @@ def test_readings_are_taken_from_entering_to_leaving(
     pynvml: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pynvml()
-    monkeypatch.setattr(nvml, "INTERVAL_S", 0.01)
+    monkeypatch.setattr(sources, "INTERVAL_S", 0.01)
     with GpuWatch(URL) as watch:
         time.sleep(0.3)
     assert (watch.source, watch.chosen_by) == ("nvml", "all")
@@ -271,7 +269,7 @@ def test_the_devices_that_an_environment_names(value: str | None, expected: list
 
 
 def test_nvidia_smi_answers_a_question_in_one_go_or_not_at_all(no_smi: None) -> None:
-    assert nvidia_smi._ask("--query-gpu=index") == []
+    assert sources._ask("--query-gpu=index") == []
 
 
 def test_no_reading_process_is_left_behind(no_pynvml: None, smi: None) -> None:

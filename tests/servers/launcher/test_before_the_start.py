@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from loadgen.servers.gpu.reading import GpuDevice
+from loadgen.servers.gpu.sources import GpuDevice
 from loadgen.servers.gpu.watch import visible_with
 from loadgen.servers.launcher import preflight
 from loadgen.servers.launcher.failure import FailureKind, StartFailure
