@@ -10,7 +10,7 @@ from loadgen.analysis.document.server import ServerDocument
 from loadgen.engine.drive.driver import Progress
 from loadgen.load.spec import RunSpec
 from loadgen.servers.launcher.failure import StartFailure
-from loadgen.servers.launcher.running import RunningServer
+from loadgen.servers.launcher.state import ServerState
 
 Phase = Literal["preparing", "warming up", "measuring", "reading the records", "saving"]
 AFTER_MEASURING: tuple[Phase, ...] = ("reading the records", "saving")
@@ -142,7 +142,7 @@ class ServerReady:
     """The server answers; `was_running`: it did before."""
 
     label: str
-    server: RunningServer
+    server: ServerState
     was_running: bool
 
 

@@ -16,7 +16,7 @@ from loadgen.experiments.sweep_record import GroupMember, GroupTerms, Resume, cl
 from loadgen.experiments.sweep_request import PlannedSweep
 from loadgen.load.spec import canonical_hash
 from loadgen.servers.launcher.failure import StartFailure
-from loadgen.servers.launcher.running import running_server
+from loadgen.servers.launcher.state import running_server
 from loadgen.servers.launcher.variant import Variant
 from loadgen.spec.runs import resolve
 from loadgen.store.claim import claimed

@@ -29,9 +29,8 @@ from loadgen.servers.asking import ASK_AGAIN_LIMIT_S, RetryPolicy
 from loadgen.servers.counting import enquire
 from loadgen.servers.endpoint import EndpointFacts, check_lengths, error_text, list_models, probe
 from loadgen.servers.http_client import Fetched, Headers
-from loadgen.servers.launcher.running import RunningServer, running_server, status_of
 from loadgen.servers.launcher.start import start
-from loadgen.servers.launcher.state import read_state, state_folder
+from loadgen.servers.launcher.state import ServerState, read_state, running_server, state_folder, status_of
 from loadgen.servers.launcher.stop import stop
 from loadgen.servers.launcher.supervised import Supervised
 from loadgen.servers.launcher.variant import Variant
@@ -195,7 +194,7 @@ class RunOrder:
 
 
 @contextmanager
-def server_of(prepared: PreparedSweep, on_event: OnEvent) -> Iterator[tuple[str, RunningServer | None]]:
+def server_of(prepared: PreparedSweep, on_event: OnEvent) -> Iterator[tuple[str, ServerState | None]]:
     """Yield the URL to measure, and the server if loadgen started it. The embedded simulator ends with the block.
 
     Raises StartFailure, and UsageError while another server is running.
@@ -212,7 +211,7 @@ def server_of(prepared: PreparedSweep, on_event: OnEvent) -> Iterator[tuple[str,
 
 
 @contextmanager
-def _variant_served(variant: Variant, on_event: OnEvent, *, takes_running: bool) -> Iterator[RunningServer]:
+def _variant_served(variant: Variant, on_event: OnEvent, *, takes_running: bool) -> Iterator[ServerState]:
     """Yield the server when it answers, and stop it after the block if it was started here."""
     running = running_server()
     if running is not None and takes_running and variant.is_of(running):

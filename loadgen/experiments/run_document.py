@@ -32,7 +32,7 @@ from loadgen.servers.endpoint import EndpointFacts
 from loadgen.servers.environment import environment
 from loadgen.servers.host_load import HostLoad
 from loadgen.servers.http_client import Headers
-from loadgen.servers.launcher.running import RunningServer
+from loadgen.servers.launcher.state import ServerState
 from loadgen.store.rows import ServerSample
 
 _NOTHING_SEEN = ServerObservations(samples=(), readings=(), gpus=(), gpu_source=None, gpus_chosen_by=None)
@@ -46,7 +46,7 @@ class SweepContext:
     facts: EndpointFacts
     headers: Headers = ()
     route: Route = DIRECT
-    launched: RunningServer | None = None  # None: loadgen did not start the server
+    launched: ServerState | None = None  # None: loadgen did not start the server
     dataset: Dataset | None = None
     trace: Trace | None = None
     length_fit: LengthFit | None = None  # makes texts of a stated length where the server has no /tokenize
@@ -56,7 +56,8 @@ class SweepContext:
 
     def server(self, model: str) -> ServerDocument:
         """The run document's `server`: what it says of itself, and how it was started where that was loadgen's doing."""
-        launch = {} if self.launched is None else self.launched.to_json()
+        launched = self.launched
+        launch = {} if launched is None else {"profile": launched.profile, "launch": launched.facts}
         return cast(ServerDocument, self.facts.to_json(model) | launch)
 
 

@@ -46,8 +46,7 @@ from loadgen.experiments.sweep_request import PlannedSweep
 from loadgen.load.spec import RunSpec
 from loadgen.servers.endpoint import is_alive
 from loadgen.servers.launcher.failure import StartFailure
-from loadgen.servers.launcher.running import RunningServer
-from loadgen.servers.launcher.state import Ended, read_state, state_folder
+from loadgen.servers.launcher.state import Ended, ServerState, read_state, state_folder
 from loadgen.servers.launcher.variant import Variant
 from loadgen.store.claim import claimed
 from loadgen.store.repository import Store
@@ -168,7 +167,7 @@ def _begin(
     server: ExaminedServer,
     store: Store,
     *,
-    launched: RunningServer | None,
+    launched: ServerState | None,
     unfinished: SweepRow | None,
     stack: ExitStack,
 ) -> SweepContext:
@@ -325,7 +324,7 @@ def _death(context: SweepContext, which: str) -> ServerError:
     return ServerError(f"{what} during {which}; every run that ended is saved: {next_step}")
 
 
-def _death_of(server: RunningServer) -> Ended | None:
+def _death_of(server: ServerState) -> Ended | None:
     """Return how a server that does not answer any more ended; None if its supervisor did not see it end."""
     deadline_s = time.monotonic() + _DEATH_NOTICED_WITHIN_S
     while True:

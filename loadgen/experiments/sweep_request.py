@@ -15,7 +15,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from loadgen.errors import UsageError
 from loadgen.experiments.sweep_record import sweep_hash
 from loadgen.inputs import Origin
-from loadgen.servers.launcher.running import RunningServer
+from loadgen.servers.launcher.state import ServerState
 from loadgen.servers.launcher.variant import OURS, Overrides, Variant
 from loadgen.servers.profiles.schema import Argument, FlagName
 from loadgen.spec.parse import SERVERS, make_spec, read_keys
@@ -108,7 +108,7 @@ class SweepRequest:
 
     def on_running(
         self,
-        server: RunningServer | None,
+        server: ServerState | None,
         store: Store | None = None,
         *,
         takes_grid: bool = True,

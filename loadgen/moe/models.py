@@ -70,15 +70,15 @@ def configuration(name: str, changes: Mapping[str, object]) -> Mapping[str, obje
 
     ModelError: no such name.
     """
-    return _changed(_read(name)["config"], changes)
+    return overlaid(_read(name)["config"], changes)
 
 
-def _changed(config: Mapping[str, object], changes: Mapping[str, object]) -> dict[str, object]:
-    """Mappings key by key, as for the language model's part of a multimodal configuration; anything else is replaced."""
+def overlaid(config: Mapping[str, object], changes: Mapping[str, object]) -> dict[str, object]:
+    """`config` with these changes: mappings key by key at any depth, as for the language model's part of a multimodal configuration."""
     changed = dict(config)
     for key, value in changes.items():
         inner = changed.get(key)
-        changed[key] = _changed(inner, value) if isinstance(inner, dict) and isinstance(value, dict) else value
+        changed[key] = overlaid(inner, value) if isinstance(inner, dict) and isinstance(value, dict) else value
     return changed
 
 

@@ -201,6 +201,12 @@ def reset_prefix_cache(facts: EndpointFacts, headers: Headers = (), route: Route
     return False
 
 
+def one_token_request(model: str, endpoint: Endpoint) -> dict[str, object]:
+    """The body of a request for one token."""
+    prompt = {"prompt": "Hello"} if endpoint == "completions" else {"messages": [{"role": "user", "content": "Hello"}]}
+    return {"model": model, "max_tokens": 1, **prompt}
+
+
 def error_text(body: bytes, headers: Headers = ()) -> str:
     """The server's own sentence in the body of a failing reply, in at most 300 characters.
 
@@ -319,10 +325,9 @@ def _endpoint_rank(client: httpx2.Client, api_url: str, endpoint: Endpoint, mode
 
     It is asked for one token in earnest, since some drop a connection over a body that lacks something.
     """
-    asked: dict[str, object] = {"model": model, "max_tokens": 1}
-    asked |= {"prompt": "Hello"} if endpoint == "completions" else {"messages": [{"role": "user", "content": "Hello"}]}
+    body = json.dumps(one_token_request(model, endpoint)).encode()
     try:
-        fetched = fetch(client, api_url + PATHS[endpoint], json.dumps(asked).encode(), limit_s=timeout_s)
+        fetched = fetch(client, api_url + PATHS[endpoint], body, limit_s=timeout_s)
     except httpx2.TimeoutException:
         return _MAYBE  # it may be busy
     except httpx2.TransportError:

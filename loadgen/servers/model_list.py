@@ -3,6 +3,7 @@
 An entry that is none is skipped. No list at all is None, which is not an empty list.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
@@ -39,9 +40,9 @@ def names_shown(names: tuple[str, ...]) -> str:
     return shown if len(names) <= 8 else f"{shown} and {len(names) - 8} more"
 
 
-def did_you_mean(model: str, names: tuple[str, ...]) -> str:
-    """`; did you mean 'x'?`, or nothing when no listed name resembles `model`."""
-    near = get_close_matches(model, names[:2000], n=1)
+def did_you_mean(name: str, known: Sequence[str]) -> str:
+    """`; did you mean 'x'?`, or nothing when none of the first 2,000 known names resembles `name`."""
+    near = get_close_matches(name, known[:2000], n=1)
     return f"; did you mean '{near[0]}'?" if near else ""
 
 

@@ -69,7 +69,7 @@ def _plan(terminal: Terminal, keys: dict[str, object], file: Path | None, *, as_
     from loadgen.experiments.estimate import disks_too_small
     from loadgen.experiments.plan import plan_group, plan_sweep
     from loadgen.experiments.sweep_request import read_request
-    from loadgen.servers.launcher.running import running_server
+    from loadgen.servers.launcher.state import running_server
     from loadgen.spec.runs import resolve
     from loadgen.store.database import sqlite_path
 
@@ -102,7 +102,7 @@ def _measure(
 ) -> None:
     """Run what is wanted, show what came of it, and end with its exit code."""
     from loadgen.experiments.sweep_request import read_request
-    from loadgen.servers.launcher.running import running_server
+    from loadgen.servers.launcher.state import running_server
 
     request = read_request(keys, file)
     sweeps = request.sweeps() if request.names_server else ()

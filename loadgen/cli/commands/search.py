@@ -39,7 +39,7 @@ def search(
     from loadgen.experiments.search import Search, SearchTerms, search_of
     from loadgen.experiments.sweep_record import sweep_hash
     from loadgen.experiments.sweep_request import read_request
-    from loadgen.servers.launcher.running import running_server
+    from loadgen.servers.launcher.state import running_server
     from loadgen.spec.runs import resolve
     from loadgen.store.repository import Store
 

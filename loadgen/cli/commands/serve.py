@@ -15,7 +15,6 @@ from loadgen.errors import ServerError, UsageError
 
 if TYPE_CHECKING:
     from loadgen.servers.launcher.launch import Launch
-    from loadgen.servers.launcher.running import RunningServer
     from loadgen.servers.launcher.start import Started
     from loadgen.servers.launcher.state import ServerState
 
@@ -74,7 +73,7 @@ def run(terminal: Terminal, profile: ProfileName, **overrides: Any) -> None:
 
     try:
         _say_ready(terminal, started)
-        for piece in follow(log, is_over):
+        for piece in follow(Path(log), is_over):
             if not terminal.quiet:
                 sys.stderr.write(piece.decode(errors="replace"))
     except KeyboardInterrupt:
@@ -89,8 +88,7 @@ def run(terminal: Terminal, profile: ProfileName, **overrides: Any) -> None:
 @command(takes_db=False)
 def status(terminal: Terminal, as_json: Json = False) -> None:
     """Say which server is running, and since when."""
-    from loadgen.servers.launcher.running import status_of, unrecorded
-    from loadgen.servers.launcher.state import read_state, state_folder
+    from loadgen.servers.launcher.state import read_state, state_folder, status_of, unrecorded
 
     state = read_state(state_folder())
     left = unrecorded(state_folder(), state)
@@ -133,8 +131,7 @@ def logs(
 ) -> None:
     """Show the log of the server that was started last."""
     from loadgen.servers.launcher.log import follow
-    from loadgen.servers.launcher.running import status_of
-    from loadgen.servers.launcher.state import read_state, state_folder
+    from loadgen.servers.launcher.state import read_state, state_folder, status_of
 
     state = read_state(state_folder())
     if state is None or state.log is None or not Path(state.log).is_file():
@@ -197,7 +194,7 @@ def _say_ready(terminal: Terminal, started: "Started") -> None:
     terminal.note("  `loadgen sweep` measures it over its default grid")
 
 
-def _ending(server: "RunningServer") -> str:
+def _ending(server: "ServerState") -> str:
     from loadgen.servers.launcher.state import read_state, state_folder
 
     state = read_state(state_folder())

@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from types import TracebackType
 from typing import Literal
 
 from loadgen.servers.gpu.sources import GpuDevice, GpuReading, NvidiaSmi, Nvml
@@ -61,9 +60,7 @@ class GpuWatch:
             self._thread.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *failure: object) -> None:
         if self._thread is not None and self._source is not None:
             self._ended.set()
             self._source.stop()

@@ -9,7 +9,7 @@ import httpx2
 from loadgen.engine.wire.route import Route
 from loadgen.errors import LoadgenError, ServerError, UsageError
 from loadgen.load.spec import Endpoint
-from loadgen.servers.endpoint import EndpointFacts, error_text, probe
+from loadgen.servers.endpoint import EndpointFacts, error_text, one_token_request, probe
 from loadgen.servers.http_client import Headers, open_client
 from loadgen.servers.proxies import proxy_for
 
@@ -43,20 +43,13 @@ def ask(
     target = facts.completions_url(endpoint)
     try:
         with open_client(headers, timeout_s, route) as client:
-            answer = client.post(target, json=_body(model, endpoint))
+            answer = client.post(target, json=one_token_request(model, endpoint))
     except (httpx2.TransportError, httpx2.DecodingError) as error:
         raise NotReady(f"{target} does not answer a request: {type(error).__name__}") from error
     if answer.status_code == 200 and _is_answer(answer.content):
         return facts
     said = f"{target} answers a request with {answer.status_code}: {error_text(answer.content, headers)}"
     raise NotReady(said) if answer.status_code in _NOT_YET else RequestRefused(said)
-
-
-def _body(model: str, endpoint: Endpoint) -> dict[str, object]:
-    asked: dict[str, object] = {"model": model, "max_tokens": 1}
-    if endpoint == "chat":
-        return asked | {"messages": [{"role": "user", "content": "Hello"}]}
-    return asked | {"prompt": "Hello"}
 
 
 def _is_answer(body: bytes) -> bool:
@@ -93,3 +86,9 @@ class Asking:
     def give_up(self) -> None:
         """Ask no more; a request on its way is left to itself."""
         self._given_up.set()
+
+
+def key_headers(api_key_env: str | None) -> Headers:
+    """The header that carries the key of the environment variable of this name; none where there is none."""
+    key = os.environ.get(api_key_env) if api_key_env else None
+    return (("Authorization", f"Bearer {key}"),) if key else ()

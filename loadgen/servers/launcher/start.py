@@ -8,7 +8,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from loadgen.errors import ServerError, UsageError
@@ -18,8 +18,7 @@ from loadgen.servers.launcher.launch import Launch
 from loadgen.servers.launcher.log import overwrite, stage
 from loadgen.servers.launcher.processes import is_alive
 from loadgen.servers.launcher.provenance import launch_record
-from loadgen.servers.launcher.readiness import Asking, NotReady, RequestRefused, ask
-from loadgen.servers.launcher.running import RunningServer, as_running, key_headers, status_of, unrecorded
+from loadgen.servers.launcher.readiness import Asking, NotReady, RequestRefused, ask, key_headers
 from loadgen.servers.launcher.state import (
     ServerState,
     new_log,
@@ -27,6 +26,8 @@ from loadgen.servers.launcher.state import (
     read_state,
     state_file,
     state_folder,
+    status_of,
+    unrecorded,
     write_private,
     write_state,
     writing,
@@ -44,7 +45,7 @@ Say = Callable[[str], None]
 class Started:
     """A server that answers. `supervised` holds its lifeline when it was asked to be kept; `was_running` says that nothing was done."""
 
-    server: RunningServer
+    server: ServerState
     was_running: bool = False
     supervised: Supervised | None = None
 
@@ -82,7 +83,7 @@ def start(launch: Launch, *, say: Say, keeps_lifeline: bool = False, folder: Pat
     ready = read_state(folder)
     if ready is None:
         raise ServerError(f"the state of {launch.profile_name} cannot be read back from {folder}")
-    return Started(as_running(ready), supervised=supervised if keeps_lifeline else None)
+    return Started(ready, supervised=supervised if keeps_lifeline else None)
 
 
 @contextmanager
@@ -104,7 +105,7 @@ def _starting(folder: Path) -> Iterator[None]:
         os.close(lock)
 
 
-def _running(launch: Launch, folder: Path) -> RunningServer | None:
+def _running(launch: Launch, folder: Path) -> ServerState | None:
     """The same server, when it runs and answers already. Raises UsageError when another one is in its place."""
     state = _settled(folder)
     if launch.kind != "external" and (left := unrecorded(folder, state)):
@@ -129,7 +130,7 @@ def _running(launch: Launch, folder: Path) -> RunningServer | None:
         raise ServerError(
             f"{state.profile} is running and does not answer ({error}); end it with `loadgen serve down`"
         ) from error
-    return as_running(state)
+    return state
 
 
 def _settled(folder: Path) -> ServerState | None:
@@ -144,30 +145,20 @@ def _settled(folder: Path) -> ServerState | None:
     return state
 
 
-def _look_at(launch: Launch, folder: Path) -> RunningServer:
+def _look_at(launch: Launch, folder: Path) -> ServerState:
     """Record a server that is somebody else's, once it has answered."""
     if launch.api_key_env is not None and not os.environ.get(launch.api_key_env):
         raise UsageError(f"{launch.profile_name} wants a key: set the environment variable {launch.api_key_env}")
-    started_at = now()
+    state = _new_state(launch, None)
     try:
         answered = ask(launch.url, launch.model, launch.endpoint, key_headers(launch.api_key_env))
     except (NotReady, RequestRefused) as error:
         raise StartFailure(FailureKind.REFUSED_REQUEST, f"{launch.profile_name} does not answer: {error}") from error
-    state = ServerState(
-        profile=launch.profile_name,
-        url=launch.url,
-        model=launch.model,
-        endpoint=launch.endpoint,
-        fingerprint=launch.fingerprint,
-        log=None,
-        started_at=started_at,
-        phase="ready",
-        ready_at=now(),
-        facts=launch_record(launch, answered, "", started_at, 0.0),
-    )
+    facts = launch_record(launch, answered, "", state.started_at, 0.0)
+    state = replace(state, phase="ready", ready_at=now(), facts=facts)
     with writing(folder):
         write_state(folder, state)
-    return as_running(state)
+    return state
 
 
 def _state_of(launch: Launch, folder: Path) -> ServerState:
@@ -175,17 +166,20 @@ def _state_of(launch: Launch, folder: Path) -> ServerState:
         if state_file(folder).is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(state_file(folder)))
         log = new_log(folder, launch.profile_name)
+    return replace(
+        _new_state(launch, str(log)), mark=uuid.uuid4().hex, grace_s=launch.stop_grace_s, cleanup=launch.cleanup
+    )
+
+
+def _new_state(launch: Launch, log: str | None) -> ServerState:
     return ServerState(
         profile=launch.profile_name,
         url=launch.url,
         model=launch.model,
         endpoint=launch.endpoint,
         fingerprint=launch.fingerprint,
-        log=str(log),
+        log=log,
         started_at=now(),
-        mark=uuid.uuid4().hex,
-        grace_s=launch.stop_grace_s,
-        cleanup=launch.cleanup,
     )
 
 

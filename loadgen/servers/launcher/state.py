@@ -17,7 +17,7 @@ from typing import Any, Literal, NotRequired, TypedDict, get_args
 from urllib.parse import urlsplit
 
 from loadgen.errors import UsageError
-from loadgen.servers.launcher.processes import Process, boot_id, family
+from loadgen.servers.launcher.processes import Process, boot_id, family, strays
 
 
 def state_folder() -> Path:
@@ -91,6 +91,8 @@ _MAX_GRACE_S = 86_400.0
 
 Phase = Literal["starting", "ready", "ended"]
 HowEnded = Literal["asked", "abandoned", "died"]
+ServerStatus = Literal["none", "starting", "running", "ended", "broken"]
+"""`broken`: the server is gone, or its start was, and processes of it are left."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,3 +259,28 @@ def _read_text(path: Path) -> str:
     if len(content) > _MAX_BYTES:
         raise OSError(f"{path} is longer than {_MAX_BYTES} bytes")
     return content.decode()
+
+
+def running_server(folder: Path | None = None) -> ServerState | None:
+    """The server that `serve up` or `serve run` has made ready, in this user's state folder; None when there is none."""
+    state = read_state(folder or state_folder())
+    return state if state is not None and status_of(state) == "running" else None
+
+
+def status_of(state: ServerState) -> ServerStatus:
+    """How the server of a state stands at this moment, whatever the state says: its supervisor may have been killed."""
+    if state.is_external:
+        return "ended" if state.phase == "ended" else "running"
+    family = {one.pid for one in state.family()}
+    if not family:
+        return "ended"
+    if state.supervisor in family and state.phase == "starting":
+        return "starting"
+    return "running" if state.phase == "ready" and state.server in family else "broken"
+
+
+def unrecorded(folder: Path, state: ServerState | None) -> list[Process]:
+    """The living processes of a server that the state of this folder does not tell of: it is lost, garbled or another server's."""
+    if state is not None and not state.is_external and status_of(state) != "ended":
+        return []
+    return strays(folder)

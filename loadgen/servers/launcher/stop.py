@@ -10,8 +10,15 @@ from pathlib import Path
 
 from loadgen.errors import ServerError
 from loadgen.servers.launcher.processes import LOOK_AGAIN_S, end, is_alive, strays
-from loadgen.servers.launcher.running import status_of
-from loadgen.servers.launcher.state import CLEANUP_LIMIT_S, ServerState, read_state, state_folder, write_state, writing
+from loadgen.servers.launcher.state import (
+    CLEANUP_LIMIT_S,
+    ServerState,
+    read_state,
+    state_folder,
+    status_of,
+    write_state,
+    writing,
+)
 
 _REST_S = 30.0  # what a supervisor takes beyond the server's own grace
 _STRAY_GRACE_S = 20.0  # of a server whose own is not known

@@ -15,7 +15,7 @@ import yaml
 from loadgen.errors import ModelError, UsageError
 from loadgen.servers.launcher.compose import PORT_INSIDE, composed, release
 from loadgen.servers.launcher.launch import Launch
-from loadgen.servers.launcher.running import RunningServer
+from loadgen.servers.launcher.state import ServerState
 from loadgen.servers.profiles.checks import gpus_of
 from loadgen.servers.profiles.command import arguments, argv, environment
 from loadgen.servers.profiles.flag_syntax import changed, flat, short_name, without
@@ -250,7 +250,7 @@ class Variant:
         return cls(file, source, overrides or Overrides())
 
     @classmethod
-    def of_running(cls, server: RunningServer) -> "Variant":
+    def of_running(cls, server: ServerState) -> "Variant":
         """What a running server is a variant of. Raises UsageError when its profile is not there any more."""
         source = server.facts.get(_SOURCE) or server.profile
         return cls.of(source, Overrides.from_json(server.facts.get("overrides") or {}))
@@ -306,7 +306,7 @@ class Variant:
         """Whether a value is not on record because it was a key or token, so that nobody can start the server again from there."""
         return HIDDEN in json.dumps(dict(self.overrides.arguments), ensure_ascii=False)
 
-    def is_of(self, server: RunningServer) -> bool:
+    def is_of(self, server: ServerState) -> bool:
         """Whether a running server was started as this variant."""
         return server.profile == self.name and _as_now(server.facts.get("overrides")) == self.overrides.to_json()
 

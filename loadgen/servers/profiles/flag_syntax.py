@@ -12,6 +12,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from loadgen.moe.models import overlaid
 from loadgen.servers.profiles.schema import merged
 
 LENGTHS = (
@@ -108,7 +109,7 @@ def canonical(arguments: Mapping[str, object]) -> dict[str, object]:
         flag = flag.replace("_", "-")
         nested = _value_of_key(keys, value) if keys else _value_of_flag(value)
         under = result.get(flag)
-        result[flag] = _over(under, nested) if isinstance(under, dict) and isinstance(nested, dict) else nested
+        result[flag] = overlaid(under, nested) if isinstance(under, dict) and isinstance(nested, dict) else nested
     return result
 
 
@@ -149,15 +150,6 @@ def _flattened(name: str, value: Any) -> dict[str, object]:
     result: dict[str, object] = {}
     for key, inner in value.items():
         result |= _flattened(f"{name}.{key}", inner)
-    return result
-
-
-def _over(below: Mapping[str, object], above: Mapping[str, object]) -> dict[str, object]:
-    """As `merged`, but None stays."""
-    result = dict(below)
-    for key, value in above.items():
-        under = result.get(key)
-        result[key] = _over(under, value) if isinstance(under, dict) and isinstance(value, dict) else value
     return result
 
 

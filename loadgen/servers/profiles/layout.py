@@ -7,7 +7,6 @@ depends on the model.
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import overload
 
 from loadgen.moe.memory import KvPrecision, Precision
 from loadgen.moe.placement import Parallelism
@@ -57,9 +56,9 @@ def layout(arguments: Mapping[str, Argument]) -> Layout:
     draft = speculative.get("model")
     return Layout(
         parallelism=Parallelism(
-            tensor=_whole(given, "tensor-parallel-size", 1),
-            pipeline=_whole(given, "pipeline-parallel-size", 1),
-            data=_whole(given, "data-parallel-size", 1),
+            tensor=_group_size(given, "tensor-parallel-size"),
+            pipeline=_group_size(given, "pipeline-parallel-size"),
+            data=_group_size(given, "data-parallel-size"),
             experts=given.get("enable-expert-parallel") is True,
         ),
         precision=_precision(given),
@@ -89,13 +88,13 @@ def _precision(given: Mapping[str, object]) -> Precision | None:
     return "bf16" if given.get("dtype", "auto") in _SIXTEEN_BITS else None
 
 
-@overload
-def _whole(given: Mapping[str, object], name: str) -> int | None: ...
-@overload
-def _whole(given: Mapping[str, object], name: str, default: int) -> int: ...
-def _whole(given: Mapping[str, object], name: str, default: int | None = None) -> int | None:
-    found = length(name, given.get(name))
-    return default if found is None else found
+def _whole(given: Mapping[str, object], name: str) -> int | None:
+    return length(name, given.get(name))
+
+
+def _group_size(given: Mapping[str, object], name: str) -> int:
+    found = _whole(given, name)
+    return 1 if found is None else found
 
 
 def _number(given: Mapping[str, object], name: str) -> float | None:

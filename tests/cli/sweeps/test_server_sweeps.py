@@ -13,8 +13,7 @@ import psutil
 import pytest
 from fastapi.testclient import TestClient
 
-from loadgen.servers.launcher.running import running_server
-from loadgen.servers.launcher.state import read_state
+from loadgen.servers.launcher.state import read_state, running_server
 from loadgen.servers.launcher.stop import stop
 from loadgen.store.repository import Store
 from loadgen.store.rows import SweepRow

@@ -14,8 +14,8 @@ import pytest
 
 from loadgen.errors import UsageError
 from loadgen.servers.launcher.failure import FailureKind, StartFailure
-from loadgen.servers.launcher.running import running_server, status_of
 from loadgen.servers.launcher.start import start
+from loadgen.servers.launcher.state import running_server, status_of
 from loadgen.servers.launcher.stop import stop
 from tests.servers.launcher.launches import (
     fake_launch,

@@ -14,9 +14,8 @@ import pytest
 
 from loadgen.errors import UsageError
 from loadgen.servers.launcher.processes import strays
-from loadgen.servers.launcher.running import unrecorded
 from loadgen.servers.launcher.start import start
-from loadgen.servers.launcher.state import KEPT_LOGS, new_log, read_state, state_file, write_private
+from loadgen.servers.launcher.state import KEPT_LOGS, new_log, read_state, state_file, unrecorded, write_private
 from loadgen.servers.launcher.stop import stop
 from tests.servers.launcher.launches import fake_launch, grandchild_of, is_gone, state_in, wait_for
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from loadgen.servers.launcher.running import RunningServer
+from loadgen.servers.launcher.state import ServerState
 from loadgen.servers.launcher.variant import Overrides, Variant
 
 PROFILE = "description: a simulator\nlauncher: simulator\nmodel: m\nport: 8123\narguments: {gap-s: 0.01}\n"
@@ -19,9 +19,9 @@ def _profiles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "mine.yaml").write_text(PROFILE)
 
 
-def running(variant: Variant) -> RunningServer:
+def running(variant: Variant) -> ServerState:
     facts = dict(variant.launch().resolved)
-    return RunningServer(variant.name, variant.url, "m", "completions", None, "now", None, facts)
+    return ServerState(variant.name, variant.url, "m", "completions", "", None, "now", facts=facts)
 
 
 @pytest.mark.parametrize("source", ["a", "mine.yaml"])
