@@ -16,9 +16,7 @@ from datetime import UTC, datetime
 import uvloop
 
 import loadgen.servers.simulator.cerebras as cerebras
-import loadgen.servers.simulator.cerebras_stream as cerebras_stream
 from loadgen.errors import UsageError
-from loadgen.servers.simulator.cerebras_stream import CerebrasEncoder
 from loadgen.servers.simulator.client_connection import ClientConnection, HttpRequest, ask_for_stamps
 from loadgen.servers.simulator.dialect import (
     JSON,
@@ -181,7 +179,7 @@ class Simulator:
             generation.stream,
             fault.name if fault is not None else None,
         )
-        well_behaved = cerebras_stream.streamed if self._is_cerebras else plain
+        well_behaved = cerebras.streamed if self._is_cerebras else plain
         limits = self._limit_headers()
 
         def response(body: bytes) -> bytes:
@@ -190,13 +188,13 @@ class Simulator:
 
         if generation.stream:
             if self._is_cerebras:
-                encoder: StreamEncoder = CerebrasEncoder(generation, completion_id, _now_s(), model, record)
+                encoder: StreamEncoder = cerebras.CerebrasEncoder(generation, completion_id, _now_s(), model, record)
             else:
                 encoder = StreamEncoder(generation, completion_id, _now_s(), model)
             streamed = StreamedAnswer(encoder, request.keep_alive, limits)
             script = well_behaved(streamed) if fault is None or fault.script is None else fault.script(streamed)
         elif self._is_cerebras:
-            script = cerebras_stream.whole(generation, completion_id, _now_s(), model, record, response)
+            script = cerebras.whole(generation, completion_id, _now_s(), model, record, response)
         else:
             body = encode(whole_answer(generation, completion_id, _now_s(), model))
             script = whole(response(body), generation.output_tokens - 1, record.output_tokens)
