@@ -71,7 +71,7 @@ def test_a_container_is_started_seen_and_removed(tmp_path: Path, folder: Path, m
     assert stop().profile == "boxed"
     assert all(is_gone(one.pid) for one in members)
     assert calls.read_text().splitlines()[1].endswith("rm --stop --force vllm")
-    assert "removed" in (started.server.log or Path()).read_text()
+    assert "removed" in Path(started.server.log or "").read_text()
 
 
 def test_a_container_is_removed_also_without_its_supervisor(

@@ -145,9 +145,10 @@ def test_what_an_engine_tells_of_its_secrets_at_its_start_is_overwritten(tmp_pat
     started = start(launch, say=lambda stage: None, folder=tmp_path)
     try:
         assert started.server.log is not None
-        log = started.server.log.read_text()
+        path = Path(started.server.log)
+        log = path.read_text()
         assert "*********" in log
-        assert not any("s3cret" in path.read_text() for path in (started.server.log, state_file(tmp_path)))
+        assert not any("s3cret" in each.read_text() for each in (path, state_file(tmp_path)))
     finally:
         stop(tmp_path)
 
