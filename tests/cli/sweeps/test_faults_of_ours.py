@@ -11,9 +11,8 @@ from loadgen.analysis.checks import validity
 from loadgen.cli.app import main
 from loadgen.experiments import run as run_steps
 from loadgen.experiments import run_document, sweep
-from loadgen.experiments.run_document import SentRun, document_of
+from loadgen.experiments.run_document import MeasuredRun, SentRun, SweepContext, document_of
 from loadgen.experiments.server_monitor import ServerMonitor
-from loadgen.experiments.sweep_context import MeasuredRun, SweepContext
 from loadgen.experiments.sweep_record import new_id
 from loadgen.load.spec import RunSpec
 from loadgen.servers.gpu.watch import GpuWatch
