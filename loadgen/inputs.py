@@ -98,15 +98,6 @@ class Origin:
         return f"unknown key {self.name(key)}{hint}"
 
 
-@dataclass(frozen=True, slots=True)
-class YamlFile:
-    """A file that is a mapping. `places` has every key in it at any depth, as `Origin` names them, with dots between."""
-
-    path: Path
-    values: dict[str, object]  # null is None
-    places: dict[str, FileLine]
-
-
 def _cut(value: object) -> str:
     try:
         text = str(value)
@@ -140,9 +131,10 @@ def _problem(kind: str, message: str) -> str:
     return message.replace("Input should be", "must be", 1).replace("greater than or equal to", "at least")
 
 
-def read_yaml(path: Path, kind: str, *, example: str) -> YamlFile:
-    """The mapping in `path`; `kind` is what messages call the file, `example` a line such as it might have.
+def read_yaml(path: Path, kind: str, *, example: str) -> tuple[dict[str, object], dict[str, FileLine]]:
+    """(the mapping in `path`, the place of every key in it at any depth, as `Origin` names it, with dots between).
 
+    `kind` is what messages call the file, `example` a line such as it might have. null is None.
     Raises UsageError for a file that cannot be read, is not YAML, is not a mapping, or says a key twice.
     """
     try:
@@ -173,7 +165,7 @@ def read_yaml(path: Path, kind: str, *, example: str) -> YamlFile:
             raise UsageError(f"{path.name} says '{key}' twice, in lines {lines[key]} and {line}")
         lines[key] = line
     places = {key: FileLine(path, line) for key, line in lines.items()}
-    return YamlFile(path, {str(key): value for key, value in values.items()}, places)
+    return {str(key): value for key, value in values.items()}, places
 
 
 def _keys(node: yaml.Node, start: str, seen: set[int]) -> Iterator[tuple[str, int]]:

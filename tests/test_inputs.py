@@ -37,8 +37,8 @@ class Thing(BaseModel):
 
 
 def read_thing(path: Path) -> Thing:
-    file = read_yaml(path, "file", example="needs: {gpus: 1}")
-    return Origin(file.places, path).validated(Thing, file.values)
+    values, places = read_yaml(path, "file", example="needs: {gpus: 1}")
+    return Origin(places, path).validated(Thing, values)
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def path(tmp_path: Path) -> Path:
 
 def test_every_key_has_its_line_at_any_depth(path: Path) -> None:
     path.write_text(NESTED)
-    lines = {key: place.line for key, place in read_yaml(path, "file", example="a: 1").places.items()}
+    lines = {key: place.line for key, place in read_yaml(path, "file", example="a: 1")[1].items()}
     assert lines == {
         "needs": 1,
         "needs.gpus": 2,
@@ -87,7 +87,7 @@ def test_mistakes_inside_are_named_with_their_line(path: Path, text: str, senten
 
 def test_an_alias_is_followed_once_and_a_circle_is_none(path: Path) -> None:
     path.write_text("a: &x {b: 1}\nc: *x\nd: &y [*y]\n")
-    assert list(read_yaml(path, "file", example="a: 1").places) == ["a", "a.b", "c", "d"]
+    assert list(read_yaml(path, "file", example="a: 1")[1]) == ["a", "a.b", "c", "d"]
 
 
 def test_an_origin_of_a_part_names_its_keys_alone() -> None:

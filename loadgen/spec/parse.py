@@ -20,14 +20,12 @@ def read_keys(flags: Mapping[str, object], path: Path | None = None) -> tuple[di
     """
     if path is None:
         return dict(flags), Origin()
-    file = read_yaml(path, "spec file", example="url: http://127.0.0.1:8000")
+    values, places = read_yaml(path, "spec file", example="url: http://127.0.0.1:8000")
     elsewhere = {key for key in SERVERS if key in flags}
-    said = {
-        key: value for key, value in file.values.items() if value is not None and not (elsewhere and key in SERVERS)
-    }
-    if elsewhere and "url" in file.values and "url" not in elsewhere:
+    said = {key: value for key, value in values.items() if value is not None and not (elsewhere and key in SERVERS)}
+    if elsewhere and "url" in values and "url" not in elsewhere:
         said.pop("model", None)  # which was that server's
-    return {**said, **flags}, Origin(file.places).without(flags)
+    return {**said, **flags}, Origin(places).without(flags)
 
 
 def make_spec(values: Mapping[str, object], origin: Origin) -> SweepSpec:

@@ -35,22 +35,8 @@ def offset_sample() -> tuple[int, int]:
     return best
 
 
-class _Course:
-    """How the offset went through a run. Laid out once: an hour has 72,000 samples, and may have a million requests."""
-
-    def __init__(self, walls_ns: "array[int]", offsets_ns: "array[int]") -> None:
-        rows = np.array([walls_ns, offsets_ns], dtype=np.int64).T
-        # In the order of the wall clock: one that stepped back has no true answer, and the step itself is reported.
-        rows = rows[np.argsort(rows[:, 0], kind="stable")]
-        self._first_wall_ns, self._first_offset_ns = rows[0]
-        # Relative to the first sample, for a float64 holds nanoseconds since 1970 only to a quarter of a microsecond.
-        self._walls_ns, self._drifts_ns = (rows - rows[0]).T.astype(np.float64, order="C")
-
-    def offset_ns(self, wall_ns: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Wall minus monotonic clock at each time."""
-        drift_ns = np.interp(wall_ns - self._first_wall_ns, self._walls_ns, self._drifts_ns)
-        offset: NDArray[np.int64] = self._first_offset_ns + np.rint(drift_ns).astype(np.int64)
-        return offset
+_Course = tuple[int, int, NDArray[np.float64], NDArray[np.float64]]
+"""How the offset went through a run: (wall clock and offset of the first sample, wall clock and offset of each less those)."""
 
 
 class WallClock:
@@ -72,9 +58,19 @@ class WallClock:
     def to_monotonic(self, wall_ns: NDArray[np.int64]) -> NDArray[np.int64]:
         """Wall-clock stamps as monotonic ones: the offset is interpolated between the samples around each stamp."""
         if self._course is None:
-            self._course = _Course(self._walls_ns, self._offsets_ns)
-        monotonic: NDArray[np.int64] = wall_ns - self._course.offset_ns(wall_ns)
+            self._course = self._laid_out()
+        first_wall_ns, first_offset_ns, walls_ns, drifts_ns = self._course
+        drift_ns = np.interp(wall_ns - first_wall_ns, walls_ns, drifts_ns)
+        monotonic: NDArray[np.int64] = wall_ns - first_offset_ns - np.rint(drift_ns).astype(np.int64)
         return monotonic
+
+    def _laid_out(self) -> _Course:
+        rows = np.array([self._walls_ns, self._offsets_ns], dtype=np.int64).T
+        # In the order of the wall clock: one that stepped back has no true answer, and the step itself is reported.
+        rows = rows[np.argsort(rows[:, 0], kind="stable")]
+        # Relative to the first sample, for a float64 holds nanoseconds since 1970 only to a quarter of a microsecond.
+        walls_ns, drifts_ns = (rows - rows[0]).T.astype(np.float64, order="C")
+        return int(rows[0, 0]), int(rows[0, 1]), walls_ns, drifts_ns
 
     def to_utc(self, monotonic: int) -> str:
         """A monotonic timestamp as UTC in ISO 8601, by the first offset."""

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from loadgen.engine.records.ragged import Texts
 from loadgen.engine.records.record import NUMBERS, OF_ARRIVALS, OF_ROWS, TEXTS, Records
-from loadgen.engine.records.record_parts import joined, records_of, release_pages, take
+from loadgen.engine.records.record_parts import joined, part, records_of, release_pages, take
 from loadgen.load.bulk import chunks_of
 from loadgen.load.disk import write_all
 
@@ -134,26 +134,15 @@ def read_columns(folder: Path, unwritten: Unwritten = ALL_WRITTEN) -> Records:
 
 def whole_rows(folder: Path) -> Records:
     """The rows that are complete in `folder`, whose process was killed; its last piece may lack some columns."""
-    numbers = {name: _mapped(folder / name, dtype) for name, dtype in NUMBERS.items()}
-    start = _mapped(folder / _ARRIVAL_START, np.dtype(np.int64))
-    texts_start = {name: _mapped(folder / _START_OF[name], np.dtype(np.int64)) for name in TEXTS}
-    texts = {name: _mapped(folder / name, np.dtype(np.uint8)) for name in TEXTS}
-    rows = min(len(column) for name, column in numbers.items() if name in OF_ROWS)
-    arrivals = min(len(numbers[name]) for name in OF_ARRIVALS)
+    records = read_columns(folder)
+    texts: list[Texts] = [getattr(records, name) for name in TEXTS]
+    arrivals = min(len(getattr(records, name)) for name in OF_ARRIVALS)
+    content = [(records.arrival_start, arrivals), *((text.start, len(text.content)) for text in texts)]
     rows = min(
-        rows,
-        int(np.searchsorted(start, arrivals, side="right")) - 1,
-        *(int(np.searchsorted(texts_start[name], len(texts[name]), side="right")) - 1 for name in TEXTS),
+        *(len(getattr(records, name)) for name in OF_ROWS),
+        *(int(np.searchsorted(start, entries, side="right")) - 1 for start, entries in content),
     )
-    rows = max(0, rows)
-    if rows == 0:
-        return Records.from_rows([])
-    return records_of(
-        rows=lambda name: numbers[name][:rows],
-        arrivals=lambda name: numbers[name][: start[rows]],
-        texts=lambda name: Texts(texts_start[name][: rows + 1], texts[name]),
-        arrival_start=start[: rows + 1],
-    )
+    return part(records, 0, rows) if rows > 0 else Records.from_rows([])
 
 
 def in_schedule_order(parts: Sequence[Records], folder: Path) -> Records:

@@ -69,8 +69,7 @@ def _is_abstract(path: Path) -> bool:
 
 
 def _read(path: Path) -> tuple[dict[str, object], dict[str, FileLine]]:
-    file = read_yaml(path, "server profile", example="extends: mixtral-8x7b")
-    return file.values, file.places
+    return read_yaml(path, "server profile", example="extends: mixtral-8x7b")
 
 
 def _resolved(path: Path, extending: tuple[Path, ...]) -> tuple[dict[str, object], dict[str, FileLine]]:
