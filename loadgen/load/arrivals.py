@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 from typing_extensions import TypedDict
 
 from loadgen.load.bulk import FileArray
+from loadgen.load.sampling import random_stream
 from loadgen.load.workload import notes_of_skipped
 
 Arrivals = Literal["constant", "poisson", "gamma", "trace"]
 RampStrategy = Literal["linear", "exponential"]
 
 NS_PER_S = 1_000_000_000
-_ARRIVALS_STREAM = 1  # each source of randomness has its own stream of the seed; prompts never disturb arrivals
 _ARRIVALS_AT_ONCE = 4_096
 
 Float64 = NDArray[np.float64]
@@ -125,7 +125,8 @@ class ArrivalProcess:
 
     def offsets_ns(self, requests: int, seed: int) -> Int64:
         """The due times of `requests` arrivals, ascending, int64 nanoseconds from t = 0."""
-        return FileArray.write(np.int64, _first(requests, self._chunks_ns(seed)))
+        begins, chunks = range(0, requests, _ARRIVALS_AT_ONCE), self._chunks_ns(seed)
+        return FileArray.write(np.int64, (next(chunks)[: requests - begin] for begin in begins))
 
     def requests_within(self, duration_s: float, seed: int) -> int:
         """How many arrivals with that seed fall in [0, duration_s)."""
@@ -145,7 +146,7 @@ class ArrivalProcess:
 
     def _at_unit_rate(self, seed: int) -> Iterator[Float64]:
         """Arrivals at a mean of one per unit of time, without end, equal to the last bit to a single draw of all of them."""
-        rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(_ARRIVALS_STREAM,)))
+        rng = random_stream(seed, "arrivals")
         last = 0.0
         for first in itertools.count(0, _ARRIVALS_AT_ONCE):
             if self.arrivals == "constant":
@@ -159,8 +160,3 @@ class ArrivalProcess:
             units = np.cumsum(gaps)
             last = units[-1]
             yield units
-
-
-def _first(requests: int, chunks: Iterator[Int64]) -> Iterator[Int64]:
-    for begin in range(0, requests, _ARRIVALS_AT_ONCE):
-        yield next(chunks)[: requests - begin]

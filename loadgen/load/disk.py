@@ -103,7 +103,7 @@ def _removed(folder: Path) -> bool:
             return False
         lock = os.open(folder / _LOCK, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
     except FileNotFoundError:
-        return _now_s() - _newest_s(folder) >= _ABANDONED_S and _emptied(folder)
+        return _is_abandoned(folder) and _emptied(folder)
     except OSError:
         return False
     try:
@@ -126,15 +126,10 @@ def _emptied(folder: Path) -> bool:
     return not folder.exists()
 
 
-def _newest_s(folder: Path) -> float:
-    """When anything in it was changed last; now, if that cannot be seen."""
-    newest = 0.0
-    with suppress(OSError):
-        for path in (folder, *folder.rglob("*")):
-            newest = max(newest, path.lstat().st_mtime)
-        return newest
-    return _now_s()
-
-
-def _now_s() -> float:
-    return datetime.now(UTC).timestamp()
+def _is_abandoned(folder: Path) -> bool:
+    """Whether nothing in it was changed for a day, as far as that can be seen."""
+    try:
+        newest_s = max(path.lstat().st_mtime for path in (folder, *folder.rglob("*")))
+    except OSError:
+        return False
+    return datetime.now(UTC).timestamp() - newest_s >= _ABANDONED_S

@@ -32,16 +32,13 @@ _PACKED = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class NoValue:
-    """What a line without a JSON value has in place of one; `why` goes on after the line's place, as in `is empty`."""
-
-    why: str
+class SkippedRow(Exception):
+    """A row that is not used and not wrong; its message goes on after the row's place, as in `is empty`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One value, or `NoValue`, and its place in the file, such as `own.jsonl line 3`."""
+    """One value, or a `SkippedRow` where a line has none, and its place in the file, such as `own.jsonl line 3`."""
 
     place: str
     value: Any
@@ -76,7 +73,7 @@ class RowsFile:
         return text
 
     def rows(self) -> Iterator[Row]:
-        """Each value in turn. A line that is not JSON, or is blank before the last value, has `NoValue`.
+        """Each value in turn. A line that is not JSON, or is blank before the last value, has a `SkippedRow`.
 
         Raises UsageError, with the place, for JSON that cannot be taken as it is and for an array that is not JSON.
         """
@@ -90,10 +87,6 @@ class RowsFile:
                 yield from _lines(self, text)
         except UnicodeDecodeError as error:
             raise UsageError(f"the {self.kind} {self.path} is not text in {self.encoding.upper()}") from error
-
-
-class SkippedRow(Exception):
-    """A row that is not used and not wrong; its message goes on after the row's place, as in `is empty`."""
 
 
 def open_rows(path: Path, kind: str) -> RowsFile:
@@ -122,8 +115,8 @@ def used_rows(rows: Iterable[Row], read: Callable[[Row], Made]) -> tuple[list[Ma
     skipped, first = 0, None
     for row in rows:
         try:
-            if isinstance(row.value, NoValue):
-                raise SkippedRow(row.value.why)
+            if isinstance(row.value, SkippedRow):
+                raise row.value
             made.append(read(row))
         except SkippedRow as why:
             skipped += 1
@@ -163,13 +156,13 @@ def _lines(file: RowsFile, text: io.TextIOWrapper) -> Iterator[Row]:
         if not line.strip():
             blank.append(number)
             continue
-        yield from (Row(f"{file.name} line {each}", NoValue("is empty")) for each in blank)
+        yield from (Row(f"{file.name} line {each}", SkippedRow("is empty")) for each in blank)
         blank.clear()
         place = f"{file.name} line {number}"
         try:
             value = _DECODER.decode(file.checked(line, place).strip(_WHITE))
         except json.JSONDecodeError as error:
-            value = NoValue(_not_json(error))
+            value = SkippedRow(_not_json(error))
         except (ValueError, RecursionError) as error:
             _refuse(place, error)
         yield Row(place, value)

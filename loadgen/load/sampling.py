@@ -8,10 +8,11 @@ from numpy.typing import NDArray
 
 from loadgen.load.bulk import FileArray, spans
 
-Source = Literal["input_tokens", "output_tokens", "prefix_groups", "dataset_order", "think_time"]
+Source = Literal["arrivals", "input_tokens", "output_tokens", "prefix_groups", "dataset_order", "think_time"]
 
 _STREAMS: dict[Source, int] = {
-    "input_tokens": 11,  # the numbers below belong to the arrivals
+    "arrivals": 1,
+    "input_tokens": 11,
     "output_tokens": 12,
     "prefix_groups": 13,
     "dataset_order": 14,
