@@ -1,1 +1,1 @@
-"""Run → sweep: calls the other rooms in order."""
+"""A run, a sweep, a search, a group of sweeps, a plan: carried out in order."""

@@ -7,6 +7,7 @@ without `/tokenize` is asked up to three questions in all, and its warm-up corre
 import json
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -29,7 +30,7 @@ from loadgen.load.schedule import Schedule
 from loadgen.load.spec import RunSpec
 from loadgen.servers.endpoint import EndpointFacts
 from loadgen.servers.http_client import Headers
-from loadgen.servers.reported_tokens import ReportedTokens
+from loadgen.servers.reported_tokens import reported_tokens
 
 _MAX_SAMPLES = 256
 _KEPT_RATIO = 0.005
@@ -81,7 +82,15 @@ def length_fit_of(
     if facts.dialect == "cerebras" or run.rate_limits != UNLIMITED:
         return assumed(facts.template_tokens)
     timeout_s = min(_QUESTION_TIMEOUT_S, run.request_timeout_s)
-    ask = ReportedTokens(facts, run.model, run.endpoint, headers, timeout_s, route)
+    ask = partial(
+        reported_tokens,
+        facts=facts,
+        model=run.model,
+        endpoint=run.endpoint,
+        headers=headers,
+        timeout_s=timeout_s,
+        route=route,
+    )
     return fit_by_questions(facts.template_tokens, ask)
 
 

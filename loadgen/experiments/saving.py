@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from loadgen.analysis.document.run import RunDocument
-from loadgen.analysis.document.sweep import SearchDocument
+from loadgen.analysis.document.sweep import SearchDocument, SweepStatus
 from loadgen.errors import LoadgenError, StoreError, UsageError
 from loadgen.experiments.events import DatabaseRestored, OnEvent, SavingDelayed
 from loadgen.experiments.interrupts import Stop
@@ -21,7 +21,7 @@ from loadgen.store.failures import UnavailableError
 from loadgen.store.identity import ReplacedError
 from loadgen.store.recovery import bring_back
 from loadgen.store.repository import Store
-from loadgen.store.rows import SweepRow, SweepStatus
+from loadgen.store.rows import SweepRow
 
 SAVE_WITHIN_S = 300.0
 SAVE_WITHIN_VARIABLE = "LOADGEN_SAVE_WITHIN_S"

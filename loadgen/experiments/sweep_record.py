@@ -10,7 +10,7 @@ from typing import Any, Literal, TypedDict, cast
 
 from loadgen.analysis.document.run import RunDocument
 from loadgen.analysis.document.server import LaunchDocument, ServerDocument
-from loadgen.analysis.document.sweep import SearchDocument, SearchTermsDocument, StartFailureDocument
+from loadgen.analysis.document.sweep import SearchDocument, SearchTermsDocument, StartFailureDocument, SweepStatus
 from loadgen.errors import StoreError, UsageError
 from loadgen.experiments.search import Search
 from loadgen.load.spec import RunSpec, canonical_hash
@@ -22,7 +22,7 @@ from loadgen.servers.launcher.variant import Variant
 from loadgen.spec.runs import grid_hash
 from loadgen.spec.sweep_spec import SweepSpec
 from loadgen.store.repository import Store
-from loadgen.store.rows import SweepRow, SweepStatus
+from loadgen.store.rows import SweepRow
 
 
 def new_id(kind: Literal["s", "r", "g", "j"]) -> str:

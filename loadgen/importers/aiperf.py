@@ -52,7 +52,7 @@ class Metric(Part):
         return {name: None if value is None or factor is None else value * factor for name, value in names}
 
 
-class Phase(Part):
+class LoadPhase(Part):
     """One phase of its load."""
 
     kind: str = "profiling"
@@ -75,7 +75,7 @@ class Models(Part):
     items: list[Named] = Field(min_length=1)
 
 
-class Endpoint(Part):
+class EndpointConfig(Part):
     """What was spoken to."""
 
     urls: list[str] = Field(min_length=1)
@@ -89,8 +89,8 @@ class Config(Part):
     """What was asked of it."""
 
     models: Models
-    endpoint: Endpoint
-    phases: list[Phase] = Field(min_length=1)
+    endpoint: EndpointConfig
+    phases: list[LoadPhase] = Field(min_length=1)
     datasets: list[Json] = Field(default_factory=list)
 
 
@@ -274,7 +274,7 @@ def _figures(export: Export, shape: LoadShape, ok: int) -> ForeignFigures:
     }
 
 
-def _shape(phases: list[Phase], requests: int) -> LoadShape:
+def _shape(phases: list[LoadPhase], requests: int) -> LoadShape:
     """The load of the last phase. UsageError where it names a kind of load and its number cannot be read."""
     phase = phases[-1] if phases else None
     if phase is None:

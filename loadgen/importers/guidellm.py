@@ -57,7 +57,7 @@ class Requests(Part):
     successful: list[Request] | None = None
 
 
-class Counts(Part):
+class RequestCounts(Part):
     """How many requests ended how."""
 
     successful: int = Field(ge=0)
@@ -85,7 +85,7 @@ class OfOk(Part):
 class Metrics(Part):
     """Its metrics, as far as they are read."""
 
-    request_totals: Counts
+    request_totals: RequestCounts
     requests_per_second: OfOk = OfOk()
     output_tokens_per_second: OfOk = OfOk()
     tokens_per_second: OfOk = OfOk()

@@ -3,8 +3,6 @@
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import Any
 
 import httpx2
 
@@ -49,47 +47,42 @@ def token_counter(
         yield count
 
 
-@dataclass(frozen=True, slots=True)
-class ReportedTokens:
-    """Asks for a few output tokens after a prompt. Callable: text -> prompt tokens, None where the reply does not say."""
-
-    facts: EndpointFacts
-    model: str
-    endpoint: Endpoint
-    headers: Headers = field(repr=False)
-    timeout_s: float = 30.0
-    route: Route = DIRECT
-
-    def __call__(self, text: str) -> int | None:
-        """The prompt tokens that the server reports for `text`."""
-        url = self.facts.completions_url(self.endpoint)
-        with open_client(self.headers, self.timeout_s, self.route) as client:
-            for output_tokens in _OUTPUT_TOKENS:
-                body = encode_body(
-                    RequestForm(self.facts.dialect, (), self.facts.adaptation),
-                    endpoint=self.endpoint,
-                    model=self.model,
-                    prompt=text,
-                    output_tokens=output_tokens,
+def reported_tokens(
+    text: str,
+    *,
+    facts: EndpointFacts,
+    model: str,
+    endpoint: Endpoint,
+    headers: Headers,
+    timeout_s: float,
+    route: Route = DIRECT,
+) -> int | None:
+    """The prompt tokens that the server reports for `text`, asked for a few output tokens; None where the reply does not say."""
+    form = RequestForm(facts.dialect, (), facts.adaptation)
+    with open_client(headers, timeout_s, route) as client:
+        for output_tokens in _OUTPUT_TOKENS:
+            body = encode_body(form, endpoint=endpoint, model=model, prompt=text, output_tokens=output_tokens)
+            try:
+                fetched = fetch(
+                    client,
+                    facts.completions_url(endpoint),
+                    body,
+                    limit_s=timeout_s,
+                    max_bytes=MAX_SHORT_REPLY_BYTES,
                 )
-                try:
-                    fetched = fetch(client, url, body, limit_s=self.timeout_s, max_bytes=MAX_SHORT_REPLY_BYTES)
-                except httpx2.HTTPError:
-                    return None
-                if fetched.status not in REFUSED_STATUSES:
-                    return prompt_tokens_in(fetched.content) if fetched.status == 200 else None
-        return None
+            except httpx2.HTTPError:
+                return None
+            if fetched.status not in REFUSED_STATUSES:
+                return prompt_tokens_in(fetched.content) if fetched.status == 200 else None
+    return None
 
 
 def prompt_tokens_in(content: bytes) -> int | None:
     """The last count of prompt tokens above 0 in the usage of a reply; None if there is none."""
     documents = [document for document in documents_of(content) if isinstance(document, dict)]
-    usages = [usage_of(document, choices_of(document)) for document in documents]
+    usages = [
+        usage_of(document, choices if isinstance(choices := document.get("choices"), list) else [])
+        for document in documents
+    ]
     counts = [read_usage(usage).prompt_tokens for usage in usages if usage is not None]
     return next((count for count in reversed(counts) if count), None)
-
-
-def choices_of(document: dict[str, object]) -> list[Any]:
-    """The choices of a chunk; empty if it has no list of them."""
-    choices = document.get("choices")
-    return choices if isinstance(choices, list) else []

@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 
 from loadgen.analysis.document.doctor import DoctorDocument
 from loadgen.analysis.document.run import RunDocument
-from loadgen.analysis.document.sweep import SearchDocument
+from loadgen.analysis.document.sweep import SearchDocument, SweepStatus
 from loadgen.analysis.outline.run_outline import Outline
 from loadgen.analysis.server.gpu import GpuSeries
 from loadgen.engine.records.record import Records
@@ -30,7 +30,7 @@ from loadgen.store import blobs, failures, plain, request_rows, run_figures, sch
 from loadgen.store.claim import is_abandoned
 from loadgen.store.database import Database, connect
 from loadgen.store.identity import FileIdentity
-from loadgen.store.rows import ImportMark, RunFigures, ServerSample, SweepRow, SweepStatus
+from loadgen.store.rows import ImportMark, RunFigures, ServerSample, SweepRow
 from loadgen.store.run_figures import STATUSES, latest_attempts, run_counts
 
 INSERT: dict[str, Callable[..., Any]] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}

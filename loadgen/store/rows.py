@@ -6,8 +6,7 @@ from typing import Any, Literal
 
 from typing_extensions import TypedDict
 
-# "stopped" is stored of imported sweeps alone: so reads a running sweep whose process is gone from this machine without a word.
-SweepStatus = Literal["running", "stopped", "finished", "interrupted", "failed"]
+from loadgen.analysis.document.sweep import SweepStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +33,7 @@ class SweepRow:
     spec: Any  # the resolved spec
     spec_hash: str  # of the resolved spec: what a resume looks for
     planned_runs: int
-    status: SweepStatus
+    status: SweepStatus  # "stopped" is stored of imported sweeps alone: so reads a running one whose process is gone without a word
     simulated: bool
     created_at: str  # UTC, ISO 8601
     environment: Any

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from loadgen.analysis.checks.validity import judge
+from loadgen.analysis.document.sweep import SweepStatus
 from loadgen.analysis.measured import measured_of
 from loadgen.analysis.outline.run_outline import outline
 from loadgen.engine.records.record import ClientFacts, CountedBy, Outcome, Recording, Records, RequestRecord
@@ -21,7 +22,7 @@ from loadgen.report.charts.chart import Chart
 from loadgen.report.charts.plots import sweep_page_charts
 from loadgen.report.run_selection import OneRun, RunSelection
 from loadgen.store.repository import Store
-from loadgen.store.rows import ServerSample, SweepRow, SweepStatus
+from loadgen.store.rows import ServerSample, SweepRow
 from tests.analysis.summaries import summarise
 
 Document = Any

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 from sqlalchemy import create_engine
 
+from loadgen.analysis.document.sweep import SweepStatus
 from loadgen.engine.records.record import CountedBy, Outcome, Records, RequestRecord
 from loadgen.load.shapes import ClosedLoop, LoadShape, OpenLoop, Wave
 from loadgen.load.spec import RunSpec
 from loadgen.store.repository import Store
-from loadgen.store.rows import SweepRow, SweepStatus
+from loadgen.store.rows import SweepRow
 from tests.store.postgresql import MISSING, PostgresServer, programs, server
 
 ENVIRONMENT = {"host": {"name": "bench-1"}, "cpu_count": 2, "cpu_governor": None, "packages": {"numpy": "2.4"}}

@@ -8,11 +8,12 @@ not our process and would stay.
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 
 import loadgen
 from loadgen.errors import UsageError
+from loadgen.servers.launcher.launch import Launch
 from loadgen.servers.launcher.state import state_folder
 
 SERVICE = "vllm"
@@ -22,31 +23,20 @@ TAG = "v0.32.0"
 TAG_VARIABLE, PORT_VARIABLE = "VLLM_TAG", "LOADGEN_VLLM_PORT"
 
 
-@dataclass(frozen=True, slots=True)
-class Composed:
-    """What `Launch` needs to know of a server in a container."""
-
-    argv: tuple[str, ...]
-    cleanup: tuple[str, ...]
-    files: dict[str, str]
-    environment: dict[str, str]  # of `docker compose`; the container's own is in `files`
-
-
 def release() -> str:
     """The release of vLLM in the image, by its tag."""
     return os.environ.get(TAG_VARIABLE, TAG).removeprefix("v")
 
 
-def composed(profile: str, words: Sequence[str], environment: dict[str, str], port: int) -> Composed:
-    """The launch of a container. `words` are those of `vllm serve MODEL …`, to listen on every address and `PORT_INSIDE`.
+def in_container(launch: Launch, words: Sequence[str], environment: dict[str, str], port: int) -> Launch:
+    """The launch in a container. `words` are those of `vllm serve MODEL …`, to listen on every address and `PORT_INSIDE`.
 
-    Raises UsageError where there is no compose.yaml.
+    `environment` is the container's own. Raises UsageError where there is no compose.yaml.
     """
-    folder = state_folder()
-    override = folder / f"compose-{profile}.json"
-    files = ["-f", str(compose_file()), "-f", str(override)]
-    command = ("docker", "compose", *files)
-    return Composed(
+    override = state_folder() / f"compose-{launch.profile_name}.json"
+    command = ("docker", "compose", "-f", str(compose_file()), "-f", str(override))
+    return replace(
+        launch,
         argv=(*command, "up", "--no-deps", "--no-color", "--no-log-prefix", "--exit-code-from", SERVICE, SERVICE),
         cleanup=(*command, "rm", "--stop", "--force", SERVICE),
         files={str(override): json.dumps(_override(words, environment), indent=1)},

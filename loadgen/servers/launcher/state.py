@@ -89,7 +89,7 @@ _MAX_BYTES = 16 * 1024 * 1024  # of server.json
 _MAX_NUMBER = 2**63  # of a process id and of clock ticks
 _MAX_GRACE_S = 86_400.0
 
-Phase = Literal["starting", "ready", "ended"]
+ServerPhase = Literal["starting", "ready", "ended"]
 HowEnded = Literal["asked", "abandoned", "died"]
 ServerStatus = Literal["none", "starting", "running", "ended", "broken"]
 """`broken`: the server is gone, or its start was, and processes of it are left."""
@@ -132,7 +132,7 @@ class ServerState:
     fingerprint: str
     log: str | None
     started_at: str
-    phase: Phase = "starting"
+    phase: ServerPhase = "starting"
     mark: str = ""
     boot: str = ""
     supervisor: int = 0
@@ -174,7 +174,7 @@ class ServerState:
                 "ended": None if ended is None else Ended(**ended),
             }
         )
-        if state.phase not in get_args(Phase):
+        if state.phase not in get_args(ServerPhase):
             raise ValueError(f"no phase of a server: {state.phase}")
         _check_types(state)
         return state

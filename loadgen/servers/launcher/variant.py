@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 from loadgen.errors import ModelError, UsageError
-from loadgen.servers.launcher.compose import PORT_INSIDE, composed, release
+from loadgen.servers.launcher.compose import PORT_INSIDE, in_container, release
 from loadgen.servers.launcher.launch import Launch
 from loadgen.servers.launcher.state import ServerState
 from loadgen.servers.profiles.checks import gpus_of
@@ -122,10 +122,11 @@ def launch_of(profile: ServerProfile, overrides: Overrides | None = None) -> Lau
     resolved = _resolved(resulting, overrides, found)
     if resulting.launcher == "compose":
         inside = resulting.model_copy(update={"host": "0.0.0.0", "port": PORT_INSIDE, "executable": None})
-        container = composed(resulting.name, argv(inside, found), environment(resulting, found), resulting.port)
-        resolved |= {"container_argv": shown_words(argv(inside, found))}
-        launch = _launch(resulting, container.argv, container.environment, resolved)
-        return replace(launch, cleanup=container.cleanup, files=container.files)
+        words = argv(inside, found)
+        resolved |= {"container_argv": shown_words(words)}
+        return in_container(
+            _launch(resulting, (), {}, resolved), words, environment(resulting, found), port=resulting.port
+        )
     words = argv(resulting, found)
     program = find_program(words[0])
     words[0] = str(program) if program else words[0]

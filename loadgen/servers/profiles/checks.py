@@ -81,6 +81,8 @@ def findings(file: ProfileFile, vllm: Vllm | None, parsed: Parsed | None) -> lis
         return [ProfileFinding("note", f"cannot be served: {profile.unservable}")]
     if (unknown := _unknown_architecture(file)) is not None:
         return [ProfileFinding("error", unknown)]
+    if not is_served_by_vllm(profile):
+        return []
     found = _of_parser(file, vllm, parsed)
     if all(finding.severity != "error" for finding in found):
         found += _of_lengths(file)
@@ -141,8 +143,6 @@ def _unknown_architecture(file: ProfileFile) -> str | None:
 
 def _of_model(file: ProfileFile) -> list[ProfileFinding]:
     profile, origin = file.profile, file.origin
-    if not is_served_by_vllm(profile):
-        return []
     try:
         sentences = [wrong_model(profile, origin)]
         draft = layout(profile.arguments).draft_model
@@ -160,20 +160,18 @@ def _of_model(file: ProfileFile) -> list[ProfileFinding]:
 
 def _of_lengths(file: ProfileFile) -> list[ProfileFinding]:
     """Lengths and counts that vLLM's parser would refuse, also where no vLLM is installed."""
-    if not is_served_by_vllm(file.profile):
-        return []
     wrong = wrong_lengths(file.profile.arguments)
     return [ProfileFinding("error", f"{file.origin.name(f'arguments.{flag}')} {why}") for flag, why in wrong.items()]
 
 
 def _of_context(file: ProfileFile) -> list[ProfileFinding]:
-    refused = refused_max_model_len(file.profile) if is_served_by_vllm(file.profile) else None
+    refused = refused_max_model_len(file.profile)
     return [] if refused is None else [ProfileFinding("error", refused)]
 
 
 def _of_memory(file: ProfileFile, vllm: Vllm | None) -> list[ProfileFinding]:
     profile, origin = file.profile, file.origin
-    if not is_served_by_vllm(profile) or profile.needs is None or not profile.needs.gpus:
+    if profile.needs is None or not profile.needs.gpus:
         return []
     release = None if vllm is None or not fits(vllm.release, profile.releases) else vllm.release
     found = []
@@ -199,7 +197,7 @@ def _of_memory(file: ProfileFile, vllm: Vllm | None) -> list[ProfileFinding]:
 
 def _of_parser(file: ProfileFile, vllm: Vllm | None, parsed: Parsed | None) -> list[ProfileFinding]:
     profile = file.profile
-    if not is_served_by_vllm(profile) or vllm is None or parsed is None:
+    if vllm is None or parsed is None:
         return []
     if not fits(vllm.release, profile.releases):
         sentence = f"by the parser: the profile is for vLLM {profile.releases}, and {vllm.release} is installed"
