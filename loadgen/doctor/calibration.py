@@ -6,15 +6,14 @@ is in the truth as well as in what is seen, and is not counted against the clien
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
-from loadgen.analysis.client_error import ClientError, Sighting, broken_promises, client_error, sightings
+from loadgen.analysis.client_error import Sighting, broken_promises, client_error, sightings
 from loadgen.analysis.document.doctor import DoctorLevelDocument
 from loadgen.analysis.stats import distribution, samples_needed
 from loadgen.engine.measurement import Task
-from loadgen.engine.records.record import Priority, Recording, StampSource
+from loadgen.engine.records.record import Recording
 from loadgen.engine.wire.target import Target
 from loadgen.engine.workers import Workers
 from loadgen.load.body import RequestForm
@@ -24,8 +23,6 @@ from loadgen.load.spec import RunSpec
 from loadgen.servers.simulator import SimulatorOptions, SimulatorProcess
 from loadgen.servers.simulator.truth import TruthDocument
 
-DEFAULT_STREAMS = (1, 64, 256, 1000)
-
 _MODEL, _INPUT_TOKENS = "calibration", 32
 _FEW_STREAMS = 16  # below this, short answers: a thousand requests of a second each would take minutes
 _MIN_S = 11.0  # the loop's lag is looked at a hundred times a second, and its p99 needs a thousand looks
@@ -33,57 +30,7 @@ _EVENTS_PER_S = 40_000  # what the simulator sends in time on half of a shared m
 _REQUESTS_FOR_P99 = samples_needed(99)
 
 
-@dataclass(frozen=True, slots=True)
-class Level:
-    """One number of streams: what it asked, what the client's error was, and what the client cost."""
-
-    streams: int
-    requests: int
-    ok: int
-    events: int
-    events_per_s: float
-    stamp_source: StampSource
-    priority: Priority
-    error: ClientError
-    coalesced_ratio: float | None
-    cpu_ratio: float
-    loop_lag_p99_s: float | None
-    clock_step_s: float
-    broken: tuple[str, ...]  # what is worse than promised, in words
-
-    def to_json(self) -> DoctorLevelDocument:
-        """One entry of `levels` in the doctor's document; the fields of `error` stand among the others."""
-        return {
-            "requests": self.requests,
-            "ttft_error_p50_s": self.error.ttft_error_p50_s,
-            "ttft_error_p99_s": self.error.ttft_error_p99_s,
-            "gap_p99_error_s": self.error.gap_p99_error_s,
-            "joined_ratio": self.error.joined_ratio,
-            "streams": self.streams,
-            "ok": self.ok,
-            "events": self.events,
-            "events_per_s": self.events_per_s,
-            "stamp_source": self.stamp_source,
-            "priority": self.priority,
-            "coalesced_ratio": self.coalesced_ratio,
-            "cpu_ratio": self.cpu_ratio,
-            "loop_lag_p99_s": self.loop_lag_p99_s,
-            "clock_step_s": self.clock_step_s,
-            "broken": list(self.broken),
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class _Work:
-    """What is asked of the simulator at one number of streams."""
-
-    requests: int
-    output_tokens: int
-    ttft_s: float
-    gap_s: float
-
-
-def calibrate(streams: Sequence[int], on_level: Callable[[int], None] = lambda streams: None) -> list[Level]:
+def calibrate(streams: Sequence[int], on_level: Callable[[int], None]) -> list[DoctorLevelDocument]:
     """Measure the client at each number of `streams`; `on_level` is told before each begins.
 
     Raises EngineError or ServerError when the worker or the simulator fails, HostLimitError when the host has too few files.
@@ -96,58 +43,57 @@ def calibrate(streams: Sequence[int], on_level: Callable[[int], None] = lambda s
     return levels
 
 
-def _work(streams: int) -> _Work:
-    """Requests enough for a p99 of their TTFT, for at least `_MIN_S`, at a pace that the simulator can keep."""
+def _work(streams: int) -> tuple[int, int, SimulatorOptions]:
+    """Return requests, output tokens of each and the simulator's pace: requests enough for a p99 of their TTFT and for `_MIN_S`."""
     if streams < _FEW_STREAMS:
         output_tokens, ttft_s, gap_s = 2, 0.005, 0.005
     else:
         output_tokens, ttft_s, gap_s = 32, 0.05, max(0.01, streams / _EVENTS_PER_S)
     answer_s = ttft_s + (output_tokens - 1) * gap_s
     waves = math.ceil(max(_REQUESTS_FOR_P99 / streams, _MIN_S / answer_s))
-    return _Work(streams * waves, output_tokens, ttft_s, gap_s)
+    return streams * waves, output_tokens, SimulatorOptions(model=_MODEL, ttft_s=ttft_s, gap_s=gap_s)
 
 
-def _level(workers: Workers, streams: int) -> Level:
-    work = _work(streams)
-    with SimulatorProcess(SimulatorOptions(model=_MODEL, ttft_s=work.ttft_s, gap_s=work.gap_s)) as simulator:
+def _level(workers: Workers, streams: int) -> DoctorLevelDocument:
+    requests, output_tokens, options = _work(streams)
+    form = RequestForm("vllm", ("token_ids",))
+    with SimulatorProcess(options) as simulator:
         target = Target("http", simulator.options.host, simulator.port, "/v1/completions")
-        asked = RunSpec(simulator.url, _MODEL, ClosedLoop(streams), _INPUT_TOKENS, work.output_tokens)
-        warmup = build(asked, streams, prompt_seed=f"doctor/{streams}/warmup", form=RequestForm("vllm", ("token_ids",)))
+        asked = RunSpec(simulator.url, _MODEL, ClosedLoop(streams), _INPUT_TOKENS, output_tokens)
+        warmup = build(asked, streams, prompt_seed=f"doctor/{streams}/warmup", form=form)
         workers.run(Task(target, warmup, asked.shape))
         simulator.reset_truth()
-        schedule = build(
-            asked, work.requests, prompt_seed=f"doctor/{streams}", form=RequestForm("vllm", ("token_ids",))
-        )
+        schedule = build(asked, requests, prompt_seed=f"doctor/{streams}", form=form)
         recording = workers.run(Task(target, schedule, asked.shape))
         truth = simulator.truth()
     return level_of(streams, recording, truth)
 
 
-def level_of(streams: int, recording: Recording, truth: TruthDocument) -> Level:
+def level_of(streams: int, recording: Recording, truth: TruthDocument) -> DoctorLevelDocument:
     """The level from what the client recorded and the simulator's document of GET /truth."""
     records, client = recording.records, recording.client
     seen = sightings(records)
     error = client_error(seen, true_sightings(truth))
-    arrivals = len(records.arrival_ns)
-    return Level(
-        streams=streams,
-        requests=len(records),
-        ok=len(seen),
-        events=arrivals,
-        events_per_s=arrivals / client.wall_s,
-        stamp_source=client.stamp_source,
-        priority=client.priority,
-        error=error,
-        coalesced_ratio=int(np.count_nonzero(records.arrival_coalesced)) / arrivals if arrivals else None,
-        cpu_ratio=(client.cpu_s or 0.0) / client.wall_s,
-        loop_lag_p99_s=distribution(client.loop_lag_ns / 1e9)["p99"],
-        clock_step_s=client.clock_step_ns / 1e9,
-        broken=(*_failures(len(records) - len(seen), len(records)), *broken_promises(error)),
-    )
-
-
-def _failures(failed: int, requests: int) -> list[str]:
-    return [f"{failed:,} of {requests:,} requests failed"] if failed else []
+    arrivals, failed = len(records.arrival_ns), len(records) - len(seen)
+    failures = [f"{failed:,} of {len(records):,} requests failed"] if failed else []
+    return {
+        "requests": len(records),
+        "ttft_error_p50_s": error.ttft_error_p50_s,
+        "ttft_error_p99_s": error.ttft_error_p99_s,
+        "gap_p99_error_s": error.gap_p99_error_s,
+        "joined_ratio": error.joined_ratio,
+        "streams": streams,
+        "ok": len(seen),
+        "events": arrivals,
+        "events_per_s": arrivals / client.wall_s,
+        "stamp_source": client.stamp_source,
+        "priority": client.priority,
+        "coalesced_ratio": int(np.count_nonzero(records.arrival_coalesced)) / arrivals if arrivals else None,
+        "cpu_ratio": (client.cpu_s or 0.0) / client.wall_s,
+        "loop_lag_p99_s": distribution(client.loop_lag_ns / 1e9)["p99"],
+        "clock_step_s": client.clock_step_ns / 1e9,
+        "broken": [*failures, *broken_promises(error)],
+    }
 
 
 def true_sightings(truth: TruthDocument) -> dict[int, Sighting]:

@@ -7,11 +7,11 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import cast
 
-from loadgen.analysis.document.doctor import DoctorDocument, ExaminedHost
+from loadgen.analysis.document.doctor import DoctorDocument, DoctorLevelDocument, ExaminedHost, HostCheckDocument
 from loadgen.analysis.document.run import DoctorLevel, DoctorNote
 from loadgen.analysis.document.server import EnvironmentDocument
-from loadgen.doctor.calibration import DEFAULT_STREAMS, Level, calibrate
-from loadgen.doctor.host_checks import HostCheck, check_host
+from loadgen.doctor.calibration import calibrate
+from loadgen.doctor.host_checks import check_host
 from loadgen.errors import ExitCode
 from loadgen.load.spec import canonical_hash
 from loadgen.servers.environment import environment
@@ -22,9 +22,7 @@ def host_hash() -> str:
     return canonical_hash(_host())
 
 
-def examine(
-    streams: Sequence[int] = DEFAULT_STREAMS, on_step: Callable[[str], None] = lambda step: None
-) -> DoctorDocument:
+def examine(streams: Sequence[int], on_step: Callable[[str], None]) -> DoctorDocument:
     """The doctor's document. `on_step` hears what is being looked at. Raises what `calibrate` raises."""
     on_step("looking at this host")
     checks = check_host(max(streams))
@@ -32,7 +30,7 @@ def examine(
     return document_of(checks, levels)
 
 
-def document_of(checks: Sequence[HostCheck], levels: Sequence[Level]) -> DoctorDocument:
+def document_of(checks: list[HostCheckDocument], levels: list[DoctorLevelDocument]) -> DoctorDocument:
     """The host's lines and the levels as one document, with the summary line."""
     known = cast(EnvironmentDocument, environment())
     return {
@@ -43,9 +41,9 @@ def document_of(checks: Sequence[HostCheck], levels: Sequence[Level]) -> DoctorD
         "host_hash": host_hash(),
         "host": _host(),
         "summary": summary_line(levels),
-        "kept": not any(level.broken for level in levels),
-        "checks": [check.to_json() for check in checks],
-        "levels": [level.to_json() for level in levels],
+        "kept": not any(level["broken"] for level in levels),
+        "checks": checks,
+        "levels": levels,
     }
 
 
@@ -64,13 +62,20 @@ def exit_code(document: DoctorDocument) -> ExitCode:
     return ExitCode.OK if document["kept"] else ExitCode.GATE_FAILED
 
 
-def summary_line(levels: Sequence[Level]) -> str:
+def summary_line(levels: Sequence[DoctorLevelDocument]) -> str:
     """Fit to be put into a paper: the client's error at the most streams at which it kept its promise."""
-    kept = [level for level in levels if not level.broken]
-    shown = max(kept or levels, key=lambda level: level.streams)
-    figures = [f"TTFT {_worst(shown)}", f"gap p99 {_ms(shown.error.gap_p99_error_s)}", f"{shown.stamp_source} stamps"]
-    line = f"client error at {_streams(shown.streams)}: {', '.join(figures)}"
-    broken = [level.streams for level in levels if level.broken]
+    kept = [level for level in levels if not level["broken"]]
+    shown = max(kept or levels, key=lambda level: level["streams"])
+    name, ttft_s = "p99", shown["ttft_error_p99_s"]
+    if ttft_s is None:
+        name, ttft_s = "p50", shown["ttft_error_p50_s"]
+    figures = [
+        f"TTFT {name} {_ms(ttft_s)}",
+        f"gap p99 {_ms(shown['gap_p99_error_s'])}",
+        f"{shown['stamp_source']} stamps",
+    ]
+    line = f"client error at {_streams(shown['streams'])}: {', '.join(figures)}"
+    broken = [level["streams"] for level in levels if level["broken"]]
     return line if not broken else f"{line}; not to be trusted at {', '.join(f'{each:,}' for each in broken)} streams"
 
 
@@ -94,13 +99,6 @@ def attached(document: DoctorDocument | None) -> DoctorNote | None:
         "summary": document["summary"],
         "levels": levels,
     }
-
-
-def _worst(level: Level) -> str:
-    error = level.error
-    if error.ttft_error_p99_s is not None:
-        return f"p99 {_ms(error.ttft_error_p99_s)}"
-    return f"p50 {_ms(error.ttft_error_p50_s)}"
 
 
 def _ms(value_s: float | None) -> str:

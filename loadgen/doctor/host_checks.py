@@ -8,7 +8,6 @@ import socket
 import time
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -23,8 +22,6 @@ from loadgen.engine.wire.sockets import ANCILLARY_BYTES, SO_TIMESTAMPNS_NEW, ask
 from loadgen.errors import HostLimitError
 from loadgen.servers.environment import environment
 
-Status = Literal["ok", "warn", "bad"]
-
 WATCHED_S = 2.0  # how long clocks and other load are watched
 _SAMPLE_PERIOD_S = 0.05  # as often as a run samples the wall clock
 _STAMP_TRIES, _STAMP_PAUSE_S = 20, 0.01  # the kernel begins to stamp a moment after the first socket asks
@@ -37,21 +34,7 @@ _MIN_MEMORY_BYTES = 1 << 30  # the largest schedule that a run may prepare
 ANYWHERE = ("127.0.0.1", 9)  # an address to count ports towards when none is meant
 
 
-@dataclass(frozen=True, slots=True)
-class HostCheck:
-    """One line. `hint` is the remedy, empty where none is needed."""
-
-    name: str
-    status: Status
-    message: str
-    hint: str = ""
-
-    def to_json(self) -> HostCheckDocument:
-        """One entry of `checks` in the doctor's document."""
-        return {"name": self.name, "status": self.status, "message": self.message, "hint": self.hint}
-
-
-def check_host(streams: int) -> list[HostCheck]:
+def check_host(streams: int) -> list[HostCheckDocument]:
     """Every look at this host, for a client that is to carry `streams`. Takes `WATCHED_S`."""
     psutil.cpu_percent()  # begins the interval which the next call ends
     step_s = watch_clocks(WATCHED_S)
@@ -99,101 +82,103 @@ def watch_clocks(watched_s: float) -> float:
     return wall_clock.largest_step_ns / 1e9
 
 
-def of_stamps(arrive: bool) -> HostCheck:
+def of_stamps(arrive: bool) -> HostCheckDocument:
     """Kernel stamps are what keeps the client's lateness out of the figures."""
     if arrive:
-        return HostCheck("kernel stamps", "ok", "the kernel stamps arrivals")
+        return _check("kernel stamps", "ok", "the kernel stamps arrivals")
     hint = "measure from Linux, outside a sandbox (gVisor and the like) that hides the kernel's receive times"
-    return HostCheck(
-        "kernel stamps", "bad", "the kernel gives no receive times: arrivals are stamped at the read", hint
-    )
+    return _check("kernel stamps", "bad", "the kernel gives no receive times: arrivals are stamped at the read", hint)
 
 
-def of_clock_source(source: str | None) -> HostCheck:
+def of_clock_source(source: str | None) -> HostCheckDocument:
     """A slow clock makes every stamp and every sample of the offset dear."""
     if source is None:
-        return HostCheck("clock source", "ok", "the system does not tell")
+        return _check("clock source", "ok", "the system does not tell")
     if source in _QUICK_SOURCES:
-        return HostCheck("clock source", "ok", f"{source}, read without a system call")
+        return _check("clock source", "ok", f"{source}, read without a system call")
     hint = "see /sys/devices/system/clocksource/clocksource0/available_clocksource; tsc is the best where it is offered"
-    return HostCheck("clock source", "warn", f"{source}: each look at the clock takes a system call", hint)
+    return _check("clock source", "warn", f"{source}: each look at the clock takes a system call", hint)
 
 
-def of_clock_steps(step_s: float) -> HostCheck:
+def of_clock_steps(step_s: float) -> HostCheckDocument:
     """By the limits of the verdict's check `clock_step`."""
     message = f"wall and monotonic clock moved apart by at most {step_s * 1e6:.3g} µs between two samples"
     severity = thresholds_of("clock_step").above(step_s)
     if severity is None:
-        return HostCheck("clock steps", "ok", message)
+        return _check("clock steps", "ok", message)
     hint = "let the time service slew the clock and not step it"
-    return HostCheck("clock steps", "bad" if severity == "invalid" else "warn", message, hint)
+    return _check("clock steps", "bad" if severity == "invalid" else "warn", message, hint)
 
 
-def of_governor(governor: str | None) -> HostCheck:
+def of_governor(governor: str | None) -> HostCheckDocument:
     """A processor that clocks down when idle wakes late."""
     if governor is None:
-        return HostCheck("CPU governor", "ok", "the system does not tell, as is usual in virtual machines")
+        return _check("CPU governor", "ok", "the system does not tell, as is usual in virtual machines")
     if governor == "performance":
-        return HostCheck("CPU governor", "ok", governor)
+        return _check("CPU governor", "ok", governor)
     hint = "cpupower frequency-set -g performance"
-    return HostCheck("CPU governor", "warn", f"{governor}: the processor's speed follows the load", hint)
+    return _check("CPU governor", "warn", f"{governor}: the processor's speed follows the load", hint)
 
 
-def of_cores(cores: int) -> HostCheck:
+def of_cores(cores: int) -> HostCheckDocument:
     """A client alone on one core has to share it with whatever else runs."""
     if cores > 1:
-        return HostCheck("processors", "ok", f"{cores}")
-    return HostCheck("processors", "warn", "1, shared with everything else", "give the client two or more")
+        return _check("processors", "ok", f"{cores}")
+    return _check("processors", "warn", "1, shared with everything else", "give the client two or more")
 
 
-def of_priority(priority: str) -> HostCheck:
+def of_priority(priority: str) -> HostCheckDocument:
     """Whether the measuring process may be woken ahead of others."""
     match priority:
         case "realtime":
-            return HostCheck("priority", "ok", "the client may be woken in real time")
+            return _check("priority", "ok", "the client may be woken in real time")
         case "raised":
-            return HostCheck("priority", "ok", "the client's priority may be raised")
+            return _check("priority", "ok", "the client's priority may be raised")
         case _:
             message = "the client waits for its turn like any other process"
-            return HostCheck("priority", "warn", message, RAISE_PRIORITY)
+            return _check("priority", "warn", message, RAISE_PRIORITY)
 
 
-def of_limit(name: str, check: Callable[[], None], fine: str) -> HostCheck:
+def of_limit(name: str, check: Callable[[], None], fine: str) -> HostCheckDocument:
     """A limit that `check` raises HostLimitError about, else what is `fine`."""
     try:
         check()
     except HostLimitError as error:
         message, _, hint = str(error).partition(": ")
-        return HostCheck(name, "bad", message, hint)
-    return HostCheck(name, "ok", fine)
+        return _check(name, "bad", message, hint)
+    return _check(name, "ok", fine)
 
 
-def of_ports(streams: int) -> HostCheck:
+def of_ports(streams: int) -> HostCheckDocument:
     """Local ports towards one address."""
     ports = ports_to(ANYWHERE)
     if ports is None:
-        return HostCheck("local ports", "ok", "the system does not tell")
+        return _check("local ports", "ok", "the system does not tell")
     fine = f"{ports.free:,} of {ports.first} to {ports.last} are free towards one address"
     found = of_limit("local ports", lambda: check_ports(streams, ANYWHERE, ports), fine)
-    if found.status == "ok" and ports.free < _FEW_PORTS:
-        return HostCheck("local ports", "warn", fine, WIDEN)
+    if found["status"] == "ok" and ports.free < _FEW_PORTS:
+        return _check("local ports", "warn", fine, WIDEN)
     return found
 
 
-def of_other_load(busy_ratio: float) -> HostCheck:
+def of_other_load(busy_ratio: float) -> HostCheckDocument:
     """What others took of all processors while nothing of ours ran."""
     message = f"others use {busy_ratio:.0%} of the processors"
     if busy_ratio <= _OTHERS_BUSY_RATIO:
-        return HostCheck("other load", "ok", message)
-    return HostCheck("other load", "warn", message, "stop what else runs here, or measure from a machine of its own")
+        return _check("other load", "ok", message)
+    return _check("other load", "warn", message, "stop what else runs here, or measure from a machine of its own")
 
 
-def of_memory(available_bytes: int) -> HostCheck:
+def of_memory(available_bytes: int) -> HostCheckDocument:
     """A run prepares all its prompts and keeps all its answers."""
     message = f"{available_bytes / (1 << 30):.1f} GiB available"
     if available_bytes >= _MIN_MEMORY_BYTES:
-        return HostCheck("memory", "ok", message)
-    return HostCheck("memory", "warn", message, "a run may need 1 GiB for its prompts: free some, or keep runs small")
+        return _check("memory", "ok", message)
+    return _check("memory", "warn", message, "a run may need 1 GiB for its prompts: free some, or keep runs small")
+
+
+def _check(name: str, status: Literal["ok", "warn", "bad"], message: str, hint: str = "") -> HostCheckDocument:
+    return {"name": name, "status": status, "message": message, "hint": hint}
 
 
 def _hard_limit() -> int:

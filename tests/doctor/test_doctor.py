@@ -1,35 +1,35 @@
 """The doctor's document: its summary line, its exit code, what runs keep of it, and the whole of it at few streams."""
 
-from dataclasses import replace
-
 import pytest
 
-from loadgen.analysis.client_error import ClientError
+from loadgen.analysis.document.doctor import DoctorLevelDocument
 from loadgen.doctor import calibration, host_checks
-from loadgen.doctor.calibration import Level
 from loadgen.doctor.doctor import attached, document_of, examine, exit_code, host_hash, summary_line
 from loadgen.errors import ExitCode
 
-LEVEL = Level(
-    streams=64,
-    requests=1000,
-    ok=1000,
-    events=32_000,
-    events_per_s=5000.0,
-    stamp_source="kernel",
-    priority="realtime",
-    error=ClientError(1000, 0.004e-3, 0.0142e-3, -0.0004e-3, 0.0),
-    coalesced_ratio=0.0,
-    cpu_ratio=0.1,
-    loop_lag_p99_s=0.1e-3,
-    clock_step_s=1e-6,
-    broken=(),
-)
-MANY = replace(LEVEL, streams=1000, broken=("TTFT error p99 9 ms, promised 0.2 ms",))
+LEVEL: DoctorLevelDocument = {
+    "streams": 64,
+    "requests": 1000,
+    "ok": 1000,
+    "events": 32_000,
+    "events_per_s": 5000.0,
+    "stamp_source": "kernel",
+    "priority": "realtime",
+    "ttft_error_p50_s": 0.004e-3,
+    "ttft_error_p99_s": 0.0142e-3,
+    "gap_p99_error_s": -0.0004e-3,
+    "joined_ratio": 0.0,
+    "coalesced_ratio": 0.0,
+    "cpu_ratio": 0.1,
+    "loop_lag_p99_s": 0.1e-3,
+    "clock_step_s": 1e-6,
+    "broken": [],
+}
+MANY: DoctorLevelDocument = {**LEVEL, "streams": 1000, "broken": ["TTFT error p99 9 ms, promised 0.2 ms"]}
 
 
 def test_the_summary_is_of_the_most_streams_at_which_the_promise_was_kept() -> None:
-    more = replace(LEVEL, streams=1000, error=replace(LEVEL.error, ttft_error_p99_s=0.1e-3, gap_p99_error_s=0.4e-3))
+    more: DoctorLevelDocument = {**LEVEL, "streams": 1000, "ttft_error_p99_s": 0.1e-3, "gap_p99_error_s": 0.4e-3}
     line = "client error at 1,000 streams: TTFT p99 0.1 ms, gap p99 0.4 ms, kernel stamps"
     assert summary_line([LEVEL, more]) == line
     assert summary_line([LEVEL, MANY]) == (
@@ -38,7 +38,7 @@ def test_the_summary_is_of_the_most_streams_at_which_the_promise_was_kept() -> N
 
 
 def test_without_a_p99_the_summary_says_the_median() -> None:
-    few = replace(LEVEL, streams=1, error=replace(LEVEL.error, ttft_error_p99_s=None, gap_p99_error_s=None))
+    few: DoctorLevelDocument = {**LEVEL, "streams": 1, "ttft_error_p99_s": None, "gap_p99_error_s": None}
     assert summary_line([few]) == "client error at 1 stream: TTFT p50 0.004 ms, gap p99 not known, kernel stamps"
 
 

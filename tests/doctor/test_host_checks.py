@@ -5,8 +5,8 @@ from contextlib import closing
 
 import pytest
 
+from loadgen.analysis.document.doctor import HostCheckDocument
 from loadgen.doctor import host_checks
-from loadgen.doctor.host_checks import HostCheck
 from loadgen.engine.eventloop.host import Ports
 from loadgen.engine.wire.sockets import ask_for_kernel_stamps
 from loadgen.errors import HostLimitError
@@ -36,26 +36,29 @@ from loadgen.errors import HostLimitError
         (host_checks.of_memory(2 << 30), "ok"),
         (host_checks.of_memory(1 << 29), "warn"),
     ],
-    ids=lambda value: f"{value.name}: {value.message}" if isinstance(value, HostCheck) else value,
+    ids=lambda value: f"{value['name']}: {value['message']}" if isinstance(value, dict) else value,
 )
-def test_a_line_that_is_not_fine_names_its_remedy(check: HostCheck, status: str) -> None:
-    assert check.status == status
-    assert bool(check.hint) == (status != "ok")
+def test_a_line_that_is_not_fine_names_its_remedy(check: HostCheckDocument, status: str) -> None:
+    assert check["status"] == status
+    assert bool(check["hint"]) == (status != "ok")
 
 
 def test_a_limit_that_is_too_low_is_bad_with_its_remedy() -> None:
     def refuse() -> None:
         raise HostLimitError("the limit is 800: raise it: now")
 
-    assert host_checks.of_limit("open files", refuse, "fine") == HostCheck(
-        "open files", "bad", "the limit is 800", "raise it: now"
-    )
+    assert host_checks.of_limit("open files", refuse, "fine") == {
+        "name": "open files",
+        "status": "bad",
+        "message": "the limit is 800",
+        "hint": "raise it: now",
+    }
 
 
 @pytest.mark.parametrize(("free", "status"), [(28_000, "ok"), (9_000, "warn"), (63, "bad")])
 def test_ports(monkeypatch: pytest.MonkeyPatch, free: int, status: str) -> None:
     monkeypatch.setattr(host_checks, "ports_to", lambda sockaddr: Ports(32768, 60999, free))
-    assert host_checks.of_ports(64).status == status
+    assert host_checks.of_ports(64)["status"] == status
 
 
 @pytest.mark.loopback

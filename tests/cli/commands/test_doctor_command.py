@@ -1,21 +1,19 @@
 """`loadgen doctor`: shown, stored, attached to the runs of this host, and an exit code that a script can use."""
 
-import inspect
 import json
 from typing import Any
 
 import pytest
 
-from loadgen.cli.commands.doctor import doctor
-from loadgen.doctor import calibration, host_checks
-from loadgen.doctor.calibration import Level
+from loadgen.analysis.document.doctor import DoctorLevelDocument
+from loadgen.doctor import host_checks
 from loadgen.errors import ExitCode
 from tests.cli.conftest import Cli
 from tests.doctor.test_doctor import LEVEL, MANY
 
 
 @pytest.fixture
-def levels(monkeypatch: pytest.MonkeyPatch) -> list[Level]:
+def levels(monkeypatch: pytest.MonkeyPatch) -> list[DoctorLevelDocument]:
     """What the doctor will find, instead of measuring."""
     found = [LEVEL]
     monkeypatch.setattr("loadgen.doctor.doctor.calibrate", lambda streams, on_level: found)
@@ -23,7 +21,7 @@ def levels(monkeypatch: pytest.MonkeyPatch) -> list[Level]:
     return found
 
 
-def test_the_table_and_the_summary(cli: Cli, levels: list[Level]) -> None:
+def test_the_table_and_the_summary(cli: Cli, levels: list[DoctorLevelDocument]) -> None:
     said = cli("doctor", "-q")
     assert (said.code, said.err) == (ExitCode.OK, "")
     assert "✓ kernel stamps the kernel stamps arrivals" in said.out
@@ -32,7 +30,7 @@ def test_the_table_and_the_summary(cli: Cli, levels: list[Level]) -> None:
     )
 
 
-def test_a_broken_promise_is_told_and_is_exit_code_4(cli: Cli, levels: list[Level]) -> None:
+def test_a_broken_promise_is_told_and_is_exit_code_4(cli: Cli, levels: list[DoctorLevelDocument]) -> None:
     levels.append(MANY)
     said = cli("doctor", "-q")
     assert said.code == ExitCode.GATE_FAILED
@@ -40,7 +38,9 @@ def test_a_broken_promise_is_told_and_is_exit_code_4(cli: Cli, levels: list[Leve
     assert cli("doctor", "-q", "--json").json["kept"] is False
 
 
-def test_runs_of_this_host_carry_the_last_result(cli: Cli, levels: list[Level], point: tuple[str, ...]) -> None:
+def test_runs_of_this_host_carry_the_last_result(
+    cli: Cli, levels: list[DoctorLevelDocument], point: tuple[str, ...]
+) -> None:
     before: dict[str, Any] = cli("run", *point, "-q", "--json").json
     assert before["client"]["doctor"] is None
     document = cli("doctor", "-q", "--json").json
@@ -61,8 +61,3 @@ def test_runs_of_this_host_carry_the_last_result(cli: Cli, levels: list[Level], 
 def test_wrong_streams(cli: Cli, streams: str, sentence: str) -> None:
     said = cli("doctor", "--streams", streams)
     assert (said.code, said.err) == (ExitCode.USAGE, f"loadgen: {sentence}\n")
-
-
-def test_the_flags_default_is_the_calibrations() -> None:
-    default = inspect.signature(doctor).parameters["streams"].default
-    assert tuple(map(int, default.split(","))) == calibration.DEFAULT_STREAMS
