@@ -26,9 +26,9 @@ from loadgen.cli.commands.serve import serve
 from loadgen.cli.commands.simulate import simulate
 from loadgen.cli.console import streams
 from loadgen.cli.console.terminal import Globals, warn
-from loadgen.cli.flags.help_screen import Command, Group
 from loadgen.cli.flags.options import Database, Quiet, Verbose, Version
 from loadgen.cli.flags.other_tools import command_counterpart, counterpart
+from loadgen.cli.flags.signature import Command, Group
 from loadgen.errors import ExitCode, LoadgenError, NotFoundError, OutputError
 
 # With Python's 700 the thousand modules that a command imports, all of which stay, would be looked through 300 times.

@@ -1,21 +1,26 @@
 """`loadgen compare`: whether B is better or worse than A, or whether that cannot be told. Writes nothing to the database."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Any
+from contextlib import ExitStack
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from loadgen.cli.commands.sides import sides
+from loadgen.cli.commands.ids import full_id
 from loadgen.cli.console.terminal import Terminal, show_json, stdout
 from loadgen.cli.flags import options
 from loadgen.cli.flags.signature import Flag, command
 from loadgen.errors import GateError, UsageError
 
-_SHOWN = 3  # figures named in the sentence of a gate
 if TYPE_CHECKING:
     from loadgen.analysis.document.run import RunDocument
     from loadgen.analysis.gate import Gate
+    from loadgen.store.repository import Store
 
+_SHOWN = 3  # figures named in the sentence of a gate
+_Side = tuple[str, "list[RunDocument]"]  # an id and its run documents
 
 _FLAGS = (
     Flag("metrics", "KEY,KEY…", "Compare only these metrics (default: all that have a better direction)."),
@@ -62,7 +67,7 @@ def compare(
     if allow_inconclusive and not fail_if_worse:
         raise UsageError("--allow-inconclusive needs --fail-if-worse, whose result it changes")
     keys = _metrics(metrics)
-    pairs = sides(terminal, a, b)
+    pairs = _sides(terminal, a, b)
     comparisons, documents = [], []
     for (id_a, runs_a), (id_b, runs_b) in pairs:
         if id_a == id_b:
@@ -120,3 +125,66 @@ def _described(found: str, runs: "list[RunDocument]") -> dict[str, object]:
     first = runs[0]
     marks = {"simulated": first["simulated"], "imported": first.get("imported")}
     return {"id": found, **marks, "server": first["server"], "runs": len(runs)}
+
+
+def _sides(terminal: Terminal, a: str, b: str | None) -> list[tuple[_Side, _Side]]:
+    """A and B, or the first sweep of a group and each other one. The database is not opened for files alone.
+
+    Raises UsageError.
+    """
+    if b is None:
+        if _is_file(a):
+            raise UsageError(f"{a} alone is no comparison: name another file, sweep or run to compare it with")
+        with terminal.open() as store:
+            return _of_group(store, full_id(store, a))
+    with ExitStack() as stack:
+        opened: list[Store] = []
+
+        def side(given: str) -> _Side:
+            if _is_file(given):
+                return _of_file(Path(given))
+            if not opened:
+                opened.append(stack.enter_context(terminal.open()))
+            return _of_store(opened[0], given)
+
+        return [(side(a), side(b))]
+
+
+def _is_file(given: str) -> bool:
+    """Whether `given` names a result file and not an id or a name, which may have a slash as models' names do."""
+    if given == "latest":
+        return False
+    return given.lower().endswith(".json") or given.startswith(("/", "./", "../")) or Path(given).is_file()
+
+
+def _of_file(path: Path) -> _Side:
+    from loadgen.importers.importing import read_sweep
+
+    found = read_sweep(path)
+    mark = None if found.sweep.imported is None else asdict(found.sweep.imported)
+    return found.sweep.sweep_id, [cast("RunDocument", run | {"imported": mark}) for run in found.runs]
+
+
+def _of_group(store: "Store", found: str) -> list[tuple[_Side, _Side]]:
+    if not found.startswith("g"):
+        raise UsageError(
+            f"{found} alone is no comparison: name two sweeps or runs, or a group (g…), whose sweeps are compared with its first"
+        )
+    members: list[_Side] = [
+        (sweep.sweep_id, runs) for sweep in store.group(found) if (runs := store.runs(sweep.sweep_id))
+    ]
+    if len(members) < 2:
+        raise UsageError(
+            f"the group {found} has {len(members) or 'no'} sweep{'' if len(members) == 1 else 's'} with a finished run, and comparing takes two"
+        )
+    return [(members[0], other) for other in members[1:]]
+
+
+def _of_store(store: "Store", given: str) -> _Side:
+    found = full_id(store, given)
+    if found.startswith("g"):
+        raise UsageError(f"{found} is a group; compare it alone, or name two of its sweeps")
+    runs = [store.run(found)] if found.startswith("r") else store.runs(found)
+    if not runs:
+        raise UsageError(f"the sweep {found} has no finished run, so there is nothing to compare")
+    return found, runs

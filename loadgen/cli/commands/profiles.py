@@ -8,8 +8,7 @@ import typer
 
 from loadgen.cli.console.terminal import Terminal, show_json, stdout
 from loadgen.cli.flags import options
-from loadgen.cli.flags.help_screen import Command, Group
-from loadgen.cli.flags.signature import command
+from loadgen.cli.flags.signature import Command, Group, command
 from loadgen.errors import ExitCode, LoadgenError, UsageError
 from loadgen.report.format import plural
 

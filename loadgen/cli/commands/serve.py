@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from loadgen.cli.console.terminal import Terminal, echo, show_json, write_bytes
-from loadgen.cli.flags.help_screen import Command, Group
 from loadgen.cli.flags.options import Json
-from loadgen.cli.flags.signature import Flag, command
+from loadgen.cli.flags.signature import Command, Flag, Group, command
 from loadgen.errors import ServerError, UsageError
 
 if TYPE_CHECKING:

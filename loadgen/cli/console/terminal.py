@@ -5,14 +5,15 @@ Colours are Rich's affair: it obeys NO_COLOR and leaves pipes plain.
 
 import json
 import os
+import stat
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
-from loadgen.cli.console.default_database import default_db
 from loadgen.cli.console.streams import clean_json, one_line, rich_file
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
     from loadgen.store.repository import Store
 
+_FILE_NAME = "loadgen.db"
+DEFAULT_DB = f"sqlite:///{_FILE_NAME}"
 PIPE_WIDTH = 120  # columns of a table that goes to a file or a pipe
 
 
@@ -148,3 +151,39 @@ def show_json(document: Mapping[str, object]) -> None:
 def _pipe_width() -> int:
     columns = os.environ.get("COLUMNS", "")
     return int(columns) if columns.isdigit() and int(columns) > 20 else PIPE_WIDTH
+
+
+def default_db() -> str:
+    """The nearest `loadgen.db` from the working directory upwards, else a new one in the working directory."""
+    found = _upwards()
+    return DEFAULT_DB if found is None else f"sqlite:///{found}"
+
+
+def _upwards() -> Path | None:
+    """The database above the working directory; None if the working directory has one, or no directory has.
+
+    The search ends at the home directory, or at the root of the file system. A file that somebody else has put into a
+    directory where everyone may write is passed over.
+    """
+    try:
+        start, home = Path.cwd(), Path(os.path.expanduser("~"))  # noqa: PTH111 (Path.home raises without a home)
+    except OSError:  # the working directory is gone
+        return None
+    if (start / _FILE_NAME).exists() or start == home:
+        return None
+    for folder in start.parents:
+        candidate = folder / _FILE_NAME
+        if _is_ours(candidate):
+            return candidate
+        if folder == home:
+            return None
+    return None
+
+
+def _is_ours(path: Path) -> bool:
+    try:
+        found, folder = path.stat(), path.parent.stat()
+    except OSError:
+        return False
+    is_shared = bool(folder.st_mode & stat.S_IWOTH)
+    return stat.S_ISREG(found.st_mode) and (not is_shared or found.st_uid == os.geteuid())

@@ -1,16 +1,21 @@
-"""The signature of a command: the parameters of its function, rows of a table of flags, and what every command takes."""
+"""Commands: their signature of the function's parameters, rows of a table of flags and shared flags; and their help screen."""
 
 import functools
 import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import typer
+from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
 from typer.models import ArgumentInfo
 
 from loadgen.cli.console.terminal import Terminal
 from loadgen.cli.flags.options import Database, Quiet, Verbose
+
+if TYPE_CHECKING:
+    from typer._click import Context
+    from typer._click.core import Parameter
 
 _Function = Callable[..., None]
 
@@ -86,3 +91,30 @@ def _parameters(function: _Function) -> list[inspect.Parameter]:
 def _is_argument(parameter: inspect.Parameter) -> bool:
     """Whether it has no flag: a positional argument of the command line."""
     return any(isinstance(each, ArgumentInfo) for each in get_args(parameter.annotation))
+
+
+class Command(TyperCommand):
+    """A command whose help screen shows what to write (`N`, `FILE`, `URL`) and no types of the program."""
+
+    def get_params(self, ctx: "Context") -> list["Parameter"]:
+        """Its parameters, for the parser and the help screen."""
+        return _without_types(super().get_params(ctx))
+
+
+class Group(TyperGroup):
+    """A group of commands, likewise."""
+
+    def get_params(self, ctx: "Context") -> list["Parameter"]:
+        """Its parameters, for the parser and the help screen."""
+        return _without_types(super().get_params(ctx))
+
+
+def _without_types(parameters: list["Parameter"]) -> list["Parameter"]:
+    for parameter in parameters:
+        if isinstance(parameter, TyperArgument):
+            parameter.display_type_rich = lambda ctx: None  # type: ignore[method-assign]
+        elif isinstance(parameter, TyperOption):
+            parameter._get_number_range_help_str = lambda: None  # type: ignore[method-assign]
+            if parameter.metavar is None and parameter.is_flag:
+                parameter.metavar = ""
+    return parameters

@@ -3,9 +3,9 @@
 from rich.progress import BarColumn, TaskID, TextColumn
 from rich.text import Text
 
+from loadgen.analysis.document.run import RunDocument
 from loadgen.cli.console.terminal import Terminal
 from loadgen.cli.progress.live_line import PLAIN_EVERY_S, LiveLine, StartProgress
-from loadgen.cli.progress.search import Probes
 from loadgen.cli.tables.run import run_line
 from loadgen.engine.drive.driver import Progress
 from loadgen.experiments.events import (
@@ -30,7 +30,8 @@ from loadgen.experiments.events import (
 )
 from loadgen.experiments.live import LiveState
 from loadgen.experiments.prompt_fitting import FITTING_LIMIT_S
-from loadgen.report.format import milliseconds, number, plural, seconds, size
+from loadgen.experiments.search import met_by
+from loadgen.report.format import milliseconds, number, percent, plural, seconds, size
 from loadgen.report.words.server import server_name
 
 
@@ -70,7 +71,7 @@ class SweepProgress(LiveLine):
         self._starting: StartProgress | None = None
         self._in_group = False
         self._runs = 0
-        self._probes: Probes | None = None  # of a search
+        self._probes: _Probes | None = None  # of a search
         self._state = LiveState()
         self._present: PhaseStarted | None = None
 
@@ -164,7 +165,7 @@ class SweepProgress(LiveLine):
     def _started(self, event: SweepStarted) -> None:
         self._terminal.announce()
         self._runs = event.most_runs or len(event.runs)
-        self._probes = None if event.needed_ratio is None else Probes(event.needed_ratio)
+        self._probes = None if event.needed_ratio is None else _Probes(event.needed_ratio)
         at_most = "" if event.most_runs is None else "at most "
         server = event.server
         label = "SIMULATED " if server.get("simulated") else ""
@@ -239,3 +240,29 @@ class SweepProgress(LiveLine):
         if self._probes is not None:
             return f"{event.position}/{self._runs} {self._probes.begun(event.position, run.load_label)}"
         return f"{event.position}/{self._runs} {run.load_label}, {number(run.input_tokens)} → {run.output_tokens:,}"
+
+
+class _Probes:
+    """How a search names its runs: the load they try, whether it is a repeat, and whether it met the SLO."""
+
+    def __init__(self, needed_ratio: float) -> None:
+        self._needed_ratio = needed_ratio
+        self._positions: dict[str, list[int]] = {}  # of the runs of each load, by its label
+
+    def begun(self, position: int, load_label: str) -> str:
+        """`rate 24/s`, of a load that was tried before `rate 24/s again (run 2 of it)`."""
+        positions = self._positions.setdefault(load_label, [])
+        if position not in positions:
+            positions.append(position)
+        return load_label if len(positions) == 1 else f"{load_label} again (run {len(positions)} of it)"
+
+    def judged(self, document: RunDocument) -> Text:
+        """` · met (100 %, need 99 %)`, and that it was a repeat."""
+        met = met_by(document, self._needed_ratio)
+        ratio = document["goodput_ratio"]
+        shares = f"{percent(ratio)}, " if ratio is not None else ""
+        word, style = {True: ("met", "green"), False: ("missed", "red"), None: ("undecided", "yellow")}[met]
+        runs = len(self._positions.get(document["spec"]["load_label"], ()))
+        text = Text(" · ", style="dim").append(f"SLO {word}", style=style)
+        text.append(f" ({shares}need {percent(self._needed_ratio)})", style="dim")
+        return text.append(f" · run {runs} of this load" if runs > 1 else "", style="dim")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from loadgen.cli.console.default_database import DEFAULT_DB, default_db
+from loadgen.cli.console.terminal import DEFAULT_DB, default_db
 from loadgen.load.shapes import ClosedLoop
 from loadgen.store.repository import Store
 from tests.cli.conftest import Cli
