@@ -18,8 +18,7 @@ from loadgen.inputs import Origin
 from loadgen.servers.launcher.state import ServerState
 from loadgen.servers.launcher.variant import OURS, Overrides, Variant
 from loadgen.servers.profiles.schema import Argument, FlagName
-from loadgen.spec.parse import SERVERS, make_spec, read_keys
-from loadgen.spec.profile_sweep import sweep_on
+from loadgen.spec.parse import SERVERS, make_spec, read_keys, sweep_on
 from loadgen.spec.runs import resolve
 from loadgen.spec.sweep_spec import SweepSpec
 from loadgen.store.repository import Store

@@ -12,7 +12,8 @@ import pytest
 from rich.console import Console
 
 from loadgen.analysis.compare import compare
-from loadgen.cli.tables.outcome import show_run, show_sweep
+from loadgen.cli.tables.run import show_run
+from loadgen.cli.tables.sweep import show_sweep
 from loadgen.cli.tables.sweeps import sweeps_table
 from loadgen.errors import UsageError
 from loadgen.importers import file, importing, own

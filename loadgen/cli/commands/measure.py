@@ -122,7 +122,8 @@ def _measure_one(
     terminal: Terminal, store: "Store", planned: "PlannedSweep", *, as_json: bool, single: bool, resume: bool
 ) -> None:
     from loadgen.cli.commands.measuring import measured_sweep, note_saved
-    from loadgen.cli.tables.outcome import show_run, show_sweep
+    from loadgen.cli.tables.run import show_run
+    from loadgen.cli.tables.sweep import show_sweep
     from loadgen.report.export.results import run_document, sweep_document
 
     measured = measured_sweep(terminal, store, planned, resume=resume)

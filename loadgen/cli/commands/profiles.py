@@ -160,7 +160,7 @@ def _of_simulator(file: "ProfileFile") -> list["ProfileFinding"]:
 def _of_sweep(file: "ProfileFile") -> list["ProfileFinding"]:
     """Whether the grid that it comes with can be measured."""
     from loadgen.servers.profiles.checks import ProfileFinding
-    from loadgen.spec.profile_sweep import profile_sweep
+    from loadgen.spec.parse import profile_sweep
     from loadgen.spec.runs import resolve
 
     if not file.profile.sweep or file.profile.abstract:

@@ -53,8 +53,8 @@ def show(
     as_json: options.Json = False,
 ) -> None:
     """Show a sweep's table, those of a group, or every figure of a run."""
-    from loadgen.cli.tables.outcome import show_run, show_sweep
-    from loadgen.cli.tables.sweep import failure_line
+    from loadgen.cli.tables.run import show_run
+    from loadgen.cli.tables.sweep import failure_line, show_sweep
     from loadgen.report.export.results import run_document, sweep_document
 
     with terminal.open() as store:
@@ -157,7 +157,7 @@ def report(
 
 def show_stored_group(store: "Store", group_id: str, *, as_json: bool) -> None:
     """Show the sweeps of a group on stdout."""
-    from loadgen.cli.tables.outcome import show_group
+    from loadgen.cli.tables.sweep import show_group
     from loadgen.report.export.results import group_document
 
     sweeps = [(sweep, store.runs(sweep.sweep_id)) for sweep in store.group(group_id)]

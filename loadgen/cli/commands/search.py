@@ -114,7 +114,7 @@ def _search(
     terminal: Terminal, store: "Store", planned: "PlannedSweep", search: "Search", *, as_json: bool, resume: bool
 ) -> None:
     from loadgen.cli.commands.measuring import measured_sweep
-    from loadgen.cli.tables.outcome import show_sweep
+    from loadgen.cli.tables.sweep import show_sweep
     from loadgen.report.export.results import sweep_document
     from loadgen.report.words.search_result import search_sentences
 

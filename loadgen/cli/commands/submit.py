@@ -10,7 +10,7 @@ import typer
 
 from loadgen.cli.console.terminal import Terminal, show_json, stdout
 from loadgen.cli.progress.sweep import SweepProgress
-from loadgen.cli.tables.outcome import show_sweep
+from loadgen.cli.tables.sweep import show_sweep
 from loadgen.errors import ExitCode, UsageError
 from loadgen.experiments.events import NothingToResume
 from loadgen.experiments.sweep_record import sweep_hash

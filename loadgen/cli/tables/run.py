@@ -1,12 +1,13 @@
-"""One run: every figure, its facts, kept replies, turns, and the server's own account of it."""
+"""One run, for a terminal: its facts, every figure, turns, kept replies, and the server's own account of it."""
 
-from rich.console import Group, RenderableType
+from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from loadgen.analysis.document.run import RunDocument
 from loadgen.analysis.figures.metrics import METRICS
 from loadgen.cli.tables.style import VERDICTS, facts_table, plain_table
+from loadgen.cli.tables.sweep import print_findings, sweep_title
 from loadgen.report.figures import TTFT, metric_label
 from loadgen.report.format import figure, milliseconds, number, shown_unit
 from loadgen.report.words.remote import is_unverified
@@ -16,11 +17,24 @@ from loadgen.report.words.server import account_facts, account_table, gpu_facts
 from loadgen.store import plain
 
 
-def verdict_line(document: RunDocument) -> Text:
-    """`✓ valid`, in its colour."""
+def show_run(console: Console, document: RunDocument) -> None:
+    """Title and verdict, facts, every figure, the server's own account of it, findings."""
+    title = sweep_title(None, [document])
     status = document["verdict"]["status"]
     symbol, style = VERDICTS[status]
-    return Text(f"{symbol} {status}", style=f"bold {style}")
+    console.print(title.append(" · ").append(f"{symbol} {status}", style=f"bold {style}"))
+    console.print()
+    console.print(run_facts(document))
+    console.print(run_table(document))
+    if (turns := _by_turn(document)) is not None:
+        console.print(turns)
+    if (kept := _replies(document)) is not None:
+        console.print(kept)
+        console.print()
+    if (account := _server_account(document)) is not None:
+        console.print(account)
+    console.print()
+    print_findings(console, [document])
 
 
 def run_line(document: RunDocument) -> Text:
@@ -70,7 +84,7 @@ def run_table(document: RunDocument) -> RenderableType:
     return Group(distributions, scalars)
 
 
-def by_turn(document: RunDocument) -> RenderableType | None:
+def _by_turn(document: RunDocument) -> RenderableType | None:
     """Figures by turn of the conversations; None where each request stands by itself."""
     figures = turn_table(document)
     if figures is None:
@@ -83,7 +97,7 @@ def by_turn(document: RunDocument) -> RenderableType | None:
     return table
 
 
-def replies(document: RunDocument) -> RenderableType | None:
+def _replies(document: RunDocument) -> RenderableType | None:
     """The replies kept with their text; None if none was."""
     kept = document.get("replies")
     if not kept:
@@ -91,7 +105,7 @@ def replies(document: RunDocument) -> RenderableType | None:
     return facts_table((reply_label(reply), Text(plain.printable(reply["text"]) or "(no text)")) for reply in kept)
 
 
-def server_account(document: RunDocument) -> RenderableType | None:
+def _server_account(document: RunDocument) -> RenderableType | None:
     """The server's figures beside ours, what only it knows, and what its GPUs took; None if it reported nothing."""
     parts: list[RenderableType] = []
     figures = account_table(document)

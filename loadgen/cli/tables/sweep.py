@@ -1,9 +1,9 @@
-"""A sweep as a table for a terminal of 80 columns and more, with its title and its findings."""
+"""A sweep, or those of a group, for a terminal of 80 columns and more: title, table and findings."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from rich.console import RenderableType
+from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -17,6 +17,8 @@ from loadgen.report.figures import THROUGHPUT, gap_figure, highest
 from loadgen.report.format import MISSING_FIGURE, dollars, number, plural
 from loadgen.report.points import load_value, pool, spread_label
 from loadgen.report.words.remote import is_unverified, paid_usd
+from loadgen.report.words.run_facts import import_line
+from loadgen.report.words.search_result import search_sentences
 from loadgen.report.words.server import DUMMY_WEIGHTS, failure_kind, has_dummy_weights, server_name
 from loadgen.report.words.sweep_columns import Column, columns
 from loadgen.report.words.sweep_tables import ok_of_planned, worst_status
@@ -26,6 +28,30 @@ Cell = Callable[[Sequence[RunDocument]], Text]
 
 _SEVERITIES = {"invalid": VERDICTS["invalid"], "doubtful": VERDICTS["doubtful"], "note": ("·", "dim")}
 WIDE = 100  # columns from which the table shows everything
+
+
+def show_sweep(console: Console, sweep: SweepRow, documents: Sequence[RunDocument]) -> None:
+    """Title, where it came from if it was imported, what a search found, table, findings."""
+    console.print(sweep_title(sweep, documents))
+    if imported := import_line(documents[0].get("imported")):
+        console.print(f"imported {imported}", style="dim")
+    if sweep.search is not None:
+        console.print(search_sentences(sweep.search), style="bold")
+    console.print(sweep_table(documents, console.width))
+    print_findings(console, documents)
+
+
+def show_group(console: Console, sweeps: Sequence[tuple[SweepRow, Sequence[RunDocument]]]) -> None:
+    """Each sweep under the name of its variant; of a server that did not start, why."""
+    for sweep, documents in sweeps:
+        console.rule(sweep.name, align="left", style="dim")
+        if documents:
+            show_sweep(console, sweep, documents)
+        else:
+            console.print(
+                failure_line(sweep) or f"{sweep.status}, without a run of {sweep.planned_runs}", soft_wrap=True
+            )
+            console.print()
 
 
 def sweep_table(documents: Sequence[RunDocument], width: int) -> RenderableType:
@@ -124,6 +150,14 @@ def findings(documents: Sequence[RunDocument]) -> RenderableType | None:
             text.append(f"\n{finding.hint}", style="dim")
         table.add_row(Text(symbol, style=style), text)
     return table
+
+
+def print_findings(console: Console, documents: Sequence[RunDocument]) -> None:
+    """Print the findings of these runs, and a blank line after any."""
+    found = findings(documents)
+    if found is not None:
+        console.print(found)
+        console.print()
 
 
 def _load(runs: Sequence[RunDocument], *, spelled: bool) -> Text:

@@ -8,9 +8,8 @@ from typing import Any
 import pytest
 from rich.console import Console, RenderableType
 
-from loadgen.cli.tables.outcome import show_group, show_run, show_sweep
-from loadgen.cli.tables.run import run_facts, run_line
-from loadgen.cli.tables.sweep import findings, sweep_table, sweep_title
+from loadgen.cli.tables.run import run_facts, run_line, show_run
+from loadgen.cli.tables.sweep import findings, show_group, show_sweep, sweep_table, sweep_title
 from loadgen.cli.tables.sweeps import sweeps_table
 from loadgen.load.shapes import ClosedLoop, OpenLoop
 from tests.report.documents import Document, measured_run, specs, sweep_row

@@ -10,7 +10,7 @@ from loadgen.moe.models import model
 from loadgen.servers.profiles.checks import findings
 from loadgen.servers.profiles.command import argv
 from loadgen.servers.profiles.profile_file import profile_names, read_profile
-from loadgen.spec.profile_sweep import profile_sweep
+from loadgen.spec.parse import profile_sweep
 from loadgen.spec.runs import resolve
 
 ROOT = Path(__file__).resolve().parents[3]
