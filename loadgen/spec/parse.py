@@ -61,12 +61,11 @@ def make_spec(values: Mapping[str, object], origin: Origin) -> SweepSpec:
     return spec.model_copy(update={"url": normalise_url(spec.url)})
 
 
-def profile_sweep(file: ProfileFile, url: str | None = None) -> SweepSpec:
-    """The default grid of a profile, over the server at `url` or where the profile says that it will be.
-
-    Raises UsageError, with file and line, where the grid cannot be measured.
-    """
-    return make_spec(_of_the_server(file.profile, url) | file.profile.sweep, file.origin.under("sweep"))
+def profile_sweep(file: ProfileFile) -> SweepSpec:
+    """The default grid of a profile. Raises UsageError, with file and line, where it cannot be measured."""
+    return make_spec(
+        _of_the_server(file.profile, file.profile.base_url) | file.profile.sweep, file.origin.under("sweep")
+    )
 
 
 def sweep_on(
@@ -93,7 +92,7 @@ def sweep_on(
 def _of_the_server(profile: ServerProfile, url: str | None) -> dict[str, object]:
     """The keys of a spec that say where the server is and how it wants to be asked."""
     values: dict[str, object] = {
-        "url": url or profile.base_url,
+        "url": url,
         "model": profile.request_model,
         "endpoint": profile.endpoint,
     }

@@ -1,25 +1,17 @@
 """`loadgen doctor`: this host, and the client's own error on it."""
 
-from typing import Annotated
-
 import typer
 
 from loadgen.cli.console.terminal import Terminal, show_json, stdout
 from loadgen.cli.flags import options
-from loadgen.cli.flags.signature import command
+from loadgen.cli.flags.signature import Flag, command
 from loadgen.errors import ExitCode, UsageError
 
 _MAX_STREAMS = 1_000_000
 
 
-@command()
-def doctor(
-    terminal: Terminal,
-    streams: Annotated[
-        str, typer.Option("--streams", metavar="N,N…", help="How many streams to look at.")
-    ] = "1,64,256,1000",
-    as_json: options.Json = False,
-) -> None:
+@command((Flag("streams", "N,N…", "How many streams to look at.", type=str, default="1,64,256,1000"),))
+def doctor(terminal: Terminal, *, streams: str, as_json: options.Json = False) -> None:
     """Look at this host and measure the client's own error on it, against a simulator whose truth is known."""
     numbers = _numbers(streams)
     from loadgen.doctor.doctor import examine, exit_code

@@ -9,13 +9,17 @@ import typer
 
 from loadgen.cli.console.terminal import Terminal, show_json, warn
 from loadgen.cli.flags import options
-from loadgen.cli.flags.signature import command
+from loadgen.cli.flags.signature import Flag, command
 from loadgen.errors import ExitCode, LoadgenError
 from loadgen.report.format import plural
 
 if TYPE_CHECKING:
     from loadgen.importers.importing import FoundSweep
     from loadgen.store.repository import Store
+
+_FLAGS = (
+    Flag("simulated", "", "Another client measured the simulator, which its file does not tell.", type=bool, default=False),
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +42,7 @@ class _Imported:
         return f"already there: {what}" if self.was_there else f"imported {what}"
 
 
-@command()
+@command(_FLAGS)
 def import_results(
     terminal: Terminal,
     files: Annotated[
@@ -47,12 +51,8 @@ def import_results(
             metavar="FILE…", help="What 'loadgen export' or another client wrote as JSON.", show_default=False
         ),
     ],
-    simulated: Annotated[
-        bool,
-        typer.Option(
-            "--simulated", metavar="", help="Another client measured the simulator, which its file does not tell."
-        ),
-    ] = False,
+    *,
+    simulated: bool,
     as_json: options.Json = False,
 ) -> None:
     """Take results that were measured elsewhere into the database, from the JSON of sweeps and runs.

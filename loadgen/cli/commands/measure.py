@@ -31,10 +31,11 @@ def run(terminal: Terminal, as_json: options.Json = False, **keys: object) -> No
 def sweep(
     terminal: Terminal,
     spec: options.SpecFile = None,
-    plan: options.Plan = False,
-    resume: options.Resume = False,
-    service: options.Service = None,
-    service_token_env: options.ServiceTokenEnv = "LOADGEN_TOKEN",
+    *,
+    plan: bool,
+    resume: bool,
+    service: str | None,
+    service_token_env: str,
     as_json: options.Json = False,
     **keys: object,
 ) -> None:

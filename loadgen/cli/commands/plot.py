@@ -9,14 +9,22 @@ from loadgen.cli.commands.ids import full_id
 from loadgen.cli.console.output_file import write_file
 from loadgen.cli.console.terminal import Terminal, show, show_json
 from loadgen.cli.flags import options
-from loadgen.cli.flags.signature import command
+from loadgen.cli.flags.signature import Flag, command
 from loadgen.errors import UsageError
 
 if TYPE_CHECKING:
     from loadgen.report.charts.drawing import DrawingFormat
 
+_FLAGS = (
+    Flag("output", "FILE", "What to write: .svg, .pdf or .png. Default CHART.svg.", type=Path | None, short="-o"),
+    Flag("metric", "KEY", "Which figure, for charts that draw any; see --list."),
+    Flag("statistic", "NAME", "p50, p90, p95, p99, mean, min or max of it."),
+    Flag("width_px", "N", "How wide it is drawn, in pixels.", type=int, default=720),
+    Flag("list", "", "List the charts, and draw none.", type=bool, default=False),
+)
 
-@command()
+
+@command(_FLAGS)
 def plot(
     terminal: Terminal,
     chart: Annotated[
@@ -28,18 +36,12 @@ def plot(
             metavar="ID…", help="Sweeps, groups or runs: ids, names, or 'latest' (the default).", show_default=False
         ),
     ] = None,
-    output: Annotated[
-        Path | None,
-        typer.Option("-o", "--output", metavar="FILE", help="What to write: .svg, .pdf or .png. Default CHART.svg."),
-    ] = None,
-    metric: Annotated[
-        str | None, typer.Option("--metric", metavar="KEY", help="Which figure, for charts that draw any; see --list.")
-    ] = None,
-    statistic: Annotated[
-        str | None, typer.Option("--statistic", metavar="NAME", help="p50, p90, p95, p99, mean, min or max of it.")
-    ] = None,
-    width_px: Annotated[int, typer.Option("--width-px", metavar="N", help="How wide it is drawn, in pixels.")] = 720,
-    listed: Annotated[bool, typer.Option("--list", metavar="", help="List the charts, and draw none.")] = False,
+    *,
+    output: Path | None,
+    metric: str | None,
+    statistic: str | None,
+    width_px: int,
+    list: bool,
     as_json: options.Json = False,
 ) -> None:
     """Draw one chart as SVG, PDF or PNG, without a network.
@@ -48,7 +50,7 @@ def plot(
     """
     from loadgen.report.charts import plots
 
-    if listed:
+    if list:
         _list(as_json)
         return
     if chart is None:

@@ -3,15 +3,13 @@
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
-
-import typer
+from typing import TYPE_CHECKING
 
 from loadgen.cli.commands.ids import full_id
 from loadgen.cli.console.output_file import write_file
 from loadgen.cli.console.terminal import Terminal, show_json, stdout, write_bytes
 from loadgen.cli.flags import options
-from loadgen.cli.flags.signature import command
+from loadgen.cli.flags.signature import Flag, command
 from loadgen.errors import UsageError
 
 if TYPE_CHECKING:
@@ -21,13 +19,20 @@ if TYPE_CHECKING:
     from loadgen.store.rows import SweepRow
 
 _FORMATS: tuple["Format", ...] = ("json", "csv", "parquet", "vllm-bench")
+_EXPORT_FLAGS = (
+    Flag("format", "json|csv|parquet|vllm-bench", "What to write.", type=str, default="json"),
+    Flag("requests", "", "One row per request instead of one per run (csv, parquet); with vllm-bench, its detailed form.", type=bool, default=False),
+    Flag("output", "FILE", "Write here instead of to stdout.", type=Path | None, short="-o"),
+)  # fmt: skip
+_REPORT_FLAGS = (
+    Flag("output", "FILE", "The page to write.", type=Path, default=Path("report.html"), short="-o"),
+    Flag("compare", "", "Begin with a comparison of all of them.", type=bool, default=False),
+    Flag("view", "QUERY", "How to compare, as the address of the comparison page has it: 'color=precision&stat=p99'."),
+)  # fmt: skip
 
 
 @command()
-def list_sweeps(
-    terminal: Terminal,
-    as_json: options.Json = False,
-) -> None:
+def list_sweeps(terminal: Terminal, as_json: options.Json = False) -> None:
     """List the sweeps on record, newest first."""
     from loadgen.cli.tables.sweeps import sweeps_table
     from loadgen.report.pages.sweep_figures import sweeps_document
@@ -47,11 +52,7 @@ def list_sweeps(
 
 
 @command()
-def show(
-    terminal: Terminal,
-    id: options.AnyId,
-    as_json: options.Json = False,
-) -> None:
+def show(terminal: Terminal, id: options.AnyId, as_json: options.Json = False) -> None:
     """Show a sweep's table, those of a group, or every figure of a run."""
     from loadgen.cli.tables.run import show_run
     from loadgen.cli.tables.sweep import failure_line, show_sweep
@@ -85,25 +86,8 @@ def show(
         terminal.note(f"sweep {sweep.sweep_id} ({sweep.status}) has no finished run of its {sweep.planned_runs}")
 
 
-@command()
-def export(
-    terminal: Terminal,
-    id: options.AnyId,
-    format: Annotated[
-        str, typer.Option("--format", metavar="json|csv|parquet|vllm-bench", help="What to write.")
-    ] = "json",
-    requests: Annotated[
-        bool,
-        typer.Option(
-            "--requests",
-            metavar="",
-            help="One row per request instead of one per run (csv, parquet); with vllm-bench, its detailed form.",
-        ),
-    ] = False,
-    output: Annotated[
-        Path | None, typer.Option("-o", "--output", metavar="FILE", help="Write here instead of to stdout.")
-    ] = None,
-) -> None:
+@command(_EXPORT_FLAGS)
+def export(terminal: Terminal, id: options.AnyId, *, format: str, requests: bool, output: Path | None) -> None:
     """Write a sweep or a run as JSON, CSV or Parquet, or as vllm bench serve writes its results."""
     form = next((each for each in _FORMATS if each == format), None)
     if form is None:
@@ -121,25 +105,8 @@ def export(
         write_bytes(content)
 
 
-@command()
-def report(
-    terminal: Terminal,
-    ids: options.AnyIds,
-    output: Annotated[Path, typer.Option("-o", "--output", metavar="FILE", help="The page to write.")] = Path(
-        "report.html"
-    ),
-    compare: Annotated[
-        bool, typer.Option("--compare", metavar="", help="Begin with a comparison of all of them.")
-    ] = False,
-    view: Annotated[
-        str | None,
-        typer.Option(
-            "--view",
-            metavar="QUERY",
-            help="How to compare, as the address of the comparison page has it: 'color=precision&stat=p99'.",
-        ),
-    ] = None,
-) -> None:
+@command(_REPORT_FLAGS)
+def report(terminal: Terminal, ids: options.AnyIds, *, output: Path, compare: bool, view: str | None) -> None:
     """Write sweeps and runs as one HTML file which needs no network."""
     from urllib.parse import parse_qs
 

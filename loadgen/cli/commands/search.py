@@ -26,8 +26,8 @@ def search(
     tolerance_ratio: float,
     repeats: int,
     max_runs: int,
-    plan: options.Plan = False,
-    resume: options.Resume = False,
+    plan: bool,
+    resume: bool,
     as_json: options.Json = False,
     **keys: object,
 ) -> None:

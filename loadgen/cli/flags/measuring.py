@@ -15,6 +15,7 @@ _ALL = ("run", "sweep", "search")
 _GRID = ("run", "sweep")
 _SWEEP = ("sweep",)
 _SEARCH = ("search",)
+_PLANNED = ("sweep", "search")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,4 +98,8 @@ FLAGS = (
     MeasuringFlag("keep_replies", "N", "Keep the text of N replies of each run, up to 20 (default: 0).", SERVER),
     MeasuringFlag("name", "TEXT", "Name of the sweep; where it is unique it serves as an id."),
     MeasuringFlag("tag", "TEXT", "A tag to find the sweep by; may be repeated.", type=list[str] | None),
+    MeasuringFlag("plan", "", "Show the runs and about how long they take; send nothing.", commands=_PLANNED, type=bool, default=False),
+    MeasuringFlag("resume", "", "Continue the unfinished sweep of the same spec.", commands=_PLANNED, type=bool, default=False),
+    MeasuringFlag("service", "URL", "Let the service at this address measure it (loadgen dashboard --token-env), and follow it from here.", commands=_SWEEP),
+    MeasuringFlag("service_token_env", "NAME", "Environment variable that holds that service's token.", commands=_SWEEP, type=str, default="LOADGEN_TOKEN"),
 )  # fmt: skip

@@ -35,26 +35,6 @@ Version = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", metavar="", help="One JSON document on stdout instead of a table.")]
 
-Plan = Annotated[
-    bool, typer.Option("--plan", metavar="", help="Show the runs and about how long they take; send nothing.")
-]
-Resume = Annotated[bool, typer.Option("--resume", metavar="", help="Continue the unfinished sweep of the same spec.")]
-Service = Annotated[
-    str | None,
-    typer.Option(
-        "--service",
-        metavar="URL",
-        help="Let the service at this address measure it (loadgen dashboard --token-env), and follow it from here.",
-    ),
-]
-ServiceTokenEnv = Annotated[
-    str,
-    typer.Option(
-        "--service-token-env",
-        metavar="NAME",
-        help="Environment variable that holds that service's token.",
-    ),
-]
 SpecFile = Annotated[
     Path | None,
     typer.Argument(

@@ -30,6 +30,7 @@ class Flag:
     panel: str | None = None
     type: Any = str | None
     default: Any = None
+    short: str = ""  # its second name, of one letter: `-o`
 
     @property
     def option(self) -> str:
@@ -39,9 +40,8 @@ class Flag:
     @property
     def parameter(self) -> inspect.Parameter:
         """The parameter that Typer makes the option from."""
-        option = typer.Option(
-            self.default, self.option, metavar=self.metavar, help=self.help, rich_help_panel=self.panel
-        )
+        names = (self.short, self.option) if self.short else (self.option,)
+        option = typer.Option(self.default, *names, metavar=self.metavar, help=self.help, rich_help_panel=self.panel)
         return inspect.Parameter(self.name, inspect.Parameter.KEYWORD_ONLY, default=option, annotation=self.type)
 
 
