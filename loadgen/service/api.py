@@ -4,9 +4,8 @@ Who may ask is the gate's affair (`access`).
 """
 
 import asyncio
-import json
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager, suppress
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request, Response
@@ -18,13 +17,13 @@ from loadgen.report.export.results import Format, export, run_document, sweep_do
 from loadgen.report.pages.sweep_figures import sweeps_document
 from loadgen.service import examples
 from loadgen.service.access import read_body
-from loadgen.service.documents import JobDocument, job_document, job_documents
+from loadgen.service.documents import JobDocument, job_document, jobs_document
 from loadgen.service.queue import FullError, Queue
 from loadgen.service.submission import MAX_BYTES, TooLargeError, read_object, submission_of
 from loadgen.store.jobs import Jobs
 from loadgen.store.repository import Store
 from loadgen.store.rows import JobRow, JobStanding
-from loadgen.web.answers import document
+from loadgen.web.answers import document, sent_event
 from loadgen.web.dashboard_store import DashboardStore
 
 PREFIX = "/api/v1"
@@ -65,6 +64,7 @@ def _queue(request: Request) -> Queue:
     return queue
 
 
+_opened = contextmanager(_reading)
 Reading = Annotated[Store, Depends(_reading)]
 TakingJobs = Annotated[Queue, Depends(_queue)]
 Limit = Annotated[int, Query(ge=1, le=500, description="at most so many, the newest first")]
@@ -92,9 +92,7 @@ async def submit(request: Request, queue: TakingJobs) -> Response:
 def jobs(store: Reading, limit: Limit = 50, before: str | None = None, spec_hash: str | None = None) -> Response:
     """The jobs, the newest first; with `before`, those older than that job; with `spec_hash`, those of that grid."""
     rows = Jobs(store).newest(limit=limit, before=before, spec_hash=spec_hash)
-    return document(
-        {"schema_version": 1, "jobs": [each.model_dump() for each in job_documents(rows, Jobs(store).standings(rows))]}
-    )
+    return document(jobs_document(Jobs(store), rows))
 
 
 @router.get("/jobs/{job_id}", response_model=JobDocument, **examples.JOB)
@@ -161,9 +159,8 @@ def run(run_id: str, store: Reading) -> Response:
 
 
 def _job_of(request: Request, job_id: str) -> tuple[JobRow, JobStanding]:
-    for store in _reading(request):
+    with _opened(request) as store:
         return _with_standing(store, job_id)
-    raise AssertionError
 
 
 def _with_standing(store: Store, job_id: str) -> tuple[JobRow, JobStanding]:
@@ -175,9 +172,8 @@ def _with_standing(store: Store, job_id: str) -> tuple[JobRow, JobStanding]:
 def _document(request: Request, job: JobRow) -> JobDocument:
     """The job that was just changed, as a document. A database that fails only now does not undo the change."""
     standing = None
-    with suppress(StoreError):
-        for store in _reading(request):
-            (standing,) = Jobs(store).standings([job])
+    with suppress(StoreError), _opened(request) as store:
+        (standing,) = Jobs(store).standings([job])
     return job_document(job, standing)
 
 
@@ -188,7 +184,7 @@ async def _follow(request: Request, queue: Queue, job: JobRow, standing: JobStan
         attempt, _, number = request.headers.get("last-event-id", "").partition(".")
         told = (int(attempt), int(number)) if attempt.isdigit() and number.isdigit() else (0, 0)
         if not job.has_ended:
-            yield _event("job", job_document(job, standing).model_dump())
+            yield sent_event("job", job_document(job, standing).model_dump())
         version, quiet_s = queue.version, 0.0
         while True:
             if await request.is_disconnected():
@@ -201,9 +197,9 @@ async def _follow(request: Request, queue: Queue, job: JobRow, standing: JobStan
                 for number_, event in log.after(told[1] if told[0] == log.attempt else 0):
                     told, quiet_s = (log.attempt, number_), 0.0
                     words = {key: value for key, value in event.items() if key != "event"}
-                    yield _event(event["event"], words, f"{log.attempt}.{number_}")
+                    yield sent_event(event["event"], words, f"{log.attempt}.{number_}")
             if ended:
-                yield _event("job", job_document(job, standing).model_dump())
+                yield sent_event("job", job_document(job, standing).model_dump())
                 return
             if queue.version != version:
                 version = queue.version
@@ -212,7 +208,7 @@ async def _follow(request: Request, queue: Queue, job: JobRow, standing: JobStan
                 if (job, standing.queue_position) != before:
                     quiet_s = 0.0
                     if not job.has_ended:
-                        yield _event("job", job_document(job, standing).model_dump())
+                        yield sent_event("job", job_document(job, standing).model_dump())
                     continue
             await asyncio.sleep(_LOOK_AGAIN_S)
             quiet_s += _LOOK_AGAIN_S
@@ -220,11 +216,6 @@ async def _follow(request: Request, queue: Queue, job: JobRow, standing: JobStan
                 quiet_s = 0.0
                 yield ": still here\n\n"
     except StoreError as error:
-        yield _event("error", {"error": str(error)})
+        yield sent_event("error", {"error": str(error)})
     finally:
         state.followers -= 1
-
-
-def _event(name: str, value: Mapping[str, object], number: str | None = None) -> str:
-    text = json.dumps(value, ensure_ascii=False, allow_nan=False)
-    return f"{'' if number is None else f'id: {number}' + chr(10)}event: {name}\ndata: {text}\n\n"

@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from loadgen.report.pages.job_progress import job_figures
+from loadgen.store.jobs import Jobs
 from loadgen.store.rows import JobRow, JobStanding, JobStatus
 
 
@@ -82,6 +83,7 @@ def job_document(job: JobRow, standing: JobStanding | None) -> JobDocument:
     return JobDocument(**known, **figures, spec=dict(job.values))
 
 
-def job_documents(jobs: Sequence[JobRow], standings: Sequence[JobStanding]) -> list[JobDocument]:
-    """The documents of several jobs, in their order."""
-    return [job_document(job, standing) for job, standing in zip(jobs, standings, strict=True)]
+def jobs_document(jobs: Jobs, rows: Sequence[JobRow]) -> dict[str, object]:
+    """Several jobs as one document, in the order of the rows."""
+    documents = [job_document(row, standing) for row, standing in zip(rows, jobs.standings(rows), strict=True)]
+    return {"schema_version": 1, "jobs": [each.model_dump() for each in documents]}

@@ -8,10 +8,11 @@ from fastapi.responses import RedirectResponse
 from loadgen.errors import NotFoundError
 from loadgen.report.pages.job_pages import LoginPage, jobs_page
 from loadgen.service.access import LOGIN, LOGOUT, Access
-from loadgen.service.documents import job_documents
+from loadgen.service.documents import jobs_document
 from loadgen.service.queue import Queue
 from loadgen.store.jobs import Jobs
 from loadgen.store.repository import Store
+from loadgen.store.rows import JobRow, JobStanding
 from loadgen.web.answers import document, html
 from loadgen.web.dashboard_store import DashboardStore
 
@@ -23,22 +24,19 @@ _ON_A_PAGE = 50
 def jobs(request: Request, before: str | None = None) -> Response:
     """The newest jobs, or those older than one of them."""
     access, queue = _parts(request)
-    logged_in = access.has_session(request)
-    opened = _opened(request)
-    if opened is None:
-        return html(jobs_page([], datetime.now(UTC), takes_jobs=queue is not None, logged_in=logged_in))
-    with opened as store:
-        rows = Jobs(store).newest(limit=_ON_A_PAGE + 1, before=before)
-        shown = rows[:_ON_A_PAGE]
-        standings = Jobs(store).standings(shown)
-    older_than = shown[-1].job_id if len(rows) > _ON_A_PAGE else ""
+    rows: list[JobRow] = []
+    standings: list[JobStanding] = []
+    if (opened := _opened(request)) is not None:
+        with opened as store:
+            rows = Jobs(store).newest(limit=_ON_A_PAGE + 1, before=before)
+            standings = Jobs(store).standings(rows[:_ON_A_PAGE])
     page = jobs_page(
-        shown,
+        rows[:_ON_A_PAGE],
         datetime.now(UTC),
         takes_jobs=queue is not None,
-        logged_in=logged_in,
+        logged_in=access.has_session(request),
         standings=standings,
-        older_than=older_than,
+        older_than=rows[_ON_A_PAGE - 1].job_id if len(rows) > _ON_A_PAGE else "",
     )
     return html(page)
 
@@ -50,9 +48,8 @@ def jobs_json(request: Request, before: str | None = None) -> Response:
     if opened is None:
         return document({"schema_version": 1, "jobs": []})
     with opened as store:
-        rows = Jobs(store).newest(limit=_ON_A_PAGE, before=before)
-        jobs = job_documents(rows, Jobs(store).standings(rows))
-    return document({"schema_version": 1, "jobs": [job.model_dump() for job in jobs]})
+        jobs = Jobs(store)
+        return document(jobs_document(jobs, jobs.newest(limit=_ON_A_PAGE, before=before)))
 
 
 @router.post("/jobs/{job_id}/cancel")
@@ -82,8 +79,7 @@ def login(request: Request, next: str = "/") -> Response:
 @router.post(LOGOUT)
 def logout(request: Request) -> Response:
     """The button."""
-    access, _ = _parts(request)
-    return access.log_out(request)
+    return _parts(request)[0].log_out(request)
 
 
 def _opened(request: Request) -> Store | None:

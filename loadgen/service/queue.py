@@ -186,7 +186,7 @@ class Queue:
                 waits = True
                 if str(error) != said:  # once, and not every second
                     said = str(error)
-                    sys.stderr.write(f"loadgen: {said}\n")
+                    _note(said)
             self._wake.wait(_LOOK_AGAIN_S if waits else None)
 
     def _advance(self) -> bool:
@@ -271,7 +271,7 @@ class Queue:
                 with self._jobs() as jobs:
                     self._ended(jobs, running, code)
             except LoadgenError as error:
-                sys.stderr.write(f"loadgen: the end of the job {running.job.job_id} is not on record: {error}\n")
+                _note(f"the end of the job {running.job.job_id} is not on record: {error}")
         self._changed()
 
     def _ended(self, jobs: Jobs, running: _Running, code: int) -> None:

@@ -1,4 +1,4 @@
-"""How the dashboard answers: a page for people, its twin in JSON for programs, a sentence when it cannot.
+"""How the dashboard answers: a page for people, its twin in JSON for programs, an event of a stream, a sentence when it cannot.
 
 Documents go out as they are stored; no NaN leaves the house.
 """
@@ -24,6 +24,12 @@ def document(value: Mapping[str, object], status: int = 200) -> Response:
     """A JSON document."""
     text = json.dumps(value, ensure_ascii=False, allow_nan=False, indent=2)
     return Response(text + "\n", status, media_type="application/json")
+
+
+def sent_event(name: str, value: Mapping[str, object], number: str | None = None) -> str:
+    """A server-sent event; by its `number` a client that lost the stream says where to go on."""
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+    return f"{'' if number is None else f'id: {number}' + chr(10)}event: {name}\ndata: {text}\n\n"
 
 
 def failure(request: Request, status: int, title: str, message: str) -> Response:

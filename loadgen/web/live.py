@@ -6,7 +6,6 @@ nothing meanwhile.
 """
 
 import asyncio
-import json
 from collections.abc import AsyncIterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -20,7 +19,7 @@ from loadgen.report.pages.live_view import LiveView, live_view
 from loadgen.store.repository import Store
 from loadgen.store.rows import ProgressRow, SweepRow
 from loadgen.store.sweep_progress import SweepsProgress
-from loadgen.web.answers import failure
+from loadgen.web.answers import failure, sent_event
 from loadgen.web.dashboard_store import DashboardStore
 
 router = APIRouter()
@@ -94,7 +93,7 @@ async def _follow(request: Request, look: Look) -> AsyncIterator[str]:
     try:
         said, quiet_s = "", 0.0
         while look.sweep.status == "running":
-            text = _event("live", live_document(look))
+            text = sent_event("live", live_document(look))
             if text != said:
                 said, quiet_s = text, 0.0
                 yield text
@@ -106,9 +105,9 @@ async def _follow(request: Request, look: Look) -> AsyncIterator[str]:
             if await request.is_disconnected():
                 return
             look = await state.looks.at(look.sweep.sweep_id)
-        yield _event("end", live_document(look))
+        yield sent_event("end", live_document(look))
     except LoadgenError as error:
-        yield _event("trouble", {"schema_version": 1, "error": str(error)})
+        yield sent_event("trouble", {"schema_version": 1, "error": str(error)})
     finally:
         state.watchers -= 1
 
@@ -135,7 +134,3 @@ def shown(view: LiveView) -> dict[str, object]:
         course = words.pop(name)
         words |= {name: course["path"], f"{name}_top": course["top"]}
     return words
-
-
-def _event(name: str, value: dict[str, object]) -> str:
-    return f"event: {name}\ndata: {json.dumps(value, ensure_ascii=False, allow_nan=False)}\n\n"

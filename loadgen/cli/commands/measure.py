@@ -112,9 +112,9 @@ def _measure(
             server = running_server()
             sweeps = (request.on_running(server, store if resume else None, takes_grid=not single),)
         if request.is_group:
-            from loadgen.cli.commands.measuring import measure_group
+            from loadgen.cli.commands.execution import execute_group
 
-            measure_group(terminal, store, sweeps, as_json=as_json, interleave=request.interleave, resume=resume)
+            execute_group(terminal, store, sweeps, as_json=as_json, interleave=request.interleave, resume=resume)
         else:
             _measure_one(terminal, store, sweeps[0], as_json=as_json, single=single, resume=resume)
 
@@ -122,13 +122,13 @@ def _measure(
 def _measure_one(
     terminal: Terminal, store: "Store", planned: "PlannedSweep", *, as_json: bool, single: bool, resume: bool
 ) -> None:
-    from loadgen.cli.commands.measuring import measured_sweep, note_saved
+    from loadgen.cli.commands.execution import execute_sweep, note_saved
     from loadgen.cli.tables.run import show_run
     from loadgen.cli.tables.sweep import show_sweep
     from loadgen.report.export.results import run_document, sweep_document
 
-    measured = measured_sweep(terminal, store, planned, resume=resume)
-    result, row, documents = measured.result, measured.row, measured.documents
+    result, row = execute_sweep(terminal, store, planned, resume=resume)
+    documents = result.documents
     if as_json and single and documents:
         show_json(run_document(row, documents[0]))
     elif as_json:

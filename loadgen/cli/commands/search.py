@@ -113,13 +113,13 @@ def _plan(terminal: Terminal, spec: "SweepSpec", search: "Search", *, as_json: b
 def _search(
     terminal: Terminal, store: "Store", planned: "PlannedSweep", search: "Search", *, as_json: bool, resume: bool
 ) -> None:
-    from loadgen.cli.commands.measuring import measured_sweep
+    from loadgen.cli.commands.execution import execute_sweep
     from loadgen.cli.tables.sweep import show_sweep
     from loadgen.report.export.results import sweep_document
     from loadgen.report.words.search_result import search_sentences
 
-    measured = measured_sweep(terminal, store, planned, resume=resume, search=search)
-    result, row, documents = measured.result, measured.row, measured.documents
+    result, row = execute_sweep(terminal, store, planned, resume=resume, search=search)
+    documents = result.documents
     if as_json:
         found: Any = row.search or search.to_json()
         show_json(sweep_document(row, documents) | {"search": {**found, "sentence": search_sentences(found)}})

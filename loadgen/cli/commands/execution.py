@@ -2,41 +2,27 @@
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import typer
 
-from loadgen.analysis.document.run import RunDocument
 from loadgen.cli.commands.results import show_stored_group
 from loadgen.cli.console.terminal import Terminal, warn
 from loadgen.cli.progress.sweep import SweepProgress
 from loadgen.errors import ExitCode, StoreError
 from loadgen.experiments.group import run_group
 from loadgen.experiments.interrupts import Stop, interrupts
+from loadgen.experiments.search import Search
 from loadgen.experiments.sweep import SweepResult, run_sweep
 from loadgen.experiments.sweep_record import Resume
+from loadgen.experiments.sweep_request import PlannedSweep
+from loadgen.store.repository import Store
 from loadgen.store.rows import SweepRow
 
-if TYPE_CHECKING:
-    from loadgen.experiments.search import Search
-    from loadgen.experiments.sweep_request import PlannedSweep
-    from loadgen.store.repository import Store
 
-
-@dataclass(frozen=True, slots=True)
-class MeasuredSweep:
-    """The result of a sweep, as it ended and as it is stored."""
-
-    result: SweepResult
-    row: SweepRow
-    documents: list[RunDocument]
-
-
-def measured_sweep(
-    terminal: Terminal, store: "Store", planned: "PlannedSweep", *, resume: bool, search: "Search | None" = None
-) -> MeasuredSweep:
-    """Run it. Raises what ended it if the sweep is not on record; else that stays in `result.failure`."""
+def execute_sweep(
+    terminal: Terminal, store: Store, planned: PlannedSweep, *, resume: bool, search: Search | None = None
+) -> tuple[SweepResult, SweepRow]:
+    """Run a sweep. Raises what ended it if the sweep is not on record; else that stays in its `failure`."""
     stop = Stop()
     with SweepProgress(terminal, resume=resume) as progress, interrupts(stop, progress.say):
         result = run_sweep(
@@ -49,12 +35,11 @@ def measured_sweep(
             search=search,
         )
     try:
-        row = store.sweep(result.sweep_id)
+        return result, store.sweep(result.sweep_id)
     except StoreError:
         if result.failure is not None:  # which says more
             raise result.failure from None
         raise
-    return MeasuredSweep(result, row, list(result.documents))
 
 
 def note_saved(terminal: Terminal, stored_id: str, purpose: str, *, command: str) -> None:
@@ -64,16 +49,16 @@ def note_saved(terminal: Terminal, stored_id: str, purpose: str, *, command: str
     terminal.note(f"or write one page with 'loadgen report {stored_id}{flag} -o report.html'")
 
 
-def measure_group(
+def execute_group(
     terminal: Terminal,
-    store: "Store",
-    planned: "Sequence[PlannedSweep]",
+    store: Store,
+    planned: Sequence[PlannedSweep],
     *,
     as_json: bool,
     interleave: bool,
     resume: bool,
 ) -> None:
-    """Run the group, show it, and end with its exit code."""
+    """Run a group, show it, and end with its exit code."""
     stop = Stop()
     with SweepProgress(terminal, resume=resume) as progress, interrupts(stop, progress.say):
         result = run_group(
