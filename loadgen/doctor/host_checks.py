@@ -41,6 +41,8 @@ def check_host(streams: int) -> list[HostCheckDocument]:
     busy_ratio = psutil.cpu_percent() / 100
     with raised_priority() as priority:
         pass
+    most_files = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    files = "no limit" if most_files == resource.RLIM_INFINITY else f"{most_files:,} a process"
     return [
         of_stamps(kernel_stamps_arrive()),
         of_clock_source(_first_word(_SOURCE)),
@@ -48,7 +50,7 @@ def check_host(streams: int) -> list[HostCheckDocument]:
         of_governor(environment().get("cpu_governor")),
         of_cores(psutil.cpu_count() or 1),
         of_priority(priority),
-        of_limit("open files", lambda: check_open_files(streams, _hard_limit()), _said_of_files()),
+        of_limit("open files", lambda: check_open_files(streams, most_files), files),
         of_ports(streams),
         of_other_load(busy_ratio),
         of_memory(psutil.virtual_memory().available),
@@ -179,15 +181,6 @@ def of_memory(available_bytes: int) -> HostCheckDocument:
 
 def _check(name: str, status: Literal["ok", "warn", "bad"], message: str, hint: str = "") -> HostCheckDocument:
     return {"name": name, "status": status, "message": message, "hint": hint}
-
-
-def _hard_limit() -> int:
-    return resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-
-
-def _said_of_files() -> str:
-    hard = _hard_limit()
-    return "no limit" if hard == resource.RLIM_INFINITY else f"{hard:,} a process"
 
 
 def _first_word(path: Path) -> str | None:

@@ -70,12 +70,8 @@ class Access:
             return failure(
                 request, 403, "Refused", "There is nothing to log in to here, or this came from another site."
             )
-        address = _address(request)
         if not self.token.matches(fields.get("token", [""])[0].strip()):
-            if wait := self._waits(request, address):
-                return wait
-            self.failures.add(address)
-            return html(LoginPage(goes_to, "That is not the token."), 401)
+            return self._wrong_token(request, html(LoginPage(goes_to, "That is not the token."), 401))
         answer = RedirectResponse(goes_to, 303)
         answer.set_cookie(
             COOKIE,
@@ -104,11 +100,7 @@ class Access:
             scheme, _, secret = given.partition(" ")
             if scheme.lower() == "bearer" and self.token.matches(secret.strip()):
                 return "bearer"  # whoever else guesses at this address, such as that of a proxy before us
-            address = _address(request)
-            if wait := self._waits(request, address):
-                return wait
-            self.failures.add(address)
-            return _unauthorised(request, "That is not the token.")
+            return self._wrong_token(request, _unauthorised(request, "That is not the token."))
         return "session" if self.has_session(request) else None
 
     def _unknown_reader(self, request: Request) -> Response | None:
@@ -128,10 +120,13 @@ class Access:
         query = f"?{request.url.query}" if request.url.query else ""
         return RedirectResponse(f"{LOGIN}?next={quote(path + query, safe='')}", 303)
 
-    def _waits(self, request: Request, address: str) -> Response | None:
+    def _wrong_token(self, request: Request, refusal: Response) -> Response:
+        """Count it against its address, which has to wait after too many; else return the `refusal`."""
+        address = "" if request.client is None else request.client.host
         wait_s = self.failures.wait_s(address)
         if wait_s <= 0:
-            return None
+            self.failures.add(address)
+            return refusal
         answer = failure(request, 429, "Wait", f"Too many wrong tokens: try again in {wait_s:.0f} s.")
         answer.headers["Retry-After"] = f"{wait_s:.0f}"
         return answer
@@ -195,10 +190,6 @@ def _own_path(path: str) -> str:
     return (
         path if path.startswith("/") and "\\" not in path and not path.startswith("//") and path.isprintable() else "/"
     )
-
-
-def _address(request: Request) -> str:
-    return "" if request.client is None else request.client.host
 
 
 def _cookie(request: Request) -> str | None:

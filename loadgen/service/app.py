@@ -13,7 +13,7 @@ from functools import partial
 from types import FrameType
 from typing import Any
 
-from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
 
@@ -56,12 +56,17 @@ def create_service(db_url: str, access: Access, queue: Queue | None) -> FastAPI:
     app.state.database.was_there = queue is not None  # which has opened it, and made it where there was none
     app.include_router(api.router)
     app.include_router(jobs_page.router)
-    app.include_router(_description())
     for kind, (status, title) in _STATUSES.items():
         app.add_exception_handler(kind, _answer(status, title))
     app.add_exception_handler(UsageError, _cannot)
     app.add_exception_handler(RequestValidationError, _bad_query)
     app.add_middleware(AccessMiddleware, access=access, headers=HEADERS)
+    described = openapi()
+
+    @app.get(f"{api.PREFIX}/openapi.json", include_in_schema=False)
+    def description() -> Response:
+        return document(described)
+
     return app
 
 
@@ -137,17 +142,6 @@ def _is_loopback(host: str) -> bool:
     except (OSError, UnicodeError) as error:
         raise UsageError(f"The dashboard cannot listen on {host!r}: {error}; pass another --host.") from error
     return all(ipaddress.ip_address(str(address).partition("%")[0]).is_loopback for address in found)
-
-
-def _description() -> APIRouter:
-    router = APIRouter()
-    described = openapi()
-
-    @router.get(f"{api.PREFIX}/openapi.json", include_in_schema=False)
-    def description() -> Response:
-        return document(described)
-
-    return router
 
 
 def _answer(status: int, title: str) -> Callable[[Request, Exception], Response]:

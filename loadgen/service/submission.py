@@ -26,6 +26,7 @@ from loadgen.store.rows import JobRow
 
 MAX_BYTES = 64 * 1024
 MAX_DEPTH = 8
+_TOO_DEEP = f"the request nests more than {MAX_DEPTH} levels deep, and no spec does"
 MAX_RUNS = 2_000
 MAX_WORKERS = 64
 _MAX_DIGITS = 18
@@ -98,7 +99,7 @@ def read_object(body: bytes) -> dict[str, object]:
     try:
         value = json.loads(body, object_pairs_hook=_once, parse_constant=_no_constant, parse_int=_integer)
     except RecursionError:
-        raise UsageError(_too_deep()) from None
+        raise UsageError(_TOO_DEEP) from None
     except UnicodeDecodeError:
         raise UsageError("the request is not text in UTF-8") from None
     except json.JSONDecodeError as error:
@@ -106,7 +107,7 @@ def read_object(body: bytes) -> dict[str, object]:
     except ValueError as error:
         raise UsageError(f"the request is not JSON: {error}") from None
     if _is_deeper(value, MAX_DEPTH):
-        raise UsageError(_too_deep())
+        raise UsageError(_TOO_DEEP)
     if not isinstance(value, dict):
         raise UsageError('the request must be a JSON object of keys like a spec file\'s, such as "model"')
     return value
@@ -207,7 +208,3 @@ def _is_deeper(value: Any, depth: int) -> bool:
     if inner is None:
         return False
     return depth == 0 or any(_is_deeper(each, depth - 1) for each in inner)
-
-
-def _too_deep() -> str:
-    return f"the request nests more than {MAX_DEPTH} levels deep, and no spec does"

@@ -24,9 +24,10 @@ LookUp = Callable[[str, int], list[str]]
 _LOOPBACK_NAMES = ("localhost", "ip6-localhost")
 _LOOPBACK = (ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1/128"))
 _LINK_LOCAL = (ipaddress.ip_network("169.254.0.0/16"), ipaddress.ip_network("fe80::/10"))
-# Where clouds tell a machine its own secrets, besides the link-local 169.254.169.254.
+# Where clouds tell a machine its own secrets.
 _METADATA = tuple(
-    ipaddress.ip_address(each) for each in ("168.63.129.16", "100.100.100.200", "192.0.0.192", "fd00:ec2::254")
+    ipaddress.ip_address(each)
+    for each in ("169.254.169.254", "168.63.129.16", "100.100.100.200", "192.0.0.192", "fd00:ec2::254")
 )
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
@@ -165,7 +166,7 @@ _OF_LINK = "a link-local address"
 
 def _kind(address: Address) -> str | None:
     """Why an address is not for everybody; None for a public one."""
-    if address in _METADATA or str(address) == "169.254.169.254":
+    if address in _METADATA:
         return _OF_METADATA
     if any(address in network for network in _LINK_LOCAL):
         return _OF_LINK

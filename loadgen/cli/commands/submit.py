@@ -1,10 +1,9 @@
 """`loadgen sweep --service`: the sweep is measured over there, and everything that is shown is as if it were measured here."""
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import typer
 
@@ -90,7 +89,8 @@ def _follow(client: ServiceClient, job: JobDocument, runs: Sequence[RunSpec], pr
                 elif name == "note":
                     progress.say(value["message"])
                 else:
-                    for event in _events(client, name, value, runs):
+                    document = client.run(value["run_id"]) if name == "run" else None
+                    if (event := heard({"event": name, **value}, runs, document)) is not None:
                         progress(event)
         except KeyboardInterrupt:
             interrupts += 1
@@ -108,12 +108,6 @@ def _queue_place(job: JobDocument) -> str:
     if job.status != "queued" or job.waits_for_job_id is None or job.queue_position is None:
         return ""
     return f"{ordinal(job.queue_position)} in the queue of {job.target}, after the job {job.waits_for_job_id}"
-
-
-def _events(client: ServiceClient, name: str, value: Mapping[str, Any], runs: Sequence[RunSpec]) -> Iterator[Any]:
-    document = client.run(value["run_id"]) if name == "run" else None
-    if (event := heard({"event": name, **value}, runs, document)) is not None:
-        yield event
 
 
 def _show(terminal: Terminal, client: ServiceClient, job: JobDocument, *, as_json: bool) -> None:

@@ -11,7 +11,7 @@ from loadgen.cli.tables.sweep import print_findings, sweep_title
 from loadgen.report.figures import TTFT, metric_label
 from loadgen.report.format import figure, milliseconds, number, shown_unit
 from loadgen.report.words.remote import is_unverified
-from loadgen.report.words.run_facts import reply_label, turn_table
+from loadgen.report.words.run_facts import reply_texts, turn_table
 from loadgen.report.words.run_summary import run_summary
 from loadgen.report.words.server import account_facts, account_table, gpu_facts
 from loadgen.store import plain
@@ -99,10 +99,8 @@ def _by_turn(document: RunDocument) -> RenderableType | None:
 
 def _replies(document: RunDocument) -> RenderableType | None:
     """The replies kept with their text; None if none was."""
-    kept = document.get("replies")
-    if not kept:
-        return None
-    return facts_table((reply_label(reply), Text(plain.printable(reply["text"]) or "(no text)")) for reply in kept)
+    kept = reply_texts(document)
+    return facts_table((label, Text(plain.printable(text))) for label, text in kept) if kept else None
 
 
 def _server_account(document: RunDocument) -> RenderableType | None:
