@@ -27,7 +27,7 @@ from loadgen.cli.commands.simulate import simulate
 from loadgen.cli.console import streams
 from loadgen.cli.console.terminal import Globals, warn
 from loadgen.cli.flags.options import Database, Quiet, Verbose, Version
-from loadgen.cli.flags.other_tools import command_counterpart, counterpart
+from loadgen.cli.flags import other_tools
 from loadgen.cli.flags.signature import Command, Group
 from loadgen.errors import ExitCode, LoadgenError, NotFoundError, OutputError
 
@@ -142,12 +142,12 @@ def _hint(error: TyperException) -> str | None:
     """What another tool's option, command or habit is here."""
     option = getattr(error, "option_name", None)
     if option is not None:
-        ours = counterpart(option)
+        ours = other_tools.counterpart(option)
     elif error.message.startswith("Got unexpected extra argument") and "://" in error.message:
         return "the server's address is given with --url"
     else:
         command = re.match(r"No such command '([^']*)'", error.message)
-        ours = None if command is None else command_counterpart(command.group(1))
+        ours = None if command is None else other_tools.COMMANDS.get(command.group(1))
     if ours is None:
         return None
     return f"loadgen has {ours}" if ours.startswith("no counterpart") else f"in loadgen: {ours}"

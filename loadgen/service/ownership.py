@@ -11,6 +11,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
 
 from loadgen.errors import LoadgenError, UsageError
+from loadgen.report.format import timestamp
 from loadgen.store.failures import UnavailableError
 from loadgen.store.queue_claim import (
     ENDS_AFTER_S,
@@ -52,13 +53,13 @@ def take(
         elif watched is None:
             watched, since_s = found, clock()
             note(
-                f"{described(found.owner)} works on the jobs in {place} since {_shown(found.claimed_at)}, or was ended without "
+                f"{described(found.owner)} works on the jobs in {place} since {timestamp(found.claimed_at)}, or was ended without "
                 f"notice: waiting for a sign of life, {ENDS_AFTER_S:.0f} s at most"
             )
         elif found != watched:
             raise UsageError(
                 f"another service already works on the jobs in {place}: {described(found.owner)}, since "
-                f"{_shown(found.claimed_at)}, last seen at {_shown(found.heartbeat_at)}; end it (its claim ends with it, or "
+                f"{timestamp(found.claimed_at)}, last seen at {timestamp(found.heartbeat_at)}; end it (its claim ends with it, or "
                 f"{ENDS_AFTER_S:.0f} s after it was last seen), or pass another --db"
             )
         sleep(_LOOK_AGAIN_S)
@@ -111,8 +112,3 @@ class Ownership:
                     self._on_lost(lost)
                     return True
         return True
-
-
-def _shown(at: str) -> str:
-    """A timestamp in seconds, as `2026-01-31 12:00:00 UTC`."""
-    return f"{at[:19].replace('T', ' ')} UTC"

@@ -3,7 +3,6 @@
 A row without an option of ours says why there is none.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 
@@ -106,7 +105,7 @@ COUNTERPARTS = (
     Counterpart("--gpu-telemetry --server-metrics", _AIPERF, "no counterpart: read whenever the server offers them"),
 )  # fmt: skip
 
-_COMMANDS = {
+COMMANDS = {
     "bench": "loadgen run or loadgen sweep",
     "benchmark": "loadgen run or loadgen sweep",
     "profile": "loadgen run or loadgen sweep",
@@ -124,16 +123,3 @@ def counterpart(option: str) -> str | None:
     """What an option of another tool is here: `--requests N`; None if no tool is known to have it."""
     row = _BY_OPTION.get(option) or _BY_OPTION.get(option.replace("_", "-"))
     return None if row is None else row.ours
-
-
-def command_counterpart(name: str) -> str | None:
-    """The same for a command, such as the `bench` of `vllm bench serve`."""
-    return _COMMANDS.get(name)
-
-
-def table() -> Iterator[str]:
-    """The rows as lines of a Markdown table."""
-    yield "| there | tools | here |"
-    yield "|---|---|---|"
-    for row in COUNTERPARTS:
-        yield f"| {', '.join(f'`{name}`' for name in row.names)} | {row.tools} | {row.ours} |"
