@@ -26,8 +26,8 @@ from loadgen.cli.commands.serve import serve
 from loadgen.cli.commands.simulate import simulate
 from loadgen.cli.console import streams
 from loadgen.cli.console.terminal import Globals, warn
-from loadgen.cli.flags.options import Database, Quiet, Verbose, Version
 from loadgen.cli.flags import other_tools
+from loadgen.cli.flags.options import Database, Quiet, Verbose, Version
 from loadgen.cli.flags.signature import Command, Group
 from loadgen.errors import ExitCode, LoadgenError, NotFoundError, OutputError
 
