@@ -8,7 +8,7 @@ from rich.text import Text
 from loadgen.analysis.compare import REASONS, ComparedFigure, ComparedPoint, Comparison
 from loadgen.analysis.document.run import RunDocument
 from loadgen.analysis.stats import Change
-from loadgen.cli.tables.style import plain_table
+from loadgen.cli.tables.style import numbers, plain_table
 from loadgen.cli.tables.sweep import sweep_title
 from loadgen.report.figures import metric_label
 from loadgen.report.format import MISSING_FIGURE, figure, number, percent, plural, shown_unit
@@ -62,11 +62,7 @@ def _point_title(point: ComparedPoint) -> Text:
 
 
 def _point_table(point: ComparedPoint, found: Comparison) -> RenderableType:
-    table = plain_table()
-    table.add_column("")
-    for header in ("A", "B", "change", f"{percent(found.confidence)} interval", "effect"):
-        table.add_column(header, justify="right", no_wrap=True)
-    table.add_column("")
+    table = plain_table("", *numbers("A", "B", "change", f"{percent(found.confidence)} interval", "effect"), "")
     for each in point.figures:
         unit, label = each.metric.unit, metric_label(each.metric, point.a[0])
         name = f"{label}{' ' + each.part if each.part else ''}"

@@ -5,7 +5,7 @@ from rich.table import Table
 from rich.text import Text
 
 from loadgen.analysis.document.doctor import DoctorDocument
-from loadgen.cli.tables.style import plain_table
+from loadgen.cli.tables.style import numbers, plain_table, words
 from loadgen.report.format import milliseconds, number, percent
 
 _SYMBOLS = {"ok": ("✓", "green"), "warn": ("?", "yellow"), "bad": ("✗", "red")}
@@ -36,8 +36,7 @@ def _checks(document: DoctorDocument) -> RenderableType:
 
 
 def _levels(document: DoctorDocument) -> RenderableType:
-    table = plain_table()
-    for header in (
+    headers = (
         "\nstreams",
         "\nrequests",
         "events\n/s",
@@ -48,9 +47,8 @@ def _levels(document: DoctorDocument) -> RenderableType:
         "\nCPU",
         "loop lag\np99 ms",
         "\nstamps",
-        "",
-    ):
-        table.add_column(header, justify="right" if header else "left", no_wrap=True)
+    )
+    table = plain_table(*numbers(*headers), *words(""))
     for level in document["levels"]:
         symbol, style = _SYMBOLS["bad" if level["broken"] else "ok"]
         table.add_row(

@@ -1,10 +1,11 @@
 """`sweep --plan` as tables: what would run, and on which servers, for about how long and at what cost."""
 
 from rich.console import Group, RenderableType
+from rich.table import Column
 from rich.text import Text
 
 from loadgen.analysis.figures.cost import Price
-from loadgen.cli.tables.style import plain_table
+from loadgen.cli.tables.style import numbers, plain_table
 from loadgen.experiments.plan import GroupPlan, RunPlan, ServerPlan, SweepPlan
 from loadgen.report.format import MISSING_FIGURE, dollars, number, plural, seconds, size
 from loadgen.spec.size import body_bytes
@@ -12,12 +13,8 @@ from loadgen.spec.size import body_bytes
 
 def plan_table(plan: SweepPlan) -> RenderableType:
     """The plan for people, in the order in which it would run."""
-    table = plain_table(padding=(0, 1, 0, 1))
-    table.add_column("run", justify="right")
-    table.add_column("load")
-    headers = ["tokens in → out", "requests", "warm-up", "seed", "about"]
-    for header in headers if plan.price is None else [*headers, "cost"]:
-        table.add_column(header, justify="right", no_wrap=True)
+    figures = numbers("tokens in → out", "requests", "warm-up", "seed", "about", *(["cost"] if plan.price else []))
+    table = plain_table(Column("run", justify="right"), "load", *figures, padding=(0, 1, 0, 1))
     for position, each in enumerate(plan.runs, start=1):
         run, requests = each.run, each.requests
         table.add_row(
@@ -88,11 +85,9 @@ def _about(each: RunPlan) -> str:
 def group_plan_table(plan: GroupPlan) -> RenderableType:
     """The plan for people: the servers, and the runs on each where they are not the same on all."""
     servers = plan.servers
-    table = plain_table()
-    table.add_column("server")
     priced = any(each.sweep.price is not None for each in servers)
-    for header in ("starts", "runs", "GPUs", "about", "GPU-hours", *(["cost"] if priced else [])):
-        table.add_column(header, justify="right", no_wrap=True)
+    costs = ["cost"] if priced else []
+    table = plain_table("server", *numbers("starts", "runs", "GPUs", "about", "GPU-hours", *costs))
     for each in servers:
         table.add_row(
             each.variant.label,

@@ -1,12 +1,12 @@
 """One run, for a terminal: its facts, every figure, turns, kept replies, and the server's own account of it."""
 
 from rich.console import Console, Group, RenderableType
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from loadgen.analysis.document.run import RunDocument
 from loadgen.analysis.figures.metrics import METRICS
-from loadgen.cli.tables.style import VERDICTS, facts_table, plain_table
+from loadgen.cli.tables.style import VERDICTS, facts_table, numbers, plain_table, words
 from loadgen.cli.tables.sweep import print_findings, sweep_title
 from loadgen.report.figures import TTFT, metric_label
 from loadgen.report.format import figure, milliseconds, number, shown_unit
@@ -62,10 +62,7 @@ def run_facts(document: RunDocument) -> RenderableType:
 
 def run_table(document: RunDocument) -> RenderableType:
     """Every figure of one run."""
-    distributions = plain_table()
-    distributions.add_column("ms")
-    for header in ("n", "mean", "p50", "p90", "p95", "p99", "max"):
-        distributions.add_column(header, justify="right", no_wrap=True)
+    distributions = plain_table("ms", *numbers("n", "mean", "p50", "p90", "p95", "p99", "max"))
     scalars = Table.grid(padding=(0, 2))
     scalars.add_column()
     scalars.add_column(justify="right")
@@ -89,9 +86,7 @@ def _by_turn(document: RunDocument) -> RenderableType | None:
     figures = turn_table(document)
     if figures is None:
         return None
-    table = plain_table()
-    for header in figures.columns:
-        table.add_column(header, justify="right")
+    table = plain_table(*(Column(header, justify="right") for header in figures.columns))
     for row in figures.rows:
         table.add_row(*row)
     return table
@@ -108,9 +103,8 @@ def _server_account(document: RunDocument) -> RenderableType | None:
     parts: list[RenderableType] = []
     figures = account_table(document)
     if figures is not None:
-        table = plain_table()
-        for header in figures.columns:
-            table.add_column(header, justify="right" if table.columns else "left", no_wrap=True)
+        what, *whose = figures.columns
+        table = plain_table(*words(what), *numbers(*whose))
         for row in figures.rows:
             table.add_row(*row)
         parts.append(table)

@@ -4,15 +4,25 @@ from collections.abc import Iterable
 from typing import Any
 
 from rich import box
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 VERDICTS = {"valid": ("✓", "green"), "doubtful": ("?", "yellow"), "invalid": ("✗", "red")}
 
 
-def plain_table(*, padding: tuple[int, int, int, int] = (0, 0, 0, 1), **style: Any) -> Table:
+def words(*headers: str) -> list[Column]:
+    """Return columns of words that are not broken."""
+    return [Column(header, no_wrap=True) for header in headers]
+
+
+def numbers(*headers: str) -> list[Column]:
+    """Return columns of numbers."""
+    return [Column(header, justify="right", no_wrap=True) for header in headers]
+
+
+def plain_table(*columns: Column | str, padding: tuple[int, int, int, int] = (0, 0, 0, 1), **style: Any) -> Table:
     """Return an empty table with a rule under its heading; `padding` of a cell: top, right, bottom, left."""
-    return Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=padding, header_style="bold", **style)
+    return Table(*columns, box=box.SIMPLE_HEAD, pad_edge=False, padding=padding, header_style="bold", **style)
 
 
 def facts_table(facts: Iterable[tuple[str, str | Text]]) -> Table:

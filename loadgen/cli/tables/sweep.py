@@ -11,7 +11,7 @@ from loadgen.analysis.document.run import RunDocument
 from loadgen.analysis.document.sweep import StartFailureDocument
 from loadgen.analysis.point_findings import findings_of
 from loadgen.analysis.verdict import usable_runs
-from loadgen.cli.tables.style import VERDICTS, plain_table
+from loadgen.cli.tables.style import VERDICTS, numbers, plain_table, words
 from loadgen.load.shapes import shape_class
 from loadgen.report.figures import THROUGHPUT, gap_figure, highest
 from loadgen.report.format import MISSING_FIGURE, dollars, number, plural
@@ -84,9 +84,8 @@ def sweep_table(documents: Sequence[RunDocument], width: int) -> RenderableType:
     if repeated:
         spread = spread_label(len(usable_runs(runs)) for runs in points).removesuffix(" of repeats")
         legend += "; means over repeats" + (f", ± half their {spread}" if wide else "")
-    table = plain_table(caption=legend, caption_justify="left", caption_style="dim")
-    for header, _ in cells:
-        table.add_column(header, justify="right" if header else "left", no_wrap=True)
+    headings = numbers(*(header for header, _ in cells[:-1]))
+    table = plain_table(*headings, *words(""), caption=legend, caption_justify="left", caption_style="dim")
     previous: object = None
     for runs in points:
         lengths = (runs[0]["spec"]["input_tokens"], runs[0]["spec"]["output_tokens"])

@@ -6,7 +6,7 @@ from datetime import datetime
 from rich.console import RenderableType
 from rich.text import Text
 
-from loadgen.cli.tables.style import VERDICTS, plain_table
+from loadgen.cli.tables.style import VERDICTS, numbers, plain_table, words
 from loadgen.report.format import ago
 from loadgen.report.pages.list_lines import FigureCells, figure_cells
 from loadgen.report.pages.sweep_figures import sweep_figures
@@ -22,19 +22,10 @@ def sweeps_table(
 ) -> RenderableType:
     """The list of sweeps, newest first; if there is room, with the figures of each sweep's best load point and its GPUs."""
     figures = sweep_figures(sweeps, runs)
-    table = plain_table()
-    table.add_column("sweep", no_wrap=True)
-    table.add_column("when", no_wrap=True)
-    table.add_column("name")
-    table.add_column("runs", justify="right", no_wrap=True)
-    table.add_column("status", no_wrap=True)
-    table.add_column("verdicts", no_wrap=True)
-    if width >= _LIST_WITH_FIGURES:
-        table.add_column("best output\ntokens/s", justify="right", no_wrap=True)
-        table.add_column("TTFT\np50, ms", justify="right", no_wrap=True)
-    if width >= _LIST_WITH_GPUS:
-        table.add_column("at load")
-        table.add_column("GPUs")
+    best = numbers("best output\ntokens/s", "TTFT\np50, ms") if width >= _LIST_WITH_FIGURES else []
+    where = ["at load", "GPUs"] if width >= _LIST_WITH_GPUS else []
+    state = words("status", "verdicts")
+    table = plain_table(*words("sweep", "when"), "name", *numbers("runs"), *state, *best, *where)
     for sweep in sweeps:
         name = Text(sweep.name)
         if sweep.simulated:
