@@ -1,7 +1,7 @@
 """What `loadgen doctor` found, as tables for a terminal."""
 
 from rich.console import Console, RenderableType
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from loadgen.analysis.document.doctor import DoctorDocument
@@ -22,10 +22,7 @@ def show_doctor(console: Console, document: DoctorDocument) -> None:
 
 
 def _checks(document: DoctorDocument) -> RenderableType:
-    table = Table.grid(padding=(0, 1))
-    table.add_column(no_wrap=True)
-    table.add_column(no_wrap=True, style="dim")
-    table.add_column()
+    table = Table.grid(*words(""), Column(no_wrap=True, style="dim"), "", padding=(0, 1))
     for check in document["checks"]:
         symbol, style = _SYMBOLS[check["status"]]
         text = Text(check["message"])

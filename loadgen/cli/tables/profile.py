@@ -8,7 +8,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from loadgen.cli.tables.style import facts_table, plain_table
+from loadgen.cli.tables.style import facts_table, plain_table, words
 from loadgen.servers.profiles.checks import CheckedProfile
 from loadgen.servers.profiles.facts import (
     ExpertFacts,
@@ -50,10 +50,7 @@ def _needs(profile: ServerProfile) -> str:
 
 def checked_table(results: Iterable[CheckedProfile]) -> RenderableType:
     """One line per profile, its findings below."""
-    table = Table.grid(padding=(0, 1))
-    table.add_column(no_wrap=True)
-    table.add_column(no_wrap=True)
-    table.add_column()
+    table = Table.grid(*words("", ""), "", padding=(0, 1))
     for result in results:
         symbol, style = _SYMBOLS[result.status]
         lines = Text("\n").join(

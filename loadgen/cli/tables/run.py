@@ -63,10 +63,7 @@ def run_facts(document: RunDocument) -> RenderableType:
 def run_table(document: RunDocument) -> RenderableType:
     """Every figure of one run."""
     distributions = plain_table("ms", *numbers("n", "mean", "p50", "p90", "p95", "p99", "max"))
-    scalars = Table.grid(padding=(0, 2))
-    scalars.add_column()
-    scalars.add_column(justify="right")
-    scalars.add_column(style="dim")
+    scalars = Table.grid("", Column(justify="right"), Column(style="dim"), padding=(0, 2))
     for metric in METRICS:
         entry = metric.of(document)
         if metric.is_distribution:

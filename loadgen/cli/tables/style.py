@@ -27,9 +27,7 @@ def plain_table(*columns: Column | str, padding: tuple[int, int, int, int] = (0,
 
 def facts_table(facts: Iterable[tuple[str, str | Text]]) -> Table:
     """Return one fact per row: what it is, dimmed, and what it says."""
-    table = Table.grid(padding=(0, 2))
-    table.add_column(style="dim", no_wrap=True)
-    table.add_column()
+    table = Table.grid(Column(style="dim", no_wrap=True), "", padding=(0, 2))
     for name, text in facts:
         table.add_row(name, text)
     return table

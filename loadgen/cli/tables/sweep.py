@@ -138,9 +138,7 @@ def findings(documents: Sequence[RunDocument]) -> RenderableType | None:
     merged = findings_of(documents)
     if not merged:
         return None
-    table = Table.grid(padding=(0, 1))
-    table.add_column(no_wrap=True)
-    table.add_column()
+    table = Table.grid(*words(""), "", padding=(0, 1))
     for finding in merged:
         symbol, style = _SEVERITIES[finding.severity]
         text = Text(finding.message)
