@@ -129,10 +129,8 @@ def _measure_one(
 
     result, row = execute_sweep(terminal, store, planned, resume=resume)
     documents = result.documents
-    if as_json and single and documents:
-        show_json(run_document(row, documents[0]))
-    elif as_json:
-        show_json(sweep_document(row, documents))
+    if as_json:
+        show_json(run_document(row, documents[0]) if single and documents else sweep_document(row, documents))
     elif single and documents:
         show_run(stdout(), documents[0])
     elif documents:

@@ -32,13 +32,11 @@ ProfileName = Annotated[
 _LAUNCH_FLAGS = (
     Flag("port", "N", "Listen there instead of on the profile's port.", type=int | None),
     Flag("model", "PATH|ID", "Serve the model from there; requests keep the profile's name for it."),
-    Flag(
-        "argument",
-        "K=V",
-        "Another value for an argument of the engine; may be repeated; without V: none.",
-        type=list[str] | None,
-    ),
-)
+    Flag("argument", "K=V", "Another value for an argument of the engine; may be repeated; without V: none.", type=list[str] | None),
+)  # fmt: skip
+_LOGS_FLAGS = (
+    Flag("follow", "", "Go on with what is added, until the server ends or Ctrl-C.", type=bool, default=False, short="-f"),
+)  # fmt: skip
 
 
 @serve.command("up", cls=Command)
@@ -120,16 +118,10 @@ def status(terminal: Terminal, as_json: Json = False) -> None:
 
 
 @serve.command("logs", cls=Command)
-@command(takes_db=False)
-def logs(
-    terminal: Terminal,
-    follows: Annotated[
-        bool,
-        typer.Option("-f", "--follow", metavar="", help="Go on with what is added, until the server ends or Ctrl-C."),
-    ] = False,
-) -> None:
+@command(_LOGS_FLAGS, takes_db=False)
+def logs(terminal: Terminal, *, follow: bool) -> None:
     """Show the log of the server that was started last."""
-    from loadgen.servers.launcher.log import follow
+    from loadgen.servers.launcher import log
     from loadgen.servers.launcher.state import read_state, state_folder, status_of
 
     state = read_state(state_folder())
@@ -137,7 +129,7 @@ def logs(
         raise UsageError("there is no log: `loadgen serve up PROFILE` starts a server")
     followed = state
     try:
-        for piece in follow(Path(state.log), lambda: not follows or status_of(followed) == "ended"):
+        for piece in log.follow(Path(state.log), lambda: not follow or status_of(followed) == "ended"):
             write_bytes(piece)
             sys.stdout.flush()
     except KeyboardInterrupt:
