@@ -2,6 +2,7 @@
 
 import math
 import os
+import shutil
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -190,7 +191,7 @@ def sum_database_bytes(runs: Sequence[RunSpec]) -> int | None:
 
 def disks_too_small(runs: Sequence[RunSpec], database: Path | None) -> list[DiskSpaceShort]:
     """Return the disks that may fill up: that of the temporary files, and that of the database at `database`."""
-    needed = [("the temporary files of a run", bulk_folder(), _known_max(runs))]
+    needed = [("the temporary files of a run", bulk_folder(), max((spool_bytes(run) or 0 for run in runs), default=0))]
     if database is not None:
         needed.append(("the database", database.parent, sum(database_bytes(run) or 0 for run in runs)))
     found = [(what, folder, most, _free_bytes(folder)) for what, folder, most in needed]
@@ -201,20 +202,15 @@ def disks_too_small(runs: Sequence[RunSpec], database: Path | None) -> list[Disk
     ]
 
 
-def _known_max(runs: Sequence[RunSpec]) -> int:
-    return max((spool_bytes(run) or 0 for run in runs), default=0)
-
-
 def _tokens(run: RunSpec) -> int:
     return run.output_tokens * run.workload.choices
 
 
 def _free_bytes(folder: Path) -> int | None:
     try:
-        found = os.statvfs(folder)
+        return shutil.disk_usage(folder).free
     except OSError:
         return None
-    return found.f_bavail * found.f_frsize
 
 
 def events_per_s(run: RunSpec) -> float:

@@ -139,7 +139,6 @@ def _interrupted(sweep: PlannedSweep) -> Interrupted:
 
 
 def _newest_group(store: Store, group_hash: str) -> str | None:
-    """The newest group on record of that hash."""
     ours = (sweep for sweep in store.sweeps() if sweep.imported is None)
     return next((sweep.group_id for sweep in ours if sweep.spec.get("group", {}).get("hash") == group_hash), None)
 

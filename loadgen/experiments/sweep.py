@@ -156,7 +156,6 @@ def _nothing_due(prepared: PreparedSweep, store: Store, unfinished: SweepRow) ->
 def _not_started(
     prepared: PreparedSweep, store: Store, failure: StartFailure, *, variant: Variant, on_event: OnEvent
 ) -> SweepResult:
-    """Record the sweep of a server that did not start."""
     sweep_id = prepared.entry.not_started(store, variant.launch(), failure)
     on_event(ServerNotStarted(variant.label, sweep_id, failure))
     return SweepResult(sweep_id, prepared.entry.planned_runs, (), failure=failure)

@@ -116,5 +116,4 @@ def _has_our_tables(path: Path) -> bool:
 
 
 def _alone(path: Path) -> sqlite3.Connection:
-    """The file without its log."""
     return sqlite3.connect(f"{path.as_uri()}?mode=ro&immutable=1", uri=True)

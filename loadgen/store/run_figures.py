@@ -15,8 +15,8 @@ from loadgen.store import plain, tables
 from loadgen.store.rows import RunFigures
 
 STATUSES = ("valid", "doubtful", "invalid")
-_OF_RUN = (*("sweep_id", "point_hash", "verdict_status", "interrupted", "shape_kind", "input_tokens", "output_tokens"),)
-_COPIED = (*("load_label", "output_tokens_per_s", "ttft_p50_s", "e2e_latency_p50_s", "gpu_count", "gpu_names"),)
+_OF_RUN = ("sweep_id", "point_hash", "verdict_status", "interrupted", "shape_kind", "input_tokens", "output_tokens")
+_COPIED = ("load_label", "output_tokens_per_s", "ttft_p50_s", "e2e_latency_p50_s", "gpu_count", "gpu_names")
 
 
 def read_figures(document: Any) -> dict[str, object]:

@@ -56,5 +56,4 @@ def flag_words(flags: Mapping[str, Argument]) -> list[str]:
 
 
 def _special(profile: ServerProfile, release: str | None) -> tuple[ForReleases, ...]:
-    """What differs in this release."""
     return tuple(special for special in profile.for_releases if release is not None and fits(release, special.releases))

@@ -211,7 +211,6 @@ def _memory_facts(fit: Memory) -> MemoryFacts:
 
 
 def _model(profile: ServerProfile, release: str | None) -> ModelFacts | None:
-    """What is known of the architecture; None where it is not known."""
     served = architecture_of(profile, arguments(profile, release))
     if served is None:
         return None
@@ -229,7 +228,6 @@ def _model(profile: ServerProfile, release: str | None) -> ModelFacts | None:
 
 
 def _architecture(served: Architecture) -> ArchitectureFacts:
-    """Sizes, parameters by kind of layer, and the experts that a step reads."""
     every, active, experts = parameters(served), active_parameters(served), served.experts
     return {
         "family": served.family,
@@ -290,7 +288,6 @@ def _per_gpu(served: Architecture, over: Parallelism) -> GpuShare:
 
 
 def _paper(name: str | None) -> PaperRow | None:
-    """The paper's row of the model, each figure beside the real one; None where the paper has no row."""
     row = next((row for row in TABLE_1 if row.name == name), None)
     if row is None:
         return None
