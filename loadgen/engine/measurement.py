@@ -6,7 +6,6 @@ import resource
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from itertools import zip_longest
 from pathlib import Path
 
@@ -136,13 +135,17 @@ class _Sender:
         open_bodies: OpenBodies,
     ) -> None:
         task = share.task
-        self._make_transport = partial(StampingTransport, address, task.stale_limit_ns, open_bodies)
         self._transports: list[StampingTransport] = []
+
+        def make_transport() -> StampingTransport:
+            self._transports.append(StampingTransport(address, task.stale_limit_ns, open_bodies))
+            return self._transports[-1]
+
         self._watcher = watcher_of(asyncio.get_running_loop())
         self.queues = SpillQueues(on_full=lambda: self.driver.drain(), folder=share.folder)
         self.spool = Spool(self.queues, self._watcher.log)
         wiring = Wiring(
-            make_transport=self._new_transport,
+            make_transport=make_transport,
             on_finished=self.spool.add,
             throttle=throttle,
             on_pause=lambda until_ns: report(Pause(until_ns)),
@@ -150,10 +153,6 @@ class _Sender:
         self.driver = driver_class(own.shape)(replace(task, schedule=own.schedule, shape=own.shape), wiring)
         self._may_pause = own.shape.latency_start == "sent"
         self.fault: str | None = None
-
-    def _new_transport(self) -> StampingTransport:
-        self._transports.append(self._make_transport())
-        return self._transports[-1]
 
     async def send(self, agree_on_start: Callable[[], int]) -> None:
         """Run the driver from the time agreed on, without the garbage collector and with the best priority there is."""

@@ -88,15 +88,6 @@ class LengthFit:
     vocabulary: tuple[str, ...] = WORDS
     source: Source = "assumed"
 
-    @property
-    def is_even(self) -> bool:
-        """Whether all words, or all characters, cost the same, as far as is known."""
-        return self.vocabulary == WORDS
-
-    def size_of(self, text: str) -> int:
-        """The words or the characters of `text`."""
-        return len(text.split()) if self.unit == "words" else len(text)
-
     def tokens_of_size(self, size: float) -> float:
         """Prompt tokens of a text of that many words or characters."""
         return self.template_tokens + self.tokens_per_unit * size
@@ -176,7 +167,8 @@ def corrected(fit: LengthFit, sent: Sequence[LengthSample]) -> LengthFit:
     if len(sent) >= _MIN_SENT_FOR_SPREAD:
         spread = float(missed.std(ddof=1)) / len(sent) ** 0.5
     else:
-        spread = 0.0 if fit.is_even else _WORD_SPREAD_RATIO * fit.tokens_per_word * (words / len(sent)) ** 0.5
+        is_even = fit.vocabulary == WORDS  # all words, or all characters, cost the same, as far as is known
+        spread = 0.0 if is_even else _WORD_SPREAD_RATIO * fit.tokens_per_word * (words / len(sent)) ** 0.5
     if abs(shift) <= max(_KEPT_RATIO * mean_tokens, spread):
         return replace(fit, source="usage")
     if fit.source == "assumed":
@@ -231,7 +223,8 @@ class FittedTexts:
         before = [] if prefix is None else prefix.split()
         words = self._of_words(wanted, before) if self._fit.unit == "words" else self._of_characters(wanted, before)
         text = _SPACE.join([*before, *words])
-        owed = self._owed_tokens + length - self._fit.tokens_of_size(self._fit.size_of(text))
+        size = LengthSample.of(text, length).size(self._fit.unit)
+        owed = self._owed_tokens + length - self._fit.tokens_of_size(size)
         # Where the template alone is too long, nothing can be made up for.
         limit = max(1.0, self._fit.tokens_per_word)
         self._owed_tokens = min(limit, max(-limit, owed))

@@ -8,7 +8,7 @@ tens of milliseconds.
 from array import array
 from collections import deque
 from collections.abc import Iterator
-from itertools import accumulate
+from itertools import accumulate, chain
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
@@ -72,16 +72,11 @@ class Spool:
     def drain(self) -> Iterator[Exchange]:
         """All of them; each is released as the next one is asked for."""
         logged = None if self._log is None else self._log.drain()
-        for exchange in self._all():
+        fresh = (self._fresh.popleft() for _ in range(len(self._fresh)))
+        for exchange in chain(map(_unpacked, self._packed.drain()), fresh):
             if logged is not None and exchange.logged is not None:
                 exchange.reads[1:1], exchange.stamps[1:1] = logged.take(exchange.logged)
             yield exchange
-
-    def _all(self) -> Iterator[Exchange]:
-        for packed in self._packed.drain():
-            yield _unpacked(packed)
-        while self._fresh:
-            yield self._fresh.popleft()
 
 
 def left_behind(folder: Path) -> Iterator[Exchange]:
