@@ -30,7 +30,7 @@ class Bucketed:
         """Exact: histograms come with the sum of their values. None without any value, or without the sum."""
         return self.total / self.n if self.n and self.total is not None else None
 
-    def bounds(self, percentile: int) -> tuple[float, float | None] | None:
+    def bounds(self, percentile: int) -> list[float | None] | None:
         """Between which two values the percentile lies; the upper one is None where the last bucket has no end.
 
         The percentile is `stats.distribution`'s, of type 7: with h = (n − 1)·p it lies between the values of rank ⌊h⌋ and ⌈h⌉, so
@@ -42,7 +42,7 @@ class Bucketed:
         rank = (self.n - 1) * percentile / 100
         low, high = self._bucket_of(math.floor(rank)), self._bucket_of(math.ceil(rank))
         upper = self.upper[high]
-        return (self.upper[low - 1] if low else 0.0, None if math.isinf(upper) else upper)
+        return [self.upper[low - 1] if low else 0.0, None if math.isinf(upper) else upper]
 
     def _bucket_of(self, rank: int) -> int:
         seen = 0
@@ -52,19 +52,15 @@ class Bucketed:
                 return number
         return len(self.counts) - 1
 
-    def _bounds(self, percentile: int) -> list[float | None] | None:
-        bounds = self.bounds(percentile)
-        return None if bounds is None else list(bounds)
-
     def to_json(self) -> BucketedDistribution:
         """`n`, `mean`, each percentile as [low, high], and the buckets; an end that there is not is null."""
         return {
             "n": self.n,
             "mean": self.mean,
-            "p50": self._bounds(50),
-            "p90": self._bounds(90),
-            "p95": self._bounds(95),
-            "p99": self._bounds(99),
+            "p50": self.bounds(50),
+            "p90": self.bounds(90),
+            "p95": self.bounds(95),
+            "p99": self.bounds(99),
             "upper": [None if math.isinf(bound) else bound for bound in self.upper],
             "counts": list(self.counts),
         }

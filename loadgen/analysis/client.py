@@ -57,7 +57,6 @@ def _send_delay_s(records: Records, rows: Bool | None = None) -> FloatArray:
 
 
 def _connect_s(records: Records) -> FloatArray:
-    """How long it took to open each connection."""
     opened_s: FloatArray = records.connect_ns[records.connect_ns != MISSING] / 1e9
     return opened_s
 

@@ -124,18 +124,14 @@ def _figures(measured: Callable[[], Measured], first: Figure, stages: Stages) ->
         for metric in METRICS
         if metric.key.startswith(f"{top}.")
     }
-    return None if all(part is None or _is_empty(part) for part in figures.values()) else figures
+    known = [part for part in figures.values() if part is not None and not (isinstance(part, dict) and part["n"] == 0)]
+    return figures if known else None
 
 
 def _figure(metric: Figure, measured: Callable[[], Measured]) -> Any:
     if metric.is_distribution:
         return distribution_of(measured().samples(metric.samples))
     return metric.computed(measured())
-
-
-def _is_empty(part: Any) -> bool:
-    """Whether it is the distribution of no samples."""
-    return isinstance(part, dict) and part.get("n") == 0
 
 
 def _outcomes(measured: Measured) -> dict[str, int]:

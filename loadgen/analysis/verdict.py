@@ -20,12 +20,12 @@ _NUMBER = re.compile(r"(?<![\w.])\d+(?:,\d{3})*(?:\.\d+)?")  # not the 99 of p99
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """What one check saw: how bad it is, the sentence with the figures, and what to do about it.
+    """What one check saw: how bad it is (None: within the thresholds), the sentence with the figures, and what to do about it.
 
     `badness` is the figure that was judged, turned so that more is worse: it ranks the findings of one code over runs.
     """
 
-    severity: Severity
+    severity: Severity | None
     message: str
     hint: str
     badness: float = 0.0

@@ -107,12 +107,11 @@ def send_delay(spec: RunSpec, summary: JudgedSummary, thresholds: Thresholds) ->
 def client_busy(spec: RunSpec, summary: JudgedSummary, thresholds: Thresholds) -> Observation | None:
     """The workers had hardly any processor time to spare."""
     ratio = summary["client"]["cpu_ratio"]
-    severity = None if ratio is None else thresholds.above(ratio)
-    if ratio is None or severity is None:
+    if ratio is None:
         return None
     workers = summary["client"]["workers"]
     return Observation(
-        severity,
+        thresholds.above(ratio),
         f"The client was busy for {ratio:.0%} of the run on {'its core' if workers == 1 else f'each of {workers} cores'}.",
         "lower the load, or give the client a machine of its own or a faster one",
         ratio,
@@ -122,11 +121,8 @@ def client_busy(spec: RunSpec, summary: JudgedSummary, thresholds: Thresholds) -
 def clock_step(spec: RunSpec, summary: JudgedSummary, thresholds: Thresholds) -> Observation | None:
     """The wall clock jumped during the run, and with it the stamps, which are taken from it whoever takes them."""
     step_s = made(summary["client"]["clock_step_s"])
-    severity = thresholds.above(step_s)
-    if severity is None:
-        return None
     return Observation(
-        severity,
+        thresholds.above(step_s),
         f"The wall clock jumped by {_ms(step_s)} during the run; arrivals near the jump are off by as much.",
         "run it again; if it recurs, let the time service slew the clock and not step it",
         step_s,

@@ -15,9 +15,6 @@ def dropped(spec: RunSpec, summary: JudgedSummary, thresholds: Thresholds) -> Ob
     outcomes = summary["outcomes"]
     if summary["interrupted"] or not outcomes["ok"]:
         return None
-    severity = thresholds.above(outcomes["dropped"] / outcomes["planned"])
-    if severity is None:
-        return None
     why, hint = "", "lower the rate or the concurrency, or give the client a machine of its own"
     if spec.shape.max_in_flight is not None:
         why = ": they were due while as many were in flight as --max-in-flight allows"
@@ -29,7 +26,7 @@ def dropped(spec: RunSpec, summary: JudgedSummary, thresholds: Thresholds) -> Ob
         why = ": a limit held them back until the time was up"
         hint = "lower the rate to what the limit lets through"
     return Observation(
-        severity,
+        thresholds.above(outcomes["dropped"] / outcomes["planned"]),
         f"{outcomes['dropped']:,} of {outcomes['planned']:,} planned requests were never sent{why}.",
         hint,
         outcomes["dropped"] / outcomes["planned"],
@@ -320,7 +317,6 @@ def schedule_exhausted(spec: RunSpec, summary: JudgedSummary, thresholds: Thresh
 
 
 def _was_held(summary: JudgedSummary) -> bool:
-    """Whether any request of the run waited for a limit or a Retry-After."""
     facts = summary["rate_limits"]
     return facts is not None and facts["held_requests"] > 0
 

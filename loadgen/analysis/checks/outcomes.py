@@ -90,11 +90,8 @@ def cancelled(spec: RunSpec, summary: JudgedSummary, thresholds: Thresholds) -> 
     sent = outcomes["planned"] - outcomes["dropped"]
     if summary["interrupted"] or summary["window"]["rule"] != "whole_run" or not outcomes["ok"]:
         return None
-    severity = thresholds.above(outcomes["cancelled"] / sent)
-    if severity is None:
-        return None
     return Observation(
-        severity,
+        thresholds.above(outcomes["cancelled"] / sent),
         f"{outcomes['cancelled']:,} of {sent:,} requests were cut off by the end of the run; the long ones among them are missing.",
         "make the run longer than its longest request",
         outcomes["cancelled"] / sent,

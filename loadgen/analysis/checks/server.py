@@ -25,11 +25,8 @@ def output_tokens_apart(spec: RunSpec, summary: JudgedSummary, thresholds: Thres
     if theirs is None or not ours or not _only_ours(spec, summary):
         return None
     apart_ratio = abs(theirs - ours) / ours
-    severity = thresholds.above(apart_ratio)
-    if severity is None:
-        return None
     return Observation(
-        severity,
+        thresholds.above(apart_ratio),
         f"The server counted {theirs:,} output tokens in this run and the client {ours:,}: {apart_ratio:.1%} apart.",
         "look at tokens.counted_by; a tokenizer that is not the model's counts other tokens",
         apart_ratio,

@@ -19,12 +19,9 @@ def other_requests(spec: RunSpec, summary: JudgedSummary, thresholds: Thresholds
     if finished is None or not sent or summary["client"].get("failure"):  # which leaves open how many were sent
         return None
     others_ratio = (finished - choices * sent) / (choices * sent)
-    severity = thresholds.above(others_ratio)
-    if severity is None:
-        return None
     of_choices = f" of {choices} choices each" if choices > 1 else ""
     return Observation(
-        severity,
+        thresholds.above(others_ratio),
         f"The server finished {finished:,} requests during the run, which sent {sent:,}{of_choices}: others used it meanwhile.",
         "measure a server that nobody else uses, and run it again",
         others_ratio,
@@ -57,12 +54,9 @@ def prefix_cache_hits(spec: RunSpec, summary: JudgedSummary, thresholds: Thresho
         shared_ratio = sessions.cached_ratio(spec.input_tokens, spec.output_tokens, prefix_tokens)
     # Each choice looks its prompt up, and may find that of the first.
     shared_ratio = (shared_ratio + spec.workload.choices - 1) / spec.workload.choices
-    severity = thresholds.above(hit_ratio - shared_ratio)
-    if severity is None:
-        return None
     asked = f", where the workload shares {shared_ratio:.1%}" if shared_ratio else ""
     return Observation(
-        severity,
+        thresholds.above(hit_ratio - shared_ratio),
         f"{hit_ratio:.1%} of the prompt tokens came from the server's prefix cache{asked}: their prefill is missing from TTFT and throughput.",
         "start the server without its prefix cache (vLLM's enable_prefix_caching), or ask for longer prompts, of which a chat template is a smaller part",
         hit_ratio - shared_ratio,

@@ -368,7 +368,7 @@ def judge_foreign(tool: str, version: str | None, spec: RunSpec, outcomes: dict[
 
 def _apply(check: Check, spec: RunSpec, summary: JudgedSummary) -> FindingDocument | None:
     seen = check.test(spec, summary, check.thresholds)
-    if seen is None:
+    if seen is None or seen.severity is None:
         return None
     return {
         "code": check.code,

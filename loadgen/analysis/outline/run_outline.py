@@ -5,17 +5,16 @@ Made once, when the run is saved: a page never reads all requests. Figures are n
 it; they come of every value, in `summary`.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Mapping
+from functools import partial
 
 from typing_extensions import TypedDict
 
-from loadgen.analysis.figures.figure import Figure
 from loadgen.analysis.figures.metrics import METRICS
 from loadgen.analysis.measured import Measured
 from loadgen.analysis.outline.distribution import DistributionOutline, distribution_outline
 from loadgen.analysis.outline.over_time import OverTimeOutline, over_time_outline
 from loadgen.analysis.outline.requests import RequestsOutline, requests_outline
-from loadgen.analysis.stats import FloatArray
 
 OUTLINE_VERSION = 1
 OUTLINED = ("ttft_s", "chunk_gap_s", "token_gap_s", "tpot_s", "e2e_latency_s")
@@ -35,7 +34,7 @@ def outline(measured: Measured, figures: Mapping[str, object]) -> Outline:
     distributions = {}
     for metric in METRICS:
         if metric.key in OUTLINED:
-            found = distribution_outline(_values(metric, measured), metric.of(figures))
+            found = distribution_outline(partial(measured.samples, metric.samples), metric.of(figures))
             if found is not None:
                 distributions[metric.key] = found
     return {
@@ -44,10 +43,3 @@ def outline(measured: Measured, figures: Mapping[str, object]) -> Outline:
         "requests": requests_outline(measured),
         "over_time": over_time_outline(measured),
     }
-
-
-def _values(metric: Figure, measured: Measured) -> Callable[[], Iterable[FloatArray]]:
-    def values() -> Iterator[FloatArray]:
-        return (metric.samples(piece) for piece in measured.pieces())
-
-    return values

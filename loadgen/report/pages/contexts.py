@@ -43,71 +43,63 @@ from loadgen.report.words.sweep_tables import PointsTable, RunsTable, points_tab
 from loadgen.store.rows import ServerSample, SweepRow
 
 
-@dataclass(frozen=True, slots=True)
-class SweepPage:
-    """One sweep with its load points, its charts, its runs and its environment."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResultPage:
+    """What the pages of a sweep and of a run have in common."""
 
     title: str
     sweep_id: str
     model: str
     server_name: str
     served: str  # from which profile, where loadgen started the server
-    group_id: str
-    siblings: tuple[tuple[str, str], ...]  # the other sweeps of the group that can be gone to: (id, name)
-    start_failure: str
     url: str
-    created: str
-    created_ago: str
-    progress: str
     status: str
-    running: bool
     simulated: bool
     dummy_weights: bool
     imported: str
     foreign: str
-    valid: int
-    doubtful: int
-    invalid: int
     highlights: tuple[Highlight, ...]
     charts: tuple[Chart, ...]
-    reading_note: str
-    points: PointsTable | None  # None before the first run has ended
-    runs: RunsTable | None  # likewise
     findings: tuple[MergedFinding, ...]
     command: str  # that started the server
     spec: Facts
     server: Facts
     environment: Facts
-    unverified: bool = False  # some run's server did not have to prove who it is
+    unverified: bool  # some server did not have to prove who it is
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SweepPage(ResultPage):
+    """One sweep with its load points, its charts, its runs and its environment."""
+
+    group_id: str
+    siblings: tuple[tuple[str, str], ...]  # the other sweeps of the group that can be gone to: (id, name)
+    start_failure: str
+    created: str
+    created_ago: str
+    progress: str
+    running: bool
+    valid: int
+    doubtful: int
+    invalid: int
+    reading_note: str
+    points: PointsTable | None  # None before the first run has ended
+    runs: RunsTable | None  # likewise
     live: LiveView | None = None  # while it is measured
     linked_runs: frozenset[str] | None = None  # in a report: the runs which it holds; None: every run has a page
 
 
-@dataclass(frozen=True, slots=True)
-class RunPage:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunPage(ResultPage):
     """One run with its distributions, its timeline, its figures and the client's account of itself."""
 
-    title: str
     run_id: str
-    sweep_id: str
     repeat: int
     load_label: str
-    model: str
-    server_name: str
-    served: str
-    url: str
     started: str
     started_ago: str
-    status: str
-    simulated: bool
-    dummy_weights: bool
-    imported: str
-    foreign: str
     interrupted: bool
     replies: Facts
-    findings: tuple[MergedFinding, ...]
-    highlights: tuple[Highlight, ...]
-    charts: tuple[Chart, ...]
     timeline: Chart
     over_time: Chart | None
     statistics: tuple[str, ...]
@@ -121,12 +113,7 @@ class RunPage:
     account: Table | None
     account_facts: Facts
     gpu: Facts
-    command: str
-    spec: Facts
-    server: Facts
-    environment: Facts
     words: Table | None = None  # of the other client, where one measured
-    unverified: bool = False  # the server did not have to prove who it is
     sweep_linked: bool = True
 
 

@@ -124,7 +124,6 @@ def _ended(standing: JobStanding, progress: JobProgress) -> str:
 
 
 def _present(job: JobRow, progress: JobProgress) -> str:
-    """What is going on in a running job."""
     run = progress.present_run
     if job.status != "running":
         return ""
