@@ -65,7 +65,7 @@ def wait_for(condition: Callable[[], object], limit_s: float = 60.0) -> None:
     deadline_s = time.monotonic() + limit_s
     while not condition():
         assert time.monotonic() < deadline_s, "waited in vain"
-        time.sleep(0.02)
+        time.sleep(0.05)
 
 
 def is_gone(pid: int) -> bool:
