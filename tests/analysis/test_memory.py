@@ -47,8 +47,7 @@ def test_summarising_takes_the_same_memory_however_long_the_run(
     assert (peak_bytes(many) - peak_bytes(few)) / (1000 * (many - few)) < 1
 
 
-@pytest.mark.parametrize("rows_at_once", [1, 2, 3])
-@pytest.mark.parametrize("arrivals_at_once", [1, 4, 1000])
+@pytest.mark.parametrize(("rows_at_once", "arrivals_at_once"), [(1, 1), (1, 1000), (2, 4), (3, 1), (3, 1000)])
 def test_figures_made_in_pieces_are_those_of_all(
     monkeypatch: pytest.MonkeyPatch, rows_at_once: int, arrivals_at_once: int
 ) -> None:

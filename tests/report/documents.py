@@ -5,7 +5,9 @@ Everything derived is derived by the analysis itself, so that pages are tested o
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from dataclasses import fields, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -158,6 +160,13 @@ def measured_run(
     spec: RunSpec, sweep_id: str, simulated: bool = False, failures: float = 0.0, status: str | None = None
 ) -> tuple[Document, Records]:
     """A run's document and records. `status` overrules the analysis' verdict, for pages that must show each."""
+    return deepcopy(_measured_run(spec, sweep_id, simulated, failures, status))
+
+
+@cache
+def _measured_run(
+    spec: RunSpec, sweep_id: str, simulated: bool, failures: float, status: str | None
+) -> tuple[Document, Records]:
     brought = recording(spec, failures)
     summary = summarise(spec, brought)
     verdict: Any = judge(spec, summary)

@@ -125,9 +125,14 @@ def test_a_unique_name_is_an_id(cli: Cli, name: str) -> None:
     put("loadgen.db", B, "another")
     assert A in cli("show", name).out
     assert cli("export", name).json["sweep_id"] == A
-    assert cli("compare", name, "another", "--json").json["a"]["id"] == A
-    assert cli("report", name, "-o", "x.html").code == 0
-    assert cli("plot", "ttft-cdf", name, "-o", "x.svg").code == 0
+
+
+def test_every_command_takes_a_name(cli: Cli) -> None:
+    put("loadgen.db", A, "vendor/model-x")
+    put("loadgen.db", B, "another")
+    assert cli("compare", "vendor/model-x", "another", "--json").json["a"]["id"] == A
+    assert cli("report", "vendor/model-x", "-o", "x.html").code == 0
+    assert cli("plot", "ttft-cdf", "vendor/model-x", "-o", "x.svg").code == 0
 
 
 def test_a_name_of_two_sweeps_is_refused_with_both(cli: Cli) -> None:

@@ -20,12 +20,14 @@ from tests.report.documents import Document, fill, specs, sweep_row
 A, B = "s261123-152901-aaaa", "s261123-152902-bbbb"
 
 
-@pytest.fixture
-def place(tmp_path: Path) -> str:
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A database of two sweeps, which is only read."""
+    path = tmp_path_factory.mktemp("cells") / "m.db"
     for sweep_id, model in ((A, "one"), (B, "two")):
         planned = specs([ClosedLoop(1), ClosedLoop(16)], (32, 64), 8, 3, requests_per_slot=4, model=model)
-        fill(tmp_path / "m.db", sweep_row(sweep_id, planned, f"sweep of {model}"), planned)
-    return f"sqlite:///{tmp_path}/m.db"
+        fill(path, sweep_row(sweep_id, planned, f"sweep of {model}"), planned)
+    return f"sqlite:///{path}"
 
 
 def chosen(place: str, view: View) -> Selection:
