@@ -57,6 +57,11 @@ def some_of(names: Sequence[str], most: int, separator: str = ", ") -> str:
     return separator.join(names[:most]) + (f" and {more} more" if more > 0 else "")
 
 
+def and_of(words: Sequence[str]) -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    return " and ".join(filter(None, (", ".join(words[:-1]), words[-1])))
+
+
 def is_invalid(run: RunDocument) -> bool:
     """Whether the verdict on a run is `invalid`."""
     return run["verdict"]["status"] == "invalid"

@@ -3,7 +3,7 @@
 from loadgen.analysis.checks.outcomes import LET_IT_END
 from loadgen.analysis.document.run import JudgedSummary, LengthFigures
 from loadgen.analysis.stats import PERCENTILE_NAMES, PERCENTILES, samples_needed
-from loadgen.analysis.verdict import Observation, Thresholds, made
+from loadgen.analysis.verdict import Observation, Thresholds, and_of, made
 from loadgen.analysis.window import MIN_REQUESTS
 from loadgen.load.rate_limits import UNLIMITED
 from loadgen.load.spec import RunSpec
@@ -54,7 +54,7 @@ def too_few_requests(spec: RunSpec, summary: JudgedSummary, thresholds: Threshol
         turns = spec.workload.turns
         edges = 2 * (spec.concurrency or 0) * turns if spec.shape.has_steady_state else 0
         hint = f"use --requests {-(-(wanted + edges) // turns) * turns} for a p{refused[-1]}"
-    names, need = _and([f"p{p}" for p in refused]), _and([f"{samples_needed(p):,}" for p in refused])
+    names, need = and_of([f"p{p}" for p in refused]), and_of([f"{samples_needed(p):,}" for p in refused])
     measured = f"{n:,} {'request was' if n == 1 else 'requests were'} measured"
     given = "is not given" if len(refused) == 1 else "are not given"
     return Observation(
@@ -333,8 +333,3 @@ def _off_message(what: str, length: LengthFigures) -> str:
         f"{what} had {length['mean']:,.6g} tokens on average ({length['min']:,} to {length['max']:,}) "
         f"where {length['asked']:,.6g} were asked; {length['requests_off']:,} differed."
     )
-
-
-def _and(words: list[str]) -> str:
-    """`a`, `a and b`, `a, b and c`."""
-    return " and ".join(part for part in (", ".join(words[:-1]), words[-1]) if part)

@@ -29,7 +29,7 @@ def distribution_chart(
 ) -> Chart:
     """A histogram with the percentiles of the run's document over it and the values of the tail under it.
 
-    `outlined` is the metric's part of the run's outline (`analysis.outline_distribution`), `figures` its distribution in the
+    `outlined` is the metric's part of the run's outline (`analysis.outline.distribution`), `figures` its distribution in the
     document: n, mean, min, p50 … max.
     """
     if outlined is None:

@@ -22,7 +22,7 @@ HELD_FROM_NS = 1_000_000  # what is shorter is the sending itself
 def timeline_chart(requests: RequestsOutline, window: WindowDocument | None, by_slot: bool) -> Chart:
     """Each request as a bar, from when it was due over its first to its last content; failures in the colour of their outcome.
 
-    `requests` are those of the outline (`analysis.outline_requests`). `by_slot` puts the requests of one caller on one line
+    `requests` are those of the outline (`analysis.outline.requests`). `by_slot` puts the requests of one caller on one line
     (closed loop); otherwise each takes the first line that is free.
     """
     rows = timeline_rows(requests, by_slot)

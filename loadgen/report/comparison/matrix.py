@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from loadgen.analysis.compare import Unlike, asked_otherwise
+from loadgen.analysis.verdict import and_of
 from loadgen.report.comparison.cells import Cell, Place, natural, x_text
 from loadgen.report.comparison.compared import Compared
 from loadgen.report.comparison.names import ShortNames
@@ -189,4 +190,4 @@ def _listed(titles: Sequence[str]) -> str:
     quoted = [f"“{each}”" for each in titles[:MAX_NAMES]]
     if len(titles) > MAX_NAMES:
         quoted.append(f"{len(titles) - MAX_NAMES} more")
-    return " and ".join(filter(None, (", ".join(quoted[:-1]), quoted[-1])))
+    return and_of(quoted)
