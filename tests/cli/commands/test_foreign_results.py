@@ -2,12 +2,14 @@
 
 import json
 import shutil
+from contextlib import chdir
 from pathlib import Path
 from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
 
+from loadgen.cli.app import main
 from loadgen.web.app import create_app
 from tests.cli.conftest import Cli
 
@@ -15,11 +17,20 @@ DATA = Path(__file__).resolve().parents[2] / "importers" / "data"
 FILES = sorted(path.name for path in DATA.glob("*.json"))
 
 
-@pytest.fixture(params=FILES)
-def sweep(request: pytest.FixtureRequest, cli: Cli, tmp_path: Path) -> dict[str, Any]:
-    """The one sweep of the database, imported from a file of another client."""
-    shutil.copy(DATA / request.param, tmp_path / request.param)
-    assert cli("import", request.param).code == 0
+@pytest.fixture(scope="module", params=FILES)
+def imported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a file of another client, and the database that it was imported into."""
+    folder = tmp_path_factory.mktemp("imported")
+    shutil.copy(DATA / request.param, folder)
+    with chdir(folder):
+        assert main(("import", request.param, "--db", "sqlite:///loadgen.db")) == 0
+    return folder
+
+
+@pytest.fixture
+def sweep(imported: Path, cli: Cli, tmp_path: Path) -> dict[str, Any]:
+    """The one sweep of the database in the working directory."""
+    shutil.copytree(imported, tmp_path, dirs_exist_ok=True)
     document: dict[str, Any] = cli("show", "latest", "--json").json
     return document
 
