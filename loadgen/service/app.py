@@ -10,7 +10,6 @@ import socket
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
-from types import FrameType
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
@@ -112,9 +111,8 @@ def serve_service(
         queue = None
         if token is not None:
             limits_from(environ)  # a variable that is no number is named now, and not to whoever submits
-            signal.signal(
-                signal.SIGTERM, _end
-            )  # uvicorn hands it on: it must not keep the jobs from being ended in order
+            # uvicorn hands SIGTERM on, which must not keep the jobs from being ended in order.
+            signal.signal(signal.SIGTERM, signal.default_int_handler)
             queue = stack.enter_context(Queue(db_url, targets, tuple(allowed), environ))
         make_app = partial(create_service, access=Access(token, is_loopback), queue=queue)
         serve(db_url, host, port, on_ready, make_app, limits)
@@ -129,10 +127,6 @@ def connection_limits(environ: Mapping[str, str]) -> ConnectionLimits:
                 f"the environment variable {CONNECTION_VARIABLES[field]} is 0, and nobody could connect: write 1 or more"
             )
     return ConnectionLimits(**given)
-
-
-def _end(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
 
 
 def _is_loopback(host: str) -> bool:

@@ -134,9 +134,8 @@ class Queue:
 
     def log(self, job_id: str) -> Log | None:
         """What the latest attempt at the job has told, if it began since this service did."""
-        return self._logs.get(
-            job_id
-        )  # without the lock, which may be held while the database is waited for: pages ask here
+        # Without the lock, which may be held while the database is waited for: pages ask here.
+        return self._logs.get(job_id)
 
     @contextmanager
     def _opened(self) -> Iterator[Store]:

@@ -134,15 +134,12 @@ class ServiceClient:
             value = answer.json()
         except ValueError:
             value = None
-        if not isinstance(value, dict):
+        if not isinstance(value, dict) or (answer.status_code >= 400 and not isinstance(value.get("error"), str)):
             raise UsageError(f"what answers at {self.url} is no service of loadgen (HTTP {answer.status_code})")
         return value
 
     def _refuse(self, answer: httpx2.Response) -> None:
-        """Raise what an error means here."""
-        said = self._object(answer).get("error")
-        if not isinstance(said, str):
-            raise UsageError(f"what answers at {self.url} is no service of loadgen (HTTP {answer.status_code})")
+        said = self._object(answer)["error"]
         if answer.status_code == 401:
             missing = f"{self._token_env} is not set" if not self._has_token else f"{self._token_env} holds another"
             raise UsageError(f"the service at {self.url} wants its token, and the environment variable {missing}")

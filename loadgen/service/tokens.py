@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 
 from loadgen.errors import UsageError
 
-MIN_TOKEN_CHARACTERS = 16  # characters
+MIN_TOKEN_CHARACTERS = 16
 SESSION_S = 12 * 3600.0
 MAX_SESSIONS = 1_000
 MAX_FAILURES, FAILURES_WITHIN_S = 10, 60.0

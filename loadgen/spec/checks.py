@@ -43,7 +43,6 @@ def check(spec: SweepSpec, origin: Origin) -> None:
 
 
 def _load_key(spec: SweepSpec, origin: Origin) -> str:
-    """Return the one key that gives the load."""
     loads = [key for key in LOADS if getattr(spec, key) is not None]
     if not loads:
         *others, last = (load.option for load in LOADS.values())
@@ -78,7 +77,6 @@ def _check_amount(spec: SweepSpec, origin: Origin) -> None:
 
 
 def _check_arrivals(spec: SweepSpec, origin: Origin, load: str) -> None:
-    """How the requests of a rate arrive."""
     name = origin.name
     for key in ("arrivals", "burstiness", "ramp_to", "ramp_strategy"):
         if spec.rate is None and key in spec.model_fields_set:
@@ -126,7 +124,6 @@ def _check_callers(spec: SweepSpec, origin: Origin) -> None:
 
 
 def _check_workload(spec: SweepSpec, origin: Origin) -> None:
-    """Keys of the prompts that need or exclude each other."""
     name = origin.name
     for key, needed in (("prefix_groups", "prefix_tokens"), ("images_per_request", "image")):
         if key in spec.model_fields_set and getattr(spec, needed) is None:

@@ -83,7 +83,6 @@ def resolved_warmup_requests(run: RunSpec) -> int:
 
 
 def _grid(spec: SweepSpec) -> list[_Load]:
-    """Every combination of lengths and loads."""
     assert spec.output_tokens is not None
     return [
         _Load(shape, _requests(spec, shape), spec.duration_s, input_tokens, output_tokens)

@@ -40,7 +40,6 @@ def _names(sweep: "SweepRow") -> tuple[object, ...]:
 
 
 def _one_of(named: list["SweepRow"], given: str, store: "Store") -> str:
-    """The one sweep, or the one group, of that name."""
     if len(named) == 1:
         return named[0].sweep_id
     groups = {sweep.group_id for sweep in named}

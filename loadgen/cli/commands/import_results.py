@@ -91,7 +91,6 @@ def import_results(
 
 
 def _import(store: "Store", path: Path, found: "FoundSweep") -> _Imported:
-    """Store what was found, unless it is there; what became of it."""
     from loadgen.errors import StoreError
     from loadgen.importers.file import shown
 

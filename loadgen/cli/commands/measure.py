@@ -101,7 +101,6 @@ def _plan(terminal: Terminal, keys: dict[str, object], file: Path | None, *, as_
 def _measure(
     terminal: Terminal, keys: dict[str, object], file: Path | None, *, as_json: bool, single: bool, resume: bool
 ) -> None:
-    """Run what is wanted, show what came of it, and end with its exit code."""
     from loadgen.experiments.sweep_request import read_request
     from loadgen.servers.launcher.state import running_server
 

@@ -47,7 +47,6 @@ class LiveLine:
             self._live.stop()
 
     def _plain_is_due(self) -> bool:
-        """Whether the last plain line is long enough ago."""
         return self._clock() - self._last_plain_s >= self._plain_every_s
 
 

@@ -155,7 +155,6 @@ class SweepProgress(LiveLine):
                     self.say(f"{event.label}: ending the server")
 
     def _line(self, description: str, state: str) -> None:
-        """Reset the live line."""
         if self._live is None:
             return
         if self._task is None:

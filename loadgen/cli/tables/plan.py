@@ -32,7 +32,6 @@ def plan_table(plan: SweepPlan) -> RenderableType:
 
 
 def _amount(plan: SweepPlan) -> str:
-    """Runs, requests and tokens in all."""
     known = [each.requests for each in plan.runs if each.requests is not None]
     tokens = sum((each.requests or 0) * each.run.output_tokens * each.run.workload.choices for each in plan.runs)
     amount = f"{plural(len(plan.runs), 'run')}, {plural(sum(known), 'request')}, {plural(tokens, 'output token')}"
@@ -106,7 +105,6 @@ def group_plan_table(plan: GroupPlan) -> RenderableType:
 
 
 def _group_amount(plan: GroupPlan) -> str:
-    """Starts, runs, time and cost in all."""
     parts = [plural(plan.starts, "start"), plural(sum(len(each.sweep.runs) for each in plan.servers), "run")]
     if plan.estimated_s is None:
         parts.append("how long depends on the servers: not all of them are on record with starts and runs like these")
