@@ -35,7 +35,7 @@ def test_the_steps_that_it_names_are_called_in_that_order(path: str) -> None:
 def block(first_word: str) -> list[list[str]]:
     """The names in the indented block that begins with a word, line by line."""
     (text,) = [each for each in re.findall(r"(?:^    .*\n)+", PAGE, re.MULTILINE) if each.split()[0] == first_word]
-    return [re.findall(r"[a-z]+", line) for line in text.splitlines()]
+    return [re.findall(r"[a-z_]+", line) for line in text.splitlines()]
 
 
 def test_the_order_of_packages_is_the_tested_one() -> None:
