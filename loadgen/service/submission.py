@@ -156,9 +156,8 @@ def limits_from(environ: Mapping[str, str]) -> SizeLimits:
 
 def _check_size(spec: SweepSpec, origin: Origin) -> None:
     """Before the grid is written out: whether it is one that a queue can take."""
-    count = spec.repeats * len(spec.shapes)
-    for lengths in (spec.input_tokens, spec.output_tokens):
-        count *= len(lengths or (None,))
+    pairs = len(spec.lengths or ()) or len(spec.input_tokens or (None,)) * len(spec.output_tokens or (None,))
+    count = spec.repeats * len(spec.shapes) * pairs
     if count > MAX_RUNS:
         raise UsageError(f"the request asks for {count:,} runs, and one job has at most {MAX_RUNS:,}: ask for fewer")
     if spec.workers is not None and spec.workers > MAX_WORKERS:

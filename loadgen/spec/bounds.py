@@ -39,6 +39,7 @@ BOUNDS: Mapping[str, KeyBounds] = {
     "tokens_per_minute": KeyBounds(1, 1_000_000_000_000, "tokens"),
     "requests": KeyBounds(1, 1_000_000_000, "requests"),
     "duration_s": KeyBounds(0.001, _WEEK_S, "seconds"),
+    "lengths": _TOKENS,
     "input_tokens": _TOKENS,
     "output_tokens": _TOKENS,
     "prefix_tokens": _TOKENS,
@@ -79,6 +80,7 @@ def _values(given: object) -> Iterator[tuple[str, float]]:
     if isinstance(given, Mapping):
         yield from ((str(name), value) for name, value in given.items())
     elif isinstance(given, list | tuple):
-        yield from (("", value) for value in given)
+        for value in given:
+            yield from _values(value)
     elif isinstance(given, int | float):
         yield "", given

@@ -60,6 +60,11 @@ def _check_lengths(spec: SweepSpec, origin: Origin) -> None:
             if key in spec.model_fields_set:
                 raise UsageError(f"{name(key)} does not go with {name('trace')}, {LOADS['trace'].why}")
         return
+    if spec.lengths is not None:
+        for key in ("input_tokens", "output_tokens", "dataset"):
+            if getattr(spec, key) is not None:
+                raise UsageError(f"{name('lengths')} and {name(key)} exclude each other; give one of them")
+        return
     for key in ("input_tokens", "output_tokens"):
         if getattr(spec, key) is None and not (key == "input_tokens" and spec.dataset is not None):
             raise UsageError(f"{name(key)} is missing; say how many tokens, for example --{key.replace('_', '-')} 128")
@@ -134,8 +139,9 @@ def _check_workload(spec: SweepSpec, origin: Origin) -> None:
                 raise UsageError(f"{name(key)} does not go with {name('dataset')}, which has the prompts as they are")
     if spec.image is not None and spec.endpoint != "chat":
         raise UsageError(f"{name('image')} needs --endpoint chat, since images are parts of a chat message")
-    if spec.prefix_tokens is not None and spec.input_tokens is not None:
-        shortest = length_bounds(min(spec.input_tokens), spec.range_ratio)[0]
+    stated = [input_tokens for input_tokens, _ in spec.length_pairs if input_tokens is not None]
+    if spec.prefix_tokens is not None and stated:
+        shortest = length_bounds(min(stated), spec.range_ratio)[0]
         if spec.prefix_tokens >= shortest:
             raise UsageError(
                 f"{name('prefix_tokens')} is {spec.prefix_tokens} and counts as part of the prompt, which has "

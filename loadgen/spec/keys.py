@@ -42,6 +42,20 @@ def as_list(value: object) -> object:
     return value
 
 
+def as_lengths(value: object) -> object:
+    """`128,1024/256` or a list of such, as pairs of input and output tokens; one number is both."""
+    if isinstance(value, list | tuple) and all(isinstance(each, list | tuple) for each in value):
+        return value
+    listed = as_list(value)
+    assert isinstance(listed, list | tuple)
+    return [_pair(each) for each in listed]
+
+
+def _pair(value: object) -> tuple[object, object]:
+    first, slash, second = str(value).partition("/")
+    return (first.strip(), second.strip()) if slash else (value, value)
+
+
 def as_pairs(value: object) -> object:
     """`a=1,b=2`, a list of `a=1`, or a mapping, as a mapping."""
     if isinstance(value, str):

@@ -20,7 +20,10 @@ _TAKES_THE_PLACE_OF: dict[str, tuple[str, ...]] = {
     **{key: (*LOADS, *_OF_A_LOAD, *load.excluded) for key, load in LOADS.items()},
     "requests": ("duration_s",),
     "duration_s": ("requests",),
-    "dataset": ("input_tokens",),
+    "dataset": ("input_tokens", "lengths"),
+    "lengths": ("input_tokens", "output_tokens"),
+    "input_tokens": ("lengths",),
+    "output_tokens": ("lengths",),
 }
 
 

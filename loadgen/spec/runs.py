@@ -83,10 +83,9 @@ def resolved_warmup_requests(run: RunSpec) -> int:
 
 
 def _grid(spec: SweepSpec) -> list[_Load]:
-    assert spec.output_tokens is not None
     return [
         _Load(shape, _requests(spec, shape), spec.duration_s, input_tokens, output_tokens)
-        for input_tokens, output_tokens, shape in product(spec.input_tokens or (None,), spec.output_tokens, spec.shapes)
+        for (input_tokens, output_tokens), shape in product(spec.length_pairs, spec.shapes)
     ]
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import product
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field
@@ -21,6 +22,7 @@ from loadgen.spec.keys import (
     TagKeys,
     Whole,
     WorkloadKeys,
+    as_lengths,
     as_list,
     as_pairs,
 )
@@ -37,6 +39,7 @@ def _unless_auto(value: object) -> object:
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 WholeList = Annotated[list[Whole] | None, BeforeValidator(as_list)]
 PositiveList = Annotated[list[Positive] | None, BeforeValidator(as_list)]
+LengthPairs = Annotated[list[tuple[Whole, Whole]] | None, BeforeValidator(as_lengths)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +63,7 @@ LOADS: Mapping[str, LoadKey] = {
     ),
     "trace": LoadKey(
         "--trace FILE",
-        excluded=("input_tokens", "output_tokens", "range_ratio", "prefix_tokens", "dataset"),
+        excluded=("lengths", "input_tokens", "output_tokens", "range_ratio", "prefix_tokens", "dataset"),
         why="which has the length of each request",
     ),
 }
@@ -88,6 +91,7 @@ class SweepSpec(WorkloadKeys, RateLimitKeys, SessionKeys, RouteKeys, PriceKeys, 
     time_scale: PositiveList = None
     requests: Whole | None = None
     duration_s: Positive | None = None
+    lengths: LengthPairs = None
     input_tokens: WholeList = None
     output_tokens: WholeList = None
     warmup_requests: Annotated[int, Field(ge=0)] | None = None
@@ -111,6 +115,13 @@ class SweepSpec(WorkloadKeys, RateLimitKeys, SessionKeys, RouteKeys, PriceKeys, 
     def arrival_process(self) -> Arrivals:
         """The process of a rate: as asked, else gamma where a burstiness is given."""
         return self.arrivals or ("poisson" if self.burstiness is None else "gamma")
+
+    @property
+    def length_pairs(self) -> list[tuple[int | None, int]]:
+        """(input, output) tokens of each point: the pairs of `lengths`, else every combination. None: a dataset's prompts."""
+        if self.lengths is not None:
+            return [*self.lengths]
+        return list(product(self.input_tokens or (None,), self.output_tokens or ()))
 
     @property
     def shapes(self) -> list[LoadShape]:

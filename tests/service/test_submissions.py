@@ -128,7 +128,7 @@ def test_every_key_that_names_a_file_or_a_secret_is_known() -> None:
     """A key that a spec gains has to be looked at: may whoever sends a submission use it?"""
     harmless = set(
         """name url model endpoint concurrency rate wave arrivals burstiness ramp_to ramp_strategy max_in_flight time_scale
-        requests duration_s input_tokens output_tokens warmup_requests seed repeats workers request_timeout_s slo
+        requests duration_s lengths input_tokens output_tokens warmup_requests seed repeats workers request_timeout_s slo
         range_ratio prefix_tokens prefix_groups image images_per_request choices requests_per_minute tokens_per_minute
         turns think_time_s insecure price tag keep_replies""".split()
     )

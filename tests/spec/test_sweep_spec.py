@@ -44,6 +44,16 @@ def test_repeats_of_a_point_share_its_hash_and_nothing_else_does() -> None:
     assert len({run.point.hash for run in runs}) == 2
 
 
+LENGTHS: dict[str, object] = {"input_tokens": None, "output_tokens": None}
+
+
+@pytest.mark.parametrize("lengths", ["8,32/16", [8, "32/16"], [[8, 8], [32, 16]]])
+def test_paired_lengths_are_one_axis(lengths: object) -> None:
+    runs = resolve(spec(**LENGTHS | {"lengths": lengths}))
+    order = [(run.input_tokens, run.output_tokens, run.concurrency) for run in runs]
+    assert order == [(8, 8, 1), (8, 8, 4), (32, 16, 1), (32, 16, 4)]
+
+
 def test_each_shape() -> None:
     assert [run.shape for run in resolve(spec())] == [ClosedLoop(1), ClosedLoop(4)]
     opened = resolve(spec(concurrency=None, rate="0.5,2", arrivals="constant"))
@@ -221,6 +231,11 @@ MISTAKES: list[tuple[dict[str, Any], str]] = [
     ({"input_tokens": "-1"}, "--input-tokens must be at least 1, not -1"),
     ({"input_tokens": None}, "--input-tokens is missing"),
     ({"output_tokens": None}, "--output-tokens is missing"),
+    ({"lengths": "8"}, "--lengths and --input-tokens exclude each other"),
+    (LENGTHS | {"lengths": "8/"}, "--lengths must be a whole number"),
+    (LENGTHS | {"lengths": "8/0"}, "--lengths must be at least 1, not 0"),
+    (LENGTHS | {"lengths": "8,8"}, "--lengths lists 8 twice"),
+    (LENGTHS | {"lengths": "8", "prefix_tokens": "8"}, "--prefix-tokens is 8 and counts as part of the prompt"),
     ({"url": None}, "--url is missing; say where"),
     ({"url": "localhost:8000"}, "'localhost:8000' is not a URL"),
     ({"model": " "}, "--model is empty"),

@@ -71,6 +71,7 @@ FLAGS = (
     MeasuringFlag("tokens_per_minute", "N", "Hold back requests beyond N tokens in any minute, prompt and reply together.", LOAD),
     MeasuringFlag("requests", "N", "Requests per run (default: 8 × concurrency, at least 32; 30 s of arrivals).", REQUESTS),
     MeasuringFlag("duration_s", "S", "Run for S seconds instead of a number of requests.", REQUESTS),
+    MeasuringFlag("lengths", "N|IN/OUT", "Prompt and reply length in tokens as pairs: 128 is 128/128.", REQUESTS, commands=_SWEEP, takes_list=True),
     MeasuringFlag("input_tokens", "N", "Prompt length in tokens.", REQUESTS, takes_list=True),
     MeasuringFlag("output_tokens", "N", "Reply length in tokens.", REQUESTS, takes_list=True),
     MeasuringFlag("dataset", "FILE", "Prompts from a file, one object a line (JSON Lines), instead of made ones.", PROMPTS),
