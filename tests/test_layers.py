@@ -20,6 +20,7 @@ ORDER = (
     ("engine",),
     ("servers", "analysis"),
     ("spec", "doctor", "store"),
+    ("study",),
     ("experiments", "report", "importers"),
     ("web",),
     ("service",),

@@ -1,0 +1,76 @@
+"""The points of a study: each load on each of its servers, and the coordinates by which charts and claims find them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from loadgen.analysis.document.spec import SpecDocument
+from loadgen.inputs.origin import Origin
+from loadgen.load.shapes import value_in_json
+from loadgen.load.spec import RunSpec
+from loadgen.spec.profile_sweep import sweep_on
+from loadgen.spec.runs import resolve
+from loadgen.spec.sweep_spec import SweepSpec
+from loadgen.study.claims import Value, Where
+from loadgen.study.study_file import StudyFile
+from loadgen.study.variants import StudyVariant
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One load on one server. `coordinates`: those of the server and of the load."""
+
+    variant: StudyVariant
+    load: int  # its place among the study's loads
+    run: RunSpec  # of the first repeat
+    coordinates: Mapping[str, Value]
+
+
+def load_specs(file: StudyFile, variant: StudyVariant, url: str | None = None) -> tuple[SweepSpec, ...]:
+    """One sweep for each of the study's loads, on this server. Raises UsageError, with file and line."""
+    specs = []
+    for at, load in enumerate(file.study.loads):
+        asked: dict[str, Any] = {"repeats": file.study.repeats, **load}
+        origin = Origin(file.origin.under(f"loads.{at}").places, file.path)
+        specs.append(sweep_on(variant.variant.served, url or variant.variant.url, asked, origin, takes_grid=False))
+    return tuple(specs)
+
+
+def points_of(file: StudyFile, variants: tuple[StudyVariant, ...]) -> tuple[Point, ...]:
+    """Every point of the study, by server and then by load; each once, whatever the number of repeats."""
+    points: list[Point] = []
+    for variant in variants:
+        for at, spec in enumerate(load_specs(file, variant)):
+            first_repeat = (run for run in resolve(spec) if run.seed == spec.seed)
+            points += (
+                Point(variant, at, run, {**variant.coordinates, **load_coordinates(run)}) for run in first_repeat
+            )
+    return tuple(points)
+
+
+def load_coordinates(run: RunSpec) -> dict[str, Value]:
+    """Return `load`, `batch`, the lengths, and `length` where both are the same."""
+    return _load_coordinates(run.shape.kind, value_in_json(run.shape.to_json()), run.input_tokens, run.output_tokens)
+
+
+def load_coordinates_of(spec: SpecDocument) -> dict[str, Value]:
+    """The same, from the spec of a run on record."""
+    shape = spec["shape"]
+    return _load_coordinates(shape["kind"], value_in_json(shape), spec["input_tokens"], spec["output_tokens"])
+
+
+def _load_coordinates(kind: str, size: float, input_tokens: int | None, output_tokens: int) -> dict[str, Value]:
+    found: dict[str, Value] = {"load": kind, "batch": size, "output_tokens": output_tokens}
+    if input_tokens is not None:
+        found["input_tokens"] = input_tokens
+    if input_tokens == output_tokens:
+        found["length"] = output_tokens
+    return found
+
+
+def is_at(coordinates: Mapping[str, Value], where: Where) -> bool:
+    """Whether a point has one of the values for every coordinate of `where`."""
+    return all(
+        key in coordinates and coordinates[key] in (value if isinstance(value, list) else [value])
+        for key, value in where.items()
+    )

@@ -1,0 +1,82 @@
+"""Study files: where they lie, and what is wrong with one, by file and line."""
+
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+
+import loadgen
+from loadgen.analysis.figure_table import FIGURES
+from loadgen.errors import UsageError
+from loadgen.inputs.origin import Origin
+from loadgen.inputs.yaml_file import read_yaml
+from loadgen.study.schema import Study
+
+
+@dataclass(frozen=True, slots=True)
+class StudyFile:
+    """A study, and where each of its keys stands."""
+
+    study: Study
+    origin: Origin
+    path: Path
+
+
+def folders() -> tuple[Path, ...]:
+    """Where studies are looked for: the working directory's own first, then those that came with loadgen."""
+    package = Path(loadgen.__file__).parent
+    installed = package / "studies"
+    shipped = installed if installed.is_dir() else package.parent / "studies"
+    return tuple(dict.fromkeys((Path.cwd() / "studies", shipped)))
+
+
+def study_names() -> tuple[str, ...]:
+    """The names of all studies, in order."""
+    return tuple(sorted({path.stem for folder in folders() for path in folder.glob("*.yaml")}))
+
+
+def read_study(name_or_path: str) -> StudyFile:
+    """A study by name, or by the path of its file. Raises UsageError, one sentence with file and line."""
+    path = _path_of(name_or_path)
+    file = read_yaml(path, "study", example="title: Throughput by batch size")
+    if "name" in file.values:
+        raise UsageError(f"unknown key 'name' in {file.places['name']}; a study is called as its file is")
+    origin = Origin(file.places, path)
+    study = origin.validated(Study, file.values | {"name": path.stem})
+    _check(study, origin)
+    return StudyFile(study, origin, path)
+
+
+def _path_of(name_or_path: str) -> Path:
+    if name_or_path.endswith((".yaml", ".yml")) or "/" in name_or_path:
+        return Path(name_or_path)
+    candidates = [folder / f"{name_or_path}.yaml" for folder in folders()]
+    found = next((path for path in candidates if path.is_file()), None)
+    if found is None:
+        near = get_close_matches(name_or_path, study_names(), n=1)
+        hint = f"did you mean '{near[0]}'?" if near else "`loadgen study list` shows those that exist"
+        raise UsageError(f"there is no study '{name_or_path}'; {hint}")
+    return found
+
+
+def _check(study: Study, origin: Origin) -> None:
+    """Raise UsageError for what no single value shows to be wrong."""
+    if study.servers and not study.loads:
+        raise UsageError(
+            f"{origin.name('loads')} is missing; say what to send, such as '- {{wave: [1, 16], lengths: [128]}}'"
+        )
+    for at, panel in enumerate(study.panels):
+        _check_figure(panel.y, origin.name(f"panels.{at}.y"))
+    seen: set[str] = set()
+    for at, claim in enumerate(study.claims):
+        if claim.id in seen:
+            raise UsageError(f"{origin.name(f'claims.{at}.id')} is '{claim.id}', which another claim has")
+        seen.add(claim.id)
+        if claim.compare.kind not in ("fact", "none", "oom"):
+            _check_figure(claim.metric, origin.name(f"claims.{at}.metric"))
+
+
+def _check_figure(key: str, where: str) -> None:
+    if key in FIGURES:
+        return
+    near = get_close_matches(key, FIGURES, n=1)
+    raise UsageError(f"{where} is '{key}', which is no figure" + (f"; did you mean '{near[0]}'?" if near else ""))
