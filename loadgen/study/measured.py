@@ -1,0 +1,127 @@
+"""What has been measured of a study: runs on record, matched to its points by what they served and how they were loaded.
+
+Who asked for a run does not matter, nor when: an imported result counts like one that `loadgen study run` measured. Runs of
+different hardware, of made-up weights or of the simulator are different series, and are never mixed.
+"""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from loadgen.analysis.document.run import RunDocument
+from loadgen.analysis.document.sweep import SweepFacts
+from loadgen.analysis.figure_table import FIGURES
+from loadgen.analysis.server.served_gpus import gpu_names
+from loadgen.study.claims import Value
+from loadgen.study.points import Point, load_coordinates_of
+from loadgen.study.served import served_of
+
+Provenance = Literal["measured", "dummy", "simulated", "tiny"]
+"""Where a point comes from: a server with real weights, one with made-up weights, a prediction, or a tiny model in its place."""
+
+PROVENANCE_LABELS: Mapping[Provenance, str] = {
+    "measured": "measured",
+    "dummy": "measured, dummy weights",
+    "simulated": "SIMULATED",
+    "tiny": "tiny model",
+}
+_VENDORS = re.compile(r"^(nvidia|amd|intel|cerebras)\s+(instinct\s+)?", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Series:
+    """Points that may be compared with each other: of the same hardware and of the same provenance."""
+
+    hardware: str  # `H200`, `H100`, or the processor's name
+    provenance: Provenance
+
+    @property
+    def label(self) -> str:
+        """`H200, measured, dummy weights`."""
+        return f"{self.hardware}, {PROVENANCE_LABELS[self.provenance]}"
+
+    @property
+    def key(self) -> str:
+        """For addresses and file names: `h200-dummy`."""
+        return re.sub(r"[^a-z0-9.]+", "-", f"{self.hardware}-{self.provenance}".lower()).strip("-")
+
+
+@dataclass(frozen=True, slots=True)
+class MeasuredPoint:
+    """A point of a study with the runs of one series that measured it, invalid ones left out."""
+
+    point: Point
+    series: Series
+    runs: tuple[RunDocument, ...]
+
+    @property
+    def coordinates(self) -> dict[str, Value]:
+        """The point's, with the hardware."""
+        return {**self.point.coordinates, "hardware": self.series.hardware}
+
+    def values(self, figure: str, statistic: str = "p50") -> list[float]:
+        """A figure's value in each run that has it."""
+        found = (FIGURES[figure].read(run, statistic) for run in self.runs)
+        return [value for value in found if value is not None]
+
+
+@dataclass(frozen=True, slots=True)
+class FailedVariant:
+    """A server of the study that did not start, by its newest attempt. `is_memory`: the model did not fit."""
+
+    point: Point  # the first of its points
+    series: Series
+    is_memory: bool
+    sentence: str
+
+
+def series_of(run: RunDocument | SweepFacts) -> Series:
+    """Which series a run belongs to."""
+    server, launch = run["server"], run["server"].get("launch") or {}
+    names = gpu_names({"server": server, "gpu": run.get("gpu")})  # type: ignore[typeddict-item]
+    hardware = " + ".join(sorted({_short(name) for name in names})) if names else _processor(run)
+    if run["simulated"]:
+        return Series(hardware, "simulated")
+    source = str(launch.get("model_source") or "")
+    if "tiny-" in source:
+        return Series(hardware, "tiny")
+    return Series(hardware, "dummy" if launch.get("weights") == "dummy" else "measured")
+
+
+def measured_points(points: Sequence[Point], runs: Iterable[RunDocument]) -> tuple[MeasuredPoint, ...]:
+    """Match runs to points, by series and then in the order of the points. Invalid runs count for nothing."""
+    by_key: dict[object, Point] = {_key(point): point for point in points}
+    found: dict[tuple[Series, object], list[RunDocument]] = {}
+    for run in runs:
+        if run["verdict"]["status"] == "invalid":
+            continue
+        served = served_of(run["server"])
+        if served is None:
+            continue
+        key = (served.identity, _frozen(load_coordinates_of(run["spec"])))
+        if key in by_key:
+            found.setdefault((series_of(run), key), []).append(run)
+    order = {key: at for at, key in enumerate(by_key)}
+    placed = sorted(found.items(), key=lambda entry: (entry[0][0], order[entry[0][1]]))
+    return tuple(MeasuredPoint(by_key[key], series, tuple(repeats)) for (series, key), repeats in placed)
+
+
+def _key(point: Point) -> object:
+    served = point.variant.served.identity
+    names = ("load", "batch", "input_tokens", "output_tokens", "length")
+    return served, _frozen({key: value for key, value in point.coordinates.items() if key in names})
+
+
+def _frozen(coordinates: Mapping[str, Value]) -> tuple[tuple[str, Value], ...]:
+    return tuple(sorted(coordinates.items()))
+
+
+def _short(name: str) -> str:
+    """`NVIDIA H100 80GB HBM3` as `H100`."""
+    words = _VENDORS.sub("", name).split()
+    return words[0] if words else name
+
+
+def _processor(run: RunDocument | SweepFacts) -> str:
+    return str(run["environment"].get("cpu_model") or "unknown hardware")
