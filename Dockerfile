@@ -5,6 +5,7 @@ COPY pyproject.toml constraints.txt README.md CHANGELOG.md ./
 COPY loadgen loadgen
 COPY templates templates
 COPY server_profiles server_profiles
+COPY studies studies
 COPY compose.yaml compose.yaml
 RUN pip install --no-cache-dir --disable-pip-version-check -c constraints.txt '.[postgres]' && mkdir /results
 WORKDIR /results

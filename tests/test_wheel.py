@@ -89,7 +89,7 @@ def test_the_base_install_is_small_and_free_of_torch(packages: Path) -> None:
 
 
 def test_files_of_the_repository_root_are_in_the_wheel(packages: Path) -> None:
-    for name in ("templates", "server_profiles"):
+    for name in ("templates", "server_profiles", "studies"):
         shipped = {path.relative_to(packages / "loadgen" / name) for path in (packages / "loadgen" / name).rglob("*")}
         here = {path.relative_to(ROOT / name) for path in (ROOT / name).rglob("*") if "__pycache__" not in path.parts}
         assert shipped == here

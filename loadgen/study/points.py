@@ -1,7 +1,7 @@
 """The points of a study: each load on each of its servers, and the coordinates by which charts and claims find them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from loadgen.analysis.document.spec import SpecDocument
@@ -28,11 +28,14 @@ class Point:
 
 def load_specs(file: StudyFile, variant: StudyVariant, url: str | None = None) -> tuple[SweepSpec, ...]:
     """One sweep for each of the study's loads, on this server. Raises UsageError, with file and line."""
+    served = variant.variant.served
+    if variant.cannot_run is not None:  # a provider's rate limits would refuse points that nobody sends
+        served = replace(served, profile=served.profile.model_copy(update={"limits": None}))
     specs = []
     for at, load in enumerate(file.study.loads):
         asked: dict[str, Any] = {"repeats": file.study.repeats, **load}
         origin = Origin(file.origin.under(f"loads.{at}").places, file.path)
-        specs.append(sweep_on(variant.variant.served, url or variant.variant.url, asked, origin, takes_grid=False))
+        specs.append(sweep_on(served, url or variant.variant.url, asked, origin, takes_grid=False))
     return tuple(specs)
 
 

@@ -7,9 +7,11 @@ from pathlib import Path
 import loadgen
 from loadgen.analysis.figure_table import FIGURES
 from loadgen.errors import UsageError
-from loadgen.inputs.origin import Origin
+from loadgen.inputs.origin import FileLine, Origin
 from loadgen.inputs.yaml_file import read_yaml
 from loadgen.study.schema import Study
+
+_OF_POINTS = ("servers", "matrix", "loads", "repeats")  # what `points_of` takes over from another study
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,13 +39,36 @@ def study_names() -> tuple[str, ...]:
 def read_study(name_or_path: str) -> StudyFile:
     """A study by name, or by the path of its file. Raises UsageError, one sentence with file and line."""
     path = _path_of(name_or_path)
-    file = read_yaml(path, "study", example="title: Throughput by batch size")
-    if "name" in file.values:
-        raise UsageError(f"unknown key 'name' in {file.places['name']}; a study is called as its file is")
-    origin = Origin(file.places, path)
-    study = origin.validated(Study, file.values | {"name": path.stem})
+    values, places = _resolved(path)
+    if "name" in values:
+        raise UsageError(f"unknown key 'name' in {places['name']}; a study is called as its file is")
+    origin = Origin(places, path)
+    study = origin.validated(Study, values | {"name": path.stem})
     _check(study, origin)
     return StudyFile(study, origin, path)
+
+
+def _resolved(path: Path) -> tuple[dict[str, object], dict[str, FileLine]]:
+    """The keys of the file, and those that say what is measured of the study whose points it shares."""
+    file = read_yaml(path, "study", example="title: Throughput by batch size")
+    values, places = dict(file.values), dict(file.places)
+    other = values.pop("points_of", None)
+    if other is None:
+        return values, places
+    where = f"'points_of' in {places['points_of']}"
+    if not isinstance(other, str):
+        raise UsageError(f"{where} must name one other study, not {other}")
+    try:
+        shared = read_yaml(_path_of(other), "study", example="title: Throughput by batch size")
+    except UsageError as error:
+        raise UsageError(f"{where}: {error}") from None
+    for key in _OF_POINTS:
+        if key in values:
+            raise UsageError(f"'{key}' in {places[key]} and {where} exclude each other; give one of them")
+        if key in shared.values:
+            values[key] = shared.values[key]
+            places |= {name: line for name, line in shared.places.items() if name.split(".")[0] == key}
+    return values, places
 
 
 def _path_of(name_or_path: str) -> Path:

@@ -21,7 +21,7 @@ deepseek-v2-lite phi-3.5-moe olmoe-tp1 olmoe-tp2 olmoe-tp4 olmoe-tp4-ep deepseek
 llama-4-scout-tp4 llama-4-scout-tp8 cerebras-llama-4-scout cerebras-gpt-oss-120b molmoe-1b
 external-openai external-sglang external-llama.cpp simulated simulated-saturating simulated-cerebras
 tiny-mixtral tiny-mixtral-tp2 tiny-qwen3moe tiny-olmoe tiny-deepseekv2
-olmoe-dummy olmoe-fp8-dummy mixtral-dummy mixtral-fp8-dummy
+olmoe-dummy olmoe-fp8-dummy mixtral-dummy mixtral-fp8-dummy mixtral-skeleton
 """.split()
 NOT_OF_THE_PAPER = ("external", "simulated", "tiny", "cerebras-gpt", "mixtral-dp4")
 
