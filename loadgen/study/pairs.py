@@ -1,0 +1,65 @@
+"""Which measured points a claim compares with which: those that differ only in what the claim names."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from loadgen.study.claims import Value, Where
+from loadgen.study.measured import MeasuredPoint
+from loadgen.study.points import is_at
+
+_LENGTHS = ("length", "input_tokens", "output_tokens")
+_OF_THE_LOAD = ("load", "batch", *_LENGTHS)
+
+Setting = tuple[tuple[str, Value], ...]
+"""The coordinates in which compared points agree, by name: what tells one comparison from another."""
+
+
+def selected(points: Iterable[MeasuredPoint], *wheres: Where) -> list[MeasuredPoint]:
+    """Return the points at all of `wheres`."""
+    return [point for point in points if all(is_at(point.coordinates, where) for where in wheres)]
+
+
+def by_setting(points: Iterable[MeasuredPoint], named: Iterable[str]) -> dict[Setting, list[MeasuredPoint]]:
+    """Group points that agree in all that a comparison may leave open; `named` are the coordinates that it compares over."""
+    groups: dict[Setting, list[MeasuredPoint]] = {}
+    for point in points:
+        groups.setdefault(setting(point, named), []).append(point)
+    return groups
+
+
+def setting(point: MeasuredPoint, named: Iterable[str]) -> Setting:
+    """The point's model and load, and what its study names of it, without the coordinates that a comparison is over.
+
+    What follows from these (the experts of a model, the GPUs of a profile) need not agree.
+    """
+    over = set(named)
+    if over & set(_LENGTHS):
+        over |= set(_LENGTHS)
+    kept = {"model", *_OF_THE_LOAD, *point.point.variant.settings} - over
+    coordinates = point.coordinates
+    return tuple(sorted((key, coordinates[key]) for key in kept if key in coordinates))
+
+
+def names_in(*wheres: Where) -> set[str]:
+    """The coordinates that are named in any of these."""
+    return {key for where in wheres for key in where}
+
+
+def described(chosen: Setting, *, besides: Where) -> str:
+    """`deepseek-v2-lite, batch 64`: a setting in words, without what is `besides` said."""
+    words = [
+        str(value) if key in ("model", "load") else f"{key.replace('_', ' ')} {value}"
+        for key, value in chosen
+        if key not in besides
+    ]
+    return ", ".join(words)
+
+
+def along(points: Sequence[MeasuredPoint], axis: str) -> list[MeasuredPoint]:
+    """The points in ascending order of an axis that is a number."""
+    return sorted(points, key=lambda point: float(point.coordinates[axis]))
+
+
+def has(coordinates: Mapping[str, Value], axis: str) -> bool:
+    """Whether a point has a number at this coordinate."""
+    value = coordinates.get(axis)
+    return isinstance(value, int | float) and not isinstance(value, bool)
