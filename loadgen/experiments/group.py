@@ -4,17 +4,19 @@ One variant that fails does not cost the others; whatever goes wrong, the
 runs that ended are in the store, and no server is left.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
 from loadgen.errors import EngineError, ExitCode, Interrupted, LoadgenError, StoreError, UsageError
 from loadgen.experiments.events import GroupStarted, OnEvent
 from loadgen.experiments.interrupts import Stop
+from loadgen.experiments.kept_server import KeptServer
 from loadgen.experiments.sweep import SweepResult, run_sweep
 from loadgen.experiments.sweep_record import GroupMember, GroupTerms, Resume, close, new_id, sweep_hash
 from loadgen.experiments.sweep_request import PlannedSweep
-from loadgen.load.spec import canonical_hash
+from loadgen.load.spec import RunSpec, canonical_hash
 from loadgen.servers.launcher.failure import StartFailure
 from loadgen.servers.launcher.state import running_server
 from loadgen.servers.launcher.variant import Variant
@@ -65,33 +67,49 @@ def run_group(
     on_event: OnEvent,
     interleave: bool = False,
     resume: bool = False,
+    due: Collection[int] | None = None,
+    wanted: Callable[[int, RunSpec], bool] | None = None,
 ) -> GroupResult:
     """Measure each sweep on its own server: all of it in one start, or with `interleave` one repeat of each in turn.
 
-    With `resume`, the newest group of the same sweeps is continued, and only the servers that it still needs are started.
+    Sweeps on the same variant that follow each other share one start. With `resume`, the newest group of the same sweeps is
+    continued, and only the servers that it still needs are started. `due` are the positions to measure now, and `wanted` tells
+    which runs of a position; None: all.
     Raises UsageError while a server is running, next to which none of these could be started.
     """
     hashes = [sweep_hash(resolve(sweep.spec), _variant(sweep)) for sweep in sweeps]
     group_hash = canonical_hash([*hashes, interleave])
     found = _newest_group(store, group_hash) if resume else None
     _check_no_server(store, hashes, found)
-    for sweep in sweeps:
-        _variant(sweep).launch()  # whether each can be started here at all, before the first one takes its hours
+    starts = [start for start in _starts(sweeps, interleave) if due is None or start[0] in due]
+    for at in sorted({at for at, _ in starts}):
+        _variant(sweeps[at]).launch()  # whether each can be started here at all, before the first one takes its hours
     group_id = found or new_id("g")
     on_event(GroupStarted(group_id, found is not None, tuple(_variant(sweep).label for sweep in sweeps)))
     results: dict[int, SweepResult] = {}
     failures: dict[int, LoadgenError] = {}
     stopped_by: LoadgenError | None = None
-    with _Claims(store) as claims:
-        for at, repeats in _starts(sweeps, interleave):
+    with _Claims(store) as claims, KeptServer() as kept:
+        for place, (at, repeats) in enumerate(starts):
             if at in failures:
                 continue
+            same_variant = [other for other, _ in starts if _is_alike(sweeps[other], sweeps[at])]
             terms = GroupTerms(hash=group_hash, position=at, variants=len(sweeps), interleave=interleave)
-            member = GroupMember(group_id, terms, hold=claims.hold, repeats=repeats)
-            again = Resume() if resume or at in results else None
             try:
                 results[at] = run_sweep(
-                    sweeps[at], store, environ=environ, stop=stop, on_event=on_event, resume=again, member=member
+                    sweeps[at] if len(set(same_variant)) == 1 else _keeping(sweeps[at], kept),
+                    store,
+                    environ=environ,
+                    stop=stop,
+                    on_event=on_event,
+                    resume=Resume() if resume or at in results else None,
+                    member=GroupMember(
+                        group_id,
+                        terms,
+                        hold=claims.hold,
+                        repeats=repeats,
+                        wanted=None if wanted is None else partial(wanted, at),
+                    ),
                 )
                 failure = results[at].failure
             except LoadgenError as error:
@@ -102,9 +120,17 @@ def run_group(
                 stopped_by = failure
                 break
             if failure is not None:
-                failures[at] = failure
-    failed = tuple(Failed(_variant(sweeps[at]).label, error) for at, error in failures.items())
-    return GroupResult(group_id, tuple(results.values()), failures=failed, stopped_by=stopped_by)
+                failures |= dict.fromkeys(same_variant if isinstance(failure, StartFailure) else [at], failure)
+            is_last = place + 1 == len(starts) or starts[place + 1][0] not in same_variant
+            if failure is not None or is_last:
+                kept.stop()
+    failed = {_variant(sweeps[at]).label: error for at, error in failures.items()}
+    return GroupResult(
+        group_id,
+        tuple(results.values()),
+        failures=tuple(Failed(label, error) for label, error in failed.items()),
+        stopped_by=stopped_by,
+    )
 
 
 def _check_no_server(store: Store, hashes: Sequence[str], group_id: str | None) -> None:
@@ -124,6 +150,16 @@ def _starts(sweeps: Sequence[PlannedSweep], interleave: bool) -> Iterator[tuple[
         return
     for repeat in range(max(sweep.spec.repeats for sweep in sweeps)):
         yield from ((at, frozenset({repeat})) for at, sweep in enumerate(sweeps) if repeat < sweep.spec.repeats)
+
+
+def _keeping(sweep: PlannedSweep, kept: KeptServer) -> PlannedSweep:
+    """The sweep on a server that is there for the next one too."""
+    return replace(sweep, kept=kept)
+
+
+def _is_alike(sweep: PlannedSweep, other: PlannedSweep) -> bool:
+    """Whether both run on the same variant, so that one start serves both."""
+    return _variant(sweep).identity == _variant(other).identity
 
 
 def _variant(sweep: PlannedSweep) -> Variant:

@@ -6,6 +6,7 @@ A server that a sweep started never outlives it: its supervisor stops it even wh
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -201,7 +202,12 @@ def server_of(prepared: PreparedSweep, on_event: OnEvent) -> Iterator[tuple[str,
     """
     sweep, spec = prepared.sweep, prepared.spec
     if sweep.variant is not None:
-        with _variant_served(sweep.variant, on_event, takes_running=sweep.takes_running) as launched:
+        served = partial(_variant_served, sweep.variant, on_event, takes_running=sweep.takes_running)
+        if sweep.kept is not None:
+            launched = sweep.kept.started(served)
+            yield launched.url, launched
+            return
+        with served() as launched:
             yield launched.url, launched
     elif spec.is_simulated:
         with SimulatorProcess(_simulated(spec.model)) as simulator:

@@ -50,9 +50,12 @@ class GroupMember:
     terms: GroupTerms
     hold: Callable[[str], None]  # claims the sweep of an id until the group ends
     repeats: frozenset[int] | None = None  # None: all
+    wanted: Callable[[RunSpec], bool] | None = None  # None: all
 
     def has(self, run: RunSpec, spec: SweepSpec) -> bool:
         """Whether `run` of the sweep is to be measured now."""
+        if self.wanted is not None and not self.wanted(run):
+            return False
         return self.repeats is None or run.seed - spec.seed in self.repeats
 
 

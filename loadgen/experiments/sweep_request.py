@@ -13,6 +13,7 @@ from typing import Annotated
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from loadgen.errors import UsageError
+from loadgen.experiments.kept_server import KeptServer
 from loadgen.experiments.sweep_record import sweep_hash
 from loadgen.inputs import Origin
 from loadgen.servers.launcher.state import ServerState
@@ -68,6 +69,7 @@ class PlannedSweep:
     spec: SweepSpec
     variant: Variant | None = None  # that it runs on; None: the server is at the URL of the spec
     takes_running: bool = False  # a running server of this variant is measured as it is
+    kept: KeptServer | None = None  # holds the server for the next sweep on the same variant
     addresses: tuple[str, ...] = ()  # the only ones at which to reach the server, if any are given; see `Route`
 
 

@@ -86,7 +86,8 @@ def series_of(run: RunDocument | SweepFacts) -> Series:
     source = str(launch.get("model_source") or "")
     if "tiny-" in source:
         return Series(hardware, "tiny")
-    return Series(hardware, "dummy" if launch.get("weights") == "dummy" else "measured")
+    is_dummy = "dummy" in (launch.get("weights"), (launch.get("arguments") or {}).get("load-format"))
+    return Series(hardware, "dummy" if is_dummy else "measured")
 
 
 def measured_points(points: Sequence[Point], runs: Iterable[RunDocument]) -> tuple[MeasuredPoint, ...]:

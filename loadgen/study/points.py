@@ -5,10 +5,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from loadgen.analysis.document.spec import SpecDocument
-from loadgen.inputs.origin import Origin
+from loadgen.inputs import Origin
 from loadgen.load.shapes import value_in_json
 from loadgen.load.spec import RunSpec
-from loadgen.spec.profile_sweep import sweep_on
+from loadgen.spec.parse import sweep_on
 from loadgen.spec.runs import resolve
 from loadgen.spec.sweep_spec import SweepSpec
 from loadgen.study.claims import Value, Where
@@ -33,7 +33,11 @@ def load_specs(file: StudyFile, variant: StudyVariant, url: str | None = None) -
         served = replace(served, profile=served.profile.model_copy(update={"limits": None}))
     specs = []
     for at, load in enumerate(file.study.loads):
-        asked: dict[str, Any] = {"repeats": file.study.repeats, **load}
+        asked: dict[str, Any] = {
+            "repeats": file.study.repeats,
+            "name": file.study.name,
+            "tag": f"study:{file.study.name}",
+        } | load
         origin = Origin(file.origin.under(f"loads.{at}").places, file.path)
         specs.append(sweep_on(served, url or variant.variant.url, asked, origin, takes_grid=False))
     return tuple(specs)

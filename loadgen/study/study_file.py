@@ -1,14 +1,14 @@
 """Study files: where they lie, and what is wrong with one, by file and line."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
 
 import loadgen
 from loadgen.analysis.figure_table import FIGURES
 from loadgen.errors import UsageError
-from loadgen.inputs.origin import FileLine, Origin
-from loadgen.inputs.yaml_file import read_yaml
+from loadgen.inputs import FileLine, Origin
+from loadgen.inputs import read_yaml
 from loadgen.study.schema import Study
 
 _OF_POINTS = ("servers", "matrix", "loads", "repeats")  # what `points_of` takes over from another study
@@ -21,6 +21,12 @@ class StudyFile:
     study: Study
     origin: Origin
     path: Path
+
+    def with_repeats(self, repeats: int) -> "StudyFile":
+        """The same study, each point measured so often. Raises UsageError below 1."""
+        if repeats < 1:
+            raise UsageError(f"--repeats must be at least 1, not {repeats}")
+        return replace(self, study=self.study.model_copy(update={"repeats": repeats}))
 
 
 def folders() -> tuple[Path, ...]:

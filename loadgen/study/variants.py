@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from itertools import product
 
 from loadgen.errors import LoadgenError, UsageError
-from loadgen.servers.launcher.from_profile import Overrides
+from loadgen.servers.launcher.variant import Overrides
 from loadgen.servers.launcher.variant import Variant
 from loadgen.study.claims import Value
 from loadgen.study.schema import Study, StudyServer, matrix_of

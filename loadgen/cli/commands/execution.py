@@ -1,7 +1,7 @@
 """A sweep, a search or a group of sweeps, run with its progress on stderr."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import typer
 
@@ -9,7 +9,8 @@ from loadgen.cli.commands.results import show_stored_group
 from loadgen.cli.console.terminal import Terminal, warn
 from loadgen.cli.progress.sweep import SweepProgress
 from loadgen.errors import ExitCode, StoreError
-from loadgen.experiments.group import run_group
+from loadgen.experiments.events import OnEvent
+from loadgen.experiments.group import GroupResult, run_group
 from loadgen.experiments.interrupts import Stop, interrupts
 from loadgen.experiments.search import Search
 from loadgen.experiments.sweep import SweepResult, run_sweep
@@ -59,17 +60,27 @@ def execute_group(
     resume: bool,
 ) -> None:
     """Run a group, show it, and end with its exit code."""
+
+    def measure(stop: Stop, on_event: OnEvent) -> GroupResult:
+        return run_group(
+            planned, store, environ=os.environ, stop=stop, on_event=on_event, interleave=interleave, resume=resume
+        )
+
+    show_measured(terminal, store, measure, as_json=as_json, resume=resume)
+
+
+def show_measured(
+    terminal: Terminal,
+    store: Store,
+    measure: Callable[[Stop, OnEvent], GroupResult],
+    *,
+    as_json: bool,
+    resume: bool,
+) -> None:
+    """Call `measure` with progress on stderr, show the group that it measured, and end with its exit code."""
     stop = Stop()
     with SweepProgress(terminal, resume=resume) as progress, interrupts(stop, progress.say):
-        result = run_group(
-            planned,
-            store,
-            environ=os.environ,
-            stop=stop,
-            on_event=progress,
-            interleave=interleave,
-            resume=resume,
-        )
+        result = measure(stop, progress)
     on_record = any(sweep.group_id == result.group_id for sweep in store.sweeps())
     if on_record:
         show_stored_group(store, result.group_id, as_json=as_json)

@@ -1,0 +1,123 @@
+"""`loadgen study`: the paper's figures, and studies of your own: list them, show one, run it."""
+
+import os
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from loadgen.cli.console.terminal import Terminal, show_json, stdout
+from loadgen.cli.flags import options
+from loadgen.cli.flags.help_screen import Command, Group
+from loadgen.cli.flags.signature import Flag, command
+from loadgen.errors import UsageError
+
+if TYPE_CHECKING:
+    from loadgen.study.claims import Where
+
+study = typer.Typer(
+    name="study",
+    help="Studies: every figure of the paper, and your own: list, show, run.",
+    cls=Group,
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+StudyName = Annotated[
+    str, typer.Argument(metavar="NAME", help="A study by name, or the path of its file.", show_default=False)
+]
+_ONLY = Flag(
+    "only",
+    "K=V",
+    "Only points with this coordinate, such as model=olmoe-1b-7b or batch=64; may be repeated.",
+    type=list[str] | None,
+)
+_WEIGHTS = Flag(
+    "weights", "real|dummy", "Load real weights, or have the engine make them up (default: as the study says)."
+)
+_RUN_FLAGS = (
+    _ONLY,
+    _WEIGHTS,
+    Flag("repeats", "N", "Measure every point N times, each with its own seed (default: as the study says).", type=int | None),
+    Flag("url", "URL", "Measure the server that runs there, as the one variant that --only names."),
+)  # fmt: skip
+
+
+@study.command("list", cls=Command)
+def list_studies(as_json: options.Json = False) -> None:
+    """List the studies."""
+    from loadgen.cli.tables.study import studies_table
+    from loadgen.study.study_file import read_study, study_names
+
+    files = [read_study(name) for name in study_names()]
+    if as_json:
+        rows = [{"name": each.study.name, "title": each.study.title, "path": str(each.path)} for each in files]
+        show_json({"schema_version": 1, "studies": rows})
+        return
+    stdout().print(studies_table(files))
+
+
+@study.command("show", cls=Command)
+def show_study(name: StudyName, as_json: options.Json = False) -> None:
+    """Show what a study asks, of which servers and loads, and the claims that it judges."""
+    from loadgen.cli.tables.study import study_tables
+    from loadgen.study.study_file import read_study
+    from loadgen.study.variants import variants_of
+
+    file = read_study(name)
+    if as_json:
+        show_json({"schema_version": 1, **file.study.model_dump(mode="json", exclude_defaults=True)})
+        return
+    stdout().print(study_tables(file, variants_of(file)))
+
+
+@study.command("run", cls=Command)
+@command(_RUN_FLAGS)
+def run_study(
+    terminal: Terminal,
+    name: StudyName,
+    resume: options.Resume = False,
+    as_json: options.Json = False,
+    **flags: Any,
+) -> None:
+    """Start each server of a study, measure every load on it, and stop it."""
+    from loadgen.cli.commands.execution import show_measured
+    from loadgen.experiments.study import run
+    from loadgen.study.study_file import read_study
+    from loadgen.study.variants import variants_of
+
+    file, only, url = read_study(name), where(flags.get("only")), flags.get("url")
+    if "repeats" in flags:
+        file = file.with_repeats(flags["repeats"])
+    variants = variants_of(file, weights=weights(flags.get("weights")))
+    chosen = variants if url is None else run.at_only(variants, only)
+    loads = run.planned_loads(file, chosen, url)
+    with terminal.open_to_write() as store:
+        show_measured(
+            terminal,
+            store,
+            lambda stop, on_event: run.run_study(
+                loads, store, environ=os.environ, stop=stop, on_event=on_event, only=only, resume=resume
+            ),
+            as_json=as_json,
+            resume=resume,
+        )
+
+
+def where(given: list[str] | None) -> "Where":
+    """Return the coordinates that `--only` gives; a comma list is several values of one. Raises UsageError."""
+    import yaml
+
+    found: Where = {}
+    for text in given or ():
+        key, equals, values = text.partition("=")
+        if not equals or not key.strip() or not values.strip():
+            raise UsageError(f"--only '{text}' is not KEY=VALUE; write it like --only model=olmoe-1b-7b")
+        found[key.strip()] = [yaml.safe_load(value) for value in values.split(",")]
+    return found
+
+
+def weights(given: str | None) -> str | None:
+    """Return `dummy`, or None for the weights that the profiles have. Raises UsageError."""
+    if given not in (None, "real", "dummy"):
+        raise UsageError(f"--weights must be real or dummy, not {given}")
+    return "dummy" if given == "dummy" else None

@@ -1,0 +1,57 @@
+"""The tables of `loadgen study`."""
+
+from collections.abc import Iterable, Sequence
+
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+from loadgen.cli.tables.style import plain_table
+from loadgen.report.format import plural
+from loadgen.study.study_file import StudyFile
+from loadgen.study.variants import StudyVariant
+
+
+def studies_table(files: Iterable[StudyFile]) -> Table:
+    """One line for each study."""
+    table = _table("study", "place", "title", "servers", "claims")
+    for file in files:
+        study = file.study
+        servers = "–" if not study.servers else str(len(study.servers))
+        table.add_row(study.name, study.place or "–", study.title, servers, str(len(study.claims)))
+    return table
+
+
+def study_tables(file: StudyFile, variants: Sequence[StudyVariant]) -> Group:
+    """What a study asks, its servers, its loads and its claims."""
+    study = file.study
+    head = Text.assemble((study.title, "bold"), "\n", study.question)
+    parts: list[Text | Table] = [head]
+    if study.setting:
+        parts.append(Text(f"\n{study.setting}"))
+    if variants:
+        servers = _table("server", "needs", "")
+        for variant in variants:
+            needs = variant.variant.served.profile.needs
+            gpus = "–" if needs is None or not needs.gpus else plural(needs.gpus, "GPU")
+            servers.add_row(variant.label, gpus, variant.cannot_run or "")
+        parts.append(servers)
+        for load in study.loads:
+            parts.append(Text("load: " + ", ".join(f"{key} {_listed(value)}" for key, value in load.items())))
+    if study.claims:
+        claims = _table("claim", "place", "says")
+        for claim in study.claims:
+            claims.add_row(claim.id, claim.place, claim.says)
+        parts.append(claims)
+    return Group(*parts)
+
+
+def _listed(value: object) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _table(*headings: str) -> Table:
+    table = plain_table()
+    for heading in headings:
+        table.add_column(heading, overflow="fold")
+    return table

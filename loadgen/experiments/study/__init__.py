@@ -1,0 +1,1 @@
+"""Studies carried out: planned, run on servers, predicted."""

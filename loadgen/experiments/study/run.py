@@ -1,0 +1,109 @@
+"""Run a study: one start for each of its servers, every load on it, each run saved as it ends.
+
+A study on record is a group of sweeps, one for each load on each server, so that everything that shows, compares or exports
+a group does so with a study.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from loadgen.errors import UsageError
+from loadgen.experiments.events import OnEvent
+from loadgen.experiments.group import GroupResult, run_group
+from loadgen.experiments.interrupts import Stop
+from loadgen.experiments.sweep_request import PlannedSweep
+from loadgen.load.spec import RunSpec
+from loadgen.servers.launcher.variant import Variant
+from loadgen.spec.runs import resolve
+from loadgen.store.repository import Store
+from loadgen.study.claims import Where
+from loadgen.study.points import is_at, load_coordinates, load_specs
+from loadgen.study.study_file import StudyFile
+from loadgen.study.variants import StudyVariant
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedLoad:
+    """One load of a study on one of its servers: a sweep."""
+
+    variant: StudyVariant
+    sweep: PlannedSweep
+
+    def has(self, run: RunSpec, only: Where) -> bool:
+        """Whether a run of it is at `only`."""
+        return is_at({**self.variant.coordinates, **load_coordinates(run)}, only)
+
+
+def planned_loads(file: StudyFile, variants: Sequence[StudyVariant], url: str | None = None) -> tuple[PlannedLoad, ...]:
+    """Every load on every server that can be started, by server; with `url`, on the one that runs there.
+
+    Raises UsageError when the study has no server, or at a URL more than the one variant that it can be.
+    """
+    can_run = [variant for variant in variants if variant.cannot_run is None]
+    if not file.study.needs_server:
+        raise UsageError(
+            f"the study {file.study.name} is arithmetic and needs no server; `loadgen study report` shows it"
+        )
+    if not variants:
+        raise UsageError(
+            f"no server of the study {file.study.name} is at --only; `loadgen study show {file.study.name}` lists them"
+        )
+    if not can_run:
+        raise UsageError(f"no server of the study {file.study.name} can be started: {variants[0].cannot_run}")
+    if url is not None:
+        if len(can_run) > 1:
+            raise UsageError(
+                f"--url is one server, and {file.study.name} has {len(can_run)}: say with --only which it is, "
+                f"such as --only profile={can_run[0].variant.name}"
+            )
+        can_run = [replace(can_run[0], variant=running_at(url, can_run[0].variant))]
+    return tuple(
+        PlannedLoad(variant, PlannedSweep(spec, variant.variant))
+        for variant in can_run
+        for spec in load_specs(file, variant)
+    )
+
+
+def at_only(variants: Sequence[StudyVariant], only: Where) -> tuple[StudyVariant, ...]:
+    """Return the variants that `only` leaves; a coordinate of the load says nothing of a server."""
+    of_server = {key: value for key, value in only.items() if any(key in each.coordinates for each in variants)}
+    return tuple(variant for variant in variants if is_at(variant.coordinates, of_server))
+
+
+def running_at(url: str, variant: Variant) -> Variant:
+    """The same variant as a server that somebody else started at `url`."""
+    served = variant.served
+    outside = served.profile.model_copy(update={"name": variant.label, "launcher": "external", "url": url})
+    return replace(variant, file=replace(served, profile=outside), overrides=type(variant.overrides)())
+
+
+def run_study(
+    loads: Sequence[PlannedLoad],
+    store: Store,
+    *,
+    environ: Mapping[str, str],
+    stop: Stop,
+    on_event: OnEvent,
+    only: Where | None = None,
+    resume: bool = False,
+) -> GroupResult:
+    """Measure the runs at `only` (None: all), or with `resume` those of them that the newest run of the study lacks.
+
+    A server that does not start is a result: its sweep is on record without runs, with the reason. Raises what `run_group` raises.
+    """
+    wanted = only or {}
+    due = {at for at, load in enumerate(loads) if any(load.has(run, wanted) for run in resolve(load.sweep.spec))}
+    if not due:
+        raise UsageError(
+            f"no point of the study is at --only {', '.join(f'{key}={value}' for key, value in wanted.items())}"
+        )
+    return run_group(
+        [load.sweep for load in loads],
+        store,
+        environ=environ,
+        stop=stop,
+        on_event=on_event,
+        resume=resume,
+        due=due,
+        wanted=lambda at, run: loads[at].has(run, wanted),
+    )
