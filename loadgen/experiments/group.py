@@ -85,7 +85,8 @@ def run_group(
     for at in sorted({at for at, _ in starts}):
         _variant(sweeps[at]).launch()  # whether each can be started here at all, before the first one takes its hours
     group_id = found or new_id("g")
-    on_event(GroupStarted(group_id, found is not None, tuple(_variant(sweep).label for sweep in sweeps)))
+    labels = dict.fromkeys(_variant(sweep).label for sweep in sweeps)
+    on_event(GroupStarted(group_id, found is not None, tuple(labels)))
     results: dict[int, SweepResult] = {}
     failures: dict[int, LoadgenError] = {}
     stopped_by: LoadgenError | None = None

@@ -1,0 +1,141 @@
+"""`loadgen study run`: one start for each server, part of a study, the rest of it later, a server that does not start."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from loadgen.servers.launcher.stop import stop
+from loadgen.servers.simulator import SimulatorProcess
+from loadgen.store.repository import Store
+from loadgen.store.rows import SweepRow
+from loadgen.study.measured import measured_points
+from loadgen.study.points import points_of
+from loadgen.study.study_file import read_study
+from loadgen.study.variants import variants_of
+from tests.cli.conftest import Cli
+from tests.servers.launcher.launches import free_port
+
+pytestmark = pytest.mark.loopback
+
+PROFILE = """
+description: a quick simulator
+launcher: simulator
+engine: loadgen-simulator
+model: {model}
+arguments: {{ttft-s: 0.005, gap-s: 0.001}}
+port: {port}
+"""
+STUDY = """
+title: Mine
+question: Does it run?
+servers: [{profile: a}, {profile: b}]
+loads:
+  - {wave: [1, 2], lengths: [8]}
+  - {concurrency: 2, lengths: [8], requests: 8}
+"""
+
+
+@pytest.fixture(autouse=True)
+def study(tmp_path: Path) -> Iterator[Path]:
+    """The study `mine` over the profiles `a` and `b` in the working directory."""
+    for folder in ("server_profiles", "studies"):
+        (tmp_path / folder).mkdir()
+    for name in ("a", "b"):
+        (tmp_path / f"server_profiles/{name}.yaml").write_text(
+            PROFILE.format(model=f"simulated-{name}", port=free_port())
+        )
+    path = tmp_path / "studies/mine.yaml"
+    path.write_text(STUDY)
+    yield path
+    stop()
+
+
+def sweeps() -> list[SweepRow]:
+    """Those on record, the oldest first."""
+    with Store.open("sqlite:///loadgen.db", read_only=True) as store:
+        return store.sweeps()[::-1]
+
+
+def test_each_server_is_started_once_and_a_part_can_be_completed(cli: Cli) -> None:
+    part = cli("study", "run", "mine", "--only", "profile=a", "--only", "batch=1")
+    assert part.measured, part.err
+    assert part.err.count("answers at") == 1
+    assert [(each.name, each.runs, each.planned_runs) for each in sweeps()] == [("mine: a", 1, 2)]
+    rest = cli("study", "run", "mine", "--resume")
+    assert rest.measured, rest.err
+    assert rest.err.count("answers at") == 2
+    assert [(each.name, each.runs, each.status) for each in sweeps()] == [
+        ("mine: a", 2, "finished"),
+        ("mine: a", 1, "finished"),
+        ("mine: b", 2, "finished"),
+        ("mine: b", 1, "finished"),
+    ]
+    assert len({each.group_id for each in sweeps()}) == 1
+    again = cli("study", "run", "mine", "--resume")
+    assert again.measured, again.err
+    assert "answers at" not in again.err
+    assert len(sweeps()) == 4
+
+
+def test_a_server_that_does_not_start_costs_its_own_points_alone(cli: Cli, tmp_path: Path) -> None:
+    program = tmp_path / "vllm"
+    program.write_text(
+        '#!/bin/sh\n[ "$1" = --version ] && echo 0.32.0 && exit\necho "torch.OutOfMemoryError: CUDA out of memory." >&2\nexit 1\n'
+    )
+    program.chmod(0o755)
+    (tmp_path / "server_profiles/a.yaml").write_text(
+        f"description: too large\nmodel: fake\nexecutable: ./vllm\nneeds: {{gpus: 0}}\nport: {free_port()}\n"
+    )
+    said = cli("study", "run", "mine", "--json")
+    assert said.measured, said.err
+    assert [(each.name, each.runs, each.start_failure is None) for each in sweeps()] == [
+        ("mine: a", 0, False),
+        ("mine: b", 2, True),
+        ("mine: b", 1, True),
+    ]
+    assert said.err.count("a: ") + said.err.count("a ") >= 1
+    assert len(said.json["sweeps"]) == 3
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("mine", "--only", "batch=3"), "no point of the study is at --only batch=[3]"),
+        (("mine", "--only", "batch"), "--only 'batch' is not KEY=VALUE"),
+        (("mine", "--weights", "fake"), "--weights must be real or dummy, not fake"),
+        (("mine", "--repeats", "0"), "--repeats must be at least 1, not 0"),
+        (("mine", "--url", "http://127.0.0.1:9"), "--url is one server, and mine has 2: say with --only which it is"),
+        (("mine", "--url", "http://127.0.0.1:9", "--only", "profile=c"), "no server of the study mine is at --only"),
+        (("table1",), "the study table1 is arithmetic and needs no server"),
+        (("fig15",), "no server of the study fig15 can be started"),
+    ],
+)
+def test_bad_input_is_one_sentence(cli: Cli, words: tuple[str, ...], sentence: str) -> None:
+    said = cli("study", "run", *words)
+    assert said.code == 2
+    assert sentence in said.err
+    assert len(said.err.strip().splitlines()) == 1
+
+
+def test_a_server_that_runs_already_is_measured_as_a_variant(
+    cli: Cli, simulator: SimulatorProcess, study: Path
+) -> None:
+    profile = study.parents[1] / "server_profiles/a.yaml"
+    profile.write_text(profile.read_text().replace("simulated-a", "simulated-moe"))
+    said = cli("study", "run", "mine", "--url", simulator.url, "--only", "profile=a")
+    assert said.measured, said.err
+    assert [each.runs for each in sweeps()] == [2, 1]
+    file = read_study("mine")
+    with Store.open("sqlite:///loadgen.db", read_only=True) as store:
+        runs = [run for each in store.sweeps() for run in store.runs(each.sweep_id)]
+    found = measured_points(points_of(file, variants_of(file)), runs)
+    assert {(point.coordinates["profile"], point.coordinates["batch"]) for point in found} == {("a", 1), ("a", 2)}
+
+
+def test_list_and_show(cli: Cli) -> None:
+    listed = cli("study", "list", "--json").json["studies"]
+    assert {"mine", "fig06", "table1"} <= {row["name"] for row in listed}
+    shown = cli("study", "show", "fig05")
+    assert "deepseek-v2-lite with num_experts_per_tok 32" in shown.out
+    assert cli("study", "show", "fig05", "--json").json["place"] == "Figure 5, §4.2"

@@ -1,0 +1,80 @@
+"""Runs on record and the points that they measured."""
+
+import gzip
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from loadgen.study.measured import Series, measured_points, series_of
+from loadgen.study.points import points_of
+from loadgen.study.served import served_by, served_of
+from loadgen.study.study_file import read_study
+from loadgen.study.variants import variants_of
+
+ROOT = Path(__file__).resolve().parents[2]
+H200_DUMMY = Series("H200", "dummy")
+
+
+def runs_of(name: str) -> list[Any]:
+    path = ROOT / "results" / name
+    text = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    runs: list[Any] = json.loads(text)["runs"]
+    return runs
+
+
+@pytest.fixture(scope="module")
+def waves() -> list[Any]:
+    return runs_of("2026-11-30-h200-deepseek-v2-lite-dummy-waves-128.json.gz")
+
+
+def test_runs_of_another_day_are_found_by_what_they_measured(waves: list[Any]) -> None:
+    file = read_study("fig06")
+    found = measured_points(points_of(file, variants_of(file)), waves)
+    assert [point.coordinates["batch"] for point in found] == [1, 4, 8, 16, 32, 64, 128]
+    assert {point.series for point in found} == {H200_DUMMY}
+    assert {point.coordinates["hardware"] for point in found} == {"H200"}
+    assert [len(point.runs) for point in found] == [2] * 7
+    assert found[0].values("paper.throughput_tokens_per_s") == pytest.approx([585.4, 589.1], abs=0.1)
+
+
+def test_a_study_of_another_model_finds_none(waves: list[Any]) -> None:
+    file = read_study("fig10")
+    assert measured_points(points_of(file, variants_of(file)), waves) == ()
+
+
+def test_an_invalid_run_is_no_point(waves: list[Any]) -> None:
+    file = read_study("fig06")
+    bad = [{**run, "verdict": {"status": "invalid", "findings": []}} for run in waves]
+    assert measured_points(points_of(file, variants_of(file)), bad) == ()
+
+
+def test_a_planned_server_and_its_record_are_the_same_variant(waves: list[Any]) -> None:
+    (planned, _) = variants_of(read_study("fig06"))
+    on_record = served_of(waves[0]["server"])
+    assert on_record is not None
+    assert on_record.identity == planned.served.identity
+    assert served_by(planned.variant.served.profile).identity == planned.served.identity
+
+
+@pytest.mark.parametrize(
+    ("launch", "simulated", "series"),
+    [
+        ({"weights": "real", "gpus": [{"name": "NVIDIA H100 80GB HBM3"}]}, False, Series("H100", "measured")),
+        ({"weights": "dummy", "gpus": [{"name": "NVIDIA H200"}]}, False, H200_DUMMY),
+        ({"weights": "real", "gpus": [{"name": "AMD Instinct MI300X"}]}, False, Series("MI300X", "measured")),
+        ({"weights": "real", "gpus": [{"name": "NVIDIA H100"}]}, True, Series("H100", "simulated")),
+        ({"weights": "real", "gpus": [], "model_source": ".tiny-models/tiny-olmoe"}, False, Series("a CPU", "tiny")),
+        ({"weights": None, "arguments": {"load-format": "dummy"}}, False, Series("a CPU", "dummy")),
+    ],
+)
+def test_series(launch: dict[str, Any], simulated: bool, series: Series) -> None:
+    run: Any = {"server": {"launch": launch}, "simulated": simulated, "environment": {"cpu_model": "a CPU"}}
+    assert series_of(run) == series
+
+
+def test_the_name_of_a_series_says_what_it_is() -> None:
+    assert H200_DUMMY.label == "H200, measured, dummy weights"
+    assert Series("H100", "simulated").label == "H100, SIMULATED"
+    assert Series("Intel Xeon", "tiny").key == "intel-xeon-tiny"

@@ -1,0 +1,107 @@
+"""A study file: what it says, what it takes from another one, and the sentence for each mistake."""
+
+from pathlib import Path
+
+import pytest
+
+from loadgen.errors import UsageError
+from loadgen.study.points import points_of
+from loadgen.study.study_file import read_study
+from loadgen.study.variants import variants_of
+
+STUDY = """
+title: Mine
+question: Does it hold?
+servers:
+  - profile: olmoe-tp1
+    matrix: {top_k: {argument: hf-overrides.num_experts_per_tok, values: [8, 1]}}
+loads:
+  - {wave: [1, 16], lengths: [128]}
+panels:
+  - {title: T, y: output_tokens_per_s, x: batch}
+claims:
+  - {id: a, place: here, says: More is more, compare: {kind: trend, axis: batch, direction: increases}}
+"""
+
+
+def written(folder: Path, text: str, name: str = "mine") -> str:
+    path = folder / f"{name}.yaml"
+    path.write_text(text)
+    return str(path)
+
+
+def test_its_points_are_each_load_on_each_server_of_the_matrix(tmp_path: Path) -> None:
+    file = read_study(written(tmp_path, STUDY))
+    points = points_of(file, variants_of(file))
+    assert [(point.coordinates["top_k"], point.coordinates["batch"]) for point in points] == [
+        (8, 1),
+        (8, 16),
+        (1, 1),
+        (1, 16),
+    ]
+    assert {point.coordinates["model"] for point in points} == {"olmoe-1b-7b"}
+    assert {point.coordinates["length"] for point in points} == {128}
+
+
+def test_made_up_weights_are_another_argument_of_the_same_variant(tmp_path: Path) -> None:
+    file = read_study(written(tmp_path, STUDY))
+    real, dummy = variants_of(file), variants_of(file, weights="dummy")
+    assert dummy[0].variant.overrides.arguments["load-format"] == "dummy"
+    assert [each.served.identity for each in real] == [each.served.identity for each in dummy]
+
+
+def test_values_of_a_matrix_may_have_names_of_their_own(tmp_path: Path) -> None:
+    named = STUDY.replace("values: [8, 1]", "values: {0: null, 0.5: 4}")
+    file = read_study(written(tmp_path, named))
+    variants = variants_of(file)
+    assert [each.coordinates["top_k"] for each in variants] == [0, 0.5]
+    assert [each.served.coordinates["top_k"] for each in variants] == [8, 4]
+
+
+def test_points_of_another_study(tmp_path: Path) -> None:
+    written(tmp_path, STUDY)
+    other = f"title: Other\nquestion: And so?\npoints_of: {tmp_path / 'mine.yaml'}\n"
+    file = read_study(written(tmp_path, other, "other"))
+    assert len(points_of(file, variants_of(file))) == 4
+    assert file.study.claims == ()
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "sentence"),
+    [
+        ("title: Mine\n", "title: Mine\nname: x\n", "unknown key 'name' in mine.yaml line 3; a study is called as its file"),
+        ("question", "qestion", "unknown key 'qestion' in mine.yaml line 3; did you mean 'question'?"),
+        ("kind: trend", "kind: tend", "'claims.0.compare' in mine.yaml line 12"),
+        ("y: output_tokens_per_s", "y: output_token_per_s", "'panels.0.y' in mine.yaml line 10 is 'output_token_per_s', which is no figure; did you mean 'output_tokens_per_s'?"),
+        ("loads:\n  - {wave: [1, 16], lengths: [128]}\n", "", "'loads' in mine.yaml is missing; say what to send"),
+        ("title: Mine\n", "title: Mine\npoints_of: fig06\n", "'servers' in mine.yaml line 5 and 'points_of' in mine.yaml line 3 exclude each other"),
+        ("id: a", "id: A b", "'claims.0.id' in mine.yaml line 12"),
+    ],
+)  # fmt: skip
+def test_mistakes_are_named_with_file_and_line(tmp_path: Path, before: str, after: str, sentence: str) -> None:
+    assert before in STUDY
+    with pytest.raises(UsageError) as caught:
+        read_study(written(tmp_path, STUDY.replace(before, after)))
+    assert str(caught.value).startswith(sentence)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "sentence"),
+    [
+        ("profile: olmoe-tp1", "profile: olmo-tp1", "'servers.0.profile' in mine.yaml line 5: there is no server profile 'olmo-tp1'; did you mean"),
+        ("wave: [1, 16]", "wave: [1, 16], rate: 3", "'rate' in mine.yaml line 8 and 'wave' in mine.yaml line 8 exclude each other"),
+        ("wave: [1, 16]", "wave: [0]", "'wave' in mine.yaml line 8 must be at least 1, not 0"),
+        ("values: [8, 1]", "values: [8, 65]", "'servers.0.profile' in mine.yaml line 5"),
+    ],
+)  # fmt: skip
+def test_mistakes_in_what_it_asks_for(tmp_path: Path, before: str, after: str, sentence: str) -> None:
+    assert before in STUDY
+    file = read_study(written(tmp_path, STUDY.replace(before, after)))
+    with pytest.raises(UsageError) as caught:
+        points_of(file, variants_of(file))
+    assert str(caught.value).startswith(sentence)
+
+
+def test_a_name_that_no_study_has() -> None:
+    with pytest.raises(UsageError, match="there is no study 'tabel1'; did you mean 'table1'"):
+        read_study("tabel1")
