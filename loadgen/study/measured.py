@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from loadgen.analysis.document.run import RunDocument
-from loadgen.analysis.document.sweep import SweepFacts
+from loadgen.analysis.document.server import EnvironmentDocument, GpuAccount, ServerDocument
 from loadgen.analysis.figure_table import FIGURES
 from loadgen.analysis.server.served_gpus import gpu_names
 from loadgen.study.claims import Value
@@ -76,15 +76,24 @@ class FailedVariant:
     sentence: str
 
 
-def series_of(run: RunDocument | SweepFacts) -> Series:
+def series_of(run: RunDocument) -> Series:
     """Which series a run belongs to."""
-    server, launch = run["server"], run["server"].get("launch") or {}
-    names = gpu_names({"server": server, "gpu": run.get("gpu")})  # type: ignore[typeddict-item]
-    hardware = " + ".join(sorted({_short(name) for name in names})) if names else _processor(run)
-    if run["simulated"]:
+    return series_on(run["server"], run["environment"], is_simulated=run["simulated"], gpu=run.get("gpu"))
+
+
+def series_on(
+    server: ServerDocument, environment: EnvironmentDocument, *, is_simulated: bool, gpu: GpuAccount | None = None
+) -> Series:
+    """Which series a server makes, as it is on record; `gpu` tells its own GPUs from others in the machine."""
+    launch = server.get("launch") or {}
+    names = gpu_names({"server": server, "gpu": gpu})
+    if names:
+        hardware = " + ".join(sorted({_short(name) for name in names}))
+    else:
+        hardware = str(environment.get("cpu_model") or "unknown hardware")
+    if is_simulated:
         return Series(hardware, "simulated")
-    source = str(launch.get("model_source") or "")
-    if "tiny-" in source:
+    if "tiny-" in str(launch.get("model_source") or ""):
         return Series(hardware, "tiny")
     is_dummy = "dummy" in (launch.get("weights"), (launch.get("arguments") or {}).get("load-format"))
     return Series(hardware, "dummy" if is_dummy else "measured")
@@ -122,7 +131,3 @@ def _short(name: str) -> str:
     """`NVIDIA H100 80GB HBM3` as `H100`."""
     words = _VENDORS.sub("", name).split()
     return words[0] if words else name
-
-
-def _processor(run: RunDocument | SweepFacts) -> str:
-    return str(run["environment"].get("cpu_model") or "unknown hardware")
