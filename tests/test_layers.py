@@ -55,6 +55,7 @@ INNER_ORDER: dict[str, tuple[tuple[str, ...], ...]] = {
         ("charts", "export"),
         ("comparison",),
         ("pages",),
+        ("study",),
     ),
 }
 VAGUE_NAMES = {"util", "utils", "common", "helper", "helpers", "base", "manager", "managers", "misc"}

@@ -7,8 +7,7 @@ from pathlib import Path
 import loadgen
 from loadgen.analysis.figure_table import FIGURES
 from loadgen.errors import UsageError
-from loadgen.inputs import FileLine, Origin
-from loadgen.inputs import read_yaml
+from loadgen.inputs import FileLine, Origin, read_yaml
 from loadgen.study.schema import Study
 
 _OF_POINTS = ("servers", "matrix", "loads", "repeats")  # what `points_of` takes over from another study
@@ -56,8 +55,7 @@ def read_study(name_or_path: str) -> StudyFile:
 
 def _resolved(path: Path) -> tuple[dict[str, object], dict[str, FileLine]]:
     """The keys of the file, and those that say what is measured of the study whose points it shares."""
-    file = read_yaml(path, "study", example="title: Throughput by batch size")
-    values, places = dict(file.values), dict(file.places)
+    values, places = read_yaml(path, "study", example="title: Throughput by batch size")
     other = values.pop("points_of", None)
     if other is None:
         return values, places
@@ -65,15 +63,15 @@ def _resolved(path: Path) -> tuple[dict[str, object], dict[str, FileLine]]:
     if not isinstance(other, str):
         raise UsageError(f"{where} must name one other study, not {other}")
     try:
-        shared = read_yaml(_path_of(other), "study", example="title: Throughput by batch size")
+        shared, shared_places = read_yaml(_path_of(other), "study", example="title: Throughput by batch size")
     except UsageError as error:
         raise UsageError(f"{where}: {error}") from None
     for key in _OF_POINTS:
         if key in values:
             raise UsageError(f"'{key}' in {places[key]} and {where} exclude each other; give one of them")
-        if key in shared.values:
-            values[key] = shared.values[key]
-            places |= {name: line for name, line in shared.places.items() if name.split(".")[0] == key}
+        if key in shared:
+            values[key] = shared[key]
+            places |= {name: line for name, line in shared_places.items() if name.split(".")[0] == key}
     return values, places
 
 

@@ -5,8 +5,7 @@ from dataclasses import dataclass, field
 from itertools import product
 
 from loadgen.errors import LoadgenError, UsageError
-from loadgen.servers.launcher.variant import Overrides
-from loadgen.servers.launcher.variant import Variant
+from loadgen.servers.launcher.variant import Overrides, Variant
 from loadgen.study.claims import Value
 from loadgen.study.schema import Study, StudyServer, matrix_of
 from loadgen.study.served import Served, served_by

@@ -7,8 +7,7 @@ import typer
 
 from loadgen.cli.console.terminal import Terminal, show_json, stdout
 from loadgen.cli.flags import options
-from loadgen.cli.flags.help_screen import Command, Group
-from loadgen.cli.flags.signature import Flag, command
+from loadgen.cli.flags.signature import Command, Flag, Group, command
 from loadgen.errors import UsageError
 
 if TYPE_CHECKING:
@@ -38,6 +37,7 @@ _RUN_FLAGS = (
     _ONLY,
     _WEIGHTS,
     Flag("repeats", "N", "Measure every point N times, each with its own seed (default: as the study says).", type=int | None),
+    Flag("resume", "", "Measure what the newest run of the study lacks.", type=bool, default=False),
     Flag("url", "URL", "Measure the server that runs there, as the one variant that --only names."),
 )  # fmt: skip
 
@@ -75,7 +75,8 @@ def show_study(name: StudyName, as_json: options.Json = False) -> None:
 def run_study(
     terminal: Terminal,
     name: StudyName,
-    resume: options.Resume = False,
+    *,
+    resume: bool,
     as_json: options.Json = False,
     **flags: Any,
 ) -> None:
