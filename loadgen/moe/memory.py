@@ -19,6 +19,7 @@ KvPrecision = Literal["bf16", "fp8"]
 WEIGHT_BITS: dict[Precision, float] = {"bf16": 16, "fp8": 8, "int4": 4 + (16 + 4) / 128}
 KV_BYTES: dict[KvPrecision, int] = {"bf16": 2, "fp8": 1}
 KEPT_BYTES = 2  # a weight that is not quantised
+QUANTISED = ("attention", "routed_experts", "shared_experts", "dense_ffn")  # kinds of Parameters
 
 
 def weight_bytes(
@@ -30,12 +31,15 @@ def weight_bytes(
     the usual AWQ, GPTQ and FP8 checkpoints.
     """
     stages = parameters_by_stage(architecture, parallelism or Parallelism())
-    return max(_bytes(stage, precision) for stage in stages)
+    return max(math.ceil(sum(weight_bytes_by_kind(stage, precision).values())) for stage in stages)
 
 
-def _bytes(held: Parameters, precision: Precision) -> int:
-    quantised = held.attention + held.routed_experts + held.shared_experts + held.dense_ffn
-    return math.ceil(quantised * WEIGHT_BITS[precision] / 8) + (held.total - quantised) * KEPT_BYTES
+def weight_bytes_by_kind(held: Parameters, precision: Precision) -> dict[str, float]:
+    """Bytes of the weights by the kind of layer."""
+    quantised_bytes = WEIGHT_BITS[precision] / 8
+    return {
+        kind: count * (quantised_bytes if kind in QUANTISED else KEPT_BYTES) for kind, count in held.by_kind().items()
+    }
 
 
 def kv_cache_bytes_per_token(

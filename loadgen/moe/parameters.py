@@ -139,7 +139,7 @@ def _attention(attention: Attention, hidden: int, tensor: int) -> int:
     return queries + latents + keys_and_values + heads * attention.value_size * hidden
 
 
-def expected_distinct_experts(experts: int, top_k: int, batch_tokens: int) -> float:
+def expected_distinct_experts(experts: int, top_k: int, batch_tokens: float) -> float:
     """The expected number of distinct routed experts that a batch of tokens reads in one sparse layer: E·(1 − (1 − k/E)^B).
 
     Assumes uniform routing: each token takes k different experts of E, every one as likely as the others, independently
@@ -154,4 +154,4 @@ def expected_distinct_experts(experts: int, top_k: int, batch_tokens: int) -> fl
             f"A step of {batch_tokens} tokens that pass {top_k} of {experts} experts each: "
             "tokens must be at least 0 and top-k between 1 and the number of experts."
         )
-    return experts * (1 - (1 - top_k / experts) ** batch_tokens)
+    return experts * (1 - math.pow(1 - top_k / experts, batch_tokens))

@@ -1,0 +1,169 @@
+"""Accelerators: what their datasheets promise, and what was measured on them.
+
+Rates are of one device. FLOP/s are dense: NVIDIA's datasheets print the double, which needs 2:4 sparsity. Links count one
+direction, of which datasheets print the sum of both. `memory_bytes` is what the driver reports, where it is known.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from loadgen.errors import UsageError
+
+_TERA, _GIGA = 10**12, 10**9
+_MIB = 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """How fast one device computes, reads its memory and reaches its neighbours."""
+
+    memory_bytes_per_s: float
+    bf16_flops_per_s: float  # fp16 has the same rate on every device known here
+    fp8_flops_per_s: float | None  # None: no fp8 units; fp8 weights are computed in bf16
+    link_bytes_per_s: float  # to the other devices of its group, one direction
+    collective_latency_s: float  # of one collective operation, whatever its size; no datasheet has it
+
+
+@dataclass(frozen=True, slots=True)
+class MeasuredRates:
+    """Rates that programs reached on a device. None: not measured, so the datasheet's rate stands."""
+
+    memory_bytes_per_s: float | None = None
+    bf16_flops_per_s: float | None = None
+    fp8_flops_per_s: float | None = None
+    link_bytes_per_s: float | None = None
+    collective_latency_s: float | None = None
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Hardware:
+    """One kind of accelerator. `rates` is what to compute with: measured where measured, else the datasheet's."""
+
+    name: str
+    title: str
+    memory_bytes: int
+    datasheet: Rates
+    source: str
+    aliases: tuple[str, ...] = ()  # as drivers print it, among others
+    measured: MeasuredRates = field(default=MeasuredRates())
+
+    @property
+    def rates(self) -> Rates:
+        sheet, measured = self.datasheet, self.measured
+        return Rates(
+            memory_bytes_per_s=measured.memory_bytes_per_s or sheet.memory_bytes_per_s,
+            bf16_flops_per_s=measured.bf16_flops_per_s or sheet.bf16_flops_per_s,
+            fp8_flops_per_s=measured.fp8_flops_per_s or sheet.fp8_flops_per_s,
+            link_bytes_per_s=measured.link_bytes_per_s or sheet.link_bytes_per_s,
+            collective_latency_s=(
+                sheet.collective_latency_s if measured.collective_latency_s is None else measured.collective_latency_s
+            ),
+        )
+
+
+# The latency of a collective is an assumption: 5 µs within a node is about what a small all-reduce over NVLink takes.
+_NODE_LATENCY_S = 5e-6
+
+ACCELERATORS: tuple[Hardware, ...] = (
+    Hardware(
+        name="a100",
+        title="NVIDIA A100 SXM4 80GB",
+        memory_bytes=81_920 * _MIB,
+        datasheet=Rates(
+            memory_bytes_per_s=2_039 * _GIGA,
+            bf16_flops_per_s=312 * _TERA,
+            fp8_flops_per_s=None,
+            link_bytes_per_s=300 * _GIGA,
+            collective_latency_s=_NODE_LATENCY_S,
+        ),
+        source="NVIDIA A100 80GB datasheet (SXM column): 2,039 GB/s, BF16 312 TFLOPS dense, NVLink 600 GB/s both directions",
+        aliases=("NVIDIA A100-SXM4-80GB", "A100 80GB", "A100 SXM", "A100 SXM 80GB", "A100 SXM4"),
+    ),
+    Hardware(
+        name="h100",
+        title="NVIDIA H100 SXM5 80GB",
+        memory_bytes=81_559 * _MIB,
+        datasheet=Rates(
+            memory_bytes_per_s=3_350 * _GIGA,
+            bf16_flops_per_s=989.4 * _TERA,
+            fp8_flops_per_s=1_978.9 * _TERA,
+            link_bytes_per_s=450 * _GIGA,
+            collective_latency_s=_NODE_LATENCY_S,
+        ),
+        source="NVIDIA H100 datasheet (SXM column): 3.35 TB/s, NVLink 900 GB/s both directions; dense rates from the H100 "
+        "architecture whitepaper: BF16 989.4, FP8 1,978.9 TFLOPS (the datasheet's 1,979 and 3,958 are with sparsity)",
+        aliases=("NVIDIA H100 80GB HBM3", "H100 80GB", "H100 SXM", "H100 SXM 80GB", "H100 SXM5", "H100 SXM5 80GB"),
+    ),
+    Hardware(
+        name="h200",
+        title="NVIDIA H200 SXM 141GB",
+        memory_bytes=143_771 * _MIB,
+        datasheet=Rates(
+            memory_bytes_per_s=4_800 * _GIGA,
+            bf16_flops_per_s=989.4 * _TERA,
+            fp8_flops_per_s=1_978.9 * _TERA,
+            link_bytes_per_s=450 * _GIGA,
+            collective_latency_s=_NODE_LATENCY_S,
+        ),
+        source="NVIDIA H200 datasheet (SXM column): 141 GB, 4.8 TB/s, NVLink 900 GB/s both directions, BF16 1,979 and FP8 "
+        "3,958 TFLOPS with sparsity: the H100's dense rates",
+        aliases=("NVIDIA H200", "H200 141GB", "H200 SXM", "H200 SXM 141GB"),
+    ),
+    Hardware(
+        name="mi300x",
+        title="AMD Instinct MI300X 192GB",
+        memory_bytes=192 * 2**30,
+        datasheet=Rates(
+            memory_bytes_per_s=5_300 * _GIGA,
+            bf16_flops_per_s=1_307.4 * _TERA,
+            fp8_flops_per_s=2_614.9 * _TERA,
+            link_bytes_per_s=448 * _GIGA,
+            collective_latency_s=_NODE_LATENCY_S,
+        ),
+        source="AMD Instinct MI300X datasheet: 192 GB, 5.3 TB/s, BF16 1,307.4 and FP8 2,614.9 TFLOPS dense, seven Infinity "
+        "Fabric links of 128 GB/s both directions",
+        aliases=("AMD Instinct MI300X", "AMD Instinct MI300X OAM", "Instinct MI300X", "MI300X 192GB"),
+    ),
+    Hardware(
+        name="cs3",
+        title="Cerebras CS-3 (WSE-3)",
+        memory_bytes=44 * _GIGA,
+        datasheet=Rates(
+            memory_bytes_per_s=21_000 * _TERA,
+            bf16_flops_per_s=125_000 * _TERA / 8,
+            fp8_flops_per_s=None,
+            link_bytes_per_s=150 * _GIGA,
+            collective_latency_s=_NODE_LATENCY_S,
+        ),
+        source="Cerebras WSE-3 product page: 44 GB of SRAM, 21 PB/s, 125 PFLOPS FP16, which is with sparsity; Cerebras states "
+        "a gain of up to eight from it and no dense rate, so this is an eighth (900,000 cores, 8 FP16 multiply-adds a "
+        "cycle at about 1.1 GHz give the same). Argonne's description of the CS system: 1.2 Tb/s to and from the wafer",
+        aliases=("Cerebras CS-3", "WSE-3", "Cerebras WSE-3", "Cerebras"),
+    ),
+)
+
+# Datasheet rates are out of reach. A bound uses them; an estimate is nearer with these.
+MEASURED: Mapping[str, MeasuredRates] = {
+    "h200": MeasuredRates(
+        memory_bytes_per_s=4.3 * _TERA,
+        bf16_flops_per_s=788 * _TERA,
+        source="one H200, PyTorch 2.11: a copy of 4.3 GB within the device, bytes read and written; an 8192×8192×8192 "
+        "product of random bf16 matrices (769 to 798 TFLOPS over several machines)",
+    ),
+}
+
+
+def hardware(name: str) -> Hardware:
+    """Return an accelerator by its name or an alias, such as nvidia-smi's `NVIDIA H200`; case and punctuation do not matter."""
+    wanted = _plain(name)
+    for accelerator in ACCELERATORS:
+        if wanted in {_plain(known) for known in (accelerator.name, accelerator.title, *accelerator.aliases)}:
+            return accelerator
+    known = ", ".join(accelerator.name for accelerator in ACCELERATORS)
+    raise UsageError(f"There is no accelerator {name!r}; known are {known}.")
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", name.casefold())

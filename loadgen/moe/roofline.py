@@ -1,0 +1,184 @@
+"""The time of one engine step from bytes and FLOPs: each kind of layer takes the longer of its memory and its compute time.
+
+Kinds of layers are different kernels, which run one after the other; within a kernel, reading and computing overlap
+perfectly. With the ideal `Efficiency` and a datasheet's rates this is a lower bound, with fitted ones an estimate.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from loadgen.moe.architecture import Architecture
+from loadgen.moe.communication import communication_s, embedding_and_head_s, hand_over_s
+from loadgen.moe.hardware import Hardware, Rates
+from loadgen.moe.parameters import expected_distinct_experts
+from loadgen.moe.placement import Parallelism
+from loadgen.moe.step import Step
+from loadgen.moe.step_work import DistinctExperts, Precisions, StageWork, Work, stage_works
+
+
+@dataclass(frozen=True, slots=True)
+class Efficiency:
+    """How near an engine comes to the hardware's rates, and what each step costs besides. The default is the ideal."""
+
+    bandwidth_ratio: float = 1.0  # of the memory's bandwidth
+    flops_ratio: float = 1.0
+    link_ratio: float = 1.0
+    step_overhead_s: float = 0.0
+    layer_overhead_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One kind of layer in a step, over all layers and pipeline stages."""
+
+    kind: str
+    memory_s: float
+    compute_s: float
+    time_s: float  # the longer of the two, stage by stage
+
+
+@dataclass(frozen=True, slots=True)
+class StepTime:
+    """Where the time of one step goes.
+
+    With pipeline stages a step passes one after the other, while the other stages work at other steps. `total_s` is the way
+    of one step through all of them; a step can follow the one before after `interval_s`, the time of the slowest stage.
+    A sequence is in one step at a time, so with m steps in flight a token of each comes every max(total_s, m · interval_s).
+    Without pipeline stages the two are the same.
+    """
+
+    parts: tuple[Part, ...]
+    communication_s: float
+    overhead_s: float
+    interval_s: float
+
+    @property
+    def total_s(self) -> float:
+        return sum(part.time_s for part in self.parts) + self.communication_s + self.overhead_s
+
+    @property
+    def memory_s(self) -> float:
+        return sum(part.memory_s for part in self.parts)
+
+    @property
+    def compute_s(self) -> float:
+        return sum(part.compute_s for part in self.parts)
+
+    @property
+    def bound(self) -> str:
+        """What takes most of the time: memory, compute, communication or overhead."""
+        memory_s = sum(part.time_s for part in self.parts if part.memory_s >= part.compute_s)
+        compute_s = sum(part.time_s for part in self.parts if part.memory_s < part.compute_s)
+        times = {
+            "memory": memory_s,
+            "compute": compute_s,
+            "communication": self.communication_s,
+            "overhead": self.overhead_s,
+        }
+        return max(times, key=lambda name: times[name])
+
+
+@dataclass(frozen=True)
+class Roofline:
+    """One model, laid out over accelerators of one kind: `step_time` of any step."""
+
+    architecture: Architecture
+    hardware: Hardware
+    parallelism: Parallelism = field(default_factory=Parallelism)
+    precisions: Precisions = field(default_factory=Precisions)
+    efficiency: Efficiency = field(default_factory=Efficiency)
+    distinct_experts: DistinctExperts = expected_distinct_experts
+
+    def step_time(self, step: Step) -> StepTime:
+        """Return the time of one step; without tokens, of nothing."""
+        if not step.tokens:
+            return StepTime((), 0.0, 0.0, 0.0)
+        stage_parts, stage_communication_s, stage_times_s = [], [], []
+        for place, stage in enumerate(self._stages):
+            parts = [self._part(work) for work in stage.work(step)]
+            sent_s = self._communication_s(step, stage, last=place == len(self._stages) - 1)
+            stage_parts.append(parts)
+            stage_communication_s.append(sent_s)
+            stage_times_s.append(
+                sum(part.time_s for part in parts) + sent_s + stage.layers * self.efficiency.layer_overhead_s
+            )
+        step_overhead_s = self.efficiency.step_overhead_s
+        return StepTime(
+            parts=_summed(part for parts in stage_parts for part in parts),
+            communication_s=sum(stage_communication_s),
+            overhead_s=step_overhead_s + self.architecture.layers * self.efficiency.layer_overhead_s,
+            interval_s=max(stage_times_s) + step_overhead_s,
+        )
+
+    @cached_property
+    def _stages(self) -> tuple[StageWork, ...]:
+        return stage_works(self.architecture, self.parallelism, self.precisions, self.distinct_experts)
+
+    @cached_property
+    def _rates(self) -> Rates:
+        """The hardware's, as far as the engine reaches them."""
+        rates, reached = self.hardware.rates, self.efficiency
+        fp8 = rates.fp8_flops_per_s
+        return Rates(
+            memory_bytes_per_s=rates.memory_bytes_per_s * reached.bandwidth_ratio,
+            bf16_flops_per_s=rates.bf16_flops_per_s * reached.flops_ratio,
+            fp8_flops_per_s=None if fp8 is None else fp8 * reached.flops_ratio,
+            link_bytes_per_s=rates.link_bytes_per_s * reached.link_ratio,
+            collective_latency_s=rates.collective_latency_s,
+        )
+
+    @cached_property
+    def _fp8_kinds(self) -> frozenset[str]:
+        """Kinds of layers that compute in fp8."""
+        kinds = set()
+        if self._rates.fp8_flops_per_s is not None:
+            if self.precisions.weights == "fp8":
+                kinds |= {"attention_projections", "routed_experts", "shared_experts", "dense_ffn"}
+            if self.precisions.kv_cache == "fp8":
+                kinds.add("attention")
+        return frozenset(kinds)
+
+    def _part(self, work: Work) -> Part:
+        flops_per_s = self._rates.bf16_flops_per_s
+        if work.kind in self._fp8_kinds and self._rates.fp8_flops_per_s is not None:
+            flops_per_s = self._rates.fp8_flops_per_s
+        memory_s, compute_s = work.bytes / self._rates.memory_bytes_per_s, work.flops / flops_per_s
+        return Part(work.kind, memory_s, compute_s, max(memory_s, compute_s))
+
+    def _communication_s(self, step: Step, stage: StageWork, *, last: bool) -> float:
+        bytes_, rates = self.precisions.activation_bytes, self._rates
+        total_s = communication_s(
+            self.architecture,
+            self.parallelism,
+            step,
+            layers=stage.layers,
+            sparse_layers=stage.sparse_layers,
+            activation_bytes=bytes_,
+            rates=rates,
+        )
+        embedding_s, head_s = embedding_and_head_s(
+            self.architecture, self.parallelism.tensor, step, activation_bytes=bytes_, rates=rates
+        )
+        total_s += embedding_s if stage.embeds else 0.0
+        if last:
+            return total_s + head_s
+        return total_s + hand_over_s(self.architecture, step, activation_bytes=bytes_, rates=rates)
+
+
+def _summed(parts: Iterable[Part]) -> tuple[Part, ...]:
+    """One part for each kind, in the order of their first appearance."""
+    sums: dict[str, Part] = {}
+    for part in parts:
+        before = sums.get(part.kind)
+        sums[part.kind] = (
+            part
+            if before is None
+            else Part(
+                part.kind,
+                before.memory_s + part.memory_s,
+                before.compute_s + part.compute_s,
+                before.time_s + part.time_s,
+            )
+        )
+    return tuple(sums.values())

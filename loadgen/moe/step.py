@@ -1,0 +1,45 @@
+"""What one step of an engine computes: sequences that decode, and chunks of prompts."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class PrefillChunk:
+    """Consecutive tokens of one prompt. A prompt that fits the step is one chunk from 0."""
+
+    tokens: int
+    start: int = 0  # tokens of the prompt that earlier steps computed
+    last: bool = True  # it ends the prompt, so the first output token is sampled
+
+    @property
+    def attended_pairs(self) -> float:
+        """Pairs of a query and a key: each token attends to all before it and to itself."""
+        return self.tokens * self.start + self.tokens * (self.tokens + 1) / 2
+
+    @property
+    def context_tokens(self) -> int:
+        """Keys that the chunk attends to, each counted once."""
+        return self.start + self.tokens
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """The batch of one step on one data-parallel copy of the model; the other copies run an equal one."""
+
+    decode_sequences: int = 0  # one token each
+    decode_context_tokens: int = 0  # keys attended to, summed over the sequences, each one's new token included
+    chunks: tuple[PrefillChunk, ...] = ()
+
+    @property
+    def prefill_tokens(self) -> int:
+        return sum(chunk.tokens for chunk in self.chunks)
+
+    @property
+    def tokens(self) -> int:
+        """Tokens that pass the layers."""
+        return self.decode_sequences + self.prefill_tokens
+
+    @property
+    def sampled(self) -> int:
+        """Sequences that get an output token; only these pass the head."""
+        return self.decode_sequences + sum(1 for chunk in self.chunks if chunk.last)
