@@ -19,13 +19,19 @@ from loadgen.moe.step_work import DistinctExperts, Precisions, StageWork, Work, 
 
 @dataclass(frozen=True, slots=True)
 class Efficiency:
-    """How near an engine comes to the hardware's rates, and what each step costs besides. The default is the ideal."""
+    """How near an engine comes to the hardware's rates, and what each step costs besides. The default is the ideal.
+
+    An engine replays a step of up to `graph_tokens` tokens as one CUDA graph. It launches the kernels of a larger step one by
+    one, which takes the CPU `launch_s`; the GPU computes meanwhile, so the longer of the two counts.
+    """
 
     bandwidth_ratio: float = 1.0  # of the memory's bandwidth
     flops_ratio: float = 1.0
     link_ratio: float = 1.0
     step_overhead_s: float = 0.0
     layer_overhead_s: float = 0.0
+    graph_tokens: int | None = None  # None: every step is a graph
+    launch_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,22 +100,28 @@ class Roofline:
         """Return the time of one step; without tokens, of nothing."""
         if not step.tokens:
             return StepTime((), 0.0, 0.0, 0.0)
-        stage_parts, stage_communication_s, stage_times_s = [], [], []
+        parts: list[Part] = []
+        communication_s, overhead_s, slowest_s = 0.0, 0.0, 0.0
         for place, stage in enumerate(self._stages):
-            parts = [self._part(work) for work in stage.work(step)]
+            stage_parts = [self._part(work) for work in stage.work(step)]
             sent_s = self._communication_s(step, stage, last=place == len(self._stages) - 1)
-            stage_parts.append(parts)
-            stage_communication_s.append(sent_s)
-            stage_times_s.append(
-                sum(part.time_s for part in parts) + sent_s + stage.layers * self.efficiency.layer_overhead_s
-            )
-        step_overhead_s = self.efficiency.step_overhead_s
+            layers_s = stage.layers * self.efficiency.layer_overhead_s
+            busy_s = sum(part.time_s for part in stage_parts) + sent_s + layers_s
+            launch_s = self._launch_s(step) * stage.layers / self.architecture.layers
+            parts += stage_parts
+            communication_s += sent_s
+            overhead_s += layers_s + max(0.0, launch_s - busy_s)
+            slowest_s = max(slowest_s, busy_s, launch_s)
         return StepTime(
-            parts=_summed(part for parts in stage_parts for part in parts),
-            communication_s=sum(stage_communication_s),
-            overhead_s=step_overhead_s + self.architecture.layers * self.efficiency.layer_overhead_s,
-            interval_s=max(stage_times_s) + step_overhead_s,
+            parts=_summed(parts),
+            communication_s=communication_s,
+            overhead_s=overhead_s + self.efficiency.step_overhead_s,
+            interval_s=slowest_s + self.efficiency.step_overhead_s,
         )
+
+    def _launch_s(self, step: Step) -> float:
+        graph_tokens = self.efficiency.graph_tokens
+        return 0.0 if graph_tokens is None or step.tokens <= graph_tokens else self.efficiency.launch_s
 
     @cached_property
     def _stages(self) -> tuple[StageWork, ...]:

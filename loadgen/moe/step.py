@@ -24,10 +24,13 @@ class PrefillChunk:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """The batch of one step on one data-parallel copy of the model; the other copies run an equal one."""
+    """The batch of one step on one data-parallel copy of the model; the other copies run an equal one.
 
-    decode_sequences: int = 0  # one token each
-    decode_context_tokens: int = 0  # keys attended to, summed over the sequences, each one's new token included
+    Counts may be means over many steps.
+    """
+
+    decode_sequences: float = 0  # one token each
+    decode_context_tokens: float = 0  # keys attended to, summed over the sequences, each one's new token included
     chunks: tuple[PrefillChunk, ...] = ()
 
     @property
@@ -35,11 +38,11 @@ class Step:
         return sum(chunk.tokens for chunk in self.chunks)
 
     @property
-    def tokens(self) -> int:
+    def tokens(self) -> float:
         """Tokens that pass the layers."""
         return self.decode_sequences + self.prefill_tokens
 
     @property
-    def sampled(self) -> int:
+    def sampled(self) -> float:
         """Sequences that get an output token; only these pass the head."""
         return self.decode_sequences + sum(1 for chunk in self.chunks if chunk.last)

@@ -33,8 +33,14 @@ class Work:
     """What one kind of layer moves and computes in a step."""
 
     kind: str
-    bytes: float
-    flops: float
+    flops: float = 0.0
+    weight_bytes: float = 0.0
+    cache_bytes: float = 0.0
+    activation_bytes: float = 0.0
+
+    @property
+    def bytes(self) -> float:
+        return self.weight_bytes + self.cache_bytes + self.activation_bytes
 
 
 @dataclass(frozen=True)
@@ -58,10 +64,11 @@ class StageWork:
         tokens = step.tokens
         if not tokens:
             return ()
-        works = [self._projections(tokens), self._attention(step), Work("norms", self.weight_bytes["norms"], 0)]
+        works = [self._projections(tokens), self._attention(step), Work("norms", 0, self.weight_bytes["norms"])]
         if self.embeds:
-            row_bytes = self.architecture.hidden_size * (KEPT_BYTES + self.precisions.activation_bytes)
-            works.append(Work("embedding", tokens * row_bytes, 0))
+            hidden = self.architecture.hidden_size
+            rows_bytes, moved = tokens * hidden * KEPT_BYTES, tokens * hidden * self.precisions.activation_bytes
+            works.append(Work("embedding", 0, rows_bytes, activation_bytes=moved))
         experts = self.architecture.experts
         if experts is not None and self.sparse_layers:
             works += self._sparse(experts, tokens)
@@ -72,27 +79,33 @@ class StageWork:
             works.append(self._head(step.sampled))
         return tuple(works)
 
-    def _projections(self, tokens: int) -> Work:
+    def _projections(self, tokens: float) -> Work:
         """Queries, keys and values before attention, and the output after it."""
         width = 2 * self.architecture.hidden_size + 2 * self._query_size
-        moved = tokens * width * self.layers * self.precisions.activation_bytes
-        return Work(
+        return self._product(
             "attention_projections",
-            self.weight_bytes["attention"] + moved,
-            FLOPS_OF_A_MULTIPLY_ADD * self.elements["attention"] * tokens,
+            elements=self.elements["attention"],
+            weight_bytes=self.weight_bytes["attention"],
+            tokens=tokens,
+            moved=tokens * width * self.layers,
         )
 
     def _attention(self, step: Step) -> Work:
         """Scores and their weighted sum of values. Cached keys and values are read once for each sequence, new ones written."""
-        read = step.decode_context_tokens + sum(chunk.context_tokens for chunk in step.chunks)
-        moved = step.tokens * 2 * self._query_size * self.layers * self.precisions.activation_bytes
+        cached = step.decode_context_tokens + sum(chunk.context_tokens for chunk in step.chunks) + step.tokens
+        moved = step.tokens * 2 * self._query_size * self.layers
         flops = step.decode_context_tokens * self.flops_per_pair.decode + sum(
             chunk.attended_pairs * self.flops_per_pair.prefill + chunk.start * self.flops_per_pair.cached_token
             for chunk in step.chunks
         )
-        return Work("attention", (read + step.tokens) * self.kv_bytes_per_token + moved, flops)
+        return Work(
+            "attention",
+            flops,
+            cache_bytes=cached * self.kv_bytes_per_token,
+            activation_bytes=moved * self.precisions.activation_bytes,
+        )
 
-    def _sparse(self, experts: Experts, tokens: int) -> list[Work]:
+    def _sparse(self, experts: Experts, tokens: float) -> list[Work]:
         """Routers, routed experts and shared experts.
 
         Routed experts take the tokens of all data-parallel copies, and a GPU has an equal share of the work: a part of
@@ -105,17 +118,18 @@ class StageWork:
         hidden = self.architecture.hidden_size
         spread = self.parallelism.experts
         width = (hidden + experts.ffn_size) / group if spread else hidden + experts.ffn_size / group
-        moved = passes * 2 * width * self.sparse_layers * self.precisions.activation_bytes
         routed = Work(
             "routed_experts",
-            read_share * self.weight_bytes["routed_experts"] + moved,
             FLOPS_OF_A_MULTIPLY_ADD * self.elements["routed_experts"] / experts.experts * passes,
+            weight_bytes=read_share * self.weight_bytes["routed_experts"],
+            activation_bytes=passes * 2 * width * self.sparse_layers * self.precisions.activation_bytes,
         )
-        scores = tokens * (hidden + experts.experts) * self.sparse_layers * self.precisions.activation_bytes
-        router = Work(
+        router = self._product(
             "router",
-            self.weight_bytes["router"] + scores,
-            FLOPS_OF_A_MULTIPLY_ADD * self.elements["router"] * tokens,
+            elements=self.elements["router"],
+            weight_bytes=self.weight_bytes["router"],
+            tokens=tokens,
+            moved=tokens * (hidden + experts.experts) * self.sparse_layers,
         )
         if not experts.shared_experts:
             return [router, routed]
@@ -126,16 +140,30 @@ class StageWork:
             self._dense_ffn("shared_experts", tokens, width=shared_width, layers=self.sparse_layers),
         ]
 
-    def _dense_ffn(self, kind: str, tokens: int, *, width: float, layers: int) -> Work:
+    def _dense_ffn(self, kind: str, tokens: float, *, width: float, layers: int) -> Work:
         """A feed-forward part that every token passes; `width` of its intermediate on one GPU."""
-        moved = tokens * 2 * (self.architecture.hidden_size + width) * layers * self.precisions.activation_bytes
-        return Work(kind, self.weight_bytes[kind] + moved, FLOPS_OF_A_MULTIPLY_ADD * self.elements[kind] * tokens)
+        return self._product(
+            kind,
+            elements=self.elements[kind],
+            weight_bytes=self.weight_bytes[kind],
+            tokens=tokens,
+            moved=tokens * 2 * (self.architecture.hidden_size + width) * layers,
+        )
 
-    def _head(self, sampled: int) -> Work:
-        vocabulary = self.head_elements / self.architecture.hidden_size
-        moved = sampled * (self.architecture.hidden_size + vocabulary) * self.precisions.activation_bytes
-        flops = FLOPS_OF_A_MULTIPLY_ADD * self.head_elements * sampled
-        return Work("head", self.head_elements * KEPT_BYTES + moved, flops)
+    def _head(self, sampled: float) -> Work:
+        hidden = self.architecture.hidden_size
+        return self._product(
+            "head",
+            elements=self.head_elements,
+            weight_bytes=self.head_elements * KEPT_BYTES,
+            tokens=sampled,
+            moved=sampled * (hidden + self.head_elements / hidden),
+        )
+
+    def _product(self, kind: str, *, elements: int, weight_bytes: float, tokens: float, moved: float) -> Work:
+        """Tokens times matrices of so many elements; `moved` counts elements of activations."""
+        flops = FLOPS_OF_A_MULTIPLY_ADD * elements * tokens
+        return Work(kind, flops, weight_bytes, activation_bytes=moved * self.precisions.activation_bytes)
 
     @property
     def _query_size(self) -> int:
