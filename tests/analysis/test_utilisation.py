@@ -66,7 +66,7 @@ def test_output_tokens_cost_their_context() -> None:
 def test_fp8_is_measured_against_its_own_peak_and_all_gpus_count() -> None:
     bf16, fp8, four = (
         s_mfu(MIXTRAL, H200, requests_per_s=10, input_tokens=1000, output_tokens=10, **changes)
-        for changes in ({}, {"precisions": Precisions(weights="fp8")}, {"gpus": 4})  # type: ignore[arg-type]
+        for changes in ({}, {"precisions": Precisions(weights="fp8")}, {"gpus": 4})
     )
     assert bf16 / fp8 == pytest.approx(2, rel=1e-3)
     assert bf16 / four == pytest.approx(4)
