@@ -21,8 +21,9 @@ from loadgen.moe.step_work import DistinctExperts, Precisions, StageWork, Work, 
 class Efficiency:
     """How near an engine comes to the hardware's rates, and what each step costs besides. The default is the ideal.
 
-    An engine replays a step of up to `graph_tokens` tokens as one CUDA graph. It launches the kernels of a larger step one by
-    one, which takes the CPU `launch_s`; the GPU computes meanwhile, so the longer of the two counts.
+    Launching kernels takes the CPU time, and the GPU computes meanwhile: the longer of the two counts. A step that only decodes
+    is replayed as one CUDA graph and needs no launches. One with prompts is replayed in pieces around each layer's attention
+    (`piece_launch_s` a layer), and one of more than `graph_tokens` tokens is launched kernel by kernel (`layer_launch_s`).
     """
 
     bandwidth_ratio: float = 1.0  # of the memory's bandwidth
@@ -30,8 +31,9 @@ class Efficiency:
     link_ratio: float = 1.0
     step_overhead_s: float = 0.0
     layer_overhead_s: float = 0.0
-    graph_tokens: int | None = None  # None: every step is a graph
-    launch_s: float = 0.0
+    graph_tokens: int | None = None  # None: no step is too large for a graph
+    layer_launch_s: float = 0.0
+    piece_launch_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +109,7 @@ class Roofline:
             sent_s = self._communication_s(step, stage, last=place == len(self._stages) - 1)
             layers_s = stage.layers * self.efficiency.layer_overhead_s
             busy_s = sum(part.time_s for part in stage_parts) + sent_s + layers_s
-            launch_s = self._launch_s(step) * stage.layers / self.architecture.layers
+            launch_s = stage.layers * self._layer_launch_s(step)
             parts += stage_parts
             communication_s += sent_s
             overhead_s += layers_s + max(0.0, launch_s - busy_s)
@@ -119,9 +121,11 @@ class Roofline:
             interval_s=slowest_s + self.efficiency.step_overhead_s,
         )
 
-    def _launch_s(self, step: Step) -> float:
-        graph_tokens = self.efficiency.graph_tokens
-        return 0.0 if graph_tokens is None or step.tokens <= graph_tokens else self.efficiency.launch_s
+    def _layer_launch_s(self, step: Step) -> float:
+        reached = self.efficiency
+        if reached.graph_tokens is not None and step.tokens > reached.graph_tokens:
+            return reached.layer_launch_s
+        return reached.piece_launch_s if step.chunks else 0.0
 
     @cached_property
     def _stages(self) -> tuple[StageWork, ...]:

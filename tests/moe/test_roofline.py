@@ -85,12 +85,15 @@ def test_efficiency_divides_rates_and_adds_overheads() -> None:
     assert real.overhead_s == pytest.approx(1e-3 + 32 * 1e-5)
 
 
-def test_a_step_too_large_for_a_graph_lasts_at_least_its_launch() -> None:
-    roofline = replace(MIXTRAL, efficiency=Efficiency(graph_tokens=256, launch_s=0.05))
+def test_launching_counts_where_it_takes_longer_than_computing() -> None:
+    reached = Efficiency(graph_tokens=256, piece_launch_s=1e-3, layer_launch_s=2e-3)
+    roofline = replace(MIXTRAL, efficiency=reached)
     small, large, huge = (Step(chunks=(PrefillChunk(tokens),)) for tokens in (256, 257, 8192))
-    assert roofline.step_time(small) == MIXTRAL.step_time(small)
-    assert roofline.step_time(large).total_s == pytest.approx(0.05)
-    assert roofline.step_time(large).bound == "memory"
+    decode = Step(256, 256 * 128)
+    assert roofline.step_time(decode) == MIXTRAL.step_time(decode)
+    assert roofline.step_time(small).total_s == pytest.approx(32 * 1e-3)
+    assert roofline.step_time(large).total_s == pytest.approx(32 * 2e-3)
+    assert roofline.step_time(large).overhead_s == pytest.approx(32 * 2e-3 - MIXTRAL.step_time(large).total_s)
     assert roofline.step_time(huge) == MIXTRAL.step_time(huge)
 
 
