@@ -1,8 +1,8 @@
-"""What no run of a load point can beat: latencies at least, throughput at most, on the roofline.
+"""Bounds of a load point on the roofline: the lowest possible latencies, the highest possible throughput.
 
-Only as good as the Roofline handed in: a lower bound with a datasheet's rates and the ideal Efficiency. Routing is that of its
-`distinct_experts`; a router less even than that reads fewer experts, and then the bound of decoding can be beaten. The KV
-cache is taken to be large enough.
+They hold for a Roofline with a datasheet's rates and the ideal Efficiency; with others they are estimates. Routing is that of
+its `distinct_experts`: a less even router reads fewer experts, and can beat the bound of decoding. The KV cache is assumed to
+be large enough.
 """
 
 import math

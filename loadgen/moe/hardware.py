@@ -1,7 +1,7 @@
-"""Accelerators: what their datasheets promise, and what was measured on them.
+"""Accelerators: the rates of their datasheets, and rates measured on them.
 
-Rates are of one device. FLOP/s are dense: NVIDIA's datasheets print the double, which needs 2:4 sparsity. Links count one
-direction, of which datasheets print the sum of both. `memory_bytes` is what the driver reports, where it is known.
+Rates are of one device. FLOP/s are dense; NVIDIA's datasheets print twice as many, which needs 2:4 sparsity. The rate of links
+counts one direction; datasheets print the sum of both. `memory_bytes` is what the driver reports, where that is known.
 """
 
 import re
@@ -16,7 +16,7 @@ _MIB = 2**20
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """How fast one device computes, reads its memory and reaches its neighbours."""
+    """How fast one device computes, reads its memory and sends to its neighbours."""
 
     memory_bytes_per_s: float
     bf16_flops_per_s: float  # fp16 has the same rate on every device known here
@@ -144,7 +144,7 @@ ACCELERATORS: tuple[Hardware, ...] = (
     ),
 )
 
-# Datasheet rates are out of reach. A bound uses them; an estimate is nearer with these.
+# No program reaches a datasheet's rates. A bound uses those, an estimate these.
 MEASURED: Mapping[str, MeasuredRates] = {
     "h200": MeasuredRates(
         memory_bytes_per_s=4.3 * _TERA,

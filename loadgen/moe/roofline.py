@@ -19,11 +19,11 @@ from loadgen.moe.step_work import DistinctExperts, Precisions, StageWork, Work, 
 
 @dataclass(frozen=True, slots=True)
 class Efficiency:
-    """How near an engine comes to the hardware's rates, and what each step costs besides. The default is the ideal.
+    """The share of the hardware's rates that an engine reaches, and its overheads. The default is the ideal.
 
-    Launching kernels takes the CPU time, and the GPU computes meanwhile: the longer of the two counts. A step that only decodes
-    is replayed as one CUDA graph and needs no launches. One with prompts is replayed in pieces around each layer's attention
-    (`piece_launch_s` a layer), and one of more than `graph_tokens` tokens is launched kernel by kernel (`layer_launch_s`).
+    The CPU takes time to launch kernels while the GPU computes: the longer of the two counts. A step that only decodes is
+    replayed as one CUDA graph, without launches. One with prompts is replayed in pieces around each layer's attention
+    (`piece_launch_s` a layer). One of more than `graph_tokens` tokens is launched kernel by kernel (`layer_launch_s` a layer).
     """
 
     bandwidth_ratio: float = 1.0  # of the memory's bandwidth
@@ -48,11 +48,11 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class StepTime:
-    """Where the time of one step goes.
+    """The parts of the time of one step.
 
-    With pipeline stages a step passes one after the other, while the other stages work at other steps. `total_s` is the way
-    of one step through all of them; a step can follow the one before after `interval_s`, the time of the slowest stage.
-    A sequence is in one step at a time, so with m steps in flight a token of each comes every max(total_s, m · interval_s).
+    With pipeline stages a step passes one stage after the other, while the other stages work at other steps. `total_s` is the
+    latency of one step through all stages; `interval_s`, the time of the slowest stage, is how soon the next step can follow.
+    A sequence is in one step at a time, so with m steps in flight it gets a token every max(total_s, m · interval_s).
     Without pipeline stages the two are the same.
     """
 
@@ -99,7 +99,7 @@ class Roofline:
     distinct_experts: DistinctExperts = expected_distinct_experts
 
     def step_time(self, step: Step) -> StepTime:
-        """Return the time of one step; without tokens, of nothing."""
+        """Return the time of one step; 0 if it has no tokens."""
         if not step.tokens:
             return StepTime((), 0.0, 0.0, 0.0)
         parts: list[Part] = []
@@ -133,7 +133,7 @@ class Roofline:
 
     @cached_property
     def _rates(self) -> Rates:
-        """The hardware's, as far as the engine reaches them."""
+        """The hardware's rates, reduced to what the engine reaches."""
         rates, reached = self.hardware.rates, self.efficiency
         fp8 = rates.fp8_flops_per_s
         return Rates(
