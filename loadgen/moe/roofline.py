@@ -31,6 +31,7 @@ class Efficiency:
     link_ratio: float = 1.0
     step_overhead_s: float = 0.0
     layer_overhead_s: float = 0.0
+    sequence_overhead_s: float = 0.0  # of each sequence that gets an output token, in each step
     graph_tokens: int | None = None  # None: no step is too large for a graph
     layer_launch_s: float = 0.0
     piece_launch_s: float = 0.0
@@ -102,6 +103,7 @@ class Roofline:
         """Return the time of one step; 0 if it has no tokens."""
         if not step.tokens:
             return StepTime((), 0.0, 0.0, 0.0)
+        step_overhead_s = self.efficiency.step_overhead_s + step.sampled * self.efficiency.sequence_overhead_s
         parts: list[Part] = []
         communication_s, overhead_s, slowest_s = 0.0, 0.0, 0.0
         for place, stage in enumerate(self._stages):
@@ -117,8 +119,8 @@ class Roofline:
         return StepTime(
             parts=_summed(parts),
             communication_s=communication_s,
-            overhead_s=overhead_s + self.efficiency.step_overhead_s,
-            interval_s=slowest_s + self.efficiency.step_overhead_s,
+            overhead_s=overhead_s + step_overhead_s,
+            interval_s=slowest_s + step_overhead_s,
         )
 
     def _layer_launch_s(self, step: Step) -> float:

@@ -78,11 +78,11 @@ def test_fp8_computes_twice_as_fast_where_the_hardware_can() -> None:
 
 
 def test_efficiency_divides_rates_and_adds_overheads() -> None:
-    reached = Efficiency(bandwidth_ratio=0.8, flops_ratio=0.5, step_overhead_s=1e-3, layer_overhead_s=1e-5)
+    reached = Efficiency(0.8, 0.5, step_overhead_s=1e-3, layer_overhead_s=1e-5, sequence_overhead_s=1e-4)
     ideal, real = MIXTRAL.step_time(PROMPT), replace(MIXTRAL, efficiency=reached).step_time(PROMPT)
     assert real.memory_s == pytest.approx(ideal.memory_s / 0.8)
     assert real.compute_s == pytest.approx(ideal.compute_s / 0.5)
-    assert real.overhead_s == pytest.approx(1e-3 + 32 * 1e-5)
+    assert real.overhead_s == pytest.approx(1e-3 + 32 * 1e-5 + 1e-4)  # one prompt, so one sequence gets a token
 
 
 def test_launching_counts_where_it_takes_longer_than_computing() -> None:
