@@ -58,6 +58,7 @@ def test_requests_beyond_max_num_seqs_wait_for_the_round_before() -> None:
     twice = wave_bound(ROOFLINE, 16, 128, 32, max_num_seqs=8)
     assert twice.e2e_s == pytest.approx(2 * once.e2e_s)
     assert twice.ttft_s == pytest.approx(once.e2e_s + once.ttft_s)
+    assert twice.mean_ttft_s == pytest.approx((once.ttft_s + twice.ttft_s) / 2)
     assert twice.output_tokens_per_s == pytest.approx(once.output_tokens_per_s)
 
 

@@ -116,10 +116,14 @@ def test_copies_send_tokens_to_each_others_experts() -> None:
     step = Step(64, 64)
     spread = replace(MIXTRAL, parallelism=Parallelism(data=4, experts=True)).step_time(step).communication_s
     gathered = replace(MIXTRAL, parallelism=Parallelism(data=4)).step_time(step).communication_s
+    shared = replace(MIXTRAL, parallelism=Parallelism(tensor=2, data=2, experts=True)).step_time(step).communication_s
     token_bytes = 64 * 4096 * 2 / 450e9
     # Top-2 over 4 GPUs reaches 4 · (1 − 0.75²) = 1.75 of them, of which a quarter is the GPU itself.
     assert spread == pytest.approx(2 * 32 * (1.75 * 0.75 * token_bytes + 5e-6))
     assert gathered == pytest.approx(2 * 32 * (3 * token_bytes + 5e-6))
+    # Each of two tensor-parallel GPUs sends half of the tokens; their sums come on top.
+    sums = 65 * (token_bytes + 5e-6) + 0.5 * 64 * 32_000 * 2 / 450e9 + 5e-6
+    assert shared == pytest.approx(2 * 32 * (1.75 * 0.75 * token_bytes / 2 + 5e-6) + sums)
 
 
 def test_pipeline_stages_take_turns() -> None:
