@@ -15,14 +15,16 @@ from loadgen.analysis.figure_table import FIGURES
 from loadgen.analysis.server.served_gpus import gpu_names
 from loadgen.study.claims import Value
 from loadgen.study.points import Point, load_coordinates_of
-from loadgen.study.served import served_of
+from loadgen.study.served import UNIFORM_ROUTING, served_of
 
-Provenance = Literal["measured", "dummy", "simulated", "tiny"]
-"""Where a point comes from: a server with real weights, one with made-up weights, a prediction, or a tiny model in its place."""
+Provenance = Literal["measured", "dummy", "dummy_routed", "simulated", "tiny"]
+"""Where a point comes from: a server with real weights; one with made-up weights whose experts are drawn at random, or chosen by
+made-up routers, which may send all tokens to the same few; a prediction; or a tiny model in its place."""
 
 PROVENANCE_LABELS: Mapping[Provenance, str] = {
     "measured": "measured",
     "dummy": "measured, dummy weights",
+    "dummy_routed": "measured, dummy weights and routers",
     "simulated": "SIMULATED",
     "tiny": "tiny model",
 }
@@ -96,7 +98,10 @@ def series_on(
     if "tiny-" in str(launch.get("model_source") or ""):
         return Series(hardware, "tiny")
     is_dummy = "dummy" in (launch.get("weights"), (launch.get("arguments") or {}).get("load-format"))
-    return Series(hardware, "dummy" if is_dummy else "measured")
+    if not is_dummy:
+        return Series(hardware, "measured")
+    is_uniform = UNIFORM_ROUTING.items() <= (launch.get("environment") or {}).items()
+    return Series(hardware, "dummy" if is_uniform else "dummy_routed")
 
 
 def measured_points(points: Sequence[Point], runs: Iterable[RunDocument]) -> tuple[MeasuredPoint, ...]:

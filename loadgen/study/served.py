@@ -17,6 +17,9 @@ from loadgen.servers.profiles.schema import Argument, ServerProfile
 from loadgen.servers.profiles.subject import architecture_of
 from loadgen.study.claims import Value
 
+UNIFORM_ROUTING = {"VLLM_MOE_ROUTING_SIMULATION_STRATEGY": "uniform_random"}
+"""Has vLLM draw the experts of each token at random: of a point with made-up weights this says where it comes from, not which it is."""
+
 _OF_A_VARIANT = ("VLLM_MOE_", "VLLM_TUNED_CONFIG_FOLDER", "VLLM_ATTENTION_BACKEND", "VLLM_ALL2ALL_BACKEND", "LOADGEN_")
 """Variables that change what is computed, by how their names begin; the others say where or how safely it runs."""
 
@@ -67,7 +70,13 @@ def served_of(server: ServerDocument) -> Served | None:
 
 def _served(profile: ServerProfile, given: Mapping[str, Argument], variables: Mapping[str, str]) -> Served:
     architecture = architecture_of(profile, given)
-    kept = tuple(sorted((key, value) for key, value in variables.items() if key.startswith(_OF_A_VARIANT)))
+    kept = tuple(
+        sorted(
+            (key, value)
+            for key, value in variables.items()
+            if key.startswith(_OF_A_VARIANT) and key not in UNIFORM_ROUTING
+        )
+    )
     return Served(
         model=profile.architecture or profile.request_model,
         architecture=architecture,

@@ -1,14 +1,17 @@
 """The servers of a study: each profile with each combination of its matrix."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import product
+from pathlib import Path
+from typing import Literal
 
 from loadgen.errors import LoadgenError, UsageError
 from loadgen.servers.launcher.variant import Overrides, Variant
+from loadgen.servers.profiles.profile_file import read_profile
 from loadgen.study.claims import Value
 from loadgen.study.schema import Study, StudyServer, matrix_of
-from loadgen.study.served import Served, served_by
+from loadgen.study.served import UNIFORM_ROUTING, Served, served_by
 from loadgen.study.study_file import StudyFile
 
 
@@ -32,15 +35,19 @@ class StudyVariant:
         return {"model": self.served.model, "profile": self.variant.name, **self.served.coordinates, **self.settings}
 
 
-def variants_of(file: StudyFile, *, weights: str | None = None) -> tuple[StudyVariant, ...]:
-    """The servers of the study in order, each once; `weights` "dummy" has the engine make its weights up.
+def variants_of(
+    file: StudyFile, *, weights: Literal["dummy"] | None = None, models: Path | None = None
+) -> tuple[StudyVariant, ...]:
+    """The servers of the study in order, each once.
 
-    Raises UsageError for a profile that does not exist, or for two variants that are the same.
+    `weights` "dummy" has the engine make its weights up and draw the experts of each token at random, since the routers of
+    made-up weights may send all tokens to the same few. `models` is a folder with one folder for each model, by the name that
+    requests use. Raises UsageError for a profile or a model that does not exist, or for two variants that are the same.
     """
     found: list[StudyVariant] = []
     for at, server in enumerate(file.study.servers):
         try:
-            found += _of_server(file.study, server, weights)
+            found += _of_server(file.study, server, weights, models)
         except LoadgenError as error:
             raise UsageError(f"{file.origin.name(f'servers.{at}.profile')}: {error}") from None
     labels = [each.label for each in found]
@@ -50,7 +57,12 @@ def variants_of(file: StudyFile, *, weights: str | None = None) -> tuple[StudyVa
     return tuple(found)
 
 
-def _of_server(study: Study, server: StudyServer, weights: str | None) -> Iterator[StudyVariant]:
+def _of_server(
+    study: Study, server: StudyServer, weights: Literal["dummy"] | None, models: Path | None
+) -> Iterator[StudyVariant]:
+    profile = read_profile(server.profile)
+    cannot_run = server.cannot_run or profile.profile.unservable
+    folder = None if models is None or cannot_run is not None else _folder(models, profile.profile.request_model)
     matrix = matrix_of(study, server)
     for combination in product(*(setting.values.items() for setting in matrix.values())):
         named = dict(zip(matrix, (label for label, _ in combination), strict=True))
@@ -58,8 +70,20 @@ def _of_server(study: Study, server: StudyServer, weights: str | None) -> Iterat
         changed |= {setting.argument: value for setting, (_, value) in zip(matrix.values(), combination, strict=True)}
         if weights == "dummy":
             changed["load-format"] = "dummy"
-        variant = Variant.of(server.profile, Overrides(arguments=changed))
-        profile = variant.served.profile
-        yield StudyVariant(
-            variant, served_by(profile), {**server.settings, **named}, server.cannot_run or profile.unservable
-        )
+        variant = Variant.of(server.profile, Overrides(model=folder, arguments=changed))
+        if weights == "dummy":
+            variant = _with_uniform_routing(variant)
+        yield StudyVariant(variant, served_by(variant.served.profile), {**server.settings, **named}, cannot_run)
+
+
+def _with_uniform_routing(variant: Variant) -> Variant:
+    profile = variant.file.profile
+    environment = {**profile.environment, **UNIFORM_ROUTING}
+    return replace(variant, file=replace(variant.file, profile=profile.model_copy(update={"environment": environment})))
+
+
+def _folder(models: Path, name: str) -> str:
+    folder = models / name
+    if not folder.is_dir():
+        raise UsageError(f"there is no folder {folder}; put the model there, or a link to it")
+    return str(folder)

@@ -14,7 +14,8 @@ from loadgen.study.study_file import read_study
 from loadgen.study.variants import variants_of
 
 ROOT = Path(__file__).resolve().parents[2]
-H200_DUMMY = Series("H200", "dummy")
+H200_DUMMY = Series("H200", "dummy_routed")
+UNIFORM = {"VLLM_MOE_ROUTING_SIMULATION_STRATEGY": "uniform_random"}
 
 
 def runs_of(name: str) -> list[Any]:
@@ -63,10 +64,15 @@ def test_a_planned_server_and_its_record_are_the_same_variant(waves: list[Any]) 
     [
         ({"weights": "real", "gpus": [{"name": "NVIDIA H100 80GB HBM3"}]}, False, Series("H100", "measured")),
         ({"weights": "dummy", "gpus": [{"name": "NVIDIA H200"}]}, False, H200_DUMMY),
+        (
+            {"weights": "dummy", "gpus": [{"name": "NVIDIA H200"}], "environment": UNIFORM},
+            False,
+            Series("H200", "dummy"),
+        ),
         ({"weights": "real", "gpus": [{"name": "AMD Instinct MI300X"}]}, False, Series("MI300X", "measured")),
         ({"weights": "real", "gpus": [{"name": "NVIDIA H100"}]}, True, Series("H100", "simulated")),
         ({"weights": "real", "gpus": [], "model_source": ".tiny-models/tiny-olmoe"}, False, Series("a CPU", "tiny")),
-        ({"weights": None, "arguments": {"load-format": "dummy"}}, False, Series("a CPU", "dummy")),
+        ({"weights": None, "arguments": {"load-format": "dummy"}}, False, Series("a CPU", "dummy_routed")),
     ],
 )
 def test_series(launch: dict[str, Any], simulated: bool, series: Series) -> None:
@@ -75,6 +81,6 @@ def test_series(launch: dict[str, Any], simulated: bool, series: Series) -> None
 
 
 def test_the_name_of_a_series_says_what_it_is() -> None:
-    assert H200_DUMMY.label == "H200, measured, dummy weights"
+    assert Series("H200", "dummy").label == "H200, measured, dummy weights"
     assert Series("H100", "simulated").label == "H100, SIMULATED"
     assert Series("Intel Xeon", "tiny").key == "intel-xeon-tiny"

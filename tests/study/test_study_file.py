@@ -6,6 +6,7 @@ import pytest
 
 from loadgen.errors import UsageError
 from loadgen.study.points import points_of
+from loadgen.study.served import UNIFORM_ROUTING
 from loadgen.study.study_file import read_study
 from loadgen.study.variants import variants_of
 
@@ -48,6 +49,16 @@ def test_made_up_weights_are_another_argument_of_the_same_variant(tmp_path: Path
     real, dummy = variants_of(file), variants_of(file, weights="dummy")
     assert dummy[0].variant.overrides.arguments["load-format"] == "dummy"
     assert [each.served.identity for each in real] == [each.served.identity for each in dummy]
+    assert UNIFORM_ROUTING.items() <= dummy[0].variant.served.profile.environment.items()
+
+
+def test_models_of_a_folder(tmp_path: Path) -> None:
+    file = read_study(written(tmp_path, STUDY))
+    with pytest.raises(UsageError, match=r"there is no folder .*olmoe-1b-7b; put the model there"):
+        variants_of(file, models=tmp_path)
+    (tmp_path / "olmoe-1b-7b").mkdir()
+    assert variants_of(file, models=tmp_path)[0].variant.served.profile.model == str(tmp_path / "olmoe-1b-7b")
+    assert variants_of(file, models=tmp_path)[0].served.model == "olmoe-1b-7b"
 
 
 def test_values_of_a_matrix_may_have_names_of_their_own(tmp_path: Path) -> None:

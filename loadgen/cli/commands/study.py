@@ -1,7 +1,8 @@
 """`loadgen study`: the paper's figures, and studies of your own: list them, show one, run it."""
 
 import os
-from typing import TYPE_CHECKING, Annotated, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -31,11 +32,14 @@ _ONLY = Flag(
     type=list[str] | None,
 )
 _WEIGHTS = Flag(
-    "weights", "real|dummy", "Load real weights, or have the engine make them up (default: as the study says)."
+    "weights",
+    "real|dummy",
+    "Load real weights, or make them up and draw experts at random (default: as the study says).",
 )
 _RUN_FLAGS = (
     _ONLY,
     _WEIGHTS,
+    Flag("models", "DIR", "Take each model from the folder of its name in DIR.", type=Path | None),
     Flag("repeats", "N", "Measure every point N times, each with its own seed (default: as the study says).", type=int | None),
     Flag("resume", "", "Measure what the newest run of the study lacks.", type=bool, default=False),
     Flag("url", "URL", "Measure the server that runs there, as the one variant that --only names."),
@@ -89,7 +93,7 @@ def run_study(
     file, only, url = read_study(name), where(flags.get("only")), flags.get("url")
     if "repeats" in flags:
         file = file.with_repeats(flags["repeats"])
-    variants = variants_of(file, weights=weights(flags.get("weights")))
+    variants = variants_of(file, weights=weights(flags.get("weights")), models=flags.get("models"))
     chosen = variants if url is None else run.at_only(variants, only)
     loads = run.planned_loads(file, chosen, url)
     with terminal.open_to_write() as store:
@@ -117,7 +121,7 @@ def where(given: list[str] | None) -> "Where":
     return found
 
 
-def weights(given: str | None) -> str | None:
+def weights(given: str | None) -> Literal["dummy"] | None:
     """Return `dummy`, or None for the weights that the profiles have. Raises UsageError."""
     if given not in (None, "real", "dummy"):
         raise UsageError(f"--weights must be real or dummy, not {given}")
