@@ -47,7 +47,7 @@ def test_a_study_of_another_model_finds_none(waves: list[Any]) -> None:
 
 def test_an_invalid_run_is_no_point(waves: list[Any]) -> None:
     file = read_study("fig06")
-    bad = [{**run, "verdict": {"status": "invalid", "findings": []}} for run in waves]
+    bad: list[Any] = [{**run, "verdict": {"status": "invalid", "findings": []}} for run in waves]
     assert measured_points(points_of(file, variants_of(file)), bad) == ()
 
 
