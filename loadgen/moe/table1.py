@@ -91,6 +91,11 @@ def _sizes(row: Table1Row, architecture: Architecture) -> tuple[PaperComparison,
 
 
 def _size(label: str, paper: str, real: int, countings: tuple[int, ...], with_vision: bool) -> PaperComparison:
-    decimals = len(paper.partition(".")[2])
-    near = any(abs(counted / BILLION - float(paper)) < 10.0**-decimals for counted in countings)
-    return PaperComparison(label, float(paper), real / BILLION, decimals, None if with_vision else near)
+    agrees = None if with_vision else size_agrees(paper, *(counted / BILLION for counted in countings))
+    return PaperComparison(label, float(paper), real / BILLION, len(paper.partition(".")[2]), agrees)
+
+
+def size_agrees(stated: str, *real: float) -> bool:
+    """Whether a size is less than one unit of its last digit away from one of the real ones, all in billions."""
+    unit = 10.0 ** -len(stated.partition(".")[2])
+    return any(abs(size - float(stated)) < unit for size in real)

@@ -4,6 +4,8 @@ A claim selects points by coordinates. Coordinates that it leaves out are open: 
 combination of them that was measured, and `over` says how many of those comparisons the claim is about.
 """
 
+import re
+from collections.abc import Callable, Mapping
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -41,19 +43,35 @@ class Stated(_Part):
         return self
 
 
-class Ratio(_Part):
-    """The metric at `a` over the metric at `b`."""
+Pick = Literal["highest", "lowest"]
 
-    kind: Literal["ratio"]
+
+class Take(_Part):
+    """Which of several points on each side of a ratio is meant: the one with the highest or the lowest value of the metric."""
+
+    a: Pick | None = None
+    b: Pick | None = None
+
+
+class Pair(_Part):
+    """The metric at `a` over the metric at `b`. With `take`, over the best or the worst of several points: the runner-up."""
+
     a: Where
     b: Where
     where: Where = Field(default_factory=dict)  # of both
+    take: Take = Take()
+
+
+class Ratio(Pair):
+    """A pair whose ratio the paper states."""
+
+    kind: Literal["ratio"]
     over: Over = "all"
     stated: Stated
 
 
 class Ordering(_Part):
-    """Points in the order of the metric."""
+    """Points in the order of the metric. A place that several points have is a group: each of them comes before the next."""
 
     kind: Literal["ordering"]
     points: Annotated[list[Where], Field(min_length=2)]
@@ -63,29 +81,43 @@ class Ordering(_Part):
 
 
 class Trend(_Part):
-    """The metric along an axis."""
+    """The metric along an axis or, with `of`, a ratio along it."""
 
     kind: Literal["trend"]
     axis: str
     direction: Literal["increases", "decreases", "flat", "not_monotonic"]
+    of: Pair | None = None
     where: Where = Field(default_factory=dict)
     over: Over = "all"
-    flat_within_ratio: float = 0.1  # of the mean; for `flat`
+    flat_within_ratio: float = 0.1  # highest over lowest, less 1; for `flat`
 
 
-class Pair(_Part):
-    """The ratio of two points, for a contrast."""
+class Scaling(_Part):
+    """How fast the metric changes along an axis, from its first value to its last one.
 
-    a: Where
-    b: Where
+    `proportional`: as the axis does. `sublinear`: it grows, and less than the axis does. `straight_line`: the values in
+    between lie on the line from end to end.
+    """
+
+    kind: Literal["scaling"]
+    axis: str
+    growth: Literal["proportional", "sublinear", "straight_line"]
+    within_ratio: float = 0.2  # how far off still is proportional, or on the line
+    where: Where = Field(default_factory=dict)
+    over: Over = "all"
 
 
 class Contrast(_Part):
-    """One ratio is further from 1 than another: the gap widens, the drop is larger."""
+    """The ratio of one pair is above that of another: the gain is larger, the drop steeper, the gap wider.
+
+    The two pairs agree in every coordinate that neither names. `over` "mean" compares the means of both. With
+    `either_way`, the ratio that is further from 1 is the larger one, above or below.
+    """
 
     kind: Literal["contrast"]
     larger: Pair
     smaller: Pair
+    either_way: bool = False
     where: Where = Field(default_factory=dict)
     over: Over = "all"
 
@@ -102,19 +134,77 @@ class Peak(_Part):
 
 
 class OutOfMemory(_Part):
-    """Variants that do not fit in memory; `only`: and no others of the study do so."""
+    """Variants that do not fit in memory: all of those at `at`, or at least one. `only`: and no others of the study."""
 
     kind: Literal["oom"]
     at: list[Where]
+    over: Literal["all", "any"] = "all"
     only: bool = False
 
 
+FactName = Literal[
+    "type",
+    "modality",
+    "layers",
+    "hidden_size",
+    "ffn_size",
+    "experts",
+    "top_k",
+    "parameters",
+    "active_parameters",
+    "expert_share",
+    "active_expert_share",
+    "experts_divisible_by",
+    "smallest_parameters",
+    "largest_parameters",
+]
+"""What can be stated of models; the last two are of several together."""
+
+
+def _is_count(stated: object) -> bool:
+    return isinstance(stated, int) and not isinstance(stated, bool)
+
+
+def _is_size(stated: object) -> bool:
+    return isinstance(stated, str) and re.fullmatch(r"\d+(\.\d+)?B", stated) is not None
+
+
+_COUNT = ("a whole number", _is_count)
+_TEXT = ("a word", lambda stated: isinstance(stated, str))
+_RANGE = ("a range such as {min: 0.5}", lambda stated: isinstance(stated, Stated))
+_SIZE = ("a size such as 46.7B", _is_size)
+_SIZE_OR_RANGE = ("a size such as 46.7B or a range", lambda stated: isinstance(stated, Stated) or _is_size(stated))
+_SOUND: Mapping[FactName, tuple[str, Callable[[object], bool]]] = {
+    "type": _TEXT,
+    "modality": _TEXT,
+    "parameters": _SIZE,
+    "active_parameters": _SIZE,
+    "expert_share": _RANGE,
+    "active_expert_share": _RANGE,
+    "smallest_parameters": _SIZE_OR_RANGE,
+    "largest_parameters": _SIZE_OR_RANGE,
+}
+
+
 class Fact(_Part):
-    """Sizes of a model, as the paper states them."""
+    """Sizes of a model, or of each of several, as the paper states them: counts, `46.7B`, or a range."""
 
     kind: Literal["fact"]
-    model: str
-    facts: dict[str, Value]
+    model: str | list[str]
+    facts: dict[FactName, Stated | Value]
+
+    @model_validator(mode="after")
+    def _has_sound_values(self) -> "Fact":
+        for name, stated in self.facts.items():
+            kind, is_sound = _SOUND.get(name, _COUNT)
+            if not is_sound(stated):
+                raise ValueError(f"has '{name}' {stated!r}, which must be {kind}")
+        return self
+
+    @property
+    def models(self) -> list[str]:
+        """The names, of one as of several."""
+        return [self.model] if isinstance(self.model, str) else self.model
 
 
 class Incomparable(_Part):
@@ -124,7 +214,8 @@ class Incomparable(_Part):
 
 
 Comparison = Annotated[
-    Ratio | Ordering | Trend | Contrast | Peak | OutOfMemory | Fact | Incomparable, Field(discriminator="kind")
+    Ratio | Ordering | Trend | Scaling | Contrast | Peak | OutOfMemory | Fact | Incomparable,
+    Field(discriminator="kind"),
 ]
 
 

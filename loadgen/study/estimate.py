@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from loadgen.analysis.stats import mean_interval
 
@@ -30,6 +30,10 @@ class Estimate:
         return Estimate(
             value, value / spread, value * spread, min(self.runs, other.runs), assumed=self.assumed or other.assumed
         )
+
+    def times(self, factor: float) -> "Estimate":
+        """Return self · an exact positive number."""
+        return replace(self, value=self.value * factor, low=self.low * factor, high=self.high * factor)
 
     @property
     def log_half_width(self) -> float:

@@ -31,12 +31,20 @@ def setting(point: MeasuredPoint, named: Iterable[str]) -> Setting:
 
     What follows from these (the experts of a model, the GPUs of a profile) need not agree.
     """
-    over = set(named)
-    if over & set(_LENGTHS):
-        over |= set(_LENGTHS)
-    kept = {"model", *_OF_THE_LOAD, *point.point.variant.settings} - over
+    kept = {"model", *_OF_THE_LOAD, *point.point.variant.settings} - _with_lengths(named)
     coordinates = point.coordinates
     return tuple(sorted((key, coordinates[key]) for key in kept if key in coordinates))
+
+
+def without(chosen: Setting, named: Iterable[str]) -> Setting:
+    """The setting without these coordinates; one of the lengths stands for all of them."""
+    gone = _with_lengths(named)
+    return tuple((key, value) for key, value in chosen if key not in gone)
+
+
+def _with_lengths(named: Iterable[str]) -> set[str]:
+    over = set(named)
+    return over | set(_LENGTHS) if over & set(_LENGTHS) else over
 
 
 def names_in(*wheres: Where) -> set[str]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from loadgen.analysis.document.spec import SpecDocument
+from loadgen.errors import UsageError
 from loadgen.inputs import Origin
 from loadgen.load.shapes import value_in_json
 from loadgen.load.spec import RunSpec
@@ -12,8 +13,8 @@ from loadgen.spec.parse import sweep_on
 from loadgen.spec.runs import resolve
 from loadgen.spec.sweep_spec import SweepSpec
 from loadgen.study.claims import Value, Where
-from loadgen.study.study_file import StudyFile
-from loadgen.study.variants import StudyVariant
+from loadgen.study.study_file import StudyFile, read_study
+from loadgen.study.variants import StudyVariant, variants_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,15 @@ def points_of(file: StudyFile, variants: tuple[StudyVariant, ...]) -> tuple[Poin
                 Point(variant, at, run, {**variant.coordinates, **load_coordinates(run)}) for run in first_repeat
             )
     return tuple(points)
+
+
+def points_for_claims(file: StudyFile, *, weights: str | None = None) -> tuple[Point, ...]:
+    """The study's points and those of the studies that its claims compare with. Raises UsageError for one that does not exist."""
+    try:
+        others = [read_study(name) for name in file.study.compared_with]
+    except UsageError as error:
+        raise UsageError(f"{file.origin.name('compared_with')}: {error}") from None
+    return tuple(point for each in (file, *others) for point in points_of(each, variants_of(each, weights=weights)))
 
 
 def load_coordinates(run: RunSpec) -> dict[str, Value]:

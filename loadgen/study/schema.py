@@ -75,6 +75,7 @@ class Study(_Part):
     models: tuple[str, ...] = ()  # of a study that needs no server
     panels: tuple[Panel, ...] = ()
     claims: tuple[Claim, ...] = ()
+    compared_with: tuple[str, ...] = ()  # other studies whose points the claims use as well
     notes: str | None = None
 
     @property

@@ -1,13 +1,16 @@
 """Study files: where they lie, and what is wrong with one, by file and line."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
 
 import loadgen
 from loadgen.analysis.figure_table import FIGURES
-from loadgen.errors import UsageError
+from loadgen.errors import ModelError, UsageError
 from loadgen.inputs import FileLine, Origin, read_yaml
+from loadgen.moe.models import model
+from loadgen.study.claims import Fact
 from loadgen.study.schema import Study
 
 _OF_POINTS = ("servers", "matrix", "loads", "repeats")  # what `points_of` takes over from another study
@@ -102,6 +105,17 @@ def _check(study: Study, origin: Origin) -> None:
         seen.add(claim.id)
         if claim.compare.kind not in ("fact", "none", "oom"):
             _check_figure(claim.metric, origin.name(f"claims.{at}.metric"))
+        if isinstance(claim.compare, Fact):
+            _check_models(claim.compare.models, origin.name(f"claims.{at}.compare.model"))
+    _check_models(study.models, origin.name("models"))
+
+
+def _check_models(names: Iterable[str], where: str) -> None:
+    for name in names:
+        try:
+            model(name)
+        except ModelError as error:
+            raise UsageError(f"{where}: {error}") from None
 
 
 def _check_figure(key: str, where: str) -> None:

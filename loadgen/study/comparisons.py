@@ -1,0 +1,228 @@
+"""The comparisons that a claim makes among measured points, each with its own verdict."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from loadgen.study.claims import Claim, Contrast, Ordering, OutOfMemory, Pair, Peak, Pick, Ratio, Scaling, Trend, Where
+from loadgen.study.estimate import Estimate, estimate, mean_ratio
+from loadgen.study.judgement import OF_SIGN, Compared, Sign, Verdict, against, sign, worst
+from loadgen.study.measured import MeasuredPoint
+from loadgen.study.pairs import Setting, along, by_setting, described, has, names_in, selected, without
+from loadgen.study.points import Point, is_at
+
+Measured = tuple[MeasuredPoint, Estimate]
+
+
+@dataclass(frozen=True, slots=True)
+class Rated:
+    """One measured ratio, and the setting that its two points share."""
+
+    setting: Setting
+    ratio: Estimate
+
+
+def ratios(claim: Claim, compare: Ratio, points: Sequence[MeasuredPoint]) -> Iterator[Compared]:
+    """Each pair of points against the stated range."""
+    for rated in _rated(claim, compare, points):
+        yield Compared(
+            described(rated.setting, besides=compare.where), rated.ratio, against(rated.ratio, compare.stated)
+        )
+
+
+def orderings(claim: Claim, compare: Ordering, points: Sequence[MeasuredPoint]) -> Iterator[Compared]:
+    """Each neighbouring pair of the order; of two groups, each member of the one with each of the other."""
+    for first, second in pairwise(compare.points):
+        upper, lower = (first, second) if compare.order == "highest_first" else (second, first)
+        for above, below in ((above, below) for above in _each(upper) for below in _each(lower)):
+            pair = " over ".join(", ".join(str(value) for value in each.values()) for each in (above, below))
+            for rated in _rated(claim, Pair(a=above, b=below, where=compare.where), points):
+                of = described(rated.setting, besides=compare.where)
+                yield Compared(f"{pair} ({of})" if of else pair, rated.ratio, OF_SIGN[sign(rated.ratio)])
+
+
+def trends(claim: Claim, compare: Trend, points: Sequence[MeasuredPoint]) -> Iterator[Compared]:
+    """The direction along the axis, in each setting that has two values or more."""
+    for group, members in _along(claim, compare, points).items():
+        values = [value for _, value in members]
+        whole = values[-1].over(values[0])
+        yield Compared(described(group, besides=compare.where), whole, _trend(compare, values, whole))
+
+
+def scalings(claim: Claim, compare: Scaling, points: Sequence[MeasuredPoint]) -> Iterator[Compared]:
+    """The growth along the axis, in each setting that has two values or more: three for a straight line."""
+    for group, members in _along(claim, compare, points).items():
+        of = described(group, besides=compare.where)
+        if compare.growth == "straight_line":
+            offs = _off_the_line(members)
+            if offs:
+                verdict = worst([_within(off, compare.within_ratio) for off in offs])
+                yield Compared(of, max(offs, key=lambda off: abs(off.value - 1)), verdict)
+            continue
+        (start, first), (end, last) = members[0], members[-1]
+        whole = last.over(first)
+        share = whole.times(start / end)  # of proportional growth
+        if compare.growth == "proportional":
+            yield Compared(of, whole, _within(share, compare.within_ratio))
+        else:
+            yield Compared(of, whole, worst([OF_SIGN[sign(whole)], OF_SIGN[sign(share.inverse)]]))
+
+
+def contrasts(claim: Claim, compare: Contrast, points: Sequence[MeasuredPoint]) -> Iterator[Compared]:
+    """The larger ratio over the smaller one, for each two that agree in what neither pair names."""
+    named = names_in(*(where for pair in (compare.larger, compare.smaller) for where in (pair.a, pair.b, pair.where)))
+    sides: list[dict[Setting, list[Estimate]]] = []
+    for pair in (compare.larger, compare.smaller):
+        side: dict[Setting, list[Estimate]] = {}
+        for rated in _rated(claim, pair, selected(points, compare.where)):
+            ratio = rated.ratio.inverse if compare.either_way and rated.ratio.value < 1 else rated.ratio
+            side.setdefault(without(rated.setting, named), []).append(ratio)
+        sides.append(side)
+    larger, smaller = sides
+    shared = [setting for setting in larger if setting in smaller]
+    if compare.over == "mean" and shared:
+        upper, lower = (mean_ratio([ratio for setting in shared for ratio in side[setting]]) for side in sides)
+        yield Compared("the means", upper.over(lower), OF_SIGN[sign(upper.over(lower))])
+        return
+    for setting in shared:
+        for upper, lower in ((upper, lower) for upper in larger[setting] for lower in smaller[setting]):
+            effect = upper.over(lower)
+            yield Compared(described(setting, besides=compare.where), effect, OF_SIGN[sign(effect)])
+
+
+def peaks(claim: Claim, compare: Peak, points: Sequence[MeasuredPoint]) -> Iterator[Compared]:
+    """The claimed best value of the axis, or its steepest step, over the best of the others."""
+    chosen = [point for point in selected(points, compare.where) if compare.axis in point.coordinates]
+    claimed = tuple(compare.at) if isinstance(compare.at, list) else (compare.at,)
+    for group, members in by_setting(chosen, [compare.axis]).items():
+        if compare.of == "steepest_step":
+            entries = _steps(claim, compare.axis, members)
+        else:
+            entries = {(point.coordinates[compare.axis],): value for point, value in _estimates(claim, members)}
+            if compare.of == "lowest":
+                entries = {key: value.inverse for key, value in entries.items()}
+        others = [value for key, value in entries.items() if key != claimed]
+        if claimed in entries and others:
+            ratio = entries[claimed].over(max(others, key=lambda value: value.value))
+            yield Compared(described(group, besides=compare.where), ratio, OF_SIGN[sign(ratio)])
+
+
+def out_of_memory(compare: OutOfMemory, fits: Sequence[tuple[Point, bool]]) -> tuple[list[Compared], list[Compared]]:
+    """The variants that are said not to fit and, with `only`, all others, which must."""
+    claimed: dict[str, Compared] = {}
+    others: dict[str, Compared] = {}
+    for point, does_fit in fits:
+        is_claimed = any(is_at(point.coordinates, where) for where in compare.at)
+        if is_claimed or compare.only:
+            verdict: Verdict = "does_not_hold" if does_fit is is_claimed else "holds"
+            label = point.variant.label
+            (claimed if is_claimed else others)[label] = Compared(label, None, verdict)
+    return list(claimed.values()), list(others.values())
+
+
+def _estimates(claim: Claim, points: Sequence[MeasuredPoint]) -> list[Measured]:
+    """The claim's metric at each of the points that have it."""
+    found = (
+        (
+            point,
+            estimate(point.values(claim.metric, claim.statistic), is_simulated=point.series.provenance == "simulated"),
+        )
+        for point in points
+    )
+    return [(point, value) for point, value in found if value is not None]
+
+
+def _rated(claim: Claim, pair: Pair, points: Sequence[MeasuredPoint]) -> Iterator[Rated]:
+    """The ratio of each point at `a` to each one at `b` that differs from it only in what these two name."""
+    named = names_in(pair.a, pair.b)
+    below = by_setting(selected(points, pair.where, pair.b), named)
+    for setting, above in by_setting(selected(points, pair.where, pair.a), named).items():
+        for point, value in _taken(_estimates(claim, above), pair.take.a):
+            for other, under in _taken(_estimates(claim, below.get(setting, [])), pair.take.b):
+                if point is not other:
+                    yield Rated(setting, value.over(under))
+
+
+def _taken(entries: list[Measured], pick: Pick | None) -> list[Measured]:
+    """The highest or the lowest of them, or all."""
+    if pick is None or not entries:
+        return entries
+    ordered = sorted(entries, key=lambda entry: entry[1].value)
+    return [ordered[-1] if pick == "highest" else ordered[0]]
+
+
+def _each(where: Where) -> Iterator[Where]:
+    """Every member of a group: the group is the list of values of one coordinate, or of several."""
+    lists = {key: value for key, value in where.items() if isinstance(value, list)}
+    if not lists:
+        yield where
+        return
+    key, values = next(iter(lists.items()))
+    for value in values:
+        yield from _each({**where, key: value})
+
+
+def _along(
+    claim: Claim, compare: Trend | Scaling, points: Sequence[MeasuredPoint]
+) -> dict[Setting, list[tuple[float, Estimate]]]:
+    """The metric by the axis in ascending order, or the ratio that a trend is of; settings with one value are left out."""
+    found: dict[Setting, dict[float, list[Estimate]]] = {}
+    chosen = [point for point in selected(points, compare.where) if has(point.coordinates, compare.axis)]
+    if isinstance(compare, Trend) and compare.of is not None:
+        for rated in _rated(claim, compare.of, chosen):
+            place = dict(rated.setting)[compare.axis]
+            found.setdefault(without(rated.setting, [compare.axis]), {}).setdefault(float(place), []).append(
+                rated.ratio
+            )
+    else:
+        for group, members in by_setting(chosen, [compare.axis]).items():
+            for point, value in _estimates(claim, members):
+                place = point.coordinates[compare.axis]
+                found.setdefault(group, {}).setdefault(float(place), []).append(value)
+    return {
+        group: [(place, mean_ratio(values[place])) for place in sorted(values)]
+        for group, values in found.items()
+        if len(values) > 1
+    }
+
+
+def _trend(compare: Trend, values: list[Estimate], whole: Estimate) -> Verdict:
+    steps: list[Sign] = [sign(after.over(before)) for before, after in pairwise(values)]
+    match compare.direction:
+        case "not_monotonic":
+            return "holds" if {1, -1} <= set(steps) else "inconclusive" if 0 in steps else "does_not_hold"
+        case "flat":
+            lowest, highest = min(values, key=lambda each: each.value), max(values, key=lambda each: each.value)
+            range_ = highest.over(lowest)
+            if range_.value <= 1 + compare.flat_within_ratio:
+                return "holds"
+            return "does_not_hold" if range_.low > 1 + compare.flat_within_ratio else "inconclusive"
+    wanted: Sign = 1 if compare.direction == "increases" else -1
+    if -wanted in steps:
+        return "does_not_hold"
+    return OF_SIGN[1 if sign(whole) == wanted else 0 if sign(whole) == 0 else -1]
+
+
+def _within(ratio: Estimate, share: float) -> Verdict:
+    """Whether a ratio is 1, give or take this share either way."""
+    low, high = 1 / (1 + share), 1 + share
+    if ratio.high < low or ratio.low > high:
+        return "does_not_hold"
+    return "holds" if low <= ratio.value <= high else "inconclusive"
+
+
+def _off_the_line(members: list[tuple[float, Estimate]]) -> list[Estimate]:
+    """Each value between the two ends, over that of the straight line from end to end."""
+    (start, first), (end, last) = members[0], members[-1]
+    slope = (last.value - first.value) / (end - start)
+    return [value.times(1 / (first.value + slope * (place - start))) for place, value in members[1:-1]]
+
+
+def _steps(claim: Claim, axis: str, members: list[MeasuredPoint]) -> dict[tuple[object, ...], Estimate]:
+    """The change of each step along the axis, as a ratio above 1."""
+    ordered = _estimates(claim, along([point for point in members if has(point.coordinates, axis)], axis))
+    found: dict[tuple[object, ...], Estimate] = {}
+    for (before, low), (after, high) in pairwise(ordered):
+        change = high.over(low)
+        found[before.coordinates[axis], after.coordinates[axis]] = change if change.value >= 1 else change.inverse
+    return found

@@ -1,0 +1,149 @@
+"""Judge claims about the sizes of models, from their real configurations: no server is needed.
+
+A count agrees if it is equal. A size agrees if it is less than one unit of its last digit away, as in `moe.table1`. The
+configurations here are of the language model: the sizes of a model that reads images are those of its card.
+"""
+
+from collections.abc import Callable, Mapping
+
+from loadgen.moe.architecture import Experts
+from loadgen.moe.models import Model, model
+from loadgen.moe.parameters import Parameters, active_parameters, parameters
+from loadgen.moe.table1 import BILLION, size_agrees
+from loadgen.study.claims import Claim, Fact, FactName, Stated, Value
+from loadgen.study.judgement import Compared, Judgement, Verdict, worst
+
+_READ_IMAGES = ("deepseek_vl_v2", "llama4")  # families whose models do
+_Given = Stated | Value
+
+
+def judge_fact(claim: Claim) -> Judgement:
+    """Return the verdict on a claim of kind `fact`; each stated fact of each model is one comparison. ModelError: no such model."""
+    compare = claim.compare
+    assert isinstance(compare, Fact)
+    if claim.not_testable is not None:
+        return Judgement(claim, "not_testable", claim.not_testable)
+    models = [model(name) for name in compare.models]
+    compared: list[Compared] = []
+    for name, stated in compare.facts.items():
+        if name in _OF_SEVERAL:
+            compared.append(_OF_SEVERAL[name](models, stated))
+        else:
+            compared += (_OF_ONE[name](each, stated) for each in models)
+    with_card = any(_reads_images(each) for each in models) and any("parameters" in name for name in compare.facts)
+    reason = "sizes of models that read images are those of their cards, with the vision part" if with_card else None
+    return Judgement(claim, worst([each.verdict for each in compared]), reason, tuple(compared))
+
+
+def _reads_images(of: Model) -> bool:
+    return of.architecture.family in _READ_IMAGES
+
+
+def _agrees(agrees: bool) -> Verdict:
+    return "holds" if agrees else "does_not_hold"
+
+
+def _equal(label: str, read: Callable[[Model], int | str | None]) -> Callable[[Model, _Given], Compared]:
+    """A fact that must be equal."""
+
+    def compared(of: Model, stated: _Given) -> Compared:
+        found = read(of)
+        verdict = _agrees(found == stated)
+        return Compared(f"{of.name}: {label}", None, verdict, str(stated), str(found))
+
+    return compared
+
+
+def _of_experts(read: Callable[[Experts], int]) -> Callable[[Model], int | None]:
+    """A size of the experts; None for a dense model."""
+    return lambda of: None if of.architecture.experts is None else read(of.architecture.experts)
+
+
+_EXPERTS = _of_experts(lambda experts: experts.experts)
+
+
+def _total(of: Model, stated: _Given) -> Compared:
+    real = parameters(of.architecture).total
+    return _size(of, "parameters", stated, card=of.card_total, real=(real,))
+
+
+def _active(of: Model, stated: _Given) -> Compared:
+    active = active_parameters(of.architecture)
+    return _size(of, "active parameters", stated, card=of.card_active, real=(active.total, active.without_embedding))
+
+
+def _size(of: Model, label: str, stated: _Given, *, card: str, real: tuple[int, ...]) -> Compared:
+    of_card = _reads_images(of)
+    sizes = [_billions(card)] if of_card else [size / BILLION for size in real]
+    found = card if of_card else f"{sizes[0]:.2f}B"
+    verdict = _agrees(size_agrees(str(stated).removesuffix("B"), *sizes))
+    return Compared(f"{of.name}: {label}", None, verdict, str(stated), found)
+
+
+def _billions(size: str) -> float:
+    """`46.7B` as 46.7."""
+    return float(size.removesuffix("B"))
+
+
+def _total_billions(of: Model) -> float:
+    return _billions(of.card_total) if _reads_images(of) else parameters(of.architecture).total / BILLION
+
+
+def _share(label: str, count: Callable[[Model], Parameters]) -> Callable[[Model, _Given], Compared]:
+    """The share of the experts' layers: routed and shared experts, and the router."""
+
+    def compared(of: Model, stated: _Given) -> Compared:
+        every = count(of)
+        found = (every.routed_experts + every.shared_experts + every.router) / every.total
+        return _in_range(f"{of.name}: {label}", stated, found, f"{found:.0%}")
+
+    return compared
+
+
+def _in_range(label: str, stated: _Given, found: float, text: str) -> Compared:
+    assert isinstance(stated, Stated)
+    inside = (stated.min is None or found >= stated.min) and (stated.max is None or found <= stated.max)
+    return Compared(label, None, _agrees(inside), stated.as_written, text)
+
+
+def _divisible(of: Model, stated: _Given) -> Compared:
+    found = _EXPERTS(of)
+    divides = found is not None and isinstance(stated, int) and found % stated == 0
+    return Compared(f"{of.name}: experts", None, _agrees(divides), f"a multiple of {stated}", str(found))
+
+
+def _extreme(label: str, pick: Callable[[list[float]], float]) -> Callable[[list[Model], _Given], Compared]:
+    """The smallest or the largest of several models, against a size or a range."""
+
+    def compared(models: list[Model], stated: _Given) -> Compared:
+        found = pick([_total_billions(each) for each in models])
+        name = next(each.name for each in models if _total_billions(each) == found)
+        text = f"{found:.1f}B, {name}"
+        if isinstance(stated, Stated):
+            return _in_range(label, stated, found, text)
+        verdict = _agrees(size_agrees(str(stated).removesuffix("B"), found))
+        return Compared(label, None, verdict, str(stated), text)
+
+    return compared
+
+
+_OF_ONE: Mapping[FactName, Callable[[Model, _Given], Compared]] = {
+    "type": _equal("type", lambda of: "transformer"),  # every architecture of `moe` is one
+    "modality": _equal("modality", lambda of: "text and image" if _reads_images(of) else "text"),
+    "layers": _equal("layers", lambda of: of.architecture.layers),
+    "hidden_size": _equal("hidden size", lambda of: of.architecture.hidden_size),
+    "ffn_size": _equal("FFN size of an expert", _of_experts(lambda experts: experts.ffn_size)),
+    "experts": _equal("experts", _EXPERTS),
+    "top_k": _equal("experts per token", _of_experts(lambda experts: experts.top_k)),
+    "parameters": _total,
+    "active_parameters": _active,
+    "expert_share": _share("share of the experts' layers", lambda of: parameters(of.architecture)),
+    "active_expert_share": _share(
+        "share of the experts' layers in what a token uses", lambda of: active_parameters(of.architecture)
+    ),
+    "experts_divisible_by": _divisible,
+}
+_OF_SEVERAL: Mapping[FactName, Callable[[list[Model], _Given], Compared]] = {
+    "smallest_parameters": _extreme("smallest model", min),
+    "largest_parameters": _extreme("largest model", max),
+}

@@ -1,0 +1,118 @@
+"""Verdicts on claims: what a judgement holds, and the rules by which a ratio with its interval agrees with a statement."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from loadgen.study.claims import Claim, Over, Stated
+from loadgen.study.estimate import Estimate
+from loadgen.study.measured import MeasuredPoint
+from loadgen.study.points import Point
+
+Verdict = Literal["holds", "does_not_hold", "inconclusive", "not_testable", "not_measured"]
+Sign = Literal[1, 0, -1]
+
+APPROXIMATE_RATIO = 0.2
+"""How far an approximate statement may be off, as a share of the effect that it states: about 50 % is 40 to 60 %."""
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """One comparison: what it is of, the measured ratio or None if it is of memory or of a fact, and its own verdict."""
+
+    of: str
+    ratio: Estimate | None
+    verdict: Verdict
+    stated: str | None = None  # of a fact: what the paper has
+    found: str | None = None  # of a fact: what the configuration has
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """The verdict on one claim. `reason` says why there is none, or what weakens it; `compared` is what it rests on."""
+
+    claim: Claim
+    verdict: Verdict
+    reason: str | None = None
+    compared: tuple[Compared, ...] = ()
+
+    @property
+    def ratios(self) -> tuple[Estimate, ...]:
+        """The measured ratios."""
+        return tuple(each.ratio for each in self.compared if each.ratio is not None)
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What is known of one series: measured points, and for each point of the study whether its model fits in memory, if known."""
+
+    points: Sequence[MeasuredPoint]
+    fits: Sequence[tuple[Point, bool]] = ()
+
+
+def worst(verdicts: Sequence[Verdict]) -> Verdict:
+    """That of a claim about every comparison."""
+    for verdict in ("does_not_hold", "inconclusive"):
+        if verdict in verdicts:
+            return verdict
+    return "holds"
+
+
+def best(verdicts: Sequence[Verdict]) -> Verdict:
+    """That of a claim about at least one comparison."""
+    for verdict in ("holds", "inconclusive"):
+        if verdict in verdicts:
+            return verdict
+    return "does_not_hold"
+
+
+def majority(verdicts: Sequence[Verdict]) -> Verdict:
+    """That of a claim about most comparisons."""
+    for verdict in ("holds", "does_not_hold"):
+        if verdicts.count(verdict) * 2 > len(verdicts):
+            return verdict
+    return "inconclusive"
+
+
+def joined(verdicts: Sequence[Verdict], over: Over) -> Verdict:
+    """That of a claim about several comparisons, by how it speaks of them."""
+    match over:
+        case "any":
+            return best(verdicts)
+        case "mean":
+            return majority(verdicts)
+    return worst(verdicts)
+
+
+def against(ratio: Estimate, stated: Stated) -> Verdict:
+    """Whether a measured ratio is the stated one.
+
+    It holds if its value lies in the stated range and its interval does not reach to an effect of the other sign. It does not
+    hold if its whole interval lies outside.
+    """
+    low, high = bounds(stated)
+    if ratio.high < low or ratio.low > high:
+        return "does_not_hold"
+    effect = 1 if low > 1 else -1 if high < 1 else 0
+    is_clear = (effect == 0) or (ratio.low > 1 if effect == 1 else ratio.high < 1)
+    return "holds" if low <= ratio.value <= high and is_clear else "inconclusive"
+
+
+def bounds(stated: Stated) -> tuple[float, float]:
+    """The range that a statement allows: widened where it is approximate, or a single number."""
+    low = 0.0 if stated.min is None else stated.min
+    high = math.inf if stated.max is None else stated.max
+    if not stated.approximate and low != high:
+        return low, high
+    share = APPROXIMATE_RATIO
+    return max(0.0, low - abs(low - 1) * share), high if math.isinf(high) else high + abs(high - 1) * share
+
+
+def sign(ratio: Estimate) -> Sign:
+    """1 for a ratio clearly above 1, -1 for one clearly below, 0 in between."""
+    return 1 if ratio.low > 1 else -1 if ratio.high < 1 else 0
+
+
+OF_SIGN: Mapping[Sign, Verdict] = {1: "holds", 0: "inconclusive", -1: "does_not_hold"}
+"""The verdict on a claim that a ratio is above 1."""
