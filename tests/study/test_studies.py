@@ -18,8 +18,8 @@ def test_every_figure_of_the_paper_has_a_study() -> None:
     [
         ("table1", 0, 0),
         ("fig01", 0, 0),
-        ("fig03", 6, 18),
-        ("fig04", 3, 6),
+        ("fig03", 6, 24),
+        ("fig04", 3, 12),
         ("fig05", 12, 180),
         ("fig06", 2, 148),
         ("fig07", 64, 64),
@@ -32,8 +32,8 @@ def test_every_figure_of_the_paper_has_a_study() -> None:
         ("fig14", 2, 18),
         ("fig15", 4, 4),
         ("fig16", 3, 60),
-        ("fig17", 6, 18),
-        ("fig18", 3, 6),
+        ("fig17", 6, 24),
+        ("fig18", 3, 12),
         ("quick", 5, 45),
     ],
 )
