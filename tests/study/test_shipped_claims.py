@@ -2,9 +2,11 @@
 
 from collections.abc import Iterator, Mapping
 from functools import cache
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
+import yaml
 from pydantic import BaseModel
 
 from loadgen.analysis.document.run import RunDocument
@@ -102,3 +104,11 @@ def test_a_claim_is_judged_once_every_point_is_measured(name: str, id_: str) -> 
 def test_a_claim_that_compares_nothing_says_why(name: str, id_: str) -> None:
     claim = claim_of(name, id_)
     assert claim.not_testable or claim.compare.kind != "none"
+
+
+def test_sentences_without_claims_are_listed_once() -> None:
+    path = Path(__file__).parent / "lines_without_claims.yaml"
+    rows = yaml.safe_load(path.read_text(encoding="utf-8"))
+    sentences = [(row["line"], sentence) for row in rows for sentence in row["sentences"]]
+    assert sentences == sorted(set(sentences))
+    assert {row["kind"] for row in rows} == {"background", "definition", "setting", "scope", "advice"}
