@@ -4,9 +4,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from loadgen.study.claims import Claim, Contrast, Ordering, OutOfMemory, Pair, Peak, Pick, Ratio, Scaling, Trend, Where
+from loadgen.study.claims import Claim, Contrast, Ordering, OutOfMemory, Pair, Peak, Pick, Ratio, Scaling, Trend
 from loadgen.study.estimate import Estimate, estimate, mean_ratio
-from loadgen.study.judgement import OF_SIGN, Compared, Sign, Verdict, against, sign, worst
+from loadgen.study.judgement import OF_SIGN, Compared, Sign, Verdict, against, sign, within, worst
 from loadgen.study.measured import MeasuredPoint
 from loadgen.study.pairs import Setting, along, by_setting, described, has, names_in, selected, without
 from loadgen.study.points import Point, is_at
@@ -16,29 +16,27 @@ Measured = tuple[MeasuredPoint, Estimate]
 
 @dataclass(frozen=True, slots=True)
 class Rated:
-    """One measured ratio, and the setting that its two points share."""
+    """One measured ratio, its two points, and the setting that they share."""
 
     setting: Setting
     ratio: Estimate
+    above: MeasuredPoint
+    below: MeasuredPoint
 
 
 def ratios(claim: Claim, compare: Ratio, points: Sequence[MeasuredPoint]) -> Iterator[Compared]:
     """Each pair of points against the stated range."""
     for rated in _rated(claim, compare, points):
-        yield Compared(
-            described(rated.setting, besides=compare.where), rated.ratio, against(rated.ratio, compare.stated)
-        )
+        yield Compared(_described(compare, rated), rated.ratio, against(rated.ratio, compare.stated))
 
 
 def orderings(claim: Claim, compare: Ordering, points: Sequence[MeasuredPoint]) -> Iterator[Compared]:
     """Each neighbouring pair of the order; of two groups, each member of the one with each of the other."""
     for first, second in pairwise(compare.points):
         upper, lower = (first, second) if compare.order == "highest_first" else (second, first)
-        for above, below in ((above, below) for above in _each(upper) for below in _each(lower)):
-            pair = " over ".join(", ".join(str(value) for value in each.values()) for each in (above, below))
-            for rated in _rated(claim, Pair(a=above, b=below, where=compare.where), points):
-                of = described(rated.setting, besides=compare.where)
-                yield Compared(f"{pair} ({of})" if of else pair, rated.ratio, OF_SIGN[sign(rated.ratio)])
+        pair = Pair(a=upper, b=lower, where=compare.where)
+        for rated in _rated(claim, pair, points):
+            yield Compared(_described(pair, rated, is_named=True), rated.ratio, OF_SIGN[sign(rated.ratio)])
 
 
 def trends(claim: Claim, compare: Trend, points: Sequence[MeasuredPoint]) -> Iterator[Compared]:
@@ -56,14 +54,14 @@ def scalings(claim: Claim, compare: Scaling, points: Sequence[MeasuredPoint]) ->
         if compare.growth == "straight_line":
             offs = _off_the_line(members)
             if offs:
-                verdict = worst([_within(off, compare.within_ratio) for off in offs])
+                verdict = worst([within(off, compare.within_ratio) for off in offs])
                 yield Compared(of, max(offs, key=lambda off: abs(off.value - 1)), verdict)
             continue
         (start, first), (end, last) = members[0], members[-1]
         whole = last.over(first)
         share = whole.times(start / end)  # of proportional growth
         if compare.growth == "proportional":
-            yield Compared(of, whole, _within(share, compare.within_ratio))
+            yield Compared(of, whole, within(share, compare.within_ratio))
         else:
             yield Compared(of, whole, worst([OF_SIGN[sign(whole)], OF_SIGN[sign(share.inverse)]]))
 
@@ -140,7 +138,7 @@ def _rated(claim: Claim, pair: Pair, points: Sequence[MeasuredPoint]) -> Iterato
         for point, value in _taken(_estimates(claim, above), pair.take.a):
             for other, under in _taken(_estimates(claim, below.get(setting, [])), pair.take.b):
                 if point is not other:
-                    yield Rated(setting, value.over(under))
+                    yield Rated(setting, value.over(under), point, other)
 
 
 def _taken(entries: list[Measured], pick: Pick | None) -> list[Measured]:
@@ -151,15 +149,15 @@ def _taken(entries: list[Measured], pick: Pick | None) -> list[Measured]:
     return [ordered[-1] if pick == "highest" else ordered[0]]
 
 
-def _each(where: Where) -> Iterator[Where]:
-    """Every member of a group: the group is the list of values of one coordinate, or of several."""
-    lists = {key: value for key, value in where.items() if isinstance(value, list)}
-    if not lists:
-        yield where
-        return
-    key, values = next(iter(lists.items()))
-    for value in values:
-        yield from _each({**where, key: value})
+def _described(pair: Pair, rated: Rated, *, is_named: bool = False) -> str:
+    """The setting in words and, if the pair is of several points, which two of them it is."""
+    of = described(rated.setting, besides=pair.where)
+    if not is_named and not any(isinstance(value, list) for where in (pair.a, pair.b) for value in where.values()):
+        return of
+    names = list(dict.fromkeys((*pair.a, *pair.b)))
+    sides = (", ".join(str(side.coordinates[name]) for name in names) for side in (rated.above, rated.below))
+    pair_in_words = " over ".join(sides)
+    return f"{pair_in_words} ({of})" if of else pair_in_words
 
 
 def _along(
@@ -193,22 +191,11 @@ def _trend(compare: Trend, values: list[Estimate], whole: Estimate) -> Verdict:
             return "holds" if {1, -1} <= set(steps) else "inconclusive" if 0 in steps else "does_not_hold"
         case "flat":
             lowest, highest = min(values, key=lambda each: each.value), max(values, key=lambda each: each.value)
-            range_ = highest.over(lowest)
-            if range_.value <= 1 + compare.flat_within_ratio:
-                return "holds"
-            return "does_not_hold" if range_.low > 1 + compare.flat_within_ratio else "inconclusive"
+            return within(highest.over(lowest), compare.flat_within_ratio)
     wanted: Sign = 1 if compare.direction == "increases" else -1
     if -wanted in steps:
         return "does_not_hold"
     return OF_SIGN[1 if sign(whole) == wanted else 0 if sign(whole) == 0 else -1]
-
-
-def _within(ratio: Estimate, share: float) -> Verdict:
-    """Whether a ratio is 1, give or take this share either way."""
-    low, high = 1 / (1 + share), 1 + share
-    if ratio.high < low or ratio.low > high:
-        return "does_not_hold"
-    return "holds" if low <= ratio.value <= high else "inconclusive"
 
 
 def _off_the_line(members: list[tuple[float, Estimate]]) -> list[Estimate]:

@@ -16,6 +16,9 @@ Sign = Literal[1, 0, -1]
 APPROXIMATE_RATIO = 0.2
 """How far an approximate statement may be off, as a share of the effect that it states: about 50 % is 40 to 60 %."""
 
+LEEWAY_RATIO = 0.1
+"""How far an interval may leave a range that includes no change, as a share: flat, in proportion, at most 10 % less."""
+
 
 @dataclass(frozen=True, slots=True)
 class Compared:
@@ -88,15 +91,22 @@ def joined(verdicts: Sequence[Verdict], over: Over) -> Verdict:
 def against(ratio: Estimate, stated: Stated) -> Verdict:
     """Whether a measured ratio is the stated one.
 
-    It holds if its value lies in the stated range and its interval does not reach to an effect of the other sign. It does not
-    hold if its whole interval lies outside.
+    It does not hold if its whole interval lies outside of the stated range. It holds if its value lies inside and its
+    interval is on the same side of 1 as the range; of a range with 1 inside, if its interval hardly leaves the range.
     """
     low, high = bounds(stated)
+    if low >= 1 or high <= 1:
+        is_clear = ratio.low > 1 if low >= 1 else ratio.high < 1
+    else:
+        is_clear = ratio.low >= low / (1 + LEEWAY_RATIO) and ratio.high <= high * (1 + LEEWAY_RATIO)
     if ratio.high < low or ratio.low > high:
         return "does_not_hold"
-    effect = 1 if low > 1 else -1 if high < 1 else 0
-    is_clear = (effect == 0) or (ratio.low > 1 if effect == 1 else ratio.high < 1)
     return "holds" if low <= ratio.value <= high and is_clear else "inconclusive"
+
+
+def within(ratio: Estimate, share: float) -> Verdict:
+    """Whether a measured ratio is 1, give or take this share either way."""
+    return against(ratio, Stated(min=1 / (1 + share), max=1 + share))
 
 
 def bounds(stated: Stated) -> tuple[float, float]:

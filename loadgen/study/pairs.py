@@ -53,11 +53,14 @@ def names_in(*wheres: Where) -> set[str]:
 
 
 def described(chosen: Setting, *, besides: Where) -> str:
-    """`deepseek-v2-lite, batch 64`: a setting in words, without what is `besides` said."""
+    """`deepseek-v2-lite, batch 64`: a setting in words, without what is said `besides` as a single value."""
+    known = {key for key, value in besides.items() if not isinstance(value, list)}
+    if "length" in known or any(key == "length" for key, _ in chosen):
+        known |= {"input_tokens", "output_tokens"}
     words = [
         str(value) if key in ("model", "load") else f"{key.replace('_', ' ')} {value}"
         for key, value in chosen
-        if key not in besides
+        if key not in known
     ]
     return ", ".join(words)
 

@@ -236,16 +236,36 @@ def test_bounds(stated: Stated, low: float, high: float) -> None:
 
 
 @pytest.mark.parametrize(
-    ("ratio", "verdict"),
+    ("stated", "ratio", "verdict"),
     [
-        (Estimate(1.25, 1.2, 1.3), "holds"),
-        (Estimate(1.25, 0.9, 1.6), "inconclusive"),  # may be no gain at all
-        (Estimate(1.1, 1.05, 1.25), "inconclusive"),  # outside, but its interval reaches in
-        (Estimate(1.1, 1.05, 1.15), "does_not_hold"),
+        (Stated(min=1.2, max=1.3), Estimate(1.25, 1.2, 1.3), "holds"),
+        (Stated(min=1.2, max=1.3), Estimate(1.25, 0.9, 1.6), "inconclusive"),  # may be no gain at all
+        (Stated(min=1.2, max=1.3), Estimate(1.1, 1.05, 1.25), "inconclusive"),  # outside, but its interval reaches in
+        (Stated(min=1.2, max=1.3), Estimate(1.1, 1.05, 1.15), "does_not_hold"),
+        (Stated(min=0.9), Estimate(1.0, 0.95, 1.05), "holds"),
+        (Stated(min=0.9), Estimate(1.0, 0.5, 2.0), "inconclusive"),  # may be half
+        (Stated(max=1), Estimate(0.95, 0.92, 0.98), "holds"),
+        (Stated(max=1), Estimate(0.99, 0.95, 1.03), "inconclusive"),  # no clear loss
+        (Stated(min=1), Estimate(0.95, 0.92, 0.98), "does_not_hold"),
     ],
 )
-def test_against_a_stated_range(ratio: Estimate, verdict: str) -> None:
-    assert against(ratio, Stated(min=1.2, max=1.3)) == verdict
+def test_against_a_stated_range(stated: Stated, ratio: Estimate, verdict: str) -> None:
+    assert against(ratio, stated) == verdict
+
+
+@pytest.mark.parametrize(
+    ("compare", "labels"),
+    [
+        (RATIO, ["length 128, m"]),
+        ({**RATIO, "where": {"length": 128, "model": "m"}}, [""]),
+        ({**RATIO, "a": {"batch": [2, 4]}}, ["2 over 1 (length 128, m)", "4 over 1 (length 128, m)"]),
+        (ORDER, ["4 over 1 (length 128, m)", "4 over 2 (length 128, m)"]),
+        (INCREASES, ["length 128, m"]),
+    ],
+)
+def test_a_comparison_says_what_it_is_of(compare: dict[str, Any], labels: list[str]) -> None:
+    points = along("batch", 100, 110, 120, length=128, input_tokens=128, output_tokens=128)
+    assert [each.of for each in judged(compare, points).compared] == labels
 
 
 def test_most_comparisons_decide_a_claim_about_the_mean() -> None:

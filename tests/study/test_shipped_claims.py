@@ -13,8 +13,9 @@ from loadgen.analysis.document.run import RunDocument
 from loadgen.study.claims import Claim, Pair, Where
 from loadgen.study.judge import Evidence, judge
 from loadgen.study.measured import MeasuredPoint, Series
-from loadgen.study.points import Point, is_at, points_for_claims
+from loadgen.study.points import Point, compared_points, is_at, points_of
 from loadgen.study.study_file import StudyFile, read_study, study_names
+from loadgen.study.variants import variants_of
 
 FIGURES = {"table1", *(f"fig{number:02}" for number in range(1, 19) if number != 2)}  # Figure 2 is a diagram
 CLAIMS = [(name, claim.id) for name in study_names() for claim in read_study(name).study.claims]
@@ -24,7 +25,7 @@ SERIES = Series("H100", "measured")
 @cache
 def study(name: str) -> tuple[StudyFile, tuple[Point, ...]]:
     file = read_study(name)
-    return file, points_for_claims(file)
+    return file, (*points_of(file, variants_of(file)), *compared_points(file))
 
 
 def claim_of(name: str, id_: str) -> Claim:

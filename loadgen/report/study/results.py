@@ -8,7 +8,7 @@ from loadgen.store.repository import Store
 from loadgen.store.rows import SweepRow
 from loadgen.study.judge import Evidence, Judgement, Verdict, judge
 from loadgen.study.measured import FailedVariant, MeasuredPoint, Series, measured_points, series_on
-from loadgen.study.points import Point, points_of
+from loadgen.study.points import Point, compared_points, points_of
 from loadgen.study.served import served_of
 from loadgen.study.study_file import StudyFile
 from loadgen.study.variants import StudyVariant, variants_of
@@ -38,6 +38,7 @@ class StudyResults:
     variants: tuple[StudyVariant, ...]
     points: tuple[Point, ...]  # planned
     by_series: tuple[SeriesResults, ...]
+    unmeasured: tuple[Judgement, ...]  # verdicts on its claims without any measured point: those about sizes of models
 
     @property
     def cannot_run(self) -> tuple[StudyVariant, ...]:
@@ -49,28 +50,46 @@ def study_results(file: StudyFile, store: Store) -> StudyResults:
     """Read what the store has of a study. Raises UsageError for a mistake in its file, StoreError."""
     variants = variants_of(file)
     points = points_of(file, variants) if variants else ()
-    sweeps = _sweeps_of(variants, store.sweeps())
-    runs = [run for sweep, _ in sweeps if sweep.runs for run in store.runs(sweep.sweep_id)]
-    measured: dict[Series, list[MeasuredPoint]] = {}
-    for point in measured_points(points, runs):
-        measured.setdefault(point.series, []).append(point)
+    others = compared_points(file)
+    every = store.sweeps()
+    sweeps = _sweeps_of(variants, every)
+    measured = _by_series(points, sweeps, store)
+    compared = _by_series(others, _sweeps_of((point.variant for point in others), every), store)
     failed = _failures(points, sweeps)
     found = sorted({*measured, *(each.series for each in failed)})
     return StudyResults(
         file,
         variants,
         points,
-        tuple(_series_results(file, series, measured.get(series, ()), failed) for series in found),
+        tuple(
+            _series_results(file, series, measured.get(series, ()), compared=compared.get(series, ()), failed=failed)
+            for series in found
+        ),
+        tuple(judge(claim, Evidence(())) for claim in file.study.claims),
     )
 
 
+def _by_series(
+    points: tuple[Point, ...], sweeps: Iterable[tuple[SweepRow, object]], store: Store
+) -> dict[Series, list[MeasuredPoint]]:
+    runs = [run for sweep, _ in sweeps if sweep.runs for run in store.runs(sweep.sweep_id)]
+    found: dict[Series, list[MeasuredPoint]] = {}
+    for point in measured_points(points, runs):
+        found.setdefault(point.series, []).append(point)
+    return found
+
+
 def _series_results(
-    file: StudyFile, series: Series, points: Iterable[MeasuredPoint], failed: Iterable[FailedVariant]
+    file: StudyFile,
+    series: Series,
+    points: Iterable[MeasuredPoint],
+    compared: Iterable[MeasuredPoint],
+    failed: Iterable[FailedVariant],
 ) -> SeriesResults:
     measured, ours = tuple(points), tuple(each for each in failed if each.series == series)
     started = {point.point.variant.label: (point.point, True) for point in measured}
     not_started = {each.point.variant.label: (each.point, False) for each in ours if each.is_memory}
-    evidence = Evidence(measured, tuple({**started, **not_started}.values()))
+    evidence = Evidence((*measured, *compared), tuple({**started, **not_started}.values()))
     return SeriesResults(series, measured, ours, tuple(judge(claim, evidence) for claim in file.study.claims))
 
 
