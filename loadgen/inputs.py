@@ -66,17 +66,39 @@ class Origin:
             errors = failure.errors(include_url=False)
         # A misspelt key explains a missing one, so it is told first.
         error = next((each for each in errors if each["type"] == "extra_forbidden"), errors[0])
-        steps = tuple(str(step) for step in error["loc"])
+        tagged = tuple(str(step) for step in error["loc"])
+        steps = self._without_tags(tagged)
         key = self._nearest_known(steps)
         match error["type"]:
             case "extra_forbidden":
-                raise UsageError(self._unknown(".".join(steps), _keys_at(model, steps[:-1])))
+                raise UsageError(self._unknown(".".join(steps), _keys_at(model, tagged[:-1])))
+            case "union_tag_invalid" | "union_tag_not_found":
+                raise UsageError(self._untagged(key, error.get("ctx", {})))
             case "missing":
                 raise UsageError(self._missing(model, steps))
             case "value_error":
                 raise UsageError(f"{self.name(key)} {error['msg'].removeprefix('Value error, ')}")
         shown = "" if steps and steps[0] in _MAY_BE_SECRET else f", not {_cut(error['input'])}"
         raise UsageError(f"{self.name(key)} {_problem(error['type'], error['msg'])}{shown}")
+
+    def _without_tags(self, steps: tuple[str, ...]) -> tuple[str, ...]:
+        """The keys on the way to a value, as its file has them: without the kinds of mappings that pydantic puts between."""
+        kept: tuple[str, ...] = steps[:1]
+        for step in steps[1:-1]:
+            start = ".".join((*kept, step))
+            if not self.places or step.isdigit() or any(f"{key}.".startswith(f"{start}.") for key in self.places):
+                kept += (step,)
+        return kept + steps[1:][-1:]
+
+    def _untagged(self, key: str, context: Mapping[str, object]) -> str:
+        """That a mapping does not say which kind it is, or says one that does not exist."""
+        tag = str(context.get("discriminator", "")).strip("'")
+        if "tag" not in context:
+            return f"{self.name(key)} lacks '{tag}'"
+        known = str(context["expected_tags"]).replace("'", "").split(", ")
+        near = get_close_matches(str(context["tag"]), known, n=1)
+        hint = f"; did you mean '{near[0]}'?" if near else f"; there are {', '.join(known)}"
+        return f"{self.name(f'{key}.{tag}')} is '{context['tag']}'{hint}"
 
     def _nearest_known(self, steps: tuple[str, ...]) -> str:
         """The innermost key on the way to the value whose place is known; else the outermost one."""
@@ -108,9 +130,13 @@ def _cut(value: object) -> str:
 
 def _keys_at(model: type[BaseModel], steps: tuple[str, ...]) -> list[str]:
     """The keys of the model that stands at `steps` inside of `model`, inherited ones last."""
+    annotation: object = model
     for step in steps:
         if step in model.model_fields:
-            model = _model_in(model.model_fields[step].annotation) or model
+            annotation = model.model_fields[step].annotation
+            model = _model_in(annotation) or model
+        else:
+            model = _model_of(annotation, step) or model
     return sorted(model.model_fields, key=lambda field: field not in model.__annotations__)
 
 
@@ -119,6 +145,14 @@ def _model_in(annotation: object) -> type[BaseModel] | None:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
     return next((found for part in get_args(annotation) if (found := _model_in(part))), None)
+
+
+def _model_of(annotation: object, tag: str) -> type[BaseModel] | None:
+    """The model of an annotation such as `A | B` that has a field which may only be the tag."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        is_it = any(get_args(field.annotation) == (tag,) for field in annotation.model_fields.values())
+        return annotation if is_it else None
+    return next((found for part in get_args(annotation) if (found := _model_of(part, tag))), None)
 
 
 def _problem(kind: str, message: str) -> str:
