@@ -155,7 +155,10 @@ def _described(pair: Pair, rated: Rated, *, is_named: bool = False) -> str:
     if not is_named and not any(isinstance(value, list) for where in (pair.a, pair.b) for value in where.values()):
         return of
     names = list(dict.fromkeys((*pair.a, *pair.b)))
-    sides = (", ".join(str(side.coordinates[name]) for name in names) for side in (rated.above, rated.below))
+    sides = (
+        ", ".join(str(side.coordinates[name]) for name in names if name in side.coordinates)
+        for side in (rated.above, rated.below)
+    )
     pair_in_words = " over ".join(sides)
     return f"{pair_in_words} ({of})" if of else pair_in_words
 

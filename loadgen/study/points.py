@@ -56,13 +56,13 @@ def points_of(file: StudyFile, variants: tuple[StudyVariant, ...]) -> tuple[Poin
     return tuple(points)
 
 
-def compared_points(file: StudyFile, *, weights: str | None = None) -> tuple[Point, ...]:
+def compared_points(file: StudyFile) -> tuple[Point, ...]:
     """The points of the other studies that its claims compare with. Raises UsageError for a study that does not exist."""
     try:
         others = [read_study(name) for name in file.study.compared_with]
     except UsageError as error:
         raise UsageError(f"{file.origin.name('compared_with')}: {error}") from None
-    return tuple(point for other in others for point in points_of(other, variants_of(other, weights=weights)))
+    return tuple(point for other in others for point in points_of(other, variants_of(other)))
 
 
 def load_coordinates(run: RunSpec) -> dict[str, Value]:
