@@ -1,0 +1,72 @@
+"""What the store has of a study, on results that came with loadgen."""
+
+from pathlib import Path
+
+import pytest
+
+from loadgen.importers.importing import read_sweep
+from loadgen.report.study.results import study_results
+from loadgen.store.repository import Store
+from loadgen.study.study_file import StudyFile, read_study
+
+RESULTS = Path(__file__).resolve().parents[3] / "results"
+NAMES = ("deepseek-v2-lite", "qwen1.5-moe-a2.7b")
+MINE = """\
+title: Mine
+question: Which is faster?
+servers: [{profile: deepseek-v2-lite}]
+loads: [{wave: [1, 128], lengths: [128]}]
+claims:
+  - {id: grows, place: here, says: It grows., compare: {kind: trend, axis: batch, direction: increases}}
+  - id: faster
+    place: here
+    says: One is faster than the other.
+    compare: {kind: ordering, points: [{model: deepseek-v2-lite}, {model: qwen1.5-moe-a2.7b}]}
+  - {id: layers, place: here, says: It has 32 layers., compare: {kind: fact, model: mixtral-8x7b, facts: {layers: 32}}}
+"""
+OTHER = """\
+title: Other
+question: Another?
+servers: [{profile: qwen1.5-moe-a2.7b}]
+loads: [{wave: [1, 128], lengths: [128]}]
+"""
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    made = Store.open(f"sqlite:///{tmp_path_factory.mktemp('store') / 'results.db'}")
+    for name in NAMES:
+        found = read_sweep(RESULTS / f"2026-11-30-h200-{name}-dummy-waves-128.json.gz")
+        made.add_imported(found.sweep, found.runs)
+    return made
+
+
+def study(folder: Path, more: str = "") -> StudyFile:
+    (folder / "other.yaml").write_text(OTHER)
+    (folder / "mine.yaml").write_text(MINE + more)
+    return read_study(str(folder / "mine.yaml"))
+
+
+def test_verdicts_by_series(store: Store, tmp_path: Path) -> None:
+    results = study_results(study(tmp_path), store)
+    (series,) = results.by_series
+    assert len(series.points) == 2
+    assert {each.claim.id: each.verdict for each in series.judgements} == {
+        "grows": "holds",
+        "faster": "not_measured",
+        "layers": "holds",
+    }
+
+
+def test_claims_may_compare_with_the_points_of_another_study(store: Store, tmp_path: Path) -> None:
+    results = study_results(study(tmp_path, f"compared_with: [{tmp_path / 'other.yaml'}]\n"), store)
+    (series,) = results.by_series
+    assert len(series.points) == 2
+    (faster,) = [each for each in series.judgements if each.claim.id == "faster"]
+    assert len(faster.compared) == 2
+
+
+def test_facts_need_no_measured_point(store: Store) -> None:
+    results = study_results(read_study("fig01"), store)
+    assert results.by_series == ()
+    assert [each.verdict for each in results.unmeasured] == ["holds", "holds", "holds", "not_testable"]
