@@ -112,8 +112,11 @@ class SweepEntry:
 
         It is finished if the server lacked memory, which is its result; else failed.
         """
+        return self.without_runs(store, _unanswered(launch, self.spec.model), failure)
+
+    def without_runs(self, store: Store, server: ServerDocument, failure: StartFailure) -> str:
+        """The same of a server that is described already."""
         sweep_id = new_id("s")
-        server = _unanswered(launch, self.spec.model)
         self._add(store, sweep_id, server, "finished" if failure.kind.is_memory else "failed", failure)
         return sweep_id
 

@@ -1,0 +1,166 @@
+"""How far predictions are from runs on record: each run predicted from its own record, and compared figure by figure."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from typing import cast
+
+import numpy as np
+
+from loadgen.analysis.document.run import RunDocument
+from loadgen.analysis.figure_table import FIGURES
+from loadgen.analysis.server.served_gpus import gpu_names
+from loadgen.analysis.summary import summarise
+from loadgen.errors import ModelError, UsageError
+from loadgen.experiments.study.predicted_run import predict_run
+from loadgen.load.spec import RunSpec
+from loadgen.moe.hardware import hardware
+from loadgen.servers.prediction.engine_of import NoMemoryError, UnpredictableError, deployment_of
+from loadgen.servers.prediction.fitted import OUTLIERS, Calibration, calibration_for
+from loadgen.study.measured import series_of
+from loadgen.study.served import served_of
+
+FIGURES_COMPARED = ("throughput", "e2e", "ttft", "tpot")
+_KEYS = {
+    "throughput": "output_tokens_per_s",
+    "e2e": "e2e_latency_s",
+    "ttft": "ttft_s",
+    "tpot": "tpot_s",
+}
+_OF_A_WAVE = {"throughput": "paper.throughput_tokens_per_s"}
+_NAMES_OF_SPEC = ("hash", "point_hash", "load_label", "schedule_hash")  # a record's spec has these besides its own
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class RunKind:
+    """Runs that are told apart in the table. `precision` and `load` as a study names them."""
+
+    model: str
+    precision: str
+    load: str
+    input_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class RunError:
+    """One run, and (predicted − measured)/measured by the names in FIGURES_COMPARED; None where either is unknown."""
+
+    run: RunDocument
+    kind: RunKind
+    is_fitted: bool
+    outlier: str | None  # why it is no measure of the engine
+    errors: dict[str, float | None]
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorRow:
+    """Runs of one kind. By figure: the median and the largest of the absolute errors; None without any."""
+
+    kind: RunKind | None  # None: all runs, fitted or held out
+    is_fitted: bool
+    runs: int
+    median: dict[str, float | None]
+    largest: dict[str, float | None]
+
+    def to_json(self) -> dict[str, object]:
+        """Plain values; without the kind for a total."""
+        kind = {} if self.kind is None else asdict(self.kind)
+        errors = {"runs": self.runs, "median": self.median, "largest": self.largest}
+        return {**kind, "fitted": self.is_fitted, **errors}
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorTable:
+    """`rows` by kind of run, fitted ones first; `totals` of the fitted, the held out, and the held out with outliers."""
+
+    rows: tuple[ErrorRow, ...]
+    totals: tuple[tuple[str, ErrorRow], ...]
+    outliers: tuple[RunError, ...]
+    left_out: tuple[tuple[str, str], ...]  # runs that cannot be predicted, and why
+
+    def to_json(self) -> dict[str, object]:
+        """Plain values. Errors are ratios."""
+        return {
+            "rows": [row.to_json() for row in self.rows],
+            "totals": {name: row.to_json() for name, row in self.totals},
+            "outliers": {each.run["run_id"]: each.outlier for each in self.outliers},
+            "left_out": dict(self.left_out),
+        }
+
+
+def error_table(runs: Iterable[RunDocument], calibration: Calibration | None = None) -> ErrorTable:
+    """Predict every run that is not simulated and not invalid, and compare."""
+    found: list[RunError] = []
+    left_out: dict[str, str] = {}
+    for run in runs:
+        if run["simulated"] or run["verdict"]["status"] == "invalid":
+            continue
+        try:
+            found.append(run_error(run, calibration))
+        except (UnpredictableError, NoMemoryError, ModelError, UsageError) as error:
+            left_out[f"{run['server']['model']}, {run['spec']['load_label']}"] = str(error)
+    usual = [each for each in found if each.outlier is None]
+    kinds = dict.fromkeys((each.kind, each.is_fitted) for each in usual)
+    ordered = sorted(kinds, key=lambda kind: (not kind[1], kind[0]))
+    rows = tuple(_row(*kind, [each for each in usual if (each.kind, each.is_fitted) == kind]) for kind in ordered)
+    held_out = [each for each in found if not each.is_fitted]
+    totals = (
+        ("fitted", _row(None, True, [each for each in usual if each.is_fitted])),
+        ("held out", _row(None, False, [each for each in usual if not each.is_fitted])),
+        ("held out, with outliers", _row(None, False, held_out)),
+    )
+    return ErrorTable(rows, totals, tuple(each for each in found if each.outlier is not None), tuple(left_out.items()))
+
+
+def run_error(run: RunDocument, calibration: Calibration | None = None) -> RunError:
+    """Predict one run from its record. Raises UnpredictableError, NoMemoryError, ModelError, UsageError."""
+    served = served_of(run["server"])
+    if served is None or served.architecture is None:
+        raise UnpredictableError("what was served is not known")
+    names = gpu_names(run)
+    if not names or len(set(names)) != 1:
+        raise UnpredictableError("the accelerators are not known")
+    on = hardware(names[0])
+    fitted = (calibration or calibration_for(on)).in_sweep(run["sweep_id"])
+    launch = run["server"].get("launch") or {}
+    arguments = cast(dict[str, object], launch.get("arguments") or {})
+    deployment = deployment_of(
+        served.architecture,
+        {key: value for key, value in arguments.items() if value is not None},  # type: ignore[misc]
+        on,
+        calibration=fitted,
+        has_made_up_routers=series_of(run).provenance == "dummy_routed",
+    )
+    spec = RunSpec.from_json({key: value for key, value in run["spec"].items() if key not in _NAMES_OF_SPEC})
+    predicted = cast(RunDocument, summarise(spec, predict_run(spec, deployment, run["started_at"])))
+    kind = RunKind(
+        model=run["server"]["model"],
+        precision=str(served.coordinates["precision"]),
+        load=spec.shape.kind,
+        input_tokens=spec.input_tokens or 0,
+    )
+    keys = _KEYS | (_OF_A_WAVE if spec.shape.batch_size is not None else {})
+    return RunError(
+        run,
+        kind,
+        is_fitted=run["sweep_id"] in fitted.fitted_on,
+        outlier=OUTLIERS.get(run["run_id"]),
+        errors={name: _error(key, predicted, run) for name, key in keys.items()},
+    )
+
+
+def _error(key: str, predicted: RunDocument, measured: RunDocument) -> float | None:
+    there, here = FIGURES[key].read(measured), FIGURES[key].read(predicted)
+    return None if there is None or here is None or there <= 0 else here / there - 1
+
+
+def _row(kind: RunKind | None, is_fitted: bool, errors: Sequence[RunError]) -> ErrorRow:
+    known = {
+        name: [abs(value) for each in errors if (value := each.errors[name]) is not None] for name in FIGURES_COMPARED
+    }
+    return ErrorRow(
+        kind,
+        is_fitted,
+        runs=len(errors),
+        median={name: float(np.median(values)) if values else None for name, values in known.items()},
+        largest={name: max(values, default=None) for name, values in known.items()},
+    )

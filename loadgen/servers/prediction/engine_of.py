@@ -1,0 +1,129 @@
+"""From what a profile serves, and an accelerator, to the engine model that predicts it.
+
+Flags that are not given are as vLLM 0.32 has them by default: `get_batch_defaults` in vllm/engine/arg_utils.py and
+`_set_cudagraph_sizes` in vllm/config/vllm.py.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from loadgen.moe.architecture import Architecture
+from loadgen.moe.hardware import Hardware
+from loadgen.moe.parameters import expected_distinct_experts
+from loadgen.moe.roofline import Roofline
+from loadgen.moe.step_work import DistinctExperts, Precisions
+from loadgen.servers.prediction.fitted import Calibration, calibration_for
+from loadgen.servers.prediction.step_cost import RooflineCosts
+from loadgen.servers.prediction.virtual_time import EngineModel
+from loadgen.servers.profiles.flag_syntax import canonical, length
+from loadgen.servers.profiles.layout import Layout, layout
+from loadgen.servers.profiles.memory_fit import GB, Memory, memory
+from loadgen.servers.profiles.schema import Argument
+from loadgen.servers.simulator.scheduler import BLOCK_TOKENS, SchedulerLimits
+
+_GIB = 2**30
+_MAX_GRAPH_TOKENS = 512
+_ONE_CHOICE = ("deepseek_v2",)  # families
+
+
+class UnpredictableError(Exception):
+    """What is served cannot be predicted; the message says why."""
+
+
+class NoMemoryError(Exception):
+    """What is served does not fit the accelerators. `is_cache`: the weights do, but not one sequence with them."""
+
+    def __init__(self, sentence: str, *, is_cache: bool) -> None:
+        super().__init__(sentence)
+        self.is_cache = is_cache
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """One engine for each data-parallel copy of the model, all alike."""
+
+    engine: EngineModel
+    copies: int
+    gpus: int
+    max_model_len: int | None
+
+
+def deployment_of(
+    architecture: Architecture,
+    arguments: Mapping[str, Argument],
+    hardware: Hardware,
+    *,
+    calibration: Calibration | None = None,
+    has_made_up_routers: bool = False,
+) -> Deployment:
+    """Lay a model out over accelerators as its arguments say; `has_made_up_routers`: their weights are the engine's invention.
+
+    Raises UnpredictableError, NoMemoryError, and ModelError for sizes that do not divide.
+    """
+    found, flags = layout(arguments), canonical(arguments)
+    if flags.get("speculative-config") is not None:
+        raise UnpredictableError("speculative decoding: how many drafts are accepted is not arithmetic")
+    if found.precision is None:
+        raise UnpredictableError(
+            f"the bytes of its weights are not known ({flags.get('quantization') or flags.get('dtype')})"
+        )
+    needed = memory(architecture, found, hardware.memory_bytes / GB)
+    assert needed is not None, "the precision is known"
+    if needed.problem is not None:
+        raise NoMemoryError(f"on {hardware.title}, {needed.problem}", is_cache=needed.kv_cache > 0)
+    limits = _limits(flags, found, needed, hardware)
+    fitted = calibration or calibration_for(hardware)
+    graph_tokens = 0 if flags.get("enforce-eager") is True else min(_MAX_GRAPH_TOKENS, 2 * limits.max_num_seqs)
+    roofline = Roofline(
+        architecture,
+        hardware,
+        parallelism=found.parallelism,
+        precisions=Precisions(found.precision, found.kv_precision),
+        efficiency=replace(fitted.efficiency, graph_tokens=graph_tokens),
+        distinct_experts=_chosen_by_made_up(architecture) if has_made_up_routers else expected_distinct_experts,
+    )
+    engine = EngineModel(
+        limits=limits,
+        cost_of=RooflineCosts.of(roofline, fitted.costs),
+        front_end=fitted.front_end,
+        wake_s=fitted.costs.wake_s,
+        steps_in_flight=2 if limits.plans_ahead else found.parallelism.pipeline,
+    )
+    return Deployment(engine, found.parallelism.data, found.parallelism.gpus, found.max_model_len)
+
+
+def _chosen_by_made_up(architecture: Architecture) -> DistinctExperts:
+    """The experts that tokens choose with made-up weights.
+
+    DeepSeek-V2's router scores in 16 bits; made-up scores are so close that they round to one number, and every token takes
+    the same experts. Other routers choose as evenly as expected.
+    """
+    if architecture.family in _ONE_CHOICE:
+        return lambda experts, top_k, tokens: top_k
+    return expected_distinct_experts
+
+
+def _limits(flags: Mapping[str, object], found: Layout, needed: Memory, hardware: Hardware) -> SchedulerLimits:
+    """The engine's limits. With pipeline stages vLLM does not plan a sequence again before its last token is known."""
+    default_tokens, default_seqs = _batch_defaults(hardware)
+    max_num_seqs = found.max_num_seqs or default_seqs
+    tokens = length("max-num-batched-tokens", flags.get("max-num-batched-tokens")) or default_tokens
+    if found.max_model_len is not None:
+        tokens = min(tokens, max_num_seqs * found.max_model_len)
+        if flags.get("enable-chunked-prefill") is False:
+            tokens = max(tokens, found.max_model_len)
+    return SchedulerLimits(
+        max_num_seqs=max_num_seqs,
+        max_num_batched_tokens=tokens,
+        kv_blocks=needed.kv_cache // (needed.kv_per_token * BLOCK_TOKENS),
+        plans_ahead=found.parallelism.pipeline == 1,
+    )
+
+
+def _batch_defaults(hardware: Hardware) -> tuple[int, int]:
+    """Tokens and sequences of a step, behind vLLM's HTTP server, by the accelerator's memory."""
+    if hardware.memory_bytes >= 160 * _GIB:
+        return 16_384, 1024
+    if hardware.memory_bytes >= 70 * _GIB and hardware.name != "a100":
+        return 8192, 1024
+    return 2048, 256

@@ -1,0 +1,102 @@
+"""How near vLLM comes to an accelerator's datasheet, and what its processes add: fitted on runs of results/, one set for each accelerator.
+
+`held_out` runs took no part in the fit; `loadgen study predict --check` prints the errors of both.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+
+from loadgen.moe.hardware import Hardware
+from loadgen.moe.roofline import Efficiency
+from loadgen.servers.prediction.step_cost import EngineCosts
+from loadgen.servers.prediction.virtual_time import FrontEnd
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """Constants for one accelerator and its host. The host's are those of `piece_launch_s`, `layer_launch_s` and the processes."""
+
+    hardware: str
+    efficiency: Efficiency
+    costs: EngineCosts
+    front_end: FrontEnd
+    fitted_on: Mapping[str, str]  # sweeps that they were fitted on: id, and file in results/
+    slower_hosts: Mapping[str, float]  # how much longer the host's CPU took in sweeps whose ids begin so
+    source: str
+
+    def in_sweep(self, sweep_id: str) -> "Calibration":
+        """The constants on the host that a sweep ran on."""
+        ratio = next((ratio for begin, ratio in self.slower_hosts.items() if sweep_id.startswith(begin)), 1.0)
+        return self.on_slower_host(ratio)
+
+    def on_slower_host(self, ratio: float) -> "Calibration":
+        """The constants on a host whose CPU takes `ratio` times as long for everything."""
+        reached, costs, front_end = self.efficiency, self.costs, self.front_end
+        return replace(
+            self,
+            efficiency=replace(
+                reached,
+                layer_launch_s=reached.layer_launch_s * ratio,
+                piece_launch_s=reached.piece_launch_s * ratio,
+            ),
+            costs=replace(
+                costs, step_s=costs.step_s * ratio, sequence_s=costs.sequence_s * ratio, wake_s=costs.wake_s * ratio
+            ),
+            front_end=FrontEnd(**{name: seconds * ratio for name, seconds in asdict(front_end).items()}),
+        )
+
+
+CALIBRATIONS: Mapping[str, Calibration] = {
+    "h200": Calibration(
+        hardware="h200",
+        efficiency=Efficiency(
+            bandwidth_ratio=0.897,
+            flops_ratio=0.595,
+            layer_overhead_s=61.6e-6,
+            layer_launch_s=1.99e-3,
+            piece_launch_s=0.41e-3,
+        ),
+        costs=EngineCosts(
+            step_s=1.34e-3,
+            sequence_s=15.9e-6,
+            layer_sequence_s=0.581e-6,
+            latent_layer_s=30.7e-6,
+            fp8_layer_s=31.0e-6,
+            wake_s=89e-6,
+        ),
+        front_end=FrontEnd(request_s=150e-6, prompt_token_s=0.4e-6, reply_s=79e-6, token_s=26.7e-6, caller_s=200e-6),
+        fitted_on={
+            "s261126-180712-311f": "2026-11-26-h200-olmoe-1b-7b-dummy-128-128.json",
+            "s261126-181000-7a3a": "2026-11-26-h200-olmoe-1b-7b-dummy-1024-256.json",
+            "s261126-181818-8d74": "2026-11-26-h200-mixtral-8x7b-bf16-dummy-1024-256.json",
+            "s261126-182631-12ff": "2026-11-26-h200-mixtral-8x7b-fp8-dummy-1024-256.json",
+            "s261130-080212-5260": "2026-11-30-h200-olmoe-1b-7b-dummy-six-repeats.json.gz",
+            "s261130-081621-536d": "2026-11-30-h200-deepseek-v2-lite-dummy-waves-128.json.gz",
+            "s261130-081654-27c3": "2026-11-30-h200-deepseek-v2-lite-dummy-waves-256.json.gz",
+        },
+        slower_hosts={"s261130-": 1.76},
+        source="one H200 with made-up weights, vLLM 0.26.0, server and client on one host of 16 processors, whose CPU was slower in the "
+        "sweeps of 30 November",
+    ),
+}
+
+
+def calibration_for(hardware: Hardware) -> Calibration:
+    """The constants fitted for an accelerator; for one without runs, those of the H200, applied to its own datasheet."""
+    return CALIBRATIONS.get(hardware.name, CALIBRATIONS["h200"])
+
+
+def basis_of(hardware: Hardware) -> str:
+    """What a prediction for an accelerator rests on, in a sentence."""
+    fitted = calibration_for(hardware)
+    what = f"vLLM's scheduler on the roofline of {hardware.title}"
+    if fitted.hardware == hardware.name:
+        return f"{what}, with constants fitted on {len(fitted.fitted_on)} measured sweeps of it"
+    return (
+        f"{what}, with constants fitted on the {fitted.hardware.upper()}: no run of this accelerator has been compared"
+    )
+
+
+_COMPILED = "its TTFT is several times that of its neighbours: a kernel was compiled in the run"
+OUTLIERS: Mapping[str, str] = {"r261130-082426-8662": _COMPILED, "r261130-082433-ebad": _COMPILED}
+"""Runs that show something other than the engine, by their ids, and what."""

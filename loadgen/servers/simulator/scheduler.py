@@ -1,0 +1,223 @@
+"""vLLM's V1 scheduler as a state machine: which sequences the next step computes, and for how many tokens each.
+
+Continuous batching with chunked prefill, as in vllm/v1/core/sched/scheduler.py: first every running sequence in order of
+admission, then waiting ones in order of arrival, until the token budget of the step is used. A sequence that needs a block of
+the KV cache when none is free preempts the one that was admitted last, which loses its cache and waits to be computed anew;
+no waiting sequence is admitted in such a step. A prompt is admitted when the cache has room for all of it.
+
+Steps are planned ahead: `plan` takes what a step needs, `finish` returns what it has made, and several plans may lie in
+between. There is no clock, no randomness and no input or output.
+"""
+
+from collections import deque
+from dataclasses import dataclass, field
+
+from loadgen.moe.step import PrefillChunk, Step
+
+BLOCK_TOKENS = 16
+"""Tokens in a block of vLLM's KV cache on NVIDIA GPUs."""
+
+
+@dataclass(frozen=True, slots=True)
+class SchedulerLimits:
+    """What bounds a step. `kv_blocks` is the size of the KV cache."""
+
+    max_num_seqs: int
+    max_num_batched_tokens: int
+    kv_blocks: int
+    plans_ahead: bool = (
+        True  # a sequence is planned again before its last token is known (vLLM's asynchronous scheduling)
+    )
+
+
+@dataclass(slots=True)
+class Sequence:
+    """One request inside the engine. Counts are tokens."""
+
+    number: int
+    prompt_tokens: int
+    output_tokens: int
+    computed: int = 0  # tokens whose keys and values are in the cache, those of planned steps included
+    planned: int = 0  # output tokens of all planned steps
+    made: int = 0  # output tokens of finished steps
+    blocks: int = 0
+    preemptions: int = 0
+
+    @property
+    def in_flight(self) -> int:
+        """Output tokens of steps that are planned and not finished."""
+        return self.planned - self.made
+
+    @property
+    def left(self) -> int:
+        """Tokens to compute before its next output token; 0 if all are planned."""
+        return self.prompt_tokens + self.planned - self.computed if self.planned < self.output_tokens else 0
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A planned step. `sampled` are the sequences that get an output token from it."""
+
+    step: Step
+    sampled: tuple[Sequence, ...]
+
+
+@dataclass(slots=True)
+class Scheduler:
+    """Waiting and running sequences, and the free blocks of the KV cache."""
+
+    limits: SchedulerLimits
+    waiting: deque[Sequence] = field(default_factory=deque)
+    running: list[Sequence] = field(default_factory=list)
+    free_blocks: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.free_blocks = self.limits.kv_blocks
+
+    def add(self, sequence: Sequence) -> None:
+        """Append a request to those that wait. Raises ValueError if the cache cannot hold it even alone."""
+        needed = _blocks(sequence.prompt_tokens + sequence.output_tokens)
+        if needed > self.limits.kv_blocks:
+            raise ValueError(f"a request of {needed} blocks does not fit a KV cache of {self.limits.kv_blocks}")
+        self.waiting.append(sequence)
+
+    def plan(self) -> Plan | None:
+        """Return the next step and reserve what it needs; None if nothing can be computed before a step in flight has finished."""
+        chosen, preempted = self._plan_running()
+        if not preempted:
+            budget = self.limits.max_num_batched_tokens - sum(tokens for _, tokens in chosen)
+            chosen += self._admit(budget)
+        return _plan_of(chosen) if chosen else None
+
+    def finish(self, plan: Plan) -> list[Sequence]:
+        """Count the output tokens of a step, and return the sequences that have all of theirs, whose blocks are free again.
+
+        Steps finish in the order in which they were planned.
+        """
+        ended = []
+        for sequence in plan.sampled:
+            sequence.made += 1
+            if sequence.made == sequence.output_tokens:
+                ended.append(sequence)
+                self._release(sequence)
+        if ended:
+            numbers = {sequence.number for sequence in ended}
+            self.running = [sequence for sequence in self.running if sequence.number not in numbers]
+        return ended
+
+    def unchanged_steps(self) -> int:
+        """For how many steps from now on every running sequence decodes one token and nothing else happens.
+
+        0 if the next step is another kind. Arrivals are the caller's to watch: see `admits_next`.
+        """
+        if not self.running or not self.limits.plans_ahead or self.admits_next():
+            return 0
+        if len(self.running) > self.limits.max_num_batched_tokens or any(each.left != 1 for each in self.running):
+            return 0
+        steps = min(each.output_tokens - each.planned for each in self.running)
+        while steps and self._blocks_to_decode(steps) > self.free_blocks:
+            steps //= 2
+        return steps
+
+    def decoding_step(self) -> Step:
+        """The next of the unchanged steps. In each after it the context is a token longer for every sequence."""
+        return Step(len(self.running), sum(each.computed + 1 for each in self.running))
+
+    def decode(self, steps: int) -> Plan:
+        """Plan so many unchanged steps at once, and return the first."""
+        first = self.decoding_step()
+        self.free_blocks -= self._blocks_to_decode(steps)
+        for each in self.running:
+            each.computed += steps
+            each.planned += steps
+            each.blocks = max(each.blocks, _blocks(each.computed))
+        return Plan(first, tuple(self.running))
+
+    def finish_decoded(self, plan: Plan, steps: int) -> None:
+        """Finish so many of the steps that `decode` planned at once, all but the last at most."""
+        for each in plan.sampled:
+            each.made += steps
+
+    def admits_next(self) -> bool:
+        """Whether the first of the waiting sequences would be admitted now, if the budget has room."""
+        if not self.waiting or len(self.running) >= self.limits.max_num_seqs:
+            return False
+        first = self.waiting[0]
+        return not first.in_flight and _blocks(first.prompt_tokens + first.planned) <= self.free_blocks
+
+    def _blocks_to_decode(self, steps: int) -> int:
+        return sum(max(0, _blocks(each.computed + steps) - each.blocks) for each in self.running)
+
+    def _plan_running(self) -> tuple[list[tuple[Sequence, int]], bool]:
+        """Choose among the running sequences; return them with their tokens, and whether one was preempted."""
+        chosen: list[tuple[Sequence, int]] = []
+        budget, preempted, at = self.limits.max_num_batched_tokens, False, 0
+        while at < len(self.running) and budget:
+            sequence = self.running[at]
+            tokens = min(sequence.left, budget)
+            waits = sequence.in_flight and not self.limits.plans_ahead
+            if not tokens or waits:
+                at += 1
+                continue
+            while not self._reserve(sequence, tokens):
+                preempted = True
+                if self._preempt_last() is sequence:
+                    return chosen, True
+            chosen.append((sequence, tokens))
+            budget -= tokens
+            at += 1
+        return chosen, preempted
+
+    def _admit(self, budget: int) -> list[tuple[Sequence, int]]:
+        chosen = []
+        while budget and self.admits_next():
+            sequence = self.waiting.popleft()
+            tokens = min(sequence.left, budget)
+            self._reserve(sequence, tokens)
+            self.running.append(sequence)
+            chosen.append((sequence, tokens))
+            budget -= tokens
+        return chosen
+
+    def _reserve(self, sequence: Sequence, tokens: int) -> bool:
+        """Take the blocks for so many more tokens of a sequence, if they are free."""
+        needed = max(0, _blocks(sequence.computed + tokens) - sequence.blocks)
+        if needed > self.free_blocks:
+            return False
+        self.free_blocks -= needed
+        sequence.blocks += needed
+        return True
+
+    def _preempt_last(self) -> Sequence:
+        victim = self.running.pop()
+        self._release(victim)
+        victim.computed = 0
+        victim.preemptions += 1
+        if victim.left:  # else its last token is in flight, and nothing has to be computed again
+            self.waiting.appendleft(victim)
+        return victim
+
+    def _release(self, sequence: Sequence) -> None:
+        self.free_blocks += sequence.blocks
+        sequence.blocks = 0
+
+
+def _plan_of(chosen: list[tuple[Sequence, int]]) -> Plan:
+    """Make the step, and count its tokens on its sequences. One token of a sequence that has output is decoding."""
+    sampled, chunks, decoding, context = [], [], 0, 0
+    for sequence, tokens in chosen:
+        last = tokens == sequence.left
+        if tokens == 1 and last and sequence.planned:
+            decoding += 1
+            context += sequence.computed + 1
+        else:
+            chunks.append(PrefillChunk(tokens, sequence.computed, last=last))
+        sequence.computed += tokens
+        if last:
+            sequence.planned += 1
+            sampled.append(sequence)
+    return Plan(Step(decoding, context, tuple(chunks)), tuple(sampled))
+
+
+def _blocks(tokens: int) -> int:
+    return -(-tokens // BLOCK_TOKENS)
