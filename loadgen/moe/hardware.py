@@ -162,7 +162,7 @@ def hardware(name: str) -> Hardware:
         if wanted in {_plain(known) for known in (accelerator.name, accelerator.title, *accelerator.aliases)}:
             return accelerator
     known = ", ".join(accelerator.name for accelerator in ACCELERATORS)
-    raise UsageError(f"There is no accelerator {name!r}; known are {known}.")
+    raise UsageError(f"there is no accelerator '{name}'; known are {known}")
 
 
 def _plain(name: str) -> str:

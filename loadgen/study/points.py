@@ -1,7 +1,8 @@
 """The points of a study: each load on each of its servers, and the coordinates by which charts and claims find them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from typing import Any
 
 from loadgen.analysis.document.spec import SpecDocument
@@ -91,3 +92,29 @@ def is_at(coordinates: Mapping[str, Value], where: Where) -> bool:
         key in coordinates and coordinates[key] in (value if isinstance(value, list) else [value])
         for key, value in where.items()
     )
+
+
+def points_at(points: Sequence[Point], only: Where) -> tuple[Point, ...]:
+    """Return the points at `only`. Raises UsageError, which names the known coordinates and values, if there are none."""
+    for key, given in only.items():
+        known = tuple(dict.fromkeys(point.coordinates[key] for point in points if key in point.coordinates))
+        if not known:
+            raise UsageError(f"no point of the study has a coordinate '{key}'; {_known_coordinates(points, key)}")
+        for value in given if isinstance(given, list) else [given]:
+            if value not in known:
+                raise UsageError(f"no point of the study has {key} {value}; there are {', '.join(map(str, known))}")
+    found = tuple(point for point in points if is_at(point.coordinates, only))
+    if only and not found:
+        asked = " and ".join(f"{key} {_written(value)}" for key, value in only.items())
+        raise UsageError(f"no point of the study has {asked} together")
+    return found
+
+
+def _known_coordinates(points: Sequence[Point], key: str) -> str:
+    names = tuple(dict.fromkeys(name for point in points for name in point.coordinates))
+    near = get_close_matches(key, names, n=1)
+    return f"did you mean '{near[0]}'?" if near else f"there are {', '.join(names)}"
+
+
+def _written(value: Value | list[Value]) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)

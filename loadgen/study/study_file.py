@@ -1,5 +1,6 @@
 """Study files: where they lie, and what is wrong with one, by file and line."""
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
@@ -84,10 +85,16 @@ def _path_of(name_or_path: str) -> Path:
     candidates = [folder / f"{name_or_path}.yaml" for folder in folders()]
     found = next((path for path in candidates if path.is_file()), None)
     if found is None:
-        near = get_close_matches(name_or_path, study_names(), n=1)
+        near = [name for name in study_names() if _plain(name) == _plain(name_or_path)]
+        near += get_close_matches(name_or_path, study_names(), n=1)
         hint = f"did you mean '{near[0]}'?" if near else "`loadgen study list` shows those that exist"
         raise UsageError(f"there is no study '{name_or_path}'; {hint}")
     return found
+
+
+def _plain(name: str) -> str:
+    """`fig6` of `fig06`, `Fig. 6` and `figure 6`."""
+    return re.sub(r"[^a-z0-9]|0+(?=[0-9])", "", name.lower().replace("figure", "fig"))
 
 
 def _check(study: Study, origin: Origin) -> None:

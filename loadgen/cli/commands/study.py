@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from loadgen.cli.console.terminal import Terminal, show_json, stdout
+from loadgen.cli.console.terminal import Terminal, show, show_json, stdout
 from loadgen.cli.flags import options
 from loadgen.cli.flags.signature import Command, Flag, Group, command
 from loadgen.errors import UsageError
@@ -35,6 +35,15 @@ _WEIGHTS = Flag(
     "weights",
     "real|dummy",
     "Load real weights, or make them up and draw experts at random (default: as the study says).",
+)
+_HARDWARE = Flag(
+    "hardware", "NAME", "Accelerator: a100, h100, h200 or mi300x (default: h100, the paper's).", default="h100"
+)
+_PLAN_FLAGS = (
+    _HARDWARE,
+    _ONLY,
+    _WEIGHTS,
+    Flag("repeats", "N", "Plan every point N times (default: as the study says).", type=int | None),
 )
 _RUN_FLAGS = (
     _ONLY,
@@ -72,6 +81,34 @@ def show_study(name: StudyName, as_json: options.Json = False) -> None:
         show_json({"schema_version": 1, **file.study.model_dump(mode="json", exclude_defaults=True)})
         return
     stdout().print(study_tables(file, variants_of(file)))
+
+
+@study.command("plan", cls=Command)
+@command(_PLAN_FLAGS)
+def plan_study(
+    terminal: Terminal, name: StudyName, *, hardware: str, as_json: options.Json = False, **flags: Any
+) -> None:
+    """Show the points, starts, memory, time and GPU-hours of a study; start and send nothing."""
+    from contextlib import nullcontext
+
+    from loadgen.cli.tables.study_plan import study_plan_table
+    from loadgen.experiments.study import plan
+    from loadgen.moe.hardware import hardware as accelerator
+    from loadgen.study.points import points_at, points_of
+    from loadgen.study.study_file import read_study
+    from loadgen.study.variants import variants_of
+
+    file, on = read_study(name), accelerator(hardware)
+    if "repeats" in flags:
+        file = file.with_repeats(flags["repeats"])
+    variants = variants_of(file, weights=weights(flags.get("weights")))
+    points = points_at(points_of(file, variants), where(flags.get("only")))
+    with terminal.open() if terminal.has_database else nullcontext() as store:
+        planned = plan.plan_study(file, points, on, store)
+    if as_json:
+        show_json(planned.to_json())
+    else:
+        show(study_plan_table(planned))
 
 
 @study.command("run", cls=Command)
