@@ -12,6 +12,7 @@ from rich.table import Column
 from rich.text import Text
 
 from loadgen.cli.tables.style import numbers, plain_table
+from loadgen.experiments.study.duration import Basis
 from loadgen.experiments.study.plan import StudyPlan, VariantPlan
 from loadgen.report.format import MISSING_FIGURE, number, plural, seconds
 from loadgen.servers.profiles.memory_fit import GB
@@ -207,7 +208,7 @@ def _summary(plan: StudyPlan) -> str:
 def _sources(plan: StudyPlan) -> Iterator[str]:
     """What the times rest on."""
     bases = Counter(each.duration.basis for each in plan.points if each.runs)
-    words = {
+    words: Mapping[Basis, str] = {
         "earlier": "as on record",
         "predicted": "as predicted on record",
         "stated": "as the study states",

@@ -170,9 +170,9 @@ def _key(point: Point) -> object:
     return point.variant.served.identity, point.run.hash
 
 
-def _is_on(names: Sequence[str], on: Hardware) -> bool:
+def _is_on(names: Sequence[str] | None, on: Hardware) -> bool:
     """Whether GPUs by these names are all of one kind."""
-    return bool(names) and all(_kind(name) == on.name for name in names)
+    return names is not None and {_kind(name) for name in names} == {on.name}
 
 
 def _kind(name: str) -> str | None:
