@@ -12,6 +12,7 @@ from loadgen.analysis.figures.metrics import METRICS
 from loadgen.analysis.server.account import ACCOUNT_FIGURES
 from loadgen.analysis.server.gpu import GPU_FIGURES
 from loadgen.analysis.server.served_gpus import gpu_count
+from loadgen.analysis.utilisation import UTILISATION_FIGURES
 
 TPOT = next(metric for metric in METRICS if metric.key == "tpot_s")
 
@@ -45,6 +46,15 @@ PER_USER = Figure(
     derive=_per_user,
 )
 
-_TABLE = (*METRICS, PER_GPU, PER_USER, *GPU_FIGURES, *COST_FIGURES, *ACCOUNT_FIGURES, *CLIENT_FIGURES)
+_TABLE = (
+    *METRICS,
+    PER_GPU,
+    PER_USER,
+    *UTILISATION_FIGURES,
+    *GPU_FIGURES,
+    *COST_FIGURES,
+    *ACCOUNT_FIGURES,
+    *CLIENT_FIGURES,
+)
 FIGURES: dict[str, Figure] = {figure.key: figure for figure in _TABLE}
 DRAWN: dict[str, Figure] = {key: figure for key, figure in FIGURES.items() if figure.is_drawn}

@@ -1,10 +1,15 @@
-"""S-MBU and S-MFU: how much of the hardware's bandwidth and FLOP/s a run used, counting the experts it needed and no others.
+"""S-MBU, S-MFU and the share of the bound: how much of the hardware a run used, counting the experts it needed and no others.
 
-Both are of MoE-CAP (Jiang et al., arXiv 2412.07067), against the datasheet's peaks. Counting every expert of a
+The first two are of MoE-CAP (Jiang et al., arXiv 2412.07067), against the datasheet's peaks. Counting every expert of a
 Mixture-of-Experts model, as MBU and MFU do, gives figures above 100 %. Here the head counts too, which every token needs and
 MoE-CAP's code leaves out.
 """
 
+from loadgen.analysis.bound import bound_of, is_plain, mean_lengths
+from loadgen.analysis.document.run import RunDocument
+from loadgen.analysis.figures.figure import Figure
+from loadgen.analysis.server.served_model import ServedModel, served_model
+from loadgen.load.shapes import shape_from_json
 from loadgen.moe.architecture import Architecture
 from loadgen.moe.hardware import Hardware
 from loadgen.moe.parameters import expected_distinct_experts
@@ -82,3 +87,109 @@ def _works(
 ) -> list[Work]:
     stages = stage_works(architecture, parallelism, precisions, distinct_experts)
     return [work for stage in stages for work in stage.work(step)]
+
+
+def decoding_sequences(run: RunDocument) -> float | None:
+    """Return how many sequences of a run decoded together, on average over the time in which any did; None if unknown.
+
+    By Little's law: the time from first to last token, summed over requests, over the time in which it was spent. Of a wave that
+    is the time from its first token to its last. At least 1.
+    """
+    ttft, e2e = run.get("ttft_s"), run.get("e2e_latency_s")
+    if not ttft or not e2e or ttft["mean"] is None or e2e["mean"] is None:
+        return None
+    decoding_s = e2e["mean"] - ttft["mean"]
+    batch = shape_from_json(run["spec"]["shape"]).batch_size
+    if batch is None:
+        in_flight = (run.get("concurrency") or {}).get("mean")
+        return None if not in_flight else max(1.0, in_flight * decoding_s / e2e["mean"])
+    if ttft["min"] is None or e2e["max"] is None or e2e["max"] <= ttft["min"]:
+        return None
+    return max(1.0, batch * decoding_s / (e2e["max"] - ttft["min"]))
+
+
+def _measured_model(run: RunDocument) -> ServedModel | None:
+    """The model of a run on real hardware, whose work is that of independent prompts."""
+    model = None if run["simulated"] else served_model(run)
+    return model if model is not None and is_plain(run, model) else None
+
+
+def _s_mbu(run: RunDocument, statistic: str) -> float | None:
+    model, lengths, sequences = _measured_model(run), mean_lengths(run), decoding_sequences(run)
+    tpot = run.get("tpot_s")
+    tpot_s = None if tpot is None else tpot["mean"]
+    if model is None or lengths is None or sequences is None or not tpot_s:
+        return None
+    input_tokens, output_tokens = lengths
+    return s_mbu(
+        model.architecture,
+        model.hardware,
+        tpot_s=tpot_s,
+        sequences=sequences,
+        context_tokens=input_tokens + output_tokens / 2,
+        parallelism=model.parallelism,
+        precisions=model.precisions,
+        distinct_experts=model.distinct_experts,
+    )
+
+
+def _s_mfu(run: RunDocument, statistic: str) -> float | None:
+    model, lengths, requests_per_s = _measured_model(run), mean_lengths(run), run.get("requests_per_s")
+    if model is None or lengths is None or not requests_per_s:
+        return None
+    return s_mfu(
+        model.architecture,
+        model.hardware,
+        requests_per_s=requests_per_s,
+        input_tokens=lengths[0],
+        output_tokens=lengths[1],
+        gpus=model.parallelism.gpus,
+        precisions=model.precisions,
+    )
+
+
+def _of_bound(run: RunDocument, statistic: str) -> float | None:
+    measured = None if run["simulated"] else run.get("output_tokens_per_s")
+    bound = bound_of(run, "output_tokens_per_s") if measured else None
+    return measured / bound if measured and bound else None
+
+
+_SOURCE = "MoE-CAP (arXiv 2412.07067)"
+
+UTILISATION_FIGURES = (
+    Figure(
+        key="s_mbu_ratio",
+        label="S-MBU",
+        unit="ratio",
+        kind="scalar",
+        better="higher",
+        formula="(bytes of the weights that a decoding step activates + of its KV cache)/mean TPOT/bandwidth of the datasheet",
+        window="runs whose model, accelerators and lengths are known, one token a step",
+        doc=f"Sparse memory bandwidth utilisation of decoding, of {_SOURCE}: the distinct experts of the mean number of "
+        "sequences that decode together, by uniform routing.",
+        derive=_s_mbu,
+    ),
+    Figure(
+        key="s_mfu_ratio",
+        label="S-MFU",
+        unit="ratio",
+        kind="scalar",
+        better="higher",
+        formula="requests per second · FLOPs of a request of mean lengths/FLOP/s of the datasheet over all GPUs",
+        window="runs whose model, accelerators and lengths are known, one token a step",
+        doc=f"Sparse FLOP/s utilisation, of {_SOURCE}: prompts and output, each token through its top-k experts.",
+        derive=_s_mfu,
+    ),
+    Figure(
+        key="bound_ratio",
+        label="Share of the bound",
+        unit="ratio",
+        kind="scalar",
+        better="higher",
+        formula="output throughput/output throughput that the roofline allows at this load, by the datasheet's rates",
+        window="the same, of a wave or a closed loop",
+        doc="How near a run came to the highest output throughput that its hardware allows at its load, whatever the engine.",
+        derive=_of_bound,
+    ),
+)
+"""None of the simulator's runs and of predictions, which would tell of themselves only."""

@@ -84,6 +84,30 @@ def wave_bound(
     )
 
 
+def closed_loop_cycle_bound_s(roofline: Roofline, callers: int, input_tokens: int, output_tokens: int) -> float:
+    """Return the shortest time in which each of `callers` has one request answered, in a steady state.
+
+    Prompts are computed along with the tokens that others decode. Each kind of layer then takes the longer of the sums of its
+    memory and its compute time over the steps of the cycle: one for all prompts, and output − 1 in which all sequences decode.
+    No request takes less than it does alone. Data-parallel copies share the callers evenly, and pipeline stages the work.
+    """
+    copies, stages = roofline.parallelism.data, roofline.parallelism.pipeline
+    per_copy, decoded = math.ceil(callers / copies), output_tokens - 1
+    alone_s = wave_bound(roofline, copies, input_tokens, output_tokens).e2e_s
+    in_flight = min(stages, per_copy)
+    share = per_copy / in_flight
+    prompts = roofline.step_time(Step(chunks=(PrefillChunk(input_tokens),) * per_copy))
+    token = roofline.step_time(Step(share, share * (input_tokens + output_tokens / 2)))
+    tokens = decoded * in_flight
+    of_token = {part.kind: part for part in token.parts}
+    together_s = prompts.communication_s + tokens * token.communication_s
+    together_s += prompts.overhead_s + tokens * token.overhead_s
+    for prompt in prompts.parts:
+        part = of_token[prompt.kind]
+        together_s += max(prompt.memory_s + tokens * part.memory_s, prompt.compute_s + tokens * part.compute_s)
+    return max(alone_s, together_s / stages)
+
+
 def prefill_steps(prompts: int, input_tokens: int, max_num_batched_tokens: int | None = None) -> Iterator[Step]:
     """Yield the steps that compute some prompts, first come, first served, each as full as it may be."""
     room = limit = max_num_batched_tokens or prompts * input_tokens

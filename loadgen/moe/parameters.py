@@ -4,6 +4,7 @@ The counts in all are those of the checkpoint, element for element.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 
 from loadgen.errors import ModelError
@@ -11,6 +12,7 @@ from loadgen.moe.architecture import Architecture, Attention, Experts, GroupedQu
 from loadgen.moe.placement import Parallelism, kv_heads_on_gpu, layers_per_stage, split
 
 MATRICES_OF_A_FFN = 3  # gate, up and down
+_ONE_CHOICE_WHEN_MADE_UP = ("deepseek_v2",)  # families
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,3 +157,14 @@ def expected_distinct_experts(experts: int, top_k: int, batch_tokens: float) -> 
             "tokens must be at least 0 and top-k between 1 and the number of experts."
         )
     return experts * (1 - math.pow(1 - top_k / experts, batch_tokens))
+
+
+def distinct_experts_of_made_up(architecture: Architecture) -> Callable[[int, int, float], float]:
+    """Return the number of distinct experts that routers with made-up weights choose, as a function like `expected_distinct_experts`.
+
+    DeepSeek-V2's router scores in 16 bits; made-up scores are so close that they round to one number, and every token takes
+    the same experts. Other routers choose as evenly as expected.
+    """
+    if architecture.family in _ONE_CHOICE_WHEN_MADE_UP:
+        return lambda experts, top_k, batch_tokens: top_k
+    return expected_distinct_experts

@@ -19,6 +19,7 @@ TTFT_FROM_SEND = FIGURES["ttft_from_send_s"]
 NETWORK_RTT = FIGURES["network_rtt_s"]
 CACHED_RATIO = FIGURES["prefix_cache_hit_ratio"]
 TOKENS_PER_CHUNK = FIGURES["tokens_per_chunk"]
+BOUND_RATIO = FIGURES["bound_ratio"]
 
 
 def tail(figure: Figure, drawn: Sequence[Point]) -> str | None:

@@ -13,9 +13,10 @@ from loadgen.analysis.document.run import RunDocument
 from loadgen.analysis.document.server import EnvironmentDocument, GpuAccount, ServerDocument
 from loadgen.analysis.figure_table import FIGURES
 from loadgen.analysis.server.served_gpus import gpu_names
+from loadgen.servers.profiles.layout import UNIFORM_ROUTING
 from loadgen.study.claims import Value
 from loadgen.study.points import Point, load_coordinates_of
-from loadgen.study.served import UNIFORM_ROUTING, served_of
+from loadgen.study.served import served_of
 
 Provenance = Literal["measured", "dummy", "dummy_routed", "simulated", "tiny"]
 """Where a point comes from: a server with real weights; one with made-up weights whose experts are drawn at random, or chosen by

@@ -12,13 +12,10 @@ from loadgen.errors import ModelError
 from loadgen.moe.architecture import Architecture
 from loadgen.servers.profiles.command import arguments, environment
 from loadgen.servers.profiles.flag_syntax import canonical
-from loadgen.servers.profiles.layout import layout
+from loadgen.servers.profiles.layout import UNIFORM_ROUTING, layout
 from loadgen.servers.profiles.schema import Argument, ServerProfile
 from loadgen.servers.profiles.subject import architecture_of
 from loadgen.study.claims import Value
-
-UNIFORM_ROUTING = {"VLLM_MOE_ROUTING_SIMULATION_STRATEGY": "uniform_random"}
-"""Has vLLM draw the experts of each token at random: of a point with made-up weights this says where it comes from, not which it is."""
 
 _OF_A_VARIANT = ("VLLM_MOE_", "VLLM_TUNED_CONFIG_FOLDER", "VLLM_ATTENTION_BACKEND", "VLLM_ALL2ALL_BACKEND", "LOADGEN_")
 """Variables that change what is computed, by how their names begin; the others say where or how safely it runs."""

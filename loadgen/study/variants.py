@@ -8,10 +8,11 @@ from typing import Literal
 
 from loadgen.errors import LoadgenError, UsageError
 from loadgen.servers.launcher.variant import Overrides, Variant
+from loadgen.servers.profiles.layout import UNIFORM_ROUTING
 from loadgen.servers.profiles.profile_file import read_profile
 from loadgen.study.claims import Value
 from loadgen.study.schema import Study, StudyServer, matrix_of
-from loadgen.study.served import UNIFORM_ROUTING, Served, served_by
+from loadgen.study.served import Served, served_by
 from loadgen.study.study_file import StudyFile
 
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from loadgen.errors import UsageError
+from loadgen.servers.profiles.layout import UNIFORM_ROUTING
 from loadgen.study.points import points_of
-from loadgen.study.served import UNIFORM_ROUTING
 from loadgen.study.study_file import read_study
 from loadgen.study.variants import variants_of
 

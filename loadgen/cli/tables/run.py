@@ -6,10 +6,11 @@ from rich.text import Text
 
 from loadgen.analysis.document.run import RunDocument
 from loadgen.analysis.figures.metrics import METRICS
+from loadgen.analysis.utilisation import UTILISATION_FIGURES
 from loadgen.cli.tables.style import VERDICTS, facts_table, numbers, plain_table, words
 from loadgen.cli.tables.sweep import print_findings, sweep_title
 from loadgen.report.figures import TTFT, metric_label
-from loadgen.report.format import figure, milliseconds, number, shown_unit
+from loadgen.report.format import cell, figure, milliseconds, number, shown_unit
 from loadgen.report.words.remote import is_unverified
 from loadgen.report.words.run_facts import reply_texts, turn_table
 from loadgen.report.words.run_summary import run_summary
@@ -64,17 +65,16 @@ def run_table(document: RunDocument) -> RenderableType:
     """Every figure of one run."""
     distributions = plain_table("ms", *numbers("n", "mean", "p50", "p90", "p95", "p99", "max"))
     scalars = Table.grid("", Column(justify="right"), Column(style="dim"), padding=(0, 2))
-    for metric in METRICS:
-        entry = metric.of(document)
+    for metric in (*METRICS, *UTILISATION_FIGURES):
         if metric.is_distribution:
-            figures = entry or {}
+            figures = metric.of(document) or {}
             if metric.better is None and not figures.get("n"):
                 continue  # it describes what this run had none of
             cells = (figure(figures.get(name), metric.unit) for name in ("mean", "p50", "p90", "p95", "p99", "max"))
             unit = "" if metric.unit == "s" else f", {metric.unit}"
             distributions.add_row(metric.label + unit, number(figures.get("n")), *cells)
-        elif entry is not None:
-            scalars.add_row(metric_label(metric, document), figure(entry, metric.unit), shown_unit(metric.unit))
+        elif (value := metric.read(document)) is not None:
+            scalars.add_row(metric_label(metric, document), cell(value, metric.unit), shown_unit(metric.unit))
     return Group(distributions, scalars)
 
 

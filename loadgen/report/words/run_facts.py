@@ -13,9 +13,11 @@ from loadgen.analysis.document.server import EnvironmentDocument
 from loadgen.analysis.figures.figure import Figure
 from loadgen.analysis.figures.metrics import METRICS
 from loadgen.analysis.stats import TAIL_NAMES, Distribution, highest_percentile
+from loadgen.analysis.utilisation import UTILISATION_FIGURES
 from loadgen.report.figures import COST_PER_MILLION, THROUGHPUT, TTFT, gap_figure, highest, metric_label
 from loadgen.report.format import (
     MISSING_FIGURE,
+    cell,
     figure,
     flat,
     milliseconds,
@@ -91,9 +93,9 @@ def distribution_figures(run: RunDocument) -> tuple[FigureLine, ...]:
 def scalar_figures(run: RunDocument) -> tuple[FigureLine, ...]:
     """Every metric of one number that the run has."""
     return tuple(
-        FigureLine(metric_label(metric, run), shown_unit(metric.unit), metric.formula, (figure(value, metric.unit),))
-        for metric in METRICS
-        if not metric.is_distribution and isinstance(value := metric.of(run), int | float)
+        FigureLine(metric_label(metric, run), shown_unit(metric.unit), metric.formula, (cell(value, metric.unit),))
+        for metric in (*METRICS, *UTILISATION_FIGURES)
+        if not metric.is_distribution and (value := metric.read(run)) is not None
     )
 
 

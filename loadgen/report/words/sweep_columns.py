@@ -10,6 +10,7 @@ from loadgen.analysis.document.run import RunDocument
 from loadgen.analysis.figures.figure import Figure
 from loadgen.analysis.verdict import usable_runs
 from loadgen.report.figures import (
+    BOUND_RATIO,
     CACHED_RATIO,
     CHUNK_GAP,
     COST_PER_MILLION,
@@ -135,6 +136,15 @@ _COLUMNS = (
         narrow="cached\n%",
         is_shown=_any(CACHED_RATIO),
         note="cached: prompt tokens out of the server's prefix cache",
+    ),
+    Column(
+        figure=BOUND_RATIO,
+        of_points="of the bound",
+        of_runs="of the bound",
+        unit="%",
+        terminal="of the\nbound %",
+        is_shown=_any(BOUND_RATIO),
+        note="of the bound: output throughput, as a share of what the datasheet's bandwidth and FLOP/s allow at this load",
     ),
     Column(
         figure=ENERGY_PER_TOKEN,

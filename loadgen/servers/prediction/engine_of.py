@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 
 from loadgen.moe.architecture import Architecture
 from loadgen.moe.hardware import Hardware
-from loadgen.moe.parameters import expected_distinct_experts
+from loadgen.moe.parameters import distinct_experts_of_made_up, expected_distinct_experts
 from loadgen.moe.roofline import Roofline
-from loadgen.moe.step_work import DistinctExperts, Precisions
+from loadgen.moe.step_work import Precisions
 from loadgen.servers.prediction.fitted import Calibration, calibration_for
 from loadgen.servers.prediction.step_cost import RooflineCosts
 from loadgen.servers.prediction.virtual_time import EngineModel
@@ -23,7 +23,6 @@ from loadgen.servers.simulator.scheduler import BLOCK_TOKENS, SchedulerLimits
 
 _GIB = 2**30
 _MAX_GRAPH_TOKENS = 512
-_ONE_CHOICE = ("deepseek_v2",)  # families
 
 
 class UnpredictableError(Exception):
@@ -80,7 +79,9 @@ def deployment_of(
         parallelism=found.parallelism,
         precisions=Precisions(found.precision, found.kv_precision),
         efficiency=replace(fitted.efficiency, graph_tokens=graph_tokens),
-        distinct_experts=_chosen_by_made_up(architecture) if has_made_up_routers else expected_distinct_experts,
+        distinct_experts=distinct_experts_of_made_up(architecture)
+        if has_made_up_routers
+        else expected_distinct_experts,
     )
     engine = EngineModel(
         limits=limits,
@@ -90,17 +91,6 @@ def deployment_of(
         steps_in_flight=2 if limits.plans_ahead else found.parallelism.pipeline,
     )
     return Deployment(engine, found.parallelism.data, found.parallelism.gpus, found.max_model_len)
-
-
-def _chosen_by_made_up(architecture: Architecture) -> DistinctExperts:
-    """The experts that tokens choose with made-up weights.
-
-    DeepSeek-V2's router scores in 16 bits; made-up scores are so close that they round to one number, and every token takes
-    the same experts. Other routers choose as evenly as expected.
-    """
-    if architecture.family in _ONE_CHOICE:
-        return lambda experts, top_k, tokens: top_k
-    return expected_distinct_experts
 
 
 def _limits(flags: Mapping[str, object], found: Layout, needed: Memory, hardware: Hardware) -> SchedulerLimits:

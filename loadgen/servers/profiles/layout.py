@@ -16,6 +16,9 @@ from loadgen.servers.profiles.schema import Argument
 # vLLM 0.26 takes 0.9 of the memory by itself, 0.32 takes 0.92: the smaller one is always there.
 DEFAULT_MEMORY_RATIO = 0.9
 
+UNIFORM_ROUTING = {"VLLM_MOE_ROUTING_SIMULATION_STRATEGY": "uniform_random"}
+"""Has vLLM draw the experts of each token at random: of a point with made-up weights this says where it comes from, not which it is."""
+
 _QUANTISED: Mapping[str, Precision] = {
     **dict.fromkeys(("fp8", "fp8_per_tensor", "fp8_per_block", "fp8_per_channel", "mxfp8", "fbgemm_fp8"), "fp8"),
     **dict.fromkeys(("awq", "awq_marlin", "gptq", "gptq_marlin"), "int4"),

@@ -10,6 +10,7 @@ from loadgen.analysis.client_error import APART_NS, PROMISE
 from loadgen.analysis.figures.figure import Figure
 from loadgen.analysis.figures.metrics import METHOD_VERSION, METRICS
 from loadgen.analysis.stats import samples_needed
+from loadgen.analysis.utilisation import UTILISATION_FIGURES
 from loadgen.analysis.verdict import Check
 from loadgen.analysis.window import MIN_REQUESTS
 from loadgen.doctor import calibration
@@ -51,6 +52,10 @@ def check_row(check: Check) -> str:
 
 def test_the_metrics_are_the_codes() -> None:
     assert table("Metrics") == [metric_row(metric) for metric in METRICS]
+
+
+def test_the_figures_of_utilisation_are_the_codes() -> None:
+    assert table("Utilisation") == [metric_row(metric) for metric in UTILISATION_FIGURES]
 
 
 def test_each_metric_is_told_in_a_sentence() -> None:

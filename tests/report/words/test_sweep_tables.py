@@ -1,9 +1,11 @@
 """A sweep's tables: load points, means over the repeats that are not invalid, each with its verdict; and runs."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from loadgen.importers.importing import read_sweep
 from loadgen.load.shapes import ClosedLoop
 from loadgen.report.words.sweep_tables import PointLine, RunsTable, points_table, runs_table
 from tests.report.documents import Document, measured_run, specs
@@ -103,3 +105,12 @@ def test_columns_that_only_some_sweeps_have() -> None:
     assert table.columns[-2:] == (("cached", "% of prompt"), ("energy", "J/token"))
     assert in_column(table, "cached") == ["0", "25.0"]
     assert in_column(table, "energy") == ["–", "0.310"]
+
+
+def test_the_share_of_the_bound_is_a_column_where_it_is_known() -> None:
+    results = Path(__file__).resolve().parents[3] / "results"
+    runs = read_sweep(results / "2026-11-26-h200-mixtral-8x7b-bf16-dummy-1024-256.json").runs
+    table = points_table(runs)
+    place = table.columns.index(("of the bound", "%"))
+    assert [line.cells[place].value for line in table.lines] == ["66.7", "75.9", "57.8"]
+    assert ("of the bound", "%") not in points_table(repeats([100.0], ["valid"])).columns
