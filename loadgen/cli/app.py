@@ -25,6 +25,7 @@ from loadgen.cli.commands.search import search
 from loadgen.cli.commands.serve import serve
 from loadgen.cli.commands.simulate import simulate
 from loadgen.cli.commands.study import study
+from loadgen.cli.commands.study_predict import predict_studies
 from loadgen.cli.console import streams
 from loadgen.cli.console.terminal import Globals, warn
 from loadgen.cli.flags import other_tools
@@ -59,6 +60,7 @@ app.command("simulate", cls=Command)(simulate)
 app.command("doctor", cls=Command)(doctor)
 app.add_typer(profiles, name="profiles")
 app.add_typer(serve, name="serve")
+study.command("predict", cls=Command)(predict_studies)
 app.add_typer(study, name="study")
 
 

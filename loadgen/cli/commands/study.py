@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 study = typer.Typer(
     name="study",
-    help="Studies: every figure of the paper, and your own: list, show, run.",
+    help="Studies: every figure of the paper, and your own: list, show, plan, run, predict.",
     cls=Group,
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -25,29 +25,27 @@ study = typer.Typer(
 StudyName = Annotated[
     str, typer.Argument(metavar="NAME", help="A study by name, or the path of its file.", show_default=False)
 ]
-_ONLY = Flag(
+ONLY = Flag(
     "only",
     "K=V",
     "Only points with this coordinate, such as model=olmoe-1b-7b or batch=64; may be repeated.",
     type=list[str] | None,
 )
-_WEIGHTS = Flag(
+WEIGHTS = Flag(
     "weights",
     "real|dummy",
     "Load real weights, or make them up and draw experts at random (default: as the study says).",
 )
-_HARDWARE = Flag(
-    "hardware", "NAME", "Accelerator: a100, h100, h200 or mi300x (default: h100, the paper's).", default="h100"
-)
+_HARDWARE = Flag("hardware", "NAME", "Accelerator: a100, h100 (the paper's), h200 or mi300x.", default="h100")
 _PLAN_FLAGS = (
     _HARDWARE,
-    _ONLY,
-    _WEIGHTS,
+    ONLY,
+    WEIGHTS,
     Flag("repeats", "N", "Plan every point N times (default: as the study says).", type=int | None),
 )
 _RUN_FLAGS = (
-    _ONLY,
-    _WEIGHTS,
+    ONLY,
+    WEIGHTS,
     Flag("models", "DIR", "Take each model from the folder of its name in DIR.", type=Path | None),
     Flag("repeats", "N", "Measure every point N times, each with its own seed (default: as the study says).", type=int | None),
     Flag("resume", "", "Measure what the newest run of the study lacks.", type=bool, default=False),
