@@ -9,6 +9,7 @@ from typing import NotRequired
 
 from typing_extensions import TypedDict
 
+from loadgen.analysis.bound import bound_of
 from loadgen.analysis.document.run import RunDocument
 from loadgen.analysis.figures.figure import Figure
 from loadgen.analysis.stats import wants_log
@@ -31,10 +32,14 @@ class LoadRow(TypedDict):
     status: str
     low: NotRequired[float]  # of repeats: what their bar shows
     high: NotRequired[float]
+    bound: NotRequired[float]  # the best value that the roofline allows at this point
 
 
 GOOD, COMPLETED = "within the SLO", "completed"  # the lines of goodput
 FARTHEST_LIMIT = 2.0  # a limit beyond so many times the axis would press the lines flat
+BOUND_NOTE = (
+    "Thin dotted lines are the roofline bound: the best that the datasheet's bandwidth and FLOP/s allow at each load."
+)
 
 
 def load_rows(drawn: Sequence[Point], name: str, read: Callable[[RunDocument], float | None]) -> list[LoadRow]:
@@ -58,6 +63,16 @@ def load_rows(drawn: Sequence[Point], name: str, read: Callable[[RunDocument], f
     return rows
 
 
+def bounded_rows(drawn: Sequence[Point], figure: Figure, statistic: str = "p50") -> list[LoadRow]:
+    """The rows of a figure, with the roofline bound at the points where it is known."""
+    rows = []
+    for point in drawn:
+        for row in load_rows([point], "", figure.reader(statistic)):
+            bound = bound_of(point.runs[0], figure.key)
+            rows.append(row if bound is None else row | {"bound": bound})
+    return rows
+
+
 def load_chart(
     figure: Figure,
     rows: list[LoadRow],
@@ -76,6 +91,11 @@ def load_chart(
         return Chart(figure.key, title, shown_unit(unit), "No usable run has this figure.", None)
     log = unit == "s" and wants_log([row["value"] for row in rows])
     floor, ceiling = _ends(rows, log)
+    bounds = [row["bound"] for row in rows if "bound" in row]
+    if bounds:
+        floor, ceiling = _with_bounds(floor, ceiling, bounds)
+        beyond = max(bounds) > ceiling or min(bounds) < floor
+        words.append(BOUND_NOTE + (" Parts of them lie beyond the edge." if beyond else ""))
     if limit is not None:
         ceiling = max(ceiling, limit * 1.08) if limit <= FARTHEST_LIMIT * ceiling else ceiling
         seen = floor < limit < ceiling
@@ -96,7 +116,7 @@ def figure_chart(
 ) -> Chart | None:
     """Any figure along the load; None where no run has it."""
     along = axes(runs, names)
-    rows = load_rows(points(runs, along), "", of.reader(statistic))
+    rows = bounded_rows(points(runs, along), of, statistic)
     notes = [note] if note else []
     return load_chart(of, rows, along=along, title=of.name(statistic), notes=notes) if rows else None
 
@@ -117,7 +137,7 @@ def latency_chart(runs: Sequence[RunDocument], of: Figure, names: Mapping[str, s
 def throughput_chart(runs: Sequence[RunDocument], names: Mapping[str, str] | None = None) -> Chart:
     """The output throughput along the load."""
     along = axes(runs, names)
-    return load_chart(THROUGHPUT, load_rows(points(runs, along), "", THROUGHPUT.read), along=along)
+    return load_chart(THROUGHPUT, bounded_rows(points(runs, along), THROUGHPUT), along=along)
 
 
 def goodput_chart(runs: Sequence[RunDocument], names: Mapping[str, str] | None = None) -> Chart | None:
@@ -146,6 +166,15 @@ def _limit_line(shown: float, scale: Spec) -> list[Spec]:
     ]
 
 
+def _bound_line(encoding: Spec) -> Spec:
+    """A line of the bound for each line of the figure, in its colour."""
+    return {
+        "transform": [{"filter": "isValid(datum.bound)"}],
+        "mark": {"type": "line", "strokeWidth": 1, "strokeDash": list(palette.DOTTED), "clip": True},
+        "encoding": encoding,
+    }
+
+
 def _shown(value: float, unit: str) -> float:
     return value * {"s": 1000, "ratio": 100}.get(unit, 1)
 
@@ -157,6 +186,8 @@ def _drawn(row: LoadRow, unit: str, floor: float, ceiling: float) -> dict[str, o
         shown["from"], shown["to"] = _shown(row["low"], unit), _shown(row["high"], unit)
         shown["bar_from"] = _shown(max(row["low"], floor), unit)
         shown["bar_to"] = _shown(min(row["high"], ceiling), unit)
+    if "bound" in row:
+        shown["bound"] = _shown(row["bound"], unit)
     return {**row, **shown}
 
 
@@ -168,6 +199,8 @@ def _table(unit: str, along: Axes, rows: list[LoadRow]) -> Table:
     if named:
         columns.append("statistic")
     columns += [f"mean ({shown_unit(unit)})", spread_label(row["runs"] for row in rows), "runs"]
+    is_bounded = any("bound" in row for row in rows)
+    columns += ["roofline bound"] if is_bounded else []
     texts = []
     for row in rows:
         text = [setting(row["x"])]
@@ -176,7 +209,8 @@ def _table(unit: str, along: Axes, rows: list[LoadRow]) -> Table:
         if named:
             text.append(row["statistic"])
         interval = f"{shown(row['low'], unit)} … {shown(row['high'], unit)}" if "low" in row else MISSING_FIGURE
-        texts.append((*text, shown(row["value"], unit), interval, str(row["runs"])))
+        bound = (shown(row.get("bound"), unit),) if is_bounded else ()
+        texts.append((*text, shown(row["value"], unit), interval, str(row["runs"]), *bound))
     return Table(tuple(columns), tuple(texts))
 
 
@@ -187,6 +221,12 @@ def _ends(rows: list[LoadRow], log: bool) -> tuple[float, float]:
     floor, ceiling = (min(values) / 1.6, highest * 1.6) if log else (0.0, highest * 1.25)
     far = max((row["high"] for row in rows if "high" in row), default=highest)
     return floor, min(ceiling, max(far, highest * 1.04))
+
+
+def _with_bounds(floor: float, ceiling: float, bounds: Sequence[float]) -> tuple[float, float]:
+    """The ends of the y axis, moved so far that bounds near them are seen whole."""
+    nearest = [bound for bound in bounds if floor / FARTHEST_LIMIT <= bound <= FARTHEST_LIMIT * ceiling]
+    return min([floor, *(bound / 1.04 for bound in nearest)]), max([ceiling, *(bound * 1.04 for bound in nearest)])
 
 
 def _spec(title: str, unit: str, along: Axes, rows: list[LoadRow], drawn: list[dict[str, object]], scale: Spec) -> Spec:
@@ -211,6 +251,7 @@ def _spec(title: str, unit: str, along: Axes, rows: list[LoadRow], drawn: list[d
         told("to", f"{spread}, to"),
         told("runs", "runs"),
     ]
+    tooltip += [told("bound", f"roofline bound ({unit})")] if any("bound" in row for row in rows) else []
     tooltip += [told("status", "verdict", "nominal")]
 
     across = {
@@ -229,5 +270,7 @@ def _spec(title: str, unit: str, along: Axes, rows: list[LoadRow], drawn: list[d
         "encoding": across | {"y": value_axis("bar_from", scale), "y2": {"field": "bar_to"}},
     }
     layers = [line, bars] if any("low" in row for row in rows) else [line]
+    if any("bound" in row for row in rows):
+        layers.insert(0, _bound_line(across | {"y": value_axis("bound", scale)}))
     layers += points_by_verdict({row["status"] for row in rows}, {"size": 60, "strokeWidth": 2, "opacity": 1}, mark)
     return frame(drawn) | {"layer": layers}

@@ -30,8 +30,9 @@ OUTCOMES = {
 
 SOLID: tuple[int, ...] = (1, 0)
 DASHED: tuple[int, ...] = (5, 3)
+DOTTED: tuple[int, ...] = (1, 3)
 # Of lines that share a colour.
-DASHES: tuple[tuple[int, ...], ...] = (SOLID, DASHED, (1, 3), (8, 3, 1, 3), (12, 4), (4, 2, 1, 2, 1, 2))
+DASHES: tuple[tuple[int, ...], ...] = (SOLID, DASHED, DOTTED, (8, 3, 1, 3), (12, 4), (4, 2, 1, 2, 1, 2))
 
 
 def shape(position: int) -> str:

@@ -1,14 +1,17 @@
 """A sweep's charts: which percentiles, which marks, what is cut and what is said."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 import vl_convert
 
+from loadgen.importers.importing import read_sweep
 from loadgen.load.shapes import ClosedLoop
 from loadgen.report.charts.chart import Chart
-from loadgen.report.figures import CHUNK_GAP, TOKEN_GAP, gap_figure, reading_note
+from loadgen.report.charts.load_charts import figure_chart, throughput_chart
+from loadgen.report.figures import CHUNK_GAP, E2E_LATENCY, TOKEN_GAP, gap_figure, reading_note
 from tests.report.documents import Document, measured_run, page_charts, specs
 
 
@@ -163,3 +166,36 @@ def test_vega_draws_every_point(number: int) -> None:
     assert spec is not None
     svg = vl_convert.vegalite_to_svg(json.dumps(spec | {"width": 300}), allowed_base_urls=[])
     assert svg.count('aria-roledescription="point"') == len(spec["data"]["values"])
+
+
+RESULTS = Path(__file__).resolve().parents[3] / "results"
+
+
+def test_the_bound_is_a_line_of_its_own_where_it_is_known() -> None:
+    runs = read_sweep(RESULTS / "2026-11-30-h200-qwen1.5-moe-a2.7b-dummy-waves-512.json.gz").runs
+    chart = throughput_chart(runs)
+    assert "roofline bound" in chart.caption
+    assert chart.table is not None
+    assert chart.table.columns[-1] == "roofline bound"
+    assert chart.spec is not None
+    first = chart.spec["layer"][0]
+    assert first["encoding"]["y"]["field"] == "bound"
+    assert all(row["bound"] > row["value"] for row in rows(chart))
+    top = first["encoding"]["y"]["scale"]["domain"][1]
+    assert top > max(row["bound"] for row in rows(chart))
+    vl_convert.vegalite_to_svg(chart.spec)
+
+
+def test_runs_of_unknown_models_have_no_bound() -> None:
+    chart = throughput_chart(grid())
+    assert "roofline" not in chart.caption
+    assert chart.table is not None
+    assert "roofline bound" not in chart.table.columns
+    assert not any("bound" in row for row in rows(chart))
+
+
+def test_a_latency_has_its_bound_below() -> None:
+    runs = read_sweep(RESULTS / "2026-11-30-h200-qwen1.5-moe-a2.7b-dummy-waves-512.json.gz").runs
+    chart = figure_chart(runs, E2E_LATENCY, "p50")
+    assert chart is not None
+    assert all(row["bound"] < row["mark"] for row in rows(chart))  # both in ms
