@@ -25,8 +25,10 @@ from transformers import (
     GenerationConfig,
     MixtralConfig,
     OlmoeConfig,
+    PhimoeConfig,
     PretrainedConfig,
     PreTrainedTokenizerFast,
+    Qwen2MoeConfig,
     Qwen3MoeConfig,
 )
 from transformers.utils import logging
@@ -89,6 +91,38 @@ def qwen3moe() -> PretrainedConfig:
     )
 
 
+def qwen2moe() -> PretrainedConfig:
+    """16 experts, 4 for each token, beside a shared one with a gate."""
+    return Qwen2MoeConfig(
+        intermediate_size=256,
+        moe_intermediate_size=64,
+        shared_expert_intermediate_size=256,
+        num_hidden_layers=2,
+        num_key_value_heads=4,
+        num_experts=16,
+        num_experts_per_tok=4,
+        norm_topk_prob=False,
+        decoder_sparse_step=1,
+        mlp_only_layers=[],
+        **SHARED,
+    )
+
+
+def phimoe() -> PretrainedConfig:
+    """16 experts, 2 for each token by sparse mixing, LayerNorm with a bias, biases in attention and head."""
+    return PhimoeConfig(
+        intermediate_size=128,
+        num_hidden_layers=2,
+        num_key_value_heads=2,
+        num_local_experts=16,
+        num_experts_per_tok=2,
+        attention_bias=True,
+        lm_head_bias=True,
+        sliding_window=None,
+        **SHARED,
+    )
+
+
 def olmoe() -> PretrainedConfig:
     """16 experts, 4 for each token, weights left as they are, full multi-head attention."""
     return OlmoeConfig(
@@ -127,7 +161,14 @@ def deepseekv2() -> PretrainedConfig:
     )
 
 
-FAMILIES: tuple[Callable[[], PretrainedConfig], ...] = (mixtral, qwen3moe, olmoe, deepseekv2)
+FAMILIES: tuple[Callable[[], PretrainedConfig], ...] = (
+    mixtral,
+    qwen3moe,
+    qwen2moe,
+    phimoe,
+    olmoe,
+    deepseekv2,
+)
 
 
 def tokenizer() -> PreTrainedTokenizerFast:

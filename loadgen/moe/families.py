@@ -197,7 +197,10 @@ def _qwen3(keys: _Keys) -> Architecture:
 def _qwen3_moe(keys: _Keys) -> Architecture:
     bias = keys.flag("attention_bias")
     attention = _grouped(keys, qkv_bias=bias, output_bias=bias, norm="head")
-    return _built(keys, attention, _routed(keys, _sparse_by_step(keys), ffn_key="moe_intermediate_size"))
+    # `num_experts` on the hub; transformers 5 writes it under the other name.
+    experts_key = "num_experts" if "num_experts" in keys.values else "num_local_experts"
+    experts = _routed(keys, _sparse_by_step(keys), experts_key=experts_key, ffn_key="moe_intermediate_size")
+    return _built(keys, attention, experts)
 
 
 def _deepseek_v2(keys: _Keys) -> Architecture:

@@ -15,7 +15,7 @@ from loadgen.analysis.figure_table import FIGURES
 from loadgen.analysis.server.served_gpus import gpu_names
 from loadgen.servers.profiles.layout import UNIFORM_ROUTING
 from loadgen.study.claims import Value
-from loadgen.study.points import Point, load_coordinates_of
+from loadgen.study.points import Point, load_coordinates, load_coordinates_of
 from loadgen.study.served import served_of
 
 Provenance = Literal["measured", "dummy", "dummy_routed", "simulated", "tiny"]
@@ -124,9 +124,8 @@ def measured_points(points: Sequence[Point], runs: Iterable[RunDocument]) -> tup
 
 
 def _key(point: Point) -> object:
-    served = point.variant.served.identity
-    names = ("load", "batch", "input_tokens", "output_tokens", "length")
-    return served, _frozen({key: value for key, value in point.coordinates.items() if key in names})
+    """By what a run is recognised as one of the point: what was served and sent, not what it stands for."""
+    return point.variant.served.identity, _frozen(load_coordinates(point.run))
 
 
 def _frozen(coordinates: Mapping[str, Value]) -> tuple[tuple[str, Value], ...]:

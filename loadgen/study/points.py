@@ -15,12 +15,14 @@ from loadgen.spec.runs import resolve
 from loadgen.spec.sweep_spec import SweepSpec
 from loadgen.study.claims import Value, Where
 from loadgen.study.study_file import StudyFile, read_study
+from loadgen.study.tiny import Scale, at_scale
+from loadgen.study.tiny_loads import tiny_loads
 from loadgen.study.variants import StudyVariant, variants_of
 
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """One load on one server. `coordinates`: those of the server and of the load."""
+    """One load on one server. `coordinates`: those of the server and of the load; of a tiny model, as at full size."""
 
     variant: StudyVariant
     load: int  # its place among the study's loads
@@ -29,7 +31,27 @@ class Point:
 
 
 def load_specs(file: StudyFile, variant: StudyVariant, url: str | None = None) -> tuple[SweepSpec, ...]:
-    """One sweep for each of the study's loads, on this server. Raises UsageError, with file and line."""
+    """One sweep for each of the study's loads, on this server; on a tiny model, of loads to match.
+
+    Raises UsageError, with file and line.
+    """
+    specs = _loads_at_full_size(file, variant, url)
+    return specs if variant.stands_for is None else tiny_loads(specs)
+
+
+def points_of(file: StudyFile, variants: tuple[StudyVariant, ...]) -> tuple[Point, ...]:
+    """Every point of the study, by server and then by load; each once, whatever the number of repeats."""
+    points: list[Point] = []
+    for variant in variants:
+        specs = zip(load_specs(file, variant), _loads_at_full_size(file, variant), strict=True)
+        for at, (spec, full) in enumerate(specs):
+            for run, full_run in zip(resolve(spec), resolve(full), strict=True):
+                if run.seed == spec.seed:
+                    points.append(Point(variant, at, run, {**variant.coordinates, **load_coordinates(full_run)}))
+    return tuple(points)
+
+
+def _loads_at_full_size(file: StudyFile, variant: StudyVariant, url: str | None = None) -> tuple[SweepSpec, ...]:
     served = variant.variant.served
     if variant.cannot_run is not None:  # a provider's rate limits would refuse points that nobody sends
         served = replace(served, profile=served.profile.model_copy(update={"limits": None}))
@@ -45,25 +67,13 @@ def load_specs(file: StudyFile, variant: StudyVariant, url: str | None = None) -
     return tuple(specs)
 
 
-def points_of(file: StudyFile, variants: tuple[StudyVariant, ...]) -> tuple[Point, ...]:
-    """Every point of the study, by server and then by load; each once, whatever the number of repeats."""
-    points: list[Point] = []
-    for variant in variants:
-        for at, spec in enumerate(load_specs(file, variant)):
-            first_repeat = (run for run in resolve(spec) if run.seed == spec.seed)
-            points += (
-                Point(variant, at, run, {**variant.coordinates, **load_coordinates(run)}) for run in first_repeat
-            )
-    return tuple(points)
-
-
-def compared_points(file: StudyFile) -> tuple[Point, ...]:
+def compared_points(file: StudyFile, *, scale: Scale = "full") -> tuple[Point, ...]:
     """The points of the other studies that its claims compare with. Raises UsageError for a study that does not exist."""
     try:
         others = [read_study(name) for name in file.study.compared_with]
     except UsageError as error:
         raise UsageError(f"{file.origin.name('compared_with')}: {error}") from None
-    return tuple(point for other in others for point in points_of(other, variants_of(other)))
+    return tuple(point for other in others for point in points_of(other, at_scale(scale, variants_of(other))))
 
 
 def load_coordinates(run: RunSpec) -> dict[str, Value]:

@@ -12,7 +12,7 @@ from loadgen.errors import ModelError
 from loadgen.moe.architecture import Architecture
 from loadgen.servers.profiles.command import arguments, environment
 from loadgen.servers.profiles.flag_syntax import canonical
-from loadgen.servers.profiles.layout import UNIFORM_ROUTING, layout
+from loadgen.servers.profiles.layout import UNIFORM_ROUTING, layout, overrides
 from loadgen.servers.profiles.schema import Argument, ServerProfile
 from loadgen.servers.profiles.subject import architecture_of
 from loadgen.study.claims import Value
@@ -96,6 +96,8 @@ def _coordinates(architecture: Architecture | None, given: Mapping[str, Argument
         "gpus": sizes.gpus,
     }
     experts = None if architecture is None else architecture.experts
+    if architecture is None:  # then what is changed of it tells two variants apart
+        found |= {key: value for key, value in overrides(given).items() if isinstance(value, bool | int | float | str)}
     if experts is not None:
         found |= {"experts": experts.experts, "top_k": experts.top_k, "ffn_size": experts.ffn_size}
     speculative = canonical(given).get("speculative-config")

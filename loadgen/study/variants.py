@@ -24,6 +24,7 @@ class StudyVariant:
     served: Served
     settings: Mapping[str, Value] = field(default_factory=dict)
     cannot_run: str | None = None  # why no server can be started for it
+    stands_for: "StudyVariant | None" = None  # of a tiny model: the server in whose place it is
 
     @property
     def label(self) -> str:
@@ -32,7 +33,9 @@ class StudyVariant:
 
     @property
     def coordinates(self) -> dict[str, Value]:
-        """Those of what is served, under those that the study names."""
+        """Those of what is served, under those that the study names; of a tiny model those of what it stands for."""
+        if self.stands_for is not None:
+            return self.stands_for.coordinates
         return {"model": self.served.model, "profile": self.variant.name, **self.served.coordinates, **self.settings}
 
 

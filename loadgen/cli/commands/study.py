@@ -1,6 +1,7 @@
 """`loadgen study`: the paper's figures, and studies of your own: list them, show one, run it."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -13,6 +14,8 @@ from loadgen.errors import UsageError
 
 if TYPE_CHECKING:
     from loadgen.study.claims import Where
+    from loadgen.study.study_file import StudyFile
+    from loadgen.study.variants import StudyVariant
 
 study = typer.Typer(
     name="study",
@@ -34,7 +37,10 @@ ONLY = Flag(
 WEIGHTS = Flag(
     "weights",
     "real|dummy",
-    "Load real weights, or make them up and draw experts at random (default: as the study says).",
+    "dummy: read only configuration and tokenizer, make weights up, draw experts at random (default: as the study says).",
+)
+_SCALE = Flag(
+    "scale", "full|tiny", "tiny: replace each model by a tiny one of its family, for a processor (default: full)."
 )
 _HARDWARE = Flag("hardware", "NAME", "Accelerator: a100, h100 (the paper's), h200 or mi300x.", default="h100")
 _PLAN_FLAGS = (
@@ -47,8 +53,15 @@ _RUN_FLAGS = (
     ONLY,
     WEIGHTS,
     Flag("models", "DIR", "Take each model from the folder of its name in DIR.", type=Path | None),
+    _SCALE,
     Flag("repeats", "N", "Measure every point N times, each with its own seed (default: as the study says).", type=int | None),
-    Flag("resume", "", "Measure what the newest run of the study lacks.", type=bool, default=False),
+    Flag(
+        "resume",
+        "",
+        "Measure what the newest run of the study lacks; servers that lacked memory are not tried again.",
+        type=bool,
+        default=False,
+    ),
     Flag("url", "URL", "Measure the server that runs there, as the one variant that --only names."),
 )  # fmt: skip
 
@@ -123,12 +136,11 @@ def run_study(
     from loadgen.cli.commands.execution import show_measured
     from loadgen.experiments.study import run
     from loadgen.study.study_file import read_study
-    from loadgen.study.variants import variants_of
 
     file, only, url = read_study(name), where(flags.get("only")), flags.get("url")
     if "repeats" in flags:
         file = file.with_repeats(flags["repeats"])
-    variants = variants_of(file, weights=weights(flags.get("weights")), models=flags.get("models"))
+    variants = servers_of(file, flags)
     chosen = variants if url is None else run.at_only(variants, only)
     loads = run.planned_loads(file, chosen, url)
     with terminal.open_to_write() as store:
@@ -154,6 +166,24 @@ def where(given: list[str] | None) -> "Where":
             raise UsageError(f"--only '{text}' is not KEY=VALUE; write it like --only model=olmoe-1b-7b")
         found[key.strip()] = [yaml.safe_load(value) for value in values.split(",")]
     return found
+
+
+def servers_of(file: "StudyFile", flags: Mapping[str, Any]) -> "tuple[StudyVariant, ...]":
+    """Return the servers of a study as --weights, --models and --scale have them. Raises UsageError."""
+    from loadgen.study.tiny import at_tiny_scale
+    from loadgen.study.variants import variants_of
+
+    scale, made_up = flags.get("scale"), weights(flags.get("weights"))
+    if scale not in (None, "full", "tiny"):
+        raise UsageError(f"--scale must be full or tiny, not {scale}")
+    if scale != "tiny":
+        return variants_of(file, weights=made_up, models=flags.get("models"))
+    for flag in ("weights", "models"):
+        if flags.get(flag) is not None:
+            raise UsageError(
+                f"--scale tiny and --{flag} exclude each other: tiny models have weights and folders of their own"
+            )
+    return at_tiny_scale(variants_of(file))
 
 
 def weights(given: str | None) -> Literal["dummy"] | None:

@@ -4,7 +4,7 @@ A study on record is a group of sweeps, one for each load on each server, so tha
 a group does so with a study.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from loadgen.errors import UsageError
@@ -16,8 +16,8 @@ from loadgen.load.spec import RunSpec
 from loadgen.servers.launcher.variant import Variant
 from loadgen.spec.runs import resolve
 from loadgen.store.repository import Store
-from loadgen.study.claims import Where
-from loadgen.study.points import is_at, load_coordinates, load_specs
+from loadgen.study.claims import Value, Where
+from loadgen.study.points import is_at, load_specs, points_of
 from loadgen.study.study_file import StudyFile
 from loadgen.study.variants import StudyVariant
 
@@ -28,10 +28,11 @@ class PlannedLoad:
 
     variant: StudyVariant
     sweep: PlannedSweep
+    coordinates: Mapping[str, Mapping[str, Value]]  # of each point, by the hash of its load point
 
     def has(self, run: RunSpec, only: Where) -> bool:
         """Whether a run of it is at `only`."""
-        return is_at({**self.variant.coordinates, **load_coordinates(run)}, only)
+        return is_at(self.coordinates[run.point.hash], only)
 
 
 def planned_loads(file: StudyFile, variants: Sequence[StudyVariant], url: str | None = None) -> tuple[PlannedLoad, ...]:
@@ -50,18 +51,23 @@ def planned_loads(file: StudyFile, variants: Sequence[StudyVariant], url: str | 
         )
     if not can_run:
         raise UsageError(f"no server of the study {file.study.name} can be started: {variants[0].cannot_run}")
-    if url is not None:
-        if len(can_run) > 1:
-            raise UsageError(
-                f"--url is one server, and {file.study.name} has {len(can_run)}: say with --only which it is, "
-                f"such as --only profile={can_run[0].variant.name}"
-            )
-        can_run = [replace(can_run[0], variant=running_at(url, can_run[0].variant))]
-    return tuple(
-        PlannedLoad(variant, PlannedSweep(spec, variant.variant))
-        for variant in can_run
-        for spec in load_specs(file, variant)
-    )
+    if url is not None and len(can_run) > 1:
+        raise UsageError(
+            f"--url is one server, and {file.study.name} has {len(can_run)}: say with --only which it is, "
+            f"such as --only profile={can_run[0].variant.name}"
+        )
+    return tuple(load for variant in can_run for load in _loads_on(file, variant, url))
+
+
+def _loads_on(file: StudyFile, variant: StudyVariant, url: str | None) -> Iterator[PlannedLoad]:
+    """The study's loads on one server, which runs at `url` if that is given."""
+    server = variant.variant if url is None else running_at(url, variant.variant)
+    points = points_of(file, (variant,))
+    for at, spec in enumerate(load_specs(file, replace(variant, variant=server))):
+        runs = (run for run in resolve(spec) if run.seed == spec.seed)
+        ours = (point.coordinates for point in points if point.load == at)
+        coordinates = {run.point.hash: each for run, each in zip(runs, ours, strict=True)}
+        yield PlannedLoad(variant, PlannedSweep(spec, server), coordinates)
 
 
 def at_only(variants: Sequence[StudyVariant], only: Where) -> tuple[StudyVariant, ...]:

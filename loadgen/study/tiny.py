@@ -1,0 +1,148 @@
+"""A study on tiny models: each server replaced by one of the same family that a processor serves (`--scale tiny`).
+
+It shows that a study runs from end to end, not how fast anything is. The points keep the coordinates of the full-size study;
+what was measured for them is a tiny model under a scaled load.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from loadgen.errors import ModelError
+from loadgen.moe.architecture import Experts
+from loadgen.servers.launcher.variant import Overrides, Variant
+from loadgen.servers.profiles.flag_syntax import flat
+from loadgen.servers.profiles.subject import architecture_of
+from loadgen.study.served import served_by
+from loadgen.study.variants import StudyVariant
+
+
+Scale = Literal["full", "tiny"]
+
+
+@dataclass(frozen=True, slots=True)
+class TinyModel:
+    """A tiny model of one family, by its profile; `ffn_key` is the configuration's name of the size of an expert."""
+
+    profile: str
+    experts: int
+    ffn_size: int
+    ffn_key: str
+
+
+TINY_MODELS: Mapping[str, TinyModel] = {
+    "deepseek_v2": TinyModel("tiny-deepseekv2", experts=16, ffn_size=64, ffn_key="moe_intermediate_size"),
+    "mixtral": TinyModel("tiny-mixtral", experts=8, ffn_size=128, ffn_key="intermediate_size"),
+    "olmoe": TinyModel("tiny-olmoe", experts=16, ffn_size=64, ffn_key="intermediate_size"),
+    "phimoe": TinyModel("tiny-phimoe", experts=16, ffn_size=128, ffn_key="intermediate_size"),
+    "qwen2_moe": TinyModel("tiny-qwen2moe", experts=16, ffn_size=64, ffn_key="moe_intermediate_size"),
+    "qwen3_moe": TinyModel("tiny-qwen3moe", experts=16, ffn_size=64, ffn_key="moe_intermediate_size"),
+}
+"""By family, as scripts/tiny_models.py makes them."""
+
+_OF_GPUS = frozenset(
+    {
+        "all2all-backend",
+        "attention-backend",
+        "data-parallel-size",
+        "dtype",
+        "enable-eplb",
+        "enable-expert-parallel",
+        "eplb-config",
+        "gpu-memory-utilization",
+        "kv-cache-dtype",
+        "kv-cache-memory-bytes",
+        "load-format",
+        "max-model-len",
+        "moe-backend",
+        "pipeline-parallel-size",
+        "quantization",
+        "speculative-config",
+        "tensor-parallel-size",
+    }
+)
+"""Arguments that are about GPUs, or about a model of full size. A tiny server is started without them."""
+
+_EXPERTS_KEYS = ("num_local_experts", "num_experts", "n_routed_experts")
+_TOP_K_KEY = "num_experts_per_tok"
+_CONFIGURATION = "hf-overrides."
+
+
+class _HasNoTinyOne(Exception):
+    """No tiny server can stand for a variant; the text says why."""
+
+
+def at_scale(scale: Scale, variants: tuple[StudyVariant, ...]) -> tuple[StudyVariant, ...]:
+    """The servers as they are, or with tiny models in their place."""
+    return variants if scale == "full" else at_tiny_scale(variants)
+
+
+def at_tiny_scale(variants: Sequence[StudyVariant]) -> tuple[StudyVariant, ...]:
+    """Replace each server by a tiny one; those that have none, or the same as one before, get the reason as `cannot_run`.
+
+    Raises UsageError for a tiny profile that is missing.
+    """
+    return tuple(_replaced(variants))
+
+
+def _replaced(variants: Iterable[StudyVariant]) -> Iterator[StudyVariant]:
+    first: dict[str, str] = {}  # tiny servers, by their labels
+    for variant in variants:
+        if variant.cannot_run is not None:
+            yield variant
+            continue
+        try:
+            server = _tiny_server(variant)
+            served = served_by(server.served.profile)
+        except (_HasNoTinyOne, ModelError) as why:
+            yield replace(variant, cannot_run=str(why))
+            continue
+        if server.label in first:
+            yield replace(variant, cannot_run=f"as a tiny model it is the same as {first[server.label]}")
+            continue
+        first[server.label] = variant.label
+        yield replace(variant, variant=server, served=served, stands_for=variant)
+
+
+def _tiny_server(variant: StudyVariant) -> Variant:
+    profile = variant.variant.profile
+    architecture = architecture_of(profile, {})
+    if architecture is None or architecture.experts is None:
+        raise _HasNoTinyOne(f"there is no tiny model for {profile.request_model}, whose experts are not known")
+    tiny = TINY_MODELS.get(architecture.family)
+    if tiny is None:
+        raise _HasNoTinyOne(f"there is no tiny model of the family {architecture.family}")
+    asked = variant.variant.overrides.arguments
+    kept = {name: value for name, value in asked.items() if _flag(name) not in _OF_GPUS | {"hf-overrides"}}
+    changes = {
+        name.removeprefix(_CONFIGURATION): value
+        for name, value in {**flat(profile.arguments), **asked}.items()
+        if name.startswith(_CONFIGURATION) and value is not None
+    }
+    configuration = _scaled(changes, tiny, architecture.experts)
+    if configuration.keys() - {_TOP_K_KEY}:  # the weights in the folder have other shapes
+        kept["load-format"] = "dummy"
+    kept |= {_CONFIGURATION + key: value for key, value in configuration.items()}
+    return Variant.of(tiny.profile, Overrides(arguments=kept))
+
+
+def _scaled(changes: Mapping[str, object], tiny: TinyModel, real: Experts) -> dict[str, int]:
+    """What is changed of the model's configuration, in proportion to the tiny model; top-k as it is, up to all experts."""
+    found: dict[str, int] = {}
+    for key, value in changes.items():
+        if not isinstance(value, int) or key not in (*_EXPERTS_KEYS, tiny.ffn_key, _TOP_K_KEY):
+            raise _HasNoTinyOne(f"a tiny model has nothing in place of {_CONFIGURATION}{key}")
+        if key in _EXPERTS_KEYS:
+            found[key] = max(1, round(value * tiny.experts / real.experts))
+        elif key == tiny.ffn_key:
+            found[key] = max(1, round(value * tiny.ffn_size / real.ffn_size))
+    experts = next((found[key] for key in _EXPERTS_KEYS if key in found), tiny.experts)
+    if _TOP_K_KEY in changes:
+        top_k = changes[_TOP_K_KEY]
+        assert isinstance(top_k, int)
+        found[_TOP_K_KEY] = min(top_k, experts)
+    return found
+
+
+def _flag(name: str) -> str:
+    return name.partition(".")[0].replace("_", "-")
