@@ -121,12 +121,30 @@ class DatabaseRestored:
 
 
 @dataclass(frozen=True, slots=True)
+class GroupPart:
+    """What one sweep of a group is to measure now: `runs` in order, load number `load` (from 1) on server number `server`."""
+
+    label: str  # of the server's variant
+    server: int
+    load: int
+    runs: tuple[RunSpec, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class GroupStarted:
     """Sweeps over variants of a server begin, or are resumed; `labels` name the variants."""
 
     group_id: str
     resumed: bool
     labels: tuple[str, ...]
+    parts: tuple[GroupPart, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PartStarted:
+    """The part of a group at the position `at` begins; the server may be there already."""
+
+    at: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +182,7 @@ class ServerNotStarted:
 
 Event = (
     GroupStarted
+    | PartStarted
     | ServerStarting
     | ServerReady
     | ServerEnding

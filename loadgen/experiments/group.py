@@ -10,11 +10,12 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from loadgen.errors import EngineError, ExitCode, Interrupted, LoadgenError, StoreError, UsageError
-from loadgen.experiments.events import GroupStarted, OnEvent
+from loadgen.experiments.events import Event, GroupPart, GroupStarted, OnEvent, PartStarted
+from loadgen.experiments.group_state import GroupState
 from loadgen.experiments.interrupts import Stop
 from loadgen.experiments.kept_server import KeptServer
 from loadgen.experiments.sweep import SweepResult, run_sweep
-from loadgen.experiments.sweep_record import GroupMember, GroupTerms, Resume, close, new_id, sweep_hash
+from loadgen.experiments.sweep_record import GroupMember, GroupTerms, Resume, close, ended_runs, new_id, sweep_hash
 from loadgen.experiments.sweep_request import PlannedSweep
 from loadgen.load.spec import RunSpec, canonical_hash
 from loadgen.servers.launcher.failure import StartFailure
@@ -86,7 +87,10 @@ def run_group(
         _variant(sweeps[at]).launch()  # whether each can be started here at all, before the first one takes its hours
     group_id = found or new_id("g")
     labels = dict.fromkeys(_variant(sweep).label for sweep in sweeps)
-    on_event(GroupStarted(group_id, found is not None, tuple(labels)))
+    parts = _parts(sweeps, starts, wanted, _ended(store, found, sweeps, hashes))
+    state = GroupState(parts)
+    on_event = _also_to(state, on_event)
+    on_event(GroupStarted(group_id, found is not None, tuple(labels), parts))
     results: dict[int, SweepResult] = {}
     failures: dict[int, LoadgenError] = {}
     stopped_by: LoadgenError | None = None
@@ -96,6 +100,7 @@ def run_group(
                 continue
             same_variant = [other for other, _ in starts if _is_alike(sweeps[other], sweeps[at])]
             terms = GroupTerms(hash=group_hash, position=at, variants=len(sweeps), interleave=interleave)
+            on_event(PartStarted(place))
             try:
                 results[at] = run_sweep(
                     sweeps[at] if len(set(same_variant)) == 1 else _keeping(sweeps[at], kept),
@@ -110,6 +115,7 @@ def run_group(
                         hold=claims.hold,
                         repeats=repeats,
                         wanted=None if wanted is None else partial(wanted, at),
+                        state=state,
                     ),
                 )
                 failure = results[at].failure
@@ -151,6 +157,53 @@ def _starts(sweeps: Sequence[PlannedSweep], interleave: bool) -> Iterator[tuple[
         return
     for repeat in range(max(sweep.spec.repeats for sweep in sweeps)):
         yield from ((at, frozenset({repeat})) for at, sweep in enumerate(sweeps) if repeat < sweep.spec.repeats)
+
+
+def _parts(
+    sweeps: Sequence[PlannedSweep],
+    starts: Sequence[tuple[int, frozenset[int] | None]],
+    wanted: Callable[[int, RunSpec], bool] | None,
+    ended: Sequence[Collection[str]],
+) -> tuple[GroupPart, ...]:
+    """What each start is to measure: its runs without those that have ended."""
+    parts: list[GroupPart] = []
+    for place, (at, repeats) in enumerate(starts):
+        sweep = sweeps[at]
+        shares = place > 0 and starts[place - 1][0] != at and _is_alike(sweep, sweeps[starts[place - 1][0]])
+        last = parts[-1] if parts else None
+        server, load = (1, 1) if last is None else (last.server, last.load + 1) if shares else (last.server + 1, 1)
+        runs = (
+            run
+            for run in resolve(sweep.spec)
+            if run.hash not in ended[at]
+            and (repeats is None or run.seed - sweep.spec.seed in repeats)
+            and (wanted is None or wanted(at, run))
+        )
+        parts.append(GroupPart(_variant(sweep).label, server, load, tuple(runs)))
+    return tuple(parts)
+
+
+def _ended(
+    store: Store, group_id: str | None, sweeps: Sequence[PlannedSweep], hashes: Sequence[str]
+) -> list[frozenset[str]]:
+    """The hashes of the runs that a group on record has, for each of its sweeps; of a finished one, all."""
+    on_record = {} if group_id is None else {row.spec_hash: row for row in store.group(group_id)}
+    found = []
+    for sweep, spec_hash in zip(sweeps, hashes, strict=True):
+        row = on_record.get(spec_hash)
+        if row is not None and row.status == "finished":
+            found.append(frozenset(run.hash for run in resolve(sweep.spec)))
+        else:
+            found.append(frozenset(ended_runs(store, row)))
+    return found
+
+
+def _also_to(state: GroupState, on_event: OnEvent) -> OnEvent:
+    def take(event: Event) -> None:
+        state.take(event)
+        on_event(event)
+
+    return take
 
 
 def _keeping(sweep: PlannedSweep, kept: KeptServer) -> PlannedSweep:

@@ -18,6 +18,7 @@ from loadgen.experiments.estimate import TimeLeft
 from loadgen.experiments.events import (
     AFTER_MEASURING,
     Event,
+    GroupStarted,
     OnEvent,
     PhaseStarted,
     RunEnded,
@@ -27,9 +28,10 @@ from loadgen.experiments.events import (
     ServerStarting,
     SweepStarted,
 )
+from loadgen.experiments.group_state import GroupPlace, GroupState
 from loadgen.spec.runs import resolved_warmup_requests
 from loadgen.store.repository import Store
-from loadgen.store.rows import ProgressDocument, ProgressRun
+from loadgen.store.rows import ProgressDocument, ProgressGroup, ProgressRun
 from loadgen.store.sweep_progress import SweepsProgress
 
 WINDOW_S = 10.0
@@ -53,10 +55,15 @@ class Ttft:
 
 
 class LiveState:
-    """The state of a sweep by its events; `now_s` is a monotonic clock."""
+    """The state of a sweep by its events; `now_s` is a monotonic clock, `group` the state of the group that it belongs to.
 
-    def __init__(self, now_s: Callable[[], float] = time.monotonic) -> None:
+    The events of a group are taken for it here only where they are all that is heard of it: without `group`.
+    """
+
+    def __init__(self, now_s: Callable[[], float] = time.monotonic, group: GroupState | None = None) -> None:
         self._now_s = now_s
+        self._group = group
+        self._feeds_group = group is None
         self._planned_runs = 0
         self._at_most = False
         self._ended_runs = 0
@@ -74,7 +81,11 @@ class LiveState:
 
     def take(self, event: Event) -> None:
         """Take an event, in the order in which they happen."""
+        if self._group is not None and self._feeds_group:
+            self._group.take(event)
         match event:
+            case GroupStarted() if self._feeds_group:
+                self._group = GroupState(event.parts, self._now_s) if event.parts else None
             case ServerStarting():
                 self._server_stage = f"{event.label}: {event.stage}"
             case ServerEnding():
@@ -135,9 +146,26 @@ class LiveState:
         """Seconds left of the whole sweep; None if unknown."""
         if self._time_left is None or self._present is None:
             return None
+        return self._time_left.left_s(self._present.position, *self._of_present_run)
+
+    @property
+    def group_place(self) -> GroupPlace | None:
+        """Where the group stands; None if there is none."""
+        return None if self._group is None else self._group.place
+
+    @property
+    def group_left_s(self) -> float | None:
+        """Seconds left of the whole group; None if unknown."""
+        return None if self._group is None else self._group.left_s(*self._of_present_run)
+
+    @property
+    def _of_present_run(self) -> tuple[float, float]:
+        """Since when it runs, in seconds, and the share of it that is done; zeros between two runs."""
+        if self._present is None:
+            return 0.0, 0.0
         phase = self._present.phase
         ratio = self.done_ratio if phase == "measuring" else 1.0 if phase in AFTER_MEASURING else 0.0
-        return self._time_left.left_s(self._present.position, self._now_s() - self._run_since_s, ratio)
+        return self._now_s() - self._run_since_s, ratio
 
     def document(self) -> ProgressDocument:
         """The state as JSON. What is not known is null."""
@@ -149,11 +177,26 @@ class LiveState:
             "outcomes": dict(self._outcomes),
             "verdicts": dict(self._verdicts),
             "left_s": self.left_s,
+            "group": self._group_document(),
             "trail": {
                 "step_s": TRAIL_STEP_S,
                 "requests_per_s": [rate for rate, _ in self._trail],
                 "ttft_p50_s": [ttft_s for _, ttft_s in self._trail],
             },
+        }
+
+    def _group_document(self) -> ProgressGroup | None:
+        place = self.group_place
+        if place is None:
+            return None
+        return {
+            "server": place.server,
+            "servers": place.servers,
+            "load": place.load,
+            "loads": place.loads,
+            "run": place.run,
+            "runs": place.runs,
+            "left_s": self.group_left_s,
         }
 
     def _run(self) -> ProgressRun | None:
@@ -210,13 +253,16 @@ class LiveState:
 
 
 @contextmanager
-def on_record(store: Store, on_event: OnEvent, sweep_id: str | None = None) -> Iterator[OnEvent]:
+def on_record(
+    store: Store, on_event: OnEvent, sweep_id: str | None = None, group: GroupState | None = None
+) -> Iterator[OnEvent]:
     """Yield a listener that passes events on to `on_event` and keeps the state of the sweep in the store.
 
     What `on_event` raises is raised at the end. `sweep_id` is that of a resumed sweep; a new one is named by its events.
+    `group` hears the events by `on_event`.
     """
     rows = SweepsProgress(store)
-    state = LiveState()
+    state = LiveState(group=group)
     writer = _Writer(rows.put, rows.remove)
     writer.sweep_id = sweep_id
     noted_at_s = -PERIOD_S

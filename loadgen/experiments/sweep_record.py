@@ -12,6 +12,7 @@ from loadgen.analysis.document.run import RunDocument
 from loadgen.analysis.document.server import LaunchDocument, ServerDocument
 from loadgen.analysis.document.sweep import SearchDocument, SearchTermsDocument, StartFailureDocument, SweepStatus
 from loadgen.errors import StoreError, UsageError
+from loadgen.experiments.group_state import GroupState
 from loadgen.experiments.search import Search
 from loadgen.load.spec import RunSpec, canonical_hash
 from loadgen.servers.environment import environment
@@ -51,6 +52,7 @@ class GroupMember:
     hold: Callable[[str], None]  # claims the sweep of an id until the group ends
     repeats: frozenset[int] | None = None  # None: all
     wanted: Callable[[RunSpec], bool] | None = None  # None: all
+    state: GroupState | None = None  # of the group, for who watches
 
     def has(self, run: RunSpec, spec: SweepSpec) -> bool:
         """Whether `run` of the sweep is to be measured now."""

@@ -179,6 +179,18 @@ class ProgressTrail(TypedDict):
     ttft_p50_s: list[float | None]
 
 
+class ProgressGroup(TypedDict):
+    """Where the group of the sweep stands; all counted from 1, over all of its sweeps."""
+
+    server: int
+    servers: int
+    load: int
+    loads: int  # on this server
+    run: int
+    runs: int
+    left_s: float | None
+
+
 class ProgressDocument(TypedDict, total=False):
     """How a sweep that is being measured stands. What is not known is null."""
 
@@ -189,6 +201,7 @@ class ProgressDocument(TypedDict, total=False):
     outcomes: dict[str, int]
     verdicts: dict[str, int]
     left_s: float | None
+    group: ProgressGroup | None
     trail: ProgressTrail
 
 

@@ -14,8 +14,10 @@ from loadgen.experiments.events import (
     DiskSpaceShort,
     Event,
     FilesRead,
+    GroupPart,
     GroupStarted,
     NothingToResume,
+    PartStarted,
     PhaseStarted,
     PromptsNotFitted,
     RouteChosen,
@@ -70,6 +72,8 @@ class SweepProgress(LiveLine):
         self._task: TaskID | None = None
         self._starting: StartProgress | None = None
         self._in_group = False
+        self._parts: tuple[GroupPart, ...] = ()
+        self._part: GroupPart | None = None
         self._runs = 0
         self._probes: _Probes | None = None  # of a search
         self._state = LiveState()
@@ -81,6 +85,8 @@ class SweepProgress(LiveLine):
         match event:
             case GroupStarted():
                 self._group_started(event)
+            case PartStarted():
+                self._part_started(event)
             case ServerStarting() | ServerReady() | ServerEnding():
                 self._serving(event)
             case ServerNotStarted():
@@ -103,11 +109,9 @@ class SweepProgress(LiveLine):
             case SweepStarted():
                 self._started(event)
             case NothingToResume():  # also when quiet: what follows was measured before
-                self._console.print(
-                    f"sweep {event.sweep_id} of this grid is finished; nothing to resume "
-                    "(leave out --resume to measure it again)",
-                    soft_wrap=True,
-                )
+                what = f"sweep {event.sweep_id} of this grid" if self._part is None else self._part.label
+                hint = " (leave out --resume to measure it again)" if self._part is None else ""
+                self._console.print(f"{what} is finished; nothing to resume{hint}", soft_wrap=True)
             case PhaseStarted():
                 self._phase(event)
             case PromptsNotFitted():
@@ -132,7 +136,21 @@ class SweepProgress(LiveLine):
         if self._resume and not event.resumed:
             self.say("no group of these sweeps is on record: a new one begins")
             self._resume = False  # which goes for each of its sweeps
+        self._parts = event.parts
         self.say(f"group {event.group_id}: {', '.join(event.labels)}")
+
+    def _part_started(self, event: PartStarted) -> None:
+        """Which part of the group begins, and how long all that is left takes."""
+        place = self._state.group_place
+        self._part = self._parts[event.at]
+        if place is not None and self._part.runs:
+            self.say(Text(f"{place.sentence}{self._group_left}: {self._part.label}", style="bold"))
+
+    @property
+    def _group_left(self) -> str:
+        """`, about 1 h 20 min left`; empty while nothing is known."""
+        left_s = self._state.group_left_s
+        return "" if left_s is None else f", about {seconds(round(left_s))} left"
 
     def _serving(self, event: ServerStarting | ServerReady | ServerEnding) -> None:
         match event:
@@ -223,9 +241,14 @@ class SweepProgress(LiveLine):
             parts.append("warm-up")
         elif progress.done >= progress.planned and not by_duration:
             parts.append("all replies are in")
-        elif (left_s := self._state.left_s) is not None:
+        elif (left_s := self._left_s) is not None:
             parts.append(f"{seconds(round(left_s))} left" if round(left_s) else "waiting for the last replies")
         return " · ".join(parts)
+
+    @property
+    def _left_s(self) -> float | None:
+        """Of the group where there is one, else of the sweep."""
+        return self._state.left_s if self._state.group_place is None else self._state.group_left_s
 
     def _ended(self, event: RunEnded) -> None:
         line = Text(f"{event.position:>{len(str(self._runs))}}/{self._runs} ", style="dim")
@@ -238,7 +261,9 @@ class SweepProgress(LiveLine):
         run = event.run
         if self._probes is not None:
             return f"{event.position}/{self._runs} {self._probes.begun(event.position, run.load_label)}"
-        return f"{event.position}/{self._runs} {run.load_label}, {number(run.input_tokens)} → {run.output_tokens:,}"
+        place = self._state.group_place
+        where = f"{event.position}/{self._runs}" if place is None else f"{place.sentence}:"
+        return f"{where} {run.load_label}, {number(run.input_tokens)} → {run.output_tokens:,}"
 
 
 class _Probes:

@@ -74,9 +74,7 @@ def live_view(row: ProgressRow | None, now: datetime) -> LiveView:
         failed=number(requests and requests["failed"]),
         outcomes=_outcomes(told),
         left=seconds(None if left_s is None else round(left_s)),
-        left_note=f"nothing new for {seconds(round(heard_s))}"
-        if heard_s > QUIET_S
-        else "estimated, of the whole sweep",
+        left_note=f"nothing new for {seconds(round(heard_s))}" if heard_s > QUIET_S else _left_note(told),
         rates=_course(trail["requests_per_s"] if trail else (), number, "per second", step_s),
         ttfts=_course(trail["ttft_p50_s"] if trail else (), milliseconds, "ms", step_s),
     )
@@ -112,6 +110,20 @@ def _where(told: ProgressDocument) -> str:
         return f"{number(runs['ended'])} of {of} runs ended"
     lengths = f"{number(run['input_tokens'])} in, {run['output_tokens']:,} out"
     return f"Run {run['position']:,} of {of}: {run['load_label']}, {lengths}"
+
+
+def _left_note(told: ProgressDocument) -> str:
+    """What the time left is of; of a group, where it stands and how long all of it takes."""
+    group = told.get("group")
+    if not group:
+        return "estimated, of the whole sweep"
+    loads = f", load {group['load']:,} of {group['loads']:,}" if group["loads"] > 1 else ""
+    left_s = group["left_s"]
+    whole = "" if left_s is None else f"; {seconds(round(left_s))} of the whole group"
+    return (
+        f"estimated, of this sweep; server {group['server']:,} of {group['servers']:,}{loads}, "
+        f"run {group['run']:,} of {group['runs']:,}{whole}"
+    )
 
 
 def _phase(told: ProgressDocument) -> str:
