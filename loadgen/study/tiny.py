@@ -16,7 +16,6 @@ from loadgen.servers.profiles.subject import architecture_of
 from loadgen.study.served import served_by
 from loadgen.study.variants import StudyVariant
 
-
 Scale = Literal["full", "tiny"]
 
 

@@ -18,7 +18,7 @@ from loadgen.servers.launcher.variant import Overrides, launch_of
 from loadgen.servers.profiles.profile_file import read_profile
 
 ROOT = Path(__file__).resolve().parents[2]
-MODELS = ("tiny-mixtral", "tiny-qwen3moe", "tiny-olmoe", "tiny-deepseekv2")
+MODELS = ("tiny-mixtral", "tiny-qwen3moe", "tiny-olmoe", "tiny-deepseekv2", "tiny-qwen2moe", "tiny-phimoe")
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,6 +47,7 @@ _PLAN_FLAGS = (
     _HARDWARE,
     ONLY,
     WEIGHTS,
+    _SCALE,
     Flag("repeats", "N", "Plan every point N times (default: as the study says).", type=int | None),
 )
 _RUN_FLAGS = (
@@ -107,13 +108,11 @@ def plan_study(
     from loadgen.moe.hardware import hardware as accelerator
     from loadgen.study.points import points_at, points_of
     from loadgen.study.study_file import read_study
-    from loadgen.study.variants import variants_of
 
     file, on = read_study(name), accelerator(hardware)
     if "repeats" in flags:
         file = file.with_repeats(flags["repeats"])
-    variants = variants_of(file, weights=weights(flags.get("weights")))
-    points = points_at(points_of(file, variants), where(flags.get("only")))
+    points = points_at(points_of(file, servers_of(file, flags)), where(flags.get("only")))
     with terminal.open() if terminal.has_database else nullcontext() as store:
         planned = plan.plan_study(file, points, on, store)
     if as_json:

@@ -41,7 +41,7 @@ def study_plan_table(plan: StudyPlan) -> RenderableType:
             label = Padding(row.label(shared), (0, 0, 0, 2)) if len(under) > 1 else row.full_label
             table.add_row(label, *_cells(row.servers))
     return Group(
-        Text.assemble((study.title, "bold"), f" on {plan.hardware.title}\n"),
+        Text.assemble((study.title, "bold"), " on tiny models\n" if plan.is_tiny else f" on {plan.hardware.title}\n"),
         table,
         *(Text(line) for line in _legend(plan)),
         *(Text(line, style="yellow") for line in _problems(rows)),

@@ -33,8 +33,9 @@ _BASES: Mapping[Provenance, Basis] = {
     "dummy": "earlier",
     "dummy_routed": "earlier",
     "simulated": "predicted",
+    "tiny": "earlier",  # of a tiny model alone: it is no variant of a study at full size
 }
-"""In order of preference. A tiny model's time says nothing of the model that it stands for."""
+"""In order of preference."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +66,14 @@ def earlier(points: Sequence[Point], store: Store | None, on: Hardware) -> Earli
     """Read the durations of runs and starts that `store` has of `points` on an accelerator. Raises StoreError."""
     if store is None:
         return Earlier({}, {})
-    ours = {point.variant.served.identity for point in points}
+    ours = {point.variant.served.identity: point.variant for point in points}
     runs, starts = [], dict[object, float]()
     for sweep in store.sweeps():  # the newest first
         served = served_of(sweep.server)
-        if served is None or served.identity not in ours or not _is_on(gpu_names({"server": sweep.server}), on):
+        variant = None if served is None else ours.get(served.identity)
+        if served is None or variant is None:
+            continue
+        if variant.stands_for is None and not _is_on(gpu_names({"server": sweep.server}), on):
             continue
         startup_s = (sweep.server.get("launch") or {}).get("startup_s")
         if startup_s is not None and not sweep.simulated:
@@ -138,6 +142,8 @@ def _roofline_of(variant: StudyVariant, on: Hardware) -> Roofline:
     profile, architecture = variant.variant.served.profile, variant.served.architecture
     if profile.launcher == "external":
         raise UnknownTimeError("the speed of a server that loadgen does not start is not known")
+    if variant.stands_for is not None:
+        raise UnknownTimeError("no run of this tiny model is on record, and a processor has no roofline here")
     if architecture is None:
         raise UnknownTimeError(f"the architecture of {profile.model} is not known")
     found = layout(arguments(profile))

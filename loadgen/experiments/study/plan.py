@@ -155,6 +155,11 @@ class StudyPlan:
         return sum(each.runs for each in self.servers)
 
     @property
+    def is_tiny(self) -> bool:
+        """Whether tiny models stand for those of the study; the hardware is then this machine's processor."""
+        return any(each.variant.stands_for is not None for each in self.servers)
+
+    @property
     def points(self) -> tuple[PointPlan, ...]:
         """All points, by server."""
         return tuple(each for server in self.servers for each in server.points)
@@ -186,7 +191,10 @@ class StudyPlan:
             "study": self.file.study.name,
             "title": self.file.study.title,
             "needs_server": self.file.study.needs_server,
-            "hardware": {
+            "scale": "tiny" if self.is_tiny else "full",
+            "hardware": None
+            if self.is_tiny
+            else {
                 "name": self.hardware.name,
                 "title": self.hardware.title,
                 "memory_bytes": self.hardware.memory_bytes,

@@ -1,0 +1,132 @@
+"""A study on tiny models: which servers and loads stand for which, and what was measured of them."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from loadgen.spec.sweep_spec import SweepSpec
+from loadgen.study.measured import measured_points
+from loadgen.study.points import points_of
+from loadgen.study.study_file import read_study, study_names
+from loadgen.study.tiny import at_tiny_scale
+from loadgen.study.tiny_loads import tiny_loads
+from loadgen.study.variants import StudyVariant, variants_of
+
+SERVED = [name for name in study_names() if read_study(name).study.servers]
+
+
+def tiny(name: str) -> tuple[StudyVariant, ...]:
+    return at_tiny_scale(variants_of(read_study(name)))
+
+
+def labels(name: str) -> list[str]:
+    return [each.label for each in tiny(name) if each.cannot_run is None]
+
+
+@pytest.mark.parametrize("name", SERVED)
+def test_every_study_has_a_run_of_its_own_for_each_point(name: str) -> None:
+    file, variants = read_study(name), tiny(name)
+    points = points_of(file, variants)
+    full = points_of(file, variants_of(file))
+    assert [point.coordinates for point in points] == [point.coordinates for point in full]
+    served = {(point.variant.label, point.run.hash) for point in points if point.variant.stands_for}
+    assert len(served) == sum(1 for point in points if point.variant.stands_for)
+    assert all(variant.stands_for is not None or variant.cannot_run for variant in variants)
+
+
+@pytest.mark.parametrize(
+    ("name", "servers"),
+    [
+        ("fig06", ["tiny-deepseekv2", "tiny-qwen2moe"]),
+        ("fig10", ["tiny-mixtral"]),
+        ("fig12", ["tiny-qwen3moe"]),
+        ("fig13", ["tiny-mixtral", "tiny-olmoe"]),
+        ("fig04", []),
+    ],
+)
+def test_servers_that_a_tiny_model_cannot_tell_apart_are_one(name: str, servers: list[str]) -> None:
+    assert labels(name) == servers
+
+
+@pytest.mark.parametrize(
+    ("name", "label", "reason"),
+    [
+        ("fig10", "mixtral-fp8", "as a tiny model it is the same as mixtral-fp16"),
+        ("fig05", "deepseek-v2-lite with num_experts_per_tok 32", "the same as deepseek-v2-lite with num_experts_per_tok 16"),
+        ("fig16", "llama-4-scout-tp4", "there is no tiny model of the family llama4"),
+        ("fig14", "mixtral-tp4 with model-impl unfused", "vLLM of today has no unfused experts"),
+    ],
+)  # fmt: skip
+def test_the_others_say_why_they_cannot_run(name: str, label: str, reason: str) -> None:
+    (variant,) = [each for each in tiny(name) if each.label == label]
+    assert reason in str(variant.cannot_run)
+
+
+def test_sizes_of_experts_are_in_proportion_and_need_made_up_weights() -> None:
+    assert labels("fig07")[0] == (
+        "tiny-mixtral with load-format dummy, intermediate_size 16, num_local_experts 8, num_experts_per_tok 1"
+    )
+    assert len(set(labels("fig07"))) == 64
+    pruned = {label for label in labels("fig11") if label.startswith("tiny-olmoe with load-format dummy, num_experts ")}
+    assert {label.split("num_experts ")[1].split(",")[0] for label in pruned} == {"14", "12", "8"}
+    assert "tiny-olmoe with num_experts_per_tok 8" in labels("fig11")  # whose weights are those of its folder
+
+
+def test_what_a_tiny_model_has_nothing_for_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "layers.yaml"
+    path.write_text(
+        "title: Layers\nquestion: How many?\nservers: [{profile: olmoe-tp1}]\n"
+        "matrix: {layers: {argument: hf-overrides.num_hidden_layers, values: [8, 16]}}\n"
+        "loads: [{wave: 1, lengths: [128]}]\n"
+    )
+    found = at_tiny_scale(variants_of(read_study(str(path))))
+    assert {each.cannot_run for each in found} == {
+        "a tiny model has nothing in place of hf-overrides.num_hidden_layers"
+    }
+
+
+@pytest.mark.parametrize(
+    ("asked", "tiny"),
+    [
+        ({"wave": [1, 4, 8, 16, 32, 64, 128]}, {"wave": [1, 3, 4, 5, 6, 7, 8]}),
+        ({"wave": [2, 3, 4, 12, 16]}, {"wave": [2, 3, 4, 5, 6]}),
+        ({"concurrency": [16], "requests": 512}, {"concurrency": [5], "requests": 40}),
+        ({"concurrency": [16], "duration_s": 300.0}, {"concurrency": [5], "duration_s": 10.0}),
+        ({"rate": [0.5, 1, 8]}, {"rate": [0.5, 1.0, 4.0]}),
+        ({"wave": [1], "lengths": ["128", "2048/1", "512"]}, {"lengths": [(8, 8), (32, 1), (16, 16)]}),
+        (
+            {"wave": [1], "input_tokens": [2, 8, 9], "output_tokens": [1]},
+            {"input_tokens": [2, 3, 4], "output_tokens": [1]},
+        ),
+    ],
+)
+def test_loads_stay_apart_and_in_order(asked: dict[str, Any], tiny: dict[str, Any]) -> None:
+    lengths: dict[str, Any] = {} if "lengths" in asked or "input_tokens" in asked else {"lengths": ["128"]}
+    (scaled,) = tiny_loads([SweepSpec(url="http://127.0.0.1:1", **asked, **lengths)])
+    assert {key: getattr(scaled, key) for key in tiny} == tiny
+
+
+def test_a_run_of_a_tiny_model_is_the_point_that_it_stands_for() -> None:
+    file = read_study("quick")
+    points = [point for point in points_of(file, tiny("quick")) if point.variant.stands_for]
+    run = points[-1].run
+    server = points[-1].variant.variant.served.profile
+    document = {
+        "verdict": {"status": "doubtful"},
+        "simulated": False,
+        "environment": {"cpu_model": "a CPU"},
+        "spec": run.to_json(),
+        "server": {
+            "model": server.request_model,
+            "profile": server.name,
+            "launch": {"model_source": server.model, "arguments": server.arguments, "gpus": [], "environment": {}},
+        },
+    }
+    (found,) = measured_points(points, [json.loads(json.dumps(document))])
+    assert found.series.label == "a CPU, tiny model"
+    assert (found.coordinates["model"], found.coordinates["batch"]) == ("qwen1.5-moe-a2.7b", 64)
+    assert run.concurrency == 7
+    full = points_of(file, variants_of(file))
+    assert measured_points(full, [json.loads(json.dumps(document))]) == ()
