@@ -12,14 +12,14 @@ from loadgen.moe.hardware import Hardware
 from loadgen.moe.parameters import distinct_experts_of_made_up, expected_distinct_experts
 from loadgen.moe.roofline import Roofline
 from loadgen.moe.step_work import Precisions
+from loadgen.servers.prediction.engine_steps import EngineModel
 from loadgen.servers.prediction.fitted import Calibration, calibration_for
+from loadgen.servers.prediction.scheduler import BLOCK_TOKENS, SchedulerLimits
 from loadgen.servers.prediction.step_cost import RooflineCosts
-from loadgen.servers.prediction.virtual_time import EngineModel
 from loadgen.servers.profiles.flag_syntax import canonical, length
 from loadgen.servers.profiles.layout import Layout, layout
 from loadgen.servers.profiles.memory_fit import GB, Memory, memory
 from loadgen.servers.profiles.schema import Argument
-from loadgen.servers.simulator.scheduler import BLOCK_TOKENS, SchedulerLimits
 
 _GIB = 2**30
 _MAX_GRAPH_TOKENS = 512

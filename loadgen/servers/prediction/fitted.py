@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass, replace
 
 from loadgen.moe.hardware import Hardware
 from loadgen.moe.roofline import Efficiency
+from loadgen.servers.prediction.engine_steps import FrontEnd
 from loadgen.servers.prediction.step_cost import EngineCosts
-from loadgen.servers.prediction.virtual_time import FrontEnd
 
 
 @dataclass(frozen=True, slots=True)

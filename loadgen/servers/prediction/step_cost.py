@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from loadgen.moe.architecture import LatentAttention
 from loadgen.moe.roofline import Roofline
 from loadgen.moe.step import Step
-from loadgen.servers.prediction.virtual_time import StepCost
+from loadgen.servers.prediction.engine_steps import StepCost
 
 _GRID_TOKENS = 64  # of context a sequence, between which the time of a decoding step is interpolated
 

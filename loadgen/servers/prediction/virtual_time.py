@@ -1,64 +1,18 @@
-"""An engine under load in virtual time: no clock, no sockets, no randomness. Times are seconds from the start of the run.
-
-Two processes, as in vLLM. The front end takes requests one after the other, and hands out the tokens of a step one after the
-other. The engine plans a step, launches its kernels, which takes the CPU, and while the device computes it plans and launches
-the next; then it waits for the older of the two (vllm/v1/engine/core.py, step_with_batch_queue). So a token arrives when its
-step has been computed and the step after it has been launched, and what arrives meanwhile waits for the step after that.
-"""
+"""An engine under load in virtual time: no clock, no sockets, no randomness. Times are seconds from the start of the run."""
 
 import heapq
-from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from loadgen.moe.step import Step
-from loadgen.servers.simulator import scheduler as scheduling
-from loadgen.servers.simulator.scheduler import Plan, Scheduler, SchedulerLimits
-
-FloatArray = NDArray[np.float64]
+from loadgen.servers.prediction import scheduler as scheduling
+from loadgen.servers.prediction.engine_steps import EngineModel, EngineSteps, FloatArray, InFlight
+from loadgen.servers.prediction.scheduler import Plan, Scheduler
 
 _FEW_STEPS = 3  # are costed one by one
 _GRID_POINTS = 9  # of more, of which the cost is interpolated between
-
-
-@dataclass(frozen=True, slots=True)
-class StepCost:
-    """What one step takes: the CPU to launch it, the device to compute it.
-
-    `interval_s` is how soon the device can take the next step: less than `compute_s` with pipeline stages.
-    """
-
-    launch_s: float
-    compute_s: float
-    interval_s: float
-
-
-CostOf = Callable[[Step], StepCost]
-
-
-@dataclass(frozen=True, slots=True)
-class FrontEnd:
-    """What the server's HTTP process and the network add, in seconds."""
-
-    request_s: float = 0.0  # of taking one request; the next waits
-    prompt_token_s: float = 0.0  # on top, for each token of its prompt
-    reply_s: float = 0.0  # from the end of a step to its first token at the client
-    token_s: float = 0.0  # of handing out one token; the next waits
-    caller_s: float = 0.0  # from the last token of a reply to the caller's next request
-
-
-@dataclass(frozen=True, slots=True)
-class EngineModel:
-    """One copy of an engine. `steps_in_flight`: planned steps whose result is not known, at most."""
-
-    limits: SchedulerLimits
-    cost_of: CostOf
-    front_end: FrontEnd = field(default_factory=FrontEnd)
-    steps_in_flight: int = 2
-    wake_s: float = 0.0  # from a request's arrival at the idle engine until it plans a step
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,47 +53,41 @@ def serve(
 
 
 @dataclass(slots=True)
-class _InFlight:
-    plan: Plan
-    end_s: float
-
-
-@dataclass(slots=True)
 class _Serving:
-    """One run. `now_s` is the engine's CPU; the device takes the next step from `free_s` on."""
+    """One run."""
 
     engine: EngineModel
     requests: Sequence[Request]
     callers: int | None
     duration_s: float | None
     step_by_step: bool
-    now_s: float = 0.0
-    free_s: float = 0.0
-    front_free_s: float = 0.0  # from when on the front end takes the next request
-    handed_out_s: float = 0.0  # when it has handed out all tokens that it has
-    queue: deque[_InFlight] = field(default_factory=deque)
+    steps: EngineSteps = field(init=False)
     arrivals: list[tuple[float, int]] = field(default_factory=list)  # a heap: when the engine gets it, and its number
     sequences: list[scheduling.Sequence] = field(default_factory=list)
     sent_s: list[float] = field(default_factory=list)
     sent_by: list[int] = field(default_factory=list)
     tokens: list[list[FloatArray]] = field(default_factory=list)
-    scheduler: Scheduler = field(init=False)
 
     def __post_init__(self) -> None:
-        self.scheduler = Scheduler(self.engine.limits)
+        self.steps = EngineSteps(self.engine)
+
+    @property
+    def scheduler(self) -> Scheduler:
+        return self.steps.scheduler
 
     def run(self) -> list[Reply]:
         self._send_first()
-        while self.arrivals or self.queue or self.scheduler.running or self.scheduler.waiting:
+        steps, scheduler = self.steps, self.scheduler
+        while self.arrivals or steps.queue or scheduler.running or scheduler.waiting:
             self._take_arrivals()
-            steps = 0 if self.step_by_step or len(self.queue) != 1 else self.scheduler.unchanged_steps()
-            if steps > 1:
-                self._decode(steps)
-            elif not self._launch_next():
-                if self.queue:
+            unchanged = 0 if self.step_by_step or len(steps.queue) != 1 else scheduler.unchanged_steps()
+            if unchanged > 1:
+                self._decode(unchanged)
+            elif steps.launch_next() is None:
+                if steps.queue:
                     self._finish_oldest()
                 else:
-                    self.now_s = max(self.now_s, self.arrivals[0][0] + self.engine.wake_s)
+                    steps.now_s = max(steps.now_s, self.arrivals[0][0] + self.engine.wake_s)
         return [
             Reply(sent_s, np.concatenate(pieces), caller, sequence.preemptions)
             for sent_s, pieces, caller, sequence in zip(
@@ -147,48 +95,24 @@ class _Serving:
             )
         ]
 
-    def _launch_next(self) -> bool:
-        """Plan and launch a step if one more may be in flight and there is one; the result is known later."""
-        if len(self.queue) >= self.engine.steps_in_flight:
-            return False
-        plan = self.scheduler.plan()
-        if plan is None:
-            return False
-        cost = self.engine.cost_of(plan.step)
-        start_s = max(self.now_s, self.free_s)
-        self.now_s += cost.launch_s
-        end_s = max(start_s + cost.compute_s, self.now_s)
-        self.free_s = end_s - cost.compute_s + cost.interval_s
-        self.queue.append(_InFlight(plan, end_s))
-        return True
-
     def _finish_oldest(self) -> None:
-        oldest = self.queue.popleft()
-        self.now_s = max(self.now_s, oldest.end_s)
-        self._deliver(oldest.plan, np.array([self.now_s]))
-        for sequence in self.scheduler.finish(oldest.plan):
+        plan = self.steps.await_oldest()
+        self._deliver(plan, [self.steps.now_s])
+        for sequence in self.scheduler.finish(plan):
             if self.callers is not None:
                 self._send_next(float(self.tokens[sequence.number][-1][-1]), self.sent_by[sequence.number])
 
-    def _deliver(self, plan: Plan, times_s: FloatArray) -> None:
-        """Hand out the tokens of equal steps that ended at those times; a step waits until those before it are handed out.
-
-        Step i begins at max over j ≤ i of (its time j + what the steps from j on take).
-        """
-        token_s, reply_s = self.engine.front_end.token_s, self.engine.front_end.reply_s
-        step_s = len(plan.sampled) * token_s
-        taken_s = np.arange(len(times_s)) * step_s
-        begun_s = np.maximum(np.maximum.accumulate(times_s - taken_s), self.handed_out_s) + taken_s
-        self.handed_out_s = float(begun_s[-1]) + step_s
-        for place, sequence in enumerate(plan.sampled):
-            self.tokens[sequence.number].append(begun_s + (reply_s + (place + 1) * token_s))
+    def _deliver(self, plan: Plan, times_s: Sequence[float]) -> None:
+        """Hand out the tokens of equal steps that ended at those times."""
+        for sequence, arrived_s in zip(plan.sampled, self.steps.hand_out(len(plan.sampled), times_s), strict=True):
+            self.tokens[sequence.number].append(arrived_s)
 
     def _decode(self, steps: int) -> None:
         """Plan steps that all decode the same sequences, and finish all before the last, as `run` does one by one."""
-        before = self.queue.popleft()
+        before = self.steps.queue.popleft()
         launch_s, compute_s = self._costs(self.scheduler.decoding_step(), steps)
         until_s = self.arrivals[0][0] if self.arrivals and self._would_admit() else np.inf
-        now_s, end_s = self.now_s, before.end_s
+        now_s, end_s = self.steps.now_s, before.end_s
         times_s: list[float] = []
         while len(times_s) < steps and now_s < until_s:
             done = len(times_s)
@@ -198,14 +122,14 @@ class _Serving:
             now_s = max(now_s, end_s)
             times_s.append(now_s)
             end_s = next_end_s
-        self.now_s, self.free_s = now_s, end_s
+        self.steps.now_s, self.steps.free_s = now_s, end_s
         plan = self.scheduler.decode(len(times_s))
-        self._deliver(before.plan, np.array(times_s[:1]))
+        self._deliver(before.plan, times_s[:1])
         self.scheduler.finish(before.plan)
         if times_s[1:]:
-            self._deliver(plan, np.array(times_s[1:]))
+            self._deliver(plan, times_s[1:])
             self.scheduler.finish_decoded(plan, len(times_s) - 1)
-        self.queue.append(_InFlight(plan, end_s))
+        self.steps.queue.append(InFlight(plan, end_s))
 
     def _would_admit(self) -> bool:
         """Whether a request that arrives now may change the next step."""
@@ -226,7 +150,7 @@ class _Serving:
         return launch_s.tolist(), compute_s.tolist()
 
     def _take_arrivals(self) -> None:
-        while self.arrivals and self.arrivals[0][0] <= self.now_s:
+        while self.arrivals and self.arrivals[0][0] <= self.steps.now_s:
             _, number = heapq.heappop(self.arrivals)
             self.scheduler.add(self.sequences[number])
 
@@ -244,12 +168,9 @@ class _Serving:
             self._send(sent_s, caller)
 
     def _send(self, sent_s: float, caller: int) -> None:
-        """Send the next request; the front end takes it when it has taken those before it."""
-        number, front_end = len(self.sent_s), self.engine.front_end
+        number = len(self.sent_s)
         request = self.requests[number]
-        busy_s = front_end.request_s + request.prompt_tokens * front_end.prompt_token_s
-        self.front_free_s = max(self.front_free_s, sent_s) + busy_s
-        heapq.heappush(self.arrivals, (self.front_free_s, number))
+        heapq.heappush(self.arrivals, (self.steps.taken_s(sent_s, request.prompt_tokens), number))
         self.sequences.append(scheduling.Sequence(number, request.prompt_tokens, request.output_tokens))
         self.sent_s.append(sent_s)
         self.sent_by.append(caller)

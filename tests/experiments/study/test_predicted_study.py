@@ -17,8 +17,8 @@ from loadgen.load.workload import Images, Workload
 from loadgen.moe.step import Step
 from loadgen.servers.endpoint import EndpointFacts
 from loadgen.servers.prediction.engine_of import Deployment, UnpredictableError
-from loadgen.servers.prediction.virtual_time import EngineModel, StepCost
-from loadgen.servers.simulator.scheduler import SchedulerLimits
+from loadgen.servers.prediction.engine_steps import EngineModel, StepCost
+from loadgen.servers.prediction.scheduler import SchedulerLimits
 from loadgen.store.repository import Store
 from loadgen.study.measured import measured_points
 from loadgen.study.points import Point, points_of

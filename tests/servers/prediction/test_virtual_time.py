@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from loadgen.moe.step import Step
-from loadgen.servers.prediction.virtual_time import CostOf, EngineModel, FrontEnd, Request, StepCost, serve
-from loadgen.servers.simulator.scheduler import SchedulerLimits
+from loadgen.servers.prediction.engine_steps import CostOf, EngineModel, FrontEnd, StepCost
+from loadgen.servers.prediction.scheduler import SchedulerLimits
+from loadgen.servers.prediction.virtual_time import Request, serve
 
 LIMITS = SchedulerLimits(max_num_seqs=8, max_num_batched_tokens=100, kv_blocks=1000)
 

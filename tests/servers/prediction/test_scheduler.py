@@ -3,7 +3,7 @@
 import pytest
 
 from loadgen.moe.step import Step
-from loadgen.servers.simulator.scheduler import Plan, Scheduler, SchedulerLimits, Sequence
+from loadgen.servers.prediction.scheduler import Plan, Scheduler, SchedulerLimits, Sequence
 
 
 def scheduler(
