@@ -53,6 +53,7 @@ def static(name: str) -> Asset:
     media_type = {
         "style.css": "text/css",
         "charts.js": "text/javascript",
+        "claims.js": "text/javascript",
         "compare.js": "text/javascript",
         "list.js": "text/javascript",
         "live.js": "text/javascript",

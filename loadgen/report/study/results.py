@@ -1,29 +1,43 @@
 """What the store has of a study: its measured points, by series, and the verdicts that they give."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from loadgen.report.study.memory import VariantMemory, memory_on
+from loadgen.report.study.record import Identity, PlannedStudy, Record
+from loadgen.report.study.sources import SeriesSource, source_of
 from loadgen.servers.launcher.failure import FailureKind
 from loadgen.store.repository import Store
 from loadgen.store.rows import SweepRow
+from loadgen.study.claims import Claim
 from loadgen.study.judge import Evidence, Judgement, Verdict, judge
-from loadgen.study.measured import FailedVariant, MeasuredPoint, Series, measured_points, series_on
-from loadgen.study.points import Point, compared_points, points_of
-from loadgen.study.served import served_of
+from loadgen.study.measured import FailedVariant, MeasuredPoint, Provenance, Series, measured_points, series_on
+from loadgen.study.points import Point
 from loadgen.study.study_file import StudyFile
-from loadgen.study.variants import StudyVariant, variants_of
+from loadgen.study.variants import StudyVariant
 
 VERDICTS: tuple[Verdict, ...] = ("holds", "does_not_hold", "inconclusive", "not_testable", "not_measured")
+STRENGTH: tuple[Provenance, ...] = ("measured", "dummy", "simulated")
+"""Whose verdict stands, the strongest first. A tiny model stands in for the one that a claim is about: its verdicts do not."""
+
+_WITH_VERDICT = ("holds", "does_not_hold", "inconclusive")
 
 
 @dataclass(frozen=True, slots=True)
 class SeriesResults:
-    """What one series shows of a study: hardware and provenance, its points, failed starts, and a verdict for each claim."""
+    """What one series shows of a study: its points, what did not start or cannot fit, and a verdict for each claim."""
 
     series: Series
     points: tuple[MeasuredPoint, ...]
     failed: tuple[FailedVariant, ...]
+    memory: tuple[VariantMemory, ...]
     judgements: tuple[Judgement, ...]
+    source: SeriesSource
+
+    @property
+    def cannot_fit(self) -> tuple[VariantMemory, ...]:
+        """The servers that do not fit by arithmetic."""
+        return tuple(each for each in self.memory if not each.fits)
 
     def count(self, verdict: Verdict) -> int:
         """How many claims have this verdict."""
@@ -31,81 +45,128 @@ class SeriesResults:
 
 
 @dataclass(frozen=True, slots=True)
+class Standing:
+    """The verdict on a claim by the strongest series that has one; `series` is None if it needs none or none has."""
+
+    judgement: Judgement
+    series: Series | None
+
+    @property
+    def claim(self) -> Claim:
+        """The claim that is judged."""
+        return self.judgement.claim
+
+
+@dataclass(frozen=True, slots=True)
 class StudyResults:
-    """A study and all that the store has of it. `by_series` is empty if nothing of it was measured."""
+    """A study and all that the store has of it. `by_series` is empty if nothing of it was measured.
+
+    `standing` has the verdict on each claim, in the order of the study.
+    """
 
     file: StudyFile
     variants: tuple[StudyVariant, ...]
     points: tuple[Point, ...]  # planned
-    by_series: tuple[SeriesResults, ...]
+    by_series: tuple[SeriesResults, ...]  # the strongest first
     unmeasured: tuple[Judgement, ...]  # verdicts on its claims without any measured point: those about sizes of models
+    standing: tuple[Standing, ...]
 
     @property
     def cannot_run(self) -> tuple[StudyVariant, ...]:
         """Servers of the study that nobody can start."""
         return tuple(variant for variant in self.variants if variant.cannot_run is not None)
 
+    def count(self, verdict: Verdict) -> int:
+        """How many claims have this verdict."""
+        return sum(1 for each in self.standing if each.judgement.verdict == verdict)
+
 
 def study_results(file: StudyFile, store: Store) -> StudyResults:
     """Read what the store has of a study. Raises UsageError for a mistake in its file, StoreError."""
-    variants = variants_of(file)
-    points = points_of(file, variants) if variants else ()
-    others = compared_points(file)
-    every = store.sweeps()
-    sweeps = _sweeps_of(variants, every)
-    measured = _by_series(points, sweeps, store)
-    compared = _by_series(others, _sweeps_of((point.variant for point in others), every), store)
-    failed = _failures(points, sweeps)
-    found = sorted({*measured, *(each.series for each in failed)})
-    return StudyResults(
-        file,
-        variants,
-        points,
-        tuple(
-            _series_results(file, series, measured.get(series, ()), compared=compared.get(series, ()), failed=failed)
-            for series in found
-        ),
-        tuple(judge(claim, Evidence(())) for claim in file.study.claims),
+    return results_of(PlannedStudy.of(file), Record.of(store))
+
+
+def results_of(planned: PlannedStudy, record: Record | None) -> StudyResults:
+    """The same of a study that is planned and a record that is open; without a record, nothing was measured."""
+    points: dict[Series, list[MeasuredPoint]] = {}
+    beside: dict[Series, list[MeasuredPoint]] = {}
+    failed: tuple[FailedVariant, ...] = ()
+    if record is not None and planned.points:
+        sweeps = record.sweeps_on(point.variant for point in planned.all_points)
+        runs = [run for sweep, _ in sweeps if sweep.runs for run in record.runs(sweep.sweep_id)]
+        for each in measured_points(planned.points, runs):
+            points.setdefault(each.series, []).append(each)
+        for each in measured_points(planned.beside, runs):
+            beside.setdefault(each.series, []).append(each)
+        failed = _failures(planned.points, record.sweeps_on(planned.variants))
+    found = sorted(
+        {*points, *(each.series for each in failed)}, key=lambda series: _rank(series, len(points.get(series, ())))
     )
+    by_series = tuple(
+        _series_results(planned, series, points.get(series, []), beside.get(series, []), failed=failed)
+        for series in found
+    )
+    unmeasured = tuple(judge(claim, Evidence(())) for claim in planned.file.study.claims)
+    standing = _standings(unmeasured, by_series)
+    return StudyResults(planned.file, planned.variants, planned.points, by_series, unmeasured, standing)
 
 
-def _by_series(
-    points: tuple[Point, ...], sweeps: Iterable[tuple[SweepRow, object]], store: Store
-) -> dict[Series, list[MeasuredPoint]]:
-    runs = [run for sweep, _ in sweeps if sweep.runs for run in store.runs(sweep.sweep_id)]
-    found: dict[Series, list[MeasuredPoint]] = {}
-    for point in measured_points(points, runs):
-        found.setdefault(point.series, []).append(point)
-    return found
+def _rank(series: Series, points: int) -> tuple[object, ...]:
+    """The strongest provenance first, then the series with most points."""
+    strength = STRENGTH.index(series.provenance) if series.provenance in STRENGTH else len(STRENGTH)
+    return strength, -points, series
 
 
 def _series_results(
-    file: StudyFile,
+    planned: PlannedStudy,
     series: Series,
-    points: Iterable[MeasuredPoint],
-    compared: Iterable[MeasuredPoint],
+    points: Sequence[MeasuredPoint],
+    beside: Sequence[MeasuredPoint],
+    *,
     failed: Iterable[FailedVariant],
 ) -> SeriesResults:
-    measured, ours = tuple(points), tuple(each for each in failed if each.series == series)
-    started = {point.point.variant.label: (point.point, True) for point in measured}
-    not_started = {each.point.variant.label: (each.point, False) for each in ours if each.is_memory}
-    evidence = Evidence((*measured, *compared), tuple({**started, **not_started}.values()))
-    return SeriesResults(series, measured, ours, tuple(judge(claim, evidence) for claim in file.study.claims))
+    ours = tuple(each for each in failed if each.series == series)
+    memory = memory_on(planned.variants, series.hardware)
+    evidence = Evidence((*points, *beside), _fits(planned.points, memory, points=points, failed=ours))
+    judgements = tuple(judge(claim, evidence) for claim in planned.file.study.claims)
+    return SeriesResults(series, tuple(points), ours, memory, judgements, source_of(points))
 
 
-def _sweeps_of(variants: Iterable[StudyVariant], sweeps: Iterable[SweepRow]) -> list[tuple[SweepRow, object]]:
-    """The sweeps on one of the study's variants, each with the variant's identity."""
-    ours = {variant.served.identity for variant in variants}
-    served = ((sweep, served_of(sweep.server)) for sweep in sweeps)
-    return [(sweep, each.identity) for sweep, each in served if each is not None and each.identity in ours]
+def _fits(
+    planned: Iterable[Point],
+    memory: Iterable[VariantMemory],
+    *,
+    points: Iterable[MeasuredPoint],
+    failed: Iterable[FailedVariant],
+) -> tuple[tuple[Point, bool], ...]:
+    """For each server whether it fits: as it started or did not, else by arithmetic."""
+    first: dict[str, Point] = {}
+    for point in planned:
+        first.setdefault(point.variant.label, point)
+    known = {each.variant.label: each.fits for each in memory if each.variant.label in first}
+    known |= {each.point.variant.label: False for each in failed if each.is_memory}
+    known |= {each.point.variant.label: True for each in points}
+    return tuple((first[label], fits) for label, fits in known.items())
 
 
-def _failures(points: Iterable[Point], sweeps: Iterable[tuple[SweepRow, object]]) -> tuple[FailedVariant, ...]:
+def _standings(unmeasured: Iterable[Judgement], by_series: Iterable[SeriesResults]) -> tuple[Standing, ...]:
+    counting = [each for each in by_series if each.series.provenance in STRENGTH]
+    standings = []
+    for at, judged in enumerate(unmeasured):
+        standing = Standing(judged, None)
+        if judged.verdict == "not_measured":
+            found = (each for each in counting if each.judgements[at].verdict in _WITH_VERDICT)
+            standing = next((Standing(each.judgements[at], each.series) for each in found), standing)
+        standings.append(standing)
+    return tuple(standings)
+
+
+def _failures(points: Iterable[Point], sweeps: Iterable[tuple[SweepRow, Identity]]) -> tuple[FailedVariant, ...]:
     """The newest failed start of each variant in each series, unless a later start succeeded."""
-    first: dict[object, Point] = {}
+    first: dict[Identity, Point] = {}
     for point in points:
         first.setdefault(point.variant.served.identity, point)
-    newest: dict[tuple[Series, object], SweepRow] = {}
+    newest: dict[tuple[Series, Identity], SweepRow] = {}
     for sweep, identity in sweeps:  # the newest first
         newest.setdefault((series_on(sweep.server, sweep.environment, is_simulated=sweep.simulated), identity), sweep)
     return tuple(

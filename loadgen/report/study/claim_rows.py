@@ -1,0 +1,141 @@
+"""Claims as the pages list them: what the paper says, what was found, and the verdict, by the series that it rests on."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from loadgen.report.study.claim_words import (
+    VERDICT_MARKS,
+    VERDICT_WORDS,
+    ComparedLine,
+    compared_lines,
+    found_words,
+    stated_words,
+)
+from loadgen.report.study.results import Standing, StudyResults
+from loadgen.report.study.site import Site
+from loadgen.study.claims import Claim
+from loadgen.study.judge import Judgement, Verdict
+from loadgen.study.measured import Series
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """The verdict of one series on a claim. `by` is the series, empty if none is needed."""
+
+    verdict: Verdict
+    words: str
+    mark: str
+    found: str
+    by: str
+    compared: tuple[ComparedLine, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimRow:
+    """A claim with the verdict that stands, and those of all other series. `reason`: why there is none, or what weakens it."""
+
+    id: str
+    study: str
+    href: str  # on the page of its study
+    place: str
+    says: str
+    stated: str
+    reading: str
+    reason: str
+    finding: Finding
+    others: tuple[Finding, ...]
+    contradicted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One claim of a contradiction."""
+
+    id: str
+    place: str
+    says: str
+    href: str
+    verdict: Verdict
+    words: str
+    mark: str
+
+
+@dataclass(frozen=True, slots=True)
+class Contradiction:
+    """Two claims of the paper that cannot both be true."""
+
+    ours: Side
+    theirs: Side
+    why: str
+
+
+def claim_rows(results: StudyResults, site: Site) -> tuple[ClaimRow, ...]:
+    """The claims of a study, in its order."""
+    return tuple(_row(results, at, standing, site) for at, standing in enumerate(results.standing))
+
+
+def _row(results: StudyResults, at: int, standing: Standing, site: Site) -> ClaimRow:
+    claim, name = standing.claim, results.file.study.name
+    others = [
+        _finding(each.judgements[at], each.series)
+        for each in results.by_series
+        if each.series != standing.series and each.judgements[at].compared and standing.series is not None
+    ]
+    return ClaimRow(
+        id=claim.id,
+        study=name,
+        href=site.claim(name, claim.id),
+        place=claim.place,
+        says=claim.says,
+        stated=stated_words(claim),
+        reading=claim.reading or "",
+        reason=_sentence(standing.judgement.reason),
+        finding=_finding(standing.judgement, standing.series),
+        others=tuple(others),
+        contradicted=bool(claim.contradicts),
+    )
+
+
+def _finding(judgement: Judgement, series: Series | None) -> Finding:
+    verdict = judgement.verdict
+    return Finding(
+        verdict,
+        VERDICT_WORDS[verdict],
+        VERDICT_MARKS[verdict],
+        found_words(judgement),
+        "" if series is None else series.label,
+        compared_lines(judgement),
+    )
+
+
+def _sentence(reason: str | None) -> str:
+    return "" if not reason else f"{reason[0].upper()}{reason[1:].rstrip('.')}."
+
+
+def contradictions(
+    claims: Iterable[Claim], everything: Mapping[str, tuple[str, Standing]], site: Site
+) -> tuple[Contradiction, ...]:
+    """The pairs that these claims are in, each once. `everything`: all claims by id, each with the name of its study."""
+    found: list[Contradiction] = []
+    seen: set[frozenset[str]] = set()
+    for claim in claims:
+        for other in claim.contradicts:
+            pair = frozenset((claim.id, other.id))
+            if pair in seen or other.id not in everything or claim.id not in everything:
+                continue
+            seen.add(pair)
+            found.append(
+                Contradiction(
+                    _side(everything[claim.id], site), _side(everything[other.id], site), _sentence(other.why)
+                )
+            )
+    return tuple(found)
+
+
+def _side(of: tuple[str, Standing], site: Site) -> Side:
+    study, standing = of
+    claim, verdict = standing.claim, standing.judgement.verdict
+    href = site.claim(study, claim.id)
+    return Side(
+        claim.id, claim.place, claim.says, href, verdict, words=VERDICT_WORDS[verdict], mark=VERDICT_MARKS[verdict]
+    )

@@ -1,0 +1,154 @@
+"""Claims and verdicts in words: what a claim states, what was found, and the marks of verdicts."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from loadgen.report.format import number
+from loadgen.study.claims import (
+    Claim,
+    Contrast,
+    Fact,
+    Ordering,
+    OutOfMemory,
+    Pair,
+    Peak,
+    Ratio,
+    Scaling,
+    Stated,
+    Trend,
+    Where,
+)
+from loadgen.study.estimate import Estimate, mean_ratio
+from loadgen.study.judge import Judgement, Verdict
+
+VERDICT_WORDS: Mapping[Verdict, str] = {
+    "holds": "holds",
+    "does_not_hold": "does not hold",
+    "inconclusive": "inconclusive",
+    "not_testable": "not testable",
+    "not_measured": "not measured",
+}
+VERDICT_MARKS: Mapping[Verdict, str] = {
+    "holds": "✓",
+    "does_not_hold": "✕",
+    "inconclusive": "≈",
+    "not_testable": "–",
+    "not_measured": "○",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ComparedLine:
+    """One comparison behind a verdict: what it is of, what was found, and its own verdict."""
+
+    of: str
+    found: str
+    stated: str  # of a fact; empty for all else
+    verdict: Verdict
+
+
+def stated_words(claim: Claim) -> str:
+    """What the claim says of the points that it compares, short."""
+    match claim.compare:
+        case Ratio(stated=stated):
+            return stated.as_written or _range(stated)
+        case Ordering(points=points, order=order):
+            sign = " > " if order == "highest_first" else " < "
+            return sign.join(_values(point) for point in points)
+        case Trend(axis=axis, direction=direction, of=pair):
+            subject = "" if pair is None else f"{_pair(pair)}: "
+            return f"{subject}{direction.replace('_', ' ')} with {_axis(axis)}"
+        case Scaling(axis=axis, growth=growth):
+            words = {
+                "proportional": "in proportion to",
+                "sublinear": "less than in proportion to",
+                "straight_line": "in a straight line over",
+            }
+            return f"{words[growth]} {_axis(axis)}"
+        case Contrast(larger=larger, smaller=smaller):
+            return f"{_pair(larger)} is above {_pair(smaller)}"
+        case Peak(axis=axis, of=of, at=at):
+            return f"{of.replace('_', ' ')} at {_axis(axis)} {_listed(at)}"
+        case OutOfMemory(at=at):
+            return f"no memory for {'; '.join(_where(each) for each in at)}"
+        case Fact(facts=facts):
+            return ", ".join(f"{name.replace('_', ' ')} {_fact(value)}" for name, value in facts.items())
+    return "–"
+
+
+def found_words(judgement: Judgement) -> str:
+    """What was found, in a few words: a ratio with its interval, or the range of several."""
+    ratios = judgement.ratios
+    if not ratios:
+        facts = [each for each in judgement.compared if each.found is not None]
+        if facts:
+            return f"{sum(each.verdict == 'holds' for each in facts)} of {len(facts)} agree"
+        if judgement.compared:
+            return f"{sum(each.verdict == 'holds' for each in judgement.compared)} of {len(judgement.compared)} as stated"
+        return "–"
+    if len(ratios) == 1:
+        return ratio_words(ratios[0])
+    if isinstance(judgement.claim.compare, Ratio) and judgement.claim.compare.over == "mean":
+        return f"{ratio_words(mean_ratio(ratios))} on average"
+    low, high = min(each.value for each in ratios), max(each.value for each in ratios)
+    return f"{times(low)} to {times(high)}"
+
+
+def compared_lines(judgement: Judgement) -> tuple[ComparedLine, ...]:
+    """The comparisons that a verdict rests on."""
+    return tuple(
+        ComparedLine(
+            each.of or "all",
+            ratio_words(each.ratio) if each.ratio is not None else each.found or VERDICT_WORDS[each.verdict],
+            each.stated or "",
+            each.verdict,
+        )
+        for each in judgement.compared
+    )
+
+
+def ratio_words(ratio: Estimate) -> str:
+    """`8.1× (7.9 to 8.3)`; an interval that is assumed has a `≈`."""
+    about = "≈ " if ratio.assumed else ""
+    return f"{times(ratio.value)} ({about}{number(ratio.low)} to {number(ratio.high)})"
+
+
+def times(value: float) -> str:
+    """`8.10×`."""
+    return f"{number(value)}×"
+
+
+def _range(stated: Stated) -> str:
+    if stated.min is None:
+        return f"at most {times(stated.max or 0.0)}"
+    if stated.max is None:
+        return f"at least {times(stated.min)}"
+    return times(stated.min) if stated.min == stated.max else f"{times(stated.min)} to {times(stated.max)}"
+
+
+def _fact(value: object) -> str:
+    if isinstance(value, Stated):
+        return value.as_written or _range(value)
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+
+
+def _axis(axis: str) -> str:
+    return axis.replace("_", " ")
+
+
+def _pair(pair: Pair) -> str:
+    at = f" at {_where(pair.where)}" if pair.where else ""
+    return f"{_where(pair.a)} over {_where(pair.b)}{at}"
+
+
+def _where(where: Where) -> str:
+    return ", ".join(f"{_axis(key)} {_listed(value)}" for key, value in where.items())
+
+
+def _values(where: Where) -> str:
+    return ", ".join(_listed(value) for value in where.values())
+
+
+def _listed(value: object) -> str:
+    values: Iterable[object] = value if isinstance(value, list) else [value]
+    return " or ".join(_fact(each) for each in values)

@@ -1,0 +1,233 @@
+"""The charts of a panel: one for each facet, all series on the same scales; and all facets of a series as one drawing.
+
+A mark is the mean over the repeats of a point, its bar as in a sweep's charts. A thin dashed line in a mark's colour is the
+roofline's bound.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NotRequired
+
+from typing_extensions import TypedDict
+
+from loadgen.report.charts import palette
+from loadgen.report.charts.chart import (
+    NARROW_PX,
+    SCHEMA,
+    Chart,
+    Spec,
+    frame,
+    legend,
+    load_axis,
+    nominal,
+    points_by_verdict,
+    shape_of,
+    value_axis,
+)
+from loadgen.report.format import shown_unit
+from loadgen.report.study.panel_rows import PanelMark, PanelScales, axis_title, is_number, label
+from loadgen.study.measured import Series
+
+_BAR_PX = 26  # of a bar with the space around it
+_AXES_PX = 70  # below the bars
+_CONCAT_COLUMN_PX = 330
+_CONCAT_HEIGHT_PX = 200
+_BESIDE_PX = 62  # an axis's numbers with the space between two charts
+
+# What is drawn of a mark, in the unit of the axis; `bar_from` and `bar_to` are its bar, cut off at the edge.
+MarkRow = TypedDict(
+    "MarkRow",
+    {
+        "x": Any,  # a number, or a word where the axis has words
+        "colour": str,
+        "value": float,
+        "runs": int,
+        "status": str,
+        "from": NotRequired[float],
+        "to": NotRequired[float],
+        "bar_from": NotRequired[float],
+        "bar_to": NotRequired[float],
+        "bound": NotRequired[float],
+    },
+)
+
+
+def panel_charts(scales: PanelScales, marks: Sequence[PanelMark], series: Series) -> tuple[Chart, ...]:
+    """One chart for each facet of which the series has a mark, in order."""
+    made = []
+    for facet in scales.facets or (None,):
+        of_facet = [mark for mark in marks if mark.facet == facet]
+        if not of_facet:
+            continue
+        title = scales.panel.title if facet is None else label(str(scales.panel.facet), facet)
+        unit = shown_unit(scales.figure.unit)
+        spec = _spec(scales, of_facet) | {"title": _title(scales, series, title)}
+        made.append(Chart(f"{scales.figure.key}-{series.key}-{facet}", title, unit, "", spec))
+    return tuple(made)
+
+
+def panel_drawing(scales: PanelScales, marks: Sequence[PanelMark], series: Series, width_px: int) -> Chart:
+    """All facets of a series next to each other, as one chart that is drawn by itself `width_px` wide."""
+    panel = scales.panel
+    facets = [facet for facet in scales.facets if any(mark.facet == facet for mark in marks)]
+    title = f"{panel.title} · {series.label}"
+    unit = shown_unit(scales.figure.unit)
+    if len(facets) < 2:
+        of_facet = f", {label(str(panel.facet), facets[0])}" if facets else ""
+        return Chart(scales.figure.key, title + of_facet, unit, caption(scales, marks, series), _spec(scales, marks))
+    columns = max(1, min(len(facets), width_px // _CONCAT_COLUMN_PX))
+    each_px = width_px // columns - _BESIDE_PX
+    parts = []
+    for facet in facets:
+        part = _spec(scales, [mark for mark in marks if mark.facet == facet])
+        part |= {"title": {"text": label(str(panel.facet), facet), "fontSize": 12, "offset": 8}, "width": each_px}
+        parts.append({key: value for key, value in part.items() if key not in ("$schema", "autosize")})
+        parts[-1]["height"] = _CONCAT_HEIGHT_PX if not scales.is_bar else part["height"]
+    spec: Spec = {"$schema": SCHEMA, "concat": parts, "columns": columns, "spacing": 24}
+    spec["resolve"] = {"scale": {"color": "shared", "shape": "shared"}}
+    return Chart(scales.figure.key, title, unit, caption(scales, marks, series), spec)
+
+
+def caption(scales: PanelScales, marks: Sequence[PanelMark], series: Series) -> str:
+    """How to read the charts of one series."""
+    words = [{"lower": "Lower is better.", "higher": "Higher is better.", None: ""}[scales.figure.better]]
+    if any(mark.pooled.low is not None for mark in marks):
+        words.append("Bars are the 95 % interval of the mean, or the range of two repeats.")
+    if any(mark.status == "doubtful" for mark in marks):
+        words.append("Hollow marks are doubtful.")
+    if any(mark.bound is not None for mark in marks):
+        mark, experts = ("orange tick" if scales.is_bar else "dashed line"), "experts evenly used"
+        if series.provenance == "dummy":  # whose router may send all tokens to the same ones
+            experts = "only the experts of one token read"
+        words.append(f"The {mark} is the roofline bound: the datasheet's rates, {experts}.")
+    return " ".join(filter(None, words))
+
+
+def _title(scales: PanelScales, series: Series, title: str) -> str:
+    facet = "" if title == scales.panel.title else f", {title}"
+    unit = shown_unit(scales.figure.unit)
+    return f"{series.label} · {scales.title}{f' ({unit})' if unit else ''}{facet}"
+
+
+def _spec(scales: PanelScales, marks: Sequence[PanelMark]) -> Spec:
+    return _bars(scales, marks) if scales.is_bar else _lines(scales, marks)
+
+
+def _factor(scales: PanelScales) -> float:
+    return {"s": 1000.0, "ratio": 100.0}.get(scales.figure.unit, 1.0)
+
+
+def _ends(scales: PanelScales) -> tuple[bool, float, float]:
+    """Whether the scale of the figure is logarithmic, and its ends, in the unit that is shown."""
+    factor = _factor(scales)
+    low, high = scales.lowest * factor, (scales.highest or 1.0) * factor
+    if scales.panel.log_y and low > 0:
+        return True, low / 1.5, high * 1.5
+    return False, 0.0, high * 1.1
+
+
+def _rows(scales: PanelScales, marks: Sequence[PanelMark]) -> list[MarkRow]:
+    factor, (_, floor, ceiling) = _factor(scales), _ends(scales)
+    rows = []
+    for mark in marks:
+        pooled = mark.pooled
+        row: MarkRow = {
+            "x": mark.x if is_number(mark.x) and not scales.is_bar else _word(scales.panel.x, mark.x),
+            "colour": _colour(scales, mark),
+            "value": pooled.mean * factor,
+            "runs": pooled.runs,
+            "status": mark.status,
+        }
+        if pooled.low is not None and pooled.high is not None:
+            low, high = max(pooled.low, 0.0) * factor, pooled.high * factor
+            row |= {"from": low, "to": high, "bar_from": max(low, floor), "bar_to": min(high, ceiling)}
+        if mark.bound is not None:
+            row["bound"] = mark.bound * factor
+        rows.append(row)
+    return rows
+
+
+def _word(key: str, value: object) -> str:
+    return value if isinstance(value, str) else label(key, value)  # type: ignore[arg-type]
+
+
+def _colour(scales: PanelScales, mark: PanelMark) -> str:
+    return "" if mark.colour is None else label(str(scales.panel.colour), mark.colour)
+
+
+def _colours(scales: PanelScales) -> Spec:
+    """The colours, the same in every chart of the panel; a legend if there are several."""
+    domain = [label(str(scales.panel.colour), value) for value in scales.colours] or [""]
+    outputs = [palette.SERIES[at % len(palette.SERIES)] for at in range(len(domain))]
+    colour = nominal("colour", domain, outputs, has_legend=len(domain) > 1)
+    if len(domain) > 1:
+        colour["legend"] |= legend(domain, NARROW_PX)
+    return colour
+
+
+def _tooltip(scales: PanelScales, rows: Sequence[MarkRow]) -> list[Spec]:
+    told: list[Spec] = [{"field": "x", "title": axis_title(scales.panel.x)}]
+    if scales.panel.colour is not None:
+        told.append({"field": "colour", "title": axis_title(scales.panel.colour), "type": "nominal"})
+    told.append({"field": "value", "title": shown_unit(scales.figure.unit) or "value", "format": ",.4~r"})
+    if all("from" in row for row in rows):
+        told += [{"field": each, "title": each, "format": ",.4~r"} for each in ("from", "to")]
+    if all("bound" in row for row in rows):
+        told.append({"field": "bound", "title": "roofline bound", "format": ",.4~r"})
+    return [*told, {"field": "runs", "title": "runs"}, {"field": "status", "title": "verdict"}]
+
+
+def _lines(scales: PanelScales, marks: Sequence[PanelMark]) -> Spec:
+    """The figure along a number: a line for each colour."""
+    rows, colour = _rows(scales, marks), _colours(scales)
+    is_log, floor, ceiling = _ends(scales)
+    y_scale = {"type": "log" if is_log else "linear", "nice": False, "domain": [floor, ceiling], "zero": not is_log}
+    xs = [float(value) for value in scales.xs]
+    x = load_axis(axis_title(scales.panel.x), [value for value in scales.xs], scales.panel.log_x and min(xs) > 0)  # type: ignore[misc]
+    if len(xs) > 1:
+        x["scale"] |= {"domain": [min(xs), max(xs)]}
+    across: Spec = {"x": x, "color": colour}
+    layers: list[Spec] = []
+    if any("bound" in row for row in rows):
+        mark = {"type": "line", "strokeWidth": 1.25, "strokeDash": list(palette.DASHED), "opacity": 0.75}
+        layers.append(_layer("isValid(datum.bound)", mark, across | {"y": value_axis("bound", y_scale)}))
+    layers.append({"mark": {"type": "line", "strokeWidth": 2}, "encoding": across | {"y": value_axis("value", y_scale)}})
+    if any("bar_from" in row for row in rows):
+        ends = {"y": value_axis("bar_from", y_scale), "y2": {"field": "bar_to"}}
+        layers.append(_layer("isValid(datum.bar_from)", {"type": "rule", "strokeWidth": 1.5}, across | ends))
+    encoding = across | {"y": value_axis("value", y_scale), "tooltip": _tooltip(scales, rows)}
+    style: Spec = {"size": 56, "strokeWidth": 2, "opacity": 1}
+    layers += points_by_verdict({row["status"] for row in rows}, style, encoding | {"shape": shape_of(colour)})
+    return frame(rows) | {"layer": layers}
+
+
+def _bars(scales: PanelScales, marks: Sequence[PanelMark]) -> Spec:
+    """The figure next to names: horizontal bars, so that the names can be read."""
+    rows, colour = _rows(scales, marks), _colours(scales)
+    is_log, floor, ceiling = _ends(scales)
+    there = {row["x"] for row in rows}
+    names = [word for word in (_word(scales.panel.x, value) for value in scales.xs) if word in there]
+    x_scale = {"type": "log" if is_log else "linear", "nice": False, "domain": [floor, ceiling]}
+    axis = {"labelLimit": 150, "ticks": False, "domain": False}
+    y: Spec = {"field": "x", "type": "nominal", "title": None, "sort": names, "axis": axis}
+    across: Spec = {"y": y, "color": colour}
+    many = len(scales.colours) > 1
+    if many:
+        domain = colour["scale"]["domain"]
+        across["yOffset"] = {"field": "colour", "type": "nominal", "scale": {"domain": domain}}
+    value = value_axis("value", x_scale) | {"axis": {"tickCount": 4, "format": ",~r"}}
+    bars = {"x": value, "tooltip": _tooltip(scales, rows)}
+    layers: list[Spec] = [
+        {"mark": {"type": "bar", "opacity": 0.85, "cornerRadiusEnd": 2}, "encoding": across | bars},
+    ]
+    beside = {key: each for key, each in across.items() if key != "color"}
+    if any("bound" in row for row in rows):
+        tick = {"type": "tick", "thickness": 3, "color": palette.SERIES[4], "size": 0.8 * _BAR_PX}
+        layers.append(_layer("isValid(datum.bound)", tick, beside | {"x": value | {"field": "bound"}}))
+    if any("bar_from" in row for row in rows):
+        ends = {"x": value | {"field": "bar_from"}, "x2": {"field": "bar_to"}}
+        layers.append(_layer("isValid(datum.bar_from)", {"type": "rule", "strokeWidth": 1.5}, beside | ends))
+    return frame(rows, _BAR_PX * len(names) * max(1, len(scales.colours)) + _AXES_PX) | {"layer": layers}
+
+
+def _layer(filtered: str, mark: Mapping[str, object], encoding: Spec) -> Spec:
+    return {"transform": [{"filter": filtered}], "mark": dict(mark), "encoding": encoding}

@@ -1,0 +1,138 @@
+"""The marks of a panel: what one series shows of it, with the scales that all series share."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from loadgen.analysis.figure_table import FIGURES
+from loadgen.analysis.figures.figure import Figure
+from loadgen.report.points import Pooled, pool
+from loadgen.report.study.bound import bound_of
+from loadgen.study.claims import Value
+from loadgen.study.measured import MeasuredPoint
+from loadgen.study.points import Point, is_at
+from loadgen.study.schema import Panel
+
+_TITLES: Mapping[str, str] = {
+    "batch": "Batch size",
+    "length": "Tokens in, and tokens out",
+    "input_tokens": "Input tokens",
+    "output_tokens": "Output tokens",
+    "top_k": "Active experts",
+    "experts": "Experts",
+    "ffn_size": "FFN size of an expert",
+    "gpus": "GPUs",
+    "model": "Model",
+    "draft_tokens": "Draft tokens",
+}
+_SHORT: Mapping[str, str] = {"length": "{} in and out", "top_k": "top-{}", "experts": "{} experts", "ffn_size": "FFN {}"}
+
+
+@dataclass(frozen=True, slots=True)
+class PanelMark:
+    """One point of a panel. Values are in the figure's own unit; `bound` None: not known."""
+
+    x: Value
+    colour: Value | None
+    facet: Value | None
+    pooled: Pooled
+    status: Literal["valid", "doubtful"]
+    bound: float | None
+    point: MeasuredPoint
+
+
+@dataclass(frozen=True, slots=True)
+class PanelScales:
+    """What all charts of a panel share: the values along each axis in order, and the ends of the figure's scale, in its unit."""
+
+    panel: Panel
+    figure: Figure
+    xs: tuple[Value, ...]
+    colours: tuple[Value, ...]
+    facets: tuple[Value, ...]
+    highest: float
+    lowest: float
+
+    @property
+    def is_bar(self) -> bool:
+        """Whether the marks stand next to names, not along numbers."""
+        return self.panel.kind == "bar" or not all(map(is_number, self.xs))
+
+    @property
+    def title(self) -> str:
+        """What is drawn, with its statistic."""
+        return self.figure.name(self.panel.statistic)
+
+
+def is_number(value: object) -> bool:
+    """Whether a coordinate is one."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def axis_title(key: str) -> str:
+    """`Batch size`: a coordinate as the title of an axis."""
+    return _TITLES.get(key, key.replace("_", " ").capitalize())
+
+
+def label(key: str, value: Value) -> str:
+    """`128 in and out`: the value of a coordinate by itself, as in a legend."""
+    text = f"{value:,}" if is_number(value) else {True: "yes", False: "no"}.get(value, str(value))  # type: ignore[call-overload]
+    if key in _SHORT:
+        return _SHORT[key].format(text)
+    return text if isinstance(value, str) else f"{key.replace('_', ' ')} {text}"
+
+
+def marks_of(panel: Panel, points: Iterable[MeasuredPoint]) -> list[PanelMark]:
+    """The points of one series that the panel shows, in the order of the study."""
+    figure = FIGURES[panel.y]
+    found = []
+    for point in points:
+        at = point.coordinates
+        if panel.x not in at or not is_at(at, panel.where):
+            continue
+        pooled = pool([figure.read(run, panel.statistic) for run in point.runs])
+        if pooled is None:
+            continue
+        statuses = {run["verdict"]["status"] for run in point.runs}
+        status: Literal["valid", "doubtful"] = "valid" if statuses == {"valid"} else "doubtful"
+        colour = None if panel.colour is None else at.get(panel.colour)
+        facet = None if panel.facet is None else at.get(panel.facet)
+        bound = bound_of(point, panel.y)
+        found.append(PanelMark(at[panel.x], colour, facet, pooled, status, bound, point))
+    return found
+
+
+def scales_of(panel: Panel, planned: Iterable[Point], marks: Sequence[PanelMark]) -> PanelScales | None:
+    """The scales that these marks, of all series, share; None without marks."""
+    if not marks:
+        return None
+    shown = [point.coordinates for point in planned if is_at(point.coordinates, panel.where)]
+    ends = [value for mark in marks for value in (mark.pooled.mean, *((mark.bound,) if mark.bound else ()))]
+    return PanelScales(
+        panel,
+        FIGURES[panel.y],
+        xs=_values(panel.x, shown, [mark.x for mark in marks]),
+        colours=_values(panel.colour, shown, [mark.colour for mark in marks]),
+        facets=_values(panel.facet, shown, [mark.facet for mark in marks]),
+        highest=max(ends),
+        lowest=min(ends),
+    )
+
+
+def only_measured(scales: PanelScales, marks: Iterable[PanelMark]) -> PanelScales:
+    """The scales without facets of which there is no mark."""
+    there = {mark.facet for mark in marks}
+    return replace(scales, facets=tuple(facet for facet in scales.facets if facet in there))
+
+
+def _values(
+    key: str | None, planned: Iterable[Mapping[str, Value]], found: Iterable[Value | None]
+) -> tuple[Value, ...]:
+    """The values of a coordinate: numbers ascending, names in the order of the study."""
+    if key is None:
+        return ()
+    order = dict.fromkeys(each[key] for each in planned if key in each)
+    order |= dict.fromkeys(value for value in found if value is not None)
+    there = set(found)
+    values = [value for value in order if value in there]
+    return tuple(sorted(values)) if all(map(is_number, values)) else tuple(values)  # type: ignore[type-var]

@@ -1,0 +1,62 @@
+"""What the store has of studies, read once for any number of them."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from loadgen.analysis.document.run import RunDocument
+from loadgen.store.repository import Store
+from loadgen.store.rows import SweepRow
+from loadgen.study.points import Point, compared_points, points_of
+from loadgen.study.served import served_of
+from loadgen.study.study_file import StudyFile
+from loadgen.study.variants import StudyVariant, variants_of
+
+Identity = tuple[object, ...]
+"""Of a server's variant: `Served.identity`."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedStudy:
+    """A study with its servers and points. `beside`: points of other studies that its claims compare with."""
+
+    file: StudyFile
+    variants: tuple[StudyVariant, ...]
+    points: tuple[Point, ...]
+    beside: tuple[Point, ...] = ()
+
+    @classmethod
+    def of(cls, file: StudyFile) -> "PlannedStudy":
+        """Raises UsageError for a mistake in the file, or in another study that it names."""
+        variants = variants_of(file)
+        return cls(file, variants, points_of(file, variants) if variants else (), compared_points(file))
+
+    @property
+    def all_points(self) -> tuple[Point, ...]:
+        """Those of the study, then those that its claims compare with."""
+        return self.points + self.beside
+
+
+@dataclass(slots=True)
+class Record:
+    """The sweeps on record whose server is known, newest first, and the runs of those that were asked for."""
+
+    store: Store
+    sweeps: tuple[tuple[SweepRow, Identity], ...]
+    _runs: dict[str, list[RunDocument]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, store: Store) -> "Record":
+        """Raises StoreError."""
+        served = ((sweep, served_of(sweep.server)) for sweep in store.sweeps())
+        return cls(store, tuple((sweep, each.identity) for sweep, each in served if each is not None))
+
+    def sweeps_on(self, variants: Iterable[StudyVariant]) -> list[tuple[SweepRow, Identity]]:
+        """The sweeps on one of these servers."""
+        ours = {variant.served.identity for variant in variants}
+        return [(sweep, identity) for sweep, identity in self.sweeps if identity in ours]
+
+    def runs(self, sweep_id: str) -> list[RunDocument]:
+        """The runs of a sweep. Raises StoreError."""
+        if sweep_id not in self._runs:
+            self._runs[sweep_id] = self.store.runs(sweep_id)
+        return self._runs[sweep_id]

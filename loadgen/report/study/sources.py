@@ -1,0 +1,76 @@
+"""Where a series comes from: hosts, servers, GPUs, days, and the loadgen that measured."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from loadgen.analysis.document.run import RunDocument
+from loadgen.analysis.server.served_gpus import gpu_names
+from loadgen.study.measured import MeasuredPoint
+
+_COMMIT_DIGITS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesSource:
+    """The distinct values over all runs of a series, in order; what no run reports is absent."""
+
+    runs: int
+    hosts: tuple[str, ...]
+    servers: tuple[str, ...]
+    gpus: tuple[str, ...]
+    days: tuple[str, ...]  # the first and the last, one if they are the same
+    loadgen: tuple[str, ...]  # versions with commits
+    sweep_ids: tuple[str, ...]
+
+
+def source_of(points: Iterable[MeasuredPoint]) -> SeriesSource:
+    """Return what the runs of these points say."""
+    runs = list({run["run_id"]: run for point in points for run in point.runs}.values())
+    days = sorted({run["started_at"][:10] for run in runs})
+    return SeriesSource(
+        runs=len(runs),
+        hosts=_distinct(_host(run) for run in runs),
+        servers=_distinct(" ".join(filter(None, (run["server"]["name"], run["server"]["version"]))) for run in runs),
+        gpus=_distinct(_gpus(run) for run in runs),
+        days=tuple(dict.fromkeys((days[0], days[-1]))) if days else (),
+        loadgen=_distinct(_loadgen(run) for run in runs),
+        sweep_ids=_distinct(run["sweep_id"] for run in runs),
+    )
+
+
+def merged(sources: Iterable[SeriesSource]) -> SeriesSource:
+    """One source of several, such as those of a series in each study. Runs that two studies share count twice."""
+    each = list(sources)
+    days = sorted(day for source in each for day in source.days)
+    return SeriesSource(
+        runs=sum(source.runs for source in each),
+        hosts=_distinct(host for source in each for host in source.hosts),
+        servers=_distinct(server for source in each for server in source.servers),
+        gpus=_distinct(gpu for source in each for gpu in source.gpus),
+        days=tuple(dict.fromkeys((days[0], days[-1]))) if days else (),
+        loadgen=_distinct(loadgen for source in each for loadgen in source.loadgen),
+        sweep_ids=_distinct(sweep_id for source in each for sweep_id in source.sweep_ids),
+    )
+
+
+def _distinct(values: Iterable[str]) -> tuple[str, ...]:
+    return tuple(sorted({value for value in values if value}))
+
+
+def _host(run: RunDocument) -> str:
+    environment = run["environment"]
+    parts = (environment["host"].get("name"), environment.get("cpu_model"))
+    return ", ".join(str(part) for part in parts if part)
+
+
+def _gpus(run: RunDocument) -> str:
+    names = gpu_names({"server": run["server"], "gpu": run.get("gpu")}) or []
+    return " + ".join(f"{names.count(name)} × {name}" for name in dict.fromkeys(names))
+
+
+def _loadgen(run: RunDocument) -> str:
+    environment = run["environment"]
+    commit = str(environment.get("git_commit") or "")
+    changed = "+" if commit.endswith("+") else ""
+    words = (environment.get("loadgen_version"), commit[:_COMMIT_DIGITS] + changed if commit else "")
+    return " ".join(str(word) for word in words if word)

@@ -1,0 +1,225 @@
+"""The page of a study: its question, its figures by series, its claims with their verdicts, and what did not run."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from loadgen.report.charts.chart import Chart
+from loadgen.report.format import MISSING_FIGURE, plural
+from loadgen.report.study.claim_rows import ClaimRow, Contradiction, claim_rows, contradictions
+from loadgen.report.study.panel_charts import caption, panel_charts
+from loadgen.report.study.panel_rows import PanelMark, PanelScales, marks_of, scales_of
+from loadgen.report.study.results import SeriesResults, Standing, StudyResults
+from loadgen.report.study.site import Site
+from loadgen.report.study.sizes import SizesTable, sizes_charts, sizes_table
+from loadgen.report.study.sources import SeriesSource
+from loadgen.report.study.tally import Tally, tally
+from loadgen.report.study.value_table import ValueTable, value_table
+from loadgen.study.measured import Provenance, Series
+from loadgen.study.schema import Panel
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesLine:
+    """A series with how much of the study it has, and where it comes from."""
+
+    key: str
+    hardware: str
+    provenance: Provenance
+    label: str
+    coverage: str
+    facts: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PanelSeries:
+    """One panel as one series has it."""
+
+    line: SeriesLine
+    charts: tuple[Chart, ...]
+    caption: str
+    table: ValueTable
+
+
+@dataclass(frozen=True, slots=True)
+class PanelSection:
+    """One panel, by series. `empty` says why there is nothing."""
+
+    title: str
+    anchor: str
+    formula: str
+    by_series: tuple[PanelSeries, ...]
+    empty: str
+
+
+@dataclass(frozen=True, slots=True)
+class NotRun:
+    """Servers of the study that have no points, for one reason."""
+
+    where: str  # the series, or every machine
+    servers: tuple[str, ...]
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class StudyPage:
+    """Everything that the page says."""
+
+    title: str
+    name: str
+    place: str
+    question: str
+    setting: str
+    notes: str
+    lines: tuple[SeriesLine, ...]
+    panels: tuple[PanelSection, ...]
+    sizes: SizesTable | None
+    size_charts: tuple[Chart, ...]
+    claims: tuple[ClaimRow, ...]
+    tally: Tally
+    contradictions: tuple[Contradiction, ...]
+    not_run: tuple[NotRun, ...]
+    commands: tuple[tuple[str, str], ...]
+    before: tuple[str, str] | None  # title and address of the study before
+    after: tuple[str, str] | None
+    site: Site
+    has_charts: bool
+
+
+Everything = Mapping[str, tuple[str, Standing]]
+"""All claims by id, each with the name of its study: contradictions lead from one study to another."""
+
+
+def everything(all_results: Sequence[StudyResults]) -> Everything:
+    """Return the claims of these studies."""
+    return {
+        standing.claim.id: (results.file.study.name, standing)
+        for results in all_results
+        for standing in results.standing
+    }
+
+
+def study_page(results: StudyResults, all_results: Sequence[StudyResults], site: Site) -> StudyPage:
+    """The page of one of several studies."""
+    study = results.file.study
+    lines = {each.series: series_line(each, planned=len(results.points)) for each in results.by_series}
+    panels = tuple(_section(results, at, panel, lines, site) for at, panel in enumerate(study.panels))
+    charts = () if study.needs_server else sizes_charts(study.models)
+    before, after = _beside(results, all_results, site)
+    return StudyPage(
+        title=study.title,
+        name=study.name,
+        place=study.place,
+        question=study.question,
+        setting=study.setting,
+        notes=study.notes or "",
+        lines=tuple(lines.values()),
+        panels=panels,
+        sizes=None if study.needs_server else sizes_table(study.models),
+        size_charts=charts,
+        claims=claim_rows(results, site),
+        tally=tally(standing.judgement.verdict for standing in results.standing),
+        contradictions=contradictions(study.claims, everything(all_results), site),
+        not_run=_not_run(results),
+        commands=_commands(results),
+        before=before,
+        after=after,
+        site=site,
+        has_charts=bool(charts) or any(section.by_series for section in panels),
+    )
+
+
+def series_line(results: SeriesResults, *, planned: int) -> SeriesLine:
+    """A series of a study in words."""
+    return line_of(results.series, results.source, f"{len(results.points):,} of {plural(planned, 'point')}")
+
+
+def line_of(series: Series, source: SeriesSource, coverage: str) -> SeriesLine:
+    """The same of any runs of a series."""
+    facts = [
+        ("runs", f"{source.runs:,}" if source.runs else ""),
+        ("GPUs of the server", "; ".join(source.gpus)),
+        ("server", "; ".join(source.servers)),
+        ("client", "; ".join(source.hosts)),
+        ("loadgen", "; ".join(source.loadgen)),
+        ("measured" if series.provenance != "simulated" else "predicted", " to ".join(source.days)),
+    ]
+    return SeriesLine(
+        series.key,
+        series.hardware,
+        series.provenance,
+        series.label,
+        coverage,
+        tuple((name, value) for name, value in facts if value),
+    )
+
+
+def _section(
+    results: StudyResults, at: int, panel: Panel, lines: Mapping[Series, SeriesLine], site: Site
+) -> PanelSection:
+    marks = {each.series: marks_of(panel, each.points) for each in results.by_series}
+    scales = scales_of(panel, results.points, [mark for found in marks.values() for mark in found])
+    anchor = f"figure-{at + 1}"
+    if scales is None:
+        empty = "Nothing of it is measured or predicted yet."
+        return PanelSection(panel.title, anchor, "", (), empty)
+    by_series = tuple(_of_series(scales, found, series, lines[series], site) for series, found in marks.items() if found)
+    return PanelSection(panel.title, anchor, scales.figure.formula, by_series, "")
+
+
+def _of_series(
+    scales: PanelScales, marks: Sequence[PanelMark], series: Series, line: SeriesLine, site: Site
+) -> PanelSeries:
+    charts = panel_charts(scales, marks, series)
+    return PanelSeries(line, charts, caption(scales, marks, series), value_table(scales, marks, site))
+
+
+def _not_run(results: StudyResults) -> tuple[NotRun, ...]:
+    """Servers that nobody can start, then by series those that did not start, then those that cannot fit."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for variant in results.cannot_run:
+        found.setdefault(("everywhere", str(variant.cannot_run)), []).append(variant.label)
+    for each in results.by_series:
+        started = {point.point.variant.label for point in each.points}
+        failed = {failure.point.variant.label: failure.sentence for failure in each.failed}
+        cannot = {memory.variant.label: str(memory.problem) for memory in each.cannot_fit}
+        for label, reason in {**cannot, **failed}.items():
+            if label not in started:
+                found.setdefault((each.series.label, reason), []).append(label)
+    return tuple(NotRun(where, tuple(servers), _sentence(reason)) for (where, reason), servers in found.items())
+
+
+def _sentence(reason: str) -> str:
+    return f"{reason[:1].upper()}{reason[1:].rstrip('.')}." if reason else MISSING_FIGURE
+
+
+def _commands(results: StudyResults) -> tuple[tuple[str, str], ...]:
+    """What to type for the same again."""
+    study = results.file.study
+    shown = results.file.study.name if results.file.path.parent.name == "studies" else str(results.file.path)
+    report = ("this page as a file", f"loadgen study report {shown} -o {study.name}.html")
+    if not study.needs_server:
+        return (report,)
+    return (
+        ("what it takes", f"loadgen study plan {shown}"),
+        ("measure it", f"loadgen study run {shown}"),
+        ("predict it, without a GPU", f"loadgen study predict {shown} --hardware h100"),
+        report,
+        ("a figure for a paper", f"loadgen study plot {shown} -o {study.name}.pdf"),
+    )
+
+
+def _beside(
+    results: StudyResults, all_results: Sequence[StudyResults], site: Site
+) -> tuple[tuple[str, str] | None, tuple[str, str] | None]:
+    names = [each.file.study.name for each in all_results]
+    if site.kind == "file" or results.file.study.name not in names:
+        return None, None
+    at = names.index(results.file.study.name)
+
+    def link(place: int) -> tuple[str, str] | None:
+        if not 0 <= place < len(names):
+            return None
+        study = all_results[place].file.study
+        return study.place.partition(",")[0] or study.title, site.study(study.name)
+
+    return link(at - 1), link(at + 1)
