@@ -17,7 +17,8 @@ from starlette.middleware.gzip import GZipMiddleware
 
 from loadgen.errors import LoadgenError, NotFoundError, UsageError
 from loadgen.report.pages import assets
-from loadgen.web import comparison, live, results
+from loadgen.report.study.library import StudyLibrary
+from loadgen.web import comparison, live, results, studies
 from loadgen.web.answers import failure
 from loadgen.web.connections import DEFAULT_LIMITS, BoundedProtocol, ConnectionLimits
 from loadgen.web.dashboard_store import DashboardStore
@@ -53,8 +54,9 @@ def create_app(db_url: str) -> FastAPI:
     """The dashboard over the database at `db_url`, which need not exist yet."""
     app = FastAPI(title="loadgen", docs_url=None, redoc_url=None, openapi_url=None)
     app.state.database = DashboardStore(db_url)
+    app.state.studies = StudyLibrary()
     app.state.looks, app.state.watchers = live.Looks(app.state.database), 0
-    for group in (live.router, results.router, comparison.router, _static):
+    for group in (live.router, results.router, comparison.router, studies.router, _static):
         app.include_router(group)
 
     # Streams of events are left as they are. A third of Vega's bundle is sent; a level above 5 costs more than it saves.

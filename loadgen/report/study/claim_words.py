@@ -84,7 +84,9 @@ def found_words(judgement: Judgement) -> str:
         if facts:
             return f"{sum(each.verdict == 'holds' for each in facts)} of {len(facts)} agree"
         if judgement.compared:
-            return f"{sum(each.verdict == 'holds' for each in judgement.compared)} of {len(judgement.compared)} as stated"
+            return (
+                f"{sum(each.verdict == 'holds' for each in judgement.compared)} of {len(judgement.compared)} as stated"
+            )
         return "–"
     if len(ratios) == 1:
         return ratio_words(ratios[0])

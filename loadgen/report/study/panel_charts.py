@@ -31,6 +31,7 @@ _BAR_PX = 26  # of a bar with the space around it
 _AXES_PX = 70  # below the bars
 _CONCAT_COLUMN_PX = 330
 _CONCAT_HEIGHT_PX = 200
+_FARTHEST_BOUND = 1.25  # times the highest mark, which a bound may stretch the scale to
 _BESIDE_PX = 62  # an axis's numbers with the space between two charts
 
 # What is drawn of a mark, in the unit of the axis; `bar_from` and `bar_to` are its bar, cut off at the edge.
@@ -60,7 +61,8 @@ def panel_charts(scales: PanelScales, marks: Sequence[PanelMark], series: Series
             continue
         title = scales.panel.title if facet is None else label(str(scales.panel.facet), facet)
         unit = shown_unit(scales.figure.unit)
-        spec = _spec(scales, of_facet) | {"title": _title(scales, series, title)}
+        told = series.label if facet is None else f"{series.label} · {title}"  # a drawing may be saved alone
+        spec = _spec(scales, of_facet) | {"title": told}
         made.append(Chart(f"{scales.figure.key}-{series.key}-{facet}", title, unit, "", spec))
     return tuple(made)
 
@@ -102,12 +104,6 @@ def caption(scales: PanelScales, marks: Sequence[PanelMark], series: Series) -> 
     return " ".join(filter(None, words))
 
 
-def _title(scales: PanelScales, series: Series, title: str) -> str:
-    facet = "" if title == scales.panel.title else f", {title}"
-    unit = shown_unit(scales.figure.unit)
-    return f"{series.label} · {scales.title}{f' ({unit})' if unit else ''}{facet}"
-
-
 def _spec(scales: PanelScales, marks: Sequence[PanelMark]) -> Spec:
     return _bars(scales, marks) if scales.is_bar else _lines(scales, marks)
 
@@ -117,9 +113,14 @@ def _factor(scales: PanelScales) -> float:
 
 
 def _ends(scales: PanelScales) -> tuple[bool, float, float]:
-    """Whether the scale of the figure is logarithmic, and its ends, in the unit that is shown."""
+    """Whether the scale of the figure is logarithmic, and its ends, in the unit that is shown.
+
+    The marks fill it: a bound that lies far beyond them leaves the chart.
+    """
     factor = _factor(scales)
     low, high = scales.lowest * factor, (scales.highest or 1.0) * factor
+    if scales.highest_bound is not None:
+        high = max(high, min(scales.highest_bound * factor, high * _FARTHEST_BOUND))
     if scales.panel.log_y and low > 0:
         return True, low / 1.5, high * 1.5
     return False, 0.0, high * 1.1
@@ -182,15 +183,17 @@ def _lines(scales: PanelScales, marks: Sequence[PanelMark]) -> Spec:
     is_log, floor, ceiling = _ends(scales)
     y_scale = {"type": "log" if is_log else "linear", "nice": False, "domain": [floor, ceiling], "zero": not is_log}
     xs = [float(value) for value in scales.xs]
-    x = load_axis(axis_title(scales.panel.x), [value for value in scales.xs], scales.panel.log_x and min(xs) > 0)  # type: ignore[misc]
+    x = load_axis(axis_title(scales.panel.x), xs, scales.panel.log_x and min(xs) > 0)
     if len(xs) > 1:
         x["scale"] |= {"domain": [min(xs), max(xs)]}
     across: Spec = {"x": x, "color": colour}
     layers: list[Spec] = []
     if any("bound" in row for row in rows):
-        mark = {"type": "line", "strokeWidth": 1.25, "strokeDash": list(palette.DASHED), "opacity": 0.75}
+        mark = {"type": "line", "strokeWidth": 1.25, "strokeDash": list(palette.DASHED), "opacity": 0.75, "clip": True}
         layers.append(_layer("isValid(datum.bound)", mark, across | {"y": value_axis("bound", y_scale)}))
-    layers.append({"mark": {"type": "line", "strokeWidth": 2}, "encoding": across | {"y": value_axis("value", y_scale)}})
+    layers.append(
+        {"mark": {"type": "line", "strokeWidth": 2}, "encoding": across | {"y": value_axis("value", y_scale)}}
+    )
     if any("bar_from" in row for row in rows):
         ends = {"y": value_axis("bar_from", y_scale), "y2": {"field": "bar_to"}}
         layers.append(_layer("isValid(datum.bar_from)", {"type": "rule", "strokeWidth": 1.5}, across | ends))
@@ -221,7 +224,7 @@ def _bars(scales: PanelScales, marks: Sequence[PanelMark]) -> Spec:
     ]
     beside = {key: each for key, each in across.items() if key != "color"}
     if any("bound" in row for row in rows):
-        tick = {"type": "tick", "thickness": 3, "color": palette.SERIES[4], "size": 0.8 * _BAR_PX}
+        tick = {"type": "tick", "thickness": 3, "color": palette.SERIES[4], "size": 0.8 * _BAR_PX, "clip": True}
         layers.append(_layer("isValid(datum.bound)", tick, beside | {"x": value | {"field": "bound"}}))
     if any("bar_from" in row for row in rows):
         ends = {"x": value | {"field": "bar_from"}, "x2": {"field": "bar_to"}}

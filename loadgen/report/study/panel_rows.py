@@ -1,7 +1,7 @@
 """The marks of a panel: what one series shows of it, with the scales that all series share."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 from loadgen.analysis.figure_table import FIGURES
@@ -25,7 +25,12 @@ _TITLES: Mapping[str, str] = {
     "model": "Model",
     "draft_tokens": "Draft tokens",
 }
-_SHORT: Mapping[str, str] = {"length": "{} in and out", "top_k": "top-{}", "experts": "{} experts", "ffn_size": "FFN {}"}
+_SHORT: Mapping[str, str] = {
+    "length": "{} in and out",
+    "top_k": "top-{}",
+    "experts": "{} experts",
+    "ffn_size": "FFN {}",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +57,7 @@ class PanelScales:
     facets: tuple[Value, ...]
     highest: float
     lowest: float
+    highest_bound: float | None
 
     @property
     def is_bar(self) -> bool:
@@ -76,10 +82,16 @@ def axis_title(key: str) -> str:
 
 def label(key: str, value: Value) -> str:
     """`128 in and out`: the value of a coordinate by itself, as in a legend."""
-    text = f"{value:,}" if is_number(value) else {True: "yes", False: "no"}.get(value, str(value))  # type: ignore[call-overload]
+    text = _text(value)
     if key in _SHORT:
         return _SHORT[key].format(text)
     return text if isinstance(value, str) else f"{key.replace('_', ' ')} {text}"
+
+
+def _text(value: Value) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return value if isinstance(value, str) else f"{value:,}"
 
 
 def marks_of(panel: Panel, points: Iterable[MeasuredPoint]) -> list[PanelMark]:
@@ -107,22 +119,17 @@ def scales_of(panel: Panel, planned: Iterable[Point], marks: Sequence[PanelMark]
     if not marks:
         return None
     shown = [point.coordinates for point in planned if is_at(point.coordinates, panel.where)]
-    ends = [value for mark in marks for value in (mark.pooled.mean, *((mark.bound,) if mark.bound else ()))]
+    means = [mark.pooled.mean for mark in marks]
     return PanelScales(
         panel,
         FIGURES[panel.y],
         xs=_values(panel.x, shown, [mark.x for mark in marks]),
         colours=_values(panel.colour, shown, [mark.colour for mark in marks]),
         facets=_values(panel.facet, shown, [mark.facet for mark in marks]),
-        highest=max(ends),
-        lowest=min(ends),
+        highest=max(means),
+        lowest=min(means),
+        highest_bound=max((mark.bound for mark in marks if mark.bound is not None), default=None),
     )
-
-
-def only_measured(scales: PanelScales, marks: Iterable[PanelMark]) -> PanelScales:
-    """The scales without facets of which there is no mark."""
-    there = {mark.facet for mark in marks}
-    return replace(scales, facets=tuple(facet for facet in scales.facets if facet in there))
 
 
 def _values(
@@ -135,4 +142,4 @@ def _values(
     order |= dict.fromkeys(value for value in found if value is not None)
     there = set(found)
     values = [value for value in order if value in there]
-    return tuple(sorted(values)) if all(map(is_number, values)) else tuple(values)  # type: ignore[type-var]
+    return tuple(sorted(values)) if all(map(is_number, values)) else tuple(values)

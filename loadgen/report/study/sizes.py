@@ -38,7 +38,9 @@ def sizes_charts(names: Sequence[str]) -> tuple[Chart, ...]:
     models = [model(name) for name in names]
     return (
         _chart("total", "Parameters in all", models, [parameters(each.architecture) for each in models]),
-        _chart("active", "Parameters that a token uses", models, [active_parameters(each.architecture) for each in models]),
+        _chart(
+            "active", "Parameters that a token uses", models, [active_parameters(each.architecture) for each in models]
+        ),
     )
 
 

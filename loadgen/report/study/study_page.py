@@ -162,7 +162,9 @@ def _section(
     if scales is None:
         empty = "Nothing of it is measured or predicted yet."
         return PanelSection(panel.title, anchor, "", (), empty)
-    by_series = tuple(_of_series(scales, found, series, lines[series], site) for series, found in marks.items() if found)
+    by_series = tuple(
+        _of_series(scales, found, series, lines[series], site) for series, found in marks.items() if found
+    )
     return PanelSection(panel.title, anchor, scales.figure.formula, by_series, "")
 
 

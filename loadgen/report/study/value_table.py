@@ -36,7 +36,9 @@ def value_table(scales: PanelScales, marks: Sequence[PanelMark], site: Site) -> 
     columns = [*(axis_title(key) for key in keys), f"{scales.title}{f', {unit}' if unit else ''}"]
     columns += ["from", "to"] if has_bars else []
     columns += ["% of the bound"] if has_bound else []
-    return ValueTable((*columns, "runs"), tuple(_row(scales, mark, keys, site, has=(has_bars, has_bound)) for mark in marks))
+    return ValueTable(
+        (*columns, "runs"), tuple(_row(scales, mark, keys, site, has=(has_bars, has_bound)) for mark in marks)
+    )
 
 
 def _row(scales: PanelScales, mark: PanelMark, keys: Sequence[str], site: Site, *, has: tuple[bool, bool]) -> ValueRow:

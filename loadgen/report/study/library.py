@@ -1,0 +1,88 @@
+"""All studies that there are, with what the store has of them; kept until a file or the store changes."""
+
+import threading
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from loadgen.errors import LoadgenError, NotFoundError
+from loadgen.report.study.record import PlannedStudy, Record
+from loadgen.report.study.results import StudyResults, results_of
+from loadgen.report.study.site import in_order
+from loadgen.servers.profiles import profile_file
+from loadgen.store.repository import Store
+from loadgen.store.rows import SweepRow
+from loadgen.study import study_file
+from loadgen.study.study_file import StudyFile, read_study, study_names
+
+Files = tuple[tuple[str, int], ...]
+Sweeps = tuple[tuple[str, int, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Shelf:
+    """Studies in the order of the pages, and a sentence for each that cannot be read."""
+
+    studies: tuple[StudyResults, ...]
+    problems: tuple[str, ...]
+
+    def study(self, name: str) -> StudyResults:
+        """The study of this name. Raises NotFoundError."""
+        for each in self.studies:
+            if each.file.study.name == name:
+                return each
+        raise NotFoundError(f"there is no study '{name[:60]}'; /studies lists those that exist")
+
+
+@dataclass(slots=True)
+class StudyLibrary:
+    """Reading all studies takes seconds: what was read is kept while study files, profiles and sweeps stay as they are."""
+
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _files: Files | None = None
+    _planned: tuple[PlannedStudy, ...] = ()
+    _problems: tuple[str, ...] = ()
+    _sweeps: Sweeps | None = None
+    _shelf: Shelf | None = None
+
+    def shelf(self, store: Store | None) -> Shelf:
+        """All studies; without a store, nothing was measured. Raises StoreError."""
+        with self._lock:
+            files = _files()
+            if files != self._files:
+                self._planned, self._problems = planned_studies()
+                self._files, self._shelf = files, None
+            sweeps = () if store is None else tuple(map(_state, store.sweeps()))
+            if self._shelf is None or sweeps != self._sweeps:
+                record = None if store is None else Record.of(store)
+                found = tuple(results_of(planned, record) for planned in self._planned)
+                self._shelf, self._sweeps = Shelf(found, self._problems), sweeps
+            return self._shelf
+
+
+def planned_studies() -> tuple[tuple[PlannedStudy, ...], tuple[str, ...]]:
+    """All studies in the order of the pages, and a sentence for each that cannot be read."""
+    files: list[StudyFile] = []
+    problems: list[str] = []
+    planned: list[PlannedStudy] = []
+    for name in study_names():
+        try:
+            files.append(read_study(name))
+        except LoadgenError as error:
+            problems.append(str(error))
+    for file in in_order(files):
+        try:
+            planned.append(PlannedStudy.of(file))
+        except LoadgenError as error:
+            problems.append(str(error))
+    return tuple(planned), tuple(problems)
+
+
+def _files() -> Files:
+    """Study files and profiles, each with the time of its last change."""
+    folders: tuple[Path, ...] = (*study_file.folders(), *profile_file.folders())
+    found = sorted(path for folder in folders for path in folder.glob("*.yaml"))
+    return tuple((str(path), path.stat().st_mtime_ns) for path in found)
+
+
+def _state(sweep: SweepRow) -> tuple[str, int, str]:
+    return sweep.sweep_id, sweep.runs, sweep.status
