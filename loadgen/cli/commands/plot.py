@@ -59,7 +59,7 @@ def plot(
         raise UsageError("--json goes with --list: a drawing is written to a file")
     kind = plots.plot(chart)
     path = output or Path(f"{chart}.svg")
-    form = _format(path)
+    form = drawing_format(path)
 
     from loadgen.report.charts.drawing import draw
     from loadgen.report.run_selection import about, gather
@@ -72,7 +72,8 @@ def plot(
     terminal.note(f"wrote {path}")
 
 
-def _format(path: Path) -> "DrawingFormat":
+def drawing_format(path: Path) -> "DrawingFormat":
+    """The form that a file's ending asks for. Raises UsageError."""
     from loadgen.report.charts.drawing import FORMATS
 
     ending = path.suffix.lower().removeprefix(".")

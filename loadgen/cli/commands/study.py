@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from loadgen.cli.commands.study_report import plot_study, report_studies
 from loadgen.cli.console.terminal import Terminal, show, show_json, stdout
 from loadgen.cli.flags import options
 from loadgen.cli.flags.signature import Command, Flag, Group, command
@@ -24,6 +25,8 @@ study = typer.Typer(
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+study.command("report", cls=Command)(report_studies)
+study.command("plot", cls=Command)(plot_study)
 
 StudyName = Annotated[
     str, typer.Argument(metavar="NAME", help="A study by name, or the path of its file.", show_default=False)

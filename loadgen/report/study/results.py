@@ -17,8 +17,9 @@ from loadgen.study.study_file import StudyFile
 from loadgen.study.variants import StudyVariant
 
 VERDICTS: tuple[Verdict, ...] = ("holds", "does_not_hold", "inconclusive", "not_testable", "not_measured")
-STRENGTH: tuple[Provenance, ...] = ("measured", "dummy", "simulated")
-"""Whose verdict stands, the strongest first. A tiny model stands in for the one that a claim is about: its verdicts do not."""
+STRENGTH: tuple[Provenance, ...] = ("measured", "dummy", "simulated", "dummy_routed")
+"""Whose verdict stands, the strongest first. Made-up routers may use a few experts only, which a prediction does not; a tiny
+model stands in for the one that a claim is about: its verdicts do not count."""
 
 _WITH_VERDICT = ("holds", "does_not_hold", "inconclusive")
 

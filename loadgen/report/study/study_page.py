@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from loadgen.report.charts.chart import Chart
 from loadgen.report.format import MISSING_FIGURE, plural
 from loadgen.report.study.claim_rows import ClaimRow, Contradiction, claim_rows, contradictions
-from loadgen.report.study.panel_charts import caption, panel_charts
-from loadgen.report.study.panel_rows import PanelMark, PanelScales, marks_of, scales_of
+from loadgen.report.study.panels.charts import caption, panel_charts
+from loadgen.report.study.panels.rows import PanelMark, PanelScales, marks_of, scales_of
+from loadgen.report.study.panels.values import ValueTable, value_table
 from loadgen.report.study.results import SeriesResults, Standing, StudyResults
 from loadgen.report.study.site import Site
 from loadgen.report.study.sizes import SizesTable, sizes_charts, sizes_table
 from loadgen.report.study.sources import SeriesSource
 from loadgen.report.study.tally import Tally, tally
-from loadgen.report.study.value_table import ValueTable, value_table
 from loadgen.study.measured import Provenance, Series
 from loadgen.study.schema import Panel
 
@@ -172,7 +172,7 @@ def _of_series(
     scales: PanelScales, marks: Sequence[PanelMark], series: Series, line: SeriesLine, site: Site
 ) -> PanelSeries:
     charts = panel_charts(scales, marks, series)
-    return PanelSeries(line, charts, caption(scales, marks, series), value_table(scales, marks, site))
+    return PanelSeries(line, charts, caption(scales, marks), value_table(scales, marks, site))
 
 
 def _not_run(results: StudyResults) -> tuple[NotRun, ...]:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from loadgen.report.charts import palette
-from loadgen.report.study.panel_rows import PanelMark, PanelScales, marks_of, scales_of
+from loadgen.report.study.panels.rows import PanelMark, PanelScales, marks_of, scales_of
 from loadgen.report.study.results import SeriesResults, StudyResults
 from loadgen.report.study.sizes import agreements, experts_share
 

@@ -1,8 +1,8 @@
 """The roofline's bound at a measured point, for figures that it bounds: the line above, or below, which no server comes.
 
 Known of waves alone, for a model and an accelerator that are known here; by the datasheet's rates, as `moe.bounds` has it.
-Experts are taken to be used evenly. A router with made-up weights may send all tokens to the same experts: there, only those
-are read.
+Experts are taken to be used evenly. Routers with made-up weights may send all tokens to the same experts: there, only those
+of one token are read.
 """
 
 from collections.abc import Callable, Mapping
@@ -26,7 +26,6 @@ _READ: Mapping[str, Callable[[WaveBound], float]] = {
     "e2e_latency_s": lambda bound: bound.e2e_s,
     "paper.ttft_s": lambda bound: bound.ttft_s,
 }
-BOUNDED = tuple(_READ)
 
 
 def bound_of(point: MeasuredPoint, figure: str) -> float | None:
@@ -48,7 +47,7 @@ def bound_of(point: MeasuredPoint, figure: str) -> float | None:
         over.parallelism,
         precisions,
         (int(point.coordinates["batch"]), run.input_tokens, run.output_tokens, over.max_num_seqs),
-        is_even=point.series.provenance != "dummy",
+        is_even=point.series.provenance != "dummy_routed",
     )
     return None if bound is None else _READ[figure](bound)
 

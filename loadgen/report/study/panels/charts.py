@@ -24,7 +24,7 @@ from loadgen.report.charts.chart import (
     value_axis,
 )
 from loadgen.report.format import shown_unit
-from loadgen.report.study.panel_rows import PanelMark, PanelScales, axis_title, is_number, label
+from loadgen.report.study.panels.rows import PanelMark, PanelScales, axis_title, is_number, label
 from loadgen.study.measured import Series
 
 _BAR_PX = 26  # of a bar with the space around it
@@ -75,7 +75,7 @@ def panel_drawing(scales: PanelScales, marks: Sequence[PanelMark], series: Serie
     unit = shown_unit(scales.figure.unit)
     if len(facets) < 2:
         of_facet = f", {label(str(panel.facet), facets[0])}" if facets else ""
-        return Chart(scales.figure.key, title + of_facet, unit, caption(scales, marks, series), _spec(scales, marks))
+        return Chart(scales.figure.key, title + of_facet, unit, caption(scales, marks), _spec(scales, marks))
     columns = max(1, min(len(facets), width_px // _CONCAT_COLUMN_PX))
     each_px = width_px // columns - _BESIDE_PX
     parts = []
@@ -86,10 +86,10 @@ def panel_drawing(scales: PanelScales, marks: Sequence[PanelMark], series: Serie
         parts[-1]["height"] = _CONCAT_HEIGHT_PX if not scales.is_bar else part["height"]
     spec: Spec = {"$schema": SCHEMA, "concat": parts, "columns": columns, "spacing": 24}
     spec["resolve"] = {"scale": {"color": "shared", "shape": "shared"}}
-    return Chart(scales.figure.key, title, unit, caption(scales, marks, series), spec)
+    return Chart(scales.figure.key, title, unit, caption(scales, marks), spec)
 
 
-def caption(scales: PanelScales, marks: Sequence[PanelMark], series: Series) -> str:
+def caption(scales: PanelScales, marks: Sequence[PanelMark]) -> str:
     """How to read the charts of one series."""
     words = [{"lower": "Lower is better.", "higher": "Higher is better.", None: ""}[scales.figure.better]]
     if any(mark.pooled.low is not None for mark in marks):
@@ -98,7 +98,7 @@ def caption(scales: PanelScales, marks: Sequence[PanelMark], series: Series) -> 
         words.append("Hollow marks are doubtful.")
     if any(mark.bound is not None for mark in marks):
         mark, experts = ("orange tick" if scales.is_bar else "dashed line"), "experts evenly used"
-        if series.provenance == "dummy":  # whose router may send all tokens to the same ones
+        if any(mark.point.series.provenance == "dummy_routed" for mark in marks):
             experts = "only the experts of one token read"
         words.append(f"The {mark} is the roofline bound: the datasheet's rates, {experts}.")
     return " ".join(filter(None, words))

@@ -7,7 +7,7 @@ from typing import Literal
 from loadgen.analysis.figure_table import FIGURES
 from loadgen.analysis.figures.figure import Figure
 from loadgen.report.points import Pooled, pool
-from loadgen.report.study.bound import bound_of
+from loadgen.report.study.panels.bound import bound_of
 from loadgen.study.claims import Value
 from loadgen.study.measured import MeasuredPoint
 from loadgen.study.points import Point, is_at

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from loadgen.report.format import MISSING_FIGURE, cell, number, shown_unit
-from loadgen.report.study.panel_rows import PanelMark, PanelScales, axis_title
+from loadgen.report.study.panels.rows import PanelMark, PanelScales, axis_title
 from loadgen.report.study.site import Site
 
 _DIGITS = 4
