@@ -13,9 +13,9 @@ from loadgen.cli.flags.signature import Flag, command
 from loadgen.errors import NotFoundError, UsageError
 
 if TYPE_CHECKING:
-    from loadgen.report.study.library import Shelf
     from loadgen.report.study.results import StudyResults
     from loadgen.study.schema import Panel
+    from loadgen.study.study_file import StudyFile
 
 _REPORT_FLAGS = (
     Flag("output", "DIR|FILE.html", "A folder of pages, or one page for one study. Default DIR: studies-report.", type=Path, default=Path("studies-report"), short="-o"),
@@ -47,16 +47,17 @@ def report_studies(
     is_file = output.suffix.lower() in (".html", ".htm")
     if is_file and len(names or ()) != 1:
         raise UsageError(f"{output} is one page: name one study, or give a folder with -o DIR")
-    shelf = _shelf(terminal)
-    chosen = _chosen(terminal, shelf, names or [])
-    for problem in shelf.problems if not names else ():
+    files, problems = _files(names)
+    for problem in problems:
         terminal.note(f"left out: {problem}")
     if is_file:
-        write_file(output, study_file(chosen[0], [*shelf.studies, *chosen]).encode())
+        results, *others = _results(terminal, [*files, *_contradicting(files[0])])
+        write_file(output, study_file(results, [results, *others]).encode())
         terminal.note(f"wrote {output}")
         return
     _make_folder(output / "static")
-    for path, text in study_folder(chosen, shelf.problems if not names else ()):
+    chosen = _results(terminal, files)
+    for path, text in study_folder(chosen, problems):
         write_file(output / path, text.encode())
     terminal.note(f"wrote {output / 'index.html'} and {len(chosen) + 1} more pages")
 
@@ -79,17 +80,13 @@ def plot_study(
     """
     from loadgen.report.charts.drawing import draw
     from loadgen.report.study.drawing import about_series, drawn_panel
-    from loadgen.report.study.record import PlannedStudy, Record
-    from loadgen.report.study.results import results_of
     from loadgen.study.study_file import read_study
 
     file = read_study(name)
     path = output or Path(f"{file.study.name}.svg")
     form = drawing_format(path)
     _check_panel(file.study.panels, panel, name)
-    planned = PlannedStudy.of(file)
-    with terminal.open() as store:
-        results = results_of(planned, Record.of(store))
+    (results,) = _results(terminal, [file])
     of_series, chart = drawn_panel(results, panel - 1, series, width_px)
     write_file(path, draw(chart, form, about_series(of_series), width_px))
     terminal.note(f"wrote {path}: {of_series.series.label}")
@@ -103,37 +100,42 @@ def _check_panel(panels: "Sequence[Panel]", number: int, name: str) -> None:
         raise UsageError(f"--panel must be 1 to {len(panels)}, not {number}: {listed}")
 
 
-def _shelf(terminal: Terminal) -> "Shelf":
-    """All studies with what is on record of them; a database that is not there yet has nothing."""
-    from loadgen.report.study.library import StudyLibrary
+def _files(names: Sequence[str] | None) -> "tuple[list[StudyFile], list[str]]":
+    """The studies of these names or paths, in the order of the pages; without names, all that can be read."""
+    from loadgen.report.study.library import readable_studies
+    from loadgen.report.study.site import in_order
+    from loadgen.study.study_file import read_study, study_names
 
+    if not names:
+        return readable_studies(study_names())
+    files = {file.path.resolve(): file for file in map(read_study, names)}
+    return in_order(files.values()), []
+
+
+def _contradicting(file: "StudyFile") -> "list[StudyFile]":
+    """The other studies with claims that contradict those of a study."""
+    from loadgen.report.study.library import readable_studies
+    from loadgen.study.study_file import study_names
+
+    ids = {other.id for claim in file.study.claims for other in claim.contradicts}
+    others, _ = readable_studies(name for name in study_names() if name != file.study.name)
+    return [other for other in others if ids & {claim.id for claim in other.study.claims}]
+
+
+def _results(terminal: Terminal, files: "Sequence[StudyFile]") -> "list[StudyResults]":
+    """What is on record of these studies; nothing in a database that is not there yet."""
+    from loadgen.report.study.record import PlannedStudy, Record
+    from loadgen.report.study.results import results_of
+
+    planned = [PlannedStudy.of(file) for file in files]
     try:
         opened = terminal.open()
     except NotFoundError:
         terminal.note(f"nothing is measured yet: there is no {terminal.shown_db}")
-        return StudyLibrary().shelf(None)
+        return [results_of(each, None) for each in planned]
     with opened as store:
-        return StudyLibrary().shelf(store)
-
-
-def _chosen(terminal: Terminal, shelf: "Shelf", names: Sequence[str]) -> "list[StudyResults]":
-    """The studies of these names or paths, in the order of the pages; all without names."""
-    from loadgen.report.study.record import PlannedStudy, Record
-    from loadgen.report.study.results import results_of
-    from loadgen.study.study_file import read_study
-
-    if not names:
-        return list(shelf.studies)
-    known = {each.file.path.resolve(): each for each in shelf.studies}
-    files = {file.path.resolve(): file for file in map(read_study, names)}
-    for path in files.keys() - known.keys():  # a file of somewhere else
-        planned = PlannedStudy.of(files[path])
-        if not terminal.has_database:
-            known[path] = results_of(planned, None)
-            continue
-        with terminal.open() as store:
-            known[path] = results_of(planned, Record.of(store))
-    return [each for path, each in known.items() if path in files]
+        record = Record.of(store)
+        return [results_of(each, record) for each in planned]
 
 
 def _make_folder(path: Path) -> None:

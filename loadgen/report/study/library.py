@@ -1,6 +1,7 @@
 """All studies that there are, with what the store has of them; kept until a file or the store changes."""
 
 import threading
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -37,6 +38,7 @@ class Shelf:
 class StudyLibrary:
     """Reading all studies takes seconds: what was read is kept while study files, profiles and sweeps stay as they are."""
 
+    names: Callable[[], Sequence[str]] = study_names
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _files: Files | None = None
     _planned: tuple[PlannedStudy, ...] = ()
@@ -49,7 +51,7 @@ class StudyLibrary:
         with self._lock:
             files = _files()
             if files != self._files:
-                self._planned, self._problems = planned_studies()
+                self._planned, self._problems = planned_studies(self.names())
                 self._files, self._shelf = files, None
             sweeps = () if store is None else tuple(map(_state, store.sweeps()))
             if self._shelf is None or sweeps != self._sweeps:
@@ -59,17 +61,23 @@ class StudyLibrary:
             return self._shelf
 
 
-def planned_studies() -> tuple[tuple[PlannedStudy, ...], tuple[str, ...]]:
-    """All studies in the order of the pages, and a sentence for each that cannot be read."""
+def readable_studies(names: Iterable[str]) -> tuple[list[StudyFile], list[str]]:
+    """The files of these studies in the order of the pages, and a sentence for each that cannot be read."""
     files: list[StudyFile] = []
     problems: list[str] = []
-    planned: list[PlannedStudy] = []
-    for name in study_names():
+    for name in names:
         try:
             files.append(read_study(name))
         except LoadgenError as error:
             problems.append(str(error))
-    for file in in_order(files):
+    return in_order(files), problems
+
+
+def planned_studies(names: Iterable[str]) -> tuple[tuple[PlannedStudy, ...], tuple[str, ...]]:
+    """The same with their points."""
+    files, problems = readable_studies(names)
+    planned: list[PlannedStudy] = []
+    for file in files:
         try:
             planned.append(PlannedStudy.of(file))
         except LoadgenError as error:

@@ -1,0 +1,201 @@
+"""The pages of studies: what each says, and that files need nothing but a browser."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from loadgen.errors import NotFoundError
+from loadgen.moe.bounds import wave_bound
+from loadgen.moe.hardware import hardware
+from loadgen.moe.models import model
+from loadgen.moe.roofline import Roofline
+from loadgen.report.study.files import study_file, study_folder
+from loadgen.report.study.index_page import claims_page, studies_page
+from loadgen.report.study.library import Shelf, StudyLibrary
+from loadgen.report.study.panels.rows import marks_of, scales_of
+from loadgen.report.study.rendering import render_study
+from loadgen.report.study.results import VERDICTS, StudyResults
+from loadgen.report.study.site import DASHBOARD, FOLDER, file_name
+from loadgen.report.study.study_page import StudyPage, study_page
+
+
+@pytest.fixture(scope="module")
+def fig06(shelf: Shelf) -> StudyResults:
+    return shelf.study("fig06")
+
+
+@pytest.fixture(scope="module")
+def page(shelf: Shelf, fig06: StudyResults) -> StudyPage:
+    return study_page(fig06, shelf.studies, DASHBOARD)
+
+
+def test_studies_are_in_the_order_of_the_paper(shelf: Shelf) -> None:
+    names = [each.file.study.name for each in shelf.studies]
+    assert names[:4] == ["table1", "fig01", "fig03", "fig04"]
+    assert names[-2:] == ["fig18", "quick"]
+    assert shelf.problems == ()
+    with pytest.raises(NotFoundError, match="there is no study 'fig99'"):
+        shelf.study("fig99")
+
+
+def test_a_series_says_where_it_comes_from(page: StudyPage) -> None:
+    (line,) = page.lines
+    assert (line.label, line.coverage) == ("H200, measured, dummy weights and routers", "18 of 148 points")
+    facts = dict(line.facts)
+    assert facts["GPUs of the server"] == "1 × NVIDIA H200"
+    assert facts["server"] == "vLLM 0.26.0"
+    assert facts["measured"] == "2026-11-30"
+    assert re.fullmatch(r"0\.1\.0 [0-9a-f]{10}\+?(; .*)?", facts["loadgen"])
+
+
+def test_a_panel_has_a_chart_for_each_facet_that_was_measured(page: StudyPage) -> None:
+    paper, steady = page.panels
+    (series,) = paper.by_series
+    assert [chart.title for chart in series.charts] == ["deepseek-v2-lite", "qwen1.5-moe-a2.7b"]
+    assert {chart.unit for chart in series.charts} == {"tokens/s"}
+    for chart in series.charts:
+        assert chart.spec is not None
+        assert "dummy weights and routers" in chart.spec["title"]
+    assert (steady.by_series, steady.empty) == ((), "Nothing of it is measured or predicted yet.")
+
+
+def test_all_facets_of_a_panel_have_the_same_scale(page: StudyPage) -> None:
+    def domains(spec: object) -> list[object]:
+        assert isinstance(spec, dict)
+        return [layer["encoding"]["y"]["scale"]["domain"] for layer in spec["layer"]]
+
+    (series,) = page.panels[0].by_series
+    first, second = (domains(chart.spec) for chart in series.charts)
+    assert len({tuple(map(str, each)) for each in first + second if isinstance(each, list)}) == 1
+
+
+def test_values_are_those_of_the_runs_with_their_sweeps(page: StudyPage, fig06: StudyResults) -> None:
+    table = page.panels[0].by_series[0].table
+    assert table.columns[:4] == (
+        "Model",
+        "Tokens in, and tokens out",
+        "Batch size",
+        "Throughput (paper, Eq. 2), tokens/s",
+    )
+    first = table.rows[0]
+    assert first.cells[:4] == ("deepseek-v2-lite", "128", "1", "587.3")
+    (sweep_id, href) = first.sweeps[0]
+    assert href == f"/sweeps/{sweep_id}"
+    assert sweep_id in fig06.by_series[0].source.sweep_ids
+
+
+def test_the_bound_is_that_of_the_roofline(fig06: StudyResults) -> None:
+    (series,) = fig06.by_series
+    marks = marks_of(fig06.file.study.panels[0], series.points)
+    mark = next(each for each in marks if each.point.coordinates["batch"] == 16)
+    roofline = Roofline(
+        model("deepseek-v2-lite").architecture, hardware("h200"), distinct_experts=lambda experts, top_k, tokens: top_k
+    )
+    bound = wave_bound(roofline, 16, 128, 128).throughput_tokens_per_s
+    assert mark.bound == pytest.approx(bound)
+    assert all(mark.pooled.mean < (mark.bound or 0) for mark in marks)
+
+
+def test_a_panel_without_marks_has_no_scales(fig06: StudyResults) -> None:
+    assert scales_of(fig06.file.study.panels[1], fig06.points, []) is None
+
+
+def test_the_tally_counts_every_claim_once(shelf: Shelf, page: StudyPage, fig06: StudyResults) -> None:
+    assert page.tally.total == len(fig06.file.study.claims) == sum(each.count for each in page.tally.segments)
+    index = studies_page(shelf.studies, DASHBOARD)
+    assert index.tally.total == sum(len(each.file.study.claims) for each in shelf.studies) > 100
+    assert sum(each.width for each in index.tally.segments) == pytest.approx(100, abs=0.1)
+
+
+def test_a_claim_says_what_was_stated_and_found(page: StudyPage) -> None:
+    (row,) = [each for each in page.claims if each.id == "fig06-batch-128-over-1"]
+    assert (row.place, row.stated) == ("§4.3", "> 8x")
+    assert row.finding.by == "H200, measured, dummy weights and routers"
+    assert row.finding.verdict in VERDICTS
+    assert len(row.finding.compared) == 2
+    assert re.fullmatch(r"[\d.]+× to [\d.]+×", row.finding.found)
+
+
+def test_contradictions_stand_side_by_side_once(shelf: Shelf, page: StudyPage) -> None:
+    pairs = [frozenset((each.ours.id, each.theirs.id)) for each in page.contradictions]
+    assert frozenset(("fig06-batch-128-over-1", "fig06-batch-linear")) in pairs
+    assert len(pairs) == len(set(pairs))
+    assert claims_page(shelf.studies, DASHBOARD, {}).contradictions
+
+
+def test_what_nobody_can_start_is_listed_with_the_reason(shelf: Shelf) -> None:
+    made = study_page(shelf.study("fig14"), shelf.studies, DASHBOARD)
+    assert any(each.where == "everywhere" and "unfused" in each.reason for each in made.not_run)
+
+
+def test_arithmetic_studies_have_sizes_and_no_points(shelf: Shelf) -> None:
+    made = study_page(shelf.study("table1"), shelf.studies, DASHBOARD)
+    assert made.lines == ()
+    assert made.sizes is not None
+    rows = dict(made.sizes.rows)
+    hidden = rows["Qwen3-30B-A3B"][made.sizes.columns.index("hidden size")]
+    assert (hidden.paper, hidden.real, hidden.verdict) == ("5,120", "2,048", "differs")
+    assert [chart.key for chart in made.size_charts] == ["total", "active"]
+    assert made.size_charts[0].table is not None
+    assert made.size_charts[0].table.rows[0][-1] == "46.7"
+
+
+def test_claims_are_filtered(shelf: Shelf) -> None:
+    made = claims_page(shelf.studies, DASHBOARD, {"verdict": "holds", "study": "table1"})
+    assert {(row.finding.verdict, row.study) for row in made.claims} == {("holds", "table1")}
+    assert made.shown == f"{len(made.claims)} of {made.tally.total} claims"
+
+
+def test_a_folder_links_its_pages_and_names_no_address(shelf: Shelf) -> None:
+    chosen = [shelf.study("table1"), shelf.study("fig06")]
+    files = dict(study_folder(chosen))
+    assert {"index.html", "claims.html", "table1.html", "fig06.html", "static/style.css", "static/vega.js"} <= set(
+        files
+    )
+    pages = {name: text for name, text in files.items() if name.endswith(".html")}
+    for text in pages.values():
+        links = set(re.findall(r'(?:href|src)="([^"#]+)', text)) - {"data:,"}
+        assert links <= set(files)
+        assert not re.search(r'(?:href|src)="(?:https?:)?//', text)
+
+
+def test_a_file_by_itself_has_all_that_it_needs(shelf: Shelf, fig06: StudyResults) -> None:
+    text = study_file(fig06, shelf.studies)
+    assert not re.search(r'^<(?:script|link|img)[^>]+(?:src|href)="(?!data:)', text, re.MULTILINE)
+    assert "vegaEmbed" in text
+    assert "DUMMY WEIGHTS AND ROUTERS" in text
+
+
+def test_every_study_has_a_page(shelf: Shelf) -> None:
+    for each in shelf.studies:
+        assert each.file.study.title in render_study(study_page(each, shelf.studies, FOLDER)).replace("&#39;", "'")
+
+
+def test_before_anything_is_measured_the_pages_are_there() -> None:
+    shelf = StudyLibrary(lambda: ("fig06", "table1")).shelf(None)
+    assert all(each.by_series == () for each in shelf.studies)
+    text = render_study(studies_page(shelf.studies, FOLDER))
+    assert "None of 148 points is measured or predicted yet." in text
+
+
+def test_names_of_files_that_are_taken() -> None:
+    assert [file_name(name) for name in ("fig06", "index", "claims")] == [
+        "fig06.html",
+        "study-index.html",
+        "study-claims.html",
+    ]
+
+
+def test_what_was_read_is_kept_until_a_file_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "studies").mkdir()
+    mine = tmp_path / "studies" / "mine.yaml"
+    mine.write_text("title: Mine\nquestion: Why?\nmodels: [mixtral-8x7b]\n")
+    library = StudyLibrary(lambda: ("mine",))
+    first = library.shelf(None)
+    assert library.shelf(None) is first
+    assert first.studies[-1].file.study.title == "Mine"
+    mine.write_text("title: Mine\nquestion: Why?\nmodels: [mixtral-8x7c]\n")
+    (problem,) = library.shelf(None).problems
+    assert "mine.yaml line 3" in problem
