@@ -5,11 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from loadgen.analysis.bound import bound_of
 from loadgen.errors import NotFoundError
-from loadgen.moe.bounds import wave_bound
-from loadgen.moe.hardware import hardware
-from loadgen.moe.models import model
-from loadgen.moe.roofline import Roofline
 from loadgen.report.study.files import study_file, study_folder
 from loadgen.report.study.index_page import claims_page, studies_page
 from loadgen.report.study.library import Shelf, StudyLibrary
@@ -85,16 +82,12 @@ def test_values_are_those_of_the_runs_with_their_sweeps(page: StudyPage, fig06: 
     assert sweep_id in fig06.by_series[0].source.sweep_ids
 
 
-def test_the_bound_is_that_of_the_roofline(fig06: StudyResults) -> None:
+def test_the_bound_is_that_of_the_runs(fig06: StudyResults) -> None:
     (series,) = fig06.by_series
     marks = marks_of(fig06.file.study.panels[0], series.points)
-    mark = next(each for each in marks if each.point.coordinates["batch"] == 16)
-    roofline = Roofline(
-        model("deepseek-v2-lite").architecture, hardware("h200"), distinct_experts=lambda experts, top_k, tokens: top_k
-    )
-    bound = wave_bound(roofline, 16, 128, 128).throughput_tokens_per_s
-    assert mark.bound == pytest.approx(bound)
-    assert all(mark.pooled.mean < (mark.bound or 0) for mark in marks)
+    assert all(mark.bound == bound_of(mark.point.runs[0], "paper.throughput_tokens_per_s") for mark in marks)
+    shares = [mark.pooled.mean / (mark.bound or 0) for mark in marks]
+    assert all(0.1 < share < 1 for share in shares)
 
 
 def test_a_panel_without_marks_has_no_scales(fig06: StudyResults) -> None:

@@ -1,7 +1,7 @@
 """The charts of a panel: one for each facet, all series on the same scales; and all facets of a series as one drawing.
 
-A mark is the mean over the repeats of a point, its bar as in a sweep's charts. A thin dashed line in a mark's colour is the
-roofline's bound.
+A mark is the mean over the repeats of a point, its bar as in a sweep's charts. A thin dotted line in a mark's colour is the
+roofline bound.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,10 +23,12 @@ from loadgen.report.charts.chart import (
     shape_of,
     value_axis,
 )
+from loadgen.report.charts.load_charts import BOUND_NOTE
 from loadgen.report.format import shown_unit
 from loadgen.report.study.panels.rows import PanelMark, PanelScales, axis_title, is_number, label
 from loadgen.study.measured import Series
 
+_BAR_BOUND_NOTE = BOUND_NOTE.replace("Thin dotted lines are", "The orange tick is")
 _BAR_PX = 26  # of a bar with the space around it
 _AXES_PX = 70  # below the bars
 _CONCAT_COLUMN_PX = 330
@@ -97,10 +99,7 @@ def caption(scales: PanelScales, marks: Sequence[PanelMark]) -> str:
     if any(mark.status == "doubtful" for mark in marks):
         words.append("Hollow marks are doubtful.")
     if any(mark.bound is not None for mark in marks):
-        mark, experts = ("orange tick" if scales.is_bar else "dashed line"), "experts evenly used"
-        if any(mark.point.series.provenance == "dummy_routed" for mark in marks):
-            experts = "only the experts of one token read"
-        words.append(f"The {mark} is the roofline bound: the datasheet's rates, {experts}.")
+        words.append(_BAR_BOUND_NOTE if scales.is_bar else BOUND_NOTE)
     return " ".join(filter(None, words))
 
 
@@ -189,7 +188,7 @@ def _lines(scales: PanelScales, marks: Sequence[PanelMark]) -> Spec:
     across: Spec = {"x": x, "color": colour}
     layers: list[Spec] = []
     if any("bound" in row for row in rows):
-        mark = {"type": "line", "strokeWidth": 1.25, "strokeDash": list(palette.DASHED), "opacity": 0.75, "clip": True}
+        mark = {"type": "line", "strokeWidth": 1, "strokeDash": list(palette.DOTTED), "clip": True}
         layers.append(_layer("isValid(datum.bound)", mark, across | {"y": value_axis("bound", y_scale)}))
     layers.append(
         {"mark": {"type": "line", "strokeWidth": 2}, "encoding": across | {"y": value_axis("value", y_scale)}}

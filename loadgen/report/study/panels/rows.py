@@ -4,10 +4,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from loadgen.analysis.bound import bound_of
 from loadgen.analysis.figure_table import FIGURES
 from loadgen.analysis.figures.figure import Figure
 from loadgen.report.points import Pooled, pool
-from loadgen.report.study.panels.bound import bound_of
 from loadgen.study.claims import Value
 from loadgen.study.measured import MeasuredPoint
 from loadgen.study.points import Point, is_at
@@ -109,7 +109,7 @@ def marks_of(panel: Panel, points: Iterable[MeasuredPoint]) -> list[PanelMark]:
         status: Literal["valid", "doubtful"] = "valid" if statuses == {"valid"} else "doubtful"
         colour = None if panel.colour is None else at.get(panel.colour)
         facet = None if panel.facet is None else at.get(panel.facet)
-        bound = bound_of(point, panel.y)
+        bound = bound_of(point.runs[0], panel.y)
         found.append(PanelMark(at[panel.x], colour, facet, pooled, status, bound, point))
     return found
 
