@@ -56,7 +56,7 @@ _PLAN_FLAGS = (
 _RUN_FLAGS = (
     ONLY,
     WEIGHTS,
-    Flag("models", "DIR", "Take each model from the folder of its name in DIR.", type=Path | None),
+    Flag("models", "DIR", "Take each model from the folder of its name in DIR."),
     _SCALE,
     Flag("repeats", "N", "Measure every point N times, each with its own seed (default: as the study says).", type=int | None),
     Flag(
@@ -179,7 +179,7 @@ def servers_of(file: "StudyFile", flags: Mapping[str, Any]) -> "tuple[StudyVaria
     if scale not in (None, "full", "tiny"):
         raise UsageError(f"--scale must be full or tiny, not {scale}")
     if scale != "tiny":
-        return variants_of(file, weights=made_up, models=flags.get("models"))
+        return variants_of(file, weights=made_up, models=Path(flags["models"]) if "models" in flags else None)
     for flag in ("weights", "models"):
         if flags.get(flag) is not None:
             raise UsageError(

@@ -104,6 +104,10 @@ def test_a_server_that_does_not_start_costs_its_own_points_alone(cli: Cli, tmp_p
         (("mine", "--only", "batch=3"), "no point of the study is at --only batch=[3]"),
         (("mine", "--only", "batch"), "--only 'batch' is not KEY=VALUE"),
         (("mine", "--weights", "fake"), "--weights must be real or dummy, not fake"),
+        (
+            ("fig06", "--models", "nowhere"),
+            "there is no folder nowhere/deepseek-v2-lite; put the model there, or a link",
+        ),
         (("mine", "--repeats", "0"), "--repeats must be at least 1, not 0"),
         (("mine", "--url", "http://127.0.0.1:9"), "--url is one server, and mine has 2: say with --only which it is"),
         (("mine", "--url", "http://127.0.0.1:9", "--only", "profile=c"), "no server of the study mine is at --only"),
