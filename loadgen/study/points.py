@@ -19,6 +19,9 @@ from loadgen.study.tiny import Scale, at_scale
 from loadgen.study.tiny_loads import tiny_loads
 from loadgen.study.variants import StudyVariant, variants_of
 
+_LENGTHS = frozenset({"lengths", "input_tokens", "output_tokens", "dataset", "trace"})
+"""Keys of a load that say how long its requests are."""
+
 
 @dataclass(frozen=True, slots=True)
 class Point:
@@ -57,6 +60,11 @@ def _loads_at_full_size(file: StudyFile, variant: StudyVariant, url: str | None 
         served = replace(served, profile=served.profile.model_copy(update={"limits": None}))
     specs = []
     for at, load in enumerate(file.study.loads):
+        if not load.keys() & _LENGTHS:
+            raise UsageError(
+                f"{file.origin.name(f'loads.{at}')} does not say how long prompts and replies are; add lengths, such as "
+                "'lengths: [128, 1024/128]'"
+            )
         asked: dict[str, Any] = {
             "repeats": file.study.repeats,
             "name": file.study.name,

@@ -103,6 +103,11 @@ def _check(study: Study, origin: Origin) -> None:
         raise UsageError(
             f"{origin.name('loads')} is missing; say what to send, such as '- {{wave: [1, 16], lengths: [128]}}'"
         )
+    if not study.servers and not study.models:
+        raise UsageError(
+            f"{origin.name('servers')} is missing; name profiles to start, such as '- profile: olmoe-tp1', or 'models' for "
+            "a study of their sizes alone"
+        )
     for at, panel in enumerate(study.panels):
         _check_figure(panel.y, origin.name(f"panels.{at}.y"))
     seen: set[str] = set()

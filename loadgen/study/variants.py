@@ -65,6 +65,10 @@ def _of_server(
     study: Study, server: StudyServer, weights: Literal["dummy"] | None, models: Path | None
 ) -> Iterator[StudyVariant]:
     profile = read_profile(server.profile)
+    if profile.profile.abstract:
+        raise UsageError(
+            f"'{server.profile}' is only there to be extended; `loadgen profiles list` shows those to serve"
+        )
     cannot_run = server.cannot_run or profile.profile.unservable
     folder = None if models is None or cannot_run is not None else _folder(models, profile.profile.request_model)
     matrix = matrix_of(study, server)

@@ -121,3 +121,21 @@ def test_mistakes_in_what_it_asks_for(tmp_path: Path, before: str, after: str, s
 def test_a_name_that_no_study_has() -> None:
     with pytest.raises(UsageError, match="there is no study 'tabel1'; did you mean 'table1'"):
         read_study("tabel1")
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "sentence"),
+    [
+        ("profile: olmoe-tp1", "profile: vllm", "'servers.0.profile' in .* line 5: 'vllm' is only there to be extended; `loadgen profiles list`"),
+        ("wave: [1, 16], lengths: [128]", "wave: [1, 16]", "'loads.0' in .* does not say how long prompts and replies are; add lengths"),
+    ],
+)  # fmt: skip
+def test_servers_and_loads_that_cannot_be_measured(tmp_path: Path, right: str, wrong: str, sentence: str) -> None:
+    file = read_study(written(tmp_path, STUDY.replace(right, wrong)))
+    with pytest.raises(UsageError, match=sentence):
+        points_of(file, variants_of(file))
+
+
+def test_a_study_needs_servers_or_models(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"'servers' in .* is missing; name profiles to start"):
+        read_study(written(tmp_path, "title: Mine\nquestion: Does it hold?\n"))

@@ -109,13 +109,16 @@ def plan_study(
     from loadgen.cli.tables.study_plan import study_plan_table
     from loadgen.experiments.study import plan
     from loadgen.moe.hardware import hardware as accelerator
-    from loadgen.study.points import points_at, points_of
+    from loadgen.study.coordinates import check_coordinates
+    from loadgen.study.points import compared_points, points_at, points_of
     from loadgen.study.study_file import read_study
 
     file, on = read_study(name), accelerator(hardware)
     if "repeats" in flags:
         file = file.with_repeats(flags["repeats"])
-    points = points_at(points_of(file, servers_of(file, flags)), where(flags.get("only")))
+    all_points = points_of(file, servers_of(file, flags))
+    check_coordinates(file, (*all_points, *compared_points(file)))
+    points = points_at(all_points, where(flags.get("only")))
     with terminal.open() if terminal.has_database else nullcontext() as store:
         planned = plan.plan_study(file, points, on, store)
     if as_json:

@@ -72,7 +72,8 @@ def predict_studies(
 
 
 def _points(name: str, only: "Where") -> "tuple[StudyFile, Sequence[Point]]":
-    from loadgen.study.points import points_at, points_of
+    from loadgen.study.coordinates import check_coordinates
+    from loadgen.study.points import compared_points, points_at, points_of
     from loadgen.study.study_file import read_study
     from loadgen.study.variants import variants_of
 
@@ -82,8 +83,10 @@ def _points(name: str, only: "Where") -> "tuple[StudyFile, Sequence[Point]]":
             f"the study {file.study.name} is arithmetic, with nothing to predict; "
             f"`loadgen study report {file.study.name}` shows it"
         )
+    points = points_of(file, variants_of(file))
+    check_coordinates(file, (*points, *compared_points(file)))
     try:
-        return file, points_at(points_of(file, variants_of(file)), only)
+        return file, points_at(points, only)
     except UsageError as error:
         raise UsageError(f"{file.study.name}: {error}") from None
 

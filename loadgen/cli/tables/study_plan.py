@@ -194,7 +194,7 @@ def _named(servers: Sequence[VariantPlan]) -> str:
 
 def _summary(plan: StudyPlan) -> str:
     without = sum(1 for each in plan.points if not each.runs)
-    points = plural(len(plan.points), "point") + (f", {without:,} of them cannot run" if without else "")
+    points = plural(len(plan.points), "point") + (f" ({without:,} cannot run)" if without else "")
     amount = f"{points}; {plural(plan.starts, 'start')}, {plural(plan.runs, 'run')}"
     if plan.known_s is None or plan.known_gpu_hours is None:
         return f"{amount}." if not plan.runs else f"{amount}; the time is not known."

@@ -55,8 +55,8 @@ class Earlier:
     starts: Mapping[object, float]
 
     def start_of(self, variant: StudyVariant) -> Duration:
-        """How long the last start of a server took, else an assumption; 0 for one that loadgen does not start."""
-        if variant.variant.served.profile.launcher == "external":
+        """How long the last start of a server took, else an assumption; 0 for the simulator, and for a server that loadgen does not start."""
+        if variant.variant.served.profile.launcher in ("external", "simulator"):
             return Duration(0.0, "stated")
         found = self.starts.get(variant.served.identity)
         return Duration(ASSUMED_START_S, "assumed") if found is None else Duration(found, "earlier")

@@ -27,7 +27,7 @@ def test_servers_that_differ_in_nothing_shown_are_one_row(cli: Cli) -> None:
     assert rows[0][:9] == ["ffn_size", "1792,", "experts", "8", "4", "3.6", "69.3", "516", "4"]
     text = " ".join(lines)
     assert "mixtral-skeleton (8 servers): cannot run: it does not fit (bf16, tensor 4)" in text
-    assert "64 points, 12 of them cannot run; 52 starts, 156 runs; at least" in text
+    assert "64 points (12 cannot run); 52 starts, 156 runs; at least" in text
 
 
 @pytest.mark.parametrize("name", ["table1", "fig01"])

@@ -1,0 +1,74 @@
+"""Whether the coordinates that the panels and claims of a study name are those of its points."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from difflib import get_close_matches
+
+from loadgen.errors import UsageError
+from loadgen.study.claims import Value
+from loadgen.study.points import Point
+from loadgen.study.schema import Panel
+from loadgen.study.study_file import StudyFile
+
+_OF_EVERY_POINT = ("hardware",)  # known once it is measured
+_SELECTIONS = ("where", "a", "b", "points", "at")  # keys of a comparison whose values are coordinates
+
+
+def check_coordinates(file: StudyFile, points: Sequence[Point]) -> None:
+    """Raise UsageError, with file and line, for a name or a value that no point has.
+
+    `points` are all of the study, and of those that it is compared with.
+    """
+    known: dict[str, set[Value]] = {name: set() for name in _OF_EVERY_POINT}
+    for point in points:
+        for name, value in point.coordinates.items():
+            known.setdefault(name, set()).add(value)
+    for at, panel in enumerate(file.study.panels):
+        for key, name in _axes(panel):
+            _check_name(name, known, file.origin.name(f"panels.{at}.{key}"))
+        for name, given in panel.where.items():
+            where = file.origin.name(f"panels.{at}.where.{name}")
+            _check_name(name, known, where)
+            _check_values(given if isinstance(given, list) else [given], known[name], where)
+    for at, claim in enumerate(file.study.claims):
+        place = f"claims.{at}.compare"
+        comparison = {} if claim.compare.kind == "fact" else claim.compare.model_dump(exclude_defaults=True)
+        for name, key in _names(comparison):
+            _check_name(name, known, file.origin.name(f"{place}.{key}"))
+
+
+def _axes(panel: Panel) -> Iterator[tuple[str, str]]:
+    for key in ("x", "colour", "facet"):
+        name = getattr(panel, key)
+        if name is not None:
+            yield key, name
+
+
+def _names(comparison: Mapping[str, object], under: str = "") -> Iterator[tuple[str, str]]:
+    """Yield each coordinate that a comparison names, and the key at which it does."""
+    for key, value in comparison.items():
+        path = f"{under}{key}"
+        if key == "axis":
+            yield str(value), path
+        elif key in _SELECTIONS:
+            for at, each in enumerate(value if isinstance(value, list) else [value]):
+                if isinstance(each, Mapping):
+                    yield from (
+                        (name, f"{path}.{at}.{name}" if isinstance(value, list) else f"{path}.{name}") for name in each
+                    )
+        elif isinstance(value, Mapping):
+            yield from _names(value, f"{path}.")
+
+
+def _check_name(name: str, known: Mapping[str, object], where: str) -> None:
+    if name in known:
+        return
+    near = get_close_matches(name, known, n=1)
+    hint = f"did you mean '{near[0]}'?" if near else f"there are {', '.join(known)}"
+    raise UsageError(f"{where} is '{name}', which is no coordinate of a point; {hint}")
+
+
+def _check_values(given: Sequence[Value], known: set[Value], where: str) -> None:
+    wrong = next((value for value in given if known and value not in known), None)
+    if wrong is not None:
+        there = ", ".join(sorted(map(str, known)))
+        raise UsageError(f"{where} is {wrong}, which no point has; there are {there}")
