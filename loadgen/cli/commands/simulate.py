@@ -5,7 +5,8 @@ from typing import Any
 from loadgen.cli.console.terminal import Terminal, echo
 from loadgen.cli.flags.signature import Flag, command
 
-_SERVICE = "Model of service"  # a panel of the help screen
+_SERVICE = "Model of service"  # panels of the help screen
+_HARDWARE = "Model on hardware"
 
 _FLAGS = (
     Flag("host", "ADDRESS", "Address to listen on.", type=str, default="127.0.0.1"),
@@ -26,6 +27,9 @@ _FLAGS = (
     Flag("provider", "cerebras", "Have this provider's API in place of vLLM's: its paths, fields, errors, limits and time_info."),
     Flag("api_key_env", "NAME", "With --provider: want the key that this environment variable holds, as a Bearer token."),
     Flag("answer_tokens", "N", "With --provider: answers end by themselves after so many tokens on average (default: as many as asked).", type=int | None),
+    Flag("hardware", "NAME", "Have --model on this accelerator set the times: a100, h100, h200, mi300x or cs3.", _HARDWARE),
+    Flag("tp", "N", "With --hardware: accelerators that share the model.", _HARDWARE, type=int, default=1),
+    Flag("precision", "bf16|fp8|int4", "With --hardware: of the weights.", _HARDWARE, type=str, default="bf16"),
     Flag("fault", "NAME[:every=K]", "Misbehave, in every K-th request; may be repeated. The word 'list' shows the names.", type=list[str] | None),
 )  # fmt: skip
 
@@ -33,6 +37,7 @@ _FLAGS = (
 @command(_FLAGS, takes_db=False)
 def simulate(terminal: Terminal, *, fault: list[str] | None, **keys: Any) -> None:
     """Serve a simulated model whose timing is known, until Ctrl-C."""
+    from loadgen.moe.hardware import hardware
     from loadgen.servers.simulator import SimulatorOptions, serve
     from loadgen.servers.simulator.faults import FAULTS
 
@@ -45,7 +50,8 @@ def simulate(terminal: Terminal, *, fault: list[str] | None, **keys: Any) -> Non
     def ready(bound_port: int) -> None:
         host = f"[{options.host}]" if ":" in options.host else options.host
         url = f"http://{host}:{bound_port}"
-        terminal.note(f"SIMULATED model '{options.model}' at {url} (Ctrl-C ends it); measure it with")
+        on = "" if options.hardware is None else f" on {options.tp} × {hardware(options.hardware).title}"
+        terminal.note(f"SIMULATED model '{options.model}'{on} at {url} (Ctrl-C ends it); measure it with")
         more = "" if options.provider is None else " --endpoint chat"
         more += "" if options.api_key_env is None else f" --api-key-env {options.api_key_env}"
         terminal.note(

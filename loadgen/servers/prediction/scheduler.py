@@ -42,6 +42,7 @@ class Sequence:
     made: int = 0  # output tokens of finished steps
     blocks: int = 0
     preemptions: int = 0
+    is_cancelled: bool = False
 
     @property
     def in_flight(self) -> int:
@@ -76,10 +77,22 @@ class Scheduler:
 
     def add(self, sequence: Sequence) -> None:
         """Append a request to those that wait. Raises ValueError if the cache cannot hold it even alone."""
+        self.check(sequence)
+        self.waiting.append(sequence)
+
+    def check(self, sequence: Sequence) -> None:
+        """Raise ValueError for a request that the cache cannot hold even alone."""
         needed = _blocks(sequence.prompt_tokens + sequence.output_tokens)
         if needed > self.limits.kv_blocks:
             raise ValueError(f"a request of {needed} blocks does not fit a KV cache of {self.limits.kv_blocks}")
-        self.waiting.append(sequence)
+
+    def cancel(self, sequence: Sequence) -> None:
+        """Take a request out. Steps in flight still compute it; what they make of it counts for nothing."""
+        sequence.is_cancelled = True
+        if sequence in self.waiting:
+            self.waiting.remove(sequence)
+        self.running = [each for each in self.running if each is not sequence]
+        self._release(sequence)
 
     def plan(self) -> Plan | None:
         """Return the next step and reserve what it needs; None if nothing can be computed before a step in flight has finished."""
@@ -96,6 +109,8 @@ class Scheduler:
         """
         ended = []
         for sequence in plan.sampled:
+            if sequence.is_cancelled:
+                continue
             sequence.made += 1
             if sequence.made == sequence.output_tokens:
                 ended.append(sequence)

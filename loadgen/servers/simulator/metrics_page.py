@@ -47,6 +47,7 @@ class Counters:
     finished_requests: int = 0
     aborted_requests: int = 0
     prefix_cache_queries_tokens: int = 0
+    preemptions: int = 0
     first_token: Histogram = field(default_factory=lambda: Histogram(_FIRST_TOKEN_S))
     step: Histogram = field(default_factory=lambda: Histogram(_STEP_S))
     per_output_token: Histogram = field(default_factory=lambda: Histogram(_STEP_S))
@@ -86,7 +87,8 @@ def expose(counters: Counters, running: int, waiting: int, kv_cache_usage_ratio:
         "prefix_cache_queries_total", "counter", "Prefix cache queries, in terms of number of queried tokens.", queries
     )
     metric("prefix_cache_hits_total", "counter", "Prefix cache hits, in terms of number of cached tokens.", 0)
-    metric("num_preemptions_total", "counter", "Cumulative number of preemption from the engine.", 0)
+    preempted = "Cumulative number of preemption from the engine."
+    metric("num_preemptions_total", "counter", preempted, counters.preemptions)
     metric("prompt_tokens_total", "counter", "Number of prefill tokens processed.", counters.prompt_tokens)
     metric("generation_tokens_total", "counter", "Number of generation tokens processed.", counters.generation_tokens)
     heading("request_success_total", "counter", "Count of successfully processed requests.")

@@ -1,7 +1,7 @@
 """What a simulated server is asked to be. Pure data, checked when it is made."""
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Literal, get_args
 
 from loadgen.errors import UsageError
@@ -15,7 +15,12 @@ Tells = Literal["token_ids", "usage", "final", "nothing"]
 the final one; the final usage alone; nothing at all."""
 
 
+Precision = Literal["bf16", "fp8", "int4"]
+"""Of the weights of a model on `hardware`."""
+
 _MAX_DURATION_S = 86_400.0  # a day
+_DURATIONS = ("ttft_s", "gap_s", "ttft_per_prompt_token_s", "ttft_per_running_s", "gap_per_running_s")
+_OF_FORMULAS = (*_DURATIONS, "jitter_ratio", "kv_cache_tokens")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +39,8 @@ class SimulatorOptions:
     With a `provider` it is a twin of that one's API: its answers end by themselves after `answer_tokens` on average, drawn
     evenly from half to one and a half times that, or where their request says; and it wants the key that the environment
     variable `api_key_env` holds.
+    With `hardware` the times are those of `model` on `tp` such accelerators, by the scheduler and the roofline that predict
+    studies; then `max_running` is the engine's max-num-seqs.
     `faults` are names of `faults.FAULTS`, as `NAME` or `NAME:every=K`; the server checks them when it starts.
     Raises `UsageError` for a value outside its range.
     """
@@ -58,12 +65,14 @@ class SimulatorOptions:
     provider: Provider | None = None
     api_key_env: str | None = None
     answer_tokens: int | None = None  # None: as many as are asked
+    hardware: str | None = None  # None: times by the formulas above
+    tp: int = 1
+    precision: Precision = "bf16"
     faults: tuple[str, ...] = ()
     truth_requests: int = 100_000  # how many of the last requests /truth remembers
 
     def __post_init__(self) -> None:
-        durations = ("ttft_s", "gap_s", "ttft_per_prompt_token_s", "ttft_per_running_s", "gap_per_running_s")
-        for name in durations:
+        for name in _DURATIONS:
             value = getattr(self, name)
             if not 0 <= value <= _MAX_DURATION_S:
                 raise UsageError(
@@ -80,6 +89,7 @@ class SimulatorOptions:
         for name in ("api_key_env", "answer_tokens"):
             if self.provider is None and getattr(self, name) is not None:
                 raise UsageError(f"{name} needs a provider, such as cerebras: vLLM's own server has nothing like it")
+        self._check_hardware()
         if not self.model:
             raise UsageError("the model has no name; give one, such as simulated-moe")
         for name, least in (("max_model_len", 2), ("kv_cache_tokens", 1), ("truth_requests", 0)):
@@ -89,6 +99,23 @@ class SimulatorOptions:
             limit = getattr(self, name)
             if limit is not None and limit < 1:
                 raise UsageError(f"{name} is {limit}; give at least 1, or leave it out for no limit")
+
+    def _check_hardware(self) -> None:
+        if self.precision not in get_args(Precision):
+            raise UsageError(f"precision is '{self.precision}'; choose from {', '.join(get_args(Precision))}")
+        if self.tp < 1:
+            raise UsageError(f"tp is {self.tp}; give at least 1")
+        defaults = {each.name: each.default for each in fields(self)}
+        if self.hardware is None:
+            for name in ("tp", "precision"):
+                if getattr(self, name) != defaults[name]:
+                    raise UsageError(f"{name} needs hardware, such as h100: without it no model is simulated")
+            return
+        for name in _OF_FORMULAS:
+            if getattr(self, name) != defaults[name]:
+                raise UsageError(f"{name} and hardware exclude each other: the hardware says how long tokens take")
+        if self.provider is not None:
+            raise UsageError("provider and hardware exclude each other: a provider does not tell its hardware")
 
     @property
     def rate_limits(self) -> RateLimits:
@@ -102,5 +129,5 @@ class SimulatorOptions:
     @classmethod
     def from_json(cls, text: str) -> "SimulatorOptions":
         """The inverse of `to_json`."""
-        fields = json.loads(text)
-        return cls(**fields | {"faults": tuple(fields["faults"])})
+        given = json.loads(text)
+        return cls(**given | {"faults": tuple(given["faults"])})

@@ -53,13 +53,14 @@ class Simulator:
         faults: FaultPlan,
         loop: asyncio.AbstractEventLoop,
         listener: socket.socket,
+        service: Service,
         key: str | None = None,
     ) -> None:
         self._options = options
         self._faults = faults
         self._loop = loop
         self._listener = listener
-        self._service = Service(options, loop)
+        self._service = service
         self._is_cerebras = options.provider == "cerebras"
         self._key = key
         self._quota = cerebras.quota_of(options) if self._is_cerebras else Quota(options.rate_limits)
@@ -239,9 +240,10 @@ def serve(
     """
     faults = FaultPlan(options.faults)
     key = _key(options.api_key_env)
+    service_on = _service(options)
     listener = _listen(options)
     loop = _new_loop()
-    simulator = Simulator(options, faults, loop, listener, key)
+    simulator = Simulator(options, faults, loop, listener, service_on(loop), key)
     try:
         for ending in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(ending, loop.stop)
@@ -259,6 +261,16 @@ def serve(
         gc.enable()
         simulator.close()
         loop.close()
+
+
+def _service(options: SimulatorOptions) -> Callable[[asyncio.AbstractEventLoop], Service]:
+    """What makes the service on a loop. UsageError for a model on hardware that cannot be."""
+    if options.hardware is None:
+        return lambda loop: Service(options, loop)
+    from loadgen.servers.simulator.engine_service import EngineService, deployment_for  # takes 0.3 s
+
+    deployment = deployment_for(options)
+    return lambda loop: EngineService(options, loop, deployment)
 
 
 def _listen(options: SimulatorOptions) -> socket.socket:

@@ -10,6 +10,7 @@ import time
 from collections import deque
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
+from typing import Protocol
 
 from loadgen.engine.eventloop.timer import make_timer
 from loadgen.servers.simulator.client_connection import ClientConnection
@@ -21,10 +22,18 @@ from loadgen.servers.simulator.truth import TruthRecord
 _WRITES_AT_ONCE = 256  # then the sockets have their turn, however late the schedule is
 
 
+class DueTimes(Protocol):
+    """Due times of one request. None: not known yet; whoever learns it puts the answer among those that are due."""
+
+    is_awaited: bool
+
+    def due_ns(self, token: int) -> int | None: ...
+
+
 class Timetable:
     """Due times of one request, in nanoseconds on the clock of `start_ns`."""
 
-    __slots__ = ("_delays", "_jitter_ns", "first_ns", "gap_ns", "start_ns")
+    __slots__ = ("_delays", "_jitter_ns", "first_ns", "gap_ns", "is_awaited", "start_ns")
 
     def __init__(
         self, options: SimulatorOptions, start_ns: int, prompt_tokens: int, running: int, ordinal: int
@@ -38,6 +47,7 @@ class Timetable:
         if options.jitter_ratio:
             self._delays = random.Random(f"{options.seed}:{ordinal}")
             ttft_s += options.jitter_ratio * ttft_s * self._delays.random()
+        self.is_awaited = False
         self.start_ns = start_ns
         self.first_ns = start_ns + round(ttft_s * 1e9)
 
@@ -110,6 +120,10 @@ class Answer:
                 self.connection.reset()
 
 
+_Due = tuple[int, int, Answer, DueTimes]
+"""A write: when it is due, the number of its request, and whose it is."""
+
+
 class Service:
     """Admits answers, first come first served, and sends what is due whenever the timer fires."""
 
@@ -117,9 +131,7 @@ class Service:
         self.counters = Counters()
         self._options = options
         self._timer = make_timer(loop, self._on_timer)
-        self._due: list[
-            tuple[int, int, Answer, Timetable]
-        ] = []  # a heap; answers whose client hung up stay until they are due
+        self._due: list[_Due] = []  # a heap; answers whose client hung up stay until they are due
         self._running: set[Answer] = set()
         self._waiting: deque[Answer] = deque()
         self._admitted = 0
@@ -168,7 +180,7 @@ class Service:
         for _ in range(_WRITES_AT_ONCE):
             if not due or due[0][0] > time.monotonic_ns():
                 break
-            due_ns, ordinal, answer, timetable = heappop(due)
+            due_ns, _, answer, timetable = heappop(due)
             if answer not in self._running:  # its client hung up
                 continue
             tokens = answer.send_next()
@@ -178,7 +190,7 @@ class Service:
             if answer not in self._running:  # the write found that the client was gone
                 continue
             if answer.due_token is not None:
-                heappush(due, (timetable.due_ns(answer.due_token), ordinal, answer, timetable))
+                self._put(answer, timetable)
                 continue
             if answer.finished:
                 _count_request(counters, answer)
@@ -192,11 +204,20 @@ class Service:
         timetable = Timetable(self._options, start_ns, record.prompt_tokens, len(self._running), answer.ordinal)
         self._running.add(answer)
         self.counters.prefix_cache_queries_tokens += answer.choices * record.prompt_tokens
-        assert answer.due_token is not None
-        entry = (timetable.due_ns(answer.due_token), answer.ordinal, answer, timetable)
-        heappush(self._due, entry)
+        entry = self._put(answer, timetable)
         if self._due[0] is entry:
             self._set_timer()
+
+    def _put(self, answer: Answer, due_times: DueTimes) -> _Due | None:
+        """Put the next write of an answer among those that are due; None if its time is not known yet."""
+        assert answer.due_token is not None
+        due_ns = due_times.due_ns(answer.due_token)
+        due_times.is_awaited = due_ns is None
+        if due_ns is None:
+            return None
+        entry = (due_ns, answer.ordinal, answer, due_times)
+        heappush(self._due, entry)
+        return entry
 
     def _release(self, answer: Answer, freed_ns: int) -> None:
         """Give its place to whoever waits longest; the newcomer's schedule counts from the moment it was freed."""
@@ -205,11 +226,16 @@ class Service:
             following = self._waiting.popleft()
             self._start(following, max(freed_ns, following.record.arrival_ns))
 
+    def _next_ns(self) -> int | None:
+        """When something is to be done next."""
+        return self._due[0][0] if self._due else None
+
     def _set_timer(self) -> None:
-        if self._due:
-            self._timer.set(self._due[0][0])
-        else:
+        next_ns = self._next_ns()
+        if next_ns is None:
             self._timer.cancel()
+        else:
+            self._timer.set(next_ns)
 
 
 def _count_step(counters: Counters, answer: Answer, is_first: bool) -> None:
