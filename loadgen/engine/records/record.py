@@ -6,9 +6,9 @@ that is not known; no figure is ever made from it. Token counts of -1 are unknow
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from enum import IntEnum
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -154,9 +154,17 @@ class Records:
         return cls(**columns, arrival_start=arrival_start)
 
 
-_COLUMNS = {name: hint for name, hint in get_type_hints(Records).items() if name != "arrival_start"}
+# The types are looked up, not taken apart: what `NDArray[np.int8]` is at run time differs between releases of NumPy.
+_NUMBER_TYPES: dict[object, type[np.generic]] = {
+    Int8: np.int8,
+    Int16: np.int16,
+    Int32: np.int32,
+    Int64: np.int64,
+    Bool: np.bool_,
+}
+_COLUMNS = {column.name: column.type for column in fields(Records) if column.name != "arrival_start"}
 NUMBERS: dict[str, np.dtype[Any]] = {
-    name: np.dtype(get_args(get_args(hint)[1])[0]) for name, hint in _COLUMNS.items() if get_origin(hint) is np.ndarray
+    name: np.dtype(_NUMBER_TYPES[kind]) for name, kind in _COLUMNS.items() if kind in _NUMBER_TYPES
 }
 """The type of each column of numbers."""
 
