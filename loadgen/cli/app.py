@@ -26,6 +26,7 @@ from loadgen.cli.commands.serve import serve
 from loadgen.cli.commands.simulate import simulate
 from loadgen.cli.commands.study import study
 from loadgen.cli.commands.study_predict import predict_studies
+from loadgen.cli.commands.study_report import plot_study, report_studies
 from loadgen.cli.console import streams
 from loadgen.cli.console.terminal import Globals, warn
 from loadgen.cli.flags import other_tools
@@ -61,6 +62,8 @@ app.command("doctor", cls=Command)(doctor)
 app.add_typer(profiles, name="profiles")
 app.add_typer(serve, name="serve")
 study.command("predict", cls=Command)(predict_studies)
+study.command("report", cls=Command)(report_studies)
+study.command("plot", cls=Command)(plot_study)
 app.add_typer(study, name="study")
 
 

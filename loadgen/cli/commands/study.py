@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from loadgen.cli.commands.study_report import plot_study, report_studies
 from loadgen.cli.console.terminal import Terminal, show, show_json, stdout
 from loadgen.cli.flags import options
 from loadgen.cli.flags.signature import Command, Flag, Group, command
@@ -20,13 +19,11 @@ if TYPE_CHECKING:
 
 study = typer.Typer(
     name="study",
-    help="Studies: every figure of the paper, and your own: list, show, plan, run, predict.",
+    help="Studies: every figure of the paper, and your own, planned, measured, predicted, judged.",
     cls=Group,
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-study.command("report", cls=Command)(report_studies)
-study.command("plot", cls=Command)(plot_study)
 
 StudyName = Annotated[
     str, typer.Argument(metavar="NAME", help="A study by name, or the path of its file.", show_default=False)
