@@ -57,14 +57,19 @@ def test_a_panel_has_a_chart_for_each_facet_that_was_measured(page: StudyPage) -
     assert (steady.by_series, steady.empty) == ((), "Nothing of it is measured or predicted yet.")
 
 
-def test_all_facets_of_a_panel_have_the_same_scale(page: StudyPage) -> None:
-    def domains(spec: object) -> list[object]:
-        assert isinstance(spec, dict)
-        return [layer["encoding"]["y"]["scale"]["domain"] for layer in spec["layer"]]
-
-    (series,) = page.panels[0].by_series
-    first, second = (domains(chart.spec) for chart in series.charts)
-    assert len({tuple(map(str, each)) for each in first + second if isinstance(each, list)}) == 1
+def test_series_have_the_same_scale_and_models_scales_of_their_own(fig06: StudyResults) -> None:
+    panel, (series,) = fig06.file.study.panels[0], fig06.by_series
+    marks = marks_of(panel, series.points)
+    scales = scales_of(panel, fig06.points, marks)
+    assert scales is not None
+    highest = {facet: ends.highest for facet, ends in scales.by_facet.items()}
+    assert highest == {
+        facet: max(mark.pooled.mean for mark in marks if mark.facet == facet)
+        for facet in ("deepseek-v2-lite", "qwen1.5-moe-a2.7b")
+    }
+    shared = scales_of(panel.model_copy(update={"facet": "length"}), fig06.points, marks)
+    assert shared is not None
+    assert {ends.highest for ends in shared.by_facet.values()} == {max(highest.values())}
 
 
 def test_values_are_those_of_the_runs_with_their_sweeps(page: StudyPage, fig06: StudyResults) -> None:

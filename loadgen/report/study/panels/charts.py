@@ -111,22 +111,22 @@ def _factor(scales: PanelScales) -> float:
     return {"s": 1000.0, "ratio": 100.0}.get(scales.figure.unit, 1.0)
 
 
-def _ends(scales: PanelScales) -> tuple[bool, float, float]:
+def _ends(scales: PanelScales, marks: Sequence[PanelMark]) -> tuple[bool, float, float]:
     """Whether the scale of the figure is logarithmic, and its ends, in the unit that is shown.
 
     The marks fill it: a bound that lies far beyond them leaves the chart.
     """
-    factor = _factor(scales)
-    low, high = scales.lowest * factor, (scales.highest or 1.0) * factor
-    if scales.highest_bound is not None:
-        high = max(high, min(scales.highest_bound * factor, high * _FARTHEST_BOUND))
+    factor, ends = _factor(scales), scales.by_facet[marks[0].facet]
+    low, high = ends.lowest * factor, (ends.highest or 1.0) * factor
+    if ends.highest_bound is not None:
+        high = max(high, min(ends.highest_bound * factor, high * _FARTHEST_BOUND))
     if scales.panel.log_y and low > 0:
         return True, low / 1.5, high * 1.5
     return False, 0.0, high * 1.1
 
 
 def _rows(scales: PanelScales, marks: Sequence[PanelMark]) -> list[MarkRow]:
-    factor, (_, floor, ceiling) = _factor(scales), _ends(scales)
+    factor, (_, floor, ceiling) = _factor(scales), _ends(scales, marks)
     rows = []
     for mark in marks:
         pooled = mark.pooled
@@ -179,7 +179,7 @@ def _tooltip(scales: PanelScales, rows: Sequence[MarkRow]) -> list[Spec]:
 def _lines(scales: PanelScales, marks: Sequence[PanelMark]) -> Spec:
     """The figure along a number: a line for each colour."""
     rows, colour = _rows(scales, marks), _colours(scales)
-    is_log, floor, ceiling = _ends(scales)
+    is_log, floor, ceiling = _ends(scales, marks)
     y_scale = {"type": "log" if is_log else "linear", "nice": False, "domain": [floor, ceiling], "zero": not is_log}
     xs = [float(value) for value in scales.xs]
     x = load_axis(axis_title(scales.panel.x), xs, scales.panel.log_x and min(xs) > 0)
@@ -205,7 +205,7 @@ def _lines(scales: PanelScales, marks: Sequence[PanelMark]) -> Spec:
 def _bars(scales: PanelScales, marks: Sequence[PanelMark]) -> Spec:
     """The figure next to names: horizontal bars, so that the names can be read."""
     rows, colour = _rows(scales, marks), _colours(scales)
-    is_log, floor, ceiling = _ends(scales)
+    is_log, floor, ceiling = _ends(scales, marks)
     there = {row["x"] for row in rows}
     names = [word for word in (_word(scales.panel.x, value) for value in scales.xs) if word in there]
     x_scale = {"type": "log" if is_log else "linear", "nice": False, "domain": [floor, ceiling]}

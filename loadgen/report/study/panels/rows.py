@@ -47,17 +47,27 @@ class PanelMark:
 
 
 @dataclass(frozen=True, slots=True)
+class Ends:
+    """Of a figure's scale, in its unit."""
+
+    lowest: float
+    highest: float
+    highest_bound: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class PanelScales:
-    """What all charts of a panel share: the values along each axis in order, and the ends of the figure's scale, in its unit."""
+    """What all charts of a panel share: the values along each axis in order, and the ends of the figure's scale.
+
+    A facet has ends of its own if the facets are models, which differ by much; else all facets have the same.
+    """
 
     panel: Panel
     figure: Figure
     xs: tuple[Value, ...]
     colours: tuple[Value, ...]
     facets: tuple[Value, ...]
-    highest: float
-    lowest: float
-    highest_bound: float | None
+    by_facet: Mapping[Value | None, Ends]
 
     @property
     def is_bar(self) -> bool:
@@ -119,17 +129,22 @@ def scales_of(panel: Panel, planned: Iterable[Point], marks: Sequence[PanelMark]
     if not marks:
         return None
     shown = [point.coordinates for point in planned if is_at(point.coordinates, panel.where)]
-    means = [mark.pooled.mean for mark in marks]
     return PanelScales(
         panel,
         FIGURES[panel.y],
         xs=_values(panel.x, shown, [mark.x for mark in marks]),
         colours=_values(panel.colour, shown, [mark.colour for mark in marks]),
         facets=_values(panel.facet, shown, [mark.facet for mark in marks]),
-        highest=max(means),
-        lowest=min(means),
-        highest_bound=max((mark.bound for mark in marks if mark.bound is not None), default=None),
+        by_facet={
+            facet: _ends([mark for mark in marks if panel.facet != "model" or mark.facet == facet])
+            for facet in {mark.facet for mark in marks}
+        },
     )
+
+
+def _ends(marks: Sequence[PanelMark]) -> Ends:
+    means = [mark.pooled.mean for mark in marks]
+    return Ends(min(means), max(means), max((mark.bound for mark in marks if mark.bound is not None), default=None))
 
 
 def _values(

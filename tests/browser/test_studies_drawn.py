@@ -1,0 +1,112 @@
+"""The pages of studies in a browser: drawn, accessible, narrow and on paper, in the dashboard and as files."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from loadgen.importers.importing import read_sweep
+from loadgen.report.study.files import study_file, study_folder
+from loadgen.report.study.library import StudyLibrary
+from loadgen.store.repository import Store
+from tests.browser.conftest import serious, serving, settle
+
+pytestmark = [pytest.mark.browser, pytest.mark.loopback]
+
+RESULTS = Path(__file__).resolve().parents[2] / "results"
+PAGES = ["studies", "studies/fig06", "studies/table1", "studies/claims"]
+
+
+@pytest.fixture(scope="module")
+def database(tmp_path_factory: pytest.TempPathFactory) -> str:
+    url = f"sqlite:///{tmp_path_factory.mktemp('studies') / 'measured.db'}"
+    with Store.open(url) as store:
+        for name in ("deepseek-v2-lite", "qwen1.5-moe-a2.7b"):
+            found = read_sweep(RESULTS / f"2026-11-30-h200-{name}-dummy-waves-128.json.gz")
+            store.add_imported(found.sweep, found.runs)
+    return url
+
+
+@pytest.fixture(scope="module")
+def studies(database: str) -> Iterator[str]:
+    with serving(database) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def folder(database: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = tmp_path_factory.mktemp("pages")
+    (made / "static").mkdir()
+    with Store.open(database, read_only=True) as store:
+        shelf = StudyLibrary(lambda: ("fig06", "table1")).shelf(store)
+    for name, text in study_folder(shelf.studies):
+        (made / name).write_text(text)
+    (made / "single.html").write_text(study_file(shelf.study("fig06"), shelf.studies))
+    return made
+
+
+def overflow(page: Any) -> int:
+    """By how many pixels the page is wider than its window."""
+    return int(page.evaluate("document.documentElement.scrollWidth - innerWidth"))
+
+
+@pytest.mark.parametrize(("dark", "width"), [(False, 1280), (True, 1280), (False, 390)])
+@pytest.mark.parametrize("path", PAGES)
+def test_axe_finds_nothing_serious(studies: str, browser: Any, path: str, dark: bool, width: int) -> None:
+    context = browser.new_context(
+        bypass_csp=True, viewport={"width": width, "height": 844}, color_scheme="dark" if dark else "light"
+    )
+    page = context.new_page()
+    page.goto(studies + path)
+    settle(page)
+    for details in page.locator("main details").all():
+        details.evaluate("each => { each.open = true; }")
+    found = serious(page)
+    context.close()
+    assert found == []
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_a_study_is_drawn_and_fits(
+    studies: str, open_page: Callable[..., Any], picture: Callable[[Any, str], None], width: int
+) -> None:
+    page = open_page(width=width)
+    page.goto(f"{studies}studies")
+    assert overflow(page) == 0
+    picture(page, "studies")
+    page.get_by_role("link", name="Throughput over batch size and length").click()
+    assert settle(page) == 2
+    assert overflow(page) == 0
+    picture(page, "study-fig06")
+    page.locator("details.values > summary").first.click()
+    page.locator("table.values a").first.click()
+    page.wait_for_url("**/sweeps/*")
+
+
+def test_claims_are_filtered_by_choosing(studies: str, page: Any) -> None:
+    page.goto(f"{studies}studies/claims")
+    page.locator("select[name=verdict]").select_option("holds")
+    page.wait_for_url("**verdict=holds**")
+    assert {row.get_attribute("data-verdict") for row in page.locator("table.claims tbody tr").all()} == {"holds"}
+
+
+def test_a_folder_works_without_a_server(folder: Path, page: Any) -> None:
+    page.goto(f"file://{folder}/index.html")
+    page.get_by_role("link", name="Throughput over batch size and length").click()
+    assert settle(page) == 2
+    page.goto(f"file://{folder}/claims.html?verdict=holds")
+    shown = page.locator("table.claims tbody tr:visible")
+    assert {row.get_attribute("data-verdict") for row in shown.all()} == {"holds"}
+    page.locator("select[name=study]").select_option("fig06")
+    assert {row.get_attribute("data-study") for row in shown.all()} == {"fig06"}
+
+
+def test_one_file_is_drawn_and_can_be_printed(folder: Path, open_page: Callable[..., Any]) -> None:
+    page = open_page(dark=True)
+    page.goto(f"file://{folder}/single.html")
+    assert settle(page) == 2
+    page.emulate_media(media="print")
+    assert not page.locator("header.bar").is_visible()
+    assert not page.locator("nav.contents").is_visible()
+    assert page.locator("table.values").first.is_visible()
