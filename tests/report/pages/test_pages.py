@@ -131,7 +131,8 @@ def test_the_layout_reads_what_every_page_has() -> None:
 
 
 def test_every_template_is_some_pages_or_part_of_one() -> None:
-    known = {*TEMPLATES.values(), *SECTIONS, "layout.html", "dashboard.html", "macros.html", "live.html"}
+    of_studies = {"studies.html", "study.html", "claims.html", "study_file.html", "study_macros.html"}
+    known = {*TEMPLATES.values(), *SECTIONS, "layout.html", "dashboard.html", "macros.html", "live.html", *of_studies}
     assert {path.name for path in assets.templates_directory().glob("*.html")} == known
 
 
