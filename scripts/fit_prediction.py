@@ -1,7 +1,7 @@
 """Fit the constants of a prediction on runs: `python scripts/fit_prediction.py RESULT.json…`.
 
 Coordinate descent on the logarithms of the constants, from those in loadgen/servers/prediction/fitted.py. The loss is the mean
-of |log(predicted/measured)|, over the runs' mean of throughput, TPOT and (weighed by half) TTFT. Prints every improvement.
+of |log(predicted/measured)|, over the runs' mean of throughput, TPOT and TTFT. Prints every improvement.
 """
 
 import gzip
@@ -20,21 +20,21 @@ CONSTANTS = (
     ("efficiency", "flops_ratio"),
     ("efficiency", "layer_overhead_s"),
     ("efficiency", "layer_launch_s"),
-    ("efficiency", "piece_launch_s"),
     ("costs", "step_s"),
     ("costs", "sequence_s"),
+    ("costs", "prompt_step_s"),
+    ("costs", "layer_token_s"),
     ("costs", "layer_sequence_s"),
     ("costs", "latent_layer_s"),
     ("front_end", "request_s"),
     ("front_end", "prompt_token_s"),
     ("front_end", "reply_s"),
     ("costs", "fp8_layer_s"),
-    ("costs", "wake_s"),
     ("front_end", "token_s"),
     ("slower_hosts", ""),
 )
 MAX_RATIO = 0.97
-WEIGHTS = {"throughput": 1.0, "tpot": 1.0, "ttft": 0.5}
+WEIGHTS = {"throughput": 1.0, "tpot": 1.0, "ttft": 1.0}
 
 
 def read(path: Path) -> list[dict]:
@@ -42,7 +42,7 @@ def read(path: Path) -> list[dict]:
     runs = json.loads(gzip.decompress(content) if path.suffix == ".gz" else content)["runs"]
     for run in runs:
         if run["spec"]["duration_s"] is not None:
-            run["spec"]["duration_s"] = min(8.0, run["spec"]["duration_s"])  # the steady state is the same
+            run["spec"]["duration_s"] = min(5.0, run["spec"]["duration_s"])  # the steady state is the same
     return runs
 
 

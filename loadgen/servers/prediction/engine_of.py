@@ -87,7 +87,6 @@ def deployment_of(
         limits=limits,
         cost_of=RooflineCosts.of(roofline, fitted.costs),
         front_end=fitted.front_end,
-        wake_s=fitted.costs.wake_s,
         steps_in_flight=2 if limits.plans_ahead else found.parallelism.pipeline,
     )
     return Deployment(engine, found.parallelism.data, found.parallelism.gpus, found.max_model_len)

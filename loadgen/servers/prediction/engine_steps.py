@@ -55,7 +55,6 @@ class EngineModel:
     cost_of: CostOf
     front_end: FrontEnd = field(default_factory=FrontEnd)
     steps_in_flight: int = 2
-    wake_s: float = 0.0  # from a request's arrival at the idle engine until it plans a step
 
 
 @dataclass(slots=True)

@@ -14,7 +14,7 @@ from loadgen.servers.prediction.step_cost import EngineCosts
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """Constants for one accelerator and its host. The host's are those of `piece_launch_s`, `layer_launch_s` and the processes."""
+    """Constants for one accelerator and its host. The host's are launching and the processes'."""
 
     hardware: str
     efficiency: Efficiency
@@ -37,10 +37,12 @@ class Calibration:
             efficiency=replace(
                 reached,
                 layer_launch_s=reached.layer_launch_s * ratio,
-                piece_launch_s=reached.piece_launch_s * ratio,
             ),
             costs=replace(
-                costs, step_s=costs.step_s * ratio, sequence_s=costs.sequence_s * ratio, wake_s=costs.wake_s * ratio
+                costs,
+                step_s=costs.step_s * ratio,
+                sequence_s=costs.sequence_s * ratio,
+                prompt_step_s=costs.prompt_step_s * ratio,
             ),
             front_end=FrontEnd(**{name: seconds * ratio for name, seconds in asdict(front_end).items()}),
         )
@@ -51,20 +53,20 @@ CALIBRATIONS: Mapping[str, Calibration] = {
         hardware="h200",
         efficiency=Efficiency(
             bandwidth_ratio=0.897,
-            flops_ratio=0.595,
+            flops_ratio=0.65,
             layer_overhead_s=61.6e-6,
-            layer_launch_s=1.99e-3,
-            piece_launch_s=0.41e-3,
+            layer_launch_s=1.2e-3,
         ),
         costs=EngineCosts(
             step_s=1.34e-3,
             sequence_s=15.9e-6,
+            prompt_step_s=6e-3,
+            layer_token_s=0.1e-6,
             layer_sequence_s=0.581e-6,
             latent_layer_s=30.7e-6,
             fp8_layer_s=31.0e-6,
-            wake_s=89e-6,
         ),
-        front_end=FrontEnd(request_s=150e-6, prompt_token_s=0.4e-6, reply_s=79e-6, token_s=26.7e-6, caller_s=200e-6),
+        front_end=FrontEnd(request_s=200e-6, prompt_token_s=0.4e-6, reply_s=79e-6, token_s=26.7e-6, caller_s=200e-6),
         fitted_on={
             "s261126-180712-311f": "2026-11-26-h200-olmoe-1b-7b-dummy-128-128.json",
             "s261126-181000-7a3a": "2026-11-26-h200-olmoe-1b-7b-dummy-1024-256.json",
@@ -72,7 +74,7 @@ CALIBRATIONS: Mapping[str, Calibration] = {
             "s261126-182631-12ff": "2026-11-26-h200-mixtral-8x7b-fp8-dummy-1024-256.json",
             "s261130-080212-5260": "2026-11-30-h200-olmoe-1b-7b-dummy-six-repeats.json.gz",
             "s261130-081621-536d": "2026-11-30-h200-deepseek-v2-lite-dummy-waves-128.json.gz",
-            "s261130-081654-27c3": "2026-11-30-h200-deepseek-v2-lite-dummy-waves-256.json.gz",
+            "s261130-081744-c155": "2026-11-30-h200-deepseek-v2-lite-dummy-waves-512.json.gz",
         },
         slower_hosts={"s261130-": 1.76},
         source="one H200 with made-up weights, vLLM 0.26.0, server and client on one host of 16 processors, whose CPU was slower in the "

@@ -41,6 +41,7 @@ class Sequence:
     planned: int = 0  # output tokens of all planned steps
     made: int = 0  # output tokens of finished steps
     blocks: int = 0
+    admitted: bool = False  # it runs, and has not been preempted since
     preemptions: int = 0
     is_cancelled: bool = False
 
@@ -166,22 +167,22 @@ class Scheduler:
     def _plan_running(self) -> tuple[list[tuple[Sequence, int]], bool]:
         """Choose among the running sequences; return them with their tokens, and whether one was preempted."""
         chosen: list[tuple[Sequence, int]] = []
-        budget, preempted, at = self.limits.max_num_batched_tokens, False, 0
-        while at < len(self.running) and budget:
-            sequence = self.running[at]
+        budget = self.limits.max_num_batched_tokens
+        before = len(self.running)
+        ready = (
+            self.running[:] if self.limits.plans_ahead else [each for each in self.running if each.made == each.planned]
+        )
+        for sequence in ready:
             tokens = min(sequence.left, budget)
-            waits = sequence.in_flight and not self.limits.plans_ahead
-            if not tokens or waits:
-                at += 1
+            if not tokens:
                 continue
-            while not self._reserve(sequence, tokens):
-                preempted = True
-                if self._preempt_last() is sequence:
-                    return chosen, True
+            while sequence.admitted and not self._reserve(sequence, tokens):
+                self._preempt_last()
+            if not sequence.admitted:  # nor is any after it
+                break
             chosen.append((sequence, tokens))
             budget -= tokens
-            at += 1
-        return chosen, preempted
+        return chosen, len(self.running) < before
 
     def _admit(self, budget: int) -> list[tuple[Sequence, int]]:
         chosen = []
@@ -189,6 +190,7 @@ class Scheduler:
             sequence = self.waiting.popleft()
             tokens = min(sequence.left, budget)
             self._reserve(sequence, tokens)
+            sequence.admitted = True
             self.running.append(sequence)
             chosen.append((sequence, tokens))
             budget -= tokens
@@ -203,14 +205,14 @@ class Scheduler:
         sequence.blocks += needed
         return True
 
-    def _preempt_last(self) -> Sequence:
+    def _preempt_last(self) -> None:
         victim = self.running.pop()
         self._release(victim)
+        victim.admitted = False
         victim.computed = 0
         victim.preemptions += 1
         if victim.left:  # else its last token is in flight, and nothing has to be computed again
             self.waiting.appendleft(victim)
-        return victim
 
     def _release(self, sequence: Sequence) -> None:
         self.free_blocks += sequence.blocks

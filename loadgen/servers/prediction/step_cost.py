@@ -12,16 +12,19 @@ _GRID_TOKENS = 64  # of context a sequence, between which the time of a decoding
 
 @dataclass(frozen=True, slots=True)
 class EngineCosts:
-    """What a step takes besides the roofline's times, in seconds: of the CPU in the engine's process, and of the device."""
+    """What a step takes besides the roofline's times, in seconds.
+
+    The CPU's are of the engine's process. What a sequence takes in a layer is what attention takes however short the context;
+    what a token takes in a layer, the kernels between the matrix products.
+    """
 
     step_s: float = 0.0  # CPU
     sequence_s: float = 0.0  # CPU, for each sequence of the step
-    layer_sequence_s: float = (
-        0.0  # device, for each sequence in each layer: what attention takes however short the context
-    )
+    prompt_step_s: float = 0.0  # CPU, on top for a step with prompts
+    layer_sequence_s: float = 0.0  # device, for each sequence in each layer
+    layer_token_s: float = 0.0  # device, for each token in each layer
     latent_layer_s: float = 0.0  # device, for each layer with MLA, which has more kernels than others
     fp8_layer_s: float = 0.0  # device, for each layer with fp8 weights, whose inputs are converted on the way
-    wake_s: float = 0.0  # CPU, from a request's arrival at an idle engine to its step's plan
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +77,11 @@ class RooflineCosts:
         time = self.roofline.step_time(step)
         layers = self.roofline.architecture.layers
         sequences = step.decode_sequences + len(step.chunks)
-        attention_s = sequences * layers * self.costs.layer_sequence_s
+        added_s = layers * (sequences * self.costs.layer_sequence_s + step.tokens * self.costs.layer_token_s)
         launch_s = self.costs.step_s + sequences * self.costs.sequence_s + layers * self._layer_launch_s(step)
+        launch_s += self.costs.prompt_step_s if step.chunks else 0.0
         stages = self.roofline.parallelism.pipeline
-        return StepCost(launch_s, time.total_s + attention_s, time.interval_s + attention_s / stages)
+        return StepCost(launch_s, time.total_s + added_s, time.interval_s + added_s / stages)
 
     def _layer_launch_s(self, step: Step) -> float:
         graph_tokens = self.roofline.efficiency.graph_tokens

@@ -87,7 +87,7 @@ class _Serving:
                 if steps.queue:
                     self._finish_oldest()
                 else:
-                    steps.now_s = max(steps.now_s, self.arrivals[0][0] + self.engine.wake_s)
+                    steps.now_s = max(steps.now_s, self.arrivals[0][0])
         return [
             Reply(sent_s, np.concatenate(pieces), caller, sequence.preemptions)
             for sent_s, pieces, caller, sequence in zip(
