@@ -170,5 +170,5 @@ def test_what_cannot_be_predicted_is_left_out_with_a_reason(
 
 def test_an_unknown_accelerator_is_refused(store: Store) -> None:
     file, points = points_at("fig06", load="wave", length=128, batch=1)
-    with pytest.raises(UsageError, match="There is no accelerator 'h300'"):
+    with pytest.raises(UsageError, match="there is no accelerator 'h300'"):
         predict(file, points, "h300", store)

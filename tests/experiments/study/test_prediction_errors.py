@@ -67,7 +67,7 @@ def test_simulated_runs_are_no_measure_and_unknown_accelerators_are_named() -> N
     simulated = json.loads(json.dumps(run)) | {"simulated": True}
     table = error_table([simulated, elsewhere])
     assert table.rows == ()
-    assert "There is no accelerator 'NVIDIA T4'" in dict(table.left_out)["qwen1.5-moe-a2.7b, wave of 1"]
+    assert "there is no accelerator 'NVIDIA T4'" in dict(table.left_out)["qwen1.5-moe-a2.7b, wave of 1"]
 
 
 def test_the_fitted_sweeps_are_in_results() -> None:
