@@ -33,7 +33,7 @@ CONSTANTS = (
     ("front_end", "token_s"),
     ("slower_hosts", ""),
 )
-MAX_RATIO = 0.97
+MAX_RATIOS = {"bandwidth_ratio": 4.3 / 4.8, "flops_ratio": 788 / 989.4}  # what programs reached; see moe/hardware.py
 WEIGHTS = {"throughput": 1.0, "tpot": 1.0, "ttft": 1.0}
 
 
@@ -72,8 +72,7 @@ def changed(calibration: Calibration, place: tuple[str, str], factor: float) -> 
     if isinstance(part, dict):
         return replace(calibration, slower_hosts={begin: ratio * factor for begin, ratio in part.items()})
     moved = getattr(part, place[1]) * factor
-    if place[1].endswith("_ratio"):
-        moved = min(MAX_RATIO, moved)
+    moved = min(moved, MAX_RATIOS.get(place[1], moved))
     return replace(calibration, **{place[0]: replace(part, **{place[1]: moved})})
 
 

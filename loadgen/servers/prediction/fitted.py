@@ -52,21 +52,23 @@ CALIBRATIONS: Mapping[str, Calibration] = {
     "h200": Calibration(
         hardware="h200",
         efficiency=Efficiency(
-            bandwidth_ratio=0.897,
-            flops_ratio=0.65,
-            layer_overhead_s=61.6e-6,
-            layer_launch_s=1.2e-3,
+            bandwidth_ratio=0.881,
+            flops_ratio=0.796,
+            layer_overhead_s=60.8e-6,
+            layer_launch_s=1.35e-3,
         ),
         costs=EngineCosts(
-            step_s=1.34e-3,
-            sequence_s=15.9e-6,
-            prompt_step_s=6e-3,
-            layer_token_s=0.1e-6,
-            layer_sequence_s=0.581e-6,
-            latent_layer_s=30.7e-6,
-            fp8_layer_s=31.0e-6,
+            step_s=1.36e-3,
+            sequence_s=17e-6,
+            prompt_step_s=6.4e-3,
+            layer_token_s=0.165e-6,
+            layer_sequence_s=0.339e-6,
+            latent_layer_s=33.2e-6,
+            fp8_layer_s=32.9e-6,
         ),
-        front_end=FrontEnd(request_s=200e-6, prompt_token_s=0.4e-6, reply_s=79e-6, token_s=26.7e-6, caller_s=200e-6),
+        front_end=FrontEnd(
+            request_s=106e-6, prompt_token_s=0.156e-6, reply_s=10.8e-6, token_s=27.6e-6, caller_s=200e-6
+        ),
         fitted_on={
             "s261126-180712-311f": "2026-11-26-h200-olmoe-1b-7b-dummy-128-128.json",
             "s261126-181000-7a3a": "2026-11-26-h200-olmoe-1b-7b-dummy-1024-256.json",
@@ -76,7 +78,7 @@ CALIBRATIONS: Mapping[str, Calibration] = {
             "s261130-081621-536d": "2026-11-30-h200-deepseek-v2-lite-dummy-waves-128.json.gz",
             "s261130-081744-c155": "2026-11-30-h200-deepseek-v2-lite-dummy-waves-512.json.gz",
         },
-        slower_hosts={"s261130-": 1.76},
+        slower_hosts={"s261130-": 1.74},
         source="one H200 with made-up weights, vLLM 0.26.0, server and client on one host of 16 processors, whose CPU was slower in the "
         "sweeps of 30 November",
     ),
