@@ -23,6 +23,7 @@ CONSTANTS = (
     ("costs", "step_s"),
     ("costs", "sequence_s"),
     ("costs", "prompt_step_s"),
+    ("costs", "prompt_s"),
     ("costs", "layer_token_s"),
     ("costs", "layer_sequence_s"),
     ("costs", "latent_layer_s"),

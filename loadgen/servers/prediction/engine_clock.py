@@ -62,7 +62,7 @@ class EngineClock:
                 if not self._arrivals:
                     self.next_s = None
                     return
-                steps.now_s = max(steps.now_s, self._arrivals[0][0] + self.engine.wake_s)
+                steps.now_s = max(steps.now_s, self._arrivals[0][0])
             if steps.now_s > until_s:
                 self.next_s = steps.now_s
                 return

@@ -43,6 +43,7 @@ class Calibration:
                 step_s=costs.step_s * ratio,
                 sequence_s=costs.sequence_s * ratio,
                 prompt_step_s=costs.prompt_step_s * ratio,
+                prompt_s=costs.prompt_s * ratio,
             ),
             front_end=FrontEnd(**{name: seconds * ratio for name, seconds in asdict(front_end).items()}),
         )
@@ -53,15 +54,16 @@ CALIBRATIONS: Mapping[str, Calibration] = {
         hardware="h200",
         efficiency=Efficiency(
             bandwidth_ratio=0.881,
-            flops_ratio=0.796,
+            flops_ratio=0.62,
             layer_overhead_s=60.8e-6,
-            layer_launch_s=1.35e-3,
+            layer_launch_s=1.1e-3,
         ),
         costs=EngineCosts(
             step_s=1.36e-3,
             sequence_s=17e-6,
             prompt_step_s=6.4e-3,
-            layer_token_s=0.165e-6,
+            prompt_s=0.3e-3,
+            layer_token_s=0.1e-6,
             layer_sequence_s=0.339e-6,
             latent_layer_s=33.2e-6,
             fp8_layer_s=32.9e-6,

@@ -21,6 +21,7 @@ class EngineCosts:
     step_s: float = 0.0  # CPU
     sequence_s: float = 0.0  # CPU, for each sequence of the step
     prompt_step_s: float = 0.0  # CPU, on top for a step with prompts
+    prompt_s: float = 0.0  # CPU, on top for each prompt in it
     layer_sequence_s: float = 0.0  # device, for each sequence in each layer
     layer_token_s: float = 0.0  # device, for each token in each layer
     latent_layer_s: float = 0.0  # device, for each layer with MLA, which has more kernels than others
@@ -79,7 +80,8 @@ class RooflineCosts:
         sequences = step.decode_sequences + len(step.chunks)
         added_s = layers * (sequences * self.costs.layer_sequence_s + step.tokens * self.costs.layer_token_s)
         launch_s = self.costs.step_s + sequences * self.costs.sequence_s + layers * self._layer_launch_s(step)
-        launch_s += self.costs.prompt_step_s if step.chunks else 0.0
+        if step.chunks:
+            launch_s += self.costs.prompt_step_s + len(step.chunks) * self.costs.prompt_s
         stages = self.roofline.parallelism.pipeline
         return StepCost(launch_s, time.total_s + added_s, time.interval_s + added_s / stages)
 

@@ -16,7 +16,7 @@ def by_tokens(step: Step) -> StepCost:
 
 def engine(kv_blocks: int = 1000) -> EngineModel:
     front_end = FrontEnd(request_s=0.01, prompt_token_s=1e-4, reply_s=0.002, token_s=0.001)
-    return EngineModel(SchedulerLimits(8, 100, kv_blocks), by_tokens, front_end, wake_s=0.005)
+    return EngineModel(SchedulerLimits(8, 100, kv_blocks), by_tokens, front_end)
 
 
 def second_a_step() -> EngineClock:
