@@ -6,7 +6,16 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from loadgen.experiments.estimate import TimeLeft
-from loadgen.experiments.events import Event, GroupPart, PartStarted, RunEnded, ServerReady, ServerStarting
+from loadgen.experiments.events import (
+    Event,
+    GroupPart,
+    PartStarted,
+    RunEnded,
+    ServerEnding,
+    ServerNotStarted,
+    ServerReady,
+    ServerStarting,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +47,7 @@ class GroupState:
         self._time_left = TimeLeft([run for part in parts for run in part.runs])
         self._at: int | None = None  # of the present part
         self._ended = 0  # runs of the present part
+        self._up: int | None = None  # the server that answers, by its number
         self._starting_since_s: float | None = None
         self._starts_s: list[float] = []
 
@@ -46,11 +56,15 @@ class GroupState:
         match event:
             case PartStarted():
                 self._at, self._ended = event.at, 0
-            case ServerStarting() if self._starting_since_s is None:
-                self._starting_since_s = self._now_s()
-            case ServerReady() if self._starting_since_s is not None:
-                self._starts_s.append(self._now_s() - self._starting_since_s)
+            case ServerStarting():
+                self._starting_since_s = self._starting_since_s or self._now_s()
+            case ServerReady():
+                self._up = None if self._at is None else self._parts[self._at].server
+                if self._starting_since_s is not None:
+                    self._starts_s.append(self._now_s() - self._starting_since_s)
                 self._starting_since_s = None
+            case ServerEnding() | ServerNotStarted():
+                self._up = self._starting_since_s = None
             case RunEnded():
                 self._ended += 1
                 self._time_left.ended(event.run, event.took_s)
@@ -79,8 +93,11 @@ class GroupState:
         measuring_s = self._time_left.left_s(place.run, elapsed_s, done_ratio)
         if measuring_s is None:
             return None
-        ahead = {part.server for part in self._parts[self._at + 1 :] if part.runs} - {place.server}
-        return measuring_s + len(ahead) * (fmean(self._starts_s) if self._starts_s else 0.0)
+        ahead = {part.server for part in self._parts[self._at :] if part.runs} - {self._up}
+        if not ahead or not self._starts_s:
+            return measuring_s
+        started_s = 0.0 if self._starting_since_s is None else self._now_s() - self._starting_since_s
+        return measuring_s + max(0.0, len(ahead) * fmean(self._starts_s) - started_s)
 
     @property
     def _run(self) -> int:
