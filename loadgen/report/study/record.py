@@ -1,14 +1,16 @@
 """What the store has of studies, read once for any number of them."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from loadgen.analysis.document.run import RunDocument
 from loadgen.store.repository import Store
 from loadgen.store.rows import SweepRow
+from loadgen.study.measured import series_on
 from loadgen.study.points import Point, compared_points, points_of
 from loadgen.study.served import served_of
 from loadgen.study.study_file import StudyFile
+from loadgen.study.tiny import at_tiny_scale
 from loadgen.study.variants import StudyVariant, variants_of
 
 Identity = tuple[object, ...]
@@ -17,12 +19,17 @@ Identity = tuple[object, ...]
 
 @dataclass(frozen=True, slots=True)
 class PlannedStudy:
-    """A study with its servers and points. `beside`: points of other studies that its claims compare with."""
+    """A study with its servers and points. `beside`: points of other studies that its claims compare with.
+
+    `tiny` and `tiny_beside` are those of tiny models in their place, which are series of their own; empty unless asked for.
+    """
 
     file: StudyFile
     variants: tuple[StudyVariant, ...]
     points: tuple[Point, ...]
     beside: tuple[Point, ...] = ()
+    tiny: tuple[Point, ...] = ()
+    tiny_beside: tuple[Point, ...] = ()
 
     @classmethod
     def of(cls, file: StudyFile) -> "PlannedStudy":
@@ -30,10 +37,27 @@ class PlannedStudy:
         variants = variants_of(file)
         return cls(file, variants, points_of(file, variants) if variants else (), compared_points(file))
 
+    def with_tiny_models(self) -> "PlannedStudy":
+        """The same, with the points of tiny models. Raises UsageError."""
+        return replace(
+            self,
+            tiny=_of_tiny_models(points_of(self.file, at_tiny_scale(self.variants))),
+            tiny_beside=_of_tiny_models(compared_points(self.file, scale="tiny")),
+        )
+
+    @property
+    def own(self) -> tuple[Point, ...]:
+        """The study's points, on its servers and on tiny models."""
+        return self.points + self.tiny
+
     @property
     def all_points(self) -> tuple[Point, ...]:
         """Those of the study, then those that its claims compare with."""
-        return self.points + self.beside
+        return self.own + self.beside + self.tiny_beside
+
+
+def _of_tiny_models(points: Iterable[Point]) -> tuple[Point, ...]:
+    return tuple(point for point in points if point.variant.stands_for is not None)
 
 
 @dataclass(slots=True)
@@ -49,6 +73,14 @@ class Record:
         """Raises StoreError."""
         served = ((sweep, served_of(sweep.server)) for sweep in store.sweeps())
         return cls(store, tuple((sweep, each.identity) for sweep, each in served if each is not None))
+
+    @property
+    def has_tiny_models(self) -> bool:
+        """Whether any of the servers had a tiny model."""
+        return any(
+            series_on(sweep.server, sweep.environment, is_simulated=sweep.simulated).provenance == "tiny"
+            for sweep, _ in self.sweeps
+        )
 
     def sweeps_on(self, variants: Iterable[StudyVariant]) -> list[tuple[SweepRow, Identity]]:
         """The sweeps on one of these servers."""

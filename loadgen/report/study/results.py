@@ -93,13 +93,15 @@ def results_of(planned: PlannedStudy, record: Record | None) -> StudyResults:
     beside: dict[Series, list[MeasuredPoint]] = {}
     failed: tuple[FailedVariant, ...] = ()
     if record is not None and planned.points:
+        if record.has_tiny_models:
+            planned = planned.with_tiny_models()
         sweeps = record.sweeps_on(point.variant for point in planned.all_points)
         runs = [run for sweep, _ in sweeps if sweep.runs for run in record.runs(sweep.sweep_id)]
-        for each in measured_points(planned.points, runs):
+        for each in measured_points(planned.own, runs):
             points.setdefault(each.series, []).append(each)
-        for each in measured_points(planned.beside, runs):
+        for each in measured_points(planned.beside + planned.tiny_beside, runs):
             beside.setdefault(each.series, []).append(each)
-        failed = _failures(planned.points, record.sweeps_on(planned.variants))
+        failed = _failures(planned.own, record.sweeps_on(point.variant for point in planned.own))
     found = sorted(
         {*points, *(each.series for each in failed)}, key=lambda series: _rank(series, len(points.get(series, ())))
     )
@@ -128,7 +130,7 @@ def _series_results(
 ) -> SeriesResults:
     ours = tuple(each for each in failed if each.series == series)
     memory = memory_on(planned.variants, series.hardware)
-    evidence = Evidence((*points, *beside), _fits(planned.points, memory, points=points, failed=ours))
+    evidence = Evidence((*points, *beside), _fits(planned.own, memory, points=points, failed=ours))
     judgements = tuple(judge(claim, evidence) for claim in planned.file.study.claims)
     return SeriesResults(series, tuple(points), ours, memory, judgements, source_of(points))
 

@@ -1,0 +1,101 @@
+"""A study on tiny models and a real vLLM: killed while a server starts and in the middle of a run, completed, and reported."""
+
+import json
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+
+from loadgen.servers.launcher.state import read_state
+from loadgen.store.repository import Store
+from loadgen.study.tiny import TINY_MODELS
+from tests.real.test_vllm_dies import finished_runs
+from tests.real.test_vllm_server_sweeps import Command, command, database, ended, in_group_of, server_in
+from tests.real.vllm_server import ROOT, skip_without_vllm
+
+__all__ = ["command"]  # a fixture
+
+pytestmark = [pytest.mark.vllm, pytest.mark.alone]
+
+MEASURED = (0, 3)  # whether a small run on a busy machine is valid is not the question here
+ONLY = ("--only", "model=olmoe-1b-7b", "--only", "top_k=8", "--only", "batch=1,16", "--only", "length=128")
+STUDY = ("study", "run", "quick", "--scale", "tiny", "--repeats", "2", *ONLY)
+PLANNED = 2 * (2 + 2)
+
+
+def wait_until(condition: Callable[[], object], process: "subprocess.Popen[str]", limit_s: float = 180.0) -> None:
+    deadline_s = time.monotonic() + limit_s
+    while not condition():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline_s, "waited in vain"
+        time.sleep(0.1)
+
+
+def foreign_peers(process: "subprocess.Popen[str]") -> set[str]:
+    """The addresses other than this machine's to which a command and all that it started are connected."""
+    found: set[str] = set()
+    parent = psutil.Process(process.pid)
+    for one in (parent, *parent.children(recursive=True)):
+        try:
+            found |= {each.raddr.ip for each in one.net_connections("inet") if each.raddr}
+        except psutil.Error:
+            continue
+    return {address for address in found if not address.startswith("127.") and address != "::1"}
+
+
+def test_a_study_that_is_killed_twice_is_completed_and_reported(command: Command, tmp_path: Path) -> None:
+    first = command(*STUDY)
+    wait_until(lambda: (state := read_state(tmp_path)) is not None and state.server is not None, first)
+    time.sleep(3)
+    before = server_in(tmp_path)
+    first.kill()
+    first.communicate(timeout=30)
+    deadline_s = time.monotonic() + 30
+    while in_group_of(before) and time.monotonic() < deadline_s:
+        time.sleep(0.1)
+    assert in_group_of(before) == []
+    assert finished_runs(database(tmp_path)) == 0
+
+    second = command(*STUDY, "--resume")
+    peers: set[str] = set()
+
+    def has_measured() -> bool:
+        peers.update(foreign_peers(second))
+        return finished_runs(database(tmp_path)) >= 2
+
+    wait_until(has_measured, second)
+    before = server_in(tmp_path)
+    second.kill()
+    second.communicate(timeout=30)
+    deadline_s = time.monotonic() + 30
+    while in_group_of(before) and time.monotonic() < deadline_s:
+        time.sleep(0.1)
+    assert in_group_of(before) == []
+    assert peers == set()
+    kept = finished_runs(database(tmp_path))
+    assert 2 <= kept < PLANNED
+
+    said = ended(command(*STUDY, "--resume"), *MEASURED)
+    assert f"of {PLANNED - kept}" in said
+    with Store.open(database(tmp_path), read_only=True) as store:
+        assert [(sweep.name, sweep.status) for sweep in store.sweeps()] == [
+            ("quick: tiny-olmoe with num_experts_per_tok 8", "stopped")
+        ] * 2
+        runs = [run for sweep in store.sweeps() for run in store.runs(sweep.sweep_id)]
+    assert len({(run["sweep_id"], run["spec"]["hash"]) for run in runs}) == len(runs) == PLANNED
+
+    page = tmp_path / "quick.html"
+    ended(command("study", "report", "quick", "-o", str(page)), 0)
+    assert "TINY MODEL" in page.read_text()
+
+
+def test_the_table_of_tiny_models_is_what_the_script_makes() -> None:
+    skip_without_vllm()
+    for tiny in TINY_MODELS.values():
+        config = json.loads((ROOT / ".tiny-models" / tiny.profile / "config.json").read_text())
+        counts = {config[key] for key in ("num_experts", "num_local_experts", "n_routed_experts") if key in config}
+        assert counts == {tiny.experts}
+        assert config[tiny.ffn_key] == tiny.ffn_size
