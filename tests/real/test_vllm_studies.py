@@ -82,7 +82,7 @@ def test_a_study_that_is_killed_twice_is_completed_and_reported(command: Command
     assert f"of {PLANNED - kept}" in said
     with Store.open(database(tmp_path), read_only=True) as store:
         assert [(sweep.name, sweep.status) for sweep in store.sweeps()] == [
-            ("quick: tiny-olmoe with num_experts_per_tok 8", "stopped")
+            ("quick: tiny-olmoe with num_experts_per_tok 8", "interrupted")
         ] * 2
         runs = [run for sweep in store.sweeps() for run in store.runs(sweep.sweep_id)]
     assert len({(run["sweep_id"], run["spec"]["hash"]) for run in runs}) == len(runs) == PLANNED
