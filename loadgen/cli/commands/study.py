@@ -13,7 +13,8 @@ from loadgen.cli.flags.signature import Command, Flag, Group, command
 from loadgen.errors import UsageError
 
 if TYPE_CHECKING:
-    from loadgen.study.claims import Where
+    from loadgen.study.claims import Value, Where
+    from loadgen.study.points import Point
     from loadgen.study.study_file import StudyFile
     from loadgen.study.variants import StudyVariant
 
@@ -106,16 +107,12 @@ def plan_study(
     from loadgen.cli.tables.study_plan import study_plan_table
     from loadgen.experiments.study import plan
     from loadgen.moe.hardware import hardware as accelerator
-    from loadgen.study.coordinates import check_coordinates
-    from loadgen.study.points import compared_points, points_at, points_of
     from loadgen.study.study_file import read_study
 
     file, on = read_study(name), accelerator(hardware)
     if "repeats" in flags:
         file = file.with_repeats(flags["repeats"])
-    all_points = points_of(file, servers_of(file, flags))
-    check_coordinates(file, (*all_points, *compared_points(file)))
-    points = points_at(all_points, where(flags.get("only")))
+    points = chosen_points(file, servers_of(file, flags), where(flags.get("only")))
     with terminal.open() if terminal.has_database else nullcontext() as store:
         planned = plan.plan_study(file, points, on, store)
     if as_json:
@@ -143,6 +140,8 @@ def run_study(
     if "repeats" in flags:
         file = file.with_repeats(flags["repeats"])
     variants = servers_of(file, flags)
+    if file.study.needs_server:
+        chosen_points(file, variants, only)
     chosen = variants if url is None else run.at_only(variants, only)
     loads = run.planned_loads(file, chosen, url)
     with terminal.open_to_write() as store:
@@ -157,17 +156,38 @@ def run_study(
         )
 
 
-def where(given: list[str] | None) -> "Where":
-    """Return the coordinates that `--only` gives; a comma list is several values of one. Raises UsageError."""
-    import yaml
+def chosen_points(file: "StudyFile", variants: "tuple[StudyVariant, ...]", only: "Where") -> "tuple[Point, ...]":
+    """Return the points of a study at `only`. Raises UsageError for coordinates that no point has, in the file too."""
+    from loadgen.study.coordinates import check_coordinates
+    from loadgen.study.points import compared_points, points_at, points_of
 
+    points = points_of(file, variants)
+    check_coordinates(file, (*points, *compared_points(file)))
+    return points_at(points, only)
+
+
+def where(given: list[str] | None) -> "Where":
+    """Return the coordinates that `--only` gives; a comma list, or the flag again, is several values of one. Raises UsageError."""
     found: Where = {}
     for text in given or ():
         key, equals, values = text.partition("=")
         if not equals or not key.strip() or not values.strip():
             raise UsageError(f"--only '{text}' is not KEY=VALUE; write it like --only model=olmoe-1b-7b")
-        found[key.strip()] = [yaml.safe_load(value) for value in values.split(",")]
+        known = found.setdefault(key.strip(), [])
+        assert isinstance(known, list)
+        known += [_value(value.strip()) for value in values.split(",")]
     return found
+
+
+def _value(text: str) -> "Value":
+    """A number, a truth value or a word, as a study file would have it."""
+    import yaml
+
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        return text
+    return value if isinstance(value, bool | int | float | str) else text
 
 
 def servers_of(file: "StudyFile", flags: Mapping[str, Any]) -> "tuple[StudyVariant, ...]":

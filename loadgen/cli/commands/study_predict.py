@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from loadgen.cli.commands.study import ONLY, where
+from loadgen.cli.commands.study import ONLY, chosen_points, where
 from loadgen.cli.console.terminal import Terminal, show, show_json
 from loadgen.cli.flags import options
 from loadgen.cli.flags.signature import Flag, command
@@ -72,8 +72,6 @@ def predict_studies(
 
 
 def _points(name: str, only: "Where") -> "tuple[StudyFile, Sequence[Point]]":
-    from loadgen.study.coordinates import check_coordinates
-    from loadgen.study.points import compared_points, points_at, points_of
     from loadgen.study.study_file import read_study
     from loadgen.study.variants import variants_of
 
@@ -83,10 +81,8 @@ def _points(name: str, only: "Where") -> "tuple[StudyFile, Sequence[Point]]":
             f"the study {file.study.name} is arithmetic, with nothing to predict; "
             f"`loadgen study report {file.study.name}` shows it"
         )
-    points = points_of(file, variants_of(file))
-    check_coordinates(file, (*points, *compared_points(file)))
     try:
-        return file, points_at(points, only)
+        return file, chosen_points(file, variants_of(file), only)
     except UsageError as error:
         raise UsageError(f"{file.study.name}: {error}") from None
 

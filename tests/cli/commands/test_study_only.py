@@ -1,0 +1,36 @@
+"""Points by their coordinates, `--only K=V`, on the command line."""
+
+import pytest
+
+from loadgen.cli.commands.study import where
+from loadgen.study.claims import Where
+from tests.cli.conftest import Cli
+
+
+@pytest.mark.parametrize(
+    ("given", "only"),
+    [
+        (None, {}),
+        (["batch=1,16", "model=olmoe-1b-7b"], {"batch": [1, 16], "model": ["olmoe-1b-7b"]}),
+        (["batch=1", "batch=16"], {"batch": [1, 16]}),
+        (["expert_parallel=true", "pruning_ratio=0.5"], {"expert_parallel": [True], "pruning_ratio": [0.5]}),
+        (["model=[x", "length=1024/256"], {"model": ["[x"], "length": ["1024/256"]}),
+    ],
+)
+def test_values_are_read_as_in_a_file(given: list[str] | None, only: Where) -> None:
+    assert where(given) == only
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("fig06", "--only", "modle=x"), "no point of the study has a coordinate 'modle'; did you mean 'model'?"),
+        (("fig06", "--only", "batch=5"), "no point of the study has batch 5; there are 1, 4, 8"),
+        (("table1",), "the study table1 is arithmetic and needs no server"),
+        (("fig15",), "no server of the study fig15 can be started"),
+    ],
+)
+def test_a_study_that_would_measure_nothing_starts_nothing(cli: Cli, arguments: tuple[str, ...], sentence: str) -> None:
+    said = cli("study", "run", *arguments)
+    assert (said.code, said.out) == (2, "")
+    assert sentence in said.err
