@@ -136,6 +136,33 @@ def test_a_figure_that_is_not_known_is_none(change: dict[str, Any]) -> None:
     assert figures(changed(MIXTRAL_ALONE, **change)) == [None, None, None]
 
 
+def on_gpus(count: int, **arguments: object) -> RunDocument:
+    """The run of Mixtral, as if its server had run on so many GPUs with these arguments."""
+    launch = MIXTRAL_ALONE["server"]["launch"]
+    changes = {"gpus": launch["gpus"] * count, "arguments": {**launch["arguments"], **arguments}}
+    return changed(MIXTRAL_ALONE, gpu=None, server={**MIXTRAL_ALONE["server"], "launch": {**launch, **changes}})
+
+
+def test_figures_are_of_one_gpu_of_several() -> None:
+    alone, shared = figures(MIXTRAL_ALONE), figures(on_gpus(4, **{"tensor-parallel-size": 4}))
+    for one, of_four in zip(alone, shared, strict=True):
+        assert one
+        assert of_four
+    assert (shared[0] or 0) / (alone[0] or 1) == pytest.approx(1 / 4, rel=0.01)
+    assert (shared[1] or 0) / (alone[1] or 1) == pytest.approx(1 / 4)
+    assert 0.25 < (shared[2] or 0) / (alone[2] or 1) < 0.35  # links take their time
+
+
+def test_speculative_decoding_has_no_token_a_step() -> None:
+    assert figures(on_gpus(1)) == figures(MIXTRAL_ALONE)
+    assert figures(on_gpus(1, **{"speculative-config": {"method": "ngram"}})) == [None, None, None]
+
+
+def test_more_gpus_than_the_layout_takes_are_not_understood() -> None:
+    run = on_gpus(1, **{"tensor-parallel-size": 4})
+    assert figures(run) == [None, None, None]
+
+
 def test_an_open_loop_has_no_bound_but_is_utilised() -> None:
     shape = {"kind": "open_loop", "rate_per_s": 0.5}
     run = changed(MIXTRAL_ALONE, spec={**MIXTRAL_ALONE["spec"], "shape": shape})
