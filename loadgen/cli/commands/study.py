@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from loadgen.cli.console.terminal import Terminal, show, show_json, stdout
+from loadgen.cli.console.terminal import Terminal, show, show_json, stdout, warn
 from loadgen.cli.flags import options
 from loadgen.cli.flags.signature import Command, Flag, Group, command
-from loadgen.errors import UsageError
+from loadgen.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
     from loadgen.study.claims import Value, Where
@@ -70,16 +70,31 @@ _RUN_FLAGS = (
 
 @study.command("list", cls=Command)
 def list_studies(as_json: options.Json = False) -> None:
-    """List the studies."""
-    from loadgen.cli.tables.study import studies_table
-    from loadgen.study.study_file import read_study, study_names
+    """List the studies; a file with a mistake is named on stderr, and the command ends with 2."""
+    from loadgen.cli.tables.study import server_count, studies_table
+    from loadgen.report.study.library import readable_studies
+    from loadgen.study.study_file import study_names
 
-    files = [read_study(name) for name in study_names()]
+    files, problems = readable_studies(study_names())
     if as_json:
-        rows = [{"name": each.study.name, "title": each.study.title, "path": str(each.path)} for each in files]
+        rows = [
+            {
+                "name": each.study.name,
+                "title": each.study.title,
+                "place": each.study.place,
+                "servers": server_count(each.study),
+                "claims": len(each.study.claims),
+                "path": str(each.path),
+            }
+            for each in files
+        ]
         show_json({"schema_version": 1, "studies": rows})
-        return
-    stdout().print(studies_table(files))
+    else:
+        show(studies_table(files))
+    for problem in problems:
+        warn(problem)
+    if problems:
+        raise typer.Exit(ExitCode.USAGE)
 
 
 @study.command("show", cls=Command)

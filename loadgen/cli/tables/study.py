@@ -1,25 +1,32 @@
 """The tables of `loadgen study`."""
 
 from collections.abc import Iterable, Sequence
+from math import prod
 
 from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from loadgen.cli.tables.style import plain_table
-from loadgen.report.format import plural
+from loadgen.cli.tables.style import numbers, plain_table, words
+from loadgen.report.format import MISSING_FIGURE, plural
+from loadgen.study.schema import Study, matrix_of
 from loadgen.study.study_file import StudyFile
 from loadgen.study.variants import StudyVariant
 
 
 def studies_table(files: Iterable[StudyFile]) -> Table:
     """One line for each study."""
-    table = _table("study", "place", "title", "servers", "claims")
+    table = plain_table(*words("study", "place"), "title", *numbers("servers", "claims"))
     for file in files:
         study = file.study
-        servers = "–" if not study.servers else str(len(study.servers))
-        table.add_row(study.name, study.place or "–", study.title, servers, str(len(study.claims)))
+        servers = str(server_count(study)) if study.servers else MISSING_FIGURE
+        table.add_row(study.name, study.place or MISSING_FIGURE, study.title, servers, str(len(study.claims)))
     return table
+
+
+def server_count(study: Study) -> int:
+    """How many servers a study asks for: every combination of each one's matrix."""
+    return sum(prod(len(setting.values) for setting in matrix_of(study, server).values()) for server in study.servers)
 
 
 def study_tables(file: StudyFile, variants: Sequence[StudyVariant]) -> Group:

@@ -1,0 +1,25 @@
+"""`loadgen study list`: every study with its servers, and files with mistakes."""
+
+from pathlib import Path
+
+from loadgen.study.study_file import read_study, study_names
+from loadgen.study.variants import variants_of
+from tests.cli.conftest import Cli
+
+
+def test_it_counts_the_servers_of_every_matrix(cli: Cli) -> None:
+    rows = {row["name"]: row for row in cli("study", "list", "--json").json["studies"]}
+    assert rows.keys() == set(study_names())
+    for name in ("fig06", "fig07", "fig11", "fig14", "table1"):
+        assert rows[name]["servers"] == len(variants_of(read_study(name)))
+    assert list(rows)[:3] == ["table1", "fig01", "fig03"]
+
+
+def test_a_file_with_a_mistake_does_not_hide_the_others(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "studies").mkdir()
+    (tmp_path / "studies" / "mine.yaml").write_text("titel: Mine\n")
+    said = cli("study", "list")
+    assert said.code == 2
+    assert "Throughput over batch size and length" in said.out
+    assert "unknown key 'titel' in " in said.err
+    assert "did you mean 'title'?" in said.err
