@@ -16,6 +16,7 @@ from loadgen.analysis.document import leaves
 from loadgen.analysis.document.run import RunDocument
 from loadgen.analysis.document.sweep import GroupDocument, LoneRunDocument, SweepDocument, SweepFacts
 from loadgen.analysis.point_findings import point_documents
+from loadgen.analysis.utilisation import UTILISATION_FIGURES
 from loadgen.engine.records.record import Records
 from loadgen.errors import UsageError
 from loadgen.report.export.vllm_bench_result import vllm_bench_result
@@ -119,12 +120,16 @@ def group_document(sweeps: Sequence[tuple[SweepRow, Sequence[RunDocument]]]) -> 
 
 
 def run_row(run: RunDocument) -> Row:
-    """A run as one flat row: dotted keys, lists as JSON text, findings as their codes; without the text of replies."""
+    """A run as one flat row: dotted keys, lists as JSON text, findings as their codes; without the text of replies.
+
+    The figures of utilisation follow where they are known, which the document does not have.
+    """
     row: Row = {
         key: json.dumps(value, ensure_ascii=False) if isinstance(value, list) else value
         for key, value in leaves({key: value for key, value in run.items() if key != "replies"})
     }
     row["verdict.findings"] = ",".join(finding["code"] for finding in run["verdict"]["findings"])
+    row |= {each.key: value for each in UTILISATION_FIGURES if (value := each.read(run)) is not None}
     return row
 
 

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from loadgen.errors import NotFoundError, UsageError
+from loadgen.importers.importing import read_sweep
 from loadgen.load.shapes import ClosedLoop
-from loadgen.report.export.results import _parquet, csv_text, export
+from loadgen.report.export.results import _parquet, csv_text, export, run_row
 from loadgen.store.repository import Store
 from tests.report.documents import Document, fill, specs, sweep_row
 
@@ -49,6 +50,15 @@ def test_csv_has_a_row_for_each_run_with_dotted_columns(filled: tuple[Store, lis
         assert row["ttft_s.p99"] == ""  # refused: empty, not 0
         assert row["spec.shape.concurrency"] == str(document["spec"]["shape"]["concurrency"])
         assert row["verdict.findings"].split(",") == [each["code"] for each in document["verdict"]["findings"]]
+
+
+def test_a_row_has_the_figures_of_utilisation_where_they_are_known(filled: tuple[Store, list[Document]]) -> None:
+    results = Path(__file__).resolve().parents[3] / "results"
+    (run, *_) = read_sweep(results / "2026-11-26-h200-mixtral-8x7b-bf16-dummy-1024-256.json").runs
+    row = run_row(run)
+    assert row["s_mbu_ratio"] == pytest.approx(0.675, abs=0.001)
+    assert row["bound_ratio"] == pytest.approx(0.667, abs=0.001)
+    assert "s_mbu_ratio" not in table(export(filled[0], SWEEP, "csv"))[0]
 
 
 def test_requests_are_one_row_each_with_their_arrivals(filled: tuple[Store, list[Document]]) -> None:
