@@ -61,7 +61,7 @@ def deployment_of(
     """
     found, flags = layout(arguments), canonical(arguments)
     if flags.get("speculative-config") is not None:
-        raise UnpredictableError("speculative decoding: how many drafts are accepted is not arithmetic")
+        raise UnpredictableError("speculative decoding: how many drafted tokens are accepted cannot be computed")
     if found.precision is None:
         raise UnpredictableError(
             f"the bytes of its weights are not known ({flags.get('quantization') or flags.get('dtype')})"

@@ -54,22 +54,22 @@ CALIBRATIONS: Mapping[str, Calibration] = {
         hardware="h200",
         efficiency=Efficiency(
             bandwidth_ratio=0.881,
-            flops_ratio=0.62,
-            layer_overhead_s=60.8e-6,
-            layer_launch_s=1.1e-3,
+            flops_ratio=0.796,
+            layer_overhead_s=60.3e-6,
+            layer_launch_s=1.12e-3,
         ),
         costs=EngineCosts(
-            step_s=1.36e-3,
-            sequence_s=17e-6,
-            prompt_step_s=6.4e-3,
-            prompt_s=0.3e-3,
-            layer_token_s=0.1e-6,
-            layer_sequence_s=0.339e-6,
-            latent_layer_s=33.2e-6,
-            fp8_layer_s=32.9e-6,
+            step_s=1.39e-3,
+            sequence_s=14.9e-6,
+            prompt_step_s=6.66e-3,
+            prompt_s=0.791e-3,
+            layer_token_s=0.172e-6,
+            layer_sequence_s=0.332e-6,
+            latent_layer_s=33.8e-6,
+            fp8_layer_s=34e-6,
         ),
         front_end=FrontEnd(
-            request_s=106e-6, prompt_token_s=0.156e-6, reply_s=10.8e-6, token_s=27.6e-6, caller_s=200e-6
+            request_s=138e-6, prompt_token_s=0.0214e-6, reply_s=10.8e-6, token_s=27.1e-6, caller_s=200e-6
         ),
         fitted_on={
             "s261126-180712-311f": "2026-11-26-h200-olmoe-1b-7b-dummy-128-128.json",
@@ -80,7 +80,7 @@ CALIBRATIONS: Mapping[str, Calibration] = {
             "s261130-081621-536d": "2026-11-30-h200-deepseek-v2-lite-dummy-waves-128.json.gz",
             "s261130-081744-c155": "2026-11-30-h200-deepseek-v2-lite-dummy-waves-512.json.gz",
         },
-        slower_hosts={"s261130-": 1.74},
+        slower_hosts={"s261130-": 1.69},
         source="one H200 with made-up weights, vLLM 0.26.0, server and client on one host of 16 processors, whose CPU was slower in the "
         "sweeps of 30 November",
     ),
