@@ -47,6 +47,12 @@ def steps(run: RunSpec) -> float:
     return max(1.0, rounds) * run.output_tokens
 
 
+def _steps_warmed_up(run: RunSpec) -> float:
+    """Return the steps of a run with those of its warm-up."""
+    rounds = math.ceil(resolved_warmup_requests(run) / (run.concurrency or 1))
+    return steps(run) + rounds * run.output_tokens
+
+
 def thinking_s(run: RunSpec) -> float:
     """Return the seconds that the users of each caller think in all, on average, while no request of theirs is in flight.
 
@@ -91,8 +97,12 @@ def scaled_s(run: RunSpec, like: RunSpec, took_s: float) -> float:
     return thinking_s(run) + max(0.0, took_s - thinking_s(like)) * steps(run) / steps(like)
 
 
+_FIXED_S = 1.0
+"""Seconds of a run that do not grow with its replies: connecting, reading the records, saving. Taken from runs of one short wave."""
+
+
 class TimeLeft:
-    """Estimates the time left of a sweep by the runs that ended so far."""
+    """Estimates the time left of a sweep, or of several, by the runs that ended so far."""
 
     def __init__(self, runs: Sequence[RunSpec]):
         self._runs = runs
@@ -104,8 +114,8 @@ class TimeLeft:
     def ended(self, run: RunSpec, took_s: float) -> None:
         """Take note that `run` took `took_s`, warm-up included."""
         self._took_s[run.point.hash] = took_s
-        self._answering_s += max(0.0, took_s - thinking_s(run))
-        self._answered_steps += steps(run)
+        self._answering_s += max(0.0, took_s - thinking_s(run) - _FIXED_S)
+        self._answered_steps += _steps_warmed_up(run)
 
     def of(self, run: RunSpec) -> float | None:
         """Return the seconds of `run`: as of its last repeat, else as stated, else by the runs so far; None if unknown."""
@@ -116,7 +126,7 @@ class TimeLeft:
             return stated
         if self._answered_steps == 0:
             return None
-        return thinking_s(run) + steps(run) * self._answering_s / self._answered_steps
+        return _FIXED_S + thinking_s(run) + _steps_warmed_up(run) * self._answering_s / self._answered_steps
 
     def left_s(self, position: int, elapsed_s: float, done_ratio: float) -> float | None:
         """Return the seconds left when run number `position` (from 1) has taken `elapsed_s` and is done by `done_ratio`."""

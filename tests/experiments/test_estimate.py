@@ -67,8 +67,15 @@ def test_users_think_as_long_however_fast_the_server_is() -> None:
     few, many = talking(4, requests=48), talking(8, requests=48)  # the second has half the steps, and half the pauses
     left = TimeLeft([few, many])
     assert left.left_s(1, elapsed_s=19, done_ratio=0.5) == pytest.approx(19 + 9 + 10)
-    left.ended(few, 18 + 30)
-    assert left.of(many) == pytest.approx(9 + 15)
+    left.ended(few, 18 + 1 + 26)  # 120 steps and 10 of its warm-up in 26 s
+    assert left.of(many) == pytest.approx(9 + 1 + 14)
+
+
+def test_what_a_run_needs_besides_its_replies_does_not_grow_with_them() -> None:
+    short, long = replace(closed(2, requests=2), output_tokens=8), replace(closed(2, requests=80), output_tokens=64)
+    left = TimeLeft([short, long])
+    left.ended(short, 1.4)
+    assert left.of(long) == pytest.approx(1 + 0.4 / 16 * (40 + 1) * 64)
 
 
 def test_time_left_is_never_negative() -> None:
