@@ -159,6 +159,8 @@ def run_study(
         chosen_points(file, variants, only)
     chosen = variants if url is None else run.at_only(variants, only)
     loads = run.planned_loads(file, chosen, url)
+    if only:
+        run.check_only(file, chosen, only)
     with terminal.open_to_write() as store:
         show_measured(
             terminal,

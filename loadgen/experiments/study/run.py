@@ -17,7 +17,7 @@ from loadgen.servers.launcher.variant import Variant
 from loadgen.spec.runs import resolve
 from loadgen.store.repository import Store
 from loadgen.study.claims import Value, Where
-from loadgen.study.points import is_at, load_specs, points_of
+from loadgen.study.points import is_at, load_specs, points_at, points_of
 from loadgen.study.study_file import StudyFile
 from loadgen.study.variants import StudyVariant
 
@@ -68,6 +68,14 @@ def _loads_on(file: StudyFile, variant: StudyVariant, url: str | None) -> Iterat
         ours = (point.coordinates for point in points if point.load == at)
         coordinates = {run.point.hash: each for run, each in zip(runs, ours, strict=True)}
         yield PlannedLoad(variant, PlannedSweep(spec, server), coordinates)
+
+
+def check_only(file: StudyFile, variants: tuple[StudyVariant, ...], only: Where) -> None:
+    """Raise UsageError, which names what there is, unless `only` leaves a point on a server that can be started."""
+    chosen = points_at(points_of(file, variants), only)
+    if all(point.variant.cannot_run is not None for point in chosen):
+        first = chosen[0].variant
+        raise UsageError(f"{first.label} cannot be started: {first.cannot_run}")
 
 
 def at_only(variants: Sequence[StudyVariant], only: Where) -> tuple[StudyVariant, ...]:

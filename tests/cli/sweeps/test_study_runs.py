@@ -101,7 +101,18 @@ def test_a_server_that_does_not_start_costs_its_own_points_alone(cli: Cli, tmp_p
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (("mine", "--only", "batch=3"), "no point of the study is at --only batch=[3]"),
+        (("mine", "--only", "batch=3"), "no point of the study has batch 3; there are 1, 2"),
+        (("mine", "--only", "sise=3"), "no point of the study has a coordinate 'sise'"),
+        (
+            ("fig10", "--scale", "tiny", "--only", "profile=mixtral-fp8"),
+            "mixtral-fp8 cannot be started: as a tiny model it is",
+        ),
+        (("mine", "--scale", "small"), "--scale must be full or tiny, not small"),
+        (
+            ("mine", "--scale", "tiny"),
+            "no server of the study mine can be started: there is no tiny model for simulated-a",
+        ),
+        (("fig06", "--scale", "tiny", "--weights", "dummy"), "--scale tiny and --weights exclude each other"),
         (("mine", "--only", "batch"), "--only 'batch' is not KEY=VALUE"),
         (("mine", "--weights", "fake"), "--weights must be real or dummy, not fake"),
         (
