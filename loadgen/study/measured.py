@@ -16,7 +16,7 @@ from loadgen.analysis.server.served_gpus import gpu_names
 from loadgen.servers.profiles.layout import UNIFORM_ROUTING
 from loadgen.study.claims import Value
 from loadgen.study.points import Point, load_coordinates, load_coordinates_of
-from loadgen.study.served import served_of
+from loadgen.study.served import Served, served_of
 
 Provenance = Literal["measured", "dummy", "dummy_routed", "simulated", "tiny"]
 """Where a point comes from: a server with real weights; one with made-up weights whose experts are drawn at random, or chosen by
@@ -109,10 +109,13 @@ def measured_points(points: Sequence[Point], runs: Iterable[RunDocument]) -> tup
     """Match runs to points, by series and then in the order of the points. Invalid runs count for nothing."""
     by_key: dict[object, Point] = {_key(point): point for point in points}
     found: dict[tuple[Series, object], list[RunDocument]] = {}
+    served_by_sweep: dict[str, Served | None] = {}  # all runs of a sweep are on one server
     for run in runs:
         if run["verdict"]["status"] == "invalid":
             continue
-        served = served_of(run["server"])
+        if run["sweep_id"] not in served_by_sweep:
+            served_by_sweep[run["sweep_id"]] = served_of(run["server"])
+        served = served_by_sweep[run["sweep_id"]]
         if served is None:
             continue
         key = (served.identity, _frozen(load_coordinates_of(run["spec"])))

@@ -9,7 +9,6 @@ from typing import Literal
 from loadgen.errors import LoadgenError, UsageError
 from loadgen.servers.launcher.variant import Overrides, Variant
 from loadgen.servers.profiles.layout import UNIFORM_ROUTING
-from loadgen.servers.profiles.profile_file import read_profile
 from loadgen.study.claims import Value
 from loadgen.study.schema import Study, StudyServer, matrix_of
 from loadgen.study.served import Served, served_by
@@ -64,13 +63,13 @@ def variants_of(
 def _of_server(
     study: Study, server: StudyServer, weights: Literal["dummy"] | None, models: Path | None
 ) -> Iterator[StudyVariant]:
-    profile = read_profile(server.profile)
-    if profile.profile.abstract:
+    base = Variant.of(server.profile)
+    if base.profile.abstract:
         raise UsageError(
             f"'{server.profile}' is only there to be extended; `loadgen profiles list` shows those to serve"
         )
-    cannot_run = server.cannot_run or profile.profile.unservable
-    folder = None if models is None or cannot_run is not None else _folder(models, profile.profile.request_model)
+    cannot_run = server.cannot_run or base.profile.unservable
+    folder = None if models is None or cannot_run is not None else _folder(models, base.profile.request_model)
     matrix = matrix_of(study, server)
     for combination in product(*(setting.values.items() for setting in matrix.values())):
         named = dict(zip(matrix, (label for label, _ in combination), strict=True))
@@ -78,7 +77,7 @@ def _of_server(
         changed |= {setting.argument: value for setting, (_, value) in zip(matrix.values(), combination, strict=True)}
         if weights == "dummy":
             changed["load-format"] = "dummy"
-        variant = Variant.of(server.profile, Overrides(model=folder, arguments=changed))
+        variant = replace(base, overrides=Overrides(model=folder, arguments=changed))
         if weights == "dummy":
             variant = _with_uniform_routing(variant)
         yield StudyVariant(variant, served_by(variant.served.profile), {**server.settings, **named}, cannot_run)

@@ -114,6 +114,7 @@ def test_a_run_of_a_tiny_model_is_the_point_that_it_stands_for() -> None:
     run = points[-1].run
     server = points[-1].variant.variant.served.profile
     document = {
+        "sweep_id": "s1",
         "verdict": {"status": "doubtful"},
         "simulated": False,
         "environment": {"cpu_model": "a CPU"},

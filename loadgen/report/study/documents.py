@@ -5,6 +5,7 @@ from typing import Any
 
 from loadgen.analysis.figure_table import FIGURES
 from loadgen.report.points import pool
+from loadgen.report.study.agreement import agreements
 from loadgen.report.study.claim_words import stated_words
 from loadgen.report.study.results import VERDICTS, SeriesResults, Standing, StudyResults
 from loadgen.report.study.sizes import SizeCell, sizes_table
@@ -53,6 +54,17 @@ def study_document(results: StudyResults) -> Json:
                 "claims": [_judgement(judgement) for judgement in each.judgements],
             }
             for each in results.by_series
+        ],
+        "prediction_errors": [
+            {
+                "hardware": each.hardware,
+                "against": each.measured,
+                "figure": each.figure,
+                "points": each.points,
+                "median_ratio": each.median_ratio,
+                "max_ratio": each.max_ratio,
+            }
+            for each in agreements(results)
         ],
         "cannot_run": [{"server": each.label, "reason": each.cannot_run} for each in results.cannot_run],
         "models": list(study.models),

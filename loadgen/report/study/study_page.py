@@ -4,7 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from loadgen.report.charts.chart import Chart
-from loadgen.report.format import MISSING_FIGURE, plural
+from loadgen.report.format import MISSING_FIGURE, percent, plural
+from loadgen.report.points import Table
+from loadgen.report.study.agreement import agreements
 from loadgen.report.study.claim_rows import ClaimRow, Contradiction, claim_rows, contradictions
 from loadgen.report.study.panels.charts import caption, panel_charts
 from loadgen.report.study.panels.rows import PanelMark, PanelScales, marks_of, scales_of
@@ -50,6 +52,11 @@ class PanelSection:
     by_series: tuple[PanelSeries, ...]
     empty: str
 
+    @property
+    def is_abreast(self) -> bool:
+        """Whether series stand next to each other: each has one chart."""
+        return len(self.by_series) > 1 and all(len(each.charts) == 1 for each in self.by_series)
+
 
 @dataclass(frozen=True, slots=True)
 class NotRun:
@@ -77,6 +84,7 @@ class StudyPage:
     claims: tuple[ClaimRow, ...]
     tally: Tally
     contradictions: tuple[Contradiction, ...]
+    agreement: Table | None  # of predictions with measurements
     not_run: tuple[NotRun, ...]
     commands: tuple[tuple[str, str], ...]
     before: tuple[str, str] | None  # title and address of the study before
@@ -119,6 +127,7 @@ def study_page(results: StudyResults, all_results: Sequence[StudyResults], site:
         claims=claim_rows(results, site),
         tally=tally(standing.judgement.verdict for standing in results.standing),
         contradictions=contradictions(study.claims, everything(all_results), site),
+        agreement=_agreement(results),
         not_run=_not_run(results),
         commands=_commands(results),
         before=before,
@@ -173,6 +182,20 @@ def _of_series(
 ) -> PanelSeries:
     charts = panel_charts(scales, marks, series)
     return PanelSeries(line, charts, caption(scales, marks), value_table(scales, marks, site))
+
+
+def _agreement(results: StudyResults) -> Table | None:
+    found = agreements(results)
+    if not found:
+        return None
+    columns = ("against", "figure", "points", "median error", "largest error")
+    return Table(
+        columns,
+        tuple(
+            (each.measured, each.figure, str(each.points), percent(each.median_ratio), percent(each.max_ratio))
+            for each in found
+        ),
+    )
 
 
 def _not_run(results: StudyResults) -> tuple[NotRun, ...]:

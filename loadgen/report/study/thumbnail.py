@@ -61,6 +61,7 @@ def _lines(scales: PanelScales, marks: Sequence[PanelMark], highest: float) -> t
     strokes = []
     for at, colour in enumerate(scales.colours or (None,)):
         of_colour = sorted((mark for mark in marks if mark.colour == colour), key=lambda mark: float(mark.x))
+        of_colour = [mark for mark in of_colour if mark.rest == of_colour[0].rest]
         points = [(_between(place(float(mark.x)), low, high), 1 - mark.pooled.mean / highest) for mark in of_colour]
         if points:
             path = "M" + "L".join(f"{_x(x):.1f} {_y(y):.1f}" for x, y in points)

@@ -1,20 +1,26 @@
 """The pages of studies: what each says, and that files need nothing but a browser."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from loadgen.analysis.bound import bound_of
 from loadgen.errors import NotFoundError
+from loadgen.importers.importing import read_sweep
 from loadgen.report.study.files import study_file, study_folder
 from loadgen.report.study.index_page import claims_page, studies_page
 from loadgen.report.study.library import Shelf, StudyLibrary
 from loadgen.report.study.panels.rows import marks_of, scales_of
+from loadgen.report.study.record import PlannedStudy, Record
 from loadgen.report.study.rendering import render_study
-from loadgen.report.study.results import VERDICTS, StudyResults
+from loadgen.report.study.results import VERDICTS, StudyResults, results_of
 from loadgen.report.study.site import DASHBOARD, FOLDER, file_name
 from loadgen.report.study.study_page import StudyPage, study_page
+from loadgen.store.repository import Store
+from loadgen.study.study_file import read_study
+from tests.report.study.conftest import RESULTS
 
 
 @pytest.fixture(scope="module")
@@ -197,3 +203,44 @@ def test_what_was_read_is_kept_until_a_file_changes(tmp_path: Path, monkeypatch:
     mine.write_text("title: Mine\nquestion: Why?\nmodels: [mixtral-8x7c]\n")
     (problem,) = library.shelf(None).problems
     assert "mine.yaml line 3" in problem
+
+
+def test_points_that_a_panel_does_not_tell_apart_are_lines_of_their_own(fig06: StudyResults) -> None:
+    (series,) = fig06.by_series
+    panel = fig06.file.study.panels[0]
+    assert {mark.rest for mark in marks_of(panel, series.points)} == {""}
+    without_colour = panel.model_copy(update={"colour": None})
+    rests = {mark.rest for mark in marks_of(without_colour, series.points)}
+    assert rests == {"128 in and out", "2,048 in and out"}
+
+
+def test_tiny_models_are_a_series_without_a_say(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text(
+        "title: Mine\nquestion: Why?\nservers: [{profile: deepseek-v2-lite}]\nloads: [{wave: [1, 4], lengths: [128]}]\n"
+        "claims:\n  - {id: grows, place: here, says: It grows., compare: {kind: trend, axis: batch, direction: increases}}\n"
+    )
+    planned = PlannedStudy.of(read_study(str(tmp_path / "mine.yaml")))
+    stand_ins = planned.with_tiny_models().tiny
+    profile = stand_ins[0].variant.variant.served.profile
+    launch = {"model_source": profile.model, "arguments": profile.arguments, "gpus": [], "environment": {}}
+    server = {
+        "url": "",
+        "name": "vLLM",
+        "version": "0.32.0",
+        "model": profile.request_model,
+        "profile": profile.name,
+        "launch": launch,
+    }
+    found = read_sweep(RESULTS / "2026-11-30-h200-deepseek-v2-lite-dummy-waves-128.json.gz")
+    with Store.open(f"sqlite:///{tmp_path / 'tiny.db'}") as store:
+        runs = [
+            {**run, "server": server, "spec": {**run["spec"], **point.run.to_json()}}
+            for point, run in zip(stand_ins, found.runs, strict=False)
+        ]
+        store.add_imported(replace(found.sweep, server=server), runs)
+        results = results_of(planned, Record.of(store))
+    (series,) = results.by_series
+    assert series.series.provenance == "tiny"
+    assert [point.coordinates["batch"] for point in series.points] == [1, 4]
+    assert [point.coordinates["model"] for point in series.points] == ["deepseek-v2-lite"] * 2
+    assert [each.judgement.verdict for each in results.standing] == ["not_measured"]

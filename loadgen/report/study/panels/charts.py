@@ -42,6 +42,7 @@ MarkRow = TypedDict(
     {
         "x": Any,  # a number, or a word where the axis has words
         "colour": str,
+        "rest": str,
         "value": float,
         "runs": int,
         "status": str,
@@ -61,7 +62,7 @@ def panel_charts(scales: PanelScales, marks: Sequence[PanelMark], series: Series
         of_facet = [mark for mark in marks if mark.facet == facet]
         if not of_facet:
             continue
-        title = scales.panel.title if facet is None else label(str(scales.panel.facet), facet)
+        title = scales.title if facet is None else label(str(scales.panel.facet), facet)
         unit = shown_unit(scales.figure.unit)
         told = series.label if facet is None else f"{series.label} · {title}"  # a drawing may be saved alone
         spec = _spec(scales, of_facet) | {"title": told}
@@ -131,8 +132,9 @@ def _rows(scales: PanelScales, marks: Sequence[PanelMark]) -> list[MarkRow]:
     for mark in marks:
         pooled = mark.pooled
         row: MarkRow = {
-            "x": mark.x if is_number(mark.x) and not scales.is_bar else _word(scales.panel.x, mark.x),
+            "x": mark.x if is_number(mark.x) and not scales.is_bar else _name(scales, mark),
             "colour": _colour(scales, mark),
+            "rest": mark.rest,
             "value": pooled.mean * factor,
             "runs": pooled.runs,
             "status": mark.status,
@@ -144,6 +146,12 @@ def _rows(scales: PanelScales, marks: Sequence[PanelMark]) -> list[MarkRow]:
             row["bound"] = mark.bound * factor
         rows.append(row)
     return rows
+
+
+def _name(scales: PanelScales, mark: PanelMark) -> str:
+    """Of a bar."""
+    word = _word(scales.panel.x, mark.x)
+    return f"{word}, {mark.rest}" if mark.rest else word
 
 
 def _word(key: str, value: object) -> str:
@@ -168,6 +176,8 @@ def _tooltip(scales: PanelScales, rows: Sequence[MarkRow]) -> list[Spec]:
     told: list[Spec] = [{"field": "x", "title": axis_title(scales.panel.x)}]
     if scales.panel.colour is not None:
         told.append({"field": "colour", "title": axis_title(scales.panel.colour), "type": "nominal"})
+    if any(row["rest"] for row in rows):
+        told.append({"field": "rest", "title": "with", "type": "nominal"})
     told.append({"field": "value", "title": shown_unit(scales.figure.unit) or "value", "format": ",.4~r"})
     if all("from" in row for row in rows):
         told += [{"field": each, "title": each, "format": ",.4~r"} for each in ("from", "to")]
@@ -185,13 +195,15 @@ def _lines(scales: PanelScales, marks: Sequence[PanelMark]) -> Spec:
     x = load_axis(axis_title(scales.panel.x), xs, scales.panel.log_x and min(xs) > 0)
     if len(xs) > 1:
         x["scale"] |= {"domain": [min(xs), max(xs)]}
-    across: Spec = {"x": x, "color": colour}
+    across: Spec = {"x": x, "color": colour, "detail": {"field": "rest"}}
+    rests = list(dict.fromkeys(row["rest"] for row in rows))
+    dash = {"strokeDash": _dash(rests)} if len(rests) > 1 else {}
     layers: list[Spec] = []
     if any("bound" in row for row in rows):
         mark = {"type": "line", "strokeWidth": 1, "strokeDash": list(palette.DOTTED), "clip": True}
         layers.append(_layer("isValid(datum.bound)", mark, across | {"y": value_axis("bound", y_scale)}))
     layers.append(
-        {"mark": {"type": "line", "strokeWidth": 2}, "encoding": across | {"y": value_axis("value", y_scale)}}
+        {"mark": {"type": "line", "strokeWidth": 2}, "encoding": across | dash | {"y": value_axis("value", y_scale)}}
     )
     if any("bar_from" in row for row in rows):
         ends = {"y": value_axis("bar_from", y_scale), "y2": {"field": "bar_to"}}
@@ -202,15 +214,23 @@ def _lines(scales: PanelScales, marks: Sequence[PanelMark]) -> Spec:
     return frame(rows) | {"layer": layers}
 
 
+def _dash(rests: Sequence[str]) -> Spec:
+    """Dashes for lines of one colour."""
+    dashes = [list(palette.DASHES[at % len(palette.DASHES)]) for at in range(len(rests))]
+    dash = nominal("rest", rests, dashes, has_legend=True)
+    dash["legend"] |= {"symbolType": "stroke", "symbolSize": 240}
+    return dash
+
+
 def _bars(scales: PanelScales, marks: Sequence[PanelMark]) -> Spec:
     """The figure next to names: horizontal bars, so that the names can be read."""
     rows, colour = _rows(scales, marks), _colours(scales)
     is_log, floor, ceiling = _ends(scales, marks)
-    there = {row["x"] for row in rows}
-    names = [word for word in (_word(scales.panel.x, value) for value in scales.xs) if word in there]
+    words = [_word(scales.panel.x, value) for value in scales.xs]  # all of them, that series can be compared
+    names = list(dict.fromkeys(row["x"] for row in rows)) if any(mark.rest for mark in marks) else words
     x_scale = {"type": "log" if is_log else "linear", "nice": False, "domain": [floor, ceiling]}
     axis = {"labelLimit": 150, "ticks": False, "domain": False}
-    y: Spec = {"field": "x", "type": "nominal", "title": None, "sort": names, "axis": axis}
+    y: Spec = {"field": "x", "type": "nominal", "title": None, "sort": None, "axis": axis, "scale": {"domain": names}}
     across: Spec = {"y": y, "color": colour}
     many = len(scales.colours) > 1
     if many:

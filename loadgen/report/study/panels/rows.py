@@ -1,7 +1,7 @@
 """The marks of a panel: what one series shows of it, with the scales that all series share."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from loadgen.analysis.bound import bound_of
@@ -25,6 +25,8 @@ _TITLES: Mapping[str, str] = {
     "model": "Model",
     "draft_tokens": "Draft tokens",
 }
+_LENGTHS = {"length", "input_tokens", "output_tokens"}
+_OF_ANY = ("model", "load", "batch", "length", "input_tokens", "output_tokens")
 _SHORT: Mapping[str, str] = {
     "length": "{} in and out",
     "top_k": "top-{}",
@@ -44,6 +46,7 @@ class PanelMark:
     status: Literal["valid", "doubtful"]
     bound: float | None
     point: MeasuredPoint
+    rest: str = ""  # what tells it from another mark at the same place
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +124,34 @@ def marks_of(panel: Panel, points: Iterable[MeasuredPoint]) -> list[PanelMark]:
         facet = None if panel.facet is None else at.get(panel.facet)
         bound = bound_of(point.runs[0], panel.y)
         found.append(PanelMark(at[panel.x], colour, facet, pooled, status, bound, point))
-    return found
+    return _told_apart(found, {panel.x, panel.colour, panel.facet})
+
+
+def _told_apart(marks: list[PanelMark], shown: set[str | None]) -> list[PanelMark]:
+    """The marks, each with what its panel does not show and others at its place differ in."""
+    places: dict[tuple[object, ...], list[PanelMark]] = {}
+    for mark in marks:
+        places.setdefault((mark.x, mark.colour, mark.facet), []).append(mark)
+    keys = dict.fromkeys(
+        key
+        for together in places.values()
+        for key in _differing([mark.point for mark in together])
+        if key not in shown and not (key in _LENGTHS and shown & _LENGTHS)
+    )
+    if "length" in keys:
+        keys = dict.fromkeys(key for key in keys if key == "length" or key not in _LENGTHS)
+    return [replace(mark, rest=_rest(mark.point, keys)) for mark in marks] if keys else marks
+
+
+def _differing(points: Sequence[MeasuredPoint]) -> list[str]:
+    """The coordinates of the load, the model and the study's settings in which points differ."""
+    keys = dict.fromkeys((*(key for point in points for key in point.point.variant.settings), *_OF_ANY))
+    return [key for key in keys if len({point.coordinates.get(key) for point in points}) > 1]
+
+
+def _rest(point: MeasuredPoint, keys: Iterable[str]) -> str:
+    at = point.coordinates
+    return ", ".join(label(key, at[key]) for key in keys if key in at)
 
 
 def scales_of(panel: Panel, planned: Iterable[Point], marks: Sequence[PanelMark]) -> PanelScales | None:

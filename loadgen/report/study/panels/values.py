@@ -1,6 +1,6 @@
 """The values behind the charts of a panel, of one series, with the sweeps that they come from."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from loadgen.report.format import MISSING_FIGURE, cell, number, shown_unit
@@ -27,39 +27,49 @@ class ValueTable:
     rows: tuple[ValueRow, ...]
 
 
+Column = tuple[str, Callable[[PanelMark], str]]
+
+
 def value_table(scales: PanelScales, marks: Sequence[PanelMark], site: Site) -> ValueTable:
     """Return the table of these marks."""
-    panel, unit = scales.panel, shown_unit(scales.figure.unit)
-    keys = [key for key in (panel.facet, panel.colour, panel.x) if key is not None]
-    has_bars = any(mark.pooled.low is not None for mark in marks)
-    has_bound = any(mark.bound is not None for mark in marks)
-    columns = [*(axis_title(key) for key in keys), f"{scales.title}{f', {unit}' if unit else ''}"]
-    columns += ["from", "to"] if has_bars else []
-    columns += ["% of the bound"] if has_bound else []
+    columns = _columns(scales, marks)
     return ValueTable(
-        (*columns, "runs"), tuple(_row(scales, mark, keys, site, has=(has_bars, has_bound)) for mark in marks)
+        tuple(title for title, _ in columns),
+        tuple(ValueRow(tuple(read(mark) for _, read in columns), _sweeps(mark, site), mark.status) for mark in marks),
     )
 
 
-def _row(scales: PanelScales, mark: PanelMark, keys: Sequence[str], site: Site, *, has: tuple[bool, bool]) -> ValueRow:
-    has_bars, has_bound = has
-    unit, pooled = scales.figure.unit, mark.pooled
-    at = mark.point.coordinates
-    cells = [_setting(at.get(key)) for key in keys]
-    cells.append(_exact(pooled.mean, unit))
-    if has_bars:
-        cells += [_exact(pooled.low, unit), _exact(pooled.high, unit)]
-    if has_bound:
-        cells.append(MISSING_FIGURE if mark.bound is None else number(100 * _share(scales, mark)))
-    cells.append(str(pooled.runs))
+def _columns(scales: PanelScales, marks: Sequence[PanelMark]) -> list[Column]:
+    """Those of which any mark has something."""
+    panel, unit = scales.panel, scales.figure.unit
+    shown = shown_unit(unit)
+    keys = [key for key in (panel.facet, panel.colour, panel.x) if key is not None]
+    columns: list[Column] = [(axis_title(key), _coordinate(key)) for key in keys]
+    if any(mark.rest for mark in marks):
+        columns.append(("with", lambda mark: mark.rest or MISSING_FIGURE))
+    columns.append((f"{scales.title}, {shown}" if shown else scales.title, lambda mark: _exact(mark.pooled.mean, unit)))
+    if any(mark.pooled.low is not None for mark in marks):
+        columns.append(("from", lambda mark: _exact(mark.pooled.low, unit)))
+        columns.append(("to", lambda mark: _exact(mark.pooled.high, unit)))
+    if any(mark.bound is not None for mark in marks):
+        columns.append(("% of the bound", lambda mark: number(_share_percent(scales, mark))))
+    return [*columns, ("runs", lambda mark: str(mark.pooled.runs))]
+
+
+def _coordinate(key: str) -> Callable[[PanelMark], str]:
+    return lambda mark: _setting(mark.point.coordinates.get(key))
+
+
+def _sweeps(mark: PanelMark, site: Site) -> tuple[tuple[str, str], ...]:
     ids = dict.fromkeys(run["sweep_id"] for run in mark.point.runs)
-    return ValueRow(tuple(cells), tuple((each, site.sweep(each)) for each in ids), mark.status)
+    return tuple((each, site.sweep(each)) for each in ids)
 
 
-def _share(scales: PanelScales, mark: PanelMark) -> float:
+def _share_percent(scales: PanelScales, mark: PanelMark) -> float | None:
     """How much of the bound is reached: of a duration, the bound over the value."""
-    assert mark.bound is not None
-    return mark.pooled.mean / mark.bound if scales.figure.better == "higher" else mark.bound / mark.pooled.mean
+    if mark.bound is None:
+        return None
+    return 100 * (mark.pooled.mean / mark.bound if scales.figure.better == "higher" else mark.bound / mark.pooled.mean)
 
 
 def _exact(value: float | None, unit: str) -> str:

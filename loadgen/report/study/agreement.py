@@ -1,0 +1,67 @@
+"""Predictions next to measurements: how far apart the two are at the points that have both, on the same hardware."""
+
+import statistics
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from loadgen.analysis.figure_table import FIGURES
+from loadgen.report.points import pool
+from loadgen.report.study.results import SeriesResults, StudyResults
+from loadgen.study.measured import MeasuredPoint
+
+_MEASURED = ("measured", "dummy", "dummy_routed")
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """One figure of one hardware over some points. Ratios are |predicted/measured - 1|."""
+
+    hardware: str
+    measured: str  # the series
+    figure: str
+    points: int
+    median_ratio: float
+    max_ratio: float
+
+
+def agreements(results: StudyResults) -> tuple[Agreement, ...]:
+    """One for each figure that panels of the study draw, and each series that was both measured and predicted."""
+    figures = tuple(dict.fromkeys((panel.y, panel.statistic) for panel in results.file.study.panels))
+    predicted = {each.series.hardware: _by_point(each) for each in results.by_series if _is(each, ("simulated",))}
+    found: list[Agreement] = []
+    for each in results.by_series:
+        if _is(each, _MEASURED) and each.series.hardware in predicted:
+            found += _of_series(each, predicted[each.series.hardware], figures)
+    return tuple(found)
+
+
+def _is(results: SeriesResults, provenances: Iterable[str]) -> bool:
+    return results.series.provenance in provenances
+
+
+def _by_point(results: SeriesResults) -> dict[int, MeasuredPoint]:
+    return {id(point.point): point for point in results.points}
+
+
+def _of_series(
+    measured: SeriesResults, predicted: Mapping[int, MeasuredPoint], figures: Iterable[tuple[str, str]]
+) -> Iterable[Agreement]:
+    for key, statistic in figures:
+        off = [
+            abs(theirs / ours - 1)
+            for point in measured.points
+            if (other := predicted.get(id(point.point))) is not None
+            and (ours := _mean(point, key, statistic)) is not None
+            and (theirs := _mean(other, key, statistic)) is not None
+            and ours > 0
+        ]
+        if off:
+            label, name = measured.series.label, FIGURES[key].name(statistic)
+            yield Agreement(
+                measured.series.hardware, label, name, len(off), median_ratio=statistics.median(off), max_ratio=max(off)
+            )
+
+
+def _mean(point: MeasuredPoint, key: str, statistic: str) -> float | None:
+    pooled = pool(point.values(key, statistic))
+    return None if pooled is None else pooled.mean
