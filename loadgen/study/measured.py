@@ -13,6 +13,7 @@ from loadgen.analysis.document.run import RunDocument
 from loadgen.analysis.document.server import EnvironmentDocument, GpuAccount, ServerDocument
 from loadgen.analysis.figure_table import FIGURES
 from loadgen.analysis.server.served_gpus import gpu_names
+from loadgen.servers.prediction.fitted import SERVER_NAME
 from loadgen.servers.profiles.layout import UNIFORM_ROUTING
 from loadgen.study.claims import Value
 from loadgen.study.points import Point, load_coordinates, load_coordinates_of
@@ -106,7 +107,10 @@ def series_on(
 
 
 def measured_points(points: Sequence[Point], runs: Iterable[RunDocument]) -> tuple[MeasuredPoint, ...]:
-    """Match runs to points, by series and then in the order of the points. Invalid runs count for nothing."""
+    """Match runs to points, by series and then in the order of the points.
+
+    Invalid runs count for nothing, and of several predictions of a point the newest alone: they differ by their constants.
+    """
     by_key: dict[object, Point] = {_key(point): point for point in points}
     found: dict[tuple[Series, object], list[RunDocument]] = {}
     served_by_sweep: dict[str, Served | None] = {}  # all runs of a sweep are on one server
@@ -123,7 +127,13 @@ def measured_points(points: Sequence[Point], runs: Iterable[RunDocument]) -> tup
             found.setdefault((series_of(run), key), []).append(run)
     order = {key: at for at, key in enumerate(by_key)}
     placed = sorted(found.items(), key=lambda entry: (entry[0][0], order[entry[0][1]]))
-    return tuple(MeasuredPoint(by_key[key], series, tuple(repeats)) for (series, key), repeats in placed)
+    return tuple(MeasuredPoint(by_key[key], series, _repeats(runs)) for (series, key), runs in placed)
+
+
+def _repeats(runs: Sequence[RunDocument]) -> tuple[RunDocument, ...]:
+    predicted = [run for run in runs if run["server"]["name"] == SERVER_NAME]
+    newest = max(predicted, key=lambda run: run["started_at"], default=None)
+    return tuple(run for run in runs if run is newest or run["server"]["name"] != SERVER_NAME)
 
 
 def _key(point: Point) -> object:

@@ -45,6 +45,16 @@ def test_a_study_of_another_model_finds_none(waves: list[Any]) -> None:
     assert measured_points(points_of(file, variants_of(file)), waves) == ()
 
 
+def test_of_several_predictions_of_a_point_the_newest_counts(waves: list[Any]) -> None:
+    file = read_study("fig06")
+    server = waves[0]["server"] | {"name": "loadgen prediction"}
+    predicted = [
+        {**waves[0], "server": server, "simulated": True, "started_at": f"2026-12-0{day}"} for day in (2, 3, 1)
+    ]
+    (point,) = measured_points(points_of(file, variants_of(file)), predicted)
+    assert [run["started_at"] for run in point.runs] == ["2026-12-03"]
+
+
 def test_an_invalid_run_is_no_point(waves: list[Any]) -> None:
     file = read_study("fig06")
     bad: list[Any] = [{**run, "verdict": {"status": "invalid", "findings": []}} for run in waves]

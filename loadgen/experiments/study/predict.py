@@ -22,7 +22,7 @@ from loadgen.servers.endpoint import EndpointFacts
 from loadgen.servers.launcher.failure import FailureKind, StartFailure
 from loadgen.servers.launcher.state import ServerState
 from loadgen.servers.prediction.engine_of import Deployment, NoMemoryError, UnpredictableError, deployment_of
-from loadgen.servers.prediction.fitted import basis_of, calibration_for
+from loadgen.servers.prediction.fitted import SERVER_NAME, basis_of, calibration_for
 from loadgen.servers.profiles.command import arguments
 from loadgen.servers.redaction import shown
 from loadgen.spec.sweep_spec import SweepSpec
@@ -31,7 +31,6 @@ from loadgen.study.points import Point, load_specs
 from loadgen.study.study_file import StudyFile
 from loadgen.study.variants import StudyVariant
 
-SERVER_NAME = "loadgen prediction"
 _ENGINES = ("vllm",)
 
 OnPoint = Callable[[int, int], None]

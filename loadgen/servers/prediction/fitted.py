@@ -11,6 +11,9 @@ from loadgen.moe.roofline import Efficiency
 from loadgen.servers.prediction.engine_steps import FrontEnd
 from loadgen.servers.prediction.step_cost import EngineCosts
 
+SERVER_NAME = "loadgen prediction"
+"""The server of a predicted run on record."""
+
 
 @dataclass(frozen=True, slots=True)
 class Calibration:

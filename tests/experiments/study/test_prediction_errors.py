@@ -36,14 +36,14 @@ def test_a_run_that_took_no_part_in_the_fit_is_predicted_from_its_own_record() -
     assert ttft > usual_ttft
 
 
-@pytest.mark.parametrize("tokens", [256, 512])
-def test_held_out_throughput_and_latency_are_within_a_tenth(tokens: int) -> None:
+@pytest.mark.parametrize("tokens", [512, 1024])
+def test_held_out_runs_are_predicted_within_what_is_promised(tokens: int) -> None:
     (row,) = error_table(runs_of(QWEN.format(tokens))).rows
     assert (row.is_fitted, row.runs) == (False, 7)
-    for name in ("throughput", "e2e", "tpot"):
+    for name, promised in {"throughput": 0.10, "e2e": 0.10, "ttft": 0.20, "tpot": 0.10}.items():
         median = row.median[name]
         assert median is not None
-        assert median < 0.10
+        assert median < promised
 
 
 def test_outliers_are_named_and_counted_apart() -> None:
