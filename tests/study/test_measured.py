@@ -48,7 +48,7 @@ def test_a_study_of_another_model_finds_none(waves: list[Any]) -> None:
 def test_of_several_predictions_of_a_point_the_newest_counts(waves: list[Any]) -> None:
     file = read_study("fig06")
     server = waves[0]["server"] | {"name": "loadgen prediction"}
-    predicted = [
+    predicted: list[Any] = [
         {**waves[0], "server": server, "simulated": True, "started_at": f"2026-12-0{day}"} for day in (2, 3, 1)
     ]
     (point,) = measured_points(points_of(file, variants_of(file)), predicted)
