@@ -223,6 +223,9 @@ def _sources(plan: StudyPlan) -> Iterator[str]:
         told.append(f"{plural(starts['assumed'], 'start')} assumed to take {seconds(assumed_s)} each")
     if told:
         yield f"Times: {'; '.join(told)}."
+    if bases["bound"]:
+        command = f"loadgen study predict {plan.file.study.name} --hardware {plan.hardware.name}"
+        yield f"`{command}` gives estimates in place of the roofline's bounds."
 
 
 def rounded(time_s: float) -> str:

@@ -9,7 +9,7 @@ from loadgen.analysis.server.served_gpus import gpu_names
 from loadgen.errors import ModelError, UsageError
 from loadgen.experiments.estimate import stated_s, thinking_s
 from loadgen.load.spec import RunSpec
-from loadgen.moe.bounds import wave_bound
+from loadgen.moe.bounds import closed_loop_cycle_bound_s, wave_bound
 from loadgen.moe.hardware import Hardware, hardware
 from loadgen.moe.roofline import Roofline
 from loadgen.moe.step_work import Precisions
@@ -31,8 +31,8 @@ Basis = Literal["earlier", "predicted", "stated", "bound", "assumed"]
 _BASES: Mapping[Provenance, Basis] = {
     "measured": "earlier",
     "dummy": "earlier",
-    "dummy_routed": "earlier",
     "simulated": "predicted",
+    "dummy_routed": "earlier",  # whose routers may choose the same few experts for all tokens
     "tiny": "earlier",  # of a tiny model alone: it is no variant of a study at full size
 }
 """In order of preference."""
@@ -130,8 +130,11 @@ class Timing:
         at_once = min(requests, run.concurrency or run.shape.batch_size or requests)
         if not at_once:
             return 0.0
-        bound = wave_bound(self.roofline, at_once, run.input_tokens, run.output_tokens)
-        return bound.e2e_s * requests / at_once
+        if run.shape.batch_size is not None:
+            round_s = wave_bound(self.roofline, at_once, run.input_tokens, run.output_tokens).e2e_s
+        else:
+            round_s = closed_loop_cycle_bound_s(self.roofline, at_once, run.input_tokens, run.output_tokens)
+        return round_s * requests / at_once
 
 
 class UnknownTimeError(Exception):
