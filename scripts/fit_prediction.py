@@ -1,4 +1,4 @@
-"""Fit the constants of a prediction on runs: `python scripts/fit_prediction.py RESULT.json…`.
+"""Fit the constants of a prediction on runs: `python scripts/fit_prediction.py h200 RESULT.json…`.
 
 Coordinate descent on the logarithms of the constants, from those in loadgen/servers/prediction/fitted.py. The loss is the mean
 of |log(predicted/measured)|, over the runs' mean of throughput, TPOT and TTFT. Prints every improvement.
@@ -79,11 +79,12 @@ def changed(calibration: Calibration, place: tuple[str, str], factor: float) -> 
 
 def main() -> None:
     by_point = defaultdict(list)
-    for path in sys.argv[1:]:
+    name, *paths = sys.argv[1:]
+    for path in paths:
         for run in read(Path(path)):
             by_point[run["sweep_id"], run["spec"]["point_hash"]].append(run)
     points = list(by_point.values())
-    best = CALIBRATIONS["h200"]
+    best = CALIBRATIONS[name]
     least = loss(points, best)
     print(f"{len(points)} points, loss {least:.4f}", flush=True)
     steps = dict.fromkeys(CONSTANTS, 1.3)

@@ -14,7 +14,7 @@ from loadgen.analysis.document.run import ClientAccount
 from loadgen.errors import ModelError
 from loadgen.experiments.run_document import MeasuredRun, SentRun, SweepContext, document_of
 from loadgen.experiments.study.predicted_run import predict_run
-from loadgen.experiments.sweep_record import SweepEntry, new_id, sweep_hash
+from loadgen.experiments.sweep_record import SweepEntry, close, new_id, sweep_hash
 from loadgen.load.spec import RunSpec, canonical_hash
 from loadgen.moe.hardware import Hardware
 from loadgen.moe.hardware import hardware as accelerator
@@ -140,9 +140,13 @@ class _Sweep:
         context = self._context()
         predicted = [_predicted(context, run, deployment, repeat=0) for run in self.runs]
         entry.begin(store, context.sweep_id, context.server(self._spec.model))
-        for each in predicted:
-            store.add_run(context.sweep_id, each.document, each.records, outline=each.outline)
-        store.set_sweep_status(context.sweep_id, "finished", len(predicted))
+        try:
+            for each in predicted:
+                store.add_run(context.sweep_id, each.document, each.records, outline=each.outline)
+            store.set_sweep_status(context.sweep_id, "finished", len(predicted))
+        except BaseException:
+            close(store, context.sweep_id, "interrupted")
+            raise
         return context.sweep_id
 
     def fail(self, store: Store, error: NoMemoryError) -> str:
