@@ -155,12 +155,11 @@ def run_study(
     if "repeats" in flags:
         file = file.with_repeats(flags["repeats"])
     variants = servers_of(file, flags)
-    if file.study.needs_server:
-        chosen_points(file, variants, only)
+    points = chosen_points(file, variants, only) if file.study.needs_server else ()
+    if only:
+        run.check_can_start(points)
     chosen = variants if url is None else run.at_only(variants, only)
     loads = run.planned_loads(file, chosen, url)
-    if only:
-        run.check_only(file, chosen, only)
     with terminal.open_to_write() as store:
         show_measured(
             terminal,

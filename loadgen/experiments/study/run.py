@@ -17,7 +17,7 @@ from loadgen.servers.launcher.variant import Variant
 from loadgen.spec.runs import resolve
 from loadgen.store.repository import Store
 from loadgen.study.claims import Value, Where
-from loadgen.study.points import is_at, load_specs, points_at, points_of
+from loadgen.study.points import Point, is_at, load_specs, points_of
 from loadgen.study.study_file import StudyFile
 from loadgen.study.variants import StudyVariant
 
@@ -70,11 +70,10 @@ def _loads_on(file: StudyFile, variant: StudyVariant, url: str | None) -> Iterat
         yield PlannedLoad(variant, PlannedSweep(spec, server), coordinates)
 
 
-def check_only(file: StudyFile, variants: tuple[StudyVariant, ...], only: Where) -> None:
-    """Raise UsageError, which names what there is, unless `only` leaves a point on a server that can be started."""
-    chosen = points_at(points_of(file, variants), only)
-    if all(point.variant.cannot_run is not None for point in chosen):
-        first = chosen[0].variant
+def check_can_start(points: Sequence[Point]) -> None:
+    """Raise UsageError, with the first reason, if no server of these points can be started."""
+    if points and all(point.variant.cannot_run is not None for point in points):
+        first = points[0].variant
         raise UsageError(f"{first.label} cannot be started: {first.cannot_run}")
 
 

@@ -121,7 +121,7 @@ def test_a_server_that_does_not_start_costs_its_own_points_alone(cli: Cli, tmp_p
         ),
         (("mine", "--repeats", "0"), "--repeats must be at least 1, not 0"),
         (("mine", "--url", "http://127.0.0.1:9"), "--url is one server, and mine has 2: say with --only which it is"),
-        (("mine", "--url", "http://127.0.0.1:9", "--only", "profile=c"), "no server of the study mine is at --only"),
+        (("mine", "--url", "http://127.0.0.1:9", "--only", "profile=c"), "no point of the study has profile c"),
         (("table1",), "the study table1 is arithmetic and needs no server"),
         (("fig15",), "no server of the study fig15 can be started"),
     ],
