@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from loadgen.moe.roofline import Roofline
 from loadgen.moe.step import PrefillChunk, Step
 
+_PROMPT_STEPS_PER_STAGE = 4
+
 
 @dataclass(frozen=True, slots=True)
 class WaveBound:
@@ -84,6 +86,25 @@ def wave_bound(
     )
 
 
+def best_wave_bound(roofline: Roofline, batch: int, input_tokens: int, output_tokens: int) -> WaveBound:
+    """Return the bounds of a wave however its prompts are put into steps: each figure by the number of equal steps best for it.
+
+    Several steps keep more pipeline stages at work, and let the first sequences end before the last ones.
+    """
+    tokens = math.ceil(batch / roofline.parallelism.data) * input_tokens
+    most = _PROMPT_STEPS_PER_STAGE * roofline.parallelism.pipeline
+    limits = {math.ceil(tokens / steps) for steps in range(1, most + 1)}
+    found = [wave_bound(roofline, batch, input_tokens, output_tokens, max_num_batched_tokens=each) for each in limits]
+    e2e_s = min(bound.e2e_s for bound in found)
+    return WaveBound(
+        ttft_s=min(bound.ttft_s for bound in found),
+        mean_ttft_s=min(bound.mean_ttft_s for bound in found),
+        e2e_s=e2e_s,
+        output_tokens_per_s=batch * output_tokens / e2e_s,
+        throughput_tokens_per_s=batch * (input_tokens + output_tokens) / e2e_s,
+    )
+
+
 def closed_loop_cycle_bound_s(roofline: Roofline, callers: int, input_tokens: int, output_tokens: int) -> float:
     """Return the shortest time in which each of `callers` has one request answered, in a steady state.
 
@@ -93,7 +114,7 @@ def closed_loop_cycle_bound_s(roofline: Roofline, callers: int, input_tokens: in
     """
     copies, stages = roofline.parallelism.data, roofline.parallelism.pipeline
     per_copy, decoded = math.ceil(callers / copies), output_tokens - 1
-    alone_s = wave_bound(roofline, copies, input_tokens, output_tokens).e2e_s
+    alone_s = best_wave_bound(roofline, copies, input_tokens, output_tokens).e2e_s
     in_flight = min(stages, per_copy)
     share = per_copy / in_flight
     prompts = roofline.step_time(Step(chunks=(PrefillChunk(input_tokens),) * per_copy))

@@ -6,7 +6,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from loadgen.moe.bounds import decode_step_bound_s, prefill_bound_s, prefill_steps, wave_bound
+from loadgen.moe.bounds import (
+    best_wave_bound,
+    closed_loop_cycle_bound_s,
+    decode_step_bound_s,
+    prefill_bound_s,
+    prefill_steps,
+    wave_bound,
+)
 from loadgen.moe.hardware import hardware
 from loadgen.moe.models import model
 from loadgen.moe.placement import Parallelism
@@ -74,6 +81,39 @@ def test_pipeline_stages_have_a_share_of_the_sequences_in_turn() -> None:
     quarter = staged.step_time(Step(32, 32 * 512))
     assert decode_step_bound_s(staged, 64, 512) == max(quarter.total_s, 2 * quarter.interval_s)
     assert decode_step_bound_s(staged, 1, 512) == staged.step_time(Step(1, 512)).total_s
+
+
+def test_prompts_in_several_steps_keep_all_stages_at_work() -> None:
+    staged = replace(ROOFLINE, parallelism=Parallelism(pipeline=4))
+    once, best = wave_bound(staged, 64, 1024, 128), best_wave_bound(staged, 64, 1024, 128)
+    assert best.ttft_s < once.ttft_s / 2
+    assert best.e2e_s < once.e2e_s
+    # Without stages one step is the quickest to the last first token.
+    assert best_wave_bound(ROOFLINE, 64, 1024, 128).ttft_s == wave_bound(ROOFLINE, 64, 1024, 128).ttft_s
+
+
+def test_one_caller_has_nobody_to_share_steps_with() -> None:
+    assert closed_loop_cycle_bound_s(ROOFLINE, 1, 1024, 64) == pytest.approx(wave_bound(ROOFLINE, 1, 1024, 64).e2e_s)
+
+
+def test_a_closed_loop_computes_prompts_while_others_decode() -> None:
+    prompts = ROOFLINE.step_time(Step(chunks=(PrefillChunk(1024),) * 64))
+    token = ROOFLINE.step_time(Step(64, 64 * (1024 + 32)))
+    cycle_s = closed_loop_cycle_bound_s(ROOFLINE, 64, 1024, 64)
+    assert cycle_s < prompts.total_s + 63 * token.total_s
+    by_kind = {part.kind: part for part in token.parts}
+    longest = [
+        max(part.memory_s + 63 * by_kind[part.kind].memory_s, part.compute_s + 63 * by_kind[part.kind].compute_s)
+        for part in prompts.parts
+    ]
+    assert cycle_s == pytest.approx(sum(longest))
+
+
+def test_copies_and_stages_share_the_callers() -> None:
+    alone = closed_loop_cycle_bound_s(ROOFLINE, 64, 1024, 64)
+    for parallelism in (Parallelism(data=2), Parallelism(pipeline=2)):
+        shared = closed_loop_cycle_bound_s(replace(ROOFLINE, parallelism=parallelism), 64, 1024, 64)
+        assert 0.5 * alone <= shared < alone
 
 
 @settings(max_examples=30)
