@@ -196,8 +196,12 @@ def _summary(plan: StudyPlan) -> str:
     without = sum(1 for each in plan.points if not each.runs)
     points = plural(len(plan.points), "point") + (f" ({without:,} cannot run)" if without else "")
     amount = f"{points}; {plural(plan.starts, 'start')}, {plural(plan.runs, 'run')}"
+    if not plan.runs:
+        lacks_memory = any(each.memory is not None and each.memory.problem for each in plan.servers)
+        hint = f" None of it can be measured on {plan.hardware.title}; name another with --hardware."
+        return f"{amount}.{hint if lacks_memory else ''}"
     if plan.known_s is None or plan.known_gpu_hours is None:
-        return f"{amount}." if not plan.runs else f"{amount}; the time is not known."
+        return f"{amount}; the time is not known."
     least = "at least " if plan.is_bound else "about "
     time = f"{least}{rounded(plan.known_s)}, {number(plan.known_gpu_hours)} GPU-hours, warm-ups included"
     others = plan.starts - len(plan.known)

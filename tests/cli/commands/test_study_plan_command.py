@@ -30,6 +30,12 @@ def test_servers_that_differ_in_nothing_shown_are_one_row(cli: Cli) -> None:
     assert "64 points (12 cannot run); 52 starts, 156 runs; at least" in text
 
 
+def test_hardware_with_too_little_memory_is_named(cli: Cli) -> None:
+    text = " ".join(cli("study", "plan", "fig13", "--only", "profile=mixtral-tp1").out.split())
+    assert "3 points (3 cannot run); 0 starts, 0 runs. None of it can be measured on NVIDIA H100 SXM5 80GB" in text
+    assert "None of it" not in cli("study", "plan", "fig15").out
+
+
 @pytest.mark.parametrize("name", ["table1", "fig01"])
 def test_arithmetic_needs_no_server(cli: Cli, name: str) -> None:
     assert f"{name} is arithmetic over" in cli("study", "plan", name).out
