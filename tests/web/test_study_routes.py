@@ -1,6 +1,7 @@
 """The dashboard's pages of studies, and their twins in JSON."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -94,3 +95,26 @@ def test_before_anything_is_measured_studies_are_listed(tmp_path: Path) -> None:
     with TestClient(app) as client:
         assert "None of 148 points is measured or predicted yet." in client.get("/studies").text
         assert client.get("/studies/fig06.json").json()["series"] == []
+
+
+def test_a_study_that_is_being_measured_says_so_and_shows_new_points(tmp_path: Path) -> None:
+    url, found = f"sqlite:///{tmp_path / 'running.db'}", read_sweep(WAVE)
+    app = create_app(url)
+    app.state.studies = StudyLibrary(lambda: ("fig06", "table1"))
+    elsewhere = {**found.sweep.environment, "host": {"name": "another-host"}}  # whose processes nobody sees here
+    sweep = replace(found.sweep, status="running", planned_runs=14, imported=None, environment=elsewhere)
+    with Store.open(url) as store, TestClient(app) as client:
+        store.add_sweep(sweep)
+        page = client.get("/studies/fig06").text
+        assert "being measured" in page
+        assert "0 of 14 runs" in page
+        assert 'src="/static/live.js' in page
+        assert "being measured" in client.get("/studies").text
+        before = app.state.studies.shelf(store)
+        store.set_sweep_status(sweep.sweep_id, "interrupted", 14)
+        page = client.get("/studies/fig06").text
+        assert "being measured" not in page
+        assert 'src="/static/live.js' not in page
+        after = app.state.studies.shelf(store)
+    assert after.study("fig06") is not before.study("fig06")
+    assert after.study("table1") is before.study("table1")

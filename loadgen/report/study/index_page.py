@@ -9,7 +9,7 @@ from loadgen.report.study.claim_words import VERDICT_WORDS
 from loadgen.report.study.results import VERDICTS, StudyResults
 from loadgen.report.study.site import Site
 from loadgen.report.study.sources import SeriesSource, merged
-from loadgen.report.study.study_page import SeriesLine, everything, line_of, series_line
+from loadgen.report.study.study_page import SeriesLine, everything, fresh_key, line_of, series_line
 from loadgen.report.study.tally import Tally, tally
 from loadgen.report.study.thumbnail import Thumbnail, thumbnail
 from loadgen.study.measured import Series
@@ -26,6 +26,7 @@ class StudyCard:
     href: str
     lines: tuple[SeriesLine, ...]
     status: str  # without any series
+    is_running: bool  # something of it is being measured
     tally: Tally
     thumbnail: Thumbnail
 
@@ -39,6 +40,8 @@ class StudiesPage:
     tally: Tally
     lines: tuple[SeriesLine, ...]
     problems: tuple[str, ...]
+    running: bool
+    fresh: str
     site: Site
 
 
@@ -81,6 +84,8 @@ def studies_page(all_results: Sequence[StudyResults], site: Site, problems: Sequ
             line_of(series, merged(sources[series]), f"in {_studies(count)}") for series, count in studies.items()
         ),
         problems=tuple(problems),
+        running=any(results.running for results in all_results),
+        fresh=fresh_key(all_results),
         site=site,
     )
 
@@ -100,6 +105,7 @@ def _card(results: StudyResults, site: Site) -> StudyCard:
         href=site.study(study.name),
         lines=lines,
         status="" if lines else _status(results),
+        is_running=bool(results.running),
         tally=tally(standing.judgement.verdict for standing in results.standing),
         thumbnail=thumbnail(results),
     )

@@ -36,7 +36,7 @@ class Shelf:
 
 @dataclass(slots=True)
 class StudyLibrary:
-    """Reading all studies takes seconds: what was read is kept while study files, profiles and sweeps stay as they are."""
+    """Reading all studies takes seconds: of each is kept what was read, while study files, profiles and its sweeps stay as they are."""
 
     names: Callable[[], Sequence[str]] = study_names
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -45,6 +45,9 @@ class StudyLibrary:
     _problems: tuple[str, ...] = ()
     _sweeps: Sweeps | None = None
     _shelf: Shelf | None = None
+    _read: dict[str, tuple[Sweeps, StudyResults]] = field(
+        default_factory=dict
+    )  # by study, with the sweeps it was read from
 
     def shelf(self, store: Store | None) -> Shelf:
         """All studies; without a store, nothing was measured. Raises StoreError."""
@@ -53,12 +56,23 @@ class StudyLibrary:
             if files != self._files:
                 self._planned, self._problems = planned_studies(self.names())
                 self._files, self._shelf = files, None
+                self._read.clear()
             sweeps = () if store is None else tuple(map(_state, store.sweeps()))
             if self._shelf is None or sweeps != self._sweeps:
                 record = None if store is None else Record.of(store)
-                found = tuple(results_of(planned, record) for planned in self._planned)
+                if record is not None and record.has_tiny_models:
+                    self._planned = tuple(each if each.tiny else each.with_tiny_models() for each in self._planned)
+                found = tuple(self._results(planned, record) for planned in self._planned)
                 self._shelf, self._sweeps = Shelf(found, self._problems), sweeps
             return self._shelf
+
+    def _results(self, planned: PlannedStudy, record: Record | None) -> StudyResults:
+        sweeps = [] if record is None else record.sweeps_on(point.variant for point in planned.all_points)
+        states = tuple(_state(sweep) for sweep, _ in sweeps)
+        name = planned.file.study.name
+        if name not in self._read or self._read[name][0] != states:
+            self._read[name] = states, results_of(planned, record)
+        return self._read[name][1]
 
 
 def readable_studies(names: Iterable[str]) -> tuple[list[StudyFile], list[str]]:

@@ -71,6 +71,7 @@ class StudyResults:
     by_series: tuple[SeriesResults, ...]  # the strongest first
     unmeasured: tuple[Judgement, ...]  # verdicts on its claims without any measured point: those about sizes of models
     standing: tuple[Standing, ...]
+    running: tuple[SweepRow, ...] = ()  # sweeps on its servers that are being measured
 
     @property
     def cannot_run(self) -> tuple[StudyVariant, ...]:
@@ -92,8 +93,9 @@ def results_of(planned: PlannedStudy, record: Record | None) -> StudyResults:
     points: dict[Series, list[MeasuredPoint]] = {}
     beside: dict[Series, list[MeasuredPoint]] = {}
     failed: tuple[FailedVariant, ...] = ()
+    running: tuple[SweepRow, ...] = ()
     if record is not None and planned.points:
-        if record.has_tiny_models:
+        if record.has_tiny_models and not planned.tiny:
             planned = planned.with_tiny_models()
         sweeps = record.sweeps_on(point.variant for point in planned.all_points)
         runs = [run for sweep, _ in sweeps if sweep.runs for run in record.runs(sweep.sweep_id)]
@@ -101,7 +103,9 @@ def results_of(planned: PlannedStudy, record: Record | None) -> StudyResults:
             points.setdefault(each.series, []).append(each)
         for each in measured_points(planned.beside + planned.tiny_beside, runs):
             beside.setdefault(each.series, []).append(each)
-        failed = _failures(planned.own, record.sweeps_on(point.variant for point in planned.own))
+        ours = record.sweeps_on(point.variant for point in planned.own)
+        failed = _failures(planned.own, ours)
+        running = tuple(sweep for sweep, _ in ours if sweep.status == "running")
     found = sorted(
         {*points, *(each.series for each in failed)}, key=lambda series: _rank(series, len(points.get(series, ())))
     )
@@ -111,7 +115,7 @@ def results_of(planned: PlannedStudy, record: Record | None) -> StudyResults:
     )
     unmeasured = tuple(judge(claim, Evidence(())) for claim in planned.file.study.claims)
     standing = _standings(unmeasured, by_series)
-    return StudyResults(planned.file, planned.variants, planned.points, by_series, unmeasured, standing)
+    return StudyResults(planned.file, planned.variants, planned.points, by_series, unmeasured, standing, running)
 
 
 def _rank(series: Series, points: int) -> tuple[object, ...]:

@@ -68,6 +68,15 @@ class NotRun:
 
 
 @dataclass(frozen=True, slots=True)
+class Running:
+    """A sweep of the study that is being measured: its name, its address, and how far it is."""
+
+    name: str
+    href: str
+    progress: str
+
+
+@dataclass(frozen=True, slots=True)
 class StudyPage:
     """Everything that the page says."""
 
@@ -78,6 +87,8 @@ class StudyPage:
     setting: str
     notes: str
     lines: tuple[SeriesLine, ...]
+    running: tuple[Running, ...]
+    fresh: str  # changes when the page has something new
     panels: tuple[PanelSection, ...]
     sizes: SizesTable | None
     size_charts: tuple[Chart, ...]
@@ -121,6 +132,8 @@ def study_page(results: StudyResults, all_results: Sequence[StudyResults], site:
         setting=study.setting,
         notes=study.notes or "",
         lines=tuple(lines.values()),
+        running=running_lines(results, site),
+        fresh=fresh_key([results]),
         panels=panels,
         sizes=None if study.needs_server else sizes_table(study.models),
         size_charts=charts,
@@ -135,6 +148,22 @@ def study_page(results: StudyResults, all_results: Sequence[StudyResults], site:
         site=site,
         has_charts=bool(charts) or any(section.by_series for section in panels),
     )
+
+
+def running_lines(results: StudyResults, site: Site) -> tuple[Running, ...]:
+    """The sweeps of a study that are being measured."""
+    return tuple(
+        Running(
+            each.name or each.sweep_id, site.sweep(each.sweep_id), f"{each.runs} of {plural(each.planned_runs, 'run')}"
+        )
+        for each in results.running
+    )
+
+
+def fresh_key(all_results: Sequence[StudyResults]) -> str:
+    """Another text as soon as a run has ended, or a sweep has begun or ended."""
+    ids = [each.sweep_id for results in all_results for each in results.running]
+    return " ".join((str(sum(each.source.runs for results in all_results for each in results.by_series)), *ids))
 
 
 def series_line(results: SeriesResults, *, planned: int) -> SeriesLine:
