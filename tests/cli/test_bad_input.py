@@ -37,6 +37,18 @@ TABLE: list[tuple[tuple[str, ...], int, str]] = [
     (("export", "latest", "--format", "xml"), 2, "--format must be json, csv, parquet or vllm-bench, not xml"),
     (("dashboard", "--port", "70000"), 2, "invalid value for '--port'"),
     (("simulate", "--ttft-s", "-1"), 2, "ttft_s is -1"),
+    (
+        ("simulate", "--hardware", "h100"),
+        2,
+        "the model 'simulated-moe' is not known; with --hardware, --model is one of",
+    ),
+    (("simulate", "--hardware", "h9", "--model", "mixtral-8x7b"), 2, "there is no accelerator 'h9'"),
+    (
+        ("simulate", "--hardware", "h100", "--model", "mixtral-8x7b"),
+        2,
+        "mixtral-8x7b cannot be simulated: on NVIDIA H100",
+    ),
+    (("simulate", "--tp", "2"), 2, "tp needs hardware"),
     (("simulate", "--gap-s", "soon"), 2, "invalid value for '--gap-s'"),
 ]
 

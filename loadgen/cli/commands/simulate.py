@@ -50,7 +50,13 @@ def simulate(terminal: Terminal, *, fault: list[str] | None, **keys: Any) -> Non
     def ready(bound_port: int) -> None:
         host = f"[{options.host}]" if ":" in options.host else options.host
         url = f"http://{host}:{bound_port}"
-        on = "" if options.hardware is None else f" on {options.tp} × {hardware(options.hardware).title}"
+        on = ""
+        if options.hardware is not None:
+            from loadgen.servers.prediction.fitted import basis_of
+
+            accelerator = hardware(options.hardware)
+            on = f" on {options.tp} × {accelerator.title}"
+            terminal.note(f"times by {basis_of(accelerator)}")
         terminal.note(f"SIMULATED model '{options.model}'{on} at {url} (Ctrl-C ends it); measure it with")
         more = "" if options.provider is None else " --endpoint chat"
         more += "" if options.api_key_env is None else f" --api-key-env {options.api_key_env}"
