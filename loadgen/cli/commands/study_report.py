@@ -8,7 +8,8 @@ import typer
 
 from loadgen.cli.commands.plot import drawing_format
 from loadgen.cli.console.output_file import write_file
-from loadgen.cli.console.terminal import Terminal
+from loadgen.cli.console.terminal import Terminal, show_json
+from loadgen.cli.flags import options
 from loadgen.cli.flags.signature import Flag, command
 from loadgen.errors import NotFoundError, UsageError
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from loadgen.study.study_file import StudyFile
 
 _REPORT_FLAGS = (
-    Flag("output", "DIR|FILE.html", "A folder of pages, or one page for one study. Default DIR: studies-report.", type=Path, default=Path("studies-report"), short="-o"),
+    Flag("output", "DIR|FILE.html", "A folder of pages, or one page for one study. Default DIR: studies-report.", type=Path | None, short="-o"),
 )  # fmt: skip
 _PLOT_FLAGS = (
     Flag("output", "FILE", "What to write: .svg, .pdf or .png. Default NAME.svg.", type=Path | None, short="-o"),
@@ -36,30 +37,59 @@ def report_studies(
         typer.Argument(metavar="NAME…", help="Studies by name or path (default: all).", show_default=False),
     ] = None,
     *,
-    output: Path,
+    output: Path | None,
+    as_json: options.Json = False,
 ) -> None:
-    """Write what is on record of studies as pages that need no network.
+    """Write what is on record of studies as pages that need no network; with --json, print it.
 
     For example: loadgen study report fig06 -o fig06.html
     """
-    from loadgen.report.study.files import study_file, study_folder
+    from loadgen.report.study.documents import reports_document
 
-    is_file = output.suffix.lower() in (".html", ".htm")
+    if as_json and output is not None:
+        raise UsageError("--json prints a document, and -o names a file for pages: leave one of them out")
+    path = output or Path("studies-report")
+    is_file = path.suffix.lower() in (".html", ".htm")
     if is_file and len(names or ()) != 1:
-        raise UsageError(f"{output} is one page: name one study, or give a folder with -o DIR")
+        raise UsageError(f"{path} is one page: name one study, or give a folder with -o DIR")
     files, problems = _files(names)
     for problem in problems:
         terminal.note(f"left out: {problem}")
-    if is_file:
-        results, *others = _results(terminal, [*files, *_contradicting(files[0])])
-        write_file(output, study_file(results, [results, *others]).encode())
-        terminal.note(f"wrote {output}")
-        return
-    _make_folder(output / "static")
-    chosen = _results(terminal, files)
-    for path, text in study_folder(chosen, problems):
-        write_file(output / path, text.encode())
-    terminal.note(f"wrote {output / 'index.html'} and {len(chosen) + 1} more pages")
+    others = _contradicting(files[0]) if is_file else []
+    results = _results(terminal, [*files, *others])
+    chosen = results[: len(files)]
+    if as_json:
+        show_json(reports_document(chosen))
+    elif is_file:
+        _write_page(terminal, path, results)
+    else:
+        _write_folder(terminal, path, chosen, problems)
+
+
+def _write_page(terminal: Terminal, path: Path, results: "Sequence[StudyResults]") -> None:
+    """One study, the first, as one page."""
+    from loadgen.report.study.files import study_file
+
+    write_file(path, study_file(results[0], results).encode())
+    terminal.note(f"wrote {path}: {_verdicts(results[:1])}")
+
+
+def _write_folder(terminal: Terminal, path: Path, chosen: "Sequence[StudyResults]", problems: Sequence[str]) -> None:
+    from loadgen.report.study.files import study_folder
+
+    _make_folder(path / "static")
+    for name, text in study_folder(chosen, problems):
+        write_file(path / name, text.encode())
+    terminal.note(f"wrote {path / 'index.html'} and {len(chosen) + 1} more pages: {_verdicts(chosen)}")
+
+
+def _verdicts(results: "Sequence[StudyResults]") -> str:
+    """`20 claims: 3 holds, 7 does not hold`."""
+    from loadgen.report.format import plural
+    from loadgen.report.study.tally import tally
+
+    found = tally(standing.judgement.verdict for each in results for standing in each.standing)
+    return f"{plural(found.total, 'claim')}: {found.sentence}" if found.total else "no claims"
 
 
 @command(_PLOT_FLAGS)

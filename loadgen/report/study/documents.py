@@ -31,6 +31,11 @@ def studies_document(all_results: Sequence[StudyResults], problems: Sequence[str
     }
 
 
+def reports_document(all_results: Sequence[StudyResults]) -> Json:
+    """Several studies, each as its page has it."""
+    return {"schema_version": SCHEMA_VERSION, "studies": [study_document(results) for results in all_results]}
+
+
 def study_document(results: StudyResults) -> Json:
     """One study with its points and its claims."""
     study = results.file.study
