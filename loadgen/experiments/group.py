@@ -15,7 +15,16 @@ from loadgen.experiments.group_state import GroupState
 from loadgen.experiments.interrupts import Stop
 from loadgen.experiments.kept_server import KeptServer
 from loadgen.experiments.sweep import SweepResult, run_sweep
-from loadgen.experiments.sweep_record import GroupMember, GroupTerms, Resume, close, ended_runs, new_id, sweep_hash
+from loadgen.experiments.sweep_record import (
+    GroupMember,
+    GroupTerms,
+    Resume,
+    close,
+    ended_runs,
+    new_id,
+    recorded_failure,
+    sweep_hash,
+)
 from loadgen.experiments.sweep_request import PlannedSweep
 from loadgen.load.spec import RunSpec, canonical_hash
 from loadgen.servers.launcher.failure import StartFailure
@@ -24,6 +33,7 @@ from loadgen.servers.launcher.variant import Variant
 from loadgen.spec.runs import resolve
 from loadgen.store.claim import claimed
 from loadgen.store.repository import Store
+from loadgen.store.rows import SweepRow
 
 _STOPS = (Interrupted, StoreError, EngineError)  # failures that would meet the next variant too
 
@@ -87,12 +97,13 @@ def run_group(
         _variant(sweeps[at]).launch()  # whether each can be started here at all, before the first one takes its hours
     group_id = found or new_id("g")
     labels = dict.fromkeys(_variant(sweep).label for sweep in sweeps)
-    parts = _parts(sweeps, starts, wanted, _ended(store, found, sweeps, hashes))
+    on_record = {} if found is None else {row.spec_hash: row for row in store.group(found)}
+    parts = _parts(sweeps, starts, wanted, _ended(store, on_record, sweeps, hashes))
     state = GroupState(parts)
     on_event = _also_to(state, on_event)
     on_event(GroupStarted(group_id, found is not None, tuple(labels), parts))
     results: dict[int, SweepResult] = {}
-    failures: dict[int, LoadgenError] = {}
+    failures: dict[int, LoadgenError] = _lacked_memory(on_record, sweeps, hashes)
     stopped_by: LoadgenError | None = None
     with _Claims(store) as claims, KeptServer() as kept:
         for place, (at, repeats) in enumerate(starts):
@@ -184,10 +195,9 @@ def _parts(
 
 
 def _ended(
-    store: Store, group_id: str | None, sweeps: Sequence[PlannedSweep], hashes: Sequence[str]
+    store: Store, on_record: Mapping[str, SweepRow], sweeps: Sequence[PlannedSweep], hashes: Sequence[str]
 ) -> list[frozenset[str]]:
-    """The hashes of the runs that a group on record has, for each of its sweeps; of a finished one, all."""
-    on_record = {} if group_id is None else {row.spec_hash: row for row in store.group(group_id)}
+    """The hashes of the runs that the sweeps on record have, for each of `sweeps`; of a finished one, all."""
     found = []
     for sweep, spec_hash in zip(sweeps, hashes, strict=True):
         row = on_record.get(spec_hash)
@@ -196,6 +206,21 @@ def _ended(
         else:
             found.append(frozenset(ended_runs(store, row)))
     return found
+
+
+def _lacked_memory(
+    on_record: Mapping[str, SweepRow], sweeps: Sequence[PlannedSweep], hashes: Sequence[str]
+) -> dict[int, LoadgenError]:
+    """The failures of sweeps that were not tried, on servers that lacked memory for another sweep of this group."""
+    tried = [(sweep, on_record[each]) for sweep, each in zip(sweeps, hashes, strict=True) if each in on_record]
+    lacking = [(sweep, recorded_failure(row)) for sweep, row in tried if row.status == "finished"]
+    return {
+        at: failure
+        for at, sweep in enumerate(sweeps)
+        if hashes[at] not in on_record
+        for other, failure in lacking
+        if failure is not None and failure.kind.is_memory and _is_alike(sweep, other)
+    }
 
 
 def _also_to(state: GroupState, on_event: OnEvent) -> OnEvent:

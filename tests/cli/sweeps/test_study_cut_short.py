@@ -213,3 +213,16 @@ def test_a_failed_start_is_on_record_once_and_tried_again_unless_it_lacked_memor
     healed = cli("study", "run", "mine", "--resume")
     assert healed.measured == starts_again or not starts_again
     assert len(runs()) == (PLANNED if starts_again else PLANNED // 2)
+
+
+def test_a_server_that_lacked_memory_for_one_load_is_not_started_for_another(cli: Cli, tmp_path: Path) -> None:
+    program = tmp_path / "vllm"
+    program.write_text(
+        '#!/bin/sh\n[ "$1" = --version ] && echo 0.32.0 && exit\necho x >> starts\necho "CUDA out of memory" >&2\nexit 1\n'
+    )
+    first = cli("study", "run", "mine", "--only", "load=closed_loop", "--only", "profile=a")
+    assert first.code == 5, "nothing was measured at all"
+    rest = cli("study", "run", "mine", "--resume", "--only", "profile=a")
+    assert rest.code == 5
+    assert "out of GPU memory" in rest.err
+    assert (tmp_path / "starts").read_text().count("x") == 1
