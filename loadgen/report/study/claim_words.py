@@ -37,6 +37,11 @@ VERDICT_MARKS: Mapping[Verdict, str] = {
 }
 
 
+_MAX_LISTED = 4  # values of a coordinate; of more, the first two and their number
+_PLAIN = ("model", "load", "precision", "scheme", "draft")
+"""Coordinates whose values say what they are."""
+
+
 @dataclass(frozen=True, slots=True)
 class ComparedLine:
     """One comparison behind a verdict: what it is of, what was found, and its own verdict."""
@@ -66,7 +71,7 @@ def stated_words(claim: Claim) -> str:
             }
             return f"{words[growth]} {_axis(axis)}"
         case Contrast(larger=larger, smaller=smaller):
-            return f"{_pair(larger)} is above {_pair(smaller)}"
+            return _contrast(larger, smaller)
         case Peak(axis=axis, of=of, at=at):
             return f"{of.replace('_', ' ')} at {_axis(axis)} {_listed(at)}"
         case OutOfMemory(at=at):
@@ -140,11 +145,22 @@ def _axis(axis: str) -> str:
 
 def _pair(pair: Pair) -> str:
     at = f" at {_where(pair.where)}" if pair.where else ""
+    if pair.a == pair.b:
+        return f"{pair.take.a or 'any'} over {pair.take.b or 'any'} of {_where(pair.a)}{at}"
     return f"{_where(pair.a)} over {_where(pair.b)}{at}"
 
 
+def _contrast(larger: Pair, smaller: Pair) -> str:
+    if (larger.a, larger.b) == (smaller.a, smaller.b) and larger.where and smaller.where:
+        of = f"{_where(larger.a)} over {_where(larger.b)}"
+        return f"{of}: more at {_where(larger.where)} than at {_where(smaller.where)}"
+    return f"{_pair(larger)} is above {_pair(smaller)}"
+
+
 def _where(where: Where) -> str:
-    return ", ".join(f"{_axis(key)} {_listed(value)}" for key, value in where.items())
+    return ", ".join(
+        _listed(value) if key in _PLAIN else f"{_axis(key)} {_listed(value)}" for key, value in where.items()
+    )
 
 
 def _values(where: Where) -> str:
@@ -153,4 +169,5 @@ def _values(where: Where) -> str:
 
 def _listed(value: object) -> str:
     values: Iterable[object] = value if isinstance(value, list) else [value]
-    return " or ".join(_fact(each) for each in values)
+    words = [_fact(each) for each in values]
+    return " or ".join(words) if len(words) <= _MAX_LISTED else f"{', '.join(words[:2])} … ({len(words)})"

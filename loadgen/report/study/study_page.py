@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from loadgen.errors import UsageError
+from loadgen.moe.hardware import hardware
 from loadgen.report.charts.chart import Chart
 from loadgen.report.format import MISSING_FIGURE, percent, plural
 from loadgen.report.points import Table
@@ -16,6 +18,8 @@ from loadgen.report.study.site import Site
 from loadgen.report.study.sizes import SizesTable, sizes_charts, sizes_table
 from loadgen.report.study.sources import SeriesSource
 from loadgen.report.study.tally import Tally, tally
+from loadgen.servers.prediction.fitted import SERVER_NAME as PREDICTION
+from loadgen.servers.prediction.fitted import basis_of
 from loadgen.study.measured import Provenance, Series
 from loadgen.study.schema import Panel
 
@@ -180,6 +184,7 @@ def line_of(series: Series, source: SeriesSource, coverage: str) -> SeriesLine:
         ("client", "; ".join(source.hosts)),
         ("loadgen", "; ".join(source.loadgen)),
         ("measured" if series.provenance != "simulated" else "predicted", " to ".join(source.days)),
+        ("rests on", _basis(series, source)),
     ]
     return SeriesLine(
         series.key,
@@ -189,6 +194,16 @@ def line_of(series: Series, source: SeriesSource, coverage: str) -> SeriesLine:
         coverage,
         tuple((name, value) for name, value in facts if value),
     )
+
+
+def _basis(series: Series, source: SeriesSource) -> str:
+    """What predictions of a series rest on; empty for all else."""
+    if not any(server.startswith(PREDICTION) for server in source.servers):
+        return ""
+    try:
+        return basis_of(hardware(series.hardware))
+    except UsageError:  # of a later version
+        return ""
 
 
 def _section(

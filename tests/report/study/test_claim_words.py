@@ -1,0 +1,80 @@
+"""What a claim states, and what was found, in a few words."""
+
+from typing import Any
+
+import pytest
+
+from loadgen.report.study.claim_words import found_words, ratio_words, stated_words
+from loadgen.study.claims import Claim
+from loadgen.study.estimate import Estimate
+from loadgen.study.judge import Compared, Judgement
+
+A, B = {"batch": 128}, {"batch": 1}
+MODELS = ["a", "b", "c", "d", "e"]
+
+
+def claim(**compare: Any) -> Claim:
+    return Claim.model_validate({"id": "one", "place": "here", "says": "So it is.", "compare": compare})
+
+
+@pytest.mark.parametrize(
+    ("compare", "words"),
+    [
+        ({"kind": "ratio", "a": A, "b": B, "stated": {"min": 8, "as_written": "> 8x"}}, "> 8x"),
+        ({"kind": "ratio", "a": A, "b": B, "stated": {"min": 8}}, "at least 8.00×"),
+        ({"kind": "ratio", "a": A, "b": B, "stated": {"min": 1.2, "max": 1.5}}, "1.20× to 1.50×"),
+        ({"kind": "ordering", "points": [{"model": "a"}, {"model": "b"}]}, "a > b"),
+        ({"kind": "ordering", "points": [{"model": "a"}, {"model": "b"}], "order": "lowest_first"}, "a < b"),
+        ({"kind": "trend", "axis": "ffn_size", "direction": "decreases"}, "decreases with ffn size"),
+        ({"kind": "trend", "axis": "batch", "direction": "flat", "of": {"a": A, "b": B}}, "batch 128 over batch 1: flat with batch"),
+        ({"kind": "scaling", "axis": "batch", "growth": "proportional"}, "in proportion to batch"),
+        ({"kind": "peak", "axis": "draft", "at": "1.7B"}, "highest at draft 1.7B"),
+        ({"kind": "oom", "at": [{"experts": 64, "ffn_size": 14336}]}, "no memory for experts 64, ffn size 14,336"),
+        (
+            {
+                "kind": "contrast",
+                "larger": {"a": A, "b": B, "where": {"precision": "fp8"}},
+                "smaller": {"a": A, "b": B, "where": {"precision": "fp16"}},
+            },
+            "batch 128 over batch 1: more at fp8 than at fp16",
+        ),
+        (
+            {"kind": "trend", "axis": "batch", "direction": "flat", "of": {"a": {"model": MODELS}, "b": {"model": MODELS}, "take": {"a": "highest", "b": "lowest"}}},
+            "highest over lowest of a, b … (5): flat with batch",
+        ),
+        ({"kind": "fact", "model": "mixtral-8x7b", "facts": {"layers": 32, "ffn_size": 14336}}, "layers 32, ffn size 14,336"),
+        ({"kind": "none"}, "–"),
+    ],
+)  # fmt: skip
+def test_what_is_stated(compare: dict[str, Any], words: str) -> None:
+    assert stated_words(claim(**compare)) == words
+
+
+def ratio(value: float, *, assumed: bool = False) -> Estimate:
+    return Estimate(value, value * 0.9, value * 1.1, assumed=assumed)
+
+
+def found(*ratios: float, over: str = "all") -> str:
+    compared = tuple(Compared("x", ratio(each), "holds") for each in ratios)
+    stated = claim(kind="ratio", a=A, b=B, over=over, stated={"min": 2})
+    return found_words(Judgement(stated, "holds", None, compared))
+
+
+def test_what_is_found() -> None:
+    assert ratio_words(ratio(2.0)) == "2.00× (1.80 to 2.20)"
+    assert ratio_words(ratio(2.0, assumed=True)) == "2.00× (≈ 1.80 to 2.20)"
+    assert found(2.0) == "2.00× (1.80 to 2.20)"
+    assert found(4.0, 2.0) == "2.00× to 4.00×"
+    assert found(2.0, 8.0, over="mean").startswith("4.00× (")
+    assert found() == "–"
+
+
+def test_facts_and_memory_are_counted() -> None:
+    facts = (
+        Compared("a", None, "holds", "32", "32"),
+        Compared("b", None, "does_not_hold", "5", "6"),
+    )
+    of_facts = claim(kind="fact", model="mixtral-8x7b", facts={"layers": 32})
+    assert found_words(Judgement(of_facts, "does_not_hold", None, facts)) == "1 of 2 agree"
+    of_memory = claim(kind="oom", at=[{"experts": 64}])
+    assert found_words(Judgement(of_memory, "holds", None, (Compared("a", None, "holds"),))) == "1 of 1 as stated"
