@@ -13,6 +13,8 @@ from loadgen.experiments.group import GroupResult, run_group
 from loadgen.experiments.interrupts import Stop
 from loadgen.experiments.sweep_request import PlannedSweep
 from loadgen.load.spec import RunSpec
+from loadgen.servers.launcher.failure import FailureKind, StartFailure
+from loadgen.servers.launcher.preflight import check
 from loadgen.servers.launcher.variant import Variant
 from loadgen.spec.runs import resolve
 from loadgen.store.repository import Store
@@ -102,13 +104,18 @@ def run_study(
 ) -> GroupResult:
     """Measure the runs at `only` (None: all), or with `resume` those of them that the newest run of the study lacks.
 
-    A server that does not start is a result: its sweep is on record without runs, with the reason. Raises what `run_group` raises.
+    A server that does not start is a result: its sweep is on record without runs, with the reason. Raises what `run_group`
+    raises, and StartFailure where none of the servers can be started on this machine.
     """
     wanted = only or {}
     due = {at for at, load in enumerate(loads) if any(load.has(run, wanted) for run in resolve(load.sweep.spec))}
     if not due:
         raise UsageError(
             f"no point of the study is at --only {', '.join(f'{key}={value}' for key, value in wanted.items())}"
+        )
+    if not resume:
+        _check_machine(
+            [load.sweep.variant for at, load in enumerate(loads) if at in due and load.sweep.variant is not None]
         )
     return run_group(
         [load.sweep for load in loads],
@@ -119,4 +126,25 @@ def run_study(
         resume=resume,
         due=due,
         wanted=lambda at, run: loads[at].has(run, wanted),
+    )
+
+
+def _check_machine(variants: Sequence[Variant]) -> None:
+    failures: list[StartFailure] = []
+    for variant in variants:
+        launch = variant.launch()
+        if launch.kind == "external":
+            return
+        try:
+            check(launch)
+        except StartFailure as failure:
+            failures.append(failure)
+        else:
+            return
+    first = failures[0]
+    hint = "; `loadgen study predict` needs no server, and `--scale tiny` no GPU"
+    raise StartFailure(
+        first.kind,
+        f"none of these servers can be started here: {first.sentence}"
+        + (hint if first.kind is FailureKind.TOO_FEW_GPUS else ""),
     )

@@ -98,6 +98,20 @@ def test_a_server_that_does_not_start_costs_its_own_points_alone(cli: Cli, tmp_p
     assert len(said.json["sweeps"]) == 3
 
 
+def test_a_machine_that_can_start_none_of_the_servers_is_told_so_before_anything_is_on_record(
+    cli: Cli, tmp_path: Path
+) -> None:
+    for name in ("a", "b"):
+        (tmp_path / f"server_profiles/{name}.yaml").write_text(
+            f"description: missing\nmodel: fake\nexecutable: ./no-vllm\nneeds: {{gpus: 0}}\nport: {free_port()}\n"
+        )
+    said = cli("study", "run", "mine")
+    assert said.code == 5
+    assert "none of these servers can be started here: a needs vllm, and there is no program './no-vllm'" in said.err
+    assert len(said.err.strip().splitlines()) == 1
+    assert sweeps() == []
+
+
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
