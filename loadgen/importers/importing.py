@@ -47,9 +47,23 @@ FORMATS = (
 )
 
 
+def read_sweeps(path: Path, *, simulated: bool = False) -> tuple[FoundSweep, ...]:
+    """The sweeps in the file at `path`: one, or those of a group that have a result. Otherwise as `read_sweep`."""
+    file = read_file(path)
+    sweeps = own.sweeps_of_group(file.document)
+    if sweeps is None:
+        return (_found(path, file, simulated=simulated),)
+    if not sweeps:
+        raise UsageError(f"{shown(path)} is a group of sweeps without a run")
+    return tuple(_found(path, replace(file, document=each), simulated=simulated) for each in sweeps)
+
+
 def read_sweep(path: Path, *, simulated: bool = False) -> FoundSweep:
     """The sweep in the file at `path`; `simulated`: another client measured the simulator, which its file does not tell. Raises UsageError in one sentence that names the file and what is wrong with it."""
-    file = read_file(path)
+    return _found(path, read_file(path), simulated=simulated)
+
+
+def _found(path: Path, file: ResultFile, *, simulated: bool) -> FoundSweep:
     try:
         document = _foreign(file, simulated) or file.document
         sweep, runs = own.measured(document)

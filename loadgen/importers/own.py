@@ -77,6 +77,7 @@ def measured(document: Any) -> tuple[SweepRow, list[RunDocument]]:
         environment=sweep["environment"],
         server=sweep["server"],
         group_id=sweep.get("group_id"),
+        start_failure=sweep.get("start_failure"),
         search=_search(sweep),
     )
     return row, runs
@@ -90,6 +91,17 @@ def _search(sweep: SweepDocument) -> SearchDocument | None:
     return cast(SearchDocument, {"slo": sweep["spec"].get("slo", {}), "probes": [], **found})
 
 
+def sweeps_of_group(document: Any) -> list[Any] | None:
+    """The sweeps of a group's document that have a result: runs, or the reason why their server did not start. None: no group."""
+    if not isinstance(document, dict) or "group_id" not in document or not isinstance(document.get("sweeps"), list):
+        return None
+    return [each for each in document["sweeps"] if not isinstance(each, dict) or _has_result(each)]
+
+
+def _has_result(sweep: Json) -> bool:
+    return bool(sweep.get("runs") or sweep.get("start_failure"))
+
+
 def _whole(document: Any) -> Json:
     """The sweep's document; of a run that came alone, with its sweep's facts beside it."""
     if isinstance(document, dict) and "schema_version" in document:
@@ -98,7 +110,7 @@ def _whole(document: Any) -> Json:
         if "run_id" in document and "runs" not in document:
             return _of_one_run(document)
         if "group_id" in document and "sweeps" in document:
-            raise UsageError("is a group of sweeps: export and import each of its sweeps")
+            raise UsageError("is a group of sweeps; name a file with one sweep")
     raise UsageError(f"is JSON, but no result of loadgen: {_EXPECTED}, or {_OTHERS}")
 
 
@@ -125,7 +137,7 @@ def _check_belonging(sweep: SweepDocument, runs: list[RunDocument]) -> None:
     sweep_id = sweep["sweep_id"]
     if sweep["status"] == "running":
         raise UsageError(f"was written while the sweep {sweep_id} was running: export it again when it has ended")
-    if not runs:
+    if not runs and not sweep.get("start_failure"):
         raise UsageError(f"has no run: the sweep {sweep_id} ended before its first one did")
     for run in runs:
         if run["sweep_id"] != sweep_id:
@@ -137,9 +149,9 @@ def _check_belonging(sweep: SweepDocument, runs: list[RunDocument]) -> None:
         ("run_id", [run["run_id"] for run in runs]),
         ("spec.hash", [run["spec"]["hash"] for run in runs]),
     ):
-        name, times = Counter(names).most_common(1)[0]
-        if times > 1:
-            raise UsageError(f"has {times} runs with the {what} {name}: each has its own")
+        for name, times in Counter(names).most_common(1):
+            if times > 1:
+                raise UsageError(f"has {times} runs with the {what} {name}: each has its own")
 
 
 def measured_by(document: Any) -> tuple[str | None, str | None]:

@@ -59,7 +59,7 @@ def import_results(
 
     Results of vllm bench serve, GuideLLM, AIPerf, genai-perf and inference-perf are taken too, marked as measured by another client. For example: loadgen import results/*.json
     """
-    from loadgen.importers.importing import read_sweep
+    from loadgen.importers.importing import read_sweeps
     from loadgen.store.repository import Store
 
     imported: list[_Imported] = []
@@ -68,10 +68,10 @@ def import_results(
     try:
         for path in files:
             try:
-                found = read_sweep(path, simulated=simulated)
+                sweeps = read_sweeps(path, simulated=simulated)
                 store = store or terminal.open_to_write()  # not before there is something to put in
-                imported.append(_import(store, path, found))
-                for note in found.notes:
+                imported += [_import(store, path, found) for found in sweeps]
+                for note in dict.fromkeys(note for found in sweeps for note in found.notes):
                     terminal.note(f"{path.name}: {note}")
                 terminal.announce()
             except LoadgenError as error:

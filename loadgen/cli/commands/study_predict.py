@@ -110,9 +110,9 @@ def _check(paths: list[str], *, as_json: bool) -> None:
     from loadgen.cli.console.terminal import stdout
     from loadgen.cli.tables.prediction_errors import error_tables
     from loadgen.experiments.study.prediction_errors import error_table
-    from loadgen.importers.importing import read_sweep
+    from loadgen.importers.importing import read_sweeps
 
-    table = error_table([run for path in paths for run in read_sweep(Path(path)).runs])
+    table = error_table([run for path in paths for found in read_sweeps(Path(path)) for run in found.runs])
     if as_json:
         show_json({"schema_version": 1, **table.to_json()})
         return

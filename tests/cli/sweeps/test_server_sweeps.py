@@ -277,7 +277,10 @@ def test_several_profiles_are_one_group(cli: Cli, tmp_path: Path) -> None:
     assert imported.code == 0, imported.err
     assert cli("show", group, "--json", "--db", "sqlite:///other.db").json["sweeps"][0]["server"] == first.server
     cli("export", group, "-o", "group.json")
-    assert "is a group of sweeps: export and import each" in cli("import", "group.json").err
+    assert cli("import", "group.json", "--db", "sqlite:///third.db").code == 0
+    both = cli("show", group, "--json", "--db", "sqlite:///third.db").json["sweeps"]
+    assert [each["sweep_id"] for each in both] == [first.sweep_id, second.sweep_id]
+    assert "is a group of sweeps; name a file with one sweep" in cli("compare", "group.json", first.sweep_id).err
     with TestClient(create_app("sqlite:///loadgen.db")) as client:
         assert f'<a href="/sweeps/{second.sweep_id}">b</a>' in client.get(f"/sweeps/{first.sweep_id}").text
 
