@@ -1,7 +1,7 @@
 """What a study file says: a question, the servers and loads that answer it, how to draw it, and the claims to judge."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
@@ -57,7 +57,7 @@ class Panel(_Part):
     where: Where = Field(default_factory=dict)
     log_x: bool = False
     log_y: bool = False
-    kind: str = "line"  # line, bar or heat map
+    kind: Literal["line", "bar", "heat map"] = "line"
 
 
 class Study(_Part):

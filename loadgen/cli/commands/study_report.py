@@ -15,7 +15,6 @@ from loadgen.errors import NotFoundError, UsageError
 
 if TYPE_CHECKING:
     from loadgen.report.study.results import StudyResults
-    from loadgen.study.schema import Panel
     from loadgen.study.study_file import StudyFile
 
 _REPORT_FLAGS = (
@@ -109,25 +108,25 @@ def plot_study(
     For example: loadgen study plot fig06 --series h100-simulated -o fig06.pdf
     """
     from loadgen.report.charts.drawing import draw
-    from loadgen.report.study.drawing import about_series, drawn_panel
+    from loadgen.report.study.drawing import drawing, drawing_titles
     from loadgen.study.study_file import read_study
 
     file = read_study(name)
     path = output or Path(f"{file.study.name}.svg")
     form = drawing_format(path)
-    _check_panel(file.study.panels, panel, name)
+    _check_panel(drawing_titles(file.study), panel, name)
     (results,) = _results(terminal, [file])
-    of_series, chart = drawn_panel(results, panel - 1, series, width_px)
-    write_file(path, draw(chart, form, about_series(of_series), width_px))
-    terminal.note(f"wrote {path}: {of_series.series.label}")
+    drawn = drawing(results, panel - 1, series, width_px)
+    write_file(path, draw(drawn.chart, form, drawn.about, width_px))
+    terminal.note(f"wrote {path}: {drawn.of}")
 
 
-def _check_panel(panels: "Sequence[Panel]", number: int, name: str) -> None:
-    if not panels:
+def _check_panel(titles: Sequence[str], number: int, name: str) -> None:
+    if not titles:
         raise UsageError(f"{name} has no panels to draw; `loadgen study report {name}` shows what it has")
-    if not 1 <= number <= len(panels):
-        listed = "; ".join(f"{at} {panel.title}" for at, panel in enumerate(panels, 1))
-        raise UsageError(f"--panel must be 1 to {len(panels)}, not {number}: {listed}")
+    if not 1 <= number <= len(titles):
+        listed = "; ".join(f"{at} {title}" for at, title in enumerate(titles, 1))
+        raise UsageError(f"--panel must be 1 to {len(titles)}, not {number}: {listed}")
 
 
 def _files(names: Sequence[str] | None) -> "tuple[list[StudyFile], list[str]]":

@@ -68,7 +68,9 @@ def heat_map(
     words += ["Means over repeats."] if any(row["runs"] > 1 for row in rows) else []
     words += ["?: doubtful."] if any(row["status"] == "doubtful" for row in rows) else []
     words += ["–: not known, or too few values."] if any(row["status"] == "unknown" for row in rows) else []
-    spec = _spec(rows, [setting(column) for column in columns], lines, along.x_label, of.name(statistic))
+    spec = cells_spec(
+        rows, [setting(column) for column in columns], lines, x_label=along.x_label, label=of.name(statistic)
+    )
     shown = {(row["line"], row["column"]): row["text"] for row in rows}
     table = Table(
         (along.series_label or "", *(f"{along.x_label} {setting(column)}" for column in columns)),
@@ -98,7 +100,8 @@ def _share(value: float, low: float, high: float, log: bool) -> float:
     return math.log(value / low) / math.log(high / low) if log else (value - low) / (high - low)
 
 
-def _spec(rows: list[HeatRow], columns: list[str], lines: list[str], x_label: str, label: str) -> Spec:
+def cells_spec(rows: list[HeatRow], columns: list[str], lines: list[str], *, x_label: str, label: str) -> Spec:
+    """Return the specification of these places, columns and lines in order; `label` is what the figure is called."""
     x: Spec = {
         "field": "column",
         "type": "ordinal",

@@ -1,18 +1,40 @@
-"""A panel of a study as one drawing, for a file."""
+"""One drawing of a study, for a file: a panel by one series, or the sizes of models."""
+
+from dataclasses import dataclass
 
 from loadgen.errors import UsageError
 from loadgen.report.charts.chart import Chart
 from loadgen.report.study.panels.charts import panel_drawing
 from loadgen.report.study.panels.rows import PanelMark, marks_of, scales_of
-from loadgen.report.study.results import SeriesResults, StudyResults
+from loadgen.report.study.results import StudyResults
+from loadgen.report.study.sizes import sizes_charts
+from loadgen.study.schema import Study
+
+_SIZES = ("Parameters in all", "Parameters that a token uses")
 
 
-def drawn_panel(results: StudyResults, at: int, series: str | None, width_px: int) -> tuple[SeriesResults, Chart]:
-    """The panel at this place, as the series of this key has it; without one, the strongest that has any of it.
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """A chart, whose points it shows in a few words, and where they come from, for under the title."""
+
+    chart: Chart
+    of: str
+    about: tuple[str, ...]
+
+
+def drawing_titles(study: Study) -> tuple[str, ...]:
+    """The drawings that a study has, by their titles."""
+    return tuple(panel.title for panel in study.panels) if study.needs_server else _SIZES
+
+
+def drawing(results: StudyResults, at: int, series: str | None, width_px: int) -> Drawing:
+    """The drawing at this place, as the series of this key has it; without one, the strongest that has any of it.
 
     Raises UsageError when there is nothing to draw.
     """
     study = results.file.study
+    if not study.needs_server:
+        return Drawing(sizes_charts(study.models)[at], "from the models' configurations", ())
     panel = study.panels[at]
     marks: dict[str, list[PanelMark]] = {}
     for each in results.by_series:
@@ -28,11 +50,6 @@ def drawn_panel(results: StudyResults, at: int, series: str | None, width_px: in
         raise UsageError(f"no series '{key}' has a point of '{panel.title}'; there are {', '.join(marks)}")
     scales = scales_of(panel, results.points, marks[key])
     assert scales is not None
-    of_series = next(each for each in results.by_series if each.series.key == key)
-    return of_series, panel_drawing(scales, marks[key], of_series.series, width_px)
-
-
-def about_series(of: SeriesResults) -> tuple[str, ...]:
-    """Where the points come from, for under the title."""
-    source = of.source
-    return ("; ".join(filter(None, (*source.servers, *source.gpus))),)
+    of = next(each for each in results.by_series if each.series.key == key)
+    about = "; ".join((*of.source.servers, *of.source.gpus))
+    return Drawing(panel_drawing(scales, marks[key], of.series, width_px), of.series.label, (about,))

@@ -50,7 +50,7 @@ def _drawn(scales: PanelScales, marks: Sequence[PanelMark], series: SeriesResult
     facet = scales.facets[0] if scales.facets else None
     shown = [mark for mark in marks if mark.facet == facet]
     highest = max(mark.pooled.mean for mark in shown) or 1.0
-    strokes = _bars(shown, highest) if scales.is_bar else _lines(scales, shown, highest)
+    strokes = _lines(scales, shown, highest) if scales.is_line else _bars(shown, highest)
     return Thumbnail(strokes, series.series.label)
 
 

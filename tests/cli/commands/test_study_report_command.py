@@ -63,13 +63,19 @@ def test_a_figure_as_a_file(cli: Cli, measured: None, tmp_path: Path, ending: st
     assert (tmp_path / f"figure{ending}").read_bytes().startswith(begins)
 
 
+def test_sizes_of_models_are_drawn_without_a_server(cli: Cli, tmp_path: Path) -> None:
+    assert cli("study", "plot", "fig01", "-o", "fig01.svg").code == 0
+    assert "olmoe-1b-7b" in (tmp_path / "fig01.svg").read_text()
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
         (("report", "fig06", "fig05", "-o", "x.html"), "x.html is one page: name one study"),
         (("report", "fig99"), "there is no study 'fig99'; did you mean 'fig09'?"),
         (("report", "fig06", "--json", "-o", "x"), "--json prints a document, and -o names a file"),
-        (("plot", "table1"), "table1 has no panels to draw"),
+        (("plot", "fig15"), "fig15 has no panels to draw"),
+        (("plot", "table1", "--panel", "3"), "--panel must be 1 to 2, not 3: 1 Parameters in all"),
         (("plot", "fig06", "--panel", "3"), "--panel must be 1 to 2, not 3: 1 Throughput over batch size"),
         (("plot", "fig06", "--panel", "2"), "nothing of 'Output throughput in the steady state' is on record"),
         (("plot", "fig06", "--series", "h100"), "no series 'h100' has a point"),

@@ -12,6 +12,7 @@ from loadgen.importers.importing import read_sweep
 from loadgen.report.study.files import study_file, study_folder
 from loadgen.report.study.index_page import claims_page, studies_page
 from loadgen.report.study.library import Shelf, StudyLibrary
+from loadgen.report.study.panels.charts import panel_charts
 from loadgen.report.study.panels.rows import marks_of, scales_of
 from loadgen.report.study.record import PlannedStudy, Record
 from loadgen.report.study.rendering import render_study
@@ -244,3 +245,17 @@ def test_tiny_models_are_a_series_without_a_say(tmp_path: Path) -> None:
     assert [point.coordinates["batch"] for point in series.points] == [1, 4]
     assert [point.coordinates["model"] for point in series.points] == ["deepseek-v2-lite"] * 2
     assert [each.judgement.verdict for each in results.standing] == ["not_measured"]
+
+
+def test_a_panel_may_be_a_heat_map(fig06: StudyResults) -> None:
+    (series,) = fig06.by_series
+    panel = fig06.file.study.panels[0].model_copy(update={"kind": "heat map"})
+    marks = marks_of(panel, series.points)
+    scales = scales_of(panel, fig06.points, marks)
+    assert scales is not None
+    chart, _ = panel_charts(scales, marks, series.series)
+    assert chart.spec is not None
+    cells = chart.spec["data"]["values"]
+    assert {cell["line"] for cell in cells} == {"128 in and out", "2,048 in and out"}
+    darkest = max(cells, key=lambda cell: cell["share"])
+    assert (darkest["column"], darkest["line"], darkest["share"]) == ("128", "128 in and out", 1.0)

@@ -23,8 +23,9 @@ from loadgen.report.charts.chart import (
     shape_of,
     value_axis,
 )
+from loadgen.report.charts.heat_map import HeatRow, cells_spec
 from loadgen.report.charts.load_charts import BOUND_NOTE
-from loadgen.report.format import shown_unit
+from loadgen.report.format import figure, shown_unit
 from loadgen.report.study.panels.rows import PanelMark, PanelScales, axis_title, is_number, label
 from loadgen.study.measured import Series
 
@@ -86,7 +87,8 @@ def panel_drawing(scales: PanelScales, marks: Sequence[PanelMark], series: Serie
         part = _spec(scales, [mark for mark in marks if mark.facet == facet])
         part |= {"title": {"text": label(str(panel.facet), facet), "fontSize": 12, "offset": 8}, "width": each_px}
         parts.append({key: value for key, value in part.items() if key not in ("$schema", "autosize")})
-        parts[-1]["height"] = _CONCAT_HEIGHT_PX if not scales.is_bar else part["height"]
+        if scales.is_line:
+            parts[-1]["height"] = _CONCAT_HEIGHT_PX
     spec: Spec = {"$schema": SCHEMA, "concat": parts, "columns": columns, "spacing": 24}
     spec["resolve"] = {"scale": {"color": "shared", "shape": "shared"}}
     return Chart(scales.figure.key, title, unit, caption(scales, marks), spec)
@@ -99,12 +101,16 @@ def caption(scales: PanelScales, marks: Sequence[PanelMark]) -> str:
         words.append("Bars are the 95 % interval of the mean, or the range of two repeats.")
     if any(mark.status == "doubtful" for mark in marks):
         words.append("Hollow marks are doubtful.")
-    if any(mark.bound is not None for mark in marks):
+    if scales.panel.kind == "heat map":
+        words = [words[0], "?: doubtful." if any(mark.status == "doubtful" for mark in marks) else ""]
+    elif any(mark.bound is not None for mark in marks):
         words.append(_BAR_BOUND_NOTE if scales.is_bar else BOUND_NOTE)
     return " ".join(filter(None, words))
 
 
 def _spec(scales: PanelScales, marks: Sequence[PanelMark]) -> Spec:
+    if scales.panel.kind == "heat map":
+        return _cells(scales, marks)
     return _bars(scales, marks) if scales.is_bar else _lines(scales, marks)
 
 
@@ -212,6 +218,33 @@ def _lines(scales: PanelScales, marks: Sequence[PanelMark]) -> Spec:
     style: Spec = {"size": 56, "strokeWidth": 2, "opacity": 1}
     layers += points_by_verdict({row["status"] for row in rows}, style, encoding | {"shape": shape_of(colour)})
     return frame(rows) | {"layer": layers}
+
+
+def _cells(scales: PanelScales, marks: Sequence[PanelMark]) -> Spec:
+    """The figure over two coordinates: a cell for each pair, the darker the greater."""
+    unit = scales.figure.unit
+    ends = scales.by_facet[marks[0].facet]
+    rows: list[HeatRow] = []
+    for mark in marks:
+        text = figure(mark.pooled.mean, unit)
+        rows.append(
+            {
+                "line": ", ".join(filter(None, (_colour(scales, mark), mark.rest))),
+                "column": _plain(mark.x),
+                "text": f"{text} ?" if mark.status == "doubtful" else text,
+                "status": mark.status,
+                "share": (mark.pooled.mean - ends.lowest) / ((ends.highest - ends.lowest) or 1.0),
+                "runs": mark.pooled.runs,
+            }
+        )
+    columns = [_plain(value) for value in scales.xs]
+    lines = list(dict.fromkeys(row["line"] for row in rows))
+    return cells_spec(rows, columns, lines, x_label=axis_title(scales.panel.x), label=scales.title)
+
+
+def _plain(value: object) -> str:
+    """A coordinate under an axis that has its name."""
+    return f"{value:,}" if is_number(value) else str(value)
 
 
 def _dash(rests: Sequence[str]) -> Spec:

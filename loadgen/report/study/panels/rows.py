@@ -75,7 +75,12 @@ class PanelScales:
     @property
     def is_bar(self) -> bool:
         """Whether the marks stand next to names, not along numbers."""
-        return self.panel.kind == "bar" or not all(map(is_number, self.xs))
+        return self.panel.kind == "bar" or (self.panel.kind == "line" and not all(map(is_number, self.xs)))
+
+    @property
+    def is_line(self) -> bool:
+        """Whether the marks stand along numbers."""
+        return self.panel.kind == "line" and not self.is_bar
 
     @property
     def title(self) -> str:
