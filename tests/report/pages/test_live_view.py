@@ -105,6 +105,18 @@ def test_between_runs_and_while_a_server_starts() -> None:
     assert starting.phase == live_line(row(run=None, server_stage="tiny: loading weights")) == "tiny: loading weights"
 
 
+@pytest.mark.parametrize(
+    ("changes", "note"),
+    [
+        ({}, "server 3 of 12, load 2 of 2, run 14 of 210; 1 h 20 min of the whole group"),
+        ({"left_s": None, "loads": 1, "load": 1}, "server 3 of 12, run 14 of 210"),
+    ],
+)
+def test_a_sweep_of_a_group_says_where_the_group_stands(changes: dict[str, Any], note: str) -> None:
+    group = {"server": 3, "servers": 12, "load": 2, "loads": 2, "run": 14, "runs": 210, "left_s": 4800.0} | changes
+    assert live_view(row(group=group), NOW).left_note == f"estimated, of this sweep; {note}"
+
+
 def test_a_search_has_at_most_so_many_runs() -> None:
     assert live_view(row(runs__at_most=True), NOW).where.startswith("Run 3 of at most 6: ")
 
