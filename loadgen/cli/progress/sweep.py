@@ -188,7 +188,7 @@ class SweepProgress(LiveLine):
         label = "SIMULATED " if server.get("simulated") else ""
         self.say(f"{label}{server['model']} on {server_name(server)} at {server['url']}")
         kept = f", {event.kept} of them finished before" if event.resumed else ""
-        if self._resume and not event.resumed:
+        if self._resume and not event.resumed and not self._in_group:
             self.say("no unfinished sweep of this spec is on record: a new one begins")
         self.say(f"sweep {event.sweep_id}: {at_most}{plural(self._runs, 'run')}{kept}")
         self._line("", "")
