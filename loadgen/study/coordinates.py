@@ -5,7 +5,7 @@ from difflib import get_close_matches
 
 from loadgen.errors import UsageError
 from loadgen.study.claims import Value
-from loadgen.study.points import Point
+from loadgen.study.points import Point, coordinate_values
 from loadgen.study.schema import Panel
 from loadgen.study.study_file import StudyFile
 
@@ -18,10 +18,7 @@ def check_coordinates(file: StudyFile, points: Sequence[Point]) -> None:
 
     `points` are all of the study, and of those that it is compared with.
     """
-    known: dict[str, set[Value]] = {name: set() for name in _OF_EVERY_POINT}
-    for point in points:
-        for name, value in point.coordinates.items():
-            known.setdefault(name, set()).add(value)
+    known: dict[str, tuple[Value, ...]] = {**dict.fromkeys(_OF_EVERY_POINT, ()), **coordinate_values(points)}
     for at, panel in enumerate(file.study.panels):
         for key, name in _axes(panel):
             _check_name(name, known, file.origin.name(f"panels.{at}.{key}"))
@@ -67,8 +64,8 @@ def _check_name(name: str, known: Mapping[str, object], where: str) -> None:
     raise UsageError(f"{where} is '{name}', which is no coordinate of a point; {hint}")
 
 
-def _check_values(given: Sequence[Value], known: set[Value], where: str) -> None:
+def _check_values(given: Sequence[Value], known: Sequence[Value], where: str) -> None:
     wrong = next((value for value in given if known and value not in known), None)
     if wrong is not None:
-        there = ", ".join(sorted(map(str, known)))
+        there = ", ".join(map(str, known))
         raise UsageError(f"{where} is {wrong}, which no point has; there are {there}")

@@ -1,6 +1,6 @@
 """The points of a study: each load on each of its servers, and the coordinates by which charts and claims find them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import Any
@@ -112,12 +112,24 @@ def is_at(coordinates: Mapping[str, Value], where: Where) -> bool:
     )
 
 
+def coordinate_values(points: Iterable[Point]) -> dict[str, tuple[Value, ...]]:
+    """Return the values of each coordinate that a point has, in the order of the points."""
+    found: dict[str, dict[Value, None]] = {}
+    for point in points:
+        for name, value in point.coordinates.items():
+            found.setdefault(name, {})[value] = None
+    return {name: tuple(values) for name, values in found.items()}
+
+
 def points_at(points: Sequence[Point], only: Where) -> tuple[Point, ...]:
     """Return the points at `only`. Raises UsageError, which names the known coordinates and values, if there are none."""
+    values = coordinate_values(points)
     for key, given in only.items():
-        known = tuple(dict.fromkeys(point.coordinates[key] for point in points if key in point.coordinates))
-        if not known:
-            raise UsageError(f"no point of the study has a coordinate '{key}'; {_known_coordinates(points, key)}")
+        known = values.get(key)
+        if known is None:
+            near = get_close_matches(key, values, n=1)
+            hint = f"did you mean '{near[0]}'?" if near else f"there are {', '.join(values)}"
+            raise UsageError(f"no point of the study has a coordinate '{key}'; {hint}")
         for value in given if isinstance(given, list) else [given]:
             if value not in known:
                 raise UsageError(f"no point of the study has {key} {value}; there are {', '.join(map(str, known))}")
@@ -126,12 +138,6 @@ def points_at(points: Sequence[Point], only: Where) -> tuple[Point, ...]:
         asked = " and ".join(f"{key} {_written(value)}" for key, value in only.items())
         raise UsageError(f"no point of the study has {asked} together")
     return found
-
-
-def _known_coordinates(points: Sequence[Point], key: str) -> str:
-    names = tuple(dict.fromkeys(name for point in points for name in point.coordinates))
-    near = get_close_matches(key, names, n=1)
-    return f"did you mean '{near[0]}'?" if near else f"there are {', '.join(names)}"
 
 
 def _written(value: Value | list[Value]) -> str:

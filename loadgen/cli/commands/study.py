@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from loadgen.cli.console.terminal import Terminal, show, show_json, stdout, warn
+from loadgen.cli.console.terminal import Terminal, show, show_json, warn
 from loadgen.cli.flags import options
 from loadgen.cli.flags.signature import Command, Flag, Group, command
 from loadgen.errors import ExitCode, UsageError
@@ -101,14 +101,19 @@ def list_studies(as_json: options.Json = False) -> None:
 def show_study(name: StudyName, as_json: options.Json = False) -> None:
     """Show what a study asks, of which servers and loads, and the claims that it judges."""
     from loadgen.cli.tables.study import study_tables
+    from loadgen.study.points import coordinate_values, points_of
     from loadgen.study.study_file import read_study
     from loadgen.study.variants import variants_of
 
     file = read_study(name)
+    variants = variants_of(file)
+    points = points_of(file, variants)
     if as_json:
-        show_json({"schema_version": 1, **file.study.model_dump(mode="json", exclude_defaults=True)})
+        coordinates = {name: list(values) for name, values in coordinate_values(points).items()}
+        study = file.study.model_dump(mode="json", exclude_defaults=True)
+        show_json({"schema_version": 1, **study, "coordinates": coordinates})
         return
-    stdout().print(study_tables(file, variants_of(file)))
+    show(study_tables(file, variants, points))
 
 
 @study.command("plan", cls=Command)

@@ -9,6 +9,8 @@ from rich.text import Text
 
 from loadgen.cli.tables.style import numbers, plain_table, words
 from loadgen.report.format import MISSING_FIGURE, plural
+from loadgen.study.claims import Value
+from loadgen.study.points import Point, coordinate_values
 from loadgen.study.schema import Study, matrix_of
 from loadgen.study.study_file import StudyFile
 from loadgen.study.variants import StudyVariant
@@ -29,8 +31,8 @@ def server_count(study: Study) -> int:
     return sum(prod(len(setting.values) for setting in matrix_of(study, server).values()) for server in study.servers)
 
 
-def study_tables(file: StudyFile, variants: Sequence[StudyVariant]) -> Group:
-    """What a study asks, its servers, its loads and its claims."""
+def study_tables(file: StudyFile, variants: Sequence[StudyVariant], points: Sequence[Point]) -> Group:
+    """What a study asks, its servers and loads, the coordinates of its points, and its claims."""
     study = file.study
     head = Text.assemble((study.title, "bold"), "\n", study.question)
     parts: list[Text | Table] = [head]
@@ -45,6 +47,10 @@ def study_tables(file: StudyFile, variants: Sequence[StudyVariant]) -> Group:
         parts.append(servers)
         for load in study.loads:
             parts.append(Text("load: " + ", ".join(f"{key} {_listed(value)}" for key, value in load.items())))
+        coordinates = _table("coordinate, for --only", "values")
+        for name, values in coordinate_values(points).items():
+            coordinates.add_row(name, ", ".join(map(_written, values)))
+        parts.append(coordinates)
     if study.claims:
         claims = _table("claim", "place", "says")
         for claim in study.claims:
@@ -55,6 +61,11 @@ def study_tables(file: StudyFile, variants: Sequence[StudyVariant]) -> Group:
 
 def _listed(value: object) -> str:
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _written(value: Value) -> str:
+    """A value as `--only` takes it."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _table(*headings: str) -> Table:

@@ -23,3 +23,14 @@ def test_a_file_with_a_mistake_does_not_hide_the_others(cli: Cli, tmp_path: Path
     assert "Throughput over batch size and length" in said.out
     assert "unknown key 'titel' in " in said.err
     assert "did you mean 'title'?" in said.err
+
+
+def test_show_lists_the_coordinates_that_only_takes(cli: Cli) -> None:
+    coordinates = cli("study", "show", "fig10", "--json").json["coordinates"]
+    assert coordinates["precision"] == ["fp16", "fp8"]
+    assert coordinates["batch"] == [1, 16, 32, 64, 128]
+    lines = [" ".join(line.split()) for line in cli("study", "show", "fig10").out.splitlines()]
+    assert "precision fp16, fp8" in lines
+    assert "expert_parallel false" in lines
+    assert cli("study", "plan", "fig10", "--only", "expert_parallel=false").code == 0
+    assert cli("study", "show", "table1", "--json").json["coordinates"] == {}
