@@ -120,6 +120,7 @@ def test_a_run_of_a_tiny_model_is_the_point_that_it_stands_for() -> None:
         "environment": {"cpu_model": "a CPU"},
         "spec": run.to_json(),
         "server": {
+            "name": "vLLM",
             "model": server.request_model,
             "profile": server.name,
             "launch": {"model_source": server.model, "arguments": server.arguments, "gpus": [], "environment": {}},
