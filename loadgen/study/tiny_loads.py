@@ -32,10 +32,13 @@ class _Scale:
                 changed[key] = [self.lengths[value] for value in values]
         if spec.lengths is not None:
             changed["lengths"] = [(self.lengths[prompt], self.lengths[reply]) for prompt, reply in spec.lengths]
+        if spec.prefix_tokens is not None:
+            changed["prefix_tokens"] = self.lengths[spec.prefix_tokens]
         if spec.rate is not None:
             changed["rate"] = [_tiny_rate(rate_per_s) for rate_per_s in spec.rate]
         if spec.requests is not None:
-            changed["requests"] = min(spec.requests, _REQUESTS_PER_CALLER * _tiny_size(spec.requests))
+            conversations = -(-_REQUESTS_PER_CALLER * _tiny_size(spec.requests) // (spec.turns or 1))
+            changed["requests"] = min(spec.requests, conversations * (spec.turns or 1))
         if spec.duration_s is not None:
             changed["duration_s"] = min(spec.duration_s, _MAX_DURATION_S)
         return spec.model_copy(update=changed)
@@ -54,6 +57,7 @@ def tiny_loads(specs: Sequence[SweepSpec]) -> tuple[SweepSpec, ...]:
             *(spec.input_tokens or ()),
             *(spec.output_tokens or ()),
             *(each for pair in spec.lengths or () for each in pair),
+            *(() if spec.prefix_tokens is None else (spec.prefix_tokens,)),
         )
     ]
     scale = _Scale(_kept_apart(sizes, _tiny_size), _kept_apart(lengths, _tiny_length))

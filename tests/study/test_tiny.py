@@ -94,6 +94,8 @@ def test_what_a_tiny_model_has_nothing_for_is_named(tmp_path: Path) -> None:
         ({"wave": [2, 3, 4, 12, 16]}, {"wave": [2, 3, 4, 5, 6]}),
         ({"concurrency": [16], "requests": 512}, {"concurrency": [5], "requests": 40}),
         ({"concurrency": [16], "duration_s": 300.0}, {"concurrency": [5], "duration_s": 10.0}),
+        ({"concurrency": [4], "requests": 96, "turns": 3}, {"requests": 33}),
+        ({"wave": [1], "prefix_tokens": 120}, {"prefix_tokens": 8, "lengths": [(9, 9)]}),
         ({"rate": [0.5, 1, 8]}, {"rate": [0.5, 1.0, 4.0]}),
         ({"wave": [1], "lengths": ["128", "2048/1", "512"]}, {"lengths": [(8, 8), (32, 1), (16, 16)]}),
         (
