@@ -279,7 +279,7 @@ def test_a_client_that_hangs_up_frees_its_place(client: httpx2.Client, server: S
 
 
 def test_places_are_given_first_come_first_served() -> None:
-    options = SimulatorOptions(ttft_s=0.2, gap_s=0.01, max_running=1)
+    options = SimulatorOptions(ttft_s=1.0, gap_s=0.01, max_running=1)
     with (
         SimulatorProcess(options) as server,
         httpx2.Client(base_url=server.url, trust_env=False) as watcher,
@@ -297,7 +297,7 @@ def test_places_are_given_first_come_first_served() -> None:
     assert first["start_ns"] == first["arrival_ns"]
     assert second["start_ns"] is None
     assert second["sent_ns"] == []
-    assert third["start_ns"] == first["start_ns"] + 220 * MS  # the due time of the first one's last token
+    assert third["start_ns"] == first["start_ns"] + 1020 * MS  # the due time of the first one's last token
 
 
 def test_company_slows_a_request_down() -> None:
