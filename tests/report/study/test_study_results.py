@@ -1,15 +1,11 @@
 """What the store has of a study, on results that came with loadgen."""
 
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from loadgen.importers.importing import read_sweep
-from loadgen.load.shapes import value_in_json
 from loadgen.report.study.results import study_results
-from loadgen.servers.profiles.profile_file import read_profile
 from loadgen.store.repository import Store
 from loadgen.study.study_file import StudyFile, read_study
 
@@ -74,38 +70,3 @@ def test_facts_need_no_measured_point(store: Store) -> None:
     results = study_results(read_study("fig01"), store)
     assert results.by_series == ()
     assert [each.verdict for each in results.unmeasured] == ["holds", "holds", "holds", "not_testable"]
-
-
-def test_tiny_models_are_a_series_of_their_own_whose_verdicts_do_not_stand(store: Store, tmp_path: Path) -> None:
-    found = read_sweep(RESULTS / "2026-11-30-h200-deepseek-v2-lite-dummy-waves-128.json.gz")
-    tiny = read_profile("tiny-deepseekv2").profile
-    launch: Any = {
-        "model_source": tiny.model,
-        "arguments": tiny.arguments,
-        "environment": {},
-        "gpus": [],
-        "architecture": None,
-    }
-    server: Any = {**found.sweep.server, "model": tiny.request_model, "profile": tiny.name, "launch": launch}
-    runs: list[Any] = [
-        {
-            **run,
-            "run_id": run["run_id"].replace("r", "rt"),
-            "server": server,
-            "gpu": None,
-            "spec": {**run["spec"], "input_tokens": 8, "output_tokens": 8},
-        }
-        for run in found.runs
-        if value_in_json(run["spec"]["shape"]) in (1, 8)
-    ]
-    with Store.open(f"sqlite:///{tmp_path / 'tiny.db'}") as tiny_store:
-        tiny_store.add_imported(replace(found.sweep, sweep_id="s-tiny", server=server, planned_runs=len(runs)), runs)
-        results = study_results(study(tmp_path), tiny_store)
-    (series,) = results.by_series
-    assert series.series.provenance == "tiny"
-    assert [(point.coordinates["model"], point.coordinates["batch"]) for point in series.points] == [
-        ("deepseek-v2-lite", 1),
-        ("deepseek-v2-lite", 128),
-    ]
-    assert series.count("holds") >= 1
-    assert [each.judgement.verdict for each in results.standing] == ["not_measured", "not_measured", "holds"]
