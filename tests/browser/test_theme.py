@@ -80,7 +80,7 @@ def test_the_first_key_leads_past_the_header(dashboard: str, page: Any) -> None:
 def test_the_header_leads_to_every_room_and_tells_which_one_this_is(dashboard: str, page: Any) -> None:
     page.goto(f"{dashboard}sweeps/{FIRST}")
     rooms = page.get_by_role("navigation", name="Pages")
-    assert rooms.get_by_role("link").all_inner_texts() == ["Sweeps", "Compare", "Jobs"]
+    assert rooms.get_by_role("link").all_inner_texts() == ["Sweeps", "Compare", "Studies", "Jobs"]
     rooms.get_by_role("link", name="Compare").click()
     page.wait_for_url("**/compare")
     assert page.locator(".rooms [aria-current]").all_inner_texts() == ["Compare"]

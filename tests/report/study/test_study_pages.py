@@ -60,7 +60,7 @@ def test_a_panel_has_a_chart_for_each_facet_that_was_measured(page: StudyPage) -
     assert {chart.unit for chart in series.charts} == {"tokens/s"}
     for chart in series.charts:
         assert chart.spec is not None
-        assert "dummy weights and routers" in chart.spec["title"]
+        assert chart.spec["title"]["text"] == ["H200, measured, dummy weights and routers", chart.title]
     assert (steady.by_series, steady.empty) == ((), "Nothing of it is measured or predicted yet.")
 
 

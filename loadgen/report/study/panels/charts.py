@@ -65,8 +65,10 @@ def panel_charts(scales: PanelScales, marks: Sequence[PanelMark], series: Series
             continue
         title = scales.title if facet is None else label(str(scales.panel.facet), facet)
         unit = shown_unit(scales.figure.unit)
-        told = series.label if facet is None else f"{series.label} · {title}"  # a drawing may be saved alone
-        spec = _spec(scales, of_facet) | {"title": told}
+        told = (
+            [series.label] if facet is None else [series.label, title]
+        )  # a drawing may be saved alone; lines fit a phone
+        spec = _spec(scales, of_facet) | {"title": {"text": told}}
         made.append(Chart(f"{scales.figure.key}-{series.key}-{facet}", title, unit, "", spec))
     return tuple(made)
 
