@@ -44,6 +44,7 @@ def study_plan_table(plan: StudyPlan) -> RenderableType:
         Text.assemble((study.title, "bold"), " on tiny models\n" if plan.is_tiny else f" on {plan.hardware.title}\n"),
         table,
         *(Text(line) for line in _legend(plan)),
+        *(Text(line) for line in _waiting(rows)),
         *(Text(line, style="yellow") for line in _problems(rows)),
         Text(),
         Text(_summary(plan)),
@@ -129,12 +130,11 @@ def _cells(servers: Sequence[VariantPlan]) -> tuple[str | Text, ...]:
     starts, runs = sum(each.starts for each in servers), sum(each.runs for each in servers)
     weights = None if memory is None else (memory.weights + memory.draft_weights) / GB
     kv_cache = None if memory is None else memory.kv_cache / GB
-    is_full = first.sequences is not None and first.sequences < _largest_batch(first)
     return (
         str(first.gpus) if first.gpus else MISSING_FIGURE,
         MISSING_FIGURE if weights is None else f"{weights:.1f}",
         MISSING_FIGURE if kv_cache is None or kv_cache < 0 else f"{kv_cache:.1f}",
-        Text(number(first.sequences), style="yellow" if is_full else ""),
+        number(first.sequences),
         str(starts),
         str(sum(len(each.points) for each in servers)),
         str(runs),
@@ -166,6 +166,19 @@ def _legend(plan: StudyPlan) -> Iterator[str]:
         "weights, KV: GB of each GPU, for the weights and left for the KV cache. "
         f"fit: requests of the longest point ({longest:,} tokens) that the KV cache holds at once."
     )
+
+
+def _waiting(rows: Sequence[_Row]) -> Iterator[str]:
+    """Servers whose KV cache is too small for the largest load: its requests take turns."""
+    found: dict[str, list[VariantPlan]] = {}
+    for row in rows:
+        server = row.servers[0]
+        batch = _largest_batch(server)
+        if server.runs and server.sequences is not None and server.sequences < batch:
+            sentence = f"{server.sequences} of the longest requests fit at once, of up to {batch}: the others wait"
+            found.setdefault(sentence, []).extend(row.servers)
+    for sentence, servers in found.items():
+        yield f"{_named(servers)}: {sentence}"
 
 
 def _problems(rows: Sequence[_Row]) -> Iterator[str]:
@@ -203,7 +216,7 @@ def _summary(plan: StudyPlan) -> str:
     if plan.known_s is None or plan.known_gpu_hours is None:
         return f"{amount}; the time is not known."
     least = "at least " if plan.is_bound else "about "
-    time = f"{least}{rounded(plan.known_s)}, {number(plan.known_gpu_hours)} GPU-hours, warm-ups included"
+    time = f"{least}{rounded(plan.known_s)}, {plan.known_gpu_hours:,.2f} GPU-hours, warm-ups included"
     others = plan.starts - len(plan.known)
     rest = f", without the {plural(others, 'server')} of unknown time" if others else ""
     return f"{amount}; {time}{rest}."

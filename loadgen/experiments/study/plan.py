@@ -82,10 +82,11 @@ class VariantPlan:
 
     @property
     def sequences(self) -> int | None:
-        """How many of the longest requests the KV cache of one copy of the model holds at once."""
+        """How many of the longest requests the KV cache holds at once, over all data-parallel copies."""
         if self.memory is None or not self.longest_tokens:
             return None
-        return max(0, self.memory.kv_cache) // (self.longest_tokens * self.memory.kv_per_token)
+        of_a_copy = max(0, self.memory.kv_cache) // (self.longest_tokens * self.memory.kv_per_token)
+        return of_a_copy * self.memory.layout.parallelism.data
 
     @property
     def problems(self) -> tuple[str, ...]:

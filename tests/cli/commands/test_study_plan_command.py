@@ -30,6 +30,12 @@ def test_servers_that_differ_in_nothing_shown_are_one_row(cli: Cli) -> None:
     assert "64 points (12 cannot run); 52 starts, 156 runs; at least" in text
 
 
+def test_a_cache_that_is_too_small_for_the_largest_load_is_named(cli: Cli) -> None:
+    text = " ".join(cli("study", "plan", "fig06").out.split())
+    assert "qwen1.5-moe-a2.7b: 55 of the longest requests fit at once, of up to 128: the others wait" in text
+    assert "the others wait" not in cli("study", "plan", "fig07").out
+
+
 def test_hardware_with_too_little_memory_is_named(cli: Cli) -> None:
     text = " ".join(cli("study", "plan", "fig13", "--only", "profile=mixtral-tp1").out.split())
     assert "3 points (3 cannot run); 0 starts, 0 runs. None of it can be measured on NVIDIA H100 SXM5 80GB" in text

@@ -87,6 +87,12 @@ def test_memory_of_a_variant() -> None:
     assert server.sequences == server.memory.kv_cache // (4096 * server.memory.kv_per_token) == 326
 
 
+def test_each_data_parallel_copy_has_a_cache() -> None:
+    (server,) = planned("fig13", only={"profile": "mixtral-dp4-ep"}).servers
+    assert server.memory is not None
+    assert server.sequences == 4 * (server.memory.kv_cache // (2048 * server.memory.kv_per_token))
+
+
 def test_a_point_that_is_longer_than_the_models_context_cannot_run(tmp_path: Path) -> None:
     plan = planned(own_study(tmp_path, STUDY))
     olmoe, mixtral = plan.servers
