@@ -78,7 +78,8 @@ class Origin:
                 raise UsageError(self._missing(model, steps))
             case "value_error":
                 raise UsageError(f"{self.name(key)} {error['msg'].removeprefix('Value error, ')}")
-        shown = "" if steps and steps[0] in _MAY_BE_SECRET else f", not {_cut(error['input'])}"
+        is_told = error["type"] == "too_short" or (steps and steps[0] in _MAY_BE_SECRET)
+        shown = "" if is_told else f", not {_cut(error['input'])}"
         raise UsageError(f"{self.name(key)} {_problem(error['type'], error['msg'])}{shown}")
 
     def _without_tags(self, steps: tuple[str, ...]) -> tuple[str, ...]:
@@ -110,7 +111,8 @@ class Origin:
     def _missing(self, model: type[BaseModel], steps: tuple[str, ...]) -> str:
         if len(steps) > 1:
             return f"{self.name(self._nearest_known(steps))} lacks '{steps[-1]}'"
-        return f"{self.name(steps[0])} is missing; {model.model_fields[steps[0]].description}"
+        description = model.model_fields[steps[0]].description
+        return f"{self.name(steps[0])} is missing" + (f"; {description}" if description else "")
 
     def _unknown(self, key: str, known: list[str]) -> str:
         if key not in self.places and self.file is None:
@@ -162,6 +164,8 @@ def _problem(kind: str, message: str) -> str:
         return "must be a number"
     if kind == "model_type" or kind.startswith("dict"):
         return "must be a mapping of keys to values"
+    if kind == "too_short":
+        return "must not be empty"
     return message.replace("Input should be", "must be", 1).replace("greater than or equal to", "at least")
 
 

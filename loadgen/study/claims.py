@@ -13,6 +13,9 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 Value = bool | int | float | str
 """The value of one coordinate of a point."""
 
+Statistic = Literal["mean", "min", "p50", "p90", "p95", "p99", "max"]
+"""What is taken of a figure that is a distribution."""
+
 Where = dict[str, Value | list[Value]]
 """Values of coordinates, one or several of each. A point is selected if it has one of them for every coordinate."""
 
@@ -233,7 +236,7 @@ class Claim(_Part):
     place: str
     says: str
     metric: str = "paper.throughput_tokens_per_s"  # a figure's key
-    statistic: str = "p50"
+    statistic: Statistic = "p50"
     compare: Comparison
     contradicts: tuple[Contradiction, ...] = ()
     not_testable: str | None = None  # why not, whatever is measured: hardware, or what the paper does not state

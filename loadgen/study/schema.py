@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from loadgen.servers.profiles.schema import Argument, FlagName
-from loadgen.study.claims import Claim, Value, Where
+from loadgen.study.claims import Claim, Statistic, Value, Where
 
 
 class _Part(BaseModel):
@@ -50,7 +50,7 @@ class Panel(_Part):
 
     title: str
     y: str  # a figure's key
-    statistic: str = "p50"
+    statistic: Statistic = "p50"
     x: str
     colour: str | None = None
     facet: str | None = None

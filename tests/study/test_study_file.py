@@ -139,3 +139,16 @@ def test_servers_and_loads_that_cannot_be_measured(tmp_path: Path, right: str, w
 def test_a_study_needs_servers_or_models(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"'servers' in .* is missing; name profiles to start"):
         read_study(written(tmp_path, "title: Mine\nquestion: Does it hold?\n"))
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "sentence"),
+    [
+        ("title: Mine\n", "", r"^'title' in mine.yaml is missing$"),
+        ("values: [8, 1]", "values: []", r"'servers.0.matrix.top_k.values' in mine.yaml line 6 must not be empty$"),
+        ("x: batch}", "x: batch, statistic: p77}", r"'panels.0.statistic' in mine.yaml line 10 must be 'mean', .* or 'max', not p77"),
+    ],
+)  # fmt: skip
+def test_values_that_no_study_can_have(tmp_path: Path, right: str, wrong: str, sentence: str) -> None:
+    with pytest.raises(UsageError, match=sentence):
+        read_study(written(tmp_path, STUDY.replace(right, wrong)))

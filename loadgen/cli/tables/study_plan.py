@@ -17,6 +17,7 @@ from loadgen.experiments.study.plan import StudyPlan, VariantPlan
 from loadgen.report.format import MISSING_FIGURE, number, plural, seconds
 from loadgen.servers.profiles.memory_fit import GB
 from loadgen.study.claims import Value
+from loadgen.study.study_file import StudyFile, folders
 
 
 def study_plan_table(plan: StudyPlan) -> RenderableType:
@@ -25,7 +26,7 @@ def study_plan_table(plan: StudyPlan) -> RenderableType:
     if not study.needs_server:
         return Text(
             f"{study.name} is arithmetic over {plural(len(study.models), 'model')} and needs no server; "
-            f"`loadgen study report {study.name}` shows it."
+            f"`loadgen study report {_name(plan.file)}` shows it."
         )
     rows = tuple(_rows(plan.servers))
     table = plain_table(
@@ -241,8 +242,13 @@ def _sources(plan: StudyPlan) -> Iterator[str]:
     if told:
         yield f"Times: {'; '.join(told)}."
     if bases["bound"]:
-        command = f"loadgen study predict {plan.file.study.name} --hardware {plan.hardware.name}"
+        command = f"loadgen study predict {_name(plan.file)} --hardware {plan.hardware.name}"
         yield f"`{command}` gives estimates in place of the roofline's bounds."
+
+
+def _name(file: StudyFile) -> str:
+    """How the next command names a study: by name if that finds it, else by path."""
+    return file.study.name if file.path.parent in folders() else str(file.path)
 
 
 def rounded(time_s: float) -> str:
