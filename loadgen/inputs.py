@@ -164,6 +164,8 @@ def _problem(kind: str, message: str) -> str:
         return "must be a number"
     if kind == "model_type" or kind.startswith("dict"):
         return "must be a mapping of keys to values"
+    if kind.startswith(("tuple", "list")):
+        return "must be a list"
     if kind == "too_short":
         return "must not be empty"
     return message.replace("Input should be", "must be", 1).replace("greater than or equal to", "at least")

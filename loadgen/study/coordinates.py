@@ -29,8 +29,10 @@ def check_coordinates(file: StudyFile, points: Sequence[Point]) -> None:
     for at, claim in enumerate(file.study.claims):
         place = f"claims.{at}.compare"
         comparison = {} if claim.compare.kind == "fact" else claim.compare.model_dump(exclude_defaults=True)
-        for name, key in _names(comparison):
-            _check_name(name, known, file.origin.name(f"{place}.{key}"))
+        for name, values, key in _named(comparison):
+            where = file.origin.name(f"{place}.{key}")
+            _check_name(name, known, where)
+            _check_values(values, known[name], where)
 
 
 def _axes(panel: Panel) -> Iterator[tuple[str, str]]:
@@ -40,32 +42,36 @@ def _axes(panel: Panel) -> Iterator[tuple[str, str]]:
             yield key, name
 
 
-def _names(comparison: Mapping[str, object], under: str = "") -> Iterator[tuple[str, str]]:
-    """Yield each coordinate that a comparison names, and the key at which it does."""
+def _named(comparison: Mapping[str, object], under: str = "") -> Iterator[tuple[str, Sequence[Value], str]]:
+    """Yield each coordinate that a comparison names, the values that it gives, and the key at which it does."""
     for key, value in comparison.items():
         path = f"{under}{key}"
         if key == "axis":
-            yield str(value), path
+            yield str(value), (), path
+        elif key in _SELECTIONS and isinstance(value, list):
+            for at, each in enumerate(value):
+                yield from _selected(each, f"{path}.{at}")
         elif key in _SELECTIONS:
-            for at, each in enumerate(value if isinstance(value, list) else [value]):
-                if isinstance(each, Mapping):
-                    yield from (
-                        (name, f"{path}.{at}.{name}" if isinstance(value, list) else f"{path}.{name}") for name in each
-                    )
+            yield from _selected(value, path)
         elif isinstance(value, Mapping):
-            yield from _names(value, f"{path}.")
+            yield from _named(value, f"{path}.")
+
+
+def _selected(selection: object, path: str) -> Iterator[tuple[str, Sequence[Value], str]]:
+    if isinstance(selection, Mapping):
+        for name, given in selection.items():
+            yield name, given if isinstance(given, list) else [given], f"{path}.{name}"
 
 
 def _check_name(name: str, known: Mapping[str, object], where: str) -> None:
     if name in known:
         return
     near = get_close_matches(name, known, n=1)
-    hint = f"did you mean '{near[0]}'?" if near else f"there are {', '.join(known)}"
-    raise UsageError(f"{where} is '{name}', which is no coordinate of a point; {hint}")
+    hint = f"did you mean '{near[0]}'?" if near else f"known coordinates: {', '.join(known)}"
+    raise UsageError(f"unknown coordinate '{name}' at {where}; {hint}")
 
 
 def _check_values(given: Sequence[Value], known: Sequence[Value], where: str) -> None:
     wrong = next((value for value in given if known and value not in known), None)
     if wrong is not None:
-        there = ", ".join(map(str, known))
-        raise UsageError(f"{where} is {wrong}, which no point has; there are {there}")
+        raise UsageError(f"{where} is {wrong}, which no point has; known values: {', '.join(map(str, known))}")

@@ -128,11 +128,11 @@ def points_at(points: Sequence[Point], only: Where) -> tuple[Point, ...]:
         known = values.get(key)
         if known is None:
             near = get_close_matches(key, values, n=1)
-            hint = f"did you mean '{near[0]}'?" if near else f"there are {', '.join(values)}"
-            raise UsageError(f"no point of the study has a coordinate '{key}'; {hint}")
+            hint = f"did you mean '{near[0]}'?" if near else f"known coordinates: {', '.join(values)}"
+            raise UsageError(f"unknown coordinate '{key}' in --only; {hint}")
         for value in given if isinstance(given, list) else [given]:
             if value not in known:
-                raise UsageError(f"no point of the study has {key} {value}; there are {', '.join(map(str, known))}")
+                raise UsageError(f"no point of the study has {key} {value}; known values: {', '.join(map(str, known))}")
     found = tuple(point for point in points if is_at(point.coordinates, only))
     if only and not found:
         asked = " and ".join(f"{key} {_written(value)}" for key, value in only.items())

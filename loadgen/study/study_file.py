@@ -134,4 +134,5 @@ def _check_figure(key: str, where: str) -> None:
     if key in FIGURES:
         return
     near = get_close_matches(key, FIGURES, n=1)
-    raise UsageError(f"{where} is '{key}', which is no figure" + (f"; did you mean '{near[0]}'?" if near else ""))
+    hint = f"; did you mean '{near[0]}'?" if near else "; docs/method.md lists the figures"
+    raise UsageError(f"unknown figure '{key}' at {where}{hint}")

@@ -1,12 +1,12 @@
 """The servers of a study: each profile with each combination of its matrix."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import product
 from pathlib import Path
 from typing import Literal
 
-from loadgen.errors import LoadgenError, UsageError
+from loadgen.errors import LoadgenError, ModelError, UsageError
 from loadgen.servers.launcher.variant import Overrides, Variant
 from loadgen.servers.profiles.layout import UNIFORM_ROUTING
 from loadgen.study.claims import Value
@@ -50,14 +50,54 @@ def variants_of(
     found: list[StudyVariant] = []
     for at, server in enumerate(file.study.servers):
         try:
-            found += _of_server(file.study, server, weights, models)
+            variants = tuple(_of_server(file.study, server, weights, models))
+        except ModelError as error:
+            raise UsageError(f"{file.origin.name(f'servers.{at}.profile')}: {_sentence(error)}") from None
         except LoadgenError as error:
             raise UsageError(f"{file.origin.name(f'servers.{at}.profile')}: {error}") from None
+        for variant in variants:
+            _check_axes(file, at, variant)
+        found += variants
     labels = [each.label for each in found]
     twice = next((label for label in labels if labels.count(label) > 1), None)
     if twice is not None:
         raise UsageError(f"{file.origin.name('servers')} lists {twice} twice")
+    _check_told_apart(file, found)
     return tuple(found)
+
+
+def _check_axes(file: StudyFile, at: int, variant: StudyVariant) -> None:
+    """Refuse an axis with the name of what is served, but with another value than what is served has."""
+    server = file.study.servers[at]
+    for name, setting in matrix_of(file.study, server).items():
+        served, given = variant.served.coordinates.get(name), variant.settings[name]
+        has_name_of_its_own = setting.values[given] != given
+        if served is None or served == given or has_name_of_its_own:
+            continue
+        place = f"servers.{at}.matrix.{name}" if name in server.matrix else f"matrix.{name}"
+        raise UsageError(
+            f"{file.origin.name(place)} is {given} for a server whose {name} is {served}: '{setting.argument}' does not set it; "
+            "correct the argument, or give the axis another name"
+        )
+
+
+def _check_told_apart(file: StudyFile, variants: Sequence[StudyVariant]) -> None:
+    """Refuse servers that results could not tell apart, so that their points would be one."""
+    first: dict[object, StudyVariant] = {}
+    for variant in variants:
+        if variant.cannot_run is not None or variant.variant.served.profile.launcher == "simulator":
+            continue
+        other = first.setdefault(variant.served.identity, variant)
+        if other is not variant:
+            raise UsageError(
+                f"{file.origin.name('servers')}: nothing that results record tells {variant.label} from {other.label}; "
+                "check the names of their arguments, or measure them as two studies"
+            )
+
+
+def _sentence(error: ModelError) -> str:
+    text = str(error).removesuffix(".")
+    return text[:1].lower() + text[1:]
 
 
 def _of_server(

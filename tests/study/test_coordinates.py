@@ -35,11 +35,12 @@ def test_studies_that_come_with_loadgen_have_none(name: str) -> None:
 @pytest.mark.parametrize(
     ("right", "wrong", "sentence"),
     [
-        ("x: batch", "x: batchh", r"'panels.0.x' in .*mine.yaml line 7 is 'batchh', which is no coordinate of a point; did you mean 'batch'\?"),
-        ("load: wave", "load: waves", r"'panels.0.where.load' in .* line 7 is waves, which no point has; there are wave$"),
-        ("a: {batch: 16}", "a: {batches: 16}", r"'claims.0.compare.a.batches' in .* line 12 is 'batches', .*'batch'\?"),
-        ("{length: 128}", "{lenght: 128}", r"'claims.0.compare.where.lenght' in .* line 12 is 'lenght', .*'length'\?"),
-        ("axis: batch", "axis: colour", r"'claims.1.compare.axis' in .* line 13 is 'colour', which is no coordinate of a point; there are hardware, model, profile"),
+        ("x: batch", "x: batchh", r"^unknown coordinate 'batchh' at 'panels.0.x' in .*mine.yaml line 7; did you mean 'batch'\?"),
+        ("load: wave", "load: waves", r"'panels.0.where.load' in .* line 7 is waves, which no point has; known values: wave$"),
+        ("a: {batch: 16}", "a: {batches: 16}", r"^unknown coordinate 'batches' at 'claims.0.compare.a.batches' in .* line 12; .*'batch'\?"),
+        ("a: {batch: 16}", "a: {batch: 64}", r"'claims.0.compare.a.batch' in .* line 12 is 64, which no point has; known values: 1, 16$"),
+        ("{length: 128}", "{lenght: 128}", r"^unknown coordinate 'lenght' at 'claims.0.compare.where.lenght' in .* line 12; .*'length'\?"),
+        ("axis: batch", "axis: colour", r"^unknown coordinate 'colour' at 'claims.1.compare.axis' in .* line 13; known coordinates: hardware, model, profile"),
     ],
 )  # fmt: skip
 def test_a_mistake_is_named_with_its_line(tmp_path: Path, right: str, wrong: str, sentence: str) -> None:

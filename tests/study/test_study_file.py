@@ -88,7 +88,7 @@ def test_points_of_another_study(tmp_path: Path) -> None:
         ("axis: batch, ", "axes: batch, ", "unknown key 'claims.0.compare.axes' in mine.yaml line 12; did you mean 'axis'?"),
         ("kind: trend, axis: batch, direction: increases", "kind: fact, model: olmo, facts: {layers: 1}", "'claims.0.compare.model' in mine.yaml line 12: There is no model 'olmo'"),
         ("kind: trend, axis: batch, direction: increases", "kind: fact, model: olmoe-1b-7b, facts: {layers: x}", "'claims.0.compare' in mine.yaml line 12 has 'layers' 'x', which must be a whole number"),
-        ("y: output_tokens_per_s", "y: output_token_per_s", "'panels.0.y' in mine.yaml line 10 is 'output_token_per_s', which is no figure; did you mean 'output_tokens_per_s'?"),
+        ("y: output_tokens_per_s", "y: output_token_per_s", "unknown figure 'output_token_per_s' at 'panels.0.y' in mine.yaml line 10; did you mean 'output_tokens_per_s'?"),
         ("loads:\n  - {wave: [1, 16], lengths: [128]}\n", "", "'loads' in mine.yaml is missing; say what to send"),
         ("title: Mine\n", "title: Mine\npoints_of: fig06\n", "'servers' in mine.yaml line 5 and 'points_of' in mine.yaml line 3 exclude each other"),
         ("id: a", "id: A b", "'claims.0.id' in mine.yaml line 12"),
@@ -152,3 +152,30 @@ def test_a_study_needs_servers_or_models(tmp_path: Path) -> None:
 def test_values_that_no_study_can_have(tmp_path: Path, right: str, wrong: str, sentence: str) -> None:
     with pytest.raises(UsageError, match=sentence):
         read_study(written(tmp_path, STUDY.replace(right, wrong)))
+
+
+@pytest.mark.parametrize(
+    ("argument", "axis", "sentence"),
+    [
+        ("hf-override.num_experts_per_tok", "top_k", "'servers.0.matrix.top_k' in mine.yaml line 6 is 1 for a server whose top_k is 8: 'hf-override.num_experts_per_tok' does not set it"),
+        ("hf-override.num_experts_per_tok", "k", "'servers' in mine.yaml line 4: nothing that results record tells olmoe-tp1 with .* from olmoe-tp1 with"),
+        ("hf-overrides.num_experts_per_tok", "k", ""),
+    ],
+)  # fmt: skip
+def test_an_argument_that_changes_nothing_is_refused(tmp_path: Path, argument: str, axis: str, sentence: str) -> None:
+    text = STUDY.replace("hf-overrides.num_experts_per_tok", argument).replace("{top_k: {", f"{{{axis}: {{")
+    file = read_study(written(tmp_path, text))
+    if not sentence:
+        assert len(variants_of(file)) == 2
+        return
+    with pytest.raises(UsageError, match=sentence):
+        variants_of(file)
+
+
+def test_sizes_that_no_model_can_have_are_a_mistake_of_the_server(tmp_path: Path) -> None:
+    file = read_study(written(tmp_path, STUDY.replace("values: [8, 1]", "values: [999]")))
+    with pytest.raises(
+        UsageError,
+        match=r"^'servers.0.profile' in mine.yaml line 5: each token would pass 999 of 64 experts, more than there are$",
+    ):
+        variants_of(file)

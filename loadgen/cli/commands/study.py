@@ -13,6 +13,7 @@ from loadgen.cli.flags.signature import Command, Flag, Group, command
 from loadgen.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
+    from loadgen.moe.hardware import Hardware
     from loadgen.study.claims import Value, Where
     from loadgen.study.points import Point
     from loadgen.study.study_file import StudyFile
@@ -44,6 +45,7 @@ _SCALE = Flag(
     "scale", "full|tiny", "tiny: replace each model by a tiny one of its family, for a processor (default: full)."
 )
 _HARDWARE = Flag("hardware", "NAME", "Accelerator: a100, h100 (the paper's), h200 or mi300x.", default="h100")
+_WITHOUT_VLLM = ("cs3",)
 _PLAN_FLAGS = (
     _HARDWARE,
     ONLY,
@@ -126,10 +128,9 @@ def plan_study(
 
     from loadgen.cli.tables.study_plan import study_plan_table
     from loadgen.experiments.study import plan
-    from loadgen.moe.hardware import hardware as accelerator
     from loadgen.study.study_file import read_study
 
-    file, on = read_study(name), accelerator(hardware)
+    file, on = read_study(name), gpus(hardware)
     if "repeats" in flags:
         file = file.with_repeats(flags["repeats"])
     points = chosen_points(file, servers_of(file, flags), where(flags.get("only")))
@@ -185,6 +186,17 @@ def chosen_points(file: "StudyFile", variants: "tuple[StudyVariant, ...]", only:
     points = points_of(file, variants)
     check_coordinates(file, (*points, *compared_points(file)))
     return points_at(points, only)
+
+
+def gpus(name: str) -> "Hardware":
+    """Return the accelerator that --hardware names. Raises UsageError for one that vLLM does not run on."""
+    from loadgen.moe.hardware import ACCELERATORS, hardware
+
+    found = hardware(name)
+    if found.name in _WITHOUT_VLLM:
+        known = ", ".join(each.name for each in ACCELERATORS if each.name not in _WITHOUT_VLLM)
+        raise UsageError(f"--hardware {name}: vLLM does not run on {found.title}; name one of {known}")
+    return found
 
 
 def where(given: list[str] | None) -> "Where":

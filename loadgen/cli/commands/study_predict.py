@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from loadgen.cli.commands.study import ONLY, chosen_points, where
+from loadgen.cli.commands.study import ONLY, chosen_points, gpus, where
 from loadgen.cli.console.terminal import Terminal, show, show_json
 from loadgen.cli.flags import options
 from loadgen.cli.flags.signature import Flag, command
@@ -50,7 +50,6 @@ def predict_studies(
     from loadgen.cli.progress.prediction import PredictionProgress
     from loadgen.cli.tables.study_prediction import PredictedStudy
     from loadgen.experiments.study.predict import predict
-    from loadgen.moe.hardware import hardware as accelerator
 
     only = where(flags.get("only"))
     if check:
@@ -59,7 +58,7 @@ def predict_studies(
         _check(names, as_json=as_json)
         return
     asked = [_points(name, only) for name in dict.fromkeys(names)]
-    accelerators = list(dict.fromkeys(accelerator(name.strip()) for name in hardware.split(",")))
+    accelerators = list(dict.fromkeys(gpus(name.strip()) for name in hardware.split(",")))
     done = []
     with terminal.open_to_write() as store:
         for file, points in asked:
@@ -111,7 +110,11 @@ def _check(paths: list[str], *, as_json: bool) -> None:
     from loadgen.cli.tables.prediction_errors import error_tables
     from loadgen.experiments.study.prediction_errors import error_table
     from loadgen.importers.importing import read_sweeps
+    from loadgen.study.study_file import study_names
 
+    study = next((path for path in paths if path in study_names()), None)
+    if study is not None:
+        raise UsageError(f"--check takes result files, and {study} is a study; for example: --check results/*.json")
     table = error_table([run for path in paths for found in read_sweeps(Path(path)) for run in found.runs])
     if as_json:
         show_json({"schema_version": 1, **table.to_json()})

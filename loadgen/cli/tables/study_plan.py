@@ -175,8 +175,15 @@ def _waiting(rows: Sequence[_Row]) -> Iterator[str]:
     for row in rows:
         server = row.servers[0]
         batch = _largest_batch(server)
-        if server.runs and server.sequences is not None and server.sequences < batch:
+        if not server.runs:
+            continue
+        if server.sequences is not None and server.sequences < batch:
             sentence = f"{server.sequences} of the longest requests fit at once, of up to {batch}: the others wait"
+            found.setdefault(sentence, []).extend(row.servers)
+        if server.max_num_seqs is not None and server.max_num_seqs < batch:
+            sentence = (
+                f"max-num-seqs lets {server.max_num_seqs} requests run at once, of up to {batch}: the others wait"
+            )
             found.setdefault(sentence, []).extend(row.servers)
     for sentence, servers in found.items():
         yield f"{_named(servers)}: {sentence}"

@@ -89,6 +89,12 @@ class VariantPlan:
         return of_a_copy * self.memory.layout.parallelism.data
 
     @property
+    def max_num_seqs(self) -> int | None:
+        """How many requests the engine runs at once, over all copies; None if that is not known."""
+        limit = None if self.memory is None else self.memory.layout.max_num_seqs
+        return None if self.memory is None or limit is None else limit * self.memory.layout.parallelism.data
+
+    @property
     def problems(self) -> tuple[str, ...]:
         """Why it, or points of it, cannot run; each reason once."""
         found = [self.problem] if self.problem else [each.problem for each in self.points]

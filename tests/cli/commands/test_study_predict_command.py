@@ -38,7 +38,7 @@ def test_one_line_for_each_study_and_why_points_are_missing(cli: Cli, monkeypatc
     monkeypatch.setenv("COLUMNS", "100")
     said = cli("study", "predict", "fig13", "fig04", "--only", "profile=mixtral-tp1", "-q")
     assert (said.code, said.out) == (2, "")
-    assert "fig04: no point of the study has profile mixtral-tp1; there are deepseek-vl2-tiny" in said.err
+    assert "fig04: no point of the study has profile mixtral-tp1; known values: deepseek-vl2-tiny" in said.err
     said = cli(
         "study", "predict", "fig07", "--only", "experts=32", "--only", "top_k=1", "--only", "ffn_size=1792,14336"
     )
@@ -58,8 +58,9 @@ def test_one_line_for_each_study_and_why_points_are_missing(cli: Cli, monkeypatc
         (("fig04",), 2, "nothing was predicted, for the reasons that are given with each study"),
         (("fig13", "--only", "profile=mixtral-tp1"), 5, "no server fits the memory of NVIDIA H100 SXM5 80GB"),
         (("fig06", "--hardware", "h100,h300"), 2, "there is no accelerator 'h300'; known are a100, h100"),
-        (("fig06", "--only", "batch=5"), 2, "fig06: no point of the study has batch 5; there are 1, 4, 8"),
-        (("--check", "fig06"), 2, "fig06"),
+        (("fig06", "--only", "batch=5"), 2, "fig06: no point of the study has batch 5; known values: 1, 4, 8"),
+        (("--check", "fig06"), 2, "--check takes result files, and fig06 is a study; for example: --check results/*.json"),
+        (("fig06", "--hardware", "h100,cs3"), 2, "--hardware cs3: vLLM does not run on Cerebras CS-3"),
         (("--check", "fig06", "--only", "batch=1"), 2, "--check compares every run in the files; leave --only out"),
         ((), 2, "missing argument"),
     ],

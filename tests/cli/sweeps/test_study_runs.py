@@ -116,7 +116,7 @@ def test_a_machine_that_can_start_none_of_the_servers_is_told_so_before_anything
     ("words", "sentence"),
     [
         (("mine", "--only", "batch=3"), "no point of the study has batch 3; there are 1, 2"),
-        (("mine", "--only", "sise=3"), "no point of the study has a coordinate 'sise'"),
+        (("mine", "--only", "sise=3"), "unknown coordinate 'sise' in --only"),
         (
             ("fig10", "--scale", "tiny", "--only", "profile=mixtral-fp8"),
             "mixtral-fp8 cannot be started: as a tiny model it is",
