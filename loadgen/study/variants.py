@@ -82,12 +82,12 @@ def _check_axes(file: StudyFile, at: int, variant: StudyVariant) -> None:
 
 
 def _check_told_apart(file: StudyFile, variants: Sequence[StudyVariant]) -> None:
-    """Refuse servers that results could not tell apart, so that their points would be one."""
+    """Refuse servers of one profile that results could not tell apart, so that their points would be one."""
     first: dict[object, StudyVariant] = {}
     for variant in variants:
         if variant.cannot_run is not None or variant.variant.served.profile.launcher == "simulator":
             continue
-        other = first.setdefault(variant.served.identity, variant)
+        other = first.setdefault((variant.variant.name, variant.served.identity), variant)
         if other is not variant:
             raise UsageError(
                 f"{file.origin.name('servers')}: nothing that results record tells {variant.label} from {other.label}; "

@@ -115,7 +115,7 @@ def test_a_machine_that_can_start_none_of_the_servers_is_told_so_before_anything
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (("mine", "--only", "batch=3"), "no point of the study has batch 3; there are 1, 2"),
+        (("mine", "--only", "batch=3"), "no point of the study has batch 3; known values: 1, 2"),
         (("mine", "--only", "sise=3"), "unknown coordinate 'sise' in --only"),
         (
             ("fig10", "--scale", "tiny", "--only", "profile=mixtral-fp8"),
