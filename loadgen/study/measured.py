@@ -30,6 +30,7 @@ PROVENANCE_LABELS: Mapping[Provenance, str] = {
     "simulated": "SIMULATED",
     "tiny": "tiny model",
 }
+_OF_PROVENANCE = {"load-format"}  # an argument that tells where a point comes from, not which it is
 _VENDORS = re.compile(r"^(nvidia|amd|intel|cerebras)\s+(instinct\s+)?", re.IGNORECASE)
 
 
@@ -111,8 +112,11 @@ def measured_points(points: Sequence[Point], runs: Iterable[RunDocument]) -> tup
 
     Invalid runs count for nothing, and of several predictions of a point the newest alone: they differ by their constants.
     """
-    by_key: dict[object, Point] = {_key(point): point for point in points}
-    found: dict[tuple[Series, object], list[RunDocument]] = {}
+    by_key: dict[object, list[Point]] = {}
+    for point in points:
+        by_key.setdefault(_key(point), []).append(point)
+    found: dict[tuple[Series, int], list[RunDocument]] = {}
+    places = {id(point): at for at, point in enumerate(points)}
     served_by_sweep: dict[str, Served | None] = {}  # all runs of a sweep are on one server
     for run in runs:
         if run["verdict"]["status"] == "invalid":
@@ -123,11 +127,31 @@ def measured_points(points: Sequence[Point], runs: Iterable[RunDocument]) -> tup
         if served is None:
             continue
         key = (served.identity, _frozen(load_coordinates_of(run["spec"])))
-        if key in by_key:
-            found.setdefault((series_of(run), key), []).append(run)
-    order = {key: at for at, key in enumerate(by_key)}
-    placed = sorted(found.items(), key=lambda entry: (entry[0][0], order[entry[0][1]]))
-    return tuple(MeasuredPoint(by_key[key], series, _repeats(runs)) for (series, key), runs in placed)
+        measured = _with_arguments_of(served, by_key.get(key, ()))
+        if measured is not None:
+            found.setdefault((series_of(run), places[id(measured)]), []).append(run)
+    placed = sorted(found.items(), key=lambda entry: entry[0])
+    return tuple(MeasuredPoint(points[at], series, _repeats(runs)) for (series, at), runs in placed)
+
+
+def _with_arguments_of(served: Served, points: Sequence[Point]) -> Point | None:
+    """Return which of several points a server measured that differ in other arguments alone, such as max-num-seqs.
+
+    Arguments in which the points agree do not matter: another value of them is no other point.
+    """
+    if len(points) < 2:
+        return next(iter(points), None)
+    planned = [point.variant.served.arguments for point in points]
+    names = {name for arguments in planned for name in arguments} - _OF_PROVENANCE
+    different = [name for name in names if any(each.get(name) != planned[0].get(name) for each in planned)]
+    return next(
+        (
+            point
+            for point in reversed(points)
+            if all(point.variant.served.arguments.get(name) == served.arguments.get(name) for name in different)
+        ),
+        None,
+    )
 
 
 def _repeats(runs: Sequence[RunDocument]) -> tuple[RunDocument, ...]:

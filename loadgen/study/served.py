@@ -5,7 +5,7 @@ those say where a point comes from, not which point it is.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from loadgen.analysis.document.server import ServerDocument
 from loadgen.errors import ModelError
@@ -32,6 +32,7 @@ class Served:
     architecture: Architecture | None
     coordinates: Mapping[str, Value]
     environment: tuple[tuple[str, str], ...] = ()
+    arguments: Mapping[str, object] = field(default_factory=dict, compare=False)  # all of them, by canonical name
 
     @property
     def identity(self) -> tuple[object, ...]:
@@ -79,6 +80,7 @@ def _served(profile: ServerProfile, given: Mapping[str, Argument], variables: Ma
         architecture=architecture,
         coordinates=_coordinates(architecture, given),
         environment=kept,
+        arguments=canonical(given),
     )
 
 

@@ -1,6 +1,6 @@
 """The servers of a study: each profile with each combination of its matrix."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import product
 from pathlib import Path
@@ -62,7 +62,6 @@ def variants_of(
     twice = next((label for label in labels if labels.count(label) > 1), None)
     if twice is not None:
         raise UsageError(f"{file.origin.name('servers')} lists {twice} twice")
-    _check_told_apart(file, found)
     return tuple(found)
 
 
@@ -79,20 +78,6 @@ def _check_axes(file: StudyFile, at: int, variant: StudyVariant) -> None:
             f"{file.origin.name(place)} is {given} for a server whose {name} is {served}: '{setting.argument}' does not set it; "
             "correct the argument, or give the axis another name"
         )
-
-
-def _check_told_apart(file: StudyFile, variants: Sequence[StudyVariant]) -> None:
-    """Refuse servers of one profile that results could not tell apart, so that their points would be one."""
-    first: dict[object, StudyVariant] = {}
-    for variant in variants:
-        if variant.cannot_run is not None or variant.variant.served.profile.launcher == "simulator":
-            continue
-        other = first.setdefault((variant.variant.name, variant.served.identity), variant)
-        if other is not variant:
-            raise UsageError(
-                f"{file.origin.name('servers')}: nothing that results record tells {variant.label} from {other.label}; "
-                "check the names of their arguments, or measure them as two studies"
-            )
 
 
 def _sentence(error: ModelError) -> str:

@@ -94,3 +94,30 @@ def test_the_name_of_a_series_says_what_it_is() -> None:
     assert Series("H200", "dummy").label == "H200, measured, dummy weights"
     assert Series("H100", "simulated").label == "H100, SIMULATED"
     assert Series("Intel Xeon", "tiny").key == "intel-xeon-tiny"
+
+
+def test_servers_that_differ_in_other_arguments_are_different_points(tmp_path: Path, waves: list[Any]) -> None:
+    path = tmp_path / "seqs.yaml"
+    path.write_text(
+        "title: x\nquestion: y\nservers: [{profile: deepseek-v2-lite}]\n"
+        "matrix: {seqs: {argument: max-num-seqs, values: [8, 128]}}\nloads: [{wave: [1, 4], lengths: [128]}]\n"
+    )
+    file = read_study(str(path))
+    points = points_of(file, variants_of(file))
+    found = measured_points(points, waves)
+    assert [(each.coordinates["seqs"], each.coordinates["batch"]) for each in found] == [(128, 1), (128, 4)]
+    launch = waves[0]["server"]["launch"]
+    server = {**waves[0]["server"], "launch": {**launch, "arguments": {**launch["arguments"], "max-num-seqs": 8}}}
+    others: list[Any] = [{**run, "server": server, "sweep_id": "s8"} for run in waves]
+    both = measured_points(points, [*waves, *others])
+    assert [each.coordinates["seqs"] for each in both] == [8, 8, 128, 128]
+    assert [len(each.runs) for each in both] == [2] * 4
+    third: list[Any] = [
+        {
+            **run,
+            "server": {**server, "launch": {**launch, "arguments": {**launch["arguments"], "max-num-seqs": 64}}},
+            "sweep_id": "s64",
+        }
+        for run in waves
+    ]
+    assert measured_points(points, third) == ()

@@ -176,7 +176,7 @@ def _preference(measured: MeasuredPoint) -> int:
 
 
 def _key(point: Point) -> object:
-    return point.variant.served.identity, point.run.hash
+    return id(point)
 
 
 def _is_on(names: Sequence[str] | None, on: Hardware) -> bool:
