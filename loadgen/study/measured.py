@@ -7,12 +7,16 @@ different hardware, of made-up weights or of the simulator are different series,
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 from typing import Literal
 
 from loadgen.analysis.document.run import RunDocument
 from loadgen.analysis.document.server import EnvironmentDocument, GpuAccount, ServerDocument
 from loadgen.analysis.figure_table import FIGURES
 from loadgen.analysis.server.served_gpus import gpu_names
+from loadgen.errors import UsageError
+from loadgen.moe.hardware import hardware
 from loadgen.servers.prediction.fitted import SERVER_NAME
 from loadgen.servers.profiles.layout import UNIFORM_ROUTING
 from loadgen.study.claims import Value
@@ -30,6 +34,7 @@ PROVENANCE_LABELS: Mapping[Provenance, str] = {
     "simulated": "SIMULATED",
     "tiny": "tiny model",
 }
+_TINY_MODELS = ".tiny-models"  # the folder that scripts/vllm_cpu.py makes
 _OF_PROVENANCE = {"load-format"}  # an argument that tells where a point comes from, not which it is
 _VENDORS = re.compile(r"^(nvidia|amd|intel|cerebras)\s+(instinct\s+)?", re.IGNORECASE)
 
@@ -93,18 +98,18 @@ def series_on(
     launch = server.get("launch") or {}
     names = gpu_names({"server": server, "gpu": gpu})
     if names:
-        hardware = " + ".join(sorted({_short(name) for name in names}))
+        on = " + ".join(sorted({_short(name) for name in names}))
     else:
-        hardware = str(environment.get("cpu_model") or "unknown hardware")
+        on = str(environment.get("cpu_model") or "unknown hardware")
     if is_simulated:
-        return Series(hardware, "simulated")
-    if "tiny-" in str(launch.get("model_source") or ""):
-        return Series(hardware, "tiny")
+        return Series(on, "simulated")
+    if Path(str(launch.get("model_source") or "")).parent.name == _TINY_MODELS:
+        return Series(on, "tiny")
     is_dummy = "dummy" in (launch.get("weights"), (launch.get("arguments") or {}).get("load-format"))
     if not is_dummy:
-        return Series(hardware, "measured")
+        return Series(on, "measured")
     is_uniform = UNIFORM_ROUTING.items() <= (launch.get("environment") or {}).items()
-    return Series(hardware, "dummy" if is_uniform else "dummy_routed")
+    return Series(on, "dummy" if is_uniform else "dummy_routed")
 
 
 def measured_points(points: Sequence[Point], runs: Iterable[RunDocument]) -> tuple[MeasuredPoint, ...]:
@@ -169,7 +174,10 @@ def _frozen(coordinates: Mapping[str, Value]) -> tuple[tuple[str, Value], ...]:
     return tuple(sorted(coordinates.items()))
 
 
+@cache
 def _short(name: str) -> str:
-    """`NVIDIA H100 80GB HBM3` as `H100`."""
-    words = _VENDORS.sub("", name).split()
-    return words[0] if words else name
+    """Return `H100` for a name of the accelerator that loadgen knows so, else the name without its vendor: `H100 PCIe`."""
+    try:
+        return hardware(name).name.upper()
+    except UsageError:
+        return _VENDORS.sub("", name).strip() or name

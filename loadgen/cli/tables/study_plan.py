@@ -93,7 +93,8 @@ def _figures(server: VariantPlan) -> tuple[object, ...]:
     """What servers on one row have in common."""
     memory = server.memory
     held = None if memory is None else (memory.weights + memory.draft_weights, memory.kv_cache, memory.kv_per_token)
-    return server.variant.variant.name, server.gpus, held, server.problems, server.runs, server.unknown
+    limits = server.gpus, server.max_num_seqs
+    return server.variant.variant.name, limits, held, server.problems, server.runs, server.unknown
 
 
 def _settings(servers: Iterable[VariantPlan]) -> dict[str, tuple[Value, ...]]:
