@@ -6,7 +6,7 @@ runs that ended are in the store, and no server is left.
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from loadgen.errors import EngineError, ExitCode, Interrupted, LoadgenError, StoreError, UsageError
@@ -69,6 +69,10 @@ class GroupResult:
         return ExitCode.INVALID_RUN if "invalid" in verdicts else ExitCode.OK
 
 
+Start = tuple[int, frozenset[int] | None]
+"""A start of a server: the position of its sweep, and which of its repeats it is for (None: all)."""
+
+
 def run_group(
     sweeps: Sequence[PlannedSweep],
     store: Store,
@@ -78,77 +82,107 @@ def run_group(
     on_event: OnEvent,
     interleave: bool = False,
     resume: bool = False,
-    due: Collection[int] | None = None,
     wanted: Callable[[int, RunSpec], bool] | None = None,
 ) -> GroupResult:
     """Measure each sweep on its own server: all of it in one start, or with `interleave` one repeat of each in turn.
 
     Sweeps on the same variant that follow each other share one start. With `resume`, the newest group of the same sweeps is
-    continued, and only the servers that it still needs are started. `due` are the positions to measure now, and `wanted` tells
-    which runs of a position; None: all.
+    continued, and only the servers that it still needs are started. `wanted` tells which runs of a position to measure now;
+    None: all.
     Raises UsageError while a server is running, next to which none of these could be started.
     """
     hashes = [sweep_hash(resolve(sweep.spec), _variant(sweep)) for sweep in sweeps]
     group_hash = canonical_hash([*hashes, interleave])
     found = _newest_group(store, group_hash) if resume else None
     _check_no_server(store, hashes, found)
-    starts = [start for start in _starts(sweeps, interleave) if due is None or start[0] in due]
+    starts = [start for start in _starts(sweeps, interleave) if _is_due(sweeps[start[0]], start[0], wanted)]
     for at in sorted({at for at, _ in starts}):
         _variant(sweeps[at]).launch()  # whether each can be started here at all, before the first one takes its hours
-    group_id = found or new_id("g")
-    labels = dict.fromkeys(_variant(sweep).label for sweep in sweeps)
     on_record = {} if found is None else {row.spec_hash: row for row in store.group(found)}
     parts = _parts(sweeps, starts, wanted, _ended(store, on_record, sweeps, hashes))
     state = GroupState(parts)
+    group = _Group(
+        group_id=found or new_id("g"),
+        hash=group_hash,
+        sweeps=sweeps,
+        interleave=interleave,
+        wanted=wanted,
+        state=state,
+        failures=_lacked_memory(on_record, sweeps, hashes),
+    )
     on_event = _also_to(state, on_event)
-    on_event(GroupStarted(group_id, found is not None, tuple(labels), parts))
-    results: dict[int, SweepResult] = {}
-    failures: dict[int, LoadgenError] = _lacked_memory(on_record, sweeps, hashes)
-    stopped_by: LoadgenError | None = None
+    labels = dict.fromkeys(_variant(sweep).label for sweep in sweeps)
+    on_event(GroupStarted(group.group_id, found is not None, tuple(labels), parts))
     with _Claims(store) as claims, KeptServer() as kept:
         for place, (at, repeats) in enumerate(starts):
-            if at in failures:
+            if at in group.failures:
                 continue
-            same_variant = [other for other, _ in starts if _is_alike(sweeps[other], sweeps[at])]
-            terms = GroupTerms(hash=group_hash, position=at, variants=len(sweeps), interleave=interleave)
             on_event(PartStarted(place))
+            sweep, member = group.sweep(at, kept, starts), group.member(at, repeats, claims.hold)
+            again = Resume() if resume or at in group.results else None
             try:
-                results[at] = run_sweep(
-                    sweeps[at] if len(set(same_variant)) == 1 else _keeping(sweeps[at], kept),
-                    store,
-                    environ=environ,
-                    stop=stop,
-                    on_event=on_event,
-                    resume=Resume() if resume or at in results else None,
-                    member=GroupMember(
-                        group_id,
-                        terms,
-                        hold=claims.hold,
-                        repeats=repeats,
-                        wanted=None if wanted is None else partial(wanted, at),
-                        state=state,
-                    ),
+                group.results[at] = run_sweep(
+                    sweep, store, environ=environ, stop=stop, on_event=on_event, resume=again, member=member
                 )
-                failure = results[at].failure
+                failure = group.results[at].failure
             except LoadgenError as error:
                 failure = error
             except KeyboardInterrupt:
                 failure = _interrupted(sweeps[at])
             if isinstance(failure, _STOPS):
-                stopped_by = failure
-                break
-            if failure is not None:
-                failures |= dict.fromkeys(same_variant if isinstance(failure, StartFailure) else [at], failure)
-            is_last = place + 1 == len(starts) or starts[place + 1][0] not in same_variant
-            if failure is not None or is_last:
+                return group.result(failure)
+            group.note(failure, at, starts)
+            if failure is not None or not group.shares(starts, place, place + 1):
                 kept.stop()
-    failed = {_variant(sweeps[at]).label: error for at, error in failures.items()}
-    return GroupResult(
-        group_id,
-        tuple(results.values()),
-        failures=tuple(Failed(label, error) for label, error in failed.items()),
-        stopped_by=stopped_by,
-    )
+    return group.result(None)
+
+
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """A group while it is measured. `results` and `failures` are by position."""
+
+    group_id: str
+    hash: str
+    sweeps: Sequence[PlannedSweep]
+    interleave: bool
+    wanted: Callable[[int, RunSpec], bool] | None
+    state: GroupState
+    failures: dict[int, LoadgenError]
+    results: dict[int, SweepResult] = field(default_factory=dict)
+
+    def member(self, at: int, repeats: frozenset[int] | None, hold: Callable[[str], None]) -> GroupMember:
+        """The place of a sweep in the group."""
+        terms = GroupTerms(hash=self.hash, position=at, variants=len(self.sweeps), interleave=self.interleave)
+        wanted = None if self.wanted is None else partial(self.wanted, at)
+        return GroupMember(self.group_id, terms, hold=hold, repeats=repeats, wanted=wanted, state=self.state)
+
+    def sweep(self, at: int, kept: KeptServer, starts: Sequence[Start]) -> PlannedSweep:
+        """The sweep at a position, on a server that is there for the next one too where several run on its variant."""
+        return self.sweeps[at] if len(self._alike(at, starts)) == 1 else replace(self.sweeps[at], kept=kept)
+
+    def shares(self, starts: Sequence[Start], place: int, other: int) -> bool:
+        """Whether two starts are of one variant, so that one server serves both."""
+        return other < len(starts) and starts[other][0] in self._alike(starts[place][0], starts)
+
+    def note(self, failure: LoadgenError | None, at: int, starts: Sequence[Start]) -> None:
+        """Take note of a failure, which the same variant would meet again if its server did not start."""
+        if failure is not None:
+            met = self._alike(at, starts) if isinstance(failure, StartFailure) else {at}
+            self.failures.update(dict.fromkeys(met, failure))
+
+    def result(self, stopped_by: LoadgenError | None) -> GroupResult:
+        """What has been measured."""
+        failed = {_variant(self.sweeps[at]).label: error for at, error in self.failures.items()}
+        failures = tuple(Failed(label, error) for label, error in failed.items())
+        return GroupResult(self.group_id, tuple(self.results.values()), failures=failures, stopped_by=stopped_by)
+
+    def _alike(self, at: int, starts: Sequence[Start]) -> set[int]:
+        return {other for other, _ in starts if _is_alike(self.sweeps[other], self.sweeps[at])}
+
+
+def _is_due(sweep: PlannedSweep, at: int, wanted: Callable[[int, RunSpec], bool] | None) -> bool:
+    """Whether a run of the sweep is to be measured."""
+    return wanted is None or any(wanted(at, run) for run in resolve(sweep.spec))
 
 
 def _check_no_server(store: Store, hashes: Sequence[str], group_id: str | None) -> None:
@@ -161,7 +195,7 @@ def _check_no_server(store: Store, hashes: Sequence[str], group_id: str | None) 
         )
 
 
-def _starts(sweeps: Sequence[PlannedSweep], interleave: bool) -> Iterator[tuple[int, frozenset[int] | None]]:
+def _starts(sweeps: Sequence[PlannedSweep], interleave: bool) -> Iterator[Start]:
     """The starts of servers in order: of which sweep, and for which of its repeats (None: all)."""
     if not interleave:
         yield from ((at, None) for at in range(len(sweeps)))
@@ -172,7 +206,7 @@ def _starts(sweeps: Sequence[PlannedSweep], interleave: bool) -> Iterator[tuple[
 
 def _parts(
     sweeps: Sequence[PlannedSweep],
-    starts: Sequence[tuple[int, frozenset[int] | None]],
+    starts: Sequence[Start],
     wanted: Callable[[int, RunSpec], bool] | None,
     ended: Sequence[Collection[str]],
 ) -> tuple[GroupPart, ...]:
@@ -229,11 +263,6 @@ def _also_to(state: GroupState, on_event: OnEvent) -> OnEvent:
         on_event(event)
 
     return take
-
-
-def _keeping(sweep: PlannedSweep, kept: KeptServer) -> PlannedSweep:
-    """The sweep on a server that is there for the next one too."""
-    return replace(sweep, kept=kept)
 
 
 def _is_alike(sweep: PlannedSweep, other: PlannedSweep) -> bool:

@@ -124,7 +124,6 @@ def run_study(
         stop=stop,
         on_event=on_event,
         resume=resume,
-        due=due,
         wanted=lambda at, run: loads[at].has(run, wanted),
     )
 

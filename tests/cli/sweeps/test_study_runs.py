@@ -103,7 +103,7 @@ def test_a_machine_that_can_start_none_of_the_servers_is_told_so_before_anything
 ) -> None:
     for name in ("a", "b"):
         (tmp_path / f"server_profiles/{name}.yaml").write_text(
-            f"description: missing\nmodel: fake\nexecutable: ./no-vllm\nneeds: {{gpus: 0}}\nport: {free_port()}\n"
+            f"description: missing\nmodel: fake-{name}\nexecutable: ./no-vllm\nneeds: {{gpus: 0}}\nport: {free_port()}\n"
         )
     said = cli("study", "run", "mine")
     assert said.code == 5
