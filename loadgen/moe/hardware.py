@@ -48,6 +48,11 @@ class Hardware:
     source: str
     aliases: tuple[str, ...] = ()  # as drivers print it, among others
     measured: MeasuredRates = field(default=MeasuredRates())
+    label: str = ""  # short name to show; the default is the name in capitals
+
+    def __post_init__(self) -> None:
+        if not self.label:
+            object.__setattr__(self, "label", self.name.upper())
 
     @property
     def rates(self) -> Rates:
@@ -79,7 +84,7 @@ ACCELERATORS: tuple[Hardware, ...] = (
             collective_latency_s=_NODE_LATENCY_S,
         ),
         source="NVIDIA A100 80GB datasheet (SXM column): 2,039 GB/s, BF16 312 TFLOPS dense, NVLink 600 GB/s both directions",
-        aliases=("NVIDIA A100-SXM4-80GB", "A100 80GB", "A100 SXM", "A100 SXM 80GB", "A100 SXM4"),
+        aliases=("NVIDIA A100", "NVIDIA A100-SXM4-80GB", "A100 80GB", "A100 SXM", "A100 SXM 80GB", "A100 SXM4"),
     ),
     Hardware(
         name="h100",
@@ -94,7 +99,15 @@ ACCELERATORS: tuple[Hardware, ...] = (
         ),
         source="NVIDIA H100 datasheet (SXM column): 3.35 TB/s, NVLink 900 GB/s both directions; dense rates from the H100 "
         "architecture whitepaper: BF16 989.4, FP8 1,978.9 TFLOPS (the datasheet's 1,979 and 3,958 are with sparsity)",
-        aliases=("NVIDIA H100 80GB HBM3", "H100 80GB", "H100 SXM", "H100 SXM 80GB", "H100 SXM5", "H100 SXM5 80GB"),
+        aliases=(
+            "NVIDIA H100",
+            "NVIDIA H100 80GB HBM3",
+            "H100 80GB",
+            "H100 SXM",
+            "H100 SXM 80GB",
+            "H100 SXM5",
+            "H100 SXM5 80GB",
+        ),
     ),
     Hardware(
         name="h200",
@@ -128,6 +141,7 @@ ACCELERATORS: tuple[Hardware, ...] = (
     ),
     Hardware(
         name="cs3",
+        label="CS-3",
         title="Cerebras CS-3 (WSE-3)",
         memory_bytes=44 * _GIGA,
         datasheet=Rates(
@@ -157,12 +171,20 @@ MEASURED: Mapping[str, MeasuredRates] = {
 
 def hardware(name: str) -> Hardware:
     """Return an accelerator by its name or an alias, such as nvidia-smi's `NVIDIA H200`; case and punctuation do not matter."""
+    found = known_hardware(name)
+    if found is None:
+        known = ", ".join(accelerator.name for accelerator in ACCELERATORS)
+        raise UsageError(f"there is no accelerator '{name}'; known are {known}")
+    return found
+
+
+def known_hardware(name: str) -> Hardware | None:
+    """The same, but None for an accelerator that is not known."""
     wanted = _plain(name)
     for accelerator in ACCELERATORS:
         if wanted in {_plain(known) for known in (accelerator.name, accelerator.title, *accelerator.aliases)}:
             return accelerator
-    known = ", ".join(accelerator.name for accelerator in ACCELERATORS)
-    raise UsageError(f"there is no accelerator '{name}'; known are {known}")
+    return None
 
 
 def _plain(name: str) -> str:

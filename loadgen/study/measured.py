@@ -8,20 +8,19 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import Literal
 
 from loadgen.analysis.document.run import RunDocument
 from loadgen.analysis.document.server import EnvironmentDocument, GpuAccount, ServerDocument
 from loadgen.analysis.figure_table import FIGURES
 from loadgen.analysis.server.served_gpus import gpu_names
-from loadgen.errors import UsageError
-from loadgen.moe.hardware import hardware
+from loadgen.moe.hardware import known_hardware
 from loadgen.servers.prediction.fitted import SERVER_NAME
 from loadgen.servers.profiles.layout import UNIFORM_ROUTING
 from loadgen.study.claims import Value
 from loadgen.study.points import Point, load_coordinates, load_coordinates_of
 from loadgen.study.served import Served, served_of
+from loadgen.study.tiny import has_tiny_model
 
 Provenance = Literal["measured", "dummy", "dummy_routed", "simulated", "tiny"]
 """Where a point comes from: a server with real weights; one with made-up weights whose experts are drawn at random, or chosen by
@@ -34,7 +33,6 @@ PROVENANCE_LABELS: Mapping[Provenance, str] = {
     "simulated": "SIMULATED",
     "tiny": "tiny model",
 }
-_TINY_MODELS = ".tiny-models"  # the folder that scripts/vllm_cpu.py makes
 _OF_PROVENANCE = {"load-format"}  # an argument that tells where a point comes from, not which it is
 _VENDORS = re.compile(r"^(nvidia|amd|intel|cerebras)\s+(instinct\s+)?", re.IGNORECASE)
 
@@ -43,7 +41,7 @@ _VENDORS = re.compile(r"^(nvidia|amd|intel|cerebras)\s+(instinct\s+)?", re.IGNOR
 class Series:
     """Points that may be compared with each other: of the same hardware and of the same provenance."""
 
-    hardware: str  # `H200`, `H100`, or the processor's name
+    hardware: str  # `H200`, `H100 PCIe`, or the processor's name
     provenance: Provenance
 
     @property
@@ -103,7 +101,7 @@ def series_on(
         on = str(environment.get("cpu_model") or "unknown hardware")
     if is_simulated:
         return Series(on, "simulated")
-    if Path(str(launch.get("model_source") or "")).parent.name == _TINY_MODELS:
+    if has_tiny_model(server):
         return Series(on, "tiny")
     is_dummy = "dummy" in (launch.get("weights"), (launch.get("arguments") or {}).get("load-format"))
     if not is_dummy:
@@ -177,7 +175,5 @@ def _frozen(coordinates: Mapping[str, Value]) -> tuple[tuple[str, Value], ...]:
 @cache
 def _short(name: str) -> str:
     """Return `H100` for a name of the accelerator that loadgen knows so, else the name without its vendor: `H100 PCIe`."""
-    try:
-        return hardware(name).name.upper()
-    except UsageError:
-        return _VENDORS.sub("", name).strip() or name
+    known = known_hardware(name)
+    return (_VENDORS.sub("", name).strip() or name) if known is None else known.label

@@ -6,8 +6,10 @@ what was measured for them is a tiny model under a scaled load.
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import PurePath
 from typing import Literal
 
+from loadgen.analysis.document.server import ServerDocument
 from loadgen.errors import ModelError
 from loadgen.moe.architecture import Experts
 from loadgen.servers.launcher.variant import Overrides, Variant
@@ -39,6 +41,10 @@ TINY_MODELS: Mapping[str, TinyModel] = {
 }
 """By family, as scripts/tiny_models.py makes them."""
 
+_FOLDER = ".tiny-models"
+_MODELS = frozenset(tiny.profile for tiny in TINY_MODELS.values())  # each profile has the name of its model
+_PROFILES = _MODELS | {"tiny-mixtral-tp2"}
+
 _OF_GPUS = frozenset(
     {
         "all2all-backend",
@@ -69,6 +75,16 @@ _CONFIGURATION = "hf-overrides."
 
 class _HasNoTinyOne(Exception):
     """No tiny server can stand for a variant; the text says why."""
+
+
+def has_tiny_model(server: ServerDocument) -> bool:
+    """Whether a server on record was started with one of these models: by its profile and the model's folder, which a start may change."""
+    has_profile = server.get("profile") in _PROFILES
+    source = (server.get("launch") or {}).get("model_source")
+    if source is None:
+        return has_profile
+    folder = PurePath(source)
+    return folder.name in _MODELS and (has_profile or folder.parent.name == _FOLDER)
 
 
 def at_scale(scale: Scale, variants: tuple[StudyVariant, ...]) -> tuple[StudyVariant, ...]:

@@ -7,10 +7,13 @@ from typing import Any
 
 import pytest
 
+from loadgen.moe.hardware import ACCELERATORS, Hardware
+from loadgen.servers.profiles.profile_file import read_profile
 from loadgen.study.measured import Series, measured_points, series_of
 from loadgen.study.points import points_of
 from loadgen.study.served import served_by, served_of
 from loadgen.study.study_file import read_study
+from loadgen.study.tiny import has_tiny_model
 from loadgen.study.variants import variants_of
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -81,12 +84,7 @@ def test_a_planned_server_and_its_record_are_the_same_variant(waves: list[Any]) 
         ),
         ({"weights": "real", "gpus": [{"name": "AMD Instinct MI300X"}]}, False, Series("MI300X", "measured")),
         ({"weights": "real", "gpus": [{"name": "NVIDIA H100"}]}, True, Series("H100", "simulated")),
-        ({"gpus": [{"name": "NVIDIA A100-SXM4-80GB"}]}, False, Series("A100", "measured")),
         ({"gpus": [{"name": "NVIDIA A100 SXM4 80GB"}]}, True, Series("A100", "simulated")),
-        ({"gpus": [{"name": "NVIDIA H100 PCIe"}]}, False, Series("H100 PCIe", "measured")),
-        ({"gpus": [{"name": "NVIDIA GeForce RTX 4090"}]}, False, Series("GeForce RTX 4090", "measured")),
-        ({"gpus": [{"name": "AMD Instinct MI300X OAM"}]}, False, Series("MI300X", "measured")),
-        ({"gpus": [], "model_source": "microsoft/Phi-tiny-MoE-instruct"}, False, Series("a CPU", "measured")),
         ({"weights": "real", "gpus": [], "model_source": ".tiny-models/tiny-olmoe"}, False, Series("a CPU", "tiny")),
         ({"weights": None, "arguments": {"load-format": "dummy"}}, False, Series("a CPU", "dummy_routed")),
     ],
@@ -94,6 +92,79 @@ def test_a_planned_server_and_its_record_are_the_same_variant(waves: list[Any]) 
 def test_series(launch: dict[str, Any], simulated: bool, series: Series) -> None:
     run: Any = {"server": {"launch": launch}, "simulated": simulated, "environment": {"cpu_model": "a CPU"}}
     assert series_of(run) == series
+
+
+@pytest.mark.parametrize(
+    ("gpu", "label"),
+    [
+        ("NVIDIA A100-SXM4-80GB", "A100"),
+        ("NVIDIA A100 SXM4 80GB", "A100"),  # as a prediction has it
+        ("NVIDIA A100-SXM4-40GB", "A100-SXM4-40GB"),
+        ("NVIDIA A100 80GB PCIe", "A100 80GB PCIe"),
+        ("NVIDIA H100 80GB HBM3", "H100"),
+        ("NVIDIA H100 PCIe", "H100 PCIe"),
+        ("NVIDIA H100 NVL", "H100 NVL"),
+        ("NVIDIA H200 MIG 1g.18gb", "H200 MIG 1g.18gb"),
+        ("NVIDIA GeForce RTX 4090", "GeForce RTX 4090"),
+        ("NVIDIA RTX 6000 Ada Generation", "RTX 6000 Ada Generation"),
+        ("NVIDIA RTX A6000", "RTX A6000"),
+        ("Tesla T4", "Tesla T4"),
+        ("AMD Instinct MI300X OAM", "MI300X"),
+        ("AMD Instinct MI250X", "MI250X"),
+        ("Cerebras CS-3 (WSE-3)", "CS-3"),
+        ("NVIDIA", "NVIDIA"),
+    ],
+)
+def test_the_hardware_of_a_series_is_the_accelerator_or_the_whole_name_of_the_gpu(gpu: str, label: str) -> None:
+    run: Any = {"server": {"launch": {"gpus": [{"name": gpu}]}}, "simulated": False, "environment": {}}
+    assert series_of(run) == Series(label, "measured")
+
+
+@pytest.mark.parametrize("accelerator", ACCELERATORS, ids=lambda each: each.name)
+def test_a_prediction_has_the_hardware_of_a_measurement(accelerator: Hardware) -> None:
+    names = (accelerator.name, accelerator.title, *accelerator.aliases)
+    runs: list[Any] = [
+        {"server": {"launch": {"gpus": [{"name": name}]}}, "simulated": False, "environment": {}} for name in names
+    ]
+    assert {series_of(run).hardware for run in runs} == {accelerator.label}
+
+
+@pytest.mark.parametrize(
+    ("profile", "model_source", "is_tiny"),
+    [
+        ("tiny-mixtral", ".tiny-models/tiny-mixtral", True),
+        ("tiny-mixtral-tp2", ".tiny-models/tiny-mixtral", True),
+        ("vllm", "/srv/loadgen/.tiny-models/tiny-olmoe", True),
+        ("tiny-olmoe", "/srv/tiny-olmoe", True),
+        ("tiny-olmoe", None, True),
+        ("vllm", "microsoft/Phi-tiny-MoE-instruct", False),
+        ("mixtral-8x7b", "/data/tiny-cluster/models/Mixtral-8x7B", False),
+        ("mixtral-8x7b", "/data/.tiny-models/Mixtral-8x7B", False),
+        ("tiny-mixtral", "/data/Mixtral-8x7B", False),  # `--model` of the start
+        ("tiny-of-mine", "somebody/tiny-mixtral", False),
+        ("deepseek-vl2-tiny", "deepseek-ai/deepseek-vl2-tiny", False),
+    ],
+)
+def test_a_tiny_model_is_one_of_those_made_for_a_processor(
+    profile: str, model_source: str | None, is_tiny: bool
+) -> None:
+    launch = {"weights": "real", "model_source": model_source}
+    run: Any = {
+        "server": {"profile": profile, "launch": launch},
+        "simulated": False,
+        "environment": {"cpu_model": "a CPU"},
+    }
+    assert series_of(run).provenance == ("tiny" if is_tiny else "measured")
+
+
+def test_every_shipped_profile_of_a_tiny_model_is_known_as_one() -> None:
+    profiles = {path.stem: read_profile(path.stem).profile for path in (ROOT / "server_profiles").glob("tiny-*.yaml")}
+    assert len(profiles) == 7
+    for name, profile in profiles.items():
+        server: Any = {"profile": name, "launch": {"model_source": profile.model}}
+        assert has_tiny_model(server), name
+        server["launch"] = {}
+        assert has_tiny_model(server), name
 
 
 def test_the_name_of_a_series_says_what_it_is() -> None:

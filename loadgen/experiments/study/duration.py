@@ -6,11 +6,11 @@ from statistics import median
 from typing import Literal
 
 from loadgen.analysis.server.served_gpus import gpu_names
-from loadgen.errors import ModelError, UsageError
+from loadgen.errors import ModelError
 from loadgen.experiments.estimate import stated_s, thinking_s
 from loadgen.load.spec import RunSpec
 from loadgen.moe.bounds import closed_loop_cycle_bound_s, wave_bound
-from loadgen.moe.hardware import Hardware, hardware
+from loadgen.moe.hardware import Hardware, known_hardware
 from loadgen.moe.roofline import Roofline
 from loadgen.moe.step_work import Precisions
 from loadgen.servers.profiles.command import arguments
@@ -181,11 +181,4 @@ def _key(point: Point) -> object:
 
 def _is_on(names: Sequence[str] | None, on: Hardware) -> bool:
     """Whether GPUs by these names are all of one kind."""
-    return names is not None and {_kind(name) for name in names} == {on.name}
-
-
-def _kind(name: str) -> str | None:
-    try:
-        return hardware(name).name
-    except UsageError:
-        return None
+    return names is not None and {known_hardware(name) for name in names} == {on}
