@@ -63,7 +63,7 @@ def study_document(results: StudyResults) -> Json:
         "prediction_errors": [
             {
                 "hardware": each.hardware,
-                "against": each.measured,
+                "against": each.measured.label,
                 "figure": each.figure,
                 "points": each.points,
                 "median_ratio": each.median_ratio,

@@ -8,7 +8,7 @@ from loadgen.moe.hardware import hardware
 from loadgen.report.charts.chart import Chart
 from loadgen.report.format import MISSING_FIGURE, percent, plural
 from loadgen.report.points import Table
-from loadgen.report.study.agreement import agreements
+from loadgen.report.study.agreement import Agreement, agreements
 from loadgen.report.study.claim_rows import ClaimRow, Contradiction, claim_rows, contradictions
 from loadgen.report.study.panels.charts import caption, panel_charts
 from loadgen.report.study.panels.rows import PanelMark, PanelScales, marks_of, scales_of
@@ -100,6 +100,7 @@ class StudyPage:
     tally: Tally
     contradictions: tuple[Contradiction, ...]
     agreement: Table | None  # of predictions with measurements
+    agreement_note: str
     not_run: tuple[NotRun, ...]
     commands: tuple[tuple[str, str], ...]
     before: tuple[str, str] | None  # title and address of the study before
@@ -128,6 +129,7 @@ def study_page(results: StudyResults, all_results: Sequence[StudyResults], site:
     panels = tuple(_section(results, at, panel, lines, site) for at, panel in enumerate(study.panels))
     charts = () if study.needs_server else sizes_charts(study.models)
     before, after = _beside(results, all_results, site)
+    agreed = agreements(results)
     return StudyPage(
         title=study.title,
         name=study.name,
@@ -144,7 +146,8 @@ def study_page(results: StudyResults, all_results: Sequence[StudyResults], site:
         claims=claim_rows(results, site),
         tally=tally(standing.judgement.verdict for standing in results.standing),
         contradictions=contradictions(study.claims, everything(all_results), site),
-        agreement=_agreement(results),
+        agreement=_agreement_table(agreed),
+        agreement_note=_agreement_note(agreed),
         not_run=_not_run(results),
         commands=_commands(results),
         before=before,
@@ -228,18 +231,28 @@ def _of_series(
     return PanelSeries(line, charts, caption(scales, marks), value_table(scales, marks, site))
 
 
-def _agreement(results: StudyResults) -> Table | None:
-    found = agreements(results)
+def _agreement_table(found: Sequence[Agreement]) -> Table | None:
     if not found:
         return None
     columns = ("against", "figure", "points", "median error", "largest error")
     return Table(
         columns,
         tuple(
-            (each.measured, each.figure, str(each.points), percent(each.median_ratio), percent(each.max_ratio))
+            (each.measured.label, each.figure, str(each.points), percent(each.median_ratio), percent(each.max_ratio))
             for each in found
         ),
     )
+
+
+def _agreement_note(found: Sequence[Agreement]) -> str:
+    """How to read the table."""
+    words = "|predicted/measured − 1|, over the points that were both predicted and measured on the same hardware."
+    if any(each.measured.provenance == "dummy_routed" for each in found):
+        words += (
+            " Predictions take experts as drawn at random. Made-up routers may send all tokens to the same few experts,"
+            " which is faster, so errors against such servers are larger."
+        )
+    return words
 
 
 def _not_run(results: StudyResults) -> tuple[NotRun, ...]:

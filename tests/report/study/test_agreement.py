@@ -26,7 +26,9 @@ def results(folder: Path, *, predicted: float | None) -> StudyResults:
             runs: Any = copy.deepcopy(list(found.runs))
             for at, run in enumerate(runs):
                 run |= {"simulated": True, "run_id": f"r-predicted-{at}", "sweep_id": "s-predicted"}
-                run["paper"]["throughput_tokens_per_s"] *= predicted
+                run["output_tokens_per_s"] *= predicted
+                run["ttft_s"]["p50"] /= predicted
+                run["e2e_latency_s"]["p50"] /= predicted
             assert found.sweep.imported is not None
             mark = replace(found.sweep.imported, sha256="0" * 64)
             store.add_imported(replace(found.sweep, sweep_id="s-predicted", simulated=True, imported=mark), runs)
@@ -35,9 +37,18 @@ def results(folder: Path, *, predicted: float | None) -> StudyResults:
 
 @pytest.mark.parametrize(("predicted", "error"), [(1.1, 0.1), (0.8, 0.2), (1.0, 0.0)])
 def test_the_error_is_a_share_of_what_was_measured(tmp_path: Path, predicted: float, error: float) -> None:
-    throughput, _ = agreements(results(tmp_path, predicted=predicted))
-    assert (throughput.hardware, throughput.measured) == ("H200", "H200, measured, dummy weights and routers")
-    assert (throughput.figure, throughput.points) == ("Throughput (paper, Eq. 2)", 7)
+    throughput, ttft, tpot, e2e = agreements(results(tmp_path, predicted=predicted))
+    assert throughput.hardware == "H200"
+    assert throughput.measured.label == "H200, measured, dummy weights and routers"
+    assert [each.figure for each in (throughput, ttft, tpot, e2e)] == [
+        "Output throughput",
+        "TTFT p50",
+        "TPOT p50",
+        "End-to-end latency p50",
+    ]
+    assert {each.points for each in (throughput, ttft, tpot, e2e)} == {7}
+    assert ttft.median_ratio == e2e.median_ratio == pytest.approx(abs(1 / predicted - 1), abs=1e-9)
+    assert tpot.max_ratio == 0
     assert throughput.median_ratio == pytest.approx(error, abs=1e-9)
     assert throughput.max_ratio == pytest.approx(error, abs=1e-9)
 
