@@ -18,7 +18,7 @@ from loadgen.moe.hardware import known_hardware
 from loadgen.servers.prediction.fitted import SERVER_NAME
 from loadgen.servers.profiles.layout import UNIFORM_ROUTING
 from loadgen.study.claims import Value
-from loadgen.study.points import Point, load_coordinates, load_coordinates_of
+from loadgen.study.points import Point, load_coordinates, load_coordinates_of, telling_apart
 from loadgen.study.served import Served, served_of
 from loadgen.study.tiny import has_tiny_model
 
@@ -62,6 +62,7 @@ class MeasuredPoint:
     point: Point
     series: Series
     runs: tuple[RunDocument, ...]
+    told_by: frozenset[str] = frozenset()  # coordinates of its server that tell it from other points of the study
 
     @property
     def coordinates(self) -> dict[str, Value]:
@@ -133,8 +134,8 @@ def measured_points(points: Sequence[Point], runs: Iterable[RunDocument]) -> tup
         measured = _with_arguments_of(served, by_key.get(key, ()))
         if measured is not None:
             found.setdefault((series_of(run), places[id(measured)]), []).append(run)
-    placed = sorted(found.items(), key=lambda entry: entry[0])
-    return tuple(MeasuredPoint(points[at], series, _repeats(runs)) for (series, at), runs in placed)
+    placed, told_by = sorted(found.items(), key=lambda entry: entry[0]), telling_apart(points)
+    return tuple(MeasuredPoint(points[at], series, _repeats(runs), told_by) for (series, at), runs in placed)
 
 
 def _with_arguments_of(served: Served, points: Sequence[Point]) -> Point | None:

@@ -9,6 +9,8 @@ from loadgen.study.points import is_at
 _LENGTHS = ("length", "input_tokens", "output_tokens")
 _OF_THE_LOAD = ("load", "batch", *_LENGTHS)
 
+_IMPLY_THE_SERVER = {"profile", "tensor", "pipeline", "data"}  # a comparison over one of these is between servers
+
 Setting = tuple[tuple[str, Value], ...]
 """The coordinates in which compared points agree, by name: what tells one comparison from another."""
 
@@ -29,9 +31,12 @@ def by_setting(points: Iterable[MeasuredPoint], named: Iterable[str]) -> dict[Se
 def setting(point: MeasuredPoint, named: Iterable[str]) -> Setting:
     """The point's model and load, and what its study names of it, without the coordinates that a comparison is over.
 
-    What follows from these (the experts of a model, the GPUs of a profile) need not agree.
+    So are coordinates that tell servers of the study apart, such as the GPUs of one model on two and on four of them. What
+    follows from a model or a setting (the experts of a model, the GPUs of the models compared) need not agree.
     """
-    kept = {"model", *_OF_THE_LOAD, *point.point.variant.settings} - _with_lengths(named)
+    over = set(named)
+    told_by = set[str]() if over & _IMPLY_THE_SERVER else set(point.told_by)
+    kept = {"model", *_OF_THE_LOAD, *point.point.variant.settings, *told_by} - _with_lengths(over)
     coordinates = point.coordinates
     return tuple(sorted((key, coordinates[key]) for key in kept if key in coordinates))
 

@@ -23,6 +23,19 @@ _LENGTHS = frozenset({"lengths", "input_tokens", "output_tokens", "dataset", "tr
 """Keys of a load that say how long its requests are."""
 
 
+_OF_SERVERS = (
+    "gpus",
+    "precision",
+    "kv_precision",
+    "top_k",
+    "experts",
+    "ffn_size",
+    "expert_parallel",
+    "pipeline",
+    "tensor",
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Point:
     """One load on one server. `coordinates`: those of the server and of the load; of a tiny model, as at full size."""
@@ -110,6 +123,31 @@ def is_at(coordinates: Mapping[str, Value], where: Where) -> bool:
         key in coordinates and coordinates[key] in (value if isinstance(value, list) else [value])
         for key, value in where.items()
     )
+
+
+def telling_apart(points: Iterable[Point]) -> frozenset[str]:
+    """Return the coordinates of servers without which points of the same model, load and settings would be the same.
+
+    Two servers that differ in the number of GPUs alone are told apart by `gpus`; if the study names a setting for it, by that.
+    """
+    groups: dict[object, list[Point]] = {}
+    for point in points:
+        load = load_coordinates(point.run)
+        named = {
+            key: point.coordinates[key] for key in ("model", *load, *point.variant.settings) if key in point.coordinates
+        }
+        groups.setdefault(tuple(sorted(named.items())), []).append(point)
+    found = []
+    for name in _OF_SERVERS:
+        values = {group: {point.coordinates.get(name) for point in members} for group, members in groups.items()}
+        if any(len(each) > 1 for each in values.values()):
+            found.append(name)
+            split: dict[object, list[Point]] = {}
+            for group, members in groups.items():
+                for point in members:
+                    split.setdefault((group, point.coordinates.get(name)), []).append(point)
+            groups = split
+    return frozenset(found)
 
 
 def coordinate_values(points: Iterable[Point]) -> dict[str, tuple[Value, ...]]:
