@@ -4,6 +4,7 @@ Two servers are the same variant if these are equal. The hardware is not among t
 those say where a point comes from, not which point it is.
 """
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -19,6 +20,18 @@ from loadgen.study.claims import Value
 
 _OF_A_VARIANT = ("VLLM_MOE_", "VLLM_TUNED_CONFIG_FOLDER", "VLLM_ATTENTION_BACKEND", "VLLM_ALL2ALL_BACKEND", "LOADGEN_")
 """Variables that change what is computed, by how their names begin; the others say where or how safely it runs."""
+
+_SAY_NOTHING_MORE = frozenset(
+    """
+    model served-model-name revision tokenizer tokenizer-revision download-dir trust-remote-code load-format generation-config
+    host port seed api-key uvicorn-log-level disable-log-stats max-log-len enable-per-request-metrics
+    enable-prompt-tokens-details enable-mfu-metrics limit-mm-per-prompt
+    max-model-len gpu-memory-utilization kv-cache-memory-bytes distributed-executor-backend
+    dtype quantization kv-cache-dtype hf-overrides speculative-config
+    tensor-parallel-size pipeline-parallel-size data-parallel-size enable-expert-parallel
+    """.split()
+)
+"""Arguments that are coordinates already, or that change how much a server holds, knows and says but not how fast it is."""
 
 _QUANTISED_ANYHOW = {"fp8_per_tensor": "fp8", "fp8_per_channel": "fp8", "fp8_per_block": "fp8", "half": "fp16"}
 _DTYPES = {"float16": "fp16", "half": "fp16", "bfloat16": "bf16", "auto": "bf16"}
@@ -37,7 +50,14 @@ class Served:
     @property
     def identity(self) -> tuple[object, ...]:
         """Equal for two servers of the same variant."""
-        return self.model, self.architecture, tuple(sorted(self.coordinates.items())), self.environment
+        coordinates = tuple(sorted(self.coordinates.items()))
+        return self.model, self.architecture, coordinates, self.environment, self.tuning
+
+    @property
+    def tuning(self) -> tuple[tuple[str, str], ...]:
+        """Arguments that change how fast the server is besides its coordinates, such as max-num-seqs, with their values as JSON."""
+        others = ((name, value) for name, value in self.arguments.items() if name not in _SAY_NOTHING_MORE)
+        return tuple(sorted((name, json.dumps(value, sort_keys=True)) for name, value in others if value is not None))
 
 
 def served_by(profile: ServerProfile, release: str | None = None) -> Served:

@@ -198,3 +198,16 @@ def test_servers_that_differ_in_other_arguments_are_different_points(tmp_path: P
         for run in waves
     ]
     assert measured_points(points, third) == ()
+
+
+@pytest.mark.parametrize(
+    ("argument", "value", "found"), [("max-num-seqs", 8, 0), ("max-model-len", 8192, 7), ("enforce-eager", True, 0)]
+)
+def test_a_server_with_other_arguments_is_another_point(
+    waves: list[Any], argument: str, value: object, found: int
+) -> None:
+    file = read_study("fig06")
+    changed = json.loads(json.dumps(waves))
+    for run in changed:
+        run["server"]["launch"]["arguments"][argument] = value
+    assert len(measured_points(points_of(file, variants_of(file)), changed)) == found
