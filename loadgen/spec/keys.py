@@ -52,8 +52,11 @@ def as_lengths(value: object) -> object:
 
 
 def _pair(value: object) -> tuple[object, object]:
-    first, slash, second = str(value).partition("/")
-    return (first.strip(), second.strip()) if slash else (value, value)
+    first, slash, second = (part.strip() for part in str(value).partition("/"))
+    pair = (first, second) if slash else (value, value)
+    if not all(str(each).strip().lstrip("+-").isdecimal() for each in pair):
+        raise ValueError(f"has {value}; write tokens like 128, or of prompt and reply like 1024/128")
+    return pair
 
 
 def as_pairs(value: object) -> object:

@@ -232,7 +232,7 @@ MISTAKES: list[tuple[dict[str, Any], str]] = [
     ({"input_tokens": None}, "--input-tokens is missing"),
     ({"output_tokens": None}, "--output-tokens is missing"),
     ({"lengths": "8"}, "--lengths and --input-tokens exclude each other"),
-    (LENGTHS | {"lengths": "8/"}, "--lengths must be a whole number"),
+    (LENGTHS | {"lengths": "8/"}, "--lengths has 8/; write tokens like 128, or of prompt and reply like 1024/128"),
     (LENGTHS | {"lengths": "8/0"}, "--lengths must be at least 1, not 0"),
     (LENGTHS | {"lengths": "8,8"}, "--lengths lists 8 twice"),
     (LENGTHS | {"lengths": "8", "prefix_tokens": "8"}, "--prefix-tokens is 8 and counts as part of the prompt"),

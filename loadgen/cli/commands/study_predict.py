@@ -95,8 +95,9 @@ def _show(terminal: Terminal, done: "Sequence[PredictedStudy]", *, as_json: bool
     else:
         show(predictions_table(done))
     if any(each.prediction.runs for each in done):
-        names = " ".join(dict.fromkeys(each.study for each in done if each.prediction.runs))
-        terminal.note(f"draw them with: loadgen study report {names} -o report{terminal.db_flag}")
+        names = list(dict.fromkeys(each.study for each in done if each.prediction.runs))
+        output = f"{names[0]}.html" if len(names) == 1 else "studies-report"
+        terminal.note(f"draw them with: loadgen study report {' '.join(names)} -o {output}{terminal.db_flag}")
         return
     if any(each.prediction.out_of_memory for each in done):
         titles = " and ".join(dict.fromkeys(each.hardware.title for each in done))

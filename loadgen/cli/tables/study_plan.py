@@ -148,7 +148,7 @@ def _times(servers: Sequence[VariantPlan]) -> tuple[str | Text, str]:
     if not any(each.starts for each in servers):
         return Text("cannot run", style="yellow"), MISSING_FIGURE
     if any(each.estimated_s is None for each in servers):
-        return "not known", MISSING_FIGURE
+        return "unknown", MISSING_FIGURE
     time_s = sum(each.estimated_s or 0.0 for each in servers)
     hours = sum(each.gpu_hours or 0.0 for each in servers)
     return ("≥ " if any(each.is_bound for each in servers) else "") + rounded(time_s), f"{hours:.2f}"
@@ -206,7 +206,7 @@ def _problems(rows: Sequence[_Row]) -> Iterator[str]:
         if row.servers[0].unknown is not None:
             unknown.setdefault(row.servers[0].unknown, []).extend(row.servers)
     for reason, servers in unknown.items():
-        yield f"{_named(servers)}: time not known: {reason}"
+        yield f"{_named(servers)}: unknown time: {reason}"
 
 
 def _named(servers: Sequence[VariantPlan]) -> str:
@@ -223,7 +223,7 @@ def _summary(plan: StudyPlan) -> str:
         hint = f" None of it can be measured on {plan.hardware.title}; name another with --hardware."
         return f"{amount}.{hint if lacks_memory else ''}"
     if plan.known_s is None or plan.known_gpu_hours is None:
-        return f"{amount}; the time is not known."
+        return f"{amount}; unknown time."
     least = "at least " if plan.is_bound else "about "
     time = f"{least}{rounded(plan.known_s)}, {plan.known_gpu_hours:,.2f} GPU-hours, warm-ups included"
     others = plan.starts - len(plan.known)
@@ -238,7 +238,7 @@ def _sources(plan: StudyPlan) -> Iterator[str]:
         "earlier": "as on record",
         "predicted": "as predicted on record",
         "stated": "as the study states",
-        "bound": "by the roofline of the hardware, which no server reaches",
+        "bound": "by the roofline, a lower bound",
     }
     told = [f"{plural(bases[basis], 'point')} {text}" for basis, text in words.items() if bases[basis]]
     starts = Counter(each.start.basis for each in plan.servers if each.starts)
@@ -251,7 +251,7 @@ def _sources(plan: StudyPlan) -> Iterator[str]:
         yield f"Times: {'; '.join(told)}."
     if bases["bound"]:
         command = f"loadgen study predict {_name(plan.file)} --hardware {plan.hardware.name}"
-        yield f"`{command}` gives estimates in place of the roofline's bounds."
+        yield f"`{command}` gives estimates instead of lower bounds."
 
 
 def _name(file: StudyFile) -> str:

@@ -124,7 +124,7 @@ class Timing:
         if self.roofline is None:
             raise UnknownTimeError(self.unknown)
         if run.workload.images is not None:
-            raise UnknownTimeError("the time of the encoder of images is not known")
+            raise UnknownTimeError("the encoder of images has no roofline here")
         if run.input_tokens is None:
             raise UnknownTimeError("the lengths of the prompts are not known")
         at_once = min(requests, run.concurrency or run.shape.batch_size or requests)

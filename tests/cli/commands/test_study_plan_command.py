@@ -52,7 +52,7 @@ def test_arithmetic_needs_no_server(cli: Cli, name: str) -> None:
 def test_unknown_times_are_told_apart_from_the_known(cli: Cli) -> None:
     text = " ".join(cli("study", "plan", "fig12").out.split())
     assert "without the 20 servers of unknown time" in text
-    assert "(20 servers): time not known: how many drafted tokens are accepted" in text
+    assert "(20 servers): unknown time: how many drafted tokens are accepted" in text
 
 
 def test_the_document(cli: Cli) -> None:

@@ -18,7 +18,7 @@ def test_two_accelerators_are_two_series_of_simulated_points(cli: Cli) -> None:
         ("fig06", "h200"),
     ]
     assert [(each["points"], each["predicted"]) for each in said.json["predictions"]] == [(4, 4), (4, 4)]
-    assert "loadgen study report fig06 -o report" in said.err
+    assert "loadgen study report fig06 -o fig06.html" in said.err
     assert "new database" in said.err
     sweeps = cli("list", "--json").json["sweeps"]
     assert {sweep["simulated"] for sweep in sweeps} == {True}

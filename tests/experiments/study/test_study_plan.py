@@ -57,7 +57,7 @@ def test_every_study_has_a_plan(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "why"),
     [
-        ("fig04", "the time of the encoder of images is not known"),
+        ("fig04", "the encoder of images has no roofline here"),
         ("fig12", "how many drafted tokens are accepted is known only after measuring"),
     ],
 )
