@@ -28,9 +28,14 @@
   // Where one legend stands for all charts of a page, each leaves its own out. A saved drawing has it.
   const legendIsElsewhere = (figure) => Boolean(figure.closest("[data-legend]"));
 
-  function specification(figure, hasLegend) {
+  // Where the page says above a chart what it shows, the drawing does not say it again. A saved one does.
+  const titleIsElsewhere = (figure) => Boolean(figure.closest("[data-title]"));
+
+  function specification(figure, { hasLegend, hasTitle }) {
     const keep = (key, value) => (key === "legend" && !hasLegend ? null : value);
-    return JSON.parse(figure.querySelector("script").textContent, keep);
+    const spec = JSON.parse(figure.querySelector("script").textContent, keep);
+    if (!hasTitle) delete spec.title;
+    return spec;
   }
 
   const options = (figure) => ({
@@ -46,7 +51,7 @@
   });
 
   async function save(figure, fileName) {
-    const spec = { ...specification(figure, true), width: figure.querySelector(".plot").clientWidth };
+    const spec = { ...specification(figure, { hasLegend: true, hasTitle: true }), width: figure.querySelector(".plot").clientWidth };
     const made = await vegaEmbed(document.createElement("div"), spec, { ...options(figure), actions: false });
     const link = document.createElement("a");
     link.download = fileName;
@@ -55,7 +60,7 @@
     made.finalize();
   }
 
-  function saveWithLegend(figure) {
+  function saveWhole(figure) {
     for (const link of figure.querySelectorAll(".vega-actions a")) {
       const own = link.cloneNode(true); // without the listener that saves what is shown
       own.addEventListener("click", (event) => {
@@ -68,11 +73,13 @@
 
   async function draw(figure) {
     const plot = figure.querySelector(".plot");
-    const spec = specification(figure, !legendIsElsewhere(figure));
+    const hasLegend = !legendIsElsewhere(figure);
+    const hasTitle = !titleIsElsewhere(figure);
+    const spec = specification(figure, { hasLegend, hasTitle });
     for (const panel of spec.vconcat ?? []) panel.width = Math.max(120, plot.clientWidth - spec.usermeta.beside_px);
     try {
       const made = await vegaEmbed(plot, spec, options(figure));
-      if (legendIsElsewhere(figure)) saveWithLegend(figure);
+      if (!hasLegend || !hasTitle) saveWhole(figure);
       figure.drawn?.finalize();
       figure.drawn = made;
     } catch (error) {

@@ -84,6 +84,18 @@ def test_a_study_is_drawn_and_fits(
     page.wait_for_url("**/sweeps/*")
 
 
+def test_a_saved_drawing_says_what_the_page_says_above_it(studies: str, page: Any, tmp_path: Path) -> None:
+    page.goto(f"{studies}studies/fig06")
+    settle(page)
+    assert page.locator(".plot .role-title-text").count() == 0
+    with page.expect_download() as waiting:
+        page.locator(".vega-actions a", has_text="SVG").first.click()
+    waiting.value.save_as(tmp_path / "chart.svg")
+    saved = (tmp_path / "chart.svg").read_text()
+    assert "H200, measured, dummy weights and routers" in saved
+    assert ">deepseek-v2-lite</" in saved
+
+
 def test_claims_are_filtered_by_choosing(studies: str, page: Any) -> None:
     page.goto(f"{studies}studies/claims")
     page.locator("select[name=verdict]").select_option("holds")

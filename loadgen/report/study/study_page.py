@@ -250,7 +250,7 @@ def _agreement_note(found: Sequence[Agreement]) -> str:
     if any(each.measured.provenance == "dummy_routed" for each in found):
         words += (
             " Predictions take experts as drawn at random. Made-up routers may send all tokens to the same few experts,"
-            " which is faster, so errors against such servers are larger."
+            " which is faster, so errors against such servers can be larger."
         )
     return words
 

@@ -12,7 +12,7 @@ from loadgen.importers.importing import read_sweep
 from loadgen.report.study.files import study_file, study_folder
 from loadgen.report.study.index_page import claims_page, studies_page
 from loadgen.report.study.library import Shelf, StudyLibrary
-from loadgen.report.study.panels.charts import panel_charts
+from loadgen.report.study.panels.charts import caption, panel_charts
 from loadgen.report.study.panels.rows import marks_of, scales_of
 from loadgen.report.study.record import PlannedStudy, Record
 from loadgen.report.study.rendering import render_study
@@ -213,6 +213,26 @@ def test_points_that_a_panel_does_not_tell_apart_are_lines_of_their_own(fig06: S
     without_colour = panel.model_copy(update={"colour": None})
     rests = {mark.rest for mark in marks_of(without_colour, series.points)}
     assert rests == {"128 in and out", "2,048 in and out"}
+
+
+@pytest.mark.parametrize(("kind", "shape"), [("line", "marks"), ("bar", "bars")])
+def test_a_caption_names_only_what_is_drawn(fig06: StudyResults, kind: str, shape: str) -> None:
+    (series,) = fig06.by_series
+    panel = fig06.file.study.panels[0].model_copy(update={"kind": kind})
+    marks = [replace(mark, status="valid", bound=mark.pooled.mean) for mark in marks_of(panel, series.points)]
+    scales = scales_of(panel, fig06.points, marks)
+    assert scales is not None
+    plain = caption(scales, marks)
+    assert "Hollow" not in plain
+    assert "beyond the edge" not in plain
+    far = replace(marks[-1], status="doubtful", bound=100 * marks[-1].pooled.mean)
+    both = [*marks[:-1], far]
+    assert f"Hollow {shape} are doubtful (1 of {len(marks)})." in caption(scales, both)
+    assert "beyond the edge are not drawn." in caption(scales, both)
+    *_, chart = panel_charts(scales, both, series.series)
+    assert chart.spec is not None
+    hollow = [layer for layer in chart.spec["layer"] if layer["mark"].get("filled") is False]
+    assert [layer["transform"] for layer in hollow] == [[{"filter": "datum.status === 'doubtful'"}]]
 
 
 def test_tiny_models_are_a_series_without_a_say(tmp_path: Path) -> None:

@@ -30,6 +30,7 @@ from loadgen.report.study.panels.rows import PanelMark, PanelScales, axis_title,
 from loadgen.study.measured import Series
 
 _BAR_BOUND_NOTE = BOUND_NOTE.replace("Thin dotted lines are", "The orange tick is")
+_HOLLOW_SIZE = 170  # of a doubtful mark: it shows around a filled one at the same place
 _BAR_PX = 26  # of a bar with the space around it
 _AXES_PX = 70  # below the bars
 _CONCAT_COLUMN_PX = 330
@@ -101,13 +102,27 @@ def caption(scales: PanelScales, marks: Sequence[PanelMark]) -> str:
     words = [{"lower": "Lower is better.", "higher": "Higher is better.", None: ""}[scales.figure.better]]
     if any(mark.pooled.low is not None for mark in marks):
         words.append("Bars are the 95 % interval of the mean, or the range of two repeats.")
-    if any(mark.status == "doubtful" for mark in marks):
-        words.append("Hollow marks are doubtful.")
+    doubtful = sum(mark.status == "doubtful" for mark in marks)
     if scales.panel.kind == "heat map":
-        words = [words[0], "?: doubtful." if any(mark.status == "doubtful" for mark in marks) else ""]
-    elif any(mark.bound is not None for mark in marks):
+        words = [words[0], "?: doubtful." if doubtful else ""]
+        return " ".join(filter(None, words))
+    if doubtful:
+        shape = "bars" if scales.is_bar else "marks"
+        words.append(f"Hollow {shape} are doubtful ({doubtful} of {len(marks):,}).")
+    if any(mark.bound is not None for mark in marks):
         words.append(_BAR_BOUND_NOTE if scales.is_bar else BOUND_NOTE)
+        if any(_is_beyond(scales, mark) for mark in marks):
+            words.append("Ticks" if scales.is_bar else "Parts of them")
+            words[-1] += " beyond the edge are not drawn."
     return " ".join(filter(None, words))
+
+
+def _is_beyond(scales: PanelScales, mark: PanelMark) -> bool:
+    """Whether the bound of a mark is outside its chart."""
+    if mark.bound is None:
+        return False
+    _, floor, ceiling = _ends(scales, [mark])
+    return not floor <= mark.bound * _factor(scales) <= ceiling
 
 
 def _spec(scales: PanelScales, marks: Sequence[PanelMark]) -> Spec:
@@ -218,7 +233,11 @@ def _lines(scales: PanelScales, marks: Sequence[PanelMark]) -> Spec:
         layers.append(_layer("isValid(datum.bar_from)", {"type": "rule", "strokeWidth": 1.5}, across | ends))
     encoding = across | {"y": value_axis("value", y_scale), "tooltip": _tooltip(scales, rows)}
     style: Spec = {"size": 56, "strokeWidth": 2, "opacity": 1}
-    layers += points_by_verdict({row["status"] for row in rows}, style, encoding | {"shape": shape_of(colour)})
+    points = points_by_verdict({row["status"] for row in rows}, style, encoding | {"shape": shape_of(colour)})
+    for layer in points:
+        if not layer["mark"]["filled"]:
+            layer["mark"]["size"] = _HOLLOW_SIZE
+    layers += points
     return frame(rows) | {"layer": layers}
 
 
@@ -274,7 +293,9 @@ def _bars(scales: PanelScales, marks: Sequence[PanelMark]) -> Spec:
     value = value_axis("value", x_scale) | {"axis": {"tickCount": 4, "format": ",~r"}}
     bars = {"x": value, "tooltip": _tooltip(scales, rows)}
     layers: list[Spec] = [
-        {"mark": {"type": "bar", "opacity": 0.85, "cornerRadiusEnd": 2}, "encoding": across | bars},
+        _layer(f"datum.status === '{status}'", _bar_of(status), across | bars)
+        for status in ("valid", "doubtful")
+        if any(row["status"] == status for row in rows)
     ]
     beside = {key: each for key, each in across.items() if key != "color"}
     if any("bound" in row for row in rows):
@@ -284,6 +305,11 @@ def _bars(scales: PanelScales, marks: Sequence[PanelMark]) -> Spec:
         ends = {"x": value | {"field": "bar_from"}, "x2": {"field": "bar_to"}}
         layers.append(_layer("isValid(datum.bar_from)", {"type": "rule", "strokeWidth": 1.5}, beside | ends))
     return frame(rows, _BAR_PX * len(names) * max(1, len(scales.colours)) + _AXES_PX) | {"layer": layers}
+
+
+def _bar_of(status: str) -> Spec:
+    style: Spec = {"type": "bar", "cornerRadiusEnd": 2}
+    return style | ({"opacity": 0.85} if status == "valid" else {"filled": False, "strokeWidth": 1.5})
 
 
 def _layer(filtered: str, mark: Mapping[str, object], encoding: Spec) -> Spec:
