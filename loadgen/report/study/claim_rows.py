@@ -17,6 +17,8 @@ from loadgen.study.claims import Claim
 from loadgen.study.judge import Judgement, Verdict
 from loadgen.study.measured import Series
 
+_ASSUMED = "an interval is assumed, not measured"  # said once for all claims of a page
+
 
 @dataclass(frozen=True, slots=True)
 class Finding:
@@ -32,7 +34,10 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class ClaimRow:
-    """A claim with the verdict that stands, and those of all other series. `reason`: why there is none, or what weakens it."""
+    """A claim with the verdict that stands, and those of all other series.
+
+    `reason`: why there is none, or what weakens it. `is_assumed`: it rests on intervals that were not measured.
+    """
 
     id: str
     study: str
@@ -42,6 +47,7 @@ class ClaimRow:
     stated: str
     reading: str
     reason: str
+    is_assumed: bool
     finding: Finding
     others: tuple[Finding, ...]
     contradicted: bool
@@ -81,6 +87,7 @@ def _row(results: StudyResults, at: int, standing: Standing, site: Site) -> Clai
         for each in results.by_series
         if each.series != standing.series and each.judgements[at].compared and standing.series is not None
     ]
+    reasons = (standing.judgement.reason or "").split("; ")
     return ClaimRow(
         id=claim.id,
         study=name,
@@ -89,7 +96,8 @@ def _row(results: StudyResults, at: int, standing: Standing, site: Site) -> Clai
         says=claim.says,
         stated=stated_words(claim),
         reading=claim.reading or "",
-        reason=_sentence(standing.judgement.reason),
+        reason=_sentence("; ".join(each for each in reasons if each != _ASSUMED)),
+        is_assumed=_ASSUMED in reasons,
         finding=_finding(standing.judgement, standing.series),
         others=tuple(others),
         contradicted=bool(claim.contradicts),

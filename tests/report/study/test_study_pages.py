@@ -122,6 +122,14 @@ def test_a_claim_says_what_was_stated_and_found(page: StudyPage) -> None:
     assert re.fullmatch(r"[\d.]+× to [\d.]+×", row.finding.found)
 
 
+def test_that_intervals_are_assumed_is_said_once(page: StudyPage) -> None:
+    (row,) = [each for each in page.claims if each.id == "fig06-batch-128-over-1"]
+    assert row.is_assumed
+    assert not any("assumed" in each.reason for each in page.claims)
+    assert any(each.reason for each in page.claims if not each.is_assumed)
+    assert render_study(page).count("whose interval is assumed") == 1
+
+
 def test_contradictions_stand_side_by_side_once(shelf: Shelf, page: StudyPage) -> None:
     pairs = [frozenset((each.ours.id, each.theirs.id)) for each in page.contradictions]
     assert frozenset(("fig06-batch-128-over-1", "fig06-batch-linear")) in pairs
