@@ -111,8 +111,8 @@ def run_sweep(
         try:
             url, launched = stack.enter_context(server_of(prepared, on_event))
         except StartFailure as failure:
-            if unfinished is not None or sweep.variant is None:
-                raise
+            if unfinished is not None or sweep.variant is None or sweep.variant.launch().kind == "external":
+                raise  # a server that somebody else started is not one that did not start
             return _not_started(prepared, store, failure, variant=sweep.variant, on_event=on_event)
         server = examine_server(prepared, url, environ=environ, on_event=on_event)
         context = _begin(prepared, server, store, launched=launched, unfinished=unfinished, stack=stack)

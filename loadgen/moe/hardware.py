@@ -179,7 +179,7 @@ def hardware(name: str) -> Hardware:
 
 
 def known_hardware(name: str) -> Hardware | None:
-    """The same, but None for an accelerator that is not known."""
+    """Return an accelerator as `hardware` does, but None for one that is not known."""
     wanted = _plain(name)
     for accelerator in ACCELERATORS:
         if wanted in {_plain(known) for known in (accelerator.name, accelerator.title, *accelerator.aliases)}:

@@ -7,14 +7,16 @@ a group does so with a study.
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from loadgen.errors import UsageError
+from loadgen.errors import ServerError, UsageError
 from loadgen.experiments.events import OnEvent
 from loadgen.experiments.group import GroupResult, run_group
 from loadgen.experiments.interrupts import Stop
 from loadgen.experiments.sweep_request import PlannedSweep
 from loadgen.load.spec import RunSpec
 from loadgen.servers.launcher.failure import FailureKind, StartFailure
+from loadgen.servers.launcher.launch import Launch
 from loadgen.servers.launcher.preflight import check
+from loadgen.servers.launcher.readiness import NotReady, RequestRefused, ask, key_headers
 from loadgen.servers.launcher.variant import Variant
 from loadgen.spec.runs import resolve
 from loadgen.store.repository import Store
@@ -105,7 +107,8 @@ def run_study(
     """Measure the runs at `only` (None: all), or with `resume` those of them that the newest run of the study lacks.
 
     A server that does not start is a result: its sweep is on record without runs, with the reason. Raises what `run_group`
-    raises, and StartFailure where none of the servers can be started on this machine.
+    raises, StartFailure where none of the servers can be started on this machine, and ServerError or UsageError, with nothing
+    on record, where a server that somebody else started does not answer or refuses a request.
     """
     wanted = only or {}
     due = {at for at, load in enumerate(loads) if any(load.has(run, wanted) for run in resolve(load.sweep.spec))}
@@ -129,10 +132,12 @@ def run_study(
 
 
 def _check_machine(variants: Sequence[Variant]) -> None:
+    """Raise StartFailure if this machine can start none of the servers; ServerError or UsageError if one that is not its own does not answer."""
     failures: list[StartFailure] = []
     for variant in variants:
         launch = variant.launch()
         if launch.kind == "external":
+            _check_answers(launch)
             return
         try:
             check(launch)
@@ -147,3 +152,12 @@ def _check_machine(variants: Sequence[Variant]) -> None:
         f"none of these servers can be started here: {first.sentence}"
         + (hint if first.kind is FailureKind.TOO_FEW_GPUS else ""),
     )
+
+
+def _check_answers(launch: Launch) -> None:
+    try:
+        ask(launch.url, launch.model, launch.endpoint, key_headers(launch.api_key_env))
+    except NotReady as error:
+        raise ServerError(str(error)) from error
+    except RequestRefused as error:
+        raise UsageError(str(error)) from error

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from loadgen.servers.launcher.stop import stop
-from loadgen.servers.simulator import SimulatorProcess
+from loadgen.servers.simulator import SimulatorOptions, SimulatorProcess
 from loadgen.store.repository import Store
 from loadgen.store.rows import SweepRow
 from loadgen.study.measured import measured_points
@@ -110,6 +110,43 @@ def test_a_machine_that_can_start_none_of_the_servers_is_told_so_before_anything
     assert "none of these servers can be started here: a needs vllm, and there is no program './no-vllm'" in said.err
     assert len(said.err.strip().splitlines()) == 1
     assert sweeps() == []
+
+
+def test_a_url_where_nothing_answers_is_told_as_by_run_with_nothing_on_record(cli: Cli) -> None:
+    url = f"http://127.0.0.1:{free_port()}"
+    said = cli("study", "run", "mine", "--only", "profile=a", "--url", url)
+    single = cli("run", "--url", url, "--model", "m", *"--concurrency 1 --input-tokens 8 --output-tokens 4".split())
+    assert said.err == single.err == f"loadgen: nothing answers at {url}: connection refused; is the server running?\n"
+    assert said.code == single.code == 5
+    assert (said.out, sweeps()) == ("", [])
+
+
+@pytest.mark.parametrize(
+    ("path", "sentence"),
+    [
+        ("", "The model `simulated-a` does not exist"),
+        ("/elsewhere", "/elsewhere/v1/models: HTTP 404; check the path in --url"),
+    ],
+)
+def test_a_url_that_does_not_serve_the_model_leaves_nothing_on_record(cli: Cli, path: str, sentence: str) -> None:
+    with SimulatorProcess(SimulatorOptions(model="another")) as server:
+        said = cli("study", "run", "mine", "--only", "profile=a", "--url", server.url + path)
+    assert said.code == 2
+    assert sentence in said.err
+    assert len(said.err.strip().splitlines()) == 1
+    assert (said.out, sweeps()) == ("", [])
+
+
+def test_a_url_that_answers_no_more_adds_nothing_to_the_study_on_record(cli: Cli) -> None:
+    with SimulatorProcess(SimulatorOptions(model="simulated-a", ttft_s=0.005, gap_s=0.001)) as server:
+        words = ("study", "run", "mine", "--only", "profile=a", "--url", server.url)
+        part = cli(*words, "--only", "batch=1")
+        assert part.measured, part.err
+        stop()
+    rest = cli(*words, "--resume")
+    assert rest.code == 5
+    assert rest.err.count(f"nothing answers at {server.url}: connection refused") == 1
+    assert [(each.name, each.runs, each.start_failure) for each in sweeps()] == [("mine: a", 1, None)]
 
 
 @pytest.mark.parametrize(
