@@ -1,8 +1,8 @@
 """The comparisons that a claim makes among measured points, each with its own verdict."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import pairwise, product
 
 from loadgen.study.claims import Claim, Contrast, Ordering, OutOfMemory, Pair, Peak, Pick, Ratio, Scaling, Trend
 from loadgen.study.estimate import Estimate, estimate, mean_ratio
@@ -16,18 +16,28 @@ Measured = tuple[MeasuredPoint, Estimate]
 
 @dataclass(frozen=True, slots=True)
 class Rated:
-    """One measured ratio, its two points, and the setting that they share."""
+    """One measured ratio, its two points, and the setting that they share. `points`: these and those that they are best of."""
 
     setting: Setting
     ratio: Estimate
     above: MeasuredPoint
     below: MeasuredPoint
+    points: tuple[MeasuredPoint, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """Values along an axis, in ascending order of it, and the points that they are of."""
+
+    values: tuple[tuple[float, Estimate], ...]
+    points: tuple[MeasuredPoint, ...]
 
 
 def ratios(claim: Claim, compare: Ratio, points: Sequence[MeasuredPoint]) -> Iterator[Compared]:
     """Each pair of points against the stated range."""
     for rated in _rated(claim, compare, points):
-        yield Compared(_described(compare, rated), rated.ratio, against(rated.ratio, compare.stated))
+        verdict = against(rated.ratio, compare.stated)
+        yield Compared(_described(compare, rated), rated.ratio, verdict, points=rated.points)
 
 
 def orderings(claim: Claim, compare: Ordering, points: Sequence[MeasuredPoint]) -> Iterator[Compared]:
@@ -36,56 +46,62 @@ def orderings(claim: Claim, compare: Ordering, points: Sequence[MeasuredPoint]) 
         upper, lower = (first, second) if compare.order == "highest_first" else (second, first)
         pair = Pair(a=upper, b=lower, where=compare.where)
         for rated in _rated(claim, pair, points):
-            yield Compared(_described(pair, rated, is_named=True), rated.ratio, OF_SIGN[sign(rated.ratio)])
+            verdict = OF_SIGN[sign(rated.ratio)]
+            yield Compared(_described(pair, rated, is_named=True), rated.ratio, verdict, points=rated.points)
 
 
 def trends(claim: Claim, compare: Trend, points: Sequence[MeasuredPoint]) -> Iterator[Compared]:
     """The direction along the axis, in each setting that has two values or more."""
-    for group, members in _along(claim, compare, points).items():
-        values = [value for _, value in members]
+    for group, line in _along(claim, compare, points).items():
+        values = [value for _, value in line.values]
         whole = values[-1].over(values[0])
-        yield Compared(described(group, besides=compare.where), whole, _trend(compare, values, whole))
+        verdict = _trend(compare, values, whole)
+        yield Compared(described(group, besides=compare.where), whole, verdict, points=line.points)
 
 
 def scalings(claim: Claim, compare: Scaling, points: Sequence[MeasuredPoint]) -> Iterator[Compared]:
     """The growth along the axis, in each setting that has two values or more: three for a straight line."""
-    for group, members in _along(claim, compare, points).items():
+    for group, line in _along(claim, compare, points).items():
         of = described(group, besides=compare.where)
         if compare.growth == "straight_line":
-            offs = _off_the_line(members)
+            offs = _off_the_line(line.values)
             if offs:
                 verdict = worst([within(off, compare.within_ratio) for off in offs])
-                yield Compared(of, max(offs, key=lambda off: abs(off.value - 1)), verdict)
+                yield Compared(of, max(offs, key=lambda off: abs(off.value - 1)), verdict, points=line.points)
             continue
-        (start, first), (end, last) = members[0], members[-1]
+        (start, first), (end, last) = line.values[0], line.values[-1]
         whole = last.over(first)
         share = whole.times(start / end)  # of proportional growth
         if compare.growth == "proportional":
-            yield Compared(of, whole, within(share, compare.within_ratio))
+            verdict = within(share, compare.within_ratio)
         else:
-            yield Compared(of, whole, worst([OF_SIGN[sign(whole)], OF_SIGN[sign(share.inverse)]]))
+            verdict = worst([OF_SIGN[sign(whole)], OF_SIGN[sign(share.inverse)]])
+        yield Compared(of, whole, verdict, points=line.points)
 
 
 def contrasts(claim: Claim, compare: Contrast, points: Sequence[MeasuredPoint]) -> Iterator[Compared]:
     """The larger ratio over the smaller one, for each two that agree in what neither pair names."""
     named = names_in(*(where for pair in (compare.larger, compare.smaller) for where in (pair.a, pair.b, pair.where)))
-    sides: list[dict[Setting, list[Estimate]]] = []
+    sides: list[dict[Setting, list[tuple[Estimate, Rated]]]] = []
     for pair in (compare.larger, compare.smaller):
-        side: dict[Setting, list[Estimate]] = {}
+        side: dict[Setting, list[tuple[Estimate, Rated]]] = {}
         for rated in _rated(claim, pair, selected(points, compare.where)):
             ratio = rated.ratio.inverse if compare.either_way and rated.ratio.value < 1 else rated.ratio
-            side.setdefault(without(rated.setting, named), []).append(ratio)
+            side.setdefault(without(rated.setting, named), []).append((ratio, rated))
         sides.append(side)
     larger, smaller = sides
     shared = [setting for setting in larger if setting in smaller]
     if compare.over == "mean" and shared:
-        upper, lower = (mean_ratio([ratio for setting in shared for ratio in side[setting]]) for side in sides)
-        yield Compared("the means", upper.over(lower), OF_SIGN[sign(upper.over(lower))])
+        upper, lower = (mean_ratio([ratio for setting in shared for ratio, _ in side[setting]]) for side in sides)
+        rest = tuple(
+            point for side in sides for setting in shared for _, rated in side[setting] for point in rated.points
+        )
+        yield Compared("the means", upper.over(lower), OF_SIGN[sign(upper.over(lower))], points=rest)
         return
     for setting in shared:
-        for upper, lower in ((upper, lower) for upper in larger[setting] for lower in smaller[setting]):
-            effect = upper.over(lower)
-            yield Compared(described(setting, besides=compare.where), effect, OF_SIGN[sign(effect)])
+        for (upper, above), (lower, below) in product(larger[setting], smaller[setting]):
+            effect, of = upper.over(lower), described(setting, besides=compare.where)
+            yield Compared(of, effect, OF_SIGN[sign(effect)], points=above.points + below.points)
 
 
 def peaks(claim: Claim, compare: Peak, points: Sequence[MeasuredPoint]) -> Iterator[Compared]:
@@ -93,16 +109,18 @@ def peaks(claim: Claim, compare: Peak, points: Sequence[MeasuredPoint]) -> Itera
     chosen = [point for point in selected(points, compare.where) if compare.axis in point.coordinates]
     claimed = tuple(compare.at) if isinstance(compare.at, list) else (compare.at,)
     for group, members in by_setting(chosen, [compare.axis]).items():
+        measured = _estimates(claim, members)
         if compare.of == "steepest_step":
             entries = _steps(claim, compare.axis, members)
         else:
-            entries = {(point.coordinates[compare.axis],): value for point, value in _estimates(claim, members)}
+            entries = {(point.coordinates[compare.axis],): value for point, value in measured}
             if compare.of == "lowest":
                 entries = {key: value.inverse for key, value in entries.items()}
         others = [value for key, value in entries.items() if key != claimed]
         if claimed in entries and others:
             ratio = entries[claimed].over(max(others, key=lambda value: value.value))
-            yield Compared(described(group, besides=compare.where), ratio, OF_SIGN[sign(ratio)])
+            of, rest = described(group, besides=compare.where), tuple(point for point, _ in measured)
+            yield Compared(of, ratio, OF_SIGN[sign(ratio)], points=rest)
 
 
 def out_of_memory(compare: OutOfMemory, fits: Sequence[tuple[Point, bool]]) -> tuple[list[Compared], list[Compared]]:
@@ -135,10 +153,12 @@ def _rated(claim: Claim, pair: Pair, points: Sequence[MeasuredPoint]) -> Iterato
     named = names_in(pair.a, pair.b)
     below = by_setting(selected(points, pair.where, pair.b), named)
     for setting, above in by_setting(selected(points, pair.where, pair.a), named).items():
-        for point, value in _taken(_estimates(claim, above), pair.take.a):
-            for other, under in _taken(_estimates(claim, below.get(setting, [])), pair.take.b):
-                if point is not other:
-                    yield Rated(setting, value.over(under), point, other)
+        tops, bottoms = _estimates(claim, above), _estimates(claim, below.get(setting, []))
+        for (point, value), (other, under) in product(_taken(tops, pair.take.a), _taken(bottoms, pair.take.b)):
+            if point is not other:
+                upper = [(point, value)] if pair.take.a is None else tops
+                lower = [(other, under)] if pair.take.b is None else bottoms
+                yield Rated(setting, value.over(under), point, other, tuple(each for each, _ in (*upper, *lower)))
 
 
 def _taken(entries: list[Measured], pick: Pick | None) -> list[Measured]:
@@ -163,28 +183,25 @@ def _described(pair: Pair, rated: Rated, *, is_named: bool = False) -> str:
     return f"{pair_in_words} ({of})" if of else pair_in_words
 
 
-def _along(
-    claim: Claim, compare: Trend | Scaling, points: Sequence[MeasuredPoint]
-) -> dict[Setting, list[tuple[float, Estimate]]]:
+def _along(claim: Claim, compare: Trend | Scaling, points: Sequence[MeasuredPoint]) -> dict[Setting, Line]:
     """The metric by the axis in ascending order, or the ratio that a trend is of; settings with one value are left out."""
-    found: dict[Setting, dict[float, list[Estimate]]] = {}
+    found: dict[Setting, dict[float, list[tuple[Estimate, tuple[MeasuredPoint, ...]]]]] = {}
     chosen = [point for point in selected(points, compare.where) if has(point.coordinates, compare.axis)]
     if isinstance(compare, Trend) and compare.of is not None:
         for rated in _rated(claim, compare.of, chosen):
-            place = dict(rated.setting)[compare.axis]
-            found.setdefault(without(rated.setting, [compare.axis]), {}).setdefault(float(place), []).append(
-                rated.ratio
-            )
+            group, place = without(rated.setting, [compare.axis]), float(dict(rated.setting)[compare.axis])
+            found.setdefault(group, {}).setdefault(place, []).append((rated.ratio, rated.points))
     else:
         for group, members in by_setting(chosen, [compare.axis]).items():
             for point, value in _estimates(claim, members):
-                place = point.coordinates[compare.axis]
-                found.setdefault(group, {}).setdefault(float(place), []).append(value)
-    return {
-        group: [(place, mean_ratio(values[place])) for place in sorted(values)]
-        for group, values in found.items()
-        if len(values) > 1
-    }
+                place = float(point.coordinates[compare.axis])
+                found.setdefault(group, {}).setdefault(place, []).append((value, (point,)))
+    return {group: _line(entries) for group, entries in found.items() if len(entries) > 1}
+
+
+def _line(entries: Mapping[float, Sequence[tuple[Estimate, tuple[MeasuredPoint, ...]]]]) -> Line:
+    values = tuple((place, mean_ratio([value for value, _ in entries[place]])) for place in sorted(entries))
+    return Line(values, tuple(point for each in entries.values() for _, points in each for point in points))
 
 
 def _trend(compare: Trend, values: list[Estimate], whole: Estimate) -> Verdict:
@@ -201,7 +218,7 @@ def _trend(compare: Trend, values: list[Estimate], whole: Estimate) -> Verdict:
     return OF_SIGN[1 if sign(whole) == wanted else 0 if sign(whole) == 0 else -1]
 
 
-def _off_the_line(members: list[tuple[float, Estimate]]) -> list[Estimate]:
+def _off_the_line(members: Sequence[tuple[float, Estimate]]) -> list[Estimate]:
     """Each value between the two ends, over that of the straight line from end to end."""
     (start, first), (end, last) = members[0], members[-1]
     slope = (last.value - first.value) / (end - start)

@@ -6,19 +6,20 @@ from loadgen.study.claims import (
     Claim,
     Contrast,
     Fact,
+    Incomparable,
     Ordering,
     OutOfMemory,
-    Over,
-    Peak,
     Ratio,
     Scaling,
     Stated,
     Trend,
 )
 from loadgen.study.comparisons import contrasts, orderings, out_of_memory, peaks, ratios, scalings, trends
+from loadgen.study.coverage import Measurable, part_of, stands_for_all
 from loadgen.study.estimate import Estimate, mean_ratio
 from loadgen.study.facts import judge_fact
 from loadgen.study.judgement import Compared, Evidence, Judgement, Verdict, against, bounds, joined, worst
+from loadgen.study.measured import MeasuredPoint
 
 __all__ = ["Compared", "Evidence", "Judgement", "Verdict", "bounds", "judge"]
 
@@ -27,38 +28,55 @@ def judge(claim: Claim, evidence: Evidence) -> Judgement:
     """Return the verdict on a claim. One about sizes of models needs no evidence."""
     if claim.not_testable is not None:
         return Judgement(claim, "not_testable", claim.not_testable)
-    compare, points = claim.compare, evidence.points
+    compare = claim.compare
     match compare:
-        case Ratio():
-            return _judged(claim, list(ratios(claim, compare, points)), compare.over, stated=compare.stated)
-        case Ordering():
-            return _judged(claim, list(orderings(claim, compare, points)), compare.over)
-        case Trend():
-            return _judged(claim, list(trends(claim, compare, points)), compare.over)
-        case Scaling():
-            return _judged(claim, list(scalings(claim, compare, points)), compare.over)
-        case Contrast():
-            return _judged(claim, list(contrasts(claim, compare, points)), compare.over)
-        case Peak():
-            return _judged(claim, list(peaks(claim, compare, points)), compare.over)
         case OutOfMemory():
             return _judged_of_memory(claim, compare, evidence)
         case Fact():
             return judge_fact(claim)
-    return Judgement(claim, "not_testable", "states nothing that a measurement can show")
+        case Incomparable():
+            return Judgement(claim, "not_testable", "states nothing that a measurement can show")
+    return _judged(claim, compare, evidence)
 
 
-def _judged(claim: Claim, compared: list[Compared], over: Over, *, stated: Stated | None = None) -> Judgement:
+def _compared(claim: Claim, compare: Measurable, points: Sequence[MeasuredPoint]) -> list[Compared]:
+    match compare:
+        case Ratio():
+            return list(ratios(claim, compare, points))
+        case Ordering():
+            return list(orderings(claim, compare, points))
+        case Trend():
+            return list(trends(claim, compare, points))
+        case Scaling():
+            return list(scalings(claim, compare, points))
+        case Contrast():
+            return list(contrasts(claim, compare, points))
+    return list(peaks(claim, compare, points))
+
+
+def _judged(claim: Claim, compare: Measurable, evidence: Evidence) -> Judgement:
     """Join the comparisons by how the claim quantifies over them."""
+    compared = _compared(claim, compare, evidence.points)
     if not compared:
         return Judgement(claim, "not_measured", "no pair of its points is measured")
     measured = [each.ratio for each in compared if each.ratio is not None]
-    if stated is not None and over in ("mean", "max"):
-        verdict = against(mean_ratio(measured) if over == "mean" else _furthest(measured, stated), stated)
+    if isinstance(compare, Ratio) and compare.over in ("mean", "max"):
+        ratio = mean_ratio(measured) if compare.over == "mean" else _furthest(measured, compare.stated)
+        verdict = against(ratio, compare.stated)
     else:
-        verdict = joined([each.verdict for each in compared], over)
-    reason = "an interval is assumed, not measured" if any(ratio.assumed for ratio in measured) else None
-    return Judgement(claim, verdict, reason, tuple(compared))
+        verdict = joined([each.verdict for each in compared], compare.over)
+    part = part_of(compared, _compared(claim, compare, _to_measure(evidence)))
+    if part is not None and not stands_for_all(verdict, compare):
+        verdict = "inconclusive"
+    assumed = "an interval is assumed, not measured" if any(ratio.assumed for ratio in measured) else None
+    reason = "; ".join(each for each in (part, assumed) if each is not None) or None
+    return Judgement(claim, verdict, reason, tuple(compared), is_of_a_part=part is not None)
+
+
+def _to_measure(evidence: Evidence) -> list[MeasuredPoint]:
+    """The points that the claims are about, without those whose model is known not to fit in memory."""
+    too_large = {point.variant.label for point, does_fit in evidence.fits if not does_fit}
+    return [each for each in evidence.planned if each.point.variant.label not in too_large]
 
 
 def _judged_of_memory(claim: Claim, compare: OutOfMemory, evidence: Evidence) -> Judgement:

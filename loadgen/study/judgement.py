@@ -7,7 +7,7 @@ from typing import Literal
 
 from loadgen.study.claims import Claim, Over, Stated
 from loadgen.study.estimate import Estimate
-from loadgen.study.measured import MeasuredPoint
+from loadgen.study.measured import MeasuredPoint, PlannedPoint
 from loadgen.study.points import Point
 
 Verdict = Literal["holds", "does_not_hold", "inconclusive", "not_testable", "not_measured"]
@@ -22,23 +22,36 @@ LEEWAY_RATIO = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """One comparison: what it is of, the measured ratio or None if it is of memory or of a fact, and its own verdict."""
+    """One comparison: what it is of, the measured ratio or None if it is of memory or of a fact, and its own verdict.
+
+    `points` are those that it rests on.
+    """
 
     of: str
     ratio: Estimate | None
     verdict: Verdict
     stated: str | None = None  # of a fact: what the paper has
     found: str | None = None  # of a fact: what the configuration has
+    points: tuple[MeasuredPoint, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """The verdict on one claim. `reason` says why there is none, or what weakens it; `compared` is what it rests on."""
+    """The verdict on one claim. `reason` says why there is none, or what weakens it; `compared` is what it rests on.
+
+    `is_of_a_part`: not all that the claim is about is measured, so that it cannot be confirmed yet.
+    """
 
     claim: Claim
     verdict: Verdict
     reason: str | None = None
     compared: tuple[Compared, ...] = ()
+    is_of_a_part: bool = False
+
+    @property
+    def has_too_little(self) -> bool:
+        """Whether more measurements may decide it."""
+        return self.is_of_a_part and self.verdict == "inconclusive"
 
     @property
     def ratios(self) -> tuple[Estimate, ...]:
@@ -48,10 +61,14 @@ class Judgement:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What is known of one series: measured points, and for each point of the study whether its model fits in memory, if known."""
+    """What is known of one series: measured points, and for each point of the study whether its model fits in memory, if known.
+
+    `planned` are all points that the claims are about, in the place of measured ones; without them, what is measured is all.
+    """
 
     points: Sequence[MeasuredPoint]
     fits: Sequence[tuple[Point, bool]] = ()
+    planned: Sequence[PlannedPoint] = ()
 
 
 def worst(verdicts: Sequence[Verdict]) -> Verdict:

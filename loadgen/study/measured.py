@@ -75,6 +75,16 @@ class MeasuredPoint:
         return [value for value in found if value is not None]
 
 
+class PlannedPoint(MeasuredPoint):
+    """A point in the place of a measured one, to count what a claim is about. Its value says nothing."""
+
+    __slots__ = ()
+
+    def values(self, figure: str, statistic: str = "p50") -> list[float]:
+        """One."""
+        return [1.0]
+
+
 @dataclass(frozen=True, slots=True)
 class FailedVariant:
     """A server of the study that did not start, by its newest attempt. `is_memory`: the model did not fit."""
@@ -178,3 +188,9 @@ def _short(name: str) -> str:
     """Return `H100` for a name of the accelerator that loadgen knows so, else the name without its vendor: `H100 PCIe`."""
     known = known_hardware(name)
     return (_VENDORS.sub("", name).strip() or name) if known is None else known.label
+
+
+def as_planned(points: Sequence[Point], series: Series) -> tuple[PlannedPoint, ...]:
+    """The points of servers that can be started, each as if the series had it."""
+    told_by = telling_apart(points)
+    return tuple(PlannedPoint(point, series, (), told_by) for point in points if point.variant.cannot_run is None)

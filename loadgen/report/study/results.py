@@ -11,7 +11,15 @@ from loadgen.store.repository import Store
 from loadgen.store.rows import SweepRow
 from loadgen.study.claims import Claim
 from loadgen.study.judge import Evidence, Judgement, Verdict, judge
-from loadgen.study.measured import FailedVariant, MeasuredPoint, Provenance, Series, measured_points, series_on
+from loadgen.study.measured import (
+    FailedVariant,
+    MeasuredPoint,
+    Provenance,
+    Series,
+    as_planned,
+    measured_points,
+    series_on,
+)
 from loadgen.study.points import Point
 from loadgen.study.study_file import StudyFile
 from loadgen.study.variants import StudyVariant
@@ -47,7 +55,10 @@ class SeriesResults:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """The verdict on a claim by the strongest series that has one; `series` is None if it needs none or none has."""
+    """The verdict on a claim by the strongest series that has one; `series` is None if it needs none or none has.
+
+    A series that has too little for a verdict gives way to a weaker one that has enough.
+    """
 
     judgement: Judgement
     series: Series | None
@@ -134,7 +145,9 @@ def _series_results(
 ) -> SeriesResults:
     ours = tuple(each for each in failed if each.series == series)
     memory = memory_on(planned.variants, series.hardware)
-    evidence = Evidence((*points, *beside), _fits(planned.own, memory, points=points, failed=ours))
+    fits = _fits(planned.own, memory, points=points, failed=ours)
+    to_measure = (*as_planned(planned.points, series), *as_planned(planned.beside, series))
+    evidence = Evidence((*points, *beside), fits, to_measure)
     judgements = tuple(judge(claim, evidence) for claim in planned.file.study.claims)
     return SeriesResults(series, tuple(points), ours, memory, judgements, source_of(points))
 
@@ -162,8 +175,9 @@ def _standings(unmeasured: Iterable[Judgement], by_series: Iterable[SeriesResult
     for at, judged in enumerate(unmeasured):
         standing = Standing(judged, None)
         if judged.verdict == "not_measured":
-            found = (each for each in counting if each.judgements[at].verdict in _WITH_VERDICT)
-            standing = next((Standing(each.judgements[at], each.series) for each in found), standing)
+            found = [each for each in counting if each.judgements[at].verdict in _WITH_VERDICT]
+            found.sort(key=lambda each: each.judgements[at].has_too_little)
+            standing = Standing(found[0].judgements[at], found[0].series) if found else standing
         standings.append(standing)
     return tuple(standings)
 
