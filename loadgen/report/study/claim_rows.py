@@ -9,6 +9,7 @@ from loadgen.report.study.claim_words import (
     ComparedLine,
     compared_lines,
     found_words,
+    over_words,
     stated_words,
 )
 from loadgen.report.study.results import Standing, StudyResults
@@ -36,7 +37,7 @@ class Finding:
 class ClaimRow:
     """A claim with the verdict that stands, and those of all other series.
 
-    `reason`: why there is none, or what weakens it. `is_assumed`: it rests on intervals that were not measured.
+    `over`: what the ratio that was found is of. `reason`: why there is no verdict, or what weakens it. `is_assumed`: it rests on intervals that were not measured.
     """
 
     id: str
@@ -45,6 +46,7 @@ class ClaimRow:
     place: str
     says: str
     stated: str
+    over: str
     reading: str
     reason: str
     is_assumed: bool
@@ -95,6 +97,7 @@ def _row(results: StudyResults, at: int, standing: Standing, site: Site) -> Clai
         place=claim.place,
         says=claim.says,
         stated=stated_words(claim),
+        over=over_words(claim) if standing.judgement.ratios else "",
         reading=claim.reading or "",
         reason=_sentence("; ".join(each for each in reasons if each != _ASSUMED)),
         is_assumed=_ASSUMED in reasons,

@@ -71,7 +71,7 @@ def stated_words(claim: Claim) -> str:
             }
             return f"{words[growth]} {_axis(axis)}"
         case Contrast(larger=larger, smaller=smaller):
-            return _contrast(larger, smaller)
+            return _contrast(larger, smaller, "change" if claim.compare.either_way else "ratio")
         case Peak(axis=axis, of=of, at=at):
             return f"{of.replace('_', ' ')} at {_axis(axis)} {_listed(at)}"
         case OutOfMemory(at=at):
@@ -79,6 +79,29 @@ def stated_words(claim: Claim) -> str:
         case Fact(facts=facts):
             return ", ".join(f"{name.replace('_', ' ')} {_fact(value)}" for name, value in facts.items())
     return "–"
+
+
+def over_words(claim: Claim) -> str:
+    """What the ratio that was found is of: `batch 128 over batch 1`; empty if nothing is measured."""
+    match claim.compare:
+        case Ratio():
+            return _pair(claim.compare)
+        case Ordering(order=order):
+            return "each over the next" if order == "highest_first" else "each over the one before"
+        case Scaling(growth="straight_line"):
+            return "the value furthest from the line over the line"
+        case Trend(of=Pair()):
+            return f"the ratio at the largest {_axis(claim.compare.axis)} over that at the smallest"
+        case Trend(axis=axis) | Scaling(axis=axis):
+            return f"at the largest {_axis(axis)} over the smallest"
+        case Contrast(either_way=either_way):
+            return "the larger change over the smaller" if either_way else "the larger ratio over the smaller"
+        case Peak(of="steepest_step"):
+            return "this step over the steepest of the others"
+        case Peak(of=of, at=at, axis=axis):
+            best = f"{_axis(axis)} {_listed(at)}"
+            return f"{best} over the best of the others" if of == "highest" else f"the best of the others over {best}"
+    return ""
 
 
 def found_words(judgement: Judgement) -> str:
@@ -150,11 +173,11 @@ def _pair(pair: Pair) -> str:
     return f"{_where(pair.a)} over {_where(pair.b)}{at}"
 
 
-def _contrast(larger: Pair, smaller: Pair) -> str:
+def _contrast(larger: Pair, smaller: Pair, noun: str) -> str:
     if (larger.a, larger.b) == (smaller.a, smaller.b) and larger.where and smaller.where:
         of = f"{_where(larger.a)} over {_where(larger.b)}"
-        return f"{of}: more at {_where(larger.where)} than at {_where(smaller.where)}"
-    return f"{_pair(larger)} is above {_pair(smaller)}"
+        return f"{of}: larger {noun} with {_where(larger.where)} than with {_where(smaller.where)}"
+    return f"larger {noun}: {_pair(larger)}; smaller: {_pair(smaller)}"
 
 
 def _where(where: Where) -> str:

@@ -125,7 +125,7 @@ def results_of(planned: PlannedStudy, record: Record | None) -> StudyResults:
         for series in found
     )
     unmeasured = tuple(judge(claim, Evidence(())) for claim in planned.file.study.claims)
-    standing = _standings(unmeasured, by_series)
+    standing = standings(unmeasured, by_series)
     return StudyResults(planned.file, planned.variants, planned.points, by_series, unmeasured, standing, running)
 
 
@@ -169,17 +169,18 @@ def _fits(
     return tuple((first[label], fits) for label, fits in known.items())
 
 
-def _standings(unmeasured: Iterable[Judgement], by_series: Iterable[SeriesResults]) -> tuple[Standing, ...]:
+def standings(unmeasured: Iterable[Judgement], by_series: Iterable[SeriesResults]) -> tuple[Standing, ...]:
+    """The verdict that stands on each claim, by series that come the strongest first."""
     counting = [each for each in by_series if each.series.provenance in STRENGTH]
-    standings = []
+    standing_on: list[Standing] = []
     for at, judged in enumerate(unmeasured):
         standing = Standing(judged, None)
         if judged.verdict == "not_measured":
             found = [each for each in counting if each.judgements[at].verdict in _WITH_VERDICT]
             found.sort(key=lambda each: each.judgements[at].has_too_little)
             standing = Standing(found[0].judgements[at], found[0].series) if found else standing
-        standings.append(standing)
-    return tuple(standings)
+        standing_on.append(standing)
+    return tuple(standing_on)
 
 
 def _failures(points: Iterable[Point], sweeps: Iterable[tuple[SweepRow, Identity]]) -> tuple[FailedVariant, ...]:

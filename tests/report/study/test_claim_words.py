@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from loadgen.report.study.claim_words import found_words, ratio_words, stated_words
+from loadgen.report.study.claim_words import found_words, over_words, ratio_words, stated_words
 from loadgen.study.claims import Claim
 from loadgen.study.estimate import Estimate
 from loadgen.study.judge import Compared, Judgement
@@ -36,7 +36,7 @@ def claim(**compare: Any) -> Claim:
                 "larger": {"a": A, "b": B, "where": {"precision": "fp8"}},
                 "smaller": {"a": A, "b": B, "where": {"precision": "fp16"}},
             },
-            "batch 128 over batch 1: more at fp8 than at fp16",
+            "batch 128 over batch 1: larger ratio with fp8 than with fp16",
         ),
         (
             {"kind": "trend", "axis": "batch", "direction": "flat", "of": {"a": {"model": MODELS}, "b": {"model": MODELS}, "take": {"a": "highest", "b": "lowest"}}},
@@ -48,6 +48,39 @@ def claim(**compare: Any) -> Claim:
 )  # fmt: skip
 def test_what_is_stated(compare: dict[str, Any], words: str) -> None:
     assert stated_words(claim(**compare)) == words
+
+
+STEP = {"a": A, "b": B}
+
+
+@pytest.mark.parametrize(
+    ("compare", "words"),
+    [
+        ({"kind": "ratio", "a": A, "b": B, "stated": {"min": 8}}, "batch 128 over batch 1"),
+        ({"kind": "ordering", "points": [A, B]}, "each over the next"),
+        ({"kind": "ordering", "points": [B, A], "order": "lowest_first"}, "each over the one before"),
+        ({"kind": "trend", "axis": "batch", "direction": "flat"}, "at the largest batch over the smallest"),
+        (
+            {"kind": "trend", "axis": "length", "direction": "flat", "of": STEP},
+            "the ratio at the largest length over that at the smallest",
+        ),
+        ({"kind": "scaling", "axis": "batch", "growth": "sublinear"}, "at the largest batch over the smallest"),
+        (
+            {"kind": "scaling", "axis": "batch", "growth": "straight_line"},
+            "the value furthest from the line over the line",
+        ),
+        ({"kind": "contrast", "larger": STEP, "smaller": STEP}, "the larger ratio over the smaller"),
+        ({"kind": "peak", "axis": "batch", "at": 1}, "batch 1 over the best of the others"),
+        ({"kind": "peak", "axis": "batch", "at": 1, "of": "lowest"}, "the best of the others over batch 1"),
+        (
+            {"kind": "peak", "axis": "batch", "at": [1, 2], "of": "steepest_step"},
+            "this step over the steepest of the others",
+        ),
+        ({"kind": "none"}, ""),
+    ],
+)
+def test_what_the_found_ratio_is_of(compare: dict[str, Any], words: str) -> None:
+    assert over_words(claim(**compare)) == words
 
 
 def ratio(value: float, *, assumed: bool = False) -> Estimate:

@@ -1,12 +1,17 @@
 """What the store has of a study, on results that came with loadgen."""
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
 from loadgen.importers.importing import read_sweep
-from loadgen.report.study.results import study_results
+from loadgen.report.study.results import SeriesResults, standings, study_results
 from loadgen.store.repository import Store
+from loadgen.study.claims import Claim
+from loadgen.study.judge import Judgement
+from loadgen.study.measured import Series
 from loadgen.study.study_file import StudyFile, read_study
 
 RESULTS = Path(__file__).resolve().parents[3] / "results"
@@ -56,6 +61,29 @@ def test_verdicts_by_series(store: Store, tmp_path: Path) -> None:
         "faster": "not_measured",
         "layers": "holds",
     }
+
+
+def test_a_series_that_has_a_part_of_the_study_confirms_nothing(store: Store, tmp_path: Path) -> None:
+    (tmp_path / "longer.yaml").write_text(MINE.replace("lengths: [128]", "lengths: [128, 16384]"))
+    grows = study_results(read_study(str(tmp_path / "longer.yaml")), store).standing[0].judgement
+    assert (grows.verdict, len(grows.compared)) == ("inconclusive", 1)
+    assert (grows.reason or "").startswith("1 of 2 comparisons")
+
+
+def test_a_series_with_enough_for_a_verdict_comes_before_a_stronger_one_without() -> None:
+    claim = cast(Claim, None)
+    unmeasured = [Judgement(claim, "not_measured")]
+    by_series = [
+        cast(SeriesResults, SimpleNamespace(series=series, judgements=(judgement,)))
+        for series, judgement in (
+            (Series("H100", "measured"), Judgement(claim, "inconclusive", is_of_a_part=True)),
+            (Series("H100", "simulated"), Judgement(claim, "holds")),
+        )
+    ]
+    (standing,) = standings(unmeasured, by_series)
+    assert (standing.judgement.verdict, standing.series) == ("holds", Series("H100", "simulated"))
+    (standing,) = standings(unmeasured, by_series[:1])
+    assert (standing.judgement.verdict, standing.series) == ("inconclusive", Series("H100", "measured"))
 
 
 def test_claims_may_compare_with_the_points_of_another_study(store: Store, tmp_path: Path) -> None:
