@@ -9,7 +9,20 @@ from loadgen.study.points import is_at
 _LENGTHS = ("length", "input_tokens", "output_tokens")
 _OF_THE_LOAD = ("load", "batch", *_LENGTHS)
 
-_IMPLY_THE_SERVER = {"profile", "tensor", "pipeline", "data"}  # a comparison over one of these is between servers
+_SPREAD = ("tensor", "pipeline", "data")
+_OF_A_MODEL = ("experts", "top_k", "ffn_size")
+_FOLLOWS: Mapping[str, tuple[str, ...]] = {
+    "model": (*_OF_A_MODEL, "profile"),
+    "gpus": (*_SPREAD, "profile"),
+    **dict.fromkeys(_SPREAD, ("gpus", *_SPREAD, "profile")),
+    "expert_parallel": ("profile",),
+    "precision": ("kv_precision", "profile"),
+    "kv_precision": ("profile",),
+    "draft_model": ("draft_tokens", "profile"),
+}
+"""What follows from a coordinate that a comparison is over, and so need not agree. From a profile all of the server does."""
+_OF_A_SETTING = (*_SPREAD, "expert_parallel", *_OF_A_MODEL, "draft_model", "profile")
+"""What follows from a setting that the study has a name of its own for, such as a scheme."""
 
 Setting = tuple[tuple[str, Value], ...]
 """The coordinates in which compared points agree, by name: what tells one comparison from another."""
@@ -32,13 +45,20 @@ def setting(point: MeasuredPoint, named: Iterable[str]) -> Setting:
     """The point's model and load, and what its study names of it, without the coordinates that a comparison is over.
 
     So are coordinates that tell servers of the study apart, such as the GPUs of one model on two and on four of them. What
-    follows from a model or a setting (the experts of a model, the GPUs of the models compared) need not agree.
+    follows from those that it is over (the experts of a model, the pipeline stages of a scheme) need not agree.
     """
-    over = set(named)
-    told_by = set[str]() if over & _IMPLY_THE_SERVER else set(point.told_by)
-    kept = {"model", *_OF_THE_LOAD, *point.point.variant.settings, *told_by} - _with_lengths(over)
+    over, own = set(named), point.point.variant.settings
+    told_by = set(point.told_by)
+    for name in over:
+        told_by -= told_by if name == "profile" else set(_follows(name, own))
+    kept = {"model", *_OF_THE_LOAD, *own, *told_by} - _with_lengths(over)
     coordinates = point.coordinates
     return tuple(sorted((key, coordinates[key]) for key in kept if key in coordinates))
+
+
+def _follows(name: str, own: Mapping[str, Value]) -> tuple[str, ...]:
+    is_of_the_server = name in _FOLLOWS or name in _OF_A_MODEL or name in _OF_THE_LOAD or name == "draft_tokens"
+    return _OF_A_SETTING if name in own and not is_of_the_server else _FOLLOWS.get(name, ())
 
 
 def without(chosen: Setting, named: Iterable[str]) -> Setting:
