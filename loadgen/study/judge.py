@@ -57,20 +57,27 @@ def _compared(claim: Claim, compare: Measurable, points: Sequence[MeasuredPoint]
 def _judged(claim: Claim, compare: Measurable, evidence: Evidence) -> Judgement:
     """Join the comparisons by how the claim quantifies over them."""
     compared = _compared(claim, compare, evidence.points)
+    planned = _compared(claim, compare, _to_measure(evidence))
     if not compared:
-        return Judgement(claim, "not_measured", "no pair of its points is measured")
+        is_open = planned or not evidence.planned
+        reason = (
+            "no pair of its points is measured"
+            if is_open
+            else "no two points that can be measured differ in that alone"
+        )
+        return Judgement(claim, "not_measured", reason)
     measured = [each.ratio for each in compared if each.ratio is not None]
     if isinstance(compare, Ratio) and compare.over in ("mean", "max"):
         ratio = mean_ratio(measured) if compare.over == "mean" else _furthest(measured, compare.stated)
         verdict = against(ratio, compare.stated)
     else:
         verdict = joined([each.verdict for each in compared], compare.over)
-    part = part_of(compared, _compared(claim, compare, _to_measure(evidence)))
+    part = part_of(compared, planned)
     if part is not None and not stands_for_all(verdict, compare):
         verdict = "inconclusive"
     assumed = "an interval is assumed, not measured" if any(ratio.assumed for ratio in measured) else None
-    reason = "; ".join(each for each in (part, assumed) if each is not None) or None
-    return Judgement(claim, verdict, reason, tuple(compared), is_of_a_part=part is not None)
+    weakens = "; ".join(each for each in (part, assumed) if each is not None)
+    return Judgement(claim, verdict, weakens or None, tuple(compared), is_of_a_part=part is not None)
 
 
 def _to_measure(evidence: Evidence) -> list[MeasuredPoint]:

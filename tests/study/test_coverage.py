@@ -84,6 +84,16 @@ def test_a_model_that_does_not_fit_is_not_missing() -> None:
     assert (judgement.verdict, judgement.reason) == ("holds", None)
 
 
+def test_points_that_differ_in_more_than_the_claim_names_are_never_compared() -> None:
+    judgement = judged(TREND, [point(100, batch=1, length=128)], [point(1, batch=2, length=256)])
+    assert (judgement.verdict, judgement.reason) == (
+        "not_measured",
+        "no two points that can be measured differ in that alone",
+    )
+    judgement = judged(TREND, [point(100, batch=1)], [point(1, batch=2)])
+    assert (judgement.verdict, judgement.reason) == ("not_measured", "no pair of its points is measured")
+
+
 def test_an_assumed_interval_is_said_too() -> None:
     single = [MeasuredPoint(each.point, SERIES, each.runs[:1]) for each in along("batch", 100, 150, model="a")]
     judgement = judged(TREND, single, along("batch", 1, 1, model="b"))

@@ -14,6 +14,7 @@ from loadgen.study.judge import Evidence, Judgement, Verdict, judge
 from loadgen.study.measured import (
     FailedVariant,
     MeasuredPoint,
+    PlannedPoint,
     Provenance,
     Series,
     as_planned,
@@ -124,7 +125,8 @@ def results_of(planned: PlannedStudy, record: Record | None) -> StudyResults:
         _series_results(planned, series, points.get(series, []), beside.get(series, []), failed=failed)
         for series in found
     )
-    unmeasured = tuple(judge(claim, Evidence(())) for claim in planned.file.study.claims)
+    nothing = Evidence((), (), _to_measure(planned, Series("any hardware", "measured")))
+    unmeasured = tuple(judge(claim, nothing) for claim in planned.file.study.claims)
     standing = standings(unmeasured, by_series)
     return StudyResults(planned.file, planned.variants, planned.points, by_series, unmeasured, standing, running)
 
@@ -146,10 +148,13 @@ def _series_results(
     ours = tuple(each for each in failed if each.series == series)
     memory = memory_on(planned.variants, series.hardware)
     fits = _fits(planned.own, memory, points=points, failed=ours)
-    to_measure = (*as_planned(planned.points, series), *as_planned(planned.beside, series))
-    evidence = Evidence((*points, *beside), fits, to_measure)
+    evidence = Evidence((*points, *beside), fits, _to_measure(planned, series))
     judgements = tuple(judge(claim, evidence) for claim in planned.file.study.claims)
     return SeriesResults(series, tuple(points), ours, memory, judgements, source_of(points))
+
+
+def _to_measure(planned: PlannedStudy, series: Series) -> tuple[PlannedPoint, ...]:
+    return (*as_planned(planned.points, series), *as_planned(planned.beside, series))
 
 
 def _fits(
