@@ -98,6 +98,7 @@ class Attempt:
                 facts.dialect,
                 chunk_counts_to_ask(facts.chunk_counts, _longest_prompt(self.run)),
                 adaptation=facts.adaptation,
+                prompt_ids=facts.prompt_ids,
             ),
             counts=counts,
             dataset=context.dataset,

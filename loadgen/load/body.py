@@ -67,12 +67,13 @@ class RequestForm:
     """How requests are written for a server.
 
     `chunk_counts` are the means by which the server is asked to report the tokens of each chunk; `adaptation` changes every
-    body alike, where the endpoint refuses a field.
+    body alike, where the endpoint refuses a field. `prompt_ids` are what prompts of token ids are drawn from, if not the usual.
     """
 
     dialect: Dialect
     chunk_counts: tuple[ChunkCounts, ...] = ()
     adaptation: Adaptation = ()
+    prompt_ids: tuple[int, ...] = ()
 
 
 def encode_body(

@@ -9,7 +9,7 @@ import hashlib
 import string
 import struct
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -32,6 +32,8 @@ Counts = CountTokens | LengthFit | None
 FIRST_SAFE_TOKEN_ID = 300
 LAST_SAFE_TOKEN_ID = 1999
 
+_SMALLEST_ALPHABET = 16
+
 _FIT_ATTEMPTS = 16
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -46,10 +48,24 @@ def generator(prompt_seed: str) -> np.random.Generator:
     return np.random.default_rng(int.from_bytes(hashlib.sha256(prompt_seed.encode()).digest(), "big"))
 
 
-def token_prompt(length: int, rng: np.random.Generator) -> list[int]:
-    """Return a prompt of exactly `length` token ids, uniform over the safe range."""
-    ids: list[int] = rng.integers(FIRST_SAFE_TOKEN_ID, LAST_SAFE_TOKEN_ID + 1, size=length).tolist()
-    return ids
+def ordinary_ids(seen: Sequence[int]) -> tuple[int, ...]:
+    """The ids to draw prompts from, given those that a tokenizer `seen` made of English words; empty for the safe range.
+
+    A vocabulary of characters has no ids in the safe range: its prompts are drawn from the ids that were seen.
+    """
+    ids = tuple(sorted(set(seen)))
+    return ids if len(ids) >= _SMALLEST_ALPHABET and ids[-1] < FIRST_SAFE_TOKEN_ID else ()
+
+
+def token_prompt(length: int, rng: np.random.Generator, ids: Sequence[int] = ()) -> list[int]:
+    """Return a prompt of exactly `length` token ids, uniform over `ids`, or over the safe range without any."""
+    drawn: NDArray[np.int64]
+    if ids:
+        drawn = rng.choice(np.asarray(ids), size=length)
+    else:
+        drawn = rng.integers(FIRST_SAFE_TOKEN_ID, LAST_SAFE_TOKEN_ID + 1, size=length)
+    found: list[int] = drawn.tolist()
+    return found
 
 
 def text_prompt(
@@ -96,8 +112,11 @@ def prompts(
     prompt_seed: str,
     dialect: Dialect,
     counts: Counts = None,
+    ids: Sequence[int] = (),
 ) -> Iterator[Prompt]:
     """Yield one prompt for each of `input_tokens`, int32 of shape (n,); texts are fitted by `counts`.
+
+    Token ids are drawn from `ids`, or from the safe range without any.
 
     Of a conversation, a prompt is what the user adds at each turn; only the first turn begins with a shared prefix.
     """
@@ -110,7 +129,7 @@ def prompts(
     if prefix is not None:
         sources = [generator(f"{prompt_seed}/prefix/{group}") for group in range(prefix.groups)]
         if as_ids:
-            shared_ids = [token_prompt(prefix.tokens, source) for source in sources]
+            shared_ids = [token_prompt(prefix.tokens, source, ids) for source in sources]
         else:
             shared_texts = [_texts(counts, source)(prefix.tokens, None) for source in sources]
     text_of = _texts(counts, rng)
@@ -118,7 +137,7 @@ def prompts(
         group, begins = groups[place // turns], place % turns == 0
         if as_ids:
             before = shared_ids[group] if shared_ids and begins else []
-            yield before + token_prompt(length - len(before), rng)
+            yield before + token_prompt(length - len(before), rng, ids)
             continue
         text = text_of(length, shared_texts[group] if shared_texts and begins else None)
         yield text if images is None else _with_images(text, images, rng)

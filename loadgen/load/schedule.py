@@ -89,7 +89,9 @@ def build(
         fields = (entry.fields for entry in dataset.drawn(requests, seed))
         asked = (entry.prompt for entry in dataset.drawn(requests, seed))
     else:
-        asked = prompts(spec, input_tokens, prompt_seed=prompt_seed, dialect=form.dialect, counts=counts)
+        asked = prompts(
+            spec, input_tokens, prompt_seed=prompt_seed, dialect=form.dialect, counts=counts, ids=form.prompt_ids
+        )
     bodies = BodyFile.write(
         encode_body(
             form,

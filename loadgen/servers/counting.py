@@ -109,6 +109,7 @@ class _Enquirer:
         self._facts = facts
         self._model = model
         self._endpoint = endpoint
+        self._prompt_ids = list(facts.prompt_ids[: len(_PROMPT_IDS)]) or _PROMPT_IDS
         self._dialect = facts.dialect
         self._api_urls = [facts.api_url, *(url for url in api_urls(facts.base_url) if url != facts.api_url)]
         self._changes: dict[str, str | None] = {}  # by the field as it is usually sent
@@ -157,7 +158,7 @@ class _Enquirer:
         return self._dialect == "vllm" and self._endpoint == "completions"
 
     def _body(self) -> bytes:
-        prompt: Prompt = list(_PROMPT_IDS) if self._sends_ids else _PROMPT
+        prompt: Prompt = self._prompt_ids if self._sends_ids else _PROMPT
         asks: tuple[ChunkCounts, ...] = () if self._dialect == "cerebras" else ("token_ids", "usage")
         changes = self._adaptation()
         return encode_body(
@@ -260,12 +261,12 @@ class _Enquirer:
     def _takes_text_for_ids(self, fetched: Fetched) -> bool:
         """Whether a prompt of token ids was counted as something else: the server is no vLLM then."""
         counted = prompt_tokens_in(fetched.content)
-        return self._sends_ids and counted is not None and counted != len(_PROMPT_IDS)
+        return self._sends_ids and counted is not None and counted != len(self._prompt_ids)
 
     def _template_tokens(self, content: bytes) -> int | None:
         """By how much the prompt was longer than what we sent."""
         counted = prompt_tokens_in(content)
-        return None if counted is None else counted - (len(_PROMPT_IDS) if self._sends_ids else 1)
+        return None if counted is None else counted - (len(self._prompt_ids) if self._sends_ids else 1)
 
 
 def _is_refused(fetched: Fetched) -> bool:

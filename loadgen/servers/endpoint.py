@@ -7,6 +7,7 @@ odd is a note, and only an endpoint that nothing answers is an error.
 
 import json
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +17,8 @@ from loadgen.engine.capture.server_message import message_of
 from loadgen.engine.wire.route import DIRECT, Route
 from loadgen.errors import ServerError, UsageError
 from loadgen.load.body import Adaptation, ChunkCounts, Dialect, is_sent
+from loadgen.load.length_fit import WORDS
+from loadgen.load.prompts import ordinary_ids
 from loadgen.load.spec import Endpoint
 from loadgen.servers.http_client import Fetched, Headers, fetch, open_client, reason_of
 from loadgen.servers.model_list import ListedModel, names_shown, read_models
@@ -55,6 +58,9 @@ class EndpointFacts:
     model_list_problem: str | None = None  # why the list of models does not confirm the model
     adaptation: Adaptation = ()  # the fields that it refused: `counting` finds out
     first_question_problem: str | None = None  # why `counting` could not find out
+    prompt_ids: tuple[
+        int, ...
+    ] = ()  # what prompts of token ids are drawn from, where the vocabulary is too small for the usual
 
     @property
     def metrics_url(self) -> str:
@@ -117,7 +123,7 @@ def probe(
         simulated = owner == SIMULATOR_OWNER or version.get("simulator") is True
         tokenize: dict[str, object] = {}
         if not is_cerebras and (owner in _OWNERS or simulated or (not owner and version)):
-            asked = json.dumps({"model": model, "prompt": "a"}).encode()
+            asked = json.dumps({"model": model, "prompt": " ".join(WORDS), "add_special_tokens": False}).encode()
             tokenize = _optional(client, f"{base_url}/tokenize", timeout_s, asked).object
         # Other engines have a /version and a /tokenize too: without an owner both are asked to be as vLLM's.
         is_vllm = not is_cerebras and (
@@ -135,6 +141,7 @@ def probe(
             has_tokenize=is_vllm and _is_count(tokenize.get("count")),
             has_metrics=metrics is not None and metrics.status == 200,
             model_list_problem=problem,
+            prompt_ids=_prompt_ids(tokenize) if is_vllm else (),
         )
 
 
@@ -214,6 +221,14 @@ def error_text(body: bytes, headers: Headers = ()) -> str:
     """
     text = " ".join(redact(message_of(body) or "", headers).split())
     return text if len(text) <= 300 else text[:299] + "…"
+
+
+def _prompt_ids(tokenize: Mapping[str, object]) -> tuple[int, ...]:
+    """What to draw prompts of token ids from, by what `/tokenize` made of our words."""
+    tokens = tokenize.get("tokens")
+    if not isinstance(tokens, list) or not all(isinstance(each, int) for each in tokens):
+        return ()
+    return ordinary_ids(tokens)
 
 
 def _find_api(

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from loadgen.load.body import ChunkCounts, RequestForm
-from loadgen.load.prompts import FIRST_SAFE_TOKEN_ID, LAST_SAFE_TOKEN_ID, generator, text_prompt
+from loadgen.load.prompts import FIRST_SAFE_TOKEN_ID, LAST_SAFE_TOKEN_ID, generator, ordinary_ids, text_prompt
 from loadgen.load.schedule import build
 from loadgen.load.shapes import ClosedLoop, OpenLoop, Wave
 from loadgen.load.spec import RunSpec
@@ -38,6 +38,20 @@ def test_token_prompts_are_exact_safe_and_share_no_prefix() -> None:
     assert len({tuple(prompt[:16]) for prompt in prompts}) == 40  # 16: the smallest block a server caches
     assert {body["max_tokens"] for body in bodies} == {7}
     assert all(body["ignore_eos"] and body["stream"] and body["return_token_ids"] for body in bodies)
+
+
+def test_prompts_of_a_vocabulary_of_characters_have_only_ids_that_it_has() -> None:
+    ids = ordinary_ids([*range(40, 8, -1), 9])
+    assert ids == tuple(range(9, 41))
+    bodies = build(SPEC, 20, prompt_seed="a", form=RequestForm("vllm", prompt_ids=ids)).bodies
+    prompts = [json.loads(body)["prompt"] for body in bodies]
+    assert {len(prompt) for prompt in prompts} == {48}
+    assert {token for prompt in prompts for token in prompt} == set(ids)
+
+
+@pytest.mark.parametrize("seen", [[], [5], [*range(20), 300]])
+def test_other_vocabularies_have_the_safe_range(seen: list[int]) -> None:
+    assert ordinary_ids(seen) == ()
 
 
 def test_several_choices_are_sampled_and_their_tokens_add_up() -> None:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler
 from typing import Any
 
@@ -138,3 +139,12 @@ def test_a_server_in_trouble_is_taken_for_what_its_dialect_promises(dialect: Dia
 )
 def test_long_prompts_are_not_asked_to_be_sent_back(told: Counts, prompt_tokens: int | None, asked: Counts) -> None:
     assert chunk_counts_to_ask(told, prompt_tokens) == asked
+
+
+@pytest.mark.loopback
+@pytest.mark.parametrize(("ids", "sent"), [((), [300, 301, 302, 303]), (tuple(range(8, 40)), [8, 9, 10, 11])])
+def test_the_first_question_has_ids_that_the_vocabulary_has(ids: tuple[int, ...], sent: list[int]) -> None:
+    heard: list[dict[str, Any]] = []
+    with strict(set(), 400, heard) as url:
+        enquire(replace(facts_of(url, "vllm"), prompt_ids=ids), "m", "completions", ())
+    assert heard[0]["prompt"] == sent

@@ -128,6 +128,13 @@ def test_vllm_says_what_it_is() -> None:
 
 
 @pytest.mark.loopback
+def test_a_vocabulary_of_characters_is_seen() -> None:
+    characters = {"/tokenize": (200, {"count": 40, "max_model_len": 100, "tokens": [*range(8, 34), *range(8, 22)]})}
+    with served(VLLM | characters) as url:
+        assert probe(url, "m", ()).prompt_ids == tuple(range(8, 34))
+
+
+@pytest.mark.loopback
 def test_the_simulator_is_known_as_such() -> None:
     answers = VLLM | {
         "/v1/models": (200, {"data": [{"id": "m", "owned_by": "loadgen-simulator"}]}),
