@@ -19,6 +19,7 @@ ORDER = (
     ("inputs", "load", "moe"),
     ("engine",),
     ("servers",),
+    ("checkpoints",),
     ("analysis",),
     ("spec", "doctor", "store"),
     ("study",),

@@ -18,6 +18,8 @@ from loadgen.cli.commands.dashboard import dashboard
 from loadgen.cli.commands.doctor import doctor
 from loadgen.cli.commands.import_results import import_results
 from loadgen.cli.commands.measure import run, sweep
+from loadgen.cli.commands.moe.group import moe
+from loadgen.cli.commands.moe.prune import prune
 from loadgen.cli.commands.plot import plot
 from loadgen.cli.commands.profiles import profiles
 from loadgen.cli.commands.results import export, list_sweeps, report, show
@@ -65,6 +67,8 @@ study.command("predict", cls=Command)(predict_studies)
 study.command("report", cls=Command)(report_studies)
 study.command("plot", cls=Command)(plot_study)
 app.add_typer(study, name="study")
+moe.command("prune", cls=Command)(prune)
+app.add_typer(moe, name="moe")
 
 
 @app.callback()

@@ -37,7 +37,7 @@ def bulk_folder() -> Path:
     return other if os.access(other, os.W_OK) and _file_system(other) not in _IN_MEMORY else usual
 
 
-def write_all(file: FileIO, piece: bytes) -> None:
+def write_all(file: FileIO, piece: bytes | memoryview) -> None:
     """Write all of `piece` to an unbuffered file. Raises OSError."""
     rest = memoryview(piece)
     while rest:

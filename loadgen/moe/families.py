@@ -213,7 +213,7 @@ def _deepseek_v2(keys: _Keys) -> Architecture:
         ffn_key="moe_intermediate_size",
         shared=shared,
         shared_ffn_size=shared * keys.size("moe_intermediate_size"),
-        router_bias=keys.values.get("topk_method") == "noaux_tc",
+        router_bias=keys.family == "deepseek_v3" or keys.values.get("topk_method") == "noaux_tc",
     )
     # The smallest DeepSeek-VL2 has this family's experts with ordinary attention, and says so with head sizes of 0.
     plain = not keys.flag("use_mla", absent=True) or keys.values.get("qk_nope_head_dim") == 0
@@ -261,6 +261,7 @@ def _llama4(keys: _Keys) -> Architecture:
 
 _FAMILIES: Mapping[str, Callable[[_Keys], Architecture]] = {
     "deepseek_v2": _deepseek_v2,
+    "deepseek_v3": _deepseek_v2,
     "deepseek_vl_v2": _deepseek_vl_v2,
     "llama4": _llama4,
     "llama4_text": _llama4_text,

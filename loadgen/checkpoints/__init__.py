@@ -1,0 +1,1 @@
+"""Checkpoints of Mixture-of-Experts models, read, sliced and written as raw bytes."""

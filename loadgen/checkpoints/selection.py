@@ -1,0 +1,185 @@
+"""What stays of a pruned model: experts (inter) or columns of experts (intra), chosen by a rule.
+
+frequency: the experts that most tokens went to. norm: the largest L2 norm, of an expert over its three matrices, of a column over
+its row of gate, its row of up and its column of down. random: by a seed.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from math import floor
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from loadgen.checkpoints.layouts import Owner, Part
+from loadgen.checkpoints.moe_layers import MoeCheckpoint
+from loadgen.checkpoints.norms import squared_norms
+from loadgen.checkpoints.safetensors import ELEMENT_BYTES, Raw, Tensor
+from loadgen.errors import UsageError
+from loadgen.moe.expert_counts import ExpertCounts
+
+Kind = Literal["inter", "intra"]
+Rule = Literal["frequency", "norm", "random"]
+Scores = NDArray[np.float64]
+
+_ALIGNMENT_BYTES = 16  # what one load of a GPU's matrix kernels takes
+_SHARED = -1  # among the columns of a layer, those of the shared experts
+
+
+@dataclass(frozen=True, slots=True)
+class Pruning:
+    """What is asked: of all experts (inter), or of the columns of each (intra), `ratio` is removed."""
+
+    kind: Kind
+    ratio: float
+    rule: Rule
+    seed: int = 0
+    counts: ExpertCounts | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 < self.ratio < 1:
+            raise UsageError(f"--{self.kind} is a share between 0 and 1, such as 0.25, not {self.ratio:g}")
+        if self.kind == "inter" and self.rule == "frequency" and self.counts is None:
+            raise UsageError(
+                "--rule frequency needs --counts FILE, what `loadgen moe experts` wrote; or take --rule norm"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """What stays, in ascending order: by layer the experts, or by layer and expert the columns.
+
+    The same number of them stay in every layer and expert: `experts` and `ffn_size`.
+    """
+
+    experts: int
+    ffn_size: int
+    kept_experts: Mapping[int, NDArray[np.int64]] = field(default_factory=dict)
+    kept_columns: Mapping[tuple[int, int], NDArray[np.int64]] = field(default_factory=dict)
+
+    def columns(self, layer: int, owner: Owner) -> NDArray[np.int64]:
+        """The columns that stay of an expert, or of the shared experts."""
+        return self.kept_columns[layer, owner if isinstance(owner, int) else _SHARED]
+
+
+def select(moe: MoeCheckpoint, pruning: Pruning) -> Selection:
+    """Choose what stays. Raises UsageError for a ratio that leaves too little or removes nothing, or counts of another model."""
+    if pruning.counts is not None:
+        _check_counts(moe, pruning.counts)
+    if pruning.kind == "inter":
+        kept = _experts_that_stay(moe, pruning.ratio)
+        experts = {layer: _best(_expert_scores(moe, pruning, layer), kept, moe.groups) for layer in moe.layers}
+        return Selection(kept, moe.experts.ffn_size, kept_experts=experts)
+    kept = _columns_that_stay(moe, pruning.ratio)
+    columns = {
+        (layer, expert): _best(scores, kept * len(scores) // moe.experts.ffn_size)
+        for layer in moe.layers
+        for expert, scores in _column_scores(moe, pruning, layer).items()
+    }
+    return Selection(moe.experts.experts, kept, kept_columns=columns)
+
+
+def _experts_that_stay(moe: MoeCheckpoint, ratio: float) -> int:
+    """How many: half an expert to remove removes one; each group keeps as many as the others."""
+    experts, top_k, groups = moe.experts.experts, moe.experts.top_k, moe.groups
+    kept = experts - groups * floor(experts * ratio / groups + 0.5)
+    if kept == experts:
+        raise UsageError(f"--inter {ratio:g} removes no expert of {experts}; remove at least {groups / experts:g}")
+    in_reach = kept * moe.groups_per_token // groups
+    if in_reach < top_k or (moe.experts.router_bias and kept < 2 * groups):  # a group is chosen by its best two
+        of_groups = (
+            "" if groups == 1 else f", of which a token reaches {in_reach} in {moe.groups_per_token} of {groups} groups"
+        )
+        raise UsageError(
+            f"--inter {ratio:g} leaves {kept} of {experts} experts{of_groups}, and each token passes {top_k}; remove fewer"
+        )
+    return kept
+
+
+def _columns_that_stay(moe: MoeCheckpoint, ratio: float) -> int:
+    """How many: a multiple of 16 bytes in every matrix, so that kernels can load them."""
+    tensors = (tensor for parts in moe.layers.values() for place, tensor in parts if place.owner != "router")
+    multiple = max(_ALIGNMENT_BYTES // ELEMENT_BYTES[tensor.dtype] for tensor in tensors)
+    ffn = moe.experts.ffn_size
+    kept = multiple * floor(ffn * (1 - ratio) / multiple + 0.5)
+    if not 0 < kept < ffn:
+        raise UsageError(
+            f"--intra {ratio:g} would leave {kept} of {ffn} columns, since they stay in multiples of {multiple}; "
+            f"name another share, such as {multiple * max(1, ffn // multiple // 2) / ffn:g}"
+        )
+    return kept
+
+
+def _best(scores: Scores, kept: int, groups: int = 1) -> NDArray[np.int64]:
+    """The `kept` with the highest scores, as many of each group; of equal ones the first."""
+    size = len(scores) // groups
+    order = np.argsort(-scores.reshape(groups, size), axis=1, kind="stable")[:, : kept // groups]
+    return np.sort((order + np.arange(groups)[:, None] * size).reshape(-1))
+
+
+def _check_counts(moe: MoeCheckpoint, counts: ExpertCounts) -> None:
+    """Refuse counts that another model made, as far as can be seen."""
+    ours = moe.checkpoint.name
+    theirs = counts.model.rstrip("/").rsplit("/", 1)[-1]
+    if theirs != ours:
+        raise UsageError(
+            f"the counts are those of the model {theirs}, and the checkpoint is {ours}; count its own experts"
+        )
+    layers, experts = set(counts.layers), counts.experts
+    if (
+        experts != moe.experts.experts
+        or counts.experts_per_token != moe.experts.top_k
+        or set(moe.experts.layers) != layers
+    ):
+        raise UsageError(
+            f"the counts are of {experts} experts in {len(layers)} layers, {counts.experts_per_token} for each token, and {ours} "
+            f"has {moe.experts.experts} in {len(moe.experts.layers)}, {moe.experts.top_k} for each token; count its own experts"
+        )
+
+
+def _expert_scores(moe: MoeCheckpoint, pruning: Pruning, layer: int) -> Scores:
+    if pruning.rule == "random":
+        return np.random.default_rng([pruning.seed, layer]).random(moe.experts.experts)
+    if pruning.rule == "frequency" and pruning.counts is not None and layer in pruning.counts.layers:
+        return pruning.counts.of_layer(layer).astype(np.float64)
+    scores = _squares(moe, layer)
+    return np.array([scores[expert].sum() for expert in range(moe.experts.experts)])
+
+
+def _column_scores(moe: MoeCheckpoint, pruning: Pruning, layer: int) -> dict[int, Scores]:
+    """By expert, and of shared experts whose size is that of the others."""
+    if pruning.rule != "random":
+        return _squares(moe, layer)
+    sizes = dict.fromkeys(range(moe.experts.experts), moe.experts.ffn_size)
+    if "shared" in moe.owners(layer):
+        sizes[_SHARED] = moe.experts.shared_ffn_size
+    rng = np.random.default_rng([pruning.seed, layer])
+    return {expert: rng.random(size) for expert, size in sizes.items()}
+
+
+def _squares(moe: MoeCheckpoint, layer: int) -> dict[int, Scores]:
+    """The squared norm of each column of each expert: of its row of gate, its row of up and its column of down."""
+    owners = moe.owners(layer)
+    found = {}
+    for expert in range(moe.experts.experts):
+        weights = moe.weights(layer, "all" if "all" in owners else expert)
+        found[expert] = _squares_of(moe, weights, expert if "all" in owners else None)
+    if "shared" in owners:
+        found[_SHARED] = _squares_of(moe, moe.weights(layer, "shared"), None)
+    return found
+
+
+def _squares_of(moe: MoeCheckpoint, weights: Mapping[Part, Tensor], expert: int | None) -> Scores:
+    def matrix(tensor: Tensor) -> Raw:
+        return tensor.raw() if expert is None else tensor.raw()[expert]
+
+    if len(weights) < (2 if expert is not None else 3):
+        raise UsageError(
+            f"the weights of {moe.checkpoint.folder} are packed and have no norm here; take the rule random"
+        )
+    by_part = {
+        part: squared_norms(tensor, matrix(tensor), axis=0 if part == "down" else 1) for part, tensor in weights.items()
+    }
+    both = by_part["gate_up"].reshape(2, -1).sum(axis=0) if "gate_up" in by_part else by_part["gate"] + by_part["up"]
+    return np.asarray(both + by_part["down"], dtype=np.float64)

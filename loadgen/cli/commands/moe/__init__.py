@@ -1,0 +1,1 @@
+"""The commands `loadgen moe …`, one module each."""

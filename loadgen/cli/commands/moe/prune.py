@@ -1,0 +1,67 @@
+"""`loadgen moe prune`: a checkpoint with fewer experts, or with smaller ones."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from loadgen.cli.console.terminal import Terminal, echo, show_json
+from loadgen.cli.flags import options
+from loadgen.cli.flags.signature import Flag, command
+from loadgen.errors import UsageError
+
+CheckpointFolder = Annotated[
+    Path, typer.Argument(metavar="CHECKPOINT", help="The folder of the checkpoint, in safetensors.", show_default=False)
+]
+_FLAGS = (
+    Flag("output", "DIR", "The new folder of the pruned checkpoint.", type=Path | None, short="-o"),
+    Flag("inter", "RATIO", "Remove this share of the experts of each layer.", type=float | None),
+    Flag("intra", "RATIO", "Remove this share of the columns of each expert.", type=float | None),
+    Flag("rule", "NAME", "What stays: frequency (by --counts), norm (largest L2 norm), random (by --seed).", type=Literal["frequency", "norm", "random"], default="norm"),
+    Flag("counts", "FILE", "Counts of experts, as `loadgen moe experts` writes them, for --rule frequency.", type=Path | None),
+    Flag("seed", "N", "Seed of --rule random.", type=int, default=0),
+)  # fmt: skip
+
+
+@command(_FLAGS, takes_db=False)
+def prune(
+    terminal: Terminal,
+    checkpoint: CheckpointFolder,
+    *,
+    output: Path | None,
+    inter: float | None,
+    intra: float | None,
+    rule: Literal["frequency", "norm", "random"],
+    counts: Path | None,
+    seed: int,
+    as_json: options.Json = False,
+) -> None:
+    """Remove experts of a checkpoint, or columns of each expert, without training. Needs no GPU.
+
+    For example: loadgen moe prune Mixtral-8x7B-v0.1 -o mixtral-inter50 --inter 0.5
+    """
+    from loadgen.checkpoints.card import summary_lines
+    from loadgen.checkpoints.prune import prune as prune_checkpoint
+    from loadgen.checkpoints.selection import Pruning
+    from loadgen.moe.expert_counts import read_expert_counts
+
+    if output is None:
+        raise UsageError("-o DIR is missing: the new folder of the pruned checkpoint")
+    if (inter is None) == (intra is None):
+        raise UsageError("one of --inter RATIO and --intra RATIO is needed, and not both")
+    if seed < 0:
+        raise UsageError(f"--seed is a whole number of at least 0, not {seed}")
+    pruning = Pruning(
+        "inter" if inter is not None else "intra",
+        inter if inter is not None else intra or 0.0,
+        rule,
+        seed=seed,
+        counts=None if counts is None else read_expert_counts(counts),
+    )
+    document = prune_checkpoint(checkpoint, output, pruning, terminal.note)
+    if as_json:
+        show_json({**document})
+        return
+    for line in summary_lines(document):
+        echo(line)
+    echo(f"Written to {output}; serve it with: vllm serve {output}")
