@@ -15,7 +15,7 @@ PACKAGE = Path(__file__).resolve().parent.parent / "loadgen"
 
 # From the lowest package to the highest: a package imports only those on lines above its own.
 ORDER = (
-    ("errors",),
+    ("errors", "vllm_plugin"),
     ("inputs", "load", "moe"),
     ("engine",),
     ("servers",),

@@ -102,6 +102,15 @@ def test_the_models_of_the_study_are_in_the_wheel(packages: Path) -> None:
     assert shipped
 
 
+def test_the_plugin_of_vllm_is_in_the_wheel(packages: Path) -> None:
+    shipped, here = (
+        {path.relative_to(root) for path in root.rglob("*") if path.is_file() and path.suffix != ".pyc"}
+        for root in (packages / "loadgen/vllm_plugin", ROOT / "loadgen/vllm_plugin")
+    )
+    assert shipped == here
+    assert {path.name for path in shipped} >= {"entry_points.txt", "entry.py"}
+
+
 def test_the_server_profiles_are_found_away_from_the_checkout(environment: Path, tmp_path: Path) -> None:
     command = [str(environment / "bin/loadgen"), "profiles", "list", "--json"]
     listed = subprocess.run(

@@ -41,9 +41,15 @@ TINY_MODELS: Mapping[str, TinyModel] = {
 }
 """By family, as scripts/tiny_models.py makes them."""
 
+_WITH_PLUGINS: Mapping[tuple[str, tuple[str, ...]], str] = {
+    ("tiny-mixtral", ("expert-loop",)): "tiny-mixtral-unfused",
+    ("tiny-mixtral", ("expert-gather",)): "tiny-mixtral-unfused-gather",
+}
+"""The profile of a tiny model with the plug-ins of the one that it stands for."""
+
 _FOLDER = ".tiny-models"
 _MODELS = frozenset(tiny.profile for tiny in TINY_MODELS.values())  # each profile has the name of its model
-_PROFILES = _MODELS | {"tiny-mixtral-tp2"}
+_PROFILES = _MODELS | {"tiny-mixtral-tp2", *_WITH_PLUGINS.values()}
 
 _OF_GPUS = frozenset(
     {
@@ -127,6 +133,9 @@ def _tiny_server(variant: StudyVariant) -> Variant:
     tiny = TINY_MODELS.get(architecture.family)
     if tiny is None:
         raise _HasNoTinyOne(f"there is no tiny model of the family {architecture.family}")
+    name = _WITH_PLUGINS.get((tiny.profile, profile.plugins)) if profile.plugins else tiny.profile
+    if name is None:
+        raise _HasNoTinyOne(f"there is no tiny model with the plug-in {' and '.join(profile.plugins)}")
     asked = variant.variant.overrides.arguments
     kept = {name: value for name, value in asked.items() if _flag(name) not in _OF_GPUS | {"hf-overrides"}}
     changes = {
@@ -138,7 +147,7 @@ def _tiny_server(variant: StudyVariant) -> Variant:
     if configuration.keys() - {_TOP_K_KEY}:  # the weights in the folder have other shapes
         kept["load-format"] = "dummy"
     kept |= {_CONFIGURATION + key: value for key, value in configuration.items()}
-    return Variant.of(tiny.profile, Overrides(arguments=kept))
+    return Variant.of(name, Overrides(arguments=kept))
 
 
 def _scaled(changes: Mapping[str, object], tiny: TinyModel, real: Experts) -> dict[str, int]:

@@ -159,7 +159,7 @@ def test_a_tiny_model_is_one_of_those_made_for_a_processor(
 
 def test_every_shipped_profile_of_a_tiny_model_is_known_as_one() -> None:
     profiles = {path.stem: read_profile(path.stem).profile for path in (ROOT / "server_profiles").glob("tiny-*.yaml")}
-    assert len(profiles) == 7
+    assert len(profiles) == 9
     for name, profile in profiles.items():
         server: Any = {"profile": name, "launch": {"model_source": profile.model}}
         assert has_tiny_model(server), name

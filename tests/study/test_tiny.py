@@ -43,6 +43,7 @@ def test_every_study_has_a_run_of_its_own_for_each_point(name: str) -> None:
         ("fig10", ["tiny-mixtral"]),
         ("fig12", ["tiny-qwen3moe"]),
         ("fig13", ["tiny-mixtral", "tiny-olmoe"]),
+        ("fig14", ["tiny-mixtral", "tiny-mixtral-unfused", "tiny-mixtral-unfused-gather"]),
         ("fig04", []),
     ],
 )
@@ -56,7 +57,8 @@ def test_servers_that_a_tiny_model_cannot_tell_apart_are_one(name: str, servers:
         ("fig10", "mixtral-fp8", "as a tiny model it is the same as mixtral-fp16"),
         ("fig05", "deepseek-v2-lite with num_experts_per_tok 32", "the same as deepseek-v2-lite with num_experts_per_tok 16"),
         ("fig16", "llama-4-scout-tp4", "there is no tiny model of the family llama4"),
-        ("fig14", "mixtral-tp4 with model-impl unfused", "vLLM of today has no unfused experts"),
+        ("fig14", "mixtral-eager", "as a tiny model it is the same as mixtral-tp4"),
+        ("fig14", "mixtral-untuned", "there is no tiny model with the plug-in untuned-kernels"),
     ],
 )  # fmt: skip
 def test_the_others_say_why_they_cannot_run(name: str, label: str, reason: str) -> None:

@@ -31,6 +31,7 @@ class LaunchDocument(TypedDict):
     profile_source: NotRequired[str]  # path of the profile, where it is not one of that name
     argv: NotRequired[list[Words]]
     arguments: NotRequired[dict[str, object]]  # of the engine, by flag
+    plugins: NotRequired[list[str]]  # of loadgen, in vLLM; absent without any
     overrides: NotRequired[LaunchOverrides | None]
     environment: NotRequired[dict[str, Words]]
     container_argv: NotRequired[list[Words]]

@@ -110,6 +110,10 @@ def _deployment(variant: StudyVariant, on: Hardware) -> Deployment:
         raise UnpredictableError(
             f"only the scheduler of {' and '.join(_ENGINES)} is known, and it runs {profile.engine}"
         )
+    if profile.plugins:
+        raise UnpredictableError(
+            f"the plug-in {' and '.join(profile.plugins)} changes vLLM, and vLLM alone is modelled"
+        )
     architecture = variant.served.architecture
     if architecture is None:
         raise UnpredictableError(

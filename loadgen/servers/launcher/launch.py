@@ -20,7 +20,7 @@ class Launch:
     ours. `model` is what requests name, `model_source` what the engine loads: an id or a path;
     dummy `weights` are made up, of the same shapes. `gpus` 0 is a server that needs
     none. `stop_grace_s` is how long a server may take to end by itself. `api_key_env` names the variable that holds the key, where the server wants one. `cleanup` is
-    a command to call when the server has ended, `files` are paths and texts to write before it starts. `resolved` are further facts for the
+    a command to call when the server has ended, `plugins` are those of loadgen that the server has to announce in its log, `files` are paths and texts to write before it starts. `resolved` are further facts for the
     record, and nothing here reads them.
     """
 
@@ -40,6 +40,7 @@ class Launch:
     gpus: int = 0
     api_key_env: str | None = None
     cleanup: tuple[str, ...] = ()
+    plugins: tuple[str, ...] = ()
     files: Mapping[str, str] = field(default_factory=dict)
     resolved: Mapping[str, Any] = field(default_factory=dict)
 

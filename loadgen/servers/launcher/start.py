@@ -33,6 +33,7 @@ from loadgen.servers.launcher.state import (
     writing,
 )
 from loadgen.servers.launcher.supervised import Supervised
+from loadgen.servers.launcher.vllm_plugin import without_effect
 
 _LOOK_EVERY_S = 0.1
 _CLEARING_S = 15.0  # what a supervisor takes beyond the server's own grace
@@ -219,6 +220,13 @@ def _wait(launch: Launch, state: ServerState, supervised: Supervised, say: Say) 
     finally:
         asking.give_up()
     text = log.read_text(errors="replace")
+    if unused := without_effect(launch.plugins, text):
+        raise StartFailure(
+            FailureKind.BAD_ARGUMENT,
+            f"{name} started without its plug-in {' and '.join(unused)}, which its log does not announce; see in "
+            "docs/unfused.md which models and releases of vLLM it fits",
+            log,
+        )
     supervised.ready(launch_record(launch, asking.facts, text, state.started_at, time.monotonic() - began))
 
 

@@ -16,6 +16,7 @@ from loadgen.errors import ModelError, UsageError
 from loadgen.servers.launcher.compose import PORT_INSIDE, in_container, release
 from loadgen.servers.launcher.launch import Launch
 from loadgen.servers.launcher.state import ServerState
+from loadgen.servers.launcher.vllm_plugin import found_by_vllm
 from loadgen.servers.profiles.checks import gpus_of
 from loadgen.servers.profiles.command import arguments, argv, environment
 from loadgen.servers.profiles.flag_syntax import changed, flat, short_name, without
@@ -130,7 +131,10 @@ def launch_of(profile: ServerProfile, overrides: Overrides | None = None) -> Lau
     words = argv(resulting, found)
     program = find_program(words[0])
     words[0] = str(program) if program else words[0]
-    return _launch(resulting, tuple(words), environment(resulting, found), resolved)
+    additions = environment(resulting, found)
+    if resulting.plugins:
+        additions |= found_by_vllm(additions)
+    return _launch(resulting, tuple(words), additions, resolved)
 
 
 def _launch(
@@ -151,6 +155,7 @@ def _launch(
         readiness_timeout_s=profile.readiness.timeout_s,
         gpus=profile.needs.gpus if profile.needs else 0,
         api_key_env=profile.api_key_env,
+        plugins=profile.plugins,
         resolved=resolved,
     )
 
@@ -205,12 +210,13 @@ def _installed_release(profile: ServerProfile) -> str | None:
 def _resolved(profile: ServerProfile, overrides: Overrides, found: str | None) -> dict[str, object]:
     """What the record says of the profile itself."""
     given = arguments(profile, found)
-    return {
+    facts = {
         "arguments": shown(given),
         "overrides": overrides.to_json(),
         "installed_release": found,
         "architecture": profile.architecture,
     }
+    return facts | ({"plugins": list(profile.plugins)} if profile.plugins else {})
 
 
 def _shown(value: object) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from functools import reduce
 
 from loadgen.errors import UsageError
+from loadgen.servers.profiles.plugins import plugin_arguments, plugin_environment
 from loadgen.servers.profiles.schema import Argument, ForReleases, ServerProfile, fits, merged
 
 NO_COMMAND = ("external",)  # launchers that start nothing
@@ -13,13 +14,15 @@ _SIMULATOR = (sys.executable, "-m", "loadgen.cli", "simulate")
 
 
 def arguments(profile: ServerProfile, release: str | None = None) -> dict[str, Argument]:
-    """The flags for this release of the engine, and their values. `release` None: without what `for_releases` changes."""
-    return reduce(merged, (special.arguments for special in _special(profile, release)), dict(profile.arguments))
+    """The flags for this release of the engine, and their values, those of plug-ins too. `release` None: without what `for_releases` changes."""
+    own = merged(plugin_arguments(profile.plugins), profile.arguments)
+    return reduce(merged, (special.arguments for special in _special(profile, release)), own)
 
 
 def environment(profile: ServerProfile, release: str | None = None) -> dict[str, str]:
-    """The variables to add to our own for this release of the engine."""
-    return reduce(merged, (special.environment for special in _special(profile, release)), dict(profile.environment))
+    """The variables to add to our own for this release of the engine, those of plug-ins too."""
+    own = merged(plugin_environment(profile.plugins), profile.environment)
+    return reduce(merged, (special.environment for special in _special(profile, release)), own)
 
 
 def argv(profile: ServerProfile, release: str | None = None) -> list[str]:

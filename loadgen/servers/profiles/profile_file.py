@@ -9,6 +9,7 @@ import loadgen
 from loadgen.errors import UsageError
 from loadgen.inputs import FileLine, Origin, read_yaml
 from loadgen.servers.profiles.flag_syntax import canonical
+from loadgen.servers.profiles.plugins import wrong_plugins
 from loadgen.servers.profiles.schema import ServerProfile, merged
 
 _NOT_INHERITED = ("abstract", "description")  # each file speaks of itself
@@ -146,8 +147,14 @@ def _with_one_spelling(places: dict[str, FileLine]) -> dict[str, FileLine]:
 def _mistakes(profile: ServerProfile, origin: Origin) -> Iterator[str]:
     """Combinations that no single value shows to be wrong."""
     name = origin.name
+    yield from (f"{name('plugins')} {wrong}" for wrong in wrong_plugins(profile.plugins))
     if profile.abstract:  # which need not be whole
         return
+    if profile.plugins and (profile.engine, profile.launcher) != ("vllm", "local"):
+        yield (
+            f"{name('plugins')} is for vLLM on this machine ('engine: vllm', 'launcher: local'); docs/unfused.md says how a "
+            "container gets them"
+        )
     if not profile.description:
         yield f"{name('description')} is missing; say in a line what is served, and how"
     if not profile.model:

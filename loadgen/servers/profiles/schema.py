@@ -106,6 +106,7 @@ class ServerProfile(_Part):
     environment: dict[str, Text] = Field(default_factory=dict)
     releases: Releases = ""  # of the engine; empty: any
     for_releases: tuple[ForReleases, ...] = ()
+    plugins: tuple[str, ...] = ()  # of loadgen, for the engine; see plugins.py
     needs: Needs | None = None  # None: not ours to provide
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=1, le=65535)] = 8000

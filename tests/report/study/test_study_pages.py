@@ -138,8 +138,8 @@ def test_contradictions_stand_side_by_side_once(shelf: Shelf, page: StudyPage) -
 
 
 def test_what_nobody_can_start_is_listed_with_the_reason(shelf: Shelf) -> None:
-    made = study_page(shelf.study("fig14"), shelf.studies, DASHBOARD)
-    assert any(each.where == "everywhere" and "unfused" in each.reason for each in made.not_run)
+    made = study_page(shelf.study("fig16"), shelf.studies, DASHBOARD)
+    assert any(each.where == "everywhere" and "retired" in each.reason for each in made.not_run)
 
 
 def test_arithmetic_studies_have_sizes_and_no_points(shelf: Shelf) -> None:

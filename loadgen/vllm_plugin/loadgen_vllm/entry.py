@@ -1,0 +1,51 @@
+"""The entry point: apply what the environment asks for, and nothing else.
+
+`LOADGEN_VLLM_EXPERTS` is `loop` or `gather` (unfused_experts), `LOADGEN_VLLM_KERNELS` is `untuned` (untuned_kernels). loadgen's
+launcher sets them. vLLM may call `load` several times in one process.
+"""
+
+import functools
+import os
+import sys
+
+EXPERTS, KERNELS = "LOADGEN_VLLM_EXPERTS", "LOADGEN_VLLM_KERNELS"
+
+_announced: set[str] = set()  # once in each process
+
+
+class UnsupportedRelease(RuntimeError):
+    """This release of vLLM is built in another way than the plug-in knows."""
+
+
+@functools.cache
+def load() -> None:
+    """Apply the plug-ins that the environment names. Raises ValueError for an unknown value, UnsupportedRelease.
+
+    vLLM's modules are imported only when asked for: every vLLM process calls this.
+    """
+    if experts := os.environ.get(EXPERTS):
+        if experts not in ("loop", "gather"):
+            raise ValueError(f"{EXPERTS} is '{experts}'; it must be loop or gather")
+        from .unfused_experts import replace_fused_experts
+
+        replace_fused_experts(experts)
+    if kernels := os.environ.get(KERNELS):
+        if kernels != "untuned":
+            raise ValueError(f"{KERNELS} is '{kernels}'; it must be untuned")
+        from .untuned_kernels import ignore_tuned_configurations
+
+        ignore_tuned_configurations()
+
+
+def announce(plugin: str) -> None:
+    """Say on stderr that a plug-in has taken effect. loadgen does not measure a server whose log lacks this line."""
+    if plugin not in _announced:
+        _announced.add(plugin)
+        print(f"loadgen plug-in {plugin} is in use", file=sys.stderr, flush=True)  # noqa: T201
+
+
+def release() -> str:
+    """The release of vLLM, for messages."""
+    import vllm
+
+    return str(vllm.__version__)

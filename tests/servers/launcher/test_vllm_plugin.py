@@ -1,0 +1,98 @@
+"""How a started vLLM finds the plug-ins, and that a start without their effect fails."""
+
+import ast
+import importlib.metadata
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from loadgen.servers.launcher import variant
+from loadgen.servers.launcher.failure import FailureKind, StartFailure
+from loadgen.servers.launcher.start import start
+from loadgen.servers.launcher.variant import launch_of
+from loadgen.servers.launcher.vllm_plugin import FOLDER, found_by_vllm, without_effect
+from loadgen.servers.profiles.plugins import PLUGINS
+from loadgen.servers.profiles.schema import ServerProfile
+from tests.servers.launcher.launches import fake_launch
+
+MODULES = sorted((FOLDER / "loadgen_vllm").glob("*.py"))
+
+
+@pytest.fixture(autouse=True)
+def _no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PYTHONPATH", raising=False)
+    monkeypatch.delenv("VLLM_PLUGINS", raising=False)
+
+
+def test_the_folder_stands_before_what_is_on_the_path_already(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert found_by_vllm({}) == {"PYTHONPATH": str(FOLDER)}
+    monkeypatch.setenv("PYTHONPATH", "/ours")
+    assert found_by_vllm({}) == {"PYTHONPATH": f"{FOLDER}{os.pathsep}/ours"}
+    assert found_by_vllm({"PYTHONPATH": "/its"}) == {"PYTHONPATH": f"{FOLDER}{os.pathsep}/its"}
+
+
+@pytest.mark.parametrize(
+    ("allowed", "now"), [("", "loadgen"), ("other", "other,loadgen"), ("loadgen", None), ("other,loadgen", None)]
+)
+def test_a_list_of_allowed_plugins_gets_ours(allowed: str, now: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert found_by_vllm({"VLLM_PLUGINS": allowed}).get("VLLM_PLUGINS") == now
+    monkeypatch.setenv("VLLM_PLUGINS", allowed)
+    assert found_by_vllm({}).get("VLLM_PLUGINS") == now
+
+
+def test_the_entry_point_is_found_in_the_folder() -> None:
+    (distribution,) = importlib.metadata.distributions(path=[str(FOLDER)])
+    (point,) = distribution.entry_points
+    assert (distribution.name, point.group, point.value) == (
+        "loadgen-vllm",
+        "vllm.general_plugins",
+        "loadgen_vllm.entry:load",
+    )
+    assert (FOLDER / "loadgen_vllm" / "entry.py").is_file()
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda path: path.stem)
+def test_it_imports_nothing_of_loadgen(module: Path) -> None:
+    """vLLM's environment has none of loadgen's dependencies."""
+    names = set()
+    for node in ast.walk(ast.parse(module.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            names.add((node.module or "").split(".")[0])
+    assert names <= set(sys.stdlib_module_names) | {"torch", "vllm"}
+
+
+def test_only_a_profile_that_asks_gets_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(variant, "find_program", lambda name: None)
+    plain = ServerProfile.model_validate({"name": "it", "description": "it", "model": "m", "needs": {"gpus": 0}})
+    launch = launch_of(plain)
+    assert (launch.environment, launch.plugins, "plugins" in launch.resolved) == ({}, (), False)
+    asked = launch_of(plain.model_copy(update={"plugins": ("expert-gather",)}))
+    assert asked.environment == {"LOADGEN_VLLM_EXPERTS": "gather", "PYTHONPATH": str(FOLDER)}
+    assert asked.argv[-1] == "--enforce-eager"
+    assert (asked.plugins, asked.resolved["plugins"]) == (("expert-gather",), ["expert-gather"])
+    assert asked.fingerprint != launch.fingerprint
+
+
+@pytest.mark.parametrize("plugin", PLUGINS)
+def test_a_plugin_is_in_use_when_the_log_says_so(plugin: str) -> None:
+    announced = f"(EngineCore pid=104) loadgen plug-in {plugin} is in use\n"
+    assert without_effect((plugin,), announced) == ()
+    assert without_effect((plugin,), "INFO: Application startup complete.\n") == (plugin,)
+    assert without_effect((), "") == ()
+
+
+@pytest.mark.loopback
+def test_a_server_without_its_plugin_is_ended_and_told(tmp_path: Path) -> None:
+    launch = replace(fake_launch(), plugins=("expert-loop",))
+    with pytest.raises(StartFailure, match="started without its plug-in expert-loop") as failed:
+        start(launch, say=_nothing, folder=tmp_path)
+    assert failed.value.kind == FailureKind.BAD_ARGUMENT
+
+
+_nothing: Callable[[str], None] = lambda stage: None  # noqa: E731
