@@ -102,4 +102,4 @@ stop: $(SETUP) ## end the server that is running
 	@$(BIN)/loadgen serve down
 
 clean: ## remove what the targets above made, but no results
-	rm -rf .venv .venv-vllm .venv-litellm .tiny-models .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build demo-report.html study-quick.html
+	rm -rf .venv .venv-vllm .venv-litellm .tiny-models .pruned-models .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build demo-report.html study-quick.html

@@ -6,7 +6,6 @@ its row of gate, its row of up and its column of down. random: by a seed.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from math import floor
 from typing import Literal
 
 import numpy as np
@@ -16,6 +15,7 @@ from loadgen.checkpoints.layouts import Owner, Part
 from loadgen.checkpoints.moe_layers import MoeCheckpoint
 from loadgen.checkpoints.norms import squared_norms
 from loadgen.checkpoints.safetensors import ELEMENT_BYTES, Raw, Tensor
+from loadgen.checkpoints.sizes import columns_left, experts_left
 from loadgen.errors import UsageError
 from loadgen.moe.expert_counts import ExpertCounts
 
@@ -23,7 +23,6 @@ Kind = Literal["inter", "intra"]
 Rule = Literal["frequency", "norm", "random"]
 Scores = NDArray[np.float64]
 
-_ALIGNMENT_BYTES = 16  # what one load of a GPU's matrix kernels takes
 _SHARED = -1  # among the columns of a layer, those of the shared experts
 
 
@@ -81,34 +80,24 @@ def select(moe: MoeCheckpoint, pruning: Pruning) -> Selection:
 
 
 def _experts_that_stay(moe: MoeCheckpoint, ratio: float) -> int:
-    """How many: half an expert to remove removes one; each group keeps as many as the others."""
     experts, top_k, groups = moe.experts.experts, moe.experts.top_k, moe.groups
-    kept = experts - groups * floor(experts * ratio / groups + 0.5)
-    if kept == experts:
-        raise UsageError(f"--inter {ratio:g} removes no expert of {experts}; remove at least {groups / experts:g}")
+    kept = experts_left(experts, ratio, groups=groups)
     in_reach = kept * moe.groups_per_token // groups
     if in_reach < top_k or (moe.experts.router_bias and kept < 2 * groups):  # a group is chosen by its best two
         of_groups = (
             "" if groups == 1 else f", of which a token reaches {in_reach} in {moe.groups_per_token} of {groups} groups"
         )
         raise UsageError(
-            f"--inter {ratio:g} leaves {kept} of {experts} experts{of_groups}, and each token passes {top_k}; remove fewer"
+            f"inter-pruning of {ratio:g} leaves {kept} of {experts} experts{of_groups}, and each token passes {top_k}; "
+            "remove fewer"
         )
     return kept
 
 
 def _columns_that_stay(moe: MoeCheckpoint, ratio: float) -> int:
-    """How many: a multiple of 16 bytes in every matrix, so that kernels can load them."""
     tensors = (tensor for parts in moe.layers.values() for place, tensor in parts if place.owner != "router")
-    multiple = max(_ALIGNMENT_BYTES // ELEMENT_BYTES[tensor.dtype] for tensor in tensors)
-    ffn = moe.experts.ffn_size
-    kept = multiple * floor(ffn * (1 - ratio) / multiple + 0.5)
-    if not 0 < kept < ffn:
-        raise UsageError(
-            f"--intra {ratio:g} would leave {kept} of {ffn} columns, since they stay in multiples of {multiple}; "
-            f"name another share, such as {multiple * max(1, ffn // multiple // 2) / ffn:g}"
-        )
-    return kept
+    smallest = min(ELEMENT_BYTES[tensor.dtype] for tensor in tensors)
+    return columns_left(moe.experts.ffn_size, ratio, element_bytes=smallest)
 
 
 def _best(scores: Scores, kept: int, groups: int = 1) -> NDArray[np.int64]:

@@ -148,6 +148,14 @@ class PartStarted:
 
 
 @dataclass(frozen=True, slots=True)
+class CheckpointPruning:
+    """A checkpoint is being pruned, for a server that starts later."""
+
+    source: Path
+    target: Path
+
+
+@dataclass(frozen=True, slots=True)
 class ServerStarting:
     """A new stage in the start of the server of this variant."""
 
@@ -183,6 +191,7 @@ class ServerNotStarted:
 Event = (
     GroupStarted
     | PartStarted
+    | CheckpointPruning
     | ServerStarting
     | ServerReady
     | ServerEnding

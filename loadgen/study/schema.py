@@ -1,10 +1,11 @@
 """What a study file says: a question, the servers and loads that answer it, how to draw it, and the claims to judge."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from loadgen.checkpoints.selection import Kind, Pruning
 from loadgen.servers.profiles.schema import Argument, FlagName
 from loadgen.study.claims import Claim, Statistic, Value, Where
 
@@ -35,6 +36,30 @@ class Setting(_Part):
     values: Annotated[dict[Value, Argument | None], BeforeValidator(_labelled), Field(min_length=1)]
 
 
+class PrunedServer(_Part):
+    """A server of a pruned model: without a share of its experts, or of the columns of each.
+
+    With made-up weights the engine is given another configuration; otherwise it is given a checkpoint as `loadgen moe prune` writes it.
+    """
+
+    inter: Annotated[float, Field(gt=0, lt=1)] | None = None
+    intra: Annotated[float, Field(gt=0, lt=1)] | None = None
+    rule: Literal["norm", "random"] = "norm"
+    seed: Annotated[int, Field(ge=0)] = 0
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Self:
+        if (self.inter is None) == (self.intra is None):
+            raise ValueError("one of inter and intra must be given, and not both")
+        return self
+
+    @property
+    def pruning(self) -> Pruning:
+        """The same for the checkpoint."""
+        kind: Kind = "inter" if self.inter is not None else "intra"
+        return Pruning(kind, self.inter or self.intra or 0.0, self.rule, seed=self.seed)
+
+
 class StudyServer(_Part):
     """A server profile, what the study changes of it, and an axis of variants for each entry of `matrix`."""
 
@@ -42,6 +67,7 @@ class StudyServer(_Part):
     arguments: dict[FlagName, Argument | None] = Field(default_factory=dict)
     settings: dict[str, Value] = Field(default_factory=dict)  # coordinates that the arguments do not tell
     matrix: dict[str, Setting] = Field(default_factory=dict)
+    pruned: PrunedServer | None = None
     cannot_run: str | None = None  # why no server of today can be started for it
 
 

@@ -6,7 +6,7 @@ what was measured for them is a tiny model under a scaled load.
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Literal
 
 from loadgen.analysis.document.server import ServerDocument
@@ -15,6 +15,7 @@ from loadgen.moe.architecture import Experts
 from loadgen.servers.launcher.variant import Overrides, Variant
 from loadgen.servers.profiles.flag_syntax import flat
 from loadgen.servers.profiles.subject import architecture_of
+from loadgen.study.pruned import PRUNED_FOLDER, PrunedCheckpoint
 from loadgen.study.served import served_by
 from loadgen.study.variants import StudyVariant
 
@@ -90,6 +91,8 @@ def has_tiny_model(server: ServerDocument) -> bool:
     if source is None:
         return has_profile
     folder = PurePath(source)
+    if folder.parent.name == PRUNED_FOLDER:
+        return has_profile and folder.name.startswith(tuple(f"{model}-in" for model in _MODELS))
     return folder.name in _MODELS and (has_profile or folder.parent.name == _FOLDER)
 
 
@@ -122,7 +125,8 @@ def _replaced(variants: Iterable[StudyVariant]) -> Iterator[StudyVariant]:
             yield replace(variant, cannot_run=f"as a tiny model it is the same as {first[server.label]}")
             continue
         first[server.label] = variant.label
-        yield replace(variant, variant=server, served=served, stands_for=variant)
+        checkpoint = _checkpoint(variant, server)
+        yield replace(variant, variant=server, served=served, stands_for=variant, checkpoint=checkpoint)
 
 
 def _tiny_server(variant: StudyVariant) -> Variant:
@@ -144,10 +148,19 @@ def _tiny_server(variant: StudyVariant) -> Variant:
         if name.startswith(_CONFIGURATION) and value is not None
     }
     configuration = _scaled(changes, tiny, architecture.experts)
-    if configuration.keys() - {_TOP_K_KEY}:  # the weights in the folder have other shapes
-        kept["load-format"] = "dummy"
     kept |= {_CONFIGURATION + key: value for key, value in configuration.items()}
-    return Variant.of(name, Overrides(arguments=kept))
+    server = Variant.of(name, Overrides(arguments=kept))
+    if variant.pruning is not None:
+        target = PrunedCheckpoint(Path(server.profile.model), variant.pruning).target
+        return replace(server, overrides=replace(server.overrides, model=str(target)))
+    if configuration.keys() - {_TOP_K_KEY}:  # the weights in the folder have other shapes
+        return replace(server, overrides=Overrides(arguments={"load-format": "dummy", **kept}))
+    return server
+
+
+def _checkpoint(variant: StudyVariant, tiny: Variant) -> PrunedCheckpoint | None:
+    """The checkpoint to make for a tiny server that stands for one of a pruned model."""
+    return None if variant.pruning is None else PrunedCheckpoint(Path(tiny.profile.model), variant.pruning)
 
 
 def _scaled(changes: Mapping[str, object], tiny: TinyModel, real: Experts) -> dict[str, int]:

@@ -6,10 +6,13 @@ from itertools import product
 from pathlib import Path
 from typing import Literal
 
+from loadgen.checkpoints.selection import Pruning
 from loadgen.errors import LoadgenError, ModelError, UsageError
 from loadgen.servers.launcher.variant import Overrides, Variant
 from loadgen.servers.profiles.layout import UNIFORM_ROUTING
+from loadgen.servers.profiles.subject import architecture_of, folder_of
 from loadgen.study.claims import Value
+from loadgen.study.pruned import PrunedCheckpoint, pruned_configuration
 from loadgen.study.schema import Study, StudyServer, matrix_of
 from loadgen.study.served import Served, served_by
 from loadgen.study.study_file import StudyFile
@@ -24,6 +27,8 @@ class StudyVariant:
     settings: Mapping[str, Value] = field(default_factory=dict)
     cannot_run: str | None = None  # why no server can be started for it
     stands_for: "StudyVariant | None" = None  # of a tiny model: the server in whose place it is
+    pruning: Pruning | None = None
+    checkpoint: PrunedCheckpoint | None = None  # to make before it starts; None: it is there, or weights are made up
 
     @property
     def label(self) -> str:
@@ -96,16 +101,42 @@ def _of_server(
     cannot_run = server.cannot_run or base.profile.unservable
     folder = None if models is None or cannot_run is not None else _folder(models, base.profile.request_model)
     matrix = matrix_of(study, server)
+    fixed = dict(server.arguments)
+    if server.pruned is not None:
+        sizes = pruned_configuration(architecture_of(base.profile, {}), server.pruned.pruning)
+        fixed |= {f"hf-overrides.{key}": size for key, size in sizes.items()}
     for combination in product(*(setting.values.items() for setting in matrix.values())):
         named = dict(zip(matrix, (label for label, _ in combination), strict=True))
-        changed = dict(server.arguments)
+        changed = dict(fixed)
         changed |= {setting.argument: value for setting, (_, value) in zip(matrix.values(), combination, strict=True)}
         if weights == "dummy":
             changed["load-format"] = "dummy"
-        variant = replace(base, overrides=Overrides(model=folder, arguments=changed))
+        checkpoint, why_not = _checkpoint(server, base, folder, is_dummy=changed.get("load-format") == "dummy")
+        served_folder = folder if checkpoint is None else str(checkpoint.target)
+        variant = replace(base, overrides=Overrides(model=served_folder, arguments=changed))
         if weights == "dummy":
             variant = _with_uniform_routing(variant)
-        yield StudyVariant(variant, served_by(variant.served.profile), {**server.settings, **named}, cannot_run)
+        settings = {**server.settings, **named}
+        yield StudyVariant(
+            variant,
+            served_by(variant.served.profile),
+            settings,
+            cannot_run or why_not,
+            pruning=None if server.pruned is None else server.pruned.pruning,
+            checkpoint=checkpoint,
+        )
+
+
+def _checkpoint(
+    server: StudyServer, base: Variant, folder: str | None, *, is_dummy: bool
+) -> tuple[PrunedCheckpoint | None, str | None]:
+    """The checkpoint to make for a server, if it needs one; or why it cannot be made."""
+    if server.pruned is None or is_dummy:
+        return None, None
+    source = folder_of(folder or base.profile.model)
+    if source is None:
+        return None, f"its checkpoint is pruned from one of {base.profile.model} in a folder: name that with --models"
+    return PrunedCheckpoint(source, server.pruned.pruning), None
 
 
 def _with_uniform_routing(variant: Variant) -> Variant:

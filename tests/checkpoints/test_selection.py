@@ -39,10 +39,10 @@ def test_columns_stay_in_multiples_of_16_bytes(dtype: type, ratio: float, stay: 
 
 
 REFUSED: list[tuple[Pruning, str]] = [
-    (Pruning("inter", 0.9, "norm"), f"--inter 0.9 leaves 1 of {EXPERTS} experts, and each token passes {TOP_K}; remove fewer"),
-    (Pruning("inter", 0.01, "norm"), f"--inter 0.01 removes no expert of {EXPERTS}; remove at least 0.125"),
-    (Pruning("intra", 0.01, "norm"), f"--intra 0.01 would leave {FFN} of {FFN} columns, since they stay in multiples of 8"),
-    (Pruning("intra", 0.99, "norm"), f"--intra 0.99 would leave 0 of {FFN} columns"),
+    (Pruning("inter", 0.9, "norm"), f"inter-pruning of 0.9 leaves 1 of {EXPERTS} experts, and each token passes {TOP_K}; remove fewer"),
+    (Pruning("inter", 0.01, "norm"), f"inter-pruning of 0.01 removes no expert of {EXPERTS}; remove at least 0.125"),
+    (Pruning("intra", 0.01, "norm"), f"intra-pruning of 0.01 would leave {FFN} of {FFN} columns, since they stay in multiples of 8"),
+    (Pruning("intra", 0.99, "norm"), f"intra-pruning of 0.99 would leave 0 of {FFN} columns"),
 ]  # fmt: skip
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from loadgen.checkpoints.selection import Pruning
 from loadgen.spec.sweep_spec import SweepSpec
 from loadgen.study.measured import measured_points
 from loadgen.study.points import points_of
@@ -71,9 +72,23 @@ def test_sizes_of_experts_are_in_proportion_and_need_made_up_weights() -> None:
         "tiny-mixtral with load-format dummy, intermediate_size 16, num_local_experts 8, num_experts_per_tok 1"
     )
     assert len(set(labels("fig07"))) == 64
-    pruned = {label for label in labels("fig11") if label.startswith("tiny-olmoe with load-format dummy, num_experts ")}
-    assert {label.split("num_experts ")[1].split(",")[0] for label in pruned} == {"14", "12", "8"}
-    assert "tiny-olmoe with num_experts_per_tok 8" in labels("fig11")  # whose weights are those of its folder
+
+
+def test_pruned_models_are_served_from_pruned_tiny_ones() -> None:
+    servers = {each.label: each for each in tiny("fig11") if each.cannot_run is None}
+    asked = {label for label in servers if label.startswith("tiny-olmoe with model .pruned-models/tiny-olmoe-inter-")}
+    assert {label.split("num_experts ")[1].split(",")[0] for label in asked} == {"14", "12", "8"}
+    assert "tiny-olmoe with num_experts_per_tok 8" in servers  # whose weights are those of its folder
+    half = servers[
+        "tiny-qwen2moe with model .pruned-models/tiny-qwen2moe-intra-0.5-norm, moe_intermediate_size 32, num_experts_per_tok 1"
+    ]
+    assert half.checkpoint is not None
+    assert (half.checkpoint.source, half.checkpoint.pruning) == (
+        Path(".tiny-models/tiny-qwen2moe"),
+        Pruning("intra", 0.5, "norm"),
+    )
+    assert all((each.checkpoint is None) == (each.settings["pruning"] == "none") for each in servers.values())
+    assert not any("load-format" in label for label in servers)
 
 
 def test_what_a_tiny_model_has_nothing_for_is_named(tmp_path: Path) -> None:

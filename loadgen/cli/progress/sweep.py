@@ -10,6 +10,7 @@ from loadgen.cli.tables.run import run_line
 from loadgen.engine.drive.driver import Progress
 from loadgen.experiments.events import (
     AskedAgain,
+    CheckpointPruning,
     DatabaseRestored,
     DiskSpaceShort,
     Event,
@@ -87,6 +88,8 @@ class SweepProgress(LiveLine):
                 self._group_started(event)
             case PartStarted():
                 self._part_started(event)
+            case CheckpointPruning():
+                self.say(f"pruning {event.source} to {event.target}")
             case ServerStarting() | ServerReady() | ServerEnding():
                 self._serving(event)
             case ServerNotStarted():

@@ -11,6 +11,7 @@ from loadgen.errors import ServerError, UsageError
 from loadgen.experiments.events import OnEvent
 from loadgen.experiments.group import GroupResult, run_group
 from loadgen.experiments.interrupts import Stop
+from loadgen.experiments.study.pruned_checkpoints import make_checkpoints
 from loadgen.experiments.sweep_request import PlannedSweep
 from loadgen.load.spec import RunSpec
 from loadgen.servers.launcher.failure import FailureKind, StartFailure
@@ -33,6 +34,11 @@ class PlannedLoad:
     variant: StudyVariant
     sweep: PlannedSweep
     coordinates: Mapping[str, Mapping[str, Value]]  # of each point, by the hash of its load point
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether its server is started here."""
+        return self.sweep.variant is not None and self.sweep.variant.profile.launcher != "external"
 
     def has(self, run: RunSpec, only: Where) -> bool:
         """Whether a run of it is at `only`."""
@@ -116,6 +122,7 @@ def run_study(
         raise UsageError(
             f"no point of the study is at --only {', '.join(f'{key}={value}' for key, value in wanted.items())}"
         )
+    make_checkpoints([load.variant.checkpoint for at, load in enumerate(loads) if at in due and load.is_ours], on_event)
     if not resume:
         _check_machine(
             [load.sweep.variant for at, load in enumerate(loads) if at in due and load.sweep.variant is not None]

@@ -75,7 +75,7 @@ TABLE: list[tuple[tuple[str, ...], str]] = [
     (("--inter", "0.5", "--intra", "0.5"), "one of --inter RATIO and --intra RATIO is needed, and not both"),
     (("--inter", "half"), "invalid value for '--inter'"),
     (("--inter", "50"), "--inter is a share between 0 and 1, such as 0.25, not 50"),
-    (("--inter", "0.9"), f"--inter 0.9 leaves 1 of {EXPERTS} experts, and each token passes {TOP_K}"),
+    (("--inter", "0.9"), f"inter-pruning of 0.9 leaves 1 of {EXPERTS} experts, and each token passes {TOP_K}"),
     (("--inter", "0.5", "--rule", "best"), "invalid value for '--rule'"),
     (("--inter", "0.5", "--rule", "frequency"), "--rule frequency needs --counts FILE"),
     (("--inter", "0.5", "--rule", "frequency", "--counts", "nowhere.json"), "cannot read the expert counts nowhere.json"),
