@@ -18,6 +18,7 @@ COST_PER_MILLION = FIGURES["usd_per_million_output_tokens"]
 TTFT_FROM_SEND = FIGURES["ttft_from_send_s"]
 NETWORK_RTT = FIGURES["network_rtt_s"]
 CACHED_RATIO = FIGURES["prefix_cache_hit_ratio"]
+ACCEPTANCE_RATIO, TOKENS_PER_DRAFT = FIGURES["acceptance_ratio"], FIGURES["tokens_per_draft"]
 TOKENS_PER_CHUNK = FIGURES["tokens_per_chunk"]
 BOUND_RATIO = FIGURES["bound_ratio"]
 

@@ -18,10 +18,11 @@ _FOLLOWS: Mapping[str, tuple[str, ...]] = {
     "expert_parallel": ("profile",),
     "precision": ("kv_precision", "profile"),
     "kv_precision": ("profile",),
-    "draft_model": ("draft_tokens", "profile"),
+    "draft_model": ("draft_tokens", "acceptance_length", "profile"),
+    "acceptance_length": ("profile",),
 }
 """What follows from a coordinate that a comparison is over, and so need not agree. From a profile all of the server does."""
-_OF_A_SETTING = (*_SPREAD, "expert_parallel", *_OF_A_MODEL, "draft_model", "profile")
+_OF_A_SETTING = (*_SPREAD, "expert_parallel", *_OF_A_MODEL, "draft_model", "acceptance_length", "profile")
 """What follows from a setting that the study has a name of its own for, such as a scheme."""
 
 Setting = tuple[tuple[str, Value], ...]

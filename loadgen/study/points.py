@@ -36,6 +36,7 @@ _OF_SERVERS = (
     "data",
     "draft_model",
     "draft_tokens",
+    "acceptance_length",
     "profile",  # of servers that differ in nothing else but in other arguments
 )
 """In the order in which they are asked whether they tell two points apart."""

@@ -127,6 +127,9 @@ def _coordinates(architecture: Architecture | None, given: Mapping[str, Argument
         found["draft_model"] = str(speculative.get("model") or speculative.get("method") or "")
         tokens = speculative.get("num_speculative_tokens")
         found["draft_tokens"] = tokens if isinstance(tokens, int) else 0
+        stated = speculative.get("synthetic_acceptance_length")
+        if isinstance(stated, int | float):
+            found["acceptance_length"] = float(stated)
     return found
 
 

@@ -204,4 +204,22 @@ ACCOUNT_FIGURES = (
         path="server_account.prefix_cache_hit_ratio",
         is_drawn=False,
     ),
+    Figure(
+        key="acceptance_ratio",
+        label="Draft tokens accepted",
+        unit="ratio",
+        kind="scalar",
+        better="higher",
+        formula="accepted/drafted tokens, by the server's own counters",
+        path="server_account.speculation.acceptance_ratio",
+    ),
+    Figure(
+        key="tokens_per_draft",
+        label="Tokens per draft",
+        unit="tokens",
+        kind="scalar",
+        better="higher",
+        formula="1 + accepted tokens/drafts, by the server's own counters",
+        path="server_account.speculation.tokens_per_draft",
+    ),
 )

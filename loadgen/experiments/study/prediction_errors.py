@@ -122,6 +122,8 @@ def run_error(run: RunDocument, calibration: Calibration | None = None) -> RunEr
     on = hardware(names[0])
     fitted = (calibration or calibration_for(on)).in_sweep(run["sweep_id"])
     launch = run["server"].get("launch") or {}
+    if launch.get("plugins"):
+        raise UnpredictableError("a plug-in changes vLLM, and vLLM alone is modelled")
     arguments = cast(dict[str, object], launch.get("arguments") or {})
     deployment = deployment_of(
         served.architecture,

@@ -23,6 +23,7 @@ from loadgen.report.charts.histograms import distribution_chart
 from loadgen.report.charts.load_charts import figure_chart, goodput_chart, latency_chart, throughput_chart
 from loadgen.report.charts.pareto import pareto_chart
 from loadgen.report.charts.repeats import MIN_FOR_BOX, repeats_chart
+from loadgen.report.charts.speedup import speedup_chart
 from loadgen.report.charts.timeline import timeline_chart
 from loadgen.report.figures import (
     CHUNK_GAP,
@@ -244,6 +245,13 @@ PLOTS: tuple[Plot, ...] = (
         "runs",
         tells="throughput of a GPU against what each of its users gets",
         make=_by_documents(pareto_chart),
+    ),
+    Plot(
+        "speedup",
+        "runs",
+        tells="how much faster drafts make a server, against the share of them accepted",
+        make=_by_documents(speedup_chart),
+        has_bars=True,
     ),
     Plot(
         "goodput",

@@ -4,7 +4,7 @@ A run of an earlier version lacks most of it.
 """
 
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from loadgen.analysis.document.run import RunDocument
 from loadgen.analysis.document.server import GaugeFigures, GpuAccount, ServerDocument
@@ -13,6 +13,7 @@ from loadgen.analysis.stats import PERCENTILE_NAMES
 from loadgen.report.format import MISSING_FIGURE, milliseconds, number, percent, plural, setting, size
 from loadgen.report.points import Table
 from loadgen.report.words.run_facts import Facts
+from loadgen.servers.profiles.flag_syntax import canonical
 from loadgen.store.rows import SweepRow
 
 DUMMY_WEIGHTS = "dummy weights"
@@ -29,6 +30,14 @@ def server_name(server: ServerDocument) -> str:
     words = [str(server[key]) for key in ("name", "version") if server.get(key)]
     name = " ".join(words) or str(server.get("url") or "")
     return f"{name}, {DUMMY_WEIGHTS}" if has_dummy_weights(server) else name
+
+
+def speculative_config(server: ServerDocument) -> Mapping[str, object] | None:
+    """The engine's argument for drafts; None for a server that does not draft, or whose arguments are unknown."""
+    arguments = (server.get("launch") or {}).get("arguments") or {}
+    given = {key: value for key, value in arguments.items() if value is not None}
+    config = canonical(given).get("speculative-config")
+    return config if isinstance(config, Mapping) else None
 
 
 def served_line(server: ServerDocument) -> str:
@@ -145,6 +154,9 @@ def account_facts(run: RunDocument) -> Facts:
             ("accepted", f"{percent(speculation['acceptance_ratio'])}; by position {by_position or MISSING_FIGURE}"),
             ("tokens per draft", number(speculation["tokens_per_draft"])),
         ]
+        config = speculative_config(run["server"])
+        if config is not None and config.get("rejection_sample_method") == "synthetic":
+            facts.append(("acceptance", "made up, as the server was asked (synthetic): its text means nothing"))
     return tuple(facts)
 
 

@@ -155,6 +155,7 @@ def test_what_does_not_fit_is_a_sweep_that_did_not_start_for_lack_of_memory(stor
     ("name", "where", "why"),
     [
         ("fig12", {"draft": "8B", "draft_tokens": 1}, "how many drafted tokens are accepted cannot be computed"),
+        ("fig14", {"experts_run": "loop", "batch": 64, "length": 128}, "the plug-in expert-loop changes vLLM"),
         ("fig04", {"model": "deepseek-vl2-tiny"}, "a load with images is not predicted"),
     ],
 )

@@ -108,6 +108,16 @@ def test_a_sweep_opens_with_its_points_and_the_rest_is_collapsed() -> None:
 P = ("p50", "p90", "p95", "p99")
 
 
+SPECULATION = {
+    "drafts": 100,
+    "draft_tokens": 300,
+    "accepted_tokens": 150,
+    "acceptance_ratio": 0.5,
+    "tokens_per_draft": 2.5,
+    "acceptance_by_position": [0.8, 0.5, 0.2],
+}
+
+
 def run_with(**parts: object) -> Any:
     """A document with these parts alone."""
     return parts
@@ -189,17 +199,18 @@ def test_what_only_the_server_knows() -> None:
     assert told["prompt tokens cached"] == "25.0 %"
     assert told["prefix cache"] == "emptied before the run"
     assert "drafts" not in told
-    speculation = {
-        "drafts": 100,
-        "draft_tokens": 300,
-        "accepted_tokens": 150,
-        "acceptance_ratio": 0.5,
-        "tokens_per_draft": 2.5,
-    }
-    speculating = account() | {"speculation": speculation | {"acceptance_by_position": [0.8, 0.5, 0.2]}}
-    told = dict(account_facts(run_with(**{"server_account": speculating})))
+    speculating = account() | {"speculation": SPECULATION}
+    told = dict(account_facts(run_with(**{"server_account": speculating, "server": {}})))
     assert told["accepted"] == "50.0 %; by position 80.0 %, 50.0 %, 20.0 %"
     assert told["tokens per draft"] == "2.50"
+    assert "acceptance" not in told
+
+
+def test_that_acceptance_was_made_up_is_said() -> None:
+    config = {"model": "a draft", "num_speculative_tokens": 3, "rejection_sample_method": "synthetic"}
+    server = {"launch": {"arguments": {"speculative-config": config}}}
+    run = run_with(**{"server_account": account() | {"speculation": SPECULATION}, "server": server})
+    assert "made up" in dict(account_facts(run))["acceptance"]
 
 
 def test_gpus_with_their_energy() -> None:

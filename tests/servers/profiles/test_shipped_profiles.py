@@ -18,6 +18,7 @@ PROMISED = """
 mixtral-tp1 mixtral-tp2 mixtral-tp4 mixtral-pp2 mixtral-pp4 mixtral-tp4-ep mixtral-pp4-ep mixtral-dp4-ep mixtral-fp16 mixtral-fp8
 mixtral-unfused mixtral-unfused-gather mixtral-eager mixtral-tuned mixtral-untuned tiny-mixtral-unfused tiny-mixtral-unfused-gather
 qwen1.5-moe-a2.7b qwen3-30b-a3b qwen3-30b-a3b-draft-0.6b qwen3-30b-a3b-draft-1.7b qwen3-30b-a3b-draft-4b qwen3-30b-a3b-draft-8b
+qwen3-30b-a3b-ngram qwen3-30b-a3b-draft-1.7b-synthetic
 deepseek-v2-lite phi-3.5-moe olmoe-tp1 olmoe-tp2 olmoe-tp4 olmoe-tp4-ep deepseek-vl2-tiny deepseek-vl2-small deepseek-vl2
 llama-4-scout-tp4 llama-4-scout-tp8 cerebras-llama-4-scout cerebras-gpt-oss-120b molmoe-1b
 external-openai external-sglang external-llama.cpp simulated simulated-saturating simulated-cerebras simulated-mixtral-h100

@@ -24,6 +24,7 @@ _TITLES: Mapping[str, str] = {
     "gpus": "GPUs",
     "model": "Model",
     "draft_tokens": "Draft tokens",
+    "acceptance_length": "Tokens accepted a step, as stated",
 }
 _LENGTHS = {"length", "input_tokens", "output_tokens"}
 _OF_ANY = ("model", "load", "batch", "length", "input_tokens", "output_tokens")
