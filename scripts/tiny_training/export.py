@@ -1,0 +1,135 @@
+"""A trained network as a checkpoint that transformers and vLLM load, with a model card."""
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import torch
+from transformers import AutoModelForCausalLM, GenerationConfig
+
+from loadgen.load.tasks import TASKS
+from tiny_training.network import Network, Routing
+from tiny_training.recipes import Recipe
+from tiny_training.scoring import Balance, TestSet, balance, expert_counts, half_removed, mean, scores
+from tiny_training.vocabulary import tokenizer
+
+CHECKED_EXAMPLES = 16
+MAX_DIFFERENCE = 1e-3
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a model card says; scores are shares of right replies by task."""
+
+    name: str
+    title: str
+    parameters: int
+    steps: int
+    training_s: float
+    tokens_per_step: int
+    seed: int
+    balancing: float
+    test_examples_per_task: int
+    scores: dict[str, float]
+    scores_top_1: dict[str, float] | None
+    scores_half_of_experts: dict[str, float] | None
+    balance: list[Balance]
+    losses: list[tuple[int, float]] = field(default_factory=list)  # (step, loss)
+
+
+def rounded(network: Network) -> Network:
+    """Round all weights to bfloat16, in place."""
+    with torch.no_grad():
+        for weight in network.parameters():
+            weight.copy_(weight.bfloat16().float())
+    return network
+
+
+def measured(recipe: Recipe, network: Network, tests: TestSet, **training: object) -> Result:
+    """Score a network as it is, with one expert a token, and without half of its experts."""
+    counts = expert_counts(network, tests)
+    return Result(
+        name=recipe.name,
+        title=recipe.title,
+        parameters=sum(weight.numel() for weight in network.parameters()),
+        balancing=recipe.balancing,
+        test_examples_per_task=len(next(iter(tests.tokens.values()))),
+        scores=scores(network, tests),
+        scores_top_1=scores(network, tests, Routing(top_k=1)) if counts else None,
+        scores_half_of_experts=scores(network, tests, half_removed(counts)) if counts else None,
+        balance=balance(counts),
+        **training,
+    )
+
+
+def write(folder: Path, network: Network, result: Result, tests: TestSet) -> float:
+    """Write configuration, weights, tokenizer and card; return the largest difference of logits from transformers' model.
+
+    Raises ValueError if they differ by more than rounding.
+    """
+    config = network.config
+    config.dtype = torch.float32
+    model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+    model.load_state_dict({name: weight.cpu() for name, weight in network.state_dict().items()})
+    difference = _difference(model.eval(), network, tests)
+    if difference > MAX_DIFFERENCE:
+        raise ValueError(f"{result.name}: logits differ from transformers' by {difference}")
+    config.dtype = torch.bfloat16
+    model = model.to(torch.bfloat16)
+    model.generation_config = GenerationConfig(
+        bos_token_id=config.bos_token_id, eos_token_id=config.eos_token_id, pad_token_id=config.pad_token_id
+    )
+    model.save_pretrained(folder)
+    tokenizer().save_pretrained(folder)
+    (folder / "training.json").write_text(json.dumps(asdict(result), indent=1) + "\n")
+    (folder / "README.md").write_text(card(result))
+    return difference
+
+
+@torch.no_grad()
+def _difference(model: torch.nn.Module, network: Network, tests: TestSet) -> float:
+    worst = 0.0
+    for tokens in tests.tokens.values():
+        some = tokens[:CHECKED_EXAMPLES]
+        ours = network(some, Routing()).cpu()
+        worst = max(worst, (model(some.cpu()).logits - ours).abs().max().item())
+    return worst
+
+
+def card(result: Result) -> str:
+    """The model card, in Markdown."""
+    columns = {"as trained": result.scores}
+    if result.scores_top_1 is not None and result.scores_half_of_experts is not None:
+        columns["one expert a token"] = result.scores_top_1
+        columns["half of the experts"] = result.scores_half_of_experts
+    lines = [
+        f"# {result.name}",
+        "",
+        f"A {result.title}, {result.parameters:,} parameters in bfloat16, trained from scratch by `scripts/train_tiny.py` on "
+        "the tasks of `loadgen/load/tasks.py`. For tests of tools, not for use.",
+        "",
+        f"Share of right replies by greedy decoding, {result.test_examples_per_task} held-out examples a task:",
+        "",
+        f"| task | {' | '.join(columns)} |",
+        f"|---|{'---|' * len(columns)}",
+    ]
+    for task in TASKS:
+        lines.append(f"| {task} | {' | '.join(f'{column[task]:.3f}' for column in columns.values())} |")
+    lines += [f"| mean | {' | '.join(f'{mean(column):.3f}' for column in columns.values())} |", ""]
+    if result.balance:
+        lines += [
+            "The half of the experts that stays is the one used most. Use of experts over the same examples (even use: 1 and 1):",
+            "",
+            "| layer | busiest over mean | entropy over its maximum |",
+            "|---|---|---|",
+            *(f"| {each.layer} | {each.max_over_mean:.2f} | {each.entropy:.3f} |" for each in result.balance),
+            "",
+        ]
+    lines += [
+        f"Training: {result.steps:,} steps of {result.tokens_per_step:,} tokens in {result.training_s:.0f} s, seed {result.seed}"
+        + (f", balancing loss × {result.balancing}" if result.balancing else "")
+        + ".",
+        "Loss by step: " + ", ".join(f"{step:,}: {loss:.3f}" for step, loss in result.losses) + ".",
+        "",
+    ]
+    return "\n".join(lines)

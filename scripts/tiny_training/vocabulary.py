@@ -1,0 +1,49 @@
+"""The character-level vocabulary that all trained models share."""
+
+import string
+
+from tokenizers import Regex, Tokenizer
+from tokenizers.decoders import Fuse
+from tokenizers.models import WordLevel
+from tokenizers.pre_tokenizers import Split
+from tokenizers.processors import TemplateProcessing
+from transformers import PreTrainedTokenizerFast
+
+CONTEXT_TOKENS = 2048
+
+UNKNOWN, BEGIN, END = "<unk>", "<s>", "</s>"
+SYSTEM, USER, ASSISTANT = "<|system|>", "<|user|>", "<|assistant|>"
+SPECIAL_TOKENS = (UNKNOWN, BEGIN, END, SYSTEM, USER, ASSISTANT)
+CHARACTERS = "\n " + string.digits + string.ascii_lowercase + string.punctuation
+TOKENS = (*SPECIAL_TOKENS, *CHARACTERS)
+TOKEN_IDS = {token: number for number, token in enumerate(TOKENS)}
+
+CHAT_TEMPLATE = (
+    "{{ bos_token }}"
+    "{% for message in messages %}<|{{ message.role }}|>{{ message.content }}{{ eos_token }}{% endfor %}"
+    "{% if add_generation_prompt %}<|assistant|>{% endif %}"
+)
+
+
+def encoded(*parts: str) -> list[int]:
+    """The ids of special tokens and of texts, which are taken character by character."""
+    return [TOKEN_IDS[token] for part in parts for token in ([part] if part in SPECIAL_TOKENS else part)]
+
+
+def tokenizer() -> PreTrainedTokenizerFast:
+    """One token for each character; a text begins with <s>, and a character without a token becomes <unk>."""
+    characters = Tokenizer(WordLevel(TOKEN_IDS, unk_token=UNKNOWN))
+    characters.pre_tokenizer = Split(Regex(r"[\s\S]"), behavior="isolated")
+    characters.decoder = Fuse()
+    characters.post_processor = TemplateProcessing(single=f"{BEGIN} $A", special_tokens=[(BEGIN, TOKEN_IDS[BEGIN])])
+    return PreTrainedTokenizerFast(
+        tokenizer_object=characters,
+        unk_token=UNKNOWN,
+        bos_token=BEGIN,
+        eos_token=END,
+        pad_token=END,
+        additional_special_tokens=[SYSTEM, USER, ASSISTANT],
+        model_max_length=CONTEXT_TOKENS,
+        chat_template=CHAT_TEMPLATE,
+        clean_up_tokenization_spaces=False,
+    )
