@@ -32,6 +32,11 @@ class Place:
         """Whether it is the matrix itself, not a scale or a bias of it."""
         return self.tail.endswith(".weight") or (self.owner == "all" and self.tail.endswith("_proj"))
 
+    @property
+    def is_scale(self) -> bool:
+        """Whether it is what the elements of the quantised matrix are multiplied by."""
+        return self.tail.endswith((".weight_scale", ".weight_scale_inv"))
+
 
 class Names(NamedTuple):
     """What the three matrices of an expert are called."""

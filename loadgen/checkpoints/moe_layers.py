@@ -10,6 +10,8 @@ from loadgen.errors import ModelError, UsageError
 from loadgen.moe.architecture import Experts
 from loadgen.moe.families import architecture
 
+_BLOCK = (128, 128)  # DeepSeek-V3's
+
 
 @dataclass(frozen=True, slots=True)
 class MoeCheckpoint:
@@ -26,6 +28,18 @@ class MoeCheckpoint:
     def weights(self, layer: int, owner: Owner) -> dict[Part, Tensor]:
         """The matrices of an expert, of the shared experts, or of all experts of a layer together."""
         return {place.part: tensor for place, tensor in self.layers[layer] if place.owner == owner and place.is_weight}
+
+    def scales(self, layer: int, owner: Owner) -> dict[Part, Tensor]:
+        """What quantised matrices of an expert are to be multiplied by."""
+        parts = self.layers[layer]
+        return {place.part: tensor for place, tensor in parts if place.owner == owner and place.is_scale}
+
+    @property
+    def scale_block(self) -> tuple[int, int]:
+        """The rows and columns of a matrix that have a scale of their own, where it is quantised in blocks."""
+        quantisation = self.checkpoint.config.get("quantization_config")
+        said = quantisation.get("weight_block_size") if isinstance(quantisation, Mapping) else None
+        return (said[0], said[1]) if isinstance(said, list) and len(said) == 2 else _BLOCK
 
     def owners(self, layer: int) -> set[Owner]:
         """Whose tensors a layer has."""

@@ -1,6 +1,8 @@
 """L2 norms of weights, straight from their bytes: bf16, fp16, fp32 and fp8 made float32 some rows at a time."""
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,13 +48,50 @@ def floats(tensor: Tensor, raw: Raw) -> NDArray[np.float32]:
     return convert(raw)
 
 
-def squared_norms(tensor: Tensor, matrix: Raw, *, axis: int) -> NDArray[np.float64]:
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """What the elements of a quantised matrix are multiplied by: `values` has one for each block of `rows` × `columns`."""
+
+    values: NDArray[np.float32]
+    rows: int
+    columns: int
+
+    def of_rows(self, begin: int, shape: tuple[int, ...]) -> NDArray[np.float32]:
+        """Return the factors of the elements of some rows, from `begin`."""
+        rows = np.arange(begin, begin + shape[0]) // self.rows
+        return self.values[rows][:, np.arange(shape[1]) // self.columns]
+
+
+def scale_of(tensor: Tensor, matrix: Sequence[int], block: tuple[int, int]) -> Scale:
+    """Return the scale of a matrix of some shape: one for all of it, one for each row, or one for each `block`.
+
+    Raises UsageError for a scale of another shape.
+    """
+    values = floats(tensor, np.ascontiguousarray(tensor.raw()))
+    rows, columns = matrix
+    for size in ((rows, columns), (1, columns), block):
+        blocks = (-(-rows // size[0]), -(-columns // size[1]))
+        if math.prod(blocks) == values.size and tensor.shape in (
+            blocks,
+            blocks[:1],
+            () if values.size == 1 else blocks,
+        ):
+            return Scale(values.reshape(blocks), *size)
+    raise UsageError(
+        f"{tensor.name} of shape {list(tensor.shape)} is no scale of a matrix of {rows} × {columns}; take the rule random"
+    )
+
+
+def squared_norms(tensor: Tensor, matrix: Raw, *, axis: int, scale: Scale | None = None) -> NDArray[np.float64]:
     """Return the squared L2 norm of each row (`axis` 1) or column (`axis` 0) of a matrix in `tensor`."""
     rows, columns = matrix.shape
     step = max(1, _PIECE_ELEMENTS // max(1, columns))
     found = np.zeros(columns if axis == 0 else rows)
     for begin in range(0, rows, step):
-        squares = floats(tensor, np.ascontiguousarray(matrix[begin : begin + step])).astype(np.float64) ** 2
+        values = floats(tensor, np.ascontiguousarray(matrix[begin : begin + step]))
+        if scale is not None:
+            values = values * scale.of_rows(begin, values.shape)
+        squares = values.astype(np.float64) ** 2
         if axis == 0:
             found += squares.sum(axis=0)
         else:

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from loadgen.checkpoints.layouts import Owner, Part
 from loadgen.checkpoints.moe_layers import MoeCheckpoint
-from loadgen.checkpoints.norms import squared_norms
-from loadgen.checkpoints.safetensors import ELEMENT_BYTES, Raw, Tensor
+from loadgen.checkpoints.norms import scale_of, squared_norms
+from loadgen.checkpoints.safetensors import ELEMENT_BYTES, Tensor
 from loadgen.checkpoints.sizes import columns_left, experts_left
 from loadgen.errors import UsageError
 from loadgen.moe.expert_counts import ExpertCounts
@@ -153,22 +153,29 @@ def _squares(moe: MoeCheckpoint, layer: int) -> dict[int, Scores]:
     found = {}
     for expert in range(moe.experts.experts):
         weights = moe.weights(layer, "all" if "all" in owners else expert)
-        found[expert] = _squares_of(moe, weights, expert if "all" in owners else None)
+        if "all" in owners:
+            found[expert] = _squares_of_joined(weights, expert)
+        else:
+            found[expert] = _squares_of(moe, weights, moe.scales(layer, expert))
     if "shared" in owners:
-        found[_SHARED] = _squares_of(moe, moe.weights(layer, "shared"), None)
+        found[_SHARED] = _squares_of(moe, moe.weights(layer, "shared"), moe.scales(layer, "shared"))
     return found
 
 
-def _squares_of(moe: MoeCheckpoint, weights: Mapping[Part, Tensor], expert: int | None) -> Scores:
-    def matrix(tensor: Tensor) -> Raw:
-        return tensor.raw() if expert is None else tensor.raw()[expert]
-
-    if len(weights) < (2 if expert is not None else 3):
+def _squares_of(moe: MoeCheckpoint, weights: Mapping[Part, Tensor], scales: Mapping[Part, Tensor]) -> Scores:
+    if len(weights) < 3:
         raise UsageError(
             f"the weights of {moe.checkpoint.folder} are packed and have no norm here; take the rule random"
         )
-    by_part = {
-        part: squared_norms(tensor, matrix(tensor), axis=0 if part == "down" else 1) for part, tensor in weights.items()
-    }
-    both = by_part["gate_up"].reshape(2, -1).sum(axis=0) if "gate_up" in by_part else by_part["gate"] + by_part["up"]
-    return np.asarray(both + by_part["down"], dtype=np.float64)
+    found = np.zeros(weights["down"].shape[1])
+    for part, tensor in weights.items():
+        scale = scale_of(scales[part], tensor.shape, moe.scale_block) if part in scales else None
+        found += squared_norms(tensor, tensor.raw(), axis=0 if part == "down" else 1, scale=scale)
+    return found
+
+
+def _squares_of_joined(weights: Mapping[Part, Tensor], expert: int) -> Scores:
+    """Of one expert where a tensor has all of them."""
+    gate_up, down = weights["gate_up"], weights["down"]
+    both = squared_norms(gate_up, gate_up.raw()[expert], axis=1).reshape(2, -1).sum(axis=0)
+    return np.asarray(both + squared_norms(down, down.raw()[expert], axis=0))

@@ -8,11 +8,12 @@ import pytest
 from loadgen.checkpoints.checkpoint import read_checkpoint
 from loadgen.checkpoints.moe_layers import MoeCheckpoint, read_moe
 from loadgen.checkpoints.norms import floats
+from loadgen.checkpoints.prune import prune
 from loadgen.checkpoints.safetensors import Tensor
 from loadgen.checkpoints.selection import Pruning, Rule, select
 from loadgen.errors import UsageError
 from loadgen.moe.expert_counts import ExpertCounts
-from tests.checkpoints.small_checkpoints import EXPERTS, FFN, SMALL, TOP_K, tensors_of, write
+from tests.checkpoints.small_checkpoints import EXPERTS, FFN, HIDDEN, LAYERS, SMALL, TOP_K, tensors_of, write
 
 
 @pytest.fixture
@@ -128,3 +129,34 @@ def test_values_of_eight_bits() -> None:
         1,
         0,
     ]
+
+
+@pytest.mark.parametrize("shape", [(), (1,), (FFN, 1), (2, 1)], ids=["matrix", "matrix as a list", "rows", "blocks"])
+def test_quantised_weights_count_with_their_scale(shape: tuple[int, ...], tmp_path: Path) -> None:
+    """Experts whose elements are alike differ by their scales alone."""
+    codes = np.full((FFN, HIDDEN), 0x38, np.uint8)  # 1.0
+    tensors = tensors_of(SMALL["olmoe"], np.uint8)
+    order = np.random.default_rng(1).permutation(EXPERTS)
+    for layer in range(LAYERS):
+        for expert in range(EXPERTS):
+            prefix = f"model.layers.{layer}.mlp.experts.{expert}"
+            for name in ("gate_proj", "up_proj", "down_proj"):
+                tensors[f"{prefix}.{name}.weight"] = codes if name != "down_proj" else codes.T.copy()
+                rows = (
+                    shape
+                    if name != "down_proj" or shape in ((), (1,))
+                    else ((HIDDEN, 1) if shape[0] == FFN else (1, 2))
+                )
+                tensors[f"{prefix}.{name}.weight_scale_inv"] = np.full(rows, 1.0 + order[expert], np.float32)
+    block = {"quant_method": "fp8", "weight_block_size": [FFN // 2, FFN // 2]}
+    source = write(tmp_path / "fp8", SMALL["olmoe"], tensors=tensors, quantization_config=block)
+    selection = select(read_moe(read_checkpoint(source)), Pruning("inter", 0.5, "norm"))
+    assert list(selection.kept_experts[0]) == sorted(np.argsort(order)[EXPERTS // 2 :])
+
+
+def test_blocks_are_not_cut_into_columns(tmp_path: Path) -> None:
+    tensors = tensors_of(SMALL["olmoe"], np.uint8)
+    tensors["model.layers.0.mlp.experts.0.gate_proj.weight_scale_inv"] = np.ones((2, 1), np.float32)
+    source = write(tmp_path / "fp8", SMALL["olmoe"], tensors=tensors)
+    with pytest.raises(UsageError, match=r"gate_proj.weight_scale_inv of shape \[2, 1\], which is quantised in blocks"):
+        prune(source, tmp_path / "pruned", Pruning("intra", 0.5, "random"))

@@ -1,6 +1,12 @@
 """`loadgen moe prune`: what it writes and says, and each mistake in one sentence."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -99,3 +105,34 @@ def test_a_target_must_be_named(cli: Cli, source: Path) -> None:
     said = cli("moe", "prune", str(source), "--inter", "0.5")
     assert said.code == 2
     assert "-o DIR is missing" in said.err
+
+
+@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_nothing_is_left_of_a_command_that_is_ended(ending: signal.Signals, tmp_path: Path) -> None:
+    """The pipe of its progress is full at the first line, so that it is in the middle when the signal comes."""
+    source, target = write(tmp_path / "source", SMALL["olmoe"], shards=3), tmp_path / "pruned"
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    with suppress(BlockingIOError):
+        while True:
+            os.write(writing, b"." * 4096)
+    os.set_blocking(writing, True)
+    command = [sys.executable, "-m", "loadgen.cli", "moe", "prune", str(source), "-o", str(target), "--inter", "0.5"]
+    process = subprocess.Popen(command, stderr=writing, preexec_fn=_with_ctrl_c)
+    os.close(writing)
+    deadline_s = time.monotonic() + 30
+    while not target.with_name("pruned.part").exists():
+        assert time.monotonic() < deadline_s
+        assert process.poll() is None
+        time.sleep(0.01)
+    time.sleep(0.1)
+    process.send_signal(ending)
+    os.read(reading, 1 << 20)
+    assert process.wait(30) == 130
+    os.close(reading)
+    assert [path.name for path in tmp_path.iterdir()] == ["source"]
+
+
+def _with_ctrl_c() -> None:
+    """A shell's background jobs, and what they start, ignore it."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)

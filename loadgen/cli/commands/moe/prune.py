@@ -1,5 +1,8 @@
 """`loadgen moe prune`: a checkpoint with fewer experts, or with smaller ones."""
 
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -58,10 +61,23 @@ def prune(
         seed=seed,
         counts=None if counts is None else read_expert_counts(counts),
     )
-    document = prune_checkpoint(checkpoint, output, pruning, terminal.note)
+    with _ended_as_by_ctrl_c():
+        document = prune_checkpoint(checkpoint, output, pruning, terminal.note)
     if as_json:
         show_json({**document})
         return
     for line in summary_lines(document):
         echo(line)
     echo(f"Written to {output}; serve it with: vllm serve {output}")
+
+
+@contextmanager
+def _ended_as_by_ctrl_c() -> Iterator[None]:
+    """Let SIGTERM and SIGHUP interrupt the block too, so that it cleans up."""
+    signals = (signal.SIGTERM, signal.SIGHUP)
+    before = [signal.signal(each, signal.default_int_handler) for each in signals]
+    try:
+        yield
+    finally:
+        for each, handler in zip(signals, before, strict=True):
+            signal.signal(each, handler)
