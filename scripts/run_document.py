@@ -16,6 +16,7 @@ from loadgen.analysis.document import run, server, spec, sweep
 from loadgen.analysis.figures.metrics import METRICS
 from loadgen.analysis.stats import Distribution
 from loadgen.load import arrivals, shapes
+from loadgen.moe import expert_counts
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "run-document.md"
 _OPENING = """\
@@ -36,6 +37,7 @@ _PARTS: tuple[tuple[str, tuple[ModuleType, ...], str], ...] = (
     ("Distributions", (), ""),
     ("What was asked", (spec, shapes, arrivals), "The `spec` of a run."),
     ("The server and the client's host", (server,), "The `server`, `environment`, `server_account`, `server_readings` and `gpu` of a run."),
+    ("Experts", (expert_counts,), "The `experts` of a run, and the files of `loadgen moe experts`."),
     ("A sweep", (sweep,), "`SweepDocument` is a sweep with its runs, `LoneRunDocument` a run that is exported alone, `GroupDocument` a group."),
 )  # fmt: skip
 _UNITS = (
@@ -150,7 +152,7 @@ def _choices(node: ast.expr) -> str:
 
 def _literal(name: str) -> str:
     """The choices of a named Literal; empty for anything else."""
-    for module in (run, sweep):
+    for module in (run, sweep, expert_counts):
         for node in ast.parse(inspect.getsource(module)).body:
             if (
                 isinstance(node, ast.Assign)

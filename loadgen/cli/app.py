@@ -18,6 +18,7 @@ from loadgen.cli.commands.dashboard import dashboard
 from loadgen.cli.commands.doctor import doctor
 from loadgen.cli.commands.import_results import import_results
 from loadgen.cli.commands.measure import run, sweep
+from loadgen.cli.commands.moe.experts import experts
 from loadgen.cli.commands.moe.group import moe
 from loadgen.cli.commands.moe.prune import prune
 from loadgen.cli.commands.plot import plot
@@ -67,6 +68,7 @@ study.command("predict", cls=Command)(predict_studies)
 study.command("report", cls=Command)(report_studies)
 study.command("plot", cls=Command)(plot_study)
 app.add_typer(study, name="study")
+moe.command("experts", cls=Command)(experts)
 moe.command("prune", cls=Command)(prune)
 app.add_typer(moe, name="moe")
 

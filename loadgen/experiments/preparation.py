@@ -29,6 +29,7 @@ from loadgen.load.trace import Trace, read_trace
 from loadgen.servers.asking import ASK_AGAIN_LIMIT_S, RetryPolicy
 from loadgen.servers.counting import enquire
 from loadgen.servers.endpoint import EndpointFacts, check_lengths, error_text, list_models, probe
+from loadgen.servers.expert_counting import ExpertCounter
 from loadgen.servers.http_client import Fetched, Headers
 from loadgen.servers.launcher.start import start
 from loadgen.servers.launcher.state import ServerState, read_state, running_server, state_folder, status_of
@@ -36,6 +37,7 @@ from loadgen.servers.launcher.stop import stop
 from loadgen.servers.launcher.supervised import Supervised
 from loadgen.servers.launcher.variant import Variant
 from loadgen.servers.model_list import did_you_mean, names_shown
+from loadgen.servers.profiles.plugins import EXPERT_COUNTS
 from loadgen.servers.redaction import redact
 from loadgen.servers.server_url import parse_url
 from loadgen.servers.simulator import SimulatorOptions, SimulatorProcess
@@ -277,6 +279,7 @@ class ExaminedServer:
     facts: EndpointFacts
     route: Route
     length_fit: LengthFit | None
+    expert_counter: ExpertCounter | None = None
 
 
 def examine_server(
@@ -295,7 +298,19 @@ def examine_server(
         check_lengths(facts, *prepared.longest(run))
     _check_host_limits(facts, prepared.runs, route)
     facts = _ask_first(facts, spec, headers=headers, route=route, on_event=on_event)
-    return ExaminedServer(facts, route, length_fit_of(facts, prepared.runs, headers, route))
+    counter = _expert_counter(prepared, facts, route)
+    return ExaminedServer(facts, route, length_fit_of(facts, prepared.runs, headers, route), counter)
+
+
+def _expert_counter(prepared: PreparedSweep, facts: EndpointFacts, route: Route) -> ExpertCounter | None:
+    """What counts experts if they are asked for or the profile has the plug-in. Raises ServerError if the server cannot."""
+    variant = prepared.sweep.variant
+    has_plugin = variant is not None and EXPERT_COUNTS in variant.served.profile.plugins
+    if not prepared.spec.experts and not has_plugin:
+        return None
+    counter = ExpertCounter(facts.base_url, prepared.headers, route)
+    counter.check()
+    return counter
 
 
 def _ask_first(

@@ -31,6 +31,7 @@ from loadgen.load.shapes import ClosedLoop
 from loadgen.load.spec import RunSpec
 from loadgen.servers.counting import chunk_counts_to_ask
 from loadgen.servers.endpoint import reset_prefix_cache
+from loadgen.servers.expert_counting import ExpertWatch
 from loadgen.servers.host_load import HostLoad
 from loadgen.servers.redaction import redact
 from loadgen.servers.reported_tokens import token_counter
@@ -193,7 +194,8 @@ def send(attempt: Attempt, task: Task, warmup: Recording | None, counts: Counts)
     prefix_cache_reset = reset_prefix_cache(context.facts, context.headers, context.route)
     attempt.phase("measuring")
     host_load = HostLoad(context.facts.base_url)
-    with ServerMonitor(context.facts, context.headers, context.route) as monitor:
+    monitor = ServerMonitor(context.facts, context.headers, context.route)
+    with ExpertWatch(context.expert_counter, attempt.run.model) as experts, monitor:
         recording = attempt.sender.send(task, host_load)
         attempt.phase("reading the records")
     return SentRun(
@@ -205,6 +207,7 @@ def send(attempt: Attempt, task: Task, warmup: Recording | None, counts: Counts)
         counts=counts,
         prefix_cache_reset=prefix_cache_reset,
         monitor=monitor,
+        experts=experts,
         host_load=host_load,
     )
 

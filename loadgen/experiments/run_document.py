@@ -30,6 +30,7 @@ from loadgen.load.spec import RunSpec
 from loadgen.load.trace import Trace
 from loadgen.servers.endpoint import EndpointFacts
 from loadgen.servers.environment import environment
+from loadgen.servers.expert_counting import ExpertCounter, ExpertWatch
 from loadgen.servers.host_load import HostLoad
 from loadgen.servers.http_client import Headers
 from loadgen.servers.launcher.state import ServerState
@@ -53,6 +54,7 @@ class SweepContext:
     price: Price | None = None
     doctor: DoctorNote | None = None  # the last result of `loadgen doctor` on this host, as runs keep it
     keep_replies: int = 0  # replies of each run that are kept with their text
+    expert_counter: ExpertCounter | None = None  # None: experts are not counted
 
     def server(self, model: str) -> ServerDocument:
         """The run document's `server`: what it says of itself, and how it was started where that was loadgen's doing."""
@@ -86,6 +88,7 @@ class SentRun:
     counts: Counts = None
     prefix_cache_reset: bool | None = None
     monitor: ServerMonitor | None = None
+    experts: ExpertWatch | None = None
     host_load: HostLoad = field(default_factory=HostLoad)
 
     def seen(self, model: str) -> ServerObservations:
@@ -106,6 +109,10 @@ def document_of(context: SweepContext, run: RunSpec, sent: SentRun) -> MeasuredR
     summary["replies"] = None
     if context.keep_replies:
         summary["replies"] = stages.make("replies", lambda: [reply.to_json() for reply in recording.replies], [])
+    if context.expert_counter is not None and sent.experts is not None:
+        counts = sent.experts.counts
+        summary["experts"] = None if counts is None else counts.to_json()
+        summary["experts_failure"] = sent.experts.failure
     summary["prefix_cache_reset"] = sent.prefix_cache_reset
     server = context.server(run.model)
     # Without checks nothing speaks against the figures but that they were not judged, which the finding says.

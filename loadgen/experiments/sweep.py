@@ -187,6 +187,7 @@ def _begin(
         length_fit=server.length_fit,
         price=spec.price_list,
         keep_replies=spec.keep_replies,
+        expert_counter=server.expert_counter,
     )
     if member is None:
         stack.enter_context(claimed(context.sweep_id))

@@ -18,6 +18,7 @@ from loadgen.experiments.sweep_record import sweep_hash
 from loadgen.inputs import Origin
 from loadgen.servers.launcher.state import ServerState
 from loadgen.servers.launcher.variant import OURS, Overrides, Variant
+from loadgen.servers.profiles.plugins import EXPERT_COUNTS
 from loadgen.servers.profiles.schema import Argument, FlagName
 from loadgen.spec.parse import SERVERS, make_spec, read_keys, sweep_on
 from loadgen.spec.runs import resolve
@@ -96,7 +97,7 @@ class SweepRequest:
         """One sweep for each profile that is named, or the one at the URL. Raises UsageError."""
         if self.variants is None:
             return (PlannedSweep(make_spec(self.values, self.origin)),)
-        sweeps = tuple(PlannedSweep(self.on(variant), variant) for variant in self.variants)
+        sweeps = tuple(_planned(self.on(variant), variant) for variant in self.variants)
         if self.interleave and all(sweep.spec.repeats < 2 for sweep in sweeps):
             raise UsageError(
                 f"{self.origin.name('interleave')} needs --repeats of 2 or more, between which servers are started anew"
@@ -173,6 +174,12 @@ def read_request(flags: Mapping[str, object], path: Path | None = None) -> Sweep
     if servers.interleave and variants is None:
         raise UsageError(f"{origin.name('interleave')} needs --profile, whose server is started anew for each repeat")
     return SweepRequest(values, origin, variants, servers.interleave)
+
+
+def _planned(spec: SweepSpec, variant: Variant) -> PlannedSweep:
+    """The sweep on a variant that is started for it, with what counting experts takes if they are to be counted."""
+    adds_plugin = spec.experts and variant.profile.launcher != "external"
+    return PlannedSweep(spec, variant.with_plugin(EXPERT_COUNTS) if adds_plugin else variant)
 
 
 def _variants(servers: _Servers, origin: Origin) -> tuple[Variant, ...] | None:

@@ -8,11 +8,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Literal, NotRequired
+from typing import Literal, NotRequired
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import TypeAdapter, ValidationError
 from typing_extensions import TypedDict
 
 from loadgen.errors import UsageError
@@ -20,22 +20,20 @@ from loadgen.moe.parameters import expected_distinct_experts
 
 CountSource = Literal["worker_extension", "routed_experts", "transformers"]
 
-Count = Annotated[int, Field(ge=0)]
-
 
 class LayerCountsDocument(TypedDict):
     """One sparse layer, by its number in the model, counted from 0."""
 
-    layer: Count
-    counts: list[Count]  # tokens that chose each expert, in the order of the experts
+    layer: int
+    counts: list[int]  # tokens that chose each expert, in the order of the experts
 
 
 class StepSizeDocument(TypedDict):
     """All steps that had the same number of tokens."""
 
-    tokens: Count  # in each of these steps
-    steps: Count
-    distinct_experts: Count  # those of each layer in each step, summed over steps and layers
+    tokens: int  # in each of these steps
+    steps: int
+    distinct_experts: int  # those of each layer in each step, summed over steps and layers
 
 
 class ExpertCountsDocument(TypedDict):
@@ -44,8 +42,8 @@ class ExpertCountsDocument(TypedDict):
     schema_version: Literal[1]
     model: str
     source: CountSource
-    experts_per_token: Count  # top-k
-    tokens: Count  # that passed the routers, those of prompts included
+    experts_per_token: int  # top-k
+    tokens: int  # that passed the routers, those of prompts included
     layers: list[LayerCountsDocument]
     step_sizes: NotRequired[list[StepSizeDocument] | None]  # null: what counted saw no steps of the server
 
@@ -224,12 +222,14 @@ def expert_counts_from_json(document: ExpertCountsDocument) -> ExpertCounts:
     if not 1 <= document["experts_per_token"] <= min(widths):
         raise ValueError("experts_per_token must be between 1 and the number of experts")
     counts = np.array([each["counts"] for each in document["layers"]], dtype=np.int64)
+    if counts.min() < 0 or layers[0] < 0:
+        raise ValueError("no count and no layer may be below 0")
     passes = document["tokens"] * document["experts_per_token"]
     if wrong := [layer for layer, row in zip(layers, counts, strict=True) if row.sum() != passes]:
         raise ValueError(f"the counts of layer {wrong[0]} must add up to tokens × experts_per_token, {passes}")
     steps = document.get("step_sizes")
-    if steps is not None and any(each["steps"] < 1 for each in steps):
-        raise ValueError("each of step_sizes must have at least one step")
+    if steps is not None and any(each["steps"] < 1 or each["distinct_experts"] < 0 for each in steps):
+        raise ValueError("each of step_sizes must have at least one step, and no fewer than 0 distinct experts")
     return ExpertCounts(
         model=document["model"],
         source=document["source"],

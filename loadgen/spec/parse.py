@@ -49,7 +49,7 @@ def make_spec(values: Mapping[str, object], origin: Origin) -> SweepSpec:
     """
     values = dict(values)
     for key, value in values.items():
-        if isinstance(value, bool) and key != "insecure":  # which would pass for 1 or 0
+        if isinstance(value, bool) and key not in ("insecure", "experts"):  # which would pass for 1 or 0
             raise UsageError(f"{origin.name(key)} must not be {str(value).lower()}")
     if values.get("url") == SIMULATOR:
         values.setdefault("model", SIMULATOR_MODEL)

@@ -103,6 +103,7 @@ class SweepSpec(WorkloadKeys, RateLimitKeys, SessionKeys, RouteKeys, PriceKeys, 
     api_key_env: str | None = None
     tokenizer: Annotated[str, Field(min_length=1)] | None = None
     keep_replies: Annotated[int, Field(ge=0, le=MAX_REPLIES)] = 0  # of each run, with their text
+    experts: bool = False  # count how often each expert is chosen
     header: Annotated[dict[str, str], BeforeValidator(as_pairs), Field(repr=False, default_factory=dict)]
     slo: Annotated[dict[str, Positive], BeforeValidator(as_pairs), Field(default_factory=dict)]
 
@@ -146,7 +147,7 @@ class SweepSpec(WorkloadKeys, RateLimitKeys, SessionKeys, RouteKeys, PriceKeys, 
     def to_json(self) -> dict[str, Any]:
         """Return the spec for the record: of headers only the names, since their values may be secrets, and no unused keys."""
         unused = self.unused_keys | (set() if self.ramp_to is not None else {"ramp_strategy"})
-        unused |= {key for key in ("price", "tag", "keep_replies") if not getattr(self, key)}
+        unused |= {key for key in ("price", "tag", "keep_replies", "experts") if not getattr(self, key)}
         document = self.model_dump(exclude={"header"} | unused, exclude_none=True)
         if self.rate is not None:
             document |= {"arrivals": self.arrival_process}

@@ -131,4 +131,5 @@ def healthy() -> Any:
     summary["client"] |= {"proxy": False, "tls": None}
     summary["lengths"]["output_tokens"]["can_be_asked"] = True
     summary["server_account"] = summary["server_readings"] = summary["gpu"] = summary["foreign"] = None
+    summary["experts_failure"] = None
     return summary

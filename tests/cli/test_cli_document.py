@@ -16,7 +16,7 @@ COMMANDS = typer.main.get_command(app).commands  # type: ignore[attr-defined]
 
 EVERYWHERE = {"--db", "--quiet", "-q", "--verbose", "-v", "--help", "-h", "--version"}
 
-NOT_OF_A_SEARCH = {"--wave", "--trace", "--time-scale", "--ramp-to", "--ramp-strategy"}
+NOT_OF_A_SEARCH = {"--wave", "--trace", "--time-scale", "--ramp-to", "--ramp-strategy", "--experts"}
 
 
 def section(title: str) -> str:

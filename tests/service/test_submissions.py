@@ -130,7 +130,7 @@ def test_every_key_that_names_a_file_or_a_secret_is_known() -> None:
         """name url model endpoint concurrency rate wave arrivals burstiness ramp_to ramp_strategy max_in_flight time_scale
         requests duration_s lengths input_tokens output_tokens warmup_requests seed repeats workers request_timeout_s slo
         range_ratio prefix_tokens prefix_groups image images_per_request choices requests_per_minute tokens_per_minute
-        turns think_time_s insecure price tag keep_replies""".split()
+        turns think_time_s insecure price tag keep_replies experts""".split()
     )
     assert SweepSpec.model_fields.keys() - REFUSED_KEYS.keys() - {"api_key_env"} == harmless
 

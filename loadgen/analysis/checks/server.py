@@ -152,6 +152,16 @@ def server_account_unknown(spec: RunSpec, summary: JudgedSummary, thresholds: Th
     )
 
 
+def experts_not_counted(spec: RunSpec, summary: JudgedSummary, thresholds: Thresholds) -> Observation | None:
+    """Experts were to be counted, and the server did not report them."""
+    failure = summary.get("experts_failure")
+    if failure is None:
+        return None
+    return Observation(
+        "note", f"The experts of this run are unknown: {failure}.", "the other figures do not depend on them"
+    )
+
+
 def server_figures_unusable(spec: RunSpec, summary: JudgedSummary, thresholds: Thresholds) -> Observation | None:
     """Figures on the server's page were no finite numbers, or their lines could not be read."""
     readings = summary.get("server_readings")

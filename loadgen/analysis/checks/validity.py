@@ -330,6 +330,12 @@ CHECKS: tuple[Check, ...] = (
         test=server.server_figures_unusable,
     ),
     Check(
+        code="experts_not_counted",
+        compares="a note when experts were to be counted (`--experts`) and the server reported none at the end of the run",
+        reason="the counts are null, and the others are as good as ever",
+        test=server.experts_not_counted,
+    ),
+    Check(
         code="foreign_client",
         compares="doubtful when another client measured and its result was imported",
         reason="nothing is known of that client's stamps, lags and delays, so that none of the checks above can be made but of what ended ok",

@@ -14,6 +14,7 @@ from loadgen.analysis.document.server import (
 )
 from loadgen.analysis.document.spec import SpecDocument
 from loadgen.analysis.stats import Distribution
+from loadgen.moe.expert_counts import ExpertCountsDocument
 
 Severity = Literal["note", "doubtful", "invalid"]
 Status = Literal["valid", "doubtful", "invalid"]
@@ -286,6 +287,8 @@ class Summary(TypedDict):
     server_readings: NotRequired[ServerReadings | None]
     gpu: NotRequired[GpuAccount | None]
     replies: NotRequired[list[KeptReply] | None]
+    experts: NotRequired[ExpertCountsDocument | None]  # how often each expert was chosen; null: not counted
+    experts_failure: NotRequired[Words | None]  # why experts were asked for and not counted
     prefix_cache_reset: NotRequired[bool | None]  # whether the server emptied its prefix cache before the run
     foreign: NotRequired[ForeignMark | None]  # there only where another client measured
 

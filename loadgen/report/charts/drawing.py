@@ -81,6 +81,10 @@ def standing_alone(chart: Chart, spec: Spec, about: Sequence[str], width_px: int
     _spread_legends(made, width_px)
     for panel in made.get("vconcat", ()):
         panel["width"] = width_px - 2 * PADDING_PX - made["usermeta"]["beside_px"]
+    side_by_side = made.get("hconcat", ())
+    for panel in side_by_side:
+        room_px = width_px - 2 * PADDING_PX - made["spacing"] * (len(side_by_side) - 1)
+        panel["width"] = room_px // len(side_by_side) - made["usermeta"]["beside_px"]
     title = made.get("title") or heading(chart)
     said = title if isinstance(title, str) else title["text"]
     letters = int((width_px - 2 * PADDING_PX) / _LETTER_PX)

@@ -18,6 +18,7 @@ from loadgen.load.shapes import shape_class
 from loadgen.report.charts.cdf import cdf_chart, one_of_each
 from loadgen.report.charts.chart import Chart, labelled
 from loadgen.report.charts.course import over_time_chart
+from loadgen.report.charts.experts import counts_of_runs, distinct_experts_chart, expert_map
 from loadgen.report.charts.heat_map import heat_map
 from loadgen.report.charts.histograms import distribution_chart
 from loadgen.report.charts.load_charts import figure_chart, goodput_chart, latency_chart, throughput_chart
@@ -220,6 +221,14 @@ def _over_time(run: OneRun, outline: Outline) -> Chart | None:
     return over_time_chart(run.document.get("window"), outline["over_time"], run.samples, run.gpus)
 
 
+def _experts(selection: RunSelection, options: PlotOptions) -> Chart | None:
+    return expert_map(counts_of_runs(selection.runs, selection.names))
+
+
+def _distinct_experts(selection: RunSelection, options: PlotOptions) -> Chart | None:
+    return distinct_experts_chart(counts_of_runs(selection.runs, selection.names))
+
+
 PLOTS: tuple[Plot, ...] = (
     Plot("ttft", "runs", tells="time to first token along the load", make=_latency(_only(TTFT)), has_bars=True),
     Plot(
@@ -297,6 +306,13 @@ PLOTS: tuple[Plot, ...] = (
         tells="the time of whole answers of each run, cumulative",
         make=_cumulative(_only(E2E_LATENCY)),
     ),
+    Plot("experts", "runs", tells="how often each expert of each layer is chosen", make=_experts),
+    Plot(
+        "distinct-experts",
+        "runs",
+        tells="distinct experts in one step against the formula, along its tokens",
+        make=_distinct_experts,
+    ),
     Plot("ttft-histogram", "run", tells="how time to first token is distributed", make=_histogram_of(TTFT)),
     Plot(
         "gap-histogram",
@@ -310,8 +326,10 @@ PLOTS: tuple[Plot, ...] = (
     Plot("timeline", "run", tells="when each request waited and was answered", make=_of_run(_timeline)),
     Plot("over-time", "run", tells="tokens/s, requests, KV cache and power on one time axis", make=_of_run(_over_time)),
 )
+EXPERTS = ("experts", "distinct-experts")
 SWEEP_PAGE = (
     *("ttft", "gap", "throughput", "energy", "pareto", "goodput", "ttft-cdf", "gap-cdf", "repeats", "heat-map"),
+    *EXPERTS,
 )
 HISTOGRAMS = ("ttft-histogram", "gap-histogram", "tpot-histogram", "e2e-histogram")
 
@@ -330,13 +348,14 @@ def sweep_page_charts(selection: RunSelection) -> tuple[Chart, ...]:
 
 
 def run_page_charts(run: OneRun) -> tuple[tuple[Chart, ...], Chart, Chart | None]:
-    """The distributions of a run's page, in order, its timeline, and its course over time where there is one.
+    """The distributions and experts of a run's page, in order, its timeline, and its course over time where there is one.
 
     Without an outline a sentence stands in their place.
     """
-    if run.outline is None:
-        return (), WITHOUT_REQUESTS, None
     selection = RunSelection((run.document,), {}, lambda _: run)
-    distributions = tuple(chart for name in HISTOGRAMS for chart in plot(name).page_charts(selection))
+    experts = tuple(chart for name in EXPERTS for chart in plot(name).page_charts(selection))
+    if run.outline is None:
+        return experts, WITHOUT_REQUESTS, None
+    distributions = tuple(chart for name in HISTOGRAMS for chart in plot(name).page_charts(selection)) + experts
     (timeline,), over_time = plot("timeline").page_charts(selection), plot("over-time").page_charts(selection)
     return distributions, timeline, over_time[0] if over_time else None

@@ -66,6 +66,7 @@ class Overrides:
     port: int | None = None
     model: str | None = None
     arguments: Mapping[str, object] = field(default_factory=dict)  # keys of mappings dotted; None takes one away
+    plugins: tuple[str, ...] = ()  # of loadgen in vLLM, besides the profile's
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "arguments", flat(self.arguments))
@@ -81,19 +82,26 @@ class Overrides:
     def to_json(self) -> dict[str, object]:
         """Only what is changed, keys and tokens hidden."""
         arguments = shown(self.arguments)
-        found = {"port": self.port, "model": self.model, "arguments": arguments or None}
+        found = {
+            "port": self.port,
+            "model": self.model,
+            "arguments": arguments or None,
+            "plugins": list(self.plugins) or None,
+        }
         return {name: value for name, value in found.items() if value is not None}
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> "Overrides":
         """The inverse of `to_json`, but for what that hides."""
-        return cls(document.get("port"), document.get("model"), document.get("arguments") or {})
+        plugins = tuple(document.get("plugins") or ())
+        return cls(document.get("port"), document.get("model"), document.get("arguments") or {}, plugins)
 
     @property
     def label(self) -> str:
         """To stand behind the profile's name: ` with max-num-seqs 64 without enforce-eager`; empty where nothing is changed."""
         told = self.to_json()
         told.pop("arguments", None)
+        told |= {"plugins": ",".join(self.plugins)} if self.plugins else {}
         given = dict(shown(self.arguments))
         set_to = ", ".join(
             f"{short_name(name, given)} {_shown(value)}"
@@ -183,7 +191,18 @@ def changed_profile(profile: ServerProfile, overrides: Overrides) -> ServerProfi
             special.model_copy(update={"arguments": without(special.arguments, overrides.arguments)})
             for special in profile.for_releases
         )
+    if added := tuple(name for name in overrides.plugins if name not in profile.plugins):
+        _check_takes_plugins(profile)
+        update["plugins"] = (*profile.plugins, *added)
     return _with_gpus(profile, profile.model_copy(update=update))
+
+
+def _check_takes_plugins(profile: ServerProfile) -> None:
+    """Raise UsageError for a server into which loadgen cannot put a plug-in."""
+    if profile.launcher != "local" or profile.engine != "vllm":
+        raise UsageError(
+            f"profile '{profile.name}' takes no plug-in: only a vLLM that loadgen starts on this host does"
+        )
 
 
 def _with_gpus(before: ServerProfile, after: ServerProfile) -> ServerProfile:
@@ -291,6 +310,12 @@ class Variant:
     def profile(self) -> ServerProfile:
         """The profile as its file says it, nothing changed."""
         return self.file.profile
+
+    def with_plugin(self, name: str) -> "Variant":
+        """The same with one of loadgen's plug-ins, unless the profile has it already."""
+        if name in self.profile.plugins or name in self.overrides.plugins:
+            return self
+        return replace(self, overrides=replace(self.overrides, plugins=(*self.overrides.plugins, name)))
 
     @property
     def served(self) -> ProfileFile:

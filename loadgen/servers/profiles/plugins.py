@@ -18,10 +18,13 @@ class Plugin:
     arguments: Mapping[str, Argument] = field(default_factory=dict)
 
 
+EXPERT_COUNTS = "expert-counts"
+
 PLUGINS: Mapping[str, Plugin] = {
     "expert-loop": Plugin({"LOADGEN_VLLM_EXPERTS": "loop"}),
     "expert-gather": Plugin({"LOADGEN_VLLM_EXPERTS": "gather"}, {"enforce-eager": True}),
     "untuned-kernels": Plugin({"LOADGEN_VLLM_KERNELS": "untuned"}, {"moe-backend": "triton"}),
+    EXPERT_COUNTS: Plugin({"VLLM_SERVER_DEV_MODE": "1"}, {"worker-extension-cls": "loadgen_vllm.expert_tap.ExpertTap"}),
 }
 """By the name in a profile. docs/servers.md lists them too."""
 

@@ -221,6 +221,8 @@ CASES: list[Case] = [
     (CLOSED, {"server_readings": {"unusable": ["a:b"], "malformed_lines": 0, "unknown_because": None}}, "server_figures_unusable", "note"),
     (CLOSED, {"server_readings": {"unusable": [], "malformed_lines": 2, "unknown_because": None}}, "server_figures_unusable", "note"),
     (CLOSED, {"server_readings": {"unusable": [], "malformed_lines": 0, "unknown_because": None}}, "server_figures_unusable", None),
+    (CLOSED, {"experts_failure": "it is gone"}, "experts_not_counted", "note"),
+    (CLOSED, {"experts_failure": None}, "experts_not_counted", None),
     (CLOSED, {"foreign": {"tool": "another client", "version": "1.2"}}, "foreign_client", "doubtful"),
     (CLOSED, {"foreign": None}, "foreign_client", None),
 ]  # fmt: skip

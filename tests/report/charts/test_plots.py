@@ -107,7 +107,12 @@ def test_a_metric_is_chosen_where_any_can_be_drawn_and_nowhere_else(store: Store
 
 
 @pytest.mark.parametrize(
-    "name", [each.name for each in PLOTS if each.of == "runs" and each.name not in ("energy", "goodput", "speedup")]
+    "name",
+    [
+        each.name
+        for each in PLOTS
+        if each.of == "runs" and each.name not in ("energy", "goodput", "speedup", "experts", "distinct-experts")
+    ],
 )
 def test_every_chart_of_runs_is_drawn_of_two_sweeps(store: Store, name: str) -> None:
     chart = plot(name).draw(gather(store, [A, B]))

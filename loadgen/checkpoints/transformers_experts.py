@@ -1,0 +1,146 @@
+"""Count the experts that a model chooses, with transformers: a script for an environment that has torch and transformers.
+
+    python transformers_experts.py CHECKPOINT < PROMPTS.json > COUNTS.json
+
+PROMPTS.json is `{"prompts": [text or token ids, …], "output_tokens": N, "trust_remote_code": false}`. Each prompt is prefilled
+and continued greedily by N tokens, one prompt at a time, so that there is no padding. A token is counted when it passes the
+routers: those of the prompt, and all that were generated but the last. Imports nothing of loadgen.
+"""
+
+import json
+import sys
+from typing import Any
+
+
+def choices_of(model: Any) -> "dict[int, list[Any]]":
+    """Have the model's sparse layers note their choices: the lists that are returned grow by a tensor (tokens × k) at each forward.
+
+    Keys number the sparse layers by the decoder layer that they are in. Raises ValueError for a model without any that is known.
+    """
+    noted: dict[int, list[Any]] = {}
+    for name, module in model.named_modules():
+        layer = next((int(part) for part in name.split(".") if part.isdigit()), None)
+        if layer is None:
+            continue
+        if type(module).__name__.endswith("Experts") and not name.split(".")[-1].isdigit():
+            module.register_forward_pre_hook(_note_index(noted.setdefault(layer, [])), with_kwargs=True)
+        elif _is_linear_router(module):
+            module.gate.register_forward_hook(_note_logits(noted.setdefault(layer, []), _top_k(module)))
+    if not noted:
+        raise ValueError(
+            "the model has no experts whose choice is known: no Experts module, and no gate over a list of experts"
+        )
+    return noted
+
+
+def _note_index(noted: "list[Any]") -> Any:
+    """A hook on a module of experts, which is called with hidden states, indices (tokens × k) and weights."""
+
+    def hook(module: Any, args: Any, kwargs: Any) -> None:
+        index = kwargs.get("top_k_index", kwargs.get("router_indices"))
+        if index is None:
+            index = next(each for each in args[1:] if not each.is_floating_point())
+        noted.append(index.detach().reshape(-1, index.shape[-1]).cpu())
+
+    return hook
+
+
+def _note_logits(noted: "list[Any]", top_k: int) -> Any:
+    """A hook on the linear layer of a router: the experts of its largest scores."""
+
+    def hook(module: Any, args: Any, output: Any) -> None:
+        scores = output[0] if isinstance(output, tuple) else output
+        noted.append(scores.detach().float().reshape(-1, scores.shape[-1]).topk(top_k, -1).indices.cpu())
+
+    return hook
+
+
+def _is_linear_router(module: Any) -> bool:
+    """Whether a module chooses among a list of experts by the logits of its own linear gate, as models with code of their own do."""
+    import torch
+
+    return (
+        isinstance(getattr(module, "gate", None), torch.nn.Linear)
+        and isinstance(getattr(module, "experts", None), torch.nn.ModuleList)
+        and _top_k(module) > 0
+    )
+
+
+def _top_k(module: Any) -> int:
+    for name in ("top_k", "num_experts_per_tok", "moe_top_k"):
+        if isinstance(value := getattr(module, name, None), int):
+            return value
+    return 0
+
+
+def experts_of(config: Any) -> int:
+    """Return the number of routed experts of a layer. Raises ValueError if the configuration does not say."""
+    for each in (config, getattr(config, "text_config", None), getattr(config, "language_config", None)):
+        for name in ("num_experts", "n_routed_experts", "num_local_experts", "moe_num_experts"):
+            if isinstance(value := getattr(each, name, None), int):
+                return value
+    raise ValueError("the configuration does not say how many experts a layer has")
+
+
+def count(checkpoint: str, asked: "dict[str, Any]") -> "dict[str, Any]":
+    """Return the counts over the prompts, in the form of `loadgen moe experts`."""
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    trusts = bool(asked.get("trust_remote_code"))
+    model = AutoModelForCausalLM.from_pretrained(checkpoint, dtype="auto", trust_remote_code=trusts).eval()
+    tokenizer = AutoTokenizer.from_pretrained(checkpoint, trust_remote_code=trusts)
+    noted, experts = choices_of(model), experts_of(model.config)
+    layers = sorted(noted)
+    counts = torch.zeros(len(layers), experts, dtype=torch.int64)
+    tokens, top_k = 0, 0
+    for prompt in asked["prompts"]:
+        ids = tokenizer(prompt).input_ids if isinstance(prompt, str) else prompt
+        _continue(model, torch.tensor([ids]), int(asked["output_tokens"]))
+        for place, layer in enumerate(layers):
+            chosen = torch.cat(noted[layer])
+            noted[layer].clear()
+            counts[place] += torch.bincount(chosen.reshape(-1), minlength=experts)
+            if place == 0:
+                tokens, top_k = tokens + len(chosen), int(chosen.shape[1])
+    return {
+        "schema_version": 1,
+        "model": checkpoint,
+        "source": "transformers",
+        "experts_per_token": top_k,
+        "tokens": tokens,
+        "layers": [{"layer": layer, "counts": row} for layer, row in zip(layers, counts.tolist(), strict=True)],
+        "step_sizes": None,
+    }
+
+
+def _continue(model: Any, ids: Any, output_tokens: int) -> None:
+    """Pass the prompt and the tokens that follow it greedily, but the last, through the model."""
+    import torch
+
+    with torch.inference_mode():
+        if output_tokens == 0:
+            model(ids)
+            return
+        stops = model.generation_config
+        stops.eos_token_id = None  # exactly as many tokens as asked
+        model.generate(
+            ids, attention_mask=torch.ones_like(ids), max_new_tokens=output_tokens, do_sample=False, pad_token_id=0
+        )
+
+
+def main() -> int:
+    """Read what is asked from stdin, and write the counts, or why there are none, to stdout."""
+    asked = json.load(sys.stdin)
+    try:
+        result = count(sys.argv[1], asked)
+    except Exception as error:  # the environment and the checkpoint are the user's: the first line says what is wrong
+        result = {
+            "problem": f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else ''}"
+        }
+    sys.stdout.write(json.dumps(result) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

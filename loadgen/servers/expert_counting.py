@@ -1,0 +1,174 @@
+"""Counting experts on a vLLM that runs our worker extension (`loadgen_vllm.expert_tap`), through its `/collective_rpc`.
+
+vLLM opens that route in its dev mode only, without any check of who asks: it is used on this host alone. Each worker answers
+for its layers. Tensor-parallel workers all see every token, so that one of them counts; pipeline stages have different layers.
+"""
+
+import json
+from collections.abc import Iterable
+from ipaddress import ip_address
+from types import TracebackType
+from typing import Annotated, NotRequired
+from urllib.parse import urlsplit
+
+import httpx2
+import numpy as np
+from pydantic import Field, TypeAdapter, ValidationError
+from typing_extensions import TypedDict
+
+from loadgen.engine.wire.route import DIRECT, Route
+from loadgen.errors import ServerError, UsageError
+from loadgen.moe.expert_counts import ExpertCounts, StepSize, StepSizeDocument
+from loadgen.servers.http_client import Fetched, Headers, fetch, open_client, reason_of
+
+_TIMEOUT_S = 60.0  # workers answer between two steps, and a step of long prompts takes seconds
+_HOW_TO = (
+    "start it with `loadgen sweep --profile NAME --experts`, or with a profile that has `plugins: [expert-counts]`"
+)
+
+
+class _WorkerCounts(TypedDict):
+    """What one worker reports."""
+
+    layers: list[int]
+    experts_per_token: Annotated[int, Field(ge=1)]
+    tokens: int
+    counts: list[list[int]]  # layers × experts
+    step_sizes: list[StepSizeDocument]
+    tensor_rank: int
+    data_size: NotRequired[int]
+
+
+class ExpertCounter:
+    """The extension of one server. Raises UsageError if the server is not on this host."""
+
+    def __init__(self, base_url: str, headers: Headers = (), route: Route = DIRECT) -> None:
+        if not _is_loopback(base_url):
+            raise UsageError(
+                f"experts are counted on this host only, and {base_url} is another: vLLM's /collective_rpc checks nobody"
+            )
+        self._base_url, self._headers, self._route = base_url, headers, route
+
+    def check(self) -> None:
+        """Raise ServerError if the server cannot count, with the reason and what to do."""
+        self._answers("loadgen_experts_start")
+        self._answers("loadgen_experts_stop")
+
+    def start(self) -> None:
+        """Count from 0 from the next step on. Raises ServerError."""
+        self._answers("loadgen_experts_start")
+
+    def read(self, model: str) -> ExpertCounts:
+        """Return what was counted since the start. Raises ServerError."""
+        answers = self._answers("loadgen_experts_read")
+        try:
+            workers = _workers_type.validate_python(answers)
+            return counts_of_workers(model, workers)
+        except (ValidationError, ValueError) as error:
+            reason = str(error).splitlines()[0]
+            raise ServerError(f"{self._base_url} reports expert counts that contradict each other: {reason}") from None
+
+    def stop(self) -> None:
+        """Stop counting. Raises ServerError."""
+        self._answers("loadgen_experts_stop")
+
+    def _answers(self, method: str) -> list[object]:
+        """What each worker answers to a method of the extension."""
+        body = json.dumps({"method": method}).encode()
+        try:
+            with open_client(self._headers, _TIMEOUT_S, self._route) as client:
+                answered = fetch(client, f"{self._base_url}/collective_rpc", body, limit_s=_TIMEOUT_S)
+        except httpx2.TransportError as error:
+            raise ServerError(f"{self._base_url} does not count experts: {reason_of(error, self._headers)}") from None
+        results = answered.object.get("results")
+        if answered.status != 200 or not isinstance(results, list) or not results:
+            raise ServerError(f"{self._base_url} does not count experts ({_refusal(answered)}): {_HOW_TO}")
+        for each in results:
+            if isinstance(each, dict) and "problem" in each:
+                raise ServerError(f"{self._base_url} cannot count experts: {str(each['problem'])[:300]}")
+        return results
+
+
+class ExpertWatch:
+    """A context manager around the measured part of a run: counts from its beginning to its end.
+
+    A failure costs the counts, never the run: `failure` has the reason.
+    """
+
+    def __init__(self, counter: ExpertCounter | None, model: str) -> None:
+        self._counter, self._model = counter, model
+        self.counts: ExpertCounts | None = None
+        self.failure: str | None = None
+
+    def __enter__(self) -> "ExpertWatch":
+        if self._counter is not None:
+            try:
+                self._counter.start()
+            except ServerError as error:
+                self.failure = str(error)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._counter is None or self.failure is not None or error is not None:
+            return
+        try:
+            self.counts = self._counter.read(self._model)
+            self._counter.stop()
+        except ServerError as problem:
+            self.failure = str(problem)
+
+
+_workers_type: TypeAdapter[list[_WorkerCounts]] = TypeAdapter(list[_WorkerCounts])
+
+
+def counts_of_workers(model: str, workers: Iterable[_WorkerCounts]) -> ExpertCounts:
+    """Return the counts of all layers, from workers of one copy of the model. Raises ValueError where they do not fit together."""
+    stages = [each for each in workers if each["tensor_rank"] == 0]
+    if any(each.get("data_size", 1) > 1 for each in stages):
+        raise ValueError("the server has data-parallel copies of the model, of which vLLM lets only the first be asked")
+    layers = [layer for stage in stages for layer in stage["layers"]]
+    if not stages or len(set(layers)) != len(layers):
+        raise ValueError("each layer must be counted by one worker")
+    if len({(stage["experts_per_token"], stage["tokens"]) for stage in stages}) != 1:
+        raise ValueError("pipeline stages have seen different tokens; read the counts when no request is in flight")
+    order = np.argsort(layers)
+    rows = np.array([row for stage in stages for row in stage["counts"]], dtype=np.int64)
+    return ExpertCounts(
+        model=model,
+        source="worker_extension",
+        experts_per_token=stages[0]["experts_per_token"],
+        layers=tuple(int(layers[place]) for place in order),
+        counts=rows[order],
+        tokens=stages[0]["tokens"],
+        step_sizes=_step_sizes(stages),
+    )
+
+
+def _step_sizes(stages: list[_WorkerCounts]) -> tuple[StepSize, ...]:
+    """The steps with the layers of all stages together."""
+    steps = [{size["tokens"]: size["steps"] for size in stage["step_sizes"]} for stage in stages]
+    if any(each != steps[0] for each in steps):
+        raise ValueError("pipeline stages have seen different steps; read the counts when no request is in flight")
+    return tuple(
+        StepSize(sizes[0]["tokens"], sizes[0]["steps"], sum(size["distinct_experts"] for size in sizes))
+        for sizes in zip(*(stage["step_sizes"] for stage in stages), strict=True)
+    )
+
+
+def _refusal(answered: Fetched) -> str:
+    """The server's reason in a few words: dev mode is off, or the extension is not there."""
+    if answered.status == 404:
+        return "it has no /collective_rpc"
+    if answered.status == 200:
+        return "its /collective_rpc is not vLLM's"
+    return f"HTTP {answered.status}: it lacks loadgen's worker extension"
+
+
+def _is_loopback(url: str) -> bool:
+    host = urlsplit(url).hostname or ""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
