@@ -48,9 +48,19 @@ _WITH_PLUGINS: Mapping[tuple[str, tuple[str, ...]], str] = {
 }
 """The profile of a tiny model with the plug-ins of the one that it stands for."""
 
+_TARGET = "trained-mixtral"
+_DRAFTED: Mapping[str, str] = {
+    "Qwen/Qwen3-0.6B": "trained-mixtral-draft-small",
+    "Qwen/Qwen3-1.7B": "trained-mixtral-draft-large",
+    "ngram": "trained-mixtral-ngram",
+}
+"""What stands for a model that a study measures with drafts, by draft model or method: a model that has learnt something, whose
+drafts are accepted now and then."""
+_DRAFT_TOKENS = "speculative-config.num_speculative_tokens"
+
 _FOLDER = ".tiny-models"
 _MODELS = frozenset(tiny.profile for tiny in TINY_MODELS.values())  # each profile has the name of its model
-_PROFILES = _MODELS | {"tiny-mixtral-tp2", *_WITH_PLUGINS.values()}
+_PROFILES = _MODELS | {"tiny-mixtral-tp2", *_WITH_PLUGINS.values(), _TARGET, *_DRAFTED.values()}
 
 _OF_GPUS = frozenset(
     {
@@ -110,13 +120,15 @@ def at_tiny_scale(variants: Sequence[StudyVariant]) -> tuple[StudyVariant, ...]:
 
 
 def _replaced(variants: Iterable[StudyVariant]) -> Iterator[StudyVariant]:
+    variants = tuple(variants)
+    with_drafts = {each.served.model for each in variants if "draft_model" in each.served.coordinates}
     first: dict[str, str] = {}  # tiny servers, by their labels
     for variant in variants:
         if variant.cannot_run is not None:
             yield variant
             continue
         try:
-            server = _tiny_server(variant)
+            server = (_drafting if variant.served.model in with_drafts else _tiny_server)(variant)
             served = served_by(server.served.profile)
         except (_HasNoTinyOne, ModelError) as why:
             yield replace(variant, cannot_run=str(why))
@@ -156,6 +168,20 @@ def _tiny_server(variant: StudyVariant) -> Variant:
     if configuration.keys() - {_TOP_K_KEY}:  # the weights in the folder have other shapes
         return replace(server, overrides=Overrides(arguments={"load-format": "dummy", **kept}))
     return server
+
+
+def _drafting(variant: StudyVariant) -> Variant:
+    """The trained model with a trained draft, by n-gram or without, in place of a server of a study about drafts."""
+    draft = variant.served.coordinates.get("draft_model")
+    if draft is None:
+        return Variant.of(_TARGET, Overrides())
+    if "acceptance_length" in variant.served.coordinates:
+        raise _HasNoTinyOne("on a processor vLLM accepts no stated share of the drafts (synthetic acceptance)")
+    name = _DRAFTED.get(str(draft))
+    if name is None:
+        raise _HasNoTinyOne(f"there is no trained draft in place of {draft}")
+    asked = flat(variant.variant.overrides.arguments)
+    return Variant.of(name, Overrides(arguments={key: asked[key] for key in (_DRAFT_TOKENS,) if key in asked}))
 
 
 def _checkpoint(variant: StudyVariant, tiny: Variant) -> PrunedCheckpoint | None:

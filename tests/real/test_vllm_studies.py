@@ -9,9 +9,14 @@ from pathlib import Path
 import psutil
 import pytest
 
+from loadgen.analysis.figure_table import FIGURES
 from loadgen.servers.launcher.state import read_state
 from loadgen.store.repository import Store
-from loadgen.study.tiny import TINY_MODELS
+from loadgen.study.measured import measured_points
+from loadgen.study.points import points_of
+from loadgen.study.study_file import read_study
+from loadgen.study.tiny import TINY_MODELS, at_tiny_scale
+from loadgen.study.variants import variants_of
 from tests.real.test_vllm_dies import finished_runs
 from tests.real.test_vllm_server_sweeps import Command, command, database, ended, in_group_of, server_in
 from tests.real.vllm_server import ROOT, skip_without_vllm
@@ -90,6 +95,32 @@ def test_a_study_that_is_killed_twice_is_completed_and_reported(command: Command
     page = tmp_path / "quick.html"
     ended(command("study", "report", "quick", "-o", str(page)), 0)
     assert "TINY MODEL" in page.read_text()
+
+
+@pytest.mark.parametrize(
+    ("name", "only", "profile"),
+    [
+        ("fig14", ("experts_run=loop", "batch=1", "length=1024"), "tiny-mixtral-unfused"),
+        ("fig12", ("draft=1.7B", "draft_tokens=3", "input_tokens=128"), "trained-mixtral-draft-large"),
+    ],
+)
+def test_a_study_runs_what_the_tiny_model_stands_for(
+    command: Command, tmp_path: Path, name: str, only: tuple[str, ...], profile: str
+) -> None:
+    chosen = [word for each in only for word in ("--only", each)]
+    ended(command("study", "run", name, "--scale", "tiny", "--repeats", "1", *chosen), *MEASURED)
+    with Store.open(database(tmp_path), read_only=True) as store:
+        (sweep,) = store.sweeps()
+        (run,) = store.runs(sweep.sweep_id)
+    file = read_study(name)
+    (measured,) = measured_points(points_of(file, at_tiny_scale(variants_of(file))), [run])
+    assert {key: str(measured.coordinates[key]) for key in dict(each.split("=") for each in only)} == dict(
+        each.split("=") for each in only
+    )
+    assert run["server"].get("profile") == profile
+    launch = run["server"].get("launch") or {}
+    assert launch.get("plugins") == (["expert-loop"] if name == "fig14" else None)
+    assert (FIGURES["acceptance_ratio"].read(run) is not None) is (name == "fig12")
 
 
 def test_the_table_of_tiny_models_is_what_the_script_makes() -> None:

@@ -23,6 +23,7 @@ deepseek-v2-lite phi-3.5-moe olmoe-tp1 olmoe-tp2 olmoe-tp4 olmoe-tp4-ep deepseek
 llama-4-scout-tp4 llama-4-scout-tp8 cerebras-llama-4-scout cerebras-gpt-oss-120b molmoe-1b
 external-openai external-sglang external-llama.cpp simulated simulated-saturating simulated-cerebras simulated-mixtral-h100
 tiny-mixtral tiny-mixtral-tp2 tiny-qwen3moe tiny-olmoe tiny-deepseekv2 tiny-qwen2moe tiny-phimoe
+trained-mixtral-draft-small trained-mixtral-draft-large trained-mixtral-ngram
 trained-mixtral trained-mixtral-unbalanced trained-deepseek trained-deepseek-unbalanced trained-draft-small trained-draft-large
 olmoe-dummy olmoe-fp8-dummy mixtral-dummy mixtral-fp8-dummy mixtral-skeleton
 """.split()
