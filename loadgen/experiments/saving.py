@@ -5,7 +5,6 @@ import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict
 from pathlib import Path
 
 from loadgen.analysis.document.run import RunDocument
@@ -21,7 +20,7 @@ from loadgen.store.failures import UnavailableError
 from loadgen.store.identity import ReplacedError
 from loadgen.store.recovery import bring_back
 from loadgen.store.repository import Store
-from loadgen.store.rows import SweepRow
+from loadgen.store.rows import SweepRow, sweep_json
 
 SAVE_WITHIN_S = 300.0
 SAVE_WITHIN_VARIABLE = "LOADGEN_SAVE_WITHIN_S"
@@ -207,7 +206,9 @@ def rescue_results(store: Store, sweep: SweepRow, documents: Sequence[RunDocumen
 
 
 def _write_results(store: Store, sweep: SweepRow, documents: Sequence[RunDocument], name: str) -> Path | None:
-    sweep_document = {key: value for key, value in asdict(sweep).items() if key != "runs"} | {"status": "interrupted"}
+    sweep_document = {key: value for key, value in sweep_json(sweep).items() if key != "runs"} | {
+        "status": "interrupted"
+    }
     text = plain.write_json(
         {"schema_version": 1, **sweep_document, "runs": [plain.guarded(each) for each in documents]}
     )

@@ -27,7 +27,7 @@ from loadgen.importers.lenient import Json
 from loadgen.load.shapes import SHAPES, ShapeDocument
 from loadgen.load.spec import RunSpec
 from loadgen.store import plain
-from loadgen.store.rows import SweepRow
+from loadgen.store.rows import AccuracyRow, SweepRow
 
 SCHEMA_VERSION = 1
 _EXPECTED = "expected is what `loadgen export ID --format json` writes"
@@ -35,6 +35,7 @@ _OTHERS = "a result of vllm bench serve, GuideLLM, AIPerf, genai-perf or inferen
 # Counted or made by the database that a file came from, and made anew by the one that it goes to.
 _OF_THE_DATABASE = ("imported", "valid", "doubtful", "invalid")
 
+_ACCURACY_KEYS = tuple(field.name for field in fields(AccuracyRow))
 _SPEC_FIELDS = frozenset(field.name for field in fields(RunSpec))
 
 _ID = re.compile(r"[sr][0-9a-z-]{2,60}")
@@ -79,8 +80,15 @@ def measured(document: Any) -> tuple[SweepRow, list[RunDocument]]:
         group_id=sweep.get("group_id"),
         start_failure=sweep.get("start_failure"),
         search=_search(sweep),
+        accuracy=_accuracy(sweep),
     )
     return row, runs
+
+
+def _accuracy(sweep: SweepDocument) -> tuple[AccuracyRow, ...]:
+    """The results of evaluations, without keys of a later version."""
+    found: list[Json] = cast(list[Json], sweep.get("accuracy", []))
+    return tuple(AccuracyRow(**{name: each[name] for name in _ACCURACY_KEYS}) for each in found)
 
 
 def _search(sweep: SweepDocument) -> SearchDocument | None:

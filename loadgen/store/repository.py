@@ -18,6 +18,7 @@ from sqlalchemy.orm import Session
 
 from loadgen.analysis.document.doctor import DoctorDocument
 from loadgen.analysis.document.run import RunDocument
+from loadgen.analysis.document.server import ServerDocument
 from loadgen.analysis.document.sweep import SearchDocument, SweepStatus
 from loadgen.analysis.outline.run_outline import Outline
 from loadgen.analysis.server.gpu import GpuSeries
@@ -26,11 +27,11 @@ from loadgen.engine.records.record_parts import joined
 from loadgen.errors import NotFoundError, StoreError
 from loadgen.load.shapes import shape_from_json
 from loadgen.load.spec import canonical_hash
-from loadgen.store import blobs, failures, plain, request_rows, run_figures, schema, tables
+from loadgen.store import accuracy, blobs, failures, plain, request_rows, run_figures, schema, tables
 from loadgen.store.claim import is_abandoned
 from loadgen.store.database import Database, connect
 from loadgen.store.identity import FileIdentity
-from loadgen.store.rows import ImportMark, RunFigures, ServerSample, SweepRow
+from loadgen.store.rows import Evaluation, ImportMark, RunFigures, ServerSample, SweepRow
 from loadgen.store.run_figures import STATUSES, latest_attempts, run_counts
 
 INSERT: dict[str, Callable[..., Any]] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
@@ -123,6 +124,7 @@ class Store:
             _add_sweep(session, sweep)
             for document in runs:
                 _add_run(session, sweep.sweep_id, document)
+            accuracy.add_imported(session, sweep)
         return True
 
     def set_sweep_status(self, sweep_id: str, status: SweepStatus, planned_runs: int | None = None) -> None:
@@ -168,6 +170,24 @@ class Store:
             if outline is not None:
                 session.add(tables.RunOutlineTable(run_number=run.run_number, outline=blobs.encode_outline(outline)))
         return document
+
+    def add_evaluation(self, evaluation: Evaluation) -> None:
+        """Store all results of an evaluation, in one transaction. Raises `NotFoundError` for an unknown sweep."""
+        with self._write() as session:
+            for sweep_id in {row.sweep_id for row in evaluation.rows if row.sweep_id is not None}:
+                _stored_sweep(session, sweep_id)
+            accuracy.add(session, evaluation)
+
+    def evaluation(self, evaluation_id: str) -> Evaluation:
+        """The evaluation of that id, or of that beginning of an id when only one fits. Raises `NotFoundError`."""
+        with self._read() as session:
+            column = tables.AccuracyResultTable.evaluation_id
+            return accuracy.stored(session, _resolve(session, "evaluation", column, evaluation_id))
+
+    def is_evaluated(self, sweep_ids: Sequence[str], server: ServerDocument, tasks: Sequence[str]) -> bool:
+        """Whether an evaluation of these tasks on that server is part of one of these sweeps (full ids)."""
+        with self._read() as session:
+            return accuracy.is_evaluated(session, sweep_ids, server, tasks)
 
     def add_doctor_result(self, document: DoctorDocument) -> None:
         """Store what the doctor found on the host that the document names."""
@@ -333,7 +353,7 @@ class Store:
             .order_by(tables.SweepTable.created_at.desc(), tables.SweepTable.sweep_id.desc())
         )
         with self._read() as session:
-            return [_sweep_row(*row) for row in session.execute(query)]
+            return accuracy.joined(session, [_sweep_row(*row) for row in session.execute(query)])
 
     @contextmanager
     def _read(self) -> Iterator[Session]:
@@ -396,8 +416,8 @@ def _add_run(session: Session, sweep_id: str, document: RunDocument) -> tables.R
 
 
 def _content(sweep: SweepRow, runs: Sequence[Mapping[str, Any]]) -> Any:
-    """All that was measured of a sweep, without who counted it and where it came from."""
-    bare = replace(sweep, imported=None, runs=0, valid=0, doubtful=0, invalid=0)
+    """All that was measured of a sweep's runs, without who counted it and where it came from."""
+    bare = replace(sweep, imported=None, accuracy=(), runs=0, valid=0, doubtful=0, invalid=0)
     return plain.printable([asdict(bare), [{**run, "imported": None} for run in runs]])
 
 

@@ -1,7 +1,7 @@
 """What the store takes and gives besides run documents and `Records`: plain rows, without SQLAlchemy."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from typing_extensions import TypedDict
@@ -18,6 +18,35 @@ class ImportMark:
     imported_at: str  # UTC, ISO 8601
     tool: str | None = None  # another client that measured it; None: loadgen did
     tool_version: str | None = None  # None where its file does not tell
+
+
+@dataclass(frozen=True, slots=True)
+class AccuracyRow:
+    """One metric of one task, as the evaluation of a served model found it; `value` and `standard_error` as its tool gives them."""
+
+    evaluation_id: str
+    sweep_id: str | None  # of the sweep that it was part of
+    model: str
+    provenance: str  # a key of `study.measured.PROVENANCE_LABELS`
+    task: str
+    metric: str
+    value: float
+    standard_error: float | None
+    samples: int | None
+    shots: int | None
+    tool: str
+    tool_version: str | None
+    settings: Any  # of the evaluation, by name
+    measured_at: str  # UTC, ISO 8601
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """All results of one evaluation, and the server that was evaluated."""
+
+    server: Any
+    rows: tuple[AccuracyRow, ...]
+    name: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +71,19 @@ class SweepRow:
     start_failure: Any = None
     search: Any = None  # what `loadgen search` found, by `Search.to_json`; None: no search
     imported: ImportMark | None = None  # None: measured into this database
+    accuracy: tuple[AccuracyRow, ...] = ()  # of its server, see `store.accuracy`
     runs: int = 0
     valid: int = 0
     doubtful: int = 0
     invalid: int = 0
+
+
+def sweep_json(sweep: SweepRow) -> dict[str, Any]:
+    """Return the fields of a sweep by name; `accuracy` is absent if nothing was evaluated."""
+    known = asdict(sweep)
+    if not sweep.accuracy:
+        del known["accuracy"]
+    return known
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, inspect, text
 from loadgen.errors import NotFoundError, StoreError
 from loadgen.store.database import Database
 
-HEAD = "0014"  # the newest file of migrations/versions
+HEAD = "0015"  # the newest file of migrations/versions
 MIGRATIONS = Path(__file__).parent / "migrations"
 _NEWEST = MIGRATIONS / "newest.sql"
 _LOCK = 0x6C6F616467656E  # "loadgen": the one lock that it takes of a PostgreSQL server, while it makes its tables

@@ -173,6 +173,32 @@ class RunOutlineTable(Entity):
     outline: Mapped[bytes]
 
 
+class AccuracyResultTable(Entity):
+    """One metric of one task, of an evaluation of a served model: the columns of `rows.AccuracyRow`, and which server it was."""
+
+    __tablename__ = "accuracy_result"
+    __table_args__ = (Index(None, "evaluation_id"),)
+
+    result_number: Mapped[int] = mapped_column(primary_key=True)
+    evaluation_id: Mapped[str]
+    name: Mapped[str | None]
+    sweep_id: Mapped[str | None] = mapped_column(ForeignKey("sweep.sweep_id"))  # whose part it was; NULL: of none
+    server_hash: Mapped[str]  # by which sweeps on the same server find it, see `accuracy.server_hash`
+    server: Mapped[JsonObject | None]  # NULL: the sweep's
+    model: Mapped[str]
+    provenance: Mapped[str]
+    task: Mapped[str]
+    metric: Mapped[str]
+    value: Mapped[float]
+    standard_error: Mapped[float | None]
+    samples: Mapped[int | None]
+    shots: Mapped[int | None]
+    tool: Mapped[str]
+    tool_version: Mapped[str | None]
+    settings: Mapped[JsonObject]
+    measured_at: Mapped[str]
+
+
 class DoctorResultTable(Entity):
     """What `loadgen doctor` found on one host: the client's error there. The latest of a host is attached to its runs."""
 

@@ -9,15 +9,19 @@ import lzma
 from pathlib import Path
 from typing import Any
 
+from loadgen.store.repository import Store
+
 HERE = Path(__file__).parent
 PRINTED = HERE / "printed.json.xz"
 
 
 def database(folder: Path) -> str:
-    """The URL of a copy of the database in `folder`."""
+    """The URL of a copy of the database in `folder`, with the tables of the present version."""
     copy = folder / "results.db"
     copy.write_bytes(lzma.decompress((HERE / "results.db.xz").read_bytes()))
-    return f"sqlite:///{copy}"
+    url = f"sqlite:///{copy}"
+    Store.open(url).close()
+    return url
 
 
 def recorded() -> dict[str, dict[str, Any]]:

@@ -67,6 +67,35 @@ class StartFailureDocument(TypedDict):
     log: Words | None  # path
 
 
+class AccuracyResultDocument(TypedDict):
+    """One metric of one task, as an evaluation of the sweep's server found it."""
+
+    evaluation_id: str
+    sweep_id: Id | None  # of the sweep that it was part of; null: it was asked for by itself, on the same server
+    model: str
+    provenance: str  # measured, dummy, dummy_routed, simulated or tiny
+    task: str
+    metric: str
+    value: float
+    standard_error: float | None  # as the tool gives it
+    samples: int | None
+    shots: int | None  # examples before each question
+    tool: str
+    tool_version: str | None
+    settings: dict[str, object]
+    measured_at: Timestamp
+
+
+class EvaluationDocument(TypedDict):
+    """One evaluation of a served model, as `accuracy --json` writes it."""
+
+    schema_version: Literal[1]
+    evaluation_id: str
+    name: str | None
+    server: ServerDocument
+    accuracy: list[AccuracyResultDocument]
+
+
 class SweepFacts(TypedDict):
     """What is known of a sweep besides its runs."""
 
@@ -84,6 +113,7 @@ class SweepFacts(TypedDict):
     start_failure: NotRequired[StartFailureDocument | None]
     search: NotRequired[SearchDocument | None]
     imported: NotRequired[ImportDocument | None]
+    accuracy: NotRequired[list[AccuracyResultDocument]]  # absent where nothing was evaluated
     valid: NotRequired[int]  # runs by verdict
     doubtful: NotRequired[int]
     invalid: NotRequired[int]

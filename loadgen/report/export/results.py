@@ -14,7 +14,14 @@ from typing import Any, Literal, cast
 
 from loadgen.analysis.document import leaves
 from loadgen.analysis.document.run import RunDocument
-from loadgen.analysis.document.sweep import GroupDocument, LoneRunDocument, SweepDocument, SweepFacts
+from loadgen.analysis.document.sweep import (
+    AccuracyResultDocument,
+    EvaluationDocument,
+    GroupDocument,
+    LoneRunDocument,
+    SweepDocument,
+    SweepFacts,
+)
 from loadgen.analysis.point_findings import point_documents
 from loadgen.analysis.utilisation import UTILISATION_FIGURES
 from loadgen.engine.records.record import Records
@@ -22,7 +29,7 @@ from loadgen.errors import UsageError
 from loadgen.report.export.vllm_bench_result import vllm_bench_result
 from loadgen.report.run_selection import find
 from loadgen.store.repository import Store
-from loadgen.store.rows import SweepRow
+from loadgen.store.rows import Evaluation, SweepRow, sweep_json
 
 Format = Literal["json", "csv", "parquet", "vllm-bench"]
 Row = dict[str, Any]
@@ -95,8 +102,20 @@ def run_document(sweep: SweepRow, run: RunDocument) -> LoneRunDocument:
     return {**run, "sweep": _known(sweep)}
 
 
+def evaluation_document(evaluation: Evaluation) -> EvaluationDocument:
+    """An evaluation as one document: the server, and each metric of each task."""
+    first = evaluation.rows[0]
+    return {
+        "schema_version": 1,
+        "evaluation_id": first.evaluation_id,
+        "name": evaluation.name,
+        "server": evaluation.server,
+        "accuracy": [cast(AccuracyResultDocument, asdict(row)) for row in evaluation.rows],
+    }
+
+
 def _known(sweep: SweepRow) -> SweepFacts:
-    known = asdict(sweep)
+    known = sweep_json(sweep)
     del known["runs"]
     return cast(SweepFacts, known)
 

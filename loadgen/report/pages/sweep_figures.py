@@ -13,7 +13,7 @@ from loadgen.analysis.server.served_gpus import served_gpus
 from loadgen.report.format import MISSING_FIGURE, plural
 from loadgen.report.points import pool
 from loadgen.report.words.sweep_tables import worst_status
-from loadgen.store.rows import RunFigures, SweepRow
+from loadgen.store.rows import RunFigures, SweepRow, sweep_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ def sweeps_document(sweeps: Sequence[SweepRow], runs: Iterable[RunFigures]) -> d
     for sweep in sweeps:
         found = asdict(figures[sweep.sweep_id])
         del found["lengths_vary"]
-        listed.append(asdict(sweep) | found)
+        listed.append(sweep_json(sweep) | found)
     return {"schema_version": 1, "sweeps": listed}
 
 

@@ -183,3 +183,27 @@ CREATE TABLE queue_claim (
     heartbeat_at VARCHAR NOT NULL,
     CONSTRAINT pk_queue_claim PRIMARY KEY (claim_number)
 );
+
+CREATE TABLE accuracy_result (
+    result_number INTEGER NOT NULL,
+    evaluation_id VARCHAR NOT NULL,
+    name VARCHAR,
+    sweep_id VARCHAR,
+    server_hash VARCHAR NOT NULL,
+    server JSON,
+    model VARCHAR NOT NULL,
+    provenance VARCHAR NOT NULL,
+    task VARCHAR NOT NULL,
+    metric VARCHAR NOT NULL,
+    value DOUBLE NOT NULL,
+    standard_error DOUBLE,
+    samples INTEGER,
+    shots INTEGER,
+    tool VARCHAR NOT NULL,
+    tool_version VARCHAR,
+    settings JSON NOT NULL,
+    measured_at VARCHAR NOT NULL,
+    CONSTRAINT pk_accuracy_result PRIMARY KEY (result_number),
+    CONSTRAINT fk_accuracy_result_sweep_id_sweep FOREIGN KEY(sweep_id) REFERENCES sweep (sweep_id)
+);
+CREATE INDEX ix_accuracy_result_evaluation_id ON accuracy_result (evaluation_id);
