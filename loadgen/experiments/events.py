@@ -11,6 +11,7 @@ from loadgen.engine.drive.driver import Progress
 from loadgen.load.spec import RunSpec
 from loadgen.servers.launcher.failure import StartFailure
 from loadgen.servers.launcher.state import ServerState
+from loadgen.store.rows import Evaluation
 
 Phase = Literal["preparing", "warming up", "measuring", "reading the records", "saving"]
 AFTER_MEASURING: tuple[Phase, ...] = ("reading the records", "saving")
@@ -103,6 +104,22 @@ class RunEnded:
     run: RunSpec
     document: RunDocument
     took_s: float  # warm-up and preparation included
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluating:
+    """The server's accuracy is being evaluated: `done` of `planned` requests of a tool have been answered, None before the first."""
+
+    tool: str
+    done: int | None = None
+    planned: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluated:
+    """The server's accuracy is on record."""
+
+    evaluation: Evaluation
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,6 +223,8 @@ Event = (
     | PromptsNotFitted
     | RunProgressed
     | RunEnded
+    | Evaluating
+    | Evaluated
     | SavingDelayed
     | DatabaseRestored
 )

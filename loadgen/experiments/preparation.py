@@ -15,6 +15,7 @@ from loadgen.engine.capture.tokenizer import Tokenizer
 from loadgen.engine.eventloop.host import check_before_start
 from loadgen.engine.wire.route import Route
 from loadgen.errors import LoadgenError, UsageError
+from loadgen.experiments.accuracy.evaluation import PreparedAccuracy, prepare_accuracy
 from loadgen.experiments.estimate import workers_for
 from loadgen.experiments.events import AskedAgain, OnEvent, RouteChosen, ServerEnding, ServerReady, ServerStarting
 from loadgen.experiments.prompt_fitting import length_fit_of
@@ -64,6 +65,7 @@ class PreparedSweep:
     save_within_s: float
     search: Search | None
     member: GroupMember | None
+    accuracy: PreparedAccuracy | None = None
 
     @property
     def spec(self) -> SweepSpec:
@@ -106,6 +108,7 @@ def prepare(
         spec = _with_model(spec, environ, sweep.addresses)
         if search is not None:
             search.ask(spec)
+    accuracy = None if spec.accuracy is None else prepare_accuracy(spec.accuracy, environ)
     dataset = read_dataset_of(spec)
     runs = resolve(spec, dataset)
     if spec.tokenizer is not None:
@@ -128,6 +131,7 @@ def prepare(
         save_within_s=within_s,
         search=search,
         member=member,
+        accuracy=accuracy,
     )
 
 
@@ -204,7 +208,7 @@ def server_of(prepared: PreparedSweep, on_event: OnEvent) -> Iterator[tuple[str,
     """
     sweep, spec = prepared.sweep, prepared.spec
     if sweep.variant is not None:
-        served = partial(_variant_served, sweep.variant, on_event, takes_running=sweep.takes_running)
+        served = partial(variant_served, sweep.variant, on_event, takes_running=sweep.takes_running)
         if sweep.kept is not None:
             launched = sweep.kept.started(served)
             yield launched.url, launched
@@ -219,7 +223,7 @@ def server_of(prepared: PreparedSweep, on_event: OnEvent) -> Iterator[tuple[str,
 
 
 @contextmanager
-def _variant_served(variant: Variant, on_event: OnEvent, *, takes_running: bool) -> Iterator[ServerState]:
+def variant_served(variant: Variant, on_event: OnEvent, *, takes_running: bool) -> Iterator[ServerState]:
     """Yield the server when it answers, and stop it after the block if it was started here."""
     running = running_server()
     if running is not None and takes_running and variant.is_of(running):

@@ -15,6 +15,7 @@ from loadgen.doctor.doctor import attached, host_hash
 from loadgen.engine.records.record import Outcome
 from loadgen.engine.workers import Workers
 from loadgen.errors import EngineError, ExitCode, Interrupted, LoadgenError, ServerError, StoreError
+from loadgen.experiments import server_evaluation
 from loadgen.experiments.estimate import disks_too_small
 from loadgen.experiments.events import (
     FilesRead,
@@ -151,6 +152,8 @@ def _nothing_due(prepared: PreparedSweep, store: Store, unfinished: SweepRow) ->
     ended = ended_runs(store, unfinished)
     if any(prepared.is_due(run) and run.hash not in ended for run in prepared.runs):
         return None
+    if server_evaluation.is_due(prepared, store, unfinished):
+        return None
     return SweepResult(unfinished.sweep_id, prepared.entry.planned_runs, tuple(ended.values()), failure=None)
 
 
@@ -229,6 +232,7 @@ def _measure_runs(
     planned_runs = prepared.entry.planned_runs
     failure: LoadgenError | None = None
     try:
+        server_evaluation.evaluate_if_due(prepared, context, store, when="before", on_event=on_event)
         with Workers() as workers, stop.attached_to(workers):
             context = replace(context, doctor=attached(store.doctor_result(host_hash())))
             sender = Sender(workers, stop, on_event)
@@ -247,6 +251,7 @@ def _measure_runs(
                 )
             planned_runs = order.position
             keep_search(keeper.set_search, prepared.search)
+        server_evaluation.evaluate_if_due(prepared, context, store, when="after", on_event=on_event)
     except LoadgenError as error:
         failure = error
         with suppress(StoreError):  # the failure that ended the sweep is the one to report

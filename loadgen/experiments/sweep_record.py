@@ -26,8 +26,8 @@ from loadgen.store.repository import Store
 from loadgen.store.rows import SweepRow
 
 
-def new_id(kind: Literal["s", "r", "g", "j"]) -> str:
-    """Return the id of a new sweep (`s261123-152901-4f2a`), run, group or job: UTC date and time, then 16 random bits.
+def new_id(kind: Literal["s", "r", "g", "j", "a"]) -> str:
+    """Return the id of a new sweep (`s261123-152901-4f2a`), run, group, job or evaluation: UTC date and time, then 16 random bits.
 
     A job has 32, since many may be submitted within a second.
     """

@@ -13,7 +13,7 @@ from loadgen.report.figures import reading_note
 from loadgen.report.format import number
 from loadgen.report.words.server import server_name
 from loadgen.store.repository import Store
-from loadgen.store.rows import ServerSample, SweepRow
+from loadgen.store.rows import AccuracyRow, ServerSample, SweepRow
 
 _SPEC_FIELDS = frozenset(field.name for field in fields(RunSpec))
 
@@ -30,11 +30,12 @@ class OneRun:
 
 @dataclass(frozen=True, slots=True)
 class RunSelection:
-    """What is to be drawn: the documents of runs, the names of their sweeps by id, and how to get at the rest of a run."""
+    """What is to be drawn: the documents of runs, the names and accuracy of their sweeps by id, and how to get at the rest of a run."""
 
     runs: tuple[RunDocument, ...]
     names: Mapping[str, str]
     open_run: Callable[[RunDocument], OneRun] = field(default=OneRun)
+    accuracy: Mapping[str, tuple[AccuracyRow, ...]] = field(default_factory=dict)  # by sweep
 
 
 def find(store: Store, found_id: str) -> tuple[SweepRow | None, list[RunDocument]]:
@@ -68,7 +69,8 @@ def gather(store: Store, ids: Sequence[str]) -> RunSelection:
         run_id = run["run_id"]
         return OneRun(run, outline_of(store, run), store.samples(run_id), store.gpus(run_id))
 
-    return RunSelection(tuple(runs.values()), sweep_names(sweeps), open_run)
+    accuracy = {sweep.sweep_id: sweep.accuracy for sweep in sweeps}
+    return RunSelection(tuple(runs.values()), sweep_names(sweeps), open_run, accuracy)
 
 
 def sweep_names(sweeps: Sequence[SweepRow]) -> dict[str, str]:

@@ -37,6 +37,11 @@ def check(spec: SweepSpec, origin: Origin) -> None:
     _check_route(spec, origin)
     _check_price(spec, origin)
     _check_headers(spec, origin)
+    if spec.accuracy is not None and spec.header:
+        raise UsageError(
+            f"{origin.name('accuracy')} and {origin.name('header')} exclude each other: lm-eval sends a key and no other header; "
+            "evaluate the server by itself with `loadgen accuracy`"
+        )
     for key in ("url", "model"):
         if key in spec.model_fields_set and not getattr(spec, key).strip():
             raise UsageError(f"{origin.name(key)} is empty")

@@ -14,6 +14,7 @@ from loadgen.load.shapes import ClosedLoop, LoadShape, OpenLoop, Wave
 from loadgen.load.spec import Endpoint
 from loadgen.servers.http_client import Headers
 from loadgen.servers.server_url import redacted_url
+from loadgen.spec.accuracy import Accuracy, as_accuracy
 from loadgen.spec.keys import (
     PriceKeys,
     RateLimitKeys,
@@ -104,6 +105,7 @@ class SweepSpec(WorkloadKeys, RateLimitKeys, SessionKeys, RouteKeys, PriceKeys, 
     tokenizer: Annotated[str, Field(min_length=1)] | None = None
     keep_replies: Annotated[int, Field(ge=0, le=MAX_REPLIES)] = 0  # of each run, with their text
     experts: bool = False  # count how often each expert is chosen
+    accuracy: Annotated[Accuracy | None, BeforeValidator(as_accuracy)] = None
     header: Annotated[dict[str, str], BeforeValidator(as_pairs), Field(repr=False, default_factory=dict)]
     slo: Annotated[dict[str, Positive], BeforeValidator(as_pairs), Field(default_factory=dict)]
 

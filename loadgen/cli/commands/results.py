@@ -10,13 +10,13 @@ from loadgen.cli.console.output_file import write_file
 from loadgen.cli.console.terminal import Terminal, show_json, stdout, write_bytes
 from loadgen.cli.flags import options
 from loadgen.cli.flags.signature import Flag, command
-from loadgen.errors import UsageError
+from loadgen.errors import NotFoundError, UsageError
 
 if TYPE_CHECKING:
     from loadgen.analysis.document.run import RunDocument
     from loadgen.report.export.results import Format
     from loadgen.store.repository import Store
-    from loadgen.store.rows import SweepRow
+    from loadgen.store.rows import Evaluation, SweepRow
 
 _FORMATS: tuple["Format", ...] = ("json", "csv", "parquet", "vllm-bench")
 _EXPORT_FLAGS = (
@@ -59,6 +59,9 @@ def show(terminal: Terminal, id: options.AnyId, as_json: options.Json = False) -
     from loadgen.report.export.results import run_document, sweep_document
 
     with terminal.open() as store:
+        if (evaluation := _evaluation(store, id)) is not None:
+            _show_evaluation(evaluation, as_json=as_json)
+            return
         found = full_id(store, id)
         if found.startswith("g"):
             show_stored_group(store, found, as_json=as_json)
@@ -84,6 +87,26 @@ def show(terminal: Terminal, id: options.AnyId, as_json: options.Json = False) -
         stdout().print(failure, soft_wrap=True)
     else:
         terminal.note(f"sweep {sweep.sweep_id} ({sweep.status}) has no finished run of its {sweep.planned_runs}")
+
+
+def _evaluation(store: "Store", given: str) -> "Evaluation | None":
+    """The evaluation of that id or beginning; None for what cannot be one."""
+    if not given.startswith("a"):
+        return None
+    try:
+        return store.evaluation(given)
+    except NotFoundError:
+        return None
+
+
+def _show_evaluation(evaluation: "Evaluation", *, as_json: bool) -> None:
+    from loadgen.cli.tables.accuracy import show_evaluation
+    from loadgen.report.export.results import evaluation_document
+
+    if as_json:
+        show_json(evaluation_document(evaluation))
+    else:
+        show_evaluation(stdout(), evaluation)
 
 
 @command(_EXPORT_FLAGS)

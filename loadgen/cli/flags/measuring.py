@@ -98,6 +98,7 @@ FLAGS = (
     MeasuringFlag("tokenizer", "PATH|NAME", "The model's tokenizer, to count tokens where the server does not report them.", SERVER),
     MeasuringFlag("keep_replies", "N", "Keep the text of N replies of each run, up to 20 (default: 0).", SERVER),
     MeasuringFlag("experts", "", "Count how often each expert is chosen (vLLM on this host, with loadgen's worker extension).", SERVER, commands=_GRID, type=bool | None),
+    MeasuringFlag("accuracy", "TASK,TASK…", "Evaluate the server on these tasks after the load (see loadgen accuracy).", SERVER, commands=_SWEEP),
     MeasuringFlag("name", "TEXT", "Name of the sweep; where it is unique it serves as an id."),
     MeasuringFlag("tag", "TEXT", "A tag to find the sweep by; may be repeated.", type=list[str] | None),
     MeasuringFlag("plan", "", "Show the runs and about how long they take; send nothing.", commands=_PLANNED, type=bool, default=False),

@@ -13,6 +13,8 @@ from loadgen.experiments.events import (
     CheckpointPruning,
     DatabaseRestored,
     DiskSpaceShort,
+    Evaluated,
+    Evaluating,
     Event,
     FilesRead,
     GroupPart,
@@ -35,6 +37,7 @@ from loadgen.experiments.live import LiveState
 from loadgen.experiments.prompt_fitting import FITTING_LIMIT_S
 from loadgen.experiments.search import met_by
 from loadgen.report.format import milliseconds, number, percent, plural, seconds, size
+from loadgen.report.words.accuracy import accuracy_value
 from loadgen.report.words.server import server_name
 
 
@@ -126,6 +129,8 @@ class SweepProgress(LiveLine):
                 self._progressed(event)
             case RunEnded():
                 self._ended(event)
+            case Evaluating() | Evaluated():
+                self._evaluated(event)
             case SavingDelayed() | DatabaseRestored():  # also when quiet
                 self._console.print(saving_message(event), soft_wrap=True)
 
@@ -259,6 +264,20 @@ class SweepProgress(LiveLine):
         if self._probes is not None:
             line.append_text(self._probes.judged(event.document))
         self.say(line)
+
+    def _evaluated(self, event: Evaluating | Evaluated) -> None:
+        if isinstance(event, Evaluated):
+            for row in event.evaluation.rows:
+                self.say(f"{row.task} {row.metric}: {accuracy_value(row)}")
+            return
+        state = (
+            f"{event.tool}: starting" if event.planned is None else f"{event.tool}: {event.done:,}/{event.planned:,}"
+        )
+        if self._live is not None:
+            self._line("accuracy", state)
+        elif event.planned is None or self._plain_is_due():
+            self._last_plain_s = self._clock()
+            self.say(f"accuracy: {state}")
 
     def _where(self, event: PhaseStarted) -> str:
         run = event.run

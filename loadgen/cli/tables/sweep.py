@@ -11,6 +11,7 @@ from loadgen.analysis.document.run import RunDocument
 from loadgen.analysis.document.sweep import StartFailureDocument
 from loadgen.analysis.point_findings import findings_of
 from loadgen.analysis.verdict import usable_runs
+from loadgen.cli.tables.accuracy import show_accuracy
 from loadgen.cli.tables.style import VERDICTS, numbers, plain_table, words
 from loadgen.load.shapes import shape_class
 from loadgen.report.figures import THROUGHPUT, gap_figure, highest
@@ -38,6 +39,7 @@ def show_sweep(console: Console, sweep: SweepRow, documents: Sequence[RunDocumen
     if sweep.search is not None:
         console.print(search_sentences(sweep.search), style="bold")
     console.print(sweep_table(documents, console.width))
+    show_accuracy(console, sweep.accuracy, sweep.sweep_id)
     print_findings(console, documents)
 
 

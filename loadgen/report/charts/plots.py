@@ -15,6 +15,7 @@ from loadgen.analysis.figures.figure import STATISTICS, Figure
 from loadgen.analysis.outline.run_outline import Outline
 from loadgen.errors import UsageError
 from loadgen.load.shapes import shape_class
+from loadgen.report.charts.accuracy import accuracy_chart
 from loadgen.report.charts.cdf import cdf_chart, one_of_each
 from loadgen.report.charts.chart import Chart, labelled
 from loadgen.report.charts.course import over_time_chart
@@ -263,6 +264,18 @@ PLOTS: tuple[Plot, ...] = (
         has_bars=True,
     ),
     Plot(
+        "accuracy",
+        "runs",
+        tells="accuracy against output tokens per second",
+        make=lambda selection, options: accuracy_chart(selection, THROUGHPUT),
+    ),
+    Plot(
+        "accuracy-latency",
+        "runs",
+        tells="accuracy against end-to-end latency",
+        make=lambda selection, options: accuracy_chart(selection, E2E_LATENCY),
+    ),
+    Plot(
         "goodput",
         "runs",
         tells="requests per second that met the SLO along the load",
@@ -328,7 +341,20 @@ PLOTS: tuple[Plot, ...] = (
 )
 EXPERTS = ("experts", "distinct-experts")
 SWEEP_PAGE = (
-    *("ttft", "gap", "throughput", "energy", "pareto", "goodput", "ttft-cdf", "gap-cdf", "repeats", "heat-map"),
+    *(
+        "ttft",
+        "gap",
+        "throughput",
+        "energy",
+        "pareto",
+        "accuracy",
+        "accuracy-latency",
+        "goodput",
+        "ttft-cdf",
+        "gap-cdf",
+        "repeats",
+        "heat-map",
+    ),
     *EXPERTS,
 )
 HISTOGRAMS = ("ttft-histogram", "gap-histogram", "tpot-histogram", "e2e-histogram")

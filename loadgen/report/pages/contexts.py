@@ -25,6 +25,7 @@ from loadgen.report.pages.sweeps_list import SweepsPage
 from loadgen.report.points import Table
 from loadgen.report.run_selection import OneRun, RunSelection
 from loadgen.report.words import run_facts
+from loadgen.report.words.accuracy import accuracy_note, accuracy_table
 from loadgen.report.words.foreign_client import foreign_client, foreign_table, foreign_tool
 from loadgen.report.words.remote import is_unverified
 from loadgen.report.words.run_facts import Facts, FigureLine, Highlight
@@ -85,6 +86,8 @@ class SweepPage(ResultPage):
     reading_note: str
     points: PointsTable | None  # None before the first run has ended
     runs: RunsTable | None  # likewise
+    accuracy: Table | None  # None if its server was not evaluated
+    accuracy_note: str
     live: LiveView | None = None  # while it is measured
     linked_runs: frozenset[str] | None = None  # in a report: the runs which it holds; None: every run has a page
 
@@ -191,10 +194,12 @@ def sweep_page(
         doubtful=sweep.doubtful,
         invalid=sweep.invalid,
         highlights=search_highlight(sweep.search) + run_facts.sweep_highlights(runs),
-        charts=sweep_page_charts(RunSelection(tuple(runs), {}, lambda run: OneRun(run, outlines(run["run_id"])))),
+        charts=sweep_page_charts(_selection(sweep, runs, outlines)),
         reading_note=reading_note(runs) if runs else "",
         points=points_table(runs) if runs else None,
         runs=runs_table(runs) if runs else None,
+        accuracy=accuracy_table(sweep.accuracy),
+        accuracy_note=accuracy_note(sweep.accuracy, sweep.sweep_id),
         findings=tuple(findings_of(runs)),
         command=launch_command(sweep.server),
         spec=flat(sweep.spec),
@@ -204,6 +209,13 @@ def sweep_page(
         live=live,
         linked_runs=linked_runs,
     )
+
+
+def _selection(
+    sweep: SweepRow, runs: Sequence[RunDocument], open_outline: Callable[[str], Outline | None]
+) -> RunSelection:
+    accuracy = {sweep.sweep_id: sweep.accuracy}
+    return RunSelection(tuple(runs), {}, lambda run: OneRun(run, open_outline(run["run_id"])), accuracy)
 
 
 def run_page(

@@ -1,0 +1,275 @@
+"""Evaluate a served model: each task with the tool that it takes, and the results as the store has them."""
+
+import tempfile
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import cast
+
+from loadgen.analysis.document.server import EnvironmentDocument, ServerDocument
+from loadgen.engine.wire.route import DIRECT, Route
+from loadgen.errors import UsageError
+from loadgen.experiments.accuracy import external, image_answers, lm_eval, warm_up
+from loadgen.experiments.accuracy.results import TaskResult, read_results, version_of
+from loadgen.experiments.accuracy.task_files import PREFIX, write_tasks
+from loadgen.experiments.accuracy.tasks import PAPER, AskedTask, asked_tasks
+from loadgen.experiments.sweep_record import new_id
+from loadgen.servers.endpoint import EndpointFacts
+from loadgen.servers.environment import environment
+from loadgen.servers.http_client import Headers
+from loadgen.spec.accuracy import DEFAULT_SAMPLES, Accuracy
+from loadgen.store.rows import AccuracyRow, Evaluation
+from loadgen.study.measured import series_on
+
+_OFFLINE = {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"}
+_DEFAULT_SHOTS = 0  # of loadgen's own tasks
+
+OnProgress = Callable[[str, int, int], None]
+"""Is called with the tool, how many requests have been answered, and how many there are."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A server that has answered, and how it is reached. `server` is its part of the run document."""
+
+    facts: EndpointFacts
+    server: ServerDocument
+    model: str
+    key: str | None = field(default=None, repr=False)
+    route: Route = DIRECT
+
+    @property
+    def headers(self) -> Headers:
+        """The headers of each request."""
+        return () if self.key is None else (("Authorization", f"Bearer {self.key}"),)
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What one tool found, and how it was run."""
+
+    tool: str
+    version: str | None
+    results: Sequence[TaskResult]
+    settings: Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedAccuracy:
+    """An evaluation of which all is known to be there that needs no server."""
+
+    asked: Accuracy
+    tasks: tuple[AskedTask, ...]
+    program: Path | None  # lm-eval's; None: no task needs it
+    environ: Mapping[str, str] = field(repr=False)
+    vlmevalkit: str | None = None  # a command to run besides
+
+    @property
+    def of_lm_eval(self) -> tuple[AskedTask, ...]:
+        """The tasks that lm-eval evaluates."""
+        return tuple(task for task in self.tasks if task.kind != "image")
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of all tasks."""
+        return tuple(task.name for task in self.tasks)
+
+
+def prepare_accuracy(asked: Accuracy, environ: Mapping[str, str], *, vlmevalkit: str | None = None) -> PreparedAccuracy:
+    """Find the tasks and lm-eval. Raises UsageError for a task that does not exist, and where lm-eval is not installed."""
+    tasks = asked_tasks(asked.tasks)
+    choices = [task.name for task in tasks if task.kind == "choice"]
+    if asked.chat and choices:
+        raise UsageError(
+            f"{choices[0]} is answered by log-likelihoods, which chat endpoints do not give; leave --chat out, or ask for "
+            f"{tasks[0].base}"
+        )
+    prepared = PreparedAccuracy(asked, tasks, None, environ, vlmevalkit)
+    if not prepared.of_lm_eval:
+        return prepared
+    program = lm_eval.find_lm_eval(environ)
+    lm_eval.check_foreign_tasks(program, [task.name for task in tasks if not task.is_built_in])
+    return replace(prepared, program=program)
+
+
+def evaluate(
+    prepared: PreparedAccuracy,
+    target: Target,
+    *,
+    on_progress: OnProgress,
+    sweep_id: str | None = None,
+    name: str | None = None,
+) -> Evaluation:
+    """Evaluate the server and return its results, of which nothing is stored yet; no file and no process is left.
+
+    Raises UsageError for a server that lacks what a task needs or a tokenizer that is not known, ServerError for one that stops
+    answering.
+    """
+    found: list[_Found] = []
+    images = [task for task in prepared.tasks if task.kind == "image"]
+    if prepared.program is not None:
+        found.append(_by_lm_eval(prepared, prepared.program, target, on_progress=on_progress))
+    if images:
+        found.append(_by_images(prepared, images, target, on_progress=on_progress))
+    if prepared.vlmevalkit is not None:
+        found.append(_by_command(prepared.vlmevalkit, target, environ=prepared.environ))
+    here = cast(EnvironmentDocument, environment())
+    provenance = series_on(target.server, here, is_simulated=target.facts.simulated).provenance
+    evaluation_id, measured_at = new_id("a"), datetime.now(UTC).isoformat()
+    rows = tuple(
+        AccuracyRow(
+            evaluation_id=evaluation_id,
+            sweep_id=sweep_id,
+            model=target.model,
+            provenance=provenance,
+            task=result.task,
+            metric=result.metric,
+            value=result.value,
+            standard_error=result.standard_error,
+            samples=result.samples,
+            shots=result.shots,
+            tool=each.tool,
+            tool_version=each.version,
+            settings=dict(each.settings),
+            measured_at=measured_at,
+        )
+        for each in found
+        for result in each.results
+    )
+    return Evaluation(target.server, rows, name)
+
+
+def _by_lm_eval(prepared: PreparedAccuracy, program: Path, target: Target, *, on_progress: OnProgress) -> _Found:
+    asked, tasks = prepared.asked, prepared.of_lm_eval
+    own = [task for task in tasks if task.is_built_in]
+    endpoint = _endpoint(asked, tasks, target)
+    lacks: str | None = None
+    if not asked.chat and any(task.may_need_log_likelihoods for task in tasks):
+        lacks = warm_up.log_likelihoods(target.facts, target.model, headers=target.headers, route=target.route)
+        if lacks is not None and (needing := [task.name for task in tasks if _surely_needs(task)]):
+            raise UsageError(
+                f"{target.facts.base_url} gives no log-likelihoods of a prompt ({lacks}), which {needing[0]} needs; ask for tasks "
+                "that are answered in words, such as copy"
+            )
+    options = ["--seed", str(asked.seed)]
+    if len(own) < len(tasks) and asked.limit is not None:
+        options += ["--limit", str(asked.limit)]
+    if asked.shots is not None:
+        options += ["--num_fewshot", str(asked.shots)]
+    with tempfile.TemporaryDirectory(prefix="loadgen-accuracy-") as made:
+        folder = Path(made)
+        try:
+            write_tasks(
+                folder,
+                own,
+                samples=asked.limit or DEFAULT_SAMPLES,
+                seed=asked.seed,
+                shots=asked.shots or _DEFAULT_SHOTS,
+            )
+        except ValueError as error:
+            raise UsageError(f"{error}, with --limit") from None
+        document = lm_eval.evaluate(
+            program,
+            endpoint,
+            [PREFIX + task.name if task.is_built_in else task.name for task in tasks],
+            folder=folder,
+            options=options,
+            environ=_variables(prepared.environ, endpoint, folder, is_offline=len(own) == len(tasks)),
+            on_progress=lambda done, planned: on_progress("lm-eval", done, planned),
+        )
+    settings = _settings(prepared) | {"tokenizer": endpoint.tokenizer}
+    return _Found("lm-eval", version_of(document), read_results(document), settings)
+
+
+def _surely_needs(task: AskedTask) -> bool:
+    return task.kind == "choice" or task.name in PAPER
+
+
+def _endpoint(asked: Accuracy, tasks: Iterable[AskedTask], target: Target) -> lm_eval.Endpoint:
+    """Where lm-eval asks, with the model's tokenizer if log-likelihoods may be asked for. Raises UsageError if it is not known."""
+    tokenizer = None
+    if not asked.chat and any(task.may_need_log_likelihoods for task in tasks):
+        tokenizer = _tokenizer(asked.tokenizer, target)
+    return lm_eval.Endpoint(
+        url=target.facts.completions_url("chat" if asked.chat else "completions"),
+        model=target.model,
+        is_chat=asked.chat,
+        tokenizer=tokenizer,
+        max_length=target.facts.max_model_len,
+        concurrency=asked.concurrency,
+        key=target.key,
+    )
+
+
+def _tokenizer(asked: str | None, target: Target) -> str:
+    """The tokenizer that is named, else that of the folder or hub's model from which loadgen started the server."""
+    source = (target.server.get("launch") or {}).get("model_source")
+    for candidate in (asked, source):
+        if candidate is None:
+            continue
+        folder = Path(candidate).expanduser()
+        if folder.is_dir():
+            return str(folder.absolute())
+        if "/" in candidate and not candidate.startswith((".", "/", "~")):
+            return candidate  # of the hub, by its name
+        raise UsageError(lm_eval.unknown_tokenizer(candidate))
+    if "/" in target.model:
+        return target.model
+    raise UsageError(lm_eval.unknown_tokenizer(target.model))
+
+
+def _variables(
+    environ: Mapping[str, str], endpoint: lm_eval.Endpoint, folder: Path, *, is_offline: bool
+) -> dict[str, str]:
+    """lm-eval's environment: without a network if nothing needs one, and past any proxy to the server."""
+    found = dict(environ)
+    if is_offline:
+        found |= {"HF_DATASETS_OFFLINE": "1", "HF_DATASETS_CACHE": str(folder / "cache")}
+        if endpoint.tokenizer is None or Path(endpoint.tokenizer).is_dir():
+            found |= _OFFLINE
+    host = endpoint.url.split("/")[2].rpartition("@")[2].partition(":")[0]
+    found["NO_PROXY"] = found["no_proxy"] = ",".join(
+        filter(None, (environ.get("NO_PROXY") or environ.get("no_proxy"), host))
+    )
+    return found
+
+
+def _settings(prepared: PreparedAccuracy) -> dict[str, object]:
+    """How it was asked, for the record. `tasks` tells whether an evaluation is on record already."""
+    asked = prepared.asked
+    return {
+        "tasks": list(prepared.names),
+        "chat": asked.chat,
+        "limit": asked.limit,
+        "seed": asked.seed,
+        "concurrency": asked.concurrency,
+    }
+
+
+def _by_images(
+    prepared: PreparedAccuracy, tasks: Sequence[AskedTask], target: Target, *, on_progress: OnProgress
+) -> _Found:
+    asked = prepared.asked
+    results = image_answers.evaluate(
+        [task.name for task in tasks],
+        image_answers.ChatServer(target.facts.completions_url("chat"), target.model, target.headers, target.route),
+        samples=asked.limit or DEFAULT_SAMPLES,
+        seed=asked.seed,
+        concurrency=asked.concurrency,
+        on_progress=lambda done, planned: on_progress("images", done, planned),
+    )
+    return _Found("loadgen", image_answers.VERSION, results, _settings(prepared) | {"chat": True})
+
+
+def _by_command(template: str, target: Target, *, environ: Mapping[str, str]) -> _Found:
+    with tempfile.TemporaryDirectory(prefix="loadgen-accuracy-") as made:
+        results = external.evaluate(
+            template,
+            Path(made),
+            url=target.facts.completions_url("chat"),
+            model=target.model,
+            environ=environ,
+            key=target.key,
+        )
+    return _Found("VLMEvalKit", None, results, {"command": template})

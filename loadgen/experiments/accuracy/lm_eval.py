@@ -1,0 +1,192 @@
+"""lm-eval as a process of its own, in an environment of its own: what is installed, one evaluation, and what it says when it fails."""
+
+import json
+import re
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import loadgen
+from loadgen.errors import LoadgenError, ServerError, UsageError
+from loadgen.experiments.accuracy import processes
+from loadgen.experiments.accuracy.tasks import built_in_names
+from loadgen.servers.profiles.vllm_parser import python_of
+
+VARIABLE = "LOADGEN_LM_EVAL"
+"""Names the program, if it is neither where `make accuracy` puts it nor on PATH."""
+
+LOCAL_LM_EVAL = Path(".venv-lm-eval/bin/lm_eval")
+_LIST_LIMIT_S = 300.0
+_LIST = (
+    "import json, sys\nfrom lm_eval.tasks import TaskManager\njson.dump(sorted(TaskManager().all_tasks), sys.stdout)"
+)
+_TRIES = 2  # of one request
+_POLL_S = 0.1
+_PROGRESS = re.compile(r"Requesting API:\s+\d+%[^\r\n]*?(\d+)/(\d+)")
+_ERROR = re.compile(r"^(?:[\w.]+\.)?(\w*(?:Error|Exception|Failure)): *(.*)")
+_REFUSED = re.compile(
+    r"API request failed(?:! Status code: \d+, Response text| with error message): *(.*?)\.? *(?:Retrying.*)?$"
+)
+_MAX_WORDS = 300  # characters of a message of lm-eval
+_LOG_TAIL_BYTES = 200_000
+
+OnProgress = Callable[[int, int], None]
+"""Is called with how many requests have been answered, and how many there are."""
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where lm-eval sends its requests; `key` goes into its environment, and nowhere else."""
+
+    url: str
+    model: str
+    is_chat: bool
+    tokenizer: str | None  # None: prompts are sent as text
+    max_length: int | None  # tokens of a prompt with its reply
+    concurrency: int  # requests at once
+    key: str | None = field(default=None, repr=False)
+
+    @property
+    def arguments(self) -> dict[str, object]:
+        """The arguments of lm-eval's model."""
+        found: dict[str, object] = {"model": self.model, "base_url": self.url, "num_concurrent": self.concurrency}
+        found |= {"max_retries": _TRIES, "tokenizer_backend": "none"}
+        if self.tokenizer is not None:
+            found |= {"tokenizer_backend": "huggingface", "tokenizer": self.tokenizer}
+        return found if self.max_length is None else found | {"max_length": self.max_length}
+
+
+def find_lm_eval(environ: Mapping[str, str]) -> Path:
+    """Return the program that the environment names, else the one of `make accuracy`, else the one on PATH.
+
+    Raises UsageError if there is none.
+    """
+    if named := environ.get(VARIABLE):
+        found = shutil.which(named)
+        if found is None:
+            raise UsageError(
+                f"{VARIABLE} is {named}, where there is no program; name lm-eval's, or run `make accuracy`"
+            )
+        return Path(found).absolute()
+    checkout = Path(loadgen.__file__).parent.parent
+    on_path = shutil.which("lm_eval")
+    for candidate in (LOCAL_LM_EVAL, checkout / LOCAL_LM_EVAL, None if on_path is None else Path(on_path)):
+        if candidate is not None and candidate.is_file():
+            return candidate.absolute()
+    raise UsageError(
+        "lm-eval is not installed, and accuracy is measured with it; run `make accuracy` (a minute, 0.9 GB)"
+    )
+
+
+def check_foreign_tasks(program: Path, names: Sequence[str]) -> None:
+    """Raise UsageError, which names tasks near it, for a task that lm-eval does not have."""
+    if not names:
+        return
+    known = _listed(program)
+    for name in names:
+        if name not in known:
+            near = get_close_matches(name, [*built_in_names(), *known], n=3)
+            hint = f"near it are {', '.join(near)}" if near else f"loadgen's own are {', '.join(built_in_names())}"
+            raise UsageError(f"there is no task '{name}'; {hint}")
+
+
+@cache
+def _listed(program: Path) -> tuple[str, ...]:
+    """The names of lm-eval's tasks; it takes many seconds to list them."""
+    command = [str(python_of(program)), "-c", _LIST]
+    try:
+        listed = subprocess.run(command, capture_output=True, text=True, timeout=_LIST_LIMIT_S, check=True)
+        known: list[str] = json.loads(listed.stdout[listed.stdout.index("[") :])
+    except (OSError, ValueError, subprocess.SubprocessError) as error:
+        raise UsageError(
+            f"{program} does not list its tasks ({type(error).__name__}); run `make accuracy` again"
+        ) from None
+    return tuple(known)
+
+
+def evaluate(
+    program: Path,
+    endpoint: Endpoint,
+    tasks: Sequence[str],
+    *,
+    folder: Path,
+    options: Sequence[str],
+    environ: Mapping[str, str],
+    on_progress: OnProgress,
+) -> Any:
+    """Run lm-eval over `tasks` and return its result file's JSON. Its files go into `folder`, where those of our tasks are.
+
+    No process of it is left, however this ends. Raises ServerError for a server that does not answer or refuses, UsageError for
+    what lm-eval itself refuses.
+    """
+    results, log = folder / "results", folder / "log"
+    command = [
+        *(str(program), "run", "--model", "local-chat-completions" if endpoint.is_chat else "local-completions"),
+        *("--model_args", json.dumps(endpoint.arguments), "--include_path", str(folder), "--tasks", ",".join(tasks)),
+        *("--output_path", str(results), *options),
+        *(("--apply_chat_template",) if endpoint.is_chat else ()),
+    ]
+    variables = {**environ, "PYTHONUNBUFFERED": "1", "TOKENIZERS_PARALLELISM": "false"}
+    if endpoint.key is not None:
+        variables["OPENAI_API_KEY"] = endpoint.key
+    with log.open("wb") as written, processes.running(command, folder, variables, written) as process:
+        while process.poll() is None:
+            time.sleep(_POLL_S)
+            if (found := _progress(log)) is not None:
+                on_progress(*found)
+    files = sorted(results.rglob("results_*.json"))
+    if process.returncode or not files:
+        raise _failure(log, endpoint)
+    return json.loads(files[-1].read_text())
+
+
+def _tail(log: Path) -> str:
+    with log.open("rb") as file:
+        file.seek(max(0, log.stat().st_size - _LOG_TAIL_BYTES))
+        return file.read().decode(errors="replace")
+
+
+def _progress(log: Path) -> tuple[int, int] | None:
+    found = _PROGRESS.findall(_tail(log))
+    return (int(found[-1][0]), int(found[-1][1])) if found else None
+
+
+def _failure(log: Path, endpoint: Endpoint) -> LoadgenError:
+    """Why lm-eval failed, from the last error in its log."""
+    lines = [line.strip() for line in re.split(r"[\r\n]+", _tail(log)) if line.strip()]
+    refused = [match[1] for line in lines if (match := _REFUSED.search(line))]
+    errors = [match for line in lines if (match := _ERROR.match(line))]
+    last = f"{errors[-1][1]}: {errors[-1][2]}" if errors else (lines[-1] if lines else "it said nothing")
+    text = " ".join(lines)
+    if "tokenizer" in last.lower() or "not a local folder and is not a valid model identifier" in text:
+        return UsageError(unknown_tokenizer(endpoint.tokenizer or endpoint.model))
+    if refused:
+        return ServerError(
+            f"{endpoint.url} refused a request of lm-eval: {_shortened(refused[-1])}; see the server's log"
+        )
+    if "Connect" in last or "Disconnected" in last or "Timeout" in last:
+        return ServerError(
+            f"{endpoint.url} stopped answering lm-eval ({_shortened(last)}); look at the server, and repeat"
+        )
+    if "OfflineMode" in text or "huggingface.co" in text:
+        return UsageError(
+            f"lm-eval cannot reach the data of a task ({_shortened(last)}); it needs a network, loadgen's own tasks do not"
+        )
+    return UsageError(
+        f"lm-eval failed ({_shortened(last)}); run it with loadgen's own tasks, or make it anew with `make accuracy`"
+    )
+
+
+def unknown_tokenizer(name: str) -> str:
+    """That a model's tokenizer cannot be found, in a sentence."""
+    return f"the tokenizer of '{name}' is not known here, and log-likelihoods need it; name its folder with --tokenizer PATH"
+
+
+def _shortened(words: str) -> str:
+    return words if len(words) <= _MAX_WORDS else words[: _MAX_WORDS - 1] + "…"
