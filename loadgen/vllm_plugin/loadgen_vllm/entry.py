@@ -16,6 +16,14 @@ _announced: set[str] = set()  # once in each process
 class UnsupportedRelease(RuntimeError):
     """This release of vLLM is built in another way than the plug-in knows."""
 
+    def __init__(self, plugin: str) -> None:
+        import vllm
+
+        super().__init__(
+            f"loadgen's plug-in {plugin} does not know how vLLM {vllm.__version__} runs experts; take vLLM 0.26 to 0.32, or "
+            "leave `plugins` out of the profile"
+        )
+
 
 @functools.cache
 def load() -> None:
@@ -26,14 +34,18 @@ def load() -> None:
     if experts := os.environ.get(EXPERTS):
         if experts not in ("loop", "gather"):
             raise ValueError(f"{EXPERTS} is '{experts}'; it must be loop or gather")
-        from .unfused_experts import replace_fused_experts
-
+        try:
+            from .unfused_experts import replace_fused_experts
+        except ImportError:
+            raise UnsupportedRelease(f"expert-{experts}") from None
         replace_fused_experts(experts)
     if kernels := os.environ.get(KERNELS):
         if kernels != "untuned":
             raise ValueError(f"{KERNELS} is '{kernels}'; it must be untuned")
-        from .untuned_kernels import ignore_tuned_configurations
-
+        try:
+            from .untuned_kernels import ignore_tuned_configurations
+        except ImportError:
+            raise UnsupportedRelease("untuned-kernels") from None
         ignore_tuned_configurations()
 
 
@@ -42,10 +54,3 @@ def announce(plugin: str) -> None:
     if plugin not in _announced:
         _announced.add(plugin)
         print(f"loadgen plug-in {plugin} is in use", file=sys.stderr, flush=True)  # noqa: T201
-
-
-def release() -> str:
-    """The release of vLLM, for messages."""
-    import vllm
-
-    return str(vllm.__version__)

@@ -7,7 +7,7 @@ hide vLLM's own files, so the look-up itself is replaced. Known to fit vLLM 0.26
 
 from vllm.model_executor.layers.fused_moe import fused_moe
 
-from .entry import UnsupportedRelease, announce, release
+from .entry import UnsupportedRelease, announce
 
 _LOOK_UP = "get_moe_configs"
 
@@ -15,10 +15,7 @@ _LOOK_UP = "get_moe_configs"
 def ignore_tuned_configurations() -> None:
     """Have the look-up find nothing from here on. Raises UnsupportedRelease where this vLLM has no such look-up."""
     if not hasattr(fused_moe, _LOOK_UP):
-        raise UnsupportedRelease(
-            f"loadgen's plug-in untuned-kernels does not know how vLLM {release()} finds tuned configurations; take vLLM "
-            "0.26 to 0.32, or leave `plugins` out of the profile"
-        )
+        raise UnsupportedRelease("untuned-kernels")
     setattr(fused_moe, _LOOK_UP, _nothing)
 
 

@@ -3,6 +3,7 @@
 import ast
 import importlib.metadata
 import os
+import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -18,6 +19,15 @@ from loadgen.servers.launcher.vllm_plugin import FOLDER, found_by_vllm, without_
 from loadgen.servers.profiles.plugins import PLUGINS
 from loadgen.servers.profiles.schema import ServerProfile
 from tests.servers.launcher.launches import fake_launch
+
+OTHER = "class UnquantizedFusedMoEMethod:\n    def apply(self, layer, x, router_logits): ..."
+FITTING = """
+class UnquantizedFusedMoEMethod:
+    def apply(self, layer, x, topk_weights, topk_ids): ...
+    @classmethod
+    def register_oot(cls, other): assert other.kind == "loop" and not hasattr(cls, "other"); cls.other = other
+"""
+"""vLLM's method for experts, of a release before the plug-in's and of one that it knows, as far as it is looked at."""
 
 MODULES = sorted((FOLDER / "loadgen_vllm").glob("*.py"))
 
@@ -65,6 +75,52 @@ def test_it_imports_nothing_of_loadgen(module: Path) -> None:
         elif isinstance(node, ast.ImportFrom) and not node.level:
             names.add((node.module or "").split(".")[0])
     assert names <= set(sys.stdlib_module_names) | {"torch", "vllm"}
+
+
+MOE = "vllm/model_executor/layers/fused_moe"
+KNOWN = {
+    "torch/__init__.py": "Tensor = None",
+    "torch/nn/functional.py": "linear = silu = None",
+    f"{MOE}/activation.py": "MoEActivation = None",
+}
+
+
+def loaded(folder: Path, modules: dict[str, str], **variables: str) -> "subprocess.CompletedProcess[str]":
+    """The entry point as an environment of such modules, which hold as much of torch and vLLM as is imported, runs it."""
+    for name, text in {
+        "vllm/__init__.py": "__version__ = '0.9.2'",
+        "vllm/config.py": "get_current_vllm_config = None",
+        **modules,
+    }.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    command = [sys.executable, "-c", "from loadgen_vllm.entry import load; load(); load()"]
+    environment = os.environ | {"PYTHONPATH": f"{FOLDER}{os.pathsep}{folder}"} | variables
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+
+
+@pytest.mark.parametrize(
+    ("variables", "modules", "said"),
+    [
+        ({}, {}, ""),
+        ({"LOADGEN_VLLM_EXPERTS": "loop"}, {}, "plug-in expert-loop does not know how vLLM 0.9.2 runs experts; take vLLM 0.26 to 0.32"),
+        ({"LOADGEN_VLLM_EXPERTS": "gather"}, KNOWN | {f"{MOE}/unquantized_fused_moe_method.py": OTHER}, "plug-in expert-gather does not know"),
+        ({"LOADGEN_VLLM_EXPERTS": "loop"}, KNOWN | {f"{MOE}/unquantized_fused_moe_method.py": FITTING}, ""),
+        ({"LOADGEN_VLLM_EXPERTS": "fast"}, {}, "LOADGEN_VLLM_EXPERTS is 'fast'; it must be loop or gather"),
+        ({"LOADGEN_VLLM_KERNELS": "untuned"}, {}, "plug-in untuned-kernels does not know"),
+        ({"LOADGEN_VLLM_KERNELS": "untuned"}, {f"{MOE}/fused_moe.py": ""}, "plug-in untuned-kernels does not know"),
+        ({"LOADGEN_VLLM_KERNELS": "untuned"}, {f"{MOE}/fused_moe.py": "get_moe_configs = None"}, ""),
+    ],
+)  # fmt: skip
+def test_a_release_that_is_built_otherwise_is_refused_in_a_sentence(
+    tmp_path: Path, variables: dict[str, str], modules: dict[str, str], said: str
+) -> None:
+    done = loaded(tmp_path, modules, **variables)
+    assert done.returncode == bool(said), done.stderr
+    last = done.stderr.strip().splitlines()[-1:]
+    assert said in "".join(last)
+    assert "No module named" not in done.stderr  # which would be taken for a Python without vLLM
 
 
 def test_only_a_profile_that_asks_gets_them(monkeypatch: pytest.MonkeyPatch) -> None:
