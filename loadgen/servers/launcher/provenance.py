@@ -32,6 +32,7 @@ _ACCOUNTS = {
     "engine_config": re.compile(r"^Initializing a V\d LLM engine \(\S+\) with config: (.+)"),
     "kv_cache": re.compile(r"^(?:\w+ )?KV cache size: (.+)"),
     "model_memory": re.compile(r"^Model loading took (.+)"),
+    "expert_kernel": re.compile(r"^Using (configuration from .+\.json|default MoE config)"),
 }
 
 

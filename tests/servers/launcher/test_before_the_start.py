@@ -124,12 +124,16 @@ def test_the_engines_own_account_is_kept() -> None:
         "(APIServer pid=1) INFO 11-26 12:00:00 [api_utils.py:286] non-default args: {'port': 8031}\n"
         "(EngineCore pid=2) INFO 11-26 12:00:00 [core.py:134] Initializing a V1 LLM engine (v0.32.0) with config: model='x', dtype=bf16\n"
         "(EngineCore pid=2) INFO 11-26 12:00:00 [kv_cache_utils.py:2328] GPU KV cache size: 32,768 tokens, Maximum concurrency for 2,048 tokens per request: 16.00x\n"
+        "(EngineCore pid=2) INFO 11-26 12:00:00 [fused_moe.py:1090] Using configuration from /v/E=8,N=14336,device_name=NVIDIA_H200.json for MoE layer.\n"
     )
     assert engine_says(log) == {
         "non_default_arguments": "{'port': 8031}",
         "engine_config": "model='x', dtype=bf16",
         "kv_cache": "32,768 tokens, Maximum concurrency for 2,048 tokens per request: 16.00x",
+        "expert_kernel": "configuration from /v/E=8,N=14336,device_name=NVIDIA_H200.json",
     }
+    untuned = "WARNING 11-26 12:00:00 [fused_moe.py:1100] Using default MoE config. Performance might be sub-optimal! Config file not found at /v/x.json\n"
+    assert engine_says(untuned) == {"expert_kernel": "default MoE config"}
 
 
 def test_the_state_comes_back_as_it_was_written(tmp_path: Path) -> None:
