@@ -41,7 +41,8 @@ class Checkpoint:
         folder = self.folder.resolve()
         if folder.parent.name == "snapshots" and folder.parent.parent.name.startswith("models--"):
             return folder.parent.parent.name.rsplit("--", 1)[1]
-        return Path(self.folder.absolute()).name or folder.name
+        name = self.folder.absolute().name
+        return folder.name if name in ("", "..") else name
 
     @cached_property
     def tensors(self) -> Mapping[str, Tensor]:

@@ -39,7 +39,8 @@ class MoeCheckpoint:
         """The rows and columns of a matrix that have a scale of their own, where it is quantised in blocks."""
         quantisation = self.checkpoint.config.get("quantization_config")
         said = quantisation.get("weight_block_size") if isinstance(quantisation, Mapping) else None
-        return (said[0], said[1]) if isinstance(said, list) and len(said) == 2 else _BLOCK
+        sizes = [size for size in said if isinstance(size, int) and size > 0] if isinstance(said, list) else []
+        return (sizes[0], sizes[1]) if len(sizes) == 2 else _BLOCK
 
     def owners(self, layer: int) -> set[Owner]:
         """Whose tensors a layer has."""
@@ -56,16 +57,22 @@ def read_moe(checkpoint: Checkpoint) -> MoeCheckpoint:
         raise UsageError(f"{checkpoint.folder / CONFIGURATION}: {text[:1].lower()}{text[1:]}") from None
     if sizes.experts is None:
         raise UsageError(f"{checkpoint.folder} has no experts: no layer of it is sparse; name a model that has some")
-    groups, groups_per_token = (checkpoint.config.get(key) or 1 for key in ("n_group", "topk_group"))
-    if not isinstance(groups, int) or not isinstance(groups_per_token, int) or sizes.experts.experts % groups:
-        raise UsageError(
-            f"{checkpoint.folder / CONFIGURATION} has {sizes.experts.experts} experts in {groups!r} groups"
-        )
+    groups, groups_per_token = _groups(checkpoint, sizes.experts.experts)
     layers = _layers(checkpoint, layout)
     found = MoeCheckpoint(checkpoint, layout, sizes.experts, sizes.hidden_size, groups, groups_per_token, layers)
     for layer in sorted({*sizes.experts.layers, *layers}):
         _check_layer(found, layer)
     return found
+
+
+def _groups(checkpoint: Checkpoint, experts: int) -> tuple[int, int]:
+    """In how many groups the experts are, and of how many of them a token's come."""
+    groups, reached = (checkpoint.config.get(key) or 1 for key in ("n_group", "topk_group"))
+    if not isinstance(groups, int) or not isinstance(reached, int) or not 0 < reached <= groups or experts % groups:
+        raise UsageError(
+            f"{checkpoint.folder / CONFIGURATION} has {experts} experts in {groups!r} groups, of which a token reaches {reached!r}"
+        )
+    return groups, reached
 
 
 def _layers(checkpoint: Checkpoint, layout: Layout) -> dict[int, tuple[tuple[Place, Tensor], ...]]:

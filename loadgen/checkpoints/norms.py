@@ -71,11 +71,7 @@ def scale_of(tensor: Tensor, matrix: Sequence[int], block: tuple[int, int]) -> S
     rows, columns = matrix
     for size in ((rows, columns), (1, columns), block):
         blocks = (-(-rows // size[0]), -(-columns // size[1]))
-        if math.prod(blocks) == values.size and tensor.shape in (
-            blocks,
-            blocks[:1],
-            () if values.size == 1 else blocks,
-        ):
+        if math.prod(blocks) == values.size and tensor.shape in (blocks, blocks[:1], ()):
             return Scale(values.reshape(blocks), *size)
     raise UsageError(
         f"{tensor.name} of shape {list(tensor.shape)} is no scale of a matrix of {rows} × {columns}; take the rule random"

@@ -18,6 +18,7 @@ from loadgen.checkpoints.safetensors import ELEMENT_BYTES, Tensor
 from loadgen.checkpoints.sizes import columns_left, experts_left
 from loadgen.errors import UsageError
 from loadgen.moe.expert_counts import ExpertCounts
+from loadgen.moe.models import known_as
 
 Kind = Literal["inter", "intra"]
 Rule = Literal["frequency", "norm", "random"]
@@ -110,10 +111,10 @@ def _best(scores: Scores, kept: int, groups: int = 1) -> NDArray[np.int64]:
 def _check_counts(moe: MoeCheckpoint, counts: ExpertCounts) -> None:
     """Refuse counts that another model made, as far as can be seen."""
     ours = moe.checkpoint.name
-    theirs = counts.model.rstrip("/").rsplit("/", 1)[-1]
-    if theirs != ours:
+    if known_as(counts.model) != known_as(ours):
         raise UsageError(
-            f"the counts are those of the model {theirs}, and the checkpoint is {ours}; count its own experts"
+            f"the counts are of the model {counts.model}, and the checkpoint is {ours}; count its own experts, or give the "
+            "checkpoint a link with that name if they are the same"
         )
     layers, experts = set(counts.layers), counts.experts
     if (

@@ -65,6 +65,16 @@ def model(name: str) -> Model:
     return _model(name, _read(name))
 
 
+def known_as(name: str) -> str:
+    """Return our name of a model that is named by it, by an id of the hub or by the folder of one; else the last part of the name."""
+    last = name.rstrip("/").rsplit("/", 1)[-1].lower()
+    for ours in model_names():
+        ids = (model(ours).id, *model(ours).variants)
+        if last in {ours, *(each.rsplit("/", 1)[-1].lower() for each in ids)}:
+            return ours
+    return last
+
+
 def configuration(name: str, changes: Mapping[str, object]) -> Mapping[str, object]:
     """The model's configuration, cut down to what matters here, with other values for some keys, as vLLM's `--hf-overrides` has them.
 

@@ -84,7 +84,7 @@ def test_columns_are_chosen_by_norm_where_experts_were_counted(mixtral: MoeCheck
 
 
 OF_OTHERS: list[tuple[ExpertCounts, str]] = [
-    (counts_of(BUSY, BUSY, model="tiny-olmoe"), "the counts are those of the model tiny-olmoe, and the checkpoint is small-mixtral"),
+    (counts_of(BUSY, BUSY, model="tiny-olmoe"), "the counts are of the model tiny-olmoe, and the checkpoint is small-mixtral"),
     (counts_of(BUSY), "the counts are of 8 experts in 1 layers, 2 for each token, and small-mixtral has 8 in 2, 2 for each token"),
     (counts_of(BUSY[:6], BUSY[:6]), "the counts are of 6 experts in 2 layers"),
     (counts_of(BUSY, BUSY, top_k=4), "the counts are of 8 experts in 2 layers, 4 for each token"),
@@ -160,3 +160,32 @@ def test_blocks_are_not_cut_into_columns(tmp_path: Path) -> None:
     source = write(tmp_path / "fp8", SMALL["olmoe"], tensors=tensors)
     with pytest.raises(UsageError, match=r"gate_proj.weight_scale_inv of shape \[2, 1\], which is quantised in blocks"):
         prune(source, tmp_path / "pruned", Pruning("intra", 0.5, "random"))
+
+
+@pytest.mark.parametrize(
+    ("counted", "folder", "fits"),
+    [
+        ("mixtral-8x7b", "Mixtral-8x7B-v0.1", True),  # our name of what the hub has under the other
+        ("mistralai/Mixtral-8x7B-v0.1", "models--mistralai--Mixtral-8x7B-v0.1/snapshots/0123abcd", True),
+        (".tiny-models/Tiny-Mixtral", "tiny-mixtral", True),
+        ("trained-mixtral", "trained-mixtral-unbalanced", False),
+        ("mixtral-8x7b", "models--mistralai--Mixtral-8x22B-v0.1/snapshots/0123abcd", False),
+    ],
+)
+def test_counts_belong_to_the_model_of_their_name(counted: str, folder: str, fits: bool, tmp_path: Path) -> None:
+    moe = read_moe(read_checkpoint(write(tmp_path / folder)))
+    pruning = Pruning("inter", 0.5, "frequency", counts=counts_of(BUSY, BUSY, model=counted))
+    if fits:
+        assert select(moe, pruning).experts == 4
+        return
+    with pytest.raises(UsageError, match=f"the counts are of the model {counted}"):
+        select(moe, pruning)
+
+
+@pytest.mark.parametrize("groups", [(3, 1), (-2, -2), (2, 4), ("2", 1)])
+def test_groups_that_cannot_be(groups: tuple[object, int], tmp_path: Path) -> None:
+    source = write(tmp_path / "deepseek", SMALL["deepseek_v3"], n_group=groups[0], topk_group=groups[1])
+    with pytest.raises(
+        UsageError, match=f"config.json has 8 experts in {groups[0]!r} groups, of which a token reaches"
+    ):
+        read_moe(read_checkpoint(source))
