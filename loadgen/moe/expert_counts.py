@@ -116,6 +116,22 @@ class ExpertCounts:
             return None
         return float(np.interp(tokens, [each.tokens for each in sizes], [self.mean_distinct(each) for each in sizes]))
 
+    def distinct_experts(self, experts: int, top_k: int, tokens: float) -> float:
+        """Return the mean distinct experts of one layer in a step of `tokens`: what was measured, as the roofline asks for it.
+
+        Beyond the sizes that occurred, the formula of uniform routing, times what the nearest size had of it. The formula alone
+        if no steps were seen, or for layers of other experts.
+        """
+        expected = expected_distinct_experts(experts, top_k, tokens)
+        sizes = self.step_sizes
+        if not sizes or (experts, top_k) != (self.experts, self.experts_per_token):
+            return expected
+        measured = self.measured_distinct(tokens)
+        if measured is not None:
+            return measured
+        nearest = min((sizes[0], sizes[-1]), key=lambda size: abs(size.tokens - tokens))
+        return min(experts, expected * self.mean_distinct(nearest) / self.expected_distinct(nearest.tokens))
+
     def mean_distinct(self, size: StepSize) -> float:
         """Return the mean number of distinct experts of one layer in one step of this size."""
         return size.distinct_experts / size.steps / len(self.layers)

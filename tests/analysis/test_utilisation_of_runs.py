@@ -65,6 +65,23 @@ def test_one_caller_of_mixtral() -> None:
     assert of_bound == pytest.approx(0.667, abs=0.002)
 
 
+def test_counted_experts_take_the_place_of_uniform_routing() -> None:
+    """Every token chose the same two experts, of which the counts say one a step: half of the bytes of experts."""
+    layer = {"counts": [8, 8, 0, 0, 0, 0, 0, 0]}
+    counted = {
+        "schema_version": 1,
+        "model": "m",
+        "source": "worker_extension",
+        "experts_per_token": 2,
+        "tokens": 8,
+        "layers": [{"layer": number, **layer} for number in range(32)],
+        "step_sizes": [{"tokens": 1, "steps": 8, "distinct_experts": 8 * 32}],
+    }
+    read_bytes = 2 * (EXPERTS / 8 + ATTENTION + HEAD + OTHERS) + (1024 + 128) * KV_BYTES
+    s_mbu = figures(changed(MIXTRAL_ALONE, experts=counted))[0]
+    assert s_mbu == pytest.approx(read_bytes / MIXTRAL_ALONE["tpot_s"]["mean"] / H200_BYTES_PER_S, rel=2e-3)
+
+
 def test_sixteen_callers_of_mixtral_in_fp8() -> None:
     run = the_run("2026-11-26-h200-mixtral-8x7b-fp8-dummy-1024-256.json", 16)
     s_mbu, s_mfu, of_bound = figures(run)

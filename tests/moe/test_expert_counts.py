@@ -141,3 +141,23 @@ def test_measured_distinct_experts_lie_between_the_sizes_that_occurred() -> None
 
 def test_expected_distinct_experts_are_the_rooflines() -> None:
     assert counts([[2] * 8], top_k=2).expected_distinct(3) == pytest.approx(8 * (1 - 0.75**3))
+
+
+@pytest.mark.parametrize(
+    ("experts", "top_k", "tokens", "distinct"),
+    [
+        (4, 1, 1, 1.0),
+        (4, 1, 4, 2.0),
+        (4, 1, 2.5, 1.5),
+        (4, 1, 8, 4 * (1 - 0.75**8) * 2 / (4 * (1 - 0.75**4))),  # beyond: as far below the formula as the nearest
+        (8, 1, 4, 8 * (1 - 0.875**4)),  # other experts: the formula
+    ],
+)
+def test_the_roofline_takes_what_was_measured(experts: int, top_k: int, tokens: float, distinct: float) -> None:
+    measured = counts([[4, 4, 0, 0]], steps=(StepSize(1, 2, 2), StepSize(4, 1, 2)))
+    assert measured.distinct_experts(experts, top_k, tokens) == pytest.approx(distinct)
+
+
+def test_no_more_experts_are_read_than_there_are() -> None:
+    measured = counts([[4, 4, 4, 4]], steps=(StepSize(4, 1, 4),))
+    assert measured.distinct_experts(4, 1, 1000) == 4

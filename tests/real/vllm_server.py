@@ -52,11 +52,11 @@ def skip_without_vllm() -> None:
 
 
 @contextmanager
-def serving(profile: str, folder: Path) -> Iterator[RealServer]:
+def serving(profile: str, folder: Path, *, plugins: tuple[str, ...] = ()) -> Iterator[RealServer]:
     """The server of a profile on a free port, its state and log in `folder`; it ends with the block, or with this process."""
     skip_without_vllm()
     with chdir(ROOT):  # from where the tiny profiles find engine and model
-        launch = launch_of(read_profile(profile).profile, Overrides(port=free_port()))
+        launch = launch_of(read_profile(profile).profile, Overrides(port=free_port(), plugins=plugins))
         started = start(launch, say=lambda stage: None, keeps_lifeline=True, folder=folder)
     state = read_state(folder)
     assert state is not None
