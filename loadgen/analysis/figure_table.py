@@ -6,6 +6,7 @@ None, never 0.
 
 from loadgen.analysis.client import CLIENT_FIGURES
 from loadgen.analysis.document.run import RunDocument
+from loadgen.analysis.experts import EXPERT_FIGURES
 from loadgen.analysis.figures.cost import COST_FIGURES
 from loadgen.analysis.figures.figure import Figure
 from loadgen.analysis.figures.metrics import METRICS
@@ -51,6 +52,7 @@ _TABLE = (
     PER_GPU,
     PER_USER,
     *UTILISATION_FIGURES,
+    *EXPERT_FIGURES,
     *GPU_FIGURES,
     *COST_FIGURES,
     *ACCOUNT_FIGURES,

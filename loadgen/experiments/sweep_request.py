@@ -97,7 +97,7 @@ class SweepRequest:
         """One sweep for each profile that is named, or the one at the URL. Raises UsageError."""
         if self.variants is None:
             return (PlannedSweep(make_spec(self.values, self.origin)),)
-        sweeps = tuple(_planned(self.on(variant), variant) for variant in self.variants)
+        sweeps = tuple(planned_on(variant, self.on(variant)) for variant in self.variants)
         if self.interleave and all(sweep.spec.repeats < 2 for sweep in sweeps):
             raise UsageError(
                 f"{self.origin.name('interleave')} needs --repeats of 2 or more, between which servers are started anew"
@@ -176,7 +176,7 @@ def read_request(flags: Mapping[str, object], path: Path | None = None) -> Sweep
     return SweepRequest(values, origin, variants, servers.interleave)
 
 
-def _planned(spec: SweepSpec, variant: Variant) -> PlannedSweep:
+def planned_on(variant: Variant, spec: SweepSpec) -> PlannedSweep:
     """The sweep on a variant that is started for it, with what counting experts takes if they are to be counted."""
     adds_plugin = spec.experts and variant.profile.launcher != "external"
     return PlannedSweep(spec, variant.with_plugin(EXPERT_COUNTS) if adds_plugin else variant)

@@ -69,6 +69,7 @@ class StudyServer(_Part):
     matrix: dict[str, Setting] = Field(default_factory=dict)
     pruned: PrunedServer | None = None
     cannot_run: str | None = None  # why no server of today can be started for it
+    tiny: str | None = None  # the profile that stands for it at tiny scale, if not that of its model's family
 
 
 class Panel(_Part):

@@ -25,7 +25,7 @@ _SAY_NOTHING_MORE = frozenset(
     """
     model served-model-name revision tokenizer tokenizer-revision download-dir trust-remote-code load-format generation-config
     host port seed api-key uvicorn-log-level disable-log-stats max-log-len enable-per-request-metrics
-    enable-prompt-tokens-details enable-mfu-metrics limit-mm-per-prompt
+    enable-prompt-tokens-details enable-mfu-metrics limit-mm-per-prompt worker-extension-cls
     max-model-len gpu-memory-utilization kv-cache-memory-bytes distributed-executor-backend
     dtype quantization kv-cache-dtype hf-overrides speculative-config
     tensor-parallel-size pipeline-parallel-size data-parallel-size enable-expert-parallel

@@ -59,6 +59,7 @@ drafts are accepted now and then."""
 _DRAFT_TOKENS = "speculative-config.num_speculative_tokens"
 
 _FOLDER = ".tiny-models"
+_TRAINED_FOLDER = "trained_models"
 _MODELS = frozenset(tiny.profile for tiny in TINY_MODELS.values())  # each profile has the name of its model
 _PROFILES = _MODELS | {"tiny-mixtral-tp2", *_WITH_PLUGINS.values(), _TARGET, *_DRAFTED.values()}
 
@@ -101,6 +102,8 @@ def has_tiny_model(server: ServerDocument) -> bool:
     if source is None:
         return has_profile
     folder = PurePath(source)
+    if folder.parent.name == _TRAINED_FOLDER:
+        return True
     if folder.parent.name == PRUNED_FOLDER:
         return has_profile and folder.name.startswith(tuple(f"{model}-in" for model in _MODELS))
     return folder.name in _MODELS and (has_profile or folder.parent.name == _FOLDER)
@@ -124,7 +127,7 @@ def _replaced(variants: Iterable[StudyVariant]) -> Iterator[StudyVariant]:
     with_drafts = {each.served.model for each in variants if "draft_model" in each.served.coordinates}
     first: dict[str, str] = {}  # tiny servers, by their labels
     for variant in variants:
-        if variant.cannot_run is not None:
+        if variant.cannot_run is not None and variant.tiny is None:
             yield variant
             continue
         try:
@@ -138,10 +141,14 @@ def _replaced(variants: Iterable[StudyVariant]) -> Iterator[StudyVariant]:
             continue
         first[server.label] = variant.label
         checkpoint = _checkpoint(variant, server)
-        yield replace(variant, variant=server, served=served, stands_for=variant, checkpoint=checkpoint)
+        yield replace(
+            variant, variant=server, served=served, stands_for=variant, checkpoint=checkpoint, cannot_run=None
+        )
 
 
 def _tiny_server(variant: StudyVariant) -> Variant:
+    if variant.tiny is not None:
+        return Variant.of(variant.tiny)
     profile = variant.variant.profile
     architecture = architecture_of(profile, {})
     if architecture is None or architecture.experts is None:

@@ -26,6 +26,7 @@ class StudyVariant:
     served: Served
     settings: Mapping[str, Value] = field(default_factory=dict)
     cannot_run: str | None = None  # why no server can be started for it
+    tiny: str | None = None  # the profile that stands for it at tiny scale, if the study names one
     stands_for: "StudyVariant | None" = None  # of a tiny model: the server in whose place it is
     pruning: Pruning | None = None
     checkpoint: PrunedCheckpoint | None = None  # to make before it starts; None: it is there, or weights are made up
@@ -122,6 +123,7 @@ def _of_server(
             served_by(variant.served.profile),
             settings,
             cannot_run or why_not,
+            tiny=server.tiny,
             pruning=None if server.pruned is None else server.pruned.pruning,
             checkpoint=checkpoint,
         )

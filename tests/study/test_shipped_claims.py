@@ -10,6 +10,7 @@ import yaml
 from pydantic import BaseModel
 
 from loadgen.analysis.document.run import RunDocument
+from loadgen.moe.expert_counts import ExpertCountsDocument
 from loadgen.study.claims import Claim, Pair, Where
 from loadgen.study.judge import Evidence, judge
 from loadgen.study.measured import MeasuredPoint, Series
@@ -43,9 +44,23 @@ def measured(point: Point, place: int) -> MeasuredPoint:
             "requests_per_s": value,
             "output_tokens_per_s": value,
             "tpot_s": {"p50": value},
+            "experts": counts_of(value),
         }
         runs.append(cast(RunDocument, document))
     return MeasuredPoint(point, SERIES, tuple(runs))
+
+
+def counts_of(value: float) -> ExpertCountsDocument:
+    """Counts of two experts that are the less even the larger `value` is."""
+    counts = [round(1000 * value) + 100, 1000]
+    return {
+        "schema_version": 1,
+        "model": "m",
+        "source": "worker_extension",
+        "experts_per_token": 1,
+        "tokens": sum(counts),
+        "layers": [{"layer": 0, "counts": counts}],
+    }
 
 
 def wheres(part: BaseModel) -> Iterator[Where]:

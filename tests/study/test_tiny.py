@@ -164,3 +164,11 @@ def test_a_run_of_a_tiny_model_is_the_point_that_it_stands_for() -> None:
     assert run.concurrency == 7
     full = points_of(file, variants_of(file))
     assert measured_points(full, [json.loads(json.dumps(document))]) == ()
+
+
+def test_a_study_may_name_the_tiny_server_that_stands_for_one_that_cannot_run() -> None:
+    molmoe, first, *others = tiny("fig15")
+    assert (molmoe.label, molmoe.cannot_run) == ("trained-deepseek-unbalanced", None)
+    assert molmoe.coordinates["profile"] == "molmoe-1b"
+    assert (first.label, first.cannot_run) == ("trained-deepseek", None)
+    assert all("the same as" in (each.cannot_run or "") for each in others)

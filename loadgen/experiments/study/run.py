@@ -12,7 +12,7 @@ from loadgen.experiments.events import OnEvent
 from loadgen.experiments.group import GroupResult, run_group
 from loadgen.experiments.interrupts import Stop
 from loadgen.experiments.study.pruned_checkpoints import make_checkpoints
-from loadgen.experiments.sweep_request import PlannedSweep
+from loadgen.experiments.sweep_request import PlannedSweep, planned_on
 from loadgen.load.spec import RunSpec
 from loadgen.servers.launcher.failure import FailureKind, StartFailure
 from loadgen.servers.launcher.launch import Launch
@@ -77,7 +77,7 @@ def _loads_on(file: StudyFile, variant: StudyVariant, url: str | None) -> Iterat
         runs = (run for run in resolve(spec) if run.seed == spec.seed)
         ours = (point.coordinates for point in points if point.load == at)
         coordinates = {run.point.hash: each for run, each in zip(runs, ours, strict=True)}
-        yield PlannedLoad(variant, PlannedSweep(spec, server), coordinates)
+        yield PlannedLoad(variant, planned_on(server, spec), coordinates)
 
 
 def check_can_start(points: Sequence[Point]) -> None:

@@ -1,5 +1,7 @@
 """Points by their coordinates, `--only K=V`, on the command line."""
 
+from pathlib import Path
+
 import pytest
 
 from loadgen.cli.commands.study import where
@@ -27,10 +29,19 @@ def test_values_are_read_as_in_a_file(given: list[str] | None, only: Where) -> N
         (("fig06", "--only", "modle=x"), "unknown coordinate 'modle' in --only; did you mean 'model'?"),
         (("fig06", "--only", "batch=5"), "no point of the study has batch 5; known values: 1, 4, 8"),
         (("table1",), "the study table1 is arithmetic and needs no server"),
-        (("fig15",), "no server of the study fig15 can be started"),
+        (("fig15", "--only", "profile=molmoe-1b"), "molmoe-1b cannot be started: no server has MolmoE's experts"),
     ],
 )
 def test_a_study_that_would_measure_nothing_starts_nothing(cli: Cli, arguments: tuple[str, ...], sentence: str) -> None:
     said = cli("study", "run", *arguments)
     assert (said.code, said.out) == (2, "")
     assert sentence in said.err
+
+
+def test_a_study_of_which_no_server_can_be_started_says_why(cli: Cli) -> None:
+    Path("none.yaml").write_text(
+        "title: t\nquestion: q\nservers: [{profile: olmoe-tp1, cannot_run: it is gone}]\nloads: [{wave: 1, lengths: [8]}]\n"
+    )
+    said = cli("study", "run", "none.yaml")
+    assert said.code == 2
+    assert "no server of the study none can be started: it is gone" in said.err

@@ -74,7 +74,6 @@ def test_sizes_of_models_are_drawn_without_a_server(cli: Cli, tmp_path: Path) ->
         (("report", "fig06", "fig05", "-o", "x.html"), "x.html is one page: name one study"),
         (("report", "fig99"), "there is no study 'fig99'; did you mean 'fig09'?"),
         (("report", "fig06", "--json", "-o", "x"), "--json prints a document, and -o names a file"),
-        (("plot", "fig15"), "fig15 has no panels to draw"),
         (("plot", "table1", "--panel", "3"), "--panel must be 1 to 2, not 3: 1 Parameters in all"),
         (("plot", "fig06", "--panel", "3"), "--panel must be 1 to 2, not 3: 1 Throughput over batch size"),
         (("plot", "fig06", "--panel", "2"), "nothing of 'Output throughput in the steady state' is on record"),
@@ -87,3 +86,12 @@ def test_mistakes_are_one_sentence(cli: Cli, measured: None, arguments: tuple[st
     assert said.code == 2
     assert sentence in said.err
     assert said.err.count("\n") == 1
+
+
+def test_a_study_without_panels_has_nothing_to_draw(cli: Cli, measured: None) -> None:
+    Path("bare.yaml").write_text(
+        "title: t\nquestion: q\nservers: [{profile: olmoe-tp1}]\nloads: [{wave: 1, lengths: [8]}]\n"
+    )
+    said = cli("study", "plot", "bare.yaml")
+    assert said.code == 2
+    assert "bare.yaml has no panels to draw" in said.err

@@ -174,7 +174,7 @@ def test_a_url_that_answers_no_more_adds_nothing_to_the_study_on_record(cli: Cli
         (("mine", "--url", "http://127.0.0.1:9"), "--url is one server, and mine has 2: say with --only which it is"),
         (("mine", "--url", "http://127.0.0.1:9", "--only", "profile=c"), "no point of the study has profile c"),
         (("table1",), "the study table1 is arithmetic and needs no server"),
-        (("fig15",), "no server of the study fig15 can be started"),
+        (("fig15", "--only", "profile=molmoe-1b"), "molmoe-1b cannot be started: no server has MolmoE's experts"),
     ],
 )
 def test_bad_input_is_one_sentence(cli: Cli, words: tuple[str, ...], sentence: str) -> None:

@@ -1,0 +1,70 @@
+"""Figures of how evenly a run used its experts, where they were counted: means over the layers, and the largest count."""
+
+from collections.abc import Callable
+
+from loadgen.analysis.document.run import RunDocument
+from loadgen.analysis.figures.figure import Figure
+from loadgen.moe.expert_counts import ExpertCountsDocument, LayerFigures, expert_counts_from_json
+
+
+def _mean_of(figure: Callable[[LayerFigures], float | None]) -> Callable[[RunDocument, str], float | None]:
+    """The mean of a layer's figure over the layers of a run; None if it has no counts."""
+
+    def derive(run: RunDocument, statistic: str) -> float | None:
+        document: ExpertCountsDocument | None = run.get("experts")
+        layers = () if document is None else expert_counts_from_json(document).figures()
+        values = [value for value in map(figure, layers) if value is not None]
+        return sum(values) / len(values) if values else None
+
+    return derive
+
+
+def _largest_count(run: RunDocument, statistic: str) -> float | None:
+    document: ExpertCountsDocument | None = run.get("experts")
+    return None if document is None else float(expert_counts_from_json(document).counts.max())
+
+
+_WINDOW = "runs whose experts were counted"
+
+EXPERT_FIGURES = (
+    Figure(
+        key="expert_max_over_mean",
+        label="Busiest expert over the mean",
+        unit="times",
+        kind="scalar",
+        better=None,
+        formula="mean over layers of (largest count/mean count)",
+        window=_WINDOW,
+        derive=_mean_of(lambda layer: layer.max_over_mean),
+    ),
+    Figure(
+        key="expert_entropy_ratio",
+        label="Entropy of experts",
+        unit="ratio",
+        kind="scalar",
+        better=None,
+        formula="mean over layers of (−Σ p·ln p/ln E), p the share of each of E experts",
+        window=_WINDOW,
+        derive=_mean_of(lambda layer: layer.entropy_ratio),
+    ),
+    Figure(
+        key="expert_gini_ratio",
+        label="Gini of experts",
+        unit="ratio",
+        kind="scalar",
+        better=None,
+        formula="mean over layers of the Gini coefficient of the counts",
+        window=_WINDOW,
+        derive=_mean_of(lambda layer: layer.gini),
+    ),
+    Figure(
+        key="expert_max_count",
+        label="Largest expert count",
+        unit="tokens",
+        kind="scalar",
+        better=None,
+        formula="the largest count of an expert in any layer",
+        window=_WINDOW,
+        derive=_largest_count,
+    ),
+)
