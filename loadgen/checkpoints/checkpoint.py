@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from loadgen.checkpoints.safetensors import Shard, Tensor, read_shard
+from loadgen.checkpoints.shard import Shard, Tensor, read_shard
 from loadgen.errors import UsageError
 
 CONFIGURATION = "config.json"

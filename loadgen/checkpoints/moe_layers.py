@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from loadgen.checkpoints.checkpoint import CONFIGURATION, Checkpoint
 from loadgen.checkpoints.layouts import Layout, Owner, Part, Place, layout_of
-from loadgen.checkpoints.safetensors import Tensor
+from loadgen.checkpoints.shard import Tensor
 from loadgen.errors import ModelError, UsageError
 from loadgen.moe.architecture import Experts
 from loadgen.moe.families import architecture

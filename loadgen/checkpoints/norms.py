@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from loadgen.checkpoints.safetensors import Raw, Tensor
+from loadgen.checkpoints.shard import Raw, Tensor
 from loadgen.errors import UsageError
 
 _PIECE_ELEMENTS = 2 << 20

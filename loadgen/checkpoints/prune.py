@@ -10,8 +10,8 @@ from loadgen.checkpoints import card
 from loadgen.checkpoints.checkpoint import CONFIGURATION, INDEX, index_of, read_checkpoint
 from loadgen.checkpoints.moe_layers import MoeCheckpoint, read_moe
 from loadgen.checkpoints.new_folder import new_folder
-from loadgen.checkpoints.safetensors import NewTensor, header_of, write_shard
 from loadgen.checkpoints.selection import Pruning, Selection, select
+from loadgen.checkpoints.shard import NewTensor, header_of, write_shard
 from loadgen.checkpoints.slicing import sliced
 
 

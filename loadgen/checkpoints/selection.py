@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from loadgen.checkpoints.layouts import Owner, Part
 from loadgen.checkpoints.moe_layers import MoeCheckpoint
 from loadgen.checkpoints.norms import scale_of, squared_norms
-from loadgen.checkpoints.safetensors import ELEMENT_BYTES, Tensor
+from loadgen.checkpoints.shard import ELEMENT_BYTES, Tensor
 from loadgen.checkpoints.sizes import columns_left, experts_left
 from loadgen.errors import UsageError
 from loadgen.moe.expert_counts import ExpertCounts

@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from loadgen.checkpoints.layouts import Place
 from loadgen.checkpoints.moe_layers import MoeCheckpoint
-from loadgen.checkpoints.safetensors import NewTensor, Raw, Tensor, copied
 from loadgen.checkpoints.selection import Kind, Selection
+from loadgen.checkpoints.shard import NewTensor, Raw, Tensor, copied
 from loadgen.errors import UsageError
 
 Indices = NDArray[np.int64]

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from loadgen.checkpoints.prune import prune
-from loadgen.checkpoints.safetensors import read_shard
 from loadgen.checkpoints.selection import Pruning
+from loadgen.checkpoints.shard import read_shard
 from loadgen.errors import UsageError
 from tests.checkpoints.small_checkpoints import MIXTRAL, SMALL, file_of, tensors_of, write
 

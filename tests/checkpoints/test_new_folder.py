@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from loadgen.checkpoints import safetensors
+from loadgen.checkpoints import shard
 from loadgen.checkpoints.new_folder import new_folder
 from loadgen.checkpoints.prune import prune
 from loadgen.checkpoints.selection import Pruning
@@ -42,7 +42,7 @@ def test_nothing_is_left_of_a_pruning_that_ends_in_the_middle(
     cause: Callable[..., None], error: type[BaseException], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source = write(tmp_path / "source", shards=3)
-    written = safetensors.write_shard
+    written = shard.write_shard
 
     def second_fails(path: Path, *rest: object) -> None:
         if "00002" in path.name:

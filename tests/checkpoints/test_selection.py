@@ -9,8 +9,8 @@ from loadgen.checkpoints.checkpoint import read_checkpoint
 from loadgen.checkpoints.moe_layers import MoeCheckpoint, read_moe
 from loadgen.checkpoints.norms import floats
 from loadgen.checkpoints.prune import prune
-from loadgen.checkpoints.safetensors import Tensor
 from loadgen.checkpoints.selection import Pruning, Rule, select
+from loadgen.checkpoints.shard import Tensor
 from loadgen.errors import UsageError
 from loadgen.moe.expert_counts import ExpertCounts
 from tests.checkpoints.small_checkpoints import EXPERTS, FFN, HIDDEN, LAYERS, SMALL, TOP_K, tensors_of, write
