@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 from loadgen.errors import EngineError, ExitCode, Interrupted, LoadgenError, StoreError, UsageError
+from loadgen.experiments.accuracy.evaluation import prepare_accuracy
 from loadgen.experiments.events import Event, GroupPart, GroupStarted, OnEvent, PartStarted
 from loadgen.experiments.group_state import GroupState
 from loadgen.experiments.interrupts import Stop
@@ -96,8 +97,12 @@ def run_group(
     found = _newest_group(store, group_hash) if resume else None
     _check_no_server(store, hashes, found)
     starts = [start for start in _starts(sweeps, interleave) if _is_due(sweeps[start[0]], start[0], wanted)]
-    for at in sorted({at for at, _ in starts}):
-        _variant(sweeps[at]).launch()  # whether each can be started here at all, before the first one takes its hours
+    for at in sorted(
+        {at for at, _ in starts}
+    ):  # whether each can be started and evaluated here, before the first one takes its hours
+        _variant(sweeps[at]).launch()
+        if (accuracy := sweeps[at].spec.accuracy) is not None:
+            prepare_accuracy(accuracy, environ)
     on_record = {} if found is None else {row.spec_hash: row for row in store.group(found)}
     parts = _parts(sweeps, starts, wanted, _ended(store, on_record, sweeps, hashes))
     state = GroupState(parts)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import pairwise, product
 
 from loadgen.study.claims import Claim, Contrast, Ordering, OutOfMemory, Pair, Peak, Pick, Ratio, Scaling, Trend
-from loadgen.study.estimate import Estimate, estimate, mean_ratio
+from loadgen.study.estimate import Estimate, mean_ratio
 from loadgen.study.judgement import OF_SIGN, Compared, Sign, Verdict, against, sign, within, worst
 from loadgen.study.measured import MeasuredPoint
 from loadgen.study.pairs import Setting, along, by_setting, described, has, names_in, selected, without
@@ -138,13 +138,7 @@ def out_of_memory(compare: OutOfMemory, fits: Sequence[tuple[Point, bool]]) -> t
 
 def _estimates(claim: Claim, points: Sequence[MeasuredPoint]) -> list[Measured]:
     """The claim's metric at each of the points that have it."""
-    found = (
-        (
-            point,
-            estimate(point.values(claim.metric, claim.statistic), is_simulated=point.series.provenance == "simulated"),
-        )
-        for point in points
-    )
+    found = ((point, point.estimate(claim.metric, claim.statistic)) for point in points)
     return [(point, value) for point, value in found if value is not None]
 
 

@@ -6,18 +6,20 @@ different hardware, of made-up weights or of the simulator are different series,
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Literal
 
 from loadgen.analysis.document.run import RunDocument
 from loadgen.analysis.document.server import EnvironmentDocument, GpuAccount, ServerDocument
-from loadgen.analysis.figure_table import FIGURES
 from loadgen.analysis.server.served_gpus import gpu_names
 from loadgen.moe.hardware import known_hardware
 from loadgen.servers.prediction.fitted import SERVER_NAME
 from loadgen.servers.profiles.layout import UNIFORM_ROUTING
+from loadgen.store.rows import AccuracyRow
+from loadgen.study.accuracy import ACCURACY, STUDY_FIGURES, MeanAccuracy, mean_accuracies
 from loadgen.study.claims import Value
+from loadgen.study.estimate import Estimate, estimate
 from loadgen.study.points import Point, load_coordinates, load_coordinates_of, telling_apart
 from loadgen.study.served import Served, served_of
 from loadgen.study.tiny import has_tiny_model
@@ -63,6 +65,7 @@ class MeasuredPoint:
     series: Series
     runs: tuple[RunDocument, ...]
     told_by: frozenset[str] = frozenset()  # coordinates of its server that tell it from other points of the study
+    accuracy: MeanAccuracy | None = None  # of its server
 
     @property
     def coordinates(self) -> dict[str, Value]:
@@ -71,8 +74,14 @@ class MeasuredPoint:
 
     def values(self, figure: str, statistic: str = "p50") -> list[float]:
         """A figure's value in each run that has it."""
-        found = (FIGURES[figure].read(run, statistic) for run in self.runs)
+        found = (STUDY_FIGURES[figure].read(run, statistic) for run in self.runs)
         return [value for value in found if value is not None]
+
+    def estimate(self, figure: str, statistic: str = "p50") -> Estimate | None:
+        """A figure's value with its interval; None if it is not known."""
+        if figure == ACCURACY.key:
+            return None if self.accuracy is None else _estimate_of(self.accuracy)
+        return estimate(self.values(figure, statistic), is_simulated=self.series.provenance == "simulated")
 
 
 class PlannedPoint(MeasuredPoint):
@@ -83,6 +92,36 @@ class PlannedPoint(MeasuredPoint):
     def values(self, figure: str, statistic: str = "p50") -> list[float]:
         """One."""
         return [1.0]
+
+    def estimate(self, figure: str, statistic: str = "p50") -> Estimate | None:
+        """One."""
+        return estimate([1.0])
+
+
+def _estimate_of(accuracy: MeanAccuracy) -> Estimate | None:
+    """An accuracy of 0 has no ratio to another; without standard errors the interval is assumed."""
+    if accuracy.value <= 0:
+        return None
+    if accuracy.low is None or accuracy.high is None:
+        return estimate([accuracy.value])
+    return Estimate(accuracy.value, max(accuracy.low, accuracy.value / 100), accuracy.high)
+
+
+def with_accuracy(
+    points: Iterable[MeasuredPoint], evaluated: Mapping[str, Sequence[AccuracyRow]]
+) -> list[MeasuredPoint]:
+    """Give points of one series the accuracy of their servers, by the evaluations of the sweeps that their runs are of."""
+    given = list(points)
+    theirs = {
+        point.point.variant.label: [
+            row
+            for sweep_id in dict.fromkeys(run["sweep_id"] for run in point.runs)
+            for row in evaluated.get(sweep_id, ())
+        ]
+        for point in given
+    }
+    found = mean_accuracies(theirs)
+    return [replace(point, accuracy=found.get(point.point.variant.label)) for point in given]
 
 
 @dataclass(frozen=True, slots=True)

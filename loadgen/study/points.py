@@ -88,6 +88,7 @@ def _loads_at_full_size(file: StudyFile, variant: StudyVariant, url: str | None 
             "repeats": file.study.repeats,
             "name": file.study.name,
             "tag": f"study:{file.study.name}",
+            **({} if file.study.accuracy is None else {"accuracy": file.study.accuracy}),
         } | load
         origin = Origin(file.origin.under(f"loads.{at}").places, file.path)
         specs.append(sweep_on(served, url or variant.variant.url, asked, origin, takes_grid=False))

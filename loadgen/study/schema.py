@@ -7,6 +7,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 
 from loadgen.checkpoints.selection import Kind, Pruning
 from loadgen.servers.profiles.schema import Argument, FlagName
+from loadgen.spec.accuracy import Accuracy, as_accuracy
 from loadgen.study.claims import Claim, Statistic, Value, Where
 
 
@@ -99,6 +100,7 @@ class Study(_Part):
     matrix: dict[str, Setting] = Field(default_factory=dict)  # of every server
     loads: tuple[dict[str, Any], ...] = ()
     repeats: Annotated[int, Field(ge=1)] = 1
+    accuracy: Annotated[Accuracy | None, BeforeValidator(as_accuracy)] = None  # of each server, once
     models: tuple[str, ...] = ()  # of a study that needs no server
     panels: tuple[Panel, ...] = ()
     claims: tuple[Claim, ...] = ()

@@ -7,10 +7,10 @@ from difflib import get_close_matches
 from pathlib import Path
 
 import loadgen
-from loadgen.analysis.figure_table import FIGURES
 from loadgen.errors import ModelError, UsageError
 from loadgen.inputs import FileLine, Origin, read_yaml
 from loadgen.moe.models import model
+from loadgen.study.accuracy import STUDY_FIGURES
 from loadgen.study.claims import Fact
 from loadgen.study.schema import Study
 
@@ -131,8 +131,8 @@ def _check_models(names: Iterable[str], where: str) -> None:
 
 
 def _check_figure(key: str, where: str) -> None:
-    if key in FIGURES:
+    if key in STUDY_FIGURES:
         return
-    near = get_close_matches(key, FIGURES, n=1)
+    near = get_close_matches(key, STUDY_FIGURES, n=1)
     hint = f"; did you mean '{near[0]}'?" if near else "; docs/method.md lists the figures"
     raise UsageError(f"unknown figure '{key}' at {where}{hint}")

@@ -12,6 +12,8 @@ from loadgen.spec.sweep_spec import SweepSpec
 _SHORT_TOKENS, _SHORT_TINY_TOKENS = 128, 8
 _REQUESTS_PER_CALLER = 4
 _MAX_DURATION_S = 10.0
+_TINY_ACCURACY: Mapping[str, object] = {"tasks": ["built-in"], "limit": 20, "shots": None, "chat": False}
+"""What tiny models are evaluated on in place of a study's tasks: some of them have learnt these."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,8 @@ class _Scale:
             changed["requests"] = min(spec.requests, conversations * (spec.turns or 1))
         if spec.duration_s is not None:
             changed["duration_s"] = min(spec.duration_s, _MAX_DURATION_S)
+        if spec.accuracy is not None:
+            changed["accuracy"] = spec.accuracy.model_copy(update=_TINY_ACCURACY)
         return spec.model_copy(update=changed)
 
 

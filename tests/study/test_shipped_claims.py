@@ -11,6 +11,7 @@ from pydantic import BaseModel
 
 from loadgen.analysis.document.run import RunDocument
 from loadgen.moe.expert_counts import ExpertCountsDocument
+from loadgen.study.accuracy import MeanAccuracy
 from loadgen.study.claims import Claim, Pair, Where
 from loadgen.study.judge import Evidence, judge
 from loadgen.study.measured import MeasuredPoint, Series
@@ -34,7 +35,7 @@ def claim_of(name: str, id_: str) -> Claim:
 
 
 def measured(point: Point, place: int) -> MeasuredPoint:
-    """A point with three runs, every figure that claims use between 1 and 2."""
+    """A point with three runs, every figure that claims use between 1 and 2, and an accuracy."""
     runs = []
     for repeat in range(3):
         value = 1 + (place * 37 % 101) / 101 + repeat / 1000
@@ -47,7 +48,9 @@ def measured(point: Point, place: int) -> MeasuredPoint:
             "experts": counts_of(value),
         }
         runs.append(cast(RunDocument, document))
-    return MeasuredPoint(point, SERIES, tuple(runs))
+    share = 0.3 + (place * 37 % 101) / 202
+    accuracy = MeanAccuracy(share, share - 0.01, share + 0.01, ("boolq",))
+    return MeasuredPoint(point, SERIES, tuple(runs), accuracy=accuracy)
 
 
 def counts_of(value: float) -> ExpertCountsDocument:

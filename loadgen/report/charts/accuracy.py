@@ -1,6 +1,6 @@
 """Accuracy against speed: a mark for each load point of each evaluated server, with the interval of both."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import NotRequired
 
 from typing_extensions import TypedDict
@@ -11,8 +11,7 @@ from loadgen.report.charts.chart import Chart, Spec, frame, nominal, points_by_v
 from loadgen.report.format import MISSING_FIGURE, cell, setting, shown_unit
 from loadgen.report.points import Table, axes, points, spread_label
 from loadgen.report.run_selection import RunSelection
-from loadgen.report.words.accuracy import by_task, mean_accuracy
-from loadgen.store.rows import AccuracyRow
+from loadgen.study.accuracy import mean_accuracies
 
 _MAX_LABELS = 12  # more would cover each other
 _HEIGHT_PX = 280
@@ -40,11 +39,10 @@ def accuracy_chart(selection: RunSelection, figure: Figure) -> Chart | None:
 
     The accuracy is the mean over the tasks that all of these servers were evaluated on.
     """
-    found = {sweep_id: by_task(rows) for sweep_id, rows in selection.accuracy.items() if rows}
-    common = _common(list(found.values()))
-    if not common:
+    accuracies = mean_accuracies(selection.accuracy)
+    if not accuracies:
         return None
-    accuracies = {sweep_id: mean_accuracy(results, common) for sweep_id, results in found.items()}
+    tasks = next(iter(accuracies.values())).tasks
     runs = [run for run in selection.runs if run["sweep_id"] in accuracies]
     along = axes(runs, selection.names)
     marks: list[AccuracyMark] = []
@@ -73,7 +71,7 @@ def accuracy_chart(selection: RunSelection, figure: Figure) -> Chart | None:
     if not marks:
         return None
     name = figure.name("p50")
-    caption = _caption(selection, common, marks, repeats=repeats, x_label=along.x_label)
+    caption = _caption(selection, tasks, marks, repeats=repeats, x_label=along.x_label)
     table = _table(marks, figure, name=name, x_label=along.x_label, line=along.series_label or "line")
     unit = shown_unit(figure.unit)
     spec = _spec(marks, x_title=f"{name} ({unit})" if unit else name, load=along.x_label)
@@ -82,11 +80,6 @@ def accuracy_chart(selection: RunSelection, figure: Figure) -> Chart | None:
 
 def _in_prose(name: str) -> str:
     return name if name[1:2].isupper() else name[:1].lower() + name[1:]
-
-
-def _common(found: Sequence[Mapping[str, AccuracyRow]]) -> tuple[str, ...]:
-    """The tasks that all have, in the order of the first."""
-    return tuple(task for task in found[0] if all(task in each for each in found)) if found else ()
 
 
 def _caption(

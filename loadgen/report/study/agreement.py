@@ -4,9 +4,9 @@ import statistics
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from loadgen.analysis.figure_table import FIGURES
 from loadgen.report.points import pool
 from loadgen.report.study.results import SeriesResults, StudyResults
+from loadgen.study.accuracy import STUDY_FIGURES
 from loadgen.study.measured import MeasuredPoint, Series
 
 _MEASURED = ("measured", "dummy", "dummy_routed")
@@ -57,7 +57,7 @@ def _of_series(measured: SeriesResults, predicted: Mapping[int, MeasuredPoint]) 
             and ours > 0
         ]
         if off:
-            series, name = measured.series, FIGURES[key].name(statistic)
+            series, name = measured.series, STUDY_FIGURES[key].name(statistic)
             yield Agreement(
                 series.hardware, series, name, len(off), median_ratio=statistics.median(off), max_ratio=max(off)
             )

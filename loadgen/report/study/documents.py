@@ -3,13 +3,13 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from loadgen.analysis.figure_table import FIGURES
 from loadgen.report.points import pool
 from loadgen.report.study.agreement import agreements
 from loadgen.report.study.claim_words import stated_words
 from loadgen.report.study.results import VERDICTS, SeriesResults, Standing, StudyResults
 from loadgen.report.study.sizes import SizeCell, sizes_table
 from loadgen.report.study.sources import SeriesSource
+from loadgen.study.accuracy import STUDY_FIGURES
 from loadgen.study.claims import Claim
 from loadgen.study.estimate import Estimate
 from loadgen.study.judge import Judgement
@@ -129,7 +129,7 @@ def _figures(results: StudyResults) -> tuple[tuple[str, str], ...]:
     of_claims = (
         (claim.metric, claim.statistic)
         for claim in study.claims
-        if claim.compare.kind not in ("fact", "none", "oom") and claim.metric in FIGURES
+        if claim.compare.kind not in ("fact", "none", "oom") and claim.metric in STUDY_FIGURES
     )
     return tuple(dict.fromkeys((*of_panels, *of_claims)))
 
@@ -137,7 +137,7 @@ def _figures(results: StudyResults) -> tuple[tuple[str, str], ...]:
 def _point(point: MeasuredPoint, figures: Iterable[tuple[str, str]]) -> Json:
     values = {}
     for key, statistic in figures:
-        figure = FIGURES[key]
+        figure = STUDY_FIGURES[key]
         pooled = pool([figure.read(run, statistic) for run in point.runs])
         name = f"{key}.{statistic}" if figure.is_distribution else key
         values[name] = (

@@ -20,6 +20,7 @@ from loadgen.study.measured import (
     as_planned,
     measured_points,
     series_on,
+    with_accuracy,
 )
 from loadgen.study.points import Point
 from loadgen.study.study_file import StudyFile
@@ -115,6 +116,9 @@ def results_of(planned: PlannedStudy, record: Record | None) -> StudyResults:
             points.setdefault(each.series, []).append(each)
         for each in measured_points(planned.beside + planned.tiny_beside, runs):
             beside.setdefault(each.series, []).append(each)
+        evaluated = {sweep.sweep_id: sweep.accuracy for sweep, _ in sweeps if sweep.accuracy}
+        if evaluated:
+            points = {series: with_accuracy(each, evaluated) for series, each in points.items()}
         ours = record.sweeps_on(point.variant for point in planned.own)
         failed = _failures(planned.own, ours)
         running = tuple(sweep for sweep, _ in ours if sweep.status == "running")

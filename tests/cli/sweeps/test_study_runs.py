@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from loadgen.experiments.accuracy.lm_eval import VARIABLE
 from loadgen.servers.launcher.stop import stop
 from loadgen.servers.simulator import SimulatorOptions, SimulatorProcess
 from loadgen.store.repository import Store
@@ -14,6 +15,7 @@ from loadgen.study.points import points_of
 from loadgen.study.study_file import read_study
 from loadgen.study.variants import variants_of
 from tests.cli.conftest import Cli
+from tests.experiments.accuracy.fake_lm_eval import FakeLmEval
 from tests.servers.launcher.launches import free_port
 
 pytestmark = pytest.mark.loopback
@@ -205,3 +207,25 @@ def test_list_and_show(cli: Cli) -> None:
     shown = cli("study", "show", "fig05")
     assert "deepseek-v2-lite with num_experts_per_tok 32" in shown.out
     assert cli("study", "show", "fig05", "--json").json["place"] == "Figure 5, §4.2"
+
+
+def test_each_server_is_evaluated_once_and_a_report_draws_it(
+    cli: Cli, study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study.write_text(STUDY + "accuracy: {tasks: [copy], limit: 4}\npanels: [{title: Right, y: accuracy, x: model}]\n")
+    monkeypatch.setenv(VARIABLE, "nowhere")
+    without = cli("study", "run", "mine")
+    assert (without.code, "LOADGEN_LM_EVAL is nowhere" in without.err) == (2, True)
+    assert "answers at" not in without.err
+    (tmp_path / "fake").mkdir()
+    monkeypatch.setenv(VARIABLE, str(FakeLmEval(tmp_path / "fake").program))
+    said = cli("study", "run", "mine")
+    assert said.measured, said.err
+    assert said.err.count("copy exact_match: 0.750") == 2
+    with Store.open("sqlite:///loadgen.db", read_only=True) as store:
+        found = [(each.name, [row.sweep_id == each.sweep_id for row in each.accuracy]) for each in store.sweeps()[::-1]]
+    assert found == [("mine: a", [True]), ("mine: a", [False]), ("mine: b", [True]), ("mine: b", [False])]
+    assert cli("study", "report", "mine", "-o", "mine.html").code == 0
+    page = (tmp_path / "mine.html").read_text()
+    assert "Accuracy, %" in page
+    assert "75.0" in page

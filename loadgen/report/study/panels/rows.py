@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from loadgen.analysis.bound import bound_of
-from loadgen.analysis.figure_table import FIGURES
 from loadgen.analysis.figures.figure import Figure
 from loadgen.report.points import Pooled, pool
+from loadgen.study.accuracy import ACCURACY, STUDY_FIGURES
 from loadgen.study.claims import Value
 from loadgen.study.measured import MeasuredPoint
 from loadgen.study.points import Point, is_at
@@ -115,13 +115,13 @@ def _text(value: Value) -> str:
 
 def marks_of(panel: Panel, points: Iterable[MeasuredPoint]) -> list[PanelMark]:
     """The points of one series that the panel shows, in the order of the study."""
-    figure = FIGURES[panel.y]
+    figure = STUDY_FIGURES[panel.y]
     found = []
     for point in points:
         at = point.coordinates
         if panel.x not in at or not is_at(at, panel.where):
             continue
-        pooled = pool([figure.read(run, panel.statistic) for run in point.runs])
+        pooled = _pooled(figure, panel.statistic, point)
         if pooled is None:
             continue
         statuses = {run["verdict"]["status"] for run in point.runs}
@@ -131,6 +131,14 @@ def marks_of(panel: Panel, points: Iterable[MeasuredPoint]) -> list[PanelMark]:
         bound = bound_of(point.runs[0], panel.y)
         found.append(PanelMark(at[panel.x], colour, facet, pooled, status, bound, point))
     return _told_apart(found, {panel.x, panel.colour, panel.facet})
+
+
+def _pooled(figure: Figure, statistic: str, point: MeasuredPoint) -> Pooled | None:
+    """The figure over the repeats; the accuracy of the server with the interval of its tasks."""
+    if figure is not ACCURACY:
+        return pool([figure.read(run, statistic) for run in point.runs])
+    accuracy = point.accuracy
+    return None if accuracy is None else Pooled(accuracy.value, accuracy.low, accuracy.high, len(point.runs))
 
 
 def _told_apart(marks: list[PanelMark], shown: set[str | None]) -> list[PanelMark]:
@@ -167,7 +175,7 @@ def scales_of(panel: Panel, planned: Iterable[Point], marks: Sequence[PanelMark]
     shown = [point.coordinates for point in planned if is_at(point.coordinates, panel.where)]
     return PanelScales(
         panel,
-        FIGURES[panel.y],
+        STUDY_FIGURES[panel.y],
         xs=_values(panel.x, shown, [mark.x for mark in marks]),
         colours=_values(panel.colour, shown, [mark.colour for mark in marks]),
         facets=_values(panel.facet, shown, [mark.facet for mark in marks]),

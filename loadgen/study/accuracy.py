@@ -1,0 +1,96 @@
+"""Accuracy as a figure of points: the mean over tasks of what evaluations of a server found, with its interval.
+
+It is of a server, not of a run: every load on a server has the same.
+"""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from loadgen.analysis.figure_table import FIGURES
+from loadgen.analysis.figures.figure import Figure
+from loadgen.store.rows import AccuracyRow
+
+ACCURACY = Figure(
+    key="accuracy",
+    label="Accuracy",
+    unit="ratio",
+    kind="scalar",
+    better="higher",
+    formula="mean over the tasks that all compared servers were evaluated on",
+)
+STUDY_FIGURES: Mapping[str, Figure] = {**FIGURES, ACCURACY.key: ACCURACY}
+"""What a panel can draw and a claim can be about."""
+
+_FIRST = ("acc", "exact_match", "Overall")
+"""Which metric of a task counts in the mean, the first that it has."""
+
+_Z_95 = 1.959964  # of the standard normal distribution
+
+
+@dataclass(frozen=True, slots=True)
+class MeanAccuracy:
+    """The mean over tasks, from 0 to 1, with its 95 % interval: None if no standard error of a task is known."""
+
+    value: float
+    low: float | None
+    high: float | None
+    tasks: tuple[str, ...]
+
+
+def newest_results(rows: Iterable[AccuracyRow]) -> list[AccuracyRow]:
+    """The newest result of each task and metric, in the order in which the tasks were first evaluated."""
+    found: dict[tuple[str, str], AccuracyRow] = {}
+    for row in rows:
+        before = found.get((row.task, row.metric))
+        if before is None or row.measured_at >= before.measured_at:
+            found[row.task, row.metric] = row
+    return list(found.values())
+
+
+def by_task(rows: Iterable[AccuracyRow]) -> dict[str, AccuracyRow]:
+    """The metric of each task that counts in a mean: a share of right answers, the newest."""
+    found: dict[str, AccuracyRow] = {}
+    for row in newest_results(rows):
+        before = found.get(row.task)
+        if 0 <= row.value <= 1 and (before is None or _rank(row) < _rank(before)):
+            found[row.task] = row
+    return found
+
+
+def _rank(row: AccuracyRow) -> int:
+    return _FIRST.index(row.metric) if row.metric in _FIRST else len(_FIRST)
+
+
+def mean_accuracies(evaluated: Mapping[str, Sequence[AccuracyRow]]) -> dict[str, MeanAccuracy]:
+    """The accuracy of each server that was evaluated, over the tasks that all of them have; empty if there is no such task."""
+    found = {name: by_task(rows) for name, rows in evaluated.items() if rows}
+    first = next(iter(found.values()), {})
+    common = [task for task in first if all(task in results for results in found.values())]
+    return {name: mean_accuracy(results, common) for name, results in found.items()} if common else {}
+
+
+def mean_accuracy(results: Mapping[str, AccuracyRow], tasks: Sequence[str]) -> MeanAccuracy:
+    """The mean over these tasks, each with the same weight, as the paper's Figure 17 has it.
+
+    The variance of the mean is the sum of the squared standard errors over the squared number of tasks: their questions are
+    drawn independently. Where all answers of a task are right or wrong its standard error is 0 and says nothing; in its
+    place stands that of Agresti and Coull's estimate, which adds two right and two wrong answers.
+    """
+    chosen = [results[task] for task in tasks]
+    value = sum(row.value for row in chosen) / len(chosen)
+    variances = [_variance(row) for row in chosen]
+    known = [each for each in variances if each is not None]
+    if len(known) < len(chosen):
+        return MeanAccuracy(value, None, None, tuple(tasks))
+    half = _Z_95 * math.sqrt(sum(known)) / len(chosen)
+    return MeanAccuracy(value, max(0.0, value - half), min(1.0, value + half), tuple(tasks))
+
+
+def _variance(row: AccuracyRow) -> float | None:
+    if row.standard_error:
+        return row.standard_error**2
+    if row.samples is None:
+        return None
+    share = (row.value * row.samples + 2) / (row.samples + 4)
+    return share * (1 - share) / (row.samples + 4)
