@@ -64,26 +64,28 @@ def add_imported(session: Session, sweep: SweepRow) -> None:
 
 
 def joined(session: Session, sweeps: Sequence[SweepRow]) -> list[SweepRow]:
-    """Give each sweep the results of its own evaluations and of those of its server, in the order in which they were stored."""
+    """Give each sweep the results of its own evaluations, and for other tasks those of its server, in the order of their storing."""
     if not sweeps or not session.scalar(select(func.count()).select_from(_TABLE)):
         return list(sweeps)
-    hashes = {sweep.sweep_id: server_hash(sweep.server) for sweep in sweeps}
-    by_key: dict[str, dict[int, AccuracyRow]] = {}
-    columns = [_TABLE.result_number, _TABLE.server_hash, *(getattr(_TABLE, name) for name in _COLUMNS)]
-    for number, found_hash, *values in session.execute(select(*columns).order_by(_TABLE.result_number)):
+    by_sweep: dict[str, list[AccuracyRow]] = {}
+    by_server: dict[str, list[AccuracyRow]] = {}
+    columns = [_TABLE.server_hash, *(getattr(_TABLE, name) for name in _COLUMNS)]
+    for found_hash, *values in session.execute(select(*columns).order_by(_TABLE.result_number)):
         row = AccuracyRow(*values)
-        for key in (found_hash, row.sweep_id):
-            if key is not None:
-                by_key.setdefault(key, {})[number] = row
+        by_server.setdefault(found_hash, []).append(row)
+        if row.sweep_id is not None:
+            by_sweep.setdefault(row.sweep_id, []).append(row)
     return [
-        replace(sweep, accuracy=_in_order(by_key.get(hashes[sweep.sweep_id], {}), by_key.get(sweep.sweep_id, {})))
+        replace(
+            sweep, accuracy=_together(by_sweep.get(sweep.sweep_id, []), by_server.get(server_hash(sweep.server), []))
+        )
         for sweep in sweeps
     ]
 
 
-def _in_order(*found: dict[int, AccuracyRow]) -> tuple[AccuracyRow, ...]:
-    together = {number: row for each in found for number, row in each.items()}
-    return tuple(together[number] for number in sorted(together))
+def _together(own: Sequence[AccuracyRow], of_server: Sequence[AccuracyRow]) -> tuple[AccuracyRow, ...]:
+    tasks = {row.task for row in own}
+    return (*own, *(row for row in of_server if row.task not in tasks))
 
 
 def stored(session: Session, evaluation_id: str) -> Evaluation:

@@ -63,6 +63,10 @@ def test_a_sweep_has_its_own_evaluations_and_those_of_its_server(store: Store, m
     assert store.sweep("s2").accuracy == store.sweep("s1").accuracy  # of the same server, in an earlier start
     assert [row.value for row in store.sweep("s3").accuracy] == [0.2]
     assert store.evaluation("a261130-1").server == SERVER
+    more = (result(evaluation_id="a261130-3", value=0.7), result("sort", evaluation_id="a261130-3", value=0.6))
+    store.add_evaluation(Evaluation(SERVER, more))
+    assert [(row.task, row.value) for row in store.sweep("s1").accuracy] == [("copy", 0.905), ("sort", 0.6)]
+    assert [row.value for row in store.sweep("s2").accuracy] == [0.905, 0.7, 0.6]
 
 
 def test_an_evaluation_of_an_unknown_sweep_is_refused_whole(store: Store) -> None:
@@ -88,7 +92,7 @@ def test_servers_that_loadgen_did_not_start_are_told_apart_by_their_address() ->
 
 
 def test_results_come_along_with_an_imported_sweep(store: Store, make_sweep: MakeSweep) -> None:
-    rows = (result(sweep_id="s1"), result(evaluation_id="a261130-2", sweep_id="s-elsewhere"))
+    rows = (result(sweep_id="s1"), result("sort", evaluation_id="a261130-2", sweep_id="s-elsewhere"))
     sweep = replace(make_sweep("s1", status="finished"), server=SERVER, accuracy=rows)
     assert store.add_imported(sweep, [])
     assert not store.add_imported(sweep, [])  # it is there already

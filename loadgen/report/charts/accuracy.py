@@ -134,10 +134,10 @@ def _spec(marks: Sequence[AccuracyMark], *, x_title: str, load: str) -> Spec:
     x |= {"axis": {"grid": False, "tickCount": 5, "format": ",~r"}}
     y: Spec = {"field": "accuracy", "type": "quantitative", "title": None, "scale": scale}
     y |= {"axis": {"tickCount": 5, "format": ",~r"}}
-    rule = {"type": "rule", "strokeWidth": 1.5, "opacity": 0.7}
+    rule = {"type": "rule", "strokeWidth": 2.5, "opacity": 0.6}
     layers: list[Spec] = []
     if len(marks) > len(series):
-        line = {"type": "line", "strokeWidth": 1.5, "opacity": 0.45}
+        line = {"type": "line", "strokeWidth": 1, "strokeDash": list(palette.DOTTED), "opacity": 0.7}
         layers.append({"mark": line, "encoding": {"x": x, "y": y, "color": color, "order": {"field": "order"}}})
     if any("accuracy_low" in mark for mark in marks):
         upright = {"x": x, "y": y | {"field": "accuracy_low"}, "y2": {"field": "accuracy_high"}, "color": color}
