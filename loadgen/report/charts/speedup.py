@@ -13,7 +13,7 @@ from loadgen.analysis.document.server import ServerDocument
 from loadgen.report.charts import palette
 from loadgen.report.charts.chart import Chart, Spec, frame, nominal, points_by_verdict, shape_of
 from loadgen.report.figures import ACCEPTANCE_RATIO, THROUGHPUT, TOKENS_PER_DRAFT
-from loadgen.report.format import number, percent
+from loadgen.report.format import MISSING_FIGURE, number, percent
 from loadgen.report.points import Point, Table, axes, points
 from loadgen.report.words.server import speculative_config
 from loadgen.study.estimate import Estimate, estimate
@@ -24,6 +24,7 @@ class SpeedupRow(TypedDict):
 
     series: str
     load: str
+    dataset: str  # empty: prompts made up by loadgen
     acceptance: float  # 0 to 1
     tokens_per_draft: float | None
     speedup: float
@@ -40,7 +41,7 @@ def speedup_chart(runs: Sequence[RunDocument], names: Mapping[str, str] | None =
     for point in drawn:
         if not _is_speculative(point.runs[0]):
             plain.setdefault(_load(point.runs[0]), []).extend(point.runs)
-    several = len({_load(point.runs[0]) for point in drawn}) > 1
+    several = len({_load_in_words(point.runs[0]) for point in drawn}) > 1
     rows = [row for point in drawn if (row := _row(point, plain, is_one_of_several_loads=several)) is not None]
     if not rows:
         return None
@@ -50,11 +51,12 @@ def speedup_chart(runs: Sequence[RunDocument], names: Mapping[str, str] | None =
     words += ["Bars: the 95 % interval of the ratio" + (", assumed as 5 % a side for single runs." if assumed else ".")]
     words += ["Hollow marks are doubtful."] if any(row["status"] == "doubtful" for row in rows) else []
     table = Table(
-        ("draft", "load", "accepted", "tokens per draft", "speed-up", "from", "to", "runs"),
+        ("draft", "load", "dataset", "accepted", "tokens per draft", "speed-up", "from", "to", "runs"),
         tuple(
             (
                 row["series"],
                 row["load"],
+                row["dataset"] or MISSING_FIGURE,
                 percent(row["acceptance"]),
                 number(row["tokens_per_draft"]),
                 *(f"{row[key]:.3g}" for key in ("speedup", "low", "high")),
@@ -99,6 +101,7 @@ def _row(point: Point, plain: Mapping[str, list[RunDocument]], *, is_one_of_seve
     return {
         "series": f"{draft} · {load}" if is_one_of_several_loads else draft,
         "load": load,
+        "dataset": _dataset(run),
         "acceptance": acceptance.mean,
         "tokens_per_draft": None if tokens is None else tokens.mean,
         "speedup": ratio.value,
@@ -113,6 +116,10 @@ def _load_in_words(run: RunDocument) -> str:
     spec = run["spec"]
     lengths = "" if spec["input_tokens"] is None else f", {spec['input_tokens']} in, {spec['output_tokens']} out"
     return spec["load_label"] + lengths
+
+
+def _dataset(run: RunDocument) -> str:
+    return (run["spec"].get("workload") or {}).get("dataset", {}).get("name", "")
 
 
 def _throughput(runs: Sequence[RunDocument]) -> Estimate | None:
@@ -141,6 +148,7 @@ def _spec(rows: list[SpeedupRow]) -> Spec:
     tooltip = [
         {"field": "series", "type": "nominal", "title": "draft"},
         {"field": "load", "type": "nominal", "title": "load"},
+        {"field": "dataset", "type": "nominal", "title": "dataset"},
         {"field": "acceptance", "title": "accepted", "format": ".1%"},
         {"field": "tokens_per_draft", "title": "tokens per draft", "format": ",.3~r"},
         {"field": "speedup", "title": "speed-up", "format": ",.3~r"},
@@ -156,6 +164,8 @@ def _spec(rows: list[SpeedupRow]) -> Spec:
     ]
     encoding = both | {"color": color, "shape": shape_of(color), "tooltip": tooltip}
     layers += points_by_verdict({row["status"] for row in rows}, {"size": 70, "strokeWidth": 2, "opacity": 1}, encoding)
+    text = {"type": "text", "align": "left", "dx": 8, "dy": -6, "fontSize": 11}
+    layers.append({"mark": text, "encoding": both | {"text": {"field": "dataset", "type": "nominal"}}})
     return frame(rows, 300) | {"layer": layers}
 
 

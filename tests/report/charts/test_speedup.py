@@ -51,6 +51,23 @@ def test_the_ratio_to_the_same_load_without_drafts_with_its_interval() -> None:
     assert "assumed" not in chart.caption
 
 
+def test_datasets_are_marks_of_one_line_each_against_its_own_runs_without_drafts() -> None:
+    def of(name: str, chosen: list[Document], **changed: object) -> list[Document]:
+        workload = {"dataset": {"name": name, "hash": name}}
+        spec = {"workload": workload, "point_hash": name}
+        return [run | {"spec": run["spec"] | spec} | changed for run in chosen]
+
+    told = {"speculation": {"acceptance_ratio": 0.8, "tokens_per_draft": 3.4}}
+    found = marks(
+        speedup_chart([*of("copy", PLAIN), *of("add", PLAIN), *of("copy", FAST, server_account=told), *of("add", FAST)])
+    )
+    assert [(mark["series"], mark["dataset"], round(mark["acceptance"], 6)) for mark in found] == [
+        ("small, 3 tokens", "add", 0.5),
+        ("small, 3 tokens", "copy", 0.8),
+    ]
+    assert speedup_chart([*of("copy", PLAIN), *of("add", FAST)]) is None
+
+
 def test_a_single_run_has_an_assumed_interval_and_the_caption_says_so() -> None:
     chart = speedup_chart([*PLAIN, *FAST[:1]])
     assert chart is not None
