@@ -45,8 +45,11 @@ def count_with_transformers(
     output_tokens: int,
     python: Path = PYTHON,
     trust_remote_code: bool = False,
+    dtype: str = "auto",
 ) -> ExpertCounts:
     """Return the counts over prompts (texts, or token ids) and their greedy continuation by `output_tokens`.
+
+    `dtype` is what the model computes in, such as float32; auto: as its configuration says.
 
     Raises UsageError for an environment that lacks torch or transformers, or a checkpoint that cannot be loaded; LoadgenError
     when the process is killed.
@@ -61,6 +64,7 @@ def count_with_transformers(
         "prompts": [each if isinstance(each, str) else list(each) for each in prompts],
         "output_tokens": output_tokens,
         "trust_remote_code": trust_remote_code,
+        "dtype": dtype,
     }
     done = subprocess.run(
         [str(python), str(_SCRIPT), str(checkpoint)],

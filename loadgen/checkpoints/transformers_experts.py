@@ -2,13 +2,14 @@
 
     python transformers_experts.py CHECKPOINT < PROMPTS.json > COUNTS.json
 
-PROMPTS.json is `{"prompts": [text or token ids, …], "output_tokens": N, "trust_remote_code": false}`. Each prompt is prefilled
+PROMPTS.json is `{"prompts": [text or token ids, …], "output_tokens": N, "trust_remote_code": false, "dtype": "auto"}`. Each prompt is prefilled
 and continued greedily by N tokens, one prompt at a time, so that there is no padding. A token is counted when it passes the
 routers: those of the prompt, and all that were generated but the last. Imports nothing of loadgen.
 """
 
 import json
 import sys
+from pathlib import Path
 from typing import Any
 
 
@@ -88,7 +89,9 @@ def count(checkpoint: str, asked: "dict[str, Any]") -> "dict[str, Any]":
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     trusts = bool(asked.get("trust_remote_code"))
-    model = AutoModelForCausalLM.from_pretrained(checkpoint, dtype="auto", trust_remote_code=trusts).eval()
+    model = AutoModelForCausalLM.from_pretrained(
+        checkpoint, dtype=asked.get("dtype", "auto"), trust_remote_code=trusts
+    ).eval()
     tokenizer = AutoTokenizer.from_pretrained(checkpoint, trust_remote_code=trusts)
     noted, experts = choices_of(model), experts_of(model.config)
     layers = sorted(noted)
@@ -132,6 +135,9 @@ def _continue(model: Any, ids: Any, output_tokens: int) -> None:
 def main() -> int:
     """Read what is asked from stdin, and write the counts, or why there are none, to stdout."""
     asked = json.load(sys.stdin)
+    sys.path[:] = [
+        place for place in sys.path if place != str(Path(__file__).parent)
+    ]  # our safetensors.py is not the package
     try:
         result = count(sys.argv[1], asked)
     except Exception as error:  # the environment and the checkpoint are the user's: the first line says what is wrong

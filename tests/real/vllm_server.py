@@ -52,11 +52,15 @@ def skip_without_vllm() -> None:
 
 
 @contextmanager
-def serving(profile: str, folder: Path, *, plugins: tuple[str, ...] = ()) -> Iterator[RealServer]:
+def serving(
+    profile: str, folder: Path, *, plugins: tuple[str, ...] = (), dtype: str | None = None
+) -> Iterator[RealServer]:
     """The server of a profile on a free port, its state and log in `folder`; it ends with the block, or with this process."""
     skip_without_vllm()
     with chdir(ROOT):  # from where the tiny profiles find engine and model
-        launch = launch_of(read_profile(profile).profile, Overrides(port=free_port(), plugins=plugins))
+        arguments = {} if dtype is None else {"dtype": dtype}
+        overrides = Overrides(port=free_port(), arguments=arguments, plugins=plugins)
+        launch = launch_of(read_profile(profile).profile, overrides)
         started = start(launch, say=lambda stage: None, keeps_lifeline=True, folder=folder)
     state = read_state(folder)
     assert state is not None

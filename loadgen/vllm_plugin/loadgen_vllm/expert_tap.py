@@ -55,24 +55,38 @@ class _Counts:
     """Counts since `start`, on the device. Tensors are allocated once; counting a step waits for nothing."""
 
     def __init__(self, capture: _Capture) -> None:
-        rows, layers = capture.rows, len(capture.layers)
+        rows, layers, bins = capture.rows, len(capture.layers), capture.experts + 1  # the first for what is no expert
         self.capture, self.tokens = capture, 0
         self.steps_by_tokens: dict[int, int] = {}
-        self._sparse = torch.tensor(capture.layers, device=rows.device)
-        self._of_step = torch.zeros((layers, capture.experts), dtype=torch.int64, device=rows.device)
-        self.counts = torch.zeros_like(self._of_step)
         self.distinct = torch.zeros(len(rows) + 1, dtype=torch.int64, device=rows.device)  # by tokens of the step
+        self._counts = torch.zeros(layers * bins, dtype=torch.int64, device=rows.device)
+        self._of_step = torch.zeros_like(self._counts)
+        self._one = torch.ones(1, dtype=torch.int64, device=rows.device)
+        self._sparse = torch.tensor(capture.layers, device=rows.device)
+        self._first_bins = torch.arange(layers, device=rows.device)[:, None] * bins + 1
+
+    @property
+    def counts(self) -> torch.Tensor:
+        """Sparse layers × experts."""
+        return self._by_expert(self._counts)
 
     def add(self, tokens: int) -> None:
         """Count the first `tokens` rows, those of one step."""
-        chosen = self.capture.rows[:tokens].index_select(1, self._sparse)  # tokens × sparse layers × k
-        flat = chosen.permute(1, 0, 2).reshape(len(self.capture.layers), -1).to(torch.int64)
-        is_expert = (flat >= 0) & (flat < self.capture.experts)  # a wrong number would end the process on a GPU
-        self._of_step.zero_().scatter_add_(1, flat.clamp(0, self.capture.experts - 1), is_expert.to(torch.int64))
-        self.counts += self._of_step
-        self.distinct[tokens] += (self._of_step > 0).sum()
+        rows = self.capture.rows[:tokens]  # tokens × layers × k
+        if rows.shape[1] != len(self.capture.layers):
+            rows = rows.index_select(1, self._sparse)
+        bins = (rows.clamp(-1, self.capture.experts - 1) + self._first_bins).reshape(-1)
+        if bins.device.type == "cpu":
+            of_step = torch.bincount(bins, minlength=len(self._counts))
+        else:  # where bincount would wait for the device
+            of_step = self._of_step.zero_().scatter_add_(0, bins, self._one.expand(len(bins)))
+        self._counts += of_step
+        self.distinct[tokens] += self._by_expert(of_step).count_nonzero()
         self.tokens += tokens
         self.steps_by_tokens[tokens] = self.steps_by_tokens.get(tokens, 0) + 1
+
+    def _by_expert(self, bins: torch.Tensor) -> torch.Tensor:
+        return bins.view(len(self.capture.layers), -1)[:, 1:]
 
 
 class ExpertTap:
