@@ -78,7 +78,7 @@ class SweepRow:
     invalid: int = 0
 
 
-def sweep_json(sweep: SweepRow) -> dict[str, Any]:
+def sweep_json(sweep: SweepRow) -> dict[str, object]:
     """Return the fields of a sweep by name; `accuracy` is absent if nothing was evaluated."""
     known = asdict(sweep)
     if not sweep.accuracy:

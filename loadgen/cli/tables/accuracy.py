@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.text import Text
 
+from loadgen.analysis.document.server import ServerDocument
 from loadgen.cli.tables.style import plain_table
 from loadgen.report.words.accuracy import accuracy_note, accuracy_table
 from loadgen.report.words.server import server_name
@@ -13,7 +14,8 @@ from loadgen.store.rows import AccuracyRow, Evaluation
 
 def show_evaluation(console: Console, evaluation: Evaluation) -> None:
     """What was evaluated, and each result."""
-    first, server = evaluation.rows[0], evaluation.server
+    first = evaluation.rows[0]
+    server: ServerDocument = evaluation.server
     text = Text()
     if first.provenance == "simulated":
         text.append(" SIMULATED ", style="reverse bold yellow")

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from loadgen.errors import UsageError
 from loadgen.experiments.accuracy.task_files import PREFIX
@@ -23,7 +22,7 @@ class TaskResult:
     shots: int | None
 
 
-def read_results(document: Any) -> tuple[TaskResult, ...]:
+def read_results(document: object) -> tuple[TaskResult, ...]:
     """Return each metric of each task and group at the top of a result file of lm-eval. Raises UsageError if there is none.
 
     A metric is under `metric,filter`, its standard error under `metric_stderr,filter`. A filter is part of a metric's name if
@@ -50,13 +49,13 @@ def read_results(document: Any) -> tuple[TaskResult, ...]:
     return found
 
 
-def version_of(document: Any) -> str | None:
+def version_of(document: object) -> str | None:
     """Return lm-eval's version by its result file."""
     found = _object(document).get("lm_eval_version")
     return found if isinstance(found, str) else None
 
 
-def _of_task(task: str, metrics: Mapping[str, Any], *, samples: int | None, shots: int | None) -> list[TaskResult]:
+def _of_task(task: str, metrics: Mapping[str, object], *, samples: int | None, shots: int | None) -> list[TaskResult]:
     names = [name for name in metrics if "," in name and not name.partition(",")[0].endswith("_stderr")]
     bare = [name.partition(",")[0] for name in names]
     found = []
@@ -71,16 +70,15 @@ def _of_task(task: str, metrics: Mapping[str, Any], *, samples: int | None, shot
     return found
 
 
-def _samples(whole: Mapping[str, Any], task: str) -> int | None:
+def _samples(whole: Mapping[str, object], task: str) -> int | None:
     """The questions that were asked; of a group, those of its tasks."""
-    counts: dict[str, Any] = _object(whole.get("n-samples"))
-    members = _object(whole.get("group_subtasks")).get(task) or [task]
-    asked = [_whole(_object(counts.get(name)).get("effective")) for name in _leaves(whole, members)]
+    counts = _object(whole.get("n-samples"))
+    asked = [_whole(_object(counts.get(name)).get("effective")) for name in _leaves(whole, [task])]
     known = [count for count in asked if count is not None]
     return sum(known) if known and len(known) == len(asked) else None
 
 
-def _leaves(whole: Mapping[str, Any], names: Collection[str]) -> list[str]:
+def _leaves(whole: Mapping[str, object], names: Collection[str]) -> list[str]:
     """The tasks in groups of groups."""
     groups = _object(whole.get("group_subtasks"))
     found: list[str] = []
@@ -90,14 +88,15 @@ def _leaves(whole: Mapping[str, Any], names: Collection[str]) -> list[str]:
     return found
 
 
-def _object(value: Any) -> dict[str, Any]:
+def _object(value: object) -> dict[str, object]:
     return value if isinstance(value, dict) else {}
 
 
-def _number(value: Any) -> float | None:
-    is_number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    return float(value) if is_number else None
+def _number(value: object) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        return None
+    return float(value)
 
 
-def _whole(value: Any) -> int | None:
+def _whole(value: object) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) else None
