@@ -90,8 +90,9 @@ def test_each_load_of_a_study_asks_for_it_and_tiny_models_are_asked_what_they_ha
     variants = variants_of(file)
     full = [spec.accuracy for spec in load_specs(file, variants[0])]
     assert all(each is not None and each.tasks == ["paper"] and each.when == "before" for each in full)
-    tiny = next(each for each in at_tiny_scale(variants) if each.cannot_run is None)
-    for spec in load_specs(file, tiny):
+    tiny = {each.label: each for each in at_tiny_scale(variants) if each.cannot_run is None}
+    assert {"trained-mixtral", "trained-deepseek"} <= set(tiny)
+    for spec in load_specs(file, tiny["trained-mixtral"]):
         assert spec.accuracy is not None
         assert (spec.accuracy.tasks, spec.accuracy.limit, spec.accuracy.when) == (["built-in"], 20, "before")
 
