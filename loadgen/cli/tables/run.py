@@ -5,6 +5,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from loadgen.analysis.document.run import RunDocument
+from loadgen.analysis.experts import EXPERT_FIGURES
 from loadgen.analysis.figures.metrics import METRICS
 from loadgen.analysis.utilisation import UTILISATION_FIGURES
 from loadgen.cli.tables.style import VERDICTS, facts_table, numbers, plain_table, words
@@ -65,7 +66,7 @@ def run_table(document: RunDocument) -> RenderableType:
     """Every figure of one run."""
     distributions = plain_table("ms", *numbers("n", "mean", "p50", "p90", "p95", "p99", "max"))
     scalars = Table.grid("", Column(justify="right"), Column(style="dim"), padding=(0, 2))
-    for metric in (*METRICS, *UTILISATION_FIGURES):
+    for metric in (*METRICS, *UTILISATION_FIGURES, *EXPERT_FIGURES):
         if metric.is_distribution:
             figures = metric.of(document) or {}
             if metric.better is None and not figures.get("n"):

@@ -6,6 +6,7 @@ A cell's colour is its count over the mean of its layer: 1 is an even share. All
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 from typing_extensions import TypedDict
 
 from loadgen.analysis.document.run import RunDocument
@@ -20,6 +21,7 @@ _MAX_WRITTEN_EXPERTS = 16  # of a layer, whose cells have room for a figure
 _CELL_PX, _THIN_CELL_PX, _BESIDE_PX = 26, 12, 60
 _WHITE_FROM = 0.55  # of the scale: white is easier to read on a cell than ink
 _MAX_STEP_SIZES = 200
+_FORMULA_PLACES = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +96,7 @@ def distinct_experts_chart(named: Sequence[NamedCounts]) -> Chart | None:
         {"field": "steps", "title": "steps"},
     ]
     line: Spec = {
+        "data": {"values": [row for each in shown for row in _formula_rows(each, sizes[0], sizes[-1])]},
         "mark": {"type": "line", "strokeDash": list(palette.DASHED), "strokeWidth": 1.5},
         "encoding": {"x": x, "y": y | {"field": "expected"}, "color": color},
     }
@@ -110,6 +113,15 @@ def distinct_experts_chart(named: Sequence[NamedCounts]) -> Chart | None:
         frame(rows) | {"layer": [line, points]},
         _step_table(shown),
     )
+
+
+def _formula_rows(named: NamedCounts, first: int, last: int) -> list[dict[str, object]]:
+    """Places of the formula's line, evenly spaced on a logarithmic axis."""
+    places = np.geomspace(max(1, first), max(1, last), _FORMULA_PLACES)
+    return [
+        {"name": named.name, "x": round(float(x), 3), "expected": round(named.counts.expected_distinct(float(x)), 4)}
+        for x in places
+    ]
 
 
 class _StepRow(TypedDict):
@@ -174,7 +186,12 @@ def _panel(named: NamedCounts, rows: Sequence[_Cell], largest: float) -> Spec:
 def _layers(counts: ExpertCounts, largest: float) -> list[Spec]:
     """The cells, and their figures where they have room for them."""
     is_written = counts.experts <= _MAX_WRITTEN_EXPERTS
-    x: Spec = {"field": "expert", "type": "ordinal", "title": "expert", "scale": {"paddingInner": 0.04}}
+    x: Spec = {
+        "field": "expert",
+        "type": "ordinal",
+        "title": "expert",
+        "scale": {"paddingInner": 0.04 if is_written else 0},
+    }
     x |= {"axis": {"labelAngle": 0, "domain": False, "ticks": False, "grid": False, "labelOverlap": True}}
     y: Spec = {"field": "layer", "type": "ordinal", "title": "layer", "scale": {"paddingInner": 0.06}}
     y |= {"sort": [str(layer) for layer in counts.layers], "axis": {"grid": False, "labelOverlap": True}}
@@ -188,7 +205,7 @@ def _layers(counts: ExpertCounts, largest: float) -> list[Spec]:
     ]
     cells: list[Spec] = [
         {
-            "mark": {"type": "rect", "cornerRadius": 2},
+            "mark": {"type": "rect", "cornerRadius": 2 if is_written else 0},
             "encoding": {"x": x, "y": y, "color": color, "tooltip": tooltip},
         }
     ]

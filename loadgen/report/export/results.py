@@ -22,6 +22,7 @@ from loadgen.analysis.document.sweep import (
     SweepDocument,
     SweepFacts,
 )
+from loadgen.analysis.experts import EXPERT_FIGURES
 from loadgen.analysis.point_findings import point_documents
 from loadgen.analysis.utilisation import UTILISATION_FIGURES
 from loadgen.engine.records.record import Records
@@ -145,10 +146,12 @@ def run_row(run: RunDocument) -> Row:
     """
     row: Row = {
         key: json.dumps(value, ensure_ascii=False) if isinstance(value, list) else value
-        for key, value in leaves({key: value for key, value in run.items() if key != "replies"})
+        for key, value in leaves({key: value for key, value in run.items() if key not in ("replies", "experts")})
     }
     row["verdict.findings"] = ",".join(finding["code"] for finding in run["verdict"]["findings"])
-    row |= {each.key: value for each in UTILISATION_FIGURES if (value := each.read(run)) is not None}
+    row |= {
+        each.key: value for each in (*UTILISATION_FIGURES, *EXPERT_FIGURES) if (value := each.read(run)) is not None
+    }
     return row
 
 

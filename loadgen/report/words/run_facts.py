@@ -10,6 +10,7 @@ from typing import cast
 
 from loadgen.analysis.document.run import ImportDocument, KeptReply, LengthFigures, RunDocument
 from loadgen.analysis.document.server import EnvironmentDocument
+from loadgen.analysis.experts import EXPERT_FIGURES
 from loadgen.analysis.figures.figure import Figure
 from loadgen.analysis.figures.metrics import METRICS
 from loadgen.analysis.stats import TAIL_NAMES, Distribution, highest_percentile
@@ -94,7 +95,7 @@ def scalar_figures(run: RunDocument) -> tuple[FigureLine, ...]:
     """Every metric of one number that the run has."""
     return tuple(
         FigureLine(metric_label(metric, run), shown_unit(metric.unit), metric.formula, (cell(value, metric.unit),))
-        for metric in (*METRICS, *UTILISATION_FIGURES)
+        for metric in (*METRICS, *UTILISATION_FIGURES, *EXPERT_FIGURES)
         if not metric.is_distribution and (value := metric.read(run)) is not None
     )
 
