@@ -17,6 +17,8 @@ from loadgen.engine.drive.driver import Progress
 from loadgen.experiments.estimate import TimeLeft
 from loadgen.experiments.events import (
     AFTER_MEASURING,
+    Evaluated,
+    Evaluating,
     Event,
     GroupStarted,
     OnEvent,
@@ -90,7 +92,9 @@ class LiveState:
                 self._server_stage = f"{event.label}: {event.stage}"
             case ServerEnding():
                 self._server_stage = f"{event.label}: ending the server"
-            case ServerReady():
+            case Evaluating():
+                self._server_stage = f"evaluating: {event.tool}"
+            case ServerReady() | Evaluated():
                 self._server_stage = None
             case SweepStarted():
                 self._planned_runs = event.most_runs or len(event.runs)

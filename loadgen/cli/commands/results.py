@@ -1,5 +1,6 @@
 """`loadgen list`, `show`, `export` and `report`: what is on record. None of them writes to the database."""
 
+import re
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,7 +11,7 @@ from loadgen.cli.console.output_file import write_file
 from loadgen.cli.console.terminal import Terminal, show_json, stdout, write_bytes
 from loadgen.cli.flags import options
 from loadgen.cli.flags.signature import Flag, command
-from loadgen.errors import NotFoundError, UsageError
+from loadgen.errors import UsageError
 
 if TYPE_CHECKING:
     from loadgen.analysis.document.run import RunDocument
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from loadgen.store.repository import Store
     from loadgen.store.rows import Evaluation, SweepRow
 
+_EVALUATION_ID = r"a\d{6}"
 _FORMATS: tuple["Format", ...] = ("json", "csv", "parquet", "vllm-bench")
 _EXPORT_FLAGS = (
     Flag("format", "json|csv|parquet|vllm-bench", "What to write.", type=str, default="json"),
@@ -90,13 +92,12 @@ def show(terminal: Terminal, id: options.AnyId, as_json: options.Json = False) -
 
 
 def _evaluation(store: "Store", given: str) -> "Evaluation | None":
-    """The evaluation of that id or beginning; None for what cannot be one."""
-    if not given.startswith("a"):
+    """The evaluation of that id or beginning; None for what is not one, such as a name. Raises NotFoundError."""
+    if re.match(_EVALUATION_ID, given) is None or any(
+        given in (sweep.name, sweep.spec.get("name")) for sweep in store.sweeps()
+    ):
         return None
-    try:
-        return store.evaluation(given)
-    except NotFoundError:
-        return None
+    return store.evaluation(given)
 
 
 def _show_evaluation(evaluation: "Evaluation", *, as_json: bool) -> None:

@@ -31,6 +31,7 @@ from loadgen.report.export.vllm_bench_result import vllm_bench_result
 from loadgen.report.run_selection import find
 from loadgen.store.repository import Store
 from loadgen.store.rows import Evaluation, SweepRow, sweep_json
+from loadgen.study.accuracy import newest_results
 
 Format = Literal["json", "csv", "parquet", "vllm-bench"]
 Row = dict[str, Any]
@@ -70,7 +71,8 @@ def export(store: Store, found_id: str, form: Format, requests: bool = False) ->
     if requests:
         rows = [row for run in runs for row in request_rows(run, _needed_records(store, run))]
         return _write(rows, form, {"schema_version": 1, "requests": rows})
-    return _write([run_row(run) for run in runs], form, whole)
+    evaluated = {sweep_id: _accuracy_columns(store.sweep(sweep_id)) for sweep_id in {run["sweep_id"] for run in runs}}
+    return _write([run_row(run) | evaluated[run["sweep_id"]] for run in runs], form, whole)
 
 
 def _found(store: Store, found_id: str) -> tuple[list[RunDocument], GroupDocument | SweepDocument | LoneRunDocument]:
@@ -153,6 +155,15 @@ def run_row(run: RunDocument) -> Row:
         each.key: value for each in (*UTILISATION_FIGURES, *EXPERT_FIGURES) if (value := each.read(run)) is not None
     }
     return row
+
+
+def _accuracy_columns(sweep: SweepRow) -> Row:
+    """The newest result of each task and metric, `accuracy.copy.exact_match`, with its standard error."""
+    columns: Row = {}
+    for row in newest_results(sweep.accuracy):
+        name = f"accuracy.{row.task}.{row.metric}"
+        columns |= {name: row.value, f"{name}_standard_error": row.standard_error}
+    return columns
 
 
 def request_rows(run: RunDocument, records: Records) -> list[Row]:

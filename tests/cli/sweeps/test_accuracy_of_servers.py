@@ -1,5 +1,7 @@
 """Evaluations next to measurements: one as part of a sweep, made up for by --resume, shown, exported, imported and drawn."""
 
+import csv
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -40,6 +42,10 @@ def test_a_server_is_evaluated_once_and_found_everywhere(
     cli("export", "both", "-o", "both.json")
     assert cli("import", "both.json", "--db", "sqlite:///other.db").code == 0
     assert cli("show", "both", "--db", "sqlite:///other.db", "--json").json["accuracy"] == rows
+    header, first, *_ = cli("export", "both", "--format", "csv").out.splitlines()
+    columns = next(csv.DictReader([header, first]))
+    assert columns["accuracy.sort.exact_match"] == "0.75"
+    assert columns["accuracy.sort.exact_match_standard_error"] == "0.25"
     assert cli("plot", "accuracy", "both", "-o", "a.svg").code == 0
     assert "Accuracy against output" in (tmp_path / "a.svg").read_text()
     assert cli("report", "both", "-o", "report.html").code == 0
@@ -59,6 +65,18 @@ def test_another_sweep_on_the_same_server_has_the_results_too(
     assert cli("run", *point, "--json").measured
     found = cli("show", "latest", "--json").json["accuracy"]
     assert [row["evaluation_id"] for row in found] == [alone.json["evaluation_id"]]
+
+
+def test_an_evaluation_is_shown_by_its_id_and_a_sweep_by_a_name_that_looks_like_one(
+    cli: Cli, point: tuple[str, ...], fake: FakeLmEval
+) -> None:
+    url = point[point.index("--url") + 1]
+    for _ in range(2):
+        assert cli("accuracy", "--url", url, "--tasks", "copy", "--limit", "4").code == 0
+    assert "Several evaluations in the database" in cli("show", f"a{datetime.now(UTC):%y%m%d}").err
+    assert "no evaluation" in cli("show", "a000000").err
+    assert cli("run", *point, "--name", "a000000").measured
+    assert "SIMULATED" in cli("show", "a000000").out
 
 
 def test_an_evaluation_that_fails_costs_no_run_and_is_made_up_for(
