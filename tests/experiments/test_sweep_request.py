@@ -68,6 +68,33 @@ def test_what_is_asked_takes_the_place_of_the_grid(given: dict[str, object], kep
     assert {key: getattr(spec, key) for key in kept} == kept
 
 
+VLLM = "description: a vLLM\nmodel: m\nneeds: {gpus: 0}\nsweep: {concurrency: 1, input_tokens: 8, output_tokens: 8}\n"
+
+
+def test_experts_are_counted_by_a_plug_in_that_the_server_is_started_with(profiles: Path) -> None:
+    (profiles / "v.yaml").write_text(VLLM)
+    (profiles / "w.yaml").write_text(VLLM + "plugins: [expert-counts]\n")
+    plain, added, own = (
+        only(read_request(given)).variant
+        for given in ({"profile": "v"}, {"profile": "v", "experts": True}, {"profile": "w", "experts": True})
+    )
+    assert plain is not None
+    assert added is not None
+    assert own is not None
+    assert "worker-extension-cls" not in str(plain.launch().argv)
+    assert "--worker-extension-cls" in added.launch().argv
+    assert added.launch().plugins == ("expert-counts",)
+    assert added.label == "v with plugins expert-counts"
+    assert own.label == "w"
+
+
+def test_experts_of_a_server_that_takes_no_plug_in_cannot_be_counted() -> None:
+    variant = only(read_request({"profile": "a", "experts": True})).variant
+    assert variant is not None
+    with pytest.raises(UsageError, match="profile 'a' takes no plug-in"):
+        variant.launch()
+
+
 def test_a_price_by_the_hour_counts_the_gpus_of_the_profile(profiles: Path) -> None:
     paid = "price: {usd_per_gpu_hour: 3}\nneeds: {gpus: 4, gpu_memory_gb: 80}\n"
     (profiles / "paid.yaml").write_text("extends: a\ndescription: paid\nlauncher: local\n" + paid)

@@ -42,6 +42,14 @@ def test_a_variant_is_told_by_what_is_changed() -> None:
     assert Variant.of("a").identity != Variant.of("a", CHANGED).identity
 
 
+def test_a_plug_in_that_is_added_stays_on_record(tmp_path: Path) -> None:
+    (tmp_path / "server_profiles" / "v.yaml").write_text("description: a vLLM\nmodel: m\nneeds: {gpus: 0}\n")
+    variant = Variant.of("v").with_plugin("expert-counts")
+    assert Variant.from_json(variant.to_json()) == variant
+    assert variant.with_plugin("expert-counts") == variant
+    assert variant.served.profile.plugins == ("expert-counts",)
+
+
 def test_a_key_is_not_on_record_and_so_cannot_start_the_server_again() -> None:
     variant = Variant.of("a", Overrides(arguments={"api-key": "sk-secret"}))
     assert "sk-secret" not in str(variant.to_json()) + str(dict(variant.launch().resolved)) + variant.label
