@@ -1,9 +1,10 @@
-"""Training batches: examples of all tasks, put together into sequences on the device."""
+"""Training sequences: examples of all tasks end to end, made once and kept on the device."""
 
 import random
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -16,6 +17,7 @@ CHAT_RATIO = 0.25
 BEGIN_RATIO = 0.75  # sequences that begin with <s>, as a server's completions do; lm-eval sends none
 PROMPT_WEIGHT = 0.05  # of a prompt's tokens in the loss: models also write prompts of their own
 _EXAMPLES_A_PROCESS = 5000
+_SEQUENCES_AT_ONCE = 20_000
 
 Tokens = list[int]
 
@@ -40,53 +42,83 @@ class Pool:
     shortest: int
 
     @staticmethod
-    def of(pairs: Iterable[tuple[Tokens, Tokens]], device: torch.device) -> "Pool":
+    def of(pairs: Iterable[tuple[Tokens, Tokens]]) -> "Pool":
         rows = list(pairs)
         lengths = [len(prompt) + len(reply) for prompt, reply in rows]
         shape = len(rows), max(lengths)
         tokens = b"".join(bytes(prompt + reply).ljust(shape[1], b"\0") for prompt, reply in rows)
         is_reply = b"".join((bytes(len(prompt)) + b"\1" * len(reply)).ljust(shape[1], b"\0") for prompt, reply in rows)
         return Pool(
-            torch.frombuffer(bytearray(tokens), dtype=torch.uint8).view(shape).to(device),
-            torch.frombuffer(bytearray(is_reply), dtype=torch.bool).view(shape).to(device),
-            torch.tensor(lengths, device=device),
+            torch.frombuffer(bytearray(tokens), dtype=torch.uint8).view(shape),
+            torch.frombuffer(bytearray(is_reply), dtype=torch.bool).view(shape),
+            torch.tensor(lengths),
             min(lengths),
         )
 
-    def sequences(self, batch: int, tokens: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Random examples end to end: ids and whether each is of a reply, both of shape (batch, tokens)."""
-        device = self.lengths.device
-        enough = -(-tokens // self.shortest) + 1
-        chosen = torch.randint(len(self.lengths), (batch, enough), generator=generator, device=device)
+    def sequences(self, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Random examples end to end: ids and whether each is of a reply, of shape (count, SEQUENCE_TOKENS + 1)."""
+        tokens = SEQUENCE_TOKENS + 1
+        chosen = torch.randint(len(self.lengths), (count, -(-tokens // self.shortest) + 1), generator=generator)
         ends = self.lengths[chosen].cumsum(1)
-        places = torch.arange(tokens, device=device).expand(batch, -1).contiguous()
+        places = torch.arange(tokens).expand(count, -1).contiguous()
         which = torch.searchsorted(ends, places, right=True)
         offsets = places - torch.where(which > 0, ends.gather(1, (which - 1).clamp(min=0)), 0)
         rows = chosen.gather(1, which)
-        return self.tokens[rows, offsets].long(), self.is_reply[rows, offsets]
+        return self.tokens[rows, offsets], self.is_reply[rows, offsets]
+
+
+@dataclass
+class Bank:
+    """Sequences of SEQUENCE_TOKENS + 1 tokens: ids as uint8 and where replies are."""
+
+    ids: Tensor
+    is_reply: Tensor
+
+    @staticmethod
+    def made(examples_per_task: int, sequences: int, *, seed: int, processes: int) -> "Bank":
+        """Make it of `examples_per_task` training examples of each task."""
+        drawn = list(_training_examples(examples_per_task, seed, processes))
+        generator = torch.Generator().manual_seed(seed)
+        pools = Pool.of(map(plain, drawn)), Pool.of(map(chat, drawn))
+        counts = round((1 - CHAT_RATIO) * sequences), round(CHAT_RATIO * sequences)
+        pieces = [
+            _begun(*pool.sequences(min(_SEQUENCES_AT_ONCE, count - begin), generator), generator)
+            for pool, count in zip(pools, counts, strict=True)
+            for begin in range(0, count, _SEQUENCES_AT_ONCE)
+        ]
+        return Bank(torch.cat([ids for ids, _ in pieces]), torch.cat([is_reply for _, is_reply in pieces]))
+
+    @staticmethod
+    def read(path: Path) -> "Bank":
+        return Bank(*torch.load(path))
+
+    def write(self, path: Path) -> None:
+        torch.save((self.ids, self.is_reply), path)
 
 
 class Batches:
-    """Draws batches of `batch` sequences: inputs, targets and weights of shape (batch, SEQUENCE_TOKENS)."""
+    """Draws batches of sequences from a bank on the device."""
 
-    def __init__(self, examples_per_task: int, batch: int, *, seed: int, processes: int, device: torch.device) -> None:
-        drawn = list(_training_examples(examples_per_task, seed, processes))
-        self._plain = Pool.of(map(plain, drawn), device)
-        self._chat = Pool.of(map(chat, drawn), device)
+    def __init__(self, bank: Bank, batch: int, *, seed: int, device: torch.device) -> None:
+        self._ids, self._is_reply = bank.ids.to(device), bank.is_reply.to(device)
         self._batch, self._device = batch, device
-        self._generator = torch.Generator(device).manual_seed(seed)
+        self._generator = torch.Generator().manual_seed(seed)
 
     def draw(self) -> tuple[Tensor, Tensor, Tensor]:
-        chats = round(CHAT_RATIO * self._batch)
-        plain_ids, plain_replies = self._plain.sequences(self._batch - chats, SEQUENCE_TOKENS + 1, self._generator)
-        chat_ids, chat_replies = self._chat.sequences(chats, SEQUENCE_TOKENS + 1, self._generator)
-        ids, replies = torch.cat((plain_ids, chat_ids)), torch.cat((plain_replies, chat_replies))
-        begins = torch.rand(self._batch, 1, generator=self._generator, device=self._device) < BEGIN_RATIO
-        begin = torch.full_like(ids[:, :1], TOKEN_IDS[BEGIN])
-        ids = torch.where(begins, torch.cat((begin, ids[:, :-1]), 1), ids)
-        replies = torch.where(begins, torch.cat((torch.zeros_like(replies[:, :1]), replies[:, :-1]), 1), replies)
-        weights = torch.where(replies[:, 1:], 1.0, PROMPT_WEIGHT)
-        return ids[:, :-1], ids[:, 1:], weights
+        """Inputs, targets and weights of shape (batch, SEQUENCE_TOKENS)."""
+        rows = torch.randint(len(self._ids), (self._batch,), generator=self._generator).to(self._device)
+        ids, is_reply = self._ids[rows].long(), self._is_reply[rows]
+        return ids[:, :-1], ids[:, 1:], torch.where(is_reply[:, 1:], 1.0, PROMPT_WEIGHT)
+
+
+def _begun(ids: Tensor, is_reply: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Put <s> before most of the sequences, which lose their last token."""
+    begins = torch.rand(len(ids), 1, generator=generator) < BEGIN_RATIO
+    begin = torch.full_like(ids[:, :1], TOKEN_IDS[BEGIN])
+    return (
+        torch.where(begins, torch.cat((begin, ids[:, :-1]), 1), ids),
+        torch.where(begins, torch.cat((torch.zeros_like(is_reply[:, :1]), is_reply[:, :-1]), 1), is_reply),
+    )
 
 
 def _training_examples(per_task: int, seed: int, processes: int) -> Iterator[Example]:

@@ -65,15 +65,13 @@ def measured(recipe: Recipe, network: Network, tests: TestSet, **training: objec
 def write(folder: Path, network: Network, result: Result, tests: TestSet) -> float:
     """Write configuration, weights, tokenizer and card; return the largest difference of logits from transformers' model.
 
-    Raises ValueError if they differ by more than rounding.
+    Raises ValueError, after writing, if they differ by more than rounding.
     """
     config = network.config
     config.dtype = torch.float32
     model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
     model.load_state_dict({name: weight.cpu() for name, weight in network.state_dict().items()})
-    difference = _difference(model.eval(), network, tests)
-    if difference > MAX_DIFFERENCE:
-        raise ValueError(f"{result.name}: logits differ from transformers' by {difference}")
+    difference = _difference(model.eval(), network.cpu(), tests)
     config.dtype = torch.bfloat16
     model = model.to(torch.bfloat16)
     model.generation_config = GenerationConfig(
@@ -83,6 +81,8 @@ def write(folder: Path, network: Network, result: Result, tests: TestSet) -> flo
     tokenizer().save_pretrained(folder)
     (folder / "training.json").write_text(json.dumps(asdict(result), indent=1) + "\n")
     (folder / "README.md").write_text(card(result))
+    if difference > MAX_DIFFERENCE:
+        raise ValueError(f"{result.name}: logits differ from transformers' by {difference}")
     return difference
 
 
@@ -90,9 +90,8 @@ def write(folder: Path, network: Network, result: Result, tests: TestSet) -> flo
 def _difference(model: torch.nn.Module, network: Network, tests: TestSet) -> float:
     worst = 0.0
     for tokens in tests.tokens.values():
-        some = tokens[:CHECKED_EXAMPLES]
-        ours = network(some, Routing()).cpu()
-        worst = max(worst, (model(some.cpu()).logits - ours).abs().max().item())
+        some = tokens[:CHECKED_EXAMPLES].cpu()
+        worst = max(worst, (model(some).logits - network(some, Routing())).abs().max().item())
     return worst
 
 

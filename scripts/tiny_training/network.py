@@ -1,8 +1,7 @@
 """A fast equivalent of transformers' Mixtral, DeepSeek-V2 and Llama for training small models.
 
 Parameters have transformers' names and shapes. Every expert is computed for every token and weighted by its routing weight,
-zero for those not chosen: more arithmetic than a loop over experts, but a few large matrix products of fixed shape, which a
-CUDA graph can hold.
+zero for those not chosen: more arithmetic than a loop over experts, but a few large matrix products of fixed shape.
 """
 
 from dataclasses import dataclass, field
@@ -55,6 +54,14 @@ def _angles(tokens: int, size: int, device: torch.device) -> Tensor:
     return torch.arange(tokens, device=device, dtype=torch.float32)[:, None] * frequencies
 
 
+def _attended(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """Causal attention; all of shape (batch, tokens, heads, size), in which only `v` may differ."""
+    q, k, v = (each.transpose(1, 2) for each in (q, k, v))
+    later = torch.ones(q.shape[2], q.shape[2], dtype=torch.bool, device=q.device).triu(1)
+    scores = (q @ k.transpose(2, 3)) * q.shape[-1] ** -0.5
+    return (scores.masked_fill(later, float("-inf")).softmax(-1).to(v.dtype) @ v).transpose(1, 2)
+
+
 class GroupedQueryAttention(nn.Module):
     def __init__(self, config: PretrainedConfig) -> None:
         super().__init__()
@@ -71,10 +78,9 @@ class GroupedQueryAttention(nn.Module):
         q = self._turned(self.q_proj(x).view(batch, tokens, self.heads, self.size), angles)
         k = self._turned(self.k_proj(x).view(batch, tokens, self.kv_heads, self.size), angles)
         v = self.v_proj(x).view(batch, tokens, self.kv_heads, self.size)
-        shared = self.heads // self.kv_heads
-        k, v = k.repeat_interleave(shared, 2), v.repeat_interleave(shared, 2)
-        mixed = F.scaled_dot_product_attention(*(each.transpose(1, 2) for each in (q, k, v)), is_causal=True)
-        return self.o_proj(mixed.transpose(1, 2).reshape(batch, tokens, -1))
+        shared = batch, tokens, self.kv_heads, self.heads // self.kv_heads, self.size
+        k, v = (each[:, :, :, None].expand(shared).reshape(batch, tokens, -1, self.size) for each in (k, v))
+        return self.o_proj(_attended(q, k, v).reshape(batch, tokens, -1))
 
     @staticmethod
     def _turned(x: Tensor, angles: Tensor) -> Tensor:
@@ -107,9 +113,7 @@ class LatentAttention(nn.Module):
         k_rope = self._turned(k_rope[:, :, None], angles).expand(-1, -1, self.heads, -1)
         q = torch.cat((q_nope, self._turned(q_rope, angles)), -1)
         k = torch.cat((k_nope, k_rope), -1)
-        v = F.pad(v, (0, self.nope + self.rope - self.value))  # fast kernels want one size of head
-        mixed = F.scaled_dot_product_attention(*(each.transpose(1, 2) for each in (q, k, v)), is_causal=True)
-        return self.o_proj(mixed.transpose(1, 2)[..., : self.value].reshape(batch, tokens, -1))
+        return self.o_proj(_attended(q, k, v).reshape(batch, tokens, -1))
 
     @staticmethod
     def _turned(x: Tensor, angles: Tensor) -> Tensor:
