@@ -6,7 +6,7 @@ from statistics import fmean
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from loadgen.load.tasks import TASKS, examples
 from tiny_training.batches import plain
@@ -50,7 +50,7 @@ class Balance:
 
 
 @torch.no_grad()
-def scores(network: Network, tests: TestSet, routing: Routing | None = None) -> dict[str, float]:
+def scores(network: nn.Module, tests: TestSet, routing: Routing | None = None) -> dict[str, float]:
     """Share of replies that greedy decoding gets right to the end of the reply, by task.
 
     One pass over prompt and reply is enough: decoding writes the reply if each of its tokens is the likeliest after those before.
