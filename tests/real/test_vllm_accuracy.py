@@ -1,4 +1,4 @@
-"""Accuracy by lm-eval on a small model that has learnt its tasks, served by a real vLLM: with its two experts, and with one."""
+"""Accuracy by lm-eval on a small model that has learnt its tasks, served by a real vLLM: in Figure 17's study, and with half of its experts."""
 
 import json
 import math
@@ -12,20 +12,21 @@ from pathlib import Path
 import psutil
 import pytest
 
+from loadgen.load.tasks import TASKS
 from loadgen.servers.launcher.stop import stop
 from loadgen.store.repository import Store
-from loadgen.store.rows import AccuracyRow
+from loadgen.store.rows import AccuracyRow, SweepRow
 from loadgen.study.accuracy import MeanAccuracy, by_task, mean_accuracy
 from tests.real.command import loadgen_command
-from tests.real.vllm_server import ROOT, skip_without_vllm
+from tests.real.vllm_server import ROOT, free_port, skip_without_vllm
 
 pytestmark = pytest.mark.vllm
 
 PROFILE = "trained-mixtral"
-TASKS = ("copy", "sort", "find_choice")
-SAMPLES = 60
-LOAD = ("--concurrency", "2", "--requests", "8", "--endpoint", "chat", "--input-tokens", "16", "--output-tokens", "8")
-ONE_EXPERT = "hf-overrides.num_experts_per_tok=1"
+STUDY = ("study", "run", "fig17", "--scale", "tiny", "--repeats", "1", "--only", "model=mixtral-8x7b")
+STUDY_SAMPLES, SAMPLES = 20, 40
+CHOICE = "find_choice"
+HALF = f"{PROFILE}-inter50"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,32 +34,35 @@ class Evaluated:
     """What two evaluations left in one database."""
 
     temporary: Path  # where its processes put their files
-    sweep_id: str
-    whole: tuple[AccuracyRow, ...]
-    top_1: tuple[AccuracyRow, ...]
+    sweep: SweepRow  # of the study
+    pruned: tuple[AccuracyRow, ...]
 
 
 @pytest.fixture(scope="module")
 def evaluated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Evaluated]:
-    """A sweep with an evaluation, and an evaluation by itself of the same model with one expert for each token."""
+    """The study on its Mixtral, and an evaluation of a running server of the same model with half of its experts."""
     skip_without_vllm()
     if not (ROOT / ".venv-lm-eval/bin/lm_eval").exists():
         pytest.skip("lm-eval is not installed: run `make accuracy`")
     folder = tmp_path_factory.mktemp("accuracy")
     temporary = Path(tempfile.mkdtemp(prefix="acc"))  # short: vLLM's sockets are in it
-    names = ",".join(TASKS)
-    spec = folder / "sweep.yaml"
-    spec.write_text(f"accuracy: {{tasks: [{names}], limit: {SAMPLES}}}\n")
     try:
-        swept = run(folder, temporary, "sweep", str(spec), "--profile", PROFILE, *LOAD, "--json")
-        assert swept.returncode in (0, 3), swept.stderr  # whether a small run is valid is not the question here
-        sweep_id = json.loads(swept.stdout)["sweep_id"]
-        changed = ("--profile", PROFILE, "--argument", ONE_EXPERT)
-        alone = run(folder, temporary, "accuracy", *changed, "--tasks", names, "--limit", str(SAMPLES), "--json")
+        studied = run(folder, temporary, *STUDY)
+        assert studied.returncode in (0, 3), studied.stderr  # whether a small run is valid is not the question here
+        target = folder / "trained_models" / HALF  # a folder of that name holds small models
+        target.parent.mkdir()
+        half = ("moe", "prune", f"trained_models/{PROFILE}", "-o", str(target), "--inter", "0.5")
+        up = ("serve", "up", PROFILE, "--model", str(target), "--port", str(free_port()))
+        for command in (half, up):
+            ended = run(folder, temporary, *command)
+            assert ended.returncode == 0, ended.stderr
+        asked = ("--tasks", f"built-in,{CHOICE}", "--limit", str(SAMPLES), "--json")
+        alone = run(folder, temporary, "accuracy", *asked)
         assert alone.returncode == 0, alone.stderr
         with Store.open(database(folder), read_only=True) as store:
-            top_1 = store.evaluation(json.loads(alone.stdout)["evaluation_id"]).rows
-            yield Evaluated(temporary, sweep_id, store.sweep(sweep_id).accuracy, top_1)
+            (sweep,) = store.sweeps()
+            pruned = store.evaluation(json.loads(alone.stdout)["evaluation_id"]).rows
+            yield Evaluated(temporary, sweep, pruned)
     finally:
         stop(folder)
         shutil.rmtree(temporary, ignore_errors=True)
@@ -78,29 +82,30 @@ def database(folder: Path) -> str:
 
 
 def mean(rows: tuple[AccuracyRow, ...]) -> MeanAccuracy:
-    return mean_accuracy(by_task(rows), TASKS)
+    return mean_accuracy(by_task(rows), tuple(TASKS))
 
 
 def test_every_task_has_its_value_and_lm_evals_standard_error(evaluated: Evaluated) -> None:
-    metrics = {"copy": "exact_match", "sort": "exact_match", "find_choice": "acc"}
-    for rows in (evaluated.whole, evaluated.top_1):
-        assert {row.task: row.metric for row in rows} == metrics
+    generated = dict.fromkeys(TASKS, "exact_match")
+    assert {row.task: row.metric for row in evaluated.sweep.accuracy} == generated
+    assert {row.task: row.metric for row in evaluated.pruned} == {**generated, CHOICE: "acc"}
+    for rows, samples in ((evaluated.sweep.accuracy, STUDY_SAMPLES), (evaluated.pruned, SAMPLES)):
         for row in rows:
-            assert (row.samples, row.shots, row.tool, row.tool_version) == (SAMPLES, 0, "lm-eval", "0.4.13")
+            assert (row.samples, row.shots, row.tool, row.tool_version) == (samples, 0, "lm-eval", "0.4.13")
             assert row.provenance == "tiny"
             assert row.standard_error is not None
-            expected = math.sqrt(row.value * (1 - row.value) / (SAMPLES - 1))
+            expected = math.sqrt(row.value * (1 - row.value) / (samples - 1))
             assert row.standard_error == pytest.approx(expected, abs=1e-6)
-    assert {row.sweep_id for row in evaluated.whole} == {evaluated.sweep_id}
-    assert {row.sweep_id for row in evaluated.top_1} == {None}
+    assert {row.sweep_id for row in evaluated.sweep.accuracy} == {evaluated.sweep.sweep_id}
+    assert {row.sweep_id for row in evaluated.pruned} == {None}
 
 
-def test_the_model_has_learnt_its_tasks_and_one_expert_is_not_enough_for_them(evaluated: Evaluated) -> None:
-    whole, top_1 = mean(evaluated.whole), mean(evaluated.top_1)
+def test_the_model_has_learnt_its_tasks_and_half_of_its_experts_are_not_enough_for_them(evaluated: Evaluated) -> None:
+    whole, pruned = mean(evaluated.sweep.accuracy), mean(evaluated.pruned)
     assert whole.value >= 0.9
     assert whole.low is not None
-    assert top_1.high is not None
-    assert top_1.high < whole.low
+    assert pruned.high is not None
+    assert pruned.high < whole.low
 
 
 def test_nothing_of_lm_eval_is_left(evaluated: Evaluated) -> None:

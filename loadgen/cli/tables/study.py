@@ -47,6 +47,8 @@ def study_tables(file: StudyFile, variants: Sequence[StudyVariant], points: Sequ
         parts.append(servers)
         for load in study.loads:
             parts.append(Text("load: " + ", ".join(f"{key} {_listed(value)}" for key, value in load.items())))
+        if study.accuracy is not None:
+            parts.append(Text(f"accuracy: {', '.join(study.accuracy.tasks)}, {study.accuracy.when} the load"))
         coordinates = _table("coordinate, for --only", "values")
         for name, values in coordinate_values(points).items():
             coordinates.add_row(name, ", ".join(map(_written, values)))

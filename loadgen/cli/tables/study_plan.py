@@ -249,6 +249,8 @@ def _sources(plan: StudyPlan) -> Iterator[str]:
         told.append(f"{plural(starts['assumed'], 'start')} assumed to take {seconds(assumed_s)} each")
     if told:
         yield f"Times: {'; '.join(told)}."
+    if plan.file.study.accuracy is not None and plan.starts:
+        yield f"Each server is evaluated once ({', '.join(plan.accuracy_tasks)}), which is not in these times."
     if bases["bound"]:
         command = f"loadgen study predict {_name(plan.file)} --hardware {plan.hardware.name}"
         yield f"`{command}` gives estimates instead of lower bounds."

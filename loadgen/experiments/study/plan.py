@@ -15,7 +15,7 @@ from loadgen.servers.profiles.checks import cannot_take, does_not_fit, resources
 from loadgen.servers.profiles.memory_fit import GB, Memory
 from loadgen.servers.profiles.schema import ServerProfile
 from loadgen.store.repository import Store
-from loadgen.study.points import Point
+from loadgen.study.points import Point, load_specs
 from loadgen.study.study_file import StudyFile
 from loadgen.study.variants import StudyVariant
 
@@ -165,6 +165,12 @@ class StudyPlan:
     def is_tiny(self) -> bool:
         """Whether tiny models stand for those of the study; the hardware is then this machine's processor."""
         return any(each.variant.stands_for is not None for each in self.servers)
+
+    @property
+    def accuracy_tasks(self) -> tuple[str, ...]:
+        """What each server is evaluated on; empty if none is."""
+        asked = [spec.accuracy for each in self.servers for spec in load_specs(self.file, each.variant)]
+        return tuple(dict.fromkeys(task for accuracy in asked if accuracy is not None for task in accuracy.tasks))
 
     @property
     def points(self) -> tuple[PointPlan, ...]:

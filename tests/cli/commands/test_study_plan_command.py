@@ -83,3 +83,11 @@ def test_mistakes(cli: Cli, arguments: tuple[str, ...], sentence: str) -> None:
     said = cli("study", "plan", *arguments)
     assert (said.code, said.out) == (2, "")
     assert sentence in said.err
+
+
+def test_a_study_that_evaluates_its_servers_says_on_what(cli: Cli) -> None:
+    assert "Each server is evaluated once (paper), which is not in these times." in cli("study", "plan", "fig17").out
+    tiny = cli("study", "plan", "fig17", "--scale", "tiny").out
+    assert "Each server is evaluated once (built-in)" in " ".join(tiny.split())
+    assert "evaluated" not in cli("study", "plan", "fig03").out
+    assert "accuracy: paper, before the load" in cli("study", "show", "fig17").out
