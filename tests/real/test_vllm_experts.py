@@ -18,16 +18,15 @@ from tests.real.vllm_server import ROOT, RealServer, serving
 
 pytestmark = pytest.mark.vllm
 
-PROFILE, CHECKPOINT = "tiny-mixtral", ROOT / ".tiny-models" / "tiny-mixtral"
-PROMPTS = [list(range(300 + 7 * each, 320 + 9 * each)) for each in range(6)]
+MODELS = ("trained-mixtral", "trained-deepseek-unbalanced")  # the second has a dense layer below its sparse ones
+PROMPTS = [[3 + (5 * each + 7 * place) % 70 for place in range(20 + 9 * each)] for each in range(6)]
 OUTPUT_TOKENS = 8
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealServer]:
-    with serving(
-        PROFILE, tmp_path_factory.mktemp("vllm") / "server", plugins=("expert-counts",), dtype="float32"
-    ) as running:
+@pytest.fixture(scope="module", params=MODELS)
+def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealServer]:
+    folder = tmp_path_factory.mktemp("vllm") / "server"
+    with serving(request.param, folder, plugins=("expert-counts",), dtype="float32") as running:
         yield running
 
 
@@ -51,7 +50,11 @@ def test_the_counts_are_those_of_transformers_to_the_token(server: RealServer, c
     """With 6 callers, steps hold prompts and tokens of several requests. In float32: in bfloat16 some scores are equal."""
     counts, texts = counted(server, callers)
     expected = count_with_transformers(
-        CHECKPOINT, texts, output_tokens=0, python=ROOT / ".venv-vllm" / "bin" / "python", dtype="float32"
+        ROOT / "trained_models" / server.model,
+        texts,
+        output_tokens=0,
+        python=ROOT / ".venv-vllm" / "bin" / "python",
+        dtype="float32",
     )
     assert counts.layers == expected.layers
     assert counts.tokens == expected.tokens == sum(map(len, texts))

@@ -21,6 +21,8 @@ _MAX_WRITTEN_EXPERTS = 16  # of a layer, whose cells have room for a figure
 _CELL_PX, _THIN_CELL_PX, _BESIDE_PX = 26, 12, 60
 _WHITE_FROM = 0.55  # of the scale: white is easier to read on a cell than ink
 _MAX_STEP_SIZES = 200
+_MIN_DARKEST = 2.0  # times an even share: what is nearly even is to look so
+_MIN_HEIGHT_PX = 130
 _FORMULA_PLACES = 40
 
 
@@ -60,12 +62,12 @@ def expert_map(named: Sequence[NamedCounts]) -> Chart | None:
     if not shown:
         return None
     cells = [_cells(each.counts) for each in shown]
-    largest = max(cell["ratio"] for each in cells for cell in each)
+    darkest = max(_MIN_DARKEST, *(cell["ratio"] for each in cells for cell in each))
     if len(shown) == 1:
         (one,) = shown
-        spec = frame(cells[0], _height_px(one.counts)) | {"layer": _layers(one.counts, largest)}
+        spec = frame(cells[0], _height_px(one.counts)) | {"layer": _layers(one.counts, darkest)}
     else:
-        panels = [_panel(each, rows, largest) for each, rows in zip(shown, cells, strict=True)]
+        panels = [_panel(each, rows, darkest) for each, rows in zip(shown, cells, strict=True)]
         spec = {"$schema": SCHEMA, "usermeta": {"beside_px": _BESIDE_PX}, "spacing": 14, "hconcat": panels}
     words = "Darker is chosen more often: a cell is its count over the mean of its layer, 1 an even share."
     if len(named) > MAX_MAPS:
@@ -169,21 +171,22 @@ def _cells(counts: ExpertCounts) -> list[_Cell]:
 
 
 def _height_px(counts: ExpertCounts) -> int:
-    return len(counts.layers) * (_CELL_PX if len(counts.layers) <= _MAX_WRITTEN_EXPERTS else _THIN_CELL_PX)
+    cell_px = _CELL_PX if len(counts.layers) <= _MAX_WRITTEN_EXPERTS else _THIN_CELL_PX
+    return max(_MIN_HEIGHT_PX, len(counts.layers) * cell_px)
 
 
-def _panel(named: NamedCounts, rows: Sequence[_Cell], largest: float) -> Spec:
+def _panel(named: NamedCounts, rows: Sequence[_Cell], darkest: float) -> Spec:
     title = {"text": named.name, "fontSize": 11, "fontWeight": "normal", "anchor": "start", "offset": 6}
     return {
         "title": title,
         "width": 300,
         "height": _height_px(named.counts),
         "data": {"values": rows},
-        "layer": _layers(named.counts, largest),
+        "layer": _layers(named.counts, darkest),
     }
 
 
-def _layers(counts: ExpertCounts, largest: float) -> list[Spec]:
+def _layers(counts: ExpertCounts, darkest: float) -> list[Spec]:
     """The cells, and their figures where they have room for them."""
     is_written = counts.experts <= _MAX_WRITTEN_EXPERTS
     x: Spec = {
@@ -196,7 +199,7 @@ def _layers(counts: ExpertCounts, largest: float) -> list[Spec]:
     y: Spec = {"field": "layer", "type": "ordinal", "title": "layer", "scale": {"paddingInner": 0.06}}
     y |= {"sort": [str(layer) for layer in counts.layers], "axis": {"grid": False, "labelOverlap": True}}
     color: Spec = {"field": "ratio", "type": "quantitative", "legend": None}
-    color |= {"scale": {"domain": [0, largest], "range": list(palette.SEQUENCE)}}
+    color |= {"scale": {"domain": [0, darkest], "range": list(palette.SEQUENCE)}}
     tooltip = [
         {"field": "layer", "type": "nominal"},
         {"field": "expert", "type": "nominal"},
@@ -210,7 +213,7 @@ def _layers(counts: ExpertCounts, largest: float) -> list[Spec]:
         }
     ]
     if is_written:
-        ink: Spec = {"condition": {"test": f"datum.ratio > {_WHITE_FROM * largest:.4f}", "value": "#ffffff"}}
+        ink: Spec = {"condition": {"test": f"datum.ratio > {_WHITE_FROM * darkest:.4f}", "value": "#ffffff"}}
         ink["value"] = palette.CELL_INK
         text: Spec = {"field": "ratio", "type": "quantitative", "format": ".1f"}
         cells.append(

@@ -61,10 +61,19 @@ def test_counts_are_written_as_they_are_read(cli: Cli) -> None:
     assert read_expert_counts(Path("copy.json")).to_json() == read_expert_counts(Path(source)).to_json()
 
 
+def test_two_heat_maps_are_drawn_next_to_each_other(cli: Cli) -> None:
+    even, uneven = written("a.json", [[5, 5]]), written("b.json", [[10, 0]])
+    assert cli("moe", "experts", even, uneven, "--plot", "both.svg").code == 0
+    drawn = Path("both.svg").read_text()
+    assert "a.json" in drawn
+    assert "b.json" in drawn
+
+
 CASES: list[tuple[list[str], str]] = [
     (["none.json"], "cannot read the expert counts none.json"),
     (["a.json", "a.json", "a.json"], "two counts are compared, and these are 3"),
     (["a.json", "a.json", "-o", "x.json"], "-o writes one file"),
+    (["a.json", "--plot", "x.gif"], "x.gif must end in"),
     (["latest"], "measure something first"),
     (["--transformers"], "--transformers needs --checkpoint"),
     (["--transformers", "--checkpoint", "none", "--tasks", "copy"], "none has no config.json"),

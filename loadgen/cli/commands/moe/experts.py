@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from loadgen.cli.commands.ids import full_id
+from loadgen.cli.commands.plot import drawing_format
 from loadgen.cli.console.output_file import write_file
 from loadgen.cli.console.terminal import Terminal, show, show_json
 from loadgen.cli.flags import options
@@ -16,6 +17,7 @@ from loadgen.errors import UsageError
 
 if TYPE_CHECKING:
     from loadgen.moe.expert_counts import ExpertCounts
+    from loadgen.report.charts.drawing import DrawingFormat
     from loadgen.report.charts.experts import NamedCounts
 
 _COUNTING, _PROMPTS = "Counting", "Prompts"
@@ -32,6 +34,7 @@ _FLAGS = (
     Flag("output_tokens", "N", "Tokens by which each prompt is continued.", _PROMPTS, type=int, default=32),
     Flag("seed", "N", "Seed by which the prompts are chosen.", _PROMPTS, type=int, default=0),
     Flag("output", "FILE", "Write the counts as JSON.", type=Path | None, short="-o"),
+    Flag("plot", "FILE", "Draw the heat maps: .svg, .pdf or .png.", type=Path | None),
 )  # fmt: skip
 
 
@@ -48,6 +51,7 @@ def experts(
     ] = None,
     *,
     output: Path | None,
+    plot: Path | None,
     as_json: options.Json = False,
     **flags: Any,
 ) -> None:
@@ -55,6 +59,7 @@ def experts(
 
     For example: loadgen moe experts latest -o counts.json
     """
+    form = None if plot is None else drawing_format(plot)
     counts_now = flags.get("url") is not None or flags["transformers"]
     if counts_now and sources:
         raise UsageError(
@@ -65,9 +70,23 @@ def experts(
         if len(named) > 1:
             raise UsageError("-o writes one file of counts; name one run, sweep or file")
         write_file(output, (json.dumps(named[0].counts.to_json()) + "\n").encode())
+    if plot is not None and form is not None:
+        write_file(plot, _drawn(named, form))
     _show(named, as_json=as_json)
-    if output is not None:
-        terminal.note(f"wrote {output}")
+    for path in (output, plot):
+        if path is not None:
+            terminal.note(f"wrote {path}")
+
+
+def _drawn(named: "Sequence[NamedCounts]", form: "DrawingFormat") -> bytes:
+    """The heat maps. Raises UsageError if no token was counted."""
+    from loadgen.report.charts.drawing import draw
+    from loadgen.report.charts.experts import expert_map
+
+    chart = expert_map(named)
+    if chart is None:
+        raise UsageError("there is nothing to draw: no token was counted")
+    return draw(chart, form)
 
 
 def _show(named: "Sequence[NamedCounts]", *, as_json: bool) -> None:
