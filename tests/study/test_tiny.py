@@ -11,7 +11,7 @@ from loadgen.spec.sweep_spec import SweepSpec
 from loadgen.study.measured import measured_points
 from loadgen.study.points import points_of
 from loadgen.study.study_file import read_study, study_names
-from loadgen.study.tiny import at_tiny_scale
+from loadgen.study.tiny import at_tiny_scale, has_tiny_model
 from loadgen.study.tiny_loads import tiny_loads
 from loadgen.study.variants import StudyVariant, variants_of
 
@@ -172,3 +172,9 @@ def test_a_study_may_name_the_tiny_server_that_stands_for_one_that_cannot_run() 
     assert molmoe.coordinates["profile"] == "molmoe-1b"
     assert (first.label, first.cannot_run) == ("trained-deepseek", None)
     assert all("the same as" in (each.cannot_run or "") for each in others)
+
+
+@pytest.mark.parametrize("profile", ["trained-deepseek", "a-copy-of-it"])
+def test_a_model_that_was_trained_for_tests_is_tiny_whatever_its_profile(profile: str) -> None:
+    launch: Any = {"model_source": "trained_models/trained-deepseek"}
+    assert has_tiny_model({"profile": profile, "model": "m", "launch": launch})  # type: ignore[typeddict-item]

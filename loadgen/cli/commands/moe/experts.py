@@ -65,7 +65,7 @@ def experts(
         raise UsageError(
             "--url and --transformers count now: leave the stored runs and files out, and compare afterwards"
         )
-    named = [_counted_now(flags)] if counts_now else _stored(terminal, sources or ["latest"])
+    named = [_counted_now(terminal, flags)] if counts_now else _stored(terminal, sources or ["latest"])
     if output is not None:
         if len(named) > 1:
             raise UsageError("-o writes one file of counts; name one run, sweep or file")
@@ -143,27 +143,30 @@ def _of_runs(terminal: Terminal, source: str) -> "list[NamedCounts]":
     return counted
 
 
-def _counted_now(flags: Mapping[str, Any]) -> "NamedCounts":
+def _counted_now(terminal: Terminal, flags: Mapping[str, Any]) -> "NamedCounts":
     """Count by the replies of a server or with transformers. Raises UsageError and ServerError."""
     from loadgen.report.charts.experts import NamedCounts
 
     if flags["transformers"]:
-        return NamedCounts("transformers", _with_transformers(flags))
+        return NamedCounts("transformers", _with_transformers(terminal, flags))
     return NamedCounts(str(flags["url"]), _from_replies(flags))
 
 
-def _with_transformers(flags: Mapping[str, Any]) -> "ExpertCounts":
-    from loadgen.checkpoints.expert_counting import PYTHON, count_with_transformers
+def _with_transformers(terminal: Terminal, flags: Mapping[str, Any]) -> "ExpertCounts":
+    from loadgen.checkpoints.expert_counting import PYTHON, check_can_count, count_with_transformers
 
     if flags.get("url") is not None:
         raise UsageError("--url and --transformers exclude each other; give one of them")
     if flags.get("checkpoint") is None:
         raise UsageError("--transformers needs --checkpoint DIR, the folder of the model")
+    checkpoint, python, prompts = flags["checkpoint"], flags.get("python") or PYTHON, _prompts(flags)
+    check_can_count(checkpoint, python)
+    terminal.note(f"passing {len(prompts)} prompts through {checkpoint} …")
     return count_with_transformers(
-        flags["checkpoint"],
-        _prompts(flags),
+        checkpoint,
+        prompts,
         output_tokens=_at_least(flags, "output_tokens", 0),
-        python=flags.get("python") or PYTHON,
+        python=python,
         trust_remote_code=flags["trust_remote_code"],
     )
 
