@@ -1,4 +1,4 @@
-"""The server that is evaluated: one that is asked for by itself (at a URL, of a profile, the running one), or that of a sweep, once."""
+"""The server to evaluate: at a URL, from a profile or the running one, or the server of a sweep."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager

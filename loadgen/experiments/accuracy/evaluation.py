@@ -57,13 +57,13 @@ class _Found:
 
 @dataclass(frozen=True, slots=True)
 class PreparedAccuracy:
-    """An evaluation of which all is known to be there that needs no server."""
+    """An evaluation whose tasks and tools have been found; only the server is missing."""
 
     asked: Accuracy
     tasks: tuple[AskedTask, ...]
     program: Path | None  # lm-eval's; None: no task needs it
     environ: Mapping[str, str] = field(repr=False)
-    vlmevalkit: str | None = None  # a command to run besides
+    vlmevalkit: str | None = None  # another command to run
 
     @property
     def of_lm_eval(self) -> tuple[AskedTask, ...]:
@@ -101,7 +101,7 @@ def evaluate(
     sweep_id: str | None = None,
     name: str | None = None,
 ) -> Evaluation:
-    """Evaluate the server and return its results, of which nothing is stored yet; no file and no process is left.
+    """Evaluate the server and return its results, without storing them. No file and no process is left.
 
     Raises UsageError for a server that lacks what a task needs or a tokenizer that is not known, ServerError for one that stops
     answering.

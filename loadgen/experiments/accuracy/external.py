@@ -82,11 +82,11 @@ def _read_file(path: Path, task: str) -> list[TaskResult]:
     found = []
     for row in rows:
         split = row.get("split") or row.get("Split") or ""
-        beside = f" ({split})" if split and len(rows) > 1 else ""
+        suffix = f" ({split})" if split and len(rows) > 1 else ""
         figures = {name: value for name, text in row.items() if name and (value := _number(text)) is not None}
         if "Overall" in figures:
             figures = {"Overall": figures["Overall"]}
-        found += [TaskResult(task, name + beside, value, None, None, None) for name, value in figures.items()]
+        found += [TaskResult(task, name + suffix, value, None, None, None) for name, value in figures.items()]
     return found
 
 

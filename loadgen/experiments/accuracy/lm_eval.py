@@ -179,7 +179,7 @@ def _failure(log: Path, endpoint: Endpoint) -> LoadgenError:
             f"lm-eval cannot reach the data of a task ({_shortened(last)}); it needs a network, loadgen's own tasks do not"
         )
     return UsageError(
-        f"lm-eval failed ({_shortened(last)}); run it with loadgen's own tasks, or make it anew with `make accuracy`"
+        f"lm-eval failed ({_shortened(last)}); try one of loadgen's own tasks, or reinstall lm-eval with `make accuracy`"
     )
 
 

@@ -1,4 +1,4 @@
-"""A tool as a process in a session of its own, none of which is left however the block around it ends."""
+"""A tool as a process in a session of its own. However the block ends, no process of the session is left."""
 
 import os
 import signal

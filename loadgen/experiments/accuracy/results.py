@@ -45,7 +45,9 @@ def read_results(document: object) -> tuple[TaskResult, ...]:
         )
     )
     if not found:
-        raise UsageError("lm-eval's result file has no figure; run it anew with `make accuracy`'s release of it")
+        raise UsageError(
+            "lm-eval's result file has no figure; reinstall the release that loadgen reads with `make accuracy`"
+        )
     return found
 
 

@@ -1,4 +1,4 @@
-"""The first request for the log-likelihoods of a prompt: vLLM compiles something for it, which would be counted as a time-out else."""
+"""The first request for the log-likelihoods of a prompt, for which vLLM compiles code: it may take longer than lm-eval waits."""
 
 import json
 
@@ -35,6 +35,6 @@ def _has_log_likelihoods(reply: object) -> bool:
     """Whether the prompt's tokens have theirs: all but the first, which follows nothing."""
     choices = reply.get("choices") if isinstance(reply, dict) else None
     first = choices[0] if isinstance(choices, list) and choices else None
-    told = first.get("logprobs") if isinstance(first, dict) else None
-    values = told.get("token_logprobs") if isinstance(told, dict) else None
+    logprobs = first.get("logprobs") if isinstance(first, dict) else None
+    values = logprobs.get("token_logprobs") if isinstance(logprobs, dict) else None
     return isinstance(values, list) and len(values) > 2 and all(isinstance(value, int | float) for value in values[1:])

@@ -41,7 +41,7 @@ def accuracy_table(rows: Sequence[AccuracyRow]) -> Table | None:
 
 
 def accuracy_note(rows: Sequence[AccuracyRow], sweep_id: str | None) -> str:
-    """What a reader of a sweep's results has to know besides."""
+    """Return a note on where results come from; empty if they are the sweep's own, of a model of full size."""
     newest = newest_results(rows)
     words = []
     if any(row.sweep_id != sweep_id for row in newest):

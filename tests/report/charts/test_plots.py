@@ -12,7 +12,9 @@ from loadgen.report.charts.drawing import draw
 from loadgen.report.charts.plots import PLOTS, plot
 from loadgen.report.run_selection import RunSelection, about, gather, sweep_names
 from loadgen.store.repository import Store
+from loadgen.store.rows import Evaluation
 from tests.report.documents import Document, fill, specs, sweep_row
+from tests.store.test_accuracy_results import result
 
 A, B = "s261123-152901-aaaa", "s261123-152901-bbbb"
 
@@ -23,6 +25,10 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
     planned = specs([ClosedLoop(1), ClosedLoop(4)], (32, 64), 8, 3, requests_per_slot=4)
     fill(path, sweep_row(A, planned, "before", simulated=True), planned)
     fill(path, sweep_row(B, planned, "after"), planned)
+    with Store.open(f"sqlite:///{path}") as opened:
+        for sweep_id in (A, B):
+            row = result("copy", sweep_id=sweep_id, evaluation_id=f"a-{sweep_id}")
+            opened.add_evaluation(Evaluation(opened.sweep(sweep_id).server, (row,)))
     with Store.open(f"sqlite:///{path}", read_only=True) as opened:
         yield opened
 
