@@ -52,8 +52,8 @@ REFUSED_KEYS = {
     "the lengths asked",
     "profile": "starts a server on the service's machine, which a submission cannot ask for; start it there and give its url",
     "matrix": "starts servers on the service's machine, which a submission cannot ask for",
-    "accuracy": "runs a program on the service's machine, which a submission cannot ask for; evaluate the server with `loadgen accuracy`",
     "interleave": "starts servers on the service's machine, which a submission cannot ask for",
+    "accuracy": "runs a program on the service's machine, which a submission cannot ask for; evaluate the server with `loadgen accuracy`",
 }
 """The keys of a spec file that a submission may not have, and why."""
 

@@ -341,20 +341,7 @@ PLOTS: tuple[Plot, ...] = (
 )
 EXPERTS = ("experts", "distinct-experts")
 SWEEP_PAGE = (
-    *(
-        "ttft",
-        "gap",
-        "throughput",
-        "energy",
-        "pareto",
-        "accuracy",
-        "accuracy-latency",
-        "goodput",
-        "ttft-cdf",
-        "gap-cdf",
-        "repeats",
-        "heat-map",
-    ),
+    *("ttft", "gap", "throughput", "energy", "pareto", "goodput", "ttft-cdf", "gap-cdf", "repeats", "heat-map"),
     *EXPERTS,
 )
 HISTOGRAMS = ("ttft-histogram", "gap-histogram", "tpot-histogram", "e2e-histogram")
