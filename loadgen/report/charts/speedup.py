@@ -5,6 +5,7 @@ A mark is one load point of one draft. The server without drafts is found among 
 
 import json
 from collections.abc import Mapping, Sequence
+from pathlib import PurePath
 
 from typing_extensions import TypedDict
 
@@ -17,6 +18,9 @@ from loadgen.report.format import MISSING_FIGURE, number, percent
 from loadgen.report.points import Point, Table, axes, points
 from loadgen.report.words.server import speculative_config
 from loadgen.study.estimate import Estimate, estimate
+
+MAX_LABELS = 8  # more would cover each other
+FARTHEST_RATIO = 1.5  # a bar that goes farther from its mark would press the marks together
 
 
 class SpeedupRow(TypedDict):
@@ -49,6 +53,8 @@ def speedup_chart(runs: Sequence[RunDocument], names: Mapping[str, str] | None =
     assumed = any(row["runs"] == 1 for row in rows)
     words = ["Output throughput over that of the same model without drafts under the same load; above 1 is faster."]
     words += ["Bars: the 95 % interval of the ratio" + (", assumed as 5 % a side for single runs." if assumed else ".")]
+    if any(row["high"] > row["speedup"] * FARTHEST_RATIO for row in rows):
+        words += ["A bar that ends at the edge goes on beyond it."]
     words += ["Hollow marks are doubtful."] if any(row["status"] == "doubtful" for row in rows) else []
     table = Table(
         ("draft", "load", "dataset", "accepted", "tokens per draft", "speed-up", "from", "to", "runs"),
@@ -119,7 +125,8 @@ def _load_in_words(run: RunDocument) -> str:
 
 
 def _dataset(run: RunDocument) -> str:
-    return (run["spec"].get("workload") or {}).get("dataset", {}).get("name", "")
+    dataset = (run["spec"].get("workload") or {}).get("dataset")
+    return "" if dataset is None else PurePath(dataset["name"]).stem
 
 
 def _throughput(runs: Sequence[RunDocument]) -> Estimate | None:
@@ -129,18 +136,19 @@ def _throughput(runs: Sequence[RunDocument]) -> Estimate | None:
 
 def _spec(rows: list[SpeedupRow]) -> Spec:
     series = list(dict.fromkeys(row["series"] for row in rows))
+    least = min(row["acceptance"] for row in rows)
     x: Spec = {
         "field": "acceptance",
         "type": "quantitative",
         "title": "Drafted tokens accepted",
-        "scale": {"domain": [0, 1]},
+        "scale": {"domain": [max(0.0, least - 0.05), 1], "nice": False, "padding": 12},
         "axis": {"grid": False, "tickCount": 5, "format": ".0%"},
     }
     y: Spec = {
         "field": "speedup",
         "type": "quantitative",
         "title": None,
-        "scale": {"zero": False, "padding": 12},
+        "scale": {"domain": _domain(rows), "nice": True},
         "axis": {"tickCount": 5, "format": ",~r"},
     }
     color = nominal("series", series, palette.SERIES, has_legend=len(series) > 1)
@@ -160,13 +168,23 @@ def _spec(rows: list[SpeedupRow]) -> Spec:
     layers: list[Spec] = [
         {"data": {"values": [{"one": 1}]}, "mark": one, "encoding": {"y": {"field": "one", "type": "quantitative"}}},
         {"mark": {"type": "line", "strokeWidth": 1.5, "opacity": 0.55}, "encoding": both | {"color": color}},
-        {"mark": {"type": "rule", "strokeWidth": 1.5}, "encoding": _bar(both, color)},
+        {"mark": {"type": "rule", "strokeWidth": 1.5, "clip": True}, "encoding": _bar(both, color)},
     ]
     encoding = both | {"color": color, "shape": shape_of(color), "tooltip": tooltip}
     layers += points_by_verdict({row["status"] for row in rows}, {"size": 70, "strokeWidth": 2, "opacity": 1}, encoding)
+    if not 1 < len({row["dataset"] for row in rows}) <= len(rows) <= MAX_LABELS:
+        return frame(rows, 300) | {"layer": layers}
     text = {"type": "text", "align": "left", "dx": 8, "dy": -6, "fontSize": 11}
     layers.append({"mark": text, "encoding": both | {"text": {"field": "dataset", "type": "nominal"}}})
     return frame(rows, 300) | {"layer": layers}
+
+
+def _domain(rows: Sequence[SpeedupRow]) -> list[float]:
+    """The ends of the axis: every mark and 1, and of each bar as much as is near its mark."""
+    return [
+        min(1.0, *(max(row["low"], row["speedup"] / FARTHEST_RATIO) for row in rows)),
+        max(1.0, *(min(row["high"], row["speedup"] * FARTHEST_RATIO) for row in rows)),
+    ]
 
 
 def _bar(both: Spec, color: Spec) -> Spec:
