@@ -33,6 +33,8 @@ _ERROR = re.compile(r"^(?:[\w.]+\.)?(\w*(?:Error|Exception|Failure)): *(.*)")
 _REFUSED = re.compile(
     r"API request failed(?:! Status code: \d+, Response text| with error message): *(.*?)\.? *(?:Retrying.*)?$"
 )
+_REQUEST_FAILED = re.compile(r"Exception:(\w+\(.*?\)), (?:\(no outputs\)|\{)")
+_NEEDS_NETWORK = ("on the Hub", "OfflineMode", "huggingface.co", "LocalEntryNotFound")
 _MAX_WORDS = 300  # characters of a message of lm-eval
 _LOG_TAIL_BYTES = 200_000
 
@@ -54,11 +56,11 @@ class Endpoint:
 
     @property
     def arguments(self) -> dict[str, object]:
-        """The arguments of lm-eval's model."""
+        """The arguments of lm-eval's model. A prompt of token ids begins as the server's own tokenizer has a text begin."""
         found: dict[str, object] = {"model": self.model, "base_url": self.url, "num_concurrent": self.concurrency}
         found |= {"max_retries": _TRIES, "tokenizer_backend": "none"}
         if self.tokenizer is not None:
-            found |= {"tokenizer_backend": "huggingface", "tokenizer": self.tokenizer}
+            found |= {"tokenizer_backend": "huggingface", "tokenizer": self.tokenizer, "add_bos_token": True}
         return found if self.max_length is None else found | {"max_length": self.max_length}
 
 
@@ -158,25 +160,27 @@ def _progress(log: Path) -> tuple[int, int] | None:
 
 
 def _failure(log: Path, endpoint: Endpoint) -> LoadgenError:
-    """Why lm-eval failed, from the last error in its log."""
+    """Why lm-eval failed, from the errors in its log."""
     lines = [line.strip() for line in re.split(r"[\r\n]+", _tail(log)) if line.strip()]
     refused = [match[1] for line in lines if (match := _REFUSED.search(line))]
+    failed = [match[1] for line in lines if (match := _REQUEST_FAILED.search(line))]
     errors = [match for line in lines if (match := _ERROR.match(line))]
     last = f"{errors[-1][1]}: {errors[-1][2]}" if errors else (lines[-1] if lines else "it said nothing")
     text = " ".join(lines)
     if "tokenizer" in last.lower() or "not a local folder and is not a valid model identifier" in text:
         return UsageError(unknown_tokenizer(endpoint.tokenizer or endpoint.model))
+    if any(sign in text for sign in _NEEDS_NETWORK):
+        return UsageError(
+            f"lm-eval cannot download the data of a task ({_shortened(last)}); loadgen's own tasks need no network"
+        )
     if refused:
         return ServerError(
             f"{endpoint.url} refused a request of lm-eval: {_shortened(refused[-1])}; see the server's log"
         )
-    if "Connect" in last or "Disconnected" in last or "Timeout" in last:
+    if failed or any(sign in last for sign in ("Connect", "Disconnected", "Timeout")):
+        why = failed[0] if failed else last
         return ServerError(
-            f"{endpoint.url} stopped answering lm-eval ({_shortened(last)}); look at the server, and repeat"
-        )
-    if "OfflineMode" in text or "huggingface.co" in text:
-        return UsageError(
-            f"lm-eval cannot reach the data of a task ({_shortened(last)}); it needs a network, loadgen's own tasks do not"
+            f"{endpoint.url} stopped answering lm-eval ({_shortened(why)}); look at the server, and repeat"
         )
     return UsageError(
         f"lm-eval failed ({_shortened(last)}); try one of loadgen's own tasks, or reinstall lm-eval with `make accuracy`"
