@@ -6,14 +6,13 @@ a number stands for a place in a list, counted from 0.
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from pathlib import Path
 from typing import TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from loadgen.errors import UsageError
+from loadgen.errors import UsageError, hint
 
 _MAX_SHOWN_CHARACTERS = 100
 _MAY_BE_SECRET = ("header", "url", "api_key_env")  # whose values are not repeated in a message
@@ -97,9 +96,7 @@ class Origin:
         if "tag" not in context:
             return f"{self.name(key)} lacks '{tag}'"
         known = str(context["expected_tags"]).replace("'", "").split(", ")
-        near = get_close_matches(str(context["tag"]), known, n=1)
-        hint = f"; did you mean '{near[0]}'?" if near else f"; there are {', '.join(known)}"
-        return f"{self.name(f'{key}.{tag}')} is '{context['tag']}'{hint}"
+        return f"{self.name(f'{key}.{tag}')} is '{context['tag']}'; {hint(str(context['tag']), known)}"
 
     def _nearest_known(self, steps: tuple[str, ...]) -> str:
         """The innermost key on the way to the value whose place is known; else the outermost one."""
@@ -117,9 +114,8 @@ class Origin:
     def _unknown(self, key: str, known: list[str]) -> str:
         if key not in self.places and self.file is None:
             return f"no such option: {self.name(key)}"
-        near = get_close_matches(key.split(".")[-1].replace("-", "_"), known, n=1)
-        hint = f"; did you mean '{near[0]}'?" if near else f"; the keys are {', '.join(known)}"
-        return f"unknown key {self.name(key)}{hint}"
+        last = key.split(".")[-1].replace("-", "_")
+        return f"unknown key {self.name(key)}; {hint(last, known, kind='keys')}"
 
 
 def _cut(value: object) -> str:

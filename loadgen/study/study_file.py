@@ -3,12 +3,11 @@
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from pathlib import Path
 
 import loadgen
 from loadgen.analysis.figure_table import FIGURES
-from loadgen.errors import ModelError, UsageError
+from loadgen.errors import ModelError, UsageError, hint
 from loadgen.inputs import FileLine, Origin, read_yaml
 from loadgen.moe.models import model
 from loadgen.study.claims import Fact
@@ -85,10 +84,9 @@ def _path_of(name_or_path: str) -> Path:
     candidates = [folder / f"{name_or_path}.yaml" for folder in folders()]
     found = next((path for path in candidates if path.is_file()), None)
     if found is None:
-        near = [name for name in study_names() if _plain(name) == _plain(name_or_path)]
-        near += get_close_matches(name_or_path, study_names(), n=1)
-        hint = f"did you mean '{near[0]}'?" if near else "`loadgen study list` shows those that exist"
-        raise UsageError(f"there is no study '{name_or_path}'; {hint}")
+        same = next((name for name in study_names() if _plain(name) == _plain(name_or_path)), name_or_path)
+        to_do = hint(same, study_names(), otherwise="`loadgen study list` shows those that exist")
+        raise UsageError(f"there is no study '{name_or_path}'; {to_do}")
     return found
 
 
@@ -133,6 +131,5 @@ def _check_models(names: Iterable[str], where: str) -> None:
 def _check_figure(key: str, where: str) -> None:
     if key in FIGURES:
         return
-    near = get_close_matches(key, FIGURES, n=1)
-    hint = f"; did you mean '{near[0]}'?" if near else "; docs/method.md lists the figures"
-    raise UsageError(f"unknown figure '{key}' at {where}{hint}")
+    to_do = hint(key, FIGURES, otherwise="docs/method.md lists the figures")
+    raise UsageError(f"unknown figure '{key}' at {where}; {to_do}")

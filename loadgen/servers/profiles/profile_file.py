@@ -2,11 +2,10 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 
 import loadgen
-from loadgen.errors import UsageError
+from loadgen.errors import UsageError, hint
 from loadgen.inputs import FileLine, Origin, read_yaml
 from loadgen.servers.profiles.flag_syntax import canonical
 from loadgen.servers.profiles.schema import ServerProfile, merged
@@ -57,10 +56,8 @@ def _path_of(name_or_path: str) -> Path:
     candidates = [folder / f"{name_or_path}.yaml" for folder in folders()]
     found = next((path for path in candidates if path.is_file()), None)
     if found is None:
-        names = profile_names()
-        near = get_close_matches(name_or_path, names, n=1)
-        hint = f"did you mean '{near[0]}'?" if near else "`loadgen profiles list` shows those there are"
-        raise UsageError(f"there is no server profile '{name_or_path}'; {hint}")
+        to_do = hint(name_or_path, profile_names(), otherwise="`loadgen profiles list` shows those that exist")
+        raise UsageError(f"there is no server profile '{name_or_path}'; {to_do}")
     return found
 
 
