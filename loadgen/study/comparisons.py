@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import pairwise, product
 
 from loadgen.study.claims import Claim, Contrast, Ordering, OutOfMemory, Pair, Peak, Pick, Ratio, Scaling, Trend
-from loadgen.study.estimate import Estimate, estimate, mean_ratio
+from loadgen.study.estimate import Estimate, estimate, mean_ratio, single_run_ratio
 from loadgen.study.judgement import OF_SIGN, Compared, Sign, Verdict, against, sign, within, worst
 from loadgen.study.measured import MeasuredPoint
 from loadgen.study.pairs import Setting, along, by_setting, described, has, names_in, selected, without
@@ -141,7 +141,11 @@ def _estimates(claim: Claim, points: Sequence[MeasuredPoint]) -> list[Measured]:
     found = (
         (
             point,
-            estimate(point.values(claim.metric, claim.statistic), is_simulated=point.series.provenance == "simulated"),
+            estimate(
+                point.values(claim.metric, claim.statistic),
+                is_simulated=point.series.provenance == "simulated",
+                single_ratio=single_run_ratio(claim.metric, point.wave_s),
+            ),
         )
         for point in points
     )

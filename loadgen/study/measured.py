@@ -14,6 +14,7 @@ from loadgen.analysis.document.run import RunDocument
 from loadgen.analysis.document.server import EnvironmentDocument, GpuAccount, ServerDocument
 from loadgen.analysis.figure_table import FIGURES
 from loadgen.analysis.server.served_gpus import gpu_names
+from loadgen.load.shapes import Wave
 from loadgen.moe.hardware import known_hardware
 from loadgen.servers.prediction.fitted import SERVER_NAME
 from loadgen.servers.profiles.layout import UNIFORM_ROUTING
@@ -21,6 +22,7 @@ from loadgen.study.claims import Value
 from loadgen.study.points import Point, load_coordinates, load_coordinates_of, telling_apart
 from loadgen.study.served import Served, served_of
 from loadgen.study.tiny import has_tiny_model
+from loadgen.study.variants import StudyVariant
 
 Provenance = Literal["measured", "dummy", "dummy_routed", "simulated", "tiny"]
 """Where a point comes from: a server with real weights; one with made-up weights whose experts are drawn at random, or chosen by
@@ -69,6 +71,13 @@ class MeasuredPoint:
         """The point's, with the hardware."""
         return {**self.point.coordinates, "hardware": self.series.hardware}
 
+    @property
+    def wave_s(self) -> float | None:
+        """Seconds that its only wave took; None if its load is no wave, or there are several runs or none."""
+        if self.coordinates.get("load") != Wave.kind or len(self.runs) != 1:
+            return None
+        return self.runs[0]["elapsed_s"]
+
     def values(self, figure: str, statistic: str = "p50") -> list[float]:
         """A figure's value in each run that has it."""
         found = (FIGURES[figure].read(run, statistic) for run in self.runs)
@@ -105,20 +114,37 @@ def series_on(
 ) -> Series:
     """Which series a server makes, as it is on record; `gpu` tells its own GPUs from others in the machine."""
     launch = server.get("launch") or {}
-    names = gpu_names({"server": server, "gpu": gpu})
-    if names:
-        on = " + ".join(sorted({_short(name) for name in names}))
-    else:
-        on = str(environment.get("cpu_model") or "unknown hardware")
+    on = hardware_label(gpu_names({"server": server, "gpu": gpu}) or (), environment)
     if is_simulated:
         return Series(on, "simulated")
     if has_tiny_model(server):
         return Series(on, "tiny")
     is_dummy = "dummy" in (launch.get("weights"), (launch.get("arguments") or {}).get("load-format"))
+    return Series(on, _by_weights(is_dummy=is_dummy, environment=launch.get("environment") or {}))
+
+
+def hardware_label(gpus: Sequence[str], environment: EnvironmentDocument) -> str:
+    """Return the hardware of a series: the accelerators, or without GPUs the processor."""
+    if gpus:
+        return " + ".join(sorted({_short(name) for name in gpus}))
+    return str(environment.get("cpu_model") or "unknown hardware")
+
+
+def planned_provenance(variant: StudyVariant) -> Provenance:
+    """Return the provenance that the points of a server have once it is measured."""
+    profile = variant.variant.served.profile
+    if profile.launcher == "simulator":
+        return "simulated"
+    if variant.stands_for is not None:
+        return "tiny"
+    is_dummy = variant.served.arguments.get("load-format") == "dummy"
+    return _by_weights(is_dummy=is_dummy, environment=profile.environment)
+
+
+def _by_weights(*, is_dummy: bool, environment: Mapping[str, object]) -> Provenance:
     if not is_dummy:
-        return Series(on, "measured")
-    is_uniform = UNIFORM_ROUTING.items() <= (launch.get("environment") or {}).items()
-    return Series(on, "dummy" if is_uniform else "dummy_routed")
+        return "measured"
+    return "dummy" if UNIFORM_ROUTING.items() <= environment.items() else "dummy_routed"
 
 
 def measured_points(points: Sequence[Point], runs: Iterable[RunDocument]) -> tuple[MeasuredPoint, ...]:
