@@ -111,9 +111,8 @@ def run_group(
         state=GroupState(parts),
         failures=_lacked_memory(on_record, sweeps, hashes),
     )
-    labels = dict.fromkeys(_variant(sweep).label for sweep in sweeps)
     on_event = _also_to(group.state, on_event)
-    on_event(GroupStarted(group.group_id, found is not None, tuple(labels), parts))
+    on_event(GroupStarted(group.group_id, found is not None, parts))
     return group.measure(store, environ=environ, stop=stop, on_event=on_event)
 
 
@@ -231,14 +230,13 @@ def _parts(
         shares = place > 0 and starts[place - 1][0] != at and _is_alike(sweep, sweeps[starts[place - 1][0]])
         last = parts[-1] if parts else None
         server, load = (1, 1) if last is None else (last.server, last.load + 1) if shares else (last.server + 1, 1)
-        runs = (
+        runs = [
             run
             for run in resolve(sweep.spec)
-            if run.hash not in ended[at]
-            and (repeats is None or run.seed - sweep.spec.seed in repeats)
-            and (wanted is None or wanted(at, run))
-        )
-        parts.append(GroupPart(_variant(sweep).label, server, load, tuple(runs)))
+            if (repeats is None or run.seed - sweep.spec.seed in repeats) and (wanted is None or wanted(at, run))
+        ]
+        left = tuple(run for run in runs if run.hash not in ended[at])
+        parts.append(GroupPart(_variant(sweep).label, server, load, left, ended=len(runs) - len(left)))
     return tuple(parts)
 
 
