@@ -10,9 +10,10 @@ import typer
 from loadgen.cli.console.terminal import Terminal, show, show_json, warn
 from loadgen.cli.flags import options
 from loadgen.cli.flags.signature import Command, Flag, Group, command
-from loadgen.errors import ExitCode, UsageError
+from loadgen.errors import ExitCode, UsageError, listed
 
 if TYPE_CHECKING:
+    from loadgen.experiments.study.on_record import OnRecord
     from loadgen.moe.hardware import Hardware
     from loadgen.study.claims import Value, Where
     from loadgen.study.points import Point
@@ -66,6 +67,7 @@ _RUN_FLAGS = (
         type=bool,
         default=False,
     ),
+    Flag("again", "", "Measure also what another study has on record.", type=bool, default=False),
     Flag("url", "URL", "Measure the server that runs there, as the one variant that --only names."),
 )  # fmt: skip
 
@@ -149,6 +151,7 @@ def run_study(
     name: StudyName,
     *,
     resume: bool,
+    again: bool,
     as_json: options.Json = False,
     **flags: Any,
 ) -> None:
@@ -167,15 +170,39 @@ def run_study(
     chosen = variants if url is None else run.at_only(variants, only)
     loads = run.planned_loads(file, chosen, url)
     with terminal.open_to_write() as store:
+        recorded = {} if again or url is not None else run.recorded_here(file, loads, store)
+        found = run.on_record_at(loads, only, recorded)
+        if found is not None and _leave_out(terminal, found, as_json=as_json):
+            return
         show_measured(
             terminal,
             store,
             lambda stop, on_event: run.run_study(
-                loads, store, environ=os.environ, stop=stop, on_event=on_event, only=only, resume=resume
+                loads,
+                store,
+                environ=os.environ,
+                stop=stop,
+                on_event=on_event,
+                only=only,
+                recorded=recorded,
+                resume=resume,
             ),
             as_json=as_json,
             resume=resume,
         )
+
+
+def _leave_out(terminal: Terminal, found: "OnRecord", *, as_json: bool) -> bool:
+    """Say what other studies have on record, which is not measured again. Return whether that is all."""
+    from loadgen.report.format import plural
+
+    if found.runs:
+        terminal.note(f"{found.sentence}; {plural(found.runs, 'run')} left to measure (--again measures all)")
+        return False
+    terminal.note(f"{found.sentence}: nothing is left to measure (--again measures all)")
+    if as_json:
+        show_json({"schema_version": 1, "group_id": None, "sweeps": []})
+    return True
 
 
 def chosen_points(file: "StudyFile", variants: "tuple[StudyVariant, ...]", only: "Where") -> "tuple[Point, ...]":
@@ -194,8 +221,8 @@ def gpus(name: str) -> "Hardware":
 
     found = hardware(name)
     if found.name in _WITHOUT_VLLM:
-        known = ", ".join(each.name for each in ACCELERATORS if each.name not in _WITHOUT_VLLM)
-        raise UsageError(f"--hardware {name}: vLLM does not run on {found.title}; name one of {known}")
+        known = listed((each.name for each in ACCELERATORS if each.name not in _WITHOUT_VLLM), "accelerators")
+        raise UsageError(f"--hardware {name}: vLLM does not run on {found.title}; {known}")
     return found
 
 

@@ -49,6 +49,7 @@ def study_plan_table(plan: StudyPlan) -> RenderableType:
         *(Text(line, style="yellow") for line in _problems(rows)),
         Text(),
         Text(_summary(plan)),
+        *(Text(line) for line in _on_record(plan)),
         *(Text(line) for line in _sources(plan)),
         Text("Nothing was started or sent."),
     )
@@ -229,6 +230,17 @@ def _summary(plan: StudyPlan) -> str:
     others = plan.starts - len(plan.known)
     rest = f", without the {plural(others, 'server')} of unknown time" if others else ""
     return f"{amount}; {time}{rest}."
+
+
+def _on_record(plan: StudyPlan) -> Iterator[str]:
+    """What other studies have measured of it, and what is left."""
+    found = plan.on_record
+    if found is None:
+        return
+    left = (
+        f"the other {plural(found.runs, 'run')}, with {plural(plan.starts_left, 'start')}" if found.runs else "nothing"
+    )
+    yield f"{found.sentence}: `loadgen study run {_name(plan.file)}` measures {left}; with --again, all."
 
 
 def _sources(plan: StudyPlan) -> Iterator[str]:

@@ -69,13 +69,13 @@ def test_the_document(cli: Cli) -> None:
     ("arguments", "sentence"),
     [
         (("fig6",), "there is no study 'fig6'; did you mean 'fig06'?"),
-        (("fig06", "--hardware", "h300"), "there is no accelerator 'h300'; known are a100, h100, h200, mi300x, cs3"),
+        (("fig06", "--hardware", "h300"), "there is no accelerator 'h300'; known accelerators: a100, h100, h200, mi300x, cs3"),
         (("fig06", "--only", "modle=x"), "unknown coordinate 'modle' in --only; did you mean 'model'?"),
         (("fig06", "--only", "colour=x"), "unknown coordinate 'colour' in --only; known coordinates: model, profile, precision"),
         (("fig06", "--only", "batch=3"), "no point of the study has batch 3; known values: 1, 4, 8, 16, 32, 64, 128"),
         (("fig03", "--only", "output_tokens=1", "--only", "load=closed_loop"), "no point of the study has output_tokens 1 and load closed_loop together"),
         (("fig06", "--only", "batch"), "--only 'batch' is not KEY=VALUE"),
-        (("fig06", "--hardware", "cs3"), "--hardware cs3: vLLM does not run on Cerebras CS-3 (WSE-3); name one of a100, h100, h200, mi300x"),
+        (("fig06", "--hardware", "cs3"), "--hardware cs3: vLLM does not run on Cerebras CS-3 (WSE-3); known accelerators: a100, h100, h200, mi300x"),
         (("fig06", "--repeats", "0"), "--repeats must be at least 1, not 0"),
     ],
 )  # fmt: skip
