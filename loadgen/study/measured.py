@@ -114,7 +114,7 @@ def series_on(
 ) -> Series:
     """Which series a server makes, as it is on record; `gpu` tells its own GPUs from others in the machine."""
     launch = server.get("launch") or {}
-    on = hardware_label(gpu_names({"server": server, "gpu": gpu}) or (), environment)
+    on = hardware_label(gpu_names({"server": server, "gpu": gpu}) or (), environment.get("cpu_model"))
     if is_simulated:
         return Series(on, "simulated")
     if has_tiny_model(server):
@@ -123,11 +123,11 @@ def series_on(
     return Series(on, _by_weights(is_dummy=is_dummy, environment=launch.get("environment") or {}))
 
 
-def hardware_label(gpus: Sequence[str], environment: EnvironmentDocument) -> str:
+def hardware_label(gpus: Sequence[str], cpu_model: str | None) -> str:
     """Return the hardware of a series: the accelerators, or without GPUs the processor."""
     if gpus:
         return " + ".join(sorted({_short(name) for name in gpus}))
-    return str(environment.get("cpu_model") or "unknown hardware")
+    return cpu_model or "unknown hardware"
 
 
 def planned_provenance(variant: StudyVariant) -> Provenance:

@@ -81,7 +81,7 @@ def repeats_of(first: RunSpec, repeats: int) -> list[RunSpec]:
 
 
 def _hardware(gpus: Sequence[str]) -> str:
-    return hardware_label(gpus, environment())
+    return hardware_label(gpus, environment()["cpu_model"])
 
 
 def _studies(sweep: SweepRow) -> list[str]:

@@ -102,7 +102,7 @@ class Plot:
             raise UsageError(f"'{self.name}' draws what it draws: a metric can be chosen for {able}")
         figure = DRAWN.get(metric or self.metric or THROUGHPUT.key)
         if figure is None:
-            raise UsageError(f"there is no metric '{metric}'; {hint(metric, DRAWN, kind='metrics')}")
+            raise UsageError(f"there is no metric '{metric}'; {hint(str(metric), DRAWN, kind='metrics')}")
         if statistic is not None and (statistic not in STATISTICS or not figure.is_distribution):
             has = ", ".join(STATISTICS) if figure.is_distribution else "no statistics, one number a run"
             raise UsageError(f"{figure.key} has no '{statistic}': it has {has}")
