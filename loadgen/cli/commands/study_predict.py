@@ -109,8 +109,8 @@ def _check(paths: list[str], *, as_json: bool) -> None:
     """Show the errors of the prediction of every run in the files. Raises UsageError for a file without results."""
     from loadgen.cli.console.terminal import stdout
     from loadgen.cli.tables.prediction_errors import error_tables
-    from loadgen.experiments.study.prediction_errors import error_table
     from loadgen.importers.importing import read_sweeps
+    from loadgen.report.study.prediction_errors import error_table
     from loadgen.study.study_file import study_names
 
     study = next((path for path in paths if path in study_names()), None)

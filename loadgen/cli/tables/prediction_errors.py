@@ -6,8 +6,8 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from loadgen.cli.tables.style import plain_table
-from loadgen.experiments.study.prediction_errors import FIGURES_COMPARED, ErrorRow, ErrorTable
 from loadgen.report.format import MISSING_FIGURE
+from loadgen.report.study.prediction_errors import FIGURES_COMPARED, ErrorRow, ErrorTable
 
 _HEADINGS: Mapping[str, str] = {"throughput": "throughput", "e2e": "E2E latency", "ttft": "TTFT", "tpot": "TPOT"}
 _LOADS: Mapping[str, str] = {"wave": "waves", "closed_loop": "closed loops", "open_loop": "open loops"}

@@ -4,10 +4,10 @@ import pytest
 
 from loadgen.analysis.figure_table import FIGURES
 from loadgen.experiments.run_document import SentRun, SweepContext, document_of
-from loadgen.experiments.study.predicted_run import predict_run
 from loadgen.load.shapes import Wave
 from loadgen.load.spec import RunSpec
 from loadgen.servers.endpoint import EndpointFacts
+from loadgen.servers.prediction.predicted_run import predict_run
 from loadgen.servers.simulator import SimulatorOptions, SimulatorProcess
 from loadgen.servers.simulator.engine_service import deployment_for
 from tests.cli.conftest import Cli

@@ -10,7 +10,6 @@ from loadgen.analysis.figure_table import FIGURES
 from loadgen.errors import UsageError
 from loadgen.experiments.run_document import SentRun, SweepContext, document_of
 from loadgen.experiments.study.predict import predict
-from loadgen.experiments.study.predicted_run import predict_run
 from loadgen.load.shapes import ClosedLoop, OpenLoop, Wave
 from loadgen.load.spec import RunSpec
 from loadgen.load.workload import Images, Workload
@@ -18,6 +17,7 @@ from loadgen.moe.step import Step
 from loadgen.servers.endpoint import EndpointFacts
 from loadgen.servers.prediction.engine_of import Deployment, UnpredictableError
 from loadgen.servers.prediction.engine_steps import EngineModel, StepCost
+from loadgen.servers.prediction.predicted_run import predict_run
 from loadgen.servers.prediction.scheduler import SchedulerLimits
 from loadgen.store.repository import Store
 from loadgen.study.measured import measured_points

@@ -11,11 +11,11 @@ from loadgen.analysis.figure_table import FIGURES
 from loadgen.analysis.server.served_gpus import gpu_names
 from loadgen.analysis.summary import summarise
 from loadgen.errors import ModelError, UsageError
-from loadgen.experiments.study.predicted_run import predict_run
 from loadgen.load.spec import RunSpec
 from loadgen.moe.hardware import hardware
 from loadgen.servers.prediction.engine_of import NoMemoryError, UnpredictableError, deployment_of
 from loadgen.servers.prediction.fitted import OUTLIERS, Calibration, calibration_for
+from loadgen.servers.prediction.predicted_run import predict_run
 from loadgen.study.measured import series_of
 from loadgen.study.served import served_of
 

@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from loadgen.cli.tables.prediction_errors import error_tables
-from loadgen.experiments.study.prediction_errors import FIGURES_COMPARED, RunKind, error_table, run_error
+from loadgen.report.study.prediction_errors import FIGURES_COMPARED, RunKind, error_table, run_error
 from loadgen.servers.prediction.fitted import CALIBRATIONS, OUTLIERS
 
 RESULTS = Path(__file__).resolve().parents[3] / "results"
