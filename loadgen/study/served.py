@@ -78,10 +78,10 @@ def served_of(server: ServerDocument) -> Served | None:
         served_model_name=server["model"],
         architecture=None if name is None else str(name),
     )
-    said = {key: value for key, value in launch.get("arguments", {}).items() if value is not None}
+    given = {key: value for key, value in launch.get("arguments", {}).items() if value is not None}
     variables = {str(key): str(value) for key, value in launch.get("environment", {}).items()}
     try:
-        return _served(profile, said, variables)  # type: ignore[arg-type]
+        return _served(profile, given, variables)  # type: ignore[arg-type]
     except ModelError:  # a model of a later version
         return None
 

@@ -37,7 +37,7 @@ def study_plan_table(plan: StudyPlan) -> RenderableType:
         under = tuple(group)
         shared = _shared_settings(under)
         if len(under) > 1:
-            table.add_row(Text.assemble((name, "bold"), f", {_told(shared)}" if shared else ""))
+            table.add_row(Text.assemble((name, "bold"), f", {_described(shared)}" if shared else ""))
         for row in under:
             label = Padding(row.label(shared), (0, 0, 0, 2)) if len(under) > 1 else row.full_label
             table.add_row(label, *_cells(row.servers))
@@ -58,17 +58,17 @@ def study_plan_table(plan: StudyPlan) -> RenderableType:
 @dataclass(frozen=True, slots=True)
 class _Row:
     servers: tuple[VariantPlan, ...]
-    is_told_by_settings: bool  # no other row of its profile has the same
+    is_named_by_settings: bool  # no other row of its profile has the same
 
     @property
     def profile(self) -> str:
         return self.servers[0].variant.variant.name
 
     def label(self, shared: Mapping[str, object]) -> str:
-        """What tells the row from others of its profile that have the `shared` settings too."""
+        """What distinguishes the row from others of its profile that have the `shared` settings too."""
         settings = {name: values for name, values in _settings(self.servers).items() if name not in shared}
-        if self.is_told_by_settings and settings:
-            return _told(settings)
+        if self.is_named_by_settings and settings:
+            return _described(settings)
         return self.servers[0].variant.label.removeprefix(self.profile).strip() or self.profile
 
     @property
@@ -84,9 +84,9 @@ def _rows(servers: Sequence[VariantPlan]) -> Iterator[_Row]:
         alike.setdefault(_figures(each), []).append(each)
     groups = [tuple(group) for group in alike.values()]
     whole = [part for group in groups for part in ([group] if _is_product(group) else [(each,) for each in group])]
-    told = [(group[0].variant.variant.name, _told(_settings(group))) for group in whole]
-    count = Counter(told)
-    for group, name in zip(whole, told, strict=True):
+    names = [(group[0].variant.variant.name, _described(_settings(group))) for group in whole]
+    count = Counter(names)
+    for group, name in zip(whole, names, strict=True):
         yield _Row(group, count[name] == 1)
 
 
@@ -117,7 +117,7 @@ def _shared_settings(rows: Sequence[_Row]) -> dict[str, tuple[Value, ...]]:
     return {name: values for name, values in first.items() if all(other.get(name) == values for other in others)}
 
 
-def _told(settings: Mapping[str, tuple[Value, ...]]) -> str:
+def _described(settings: Mapping[str, tuple[Value, ...]]) -> str:
     """`ffn_size 1792, experts 8, top_k 1/2/4/8`."""
     return ", ".join(f"{name} {'/'.join(_value(value) for value in values)}" for name, values in settings.items())
 
@@ -252,15 +252,15 @@ def _sources(plan: StudyPlan) -> Iterator[str]:
         "stated": "as the study states",
         "bound": "by the roofline, a lower bound",
     }
-    told = [f"{plural(bases[basis], 'point')} {text}" for basis, text in words.items() if bases[basis]]
+    parts = [f"{plural(bases[basis], 'point')} {text}" for basis, text in words.items() if bases[basis]]
     starts = Counter(each.start.basis for each in plan.servers if each.starts)
     assumed_s = next((each.start.seconds for each in plan.servers if each.start.basis == "assumed"), None)
     if starts["earlier"]:
-        told.append(f"{plural(starts['earlier'], 'start')} as on record")
+        parts.append(f"{plural(starts['earlier'], 'start')} as on record")
     if starts["assumed"]:
-        told.append(f"{plural(starts['assumed'], 'start')} assumed to take {seconds(assumed_s)} each")
-    if told:
-        yield f"Times: {'; '.join(told)}."
+        parts.append(f"{plural(starts['assumed'], 'start')} assumed to take {seconds(assumed_s)} each")
+    if parts:
+        yield f"Times: {'; '.join(parts)}."
     if bases["bound"]:
         command = f"loadgen study predict {_name(plan.file)} --hardware {plan.hardware.name}"
         yield f"`{command}` gives estimates instead of lower bounds."
