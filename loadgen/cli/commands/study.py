@@ -40,12 +40,17 @@ ONLY = Flag(
 WEIGHTS = Flag(
     "weights",
     "real|dummy",
-    "dummy: read only configuration and tokenizer, make weights up, draw experts at random (default: as the study says).",
+    "dummy: make weights up and draw experts at random, from configuration and tokenizer alone (default: as the study says).",
 )
 _SCALE = Flag(
     "scale", "full|tiny", "tiny: replace each model by a tiny one of its family, for a processor (default: full)."
 )
-_HARDWARE = Flag("hardware", "NAME", "Accelerator: a100, h100 (the paper's), h200 or mi300x.", default="h100")
+_HARDWARE = Flag(
+    "hardware",
+    "NAME",
+    "Accelerator to plan for, whatever this machine has: a100, h100 (the paper's), h200 or mi300x.",
+    default="h100",
+)
 _WITHOUT_VLLM = ("cs3",)
 _PLAN_FLAGS = (
     _HARDWARE,
@@ -63,7 +68,7 @@ _RUN_FLAGS = (
     Flag(
         "resume",
         "",
-        "Measure what the newest run of the study lacks; servers that lacked memory are not tried again.",
+        "Continue the newest run of the study: measure the points that it lacks, but no server that lacked memory.",
         type=bool,
         default=False,
     ),
@@ -74,7 +79,7 @@ _RUN_FLAGS = (
 
 @study.command("list", cls=Command)
 def list_studies(as_json: options.Json = False) -> None:
-    """List the studies; a file with a mistake is named on stderr, and the command ends with 2."""
+    """List the studies, with their servers and claims."""
     from loadgen.cli.tables.study import server_count, studies_table
     from loadgen.report.study.library import readable_studies
     from loadgen.study.study_file import study_names
@@ -103,7 +108,7 @@ def list_studies(as_json: options.Json = False) -> None:
 
 @study.command("show", cls=Command)
 def show_study(name: StudyName, as_json: options.Json = False) -> None:
-    """Show what a study asks, of which servers and loads, and the claims that it judges."""
+    """Show a study: its question, servers, loads, repeats, coordinates and claims."""
     from loadgen.cli.tables.study import study_tables
     from loadgen.study.points import coordinate_values, points_of
     from loadgen.study.study_file import read_study
@@ -125,7 +130,7 @@ def show_study(name: StudyName, as_json: options.Json = False) -> None:
 def plan_study(
     terminal: Terminal, name: StudyName, *, hardware: str, as_json: options.Json = False, **flags: Any
 ) -> None:
-    """Show the points, starts, memory, time and GPU-hours of a study; start and send nothing."""
+    """Show the servers, points, memory, time and GPU-hours that a study needs, without starting anything."""
     from contextlib import nullcontext
 
     from loadgen.cli.tables.study_plan import study_plan_table

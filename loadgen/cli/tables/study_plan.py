@@ -162,7 +162,7 @@ def _largest_batch(server: VariantPlan) -> int:
 
 
 def _legend(plan: StudyPlan) -> Iterator[str]:
-    if all(each.memory is None for each in plan.servers):
+    if all(each.memory is None or (not each.starts and each.memory.problem is None) for each in plan.servers):
         return
     longest = max(each.longest_tokens for each in plan.servers)
     yield (

@@ -1,7 +1,7 @@
 """What the store has of a study: its measured points, by series, and the verdicts that they give."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
 
 from loadgen.report.study.memory import VariantMemory, memory_on
 from loadgen.report.study.record import Identity, PlannedStudy, Record
@@ -20,6 +20,7 @@ from loadgen.study.measured import (
     as_planned,
     measured_points,
     series_on,
+    without_outliers,
 )
 from loadgen.study.points import Point
 from loadgen.study.study_file import StudyFile
@@ -95,6 +96,12 @@ class StudyResults:
         return sum(1 for each in self.standing if each.judgement.verdict == verdict)
 
 
+def of_series(results: StudyResults, keys: Collection[str]) -> StudyResults:
+    """The same with the series of these keys alone, and with the verdicts that stand on them."""
+    kept = tuple(each for each in results.by_series if each.series.key in keys)
+    return replace(results, by_series=kept, standing=standings(results.unmeasured, kept))
+
+
 def study_results(file: StudyFile, store: Store) -> StudyResults:
     """Read what the store has of a study. Raises UsageError for a mistake in its file, StoreError."""
     return results_of(PlannedStudy.of(file), Record.of(store))
@@ -148,7 +155,8 @@ def _series_results(
     ours = tuple(each for each in failed if each.series == series)
     memory = memory_on(planned.variants, series.hardware)
     fits = _fits(planned.own, memory, points=points, failed=ours)
-    evidence = Evidence((*points, *beside), fits, _to_measure(planned, series))
+    judged = tuple(without_outliers((*points, *beside)))
+    evidence = Evidence(judged, fits, _to_measure(planned, series))
     judgements = tuple(judge(claim, evidence) for claim in planned.file.study.claims)
     return SeriesResults(series, tuple(points), ours, memory, judgements, source_of(points))
 
