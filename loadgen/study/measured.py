@@ -5,8 +5,8 @@ different hardware, of made-up weights or of the simulator are different series,
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Literal
 
@@ -16,7 +16,7 @@ from loadgen.analysis.figure_table import FIGURES
 from loadgen.analysis.server.served_gpus import gpu_names
 from loadgen.load.shapes import Wave
 from loadgen.moe.hardware import known_hardware
-from loadgen.servers.prediction.fitted import SERVER_NAME
+from loadgen.servers.prediction.fitted import OUTLIERS, SERVER_NAME
 from loadgen.servers.profiles.layout import UNIFORM_ROUTING
 from loadgen.study.claims import Value
 from loadgen.study.points import Point, load_coordinates, load_coordinates_of, telling_apart
@@ -82,6 +82,20 @@ class MeasuredPoint:
         """A figure's value in each run that has it."""
         found = (FIGURES[figure].read(run, statistic) for run in self.runs)
         return [value for value in found if value is not None]
+
+    @property
+    def doubts(self) -> tuple[str, ...]:
+        """Why its runs may show something other than the server, in a few words each; empty if all are valid."""
+        return tuple(dict.fromkeys(doubt for run in self.runs for doubt in _doubts(run)))
+
+
+def _doubts(run: RunDocument) -> Iterator[str]:
+    if run["run_id"] in OUTLIERS:
+        yield OUTLIERS[run["run_id"]]
+    if run["verdict"]["status"] == "valid":
+        return
+    codes = [each["code"] for each in run["verdict"]["findings"] if each.get("severity", "doubtful") == "doubtful"]
+    yield ", ".join(codes or ["doubtful"]).replace("_", " ")
 
 
 class PlannedPoint(MeasuredPoint):
@@ -214,6 +228,14 @@ def _short(name: str) -> str:
     """Return `H100` for a name of the accelerator that loadgen knows so, else the name without its vendor: `H100 PCIe`."""
     known = known_hardware(name)
     return (_VENDORS.sub("", name).strip() or name) if known is None else known.label
+
+
+def without_outliers(points: Iterable[MeasuredPoint]) -> Iterator[MeasuredPoint]:
+    """Yield the points to judge claims by: with the runs that show the server, and only if there are any."""
+    for point in points:
+        runs = tuple(run for run in point.runs if run["run_id"] not in OUTLIERS)
+        if runs:
+            yield point if len(runs) == len(point.runs) else replace(point, runs=runs)
 
 
 def as_planned(points: Sequence[Point], series: Series) -> tuple[PlannedPoint, ...]:

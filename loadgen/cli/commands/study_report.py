@@ -11,7 +11,7 @@ from loadgen.cli.console.output_file import write_file
 from loadgen.cli.console.terminal import Terminal, show_json
 from loadgen.cli.flags import options
 from loadgen.cli.flags.signature import Flag, command
-from loadgen.errors import NotFoundError, UsageError
+from loadgen.errors import NotFoundError, UsageError, listed
 
 if TYPE_CHECKING:
     from loadgen.report.study.results import StudyResults
@@ -80,8 +80,8 @@ def _only_series(results: "Sequence[StudyResults]", given: str) -> "list[StudyRe
     keys = {key.strip() for key in given.split(",")}
     known = sorted({each.series.key for study in results for each in study.by_series})
     for key in sorted(keys.difference(known)):
-        listed = f"known series: {', '.join(known)}" if known else "nothing is on record"
-        raise UsageError(f"--series: no study has a series '{key}'; {listed}")
+        what = listed(known, "series") if known else "nothing is on record"
+        raise UsageError(f"--series: no study has a series '{key}'; {what}")
     return [of_series(each, keys) for each in results]
 
 
