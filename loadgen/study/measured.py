@@ -19,6 +19,7 @@ from loadgen.moe.hardware import known_hardware
 from loadgen.servers.prediction.fitted import OUTLIERS, SERVER_NAME
 from loadgen.servers.profiles.layout import UNIFORM_ROUTING
 from loadgen.study.claims import Value
+from loadgen.study.estimate import SHORT_WAVE_S
 from loadgen.study.points import Point, load_coordinates, load_coordinates_of, telling_apart
 from loadgen.study.served import Served, served_of
 from loadgen.study.tiny import has_tiny_model
@@ -77,6 +78,11 @@ class MeasuredPoint:
         if self.coordinates.get("load") != Wave.kind or len(self.runs) != 1:
             return None
         return self.runs[0]["elapsed_s"]
+
+    @property
+    def is_short_wave(self) -> bool:
+        """Whether it is one wave so short that its value alone says little; a prediction has no such doubt."""
+        return self.wave_s is not None and self.wave_s < SHORT_WAVE_S and self.series.provenance != "simulated"
 
     def values(self, figure: str, statistic: str = "p50") -> list[float]:
         """A figure's value in each run that has it."""
