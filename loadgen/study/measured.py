@@ -172,9 +172,8 @@ def measured_points(points: Sequence[Point], runs: Iterable[RunDocument]) -> tup
 
     Invalid runs count for nothing, and of several predictions of a point the newest alone: they differ by their constants.
     """
-    by_key: dict[object, list[Point]] = {}
-    for point in points:
-        by_key.setdefault(_key(point), []).append(point)
+    named = _arguments_of_the_study(points)
+    by_key = {_key(point.variant.served, load_coordinates(point.run), named): point for point in points}
     found: dict[tuple[Series, int], list[RunDocument]] = {}
     places = {id(point): at for at, point in enumerate(points)}
     served_by_sweep: dict[str, Served | None] = {}  # all runs of a sweep are on one server
@@ -186,32 +185,30 @@ def measured_points(points: Sequence[Point], runs: Iterable[RunDocument]) -> tup
         served = served_by_sweep[run["sweep_id"]]
         if served is None:
             continue
-        key = (served.identity, _frozen(load_coordinates_of(run["spec"])))
-        measured = _with_arguments_of(served, by_key.get(key, ()))
+        measured = by_key.get(_key(served, load_coordinates_of(run["spec"]), named))
         if measured is not None:
             found.setdefault((series_of(run), places[id(measured)]), []).append(run)
     placed, told_by = sorted(found.items(), key=lambda entry: entry[0]), telling_apart(points)
     return tuple(MeasuredPoint(points[at], series, _repeats(runs), told_by) for (series, at), runs in placed)
 
 
-def _with_arguments_of(served: Served, points: Sequence[Point]) -> Point | None:
-    """Return which of several points a server measured that differ in other arguments alone, such as max-num-seqs.
+def _arguments_of_the_study(points: Iterable[Point]) -> Mapping[object, frozenset[str]]:
+    """The arguments in which servers of the study differ that are of one identity, by that identity.
 
-    Arguments in which the points agree do not matter: another value of them is no other point.
+    Another value of those in which they agree is no other point.
     """
-    if len(points) < 2:
-        return next(iter(points), None)
-    planned = [point.variant.served.arguments for point in points]
-    names = {name for arguments in planned for name in arguments} - _OF_PROVENANCE
-    different = [name for name in names if any(each.get(name) != planned[0].get(name) for each in planned)]
-    return next(
-        (
-            point
-            for point in reversed(points)
-            if all(point.variant.served.arguments.get(name) == served.arguments.get(name) for name in different)
-        ),
-        None,
-    )
+    servers: dict[object, dict[int, Served]] = {}
+    for point in points:
+        served = point.variant.served
+        servers.setdefault(served.identity, {})[id(served)] = served
+    found: dict[object, frozenset[str]] = {}
+    for identity, members in servers.items():
+        planned = [served.arguments for served in members.values()]
+        names = {name for arguments in planned for name in arguments} - _OF_PROVENANCE
+        found[identity] = frozenset(
+            name for name in names if any(each.get(name) != planned[0].get(name) for each in planned)
+        )
+    return found
 
 
 def _repeats(runs: Sequence[RunDocument]) -> tuple[RunDocument, ...]:
@@ -220,13 +217,9 @@ def _repeats(runs: Sequence[RunDocument]) -> tuple[RunDocument, ...]:
     return tuple(run for run in runs if run is newest or run["server"]["name"] != SERVER_NAME)
 
 
-def _key(point: Point) -> object:
-    """By what a run is recognised as one of the point: what was served and sent, not what it stands for."""
-    return point.variant.served.identity, _frozen(load_coordinates(point.run))
-
-
-def _frozen(coordinates: Mapping[str, Value]) -> tuple[tuple[str, Value], ...]:
-    return tuple(sorted(coordinates.items()))
+def _key(served: Served, load: Mapping[str, Value], named: Mapping[object, frozenset[str]]) -> object:
+    """By what a run is recognised as one of a point: what was served and sent, not what it stands for."""
+    return served.identity_by(named.get(served.identity, frozenset())), tuple(sorted(load.items()))
 
 
 @cache
