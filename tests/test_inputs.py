@@ -42,7 +42,8 @@ def read_thing(path: Path) -> Thing:
 
 
 @pytest.fixture
-def path(tmp_path: Path) -> Path:
+def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
     return tmp_path / "thing.yaml"
 
 

@@ -5,13 +5,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import loadgen
 from loadgen.analysis.figure_table import FIGURES
 from loadgen.errors import ModelError, UsageError, hint
-from loadgen.inputs import FileLine, Origin, read_yaml
+from loadgen.inputs import FileLine, NamedFiles, Origin, read_yaml
 from loadgen.moe.models import model
 from loadgen.study.claims import Fact
 from loadgen.study.schema import Study
+
+STUDIES = NamedFiles("studies", kind="study", listing="loadgen study list")
 
 _OF_POINTS = ("servers", "matrix", "loads", "repeats")  # what `points_of` takes over from another study
 
@@ -31,17 +32,9 @@ class StudyFile:
         return replace(self, study=self.study.model_copy(update={"repeats": repeats}))
 
 
-def folders() -> tuple[Path, ...]:
-    """Where studies are looked for: the working directory's own first, then those that came with loadgen."""
-    package = Path(loadgen.__file__).parent
-    installed = package / "studies"
-    shipped = installed if installed.is_dir() else package.parent / "studies"
-    return tuple(dict.fromkeys((Path.cwd() / "studies", shipped)))
-
-
 def study_names() -> tuple[str, ...]:
     """The names of all studies, in order."""
-    return tuple(sorted({path.stem for folder in folders() for path in folder.glob("*.yaml")}))
+    return STUDIES.names()
 
 
 def read_study(name_or_path: str) -> StudyFile:
@@ -79,15 +72,8 @@ def _resolved(path: Path) -> tuple[dict[str, object], dict[str, FileLine]]:
 
 
 def _path_of(name_or_path: str) -> Path:
-    if name_or_path.endswith((".yaml", ".yml")) or "/" in name_or_path:
-        return Path(name_or_path)
-    candidates = [folder / f"{name_or_path}.yaml" for folder in folders()]
-    found = next((path for path in candidates if path.is_file()), None)
-    if found is None:
-        same = next((name for name in study_names() if _plain(name) == _plain(name_or_path)), name_or_path)
-        to_do = hint(same, study_names(), otherwise="`loadgen study list` shows those that exist")
-        raise UsageError(f"there is no study '{name_or_path}'; {to_do}")
-    return found
+    same = next((name for name in study_names() if _plain(name) == _plain(name_or_path)), None)
+    return STUDIES.path_of(name_or_path, meant=same, known=study_names)
 
 
 def _plain(name: str) -> str:

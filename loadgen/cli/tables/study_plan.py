@@ -17,7 +17,7 @@ from loadgen.experiments.study.plan import StudyPlan, VariantPlan
 from loadgen.report.format import MISSING_FIGURE, number, plural, seconds
 from loadgen.servers.profiles.memory_fit import GB
 from loadgen.study.claims import Value
-from loadgen.study.study_file import StudyFile, folders
+from loadgen.study.study_file import STUDIES, StudyFile
 
 
 def study_plan_table(plan: StudyPlan) -> RenderableType:
@@ -268,7 +268,7 @@ def _sources(plan: StudyPlan) -> Iterator[str]:
 
 def _name(file: StudyFile) -> str:
     """How the next command names a study: by name if that finds it, else by path."""
-    return file.study.name if file.path.parent in folders() else str(file.path)
+    return file.study.name if file.path.parent in STUDIES.folders() else str(file.path)
 
 
 def rounded(time_s: float) -> str:
