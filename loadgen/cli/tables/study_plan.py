@@ -129,7 +129,8 @@ def _value(value: Value) -> str:
 
 
 def _cells(servers: Sequence[VariantPlan]) -> tuple[str | Text, ...]:
-    first, memory = servers[0], servers[0].memory
+    first = servers[0]
+    memory = first.memory if _has_shown_memory(first) else None
     starts, runs = sum(each.starts for each in servers), sum(each.runs for each in servers)
     weights = None if memory is None else (memory.weights + memory.draft_weights) / GB
     kv_cache = None if memory is None else memory.kv_cache / GB
@@ -137,12 +138,17 @@ def _cells(servers: Sequence[VariantPlan]) -> tuple[str | Text, ...]:
         str(first.gpus) if first.gpus else MISSING_FIGURE,
         MISSING_FIGURE if weights is None else f"{weights:.1f}",
         MISSING_FIGURE if kv_cache is None or kv_cache < 0 else f"{kv_cache:.1f}",
-        number(first.sequences),
+        MISSING_FIGURE if memory is None else number(first.sequences),
         str(starts),
         str(sum(len(each.points) for each in servers)),
         str(runs),
         *_times(servers),
     )
+
+
+def _has_shown_memory(server: VariantPlan) -> bool:
+    """Whether its memory matters: it is started, or is not for lack of memory."""
+    return server.memory is not None and (server.starts > 0 or server.memory.problem is not None)
 
 
 def _times(servers: Sequence[VariantPlan]) -> tuple[str | Text, str]:
@@ -162,7 +168,7 @@ def _largest_batch(server: VariantPlan) -> int:
 
 
 def _legend(plan: StudyPlan) -> Iterator[str]:
-    if all(each.memory is None or (not each.starts and each.memory.problem is None) for each in plan.servers):
+    if not any(map(_has_shown_memory, plan.servers)):
         return
     longest = max(each.longest_tokens for each in plan.servers)
     yield (
