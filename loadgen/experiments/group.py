@@ -167,7 +167,10 @@ class _Group:
         """The place of a sweep in the group."""
         terms = GroupTerms(hash=self.hash, position=at, variants=len(self.sweeps), interleave=self.interleave)
         wanted = None if self.wanted is None else partial(self.wanted, at)
-        return GroupMember(self.group_id, terms, hold=hold, repeats=repeats, wanted=wanted, state=self.state)
+        before = next((result.sweep_id for result in reversed(self.results.values())), None)
+        return GroupMember(
+            self.group_id, terms, hold=hold, repeats=repeats, wanted=wanted, state=self.state, before=before
+        )
 
     def _sweep(self, at: int, kept: KeptServer) -> PlannedSweep:
         """The sweep at a position, on a server that is there for the next one too where several run on its variant."""

@@ -33,13 +33,19 @@ class SweepsProgress:
         with self._store._hasty() as session:
             session.execute(delete(tables.SweepProgressTable).where(tables.SweepProgressTable.sweep_id == sweep_id))
 
+    def all(self) -> dict[str, ProgressRow]:
+        """What is known of any sweep, by its id; likewise."""
+        with self._store._read() as session:
+            return {row.sweep_id: _row(row) for row in session.scalars(select(tables.SweepProgressTable))}
+
     def of(self, sweep_ids: Sequence[str]) -> dict[str, ProgressRow]:
         """What is known of those sweeps, by their ids. Of one whose process was killed, it is what was said last."""
         if not sweep_ids:
             return {}
         with self._store._read() as session:
             query = select(tables.SweepProgressTable).where(tables.SweepProgressTable.sweep_id.in_(sweep_ids))
-            return {
-                row.sweep_id: ProgressRow(row.sweep_id, row.updated_at, cast(ProgressDocument, row.document))
-                for row in session.scalars(query)
-            }
+            return {row.sweep_id: _row(row) for row in session.scalars(query)}
+
+
+def _row(row: tables.SweepProgressTable) -> ProgressRow:
+    return ProgressRow(row.sweep_id, row.updated_at, cast(ProgressDocument, row.document))
