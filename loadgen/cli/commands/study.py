@@ -175,7 +175,7 @@ def run_study(
     chosen = variants if url is None else run.at_only(variants, only)
     loads = run.planned_loads(file, chosen, url)
     with terminal.open_to_write() as store:
-        recorded = {} if again or url is not None else run.recorded_here(file, loads, store)
+        recorded = run.NOT_RECORDED if again or url is not None else run.recorded_here(file, loads, store)
         found = run.on_record_at(loads, only, recorded)
         if found is not None and _leave_out(terminal, found, as_json=as_json):
             return

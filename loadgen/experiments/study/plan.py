@@ -234,7 +234,7 @@ class StudyPlan:
 def plan_study(file: StudyFile, points: Sequence[Point], on: Hardware, store: Store | None = None) -> StudyPlan:
     """Plan `points` of a study on an accelerator, with the durations of runs like them in `store`. Raises StoreError."""
     known = earlier(points, store, on)
-    recorded = {} if store is None else _recorded(file, points, on, store)
+    recorded = Recorded() if store is None else _recorded(file, points, on, store)
     servers = []
     for _, group in groupby(points, key=lambda point: id(point.variant)):
         its_points = tuple(group)
@@ -267,7 +267,7 @@ def gpus_on(variant: StudyVariant, on: Hardware) -> tuple[str, ...]:
 
 def _with_recorded(plan: PointPlan, recorded: Recorded) -> PointPlan:
     runs = repeats_of(plan.point.run, plan.runs)
-    return replace(plan, recorded=sum(1 for run in runs if (plan.point.variant.label, run.hash) in recorded))
+    return replace(plan, recorded=sum(1 for run in runs if recorded.study_of(plan.point.variant, run) is not None))
 
 
 def with_memory_of(profile: ServerProfile, on: Hardware) -> ServerProfile:

@@ -6,7 +6,6 @@ a group does so with a study.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from types import MappingProxyType
 
 from loadgen.errors import ServerError, UsageError
 from loadgen.experiments.events import OnEvent
@@ -28,6 +27,8 @@ from loadgen.study.points import Point, is_at, load_specs, points_of
 from loadgen.study.study_file import StudyFile
 from loadgen.study.variants import StudyVariant
 
+NOT_RECORDED = Recorded()
+
 
 @dataclass(frozen=True, slots=True)
 class PlannedLoad:
@@ -39,7 +40,7 @@ class PlannedLoad:
 
     def has(self, run: RunSpec, only: Where, recorded: Recorded) -> bool:
         """Whether a run of it is at `only`, and not recorded by another study."""
-        return is_at(self.coordinates[run.point.hash], only) and (self.variant.label, run.hash) not in recorded
+        return is_at(self.coordinates[run.point.hash], only) and recorded.study_of(self.variant, run) is None
 
     def runs(self, only: Where, recorded: Recorded) -> list[RunSpec]:
         """Its runs at `only` that are not recorded by another study."""
@@ -98,7 +99,7 @@ def on_record_at(loads: Sequence[PlannedLoad], only: Where, recorded: Recorded) 
     points = []
     for load in loads:
         by_point: dict[str, list[RunSpec]] = {}
-        for run in load.runs(only, {}):
+        for run in load.runs(only, NOT_RECORDED):
             by_point.setdefault(run.point.hash, []).append(run)
         points += [(load.variant, runs) for runs in by_point.values()]
     return on_record(recorded, points)
@@ -132,7 +133,7 @@ def run_study(
     stop: Stop,
     on_event: OnEvent,
     only: Where | None = None,
-    recorded: Recorded = MappingProxyType({}),
+    recorded: Recorded = NOT_RECORDED,
     resume: bool = False,
 ) -> GroupResult:
     """Measure the runs at `only` (None: all), or with `resume` those of them that the newest run of the study lacks.

@@ -116,6 +116,23 @@ def test_more_repeats_are_those_that_no_other_study_has(cli: Cli) -> None:
         assert [run["spec"]["seed"] for run in store.runs(sweep.sweep_id)] == [1, 1]
 
 
+def test_a_server_that_lacked_memory_is_not_started_again_by_another_study(cli: Cli, tmp_path: Path) -> None:
+    program = tmp_path / "vllm"
+    program.write_text(
+        '#!/bin/sh\n[ "$1" = --version ] && echo 0.32.0 && exit\necho "torch.OutOfMemoryError: CUDA out of memory." >&2\nexit 1\n'
+    )
+    program.chmod(0o755)
+    profile = tmp_path / "server_profiles/b.yaml"
+    text = f"description: too large\nmodel: fake\nexecutable: ./vllm\nneeds: {{gpus: 0}}\nport: {free_port()}\n"
+    profile.write_text(text)
+    assert "b did not start" in cli("study", "run", "first", "--only", "profile=b").err
+    said = cli("study", "run", "same", "--only", "profile=b")
+    assert (said.code, said.out) == (0, "")
+    assert "2 of 2 points are on record, by first: nothing is left to measure" in said.err
+    profile.write_text(f"{text}arguments: {{max-model-len: 64}}\n")
+    assert "b did not start" in cli("study", "run", "same", "--only", "profile=b").err
+
+
 def test_a_study_is_measured_again_when_it_is_run_again(cli: Cli) -> None:
     for _ in range(2):
         said = cli("study", "run", "first", "--only", "profile=a")
