@@ -5,7 +5,9 @@ a number stands for a place in a list, counted from 0.
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from copy import deepcopy
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import TypeVar, get_args
 
@@ -224,9 +226,7 @@ def read_yaml(path: Path, kind: str, *, example: str) -> tuple[dict[str, object]
     except UnicodeDecodeError as error:
         raise UsageError(f"the {kind} {shown} is not text in UTF-8") from error
     try:
-        loader = yaml.SafeLoader(text)
-        root = loader.get_single_node()
-        values = {} if root is None else loader.construct_document(root)
+        document = _parsed(text)
     except yaml.MarkedYAMLError as error:
         where = f" line {error.problem_mark.line + 1}" if error.problem_mark else ""
         raise UsageError(f"{shown}{where} is not YAML: {error.problem or error.context}") from error
@@ -235,17 +235,39 @@ def read_yaml(path: Path, kind: str, *, example: str) -> tuple[dict[str, object]
     except (yaml.YAMLError, ValueError) as error:
         what, _, _ = " ".join(str(error).split()).partition("; use sys.")  # Python's advice to programmers
         raise UsageError(f"{shown} is not YAML: {what}") from error
-    if root is None:
+    if document is None:
         raise UsageError(f"{shown} is empty; write keys into it, such as '{example}'")
-    if not isinstance(root, yaml.MappingNode):
+    if not document.is_mapping:
         raise UsageError(f"{shown} must be a mapping of keys like '{example}'")
     lines: dict[str, int] = {}
-    for key, line in _keys(root, "", set()):
+    for key, line in document.keys:
         if key in lines:
             raise UsageError(f"{shown} says '{key}' twice, in lines {lines[key]} and {line}")
         lines[key] = line
     places = {key: FileLine(path, line) for key, line in lines.items()}
-    return {str(key): value for key, value in values.items()}, places
+    return {str(key): value for key, value in deepcopy(document.values).items()}, places
+
+
+@dataclass(frozen=True, slots=True)
+class _Document:
+    """What a text holds, and each key in it at any depth with its line; of no mapping, the rest is empty."""
+
+    is_mapping: bool
+    values: dict[object, object]
+    keys: tuple[tuple[str, int], ...]
+
+
+@lru_cache(maxsize=128)
+def _parsed(text: str) -> _Document | None:
+    """Return the document of a YAML text; None: it holds none. A profile that many others extend is parsed once."""
+    loader = yaml.SafeLoader(text)
+    root = loader.get_single_node()
+    if root is None:
+        return None
+    values = loader.construct_document(root)
+    if not isinstance(root, yaml.MappingNode):
+        return _Document(False, {}, ())
+    return _Document(True, values, tuple(_keys(root, "", set())))
 
 
 def _keys(node: yaml.Node, start: str, seen: set[int]) -> Iterator[tuple[str, int]]:
