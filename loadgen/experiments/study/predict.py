@@ -34,7 +34,7 @@ from loadgen.study.variants import StudyVariant
 _ENGINES = ("vllm",)
 
 OnPoint = Callable[[int, int], None]
-"""Is told how many points of how many are done."""
+"""Called with the number of points done, and of all points."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -88,7 +88,7 @@ class StudyResults:
 
     @property
     def cannot_run(self) -> tuple[StudyVariant, ...]:
-        """Servers of the study that nobody can start."""
+        """Servers of the study that cannot be started."""
         return tuple(variant for variant in self.variants if variant.cannot_run is not None)
 
     def count(self, verdict: Verdict) -> int:

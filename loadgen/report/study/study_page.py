@@ -267,7 +267,7 @@ def _agreement_note(found: Sequence[Agreement]) -> str:
 
 
 def _not_run(results: StudyResults) -> tuple[NotRun, ...]:
-    """Servers that nobody can start, then by series those that did not start, then those that cannot fit."""
+    """Servers that cannot be started, then by series those that did not start, and those that do not fit."""
     found: dict[tuple[str, str], list[str]] = {}
     for variant in results.cannot_run:
         found.setdefault(("everywhere", str(variant.cannot_run)), []).append(variant.label)

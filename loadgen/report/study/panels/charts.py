@@ -60,7 +60,7 @@ MarkRow = TypedDict(
 
 
 def panel_charts(scales: PanelScales, marks: Sequence[PanelMark], series: Series) -> tuple[Chart, ...]:
-    """One chart for each facet of which the series has a mark, in order."""
+    """One chart for each facet that the series has a mark of, in order."""
     made = []
     for facet in scales.facets or (None,):
         of_facet = [mark for mark in marks if mark.facet == facet]

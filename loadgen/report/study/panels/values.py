@@ -42,7 +42,7 @@ def value_table(scales: PanelScales, marks: Sequence[PanelMark], site: Site) -> 
 
 
 def _columns(scales: PanelScales, marks: Sequence[PanelMark]) -> list[Column]:
-    """Those of which any mark has something."""
+    """The columns that any mark has a value for."""
     panel, unit = scales.panel, scales.figure.unit
     shown = shown_unit(unit)
     keys = [key for key in (panel.facet, panel.colour, panel.x) if key is not None]
