@@ -9,7 +9,9 @@ from fastapi.testclient import TestClient
 
 from loadgen.importers.importing import read_sweep
 from loadgen.report.study.library import StudyLibrary
+from loadgen.store.claim import claimed
 from loadgen.store.repository import Store
+from loadgen.store.sweep_progress import SweepsProgress
 from loadgen.web.app import create_app
 
 WAVE = Path(__file__).resolve().parents[2] / "results" / "2026-11-30-h200-deepseek-v2-lite-dummy-waves-128.json.gz"
@@ -111,6 +113,11 @@ def test_a_study_that_is_being_measured_says_so_and_shows_new_points(tmp_path: P
         assert 'src="/static/live.js' in page
         assert "being measured" in client.get("/studies").text
         before = app.state.studies.shelf(store)
+        store.set_sweep_status(sweep.sweep_id, "finished", 14)
+        assert "being measured" not in client.get("/studies/fig06").text
+        SweepsProgress(store).put(sweep.sweep_id, {"server_stage": "the next server: starting"})
+        with claimed(sweep.sweep_id):  # by its group, until that ends
+            assert "being measured" in client.get("/studies/fig06").text
         store.set_sweep_status(sweep.sweep_id, "interrupted", 14)
         page = client.get("/studies/fig06").text
         assert "being measured" not in page

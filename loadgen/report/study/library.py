@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from loadgen.errors import LoadgenError, NotFoundError
-from loadgen.report.study.record import PlannedStudy, Record
+from loadgen.report.study.record import PlannedStudy, Record, sweeps_on_record
 from loadgen.report.study.results import StudyResults, results_of
 from loadgen.report.study.site import in_order
 from loadgen.servers.profiles.profile_file import PROFILES
@@ -56,7 +56,7 @@ class StudyLibrary:
                 self._planned, self._problems = planned_studies(self.names())
                 self._files, self._shelf = files, None
                 self._read.clear()
-            sweeps = () if store is None else tuple(map(_state, store.sweeps()))
+            sweeps = () if store is None else tuple(map(_state, sweeps_on_record(store)))
             if self._shelf is None or sweeps != self._sweeps:
                 record = None if store is None else Record.of(store)
                 if record is not None and record.has_tiny_models:
