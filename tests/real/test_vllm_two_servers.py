@@ -13,7 +13,7 @@ from tests.real.point import ENDPOINTS, counts, measured
 from tests.real.reverse_proxy import reverse_proxy
 from tests.real.vllm_server import MODELS, RealServer, serving
 
-pytestmark = [pytest.mark.vllm, pytest.mark.xdist_group("real_server")]
+pytestmark = pytest.mark.vllm
 
 SWEEP_REQUESTS = 8
 
