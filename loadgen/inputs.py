@@ -4,16 +4,18 @@ A value inside others is named by the keys that lead to it with dots between, su
 a number stands for a place in a list, counted from 0.
 """
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from copy import deepcopy
 from dataclasses import dataclass, field
-from difflib import get_close_matches
+from functools import lru_cache
 from pathlib import Path
 from typing import TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from loadgen.errors import UsageError
+import loadgen
+from loadgen.errors import UsageError, hint
 
 _MAX_SHOWN_CHARACTERS = 100
 _MAY_BE_SECRET = ("header", "url", "api_key_env")  # whose values are not repeated in a message
@@ -29,7 +31,7 @@ class FileLine:
     line: int
 
     def __str__(self) -> str:
-        return f"{self.path.name} line {self.line}"
+        return f"{shown_path(self.path)} line {self.line}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +46,7 @@ class Origin:
         if key in self.places:
             return f"'{key}' in {self.places[key]}"
         if self.file is not None:
-            return f"'{key}' in {self.file.name}"
+            return f"'{key}' in {shown_path(self.file)}"
         return f"--{key.replace('_', '-')}"
 
     def without(self, keys: Collection[str]) -> "Origin":
@@ -97,9 +99,7 @@ class Origin:
         if "tag" not in context:
             return f"{self.name(key)} lacks '{tag}'"
         known = str(context["expected_tags"]).replace("'", "").split(", ")
-        near = get_close_matches(str(context["tag"]), known, n=1)
-        hint = f"; did you mean '{near[0]}'?" if near else f"; there are {', '.join(known)}"
-        return f"{self.name(f'{key}.{tag}')} is '{context['tag']}'{hint}"
+        return f"{self.name(f'{key}.{tag}')} is '{context['tag']}'; {hint(str(context['tag']), known)}"
 
     def _nearest_known(self, steps: tuple[str, ...]) -> str:
         """The innermost key on the way to the value whose place is known; else the outermost one."""
@@ -117,9 +117,8 @@ class Origin:
     def _unknown(self, key: str, known: list[str]) -> str:
         if key not in self.places and self.file is None:
             return f"no such option: {self.name(key)}"
-        near = get_close_matches(key.split(".")[-1].replace("-", "_"), known, n=1)
-        hint = f"; did you mean '{near[0]}'?" if near else f"; the keys are {', '.join(known)}"
-        return f"unknown key {self.name(key)}{hint}"
+        last = key.split(".")[-1].replace("-", "_")
+        return f"unknown key {self.name(key)}; {hint(last, known, kind='keys')}"
 
 
 def _cut(value: object) -> str:
@@ -171,41 +170,104 @@ def _problem(kind: str, message: str) -> str:
     return message.replace("Input should be", "must be", 1).replace("greater than or equal to", "at least")
 
 
+def shown_path(path: Path) -> str:
+    """Return a path as messages have it: from the working directory if it lies there, else as it was given."""
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
+
+
+@dataclass(frozen=True, slots=True)
+class NamedFiles:
+    """YAML files of one `kind` that are found by name: in a `folder` of the working directory first, then in loadgen's own.
+
+    `listing` is the command that lists them.
+    """
+
+    folder: str
+    kind: str
+    listing: str
+
+    def folders(self) -> tuple[Path, ...]:
+        """Where they are looked for."""
+        package = Path(loadgen.__file__).parent
+        installed = package / self.folder
+        shipped = installed if installed.is_dir() else package.parent / self.folder
+        return tuple(dict.fromkeys((Path.cwd() / self.folder, shipped)))
+
+    def names(self) -> tuple[str, ...]:
+        """Those of all files, in order."""
+        return tuple(sorted({path.stem for folder in self.folders() for path in folder.glob("*.yaml")}))
+
+    def path_of(self, name_or_path: str, *, meant: str | None = None, known: Callable[[], Iterable[str]]) -> Path:
+        """Return the file of a name, or a path as it is. Raises UsageError for a name without a file.
+
+        `meant`: another spelling of the name to find what resembles it in `known`.
+        """
+        if name_or_path.endswith((".yaml", ".yml")) or "/" in name_or_path:
+            return Path(name_or_path)
+        candidates = [folder / f"{name_or_path}.yaml" for folder in self.folders()]
+        found = next((path for path in candidates if path.is_file()), None)
+        if found is None:
+            to_do = hint(meant or name_or_path, known(), otherwise=f"`{self.listing}` shows those that exist")
+            raise UsageError(f"there is no {self.kind} '{name_or_path}'; {to_do}")
+        return found
+
+
 def read_yaml(path: Path, kind: str, *, example: str) -> tuple[dict[str, object], dict[str, FileLine]]:
     """(the mapping in `path`, the place of every key in it at any depth, as `Origin` names it, with dots between).
 
     `kind` is what messages call the file, `example` a line such as it might have. null is None.
     Raises UsageError for a file that cannot be read, is not YAML, is not a mapping, or says a key twice.
     """
+    shown = shown_path(path)
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
-        raise UsageError(f"cannot read the {kind} {path}: {error.strerror}") from error
+        raise UsageError(f"cannot read the {kind} {shown}: {error.strerror}") from error
     except UnicodeDecodeError as error:
-        raise UsageError(f"the {kind} {path} is not text in UTF-8") from error
+        raise UsageError(f"the {kind} {shown} is not text in UTF-8") from error
     try:
-        loader = yaml.SafeLoader(text)
-        root = loader.get_single_node()
-        values = {} if root is None else loader.construct_document(root)
+        document = _parsed(text)
     except yaml.MarkedYAMLError as error:
         where = f" line {error.problem_mark.line + 1}" if error.problem_mark else ""
-        raise UsageError(f"{path.name}{where} is not YAML: {error.problem or error.context}") from error
+        raise UsageError(f"{shown}{where} is not YAML: {error.problem or error.context}") from error
     except RecursionError as error:
-        raise UsageError(f"{path.name} nests too deeply to be read; write it with fewer levels") from error
+        raise UsageError(f"{shown} nests too deeply to be read; write it with fewer levels") from error
     except (yaml.YAMLError, ValueError) as error:
         what, _, _ = " ".join(str(error).split()).partition("; use sys.")  # Python's advice to programmers
-        raise UsageError(f"{path.name} is not YAML: {what}") from error
-    if root is None:
-        raise UsageError(f"{path.name} is empty; write keys into it, such as '{example}'")
-    if not isinstance(root, yaml.MappingNode):
-        raise UsageError(f"{path.name} must be a mapping of keys like '{example}'")
+        raise UsageError(f"{shown} is not YAML: {what}") from error
+    if document is None:
+        raise UsageError(f"{shown} is empty; write keys into it, such as '{example}'")
+    if not document.is_mapping:
+        raise UsageError(f"{shown} must be a mapping of keys like '{example}'")
     lines: dict[str, int] = {}
-    for key, line in _keys(root, "", set()):
+    for key, line in document.keys:
         if key in lines:
-            raise UsageError(f"{path.name} says '{key}' twice, in lines {lines[key]} and {line}")
+            raise UsageError(f"{shown} says '{key}' twice, in lines {lines[key]} and {line}")
         lines[key] = line
     places = {key: FileLine(path, line) for key, line in lines.items()}
-    return {str(key): value for key, value in values.items()}, places
+    return {str(key): value for key, value in deepcopy(document.values).items()}, places
+
+
+@dataclass(frozen=True, slots=True)
+class _Document:
+    """What a text holds, and each key in it at any depth with its line; of no mapping, the rest is empty."""
+
+    is_mapping: bool
+    values: dict[object, object]
+    keys: tuple[tuple[str, int], ...]
+
+
+@lru_cache(maxsize=128)
+def _parsed(text: str) -> _Document | None:
+    """Return the document of a YAML text; None: it holds none. A profile that many others extend is parsed once."""
+    loader = yaml.SafeLoader(text)
+    root = loader.get_single_node()
+    if root is None:
+        return None
+    values = loader.construct_document(root)
+    if not isinstance(root, yaml.MappingNode):
+        return _Document(False, {}, ())
+    return _Document(True, values, tuple(_keys(root, "", set())))
 
 
 def _keys(node: yaml.Node, start: str, seen: set[int]) -> Iterator[tuple[str, int]]:

@@ -12,7 +12,7 @@ from collections import defaultdict
 from dataclasses import replace
 from pathlib import Path
 
-from loadgen.experiments.study.prediction_errors import run_error
+from loadgen.report.study.prediction_errors import run_error
 from loadgen.servers.prediction.fitted import CALIBRATIONS, Calibration
 
 CONSTANTS = (

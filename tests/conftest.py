@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from xdist.scheduler import LoadFileScheduling
 
 settings.register_profile("any host", deadline=None)  # how long an example takes is the host's affair
 settings.load_profile("any host")
@@ -16,18 +17,31 @@ os.environ.setdefault(
 
 # Files whose tests take longest, the longest first: at the end of a run they would keep one worker busy and the others idle.
 LONGEST = (
+    "real/test_vllm_models.py",
+    "real/test_vllm_sweep.py",
+    "real/test_vllm_behind_proxy.py",
+    "real/test_litellm.py",
+    "real/test_vllm_two_servers.py",
+    "real/test_vllm_studies.py",
     "real/test_vllm_served.py",
     "real/test_vllm_server_sweeps.py",
+    "real/test_vllm_watched.py",
+    "test_wheel.py",
+    "real/test_vllm_profiles.py",
     "service/test_queue.py",
     "cli/sweeps/test_server_sweeps.py",
     "cli/sweeps/test_cut_short.py",
+    "cli/sweeps/test_study_cut_short.py",
     "cli/sweeps/test_faulty_servers.py",
     "cli/commands/test_service_sweeps.py",
     "cli/sweeps/test_faults_of_ours.py",
     "cli/sweeps/test_kept_replies.py",
     "cli/sweeps/test_lengths_by_usage.py",
+    "cli/sweeps/test_study_runs.py",
     "golden/test_printed.py",
 )
+# Files that ask for the session's `real_server`.
+ON_ONE_SERVER = ("test_vllm_sweep.py", "test_vllm_behind_proxy.py", "test_litellm.py", "test_vllm_two_servers.py")
 REAL_TIERS = ("vllm", "browser", "wheel", "postgres")
 
 
@@ -42,18 +56,32 @@ def pytest_collection() -> Generator[None, object, object]:
         gc.enable()
 
 
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
+    """Keep the files of ON_ONE_SERVER in one worker too; with pytest 9.2 `--dist loadgroup` of xdist 3.8 groups nothing."""
+    if config.getvalue("dist") != "loadfile":
+        return None
+    scheduler = LoadFileScheduling(config, log)
+    file_of = scheduler._split_scope
+    scheduler._split_scope = lambda nodeid: "real_server" if (file := file_of(nodeid)).endswith(ON_ONE_SERVER) else file
+    return scheduler
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     root = Path(__file__).parent
     rank = {root / file: place for place, file in enumerate(LONGEST)}
     items.sort(key=lambda item: rank.get(item.path, len(rank)))
 
 
+def is_real(item: pytest.Item) -> bool:
+    """Whether a test needs more than this package and its loopback."""
+    return any(item.get_closest_marker(tier) for tier in REAL_TIERS)
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
-    real = any(item.get_closest_marker(tier) for tier in REAL_TIERS)
     in_ci = os.environ.get("LOADGEN_CI") == "1" or os.environ.get("CI") == "true"
-    if real and report.skipped and in_ci:
+    if report.skipped and in_ci and is_real(item):
         reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
         report.outcome = "failed"
         report.longrepr = f"{reason} (in CI this test must run)"

@@ -1,5 +1,6 @@
 """Workers forked from a process that has imported the engine: a new interpreter takes 0.2 s of a processor to be one."""
 
+import gc
 import multiprocessing
 import os
 import socket
@@ -39,6 +40,7 @@ class ForkedProcess:
 
 
 def _work(environment: dict[str, str], channel: Connection, orders: socket.socket) -> None:
+    gc.freeze()  # what was imported before the fork is looked through by no collection
     os.setsid()
     os.environ.clear()
     os.environ.update(environment)

@@ -42,7 +42,8 @@ def read_thing(path: Path) -> Thing:
 
 
 @pytest.fixture
-def path(tmp_path: Path) -> Path:
+def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
     return tmp_path / "thing.yaml"
 
 
@@ -64,7 +65,7 @@ def test_every_key_has_its_line_at_any_depth(path: Path) -> None:
     ("text", "sentence"),
     [
         (NESTED.replace("gpus: 2", "gpu: 2"), "unknown key 'needs.gpu' in thing.yaml line 2; did you mean 'gpus'?"),
-        (NESTED.replace("gpus: 2", "zzz: 2"), "unknown key 'needs.zzz' in thing.yaml line 2; the keys are gpus, memory"),
+        (NESTED.replace("gpus: 2", "zzz: 2"), "unknown key 'needs.zzz' in thing.yaml line 2; known keys: gpus, memory"),
         (NESTED.replace("releases", "release"), "unknown key 'list.0.release' in thing.yaml line 4; did you mean 'releases'?"),
         (NESTED.replace("gpus: 2", "gpus: two"), "'needs.gpus' in thing.yaml line 2 must be a whole number, not two"),
         (NESTED.replace("b: 2", "b: x"), "'list.0.arguments.b' in thing.yaml line 6 must be a whole number, not x"),

@@ -139,21 +139,24 @@ class DatabaseRestored:
 
 @dataclass(frozen=True, slots=True)
 class GroupPart:
-    """What one sweep of a group is to measure now: `runs` in order, load number `load` (from 1) on server number `server`."""
+    """What one sweep of a group is to measure now: `runs` in order, load number `load` (from 1) on server number `server`.
+
+    `ended`: how many more it would measure had they not been measured before.
+    """
 
     label: str  # of the server's variant
     server: int
     load: int
     runs: tuple[RunSpec, ...]
+    ended: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class GroupStarted:
-    """Sweeps over variants of a server begin, or are resumed; `labels` name the variants."""
+    """Sweeps over variants of a server begin, or are resumed."""
 
     group_id: str
     resumed: bool
-    labels: tuple[str, ...]
     parts: tuple[GroupPart, ...] = ()
 
 

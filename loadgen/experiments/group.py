@@ -105,41 +105,20 @@ def run_group(
             prepare_accuracy(accuracy, environ)
     on_record = {} if found is None else {row.spec_hash: row for row in store.group(found)}
     parts = _parts(sweeps, starts, wanted, _ended(store, on_record, sweeps, hashes))
-    state = GroupState(parts)
     group = _Group(
         group_id=found or new_id("g"),
         hash=group_hash,
         sweeps=sweeps,
+        starts=starts,
         interleave=interleave,
+        resume=resume,
         wanted=wanted,
-        state=state,
+        state=GroupState(parts),
         failures=_lacked_memory(on_record, sweeps, hashes),
     )
-    on_event = _also_to(state, on_event)
-    labels = dict.fromkeys(_variant(sweep).label for sweep in sweeps)
-    on_event(GroupStarted(group.group_id, found is not None, tuple(labels), parts))
-    with _Claims(store) as claims, KeptServer() as kept:
-        for place, (at, repeats) in enumerate(starts):
-            if at in group.failures:
-                continue
-            on_event(PartStarted(place))
-            sweep, member = group.sweep(at, kept, starts), group.member(at, repeats, claims.hold)
-            again = Resume() if resume or at in group.results else None
-            try:
-                group.results[at] = run_sweep(
-                    sweep, store, environ=environ, stop=stop, on_event=on_event, resume=again, member=member
-                )
-                failure = group.results[at].failure
-            except LoadgenError as error:
-                failure = error
-            except KeyboardInterrupt:
-                failure = _interrupted(sweeps[at])
-            if isinstance(failure, _STOPS):
-                return group.result(failure)
-            group.note(failure, at, starts)
-            if failure is not None or not group.shares(starts, place, place + 1):
-                kept.stop()
-    return group.result(None)
+    on_event = _also_to(group.state, on_event)
+    on_event(GroupStarted(group.group_id, found is not None, parts))
+    return group.measure(store, environ=environ, stop=stop, on_event=on_event)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,40 +128,77 @@ class _Group:
     group_id: str
     hash: str
     sweeps: Sequence[PlannedSweep]
+    starts: Sequence[Start]
     interleave: bool
+    resume: bool
     wanted: Callable[[int, RunSpec], bool] | None
     state: GroupState
     failures: dict[int, LoadgenError]
     results: dict[int, SweepResult] = field(default_factory=dict)
 
-    def member(self, at: int, repeats: frozenset[int] | None, hold: Callable[[str], None]) -> GroupMember:
+    def measure(self, store: Store, *, environ: Mapping[str, str], stop: Stop, on_event: OnEvent) -> GroupResult:
+        """Carry out the starts in order, those of servers that failed left out."""
+        with _Claims(store) as claims, KeptServer() as kept:
+            for place, (at, repeats) in enumerate(self.starts):
+                if at in self.failures:
+                    continue
+                on_event(PartStarted(place))
+                again = Resume() if self.resume or at in self.results else None
+                member = self._member(at, repeats, claims.hold)
+                failure: LoadgenError | None
+                try:
+                    self.results[at] = run_sweep(
+                        self._sweep(at, kept),
+                        store,
+                        environ=environ,
+                        stop=stop,
+                        on_event=on_event,
+                        resume=again,
+                        member=member,
+                    )
+                    failure = self.results[at].failure
+                except LoadgenError as error:
+                    failure = error
+                except KeyboardInterrupt:
+                    failure = _interrupted(self.sweeps[at])
+                if isinstance(failure, _STOPS):
+                    return self._result(failure)
+                self._note(failure, at)
+                if failure is not None or not self._shares(place, place + 1):
+                    kept.stop()
+        return self._result(None)
+
+    def _member(self, at: int, repeats: frozenset[int] | None, hold: Callable[[str], None]) -> GroupMember:
         """The place of a sweep in the group."""
         terms = GroupTerms(hash=self.hash, position=at, variants=len(self.sweeps), interleave=self.interleave)
         wanted = None if self.wanted is None else partial(self.wanted, at)
-        return GroupMember(self.group_id, terms, hold=hold, repeats=repeats, wanted=wanted, state=self.state)
+        before = next((result.sweep_id for result in reversed(self.results.values())), None)
+        return GroupMember(
+            self.group_id, terms, hold=hold, repeats=repeats, wanted=wanted, state=self.state, before=before
+        )
 
-    def sweep(self, at: int, kept: KeptServer, starts: Sequence[Start]) -> PlannedSweep:
+    def _sweep(self, at: int, kept: KeptServer) -> PlannedSweep:
         """The sweep at a position, on a server that is there for the next one too where several run on its variant."""
-        return self.sweeps[at] if len(self._alike(at, starts)) == 1 else replace(self.sweeps[at], kept=kept)
+        return self.sweeps[at] if len(self._alike(at)) == 1 else replace(self.sweeps[at], kept=kept)
 
-    def shares(self, starts: Sequence[Start], place: int, other: int) -> bool:
+    def _shares(self, place: int, other: int) -> bool:
         """Whether two starts are of one variant, so that one server serves both."""
-        return other < len(starts) and starts[other][0] in self._alike(starts[place][0], starts)
+        return other < len(self.starts) and self.starts[other][0] in self._alike(self.starts[place][0])
 
-    def note(self, failure: LoadgenError | None, at: int, starts: Sequence[Start]) -> None:
+    def _note(self, failure: LoadgenError | None, at: int) -> None:
         """Take note of a failure, which the same variant would meet again if its server did not start."""
         if failure is not None:
-            met = self._alike(at, starts) if isinstance(failure, StartFailure) else {at}
+            met = self._alike(at) if isinstance(failure, StartFailure) else {at}
             self.failures.update(dict.fromkeys(met, failure))
 
-    def result(self, stopped_by: LoadgenError | None) -> GroupResult:
+    def _result(self, stopped_by: LoadgenError | None) -> GroupResult:
         """What has been measured."""
         failed = {_variant(self.sweeps[at]).label: error for at, error in self.failures.items()}
         failures = tuple(Failed(label, error) for label, error in failed.items())
         return GroupResult(self.group_id, tuple(self.results.values()), failures=failures, stopped_by=stopped_by)
 
-    def _alike(self, at: int, starts: Sequence[Start]) -> set[int]:
-        return {other for other, _ in starts if _is_alike(self.sweeps[other], self.sweeps[at])}
+    def _alike(self, at: int) -> set[int]:
+        return {other for other, _ in self.starts if _is_alike(self.sweeps[other], self.sweeps[at])}
 
 
 def _is_due(sweep: PlannedSweep, at: int, wanted: Callable[[int, RunSpec], bool] | None) -> bool:
@@ -222,14 +238,13 @@ def _parts(
         shares = place > 0 and starts[place - 1][0] != at and _is_alike(sweep, sweeps[starts[place - 1][0]])
         last = parts[-1] if parts else None
         server, load = (1, 1) if last is None else (last.server, last.load + 1) if shares else (last.server + 1, 1)
-        runs = (
+        runs = [
             run
             for run in resolve(sweep.spec)
-            if run.hash not in ended[at]
-            and (repeats is None or run.seed - sweep.spec.seed in repeats)
-            and (wanted is None or wanted(at, run))
-        )
-        parts.append(GroupPart(_variant(sweep).label, server, load, tuple(runs)))
+            if (repeats is None or run.seed - sweep.spec.seed in repeats) and (wanted is None or wanted(at, run))
+        ]
+        left = tuple(run for run in runs if run.hash not in ended[at])
+        parts.append(GroupPart(_variant(sweep).label, server, load, left, ended=len(runs) - len(left)))
     return tuple(parts)
 
 

@@ -262,7 +262,8 @@ def on_record(
 ) -> Iterator[OnEvent]:
     """Yield a listener that passes events on to `on_event` and keeps the state of the sweep in the store.
 
-    What `on_event` raises is raised at the end. `sweep_id` is that of a resumed sweep; a new one is named by its events.
+    What `on_event` raises is raised at the end. `sweep_id` is that of a resumed sweep, or of the one before it in its group,
+    whose row tells of the start of a server until the events name a new sweep.
     `group` hears the events by `on_event`.
     """
     rows = SweepsProgress(store)
@@ -312,15 +313,18 @@ class _Writer(threading.Thread):
 
     def run(self) -> None:
         written: ProgressDocument | None = None
+        row: str | None = None
         while not self._ended.wait(PERIOD_S):
-            document = self.latest
-            if document is not None and document is not written and self.sweep_id is not None:
+            document, sweep_id = self.latest, self.sweep_id
+            if document is not None and document is not written and sweep_id is not None:
                 with suppress(Exception):
-                    self._put(self.sweep_id, document)
-                    written = document
-        if self.sweep_id is not None:
+                    if row not in (None, sweep_id):
+                        self._remove(str(row))
+                    self._put(sweep_id, document)
+                    written, row = document, sweep_id
+        for each in {row, self.sweep_id} - {None}:
             with suppress(Exception):  # a row that stays is known to be old: its sweep is not running
-                self._remove(self.sweep_id)
+                self._remove(str(each))
 
     def end(self) -> None:
         """Stop writing."""

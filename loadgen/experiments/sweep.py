@@ -106,9 +106,9 @@ def run_sweep(
         if result is not None:
             return result
     with ExitStack() as stack:
-        sweep_id = None if unfinished is None else unfinished.sweep_id
-        group = None if member is None else member.state
-        on_event = stack.enter_context(on_record(store, on_event, sweep_id, group))
+        before, group = (None, None) if member is None else (member.before, member.state)
+        known_id = before if unfinished is None else unfinished.sweep_id
+        on_event = stack.enter_context(on_record(store, on_event, known_id, group))
         try:
             url, launched = stack.enter_context(server_of(prepared, on_event))
         except StartFailure as failure:

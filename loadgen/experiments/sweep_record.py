@@ -53,6 +53,7 @@ class GroupMember:
     repeats: frozenset[int] | None = None  # None: all
     wanted: Callable[[RunSpec], bool] | None = None  # None: all
     state: GroupState | None = None  # of the group, for who watches
+    before: str | None = None  # the sweep measured before this one: while this has no row, its own tells of the start
 
     def has(self, run: RunSpec, spec: SweepSpec) -> bool:
         """Whether `run` of the sweep is to be measured now."""

@@ -5,14 +5,13 @@ Starts nothing.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from itertools import product
 from pathlib import Path
 from typing import Annotated
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from loadgen.errors import UsageError
+from loadgen.errors import UsageError, hint, nearest
 from loadgen.experiments.kept_server import KeptServer
 from loadgen.experiments.sweep_record import sweep_hash
 from loadgen.inputs import Origin
@@ -163,8 +162,8 @@ def read_request(flags: Mapping[str, object], path: Path | None = None) -> Sweep
     """Read what flags and a file ask; flags take precedence. Raises UsageError."""
     values, origin = read_keys(flags, path)
     for key in values.keys() - SweepSpec.model_fields.keys() - _Servers.model_fields.keys():
-        if near := get_close_matches(key, _Servers.model_fields, n=1):
-            raise UsageError(f"unknown key {origin.name(key)}; did you mean '{near[0]}'?")
+        if nearest(key, _Servers.model_fields) is not None:
+            raise UsageError(f"unknown key {origin.name(key)}; {hint(key, _Servers.model_fields, kind='keys')}")
     named = [key for key in SERVERS if key in values]
     if len(named) > 1:
         raise UsageError(f"{origin.name(named[0])} and {origin.name(named[1])} exclude each other; give one of them")

@@ -8,13 +8,12 @@ it. Entries without a prompt, and lines that are not JSON, are skipped and count
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from loadgen.errors import UsageError
+from loadgen.errors import UsageError, hint
 from loadgen.load.body import Prompt
 from loadgen.load.file_rows import SURROGATE, Row, RowsFile, SkippedRow, number_of, open_rows, used_rows
 from loadgen.load.sampling import random_stream
@@ -143,13 +142,11 @@ def _entry(row: Row, endpoint: Endpoint, left_out: dict[str, None]) -> Entry:
 
 def _hint(key: str) -> str:
     known = [*_PROMPT_KEYS, *_LENGTH_KEYS, *sorted(_SENT_KEYS)]
-    near = get_close_matches(key.lower().replace("-", "_"), known, n=1)
-    if near:
-        return f"did you mean '{near[0]}'?"
-    return (
+    otherwise = (
         f"an entry has {', '.join(_PROMPT_KEYS[:2])} or {_PROMPT_KEYS[2]}, {_LENGTH_KEYS[0]}, fields of a request such as "
         "temperature or tools, and id, source and the like; rename or remove it"
     )
+    return hint(key.lower().replace("-", "_"), known, otherwise=otherwise)
 
 
 def _prompt(entry: dict[str, Any], place: str, endpoint: Endpoint) -> Prompt:

@@ -9,7 +9,7 @@ and vLLM 0.32 (`model_executor/models`), and the counts compared with theirs (te
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from loadgen.errors import ModelError
+from loadgen.errors import ModelError, listed
 from loadgen.moe.architecture import Architecture, Attention, Experts, GroupedQueryAttention, LatentAttention
 
 # What deepseek-ai/deepseek-vl2's own configuration class fills in; its config.json relies on that.
@@ -79,7 +79,7 @@ def architecture(config: Mapping[str, object]) -> Architecture:
         raise ModelError("The model's configuration lacks `model_type`, the name of its family.")
     read = _FAMILIES.get(family) if isinstance(family, str) else None
     if read is None:
-        raise ModelError(f"The model family {family!r} is not known here; known are {', '.join(sorted(_FAMILIES))}.")
+        raise ModelError(f"The model family {family!r} is not known here; {listed(sorted(_FAMILIES), 'families')}.")
     return read(_Keys(str(family), config))
 
 

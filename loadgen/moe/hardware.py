@@ -1,14 +1,16 @@
 """Accelerators: the rates of their datasheets, and rates measured on them.
 
 Rates are of one device. FLOP/s are dense; NVIDIA's datasheets print twice as many, which needs 2:4 sparsity. The rate of links
-counts one direction; datasheets print the sum of both. `memory_bytes` is what the driver reports, where that is known.
+counts one direction; datasheets print the sum of both. `memory_bytes` is what the driver reports: nvidia-smi prints 81,920 MiB
+for an A100 and 81,559 MiB for an H100 of 80 GB, and 143,771 MiB for an H200 (so do the runs in results/); rocm-smi
+206,141,652,992 bytes for an MI300X.
 """
 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from loadgen.errors import UsageError
+from loadgen.errors import UsageError, listed
 
 _TERA, _GIGA = 10**12, 10**9
 _MIB = 2**20
@@ -43,6 +45,7 @@ class Hardware:
 
     name: str
     title: str
+    card_gb: int  # as it is sold
     memory_bytes: int
     datasheet: Rates
     source: str
@@ -75,6 +78,7 @@ ACCELERATORS: tuple[Hardware, ...] = (
     Hardware(
         name="a100",
         title="NVIDIA A100 SXM4 80GB",
+        card_gb=80,
         memory_bytes=81_920 * _MIB,
         datasheet=Rates(
             memory_bytes_per_s=2_039 * _GIGA,
@@ -89,6 +93,7 @@ ACCELERATORS: tuple[Hardware, ...] = (
     Hardware(
         name="h100",
         title="NVIDIA H100 SXM5 80GB",
+        card_gb=80,
         memory_bytes=81_559 * _MIB,
         datasheet=Rates(
             memory_bytes_per_s=3_350 * _GIGA,
@@ -112,6 +117,7 @@ ACCELERATORS: tuple[Hardware, ...] = (
     Hardware(
         name="h200",
         title="NVIDIA H200 SXM 141GB",
+        card_gb=141,
         memory_bytes=143_771 * _MIB,
         datasheet=Rates(
             memory_bytes_per_s=4_800 * _GIGA,
@@ -127,7 +133,8 @@ ACCELERATORS: tuple[Hardware, ...] = (
     Hardware(
         name="mi300x",
         title="AMD Instinct MI300X 192GB",
-        memory_bytes=192 * 2**30,
+        card_gb=192,
+        memory_bytes=206_141_652_992,
         datasheet=Rates(
             memory_bytes_per_s=5_300 * _GIGA,
             bf16_flops_per_s=1_307.4 * _TERA,
@@ -143,6 +150,7 @@ ACCELERATORS: tuple[Hardware, ...] = (
         name="cs3",
         label="CS-3",
         title="Cerebras CS-3 (WSE-3)",
+        card_gb=44,
         memory_bytes=44 * _GIGA,
         datasheet=Rates(
             memory_bytes_per_s=21_000 * _TERA,
@@ -173,8 +181,8 @@ def hardware(name: str) -> Hardware:
     """Return an accelerator by its name or an alias, such as nvidia-smi's `NVIDIA H200`; case and punctuation do not matter."""
     found = known_hardware(name)
     if found is None:
-        known = ", ".join(accelerator.name for accelerator in ACCELERATORS)
-        raise UsageError(f"there is no accelerator '{name}'; known are {known}")
+        known = listed((accelerator.name for accelerator in ACCELERATORS), "accelerators")
+        raise UsageError(f"there is no accelerator '{name}'; {known}")
     return found
 
 
@@ -185,6 +193,11 @@ def known_hardware(name: str) -> Hardware | None:
         if wanted in {_plain(known) for known in (accelerator.name, accelerator.title, *accelerator.aliases)}:
             return accelerator
     return None
+
+
+def card_memory_bytes(gb: float) -> int:
+    """Return the bytes of a GPU that is sold with so many GB: those of the smallest accelerator known here, else GB · 10⁹."""
+    return min((each.memory_bytes for each in ACCELERATORS if each.card_gb == gb), default=round(gb * _GIGA))
 
 
 def _plain(name: str) -> str:

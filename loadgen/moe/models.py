@@ -7,14 +7,13 @@ its card gives, and where each figure was seen. A figure that could not be verif
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from functools import cache
 from importlib import resources
 from typing import NotRequired
 
 from typing_extensions import TypedDict
 
-from loadgen.errors import ModelError
+from loadgen.errors import ModelError, hint
 from loadgen.moe.architecture import Architecture
 from loadgen.moe.families import architecture
 
@@ -94,9 +93,7 @@ def overlaid(config: Mapping[str, object], changes: Mapping[str, object]) -> dic
 
 def _read(name: str) -> ModelFile:
     if name not in model_names():
-        near = get_close_matches(name, model_names(), n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(model_names())}."
-        raise ModelError(f"There is no model {name!r}; {hint}")
+        raise ModelError(f"There is no model '{name}'; {hint(name, model_names(), kind='models')}")
     file: ModelFile = json.loads((_CONFIGS / f"{name}.json").read_text(encoding="utf-8"))
     return file
 

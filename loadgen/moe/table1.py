@@ -3,11 +3,12 @@
 The paper's figures are copied as they stand, mistakes included; nothing else in loadgen is computed from them.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from loadgen.moe.architecture import Architecture
 from loadgen.moe.models import model
-from loadgen.moe.parameters import active_parameters, parameters
+from loadgen.moe.parameters import Parameters, active_parameters, parameters
 
 BILLION = 10**9
 
@@ -40,6 +41,7 @@ TABLE_1 = (
     Table1Row("DeepSeek VL2", "deepseek-vl2", 32, 4096, 14336, 8, 2, "27", "4.5", with_vision=True),
 )
 FIGURE_1 = ("mixtral-8x7b", "olmoe-1b-7b", "qwen1.5-moe-a2.7b")  # its models; the paper prints no numbers
+WITHOUT_EMBEDDING = "without the embedding"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,7 @@ class PaperComparison:
     real: float
     decimals: int | None  # that the paper gives, of a size in billions; None for a count
     agrees: bool | None
+    counted: str = ""  # how `real` was counted; empty: everything
 
     @property
     def difference_ratio(self) -> float:
@@ -85,17 +88,29 @@ def _sizes(row: Table1Row, architecture: Architecture) -> tuple[PaperComparison,
     active = active_parameters(architecture)
     total = parameters(architecture).total
     return (
-        _size("parameters", row.total, total, (total,), row.with_vision),
-        _size("active parameters", row.active, active.total, (active.total, active.without_embedding), row.with_vision),
+        _size("parameters", row.total, {"": total / BILLION}, row.with_vision),
+        _size("active parameters", row.active, active_counts(active), row.with_vision),
     )
 
 
-def _size(label: str, paper: str, real: int, countings: tuple[int, ...], with_vision: bool) -> PaperComparison:
-    agrees = None if with_vision else size_agrees(paper, *(counted / BILLION for counted in countings))
-    return PaperComparison(label, float(paper), real / BILLION, len(paper.partition(".")[2]), agrees)
+def _size(label: str, paper: str, counts: Mapping[str, float], with_vision: bool) -> PaperComparison:
+    counted, real = nearest_count(paper, {"": counts[""]} if with_vision else counts)
+    agrees = None if with_vision else size_agrees(paper, real)
+    return PaperComparison(label, float(paper), real, len(paper.partition(".")[2]), agrees, counted)
 
 
-def size_agrees(stated: str, *real: float) -> bool:
-    """Whether a size is less than one unit of its last digit away from one of the real ones, all in billions."""
+def active_counts(active: Parameters) -> Mapping[str, float]:
+    """The two ways to count active parameters, in billions: all of them, and those without the input embedding."""
+    return {"": active.total / BILLION, WITHOUT_EMBEDDING: active.without_embedding / BILLION}
+
+
+def nearest_count(stated: str, counts: Mapping[str, float]) -> tuple[str, float]:
+    """Return the first of several counts that a stated size agrees with, else the first of all; sizes are in billions."""
+    first = next(iter(counts.items()))
+    return next((each for each in counts.items() if size_agrees(stated, each[1])), first)
+
+
+def size_agrees(stated: str, real: float) -> bool:
+    """Whether a size is less than one unit of its last digit away from the real one, both in billions."""
     unit = 10.0 ** -len(stated.partition(".")[2])
-    return any(abs(size - float(stated)) < unit for size in real)
+    return abs(real - float(stated)) < unit

@@ -5,8 +5,9 @@ An entry that is none is skipped. No list at all is None, which is not an empty 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Any
+
+from loadgen.errors import hint, nearest
 
 MAX_MODELS = 100_000
 _LISTS = ("data", "models")
@@ -42,8 +43,8 @@ def names_shown(names: tuple[str, ...]) -> str:
 
 def did_you_mean(name: str, known: Sequence[str]) -> str:
     """`; did you mean 'x'?`, or nothing when none of the first 2,000 known names resembles `name`."""
-    near = get_close_matches(name, known[:2000], n=1)
-    return f"; did you mean '{near[0]}'?" if near else ""
+    near = nearest(name, known[:2000])
+    return "" if near is None else f"; {hint(name, [near])}"
 
 
 def _model(entry: Any) -> ListedModel | None:

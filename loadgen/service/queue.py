@@ -209,16 +209,7 @@ class Queue:
         begun = jobs.change(job.job_id, ("queued",), status="running", started_at=_now())
         if begun is None:
             return
-        process = subprocess.Popen(
-            [sys.executable, "-m", "loadgen.service.job"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-            env=self._environment(job),
-            start_new_session=True,  # Ctrl-C is for the service, which ends its jobs in order
-        )
+        process = _start_process(self._environment(job))
         running = _Running(begun, process)
         self._running[job.job_id] = running
         log = self._logs[job.job_id] = Log(begun.attempts)
@@ -309,3 +300,17 @@ def _note(message: str) -> None:
 
 def _now() -> str:
     return datetime.now(UTC).isoformat()
+
+
+def _start_process(environment: Mapping[str, str]) -> "subprocess.Popen[str]":
+    """Start the process of a job, which reads from a pipe what it is to do and tells what happens on another."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "loadgen.service.job"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        env=environment,
+        start_new_session=True,  # Ctrl-C is for the service, which ends its jobs in order
+    )

@@ -4,7 +4,7 @@ import re
 import ssl
 
 from loadgen.engine.wire.route import Route
-from loadgen.errors import UsageError
+from loadgen.errors import UsageError, listed
 from loadgen.inputs import Origin
 from loadgen.load.sampling import length_bounds
 from loadgen.spec.bounds import BOUNDS, check_bounds
@@ -29,7 +29,7 @@ def check(spec: SweepSpec, origin: Origin) -> None:
     for metric in spec.slo:
         if metric not in SLO_METRICS:
             raise UsageError(
-                f"{origin.name('slo')} names '{metric}', which has no limit; choose from {', '.join(SLO_METRICS)}"
+                f"{origin.name('slo')} names '{metric}', which has no limit; {listed(SLO_METRICS, 'metrics')}"
             )
     _check_workload(spec, origin)
     _check_rate_limits(spec, origin)
@@ -236,7 +236,7 @@ def _check_price(spec: SweepSpec, origin: Origin) -> None:
     for key in price:
         if key not in _PRICES_BY_TOKENS + _PRICES_BY_TIME:
             raise UsageError(
-                f"{name} names '{key}', which is no price; choose from {', '.join(_PRICES_BY_TOKENS + _PRICES_BY_TIME)}"
+                f"{name} names '{key}', which is no price; {listed(_PRICES_BY_TOKENS + _PRICES_BY_TIME, 'prices')}"
             )
     by_tokens, by_time = ([key for key in keys if key in price] for keys in (_PRICES_BY_TOKENS, _PRICES_BY_TIME))
     if by_tokens and by_time:

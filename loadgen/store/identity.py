@@ -16,6 +16,8 @@ _MIN_BYTES = 512  # of an SQLite database that has any table
 _CHECKED_FOR_S = 1.0  # at most; a database of a few hundred megabytes takes so long
 _LOOK_AGAIN_S = 0.1
 _STEPS_AT_ONCE = 10_000  # of SQLite's, between two looks at the time
+_READ_REVISION = "SELECT version_num FROM alembic_version"
+_NOT_OURS = (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_NOTADB)  # no such table; no database at all
 
 
 class ReplacedError(StoreError):
@@ -40,7 +42,8 @@ class FileIdentity:
     def of(cls, path: Path) -> "FileIdentity":
         """The file at `path` now. Raises OSError."""
         found = path.stat()
-        return cls(path, found.st_dev, found.st_ino, found.st_mtime_ns, _has_our_tables(path))
+        stands_alone = _error_alone(path, _READ_REVISION) is None
+        return cls(path, found.st_dev, found.st_ino, found.st_mtime_ns, stands_alone)
 
     def check(self) -> None:
         """Raise `ReplacedError` if another file, a damaged one or none is at the path now."""
@@ -74,20 +77,12 @@ class FileIdentity:
 
     def _has_header(self) -> bool:
         """Whether it begins as an SQLite database does; the log may hide from every reader that it does not."""
-        # By SQLite, for a plain close of the file would release all locks that this process has on it.
-        try:
-            with closing(_alone(self.path)) as alone:
-                alone.execute("PRAGMA schema_version").fetchone()
-        except sqlite3.OperationalError:
-            return True  # the write that follows fails as well, and says why
-        except sqlite3.DatabaseError:
-            return False
-        return True
+        return _error_alone(self.path, "PRAGMA schema_version") != sqlite3.SQLITE_NOTADB
 
     def _has_tables(self) -> bool:
         """Whether our tables are still in it, looked at again for as long as somebody may be copying the log into it."""
         until_s = time.monotonic() + _CHECKED_FOR_S
-        while self.stands_alone and not _has_our_tables(self.path):
+        while self.stands_alone and _error_alone(self.path, _READ_REVISION) in _NOT_OURS:
             if time.monotonic() > until_s:
                 return False
             time.sleep(_LOOK_AGAIN_S)
@@ -106,14 +101,16 @@ class FileIdentity:
             return False
 
 
-def _has_our_tables(path: Path) -> bool:
-    """Whether the file without its log is a database of loadgen."""
+def _error_alone(path: Path, query: str) -> int | None:
+    """SQLite's code of the error that a query of the file without its log has; None without an error.
+
+    `SQLITE_CORRUPT` says nothing: in the middle of a checkpoint, and after one that was killed, the first page counts pages
+    that only the log has yet.
+    """
+    # By SQLite, for a plain close of the file would release all locks that this process has on it.
     try:
-        with closing(_alone(path)) as alone:
-            return alone.execute("SELECT version_num FROM alembic_version").fetchone() is not None
-    except sqlite3.Error:
-        return False
-
-
-def _alone(path: Path) -> sqlite3.Connection:
-    return sqlite3.connect(f"{path.as_uri()}?mode=ro&immutable=1", uri=True)
+        with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro&immutable=1", uri=True)) as alone:
+            alone.execute(query).fetchone()
+    except sqlite3.Error as error:
+        return error.sqlite_errorcode & 0xFF
+    return None

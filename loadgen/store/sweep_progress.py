@@ -11,6 +11,7 @@ from typing import cast
 from sqlalchemy import delete, select
 
 from loadgen.store import tables
+from loadgen.store.claim import is_held
 from loadgen.store.repository import INSERT, Store
 from loadgen.store.rows import ProgressDocument, ProgressRow
 
@@ -33,13 +34,23 @@ class SweepsProgress:
         with self._store._hasty() as session:
             session.execute(delete(tables.SweepProgressTable).where(tables.SweepProgressTable.sweep_id == sweep_id))
 
+    def all(self) -> dict[str, ProgressRow]:
+        """What is known of any sweep, by its id; likewise."""
+        with self._store._read() as session:
+            return {row.sweep_id: _row(row) for row in session.scalars(select(tables.SweepProgressTable))}
+
+    def going_on(self) -> dict[str, ProgressRow]:
+        """Those of sweeps that a process of this machine holds: measured now, or the latest of a group that goes on."""
+        return {sweep_id: row for sweep_id, row in self.all().items() if is_held(sweep_id)}
+
     def of(self, sweep_ids: Sequence[str]) -> dict[str, ProgressRow]:
         """What is known of those sweeps, by their ids. Of one whose process was killed, it is what was said last."""
         if not sweep_ids:
             return {}
         with self._store._read() as session:
             query = select(tables.SweepProgressTable).where(tables.SweepProgressTable.sweep_id.in_(sweep_ids))
-            return {
-                row.sweep_id: ProgressRow(row.sweep_id, row.updated_at, cast(ProgressDocument, row.document))
-                for row in session.scalars(query)
-            }
+            return {row.sweep_id: _row(row) for row in session.scalars(query)}
+
+
+def _row(row: tables.SweepProgressTable) -> ProgressRow:
+    return ProgressRow(row.sweep_id, row.updated_at, cast(ProgressDocument, row.document))

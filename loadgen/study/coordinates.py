@@ -1,9 +1,8 @@
 """Whether the coordinates that the panels and claims of a study name are those of its points."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from difflib import get_close_matches
 
-from loadgen.errors import UsageError
+from loadgen.errors import UsageError, hint, listed
 from loadgen.study.claims import Value
 from loadgen.study.points import Point, coordinate_values
 from loadgen.study.schema import Panel
@@ -66,12 +65,10 @@ def _selected(selection: object, path: str) -> Iterator[tuple[str, Sequence[Valu
 def _check_name(name: str, known: Mapping[str, object], where: str) -> None:
     if name in known:
         return
-    near = get_close_matches(name, known, n=1)
-    hint = f"did you mean '{near[0]}'?" if near else f"known coordinates: {', '.join(known)}"
-    raise UsageError(f"unknown coordinate '{name}' at {where}; {hint}")
+    raise UsageError(f"unknown coordinate '{name}' at {where}; {hint(name, known, kind='coordinates')}")
 
 
 def _check_values(given: Sequence[Value], known: Sequence[Value], where: str) -> None:
     wrong = next((value for value in given if known and value not in known), None)
     if wrong is not None:
-        raise UsageError(f"{where} is {wrong}, which no point has; known values: {', '.join(map(str, known))}")
+        raise UsageError(f"{where} is {wrong}, which no point has; {listed(known)}")

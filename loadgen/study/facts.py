@@ -1,7 +1,7 @@
 """Judge claims about the sizes of models, from their real configurations: no server is needed.
 
-A count agrees if it is equal. A size agrees if it is less than one unit of its last digit away, as in `moe.table1`. The
-configurations here are of the language model: the sizes of a model that reads images are those of its card.
+A count agrees if it is equal. A size agrees if it is less than one unit of its last digit away, an active one also where the
+input embedding is left out, as in `moe.table1`. The configurations here are of the language model: the sizes of a model that reads images are those of its card.
 """
 
 from collections.abc import Callable, Mapping
@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from loadgen.moe.architecture import Experts
 from loadgen.moe.models import Model, model
 from loadgen.moe.parameters import Parameters, active_parameters, parameters
-from loadgen.moe.table1 import BILLION, size_agrees
+from loadgen.moe.table1 import BILLION, active_counts, nearest_count, size_agrees
 from loadgen.study.claims import Claim, Fact, FactName, Stated, Value
 from loadgen.study.judgement import Compared, Judgement, Verdict, worst
 
@@ -63,21 +63,21 @@ _EXPERTS = _of_experts(lambda experts: experts.experts)
 
 
 def _total(of: Model, stated: _Given) -> Compared:
-    real = parameters(of.architecture).total
-    return _size(of, "parameters", stated, card=of.card_total, real=(real,))
+    real = parameters(of.architecture).total / BILLION
+    return _size(of, "parameters", stated, card=of.card_total, counts={"": real})
 
 
 def _active(of: Model, stated: _Given) -> Compared:
-    active = active_parameters(of.architecture)
-    return _size(of, "active parameters", stated, card=of.card_active, real=(active.total, active.without_embedding))
+    counts = active_counts(active_parameters(of.architecture))
+    return _size(of, "active parameters", stated, card=of.card_active, counts=counts)
 
 
-def _size(of: Model, label: str, stated: _Given, *, card: str, real: tuple[int, ...]) -> Compared:
+def _size(of: Model, label: str, stated: _Given, *, card: str, counts: Mapping[str, float]) -> Compared:
+    size = str(stated).removesuffix("B")
     of_card = _reads_images(of)
-    sizes = [_billions(card)] if of_card else [size / BILLION for size in real]
-    found = card if of_card else f"{sizes[0]:.2f}B"
-    verdict = _agrees(size_agrees(str(stated).removesuffix("B"), *sizes))
-    return Compared(f"{of.name}: {label}", None, verdict, str(stated), found)
+    counted, real = nearest_count(size, {"": _billions(card)} if of_card else counts)
+    found = card if of_card else f"{real:.2f}B {counted}".rstrip()
+    return Compared(f"{of.name}: {label}", None, _agrees(size_agrees(size, real)), str(stated), found)
 
 
 def _billions(size: str) -> float:

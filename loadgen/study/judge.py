@@ -16,7 +16,7 @@ from loadgen.study.claims import (
 )
 from loadgen.study.comparisons import contrasts, orderings, out_of_memory, peaks, ratios, scalings, trends
 from loadgen.study.coverage import Measurable, part_of, stands_for_all
-from loadgen.study.estimate import Estimate, mean_ratio
+from loadgen.study.estimate import SHORT_WAVE_S, Estimate, mean_ratio
 from loadgen.study.facts import judge_fact
 from loadgen.study.judgement import Compared, Evidence, Judgement, Verdict, against, bounds, joined, worst
 from loadgen.study.measured import MeasuredPoint
@@ -75,9 +75,22 @@ def _judged(claim: Claim, compare: Measurable, evidence: Evidence) -> Judgement:
     part = part_of(compared, planned)
     if part is not None and not stands_for_all(verdict, compare):
         verdict = "inconclusive"
+    lone = None
+    if verdict == "does_not_hold" and compare.over == "all" and _rests_on_one_short_wave(compared):
+        verdict, lone = "inconclusive", f"one wave of less than {SHORT_WAVE_S:g} s alone denies it"
     assumed = "an interval is assumed, not measured" if any(ratio.assumed for ratio in measured) else None
-    weakens = "; ".join(each for each in (part, assumed) if each is not None)
+    weakens = "; ".join(each for each in (part, lone, assumed) if each is not None)
     return Judgement(claim, verdict, weakens or None, tuple(compared), is_of_a_part=part is not None)
+
+
+def _rests_on_one_short_wave(compared: Sequence[Compared]) -> bool:
+    """Whether one of several comparisons denies, or several that share a point, and the point is a single short wave."""
+    denying = [
+        {id(point) for point in each.points if point.is_short_wave}
+        for each in compared
+        if each.verdict == "does_not_hold"
+    ]
+    return len(compared) > len(denying) > 0 and bool(set.intersection(*denying))
 
 
 def _to_measure(evidence: Evidence) -> list[MeasuredPoint]:

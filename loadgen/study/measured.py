@@ -5,7 +5,7 @@ different hardware, of made-up weights or of the simulator are different series,
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Literal
@@ -13,16 +13,18 @@ from typing import Literal
 from loadgen.analysis.document.run import RunDocument
 from loadgen.analysis.document.server import EnvironmentDocument, GpuAccount, ServerDocument
 from loadgen.analysis.server.served_gpus import gpu_names
+from loadgen.load.shapes import Wave
 from loadgen.moe.hardware import known_hardware
-from loadgen.servers.prediction.fitted import SERVER_NAME
+from loadgen.servers.prediction.fitted import OUTLIERS, SERVER_NAME
 from loadgen.servers.profiles.layout import UNIFORM_ROUTING
 from loadgen.store.rows import AccuracyRow
 from loadgen.study.accuracy import ACCURACY, STUDY_FIGURES, MeanAccuracy, mean_accuracies
 from loadgen.study.claims import Value
-from loadgen.study.estimate import Estimate, estimate
+from loadgen.study.estimate import SHORT_WAVE_S, Estimate, estimate, single_run_ratio
 from loadgen.study.points import Point, load_coordinates, load_coordinates_of, telling_apart
 from loadgen.study.served import Served, served_of
 from loadgen.study.tiny import has_tiny_model
+from loadgen.study.variants import StudyVariant
 
 Provenance = Literal["measured", "dummy", "dummy_routed", "simulated", "tiny"]
 """Where a point comes from: a server with real weights; one with made-up weights whose experts are drawn at random, or chosen by
@@ -72,6 +74,18 @@ class MeasuredPoint:
         """The point's, with the hardware."""
         return {**self.point.coordinates, "hardware": self.series.hardware}
 
+    @property
+    def wave_s(self) -> float | None:
+        """Seconds that its only wave took; None if its load is no wave, or there are several runs or none."""
+        if self.coordinates.get("load") != Wave.kind or len(self.runs) != 1:
+            return None
+        return self.runs[0]["elapsed_s"]
+
+    @property
+    def is_short_wave(self) -> bool:
+        """Whether it is one wave so short that its value alone says little; a prediction has no such doubt."""
+        return self.wave_s is not None and self.wave_s < SHORT_WAVE_S and self.series.provenance != "simulated"
+
     def values(self, figure: str, statistic: str = "p50") -> list[float]:
         """A figure's value in each run that has it."""
         found = (STUDY_FIGURES[figure].read(run, statistic) for run in self.runs)
@@ -81,7 +95,25 @@ class MeasuredPoint:
         """A figure's value with its interval; None if it is not known."""
         if figure == ACCURACY.key:
             return None if self.accuracy is None else _estimate_of(self.accuracy)
-        return estimate(self.values(figure, statistic), is_simulated=self.series.provenance == "simulated")
+        return estimate(
+            self.values(figure, statistic),
+            is_simulated=self.series.provenance == "simulated",
+            single_ratio=single_run_ratio(figure, self.wave_s),
+        )
+
+    @property
+    def doubts(self) -> tuple[str, ...]:
+        """Why its runs may show something other than the server, in a few words each; empty if all are valid."""
+        return tuple(dict.fromkeys(doubt for run in self.runs for doubt in _doubts(run)))
+
+
+def _doubts(run: RunDocument) -> Iterator[str]:
+    if run["run_id"] in OUTLIERS:
+        yield OUTLIERS[run["run_id"]]
+    if run["verdict"]["status"] == "valid":
+        return
+    codes = [each["code"] for each in run["verdict"]["findings"] if each.get("severity", "doubtful") == "doubtful"]
+    yield ", ".join(codes or ["doubtful"]).replace("_", " ")
 
 
 class PlannedPoint(MeasuredPoint):
@@ -144,20 +176,37 @@ def series_on(
 ) -> Series:
     """Which series a server makes, as it is on record; `gpu` tells its own GPUs from others in the machine."""
     launch = server.get("launch") or {}
-    names = gpu_names({"server": server, "gpu": gpu})
-    if names:
-        on = " + ".join(sorted({_short(name) for name in names}))
-    else:
-        on = str(environment.get("cpu_model") or "unknown hardware")
+    on = hardware_label(gpu_names({"server": server, "gpu": gpu}) or (), environment.get("cpu_model"))
     if is_simulated:
         return Series(on, "simulated")
     if has_tiny_model(server):
         return Series(on, "tiny")
     is_dummy = "dummy" in (launch.get("weights"), (launch.get("arguments") or {}).get("load-format"))
+    return Series(on, _by_weights(is_dummy=is_dummy, environment=launch.get("environment") or {}))
+
+
+def hardware_label(gpus: Sequence[str], cpu_model: str | None) -> str:
+    """Return the hardware of a series: the accelerators, or without GPUs the processor."""
+    if gpus:
+        return " + ".join(sorted({_short(name) for name in gpus}))
+    return cpu_model or "unknown hardware"
+
+
+def planned_provenance(variant: StudyVariant) -> Provenance:
+    """Return the provenance that the points of a server have once it is measured."""
+    profile = variant.variant.served.profile
+    if profile.launcher == "simulator":
+        return "simulated"
+    if variant.stands_for is not None:
+        return "tiny"
+    is_dummy = variant.served.arguments.get("load-format") == "dummy"
+    return _by_weights(is_dummy=is_dummy, environment=profile.environment)
+
+
+def _by_weights(*, is_dummy: bool, environment: Mapping[str, object]) -> Provenance:
     if not is_dummy:
-        return Series(on, "measured")
-    is_uniform = UNIFORM_ROUTING.items() <= (launch.get("environment") or {}).items()
-    return Series(on, "dummy" if is_uniform else "dummy_routed")
+        return "measured"
+    return "dummy" if UNIFORM_ROUTING.items() <= environment.items() else "dummy_routed"
 
 
 def measured_points(points: Sequence[Point], runs: Iterable[RunDocument]) -> tuple[MeasuredPoint, ...]:
@@ -165,9 +214,8 @@ def measured_points(points: Sequence[Point], runs: Iterable[RunDocument]) -> tup
 
     Invalid runs count for nothing, and of several predictions of a point the newest alone: they differ by their constants.
     """
-    by_key: dict[object, list[Point]] = {}
-    for point in points:
-        by_key.setdefault(_key(point), []).append(point)
+    named = _arguments_of_the_study(points)
+    by_key = {_key(point.variant.served, load_coordinates(point.run), named): point for point in points}
     found: dict[tuple[Series, int], list[RunDocument]] = {}
     places = {id(point): at for at, point in enumerate(points)}
     served_by_sweep: dict[str, Served | None] = {}  # all runs of a sweep are on one server
@@ -179,32 +227,30 @@ def measured_points(points: Sequence[Point], runs: Iterable[RunDocument]) -> tup
         served = served_by_sweep[run["sweep_id"]]
         if served is None:
             continue
-        key = (served.identity, _frozen(load_coordinates_of(run["spec"])))
-        measured = _with_arguments_of(served, by_key.get(key, ()))
+        measured = by_key.get(_key(served, load_coordinates_of(run["spec"]), named))
         if measured is not None:
             found.setdefault((series_of(run), places[id(measured)]), []).append(run)
     placed, told_by = sorted(found.items(), key=lambda entry: entry[0]), telling_apart(points)
     return tuple(MeasuredPoint(points[at], series, _repeats(runs), told_by) for (series, at), runs in placed)
 
 
-def _with_arguments_of(served: Served, points: Sequence[Point]) -> Point | None:
-    """Return which of several points a server measured that differ in other arguments alone, such as max-num-seqs.
+def _arguments_of_the_study(points: Iterable[Point]) -> Mapping[object, frozenset[str]]:
+    """The arguments in which servers of the study differ that are of one identity, by that identity.
 
-    Arguments in which the points agree do not matter: another value of them is no other point.
+    Another value of those in which they agree is no other point.
     """
-    if len(points) < 2:
-        return next(iter(points), None)
-    planned = [point.variant.served.arguments for point in points]
-    names = {name for arguments in planned for name in arguments} - _OF_PROVENANCE
-    different = [name for name in names if any(each.get(name) != planned[0].get(name) for each in planned)]
-    return next(
-        (
-            point
-            for point in reversed(points)
-            if all(point.variant.served.arguments.get(name) == served.arguments.get(name) for name in different)
-        ),
-        None,
-    )
+    servers: dict[object, dict[int, Served]] = {}
+    for point in points:
+        served = point.variant.served
+        servers.setdefault(served.identity, {})[id(served)] = served
+    found: dict[object, frozenset[str]] = {}
+    for identity, members in servers.items():
+        planned = [served.arguments for served in members.values()]
+        names = {name for arguments in planned for name in arguments} - _OF_PROVENANCE
+        found[identity] = frozenset(
+            name for name in names if any(each.get(name) != planned[0].get(name) for each in planned)
+        )
+    return found
 
 
 def _repeats(runs: Sequence[RunDocument]) -> tuple[RunDocument, ...]:
@@ -213,13 +259,9 @@ def _repeats(runs: Sequence[RunDocument]) -> tuple[RunDocument, ...]:
     return tuple(run for run in runs if run is newest or run["server"]["name"] != SERVER_NAME)
 
 
-def _key(point: Point) -> object:
-    """By what a run is recognised as one of the point: what was served and sent, not what it stands for."""
-    return point.variant.served.identity, _frozen(load_coordinates(point.run))
-
-
-def _frozen(coordinates: Mapping[str, Value]) -> tuple[tuple[str, Value], ...]:
-    return tuple(sorted(coordinates.items()))
+def _key(served: Served, load: Mapping[str, Value], named: Mapping[object, frozenset[str]]) -> object:
+    """By what a run is recognised as one of a point: what was served and sent, not what it stands for."""
+    return served.identity_by(named.get(served.identity, frozenset())), tuple(sorted(load.items()))
 
 
 @cache
@@ -227,6 +269,14 @@ def _short(name: str) -> str:
     """Return `H100` for a name of the accelerator that loadgen knows so, else the name without its vendor: `H100 PCIe`."""
     known = known_hardware(name)
     return (_VENDORS.sub("", name).strip() or name) if known is None else known.label
+
+
+def without_outliers(points: Iterable[MeasuredPoint]) -> Iterator[MeasuredPoint]:
+    """Yield the points to judge claims by: with the runs that show the server, and only if there are any."""
+    for point in points:
+        runs = tuple(run for run in point.runs if run["run_id"] not in OUTLIERS)
+        if runs:
+            yield point if len(runs) == len(point.runs) else replace(point, runs=runs)
 
 
 def as_planned(points: Sequence[Point], series: Series) -> tuple[PlannedPoint, ...]:

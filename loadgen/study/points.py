@@ -2,11 +2,10 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from typing import Any
 
 from loadgen.analysis.document.spec import SpecDocument
-from loadgen.errors import UsageError
+from loadgen.errors import UsageError, hint, listed
 from loadgen.inputs import Origin
 from loadgen.load.shapes import value_in_json
 from loadgen.load.spec import RunSpec
@@ -18,6 +17,9 @@ from loadgen.study.study_file import StudyFile, read_study
 from loadgen.study.tiny import Scale, at_scale
 from loadgen.study.tiny_loads import tiny_loads
 from loadgen.study.variants import StudyVariant, variants_of
+
+STUDY_TAG = "study:"
+"""What the tag of a sweep begins with that was measured for a study; the rest is the study's name."""
 
 _LENGTHS = frozenset({"lengths", "input_tokens", "output_tokens", "dataset", "trace"})
 """Keys of a load that say how long its requests are."""
@@ -87,7 +89,7 @@ def _loads_at_full_size(file: StudyFile, variant: StudyVariant, url: str | None 
         asked: dict[str, Any] = {
             "repeats": file.study.repeats,
             "name": file.study.name,
-            "tag": f"study:{file.study.name}",
+            "tag": f"{STUDY_TAG}{file.study.name}",
             **({} if file.study.accuracy is None else {"accuracy": file.study.accuracy}),
         } | load
         origin = Origin(file.origin.under(f"loads.{at}").places, file.path)
@@ -172,12 +174,10 @@ def points_at(points: Sequence[Point], only: Where) -> tuple[Point, ...]:
     for key, given in only.items():
         known = values.get(key)
         if known is None:
-            near = get_close_matches(key, values, n=1)
-            hint = f"did you mean '{near[0]}'?" if near else f"known coordinates: {', '.join(values)}"
-            raise UsageError(f"unknown coordinate '{key}' in --only; {hint}")
+            raise UsageError(f"unknown coordinate '{key}' in --only; {hint(key, values, kind='coordinates')}")
         for value in given if isinstance(given, list) else [given]:
             if value not in known:
-                raise UsageError(f"no point of the study has {key} {value}; known values: {', '.join(map(str, known))}")
+                raise UsageError(f"no point of the study has {key} {value}; {listed(known)}")
     found = tuple(point for point in points if is_at(point.coordinates, only))
     if only and not found:
         asked = " and ".join(f"{key} {_written(value)}" for key, value in only.items())

@@ -5,7 +5,7 @@ those say where a point comes from, not which point it is.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from loadgen.analysis.document.server import ServerDocument
@@ -49,15 +49,24 @@ class Served:
 
     @property
     def identity(self) -> tuple[object, ...]:
-        """Equal for two servers of the same variant."""
-        coordinates = tuple(sorted(self.coordinates.items()))
-        return self.model, self.architecture, coordinates, self.environment, self.tuning
+        """Equal for two servers of the same variant: of the same coordinates, and arguments that change their speed besides."""
+        return self.identity_by(())
 
-    @property
-    def tuning(self) -> tuple[tuple[str, str], ...]:
-        """Arguments that change how fast the server is besides its coordinates, such as max-num-seqs, with their values as JSON."""
-        others = ((name, value) for name, value in self.arguments.items() if name not in _SAY_NOTHING_MORE)
-        return tuple(sorted((name, json.dumps(value, sort_keys=True)) for name, value in others if value is not None))
+    def identity_by(self, named: Collection[str]) -> tuple[object, ...]:
+        """Return the same with some arguments that do not change how fast a server is, such as gpu-memory-utilization."""
+        telling = {
+            name: value for name, value in self.arguments.items() if name not in _SAY_NOTHING_MORE or name in named
+        }
+        arguments = sorted(
+            (name, json.dumps(value, sort_keys=True)) for name, value in telling.items() if value is not None
+        )
+        return (
+            self.model,
+            self.architecture,
+            tuple(sorted(self.coordinates.items())),
+            self.environment,
+            tuple(arguments),
+        )
 
 
 def served_by(profile: ServerProfile, release: str | None = None) -> Served:
@@ -78,10 +87,10 @@ def served_of(server: ServerDocument) -> Served | None:
         served_model_name=server["model"],
         architecture=None if name is None else str(name),
     )
-    said = {key: value for key, value in launch.get("arguments", {}).items() if value is not None}
+    given = {key: value for key, value in launch.get("arguments", {}).items() if value is not None}
     variables = {str(key): str(value) for key, value in launch.get("environment", {}).items()}
     try:
-        return _served(profile, said, variables)  # type: ignore[arg-type]
+        return _served(profile, given, variables)  # type: ignore[arg-type]
     except ModelError:  # a model of a later version
         return None
 

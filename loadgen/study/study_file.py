@@ -3,16 +3,16 @@
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from pathlib import Path
 
-import loadgen
-from loadgen.errors import ModelError, UsageError
-from loadgen.inputs import FileLine, Origin, read_yaml
+from loadgen.errors import ModelError, UsageError, hint
+from loadgen.inputs import FileLine, NamedFiles, Origin, read_yaml
 from loadgen.moe.models import model
 from loadgen.study.accuracy import STUDY_FIGURES
 from loadgen.study.claims import Fact
 from loadgen.study.schema import Study
+
+STUDIES = NamedFiles("studies", kind="study", listing="loadgen study list")
 
 _OF_POINTS = ("servers", "matrix", "loads", "repeats")  # what `points_of` takes over from another study
 
@@ -32,17 +32,9 @@ class StudyFile:
         return replace(self, study=self.study.model_copy(update={"repeats": repeats}))
 
 
-def folders() -> tuple[Path, ...]:
-    """Where studies are looked for: the working directory's own first, then those that came with loadgen."""
-    package = Path(loadgen.__file__).parent
-    installed = package / "studies"
-    shipped = installed if installed.is_dir() else package.parent / "studies"
-    return tuple(dict.fromkeys((Path.cwd() / "studies", shipped)))
-
-
 def study_names() -> tuple[str, ...]:
     """The names of all studies, in order."""
-    return tuple(sorted({path.stem for folder in folders() for path in folder.glob("*.yaml")}))
+    return STUDIES.names()
 
 
 def read_study(name_or_path: str) -> StudyFile:
@@ -80,16 +72,8 @@ def _resolved(path: Path) -> tuple[dict[str, object], dict[str, FileLine]]:
 
 
 def _path_of(name_or_path: str) -> Path:
-    if name_or_path.endswith((".yaml", ".yml")) or "/" in name_or_path:
-        return Path(name_or_path)
-    candidates = [folder / f"{name_or_path}.yaml" for folder in folders()]
-    found = next((path for path in candidates if path.is_file()), None)
-    if found is None:
-        near = [name for name in study_names() if _plain(name) == _plain(name_or_path)]
-        near += get_close_matches(name_or_path, study_names(), n=1)
-        hint = f"did you mean '{near[0]}'?" if near else "`loadgen study list` shows those that exist"
-        raise UsageError(f"there is no study '{name_or_path}'; {hint}")
-    return found
+    same = next((name for name in study_names() if _plain(name) == _plain(name_or_path)), None)
+    return STUDIES.path_of(name_or_path, meant=same, known=study_names)
 
 
 def _plain(name: str) -> str:
@@ -133,6 +117,5 @@ def _check_models(names: Iterable[str], where: str) -> None:
 def _check_figure(key: str, where: str) -> None:
     if key in STUDY_FIGURES:
         return
-    near = get_close_matches(key, STUDY_FIGURES, n=1)
-    hint = f"; did you mean '{near[0]}'?" if near else "; docs/method.md lists the figures"
-    raise UsageError(f"unknown figure '{key}' at {where}{hint}")
+    to_do = hint(key, STUDY_FIGURES, otherwise="docs/method.md lists the figures")
+    raise UsageError(f"unknown figure '{key}' at {where}; {to_do}")

@@ -58,7 +58,8 @@ def variants_of(
         try:
             variants = tuple(_of_server(file.study, server, weights, models))
         except ModelError as error:
-            raise UsageError(f"{file.origin.name(f'servers.{at}.profile')}: {_sentence(error)}") from None
+            place = _place_of_mistake(file.study, at)
+            raise UsageError(f"{file.origin.name(place)}: {_sentence(error)}") from None
         except LoadgenError as error:
             raise UsageError(f"{file.origin.name(f'servers.{at}.profile')}: {error}") from None
         for variant in variants:
@@ -84,6 +85,28 @@ def _check_axes(file: StudyFile, at: int, variant: StudyVariant) -> None:
             f"{file.origin.name(place)} is {given} for a server whose {name} is {served}: '{setting.argument}' does not set it; "
             "correct the argument, or give the axis another name"
         )
+
+
+def _place_of_mistake(study: Study, at: int) -> str:
+    """The key of the value that makes a server impossible by itself; that of its profile if none does."""
+    server, base = study.servers[at], Variant.of(study.servers[at].profile)
+    given = [(f"servers.{at}.arguments.{name}", name, [value]) for name, value in server.arguments.items()]
+    for name, setting in matrix_of(study, server).items():
+        where = f"servers.{at}.matrix" if name in server.matrix else "matrix"
+        given.append((f"{where}.{name}.values", setting.argument, list(setting.values.values())))
+    if _can_be(base):
+        for place, argument, values in given:
+            if not all(_can_be(replace(base, overrides=Overrides(arguments={argument: value}))) for value in values):
+                return place
+    return f"servers.{at}.profile"
+
+
+def _can_be(variant: Variant) -> bool:
+    try:
+        served_by(variant.served.profile)
+    except ModelError:
+        return False
+    return True
 
 
 def _sentence(error: ModelError) -> str:

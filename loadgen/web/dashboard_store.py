@@ -11,6 +11,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from loadgen.errors import NotFoundError, StoreError
+from loadgen.store.claim import is_held
 from loadgen.store.database import shown_url
 from loadgen.store.repository import Store
 from loadgen.store.rows import ProgressRow, RunFigures, SweepRow
@@ -38,12 +39,18 @@ class DashboardStore:
         return store
 
     def progress(self, sweeps: Sequence[SweepRow]) -> dict[str, ProgressRow]:
-        """How those of the sweeps stand that are being measured, by their ids. Raises `StoreError`."""
-        running = [sweep.sweep_id for sweep in sweeps if sweep.status == "running"]
-        if not running:
+        """How those of the sweeps stand that are being measured, by their ids. Raises `StoreError`.
+
+        Among them the latest of a group whose next server is starting.
+        """
+        status = {sweep.sweep_id: sweep.status for sweep in sweeps}
+        if not status:
             return {}
         with self.open() as store:
-            return SweepsProgress(store).of(running)
+            rows = SweepsProgress(store).all()
+        return {
+            sweep_id: row for sweep_id, row in rows.items() if status.get(sweep_id) == "running" or is_held(sweep_id)
+        }
 
     def run_figures(self, sweeps: Sequence[SweepRow]) -> list[RunFigures]:
         """The runs of these sweeps with the figures that a list shows, by one query. Raises `StoreError`."""

@@ -14,6 +14,7 @@ import pytest
 from loadgen.cli.app import main
 from loadgen.engine import worker
 from loadgen.servers.simulator import SimulatorOptions, SimulatorProcess
+from tests.forked_programs import ForkedProgram
 from tests.forked_workers import ForkedProcess
 
 
@@ -89,22 +90,17 @@ def point(simulator: SimulatorProcess) -> tuple[str, ...]:
 
 
 @pytest.fixture
-def start() -> Iterator[Callable[..., "subprocess.Popen[str]"]]:
+def start() -> Iterator[Callable[..., ForkedProgram]]:
     """Start a command in a process of its own, ended with the test."""
-    started: list[subprocess.Popen[str]] = []
+    started: list[ForkedProgram] = []
 
-    def popen(*arguments: str) -> "subprocess.Popen[str]":
-        process = subprocess.Popen(
-            [sys.executable, "-m", "loadgen.cli", *arguments],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        started.append(process)
-        return process
+    def begin(*arguments: str) -> ForkedProgram:
+        started.append(ForkedProgram("command", arguments))
+        return started[-1]
 
-    yield popen
+    yield begin
     for process in started:
         if process.poll() is None:
             process.kill()
-        process.communicate()
+            process.wait()
+        process.close()

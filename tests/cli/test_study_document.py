@@ -59,7 +59,7 @@ def test_every_command_works(cli: Cli, folder: Path, command: str) -> None:
     words = expanded(command, folder)
     match words[:2]:
         case ["study", "run"]:  # needs GPUs; its points are looked up
-            kept = [word for word in words[2:] if word != "--resume"]
+            kept = [word for word in words[2:] if word not in ("--resume", "--again")]
             if "--url" in kept:
                 at = kept.index("--url")
                 del kept[at : at + 2]

@@ -96,7 +96,7 @@ def test_the_time_left_has_the_starts_that_are_to_come(events: tuple[Event | flo
 def test_the_row_of_a_sweep_tells_of_its_group() -> None:
     state = LiveState(Clock())
     assert state.document()["group"] is None
-    for event in (GroupStarted("g", False, ("a", "c"), PARTS), *(each for each in STARTED if each != 30.0)):
+    for event in (GroupStarted("g", False, PARTS), *(each for each in STARTED if each != 30.0)):
         assert not isinstance(event, float)
         state.take(event)
     state.take(PhaseStarted(1, RUNS[0], "measuring"))

@@ -161,6 +161,21 @@ def test_a_sweep_is_on_record_while_it_runs_and_not_after(store: Store) -> None:
     assert SweepsProgress(store).of(["s1"]) == {}
 
 
+def test_the_start_of_the_next_server_of_a_group_is_told_by_the_sweep_before_it(store: Store) -> None:
+    store.add_sweep(sweep_row("s2", specs([ClosedLoop(2)]), status="running"))
+    rows = SweepsProgress(store)
+    with on_record(store, lambda event: None, "s1") as tell:
+        tell(ServerStarting("b", "loading weights"))
+        assert wait_for_row(store)["server_stage"] == "b: loading weights"
+        tell(SweepStarted("s2", False, SERVER, (RUN,), kept=0))
+        for _ in range(3000):
+            if set(rows.all()) == {"s2"}:
+                break
+            time.sleep(0.01)
+        assert set(rows.all()) == {"s2"}
+    assert rows.all() == {}
+
+
 def test_a_store_that_takes_nothing_harms_nobody(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     tried: list[str] = []
 

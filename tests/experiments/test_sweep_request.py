@@ -115,7 +115,7 @@ def test_a_header_that_the_server_wants_must_be_given(profiles: Path) -> None:
 
 def test_a_mistake_in_the_grid_is_named_by_its_line_and_one_in_a_flag_by_the_flag(profiles: Path) -> None:
     (profiles / "a.yaml").write_text(PROFILE.replace("repeats: 2", "repeats: 0"))
-    with pytest.raises(UsageError, match=r"^\'repeats\' in a\.yaml line 14 "):
+    with pytest.raises(UsageError, match=r"^\'repeats\' in server_profiles/a\.yaml line 14 "):
         read_request({"profile": "a"}).sweeps()
     with pytest.raises(UsageError, match=r"^--repeats "):
         read_request({"profile": "a", "repeats": "-1"}).sweeps()

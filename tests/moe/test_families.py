@@ -78,7 +78,7 @@ def test_a_size_of_nothing_is_named() -> None:
 
 
 def test_an_unknown_family_is_named_with_those_that_are_known() -> None:
-    with pytest.raises(ModelError, match=r"'granitemoe' is not known here; known are deepseek_v2, .*qwen3_moe\."):
+    with pytest.raises(ModelError, match=r"'granitemoe' is not known here; known families: deepseek_v2, .*qwen3_moe\."):
         architecture({"model_type": "granitemoe"})
     with pytest.raises(ModelError, match="lacks `model_type`"):
         architecture({})
@@ -95,7 +95,7 @@ def test_more_experts_a_token_than_there_are_is_refused() -> None:
 
 
 def test_an_unknown_model_is_named_with_those_that_are_known() -> None:
-    with pytest.raises(ModelError, match=r"no model 'gpt-5'; there are deepseek-v2-lite, "):
+    with pytest.raises(ModelError, match=r"no model 'gpt-5'; known models: deepseek-v2-lite, "):
         model("gpt-5")
 
 

@@ -36,7 +36,7 @@ def test_an_accelerator_is_found_by_its_names(asked: str, name: str) -> None:
 def test_another_card_of_the_same_chip_is_not_taken_for_it(other: str) -> None:
     with pytest.raises(UsageError) as refused:
         hardware(other)
-    assert str(refused.value) == f"there is no accelerator '{other}'; known are a100, h100, h200, mi300x, cs3"
+    assert str(refused.value) == f"there is no accelerator '{other}'; known accelerators: a100, h100, h200, mi300x, cs3"
 
 
 def test_every_row_names_its_source_and_no_two_share_a_name() -> None:

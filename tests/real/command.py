@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 Loadgen = Callable[..., "subprocess.CompletedProcess[str]"]
+Command = Callable[..., "subprocess.Popen[str]"]
 
 
 def loadgen_command(*arguments: str) -> list[str]:

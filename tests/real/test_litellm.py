@@ -14,7 +14,7 @@ import pytest
 from tests.real.command import loadgen_command
 from tests.real.vllm_server import ROOT, RealServer, free_port
 
-pytestmark = [pytest.mark.vllm, pytest.mark.alone]
+pytestmark = pytest.mark.vllm
 
 COMMAND = ROOT / ".venv-litellm/bin/litellm"
 KEY = "sk-loadgen-test-b6f1c2d94e7a45308f"  # too short a one is refused at the start

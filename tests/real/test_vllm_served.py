@@ -19,11 +19,11 @@ from tests.real.vllm_server import ROOT, free_port, skip_without_vllm
 
 pytestmark = pytest.mark.vllm
 
-Command = Callable[..., "subprocess.CompletedProcess[str]"]
+AtOnce = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 @pytest.fixture
-def command(tmp_path: Path) -> Iterator[Command]:
+def at_once(tmp_path: Path) -> Iterator[AtOnce]:
     """`loadgen …` with a state and a database of the test's own, from where the tiny profiles find engine and model."""
     skip_without_vllm()
 
@@ -42,12 +42,12 @@ def command(tmp_path: Path) -> Iterator[Command]:
 
 
 @pytest.fixture
-def serve(command: Command) -> Command:
+def serve(at_once: AtOnce) -> AtOnce:
     """`loadgen serve …`."""
-    return partial(command, "serve")
+    return partial(at_once, "serve")
 
 
-def status(serve: Command) -> dict[str, Any]:
+def status(serve: AtOnce) -> dict[str, Any]:
     document: dict[str, Any] = json.loads(serve("status", "--json").stdout)
     return document
 
@@ -64,11 +64,8 @@ def in_group(group: int) -> list[int]:
     return found
 
 
-@pytest.mark.parametrize(("profile", "workers"), [("tiny-mixtral", 0), ("tiny-mixtral-tp2", 2)])
-def test_up_a_request_a_sweep_and_down_leave_nothing(
-    command: Command, serve: Command, profile: str, workers: int
-) -> None:
-    port = free_port()
+def test_up_a_request_a_sweep_and_down_leave_nothing(at_once: AtOnce, serve: AtOnce) -> None:
+    profile, workers, port = "tiny-mixtral-tp2", 2, free_port()
     up = serve("up", profile, "--port", str(port))
     assert up.returncode == 0, up.stderr
     assert f"{profile} answers at http://127.0.0.1:{port} after " in up.stdout
@@ -103,7 +100,7 @@ def test_up_a_request_a_sweep_and_down_leave_nothing(
     assert f"{profile} is running at http://127.0.0.1:{port}" in other.stderr
     assert status(serve)["server"]["pid"] == server["pid"]
 
-    swept = command("sweep", "--json")  # over the grid of its profile
+    swept = at_once("sweep", "--json")  # over the grid of its profile
     assert swept.returncode in (0, 3), (
         swept.stderr
     )  # whether a small run on a busy machine is valid is not the question
@@ -129,7 +126,7 @@ def test_up_a_request_a_sweep_and_down_leave_nothing(
         ("max-model-len=999999", "User-specified max_model_len (999999) is greater than"),
     ],
 )
-def test_a_start_that_fails_says_why(serve: Command, tmp_path: Path, argument: str, said: str) -> None:
+def test_a_start_that_fails_says_why(serve: AtOnce, tmp_path: Path, argument: str, said: str) -> None:
     failed = serve("up", "tiny-mixtral", "--port", str(free_port()), "--argument", argument, "-q")
     assert failed.returncode == 5
     assert failed.stderr.count("\n") == 1
@@ -139,7 +136,7 @@ def test_a_start_that_fails_says_why(serve: Command, tmp_path: Path, argument: s
     assert status(serve)["server"]["processes"] == []
 
 
-def test_a_start_that_is_killed_leaves_no_vllm(serve: Command, tmp_path: Path) -> None:
+def test_a_start_that_is_killed_leaves_no_vllm(serve: AtOnce, tmp_path: Path) -> None:
     with chdir(ROOT):
         command = loadgen_command("serve", "up", "tiny-mixtral", "--port", str(free_port()))
         environment = os.environ | {"LOADGEN_STATE_DIR": str(tmp_path)}

@@ -3,40 +3,39 @@
 import json
 import subprocess
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import psutil
 import pytest
 
 from loadgen.analysis.figure_table import FIGURES
-from loadgen.servers.launcher.state import read_state
+from loadgen.servers.launcher.state import ServerState, read_state
 from loadgen.store.repository import Store
 from loadgen.study.measured import measured_points
 from loadgen.study.points import points_of
 from loadgen.study.study_file import read_study
 from loadgen.study.tiny import TINY_MODELS, at_tiny_scale
 from loadgen.study.variants import variants_of
-from tests.real.test_vllm_dies import finished_runs
-from tests.real.test_vllm_server_sweeps import Command, command, database, ended, in_group_of, server_in
+from tests.real.command import Command
+from tests.real.left_behind import MEASURED, database, ended, finished_runs, in_group_of, server_in, wait_until
 from tests.real.vllm_server import ROOT, skip_without_vllm
 
-__all__ = ["command"]  # a fixture
+pytestmark = pytest.mark.vllm
 
-pytestmark = [pytest.mark.vllm, pytest.mark.alone]
-
-MEASURED = (0, 3)  # whether a small run on a busy machine is valid is not the question here
 ONLY = ("--only", "model=olmoe-1b-7b", "--only", "top_k=8", "--only", "batch=1,16", "--only", "length=128")
 STUDY = ("study", "run", "quick", "--scale", "tiny", "--repeats", "2", *ONLY)
 PLANNED = 2 * (2 + 2)
+NOTHING_HIDDEN = {"hidden": 0, "hidden_requests": 0, "contradicted_requests": 0}
 
 
-def wait_until(condition: Callable[[], object], process: "subprocess.Popen[str]", limit_s: float = 180.0) -> None:
-    deadline_s = time.monotonic() + limit_s
-    while not condition():
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < deadline_s, "waited in vain"
+def kill(process: "subprocess.Popen[str]", server: ServerState) -> None:
+    """`kill -9` a command; the server that it started must end with it."""
+    process.kill()
+    process.communicate(timeout=30)
+    deadline_s = time.monotonic() + 30
+    while in_group_of(server) and time.monotonic() < deadline_s:
         time.sleep(0.1)
+    assert in_group_of(server) == []
 
 
 def foreign_peers(process: "subprocess.Popen[str]") -> set[str]:
@@ -54,14 +53,8 @@ def foreign_peers(process: "subprocess.Popen[str]") -> set[str]:
 def test_a_study_that_is_killed_twice_is_completed_and_reported(command: Command, tmp_path: Path) -> None:
     first = command(*STUDY)
     wait_until(lambda: (state := read_state(tmp_path)) is not None and state.server is not None, first)
-    time.sleep(3)
-    before = server_in(tmp_path)
-    first.kill()
-    first.communicate(timeout=30)
-    deadline_s = time.monotonic() + 30
-    while in_group_of(before) and time.monotonic() < deadline_s:
-        time.sleep(0.1)
-    assert in_group_of(before) == []
+    wait_until(lambda: len(in_group_of(server_in(tmp_path))) >= 2, first)
+    kill(first, server_in(tmp_path))
     assert finished_runs(database(tmp_path)) == 0
 
     second = command(*STUDY, "--resume")
@@ -72,13 +65,7 @@ def test_a_study_that_is_killed_twice_is_completed_and_reported(command: Command
         return finished_runs(database(tmp_path)) >= 2
 
     wait_until(has_measured, second)
-    before = server_in(tmp_path)
-    second.kill()
-    second.communicate(timeout=30)
-    deadline_s = time.monotonic() + 30
-    while in_group_of(before) and time.monotonic() < deadline_s:
-        time.sleep(0.1)
-    assert in_group_of(before) == []
+    kill(second, server_in(tmp_path))
     assert peers == set()
     kept = finished_runs(database(tmp_path))
     assert 2 <= kept < PLANNED
@@ -91,6 +78,10 @@ def test_a_study_that_is_killed_twice_is_completed_and_reported(command: Command
         ] * 2
         runs = [run for sweep in store.sweeps() for run in store.runs(sweep.sweep_id)]
     assert len({(run["sweep_id"], run["spec"]["hash"]) for run in runs}) == len(runs) == PLANNED
+    for run in runs:
+        tokens = run["outcomes"]["ok"] * run["spec"]["output_tokens"]
+        assert run["tokens"]["output"] == run["server_account"]["output_tokens"] == tokens > 0
+        assert run["tokens"].items() >= (NOTHING_HIDDEN | {"counted_by": "token_ids"}).items()
 
     page = tmp_path / "quick.html"
     ended(command("study", "report", "quick", "-o", str(page)), 0)

@@ -16,7 +16,7 @@ from tests.real.vllm_server import RealServer
 
 NOTHING_HIDDEN = {"hidden": 0, "hidden_requests": 0, "contradicted_requests": 0}
 
-pytestmark = [pytest.mark.vllm, pytest.mark.alone]
+pytestmark = pytest.mark.vllm
 
 CONCURRENCY = (1, 4)
 INPUT_TOKENS = (32, 128)
@@ -177,3 +177,14 @@ def test_a_wrong_model_name_is_one_sentence_that_names_the_right_one(
     assert "tiny-mixtrel" in ended.stderr
     assert real_server.model in ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+def test_a_server_that_is_not_for_development_is_left_as_it_is(
+    real_server: RealServer, loadgen: Loadgen, tmp_path: Path
+) -> None:
+    ended = loadgen(
+        *("run", "--url", real_server.url, "--model", real_server.model, "--concurrency", "2", "--requests", "8"),
+        *("--input-tokens", "32", "--output-tokens", "8", "--json", "--db", f"sqlite:///{tmp_path / 'loadgen.db'}"),
+    )
+    assert ended.stdout, ended.stderr
+    assert json.loads(ended.stdout)["prefix_cache_reset"] is None

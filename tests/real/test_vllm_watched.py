@@ -13,7 +13,7 @@ from loadgen.store.repository import Store
 from tests.real.command import Loadgen
 from tests.real.vllm_server import RealServer, serving
 
-pytestmark = [pytest.mark.vllm, pytest.mark.alone]
+pytestmark = pytest.mark.vllm
 
 PLACES, CALLERS, REQUESTS, OUTPUT_TOKENS = 6, 8, 96, 128  # long enough for a reading or two on the way
 # Of 128 tokens each: fewer than six requests of up to 428 tokens need, so that some are preempted.
@@ -95,14 +95,3 @@ def test_its_queue_its_cache_and_its_drafts_are_told(run: dict[str, Any], databa
 def test_its_prefix_cache_is_emptied_before_the_run(run: dict[str, Any]) -> None:
     assert run["prefix_cache_reset"] is True
     assert run["server_account"]["prefix_cache_hit_ratio"] == 0.0
-
-
-def test_a_server_that_is_not_for_development_is_left_as_it_is(
-    real_server: RealServer, loadgen: Loadgen, database: str
-) -> None:
-    ended = loadgen(
-        *("run", "--url", real_server.url, "--model", real_server.model, "--concurrency", "2", "--requests", "8"),
-        *("--input-tokens", "32", "--output-tokens", "8", "--json", "--db", database),
-    )
-    assert ended.stdout, ended.stderr
-    assert json.loads(ended.stdout)["prefix_cache_reset"] is None

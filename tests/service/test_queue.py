@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +20,7 @@ import pytest
 from loadgen.errors import StoreError, UsageError
 from loadgen.servers.proxies import proxy_for
 from loadgen.servers.simulator import SimulatorOptions, SimulatorProcess
+from loadgen.service import queue
 from loadgen.service.queue import Queue
 from loadgen.service.submission import submission_of
 from loadgen.service.targets import Targets
@@ -27,6 +28,7 @@ from loadgen.store.jobs import Jobs
 from loadgen.store.queue_claim import ClaimLostError, QueueClaim, this_process
 from loadgen.store.repository import Store
 from loadgen.store.rows import JobRow
+from tests.forked_programs import ForkedProgram
 from tests.service.conftest import BEARER, TOKEN
 from tests.service.started import address_of
 
@@ -34,7 +36,7 @@ pytestmark = pytest.mark.loopback
 
 MAX_WAIT_S = 90.0
 SIM: dict[str, Any] = {"url": "simulator", "concurrency": 1, "input_tokens": 8, "output_tokens": 8, "requests": 4}
-Until = Callable[[JobRow], bool]
+Until = Callable[[Store, JobRow], bool]
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +49,16 @@ def simulator() -> Iterator[SimulatorProcess]:
 def spec(simulator: SimulatorProcess, **keys: Any) -> dict[str, Any]:
     small = {"concurrency": [1, 2], "input_tokens": 8, "output_tokens": 20, "requests": 8}
     return {"url": simulator.url, "model": "simulated-moe", **small, **keys}
+
+
+@pytest.fixture(autouse=True)
+def _quick_jobs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Jobs that are quick to start, but for those of a service in a process of its own."""
+
+    def start(environment: Mapping[str, str]) -> ForkedProgram:
+        return ForkedProgram("job", environment=environment, has_stdin=True, joins_stderr=True)
+
+    monkeypatch.setattr(queue, "_start_process", start)
 
 
 @pytest.fixture
@@ -69,22 +81,23 @@ def job_of(db_url: str, job_id: str) -> JobRow:
         return Jobs(store).job(job_id)
 
 
-def wait_for(db_url: str, job_id: str, until: Until = lambda job: job.has_ended) -> JobRow:
+def wait_for(db_url: str, job_id: str, until: Until = lambda store, job: job.has_ended) -> JobRow:
+    """The job once it is so. The store stays open: to open it twenty times a second takes from what is measured."""
     deadline_s = time.monotonic() + MAX_WAIT_S
-    while not until(job := job_of(db_url, job_id)):
-        assert time.monotonic() < deadline_s, f"still {job}"
-        time.sleep(0.05)
+    with Store.open(db_url, read_only=True) as store:
+        jobs = Jobs(store)
+        while not until(store, job := jobs.job(job_id)):
+            assert time.monotonic() < deadline_s, f"still {job}"
+            time.sleep(0.05)
     return job
 
 
-def has_a_run(db_url: str) -> Until:
-    def until(job: JobRow) -> bool:
-        if job.sweep_id is None:
-            return job.has_ended
-        with Store.open(db_url, read_only=True) as store:
-            return store.sweep(job.sweep_id).runs > 0 or job.has_ended
+def has_begun(store: Store, job: JobRow) -> bool:
+    return job.sweep_id is not None
 
-    return until
+
+def has_a_run(store: Store, job: JobRow) -> bool:
+    return job.has_ended or (job.sweep_id is not None and store.sweep(job.sweep_id).runs > 0)
 
 
 def statuses(db_url: str, sweep_id: str | None) -> list[bool]:
@@ -114,7 +127,7 @@ def test_a_cancelled_job_keeps_what_ended_and_is_resumed_from_there(
     begun: Queue, db_url: str, simulator: SimulatorProcess
 ) -> None:
     job_id = send(begun, spec(simulator, concurrency=[1, 2, 3, 4], requests=10))
-    wait_for(db_url, job_id, has_a_run(db_url))
+    wait_for(db_url, job_id, has_a_run)
     begun.cancel(job_id)
     cancelled = wait_for(db_url, job_id)
     assert (cancelled.status, cancelled.exit_code) == ("cancelled", 130)
@@ -136,7 +149,7 @@ def test_each_of_two_equal_jobs_goes_on_with_its_own_sweep(
     ids = []
     for _ in range(2):
         ids.append(send(begun, same))
-        wait_for(db_url, ids[-1], has_a_run(db_url))
+        wait_for(db_url, ids[-1], has_a_run)
         begun.cancel(ids[-1])
         wait_for(db_url, ids[-1])
     before = job_of(db_url, ids[0]).sweep_id
@@ -149,7 +162,7 @@ def test_a_process_that_is_killed_leaves_an_interrupted_job(
     begun: Queue, db_url: str, simulator: SimulatorProcess
 ) -> None:
     job_id = send(begun, spec(simulator, requests=2_000))
-    wait_for(db_url, job_id, lambda job: job.sweep_id is not None)
+    wait_for(db_url, job_id, has_begun)
     begun._running[job_id].process.kill()
     assert wait_for(db_url, job_id).status == "interrupted"
 
@@ -170,7 +183,7 @@ def test_what_is_measured_ends_with_the_service_and_what_waits_waits_on(
     with make_queue(db_url, simulator.url) as queue:
         running = send(queue, spec(simulator, requests=2_000))
         waiting = send(queue, spec(simulator, concurrency=1))
-        wait_for(db_url, running, lambda job: job.sweep_id is not None)
+        wait_for(db_url, running, has_begun)
     assert (job_of(db_url, running).status, job_of(db_url, waiting).status) == ("interrupted", "queued")
     with make_queue(db_url, simulator.url):
         assert wait_for(db_url, waiting).status == "finished"
@@ -185,7 +198,7 @@ def test_a_service_that_another_replaced_ends_its_jobs_and_takes_no_more(
     begun: Queue, db_url: str, simulator: SimulatorProcess, capsys: pytest.CaptureFixture[str]
 ) -> None:
     job_id = send(begun, spec(simulator, requests=2_000))
-    wait_for(db_url, job_id, lambda job: job.sweep_id is not None)
+    wait_for(db_url, job_id, has_begun)
     process = begun._running[job_id].process
     with Store.open(db_url) as store:
         claim = QueueClaim(store, replace(this_process(), host_name="bench-2"))
@@ -231,7 +244,7 @@ def test_a_service_that_is_killed_finds_its_jobs_again(db_url: str, simulator: S
     with serving(db_url, simulator.url) as (process, address):
         posted = [httpx2.post(f"{address}/api/v1/sweeps", json=values, headers=BEARER).json() for _ in range(2)]
         running, waiting = (each["job_id"] for each in posted)
-        wait_for(db_url, running, has_a_run(db_url))
+        wait_for(db_url, running, has_a_run)
         process.send_signal(signal.SIGKILL)
         process.wait()
     assert job_of(db_url, running).status == "running"  # nobody was left to say otherwise

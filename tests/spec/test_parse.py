@@ -21,7 +21,8 @@ requests:
 
 
 @pytest.fixture
-def path(tmp_path: Path) -> Path:
+def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
     return tmp_path / "sweep.yaml"
 
 
@@ -51,7 +52,7 @@ def test_a_mistake_in_a_flag_is_not_blamed_on_the_file(path: Path) -> None:
     ("text", "sentence"),
     [
         ("model: m\nconcurency: 3\n", "unknown key 'concurency' in sweep.yaml line 2; did you mean 'concurrency'?"),
-        ("zzz: 3\n", "unknown key 'zzz' in sweep.yaml line 1; the keys are name, url, model"),
+        ("zzz: 3\n", "unknown key 'zzz' in sweep.yaml line 1; known keys: name, url, model"),
         (GOOD.replace("[1, 16]", "[1, -2]"), "'concurrency' in sweep.yaml line 3 must be at least 1, not -2"),
         (GOOD.replace("[1, 16]", "[]"), "'concurrency' in sweep.yaml line 3 must list at least one value"),
         (GOOD.replace("repeats: 2", "repeats: yes"), "'repeats' in sweep.yaml line 6 must not be true"),

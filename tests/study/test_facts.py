@@ -58,6 +58,14 @@ def test_the_judgement_shows_each_stated_fact_and_the_real_one() -> None:
 
 
 @pytest.mark.parametrize(
+    ("stated", "found"), [("2.4B", "2.45B without the embedding"), ("2.7B", "2.66B"), ("3.1B", "2.66B")]
+)
+def test_the_count_of_active_parameters_that_agrees_is_the_one_shown(stated: str, found: str) -> None:
+    (row,) = judged("deepseek-v2-lite", active_parameters=stated).compared
+    assert row.found == found
+
+
+@pytest.mark.parametrize(
     "facts",
     [
         {"layers": "32"},

@@ -27,6 +27,13 @@ def point(value: float | None, *, spread: float = SPREAD, **coordinates: Any) ->
     return MeasuredPoint(planned, SERIES, runs)
 
 
+def single(value: float, *, wave_s: float, **coordinates: Any) -> MeasuredPoint:
+    """A point with one run: a wave that took so long."""
+    run = cast(Any, {"paper": {"throughput_tokens_per_s": value}, "elapsed_s": wave_s})
+    measured = point(value, load="wave", **coordinates)
+    return MeasuredPoint(measured.point, SERIES, (run,))
+
+
 def judged(
     compare: dict[str, Any], points: list[MeasuredPoint], fits: list[tuple[MeasuredPoint, bool]] | None = None
 ) -> Judgement:
@@ -266,6 +273,47 @@ def test_against_a_stated_range(stated: Stated, ratio: Estimate, verdict: str) -
 def test_a_comparison_says_what_it_is_of(compare: dict[str, Any], labels: list[str]) -> None:
     points = along("batch", 100, 110, 120, length=128, input_tokens=128, output_tokens=128)
     assert [each.of for each in judged(compare, points).compared] == labels
+
+
+@pytest.mark.parametrize(
+    ("first", "wave_s", "verdict"),
+    [
+        (2_081, 0.5, "holds"),  # 12 % less than it should be
+        (2_081, 5.0, "does_not_hold"),
+        (1_500, 0.5, "inconclusive"),  # far too low, and still one run
+        (1_500, 5.0, "does_not_hold"),
+    ],
+)
+def test_one_short_wave_alone_does_not_deny_what_all_others_show(first: float, wave_s: float, verdict: str) -> None:
+    decreases = {"kind": "trend", "axis": "length", "direction": "decreases"}
+    others = [
+        single(value * batch, wave_s=1.0, length=length, batch=batch)
+        for batch in (1, 4)
+        for length, value in ((128, 400), (256, 320), (512, 250))
+    ]
+    slow = [
+        single(value, wave_s=of, length=length, batch=8)
+        for length, value, of in ((128, first, wave_s), (256, 2_338, max(1.0, wave_s)), (512, 1_800, 5.0))
+    ]
+    assert judged(decreases, others).verdict == "holds"
+    judgement = judged(decreases, [*others, *slow])
+    assert judgement.verdict == verdict
+    is_told = "one wave of less than 2 s alone denies it" in str(judgement.reason)
+    assert is_told is (verdict == "inconclusive")
+    again = [MeasuredPoint(each.point, SERIES, each.runs * 3) for each in slow]
+    assert judged(decreases, [*others, *again]).verdict == "does_not_hold"  # three runs say the same
+
+
+def test_two_short_waves_that_agree_deny() -> None:
+    decreases = {"kind": "trend", "axis": "length", "direction": "decreases"}
+    lines = [
+        single(value, wave_s=1.0, length=length, batch=batch)
+        for batch, values in ((1, (400, 320)), (4, (100, 320)), (8, (100, 320)))
+        for length, value in zip((128, 256), values, strict=True)
+    ]
+    assert judged(decreases, lines).verdict == "does_not_hold"
+    assert judged(decreases, lines[:4]).verdict == "inconclusive"
+    assert judged(decreases, lines[2:4]).verdict == "does_not_hold", "without another comparison, its interval decides"
 
 
 def test_most_comparisons_decide_a_claim_about_the_mean() -> None:

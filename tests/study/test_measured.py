@@ -200,6 +200,24 @@ def test_servers_that_differ_in_other_arguments_are_different_points(tmp_path: P
     assert measured_points(points, third) == ()
 
 
+def test_arguments_that_do_not_change_the_speed_tell_points_apart_where_the_study_names_them(
+    tmp_path: Path, waves: list[Any]
+) -> None:
+    path = tmp_path / "memory.yaml"
+    path.write_text(
+        "title: x\nquestion: y\nservers: [{profile: deepseek-v2-lite}]\n"
+        "matrix: {memory: {argument: gpu-memory-utilization, values: [0.5, 0.8]}}\nloads: [{wave: [1, 4], lengths: [128]}]\n"
+    )
+    file = read_study(str(path))
+    points = points_of(file, variants_of(file))
+    changed = json.loads(json.dumps(waves))
+    for run in changed:
+        run["server"]["launch"]["arguments"]["gpu-memory-utilization"] = 0.8
+    assert [each.coordinates["memory"] for each in measured_points(points, changed)] == [0.8, 0.8]
+    assert measured_points(points, waves) == ()
+    assert len(measured_points(points_of(read_study("fig06"), variants_of(read_study("fig06"))), changed)) == 7
+
+
 @pytest.mark.parametrize(
     ("argument", "value", "found"), [("max-num-seqs", 8, 0), ("max-model-len", 8192, 7), ("enforce-eager", True, 0)]
 )

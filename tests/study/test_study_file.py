@@ -31,6 +31,11 @@ def written(folder: Path, text: str, name: str = "mine") -> str:
     return str(path)
 
 
+@pytest.fixture(autouse=True)
+def in_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
 def test_its_points_are_each_load_on_each_server_of_the_matrix(tmp_path: Path) -> None:
     file = read_study(written(tmp_path, STUDY))
     points = points_of(file, variants_of(file))
@@ -107,7 +112,7 @@ def test_mistakes_are_named_with_file_and_line(tmp_path: Path, before: str, afte
         ("profile: olmoe-tp1", "profile: olmo-tp1", "'servers.0.profile' in mine.yaml line 5: there is no server profile 'olmo-tp1'; did you mean"),
         ("wave: [1, 16]", "wave: [1, 16], rate: 3", "'rate' in mine.yaml line 8 and 'wave' in mine.yaml line 8 exclude each other"),
         ("wave: [1, 16]", "wave: [0]", "'wave' in mine.yaml line 8 must be at least 1, not 0"),
-        ("values: [8, 1]", "values: [8, 65]", "'servers.0.profile' in mine.yaml line 5"),
+        ("values: [8, 1]", "values: [8, 65]", "'servers.0.matrix.top_k.values' in mine.yaml line 6"),
     ],
 )  # fmt: skip
 def test_mistakes_in_what_it_asks_for(tmp_path: Path, before: str, after: str, sentence: str) -> None:
@@ -175,6 +180,25 @@ def test_sizes_that_no_model_can_have_are_a_mistake_of_the_server(tmp_path: Path
     file = read_study(written(tmp_path, STUDY.replace("values: [8, 1]", "values: [999]")))
     with pytest.raises(
         UsageError,
-        match=r"^'servers.0.profile' in mine.yaml line 5: each token would pass 999 of 64 experts, more than there are$",
+        match=r"^'servers.0.matrix.top_k.values' in mine.yaml line 6: each token would pass 999 of 64 experts, more than there are$",
     ):
         variants_of(file)
+
+
+@pytest.mark.parametrize(
+    ("given", "shown"),
+    [("m/mine.yaml", "m/mine.yaml"), ("./m/mine.yaml", "m/mine.yaml"), ("mine", "studies/mine.yaml")],
+)
+def test_a_file_is_named_with_its_folder(tmp_path: Path, given: str, shown: str) -> None:
+    for folder in ("m", "studies"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "mine.yaml").write_text(STUDY.replace("question", "qestion"))
+    with pytest.raises(UsageError, match=f"^unknown key 'qestion' in {shown} line "):
+        read_study(given)
+
+
+def test_a_file_elsewhere_is_named_by_its_whole_path(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    elsewhere = tmp_path_factory.mktemp("elsewhere") / "mine.yaml"
+    elsewhere.write_text("")
+    with pytest.raises(UsageError, match=f"^{elsewhere} is empty"):
+        read_study(str(elsewhere))

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import re
+import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,6 +15,7 @@ from fastapi.testclient import TestClient
 
 from loadgen.load.shapes import ClosedLoop
 from loadgen.report.pages.live_view import live_view
+from loadgen.store.claim import claimed
 from loadgen.store.repository import Store
 from loadgen.store.sweep_progress import SweepsProgress
 from loadgen.web import live
@@ -150,6 +152,18 @@ def test_the_page_and_the_list_show_how_it_stands(client: TestClient, store: Sto
     store.set_sweep_status(SWEEP, "finished")
     assert "data-live" not in client.get(f"/sweeps/{SWEEP}").text
     assert "loading weights" not in client.get("/").text
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a group that goes on is known on Linux only")
+def test_the_list_shows_that_the_next_server_of_a_group_is_starting(client: TestClient, store: Store) -> None:
+    """In the row of the sweep before it, which its group holds to its end."""
+    store.set_sweep_status(SWEEP, "finished")
+    SweepsProgress(store).put(SWEEP, SAID)
+    assert "loading weights" not in client.get("/").text, "by a process that was killed"
+    with claimed(SWEEP):
+        page = client.get("/").text
+    assert "<small>tiny: loading weights</small>" in page
+    assert 'src="/static/live.js' in page
 
 
 def test_every_name_in_the_page_is_a_name_in_the_events(client: TestClient, store: Store) -> None:

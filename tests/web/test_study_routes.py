@@ -9,7 +9,9 @@ from fastapi.testclient import TestClient
 
 from loadgen.importers.importing import read_sweep
 from loadgen.report.study.library import StudyLibrary
+from loadgen.store.claim import claimed
 from loadgen.store.repository import Store
+from loadgen.store.sweep_progress import SweepsProgress
 from loadgen.web.app import create_app
 
 WAVE = Path(__file__).resolve().parents[2] / "results" / "2026-11-30-h200-deepseek-v2-lite-dummy-waves-128.json.gz"
@@ -57,7 +59,12 @@ def test_a_study_in_json_has_its_points_and_verdicts(client: TestClient) -> None
 def test_sizes_of_table_1_in_json(client: TestClient) -> None:
     found = client.get("/studies/table1.json").json()
     qwen3 = next(each for each in found["sizes"] if each["model"] == "Qwen3-30B-A3B")
-    assert qwen3["sizes"]["hidden size"] == {"paper": "5,120", "real": "2,048", "verdict": "differs"}
+    assert qwen3["sizes"]["hidden size"] == {
+        "paper": "5,120",
+        "real": "2,048",
+        "counted": None,
+        "verdict": "differs",
+    }
 
 
 def test_points_lead_to_their_sweeps(client: TestClient) -> None:
@@ -111,6 +118,11 @@ def test_a_study_that_is_being_measured_says_so_and_shows_new_points(tmp_path: P
         assert 'src="/static/live.js' in page
         assert "being measured" in client.get("/studies").text
         before = app.state.studies.shelf(store)
+        store.set_sweep_status(sweep.sweep_id, "finished", 14)
+        assert "being measured" not in client.get("/studies/fig06").text
+        SweepsProgress(store).put(sweep.sweep_id, {"server_stage": "the next server: starting"})
+        with claimed(sweep.sweep_id):  # by its group, until that ends
+            assert "being measured" in client.get("/studies/fig06").text
         store.set_sweep_status(sweep.sweep_id, "interrupted", 14)
         page = client.get("/studies/fig06").text
         assert "being measured" not in page

@@ -12,7 +12,7 @@ from loadgen.cli.commands.ids import full_id
 from loadgen.cli.console.terminal import Terminal, show_json, stdout
 from loadgen.cli.flags import options
 from loadgen.cli.flags.signature import Flag, command
-from loadgen.errors import GateError, UsageError
+from loadgen.errors import GateError, UsageError, listed
 
 if TYPE_CHECKING:
     from loadgen.analysis.document.run import RunDocument
@@ -117,7 +117,7 @@ def _metrics(given: str | None) -> list[str]:
     keys = [key.strip() for key in given.split(",")] if given is not None else []
     for key in keys:
         if key not in known:
-            raise UsageError(f"--metrics names '{key}', which has no better and worse; choose from {', '.join(known)}")
+            raise UsageError(f"--metrics names '{key}', which has no better and worse; {listed(known, 'metrics')}")
     return keys
 
 

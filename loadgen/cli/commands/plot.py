@@ -1,7 +1,7 @@
 """`loadgen plot`: one chart as a file for a paper, a slide or a chat."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -38,11 +38,10 @@ def plot(
     ] = None,
     *,
     output: Path | None,
-    metric: str | None,
-    statistic: str | None,
     width_px: int,
     list: bool,
     as_json: options.Json = False,
+    **flags: Any,
 ) -> None:
     """Draw one chart as SVG, PDF or PNG, without a network.
 
@@ -66,7 +65,7 @@ def plot(
 
     with terminal.open() as store:
         selection = gather(store, [full_id(store, each) for each in ids or ["latest"]])
-        drawn = kind.draw(selection, metric, statistic)
+        drawn = kind.draw(selection, flags.get("metric"), flags.get("statistic"))
     content = draw(drawn, form, about(selection, kind.has_bars), width_px)
     write_file(path, content)
     terminal.note(f"wrote {path}")

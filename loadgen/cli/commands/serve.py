@@ -70,6 +70,7 @@ def run(terminal: Terminal, profile: ProfileName, **overrides: Any) -> None:
 
     try:
         _say_ready(terminal, started)
+        sys.stdout.flush()  # a pipe shows it now, not at the end
         for piece in follow(Path(log), is_over):
             if not terminal.quiet:
                 sys.stderr.write(piece.decode(errors="replace"))

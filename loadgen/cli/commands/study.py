@@ -10,9 +10,10 @@ import typer
 from loadgen.cli.console.terminal import Terminal, show, show_json, warn
 from loadgen.cli.flags import options
 from loadgen.cli.flags.signature import Command, Flag, Group, command
-from loadgen.errors import ExitCode, UsageError
+from loadgen.errors import ExitCode, UsageError, listed
 
 if TYPE_CHECKING:
+    from loadgen.experiments.study.on_record import OnRecord
     from loadgen.moe.hardware import Hardware
     from loadgen.study.claims import Value, Where
     from loadgen.study.points import Point
@@ -39,12 +40,17 @@ ONLY = Flag(
 WEIGHTS = Flag(
     "weights",
     "real|dummy",
-    "dummy: read only configuration and tokenizer, make weights up, draw experts at random (default: as the study says).",
+    "dummy: make weights up and draw experts at random, from configuration and tokenizer alone (default: as the study says).",
 )
 _SCALE = Flag(
     "scale", "full|tiny", "tiny: replace each model by a tiny one of its family, for a processor (default: full)."
 )
-_HARDWARE = Flag("hardware", "NAME", "Accelerator: a100, h100 (the paper's), h200 or mi300x.", default="h100")
+_HARDWARE = Flag(
+    "hardware",
+    "NAME",
+    "Accelerator to plan for, whatever this machine has: a100, h100 (the paper's), h200 or mi300x.",
+    default="h100",
+)
 _WITHOUT_VLLM = ("cs3",)
 _PLAN_FLAGS = (
     _HARDWARE,
@@ -62,17 +68,18 @@ _RUN_FLAGS = (
     Flag(
         "resume",
         "",
-        "Measure what the newest run of the study lacks; servers that lacked memory are not tried again.",
+        "Continue the newest run of the study: measure the points that it lacks, but no server that lacked memory.",
         type=bool,
         default=False,
     ),
+    Flag("again", "", "Measure also what another study has on record.", type=bool, default=False),
     Flag("url", "URL", "Measure the server that runs there, as the one variant that --only names."),
 )  # fmt: skip
 
 
 @study.command("list", cls=Command)
 def list_studies(as_json: options.Json = False) -> None:
-    """List the studies; a file with a mistake is named on stderr, and the command ends with 2."""
+    """List the studies, with their servers and claims."""
     from loadgen.cli.tables.study import server_count, studies_table
     from loadgen.report.study.library import readable_studies
     from loadgen.study.study_file import study_names
@@ -101,7 +108,7 @@ def list_studies(as_json: options.Json = False) -> None:
 
 @study.command("show", cls=Command)
 def show_study(name: StudyName, as_json: options.Json = False) -> None:
-    """Show what a study asks, of which servers and loads, and the claims that it judges."""
+    """Show a study: its question, servers, loads, repeats, coordinates and claims."""
     from loadgen.cli.tables.study import study_tables
     from loadgen.study.points import coordinate_values, points_of
     from loadgen.study.study_file import read_study
@@ -123,7 +130,7 @@ def show_study(name: StudyName, as_json: options.Json = False) -> None:
 def plan_study(
     terminal: Terminal, name: StudyName, *, hardware: str, as_json: options.Json = False, **flags: Any
 ) -> None:
-    """Show the points, starts, memory, time and GPU-hours of a study; start and send nothing."""
+    """Show the servers, points, memory, time and GPU-hours that a study needs, without starting anything."""
     from contextlib import nullcontext
 
     from loadgen.cli.tables.study_plan import study_plan_table
@@ -149,6 +156,7 @@ def run_study(
     name: StudyName,
     *,
     resume: bool,
+    again: bool,
     as_json: options.Json = False,
     **flags: Any,
 ) -> None:
@@ -167,15 +175,39 @@ def run_study(
     chosen = variants if url is None else run.at_only(variants, only)
     loads = run.planned_loads(file, chosen, url)
     with terminal.open_to_write() as store:
+        recorded = run.NOT_RECORDED if again or url is not None else run.recorded_here(file, loads, store)
+        found = run.on_record_at(loads, only, recorded)
+        if found is not None and _leave_out(terminal, found, as_json=as_json):
+            return
         show_measured(
             terminal,
             store,
             lambda stop, on_event: run.run_study(
-                loads, store, environ=os.environ, stop=stop, on_event=on_event, only=only, resume=resume
+                loads,
+                store,
+                environ=os.environ,
+                stop=stop,
+                on_event=on_event,
+                only=only,
+                recorded=recorded,
+                resume=resume,
             ),
             as_json=as_json,
             resume=resume,
         )
+
+
+def _leave_out(terminal: Terminal, found: "OnRecord", *, as_json: bool) -> bool:
+    """Say what other studies have on record, which is not measured again. Return whether that is all."""
+    from loadgen.report.format import plural
+
+    if found.runs:
+        terminal.note(f"{found.sentence}; {plural(found.runs, 'run')} left to measure (--again measures all)")
+        return False
+    terminal.note(f"{found.sentence}: nothing is left to measure (--again measures all)")
+    if as_json:
+        show_json({"schema_version": 1, "group_id": None, "sweeps": []})
+    return True
 
 
 def chosen_points(file: "StudyFile", variants: "tuple[StudyVariant, ...]", only: "Where") -> "tuple[Point, ...]":
@@ -194,8 +226,8 @@ def gpus(name: str) -> "Hardware":
 
     found = hardware(name)
     if found.name in _WITHOUT_VLLM:
-        known = ", ".join(each.name for each in ACCELERATORS if each.name not in _WITHOUT_VLLM)
-        raise UsageError(f"--hardware {name}: vLLM does not run on {found.title}; name one of {known}")
+        known = listed((each.name for each in ACCELERATORS if each.name not in _WITHOUT_VLLM), "accelerators")
+        raise UsageError(f"--hardware {name}: vLLM does not run on {found.title}; {known}")
     return found
 
 

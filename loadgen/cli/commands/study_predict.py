@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from loadgen.study.study_file import StudyFile
 
 _FLAGS = (
-    Flag("hardware", "NAME,NAME", "Accelerators: a100, h100 (the paper's), h200, mi300x.", default="h100"),
+    Flag("hardware", "NAME,NAME", "Accelerators to predict for: a100, h100 (the paper's), h200, mi300x.", default="h100"),
     ONLY,
-    Flag("check", "", "Predict the runs in these result files and show the errors; save nothing.", type=bool, default=False),
+    Flag("check", "", "Predict the runs in result files and show the errors, without saving anything.", type=bool, default=False),
 )  # fmt: skip
 
 
@@ -43,7 +43,7 @@ def predict_studies(
     as_json: options.Json = False,
     **flags: Any,
 ) -> None:
-    """Predict every point of studies from the roofline and vLLM's scheduler, and save the points, marked SIMULATED.
+    """Predict the points of studies without a GPU, and save them, marked SIMULATED.
 
     For example: loadgen study predict fig06 --hardware h100,h200
     """
@@ -109,8 +109,8 @@ def _check(paths: list[str], *, as_json: bool) -> None:
     """Show the errors of the prediction of every run in the files. Raises UsageError for a file without results."""
     from loadgen.cli.console.terminal import stdout
     from loadgen.cli.tables.prediction_errors import error_tables
-    from loadgen.experiments.study.prediction_errors import error_table
     from loadgen.importers.importing import read_sweeps
+    from loadgen.report.study.prediction_errors import error_table
     from loadgen.study.study_file import study_names
 
     study = next((path for path in paths if path in study_names()), None)

@@ -11,7 +11,7 @@ from loadgen.cli.console.output_file import write_file
 from loadgen.cli.console.terminal import Terminal, show_json
 from loadgen.cli.flags import options
 from loadgen.cli.flags.signature import Flag, command
-from loadgen.errors import NotFoundError, UsageError
+from loadgen.errors import NotFoundError, UsageError, listed
 
 if TYPE_CHECKING:
     from loadgen.report.study.results import StudyResults
@@ -19,12 +19,17 @@ if TYPE_CHECKING:
 
 _REPORT_FLAGS = (
     Flag("output", "DIR|FILE.html", "A folder of pages, or one page for one study. Default DIR: studies-report.", type=Path | None, short="-o"),
+    Flag("series", "KEY,KEY", "Show these series alone, such as h200-dummy; a key that there is not lists all (default: all)."),
 )  # fmt: skip
 _PLOT_FLAGS = (
     Flag("output", "FILE", "What to write: .svg, .pdf or .png. Default NAME.svg.", type=Path | None, short="-o"),
-    Flag("panel", "N", "Which drawing of the study, from 1 (default: 1).", type=int, default=1),
-    Flag("series", "KEY", "Whose points, such as h200-dummy (default: the strongest that has any)."),
-    Flag("width_px", "N", "How wide it is drawn, in pixels.", type=int, default=900),
+    Flag("panel", "N", "Which drawing of the study, from 1.", type=int, default=1),
+    Flag(
+        "series",
+        "KEY",
+        "Draw this series, such as h200-dummy; a key that there is not lists all (default: the strongest).",
+    ),
+    Flag("width_px", "N", "Width of the drawing in pixels.", type=int, default=900),
 )
 
 
@@ -37,9 +42,10 @@ def report_studies(
     ] = None,
     *,
     output: Path | None,
+    series: str | None,
     as_json: options.Json = False,
 ) -> None:
-    """Write what is on record of studies as pages that need no network; with --json, print it.
+    """Write the pages of studies, with what is on record of them; with --json, print their data.
 
     For example: loadgen study report fig06 -o fig06.html
     """
@@ -56,6 +62,8 @@ def report_studies(
         terminal.note(f"left out: {problem}")
     others = _contradicting(files[0]) if is_file else []
     results = _results(terminal, [*files, *others])
+    if series is not None:
+        results = _only_series(results, series)
     chosen = results[: len(files)]
     if as_json:
         show_json(reports_document(chosen))
@@ -63,6 +71,18 @@ def report_studies(
         _write_page(terminal, path, results)
     else:
         _write_folder(terminal, path, chosen, problems)
+
+
+def _only_series(results: "Sequence[StudyResults]", given: str) -> "list[StudyResults]":
+    """The studies as the series of these keys have them. Raises UsageError for a key that no study has."""
+    from loadgen.report.study.results import of_series
+
+    keys = {key.strip() for key in given.split(",")}
+    known = sorted({each.series.key for study in results for each in study.by_series})
+    for key in sorted(keys.difference(known)):
+        what = listed(known, "series") if known else "nothing is on record"
+        raise UsageError(f"--series: no study has a series '{key}'; {what}")
+    return [of_series(each, keys) for each in results]
 
 
 def _write_page(terminal: Terminal, path: Path, results: "Sequence[StudyResults]") -> None:
@@ -103,7 +123,7 @@ def plot_study(
     series: str | None,
     width_px: int,
 ) -> None:
-    """Draw a figure of a study as SVG, PDF or PNG, without a network.
+    """Draw a figure of a study as SVG, PDF or PNG.
 
     For example: loadgen study plot fig06 --series h100-simulated -o fig06.pdf
     """

@@ -114,10 +114,9 @@ class SweepProgress(LiveLine):
                 self._console.print(room_message(event), soft_wrap=True)
             case SweepStarted():
                 self._started(event)
-            case NothingToResume():  # also when quiet: what follows was measured before
-                what = f"sweep {event.sweep_id} of this grid" if self._part is None else self._part.label
-                hint = " (leave out --resume to measure it again)" if self._part is None else ""
-                self._console.print(f"{what} is finished; nothing to resume{hint}", soft_wrap=True)
+            case NothingToResume():
+                if not self._in_group:  # of a group this is told once, at its beginning
+                    self._nothing_to_resume(f"sweep {event.sweep_id} of this grid")
             case PhaseStarted():
                 self._phase(event)
             case PromptsNotFitted():
@@ -145,7 +144,19 @@ class SweepProgress(LiveLine):
             self.say("no group of these sweeps is on record: a new one begins")
             self._resume = False  # which goes for each of its sweeps
         self._parts = event.parts
-        self.say(f"group {event.group_id}: {', '.join(event.labels)}")
+        ended, left = sum(part.ended for part in event.parts), sum(len(part.runs) for part in event.parts)
+        servers = max((part.server for part in event.parts), default=0)
+        if not event.resumed:
+            self.say(f"group {event.group_id}: {plural(servers, 'server')}, {plural(left, 'run')}")
+        elif left:
+            self.say(f"group {event.group_id} goes on: {ended:,} of {plural(ended + left, 'run')} finished before")
+        else:
+            self._nothing_to_resume(f"group {event.group_id}")
+
+    def _nothing_to_resume(self, what: str) -> None:
+        """Say, also when quiet, that what follows was measured before."""
+        hint = "(leave out --resume to measure it again)"
+        self._console.print(f"{what} is finished; nothing to resume {hint}", soft_wrap=True)
 
     def _part_started(self, event: PartStarted) -> None:
         """Which part of the group begins, and how long all that is left takes."""

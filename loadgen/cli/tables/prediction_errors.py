@@ -6,10 +6,9 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from loadgen.cli.tables.style import plain_table
-from loadgen.experiments.study.prediction_errors import FIGURES_COMPARED, ErrorRow, ErrorTable
 from loadgen.report.format import MISSING_FIGURE
+from loadgen.report.study.prediction_errors import FIGURE_NAMES, FIGURES_COMPARED, ErrorRow, ErrorTable
 
-_HEADINGS: Mapping[str, str] = {"throughput": "throughput", "e2e": "E2E latency", "ttft": "TTFT", "tpot": "TPOT"}
 _LOADS: Mapping[str, str] = {"wave": "waves", "closed_loop": "closed loops", "open_loop": "open loops"}
 
 
@@ -22,7 +21,7 @@ def error_tables(table: ErrorTable) -> Iterator[RenderableType]:
         shown.add_column(heading, justify="right")
     shown.add_column("")
     for name in FIGURES_COMPARED:
-        shown.add_column(_HEADINGS[name], justify="right", no_wrap=True)
+        shown.add_column(FIGURE_NAMES[name], justify="right", no_wrap=True)
     for row in table.rows:
         assert row.kind is not None
         kind = row.kind

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from loadgen.cli.tables.style import numbers, plain_table, words
 from loadgen.report.format import MISSING_FIGURE, plural
-from loadgen.study.claims import Value
+from loadgen.study.claims import Claim, Value
 from loadgen.study.points import Point, coordinate_values
 from loadgen.study.schema import Study, matrix_of
 from loadgen.study.study_file import StudyFile
@@ -47,6 +47,9 @@ def study_tables(file: StudyFile, variants: Sequence[StudyVariant], points: Sequ
         parts.append(servers)
         for load in study.loads:
             parts.append(Text("load: " + ", ".join(f"{key} {_listed(value)}" for key, value in load.items())))
+        parts.append(
+            Text(f"repeats: {study.repeats}, each with a seed of its own" if study.repeats > 1 else "repeats: 1")
+        )
         if study.accuracy is not None:
             parts.append(Text(f"accuracy: {', '.join(study.accuracy.tasks)}, {study.accuracy.when} the load"))
         coordinates = _table("coordinate, for --only", "values")
@@ -54,11 +57,15 @@ def study_tables(file: StudyFile, variants: Sequence[StudyVariant], points: Sequ
             coordinates.add_row(name, ", ".join(map(_written, values)))
         parts.append(coordinates)
     if study.claims:
-        claims = _table("claim", "place", "says")
+        claims = _table("claim", "place", "kind", "says")
         for claim in study.claims:
-            claims.add_row(claim.id, claim.place, claim.says)
+            claims.add_row(claim.id, claim.place, _kind(claim), claim.says)
         parts.append(claims)
     return Group(*parts)
+
+
+def _kind(claim: Claim) -> str:
+    return "not testable" if claim.not_testable is not None else claim.compare.kind.replace("_", " ")
 
 
 def _listed(value: object) -> str:

@@ -17,7 +17,7 @@ from loadgen.experiments.study.plan import StudyPlan, VariantPlan
 from loadgen.report.format import MISSING_FIGURE, number, plural, seconds
 from loadgen.servers.profiles.memory_fit import GB
 from loadgen.study.claims import Value
-from loadgen.study.study_file import StudyFile, folders
+from loadgen.study.study_file import STUDIES, StudyFile
 
 
 def study_plan_table(plan: StudyPlan) -> RenderableType:
@@ -37,7 +37,7 @@ def study_plan_table(plan: StudyPlan) -> RenderableType:
         under = tuple(group)
         shared = _shared_settings(under)
         if len(under) > 1:
-            table.add_row(Text.assemble((name, "bold"), f", {_told(shared)}" if shared else ""))
+            table.add_row(Text.assemble((name, "bold"), f", {_described(shared)}" if shared else ""))
         for row in under:
             label = Padding(row.label(shared), (0, 0, 0, 2)) if len(under) > 1 else row.full_label
             table.add_row(label, *_cells(row.servers))
@@ -49,6 +49,7 @@ def study_plan_table(plan: StudyPlan) -> RenderableType:
         *(Text(line, style="yellow") for line in _problems(rows)),
         Text(),
         Text(_summary(plan)),
+        *(Text(line) for line in _on_record(plan)),
         *(Text(line) for line in _sources(plan)),
         Text("Nothing was started or sent."),
     )
@@ -57,17 +58,17 @@ def study_plan_table(plan: StudyPlan) -> RenderableType:
 @dataclass(frozen=True, slots=True)
 class _Row:
     servers: tuple[VariantPlan, ...]
-    is_told_by_settings: bool  # no other row of its profile has the same
+    is_named_by_settings: bool  # no other row of its profile has the same
 
     @property
     def profile(self) -> str:
         return self.servers[0].variant.variant.name
 
     def label(self, shared: Mapping[str, object]) -> str:
-        """What tells the row from others of its profile that have the `shared` settings too."""
+        """What distinguishes the row from others of its profile that have the `shared` settings too."""
         settings = {name: values for name, values in _settings(self.servers).items() if name not in shared}
-        if self.is_told_by_settings and settings:
-            return _told(settings)
+        if self.is_named_by_settings and settings:
+            return _described(settings)
         return self.servers[0].variant.label.removeprefix(self.profile).strip() or self.profile
 
     @property
@@ -83,9 +84,9 @@ def _rows(servers: Sequence[VariantPlan]) -> Iterator[_Row]:
         alike.setdefault(_figures(each), []).append(each)
     groups = [tuple(group) for group in alike.values()]
     whole = [part for group in groups for part in ([group] if _is_product(group) else [(each,) for each in group])]
-    told = [(group[0].variant.variant.name, _told(_settings(group))) for group in whole]
-    count = Counter(told)
-    for group, name in zip(whole, told, strict=True):
+    names = [(group[0].variant.variant.name, _described(_settings(group))) for group in whole]
+    count = Counter(names)
+    for group, name in zip(whole, names, strict=True):
         yield _Row(group, count[name] == 1)
 
 
@@ -116,7 +117,7 @@ def _shared_settings(rows: Sequence[_Row]) -> dict[str, tuple[Value, ...]]:
     return {name: values for name, values in first.items() if all(other.get(name) == values for other in others)}
 
 
-def _told(settings: Mapping[str, tuple[Value, ...]]) -> str:
+def _described(settings: Mapping[str, tuple[Value, ...]]) -> str:
     """`ffn_size 1792, experts 8, top_k 1/2/4/8`."""
     return ", ".join(f"{name} {'/'.join(_value(value) for value in values)}" for name, values in settings.items())
 
@@ -128,7 +129,8 @@ def _value(value: Value) -> str:
 
 
 def _cells(servers: Sequence[VariantPlan]) -> tuple[str | Text, ...]:
-    first, memory = servers[0], servers[0].memory
+    first = servers[0]
+    memory = first.memory if _has_shown_memory(first) else None
     starts, runs = sum(each.starts for each in servers), sum(each.runs for each in servers)
     weights = None if memory is None else (memory.weights + memory.draft_weights) / GB
     kv_cache = None if memory is None else memory.kv_cache / GB
@@ -136,12 +138,17 @@ def _cells(servers: Sequence[VariantPlan]) -> tuple[str | Text, ...]:
         str(first.gpus) if first.gpus else MISSING_FIGURE,
         MISSING_FIGURE if weights is None else f"{weights:.1f}",
         MISSING_FIGURE if kv_cache is None or kv_cache < 0 else f"{kv_cache:.1f}",
-        number(first.sequences),
+        MISSING_FIGURE if memory is None else number(first.sequences),
         str(starts),
         str(sum(len(each.points) for each in servers)),
         str(runs),
         *_times(servers),
     )
+
+
+def _has_shown_memory(server: VariantPlan) -> bool:
+    """Whether its memory matters: it is started, or is not for lack of memory."""
+    return server.memory is not None and (server.starts > 0 or server.memory.problem is not None)
 
 
 def _times(servers: Sequence[VariantPlan]) -> tuple[str | Text, str]:
@@ -161,7 +168,7 @@ def _largest_batch(server: VariantPlan) -> int:
 
 
 def _legend(plan: StudyPlan) -> Iterator[str]:
-    if all(each.memory is None for each in plan.servers):
+    if not any(map(_has_shown_memory, plan.servers)):
         return
     longest = max(each.longest_tokens for each in plan.servers)
     yield (
@@ -231,6 +238,17 @@ def _summary(plan: StudyPlan) -> str:
     return f"{amount}; {time}{rest}."
 
 
+def _on_record(plan: StudyPlan) -> Iterator[str]:
+    """What other studies have measured of it, and what is left."""
+    found = plan.on_record
+    if found is None:
+        return
+    left = (
+        f"the other {plural(found.runs, 'run')}, with {plural(plan.starts_left, 'start')}" if found.runs else "nothing"
+    )
+    yield f"{found.sentence}: `loadgen study run {_name(plan.file)}` measures {left}; with --again, all."
+
+
 def _sources(plan: StudyPlan) -> Iterator[str]:
     """What the times rest on."""
     bases = Counter(each.duration.basis for each in plan.points if each.runs)
@@ -240,15 +258,15 @@ def _sources(plan: StudyPlan) -> Iterator[str]:
         "stated": "as the study states",
         "bound": "by the roofline, a lower bound",
     }
-    told = [f"{plural(bases[basis], 'point')} {text}" for basis, text in words.items() if bases[basis]]
+    parts = [f"{plural(bases[basis], 'point')} {text}" for basis, text in words.items() if bases[basis]]
     starts = Counter(each.start.basis for each in plan.servers if each.starts)
     assumed_s = next((each.start.seconds for each in plan.servers if each.start.basis == "assumed"), None)
     if starts["earlier"]:
-        told.append(f"{plural(starts['earlier'], 'start')} as on record")
+        parts.append(f"{plural(starts['earlier'], 'start')} as on record")
     if starts["assumed"]:
-        told.append(f"{plural(starts['assumed'], 'start')} assumed to take {seconds(assumed_s)} each")
-    if told:
-        yield f"Times: {'; '.join(told)}."
+        parts.append(f"{plural(starts['assumed'], 'start')} assumed to take {seconds(assumed_s)} each")
+    if parts:
+        yield f"Times: {'; '.join(parts)}."
     if plan.file.study.accuracy is not None and plan.starts:
         yield f"Each server is evaluated once ({', '.join(plan.accuracy_tasks)}), which is not in these times."
     if bases["bound"]:
@@ -258,7 +276,7 @@ def _sources(plan: StudyPlan) -> Iterator[str]:
 
 def _name(file: StudyFile) -> str:
     """How the next command names a study: by name if that finds it, else by path."""
-    return file.study.name if file.path.parent in folders() else str(file.path)
+    return file.study.name if file.path.parent in STUDIES.folders() else str(file.path)
 
 
 def rounded(time_s: float) -> str:

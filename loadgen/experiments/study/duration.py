@@ -124,9 +124,9 @@ class Timing:
         if self.roofline is None:
             raise UnknownTimeError(self.unknown)
         if run.workload.images is not None:
-            raise UnknownTimeError("the encoder of images has no roofline here")
+            raise UnknownTimeError("the roofline does not cover encoding images")
         if run.input_tokens is None:
-            raise UnknownTimeError("the lengths of the prompts are not known")
+            raise UnknownTimeError("the lengths of its prompts are not stated")
         at_once = min(requests, run.concurrency or run.shape.batch_size or requests)
         if not at_once:
             return 0.0
@@ -144,16 +144,16 @@ class UnknownTimeError(Exception):
 def _roofline_of(variant: StudyVariant, on: Hardware) -> Roofline:
     profile, architecture = variant.variant.served.profile, variant.served.architecture
     if profile.launcher == "external":
-        raise UnknownTimeError("the speed of a server that loadgen does not start is not known")
+        raise UnknownTimeError("loadgen does not start this server")
     if variant.stands_for is not None:
         raise UnknownTimeError("no run of this tiny model is on record, and a processor has no roofline here")
     if architecture is None:
         raise UnknownTimeError(f"the architecture of {profile.model} is not known")
     found = layout(arguments(profile))
     if found.precision is None:
-        raise UnknownTimeError("the bytes of its weights are not known")
+        raise UnknownTimeError("the precision of its weights is not known")
     if found.draft_model is not None:
-        raise UnknownTimeError("how many drafted tokens are accepted is known only after measuring")
+        raise UnknownTimeError("acceptance of drafted tokens is known only from measuring")
     return Roofline(
         architecture,
         on,

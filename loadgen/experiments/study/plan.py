@@ -4,12 +4,13 @@ A figure that is not known beforehand is None, and null in JSON.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Any
 
 from loadgen.errors import ModelError
 from loadgen.experiments.study.duration import Duration, Timing, earlier
+from loadgen.experiments.study.on_record import OnRecord, Recorded, on_record, repeats_of, runs_of_others
 from loadgen.moe.hardware import Hardware
 from loadgen.servers.profiles.checks import cannot_take, does_not_fit, resources
 from loadgen.servers.profiles.memory_fit import GB, Memory
@@ -28,6 +29,7 @@ class PointPlan:
     runs: int
     problem: str | None
     duration: Duration
+    recorded: int = 0  # of the runs: those that other studies have on record
 
     @property
     def estimated_s(self) -> float | None:
@@ -42,6 +44,7 @@ class PointPlan:
         return {
             "coordinates": dict(self.point.coordinates),
             "runs": self.runs,
+            "runs_on_record": self.recorded,
             "problem": self.problem,
             "estimated_s": self.estimated_s if is_run else None,
             "basis": self.duration.basis if is_run else None,
@@ -150,6 +153,7 @@ class StudyPlan:
     file: StudyFile
     hardware: Hardware
     servers: tuple[VariantPlan, ...]
+    on_record: OnRecord | None = None  # what other studies have of it; None: nothing
 
     @property
     def starts(self) -> int:
@@ -193,6 +197,11 @@ class StudyPlan:
         return sum(each.gpu_hours or 0.0 for each in self.known) if self.known else None
 
     @property
+    def starts_left(self) -> int:
+        """Starts of the servers with runs that no other study has on record."""
+        return sum(1 for each in self.servers if any(point.runs > point.recorded for point in each.points))
+
+    @property
     def is_bound(self) -> bool:
         """Whether any time in it is a lower bound."""
         return any(each.is_bound for each in self.servers)
@@ -214,7 +223,10 @@ class StudyPlan:
             },
             "points": len(self.points),
             "points_without_run": sum(1 for each in self.points if not each.runs),
+            "points_on_record": 0 if self.on_record is None else self.on_record.recorded,
+            "on_record_by": [] if self.on_record is None else list(self.on_record.by),
             "runs": self.runs,
+            "runs_on_record": sum(each.recorded for each in self.points),
             "starts": self.starts,
             "estimated_s": sum_known(each.estimated_s for each in self.servers),
             "known_s": self.known_s,
@@ -228,6 +240,7 @@ class StudyPlan:
 def plan_study(file: StudyFile, points: Sequence[Point], on: Hardware, store: Store | None = None) -> StudyPlan:
     """Plan `points` of a study on an accelerator, with the durations of runs like them in `store`. Raises StoreError."""
     known = earlier(points, store, on)
+    recorded = Recorded() if store is None else _recorded(file, points, on, store)
     servers = []
     for _, group in groupby(points, key=lambda point: id(point.variant)):
         its_points = tuple(group)
@@ -235,9 +248,32 @@ def plan_study(file: StudyFile, points: Sequence[Point], on: Hardware, store: St
         profile = with_memory_of(variant.variant.served.profile, on)
         problem = variant.cannot_run or does_not_fit(profile)
         timing = Timing.of(variant, known, on)
-        plans = tuple(_point_plan(file, point, profile, problem=problem, timing=timing) for point in its_points)
-        servers.append(VariantPlan(variant, plans, _memory(profile), problem, start=known.start_of(variant)))
-    return StudyPlan(file, on, tuple(servers))
+        plans = (_point_plan(file, point, profile, problem=problem, timing=timing) for point in its_points)
+        of_others = tuple(_with_recorded(plan, recorded) for plan in plans)
+        servers.append(VariantPlan(variant, of_others, _memory(profile), problem, start=known.start_of(variant)))
+    counted = [
+        (plan.point.variant, repeats_of(plan.point.run, plan.runs))
+        for each in servers
+        for plan in each.points
+        if plan.runs
+    ]
+    return StudyPlan(file, on, tuple(servers), on_record(recorded, counted))
+
+
+def _recorded(file: StudyFile, points: Sequence[Point], on: Hardware, store: Store) -> Recorded:
+    variants = list({id(point.variant): point.variant for point in points}.values())
+    return runs_of_others(file.study.name, variants, store, {each.label: gpus_on(each, on) for each in variants})
+
+
+def gpus_on(variant: StudyVariant, on: Hardware) -> tuple[str, ...]:
+    """Return the GPUs of a server on an accelerator; none of one that runs on a processor."""
+    needs = variant.variant.served.profile.needs
+    return (on.title,) if needs is not None and needs.gpus else ()
+
+
+def _with_recorded(plan: PointPlan, recorded: Recorded) -> PointPlan:
+    runs = repeats_of(plan.point.run, plan.runs)
+    return replace(plan, recorded=sum(1 for run in runs if recorded.study_of(plan.point.variant, run) is not None))
 
 
 def with_memory_of(profile: ServerProfile, on: Hardware) -> ServerProfile:

@@ -13,7 +13,6 @@ import loadgen
 from loadgen.analysis.document.run import ClientAccount
 from loadgen.errors import ModelError
 from loadgen.experiments.run_document import MeasuredRun, SentRun, SweepContext, document_of
-from loadgen.experiments.study.predicted_run import predict_run
 from loadgen.experiments.sweep_record import SweepEntry, close, new_id, sweep_hash
 from loadgen.load.spec import RunSpec, canonical_hash
 from loadgen.moe.hardware import Hardware
@@ -23,6 +22,7 @@ from loadgen.servers.launcher.failure import FailureKind, StartFailure
 from loadgen.servers.launcher.state import ServerState
 from loadgen.servers.prediction.engine_of import Deployment, NoMemoryError, UnpredictableError, deployment_of
 from loadgen.servers.prediction.fitted import SERVER_NAME, basis_of, calibration_for
+from loadgen.servers.prediction.predicted_run import predict_run
 from loadgen.servers.profiles.command import arguments
 from loadgen.servers.redaction import shown
 from loadgen.spec.sweep_spec import SweepSpec
@@ -34,7 +34,7 @@ from loadgen.study.variants import StudyVariant
 _ENGINES = ("vllm",)
 
 OnPoint = Callable[[int, int], None]
-"""Is told how many points of how many are done."""
+"""Called with the number of points done, and of all points."""
 
 
 @dataclass(frozen=True, slots=True)

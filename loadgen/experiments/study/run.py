@@ -11,9 +11,11 @@ from loadgen.errors import ServerError, UsageError
 from loadgen.experiments.events import OnEvent
 from loadgen.experiments.group import GroupResult, run_group
 from loadgen.experiments.interrupts import Stop
+from loadgen.experiments.study.on_record import OnRecord, Recorded, on_record, runs_of_others
 from loadgen.experiments.study.pruned_checkpoints import make_checkpoints
 from loadgen.experiments.sweep_request import PlannedSweep, planned_on
 from loadgen.load.spec import RunSpec
+from loadgen.servers.gpu.watch import installed_gpus, visible_with
 from loadgen.servers.launcher.failure import FailureKind, StartFailure
 from loadgen.servers.launcher.launch import Launch
 from loadgen.servers.launcher.preflight import check
@@ -25,6 +27,8 @@ from loadgen.study.claims import Value, Where
 from loadgen.study.points import Point, is_at, load_specs, points_of
 from loadgen.study.study_file import StudyFile
 from loadgen.study.variants import StudyVariant
+
+NOT_RECORDED = Recorded()
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +44,13 @@ class PlannedLoad:
         """Whether its server is started here."""
         return self.sweep.variant is not None and self.sweep.variant.profile.launcher != "external"
 
-    def has(self, run: RunSpec, only: Where) -> bool:
-        """Whether a run of it is at `only`."""
-        return is_at(self.coordinates[run.point.hash], only)
+    def has(self, run: RunSpec, only: Where, recorded: Recorded) -> bool:
+        """Whether a run of it is at `only`, and not recorded by another study."""
+        return is_at(self.coordinates[run.point.hash], only) and recorded.study_of(self.variant, run) is None
+
+    def runs(self, only: Where, recorded: Recorded) -> list[RunSpec]:
+        """Its runs at `only` that are not recorded by another study."""
+        return [run for run in resolve(self.sweep.spec) if self.has(run, only, recorded)]
 
 
 def planned_loads(file: StudyFile, variants: Sequence[StudyVariant], url: str | None = None) -> tuple[PlannedLoad, ...]:
@@ -80,6 +88,29 @@ def _loads_on(file: StudyFile, variant: StudyVariant, url: str | None) -> Iterat
         yield PlannedLoad(variant, planned_on(server, spec), coordinates)
 
 
+def recorded_here(file: StudyFile, loads: Sequence[PlannedLoad], store: Store) -> Recorded:
+    """Return the runs that other studies have on record of what this machine would measure. Raises StoreError."""
+    variants = list({id(load.variant): load.variant for load in loads}.values())
+    installed = installed_gpus()
+    gpus = {
+        variant.label: [gpu.name for gpu in visible_with(variant.variant.served.profile.environment, installed)]
+        for variant in variants
+        if (needs := variant.variant.served.profile.needs) is not None and needs.gpus
+    }
+    return runs_of_others(file.study.name, variants, store, gpus)
+
+
+def on_record_at(loads: Sequence[PlannedLoad], only: Where, recorded: Recorded) -> OnRecord | None:
+    """Return how many of the points at `only` other studies have on record; None if not one run is."""
+    points = []
+    for load in loads:
+        by_point: dict[str, list[RunSpec]] = {}
+        for run in load.runs(only, NOT_RECORDED):
+            by_point.setdefault(run.point.hash, []).append(run)
+        points += [(load.variant, runs) for runs in by_point.values()]
+    return on_record(recorded, points)
+
+
 def check_can_start(points: Sequence[Point]) -> None:
     """Raise UsageError, with the first reason, if no server of these points can be started."""
     if points and all(point.variant.cannot_run is not None for point in points):
@@ -108,19 +139,20 @@ def run_study(
     stop: Stop,
     on_event: OnEvent,
     only: Where | None = None,
+    recorded: Recorded = NOT_RECORDED,
     resume: bool = False,
 ) -> GroupResult:
     """Measure the runs at `only` (None: all), or with `resume` those of them that the newest run of the study lacks.
 
+    Those that are `recorded` by other studies are left out; at least one has to be left.
     A server that does not start is a result: its sweep is on record without runs, with the reason. Raises what `run_group`
     raises, StartFailure where none of the servers can be started on this machine, and ServerError or UsageError, with nothing
     on record, where a server that somebody else started does not answer or refuses a request.
     """
-    wanted = only or {}
-    due = {at for at, load in enumerate(loads) if any(load.has(run, wanted) for run in resolve(load.sweep.spec))}
+    due = {at for at, load in enumerate(loads) if load.runs(only or {}, recorded)}
     if not due:
         raise UsageError(
-            f"no point of the study is at --only {', '.join(f'{key}={value}' for key, value in wanted.items())}"
+            f"no point of the study is at --only {', '.join(f'{key}={value}' for key, value in (only or {}).items())}"
         )
     make_checkpoints([load.variant.checkpoint for at, load in enumerate(loads) if at in due and load.is_ours], on_event)
     if not resume:
@@ -134,7 +166,7 @@ def run_study(
         stop=stop,
         on_event=on_event,
         resume=resume,
-        wanted=lambda at, run: loads[at].has(run, wanted),
+        wanted=lambda at, run: loads[at].has(run, only or {}, recorded),
     )
 
 

@@ -13,7 +13,7 @@ from loadgen.analysis.document.run import RunDocument
 from loadgen.analysis.figure_table import DRAWN
 from loadgen.analysis.figures.figure import STATISTICS, Figure
 from loadgen.analysis.outline.run_outline import Outline
-from loadgen.errors import UsageError
+from loadgen.errors import UsageError, hint
 from loadgen.load.shapes import shape_class
 from loadgen.report.charts.accuracy import accuracy_chart
 from loadgen.report.charts.cdf import cdf_chart, one_of_each
@@ -105,7 +105,7 @@ class Plot:
             raise UsageError(f"'{self.name}' draws what it draws: a metric can be chosen for {able}")
         figure = DRAWN.get(metric or self.metric or THROUGHPUT.key)
         if figure is None:
-            raise UsageError(f"there is no metric '{metric}'; there are {', '.join(DRAWN)}")
+            raise UsageError(f"there is no metric '{metric}'; {hint(str(metric), DRAWN, kind='metrics')}")
         if statistic is not None and (statistic not in STATISTICS or not figure.is_distribution):
             has = ", ".join(STATISTICS) if figure.is_distribution else "no statistics, one number a run"
             raise UsageError(f"{figure.key} has no '{statistic}': it has {has}")
@@ -352,7 +352,7 @@ def plot(name: str) -> Plot:
     for each in PLOTS:
         if each.name == name:
             return each
-    raise UsageError(f"there is no chart '{name}'; there are {', '.join(each.name for each in PLOTS)}")
+    raise UsageError(f"there is no chart '{name}'; {hint(name, [each.name for each in PLOTS], kind='charts')}")
 
 
 def sweep_page_charts(selection: RunSelection) -> tuple[Chart, ...]:

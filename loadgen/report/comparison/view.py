@@ -6,10 +6,9 @@ Names in the address are checked here as far as they can be without the runs.
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import date
-from difflib import get_close_matches
 from urllib.parse import quote, urlencode
 
-from loadgen.errors import UsageError
+from loadgen.errors import UsageError, hint, listed
 
 STATISTICS = ("p50", "p90", "p95", "p99", "mean")
 MAX_CHOSEN = 100  # ids in one address
@@ -129,18 +128,19 @@ def check_words(query: Iterable[str], known: Sequence[str], page: str) -> None:
     """Raises UsageError for a word of an address that such a page does not know."""
     for name in query:
         if name not in known:
-            near = get_close_matches(name, known, n=1)
-            hint = f"; did you mean '{near[0]}'?" if near else f": there are {', '.join(known)}"
-            raise UsageError(f"the address has a word '{name[:40]}' that {page} does not know{hint}")
+            raise UsageError(
+                f"the address has a word '{name[:40]}' that {page} does not know; {hint(name, known, kind='words')}"
+            )
 
 
 def check_choice(name: str, value: str, known: Iterable[str]) -> None:
     """Raises UsageError when `value` is none of `known`."""
     names = tuple(known)
     if value not in names:
-        near = get_close_matches(value, names, n=1)
-        hint = f"did you mean '{near[0]}'?" if near else f"choose from {', '.join(names[:12])}"
-        raise UsageError(f"{name} is '{value[:60]}', which is not among what can be chosen; {hint}")
+        otherwise = listed(names[:12])
+        raise UsageError(
+            f"{name} is '{value[:60]}', which is not among what can be chosen; {hint(value, names, otherwise=otherwise)}"
+        )
 
 
 def _one(query: Mapping[str, Sequence[str]], name: str) -> str:

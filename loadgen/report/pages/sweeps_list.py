@@ -77,7 +77,7 @@ def sweeps_page(
             for group in shown
         ),
         empty_because=empty_because,
-        running=any(sweep.status == "running" for sweep in sweeps),
+        running=any(sweep.status == "running" or sweep.sweep_id in progress for sweep in sweeps),
         filters=filters,
         offered=_offered(sweeps, filters),
         found=f"{len(fitting):,} of {len(sweeps):,} sweeps" if filters.any else "",

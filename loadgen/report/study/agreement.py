@@ -1,68 +1,35 @@
-"""Predictions next to measurements: how far apart the two are at the points that have both, on the same hardware."""
+"""Predictions next to measurements: how far off the predictions of a study's measured runs are, by series."""
 
-import statistics
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from loadgen.report.points import pool
-from loadgen.report.study.results import SeriesResults, StudyResults
-from loadgen.study.accuracy import STUDY_FIGURES
-from loadgen.study.measured import MeasuredPoint, Series
+from loadgen.report.study.prediction_errors import ErrorTable, error_table
+from loadgen.report.study.results import StudyResults
+from loadgen.study.measured import Provenance, Series
 
-_MEASURED = ("measured", "dummy", "dummy_routed")
-_COMPARED = (("output_tokens_per_s", "p50"), ("ttft_s", "p50"), ("tpot_s", "p50"), ("e2e_latency_s", "p50"))
+_MEASURED: tuple[Provenance, ...] = ("measured", "dummy", "dummy_routed")
 
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """One figure of one hardware over some points. Ratios are |predicted/measured - 1|."""
+    """A measured series, and the errors of the predictions of its runs."""
 
-    hardware: str
     measured: Series
-    figure: str
-    points: int
-    median_ratio: float
-    max_ratio: float
+    errors: ErrorTable
 
 
 def agreements(results: StudyResults) -> tuple[Agreement, ...]:
-    """One for throughput and each latency, and each series that was both measured and predicted.
+    """One for each series of hardware that the study was predicted for too; none if nothing of it can be predicted.
 
-    Throughput by the paper's formula is left out: its error is that of output throughput.
+    The errors are those that `loadgen study predict --check` prints of the same runs: each is predicted on its own host, while
+    the predicted points of a study are those of the fastest host.
     """
-    predicted = {each.series.hardware: _by_point(each) for each in results.by_series if _is(each, ("simulated",))}
-    found: list[Agreement] = []
+    predicted = {each.series.hardware for each in results.by_series if each.series.provenance == "simulated"}
+    found = []
     for each in results.by_series:
-        if _is(each, _MEASURED) and each.series.hardware in predicted:
-            found += _of_series(each, predicted[each.series.hardware])
+        if each.series.provenance not in _MEASURED or each.series.hardware not in predicted:
+            continue
+        runs = {run["run_id"]: run for point in each.points for run in point.runs}
+        errors = error_table(runs.values())
+        if errors.rows or errors.outliers:
+            found.append(Agreement(each.series, errors))
     return tuple(found)
-
-
-def _is(results: SeriesResults, provenances: Iterable[str]) -> bool:
-    return results.series.provenance in provenances
-
-
-def _by_point(results: SeriesResults) -> dict[int, MeasuredPoint]:
-    return {id(point.point): point for point in results.points}
-
-
-def _of_series(measured: SeriesResults, predicted: Mapping[int, MeasuredPoint]) -> Iterable[Agreement]:
-    for key, statistic in _COMPARED:
-        off = [
-            abs(theirs / ours - 1)
-            for point in measured.points
-            if (other := predicted.get(id(point.point))) is not None
-            and (ours := _mean(point, key, statistic)) is not None
-            and (theirs := _mean(other, key, statistic)) is not None
-            and ours > 0
-        ]
-        if off:
-            series, name = measured.series, STUDY_FIGURES[key].name(statistic)
-            yield Agreement(
-                series.hardware, series, name, len(off), median_ratio=statistics.median(off), max_ratio=max(off)
-            )
-
-
-def _mean(point: MeasuredPoint, key: str, statistic: str) -> float | None:
-    pooled = pool(point.values(key, statistic))
-    return None if pooled is None else pooled.mean

@@ -61,14 +61,7 @@ def study_document(results: StudyResults) -> Json:
             for each in results.by_series
         ],
         "prediction_errors": [
-            {
-                "hardware": each.hardware,
-                "against": each.measured.label,
-                "figure": each.figure,
-                "points": each.points,
-                "median_ratio": each.median_ratio,
-                "max_ratio": each.max_ratio,
-            }
+            {"hardware": each.measured.hardware, "against": each.measured.label, **each.errors.to_json()}
             for each in agreements(results)
         ],
         "cannot_run": [{"server": each.label, "reason": each.cannot_run} for each in results.cannot_run],
@@ -164,7 +157,7 @@ def _sizes(models: Sequence[str]) -> list[Json] | None:
 
 
 def _size(cell: SizeCell) -> Json:
-    return {"paper": cell.paper, "real": cell.real, "verdict": cell.verdict}
+    return {"paper": cell.paper, "real": cell.real, "counted": cell.counted or None, "verdict": cell.verdict}
 
 
 def _standing(study: str, standing: Standing) -> Json:

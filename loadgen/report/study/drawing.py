@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from loadgen.errors import UsageError
+from loadgen.errors import UsageError, listed
 from loadgen.report.charts.chart import Chart
 from loadgen.report.study.panels.charts import panel_drawing
 from loadgen.report.study.panels.rows import PanelMark, marks_of, scales_of
@@ -47,7 +47,7 @@ def drawing(results: StudyResults, at: int, series: str | None, width_px: int) -
         )
     key = next(iter(marks)) if series is None else series
     if key not in marks:
-        raise UsageError(f"no series '{key}' has a point of '{panel.title}'; there are {', '.join(marks)}")
+        raise UsageError(f"no series '{key}' has a point of '{panel.title}'; {listed(marks, 'series')}")
     scales = scales_of(panel, results.points, marks[key])
     assert scales is not None
     of = next(each for each in results.by_series if each.series.key == key)

@@ -6,14 +6,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from loadgen.errors import LoadgenError, NotFoundError
-from loadgen.report.study.record import PlannedStudy, Record
+from loadgen.report.study.record import PlannedStudy, Record, sweeps_on_record
 from loadgen.report.study.results import StudyResults, results_of
 from loadgen.report.study.site import in_order
-from loadgen.servers.profiles import profile_file
+from loadgen.servers.profiles.profile_file import PROFILES
 from loadgen.store.repository import Store
 from loadgen.store.rows import SweepRow
-from loadgen.study import study_file
-from loadgen.study.study_file import StudyFile, read_study, study_names
+from loadgen.study.study_file import STUDIES, StudyFile, read_study, study_names
 
 Files = tuple[tuple[str, int], ...]
 Sweeps = tuple[tuple[str, int, str], ...]
@@ -57,7 +56,7 @@ class StudyLibrary:
                 self._planned, self._problems = planned_studies(self.names())
                 self._files, self._shelf = files, None
                 self._read.clear()
-            sweeps = () if store is None else tuple(map(_state, store.sweeps()))
+            sweeps = () if store is None else tuple(map(_state, sweeps_on_record(store)))
             if self._shelf is None or sweeps != self._sweeps:
                 record = None if store is None else Record.of(store)
                 if record is not None and record.has_tiny_models:
@@ -101,7 +100,7 @@ def planned_studies(names: Iterable[str]) -> tuple[tuple[PlannedStudy, ...], tup
 
 def _files() -> Files:
     """Study files and profiles, each with the time of its last change."""
-    folders: tuple[Path, ...] = (*study_file.folders(), *profile_file.folders())
+    folders: tuple[Path, ...] = (*STUDIES.folders(), *PROFILES.folders())
     found = sorted(path for folder in folders for path in folder.glob("*.yaml"))
     return tuple((str(path), path.stat().st_mtime_ns) for path in found)
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from loadgen.analysis.document.run import RunDocument
 from loadgen.store.repository import Store
 from loadgen.store.rows import SweepRow
+from loadgen.store.sweep_progress import SweepsProgress
 from loadgen.study.measured import series_on
 from loadgen.study.points import Point, compared_points, points_of
 from loadgen.study.served import served_of
@@ -56,6 +57,12 @@ class PlannedStudy:
         return self.own + self.beside + self.tiny_beside
 
 
+def sweeps_on_record(store: Store) -> list[SweepRow]:
+    """Return all sweeps, newest first. The latest of a group whose next server is starting counts as running."""
+    going_on = SweepsProgress(store).going_on()
+    return [replace(each, status="running") if each.sweep_id in going_on else each for each in store.sweeps()]
+
+
 def _of_tiny_models(points: Iterable[Point]) -> tuple[Point, ...]:
     return tuple(point for point in points if point.variant.stands_for is not None)
 
@@ -71,7 +78,7 @@ class Record:
     @classmethod
     def of(cls, store: Store) -> "Record":
         """Raises StoreError."""
-        served = ((sweep, served_of(sweep.server)) for sweep in store.sweeps())
+        served = ((sweep, served_of(sweep.server)) for sweep in sweeps_on_record(store))
         return cls(store, tuple((sweep, each.identity) for sweep, each in served if each is not None))
 
     @property

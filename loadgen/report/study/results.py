@@ -1,7 +1,7 @@
 """What the store has of a study: its measured points, by series, and the verdicts that they give."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
 
 from loadgen.report.study.memory import VariantMemory, memory_on
 from loadgen.report.study.record import Identity, PlannedStudy, Record
@@ -21,6 +21,7 @@ from loadgen.study.measured import (
     measured_points,
     series_on,
     with_accuracy,
+    without_outliers,
 )
 from loadgen.study.points import Point
 from loadgen.study.study_file import StudyFile
@@ -88,12 +89,18 @@ class StudyResults:
 
     @property
     def cannot_run(self) -> tuple[StudyVariant, ...]:
-        """Servers of the study that nobody can start."""
+        """Servers of the study that cannot be started."""
         return tuple(variant for variant in self.variants if variant.cannot_run is not None)
 
     def count(self, verdict: Verdict) -> int:
         """How many claims have this verdict."""
         return sum(1 for each in self.standing if each.judgement.verdict == verdict)
+
+
+def of_series(results: StudyResults, keys: Collection[str]) -> StudyResults:
+    """The same with the series of these keys alone, and with the verdicts that stand on them."""
+    kept = tuple(each for each in results.by_series if each.series.key in keys)
+    return replace(results, by_series=kept, standing=standings(results.unmeasured, kept))
 
 
 def study_results(file: StudyFile, store: Store) -> StudyResults:
@@ -152,7 +159,8 @@ def _series_results(
     ours = tuple(each for each in failed if each.series == series)
     memory = memory_on(planned.variants, series.hardware)
     fits = _fits(planned.own, memory, points=points, failed=ours)
-    evidence = Evidence((*points, *beside), fits, _to_measure(planned, series))
+    judged = tuple(without_outliers((*points, *beside)))
+    evidence = Evidence(judged, fits, _to_measure(planned, series))
     judgements = tuple(judge(claim, evidence) for claim in planned.file.study.claims)
     return SeriesResults(series, tuple(points), ours, memory, judgements, source_of(points))
 

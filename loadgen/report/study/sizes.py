@@ -18,11 +18,12 @@ _ROW_PX, _AXIS_PX = 34, 50
 
 @dataclass(frozen=True, slots=True)
 class SizeCell:
-    """One figure of the paper and the real one; `mark` says in words whether they agree."""
+    """One figure of the paper and the real one; `counted` says how that was counted, if not as a whole."""
 
     paper: str
     real: str
     verdict: str  # agrees, differs or other
+    counted: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +77,7 @@ def _cell(cell: PaperComparison) -> SizeCell:
     verdict = "other" if cell.agrees is None else "agrees" if cell.agrees else "differs"
     if cell.decimals is None:
         return SizeCell(f"{cell.paper:,.0f}", f"{cell.real:,.0f}", verdict)
-    return SizeCell(f"{cell.paper:.{cell.decimals}f} B", f"{cell.real:.2f} B", verdict)
+    return SizeCell(f"{cell.paper:.{cell.decimals}f} B", f"{cell.real:.2f} B", verdict, cell.counted)
 
 
 def _count(of: Parameters, kind: str) -> int:

@@ -1,5 +1,6 @@
 """The page of a study: its question, its figures by series, its claims with their verdicts, and what did not run."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -13,6 +14,7 @@ from loadgen.report.study.claim_rows import ClaimRow, Contradiction, claim_rows,
 from loadgen.report.study.panels.charts import caption, panel_charts
 from loadgen.report.study.panels.rows import PanelMark, PanelScales, marks_of, scales_of
 from loadgen.report.study.panels.values import ValueTable, value_table
+from loadgen.report.study.prediction_errors import FIGURE_NAMES, FIGURES_COMPARED, OUTLIERS_TOO, ErrorRow
 from loadgen.report.study.results import SeriesResults, Standing, StudyResults
 from loadgen.report.study.site import Site
 from loadgen.report.study.sizes import SizesTable, sizes_charts, sizes_table
@@ -109,6 +111,8 @@ class StudyPage:
     has_charts: bool
 
 
+_MEASURING = (("what it takes", "plan"), ("measure it", "run"))
+
 Everything = Mapping[str, tuple[str, Standing]]
 """All claims by id, each with the name of its study: contradictions lead from one study to another."""
 
@@ -181,6 +185,7 @@ def series_line(results: SeriesResults, *, planned: int) -> SeriesLine:
 def line_of(series: Series, source: SeriesSource, coverage: str) -> SeriesLine:
     """The same of any runs of a series."""
     facts = [
+        ("key for --series", series.key),
         ("runs", f"{source.runs:,}" if source.runs else ""),
         ("GPUs of the server", "; ".join(source.gpus)),
         ("server", "; ".join(source.servers)),
@@ -232,31 +237,37 @@ def _of_series(
 
 
 def _agreement_table(found: Sequence[Agreement]) -> Table | None:
-    if not found:
-        return None
-    columns = ("against", "figure", "points", "median error", "largest error")
-    return Table(
-        columns,
-        tuple(
-            (each.measured.label, each.figure, str(each.points), percent(each.median_ratio), percent(each.max_ratio))
-            for each in found
-        ),
-    )
+    """The errors by series, of the runs that the constants were fitted on and of all others."""
+    rows = [
+        (each.measured.label, name, str(total.runs), *(_error(total, figure) for figure in FIGURES_COMPARED))
+        for each in found
+        for name, total in each.errors.totals
+        if total.runs and not (name == OUTLIERS_TOO and not each.errors.outliers)
+    ]
+    return Table(("against", "", "runs", *FIGURE_NAMES.values()), tuple(rows)) if rows else None
+
+
+def _error(of: ErrorRow, figure: str) -> str:
+    median, largest = of.median[figure], of.largest[figure]
+    return MISSING_FIGURE if median is None or largest is None else f"{percent(median)}, {percent(largest)}"
 
 
 def _agreement_note(found: Sequence[Agreement]) -> str:
     """How to read the table."""
-    words = "|predicted/measured − 1|, over the points that were both predicted and measured on the same hardware."
+    words = (
+        "|predicted − measured|/measured: median, largest. Each run is predicted on the host that it was measured on, "
+        "as by `loadgen study predict --check`; the points drawn as SIMULATED are those of the fastest host."
+    )
+    outliers = [each for agreement in found for each in agreement.errors.outliers]
+    for reason, count in Counter(each.outlier for each in outliers).items():
+        words += f" {plural(count, 'outlier')}: {reason}."
     if any(each.measured.provenance == "dummy_routed" for each in found):
-        words += (
-            " Predictions take experts as drawn at random. Made-up routers may send all tokens to the same few experts,"
-            " which is faster, so errors against such servers can be larger."
-        )
+        words += " Where made-up routers send all tokens to the same experts, their runs are predicted so."
     return words
 
 
 def _not_run(results: StudyResults) -> tuple[NotRun, ...]:
-    """Servers that nobody can start, then by series those that did not start, then those that cannot fit."""
+    """Servers that cannot be started, then by series those that did not start, and those that do not fit."""
     found: dict[tuple[str, str], list[str]] = {}
     for variant in results.cannot_run:
         found.setdefault(("everywhere", str(variant.cannot_run)), []).append(variant.label)
@@ -282,12 +293,22 @@ def _commands(results: StudyResults) -> tuple[tuple[str, str], ...]:
     if not study.needs_server:
         return (report,)
     return (
-        ("what it takes", f"loadgen study plan {shown}"),
-        ("measure it", f"loadgen study run {shown}"),
+        *(
+            (f"{what}{on}", f"loadgen study {command} {shown}{flag}")
+            for on, flag in _scales(results)
+            for what, command in _MEASURING
+        ),
         ("predict it, without a GPU", f"loadgen study predict {shown} --hardware h100"),
         report,
         ("a figure for a paper", f"loadgen study plot {shown} -o {study.name}.pdf"),
     )
+
+
+def _scales(results: StudyResults) -> tuple[tuple[str, str], ...]:
+    """In words and as a flag: tiny if only tiny models were measured, both if others were too."""
+    tiny = {each.series.provenance == "tiny" for each in results.by_series}
+    found = (("", ""),) if tiny != {True} else ()
+    return (*found, (" on tiny models", " --scale tiny")) if True in tiny else found
 
 
 def _beside(

@@ -18,7 +18,7 @@ from loadgen.servers.prediction.scheduler import BLOCK_TOKENS, SchedulerLimits
 from loadgen.servers.prediction.step_cost import RooflineCosts
 from loadgen.servers.profiles.flag_syntax import canonical, length
 from loadgen.servers.profiles.layout import Layout, layout
-from loadgen.servers.profiles.memory_fit import GB, Memory, memory
+from loadgen.servers.profiles.memory_fit import Memory, memory
 from loadgen.servers.profiles.schema import Argument
 
 _GIB = 2**30
@@ -66,7 +66,7 @@ def deployment_of(
         raise UnpredictableError(
             f"the bytes of its weights are not known ({flags.get('quantization') or flags.get('dtype')})"
         )
-    needed = memory(architecture, found, hardware.memory_bytes / GB)
+    needed = memory(architecture, found, hardware.memory_bytes)
     assert needed is not None, "the precision is known"
     if needed.problem is not None:
         raise NoMemoryError(f"on {hardware.title}, {needed.problem}", is_cache=needed.kv_cache > 0)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from loadgen.errors import ModelError
+from loadgen.moe.hardware import card_memory_bytes
 from loadgen.moe.models import model
 from loadgen.servers.profiles.command import arguments, argv, environment
 from loadgen.servers.profiles.flag_syntax import wrong_lengths
@@ -128,7 +129,7 @@ def resources(profile: ServerProfile, release: str | None) -> Memory | None:
     if laid_out.max_model_len is None and not laid_out.is_length_chosen and own is not None:
         laid_out = replace(laid_out, max_model_len=own.default)
     draft = None if laid_out.draft_model is None else draft_of(laid_out.draft_model)
-    return None if served is None else memory(served, laid_out, profile.needs.gpu_memory_gb, draft)
+    return None if served is None else memory(served, laid_out, card_memory_bytes(profile.needs.gpu_memory_gb), draft)
 
 
 def _unknown_architecture(file: ProfileFile) -> str | None:

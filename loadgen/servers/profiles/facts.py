@@ -103,6 +103,7 @@ class PaperFigure(TypedDict):
     label: str
     paper: float
     real: float
+    counted: str | None  # how `real` was counted; None: everything
     agrees: bool | None
     difference_ratio: float
 
@@ -298,6 +299,7 @@ def _paper(name: str | None) -> PaperRow | None:
                 "label": figure.label,
                 "paper": figure.paper,
                 "real": round(figure.real, 3),
+                "counted": figure.counted or None,
                 "agrees": figure.agrees,
                 "difference_ratio": round(figure.difference_ratio, 3),
             }

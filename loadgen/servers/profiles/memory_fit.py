@@ -1,6 +1,6 @@
 """Whether a model fits the GPUs that a profile asks for, before anybody waits for the start.
 
-what vLLM may use = gpu_memory_gb · 10⁹ · gpu-memory-utilization
+what vLLM may use = memory of the GPU · gpu-memory-utilization
     KV cache = that − weights − draft's weights − reserve
 
 on the fullest GPU. It fits when the KV cache holds one sequence of max-model-len. The reserve is an estimate for what the
@@ -80,7 +80,7 @@ class Memory:
 
 
 def memory(
-    model: Architecture, layout: Layout, gpu_memory_gb: float, draft: Architecture | None = None
+    model: Architecture, layout: Layout, gpu_memory_bytes: int, draft: Architecture | None = None
 ) -> Memory | None:
     """The arithmetic of one model, and of the draft that speculates for it; None where the precision is not known.
 
@@ -92,7 +92,7 @@ def memory(
     draft_over = Parallelism(tensor=layout.draft_tensor or over.tensor)
     return Memory(
         layout=layout,
-        usable=int(gpu_memory_gb * GB * layout.memory_ratio),
+        usable=int(gpu_memory_bytes * layout.memory_ratio),
         weights=weight_bytes(model, layout.precision, over),
         draft_weights=0 if draft is None else weight_bytes(draft, "bf16", draft_over),
         reserve=RESERVE_BYTES + (VISION_RESERVE_BYTES if model.family in WITH_VISION else 0),

@@ -2,15 +2,15 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 
-import loadgen
 from loadgen.errors import UsageError
-from loadgen.inputs import FileLine, Origin, read_yaml
+from loadgen.inputs import FileLine, NamedFiles, Origin, read_yaml
 from loadgen.servers.profiles.flag_syntax import canonical
 from loadgen.servers.profiles.plugins import wrong_plugins
 from loadgen.servers.profiles.schema import ServerProfile, merged
+
+PROFILES = NamedFiles("server_profiles", kind="server profile", listing="loadgen profiles list")
 
 _NOT_INHERITED = ("abstract", "description")  # each file speaks of itself
 _OUR_FLAGS = {"host": "host", "port": "port", "served-model-name": "served_model_name", "revision": "revision"}
@@ -25,18 +25,9 @@ class ProfileFile:
     path: Path
 
 
-def folders() -> tuple[Path, ...]:
-    """Where profiles are looked for: the working directory's own first, then those that came with loadgen."""
-    package = Path(loadgen.__file__).parent
-    installed = package / "server_profiles"
-    shipped = installed if installed.is_dir() else package.parent / "server_profiles"
-    return tuple(dict.fromkeys((Path.cwd() / "server_profiles", shipped)))
-
-
 def profile_names(*, abstract: bool = False) -> tuple[str, ...]:
     """The names of all profiles to be served, in order; `abstract`: of those that are only extended as well."""
-    names = sorted({path.stem for folder in folders() for path in folder.glob("*.yaml")})
-    return tuple(name for name in names if abstract or not _is_abstract(_path_of(name)))
+    return tuple(name for name in PROFILES.names() if abstract or not _is_abstract(_path_of(name)))
 
 
 def read_profile(name_or_path: str) -> ProfileFile:
@@ -53,16 +44,7 @@ def read_profile(name_or_path: str) -> ProfileFile:
 
 
 def _path_of(name_or_path: str) -> Path:
-    if name_or_path.endswith((".yaml", ".yml")) or "/" in name_or_path:
-        return Path(name_or_path)
-    candidates = [folder / f"{name_or_path}.yaml" for folder in folders()]
-    found = next((path for path in candidates if path.is_file()), None)
-    if found is None:
-        names = profile_names()
-        near = get_close_matches(name_or_path, names, n=1)
-        hint = f"did you mean '{near[0]}'?" if near else "`loadgen profiles list` shows those there are"
-        raise UsageError(f"there is no server profile '{name_or_path}'; {hint}")
-    return found
+    return PROFILES.path_of(name_or_path, known=profile_names)
 
 
 def _is_abstract(path: Path) -> bool:

@@ -6,10 +6,9 @@ Looks at the working directory for models that are folders, and at the environme
 import json
 import os
 from collections.abc import Mapping
-from difflib import get_close_matches
 from pathlib import Path
 
-from loadgen.errors import ModelError
+from loadgen.errors import ModelError, hint, nearest
 from loadgen.inputs import Origin
 from loadgen.moe.architecture import Architecture
 from loadgen.moe.context import Context, context
@@ -83,8 +82,8 @@ def nearly_known(name: str, told: str) -> str | None:
     known = known_ids()
     if name in known or is_path(name) or folder_of(name) is not None:
         return None
-    near = get_close_matches(name, known, n=1, cutoff=0.9)
-    return f"{told} is '{name}', which is not known; did you mean '{near[0]}'?" if near else None
+    near = nearest(name, known, similarity=0.9)
+    return None if near is None else f"{told} is '{name}', which is not known; {hint(name, [near])}"
 
 
 def _other_than(expected: Architecture, folder: Path, name: str, origin: Origin) -> str | None:

@@ -4,7 +4,7 @@ import json
 from dataclasses import asdict, dataclass, fields
 from typing import Literal, get_args
 
-from loadgen.errors import UsageError
+from loadgen.errors import UsageError, listed
 from loadgen.load.rate_limits import RateLimits
 
 Provider = Literal["cerebras"]
@@ -83,9 +83,9 @@ class SimulatorOptions:
         if not 0 <= self.port <= 65535:
             raise UsageError(f"port is {self.port}; give a number from 1 to 65535, or 0 for any free port")
         if self.tells not in get_args(Tells):
-            raise UsageError(f"tells is '{self.tells}'; choose from {', '.join(get_args(Tells))}")
+            raise UsageError(f"tells is '{self.tells}'; {listed(get_args(Tells))}")
         if self.provider not in (None, *get_args(Provider)):
-            raise UsageError(f"provider is '{self.provider}'; choose from {', '.join(get_args(Provider))}")
+            raise UsageError(f"provider is '{self.provider}'; {listed(get_args(Provider))}")
         for name in ("api_key_env", "answer_tokens"):
             if self.provider is None and getattr(self, name) is not None:
                 raise UsageError(f"{name} needs a provider, such as cerebras: vLLM's own server has nothing like it")
@@ -102,7 +102,7 @@ class SimulatorOptions:
 
     def _check_hardware(self) -> None:
         if self.precision not in get_args(Precision):
-            raise UsageError(f"precision is '{self.precision}'; choose from {', '.join(get_args(Precision))}")
+            raise UsageError(f"precision is '{self.precision}'; {listed(get_args(Precision))}")
         if self.tp < 1:
             raise UsageError(f"tp is {self.tp}; give at least 1")
         defaults = {each.name: each.default for each in fields(self)}

@@ -15,6 +15,7 @@ import pytest
 from loadgen.servers.launcher.state import running_server
 from loadgen.servers.launcher.stop import stop
 from tests.cli.conftest import Cli
+from tests.forked_programs import ForkedProgram
 from tests.servers.launcher.launches import FAKE, free_port, is_gone, state_in, wait_for
 
 pytestmark = pytest.mark.loopback
@@ -165,7 +166,7 @@ def test_somebody_elses_server_is_recorded_and_forgotten(cli: Cli, profiles: Pat
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_in_the_foreground_the_server_ends_with_the_command(
-    start: "Callable[..., subprocess.Popen[str]]", tmp_path: Path, number: signal.Signals
+    start: Callable[..., ForkedProgram], tmp_path: Path, number: signal.Signals
 ) -> None:
     command = start("serve", "run", "sim")
     assert command.stdout is not None
@@ -186,9 +187,7 @@ def test_in_the_foreground_the_server_ends_with_the_command(
 
 
 @pytest.mark.usefixtures("fake_engine")
-def test_in_the_foreground_a_death_is_exit_code_5(
-    start: "Callable[..., subprocess.Popen[str]]", tmp_path: Path
-) -> None:
+def test_in_the_foreground_a_death_is_exit_code_5(start: Callable[..., ForkedProgram], tmp_path: Path) -> None:
     command = start("serve", "run", "fake")
     assert command.stdout is not None
     assert "fake answers at" in command.stdout.readline()
@@ -201,7 +200,7 @@ def test_in_the_foreground_a_death_is_exit_code_5(
     assert "; its log: " in said
 
 
-def test_a_followed_log_ends_with_the_server(cli: Cli, start: "Callable[..., subprocess.Popen[str]]") -> None:
+def test_a_followed_log_ends_with_the_server(cli: Cli, start: Callable[..., ForkedProgram]) -> None:
     cli("serve", "up", "sim")
     command = start("serve", "logs", "-f")
     time.sleep(0.5)

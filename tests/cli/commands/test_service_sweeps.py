@@ -14,6 +14,7 @@ import pytest
 
 from loadgen.servers.simulator import SimulatorOptions, SimulatorProcess
 from tests.cli.conftest import Cli
+from tests.forked_programs import ForkedProgram
 from tests.service.started import address_of
 
 pytestmark = pytest.mark.loopback
@@ -152,7 +153,7 @@ def test_a_plan_sends_nothing(cli: Cli, at_service: tuple[str, ...]) -> None:
 
 
 def test_an_interrupt_cancels_the_job_and_resume_goes_on_with_it(
-    start: Callable[..., "subprocess.Popen[str]"], cli: Cli, at_service: tuple[str, ...], on: tuple[str, ...]
+    start: Callable[..., ForkedProgram], cli: Cli, at_service: tuple[str, ...], on: tuple[str, ...]
 ) -> None:
     flags = (*at_service, *on[:4], "--concurrency", "1,2,3", *GRID[2:6], "--requests", "200", "--seed", "7")
     process = start("sweep", *flags)
@@ -175,7 +176,7 @@ def test_an_interrupt_cancels_the_job_and_resume_goes_on_with_it(
 
 
 def test_the_job_outlives_who_sent_it(
-    start: Callable[..., "subprocess.Popen[str]"], at_service: tuple[str, ...], on: tuple[str, ...]
+    start: Callable[..., ForkedProgram], at_service: tuple[str, ...], on: tuple[str, ...]
 ) -> None:
     process = start("sweep", *at_service, *on, "--seed", "9", "--name", "left alone")
     assert process.stderr is not None

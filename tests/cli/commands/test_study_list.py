@@ -34,3 +34,11 @@ def test_show_lists_the_coordinates_that_only_takes(cli: Cli) -> None:
     assert "expert_parallel false" in lines
     assert cli("study", "plan", "fig10", "--only", "expert_parallel=false").code == 0
     assert cli("study", "show", "table1", "--json").json["coordinates"] == {}
+
+
+def test_a_study_shows_its_repeats_and_the_kind_of_each_claim(cli: Cli) -> None:
+    shown = cli("study", "show", "fig06").out
+    assert "repeats: 3, each with a seed of its own" in shown
+    kinds = {words[0]: " ".join(words[2:4]) for words in map(str.split, shown.splitlines()) if len(words) > 3}
+    assert kinds["fig06-batch-linear"].startswith("scaling ")
+    assert kinds["s3.2-batches"] == "not testable"

@@ -57,7 +57,7 @@ def test_one_line_for_each_study_and_why_points_are_missing(cli: Cli, monkeypatc
         (("table1",), 2, "the study table1 is arithmetic, with nothing to predict"),
         (("fig04",), 2, "nothing was predicted, for the reasons that are given with each study"),
         (("fig13", "--only", "profile=mixtral-tp1"), 5, "no server fits the memory of NVIDIA H100 SXM5 80GB"),
-        (("fig06", "--hardware", "h100,h300"), 2, "there is no accelerator 'h300'; known are a100, h100"),
+        (("fig06", "--hardware", "h100,h300"), 2, "there is no accelerator 'h300'; known accelerators: a100, h100"),
         (("fig06", "--only", "batch=5"), 2, "fig06: no point of the study has batch 5; known values: 1, 4, 8"),
         (("--check", "fig06"), 2, "--check takes result files, and fig06 is a study; for example: --check results/*.json"),
         (("fig06", "--hardware", "h100,cs3"), 2, "--hardware cs3: vLLM does not run on Cerebras CS-3"),

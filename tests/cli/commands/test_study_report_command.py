@@ -55,6 +55,13 @@ def test_the_same_as_json(cli: Cli, measured: None, tmp_path: Path) -> None:
     assert not (tmp_path / "studies-report").exists()
 
 
+def test_chosen_series_alone(cli: Cli, measured: None) -> None:
+    (study,) = cli("study", "report", "fig06", "--series", "h200-dummy-routed", "--json").json["studies"]
+    assert [each["key"] for each in study["series"]] == ["h200-dummy-routed"]
+    (study,) = cli("study", "report", "fig06", "table1", "--series", "h200-dummy-routed", "--json").json["studies"][:1]
+    assert study["series"] == []  # table1 has none
+
+
 @pytest.mark.parametrize(("ending", "begins"), [(".svg", b"<svg"), (".pdf", b"%PDF"), (".png", b"\x89PNG")])
 def test_a_figure_as_a_file(cli: Cli, measured: None, tmp_path: Path, ending: str, begins: bytes) -> None:
     said = cli("study", "plot", "fig06", "-o", f"figure{ending}")
@@ -74,6 +81,7 @@ def test_sizes_of_models_are_drawn_without_a_server(cli: Cli, tmp_path: Path) ->
         (("report", "fig06", "fig05", "-o", "x.html"), "x.html is one page: name one study"),
         (("report", "fig99"), "there is no study 'fig99'; did you mean 'fig09'?"),
         (("report", "fig06", "--json", "-o", "x"), "--json prints a document, and -o names a file"),
+        (("report", "fig06", "--series", "h100"), "no study has a series 'h100'; known series: h200-dummy-routed"),
         (("plot", "table1", "--panel", "3"), "--panel must be 1 to 2, not 3: 1 Parameters in all"),
         (("plot", "fig06", "--panel", "3"), "--panel must be 1 to 2, not 3: 1 Throughput over batch size"),
         (("plot", "fig06", "--panel", "2"), "nothing of 'Output throughput in the steady state' is on record"),

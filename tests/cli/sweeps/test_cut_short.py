@@ -2,11 +2,9 @@
 
 import signal
 import sqlite3
-import subprocess
 import time
 import urllib.request
 from collections.abc import Callable
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -20,15 +18,17 @@ from loadgen.servers.simulator import SimulatorOptions, SimulatorProcess
 from loadgen.servers.telemetry import parse
 from loadgen.store.repository import Store
 from tests.cli.conftest import Cli
+from tests.cli.sweeps.on_record import count_of_runs
+from tests.forked_programs import ForkedProgram
 
 pytestmark = pytest.mark.loopback
 
 DB = "sqlite:///loadgen.db"
 LIMIT_S = 60.0
-Start = Callable[..., "subprocess.Popen[str]"]
+Start = Callable[..., ForkedProgram]
 
 
-def wait_until(condition: Callable[[], bool], process: "subprocess.Popen[str]") -> None:
+def wait_until(condition: Callable[[], bool], process: ForkedProgram) -> None:
     """Until it holds; fails when the command ends or the limit passes first."""
     deadline = time.monotonic() + LIMIT_S
     while not condition():
@@ -43,16 +43,6 @@ def stored_runs() -> list[dict[str, Any]]:
             return [document for sweep in store.sweeps() for document in store.runs(sweep.sweep_id)]
     except StoreError:
         return []  # the command has not made it yet
-
-
-def count_of_runs() -> int:
-    """How many are stored, for a question asked often: reading them takes from the command what it measures with."""
-    try:
-        with closing(sqlite3.connect("file:loadgen.db?mode=ro", uri=True)) as database:
-            (count,) = database.execute("SELECT count(*) FROM run").fetchone()
-            return int(count)
-    except sqlite3.OperationalError:
-        return 0  # the command has not made it yet
 
 
 def sent_and_cut(document: dict[str, Any]) -> int:

@@ -140,7 +140,7 @@ def test_gpu_hours_are_estimated_where_the_time_is_known(cli: Cli, point: tuple[
 @pytest.mark.parametrize(
     ("price", "problem"),
     [
-        ("usd=3", "--price names 'usd', which is no price; choose from usd_per_million_input_tokens"),
+        ("usd=3", "--price names 'usd', which is no price; known prices: usd_per_million_input_tokens"),
         ("usd_per_gpu_hour=3,usd_per_million_input_tokens=1", "a server is paid by the token or by the hour"),
         ("gpus=2", "--price gives gpus and no usd_per_gpu_hour"),
         ("usd_per_gpu_hour=3,gpus=1.5", "--price gives gpus=1.5; give a whole number from 1 on"),

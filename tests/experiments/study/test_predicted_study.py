@@ -8,36 +8,23 @@ import pytest
 
 from loadgen.analysis.figure_table import FIGURES
 from loadgen.errors import UsageError
-from loadgen.experiments.run_document import SentRun, SweepContext, document_of
 from loadgen.experiments.study.predict import predict
-from loadgen.experiments.study.predicted_run import predict_run
 from loadgen.load.shapes import ClosedLoop, OpenLoop, Wave
 from loadgen.load.spec import RunSpec
 from loadgen.load.workload import Images, Workload
 from loadgen.moe.step import Step
-from loadgen.servers.endpoint import EndpointFacts
 from loadgen.servers.prediction.engine_of import Deployment, UnpredictableError
 from loadgen.servers.prediction.engine_steps import EngineModel, StepCost
+from loadgen.servers.prediction.predicted_run import predict_run
 from loadgen.servers.prediction.scheduler import SchedulerLimits
 from loadgen.store.repository import Store
 from loadgen.study.measured import measured_points
 from loadgen.study.points import Point, points_of
 from loadgen.study.study_file import StudyFile, read_study
 from loadgen.study.variants import variants_of
+from tests.experiments.study.predicted_document import predicted_document
 
 WAVE = RunSpec(url="http://127.0.0.1:8000", model="m", shape=Wave(2), input_tokens=10, output_tokens=3)
-FACTS = EndpointFacts(
-    base_url="http://127.0.0.1:8000",
-    api_url="http://127.0.0.1:8000/v1",
-    dialect="vllm",
-    name="loadgen prediction",
-    version=None,
-    models=("m",),
-    max_model_len=None,
-    simulated=True,
-    has_tokenize=False,
-    has_metrics=False,
-)
 
 
 def deployment(copies: int = 1, max_model_len: int | None = None) -> Deployment:
@@ -51,8 +38,7 @@ def deployment(copies: int = 1, max_model_len: int | None = None) -> Deployment:
 
 
 def figures(run: RunSpec, of: Deployment) -> dict[str, float | None]:
-    recording = predict_run(run, of, "2026-01-01T00:00:00+00:00")
-    document = document_of(SweepContext("s", FACTS), run, SentRun("r", 0, "hash", recording)).document
+    document = predicted_document(run, of)
     assert document["verdict"]["status"] == "valid", document["verdict"]
     return {key: FIGURES[key].read(document) for key in FIGURES if FIGURES[key].compute is not None}
 

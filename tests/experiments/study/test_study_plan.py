@@ -57,8 +57,8 @@ def test_every_study_has_a_plan(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "why"),
     [
-        ("fig04", "the encoder of images has no roofline here"),
-        ("fig12", "how many drafted tokens are accepted is known only after measuring"),
+        ("fig04", "the roofline does not cover encoding images"),
+        ("fig12", "acceptance of drafted tokens is known only from measuring"),
     ],
 )
 def test_a_time_that_is_not_known_is_null_with_the_reason(name: str, why: str) -> None:

@@ -45,7 +45,7 @@ def test_names_are_unique_and_said_once() -> None:
 
 
 def test_an_unknown_name_is_answered_with_those_there_are() -> None:
-    with pytest.raises(UsageError, match=r"no chart 'pie'; there are ttft, "):
+    with pytest.raises(UsageError, match=r"no chart 'pie'; known charts: ttft, "):
         plot("pie")
 
 
@@ -104,7 +104,7 @@ def test_a_metric_is_chosen_where_any_can_be_drawn_and_nowhere_else(store: Store
         UsageError, match="'ttft' draws what it draws: a metric can be chosen for load, heat-map, repeats"
     ):
         plot("ttft").draw(one, "tpot_s")
-    with pytest.raises(UsageError, match="no metric 'speed'; there are ttft_s, "):
+    with pytest.raises(UsageError, match="no metric 'speed'; known metrics: ttft_s, "):
         plot("load").draw(one, "speed")
     with pytest.raises(UsageError, match="ttft_s has no 'p42': it has p50"):
         plot("load").draw(one, "ttft_s", "p42")

@@ -9,6 +9,8 @@ import pytest
 from loadgen.analysis.bound import bound_of
 from loadgen.errors import NotFoundError
 from loadgen.importers.importing import read_sweep
+from loadgen.report.charts.chart import Chart
+from loadgen.report.points import Pooled
 from loadgen.report.study.files import study_file, study_folder
 from loadgen.report.study.index_page import claims_page, studies_page
 from loadgen.report.study.library import Shelf, StudyLibrary
@@ -16,10 +18,13 @@ from loadgen.report.study.panels.charts import caption, panel_charts
 from loadgen.report.study.panels.rows import marks_of, scales_of
 from loadgen.report.study.record import PlannedStudy, Record
 from loadgen.report.study.rendering import render_study
-from loadgen.report.study.results import VERDICTS, StudyResults, results_of
-from loadgen.report.study.site import DASHBOARD, FOLDER, file_name
+from loadgen.report.study.results import VERDICTS, StudyResults, of_series, results_of
+from loadgen.report.study.site import DASHBOARD, FILE, FOLDER, file_name
 from loadgen.report.study.study_page import StudyPage, study_page
+from loadgen.servers.prediction.fitted import OUTLIERS
 from loadgen.store.repository import Store
+from loadgen.study.measured import without_outliers
+from loadgen.study.schema import Panel
 from loadgen.study.study_file import read_study
 from tests.report.study.conftest import RESULTS
 
@@ -118,12 +123,14 @@ def test_a_claim_says_what_was_stated_and_found(page: StudyPage) -> None:
     assert (row.place, row.stated) == ("§4.3", "> 8x")
     assert row.finding.by == "H200, measured, dummy weights and routers"
     assert row.finding.verdict in VERDICTS
-    assert len(row.finding.compared) == 2
+    assert [each.of for each in row.finding.compared] == ["length 128, deepseek-v2-lite"]  # Qwen's run is doubtful
+    assert re.fullmatch(r"[\d.]+× \([\d.]+ to [\d.]+\)", row.finding.found)
+    (row,) = [each for each in page.claims if each.id == "fig06-batch-linear"]
     assert re.fullmatch(r"[\d.]+× to [\d.]+×", row.finding.found)
 
 
 def test_that_intervals_are_assumed_is_said_once(page: StudyPage) -> None:
-    (row,) = [each for each in page.claims if each.id == "fig06-batch-128-over-1"]
+    (row,) = [each for each in page.claims if each.id == "fig06-batch-linear"]
     assert row.is_assumed
     assert not any("assumed" in each.reason for each in page.claims)
     assert any(each.reason for each in page.claims if not each.is_assumed)
@@ -149,6 +156,9 @@ def test_arithmetic_studies_have_sizes_and_no_points(shelf: Shelf) -> None:
     rows = dict(made.sizes.rows)
     hidden = rows["Qwen3-30B-A3B"][made.sizes.columns.index("hidden size")]
     assert (hidden.paper, hidden.real, hidden.verdict) == ("5,120", "2,048", "differs")
+    active = rows["DeepSeek V2 Lite"][made.sizes.columns.index("active parameters")]
+    assert (active.paper, active.real, active.counted) == ("2.4 B", "2.45 B", "without the embedding")
+    assert "2.45 B without the embedding" in render_study(made)
     assert [chart.key for chart in made.size_charts] == ["total", "active"]
     assert made.size_charts[0].table is not None
     assert made.size_charts[0].table.rows[0][-1] == "46.7"
@@ -235,12 +245,66 @@ def test_a_caption_names_only_what_is_drawn(fig06: StudyResults, kind: str, shap
     assert "beyond the edge" not in plain
     far = replace(marks[-1], status="doubtful", bound=100 * marks[-1].pooled.mean)
     both = [*marks[:-1], far]
-    assert f"Hollow {shape} are doubtful (1 of {len(marks)})." in caption(scales, both)
+    assert f"Hollow {shape} are doubtful (1 of {len(marks)})" in caption(scales, both)
     assert "beyond the edge are not drawn." in caption(scales, both)
     *_, chart = panel_charts(scales, both, series.series)
     assert chart.spec is not None
     hollow = [layer for layer in chart.spec["layer"] if layer["mark"].get("filled") is False]
     assert [layer["transform"] for layer in hollow] == [[{"filter": "datum.status === 'doubtful'"}]]
+
+
+def test_a_chart_has_the_colours_that_it_shows_and_room_for_its_bars(fig06: StudyResults) -> None:
+    (series,) = fig06.by_series
+    panel = fig06.file.study.panels[0]
+    marks = marks_of(panel, series.points)
+    highest = max(mark.pooled.mean for mark in marks)
+    long, longer = (
+        replace(mark.pooled, low=0.0, high=share * highest) for mark, share in zip(marks, (1.5, 3), strict=False)
+    )
+
+    def drawn(*first: Pooled) -> tuple[str, Chart]:
+        changed = [replace(mark, facet=None, pooled=pooled) for mark, pooled in zip(marks, first, strict=False)]
+        shown = [*changed, *(replace(mark, facet=None) for mark in marks[len(changed) :])]
+        scales = scales_of(panel, fig06.points, shown)
+        assert scales is not None
+        of_128 = [mark for mark in shown if mark.colour == 128]
+        (chart,) = panel_charts(scales, of_128, series.series)
+        return caption(scales, of_128), chart
+
+    words, chart = drawn(long)
+    assert "cut off" not in words
+    assert chart.spec is not None
+    line = chart.spec["layer"][-1]["encoding"]
+    assert line["color"]["legend"]["values"] == ["128 in and out"]
+    assert len(line["color"]["scale"]["domain"]) > 1
+    assert line["y"]["scale"]["domain"][1] > 1.5 * highest
+    words, chart = drawn(longer)
+    assert "Longer ones are cut off at the edge" in words
+    assert chart.spec is not None
+    assert chart.spec["layer"][-1]["encoding"]["y"]["scale"]["domain"][1] < 2 * highest
+
+
+def test_runs_known_to_show_something_else_are_doubtful_and_judge_nothing(fig06: StudyResults) -> None:
+    (series,) = fig06.by_series
+    marks = marks_of(fig06.file.study.panels[0], series.points)
+    doubtful = [(mark.facet, mark.x) for mark in marks if mark.status == "doubtful"]
+    assert doubtful == [("qwen1.5-moe-a2.7b", 32), ("qwen1.5-moe-a2.7b", 128)]
+    scales = scales_of(fig06.file.study.panels[0], fig06.points, marks)
+    assert scales is not None
+    assert f"Hollow marks are doubtful (2 of {len(marks)}): a kernel was compiled in the run" in caption(scales, marks)
+    judged = tuple(without_outliers(series.points))
+    assert len(judged) == len(series.points) - 2
+    assert not {run["run_id"] for point in judged for run in point.runs} & set(OUTLIERS)
+    compared = [each for judgement in series.judgements for each in judgement.compared]
+    assert not any("batch 32" in each.of and "qwen" in each.of for each in compared)
+
+
+def test_a_page_may_show_some_series_alone(fig06: StudyResults) -> None:
+    (series,) = fig06.by_series
+    assert of_series(fig06, {series.series.key}).standing == fig06.standing
+    nothing = of_series(fig06, set())
+    assert nothing.by_series == ()
+    assert {each.judgement.verdict for each in nothing.standing} <= {"not_measured", "not_testable"}
 
 
 def test_tiny_models_are_a_series_without_a_say(tmp_path: Path) -> None:
@@ -273,6 +337,16 @@ def test_tiny_models_are_a_series_without_a_say(tmp_path: Path) -> None:
     assert [point.coordinates["batch"] for point in series.points] == [1, 4]
     assert [point.coordinates["model"] for point in series.points] == ["deepseek-v2-lite"] * 2
     assert [each.judgement.verdict for each in results.standing] == ["not_measured"]
+    made = study_page(results, [results], FILE)
+    commands = [command for _, command in made.commands]
+    assert [f"loadgen study {verb} {tmp_path / 'mine.yaml'} --scale tiny" for verb in ("plan", "run")] == commands[:2]
+    panel = Panel.model_validate({"title": "T", "y": "e2e_latency_s", "x": "batch", "facet": "model"})
+    marks = marks_of(panel, series.points)
+    scales = scales_of(panel, planned.points, marks)
+    assert scales is not None
+    (chart,) = panel_charts(scales, marks, series.series)
+    assert chart.title == "tiny-deepseekv2 for deepseek-v2-lite"
+    assert "Measured on tiny-deepseekv2." in caption(scales, marks)
 
 
 def test_a_panel_may_be_a_heat_map(fig06: StudyResults) -> None:

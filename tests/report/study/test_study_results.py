@@ -20,7 +20,7 @@ MINE = """\
 title: Mine
 question: Which is faster?
 servers: [{profile: deepseek-v2-lite}]
-loads: [{wave: [1, 128], lengths: [128]}]
+loads: [{wave: [1, 64], lengths: [128]}]
 claims:
   - {id: grows, place: here, says: It grows., compare: {kind: trend, axis: batch, direction: increases}}
   - id: faster
@@ -33,7 +33,7 @@ OTHER = """\
 title: Other
 question: Another?
 servers: [{profile: qwen1.5-moe-a2.7b}]
-loads: [{wave: [1, 128], lengths: [128]}]
+loads: [{wave: [1, 64], lengths: [128]}]
 """
 
 

@@ -105,7 +105,7 @@ def test_a_folder_has_its_own_configuration(folder: Path) -> None:
 
 
 def test_without_a_max_model_len_one_sequence_of_the_models_own_must_fit(folder: Path) -> None:
-    narrow = "gpu-memory-utilization: 0.48"
+    narrow = "gpu-memory-utilization: 0.45"
     file = read(folder, LITE, narrow)
     assert errors(file) == [does_not_fit(file.profile)]
     assert "163,840 tokens need" in str(does_not_fit(file.profile))

@@ -186,7 +186,7 @@ def test_a_length_is_judged_as_what_vllm_makes_of_it(folder: Path, flag: str, le
 def test_a_length_that_the_engine_chooses_is_told_with_what_fits(folder: Path) -> None:
     found = said(folder, f"{BIG}{{tensor-parallel-size: 2, max-model-len: auto}}\n", vllm=None, parsed=None)
     assert [finding.message for finding in found] == [
-        "the engine chooses max-model-len: the KV cache holds about 324,949 tokens"
+        "the engine chooses max-model-len: the KV cache holds about 400,766 tokens"
     ]
 
 

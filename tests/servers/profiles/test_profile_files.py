@@ -56,9 +56,15 @@ def test_mappings_merge_nulls_take_away_and_the_rest_replaces(folder: Path) -> N
 def test_a_key_is_where_it_stands_and_that_may_be_in_the_other_file(folder: Path) -> None:
     (folder / "child.yaml").write_text(CHILD)
     origin = read_profile("child").origin
-    assert origin.name("arguments.tensor-parallel-size") == "'arguments.tensor-parallel-size' in child.yaml line 4"
-    assert origin.name("arguments.max-model-len") == "'arguments.max-model-len' in parent-of-tests.yaml line 4"
-    assert origin.name("sweep") == "'sweep' in child.yaml"
+    assert (
+        origin.name("arguments.tensor-parallel-size")
+        == "'arguments.tensor-parallel-size' in server_profiles/child.yaml line 4"
+    )
+    assert (
+        origin.name("arguments.max-model-len")
+        == "'arguments.max-model-len' in server_profiles/parent-of-tests.yaml line 4"
+    )
+    assert origin.name("sweep") == "'sweep' in server_profiles/child.yaml"
 
 
 def test_names_are_of_profiles_to_be_served(folder: Path) -> None:
@@ -88,28 +94,28 @@ def test_a_path_is_taken_as_it_is(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        (BASE + "lancher: local\n", "unknown key 'lancher' in it.yaml line 9; did you mean 'launcher'?"),
-        (BASE.replace("gpu_memory_gb", "gpu_memory"), "unknown key 'needs.gpu_memory' in it.yaml line 8; did you mean 'gpu_memory_gb'?"),
-        (BASE + "launcher: remote\n", "'launcher' in it.yaml line 9 must be 'local', 'compose', 'external' or 'simulator', not remote"),
-        (BASE + "port: 0\n", "'port' in it.yaml line 9 must be at least 1, not 0"),
-        (BASE + "releases: '0.27 or so'\n", "'releases' in it.yaml line 9 must be a set of versions like"),
-        (BASE + "name: other\n", "unknown key 'name' in it.yaml line 9; a profile is called as its file is"),
-        (BASE + "readiness: {timeout_s: soon}\n", "'readiness.timeout_s' in it.yaml line 9 must be a number, not soon"),
-        (BASE.replace("max-model-len", "--max-model-len"), "'arguments.--max-model-len' in it.yaml line 4 names the flag '--max-model-len'; write it without its dashes"),
-        (BASE.replace("max-model-len: 4224", "port: 8001"), "'arguments.port' in it.yaml line 4 is a key of the profile itself: say 'port' beside 'arguments'"),
-        (BASE.replace("description: a model\n", ""), "'description' in it.yaml is missing; say in a line"),
-        (BASE.replace("model: some/model\n", ""), "'model' in it.yaml is missing; say what is served"),
-        (BASE.replace("needs: {gpus: 1, gpu_memory_gb: 80}\n", ""), "'needs' in it.yaml is missing; say what the server runs on, such as 'needs: {gpus: 1, gpu_memory_gb: 80}'"),
-        (BASE.replace(", gpu_memory_gb: 80", ""), "'needs' in it.yaml line 8 lacks 'gpu_memory_gb'"),
-        (BASE + "url: http://x\n", "'url' in it.yaml line 9 needs 'launcher: external'"),
-        (BASE + "launcher: external\nurl: http://x\n", "'arguments' in it.yaml line 3 is of no use"),
-        ("description: d\nmodel: m\nlauncher: external\n", "'url' in it.yaml is missing; say where the external server is"),
-        (BASE + "sweep: {url: x}\n", "'sweep.url' in it.yaml line 9 is a key of the profile itself"),
-        ("extends: parent-of-test\n", "'extends' in it.yaml line 1: there is no server profile 'parent-of-test'; did you mean 'parent-of-tests'?"),
-        ("extends: [a, b]\n", "'extends' in it.yaml line 1 must name one other profile"),
-        ("extends: it\n", "'extends' in it.yaml line 1 goes in a circle: it → it"),
-        ("extends: parent-of-tests\ndescription: d\nneeds: {gpus: -1}\n", "'needs.gpus' in it.yaml line 3 must be at least 0, not -1"),
-        ("extends: parent-of-tests\ndescription: d\nneeds: {gpu_memory_gb: null}\n", "'needs' in it.yaml line 3 lacks 'gpu_memory_gb'"),
+        (BASE + "lancher: local\n", "unknown key 'lancher' in server_profiles/it.yaml line 9; did you mean 'launcher'?"),
+        (BASE.replace("gpu_memory_gb", "gpu_memory"), "unknown key 'needs.gpu_memory' in server_profiles/it.yaml line 8; did you mean 'gpu_memory_gb'?"),
+        (BASE + "launcher: remote\n", "'launcher' in server_profiles/it.yaml line 9 must be 'local', 'compose', 'external' or 'simulator', not remote"),
+        (BASE + "port: 0\n", "'port' in server_profiles/it.yaml line 9 must be at least 1, not 0"),
+        (BASE + "releases: '0.27 or so'\n", "'releases' in server_profiles/it.yaml line 9 must be a set of versions like"),
+        (BASE + "name: other\n", "unknown key 'name' in server_profiles/it.yaml line 9; a profile is called as its file is"),
+        (BASE + "readiness: {timeout_s: soon}\n", "'readiness.timeout_s' in server_profiles/it.yaml line 9 must be a number, not soon"),
+        (BASE.replace("max-model-len", "--max-model-len"), "'arguments.--max-model-len' in server_profiles/it.yaml line 4 names the flag '--max-model-len'; write it without its dashes"),
+        (BASE.replace("max-model-len: 4224", "port: 8001"), "'arguments.port' in server_profiles/it.yaml line 4 is a key of the profile itself: say 'port' beside 'arguments'"),
+        (BASE.replace("description: a model\n", ""), "'description' in server_profiles/it.yaml is missing; say in a line"),
+        (BASE.replace("model: some/model\n", ""), "'model' in server_profiles/it.yaml is missing; say what is served"),
+        (BASE.replace("needs: {gpus: 1, gpu_memory_gb: 80}\n", ""), "'needs' in server_profiles/it.yaml is missing; say what the server runs on, such as 'needs: {gpus: 1, gpu_memory_gb: 80}'"),
+        (BASE.replace(", gpu_memory_gb: 80", ""), "'needs' in server_profiles/it.yaml line 8 lacks 'gpu_memory_gb'"),
+        (BASE + "url: http://x\n", "'url' in server_profiles/it.yaml line 9 needs 'launcher: external'"),
+        (BASE + "launcher: external\nurl: http://x\n", "'arguments' in server_profiles/it.yaml line 3 is of no use"),
+        ("description: d\nmodel: m\nlauncher: external\n", "'url' in server_profiles/it.yaml is missing; say where the external server is"),
+        (BASE + "sweep: {url: x}\n", "'sweep.url' in server_profiles/it.yaml line 9 is a key of the profile itself"),
+        ("extends: parent-of-test\n", "'extends' in server_profiles/it.yaml line 1: there is no server profile 'parent-of-test'; did you mean 'parent-of-tests'?"),
+        ("extends: [a, b]\n", "'extends' in server_profiles/it.yaml line 1 must name one other profile"),
+        ("extends: it\n", "'extends' in server_profiles/it.yaml line 1 goes in a circle: it → it"),
+        ("extends: parent-of-tests\ndescription: d\nneeds: {gpus: -1}\n", "'needs.gpus' in server_profiles/it.yaml line 3 must be at least 0, not -1"),
+        ("extends: parent-of-tests\ndescription: d\nneeds: {gpu_memory_gb: null}\n", "'needs' in server_profiles/it.yaml line 3 lacks 'gpu_memory_gb'"),
     ],
 )  # fmt: skip
 def test_mistakes_are_named_with_file_line_and_nearest_key(folder: Path, text: str, sentence: str) -> None:
@@ -123,7 +129,7 @@ def test_mistakes_are_named_with_file_line_and_nearest_key(folder: Path, text: s
 def test_a_mistake_of_the_extended_file_is_told_with_that_files_line(folder: Path) -> None:
     (folder / "parent-of-tests.yaml").write_text(BASE + "lancher: local\n")
     (folder / "child.yaml").write_text(CHILD)
-    with pytest.raises(UsageError, match=r"unknown key 'lancher' in parent-of-tests\.yaml line 9"):
+    with pytest.raises(UsageError, match=r"unknown key 'lancher' in server_profiles/parent-of-tests\.yaml line 9"):
         read_profile("child")
 
 

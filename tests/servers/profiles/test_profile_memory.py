@@ -3,10 +3,14 @@
 import pytest
 
 from loadgen.errors import ModelError
+from loadgen.experiments.study.plan import with_memory_of
+from loadgen.moe.hardware import card_memory_bytes, hardware
 from loadgen.moe.models import model
 from loadgen.moe.placement import Parallelism
+from loadgen.servers.profiles.checks import resources
 from loadgen.servers.profiles.layout import layout, overrides
 from loadgen.servers.profiles.memory_fit import GB, RESERVE_BYTES, VISION_RESERVE_BYTES, Memory, memory
+from loadgen.servers.profiles.profile_file import read_profile
 
 MIXTRAL = model("mixtral-8x7b").architecture
 LONG = {"max-model-len": 4224, "max-num-seqs": 128}
@@ -14,7 +18,7 @@ LONG = {"max-model-len": 4224, "max-num-seqs": 128}
 
 def planned(gpu_memory_gb: float = 80, **flags: object) -> Memory:
     given = {name.replace("_", "-"): value for name, value in flags.items()}
-    found = memory(MIXTRAL, layout({**LONG, **given}), gpu_memory_gb)  # type: ignore[dict-item]
+    found = memory(MIXTRAL, layout({**LONG, **given}), int(gpu_memory_gb * GB))  # type: ignore[dict-item]
     assert found is not None
     return found
 
@@ -52,7 +56,7 @@ def test_the_flags_of_a_layout() -> None:
 )
 def test_precision_follows_the_flags_or_is_not_known(flags: dict[str, str], precision: str | None) -> None:
     assert layout(flags).precision == precision
-    assert (memory(MIXTRAL, layout(flags), 80) is None) is (precision is None)
+    assert (memory(MIXTRAL, layout(flags), 80 * GB) is None) is (precision is None)
 
 
 def test_sixteen_bits_of_mixtral_do_not_fit_one_gpu_of_80_gb() -> None:
@@ -89,7 +93,7 @@ def test_a_kv_cache_said_outright_counts_as_it_is() -> None:
 def test_a_draft_takes_its_share() -> None:
     target, draft = model("qwen3-30b-a3b").architecture, model("qwen3-8b").architecture
     flags = layout({**LONG, "speculative-config": {"model": "Qwen/Qwen3-8B"}})
-    alone, drafted = memory(target, flags, 80), memory(target, flags, 80, draft)
+    alone, drafted = memory(target, flags, 80 * GB), memory(target, flags, 80 * GB, draft)
     assert alone is not None
     assert drafted is not None
     assert drafted.draft_weights == pytest.approx(16.4 * GB, rel=0.01)
@@ -99,7 +103,7 @@ def test_a_draft_takes_its_share() -> None:
 
 
 def test_a_vision_part_is_left_room_for() -> None:
-    fit = memory(model("deepseek-vl2-tiny").architecture, layout({}), 80)
+    fit = memory(model("deepseek-vl2-tiny").architecture, layout({}), 80 * GB)
     assert fit is not None
     assert fit.reserve == RESERVE_BYTES + VISION_RESERVE_BYTES
     assert fit.sequences is None
@@ -108,3 +112,20 @@ def test_a_vision_part_is_left_room_for() -> None:
 def test_a_layout_that_does_not_come_out_even_is_an_error() -> None:
     with pytest.raises(ModelError, match="32 attention heads cannot be split evenly over 3"):
         planned(tensor_parallel_size=3)
+
+
+@pytest.mark.parametrize(
+    ("gb", "bytes_"),
+    [(80, 81_559 * 2**20), (141, 143_771 * 2**20), (192, 206_141_652_992), (24, 24 * GB), (85.5, 85_500_000_000)],
+)
+def test_a_gpu_has_the_bytes_that_its_driver_reports(gb: float, bytes_: int) -> None:
+    assert card_memory_bytes(gb) == bytes_
+
+
+@pytest.mark.parametrize("profile", ["olmoe-tp1", "qwen3-30b-a3b"])
+def test_a_plan_and_a_profile_have_the_same_kv_cache(profile: str) -> None:
+    """A plan is for one accelerator, by default the H100 of 80 GB; a profile asks for GPUs of 80 GB."""
+    asked = read_profile(profile).profile
+    shown, planned_for = resources(asked, None), resources(with_memory_of(asked, hardware("h100")), None)
+    assert shown is not None
+    assert shown == planned_for

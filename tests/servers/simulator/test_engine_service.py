@@ -40,7 +40,7 @@ def test_fp8_leaves_more_room_for_the_cache() -> None:
         ({"tp": 1}, "mixtral-8x7b cannot be simulated: on NVIDIA H100 SXM5 80GB"),
         ({"tp": 3}, "mixtral-8x7b cannot be simulated"),
         ({"tp": 0}, "tp is 0; give at least 1"),
-        ({"precision": "fp4"}, "precision is 'fp4'; choose from bf16, fp8, int4"),
+        ({"precision": "fp4"}, "precision is 'fp4'; known values: bf16, fp8, int4"),
         ({"gap_s": 0.5}, "gap_s and hardware exclude each other"),
         ({"provider": "cerebras"}, "provider and hardware exclude each other"),
         ({"hardware": None}, "tp needs hardware"),

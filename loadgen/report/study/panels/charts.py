@@ -4,6 +4,7 @@ A mark is the mean over the repeats of a point, its bar as in a sweep's charts. 
 roofline bound.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, NotRequired
 
@@ -26,7 +27,7 @@ from loadgen.report.charts.chart import (
 from loadgen.report.charts.heat_map import HeatRow, cells_spec
 from loadgen.report.charts.load_charts import BOUND_NOTE
 from loadgen.report.format import figure, shown_unit
-from loadgen.report.study.panels.rows import PanelMark, PanelScales, axis_title, is_number, label
+from loadgen.report.study.panels.rows import PanelMark, PanelScales, axis_title, is_number, label, stand_ins
 from loadgen.study.measured import Series
 
 _BAR_BOUND_NOTE = BOUND_NOTE.replace("Thin dotted lines are", "The orange tick is")
@@ -36,6 +37,7 @@ _AXES_PX = 70  # below the bars
 _CONCAT_COLUMN_PX = 330
 _CONCAT_HEIGHT_PX = 200
 _FARTHEST_BOUND = 1.25  # times the highest mark, which a bound may stretch the scale to
+_LONGEST_BAR = 1.6  # times the highest mark, likewise
 _BESIDE_PX = 62  # an axis's numbers with the space between two charts
 
 # What is drawn of a mark, in the unit of the axis; `bar_from` and `bar_to` are its bar, cut off at the edge.
@@ -58,20 +60,26 @@ MarkRow = TypedDict(
 
 
 def panel_charts(scales: PanelScales, marks: Sequence[PanelMark], series: Series) -> tuple[Chart, ...]:
-    """One chart for each facet of which the series has a mark, in order."""
+    """One chart for each facet that the series has a mark of, in order."""
     made = []
     for facet in scales.facets or (None,):
         of_facet = [mark for mark in marks if mark.facet == facet]
         if not of_facet:
             continue
-        title = scales.title if facet is None else label(str(scales.panel.facet), facet)
+        title = scales.title if facet is None else _facet_title(scales, of_facet)
         unit = shown_unit(scales.figure.unit)
-        told = (
-            [series.label] if facet is None else [series.label, title]
-        )  # a drawing may be saved alone; lines fit a phone
-        spec = _spec(scales, of_facet) | {"title": {"text": told}}
+        lines = [series.label] if facet is None else [series.label, title]  # a drawing may be saved alone
+        spec = _spec(scales, of_facet) | {"title": {"text": lines}}
         made.append(Chart(f"{scales.figure.key}-{series.key}-{facet}", title, unit, "", spec))
     return tuple(made)
+
+
+def _facet_title(scales: PanelScales, marks: Sequence[PanelMark]) -> str:
+    """What the marks of one facet have in common; the model that was served, if a tiny one."""
+    facet = marks[0].facet
+    assert facet is not None
+    title = label(str(scales.panel.facet), facet)
+    return f"{stand_ins(marks)} for {title}" if scales.panel.facet == "model" and stand_ins(marks) else title
 
 
 def panel_drawing(scales: PanelScales, marks: Sequence[PanelMark], series: Series, width_px: int) -> Chart:
@@ -81,14 +89,15 @@ def panel_drawing(scales: PanelScales, marks: Sequence[PanelMark], series: Serie
     title = f"{panel.title} · {series.label}"
     unit = shown_unit(scales.figure.unit)
     if len(facets) < 2:
-        of_facet = f", {label(str(panel.facet), facets[0])}" if facets else ""
+        of_facet = f", {_facet_title(scales, marks)}" if facets else ""
         return Chart(scales.figure.key, title + of_facet, unit, caption(scales, marks), _spec(scales, marks))
     columns = max(1, min(len(facets), width_px // _CONCAT_COLUMN_PX))
     each_px = width_px // columns - _BESIDE_PX
     parts = []
     for facet in facets:
-        part = _spec(scales, [mark for mark in marks if mark.facet == facet])
-        part |= {"title": {"text": label(str(panel.facet), facet), "fontSize": 12, "offset": 8}, "width": each_px}
+        of_facet_only = [mark for mark in marks if mark.facet == facet]
+        part = _spec(scales, of_facet_only, shown=marks)
+        part |= {"title": {"text": _facet_title(scales, of_facet_only), "fontSize": 12, "offset": 8}, "width": each_px}
         parts.append({key: value for key, value in part.items() if key not in ("$schema", "autosize")})
         if scales.is_line:
             parts[-1]["height"] = _CONCAT_HEIGHT_PX
@@ -100,21 +109,36 @@ def panel_drawing(scales: PanelScales, marks: Sequence[PanelMark], series: Serie
 def caption(scales: PanelScales, marks: Sequence[PanelMark]) -> str:
     """How to read the charts of one series."""
     words = [{"lower": "Lower is better.", "higher": "Higher is better.", None: ""}[scales.figure.better]]
+    if stand_ins(marks):
+        words.append(f"Measured on {stand_ins(marks)}.")
+    if scales.panel.kind == "heat map":
+        return " ".join(filter(None, [*words, _doubtful_words("Those with ?", marks)]))
     if any(mark.pooled.low is not None for mark in marks):
         words.append("Bars are the 95 % interval of the mean, or the range of two repeats.")
-    doubtful = sum(mark.status == "doubtful" for mark in marks)
-    if scales.panel.kind == "heat map":
-        words = [words[0], "?: doubtful." if doubtful else ""]
-        return " ".join(filter(None, words))
-    if doubtful:
-        shape = "bars" if scales.is_bar else "marks"
-        words.append(f"Hollow {shape} are doubtful ({doubtful} of {len(marks):,}).")
+        if any(_is_cut(scales, mark) for mark in marks):
+            words.append("Longer ones are cut off at the edge; the values have them whole.")
+    words.append(_doubtful_words(f"Hollow {'bars' if scales.is_bar else 'marks'}", marks))
     if any(mark.bound is not None for mark in marks):
         words.append(_BAR_BOUND_NOTE if scales.is_bar else BOUND_NOTE)
         if any(_is_beyond(scales, mark) for mark in marks):
             words.append("Ticks" if scales.is_bar else "Parts of them")
             words[-1] += " beyond the edge are not drawn."
     return " ".join(filter(None, words))
+
+
+def _doubtful_words(which: str, marks: Sequence[PanelMark]) -> str:
+    """How many marks are doubtful and why; empty if none is."""
+    doubtful = [mark for mark in marks if mark.status == "doubtful"]
+    if not doubtful:
+        return ""
+    reasons = Counter(reason for mark in doubtful for reason in mark.point.doubts)
+    why = "; ".join(reason if count == len(doubtful) else f"{reason} ({count})" for reason, count in reasons.items())
+    return f"{which} are doubtful ({len(doubtful)} of {len(marks):,}){': ' if why else ''}{why}."
+
+
+def _is_cut(scales: PanelScales, mark: PanelMark) -> bool:
+    """Whether the bar of a mark is longer than its chart."""
+    return mark.pooled.high is not None and mark.pooled.high * _factor(scales) > _ends(scales, [mark])[2]
 
 
 def _is_beyond(scales: PanelScales, mark: PanelMark) -> bool:
@@ -125,10 +149,12 @@ def _is_beyond(scales: PanelScales, mark: PanelMark) -> bool:
     return not floor <= mark.bound * _factor(scales) <= ceiling
 
 
-def _spec(scales: PanelScales, marks: Sequence[PanelMark]) -> Spec:
+def _spec(scales: PanelScales, marks: Sequence[PanelMark], shown: Sequence[PanelMark] = ()) -> Spec:
+    """The chart of some marks. `shown`: those whose colours its legend has, if these are more."""
     if scales.panel.kind == "heat map":
         return _cells(scales, marks)
-    return _bars(scales, marks) if scales.is_bar else _lines(scales, marks)
+    colour = _colours(scales, shown or marks)
+    return _bars(scales, marks, colour) if scales.is_bar else _lines(scales, marks, colour)
 
 
 def _factor(scales: PanelScales) -> float:
@@ -142,8 +168,9 @@ def _ends(scales: PanelScales, marks: Sequence[PanelMark]) -> tuple[bool, float,
     """
     factor, ends = _factor(scales), scales.by_facet[marks[0].facet]
     low, high = ends.lowest * factor, (ends.highest or 1.0) * factor
+    high = max(high, min(ends.highest_bar * factor, high * _LONGEST_BAR))
     if ends.highest_bound is not None:
-        high = max(high, min(ends.highest_bound * factor, high * _FARTHEST_BOUND))
+        high = max(high, min(ends.highest_bound, ends.highest * _FARTHEST_BOUND) * factor)
     if scales.panel.log_y and low > 0:
         return True, low / 1.5, high * 1.5
     return False, 0.0, high * 1.1
@@ -185,33 +212,35 @@ def _colour(scales: PanelScales, mark: PanelMark) -> str:
     return "" if mark.colour is None else label(str(scales.panel.colour), mark.colour)
 
 
-def _colours(scales: PanelScales) -> Spec:
-    """The colours, the same in every chart of the panel; a legend if there are several."""
+def _colours(scales: PanelScales, marks: Sequence[PanelMark]) -> Spec:
+    """The colours, the same in every chart of the panel; a legend of those that the marks have, if the panel has several."""
     domain = [label(str(scales.panel.colour), value) for value in scales.colours] or [""]
     outputs = [palette.SERIES[at % len(palette.SERIES)] for at in range(len(domain))]
     colour = nominal("colour", domain, outputs, has_legend=len(domain) > 1)
     if len(domain) > 1:
-        colour["legend"] |= legend(domain, NARROW_PX)
+        there = {_colour(scales, mark) for mark in marks}
+        values = [each for each in domain if each in there]
+        colour["legend"] |= legend(values, NARROW_PX) | {"values": values}
     return colour
 
 
 def _tooltip(scales: PanelScales, rows: Sequence[MarkRow]) -> list[Spec]:
-    told: list[Spec] = [{"field": "x", "title": axis_title(scales.panel.x)}]
+    fields: list[Spec] = [{"field": "x", "title": axis_title(scales.panel.x)}]
     if scales.panel.colour is not None:
-        told.append({"field": "colour", "title": axis_title(scales.panel.colour), "type": "nominal"})
+        fields.append({"field": "colour", "title": axis_title(scales.panel.colour), "type": "nominal"})
     if any(row["rest"] for row in rows):
-        told.append({"field": "rest", "title": "with", "type": "nominal"})
-    told.append({"field": "value", "title": shown_unit(scales.figure.unit) or "value", "format": ",.4~r"})
+        fields.append({"field": "rest", "title": "with", "type": "nominal"})
+    fields.append({"field": "value", "title": shown_unit(scales.figure.unit) or "value", "format": ",.4~r"})
     if all("from" in row for row in rows):
-        told += [{"field": each, "title": each, "format": ",.4~r"} for each in ("from", "to")]
+        fields += [{"field": each, "title": each, "format": ",.4~r"} for each in ("from", "to")]
     if all("bound" in row for row in rows):
-        told.append({"field": "bound", "title": "roofline bound", "format": ",.4~r"})
-    return [*told, {"field": "runs", "title": "runs"}, {"field": "status", "title": "verdict"}]
+        fields.append({"field": "bound", "title": "roofline bound", "format": ",.4~r"})
+    return [*fields, {"field": "runs", "title": "runs"}, {"field": "status", "title": "verdict"}]
 
 
-def _lines(scales: PanelScales, marks: Sequence[PanelMark]) -> Spec:
+def _lines(scales: PanelScales, marks: Sequence[PanelMark], colour: Spec) -> Spec:
     """The figure along a number: a line for each colour."""
-    rows, colour = _rows(scales, marks), _colours(scales)
+    rows = _rows(scales, marks)
     is_log, floor, ceiling = _ends(scales, marks)
     y_scale = {"type": "log" if is_log else "linear", "nice": False, "domain": [floor, ceiling], "zero": not is_log}
     xs = [float(value) for value in scales.xs]
@@ -276,9 +305,9 @@ def _dash(rests: Sequence[str]) -> Spec:
     return dash
 
 
-def _bars(scales: PanelScales, marks: Sequence[PanelMark]) -> Spec:
+def _bars(scales: PanelScales, marks: Sequence[PanelMark], colour: Spec) -> Spec:
     """The figure next to names: horizontal bars, so that the names can be read."""
-    rows, colour = _rows(scales, marks), _colours(scales)
+    rows = _rows(scales, marks)
     is_log, floor, ceiling = _ends(scales, marks)
     words = [_word(scales.panel.x, value) for value in scales.xs]  # all of them, that series can be compared
     names = list(dict.fromkeys(row["x"] for row in rows)) if any(mark.rest for mark in marks) else words

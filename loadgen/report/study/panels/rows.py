@@ -52,10 +52,11 @@ class PanelMark:
 
 @dataclass(frozen=True, slots=True)
 class Ends:
-    """Of a figure's scale, in its unit."""
+    """Of a figure's scale, in its unit. `highest_bar` is the upper end of the longest bar."""
 
     lowest: float
     highest: float
+    highest_bar: float
     highest_bound: float | None
 
 
@@ -124,13 +125,12 @@ def marks_of(panel: Panel, points: Iterable[MeasuredPoint]) -> list[PanelMark]:
         pooled = _pooled(figure, panel.statistic, point)
         if pooled is None:
             continue
-        statuses = {run["verdict"]["status"] for run in point.runs}
-        status: Literal["valid", "doubtful"] = "valid" if statuses == {"valid"} else "doubtful"
+        status: Literal["valid", "doubtful"] = "doubtful" if point.doubts else "valid"
         colour = None if panel.colour is None else at.get(panel.colour)
         facet = None if panel.facet is None else at.get(panel.facet)
         bound = bound_of(point.runs[0], panel.y)
         found.append(PanelMark(at[panel.x], colour, facet, pooled, status, bound, point))
-    return _told_apart(found, {panel.x, panel.colour, panel.facet})
+    return _distinguished(found, {panel.x, panel.colour, panel.facet})
 
 
 def _pooled(figure: Figure, statistic: str, point: MeasuredPoint) -> Pooled | None:
@@ -141,7 +141,7 @@ def _pooled(figure: Figure, statistic: str, point: MeasuredPoint) -> Pooled | No
     return None if accuracy is None else Pooled(accuracy.value, accuracy.low, accuracy.high, len(point.runs))
 
 
-def _told_apart(marks: list[PanelMark], shown: set[str | None]) -> list[PanelMark]:
+def _distinguished(marks: list[PanelMark], shown: set[str | None]) -> list[PanelMark]:
     """The marks, each with what its panel does not show and others at its place differ in."""
     places: dict[tuple[object, ...], list[PanelMark]] = {}
     for mark in marks:
@@ -168,6 +168,13 @@ def _rest(point: MeasuredPoint, keys: Iterable[str]) -> str:
     return ", ".join(label(key, at[key]) for key in keys if key in at)
 
 
+def stand_ins(marks: Iterable[PanelMark]) -> str:
+    """The tiny models that were served in the place of others, by name; empty if none was."""
+    variants = (mark.point.point.variant for mark in marks)
+    names = dict.fromkeys(each.variant.served.profile.request_model for each in variants if each.stands_for is not None)
+    return ", ".join(names)
+
+
 def scales_of(panel: Panel, planned: Iterable[Point], marks: Sequence[PanelMark]) -> PanelScales | None:
     """The scales that these marks, of all series, share; None without marks."""
     if not marks:
@@ -188,7 +195,12 @@ def scales_of(panel: Panel, planned: Iterable[Point], marks: Sequence[PanelMark]
 
 def _ends(marks: Sequence[PanelMark]) -> Ends:
     means = [mark.pooled.mean for mark in marks]
-    return Ends(min(means), max(means), max((mark.bound for mark in marks if mark.bound is not None), default=None))
+    return Ends(
+        min(means),
+        max(means),
+        highest_bar=max(mark.pooled.high or mark.pooled.mean for mark in marks),
+        highest_bound=max((mark.bound for mark in marks if mark.bound is not None), default=None),
+    )
 
 
 def _values(

@@ -12,11 +12,11 @@ _DIGITS = 4
 
 @dataclass(frozen=True, slots=True)
 class ValueRow:
-    """One point. `sweeps`: ids with addresses, empty ones for pages that are not there."""
+    """One point. `sweeps`: ids with addresses, empty ones for pages that are not there. `doubts`: why it is doubtful."""
 
     cells: tuple[str, ...]
     sweeps: tuple[tuple[str, str], ...]
-    status: str
+    doubts: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +35,14 @@ def value_table(scales: PanelScales, marks: Sequence[PanelMark], site: Site) -> 
     columns = _columns(scales, marks)
     return ValueTable(
         tuple(title for title, _ in columns),
-        tuple(ValueRow(tuple(read(mark) for _, read in columns), _sweeps(mark, site), mark.status) for mark in marks),
+        tuple(
+            ValueRow(tuple(read(mark) for _, read in columns), _sweeps(mark, site), mark.point.doubts) for mark in marks
+        ),
     )
 
 
 def _columns(scales: PanelScales, marks: Sequence[PanelMark]) -> list[Column]:
-    """Those of which any mark has something."""
+    """The columns that any mark has a value for."""
     panel, unit = scales.panel, scales.figure.unit
     shown = shown_unit(unit)
     keys = [key for key in (panel.facet, panel.colour, panel.x) if key is not None]

@@ -1,7 +1,8 @@
 """How far predictions are from runs on record: each run predicted from its own record, and compared figure by figure."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
+from functools import lru_cache
 from typing import cast
 
 import numpy as np
@@ -11,15 +12,17 @@ from loadgen.analysis.figure_table import FIGURES
 from loadgen.analysis.server.served_gpus import gpu_names
 from loadgen.analysis.summary import summarise
 from loadgen.errors import ModelError, UsageError
-from loadgen.experiments.study.predicted_run import predict_run
 from loadgen.load.spec import RunSpec
 from loadgen.moe.hardware import hardware
 from loadgen.servers.prediction.engine_of import NoMemoryError, UnpredictableError, deployment_of
 from loadgen.servers.prediction.fitted import OUTLIERS, Calibration, calibration_for
+from loadgen.servers.prediction.predicted_run import predict_run
 from loadgen.study.measured import series_of
 from loadgen.study.served import served_of
 
 FIGURES_COMPARED = ("throughput", "e2e", "ttft", "tpot")
+FIGURE_NAMES = {"throughput": "throughput", "e2e": "E2E latency", "ttft": "TTFT", "tpot": "TPOT"}
+OUTLIERS_TOO = "held out, with outliers"
 _KEYS = {
     "throughput": "output_tokens_per_s",
     "e2e": "e2e_latency_s",
@@ -87,15 +90,15 @@ class ErrorTable:
         }
 
 
-def error_table(runs: Iterable[RunDocument], calibration: Calibration | None = None) -> ErrorTable:
-    """Predict every run that is not simulated and not invalid, and compare."""
+def error_table(runs: Iterable[RunDocument]) -> ErrorTable:
+    """Predict every run that is not simulated and not invalid, each on the host that it was measured on, and compare."""
     found: list[RunError] = []
     left_out: dict[str, str] = {}
     for run in runs:
         if run["simulated"] or run["verdict"]["status"] == "invalid":
             continue
         try:
-            found.append(run_error(run, calibration))
+            found.append(_known_error(_Run(run["run_id"], tuple(gpu_names(run) or ()), run)))
         except (UnpredictableError, NoMemoryError, ModelError, UsageError) as error:
             left_out[f"{run['server']['model']}, {run['spec']['load_label']}"] = str(error)
     usual = [each for each in found if each.outlier is None]
@@ -106,9 +109,24 @@ def error_table(runs: Iterable[RunDocument], calibration: Calibration | None = N
     totals = (
         ("fitted", _row(None, True, [each for each in usual if each.is_fitted])),
         ("held out", _row(None, False, [each for each in usual if not each.is_fitted])),
-        ("held out, with outliers", _row(None, False, held_out)),
+        (OUTLIERS_TOO, _row(None, False, held_out)),
     )
     return ErrorTable(rows, totals, tuple(each for each in found if each.outlier is not None), tuple(left_out.items()))
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """A run by its id, whose document never changes."""
+
+    run_id: str
+    hardware: tuple[str, ...]
+    document: RunDocument = field(compare=False)
+
+
+@lru_cache(maxsize=1000)
+def _known_error(run: _Run) -> RunError:
+    """The same for a run that was predicted before, such as for an earlier view of a page."""
+    return run_error(run.document)
 
 
 def run_error(run: RunDocument, calibration: Calibration | None = None) -> RunError:
