@@ -102,13 +102,42 @@ json.dump(found, sys.stdout)
 """
 
 
-def test_the_arithmetic_is_that_of_the_formula() -> None:
+TUNED = """
+import json, sys
+from pathlib import Path
+from vllm.model_executor.layers.fused_moe import fused_moe
+from loadgen_vllm.entry import load
+folder, (experts, hidden, size) = Path(sys.argv[1]), (8, 4096, 14336)
+blocks = {"BLOCK_SIZE_M": 7}
+(folder / fused_moe.get_config_file_name(experts, size, None, None)).write_text(json.dumps({"16": blocks}))
+shapes = (experts, 2 * size, hidden), (experts, hidden, size)
+def chosen():
+    return fused_moe.try_get_optimal_moe_config(*shapes, 2, None, 16)
+tuned = chosen()
+load()
+json.dump([tuned == blocks, chosen() == fused_moe.get_default_config(16, experts, size, hidden, 2, None)], sys.stdout)
+"""
+
+
+def in_vllm(script: str, *arguments: str, **variables: str) -> "subprocess.CompletedProcess[str]":
+    """The script in vLLM's own Python, where it finds the plug-in."""
     skip_without_vllm()
-    environment = os.environ | {"PYTHONPATH": str(FOLDER), "VLLM_LOGGING_LEVEL": "ERROR"}
-    command = [str(ROOT / ".venv-vllm/bin/python"), "-c", ARITHMETIC]
+    environment = os.environ | {"PYTHONPATH": str(FOLDER), "VLLM_LOGGING_LEVEL": "ERROR"} | variables
+    command = [str(ROOT / ".venv-vllm/bin/python"), "-c", script, *arguments]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout.splitlines()[-1])
+    return done
+
+
+def test_the_tuned_configuration_is_not_looked_up(tmp_path: Path) -> None:
+    variables = {"VLLM_TUNED_CONFIG_FOLDER": str(tmp_path), "LOADGEN_VLLM_KERNELS": "untuned"}
+    done = in_vllm(TUNED, str(tmp_path), **variables)
+    assert json.loads(done.stdout.splitlines()[-1]) == [True, True]
+    assert "loadgen plug-in untuned-kernels is in use" in done.stderr
+
+
+def test_the_arithmetic_is_that_of_the_formula() -> None:
+    found = json.loads(in_vllm(ARITHMETIC).stdout.splitlines()[-1])
     assert (found.pop("finite"), found.pop("in 16 bits")) == (True, "torch.bfloat16")
     assert list(found) == [str(top_k) for top_k in range(1, 9)]
     assert all(error < 1e-5 for errors in found.values() for error in errors), found
