@@ -14,14 +14,15 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # for loadgen.load.tasks, which needs nothing else
 
-from tiny_training.batches import SEQUENCE_TOKENS, Bank, Batches
-from tiny_training.export import measured, rounded, write
+from tiny_training.batches import SEQUENCE_TOKENS, Batches, TrainingExamples
+from tiny_training.export import Training, load, measured, rounded, trainings_of, write
 from tiny_training.recipes import RECIPES
 from tiny_training.scoring import TestSet, mean, reply_loss, scores
 from tiny_training.trainer import Trainer
@@ -35,14 +36,14 @@ def main() -> None:
     asked = arguments()
     began = time.monotonic()
     asked.out.mkdir(parents=True, exist_ok=True)
-    if asked.bank is not None:
-        train_one(asked, asked.only[0], Bank.read(asked.bank), began)
+    if asked.drawn is not None:
+        train_one(asked, asked.only[0], TrainingExamples.read(asked.drawn), began)
         return
-    bank = Bank.made(asked.examples, asked.sequences, seed=asked.seed, processes=os.cpu_count() or 1)
-    say(began, f"{len(bank.ids)} sequences of {asked.examples} examples a task")
+    drawn = TrainingExamples.drawn(asked.examples, seed=asked.seed, processes=os.cpu_count() or 1)
+    say(began, f"{asked.examples} examples a task")
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "bank.pt"
-        bank.write(path)
+        path = Path(folder) / "examples.pt"
+        drawn.write(path)
         train_all(asked, path, began)
 
 
@@ -55,17 +56,22 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu", help="cuda or cpu")
     parser.add_argument("--batch", type=int, default=128, help="sequences a step (default: 128)")
     parser.add_argument("--examples", type=int, default=60_000, help="training examples a task (default: 60000)")
-    parser.add_argument("--sequences", type=int, default=400_000, help="made of the examples (default: 400000)")
+    parser.add_argument("--rate", type=float, default=2e-3, help="peak learning rate (default: 0.002)")
+    parser.add_argument("--last-rate", type=float, default=2e-5, help="learning rate at the end (default: 0.00002)")
+    parser.add_argument("--start", type=Path, help="folder of models to go on from (default: new ones)")
+    parser.add_argument("--balancing", type=float, help="weight of the balancing loss (default: as the model has it)")
+    parser.add_argument("--router-scale", type=float, default=1.0, help="by which routers of --start are multiplied")
+    parser.add_argument("--router-z", type=float, default=0.0, help="weight of the routers' z-loss (default: 0)")
     parser.add_argument("--seed", type=int, default=0, help="of weights and examples (default: 0)")
-    parser.add_argument("--bank", type=Path, help=argparse.SUPPRESS)  # of a process that trains one model
+    parser.add_argument("--drawn", type=Path, help=argparse.SUPPRESS)  # of a process that trains one model
     return parser.parse_args()
 
 
-def train_all(asked: argparse.Namespace, bank: Path, began: float) -> None:
+def train_all(asked: argparse.Namespace, drawn: Path, began: float) -> None:
     """Train each model in a process of its own, and print the end of each log. Exits 1 if one failed or took too long."""
     names = asked.only or list(RECIPES)
     left_s = None if asked.seconds is None else asked.seconds - (time.monotonic() - began)
-    running = {name: started(asked, name, bank, left_s) for name in names}
+    running = {name: started(asked, name, drawn, left_s) for name in names}
     for name, process in running.items():
         limit_s = None if left_s is None else max(1.0, asked.seconds + WRITING_LIMIT_S - (time.monotonic() - began))
         try:
@@ -80,38 +86,59 @@ def train_all(asked: argparse.Namespace, bank: Path, began: float) -> None:
         raise SystemExit(1)
 
 
-def started(asked: argparse.Namespace, name: str, bank: Path, seconds: float | None) -> "subprocess.Popen[bytes]":
-    command = [sys.executable, __file__, str(asked.out), "--only", name, "--bank", str(bank)]
-    for option in ("steps", "device", "batch", "seed"):
-        command += [f"--{option}", str(getattr(asked, option))]
+def started(asked: argparse.Namespace, name: str, drawn: Path, seconds: float | None) -> "subprocess.Popen[bytes]":
+    command = [sys.executable, __file__, str(asked.out), "--only", name, "--drawn", str(drawn)]
+    for option in ("steps", "device", "batch", "seed", "rate", "last_rate", "router_scale", "router_z"):
+        command += [f"--{option.replace('_', '-')}", str(getattr(asked, option))]
     if seconds is not None:
         command += ["--seconds", str(seconds)]
+    if asked.balancing is not None:
+        command += ["--balancing", str(asked.balancing)]
+    if asked.start is not None:
+        command += ["--start", str(asked.start)]
     with (asked.out / f"{name}.log").open("wb") as log:
         return subprocess.Popen(
             command, stdout=log, stderr=subprocess.STDOUT, env={"OMP_NUM_THREADS": "2", **os.environ}
         )
 
 
-def train_one(asked: argparse.Namespace, name: str, bank: Bank, began: float) -> None:
+def train_one(asked: argparse.Namespace, name: str, drawn: TrainingExamples, began: float) -> None:
     """Train one model, and write it with its card."""
     device = torch.device(asked.device)
-    batches = Batches(bank, asked.batch, seed=asked.seed, device=device)
+    batches = Batches(drawn, asked.batch, seed=asked.seed, device=device)
     quick = TestSet.of(QUICK_TESTS, device)
-    trainer = Trainer(RECIPES[name], batches, seed=asked.seed, device=device)
-    losses = train(trainer, quick, steps=asked.steps, seconds=asked.seconds, began=began)
-    training_s = time.monotonic() - began
-    tests = TestSet.of(FINAL_TESTS, device)
-    network = rounded(trainer.network)
-    result = measured(
-        trainer.recipe,
-        network,
-        tests,
-        steps=trainer.steps,
-        training_s=training_s,
-        tokens_per_step=asked.batch * SEQUENCE_TOKENS,
+    recipe = RECIPES[name]
+    if asked.balancing is not None:
+        recipe = replace(recipe, balancing=asked.balancing)
+    trainer = Trainer(
+        recipe,
+        batches,
         seed=asked.seed,
+        device=device,
+        rate=asked.rate,
+        last_rate=asked.last_rate,
+        router_z=asked.router_z,
+    )
+    before = []
+    if asked.start is not None:
+        load(trainer.network, asked.start / name, router_scale=asked.router_scale)
+        before = trainings_of(asked.start / name)
+    losses = train(trainer, quick, steps=asked.steps, seconds=asked.seconds, began=began)
+    training = Training(
+        steps=trainer.steps,
+        seconds=time.monotonic() - began,
+        tokens_per_step=asked.batch * SEQUENCE_TOKENS,
+        device=f"an {torch.cuda.get_device_name()}" if device.type == "cuda" else "a CPU",
+        seed=asked.seed,
+        rates=(asked.rate, asked.last_rate),
+        balancing=recipe.balancing,
+        router_z=asked.router_z,
+        router_scale=asked.router_scale,
         losses=losses,
     )
+    tests = TestSet.of(FINAL_TESTS, device)
+    network = rounded(trainer.network)
+    result = measured(recipe, network, tests, [*before, training])
     difference = write(asked.out / name, network, result, tests)
     say(began, f"{name} written, logits within {difference:.1e} of transformers', {trainer.skipped} steps skipped")
     print((asked.out / name / "README.md").read_text(), flush=True)

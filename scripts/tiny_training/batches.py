@@ -1,4 +1,4 @@
-"""Training sequences: examples of all tasks end to end, made once and kept on the device."""
+"""Training batches: examples of all tasks, drawn once, put together into sequences on the device."""
 
 import random
 from collections.abc import Iterable, Iterator
@@ -17,7 +17,6 @@ CHAT_RATIO = 0.25
 BEGIN_RATIO = 0.75  # sequences that begin with <s>, as a server's completions do; lm-eval sends none
 PROMPT_WEIGHT = 0.05  # of a prompt's tokens in the loss: models also write prompts of their own
 _EXAMPLES_A_PROCESS = 5000
-_SEQUENCES_AT_ONCE = 20_000
 
 Tokens = list[int]
 
@@ -55,70 +54,63 @@ class Pool:
             min(lengths),
         )
 
+    def to(self, device: torch.device) -> "Pool":
+        return Pool(self.tokens.to(device), self.is_reply.to(device), self.lengths.to(device), self.shortest)
+
     def sequences(self, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Random examples end to end: ids and whether each is of a reply, of shape (count, SEQUENCE_TOKENS + 1)."""
-        tokens = SEQUENCE_TOKENS + 1
-        chosen = torch.randint(len(self.lengths), (count, -(-tokens // self.shortest) + 1), generator=generator)
+        device, tokens = self.lengths.device, SEQUENCE_TOKENS + 1
+        enough = -(-tokens // self.shortest) + 1
+        chosen = torch.randint(len(self.lengths), (count, enough), generator=generator, device=device)
         ends = self.lengths[chosen].cumsum(1)
-        places = torch.arange(tokens).expand(count, -1).contiguous()
+        places = torch.arange(tokens, device=device).expand(count, -1).contiguous()
         which = torch.searchsorted(ends, places, right=True)
         offsets = places - torch.where(which > 0, ends.gather(1, (which - 1).clamp(min=0)), 0)
         rows = chosen.gather(1, which)
-        return self.tokens[rows, offsets], self.is_reply[rows, offsets]
+        return self.tokens[rows, offsets].long(), self.is_reply[rows, offsets]
 
 
 @dataclass
-class Bank:
-    """Sequences of SEQUENCE_TOKENS + 1 tokens: ids as uint8 and where replies are."""
+class TrainingExamples:
+    """The same examples as completions and as chats."""
 
-    ids: Tensor
-    is_reply: Tensor
-
-    @staticmethod
-    def made(examples_per_task: int, sequences: int, *, seed: int, processes: int) -> "Bank":
-        """Make it of `examples_per_task` training examples of each task."""
-        drawn = list(_training_examples(examples_per_task, seed, processes))
-        generator = torch.Generator().manual_seed(seed)
-        pools = Pool.of(map(plain, drawn)), Pool.of(map(chat, drawn))
-        counts = round((1 - CHAT_RATIO) * sequences), round(CHAT_RATIO * sequences)
-        pieces = [
-            _begun(*pool.sequences(min(_SEQUENCES_AT_ONCE, count - begin), generator), generator)
-            for pool, count in zip(pools, counts, strict=True)
-            for begin in range(0, count, _SEQUENCES_AT_ONCE)
-        ]
-        return Bank(torch.cat([ids for ids, _ in pieces]), torch.cat([is_reply for _, is_reply in pieces]))
+    plain: Pool
+    chat: Pool
 
     @staticmethod
-    def read(path: Path) -> "Bank":
-        return Bank(*torch.load(path))
+    def drawn(per_task: int, *, seed: int, processes: int) -> "TrainingExamples":
+        """Draw `per_task` training examples of each task."""
+        found = list(_training_examples(per_task, seed, processes))
+        return TrainingExamples(Pool.of(map(plain, found)), Pool.of(map(chat, found)))
+
+    @staticmethod
+    def read(path: Path) -> "TrainingExamples":
+        return TrainingExamples(*(Pool(*parts) for parts in torch.load(path)))
 
     def write(self, path: Path) -> None:
-        torch.save((self.ids, self.is_reply), path)
+        pools = (self.plain, self.chat)
+        torch.save([(each.tokens, each.is_reply, each.lengths, each.shortest) for each in pools], path)
 
 
 class Batches:
-    """Draws batches of sequences from a bank on the device."""
+    """Draws batches of `batch` sequences, which it puts together of the examples on the device."""
 
-    def __init__(self, bank: Bank, batch: int, *, seed: int, device: torch.device) -> None:
-        self._ids, self._is_reply = bank.ids.to(device), bank.is_reply.to(device)
+    def __init__(self, examples: TrainingExamples, batch: int, *, seed: int, device: torch.device) -> None:
+        self._plain, self._chat = examples.plain.to(device), examples.chat.to(device)
         self._batch, self._device = batch, device
-        self._generator = torch.Generator().manual_seed(seed)
+        self._generator = torch.Generator(device).manual_seed(seed)
 
     def draw(self) -> tuple[Tensor, Tensor, Tensor]:
         """Inputs, targets and weights of shape (batch, SEQUENCE_TOKENS)."""
-        rows = torch.randint(len(self._ids), (self._batch,), generator=self._generator).to(self._device)
-        ids, is_reply = self._ids[rows].long(), self._is_reply[rows]
+        chats = round(CHAT_RATIO * self._batch)
+        plain_ids, plain_replies = self._plain.sequences(self._batch - chats, self._generator)
+        chat_ids, chat_replies = self._chat.sequences(chats, self._generator)
+        ids, is_reply = torch.cat((plain_ids, chat_ids)), torch.cat((plain_replies, chat_replies))
+        begins = torch.rand(self._batch, 1, generator=self._generator, device=self._device) < BEGIN_RATIO
+        begin, no_reply = torch.full_like(ids[:, :1], TOKEN_IDS[BEGIN]), torch.zeros_like(is_reply[:, :1])
+        ids = torch.where(begins, torch.cat((begin, ids[:, :-1]), 1), ids)
+        is_reply = torch.where(begins, torch.cat((no_reply, is_reply[:, :-1]), 1), is_reply)
         return ids[:, :-1], ids[:, 1:], torch.where(is_reply[:, 1:], 1.0, PROMPT_WEIGHT)
-
-
-def _begun(ids: Tensor, is_reply: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Put <s> before most of the sequences, which lose their last token."""
-    begins = torch.rand(len(ids), 1, generator=generator) < BEGIN_RATIO
-    begin = torch.full_like(ids[:, :1], TOKEN_IDS[BEGIN])
-    return (
-        torch.where(begins, torch.cat((begin, ids[:, :-1]), 1), ids),
-        torch.where(begins, torch.cat((torch.zeros_like(is_reply[:, :1]), is_reply[:, :-1]), 1), is_reply),
-    )
 
 
 def _training_examples(per_task: int, seed: int, processes: int) -> Iterator[Example]:

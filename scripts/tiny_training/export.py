@@ -18,23 +18,60 @@ MAX_DIFFERENCE = 1e-3
 
 
 @dataclass(frozen=True)
+class Training:
+    """How a network was trained, from new weights or from those that the training before it left."""
+
+    steps: int
+    seconds: float
+    tokens_per_step: int
+    device: str
+    seed: int
+    rates: tuple[float, float]  # the highest and the last
+    balancing: float
+    router_z: float = 0.0
+    router_scale: float = 1.0
+    losses: list[tuple[int, float]] = field(default_factory=list)  # (step, loss)
+
+    def __str__(self) -> str:
+        parts = [f"{self.steps:,} steps of {self.tokens_per_step:,} tokens in {self.seconds:.0f} s on {self.device}"]
+        parts += [f"learning rate {self.rates[0]:g} to {self.rates[1]:g}", f"seed {self.seed}"]
+        if self.balancing:
+            parts.append(f"balancing loss × {self.balancing}")
+        if self.router_scale != 1:
+            parts.append(f"routers begun at {self.router_scale} of their weights")
+        if self.router_z:
+            parts.append(f"router z-loss × {self.router_z}")
+        curve = ", ".join(f"{step:,}: {loss:.3f}" for step, loss in self.losses)
+        return f"{', '.join(parts)}. Loss by step: {curve}."
+
+
+@dataclass(frozen=True)
 class Result:
     """What a model card says; scores are shares of right replies by task."""
 
     name: str
     title: str
     parameters: int
-    steps: int
-    training_s: float
-    tokens_per_step: int
-    seed: int
-    balancing: float
+    trainings: list[Training]
     test_examples_per_task: int
     scores: dict[str, float]
     scores_top_1: dict[str, float] | None
     scores_half_of_experts: dict[str, float] | None
     balance: list[Balance]
-    losses: list[tuple[int, float]] = field(default_factory=list)  # (step, loss)
+
+
+def trainings_of(folder: Path) -> list[Training]:
+    """How the model in a folder was trained."""
+    return [Training(**each) for each in json.loads((folder / "training.json").read_text())["trainings"]]
+
+
+def load(network: Network, folder: Path, *, router_scale: float) -> None:
+    """Take the weights of a checkpoint of the same configuration, those of routers multiplied by `router_scale`."""
+    network.load_state_dict(AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).state_dict())
+    with torch.no_grad():
+        for layer in network.model.layers:
+            if hasattr(layer.mlp, "gate"):
+                layer.mlp.gate.weight.mul_(router_scale)
 
 
 def rounded(network: Network) -> Network:
@@ -45,20 +82,19 @@ def rounded(network: Network) -> Network:
     return network
 
 
-def measured(recipe: Recipe, network: Network, tests: TestSet, **training: object) -> Result:
+def measured(recipe: Recipe, network: Network, tests: TestSet, trainings: list[Training]) -> Result:
     """Score a network as it is, with one expert a token, and without half of its experts."""
     counts = expert_counts(network, tests)
     return Result(
         name=recipe.name,
         title=recipe.title,
         parameters=sum(weight.numel() for weight in network.parameters()),
-        balancing=recipe.balancing,
+        trainings=trainings,
         test_examples_per_task=len(next(iter(tests.tokens.values()))),
         scores=scores(network, tests),
         scores_top_1=scores(network, tests, Routing(top_k=1)) if counts else None,
         scores_half_of_experts=scores(network, tests, half_removed(counts)) if counts else None,
         balance=balance(counts),
-        **training,
     )
 
 
@@ -124,11 +160,6 @@ def card(result: Result) -> str:
             *(f"| {each.layer} | {each.max_over_mean:.2f} | {each.entropy:.3f} |" for each in result.balance),
             "",
         ]
-    lines += [
-        f"Training: {result.steps:,} steps of {result.tokens_per_step:,} tokens in {result.training_s:.0f} s, seed {result.seed}"
-        + (f", balancing loss × {result.balancing}" if result.balancing else "")
-        + ".",
-        "Loss by step: " + ", ".join(f"{step:,}: {loss:.3f}" for step, loss in result.losses) + ".",
-        "",
-    ]
+    lines += [f"{'Training' if place == 0 else 'Then'}: {each}" for place, each in enumerate(result.trainings)]
+    lines.append("")
     return "\n".join(lines)

@@ -20,6 +20,7 @@ class Routing:
 
     top_k: int | None = None  # None: as configured
     removed: dict[int, Tensor] = field(default_factory=dict)  # by layer: bool of shape (experts,)
+    logits: list[Tensor] = field(default_factory=list)  # by sparse layer: (tokens, experts)
     probabilities: list[Tensor] = field(default_factory=list)  # by sparse layer: (tokens, experts), before the choice
     chosen: list[Tensor] = field(default_factory=list)  # by sparse layer: bool of shape (tokens, experts)
 
@@ -31,6 +32,10 @@ class Routing:
             shares = shares / shares.sum()
             losses.append(probabilities.shape[1] * (shares * probabilities.mean(0)).sum())
         return torch.stack(losses).mean()
+
+    def z_loss(self) -> Tensor:
+        """Mean squared log of the routers' normaliser (ST-MoE, Zoph et al. 2022, Eq. 5)."""
+        return torch.stack([logits.logsumexp(-1).pow(2).mean() for logits in self.logits]).mean()
 
 
 class Norm(nn.Module):
@@ -175,6 +180,7 @@ class SparseFeedForward(nn.Module):
             if self.is_mixtral:
                 best = best / best.sum(-1, keepdim=True)
             weights = torch.zeros_like(probabilities).scatter(1, places, best)
+        routing.logits.append(logits)
         routing.probabilities.append(probabilities)
         routing.chosen.append(torch.zeros_like(probabilities).scatter(1, places, 1.0) > 0)
         mixed = self.experts(flat, weights).view(x.shape)

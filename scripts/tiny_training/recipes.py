@@ -20,7 +20,6 @@ class Recipe:
     config: Callable[[], PretrainedConfig]
     balancing: float = 0.0
     router_spread: float = 0.02  # standard deviation of the router's first weights
-    peak_rate: float = 2e-3
 
 
 def _shared(hidden_size: int) -> dict[str, object]:
