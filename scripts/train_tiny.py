@@ -28,7 +28,7 @@ from tiny_training.scoring import TestSet, mean, reply_loss, scores
 from tiny_training.trainer import Trainer
 
 REPORT_EVERY_S = 15.0
-WRITING_LIMIT_S = 60.0  # after the training, until a process is killed
+WRITING_LIMIT_S = 300.0  # after the training, until a process is killed
 QUICK_TESTS, FINAL_TESTS = 100, 500
 
 
