@@ -102,6 +102,7 @@ def test_lm_eval_is_called_offline_with_our_tasks_and_the_key_in_its_environment
     assert fake.value("--seed") == "7"
     model = json.loads(fake.value("--model_args"))
     assert (model["base_url"], model["num_concurrent"]) == (f"{url}/v1/completions", 3)
+    assert model["tokenizer_backend"] == "none"  # prompts are sent as text
     assert KEY not in " ".join(fake.arguments)
     assert called["environment"] == {
         "OPENAI_API_KEY": KEY,
@@ -174,6 +175,16 @@ FAILURES = [
         "stopped answering lm-eval",
     ),
     (
+        "fails 18:39 ERROR Exception:ServerDisconnectedError('Server disconnected'), (no outputs), retrying.",
+        ServerError,
+        r"stopped answering lm-eval \(ServerDisconnectedError\('Server disconnected'\)\)",
+    ),
+    (
+        "fails ConnectionError: Couldn't reach 'allenai/ai2_arc' on the Hub (LocalEntryNotFoundError)",
+        UsageError,
+        r"cannot download the data of a task .*need no network",
+    ),
+    (
         "fails ValueError: the task has no documents",
         UsageError,
         r"lm-eval failed \(ValueError: the task has no documents\)",
@@ -219,6 +230,8 @@ def test_choices_need_log_likelihoods_and_a_tokenizer(
     with pytest.raises(UsageError, match="the tokenizer of 'm' is not known here"):
         evaluated(fake, url, tasks="copy_choice", limit=4)
     evaluated(fake, url, tasks="copy_choice", limit=4, tokenizer=str(tmp_path))
+    model = json.loads(fake.value("--model_args"))
+    assert (model["tokenizer"], model["add_bos_token"]) == (str(tmp_path), True)
     monkeypatch.setattr(Model, "has_logprobs", False)
     with pytest.raises(
         UsageError, match=r"gives no log-likelihoods of a prompt \(its reply has none\), which copy_choice"
