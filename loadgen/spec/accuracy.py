@@ -28,7 +28,7 @@ class Accuracy(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    tasks: Annotated[list[Annotated[str, Field(min_length=1)]], BeforeValidator(_names), Field(min_length=1)]
+    tasks: Annotated[list[Annotated[str, Field(min_length=1)]], BeforeValidator(_names)] = Field(default_factory=list)
     when: Literal["before", "after"] = "after"  # the load
     limit: Annotated[int, Field(ge=1, le=MAX_SAMPLES)] | None = None
     shots: Annotated[int, Field(ge=0, le=100)] | None = None  # None: as the task has it

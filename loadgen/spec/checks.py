@@ -37,6 +37,8 @@ def check(spec: SweepSpec, origin: Origin) -> None:
     _check_route(spec, origin)
     _check_price(spec, origin)
     _check_headers(spec, origin)
+    if spec.accuracy is not None and not spec.accuracy.tasks:
+        raise UsageError(f"{origin.name('accuracy')} names no task; give some, such as copy,sort")
     if spec.accuracy is not None and spec.header:
         raise UsageError(
             f"{origin.name('accuracy')} and {origin.name('header')} exclude each other: lm-eval sends a key and no other header; "

@@ -13,12 +13,12 @@ if TYPE_CHECKING:
 _TASKS, _SERVER = "Tasks", "Server"  # panels of the help screen
 
 _FLAGS = (
-    Flag("tasks", "NAME,NAME…", "Tasks or groups of them: built-in, built-in-choice, images, paper, any task of lm-eval.", _TASKS, type=str, default="built-in"),
+    Flag("tasks", "NAME,NAME…", "Tasks or groups of them: built-in, built-in-choice, images, paper, any task of lm-eval (default: built-in).", _TASKS),
     Flag("limit", "N", "Questions of each task (default: 200 of loadgen's own, all of others).", _TASKS),
     Flag("shots", "N", "Examples before each question (default: as the task has it, 0 for loadgen's own).", _TASKS),
     Flag("chat", "", "Ask through the chat endpoint, by the model's own template.", _TASKS, type=bool, default=False),
     Flag("seed", "N", "Seed of the questions (default: 0).", _TASKS),
-    Flag("vlmevalkit", "COMMAND", "Run this command of VLMEvalKit too; {url}, {model} and {folder} are filled in.", _TASKS),
+    Flag("vlmevalkit", "COMMAND", "Run this command of VLMEvalKit, alone unless --tasks is given; {url}, {model} and {folder} are filled in.", _TASKS),
     Flag("url", "URL", "Base URL of the server (default: the running one).", _SERVER),
     Flag("model", "NAME", "Model name (default: the only one that the server lists).", _SERVER),
     Flag("profile", "NAME", "Start the server of this profile, and stop it afterwards.", _SERVER),
@@ -52,13 +52,15 @@ def accuracy(
     arguments = keys.pop("argument", ())
     assert isinstance(arguments, list | tuple)
     named = {key: str(keys.pop(key)) for key in _OF_SERVER if key in keys}
+    if vlmevalkit is None:
+        keys.setdefault("tasks", "built-in")
     asked = Origin().validated(Accuracy, keys)
     prepared = prepare_accuracy(asked, os.environ, vlmevalkit=vlmevalkit)
     with terminal.open_to_write() as store:
         with SweepProgress(terminal, resume=False) as progress, interrupts(Stop(), progress.say):
             server = ServerAsked(**named, arguments=tuple(str(each) for each in arguments))
             with target_of(server, os.environ, progress) as target:
-                progress(Evaluating(", ".join(prepared.names)))
+                progress(Evaluating(", ".join(prepared.names) or "VLMEvalKit"))
                 evaluation: Evaluation = evaluate(
                     prepared,
                     target,

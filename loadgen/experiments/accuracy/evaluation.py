@@ -78,7 +78,7 @@ class PreparedAccuracy:
 
 def prepare_accuracy(asked: Accuracy, environ: Mapping[str, str], *, vlmevalkit: str | None = None) -> PreparedAccuracy:
     """Find the tasks and lm-eval. Raises UsageError for a task that does not exist, and where lm-eval is not installed."""
-    tasks = asked_tasks(asked.tasks)
+    tasks = () if vlmevalkit is not None and not asked.tasks else asked_tasks(asked.tasks)
     choices = [task.name for task in tasks if task.kind == "choice"]
     if asked.chat and choices:
         raise UsageError(

@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler
@@ -258,6 +259,19 @@ def test_image_questions_go_through_chat_and_right_replies_count(url: str, monke
     monkeypatch.setattr(Model, "takes_images", False)
     with pytest.raises(UsageError, match=r"refuses a question about an image .*not a multimodal model"):
         evaluated(None, url, tasks="image_count", limit=4)
+
+
+def test_a_command_of_vlmevalkit_is_enough(url: str, tmp_path: Path) -> None:
+    script = tmp_path / "run.py"
+    script.write_text("import sys; open(sys.argv[1] + '/m_MME_acc.csv', 'w').write('split,Overall\\nval,0.5\\n')")
+    prepared = prepare_accuracy(Accuracy(), {}, vlmevalkit=f"{sys.executable} {script} {{folder}}")
+    with target_of(ServerAsked(url=url), {}, lambda event: None) as target:
+        found = evaluate(prepared, target, on_progress=lambda tool, done, planned: None)
+    assert [(row.task, row.metric, row.value, row.tool) for row in found.rows] == [
+        ("MME", "Overall", 0.5, "VLMEvalKit")
+    ]
+    with pytest.raises(UsageError, match="no task is named"):
+        prepare_accuracy(Accuracy(), {})
 
 
 def test_a_server_that_is_gone_is_a_sentence(tmp_path: Path) -> None:
