@@ -115,8 +115,8 @@ def evaluate_if_due(
         accuracy,
         target,
         on_progress=lambda tool, done, planned: on_event(Evaluating(tool, done, planned)),
+        keep=store.add_evaluation,
         sweep_id=context.sweep_id,
         name=spec.name,
     )
-    store.add_evaluation(evaluation)
     on_event(Evaluated(evaluation))

@@ -107,6 +107,7 @@ def _server_of(session: Session, result: tables.AccuracyResultTable) -> Any:
 
 
 def is_evaluated(session: Session, sweep_ids: Sequence[str], server: ServerDocument, tasks: Sequence[str]) -> bool:
-    """Whether an evaluation of these tasks on that server is part of one of these sweeps."""
+    """Whether evaluations of all of these tasks on that server are part of these sweeps."""
     query = select(_TABLE.settings).where(_TABLE.sweep_id.in_(sweep_ids), _TABLE.server_hash == server_hash(server))
-    return any(settings.get("tasks") == list(tasks) for settings in session.scalars(query))
+    found = {task for settings in session.scalars(query) for task in settings.get("tasks", ())}
+    return found >= set(tasks)

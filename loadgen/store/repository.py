@@ -185,7 +185,7 @@ class Store:
             return accuracy.stored(session, _resolve(session, "evaluation", column, evaluation_id))
 
     def is_evaluated(self, sweep_ids: Sequence[str], server: ServerDocument, tasks: Sequence[str]) -> bool:
-        """Whether an evaluation of these tasks on that server is part of one of these sweeps (full ids)."""
+        """Whether evaluations of all of these tasks on that server are part of these sweeps (full ids)."""
         with self._read() as session:
             return accuracy.is_evaluated(session, sweep_ids, server, tasks)
 

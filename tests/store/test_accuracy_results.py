@@ -80,7 +80,7 @@ def test_whether_a_sweep_is_evaluated_is_a_matter_of_tasks_and_server(store: Sto
     store.add_sweep(replace(make_sweep("s1"), server=SERVER))
     store.add_evaluation(Evaluation(SERVER, (result(sweep_id="s1"),)))
     assert store.is_evaluated(["s0", "s1"], SERVER, ["copy", "sort"])  # type: ignore[arg-type]
-    assert not store.is_evaluated(["s1"], SERVER, ["copy"])  # type: ignore[arg-type]
+    assert not store.is_evaluated(["s1"], SERVER, ["copy", "images"])  # type: ignore[arg-type]
     assert not store.is_evaluated(["s0"], SERVER, ["copy", "sort"])  # type: ignore[arg-type]
     assert not store.is_evaluated(["s1"], {**SERVER, "version": "0.33"}, ["copy", "sort"])  # type: ignore[typeddict-item]
 

@@ -65,9 +65,9 @@ def accuracy(
                     prepared,
                     target,
                     on_progress=lambda tool, done, planned: progress(Evaluating(tool, done, planned)),
+                    keep=store.add_evaluation,
                     name=name,
                 )
-            store.add_evaluation(evaluation)
         terminal.announce()
     if as_json:
         show_json(evaluation_document(evaluation))

@@ -1,7 +1,7 @@
 """Evaluate a served model: each task with the tool that it takes, and the results as the store has them."""
 
 import tempfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,6 +27,9 @@ _DEFAULT_SHOTS = 0  # of loadgen's own tasks
 
 OnProgress = Callable[[str, int, int], None]
 """Is called with the tool, how many requests have been answered, and how many there are."""
+
+Keep = Callable[[Evaluation], None]
+"""Stores results."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,11 +82,11 @@ class PreparedAccuracy:
 def prepare_accuracy(asked: Accuracy, environ: Mapping[str, str], *, vlmevalkit: str | None = None) -> PreparedAccuracy:
     """Find the tasks and lm-eval. Raises UsageError for a task that does not exist, and where lm-eval is not installed."""
     tasks = () if vlmevalkit is not None and not asked.tasks else asked_tasks(asked.tasks)
-    choices = [task.name for task in tasks if task.kind == "choice"]
-    if asked.chat and choices:
+    choice = next((task for task in tasks if task.kind == "choice"), None)
+    if asked.chat and choice is not None:
         raise UsageError(
-            f"{choices[0]} is answered by log-likelihoods, which chat endpoints do not give; leave --chat out, or ask for "
-            f"{tasks[0].base}"
+            f"{choice.name} is answered by log-likelihoods, which chat endpoints do not give; leave --chat out, or ask for "
+            f"{choice.base}"
         )
     prepared = PreparedAccuracy(asked, tasks, None, environ, vlmevalkit)
     if not prepared.of_lm_eval:
@@ -98,46 +101,52 @@ def evaluate(
     target: Target,
     *,
     on_progress: OnProgress,
+    keep: Keep,
     sweep_id: str | None = None,
     name: str | None = None,
 ) -> Evaluation:
-    """Evaluate the server and return its results, without storing them. No file and no process is left.
+    """Evaluate the server and return all results; `keep` has those of each tool as soon as it ends. No file and no process is left.
 
     Raises UsageError for a server that lacks what a task needs or a tokenizer that is not known, ServerError for one that stops
-    answering.
+    answering, and what `keep` raises.
     """
-    found: list[_Found] = []
-    images = [task for task in prepared.tasks if task.kind == "image"]
-    if prepared.program is not None:
-        found.append(_by_lm_eval(prepared, prepared.program, target, on_progress=on_progress))
-    if images:
-        found.append(_by_images(prepared, images, target, on_progress=on_progress))
-    if prepared.vlmevalkit is not None:
-        found.append(_by_command(prepared.vlmevalkit, target, environ=prepared.environ))
     here = cast(EnvironmentDocument, environment())
     provenance = series_on(target.server, here, is_simulated=target.facts.simulated).provenance
-    evaluation_id, measured_at = new_id("a"), datetime.now(UTC).isoformat()
-    rows = tuple(
-        AccuracyRow(
-            evaluation_id=evaluation_id,
-            sweep_id=sweep_id,
-            model=target.model,
-            provenance=provenance,
-            task=result.task,
-            metric=result.metric,
-            value=result.value,
-            standard_error=result.standard_error,
-            samples=result.samples,
-            shots=result.shots,
-            tool=each.tool,
-            tool_version=each.version,
-            settings=dict(each.settings),
-            measured_at=measured_at,
+    evaluation_id, rows = new_id("a"), list[AccuracyRow]()
+    for found in _found(prepared, target, on_progress):
+        measured_at = datetime.now(UTC).isoformat()
+        theirs = tuple(
+            AccuracyRow(
+                evaluation_id=evaluation_id,
+                sweep_id=sweep_id,
+                model=target.model,
+                provenance=provenance,
+                task=result.task,
+                metric=result.metric,
+                value=result.value,
+                standard_error=result.standard_error,
+                samples=result.samples,
+                shots=result.shots,
+                tool=found.tool,
+                tool_version=found.version,
+                settings=dict(found.settings),
+                measured_at=measured_at,
+            )
+            for result in found.results
         )
-        for each in found
-        for result in each.results
-    )
-    return Evaluation(target.server, rows, name)
+        keep(Evaluation(target.server, theirs, name))
+        rows += theirs
+    return Evaluation(target.server, tuple(rows), name)
+
+
+def _found(prepared: PreparedAccuracy, target: Target, on_progress: OnProgress) -> Iterator[_Found]:
+    """What each tool finds, one after the other."""
+    if prepared.program is not None:
+        yield _by_lm_eval(prepared, prepared.program, target, on_progress=on_progress)
+    if images := [task for task in prepared.tasks if task.kind == "image"]:
+        yield _by_images(prepared, images, target, on_progress=on_progress)
+    if prepared.vlmevalkit is not None:
+        yield _by_command(prepared.vlmevalkit, target, environ=prepared.environ)
 
 
 def _by_lm_eval(prepared: PreparedAccuracy, program: Path, target: Target, *, on_progress: OnProgress) -> _Found:
@@ -147,11 +156,8 @@ def _by_lm_eval(prepared: PreparedAccuracy, program: Path, target: Target, *, on
     lacks: str | None = None
     if not asked.chat and any(task.may_need_log_likelihoods for task in tasks):
         lacks = warm_up.log_likelihoods(target.facts, target.model, headers=target.headers, route=target.route)
-        if lacks is not None and (needing := [task.name for task in tasks if _surely_needs(task)]):
-            raise UsageError(
-                f"{target.facts.base_url} gives no log-likelihoods of a prompt ({lacks}), which {needing[0]} needs; ask for tasks "
-                "that are answered in words, such as copy"
-            )
+        if lacks is not None and (needing := [task for task in tasks if _surely_needs(task)]):
+            raise _lacks_log_likelihoods(target, lacks, needing)
     options = ["--seed", str(asked.seed)]
     if len(own) < len(tasks) and asked.limit is not None:
         options += ["--limit", str(asked.limit)]
@@ -169,17 +175,29 @@ def _by_lm_eval(prepared: PreparedAccuracy, program: Path, target: Target, *, on
             )
         except ValueError as error:
             raise UsageError(f"{error}, with --limit") from None
-        document = lm_eval.evaluate(
-            program,
-            endpoint,
-            [PREFIX + task.name if task.is_built_in else task.name for task in tasks],
-            folder=folder,
-            options=options,
-            environ=_variables(prepared.environ, endpoint, folder, is_offline=len(own) == len(tasks)),
-            on_progress=lambda done, planned: on_progress("lm-eval", done, planned),
-        )
-    settings = _settings(prepared) | {"tokenizer": endpoint.tokenizer}
+        try:
+            document = lm_eval.evaluate(
+                program,
+                endpoint,
+                [PREFIX + task.name if task.is_built_in else task.name for task in tasks],
+                folder=folder,
+                options=options,
+                environ=_variables(prepared.environ, endpoint, folder, is_offline=len(own) == len(tasks)),
+                on_progress=lambda done, planned: on_progress("lm-eval", done, planned),
+            )
+        except UsageError:
+            if lacks is not None:
+                raise _lacks_log_likelihoods(target, lacks, tasks) from None
+            raise
+    settings = _settings(asked, tasks) | {"tokenizer": endpoint.tokenizer}
     return _Found("lm-eval", version_of(document), read_results(document), settings)
+
+
+def _lacks_log_likelihoods(target: Target, why: str, tasks: Sequence[AskedTask]) -> UsageError:
+    return UsageError(
+        f"{target.facts.base_url} gives no log-likelihoods of a prompt ({why}), which {tasks[0].name} needs; ask for tasks that are "
+        "answered in words, such as copy"
+    )
 
 
 def _surely_needs(task: AskedTask) -> bool:
@@ -235,11 +253,10 @@ def _variables(
     return found
 
 
-def _settings(prepared: PreparedAccuracy) -> dict[str, object]:
+def _settings(asked: Accuracy, tasks: Iterable[AskedTask]) -> dict[str, object]:
     """How it was asked, for the record. `tasks` tells whether an evaluation is on record already."""
-    asked = prepared.asked
     return {
-        "tasks": list(prepared.names),
+        "tasks": [task.name for task in tasks],
         "chat": asked.chat,
         "limit": asked.limit,
         "seed": asked.seed,
@@ -259,7 +276,7 @@ def _by_images(
         concurrency=asked.concurrency,
         on_progress=lambda done, planned: on_progress("images", done, planned),
     )
-    return _Found("loadgen", image_answers.VERSION, results, _settings(prepared) | {"chat": True})
+    return _Found("loadgen", image_answers.VERSION, results, _settings(asked, tasks) | {"chat": True})
 
 
 def _by_command(template: str, target: Target, *, environ: Mapping[str, str]) -> _Found:

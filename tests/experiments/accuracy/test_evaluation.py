@@ -73,7 +73,7 @@ def evaluated(fake: FakeLmEval | None, url: str, **asked: object) -> Evaluation:
     environ = dict(os.environ) | {"THE_KEY": KEY} | ({} if fake is None else {lm_eval.VARIABLE: str(fake.program)})
     prepared = prepare_accuracy(Accuracy.model_validate(asked), environ)
     with target_of(ServerAsked(url=url, api_key_env="THE_KEY"), environ, lambda event: None) as target:
-        return evaluate(prepared, target, on_progress=lambda tool, done, planned: None)
+        return evaluate(prepared, target, on_progress=lambda tool, done, planned: None, keep=lambda found: None)
 
 
 def test_results_are_rows_with_what_was_asked(tmp_path: Path, url: str) -> None:
@@ -142,7 +142,7 @@ def test_an_interrupt_ends_all_processes_of_lm_eval(tmp_path: Path, url: str) ->
     environ = dict(os.environ) | {lm_eval.VARIABLE: str(fake.program)}
     prepared = prepare_accuracy(Accuracy(tasks=["copy"], limit=4), environ)
     with target_of(ServerAsked(url=url), environ, lambda event: None) as target, pytest.raises(KeyboardInterrupt):
-        evaluate(prepared, target, on_progress=interrupt)
+        evaluate(prepared, target, on_progress=interrupt, keep=lambda found: None)
     speaking.join()
     called: Any = fake.called
     for pid in (called["pid"], int((tmp_path / "child").read_text())):
@@ -261,12 +261,25 @@ def test_image_questions_go_through_chat_and_right_replies_count(url: str, monke
         evaluated(None, url, tasks="image_count", limit=4)
 
 
+def test_what_one_tool_found_is_kept_though_the_next_one_fails(
+    tmp_path: Path, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Model, "takes_images", False)
+    environ = dict(os.environ) | {lm_eval.VARIABLE: str(FakeLmEval(tmp_path).program)}
+    prepared = prepare_accuracy(Accuracy(tasks=["copy", "image_count"], limit=4), environ)
+    kept: list[Evaluation] = []
+    with target_of(ServerAsked(url=url), environ, lambda event: None) as target, pytest.raises(UsageError):
+        evaluate(prepared, target, on_progress=lambda tool, done, planned: None, keep=kept.append)
+    assert [[row.task for row in each.rows] for each in kept] == [["copy"]]
+    assert kept[0].rows[0].settings["tasks"] == ["copy"]
+
+
 def test_a_command_of_vlmevalkit_is_enough(url: str, tmp_path: Path) -> None:
     script = tmp_path / "run.py"
     script.write_text("import sys; open(sys.argv[1] + '/m_MME_acc.csv', 'w').write('split,Overall\\nval,0.5\\n')")
     prepared = prepare_accuracy(Accuracy(), {}, vlmevalkit=f"{sys.executable} {script} {{folder}}")
     with target_of(ServerAsked(url=url), {}, lambda event: None) as target:
-        found = evaluate(prepared, target, on_progress=lambda tool, done, planned: None)
+        found = evaluate(prepared, target, on_progress=lambda tool, done, planned: None, keep=lambda found: None)
     assert [(row.task, row.metric, row.value, row.tool) for row in found.rows] == [
         ("MME", "Overall", 0.5, "VLMEvalKit")
     ]
