@@ -7,13 +7,12 @@ import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import loadgen
-from loadgen.errors import LoadgenError, ServerError, UsageError
+from loadgen.errors import LoadgenError, ServerError, UsageError, hint
 from loadgen.experiments.accuracy import processes
 from loadgen.experiments.accuracy.tasks import built_in_names
 from loadgen.servers.profiles.vllm_parser import python_of
@@ -87,15 +86,14 @@ def find_lm_eval(environ: Mapping[str, str]) -> Path:
 
 
 def check_foreign_tasks(program: Path, names: Sequence[str]) -> None:
-    """Raise UsageError, which names tasks near it, for a task that lm-eval does not have."""
+    """Raise UsageError, which names the one nearest to it, for a task that lm-eval does not have."""
     if not names:
         return
     known = _listed(program)
     for name in names:
         if name not in known:
-            near = get_close_matches(name, [*built_in_names(), *known], n=3)
-            hint = f"near it are {', '.join(near)}" if near else f"loadgen's own are {', '.join(built_in_names())}"
-            raise UsageError(f"there is no task '{name}'; {hint}")
+            ours = f"loadgen's own are {', '.join(built_in_names())}"
+            raise UsageError(f"there is no task '{name}'; {hint(name, [*built_in_names(), *known], otherwise=ours)}")
 
 
 @cache

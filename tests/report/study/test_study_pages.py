@@ -23,6 +23,7 @@ from loadgen.report.study.site import DASHBOARD, FILE, FOLDER, file_name
 from loadgen.report.study.study_page import StudyPage, study_page
 from loadgen.servers.prediction.fitted import OUTLIERS
 from loadgen.store.repository import Store
+from loadgen.study.accuracy import MeanAccuracy
 from loadgen.study.measured import without_outliers
 from loadgen.study.schema import Panel
 from loadgen.study.study_file import read_study
@@ -361,3 +362,27 @@ def test_a_panel_may_be_a_heat_map(fig06: StudyResults) -> None:
     assert {cell["line"] for cell in cells} == {"128 in and out", "2,048 in and out"}
     darkest = max(cells, key=lambda cell: cell["share"])
     assert (darkest["column"], darkest["line"], darkest["share"]) == ("128", "128 in and out", 1.0)
+
+
+def test_the_accuracy_of_a_server_has_the_interval_of_its_tasks_and_no_doubt_of_a_run(fig06: StudyResults) -> None:
+    (series,) = fig06.by_series
+    panel = fig06.file.study.panels[0].model_copy(update={"y": "accuracy"})
+    assert marks_of(panel, series.points) == []
+    doubtful = {"status": "doubtful", "findings": []}
+    points = [
+        replace(
+            point,
+            accuracy=MeanAccuracy(0.7, 0.6, 0.8, ("copy",)),
+            runs=tuple({**run, "verdict": doubtful} for run in point.runs),  # type: ignore[typeddict-item]
+        )
+        for point in series.points
+    ]
+    marks = marks_of(panel, points)
+    assert {(mark.pooled.mean, mark.pooled.low, mark.pooled.high, mark.status) for mark in marks} == {
+        (0.7, 0.6, 0.8, "valid")
+    }
+    scales = scales_of(panel, [], marks)
+    assert scales is not None
+    words = caption(scales, marks)
+    assert "the 95 % interval by the tasks' standard errors" in words
+    assert "doubtful" not in words

@@ -28,6 +28,7 @@ from loadgen.report.charts.heat_map import HeatRow, cells_spec
 from loadgen.report.charts.load_charts import BOUND_NOTE
 from loadgen.report.format import figure, shown_unit
 from loadgen.report.study.panels.rows import PanelMark, PanelScales, axis_title, is_number, label, stand_ins
+from loadgen.study.accuracy import ACCURACY
 from loadgen.study.measured import Series
 
 _BAR_BOUND_NOTE = BOUND_NOTE.replace("Thin dotted lines are", "The orange tick is")
@@ -114,7 +115,8 @@ def caption(scales: PanelScales, marks: Sequence[PanelMark]) -> str:
     if scales.panel.kind == "heat map":
         return " ".join(filter(None, [*words, _doubtful_words("Those with ?", marks)]))
     if any(mark.pooled.low is not None for mark in marks):
-        words.append("Bars are the 95 % interval of the mean, or the range of two repeats.")
+        of_tasks, of_repeats = "by the tasks' standard errors", "of the mean, or the range of two repeats"
+        words.append(f"Bars are the 95 % interval {of_tasks if scales.figure is ACCURACY else of_repeats}.")
         if any(_is_cut(scales, mark) for mark in marks):
             words.append("Longer ones are cut off at the edge; the values have them whole.")
     words.append(_doubtful_words(f"Hollow {'bars' if scales.is_bar else 'marks'}", marks))

@@ -125,7 +125,8 @@ def marks_of(panel: Panel, points: Iterable[MeasuredPoint]) -> list[PanelMark]:
         pooled = _pooled(figure, panel.statistic, point)
         if pooled is None:
             continue
-        status: Literal["valid", "doubtful"] = "doubtful" if point.doubts else "valid"
+        is_doubtful = bool(point.doubts) and figure is not ACCURACY  # which is of the server, not of its runs
+        status: Literal["valid", "doubtful"] = "doubtful" if is_doubtful else "valid"
         colour = None if panel.colour is None else at.get(panel.colour)
         facet = None if panel.facet is None else at.get(panel.facet)
         bound = bound_of(point.runs[0], panel.y)
