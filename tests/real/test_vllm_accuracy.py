@@ -24,7 +24,7 @@ pytestmark = pytest.mark.vllm
 
 PROFILE = "trained-mixtral"
 STUDY = ("study", "run", "fig17", "--scale", "tiny", "--repeats", "1", "--only", "model=mixtral-8x7b")
-STUDY_SAMPLES, SAMPLES = 20, 40
+STUDY_SAMPLES, SAMPLES = 20, 25
 CHOICE = "find_choice"
 HALF = f"{PROFILE}-inter50"
 
