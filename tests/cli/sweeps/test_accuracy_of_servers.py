@@ -1,9 +1,14 @@
 """Evaluations next to measurements: one as part of a sweep, made up for by --resume, shown, exported, imported and drawn."""
 
 import csv
+import signal
+import subprocess
+import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
+import psutil
 import pytest
 
 from loadgen.experiments.accuracy.lm_eval import VARIABLE
@@ -93,6 +98,27 @@ def test_an_evaluation_that_fails_costs_no_run_and_is_made_up_for(
     assert resumed.json["status"] == "finished"
     assert [run["run_id"] for run in resumed.json["runs"]] == [run["run_id"] for run in kept["runs"]]
     assert len(resumed.json["accuracy"]) == 1
+
+
+def test_an_interrupt_while_a_server_is_evaluated_keeps_the_runs(
+    cli: Cli, start: Callable[..., "subprocess.Popen[str]"], point: tuple[str, ...], fake: FakeLmEval
+) -> None:
+    (fake.folder / "does").write_text("hangs")
+    sweep = start("sweep", *point, "--accuracy", "copy", "--name", "cut")
+    deadline_s = time.monotonic() + 60
+    while not (fake.folder / "child").exists() and time.monotonic() < deadline_s:
+        time.sleep(0.05)
+    sweep.send_signal(signal.SIGINT)
+    _, said = sweep.communicate(timeout=30)
+    assert sweep.returncode == 130, said
+    child = int((fake.folder / "child").read_text())
+    assert not psutil.pid_exists(child) or psutil.Process(child).status() == psutil.STATUS_ZOMBIE
+    cut = cli("show", "cut", "--json").json
+    assert (cut["status"], len(cut["runs"])) == ("interrupted", 1)
+    (fake.folder / "does").write_text("ok")
+    resumed = cli("sweep", *point, "--accuracy", "copy", "--name", "cut", "--resume", "--json")
+    assert resumed.measured, resumed.err
+    assert (resumed.json["status"], len(resumed.json["accuracy"])) == ("finished", 1)
 
 
 def test_before_the_load_means_before_the_first_run(
