@@ -78,3 +78,16 @@ def test_transformers_scores_each_model_as_its_card_does() -> None:
     for name in NAMES:
         stated = card_scores(name)
         assert fmean(found[name].values()) == pytest.approx(fmean(stated.values()), abs=0.05), name
+
+
+def test_the_training_writes_a_model_that_equals_its_network(tmp_path: Path) -> None:
+    skip_without_vllm()
+    command = [str(ROOT / ".venv-vllm/bin/python"), str(ROOT / "scripts/train_tiny.py"), str(tmp_path)]
+    command += ["--device", "cpu", "--only", "trained-draft-small", "--steps", "3", "--batch", "4", "--examples", "50"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+    ended = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120, check=False)
+    assert ended.returncode == 0, ended.stdout + ended.stderr  # 1 if transformers computes other logits
+    written = json.loads((tmp_path / "trained-draft-small/training.json").read_text())
+    assert [(each["steps"], each["device"]) for each in written["trainings"]] == [(3, "a CPU")]
+    first, last = written["trainings"][0]["losses"][0][1], written["trainings"][0]["losses"][-1][1]
+    assert last < first
