@@ -35,10 +35,10 @@ def test_a_plugin_adds_its_variables_and_arguments_below_the_profiles_own() -> N
 @pytest.mark.parametrize(
     ("line", "sentence"),
     [
-        ("plugins: [expert-lop]", "'plugins' in it.yaml line 4 names 'expert-lop', which is no plug-in of loadgen; did you mean 'expert-loop'?"),
-        ("plugins: [expert-loop, expert-gather]", "'plugins' in it.yaml line 4 has 'expert-loop' and 'expert-gather', which exclude each other; keep one"),
-        ("plugins: [expert-loop]\nlauncher: compose", "'plugins' in it.yaml line 4 is for vLLM on this machine"),
-        ("plugins: [expert-loop]\nengine: sglang", "'plugins' in it.yaml line 4 is for vLLM on this machine"),
+        ("plugins: [expert-lop]", "names 'expert-lop', which is no plug-in of loadgen; did you mean 'expert-loop'?"),
+        ("plugins: [expert-loop, expert-gather]", "has 'expert-loop' and 'expert-gather', which exclude each other; keep one"),
+        ("plugins: [expert-loop]\nlauncher: compose", "is for vLLM on this machine"),
+        ("plugins: [expert-loop]\nengine: sglang", "is for vLLM on this machine"),
     ],
 )  # fmt: skip
 def test_a_mistake_is_one_sentence(tmp_path: Path, line: str, sentence: str) -> None:
@@ -46,7 +46,7 @@ def test_a_mistake_is_one_sentence(tmp_path: Path, line: str, sentence: str) -> 
     path.write_text(PLAIN + line + "\n")
     with pytest.raises(UsageError) as refused:
         read_profile(str(path))
-    assert sentence in str(refused.value)
+    assert f"'plugins' in {path} line 4 {sentence}" in str(refused.value)
 
 
 def test_the_document_lists_them_with_what_each_adds() -> None:
