@@ -91,8 +91,8 @@ def _counts(output: bytes, checkpoint: Path) -> ExpertCounts:
         answer = json.loads(lines[-1])
     except (IndexError, ValueError):
         raise LoadgenError(f"counting with transformers wrote no counts of {checkpoint}") from None
-    if isinstance(answer, dict) and "problem" in answer:
-        raise UsageError(f"transformers cannot count the experts of {checkpoint}: {str(answer['problem'])[:300]}")
+    if isinstance(answer, dict) and (problem := answer.get("problem")) is not None:
+        raise UsageError(f"transformers cannot count the experts of {checkpoint}: {str(problem)[:300]}")
     try:
         return expert_counts_from_json(_document_type.validate_python(answer))
     except (ValidationError, ValueError) as error:

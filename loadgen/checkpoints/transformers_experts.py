@@ -10,7 +10,16 @@ routers: those of the prompt, and all that were generated but the last. Imports 
 import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
+
+
+class Asked(TypedDict, total=False):
+    """What is read from stdin."""
+
+    prompts: "list[str | list[int]]"
+    output_tokens: int
+    trust_remote_code: bool
+    dtype: str
 
 
 def choices_of(model: Any) -> "dict[int, list[Any]]":
@@ -83,7 +92,7 @@ def experts_of(config: Any) -> int:
     raise ValueError("the configuration does not say how many experts a layer has")
 
 
-def count(checkpoint: str, asked: "dict[str, Any]") -> "dict[str, Any]":
+def count(checkpoint: str, asked: Asked) -> "dict[str, object]":
     """Return the counts over the prompts, in the form of `loadgen moe experts`."""
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -99,7 +108,7 @@ def count(checkpoint: str, asked: "dict[str, Any]") -> "dict[str, Any]":
     tokens, top_k = 0, 0
     for prompt in asked["prompts"]:
         ids = tokenizer(prompt).input_ids if isinstance(prompt, str) else prompt
-        _continue(model, torch.tensor([ids]), int(asked["output_tokens"]))
+        _continue(model, torch.tensor([ids]), asked["output_tokens"])
         for place, layer in enumerate(layers):
             chosen = torch.cat(noted[layer])
             noted[layer].clear()
@@ -134,12 +143,12 @@ def _continue(model: Any, ids: Any, output_tokens: int) -> None:
 
 def main() -> int:
     """Read what is asked from stdin, and write the counts, or why there are none, to stdout."""
-    asked = json.load(sys.stdin)
+    asked: Asked = json.load(sys.stdin)
     sys.path[:] = [
         place for place in sys.path if place != str(Path(__file__).parent)
     ]  # our safetensors.py is not the package
     try:
-        result = count(sys.argv[1], asked)
+        result: dict[str, object] = count(sys.argv[1], asked)
     except Exception as error:  # the environment and the checkpoint are the user's: the first line says what is wrong
         result = {
             "problem": f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else ''}"

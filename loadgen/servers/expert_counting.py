@@ -84,8 +84,8 @@ class ExpertCounter:
         if answered.status != 200 or not isinstance(results, list) or not results:
             raise ServerError(f"{self._base_url} does not count experts ({_refusal(answered)}): {_HOW_TO}")
         for each in results:
-            if isinstance(each, dict) and "problem" in each:
-                raise ServerError(f"{self._base_url} cannot count experts: {str(each['problem'])[:300]}")
+            if isinstance(each, dict) and (problem := each.get("problem")) is not None:
+                raise ServerError(f"{self._base_url} cannot count experts: {str(problem)[:300]}")
         return results
 
 
@@ -151,10 +151,10 @@ def _step_sizes(stages: list[_WorkerCounts]) -> tuple[StepSize, ...]:
     steps = [{size["tokens"]: size["steps"] for size in stage["step_sizes"]} for stage in stages]
     if any(each != steps[0] for each in steps):
         raise ValueError("pipeline stages have seen different steps; read the counts when no request is in flight")
-    return tuple(
-        StepSize(sizes[0]["tokens"], sizes[0]["steps"], sum(size["distinct_experts"] for size in sizes))
-        for sizes in zip(*(stage["step_sizes"] for stage in stages), strict=True)
-    )
+    distinct = dict.fromkeys(steps[0], 0)
+    for size in (size for stage in stages for size in stage["step_sizes"]):
+        distinct[size["tokens"]] += size["distinct_experts"]
+    return tuple(StepSize(tokens, steps[0][tokens], distinct[tokens]) for tokens in sorted(distinct))
 
 
 def _refusal(answered: Fetched) -> str:

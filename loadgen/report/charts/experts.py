@@ -89,7 +89,7 @@ def distinct_experts_chart(named: Sequence[NamedCounts]) -> Chart | None:
     color |= {"legend": legend(names) if len(names) > 1 else None}
     x = load_axis("tokens in the step", sizes, is_log)
     if len(sizes) > 8:
-        x["axis"] = {"format": ",~r", "grid": False, "tickCount": 8}
+        x |= {"axis": {"format": ",~r", "grid": False, "tickCount": 8}}
     y: Spec = {"type": "quantitative", "title": None, "scale": {"zero": True}, "axis": {"tickCount": 5}}
     tooltip = [
         {"field": "x", "title": "tokens in the step"},
@@ -213,8 +213,8 @@ def _layers(counts: ExpertCounts, darkest: float) -> list[Spec]:
         }
     ]
     if is_written:
-        ink: Spec = {"condition": {"test": f"datum.ratio > {_WHITE_FROM * darkest:.4f}", "value": "#ffffff"}}
-        ink["value"] = palette.CELL_INK
+        is_dark = {"test": f"datum.ratio > {_WHITE_FROM * darkest:.4f}", "value": "#ffffff"}
+        ink: Spec = {"condition": is_dark, "value": palette.CELL_INK}
         text: Spec = {"field": "ratio", "type": "quantitative", "format": ".1f"}
         cells.append(
             {

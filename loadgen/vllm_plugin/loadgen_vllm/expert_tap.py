@@ -94,7 +94,7 @@ class ExpertTap:
 
     _loadgen_counts: _Counts | None = None
 
-    def loadgen_experts_start(self) -> dict[str, Any]:
+    def loadgen_experts_start(self) -> dict[str, object]:
         """Count from 0 from the next step on; again, if it counts already."""
         runner = self.model_runner  # type: ignore[attr-defined]
         capture = getattr(runner.get_model(), _ATTRIBUTE, None)
@@ -117,7 +117,7 @@ class ExpertTap:
         self._loadgen_counts = counts
         return {"layers": len(capture.layers), "experts": capture.experts}
 
-    def loadgen_experts_read(self) -> dict[str, Any]:
+    def loadgen_experts_read(self) -> dict[str, object]:
         """Return what was counted since the start; counting goes on."""
         counts = self._loadgen_counts
         if counts is None:
@@ -137,7 +137,7 @@ class ExpertTap:
             "data_size": parallel.data_parallel_size,
         }
 
-    def loadgen_experts_stop(self) -> dict[str, Any]:
+    def loadgen_experts_stop(self) -> dict[str, object]:
         """Stop counting and forget the counts."""
         if self._loadgen_counts is not None:
             del self.model_runner.execute_model  # type: ignore[attr-defined]

@@ -1,7 +1,8 @@
 """`loadgen moe experts`: how often each expert was chosen, of stored runs or files, or counted now."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -38,6 +39,30 @@ _FLAGS = (
 )  # fmt: skip
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Count:
+    """What is to be counted now, by the flags of that name."""
+
+    transformers: bool
+    trust_remote_code: bool
+    requests: int
+    output_tokens: int
+    seed: int
+    url: str | None = None
+    model: str | None = None
+    checkpoint: Path | None = None
+    python: Path | None = None
+    dataset: Path | None = None
+    tasks: str | None = None
+
+    def __post_init__(self) -> None:
+        """Raise UsageError for numbers that are too small."""
+        least = {"requests": 1, "output_tokens": 0 if self.transformers else 1, "seed": 0}
+        for name, value in least.items():
+            if getattr(self, name) < value:
+                raise UsageError(f"--{name.replace('_', '-')} must be at least {value}, not {getattr(self, name)}")
+
+
 @command(_FLAGS)
 def experts(
     terminal: Terminal,
@@ -60,12 +85,13 @@ def experts(
     For example: loadgen moe experts latest -o counts.json
     """
     form = None if plot is None else drawing_format(plot)
-    counts_now = flags.get("url") is not None or flags["transformers"]
+    asked = _Count(**flags)
+    counts_now = asked.url is not None or asked.transformers
     if counts_now and sources:
         raise UsageError(
             "--url and --transformers count now: leave the stored runs and files out, and compare afterwards"
         )
-    named = [_counted_now(terminal, flags)] if counts_now else _stored(terminal, sources or ["latest"])
+    named = [_counted_now(terminal, asked)] if counts_now else _stored(terminal, sources or ["latest"])
     if output is not None:
         if len(named) > 1:
             raise UsageError("-o writes one file of counts; name one run, sweep or file")
@@ -143,52 +169,52 @@ def _of_runs(terminal: Terminal, source: str) -> "list[NamedCounts]":
     return counted
 
 
-def _counted_now(terminal: Terminal, flags: Mapping[str, Any]) -> "NamedCounts":
+def _counted_now(terminal: Terminal, asked: _Count) -> "NamedCounts":
     """Count by the replies of a server or with transformers. Raises UsageError and ServerError."""
     from loadgen.report.charts.experts import NamedCounts
 
-    if flags["transformers"]:
-        return NamedCounts("transformers", _with_transformers(terminal, flags))
-    return NamedCounts(str(flags["url"]), _from_replies(flags))
+    if not asked.transformers:
+        return NamedCounts(asked.url or "", _from_replies(asked))
+    if asked.url is not None:
+        raise UsageError("--url and --transformers exclude each other; give one of them")
+    return NamedCounts("transformers", _with_transformers(terminal, asked))
 
 
-def _with_transformers(terminal: Terminal, flags: Mapping[str, Any]) -> "ExpertCounts":
+def _with_transformers(terminal: Terminal, asked: _Count) -> "ExpertCounts":
     from loadgen.checkpoints.expert_counting import PYTHON, check_can_count, count_with_transformers
 
-    if flags.get("url") is not None:
-        raise UsageError("--url and --transformers exclude each other; give one of them")
-    if flags.get("checkpoint") is None:
+    if asked.checkpoint is None:
         raise UsageError("--transformers needs --checkpoint DIR, the folder of the model")
-    checkpoint, python, prompts = flags["checkpoint"], flags.get("python") or PYTHON, _prompts(flags)
-    check_can_count(checkpoint, python)
-    terminal.note(f"passing {len(prompts)} prompts through {checkpoint} …")
+    python, prompts = asked.python or PYTHON, _prompts(asked)
+    check_can_count(asked.checkpoint, python)
+    terminal.note(f"passing {len(prompts)} prompts through {asked.checkpoint} …")
     return count_with_transformers(
-        checkpoint,
+        asked.checkpoint,
         prompts,
-        output_tokens=_at_least(flags, "output_tokens", 0),
+        output_tokens=asked.output_tokens,
         python=python,
-        trust_remote_code=flags["trust_remote_code"],
+        trust_remote_code=asked.trust_remote_code,
     )
 
 
-def _from_replies(flags: Mapping[str, Any]) -> "ExpertCounts":
+def _from_replies(asked: _Count) -> "ExpertCounts":
     from loadgen.checkpoints.expert_counting import experts_of_checkpoint
     from loadgen.errors import ServerError
     from loadgen.servers.endpoint import list_models
     from loadgen.servers.routed_experts import ReplyCollector, counts_of_replies
     from loadgen.servers.server_url import parse_url
 
-    if flags.get("checkpoint") is None:
+    if asked.checkpoint is None:
         raise UsageError("--url needs --checkpoint DIR, whose config.json says which layers have how many experts")
-    sparse = experts_of_checkpoint(flags["checkpoint"])
-    base_url = parse_url(flags["url"]).base
-    model = flags.get("model") or _only_model(list_models(base_url, ()))
-    collector = ReplyCollector(f"{base_url}/v1/completions", model, _at_least(flags, "output_tokens", 1))
-    replies = collector.collect(_prompts(flags))
+    sparse = experts_of_checkpoint(asked.checkpoint)
+    base_url = parse_url(asked.url or "").base
+    model = asked.model or _only_model(list_models(base_url, ()))
+    collector = ReplyCollector(f"{base_url}/v1/completions", model, asked.output_tokens)
+    replies = collector.collect(_prompts(asked))
     try:
         return counts_of_replies(model, replies, experts=sparse.experts, layers=sparse.layers)
     except ValueError as error:
-        raise ServerError(f"the routed experts of {base_url} do not fit {flags['checkpoint']}: {error}") from None
+        raise ServerError(f"the routed experts of {base_url} do not fit {asked.checkpoint}: {error}") from None
 
 
 def _only_model(names: Sequence[str]) -> str:
@@ -197,25 +223,16 @@ def _only_model(names: Sequence[str]) -> str:
     return names[0]
 
 
-def _prompts(flags: Mapping[str, Any]) -> list[str]:
+def _prompts(asked: _Count) -> list[str]:
     """The prompts that the flags ask for. Raises UsageError."""
     from loadgen.load.dataset import read_dataset
 
-    requests, seed = _at_least(flags, "requests", 1), _at_least(flags, "seed", 0)
-    dataset, tasks = flags.get("dataset"), flags.get("tasks")
-    if (dataset is None) == (tasks is None):
-        raise UsageError("the prompts are missing; name --dataset FILE or --tasks NAME")
-    if dataset is not None:
-        entries = read_dataset(dataset, "completions").drawn(requests, seed)
+    if asked.dataset is not None and asked.tasks is None:
+        entries = read_dataset(asked.dataset, "completions").drawn(asked.requests, asked.seed)
         return [str(entry.prompt) for entry in entries]
-    return _task_prompts(str(tasks), requests, seed)
-
-
-def _at_least(flags: Mapping[str, Any], name: str, least: int) -> int:
-    value = flags[name]
-    if value < least:
-        raise UsageError(f"--{name.replace('_', '-')} must be at least {least}, not {value}")
-    return int(value)
+    if asked.tasks is not None and asked.dataset is None:
+        return _task_prompts(asked.tasks, asked.requests, asked.seed)
+    raise UsageError("the prompts are missing; name either --dataset FILE or --tasks NAME")
 
 
 def _task_prompts(names: str, requests: int, seed: int) -> list[str]:
