@@ -60,6 +60,10 @@ def test_the_counts_are_those_of_transformers_to_the_token(server: RealServer) -
     assert counts.counts.tolist() == expected.counts.tolist()
 
 
+ON_ONE_SERVER = pytest.mark.parametrize("server", MODELS[:1], indirect=True)
+
+
+@ON_ONE_SERVER
 def test_steps_are_seen_with_their_distinct_experts(server: RealServer) -> None:
     counts, _ = counted(server, 1)
     assert counts.step_sizes is not None
@@ -76,6 +80,7 @@ def run(loadgen: Loadgen, server: RealServer, folder: Path, *more: str) -> "subp
     )  # fmt: skip
 
 
+@ON_ONE_SERVER
 def test_a_run_keeps_its_counts_and_shows_them(server: RealServer, loadgen: Loadgen, tmp_path: Path) -> None:
     done = run(loadgen, server, tmp_path, "--experts", "--json")
     assert done.returncode in (0, 3), done.stderr
@@ -92,6 +97,7 @@ def test_a_run_keeps_its_counts_and_shows_them(server: RealServer, loadgen: Load
     assert drawn.read_text().startswith("<svg")
 
 
+@ON_ONE_SERVER
 def test_without_the_flag_nothing_is_counted(server: RealServer, loadgen: Loadgen, tmp_path: Path) -> None:
     done = run(loadgen, server, tmp_path, "--json")
     assert done.returncode in (0, 3), done.stderr
