@@ -15,6 +15,11 @@ from loadgen.servers.launcher.failure import FailureKind, StartFailure
 from loadgen.servers.launcher.launch import Launch
 from loadgen.servers.local_server import processes_of
 
+_OUR_FOLDERS = {
+    ".tiny-models": " (`make vllm-cpu` makes the tiny ones)",
+    "trained_models": " (loadgen's repository has the trained ones, and is to be the working directory)",
+}
+
 
 def check(launch: Launch) -> None:
     """Raises StartFailure with the first reason why this launch cannot succeed on this machine."""
@@ -60,7 +65,7 @@ def _check_model(launch: Launch) -> None:
     if source is None or not source.startswith(("/", "./", "../", "~", ".")):
         return  # an id of the hub, as far as one can see
     if not Path(source).expanduser().is_dir():
-        hint = " (`make vllm-cpu` makes the tiny ones)" if ".tiny-models" in source else ""
+        hint = next((hint for folder, hint in _OUR_FOLDERS.items() if folder in source), "")
         raise StartFailure(
             FailureKind.MISSING_MODEL,
             f"{launch.profile_name} serves the model in '{source}', and there is no such folder{hint}; "

@@ -70,6 +70,18 @@ def test_a_missing_folder_of_a_model_is_told_and_an_id_is_left_to_the_engine(tmp
     preflight.check(replace(launch, model_source="mistralai/Mixtral-8x7B-v0.1"))
 
 
+@pytest.mark.parametrize(
+    ("source", "where"),
+    [
+        (".tiny-models/gone", "`make vllm-cpu` makes the tiny ones"),
+        ("./trained_models/gone", "loadgen's repository has"),
+    ],
+)
+def test_of_a_folder_of_ours_the_message_says_where_it_comes_from(source: str, where: str) -> None:
+    with pytest.raises(StartFailure, match=rf"there is no such folder \({where}"):
+        preflight.check(replace(fake_launch(), model_source=source))
+
+
 def test_a_program_tells_its_release(tmp_path: Path) -> None:
     script = tmp_path / "tool"
     script.write_text("#!/bin/sh\necho tool 1.2.3rc1\n")
