@@ -1,6 +1,7 @@
 """A study on tiny models and a real vLLM: killed while a server starts and in the middle of a run, completed, and reported."""
 
 import json
+import shutil
 import subprocess
 import time
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 from loadgen.analysis.figure_table import FIGURES
 from loadgen.servers.launcher.state import ServerState, read_state
 from loadgen.store.repository import Store
-from loadgen.study.measured import measured_points
+from loadgen.study.measured import measured_points, series_of
 from loadgen.study.points import points_of
 from loadgen.study.study_file import read_study
 from loadgen.study.tiny import TINY_MODELS, at_tiny_scale
@@ -112,6 +113,29 @@ def test_a_study_runs_what_the_tiny_model_stands_for(
     launch = run["server"].get("launch") or {}
     assert launch.get("plugins") == (["expert-loop"] if name == "fig14" else None)
     assert (FIGURES["acceptance_ratio"].read(run) is not None) is (name == "fig12")
+
+
+def test_a_pruned_model_of_a_study_is_made_and_served(command: Command, tmp_path: Path) -> None:
+    made = ROOT / ".pruned-models" / "tiny-olmoe-inter-0.5-norm"
+    shutil.rmtree(made, ignore_errors=True)
+    only = (
+        "--only",
+        "model=olmoe-1b-7b",
+        "--only",
+        "pruning=inter",
+        "--only",
+        "pruning_ratio=0.5",
+        "--only",
+        "top_k=4",
+    )
+    said = ended(command("study", "run", "fig11", "--scale", "tiny", "--repeats", "1", *only), *MEASURED)
+    assert f"pruning .tiny-models/tiny-olmoe to {made.relative_to(ROOT)}" in said
+    assert json.loads((made / "config.json").read_text())["num_experts"] == 8
+    with Store.open(database(tmp_path), read_only=True) as store:
+        (run,) = [run for sweep in store.sweeps() for run in store.runs(sweep.sweep_id)]
+    assert (run["server"].get("launch") or {}).get("model_source") == str(made.relative_to(ROOT))
+    assert run["outcomes"]["ok"] == run["spec"]["requests"]
+    assert series_of(run).provenance == "tiny"
 
 
 def test_the_table_of_tiny_models_is_what_the_script_makes() -> None:
