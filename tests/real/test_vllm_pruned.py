@@ -20,8 +20,6 @@ pytestmark = pytest.mark.vllm
 
 PROMPT = list(range(5, 45))
 PROMPTS = [PROMPT, *([token, token + 7] for token in PROMPT)]
-# vLLM's CPU build and transformers differ on this model from the second position on, pruned or not: they differ on its attention.
-FIRST_POSITION_ONLY = {"tiny-deepseekv2"}
 OFFLINE = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1"}
 ON_A_CPU = {
     "OMP_NUM_THREADS": "1",
@@ -104,7 +102,10 @@ from vllm import LLM, SamplingParams
 from vllm.distributed import cleanup_dist_env_and_memory
 found = {}
 for folder in request["folders"]:
-    llm = LLM(folder, dtype="float32", enforce_eager=True, max_model_len=256, max_num_seqs=16, distributed_executor_backend="uni")
+    llm = LLM(
+        folder, dtype="float32", enforce_eager=True, max_model_len=256, max_num_seqs=16, distributed_executor_backend="uni",
+        compilation_config={"custom_ops": ["all", "-rotary_embedding"]},  # the CPU kernel of 0.32 is wrong for DeepSeek's queries
+    )
     prompts = [{"prompt_token_ids": prompt} for prompt in request["prompts"]]
     ended = llm.generate(prompts, SamplingParams(max_tokens=1, prompt_logprobs=0), use_tqdm=False)
     found[folder] = [
@@ -204,6 +205,5 @@ def test_vllm_computes_the_same(
 ) -> None:
     folder = str(cases[model, "both"].folder)
     assert in_transformers[folder]["problems"] == {}
-    positions = slice(1) if model in FIRST_POSITION_ONLY else slice(None)
     for logprobs, expected in zip(in_vllm[folder], in_transformers[folder]["logprobs"], strict=True):
-        assert logprobs[positions] == pytest.approx(expected[positions], abs=1e-3)
+        assert logprobs == pytest.approx(expected, abs=1e-3)
