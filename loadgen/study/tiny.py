@@ -10,6 +10,7 @@ from pathlib import Path, PurePath
 from typing import Literal
 
 from loadgen.analysis.document.server import ServerDocument
+from loadgen.checkpoints.selection import Pruning
 from loadgen.errors import ModelError
 from loadgen.moe.architecture import Experts
 from loadgen.servers.launcher.variant import Overrides, Variant
@@ -59,7 +60,7 @@ drafts are accepted now and then."""
 _DRAFT_TOKENS = "speculative-config.num_speculative_tokens"
 
 _FOLDER = ".tiny-models"
-_TRAINED_FOLDER = "trained_models"
+_TRAINED_FOLDER, _TRAINED = "trained_models", "trained-"  # the names of models and profiles begin with the latter
 _MODELS = frozenset(tiny.profile for tiny in TINY_MODELS.values())  # each profile has the name of its model
 _PROFILES = _MODELS | {"tiny-mixtral-tp2", *_WITH_PLUGINS.values(), _TARGET, *_DRAFTED.values()}
 
@@ -105,7 +106,8 @@ def has_tiny_model(server: ServerDocument) -> bool:
     if folder.parent.name == _TRAINED_FOLDER:
         return True
     if folder.parent.name == PRUNED_FOLDER:
-        return has_profile and folder.name.startswith(tuple(f"{model}-in" for model in _MODELS))
+        has_profile |= str(server.get("profile")).startswith(_TRAINED)
+        return has_profile and folder.name.startswith((_TRAINED, *(f"{model}-in" for model in _MODELS)))
     return folder.name in _MODELS and (has_profile or folder.parent.name == _FOLDER)
 
 
@@ -131,7 +133,8 @@ def _replaced(variants: Iterable[StudyVariant]) -> Iterator[StudyVariant]:
             yield variant
             continue
         try:
-            server = (_drafting if variant.served.model in with_drafts else _tiny_server)(variant)
+            unpruned = (_drafting if variant.served.model in with_drafts else _tiny_server)(variant)
+            server, checkpoint = _pruned(unpruned, variant.pruning)
             served = served_by(server.served.profile)
         except (_HasNoTinyOne, ModelError) as why:
             yield replace(variant, cannot_run=str(why))
@@ -140,7 +143,6 @@ def _replaced(variants: Iterable[StudyVariant]) -> Iterator[StudyVariant]:
             yield replace(variant, cannot_run=f"as a tiny model it is the same as {first[server.label]}")
             continue
         first[server.label] = variant.label
-        checkpoint = _checkpoint(variant, server)
         yield replace(
             variant, variant=server, served=served, stands_for=variant, checkpoint=checkpoint, cannot_run=None
         )
@@ -168,13 +170,9 @@ def _tiny_server(variant: StudyVariant) -> Variant:
     }
     configuration = _scaled(changes, tiny, architecture.experts)
     kept |= {_CONFIGURATION + key: value for key, value in configuration.items()}
-    server = Variant.of(name, Overrides(arguments=kept))
-    if variant.pruning is not None:
-        target = PrunedCheckpoint(Path(server.profile.model), variant.pruning).target
-        return replace(server, overrides=replace(server.overrides, model=str(target)))
-    if configuration.keys() - {_TOP_K_KEY}:  # the weights in the folder have other shapes
-        return replace(server, overrides=Overrides(arguments={"load-format": "dummy", **kept}))
-    return server
+    if configuration.keys() - {_TOP_K_KEY} and variant.pruning is None:  # the weights in the folder have other shapes
+        kept = {"load-format": "dummy", **kept}
+    return Variant.of(name, Overrides(arguments=kept))
 
 
 def _drafting(variant: StudyVariant) -> Variant:
@@ -191,9 +189,12 @@ def _drafting(variant: StudyVariant) -> Variant:
     return Variant.of(name, Overrides(arguments={key: asked[key] for key in (_DRAFT_TOKENS,) if key in asked}))
 
 
-def _checkpoint(variant: StudyVariant, tiny: Variant) -> PrunedCheckpoint | None:
-    """The checkpoint to make for a tiny server that stands for one of a pruned model."""
-    return None if variant.pruning is None else PrunedCheckpoint(Path(tiny.profile.model), variant.pruning)
+def _pruned(server: Variant, pruning: Pruning | None) -> tuple[Variant, PrunedCheckpoint | None]:
+    """A tiny server with its model pruned as that of the server that it stands for, and the checkpoint to make for it."""
+    if pruning is None:
+        return server, None
+    checkpoint = PrunedCheckpoint(Path(server.profile.model), pruning)
+    return replace(server, overrides=replace(server.overrides, model=str(checkpoint.target))), checkpoint
 
 
 def _scaled(changes: Mapping[str, object], tiny: TinyModel, real: Experts) -> dict[str, int]:

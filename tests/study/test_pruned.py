@@ -8,7 +8,7 @@ from loadgen.checkpoints.selection import Pruning
 from loadgen.errors import UsageError
 from loadgen.study.pruned import PrunedCheckpoint
 from loadgen.study.study_file import read_study
-from loadgen.study.tiny import has_tiny_model
+from loadgen.study.tiny import at_tiny_scale, has_tiny_model
 from loadgen.study.variants import StudyVariant, variants_of
 
 STUDY = """
@@ -101,7 +101,18 @@ def test_a_mistake_is_named_with_its_place(pruned: str, sentence: str, tmp_path:
         ("tiny-olmoe", "/somewhere/.pruned-models/tiny-olmoe-intra-0.5-norm", True),
         ("olmoe-tp1", ".pruned-models/olmoe-1b-7b-inter-0.5-norm", False),
         ("tiny-olmoe", ".pruned-models/olmoe-1b-7b-inter-0.5-norm", False),
+        ("trained-mixtral", ".pruned-models/trained-mixtral-inter-0.5-norm", True),
+        ("trained-deepseek", ".pruned-models/trained-deepseek-intra-0.5-norm", True),
+        ("mixtral-8x7b", ".pruned-models/trained-mixtral-inter-0.5-norm", False),
     ],
 )
 def test_a_pruned_tiny_model_is_a_tiny_one(profile: str, source: str, is_tiny: bool) -> None:
     assert has_tiny_model({"profile": profile, "model": "m", "launch": {"model_source": source}}) is is_tiny  # type: ignore[typeddict-item]
+
+
+def test_the_tiny_server_that_a_study_names_is_pruned_as_well(tmp_path: Path) -> None:
+    path = study(tmp_path, "{inter: 0.5}, tiny: trained-mixtral", "arguments: {load-format: dummy}")
+    (found,) = at_tiny_scale(variants_of(read_study(str(path))))
+    assert found.checkpoint == PrunedCheckpoint(Path("trained_models/trained-mixtral"), Pruning("inter", 0.5, "norm"))
+    assert found.label == "trained-mixtral with model .pruned-models/trained-mixtral-inter-0.5-norm"
+    assert found.variant.served.profile.model == str(found.checkpoint.target)
