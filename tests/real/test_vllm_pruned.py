@@ -1,4 +1,4 @@
-"""Pruned tiny models in the engines that users serve them with: transformers and vLLM load them and agree on what they answer.
+"""Pruned tiny and trained models in the engines that users serve them with: transformers and vLLM load them and agree on what they answer.
 
 Removing experts is the same as never routing to them; removing columns is the same as columns of zeros.
 """
@@ -14,10 +14,12 @@ import pytest
 
 from loadgen.checkpoints.prune import prune
 from loadgen.checkpoints.selection import Pruning
-from tests.real.vllm_server import MODELS, ROOT, skip_without_vllm
+from tests.real.vllm_server import MODELS as TINY
+from tests.real.vllm_server import ROOT, skip_without_vllm
 
 pytestmark = pytest.mark.vllm
 
+MODELS = (*TINY, "trained-mixtral", "trained-deepseek")
 PROMPT = list(range(5, 45))
 PROMPTS = [PROMPT, *([token, token + 7] for token in PROMPT)]
 OFFLINE = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1"}
@@ -151,12 +153,12 @@ def pruned_model(source: Path, folder: Path, pruning: Pruning) -> PrunedModel:
 
 @pytest.fixture(scope="module")
 def cases(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], PrunedModel]:
-    """Each tiny model without half of its experts, without a quarter of their columns, and without both."""
+    """Each model without half of its experts, without a quarter of their columns, and without both."""
     skip_without_vllm()
     folder = tmp_path_factory.mktemp("pruned")
     found: dict[tuple[str, str], PrunedModel] = {}
     for model in MODELS:
-        source = ROOT / ".tiny-models" / model
+        source = ROOT / (".tiny-models" if model in TINY else "trained_models") / model
         inter, intra = Pruning("inter", 0.5, "norm"), Pruning("intra", 0.25, "norm")
         found[model, "inter"] = pruned_model(source, folder / f"{model}-inter", inter)
         found[model, "intra"] = pruned_model(source, folder / f"{model}-intra", intra)
