@@ -4,15 +4,26 @@ from collections.abc import Callable
 
 from loadgen.analysis.document.run import RunDocument
 from loadgen.analysis.figures.figure import Figure
-from loadgen.moe.expert_counts import ExpertCountsDocument, LayerFigures, expert_counts_from_json
+from loadgen.moe.expert_counts import ExpertCounts, ExpertCountsDocument, LayerFigures, expert_counts_from_json
+
+
+def counts_of_run(run: RunDocument) -> ExpertCounts | None:
+    """Return the counts of a run; None if it has none, or an imported document has some that contradict each other."""
+    document: ExpertCountsDocument | None = run.get("experts")
+    if document is None:
+        return None
+    try:
+        return expert_counts_from_json(document)
+    except (ValueError, OverflowError):
+        return None
 
 
 def _mean_of(figure: Callable[[LayerFigures], float | None]) -> Callable[[RunDocument, str], float | None]:
     """The mean of a layer's figure over the layers of a run; None if it has no counts."""
 
     def derive(run: RunDocument, statistic: str) -> float | None:
-        document: ExpertCountsDocument | None = run.get("experts")
-        layers = () if document is None else expert_counts_from_json(document).figures()
+        counts = counts_of_run(run)
+        layers = () if counts is None else counts.figures()
         values = [value for value in map(figure, layers) if value is not None]
         return sum(values) / len(values) if values else None
 
@@ -20,8 +31,8 @@ def _mean_of(figure: Callable[[LayerFigures], float | None]) -> Callable[[RunDoc
 
 
 def _largest_count(run: RunDocument, statistic: str) -> float | None:
-    document: ExpertCountsDocument | None = run.get("experts")
-    return None if document is None else float(expert_counts_from_json(document).counts.max())
+    counts = counts_of_run(run)
+    return None if counts is None else float(counts.counts.max())
 
 
 _WINDOW = "runs whose experts were counted"

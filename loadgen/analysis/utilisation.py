@@ -7,11 +7,11 @@ MoE-CAP's code leaves out.
 
 from loadgen.analysis.bound import bound_of, is_plain, mean_lengths
 from loadgen.analysis.document.run import RunDocument
+from loadgen.analysis.experts import counts_of_run
 from loadgen.analysis.figures.figure import Figure
 from loadgen.analysis.server.served_model import ServedModel, served_model
 from loadgen.load.shapes import shape_from_json
 from loadgen.moe.architecture import Architecture
-from loadgen.moe.expert_counts import ExpertCountsDocument, expert_counts_from_json
 from loadgen.moe.hardware import Hardware
 from loadgen.moe.parameters import expected_distinct_experts
 from loadgen.moe.placement import Parallelism
@@ -136,8 +136,8 @@ def _s_mbu(run: RunDocument, statistic: str) -> float | None:
 
 def _distinct_experts(run: RunDocument, model: ServedModel) -> DistinctExperts:
     """The distinct experts that were counted in the run, else those that its model is taken to have."""
-    counted: ExpertCountsDocument | None = run.get("experts")
-    return model.distinct_experts if counted is None else expert_counts_from_json(counted).distinct_experts
+    counts = counts_of_run(run)
+    return model.distinct_experts if counts is None else counts.distinct_experts
 
 
 def _s_mfu(run: RunDocument, statistic: str) -> float | None:

@@ -10,7 +10,8 @@ import numpy as np
 from typing_extensions import TypedDict
 
 from loadgen.analysis.document.run import RunDocument
-from loadgen.moe.expert_counts import ExpertCounts, ExpertCountsDocument, expert_counts_from_json
+from loadgen.analysis.experts import counts_of_run
+from loadgen.moe.expert_counts import ExpertCounts
 from loadgen.report.charts import palette
 from loadgen.report.charts.chart import LOG_LOADS_FROM_RATIO, SCHEMA, Chart, Spec, frame, legend, load_axis
 from loadgen.report.format import MISSING_FIGURE, number
@@ -45,10 +46,9 @@ def counts_of_runs(runs: Sequence[RunDocument], names: Mapping[str, str] | None 
     """Return the counts of each sweep and model among `runs`, summed over its runs; nothing of runs without counts."""
     found: dict[tuple[str, str, tuple[int, ...]], NamedCounts] = {}
     for run in runs:
-        document: ExpertCountsDocument | None = run.get("experts")
-        if document is None:
+        counts = counts_of_run(run)
+        if counts is None:
             continue
-        counts = expert_counts_from_json(document)
         key = (run["sweep_id"], counts.model, (*counts.layers, counts.experts, counts.experts_per_token))
         known = found.get(key)
         name = (names or {}).get(run["sweep_id"]) or counts.model
