@@ -121,4 +121,6 @@ def test_one_file_is_drawn_and_can_be_printed(folder: Path, open_page: Callable[
     page.emulate_media(media="print")
     assert not page.locator("header.bar").is_visible()
     assert not page.locator("nav.contents").is_visible()
-    assert page.locator("table.values").first.is_visible()
+    assert not page.locator("table.values").first.is_visible()
+    assert "is not printed" in page.locator("p.on-paper").first.inner_text()
+    assert page.locator("table.claims").first.is_visible()
