@@ -152,7 +152,7 @@ def _roofline_of(variant: StudyVariant, on: Hardware) -> Roofline:
     found = layout(arguments(profile))
     if found.precision is None:
         raise UnknownTimeError("the precision of its weights is not known")
-    if found.draft_model is not None:
+    if "draft_model" in variant.served.coordinates:
         raise UnknownTimeError("acceptance of drafted tokens is known only from measuring")
     return Roofline(
         architecture,

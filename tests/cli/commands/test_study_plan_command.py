@@ -53,8 +53,8 @@ def test_arithmetic_needs_no_server(cli: Cli, name: str) -> None:
 
 def test_unknown_times_are_told_apart_from_the_known(cli: Cli) -> None:
     text = " ".join(cli("study", "plan", "fig12").out.split())
-    assert "without the 20 servers of unknown time" in text
-    assert "(20 servers): unknown time: acceptance of drafted tokens" in text
+    assert "without the 25 servers of unknown time" in text
+    assert "(25 servers): unknown time: acceptance of drafted tokens" in text
 
 
 def test_the_document(cli: Cli) -> None:
