@@ -44,6 +44,10 @@ class Pruning:
             raise UsageError(
                 "--rule frequency needs --counts FILE, what `loadgen moe experts` wrote; or take --rule norm"
             )
+        if self.counts is not None and self.rule != "frequency":
+            raise UsageError(f"--counts is for --rule frequency, not for --rule {self.rule}; leave one of them out")
+        if self.counts is not None and not self.counts.tokens:
+            raise UsageError("the counts of --counts are of 0 tokens; count experts over a workload first")
 
 
 @dataclass(frozen=True, slots=True)

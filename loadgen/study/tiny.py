@@ -99,7 +99,10 @@ class _HasNoTinyOne(Exception):
 def has_tiny_model(server: ServerDocument) -> bool:
     """Whether a server on record was started with one of these models: by its profile and the model's folder, which a start may change."""
     has_profile = server.get("profile") in _PROFILES
-    source = (server.get("launch") or {}).get("model_source")
+    launch = server.get("launch") or {}
+    if (pruned := launch.get("pruned")) is not None:
+        return pruned["source"] in _MODELS or pruned["source"].startswith(_TRAINED)
+    source = launch.get("model_source")
     if source is None:
         return has_profile
     folder = PurePath(source)

@@ -1,5 +1,6 @@
 """How many experts and columns stay, and which."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -97,6 +98,13 @@ def test_counts_of_another_model(mixtral: MoeCheckpoint, kind: str, counts: Expe
     with pytest.raises(UsageError) as refused:
         select(mixtral, Pruning("inter" if kind == "inter" else "intra", 0.5, "frequency", counts=counts))
     assert str(refused.value).startswith(sentence)
+
+
+def test_counts_that_say_nothing_are_refused() -> None:
+    with pytest.raises(UsageError, match="--counts is for --rule frequency, not for --rule norm"):
+        Pruning("inter", 0.5, "norm", counts=counts_of(BUSY, BUSY))
+    with pytest.raises(UsageError, match="of 0 tokens"):
+        Pruning("inter", 0.5, "frequency", counts=replace(counts_of(BUSY, BUSY), tokens=0))
 
 
 def test_a_frequency_needs_counts() -> None:

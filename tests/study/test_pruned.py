@@ -1,6 +1,7 @@
 """Servers of pruned models: by another configuration under made-up weights, else by a checkpoint that is made for them."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -108,6 +109,18 @@ def test_a_mistake_is_named_with_its_place(pruned: str, sentence: str, tmp_path:
 )
 def test_a_pruned_tiny_model_is_a_tiny_one(profile: str, source: str, is_tiny: bool) -> None:
     assert has_tiny_model({"profile": profile, "model": "m", "launch": {"model_source": source}}) is is_tiny  # type: ignore[typeddict-item]
+
+
+@pytest.mark.parametrize(
+    ("source", "is_tiny"), [("trained-mixtral", True), ("tiny-olmoe", True), ("OLMoE-1B-7B-0924", False)]
+)
+def test_a_pruned_model_in_any_folder_is_known_by_its_source(source: str, is_tiny: bool) -> None:
+    launch: Any = {
+        "model_source": "pinter05",
+        "pruned": {"source": source, "kind": "inter", "ratio": 0.5, "rule": "norm"},
+    }
+    server: Any = {"profile": "trained-mixtral", "model": "m", "launch": launch}
+    assert has_tiny_model(server) is is_tiny
 
 
 def test_the_tiny_server_that_a_study_names_is_pruned_as_well(tmp_path: Path) -> None:

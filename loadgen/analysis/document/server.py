@@ -24,6 +24,15 @@ class LaunchGpu(TypedDict):
     driver: NotRequired[str | None]
 
 
+class PrunedModel(TypedDict):
+    """How the model's checkpoint was made of a larger one, by the `pruning.json` in its folder."""
+
+    source: str  # name of the checkpoint that was pruned
+    kind: str  # inter: experts removed; intra: columns of each expert
+    ratio: float  # as asked
+    rule: str  # frequency, norm or random
+
+
 class LaunchDocument(TypedDict):
     """How loadgen started the server; keys and tokens are hidden."""
 
@@ -38,6 +47,7 @@ class LaunchDocument(TypedDict):
     gpus: NotRequired[list[LaunchGpu] | None]
     architecture: NotRequired[str | None]
     model_source: NotRequired[str | None]
+    pruned: NotRequired[PrunedModel]  # absent unless the model is a pruned one
     model_revision: NotRequired[str]  # commit in the hub
     model_hash: NotRequired[str]  # of the model's folder
     model_hash_covers: NotRequired[str]

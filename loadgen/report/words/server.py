@@ -26,10 +26,14 @@ def has_dummy_weights(server: ServerDocument) -> bool:
 
 
 def server_name(server: ServerDocument) -> str:
-    """A server's name and version, or what it was reached at; that its weights were made up, where they were."""
+    """A server's name and version, or its address if both are unknown; how its model was pruned, and if its weights are made up."""
     words = [str(server[key]) for key in ("name", "version") if server.get(key)]
-    name = " ".join(words) or str(server.get("url") or "")
-    return f"{name}, {DUMMY_WEIGHTS}" if has_dummy_weights(server) else name
+    parts = [" ".join(words) or str(server.get("url") or "")]
+    if (pruned := (server.get("launch") or {}).get("pruned")) is not None:
+        parts.append(f"pruned: {pruned['kind']} {pruned['ratio']:g} by {pruned['rule']}")
+    if has_dummy_weights(server):
+        parts.append(DUMMY_WEIGHTS)
+    return ", ".join(parts)
 
 
 def speculative_config(server: ServerDocument) -> Mapping[str, object] | None:
@@ -50,13 +54,19 @@ def served_line(server: ServerDocument) -> str:
     changed |= overrides.get("arguments") or {}
     words = [
         str(server.get("profile")),
-        *(f"{name} {'away' if value is None else value}" for name, value in changed.items()),
+        *(f"{name} {_changed(value)}" for name, value in changed.items()),
     ]
     if names := [str(gpu["name"]) for gpu in launch.get("gpus") or ()]:
         words.append(plural(len(names), "GPU") + f" ({', '.join(sorted(set(names)))})")
     if (startup_s := launch.get("startup_s")) is not None:
         words.append(f"answered after {startup_s:.0f} s")
     return ", ".join(words)
+
+
+def _changed(value: object) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    return "away" if value is None else str(value)
 
 
 def launch_command(server: ServerDocument) -> str:

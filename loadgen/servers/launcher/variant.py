@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from pydantic import BaseModel
 
 from loadgen.errors import ModelError, UsageError
 from loadgen.servers.launcher.compose import PORT_INSIDE, in_container, release
@@ -29,6 +30,7 @@ OURS = {"host": "the profile's host", "port": "--port", "served-model-name": "th
 """Arguments that are not to be overridden, and what says them."""
 
 _SOURCE = "profile_source"
+_PRUNING_FILE = "pruning.json"  # loadgen/checkpoints/card.py writes it
 _LIMIT_S = 120.0  # `vllm --version` imports all of torch
 _ASK = "import importlib.metadata as m, sys; print(m.version(sys.argv[1]))"
 
@@ -235,7 +237,25 @@ def _resolved(profile: ServerProfile, overrides: Overrides, found: str | None) -
         "installed_release": found,
         "architecture": profile.architecture,
     }
-    return facts | ({"plugins": list(profile.plugins)} if profile.plugins else {})
+    facts |= {"plugins": list(profile.plugins)} if profile.plugins else {}
+    return facts | ({} if (pruned := _pruned(profile.model)) is None else {"pruned": pruned.model_dump()})
+
+
+class _PruningCard(BaseModel):
+    """What the record needs of the `pruning.json` that `loadgen moe prune` writes."""
+
+    source: str
+    kind: str
+    ratio: float
+    rule: str
+
+
+def _pruned(model: str) -> _PruningCard | None:
+    """How the model in the folder `model` was pruned; None for an id, a folder without the file, or a file that cannot be read."""
+    try:
+        return _PruningCard.model_validate_json((Path(model) / _PRUNING_FILE).read_bytes())
+    except (OSError, ValueError):
+        return None
 
 
 def _shown(value: object) -> str:

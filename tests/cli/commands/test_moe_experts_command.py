@@ -78,6 +78,8 @@ CASES: list[tuple[list[str], str]] = [
     (["--transformers"], "--transformers needs --checkpoint"),
     (["--transformers", "--checkpoint", "none", "--tasks", "copy"], "none has no config.json"),
     (["--transformers", "--url", "http://127.0.0.1:1"], "exclude each other"),
+    (["--checkpoint", "moe"], "--checkpoint is for counting now; add --url URL or --transformers"),
+    (["a.json", "--tasks", "copy"], "--tasks is for counting now"),
     (["a.json", "--transformers"], "leave the stored runs and files out"),
     (["--url", "http://127.0.0.1:1"], "--url needs --checkpoint"),
     (["--url", "http://127.0.0.1:1", "--checkpoint", "none"], "cannot read none/config.json"),

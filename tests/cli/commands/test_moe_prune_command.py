@@ -85,6 +85,7 @@ TABLE: list[tuple[tuple[str, ...], str]] = [
     (("--inter", "0.5", "--rule", "best"), "invalid value for '--rule'"),
     (("--inter", "0.5", "--rule", "frequency"), "--rule frequency needs --counts FILE"),
     (("--inter", "0.5", "--rule", "frequency", "--counts", "nowhere.json"), "cannot read the expert counts nowhere.json"),
+    (("--inter", "0.5", "-o", ""), "-o DIR is missing"),
     (("--inter", "0.5", "--rule", "random", "--seed", "-1"), "--seed is a whole number of at least 0, not -1"),
 ]  # fmt: skip
 

@@ -50,6 +50,13 @@ def test_what_was_started_and_changed_is_one_line() -> None:
     assert served_line(server()) == ""
 
 
+def test_a_pruned_model_is_named_with_the_server() -> None:
+    server = launched("real")
+    assert "launch" in server
+    server["launch"]["pruned"] = {"source": "olmoe", "kind": "inter", "ratio": 0.5, "rule": "norm"}
+    assert server_name(server) == "vLLM 0.22.1, pruned: inter 0.5 by norm"
+
+
 def test_dummy_weights_are_loud_on_every_page() -> None:
     (spec,) = specs([ClosedLoop(2)], (32,), 4)
     document, records = measured_run(spec, "s261123-152901-4f2a")

@@ -1,5 +1,6 @@
 """A profile and what is changed of it: on record and back, beside a running server, without its secrets."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,15 @@ def test_a_variant_comes_back_from_the_record_and_from_a_running_server(source: 
         assert (again.to_json(), again.profile, again.url) == (variant.to_json(), variant.profile, variant.url)
     assert variant.is_of(running(variant))
     assert not variant.is_of(running(Variant.of(source, Overrides(9000))))
+
+
+def test_a_pruned_model_is_recorded(tmp_path: Path) -> None:
+    (tmp_path / "half").mkdir()
+    card = {"source": "trained-mixtral", "kind": "inter", "ratio": 0.5, "rule": "norm"}
+    (tmp_path / "half" / "pruning.json").write_text(json.dumps({"schema_version": 1, **card}))
+    assert Variant.of("a", Overrides(model="half")).launch().resolved["pruned"] == card
+    (tmp_path / "half" / "pruning.json").write_text("{")
+    assert "pruned" not in Variant.of("a", Overrides(model="half")).launch().resolved
 
 
 def test_a_variant_is_told_by_what_is_changed() -> None:

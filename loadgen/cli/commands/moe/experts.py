@@ -55,6 +55,19 @@ class _Count:
     dataset: Path | None = None
     tasks: str | None = None
 
+    @property
+    def without_counting(self) -> str | None:
+        """The first flag given that has no effect unless experts are counted now; None if there is none."""
+        given = {
+            "model": self.model,
+            "checkpoint": self.checkpoint,
+            "python": self.python,
+            "dataset": self.dataset,
+            "tasks": self.tasks,
+            "trust-remote-code": self.trust_remote_code or None,
+        }
+        return next((name for name, value in given.items() if value is not None), None)
+
     def __post_init__(self) -> None:
         """Raise UsageError for numbers that are too small."""
         least = {"requests": 1, "output_tokens": 0 if self.transformers else 1, "seed": 0}
@@ -91,6 +104,8 @@ def experts(
         raise UsageError(
             "--url and --transformers count now: leave the stored runs and files out, and compare afterwards"
         )
+    if not counts_now and (unused := asked.without_counting):
+        raise UsageError(f"--{unused} is for counting now; add --url URL or --transformers, or leave it out")
     named = [_counted_now(terminal, asked)] if counts_now else _stored(terminal, sources or ["latest"])
     if output is not None:
         if len(named) > 1:
@@ -232,6 +247,8 @@ def _prompts(asked: _Count) -> list[str]:
         return [str(entry.prompt) for entry in entries]
     if asked.tasks is not None and asked.dataset is None:
         return _task_prompts(asked.tasks, asked.requests, asked.seed)
+    if asked.tasks is not None:
+        raise UsageError("--dataset and --tasks exclude each other; give one of them")
     raise UsageError("the prompts are missing; name either --dataset FILE or --tasks NAME")
 
 

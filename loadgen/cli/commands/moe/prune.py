@@ -48,7 +48,7 @@ def prune(
     from loadgen.checkpoints.selection import Pruning
     from loadgen.moe.expert_counts import read_expert_counts
 
-    if output is None:
+    if output is None or output == Path():  # Path("") is the working directory
         raise UsageError("-o DIR is missing: the new folder of the pruned checkpoint")
     if (inter is None) == (intra is None):
         raise UsageError("one of --inter RATIO and --intra RATIO is needed, and not both")
