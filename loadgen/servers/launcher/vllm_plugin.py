@@ -24,5 +24,5 @@ def found_by_vllm(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def without_effect(plugins: Sequence[str], log: str) -> tuple[str, ...]:
-    """Those of the plug-ins that have not announced themselves in the server's log (loadgen_vllm/entry.py, `announce`)."""
+    """Those of the plug-ins that have not announced themselves in the server's log (loadgen_vllm/messages.py, `announce`)."""
     return tuple(name for name in plugins if f"loadgen plug-in {name} is in use" not in log)

@@ -6,23 +6,10 @@ launcher sets them. vLLM may call `load` several times in one process.
 
 import functools
 import os
-import sys
+
+from .messages import UnsupportedRelease
 
 EXPERTS, KERNELS = "LOADGEN_VLLM_EXPERTS", "LOADGEN_VLLM_KERNELS"
-
-_announced: set[str] = set()  # once in each process
-
-
-class UnsupportedRelease(RuntimeError):
-    """This release of vLLM is built in another way than the plug-in knows."""
-
-    def __init__(self, plugin: str) -> None:
-        import vllm
-
-        super().__init__(
-            f"loadgen's plug-in {plugin} does not know how vLLM {vllm.__version__} runs experts; take vLLM 0.26 to 0.32, or "
-            "leave `plugins` out of the profile"
-        )
 
 
 @functools.cache
@@ -47,10 +34,3 @@ def load() -> None:
         except ImportError:
             raise UnsupportedRelease("untuned-kernels") from None
         ignore_tuned_configurations()
-
-
-def announce(plugin: str) -> None:
-    """Say on stderr that a plug-in has taken effect. loadgen does not measure a server whose log lacks this line."""
-    if plugin not in _announced:
-        _announced.add(plugin)
-        print(f"loadgen plug-in {plugin} is in use", file=sys.stderr, flush=True)  # noqa: T201

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from .entry import announce
+from .messages import announce
 
 _ATTRIBUTE = "loadgen_expert_capture"
 

@@ -17,7 +17,7 @@ from vllm.config import get_current_vllm_config
 from vllm.model_executor.layers.fused_moe.activation import MoEActivation
 from vllm.model_executor.layers.fused_moe.unquantized_fused_moe_method import UnquantizedFusedMoEMethod
 
-from .entry import UnsupportedRelease, announce
+from .messages import UnsupportedRelease, announce
 
 
 def looped(

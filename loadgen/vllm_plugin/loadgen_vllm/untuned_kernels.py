@@ -7,7 +7,7 @@ hide vLLM's own files, so the look-up itself is replaced. Known to fit vLLM 0.26
 
 from vllm.model_executor.layers.fused_moe import fused_moe
 
-from .entry import UnsupportedRelease, announce
+from .messages import UnsupportedRelease, announce
 
 _LOOK_UP = "get_moe_configs"
 
