@@ -85,22 +85,22 @@ def package_of(module: str) -> str:
     return parts[1] if len(parts) > 1 else "errors"  # the package itself imports as little as its leaf
 
 
-def inside(tree: ast.AST, *, functions: bool) -> Iterator[ast.AST]:
-    """The nodes of a module; without `functions` those that count at import time, and what `if TYPE_CHECKING` holds."""
+def inside(tree: ast.AST) -> Iterator[ast.AST]:
+    """The nodes of a module, without its expressions, which import nothing."""
     waiting = [tree]
     while waiting:
         node = waiting.pop()
-        if isinstance(node, ast.expr) or (isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and not functions):
+        if isinstance(node, ast.expr):
             continue
         yield node
         waiting.extend(ast.iter_child_nodes(node))
 
 
 @cache
-def imported(module: str, *, functions: bool = True) -> frozenset[str]:
-    """The project's own modules that a module imports, as `loadgen.package.module`; in its functions too, unless told not to."""
+def imported(module: str) -> frozenset[str]:
+    """The project's own modules that a module imports, as `loadgen.package.module`; also in its functions."""
     found: set[str] = set()
-    for node in inside(parsed(module), functions=functions):
+    for node in inside(parsed(module)):
         if isinstance(node, ast.Import):
             found.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -166,8 +166,8 @@ def test_inside_a_package_too(package: str) -> None:
 
 
 def test_no_module_imports_itself_in_a_circle() -> None:
-    """At import time or for its types, which are written under `if TYPE_CHECKING`."""
-    assert circle_in({module: imported(module, functions=False) - {module} for module in SOURCES}) == []
+    """Imports inside functions and under `if TYPE_CHECKING` count."""
+    assert circle_in({module: imported(module) - {module} for module in SOURCES}) == []
 
 
 def test_no_inner_packages_import_each_other() -> None:
