@@ -1,18 +1,23 @@
-"""Pruning of a checkpoint, shard by shard: memory is bounded by the largest tensor, not by the checkpoint."""
+"""Pruning of a checkpoint into a new folder, shard by shard: memory is bounded by the largest tensor, not by the checkpoint."""
 
 import json
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
 
 from loadgen.checkpoints import card
 from loadgen.checkpoints.checkpoint import CONFIGURATION, INDEX, index_of, read_checkpoint
+from loadgen.checkpoints.layouts import Place
 from loadgen.checkpoints.moe_layers import MoeCheckpoint, read_moe
-from loadgen.checkpoints.new_folder import new_folder
-from loadgen.checkpoints.selection import Pruning, Selection, select
-from loadgen.checkpoints.shard import NewTensor, header_of, write_shard
-from loadgen.checkpoints.slicing import sliced
+from loadgen.checkpoints.selection import Kind, Pruning, Selection, select
+from loadgen.checkpoints.shard import NewTensor, Raw, Tensor, copied, header_of, write_shard
+from loadgen.errors import UsageError
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,3 +88,117 @@ def _configuration(moe: MoeCheckpoint, selection: Selection) -> str:
             config[key] = selection.experts
     config[moe.layout.ffn_key] = selection.ffn_size
     return json.dumps(config, indent=2, ensure_ascii=False) + "\n"
+
+
+@contextmanager
+def new_folder(target: Path, size_bytes: int) -> Iterator[Path]:
+    """Yield an empty folder next to `target`, which takes that name when the block ends, and is removed if it fails.
+
+    Raises UsageError, before anything is written, if `target` exists or the disk has less room than `size_bytes`; and if it
+    cannot be written to.
+    """
+    part = target.with_name(f"{target.name}.part")
+    if target.is_symlink() or target.exists():
+        raise UsageError(f"{target} exists; name a new folder")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        free = shutil.disk_usage(target.parent).free
+    except OSError as error:
+        raise _unwritable(target, error) from None
+    if free < size_bytes:
+        raise UsageError(
+            f"{target} takes {size_bytes / 1e6:,.1f} MB and the disk has {free / 1e6:,.1f} MB free; free some, or name "
+            "a folder on another disk"
+        )
+    try:
+        part.mkdir()
+    except FileExistsError:
+        raise UsageError(
+            f"{part} exists: another command writes to it, or one was killed; if none does, remove it"
+        ) from None
+    except OSError as error:
+        raise _unwritable(target, error) from None
+    try:
+        yield part
+        part.rename(target)
+    except BaseException as error:
+        shutil.rmtree(part, ignore_errors=True)
+        if isinstance(error, OSError):
+            raise _unwritable(target, error) from None
+        raise
+
+
+def _unwritable(target: Path, error: OSError) -> UsageError:
+    return UsageError(f"{target} cannot be written: {error.strerror or error}; name another folder")
+
+
+Indices = NDArray[np.int64]
+
+
+def sliced(moe: MoeCheckpoint, kind: Kind, selection: Selection, tensor: Tensor) -> NewTensor | None:
+    """Return what becomes of a tensor; None if its expert is removed. Raises UsageError for one that cannot be cut."""
+    place = moe.layout.place_of(tensor.name)
+    if place is None:
+        return copied(tensor, tensor.name)
+    if kind == "inter":
+        return _without_experts(place, tensor, selection.kept_experts[place.layer])
+    return _without_columns(moe, place, tensor, selection)
+
+
+def _without_experts(place: Place, tensor: Tensor, kept: Indices) -> NewTensor | None:
+    if place.owner == "shared":
+        return copied(tensor, tensor.name)
+    if place.owner in ("router", "all"):
+        return _taken(tensor, kept, axis=0)
+    at = np.flatnonzero(kept == place.owner)
+    return copied(tensor, f"{place.head}{at[0]}{place.tail}") if len(at) else None
+
+
+def _without_columns(moe: MoeCheckpoint, place: Place, tensor: Tensor, selection: Selection) -> NewTensor:
+    if place.owner == "router":
+        return copied(tensor, tensor.name)
+    if place.owner == "all":
+        return _columns_of_all(moe, place, tensor, selection)
+    ffn = moe.experts.shared_ffn_size if place.owner == "shared" else moe.experts.ffn_size
+    columns = selection.columns(place.layer, place.owner)
+    if place.part != "down" and tensor.shape[:1] == (ffn,):
+        return _taken(tensor, columns, axis=0)
+    if place.part == "down" and len(tensor.shape) == 2 and tensor.shape[1] == ffn:
+        return _taken(tensor, columns, axis=1)
+    is_whole = len(tensor.shape) < 2 or tensor.shape[1] == 1  # a scale of the matrix or of its rows, a bias
+    if tensor.shape in ((), (1,)) or (place.part == "down" and is_whole):
+        return copied(tensor, tensor.name)
+    raise UsageError(
+        f"{tensor.path} has {tensor.name} of shape {list(tensor.shape)}, which is quantised in blocks or packed, so that no "
+        "column can be taken out of it; use --inter, or a checkpoint in bf16"
+    )
+
+
+def _columns_of_all(moe: MoeCheckpoint, place: Place, tensor: Tensor, selection: Selection) -> NewTensor:
+    """Cut a tensor of all experts of a layer: rows of [experts, gate and up, hidden], columns of [experts, hidden, ffn]."""
+    if not place.is_weight:
+        raise UsageError(f"{tensor.path} has {tensor.name}, from which no column can be taken out; use --inter")
+    ffn, kept = moe.experts.ffn_size, selection.ffn_size
+    experts, rows, columns = tensor.shape
+    shape = (experts, 2 * kept, columns) if place.part == "gate_up" else (experts, rows, kept)
+
+    def pieces() -> Iterator[Raw]:
+        raw = tensor.raw()
+        for expert in range(experts):
+            chosen = selection.columns(place.layer, expert)
+            yield (
+                raw[expert][np.concatenate((chosen, chosen + ffn))]
+                if place.part == "gate_up"
+                else raw[expert][:, chosen]
+            )
+
+    return NewTensor(tensor.name, tensor.dtype, shape, pieces)
+
+
+def _taken(tensor: Tensor, kept: Indices, *, axis: int) -> NewTensor:
+    shape = (*tensor.shape[:axis], len(kept), *tensor.shape[axis + 1 :])
+    return NewTensor(tensor.name, tensor.dtype, shape, partial(_pieces_taken, tensor, kept, axis))
+
+
+def _pieces_taken(tensor: Tensor, kept: Indices, axis: int) -> Iterator[Raw]:
+    yield np.take(tensor.raw(), kept, axis=axis)

@@ -14,7 +14,6 @@ from loadgen.experiments.accuracy.evaluation import prepare_accuracy
 from loadgen.experiments.events import Event, GroupPart, GroupStarted, OnEvent, PartStarted
 from loadgen.experiments.group_state import GroupState
 from loadgen.experiments.interrupts import Stop
-from loadgen.experiments.kept_server import KeptServer
 from loadgen.experiments.sweep import SweepResult, run_sweep
 from loadgen.experiments.sweep_record import (
     GroupMember,
@@ -26,7 +25,7 @@ from loadgen.experiments.sweep_record import (
     recorded_failure,
     sweep_hash,
 )
-from loadgen.experiments.sweep_request import PlannedSweep
+from loadgen.experiments.sweep_request import KeptServer, PlannedSweep
 from loadgen.load.spec import RunSpec, canonical_hash
 from loadgen.servers.launcher.failure import StartFailure
 from loadgen.servers.launcher.state import running_server

@@ -4,6 +4,7 @@ Starts nothing.
 """
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -12,7 +13,6 @@ from typing import Annotated
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from loadgen.errors import UsageError, hint, nearest
-from loadgen.experiments.kept_server import KeptServer
 from loadgen.experiments.sweep_record import sweep_hash
 from loadgen.inputs import Origin
 from loadgen.servers.launcher.state import ServerState
@@ -60,6 +60,31 @@ class _Servers(BaseModel):
     profile: Annotated[list[str] | None, BeforeValidator(_names)] = None
     matrix: _Matrix | None = None
     interleave: bool = False
+
+
+class KeptServer:
+    """A server that several sweeps on one variant use in turn. It is stopped with the block, or when `stop` is called."""
+
+    def __init__(self) -> None:
+        self._stack = ExitStack()
+        self._server: ServerState | None = None
+
+    def __enter__(self) -> "KeptServer":
+        return self
+
+    def __exit__(self, *details: object) -> None:
+        self.stop()
+
+    def started(self, start_it: Callable[[], AbstractContextManager[ServerState]]) -> ServerState:
+        """Return the server, started now unless it is there already. Raises what starting it raises."""
+        if self._server is None:
+            self._server = self._stack.enter_context(start_it())
+        return self._server
+
+    def stop(self) -> None:
+        """Stop the server, if there is one."""
+        self._server = None
+        self._stack.close()
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from loadgen.checkpoints import shard
-from loadgen.checkpoints.new_folder import new_folder
-from loadgen.checkpoints.prune import prune
+from loadgen.checkpoints.prune import new_folder, prune
 from loadgen.checkpoints.selection import Pruning
 from loadgen.errors import UsageError
 from tests.checkpoints.small_checkpoints import write

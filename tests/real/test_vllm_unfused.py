@@ -15,7 +15,7 @@ import httpx2
 import pytest
 
 from loadgen.load.tasks import TASKS, examples
-from loadgen.servers.launcher.vllm_plugin import FOLDER
+from loadgen.servers.profiles.plugins import FOLDER
 from tests.real.vllm_server import ROOT, RealServer, serving, skip_without_vllm
 
 pytestmark = pytest.mark.vllm

@@ -47,7 +47,7 @@ def predict_studies(
 
     For example: loadgen study predict fig06 --hardware h100,h200
     """
-    from loadgen.cli.progress.prediction import PredictionProgress
+    from loadgen.cli.progress.live_line import PredictionProgress
     from loadgen.cli.tables.study_prediction import PredictedStudy
     from loadgen.experiments.study.predict import predict
 
@@ -108,7 +108,7 @@ def _show(terminal: Terminal, done: "Sequence[PredictedStudy]", *, as_json: bool
 def _check(paths: list[str], *, as_json: bool) -> None:
     """Show the errors of the prediction of every run in the files. Raises UsageError for a file without results."""
     from loadgen.cli.console.terminal import stdout
-    from loadgen.cli.tables.prediction_errors import error_tables
+    from loadgen.cli.tables.study_prediction import error_tables
     from loadgen.importers.importing import read_sweeps
     from loadgen.report.study.prediction_errors import error_table
     from loadgen.study.study_file import study_names

@@ -1,4 +1,4 @@
-"""One line on stderr that is drawn again and again, and how the start of a server is shown by it."""
+"""One line on stderr that is drawn again and again, and how the start of a server and a prediction are shown by it."""
 
 import re
 import time
@@ -6,7 +6,15 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
-from rich.progress import Progress, ProgressColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+)
 
 from loadgen.cli.console.terminal import Terminal, stderr
 
@@ -70,3 +78,27 @@ class StartProgress(LiveLine):
         if name != self._stage or self._plain_is_due():
             self._stage, self._last_plain_s = name, self._clock()
             self._terminal.note(f"{self._name}: {stage} ({self._clock() - self._began_s:.0f} s)")
+
+
+class PredictionProgress(LiveLine):
+    """Shows how many points are predicted; a context manager. Call it with those done and those in all."""
+
+    def __init__(self, terminal: Terminal, name: str, points: int) -> None:
+        super().__init__(
+            terminal,
+            TextColumn("predicting {task.description}", markup=False),
+            BarColumn(bar_width=16),
+            MofNCompleteColumn(),
+            TextColumn("points"),
+        )
+        self._name = name
+        if self._live is not None:
+            self._task = self._live.add_task(name, total=points)
+
+    def __call__(self, done: int, points: int) -> None:
+        """Show the points that are done."""
+        if self._live is not None:
+            self._live.update(self._task, completed=done)
+        elif done < points and self._plain_is_due():
+            self._last_plain_s = self._clock()
+            self._terminal.note(f"predicting {self._name}: {done} of {points} points")

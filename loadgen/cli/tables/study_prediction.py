@@ -1,6 +1,6 @@
-"""What `study predict` put on record: a line for each study and accelerator, and why points are missing."""
+"""The tables of `study predict`: what it put on record, and why points are missing; and how far predictions are from measured runs."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -10,7 +10,8 @@ from rich.text import Text
 from loadgen.cli.tables.style import numbers, plain_table, words
 from loadgen.experiments.study.predict import LeftOut, Prediction
 from loadgen.moe.hardware import Hardware
-from loadgen.report.format import plural
+from loadgen.report.format import MISSING_FIGURE, plural
+from loadgen.report.study.prediction_errors import FIGURE_NAMES, FIGURES_COMPARED, ErrorRow, ErrorTable
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,3 +72,46 @@ def _reasons(study: PredictedStudy) -> Iterator[str]:
         points = plural(sum(each.points for each in parts), "point")
         whom = parts[0].label if len(parts) == 1 else f"{plural(len(parts), 'server')}, such as {parts[0].label}"
         yield f"{study.study}: {points} not predicted ({whom}): {sentence}"
+
+
+_LOADS: Mapping[str, str] = {"wave": "waves", "closed_loop": "closed loops", "open_loop": "open loops"}
+
+
+def error_tables(table: ErrorTable) -> Iterator[RenderableType]:
+    """The table of kinds of runs with its totals, the outliers by name, and the runs that were left out."""
+    shown = plain_table(title="|predicted − measured|/measured: median, largest", title_justify="left")
+    for heading in ("model", "load"):
+        shown.add_column(heading)
+    for heading in ("tokens in", "runs"):
+        shown.add_column(heading, justify="right")
+    shown.add_column("")
+    for name in FIGURES_COMPARED:
+        shown.add_column(FIGURE_NAMES[name], justify="right", no_wrap=True)
+    for row in table.rows:
+        assert row.kind is not None
+        kind = row.kind
+        shown.add_row(
+            f"{kind.model} {kind.precision}",
+            _LOADS[kind.load],
+            f"{kind.input_tokens:,}",
+            str(row.runs),
+            Text("fitted", style="dim") if row.is_fitted else "held out",
+            *_errors(row),
+        )
+    shown.add_section()
+    for name, row in table.totals:
+        shown.add_row(Text(f"all {name}", style="bold"), "", "", str(row.runs), "", *_errors(row))
+    yield shown
+    for each in table.outliers:
+        spec = each.run["spec"]
+        yield Text(
+            f"outlier: {each.kind.model}, {spec['load_label']}, {spec['input_tokens']} tokens in: {each.outlier}"
+        )
+    for what, why in table.left_out:
+        yield Text(f"left out: {what}: {why}")
+
+
+def _errors(row: ErrorRow) -> Iterator[str]:
+    for name in FIGURES_COMPARED:
+        median, largest = row.median[name], row.largest[name]
+        yield MISSING_FIGURE if median is None or largest is None else f"{median:.1%}, {largest:.0%}"

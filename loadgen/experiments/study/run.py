@@ -4,15 +4,19 @@ A study on record is a group of sweeps, one for each load on each server, so tha
 a group does so with a study.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+import json
+import shutil
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
+from loadgen.checkpoints.card import FILE
+from loadgen.checkpoints.prune import prune
 from loadgen.errors import ServerError, UsageError
-from loadgen.experiments.events import OnEvent
+from loadgen.experiments.events import CheckpointPruning, OnEvent
 from loadgen.experiments.group import GroupResult, run_group
 from loadgen.experiments.interrupts import Stop
 from loadgen.experiments.study.on_record import OnRecord, Recorded, on_record, runs_of_others
-from loadgen.experiments.study.pruned_checkpoints import make_checkpoints
 from loadgen.experiments.sweep_request import PlannedSweep, planned_on
 from loadgen.load.spec import RunSpec
 from loadgen.servers.gpu.watch import installed_gpus, visible_with
@@ -25,6 +29,7 @@ from loadgen.spec.runs import resolve
 from loadgen.store.repository import Store
 from loadgen.study.claims import Value, Where
 from loadgen.study.points import Point, is_at, load_specs, points_of
+from loadgen.study.pruned import PrunedCheckpoint
 from loadgen.study.study_file import StudyFile
 from loadgen.study.variants import StudyVariant
 
@@ -200,3 +205,35 @@ def _check_answers(launch: Launch) -> None:
         raise ServerError(str(error)) from error
     except RequestRefused as error:
         raise UsageError(str(error)) from error
+
+
+def make_checkpoints(checkpoints: Iterable[PrunedCheckpoint | None], on_event: OnEvent) -> None:
+    """Prune each checkpoint to its own folder, unless that was done since the source was written.
+
+    Raises UsageError for one that cannot be made.
+    """
+    for checkpoint in dict.fromkeys(each for each in checkpoints if each is not None):
+        if _is_there(checkpoint):
+            continue
+        if checkpoint.target.exists():
+            shutil.rmtree(checkpoint.target)
+        on_event(CheckpointPruning(checkpoint.source, checkpoint.target))
+        prune(checkpoint.source, checkpoint.target, checkpoint.pruning)
+
+
+def _is_there(checkpoint: PrunedCheckpoint) -> bool:
+    """Whether the folder was made of the source as it is now. Raises UsageError for a folder that is something else."""
+    card = checkpoint.target / FILE
+    if not checkpoint.target.exists():
+        return False
+    try:
+        made = json.loads(card.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        raise UsageError(f"{checkpoint.target} is no checkpoint that loadgen has pruned; move it away") from None
+    pruning = checkpoint.pruning
+    is_alike = (made.get("kind"), made.get("ratio"), made.get("rule")) == (pruning.kind, pruning.ratio, pruning.rule)
+    return is_alike and _newest_s(checkpoint.source) <= card.stat().st_mtime
+
+
+def _newest_s(folder: Path) -> float:
+    return max(path.stat().st_mtime for path in folder.iterdir())

@@ -33,7 +33,7 @@ from loadgen.servers.launcher.state import (
     writing,
 )
 from loadgen.servers.launcher.supervised import Supervised
-from loadgen.servers.launcher.vllm_plugin import without_effect
+from loadgen.servers.profiles.plugins import without_effect
 
 _LOOK_EVERY_S = 0.1
 _CLEARING_S = 15.0  # what a supervisor takes beyond the server's own grace

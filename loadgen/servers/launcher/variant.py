@@ -17,10 +17,10 @@ from loadgen.errors import ModelError, UsageError
 from loadgen.servers.launcher.compose import PORT_INSIDE, in_container, release
 from loadgen.servers.launcher.launch import Launch
 from loadgen.servers.launcher.state import ServerState
-from loadgen.servers.launcher.vllm_plugin import found_by_vllm
 from loadgen.servers.profiles.checks import gpus_of
 from loadgen.servers.profiles.command import arguments, argv, environment
 from loadgen.servers.profiles.flag_syntax import changed, flat, short_name, without
+from loadgen.servers.profiles.plugins import found_by_vllm
 from loadgen.servers.profiles.profile_file import ProfileFile, read_profile
 from loadgen.servers.profiles.schema import ServerProfile, fits
 from loadgen.servers.profiles.vllm_parser import python_of

@@ -1,11 +1,15 @@
 """The plug-ins that a profile may ask for: changes of vLLM that come with loadgen, in loadgen/vllm_plugin.
 
 What asks for one are variables and arguments of the server. They lie below the profile's own, which therefore win.
+A started vLLM finds the folder by its environment, and announces in its log what took effect.
 """
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
+import loadgen
 from loadgen.servers.model_list import did_you_mean
 from loadgen.servers.profiles.schema import Argument
 
@@ -50,3 +54,25 @@ def wrong_plugins(names: Sequence[str]) -> Iterator[str]:
             other, before = setting.setdefault(variable, (name, value))
             if before != value:
                 yield f"has '{other}' and '{name}', which exclude each other; keep one"
+
+
+FOLDER = Path(loadgen.__file__).resolve().parent / "vllm_plugin"
+"""Holds the package loadgen_vllm and its metadata, in which vLLM finds the entry point."""
+
+_ENTRY_POINT = "loadgen"
+_ALLOWED = "VLLM_PLUGINS"  # where it is set, vLLM loads only the entry points that it names
+
+
+def found_by_vllm(environment: Mapping[str, str]) -> dict[str, str]:
+    """Variables to add to a server's `environment`, so that its Python finds the folder and vLLM loads the entry point."""
+    python_path = environment.get("PYTHONPATH", os.environ.get("PYTHONPATH"))
+    added = {"PYTHONPATH": os.pathsep.join([str(FOLDER), *([python_path] if python_path else [])])}
+    allowed = environment.get(_ALLOWED, os.environ.get(_ALLOWED))
+    if allowed is not None and _ENTRY_POINT not in allowed.split(","):
+        added[_ALLOWED] = f"{allowed},{_ENTRY_POINT}" if allowed else _ENTRY_POINT
+    return added
+
+
+def without_effect(plugins: Sequence[str], log: str) -> tuple[str, ...]:
+    """Those of the plug-ins that have not announced themselves in the server's log (loadgen_vllm/messages.py, `announce`)."""
+    return tuple(name for name in plugins if f"loadgen plug-in {name} is in use" not in log)

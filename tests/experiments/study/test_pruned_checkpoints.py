@@ -9,7 +9,7 @@ import pytest
 from loadgen.checkpoints.selection import Pruning
 from loadgen.errors import UsageError
 from loadgen.experiments.events import CheckpointPruning, Event
-from loadgen.experiments.study.pruned_checkpoints import make_checkpoints
+from loadgen.experiments.study.run import make_checkpoints
 from loadgen.study.pruned import PrunedCheckpoint
 from tests.checkpoints.small_checkpoints import write
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from loadgen.cli.tables.prediction_errors import error_tables
+from loadgen.cli.tables.study_prediction import error_tables
 from loadgen.report.study.prediction_errors import FIGURES_COMPARED, RunKind, error_table, run_error
 from loadgen.servers.prediction.fitted import CALIBRATIONS, OUTLIERS
 

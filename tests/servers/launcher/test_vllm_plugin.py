@@ -15,8 +15,7 @@ from loadgen.servers.launcher import variant
 from loadgen.servers.launcher.failure import FailureKind, StartFailure
 from loadgen.servers.launcher.start import start
 from loadgen.servers.launcher.variant import launch_of
-from loadgen.servers.launcher.vllm_plugin import FOLDER, found_by_vllm, without_effect
-from loadgen.servers.profiles.plugins import PLUGINS
+from loadgen.servers.profiles.plugins import FOLDER, PLUGINS, found_by_vllm, without_effect
 from loadgen.servers.profiles.schema import ServerProfile
 from tests.servers.launcher.launches import fake_launch
 
