@@ -11,7 +11,6 @@ from typing import cast
 
 import loadgen
 from loadgen.analysis.document.run import ClientAccount
-from loadgen.errors import ModelError
 from loadgen.experiments.run_document import MeasuredRun, SentRun, SweepContext, document_of
 from loadgen.experiments.sweep_record import SweepEntry, close, new_id, sweep_hash
 from loadgen.load.spec import RunSpec, canonical_hash
@@ -20,7 +19,12 @@ from loadgen.moe.hardware import hardware as accelerator
 from loadgen.servers.endpoint import EndpointFacts
 from loadgen.servers.launcher.failure import FailureKind, StartFailure
 from loadgen.servers.launcher.state import ServerState
-from loadgen.servers.prediction.engine_of import Deployment, NoMemoryError, UnpredictableError, deployment_of
+from loadgen.servers.prediction.engine_of import (
+    Deployment,
+    NoMemoryError,
+    UnpredictableError,
+    deployment_of_profile,
+)
 from loadgen.servers.prediction.fitted import SERVER_NAME, basis_of, calibration_for
 from loadgen.servers.prediction.predicted_run import predict_run
 from loadgen.servers.profiles.command import arguments
@@ -30,8 +34,6 @@ from loadgen.store.repository import Store
 from loadgen.study.points import Point, load_specs
 from loadgen.study.study_file import StudyFile
 from loadgen.study.variants import StudyVariant
-
-_ENGINES = ("vllm",)
 
 OnPoint = Callable[[int, int], None]
 """Called with the number of points done, and of all points."""
@@ -103,26 +105,9 @@ def _joined(parts: Iterable[LeftOut]) -> tuple[LeftOut, ...]:
 
 def _deployment(variant: StudyVariant, on: Hardware) -> Deployment:
     """Raises UnpredictableError and NoMemoryError."""
-    profile = variant.variant.served.profile
     if variant.cannot_run is not None:
         raise UnpredictableError(variant.cannot_run)
-    if profile.engine not in _ENGINES:
-        raise UnpredictableError(
-            f"only the scheduler of {' and '.join(_ENGINES)} is known, and it runs {profile.engine}"
-        )
-    if profile.plugins:
-        raise UnpredictableError(
-            f"the plug-in {' and '.join(profile.plugins)} changes vLLM, and vLLM alone is modelled"
-        )
-    architecture = variant.served.architecture
-    if architecture is None:
-        raise UnpredictableError(
-            f"the architecture of {profile.model} is not known; name it with the profile's key 'architecture'"
-        )
-    try:
-        return deployment_of(architecture, arguments(profile), on)
-    except ModelError as error:
-        raise UnpredictableError(str(error)) from error
+    return deployment_of_profile(variant.variant.served.profile, variant.served.architecture, on)
 
 
 @dataclass(frozen=True, slots=True)

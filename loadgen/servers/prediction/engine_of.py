@@ -7,6 +7,7 @@ Flags that are not given are as vLLM 0.32 has them by default: `get_batch_defaul
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from loadgen.errors import ModelError
 from loadgen.moe.architecture import Architecture
 from loadgen.moe.hardware import Hardware
 from loadgen.moe.parameters import distinct_experts_of_made_up, expected_distinct_experts
@@ -16,11 +17,13 @@ from loadgen.servers.prediction.engine_steps import EngineModel
 from loadgen.servers.prediction.fitted import Calibration, calibration_for
 from loadgen.servers.prediction.scheduler import BLOCK_TOKENS, SchedulerLimits
 from loadgen.servers.prediction.step_cost import RooflineCosts
+from loadgen.servers.profiles.command import arguments
 from loadgen.servers.profiles.flag_syntax import canonical, length
 from loadgen.servers.profiles.layout import Layout, layout
 from loadgen.servers.profiles.memory_fit import Memory, memory
-from loadgen.servers.profiles.schema import Argument
+from loadgen.servers.profiles.schema import Argument, ServerProfile
 
+_ENGINES = ("vllm",)
 _GIB = 2**30
 _MAX_GRAPH_TOKENS = 512
 
@@ -90,6 +93,26 @@ def deployment_of(
         steps_in_flight=2 if limits.plans_ahead else found.parallelism.pipeline,
     )
     return Deployment(engine, found.parallelism.data, found.parallelism.gpus, found.max_model_len)
+
+
+def deployment_of_profile(profile: ServerProfile, architecture: Architecture | None, hardware: Hardware) -> Deployment:
+    """Lay out what a profile serves; `architecture` None: not known. Raises UnpredictableError and NoMemoryError."""
+    if profile.engine not in _ENGINES:
+        raise UnpredictableError(
+            f"only the scheduler of {' and '.join(_ENGINES)} is known, and it runs {profile.engine}"
+        )
+    if profile.plugins:
+        raise UnpredictableError(
+            f"the plug-in {' and '.join(profile.plugins)} changes vLLM, and vLLM alone is modelled"
+        )
+    if architecture is None:
+        raise UnpredictableError(
+            f"the architecture of {profile.model} is not known; name it with the profile's key 'architecture'"
+        )
+    try:
+        return deployment_of(architecture, arguments(profile), hardware)
+    except ModelError as error:
+        raise UnpredictableError(str(error)) from error
 
 
 def _limits(flags: Mapping[str, object], found: Layout, needed: Memory, hardware: Hardware) -> SchedulerLimits:
