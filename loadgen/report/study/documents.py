@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from loadgen.report.points import pool
-from loadgen.report.study.agreement import agreements
+from loadgen.report.study.agreement import agreements, unpredictable
 from loadgen.report.study.claim_words import stated_words
 from loadgen.report.study.results import VERDICTS, SeriesResults, Standing, StudyResults
 from loadgen.report.study.sizes import SizeCell, sizes_table
@@ -65,6 +65,7 @@ def study_document(results: StudyResults) -> Json:
             for each in agreements(results)
         ],
         "cannot_run": [{"server": each.label, "reason": each.cannot_run} for each in results.cannot_run],
+        "cannot_be_predicted": [{"server": label, "reason": reason} for label, reason in unpredictable(results)],
         "models": list(study.models),
         "sizes": _sizes(study.models),
         "claims": [_standing(study.name, standing) for standing in results.standing],

@@ -9,7 +9,7 @@ from loadgen.moe.hardware import hardware
 from loadgen.report.charts.chart import Chart
 from loadgen.report.format import MISSING_FIGURE, percent, plural
 from loadgen.report.points import Table
-from loadgen.report.study.agreement import Agreement, agreements
+from loadgen.report.study.agreement import Agreement, agreements, unpredictable
 from loadgen.report.study.claim_rows import ClaimRow, Contradiction, claim_rows, contradictions
 from loadgen.report.study.panels.charts import caption, panel_charts
 from loadgen.report.study.panels.rows import PanelMark, PanelScales, marks_of, scales_of
@@ -68,7 +68,7 @@ class PanelSection:
 class NotRun:
     """Servers of the study that have no points, for one reason."""
 
-    where: str  # the series, or every machine
+    where: str  # the series, every machine, or the prediction
     servers: tuple[str, ...]
     reason: str
 
@@ -111,6 +111,7 @@ class StudyPage:
     has_charts: bool
 
 
+_PREDICTION = "prediction"
 _MEASURING = (("what it takes", "plan"), ("measure it", "run"))
 
 Everything = Mapping[str, tuple[str, Standing]]
@@ -267,7 +268,7 @@ def _agreement_note(found: Sequence[Agreement]) -> str:
 
 
 def _not_run(results: StudyResults) -> tuple[NotRun, ...]:
-    """Servers that cannot be started, then by series those that did not start, and those that do not fit."""
+    """Servers that cannot be started, then by series those that did not start or do not fit, then those without prediction."""
     found: dict[tuple[str, str], list[str]] = {}
     for variant in results.cannot_run:
         found.setdefault(("everywhere", str(variant.cannot_run)), []).append(variant.label)
@@ -278,6 +279,8 @@ def _not_run(results: StudyResults) -> tuple[NotRun, ...]:
         for label, reason in {**cannot, **failed}.items():
             if label not in started:
                 found.setdefault((each.series.label, reason), []).append(label)
+    for label, reason in unpredictable(results):
+        found.setdefault((_PREDICTION, reason), []).append(label)
     return tuple(NotRun(where, tuple(servers), _sentence(reason)) for (where, reason), servers in found.items())
 
 

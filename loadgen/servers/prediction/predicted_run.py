@@ -21,7 +21,7 @@ def predict_run(run: RunSpec, deployment: Deployment, origin_at: str) -> Recordi
 
     Raises UnpredictableError for a load that is more than independent prompts, or longer than the engine takes.
     """
-    _check(run, deployment)
+    check_load(run, deployment)
     requests = _requests(run, deployment)
     replies: list[tuple[Request, Reply]] = []
     for copy in range(deployment.copies):
@@ -34,7 +34,8 @@ def predict_run(run: RunSpec, deployment: Deployment, origin_at: str) -> Recordi
     return Recording(records, client, origin_at)
 
 
-def _check(run: RunSpec, deployment: Deployment) -> None:
+def check_load(run: RunSpec, deployment: Deployment) -> None:
+    """Raise UnpredictableError for a load that is more than independent prompts, or longer than the engine takes."""
     workload = run.workload
     special = {
         "images": workload.images is not None,

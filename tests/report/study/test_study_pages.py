@@ -150,6 +150,26 @@ def test_what_nobody_can_start_is_listed_with_the_reason(shelf: Shelf) -> None:
     assert any(each.where == "everywhere" and "retired" in each.reason for each in made.not_run)
 
 
+@pytest.mark.parametrize(
+    ("name", "server", "why"),
+    [
+        ("fig04", "deepseek-vl2-tiny", "images"),
+        ("fig12", "num_speculative_tokens 1", "drafted tokens"),
+        ("fig14", "mixtral-unfused", "expert-loop"),
+    ],
+)
+def test_what_no_prediction_is_made_of_is_listed_with_the_reason(
+    shelf: Shelf, name: str, server: str, why: str
+) -> None:
+    made = study_page(shelf.study(name), shelf.studies, DASHBOARD)
+    found = [each for each in made.not_run if each.where == "prediction"]
+    assert any(why in each.reason and any(server in label for label in each.servers) for each in found)
+
+
+def test_what_can_be_predicted_is_not_listed(page: StudyPage) -> None:
+    assert not [each for each in page.not_run if each.where == "prediction"]
+
+
 def test_arithmetic_studies_have_sizes_and_no_points(shelf: Shelf) -> None:
     made = study_page(shelf.study("table1"), shelf.studies, DASHBOARD)
     assert made.lines == ()
