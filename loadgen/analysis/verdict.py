@@ -81,13 +81,16 @@ def made(figure: Known | None) -> Known:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
-    """One entry of the closed list of checks: its name, its limits with their reason, and the test itself."""
+    """One entry of the closed list of checks: the test, whose name is the finding's code, and its limits with their reason."""
 
-    code: str
+    test: Callable[[RunSpec, JudgedSummary, Thresholds], Observation | None]
     thresholds: Thresholds = Thresholds()
     compares: str  # what the thresholds are compared with, and which way
     reason: str  # why these thresholds; says so where no measurement stands behind them
-    test: Callable[[RunSpec, JudgedSummary, Thresholds], Observation | None]
+
+    @property
+    def code(self) -> str:
+        return self.test.__name__
 
 
 def verdict_of(findings: Iterable[FindingDocument], at_best: Status = "valid") -> VerdictDocument:
