@@ -80,7 +80,6 @@ CLIENT_FIGURES = (
         label="Network round trip",
         unit="s",
         kind="distribution",
-        better=None,
         formula="the least round trip of each connection, by the kernel",
         path="client.network_rtt_s",
         is_drawn=False,

@@ -32,7 +32,6 @@ PER_GPU = Figure(
     key="output_tokens_per_s_per_gpu",
     label="Output throughput per GPU",
     unit="tokens/s",
-    kind="scalar",
     better="higher",
     formula="output throughput/GPUs of the server",
     derive=_per_gpu,

@@ -15,7 +15,6 @@ ACCURACY = Figure(
     key="accuracy",
     label="Accuracy",
     unit="ratio",
-    kind="scalar",
     better="higher",
     formula="mean over the tasks that all compared servers were evaluated on",
 )

@@ -113,7 +113,6 @@ COST_FIGURES = (
         key="usd_per_million_output_tokens",
         label="Cost per million output tokens",
         unit="$",
-        kind="scalar",
         better="lower",
         formula="by the price that was given",
         path="cost.usd_per_million_output_tokens",

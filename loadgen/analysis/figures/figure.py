@@ -20,9 +20,9 @@ class Figure:
     key: str  # its name everywhere
     label: str  # for people
     unit: str  # s, ratio (0 to 1), or as it is shown
-    kind: Literal["distribution", "scalar"]
-    better: Literal["lower", "higher"] | None  # None: neither is
     formula: str
+    kind: Literal["distribution", "scalar"] = "scalar"
+    better: Literal["lower", "higher"] | None = None  # None: neither is
     window: str = ""  # which requests, arrivals or timestamps it is made from
     doc: str = ""  # what it tells, in a sentence
     path: str = ""  # where the run document has it, if not at `key`; dots go down into objects

@@ -59,7 +59,6 @@ def _metric(key: str, label: str, formula: str, doc: str, compute: Callable[[Mea
         label=label,
         unit="s",
         kind="distribution",
-        better=None,
         formula=formula,
         window=_REQUESTS,
         doc=doc,

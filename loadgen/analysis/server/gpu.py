@@ -154,7 +154,6 @@ GPU_FIGURES = (
         key="energy_per_output_token_j",
         label="Energy per output token",
         unit="J",
-        kind="scalar",
         better="lower",
         formula="energy of the server's GPUs in the window/output tokens in the window",
         path="gpu.energy_per_output_token_j",
