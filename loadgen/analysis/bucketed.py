@@ -22,7 +22,6 @@ class Bucketed:
 
     @property
     def n(self) -> int:
-        """How many values there are."""
         return sum(self.counts)
 
     @property

@@ -96,7 +96,6 @@ class ComparedPoint:
     figures: tuple[ComparedFigure, ...]
 
     def to_json(self) -> dict[str, object]:
-        """What the point is, by the spec of A, and its figures."""
         spec = self.a[0]["spec"]
         return {
             "load_label": spec["load_label"],
@@ -125,11 +124,9 @@ class Comparison:
     smallest_change_ratio: float
 
     def count(self, answer: Answer) -> int:
-        """How many figures of all points are `answer`."""
         return sum(figure.answer == answer for point in self.points for figure in point.figures)
 
     def to_json(self) -> dict[str, object]:
-        """The comparison as plain JSON values."""
         return {
             "confidence": self.confidence,
             "smallest_change_ratio": self.smallest_change_ratio,

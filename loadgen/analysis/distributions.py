@@ -50,7 +50,6 @@ def distribution_of(pieces: Iterable[FloatArray]) -> Distribution:
 
 
 def sum_of(pieces: Iterable[FloatArray]) -> float:
-    """The sum of all values of all `pieces`."""
     with _kept(pieces) as values:
         return float(_sum(values, 0, len(values)))
 
@@ -76,7 +75,6 @@ class _Values:
         return np.concatenate([np.frombuffer(read, np.float64), kept])
 
     def pieces(self) -> Iterator[FloatArray]:
-        """All of them in order, some at a time."""
         for begin in range(0, len(self), _VALUES_AT_ONCE):
             yield self.read(begin, min(begin + _VALUES_AT_ONCE, len(self)))
 

@@ -34,7 +34,6 @@ class Gate:
         return "inconclusive" if self.inconclusive or not self.judged else "passed"
 
     def to_json(self) -> dict[str, object]:
-        """A key per field, and the outcome."""
         return {
             "outcome": self.outcome,
             "worse": list(self.worse),

@@ -128,7 +128,6 @@ class Measured(MeasuredRows):
 
 
 def measured_of(spec: RunSpec, records: Records) -> Measured:
-    """Lay out the records of a run of `spec`."""
     window = measured_window(spec, records)
     some_ok, chunks_known, totals_known, as_asked, some_waited = False, True, True, True, False
     for piece in pieces(records):

@@ -44,7 +44,6 @@ class Extent:
 
     @property
     def length_ns(self) -> int:
-        """From the first to the last."""
         return self.last_ns - self.first_ns
 
 

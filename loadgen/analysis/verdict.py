@@ -63,7 +63,6 @@ def and_of(words: Sequence[str]) -> str:
 
 
 def is_invalid(run: RunDocument) -> bool:
-    """Whether the verdict on a run is `invalid`."""
     return run["verdict"]["status"] == "invalid"
 
 

@@ -29,8 +29,6 @@ _OF_0_1 = {"ttft": "time_to_first_token"}  # keys that 0.1 has under another nam
 
 
 class Metric(Part):
-    """One metric with its unit."""
-
     unit: str | None = None
     avg: Number | None = None
     min: Number | None = None
@@ -53,8 +51,6 @@ class Metric(Part):
 
 
 class LoadPhase(Part):
-    """One phase of its load."""
-
     kind: str = "profiling"
     type: str
     requests: int | None = None
@@ -64,20 +60,14 @@ class LoadPhase(Part):
 
 
 class Named(Part):
-    """A model by its name."""
-
     name: str
 
 
 class Models(Part):
-    """The models that were asked."""
-
     items: list[Named] = Field(min_length=1)
 
 
 class EndpointConfig(Part):
-    """What was spoken to."""
-
     urls: list[str] = Field(min_length=1)
     type: str
     streaming: bool = False
@@ -86,8 +76,6 @@ class EndpointConfig(Part):
 
 
 class Config(Part):
-    """What was asked of it."""
-
     models: Models
     endpoint: EndpointConfig
     phases: list[LoadPhase] = Field(min_length=1)
@@ -95,8 +83,6 @@ class Config(Part):
 
 
 class Export(Part):
-    """The whole export."""
-
     aiperf_version: str | None = None
     start_time: datetime | None = Field(default=None, strict=False)
     end_time: datetime | None = Field(default=None, strict=False)
@@ -129,7 +115,6 @@ class Export(Part):
 
 
 def is_one(document: Any) -> bool:
-    """Whether a document looks like an export of it."""
     if not isinstance(document, dict) or "input_config" not in document:
         return False
     return "aiperf_version" in document or any(isinstance(_records(document).get(key), dict) for key in _KNOWN_BY)

@@ -39,34 +39,24 @@ class Stamps(Part):
 
 
 class Info(Part):
-    """What is known of a request."""
-
     timings: Stamps
 
 
 class Request(Part):
-    """One request that ended well."""
-
     info: Info
     output_tokens: int | None = None
 
 
 class Requests(Part):
-    """The requests that it kept."""
-
     successful: list[Request] | None = None
 
 
 class RequestCounts(Part):
-    """How many requests ended how."""
-
     successful: int = Field(ge=0)
     total: int = Field(ge=0)
 
 
 class Statistics(Part):
-    """A distribution of its own."""
-
     mean: Number | None = None
     median: Number | None = None
     min: Number | None = None
@@ -77,14 +67,10 @@ class Statistics(Part):
 
 
 class OfOk(Part):
-    """A metric of the requests that ended well."""
-
     successful: Statistics = Statistics()
 
 
 class Metrics(Part):
-    """Its metrics, as far as they are read."""
-
     request_totals: RequestCounts
     requests_per_second: OfOk = OfOk()
     output_tokens_per_second: OfOk = OfOk()
@@ -96,8 +82,6 @@ class Metrics(Part):
 
 
 class Strategy(Part):
-    """The load of one benchmark."""
-
     type_: str = "unknown"
     streams: int | None = None
     rate: Number | None = None
@@ -105,8 +89,6 @@ class Strategy(Part):
 
 
 class Backend(Part):
-    """What it spoke to, and how."""
-
     target: str | None = None
     model: str | None = None
     request_format: str | None = None
@@ -120,8 +102,6 @@ class Edge(Part):
 
 
 class BenchmarkConfig(Part):
-    """What was asked of one benchmark."""
-
     strategy: Strategy
     backend: Backend
     sample_size: int | None = None
@@ -130,8 +110,6 @@ class BenchmarkConfig(Part):
 
 
 class Benchmark(Part):
-    """One benchmark."""
-
     config: BenchmarkConfig
     metrics: Metrics
     requests: Requests
@@ -140,23 +118,18 @@ class Benchmark(Part):
 
 
 class Metadata(Part):
-    """Who wrote it."""
-
     guidellm_version: str | None = None
     python_version: str | None = None
     platform: str | None = None
 
 
 class Report(Part):
-    """A whole report."""
-
     metadata: Metadata
     config: Json
     benchmarks: list[Benchmark] = Field(min_length=1)
 
 
 def is_one(document: Any) -> bool:
-    """Whether a document looks like a report of it."""
     metadata = document.get("metadata") if isinstance(document, dict) else None
     return (isinstance(metadata, dict) and "guidellm_version" in metadata) or is_older(document)
 

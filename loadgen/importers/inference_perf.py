@@ -17,8 +17,6 @@ TOOL = "inference-perf"
 
 
 class Load(Part):
-    """What was sent."""
-
     count: int = Field(ge=0)
     requested_rate: Number | None = None
 
@@ -38,20 +36,14 @@ class Spread(Part):
 
 
 class Latency(Part):
-    """Its latencies, as far as they are read."""
-
     time_to_first_token: Spread | None = None
 
 
 class Throughput(Part):
-    """Its rates, as far as they are read."""
-
     requests_per_sec: Number | None = None
 
 
 class Successes(Part):
-    """The requests that ended well."""
-
     count: int = Field(ge=0)
     latency: Latency | None = None
     throughput: Throughput | None = None
@@ -61,15 +53,12 @@ class Successes(Part):
 
 
 class Lifecycle(Part):
-    """One report."""
-
     benchmark_time_seconds: Number | None = None
     load_summary: Load
     successes: Successes
 
 
 def is_one(document: Any) -> bool:
-    """Whether a document looks like a report of it."""
     return isinstance(document, dict) and {"load_summary", "successes", "failures"} <= document.keys()
 
 

@@ -13,7 +13,6 @@ _TOTALS = ("successful", "errored", "incomplete")
 
 
 def is_older(document: Any) -> bool:
-    """Whether a document looks like a report of a version before 0.8."""
     benchmarks = document.get("benchmarks") if isinstance(document, dict) else None
     first = benchmarks[0] if isinstance(benchmarks, list) and benchmarks else None
     return (

@@ -64,12 +64,10 @@ class Result(Part):
 
     @property
     def is_chat(self) -> bool:
-        """Whether it spoke to the chat endpoint."""
         return "chat" in (self.backend or self.endpoint_type or "")
 
     @property
     def failures(self) -> int:
-        """How many requests failed."""
         return max(0, self.num_prompts - self.completed) if self.failed is None else self.failed
 
 

@@ -40,7 +40,6 @@ class Dimension:
         return self.label if self.label[1:2].isupper() else self.label[:1].lower() + self.label[1:]
 
     def text(self, document: RunDocument) -> str:
-        """The dimension's value in a legend."""
         value = self.read(document)
         return self.short.format(setting(value) if isinstance(value, int | float) else value)
 
@@ -92,7 +91,6 @@ OTHERS = (
 
 
 def varies(dimension: Dimension, runs: Sequence[RunDocument]) -> bool:
-    """Whether the runs have more than one value of the dimension."""
     return len({dimension.read(run) for run in runs}) > 1
 
 
@@ -115,7 +113,6 @@ class Axes:
 
     @property
     def series_label(self) -> str:
-        """What tells the lines apart."""
         return ", ".join(dimension.label_in_prose for dimension in self.series)
 
 
@@ -194,7 +191,6 @@ class Point:
         return "valid" if all(run["verdict"]["status"] == "valid" for run in self.runs) else "doubtful"
 
     def pooled(self, read: Callable[[RunDocument], float | None]) -> Pooled | None:
-        """A figure of the point over its repeats."""
         return pool([read(run) for run in self.runs])
 
 

@@ -84,14 +84,12 @@ class Access:
         return answer
 
     def log_out(self, request: Request) -> Response:
-        """End the session of this browser."""
         self.sessions.end(_cookie(request))
         answer = RedirectResponse("/", 303)
         answer.delete_cookie(COOKIE, httponly=True, samesite="strict")
         return answer
 
     def has_session(self, request: Request) -> bool:
-        """Whether this browser is logged in."""
         return self.sessions.has(_cookie(request))
 
     def _who(self, request: Request) -> str | Response | None:
@@ -141,7 +139,6 @@ class AccessMiddleware:
         self._headers = headers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass on what may pass."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return

@@ -120,7 +120,6 @@ class Log:
         self._lock = threading.Lock()
 
     def add(self, event: Told) -> None:
-        """One more event."""
         with self._lock:
             self._number += 1
             if (name := event.get("event")) in PASSING:

@@ -22,7 +22,6 @@ _ON_A_PAGE = 50
 
 @router.get("/jobs")
 def jobs(request: Request, before: str | None = None) -> Response:
-    """The newest jobs, or those older than one of them."""
     access, queue = _parts(request)
     rows: list[JobRow] = []
     standings: list[JobStanding] = []
@@ -43,7 +42,6 @@ def jobs(request: Request, before: str | None = None) -> Response:
 
 @router.get("/jobs.json")
 def jobs_json(request: Request, before: str | None = None) -> Response:
-    """The same as JSON."""
     opened = _opened(request)
     if opened is None:
         return document({"schema_version": 1, "jobs": []})
@@ -54,7 +52,6 @@ def jobs_json(request: Request, before: str | None = None) -> Response:
 
 @router.post("/jobs/{job_id}/cancel")
 def cancel(job_id: str, request: Request) -> Response:
-    """The button."""
     _, queue = _parts(request)
     if queue is not None:
         queue.cancel(job_id)
@@ -63,7 +60,6 @@ def cancel(job_id: str, request: Request) -> Response:
 
 @router.post("/jobs/{job_id}/resume")
 def resume(job_id: str, request: Request) -> Response:
-    """The button."""
     _, queue = _parts(request)
     if queue is not None:
         queue.resume(job_id)
@@ -78,7 +74,6 @@ def login(request: Request, next: str = "/") -> Response:
 
 @router.post(LOGOUT)
 def logout(request: Request) -> Response:
-    """The button."""
     return _parts(request)[0].log_out(request)
 
 

@@ -83,11 +83,9 @@ class ServiceClient:
         return [JobDocument(**each) for each in found["jobs"]]
 
     def run(self, run_id: str) -> RunDocument:
-        """A run's document."""
         return cast(RunDocument, self._ask("GET", f"runs/{run_id}"))
 
     def sweep(self, sweep_id: str) -> SweepDocument:
-        """A sweep's document, with those of its runs."""
         return cast(SweepDocument, self._ask("GET", f"sweeps/{sweep_id}"))
 
     def events(self, job_id: str, after: str | None) -> Iterator[JobEvent]:

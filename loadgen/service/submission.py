@@ -73,7 +73,6 @@ class Submission:
     planned_runs: int
 
     def job(self) -> JobRow:
-        """A new job of it."""
         return JobRow(
             job_id=new_id("j"),
             status="queued",

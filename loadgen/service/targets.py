@@ -99,8 +99,6 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Targets:
-    """The whole list."""
-
     rules: tuple[Rule, ...]
 
     @classmethod

@@ -64,14 +64,12 @@ class LoginSessions:
         return name
 
     def has(self, name: str | None) -> bool:
-        """Whether there is such a session."""
         if name is None:
             return False
         with self._lock:
             return self._until_s.get(_digest(name), 0.0) > self._clock_s()
 
     def end(self, name: str | None) -> None:
-        """Forget the session."""
         if name is not None:
             with self._lock:
                 self._until_s.pop(_digest(name), None)
@@ -86,7 +84,6 @@ class Failures:
         self._lock = threading.Lock()
 
     def add(self, address: str) -> None:
-        """One more wrong token."""
         with self._lock:
             while len(self._at_s) >= _MAX_ADDRESSES and address not in self._at_s:
                 self._at_s.popitem(last=False)

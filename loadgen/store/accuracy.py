@@ -36,7 +36,6 @@ def server_hash(server: ServerDocument) -> str:
 
 
 def add(session: Session, evaluation: Evaluation) -> None:
-    """Store all results of an evaluation."""
     server = plain.storable(evaluation.server)[0]
     for row in evaluation.rows:
         columns = {name: getattr(row, name) for name in _COLUMNS} | {"settings": plain.storable(row.settings)[0]}

@@ -132,7 +132,6 @@ def _readings(packed: bytes) -> dict[str, Int64]:
 
 
 def encode_outline(outline: Outline) -> bytes:
-    """Pack an outline (`analysis.outline`)."""
     return bytes([VERSION]) + zlib.compress(plain.write_json(outline).encode())
 
 

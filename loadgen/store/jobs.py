@@ -102,7 +102,6 @@ class Jobs:
         ]
 
     def count(self, status: JobStatus) -> int:
-        """How many jobs of that status there are."""
         with self._store._read() as session:
             return (
                 session.scalar(

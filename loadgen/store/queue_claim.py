@@ -66,7 +66,6 @@ def check(session: Session, owner: QueueOwner) -> None:
 
 
 def described(owner: QueueOwner) -> str:
-    """The process as a message names it."""
     return f"process {owner.process_id} on {plain.printable(owner.host_name)}"
 
 
@@ -107,7 +106,6 @@ class QueueClaim:
                 claim.heartbeat_at = _now(session)
 
     def release(self) -> None:
-        """Delete it if it is the owner's."""
         with self._store._write() as session:
             session.execute(
                 delete(tables.QueueClaimTable).where(tables.QueueClaimTable.owner_id == self._owner.owner_id)

@@ -76,7 +76,6 @@ class Store:
         return self._database.path
 
     def close(self) -> None:
-        """Give the connections back."""
         self._database.reading.dispose()
 
     reconnect = close

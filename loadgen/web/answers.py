@@ -16,12 +16,10 @@ _MAX_MESSAGE_CHARACTERS = 1_000
 
 
 def html(page: Page, status: int = 200) -> Response:
-    """A page."""
     return HTMLResponse(render(page), status)
 
 
 def document(value: Mapping[str, object], status: int = 200) -> Response:
-    """A JSON document."""
     text = json.dumps(value, ensure_ascii=False, allow_nan=False, indent=2)
     return Response(text + "\n", status, media_type="application/json")
 

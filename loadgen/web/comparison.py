@@ -26,13 +26,11 @@ Asked = Annotated[View, Depends(_view)]
 
 @router.get("/compare")
 def comparison(view: Asked, store: Reading) -> Response:
-    """The page."""
     return html(comparison_page(view, select(store, view)))
 
 
 @router.get("/compare.json")
 def comparison_json(view: Asked, store: Reading) -> Response:
-    """Its cells, with what the view came to."""
     selection = select(store, view)
     made = compared(view, selection)
     return document(
@@ -51,7 +49,6 @@ def comparison_json(view: Asked, store: Reading) -> Response:
 
 @router.get("/compare.csv")
 def comparison_csv(view: Asked, store: Reading) -> Response:
-    """Its cells, one a line."""
     text = as_csv(flat_rows(compared(view, select(store, view))))
     headers = {"Content-Disposition": 'attachment; filename="comparison.csv"'}
     return Response(text, media_type="text/csv; charset=utf-8", headers=headers)

@@ -20,8 +20,6 @@ from loadgen.store.sweep_progress import SweepsProgress
 
 @dataclass(slots=True)
 class DashboardStore:
-    """Where the measurements are."""
-
     url: str
     was_there: bool = False
 

@@ -31,8 +31,6 @@ _HEARTBEAT_S = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """A sweep at one moment."""
-
     sweep: SweepRow
     progress: ProgressRow | None
 

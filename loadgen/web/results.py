@@ -62,13 +62,11 @@ def sweeps_json(request: Request, filters: Asked) -> Response:
 
 @router.get("/sweeps/{sweep_id}.json")
 def sweep_json(sweep_id: str, store: Reading) -> Response:
-    """A sweep with the documents of its runs."""
     return document(sweep_document(store.sweep(sweep_id), store.runs(sweep_id)))
 
 
 @router.get("/sweeps/{sweep_id}")
 def sweep(sweep_id: str, store: Reading) -> Response:
-    """A sweep's page."""
     found = store.sweep(sweep_id)
     siblings = [] if found.group_id is None else store.group(found.group_id)
     runs, now = store.runs(sweep_id), datetime.now(UTC)
@@ -78,13 +76,11 @@ def sweep(sweep_id: str, store: Reading) -> Response:
 
 @router.get("/runs/{run_id}.json")
 def run_json(run_id: str, store: Reading) -> Response:
-    """A run's document, with what is known of its sweep."""
     found = store.run(run_id)
     return document(run_document(store.sweep(found["sweep_id"]), found))
 
 
 @router.get("/runs/{run_id}")
 def run(run_id: str, store: Reading) -> Response:
-    """A run's page."""
     found, samples, gpus = store.run(run_id), store.samples(run_id), store.gpus(run_id)
     return html(run_page(found, outline_of(store, found), datetime.now(UTC), samples=samples, gpus=gpus))

@@ -37,13 +37,11 @@ Studies = Annotated[Shelf, Depends(_shelf)]
 
 @router.get("/studies")
 def studies(shelf: Studies) -> Response:
-    """The index."""
     return HTMLResponse(render_study(studies_page(shelf.studies, DASHBOARD, shelf.problems)))
 
 
 @router.get("/studies.json")
 def studies_json(shelf: Studies) -> Response:
-    """The index, for programs."""
     return document(studies_document(shelf.studies, shelf.problems))
 
 
@@ -61,17 +59,14 @@ def claims(request: Request, shelf: Studies) -> Response:
 
 @router.get("/studies/claims.json")
 def claims_json(shelf: Studies) -> Response:
-    """All claims, for programs."""
     return document(claims_document(shelf.studies))
 
 
 @router.get("/studies/{name}.json")
 def study_json(name: str, shelf: Studies) -> Response:
-    """A study with its points and claims."""
     return document(study_document(shelf.study(name)))
 
 
 @router.get("/studies/{name}")
 def study(name: str, shelf: Studies) -> Response:
-    """A study's page."""
     return HTMLResponse(render_study(study_page(shelf.study(name), shelf.studies, DASHBOARD)))

@@ -34,12 +34,10 @@ class Price:
         return self.usd_per_gpu_hour is not None
 
     def of_tokens_usd(self, input_tokens: float, output_tokens: float) -> float:
-        """What so many tokens cost by the list."""
         per_input, per_output = self.usd_per_million_input_tokens, self.usd_per_million_output_tokens
         return ((per_input or 0.0) * input_tokens + (per_output or 0.0) * output_tokens) / _MILLION
 
     def of_time_usd(self, duration_s: float) -> float:
-        """What the GPUs cost in that time."""
         return (self.usd_per_gpu_hour or 0.0) * self.gpus * duration_s / _HOUR_S
 
     def to_json(self) -> dict[str, Any]:

@@ -36,7 +36,6 @@ class RequestsOutline(TypedDict):
 
 
 def requests_outline(measured: Measured) -> RequestsOutline:
-    """Return the requests of a run that are drawn one by one."""
     sent, rows = _chosen(measured)
     columns: RequestsOutline = {
         "sent": sent,

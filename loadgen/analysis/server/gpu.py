@@ -38,7 +38,6 @@ class GpuSeries:
     columns: Mapping[str, Int64]
 
     def within(self, start_ns: int, end_ns: int) -> Bool:
-        """Which readings lie between the two moments."""
         inside: Bool = (self.columns["at_ns"] >= start_ns) & (self.columns["at_ns"] <= end_ns)
         return inside
 

@@ -19,8 +19,6 @@ from loadgen.report.points import Pooled, Table, axes, points
 
 
 class HeatRow(TypedDict):
-    """A place of the map, with or without a figure."""
-
     line: str
     column: str
     text: str

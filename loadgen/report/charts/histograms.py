@@ -16,8 +16,6 @@ from loadgen.report.format import milliseconds, plural
 
 
 class PercentileMark(TypedDict):
-    """A percentile over the histogram."""
-
     value_s: float
     text: str
     line: int

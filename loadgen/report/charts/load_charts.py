@@ -135,7 +135,6 @@ def latency_chart(runs: Sequence[RunDocument], of: Figure, names: Mapping[str, s
 
 
 def throughput_chart(runs: Sequence[RunDocument], names: Mapping[str, str] | None = None) -> Chart:
-    """The output throughput along the load."""
     along = axes(runs, names)
     return load_chart(THROUGHPUT, bounded_rows(points(runs, along), THROUGHPUT), along=along)
 

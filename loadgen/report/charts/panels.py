@@ -37,8 +37,6 @@ class Band:
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """What is drawn over one scale."""
-
     title: str
     unit: str
     lines: tuple[Line, ...]

@@ -356,7 +356,6 @@ def plot(name: str) -> Plot:
 
 
 def sweep_page_charts(selection: RunSelection) -> tuple[Chart, ...]:
-    """The charts of a sweep's page, in order."""
     return tuple(chart for name in SWEEP_PAGE for chart in plot(name).page_charts(selection))
 
 

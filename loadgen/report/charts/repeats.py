@@ -18,8 +18,6 @@ from loadgen.report.points import Table, axes, points
 
 
 class RepeatMark(TypedDict):
-    """One repeat of a load point."""
-
     x: str
     series: str
     repeat: int

@@ -46,8 +46,6 @@ def timeline_chart(requests: RequestsOutline, window: WindowDocument | None, by_
 
 
 class Bar(TypedDict):
-    """A phase of a request."""
-
     request: int
     lane: int
     outcome: str

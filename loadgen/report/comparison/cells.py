@@ -80,7 +80,6 @@ class Cell:
 
 
 def place_of(run: RunDocument, axes: CellAxes) -> Place:
-    """The place of a run in the drawing."""
     return Place(
         x=axes.x.read(run),
         color=axes.color.text(run),

@@ -121,7 +121,6 @@ class Uncompared:
 
 
 def line_of(place: Place) -> LineKey:
-    """Return the line that a cell stands on."""
     return place.color, place.facet, place.remainder
 
 

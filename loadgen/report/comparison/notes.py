@@ -9,7 +9,6 @@ from loadgen.report.format import plural
 
 
 def notes(view: View, selection: Selection, made: Compared) -> tuple[str, ...]:
-    """Return what must be known of these charts, in sentences."""
     notes = []
     invalid = sum(run["verdict"]["status"] == "invalid" for run in selection.runs)
     if invalid:

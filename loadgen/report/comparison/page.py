@@ -26,8 +26,6 @@ from loadgen.report.words.server import has_dummy_weights
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """One thing that can be chosen in the form."""
-
     value: str
     label: str
     chosen: bool

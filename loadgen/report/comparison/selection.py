@@ -35,13 +35,11 @@ class Selection:
 
 
 def tags_of(sweep: SweepRow) -> list[str]:
-    """The tags that a sweep was given."""
     tags = sweep.spec.get("tag")
     return [str(tag) for tag in tags] if isinstance(tags, list) else []
 
 
 def filtered(sweeps: Iterable[SweepRow], filters: Filters) -> list[SweepRow]:
-    """Those sweeps that the filters let through."""
     words = filters.q.lower().split()
 
     def passes(sweep: SweepRow) -> bool:

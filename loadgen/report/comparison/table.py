@@ -29,8 +29,6 @@ class TableField(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class TableLine:
-    """A cell's row."""
-
     cells: tuple[TableField, ...]
     status: str
     reasons: tuple[str, ...]

@@ -29,7 +29,6 @@ class Filters:
 
     @property
     def any(self) -> bool:
-        """Whether it leaves anything out."""
         return any(getattr(self, each.name) for each in fields(self))
 
     def pairs(self) -> list[tuple[str, str]]:
@@ -69,11 +68,9 @@ class View:
         return found
 
     def query(self) -> str:
-        """The query part of its address."""
         return urlencode(self.pairs(), quote_via=quote, safe=",:")
 
     def without(self, found_id: str) -> "View":
-        """The same without one of its ids."""
         return replace(self, ids=tuple(each for each in self.ids if each != found_id))
 
 

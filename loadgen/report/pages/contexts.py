@@ -122,8 +122,6 @@ class RunPage(ResultPage):
 
 @dataclass(frozen=True, slots=True)
 class ReportPage:
-    """Sweeps and runs in one file."""
-
     title: str
     created: str
     contents: tuple[tuple[str, str], ...]  # (anchor, text)
@@ -135,8 +133,6 @@ class ReportPage:
 
 @dataclass(frozen=True, slots=True)
 class ErrorPage:
-    """What went wrong, in a sentence."""
-
     title: str
     message: str
 

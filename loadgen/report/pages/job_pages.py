@@ -14,8 +14,6 @@ SIMULATOR = "simulator"  # the target of jobs on the embedded one
 
 @dataclass(frozen=True, slots=True)
 class JobLine:
-    """A job's row in the list."""
-
     job_id: str
     name: str
     target: str

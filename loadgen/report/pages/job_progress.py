@@ -44,7 +44,6 @@ class JobProgress:
 
 
 def job_progress(job: JobRow, standing: JobStanding, now: datetime) -> JobProgress:
-    """How far `job` is at the time `now`."""
     row = _of_this_attempt(job, standing.progress)
     document = reported(row)
     runs: Mapping[str, object] = document.get("runs") or {}

@@ -52,8 +52,6 @@ class ListLine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SweepLine(ListLine):
-    """A sweep's row in the list."""
-
     sweep_id: str
     status: str
     start_failure: str  # its kind, where the server did not start
@@ -94,7 +92,6 @@ def folded(sweeps: Iterable[SweepRow]) -> list[list[SweepRow]]:
 def sweep_line(
     sweep: SweepRow, figures: Mapping[str, SweepFigures], now: datetime, progress: ProgressRow | None
 ) -> SweepLine:
-    """The row of a sweep."""
     return SweepLine(
         sweep_id=sweep.sweep_id,
         name=sweep.name or sweep.sweep_id,
@@ -148,13 +145,11 @@ def group_line(sweeps: Sequence[SweepRow], figures: Mapping[str, SweepFigures], 
 
 
 def list_address(filters: Filters, page: int) -> str:
-    """The address of a page of the list."""
     pairs = filters.pairs() + ([("page", str(page))] if page > 1 else [])
     return f"/?{list_query(pairs)}" if pairs else "/"
 
 
 def list_query(pairs: Sequence[tuple[str, str]]) -> str:
-    """The query of an address."""
     return urlencode(pairs, quote_via=quote)
 
 

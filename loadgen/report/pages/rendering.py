@@ -24,7 +24,6 @@ def json_block(value: Any) -> Markup:
 
 @cache
 def environment() -> Environment:
-    """The Jinja environment of every page."""
     made = Environment(
         loader=FileSystemLoader(assets.templates_directory()),
         autoescape=True,
@@ -47,6 +46,5 @@ def environment() -> Environment:
 
 
 def render(page: Page) -> str:
-    """One page as a whole HTML document."""
     template = environment().get_template(TEMPLATES[type(page)])
     return template.render(page=page, vega=assets.vega() if isinstance(page, WITH_CHARTS) else None)

@@ -53,7 +53,6 @@ def render_report(store: Store, ids: Sequence[str], view: View | None = None) ->
 
 
 def _beside(sweep: SweepRow, rows: Sequence[SweepRow]) -> list[SweepRow]:
-    """Those of the same group, itself among them."""
     return [row for row in rows if row.group_id and row.group_id == sweep.group_id]
 
 

@@ -125,7 +125,6 @@ def found_words(judgement: Judgement) -> str:
 
 
 def compared_lines(judgement: Judgement) -> tuple[ComparedLine, ...]:
-    """The comparisons that a verdict rests on."""
     return tuple(
         ComparedLine(
             each.of or "all",

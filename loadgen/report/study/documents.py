@@ -20,7 +20,6 @@ SCHEMA_VERSION = 1
 
 
 def studies_document(all_results: Sequence[StudyResults], problems: Sequence[str] = ()) -> Json:
-    """The index."""
     return {
         "schema_version": SCHEMA_VERSION,
         "claims": _counts(standing for results in all_results for standing in results.standing),
@@ -32,12 +31,10 @@ def studies_document(all_results: Sequence[StudyResults], problems: Sequence[str
 
 
 def reports_document(all_results: Sequence[StudyResults]) -> Json:
-    """Several studies, each as its page has it."""
     return {"schema_version": SCHEMA_VERSION, "studies": [study_document(results) for results in all_results]}
 
 
 def study_document(results: StudyResults) -> Json:
-    """One study with its points and its claims."""
     study = results.file.study
     figures = _figures(results)
     return {
@@ -73,7 +70,6 @@ def study_document(results: StudyResults) -> Json:
 
 
 def claims_document(all_results: Sequence[StudyResults]) -> Json:
-    """All claims with the verdicts that stand."""
     claims = [_standing(results.file.study.name, each) for results in all_results for each in results.standing]
     counts = _counts(standing for results in all_results for standing in results.standing)
     return {"schema_version": SCHEMA_VERSION, "verdicts": counts, "claims": claims}

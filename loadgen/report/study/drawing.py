@@ -23,7 +23,6 @@ class Drawing:
 
 
 def drawing_titles(study: Study) -> tuple[str, ...]:
-    """The drawings that a study has, by their titles."""
     return tuple(panel.title for panel in study.panels) if study.needs_server else _SIZES
 
 

@@ -17,8 +17,6 @@ from loadgen.study.measured import Series
 
 @dataclass(frozen=True, slots=True)
 class StudyCard:
-    """One study on the index."""
-
     name: str
     title: str
     place: str
@@ -47,8 +45,6 @@ class StudiesPage:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """What can be chosen in a form."""
-
     value: str
     label: str
     chosen: bool

@@ -87,7 +87,6 @@ def readable_studies(names: Iterable[str]) -> tuple[list[StudyFile], list[str]]:
 
 
 def planned_studies(names: Iterable[str]) -> tuple[tuple[PlannedStudy, ...], tuple[str, ...]]:
-    """The same with their points."""
     files, problems = readable_studies(names)
     planned: list[PlannedStudy] = []
     for file in files:

@@ -19,7 +19,6 @@ class VariantMemory:
 
     @property
     def fits(self) -> bool:
-        """Whether it does."""
         return self.problem is None
 
 

@@ -83,14 +83,12 @@ class Record:
 
     @property
     def has_tiny_models(self) -> bool:
-        """Whether any of the servers had a tiny model."""
         return any(
             series_on(sweep.server, sweep.environment, is_simulated=sweep.simulated).provenance == "tiny"
             for sweep, _ in self.sweeps
         )
 
     def sweeps_on(self, variants: Iterable[StudyVariant]) -> list[tuple[SweepRow, Identity]]:
-        """The sweeps on one of these servers."""
         ours = {variant.served.identity for variant in variants}
         return [(sweep, identity) for sweep, identity in self.sweeps if identity in ours]
 

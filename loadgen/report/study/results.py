@@ -48,11 +48,9 @@ class SeriesResults:
 
     @property
     def cannot_fit(self) -> tuple[VariantMemory, ...]:
-        """The servers that do not fit by arithmetic."""
         return tuple(each for each in self.memory if not each.fits)
 
     def count(self, verdict: Verdict) -> int:
-        """How many claims have this verdict."""
         return sum(1 for each in self.judgements if each.verdict == verdict)
 
 
@@ -68,7 +66,6 @@ class Standing:
 
     @property
     def claim(self) -> Claim:
-        """The claim that is judged."""
         return self.judgement.claim
 
 
@@ -89,11 +86,9 @@ class StudyResults:
 
     @property
     def cannot_run(self) -> tuple[StudyVariant, ...]:
-        """Servers of the study that cannot be started."""
         return tuple(variant for variant in self.variants if variant.cannot_run is not None)
 
     def count(self, verdict: Verdict) -> int:
-        """How many claims have this verdict."""
         return sum(1 for each in self.standing if each.judgement.verdict == verdict)
 
 

@@ -19,7 +19,6 @@ class Site:
     claims: str = ""
 
     def study(self, name: str) -> str:
-        """The page of a study."""
         match self.kind:
             case "dashboard":
                 return f"/studies/{name}"
@@ -28,7 +27,6 @@ class Site:
         return ""
 
     def sweep(self, sweep_id: str) -> str:
-        """The page of a sweep."""
         return f"/sweeps/{sweep_id}" if self.kind == "dashboard" else ""
 
     def claim(self, study: str, claim_id: str) -> str:
@@ -43,7 +41,6 @@ FILE = Site("file")
 
 
 def file_name(study: str) -> str:
-    """The file of a study in a folder."""
     return f"study-{study}.html" if study in _TAKEN else f"{study}.html"
 
 

@@ -24,7 +24,6 @@ class SeriesSource:
 
 
 def source_of(points: Iterable[MeasuredPoint]) -> SeriesSource:
-    """Return what the runs of these points say."""
     runs = list({run["run_id"]: run for point in points for run in point.runs}.values())
     days = sorted({run["started_at"][:10] for run in runs})
     return SeriesSource(

@@ -40,8 +40,6 @@ class SeriesLine:
 
 @dataclass(frozen=True, slots=True)
 class PanelSeries:
-    """One panel as one series has it."""
-
     line: SeriesLine
     charts: tuple[Chart, ...]
     caption: str
@@ -84,8 +82,6 @@ class Running:
 
 @dataclass(frozen=True, slots=True)
 class StudyPage:
-    """Everything that the page says."""
-
     title: str
     name: str
     place: str
@@ -119,7 +115,6 @@ Everything = Mapping[str, tuple[str, Standing]]
 
 
 def everything(all_results: Sequence[StudyResults]) -> Everything:
-    """Return the claims of these studies."""
     return {
         standing.claim.id: (results.file.study.name, standing)
         for results in all_results
@@ -128,7 +123,6 @@ def everything(all_results: Sequence[StudyResults]) -> Everything:
 
 
 def study_page(results: StudyResults, all_results: Sequence[StudyResults], site: Site) -> StudyPage:
-    """The page of one of several studies."""
     study = results.file.study
     lines = {each.series: series_line(each, planned=len(results.points)) for each in results.by_series}
     panels = tuple(_section(results, at, panel, lines, site) for at, panel in enumerate(study.panels))
@@ -163,7 +157,6 @@ def study_page(results: StudyResults, all_results: Sequence[StudyResults], site:
 
 
 def running_lines(results: StudyResults, site: Site) -> tuple[Running, ...]:
-    """The sweeps of a study that are being measured."""
     return tuple(
         Running(
             each.name or each.sweep_id, site.sweep(each.sweep_id), f"{each.runs} of {plural(each.planned_runs, 'run')}"
@@ -179,7 +172,6 @@ def fresh_key(all_results: Sequence[StudyResults]) -> str:
 
 
 def series_line(results: SeriesResults, *, planned: int) -> SeriesLine:
-    """A series of a study in words."""
     return line_of(results.series, results.source, f"{len(results.points):,} of {plural(planned, 'point')}")
 
 
@@ -254,7 +246,6 @@ def _error(of: ErrorRow, figure: str) -> str:
 
 
 def _agreement_note(found: Sequence[Agreement]) -> str:
-    """How to read the table."""
     words = (
         "|predicted − measured|/measured: median, largest. Each run is predicted on the host that it was measured on, "
         "as by `loadgen study predict --check`; the points drawn as SIMULATED are those of the fastest host."

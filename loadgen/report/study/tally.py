@@ -36,7 +36,6 @@ class Tally:
 
 
 def tally(verdicts: Iterable[Verdict]) -> Tally:
-    """Count them."""
     found = list(verdicts)
     segments, start = [], 0.0
     for verdict in VERDICTS:

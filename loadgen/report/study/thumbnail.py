@@ -15,8 +15,6 @@ _EDGE = 8
 
 @dataclass(frozen=True, slots=True)
 class Stroke:
-    """One line, or one filled shape."""
-
     path: str
     colour: str
     is_filled: bool = False

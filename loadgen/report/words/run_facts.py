@@ -274,7 +274,6 @@ def environment_facts(environment: EnvironmentDocument) -> Facts:
 
 
 def run_highlights(run: RunDocument) -> tuple[Highlight, ...]:
-    """The head of a run's page."""
     gap = gap_figure([run])
     outcomes = run["outcomes"]
     ttft_note = "; ".join(filter(None, (_tail_note(run, TTFT), round_trip_note(run))))

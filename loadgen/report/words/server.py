@@ -21,7 +21,6 @@ DUMMY_WEIGHTS = "dummy weights"
 
 
 def has_dummy_weights(server: ServerDocument) -> bool:
-    """Whether the weights were made up."""
     return (server.get("launch") or {}).get("weights") == "dummy"
 
 

@@ -50,11 +50,9 @@ class Column:
     note: str = ""  # that explains it, under the table in a terminal
 
     def text(self, value: float | None) -> str:
-        """Return a value of the figure as a cell."""
         return cell(value, self.figure.unit)
 
     def read(self, run: RunDocument) -> float | None:
-        """Return what a run has in this column."""
         return self.figure.read(run, self.statistic)
 
     def pooled(self, runs: Sequence[RunDocument]) -> Pooled | None:

@@ -26,8 +26,6 @@ class PointCell:
 
 @dataclass(frozen=True, slots=True)
 class PointLine:
-    """A load point's row."""
-
     status: str
     all_invalid: bool  # its figures are those of invalid runs
     cells: tuple[PointCell, ...]
@@ -44,8 +42,6 @@ class PointsTable:
 
 @dataclass(frozen=True, slots=True)
 class RunLine:
-    """A run's row."""
-
     run_id: str
     repeat: int
     status: str
@@ -62,7 +58,6 @@ class RunsTable:
 
 
 def points_table(runs: Sequence[RunDocument]) -> PointsTable:
-    """Return the table of the load points of a sweep's runs."""
     along = axes(runs)
     found = load_points(runs, along)
     shown = [column for column in columns(runs) if column.of_points]

@@ -139,12 +139,10 @@ def _doubtful_words(which: str, marks: Sequence[PanelMark]) -> str:
 
 
 def _is_cut(scales: PanelScales, mark: PanelMark) -> bool:
-    """Whether the bar of a mark is longer than its chart."""
     return mark.pooled.high is not None and mark.pooled.high * _factor(scales) > _ends(scales, [mark])[2]
 
 
 def _is_beyond(scales: PanelScales, mark: PanelMark) -> bool:
-    """Whether the bound of a mark is outside its chart."""
     if mark.bound is None:
         return False
     _, floor, ceiling = _ends(scales, [mark])
@@ -201,7 +199,6 @@ def _rows(scales: PanelScales, marks: Sequence[PanelMark]) -> list[MarkRow]:
 
 
 def _name(scales: PanelScales, mark: PanelMark) -> str:
-    """Of a bar."""
     word = _word(scales.panel.x, mark.x)
     return f"{word}, {mark.rest}" if mark.rest else word
 
@@ -300,7 +297,6 @@ def _plain(value: object) -> str:
 
 
 def _dash(rests: Sequence[str]) -> Spec:
-    """Dashes for lines of one colour."""
     dashes = [list(palette.DASHES[at % len(palette.DASHES)]) for at in range(len(rests))]
     dash = nominal("rest", rests, dashes, has_legend=True)
     dash["legend"] |= {"symbolType": "stroke", "symbolSize": 240}

@@ -91,7 +91,6 @@ class PanelScales:
 
 
 def is_number(value: object) -> bool:
-    """Whether a coordinate is one."""
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 

@@ -31,7 +31,6 @@ Column = tuple[str, Callable[[PanelMark], str]]
 
 
 def value_table(scales: PanelScales, marks: Sequence[PanelMark], site: Site) -> ValueTable:
-    """Return the table of these marks."""
     columns = _columns(scales, marks)
     return ValueTable(
         tuple(title for title, _ in columns),
