@@ -4,12 +4,13 @@ A fault befalls streamed requests of /v1/completions and /v1/chat/completions; a
 request may also ask for its own fault by the header `X-Fault: NAME`.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import loadgen.servers.simulator.fault_scripts as scripts
 from loadgen.errors import UsageError
-from loadgen.servers.simulator.script import Script, StreamedAnswer
+from loadgen.servers.simulator.dialect import DONE, JSON, LAST_CHUNK, encode
+from loadgen.servers.simulator.script import AT_ONCE, Ending
 
 HEADER = "x-fault"
 EARLY_REFUSAL = "early-refusal"
@@ -22,7 +23,7 @@ class Fault:
 
     name: str
     does: str
-    script: Callable[[StreamedAnswer], Script] | None = None
+    script: scripts.ScriptOf | None = None
 
 
 _TABLE = (
@@ -30,48 +31,48 @@ _TABLE = (
     Fault("early-role", "sends the role alone (an empty text in completions) at once, long before the first token", scripts.early_role),
     Fault("empty-deltas", "sends an empty delta before each token, each at its own moment", scripts.empty_deltas),
     Fault("usage-with-choices", "sends the usage in the last chunk with choices, and no chunk for it", scripts.usage_with_choices),
-    Fault("no-usage", "tells neither usage nor token ids", scripts.no_usage),
-    Fault("no-done", "leaves [DONE] out", scripts.no_done),
+    Fault("no-usage", "tells neither usage nor token ids", scripts.asking(include_usage=False, continuous_usage=False, return_token_ids=False)),
+    Fault("no-done", "leaves [DONE] out", scripts.respelled(DONE, b"")),
     Fault("merged-tokens", "sends three tokens in one chunk, when the last of them is due", scripts.merged_tokens),
     Fault("joined-chunks", "sends three chunks in one write, when the last of them is due", scripts.joined_chunks),
-    Fault("crlf", "ends lines with CRLF", scripts.crlf),
-    Fault("comments", "sends comment lines before each event", scripts.comments),
-    Fault("no-space", "writes data: without the space", scripts.no_space),
-    Fault("keep-alives", "sends a ping event and a bare number before each token", scripts.keep_alives),
-    Fault("no-last-blank-line", "ends the body without the line ends of its last event", scripts.no_last_blank_line),
+    Fault("crlf", "ends lines with CRLF", scripts.respelled(b"\n", b"\r\n")),
+    Fault("comments", "sends comment lines before each event", scripts.respelled(b"data: ", b": keep-alive\n\n: data is next\ndata: ")),
+    Fault("no-space", "writes data: without the space", scripts.respelled(b"data: ", b"data:")),
+    Fault("keep-alives", "sends a ping event and a bare number before each token", scripts.respelled(b"data: ", b"event: ping\ndata: {}\n\ndata: 7\n\ndata: ")),
+    Fault("no-last-blank-line", "ends the body without the line ends of its last event", scripts.respelled(DONE, DONE.rstrip())),
     Fault("numbered-chunks", "counts the index of the choice up from chunk to chunk", scripts.numbered_chunks),
     Fault("zero-usage", "reports a usage of 0 tokens", scripts.zero_usage),
     Fault("split-characters", "cuts its writes inside a multi-byte character", scripts.split_characters),
     Fault("long-line", "sends one event of 256 KiB in one line", scripts.long_line),
-    Fault("two-choices", "answers with two choices, their tokens side by side", scripts.two_choices),
-    Fault("until-close", "states no length: the body ends with the connection", scripts.until_close),
-    Fault("http-1.0", "answers in HTTP/1.0", scripts.http_1_0),
+    Fault("two-choices", "answers with two choices, their tokens side by side", scripts.asking(choices=2)),
+    Fault("until-close", "states no length: the body ends with the connection", scripts.unframed(keep_alive=False)),
+    Fault("http-1.0", "answers in HTTP/1.0", scripts.unframed(keep_alive=True, version="1.0")),
     Fault("early-hints", "sends an interim answer (103) first", scripts.early_hints),
-    Fault("open-body", "never ends the body after [DONE], and keeps the connection", scripts.open_body),
-    Fault("closes-after", "closes the connection after each answer without saying so", scripts.closes_after),
+    Fault("open-body", "never ends the body after [DONE], and keeps the connection", scripts.whole_steps(Ending.SILENT, tail=b"")),
+    Fault("closes-after", "closes the connection after each answer without saying so", scripts.whole_steps(Ending.ANSWERED_AND_CLOSED)),
     Fault(STALE_CLOSE, "closes a kept connection when a request arrives on it, before a byte of the answer"),
     # Failures.
     Fault("error-event", "sends an error event and [DONE] after half of the tokens", scripts.error_event),
-    Fault("abort", "ends the answer with finish_reason abort", scripts.abort),
-    Fault("no-finish", "ends the stream in good order after half of the tokens, without a finish_reason", scripts.no_finish),
+    Fault("abort", "ends the answer with finish_reason abort", scripts.respelled(b'"finish_reason":"length"', b'"finish_reason":"abort"')),
+    Fault("no-finish", "ends the stream in good order after half of the tokens, without a finish_reason", scripts.half_of_steps(tail=LAST_CHUNK)),
     Fault("content-after-finish", "sends one more token after the finish_reason", scripts.content_after_finish),
     Fault("unfinished-choice", "answers with two choices, and finishes only the first", scripts.unfinished_choice),
-    Fault("close", "closes the connection after half of the tokens", scripts.close),
-    Fault("reset", "resets the connection after half of the tokens", scripts.reset),
-    Fault("stall", "sends nothing more after half of the tokens, and keeps the connection", scripts.stall),
-    Fault("silence", "takes the request and never answers", scripts.silence),
-    Fault("no-answer", "closes the connection when the first token is due, without a byte", scripts.no_answer),
-    Fault("endless-stream", "goes on with tokens for ever", scripts.endless_stream),
+    Fault("close", "closes the connection after half of the tokens", scripts.half_of_steps(Ending.CLOSED)),
+    Fault("reset", "resets the connection after half of the tokens", scripts.half_of_steps(Ending.RESET)),
+    Fault("stall", "sends nothing more after half of the tokens, and keeps the connection", scripts.half_of_steps(Ending.SILENT)),
+    Fault("silence", "takes the request and never answers", scripts.bare(b"", AT_ONCE, Ending.SILENT)),
+    Fault("no-answer", "closes the connection when the first token is due, without a byte", scripts.bare(b"", 0, Ending.CLOSED)),
+    Fault("endless-stream", "goes on with tokens for ever", scripts.asking(output_tokens=2**62)),
     Fault("endless-line", "sends one line for ever, 64 KiB whenever a token is due", scripts.endless_line),
     Fault("cut-json", "cuts the JSON of one event in the middle, and goes on", scripts.cut_json),
     Fault("garbage", "sends bytes that are no events as an event stream", scripts.garbage),
-    Fault("web-page", "answers with a page of HTML and status 200", scripts.web_page),
-    Fault("not-streamed", "answers with one JSON document in place of the stream", scripts.not_streamed),
+    Fault("web-page", "answers with a page of HTML and status 200", scripts.page(200, "text/html", b"<!doctype html><title>Sign in</title><p>Please sign in.</p>")),
+    Fault("not-streamed", "answers with one JSON document in place of the stream", scripts.page(200, JSON, encode({"object": "text_completion", "choices": [{"index": 0, "text": " all at once"}]}))),
     Fault("gzip", "compresses the stream, though it was asked not to", scripts.gzip),
-    Fault("not-http", "answers in another protocol", scripts.not_http),
-    Fault("bad-chunk", "breaks the chunked framing after half of the tokens", scripts.bad_chunk),
-    Fault("redirect", "redirects to another server", scripts.redirect),
-    Fault("server-error", "answers with status 500", scripts.server_error),
+    Fault("not-http", "answers in another protocol", scripts.bare(b"SSH-2.0-OpenSSH_9.6\r\n", AT_ONCE, Ending.CLOSED)),
+    Fault("bad-chunk", "breaks the chunked framing after half of the tokens", scripts.half_of_steps(tail=b"zz\r\nno size\r\n" + LAST_CHUNK)),
+    Fault("redirect", "redirects to another server", scripts.page(307, "text/plain", b"", location="https://elsewhere.example/v1/completions")),
+    Fault("server-error", "answers with status 500", scripts.page(500, JSON, encode(scripts.ENGINE_PROBLEM))),
     Fault("rate-limited", "answers with status 429 and Retry-After", scripts.rate_limited),
     Fault(EARLY_REFUSAL, "answers with status 413 as soon as it has the head of the request, and closes"),
 )  # fmt: skip
