@@ -18,7 +18,12 @@ AFTER_MEASURING: tuple[Phase, ...] = ("reading the records", "saving")
 
 
 @dataclass(frozen=True, slots=True)
-class SweepStarted:
+class Event:
+    """Something that happened; every kind is a class below."""
+
+
+@dataclass(frozen=True, slots=True)
+class SweepStarted(Event):
     """The server has answered and the sweep is on record. A `resumed` one was before, with `kept` runs that had ended."""
 
     sweep_id: str
@@ -31,7 +36,7 @@ class SweepStarted:
 
 
 @dataclass(frozen=True, slots=True)
-class RouteChosen:
+class RouteChosen(Event):
     """The server at `url` is about to be contacted: by the `proxy` of that name, if any; `insecure`: without verifying its certificate."""
 
     url: str
@@ -40,7 +45,7 @@ class RouteChosen:
 
 
 @dataclass(frozen=True, slots=True)
-class AskedAgain:
+class AskedAgain(Event):
     """The server at `url` did not answer the first question (`why`). It is asked again after `wait_s`, for up to `limit_s` in all."""
 
     url: str
@@ -50,14 +55,14 @@ class AskedAgain:
 
 
 @dataclass(frozen=True, slots=True)
-class FilesRead:
+class FilesRead(Event):
     """The dataset or trace has been read; `notes` are sentences on what of it is not used."""
 
     notes: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class DiskSpaceShort:
+class DiskSpaceShort(Event):
     """`what` may need up to `needed_bytes` in `folder`, which has fewer free bytes; the sweep starts anyway."""
 
     what: str
@@ -67,14 +72,14 @@ class DiskSpaceShort:
 
 
 @dataclass(frozen=True, slots=True)
-class NothingToResume:
+class NothingToResume(Event):
     """The sweep on record is finished: nothing is sent, and its result is returned."""
 
     sweep_id: str
 
 
 @dataclass(frozen=True, slots=True)
-class PhaseStarted:
+class PhaseStarted(Event):
     """A new phase of run number `position` (from 1)."""
 
     position: int
@@ -83,21 +88,21 @@ class PhaseStarted:
 
 
 @dataclass(frozen=True, slots=True)
-class PromptsNotFitted:
+class PromptsNotFitted(Event):
     """The server counts tokens slowly, so the later prompts of `run` only have about the length asked."""
 
     run: RunSpec
 
 
 @dataclass(frozen=True, slots=True)
-class RunProgressed:
+class RunProgressed(Event):
     """Progress of a worker, a few times a second while it sends."""
 
     progress: Progress
 
 
 @dataclass(frozen=True, slots=True)
-class RunEnded:
+class RunEnded(Event):
     """A run is saved."""
 
     position: int
@@ -107,7 +112,7 @@ class RunEnded:
 
 
 @dataclass(frozen=True, slots=True)
-class Evaluating:
+class Evaluating(Event):
     """The server's accuracy is being evaluated: `done` of `planned` requests of a tool have been answered, None before the first."""
 
     tool: str
@@ -116,14 +121,14 @@ class Evaluating:
 
 
 @dataclass(frozen=True, slots=True)
-class Evaluated:
+class Evaluated(Event):
     """The server's accuracy is on record."""
 
     evaluation: Evaluation
 
 
 @dataclass(frozen=True, slots=True)
-class SavingDelayed:
+class SavingDelayed(Event):
     """The database does not take a run now (`reason`); saving is retried for up to `within_s` seconds."""
 
     reason: str
@@ -131,7 +136,7 @@ class SavingDelayed:
 
 
 @dataclass(frozen=True, slots=True)
-class DatabaseRestored:
+class DatabaseRestored(Event):
     """The database at `place` was deleted or moved during the sweep; a copy with all of its content is there again."""
 
     place: str
@@ -152,7 +157,7 @@ class GroupPart:
 
 
 @dataclass(frozen=True, slots=True)
-class GroupStarted:
+class GroupStarted(Event):
     """Sweeps over variants of a server begin, or are resumed."""
 
     group_id: str
@@ -161,14 +166,14 @@ class GroupStarted:
 
 
 @dataclass(frozen=True, slots=True)
-class PartStarted:
+class PartStarted(Event):
     """The part of a group at the position `at` begins; the server may be there already."""
 
     at: int
 
 
 @dataclass(frozen=True, slots=True)
-class CheckpointPruning:
+class CheckpointPruning(Event):
     """A checkpoint is being pruned, for a server that starts later."""
 
     source: Path
@@ -176,7 +181,7 @@ class CheckpointPruning:
 
 
 @dataclass(frozen=True, slots=True)
-class ServerStarting:
+class ServerStarting(Event):
     """A new stage in the start of the server of this variant."""
 
     label: str
@@ -184,7 +189,7 @@ class ServerStarting:
 
 
 @dataclass(frozen=True, slots=True)
-class ServerReady:
+class ServerReady(Event):
     """The server answers; `was_running`: it did before."""
 
     label: str
@@ -193,14 +198,14 @@ class ServerReady:
 
 
 @dataclass(frozen=True, slots=True)
-class ServerEnding:
+class ServerEnding(Event):
     """The runs of the server are over, and it is being stopped."""
 
     label: str
 
 
 @dataclass(frozen=True, slots=True)
-class ServerNotStarted:
+class ServerNotStarted(Event):
     """The server did not start, which is recorded as the result of this sweep."""
 
     label: str
@@ -208,27 +213,4 @@ class ServerNotStarted:
     failure: StartFailure
 
 
-Event = (
-    GroupStarted
-    | PartStarted
-    | CheckpointPruning
-    | ServerStarting
-    | ServerReady
-    | ServerEnding
-    | ServerNotStarted
-    | RouteChosen
-    | AskedAgain
-    | FilesRead
-    | DiskSpaceShort
-    | SweepStarted
-    | NothingToResume
-    | PhaseStarted
-    | PromptsNotFitted
-    | RunProgressed
-    | RunEnded
-    | Evaluating
-    | Evaluated
-    | SavingDelayed
-    | DatabaseRestored
-)
 OnEvent = Callable[[Event], None]
