@@ -20,7 +20,6 @@ from loadgen.cli.commands.doctor import doctor
 from loadgen.cli.commands.import_results import import_results
 from loadgen.cli.commands.measure import run, sweep
 from loadgen.cli.commands.moe.experts import experts
-from loadgen.cli.commands.moe.group import moe
 from loadgen.cli.commands.moe.prune import prune
 from loadgen.cli.commands.plot import plot
 from loadgen.cli.commands.profiles import profiles
@@ -35,7 +34,7 @@ from loadgen.cli.console import streams
 from loadgen.cli.console.terminal import Globals, warn
 from loadgen.cli.flags import other_tools
 from loadgen.cli.flags.options import Database, Quiet, Verbose, Version
-from loadgen.cli.flags.signature import Command, Group
+from loadgen.cli.flags.signature import Command, Group, group
 from loadgen.errors import ExitCode, LoadgenError, NotFoundError, OutputError
 
 # With Python's 700 the thousand modules that a command imports, all of which stay, would be looked through 300 times.
@@ -70,6 +69,7 @@ study.command("predict", cls=Command)(predict_studies)
 study.command("report", cls=Command)(report_studies)
 study.command("plot", cls=Command)(plot_study)
 app.add_typer(study, name="study")
+moe = group("Mixture-of-Experts models: how often each expert is chosen, and checkpoints with fewer of them.")
 moe.command("experts", cls=Command)(experts)
 moe.command("prune", cls=Command)(prune)
 app.add_typer(moe, name="moe")

@@ -6,11 +6,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
-import typer
-
 from loadgen.cli.commands.ids import full_id
 from loadgen.cli.console.terminal import Terminal, show_json, stdout
 from loadgen.cli.flags import options
+from loadgen.cli.flags.options import argument
 from loadgen.cli.flags.signature import Flag, command
 from loadgen.errors import GateError, UsageError, listed
 
@@ -31,16 +30,9 @@ _FLAGS = (
     Flag("allow_inconclusive", "", "With --fail-if-worse: pass figures that cannot be judged.", type=bool, default=False),
 )  # fmt: skip
 ResultA = Annotated[
-    str,
-    typer.Argument(
-        metavar="A",
-        help="The result before: an id, a name, 'latest' or a result file; or a group, alone.",
-        show_default=False,
-    ),
+    str, argument("A", "The result before: an id, a name, 'latest' or a result file; or a group, alone.")
 ]
-ResultB = Annotated[
-    str | None, typer.Argument(metavar="[B]", help="The result after, given likewise.", show_default=False)
-]
+ResultB = Annotated[str | None, argument("[B]", "The result after, given likewise.")]
 
 
 @command(_FLAGS)

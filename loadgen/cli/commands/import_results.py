@@ -9,6 +9,7 @@ import typer
 
 from loadgen.cli.console.terminal import Terminal, show_json, warn
 from loadgen.cli.flags import options
+from loadgen.cli.flags.options import argument
 from loadgen.cli.flags.signature import Flag, command
 from loadgen.errors import ExitCode, LoadgenError
 from loadgen.report.format import plural
@@ -45,12 +46,7 @@ class _Imported:
 @command(_FLAGS)
 def import_results(
     terminal: Terminal,
-    files: Annotated[
-        list[Path],
-        typer.Argument(
-            metavar="FILE…", help="What 'loadgen export' or another client wrote as JSON.", show_default=False
-        ),
-    ],
+    files: Annotated[list[Path], argument("FILE…", "What 'loadgen export' or another client wrote as JSON.")],
     *,
     simulated: bool,
     as_json: options.Json = False,

@@ -3,12 +3,11 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
 from loadgen.cli.commands.ids import full_id
 from loadgen.cli.console.output_file import write_file
 from loadgen.cli.console.terminal import Terminal, show, show_json
 from loadgen.cli.flags import options
+from loadgen.cli.flags.options import argument
 from loadgen.cli.flags.signature import Flag, command
 from loadgen.errors import UsageError
 
@@ -27,14 +26,9 @@ _FLAGS = (
 @command(_FLAGS)
 def plot(
     terminal: Terminal,
-    chart: Annotated[
-        str | None, typer.Argument(metavar="CHART", help="Which chart; --list names them.", show_default=False)
-    ] = None,
+    chart: Annotated[str | None, argument("CHART", "Which chart; --list names them.")] = None,
     ids: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="ID…", help="Sweeps, groups or runs: ids, names, or 'latest' (the default).", show_default=False
-        ),
+        list[str] | None, argument("ID…", "Sweeps, groups or runs: ids, names, or 'latest' (the default).")
     ] = None,
     *,
     output: Path | None,

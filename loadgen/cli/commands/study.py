@@ -9,7 +9,8 @@ import typer
 
 from loadgen.cli.console.terminal import Terminal, show, show_json, warn
 from loadgen.cli.flags import options
-from loadgen.cli.flags.signature import Command, Flag, Group, command
+from loadgen.cli.flags.options import argument
+from loadgen.cli.flags.signature import Command, Flag, command, group
 from loadgen.errors import ExitCode, UsageError, listed
 
 if TYPE_CHECKING:
@@ -20,17 +21,9 @@ if TYPE_CHECKING:
     from loadgen.study.study_file import StudyFile
     from loadgen.study.variants import StudyVariant
 
-study = typer.Typer(
-    name="study",
-    help="Studies: every figure of the paper, and your own, planned, measured, predicted, judged.",
-    cls=Group,
-    no_args_is_help=True,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
+study = group("Studies: every figure of the paper, and your own, planned, measured, predicted, judged.")
 
-StudyName = Annotated[
-    str, typer.Argument(metavar="NAME", help="A study by name, or the path of its file.", show_default=False)
-]
+StudyName = Annotated[str, argument("NAME", "A study by name, or the path of its file.")]
 ONLY = Flag(
     "only",
     "K=V",

@@ -3,11 +3,10 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
 from loadgen.cli.commands.study import ONLY, chosen_points, gpus, where
 from loadgen.cli.console.terminal import Terminal, show, show_json
 from loadgen.cli.flags import options
+from loadgen.cli.flags.options import argument
 from loadgen.cli.flags.signature import Flag, command
 from loadgen.errors import ServerError, UsageError
 
@@ -30,12 +29,7 @@ _FLAGS = (
 def predict_studies(
     terminal: Terminal,
     names: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="NAME…",
-            help="Studies by name, or the paths of their files; with --check, result files.",
-            show_default=False,
-        ),
+        list[str], argument("NAME…", "Studies by name, or the paths of their files; with --check, result files.")
     ],
     *,
     hardware: str,

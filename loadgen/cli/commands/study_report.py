@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
 from loadgen.cli.commands.plot import drawing_format
+from loadgen.cli.commands.study import StudyName
 from loadgen.cli.console.output_file import write_file
 from loadgen.cli.console.terminal import Terminal, show_json
 from loadgen.cli.flags import options
+from loadgen.cli.flags.options import argument
 from loadgen.cli.flags.signature import Flag, command
 from loadgen.errors import NotFoundError, UsageError, listed
 
@@ -36,10 +36,7 @@ _PLOT_FLAGS = (
 @command(_REPORT_FLAGS)
 def report_studies(
     terminal: Terminal,
-    names: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="NAME…", help="Studies by name or path (default: all).", show_default=False),
-    ] = None,
+    names: Annotated[list[str] | None, argument("NAME…", "Studies by name or path (default: all).")] = None,
     *,
     output: Path | None,
     series: str | None,
@@ -114,9 +111,7 @@ def _verdicts(results: "Sequence[StudyResults]") -> str:
 @command(_PLOT_FLAGS)
 def plot_study(
     terminal: Terminal,
-    name: Annotated[
-        str, typer.Argument(metavar="NAME", help="A study by name, or the path of its file.", show_default=False)
-    ],
+    name: StudyName,
     *,
     output: Path | None,
     panel: int,

@@ -1,12 +1,17 @@
 """Flags and arguments that several commands take. Those of `run`, `sweep` and `search` are in `measuring`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 import loadgen
 from loadgen.cli.console.terminal import echo
+
+
+def argument(metavar: str, help: str) -> Any:
+    """Return a positional argument by its name on the help screen."""
+    return typer.Argument(metavar=metavar, help=help, show_default=False)
 
 
 def _print_version(asked: bool) -> None:
@@ -36,21 +41,10 @@ Version = Annotated[
 Json = Annotated[bool, typer.Option("--json", metavar="", help="One JSON document on stdout instead of a table.")]
 
 SpecFile = Annotated[
-    Path | None,
-    typer.Argument(
-        metavar="[SPEC.yaml]", help="The same as the flags, as keys with underscores; flags win.", show_default=False
-    ),
+    Path | None, argument("[SPEC.yaml]", "The same as the flags, as keys with underscores; flags win.")
 ]
 
 AnyId = Annotated[
-    str,
-    typer.Argument(
-        metavar="ID",
-        help="A sweep, group or run: its id, a unique beginning of it, its --name, or 'latest'.",
-        show_default=False,
-    ),
+    str, argument("ID", "A sweep, group or run: its id, a unique beginning of it, its --name, or 'latest'.")
 ]
-AnyIds = Annotated[
-    list[str],
-    typer.Argument(metavar="ID…", help="Sweeps, groups or runs: ids, names, or 'latest'.", show_default=False),
-]
+AnyIds = Annotated[list[str], argument("ID…", "Sweeps, groups or runs: ids, names, or 'latest'.")]

@@ -31,6 +31,7 @@ class Flag:
     type: Any = str | None
     default: Any = None
     short: str = ""  # its second name, of one letter: `-o`
+    most: int | None = None  # of a whole number from 0 on
 
     @property
     def option(self) -> str:
@@ -41,7 +42,15 @@ class Flag:
     def parameter(self) -> inspect.Parameter:
         """The parameter that Typer makes the option from."""
         names = (self.short, self.option) if self.short else (self.option,)
-        option = typer.Option(self.default, *names, metavar=self.metavar, help=self.help, rich_help_panel=self.panel)
+        option = typer.Option(
+            self.default,
+            *names,
+            metavar=self.metavar,
+            help=self.help,
+            rich_help_panel=self.panel,
+            min=None if self.most is None else 0,
+            max=self.most,
+        )
         return inspect.Parameter(self.name, inspect.Parameter.KEYWORD_ONLY, default=option, annotation=self.type)
 
 
@@ -91,6 +100,11 @@ def _parameters(function: _Function) -> list[inspect.Parameter]:
 def _is_argument(parameter: inspect.Parameter) -> bool:
     """Whether it has no flag: a positional argument of the command line."""
     return any(isinstance(each, ArgumentInfo) for each in get_args(parameter.annotation))
+
+
+def group(help: str) -> typer.Typer:
+    """Return a group without commands yet; alone it shows its help."""
+    return typer.Typer(help=help, cls=Group, no_args_is_help=True)
 
 
 class Command(TyperCommand):
