@@ -22,6 +22,27 @@ Where = dict[str, Value | list[Value]]
 Over = Literal["all", "mean", "max", "any"]
 """How a claim speaks of several comparisons: of each, of their mean, of the largest (`up to`), of at least one."""
 
+_NAMES = {"top_k": "top-k", "ffn_size": "FFN size", "kv_precision": "precision of the KV cache", "gpus": "GPUs"}
+_LOADS = {"wave": "one wave", "closed_loop": "the steady state", "open_loop": "an open loop"}
+_SAY_WHAT_THEY_ARE = ("model", "load", "precision", "scheme", "draft", "profile", "kernel")
+
+
+def name_words(name: str) -> str:
+    """`FFN size`: a coordinate's name in a sentence."""
+    return _NAMES.get(name, name.replace("_", " "))
+
+
+def value_words(value: Value) -> str:
+    """`14,336`: the value of any coordinate."""
+    if isinstance(value, str):
+        return _LOADS.get(value, value)
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+
+
+def coordinate_words(name: str, value: str) -> str:
+    """`batch 64`, or `fp8`, which says by itself what it is; `value` is in words."""
+    return value if name in _SAY_WHAT_THEY_ARE else f"{name_words(name)} {value}"
+
 
 class _Part(BaseModel):
     """Files are checked strictly: an unknown key is a mistake."""

@@ -4,7 +4,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise, product
 
-from loadgen.study.claims import Claim, Contrast, Ordering, OutOfMemory, Pair, Peak, Pick, Ratio, Scaling, Trend
+from loadgen.study.claims import (
+    Claim,
+    Contrast,
+    Ordering,
+    OutOfMemory,
+    Pair,
+    Peak,
+    Pick,
+    Ratio,
+    Scaling,
+    Trend,
+    value_words,
+)
 from loadgen.study.estimate import Estimate, mean_ratio
 from loadgen.study.judgement import OF_SIGN, Compared, Sign, Verdict, against, sign, within, worst
 from loadgen.study.measured import MeasuredPoint
@@ -131,8 +143,8 @@ def out_of_memory(compare: OutOfMemory, fits: Sequence[tuple[Point, bool]]) -> t
         is_claimed = any(is_at(point.coordinates, where) for where in compare.at)
         if is_claimed or compare.only:
             verdict: Verdict = "does_not_hold" if does_fit is is_claimed else "holds"
-            label = point.variant.label
-            (claimed if is_claimed else others)[label] = Compared(label, None, verdict)
+            of = described(tuple(point.variant.settings.items()), besides={}) or point.variant.label
+            (claimed if is_claimed else others)[point.variant.label] = Compared(of, None, verdict)
     return list(claimed.values()), list(others.values())
 
 
@@ -170,7 +182,7 @@ def _described(pair: Pair, rated: Rated, *, is_named: bool = False) -> str:
         return of
     names = list(dict.fromkeys((*pair.a, *pair.b)))
     sides = (
-        ", ".join(str(side.coordinates[name]) for name in names if name in side.coordinates)
+        ", ".join(value_words(side.coordinates[name]) for name in names if name in side.coordinates)
         for side in (rated.above, rated.below)
     )
     pair_in_words = " over ".join(sides)

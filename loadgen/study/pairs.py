@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from loadgen.study.claims import Value, Where
+from loadgen.study.claims import Value, Where, coordinate_words, value_words
 from loadgen.study.measured import MeasuredPoint
 from loadgen.study.points import is_at
 
@@ -83,12 +83,7 @@ def described(chosen: Setting, *, besides: Where) -> str:
     known = {key for key, value in besides.items() if not isinstance(value, list)}
     if "length" in known or any(key == "length" for key, _ in chosen):
         known |= {"input_tokens", "output_tokens"}
-    words = [
-        str(value) if key in ("model", "load") else f"{key.replace('_', ' ')} {value}"
-        for key, value in chosen
-        if key not in known
-    ]
-    return ", ".join(words)
+    return ", ".join(coordinate_words(key, value_words(value)) for key, value in chosen if key not in known)
 
 
 def along(points: Sequence[MeasuredPoint], axis: str) -> list[MeasuredPoint]:

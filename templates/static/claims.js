@@ -2,7 +2,7 @@
 "use strict";
 (() => {
   const form = document.querySelector("form.filters");
-  const rows = [...document.querySelectorAll("table.claims tbody tr")];
+  const rows = [...document.querySelectorAll("table.claims tbody")];
   const isFile = location.protocol === "file:";
 
   function filter() {

@@ -30,6 +30,7 @@ class Finding:
     mark: str
     found: str
     by: str
+    shared: str  # what is alike in all comparisons
     compared: tuple[ComparedLine, ...]
 
 
@@ -115,7 +116,7 @@ def _finding(judgement: Judgement, series: Series | None) -> Finding:
         VERDICT_MARKS[verdict],
         found_words(judgement),
         "" if series is None else series.label,
-        compared_lines(judgement),
+        *compared_lines(judgement),
     )
 
 

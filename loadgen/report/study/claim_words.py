@@ -17,6 +17,9 @@ from loadgen.study.claims import (
     Stated,
     Trend,
     Where,
+    coordinate_words,
+    name_words,
+    value_words,
 )
 from loadgen.study.estimate import Estimate, mean_ratio
 from loadgen.study.judge import Judgement, Verdict
@@ -37,9 +40,8 @@ VERDICT_MARKS: Mapping[Verdict, str] = {
 }
 
 
+_AND = ", "  # between the coordinates of a comparison
 _MAX_LISTED = 4  # values of a coordinate; of more, the first two and their number
-_PLAIN = ("model", "load", "precision", "scheme", "draft")
-"""Coordinates whose values say what they are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,22 +64,22 @@ def stated_words(claim: Claim) -> str:
             return sign.join(_values(point) for point in points)
         case Trend(axis=axis, direction=direction, of=pair):
             subject = "" if pair is None else f"{_pair(pair)}: "
-            return f"{subject}{direction.replace('_', ' ')} with {_axis(axis)}"
+            return f"{subject}{direction.replace('_', ' ')} with {name_words(axis)}"
         case Scaling(axis=axis, growth=growth):
             words = {
                 "proportional": "in proportion to",
                 "sublinear": "less than in proportion to",
                 "straight_line": "in a straight line over",
             }
-            return f"{words[growth]} {_axis(axis)}"
+            return f"{words[growth]} {name_words(axis)}"
         case Contrast(larger=larger, smaller=smaller):
             return _contrast(larger, smaller, "change" if claim.compare.either_way else "ratio")
         case Peak(axis=axis, of=of, at=at):
-            return f"{of.replace('_', ' ')} at {_axis(axis)} {_listed(at)}"
+            return f"{of.replace('_', ' ')} at {name_words(axis)} {_listed(at)}"
         case OutOfMemory(at=at):
             return f"no memory for {'; '.join(_where(each) for each in at)}"
         case Fact(facts=facts):
-            return ", ".join(f"{name.replace('_', ' ')} {_fact(value)}" for name, value in facts.items())
+            return ", ".join(f"{name_words(name)} {_fact(value)}" for name, value in facts.items())
     return "–"
 
 
@@ -91,15 +93,15 @@ def over_words(claim: Claim) -> str:
         case Scaling(growth="straight_line"):
             return "the value furthest from the line over the line"
         case Trend(of=Pair()):
-            return f"the ratio at the largest {_axis(claim.compare.axis)} over that at the smallest"
+            return f"the ratio at the largest {name_words(claim.compare.axis)} over that at the smallest"
         case Trend(axis=axis) | Scaling(axis=axis):
-            return f"at the largest {_axis(axis)} over the smallest"
+            return f"at the largest {name_words(axis)} over the smallest"
         case Contrast(either_way=either_way):
             return "the larger change over the smaller" if either_way else "the larger ratio over the smaller"
         case Peak(of="steepest_step"):
             return "this step over the steepest of the others"
         case Peak(of=of, at=at, axis=axis):
-            best = f"{_axis(axis)} {_listed(at)}"
+            best = f"{name_words(axis)} {_listed(at)}"
             return f"{best} over the best of the others" if of == "highest" else f"the best of the others over {best}"
     return ""
 
@@ -124,15 +126,21 @@ def found_words(judgement: Judgement) -> str:
     return f"{times(low)} to {times(high)}"
 
 
-def compared_lines(judgement: Judgement) -> tuple[ComparedLine, ...]:
-    return tuple(
+def compared_lines(judgement: Judgement) -> tuple[str, tuple[ComparedLine, ...]]:
+    """What the comparisons of a verdict have in common, in words, and each with what it has alone."""
+    of_each = [each.of.split(_AND) for each in judgement.compared]
+    shared = [part for part in of_each[0] if all(part in parts for parts in of_each)] if len(of_each) > 1 else []
+    alone = [_AND.join(part for part in parts if part not in shared) for parts in of_each]
+    if not all(alone):
+        shared, alone = [], [each.of for each in judgement.compared]
+    return _AND.join(shared), tuple(
         ComparedLine(
-            each.of or "all",
+            of or "all",
             ratio_words(each.ratio) if each.ratio is not None else each.found or VERDICT_WORDS[each.verdict],
             each.stated or "",
             each.verdict,
         )
-        for each in judgement.compared
+        for of, each in zip(alone, judgement.compared, strict=True)
     )
 
 
@@ -158,15 +166,11 @@ def _range(stated: Stated) -> str:
 def _fact(value: object) -> str:
     if isinstance(value, Stated):
         return value.as_written or _range(value)
-    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
-
-
-def _axis(axis: str) -> str:
-    return axis.replace("_", " ")
+    return value_words(value) if isinstance(value, bool | int | float | str) else str(value)
 
 
 def _pair(pair: Pair) -> str:
-    at = f" at {_where(pair.where)}" if pair.where else ""
+    at = _at(pair.where)
     if pair.a == pair.b:
         return f"{pair.take.a or 'any'} over {pair.take.b or 'any'} of {_where(pair.a)}{at}"
     return f"{_where(pair.a)} over {_where(pair.b)}{at}"
@@ -180,8 +184,17 @@ def _contrast(larger: Pair, smaller: Pair, noun: str) -> str:
 
 
 def _where(where: Where) -> str:
-    return ", ".join(
-        _listed(value) if key in _PLAIN else f"{_axis(key)} {_listed(value)}" for key, value in where.items()
+    return ", ".join(coordinate_words(key, _listed(value)) for key, value in where.items())
+
+
+def _at(where: Where) -> str:
+    """` in one wave, at batch 64`: what follows the names of two points; empty if nothing does."""
+    load = {key: value for key, value in where.items() if key == "load"}
+    rest = {key: value for key, value in where.items() if key != "load"}
+    return (
+        (f" in {_where(load)}" if load else "")
+        + ("," if load and rest else "")
+        + (f" at {_where(rest)}" if rest else "")
     )
 
 

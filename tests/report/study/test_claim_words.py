@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from loadgen.report.study.claim_words import found_words, over_words, ratio_words, stated_words
+from loadgen.report.study.claim_words import compared_lines, found_words, over_words, ratio_words, stated_words
 from loadgen.study.claims import Claim
 from loadgen.study.estimate import Estimate
 from loadgen.study.judge import Compared, Judgement
@@ -25,11 +25,11 @@ def claim(**compare: Any) -> Claim:
         ({"kind": "ratio", "a": A, "b": B, "stated": {"min": 1.2, "max": 1.5}}, "1.20× to 1.50×"),
         ({"kind": "ordering", "points": [{"model": "a"}, {"model": "b"}]}, "a > b"),
         ({"kind": "ordering", "points": [{"model": "a"}, {"model": "b"}], "order": "lowest_first"}, "a < b"),
-        ({"kind": "trend", "axis": "ffn_size", "direction": "decreases"}, "decreases with ffn size"),
+        ({"kind": "trend", "axis": "ffn_size", "direction": "decreases"}, "decreases with FFN size"),
         ({"kind": "trend", "axis": "batch", "direction": "flat", "of": {"a": A, "b": B}}, "batch 128 over batch 1: flat with batch"),
         ({"kind": "scaling", "axis": "batch", "growth": "proportional"}, "in proportion to batch"),
         ({"kind": "peak", "axis": "draft", "at": "1.7B"}, "highest at draft 1.7B"),
-        ({"kind": "oom", "at": [{"experts": 64, "ffn_size": 14336}]}, "no memory for experts 64, ffn size 14,336"),
+        ({"kind": "oom", "at": [{"experts": 64, "ffn_size": 14336}]}, "no memory for experts 64, FFN size 14,336"),
         (
             {
                 "kind": "contrast",
@@ -42,7 +42,7 @@ def claim(**compare: Any) -> Claim:
             {"kind": "trend", "axis": "batch", "direction": "flat", "of": {"a": {"model": MODELS}, "b": {"model": MODELS}, "take": {"a": "highest", "b": "lowest"}}},
             "highest over lowest of a, b … (5): flat with batch",
         ),
-        ({"kind": "fact", "model": "mixtral-8x7b", "facts": {"layers": 32, "ffn_size": 14336}}, "layers 32, ffn size 14,336"),
+        ({"kind": "fact", "model": "mixtral-8x7b", "facts": {"layers": 32, "ffn_size": 14336}}, "layers 32, FFN size 14,336"),
         ({"kind": "none"}, "–"),
     ],
 )  # fmt: skip
@@ -57,6 +57,10 @@ STEP = {"a": A, "b": B}
     ("compare", "words"),
     [
         ({"kind": "ratio", "a": A, "b": B, "stated": {"min": 8}}, "batch 128 over batch 1"),
+        (
+            {"kind": "ratio", "a": A, "b": B, "where": {"load": "wave", "length": 2048}, "stated": {"min": 8}},
+            "batch 128 over batch 1 in one wave, at length 2,048",
+        ),
         ({"kind": "ordering", "points": [A, B]}, "each over the next"),
         ({"kind": "ordering", "points": [B, A], "order": "lowest_first"}, "each over the one before"),
         ({"kind": "trend", "axis": "batch", "direction": "flat"}, "at the largest batch over the smallest"),
@@ -100,6 +104,18 @@ def test_what_is_found() -> None:
     assert found(4.0, 2.0) == "2.00× to 4.00×"
     assert found(2.0, 8.0, over="mean").startswith("4.00× (")
     assert found() == "–"
+
+
+def test_what_all_comparisons_share_is_said_once() -> None:
+    compared = tuple(Compared(f"batch {batch}, length 2,048, one wave", ratio(2.0), "holds") for batch in (1, 16))
+    shared, lines = compared_lines(Judgement(claim(kind="none"), "holds", None, compared))
+    assert shared == "length 2,048, one wave"
+    assert [line.of for line in lines] == ["batch 1", "batch 16"]
+
+
+def test_comparisons_that_differ_in_nothing_keep_their_words() -> None:
+    compared = (Compared("batch 1", ratio(2.0), "holds"), Compared("batch 1, one wave", ratio(2.0), "holds"))
+    assert compared_lines(Judgement(claim(kind="none"), "holds", None, compared))[0] == ""
 
 
 def test_facts_and_memory_are_counted() -> None:
