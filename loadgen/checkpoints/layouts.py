@@ -11,6 +11,7 @@ from functools import cached_property
 from typing import Literal, NamedTuple
 
 from loadgen.errors import ModelError
+from loadgen.moe.context import language_part
 
 Part = Literal["router", "gate", "up", "down", "gate_up"]
 Owner = int | Literal["router", "shared", "all"]
@@ -103,8 +104,8 @@ LAYOUTS = (
 
 
 def layout_of(config: Mapping[str, object]) -> Layout:
-    """Return the layout of a configuration's family. Raises ModelError for one without a layout here."""
-    family = config.get("model_type")
+    """Return the layout of the language model's family. Raises ModelError for one without a layout here."""
+    family = language_part(config).get("model_type")
     for layout in LAYOUTS:
         if family in layout.families:
             return layout

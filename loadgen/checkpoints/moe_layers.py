@@ -8,6 +8,7 @@ from loadgen.checkpoints.layouts import Layout, Owner, Part, Place, layout_of
 from loadgen.checkpoints.shard import Tensor
 from loadgen.errors import ModelError, UsageError
 from loadgen.moe.architecture import Experts
+from loadgen.moe.context import language_part
 from loadgen.moe.families import architecture
 
 _BLOCK = (128, 128)  # DeepSeek-V3's
@@ -67,7 +68,8 @@ def read_moe(checkpoint: Checkpoint) -> MoeCheckpoint:
 
 def _groups(checkpoint: Checkpoint, experts: int) -> tuple[int, int]:
     """In how many groups the experts are, and of how many of them a token's come."""
-    groups, reached = (checkpoint.config.get(key) or 1 for key in ("n_group", "topk_group"))
+    language = language_part(checkpoint.config)
+    groups, reached = (language.get(key) or 1 for key in ("n_group", "topk_group"))
     if not isinstance(groups, int) or not isinstance(reached, int) or not 0 < reached <= groups or experts % groups:
         raise UsageError(
             f"{checkpoint.folder / CONFIGURATION} has {experts} experts in {groups!r} groups, of which a token reaches {reached!r}"

@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -18,6 +18,7 @@ from loadgen.checkpoints.moe_layers import MoeCheckpoint, read_moe
 from loadgen.checkpoints.selection import Kind, Pruning, Selection, select
 from loadgen.checkpoints.shard import NewTensor, Raw, Tensor, copied, header_of, write_shard
 from loadgen.errors import UsageError
+from loadgen.moe.context import language_keys
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,10 +84,15 @@ def _index(shards: Sequence[_NewShard]) -> str:
 def _configuration(moe: MoeCheckpoint, selection: Selection) -> str:
     """The configuration with as many experts, of such a size, as the pruned checkpoint has."""
     config = dict(moe.checkpoint.config)
+    part = config
+    for key in language_keys(config):
+        inner = part[key]
+        assert isinstance(inner, Mapping)
+        part[key] = part = dict(inner)
     for key in moe.layout.experts_keys:
-        if key in config:
-            config[key] = selection.experts
-    config[moe.layout.ffn_key] = selection.ffn_size
+        if key in part:
+            part[key] = selection.experts
+    part[moe.layout.ffn_key] = selection.ffn_size
     return json.dumps(config, indent=2, ensure_ascii=False) + "\n"
 
 

@@ -33,7 +33,7 @@ class Context:
 
 def context(config: Mapping[str, object]) -> Context | None:
     """The lengths that a `config.json` allows; None if it has none of the keys."""
-    text = _language_part(config)
+    text = language_part(config)
     found = {key: length for key in _KEYS if (length := _length(text.get(key))) is not None}
     if not found:
         return None
@@ -50,13 +50,22 @@ def context(config: Mapping[str, object]) -> Context | None:
     return Context(most=max(own, _length(config.get("model_max_length")) or 0), default=default, key=key)
 
 
-def _language_part(config: Mapping[str, object]) -> Mapping[str, object]:
-    """The language model's part of a multimodal configuration, however deep; else the whole."""
+def language_part(config: Mapping[str, object]) -> Mapping[str, object]:
+    """Return the language model's part of a multimodal configuration, however deep; else the whole."""
+    for key in language_keys(config):
+        part = config[key]
+        assert isinstance(part, Mapping)
+        config = part
+    return config
+
+
+def language_keys(config: Mapping[str, object]) -> tuple[str, ...]:
+    """Return the keys that lead to `language_part`."""
     for name in _LANGUAGE_PARTS:
         part = config.get(name)
         if isinstance(part, Mapping):
-            return _language_part(part)
-    return config
+            return (name, *language_keys(part))
+    return ()
 
 
 def _ropes(text: Mapping[str, object]) -> Iterator[tuple[str, float]]:

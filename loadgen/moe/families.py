@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from loadgen.errors import ModelError, listed
 from loadgen.moe.architecture import Architecture, Attention, Experts, GroupedQueryAttention, LatentAttention
+from loadgen.moe.context import language_part
 
 # What deepseek-ai/deepseek-vl2's own configuration class fills in; its config.json relies on that.
 # (vLLM 0.9's documentation of transformers_utils/configs/deepseek_vl2.py prints the class.)
@@ -73,11 +74,18 @@ class _Keys:
 
 
 def architecture(config: Mapping[str, object]) -> Architecture:
-    """The language model that a Hugging Face `config.json` describes. ModelError: unknown family, or a missing key."""
+    """The language model that a Hugging Face `config.json` describes. ModelError: unknown family, or a missing key.
+
+    A multimodal model of a family that is not known (LLaVA, BLIP-2) is read by its language model's own family.
+    """
     family = config.get("model_type")
     if family is None:
         raise ModelError("The model's configuration lacks `model_type`, the name of its family.")
     read = _FAMILIES.get(family) if isinstance(family, str) else None
+    part = language_part(config)
+    if read is None and part.get("model_type") in _FAMILIES:
+        outer = {key: config[key] for key in ("torch_dtype", "dtype") if key in config}
+        return architecture({**outer, **part})
     if read is None:
         raise ModelError(f"The model family {family!r} is not known here; {listed(sorted(_FAMILIES), 'families')}.")
     return read(_Keys(str(family), config))

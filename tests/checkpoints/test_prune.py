@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from loadgen.checkpoints.layouts import LAYOUTS
 from loadgen.checkpoints.prune import prune
-from loadgen.checkpoints.selection import Pruning, Rule
+from loadgen.checkpoints.selection import Kind, Pruning, Rule
 from tests.checkpoints.small_checkpoints import (
     EXPERTS,
     FFN,
@@ -168,3 +168,25 @@ def test_what_was_done_is_written_down(tmp_path: Path) -> None:
     assert document["source"] == "source"
     text = (tmp_path / "pruned" / "README.md").read_text()
     assert "24 of 32 columns stay in each expert (25 % removed), chosen by a random draw with seed 5" in text
+
+
+@pytest.mark.parametrize("part", ["text_config", "language_config"])
+@pytest.mark.parametrize("name", ["mixtral", "deepseek_v2", "deepseek_v3", "joined"])
+def test_of_a_model_that_reads_images_the_language_model_is_pruned(name: str, part: str, tmp_path: Path) -> None:
+    small = SMALL[name]
+    plain = write(tmp_path / "plain", small)
+    held = read(plain)
+    tower = {"vision_tower.encoder.layers.1.mlp.fc1.weight": held["model.embed_tokens.weight"]}
+    nested = write(tmp_path / "nested", small, tensors={f"language_model.{key}": held[key] for key in held} | tower)
+    outer = {"model_type": "llava", "vision_config": {"num_hidden_layers": 2}, "hidden_size": 1}
+    (nested / "config.json").write_text(json.dumps(outer | {part: config_of(plain)}))
+    kinds: tuple[Kind, ...] = ("inter", "intra")
+    for kind in kinds:
+        document = prune(plain, tmp_path / f"plain-{kind}", Pruning(kind, 0.5, "norm"))
+        of_nested = prune(nested, tmp_path / f"nested-{kind}", Pruning(kind, 0.5, "norm"))
+        assert of_nested["kept_experts"] == document["kept_experts"]
+        before, after = read(tmp_path / f"plain-{kind}"), read(tmp_path / f"nested-{kind}")
+        assert after.keys() == {f"language_model.{key}" for key in before} | tower.keys()
+        for key, values in before.items():
+            np.testing.assert_array_equal(after[f"language_model.{key}"], values)
+        assert config_of(tmp_path / f"nested-{kind}") == outer | {part: config_of(tmp_path / f"plain-{kind}")}

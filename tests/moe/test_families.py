@@ -89,6 +89,14 @@ def test_a_multimodal_configuration_without_its_language_part_is_named() -> None
         architecture({"model_type": "llama4"})
 
 
+def test_a_multimodal_family_that_is_not_known_is_read_by_its_language_model() -> None:
+    assert architecture({"model_type": "llava", "dtype": "bfloat16", "text_config": MIXTRAL}) == architecture(
+        MIXTRAL | {"dtype": "bfloat16"}
+    )
+    with pytest.raises(ModelError, match="'llava' is not known here"):
+        architecture({"model_type": "llava", "text_config": MIXTRAL | {"model_type": "granitemoe"}})
+
+
 def test_more_experts_a_token_than_there_are_is_refused() -> None:
     with pytest.raises(ModelError, match="9 of 8 experts"):
         architecture(MIXTRAL | {"num_experts_per_tok": 9})
