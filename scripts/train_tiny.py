@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Train the small models of trained_models/ from scratch on the tasks of loadgen/load/tasks.py.
+"""Train the small models of trained_models/ from scratch, on the tasks of loadgen/load/tasks.py and image_questions.py.
 
     train_tiny.py OUT [--only NAME …] [--steps N] [--seconds S] [--device cuda|cpu] [--batch N] [--seed N]
 
@@ -21,15 +21,17 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # for loadgen.load.tasks, which needs nothing else
 
-from tiny_training.batches import SEQUENCE_TOKENS, Batches, TrainingExamples
+from tiny_training.batches import Batches, TrainingExamples
 from tiny_training.export import Training, load, measured, rounded, trainings_of, write
-from tiny_training.recipes import RECIPES
+from tiny_training.picture_batches import PictureBatches, PictureExamples, picture_tests
+from tiny_training.recipes import RECIPES, Recipe
 from tiny_training.scoring import TestSet, mean, reply_loss, scores
 from tiny_training.trainer import Trainer
 
 REPORT_EVERY_S = 15.0
 WRITING_LIMIT_S = 300.0  # after the training, until a process is killed
 QUICK_TESTS, FINAL_TESTS = 100, 500
+PROCESSES = os.cpu_count() or 1
 
 
 def main() -> None:
@@ -37,14 +39,20 @@ def main() -> None:
     began = time.monotonic()
     asked.out.mkdir(parents=True, exist_ok=True)
     if asked.drawn is not None:
-        train_one(asked, asked.only[0], TrainingExamples.read(asked.drawn), began)
+        train_one(asked, asked.only[0], asked.drawn, began)
         return
-    drawn = TrainingExamples.drawn(asked.examples, seed=asked.seed, processes=os.cpu_count() or 1)
-    say(began, f"{asked.examples} examples a task")
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "examples.pt"
-        drawn.write(path)
-        train_all(asked, path, began)
+        for kind, number in kinds_of(asked).items():
+            kind.drawn(number, seed=asked.seed, processes=PROCESSES).write(Path(folder) / kind.__name__)
+            say(began, f"{number} examples a task drawn")
+        train_all(asked, Path(folder), began)
+
+
+def kinds_of(asked: argparse.Namespace) -> dict[type[TrainingExamples] | type[PictureExamples], int]:
+    """What is drawn for the models that are trained, and how many examples a task."""
+    sees = {RECIPES[name].sees for name in asked.only or RECIPES}
+    kinds = {False: (TrainingExamples, asked.examples), True: (PictureExamples, asked.pictures)}
+    return dict(kinds[each] for each in sees)
 
 
 def arguments() -> argparse.Namespace:
@@ -56,6 +64,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu", help="cuda or cpu")
     parser.add_argument("--batch", type=int, default=128, help="sequences a step (default: 128)")
     parser.add_argument("--examples", type=int, default=60_000, help="training examples a task (default: 60000)")
+    parser.add_argument("--pictures", type=int, default=12_000, help="pictures a task (default: 12000)")
     parser.add_argument("--rate", type=float, default=2e-3, help="peak learning rate (default: 0.002)")
     parser.add_argument("--last-rate", type=float, default=2e-5, help="learning rate at the end (default: 0.00002)")
     parser.add_argument("--start", type=Path, help="folder of models to go on from (default: new ones)")
@@ -102,12 +111,14 @@ def started(asked: argparse.Namespace, name: str, drawn: Path, seconds: float | 
         )
 
 
-def train_one(asked: argparse.Namespace, name: str, drawn: TrainingExamples, began: float) -> None:
+def train_one(asked: argparse.Namespace, name: str, drawn: Path, began: float) -> None:
     """Train one model, and write it with its card."""
     device = torch.device(asked.device)
-    batches = Batches(drawn, asked.batch, seed=asked.seed, device=device)
-    quick = TestSet.of(QUICK_TESTS, device)
     recipe = RECIPES[name]
+    made = (PictureBatches, PictureExamples) if recipe.sees else (Batches, TrainingExamples)
+    batches = made[0](made[1].read(drawn / made[1].__name__), asked.batch, seed=asked.seed, device=device)
+    tests = tests_of(recipe, FINAL_TESTS, device)
+    quick = tests if recipe.sees else tests_of(recipe, QUICK_TESTS, device)
     if asked.balancing is not None:
         recipe = replace(recipe, balancing=asked.balancing)
     trainer = Trainer(
@@ -127,7 +138,7 @@ def train_one(asked: argparse.Namespace, name: str, drawn: TrainingExamples, beg
     training = Training(
         steps=trainer.steps,
         seconds=time.monotonic() - began,
-        tokens_per_step=asked.batch * SEQUENCE_TOKENS,
+        tokens_per_step=batches.tokens_per_step,
         device=f"an {torch.cuda.get_device_name()}" if device.type == "cuda" else "a CPU",
         seed=asked.seed,
         rates=(asked.rate, asked.last_rate),
@@ -136,12 +147,18 @@ def train_one(asked: argparse.Namespace, name: str, drawn: TrainingExamples, beg
         router_scale=asked.router_scale,
         losses=losses,
     )
-    tests = TestSet.of(FINAL_TESTS, device)
     network = rounded(trainer.network)
     result = measured(recipe, network, tests, [*before, training])
     difference = write(asked.out / name, network, result, tests)
     say(began, f"{name} written, logits within {difference:.1e} of transformers', {trainer.skipped} steps skipped")
     print((asked.out / name / "README.md").read_text(), flush=True)
+
+
+def tests_of(recipe: Recipe, examples_per_task: int, device: torch.device) -> TestSet:
+    """Return the held-out examples; of pictures, which are few, those among six times as many."""
+    if recipe.sees:
+        return picture_tests(6 * examples_per_task, device, processes=PROCESSES)
+    return TestSet.of(examples_per_task, device)
 
 
 def train(

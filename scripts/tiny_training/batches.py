@@ -99,6 +99,7 @@ class Batches:
         self._plain, self._chat = examples.plain.to(device), examples.chat.to(device)
         self._batch, self._device = batch, device
         self._generator = torch.Generator(device).manual_seed(seed)
+        self.tokens_per_step = batch * SEQUENCE_TOKENS
 
     def draw(self) -> tuple[Tensor, Tensor, Tensor]:
         """Inputs, targets and weights of shape (batch, SEQUENCE_TOKENS)."""

@@ -5,9 +5,11 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
-from transformers import AutoModelForCausalLM, GenerationConfig
+from transformers import AutoModelForCausalLM, AutoModelForImageTextToText, GenerationConfig
 
-from loadgen.load.tasks import TASKS
+from loadgen.load.image_questions import IMAGE_TASKS
+from tiny_training import pictures
+from tiny_training.image_network import ImageNetwork
 from tiny_training.network import Network, Routing
 from tiny_training.recipes import Recipe
 from tiny_training.scoring import Balance, TestSet, balance, expert_counts, half_removed, mean, scores
@@ -53,7 +55,7 @@ class Result:
     title: str
     parameters: int
     trainings: list[Training]
-    test_examples_per_task: int
+    test_examples_per_task: int  # at least
     scores: dict[str, float]
     scores_top_1: dict[str, float] | None
     scores_half_of_experts: dict[str, float] | None
@@ -65,16 +67,21 @@ def trainings_of(folder: Path) -> list[Training]:
     return [Training(**each) for each in json.loads((folder / "training.json").read_text())["trainings"]]
 
 
-def load(network: Network, folder: Path, *, router_scale: float) -> None:
+def load(network: Network | ImageNetwork, folder: Path, *, router_scale: float) -> None:
     """Take the weights of a checkpoint of the same configuration, those of routers multiplied by `router_scale`."""
-    network.load_state_dict(AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).state_dict())
+    network.load_state_dict(kind_of(network).from_pretrained(folder, dtype=torch.float32).state_dict())
     with torch.no_grad():
         for layer in network.model.layers:
             if hasattr(layer.mlp, "gate"):
                 layer.mlp.gate.weight.mul_(router_scale)
 
 
-def rounded(network: Network) -> Network:
+def kind_of(network: Network | ImageNetwork) -> type[AutoModelForCausalLM] | type[AutoModelForImageTextToText]:
+    """Return what transformers makes the same model with."""
+    return AutoModelForImageTextToText if isinstance(network, ImageNetwork) else AutoModelForCausalLM
+
+
+def rounded(network: Network | ImageNetwork) -> Network | ImageNetwork:
     """Round all weights to bfloat16, in place."""
     with torch.no_grad():
         for weight in network.parameters():
@@ -82,7 +89,7 @@ def rounded(network: Network) -> Network:
     return network
 
 
-def measured(recipe: Recipe, network: Network, tests: TestSet, trainings: list[Training]) -> Result:
+def measured(recipe: Recipe, network: Network | ImageNetwork, tests: TestSet, trainings: list[Training]) -> Result:
     """Score a network as it is, with one expert a token, and without half of its experts."""
     counts = expert_counts(network, tests)
     return Result(
@@ -90,7 +97,7 @@ def measured(recipe: Recipe, network: Network, tests: TestSet, trainings: list[T
         title=recipe.title,
         parameters=sum(weight.numel() for weight in network.parameters()),
         trainings=trainings,
-        test_examples_per_task=len(next(iter(tests.tokens.values()))),
+        test_examples_per_task=min(map(len, tests.tokens.values())),
         scores=scores(network, tests),
         scores_top_1=scores(network, tests, Routing(top_k=1)) if counts else None,
         scores_half_of_experts=scores(network, tests, half_removed(counts)) if counts else None,
@@ -98,23 +105,24 @@ def measured(recipe: Recipe, network: Network, tests: TestSet, trainings: list[T
     )
 
 
-def write(folder: Path, network: Network, result: Result, tests: TestSet) -> float:
+def write(folder: Path, network: Network | ImageNetwork, result: Result, tests: TestSet) -> float:
     """Write configuration, weights, tokenizer and card; return the largest difference of logits from transformers' model.
 
     Raises ValueError, after writing, if they differ by more than rounding.
     """
     config = network.config
     config.dtype = torch.float32
-    model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+    model = kind_of(network).from_config(config, dtype=torch.float32)
     model.load_state_dict({name: weight.cpu() for name, weight in network.state_dict().items()})
     difference = _difference(model.eval(), network.cpu(), tests)
     config.dtype = torch.bfloat16
     model = model.to(torch.bfloat16)
+    text = config.get_text_config()
     model.generation_config = GenerationConfig(
-        bos_token_id=config.bos_token_id, eos_token_id=config.eos_token_id, pad_token_id=config.pad_token_id
+        bos_token_id=text.bos_token_id, eos_token_id=text.eos_token_id, pad_token_id=text.pad_token_id
     )
     model.save_pretrained(folder)
-    tokenizer().save_pretrained(folder)
+    (pictures.processor() if isinstance(network, ImageNetwork) else tokenizer()).save_pretrained(folder)
     (folder / "training.json").write_text(json.dumps(asdict(result), indent=1) + "\n")
     (folder / "README.md").write_text(card(result))
     if difference > MAX_DIFFERENCE:
@@ -123,17 +131,22 @@ def write(folder: Path, network: Network, result: Result, tests: TestSet) -> flo
 
 
 @torch.no_grad()
-def _difference(model: torch.nn.Module, network: Network, tests: TestSet) -> float:
+def _difference(model: torch.nn.Module, network: Network | ImageNetwork, tests: TestSet) -> float:
     worst = 0.0
-    for tokens in tests.tokens.values():
-        some = tokens[:CHECKED_EXAMPLES].cpu()
-        worst = max(worst, (model(some).logits - network(some, Routing())).abs().max().item())
+    for task, tokens in tests.tokens.items():
+        some, seen = (
+            tokens[:CHECKED_EXAMPLES].cpu(),
+            [each[:CHECKED_EXAMPLES].cpu() for each in tests.pictures_of(task)],
+        )
+        logits = pictures.logits(model, some, *seen) if seen else model(some).logits
+        worst = max(worst, (logits - network(some, Routing(), *seen)).abs().max().item())
     return worst
 
 
 def card(result: Result) -> str:
     """The model card, in Markdown."""
     columns = {"as trained": result.scores}
+    sees = set(result.scores) == set(IMAGE_TASKS)
     if result.scores_top_1 is not None and result.scores_half_of_experts is not None:
         columns["one expert a token"] = result.scores_top_1
         columns["half of the experts"] = result.scores_half_of_experts
@@ -141,14 +154,15 @@ def card(result: Result) -> str:
         f"# {result.name}",
         "",
         f"A {result.title}, {result.parameters:,} parameters in bfloat16, trained from scratch by `scripts/train_tiny.py` on "
-        "the tasks of `loadgen/load/tasks.py`. For tests of tools, not for use.",
+        f"the tasks of `loadgen/load/{'image_questions' if sees else 'tasks'}.py`. For tests of tools, not for use.",
         "",
-        f"Share of right replies by greedy decoding, {result.test_examples_per_task} held-out examples a task:",
+        "Share of right replies by greedy decoding, "
+        f"{'at least ' if sees else ''}{result.test_examples_per_task} held-out examples a task:",
         "",
         f"| task | {' | '.join(columns)} |",
         f"|---|{'---|' * len(columns)}",
     ]
-    for task in TASKS:
+    for task in result.scores:
         lines.append(f"| {task} | {' | '.join(f'{column[task]:.3f}' for column in columns.values())} |")
     lines += [f"| mean | {' | '.join(f'{mean(column):.3f}' for column in columns.values())} |", ""]
     if result.balance:

@@ -211,8 +211,11 @@ class Body(nn.Module):
         self.layers = nn.ModuleList(Layer(config, layer) for layer in range(config.num_hidden_layers))
         self.norm = Norm(config.hidden_size, config.rms_norm_eps)
 
-    def forward(self, tokens: Tensor, routing: Routing) -> Tensor:
+    def forward(self, tokens: Tensor, routing: Routing, before: Tensor | None = None) -> Tensor:
+        """`before` (batch, places, hidden) stands before the tokens' own embeddings."""
         x = self.embed_tokens(tokens)
+        if before is not None:
+            x = torch.cat((before, x), 1)
         for layer in self.layers:
             x = layer(x, routing)
         return self.norm(x)
@@ -224,9 +227,12 @@ class Network(nn.Module):
     def __init__(self, config: PretrainedConfig, *, router_spread: float, generator: torch.Generator) -> None:
         super().__init__()
         self.config = config
+        self.places_before = 0
         self.model = Body(config)
         self.lm_head = _linear(config.hidden_size, config.vocab_size)
         self._begin(router_spread, generator)
+        if config.tie_word_embeddings:
+            self.lm_head.weight = self.model.embed_tokens.weight
 
     def forward(self, tokens: Tensor, routing: Routing) -> Tensor:
         return self.lm_head(self.model(tokens, routing)).float()
@@ -235,10 +241,11 @@ class Network(nn.Module):
     def _begin(self, router_spread: float, generator: torch.Generator) -> None:
         """First weights: normal, by the number of inputs; outputs into the residual smaller with depth."""
         depth = (2 * self.config.num_hidden_layers) ** -0.5
+        embedded = self.config.hidden_size**-0.5 if self.config.tie_word_embeddings else 0.5
         for name, weight in self.named_parameters():
             if name.endswith("mlp.gate.weight"):
                 weight.normal_(0.0, router_spread, generator=generator)
             elif name.endswith(("o_proj.weight", "down_proj.weight", "down_proj")):
                 weight.normal_(0.0, depth * weight.shape[-1] ** -0.5, generator=generator)
             elif weight.dim() > 1:
-                weight.normal_(0.0, 0.5 if "embed" in name else weight.shape[-1] ** -0.5, generator=generator)
+                weight.normal_(0.0, embedded if "embed" in name else weight.shape[-1] ** -0.5, generator=generator)

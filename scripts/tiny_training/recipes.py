@@ -3,8 +3,17 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from transformers import DeepseekV2Config, LlamaConfig, MixtralConfig, PretrainedConfig
+from transformers import (
+    Blip2Config,
+    Blip2QFormerConfig,
+    Blip2VisionConfig,
+    DeepseekV2Config,
+    LlamaConfig,
+    MixtralConfig,
+    PretrainedConfig,
+)
 
+from tiny_training import pictures
 from tiny_training.network import ROPE_BASE
 from tiny_training.vocabulary import BEGIN, CONTEXT_TOKENS, END, TOKEN_IDS, TOKENS
 
@@ -20,6 +29,7 @@ class Recipe:
     config: Callable[[], PretrainedConfig]
     balancing: float = 0.0
     router_spread: float = 0.02  # standard deviation of the router's first weights
+    sees: bool = False  # whether it is trained on questions about pictures
 
 
 def _shared(hidden_size: int) -> dict[str, object]:
@@ -101,6 +111,40 @@ def large_draft() -> PretrainedConfig:
     )
 
 
+def vision() -> PretrainedConfig:
+    """A Mixtral behind the encoder and the Q-Former of BLIP-2, which gives it one embedding for each place of a picture."""
+    text = {**_shared(64), "vocab_size": len(pictures.TOKENS), "tie_word_embeddings": True}
+    tower = {"hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
+    return Blip2Config(
+        vision_config=Blip2VisionConfig(
+            image_size=pictures.SIDE_PIXELS, patch_size=pictures.PATCH_PIXELS, initializer_range=0.02, **tower
+        ),
+        qformer_config=Blip2QFormerConfig(
+            vocab_size=1,
+            max_position_embeddings=1,
+            cross_attention_frequency=1,
+            hidden_dropout_prob=0.0,
+            attention_probs_dropout_prob=0.0,
+            **tower,
+        ),
+        text_config=MixtralConfig(
+            architectures=["MixtralForCausalLM"],
+            intermediate_size=16,
+            num_hidden_layers=2,
+            num_attention_heads=2,
+            num_key_value_heads=1,
+            head_dim=32,
+            num_local_experts=8,
+            num_experts_per_tok=2,
+            sliding_window=None,
+            **text,
+        ),
+        num_query_tokens=pictures.PATCHES,
+        image_token_index=pictures.TOKEN_IDS[pictures.IMAGE],
+        tie_word_embeddings=True,
+    )
+
+
 RECIPES: Mapping[str, Recipe] = {
     recipe.name: recipe
     for recipe in (
@@ -110,5 +154,6 @@ RECIPES: Mapping[str, Recipe] = {
         Recipe("trained-deepseek-unbalanced", "DeepSeek-V2 without a balancing loss", deepseek),
         Recipe("trained-draft-small", "dense model of one layer", small_draft),
         Recipe("trained-draft-large", "dense model of two layers", large_draft),
+        Recipe("trained-vision", "BLIP-2 with a Mixtral and a balancing loss", vision, balancing=BALANCING, sees=True),
     )
 }

@@ -1,7 +1,7 @@
 """How well a network does on held-out examples, and how it routes them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from statistics import fmean
 
 import torch
@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from loadgen.load.tasks import TASKS, examples
 from tiny_training.batches import plain
+from tiny_training.image_network import ImageNetwork
 from tiny_training.network import Network, Routing
 from tiny_training.vocabulary import BEGIN, TOKEN_IDS
 
@@ -18,10 +19,17 @@ TEST_SEED = 1
 
 @dataclass(frozen=True)
 class TestSet:
-    """Held-out prompts with their replies, padded: ids and where replies are, of shape (examples, longest), by task."""
+    """Held-out prompts with their replies, padded: ids and where replies are, of shape (examples, longest), by task.
+
+    `pictures` has what else a network takes: the pixels of tasks about pictures.
+    """
 
     tokens: Mapping[str, Tensor]
     is_reply: Mapping[str, Tensor]
+    pictures: Mapping[str, tuple[Tensor, ...]] = field(default_factory=dict)
+
+    def pictures_of(self, task: str) -> tuple[Tensor, ...]:
+        return self.pictures.get(task, ())
 
     @staticmethod
     def of(examples_per_task: int, device: torch.device) -> "TestSet":
@@ -58,21 +66,22 @@ def scores(network: nn.Module, tests: TestSet, routing: Routing | None = None) -
     found = {}
     for task, tokens in tests.tokens.items():
         used = Routing() if routing is None else Routing(top_k=routing.top_k, removed=routing.removed)
-        likeliest = network(tokens[:, :-1], used).argmax(-1)
+        likeliest = network(tokens[:, :-1], used, *tests.pictures_of(task)).argmax(-1)
         right = (likeliest == tokens[:, 1:]) | ~tests.is_reply[task][:, 1:]
         found[task] = right.all(1).float().mean().item()
     return found
 
 
 @torch.no_grad()
-def expert_counts(network: Network, tests: TestSet) -> dict[int, Tensor]:
+def expert_counts(network: Network | ImageNetwork, tests: TestSet) -> dict[int, Tensor]:
     """How often each expert is chosen over all held-out tokens, int64 of shape (experts,), by layer."""
     counts: dict[int, Tensor] = {}
     layers = [number for number, layer in enumerate(network.model.layers) if hasattr(layer.mlp, "gate")]
     for task, tokens in tests.tokens.items():
         routing = Routing()
-        network(tokens, routing)
-        is_text = (tests.is_reply[task].flip(1).cumsum(1) > 0).flip(1).flatten()  # not the padding
+        network(tokens, routing, *tests.pictures_of(task))
+        is_text = (tests.is_reply[task].flip(1).cumsum(1) > 0).flip(1)  # not the padding
+        is_text = F.pad(is_text, (network.places_before, 0), value=True).flatten()
         for layer, chosen in zip(layers, routing.chosen, strict=True):
             counts[layer] = counts.get(layer, 0) + chosen[is_text].sum(0)
     return counts
@@ -102,10 +111,10 @@ def mean(by_task: Mapping[str, float]) -> float:
 
 
 @torch.no_grad()
-def reply_loss(network: Network, tests: TestSet) -> float:
+def reply_loss(network: Network | ImageNetwork, tests: TestSet) -> float:
     """Mean cross-entropy of the replies' tokens in nats, over all tasks."""
     losses = []
     for task, tokens in tests.tokens.items():
-        logits = network(tokens[:, :-1], Routing())
+        logits = network(tokens[:, :-1], Routing(), *tests.pictures_of(task))
         losses.append(F.cross_entropy(logits[tests.is_reply[task][:, 1:]], tokens[:, 1:][tests.is_reply[task][:, 1:]]))
     return torch.stack(losses).mean().item()

@@ -7,7 +7,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from tiny_training.batches import Batches
+from tiny_training.image_network import ImageNetwork
 from tiny_training.network import Network, Routing
+from tiny_training.picture_batches import PictureBatches
 from tiny_training.recipes import Recipe
 
 WARM_UP = 0.03  # of the training
@@ -23,7 +25,7 @@ class Trainer:
     def __init__(
         self,
         recipe: Recipe,
-        batches: Batches,
+        batches: Batches | PictureBatches,
         *,
         seed: int,
         device: torch.device,
@@ -33,8 +35,8 @@ class Trainer:
     ) -> None:
         self.recipe, self._batches, self._device = recipe, batches, device
         generator = torch.Generator().manual_seed(seed)
-        network = Network(recipe.config(), router_spread=recipe.router_spread, generator=generator)
-        self.network = network.to(device)
+        kind = ImageNetwork if recipe.sees else Network
+        self.network = kind(recipe.config(), router_spread=recipe.router_spread, generator=generator).to(device)
         matrices = [weight for weight in self.network.parameters() if weight.dim() > 1]
         vectors = [weight for weight in self.network.parameters() if weight.dim() == 1]
         groups = [{"params": matrices, "weight_decay": 0.05}, {"params": vectors, "weight_decay": 0.0}]
@@ -47,11 +49,11 @@ class Trainer:
         """Train on one batch; `progress` from 0 to 1 sets the learning rate."""
         for group in self._optimizer.param_groups:
             group["lr"] = self._rate(progress)
-        inputs, targets, weights = self._batches.draw()
+        inputs, targets, weights, *pictures = self._batches.draw()
         self._optimizer.zero_grad(set_to_none=True)
         routing = Routing()
         with torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=self._device.type == "cuda"):
-            logits = self.network(inputs, routing)
+            logits = self.network(inputs, routing, *pictures)
         loss = _weighted(logits, targets, weights)
         total = loss
         if self.recipe.balancing:

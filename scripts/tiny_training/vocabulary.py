@@ -1,4 +1,4 @@
-"""The character-level vocabulary that all trained models share."""
+"""The character-level vocabulary that all trained models of text share, and how a tokenizer is made of a vocabulary."""
 
 import string
 
@@ -32,18 +32,25 @@ def encoded(*parts: str) -> list[int]:
 
 def tokenizer() -> PreTrainedTokenizerFast:
     """One token for each character; a text begins with <s>, and a character without a token becomes <unk>."""
-    characters = Tokenizer(WordLevel(TOKEN_IDS, unk_token=UNKNOWN))
-    characters.pre_tokenizer = Split(Regex(r"[\s\S]"), behavior="isolated")
+    return tokenizer_of(TOKEN_IDS, pieces=r"[\s\S]", special=(SYSTEM, USER, ASSISTANT), template=CHAT_TEMPLATE)
+
+
+def tokenizer_of(
+    token_ids: dict[str, int], *, pieces: str, special: tuple[str, ...], template: str
+) -> PreTrainedTokenizerFast:
+    """Make a tokenizer whose tokens are what `pieces`, a regular expression, takes a text apart into."""
+    characters = Tokenizer(WordLevel(token_ids, unk_token=UNKNOWN))
+    characters.pre_tokenizer = Split(Regex(pieces), behavior="isolated")
     characters.decoder = Fuse()
-    characters.post_processor = TemplateProcessing(single=f"{BEGIN} $A", special_tokens=[(BEGIN, TOKEN_IDS[BEGIN])])
+    characters.post_processor = TemplateProcessing(single=f"{BEGIN} $A", special_tokens=[(BEGIN, token_ids[BEGIN])])
     return PreTrainedTokenizerFast(
         tokenizer_object=characters,
         unk_token=UNKNOWN,
         bos_token=BEGIN,
         eos_token=END,
         pad_token=END,
-        additional_special_tokens=[SYSTEM, USER, ASSISTANT],
+        additional_special_tokens=list(special),
         model_max_length=CONTEXT_TOKENS,
-        chat_template=CHAT_TEMPLATE,
+        chat_template=template,
         clean_up_tokenization_spaces=False,
     )
