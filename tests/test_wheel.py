@@ -19,7 +19,7 @@ import pytest
 pytestmark = pytest.mark.wheel
 
 ROOT = Path(__file__).resolve().parent.parent
-BASE_INSTALL_LIMIT_MB = 250
+BASE_INSTALL_LIMIT_MB = 240
 BROUGHT_BY_VENV = ("pip", "setuptools", "pkg_resources", "_distutils_hack", "distutils-precedence")
 START_LIMIT_S = 30.0
 

@@ -17,7 +17,7 @@ import psutil
 import loadgen
 
 # Those whose version can change a figure or how it is read.
-_PACKAGES = ("httpx2", "httptools", "uvloop", "numpy", "pydantic", "sqlalchemy")
+_PACKAGES = ("httpx2", "httptools", "numpy", "pydantic", "sqlalchemy")
 
 
 @cache

@@ -107,6 +107,7 @@ def serve(
         config = uvicorn.Config(
             make_app(db_url),
             http=partial(BoundedProtocol, limits),  # type: ignore[arg-type]
+            loop="asyncio",  # wherever another is installed
             ws="none",
             log_level="error",  # what a client sends wrong is its own affair
             access_log=False,

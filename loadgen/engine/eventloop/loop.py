@@ -72,11 +72,9 @@ def watcher_of(loop: asyncio.AbstractEventLoop) -> Watcher:
 
 
 def make_loop() -> asyncio.AbstractEventLoop:
-    """The best loop of this system: io_uring, epoll where that is missing or forbidden (as containers do), else uvloop."""
+    """Return the best loop of this system: io_uring, epoll where that is missing or forbidden (as containers do), else asyncio's."""
     if not hasattr(select, "epoll"):
-        import uvloop
-
-        return uvloop.new_event_loop()
+        return asyncio.new_event_loop()
     from loadgen.engine.eventloop.ring import RingSelector
 
     try:

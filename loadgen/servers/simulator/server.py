@@ -8,12 +8,9 @@ import os
 import resource
 import signal
 import socket
-import sys
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
-
-import uvloop
 
 import loadgen.servers.simulator.cerebras as cerebras
 from loadgen.errors import UsageError
@@ -242,7 +239,7 @@ def serve(
     key = _key(options.api_key_env)
     service_on = _service(options)
     listener = _listen(options)
-    loop = _new_loop()
+    loop = asyncio.new_event_loop()
     simulator = Simulator(options, faults, loop, listener, service_on(loop), key)
     try:
         for ending in (signal.SIGINT, signal.SIGTERM):
@@ -298,12 +295,6 @@ def _key(variable: str | None) -> str | None:
             f"the environment variable {variable}, whose key the clients are to send, is not set; export it with any text"
         )
     return key
-
-
-def _new_loop() -> asyncio.AbstractEventLoop:
-    """The quickest loop that keeps time: without a timerfd the timer is the loop's own, and uvloop's is coarse."""
-    loop: asyncio.AbstractEventLoop = uvloop.new_event_loop() if sys.platform == "linux" else asyncio.new_event_loop()
-    return loop
 
 
 def _allow_many_connections() -> None:
