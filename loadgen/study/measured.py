@@ -230,8 +230,21 @@ def measured_points(points: Sequence[Point], runs: Iterable[RunDocument]) -> tup
         measured = by_key.get(_key(served, load_coordinates_of(run["spec"]), named))
         if measured is not None:
             found.setdefault((series_of(run), places[id(measured)]), []).append(run)
-    placed, told_by = sorted(found.items(), key=lambda entry: entry[0]), telling_apart(points)
-    return tuple(MeasuredPoint(points[at], series, _repeats(runs), told_by) for (series, at), runs in placed)
+    placed, told_by = sorted(found.items(), key=lambda entry: entry[0]), _told_by(points, found)
+    return tuple(MeasuredPoint(points[at], series, _repeats(runs), told_by[series]) for (series, at), runs in placed)
+
+
+def _told_by(points: Sequence[Point], found: Iterable[tuple[Series, int]]) -> dict[Series, frozenset[str]]:
+    """What tells the servers of a series apart: their GPUs too, where one was measured on one GPU and on those planned."""
+    told_by = telling_apart(point for point in points if point.variant.planned_gpus is None)
+    spread: dict[Series, dict[str, set[int | None]]] = {}
+    for series, at in found:
+        variant = points[at].variant
+        spread.setdefault(series, {}).setdefault(variant.label, set()).add(variant.planned_gpus)
+    return {
+        series: told_by | {"gpus"} if any(len(each) > 1 for each in labels.values()) else told_by
+        for series, labels in spread.items()
+    }
 
 
 def _arguments_of_the_study(points: Iterable[Point]) -> Mapping[object, frozenset[str]]:

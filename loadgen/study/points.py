@@ -13,6 +13,7 @@ from loadgen.spec.parse import sweep_on
 from loadgen.spec.runs import resolve
 from loadgen.spec.sweep_spec import SweepSpec
 from loadgen.study.claims import Value, Where
+from loadgen.study.served import ON_ONE_GPU
 from loadgen.study.study_file import StudyFile, read_study
 from loadgen.study.tiny import Scale, at_scale
 from loadgen.study.tiny_loads import tiny_loads
@@ -157,6 +158,25 @@ def telling_apart(points: Iterable[Point]) -> frozenset[str]:
                     split.setdefault((group, point.coordinates.get(name)), []).append(point)
             groups = split
     return frozenset(found)
+
+
+def on_one_gpu(points: Sequence[Point]) -> tuple[Point, ...]:
+    """Return the points of servers over several GPUs as they are on one, unless the study has that server as well.
+
+    Where two planned servers become the same, as with studies of parallelism, neither is returned.
+    """
+    planned = {point.variant.served.identity for point in points}
+    alike: dict[object, list[Point]] = {}
+    for point in points:
+        served = point.variant.served.on_one_gpu
+        if served.identity in planned:
+            continue
+        gpus = point.coordinates.get("gpus")
+        variant = replace(point.variant, served=served, planned_gpus=gpus if isinstance(gpus, int) else None)
+        twin = replace(point, variant=variant, coordinates={**point.coordinates, **ON_ONE_GPU})
+        load = tuple(sorted(load_coordinates(point.run).items()))
+        alike.setdefault((served.identity, load), []).append(twin)
+    return tuple(twins[0] for twins in alike.values() if len(twins) == 1)
 
 
 def coordinate_values(points: Iterable[Point]) -> dict[str, tuple[Value, ...]]:

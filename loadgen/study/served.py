@@ -6,7 +6,7 @@ those say where a point comes from, not which point it is.
 
 import json
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from loadgen.analysis.document.server import ServerDocument
 from loadgen.errors import ModelError
@@ -33,6 +33,9 @@ _SAY_NOTHING_MORE = frozenset(
 )
 """Arguments that are coordinates already, or that change how much a server holds, knows and says but not how fast it is."""
 
+ON_ONE_GPU: Mapping[str, Value] = {"tensor": 1, "pipeline": 1, "data": 1, "expert_parallel": False, "gpus": 1}
+"""The coordinates of a server that is not spread over GPUs."""
+
 _QUANTISED_ANYHOW = {"fp8_per_tensor": "fp8", "fp8_per_channel": "fp8", "fp8_per_block": "fp8", "half": "fp16"}
 _DTYPES = {"float16": "fp16", "half": "fp16", "bfloat16": "bf16", "auto": "bf16"}
 
@@ -51,6 +54,11 @@ class Served:
     def identity(self) -> tuple[object, ...]:
         """Equal for two servers of the same variant: of the same coordinates, and arguments that change their speed besides."""
         return self.identity_by(())
+
+    @property
+    def on_one_gpu(self) -> "Served":
+        """The same model, served by one GPU."""
+        return replace(self, coordinates={**self.coordinates, **ON_ONE_GPU})
 
     def identity_by(self, named: Collection[str]) -> tuple[object, ...]:
         """Return the same with some arguments that do not change how fast a server is, such as gpu-memory-utilization."""

@@ -28,6 +28,7 @@ class StudyVariant:
     cannot_run: str | None = None  # why no server can be started for it
     tiny: str | None = None  # the profile that stands for it at tiny scale, if the study names one
     stands_for: "StudyVariant | None" = None  # of a tiny model: the server in whose place it is
+    planned_gpus: int | None = None  # of a server on one GPU: those of the planned one in whose place it is
     pruning: Pruning | None = None
     checkpoint: PrunedCheckpoint | None = None  # to make before it starts; None: it is there, or weights are made up
 

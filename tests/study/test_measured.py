@@ -10,7 +10,7 @@ import pytest
 from loadgen.moe.hardware import ACCELERATORS, Hardware
 from loadgen.servers.profiles.profile_file import read_profile
 from loadgen.study.measured import Series, measured_points, series_of
-from loadgen.study.points import points_of
+from loadgen.study.points import on_one_gpu, points_of
 from loadgen.study.served import served_by, served_of
 from loadgen.study.study_file import read_study
 from loadgen.study.tiny import has_tiny_model
@@ -229,3 +229,42 @@ def test_a_server_with_other_arguments_is_another_point(
     for run in changed:
         run["server"]["launch"]["arguments"][argument] = value
     assert len(measured_points(points_of(file, variants_of(file)), changed)) == found
+
+
+def of_mixtral(run: Any, gpus: int) -> Any:
+    """The same run, of Mixtral-8x7B over so many GPUs."""
+    planned = read_profile("mixtral-tp4").profile
+    arguments = planned.arguments | {"tensor-parallel-size": gpus, "load-format": "dummy"}
+    launch = run["server"]["launch"] | {
+        "architecture": planned.architecture,
+        "arguments": arguments,
+        "environment": dict(planned.environment) | UNIFORM,
+    }
+    server = run["server"] | {"model": planned.request_model, "launch": launch}
+    return run | {"server": server, "sweep_id": f"{gpus} GPUs"}
+
+
+def test_one_gpu_may_measure_what_is_planned_over_several(waves: list[Any]) -> None:
+    file = read_study("fig14")
+    points = points_of(file, variants_of(file))
+    runs = [of_mixtral(run, 1) for run in waves]
+    assert measured_points(points, runs) == ()
+    (found,) = measured_points((*points, *on_one_gpu(points)), runs)
+    at = {key: found.coordinates[key] for key in ("experts_run", "batch", "length", "gpus", "tensor", "hardware")}
+    assert at == {"experts_run": "fused", "batch": 64, "length": 128, "gpus": 1, "tensor": 1, "hardware": "H200"}
+    assert found.point.variant.planned_gpus == 4
+    assert "gpus" not in found.told_by
+
+
+def test_one_gpu_and_the_planned_ones_are_told_apart(waves: list[Any]) -> None:
+    file = read_study("fig14")
+    points = points_of(file, variants_of(file))
+    runs = [of_mixtral(run, gpus) for run in waves for gpus in (1, 4)]
+    four, one = measured_points((*points, *on_one_gpu(points)), runs)
+    assert (four.coordinates["gpus"], one.coordinates["gpus"]) == (4, 1)
+    assert all("gpus" in each.told_by for each in (four, one))
+
+
+def test_a_study_of_parallelism_has_no_point_on_one_gpu_that_it_does_not_name() -> None:
+    file = read_study("fig13")
+    assert on_one_gpu(points_of(file, variants_of(file))) == ()

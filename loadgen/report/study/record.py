@@ -8,7 +8,7 @@ from loadgen.store.repository import Store
 from loadgen.store.rows import SweepRow
 from loadgen.store.sweep_progress import SweepsProgress
 from loadgen.study.measured import series_on
-from loadgen.study.points import Point, compared_points, points_of
+from loadgen.study.points import Point, compared_points, on_one_gpu, points_of
 from loadgen.study.served import served_of
 from loadgen.study.study_file import StudyFile
 from loadgen.study.tiny import at_tiny_scale
@@ -22,6 +22,7 @@ Identity = tuple[object, ...]
 class PlannedStudy:
     """A study with its servers and points. `beside`: points of other studies that its claims compare with.
 
+    `one_gpu` are points that are planned over several GPUs as one GPU measures them, which may have the memory.
     `tiny` and `tiny_beside` are those of tiny models in their place, which are series of their own; empty unless asked for.
     """
 
@@ -29,6 +30,7 @@ class PlannedStudy:
     variants: tuple[StudyVariant, ...]
     points: tuple[Point, ...]
     beside: tuple[Point, ...] = ()
+    one_gpu: tuple[Point, ...] = ()
     tiny: tuple[Point, ...] = ()
     tiny_beside: tuple[Point, ...] = ()
 
@@ -36,7 +38,8 @@ class PlannedStudy:
     def of(cls, file: StudyFile) -> "PlannedStudy":
         """Raises UsageError for a mistake in the file, or in another study that it names."""
         variants = variants_of(file)
-        return cls(file, variants, points_of(file, variants) if variants else (), compared_points(file))
+        points = points_of(file, variants) if variants else ()
+        return cls(file, variants, points, compared_points(file), on_one_gpu(points))
 
     def with_tiny_models(self) -> "PlannedStudy":
         """The same, with the points of tiny models. Raises UsageError."""
@@ -48,13 +51,18 @@ class PlannedStudy:
 
     @property
     def own(self) -> tuple[Point, ...]:
-        """The study's points, on its servers and on tiny models."""
-        return self.points + self.tiny
+        """The study's points, on its servers, on one GPU and on tiny models."""
+        return self.points + self.one_gpu + self.tiny
+
+    @property
+    def others(self) -> tuple[Point, ...]:
+        """The points of other studies likewise."""
+        return self.beside + on_one_gpu(self.beside) + self.tiny_beside
 
     @property
     def all_points(self) -> tuple[Point, ...]:
         """Those of the study, then those that its claims compare with."""
-        return self.own + self.beside + self.tiny_beside
+        return self.own + self.others
 
 
 def sweeps_on_record(store: Store) -> list[SweepRow]:

@@ -116,7 +116,7 @@ def results_of(planned: PlannedStudy, record: Record | None) -> StudyResults:
         runs = [run for sweep, _ in sweeps if sweep.runs for run in record.runs(sweep.sweep_id)]
         for each in measured_points(planned.own, runs):
             points.setdefault(each.series, []).append(each)
-        for each in measured_points(planned.beside + planned.tiny_beside, runs):
+        for each in measured_points(planned.others, runs):
             beside.setdefault(each.series, []).append(each)
         evaluated = {sweep.sweep_id: sweep.accuracy for sweep, _ in sweeps if sweep.accuracy}
         if evaluated:

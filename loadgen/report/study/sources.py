@@ -1,6 +1,6 @@
 """Where a series comes from: hosts, servers, GPUs, days, and the loadgen that measured."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from loadgen.analysis.document.run import RunDocument
@@ -21,9 +21,10 @@ class SeriesSource:
     days: tuple[str, ...]  # the first and the last, one if they are the same
     loadgen: tuple[str, ...]  # versions with commits
     sweep_ids: tuple[str, ...]
+    on_one_gpu: tuple[str, ...] = ()  # models that the study plans over several GPUs, with their number
 
 
-def source_of(points: Iterable[MeasuredPoint]) -> SeriesSource:
+def source_of(points: Sequence[MeasuredPoint]) -> SeriesSource:
     runs = list({run["run_id"]: run for point in points for run in point.runs}.values())
     days = sorted({run["started_at"][:10] for run in runs})
     return SeriesSource(
@@ -34,6 +35,11 @@ def source_of(points: Iterable[MeasuredPoint]) -> SeriesSource:
         days=tuple(dict.fromkeys((days[0], days[-1]))) if days else (),
         loadgen=_distinct(_loadgen(run) for run in runs),
         sweep_ids=_distinct(run["sweep_id"] for run in runs),
+        on_one_gpu=_distinct(
+            f"{point.point.variant.served.model} (planned over {gpus})"
+            for point in points
+            if (gpus := point.point.variant.planned_gpus) is not None
+        ),
     )
 
 
@@ -49,6 +55,7 @@ def merged(sources: Iterable[SeriesSource]) -> SeriesSource:
         days=tuple(dict.fromkeys((days[0], days[-1]))) if days else (),
         loadgen=_distinct(loadgen for source in each for loadgen in source.loadgen),
         sweep_ids=_distinct(sweep_id for source in each for sweep_id in source.sweep_ids),
+        on_one_gpu=_distinct(model for source in each for model in source.on_one_gpu),
     )
 
 

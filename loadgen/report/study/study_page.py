@@ -181,6 +181,7 @@ def line_of(series: Series, source: SeriesSource, coverage: str) -> SeriesLine:
         ("key for --series", series.key),
         ("runs", f"{source.runs:,}" if source.runs else ""),
         ("GPUs of the server", "; ".join(source.gpus)),
+        ("on one GPU", "; ".join(source.on_one_gpu)),
         ("server", "; ".join(source.servers)),
         ("client", "; ".join(source.hosts)),
         ("loadgen", "; ".join(source.loadgen)),
