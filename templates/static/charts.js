@@ -31,10 +31,13 @@
   // Where the page says above a chart what it shows, the drawing does not say it again. A saved one does.
   const titleIsElsewhere = (figure) => Boolean(figure.closest("[data-title]"));
 
+  const FLATTER = 0.7; // on paper, where a chart is narrower than on a screen
+
   function specification(figure, { hasLegend, hasTitle }) {
     const keep = (key, value) => (key === "legend" && !hasLegend ? null : value);
     const spec = JSON.parse(figure.querySelector("script").textContent, keep);
     if (!hasTitle) delete spec.title;
+    if (document.documentElement.classList.contains("paper") && typeof spec.height === "number") spec.height *= FLATTER;
     return spec;
   }
 

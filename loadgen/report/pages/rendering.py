@@ -4,11 +4,12 @@ Each page template gets one variable, `page`: a context of `pages`.
 """
 
 import json
+import re
 from functools import cache
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 import loadgen
 from loadgen.report import format
@@ -22,6 +23,11 @@ def json_block(value: Any) -> Markup:
     return Markup(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))
 
 
+def code(text: str) -> Markup:
+    """Prose with what stands between backticks as code."""
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))
+
+
 @cache
 def environment() -> Environment:
     made = Environment(
@@ -31,7 +37,7 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters.update(json_block=json_block, number=format.number, plural=format.plural)
+    made.filters.update(code=code, json_block=json_block, number=format.number, plural=format.plural)
     made.globals.update(
         version=loadgen.__version__,
         style=assets.static("style.css"),

@@ -11,7 +11,8 @@ from loadgen.report.format import MISSING_FIGURE, percent, plural
 from loadgen.report.points import Table
 from loadgen.report.study.agreement import Agreement, agreements, unpredictable
 from loadgen.report.study.claim_rows import ClaimRow, Contradiction, claim_rows, contradictions
-from loadgen.report.study.panels.charts import caption, panel_charts
+from loadgen.report.study.panels.captions import caption
+from loadgen.report.study.panels.charts import panel_charts
 from loadgen.report.study.panels.rows import PanelMark, PanelScales, marks_of, scales_of
 from loadgen.report.study.panels.values import ValueTable, value_table
 from loadgen.report.study.prediction_errors import FIGURE_NAMES, FIGURES_COMPARED, OUTLIERS_TOO, ErrorRow
@@ -23,6 +24,7 @@ from loadgen.report.study.tally import Tally, tally
 from loadgen.servers.prediction.fitted import SERVER_NAME as PREDICTION
 from loadgen.servers.prediction.fitted import basis_of
 from loadgen.study.measured import Provenance, Series
+from loadgen.study.points import is_at
 from loadgen.study.schema import Panel
 
 
@@ -48,13 +50,17 @@ class PanelSeries:
 
 @dataclass(frozen=True, slots=True)
 class PanelSection:
-    """One panel, by series. `empty` says why there is nothing."""
+    """One panel, by series."""
 
     title: str
     anchor: str
     formula: str
     by_series: tuple[PanelSeries, ...]
-    empty: str
+
+    @property
+    def is_narrow(self) -> bool:
+        """Whether another panel fits next to it: it has one chart."""
+        return sum(len(each.charts) for each in self.by_series) == 1
 
     @property
     def is_abreast(self) -> bool:
@@ -92,6 +98,7 @@ class StudyPage:
     running: tuple[Running, ...]
     fresh: str  # changes when the page has something new
     panels: tuple[PanelSection, ...]
+    not_drawn: tuple[str, ...]  # sentences about the panels that have nothing to show
     sizes: SizesTable | None
     size_charts: tuple[Chart, ...]
     claims: tuple[ClaimRow, ...]
@@ -125,7 +132,8 @@ def everything(all_results: Sequence[StudyResults]) -> Everything:
 def study_page(results: StudyResults, all_results: Sequence[StudyResults], site: Site) -> StudyPage:
     study = results.file.study
     lines = {each.series: series_line(each, planned=len(results.points)) for each in results.by_series}
-    panels = tuple(_section(results, at, panel, lines, site) for at, panel in enumerate(study.panels))
+    sections = [_section(results, at, panel, lines, site) for at, panel in enumerate(study.panels)]
+    panels = tuple(section for section in sections if section is not None)
     charts = () if study.needs_server else sizes_charts(study.models)
     before, after = _beside(results, all_results, site)
     agreed = agreements(results)
@@ -140,6 +148,9 @@ def study_page(results: StudyResults, all_results: Sequence[StudyResults], site:
         running=running_lines(results, site),
         fresh=fresh_key([results]),
         panels=panels,
+        not_drawn=_not_drawn(
+            results, [panel for panel, section in zip(study.panels, sections, strict=True) if section is None]
+        ),
         sizes=None if study.needs_server else sizes_table(study.models),
         size_charts=charts,
         claims=claim_rows(results, site),
@@ -152,7 +163,7 @@ def study_page(results: StudyResults, all_results: Sequence[StudyResults], site:
         before=before,
         after=after,
         site=site,
-        has_charts=bool(charts) or any(section.by_series for section in panels),
+        has_charts=bool(charts) or bool(panels),
     )
 
 
@@ -210,17 +221,35 @@ def _basis(series: Series, source: SeriesSource) -> str:
 
 def _section(
     results: StudyResults, at: int, panel: Panel, lines: Mapping[Series, SeriesLine], site: Site
-) -> PanelSection:
+) -> PanelSection | None:
+    """None without anything to show."""
     marks = {each.series: marks_of(panel, each.points) for each in results.by_series}
     scales = scales_of(panel, results.points, [mark for found in marks.values() for mark in found])
-    anchor = f"figure-{at + 1}"
     if scales is None:
-        empty = "Nothing of it is measured or predicted yet."
-        return PanelSection(panel.title, anchor, "", (), empty)
+        return None
     by_series = tuple(
         _of_series(scales, found, series, lines[series], site) for series, found in marks.items() if found
     )
-    return PanelSection(panel.title, anchor, scales.figure.formula, by_series, "")
+    return PanelSection(panel.title, f"figure-{at + 1}", scales.figure.formula, by_series)
+
+
+def _not_drawn(results: StudyResults, panels: Sequence[Panel]) -> tuple[str, ...]:
+    """The panels without anything to show, by the reason."""
+    by_reason: dict[str, list[str]] = {}
+    for panel in panels:
+        by_reason.setdefault(_why_not_drawn(results, panel), []).append(panel.title)
+    return tuple(f"Not drawn: {'; '.join(titles)}. {reason}" for reason, titles in by_reason.items())
+
+
+def _why_not_drawn(results: StudyResults, panel: Panel) -> str:
+    predicted = [point for each in results.by_series if each.series.provenance == "simulated" for point in each.points]
+    if any(is_at(point.coordinates, panel.where) for point in predicted):
+        return "It is not measured yet, and a prediction does not have it."
+    without = {label for label, _ in unpredictable(results)}
+    planned = [point.variant for point in results.points if is_at(point.coordinates, panel.where)]
+    if all(variant.label in without or variant.cannot_run is not None for variant in planned):
+        return "None of it is measured yet, nor can it be predicted: see what did not run."
+    return "None of it is measured or predicted yet."
 
 
 def _of_series(
@@ -238,7 +267,7 @@ def _agreement_table(found: Sequence[Agreement]) -> Table | None:
         for name, total in each.errors.totals
         if total.runs and not (name == OUTLIERS_TOO and not each.errors.outliers)
     ]
-    return Table(("against", "", "runs", *FIGURE_NAMES.values()), tuple(rows)) if rows else None
+    return Table(("measured", "which runs", "runs", *FIGURE_NAMES.values()), tuple(rows)) if rows else None
 
 
 def _error(of: ErrorRow, figure: str) -> str:

@@ -57,7 +57,7 @@ def test_the_errors_are_those_that_the_command_prints_of_the_same_runs(both: Stu
 def test_the_page_has_the_errors_of_each_figure_and_names_outliers(both: StudyResults) -> None:
     page = study_page(both, [both], FILE)
     assert page.agreement is not None
-    assert page.agreement.columns == ("against", "", "runs", "throughput", "E2E latency", "TTFT", "TPOT")
+    assert page.agreement.columns == ("measured", "which runs", "runs", "throughput", "E2E latency", "TTFT", "TPOT")
     assert [row[1:3] for row in page.agreement.rows] == [("held out", "5"), ("held out, with outliers", "7")]
     assert all(cell.count("%") == 2 for row in page.agreement.rows for cell in row[3:])
     assert "2 outliers: a kernel was compiled in the run" in page.agreement_note

@@ -5,16 +5,19 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from markupsafe import Markup
 
 from loadgen.analysis.bound import bound_of
 from loadgen.errors import NotFoundError
 from loadgen.importers.importing import read_sweep
 from loadgen.report.charts.chart import Chart
+from loadgen.report.pages.rendering import code
 from loadgen.report.points import Pooled
 from loadgen.report.study.files import study_file, study_folder
 from loadgen.report.study.index_page import claims_page, studies_page
 from loadgen.report.study.library import Shelf, StudyLibrary
-from loadgen.report.study.panels.charts import caption, panel_charts
+from loadgen.report.study.panels.captions import caption
+from loadgen.report.study.panels.charts import panel_charts
 from loadgen.report.study.panels.rows import marks_of, scales_of
 from loadgen.report.study.record import PlannedStudy, Record
 from loadgen.report.study.rendering import render_study
@@ -60,14 +63,64 @@ def test_a_series_says_where_it_comes_from(page: StudyPage) -> None:
 
 
 def test_a_panel_has_a_chart_for_each_facet_that_was_measured(page: StudyPage) -> None:
-    paper, steady = page.panels
+    (paper,) = page.panels
     (series,) = paper.by_series
     assert [chart.title for chart in series.charts] == ["deepseek-v2-lite", "qwen1.5-moe-a2.7b"]
     assert {chart.unit for chart in series.charts} == {"tokens/s"}
     for chart in series.charts:
         assert chart.spec is not None
-        assert chart.spec["title"]["text"] == ["H200, measured, dummy weights and routers", chart.title]
-    assert (steady.by_series, steady.empty) == ((), "Nothing of it is measured or predicted yet.")
+        assert chart.spec["title"]["text"] == [
+            "Throughput (paper, Eq. 2) (tokens/s)",
+            "H200, measured, dummy weights and routers",
+            chart.title,
+        ]
+
+
+def test_panels_without_marks_are_named_once_with_the_reason(shelf: Shelf, page: StudyPage) -> None:
+    assert page.not_drawn == (
+        "Not drawn: Output throughput in the steady state. None of it is measured or predicted yet.",
+    )
+    (of_images,) = study_page(shelf.study("fig04"), shelf.studies, DASHBOARD).not_drawn
+    assert of_images.count(";") == 3
+    assert of_images.endswith("nor can it be predicted: see what did not run.")
+
+
+def test_prose_may_have_code_in_it_and_nothing_else() -> None:
+    assert code("`a --b` < c") == Markup("<code>a --b</code> &lt; c")
+
+
+def test_a_caption_says_how_much_of_the_bound_is_reached_and_which_lines_hide_others(fig06: StudyResults) -> None:
+    (series,) = fig06.by_series
+    panel = fig06.file.study.panels[0]
+    marks = [mark for mark in marks_of(panel, series.points) if mark.facet == "deepseek-v2-lite"]
+    half = [replace(mark, bound=2 * mark.pooled.mean) for mark in marks]
+    scales = scales_of(panel, fig06.points, half)
+    assert scales is not None
+    assert "What is drawn reaches 50 % of it." in caption(scales, half)
+    of_128 = [mark for mark in half if mark.colour == 128]
+    assert "cover each other" not in caption(scales, of_128)
+    hidden = [*of_128, *(replace(mark, colour=256) for mark in of_128)]
+    scales = scales_of(panel, fig06.points, hidden)
+    assert scales is not None
+    assert caption(scales, hidden).endswith("Lines that cover each other: 128 in and out with 256 in and out.")
+
+
+def test_a_stub_of_a_bound_is_not_drawn(fig06: StudyResults) -> None:
+    (series,) = fig06.by_series
+    panel = fig06.file.study.panels[0]
+    marks = [mark for mark in marks_of(panel, series.points) if mark.facet == "deepseek-v2-lite" and mark.colour == 128]
+
+    def filters(bounds: list[float]) -> list[str]:
+        bounded = [replace(mark, bound=bound) for mark, bound in zip(marks, bounds, strict=True)]
+        scales = scales_of(panel, fig06.points, bounded)
+        assert scales is not None
+        (chart,) = panel_charts(scales, bounded, series.series)
+        assert chart.spec is not None
+        return [each["filter"] for each in chart.spec["layer"][0]["transform"]]
+
+    near = [mark.pooled.mean for mark in marks]
+    assert filters(near) == ["isValid(datum.bound)"]
+    assert "!(datum.colour ===" in filters([near[0], *(1000 * each for each in near[1:])])[0]
 
 
 def test_series_have_the_same_scale_and_models_scales_of_their_own(fig06: StudyResults) -> None:

@@ -4,6 +4,7 @@ A mark is the mean over the repeats of a point, its bar as in a sweep's charts. 
 roofline bound.
 """
 
+import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, NotRequired
@@ -25,20 +26,25 @@ from loadgen.report.charts.chart import (
     value_axis,
 )
 from loadgen.report.charts.heat_map import HeatRow, cells_spec
-from loadgen.report.charts.load_charts import BOUND_NOTE
 from loadgen.report.format import figure, shown_unit
-from loadgen.report.study.panels.rows import PanelMark, PanelScales, axis_title, is_number, label, stand_ins
-from loadgen.study.accuracy import ACCURACY
+from loadgen.report.study.panels.captions import caption
+from loadgen.report.study.panels.rows import (
+    PanelMark,
+    PanelScales,
+    axis_title,
+    ends_of,
+    factor,
+    is_number,
+    label,
+    stand_ins,
+)
 from loadgen.study.measured import Series
 
-_BAR_BOUND_NOTE = BOUND_NOTE.replace("Thin dotted lines are", "The orange tick is")
 _HOLLOW_SIZE = 170  # of a doubtful mark: it shows around a filled one at the same place
 _BAR_PX = 26  # of a bar with the space around it
 _AXES_PX = 70  # below the bars
 _CONCAT_COLUMN_PX = 330
 _CONCAT_HEIGHT_PX = 200
-_FARTHEST_BOUND = 1.25  # times the highest mark, which a bound may stretch the scale to
-_LONGEST_BAR = 1.6  # times the highest mark, likewise
 _BESIDE_PX = 62  # an axis's numbers with the space between two charts
 
 # What is drawn of a mark, in the unit of the axis; `bar_from` and `bar_to` are its bar, cut off at the edge.
@@ -69,7 +75,8 @@ def panel_charts(scales: PanelScales, marks: Sequence[PanelMark], series: Series
             continue
         title = scales.title if facet is None else _facet_title(scales, of_facet)
         unit = shown_unit(scales.figure.unit)
-        lines = [series.label] if facet is None else [series.label, title]  # a drawing may be saved alone
+        figure = f"{scales.title} ({unit})" if unit else scales.title
+        lines = [figure, series.label] if facet is None else [figure, series.label, title]  # it may be saved alone
         spec = _spec(scales, of_facet) | {"title": {"text": lines}}
         made.append(Chart(f"{scales.figure.key}-{series.key}-{facet}", title, unit, "", spec))
     return tuple(made)
@@ -107,48 +114,6 @@ def panel_drawing(scales: PanelScales, marks: Sequence[PanelMark], series: Serie
     return Chart(scales.figure.key, title, unit, caption(scales, marks), spec)
 
 
-def caption(scales: PanelScales, marks: Sequence[PanelMark]) -> str:
-    """How to read the charts of one series."""
-    words = [{"lower": "Lower is better.", "higher": "Higher is better.", None: ""}[scales.figure.better]]
-    if stand_ins(marks):
-        words.append(f"Measured on {stand_ins(marks)}.")
-    if scales.panel.kind == "heat map":
-        return " ".join(filter(None, [*words, _doubtful_words("Those with ?", marks)]))
-    if any(mark.pooled.low is not None for mark in marks):
-        of_tasks, of_repeats = "by the tasks' standard errors", "of the mean, or the range of two repeats"
-        words.append(f"Bars are the 95 % interval {of_tasks if scales.figure is ACCURACY else of_repeats}.")
-        if any(_is_cut(scales, mark) for mark in marks):
-            words.append("Longer ones are cut off at the edge; the values have them whole.")
-    words.append(_doubtful_words(f"Hollow {'bars' if scales.is_bar else 'marks'}", marks))
-    if any(mark.bound is not None for mark in marks):
-        words.append(_BAR_BOUND_NOTE if scales.is_bar else BOUND_NOTE)
-        if any(_is_beyond(scales, mark) for mark in marks):
-            words.append("Ticks" if scales.is_bar else "Parts of them")
-            words[-1] += " beyond the edge are not drawn."
-    return " ".join(filter(None, words))
-
-
-def _doubtful_words(which: str, marks: Sequence[PanelMark]) -> str:
-    """How many marks are doubtful and why; empty if none is."""
-    doubtful = [mark for mark in marks if mark.status == "doubtful"]
-    if not doubtful:
-        return ""
-    reasons = Counter(reason for mark in doubtful for reason in mark.point.doubts)
-    why = "; ".join(reason if count == len(doubtful) else f"{reason} ({count})" for reason, count in reasons.items())
-    return f"{which} are doubtful ({len(doubtful)} of {len(marks):,}){': ' if why else ''}{why}."
-
-
-def _is_cut(scales: PanelScales, mark: PanelMark) -> bool:
-    return mark.pooled.high is not None and mark.pooled.high * _factor(scales) > _ends(scales, [mark])[2]
-
-
-def _is_beyond(scales: PanelScales, mark: PanelMark) -> bool:
-    if mark.bound is None:
-        return False
-    _, floor, ceiling = _ends(scales, [mark])
-    return not floor <= mark.bound * _factor(scales) <= ceiling
-
-
 def _spec(scales: PanelScales, marks: Sequence[PanelMark], shown: Sequence[PanelMark] = ()) -> Spec:
     """The chart of some marks. `shown`: those whose colours its legend has, if these are more."""
     if scales.panel.kind == "heat map":
@@ -157,27 +122,8 @@ def _spec(scales: PanelScales, marks: Sequence[PanelMark], shown: Sequence[Panel
     return _bars(scales, marks, colour) if scales.is_bar else _lines(scales, marks, colour)
 
 
-def _factor(scales: PanelScales) -> float:
-    return {"s": 1000.0, "ratio": 100.0}.get(scales.figure.unit, 1.0)
-
-
-def _ends(scales: PanelScales, marks: Sequence[PanelMark]) -> tuple[bool, float, float]:
-    """Whether the scale of the figure is logarithmic, and its ends, in the unit that is shown.
-
-    The marks fill it: a bound that lies far beyond them leaves the chart.
-    """
-    factor, ends = _factor(scales), scales.by_facet[marks[0].facet]
-    low, high = ends.lowest * factor, (ends.highest or 1.0) * factor
-    high = max(high, min(ends.highest_bar * factor, high * _LONGEST_BAR))
-    if ends.highest_bound is not None:
-        high = max(high, min(ends.highest_bound, ends.highest * _FARTHEST_BOUND) * factor)
-    if scales.panel.log_y and low > 0:
-        return True, low / 1.5, high * 1.5
-    return False, 0.0, high * 1.1
-
-
 def _rows(scales: PanelScales, marks: Sequence[PanelMark]) -> list[MarkRow]:
-    factor, (_, floor, ceiling) = _factor(scales), _ends(scales, marks)
+    times, (_, floor, ceiling) = factor(scales), ends_of(scales, marks)
     rows = []
     for mark in marks:
         pooled = mark.pooled
@@ -185,15 +131,15 @@ def _rows(scales: PanelScales, marks: Sequence[PanelMark]) -> list[MarkRow]:
             "x": mark.x if is_number(mark.x) and not scales.is_bar else _name(scales, mark),
             "colour": _colour(scales, mark),
             "rest": mark.rest,
-            "value": pooled.mean * factor,
+            "value": pooled.mean * times,
             "runs": pooled.runs,
             "status": mark.status,
         }
         if pooled.low is not None and pooled.high is not None:
-            low, high = max(pooled.low, 0.0) * factor, pooled.high * factor
+            low, high = max(pooled.low, 0.0) * times, pooled.high * times
             row |= {"from": low, "to": high, "bar_from": max(low, floor), "bar_to": min(high, ceiling)}
         if mark.bound is not None:
-            row["bound"] = mark.bound * factor
+            row["bound"] = mark.bound * times
         rows.append(row)
     return rows
 
@@ -240,7 +186,7 @@ def _tooltip(scales: PanelScales, rows: Sequence[MarkRow]) -> list[Spec]:
 def _lines(scales: PanelScales, marks: Sequence[PanelMark], colour: Spec) -> Spec:
     """The figure along a number: a line for each colour."""
     rows = _rows(scales, marks)
-    is_log, floor, ceiling = _ends(scales, marks)
+    is_log, floor, ceiling = ends_of(scales, marks)
     y_scale = {"type": "log" if is_log else "linear", "nice": False, "domain": [floor, ceiling], "zero": not is_log}
     xs = [float(value) for value in scales.xs]
     x = load_axis(axis_title(scales.panel.x), xs, scales.panel.log_x and min(xs) > 0)
@@ -252,7 +198,8 @@ def _lines(scales: PanelScales, marks: Sequence[PanelMark], colour: Spec) -> Spe
     layers: list[Spec] = []
     if any("bound" in row for row in rows):
         mark = {"type": "line", "strokeWidth": 1, "strokeDash": list(palette.DOTTED), "clip": True}
-        layers.append(_layer("isValid(datum.bound)", mark, across | {"y": value_axis("bound", y_scale)}))
+        seen = _bounds_seen(rows, floor, ceiling)
+        layers.append(_layer(seen, mark, across | {"y": value_axis("bound", y_scale)}))
     layers.append(
         {"mark": {"type": "line", "strokeWidth": 2}, "encoding": across | dash | {"y": value_axis("value", y_scale)}}
     )
@@ -267,6 +214,15 @@ def _lines(scales: PanelScales, marks: Sequence[PanelMark], colour: Spec) -> Spe
             layer["mark"]["size"] = _HOLLOW_SIZE
     layers += points
     return frame(rows) | {"layer": layers}
+
+
+def _bounds_seen(rows: Sequence[MarkRow], floor: float, ceiling: float) -> str:
+    """Which rows have a bound to draw: those of lines of which more than a stub lies inside of the chart."""
+    inside = Counter((row["colour"], row["rest"]) for row in rows if floor <= row.get("bound", -1.0) <= ceiling)
+    of_line = Counter((row["colour"], row["rest"]) for row in rows if "bound" in row)
+    stubs = [line for line, count in of_line.items() if inside[line] < min(2, count)]
+    hidden = [f"(datum.colour === {json.dumps(colour)} && datum.rest === {json.dumps(rest)})" for colour, rest in stubs]
+    return " && ".join(["isValid(datum.bound)", *(f"!{each}" for each in hidden)])
 
 
 def _cells(scales: PanelScales, marks: Sequence[PanelMark]) -> Spec:
@@ -306,7 +262,7 @@ def _dash(rests: Sequence[str]) -> Spec:
 def _bars(scales: PanelScales, marks: Sequence[PanelMark], colour: Spec) -> Spec:
     """The figure next to names: horizontal bars, so that the names can be read."""
     rows = _rows(scales, marks)
-    is_log, floor, ceiling = _ends(scales, marks)
+    is_log, floor, ceiling = ends_of(scales, marks)
     words = [_word(scales.panel.x, value) for value in scales.xs]  # all of them, that series can be compared
     names = list(dict.fromkeys(row["x"] for row in rows)) if any(mark.rest for mark in marks) else words
     x_scale = {"type": "log" if is_log else "linear", "nice": False, "domain": [floor, ceiling]}
@@ -326,7 +282,8 @@ def _bars(scales: PanelScales, marks: Sequence[PanelMark], colour: Spec) -> Spec
     ]
     beside = {key: each for key, each in across.items() if key != "color"}
     if any("bound" in row for row in rows):
-        tick = {"type": "tick", "thickness": 3, "color": palette.SERIES[4], "size": 0.8 * _BAR_PX, "clip": True}
+        tick = {"type": "tick", "thickness": 3, "color": palette.SERIES[4], "size": 0.8 * _BAR_PX}
+        tick |= {"opacity": 1, "clip": True}
         layers.append(_layer("isValid(datum.bound)", tick, beside | {"x": value | {"field": "bound"}}))
     if any("bar_from" in row for row in rows):
         ends = {"x": value | {"field": "bar_from"}, "x2": {"field": "bar_to"}}

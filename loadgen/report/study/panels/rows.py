@@ -35,6 +35,9 @@ _SHORT: Mapping[str, str] = {
     "ffn_size": "FFN {}",
 }
 
+_FARTHEST_BOUND = 1.25  # times the highest mark, which a bound may stretch the scale to
+_LONGEST_BAR = 1.6  # times the highest mark, likewise
+
 
 @dataclass(frozen=True, slots=True)
 class PanelMark:
@@ -88,6 +91,33 @@ class PanelScales:
     def title(self) -> str:
         """What is drawn, with its statistic."""
         return self.figure.name(self.panel.statistic)
+
+
+def bound_percent(scales: PanelScales, mark: PanelMark) -> float | None:
+    """How much of the roofline bound a mark reaches: of a duration, the bound over the value."""
+    if mark.bound is None:
+        return None
+    return 100 * (mark.pooled.mean / mark.bound if scales.figure.better == "higher" else mark.bound / mark.pooled.mean)
+
+
+def factor(scales: PanelScales) -> float:
+    """What a value is multiplied by to be shown in its unit."""
+    return {"s": 1000.0, "ratio": 100.0}.get(scales.figure.unit, 1.0)
+
+
+def ends_of(scales: PanelScales, marks: Sequence[PanelMark]) -> tuple[bool, float, float]:
+    """Whether the scale of the figure is logarithmic, and its ends, in the unit that is shown.
+
+    The marks fill it: a bound that lies far beyond them leaves the chart.
+    """
+    times, ends = factor(scales), scales.by_facet[marks[0].facet]
+    low, high = ends.lowest * times, (ends.highest or 1.0) * times
+    high = max(high, min(ends.highest_bar * times, high * _LONGEST_BAR))
+    if ends.highest_bound is not None:
+        high = max(high, min(ends.highest_bound, ends.highest * _FARTHEST_BOUND) * times)
+    if scales.panel.log_y and low > 0:
+        return True, low / 1.5, high * 1.5
+    return False, 0.0, high * 1.1
 
 
 def is_number(value: object) -> bool:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from loadgen.report.format import MISSING_FIGURE, cell, number, shown_unit
-from loadgen.report.study.panels.rows import PanelMark, PanelScales, axis_title
+from loadgen.report.study.panels.rows import PanelMark, PanelScales, axis_title, bound_percent
 from loadgen.report.study.site import Site
 
 _DIGITS = 4
@@ -53,7 +53,7 @@ def _columns(scales: PanelScales, marks: Sequence[PanelMark]) -> list[Column]:
         columns.append(("from", lambda mark: _exact(mark.pooled.low, unit)))
         columns.append(("to", lambda mark: _exact(mark.pooled.high, unit)))
     if any(mark.bound is not None for mark in marks):
-        columns.append(("% of the bound", lambda mark: number(_share_percent(scales, mark))))
+        columns.append(("% of the bound", lambda mark: number(bound_percent(scales, mark))))
     return [*columns, ("runs", lambda mark: str(mark.pooled.runs))]
 
 
@@ -64,13 +64,6 @@ def _coordinate(key: str) -> Callable[[PanelMark], str]:
 def _sweeps(mark: PanelMark, site: Site) -> tuple[tuple[str, str], ...]:
     ids = dict.fromkeys(run["sweep_id"] for run in mark.point.runs)
     return tuple((each, site.sweep(each)) for each in ids)
-
-
-def _share_percent(scales: PanelScales, mark: PanelMark) -> float | None:
-    """How much of the bound is reached: of a duration, the bound over the value."""
-    if mark.bound is None:
-        return None
-    return 100 * (mark.pooled.mean / mark.bound if scales.figure.better == "higher" else mark.bound / mark.pooled.mean)
 
 
 def _exact(value: float | None, unit: str) -> str:
