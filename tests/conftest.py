@@ -1,13 +1,16 @@
-"""What every test shares: the longest go first, and in CI a real test must run, so a skip of one counts as a failure."""
+"""What every test shares: the longest go first, simulators start quickly, and in CI a real test must run, so a skip of one counts as a failure."""
 
 import gc
 import os
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 from xdist.scheduler import LoadFileScheduling
+
+from loadgen.servers.simulator import process as simulator_process
+from tests.forked_workers import ForkedSimulator
 
 settings.register_profile("any host", deadline=None)  # how long an example takes is the host's affair
 settings.load_profile("any host")
@@ -70,6 +73,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     root = Path(__file__).parent
     rank = {root / file: place for place, file in enumerate(LONGEST)}
     items.sort(key=lambda item: rank.get(item.path, len(rank)))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _quick_simulators() -> Iterator[None]:
+    """Fork the simulators that tests start in this process."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(simulator_process, "_start_process", ForkedSimulator)
+        yield
 
 
 def is_real(item: pytest.Item) -> bool:

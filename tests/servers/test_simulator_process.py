@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from loadgen.errors import ServerError, UsageError
-from loadgen.servers.simulator import SimulatorOptions, SimulatorProcess, serve
+from loadgen.servers.simulator import SimulatorOptions, SimulatorProcess, process, serve
 
 pytestmark = pytest.mark.loopback
 
@@ -23,6 +23,13 @@ with SimulatorProcess() as simulator:
     print(simulator.pid, flush=True)
     time.sleep(60)
 """
+
+START_PROCESS = process._start_process  # before the session replaces it
+
+
+@pytest.fixture(autouse=True)
+def _real_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process, "_start_process", START_PROCESS)
 
 
 def has_ended(pid: int) -> bool:

@@ -57,15 +57,7 @@ class SimulatorProcess:
 
     def __enter__(self) -> "SimulatorProcess":
         self._complaints = tempfile.TemporaryFile()
-        command = [sys.executable, "-c", _CHILD, self.options.to_json()]
-        # A session of its own: Ctrl-C in the terminal is for the measuring process, which then drains against it.
-        self._child = subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._complaints,
-            start_new_session=True,
-        )
+        self._child = _start_process(self.options.to_json(), self._complaints)
         try:
             self.port = self._wait_for_port()
             self._request("GET", "/health")
@@ -127,6 +119,18 @@ class SimulatorProcess:
         if self._child is None:
             raise ServerError("the simulator has not been started; use it as a context manager")
         return self._child
+
+
+def _start_process(options: str, complaints: IO[bytes]) -> subprocess.Popen[bytes]:
+    """Start `main` in a process whose standard error is written to `complaints`."""
+    # A session of its own: Ctrl-C in the terminal is for the measuring process, which then drains against it.
+    return subprocess.Popen(
+        [sys.executable, "-c", _CHILD, options],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=complaints,
+        start_new_session=True,
+    )
 
 
 def main(options: str) -> int:
