@@ -1,4 +1,4 @@
-"""What every test shares: the longest go first, simulators start quickly, and in CI a real test must run, so a skip of one counts as a failure."""
+"""What every test shares: the longest go first, processes start quickly, and in CI a real test must run, so a skip of one counts as a failure."""
 
 import gc
 import os
@@ -9,8 +9,9 @@ import pytest
 from hypothesis import settings
 from xdist.scheduler import LoadFileScheduling
 
+from loadgen.engine import worker
 from loadgen.servers.simulator import process as simulator_process
-from tests.forked_workers import ForkedSimulator
+from tests.forked_workers import ForkedProcess, ForkedSimulator
 
 settings.register_profile("any host", deadline=None)  # how long an example takes is the host's affair
 settings.load_profile("any host")
@@ -76,9 +77,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _quick_simulators() -> Iterator[None]:
-    """Fork the simulators that tests start in this process."""
+def _quick_processes() -> Iterator[None]:
+    """Fork the workers and simulators that this process starts."""
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(worker, "_start_process", ForkedProcess)
         patch.setattr(simulator_process, "_start_process", ForkedSimulator)
         yield
 

@@ -12,10 +12,8 @@ from typing import Any
 import pytest
 
 from loadgen.cli.app import main
-from loadgen.engine import worker
 from loadgen.servers.simulator import SimulatorOptions, SimulatorProcess
 from tests.forked_programs import ForkedProgram
-from tests.forked_workers import ForkedProcess
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +50,8 @@ def _own_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def cli(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Cli:
-    """Run a command in this process, with workers that are quick to start."""
-    monkeypatch.setattr(worker, "_start_process", ForkedProcess)
+def cli(capfd: pytest.CaptureFixture[str]) -> Cli:
+    """Run a command in this process."""
 
     def run(*arguments: str) -> Said:
         capfd.readouterr()

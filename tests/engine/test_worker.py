@@ -13,6 +13,7 @@ import numpy as np
 import psutil
 import pytest
 
+from loadgen.engine import worker as worker_process
 from loadgen.engine.drive.driver import Progress
 from loadgen.engine.measurement import Task
 from loadgen.engine.records.record import MISSING, CountedBy, Outcome, Recording
@@ -27,6 +28,15 @@ from loadgen.servers.simulator.options import SimulatorOptions
 from loadgen.servers.simulator.process import SimulatorProcess
 
 pytestmark = pytest.mark.loopback
+
+START_PROCESS = worker_process._start_process  # before the session replaces it
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _real_processes() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(worker_process, "_start_process", START_PROCESS)
+        yield
 
 
 @pytest.fixture(scope="module")
