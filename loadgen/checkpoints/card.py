@@ -118,7 +118,6 @@ def _rule(document: PruningDocument) -> str:
 
 
 def readme_of(document: PruningDocument, lines: Sequence[str]) -> str:
-    """Return the card of the pruned checkpoint."""
     text = [f"# {document['source']}, pruned", "", *lines, ""]
     if document["kept_experts"] is not None:
         text += ["| layer | experts that stayed, by their old numbers |", "|---|---|"]

@@ -46,7 +46,6 @@ class Checkpoint:
 
     @cached_property
     def tensors(self) -> Mapping[str, Tensor]:
-        """All tensors by name."""
         return {tensor.name: tensor for shard in self.shards for tensor in shard.tensors}
 
     @property

@@ -92,7 +92,6 @@ class NewTensor:
 
 
 def size_bytes(dtype: str, shape: Sequence[int]) -> int:
-    """Return the bytes of a tensor."""
     return math.prod(shape) * ELEMENT_BYTES[dtype]
 
 

@@ -99,7 +99,6 @@ class Worker:
         self._order(_PAUSE, until_ns)
 
     def close(self) -> None:
-        """End the process."""
         self.channel.close()
         self._orders.close()
         try:

@@ -97,7 +97,6 @@ class Workers:
             worker.stop()
 
     def close(self) -> None:
-        """End the processes."""
         for worker in self._workers:
             worker.close()
         self._workers, self._active = [], []

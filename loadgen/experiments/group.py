@@ -191,7 +191,6 @@ class _Group:
             self.failures.update(dict.fromkeys(met, failure))
 
     def _result(self, stopped_by: LoadgenError | None) -> GroupResult:
-        """What has been measured."""
         failed = {_variant(self.sweeps[at]).label: error for at, error in self.failures.items()}
         failures = tuple(Failed(label, error) for label, error in failed.items())
         return GroupResult(self.group_id, tuple(self.results.values()), failures=failures, stopped_by=stopped_by)

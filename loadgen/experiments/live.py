@@ -327,6 +327,5 @@ class _Writer(threading.Thread):
                 self._remove(str(each))
 
     def end(self) -> None:
-        """Stop writing."""
         self._ended.set()
         self.join(_JOIN_TIMEOUT_S)

@@ -56,7 +56,6 @@ class RunPlan:
 
     @property
     def warmup_requests(self) -> int:
-        """Requests of the warm-up."""
         return resolved_warmup_requests(self.run)
 
     def to_json(self) -> dict[str, Any]:
@@ -93,7 +92,6 @@ class SweepPlan:
 
     @property
     def specs(self) -> list[RunSpec]:
-        """The runs by their specs."""
         return [each.run for each in self.runs]
 
     @property
@@ -160,7 +158,6 @@ class ServerPlan:
 
     @property
     def gpu_hours(self) -> float | None:
-        """GPUs times hours."""
         if self.gpus == 0:
             return 0.0
         return None if self.estimated_s is None else self.gpus * self.estimated_s / 3600
@@ -198,7 +195,6 @@ class GroupPlan:
 
     @property
     def starts(self) -> int:
-        """Starts of all servers."""
         return sum(each.starts for each in self.servers)
 
     @property
@@ -208,12 +204,10 @@ class GroupPlan:
 
     @property
     def gpu_hours(self) -> float | None:
-        """GPU hours of all servers."""
         return _sum(each.gpu_hours for each in self.servers)
 
     @property
     def estimated_usd(self) -> float | None:
-        """Dollars of all servers."""
         return _sum(each.estimated_usd for each in self.servers)
 
     def to_json(self) -> dict[str, Any]:

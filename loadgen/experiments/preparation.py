@@ -69,12 +69,10 @@ class PreparedSweep:
 
     @property
     def spec(self) -> SweepSpec:
-        """What is asked."""
         return self.sweep.spec
 
     @property
     def group_id(self) -> str | None:
-        """The group that the sweep belongs to, if any."""
         return None if self.member is None else self.member.group_id
 
     def is_due(self, run: RunSpec) -> bool:

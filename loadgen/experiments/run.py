@@ -84,7 +84,6 @@ class Attempt:
     run_id: str  # new for each attempt, so that one repeated after a crash meets no prefix cached by the first
 
     def phase(self, name: Phase) -> None:
-        """Report that a phase begins."""
         self.sender.on_event(PhaseStarted(self.position, self.run, name))
 
     def schedule(self, run: RunSpec, requests: int, counts: Counts, *, is_warmup: bool = False) -> Schedule:

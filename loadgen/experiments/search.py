@@ -150,7 +150,6 @@ class Search:
 
     @property
     def ended(self) -> SearchEnd:
-        """How the search ended."""
         if self.trouble is not None:
             return "undecided"
         if self._next() is not None:

@@ -68,7 +68,6 @@ class SweepResult:
 
     @property
     def exit_code(self) -> ExitCode:
-        """The exit code of the command."""
         if self.failure is not None:
             return self.failure.exit_code
         invalid = any(document["verdict"]["status"] == "invalid" for document in self.documents)

@@ -82,7 +82,6 @@ class KeptServer:
         return self._server
 
     def stop(self) -> None:
-        """Stop the server, if there is one."""
         self._server = None
         self._stack.close()
 

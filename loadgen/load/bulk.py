@@ -106,7 +106,6 @@ def chunks_of(array: NDArray[Any]) -> Iterator[NDArray[Any]]:
 
 
 def items(array: NDArray[np.integer[Any]]) -> Iterator[int]:
-    """Yield all entries in order, one by one."""
     for piece in chunks_of(array):
         yield from piece.tolist()
 

@@ -84,7 +84,6 @@ class LoadShape(ABC):
 
     @property
     def trace(self) -> TraceSource | None:
-        """The trace that is replayed."""
         return None
 
     @property
@@ -148,11 +147,9 @@ class _CallerShape(LoadShape):
 
     @property
     def default_warmup_requests(self) -> int:
-        """One request for each caller."""
         return self.callers
 
     def connections(self, requests: int | None = None) -> int:
-        """One for each caller."""
         return self.callers if requests is None else min(self.callers, requests)
 
     def max_workers(self, requests: int, turns: int = 1) -> int:

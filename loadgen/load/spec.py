@@ -98,7 +98,6 @@ class RunSpec:
 
     @property
     def rate_limits(self) -> RateLimits:
-        """The rate limits of the client."""
         return RateLimits(self.requests_per_minute, self.tokens_per_minute)
 
     @property

@@ -35,7 +35,6 @@ def weight_bytes(
 
 
 def weight_bytes_by_kind(held: Parameters, precision: Precision) -> dict[str, float]:
-    """Bytes of the weights by the kind of layer."""
     quantised_bytes = WEIGHT_BITS[precision] / 8
     return {
         kind: count * (quantised_bytes if kind in QUANTISED else KEPT_BYTES) for kind, count in held.by_kind().items()

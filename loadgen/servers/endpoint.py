@@ -209,7 +209,6 @@ def reset_prefix_cache(facts: EndpointFacts, headers: Headers = (), route: Route
 
 
 def one_token_request(model: str, endpoint: Endpoint) -> dict[str, object]:
-    """The body of a request for one token."""
     prompt = {"prompt": "Hello"} if endpoint == "completions" else {"messages": [{"role": "user", "content": "Hello"}]}
     return {"model": model, "max_tokens": 1, **prompt}
 

@@ -53,7 +53,6 @@ class Estimate:
 
     @property
     def inverse(self) -> "Estimate":
-        """1 / self."""
         return Estimate(1 / self.value, 1 / self.high, 1 / self.low, self.runs, assumed=self.assumed)
 
 

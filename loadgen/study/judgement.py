@@ -55,7 +55,6 @@ class Judgement:
 
     @property
     def ratios(self) -> tuple[Estimate, ...]:
-        """The measured ratios."""
         return tuple(each.ratio for each in self.compared if each.ratio is not None)
 
 

@@ -167,7 +167,6 @@ class FailedVariant:
 
 
 def series_of(run: RunDocument) -> Series:
-    """Which series a run belongs to."""
     return series_on(run["server"], run["environment"], is_simulated=run["simulated"], gpu=run.get("gpu"))
 
 

@@ -33,7 +33,6 @@ class StudyFile:
 
 
 def study_names() -> tuple[str, ...]:
-    """The names of all studies, in order."""
     return STUDIES.names()
 
 

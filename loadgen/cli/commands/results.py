@@ -147,7 +147,6 @@ def report(terminal: Terminal, ids: options.AnyIds, *, output: Path, compare: bo
 
 
 def show_stored_group(store: "Store", group_id: str, *, as_json: bool) -> None:
-    """Show the sweeps of a group on stdout."""
     from loadgen.cli.tables.sweep import show_group
     from loadgen.report.export.results import group_document
 

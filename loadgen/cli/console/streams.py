@@ -43,19 +43,16 @@ class CheckedOutput:
         self._ignores_failures = ignores_failures
 
     def write(self, text: str) -> int:
-        """Write as it is."""
         with self._named():
             self._raw.write(text)
         return len(text)
 
     def write_bytes(self, content: bytes) -> None:
-        """Write a file's content."""
         with self._named():
             self._raw.flush()
             self._raw.buffer.write(content)
 
     def flush(self) -> None:
-        """Hand on what is buffered."""
         with self._named():
             self._raw.flush()
 
@@ -88,7 +85,6 @@ class TextOutput:
         return self.rich_proxied_file.write(clean(text))
 
     def writelines(self, lines: Iterable[str]) -> None:
-        """Write each of them."""
         for line in lines:
             self.write(line)
 

@@ -124,7 +124,6 @@ def write_bytes(content: bytes) -> None:
 
 
 def stdout() -> "Console":
-    """A Rich console on stdout."""
     from loadgen.cli.console.clean_console import clean_console
 
     console = clean_console()
@@ -132,7 +131,6 @@ def stdout() -> "Console":
 
 
 def stderr() -> "Console":
-    """A Rich console on stderr."""
     from loadgen.cli.console.clean_console import clean_console
 
     return clean_console(stderr=True)

@@ -30,7 +30,6 @@ _SLO = ("slo", "ttft_s=S,tpot_s=S", "Limits in seconds that a request must meet 
 
 
 def flags_of(command: str) -> tuple[MeasuringFlag, ...]:
-    """The rows of one command."""
     rows = (flag for flag in FLAGS if command in flag.commands)
     if command not in _SWEEP:
         return tuple(rows)

@@ -16,7 +16,6 @@ class Counterpart:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Each option."""
         return tuple(self.options.split())
 
 

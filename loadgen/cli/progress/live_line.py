@@ -70,7 +70,6 @@ class StartProgress(LiveLine):
             self._task = self._live.add_task(name)
 
     def say(self, stage: str) -> None:
-        """The server has come to this stage."""
         if self._live is not None:
             self._live.update(self._task, description=f"{self._name}: {stage}")
             return
@@ -96,7 +95,6 @@ class PredictionProgress(LiveLine):
             self._task = self._live.add_task(name, total=points)
 
     def __call__(self, done: int, points: int) -> None:
-        """Show the points that are done."""
         if self._live is not None:
             self._live.update(self._task, completed=done)
         elif done < points and self._plain_is_due():

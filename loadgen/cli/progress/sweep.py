@@ -84,7 +84,6 @@ class SweepProgress(LiveLine):
         self._present: PhaseStarted | None = None
 
     def __call__(self, event: Event) -> None:
-        """Show one event."""
         self._state.take(event)
         match event:
             case GroupStarted():

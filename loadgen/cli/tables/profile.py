@@ -28,7 +28,6 @@ _OWN_ROWS = ("path", "name", "description", "notes", "unservable", "sweep", "arg
 
 
 def profiles_table(profiles: Iterable[ServerProfile]) -> RenderableType:
-    """Name, what it needs, what it is."""
     table = _table("name", "needs", "description")
     for profile in profiles:
         about = Text(profile.description)

@@ -63,7 +63,6 @@ def run_facts(document: RunDocument) -> RenderableType:
 
 
 def run_table(document: RunDocument) -> RenderableType:
-    """Every figure of one run."""
     distributions = plain_table("ms", *numbers("n", "mean", "p50", "p90", "p95", "p99", "max"))
     scalars = Table.grid("", Column(justify="right"), Column(style="dim"), padding=(0, 2))
     for metric in (*METRICS, *UTILISATION_FIGURES, *EXPERT_FIGURES):

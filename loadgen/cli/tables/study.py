@@ -17,7 +17,6 @@ from loadgen.study.variants import StudyVariant
 
 
 def studies_table(files: Iterable[StudyFile]) -> Table:
-    """One line for each study."""
     table = plain_table(*words("study", "place"), "title", *numbers("servers", "claims"))
     for file in files:
         study = file.study

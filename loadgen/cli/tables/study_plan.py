@@ -21,7 +21,6 @@ from loadgen.study.study_file import STUDIES, StudyFile
 
 
 def study_plan_table(plan: StudyPlan) -> RenderableType:
-    """The plan for people."""
     study = plan.file.study
     if not study.needs_server:
         return Text(

@@ -16,7 +16,6 @@ def words(*headers: str) -> list[Column]:
 
 
 def numbers(*headers: str) -> list[Column]:
-    """Return columns of numbers."""
     return [Column(header, justify="right", no_wrap=True) for header in headers]
 
 

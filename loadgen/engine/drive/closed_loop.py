@@ -35,7 +35,6 @@ class ClosedLoopDriver(Driver):
         )
 
     def close(self) -> None:
-        """Close every connection."""
         super().close()
         self._conversations.close()
 

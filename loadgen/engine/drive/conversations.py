@@ -59,7 +59,6 @@ class Conversations:
         return len(self._reading) + len(self._thinking)
 
     def body(self, index: int) -> bytes:
-        """Return the body of a request."""
         return self._bodies.get(index) or self._schedule.bodies[index]
 
     def goes_on(self, exchange: Exchange, failed: bool, until_ns: int) -> bool:
@@ -102,7 +101,6 @@ class Conversations:
             yield from range(following, self._end(following))
 
     def close(self) -> None:
-        """Release the timer."""
         if self._timer is not None:
             self._timer.close()
             self._timer = None

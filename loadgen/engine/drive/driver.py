@@ -169,7 +169,6 @@ class Driver(ABC):
         self._perhaps_over()
 
     def close(self) -> None:
-        """Close every connection."""
         self._queue.close()
         self._in_flight.close()
 

@@ -150,7 +150,6 @@ class RequestsInFlight:
         return self._live_ttft.take(self._started)
 
     def close(self) -> None:
-        """Close every connection."""
         for transport in self._transports:
             transport.close()
 

@@ -112,7 +112,6 @@ class ThrottleQueue:
         return found
 
     def close(self) -> None:
-        """Release the timer."""
         if self._timer is not None:
             self._timer.close()
             self._timer = None

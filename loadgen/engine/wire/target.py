@@ -29,7 +29,6 @@ class Target:
 
     @property
     def url(self) -> httpx2.URL:
-        """The full URL."""
         query = self.route.query.encode() or None
         return httpx2.URL(scheme=self.scheme, host=self.host, port=self.port, path=self.path, query=query)
 

@@ -88,7 +88,6 @@ class StampingTransport:
         return None if self._connection is None else self._connection.min_round_trip_ns()
 
     def close(self) -> None:
-        """Close the connection."""
         if self._opening is not None:
             self._opening.cancel()
         if self._connection is not None:

@@ -69,7 +69,6 @@ class VariantPlan:
 
     @property
     def runs(self) -> int:
-        """Runs of all points."""
         return sum(each.runs for each in self.points)
 
     @property
@@ -115,7 +114,6 @@ class VariantPlan:
 
     @property
     def gpu_hours(self) -> float | None:
-        """GPUs times hours."""
         return None if self.estimated_s is None else self.gpus * self.estimated_s / 3600
 
     @property
@@ -157,12 +155,10 @@ class StudyPlan:
 
     @property
     def starts(self) -> int:
-        """Starts of all servers."""
         return sum(each.starts for each in self.servers)
 
     @property
     def runs(self) -> int:
-        """Runs of all points."""
         return sum(each.runs for each in self.servers)
 
     @property
@@ -178,7 +174,6 @@ class StudyPlan:
 
     @property
     def points(self) -> tuple[PointPlan, ...]:
-        """All points, by server."""
         return tuple(each for server in self.servers for each in server.points)
 
     @property

@@ -67,7 +67,6 @@ class GpuWatch:
             self._thread.join()
 
     def watched(self) -> list[WatchedGpu]:
-        """The GPUs with all their readings."""
         return [WatchedGpu(device, self._readings[device.index]) for device in self._devices]
 
     def _watch(self) -> None:

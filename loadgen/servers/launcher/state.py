@@ -160,7 +160,6 @@ class ServerState:
         return replace(self, phase="ended", ended=Ended(how, now(), exit_code, signal))
 
     def to_json(self) -> dict[str, object]:
-        """As it is stored."""
         return asdict(self)
 
     @classmethod

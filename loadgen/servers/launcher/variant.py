@@ -323,7 +323,6 @@ class Variant:
 
     @property
     def name(self) -> str:
-        """The profile's."""
         return self.profile.name
 
     @property

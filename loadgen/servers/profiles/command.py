@@ -41,7 +41,6 @@ def argv(profile: ServerProfile, release: str | None = None) -> list[str]:
 
 
 def flag_words(flags: Mapping[str, Argument]) -> list[str]:
-    """Flags and values as words of a command line."""
     words: list[str] = []
     for name, value in flags.items():
         match value:

@@ -109,6 +109,5 @@ class FaultPlan:
         self._requests = 0
 
     def next(self) -> Fault | None:
-        """The fault of the next request."""
         self._requests += 1
         return next((one.fault for one in self._planned if self._requests % one.every == 0), None)

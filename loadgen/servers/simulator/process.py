@@ -43,7 +43,6 @@ class SimulatorProcess:
 
     @property
     def pid(self) -> int:
-        """The process id of the child."""
         return self._started().pid
 
     def truth(self) -> TruthDocument:
