@@ -26,13 +26,6 @@ class WaveBound:
     throughput_tokens_per_s: float  # the paper's Eq. 2: input and output tokens
 
 
-def prefill_bound_s(
-    roofline: Roofline, prompts: int, input_tokens: int, max_num_batched_tokens: int | None = None
-) -> float:
-    """Return the time until the last of some prompts has its first output token, with nothing else on the engine."""
-    return _prefill(roofline, prompts, input_tokens, max_num_batched_tokens).total_s
-
-
 def decode_step_bound_s(roofline: Roofline, sequences: int, context_tokens: float) -> float:
     """Return the time in which each sequence gets one more token, all with `context_tokens` before and including it.
 

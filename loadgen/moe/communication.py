@@ -8,6 +8,7 @@ from loadgen.moe.architecture import Architecture
 from loadgen.moe.hardware import Rates
 from loadgen.moe.placement import Parallelism
 from loadgen.moe.step import Step
+from loadgen.moe.step_work import ACTIVATION_BYTES
 
 HANDED_OVER = 2  # vLLM hands a pipeline stage's hidden states and residual to the next
 
@@ -19,7 +20,6 @@ def communication_s(
     *,
     layers: int,
     sparse_layers: int,
-    activation_bytes: int,
     rates: Rates,
 ) -> float:
     """Time of the layers of one stage: all-reduces of tensor parallelism, and experts reached in other copies of the model.
@@ -27,7 +27,7 @@ def communication_s(
     Tensor parallelism sums twice a layer, after attention and after the feed-forward part; with expert parallelism within
     the tensor-parallel group too, since each GPU has all tokens there.
     """
-    hidden_bytes = step.tokens * architecture.hidden_size * activation_bytes
+    hidden_bytes = step.tokens * architecture.hidden_size * ACTIVATION_BYTES
     tensor = parallelism.tensor
     total_s = 0.0
     if tensor > 1:
@@ -38,21 +38,19 @@ def communication_s(
     return total_s
 
 
-def embedding_and_head_s(
-    architecture: Architecture, tensor: int, step: Step, *, activation_bytes: int, rates: Rates
-) -> tuple[float, float]:
+def embedding_and_head_s(architecture: Architecture, tensor: int, step: Step, rates: Rates) -> tuple[float, float]:
     """Time of the all-reduce after the embedding and of gathering the logits, whose vocabulary is split."""
     if tensor == 1:
         return 0.0, 0.0
-    hidden_bytes = step.tokens * architecture.hidden_size * activation_bytes
-    logits_bytes = step.sampled * architecture.vocabulary * activation_bytes
+    hidden_bytes = step.tokens * architecture.hidden_size * ACTIVATION_BYTES
+    logits_bytes = step.sampled * architecture.vocabulary * ACTIVATION_BYTES
     embedding_s = _collective_s(2 * (tensor - 1) / tensor * hidden_bytes, rates)
     return embedding_s, _collective_s((tensor - 1) / tensor * logits_bytes, rates) if step.sampled else 0.0
 
 
-def hand_over_s(architecture: Architecture, step: Step, *, activation_bytes: int, rates: Rates) -> float:
+def hand_over_s(architecture: Architecture, step: Step, rates: Rates) -> float:
     """Time from one pipeline stage to the next."""
-    return _collective_s(HANDED_OVER * step.tokens * architecture.hidden_size * activation_bytes, rates)
+    return _collective_s(HANDED_OVER * step.tokens * architecture.hidden_size * ACTIVATION_BYTES, rates)
 
 
 def _copies(architecture: Architecture, parallelism: Parallelism) -> float:

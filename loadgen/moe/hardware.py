@@ -1,4 +1,4 @@
-"""Accelerators: the rates of their datasheets, and rates measured on them.
+"""Accelerators: the rates of their datasheets.
 
 Rates are of one device. FLOP/s are dense; NVIDIA's datasheets print twice as many, which needs 2:4 sparsity. The rate of links
 counts one direction; datasheets print the sum of both. `memory_bytes` is what the driver reports: nvidia-smi prints 81,920 MiB
@@ -7,8 +7,7 @@ for an A100 and 81,559 MiB for an H100 of 80 GB, and 143,771 MiB for an H200 (so
 """
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from loadgen.errors import UsageError, listed
 
@@ -28,20 +27,8 @@ class Rates:
 
 
 @dataclass(frozen=True, slots=True)
-class MeasuredRates:
-    """Rates that programs reached on a device. None: not measured, so the datasheet's rate stands."""
-
-    memory_bytes_per_s: float | None = None
-    bf16_flops_per_s: float | None = None
-    fp8_flops_per_s: float | None = None
-    link_bytes_per_s: float | None = None
-    collective_latency_s: float | None = None
-    source: str = ""
-
-
-@dataclass(frozen=True, slots=True)
 class Hardware:
-    """One kind of accelerator. `rates` is what to compute with: measured where measured, else the datasheet's."""
+    """One kind of accelerator. No program reaches the rates of its datasheet: with them a time is a bound."""
 
     name: str
     title: str
@@ -50,25 +37,11 @@ class Hardware:
     datasheet: Rates
     source: str
     aliases: tuple[str, ...] = ()  # as drivers print it, among others
-    measured: MeasuredRates = field(default=MeasuredRates())
     label: str = ""  # short name to show; the default is the name in capitals
 
     def __post_init__(self) -> None:
         if not self.label:
             object.__setattr__(self, "label", self.name.upper())
-
-    @property
-    def rates(self) -> Rates:
-        sheet, measured = self.datasheet, self.measured
-        return Rates(
-            memory_bytes_per_s=measured.memory_bytes_per_s or sheet.memory_bytes_per_s,
-            bf16_flops_per_s=measured.bf16_flops_per_s or sheet.bf16_flops_per_s,
-            fp8_flops_per_s=measured.fp8_flops_per_s or sheet.fp8_flops_per_s,
-            link_bytes_per_s=measured.link_bytes_per_s or sheet.link_bytes_per_s,
-            collective_latency_s=(
-                sheet.collective_latency_s if measured.collective_latency_s is None else measured.collective_latency_s
-            ),
-        )
 
 
 # The latency of a collective is an assumption: 5 µs within a node is about what a small all-reduce over NVLink takes.
@@ -165,16 +138,6 @@ ACCELERATORS: tuple[Hardware, ...] = (
         aliases=("Cerebras CS-3", "WSE-3", "Cerebras WSE-3", "Cerebras"),
     ),
 )
-
-# No program reaches a datasheet's rates. A bound uses those, an estimate these.
-MEASURED: Mapping[str, MeasuredRates] = {
-    "h200": MeasuredRates(
-        memory_bytes_per_s=4.3 * _TERA,
-        bf16_flops_per_s=788 * _TERA,
-        source="one H200, PyTorch 2.11: a copy of 4.3 GB within the device, bytes read and written; an 8192×8192×8192 "
-        "product of random bf16 matrices (769 to 798 TFLOPS over several machines)",
-    ),
-}
 
 
 def hardware(name: str) -> Hardware:

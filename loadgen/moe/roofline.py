@@ -136,7 +136,7 @@ class Roofline:
     @cached_property
     def _rates(self) -> Rates:
         """The hardware's rates, reduced to what the engine reaches."""
-        rates, reached = self.hardware.rates, self.efficiency
+        rates, reached = self.hardware.datasheet, self.efficiency
         fp8 = rates.fp8_flops_per_s
         return Rates(
             memory_bytes_per_s=rates.memory_bytes_per_s * reached.bandwidth_ratio,
@@ -165,23 +165,19 @@ class Roofline:
         return Part(work.kind, memory_s, compute_s, max(memory_s, compute_s))
 
     def _communication_s(self, step: Step, stage: StageWork, *, last: bool) -> float:
-        bytes_, rates = self.precisions.activation_bytes, self._rates
         total_s = communication_s(
             self.architecture,
             self.parallelism,
             step,
             layers=stage.layers,
             sparse_layers=stage.sparse_layers,
-            activation_bytes=bytes_,
-            rates=rates,
+            rates=self._rates,
         )
-        embedding_s, head_s = embedding_and_head_s(
-            self.architecture, self.parallelism.tensor, step, activation_bytes=bytes_, rates=rates
-        )
+        embedding_s, head_s = embedding_and_head_s(self.architecture, self.parallelism.tensor, step, self._rates)
         total_s += embedding_s if stage.embeds else 0.0
         if last:
             return total_s + head_s
-        return total_s + hand_over_s(self.architecture, step, activation_bytes=bytes_, rates=rates)
+        return total_s + hand_over_s(self.architecture, step, self._rates)
 
 
 def _summed(parts: Iterable[Part]) -> tuple[Part, ...]:

@@ -17,6 +17,7 @@ from loadgen.moe.step import Step
 DistinctExperts = Callable[[int, int, float], float]
 
 FLOPS_OF_A_MULTIPLY_ADD = 2
+ACTIVATION_BYTES = 2  # of one number: bf16
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +26,6 @@ class Precisions:
 
     weights: Precision = "bf16"
     kv_cache: KvPrecision = "bf16"
-    activation_bytes: int = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ class StageWork:
         works = [self._projections(tokens), self._attention(step), Work("norms", 0, self.weight_bytes["norms"])]
         if self.embeds:
             hidden = self.architecture.hidden_size
-            rows_bytes, moved = tokens * hidden * KEPT_BYTES, tokens * hidden * self.precisions.activation_bytes
+            rows_bytes, moved = tokens * hidden * KEPT_BYTES, tokens * hidden * ACTIVATION_BYTES
             works.append(Work("embedding", 0, rows_bytes, activation_bytes=moved))
         experts = self.architecture.experts
         if experts is not None and self.sparse_layers:
@@ -102,7 +102,7 @@ class StageWork:
             "attention",
             flops,
             cache_bytes=cached * self.kv_bytes_per_token,
-            activation_bytes=moved * self.precisions.activation_bytes,
+            activation_bytes=moved * ACTIVATION_BYTES,
         )
 
     def _sparse(self, experts: Experts, tokens: float) -> list[Work]:
@@ -122,7 +122,7 @@ class StageWork:
             "routed_experts",
             FLOPS_OF_A_MULTIPLY_ADD * self.elements["routed_experts"] / experts.experts * passes,
             weight_bytes=read_share * self.weight_bytes["routed_experts"],
-            activation_bytes=passes * 2 * width * self.sparse_layers * self.precisions.activation_bytes,
+            activation_bytes=passes * 2 * width * self.sparse_layers * ACTIVATION_BYTES,
         )
         router = self._product(
             "router",
@@ -163,7 +163,7 @@ class StageWork:
     def _product(self, kind: str, *, elements: int, weight_bytes: float, tokens: float, moved: float) -> Work:
         """Tokens times matrices of so many elements; `moved` counts elements of activations."""
         flops = FLOPS_OF_A_MULTIPLY_ADD * elements * tokens
-        return Work(kind, flops, weight_bytes, activation_bytes=moved * self.precisions.activation_bytes)
+        return Work(kind, flops, weight_bytes, activation_bytes=moved * ACTIVATION_BYTES)
 
     @property
     def _query_size(self) -> int:

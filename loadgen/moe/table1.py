@@ -40,7 +40,6 @@ TABLE_1 = (
     Table1Row("DeepSeek VL2 Small", "deepseek-vl2-small", 24, 2048, 11008, 8, 2, "16", "2.8", with_vision=True),
     Table1Row("DeepSeek VL2", "deepseek-vl2", 32, 4096, 14336, 8, 2, "27", "4.5", with_vision=True),
 )
-FIGURE_1 = ("mixtral-8x7b", "olmoe-1b-7b", "qwen1.5-moe-a2.7b")  # its models; the paper prints no numbers
 WITHOUT_EMBEDDING = "without the embedding"
 
 
