@@ -137,15 +137,20 @@ def _with_model(spec: SweepSpec, environ: Mapping[str, str], addresses: tuple[st
     """Return `spec` with the only model that its server lists, if it names none. Raises UsageError for several models."""
     if spec.model:
         return spec
-    base_url, route = parse_url(spec.url).base, spec.route_to(spec.url, environ, addresses)
-    headers = spec.secret_headers(environ)
+    route = spec.route_to(spec.url, environ, addresses)
+    model = only_model(parse_url(spec.url).base, spec.secret_headers(environ), route)
+    return spec.model_copy(update={"model": model})
+
+
+def only_model(base_url: str, headers: Headers, route: Route) -> str:
+    """Return the model that a server lists. Raises UsageError for several."""
     names = list_models(base_url, headers, route=route)
     if len(names) > 1:
         shown = redact(names_shown(names), (*headers, *route.secrets))
         raise UsageError(
             f"--model is missing and {base_url} serves {len(names)} models: {shown}; choose one with --model NAME"
         )
-    return spec.model_copy(update={"model": names[0]})
+    return names[0]
 
 
 def in_order(runs: Iterable[RunSpec]) -> RunChoice:

@@ -8,9 +8,9 @@ from typing import Literal
 from loadgen.errors import UsageError
 from loadgen.experiments.accuracy.evaluation import Target, evaluate
 from loadgen.experiments.events import Evaluated, Evaluating, OnEvent
-from loadgen.experiments.preparation import PreparedSweep, variant_served
+from loadgen.experiments.preparation import PreparedSweep, only_model, variant_served
 from loadgen.experiments.run_document import SweepContext
-from loadgen.servers.endpoint import list_models, probe
+from loadgen.servers.endpoint import probe
 from loadgen.servers.launcher.state import ServerState, running_server
 from loadgen.servers.launcher.variant import Overrides, Variant
 from loadgen.servers.model_list import did_you_mean, names_shown
@@ -63,21 +63,13 @@ def _target(asked: ServerAsked, url: str, environ: Mapping[str, str], launched: 
     base_url, route = parse_url(url).base, RouteKeys().route_to(url, environ)
     key = api_key(asked.api_key_env, environ)
     headers = () if key is None else (("Authorization", f"Bearer {key}"),)
-    model = asked.model or _only_one(list_models(base_url, headers, route=route), base_url)
+    model = asked.model or only_model(base_url, headers, route)
     facts = probe(base_url, model, headers, route=route)
     if facts.models and model not in facts.models:
         listed = names_shown(facts.models) + did_you_mean(model, facts.models)
         raise UsageError(f"{base_url} does not serve the model '{model}'; it lists {listed}")
     server = SweepContext(sweep_id="", facts=facts, headers=headers, route=route, launched=launched).server(model)
     return Target(facts, server, model, key, route)
-
-
-def _only_one(models: tuple[str, ...], base_url: str) -> str:
-    if len(models) > 1:
-        raise UsageError(
-            f"--model is missing and {base_url} serves {len(models)} models: {names_shown(models)}; choose one with --model NAME"
-        )
-    return models[0]
 
 
 def api_key(variable: str | None, environ: Mapping[str, str]) -> str | None:

@@ -145,13 +145,13 @@ def probe(
         )
 
 
-def list_models(base_url: str, headers: Headers, timeout_s: float = 10.0, route: Route = DIRECT) -> tuple[str, ...]:
+def list_models(base_url: str, headers: Headers, route: Route = DIRECT) -> tuple[str, ...]:
     """The models that a server lists. Raise ServerError when nothing answers, UsageError when it has no list."""
     problem: str | None = None
-    with open_client(headers, timeout_s, route) as client:
+    with open_client(headers, _TIMEOUT_S, route) as client:
         for api_url in api_urls(base_url):
             fetched = _get(
-                client, base_url, f"{api_url}/models", timeout_s, (*headers, *route.secrets), _proxy_of(route)
+                client, base_url, f"{api_url}/models", _TIMEOUT_S, (*headers, *route.secrets), _proxy_of(route)
             )
             if fetched.status == 200 and (models := read_models(fetched.json)):
                 return tuple(listed.name for listed in models)

@@ -9,19 +9,17 @@ import base64
 import binascii
 import io
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 
 import httpx2
 import numpy as np
 import numpy.typing as npt
 
-from loadgen.engine.wire.route import DIRECT, Route
 from loadgen.errors import ServerError, UsageError
 from loadgen.moe.expert_counts import ExpertCounts
 from loadgen.servers.endpoint import error_text
-from loadgen.servers.http_client import Headers, fetch, open_client, reason_of
+from loadgen.servers.http_client import fetch, open_client, reason_of
 
 _MAX_IN_FLIGHT = 16
 _TIMEOUT_S = 600.0
@@ -85,52 +83,31 @@ def _is_written(rows: npt.NDArray[np.int64]) -> bool:
     return bool((ordered[:, 1:] != ordered[:, :-1]).all())
 
 
-@dataclass(frozen=True, slots=True)
-class ReplyCollector:
-    """Sends prompts to one server, not streamed, and takes the experts from its replies."""
+def experts_of_replies(completions_url: str, model: str, prompts: Sequence[str], output_tokens: int) -> list[Chosen]:
+    """Send prompts to a server, not streamed and with up to 16 in flight, and return the experts of each reply.
 
-    completions_url: str
-    model: str
-    output_tokens: int
-    headers: Headers = ()
-    route: Route = DIRECT
-
-    def collect(self, prompts: Sequence[str], on_reply: Callable[[int], None] = lambda done: None) -> list[Chosen]:
-        """Return the experts of each reply, with up to 16 requests in flight.
-
-        Raises ServerError if a request fails, UsageError for a server that does not report experts.
-        """
-        replies: list[Chosen] = []
-        with (
-            open_client(self.headers, _TIMEOUT_S, self.route) as client,
-            ThreadPoolExecutor(_MAX_IN_FLIGHT, thread_name_prefix="routed-experts") as pool,
-        ):
-            try:
-                for reply in pool.map(lambda prompt: self._ask(client, prompt), prompts):
-                    replies.append(reply)
-                    on_reply(len(replies))
-            except BaseException:
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise
-        return replies
-
-    def _ask(self, client: httpx2.Client, prompt: str) -> Chosen:
-        body = {
-            "model": self.model,
-            "prompt": prompt,
-            "max_tokens": self.output_tokens,
-            "temperature": 0,
-            "ignore_eos": True,
-            "stream": False,
-        }
+    Raises ServerError if a request fails, UsageError for a server that does not report experts.
+    """
+    asked = {"model": model, "max_tokens": output_tokens, "temperature": 0, "ignore_eos": True, "stream": False}
+    with (
+        open_client((), _TIMEOUT_S) as client,
+        ThreadPoolExecutor(_MAX_IN_FLIGHT, thread_name_prefix="routed-experts") as pool,
+    ):
         try:
-            answered = fetch(client, self.completions_url, json.dumps(body).encode(), limit_s=_TIMEOUT_S)
-        except httpx2.TransportError as error:
-            raise ServerError(f"{self.completions_url} failed: {reason_of(error, self.headers)}") from None
-        if answered.status != 200:
-            said = error_text(answered.content, self.headers)
-            raise ServerError(f"{self.completions_url} refused a prompt: HTTP {answered.status} {said}".rstrip())
-        return _experts_in(answered.object, self.completions_url)
+            return list(pool.map(lambda prompt: _ask(client, completions_url, asked | {"prompt": prompt}), prompts))
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _ask(client: httpx2.Client, url: str, body: dict[str, object]) -> Chosen:
+    try:
+        answered = fetch(client, url, json.dumps(body).encode(), limit_s=_TIMEOUT_S)
+    except httpx2.TransportError as error:
+        raise ServerError(f"{url} failed: {reason_of(error, ())}") from None
+    if answered.status != 200:
+        raise ServerError(f"{url} refused a prompt: HTTP {answered.status} {error_text(answered.content)}".rstrip())
+    return _experts_in(answered.object, url)
 
 
 def _experts_in(reply: dict[str, object], url: str) -> Chosen:

@@ -69,9 +69,9 @@ def parse(page: str) -> dict[str, float]:
     return exposition.summed(exposition.read(page)).values
 
 
-def scrape(metrics_url: str, headers: Headers = (), timeout_s: float = 5.0) -> dict[str, float]:
+def scrape(metrics_url: str) -> dict[str, float]:
     """One reading now; empty when the server has no such page or does not answer."""
-    with open_client(headers, timeout_s) as client:
+    with open_client((), _MAX_READING_S) as client:
         page = _fetch(client, metrics_url)
     return {} if page is None else parse(page)
 

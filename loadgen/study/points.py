@@ -55,12 +55,12 @@ class Point:
     coordinates: Mapping[str, Value]
 
 
-def load_specs(file: StudyFile, variant: StudyVariant, url: str | None = None) -> tuple[SweepSpec, ...]:
+def load_specs(file: StudyFile, variant: StudyVariant) -> tuple[SweepSpec, ...]:
     """One sweep for each of the study's loads, on this server; on a tiny model, of loads to match.
 
     Raises UsageError, with file and line.
     """
-    specs = _loads_at_full_size(file, variant, url)
+    specs = _loads_at_full_size(file, variant)
     return specs if variant.stands_for is None else tiny_loads(specs)
 
 
@@ -76,7 +76,7 @@ def points_of(file: StudyFile, variants: tuple[StudyVariant, ...]) -> tuple[Poin
     return tuple(points)
 
 
-def _loads_at_full_size(file: StudyFile, variant: StudyVariant, url: str | None = None) -> tuple[SweepSpec, ...]:
+def _loads_at_full_size(file: StudyFile, variant: StudyVariant) -> tuple[SweepSpec, ...]:
     served = variant.variant.served
     if variant.cannot_run is not None:  # a provider's rate limits would refuse points that nobody sends
         served = replace(served, profile=served.profile.model_copy(update={"limits": None}))
@@ -94,7 +94,7 @@ def _loads_at_full_size(file: StudyFile, variant: StudyVariant, url: str | None 
             **({} if file.study.accuracy is None else {"accuracy": file.study.accuracy}),
         } | load
         origin = Origin(file.origin.under(f"loads.{at}").places, file.path)
-        specs.append(sweep_on(served, url or variant.variant.url, asked, origin, takes_grid=False))
+        specs.append(sweep_on(served, variant.variant.url, asked, origin, takes_grid=False))
     return tuple(specs)
 
 

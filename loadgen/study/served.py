@@ -77,10 +77,9 @@ class Served:
         )
 
 
-def served_by(profile: ServerProfile, release: str | None = None) -> Served:
+def served_by(profile: ServerProfile) -> Served:
     """What a profile serves. Raises ModelError for a configuration that cannot be."""
-    given = arguments(profile, release)
-    return _served(profile, given, environment(profile, release))
+    return _served(profile, arguments(profile), environment(profile))
 
 
 def served_of(server: ServerDocument) -> Served | None:

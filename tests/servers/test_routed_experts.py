@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pytest
 
 from loadgen.errors import ServerError, UsageError
-from loadgen.servers.routed_experts import ReplyCollector, counts_of_replies, parse_routed_experts
+from loadgen.servers.routed_experts import counts_of_replies, experts_of_replies, parse_routed_experts
 from tests.servers.http_server import listening
 
 # 3 tokens × 3 layers × top-2 of 4 experts, as vLLM 0.32 writes it; the first layer is dense, and stays zero.
@@ -108,17 +108,17 @@ class Completions(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def collector() -> Iterator[ReplyCollector]:
+def url() -> Iterator[str]:
     Completions.bodies.clear()
     Completions.status = 200
-    with listening(Completions) as url:
-        yield ReplyCollector(f"{url}/v1/completions", "m", output_tokens=2)
+    with listening(Completions) as base_url:
+        yield f"{base_url}/v1/completions"
 
 
 @pytest.mark.loopback
-def test_every_prompt_is_asked_once_and_not_streamed(collector: ReplyCollector) -> None:
+def test_every_prompt_is_asked_once_and_not_streamed(url: str) -> None:
     Completions.reply = {"choices": [{"text": "x", "routed_experts": RECORDED}]}
-    replies = collector.collect(["a", "b", "c"])
+    replies = experts_of_replies(url, "m", ["a", "b", "c"], output_tokens=2)
     assert [reply.tolist() for reply in replies] == [CHOSEN] * 3
     assert sorted(body["prompt"] for body in Completions.bodies) == ["a", "b", "c"]
     assert {(body["stream"], body["max_tokens"], body["model"]) for body in Completions.bodies} == {(False, 2, "m")}
@@ -126,14 +126,14 @@ def test_every_prompt_is_asked_once_and_not_streamed(collector: ReplyCollector) 
 
 @pytest.mark.loopback
 @pytest.mark.parametrize("reply", [{"choices": [{"text": "x", "routed_experts": None}]}, {"choices": []}, {}])
-def test_a_server_without_the_feature_is_told_how_to_turn_it_on(collector: ReplyCollector, reply: Any) -> None:
+def test_a_server_without_the_feature_is_told_how_to_turn_it_on(url: str, reply: Any) -> None:
     Completions.reply = reply
     with pytest.raises(UsageError, match="--enable-return-routed-experts"):
-        collector.collect(["a"])
+        experts_of_replies(url, "m", ["a"], output_tokens=2)
 
 
 @pytest.mark.loopback
-def test_a_refusal_has_the_servers_words(collector: ReplyCollector) -> None:
+def test_a_refusal_has_the_servers_words(url: str) -> None:
     Completions.status, Completions.reply = 400, {"error": {"message": "too long"}}
     with pytest.raises(ServerError, match="HTTP 400 too long"):
-        collector.collect(["a"])
+        experts_of_replies(url, "m", ["a"], output_tokens=2)

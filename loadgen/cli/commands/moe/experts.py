@@ -216,7 +216,7 @@ def _from_replies(asked: _Count) -> "ExpertCounts":
     from loadgen.checkpoints.expert_counting import experts_of_checkpoint
     from loadgen.errors import ServerError
     from loadgen.servers.endpoint import list_models
-    from loadgen.servers.routed_experts import ReplyCollector, counts_of_replies
+    from loadgen.servers.routed_experts import counts_of_replies, experts_of_replies
     from loadgen.servers.server_url import parse_url
 
     if asked.checkpoint is None:
@@ -224,8 +224,7 @@ def _from_replies(asked: _Count) -> "ExpertCounts":
     sparse = experts_of_checkpoint(asked.checkpoint)
     base_url = parse_url(asked.url or "").base
     model = asked.model or _only_model(list_models(base_url, ()))
-    collector = ReplyCollector(f"{base_url}/v1/completions", model, asked.output_tokens)
-    replies = collector.collect(_prompts(asked))
+    replies = experts_of_replies(f"{base_url}/v1/completions", model, _prompts(asked), asked.output_tokens)
     try:
         return counts_of_replies(model, replies, experts=sparse.experts, layers=sparse.layers)
     except ValueError as error:
