@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from loadgen.analysis.document.run import RunDocument
-from loadgen.analysis.document.server import ServerDocument
 from loadgen.analysis.figures.cost import Price
 from loadgen.errors import StoreError
 from loadgen.experiments.estimate import (
@@ -271,17 +270,12 @@ def _earlier(db: str, runs: Sequence[RunSpec], variant: Variant | None) -> tuple
             for sweep in store.sweeps()[:most]:
                 # Without a variant: the durations of another machine say nothing of this one.
                 if sweep.imported is None if variant is None else _is_on(sweep, variant):
-                    start_s = start_s if start_s is not None else _startup_s(sweep)
+                    if start_s is None:
+                        start_s = (sweep.server.get("launch") or {}).get("startup_s")
                     _add_durations(took_s, store, sweep, runs)
     except StoreError:
         return {}, start_s
     return took_s, start_s
-
-
-def _startup_s(sweep: SweepRow) -> float | None:
-    server: ServerDocument = sweep.server
-    launch = server.get("launch")
-    return None if launch is None else launch.get("startup_s")
 
 
 def _is_on(sweep: SweepRow, variant: Variant) -> bool:

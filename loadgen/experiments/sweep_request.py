@@ -143,7 +143,7 @@ class SweepRequest:
 
         Raises UsageError when there is no such server, and when another server than that one is running.
         """
-        hash_of = hash_of or _grid_hash
+        hash_of = hash_of or (lambda spec, variant: sweep_hash(resolve(spec), variant))
         sweep = None
         if server is not None:
             variant = Variant.of_running(server)
@@ -232,7 +232,3 @@ def _once(variants: list[Variant], where: str) -> tuple[Variant, ...]:
     if twice is not None:
         raise UsageError(f"{where} lists {twice} twice")
     return tuple(variants)
-
-
-def _grid_hash(spec: SweepSpec, variant: Variant) -> str:
-    return sweep_hash(resolve(spec), variant)

@@ -34,13 +34,9 @@ class Step:
     chunks: tuple[PrefillChunk, ...] = ()
 
     @property
-    def prefill_tokens(self) -> int:
-        return sum(chunk.tokens for chunk in self.chunks)
-
-    @property
     def tokens(self) -> float:
         """Tokens that pass the layers."""
-        return self.decode_sequences + self.prefill_tokens
+        return self.decode_sequences + sum(chunk.tokens for chunk in self.chunks)
 
     @property
     def sampled(self) -> float:

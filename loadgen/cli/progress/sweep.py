@@ -246,8 +246,10 @@ class SweepProgress(LiveLine):
         """`6/10 · 3.00 req/s · TTFT 200 ms, highest 300 · 2 s left`."""
         by_duration = present.run.duration_s is not None and present.phase == "measuring"
         counts = f"{progress.done:,}" if by_duration else f"{progress.done:,}/{progress.planned:,}"
-        parts = [counts, f"{number(self._state.rate_per_s)} req/s"]
-        if (ttft := self._state.ttft) is not None:
+        state = self._state
+        left_s = state.left_s if state.group_place is None else state.group_left_s
+        parts = [counts, f"{number(state.rate_per_s)} req/s"]
+        if (ttft := state.ttft) is not None:
             parts.append(f"TTFT {milliseconds(ttft.p50_s)} ms, highest {milliseconds(ttft.max_s)}")
         if progress.failed:
             parts.append(f"{progress.failed:,} failed")
@@ -259,14 +261,9 @@ class SweepProgress(LiveLine):
             parts.append("warm-up")
         elif progress.done >= progress.planned and not by_duration:
             parts.append("all replies are in")
-        elif (left_s := self._left_s) is not None:
+        elif left_s is not None:
             parts.append(f"{seconds(round(left_s))} left" if round(left_s) else "waiting for the last replies")
         return " · ".join(parts)
-
-    @property
-    def _left_s(self) -> float | None:
-        """Of the group where there is one, else of the sweep."""
-        return self._state.left_s if self._state.group_place is None else self._state.group_left_s
 
     def _ended(self, event: RunEnded) -> None:
         line = Text(f"{event.position:>{len(str(self._runs))}}/{self._runs} ", style="dim")

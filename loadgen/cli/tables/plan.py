@@ -97,8 +97,11 @@ def group_plan_table(plan: GroupPlan) -> RenderableType:
             number(each.gpu_hours),
             *([dollars(each.estimated_usd)] if priced else []),
         )
-    shown = servers[:1] if _same_runs(plan) else servers
-    grids = [Group(Text(_heading(each, plan)), plan_table(each.sweep)) for each in shown]
+    if len(servers) > 1 and _same_runs(plan):
+        headings = {"on each of them:": servers[0]}
+    else:
+        headings = {f"on {each.variant.label}:": each for each in servers}
+    grids = [Group(Text(heading), plan_table(each.sweep)) for heading, each in headings.items()]
     problems = [Text(f"{each.variant.label}: {each.problem}", style="yellow") for each in servers if each.problem]
     summary = Text(f"{_group_amount(plan)}. Nothing was started or sent.")
     return Group(table, *problems, *([Text()] if problems else []), summary, Text(), *grids)
@@ -114,10 +117,6 @@ def _group_amount(plan: GroupPlan) -> str:
     if plan.estimated_usd is not None:
         parts.append(f"about {dollars(plan.estimated_usd)}")
     return "; ".join(parts)
-
-
-def _heading(server: ServerPlan, plan: GroupPlan) -> str:
-    return "on each of them:" if len(plan.servers) > 1 and _same_runs(plan) else f"on {server.variant.label}:"
 
 
 def _same_runs(plan: GroupPlan) -> bool:

@@ -51,7 +51,7 @@ class Duration:
 class Earlier:
     """What is on record on one kind of accelerator: the runs of points, and the starts of servers, by identity."""
 
-    runs: Mapping[object, tuple[float, Basis]]  # seconds of one run without its warm-up, by `_key`
+    runs: Mapping[object, tuple[float, Basis]]  # seconds of one run without its warm-up, by the id of the point
     starts: Mapping[object, float]
 
     def start_of(self, variant: StudyVariant) -> Duration:
@@ -83,7 +83,7 @@ def earlier(points: Sequence[Point], store: Store | None, on: Hardware) -> Earli
     for measured in sorted(measured_points(points, runs), key=_preference):
         basis = _BASES.get(measured.series.provenance)
         if basis is not None:
-            found.setdefault(_key(measured.point), (_elapsed_s(measured), basis))
+            found.setdefault(id(measured.point), (_elapsed_s(measured), basis))
     return Earlier(found, starts)
 
 
@@ -106,7 +106,7 @@ class Timing:
     def of_run(self, point: Point) -> Duration:
         """Return how long one run of a point takes, its warm-up included."""
         run = point.run
-        measuring = self.earlier.runs.get(_key(point))
+        measuring = self.earlier.runs.get(id(point))
         if measuring is not None:
             warmup_ratio = resolved_warmup_requests(run) / (run.planned_requests() or 1)
             return Duration(measuring[0] * (1 + warmup_ratio), measuring[1])
@@ -173,10 +173,6 @@ def _elapsed_s(measured: MeasuredPoint) -> float:
 def _preference(measured: MeasuredPoint) -> int:
     order = list(_BASES)
     return order.index(measured.series.provenance) if measured.series.provenance in order else len(order)
-
-
-def _key(point: Point) -> object:
-    return id(point)
 
 
 def _is_on(names: Sequence[str] | None, on: Hardware) -> bool:

@@ -56,8 +56,9 @@ def runs_of_others(
 
     `gpus` are the names of the GPUs on which each server, by its label, would be measured now; none: on the processor.
     """
+    cpu_model = environment()["cpu_model"]
     series = {
-        variant.label: Series(_hardware(gpus.get(variant.label, ())), planned_provenance(variant))
+        variant.label: Series(hardware_label(gpus.get(variant.label, ()), cpu_model), planned_provenance(variant))
         for variant in variants
     }
     found: dict[tuple[str, str], str] = {}
@@ -97,10 +98,6 @@ def on_record(recorded: Recorded, points: Sequence[tuple[StudyVariant, Sequence[
 def repeats_of(first: RunSpec, repeats: int) -> list[RunSpec]:
     """Return the runs of a point, given that of its first repeat."""
     return [replace(first, seed=first.seed + at) for at in range(repeats)]
-
-
-def _hardware(gpus: Sequence[str]) -> str:
-    return hardware_label(gpus, environment()["cpu_model"])
 
 
 def _studies(sweep: SweepRow) -> list[str]:

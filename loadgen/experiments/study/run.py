@@ -8,7 +8,6 @@ import json
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from loadgen.checkpoints.card import FILE
 from loadgen.checkpoints.prune import prune
@@ -232,8 +231,5 @@ def _is_there(checkpoint: PrunedCheckpoint) -> bool:
         raise UsageError(f"{checkpoint.target} is no checkpoint that loadgen has pruned; move it away") from None
     pruning = checkpoint.pruning
     is_alike = (made.get("kind"), made.get("ratio"), made.get("rule")) == (pruning.kind, pruning.ratio, pruning.rule)
-    return is_alike and _newest_s(checkpoint.source) <= card.stat().st_mtime
-
-
-def _newest_s(folder: Path) -> float:
-    return max(path.stat().st_mtime for path in folder.iterdir())
+    newest_s = max(path.stat().st_mtime for path in checkpoint.source.iterdir())
+    return is_alike and newest_s <= card.stat().st_mtime

@@ -99,7 +99,8 @@ def family(mark: str, supervisor: int, started: int) -> list[Process]:
     in_session: set[int] = set()
     if leader is None or leader.started == started:
         in_session = {one.pid for one in processes.values() if one.session == supervisor and one.started >= started}
-    marked = {pid for pid, one in processes.items() if one.started >= started and _carries(pid, mark)}
+    younger = [pid for pid, one in processes.items() if one.started >= started] if mark else []
+    marked = {pid for pid in younger if _variable(pid, MARK) == mark.encode()}
     members = in_session | marked
     members |= descendants(members, processes)
     return [processes[pid] for pid in sorted(members) if pid != os.getpid()]
@@ -123,10 +124,6 @@ def strays(folder: Path) -> list[Process]:
     members = marked | {pid for pid, one in processes.items() if one.session in own}
     members |= descendants(members, processes)
     return [processes[pid] for pid in sorted(members) if pid != os.getpid()]
-
-
-def _carries(pid: int, mark: str) -> bool:
-    return bool(mark) and _variable(pid, MARK) == mark.encode()
 
 
 def _variable(pid: int, name: str) -> bytes | None:

@@ -16,7 +16,6 @@ import select
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -115,7 +114,8 @@ class Supervisor:
                 buffer += received
                 *lines, buffer = buffer.split(b"\n")
                 for line in lines:
-                    self._heard(json.loads(line))
+                    self._save(replace(self._state, phase="ready", ready_at=now(), facts=json.loads(line)["ready"]))
+                    self._tell("recorded")
                 if not received:
                     if self._state.phase != "ready":
                         return "abandoned"
@@ -123,10 +123,6 @@ class Supervisor:
                         return "asked"
                     os.close(self._lifeline)
                     self._lifeline = None
-
-    def _heard(self, document: Mapping[str, Any]) -> None:
-        self._save(replace(self._state, phase="ready", ready_at=now(), facts=document["ready"]))
-        self._tell("recorded")
 
     def _end(self, how: HowEnded) -> None:
         if self._status is None:  # the server's own way of ending comes first

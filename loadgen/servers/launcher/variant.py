@@ -359,7 +359,8 @@ class Variant:
 
     def is_of(self, server: ServerState) -> bool:
         """Whether a running server was started as this variant."""
-        return server.profile == self.name and _as_now(server.facts.get("overrides")) == self.overrides.to_json()
+        started = Overrides.from_json(server.facts.get("overrides") or {})  # which may be of an older record
+        return server.profile == self.name and started.to_json() == self.overrides.to_json()
 
     def launch(self) -> Launch:
         """How to start it on this machine. Raises UsageError where that cannot be."""
@@ -367,8 +368,3 @@ class Variant:
         if self.source == self.name:
             return launch
         return replace(launch, resolved={**launch.resolved, _SOURCE: self.source})
-
-
-def _as_now(overrides: Mapping[str, Any] | None) -> dict[str, object]:
-    """What an older record says is changed, as it would be recorded today."""
-    return Overrides.from_json(overrides or {}).to_json()

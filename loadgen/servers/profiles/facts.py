@@ -15,7 +15,6 @@ from loadgen.moe.table1 import TABLE_1, compare_with_paper
 from loadgen.servers.profiles.checks import is_served_by_vllm, resources
 from loadgen.servers.profiles.command import arguments, argv, environment
 from loadgen.servers.profiles.layout import layout
-from loadgen.servers.profiles.memory_fit import Memory
 from loadgen.servers.profiles.profile_file import ProfileFile
 from loadgen.servers.profiles.schema import ServerProfile
 from loadgen.servers.profiles.subject import architecture_of
@@ -193,10 +192,8 @@ def _memory(profile: ServerProfile, release: str | None) -> MemoryFacts | NoMemo
         fit = resources(profile, release)
     except ModelError as error:
         return {"problem": str(error)}
-    return None if fit is None else _memory_facts(fit)
-
-
-def _memory_facts(fit: Memory) -> MemoryFacts:
+    if fit is None:
+        return None
     return {
         "layout": fit.layout.label,
         "usable_bytes": fit.usable,

@@ -27,7 +27,8 @@ class ProfileFile:
 
 def profile_names(*, abstract: bool = False) -> tuple[str, ...]:
     """The names of all profiles to be served, in order; `abstract`: of those that are only extended as well."""
-    return tuple(name for name in PROFILES.names() if abstract or not _is_abstract(_path_of(name)))
+    names = PROFILES.names()
+    return tuple(name for name in names if abstract or _read(_path_of(name))[0].get("abstract") is not True)
 
 
 def read_profile(name_or_path: str) -> ProfileFile:
@@ -45,10 +46,6 @@ def read_profile(name_or_path: str) -> ProfileFile:
 
 def _path_of(name_or_path: str) -> Path:
     return PROFILES.path_of(name_or_path, known=profile_names)
-
-
-def _is_abstract(path: Path) -> bool:
-    return _read(path)[0].get("abstract") is True
 
 
 def _read(path: Path) -> tuple[dict[str, object], dict[str, FileLine]]:

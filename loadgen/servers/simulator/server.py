@@ -70,7 +70,10 @@ class Simulator:
             "/v1/chat/completions": ("POST", lambda connection, request: self._generate(connection, request, True)),
             "/tokenize": ("POST", self._tokenize),
             "/truth/reset": ("POST", self._reset_truth),
-            "/truth": ("GET", self._tell_truth),
+            "/truth": (
+                "GET",
+                lambda connection, request: self._respond(connection, 200, encode(self._truth.to_json())),
+            ),
             "/metrics": ("GET", self._metrics),
             "/health": ("GET", lambda connection, request: self._respond(connection, 200, b"", None)),
             "/version": ("GET", lambda connection, request: self._respond(connection, 200, encode(version()))),
@@ -218,9 +221,6 @@ class Simulator:
             service.counters, service.running, service.waiting, service.kv_cache_usage_ratio, self._options.model
         )
         self._respond(connection, 200, text.encode(), CONTENT_TYPE)
-
-    def _tell_truth(self, connection: ClientConnection, request: HttpRequest) -> None:
-        self._respond(connection, 200, encode(self._truth.to_json()))
 
     def _reset_truth(self, connection: ClientConnection, request: HttpRequest) -> None:
         self._truth.reset()
