@@ -60,12 +60,10 @@ class Worker:
 
     @property
     def pid(self) -> int:
-        """The worker's process id."""
         return self._process.pid
 
     @property
     def is_alive(self) -> bool:
-        """Whether the process has not ended."""
         return self._process.poll() is None
 
     def send(self, share: Share) -> None:

@@ -46,7 +46,6 @@ class Workers:
 
     @property
     def pids(self) -> list[int]:
-        """The process ids of all of them."""
         return [worker.pid for worker in self._workers]
 
     def run(self, task: Task, on_progress: Callable[[Progress], None] = lambda progress: None) -> Recording:

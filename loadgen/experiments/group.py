@@ -168,7 +168,6 @@ class _Group:
         return self._result(None)
 
     def _member(self, at: int, repeats: frozenset[int] | None, hold: Callable[[str], None]) -> GroupMember:
-        """The place of a sweep in the group."""
         terms = GroupTerms(hash=self.hash, position=at, variants=len(self.sweeps), interleave=self.interleave)
         wanted = None if self.wanted is None else partial(self.wanted, at)
         before = next((result.sweep_id for result in reversed(self.results.values())), None)

@@ -42,7 +42,6 @@ class Stop:
 
     @property
     def requested(self) -> bool:
-        """Whether there was any interrupt."""
         return self.requests > 0
 
     def request(self) -> None:

@@ -76,8 +76,6 @@ class RunPlan:
 
 @dataclass(frozen=True, slots=True)
 class SweepPlan:
-    """The runs of one sweep, in order."""
-
     runs: tuple[RunPlan, ...]
     price: Price | None
 
@@ -110,7 +108,6 @@ class SweepPlan:
 
     @property
     def estimated_database_bytes(self) -> int | None:
-        """Database space of all runs."""
         return sum_database_bytes(self.specs)
 
     def to_json(self) -> dict[str, Any]:
@@ -188,8 +185,6 @@ class ServerPlan:
 
 @dataclass(frozen=True, slots=True)
 class GroupPlan:
-    """The servers of a group, in order."""
-
     servers: tuple[ServerPlan, ...]
 
     @property

@@ -65,8 +65,6 @@ class SweepContext:
 
 @dataclass(frozen=True, slots=True)
 class MeasuredRun:
-    """A run as it is stored."""
-
     document: RunDocument
     records: Records
     outline: Outline | None

@@ -27,8 +27,6 @@ from loadgen.store.rows import ServerSample
 
 @dataclass(frozen=True, slots=True)
 class ServerObservations:
-    """What was seen of the server during one run."""
-
     samples: tuple[ServerSample, ...]
     readings: tuple[Reading, ...]
     gpus: tuple[GpuSeries, ...]

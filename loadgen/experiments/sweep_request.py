@@ -88,8 +88,6 @@ class KeptServer:
 
 @dataclass(frozen=True, slots=True)
 class PlannedSweep:
-    """One sweep of those that are requested."""
-
     spec: SweepSpec
     variant: Variant | None = None  # that it runs on; None: the server is at the URL of the spec
     takes_running: bool = False  # a running server of this variant is measured as it is

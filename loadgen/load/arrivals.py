@@ -71,8 +71,6 @@ class Ramp:
 
 
 class TraceDocument(TypedDict):
-    """The trace that an open loop replays."""
-
     name: str  # of its file, without the folder
     hash: str  # of its content
     time_scale: float  # factor on all its offsets
@@ -120,7 +118,6 @@ class ArrivalProcess:
 
     @property
     def peak_rate_per_s(self) -> float:
-        """The highest rate at any time."""
         return self.rate_per_s if self.ramp is None else max(self.rate_per_s, self.ramp.to_per_s)
 
     def offsets_ns(self, requests: int, seed: int) -> Int64:

@@ -74,7 +74,6 @@ class LoadShape(ABC):
 
     @property
     def peak_rate_per_s(self) -> float | None:
-        """The highest rate at any time."""
         return None
 
     @property

@@ -20,7 +20,6 @@ class SharedPrefix:
 
     @property
     def label(self) -> str:
-        """For a person."""
         return f"{self.tokens:,} tokens shared" + (f" in {self.groups:,} groups" if self.groups > 1 else "")
 
 
@@ -34,7 +33,6 @@ class Images:
 
     @property
     def label(self) -> str:
-        """For a person."""
         several = f"{self.per_request} images" if self.per_request > 1 else "an image"
         return f"{several} of {self.width}x{self.height}"
 
@@ -56,7 +54,6 @@ class DatasetSource:
 
     @property
     def label(self) -> str:
-        """For a person."""
         skipped = f" ({self.skipped_rows:,} of its rows skipped)" if self.skipped_rows else ""
         return f"{self.prompts:,} of {self.name}{skipped}"
 
@@ -97,7 +94,6 @@ class Sessions:
 
     @property
     def label(self) -> str:
-        """For a person."""
         thought = f", {self.think_time_s:g} s to think" if self.think_time_s else ""
         return f"conversations of {self.turns:,} turns{thought}"
 

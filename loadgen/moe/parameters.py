@@ -45,7 +45,6 @@ class Parameters:
 
 
 def parameters(architecture: Architecture) -> Parameters:
-    """All of them."""
     return parameters_by_stage(architecture, Parallelism())[0]
 
 

@@ -64,7 +64,6 @@ class EndpointFacts:
 
     @property
     def metrics_url(self) -> str:
-        """Where Prometheus would scrape."""
         return f"{self.base_url}/metrics"
 
     def completions_url(self, endpoint: Endpoint) -> str:

@@ -28,8 +28,6 @@ _HOW_TO = (
 
 
 class _WorkerCounts(TypedDict):
-    """What one worker reports."""
-
     layers: list[int]
     experts_per_token: Annotated[int, Field(ge=1)]
     tokens: int

@@ -34,7 +34,6 @@ class HostLoad:
         self._last: _Times | None = None
 
     def sample(self) -> None:
-        """Look now."""
         if self.server_on_host and self._first is None:
             self._ours = list({each.pid: each for each in (*_own_processes(), *self._ours)}.values())
         times = psutil.cpu_times()

@@ -43,7 +43,6 @@ class Estimate:
         )
 
     def times(self, factor: float) -> "Estimate":
-        """Return self · an exact positive number."""
         return replace(self, value=self.value * factor, low=self.low * factor, high=self.high * factor)
 
     @property

@@ -44,8 +44,6 @@ def _agrees(agrees: bool) -> Verdict:
 
 
 def _equal(label: str, read: Callable[[Model], int | str | None]) -> Callable[[Model, _Given], Compared]:
-    """A fact that must be equal."""
-
     def compared(of: Model, stated: _Given) -> Compared:
         found = read(of)
         verdict = _agrees(found == stated)

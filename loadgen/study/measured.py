@@ -71,7 +71,6 @@ class MeasuredPoint:
 
     @property
     def coordinates(self) -> dict[str, Value]:
-        """The point's, with the hardware."""
         return {**self.point.coordinates, "hardware": self.series.hardware}
 
     @property
@@ -87,7 +86,6 @@ class MeasuredPoint:
         return self.wave_s is not None and self.wave_s < SHORT_WAVE_S and self.series.provenance != "simulated"
 
     def values(self, figure: str, statistic: str = "p50") -> list[float]:
-        """A figure's value in each run that has it."""
         found = (STUDY_FIGURES[figure].read(run, statistic) for run in self.runs)
         return [value for value in found if value is not None]
 
@@ -122,11 +120,9 @@ class PlannedPoint(MeasuredPoint):
     __slots__ = ()
 
     def values(self, figure: str, statistic: str = "p50") -> list[float]:
-        """One."""
         return [1.0]
 
     def estimate(self, figure: str, statistic: str = "p50") -> Estimate | None:
-        """One."""
         return estimate([1.0])
 
 

@@ -109,7 +109,6 @@ class Study(_Part):
 
     @property
     def needs_server(self) -> bool:
-        """Whether points have to be measured."""
         return bool(self.servers)
 
 

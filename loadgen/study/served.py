@@ -57,7 +57,6 @@ class Served:
 
     @property
     def on_one_gpu(self) -> "Served":
-        """The same model, served by one GPU."""
         return replace(self, coordinates={**self.coordinates, **ON_ONE_GPU})
 
     def identity_by(self, named: Collection[str]) -> tuple[object, ...]:

@@ -83,7 +83,6 @@ def _only_series(results: "Sequence[StudyResults]", given: str) -> "list[StudyRe
 
 
 def _write_page(terminal: Terminal, path: Path, results: "Sequence[StudyResults]") -> None:
-    """One study, the first, as one page."""
     from loadgen.report.study.files import study_file
 
     write_file(path, study_file(results[0], results).encode())

@@ -116,8 +116,6 @@ class Command(TyperCommand):
 
 
 class Group(TyperGroup):
-    """A group of commands, likewise."""
-
     def get_params(self, ctx: "Context") -> list["Parameter"]:
         """Its parameters, for the parser and the help screen."""
         return _without_types(super().get_params(ctx))

@@ -13,7 +13,6 @@ from loadgen.store.rows import AccuracyRow, Evaluation
 
 
 def show_evaluation(console: Console, evaluation: Evaluation) -> None:
-    """What was evaluated, and each result."""
     first = evaluation.rows[0]
     server: ServerDocument = evaluation.server
     text = Text()

@@ -236,7 +236,6 @@ class Driver(ABC):
         """Cancel what would be sent later, other than by the throttle's queue."""
 
     def _unsent(self) -> Iterator[int]:
-        """The planned requests that were never sent."""
         yield from range(self._next, len(self._schedule))
 
     def _body(self, index: int) -> bytes:

@@ -75,7 +75,6 @@ class RequestsInFlight:
 
     @property
     def connections(self) -> int:
-        """How many connections there are, busy or not."""
         return len(self._transports)
 
     async def open(self, connections: int, first: Iterable[int]) -> None:
@@ -140,7 +139,6 @@ class RequestsInFlight:
         self._started.clear()
 
     def forget_time_limit(self) -> None:
-        """Time out no request any more."""
         if self._time_limit is not None:
             self._time_limit.cancel()
             self._time_limit = None

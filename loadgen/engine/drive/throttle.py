@@ -56,7 +56,6 @@ class Throttle:
             self._tokens.note(tokens, now_ns)
 
     def pause_until(self, time_ns: int) -> None:
-        """Send nothing before that time."""
         self._paused_until_ns = max(self._paused_until_ns, time_ns)
         self.engaged = True
 

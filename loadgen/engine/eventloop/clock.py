@@ -49,7 +49,6 @@ class WallClock:
         self.sample()
 
     def sample(self) -> None:
-        """Take one more sample of the offset."""
         wall_ns, offset_ns = self._offset_sample()
         self._walls_ns.append(wall_ns)
         self._offsets_ns.append(offset_ns)
@@ -96,7 +95,6 @@ class LoopProbe:
         self._timer = make_timer(loop, self._on_timer)
 
     def start(self) -> None:
-        """Begin now."""
         self._due_ns = monotonic_ns() + _TICK_NS
         self._timer.set(self._due_ns)
 

@@ -168,6 +168,5 @@ class RingSelector(StreamSelector):
             self._ring.receive(self._descriptors[token], token)
 
     def close(self) -> None:
-        """Give the ring up, and what it watched."""
         self._ring.close()
         super().close()

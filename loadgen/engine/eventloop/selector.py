@@ -179,6 +179,5 @@ class StreamSelector(selectors.EpollSelector):
             others.append((key, mask & key.events))
 
     def close(self) -> None:
-        """Give both handles up."""
         self._epoll.close()
         super().close()

@@ -138,7 +138,6 @@ class Uring:
         self._shared_tail[0] = self._buffer_tail
 
     def close(self) -> None:
-        """Give everything up."""
         with contextlib.suppress(OSError):
             self.submit()  # what was cancelled lets its file go now
         os.close(self._fd)

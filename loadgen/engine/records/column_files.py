@@ -47,7 +47,6 @@ class ColumnFile:
             return
 
     def write(self, piece: bytes) -> None:
-        """Add a piece."""
         if self._file is None:
             self.kept += piece
             return
@@ -62,7 +61,6 @@ class ColumnFile:
         self._size += len(piece)
 
     def close(self) -> None:
-        """Write nothing more to the file."""
         if self._file is not None:
             self._file.close()
             self._file = None

@@ -66,7 +66,6 @@ class OpenBodies:
         self._connections.add(body)
 
     def gone(self, body: OpenBody) -> None:
-        """The connection is closed."""
         self._connections.discard(body)
         self._waiting.pop(body, None)
 

@@ -33,7 +33,6 @@ class PointPlan:
 
     @property
     def estimated_s(self) -> float | None:
-        """Seconds of its runs, warm-ups included."""
         if not self.runs:
             return 0.0
         return None if self.duration.seconds is None else self.runs * self.duration.seconds
@@ -188,7 +187,6 @@ class StudyPlan:
 
     @property
     def known_gpu_hours(self) -> float | None:
-        """GPU hours likewise."""
         return sum(each.gpu_hours or 0.0 for each in self.known) if self.known else None
 
     @property

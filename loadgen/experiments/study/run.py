@@ -45,7 +45,6 @@ class PlannedLoad:
 
     @property
     def is_ours(self) -> bool:
-        """Whether its server is started here."""
         return self.sweep.variant is not None and self.sweep.variant.profile.launcher != "external"
 
     def has(self, run: RunSpec, only: Where, recorded: Recorded) -> bool:

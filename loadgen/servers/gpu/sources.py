@@ -77,7 +77,6 @@ class Nvml:
             return None
 
     def devices(self) -> list[GpuDevice]:
-        """All GPUs of this machine."""
         nvml = self._nvml
         driver = self._told(nvml.nvmlSystemGetDriverVersion)
         found = []
@@ -160,7 +159,6 @@ class NvidiaSmi:
         return cls(devices) if devices else None
 
     def devices(self) -> list[GpuDevice]:
-        """All GPUs of this machine."""
         return self._devices
 
     def processes(self, index: int) -> set[int]:

@@ -224,7 +224,6 @@ def _check_types(state: ServerState) -> None:
 
 
 def now() -> str:
-    """This moment, as states carry it."""
     return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 

@@ -348,7 +348,6 @@ class Variant:
 
     @property
     def url(self) -> str:
-        """Where the server is to be."""
         port = self.overrides.port
         return self.profile.base_url if port is None else f"http://{self.profile.host}:{port}"
 

@@ -36,8 +36,6 @@ Severity = Literal["error", "unchecked", "note"]
 
 @dataclass(frozen=True, slots=True)
 class ProfileFinding:
-    """One sentence about a profile."""
-
     severity: Severity
     message: str
 

@@ -34,8 +34,6 @@ class ShownProfile(TypedDict):
 
 @final
 class NoMemoryFacts(TypedDict):
-    """Why the memory is not known."""
-
     problem: str
 
 
@@ -56,8 +54,6 @@ class MemoryFacts(TypedDict):
 
 
 class ExpertFacts(TypedDict):
-    """The experts of one layer."""
-
     experts: int
     top_k: int
     ffn_size: int
@@ -73,14 +69,10 @@ class ParameterCounts(TypedDict):
 
 
 class AllParameters(ParameterCounts):
-    """The parameters of a model."""
-
     active_without_embedding: int
 
 
 class CardFacts(TypedDict):
-    """Parameters as the model's card states them."""
-
     total: str
     active: str
 
@@ -108,8 +100,6 @@ class PaperFigure(TypedDict):
 
 
 class PaperRow(TypedDict):
-    """The paper's row of a model."""
-
     title: str
     figures: list[PaperFigure]
 

@@ -129,7 +129,6 @@ class ServerProfile(_Part):
 
     @property
     def base_url(self) -> str:
-        """Where the server is, once it is there."""
         return self.url or f"http://{self.host}:{self.port}"
 
     @property

@@ -112,7 +112,6 @@ def parse(body: bytes, chat: bool, options: SimulatorOptions, ordinal: int) -> G
 
 
 def quota_of(options: SimulatorOptions) -> Quota:
-    """Its limits per minute."""
     return Quota(options.rate_limits, Bucket, _too_many)
 
 

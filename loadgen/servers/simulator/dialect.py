@@ -241,7 +241,6 @@ def models(options: SimulatorOptions, created_s: int) -> dict[str, object]:
 
 
 def version() -> dict[str, object]:
-    """The document of GET /version."""
     return {"version": loadgen.__version__, "simulator": True}
 
 

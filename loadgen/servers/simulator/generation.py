@@ -83,7 +83,6 @@ class SimulatedRefusal(Exception):
         self.code = code  # a word of a provider's; vLLM repeats the status
 
     def to_json(self) -> dict[str, object]:
-        """The error document."""
         return {"error": {"message": self.message, "type": self.kind, "param": self.param, "code": self.status}}
 
 

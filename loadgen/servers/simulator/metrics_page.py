@@ -58,7 +58,6 @@ class Counters:
 
 
 def expose(counters: Counters, running: int, waiting: int, kv_cache_usage_ratio: float, model: str) -> str:
-    """The body of GET /metrics."""
     name = model.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
     labels = f'engine="0",model_name="{name}"'
     lines: list[str] = []

@@ -123,7 +123,6 @@ class SimulatorOptions:
         return RateLimits(self.requests_per_minute, self.tokens_per_minute, self.minute_s)
 
     def to_json(self) -> str:
-        """One JSON object with a key per field."""
         return json.dumps(asdict(self))
 
     @classmethod

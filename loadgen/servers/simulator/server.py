@@ -141,7 +141,6 @@ class Simulator:
         allow: str | None = None,
         retry_after: str | None = None,
     ) -> None:
-        """A whole response, now."""
         headers = {
             "allow": allow,
             "content-length": str(len(body)),

@@ -138,12 +138,10 @@ class Service:
 
     @property
     def running(self) -> int:
-        """How many requests are in service."""
         return len(self._running)
 
     @property
     def waiting(self) -> int:
-        """How many requests wait for a place."""
         return len(self._waiting)
 
     @property
@@ -227,7 +225,6 @@ class Service:
             self._start(following, max(freed_ns, following.record.arrival_ns))
 
     def _next_ns(self) -> int | None:
-        """When something is to be done next."""
         return self._due[0][0] if self._due else None
 
     def _set_timer(self) -> None:

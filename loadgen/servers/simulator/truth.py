@@ -23,8 +23,6 @@ class TruthRequest(TypedDict):
 
 
 class TruthDocument(TypedDict):
-    """What GET /truth reports."""
-
     stamp_source: Literal["kernel", "read"]
     requests: list[TruthRequest]
 
@@ -48,7 +46,6 @@ class TruthRecord:
     sent_ns: "array[int]" = field(default_factory=lambda: array("q"))
 
     def to_json(self) -> TruthRequest:
-        """Plain JSON values, one key per attribute."""
         values = {key: getattr(self, key) for key in TruthRequest.__annotations__}
         return cast(TruthRequest, values | {"sent_ns": self.sent_ns.tolist()})
 
@@ -67,10 +64,8 @@ class Truth:
             self._stamp_source = "read"
 
     def reset(self) -> None:
-        """Forget everything."""
         self._records.clear()
         self._stamp_source = "kernel"
 
     def to_json(self) -> TruthDocument:
-        """The document that GET /truth answers with."""
         return {"stamp_source": self._stamp_source, "requests": [record.to_json() for record in self._records]}
