@@ -3,9 +3,12 @@
 Each message is one sentence which says what failed, with which value, and what to do.
 """
 
+import re
 from collections.abc import Iterable
 from difflib import get_close_matches
 from enum import IntEnum
+
+_SUBJECT = re.compile(r"^(?:[A-Z]\w*|Decimal input) should\b")  # `Input should`, `String should`
 
 
 class ExitCode(IntEnum):
@@ -40,6 +43,34 @@ def nearest(given: str, known: Iterable[str], *, similarity: float = 0.6) -> str
 def listed(known: Iterable[object], kind: str = "values") -> str:
     """Return `known values: 1, 16, 64`."""
     return f"known {kind}: {', '.join(map(str, known))}"
+
+
+def broken_rule(kind: str, message: str) -> str:
+    """Return what a value must be, to follow its name: `must be a whole number`.
+
+    `kind` and `message` are those of an entry of pydantic's `ValidationError.errors()`, whose words are for programmers.
+    """
+    if kind == "missing":
+        return "is missing"
+    if kind == "extra_forbidden":
+        return "is unknown"
+    if kind.startswith("int"):
+        return "must be a whole number"
+    if kind.startswith("float") or kind == "finite_number":
+        return "must be a number"
+    if kind == "model_type" or kind.startswith("dict"):
+        return "must be a mapping of keys to values"
+    if kind.startswith(("tuple", "list")):
+        return "must be a list"
+    if kind == "too_short" or (kind == "string_too_short" and "at least 1 " in message):
+        return "must not be empty"
+    said = message.removeprefix("Value error, ").replace("greater than or equal to", "at least", 1)
+    return _SUBJECT.sub("must", said, count=1)
+
+
+def first_problem(place: Iterable[object], kind: str, message: str) -> str:
+    """Return `layers.0.counts must be a list`, from `loc`, `type` and `msg` of the first entry of pydantic's `errors()`."""
+    return f"{'.'.join(map(str, place)) or 'it'} {broken_rule(kind, message)}"
 
 
 class LoadgenError(Exception):

@@ -15,7 +15,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 import loadgen
-from loadgen.errors import UsageError, hint
+from loadgen.errors import UsageError, broken_rule, hint
 
 _MAX_SHOWN_CHARACTERS = 100
 _MAY_BE_SECRET = ("header", "url", "api_key_env")  # whose values are not repeated in a message
@@ -79,10 +79,10 @@ class Origin:
             case "missing":
                 raise UsageError(self._missing(model, steps))
             case "value_error":
-                raise UsageError(f"{self.name(key)} {error['msg'].removeprefix('Value error, ')}")
-        is_told = error["type"] == "too_short" or (steps and steps[0] in _MAY_BE_SECRET)
+                raise UsageError(f"{self.name(key)} {broken_rule(error['type'], error['msg'])}")
+        is_told = error["type"].endswith("too_short") or (steps and steps[0] in _MAY_BE_SECRET)
         shown = "" if is_told else f", not {_cut(error['input'])}"
-        raise UsageError(f"{self.name(key)} {_problem(error['type'], error['msg'])}{shown}")
+        raise UsageError(f"{self.name(key)} {broken_rule(error['type'], error['msg'])}{shown}")
 
     def _without_tags(self, steps: tuple[str, ...]) -> tuple[str, ...]:
         """The keys on the way to a value, as its file has them: without the kinds of mappings that pydantic puts between."""
@@ -154,20 +154,6 @@ def _model_of(annotation: object, tag: str) -> type[BaseModel] | None:
         is_it = any(get_args(field.annotation) == (tag,) for field in annotation.model_fields.values())
         return annotation if is_it else None
     return next((found for part in get_args(annotation) if (found := _model_of(part, tag))), None)
-
-
-def _problem(kind: str, message: str) -> str:
-    if kind.startswith("int"):
-        return "must be a whole number"
-    if kind.startswith("float") or kind == "finite_number":
-        return "must be a number"
-    if kind == "model_type" or kind.startswith("dict"):
-        return "must be a mapping of keys to values"
-    if kind.startswith(("tuple", "list")):
-        return "must be a list"
-    if kind == "too_short":
-        return "must not be empty"
-    return message.replace("Input should be", "must be", 1).replace("greater than or equal to", "at least")
 
 
 def shown_path(path: Path) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
-from loadgen.errors import LoadgenError, ModelError, UsageError
+from loadgen.errors import LoadgenError, ModelError, UsageError, first_problem
 from loadgen.moe.architecture import Experts
 from loadgen.moe.expert_counts import ExpertCounts, ExpertCountsDocument, expert_counts_from_json
 from loadgen.moe.families import architecture
@@ -95,9 +95,12 @@ def _counts(output: bytes, checkpoint: Path) -> ExpertCounts:
         raise UsageError(f"transformers cannot count the experts of {checkpoint}: {str(problem)[:300]}")
     try:
         return expert_counts_from_json(_document_type.validate_python(answer))
-    except (ValidationError, ValueError) as error:
-        reason = str(error).splitlines()[0]
-        raise LoadgenError(f"counting with transformers gave counts that contradict each other: {reason}") from None
+    except ValidationError as failure:
+        first = failure.errors(include_url=False)[0]
+        reason = first_problem(first["loc"], first["type"], first["msg"])
+    except ValueError as error:
+        reason = str(error)
+    raise LoadgenError(f"counting with transformers gave counts that contradict each other: {reason}")
 
 
 def _ending(returncode: int) -> str:

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, NonNegativeInt, TypeAdapter, ValidationError
 
-from loadgen.errors import UsageError
+from loadgen.errors import UsageError, first_problem
 from loadgen.load.disk import write_all
 
 Raw = NDArray[np.unsignedinteger]
@@ -136,10 +136,8 @@ def _parsed(path: Path, header: bytes) -> tuple[dict[str, str], dict[str, _Entry
         return metadata, _HEADER.validate_python(document)
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise UsageError(
-            f"{path} has a header that cannot be read: {where}: {first['msg']}; download it again"
-        ) from None
+        problem = first_problem(first["loc"], first["type"], first["msg"])
+        raise UsageError(f"{path} has a header that cannot be read: {problem}; download it again") from None
     except (ValueError, RecursionError):
         raise UsageError(f"{path} has a header that is not a JSON object; download it again") from None
 

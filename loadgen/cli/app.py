@@ -147,7 +147,11 @@ def _usage(error: TyperException) -> str:
     hint = _hint(error)
     text = error.format_message() if hint is None else error.message
     text = " ".join(text.split()).rstrip(".")
-    text = text.replace("(Possible options: ", "(did you mean ").replace("Input should be", "it must be")
+    text = (
+        text.replace("(Possible options: ", "(did you mean ")
+        .replace("Value error, ", "")
+        .replace("Input should be", "it must be")
+    )
     context = getattr(error, "ctx", None)
     command = context.command_path if context is not None else "loadgen"
     return f"{text[:1].lower()}{text[1:]}{'' if hint is None else f'; {hint}'}; see '{command} --help'"

@@ -89,7 +89,7 @@ class Keeper:
                     outline=run.outline,
                 )
             if not self._store.has_run(run_id):
-                raise StoreError(f"The database {self._store.place} has lost what was just written to it: check it.")
+                raise StoreError(f"the database {self._store.place} has lost what was just written to it: check it")
 
         attempts: list[str] = []
         try:
@@ -163,7 +163,7 @@ class Keeper:
         try:
             bring_back(self._store)
         except OSError as error:
-            raise StoreError(f"{replaced} It cannot be written there again: {error.strerror or error}.") from error
+            raise StoreError(f"{replaced}; it cannot be written there again: {error.strerror or error}") from error
         self._on_event(DatabaseRestored(self._store.place))
 
     def _lost(self, run: MeasuredRun, what: str, error: Exception) -> UnsavedError:
@@ -176,7 +176,7 @@ class Keeper:
             if database is None
             else f", and with its requests in {database} (show it with --db sqlite:///{database})"
         )
-        return UnsavedError(f"{what} is not in the database: {why} Its result is in {document}{whole}")
+        return UnsavedError(f"{what} is not in the database: {why}; its result is in {document}{whole}")
 
 
 def rescue(

@@ -21,7 +21,7 @@ from loadgen.analysis.document.run import RunDocument
 from loadgen.analysis.document.server import EnvironmentDocument, GpuAccount, ServerAccount
 from loadgen.analysis.document.spec import SpecDocument
 from loadgen.analysis.document.sweep import SearchDocument, SweepDocument
-from loadgen.errors import UsageError
+from loadgen.errors import UsageError, broken_rule
 from loadgen.importers.file import shown, where
 from loadgen.importers.lenient import Json
 from loadgen.load.shapes import SHAPES, ShapeDocument
@@ -175,8 +175,7 @@ def first(error: ValidationError, expected: str) -> str:
     place = where(tuple(part for part in found["loc"] if part not in tried))
     if found["type"] == "missing":
         return f"lacks {place}: {expected}"
-    said = found["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
-    return f"has something else at {place}: it {said[:1].lower()}{said[1:]}"
+    return f"has something else at {place}: it {broken_rule(found['type'], found['msg'])}"
 
 
 def _line(value: str) -> str:

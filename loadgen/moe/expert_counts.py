@@ -15,7 +15,7 @@ import numpy.typing as npt
 from pydantic import TypeAdapter, ValidationError
 from typing_extensions import TypedDict
 
-from loadgen.errors import UsageError
+from loadgen.errors import UsageError, first_problem
 from loadgen.moe.parameters import expected_distinct_experts
 
 CountSource = Literal["worker_extension", "routed_experts", "transformers"]
@@ -266,10 +266,9 @@ def read_expert_counts(path: Path) -> ExpertCounts:
         raise UsageError(f"cannot read the expert counts {path}: {error.strerror}") from None
     except ValidationError as failure:
         first = failure.errors(include_url=False)[0]
-        place = ".".join(str(step) for step in first["loc"])
+        problem = first_problem(first["loc"], first["type"], first["msg"])
         raise UsageError(
-            f"{path} has no expert counts: {place + ': ' if place else ''}{first['msg']}; "
-            "make the file with `loadgen moe experts … -o FILE`"
+            f"{path} has no expert counts: {problem}; make the file with `loadgen moe experts … -o FILE`"
         ) from None
     except (ValueError, OverflowError) as error:
         raise UsageError(

@@ -38,14 +38,14 @@ class _Keys:
         found = self.optional(key)
         if not found:
             said = "lacks" if key not in self.values else f"has {self.values[key]!r} for"
-            raise ModelError(f"The configuration of a {self.family} model {said} `{key}`, a number of at least 1.")
+            raise ModelError(f"the configuration of a {self.family} model {said} `{key}`, a number of at least 1")
         return found
 
     def optional(self, key: str) -> int | None:
         """A count, or None where the key is absent or null."""
         value = self.values.get(key)
         if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 0):
-            raise ModelError(f"`{key}` of a {self.family} model is {value!r}; a whole number is expected.")
+            raise ModelError(f"`{key}` of a {self.family} model is {value!r}; a whole number is expected")
         return value
 
     def flag(self, key: str, absent: bool = False) -> bool:
@@ -53,7 +53,7 @@ class _Keys:
         if value is None:
             return absent
         if not isinstance(value, bool):
-            raise ModelError(f"`{key}` of a {self.family} model is {value!r}; true or false is expected.")
+            raise ModelError(f"`{key}` of a {self.family} model is {value!r}; true or false is expected")
         return value
 
     def layers(self, key: str) -> tuple[int, ...] | None:
@@ -62,14 +62,14 @@ class _Keys:
         if value is None:
             return None
         if not isinstance(value, list) or not all(isinstance(layer, int) for layer in value):
-            raise ModelError(f"`{key}` of a {self.family} model is {value!r}; a list of layers is expected.")
+            raise ModelError(f"`{key}` of a {self.family} model is {value!r}; a list of layers is expected")
         return tuple(value)
 
     def inner(self, key: str, defaults: Mapping[str, object]) -> Mapping[str, object]:
         """The language model's part of a multimodal configuration."""
         value = self.values.get(key)
         if not isinstance(value, Mapping):
-            raise ModelError(f"The configuration of a {self.family} model lacks `{key}`, its language model's part.")
+            raise ModelError(f"the configuration of a {self.family} model lacks `{key}`, its language model's part")
         return {**defaults, **value}
 
 
@@ -80,14 +80,14 @@ def architecture(config: Mapping[str, object]) -> Architecture:
     """
     family = config.get("model_type")
     if family is None:
-        raise ModelError("The model's configuration lacks `model_type`, the name of its family.")
+        raise ModelError("the model's configuration lacks `model_type`, the name of its family")
     read = _FAMILIES.get(family) if isinstance(family, str) else None
     part = language_part(config)
     if read is None and part.get("model_type") in _FAMILIES:
         outer = {key: config[key] for key in ("torch_dtype", "dtype") if key in config}
         return architecture({**outer, **part})
     if read is None:
-        raise ModelError(f"The model family {family!r} is not known here; {listed(sorted(_FAMILIES), 'families')}.")
+        raise ModelError(f"the model family {family!r} is not known here; {listed(sorted(_FAMILIES), 'families')}")
     return read(_Keys(str(family), config))
 
 
@@ -102,7 +102,7 @@ def _built(
 ) -> Architecture:
     layers = keys.size("num_hidden_layers")
     if experts is not None and experts.top_k > experts.experts:
-        raise ModelError(f"Each token would pass {experts.top_k} of {experts.experts} experts, more than there are.")
+        raise ModelError(f"each token would pass {experts.top_k} of {experts.experts} experts, more than there are")
     all_sparse = experts is not None and len(experts.layers) == layers
     dtype = keys.values.get("torch_dtype", keys.values.get("dtype"))
     return Architecture(
@@ -253,7 +253,7 @@ def _llama4_text(keys: _Keys) -> Architecture:
     """Its norm of queries and keys has no weights. The shared expert is as wide as a routed one."""
     listed, step = keys.layers("moe_layers"), keys.optional("interleave_moe_layer_step")
     if listed is None and not step:
-        raise ModelError(f"The configuration of a {keys.family} model lacks `interleave_moe_layer_step`.")
+        raise ModelError(f"the configuration of a {keys.family} model lacks `interleave_moe_layer_step`")
     layers = listed if listed is not None else _every_layer(keys)[(step or 1) - 1 :: step]
     experts = _routed(
         keys, layers, experts_key="num_local_experts", shared=1, shared_ffn_size=keys.size("intermediate_size")

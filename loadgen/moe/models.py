@@ -93,7 +93,7 @@ def overlaid(config: Mapping[str, object], changes: Mapping[str, object]) -> dic
 
 def _read(name: str) -> ModelFile:
     if name not in model_names():
-        raise ModelError(f"There is no model '{name}'; {hint(name, model_names(), kind='models')}")
+        raise ModelError(f"there is no model '{name}'; {hint(name, model_names(), kind='models')}")
     file: ModelFile = json.loads((_CONFIGS / f"{name}.json").read_text(encoding="utf-8"))
     return file
 

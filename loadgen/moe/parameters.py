@@ -152,8 +152,8 @@ def expected_distinct_experts(experts: int, top_k: int, batch_tokens: float) -> 
     """
     if not 1 <= top_k <= experts or batch_tokens < 0:
         raise ModelError(
-            f"A step of {batch_tokens} tokens that pass {top_k} of {experts} experts each: "
-            "tokens must be at least 0 and top-k between 1 and the number of experts."
+            f"a step of {batch_tokens} tokens that pass {top_k} of {experts} experts each: "
+            "tokens must be at least 0 and top-k between 1 and the number of experts"
         )
     return experts * (1 - math.pow(1 - top_k / experts, batch_tokens))
 

@@ -24,7 +24,7 @@ class Parallelism:
     def __post_init__(self) -> None:
         for name in ("tensor", "pipeline", "data"):
             if getattr(self, name) < 1:
-                raise ModelError(f"The {name}-parallel size is {getattr(self, name)}; at least 1 is needed.")
+                raise ModelError(f"the {name}-parallel size is {getattr(self, name)}; at least 1 is needed")
 
     @property
     def expert_group(self) -> int:
@@ -42,7 +42,7 @@ def layers_per_stage(layers: int, stages: int) -> tuple[int, ...]:
     last, backwards, since the last one has the head.
     """
     if stages > layers:
-        raise ModelError(f"{layers} layers cannot be spread over {stages} pipeline stages.")
+        raise ModelError(f"{layers} layers cannot be spread over {stages} pipeline stages")
     shares = [layers // stages] * stages
     for back in range(2, layers % stages + 2):
         shares[-back] += 1
@@ -52,7 +52,7 @@ def layers_per_stage(layers: int, stages: int) -> tuple[int, ...]:
 def split(count: int, parts: int, what: str) -> int:
     """`count` / `parts`, which must come out even."""
     if count % parts:
-        raise ModelError(f"{count} {what} cannot be split evenly over {parts} tensor-parallel GPUs.")
+        raise ModelError(f"{count} {what} cannot be split evenly over {parts} tensor-parallel GPUs")
     return count // parts
 
 
@@ -60,8 +60,6 @@ def kv_heads_on_gpu(kv_heads: int, tensor: int) -> int:
     """Key-value heads on one GPU: a share, or one that several GPUs have a copy of when there are more GPUs than heads."""
     if tensor > kv_heads:
         if tensor % kv_heads:
-            raise ModelError(
-                f"{kv_heads} key-value heads cannot be repeated evenly over {tensor} tensor-parallel GPUs."
-            )
+            raise ModelError(f"{kv_heads} key-value heads cannot be repeated evenly over {tensor} tensor-parallel GPUs")
         return 1
     return split(kv_heads, tensor, "key-value heads")

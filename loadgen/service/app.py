@@ -17,7 +17,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
 
 import loadgen
-from loadgen.errors import UsageError
+from loadgen.errors import UsageError, broken_rule
 from loadgen.service import api, jobs_page
 from loadgen.service.access import Access, AccessMiddleware
 from loadgen.service.queue import FullError, Queue, TooLateError
@@ -134,7 +134,7 @@ def _is_loopback(host: str) -> bool:
     try:
         found = {entry[4][0] for entry in socket.getaddrinfo(host, None, flags=socket.AI_PASSIVE)}
     except (OSError, UnicodeError) as error:
-        raise UsageError(f"The dashboard cannot listen on {host!r}: {error}; pass another --host.") from error
+        raise UsageError(f"the dashboard cannot listen on {host!r}: {error}; pass another --host") from error
     return all(ipaddress.ip_address(str(address).partition("%")[0]).is_loopback for address in found)
 
 
@@ -154,5 +154,5 @@ def _cannot(request: Request, error: Exception) -> Response:
 def _bad_query(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     first = error.errors()[0]
-    name, said = first["loc"][-1], first["msg"]
-    return failure(request, 422, "Not understood", f"'{name}' {said[:1].lower()}{said[1:]}")
+    problem = broken_rule(first["type"], first["msg"])
+    return failure(request, 422, "Not understood", f"'{first['loc'][-1]}' {problem}")

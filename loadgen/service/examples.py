@@ -108,9 +108,9 @@ _UNAUTHORISED = _error(401, "No token, or a wrong one", "That is not the token."
 _READ_ONLY = _error(403, "The service takes no jobs", "This dashboard takes no jobs: …")
 _MANY_FAILURES = _error(429, "Too many wrong tokens", "Too many wrong tokens: try again in 42 s.")
 _UNREADABLE = _error(
-    503, "No database, one of a newer loadgen, or one that cannot be read", "There is no database … yet: …"
+    503, "No database, one of a newer loadgen, or one that cannot be read", "there is no database … yet: …"
 )
-_NO_JOB = _error(404, "No such job", "There is no job 'j1' in the database.")
+_NO_JOB = _error(404, "No such job", "there is no job 'j1' in the database.")
 _READING = {**_UNAUTHORISED, **_UNREADABLE}
 
 
@@ -176,7 +176,7 @@ RESUME: Operation = {
         **_NO_JOB,
         **_error(
             409,
-            "There is nothing to resume",
+            "there is nothing to resume",
             "the job j261126-204324-09af3c51 has finished: there is nothing to resume",
         ),
         **_MANY_FAILURES,
@@ -195,7 +195,7 @@ SWEEP: Operation = {
     "responses": {
         200: _answers("The sweep", {"schema_version": 1, "sweep_id": "s261126-204330-7b2e", "runs": []}),
         **_READING,
-        **_error(404, "No such sweep", "There is no sweep 's1' in the database: `loadgen list` shows those there are."),
+        **_error(404, "No such sweep", "there is no sweep 's1' in the database: `loadgen list` shows those there are"),
     },
 }
 EXPORT: Operation = {
@@ -206,7 +206,7 @@ EXPORT: Operation = {
             "content": {"application/json": {}, "text/csv": {}, "application/vnd.apache.parquet": {}},
         },
         **_READING,
-        **_error(404, "No such sweep", "There is no sweep 's1' in the database: `loadgen list` shows those there are."),
+        **_error(404, "No such sweep", "there is no sweep 's1' in the database: `loadgen list` shows those there are"),
         **_error(422, "It cannot be written so", "Parquet needs the package pyarrow: …"),
     },
 }
@@ -215,6 +215,6 @@ RUN: Operation = {
     "responses": {
         200: _answers("The run", {"schema_version": 1, "run_id": "r261126-204330-f0a5"}),
         **_READING,
-        **_error(404, "No such run", "There is no run 'r1' in the database: `loadgen list` shows those there are."),
+        **_error(404, "No such run", "there is no run 'r1' in the database: `loadgen list` shows those there are"),
     },
 }

@@ -143,7 +143,7 @@ class Queue:
         try:
             Store.open(self._db_url, read_only=True).close()
         except NotFoundError as gone:
-            raise StoreError(f"{gone} It was there when the service began.") from gone
+            raise StoreError(f"{gone}; it was there when the service began") from gone
         with Store.open(self._db_url) as store:
             yield store
 

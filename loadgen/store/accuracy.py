@@ -93,7 +93,7 @@ def stored(session: Session, evaluation_id: str) -> Evaluation:
     found = session.scalars(query).all()
     if not found:
         raise NotFoundError(
-            f"There is no evaluation {evaluation_id!r} in the database.", place=session.info.get("place")
+            f"there is no evaluation {evaluation_id!r} in the database", place=session.info.get("place")
         )
     rows = tuple(AccuracyRow(*(getattr(row, name) for name in _COLUMNS)) for row in found)
     return Evaluation(_server_of(session, found[0]), rows, found[0].name)

@@ -66,7 +66,7 @@ def encode_arrivals(arrival_ns: Int64, arrival_tokens: Int32, arrival_coalesced:
 
 def decode_arrivals(blob: bytes) -> tuple[Int64, Int32, Bool, Int16]:
     """The inverse of `encode_arrivals`. Raises `StoreError` on a BLOB of another version or of the wrong length."""
-    with _decoding(blob, "The arrivals of a request are"):
+    with _decoding(blob, "the arrivals of a request are"):
         return _arrivals(blob)
 
 
@@ -113,7 +113,7 @@ def encode_readings(columns: Mapping[str, Int64]) -> bytes:
 
 def decode_readings(blob: bytes) -> dict[str, Int64]:
     """The inverse of `encode_readings`. Raises `StoreError` on a BLOB of another version, or a damaged one."""
-    with _decoding(blob, "The GPU readings of a run are"):
+    with _decoding(blob, "the GPU readings of a run are"):
         return _readings(zlib.decompress(blob[1:]))
 
 
@@ -137,7 +137,7 @@ def encode_outline(outline: Outline) -> bytes:
 
 def decode_outline(blob: bytes) -> Outline:
     """The inverse of `encode_outline`. Raises `StoreError` on a BLOB of another version, or a damaged one."""
-    with _decoding(blob, "The outline of a run is"):
+    with _decoding(blob, "the outline of a run is"):
         return cast(Outline, json.loads(zlib.decompress(blob[1:])))
 
 
@@ -146,9 +146,9 @@ def _decoding(blob: bytes, what: str) -> Iterator[None]:
     """Raise StoreError for a BLOB of another version, and for what cannot be decoded within the block."""
     if blob[:1] != bytes([VERSION]):
         raise StoreError(
-            f"{what} in format {blob[0] if blob else 'none'}, and this loadgen reads format {VERSION}: upgrade loadgen."
+            f"{what} in format {blob[0] if blob else 'none'}, and this loadgen reads format {VERSION}: upgrade loadgen"
         )
     try:
         yield
     except (struct.error, ValueError, zlib.error) as error:
-        raise StoreError(f"{what} damaged ({len(blob)} bytes): restore the database from a copy.") from error
+        raise StoreError(f"{what} damaged ({len(blob)} bytes): restore the database from a copy") from error

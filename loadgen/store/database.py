@@ -55,11 +55,11 @@ def _parse(url: str) -> URL:
         parsed = None
     if parsed is None:
         raise StoreError(
-            f"The database {shown_url(url)!r} is no database URL: write sqlite:///FILE.db, for example sqlite:///loadgen.db."
+            f"the database {shown_url(url)!r} is no database URL: write sqlite:///FILE.db, for example sqlite:///loadgen.db"
         )
     if parsed.drivername not in ("sqlite", "sqlite+pysqlite", "postgresql", "postgresql+psycopg"):
         raise StoreError(
-            f"The database kind {parsed.drivername!r} is not supported: use sqlite:///FILE.db or postgresql://HOST/NAME."
+            f"the database kind {parsed.drivername!r} is not supported: use sqlite:///FILE.db or postgresql://HOST/NAME"
         )
     return parsed
 
@@ -72,7 +72,7 @@ def _postgresql(url: URL, read_only: bool) -> Database:
             pool_pre_ping=True,  # a connection may be hours old when a run is saved
         )
     except ImportError as error:
-        raise StoreError("PostgreSQL needs the package psycopg: pip install 'loadgen[postgres]'.") from error
+        raise StoreError("PostgreSQL needs the package psycopg: pip install 'loadgen[postgres]'") from error
     reading = engine.execution_options(postgresql_readonly=True) if read_only else engine
     hasty = create_engine(
         url.set(drivername="postgresql+psycopg"),
@@ -87,17 +87,17 @@ def _postgresql(url: URL, read_only: bool) -> Database:
 def _sqlite(url: URL, given: str, read_only: bool) -> Database:
     if url.host or url.username or url.password:
         raise StoreError(
-            f"The database {shown_url(given)!r} lacks a slash: write sqlite:///FILE.db, with three slashes."
+            f"the database {shown_url(given)!r} lacks a slash: write sqlite:///FILE.db, with three slashes"
         )
     if url.database in (None, "", ":memory:"):
         raise StoreError(
-            f"The database {shown_url(given)!r} names no file: write sqlite:///FILE.db, for example sqlite:///loadgen.db."
+            f"the database {shown_url(given)!r} names no file: write sqlite:///FILE.db, for example sqlite:///loadgen.db"
         )
     path = Path(str(url.database)).absolute()
     try:
         _check_path(path, read_only)
     except OSError as error:
-        raise StoreError(f"The database {path} cannot be reached: {error.strerror}; pass another --db.") from error
+        raise StoreError(f"the database {path} cannot be reached: {error.strerror}; pass another --db") from error
     engine = create_engine(
         "sqlite://",
         creator=_opener(path, _timeout_s(url), read_only),
@@ -125,19 +125,19 @@ def _sqlite(url: URL, given: str, read_only: bool) -> Database:
 
 def _check_path(path: Path, read_only: bool) -> None:
     if path.is_dir():
-        raise StoreError(f"The database {path} is a directory: name a file in it, for example {path / 'loadgen.db'}.")
+        raise StoreError(f"the database {path} is a directory: name a file in it, for example {path / 'loadgen.db'}")
     if read_only and not path.exists():
-        raise NotFoundError(f"There is no database {path} yet: measure something first, or name another with --db.")
+        raise NotFoundError(f"there is no database {path} yet: measure something first, or name another with --db")
     if not path.parent.is_dir():
         raise StoreError(
-            f"The database {path} cannot be created because {path.parent} is no directory: create it first."
+            f"the database {path} cannot be created because {path.parent} is no directory: create it first"
         )
 
 
 def _timeout_s(url: URL) -> float:
     unknown = sorted(set(url.query) - {"timeout"})
     if unknown:
-        raise StoreError(f"The database URL has an option {unknown[0]!r} that is not known: only timeout=SECONDS is.")
+        raise StoreError(f"the database URL has an option {unknown[0]!r} that is not known: only timeout=SECONDS is")
     given = url.query.get("timeout", str(BUSY_TIMEOUT_S))
     try:
         timeout_s = float(str(given))
@@ -145,7 +145,7 @@ def _timeout_s(url: URL) -> float:
         timeout_s = math.nan
     if not 0 <= timeout_s <= _MAX_TIMEOUT_S:
         raise StoreError(
-            f"The timeout {given!r} in the database URL is no number of seconds from 0 to {_MAX_TIMEOUT_S:,.0f}: write 30."
+            f"the timeout {given!r} in the database URL is no number of seconds from 0 to {_MAX_TIMEOUT_S:,.0f}: write 30"
         )
     return timeout_s
 

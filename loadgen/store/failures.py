@@ -12,34 +12,34 @@ from loadgen.errors import StoreError
 
 # By the beginning of SQLite's own name of the error; the first that fits is taken.
 _SENTENCES = {
-    "SQLITE_BUSY": "The database {place} is locked by another program: end that program, or pass another --db.",
-    "SQLITE_LOCKED": "The database {place} is locked by another program: end that program, or pass another --db.",
-    "SQLITE_READONLY": "The database {place} is read-only: make the file and its directory writable, or pass another --db.",
-    "SQLITE_FULL": "The disk is full and {place} could not take more: free some space; what was stored before is kept.",
-    "SQLITE_NOTADB": "{place} is not a database of loadgen: pass another --db.",
-    "SQLITE_CANTOPEN": "The database {place} cannot be opened or created: check that its directory is writable, or pass another --db.",
-    "SQLITE_PERM": "The database {place} cannot be opened: permission denied; pass another --db.",
-    "SQLITE_CORRUPT": "The database {place} is damaged: restore it from a copy, or pass another --db.",
-    "SQLITE_IOERR": "The database {place} cannot be read or written because its disk fails: {said}; check the disk.",
+    "SQLITE_BUSY": "the database {place} is locked by another program: end that program, or pass another --db",
+    "SQLITE_LOCKED": "the database {place} is locked by another program: end that program, or pass another --db",
+    "SQLITE_READONLY": "the database {place} is read-only: make the file and its directory writable, or pass another --db",
+    "SQLITE_FULL": "the disk is full and {place} could not take more: free some space; what was stored before is kept",
+    "SQLITE_NOTADB": "{place} is not a database of loadgen: pass another --db",
+    "SQLITE_CANTOPEN": "the database {place} cannot be opened or created: check that its directory is writable, or pass another --db",
+    "SQLITE_PERM": "the database {place} cannot be opened: permission denied; pass another --db",
+    "SQLITE_CORRUPT": "the database {place} is damaged: restore it from a copy, or pass another --db",
+    "SQLITE_IOERR": "the database {place} cannot be read or written because its disk fails: {said}; check the disk",
 }
 
 
 # PostgreSQL's: by the beginning of its SQLSTATE, else by words of its client when nobody answered.
 _BY_STATE = {
-    "53100": "The disk of {place} is full and could not take more: free some space; what was stored before is kept.",
-    "53300": "The database {place} has no connection left: close some, or raise its max_connections.",
-    "25006": "The database {place} takes no changes now: write to its primary server, or pass another --db.",
-    "42501": "The user of {place} may not do that: grant it its rights there, or pass another --db.",
-    "55P03": "The database {place} is locked by another program: end that program, or pass another --db.",
+    "53100": "the disk of {place} is full and could not take more: free some space; what was stored before is kept",
+    "53300": "the database {place} has no connection left: close some, or raise its max_connections",
+    "25006": "the database {place} takes no changes now: write to its primary server, or pass another --db",
+    "42501": "the user of {place} may not do that: grant it its rights there, or pass another --db",
+    "55P03": "the database {place} is locked by another program: end that program, or pass another --db",
 }
 _BY_WORDS = {
-    "authentication failed": "The database {place} refused the user or its password: check both in the --db URL.",
-    "no password supplied": "The database {place} wants a password: put it into the --db URL, or into ~/.pgpass.",
-    "does not exist": "The database server knows no such database or user as in {place}: create it (createdb), or pass another --db.",
-    "Connection refused": "Nobody answers at {place}: start the database server, or check host and port in --db.",
-    "could not translate host name": "The host of {place} is not known: check it in --db.",
-    "failed to resolve host": "The host of {place} is not known: check it in --db.",
-    "timeout expired": "The database {place} did not answer in time: check host and port in --db.",
+    "authentication failed": "the database {place} refused the user or its password: check both in the --db URL",
+    "no password supplied": "the database {place} wants a password: put it into the --db URL, or into ~/.pgpass",
+    "does not exist": "the database server knows no such database or user as in {place}: create it (createdb), or pass another --db",
+    "Connection refused": "nothing answers at {place}: start the database server, or check host and port in --db",
+    "could not translate host name": "the host of {place} is not known: check it in --db",
+    "failed to resolve host": "the host of {place} is not known: check it in --db",
+    "timeout expired": "the database {place} did not answer in time: check host and port in --db",
 }
 
 
@@ -89,8 +89,8 @@ def _sentence(error: BaseException | None, place: str) -> str:
     name = getattr(error, "sqlite_errorname", "")
     if name.startswith(("SQLITE_IOERR", "SQLITE_FULL")) and _has_size_limit():
         return (
-            f"The database {place} cannot grow: files of this shell may not be larger (ulimit -f): "
-            "raise the limit, or pass another --db."
+            f"the database {place} cannot grow: files of this shell may not be larger (ulimit -f): "
+            "raise the limit, or pass another --db"
         )
     for beginning, sentence in _SENTENCES.items():
         if name.startswith(beginning):
@@ -103,4 +103,4 @@ def _sentence(error: BaseException | None, place: str) -> str:
         for words, sentence in _BY_WORDS.items():
             if words in str(error):
                 return sentence.format(place=place)
-    return f"The database {place} failed: {said}; check it, or pass another --db."
+    return f"the database {place} failed: {said}; check it, or pass another --db"

@@ -51,26 +51,26 @@ class FileIdentity:
             found = self.path.stat()
         except FileNotFoundError as error:
             raise ReplacedError(
-                f"The database {self.path} was deleted or moved while it was in use: put it back, or pass another --db.",
+                f"the database {self.path} was deleted or moved while it was in use: put it back, or pass another --db",
                 is_absent=True,
             ) from error
         except OSError:
             return  # the write that follows fails as well, and says why
         if (found.st_dev, found.st_ino) != (self.device, self.inode):
             raise ReplacedError(
-                f"The database {self.path} was replaced by another file while it was in use: put it back, or pass another --db.",
+                f"the database {self.path} was replaced by another file while it was in use: put it back, or pass another --db",
                 is_absent=False,
             )
         if found.st_size < _MIN_BYTES:
             raise ReplacedError(
-                f"The database {self.path} was emptied while it was in use: restore it from a copy, or pass another --db.",
+                f"the database {self.path} was emptied while it was in use: restore it from a copy, or pass another --db",
                 is_absent=False,
             )
         if found.st_mtime_ns != self.written_ns or not self._has_header():
             if not (self._has_header() and self._has_tables() and self._is_sound()):
                 raise ReplacedError(
-                    f"The database {self.path} was overwritten or damaged while it was in use: restore it from a copy, "
-                    "or pass another --db.",
+                    f"the database {self.path} was overwritten or damaged while it was in use: restore it from a copy, "
+                    "or pass another --db",
                     is_absent=False,
                 )
             self.written_ns = found.st_mtime_ns

@@ -227,5 +227,5 @@ def _stored(session: Session, job_id: str, *, lock: bool = False) -> tables.JobT
 
 def _unknown(job_id: str, *, several: bool) -> str:
     if several:
-        return f"Several jobs begin with {job_id!r}: write more of the id."
-    return f"There is no job {job_id!r} in the database."
+        return f"several jobs begin with {job_id!r}: write more of the id"
+    return f"there is no job {job_id!r} in the database"

@@ -45,8 +45,8 @@ def bring_back(store: Store) -> None:
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise StoreError(
-            f"The database {path} was deleted or moved while it was in use, and cannot be put there again ({reason}): "
-            f"all that was in it is in {made}."
+            f"the database {path} was deleted or moved while it was in use, and cannot be put there again ({reason}): "
+            f"all that was in it is in {made}"
         ) from error
     store._note_identity()
 
@@ -71,7 +71,7 @@ def _open_connection(store: Store) -> Iterator[sqlite3.Connection]:
         try:
             connection = pooled.driver_connection
             if not isinstance(connection, sqlite3.Connection):
-                raise StoreError(f"The database {store.place} is no file: copy it with pg_dump.")
+                raise StoreError(f"the database {store.place} is no file: copy it with pg_dump")
             yield connection
         finally:
             pooled.close()

@@ -117,7 +117,7 @@ class Store:
             if _content(stored, self.runs(sweep.sweep_id)) == _content(sweep, runs):
                 return False
             raise StoreError(
-                f"The sweep {sweep.sweep_id} is in {self._database.place} with another content: pass another --db to see both."
+                f"the sweep {sweep.sweep_id} is in {self._database.place} with another content: pass another --db to see both"
             )
         with self._write() as session:
             _add_sweep(session, sweep)
@@ -365,7 +365,7 @@ class Store:
     @contextmanager
     def _write(self) -> Iterator[Session]:
         if self._read_only:
-            raise StoreError(f"The database {self._database.place} was opened for reading only and takes nothing new.")
+            raise StoreError(f"the database {self._database.place} was opened for reading only and takes nothing new")
         if self._identity is not None:
             self._identity.check()
         with (
@@ -379,7 +379,7 @@ class Store:
     def _hasty(self) -> Iterator[Session]:
         """As `_write`, for what is better not written than waited for."""
         if self._read_only:
-            raise StoreError(f"The database {self._database.place} was opened for reading only and takes nothing new.")
+            raise StoreError(f"the database {self._database.place} was opened for reading only and takes nothing new")
         with failures.named(self._database.place), Session(self._database.hasty) as session, session.begin():
             yield session
 
@@ -390,7 +390,7 @@ def _measured_here(spec_hash: str) -> Any:
 
 def _add_sweep(session: Session, sweep: SweepRow) -> None:
     if session.get(tables.SweepTable, sweep.sweep_id) is not None:
-        raise StoreError(f"The sweep {sweep.sweep_id} is stored already: give the new one another id.")
+        raise StoreError(f"the sweep {sweep.sweep_id} is stored already: give the new one another id")
     columns = {name: getattr(sweep, name) for name in _SWEEP_COLUMNS} | {
         "name": plain.text(sweep.name),
         "spec": plain.storable(sweep.spec)[0],
@@ -406,7 +406,7 @@ def _add_run(session: Session, sweep_id: str, document: RunDocument) -> tables.R
         session.scalar(select(tables.RunTable.run_number).where(tables.RunTable.run_id == document["run_id"]))
         is not None
     ):
-        raise StoreError(f"The run {document['run_id']} is stored already: give the new one another id.")
+        raise StoreError(f"the run {document['run_id']} is stored already: give the new one another id")
     run = _run_row(sweep_id, document, _keep_environment(session, document["environment"]))
     session.add(run)
     session.flush()
@@ -492,7 +492,7 @@ def _stored_sweep(session: Session, sweep_id: str) -> tables.SweepTable:
     sweep = session.get(tables.SweepTable, sweep_id)
     if sweep is None:
         raise NotFoundError(
-            f"There is no sweep {sweep_id!r} in the database: `loadgen list` shows those there are.",
+            f"there is no sweep {sweep_id!r} in the database: `loadgen list` shows those there are",
             place=session.info.get("place"),
         )
     return sweep
@@ -508,12 +508,12 @@ def _resolve(session: Session, kind: str, column: Any, given: str) -> str:
         return str(fitting[0])
     if not fitting:
         raise NotFoundError(
-            f"There is no {kind} {given!r} in the database: `loadgen list` shows those there are.",
+            f"there is no {kind} {given!r} in the database: `loadgen list` shows those there are",
             place=session.info.get("place"),
         )
     shown = ", ".join(fitting[:3]) + (", …" if len(fitting) > 3 else "")
     raise NotFoundError(
-        f"Several {kind}s in the database begin with {given!r} ({shown}): write more of the id.",
+        f"several {kind}s in the database begin with {given!r} ({shown}): write more of the id",
         place=session.info.get("place"),
     )
 
@@ -528,7 +528,7 @@ def _documents(session: Session, *conditions: Any) -> list[Any]:
     rows = session.execute(query.order_by(tables.RunTable.run_number)).all()
     if not all(isinstance(each, dict) for document, environment, _ in rows for each in (document, environment)):
         raise StoreError(
-            f"The database {session.info.get('place')} is damaged: restore it from a copy, or pass another --db."
+            f"the database {session.info.get('place')} is damaged: restore it from a copy, or pass another --db"
         )
     return [
         {**document, "environment": environment} | ({} if imported is None else {"imported": imported})

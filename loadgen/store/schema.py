@@ -27,10 +27,10 @@ def prepare(database: Database, *, read_only: bool) -> None:
         if read_only:
             revision = _revision(connection)
             if revision is None:
-                raise NotFoundError(f"The database {database.place} is empty: measure something with it first.")
+                raise NotFoundError(f"the database {database.place} is empty: measure something with it first")
             raise StoreError(
-                f"The database {database.place} is of an older loadgen (schema {revision}, ours is {HEAD}): "
-                "measure something with it, which brings it up to date."
+                f"the database {database.place} is of an older loadgen (schema {revision}, ours is {HEAD}): "
+                "measure something with it, which brings it up to date"
             )
     with database.writing.begin() as connection:
         if connection.dialect.name == "postgresql":  # SQLite has given the lock at the transaction's beginning
@@ -46,11 +46,11 @@ def _is_current(connection: Connection, place: str) -> bool:
         return True
     if revision is None:
         if inspect(connection).get_table_names():
-            raise StoreError(f"The database {place} belongs to another program: pass another --db.")
+            raise StoreError(f"the database {place} belongs to another program: pass another --db")
         return False
     if revision not in _known_revisions():
         raise StoreError(
-            f"The database {place} has schema {revision}, which is newer than this loadgen's schema {HEAD}: upgrade loadgen."
+            f"the database {place} has schema {revision}, which is newer than this loadgen's schema {HEAD}: upgrade loadgen"
         )
     return False
 

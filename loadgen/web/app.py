@@ -126,7 +126,7 @@ def _listen(host: str, port: int) -> socket.socket:
         family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
         listener = socket.socket(family, socket.SOCK_STREAM)
     except (OSError, OverflowError) as error:
-        raise UsageError(f"The dashboard cannot listen on {host!r}: {error}; pass another --host.") from error
+        raise UsageError(f"the dashboard cannot listen on {host!r}: {error}; pass another --host") from error
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
@@ -134,6 +134,6 @@ def _listen(host: str, port: int) -> socket.socket:
     except OSError as error:
         listener.close()
         raise UsageError(
-            f"The dashboard cannot listen on {host}:{port}: {error.strerror}; pass another --port, or --port 0 for a free one."
+            f"the dashboard cannot listen on {host}:{port}: {error.strerror}; pass another --port, or --port 0 for a free one"
         ) from error
     return listener

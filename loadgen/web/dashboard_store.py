@@ -30,7 +30,7 @@ class DashboardStore:
         except NotFoundError as absent:
             if self.was_there:
                 raise StoreError(
-                    f"The database {shown_url(self.url)} was there and is gone: bring it back, or start the dashboard on another."
+                    f"the database {shown_url(self.url)} was there and is gone: bring it back, or start the dashboard on another"
                 ) from absent
             raise
         self.was_there = True

@@ -71,7 +71,7 @@ SINGLE: dict[str, tuple[Callable[[Path], object], str]] = {
     "a page of HTML": (lambda folder: (folder / "model.safetensors").write_bytes(b"<!doctype html>" * 9), "model.safetensors is no safetensors file, or is cut short in its header"),
     "half a file": (lambda folder: (folder / "model.safetensors").write_bytes((folder / "model.safetensors").read_bytes()[:-100]), "model.safetensors is cut short: model.layers.1"),
     "a header of text": (lambda folder: (folder / "model.safetensors").write_bytes(struct.pack("<Q", 4) + b"{{{{"), "model.safetensors has a header that is not a JSON object"),
-    "a header of something else": (lambda folder: (folder / "model.safetensors").write_bytes(struct.pack("<Q", 8) + b'{"a":{}}'), "model.safetensors has a header that cannot be read: a.dtype: Field required"),
+    "a header of something else": (lambda folder: (folder / "model.safetensors").write_bytes(struct.pack("<Q", 8) + b'{"a":{}}'), "model.safetensors has a header that cannot be read: a.dtype is missing"),
     "overlapping tensors": (lambda folder: rewritten(folder / "model.safetensors", overlapping), "model.safetensors is damaged: the bytes of "),
     "a shape of another size": (lambda folder: rewritten(folder / "model.safetensors", of_shape(EXPERT, [16, 31])), f"model.safetensors is damaged: {EXPERT} of shape [16, 31] takes 992 bytes and has 1,024"),
     "a shape turned round": (lambda folder: rewritten(folder / "model.safetensors", of_shape(EXPERT, [32, 16])), f"model.safetensors has {EXPERT} of shape [32, 16], and by config.json it is [16, 32]"),

@@ -48,14 +48,14 @@ def without_privileges() -> Iterator[None]:
 @pytest.mark.parametrize(
     ("url", "sentence"),
     [
-        ("results.db", "The database 'results.db' is no database URL: write sqlite:///FILE.db"),
-        ("", "The database '' is no database URL"),
-        ("mysql://localhost/x", "The database kind 'mysql' is not supported: use sqlite:///FILE.db or postgresql://"),
-        ("sqlite+aiosqlite:///x.db", "The database kind 'sqlite+aiosqlite' is not supported"),
+        ("results.db", "the database 'results.db' is no database URL: write sqlite:///FILE.db"),
+        ("", "the database '' is no database URL"),
+        ("mysql://localhost/x", "the database kind 'mysql' is not supported: use sqlite:///FILE.db or postgresql://"),
+        ("sqlite+aiosqlite:///x.db", "the database kind 'sqlite+aiosqlite' is not supported"),
         ("sqlite://x.db", "lacks a slash: write sqlite:///FILE.db, with three slashes"),
         ("sqlite://", "names no file"),
         ("sqlite:///:memory:", "names no file"),
-        ("sqlite:///x.db?timeout=soon", "The timeout 'soon' in the database URL is no number of seconds"),
+        ("sqlite:///x.db?timeout=soon", "the timeout 'soon' in the database URL is no number of seconds"),
         ("sqlite:///x.db?mode=ro", "has an option 'mode' that is not known"),
         ("sqlite:////absent-folder/x.db", "cannot be created because /absent-folder is no directory: create it first"),
     ],
@@ -98,7 +98,7 @@ def test_a_file_that_is_no_database(tmp_path: Path, read_only: bool) -> None:
 
 
 def test_a_reader_asks_for_a_measurement_and_creates_nothing(tmp_path: Path) -> None:
-    with pytest.raises(NotFoundError, match=r"There is no database .*absent\.db yet: measure something first"):
+    with pytest.raises(NotFoundError, match=r"there is no database .*absent\.db yet: measure something first"):
         Store.open(f"sqlite:///{tmp_path}/absent.db", read_only=True)
     assert list(tmp_path.iterdir()) == []
 
@@ -187,7 +187,7 @@ def test_the_disk_is_full(url: str, make_sweep: Any, make_document: Any, records
     try:
         with Store.open(url) as store:
             many = Records.from_rows([records[0]] * 5_000)
-            with pytest.raises(StoreError, match=r"The disk is full .* what was stored before is kept"):
+            with pytest.raises(StoreError, match=r"the disk is full .* what was stored before is kept"):
                 store.add_run("s1", make_document("r2", "s1"), many)
             assert [document["run_id"] for document in store.runs("s1")] == ["r1"]
             assert len(store.records("r1")) == 3

@@ -67,7 +67,7 @@ def test_another_content_under_the_same_id_is_refused(store: Store, imported: An
             runs = [runs[0], runs[1] | {"requests_per_s": 5.13}]
         case _:
             sweep = replace(sweep, created_at="2026-11-23T15:29:02+00:00")
-    with pytest.raises(StoreError, match=r"The sweep s1 is in .* with another content: pass another --db"):
+    with pytest.raises(StoreError, match=r"the sweep s1 is in .* with another content: pass another --db"):
         store.add_imported(sweep, runs)
 
 
@@ -77,7 +77,7 @@ def test_nothing_is_left_of_one_that_fails_half_way(
     sweep, runs = imported
     store.add_sweep(make_sweep("s0"))
     store.add_run("s0", make_document("r2", "s0"), records)
-    with pytest.raises(StoreError, match="The run r2 is stored already"):
+    with pytest.raises(StoreError, match="the run r2 is stored already"):
         store.add_imported(sweep, runs)
     assert database_rows("SELECT sweep_id FROM sweep") == [("s0",)]
     assert database_rows("SELECT run_id FROM run") == [("r2",)]

@@ -69,7 +69,7 @@ def test_jobs_are_found_by_the_beginning_of_an_id_if_it_is_unique(store: Store) 
     jobs.add(job("j12"))
     assert jobs.job("j1").job_id == "j1"
     assert jobs.job("j12").job_id == "j12"
-    with pytest.raises(NotFoundError, match="Several jobs"):
+    with pytest.raises(NotFoundError, match="several jobs"):
         jobs.job("j")
     with pytest.raises(NotFoundError, match="no job 'j%'"):
         jobs.job("j%")

@@ -311,7 +311,7 @@ def test_an_interrupt_ends_the_waiting_and_not_the_saving(sweep: Sweep) -> None:
     with closing(sqlite3.connect(sweep.path, isolation_level=None)) as locker:
         locker.execute("BEGIN IMMEDIATE")
         sweep.clock.then = lambda now_s: sweep.stop.request() if now_s > 20 else None
-        with pytest.raises(UnsavedError, match="Its result is in "):
+        with pytest.raises(UnsavedError, match="; its result is in "):
             sweep.keep("r2")
     assert sweep.clock.now_s < 22
 

@@ -46,7 +46,7 @@ def test_what_is_wrong_with_the_address_is_one_sentence_without_the_password(pos
     wrong = {
         postgres.url("postgres", password="topsecret"): "refused the user or its password",
         postgres.url("nowhere"): "knows no such database",
-        f"postgresql://loadgen:topsecret@127.0.0.1:1/{'x'}": "Nobody answers at",
+        f"postgresql://loadgen:topsecret@127.0.0.1:1/{'x'}": "nothing answers at",
         "postgresql://loadgen:topsecret@no-such-host.invalid/x": "host of .* is not known",
     }
     for url, sentence in wrong.items():

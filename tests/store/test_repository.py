@@ -144,13 +144,13 @@ def test_an_id_may_be_cut_short_while_only_one_fits(
     assert store.sweep("x_").sweep_id == "x_1"  # an underscore is no wildcard
     assert store.run("r26")["run_id"] == "r261123-9"
     assert len(store.records("r26")) == 3
-    with pytest.raises(NotFoundError, match=r"Several sweeps in the database begin with 's' \(s1, s12, s19\)"):
+    with pytest.raises(NotFoundError, match=r"several sweeps in the database begin with 's' \(s1, s12, s19\)"):
         store.sweep("s")
 
 
 @pytest.mark.parametrize("method", ["sweep", "runs", "run", "records", "samples", "gpus", "outline"])
 def test_an_unknown_id_is_named(store: Store, method: str) -> None:
-    with pytest.raises(NotFoundError, match=r"There is no (run|sweep) 'q7' in the database: `loadgen list`"):
+    with pytest.raises(NotFoundError, match=r"there is no (run|sweep) 'q7' in the database: `loadgen list`"):
         getattr(store, method)("q7")
 
 
@@ -335,7 +335,7 @@ def test_sweeps_of_a_group_are_found_together_the_latest_attempt_of_each(store: 
     assert resumable.sweep_id == "s4"
     assert store.finished("b") is None
     assert store.finished("b", "g1") == again
-    with pytest.raises(NotFoundError, match="There is no group 'g2'"):
+    with pytest.raises(NotFoundError, match="there is no group 'g2'"):
         store.group("g2")
 
 

@@ -91,7 +91,7 @@ def test_points_of_another_study(tmp_path: Path) -> None:
         ("kind: trend, ", "", "'claims.0.compare' in mine.yaml line 12 lacks 'kind'"),
         ("axis: batch, ", "", "'claims.0.compare' in mine.yaml line 12 lacks 'axis'"),
         ("axis: batch, ", "axes: batch, ", "unknown key 'claims.0.compare.axes' in mine.yaml line 12; did you mean 'axis'?"),
-        ("kind: trend, axis: batch, direction: increases", "kind: fact, model: olmo, facts: {layers: 1}", "'claims.0.compare.model' in mine.yaml line 12: There is no model 'olmo'"),
+        ("kind: trend, axis: batch, direction: increases", "kind: fact, model: olmo, facts: {layers: 1}", "'claims.0.compare.model' in mine.yaml line 12: there is no model 'olmo'"),
         ("kind: trend, axis: batch, direction: increases", "kind: fact, model: olmoe-1b-7b, facts: {layers: x}", "'claims.0.compare' in mine.yaml line 12 has 'layers' 'x', which must be a whole number"),
         ("y: output_tokens_per_s", "y: output_token_per_s", "unknown figure 'output_token_per_s' at 'panels.0.y' in mine.yaml line 10; did you mean 'output_tokens_per_s'?"),
         ("loads:\n  - {wave: [1, 16], lengths: [128]}\n", "", "'loads' in mine.yaml is missing; say what to send"),

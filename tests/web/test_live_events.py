@@ -119,7 +119,7 @@ def test_a_database_that_goes_away_ends_the_stream_with_a_sentence(
     after_each_look(monkeypatch, (tmp_path / "measured.db").unlink)
     name, document = events_of(client.get(f"/sweeps/{SWEEP}/events").text)[-1]
     assert name == "trouble"
-    assert "There is no database" in document["error"]
+    assert "there is no database" in document["error"]
 
 
 def test_only_so_many_may_watch(client: TestClient, store: Store) -> None:

@@ -119,7 +119,7 @@ def _configuration(folder: Path) -> Mapping[str, object] | None:
     except (OSError, ValueError):
         return None
     if not isinstance(said, dict):
-        raise ModelError(f"{path} is not a model's configuration.")
+        raise ModelError(f"{path} is not a model's configuration")
     return said
 
 

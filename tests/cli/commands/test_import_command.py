@@ -155,7 +155,7 @@ def test_each_file_stands_for_itself(cli: Cli, sweep: dict[str, Any]) -> None:
     assert [each["file"] for each in said.json["imported"]] == ["evening.json"]
     broken, _announced, changed, missing = said.err.splitlines()
     assert broken.startswith("loadgen: broken.json is not JSON: ")
-    assert changed.startswith(f"loadgen: changed.json was not imported: The sweep {sweep['sweep_id']} is in ")
+    assert changed.startswith(f"loadgen: changed.json was not imported: the sweep {sweep['sweep_id']} is in ")
     assert missing == "loadgen: cannot read missing.json: no such file or directory"
     assert cli("list", "--json", *ELSEWHERE).json["sweeps"][0]["name"] == "evening"
 

@@ -78,7 +78,7 @@ def test_an_evaluation_is_shown_by_its_id_and_a_sweep_by_a_name_that_looks_like_
     url = point[point.index("--url") + 1]
     for _ in range(2):
         assert cli("accuracy", "--url", url, "--tasks", "copy", "--limit", "4").code == 0
-    assert "Several evaluations in the database" in cli("show", f"a{datetime.now(UTC):%y%m%d}").err
+    assert "several evaluations in the database" in cli("show", f"a{datetime.now(UTC):%y%m%d}").err
     assert "no evaluation" in cli("show", "a000000").err
     assert cli("run", *point, "--name", "a000000").measured
     assert "SIMULATED" in cli("show", "a000000").out

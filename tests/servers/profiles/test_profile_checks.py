@@ -69,7 +69,7 @@ def test_nothing_is_said_of_a_good_profile(folder: Path) -> None:
         (GOOD.replace("seed: 0", "speculative-config: {methods: ngram}"), "unknown key 'methods' in 'arguments.speculative-config' in it.yaml line 8; did you mean 'method'?"),
         (GOOD.replace("VLLM_HOST_IP", "VLLM_HOST_PI"), "'environment.VLLM_HOST_PI' in it.yaml line 9 is no variable that vLLM reads; did you mean 'VLLM_HOST_IP'?"),
         (GOOD.replace("8x7B-v0.1", "8x7B-v0.2"), "'model' in it.yaml line 2 is 'mistralai/Mixtral-8x7B-v0.2', which is neither a folder here nor the id of mixtral-8x7b: mistralai/Mixtral-8x7B-v0.1"),
-        (GOOD.replace("architecture: mixtral-8x7b", "architecture: mixtral"), "'architecture' in it.yaml line 3: There is no model 'mixtral'; did you mean 'mixtral-8x7b'?"),
+        (GOOD.replace("architecture: mixtral-8x7b", "architecture: mixtral"), "'architecture' in it.yaml line 3: there is no model 'mixtral'; did you mean 'mixtral-8x7b'?"),
         (GOOD.replace("architecture: mixtral-8x7b\n", "").replace("8x7B-v0.1", "8x7B-v0.2"), "'model' in it.yaml line 2 is 'mistralai/Mixtral-8x7B-v0.2', which is not known; did you mean 'mistralai/Mixtral-8x7B-v0.1'?"),
         (GOOD.replace("seed: 0", "speculative-config: {model: Qwen/Qwen3-17B}"), "'arguments.speculative-config.model' in it.yaml line 8 is 'Qwen/Qwen3-17B', which is not known; did you mean 'Qwen/Qwen3-1.7B'?"),
         (GOOD.replace("gpus: 2", "gpus: 4"), "'needs.gpus' in it.yaml line 10 is 4, and the arguments spread the model over 2"),

@@ -1,0 +1,67 @@
+"""The rules that a value breaks, in words."""
+
+from typing import Annotated, Literal
+
+import pytest
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from loadgen.errors import first_problem
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    count: Annotated[int, Field(ge=1)] = 1
+    share: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 0.5
+    name: Annotated[str, Field(min_length=1, max_length=3, pattern="^[a-z]*$")] = "a"
+    code: Annotated[str, Field(min_length=2)] = "ab"
+    names: Annotated[list[str], Field(min_length=1)] = Field(default_factory=lambda: ["a"])
+    counts: dict[str, list[int]] = Field(default_factory=dict)
+    kind: Literal["a", "b"] = "a"
+    on: bool = True
+
+    @field_validator("name")
+    @classmethod
+    def _not_x(cls, value: str) -> str:
+        if value == "x":
+            raise ValueError("must not be x")
+        return value
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"count": "a"}, "count must be a whole number"),
+        ({"count": 0}, "count must be at least 1"),
+        ({"share": "a"}, "share must be a number"),
+        ({"share": float("nan")}, "share must be a number"),
+        ({"share": 0}, "share must be greater than 0"),
+        ({"name": ""}, "name must not be empty"),
+        ({"name": "x"}, "name must not be x"),
+        ({"name": "abcd"}, "name must have at most 3 characters"),
+        ({"name": "A"}, "name must match pattern '^[a-z]*$'"),
+        ({"code": ""}, "code must have at least 2 characters"),
+        ({"names": []}, "names must not be empty"),
+        ({"names": "a"}, "names must be a list"),
+        ({"counts": {"a": [1, "b"]}}, "counts.a.1 must be a whole number"),
+        ({"counts": 1}, "counts must be a mapping of keys to values"),
+        ({"kind": "c"}, "kind must be 'a' or 'b'"),
+        ({"on": "c"}, "on must be a valid boolean, unable to interpret input"),
+        ({"new": 1}, "new is unknown"),
+    ],
+)
+def test_a_rule_is_told_without_the_words_of_the_library(values: dict[str, object], words: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        _Model.model_validate(values)
+    first = caught.value.errors()[0]
+    assert first_problem(first["loc"], first["type"], first["msg"]) == words
+
+
+def test_a_value_that_is_missing() -> None:
+    class Needs(BaseModel):
+        count: int
+
+    with pytest.raises(ValidationError) as caught:
+        Needs.model_validate({})
+    first = caught.value.errors()[0]
+    assert first_problem(first["loc"], first["type"], first["msg"]) == "count is missing"
