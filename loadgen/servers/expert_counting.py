@@ -2,11 +2,17 @@
 
 vLLM opens that route in its dev mode only, without any check of who asks: it is used on this host alone. Each worker answers
 for its layers. Tensor-parallel workers all see every token, so that one of them counts; pipeline stages have different layers.
+Data-parallel copies see different tokens, and their counts are added. vLLM calls all of them and returns the results of the first, so that
+they write their counts into a folder of ours.
 """
 
+import functools
 import json
+import operator
 from collections.abc import Iterable
 from ipaddress import ip_address
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import Annotated, NotRequired
 from urllib.parse import urlsplit
@@ -17,7 +23,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 from typing_extensions import TypedDict
 
 from loadgen.engine.wire.route import DIRECT, Route
-from loadgen.errors import ServerError, UsageError
+from loadgen.errors import ServerError, UsageError, first_problem
 from loadgen.moe.expert_counts import ExpertCounts, StepSize, StepSizeDocument
 from loadgen.servers.http_client import Fetched, Headers, fetch, open_client, reason_of
 
@@ -35,6 +41,7 @@ class _WorkerCounts(TypedDict):
     step_sizes: list[StepSizeDocument]
     tensor_rank: int
     data_size: NotRequired[int]
+    data_rank: NotRequired[int]
 
 
 class ExpertCounter:
@@ -43,7 +50,7 @@ class ExpertCounter:
     def __init__(self, base_url: str, headers: Headers = (), route: Route = DIRECT) -> None:
         if not _is_loopback(base_url):
             raise UsageError(
-                f"experts are counted on this host only, and {base_url} is another: vLLM's /collective_rpc checks nobody"
+                f"experts are counted on this host only, and {base_url} is another: vLLM's /collective_rpc does not authenticate"
             )
         self._base_url, self._headers, self._route = base_url, headers, route
 
@@ -58,21 +65,25 @@ class ExpertCounter:
 
     def read(self, model: str) -> ExpertCounts:
         """Return what was counted since the start. Raises ServerError."""
-        answers = self._answers("loadgen_experts_read")
         try:
-            workers = _workers_type.validate_python(answers)
-            return counts_of_workers(model, workers)
-        except (ValidationError, ValueError) as error:
-            reason = str(error).splitlines()[0]
-            raise ServerError(f"{self._base_url} reports expert counts that contradict each other: {reason}") from None
+            with TemporaryDirectory(prefix="loadgen-experts-") as folder:
+                workers = _workers_type.validate_python(self._answers("loadgen_experts_read", folder=folder))
+                copies = _copies(workers, Path(folder))
+            return functools.reduce(operator.add, (counts_of_workers(model, each) for each in copies))
+        except ValidationError as failure:
+            first = failure.errors(include_url=False)[0]
+            reason = first_problem(first["loc"], first["type"], first["msg"])
+        except ValueError as error:
+            reason = str(error)
+        raise ServerError(f"the expert counts of {self._base_url} cannot be put together: {reason}")
 
     def stop(self) -> None:
         """Stop counting. Raises ServerError."""
         self._answers("loadgen_experts_stop")
 
-    def _answers(self, method: str) -> list[object]:
+    def _answers(self, method: str, **arguments: str) -> list[object]:
         """What each worker answers to a method of the extension."""
-        body = json.dumps({"method": method}).encode()
+        body = json.dumps({"method": method, "kwargs": arguments}).encode()
         try:
             with open_client(self._headers, _TIMEOUT_S, self._route) as client:
                 answered = fetch(client, f"{self._base_url}/collective_rpc", body, limit_s=_TIMEOUT_S)
@@ -118,14 +129,33 @@ class ExpertWatch:
             self.failure = str(problem)
 
 
+_worker_type: TypeAdapter[_WorkerCounts] = TypeAdapter(_WorkerCounts)
 _workers_type: TypeAdapter[list[_WorkerCounts]] = TypeAdapter(list[_WorkerCounts])
+
+
+def _copies(workers: list[_WorkerCounts], folder: Path) -> list[list[_WorkerCounts]]:
+    """The workers of each copy of the model: those that answered, or with data parallelism those that wrote into `folder`.
+
+    Raises ValueError if a copy is missing.
+    """
+    size = workers[0].get("data_size", 1)
+    if size == 1:
+        return [workers]
+    by_rank: dict[int, list[_WorkerCounts]] = {}
+    for path in folder.iterdir():
+        each = _worker_type.validate_json(path.read_bytes())
+        by_rank.setdefault(each.get("data_rank", 0), []).append(each)
+    if sorted(by_rank) != list(range(size)) or any(len(copy) != len(workers) for copy in by_rank.values()):
+        raise ValueError(
+            f"{len(by_rank)} of {size} data-parallel copies wrote theirs into {folder}; all of them must run on this host, "
+            "outside of containers"
+        )
+    return [by_rank[rank] for rank in sorted(by_rank)]
 
 
 def counts_of_workers(model: str, workers: Iterable[_WorkerCounts]) -> ExpertCounts:
     """Return the counts of all layers, from workers of one copy of the model. Raises ValueError where they do not fit together."""
     stages = [each for each in workers if each["tensor_rank"] == 0]
-    if any(each.get("data_size", 1) > 1 for each in stages):
-        raise ValueError("the server has data-parallel copies of the model, of which vLLM lets only the first be asked")
     layers = [layer for stage in stages for layer in stage["layers"]]
     if not stages or len(set(layers)) != len(layers):
         raise ValueError("each layer must be counted by one worker")

@@ -26,7 +26,7 @@ OUTPUT_TOKENS = 8
 @pytest.fixture(scope="module", params=MODELS)
 def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealServer]:
     folder = tmp_path_factory.mktemp("vllm") / "server"
-    with serving(request.param, folder, plugins=("expert-counts",), dtype="float32") as running:
+    with serving(request.param, folder, plugins=("expert-counts",), arguments={"dtype": "float32"}) as running:
         yield running
 
 
@@ -47,9 +47,20 @@ def counted(server: RealServer, callers: int) -> tuple[ExpertCounts, list[list[i
 
 def test_the_counts_are_those_of_transformers_to_the_token(server: RealServer) -> None:
     """With several callers, steps hold prompts and tokens of several requests. In float32: in bfloat16 some scores are equal."""
-    counts, texts = counted(server, len(PROMPTS))
+    equal_those_of_transformers(server.model, *counted(server, len(PROMPTS)))
+
+
+def test_the_counts_of_data_parallel_copies_are_added(tmp_path: Path) -> None:
+    two = {"dtype": "float32", "data-parallel-size": 2}
+    with serving(MODELS[0], tmp_path / "server", plugins=("expert-counts",), arguments=two) as server:
+        counts, texts = counted(server, len(PROMPTS))
+    equal_those_of_transformers(server.model, counts, texts)
+
+
+def equal_those_of_transformers(model: str, counts: ExpertCounts, texts: list[list[int]]) -> None:
+    """Hold counts to what transformers chooses for the same tokens."""
     expected = count_with_transformers(
-        ROOT / "trained_models" / server.model,
+        ROOT / "trained_models" / model,
         texts,
         output_tokens=0,
         python=ROOT / ".venv-vllm" / "bin" / "python",

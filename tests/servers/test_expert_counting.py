@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler
+from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
@@ -15,7 +16,9 @@ from tests.servers.http_server import listening
 Worker = dict[str, Any]
 
 
-def worker(layers: list[int], counts: list[list[int]], *, rank: int = 0, steps: int = 1, copies: int = 1) -> Worker:
+def worker(
+    layers: list[int], counts: list[list[int]], *, rank: int = 0, steps: int = 1, copies: int = 1, copy: int = 0
+) -> Worker:
     return {
         "layers": layers,
         "experts_per_token": 2,
@@ -24,6 +27,7 @@ def worker(layers: list[int], counts: list[list[int]], *, rank: int = 0, steps: 
         "step_sizes": [{"tokens": 3, "steps": steps, "distinct_experts": 3 * len(layers)}],
         "tensor_rank": rank,
         "data_size": copies,
+        "data_rank": copy,
     }
 
 
@@ -32,10 +36,14 @@ class Workers(BaseHTTPRequestHandler):
 
     answers: ClassVar[dict[str, tuple[int, Any]]] = {}
     asked: ClassVar[list[str]] = []
+    written: ClassVar[list[Worker]] = []  # by the workers of data-parallel copies
 
     def do_POST(self) -> None:
-        method = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["method"]
+        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        method = asked["method"]
         self.asked.append(method)
+        for number, each in enumerate(self.written if method == "loadgen_experts_read" else ()):
+            Path(asked["kwargs"]["folder"], f"{number}.json").write_text(json.dumps(each))
         status, answer = self.answers.get(method, (200, {"results": [{}]}))
         body = json.dumps(answer).encode()
         self.send_response(status if self.path == "/collective_rpc" else 404)
@@ -51,6 +59,7 @@ class Workers(BaseHTTPRequestHandler):
 def url() -> Iterator[str]:
     Workers.answers.clear()
     Workers.asked.clear()
+    Workers.written.clear()
     with listening(Workers) as address:
         yield address
 
@@ -79,15 +88,35 @@ def test_pipeline_stages_are_put_in_the_order_of_their_layers(url: str) -> None:
 
 
 @pytest.mark.loopback
+def test_the_counts_of_data_parallel_copies_are_added(url: str) -> None:
+    """Two copies of two pipeline stages. The first copy's workers are those that answer."""
+    first = [worker([0], [[2, 2, 2]], copies=2), worker([1], [[0, 3, 3]], copies=2)]
+    second = [worker([1], [[4, 4, 4]], copies=2, copy=1), worker([0], [[12, 0, 0]], copies=2, copy=1)]
+    reported(*first)
+    Workers.written[:] = [*second, *first]
+    read = ExpertCounter(url).read("m")
+    assert (read.layers, read.counts.tolist(), read.tokens) == ((0, 1), [[14, 2, 2], [4, 7, 7]], 3 + 6)
+    assert read.step_sizes == (StepSize(3, 2, 12),)
+
+
+@pytest.mark.loopback
+def test_a_data_parallel_copy_that_is_missing_is_an_error(url: str) -> None:
+    reported(worker([0], [[2, 2, 2]], copies=2))
+    Workers.written[:] = [worker([0], [[2, 2, 2]], copies=2)]
+    with pytest.raises(ServerError, match="1 of 2 data-parallel copies"):
+        ExpertCounter(url).read("m")
+
+
+@pytest.mark.loopback
 @pytest.mark.parametrize(
     ("workers", "complaint"),
     [
         ([worker([0], [[2, 2, 2]]), worker([1], [[4, 4, 4]])], "different tokens"),
         ([worker([0], [[2, 2, 2]]), worker([1], [[2, 2, 2]], steps=2)], "different steps"),
         ([worker([0], [[2, 2, 2]]), worker([0], [[2, 2, 2]])], "counted by one worker"),
-        ([worker([0], [[2, 2, 2]], copies=2)], "data-parallel"),
-        ([{"layers": [0]}], "contradict"),
-        (["True"], "contradict"),
+        ([worker([0], [[2, 2, 2]], copies=2)], "0 of 2 data-parallel copies wrote theirs"),
+        ([{"layers": [0]}], "cannot be put together: "),
+        (["True"], "cannot be put together: "),
     ],
 )
 def test_workers_that_do_not_fit_together_give_no_counts(url: str, workers: list[Any], complaint: str) -> None:

@@ -10,6 +10,8 @@ are read.
 """
 
 import functools
+import json
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -117,14 +119,18 @@ class ExpertTap:
         self._loadgen_counts = counts
         return {"layers": len(capture.layers), "experts": capture.experts}
 
-    def loadgen_experts_read(self) -> dict[str, object]:
-        """Return what was counted since the start; counting goes on."""
+    def loadgen_experts_read(self, folder: str | None = None) -> dict[str, object]:
+        """Return what was counted since the start; counting goes on.
+
+        Of data-parallel engines, all of which are called, `/collective_rpc` returns the first one's results. Their workers write
+        theirs into `folder` too, a file each.
+        """
         counts = self._loadgen_counts
         if counts is None:
             return {"problem": "counting was not started"}
         parallel = self.vllm_config.parallel_config  # type: ignore[attr-defined]
         sizes = sorted(counts.steps_by_tokens)
-        return {
+        found: dict[str, object] = {
             "layers": counts.capture.layers,
             "experts_per_token": counts.capture.rows.shape[2],
             "tokens": counts.tokens,
@@ -135,7 +141,15 @@ class ExpertTap:
             ],
             "tensor_rank": int(self.rank) % parallel.tensor_parallel_size,  # type: ignore[attr-defined]
             "data_size": parallel.data_parallel_size,
+            "data_rank": parallel.data_parallel_rank,
         }
+        if folder is not None and parallel.data_parallel_size > 1:
+            path = Path(folder, f"{parallel.data_parallel_rank}-{self.rank}.json")  # type: ignore[attr-defined]
+            try:
+                path.write_text(json.dumps(found))
+            except OSError as problem:
+                return {"problem": f"a data-parallel worker cannot write its counts to {path}: {problem.strerror}"}
+        return found
 
     def loadgen_experts_stop(self) -> dict[str, object]:
         """Stop counting and forget the counts."""
