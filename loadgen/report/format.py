@@ -11,6 +11,10 @@ from loadgen.analysis.document import leaves
 MISSING_FIGURE = "–"
 
 
+ANSWERS = {"better": "better", "worse": "worse", "cant_tell": "inconclusive"}
+"""What a comparison says, in words."""
+
+
 def number(value: float | None, digits: int = 3) -> str:
     """`value` to `digits` significant digits, never in scientific notation: 0.213, 28.0, 12,345. Integers stay whole."""
     if value is None:

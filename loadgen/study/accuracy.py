@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from loadgen.analysis.compare import Answer
 from loadgen.analysis.figure_table import FIGURES
 from loadgen.analysis.figures.figure import Figure
 from loadgen.store.rows import AccuracyRow
@@ -84,6 +85,58 @@ def mean_accuracy(results: Mapping[str, AccuracyRow], tasks: Sequence[str]) -> M
         return MeanAccuracy(value, None, None, tuple(tasks))
     half = _Z_95 * math.sqrt(sum(known)) / len(chosen)
     return MeanAccuracy(value, max(0.0, value - half), min(1.0, value + half), tuple(tasks))
+
+
+@dataclass(frozen=True, slots=True)
+class AccuracyDifference:
+    """The accuracy of B less that of A over the same tasks, with its 95 % interval: None if a standard error is unknown."""
+
+    tasks: tuple[str, ...]
+    a: MeanAccuracy
+    b: MeanAccuracy
+    difference: float
+    low: float | None
+    high: float | None
+
+    @property
+    def answer(self) -> Answer:
+        """Better or worse if the interval lies on one side of 0."""
+        if self.low is None or self.high is None or self.low <= 0 <= self.high:
+            return "cant_tell"
+        return "better" if self.low > 0 else "worse"
+
+
+def accuracy_differences(a: Iterable[AccuracyRow], b: Iterable[AccuracyRow]) -> tuple[AccuracyDifference, ...]:
+    """Return the difference in each task that both were asked in the same way, then in their mean if there are several.
+
+    The same way: by the same metric, after as many examples. The variance of a difference is the sum of both variances, as of
+    independent questions; where both were asked the same ones, the interval is wider than it needs to be.
+    """
+    results_a, results_b = by_task(a), by_task(b)
+    common = [task for task, row in results_a.items() if task in results_b and _is_like(row, results_b[task])]
+    over = [[task] for task in common] + ([common] if len(common) > 1 else [])
+    return tuple(_difference(results_a, results_b, tasks) for tasks in over)
+
+
+def _is_like(row: AccuracyRow, other: AccuracyRow) -> bool:
+    return (row.metric, row.shots) == (other.metric, other.shots)
+
+
+def _difference(a: Mapping[str, AccuracyRow], b: Mapping[str, AccuracyRow], tasks: Sequence[str]) -> AccuracyDifference:
+    mean_a, mean_b = mean_accuracy(a, tasks), mean_accuracy(b, tasks)
+    change = mean_b.value - mean_a.value
+    variances = [_variance(results[task]) for results in (a, b) for task in tasks]
+    known = [each for each in variances if each is not None]
+    if len(known) < len(variances):
+        return AccuracyDifference(tuple(tasks), mean_a, mean_b, change, None, None)
+    half = _Z_95 * math.sqrt(sum(known)) / len(tasks)
+    return AccuracyDifference(tuple(tasks), mean_a, mean_b, change, max(-1.0, change - half), min(1.0, change + half))
+
+
+def standard_error(row: AccuracyRow) -> float | None:
+    """Return the standard error of a value as `mean_accuracy` has it; None if neither it nor the number of questions is known."""
+    variance = _variance(row)
+    return None if variance is None else math.sqrt(variance)
 
 
 def _variance(row: AccuracyRow) -> float | None:

@@ -9,7 +9,7 @@ import pytest
 
 from loadgen.errors import UsageError
 from loadgen.store.rows import AccuracyRow
-from loadgen.study.accuracy import ACCURACY, by_task, mean_accuracies, mean_accuracy
+from loadgen.study.accuracy import ACCURACY, accuracy_differences, by_task, mean_accuracies, mean_accuracy
 from loadgen.study.claims import Claim, Ordering
 from loadgen.study.judge import Evidence, judge
 from loadgen.study.measured import MeasuredPoint, Series, with_accuracy
@@ -60,6 +60,30 @@ def test_acc_counts_before_other_metrics_and_the_newest_of_it() -> None:
     new = replace(scored(0.6), metric="acc", measured_at="2026-11-30T11:00:00+00:00")
     norm, perplexity = replace(scored(0.8), metric="acc_norm"), replace(scored(7.5), metric="perplexity", task="wiki")
     assert by_task([norm, new, old, perplexity]) == {"copy": new}
+
+
+def test_a_difference_has_the_interval_of_both_and_is_told_apart_from_0() -> None:
+    a = [scored(0.9), scored(0.8, task="sort"), scored(0.7, task="add")]
+    b = [scored(0.8), scored(0.79, task="sort"), scored(0.7, task="find")]
+    copy, sort, both = accuracy_differences(a, b)
+    half = 1.96 * math.hypot(0.02, 0.02)
+    assert (copy.difference, copy.low, copy.high) == pytest.approx((-0.1, -0.1 - half, -0.1 + half), abs=1e-4)
+    assert (copy.answer, sort.answer) == ("worse", "cant_tell")
+    assert both.tasks == ("copy", "sort")
+    assert (both.difference, both.high) == pytest.approx((-0.055, -0.055 + half / math.sqrt(2)), abs=1e-4)
+    assert [each.answer for each in accuracy_differences(b, a)] == ["better", "cant_tell", "better"]
+
+
+@pytest.mark.parametrize("changed", [{"shots": 5}, {"metric": "acc"}])
+def test_tasks_that_were_asked_in_other_ways_are_not_compared(changed: dict[str, object]) -> None:
+    other = replace(scored(0.8), **changed)  # type: ignore[arg-type]
+    assert accuracy_differences([scored(0.9)], [other]) == ()
+
+
+def test_a_difference_without_a_standard_error_is_inconclusive() -> None:
+    (found,) = accuracy_differences([scored(0.9)], [scored(0.1, error=None, samples=None)])
+    assert found.difference == pytest.approx(-0.8)
+    assert (found.low, found.high, found.answer) == (None, None, "cant_tell")
 
 
 def test_only_tasks_that_all_servers_have_count() -> None:

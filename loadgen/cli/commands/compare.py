@@ -15,11 +15,12 @@ from loadgen.errors import GateError, UsageError, listed
 
 if TYPE_CHECKING:
     from loadgen.analysis.document.run import RunDocument
+    from loadgen.analysis.document.server import ServerDocument
     from loadgen.analysis.gate import Gate
+    from loadgen.cli.tables.comparison import Side
     from loadgen.store.repository import Store
 
 _SHOWN = 3  # figures named in the sentence of a gate
-_Side = tuple[str, "list[RunDocument]"]  # an id and its run documents
 
 _FLAGS = (
     Flag("metrics", "KEY,KEY…", "Compare only these metrics (default: all that have a better direction)."),
@@ -54,6 +55,7 @@ def compare(
     from loadgen.analysis.compare import compare as compared
     from loadgen.analysis.gate import gate
     from loadgen.cli.tables.comparison import show_comparison
+    from loadgen.report.export.results import comparison_facts
 
     _check(**thresholds)
     if allow_inconclusive and not fail_if_worse:
@@ -61,17 +63,18 @@ def compare(
     keys = _metrics(metrics)
     pairs = _sides(terminal, a, b)
     comparisons, documents = [], []
-    for (id_a, runs_a), (id_b, runs_b) in pairs:
-        if id_a == id_b:
-            raise UsageError(f"A and B are both {id_a}; name two results")
-        found = compared(runs_a, runs_b, metrics=keys, **thresholds)
+    for side_a, side_b in pairs:
+        if side_a.given_id == side_b.given_id:
+            raise UsageError(f"A and B are both {side_a.given_id}; name two results")
+        found = compared(side_a.runs, side_b.runs, metrics=keys, **thresholds)
         comparisons.append(found)
         if as_json:
-            described = {"a": _described(id_a, runs_a), "b": _described(id_b, runs_b)}
+            described = {"a": _described(side_a), "b": _described(side_b)}
+            facts = comparison_facts((_server(side_a), _server(side_b)), (side_a.accuracy, side_b.accuracy))
             judged = {"gate": gate([found], keys).to_json()}
-            documents.append({"schema_version": 1, **described, **found.to_json(), **judged})
+            documents.append({"schema_version": 1, **described, **facts, **found.to_json(), **judged})
         else:
-            show_comparison(stdout(), (id_a, runs_a), (id_b, runs_b), found)
+            show_comparison(stdout(), side_a, side_b, found)
     if as_json:
         show_json(documents[0] if b is not None else {"schema_version": 1, "comparisons": documents})
     if fail_if_worse:
@@ -113,13 +116,17 @@ def _metrics(given: str | None) -> list[str]:
     return keys
 
 
-def _described(found: str, runs: "list[RunDocument]") -> dict[str, object]:
-    first = runs[0]
+def _described(side: "Side") -> dict[str, object]:
+    first = side.runs[0]
     marks = {"simulated": first["simulated"], "imported": first.get("imported")}
-    return {"id": found, **marks, "server": first["server"], "runs": len(runs)}
+    return {"id": side.given_id, **marks, "server": first["server"], "runs": len(side.runs)}
 
 
-def _sides(terminal: Terminal, a: str, b: str | None) -> list[tuple[_Side, _Side]]:
+def _server(side: "Side") -> "ServerDocument":
+    return side.runs[0]["server"]
+
+
+def _sides(terminal: Terminal, a: str, b: str | None) -> "list[tuple[Side, Side]]":
     """A and B, or the first sweep of a group and each other one. The database is not opened for files alone.
 
     Raises UsageError.
@@ -132,7 +139,7 @@ def _sides(terminal: Terminal, a: str, b: str | None) -> list[tuple[_Side, _Side
     with ExitStack() as stack:
         opened: list[Store] = []
 
-        def side(given: str) -> _Side:
+        def side(given: str) -> "Side":
             if _is_file(given):
                 return _of_file(Path(given))
             if not opened:
@@ -149,21 +156,27 @@ def _is_file(given: str) -> bool:
     return given.lower().endswith(".json") or given.startswith(("/", "./", "../")) or Path(given).is_file()
 
 
-def _of_file(path: Path) -> _Side:
+def _of_file(path: Path) -> "Side":
+    from loadgen.cli.tables.comparison import Side
     from loadgen.importers.importing import read_sweep
 
     found = read_sweep(path)
     mark = None if found.sweep.imported is None else asdict(found.sweep.imported)
-    return found.sweep.sweep_id, [cast("RunDocument", run | {"imported": mark}) for run in found.runs]
+    runs = [cast("RunDocument", run | {"imported": mark}) for run in found.runs]
+    return Side(found.sweep.sweep_id, runs, found.sweep.accuracy)
 
 
-def _of_group(store: "Store", found: str) -> list[tuple[_Side, _Side]]:
+def _of_group(store: "Store", found: str) -> "list[tuple[Side, Side]]":
+    from loadgen.cli.tables.comparison import Side
+
     if not found.startswith("g"):
         raise UsageError(
             f"{found} alone is no comparison: name two sweeps or runs, or a group (g…), whose sweeps are compared with its first"
         )
-    members: list[_Side] = [
-        (sweep.sweep_id, runs) for sweep in store.group(found) if (runs := store.runs(sweep.sweep_id))
+    members = [
+        Side(sweep.sweep_id, runs, sweep.accuracy)
+        for sweep in store.group(found)
+        if (runs := store.runs(sweep.sweep_id))
     ]
     if len(members) < 2:
         raise UsageError(
@@ -172,11 +185,13 @@ def _of_group(store: "Store", found: str) -> list[tuple[_Side, _Side]]:
     return [(members[0], other) for other in members[1:]]
 
 
-def _of_store(store: "Store", given: str) -> _Side:
+def _of_store(store: "Store", given: str) -> "Side":
+    from loadgen.cli.tables.comparison import Side
+
     found = full_id(store, given)
     if found.startswith("g"):
         raise UsageError(f"{found} is a group; compare it alone, or name two of its sweeps")
     runs = [store.run(found)] if found.startswith("r") else store.runs(found)
     if not runs:
         raise UsageError(f"the sweep {found} has no finished run, so there is nothing to compare")
-    return found, runs
+    return Side(found, runs, store.sweep(runs[0]["sweep_id"]).accuracy)

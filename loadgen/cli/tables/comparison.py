@@ -1,6 +1,7 @@
 """A comparison as tables for a terminal."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from rich.console import Console, RenderableType
 from rich.text import Text
@@ -11,26 +12,68 @@ from loadgen.analysis.stats import Change
 from loadgen.cli.tables.style import numbers, plain_table
 from loadgen.cli.tables.sweep import sweep_title
 from loadgen.report.figures import metric_label
-from loadgen.report.format import MISSING_FIGURE, figure, number, percent, plural, shown_unit
+from loadgen.report.format import ANSWERS, MISSING_FIGURE, figure, number, percent, plural, shown_unit
+from loadgen.report.words.accuracy import accuracy_comparison
+from loadgen.report.words.server_differences import server_differences
+from loadgen.store.rows import AccuracyRow
 
-Side = tuple[str, Sequence[RunDocument]]
 
-_ANSWERS = {"better": ("better", "green"), "worse": ("worse", "red"), "cant_tell": ("inconclusive", "dim")}
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One side of a comparison: its id, its runs, and what evaluations of its server found."""
+
+    given_id: str
+    runs: Sequence[RunDocument]
+    accuracy: Sequence[AccuracyRow] = ()
+
+
+_STYLES = {"better": "green", "worse": "red", "cant_tell": "dim"}
+_STYLE_OF_WORD = {ANSWERS[answer]: style for answer, style in _STYLES.items()}
 
 
 def show_comparison(console: Console, a: Side, b: Side, found: Comparison) -> None:
     """Both sides, what must be known of them, a table for each load point, and the count of answers."""
-    for name, (side_id, runs) in (("A", a), ("B", b)):
+    for name, side in (("A", a), ("B", b)):
         title = Text(f"{name}  ")
-        title.append_text(sweep_title(None, runs))
-        console.print(title.append(f" · {side_id}", style="dim"))
+        title.append_text(sweep_title(None, side.runs))
+        console.print(title.append(f" · {side.given_id}", style="dim"))
+    _show_differences(console, a, b)
     for line in _remarks(found):
         console.print(Text(line, style="yellow"))
     for point in found.points:
         console.print()
         console.print(_point_title(point))
         console.print(_point_table(point, found))
+    _show_accuracy(console, a, b)
     console.print(_count(found))
+
+
+def _show_differences(console: Console, a: Side, b: Side) -> None:
+    """In what the servers differ; nothing if they are alike."""
+    differences = server_differences([side.runs[0]["server"] for side in (a, b)], ("A", "B"))
+    if differences is None:
+        return
+    console.print(Text("\nDifferences between the servers", style="bold"))
+    table = plain_table(*differences.columns)
+    for row in differences.rows:
+        table.add_row(*row)
+    console.print(table)
+
+
+def _show_accuracy(console: Console, a: Side, b: Side) -> None:
+    """The accuracy of both, task by task; nothing if neither was evaluated."""
+    if not a.accuracy and not b.accuracy:
+        return
+    compared = accuracy_comparison(("A", a.accuracy), ("B", b.accuracy))
+    console.print(Text(f"\n{compared.title}", style="bold"))
+    if compared.table is not None:
+        table = plain_table(*compared.table.columns)
+        for row in compared.table.rows:
+            *cells, answer = row
+            table.add_row(*cells, Text(answer, style=_STYLE_OF_WORD[answer]))
+        console.print(table)
+    if compared.note:
+        console.print(Text(compared.note, style="dim"))
 
 
 def _remarks(found: Comparison) -> list[str]:
@@ -66,8 +109,7 @@ def _point_table(point: ComparedPoint, found: Comparison) -> RenderableType:
     for each in point.figures:
         unit, label = each.metric.unit, metric_label(each.metric, point.a[0])
         name = f"{label}{' ' + each.part if each.part else ''}"
-        word, style = _ANSWERS[each.answer]
-        answer = Text(word, style=style)
+        answer = Text(ANSWERS[each.answer], style=_STYLES[each.answer])
         if each.reason is not None:
             answer.append(f": {REASONS[each.reason]}", style="dim")
         table.add_row(
@@ -102,9 +144,9 @@ def _effect(each: ComparedFigure) -> str:
 
 def _count(found: Comparison) -> Text:
     text = Text()
-    for answer, (word, style) in _ANSWERS.items():
+    for answer, word in ANSWERS.items():
         count = sum(each.answer == answer for point in found.points for each in point.figures)
-        text.append(f"{count} {word}" if not text else f" · {count} {word}", style=style if count else "dim")
+        text.append(f"{count} {word}" if not text else f" · {count} {word}", style=_STYLES[answer] if count else "dim")
     return text.append(
         f" · changes under {percent(found.smallest_change_ratio)} are ignored; not corrected for multiple comparisons",
         style="dim",

@@ -26,8 +26,7 @@ from loadgen.report.charts.chart import (
 )
 from loadgen.report.comparison.cells import Cell, natural
 from loadgen.report.comparison.names import ShortNames
-from loadgen.report.comparison.table import ANSWERS
-from loadgen.report.format import MISSING_FIGURE, number, shown_unit
+from loadgen.report.format import ANSWERS, MISSING_FIGURE, number, shown_unit
 
 CROSS = "M-1,-1L1,1M1,-1L-1,1"  # of an invalid point
 

@@ -11,8 +11,8 @@ from loadgen.analysis.verdict import and_of
 from loadgen.report.comparison.cells import Cell, Place, natural, x_text
 from loadgen.report.comparison.compared import Compared
 from loadgen.report.comparison.names import ShortNames
-from loadgen.report.comparison.table import ANSWERS, because
-from loadgen.report.format import MISSING_FIGURE, number
+from loadgen.report.comparison.table import because
+from loadgen.report.format import ANSWERS, MISSING_FIGURE, number
 
 MAX_COLORS = 6  # besides the baseline
 MAX_NAMES = 8

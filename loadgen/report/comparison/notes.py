@@ -20,7 +20,7 @@ def notes(view: View, selection: Selection, made: Compared) -> tuple[str, ...]:
         notes.append("Hollow marks are doubtful; point at one, or at its verdict in the table, for the reason.")
     marks = {bool(run["simulated"]) for run in selection.runs}
     if marks == {True, False}:
-        notes.append("Simulated runs stand beside real ones: their figures say nothing about a server.")
+        notes.append("Simulated runs are compared with real ones: their figures say nothing about a server.")
     if made.axes.remainder:
         differ = ", ".join(each.label_in_prose for each in made.axes.remainder)
         notes.append(f"Lines of one colour differ in {differ}.")

@@ -16,12 +16,16 @@ from loadgen.report.comparison.legend import Legend, Mark, legend_of, symbols
 from loadgen.report.comparison.matrix import CHOSEN_BY_DEFAULT, Matrix, comparable_lines, matrix, sentence, uncompared
 from loadgen.report.comparison.notes import notes
 from loadgen.report.comparison.selection import Chosen, Selection
-from loadgen.report.comparison.table import ANSWERS, CellTable, cell_table, rows
+from loadgen.report.comparison.table import CellTable, cell_table, rows
 from loadgen.report.comparison.view import CHOICES, NO_BASELINE, STATISTICS, View
-from loadgen.report.points import LOAD, Dimension, load_label
+from loadgen.report.format import ANSWERS
+from loadgen.report.points import LOAD, Dimension, Table, load_label
+from loadgen.report.words.accuracy import AccuracyComparison, accuracy_comparisons
 from loadgen.report.words.foreign_client import foreign_client
 from loadgen.report.words.run_facts import sweep_import_line
 from loadgen.report.words.server import has_dummy_weights
+from loadgen.report.words.server_differences import server_differences
+from loadgen.store.rows import SweepRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +83,8 @@ class ComparisonPage:
     log_said: bool
     all: bool
     kept: tuple[tuple[str, str], ...]  # of the address, what the form has no field for
+    differences: Table | None  # in which the servers of the sweeps differ
+    accuracy: tuple[AccuracyComparison, ...]  # of the first sweep that was evaluated with each other one
     matrix: Matrix | None
     uncompared: str  # what has no place in the matrix, and why, in a sentence
     legend: Legend | None
@@ -138,6 +144,8 @@ def comparison_page(view: View, selection: Selection) -> ComparisonPage:
         log_said=full.log is not None,
         all=full.all,
         kept=tuple((name, value) for name, value in view.pairs() if name not in CHOICES),
+        differences=_differences(selection),
+        accuracy=accuracy_comparisons([(name, sweep.accuracy) for name, sweep in _sweeps(selection)]),
         matrix=matrix(made, x_label),
         uncompared=_uncompared(made),
         legend=legend,
@@ -145,6 +153,17 @@ def comparison_page(view: View, selection: Selection) -> ComparisonPage:
         sections=sections,
         query=view.query(),
     )
+
+
+def _sweeps(selection: Selection) -> list[tuple[str, SweepRow]]:
+    """Each sweep once, under the name that no other one has."""
+    found = {each.sweep.sweep_id: each.sweep for each in selection.chosen}
+    return [(selection.names[sweep_id], sweep) for sweep_id, sweep in found.items()]
+
+
+def _differences(selection: Selection) -> Table | None:
+    sweeps = _sweeps(selection)
+    return server_differences([sweep.server for _, sweep in sweeps], [name for name, _ in sweeps])
 
 
 def _section(view: View, made: Compared, figure: Figure, found: Sequence[Cell], drawing: Drawing) -> FigureSection:
@@ -214,4 +233,4 @@ def _title(chosen: Sequence[Chosen]) -> str:
     if not chosen:
         return "Compare"
     names = list(dict.fromkeys(each.label for each in chosen))
-    return f"{names[0]} and {len(names) - 1} more" if len(names) > 2 else " beside ".join(names)
+    return f"{names[0]} and {len(names) - 1} more" if len(names) > 2 else " and ".join(names)

@@ -12,11 +12,9 @@ from loadgen.analysis.figures.figure import Figure
 from loadgen.report.comparison.cells import Cell, CellAxes, x_text
 from loadgen.report.comparison.names import ShortNames
 from loadgen.report.export.results import columns_of, csv_text
-from loadgen.report.format import MISSING_FIGURE, number, shown_unit
+from loadgen.report.format import ANSWERS, MISSING_FIGURE, number, shown_unit
 from loadgen.report.format import figure as shown
 from loadgen.report.points import spread_label
-
-ANSWERS = {"better": "better", "worse": "worse", "cant_tell": "inconclusive"}
 
 
 class TableField(NamedTuple):

@@ -14,6 +14,7 @@ from typing import Any, Literal, cast
 
 from loadgen.analysis.document import leaves
 from loadgen.analysis.document.run import RunDocument
+from loadgen.analysis.document.server import ServerDocument
 from loadgen.analysis.document.sweep import (
     AccuracyResultDocument,
     EvaluationDocument,
@@ -28,10 +29,12 @@ from loadgen.analysis.utilisation import UTILISATION_FIGURES
 from loadgen.engine.records.record import Records
 from loadgen.errors import UsageError
 from loadgen.report.export.vllm_bench_result import vllm_bench_result
+from loadgen.report.format import MISSING_FIGURE
 from loadgen.report.run_selection import find
+from loadgen.report.words.server_differences import server_differences
 from loadgen.store.repository import Store
-from loadgen.store.rows import Evaluation, SweepRow, sweep_json
-from loadgen.study.accuracy import newest_results
+from loadgen.store.rows import AccuracyRow, Evaluation, SweepRow, sweep_json
+from loadgen.study.accuracy import accuracy_differences, newest_results
 
 Format = Literal["json", "csv", "parquet", "vllm-bench"]
 Row = dict[str, Any]
@@ -117,6 +120,28 @@ def evaluation_document(evaluation: Evaluation) -> EvaluationDocument:
     }
 
 
+def comparison_facts(
+    servers: Sequence[ServerDocument], evaluated: Sequence[Sequence[AccuracyRow]]
+) -> dict[str, object]:
+    """What `compare --json` says of A and B besides their figures: how their servers differ, and their accuracy.
+
+    `tasks` has each task that both were asked in the same way, then all of them where there are several. `low` and `high` are the ends
+    of 95 % intervals.
+    """
+    differences = server_differences(servers, ("a", "b"))
+    return {
+        "server_differences": [
+            {"fact": fact, "a": _known_text(a), "b": _known_text(b)}
+            for fact, a, b in (() if differences is None else differences.rows)
+        ],
+        "accuracy": [{**asdict(each), "answer": each.answer} for each in accuracy_differences(*evaluated)],
+    }
+
+
+def _known_text(text: str) -> str | None:
+    return None if text == MISSING_FIGURE else text
+
+
 def _known(sweep: SweepRow) -> SweepFacts:
     known = sweep_json(sweep)
     del known["runs"]
@@ -196,7 +221,7 @@ def _parquet(rows: Sequence[Row]) -> bytes:
     try:
         pyarrow, parquet = import_module("pyarrow"), import_module("pyarrow.parquet")  # optional, so never at the top
     except ImportError:
-        raise UsageError("Parquet needs the package pyarrow: pip install pyarrow, or export as csv.") from None
+        raise UsageError("Parquet needs the package pyarrow: pip install pyarrow, or export as csv") from None
     columns = {name: _column(pyarrow, [row.get(name) for row in rows]) for name in columns_of(rows)}
     written = io.BytesIO()
     parquet.write_table(pyarrow.table(columns), written)

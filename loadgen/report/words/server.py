@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Callable, Mapping, Sequence
 
 from loadgen.analysis.document.run import RunDocument
-from loadgen.analysis.document.server import GaugeFigures, GpuAccount, ServerDocument
+from loadgen.analysis.document.server import GaugeFigures, GpuAccount, LaunchDocument, ServerDocument
 from loadgen.analysis.document.sweep import StartFailureDocument
 from loadgen.analysis.stats import PERCENTILE_NAMES
 from loadgen.report.format import MISSING_FIGURE, milliseconds, number, percent, plural, setting, size
@@ -28,11 +28,18 @@ def server_name(server: ServerDocument) -> str:
     """A server's name and version, or its address if both are unknown; how its model was pruned, and if its weights are made up."""
     words = [str(server[key]) for key in ("name", "version") if server.get(key)]
     parts = [" ".join(words) or str(server.get("url") or "")]
-    if (pruned := (server.get("launch") or {}).get("pruned")) is not None:
-        parts.append(f"pruned: {pruned['kind']} {pruned['ratio']:g} by {pruned['rule']}")
+    launch = server.get("launch")
+    if launch is not None and (pruned := pruned_words(launch)):
+        parts.append(f"pruned: {pruned}")
     if has_dummy_weights(server):
         parts.append(DUMMY_WEIGHTS)
     return ", ".join(parts)
+
+
+def pruned_words(launch: LaunchDocument) -> str:
+    """Return how the checkpoint was pruned: `inter 0.5 by norm`; empty for one that was not."""
+    pruned = launch.get("pruned")
+    return "" if pruned is None else f"{pruned['kind']} {pruned['ratio']:g} by {pruned['rule']}"
 
 
 def speculative_config(server: ServerDocument) -> Mapping[str, object] | None:

@@ -7,8 +7,10 @@ import pytest
 
 from loadgen.load.shapes import ClosedLoop
 from loadgen.store.repository import Store
+from loadgen.store.rows import Evaluation
 from tests.cli.conftest import Cli
 from tests.report.documents import fill, measured_run, specs, sweep_row
+from tests.store.test_accuracy_results import result
 
 A, B, REAL = "s261123-100000-aaaa", "s261123-110000-bbbb", "s261123-120000-cccc"
 
@@ -29,6 +31,47 @@ def test_two_sweeps_are_shown_side_by_side(cli: Cli) -> None:
     assert "TTFT p50 ms" in said.out
     assert "0 better · 0 worse" in said.out
     assert "inconclusive" in said.out
+
+
+@pytest.fixture
+def evaluated() -> None:
+    """A has 0.905 of two tasks, B 0.1 of one of them; the other was put to it with examples."""
+    rows = {
+        A: (result("copy", A), result("sort", A)),
+        B: (result("copy", B, evaluation_id="a2", value=0.1), result("sort", B, evaluation_id="a2", shots=5)),
+    }
+    with Store.open("sqlite:///loadgen.db") as store:
+        for sweep_id, results in rows.items():
+            store.add_evaluation(Evaluation(store.sweep(sweep_id).server, results))
+
+
+@pytest.mark.usefixtures("evaluated")
+def test_accuracy_is_compared_with_its_interval(cli: Cli, tmp_path: Path) -> None:
+    said = cli("compare", A, B, "--metrics", "ttft_s")
+    assert "Accuracy of B against A" in said.out
+    (line,) = (line for line in said.out.splitlines() if line.strip().startswith("copy"))
+    assert line.split() == "copy 0.905 (0.864 … 0.946) 0.100 (0.059 … 0.141) −0.805 −0.862 … −0.748 worse".split()
+    assert "not asked of both in the same way: sort" in said.out
+    assert "Differences between the servers" not in said.out  # both runs are of one
+    (found,) = cli("compare", A, B, "--json").json["accuracy"]
+    assert (found["tasks"], found["answer"]) == (["copy"], "worse")
+    assert found["high"] == pytest.approx(-0.748, abs=1e-3)
+    assert cli("report", A, B, "--compare", "-o", "both.html").code == 0
+    page = (tmp_path / "both.html").read_text()
+    assert f"Accuracy of {B} against {A}" in page
+    assert "−0.862 … −0.748" in page
+
+
+@pytest.mark.usefixtures("evaluated")
+def test_that_one_of_both_was_not_evaluated_is_said(cli: Cli) -> None:
+    said = cli("compare", A, REAL, "--anyway", "--metrics", "ttft_s")
+    assert "B was not evaluated" in said.out
+    assert "loadgen simulator 0.22.1" in said.out  # in which the servers differ
+
+
+def test_without_an_evaluation_accuracy_is_not_mentioned(cli: Cli) -> None:
+    assert "ccuracy" not in cli("compare", A, B).out
+    assert cli("compare", A, B, "--json").json["accuracy"] == []
 
 
 def test_the_document_has_every_figure_with_its_interval(cli: Cli) -> None:
