@@ -46,7 +46,7 @@ def prune(
     """
     checkpoint = read_checkpoint(folder)
     moe = read_moe(checkpoint)
-    selection = select(moe, pruning)
+    selection = select(moe, pruning, say)
     shards = _new_shards(moe, pruning, selection)
     document = card.document_of(moe, pruning, selection, sum(shard.weight_bytes for shard in shards))
     others = list(checkpoint.other_files())
@@ -135,7 +135,11 @@ def new_folder(target: Path, size_bytes: int) -> Iterator[Path]:
 
 
 def _unwritable(target: Path, error: OSError) -> UsageError:
-    return UsageError(f"{target} cannot be written: {error.strerror or error}; name another folder")
+    why = error.strerror or str(error)
+    if isinstance(error, FileExistsError | NotADirectoryError):
+        file = next((parent for parent in target.parents if parent.is_file()), target.parent)
+        why = f"{file} is a file"
+    return UsageError(f"{target} cannot be written: {why}; name another folder")
 
 
 Indices = NDArray[np.int64]

@@ -4,7 +4,7 @@ frequency: the experts that most tokens went to. norm: the largest L2 norm, of a
 its row of gate, its row of up and its column of down. random: by a seed.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -67,21 +67,39 @@ class Selection:
         return self.kept_columns[layer, owner if isinstance(owner, int) else _SHARED]
 
 
-def select(moe: MoeCheckpoint, pruning: Pruning) -> Selection:
-    """Choose what stays. Raises UsageError for a ratio that leaves too little or removes nothing, or counts of another model."""
+def select(moe: MoeCheckpoint, pruning: Pruning, say: Callable[[str], None] = lambda line: None) -> Selection:
+    """Choose what stays. `say` gets a line for each layer whose norms are computed.
+
+    Raises UsageError for a ratio that leaves too little or removes nothing, or counts of another model.
+    """
     if pruning.counts is not None:
         _check_counts(moe, pruning.counts)
+    layers = _announced(moe, pruning, say)
     if pruning.kind == "inter":
         kept = _experts_that_stay(moe, pruning.ratio)
-        experts = {layer: _best(_expert_scores(moe, pruning, layer), kept, moe.groups) for layer in moe.layers}
+        experts = {layer: _best(_expert_scores(moe, pruning, layer), kept, moe.groups) for layer in layers}
         return Selection(kept, moe.experts.ffn_size, kept_experts=experts)
     kept = _columns_that_stay(moe, pruning.ratio)
     columns = {
         (layer, expert): _best(scores, kept * len(scores) // moe.experts.ffn_size)
-        for layer in moe.layers
+        for layer in layers
         for expert, scores in _column_scores(moe, pruning, layer).items()
     }
     return Selection(moe.experts.experts, kept, kept_columns=columns)
+
+
+def _announced(moe: MoeCheckpoint, pruning: Pruning, say: Callable[[str], None]) -> Iterator[int]:
+    """The layers in order; `say` hears of each before its weights are read, which takes seconds in large models."""
+    for number, layer in enumerate(moe.layers, 1):
+        if _reads_weights(pruning, layer):
+            say(f"computing the norms of layer {layer} ({number} of {len(moe.layers)})")
+        yield layer
+
+
+def _reads_weights(pruning: Pruning, layer: int) -> bool:
+    if pruning.kind == "inter" and pruning.rule == "frequency":
+        return pruning.counts is None or layer not in pruning.counts.layers
+    return pruning.rule != "random"
 
 
 def _experts_that_stay(moe: MoeCheckpoint, ratio: float) -> int:

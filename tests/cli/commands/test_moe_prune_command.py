@@ -28,6 +28,7 @@ def test_what_was_removed_is_told(cli: Cli, source: Path, tmp_path: Path) -> Non
         "6 of 8 experts stay in each layer (25 % removed), chosen by the L2 norm of their weights. Each token passes 2."
     )
     assert said.out.splitlines()[-1] == f"Written to {target}; serve it with: vllm serve {target}"
+    assert said.err.splitlines()[:2] == [f"computing the norms of layer {layer} ({layer + 1} of 2)" for layer in (0, 1)]
     assert "writing model.safetensors (1 of 1)" in said.err
 
 
@@ -82,11 +83,12 @@ TABLE: list[tuple[tuple[str, ...], str]] = [
     (("--inter", "half"), "invalid value for '--inter'"),
     (("--inter", "50"), "--inter is a share between 0 and 1, such as 0.25, not 50"),
     (("--inter", "0.9"), f"inter-pruning of 0.9 leaves 1 of {EXPERTS} experts, and each token passes {TOP_K}"),
-    (("--inter", "0.5", "--rule", "best"), "invalid value for '--rule'"),
+    (("--inter", "0.5", "--rule", "best"), "invalid value for '--rule': 'best' is not one of"),
     (("--inter", "0.5", "--rule", "frequency"), "--rule frequency needs --counts FILE"),
     (("--inter", "0.5", "--rule", "frequency", "--counts", "nowhere.json"), "cannot read the expert counts nowhere.json"),
     (("--inter", "0.5", "-o", ""), "-o DIR is missing"),
     (("--inter", "0.5", "--rule", "random", "--seed", "-1"), "--seed is a whole number of at least 0, not -1"),
+    (("--inter", "0.5", "--seed", "4"), "--seed is for --rule random, not for --rule norm"),
 ]  # fmt: skip
 
 
@@ -100,6 +102,17 @@ def test_each_mistake_is_one_sentence(
     assert sentence in said.err
     assert said.err.count("\n") == 1
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith("pruned")] == []
+
+
+def test_a_checkpoint_must_be_named(cli: Cli) -> None:
+    said = cli("moe", "prune", "", "-o", "pruned", "--inter", "0.5")
+    assert (said.code, "CHECKPOINT is empty; name the folder" in said.err) == (2, True)
+
+
+def test_a_file_on_the_way_to_the_target_is_named(cli: Cli, source: Path, tmp_path: Path) -> None:
+    (tmp_path / "taken").write_text("")
+    said = cli("moe", "prune", str(source), "-o", str(tmp_path / "taken" / "pruned"), "--inter", "0.5")
+    assert (said.code, f"{tmp_path / 'taken'} is a file; name another folder" in said.err) == (2, True)
 
 
 def test_a_target_must_be_named(cli: Cli, source: Path) -> None:
@@ -119,6 +132,7 @@ def test_nothing_is_left_of_a_command_that_is_ended(ending: signal.Signals, tmp_
             os.write(writing, b"." * 4096)
     os.set_blocking(writing, True)
     command = [sys.executable, "-m", "loadgen.cli", "moe", "prune", str(source), "-o", str(target), "--inter", "0.5"]
+    command += ["--rule", "random"]  # which says nothing before it writes
     process = subprocess.Popen(command, stderr=writing, preexec_fn=_with_ctrl_c)
     os.close(writing)
     deadline_s = time.monotonic() + 30
