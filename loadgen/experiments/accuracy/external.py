@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from loadgen.errors import UsageError
-from loadgen.experiments.accuracy import processes
 from loadgen.experiments.accuracy.results import TaskResult
+from loadgen.servers.launcher import guarded
 
 _ENDINGS = ("_acc.csv", "_score.csv")
 _FIELDS = ("url", "model", "folder")
@@ -30,7 +30,7 @@ def evaluate(
     command = fill(template, url=url, model=model, folder=folder)
     log = folder / "loadgen-command.log"
     variables = {**environ, "OPENAI_API_BASE": url} | ({} if key is None else {"OPENAI_API_KEY": key})
-    with log.open("wb") as written, processes.running(command, folder, variables, written) as process:
+    with log.open("wb") as written, guarded.running(command, folder, variables, written) as process:
         code = process.wait()
     if code:
         how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"

@@ -13,8 +13,8 @@ from typing import Any
 
 import loadgen
 from loadgen.errors import LoadgenError, ServerError, UsageError, hint
-from loadgen.experiments.accuracy import processes
 from loadgen.experiments.accuracy.tasks import built_in_names
+from loadgen.servers.launcher import guarded
 from loadgen.servers.profiles.vllm_parser import python_of
 
 VARIABLE = "LOADGEN_LM_EVAL"
@@ -135,7 +135,7 @@ def evaluate(
     variables = {**environ, "PYTHONUNBUFFERED": "1", "TOKENIZERS_PARALLELISM": "false"}
     if endpoint.key is not None:
         variables["OPENAI_API_KEY"] = endpoint.key
-    with log.open("wb") as written, processes.running(command, folder, variables, written) as process:
+    with log.open("wb") as written, guarded.running(command, folder, variables, written) as process:
         while process.poll() is None:
             time.sleep(_POLL_S)
             if (found := _progress(log)) is not None:
