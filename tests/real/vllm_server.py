@@ -3,11 +3,10 @@
 import os
 import signal
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import chdir, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 
 import httpx2
 import pytest
@@ -54,11 +53,12 @@ def skip_without_vllm() -> None:
 
 @contextmanager
 def serving(
-    profile: str, folder: Path, *, plugins: tuple[str, ...] = (), arguments: Mapping[str, object] = MappingProxyType({})
+    profile: str, folder: Path, *, plugins: tuple[str, ...] = (), dtype: str | None = None
 ) -> Iterator[RealServer]:
     """The server of a profile on a free port, its state and log in `folder`; it ends with the block, or with this process."""
     skip_without_vllm()
     with chdir(ROOT):  # from where the tiny profiles find engine and model
+        arguments = {} if dtype is None else {"dtype": dtype}
         overrides = Overrides(port=free_port(), arguments=arguments, plugins=plugins)
         launch = launch_of(read_profile(profile).profile, overrides)
         started = start(launch, say=lambda stage: None, keeps_lifeline=True, folder=folder)

@@ -1,8 +1,9 @@
-"""A tool as a process in a session of its own. However the block ends, no process of the session is left."""
+"""A tool as a process in a session of its own. However the block ends, and if this process is killed, none of the session is left."""
 
 import os
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -11,28 +12,36 @@ from typing import IO
 from loadgen.errors import UsageError
 
 _TERMINATE_WITHIN_S = 5.0
+_GUARD = Path(__file__).with_name("guard.py")
 
 
 @contextmanager
 def running(
     command: Sequence[str], folder: Path, variables: Mapping[str, str], log: IO[bytes]
 ) -> Iterator["subprocess.Popen[bytes]"]:
-    """Start `command` in `folder` and yield its process; Ctrl-C reaches loadgen alone, which ends the session then.
+    """Start `command` in `folder` and yield the process that guards it, which has its exit code; Ctrl-C reaches loadgen alone.
 
     Raises UsageError if the program cannot be started.
     """
+    failures, tells = os.pipe()
     try:
         process = subprocess.Popen(
-            command,
+            [sys.executable, "-I", "-S", str(_GUARD), str(tells), *command],
             cwd=folder,
             env=dict(variables),
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE,  # the lifeline
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
+            pass_fds=(tells,),
         )
-    except OSError as error:
-        raise UsageError(f"{command[0]} cannot be started: {error.strerror}; check where it is installed") from None
+    finally:
+        os.close(tells)
+    with os.fdopen(failures, errors="replace") as told:
+        reason = told.read()
+    if reason:
+        _end(process)
+        raise UsageError(f"{command[0]} cannot be started: {reason}; check where it is installed")
     try:
         yield process
     finally:
@@ -51,3 +60,5 @@ def _end(process: "subprocess.Popen[bytes]") -> None:
         break
     with suppress(ProcessLookupError, PermissionError):  # what the process started, and left behind
         os.killpg(process.pid, signal.SIGKILL)
+    if process.stdin is not None:
+        process.stdin.close()
