@@ -1,10 +1,11 @@
 """Count the experts that a model chooses, with transformers: a script for an environment that has torch and transformers.
 
-    python transformers_experts.py CHECKPOINT < PROMPTS.json > COUNTS.json
+    python transformers_experts.py CHECKPOINT PROMPTS.json COUNTS.json
 
 PROMPTS.json is `{"prompts": [text or token ids, …], "output_tokens": N, "trust_remote_code": false, "dtype": "auto"}`. Each prompt is prefilled
 and continued greedily by N tokens, one prompt at a time, so that there is no padding. A token is counted when it passes the
-routers: those of the prompt, and all that were generated but the last. Imports nothing of loadgen.
+routers: those of the prompt, and all that were generated but the last. After each prompt a line `passed N` says how many it were.
+Imports nothing of loadgen.
 """
 
 import json
@@ -14,7 +15,7 @@ from typing import Any, TypedDict
 
 
 class Asked(TypedDict, total=False):
-    """What is read from stdin."""
+    """What is read from PROMPTS.json."""
 
     prompts: "list[str | list[int]]"
     output_tokens: int
@@ -106,7 +107,7 @@ def count(checkpoint: str, asked: Asked) -> "dict[str, object]":
     layers = sorted(noted)
     counts = torch.zeros(len(layers), experts, dtype=torch.int64)
     tokens, top_k = 0, 0
-    for prompt in asked["prompts"]:
+    for number, prompt in enumerate(asked["prompts"], 1):
         ids = tokenizer(prompt).input_ids if isinstance(prompt, str) else prompt
         _continue(model, torch.tensor([ids]), asked["output_tokens"])
         for place, layer in enumerate(layers):
@@ -115,6 +116,7 @@ def count(checkpoint: str, asked: Asked) -> "dict[str, object]":
             counts[place] += torch.bincount(chosen.reshape(-1), minlength=experts)
             if place == 0:
                 tokens, top_k = tokens + len(chosen), int(chosen.shape[1])
+        print(f"passed {number}", flush=True)  # noqa: T201
     return {
         "schema_version": 1,
         "model": checkpoint,
@@ -142,18 +144,19 @@ def _continue(model: Any, ids: Any, output_tokens: int) -> None:
 
 
 def main() -> int:
-    """Read what is asked from stdin, and write the counts, or why there are none, to stdout."""
-    asked: Asked = json.load(sys.stdin)
+    """Read what is asked, and write the counts, or why there are none."""
+    checkpoint, prompts, written = sys.argv[1:]
+    asked: Asked = json.loads(Path(prompts).read_text())
     sys.path[:] = [
         place for place in sys.path if place != str(Path(__file__).parent)
     ]  # our safetensors.py is not the package
     try:
-        result: dict[str, object] = count(sys.argv[1], asked)
+        result: dict[str, object] = count(checkpoint, asked)
     except Exception as error:  # the environment and the checkpoint are the user's: the first line says what is wrong
         result = {
             "problem": f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else ''}"
         }
-    sys.stdout.write(json.dumps(result) + "\n")
+    Path(written).write_text(json.dumps(result))
     return 0
 
 

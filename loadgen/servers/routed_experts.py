@@ -9,7 +9,7 @@ import base64
 import binascii
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx2
@@ -83,8 +83,17 @@ def _is_written(rows: npt.NDArray[np.int64]) -> bool:
     return bool((ordered[:, 1:] != ordered[:, :-1]).all())
 
 
-def experts_of_replies(completions_url: str, model: str, prompts: Sequence[str], output_tokens: int) -> list[Chosen]:
+def experts_of_replies(
+    completions_url: str,
+    model: str,
+    prompts: Sequence[str],
+    output_tokens: int,
+    *,
+    on_reply: Callable[[int], None] = lambda done: None,
+) -> list[Chosen]:
     """Send prompts to a server, not streamed and with up to 16 in flight, and return the experts of each reply.
+
+    `on_reply` is called with how many have come.
 
     Raises ServerError if a request fails, UsageError for a server that does not report experts.
     """
@@ -94,7 +103,11 @@ def experts_of_replies(completions_url: str, model: str, prompts: Sequence[str],
         ThreadPoolExecutor(_MAX_IN_FLIGHT, thread_name_prefix="routed-experts") as pool,
     ):
         try:
-            return list(pool.map(lambda prompt: _ask(client, completions_url, asked | {"prompt": prompt}), prompts))
+            replies: list[Chosen] = []
+            for reply in pool.map(lambda prompt: _ask(client, completions_url, asked | {"prompt": prompt}), prompts):
+                replies.append(reply)
+                on_reply(len(replies))
+            return replies
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise

@@ -41,7 +41,7 @@ def predict_studies(
 
     For example: loadgen study predict fig06 --hardware h100,h200
     """
-    from loadgen.cli.progress.live_line import PredictionProgress
+    from loadgen.cli.progress.live_line import CountProgress
     from loadgen.cli.tables.study_prediction import PredictedStudy
     from loadgen.experiments.study.predict import predict
 
@@ -57,7 +57,9 @@ def predict_studies(
     with terminal.open_to_write() as store:
         for file, points in asked:
             for on in accelerators:
-                with PredictionProgress(terminal, f"{file.study.name} on {on.title}", len(points)) as progress:
+                with CountProgress(
+                    terminal, f"predicting {file.study.name} on {on.title}", len(points), "points"
+                ) as progress:
                     prediction = predict(file, points, on.name, store, progress)
                 done.append(PredictedStudy(file.study.name, on, len(points), prediction))
                 terminal.announce()

@@ -79,24 +79,24 @@ class StartProgress(LiveLine):
             self._terminal.note(f"{self._name}: {stage} ({self._clock() - self._began_s:.0f} s)")
 
 
-class PredictionProgress(LiveLine):
-    """Shows how many points are predicted; a context manager. Call it with those done and those in all."""
+class CountProgress(LiveLine):
+    """Shows how many of a number of things are done; a context manager. Call it with those done and those in all."""
 
-    def __init__(self, terminal: Terminal, name: str, points: int) -> None:
+    def __init__(self, terminal: Terminal, name: str, total: int, things: str) -> None:
         super().__init__(
             terminal,
-            TextColumn("predicting {task.description}", markup=False),
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=16),
             MofNCompleteColumn(),
-            TextColumn("points"),
+            TextColumn(things),
         )
-        self._name = name
+        self._name, self._things = name, things
         if self._live is not None:
-            self._task = self._live.add_task(name, total=points)
+            self._task = self._live.add_task(name, total=total)
 
-    def __call__(self, done: int, points: int) -> None:
+    def __call__(self, done: int, total: int) -> None:
         if self._live is not None:
             self._live.update(self._task, completed=done)
-        elif done < points and self._plain_is_due():
+        elif done < total and self._plain_is_due():
             self._last_plain_s = self._clock()
-            self._terminal.note(f"predicting {self._name}: {done} of {points} points")
+            self._terminal.note(f"{self._name}: {done} of {total} {self._things}")

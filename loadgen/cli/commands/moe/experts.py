@@ -189,7 +189,7 @@ def _counted_now(terminal: Terminal, asked: _Count) -> "NamedCounts":
     from loadgen.report.charts.experts import NamedCounts
 
     if not asked.transformers:
-        return NamedCounts(asked.url or "", _from_replies(asked))
+        return NamedCounts(asked.url or "", _from_replies(terminal, asked))
     if asked.url is not None:
         raise UsageError("--url and --transformers exclude each other; give one of them")
     return NamedCounts("transformers", _with_transformers(terminal, asked))
@@ -197,23 +197,27 @@ def _counted_now(terminal: Terminal, asked: _Count) -> "NamedCounts":
 
 def _with_transformers(terminal: Terminal, asked: _Count) -> "ExpertCounts":
     from loadgen.checkpoints.expert_counting import PYTHON, check_can_count, count_with_transformers
+    from loadgen.cli.progress.live_line import CountProgress
 
     if asked.checkpoint is None:
         raise UsageError("--transformers needs --checkpoint DIR, the folder of the model")
     python, prompts = asked.python or PYTHON, _prompts(asked)
     check_can_count(asked.checkpoint, python)
     terminal.note(f"passing {len(prompts)} prompts through {asked.checkpoint} …")
-    return count_with_transformers(
-        asked.checkpoint,
-        prompts,
-        output_tokens=asked.output_tokens,
-        python=python,
-        trust_remote_code=asked.trust_remote_code,
-    )
+    with CountProgress(terminal, str(asked.checkpoint), len(prompts), "prompts") as progress:
+        return count_with_transformers(
+            asked.checkpoint,
+            prompts,
+            output_tokens=asked.output_tokens,
+            python=python,
+            trust_remote_code=asked.trust_remote_code,
+            on_progress=lambda passed: progress(passed, len(prompts)),
+        )
 
 
-def _from_replies(asked: _Count) -> "ExpertCounts":
+def _from_replies(terminal: Terminal, asked: _Count) -> "ExpertCounts":
     from loadgen.checkpoints.expert_counting import experts_of_checkpoint
+    from loadgen.cli.progress.live_line import CountProgress
     from loadgen.errors import ServerError
     from loadgen.servers.endpoint import list_models
     from loadgen.servers.routed_experts import counts_of_replies, experts_of_replies
@@ -224,7 +228,15 @@ def _from_replies(asked: _Count) -> "ExpertCounts":
     sparse = experts_of_checkpoint(asked.checkpoint)
     base_url = parse_url(asked.url or "").base
     model = asked.model or _only_model(list_models(base_url, ()))
-    replies = experts_of_replies(f"{base_url}/v1/completions", model, _prompts(asked), asked.output_tokens)
+    prompts = _prompts(asked)
+    with CountProgress(terminal, base_url, len(prompts), "prompts") as progress:
+        replies = experts_of_replies(
+            f"{base_url}/v1/completions",
+            model,
+            prompts,
+            asked.output_tokens,
+            on_reply=lambda done: progress(done, len(prompts)),
+        )
     try:
         return counts_of_replies(model, replies, experts=sparse.experts, layers=sparse.layers)
     except ValueError as error:
