@@ -169,7 +169,7 @@ CHANGES: list[tuple[str, object, str]] = [
     ("runs.0.elapsed_s", float("inf"), "FILE has something else at runs[0].elapsed_s: it must be"),
     ("planned_runs", 2**70, "FILE is no result: planned_runs is too large a number"),
     ("runs.0.ttft_s.p50", "fast", "FILE has something else at runs[0]"),
-    ("runs.0.repeat", True, "FILE has something else at runs[0].repeat: it must be a valid integer"),
+    ("runs.0.repeat", True, "FILE has something else at runs[0].repeat: it must be a whole number"),
     ("runs.0.spec.shape", {"kind": "spiral"}, "FILE has something else at runs[0].spec: it must be a spec that this"),
     ("status", "paused", "FILE has something else at status: it must be"),
     ("status", "running", f"FILE was written while the sweep {SWEEP} was running: export it again when it has ended"),

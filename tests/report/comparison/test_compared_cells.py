@@ -155,7 +155,7 @@ def test_simulated_and_real_runs_beside_each_other_are_said(tmp_path: Path) -> N
         planned = specs([ClosedLoop(2)], (32,), 8, requests_per_slot=4)
         fill(tmp_path / "m.db", sweep_row(sweep_id, planned, sweep_id, simulated=simulated), planned)
     page = comparison_page(BOTH, chosen(f"sqlite:///{tmp_path}/m.db", BOTH))
-    assert any("Simulated runs stand beside real ones" in note for note in page.notes)
+    assert any("Simulated runs are compared with real ones" in note for note in page.notes)
     assert all("partly SIMULATED" in chart.title for section in page.sections for chart in section.charts if chart.spec)
 
 
