@@ -13,6 +13,7 @@ import pytest
 from loadgen.checkpoints.expert_counting import count_with_transformers
 from loadgen.moe.expert_counts import ExpertCounts, expert_counts_from_json
 from loadgen.servers.expert_counting import ExpertCounter
+from tests.real import cpu_collectives
 from tests.real.command import Loadgen
 from tests.real.vllm_server import ROOT, RealServer, serving
 
@@ -26,7 +27,7 @@ OUTPUT_TOKENS = 8
 @pytest.fixture(scope="module", params=MODELS)
 def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealServer]:
     folder = tmp_path_factory.mktemp("vllm") / "server"
-    with serving(request.param, folder, plugins=("expert-counts",), arguments={"dtype": "float32"}) as running:
+    with serving(request.param, folder, plugins=("expert-counts",), dtype="float32") as running:
         yield running
 
 
@@ -51,8 +52,14 @@ def test_the_counts_are_those_of_transformers_to_the_token(server: RealServer) -
 
 
 def test_the_counts_of_data_parallel_copies_are_added(tmp_path: Path) -> None:
-    two = {"dtype": "float32", "data-parallel-size": 2}
-    with serving(MODELS[0], tmp_path / "server", plugins=("expert-counts",), arguments=two) as server:
+    """Two engines, each with some of the requests."""
+    path = tmp_path / "two-copies.yaml"
+    path.write_text(
+        "extends: trained-mixtral\ndescription: for a test\nplugins: [expert-counts]\nreadiness: {timeout_s: 400}\n"
+        "arguments: {dtype: float32, data-parallel-size: 2, api-server-count: 1}\n"
+        f"environment: {{PYTHONPATH: {cpu_collectives.install(tmp_path / 'collectives')}}}\n"
+    )
+    with serving(str(path), tmp_path / "server") as server:
         counts, texts = counted(server, len(PROMPTS))
     equal_those_of_transformers(server.model, counts, texts)
 
