@@ -33,6 +33,7 @@ from loadgen.cli.commands.study_report import plot_study, report_studies
 from loadgen.cli.console import streams
 from loadgen.cli.console.terminal import Globals, warn
 from loadgen.cli.flags import other_tools
+from loadgen.cli.flags.measuring import flags_of
 from loadgen.cli.flags.options import Database, Quiet, Verbose, Version
 from loadgen.cli.flags.signature import Command, Group, group
 from loadgen.errors import ExitCode, LoadgenError, NotFoundError, OutputError
@@ -168,8 +169,15 @@ def _hint(error: TyperException) -> str | None:
         command = re.match(r"No such command '([^']*)'", error.message)
         ours = None if command is None else other_tools.COMMANDS.get(command.group(1))
     if ours is None:
-        return None
+        context = getattr(error, "ctx", None)
+        is_of_sweep = option is not None and context is not None and context.command_path == "loadgen run"
+        return "'loadgen sweep' has it" if is_of_sweep and option in _sweep_options() else None
     return f"loadgen has {ours}" if ours.startswith("no counterpart") else f"in loadgen: {ours}"
+
+
+def _sweep_options() -> set[str]:
+    """The flags of `loadgen sweep`."""
+    return {flag.option for flag in flags_of("sweep")}
 
 
 def _interrupted() -> int:

@@ -10,10 +10,10 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 from loadgen.errors import EngineError, ExitCode, Interrupted, LoadgenError, StoreError, UsageError
-from loadgen.experiments.accuracy.evaluation import prepare_accuracy
 from loadgen.experiments.events import Event, GroupPart, GroupStarted, OnEvent, PartStarted
 from loadgen.experiments.group_state import GroupState
 from loadgen.experiments.interrupts import Stop
+from loadgen.experiments.preparation import find_accuracy
 from loadgen.experiments.sweep import SweepResult, run_sweep
 from loadgen.experiments.sweep_record import (
     GroupMember,
@@ -100,8 +100,7 @@ def run_group(
         {at for at, _ in starts}
     ):  # whether each can be started and evaluated here, before the first one takes its hours
         _variant(sweeps[at]).launch()
-        if (accuracy := sweeps[at].spec.accuracy) is not None:
-            prepare_accuracy(accuracy, environ)
+        find_accuracy(sweeps[at].spec, _variant(sweeps[at]), environ)
     on_record = {} if found is None else {row.spec_hash: row for row in store.group(found)}
     parts = _parts(sweeps, starts, wanted, _ended(store, on_record, sweeps, hashes))
     group = _Group(

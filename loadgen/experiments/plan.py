@@ -78,13 +78,22 @@ class RunPlan:
 class SweepPlan:
     runs: tuple[RunPlan, ...]
     price: Price | None
+    tasks: tuple[str, ...] = ()  # on which the server is evaluated, in no estimate
 
     @classmethod
-    def of(cls, runs: Sequence[RunSpec], took_s: Mapping[str, float], price: Price | None = None) -> "SweepPlan":
+    def of(
+        cls,
+        runs: Sequence[RunSpec],
+        took_s: Mapping[str, float],
+        price: Price | None = None,
+        *,
+        tasks: tuple[str, ...] = (),
+    ) -> "SweepPlan":
         """Plan `runs`; `took_s` has the durations of earlier runs by point hash, `price` the price of the server."""
         return cls(
             tuple(_run_plan(run, wait_s, took_s, price) for run, wait_s in zip(runs, limit_waits_s(runs), strict=True)),
             price,
+            tasks,
         )
 
     @property
@@ -119,6 +128,7 @@ class SweepPlan:
             "estimated_usd": self.estimated_usd,
             "estimated_spool_bytes": self.estimated_spool_bytes,
             "estimated_database_bytes": self.estimated_database_bytes,
+            "accuracy_tasks": list(self.tasks),
             "runs": [each.to_json() for each in self.runs],
         }
 
@@ -219,9 +229,11 @@ class GroupPlan:
         }
 
 
-def plan_sweep(db: str, runs: Sequence[RunSpec], price: Price | None = None) -> SweepPlan:
-    """Plan `runs`, with the durations of runs like them in the database at `db`."""
-    return SweepPlan.of(runs, _earlier(db, runs, None)[0], price)
+def plan_sweep(
+    db: str, runs: Sequence[RunSpec], price: Price | None = None, *, tasks: tuple[str, ...] = ()
+) -> SweepPlan:
+    """Plan `runs`, with the durations of runs like them in the database at `db`. `tasks` are those that the server is evaluated on."""
+    return SweepPlan.of(runs, _earlier(db, runs, None)[0], price, tasks=tasks)
 
 
 def plan_group(db: str, sweeps: Sequence[PlannedSweep], *, interleave: bool) -> GroupPlan:
@@ -231,7 +243,9 @@ def plan_group(db: str, sweeps: Sequence[PlannedSweep], *, interleave: bool) -> 
         assert sweep.variant is not None, "a group runs on profiles"
         variant, runs = sweep.variant, resolve(sweep.spec)
         took_s, start_s = _earlier(db, runs, variant)
-        plan = SweepPlan.of(runs, took_s, sweep.spec.price_list)
+        accuracy = sweep.spec.accuracy
+        tasks = () if accuracy is None else tuple(accuracy.tasks)
+        plan = SweepPlan.of(runs, took_s, sweep.spec.price_list, tasks=tasks)
         starts = sweep.spec.repeats if interleave else 1
         servers.append(ServerPlan(variant, starts, sweep=plan, took_s=took_s, start_s=start_s))
     return GroupPlan(tuple(servers))

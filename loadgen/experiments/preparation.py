@@ -15,7 +15,7 @@ from loadgen.engine.capture.tokenizer import Tokenizer
 from loadgen.engine.eventloop.host import check_before_start
 from loadgen.engine.wire.route import Route
 from loadgen.errors import LoadgenError, UsageError
-from loadgen.experiments.accuracy.evaluation import PreparedAccuracy, prepare_accuracy
+from loadgen.experiments.accuracy.evaluation import TOKENIZER_KEY, PreparedAccuracy, prepare_accuracy
 from loadgen.experiments.estimate import workers_for
 from loadgen.experiments.events import AskedAgain, OnEvent, RouteChosen, ServerEnding, ServerReady, ServerStarting
 from loadgen.experiments.prompt_fitting import length_fit_of
@@ -106,7 +106,7 @@ def prepare(
         spec = _with_model(spec, environ, sweep.addresses)
         if search is not None:
             search.ask(spec)
-    accuracy = None if spec.accuracy is None else prepare_accuracy(spec.accuracy, environ)
+    accuracy = find_accuracy(spec, sweep.variant, environ)
     dataset = read_dataset_of(spec)
     runs = resolve(spec, dataset)
     if spec.tokenizer is not None:
@@ -131,6 +131,18 @@ def prepare(
         member=member,
         accuracy=accuracy,
     )
+
+
+def find_accuracy(spec: SweepSpec, variant: Variant | None, environ: Mapping[str, str]) -> PreparedAccuracy | None:
+    """Return the evaluation that a sweep asks for, its tasks, tools and tokenizer found; None if it asks for none. Raises UsageError."""
+    if spec.accuracy is None:
+        return None
+    accuracy = prepare_accuracy(spec.accuracy, environ, tokenizer_by=TOKENIZER_KEY)
+    profile = None if variant is None else variant.served.profile
+    if spec.model or profile is not None:
+        source = None if profile is None or profile.launcher == "simulator" else profile.model
+        accuracy.tokenizer(spec.model, source)
+    return accuracy
 
 
 def _with_model(spec: SweepSpec, environ: Mapping[str, str], addresses: tuple[str, ...] = ()) -> SweepSpec:

@@ -56,7 +56,7 @@ def accuracy(
         keys.setdefault("tasks", "built-in")
     asked = Origin().validated(Accuracy, keys)
     prepared = prepare_accuracy(asked, os.environ, vlmevalkit=vlmevalkit)
-    with terminal.open_to_write() as store:
+    with terminal.open_for_results() as store:
         with SweepProgress(terminal, resume=False) as progress, interrupts(Stop(), progress.say):
             server = ServerAsked(**named, arguments=tuple(str(each) for each in arguments))
             with target_of(server, os.environ, progress) as target:

@@ -1,5 +1,6 @@
 """`loadgen run` and `loadgen sweep`: from flags to a sweep, and its result to the terminal."""
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -69,6 +70,7 @@ def _plan(terminal: Terminal, keys: dict[str, object], file: Path | None, *, as_
     from loadgen.cli.tables.plan import group_plan_table, plan_table
     from loadgen.experiments.estimate import disks_too_small
     from loadgen.experiments.plan import plan_group, plan_sweep
+    from loadgen.experiments.preparation import find_accuracy
     from loadgen.experiments.sweep_request import read_request
     from loadgen.servers.launcher.state import running_server
     from loadgen.spec.runs import resolve
@@ -76,6 +78,8 @@ def _plan(terminal: Terminal, keys: dict[str, object], file: Path | None, *, as_
 
     request = read_request(keys, file)
     sweeps = request.sweeps() if request.names_server else (request.on_running(running_server()),)
+    for sweep in sweeps:
+        find_accuracy(sweep.spec, sweep.variant, os.environ)
     if request.variants is not None:
         group = plan_group(terminal.db, sweeps, interleave=request.interleave)
         for note in group.servers[0].sweep.specs[0].file_notes:
@@ -91,7 +95,8 @@ def _plan(terminal: Terminal, keys: dict[str, object], file: Path | None, *, as_
         terminal.note(note)
     for short in disks_too_small(runs, sqlite_path(terminal.db)):
         terminal.note(room_message(short))
-    plan = plan_sweep(terminal.db, runs, spec.price_list)
+    tasks = () if spec.accuracy is None else tuple(spec.accuracy.tasks)
+    plan = plan_sweep(terminal.db, runs, spec.price_list, tasks=tasks)
     if as_json:
         show_json(plan.to_json())
     else:
@@ -106,7 +111,7 @@ def _measure(
 
     request = read_request(keys, file)
     sweeps = request.sweeps() if request.names_server else ()
-    with terminal.open_to_write() as store:
+    with terminal.open_for_results() as store:
         if not sweeps:
             server = running_server()
             sweeps = (request.on_running(server, store if resume else None, takes_grid=not single),)
@@ -138,5 +143,7 @@ def _measure_one(
         raise result.failure
     if documents and not as_json:
         note_saved(terminal, result.sweep_id, "look closer", command="loadgen dashboard")
+        if any(document.get("experts") for document in documents):
+            terminal.note(f"see the experts with 'loadgen moe experts {result.sweep_id}{terminal.db_flag}'")
     if result.exit_code is not ExitCode.OK:
         raise typer.Exit(result.exit_code)

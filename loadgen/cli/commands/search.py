@@ -68,7 +68,7 @@ def search(
         return
     if request.names_server:
         search_on(part(None).spec)  # what is wrong with it, before there is a database
-    with terminal.open_to_write() as store:
+    with terminal.open_for_results() as store:
         chosen = part(store if resume else None)
         _search(terminal, store, chosen, search_on(chosen.spec), as_json=as_json, resume=resume)
 

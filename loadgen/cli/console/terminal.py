@@ -7,7 +7,8 @@ import json
 import os
 import stat
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -80,6 +81,27 @@ class Terminal:
         elif self.db.startswith("sqlite:////") and self.db == default_db():
             self._announcements.append(f"database {store.place}")
         return store
+
+    @contextmanager
+    def open_for_results(self) -> Iterator["Store"]:
+        """The database, to keep a result in. A new one is removed again if the command fails before anything is in it.
+
+        Raises StoreError.
+        """
+        from loadgen.errors import LoadgenError
+        from loadgen.store.database import sqlite_path
+
+        existed = self.has_database
+        with self.open_to_write() as store:
+            try:
+                yield store
+            except LoadgenError:
+                is_unused = not existed and store.is_empty()
+                store.close()
+                if is_unused and (path := sqlite_path(self.db)) is not None:
+                    for suffix in ("", "-wal", "-shm"):
+                        path.with_name(path.name + suffix).unlink(missing_ok=True)
+                raise
 
     def announce(self) -> None:
         """Say, once, which database is new, or was found above the working directory."""

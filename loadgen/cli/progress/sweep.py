@@ -1,5 +1,8 @@
 """How a sweep goes, on stderr: one live line and a line per finished run; plain lines where stderr is no terminal."""
 
+import time
+from collections.abc import Callable
+
 from rich.progress import BarColumn, TaskID, TextColumn
 from rich.text import Text
 
@@ -64,13 +67,21 @@ def room_message(event: DiskSpaceShort) -> str:
 class SweepProgress(LiveLine):
     """Shows events as they come; a context manager. Call it with each event."""
 
-    def __init__(self, terminal: Terminal, *, resume: bool, plain_every_s: float = PLAIN_EVERY_S) -> None:
+    def __init__(
+        self,
+        terminal: Terminal,
+        *,
+        resume: bool,
+        plain_every_s: float = PLAIN_EVERY_S,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         super().__init__(
             terminal,
             TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=16),
             TextColumn("{task.fields[state]}", markup=False),
             plain_every_s=plain_every_s,
+            clock=clock,
         )
         self._resume = resume
         self._task: TaskID | None = None
@@ -82,6 +93,7 @@ class SweepProgress(LiveLine):
         self._probes: _Probes | None = None  # of a search
         self._state = LiveState()
         self._present: PhaseStarted | None = None
+        self._evaluated_requests = 0  # of the tool that evaluates now, when it was last heard of
 
     def __call__(self, event: Event) -> None:
         self._state.take(event)
@@ -190,12 +202,12 @@ class SweepProgress(LiveLine):
                 if self._live is None and self._terminal.verbose:
                     self.say(f"{event.label}: ending the server")
 
-    def _line(self, description: str, state: str) -> None:
+    def _line(self, description: str, state: str, *, total: float | None = None, completed: int = 0) -> None:
         if self._live is None:
             return
         if self._task is None:
             self._task = self._live.add_task("", total=None, state="")
-        self._live.reset(self._task, total=None, description=description, state=state)
+        self._live.reset(self._task, total=total, completed=completed, description=description, state=state)
 
     def _started(self, event: SweepStarted) -> None:
         self._terminal.announce()
@@ -277,12 +289,15 @@ class SweepProgress(LiveLine):
             for row in event.evaluation.rows:
                 self.say(f"{row.task} {row.metric}: {accuracy_value(row)}")
             return
-        state = (
-            f"{event.tool}: starting" if event.planned is None else f"{event.tool}: {event.done:,}/{event.planned:,}"
-        )
+        done, planned = event.done or 0, event.planned
+        is_through = done == planned and self._evaluated_requests != planned
+        self._evaluated_requests = done
+        state = f"{event.tool}: starting" if planned is None else f"{event.tool}: {done:,} of {planned:,} requests"
+        if planned is not None and done == planned:
+            state += ", computing the metrics"
         if self._live is not None:
-            self._line("accuracy", state)
-        elif event.planned is None or self._plain_is_due():
+            self._line("accuracy", state, total=planned, completed=done)
+        elif planned is None or is_through or (done and self._plain_is_due()):
             self._last_plain_s = self._clock()
             self.say(f"accuracy: {state}")
 

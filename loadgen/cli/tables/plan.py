@@ -28,7 +28,11 @@ def plan_table(plan: SweepPlan) -> RenderableType:
             *([] if plan.price is None else [dollars(each.estimated_usd)]),
         )
     cost = "" if plan.price is None else f"; {_cost(plan, plan.price)}"
-    return Group(table, Text(f"{_amount(plan)}; {_duration(plan)}{cost}. {_disk(plan)} Nothing was sent."))
+    evaluation = (
+        f" The server is evaluated once ({', '.join(plan.tasks)}), which is not in these times." if plan.tasks else ""
+    )
+    words = f"{_amount(plan)}; {_duration(plan)}{cost}. {_disk(plan)}{evaluation} Nothing was sent."
+    return Group(table, Text(words))
 
 
 def _amount(plan: SweepPlan) -> str:

@@ -24,6 +24,8 @@ from loadgen.study.measured import series_on
 
 _OFFLINE = {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"}
 _DEFAULT_SHOTS = 0  # of loadgen's own tasks
+TOKENIZER_FLAG = "with --tokenizer PATH"
+TOKENIZER_KEY = "in the sweep's file: accuracy: {tasks: […], tokenizer: PATH}"
 
 OnProgress = Callable[[str, int, int], None]
 """Is called with the tool, how many requests have been answered, and how many there are."""
@@ -67,6 +69,7 @@ class PreparedAccuracy:
     program: Path | None  # lm-eval's; None: no task needs it
     environ: Mapping[str, str] = field(repr=False)
     vlmevalkit: str | None = None  # another command to run
+    tokenizer_by: str = TOKENIZER_FLAG  # how a tokenizer is named, for messages
 
     @property
     def of_lm_eval(self) -> tuple[AskedTask, ...]:
@@ -78,9 +81,37 @@ class PreparedAccuracy:
         """The names of all tasks."""
         return tuple(task.name for task in self.tasks)
 
+    def tokenizer(self, model: str, source: str | None) -> str | None:
+        """Return the tokenizer that log-likelihoods need: the one that is named, else that of `source`, else of `model`; None: no task needs one.
 
-def prepare_accuracy(asked: Accuracy, environ: Mapping[str, str], *, vlmevalkit: str | None = None) -> PreparedAccuracy:
-    """Find the tasks and lm-eval. Raises UsageError for a task that does not exist, and where lm-eval is not installed."""
+        `source` is the folder or the hub's model that loadgen starts the server from. Raises UsageError if none is known.
+        """
+        if self.asked.chat or not any(task.may_need_log_likelihoods for task in self.of_lm_eval):
+            return None
+        for candidate in (self.asked.tokenizer, source):
+            if candidate is None:
+                continue
+            folder = Path(candidate).expanduser()
+            if folder.is_dir():
+                return str(folder.absolute())
+            if "/" in candidate and not candidate.startswith((".", "/", "~")):
+                return candidate  # of the hub, by its name
+            raise UsageError(lm_eval.unknown_tokenizer(candidate, self.tokenizer_by))
+        if "/" in model:
+            return model
+        raise UsageError(lm_eval.unknown_tokenizer(model, self.tokenizer_by))
+
+
+def prepare_accuracy(
+    asked: Accuracy, environ: Mapping[str, str], *, vlmevalkit: str | None = None, tokenizer_by: str = TOKENIZER_FLAG
+) -> PreparedAccuracy:
+    """Find the tasks and lm-eval.
+
+    Raises UsageError for a task or a tokenizer that does not exist, where lm-eval is not installed, and for a command of VLMEvalKit that
+    cannot be run.
+    """
+    if vlmevalkit is not None:
+        external.check(vlmevalkit)
     tasks = () if vlmevalkit is not None and not asked.tasks else asked_tasks(asked.tasks)
     choice = next((task for task in tasks if task.kind == "choice"), None)
     if asked.chat and choice is not None:
@@ -88,7 +119,9 @@ def prepare_accuracy(asked: Accuracy, environ: Mapping[str, str], *, vlmevalkit:
             f"{choice.name} is answered by log-likelihoods, which chat endpoints do not give; leave --chat out, or ask for "
             f"{choice.base}"
         )
-    prepared = PreparedAccuracy(asked, tasks, None, environ, vlmevalkit)
+    prepared = PreparedAccuracy(asked, tasks, None, environ, vlmevalkit, tokenizer_by)
+    if asked.tokenizer is not None:
+        prepared.tokenizer("", None)  # whether there is one
     if not prepared.of_lm_eval:
         return prepared
     program = lm_eval.find_lm_eval(environ)
@@ -152,7 +185,7 @@ def _found(prepared: PreparedAccuracy, target: Target, on_progress: OnProgress) 
 def _by_lm_eval(prepared: PreparedAccuracy, program: Path, target: Target, *, on_progress: OnProgress) -> _Found:
     asked, tasks = prepared.asked, prepared.of_lm_eval
     own = [task for task in tasks if task.is_built_in]
-    endpoint = _endpoint(asked, tasks, target)
+    endpoint = _endpoint(prepared, target)
     lacks: str | None = None
     if not asked.chat and any(task.may_need_log_likelihoods for task in tasks):
         lacks = warm_up.log_likelihoods(target.facts, target.model, headers=target.headers, route=target.route)
@@ -184,6 +217,7 @@ def _by_lm_eval(prepared: PreparedAccuracy, program: Path, target: Target, *, on
                 options=options,
                 environ=_variables(prepared.environ, endpoint, folder, is_offline=len(own) == len(tasks)),
                 on_progress=lambda done, planned: on_progress("lm-eval", done, planned),
+                tokenizer_by=prepared.tokenizer_by,
             )
         except UsageError:
             if lacks is not None:
@@ -204,37 +238,18 @@ def _surely_needs(task: AskedTask) -> bool:
     return task.kind == "choice" or task.name in PAPER
 
 
-def _endpoint(asked: Accuracy, tasks: Iterable[AskedTask], target: Target) -> lm_eval.Endpoint:
+def _endpoint(prepared: PreparedAccuracy, target: Target) -> lm_eval.Endpoint:
     """Where lm-eval asks, with the model's tokenizer if log-likelihoods may be asked for. Raises UsageError if it is not known."""
-    tokenizer = None
-    if not asked.chat and any(task.may_need_log_likelihoods for task in tasks):
-        tokenizer = _tokenizer(asked.tokenizer, target)
+    asked, source = prepared.asked, (target.server.get("launch") or {}).get("model_source")
     return lm_eval.Endpoint(
         url=target.facts.completions_url("chat" if asked.chat else "completions"),
         model=target.model,
         is_chat=asked.chat,
-        tokenizer=tokenizer,
+        tokenizer=prepared.tokenizer(target.model, source),
         max_length=target.facts.max_model_len,
         concurrency=asked.concurrency,
         key=target.key,
     )
-
-
-def _tokenizer(asked: str | None, target: Target) -> str:
-    """The tokenizer that is named, else that of the folder or hub's model from which loadgen started the server."""
-    source = (target.server.get("launch") or {}).get("model_source")
-    for candidate in (asked, source):
-        if candidate is None:
-            continue
-        folder = Path(candidate).expanduser()
-        if folder.is_dir():
-            return str(folder.absolute())
-        if "/" in candidate and not candidate.startswith((".", "/", "~")):
-            return candidate  # of the hub, by its name
-        raise UsageError(lm_eval.unknown_tokenizer(candidate))
-    if "/" in target.model:
-        return target.model
-    raise UsageError(lm_eval.unknown_tokenizer(target.model))
 
 
 def _variables(

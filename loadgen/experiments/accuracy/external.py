@@ -7,6 +7,7 @@ is under `Overall`; a file without it has a figure a column.
 import csv
 import math
 import shlex
+import shutil
 import signal
 from collections.abc import Mapping
 from pathlib import Path
@@ -46,13 +47,20 @@ def evaluate(
     return found
 
 
+def check(template: str) -> None:
+    """Raise UsageError for a command that `fill` refuses, or whose program is not there."""
+    program, *_ = fill(template, url="", model="", folder=Path())
+    if shutil.which(program) is None:
+        raise UsageError(f"there is no program '{program}', which --vlmevalkit names; check where it is installed")
+
+
 def fill(template: str, *, url: str, model: str, folder: Path) -> list[str]:
     """Return the words of the command. Raises UsageError for a template that cannot be read or does not take the folder."""
     try:
         words = shlex.split(template)
     except ValueError as error:
         raise UsageError(f"the command of --vlmevalkit cannot be read ({error}): {template}") from None
-    if "{folder}" not in template:
+    if not words or "{folder}" not in template:
         raise UsageError(
             f"the command of --vlmevalkit does not say where its files go: {template}; it may use "
             f"{', '.join('{' + name + '}' for name in _FIELDS)}, and needs {{folder}}"

@@ -92,7 +92,7 @@ def check_foreign_tasks(program: Path, names: Sequence[str]) -> None:
     known = _listed(program)
     for name in names:
         if name not in known:
-            ours = f"loadgen's own are {', '.join(built_in_names())}"
+            ours = f"loadgen's own are {', '.join(built_in_names())}; `{program} ls tasks` lists those of lm-eval"
             raise UsageError(f"there is no task '{name}'; {hint(name, [*built_in_names(), *known], otherwise=ours)}")
 
 
@@ -119,6 +119,7 @@ def evaluate(
     options: Sequence[str],
     environ: Mapping[str, str],
     on_progress: OnProgress,
+    tokenizer_by: str,
 ) -> Any:
     """Run lm-eval over `tasks` and return its result file's JSON. Its files go into `folder`, where those of our tasks are.
 
@@ -142,7 +143,7 @@ def evaluate(
                 on_progress(*found)
     files = sorted(results.rglob("results_*.json"))
     if process.returncode or not files:
-        raise _failure(log, endpoint)
+        raise _failure(log, endpoint, tokenizer_by)
     return json.loads(files[-1].read_text())
 
 
@@ -157,7 +158,7 @@ def _progress(log: Path) -> tuple[int, int] | None:
     return (int(found[-1][0]), int(found[-1][1])) if found else None
 
 
-def _failure(log: Path, endpoint: Endpoint) -> LoadgenError:
+def _failure(log: Path, endpoint: Endpoint, tokenizer_by: str) -> LoadgenError:
     """Why lm-eval failed, from the errors in its log."""
     lines = [line.strip() for line in re.split(r"[\r\n]+", _tail(log)) if line.strip()]
     refused = [match[1] for line in lines if (match := _REFUSED.search(line))]
@@ -166,7 +167,7 @@ def _failure(log: Path, endpoint: Endpoint) -> LoadgenError:
     last = f"{errors[-1][1]}: {errors[-1][2]}" if errors else (lines[-1] if lines else "it said nothing")
     text = " ".join(lines)
     if "tokenizer" in last.lower() or "not a local folder and is not a valid model identifier" in text:
-        return UsageError(unknown_tokenizer(endpoint.tokenizer or endpoint.model))
+        return UsageError(unknown_tokenizer(endpoint.tokenizer or endpoint.model, tokenizer_by))
     if any(sign in text for sign in _NEEDS_NETWORK):
         return UsageError(
             f"lm-eval cannot download the data of a task ({_shortened(last)}); loadgen's own tasks need no network"
@@ -185,9 +186,11 @@ def _failure(log: Path, endpoint: Endpoint) -> LoadgenError:
     )
 
 
-def unknown_tokenizer(name: str) -> str:
-    """That a model's tokenizer cannot be found, in a sentence."""
-    return f"the tokenizer of '{name}' is not known here, and log-likelihoods need it; name its folder with --tokenizer PATH"
+def unknown_tokenizer(name: str, named_by: str) -> str:
+    """That a model's tokenizer cannot be found, in a sentence. `named_by`: how to name one."""
+    is_path = name.startswith((".", "/", "~"))
+    what = f"there is no tokenizer in {name}" if is_path else f"the tokenizer of '{name}' is not known here"
+    return f"{what}, and log-likelihoods need it; name the folder of the model's {named_by}"
 
 
 def _shortened(words: str) -> str:

@@ -77,6 +77,7 @@ class Plot:
     has_bars: bool = False  # its marks are means with bars over repeats, which must be told
     metric: str | None = None  # of a chart that draws whichever is asked: the one that it draws unasked
     on_page: OnPage = _once  # what a page has of it
+    needs: str = ""  # what runs must have that it can show, if that is not plain
 
     def draw(self, selection: RunSelection, metric: str | None = None, statistic: str | None = None) -> Chart:
         """The chart of these runs, of `metric` and its `statistic` where it draws any.
@@ -91,7 +92,8 @@ class Plot:
         options = self._options(metric, statistic)
         chart = self.make(selection, options) if selection.runs else None
         if chart is None:
-            raise UsageError(f"'{self.name}' has nothing to draw of these runs: it tells {self.tells}")
+            needs = f"; {self.needs}" if self.needs else ""
+            raise UsageError(f"'{self.name}' has nothing to draw of these runs: it tells {self.tells}{needs}")
         return _marked(chart, selection)
 
     def page_charts(self, selection: RunSelection) -> list[Chart]:
@@ -230,6 +232,9 @@ def _distinct_experts(selection: RunSelection, options: PlotOptions) -> Chart | 
     return distinct_experts_chart(counts_of_runs(selection.runs, selection.names))
 
 
+_EVALUATE = "no server of theirs was evaluated: run `loadgen accuracy` on it, or sweep with --accuracy"
+_COUNT = "measure with --experts"
+
 PLOTS: tuple[Plot, ...] = (
     Plot("ttft", "runs", tells="time to first token along the load", make=_latency(_only(TTFT)), has_bars=True),
     Plot(
@@ -262,18 +267,21 @@ PLOTS: tuple[Plot, ...] = (
         tells="how much faster drafts make a server, against the share of them accepted",
         make=_by_documents(speedup_chart),
         has_bars=True,
+        needs="name a sweep with drafts, and one without them on the same model under the same load",
     ),
     Plot(
         "accuracy",
         "runs",
         tells="accuracy against output tokens per second",
         make=lambda selection, options: accuracy_chart(selection, THROUGHPUT),
+        needs=_EVALUATE,
     ),
     Plot(
         "accuracy-latency",
         "runs",
         tells="accuracy against end-to-end latency",
         make=lambda selection, options: accuracy_chart(selection, E2E_LATENCY),
+        needs=_EVALUATE,
     ),
     Plot(
         "goodput",
@@ -319,12 +327,13 @@ PLOTS: tuple[Plot, ...] = (
         tells="the time of whole answers of each run, cumulative",
         make=_cumulative(_only(E2E_LATENCY)),
     ),
-    Plot("experts", "runs", tells="how often each expert of each layer is chosen", make=_experts),
+    Plot("experts", "runs", tells="how often each expert of each layer is chosen", make=_experts, needs=_COUNT),
     Plot(
         "distinct-experts",
         "runs",
         tells="distinct experts in one step against the formula, along its tokens",
         make=_distinct_experts,
+        needs=_COUNT,
     ),
     Plot("ttft-histogram", "run", tells="how time to first token is distributed", make=_histogram_of(TTFT)),
     Plot(

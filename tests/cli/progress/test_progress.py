@@ -6,7 +6,7 @@ from loadgen.analysis.document.server import ServerDocument
 from loadgen.cli.console.terminal import Terminal
 from loadgen.cli.progress.sweep import SweepProgress
 from loadgen.engine.drive.driver import Progress
-from loadgen.experiments.events import PhaseStarted, PromptsNotFitted, RunProgressed, SweepStarted
+from loadgen.experiments.events import Evaluating, PhaseStarted, PromptsNotFitted, RunProgressed, SweepStarted
 from loadgen.load.shapes import ClosedLoop
 from loadgen.load.spec import RunSpec
 
@@ -33,6 +33,22 @@ def test_users_who_think_are_told_while_any_do(capsys: pytest.CaptureFixture[str
     assert "6/10 · 3.00 req/s · 3 users thinking" in lines[0]
     assert "6/10 · 3.00 req/s · 1 user thinking" in lines[1]
     assert "thinking" not in lines[2]
+
+
+def test_an_evaluation_is_told_by_its_requests_and_its_end(capsys: pytest.CaptureFixture[str]) -> None:
+    times_s = iter([0.0, 0.0, 11.0, 11.0, 14.0, 14.5, 15.0])
+    with SweepProgress(TERMINAL, resume=False, clock=lambda: next(times_s)) as shown:
+        shown(Evaluating("copy, sort"))  # at 0
+        shown(Evaluating("lm-eval", 0, 400))  # lm-eval has only begun to ask
+        shown(Evaluating("lm-eval", 120, 400))  # at 11
+        shown(Evaluating("lm-eval", 150, 400))  # at 14, too early for another line
+        shown(Evaluating("lm-eval", 400, 400))  # at its end without waiting
+        shown(Evaluating("lm-eval", 400, 400))  # and not again
+    assert capsys.readouterr().err.splitlines() == [
+        "accuracy: copy, sort: starting",
+        "accuracy: lm-eval: 120 of 400 requests",
+        "accuracy: lm-eval: 400 of 400 requests, computing the metrics",
+    ]
 
 
 def test_prompts_that_are_not_corrected_any_more_are_told(capsys: pytest.CaptureFixture[str]) -> None:

@@ -60,6 +60,34 @@ def test_a_server_is_evaluated_once_and_found_everywhere(
     assert not (fake.folder / "called.json").exists()  # it is finished
 
 
+@pytest.mark.parametrize("tasks", ["copy,sort_choice", "nosuch"])
+@pytest.mark.parametrize("plan", [(), ("--plan",)])
+def test_what_cannot_be_evaluated_is_refused_before_anything_is_sent_or_stored(
+    cli: Cli, point: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, tasks: str, plan: tuple[str, ...]
+) -> None:
+    program, python = tmp_path / "lm_eval", tmp_path / "python3"
+    program.write_text("#!/bin/sh\n")
+    python.write_text("#!/bin/sh\necho '[\"boolq\"]'\n")  # the list of its tasks
+    for each in (program, python):
+        each.chmod(0o755)
+    monkeypatch.setenv(VARIABLE, str(program))
+    said = cli("sweep", *point, "--accuracy", tasks, *plan)
+    assert said.code == 2
+    sentence = (
+        "the tokenizer of 'simulated-moe' is not known here" if "choice" in tasks else "there is no task 'nosuch'"
+    )
+    assert sentence in said.err
+    assert "in the sweep's file: accuracy: {tasks" in said.err or tasks == "nosuch"
+    assert not list(tmp_path.glob("loadgen.db*"))
+
+
+def test_a_plan_says_on_what_the_server_is_evaluated(cli: Cli, point: tuple[str, ...], fake: FakeLmEval) -> None:
+    said = cli("sweep", *point, "--accuracy", "copy,sort", "--plan")
+    assert "The server is evaluated once (copy, sort), which is not in these times." in " ".join(said.out.split())
+    assert cli("sweep", *point, "--accuracy", "copy", "--plan", "--json").json["accuracy_tasks"] == ["copy"]
+    assert "evaluated" not in cli("sweep", *point, "--plan").out
+
+
 def test_another_sweep_on_the_same_server_has_the_results_too(
     cli: Cli, point: tuple[str, ...], fake: FakeLmEval
 ) -> None:

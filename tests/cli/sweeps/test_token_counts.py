@@ -61,4 +61,4 @@ def test_a_tokenizer_that_is_not_there_is_refused_before_anything_is_sent(cli: C
     said = cli("run", *point, "--tokenizer", "folder")
     assert said.code == 2
     assert "the tokenizer 'folder' cannot be loaded" in said.err
-    assert cli("list", "--json").json["sweeps"] == []
+    assert not Path("loadgen.db").exists()

@@ -222,6 +222,10 @@ def test_a_task_that_lm_eval_does_not_have_is_named_with_those_near_it(tmp_path:
         lm_eval.check_foreign_tasks(program, ["boolq", "hellaswg"])
     with pytest.raises(UsageError, match=r"there is no task 'copie'; did you mean 'copy'\?"):
         lm_eval.check_foreign_tasks(program, ["copie"])
+    with pytest.raises(
+        UsageError, match=rf"loadgen's own are built-in, .*; `{program} ls tasks` lists those of lm-eval"
+    ):
+        lm_eval.check_foreign_tasks(program, ["nosuch"])
 
 
 def test_choices_need_log_likelihoods_and_a_tokenizer(
@@ -230,6 +234,8 @@ def test_choices_need_log_likelihoods_and_a_tokenizer(
     fake = FakeLmEval(tmp_path)
     with pytest.raises(UsageError, match="the tokenizer of 'm' is not known here"):
         evaluated(fake, url, tasks="copy_choice", limit=4)
+    with pytest.raises(UsageError, match="there is no tokenizer in /nowhere, and log-likelihoods need it"):
+        prepare_accuracy(Accuracy(tasks=["copy_choice"], tokenizer="/nowhere"), {lm_eval.VARIABLE: str(fake.program)})
     evaluated(fake, url, tasks="copy_choice", limit=4, tokenizer=str(tmp_path))
     model = json.loads(fake.value("--model_args"))
     assert (model["tokenizer"], model["add_bos_token"]) == (str(tmp_path), True)
@@ -285,6 +291,12 @@ def test_a_command_of_vlmevalkit_is_enough(url: str, tmp_path: Path) -> None:
     ]
     with pytest.raises(UsageError, match="no task is named"):
         prepare_accuracy(Accuracy(), {})
+    for wrong, sentence in (
+        (f"{sys.executable} {{model}}", "does not say where its files go"),
+        ("no-tool {folder}", "no program 'no-tool'"),
+    ):
+        with pytest.raises(UsageError, match=sentence):
+            prepare_accuracy(Accuracy(), {}, vlmevalkit=wrong)
 
 
 def test_a_server_that_is_gone_is_a_sentence(tmp_path: Path) -> None:

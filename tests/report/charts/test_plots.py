@@ -61,6 +61,9 @@ def test_a_chart_of_one_run_takes_one_run(store: Store, name: str) -> None:
 
 
 def test_runs_without_a_figure_are_told_what_the_chart_would_show(store: Store) -> None:
+    for name, needs in (("speedup", "one without them"), ("experts", "--experts")):
+        with pytest.raises(UsageError, match=needs):
+            plot(name).draw(gather(store, [A]))
     with pytest.raises(UsageError, match=r"'energy' has nothing to draw of these runs: it tells joules per"):
         plot("energy").draw(gather(store, [A]))
 
