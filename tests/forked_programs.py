@@ -17,9 +17,17 @@ from pathlib import Path
 from typing import IO
 
 from loadgen.cli.app import main as command
+from loadgen.service import queue
 from loadgen.service.job import main as job
 
-PROGRAMS = {"command": command, "job": job}
+
+def service() -> int:
+    """The command, whose jobs are forked as well if it serves."""
+    queue._start_process = start_job  # type: ignore[assignment]  # which is all that the queue asks of a Popen
+    return command()
+
+
+PROGRAMS = {"command": command, "job": job, "service": service}
 
 # One of its own: a fork of all of loadgen takes 0.05 s longer than one of the engine alone, of which there are many more.
 _SERVER = forkserver.ForkServer()
@@ -135,6 +143,11 @@ class ForkedProgram:
 
     def kill(self) -> None:
         self._process.kill()
+
+
+def start_job(environment: Mapping[str, str]) -> ForkedProgram:
+    """Start the process of a job, in place of the queue's own `_start_process`."""
+    return ForkedProgram("job", environment=environment, has_stdin=True, joins_stderr=True)
 
 
 def _close(*descriptors: int) -> None:

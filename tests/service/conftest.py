@@ -13,8 +13,8 @@ from loadgen.service.queue import Queue
 from loadgen.service.targets import Targets
 from loadgen.service.tokens import Token
 from loadgen.store.repository import Store
+from tests.service.started import TOKEN
 
-TOKEN = "0123456789abcdef-token"
 BEARER = {"Authorization": f"Bearer {TOKEN}"}
 SPEC: dict[str, Any] = {"url": "simulator", "concurrency": [1, 2], "input_tokens": 8, "output_tokens": 8, "requests": 8}
 

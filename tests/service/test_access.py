@@ -8,7 +8,8 @@ from fastapi.testclient import TestClient
 
 from loadgen.service.access import COOKIE, Access, AccessMiddleware
 from loadgen.service.tokens import MAX_FAILURES
-from tests.service.conftest import BEARER, SPEC, TOKEN
+from tests.service.conftest import BEARER, SPEC
+from tests.service.started import TOKEN
 
 WRONG = {"Authorization": "Bearer not-the-token-at-all"}
 OURS = {"Origin": "http://127.0.0.1:8080"}

@@ -15,7 +15,8 @@ from loadgen.service.access import Access
 from loadgen.service.app import create_service
 from loadgen.service.queue import Queue
 from loadgen.service.tokens import Token
-from tests.service.conftest import BEARER, SPEC, TOKEN
+from tests.service.conftest import BEARER, SPEC
+from tests.service.started import TOKEN
 
 pytestmark = pytest.mark.loopback
 

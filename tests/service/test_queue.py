@@ -4,11 +4,9 @@ import json
 import os
 import signal
 import socket
-import subprocess
-import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -28,9 +26,9 @@ from loadgen.store.jobs import Jobs
 from loadgen.store.queue_claim import ClaimLostError, QueueClaim, this_process
 from loadgen.store.repository import Store
 from loadgen.store.rows import JobRow
-from tests.forked_programs import ForkedProgram
-from tests.service.conftest import BEARER, TOKEN
-from tests.service.started import address_of
+from tests.forked_programs import start_job
+from tests.service.conftest import BEARER
+from tests.service.started import TOKEN, serving
 
 pytestmark = pytest.mark.loopback
 
@@ -54,11 +52,7 @@ def spec(simulator: SimulatorProcess, **keys: Any) -> dict[str, Any]:
 @pytest.fixture(autouse=True)
 def _quick_jobs(monkeypatch: pytest.MonkeyPatch) -> None:
     """Jobs that are quick to start, but for those of a service in a process of its own."""
-
-    def start(environment: Mapping[str, str]) -> ForkedProgram:
-        return ForkedProgram("job", environment=environment, has_stdin=True, joins_stderr=True)
-
-    monkeypatch.setattr(queue, "_start_process", start)
+    monkeypatch.setattr(queue, "_start_process", start_job)
 
 
 @pytest.fixture
@@ -220,24 +214,6 @@ def test_a_queue_does_not_begin_over_a_database_that_it_cannot_use(tmp_path: Pat
         pass
 
 
-@contextmanager
-def serving(db_url: str, *allowed: str) -> Iterator[tuple["subprocess.Popen[str]", str]]:
-    """`loadgen dashboard` as a process of its own, and its address."""
-    flags = [each for target in allowed for each in ("--allow-target", target)]
-    command = ["dashboard", "--port", "0", "--db", db_url, "--token-env", "THE_TOKEN", *flags]
-    with subprocess.Popen(
-        [sys.executable, "-m", "loadgen.cli", *command],
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "THE_TOKEN": TOKEN},
-    ) as process:
-        try:
-            yield process, address_of(process)
-        finally:
-            process.kill()
-            process.communicate()
-
-
 def test_a_service_that_is_killed_finds_its_jobs_again(db_url: str, simulator: SimulatorProcess) -> None:
     """SIGKILL, and nothing else: the running job saves what it has and is marked, and can be gone on with."""
     values = spec(simulator, concurrency=[1, 2, 3], requests=10)
@@ -268,7 +244,7 @@ def test_a_service_that_is_killed_finds_its_jobs_again(db_url: str, simulator: S
 
 
 def test_what_the_service_says_and_stores_has_no_secret(db_url: str, tmp_path: Path) -> None:
-    with serving(db_url) as (process, address):
+    with serving(db_url, is_forked=False) as (process, address):
         job_id = httpx2.post(f"{address}/api/v1/sweeps", json=SIM, headers=BEARER).json()["job_id"]
         wait_for(db_url, job_id)
         httpx2.post(f"{address}/api/v1/sweeps", content=b"\xff", headers={**BEARER, "Content-Type": "application/json"})

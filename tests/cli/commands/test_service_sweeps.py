@@ -1,10 +1,7 @@
 """`loadgen sweep --service`: measured over there, shown here, with the exit code that it would have had here."""
 
-import os
 import re
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,11 +12,10 @@ import pytest
 from loadgen.servers.simulator import SimulatorOptions, SimulatorProcess
 from tests.cli.conftest import Cli
 from tests.forked_programs import ForkedProgram
-from tests.service.started import address_of
+from tests.service.started import TOKEN, serving
 
 pytestmark = pytest.mark.loopback
 
-TOKEN = "0123456789abcdef-token"
 GRID = ("--concurrency", "1,2", "--input-tokens", "8", "--output-tokens", "8", "--requests", "8")
 
 
@@ -36,19 +32,8 @@ def service(
 ) -> Iterator[str]:
     """The address of a service that may measure both simulators, and a server that is not there."""
     db = f"sqlite:///{tmp_path_factory.mktemp('service')}/there.db"
-    command = ["dashboard", "--port", "0", "--db", db, "--token-env", "THE_TOKEN"]
-    command += [each for url in (simulator.url, failing.url, "127.0.0.1:9") for each in ("--allow-target", url)]
-    with subprocess.Popen(
-        [sys.executable, "-m", "loadgen.cli", *command],
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "THE_TOKEN": TOKEN},
-    ) as process:
-        try:
-            yield f"{address_of(process)}/"
-        finally:
-            process.send_signal(signal.SIGINT)
-            process.communicate(timeout=30)
+    with serving(db, simulator.url, failing.url, "127.0.0.1:9") as (_, address):
+        yield f"{address}/"
 
 
 @pytest.fixture
