@@ -10,7 +10,7 @@ from loadgen.moe.architecture import Experts
 from loadgen.moe.models import Model, model
 from loadgen.moe.parameters import Parameters, active_parameters, parameters
 from loadgen.moe.table1 import BILLION, active_counts, nearest_count, size_agrees
-from loadgen.study.claims import Claim, Fact, FactName, Stated, Value
+from loadgen.study.claims import Claim, Fact, FactName, Stated, Value, value_words
 from loadgen.study.judgement import Compared, Judgement, Verdict, worst
 
 _READ_IMAGES = ("deepseek_vl_v2", "llama4")  # families whose models do
@@ -43,11 +43,17 @@ def _agrees(agrees: bool) -> Verdict:
     return "holds" if agrees else "does_not_hold"
 
 
+def _words(value: _Given) -> str:
+    return str(value) if isinstance(value, Stated) else value_words(value)
+
+
 def _equal(label: str, read: Callable[[Model], int | str | None]) -> Callable[[Model, _Given], Compared]:
     def compared(of: Model, stated: _Given) -> Compared:
         found = read(of)
         verdict = _agrees(found == stated)
-        return Compared(f"{of.name}: {label}", None, verdict, str(stated), str(found))
+        return Compared(
+            f"{of.name}, {label}", None, verdict, _words(stated), "none" if found is None else _words(found)
+        )
 
     return compared
 
@@ -75,7 +81,7 @@ def _size(of: Model, label: str, stated: _Given, *, card: str, counts: Mapping[s
     of_card = _reads_images(of)
     counted, real = nearest_count(size, {"": _billions(card)} if of_card else counts)
     found = card if of_card else f"{real:.2f}B {counted}".rstrip()
-    return Compared(f"{of.name}: {label}", None, _agrees(size_agrees(size, real)), str(stated), found)
+    return Compared(f"{of.name}, {label}", None, _agrees(size_agrees(size, real)), str(stated), found)
 
 
 def _billions(size: str) -> float:
@@ -93,7 +99,7 @@ def _share(label: str, count: Callable[[Model], Parameters]) -> Callable[[Model,
     def compared(of: Model, stated: _Given) -> Compared:
         every = count(of)
         found = (every.routed_experts + every.shared_experts + every.router) / every.total
-        return _in_range(f"{of.name}: {label}", stated, found, f"{found:.0%}")
+        return _in_range(f"{of.name}, {label}", stated, found, f"{found:.0%}")
 
     return compared
 
@@ -107,7 +113,7 @@ def _in_range(label: str, stated: _Given, found: float, text: str) -> Compared:
 def _divisible(of: Model, stated: _Given) -> Compared:
     found = _EXPERTS(of)
     divides = found is not None and isinstance(stated, int) and found % stated == 0
-    return Compared(f"{of.name}: experts", None, _agrees(divides), f"a multiple of {stated}", str(found))
+    return Compared(f"{of.name}, experts", None, _agrees(divides), f"a multiple of {stated}", str(found))
 
 
 def _extreme(label: str, pick: Callable[[list[float]], float]) -> Callable[[list[Model], _Given], Compared]:

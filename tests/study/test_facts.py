@@ -51,9 +51,9 @@ def test_verdicts(model: str | list[str], facts: dict[str, Any], verdict: str) -
 def test_the_judgement_shows_each_stated_fact_and_the_real_one() -> None:
     rows = judged("olmoe-1b-7b", layers=16, ffn_size=8192, parameters="7.2B").compared
     assert [(row.of, row.stated, row.found, row.verdict) for row in rows] == [
-        ("olmoe-1b-7b: layers", "16", "16", "holds"),
-        ("olmoe-1b-7b: FFN size of an expert", "8192", "1024", "does_not_hold"),
-        ("olmoe-1b-7b: parameters", "7.2B", "6.92B", "does_not_hold"),
+        ("olmoe-1b-7b, layers", "16", "16", "holds"),
+        ("olmoe-1b-7b, FFN size of an expert", "8,192", "1,024", "does_not_hold"),
+        ("olmoe-1b-7b, parameters", "7.2B", "6.92B", "does_not_hold"),
     ]
 
 
@@ -105,6 +105,6 @@ def test_verdicts_on_table_1_agree_with_the_comparison_of_its_rows() -> None:
             each.verdict == "holds"
             for part in ("dimensions", "parameters")
             for each in judge_fact(claims[f"table1-{row.name}-{part}"]).compared
-            if each.of.partition(": ")[2] in agrees
+            if each.of.partition(", ")[2] in agrees
         ]
         assert found == list(agrees.values())

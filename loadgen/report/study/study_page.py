@@ -194,7 +194,7 @@ def line_of(series: Series, source: SeriesSource, coverage: str) -> SeriesLine:
         ("GPUs of the server", "; ".join(source.gpus)),
         ("on one GPU", "; ".join(source.on_one_gpu)),
         ("server", "; ".join(source.servers)),
-        ("client", "; ".join(source.hosts)),
+        ("client" if series.provenance != "simulated" else "predicted on", "; ".join(source.hosts)),
         ("loadgen", "; ".join(source.loadgen)),
         ("measured" if series.provenance != "simulated" else "predicted", " to ".join(source.days)),
         ("rests on", _basis(series, source)),
