@@ -93,7 +93,7 @@ def _counts(standings: Iterable[Standing]) -> dict[str, int]:
 
 
 def _series_head(each: SeriesResults) -> Json:
-    return _series(each.series) | {"measured_points": len(each.points), "source": _source(each.source)}
+    return _series(each.series) | {"measured_points": each.planned_found, "source": _source(each.source)}
 
 
 def _series(series: Series) -> Json:

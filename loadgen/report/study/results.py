@@ -47,6 +47,11 @@ class SeriesResults:
     source: SeriesSource
 
     @property
+    def planned_found(self) -> int:
+        """How many points of the plan it has; one on other GPUs than planned may stand for a point, or stand next to it."""
+        return len({(each.point.variant.label, each.point.load, each.point.run.hash) for each in self.points})
+
+    @property
     def cannot_fit(self) -> tuple[VariantMemory, ...]:
         return tuple(each for each in self.memory if not each.fits)
 

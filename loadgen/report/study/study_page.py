@@ -183,7 +183,7 @@ def fresh_key(all_results: Sequence[StudyResults]) -> str:
 
 
 def series_line(results: SeriesResults, *, planned: int) -> SeriesLine:
-    return line_of(results.series, results.source, f"{len(results.points):,} of {plural(planned, 'point')}")
+    return line_of(results.series, results.source, f"{results.planned_found:,} of {plural(planned, 'point')}")
 
 
 def line_of(series: Series, source: SeriesSource, coverage: str) -> SeriesLine:

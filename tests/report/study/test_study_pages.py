@@ -23,7 +23,7 @@ from loadgen.report.study.record import PlannedStudy, Record
 from loadgen.report.study.rendering import render_study
 from loadgen.report.study.results import VERDICTS, StudyResults, of_series, results_of
 from loadgen.report.study.site import DASHBOARD, FILE, FOLDER, file_name
-from loadgen.report.study.study_page import StudyPage, study_page
+from loadgen.report.study.study_page import StudyPage, series_line, study_page
 from loadgen.servers.prediction.fitted import OUTLIERS
 from loadgen.store.repository import Store
 from loadgen.study.accuracy import MeanAccuracy
@@ -83,6 +83,17 @@ def test_panels_without_marks_are_named_once_with_the_reason(shelf: Shelf, page:
     (of_images,) = study_page(shelf.study("fig04"), shelf.studies, DASHBOARD).not_drawn
     assert of_images.count(";") == 3
     assert of_images.endswith("nor can it be predicted: see what did not run.")
+
+
+def test_one_gpu_next_to_the_planned_ones_is_a_line_of_its_own_and_counts_once(fig06: StudyResults) -> None:
+    (series,) = fig06.by_series
+    panel = fig06.file.study.panels[0]
+    (mark, *_) = marks_of(panel, series.points)
+    point = mark.point.point
+    four = replace(mark.point, point=replace(point, coordinates={**point.coordinates, "gpus": 4}))
+    both = replace(series, points=(mark.point, four))
+    assert [each.rest for each in marks_of(panel, both.points)] == ["GPUs 1", "GPUs 4"]
+    assert series_line(both, planned=148).coverage == "1 of 148 points"
 
 
 def test_prose_may_have_code_in_it_and_nothing_else() -> None:

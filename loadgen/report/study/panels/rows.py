@@ -8,7 +8,7 @@ from loadgen.analysis.bound import bound_of
 from loadgen.analysis.figures.figure import Figure
 from loadgen.report.points import Pooled, pool
 from loadgen.study.accuracy import ACCURACY, STUDY_FIGURES
-from loadgen.study.claims import Value
+from loadgen.study.claims import Value, name_words
 from loadgen.study.measured import MeasuredPoint
 from loadgen.study.points import Point, is_at
 from loadgen.study.schema import Panel
@@ -27,7 +27,7 @@ _TITLES: Mapping[str, str] = {
     "acceptance_length": "Tokens accepted a step, as stated",
 }
 _LENGTHS = {"length", "input_tokens", "output_tokens"}
-_OF_ANY = ("model", "load", "batch", "length", "input_tokens", "output_tokens")
+_OF_ANY = ("model", "load", "batch", "length", "input_tokens", "output_tokens", "gpus")
 _SHORT: Mapping[str, str] = {
     "length": "{} in and out",
     "top_k": "top-{}",
@@ -134,7 +134,7 @@ def label(key: str, value: Value) -> str:
     text = _text(value)
     if key in _SHORT:
         return _SHORT[key].format(text)
-    return text if isinstance(value, str) else f"{key.replace('_', ' ')} {text}"
+    return text if isinstance(value, str) else f"{name_words(key)} {text}"
 
 
 def _text(value: Value) -> str:
