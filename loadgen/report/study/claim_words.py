@@ -128,9 +128,10 @@ def found_words(judgement: Judgement) -> str:
 
 def compared_lines(judgement: Judgement) -> tuple[str, tuple[ComparedLine, ...]]:
     """What the comparisons of a verdict have in common, in words, and each with what it has alone."""
-    of_each = [each.of.split(_AND) for each in judgement.compared]
-    shared = [part for part in of_each[0] if all(part in parts for parts in of_each)] if len(of_each) > 1 else []
-    alone = [_AND.join(part for part in parts if part not in shared) for parts in of_each]
+    of_each = [_parts(each.of) for each in judgement.compared]
+    shared = [part for part in of_each[0][1] if all(part in parts for _, parts in of_each)] if len(of_each) > 1 else []
+    rests = [(pair, _AND.join(part for part in parts if part not in shared)) for pair, parts in of_each]
+    alone = [f"{pair} ({rest})" if pair and rest else pair or rest for pair, rest in rests]
     if not all(alone):
         shared, alone = [], [each.of for each in judgement.compared]
     return _AND.join(shared), tuple(
@@ -142,6 +143,12 @@ def compared_lines(judgement: Judgement) -> tuple[str, tuple[ComparedLine, ...]]
         )
         for of, each in zip(alone, judgement.compared, strict=True)
     )
+
+
+def _parts(of: str) -> tuple[str, list[str]]:
+    """Of `a over b (batch 1, one wave)`: the pair, and the coordinates at which it is compared."""
+    pair, opened, rest = of.rpartition(" (")
+    return (pair, rest.removesuffix(")").split(_AND)) if opened and rest.endswith(")") else ("", of.split(_AND))
 
 
 def ratio_words(ratio: Estimate) -> str:

@@ -1,7 +1,7 @@
 """The page of a study: its question, its figures by series, its claims with their verdicts, and what did not run."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from loadgen.errors import UsageError
@@ -137,6 +137,7 @@ def study_page(results: StudyResults, all_results: Sequence[StudyResults], site:
     charts = () if study.needs_server else sizes_charts(study.models)
     before, after = _beside(results, all_results, site)
     agreed = agreements(results)
+    without = unpredictable(results)
     return StudyPage(
         title=study.title,
         name=study.name,
@@ -149,7 +150,9 @@ def study_page(results: StudyResults, all_results: Sequence[StudyResults], site:
         fresh=fresh_key([results]),
         panels=panels,
         not_drawn=_not_drawn(
-            results, [panel for panel, section in zip(study.panels, sections, strict=True) if section is None]
+            results,
+            [panel for panel, section in zip(study.panels, sections, strict=True) if section is None],
+            {label for label, _ in without},
         ),
         sizes=None if study.needs_server else sizes_table(study.models),
         size_charts=charts,
@@ -158,8 +161,8 @@ def study_page(results: StudyResults, all_results: Sequence[StudyResults], site:
         contradictions=contradictions(study.claims, everything(all_results), site),
         agreement=_agreement_table(agreed),
         agreement_note=_agreement_note(agreed),
-        not_run=_not_run(results),
-        commands=_commands(results),
+        not_run=_not_run(results, without),
+        commands=_commands(results, {label for label, _ in without}),
         before=before,
         after=after,
         site=site,
@@ -233,21 +236,20 @@ def _section(
     return PanelSection(panel.title, f"figure-{at + 1}", scales.figure.formula, by_series)
 
 
-def _not_drawn(results: StudyResults, panels: Sequence[Panel]) -> tuple[str, ...]:
+def _not_drawn(results: StudyResults, panels: Sequence[Panel], unpredicted: Collection[str]) -> tuple[str, ...]:
     """The panels without anything to show, by the reason."""
     by_reason: dict[str, list[str]] = {}
     for panel in panels:
-        by_reason.setdefault(_why_not_drawn(results, panel), []).append(panel.title)
+        by_reason.setdefault(_why_not_drawn(results, panel, unpredicted), []).append(panel.title)
     return tuple(f"Not drawn: {'; '.join(titles)}. {reason}" for reason, titles in by_reason.items())
 
 
-def _why_not_drawn(results: StudyResults, panel: Panel) -> str:
+def _why_not_drawn(results: StudyResults, panel: Panel, unpredicted: Collection[str]) -> str:
     predicted = [point for each in results.by_series if each.series.provenance == "simulated" for point in each.points]
     if any(is_at(point.coordinates, panel.where) for point in predicted):
         return "It is not measured yet, and a prediction does not have it."
-    without = {label for label, _ in unpredictable(results)}
     planned = [point.variant for point in results.points if is_at(point.coordinates, panel.where)]
-    if all(variant.label in without or variant.cannot_run is not None for variant in planned):
+    if all(variant.label in unpredicted or variant.cannot_run is not None for variant in planned):
         return "None of it is measured yet, nor can it be predicted: see what did not run."
     return "None of it is measured or predicted yet."
 
@@ -288,7 +290,7 @@ def _agreement_note(found: Sequence[Agreement]) -> str:
     return words
 
 
-def _not_run(results: StudyResults) -> tuple[NotRun, ...]:
+def _not_run(results: StudyResults, without: Iterable[tuple[str, str]]) -> tuple[NotRun, ...]:
     """Servers that cannot be started, then by series those that did not start or do not fit, then those without prediction."""
     found: dict[tuple[str, str], list[str]] = {}
     for variant in results.cannot_run:
@@ -300,7 +302,7 @@ def _not_run(results: StudyResults) -> tuple[NotRun, ...]:
         for label, reason in {**cannot, **failed}.items():
             if label not in started:
                 found.setdefault((each.series.label, reason), []).append(label)
-    for label, reason in unpredictable(results):
+    for label, reason in without:
         found.setdefault((_PREDICTION, reason), []).append(label)
     return tuple(NotRun(where, tuple(servers), _sentence(reason)) for (where, reason), servers in found.items())
 
@@ -309,10 +311,11 @@ def _sentence(reason: str) -> str:
     return f"{reason[:1].upper()}{reason[1:].rstrip('.')}." if reason else MISSING_FIGURE
 
 
-def _commands(results: StudyResults) -> tuple[tuple[str, str], ...]:
+def _commands(results: StudyResults, unpredicted: Collection[str]) -> tuple[tuple[str, str], ...]:
     """What to type for the same again."""
     study = results.file.study
     shown = results.file.study.name if results.file.path.parent.name == "studies" else str(results.file.path)
+    can_be_predicted = any(each.label not in unpredicted and each.cannot_run is None for each in results.variants)
     report = ("this page as a file", f"loadgen study report {shown} -o {study.name}.html")
     if not study.needs_server:
         return (report,)
@@ -322,7 +325,11 @@ def _commands(results: StudyResults) -> tuple[tuple[str, str], ...]:
             for on, flag in _scales(results)
             for what, command in _MEASURING
         ),
-        ("predict it, without a GPU", f"loadgen study predict {shown} --hardware h100"),
+        *(
+            (("predict it, without a GPU", f"loadgen study predict {shown} --hardware h100"),)
+            if can_be_predicted
+            else ()
+        ),
         report,
         ("a figure for a paper", f"loadgen study plot {shown} -o {study.name}.pdf"),
     )

@@ -113,6 +113,13 @@ def test_what_all_comparisons_share_is_said_once() -> None:
     assert [line.of for line in lines] == ["batch 1", "batch 16"]
 
 
+def test_what_pairs_of_points_share_is_said_once_too() -> None:
+    compared = tuple(Compared(f"PP, 4 over TP, 1 (batch {batch}, one wave)", ratio(2.0), "holds") for batch in (1, 16))
+    shared, lines = compared_lines(Judgement(claim(kind="none"), "holds", None, compared))
+    assert shared == "one wave"
+    assert [line.of for line in lines] == ["PP, 4 over TP, 1 (batch 1)", "PP, 4 over TP, 1 (batch 16)"]
+
+
 def test_comparisons_that_differ_in_nothing_keep_their_words() -> None:
     compared = (Compared("batch 1", ratio(2.0), "holds"), Compared("batch 1, one wave", ratio(2.0), "holds"))
     assert compared_lines(Judgement(claim(kind="none"), "holds", None, compared))[0] == ""

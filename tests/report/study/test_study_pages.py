@@ -230,6 +230,12 @@ def test_what_no_prediction_is_made_of_is_listed_with_the_reason(
     assert any(why in each.reason and any(server in label for label in each.servers) for each in found)
 
 
+@pytest.mark.parametrize(("name", "can_be"), [("fig04", False), ("fig18", False), ("fig12", True), ("fig06", True)])
+def test_only_what_can_be_predicted_has_the_command_for_it(shelf: Shelf, name: str, can_be: bool) -> None:
+    made = study_page(shelf.study(name), shelf.studies, DASHBOARD)
+    assert any(f"study predict {name}" in line for _, line in made.commands) is can_be
+
+
 def test_what_can_be_predicted_is_not_listed(page: StudyPage) -> None:
     assert not [each for each in page.not_run if each.where == "prediction"]
 
