@@ -69,6 +69,9 @@ def comparison_table(one: NamedCounts, other: NamedCounts) -> RenderableType:
         *numbers("entropy A", "B", "B − A"),
         *numbers("Gini A", "B", "B − A"),
         Column("apart", justify="right", no_wrap=True),
+        caption=_apart_note(one.counts, other.counts),
+        caption_justify="left",
+        caption_style="dim",
     )
     left, right = one.counts.figures(), other.counts.figures()
     for place in range(max(len(left), len(right))):
@@ -78,6 +81,13 @@ def comparison_table(one: NamedCounts, other: NamedCounts) -> RenderableType:
         cells = [cell for values in zip(_values(a), _values(b), strict=True) for cell in _pair(*values)]
         table.add_row("/".join(labels), *cells, _figure(_apart(one.counts, other.counts, place) if a and b else None))
     return table
+
+
+def _apart_note(one: ExpertCounts, other: ExpertCounts) -> str:
+    """What `apart` means, or why it is unknown."""
+    if one.experts != other.experts:
+        return f"apart: unknown, since A has {one.experts} experts a layer and B {other.experts}"
+    return "apart: half of Σ|p − q|, the share of choices that would have to move"
 
 
 def _values(figures: LayerFigures | None) -> tuple[float | None, float | None, float | None]:

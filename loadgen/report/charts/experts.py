@@ -13,17 +13,15 @@ from loadgen.analysis.document.run import RunDocument
 from loadgen.analysis.experts import counts_of_run
 from loadgen.moe.expert_counts import ExpertCounts
 from loadgen.report.charts import palette
-from loadgen.report.charts.chart import LOG_LOADS_FROM_RATIO, SCHEMA, Chart, Spec, frame, legend, load_axis
+from loadgen.report.charts.chart import HEIGHT_PX, LOG_LOADS_FROM_RATIO, SCHEMA, Chart, Spec, frame, legend, load_axis
 from loadgen.report.format import MISSING_FIGURE, number
 from loadgen.report.points import Table
 
 MAX_MAPS = 4  # next to each other
 _MAX_WRITTEN_EXPERTS = 16  # of a layer, whose cells have room for a figure
 _CELL_PX, _THIN_CELL_PX, _BESIDE_PX = 26, 12, 60
-_WHITE_FROM = 0.55  # of the scale: white is easier to read on a cell than ink
 _MAX_STEP_SIZES = 200
 _MIN_DARKEST = 2.0  # times an even share: what is nearly even is to look so
-_MIN_HEIGHT_PX = 130
 _FORMULA_PLACES = 40
 
 
@@ -33,6 +31,13 @@ class NamedCounts:
 
     name: str
     counts: ExpertCounts
+
+    @property
+    def title(self) -> str:
+        """`before: mixtral-8x7b, 4,032 tokens`; the name once if it is the model's."""
+        model = self.counts.model
+        whose = model if self.name == model else f"{self.name}: {model}"
+        return f"{whose}, {self.counts.tokens:,} tokens"
 
 
 class _Cell(TypedDict):
@@ -72,7 +77,8 @@ def expert_map(named: Sequence[NamedCounts]) -> Chart | None:
     words = "Darker is chosen more often: a cell is its count over the mean of its layer, 1 an even share."
     if len(named) > MAX_MAPS:
         words += f" The first {MAX_MAPS} of {len(named)}."
-    return Chart("experts", "How often each expert is chosen", "", words, spec, _table(shown))
+    whose = shown[0].title if len(shown) == 1 else ""
+    return Chart("experts", "How often each expert is chosen", whose, words, spec, _table(shown))
 
 
 def distinct_experts_chart(named: Sequence[NamedCounts]) -> Chart | None:
@@ -172,11 +178,11 @@ def _cells(counts: ExpertCounts) -> list[_Cell]:
 
 def _height_px(counts: ExpertCounts) -> int:
     cell_px = _CELL_PX if len(counts.layers) <= _MAX_WRITTEN_EXPERTS else _THIN_CELL_PX
-    return max(_MIN_HEIGHT_PX, len(counts.layers) * cell_px)
+    return max(HEIGHT_PX, len(counts.layers) * cell_px)
 
 
 def _panel(named: NamedCounts, rows: Sequence[_Cell], darkest: float) -> Spec:
-    title = {"text": named.name, "fontSize": 11, "fontWeight": "normal", "anchor": "start", "offset": 6}
+    title = {"text": named.title, "fontSize": 11, "fontWeight": "normal", "anchor": "start", "offset": 6}
     return {
         "title": title,
         "width": 300,
@@ -213,7 +219,7 @@ def _layers(counts: ExpertCounts, darkest: float) -> list[Spec]:
         }
     ]
     if is_written:
-        is_dark = {"test": f"datum.ratio > {_WHITE_FROM * darkest:.4f}", "value": "#ffffff"}
+        is_dark = {"test": f"datum.ratio > {palette.WHITE_FROM * darkest:.4f}", "value": "#ffffff"}
         ink: Spec = {"condition": is_dark, "value": palette.CELL_INK}
         text: Spec = {"field": "ratio", "type": "quantitative", "format": ".1f"}
         cells.append(

@@ -28,7 +28,6 @@ class HeatRow(TypedDict):
 
 
 CELL_PX = 36
-_WHITE_FROM = 0.55  # the share of the scale from which on white is easier to read on a cell than ink
 
 
 def heat_map(
@@ -118,7 +117,10 @@ def cells_spec(rows: list[HeatRow], columns: list[str], lines: list[str], *, x_l
         {"field": "runs", "title": "runs"},
         {"field": "status", "type": "nominal", "title": "verdict"},
     ]
-    ink: Spec = {"condition": {"test": f"datum.share > {_WHITE_FROM}", "value": "#ffffff"}, "value": palette.CELL_INK}
+    ink: Spec = {
+        "condition": {"test": f"datum.share > {palette.WHITE_FROM}", "value": "#ffffff"},
+        "value": palette.CELL_INK,
+    }
     cells: list[Spec] = [
         {
             "transform": [{"filter": "datum.runs > 0"}],

@@ -10,7 +10,8 @@ SHAPES = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down"
 NEUTRAL = "#7F7F7F"  # what belongs to no line; to be seen on white and on black
 
 SEQUENCE = ("#E3EEF6", "#9CC4DF", "#4A94C2", "#0F639B", "#083A66")  # from little to much, each step darker
-CELL_INK = "#1c2430"  # on the pale end of it, in light and dark pages alike
+CELL_INK = "#000000"  # on the pale end of it, in light and dark pages alike
+WHITE_FROM = 0.62  # of that scale, on which white has more contrast from there on: both have 4.5 at least on their side
 
 HELD = "#D9CBB2"  # not sent yet: a limit, or a client that was late
 QUEUED = "#B7A4CC"  # at the server, which has not begun

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from loadgen.moe.expert_counts import ExpertCounts, StepSize
+from loadgen.report.charts import palette
 from loadgen.report.charts.drawing import draw
 from loadgen.report.charts.experts import NamedCounts, counts_of_runs, distinct_experts_chart, expert_map
 
@@ -38,6 +39,45 @@ def test_a_cell_is_its_count_over_the_mean_of_its_layer() -> None:
     assert cells == {("0", 0): 1.8, ("0", 1): 0.2, ("1", 0): 2.0, ("1", 1): 0.0}
     assert chart.table is not None
     assert chart.table.rows[1] == ("m", "1", "2.000", "0.000", "0.500", "0", "1")
+
+
+def test_a_map_names_its_model_and_its_tokens() -> None:
+    alone = expert_map([NamedCounts("m", UNEVEN)])
+    assert alone is not None
+    assert alone.unit == "m, 10 tokens"
+    assert b"(m, 10 tokens)" in draw(alone, "svg")
+    both = expert_map([NamedCounts("even", EVEN), NamedCounts("m", UNEVEN)])
+    assert both is not None
+    assert both.spec is not None
+    assert [panel["title"]["text"] for panel in both.spec["hconcat"]] == ["even: m, 10 tokens", "m, 10 tokens"]
+
+
+def test_figures_can_be_read_on_every_cell() -> None:
+    """WCAG 2 asks for a contrast of 4.5; 4.4 here, since the drawing mixes colours in another way than this test does."""
+    for share in np.linspace(0, 1, 101):
+        ink = "#ffffff" if share > palette.WHITE_FROM else palette.CELL_INK
+        assert contrast(cell_colour(float(share)), channels(ink)) > 4.4
+
+
+def channels(colour: str) -> list[float]:
+    return [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+
+
+def cell_colour(share: float) -> list[float]:
+    stops = [channels(colour) for colour in palette.SEQUENCE]
+    places = np.linspace(0, 1, len(stops))
+    return [float(np.interp(share, places, [stop[at] for stop in stops])) for at in range(3)]
+
+
+def contrast(one: list[float], other: list[float]) -> float:
+    """Return the contrast of two colours by WCAG 2, from 1 to 21."""
+
+    def luminance(colour: list[float]) -> float:
+        linear = [value / 12.92 if value <= 0.03928 else ((value + 0.055) / 1.055) ** 2.4 for value in colour]
+        return float(np.dot(linear, (0.2126, 0.7152, 0.0722)))
+
+    dark, light = sorted((luminance(one), luminance(other)))
+    return (light + 0.05) / (dark + 0.05)
 
 
 def test_two_maps_share_one_scale() -> None:

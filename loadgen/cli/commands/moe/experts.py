@@ -160,7 +160,7 @@ def _stored(terminal: Terminal, sources: Sequence[str]) -> "list[NamedCounts]":
     found: list[NamedCounts] = []
     for source in sources:
         if source.endswith(".json"):
-            found.append(NamedCounts(source, read_expert_counts(Path(source))))
+            found.append(NamedCounts(Path(source).stem, read_expert_counts(Path(source))))
         else:
             found += _of_runs(terminal, source)
     if len(found) > 2:
