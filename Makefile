@@ -66,7 +66,7 @@ check: $(DEV) ## lint, format and types
 	$(BIN)/mypy
 	MYPYPATH=scripts $(BIN)/mypy scripts/vllm_cpu.py scripts/litellm_proxy.py scripts/lm_eval_env.py scripts/run_document.py scripts/untyped_keys.py
 
-docs: $(DEV) ## write docs/run-document.md anew from the types
+docs: $(DEV) ## write docs/run-document.md from the types
 	@$(BIN)/python scripts/run_document.py
 
 untyped: $(DEV) ## how many keys are read from dictionaries without a type, by file
@@ -80,7 +80,7 @@ study-quick: $(SETUP) vllm-cpu ## the study `quick` on tiny models and vLLM for 
 	$(BIN)/loadgen study run quick --scale tiny $(if $(ONLY),--only $(ONLY)) || [ $$? -eq 3 ]
 	$(BIN)/loadgen study report quick -o study-quick.html
 
-bench: $(DEV) ## the engine against a server of known truth, beside other clients (needs a C compiler)
+bench: $(DEV) ## the engine against a server with known timing, and other clients (needs a C compiler)
 	$(BIN)/python bench/engine.py
 
 bench-pages: $(DEV) ## the dashboard on a store of 1,000 sweeps, a million requests, 100 million arrivals (2 GB on the disk)
