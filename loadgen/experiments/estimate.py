@@ -3,7 +3,7 @@
 import math
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -197,6 +197,13 @@ def sum_database_bytes(runs: Sequence[RunSpec]) -> int | None:
     """Return `database_bytes` of all runs; None if those of any run are unknown."""
     known = [each for run in runs if (each := database_bytes(run)) is not None]
     return sum(known) if len(known) == len(runs) else None
+
+
+def sum_known(values: Iterable[float | None]) -> float | None:
+    """Return the sum of `values`; None if any of them is."""
+    found = list(values)
+    known = [value for value in found if value is not None]
+    return sum(known) if len(known) == len(found) else None
 
 
 def disks_too_small(runs: Sequence[RunSpec], database: Path | None) -> list[DiskSpaceShort]:

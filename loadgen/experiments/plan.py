@@ -3,7 +3,7 @@
 A figure that is not known beforehand is None, and null in JSON.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,7 @@ from loadgen.experiments.estimate import (
     spool_bytes,
     stated_s,
     sum_database_bytes,
+    sum_known,
     thinking_s,
 )
 from loadgen.experiments.sweep_request import PlannedSweep
@@ -103,12 +104,12 @@ class SweepPlan:
     @property
     def estimated_s(self) -> float | None:
         """Seconds that all runs take, without preparation and warm-ups."""
-        return _sum(each.estimated_s for each in self.runs)
+        return sum_known(each.estimated_s for each in self.runs)
 
     @property
     def estimated_usd(self) -> float | None:
         """Dollars that all runs cost; None also without a price."""
-        return _sum(each.estimated_usd for each in self.runs)
+        return sum_known(each.estimated_usd for each in self.runs)
 
     @property
     def estimated_spool_bytes(self) -> int | None:
@@ -204,15 +205,15 @@ class GroupPlan:
     @property
     def estimated_s(self) -> float | None:
         """Seconds of all starts and runs, without warm-ups."""
-        return _sum(each.estimated_s for each in self.servers)
+        return sum_known(each.estimated_s for each in self.servers)
 
     @property
     def gpu_hours(self) -> float | None:
-        return _sum(each.gpu_hours for each in self.servers)
+        return sum_known(each.gpu_hours for each in self.servers)
 
     @property
     def estimated_usd(self) -> float | None:
-        return _sum(each.estimated_usd for each in self.servers)
+        return sum_known(each.estimated_usd for each in self.servers)
 
     def to_json(self) -> dict[str, Any]:
         """The plan as `sweep --plan --json` shows it over profiles."""
@@ -249,13 +250,6 @@ def plan_group(db: str, sweeps: Sequence[PlannedSweep], *, interleave: bool) -> 
         starts = sweep.spec.repeats if interleave else 1
         servers.append(ServerPlan(variant, starts, sweep=plan, took_s=took_s, start_s=start_s))
     return GroupPlan(tuple(servers))
-
-
-def _sum(values: Iterable[float | None]) -> float | None:
-    """Return the sum of `values`, None if any of them is."""
-    found = list(values)
-    known = [value for value in found if value is not None]
-    return sum(known) if len(known) == len(found) else None
 
 
 def _run_plan(run: RunSpec, wait_s: float, took_s: Mapping[str, float], price: Price | None) -> RunPlan:

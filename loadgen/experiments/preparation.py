@@ -39,6 +39,7 @@ from loadgen.servers.launcher.supervised import Supervised
 from loadgen.servers.launcher.variant import Variant
 from loadgen.servers.model_list import did_you_mean, names_shown
 from loadgen.servers.profiles.plugins import EXPERT_COUNTS
+from loadgen.servers.proxies import DEFAULT_PORTS
 from loadgen.servers.redaction import redact
 from loadgen.servers.server_url import parse_url
 from loadgen.servers.simulator import SimulatorOptions, SimulatorProcess
@@ -373,7 +374,7 @@ def _check_host_limits(facts: EndpointFacts, runs: Sequence[RunSpec], route: Rou
     """Raise HostLimitError, with the remedy, when a run needs more connections than the host allows."""
     parts = urlsplit(facts.base_url)
     assert parts.hostname is not None
-    host, port = parts.hostname, parts.port or (443 if parts.scheme == "https" else 80)
+    host, port = parts.hostname, parts.port or DEFAULT_PORTS[parts.scheme]
     if route.addresses:
         host = route.addresses[0]
     if route.proxy is not None:

@@ -33,6 +33,7 @@ from loadgen.servers.counting import chunk_counts_to_ask
 from loadgen.servers.endpoint import reset_prefix_cache
 from loadgen.servers.expert_counting import ExpertWatch
 from loadgen.servers.host_load import HostLoad
+from loadgen.servers.proxies import DEFAULT_PORTS
 from loadgen.servers.redaction import redact
 from loadgen.servers.reported_tokens import token_counter
 from loadgen.spec.runs import resolved_warmup_requests
@@ -241,7 +242,7 @@ def _target(context: SweepContext, run: RunSpec) -> Target:
     return Target(
         scheme="https" if parts.scheme == "https" else "http",
         host=parts.hostname,
-        port=parts.port or (443 if parts.scheme == "https" else 80),
+        port=parts.port or DEFAULT_PORTS[parts.scheme],
         path=parts.path,
         headers=context.headers,
         route=context.route,

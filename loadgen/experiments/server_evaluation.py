@@ -15,7 +15,7 @@ from loadgen.servers.launcher.state import ServerState, running_server
 from loadgen.servers.launcher.variant import Overrides, Variant
 from loadgen.servers.model_list import did_you_mean, names_shown
 from loadgen.servers.server_url import parse_url
-from loadgen.spec.keys import RouteKeys
+from loadgen.spec.keys import RouteKeys, api_key
 from loadgen.store.repository import Store
 from loadgen.store.rows import SweepRow
 
@@ -70,18 +70,6 @@ def _target(asked: ServerAsked, url: str, environ: Mapping[str, str], launched: 
         raise UsageError(f"{base_url} does not serve the model '{model}'; it lists {listed}")
     server = SweepContext(sweep_id="", facts=facts, headers=headers, route=route, launched=launched).server(model)
     return Target(facts, server, model, key, route)
-
-
-def api_key(variable: str | None, environ: Mapping[str, str]) -> str | None:
-    """Return the key in an environment variable. Raises UsageError if the variable is named and not set."""
-    if variable is None:
-        return None
-    key = environ.get(variable, "").strip()
-    if not key:
-        raise UsageError(
-            f"the environment variable {variable}, named by --api-key-env, is not set; export it with the key"
-        )
-    return key
 
 
 def is_due(prepared: PreparedSweep, store: Store, sweep: SweepRow) -> bool:

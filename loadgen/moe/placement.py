@@ -31,6 +31,13 @@ class Parallelism:
         return self.tensor * self.data
 
     @property
+    def label(self) -> str:
+        """`tensor 4, experts spread`, without what is 1; `one GPU`."""
+        sizes = (("tensor", self.tensor), ("pipeline", self.pipeline), ("data", self.data))
+        parts = [f"{name} {size}" for name, size in sizes if size > 1] or ["one GPU"]
+        return ", ".join([*parts, *(["experts spread"] if self.experts else [])])
+
+    @property
     def gpus(self) -> int:
         return self.tensor * self.pipeline * self.data
 

@@ -13,6 +13,8 @@ from urllib.parse import urlsplit
 
 import psutil
 
+from loadgen.servers.proxies import DEFAULT_PORTS
+
 _TABLES = (Path("/proc/net/tcp"), Path("/proc/net/tcp6"))
 _LISTENING = "0A"
 
@@ -31,7 +33,7 @@ def is_local(url: str) -> bool:
 def processes_of(url: str) -> list[psutil.Process]:
     """The processes of the server that listens at the port of the URL, the listening ones first; none where they do not show."""
     parts = urlsplit(url)
-    port = parts.port or (443 if parts.scheme == "https" else 80)
+    port = parts.port or DEFAULT_PORTS[parts.scheme]
     found: dict[int, psutil.Process] = {}
     groups = set()
     for pid in _listening(port):

@@ -9,6 +9,7 @@ from pydantic import BaseModel, BeforeValidator, Field
 
 from loadgen.analysis.figures.cost import Price
 from loadgen.engine.wire.route import Route
+from loadgen.errors import UsageError
 from loadgen.load.dataset import Dataset
 from loadgen.load.workload import Images, Sessions, SharedPrefix, Workload
 from loadgen.servers.proxies import proxy_for
@@ -21,6 +22,18 @@ _MAX_CHOICES = 128  # the most that OpenAI's own API takes
 
 Whole = Annotated[int, Field(ge=1)]
 Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+def api_key(variable: str | None, environ: Mapping[str, str]) -> str | None:
+    """Return the key in an environment variable. Raises UsageError if the variable is named and not set."""
+    if variable is None:
+        return None
+    key = environ.get(variable, "").strip()
+    if not key:
+        raise UsageError(
+            f"the environment variable {variable}, named by --api-key-env, is not set; export it with the key"
+        )
+    return key
 
 
 def as_list(value: object) -> object:

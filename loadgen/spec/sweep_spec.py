@@ -23,6 +23,7 @@ from loadgen.spec.keys import (
     TagKeys,
     Whole,
     WorkloadKeys,
+    api_key,
     as_lengths,
     as_list,
     as_pairs,
@@ -159,13 +160,9 @@ class SweepSpec(WorkloadKeys, RateLimitKeys, SessionKeys, RouteKeys, PriceKeys, 
     def secret_headers(self, environ: Mapping[str, str]) -> Headers:
         """The headers to send, key included. Raises UsageError when the named variable is not set."""
         headers = tuple(self.header.items())
-        if self.api_key_env is None:
+        key = api_key(self.api_key_env, environ)
+        if key is None:
             return headers
-        key = environ.get(self.api_key_env, "").strip()
-        if not key:
-            raise UsageError(
-                f"the environment variable {self.api_key_env}, named by --api-key-env, is not set; export it with the key"
-            )
         if not key.isascii() or not key.isprintable():
             raise UsageError(f"the environment variable {self.api_key_env} does not hold a key that a header can carry")
         return (*headers, ("Authorization", f"Bearer {key}"))

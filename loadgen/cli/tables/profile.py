@@ -9,9 +9,9 @@ from rich.table import Table
 from rich.text import Text
 
 from loadgen.cli.tables.style import facts_table, plain_table, words
+from loadgen.moe.placement import Parallelism
 from loadgen.servers.profiles.checks import CheckedProfile
 from loadgen.servers.profiles.facts import (
-    ExpertFacts,
     GpuShare,
     MemoryFacts,
     ModelFacts,
@@ -171,7 +171,7 @@ def _by_kind(model: ModelFacts) -> RenderableType:
     return table
 
 
-def _distinct(model: ModelFacts, experts: ExpertFacts) -> RenderableType:
+def _distinct(model: ModelFacts, experts: dict[str, int]) -> RenderableType:
     read = model["distinct_experts_per_step"]
     table = _table("sequences in a step", *read, numbers_from=1)
     table.add_row(f"experts read, of {experts['experts']}", *(f"{count:.1f}" for count in read.values()))
@@ -183,17 +183,11 @@ def _per_gpu(rows: Iterable[GpuShare]) -> RenderableType:
     for row in rows:
         weights, cache = row["weights_bytes"], row["kv_cache_bytes_per_token"]
         table.add_row(
-            _layout(row),
+            Parallelism(row["tensor"], row["pipeline"], row["data"], row["experts_spread"]).label,
             *("–" if count is None else f"{count / GB:.1f}" for count in weights.values()),
             *("–" if count is None else f"{count:,}" for count in cache.values()),
         )
     return table
-
-
-def _layout(row: GpuShare) -> str:
-    sizes = (("tensor", row["tensor"]), ("pipeline", row["pipeline"]), ("data", row["data"]))
-    parts = [f"{name} {size}" for name, size in sizes if size > 1] or ["one GPU"]
-    return ", ".join([*parts, *(["experts spread"] if row["experts_spread"] else [])])
 
 
 def _paper(paper: PaperRow) -> RenderableType:

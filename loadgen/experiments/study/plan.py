@@ -3,12 +3,13 @@
 A figure that is not known beforehand is None, and null in JSON.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Any
 
 from loadgen.errors import ModelError
+from loadgen.experiments.estimate import sum_known
 from loadgen.experiments.study.duration import Duration, Timing, earlier
 from loadgen.experiments.study.on_record import OnRecord, Recorded, on_record, repeats_of, runs_of_others
 from loadgen.moe.hardware import Hardware
@@ -275,13 +276,6 @@ def with_memory_of(profile: ServerProfile, on: Hardware) -> ServerProfile:
         return profile
     needs = profile.needs.model_copy(update={"gpu_memory_gb": on.memory_bytes / GB})
     return profile.model_copy(update={"needs": needs})
-
-
-def sum_known(values: Iterable[float | None]) -> float | None:
-    """Return the sum, None if any of the values is."""
-    found = list(values)
-    known = [value for value in found if value is not None]
-    return sum(known) if len(known) == len(found) else None
 
 
 def _point_plan(

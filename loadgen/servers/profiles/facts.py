@@ -53,30 +53,6 @@ class MemoryFacts(TypedDict):
     remark: str | None
 
 
-class ExpertFacts(TypedDict):
-    experts: int
-    top_k: int
-    ffn_size: int
-    shared_experts: int
-    shared_ffn_size: int
-
-
-class ParameterCounts(TypedDict):
-    """Parameters in all, and those that one token uses."""
-
-    total: int
-    active: int
-
-
-class AllParameters(ParameterCounts):
-    active_without_embedding: int
-
-
-class CardFacts(TypedDict):
-    total: str
-    active: str
-
-
 class GpuShare(TypedDict):
     """Bytes on the fullest GPU of one layout, by precision; None if the model cannot be laid out so."""
 
@@ -114,9 +90,9 @@ class ArchitectureFacts(TypedDict):
     hidden_size: int
     vocabulary: int
     attention: dict[str, str | int]
-    experts: ExpertFacts | None
-    parameters: AllParameters
-    parameters_by_kind: dict[str, ParameterCounts]
+    experts: dict[str, int] | None
+    parameters: dict[str, int]  # in all, and those that one token uses
+    parameters_by_kind: dict[str, dict[str, int]]  # likewise
     distinct_experts_per_step: dict[str, float]  # by sequences in a step
 
 
@@ -124,7 +100,7 @@ class ModelFacts(ArchitectureFacts):
     """What is known of a model."""
 
     name: str | None
-    card: CardFacts | None
+    card: dict[str, str] | None  # parameters as the model's card states them
     sources: list[str]
     notes: list[str]
     per_gpu: list[GpuShare]

@@ -44,10 +44,7 @@ class Layout:
     @property
     def label(self) -> str:
         """`bf16, tensor 4, experts spread`, without what is 1."""
-        over = self.parallelism
-        sizes = (("tensor", over.tensor), ("pipeline", over.pipeline), ("data", over.data))
-        parts = [f"{name} {size}" for name, size in sizes if size > 1] or ["one GPU"]
-        return ", ".join([self.precision or "unknown precision", *parts, *(["experts spread"] if over.experts else [])])
+        return f"{self.precision or 'unknown precision'}, {self.parallelism.label}"
 
 
 def layout(arguments: Mapping[str, Argument]) -> Layout:

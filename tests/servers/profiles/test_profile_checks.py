@@ -74,7 +74,7 @@ def test_nothing_is_said_of_a_good_profile(folder: Path) -> None:
         (GOOD.replace("seed: 0", "speculative-config: {model: Qwen/Qwen3-17B}"), "'arguments.speculative-config.model' in it.yaml line 8 is 'Qwen/Qwen3-17B', which is not known; did you mean 'Qwen/Qwen3-1.7B'?"),
         (GOOD.replace("gpus: 2", "gpus: 4"), "'needs.gpus' in it.yaml line 10 is 4, and the arguments spread the model over 2"),
         (GOOD.replace("size: 2", "size: 1").replace("gpus: 2", "gpus: 1"), "it does not fit (bf16, one GPU): 93.4 GB of weights"),
-        (GOOD.replace("size: 2", "size: 3").replace("gpus: 2", "gpus: 3"), "32 attention heads cannot be split evenly over 3 tensor-parallel GPUs."),
+        (GOOD.replace("size: 2", "size: 3").replace("gpus: 2", "gpus: 3"), "32 attention heads cannot be split evenly over 3 tensor-parallel GPUs"),
     ],
 )  # fmt: skip
 def test_each_mistake_is_one_sentence_that_says_where(folder: Path, text: str, sentence: str) -> None:
