@@ -96,6 +96,17 @@ def test_a_saved_drawing_says_what_the_page_says_above_it(studies: str, page: An
     assert ">deepseek-v2-lite</" in saved
 
 
+def test_charts_are_drawn_for_the_width_of_the_paper(studies: str, page: Any) -> None:
+    page.goto(f"{studies}studies/fig06")
+    settle(page)
+    width = "document.querySelector('.plot svg').getBoundingClientRect().width"
+    assert page.evaluate(width) > 400
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    page.wait_for_function(f"{width} < 340")
+    page.evaluate("dispatchEvent(new Event('afterprint'))")
+    page.wait_for_function(f"{width} > 400")
+
+
 def test_claims_are_filtered_by_choosing(studies: str, page: Any) -> None:
     page.goto(f"{studies}studies/claims")
     page.locator("select[name=verdict]").select_option("holds")

@@ -5,8 +5,8 @@ roofline bound.
 """
 
 import json
-from collections import Counter
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any, NotRequired
 
 from typing_extensions import TypedDict
@@ -45,6 +45,7 @@ _BAR_PX = 26  # of a bar with the space around it
 _AXES_PX = 70  # below the bars
 _CONCAT_COLUMN_PX = 330
 _CONCAT_HEIGHT_PX = 200
+_STUB_STEPS = 0.25  # from one point of a line to the next: of a bound that is drawn for less, nothing is
 _BESIDE_PX = 62  # an axis's numbers with the space between two charts
 
 # What is drawn of a mark, in the unit of the axis; `bar_from` and `bar_to` are its bar, cut off at the edge.
@@ -218,11 +219,27 @@ def _lines(scales: PanelScales, marks: Sequence[PanelMark], colour: Spec) -> Spe
 
 def _bounds_seen(rows: Sequence[MarkRow], floor: float, ceiling: float) -> str:
     """Which rows have a bound to draw: those of lines of which more than a stub lies inside of the chart."""
-    inside = Counter((row["colour"], row["rest"]) for row in rows if floor <= row.get("bound", -1.0) <= ceiling)
-    of_line = Counter((row["colour"], row["rest"]) for row in rows if "bound" in row)
-    stubs = [line for line, count in of_line.items() if inside[line] < min(2, count)]
-    hidden = [f"(datum.colour === {json.dumps(colour)} && datum.rest === {json.dumps(rest)})" for colour, rest in stubs]
-    return " && ".join(["isValid(datum.bound)", *(f"!{each}" for each in hidden)])
+    lines: dict[tuple[str, str], list[tuple[float, float]]] = {}
+    for row in rows:
+        if "bound" in row:
+            lines.setdefault((row["colour"], row["rest"]), []).append((row["x"], row["bound"]))
+    stubs = [
+        f"(datum.colour === {json.dumps(colour)} && datum.rest === {json.dumps(rest)})"
+        for (colour, rest), points in lines.items()
+        if _steps_inside([bound for _, bound in sorted(points)], floor, ceiling) < _STUB_STEPS
+    ]
+    return " && ".join(["isValid(datum.bound)", *(f"!{each}" for each in stubs)])
+
+
+def _steps_inside(values: Sequence[float], floor: float, ceiling: float) -> float:
+    """How many steps of a line from one of its points to the next are inside; one for a point by itself."""
+    if len(values) < 2:
+        return 1.0
+    inside = 0.0
+    for low, high in (sorted(step) for step in pairwise(values)):
+        cut = max(0.0, min(high, ceiling) - max(low, floor))
+        inside += cut / (high - low) if high > low else float(floor <= low <= ceiling)
+    return inside
 
 
 def _cells(scales: PanelScales, marks: Sequence[PanelMark]) -> Spec:
