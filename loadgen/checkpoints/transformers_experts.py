@@ -96,12 +96,10 @@ def experts_of(config: Any) -> int:
 def count(checkpoint: str, asked: Asked) -> "dict[str, object]":
     """Return the counts over the prompts, in the form of `loadgen moe experts`."""
     import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoTokenizer
 
     trusts = bool(asked.get("trust_remote_code"))
-    model = AutoModelForCausalLM.from_pretrained(
-        checkpoint, dtype=asked.get("dtype", "auto"), trust_remote_code=trusts
-    ).eval()
+    model = _language_model(checkpoint, dtype=asked.get("dtype", "auto"), trusts=trusts)
     tokenizer = AutoTokenizer.from_pretrained(checkpoint, trust_remote_code=trusts)
     noted, experts = choices_of(model), experts_of(model.config)
     layers = sorted(noted)
@@ -126,6 +124,18 @@ def count(checkpoint: str, asked: Asked) -> "dict[str, object]":
         "layers": [{"layer": layer, "counts": row} for layer, row in zip(layers, counts.tolist(), strict=True)],
         "step_sizes": None,
     }
+
+
+def _language_model(checkpoint: str, *, dtype: str, trusts: bool) -> Any:
+    """Load a model that continues text; of one that reads images (BLIP-2), the part that does."""
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageTextToText
+
+    config = AutoConfig.from_pretrained(checkpoint, trust_remote_code=trusts)
+    reads_images = hasattr(config, "vision_config") and not getattr(config, "auto_map", None)
+    kind: Any = AutoModelForImageTextToText if reads_images else AutoModelForCausalLM
+    model = kind.from_pretrained(checkpoint, dtype=dtype, trust_remote_code=trusts).eval()
+    inner = getattr(model, "language_model", None)
+    return inner if hasattr(inner, "generate") else model
 
 
 def _continue(model: Any, ids: Any, output_tokens: int) -> None:

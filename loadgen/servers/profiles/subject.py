@@ -13,7 +13,7 @@ from loadgen.inputs import Origin
 from loadgen.moe.architecture import Architecture
 from loadgen.moe.context import Context, context
 from loadgen.moe.families import architecture
-from loadgen.moe.models import configuration, model, model_names
+from loadgen.moe.models import configuration, model, model_names, overlaid
 from loadgen.servers.profiles.command import arguments, environment
 from loadgen.servers.profiles.layout import layout, overrides
 from loadgen.servers.profiles.schema import Argument, ServerProfile
@@ -108,7 +108,7 @@ def _configuration_of(named: str | None, model_name: str, changes: Mapping[str, 
         return configuration(name, changes)
     folder = folder_of(model_name)
     said = None if folder is None else _configuration(folder)
-    return None if said is None else {**said, **changes}
+    return None if said is None else overlaid(said, changes)
 
 
 def _configuration(folder: Path) -> Mapping[str, object] | None:
