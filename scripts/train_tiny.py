@@ -28,7 +28,6 @@ from tiny_training.recipes import RECIPES, Recipe
 from tiny_training.scoring import TestSet, mean, reply_loss, scores
 from tiny_training.trainer import Trainer
 
-REPORT_EVERY_S = 15.0
 WRITING_LIMIT_S = 300.0  # after the training, until a process is killed
 QUICK_TESTS, FINAL_TESTS = 100, 500
 PROCESSES = os.cpu_count() or 1
@@ -72,6 +71,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--router-scale", type=float, default=1.0, help="by which routers of --start are multiplied")
     parser.add_argument("--router-z", type=float, default=0.0, help="weight of the routers' z-loss (default: 0)")
     parser.add_argument("--seed", type=int, default=0, help="of weights and examples (default: 0)")
+    parser.add_argument("--report-every", type=float, default=15.0, metavar="S", help="seconds (default: 15)")
     parser.add_argument("--drawn", type=Path, help=argparse.SUPPRESS)  # of a process that trains one model
     return parser.parse_args()
 
@@ -97,7 +97,7 @@ def train_all(asked: argparse.Namespace, drawn: Path, began: float) -> None:
 
 def started(asked: argparse.Namespace, name: str, drawn: Path, seconds: float | None) -> "subprocess.Popen[bytes]":
     command = [sys.executable, __file__, str(asked.out), "--only", name, "--drawn", str(drawn)]
-    for option in ("steps", "device", "batch", "seed", "rate", "last_rate", "router_scale", "router_z"):
+    for option in ("steps", "device", "batch", "seed", "rate", "last_rate", "router_scale", "router_z", "report_every"):
         command += [f"--{option.replace('_', '-')}", str(getattr(asked, option))]
     if seconds is not None:
         command += ["--seconds", str(seconds)]
@@ -134,7 +134,7 @@ def train_one(asked: argparse.Namespace, name: str, drawn: Path, began: float) -
     if asked.start is not None:
         load(trainer.network, asked.start / name, router_scale=asked.router_scale)
         before = trainings_of(asked.start / name)
-    losses = train(trainer, quick, steps=asked.steps, seconds=asked.seconds, began=began)
+    losses = train(trainer, quick, asked, began=began)
     training = Training(
         steps=trainer.steps,
         seconds=time.monotonic() - began,
@@ -161,11 +161,10 @@ def tests_of(recipe: Recipe, examples_per_task: int, device: torch.device) -> Te
     return TestSet.of(examples_per_task, device)
 
 
-def train(
-    trainer: Trainer, quick: TestSet, *, steps: int, seconds: float | None, began: float
-) -> list[tuple[int, float]]:
+def train(trainer: Trainer, quick: TestSet, asked: argparse.Namespace, *, began: float) -> list[tuple[int, float]]:
     """Train to the end of the steps or of the time; return (step, loss) at each report."""
     losses = []
+    steps, seconds = asked.steps, asked.seconds
     first = reported = time.monotonic()
     for step in range(steps):
         now = time.monotonic()
@@ -173,7 +172,7 @@ def train(
         if elapsed_ratio >= 1:
             break
         trainer.step(max(step / steps, elapsed_ratio))
-        if step < 2 or now - reported > REPORT_EVERY_S or step == steps - 1:
+        if step < 2 or now - reported > asked.report_every or step == steps - 1:
             reported = now
             losses.append((trainer.steps, trainer.loss))
             say(began, f"step {trainer.steps} loss {trainer.loss:.3f} {report(trainer, quick)}")

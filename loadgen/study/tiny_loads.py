@@ -7,13 +7,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import log2, sqrt
 
+from loadgen.load.image_questions import IMAGE_TASKS
 from loadgen.spec.sweep_spec import SweepSpec
 
 _SHORT_TOKENS, _SHORT_TINY_TOKENS = 128, 8
 _REQUESTS_PER_CALLER = 4
 _MAX_DURATION_S = 10.0
-_TINY_ACCURACY: Mapping[str, object] = {"tasks": ["built-in"], "limit": 20, "shots": None, "chat": False}
-"""What tiny models are evaluated on in place of a study's tasks: some of them have learnt these."""
+_TINY_ACCURACY: Mapping[str, object] = {"limit": 20, "shots": None, "chat": False}
+_OF_IMAGES = {"images", *IMAGE_TASKS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,7 @@ class _Scale:
         if spec.duration_s is not None:
             changed["duration_s"] = min(spec.duration_s, _MAX_DURATION_S)
         if spec.accuracy is not None:
-            changed["accuracy"] = spec.accuracy.model_copy(update=_TINY_ACCURACY)
+            changed["accuracy"] = spec.accuracy.model_copy(update={**_TINY_ACCURACY, "tasks": _tiny_tasks(spec)})
         return spec.model_copy(update=changed)
 
 
@@ -66,6 +67,15 @@ def tiny_loads(specs: Sequence[SweepSpec]) -> tuple[SweepSpec, ...]:
     ]
     scale = _Scale(_kept_apart(sizes, _tiny_size), _kept_apart(lengths, _tiny_length))
     return tuple(scale.of(spec) for spec in specs)
+
+
+def _tiny_tasks(spec: SweepSpec) -> list[str]:
+    """What tiny models are evaluated on: questions about images as they are, and loadgen's own tasks in place of all others.
+
+    There are tiny models that have learnt these.
+    """
+    asked = [] if spec.accuracy is None else list(spec.accuracy.tasks)
+    return asked if asked and _OF_IMAGES.issuperset(asked) else ["built-in"]
 
 
 def _kept_apart(values: Iterable[int], tiny: Callable[[int], int]) -> dict[int, int]:

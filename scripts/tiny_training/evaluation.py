@@ -8,14 +8,17 @@ Run it in scripts/, or with scripts/ on PYTHONPATH. Prints one JSON object: the 
 import argparse
 import json
 import sys
+from functools import cache
 from pathlib import Path
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageTextToText, AutoTokenizer
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # for loadgen.load.tasks, which needs nothing else
 
+from tiny_training import pictures
 from tiny_training.network import Routing
+from tiny_training.picture_batches import picture_tests
 from tiny_training.scoring import TestSet, scores
 from tiny_training.vocabulary import TOKEN_IDS
 
@@ -25,10 +28,12 @@ class Checkpoint(torch.nn.Module):
 
     def __init__(self, folder: Path) -> None:
         super().__init__()
-        self._model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+        self.sees = hasattr(AutoConfig.from_pretrained(folder), "vision_config")
+        kind = AutoModelForImageTextToText if self.sees else AutoModelForCausalLM
+        self._model = kind.from_pretrained(folder, dtype=torch.float32).eval()
 
-    def forward(self, tokens: torch.Tensor, routing: Routing) -> torch.Tensor:
-        return self._model(tokens).logits
+    def forward(self, tokens: torch.Tensor, routing: Routing, *seen: torch.Tensor) -> torch.Tensor:
+        return pictures.logits(self._model, tokens, *seen) if seen else self._model(tokens).logits
 
 
 def main() -> None:
@@ -36,13 +41,19 @@ def main() -> None:
     parser.add_argument("folders", type=Path, nargs="+")
     parser.add_argument("--examples", type=int, default=100, help="of each task (default: 100)")
     asked = parser.parse_args()
-    tests = TestSet.of(asked.examples, torch.device("cpu"))
     found = {}
     for folder in asked.folders:
-        if AutoTokenizer.from_pretrained(folder).get_vocab() != TOKEN_IDS:
+        model = Checkpoint(folder)
+        if AutoTokenizer.from_pretrained(folder).get_vocab() != (pictures.TOKEN_IDS if model.sees else TOKEN_IDS):
             raise SystemExit(f"{folder} has another vocabulary than the one that models are trained with")
-        found[folder.name] = scores(Checkpoint(folder), tests)
+        found[folder.name] = scores(model, _tests(asked.examples, sees=model.sees))
     print(json.dumps(found))
+
+
+@cache
+def _tests(examples: int, *, sees: bool) -> TestSet:
+    device = torch.device("cpu")
+    return picture_tests(6 * examples, device, processes=1) if sees else TestSet.of(examples, device)
 
 
 if __name__ == "__main__":

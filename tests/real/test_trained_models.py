@@ -21,6 +21,7 @@ NAMES = (
     "trained-deepseek-unbalanced",
     "trained-draft-small",
     "trained-draft-large",
+    "trained-vision",
 )
 ASKED = 40  # examples of each task
 SEED = 1  # of the examples that the cards are about

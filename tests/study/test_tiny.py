@@ -44,7 +44,7 @@ def test_every_study_has_a_run_of_its_own_for_each_point(name: str) -> None:
         ("fig10", ["tiny-mixtral"]),
         ("fig13", ["tiny-mixtral", "tiny-olmoe"]),
         ("fig14", ["tiny-mixtral", "tiny-mixtral-unfused", "tiny-mixtral-unfused-gather"]),
-        ("fig04", []),
+        ("fig04", ["trained-vision-top1", "trained-vision"]),
     ],
 )
 def test_servers_that_a_tiny_model_cannot_tell_apart_are_one(name: str, servers: list[str]) -> None:
@@ -64,6 +64,24 @@ def test_servers_that_a_tiny_model_cannot_tell_apart_are_one(name: str, servers:
 def test_the_others_say_why_they_cannot_run(name: str, label: str, reason: str) -> None:
     (variant,) = [each for each in tiny(name) if each.label == label]
     assert reason in str(variant.cannot_run)
+
+
+@pytest.mark.parametrize(("name", "tasks"), [("fig17", ["built-in"]), ("fig18", ["images"])])
+def test_tiny_models_are_evaluated_on_what_some_of_them_have_learnt(name: str, tasks: list[str]) -> None:
+    (spec,) = tiny_loads(
+        [SweepSpec.model_validate({"url": "http://server", "wave": [16], "accuracy": read_study(name).study.accuracy})]
+    )
+    assert spec.accuracy is not None
+    assert (spec.accuracy.tasks, spec.accuracy.limit) == (tasks, 20)
+
+
+def test_what_stands_for_models_that_read_images_differs_in_its_experts_a_token(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(Path(__file__).parents[2])  # where the trained models are
+    served = [(each.label, each.served.architecture) for each in tiny("fig18") if each.cannot_run is None]
+    top_k = {label: found.experts.top_k for label, found in served if found is not None and found.experts is not None}
+    assert top_k == {"trained-vision-top1": 1, "trained-vision": 2}
 
 
 def test_drafts_are_measured_on_models_that_have_learnt_something() -> None:

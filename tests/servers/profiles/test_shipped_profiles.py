@@ -24,7 +24,7 @@ llama-4-scout-tp4 llama-4-scout-tp8 cerebras-llama-4-scout cerebras-gpt-oss-120b
 external-openai external-sglang external-llama.cpp simulated simulated-saturating simulated-cerebras simulated-mixtral-h100
 tiny-mixtral tiny-mixtral-tp2 tiny-qwen3moe tiny-olmoe tiny-deepseekv2 tiny-qwen2moe tiny-phimoe
 trained-mixtral-draft-small trained-mixtral-draft-large trained-mixtral-ngram
-trained-mixtral trained-mixtral-unbalanced trained-deepseek trained-deepseek-unbalanced trained-draft-small trained-draft-large
+trained-mixtral trained-mixtral-unbalanced trained-deepseek trained-deepseek-unbalanced trained-draft-small trained-draft-large trained-vision trained-vision-top1
 olmoe-dummy olmoe-fp8-dummy mixtral-dummy mixtral-fp8-dummy mixtral-skeleton
 """.split()
 NOT_OF_THE_PAPER = ("external", "simulated", "tiny", "trained", "cerebras-gpt", "mixtral-dp4")
