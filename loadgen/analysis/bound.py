@@ -64,9 +64,8 @@ def _bounds(model: ServedModel, shape: ShapeDocument, input_tokens: float, outpu
 @lru_cache(maxsize=4096)
 def _of_wave(model: ServedModel, batch: int, input_tokens: int, output_tokens: int) -> Mapping[str, float]:
     bound = best_wave_bound(model.roofline, batch, input_tokens, output_tokens)
-    half = best_wave_bound(
-        model.roofline, -(-batch // 2), input_tokens, output_tokens
-    )  # the median does not wait for the rest
+    # The median does not wait for the rest.
+    half = best_wave_bound(model.roofline, -(-batch // 2), input_tokens, output_tokens)
     return {
         **_rates(model, batch / bound.e2e_s, input_tokens, output_tokens),
         "paper.ttft_s": bound.ttft_s,

@@ -105,9 +105,8 @@ class Measured(MeasuredRows):
     spec: RunSpec
     chunks_known: bool  # the tokens of every chunk are known, for all requests whose latencies are reported
     totals_known: bool  # how many output tokens arrived is known of every ok request of the run
-    prompts_as_asked: (
-        bool  # in each ok request's prompt the server counted exactly the tokens asked; there is one to tell by
-    )
+    # Whether in each ok request's prompt the server counted exactly the tokens asked; there is one to tell by.
+    prompts_as_asked: bool
     some_waited: bool  # a limit held back some request
 
     def pieces(self) -> Iterator["Measured"]:

@@ -45,9 +45,8 @@ _CONCURRENCY = ("mean", "peak", "thinking_mean")
 _RATES = ("offered_per_s", "sent_per_s", "completed_per_s")
 _SIDES = ("prompt_tokens", "output_tokens")
 _LENGTH = ("asked", "mean", "min", "max", "requests_off")
-_PARTICULAR = re.compile(
-    r"[\w-]*\d[\w-]*"
-)  # a number or an id, by which the words of one failure differ from the next's
+# A number or an id, by which the words of one failure differ from the next's.
+_PARTICULAR = re.compile(r"[\w-]*\d[\w-]*")
 
 LengthsOf = Callable[[Measured], Int32]
 """A length of each row in tokens, −1 where nobody knows it."""

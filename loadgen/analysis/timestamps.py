@@ -59,9 +59,8 @@ def most_open(intervals: Intervals) -> int:
     width_ns = extent.length_ns // _BINS + 1
 
     def bins(timestamps_ns: Int64) -> Int64:
-        return np.clip(
-            (timestamps_ns - extent.first_ns) // width_ns, 0, _BINS
-        )  # the last is for ends after every begin
+        # The last is for ends after every begin.
+        return np.clip((timestamps_ns - extent.first_ns) // width_ns, 0, _BINS)
 
     begun, ended = np.zeros((2, _BINS + 1), np.int64)
     for begins, ends in intervals():

@@ -157,9 +157,8 @@ def main() -> int:
     """Read what is asked, and write the counts, or why there are none."""
     checkpoint, prompts, written = sys.argv[1:]
     asked: Asked = json.loads(Path(prompts).read_text())
-    sys.path[:] = [
-        place for place in sys.path if place != str(Path(__file__).parent)
-    ]  # our safetensors.py is not the package
+    # Our safetensors.py is not the package.
+    sys.path[:] = [place for place in sys.path if place != str(Path(__file__).parent)]
     try:
         result: dict[str, object] = count(checkpoint, asked)
     except Exception as error:  # the environment and the checkpoint are the user's: the first line says what is wrong

@@ -96,9 +96,8 @@ def run_group(
     found = _newest_group(store, group_hash) if resume else None
     _check_no_server(store, hashes, found)
     starts = [start for start in _starts(sweeps, interleave) if _is_due(sweeps[start[0]], start[0], wanted)]
-    for at in sorted(
-        {at for at, _ in starts}
-    ):  # whether each can be started and evaluated here, before the first one takes its hours
+    # Whether each can be started and evaluated here, before the first one takes its hours.
+    for at in sorted({at for at, _ in starts}):
         _variant(sweeps[at]).launch()
         find_accuracy(sweeps[at].spec, _variant(sweeps[at]), environ)
     on_record = {} if found is None else {row.spec_hash: row for row in store.group(found)}

@@ -71,6 +71,8 @@ class Ramp:
 
 
 class TraceDocument(TypedDict):
+    """The trace that an open loop replays."""
+
     name: str  # of its file, without the folder
     hash: str  # of its content
     time_scale: float  # factor on all its offsets

@@ -20,9 +20,8 @@ Prompt = str | list[int] | list[dict[str, Any]]
 
 NO_FIELDS: Mapping[str, Any] = MappingProxyType({})
 
-_MESSAGES = (
-    b'"messages":['  # first met as the key itself: within a JSON text each quote would have a backslash before it
-)
+# First met as the key itself: within a JSON text each quote would have a backslash before it.
+_MESSAGES = b'"messages":['
 _END = b"]}"
 
 

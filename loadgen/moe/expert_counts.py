@@ -37,6 +37,8 @@ class StepSizeDocument(TypedDict):
 
 
 class ExpertCountsDocument(TypedDict):
+    """Expert counts as JSON."""
+
     schema_version: Literal[1]
     model: str
     source: CountSource

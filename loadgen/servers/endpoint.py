@@ -58,9 +58,8 @@ class EndpointFacts:
     model_list_problem: str | None = None  # why the list of models does not confirm the model
     adaptation: Adaptation = ()  # the fields that it refused: `counting` finds out
     first_question_problem: str | None = None  # why `counting` could not find out
-    prompt_ids: tuple[
-        int, ...
-    ] = ()  # what prompts of token ids are drawn from, where the vocabulary is too small for the usual
+    # What prompts of token ids are drawn from, where the vocabulary is too small for the usual.
+    prompt_ids: tuple[int, ...] = ()
 
     @property
     def metrics_url(self) -> str:

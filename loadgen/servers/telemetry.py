@@ -24,10 +24,8 @@ from loadgen.servers.http_client import Headers, open_client
 # A stall of s every I seconds touches a share of s/I of all gaps between tokens, and of all first tokens, whatever their length:
 # at 0.2 % a p99 stays what it is. docs/method.md tells what a page costs.
 MAX_SHARE = 0.002
-MIN_INTERVAL_S, MAX_INTERVAL_S = (
-    1.0,
-    5.0,
-)  # a run of some seconds wants several readings; Prometheus asks no less often
+# A run of some seconds wants several readings; Prometheus asks no less often.
+MIN_INTERVAL_S, MAX_INTERVAL_S = 1.0, 5.0
 _MAX_READING_S = 5.0  # a page that does not end by then must not hold up the run
 _MAX_PAGE_BYTES = 2**25  # an engine's page has some ten thousand; what goes on beyond that is no page of metrics
 # A page that comes as quickly as this is read twice more around a run, and asked for again when it fails.

@@ -6,16 +6,14 @@ from loadgen.analysis.verdict import Observation, Thresholds
 from loadgen.engine.records.record import Outcome
 from loadgen.load.spec import RunSpec
 
-_FAILURES = tuple(
-    kind.label for kind in Outcome if kind not in (Outcome.OK, Outcome.CANCELLED, Outcome.DROPPED)
-)  # the server's answers, or the lack of one; the other two are the client's own doing
+# The server's answers, or the lack of one; the other two are the client's own doing.
+_FAILURES = tuple(kind.label for kind in Outcome if kind not in (Outcome.OK, Outcome.CANCELLED, Outcome.DROPPED))
 
 # A run that the user stopped is too short for whatever reason; more of the same would be the wrong thing to ask for.
 LET_IT_END = "let the run come to its end"
 
-FOREIGN_FAILURE = (
-    "failed"  # of a run that another client measured, whose result does not tell what became of the request
-)
+# The failure of a run that another client measured, whose result does not tell what became of the request.
+FOREIGN_FAILURE = "failed"
 
 _FAILURE_HINTS = {
     FOREIGN_FAILURE: "look into the server's log and that of the client that measured it",

@@ -293,11 +293,8 @@ CHECKS: tuple[Check, ...] = (
     ),
 )
 
-_OF_OUTCOMES = (
-    "no_ok_requests",
-    "errors",
-    "foreign_client",
-)  # what can be judged of a run that another client measured
+# What can be judged of a run that another client measured.
+_OF_OUTCOMES = ("no_ok_requests", "errors", "foreign_client")
 
 
 def thresholds_of(code: str) -> Thresholds:

@@ -13,9 +13,8 @@ from loadgen.analysis.measured import Measured
 from loadgen.analysis.stats import FloatArray
 from loadgen.engine.records.record import Int64
 
-_LOOKED_AT = (
-    8  # a provider that says it of none of the first answers says it of none; to ask each of a million takes seconds
-)
+# A provider that says it of none of the first answers says it of none; to ask each of a million takes seconds.
+_LOOKED_AT = 8
 _REQUESTS = "ok requests that ended in the window and of which the provider told it"
 
 

@@ -188,9 +188,8 @@ class _Stream:
         self._choices = Choices()
         self._arrived = Arrived()
         self._usage_so_far: dict[int, int] = {}  # by choice: servers count each on its own until the end
-        self._usage_runs = (
-            True  # every chunk so far brought its usage; a total that comes only at the end counts no chunk
-        )
+        # Whether every chunk so far brought its usage; a total that comes only at the end counts no chunk.
+        self._usage_runs = True
         self._total_is_whole = False  # the last usage came after the choices, so that it counts all of them
         self._reasoning_tokens = 0
         self.done = False

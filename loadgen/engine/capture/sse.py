@@ -49,9 +49,8 @@ class SseParser:
         if not piece:
             return events
         if not self._at_start and not self._after_cr and b"\n" not in piece and b"\r" not in piece:
-            self._remainder.append(
-                piece
-            )  # joining a line again with each of its pieces would cost the square of its length
+            # Joining a line again with each of its pieces would cost the square of its length.
+            self._remainder.append(piece)
             return events
         text = b"".join([*self._remainder, piece])
         if self._at_start:

@@ -173,6 +173,5 @@ class Conversations:
             return exchange.gave_up_ns or self._now_ns()
         wall_ns, _ = unpack_stamps(exchange.stamps[-1:])
         ago_ns = min(max(0, time.time_ns() - int(wall_ns[0])), NS_PER_S)
-        return (
-            self._now_ns() - ago_ns
-        )  # in this order: what passes between the two clocks makes it late and never early
+        # In this order: what passes between the two clocks makes it late and never early.
+        return self._now_ns() - ago_ns

@@ -29,9 +29,8 @@ _SQE = struct.Struct("=BBHiQQIIQ24x")
 COMPLETION = struct.Struct("=QiI")
 """Token of what was asked, bytes or a negative errno, flags; above BUFFER_SHIFT the number of its buffer."""
 
-_BUFFER = struct.Struct(
-    "=QIHH"
-)  # a place of the buffer ring; its last field, in the first place, is where the ring ends
+# A place of the buffer ring; its last field, in the first place, is where the ring ends.
+_BUFFER = struct.Struct("=QIHH")
 _REGISTRATION = struct.Struct("=QIHH24x")
 _MSGHDR = struct.Struct("@PIPNPNi0P")
 _GETEVENTS_ARG = struct.Struct("=QIIQ")

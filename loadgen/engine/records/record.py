@@ -109,9 +109,8 @@ class Records:
     sent_ns: Int64  # just before the first byte was handed to the kernel
     first_byte_ns: Int64  # first byte of the answer, headers included
     end_ns: Int64  # last byte of the answer, or when it was given up
-    connect_ns: (
-        Int64  # duration of opening its connection, TLS included, on the first request over it; MISSING on the others
-    )
+    # Duration of opening its connection, TLS included, on the first request over it; MISSING on the others.
+    connect_ns: Int64
     limit_wait_ns: Int64  # how long a limit or a Retry-After held it back before it could be sent; 0: not at all
     prompt_tokens_asked: Int32  # -1: only the server knows
     output_tokens_asked: Int32
@@ -202,9 +201,8 @@ class ClientFacts:
 
     stamp_source: StampSource
     workers: int
-    cpu_s: (
-        float | None
-    )  # user and system time of the workers together, from t = 0 to the last answer; None: one was killed
+    # User and system time of the workers together, from t = 0 to the last answer; None: one was killed.
+    cpu_s: float | None
     wall_s: float
     reads: int  # receive calls that returned bytes
     reads_by: ReadsBy = "epoll"  # what brought the bytes; of several workers, the costliest

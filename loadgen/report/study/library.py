@@ -44,9 +44,8 @@ class StudyLibrary:
     _problems: tuple[str, ...] = ()
     _sweeps: Sweeps | None = None
     _shelf: Shelf | None = None
-    _read: dict[str, tuple[Sweeps, StudyResults]] = field(
-        default_factory=dict
-    )  # by study, with the sweeps it was read from
+    # By study, with the sweeps it was read from.
+    _read: dict[str, tuple[Sweeps, StudyResults]] = field(default_factory=dict)
 
     def shelf(self, store: Store | None) -> Shelf:
         """All studies; without a store, nothing was measured. Raises StoreError."""

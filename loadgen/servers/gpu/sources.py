@@ -19,10 +19,8 @@ _MAX_SHARE = 0.05  # of one processor, where a look takes long: it may be one th
 INTERVAL_MS = 200  # each of its looks takes some milliseconds of a processor
 _DEVICE_FIELDS = "index,uuid,name,memory.total,power.limit,driver_version"
 _READING_FIELDS = "index,power.draw,clocks.sm,clocks.mem,memory.used,utilization.gpu,temperature.gpu"
-_REASONS = (
-    "clocks_event_reasons.active",
-    "clocks_throttle_reasons.active",
-)  # as drivers from 535 call it, and older ones
+# As drivers from 535 call it, and older ones.
+_REASONS = ("clocks_event_reasons.active", "clocks_throttle_reasons.active")
 _MAX_ANSWER_S = 20.0
 _MIB = 1 << 20
 

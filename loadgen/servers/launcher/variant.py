@@ -274,9 +274,8 @@ def _argument(text: str) -> tuple[str, Any]:
         read = yaml.safe_load(value)
     except yaml.YAMLError:
         return name, value
-    return name, read if isinstance(
-        read, bool | int | float | str | list | dict | None
-    ) else value  # a date is meant as text
+    # A date is meant as text.
+    return name, read if isinstance(read, bool | int | float | str | list | dict | None) else value
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,9 +25,8 @@ class SchedulerLimits:
     max_num_seqs: int
     max_num_batched_tokens: int
     kv_blocks: int
-    plans_ahead: bool = (
-        True  # a sequence is planned again before its last token is known (vLLM's asynchronous scheduling)
-    )
+    # Whether a sequence is planned again before its last token is known (vLLM's asynchronous scheduling).
+    plans_ahead: bool = True
 
 
 @dataclass(slots=True)
