@@ -14,7 +14,7 @@ from loadgen.analysis.figures.figure import Figure
 from loadgen.analysis.outline.run_outline import Outline
 from loadgen.analysis.verdict import usable_runs
 from loadgen.report.charts import palette
-from loadgen.report.charts.chart import STROKES, Chart, Spec, frame, legend
+from loadgen.report.charts.chart import STROKES, Chart, Spec, frame, layer, legend
 from loadgen.report.figures import slo_limit
 from loadgen.report.format import milliseconds, number
 from loadgen.report.points import LOAD, Axes, Table, axes, varies
@@ -132,8 +132,8 @@ def _spec(rows: list[CdfRow], marks: list[CdfRow], limit_s: float | None) -> Spe
     lines = list(dict.fromkeys(row["line"] for row in rows))
     values = [row["ms"] for row in rows]
     log = max(values) / min(values) >= LOG_FROM_RATIO
-    colors = [palette.SERIES[number % len(palette.SERIES)] for number in range(len(lines))]
-    dashes = [list(palette.DASHES[number // len(palette.SERIES) % len(palette.DASHES)]) for number in range(len(lines))]
+    colors = [palette.color(number) for number in range(len(lines))]
+    dashes = [palette.dash(number // len(palette.SERIES)) for number in range(len(lines))]
     x: Spec = {"type": "quantitative", "title": None, "axis": {"format": ",~r", "tickCount": 6, "labelOverlap": True}}
     x |= {"scale": {"type": "log", "nice": False} if log else {"zero": False, "nice": False}}
     y: Spec = {"field": "share", "type": "quantitative", "title": "% of the values", "scale": {"domain": [0, 100]}}
@@ -149,23 +149,16 @@ def _spec(rows: list[CdfRow], marks: list[CdfRow], limit_s: float | None) -> Spe
     ]
     both: Spec = {"x": x | {"field": "ms"}, "y": y, "color": color}
     line = {"type": "line", "strokeWidth": 1.75, "interpolate": "linear"}
-    layers: list[Spec] = [
-        {
-            "mark": line,
-            "encoding": both
-            | {"strokeDash": dash, "detail": {"field": "run"}, "order": {"field": "share"}, "tooltip": tooltip},
-        }
-    ]
+    course = both | {"strokeDash": dash, "detail": {"field": "run"}, "order": {"field": "share"}}
+    layers = [layer(line, course | {"tooltip": tooltip})]
     if marks:
         point = {"type": "point", "filled": True, "size": 40, "opacity": 1}
-        layers.append({"data": {"values": marks}, "mark": point, "encoding": both | {"tooltip": tooltip}})
+        layers.append(layer(point, both | {"tooltip": tooltip}, values=marks))
     if limit_s is not None and min(values) < limit_s * 1000 < max(values):
-        limit: Spec = {"data": {"values": [{"ms": limit_s * 1000, "text": "SLO"}]}}
+        limit = [{"ms": limit_s * 1000, "text": "SLO"}]
         rule = {"type": "rule", "strokeWidth": 1.5, "strokeDash": list(palette.DASHED)}
         text = {"type": "text", "align": "left", "dx": 4, "y": 8, "fontSize": 11, "fontWeight": "bold"}
         at_limit = {"x": x | {"field": "ms"}}
-        layers += [
-            limit | {"mark": rule, "encoding": at_limit},
-            limit | {"mark": text, "encoding": at_limit | {"text": {"field": "text"}}},
-        ]
+        layers.append(layer(rule, at_limit, values=limit))
+        layers.append(layer(text, at_limit | {"text": {"field": "text"}}, values=limit))
     return frame(rows) | {"layer": layers}

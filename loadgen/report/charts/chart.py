@@ -7,6 +7,7 @@ left to the page, which knows whether it is light or dark.
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any
 
 from loadgen.report.charts import palette
@@ -47,6 +48,13 @@ def frame(values: Sequence[Mapping[str, object]], height_px: float = HEIGHT_PX) 
 def heading(chart: Chart) -> str:
     """What stands over a drawing without a page around it: the title, and the unit where there is one."""
     return f"{chart.title} ({chart.unit})" if chart.unit else chart.title
+
+
+def layer(mark: Spec, encoding: Spec, *, only: str = "", values: Sequence[Mapping[str, object]] | None = None) -> Spec:
+    """Return a layer of marks: of the rows for which `only` holds, or of `values` in place of the chart's rows."""
+    made: Spec = {"mark": mark, "encoding": encoding}
+    made |= {"transform": [{"filter": only}]} if only else {}
+    return made if values is None else made | {"data": {"values": values}}
 
 
 def labelled(chart: Chart, runs: Iterable[Mapping[str, Any]]) -> Chart:
@@ -101,17 +109,32 @@ def shape_of(color: Spec) -> Spec:
     return color | {"scale": {"domain": domain, "range": [palette.shape(i) for i in range(len(domain))]}}
 
 
+def interval_bars(across: Spec, scale: Spec, style: Mapping[str, object] = MappingProxyType({})) -> Spec:
+    """Return the layer of bars up the chart, from `bar_from` to `bar_to` where a row has them."""
+    encoding = across | {"y": value_axis("bar_from", scale), "y2": {"field": "bar_to"}}
+    return layer({"type": "rule", "strokeWidth": 1.5, **style}, encoding, only="isValid(datum.bar_from)")
+
+
+def bound_line(across: Spec, scale: Spec, only: str = "isValid(datum.bound)") -> Spec:
+    """Return the layer of roofline bounds: a dotted line for each line of the figure, in its colour."""
+    mark = {"type": "line", "strokeWidth": 1, "strokeDash": list(palette.DOTTED), "clip": True}
+    return layer(mark, across | {"y": value_axis("bound", scale)}, only=only)
+
+
 def points_by_verdict(statuses: Collection[str], style: Spec, encoding: Spec) -> list[Spec]:
     """Return layers of marks by the `status` of their rows: valid ones filled, doubtful ones hollow."""
     return [
-        {
-            "transform": [{"filter": f"datum.status === '{status}'"}],
-            "mark": {"type": "point", "filled": status == "valid"} | style,
-            "encoding": encoding,
-        }
+        layer({"type": "point", "filled": status == "valid"} | style, encoding, only=f"datum.status === '{status}'")
         for status in ("valid", "doubtful")
         if status in statuses
     ]
+
+
+def dash_of(field: str, values: Sequence[str], shown: Spec = STROKES) -> Spec:
+    """Return the encoding of lines of one colour by their dashes, with a legend, which looks as in `shown`."""
+    dash = nominal(field, values, [palette.dash(i) for i in range(len(values))], has_legend=True)
+    dash["legend"] |= shown
+    return dash
 
 
 def to_milliseconds(*fields: str) -> list[dict[str, str]]:

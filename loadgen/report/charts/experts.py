@@ -13,7 +13,17 @@ from loadgen.analysis.document.run import RunDocument
 from loadgen.analysis.experts import counts_of_run
 from loadgen.moe.expert_counts import ExpertCounts
 from loadgen.report.charts import palette
-from loadgen.report.charts.chart import HEIGHT_PX, LOG_LOADS_FROM_RATIO, SCHEMA, Chart, Spec, frame, legend, load_axis
+from loadgen.report.charts.chart import (
+    HEIGHT_PX,
+    LOG_LOADS_FROM_RATIO,
+    SCHEMA,
+    Chart,
+    Spec,
+    frame,
+    layer,
+    legend,
+    load_axis,
+)
 from loadgen.report.format import MISSING_FIGURE, number
 from loadgen.report.points import Table
 
@@ -103,15 +113,15 @@ def distinct_experts_chart(named: Sequence[NamedCounts]) -> Chart | None:
         {"field": "expected", "title": "of uniform routing", "format": ".2f"},
         {"field": "steps", "title": "steps"},
     ]
-    line: Spec = {
-        "data": {"values": [row for each in shown for row in _formula_rows(each, sizes[0], sizes[-1])]},
-        "mark": {"type": "line", "strokeDash": list(palette.DASHED), "strokeWidth": 1.5},
-        "encoding": {"x": x, "y": y | {"field": "expected"}, "color": color},
-    }
-    points: Spec = {
-        "mark": {"type": "point", "filled": True, "size": 40},
-        "encoding": {"x": x, "y": y | {"field": "measured"}, "color": color, "tooltip": tooltip},
-    }
+    line = layer(
+        {"type": "line", "strokeDash": list(palette.DASHED), "strokeWidth": 1.5},
+        {"x": x, "y": y | {"field": "expected"}, "color": color},
+        values=[row for each in shown for row in _formula_rows(each, sizes[0], sizes[-1])],
+    )
+    points = layer(
+        {"type": "point", "filled": True, "size": 40},
+        {"x": x, "y": y | {"field": "measured"}, "color": color, "tooltip": tooltip},
+    )
     words = "Points: mean over layers and steps of that size. Dashed: E·(1 − (1 − k/E)^tokens), uniform routing as the roofline has it."
     return Chart(
         "distinct_experts",
@@ -195,12 +205,8 @@ def _panel(named: NamedCounts, rows: Sequence[_Cell], darkest: float) -> Spec:
 def _layers(counts: ExpertCounts, darkest: float) -> list[Spec]:
     """The cells, and their figures where they have room for them."""
     is_written = counts.experts <= _MAX_WRITTEN_EXPERTS
-    x: Spec = {
-        "field": "expert",
-        "type": "ordinal",
-        "title": "expert",
-        "scale": {"paddingInner": 0.04 if is_written else 0},
-    }
+    x: Spec = {"field": "expert", "type": "ordinal", "title": "expert"}
+    x |= {"scale": {"paddingInner": 0.04 if is_written else 0}}
     x |= {"axis": {"labelAngle": 0, "domain": False, "ticks": False, "grid": False, "labelOverlap": True}}
     y: Spec = {"field": "layer", "type": "ordinal", "title": "layer", "scale": {"paddingInner": 0.06}}
     y |= {"sort": [str(layer) for layer in counts.layers], "axis": {"grid": False, "labelOverlap": True}}
@@ -212,22 +218,13 @@ def _layers(counts: ExpertCounts, darkest: float) -> list[Spec]:
         {"field": "chosen", "title": "times chosen", "format": ","},
         {"field": "ratio", "title": "of an even share", "format": ".2f"},
     ]
-    cells: list[Spec] = [
-        {
-            "mark": {"type": "rect", "cornerRadius": 2 if is_written else 0},
-            "encoding": {"x": x, "y": y, "color": color, "tooltip": tooltip},
-        }
-    ]
+    both: Spec = {"x": x, "y": y, "tooltip": tooltip}
+    cells = [layer({"type": "rect", "cornerRadius": 2 if is_written else 0}, both | {"color": color})]
     if is_written:
         is_dark = {"test": f"datum.ratio > {palette.WHITE_FROM * darkest:.4f}", "value": "#ffffff"}
         ink: Spec = {"condition": is_dark, "value": palette.CELL_INK}
         text: Spec = {"field": "ratio", "type": "quantitative", "format": ".1f"}
-        cells.append(
-            {
-                "mark": {"type": "text", "fontSize": 10},
-                "encoding": {"x": x, "y": y, "text": text, "color": ink, "tooltip": tooltip},
-            }
-        )
+        cells.append(layer({"type": "text", "fontSize": 10}, both | {"text": text, "color": ink}))
     return cells
 
 

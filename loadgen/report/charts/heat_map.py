@@ -13,7 +13,7 @@ from loadgen.analysis.figures.figure import Figure
 from loadgen.analysis.stats import wants_log
 from loadgen.analysis.verdict import is_invalid
 from loadgen.report.charts import palette
-from loadgen.report.charts.chart import Chart, Spec, frame
+from loadgen.report.charts.chart import Chart, Spec, frame, layer
 from loadgen.report.format import MISSING_FIGURE, figure, setting, shown_unit
 from loadgen.report.points import Pooled, Table, axes, points
 
@@ -99,12 +99,8 @@ def _share(value: float, low: float, high: float, log: bool) -> float:
 
 def cells_spec(rows: list[HeatRow], columns: list[str], lines: list[str], *, x_label: str, label: str) -> Spec:
     """Return the specification of these places, columns and lines in order; `label` is what the figure is called."""
-    x: Spec = {
-        "field": "column",
-        "type": "ordinal",
-        "title": x_label,
-        "scale": {"domain": columns, "paddingInner": 0.03},
-    }
+    x: Spec = {"field": "column", "type": "ordinal", "title": x_label}
+    x |= {"scale": {"domain": columns, "paddingInner": 0.03}}
     y: Spec = {"field": "line", "type": "ordinal", "title": None, "scale": {"domain": lines, "paddingInner": 0.05}}
     x |= {"axis": {"labelAngle": 0, "domain": False, "ticks": False, "grid": False}}
     y |= {"axis": {"labelLimit": 240, "grid": False}}
@@ -121,21 +117,11 @@ def cells_spec(rows: list[HeatRow], columns: list[str], lines: list[str], *, x_l
         "condition": {"test": f"datum.share > {palette.WHITE_FROM}", "value": "#ffffff"},
         "value": palette.CELL_INK,
     }
-    cells: list[Spec] = [
-        {
-            "transform": [{"filter": "datum.runs > 0"}],
-            "mark": {"type": "rect", "cornerRadius": 2},
-            "encoding": {"x": x, "y": y, "color": fill, "tooltip": tooltip},
-        },
-        {
-            "transform": [{"filter": "datum.runs > 0"}],
-            "mark": {"type": "text", "fontSize": 11},
-            "encoding": {"x": x, "y": y, "text": {"field": "text"}, "color": ink, "tooltip": tooltip},
-        },
-        {
-            "transform": [{"filter": "datum.runs === 0"}],
-            "mark": {"type": "text", "fontSize": 11, "fontStyle": "italic"},
-            "encoding": {"x": x, "y": y, "text": {"field": "text"}, "tooltip": tooltip},
-        },
+    both: Spec = {"x": x, "y": y, "tooltip": tooltip}
+    written = both | {"text": {"field": "text"}}
+    cells = [
+        layer({"type": "rect", "cornerRadius": 2}, both | {"color": fill}, only="datum.runs > 0"),
+        layer({"type": "text", "fontSize": 11}, written | {"color": ink}, only="datum.runs > 0"),
+        layer({"type": "text", "fontSize": 11, "fontStyle": "italic"}, written, only="datum.runs === 0"),
     ]
     return frame(rows, CELL_PX * len(lines)) | {"layer": cells}

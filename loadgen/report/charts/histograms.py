@@ -11,7 +11,7 @@ from typing_extensions import TypedDict
 from loadgen.analysis.outline.distribution import DistributionOutline
 from loadgen.analysis.stats import Distribution, PercentileName
 from loadgen.report.charts import palette
-from loadgen.report.charts.chart import Chart, Spec, frame, to_milliseconds
+from loadgen.report.charts.chart import Chart, Spec, frame, layer, to_milliseconds
 from loadgen.report.format import milliseconds, plural
 
 
@@ -78,54 +78,29 @@ def _histogram(bars: list[dict[str, object]], marks: list[PercentileMark], tail_
         "scale": {"type": "log", "nice": False} if log else {"zero": False, "nice": False},
         "axis": {"grid": False, "format": ",~r", "tickCount": 6, "labelOverlap": True},
     }
-    at_value = {"x": x | {"field": "value_ms"}}
+    at_value: Spec = {"x": x | {"field": "value_ms"}}
+    in_ms = {"transform": to_milliseconds("value")}
     stroke = {"color": palette.SERIES[1], "strokeDash": list(palette.DASHED), "strokeWidth": 1.5}
-    layers: list[Spec] = [
-        {
-            "transform": to_milliseconds("from", "to"),
-            "mark": {"type": "rect", "color": palette.SERIES[0], "opacity": 0.8},
-            "encoding": {
-                "x": x | {"field": "from_ms"},
-                "x2": {"field": "to_ms"},
-                "y": {"field": "values", "type": "quantitative", "title": "values", "axis": {"tickCount": 4}},
-                "y2": {"datum": 0},
-                "tooltip": [
-                    {"field": "from_ms", "title": "from (ms)", "format": ",.4~r"},
-                    {"field": "to_ms", "title": "to (ms)", "format": ",.4~r"},
-                    {"field": "values", "title": "values", "format": ","},
-                ],
-            },
-        },
-        {
-            "data": {"values": marks},
-            "transform": to_milliseconds("value"),
-            "mark": {"type": "rule"} | stroke,
-            "encoding": at_value,
-        },
-    ]
-    layers += [
-        {
-            "data": {"values": [mark]},
-            "transform": to_milliseconds("value"),
-            "mark": {
-                "type": "text",
-                "align": mark["align"],
-                "dx": -4 if mark["align"] == "right" else 4,
-                "y": -6 - 13 * mark["line"],
-                "fontSize": 11,
-            },
-            "encoding": at_value | {"text": {"field": "text"}},
-        }
-        for mark in marks
-    ]
+    bar = {"type": "rect", "color": palette.SERIES[0], "opacity": 0.8}
+    encoding: Spec = {
+        "x": x | {"field": "from_ms"},
+        "x2": {"field": "to_ms"},
+        "y": {"field": "values", "type": "quantitative", "title": "values", "axis": {"tickCount": 4}},
+        "y2": {"datum": 0},
+        "tooltip": [
+            {"field": "from_ms", "title": "from (ms)", "format": ",.4~r"},
+            {"field": "to_ms", "title": "to (ms)", "format": ",.4~r"},
+            {"field": "values", "title": "values", "format": ","},
+        ],
+    }
+    layers = [layer(bar, encoding) | {"transform": to_milliseconds("from", "to")}]
+    layers.append(layer({"type": "rule"} | stroke, at_value, values=marks) | in_ms)
+    for mark in marks:
+        text = {"type": "text", "align": mark["align"], "y": -6 - 13 * mark["line"], "fontSize": 11}
+        text |= {"dx": -4 if mark["align"] == "right" else 4}
+        layers.append(layer(text, at_value | {"text": {"field": "text"}}, values=[mark]) | in_ms)
     if tail_s:
         tick = {"type": "tick", "color": palette.SERIES[1], "thickness": 1, "size": 8, "yOffset": 6, "opacity": 0.7}
-        layers.append(
-            {
-                "data": {"values": [{"value_s": value_s} for value_s in tail_s]},
-                "transform": to_milliseconds("value"),
-                "mark": tick,
-                "encoding": at_value | {"y": {"datum": 0, "type": "quantitative"}},
-            }
-        )
+        at_floor = at_value | {"y": {"datum": 0, "type": "quantitative"}}
+        layers.append(layer(tick, at_floor, values=[{"value_s": value_s} for value_s in tail_s]) | in_ms)
     return frame(bars, 200) | {"layer": layers}

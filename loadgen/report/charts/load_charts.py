@@ -14,7 +14,18 @@ from loadgen.analysis.document.run import RunDocument
 from loadgen.analysis.figures.figure import Figure
 from loadgen.analysis.stats import wants_log
 from loadgen.report.charts import palette
-from loadgen.report.charts.chart import Chart, Spec, frame, load_axis, nominal, points_by_verdict, value_axis
+from loadgen.report.charts.chart import (
+    Chart,
+    Spec,
+    bound_line,
+    frame,
+    interval_bars,
+    layer,
+    load_axis,
+    nominal,
+    points_by_verdict,
+    value_axis,
+)
 from loadgen.report.figures import GOODPUT, REQUESTS_PER_S, THROUGHPUT, slo_limit, tail
 from loadgen.report.format import MISSING_FIGURE, setting, shown_unit
 from loadgen.report.format import figure as shown
@@ -155,23 +166,14 @@ def goodput_chart(runs: Sequence[RunDocument], names: Mapping[str, str] | None =
 
 
 def _limit_line(shown: float, scale: Spec) -> list[Spec]:
-    line: Spec = {"data": {"values": [{"limit": shown, "text": "SLO"}]}}
+    values = [{"limit": shown, "text": "SLO"}]
     y = {"field": "limit", "type": "quantitative", "title": None, "scale": scale}
     rule = {"type": "rule", "strokeWidth": 1.5, "strokeDash": list(palette.DASHED)}
     text = {"type": "text", "align": "left", "x": 4, "dy": -7, "fontSize": 11, "fontWeight": "bold"}
     return [
-        line | {"mark": rule, "encoding": {"y": y}},
-        line | {"mark": text, "encoding": {"y": y, "text": {"field": "text"}}},
+        layer(rule, {"y": y}, values=values),
+        layer(text, {"y": y, "text": {"field": "text"}}, values=values),
     ]
-
-
-def _bound_line(encoding: Spec) -> Spec:
-    """A line of the bound for each line of the figure, in its colour."""
-    return {
-        "transform": [{"filter": "isValid(datum.bound)"}],
-        "mark": {"type": "line", "strokeWidth": 1, "strokeDash": list(palette.DOTTED), "clip": True},
-        "encoding": encoding,
-    }
 
 
 def _shown(value: float, unit: str) -> float:
@@ -259,17 +261,9 @@ def _spec(title: str, unit: str, along: Axes, rows: list[LoadRow], drawn: list[d
         "detail": {"field": "series"},
     }
     mark = across | {"y": value_axis("mark", scale), "shape": shape, "tooltip": tooltip}
-    line: Spec = {
-        "mark": {"type": "line", "strokeWidth": 2},
-        "encoding": across | {"y": value_axis("mark", scale), "strokeDash": dash},
-    }
-    bars: Spec = {
-        "transform": [{"filter": "isValid(datum.bar_from)"}],
-        "mark": {"type": "rule", "strokeWidth": 1.5},
-        "encoding": across | {"y": value_axis("bar_from", scale), "y2": {"field": "bar_to"}},
-    }
-    layers = [line, bars] if any("low" in row for row in rows) else [line]
+    line = layer({"type": "line", "strokeWidth": 2}, across | {"y": value_axis("mark", scale), "strokeDash": dash})
+    layers = [line, interval_bars(across, scale)] if any("low" in row for row in rows) else [line]
     if any("bound" in row for row in rows):
-        layers.insert(0, _bound_line(across | {"y": value_axis("bound", scale)}))
+        layers.insert(0, bound_line(across, scale))
     layers += points_by_verdict({row["status"] for row in rows}, {"size": 60, "strokeWidth": 2, "opacity": 1}, mark)
     return frame(drawn) | {"layer": layers}

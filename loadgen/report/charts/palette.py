@@ -36,6 +36,16 @@ DOTTED: tuple[int, ...] = (1, 3)
 DASHES: tuple[tuple[int, ...], ...] = (SOLID, DASHED, DOTTED, (8, 3, 1, 3), (12, 4), (4, 2, 1, 2, 1, 2))
 
 
+def color(position: int) -> str:
+    """The colour of the line at that position."""
+    return SERIES[position % len(SERIES)]
+
+
+def dash(position: int) -> list[int]:
+    """The dashes of the line at that position, among those of its colour."""
+    return list(DASHES[position % len(DASHES)])
+
+
 def shape(position: int) -> str:
     """The shape that goes with the colour at that position; when the colours begin anew, each gets another than before."""
     return SHAPES[(position + position // len(SERIES)) % len(SHAPES)]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from loadgen.report.charts import palette
-from loadgen.report.charts.chart import SCHEMA, STROKES, Spec, legend
+from loadgen.report.charts.chart import SCHEMA, STROKES, Spec, layer, legend
 
 BESIDE_PX = 56
 PANEL_PX = 110
@@ -70,25 +70,20 @@ def _panel(panel: Panel, edges_s: Sequence[float], is_last: bool) -> Spec:
         {"field": "at_s", "title": "at (s)", "format": ".2f"},
         {"field": "value", "title": panel.unit, "format": ",.4~r"},
     ]
-    layers: list[Spec] = [
-        {
-            "data": {"values": _rows(at_s=band.at_s, low=band.low, high=band.high)},
-            "mark": {"type": "area", "opacity": 0.25, "color": palette.SERIES[0], "interpolate": "step"},
-            "encoding": {"x": x | {"field": "at_s"}, "y": y | {"field": "low"}, "y2": {"field": "high"}},
-        }
-        for band in panel.bands
-    ]
+    at: Spec = {"x": x | {"field": "at_s"}}
+    area = {"type": "area", "opacity": 0.25, "color": palette.SERIES[0], "interpolate": "step"}
+    between = at | {"y": y | {"field": "low"}, "y2": {"field": "high"}}
+    layers = [layer(area, between, values=_rows(at_s=band.at_s, low=band.low, high=band.high)) for band in panel.bands]
     for line in panel.lines:
         rows = [row | {"line": line.name} for row in _rows(at_s=line.at_s, value=line.values)]
         mark: Spec = {"type": "line", "strokeWidth": 1.5, "interpolate": "step-after" if line.is_stepped else "linear"}
         if len(rows) <= MAX_MARKS and not line.is_stepped:
             mark["point"] = {"filled": True, "size": 22}  # so few are seen for what they are: readings, not a course
-        encoding = {"x": x | {"field": "at_s"}, "y": y | {"field": "value"}, "color": color, "strokeDash": dash}
-        layers.append({"data": {"values": rows}, "mark": mark, "encoding": encoding | {"tooltip": tooltip}})
+        encoding = at | {"y": y | {"field": "value"}, "color": color, "strokeDash": dash, "tooltip": tooltip}
+        layers.append(layer(mark, encoding, values=rows))
     if edges_s:
         rule = {"type": "rule", "strokeDash": list(palette.DASHED), "strokeWidth": 1.5}
-        values = [{"at_s": edge_s} for edge_s in edges_s]
-        layers.append({"data": {"values": values}, "mark": rule, "encoding": {"x": x | {"field": "at_s"}}})
+        layers.append(layer(rule, at, values=[{"at_s": edge_s} for edge_s in edges_s]))
     title = {"text": panel.title, "fontSize": 11, "fontWeight": "normal", "anchor": "start", "offset": 6}
     return {"title": title, "width": 600, "height": PANEL_PX, "layer": layers}
 

@@ -12,7 +12,7 @@ from typing_extensions import TypedDict
 from loadgen.analysis.document.run import RunDocument
 from loadgen.analysis.figures.figure import Figure
 from loadgen.report.charts import palette
-from loadgen.report.charts.chart import Chart, Spec, frame, nominal, points_by_verdict, shape_of
+from loadgen.report.charts.chart import Chart, Spec, frame, layer, nominal, points_by_verdict, shape_of, value_axis
 from loadgen.report.format import figure, setting, shown_unit
 from loadgen.report.points import Table, axes, points
 
@@ -82,37 +82,27 @@ def repeats_chart(
 def _spec(marks: list[RepeatMark], boxes: list[dict[str, object]], x_label: str, label: str) -> Spec:
     series = list(dict.fromkeys(mark["series"] for mark in marks))
     several = len(series) > 1
-    x: Spec = {
-        "field": "x",
-        "type": "ordinal",
-        "title": x_label,
-        "sort": None,
-        "scale": {"paddingInner": 0.25, "paddingOuter": 0.15},
-    }
-    x |= {"axis": {"labelAngle": 0, "grid": False}}
+    x: Spec = {"field": "x", "type": "ordinal", "title": x_label, "sort": None}
+    x |= {"scale": {"paddingInner": 0.25, "paddingOuter": 0.15}, "axis": {"labelAngle": 0, "grid": False}}
     offset: Spec = {"field": "series", "type": "nominal", "sort": None, "scale": {"domain": series}}
     color = nominal("series", series, palette.SERIES, has_legend=several)
     across: Spec = {"x": x, "xOffset": offset, "color": color}
 
     def y(field: str) -> Spec:
-        axis = {"tickCount": 5, "format": "+,~r"}
-        return {
-            "field": field,
-            "type": "quantitative",
-            "title": None,
-            "scale": {"padding": 8},
-            "axis": axis,
-        }
+        return value_axis(field, {"padding": 8}) | {"axis": {"tickCount": 5, "format": "+,~r"}}
 
     layers: list[Spec] = []
     if boxes:
-        whisker = {"data": {"values": boxes}, "mark": {"type": "rule", "strokeWidth": 1.5}}
-        body = {"data": {"values": boxes}, "mark": {"type": "bar", "fillOpacity": 0.25, "strokeWidth": 1.5}}
-        middle = {"data": {"values": boxes}, "mark": {"type": "tick", "thickness": 2.5}}
+        whisker, body = (
+            across | {"y": y("least"), "y2": {"field": "greatest"}},
+            across | {"y": y("q1"), "stroke": color},
+        )
         layers += [
-            whisker | {"encoding": across | {"y": y("least"), "y2": {"field": "greatest"}}},
-            body | {"encoding": across | {"y": y("q1"), "y2": {"field": "q3"}, "stroke": color}},
-            middle | {"encoding": across | {"y": y("median")}},
+            layer({"type": "rule", "strokeWidth": 1.5}, whisker, values=boxes),
+            layer(
+                {"type": "bar", "fillOpacity": 0.25, "strokeWidth": 1.5}, body | {"y2": {"field": "q3"}}, values=boxes
+            ),
+            layer({"type": "tick", "thickness": 2.5}, across | {"y": y("median")}, values=boxes),
         ]
     tooltip = [
         {"field": "x", "type": "nominal", "title": x_label},

@@ -8,7 +8,7 @@ from typing_extensions import TypedDict
 from loadgen.analysis.document.run import WindowDocument
 from loadgen.analysis.outline.requests import RequestsOutline
 from loadgen.report.charts import palette
-from loadgen.report.charts.chart import Chart, Spec, frame, nominal
+from loadgen.report.charts.chart import Chart, Spec, frame, layer, nominal
 from loadgen.report.format import plural
 
 HELD = "held back"
@@ -139,31 +139,20 @@ def _gantt(rows: list[Bar], edges: list[float], lanes: int, by_slot: bool) -> Sp
         "axis": {"grid": False, "labels": False, "ticks": False},
     }
     color = nominal("phase", list(shown), list(shown.values()), has_legend=True)
-    bars: Spec = {
-        "transform": [
-            {"calculate": "datum.lane + 0.86", "as": "lane_end"},
-            {"calculate": "(datum.to_s - datum.from_s) * 1000", "as": "lasted_ms"},
-        ],
-        "mark": {"type": "rect"},
-        "encoding": {
-            "x": x | {"field": "from_s"},
-            "x2": {"field": "to_s"},
-            "y": y,
-            "y2": {"field": "lane_end"},
-            "color": color,
-            "tooltip": [
-                {"field": "request", "title": "request"},
-                {"field": "phase", "title": "phase"},
-                {"field": "from_s", "title": "from (s)", "format": ".4f"},
-                {"field": "lasted_ms", "title": "lasted (ms)", "format": ",.4~r"},
-                {"field": "outcome", "title": "outcome"},
-            ],
-        },
-    }
-    window: Spec = {
-        "data": {"values": [{"edge_s": edge} for edge in edges]},
-        "mark": {"type": "rule", "strokeDash": list(palette.DASHED), "strokeWidth": 2},
-        "encoding": {"x": x | {"field": "edge_s"}},
-    }
+    tooltip = [
+        {"field": "request", "title": "request"},
+        {"field": "phase", "title": "phase"},
+        {"field": "from_s", "title": "from (s)", "format": ".4f"},
+        {"field": "lasted_ms", "title": "lasted (ms)", "format": ",.4~r"},
+        {"field": "outcome", "title": "outcome"},
+    ]
+    along: Spec = {"x": x | {"field": "from_s"}, "x2": {"field": "to_s"}, "y": y, "y2": {"field": "lane_end"}}
+    bars = layer({"type": "rect"}, along | {"color": color, "tooltip": tooltip})
+    bars["transform"] = [
+        {"calculate": "datum.lane + 0.86", "as": "lane_end"},
+        {"calculate": "(datum.to_s - datum.from_s) * 1000", "as": "lasted_ms"},
+    ]
+    rule = {"type": "rule", "strokeDash": list(palette.DASHED), "strokeWidth": 2}
+    window = layer(rule, {"x": x | {"field": "edge_s"}}, values=[{"edge_s": edge} for edge in edges])
     spec["layer"] = [bars, window] if edges else [bars]
     return spec

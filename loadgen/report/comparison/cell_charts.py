@@ -16,8 +16,11 @@ from loadgen.report.charts import palette
 from loadgen.report.charts.chart import (
     Chart,
     Spec,
+    dash_of,
     frame,
+    interval_bars,
     labelled,
+    layer,
     load_axis,
     nominal,
     points_by_verdict,
@@ -29,6 +32,7 @@ from loadgen.report.comparison.names import ShortNames
 from loadgen.report.format import ANSWERS, MISSING_FIGURE, number, shown_unit
 
 CROSS = "M-1,-1L1,1M1,-1L-1,1"  # of an invalid point
+_LINES: Spec = {"orient": "bottom", "symbolType": "stroke", "symbolSize": 500}  # their legend
 
 
 # What is drawn of a cell, in the unit of the axis; `from` is a word of the language, so that a class cannot have it.
@@ -183,8 +187,7 @@ def _y(rows: Sequence[CellRow], figure: Figure, drawing: Drawing) -> Spec:
 def _spec(chart: Chart, rows: list[CellRow], x: Spec, y_scale: Spec, drawing: Drawing) -> Spec:
     domain = list(drawing.names.shorts.values())
     many = len(domain) > 1
-    outputs = [palette.SERIES[i % len(palette.SERIES)] for i in range(len(domain))]
-    color = nominal("color", domain, outputs, has_legend=many)
+    color = nominal("color", domain, [palette.color(i) for i in range(len(domain))], has_legend=many)
     if many:
         color["legend"] |= {"title": drawing.names.common or None}
 
@@ -206,40 +209,20 @@ def _spec(chart: Chart, rows: list[CellRow], x: Spec, y_scale: Spec, drawing: Dr
     across: Spec = {"x": x, "color": color, "detail": {"field": "line"}}
     if is_ordinal and many:
         across["xOffset"] = {"field": "color", "type": "nominal", "scale": {"domain": domain}}
-    line = {"strokeDash": _dash(drawing.lines)} if len(drawing.lines) > 1 else {}
+    line = {"strokeDash": dash_of("rest", drawing.lines, _LINES)} if len(drawing.lines) > 1 else {}
     layers: list[Spec] = []
     if not is_ordinal:
-        layers.append(
-            {
-                "transform": [{"filter": "datum.status !== 'invalid'"}],
-                "mark": {"type": "line", "strokeWidth": 2},
-                "encoding": across | {"y": value_axis("mark", y_scale)} | line,
-            }
-        )
+        course = across | {"y": value_axis("mark", y_scale)} | line
+        layers.append(layer({"type": "line", "strokeWidth": 2}, course, only="datum.status !== 'invalid'"))
     if any("bar_from" in row for row in rows):
-        layers.append(
-            {
-                "transform": [{"filter": "isValid(datum.bar_from)"}],
-                "mark": {"type": "rule", "strokeWidth": 1.5, "clip": True},
-                "encoding": across | {"y": value_axis("bar_from", y_scale), "y2": {"field": "bar_to"}},
-            }
-        )
+        layers.append(interval_bars(across, y_scale, {"clip": True}))
     if drawing.baseline:
         rule = {"type": "rule", "strokeDash": list(palette.DASHED), "strokeWidth": 1}
-        layers.insert(
-            0, {"data": {"values": [{"one": 1}]}, "mark": rule, "encoding": {"y": value_axis("one", y_scale)}}
-        )
+        layers.insert(0, layer(rule, {"y": value_axis("one", y_scale)}, values=[{"one": 1}]))
     style: Spec = {"size": 64, "strokeWidth": 2, "opacity": 1}
     encoding = across | {"y": value_axis("mark", y_scale), "tooltip": told}
     layers += points_by_verdict({row["status"] for row in rows}, style, encoding | {"shape": shape_of(color)})
     if any(row["status"] == "invalid" for row in rows):
         mark = {"type": "point", "filled": False, "shape": CROSS} | style
-        layers.append({"transform": [{"filter": "datum.status === 'invalid'"}], "mark": mark, "encoding": encoding})
+        layers.append(layer(mark, encoding, only="datum.status === 'invalid'"))
     return frame(rows) | {"layer": layers}
-
-
-def _dash(lines: Sequence[str]) -> Spec:
-    dashes = [list(palette.DASHES[position % len(palette.DASHES)]) for position in range(len(lines))]
-    dash = nominal("rest", lines, dashes, has_legend=True)
-    dash["legend"] |= {"orient": "bottom", "symbolType": "stroke", "symbolSize": 500}
-    return dash

@@ -66,7 +66,7 @@ def _marks(made: Compared) -> tuple[Mark, ...]:
         Mark(
             label=made.names[color],
             tooltip=made.names.tooltip(color),
-            fill=palette.SERIES[position % len(palette.SERIES)],
+            fill=palette.color(position),
             path=_PATHS[palette.shape(position)],
             is_baseline=color == made.view.baseline,
         )
@@ -77,7 +77,4 @@ def _marks(made: Compared) -> tuple[Mark, ...]:
 def _strokes(made: Compared) -> tuple[Stroke, ...]:
     if len(made.lines) < 2:
         return ()
-    return tuple(
-        Stroke(line, " ".join(map(str, palette.DASHES[position % len(palette.DASHES)])))
-        for position, line in enumerate(made.lines)
-    )
+    return tuple(Stroke(line, " ".join(map(str, palette.dash(position)))) for position, line in enumerate(made.lines))

@@ -63,7 +63,7 @@ def _lines(scales: PanelScales, marks: Sequence[PanelMark], highest: float) -> t
         points = [(_between(place(float(mark.x)), low, high), 1 - mark.pooled.mean / highest) for mark in of_colour]
         if points:
             path = "M" + "L".join(f"{_x(x):.1f} {_y(y):.1f}" for x, y in points)
-            strokes.append(Stroke(path + ("h.1" if len(points) == 1 else ""), palette.SERIES[at % len(palette.SERIES)]))
+            strokes.append(Stroke(path + ("h.1" if len(points) == 1 else ""), palette.color(at)))
     return tuple(strokes)
 
 

@@ -5,7 +5,7 @@ roofline bound.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any, NotRequired
 
@@ -17,7 +17,11 @@ from loadgen.report.charts.chart import (
     SCHEMA,
     Chart,
     Spec,
+    bound_line,
+    dash_of,
     frame,
+    interval_bars,
+    layer,
     legend,
     load_axis,
     nominal,
@@ -161,8 +165,7 @@ def _colour(scales: PanelScales, mark: PanelMark) -> str:
 def _colours(scales: PanelScales, marks: Sequence[PanelMark]) -> Spec:
     """The colours, the same in every chart of the panel; a legend of those that the marks have, if the panel has several."""
     domain = [label(str(scales.panel.colour), value) for value in scales.colours] or [""]
-    outputs = [palette.SERIES[at % len(palette.SERIES)] for at in range(len(domain))]
-    colour = nominal("colour", domain, outputs, has_legend=len(domain) > 1)
+    colour = nominal("colour", domain, [palette.color(at) for at in range(len(domain))], has_legend=len(domain) > 1)
     if len(domain) > 1:
         there = {_colour(scales, mark) for mark in marks}
         values = [each for each in domain if each in there]
@@ -195,24 +198,19 @@ def _lines(scales: PanelScales, marks: Sequence[PanelMark], colour: Spec) -> Spe
         x["scale"] |= {"domain": [min(xs), max(xs)]}
     across: Spec = {"x": x, "color": colour, "detail": {"field": "rest"}}
     rests = list(dict.fromkeys(row["rest"] for row in rows))
-    dash = {"strokeDash": _dash(rests)} if len(rests) > 1 else {}
+    dash = {"strokeDash": dash_of("rest", rests)} if len(rests) > 1 else {}
     layers: list[Spec] = []
     if any("bound" in row for row in rows):
-        mark = {"type": "line", "strokeWidth": 1, "strokeDash": list(palette.DOTTED), "clip": True}
-        seen = _bounds_seen(rows, floor, ceiling)
-        layers.append(_layer(seen, mark, across | {"y": value_axis("bound", y_scale)}))
-    layers.append(
-        {"mark": {"type": "line", "strokeWidth": 2}, "encoding": across | dash | {"y": value_axis("value", y_scale)}}
-    )
+        layers.append(bound_line(across, y_scale, only=_bounds_seen(rows, floor, ceiling)))
+    layers.append(layer({"type": "line", "strokeWidth": 2}, across | dash | {"y": value_axis("value", y_scale)}))
     if any("bar_from" in row for row in rows):
-        ends = {"y": value_axis("bar_from", y_scale), "y2": {"field": "bar_to"}}
-        layers.append(_layer("isValid(datum.bar_from)", {"type": "rule", "strokeWidth": 1.5}, across | ends))
+        layers.append(interval_bars(across, y_scale))
     encoding = across | {"y": value_axis("value", y_scale), "tooltip": _tooltip(scales, rows)}
     style: Spec = {"size": 56, "strokeWidth": 2, "opacity": 1}
     points = points_by_verdict({row["status"] for row in rows}, style, encoding | {"shape": shape_of(colour)})
-    for layer in points:
-        if not layer["mark"]["filled"]:
-            layer["mark"]["size"] = _HOLLOW_SIZE
+    for point in points:
+        if not point["mark"]["filled"]:
+            point["mark"]["size"] = _HOLLOW_SIZE
     layers += points
     return frame(rows) | {"layer": layers}
 
@@ -269,13 +267,6 @@ def _plain(value: object) -> str:
     return f"{value:,}" if is_number(value) else str(value)
 
 
-def _dash(rests: Sequence[str]) -> Spec:
-    dashes = [list(palette.DASHES[at % len(palette.DASHES)]) for at in range(len(rests))]
-    dash = nominal("rest", rests, dashes, has_legend=True)
-    dash["legend"] |= {"symbolType": "stroke", "symbolSize": 240}
-    return dash
-
-
 def _bars(scales: PanelScales, marks: Sequence[PanelMark], colour: Spec) -> Spec:
     """The figure next to names: horizontal bars, so that the names can be read."""
     rows = _rows(scales, marks)
@@ -293,7 +284,7 @@ def _bars(scales: PanelScales, marks: Sequence[PanelMark], colour: Spec) -> Spec
     value = value_axis("value", x_scale) | {"axis": {"tickCount": 4, "format": ",~r"}}
     bars = {"x": value, "tooltip": _tooltip(scales, rows)}
     layers: list[Spec] = [
-        _layer(f"datum.status === '{status}'", _bar_of(status), across | bars)
+        layer(_bar_of(status), across | bars, only=f"datum.status === '{status}'")
         for status in ("valid", "doubtful")
         if any(row["status"] == status for row in rows)
     ]
@@ -301,17 +292,13 @@ def _bars(scales: PanelScales, marks: Sequence[PanelMark], colour: Spec) -> Spec
     if any("bound" in row for row in rows):
         tick = {"type": "tick", "thickness": 3, "color": palette.SERIES[4], "size": 0.8 * _BAR_PX}
         tick |= {"opacity": 1, "clip": True}
-        layers.append(_layer("isValid(datum.bound)", tick, beside | {"x": value | {"field": "bound"}}))
+        layers.append(layer(tick, beside | {"x": value | {"field": "bound"}}, only="isValid(datum.bound)"))
     if any("bar_from" in row for row in rows):
         ends = {"x": value | {"field": "bar_from"}, "x2": {"field": "bar_to"}}
-        layers.append(_layer("isValid(datum.bar_from)", {"type": "rule", "strokeWidth": 1.5}, beside | ends))
+        layers.append(layer({"type": "rule", "strokeWidth": 1.5}, beside | ends, only="isValid(datum.bar_from)"))
     return frame(rows, _BAR_PX * len(names) * max(1, len(scales.colours)) + _AXES_PX) | {"layer": layers}
 
 
 def _bar_of(status: str) -> Spec:
     style: Spec = {"type": "bar", "cornerRadiusEnd": 2}
     return style | ({"opacity": 0.85} if status == "valid" else {"filled": False, "strokeWidth": 1.5})
-
-
-def _layer(filtered: str, mark: Mapping[str, object], encoding: Spec) -> Spec:
-    return {"transform": [{"filter": filtered}], "mark": dict(mark), "encoding": encoding}
